@@ -1,0 +1,316 @@
+//! One record of a request, which the layers fill and the outer ones read.
+//!
+//! The outermost layer of this crate puts a [`RequestContext`] into the request's extensions; the
+//! others find it there. Because outer layers hold it too, a request that is cancelled half-way
+//! has still said who it was.
+//!
+//! ```
+//! use http::Request;
+//! use std::sync::Arc;
+//! use tower_inference::{
+//!     context::RequestContext,
+//!     identity::{Identity, Proof},
+//! };
+//!
+//! let mut request = Request::new(());
+//! let context = RequestContext::ensure(request.extensions_mut());
+//! context.set_identity(Arc::new(Identity::new(Proof::Jwt, "https://issuer.example", "user-7")));
+//!
+//! // A handler, further in:
+//! let caller = RequestContext::of(request.extensions()).and_then(RequestContext::identity);
+//! assert_eq!(caller.unwrap().subject(), "user-7");
+//! ```
+//!
+//! # Limits
+//!
+//! Names (route, stage, upstream, model) are set once: the first word stands. What can change with
+//! an attempt (its count, the upstream's status, usage) is overwritten, and the last word stands.
+
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use http::{Extensions, HeaderValue, StatusCode};
+
+use crate::{identity::Identity, lock::Lock};
+
+/// The record of one request. Clones are the same record.
+#[derive(Clone, Debug, Default)]
+pub struct RequestContext {
+    record: Arc<Record>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    request_id: OnceLock<HeaderValue>,
+    trace_id: OnceLock<TraceId>,
+    identity: Lock<Option<Arc<Identity>>>,
+    route: OnceLock<Cow<'static, str>>,
+    stage: OnceLock<Cow<'static, str>>,
+    upstream: OnceLock<Arc<str>>,
+    model: OnceLock<Box<str>>,
+    refusal: OnceLock<&'static str>,
+    attempts: AtomicU32,
+    // 0: none yet.
+    upstream_status: AtomicU16,
+    bytes_in: AtomicU64,
+    usage: Lock<Option<Usage>>,
+    stream_end: AtomicU8,
+    answer_read: AtomicBool,
+    tapped: AtomicBool,
+}
+
+impl RequestContext {
+    /// A blank record.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The record of the request that these extensions belong to, if a layer made one.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+
+    /// The record of the request that these extensions belong to; made when there is none.
+    pub fn ensure(extensions: &mut Extensions) -> Self {
+        extensions.get_or_insert_with(Self::new).clone()
+    }
+
+    /// The request's id, once it has one.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.record.request_id.get()?.to_str().ok()
+    }
+
+    /// Sets the request's id. The first one stands.
+    pub fn set_request_id(&self, id: HeaderValue) {
+        let _already = self.record.request_id.set(id);
+    }
+
+    /// The trace this request is part of, by its `traceparent` (W3C Trace Context).
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&TraceId> {
+        self.record.trace_id.get()
+    }
+
+    /// Sets the trace. The first one stands.
+    pub fn set_trace_id(&self, id: TraceId) {
+        let _already = self.record.trace_id.set(id);
+    }
+
+    /// Who calls, once that is proved.
+    #[must_use]
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.record.identity.lock().clone()
+    }
+
+    /// Sets who calls. For layers that prove it; `AuthLayer` clears what others have set before.
+    pub fn set_identity(&self, identity: Arc<Identity>) {
+        *self.record.identity.lock() = Some(identity);
+    }
+
+    /// Forgets who calls.
+    pub fn clear_identity(&self) {
+        *self.record.identity.lock() = None;
+    }
+
+    /// The route, by the name its owner gave it.
+    #[must_use]
+    pub fn route(&self) -> Option<&str> {
+        self.record.route.get().map(AsRef::as_ref)
+    }
+
+    /// Names the route. The first name stands.
+    pub fn set_route(&self, route: impl Into<Cow<'static, str>>) {
+        let _already = self.record.route.set(route.into());
+    }
+
+    /// The stage (`prod`, `test`), by the name its owner gave it.
+    #[must_use]
+    pub fn stage(&self) -> Option<&str> {
+        self.record.stage.get().map(AsRef::as_ref)
+    }
+
+    /// Names the stage. The first name stands.
+    pub fn set_stage(&self, stage: impl Into<Cow<'static, str>>) {
+        let _already = self.record.stage.set(stage.into());
+    }
+
+    /// The origin that the request was sent to.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&str> {
+        self.record.upstream.get().map(AsRef::as_ref)
+    }
+
+    /// Sets the origin that the request is sent to. The first one stands.
+    pub fn set_upstream(&self, origin: Arc<str>) {
+        let _already = self.record.upstream.set(origin);
+    }
+
+    /// The model that the request asks for.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.record.model.get().map(AsRef::as_ref)
+    }
+
+    /// Sets the model. The first one stands.
+    pub fn set_model(&self, model: impl Into<Box<str>>) {
+        let _already = self.record.model.set(model.into());
+    }
+
+    /// The slug of the refusal, if one of the layers refused.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&'static str> {
+        self.record.refusal.get().copied()
+    }
+
+    /// Sets the slug of the refusal. The first one stands.
+    pub fn set_refusal(&self, slug: &'static str) {
+        let _already = self.record.refusal.set(slug);
+    }
+
+    /// How many times the upstream was called.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.record.attempts.load(Relaxed)
+    }
+
+    /// Counts one more call of the upstream.
+    pub fn add_attempt(&self) {
+        self.record.attempts.fetch_add(1, Relaxed);
+    }
+
+    /// The status that the upstream answered with, of the last attempt that got one.
+    #[must_use]
+    pub fn upstream_status(&self) -> Option<StatusCode> {
+        StatusCode::from_u16(self.record.upstream_status.load(Relaxed)).ok()
+    }
+
+    /// Sets the upstream's status. The last one stands.
+    pub fn set_upstream_status(&self, status: StatusCode) {
+        self.record.upstream_status.store(status.as_u16(), Relaxed);
+    }
+
+    /// Bytes of the request's body that were read so far.
+    #[must_use]
+    pub fn bytes_in(&self) -> u64 {
+        self.record.bytes_in.load(Relaxed)
+    }
+
+    /// Counts bytes of the request's body that were read.
+    pub fn add_bytes_in(&self, bytes: u64) {
+        self.record.bytes_in.fetch_add(bytes, Relaxed);
+    }
+
+    /// Tokens that the upstream says it took and gave.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        *self.record.usage.lock()
+    }
+
+    /// Sets the usage. The last one stands.
+    pub fn set_usage(&self, usage: Usage) {
+        *self.record.usage.lock() = Some(usage);
+    }
+
+    /// How the event stream of the answer ended; `None` while it runs, and for other answers.
+    #[must_use]
+    pub fn stream_end(&self) -> Option<StreamEnd> {
+        match self.record.stream_end.load(Relaxed) {
+            1 => Some(StreamEnd::Done),
+            2 => Some(StreamEnd::Failed),
+            3 => Some(StreamEnd::Cut),
+            _ => None,
+        }
+    }
+
+    /// Sets how the event stream ended. The last word stands.
+    pub fn set_stream_end(&self, end: StreamEnd) {
+        let end = match end {
+            StreamEnd::Done => 1,
+            StreamEnd::Failed => 2,
+            StreamEnd::Cut => 3,
+        };
+        self.record.stream_end.store(end, Relaxed);
+    }
+
+    /// Whether a layer will read the answer's body, so that the upstream must not compress it.
+    #[must_use]
+    pub fn answer_is_read(&self) -> bool {
+        self.record.answer_read.load(Relaxed)
+    }
+
+    /// Announces that a layer will read the answer's body.
+    pub fn announce_answer_is_read(&self) {
+        self.record.answer_read.store(true, Relaxed);
+    }
+
+    /// True for the first who asks. Answers pass the innermost layer first, so it is the one that
+    /// runs the tap; the others read here what it finds.
+    pub(crate) fn claim_tap(&self) -> bool {
+        !self.record.tapped.swap(true, Relaxed)
+    }
+}
+
+/// Tokens, as the upstream counts them. What it does not say is `None`.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: Option<u64>,
+    /// Tokens of the answer.
+    pub completion_tokens: Option<u64>,
+    /// Both together.
+    pub total_tokens: Option<u64>,
+}
+
+/// How an event stream ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum StreamEnd {
+    /// With its own end mark: `[DONE]`, a finish reason, or the last event of TGI.
+    Done,
+    /// With an error event inside a 200.
+    Failed,
+    /// Without an end mark.
+    Cut,
+}
+
+/// A trace id of W3C Trace Context: 32 lower-case hexadecimal digits, not all zero.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct TraceId([u8; 32]);
+
+impl TraceId {
+    /// The trace id inside a `traceparent`; `None` when it is not a legal one (section 3.2.2).
+    #[must_use]
+    pub fn from_traceparent(field: &HeaderValue) -> Option<Self> {
+        let hex = |bytes: &[u8]| bytes.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let zero = |bytes: &[u8]| bytes.iter().all(|b| *b == b'0');
+
+        let field = field.as_bytes();
+        let (known, later) = field.split_at_checked(55)?;
+        let mut parts = known.split(|b| *b == b'-');
+        let (version, trace, parent, flags) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let sized = (version.len(), parent.len(), flags.len(), parts.next()) == (2, 16, 2, None);
+        let legal = sized && hex(version) && hex(trace) && hex(parent) && hex(flags);
+        // Version 00 ends here; a later one may go on after a dash; ff is forbidden.
+        let ends = later.is_empty() || (version != b"00" && later.starts_with(b"-"));
+        if !legal || !ends || version == b"ff" || zero(trace) || zero(parent) {
+            return None;
+        }
+        trace.try_into().ok().map(Self)
+    }
+
+    /// The 32 digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}

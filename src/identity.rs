@@ -1,0 +1,191 @@
+//! Who calls, and how that was proved.
+//!
+//! ```
+//! use tower_inference::identity::{Identity, Proof};
+//!
+//! let identity = Identity::new(Proof::Jwt, "https://issuer.example", "user-7")
+//!     .with_tenant("acme")
+//!     .with_scopes(["infer", "models:read"]);
+//! assert!(identity.has_scope("infer"));
+//! assert_eq!(identity.principal().to_string(), "jwt:https://issuer.example#user-7");
+//! ```
+//!
+//! # Limits
+//!
+//! An identity says what was proved when it was made. Whether its credential has expired since is
+//! for whoever holds it to ask, by [`Identity::expires_at`].
+
+use std::{collections::BTreeMap, fmt, time::SystemTime};
+
+use serde_json::Value;
+
+/// How an identity was proved. Part of the principal: the same subject proved in two ways is two
+/// principals.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Proof {
+    /// A signed JSON Web Token.
+    Jwt,
+    /// An API key.
+    ApiKey,
+    /// An AWS Signature Version 4.
+    AwsIam,
+    /// A way of the caller's own, by a name that is stable.
+    Other(&'static str),
+}
+
+impl Proof {
+    /// A short stable name, as logs and keys have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt",
+            Self::ApiKey => "api-key",
+            Self::AwsIam => "aws-iam",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// A caller whose credential held.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Identity {
+    proof: Proof,
+    issuer: Box<str>,
+    subject: Box<str>,
+    tenant: Option<Box<str>>,
+    scopes: Box<[Box<str>]>,
+    claims: BTreeMap<Box<str>, Value>,
+    expires_at: Option<SystemTime>,
+}
+
+impl Identity {
+    /// An identity without tenant, scopes, claims or expiry.
+    pub fn new(proof: Proof, issuer: impl Into<Box<str>>, subject: impl Into<Box<str>>) -> Self {
+        Self {
+            proof,
+            issuer: issuer.into(),
+            subject: subject.into(),
+            tenant: None,
+            scopes: Box::default(),
+            claims: BTreeMap::new(),
+            expires_at: None,
+        }
+    }
+
+    /// Sets the tenant. It is one only together with the issuer: two issuers' tenants of the same
+    /// name never meet.
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: impl Into<Box<str>>) -> Self {
+        self.tenant = Some(tenant.into());
+        self
+    }
+
+    /// Sets what the caller may ask for.
+    #[must_use]
+    pub fn with_scopes<T: Into<Box<str>>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
+        self.scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds a claim, replacing one of the same name.
+    #[must_use]
+    pub fn with_claim(mut self, name: impl Into<Box<str>>, value: impl Into<Value>) -> Self {
+        self.claims.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets when the credential stops to hold.
+    #[must_use]
+    pub const fn with_expiry(mut self, at: SystemTime) -> Self {
+        self.expires_at = Some(at);
+        self
+    }
+
+    /// How it was proved.
+    #[must_use]
+    pub const fn proof(&self) -> Proof {
+        self.proof
+    }
+
+    /// Who vouches for it.
+    #[must_use]
+    pub const fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Who it is, among the issuer's.
+    #[must_use]
+    pub const fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// On whose behalf it calls, if its credential says so.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
+    /// What it may ask for.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.scopes.iter().map(AsRef::as_ref)
+    }
+
+    /// Whether `scope` is one of its own, compared exactly (RFC 6749 section 3.3).
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes().any(|own| own == scope)
+    }
+
+    /// A claim of the credential, as JSON.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<&Value> {
+        self.claims.get(name)
+    }
+
+    /// When the credential stops to hold, if it ever does.
+    #[must_use]
+    pub const fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at
+    }
+
+    /// What tells this caller from any other.
+    #[must_use]
+    pub const fn principal(&self) -> Principal<'_> {
+        Principal { proof: self.proof, issuer: &self.issuer, subject: &self.subject }
+    }
+}
+
+impl fmt::Debug for Identity {
+    // Claims hold names and addresses of people, so they are counted, not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("proof", &self.proof)
+            .field("issuer", &self.issuer)
+            .field("subject", &self.subject)
+            .field("tenant", &self.tenant)
+            .field("scopes", &self.scopes)
+            .field("claims", &self.claims.len())
+            .field("expires_at", &self.expires_at)
+            .finish()
+    }
+}
+
+/// (how proved, issuer, subject): what tells one caller from another in keys and logs.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub struct Principal<'a> {
+    /// How it was proved.
+    pub proof: Proof,
+    /// Who vouches for it.
+    pub issuer: &'a str,
+    /// Who it is, among the issuer's.
+    pub subject: &'a str,
+}
+
+/// `proof:issuer#subject`, for people. Not a key: an issuer may hold a `#`.
+impl fmt::Display for Principal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}#{}", self.proof.name(), self.issuer, self.subject)
+    }
+}

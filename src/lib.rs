@@ -1,0 +1,51 @@
+//! Tower layers that make a service a guarded gateway to Hugging Face.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use
+)]
+#![cfg_attr(
+    not(test),
+    warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)
+)]
+
+// The ground floor: words that every layer uses.
+pub mod body;
+pub mod clock;
+mod lock;
+pub mod secret;
+pub mod sse;
+
+// The first floor: what layers tell each other.
+pub mod context;
+pub mod identity;
+pub mod payload;
+pub mod rejection;
+pub mod tap;
+
+// The second floor: one room per layer.
+#[cfg(feature = "access-log")]
+#[cfg_attr(docsrs, doc(cfg(feature = "access-log")))]
+pub mod access_log;
+#[cfg(feature = "auth")]
+#[cfg_attr(docsrs, doc(cfg(feature = "auth")))]
+pub mod auth;
+#[cfg(feature = "client")]
+#[cfg_attr(docsrs, doc(cfg(feature = "client")))]
+pub mod client;
+#[cfg(feature = "hf")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hf")))]
+pub mod hf;
+#[cfg(feature = "request-id")]
+#[cfg_attr(docsrs, doc(cfg(feature = "request-id")))]
+pub mod request_id;
+#[cfg(feature = "upstream")]
+#[cfg_attr(docsrs, doc(cfg(feature = "upstream")))]
+pub mod upstream;
+
+// The top floor: the whole, put together.
+pub mod stack;

@@ -1,0 +1,38 @@
+//! A mutex whose poison is entered, not unwrapped.
+//!
+//! What the locks of this crate guard is valid between any two statements, so a panic of another
+//! thread while it held one is no reason to panic here as well.
+
+#[expect(clippy::disallowed_types, reason = "the one place that wraps it")]
+use std::sync::Mutex;
+use std::{
+    fmt,
+    sync::{MutexGuard, PoisonError},
+};
+
+#[expect(clippy::disallowed_types, reason = "the one place that wraps it")]
+pub(crate) struct Lock<T>(Mutex<T>);
+
+impl<T> Lock<T> {
+    #[expect(clippy::disallowed_types, reason = "the one place that wraps it")]
+    pub(crate) const fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Default> Default for Lock<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> fmt::Debug for Lock<T> {
+    // Without its content: whoever prints a lock must not be able to wait for it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,198 @@
+use std::fmt;
+
+use http::StatusCode;
+
+/// Why a request is refused: the one vocabulary of every layer.
+///
+/// Each has a stable slug, and a name among API Gateway's [response types]. Documented with its
+/// slug and status; where the shape of API Gateway has another status, it stands in brackets.
+///
+/// [response types]: https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// `missing-credentials`, 401: no credentials came.
+    MissingCredentials,
+    /// `invalid-request`, 400: credentials came twice, or in two ways (RFC 6750 section 3.1).
+    InvalidRequest,
+    /// `invalid-token`, 401: the token does not hold, whatever the reason.
+    InvalidToken,
+    /// `expired-token`, 401: the token held once.
+    ExpiredToken,
+    /// `invalid-api-key`, 401 (403): no such key.
+    InvalidApiKey,
+    /// `invalid-signature`, 401 (403): the signature does not hold.
+    InvalidSignature,
+    /// `insufficient-scope`, 403: the token lacks a scope.
+    InsufficientScope,
+    /// `forbidden`, 403: the caller may not do this.
+    Forbidden,
+    /// `not-found`, 404 (403): no such route.
+    NotFound,
+    /// `identity-provider-unavailable`, 503: nobody can be recognised right now.
+    IdentityProviderUnavailable,
+    /// `throttled`, 429: too many requests at once.
+    Throttled,
+    /// `quota-exceeded`, 429: the period's share is used up.
+    QuotaExceeded,
+    /// `payload-too-large`, 413: the body is beyond the limit.
+    PayloadTooLarge,
+    /// `payload-timeout`, 408: the body did not arrive in time.
+    PayloadTimeout,
+    /// `unsupported-media-type`, 415: a type or coding that is not taken here.
+    UnsupportedMediaType,
+    /// `malformed-payload`, 400: the body is not what its type says.
+    MalformedPayload,
+    /// `schema-violation`, 422 (400): the body breaks its schema.
+    SchemaViolation,
+    /// `overloaded`, 503: too much is in flight.
+    Overloaded,
+    /// `model-loading`, 503: the model is not ready yet.
+    ModelLoading,
+    /// `upstream-unavailable`, 502: the upstream cannot be reached, or broke off.
+    UpstreamUnavailable,
+    /// `upstream-timeout`, 504: the upstream did not answer in time.
+    UpstreamTimeout,
+}
+
+/// A row of the table: all that the renderings need to know of a refusal.
+pub(super) struct Row {
+    pub(super) slug: &'static str,
+    pub(super) title: &'static str,
+    pub(super) status: StatusCode,
+    pub(super) gateway_status: StatusCode,
+    pub(super) gateway_type: &'static str,
+    /// What API Gateway says in `message`, and calls the error in `x-amzn-errortype`.
+    pub(super) gateway_message: &'static str,
+    pub(super) gateway_error: &'static str,
+    /// OpenAI's kind of error, which its clients show.
+    pub(super) openai_type: &'static str,
+    /// A code of gRPC's `google.rpc.Code`.
+    pub(super) grpc_status: u8,
+}
+
+macro_rules! rows {
+    ($($variant:ident: $slug:literal, $title:literal, $status:ident / $gateway_status:ident,
+        $gateway_type:literal, $gateway_message:literal, $gateway_error:literal,
+        $openai_type:literal, $grpc_status:literal;)*) => {
+        impl Refusal {
+            /// Each of them, for tables and tests.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            pub(super) const fn row(self) -> Row {
+                match self {
+                    $(Self::$variant => Row {
+                        slug: $slug,
+                        title: $title,
+                        status: StatusCode::$status,
+                        gateway_status: StatusCode::$gateway_status,
+                        gateway_type: $gateway_type,
+                        gateway_message: $gateway_message,
+                        gateway_error: $gateway_error,
+                        openai_type: $openai_type,
+                        grpc_status: $grpc_status,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+rows! {
+    MissingCredentials: "missing-credentials", "Credentials are missing",
+        UNAUTHORIZED / UNAUTHORIZED, "UNAUTHORIZED", "Unauthorized", "UnauthorizedException",
+        "authentication_error", 16;
+    InvalidRequest: "invalid-request", "The credentials cannot be told apart",
+        BAD_REQUEST / BAD_REQUEST, "DEFAULT_4XX", "Bad Request", "BadRequestException",
+        "invalid_request_error", 3;
+    InvalidToken: "invalid-token", "The token is not valid",
+        UNAUTHORIZED / UNAUTHORIZED, "UNAUTHORIZED", "Unauthorized", "UnauthorizedException",
+        "authentication_error", 16;
+    ExpiredToken: "expired-token", "The token has expired",
+        UNAUTHORIZED / UNAUTHORIZED, "EXPIRED_TOKEN", "The security token included in the request is expired",
+        "ExpiredTokenException", "authentication_error", 16;
+    InvalidApiKey: "invalid-api-key", "The API key is not valid",
+        UNAUTHORIZED / FORBIDDEN, "INVALID_API_KEY", "Forbidden", "ForbiddenException",
+        "authentication_error", 16;
+    InvalidSignature: "invalid-signature", "The signature does not hold",
+        UNAUTHORIZED / FORBIDDEN, "INVALID_SIGNATURE", "The request signature does not match",
+        "InvalidSignatureException", "authentication_error", 16;
+    InsufficientScope: "insufficient-scope", "The token lacks a scope",
+        FORBIDDEN / FORBIDDEN, "ACCESS_DENIED", "Forbidden", "ForbiddenException",
+        "permission_error", 7;
+    Forbidden: "forbidden", "This is not allowed",
+        FORBIDDEN / FORBIDDEN, "ACCESS_DENIED", "User is not authorized to access this resource",
+        "AccessDeniedException", "permission_error", 7;
+    NotFound: "not-found", "There is nothing here",
+        NOT_FOUND / FORBIDDEN, "RESOURCE_NOT_FOUND", "Missing Authentication Token",
+        "MissingAuthenticationTokenException", "invalid_request_error", 12;
+    IdentityProviderUnavailable: "identity-provider-unavailable",
+        "The identity provider cannot be reached",
+        SERVICE_UNAVAILABLE / SERVICE_UNAVAILABLE, "AUTHORIZER_FAILURE", "Service Unavailable",
+        "ServiceUnavailableException", "server_error", 14;
+    Throttled: "throttled", "Too many requests",
+        TOO_MANY_REQUESTS / TOO_MANY_REQUESTS, "THROTTLED", "Too Many Requests",
+        "TooManyRequestsException", "rate_limit_error", 8;
+    QuotaExceeded: "quota-exceeded", "The quota is used up",
+        TOO_MANY_REQUESTS / TOO_MANY_REQUESTS, "QUOTA_EXCEEDED", "Limit Exceeded",
+        "LimitExceededException", "rate_limit_error", 8;
+    PayloadTooLarge: "payload-too-large", "The body is too large",
+        PAYLOAD_TOO_LARGE / PAYLOAD_TOO_LARGE, "REQUEST_TOO_LARGE", "Request Too Long",
+        "RequestTooLargeException", "invalid_request_error", 8;
+    PayloadTimeout: "payload-timeout", "The body did not arrive in time",
+        REQUEST_TIMEOUT / REQUEST_TIMEOUT, "DEFAULT_4XX", "Request Timeout",
+        "RequestTimeoutException", "invalid_request_error", 4;
+    UnsupportedMediaType: "unsupported-media-type", "The media type is not taken here",
+        UNSUPPORTED_MEDIA_TYPE / UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE",
+        "Unsupported Media Type", "UnsupportedMediaTypeException", "invalid_request_error", 3;
+    MalformedPayload: "malformed-payload", "The body cannot be read",
+        BAD_REQUEST / BAD_REQUEST, "BAD_REQUEST_BODY", "Invalid request body",
+        "BadRequestException", "invalid_request_error", 3;
+    SchemaViolation: "schema-violation", "The body breaks its schema",
+        UNPROCESSABLE_ENTITY / BAD_REQUEST, "BAD_REQUEST_BODY", "Invalid request body",
+        "BadRequestException", "invalid_request_error", 3;
+    Overloaded: "overloaded", "Too much is in flight",
+        SERVICE_UNAVAILABLE / SERVICE_UNAVAILABLE, "DEFAULT_5XX", "Service Unavailable",
+        "ServiceUnavailableException", "server_error", 14;
+    ModelLoading: "model-loading", "The model is not ready yet",
+        SERVICE_UNAVAILABLE / SERVICE_UNAVAILABLE, "INTEGRATION_FAILURE", "Service Unavailable",
+        "ServiceUnavailableException", "server_error", 14;
+    UpstreamUnavailable: "upstream-unavailable", "The upstream cannot be reached",
+        BAD_GATEWAY / BAD_GATEWAY, "INTEGRATION_FAILURE", "Internal server error",
+        "InternalServerErrorException", "server_error", 14;
+    UpstreamTimeout: "upstream-timeout", "The upstream did not answer in time",
+        GATEWAY_TIMEOUT / GATEWAY_TIMEOUT, "INTEGRATION_TIMEOUT", "Endpoint request timed out",
+        "InternalServerErrorException", "server_error", 4;
+}
+
+impl Refusal {
+    /// The stable name that `type` ends in, that logs carry and clients may match on.
+    #[must_use]
+    pub const fn slug(self) -> &'static str {
+        self.row().slug
+    }
+
+    /// What it is, in a few words that never change with the request.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        self.row().title
+    }
+
+    /// The status of the answer.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        self.row().status
+    }
+
+    /// The name of API Gateway's response type.
+    #[must_use]
+    pub const fn gateway_type(self) -> &'static str {
+        self.row().gateway_type
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.slug())
+    }
+}

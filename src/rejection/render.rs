@@ -1,0 +1,151 @@
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::{
+    HeaderName, HeaderValue, Request, Response, StatusCode,
+    header::{CONTENT_TYPE, WWW_AUTHENTICATE},
+};
+use serde_json::{Map, Value, json};
+
+use super::Rejection;
+use crate::{body::ResponseBody, context::RequestContext};
+
+/// How refusals look. gRPC requests get a gRPC status under either.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum RefusalFormat {
+    /// `application/problem+json` (RFC 9457) with an `error` member as OpenAI's.
+    #[default]
+    Problem,
+    /// `{"message": …}` with `x-amzn-errortype`, and API Gateway's statuses.
+    ApiGateway,
+}
+
+impl RefusalFormat {
+    /// Fixes the shape of a refusal of `request`, before the request is given away.
+    pub fn for_request<B>(self, request: &Request<B>) -> Responder {
+        let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        Responder { format: self, grpc: content_type.is_some_and(is_grpc) }
+    }
+}
+
+/// `application/grpc`, alone or with a message format or parameters; not `application/grpc-web`,
+/// whose trailers are part of the body.
+fn is_grpc(content_type: &[u8]) -> bool {
+    content_type.split_at_checked(b"application/grpc".len()).is_some_and(|(start, rest)| {
+        start.eq_ignore_ascii_case(b"application/grpc")
+            && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+    })
+}
+
+/// Renders the refusals of one request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Responder {
+    format: RefusalFormat,
+    grpc: bool,
+}
+
+impl Responder {
+    /// The answer. The refusal is also noted in `context` and put into the response's extensions.
+    pub fn respond<B>(
+        self,
+        rejection: Rejection,
+        context: &RequestContext,
+    ) -> Response<ResponseBody<B>> {
+        context.set_refusal(rejection.refusal.slug());
+        let id = context.request_id();
+        let (status, content_type, body) = if self.grpc {
+            // Trailers-only: the status stands in the head, and no body follows (gRPC over HTTP/2,
+            // "Responses").
+            (StatusCode::OK, "application/grpc", Bytes::new())
+        } else {
+            let row = rejection.refusal.row();
+            let (status, content_type, body) = match self.format {
+                RefusalFormat::Problem => {
+                    (row.status, "application/problem+json", problem(&rejection, id))
+                }
+                RefusalFormat::ApiGateway => (
+                    row.gateway_status,
+                    "application/json",
+                    json!({ "message": row.gateway_message }),
+                ),
+            };
+            (status, content_type, Bytes::from(body.to_string()))
+        };
+
+        let mut response = Response::new(ResponseBody::full(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        for (name, value) in rejection.fields() {
+            headers.append(name, value);
+        }
+        if rejection.refusal.status() == StatusCode::UNAUTHORIZED {
+            // RFC 9110 section 11.6.1: a 401 names at least one challenge.
+            headers.entry(WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
+        }
+        if self.grpc {
+            headers.insert(
+                GRPC_STATUS,
+                HeaderValue::from(u16::from(rejection.refusal.row().grpc_status)),
+            );
+            headers.insert(GRPC_MESSAGE, grpc_message(rejection.detail()));
+        } else if self.format == RefusalFormat::ApiGateway {
+            let error = HeaderValue::from_static(rejection.refusal.row().gateway_error);
+            headers.insert(AMZN_ERROR_TYPE, error);
+            if let Some(id) = id.and_then(|id| HeaderValue::from_str(id).ok()) {
+                headers.insert(AMZN_REQUEST_ID, id);
+            }
+        }
+        response.extensions_mut().insert(rejection);
+        response
+    }
+}
+
+const AMZN_ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+const AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+fn problem(rejection: &Rejection, id: Option<&str>) -> Value {
+    let row = rejection.refusal.row();
+    let mut problem = Map::new();
+    let mut member = |name: &str, value: Value| problem.insert(name.to_owned(), value);
+    member("type", format!("urn:tower-inference:refusal:{}", row.slug).into());
+    member("title", row.title.into());
+    member("status", row.status.as_u16().into());
+    member("detail", rejection.detail().into());
+    let error = json!({
+        "message": rejection.detail(),
+        "type": row.openai_type,
+        "code": row.slug.replace('-', "_"),
+    });
+    member("error", error);
+    if let Some(id) = id {
+        member("instance", id.into());
+    }
+    if let Some(position) = rejection.position() {
+        member("position", position.into());
+    }
+    if !rejection.violations().is_empty() {
+        let errors = rejection.violations().iter();
+        let errors = errors.map(|at| json!({ "pointer": at.pointer, "detail": at.detail }));
+        member("errors", errors.collect());
+    }
+    Value::Object(problem)
+}
+
+/// Percent-encodes what gRPC does not allow in a message as it is: all but the printable ASCII
+/// characters without `%` (gRPC over HTTP/2, "Status-Message").
+fn grpc_message(detail: &str) -> HeaderValue {
+    let mut encoded = String::with_capacity(detail.len());
+    for byte in detail.bytes() {
+        match byte {
+            b' '..=b'$' | b'&'..=b'~' => encoded.push(char::from(byte)),
+            _ => {
+                let _infallible = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    HeaderValue::try_from(encoded).unwrap_or(HeaderValue::from_static(""))
+}
