@@ -391,7 +391,7 @@ fn a_failure_inside_of_a_200_stays_one() {
         r#"data: {"type":"error","message":"m"}"#,
         "event: response.failed\ndata: {}",
         r#"data: {"type":"response.failed","response":{}}"#,
-        "data: {\"error\":\ndata: {}}",
+        "data: {\"error\"\ndata: :\ndata: {}}",
     ] {
         let expected = (None, Some(StreamEnd::Failed));
         assert_eq!(stream(&format!("{event}\n\n")), expected, "{event}");
@@ -567,7 +567,7 @@ fn space() -> impl Strategy<Value = &'static str> {
 fn document() -> impl Strategy<Value = String> {
     let scalar = prop_oneof![
         4 => prop::sample::select(vec![
-            "0", "7", "123", "18446744073709551615", "-3", "-0", "1.5", "0.0", "1e3", "2E-1",
+            "0", "7", "123", "1234567", "-3", "-0", "1.5", "0.0", "1e3", "2E-1",
             "1.5e+10", "null", "true", "false", "{}", "[]",
         ])
         .prop_map(str::to_owned),

@@ -1,6 +1,9 @@
-use memchr::memchr2_iter;
+use memchr::memchr_iter;
 
-use super::json::{Found, Scanner, Type};
+use super::{
+    found::{Found, Type},
+    json::Scanner,
+};
 use crate::{
     body::BodyEnd,
     context::{StreamEnd, Usage},
@@ -87,7 +90,8 @@ impl Events {
             return;
         }
         let done = lines == 1 && data.trim_ascii() == b"[DONE]";
-        let found = may_matter(frame).then(|| scan(frame)).flatten().unwrap_or_default();
+        let read = lines > 1 || may_matter(data);
+        let found = read.then(|| scan(frame)).flatten().unwrap_or_default();
 
         let (by_field, by_member) = (Type::of(event_type), found.event_type);
         let is = |event_type| by_field == event_type || by_member == event_type;
@@ -117,33 +121,37 @@ fn scan(frame: &[u8]) -> Option<Found> {
     scanner.finish().copied()
 }
 
-/// Whether a document inside of `frame` can have anything that is looked for: so that deltas, of
-/// which a stream mostly consists, cost one search for quotes.
-fn may_matter(frame: &[u8]) -> bool {
-    memchr2_iter(b'"', b'\\', frame).any(|at| match frame.get(at..).unwrap_or_default() {
-        // A name may be spelled in escapes.
-        [b'\\', rest @ ..] => rest.starts_with(b"u00"),
-        [b'"', rest @ ..] => match rest {
-            [b'd', ..] => has_value(rest, b"details\""),
-            [b'e', ..] => has_value(rest, b"error\""),
-            [b'f', ..] => has_value(rest, b"finish_reason\""),
-            [b'g', ..] => has_value(rest, b"generated_text\""),
-            [b'u', ..] => has_value(rest, b"usage\""),
-            [b'r', ..] => {
-                [&b"response.completed\""[..], b"response.failed\"", b"response.incomplete\""]
-                    .iter()
-                    .any(|event_type| rest.starts_with(event_type))
+/// Whether there can be anything in `document` that is looked for: so that deltas, of which a stream
+/// mostly consists, cost one search for colons.
+fn may_matter(document: &[u8]) -> bool {
+    memchr_iter(b':', document).any(|at| {
+        let (name, value) = document.split_at_checked(at).unwrap_or_default();
+        let value = value.get(1..).unwrap_or_default().trim_ascii_start();
+        if value.starts_with(b"null") {
+            return false;
+        }
+        let name = match name.trim_ascii_end() {
+            name @ [.., b'e', b'"'] => name.ends_with(b"\"usage\""),
+            name @ [.., b'n', b'"'] => name.ends_with(b"\"finish_reason\""),
+            name @ [.., b'r', b'"'] => name.ends_with(b"\"error\""),
+            name @ [.., b's', b'"'] => name.ends_with(b"\"details\""),
+            name @ [.., b't', b'"'] => name.ends_with(b"\"generated_text\""),
+            _ => false,
+        };
+        // What an event's `type` may be.
+        let word = match value {
+            [b'"', b'e', ..] => value.starts_with(b"\"error\""),
+            [b'"', b'r', ..] => {
+                [&b"completed\""[..], b"failed\"", b"incomplete\""].iter().any(|end| {
+                    let word = value.strip_prefix(b"\"response.");
+                    word.is_some_and(|word| word.starts_with(end))
+                })
             }
             _ => false,
-        },
-        _ => false,
-    })
-}
-
-/// Whether `text` begins with `name`, and what follows is not the value `null`.
-fn has_value(text: &[u8], name: &[u8]) -> bool {
-    text.strip_prefix(name).is_some_and(|rest| {
-        let value = rest.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
-        !value.is_some_and(|value| value.starts_with(b"null"))
+        };
+        name || word
+    }) || memchr_iter(b'\\', document).any(|at| {
+        // Names and words may be spelled in escapes.
+        document.get(at..).unwrap_or_default().starts_with(b"\\u00")
     })
 }

@@ -1,8 +1,8 @@
 //! One pass over an answer: what it says of usage, and how its event stream ended.
 //!
 //! A layer that watches answers asks for a [`Tap`] and hands it what its own
-//! [`Watch`](crate::body::Watch) is told. The innermost who asks runs it, and everybody reads in
-//! the [`RequestContext`](crate::context::RequestContext) what it finds. It delays, copies and
+//! [`Watch`] is told. The innermost who asks runs it, and everybody reads in
+//! the [`RequestContext`] what it finds. It delays, copies and
 //! changes nothing that passes.
 //!
 //! ```
@@ -89,6 +89,7 @@
 //! an end mark may be called done too early.
 
 mod events;
+mod found;
 mod json;
 
 use std::fmt;
