@@ -13,9 +13,10 @@ use http::{
 
 use super::layer::Settings;
 use crate::{
-    body::BodyEnd,
+    body::{BodyEnd, Watch as _},
     context::{RequestContext, StreamEnd, TraceId, Usage},
     identity::{Identity, Principal},
+    tap::Tap,
 };
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -267,6 +268,8 @@ struct Open {
     head_after: Option<Duration>,
     first_byte_after: Option<Duration>,
     bytes_out: u64,
+    // Reads the answer, unless a layer further in does.
+    tap: Option<Tap>,
 }
 
 impl Entry {
@@ -293,6 +296,7 @@ impl Entry {
             head_after: None,
             first_byte_after: None,
             bytes_out: 0,
+            tap: None,
         }))
     }
 
@@ -315,6 +319,9 @@ impl Entry {
         open.head_after = Some(open.since());
         open.status = Some(status);
         open.grpc_status = grpc_status(headers);
+        if open.settings.usage && open.method != Method::HEAD {
+            open.tap = Tap::claim(&open.context, status, headers);
+        }
     }
 
     pub(super) fn data(&mut self, data: &Bytes) {
@@ -323,15 +330,24 @@ impl Entry {
             open.first_byte_after = Some(open.since());
         }
         open.bytes_out += data.len() as u64;
+        if let Some(tap) = &mut open.tap {
+            tap.data(data);
+        }
     }
 
     pub(super) fn trailers(&mut self, trailers: &HeaderMap) {
         let Some(open) = &mut self.0 else { return };
         open.grpc_status = grpc_status(trailers).or(open.grpc_status);
+        if let Some(tap) = &mut open.tap {
+            tap.trailers(trailers);
+        }
     }
 
     pub(super) fn close(&mut self, end: BodyEnd) {
-        let Some(open) = self.0.take() else { return };
+        let Some(mut open) = self.0.take() else { return };
+        if let Some(mut tap) = open.tap.take() {
+            tap.end(end);
+        }
         // A caller that leaves drops the request, and so does a panic: only the one is its choice.
         let panicked = end == BodyEnd::Cancelled && thread::panicking();
         let record = Record {
