@@ -123,9 +123,9 @@ def is_refusal():
 def pytest_unconfigure(config):
     """The closing line, as any language's runner has it."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    count = lambda *kinds: sum(len(reporter.stats.get(kind, [])) for kind in kinds)
-    failed = count("failed", "error")
-    if not failed and not count("passed"):
-        # Interrupted or broken before a test had run: not zero failures.
-        failed = 1
-    reporter.write_line(f"{count('passed')} passed, {failed} failed")
+    passed, failed, broken = (
+        len(reporter.stats.get(it, [])) for it in ("passed", "failed", "error")
+    )
+    # What ends before a test has run has not gone well either.
+    failed = (failed + broken) or int(not passed)
+    reporter.write_line(f"{passed} passed, {failed} failed")

@@ -31,6 +31,8 @@ params.cpuparams.n_threads = 1
 params.cpuparams_batch.n_threads = 1
 params.endpoint_metrics = True
 params.ui = False
+# Warnings and errors.
+params.verbosity = 2
 
 # Listens at once, and answers 503 until the model is loaded; that is when this returns.
 server = xllamacpp.Server(params)

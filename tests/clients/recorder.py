@@ -38,16 +38,16 @@ def answer(value, status: int = 200, **fields: str) -> Answer:
 def completion(text: str) -> dict:
     message = {"role": "assistant", "content": text}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    kind = "chat.completion"
-    return {"id": "1", "object": kind, "created": 0, "model": "m", "choices": [choice], "usage": usage}
+    return _envelope("chat.completion", choice)
 
 
 def event(text: str) -> bytes:
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
-    kind = "chat.completion.chunk"
-    chunk = {"id": "1", "object": kind, "created": 0, "model": "m", "choices": [choice]}
-    return f"data: {json.dumps(chunk)}\n\n".encode()
+    return f"data: {json.dumps(_envelope('chat.completion.chunk', choice))}\n\n".encode()
+
+
+def _envelope(kind: str, choice: dict) -> dict:
+    return {"id": "1", "object": kind, "created": 0, "model": "m", "choices": [choice]}
 
 
 DONE = b"data: [DONE]\n\n"

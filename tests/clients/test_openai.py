@@ -5,48 +5,26 @@ import threading
 
 import openai
 import pytest
+
+from clients import ASKED, NO_TOKEN, TIMEOUT, openai_client, pieces
 from recorder import DONE, Answer, answer, completion, event
-from servers import Model
-
-TIMEOUT = 60
-# The SDK insists on a key, but can be told to leave the field out.
-NO_TOKEN = {"authorization": openai.omit}
-ASKED = {
-    "model": Model.NAME,
-    "messages": [{"role": "user", "content": "Name three colours of the rainbow."}],
-    "temperature": 0,
-    "seed": 1,
-    "max_tokens": 32,
-}
-
-
-def client(server, token=None, retries=0, kind=openai.OpenAI):
-    token = token or server.token
-    base_url = f"{server.url}/v1"
-    return kind(base_url=base_url, api_key=token, max_retries=retries, timeout=TIMEOUT)
-
-
-def pieces(chunks) -> list[str]:
-    """A stream's text, as it was cut."""
-    texts = [choice.delta.content for chunk in chunks for choice in chunk.choices]
-    return [text for text in texts if text]
 
 
 def streamed(server, **more):
-    return client(server).chat.completions.create(**ASKED, stream=True, **more)
+    return openai_client(server).chat.completions.create(**ASKED, stream=True, **more)
 
 
 # === the model, with and without the gateway ===
 
 
 def test_chat_says_the_same(model, guarded_model):
-    direct = client(model).chat.completions.create(**ASKED)
-    through = client(guarded_model).chat.completions.create(**ASKED)
+    direct = openai_client(model).chat.completions.create(**ASKED)
+    through = openai_client(guarded_model).chat.completions.create(**ASKED)
     assert direct.choices[0].message.content
     assert through.choices == direct.choices
     assert through.usage == direct.usage
     record = guarded_model.record(through._request_id)
-    assert (record["status"], record["end"]) == (200, "complete")
+    assert (record["status"], record["outcome"]) == (200, "complete")
 
 
 def test_chat_stream_says_the_same_in_the_same_pieces(model, guarded_model):
@@ -54,7 +32,7 @@ def test_chat_stream_says_the_same_in_the_same_pieces(model, guarded_model):
     through = pieces(streamed(guarded_model))
     assert len(direct) > 1
     assert through == direct
-    whole = client(guarded_model).chat.completions.create(**ASKED)
+    whole = openai_client(guarded_model).chat.completions.create(**ASKED)
     assert "".join(through) == whole.choices[0].message.content
 
 
@@ -73,7 +51,7 @@ def test_stream_tells_usage_when_asked(model, guarded_model):
 
 def test_async_client_says_the_same(model, guarded_model):
     async def ask():
-        async with client(guarded_model, kind=openai.AsyncOpenAI) as api:
+        async with openai_client(guarded_model, kind=openai.AsyncOpenAI) as api:
             whole, stream = await asyncio.gather(
                 api.chat.completions.create(**ASKED),
                 api.chat.completions.create(**ASKED, stream=True),
@@ -81,7 +59,7 @@ def test_async_client_says_the_same(model, guarded_model):
             chunks = [chunk async for chunk in stream]
         return whole.choices[0].message.content, "".join(pieces(chunks))
 
-    direct = client(model).chat.completions.create(**ASKED).choices[0].message.content
+    direct = openai_client(model).chat.completions.create(**ASKED).choices[0].message.content
     assert asyncio.run(ask()) == (direct, direct)
 
 
@@ -107,7 +85,7 @@ def test_stream_is_not_held_back(recorder, guarded_recorder):
 
 def test_embeddings_as_base64_and_as_floats(demo):
     texts = ["a river", "a lake", "a river"]
-    api = client(demo)
+    api = openai_client(demo)
     # Without encoding_format, the SDK asks for base64 and decodes it.
     encoded = [it.embedding for it in api.embeddings.create(model="demo", input=texts).data]
     floats = api.embeddings.create(model="demo", input=texts, encoding_format="float").data
@@ -117,27 +95,27 @@ def test_embeddings_as_base64_and_as_floats(demo):
 
 
 def test_models_are_listed(demo):
-    assert "demo" in [it.id for it in client(demo).models.list()]
+    assert "demo" in [it.id for it in openai_client(demo).models.list()]
 
 
 def test_demo_chats(demo):
-    chat = client(demo).chat.completions.create(**ASKED).choices[0].message.content
+    chat = openai_client(demo).chat.completions.create(**ASKED).choices[0].message.content
     assert "".join(pieces(streamed(demo))) == chat
 
 
 # === refusals ===
 
 
-def refusal(kind, call, **more):
+def refusal(kind, api, **more):
     with pytest.raises(kind) as caught:
-        call(**ASKED | more)
+        api.chat.completions.create(**ASKED | more)
     assert type(caught.value) is kind
     return caught.value
 
 
 def test_no_token_is_401(guarded_model, is_refusal):
-    call = client(guarded_model).chat.completions.create
-    error = refusal(openai.AuthenticationError, call, extra_headers=NO_TOKEN)
+    api = openai_client(guarded_model)
+    error = refusal(openai.AuthenticationError, api, extra_headers=NO_TOKEN)
     is_refusal(error, guarded_model, 401, "missing-credentials")
     assert error.code == "missing_credentials"
     assert error.response.headers["www-authenticate"].startswith("Bearer")
@@ -150,80 +128,84 @@ def test_wrong_token_is_401(guarded_model, issuer, is_refusal):
     }
     for slug, tokens in wrong.items():
         for token in tokens:
-            stranger = client(guarded_model, token)
-            error = refusal(openai.AuthenticationError, stranger.chat.completions.create)
+            stranger = openai_client(guarded_model, token)
+            error = refusal(openai.AuthenticationError, stranger)
             is_refusal(error, guarded_model, 401, slug)
 
 
 def test_the_upstreams_own_token_is_401_at_the_gateway(guarded_model, model, is_refusal):
-    stranger = client(guarded_model, model.token)
-    error = refusal(openai.AuthenticationError, stranger.chat.completions.create)
+    stranger = openai_client(guarded_model, model.token)
+    error = refusal(openai.AuthenticationError, stranger)
     is_refusal(error, guarded_model, 401, "invalid-token")
 
 
 def test_token_without_scope_is_403(guarded_model, issuer, is_refusal):
-    visitor = client(guarded_model, issuer.token(scope=None))
-    error = refusal(openai.PermissionDeniedError, visitor.chat.completions.create)
+    visitor = openai_client(guarded_model, issuer.token(scope=None))
+    error = refusal(openai.PermissionDeniedError, visitor)
     is_refusal(error, guarded_model, 403, "insufficient-scope")
     assert error.code == "insufficient_scope"
 
 
 def test_demo_refuses_too(demo, is_refusal):
-    visitor = client(demo, demo.token_without_scope)
-    error = refusal(openai.PermissionDeniedError, visitor.chat.completions.create)
+    visitor = openai_client(demo, demo.token_without_scope)
+    error = refusal(openai.PermissionDeniedError, visitor)
     is_refusal(error, demo, 403, "insufficient-scope")
-    stranger = client(demo, "nonsense")
-    error = refusal(openai.AuthenticationError, stranger.chat.completions.create)
+    stranger = openai_client(demo, "nonsense")
+    error = refusal(openai.AuthenticationError, stranger)
     is_refusal(error, demo, 401, "invalid-token")
 
 
 def test_body_beyond_the_limit_is_413(guarded_model, is_refusal):
     long = [{"role": "user", "content": "x" * 64 * 1024}]
-    api = client(guarded_model)
-    error = refusal(openai.APIStatusError, api.chat.completions.create, messages=long)
+    api = openai_client(guarded_model)
+    error = refusal(openai.APIStatusError, api, messages=long)
     is_refusal(error, guarded_model, 413, "payload-too-large")
 
 
 def test_body_beyond_the_default_limit_is_413(demo, is_refusal):
     """More than the sockets' buffers hold: the refusal comes while the caller is still sending."""
     long = [{"role": "user", "content": "x" * (10 << 20)}]
-    error = refusal(openai.APIStatusError, client(demo).chat.completions.create, messages=long)
+    error = refusal(openai.APIStatusError, openai_client(demo), messages=long)
     is_refusal(error, demo, 413, "payload-too-large")
 
 
 def test_closed_route_is_404(guarded_recorder, recorder, is_refusal):
     with pytest.raises(openai.NotFoundError) as caught:
-        client(guarded_recorder).files.list()
+        openai_client(guarded_recorder).files.list()
     is_refusal(caught.value, guarded_recorder, 404, "not-found")
     assert not recorder.received
 
 
 def test_upstream_that_is_down_is_502(guarded_nothing, is_refusal):
-    call = client(guarded_nothing).chat.completions.create
+    api = openai_client(guarded_nothing)
     for more in {}, {"stream": True}:
-        error = refusal(openai.InternalServerError, call, **more)
+        error = refusal(openai.InternalServerError, api, **more)
         is_refusal(error, guarded_nothing, 502, "upstream-unavailable")
 
 
 def test_issuer_that_is_down_is_503(keyless, is_refusal):
-    call = client(keyless).chat.completions.create
-    error = refusal(openai.InternalServerError, call)
+    error = refusal(openai.InternalServerError, openai_client(keyless))
     is_refusal(error, keyless, 503, "identity-provider-unavailable")
     assert int(error.response.headers["retry-after"]) > 0
 
 
-def test_model_that_is_loading_is_503(recorder, guarded_recorder, is_refusal):
-    loading = {"error": "Model m is currently loading", "estimated_time": 20.0}
-    recorder.answers.append(answer(loading, status=503))
-    error = refusal(openai.InternalServerError, client(guarded_recorder).chat.completions.create)
-    is_refusal(error, guarded_recorder, 503, "model-loading")
+def test_model_that_is_loading_is_503_in_its_own_words(recorder, guarded_recorder):
+    loading = {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}
+    fields = {"x-request-id": "of-the-upstream"}
+    recorder.answers.append(answer(loading, status=503, **fields))
+    error = refusal(openai.InternalServerError, openai_client(guarded_recorder))
+    assert (error.status_code, error.type) == (503, "unavailable_error")
+    assert "Loading model" in str(error)
+    # The id, however, is the one that the gateway's log knows.
+    record = guarded_recorder.record(error.request_id)
+    assert (record["status"], record["upstream_status"]) == (503, 503)
 
 
 def test_sdk_retries_a_503_and_each_try_has_its_own_record(recorder, guarded_recorder):
     recorder.answers.append(answer({"error": "overloaded"}, status=503))
     recorder.answers.append(answer(completion("at last")))
     before = len(guarded_recorder.records())
-    api = client(guarded_recorder, retries=2)
+    api = openai_client(guarded_recorder, retries=2)
     chat = api.chat.completions.create(**ASKED)
     assert chat.choices[0].message.content == "at last"
     assert guarded_recorder.record(chat._request_id)["status"] == 200
@@ -235,8 +217,8 @@ def test_sdk_retries_a_503_and_each_try_has_its_own_record(recorder, guarded_rec
 
 def test_sdk_gives_up_on_an_upstream_that_stays_down(guarded_nothing, is_refusal):
     before = len(guarded_nothing.records())
-    api = client(guarded_nothing, retries=1)
-    error = refusal(openai.InternalServerError, api.chat.completions.create)
+    api = openai_client(guarded_nothing, retries=1)
+    error = refusal(openai.InternalServerError, api)
     is_refusal(error, guarded_nothing, 502, "upstream-unavailable")
     assert len(guarded_nothing.records()) - before == 2
 
@@ -244,7 +226,7 @@ def test_sdk_gives_up_on_an_upstream_that_stays_down(guarded_nothing, is_refusal
 def test_upstreams_own_error_stays_its_own(recorder, guarded_recorder):
     wrong = {"error": {"message": "no such parameter", "type": "invalid_request_error"}}
     recorder.answers.append(answer(wrong, status=400))
-    error = refusal(openai.BadRequestError, client(guarded_recorder).chat.completions.create)
+    error = refusal(openai.BadRequestError, openai_client(guarded_recorder))
     assert "no such parameter" in str(error)
     record = guarded_recorder.record(error.request_id)
     assert record["status"] == 400 and not record.get("refusal")
