@@ -20,9 +20,9 @@ ENDLESS = ASKED | {"max_tokens": LIMIT, "extra_body": {"ignore_eos": True}, "str
 NO_TOKEN = {"authorization": openai.omit}
 
 
-def openai_client(server, token=None, retries=0, kind=openai.OpenAI):
+def openai_client(server, token=None, kind=openai.OpenAI):
     token = token or server.token
-    return kind(base_url=f"{server.url}/v1", api_key=token, max_retries=retries, timeout=TIMEOUT)
+    return kind(base_url=f"{server.url}/v1", api_key=token, max_retries=0, timeout=TIMEOUT)
 
 
 def hf_client(server, token=None, kind=InferenceClient):
