@@ -54,7 +54,7 @@ def test_dropped_client_ends_the_stream(guarded_model):
 
     def look():
         # A client that has read the end may hang up before the connection has said so: not that.
-        left = [it for it in guarded_model.records()[before:] if it["outcome"] == "cancelled"]
+        left = [it for it in guarded_model.records()[before:] if it.get("outcome") == "cancelled"]
         return [it for it in left if it.get("stream_end") != "done"]
 
     [record] = wait_for("the record of the dropped stream", look)
