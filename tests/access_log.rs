@@ -294,11 +294,13 @@ fn long_values_are_cut() {
         Response::new(Empty::<Bytes>::new())
     }));
     let mut request = get("/");
+    *request.method_mut() = "A".repeat(600).parse().unwrap();
     let agent = HeaderValue::try_from("a".repeat(600)).unwrap();
     request.headers_mut().insert("user-agent", agent);
     now(service.oneshot(request)).unwrap();
     let record = log.record();
     for value in [
+        &record["method"],
         &record["principal"]["issuer"],
         &record["principal"]["subject"],
         &record["tenant"],
