@@ -425,6 +425,32 @@ fn the_answer_is_announced_to_be_read_unless_usage_is_off() {
     }
 }
 
+#[test]
+fn usage_and_the_streams_end_are_read_in_passing() {
+    let stream = || {
+        let steps = [
+            Step::Data(b"data: {\"choices\":[{\"delta\":{}}],\"usage\":null}\n\nda"),
+            Step::Data(b"ta: {\"choices\":[],\"usage\":{\"total_tokens\":12}}\n\n"),
+            Step::Data(b"data: [DONE]\n\n"),
+        ];
+        let response = Response::builder().header("content-type", "text/event-stream");
+        response.body(ScriptedBody::new(steps)).unwrap()
+    };
+    for (usage, method, expected) in [
+        (true, Method::POST, (json!({ "total_tokens": 12 }), json!("done"))),
+        (true, Method::HEAD, (Value::Null, Value::Null)),
+        (false, Method::POST, (Value::Null, Value::Null)),
+    ] {
+        let log = Log::new();
+        let service = log.layer.clone().usage(usage).layer(answering(move |_| stream()));
+        let request = Request::builder().method(method).body(Empty::<Bytes>::new()).unwrap();
+        let response = now(service.oneshot(request)).unwrap();
+        now(response.into_body().collect()).unwrap();
+        let record = log.record();
+        assert_eq!((record["usage"].clone(), record["stream_end"].clone()), expected);
+    }
+}
+
 // === the true end ===
 
 /// The end that is recorded when the answer is read to its end, and when it is never polled.
