@@ -176,8 +176,7 @@ macro_rules! gives_everything_back {
 
         // Before the call.
         let mut service = $layer.layer(Probe::new(answer));
-        drop(made_ready(&mut service).await.clone());
-        drop(service);
+        let _dropped = made_ready(&mut service).await.clone();
 
         // Before the first poll.
         let mut service = $layer.layer(Probe::new(answer));

@@ -249,7 +249,7 @@ mod tests {
                 verified.keep(token.as_bytes(), held(0, 100, 300), 1, at(0, 10), None);
                 assert!(verified.cache.weight() <= bytes);
             }
-            assert_eq!(verified.cache.len() > 0, bytes > 0);
+            assert_eq!(verified.cache.is_empty(), bytes == 0);
         }
         let verified = Verified::new(8 << 20, 16_384);
         let token = vec![b'a'; 16_384];
