@@ -249,9 +249,11 @@ async fn with_prior_knowledge_http2_needs_no_tls() {
 async fn with_prior_knowledge_tls_offers_http2_alone() {
     let authority = Authority::new();
     let client: Client = authority.trusting().http2_prior_knowledge().build().unwrap();
-    let address = authority.serve("localhost", &["http/1.1", "h2"]).await;
-    let response = client.oneshot(get("https", "localhost", address)).await.unwrap();
+    let address = authority.serve("localhost", &["h2"]).await;
+    let response = client.clone().oneshot(get("https", "localhost", address)).await.unwrap();
     assert_eq!(text(response).await, "HTTP/2.0 None");
+    let address = authority.serve("localhost", &["http/1.1"]).await;
+    assert!(client.oneshot(get("https", "localhost", address)).await.unwrap_err().is_connect());
 }
 
 #[tokio::test]

@@ -138,6 +138,27 @@ async fn the_callers_credentials_and_claims_are_withheld() {
 }
 
 #[tokio::test]
+async fn fields_of_the_callers_connection_end_here_without_another_layer() {
+    let request = Request::get("/")
+        .header("connection", "x-hop, authorization, host")
+        .header("x-hop", "1")
+        .header("keep-alive", "timeout=5")
+        .header("proxy-connection", "close")
+        .header("transfer-encoding", "chunked")
+        .header("upgrade", "h2c")
+        .header("te", "gzip")
+        .body(())
+        .unwrap();
+    let sent = sent(layer(), request).await;
+    let mut names: Vec<_> = sent.headers().keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["authorization", "host"]);
+
+    let request = Request::get("/").header("te", "trailers").body(()).unwrap();
+    assert_eq!(self::sent(layer(), request).await.headers()["te"], "trailers");
+}
+
+#[tokio::test]
 async fn the_token_is_there_once_and_marked_sensitive() {
     let request = Request::get("/")
         .header("authorization", "Bearer the-callers")

@@ -229,6 +229,16 @@ async fn a_body_that_falls_silent_for_a_minute_breaks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn silence_is_noticed_though_a_later_deadline_was_waited_for_before() {
+    let steps = [Step::Pending, Step::Data(b"a"), Step::Stall];
+    let mut body = body_of(UpstreamLayer::new(), ScriptedBody::new(steps)).await;
+    body.frame().await.unwrap().unwrap();
+    let start = Instant::now();
+    assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyError::SilenceTimeout);
+    assert_eq!(start.elapsed(), MINUTE);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_deadlines_of_the_body_are_settable() {
     let layer = UpstreamLayer::new()
         .first_byte_timeout(SECOND)
