@@ -1,6 +1,32 @@
-//! Tower layers that make a service a guarded gateway to Hugging Face.
+#![cfg_attr(
+    all(
+        feature = "access-log",
+        feature = "auth",
+        feature = "client",
+        feature = "hf",
+        feature = "request-id",
+        feature = "upstream"
+    ),
+    doc = include_str!("../README.md")
+)]
+#![cfg_attr(
+    not(all(
+        feature = "access-log",
+        feature = "auth",
+        feature = "client",
+        feature = "hf",
+        feature = "request-id",
+        feature = "upstream"
+    )),
+    doc = "Tower layers that make your service a guarded gateway to Hugging Face. Build the docs with \
+           all features for the whole page."
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(
+    missing_debug_implementations,
+    missing_docs,
+    unnameable_types,
+    unreachable_pub,
     clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::exhaustive_enums,
@@ -16,7 +42,11 @@
 // The ground floor: words that every layer uses.
 pub mod body;
 pub mod clock;
+#[cfg(any(feature = "hf", feature = "upstream"))]
+mod hop_by_hop;
 mod lock;
+#[cfg(any(feature = "client", feature = "hf"))]
+mod loopback;
 pub mod secret;
 pub mod sse;
 

@@ -1,0 +1,385 @@
+//! The line of JSON, written by hand: it is on the path of each request, and its names are fixed.
+
+use std::{
+    mem,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use super::record::Record;
+use crate::{body::BodyEnd, context::StreamEnd};
+
+/// A member's name as it stands in an object, behind another member.
+macro_rules! name {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
+/// Hands the line, without its end, to `take`. Most lines are short enough for the stack.
+pub(super) fn line(record: &Record<'_>, take: impl FnOnce(&[u8])) {
+    let mut object = Object::default();
+    object.open();
+    object.plain(name!("time"), str::from_utf8(&rfc3339(record.time())).ok());
+    object.text(name!("request_id"), record.request_id());
+    object.plain(name!("trace_id"), record.trace_id());
+    if let Some(principal) = record.principal() {
+        object.name(name!("principal"));
+        object.open();
+        object.text(name!("proof"), Some(principal.proof.name()));
+        object.text(name!("issuer"), Some(principal.issuer));
+        object.text(name!("subject"), Some(principal.subject));
+        object.close();
+    }
+    object.text(name!("tenant"), record.tenant());
+    object.plain(name!("method"), Some(record.method()));
+    object.text(name!("path"), Some(record.path()));
+    object.plain(name!("http_version"), record.http_version());
+    object.text(name!("user_agent"), record.user_agent());
+    object.text(name!("route"), record.route());
+    object.text(name!("stage"), record.stage());
+    object.number(name!("status"), record.status().map(|status| status.as_u16()));
+    object.number(name!("grpc_status"), record.grpc_status());
+    object.text(name!("refusal"), record.refusal());
+    object.plain(name!("outcome"), Some(outcome(record.outcome())));
+    object.number(name!("bytes_in"), Some(record.bytes_in()));
+    object.number(name!("bytes_out"), Some(record.bytes_out()));
+    object.number(name!("head_us"), record.head_after().map(microseconds));
+    object.number(name!("first_byte_us"), record.first_byte_after().map(microseconds));
+    object.number(name!("total_us"), Some(microseconds(record.total())));
+    object.text(name!("upstream"), record.upstream());
+    object.number(name!("upstream_status"), record.upstream_status().map(|status| status.as_u16()));
+    object.number(name!("attempts"), Some(record.attempts()).filter(|attempts| *attempts > 0));
+    object.text(name!("model"), record.model());
+    if let Some(usage) = record.usage() {
+        object.name(name!("usage"));
+        object.open();
+        object.number(name!("prompt_tokens"), usage.prompt_tokens);
+        object.number(name!("completion_tokens"), usage.completion_tokens);
+        object.number(name!("total_tokens"), usage.total_tokens);
+        object.close();
+    }
+    object.plain(name!("stream_end"), record.stream_end().map(stream_end));
+    object.close();
+    take(object.written());
+}
+
+/// The line that says how many others are missing.
+pub(super) fn loss(lines: u64) -> Vec<u8> {
+    let mut object = Object::default();
+    object.open();
+    object.number(name!("dropped"), Some(lines));
+    object.close();
+    object.written().to_vec()
+}
+
+pub(super) const fn outcome(end: BodyEnd) -> &'static str {
+    match end {
+        BodyEnd::Complete => "complete",
+        BodyEnd::Trailers => "trailers",
+        BodyEnd::Error => "error",
+        BodyEnd::Cancelled => "cancelled",
+    }
+}
+
+pub(super) const fn stream_end(end: StreamEnd) -> &'static str {
+    match end {
+        StreamEnd::Done => "done",
+        StreamEnd::Failed => "failed",
+        StreamEnd::Cut => "cut",
+    }
+}
+
+pub(super) fn microseconds(duration: Duration) -> u64 {
+    duration.as_micros().try_into().unwrap_or(u64::MAX)
+}
+
+/// `2026-11-23T09:08:07.006Z` (RFC 3339 section 5.6). Years have four digits there, so what lies
+/// outside of 1970 to 9999 is written as the nearest moment inside.
+pub(super) fn rfc3339(time: SystemTime) -> [u8; 24] {
+    const LAST: u64 = 253_402_300_799;
+
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = since.as_secs().min(LAST);
+    let (year, month, day) = civil(seconds / 86_400);
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let parts = [
+        (0, 4, year),
+        (5, 2, month),
+        (8, 2, day),
+        (11, 2, seconds / 3_600 % 24),
+        (14, 2, seconds / 60 % 60),
+        (17, 2, seconds % 60),
+        (20, 3, u64::from(since.subsec_millis())),
+    ];
+    for (start, digits, mut value) in parts {
+        for digit in text.iter_mut().skip(start).take(digits).rev() {
+            *digit = decimal(value);
+            value /= 10;
+        }
+    }
+    text
+}
+
+/// Year, month and day of a number of days since 1970-01-01 (proleptic Gregorian calendar).
+///
+/// Counts from a first of March, so that the day a leap year adds is the last of its year: 400
+/// such years are 146,097 days, and five months from March or August on are 153.
+const fn civil(days: u64) -> (u64, u64, u64) {
+    // 0000-03-01 lies 719,468 days before 1970-01-01.
+    let days = days + 719_468;
+    let (cycle, day) = (days / 146_097, days % 146_097);
+    // Take out the leap days, each at the end of 4, 100 and 400 years.
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (400 * cycle + year + next, month, day)
+}
+
+/// The last digit of `value`.
+const fn decimal(value: u64) -> u8 {
+    b'0' + (value % 10) as u8
+}
+
+// === impl Object ===
+
+/// An object that is being written: on the stack, until it is too long for that.
+struct Object {
+    few: [u8; 1_024],
+    length: usize,
+    many: Vec<u8>,
+    /// Whether the next member is its object's first.
+    first: bool,
+}
+
+impl Default for Object {
+    fn default() -> Self {
+        Self { few: [0; 1_024], length: 0, many: Vec::new(), first: true }
+    }
+}
+
+impl Object {
+    fn written(&self) -> &[u8] {
+        if self.many.is_empty() {
+            self.few.get(..self.length).unwrap_or_default()
+        } else {
+            &self.many
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        match self.few.get_mut(self.length..end) {
+            Some(room) if self.many.is_empty() => {
+                room.copy_from_slice(bytes);
+                self.length = end;
+            }
+            _ => self.spill(bytes),
+        }
+    }
+
+    #[cold]
+    fn spill(&mut self, bytes: &[u8]) {
+        if self.many.is_empty() {
+            self.many.reserve(4 * self.few.len());
+            self.many.extend(self.few.iter().take(self.length));
+        }
+        self.many.extend_from_slice(bytes);
+    }
+
+    fn open(&mut self) {
+        self.push(b"{");
+        self.first = true;
+    }
+
+    fn close(&mut self) {
+        self.push(b"}");
+        self.first = false;
+    }
+
+    #[inline]
+    fn name(&mut self, name: &'static str) {
+        let comma = usize::from(mem::take(&mut self.first));
+        self.push(name.as_bytes().get(comma..).unwrap_or_default());
+    }
+
+    #[inline]
+    fn text(&mut self, name: &'static str, value: Option<&str>) {
+        match value {
+            Some(value) if !is_plain(value) => self.escaped(name, value),
+            plain => self.plain(name, plain),
+        }
+    }
+
+    /// A string that needs no escaping.
+    #[inline]
+    fn plain(&mut self, name: &'static str, value: Option<&str>) {
+        let Some(value) = value else { return };
+        self.name(name);
+        self.push(b"\"");
+        self.push(value.as_bytes());
+        self.push(b"\"");
+    }
+
+    #[cold]
+    fn escaped(&mut self, name: &'static str, value: &str) {
+        self.name(name);
+        self.push(b"\"");
+        for character in value.chars() {
+            match character {
+                '"' => self.push(b"\\\""),
+                '\\' => self.push(b"\\\\"),
+                // Controls, those beyond ASCII included, and what some readers take for the end of
+                // a line: none is ever written as it is.
+                '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
+                    self.push(b"\\u");
+                    for shift in [12, 8, 4, 0] {
+                        let digit = char::from_digit(u32::from(character) >> shift & 0xf, 16);
+                        self.push(&[digit.map_or(b'0', |digit| digit as u8)]);
+                    }
+                }
+                _ => self.push(character.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        self.push(b"\"");
+    }
+
+    #[inline]
+    fn number(&mut self, name: &'static str, value: Option<impl Into<u64>>) {
+        let Some(value) = value else { return };
+        self.name(name);
+        let mut value = value.into();
+        // The digits of the largest `u64`.
+        let mut digits = [0; 20];
+        let mut count = 0;
+        for digit in digits.iter_mut().rev() {
+            *digit = decimal(value);
+            count += 1;
+            value /= 10;
+            if value == 0 {
+                break;
+            }
+        }
+        self.push(digits.get(digits.len() - count..).unwrap_or_default());
+    }
+}
+
+/// Whether all characters stand for themselves: printable ASCII without quote and backslash.
+fn is_plain(text: &str) -> bool {
+    let plain = |byte: &u8| matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~');
+    // By sixteen without an early end: the compiler makes one comparison of them.
+    let (chunks, rest) = text.as_bytes().as_chunks::<16>();
+    chunks.iter().all(|chunk| chunk.iter().fold(true, |all, byte| all & plain(byte)))
+        && rest.iter().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn object(write: impl FnOnce(&mut Object)) -> String {
+        let mut object = Object::default();
+        object.open();
+        write(&mut object);
+        object.close();
+        String::from_utf8(object.written().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn members_are_separated_by_commas_at_each_level() {
+        let written = object(|object| {
+            object.name(name!("a"));
+            object.open();
+            object.number(name!("b"), Some(1_u64));
+            object.text(name!("c"), None);
+            object.number(name!("d"), None::<u64>);
+            object.text(name!("e"), Some(""));
+            object.close();
+            object.plain(name!("f"), Some("g"));
+        });
+        assert_eq!(written, r#"{"a":{"b":1,"e":""},"f":"g"}"#);
+        assert_eq!(loss(12), br#"{"dropped":12}"#);
+    }
+
+    #[test]
+    fn controls_are_never_raw() {
+        let hostile = "\u{0}\u{8}\t\n\r\u{1b}[2J\u{7f}\u{85}\u{9b}\u{9f}\u{2028}\u{2029}\"\\é😀";
+        assert_eq!(
+            object(|object| object.text(name!("a"), Some(hostile))),
+            r#"{"a":"\u0000\u0008\u0009\u000a\u000d\u001b[2J\u007f\u0085\u009b\u009f\u2028\u2029\"\\é😀"}"#
+        );
+    }
+
+    #[test]
+    fn numbers_of_any_size_are_written() {
+        for number in [0, 9, 10, 99, 100, u64::from(u32::MAX), u64::MAX] {
+            let written = object(|object| object.number(name!("a"), Some(number)));
+            assert_eq!(written, format!("{{\"a\":{number}}}"));
+        }
+    }
+
+    #[test]
+    fn moments_are_written_in_utc() {
+        for (seconds, nanos, expected) in [
+            (0, 0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399, 999_999_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400, 1_000_000, "2000-02-29T00:00:00.001Z"),
+            (951_868_800, 0, "2000-03-01T00:00:00.000Z"),
+            (1_709_208_000, 0, "2024-02-29T12:00:00.000Z"),
+            (1_735_689_599, 0, "2024-12-31T23:59:59.000Z"),
+            (1_795_424_887, 6_999_999, "2026-11-23T09:08:07.006Z"),
+            (4_107_542_399, 0, "2100-02-28T23:59:59.000Z"),
+            (4_107_542_400, 0, "2100-03-01T00:00:00.000Z"),
+            (253_402_300_799, 0, "9999-12-31T23:59:59.000Z"),
+            (253_402_300_800, 0, "9999-12-31T23:59:59.000Z"),
+        ] {
+            let time = UNIX_EPOCH + Duration::new(seconds, nanos);
+            assert_eq!(str::from_utf8(&rfc3339(time)).unwrap(), expected);
+        }
+        let before = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(&rfc3339(before), b"1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn every_day_of_a_cycle_follows_the_one_before() {
+        let leap = |year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let mut expected = (1970, 1, 1);
+        for day in 0..146_097 * 2 {
+            assert_eq!(civil(day), expected);
+            let (year, month, date) = expected;
+            let length = match month {
+                2 if leap(year) => 29,
+                2 => 28,
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            expected = match (month, date) {
+                (12, 31) => (year + 1, 1, 1),
+                (_, date) if date == length => (year, month + 1, 1),
+                (month, date) => (year, month, date + 1),
+            };
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_string_is_read_back(
+            // As long as the stack's part, and longer.
+            value in prop_oneof![any::<String>(), "\\PC{300}", "[a\n]{1000,1100}"],
+            number in any::<u64>(),
+        ) {
+            let written = object(|object| {
+                object.text(name!("text"), Some(&value));
+                object.number(name!("number"), Some(number));
+            });
+            prop_assert!(!written.chars().any(char::is_control));
+            let read: Value = serde_json::from_str(&written).unwrap();
+            prop_assert_eq!(read, json!({ "text": value, "number": number }));
+        }
+    }
+}
