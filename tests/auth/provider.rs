@@ -1,4 +1,5 @@
 //! An identity provider that counts its callers and does as it is told.
+#![allow(dead_code, reason = "each test crate uses a part of it")]
 
 use std::{
     convert::Infallible,
