@@ -1,0 +1,88 @@
+//! A gateway on axum: `cargo run --example gateway`.
+//!
+//! Without flags it needs nothing else and is a demo; `--help` says how to point it at real parts.
+
+mod allowed;
+mod args;
+mod demo;
+mod routes;
+mod serve;
+mod signals;
+mod tls;
+mod units;
+
+use std::{env, process::ExitCode};
+
+use tokio::{net::TcpListener, runtime};
+
+use self::{
+    args::{Command, Parts, Serve},
+    demo::{Banner, Demo},
+    serve::Server,
+    signals::Signals,
+};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let command = match args::parse(env::args_os().skip(1)) {
+        Ok(command) => command,
+        Err(wrong) => {
+            eprintln!("gateway: {wrong}. --help says more.");
+            return ExitCode::from(2);
+        }
+    };
+    let threads = match &command {
+        Command::Help => {
+            print!("{}", args::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Command::Serve(Serve { threads, .. }) | Command::Check { threads, .. } => *threads,
+    };
+    let mut builder = runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads.get());
+    }
+    let outcome = builder.enable_all().build().map_err(Error::from).and_then(|runtime| {
+        let outcome = runtime.block_on(run(command));
+        // Ends at once: a name that is still being looked up is not waited for.
+        runtime.shutdown_background();
+        outcome
+    });
+    outcome.unwrap_or_else(|error| {
+        eprintln!("gateway: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(command: Command) -> Result<ExitCode, Error> {
+    match command {
+        Command::Help => Ok(ExitCode::SUCCESS),
+        Command::Serve(serve) => serve_until_told(serve).await,
+        Command::Check { .. } => Ok(ExitCode::SUCCESS),
+    }
+}
+
+async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
+    let mut signals = Signals::install()?;
+    let tls = serve.tls.as_ref().map(tls::acceptor).transpose()?;
+    let listener = TcpListener::bind(&serve.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", serve.listen))?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", listener.local_addr()?);
+
+    let demo = match serve.parts {
+        Parts::Demo => Some(Demo::start().await?),
+        Parts::Real { .. } => None,
+    };
+    let app = routes::router();
+    println!("listening on {url}");
+    if let Some(demo) = &demo {
+        let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());
+        let cacert = cacert.as_deref();
+        print!("{}", Banner { demo, url: &url, cacert, max_body: serve.max_body });
+    }
+    Server::new(tls, serve.head_timeout, serve.drain).run(listener, app, &mut signals).await;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,211 @@
+//! Accepting, serving and draining.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::ConnectInfo, http::Response};
+use bytes::Bytes;
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+use tower_inference::body::{BodyEnd, Watch, WatchedBody};
+
+use crate::signals::Signals;
+
+/// At once; those beyond wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 4096;
+/// At once, of one HTTP/2 connection.
+const MAX_STREAMS: u32 = 128;
+/// How long a connection that was told to go may go on without a request in flight: what was
+/// answered last may still be on its way to a slow reader.
+const LAST_WORDS: Duration = Duration::from_secs(30);
+/// When accepting fails for want of file descriptors, trying again at once fails again.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(500);
+
+/// How connections are served.
+#[derive(Clone)]
+pub(crate) struct Server {
+    http: auto::Builder<TokioExecutor>,
+    tls: Option<TlsAcceptor>,
+    head_timeout: Duration,
+    drain: Duration,
+}
+
+impl Server {
+    pub(crate) fn new(tls: Option<TlsAcceptor>, head_timeout: Duration, drain: Duration) -> Self {
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        http.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
+        // The pings end connections whose other side is gone.
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(20));
+        Self { http, tls, head_timeout, drain }
+    }
+
+    /// Serves until a signal comes, then until all requests in flight are answered, the drain is
+    /// over, or another signal comes.
+    pub(crate) async fn run(self, listener: TcpListener, app: Router, signals: &mut Signals) {
+        let drain = self.drain;
+        let server = Arc::new(self);
+        let (leave, leaving) = watch::channel(false);
+        // Owns every connection: none outlives this function.
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = signals.next() => break,
+                Some(_ended) = connections.join_next() => {}
+                (stream, peer) = accept(&listener), if connections.len() < MAX_CONNECTIONS => {
+                    let server = Arc::clone(&server);
+                    connections.spawn(server.connection(stream, peer, app.clone(), leaving.clone()));
+                }
+            }
+        }
+        // New connections are refused from here on.
+        drop(listener);
+        eprintln!("draining: {} connections are open", connections.len());
+        leave.send_replace(true);
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        tokio::select! {
+            biased;
+            () = all_ended => eprintln!("drained"),
+            () = signals.next() => eprintln!("a second signal: ending at once"),
+            () = sleep(drain) => eprintln!("the drain is over: ending"),
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        app: Router,
+        leaving: watch::Receiver<bool>,
+    ) {
+        // Without this, the first bytes of a stream may wait for the next ones. That it cannot be
+        // set is no reason not to serve.
+        let _best_effort = stream.set_nodelay(true);
+        match &self.tls {
+            None => self.http(stream, peer, app, leaving).await,
+            Some(tls) => {
+                if let Ok(Ok(stream)) = timeout(self.head_timeout, tls.accept(stream)).await {
+                    self.http(stream, peer, app, leaving).await;
+                }
+            }
+        }
+    }
+
+    async fn http<I>(
+        &self,
+        io: I,
+        peer: SocketAddr,
+        app: Router,
+        mut leaving: watch::Receiver<bool>,
+    ) where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let requests = Requests::default();
+        let service = service_fn(|mut request: Request<Incoming>| {
+            let in_flight = requests.begin();
+            let method = request.method().clone();
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let answer = app.clone().oneshot(request.map(Body::new));
+            async move {
+                let Ok::<Response<Body>, Infallible>(answer) = answer.await;
+                Ok::<_, Infallible>(WatchedBody::of_response(answer, &method, in_flight))
+            }
+        });
+        let connection = self.http.serve_connection(TokioIo::new(io), service);
+        tokio::pin!(connection);
+
+        // hyper bounds the head of HTTP/1 by itself, once it knows that it is HTTP/1. Silence
+        // before that, and all of HTTP/2, is bounded here: without a request in flight, one has to
+        // come in time.
+        tokio::select! {
+            _ended = connection.as_mut() => return,
+            _leave = leaving.wait_for(|leave| *leave) => {}
+            () = requests.idle_for(self.head_timeout) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            _ended = connection => {}
+            () = requests.idle_for(LAST_WORDS) => {}
+        }
+    }
+}
+
+/// The next connection.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if of_one_connection(&error) => {}
+            Err(error) => {
+                eprintln!("cannot accept connections: {error}");
+                sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+}
+
+/// Whether a connection failed before it was accepted, which says nothing about the next one.
+fn of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+// === impl Requests ===
+
+/// How many requests of a connection are in flight.
+#[derive(Clone, Default)]
+struct Requests(watch::Sender<usize>);
+
+/// Counts as a request in flight until it is dropped, with the answer's body.
+struct InFlight(watch::Sender<usize>);
+
+impl Requests {
+    fn begin(&self) -> InFlight {
+        self.0.send_modify(|count| *count += 1);
+        InFlight(self.0.clone())
+    }
+
+    /// Waits until there was none for as long as `time`.
+    async fn idle_for(&self, time: Duration) {
+        let mut requests = self.0.subscribe();
+        loop {
+            // Neither wait can fail: this end holds the sender. What the first one answers holds a
+            // lock, so it goes at once.
+            drop(requests.wait_for(|count| *count == 0).await);
+            if timeout(time, requests.changed()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Watch for InFlight {
+    fn data(&mut self, _data: &Bytes) {}
+
+    fn end(&mut self, _end: BodyEnd) {}
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
