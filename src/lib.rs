@@ -1,6 +1,10 @@
 //! Tower layers that make a service a guarded gateway to Hugging Face.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(
+    missing_debug_implementations,
+    missing_docs,
+    unnameable_types,
+    unreachable_pub,
     clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::exhaustive_enums,

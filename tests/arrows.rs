@@ -1,0 +1,120 @@
+//! The module graph: arrows run down only, and no second-floor room has a door to another.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Floors from the ground up; within the first, a module may use those before it.
+const GROUND: &[&str] = &["body", "clock", "lock", "secret", "sse"];
+const FIRST: &[&str] = &["identity", "context", "rejection", "tap", "payload"];
+const SECOND: &[&str] = &["access_log", "auth", "client", "hf", "request_id", "upstream"];
+const TOP: &[&str] = &["stack"];
+
+#[test]
+fn arrows_run_down_only() {
+    let mut files = Vec::new();
+    rust_files(&source(), &mut files);
+    let mut broken = Vec::new();
+    for file in &files {
+        let from = module_of(file);
+        if from == "lib" {
+            continue;
+        }
+        for to in uses(&fs::read_to_string(file).unwrap()) {
+            if to != from && !may_use(&from, &to) {
+                broken.push(format!("{} uses {to}", file.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn every_module_has_a_floor() {
+    let entries = fs::read_dir(source()).unwrap().map(|entry| module_of(&entry.unwrap().path()));
+    for module in entries.filter(|module| module != "lib") {
+        assert!(floor(&module).is_some(), "{module} stands on no floor of this test");
+    }
+}
+
+#[test]
+fn the_test_sees_a_broken_arrow() {
+    let source = "use crate::{\n    auth::AuthLayer, // why\n    payload::{Payload, PayloadLayer},\n};\nfn f() -> crate::cache::Key {}";
+    assert_eq!(uses(source), ["auth", "payload", "cache"]);
+    assert!(!may_use("hf", "auth") && !may_use("body", "context") && !may_use("context", "tap"));
+    assert!(may_use("hf", "context") && may_use("stack", "hf") && may_use("tap", "context"));
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// The top-level module that a path below `src` belongs to.
+fn module_of(path: &Path) -> String {
+    let inside = path.strip_prefix(source()).unwrap();
+    let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+fn floor(module: &str) -> Option<usize> {
+    [GROUND, FIRST, SECOND, TOP].iter().position(|floor| floor.contains(&module))
+}
+
+fn may_use(from: &str, to: &str) -> bool {
+    let (Some(above), Some(below)) = (floor(from), floor(to)) else { return false };
+    let place = |module| FIRST.iter().position(|other| *other == module);
+    match (above, below) {
+        (0, 0) => true,
+        (1, 1) => place(to) < place(from),
+        _ => below < above,
+    }
+}
+
+/// The first segments of all paths that start at `crate`, comments and doc lines left out.
+fn uses(source: &str) -> Vec<String> {
+    let lines = source.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let code = lines.collect::<Vec<_>>().join(" ");
+    let mut found = Vec::new();
+    for after in code.split("crate::").skip(1) {
+        match after.strip_prefix('{') {
+            None => found.extend(segment(after)),
+            Some(group) => {
+                let mut depth = 0_i32;
+                let mut start = true;
+                for (at, character) in group.char_indices() {
+                    match character {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => start = true,
+                        _ if start && !character.is_whitespace() => {
+                            start = false;
+                            found.extend(segment(&group[at..]));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+fn segment(path: &str) -> Option<String> {
+    let end = path.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(path.len());
+    let name = &path[..end];
+    // A macro or an item of the crate's root is no module.
+    (floor(name).is_some() || path[end..].starts_with("::")).then(|| name.to_owned())
+}
