@@ -11,7 +11,7 @@ mod signals;
 mod tls;
 mod units;
 
-use std::{env, process::ExitCode};
+use std::{env, num::NonZeroUsize, process::ExitCode};
 
 use tokio::{net::TcpListener, runtime};
 
@@ -39,7 +39,10 @@ fn main() -> ExitCode {
         }
         Command::Serve(Serve { threads, .. }) | Command::Check { threads, .. } => *threads,
     };
-    let mut builder = runtime::Builder::new_multi_thread();
+    let mut builder = match threads.map(NonZeroUsize::get) {
+        Some(1) => runtime::Builder::new_current_thread(),
+        _ => runtime::Builder::new_multi_thread(),
+    };
     if let Some(threads) = threads {
         builder.worker_threads(threads.get());
     }

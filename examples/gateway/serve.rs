@@ -1,6 +1,15 @@
 //! Accepting, serving and draining.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::Response};
 use bytes::Bytes;
@@ -171,27 +180,33 @@ fn of_one_connection(error: &io::Error) -> bool {
 
 // === impl Requests ===
 
-/// How many requests of a connection are in flight.
+/// What a connection's requests do, counted without waking anyone.
 #[derive(Clone, Default)]
-struct Requests(watch::Sender<usize>);
+struct Requests(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    in_flight: AtomicUsize,
+    begun_and_ended: AtomicUsize,
+}
 
 /// Counts as a request in flight until it is dropped, with the answer's body.
-struct InFlight(watch::Sender<usize>);
+struct InFlight(Requests);
 
 impl Requests {
     fn begin(&self) -> InFlight {
-        self.0.send_modify(|count| *count += 1);
-        InFlight(self.0.clone())
+        self.0.in_flight.fetch_add(1, Relaxed);
+        self.0.begun_and_ended.fetch_add(1, Relaxed);
+        InFlight(self.clone())
     }
 
-    /// Waits until there was none for as long as `time`.
+    /// Waits until there was none for as long as `time`, and at most twice that.
     async fn idle_for(&self, time: Duration) {
-        let mut requests = self.0.subscribe();
         loop {
-            // Neither wait can fail: this end holds the sender. What the first one answers holds a
-            // lock, so it goes at once.
-            drop(requests.wait_for(|count| *count == 0).await);
-            if timeout(time, requests.changed()).await.is_err() {
+            let before = self.0.begun_and_ended.load(Relaxed);
+            sleep(time).await;
+            let after = self.0.begun_and_ended.load(Relaxed);
+            if before == after && self.0.in_flight.load(Relaxed) == 0 {
                 return;
             }
         }
@@ -206,6 +221,8 @@ impl Watch for InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
+        let Self(Requests(counts)) = self;
+        counts.in_flight.fetch_sub(1, Relaxed);
+        counts.begun_and_ended.fetch_add(1, Relaxed);
     }
 }
