@@ -5,6 +5,7 @@
 mod allowed;
 mod args;
 mod demo;
+mod linger;
 mod routes;
 mod serve;
 mod signals;

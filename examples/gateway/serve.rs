@@ -11,7 +11,12 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo, http::Response};
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{Response, Version},
+};
 use bytes::Bytes;
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -29,12 +34,17 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tower_inference::body::{BodyEnd, Watch, WatchedBody};
 
-use crate::signals::Signals;
+use crate::{
+    linger::{LeftUnread, Linger},
+    signals::Signals,
+};
 
 /// At once; those beyond wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 4096;
 /// At once, of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
+/// Of HTTP/1: a larger request head is answered with 431. HTTP/2 has hyper's own 16 KiB.
+const MAX_BUFFER: usize = 64 << 10;
 /// How long a connection that was told to go may go on without a request in flight: what was
 /// answered last may still be on its way to a slow reader.
 const LAST_WORDS: Duration = Duration::from_secs(30);
@@ -53,7 +63,10 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(tls: Option<TlsAcceptor>, head_timeout: Duration, drain: Duration) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_timeout)
+            .max_buf_size(MAX_BUFFER);
         // The pings end connections whose other side is gone.
         http.http2()
             .timer(TokioTimer::new())
@@ -125,17 +138,25 @@ impl Server {
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let requests = Requests::default();
+        let left_unread = LeftUnread::default();
+        let io = TokioIo::new(Linger::new(io, left_unread.clone()));
         let service = service_fn(|mut request: Request<Incoming>| {
             let in_flight = requests.begin();
             let method = request.method().clone();
             request.extensions_mut().insert(ConnectInfo(peer));
-            let answer = app.clone().oneshot(request.map(Body::new));
+            // HTTP/2 ends a stream without closing the connection.
+            let request = if request.version() < Version::HTTP_2 {
+                request.map(|body| Body::new(WatchedBody::new(body, left_unread.watch())))
+            } else {
+                request.map(Body::new)
+            };
+            let answer = app.clone().oneshot(request);
             async move {
                 let Ok::<Response<Body>, Infallible>(answer) = answer.await;
                 Ok::<_, Infallible>(WatchedBody::of_response(answer, &method, in_flight))
             }
         });
-        let connection = self.http.serve_connection(TokioIo::new(io), service);
+        let connection = self.http.serve_connection(io, service);
         tokio::pin!(connection);
 
         // hyper bounds the head of HTTP/1 by itself, once it knows that it is HTTP/1. Silence
@@ -144,7 +165,11 @@ impl Server {
         tokio::select! {
             _ended = connection.as_mut() => return,
             _leave = leaving.wait_for(|leave| *leave) => {}
-            () = requests.idle_for(self.head_timeout) => {}
+            () = requests.idle_for(self.head_timeout) => {
+                if !requests.came() {
+                    return;
+                }
+            }
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
@@ -198,6 +223,10 @@ impl Requests {
         self.0.in_flight.fetch_add(1, Relaxed);
         self.0.begun_and_ended.fetch_add(1, Relaxed);
         InFlight(self.clone())
+    }
+
+    fn came(&self) -> bool {
+        self.0.begun_and_ended.load(Relaxed) > 0
     }
 
     /// Waits until there was none for as long as `time`, and at most twice that.

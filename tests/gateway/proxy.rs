@@ -2,6 +2,10 @@
 
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::{
     client::{CHAT, CHAT_STREAM, get, piece, post, send, slug},
@@ -136,6 +140,28 @@ async fn bodies_are_bounded_on_every_kind_of_route() {
         assert_eq!(slug(large, StatusCode::PAYLOAD_TOO_LARGE).await, "payload-too-large", "{path}");
     }
     assert!(stub.saw_nothing());
+}
+
+#[tokio::test]
+async fn a_refusal_arrives_although_the_whole_body_is_still_sent() {
+    let folder = Folder::new("linger");
+    let signer = Signer::es256();
+    let stub = Stub::start().await;
+    let gateway = gateway(&folder, &stub.served.url, &signer, []).await;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\n\
+         content-length: 20000000\r\n\r\n",
+        signer.sign(&token::claims())
+    );
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    let mut answer = Vec::new();
+    unless_hung(async {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b'x'; 20_000_000]).await.unwrap();
+        stream.read_to_end(&mut answer).await.unwrap();
+    })
+    .await;
+    assert!(answer.starts_with(b"HTTP/1.1 413 "), "{:?}", String::from_utf8_lossy(&answer));
 }
 
 #[tokio::test]
