@@ -134,8 +134,9 @@ pin_project! {
     /// A body that is watched to its end.
     ///
     /// The end is told as soon as it is certain, because a server stops polling there: with the
-    /// last frame when the body then says `is_end_stream`, or has given as many bytes as it
-    /// announced.
+    /// last frame when the body then says `is_end_stream`. A body that has given as many bytes as
+    /// it announced is complete whether it is polled again (over HTTP/2, where trailers or an
+    /// error may follow) or dropped (over HTTP/1.1).
     #[derive(Debug)]
     pub struct WatchedBody<B, W>
     where
@@ -152,11 +153,14 @@ pin_project! {
 impl<B: Body<Data = Bytes>, W: Watch> WatchedBody<B, W> {
     /// Watches `body`. A body that is already at its end has ended with this call.
     pub fn new(body: B, watch: W) -> Self {
-        let mut guard = EndGuard { watch, ended: false };
+        let mut guard = EndGuard { watch, ended: false, on_drop: BodyEnd::Cancelled };
+        let remaining = body.size_hint().exact();
         if body.is_end_stream() {
             guard.end(BodyEnd::Complete);
+        } else if remaining == Some(0) {
+            guard.on_drop = BodyEnd::Complete;
         }
-        Self { remaining: body.size_hint().exact(), body, guard }
+        Self { body, guard, remaining }
     }
 
     /// Watches the body of an answer to `method`. One that no server sends (RFC 9110 section
@@ -171,8 +175,10 @@ impl<B: Body<Data = Bytes>, W: Watch> WatchedBody<B, W> {
             || parts.status.is_informational()
             || parts.status == StatusCode::NO_CONTENT
             || parts.status == StatusCode::NOT_MODIFIED;
-        if bodiless || watched.remaining == Some(0) {
+        if bodiless {
             watched.guard.end(BodyEnd::Complete);
+        } else if watched.remaining == Some(0) {
+            watched.guard.on_drop = BodyEnd::Complete;
         }
         Response::from_parts(parts, watched)
     }
@@ -195,8 +201,10 @@ impl<B: Body<Data = Bytes>, W: Watch> Body for WatchedBody<B, W> {
                     if let Some(remaining) = this.remaining {
                         *remaining = remaining.saturating_sub(data.len() as u64);
                     }
-                    if *this.remaining == Some(0) || this.body.is_end_stream() {
+                    if this.body.is_end_stream() {
                         this.guard.end(BodyEnd::Complete);
+                    } else if *this.remaining == Some(0) {
+                        this.guard.on_drop = BodyEnd::Complete;
                     }
                 } else if let Some(trailers) = frame.trailers_ref() {
                     this.guard.trailers(trailers);
@@ -217,18 +225,22 @@ impl<B: Body<Data = Bytes>, W: Watch> Body for WatchedBody<B, W> {
     }
 }
 
-/// The announced length, if there is one that can be read.
+/// The announced length, if there is one that can be read: digits alone (RFC 9110 section 8.6).
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    let length = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
+    // `parse` takes a leading plus sign as well.
+    length.bytes().all(|digit| digit.is_ascii_digit()).then(|| length.parse().ok())?
 }
 
 // === impl EndGuard ===
 
-/// Tells the end exactly once; a drop before it is `Cancelled`.
+/// Tells the end exactly once.
 #[derive(Debug)]
 struct EndGuard<W: Watch> {
     watch: W,
     ended: bool,
+    // What a drop before the end means.
+    on_drop: BodyEnd,
 }
 
 impl<W: Watch> EndGuard<W> {
@@ -254,6 +266,6 @@ impl<W: Watch> EndGuard<W> {
 
 impl<W: Watch> Drop for EndGuard<W> {
     fn drop(&mut self) {
-        self.end(BodyEnd::Cancelled);
+        self.end(self.on_drop);
     }
 }

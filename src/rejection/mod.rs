@@ -164,7 +164,7 @@ impl Rejection {
     /// The fields of the answer that are this rejection's own, `retry-after` included.
     fn fields(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let retry_after = self.more.retry_after.map(|after| {
-            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
             (RETRY_AFTER, HeaderValue::from(seconds.max(1)))
         });
         self.more.fields.iter().cloned().chain(retry_after)

@@ -1,0 +1,303 @@
+//! Every refusal in every rendering: status, fields, body, and the value that travels along.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, header::WWW_AUTHENTICATE};
+use http_body_util::{BodyExt, Empty};
+use serde_json::{Value, json};
+use tower_inference::{
+    body::ResponseBody,
+    context::RequestContext,
+    rejection::{Refusal, RefusalFormat, Rejection, Violation},
+};
+
+/// Slug, status, status as API Gateway, its response type, its `message` and `x-amzn-errortype`,
+/// OpenAI's type, and the code of gRPC.
+type Row =
+    (Refusal, &'static str, u16, u16, &'static str, &'static str, &'static str, &'static str, u8);
+
+#[rustfmt::skip]
+const TABLE: &[Row] = &[
+    (Refusal::MissingCredentials, "missing-credentials", 401, 401, "UNAUTHORIZED", "Unauthorized", "UnauthorizedException", "authentication_error", 16),
+    (Refusal::InvalidRequest, "invalid-request", 400, 400, "DEFAULT_4XX", "Bad Request", "BadRequestException", "invalid_request_error", 3),
+    (Refusal::InvalidToken, "invalid-token", 401, 401, "UNAUTHORIZED", "Unauthorized", "UnauthorizedException", "authentication_error", 16),
+    (Refusal::ExpiredToken, "expired-token", 401, 401, "EXPIRED_TOKEN", "The security token included in the request is expired", "ExpiredTokenException", "authentication_error", 16),
+    (Refusal::InvalidApiKey, "invalid-api-key", 401, 403, "INVALID_API_KEY", "Forbidden", "ForbiddenException", "authentication_error", 16),
+    (Refusal::InvalidSignature, "invalid-signature", 401, 403, "INVALID_SIGNATURE", "The request signature does not match", "InvalidSignatureException", "authentication_error", 16),
+    (Refusal::InsufficientScope, "insufficient-scope", 403, 403, "ACCESS_DENIED", "Forbidden", "ForbiddenException", "permission_error", 7),
+    (Refusal::Forbidden, "forbidden", 403, 403, "ACCESS_DENIED", "User is not authorized to access this resource", "AccessDeniedException", "permission_error", 7),
+    (Refusal::NotFound, "not-found", 404, 403, "RESOURCE_NOT_FOUND", "Missing Authentication Token", "MissingAuthenticationTokenException", "invalid_request_error", 12),
+    (Refusal::IdentityProviderUnavailable, "identity-provider-unavailable", 503, 503, "AUTHORIZER_FAILURE", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
+    (Refusal::Throttled, "throttled", 429, 429, "THROTTLED", "Too Many Requests", "TooManyRequestsException", "rate_limit_error", 8),
+    (Refusal::QuotaExceeded, "quota-exceeded", 429, 429, "QUOTA_EXCEEDED", "Limit Exceeded", "LimitExceededException", "rate_limit_error", 8),
+    (Refusal::PayloadTooLarge, "payload-too-large", 413, 413, "REQUEST_TOO_LARGE", "Request Too Long", "RequestTooLargeException", "invalid_request_error", 8),
+    (Refusal::PayloadTimeout, "payload-timeout", 408, 408, "DEFAULT_4XX", "Request Timeout", "RequestTimeoutException", "invalid_request_error", 4),
+    (Refusal::UnsupportedMediaType, "unsupported-media-type", 415, 415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type", "UnsupportedMediaTypeException", "invalid_request_error", 3),
+    (Refusal::MalformedPayload, "malformed-payload", 400, 400, "BAD_REQUEST_BODY", "Invalid request body", "BadRequestException", "invalid_request_error", 3),
+    (Refusal::SchemaViolation, "schema-violation", 422, 400, "BAD_REQUEST_BODY", "Invalid request body", "BadRequestException", "invalid_request_error", 3),
+    (Refusal::Overloaded, "overloaded", 503, 503, "DEFAULT_5XX", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
+    (Refusal::ModelLoading, "model-loading", 503, 503, "INTEGRATION_FAILURE", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
+    (Refusal::UpstreamUnavailable, "upstream-unavailable", 502, 502, "INTEGRATION_FAILURE", "Internal server error", "InternalServerErrorException", "server_error", 14),
+    (Refusal::UpstreamTimeout, "upstream-timeout", 504, 504, "INTEGRATION_TIMEOUT", "Endpoint request timed out", "InternalServerErrorException", "server_error", 4),
+];
+
+type Answer = Response<ResponseBody<Empty<Bytes>>>;
+
+fn identified() -> RequestContext {
+    let context = RequestContext::new();
+    context.set_request_id(HeaderValue::from_static("id-7"));
+    context
+}
+
+fn respond(format: RefusalFormat, content_type: &str, rejection: Rejection) -> Answer {
+    let request = Request::builder()
+        .method(Method::POST)
+        .header("content-type", content_type)
+        .body(())
+        .unwrap();
+    format.for_request(&request).respond(rejection, &identified())
+}
+
+fn problem(rejection: Rejection) -> Answer {
+    respond(RefusalFormat::Problem, "application/json", rejection)
+}
+
+fn gateway(rejection: Rejection) -> Answer {
+    respond(RefusalFormat::ApiGateway, "application/json", rejection)
+}
+
+fn grpc(rejection: Rejection) -> Answer {
+    respond(RefusalFormat::Problem, "application/grpc", rejection)
+}
+
+async fn json_of(answer: Answer) -> Value {
+    serde_json::from_slice(&answer.into_body().collect().await.unwrap().to_bytes()).unwrap()
+}
+
+#[test]
+fn the_table_has_every_refusal_once() {
+    let refusals: Vec<_> = TABLE.iter().map(|row| row.0).collect();
+    assert_eq!(refusals, Refusal::ALL);
+    for row in TABLE {
+        assert_eq!(TABLE.iter().filter(|other| other.1 == row.1).count(), 1, "{}", row.1);
+        assert_eq!(row.0.slug(), row.1);
+        assert_eq!(row.0.to_string(), row.1);
+        assert_eq!(row.0.status().as_u16(), row.2);
+        assert_eq!(row.0.gateway_type(), row.4);
+        assert!(!row.0.title().is_empty() && !row.0.title().ends_with('.'));
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_is_a_problem_that_openai_clients_show() {
+    for &(refusal, slug, status, _, _, _, _, openai_type, _) in TABLE {
+        let answer = problem(Rejection::new(refusal).with_detail("what went wrong"));
+        assert_eq!(answer.status().as_u16(), status, "{slug}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        for absent in ["x-amzn-errortype", "x-amzn-requestid", "grpc-status", "grpc-message"] {
+            assert!(!answer.headers().contains_key(absent), "{slug} has {absent}");
+        }
+        let expected = json!({
+            "type": format!("urn:tower-inference:refusal:{slug}"),
+            "title": refusal.title(),
+            "status": status,
+            "detail": "what went wrong",
+            "instance": "id-7",
+            "error": {
+                "message": "what went wrong",
+                "type": openai_type,
+                "code": slug.replace('-', "_"),
+            },
+        });
+        assert_eq!(json_of(answer).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_has_the_shape_of_api_gateway() {
+    for &(refusal, slug, _, status, _, message, error_type, _, _) in TABLE {
+        let answer = gateway(Rejection::new(refusal).with_detail("not shown in this shape"));
+        assert_eq!(answer.status().as_u16(), status, "{slug}");
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        assert_eq!(answer.headers()["x-amzn-errortype"], error_type);
+        assert_eq!(answer.headers()["x-amzn-requestid"], "id-7");
+        assert_eq!(json_of(answer).await, json!({ "message": message }), "{slug}");
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_is_a_trailers_only_status_of_grpc() {
+    for &(refusal, slug, .., code) in TABLE {
+        for format in [RefusalFormat::Problem, RefusalFormat::ApiGateway] {
+            let rejection = Rejection::new(refusal).with_detail("what went wrong");
+            let answer = respond(format, "application/grpc+proto", rejection);
+            assert_eq!(answer.status(), 200, "{slug}");
+            assert_eq!(answer.headers()["content-type"], "application/grpc");
+            assert_eq!(answer.headers()["grpc-status"], code.to_string());
+            assert_eq!(answer.headers()["grpc-message"], "what went wrong");
+            assert!(!answer.headers().contains_key("x-amzn-errortype"));
+            assert!(answer.into_body().collect().await.unwrap().to_bytes().is_empty());
+        }
+    }
+}
+
+#[test]
+fn every_rendering_carries_the_value_and_notes_the_slug() {
+    for &(refusal, slug, ..) in TABLE {
+        let rejection = Rejection::new(refusal)
+            .with_detail("what went wrong")
+            .with_retry_after(Duration::from_secs(3));
+        for content_type in ["application/json", "application/grpc"] {
+            for format in [RefusalFormat::Problem, RefusalFormat::ApiGateway] {
+                let request = Request::builder().header("content-type", content_type);
+                let responder = format.for_request(&request.body(()).unwrap());
+                let context = RequestContext::new();
+                let answer: Answer = responder.respond(rejection.clone(), &context);
+                assert_eq!(answer.extensions().get::<Rejection>(), Some(&rejection));
+                assert_eq!(context.refusal(), Some(slug));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_401_always_names_a_challenge() {
+    for &(refusal, slug, status, ..) in TABLE {
+        for render in [problem, gateway, grpc] {
+            let challenges = |answer: &Answer| {
+                let fields = answer.headers().get_all(WWW_AUTHENTICATE).iter();
+                fields.map(|field| field.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+            };
+            let answer = render(Rejection::new(refusal));
+            let expected: &[&str] = if status == 401 { &["Bearer"] } else { &[] };
+            assert_eq!(challenges(&answer), expected, "{slug}");
+
+            // The layer's own challenge takes its place, in each rendering.
+            let own = r#"Bearer error="invalid_token""#;
+            let rejection =
+                Rejection::new(refusal).with_field(WWW_AUTHENTICATE, HeaderValue::from_static(own));
+            assert_eq!(challenges(&render(rejection)), [own], "{slug}");
+        }
+    }
+}
+
+#[test]
+fn fields_of_the_rejection_stand_in_each_rendering() {
+    let accept = HeaderName::from_static("accept");
+    for render in [problem, gateway, grpc] {
+        let answer = render(
+            Rejection::new(Refusal::UnsupportedMediaType)
+                .with_field(accept.clone(), HeaderValue::from_static("application/json"))
+                .with_field(accept.clone(), HeaderValue::from_static("text/plain")),
+        );
+        let accepts: Vec<_> = answer.headers().get_all("accept").iter().collect();
+        assert_eq!(accepts, ["application/json", "text/plain"]);
+        assert!(!answer.headers().contains_key("retry-after"));
+    }
+}
+
+#[test]
+fn retry_after_is_whole_seconds_rounded_up_and_at_least_one() {
+    for (after, expected) in [
+        (Duration::ZERO, "1"),
+        (Duration::from_nanos(1), "1"),
+        (Duration::from_millis(999), "1"),
+        (Duration::from_secs(1), "1"),
+        (Duration::from_nanos(1_000_000_001), "2"),
+        (Duration::from_millis(59_001), "60"),
+        (Duration::from_secs(60), "60"),
+        (Duration::MAX, "18446744073709551615"),
+    ] {
+        for render in [problem, gateway, grpc] {
+            let answer = render(Rejection::new(Refusal::Throttled).with_retry_after(after));
+            assert_eq!(answer.headers()["retry-after"], expected, "{after:?}");
+        }
+    }
+}
+
+#[test]
+fn grpc_messages_are_percent_encoded() {
+    for (detail, expected) in [
+        ("plain, with ~ and !", "plain, with ~ and !"),
+        ("100%", "100%25"),
+        ("%41", "%2541"),
+        ("a\r\nb\tc", "a%0D%0Ab%09c"),
+        ("é€😀", "%C3%A9%E2%82%AC%F0%9F%98%80"),
+        ("\u{0}\u{7f}", "%00%7F"),
+        ("", ""),
+    ] {
+        let answer = grpc(Rejection::new(Refusal::Forbidden).with_detail(detail));
+        assert_eq!(answer.headers()["grpc-message"], expected, "{detail:?}");
+    }
+}
+
+#[test]
+fn only_grpc_itself_gets_a_grpc_status() {
+    for (content_type, is_grpc) in [
+        ("application/grpc", true),
+        ("application/grpc+proto", true),
+        ("application/grpc;charset=utf-8", true),
+        ("application/grpc ; x=y", true),
+        ("Application/gRPC", true),
+        ("application/grpc-web", false),
+        ("application/grpc-web+proto", false),
+        ("application/grpcx", false),
+        ("application/json", false),
+        ("text/plain; a=application/grpc", false),
+    ] {
+        let answer =
+            respond(RefusalFormat::Problem, content_type, Rejection::new(Refusal::NotFound));
+        assert_eq!(answer.headers().contains_key("grpc-status"), is_grpc, "{content_type}");
+    }
+    let answer: Answer = RefusalFormat::default()
+        .for_request(&Request::new(()))
+        .respond(Rejection::new(Refusal::NotFound), &RequestContext::new());
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+}
+
+#[tokio::test]
+async fn a_problem_says_where() {
+    let violations = vec![Violation::new("/messages/0/role", "is not one of the roles")];
+    let rejection = Rejection::new(Refusal::SchemaViolation)
+        .with_position(17)
+        .with_violations(violations.clone());
+    assert_eq!((rejection.position(), rejection.violations()), (Some(17), &*violations));
+    let body = json_of(problem(rejection.clone())).await;
+    assert_eq!(body["position"], 17);
+    let errors = json!([{ "pointer": "/messages/0/role", "detail": "is not one of the roles" }]);
+    assert_eq!(body["errors"], errors);
+    assert_eq!(json_of(gateway(rejection)).await, json!({ "message": "Invalid request body" }));
+}
+
+#[tokio::test]
+async fn what_is_not_known_is_left_out() {
+    let context = RequestContext::new();
+    for format in [RefusalFormat::Problem, RefusalFormat::ApiGateway] {
+        let answer: Answer = format
+            .for_request(&Request::new(()))
+            .respond(Rejection::new(Refusal::Throttled), &context);
+        assert!(!answer.headers().contains_key("x-amzn-requestid"));
+        let body = json_of(answer).await;
+        for absent in ["instance", "position", "errors"] {
+            assert!(body.get(absent).is_none(), "{absent}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_detail_cannot_break_the_body() {
+    let detail = "\"},{\u{0}\r\n\u{2028}é";
+    let body = json_of(problem(Rejection::new(Refusal::Forbidden).with_detail(detail))).await;
+    assert_eq!((&body["detail"], &body["error"]["message"]), (&json!(detail), &json!(detail)));
+}
+
+#[test]
+fn the_first_refusal_is_the_one_noted() {
+    let context = RequestContext::new();
+    let responder = RefusalFormat::Problem.for_request(&Request::new(()));
+    for refusal in [Refusal::Throttled, Refusal::Forbidden] {
+        let _answer: Answer = responder.respond(Rejection::new(refusal), &context);
+    }
+    assert_eq!(context.refusal(), Some("throttled"));
+}
