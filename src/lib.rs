@@ -23,6 +23,8 @@ pub mod clock;
 mod lock;
 pub mod secret;
 pub mod sse;
+#[cfg(any(feature = "client", feature = "hf", feature = "upstream"))]
+mod wire;
 
 // The first floor: what layers tell each other.
 pub mod context;

@@ -260,6 +260,8 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
     #[test]
     fn events_do_not_depend_on_cuts_and_little_is_held(
         stream in stream(),

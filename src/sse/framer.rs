@@ -47,7 +47,7 @@ impl Framer {
     /// comes in pieces. By default [`Framer::DEFAULT_MAX_FRAME`].
     #[must_use]
     pub fn max_frame(mut self, bytes: usize) -> Self {
-        self.splitter = Splitter::new(bytes);
+        self.splitter.max = bytes;
         self
     }
 

@@ -3,7 +3,8 @@ use memchr::memchr2;
 /// Finds the blank lines that close frames, whatever the cuts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Splitter {
-    max: usize,
+    /// The longest frame that is not oversize.
+    pub(super) max: usize,
     // Bytes of the open frame. It must not depend on the cuts, or an oversize frame would: the LF
     // of the CRLF that closes a frame never counts.
     size: usize,

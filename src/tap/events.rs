@@ -1,0 +1,157 @@
+use memchr::memchr_iter;
+
+use super::{
+    found::{Found, Type},
+    json::Scanner,
+};
+use crate::{
+    body::BodyEnd,
+    context::{StreamEnd, Usage},
+    sse::{Framer, Splitter, fields, strip_byte_order_mark},
+};
+
+/// Reads a stream of events.
+pub(super) struct Events {
+    splitter: Splitter,
+    // The start of a frame that crosses chunks.
+    pending: Vec<u8>,
+    started: bool,
+    end: Option<StreamEnd>,
+    // A choice had its finish reason.
+    finished: bool,
+}
+
+/// What a chunk brought.
+#[derive(Default)]
+pub(super) struct News {
+    pub(super) usage: Option<Usage>,
+    pub(super) end: Option<StreamEnd>,
+}
+
+impl Events {
+    pub(super) const fn new() -> Self {
+        Self {
+            splitter: Splitter::new(Framer::DEFAULT_MAX_FRAME),
+            pending: Vec::new(),
+            started: false,
+            end: None,
+            finished: false,
+        }
+    }
+
+    pub(super) fn feed(&mut self, chunk: &[u8]) -> News {
+        let mut news = News::default();
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let part = self.splitter.next(rest);
+            let (frame, tail) = rest.split_at_checked(part.len).unwrap_or((rest, &[]));
+            rest = tail;
+            if part.oversize {
+                self.started = true;
+                self.pending.clear();
+            } else if !part.closes {
+                self.pending.extend_from_slice(frame);
+            } else if self.pending.is_empty() {
+                self.read(frame, &mut news);
+            } else {
+                let mut pending = std::mem::take(&mut self.pending);
+                pending.extend_from_slice(frame);
+                self.read(&pending, &mut news);
+                pending.clear();
+                self.pending = pending;
+            }
+        }
+        news
+    }
+
+    /// How the stream ended, now that the body did.
+    pub(super) const fn finish(&self, body: BodyEnd) -> StreamEnd {
+        match (self.end, body) {
+            (Some(end), _) => end,
+            (None, BodyEnd::Complete | BodyEnd::Trailers) if self.finished => StreamEnd::Done,
+            (None, _) => StreamEnd::Cut,
+        }
+    }
+
+    fn read(&mut self, frame: &[u8], news: &mut News) {
+        let first = !std::mem::replace(&mut self.started, true);
+        let frame = if first { strip_byte_order_mark(frame) } else { frame };
+
+        let (mut event_type, mut data, mut lines) = (&[][..], &[][..], 0_u8);
+        for (name, value) in fields(frame) {
+            match name {
+                b"event" => event_type = value,
+                b"data" => (data, lines) = (value, lines.saturating_add(1)),
+                _ => {}
+            }
+        }
+        // Without data there is no event (WHATWG HTML section 9.2.6).
+        if lines == 0 {
+            return;
+        }
+        let done = lines == 1 && data.trim_ascii() == b"[DONE]";
+        let read = lines > 1 || may_matter(data);
+        let found = read.then(|| scan(frame)).flatten().unwrap_or_default();
+
+        let (by_field, by_member) = (Type::of(event_type), found.event_type);
+        let is = |event_type| by_field == event_type || by_member == event_type;
+        let end = if found.error || is(Type::Error) || is(Type::Failed) {
+            Some(StreamEnd::Failed)
+        } else if done || found.generated || is(Type::Completed) {
+            Some(StreamEnd::Done)
+        } else {
+            None
+        };
+        // TGI sends `[DONE]` after an error as well.
+        if end.is_some() && self.end != Some(StreamEnd::Failed) {
+            self.end = end;
+            news.end = end;
+        }
+        self.finished |= found.finished;
+        news.usage = found.usage().or(news.usage);
+    }
+}
+
+fn scan(frame: &[u8]) -> Option<Found> {
+    let mut scanner = Scanner::new();
+    for (_, line) in fields(frame).filter(|(name, _)| *name == b"data") {
+        scanner.feed(line);
+        scanner.feed(b"\n");
+    }
+    scanner.finish().copied()
+}
+
+/// Whether there can be anything in `document` that is looked for: so that deltas, of which a stream
+/// mostly consists, cost one search for colons.
+fn may_matter(document: &[u8]) -> bool {
+    memchr_iter(b':', document).any(|at| {
+        let (name, value) = document.split_at_checked(at).unwrap_or_default();
+        let value = value.get(1..).unwrap_or_default().trim_ascii_start();
+        if value.starts_with(b"null") {
+            return false;
+        }
+        let name = match name.trim_ascii_end() {
+            name @ [.., b'e', b'"'] => name.ends_with(b"\"usage\""),
+            name @ [.., b'n', b'"'] => name.ends_with(b"\"finish_reason\""),
+            name @ [.., b'r', b'"'] => name.ends_with(b"\"error\""),
+            name @ [.., b's', b'"'] => name.ends_with(b"\"details\""),
+            name @ [.., b't', b'"'] => name.ends_with(b"\"generated_text\""),
+            _ => false,
+        };
+        // What an event's `type` may be.
+        let word = match value {
+            [b'"', b'e', ..] => value.starts_with(b"\"error\""),
+            [b'"', b'r', ..] => {
+                [&b"completed\""[..], b"failed\"", b"incomplete\""].iter().any(|end| {
+                    let word = value.strip_prefix(b"\"response.");
+                    word.is_some_and(|word| word.starts_with(end))
+                })
+            }
+            _ => false,
+        };
+        name || word
+    }) || memchr_iter(b'\\', document).any(|at| {
+        // Names and words may be spelled in escapes.
+        document.get(at..).unwrap_or_default().starts_with(b"\\u00")
+    })
+}

@@ -1,0 +1,301 @@
+use memchr::memchr2;
+
+use super::{
+    append,
+    found::{Found, Member, Place, Text},
+};
+
+/// Reads a JSON document (RFC 8259) piece by piece: checks its grammar, and keeps a few numbers and
+/// flags out of known places. Holds none of it but the name or word it is in.
+pub(super) struct Scanner {
+    state: State,
+    depth: u8,
+    // A bit for each level, the innermost the lowest: whether it is an object.
+    objects: u128,
+    // What the outermost levels are. All others are `Place::Other`.
+    places: [Place; 4],
+    // Whose value comes next, or is being read.
+    member: Member,
+    text: Text,
+    // As far as it was read; `None` when it is not a count.
+    number: Option<u64>,
+    found: Found,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Value,
+    /// An element, or the end of an empty array.
+    FirstValue,
+    Name,
+    /// A name, or the end of an empty object.
+    FirstName,
+    Colon,
+    /// A comma, or the end of an array or object.
+    Comma,
+    /// The document is whole.
+    End,
+    Text(Role),
+    Escape(Role),
+    /// The digits of `\u` that are still to come, and what those before were.
+    Hex(Role, u8, u16),
+    Literal(&'static [u8]),
+    Number(Part),
+    /// Not JSON, or nothing to be found in it.
+    Stopped,
+}
+
+#[derive(Clone, Copy)]
+enum Role {
+    Name,
+    Value,
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Minus,
+    Zero,
+    Whole,
+    Point,
+    Fraction,
+    Exponent,
+    Sign,
+    Power,
+}
+
+// === impl Scanner ===
+
+impl Scanner {
+    const MAX_DEPTH: u8 = 128;
+
+    pub(super) fn new() -> Self {
+        Self {
+            state: State::Value,
+            depth: 0,
+            objects: 0,
+            places: [Place::Other; 4],
+            member: Member::Other,
+            text: Text::default(),
+            number: None,
+            found: Found::default(),
+        }
+    }
+
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some((byte, tail)) = rest.split_first() {
+            rest = match self.state {
+                State::Stopped => return,
+                State::Text(role) => self.text(role, rest),
+                State::Number(part) => self.number(part, rest),
+                _ => {
+                    self.step(*byte);
+                    tail
+                }
+            };
+        }
+    }
+
+    /// What was found, if the document is whole.
+    pub(super) const fn finish(&self) -> Option<&Found> {
+        match self.state {
+            State::End => Some(&self.found),
+            _ => None,
+        }
+    }
+
+    fn step(&mut self, byte: u8) {
+        use State::{
+            Colon, Comma, End, Escape, FirstName, FirstValue, Hex, Literal, Name, Stopped, Value,
+        };
+        self.state = match (self.state, byte) {
+            (
+                Value | FirstValue | Name | FirstName | Colon | Comma | End,
+                b' ' | b'\t' | b'\n' | b'\r',
+            ) => self.state,
+            (FirstValue | Comma, b']') => self.close(false),
+            (FirstName | Comma, b'}') => self.close(true),
+            (Value | FirstValue, _) => self.value(byte),
+            (Name | FirstName, b'"') => {
+                self.text = Text::wanted_if(self.place() != Place::Other);
+                State::Text(Role::Name)
+            }
+            (Colon, b':') => Value,
+            (Comma, b',') => self.comma(),
+            (Escape(role), b'u') => Hex(role, 4, 0),
+            (Escape(role), b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                // In none of the words that are looked for.
+                self.text.push(b"\0");
+                State::Text(role)
+            }
+            (Hex(role, left, code), _) => match char::from(byte).to_digit(16) {
+                Some(digit) => {
+                    let code = (code << 4) | u16::try_from(digit).unwrap_or_default();
+                    if left > 1 {
+                        Hex(role, left.saturating_sub(1), code)
+                    } else {
+                        self.text.push(&[u8::try_from(code).unwrap_or_default()]);
+                        State::Text(role)
+                    }
+                }
+                None => Stopped,
+            },
+            (Literal([next]), _) if *next == byte => self.after(),
+            (Literal([next, rest @ ..]), _) if *next == byte => Literal(rest),
+            _ => Stopped,
+        };
+    }
+
+    /// A value begins.
+    fn value(&mut self, byte: u8) -> State {
+        match self.place() {
+            // Only of an object, or of the one in an array, anything is known.
+            Place::Outside if !matches!(byte, b'{' | b'[') => return State::Stopped,
+            Place::Batch if byte != b'{' => return State::Stopped,
+            _ => self.found.forget(self.place(), self.member),
+        }
+        match byte {
+            b'{' => self.open(true),
+            b'[' => self.open(false),
+            b'"' => {
+                self.text = Text::wanted_if(self.member != Member::Other);
+                State::Text(Role::Value)
+            }
+            b't' => {
+                self.found.error |= self.member == Member::Error;
+                State::Literal(b"rue")
+            }
+            b'f' => State::Literal(b"alse"),
+            b'n' => State::Literal(b"ull"),
+            b'-' => {
+                self.number = None;
+                State::Number(Part::Minus)
+            }
+            b'0' => {
+                self.number = Some(0);
+                State::Number(Part::Zero)
+            }
+            b'1'..=b'9' => {
+                self.number = Some(u64::from(byte & 0x0f));
+                State::Number(Part::Whole)
+            }
+            _ => State::Stopped,
+        }
+    }
+
+    fn open(&mut self, object: bool) -> State {
+        if self.depth == Self::MAX_DEPTH {
+            return State::Stopped;
+        }
+        self.found.error |= self.member == Member::Error;
+        let place = self.place().inside(self.member, object);
+        if let Some(slot) = self.places.get_mut(usize::from(self.depth)) {
+            *slot = place;
+        }
+        self.depth = self.depth.saturating_add(1);
+        self.objects = (self.objects << 1) | u128::from(object);
+        self.member = Member::Other;
+        if object { State::FirstName } else { State::FirstValue }
+    }
+
+    fn close(&mut self, object: bool) -> State {
+        if object != self.in_object() {
+            return State::Stopped;
+        }
+        self.depth = self.depth.saturating_sub(1);
+        self.objects >>= 1;
+        self.after()
+    }
+
+    fn comma(&mut self) -> State {
+        self.member = Member::Other;
+        match self.place() {
+            // Whose usage would it be?
+            Place::Batch => State::Stopped,
+            _ if self.in_object() => State::Name,
+            _ => State::Value,
+        }
+    }
+
+    /// What may stand after a value.
+    const fn after(&self) -> State {
+        if self.depth == 0 { State::End } else { State::Comma }
+    }
+
+    const fn in_object(&self) -> bool {
+        self.objects & 1 == 1
+    }
+
+    fn place(&self) -> Place {
+        match usize::from(self.depth).checked_sub(1) {
+            None => Place::Outside,
+            Some(level) => self.places.get(level).copied().unwrap_or(Place::Other),
+        }
+    }
+
+    /// Reads on inside of a string; gives what it did not read.
+    fn text<'a>(&mut self, role: Role, rest: &'a [u8]) -> &'a [u8] {
+        let at = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+        let (plain, tail) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+        // Not `any`, so that the compiler compares many at once.
+        if plain.iter().fold(false, |control, byte| control | (*byte < b' ')) {
+            self.state = State::Stopped;
+            return &[];
+        }
+        self.text.push(plain);
+        match (tail.first(), role) {
+            (None, _) => {}
+            (Some(b'"'), Role::Name) => {
+                self.member = Member::of(self.place(), self.text.as_bytes());
+                self.state = State::Colon;
+            }
+            (Some(b'"'), Role::Value) => {
+                self.found.text(self.member, &self.text);
+                self.state = self.after();
+            }
+            (Some(_), _) => self.state = State::Escape(role),
+        }
+        tail.get(1..).unwrap_or_default()
+    }
+
+    /// Reads on inside of a number; gives what it did not read.
+    fn number<'a>(&mut self, part: Part, rest: &'a [u8]) -> &'a [u8] {
+        let at = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        let (digits, tail) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+        let part = match (part, digits) {
+            (part, []) => part,
+            (Part::Minus, [b'0']) => Part::Zero,
+            // No leading zeros.
+            (Part::Minus, [b'0', ..]) | (Part::Zero, _) => {
+                self.state = State::Stopped;
+                return &[];
+            }
+            (Part::Minus | Part::Whole, _) => Part::Whole,
+            (Part::Point | Part::Fraction, _) => Part::Fraction,
+            (Part::Exponent | Part::Sign | Part::Power, _) => Part::Power,
+        };
+        self.number =
+            self.number.map(|number| digits.iter().fold(number, |sum, digit| append(sum, *digit)));
+
+        let part = match (part, tail.first()) {
+            (part, None) => part,
+            (Part::Zero | Part::Whole, Some(b'.')) => Part::Point,
+            (Part::Zero | Part::Whole | Part::Fraction, Some(b'e' | b'E')) => Part::Exponent,
+            (Part::Exponent, Some(b'+' | b'-')) => Part::Sign,
+            (Part::Zero | Part::Whole | Part::Fraction | Part::Power, Some(_)) => {
+                self.found.number(self.place(), self.member, self.number);
+                self.state = self.after();
+                return tail;
+            }
+            (Part::Minus | Part::Point | Part::Exponent | Part::Sign, Some(_)) => {
+                self.state = State::Stopped;
+                return &[];
+            }
+        };
+        if !tail.is_empty() {
+            self.number = None;
+        }
+        self.state = State::Number(part);
+        tail.get(1..).unwrap_or_default()
+    }
+}

@@ -1,0 +1,159 @@
+//! What the rooms that speak HTTP to an upstream share: which fields end at a connection, and which
+//! hosts are this machine.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONNECTION, TE},
+};
+
+/// Removes the fields that belong to one connection and not to the message (RFC 9110 sections 7.6.1
+/// and 11.7): `connection` and what it names, and those that are known without being named.
+///
+/// Two are kept. `te: trailers`, alone, because gRPC asks for it end to end. And what describes the
+/// body (`content-*`), even when `connection` names it: layers have read the body by these fields,
+/// and the next hop must not read another one.
+pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers.get_all(CONNECTION).iter().flat_map(options).collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    remove_fields(headers, |name| is_connection_field(name.as_str()));
+    if headers.contains_key(TE) && !asks_for_trailers(headers) {
+        headers.remove(TE);
+    }
+}
+
+/// Removes the fields that `doomed` picks. Allocates nothing unless there are some.
+pub(crate) fn remove_fields(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
+    let mut kept = 0;
+    loop {
+        let mut names = headers.keys().enumerate().skip(kept);
+        let Some((index, name)) = names.find(|(_, name)| doomed(name)) else { return };
+        let name = name.clone();
+        headers.remove(name);
+        // The map fills the gap with its last field: all before the gap were looked at.
+        kept = index;
+    }
+}
+
+/// Whether `host`, as it stands in a URI, is this machine (RFC 1122 section 3.2.1.3, RFC 4291
+/// section 2.5.3, RFC 6761 section 6.3).
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || bare.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+}
+
+/// The names in one `connection` field, but for those that are handled without being named.
+fn options(field: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    let options = field.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    options
+        .filter(|option| !is_handled(option))
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
+        .filter(|name| !name.as_str().starts_with("content-"))
+}
+
+// What clients name in nearly every request is not worth an allocation.
+fn is_handled(option: &[u8]) -> bool {
+    [b"keep-alive".as_slice(), b"close", b"te"].iter().any(|name| option.eq_ignore_ascii_case(name))
+}
+
+fn is_connection_field(name: &str) -> bool {
+    let known = ["connection", "keep-alive", "transfer-encoding", "upgrade", "http2-settings"];
+    name.starts_with("proxy-") || known.contains(&name)
+}
+
+fn asks_for_trailers(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(TE).iter();
+    let first = values.next().map(HeaderValue::as_bytes);
+    first.is_some_and(|te| te.eq_ignore_ascii_case(b"trailers")) && values.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stripped(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        strip_connection_fields(&mut headers);
+        headers
+    }
+
+    #[test]
+    fn what_connection_names_goes_with_it() {
+        let headers = stripped(&[
+            ("connection", "close, X-One"),
+            ("connection", " x-two ,, \"nonsense\",x-three"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-two", "2"),
+            ("x-three", "3"),
+            ("x-four", "4"),
+        ]);
+        assert_eq!(headers.len(), 1, "{headers:?}");
+        assert!(headers.contains_key("x-four"));
+    }
+
+    #[test]
+    fn connection_cannot_change_how_the_body_is_read() {
+        let headers = stripped(&[
+            ("connection", "content-encoding, content-type, content-length"),
+            ("content-encoding", "gzip"),
+            ("content-type", "application/json"),
+            ("content-length", "2"),
+        ]);
+        assert_eq!(headers.len(), 3, "{headers:?}");
+    }
+
+    #[test]
+    fn known_fields_go_without_being_named() {
+        let names = [
+            "keep-alive",
+            "transfer-encoding",
+            "upgrade",
+            "http2-settings",
+            "proxy-connection",
+            "proxy-authorization",
+            "proxy-authenticate",
+            "proxy-authentication-info",
+        ];
+        for name in names {
+            assert!(stripped(&[(name, "x"), (name, "y")]).is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn te_stays_only_when_it_asks_for_trailers_and_nothing_else() {
+        assert_eq!(stripped(&[("te", "trailers"), ("connection", "te")])["te"], "trailers");
+        assert!(stripped(&[("te", "trailers, deflate;q=0.5")]).is_empty());
+        assert!(stripped(&[("te", "trailers"), ("te", "gzip")]).is_empty());
+    }
+
+    #[test]
+    fn every_doomed_field_goes_and_no_other() {
+        let mut headers = HeaderMap::new();
+        for index in 0..200_usize {
+            let name = format!("{}-{index}", if index % 3 == 0 { "keep" } else { "drop" });
+            headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_static("v"));
+        }
+        remove_fields(&mut headers, |name| name.as_str().starts_with("drop"));
+        assert_eq!(headers.len(), 67);
+        assert!(headers.keys().all(|name| name.as_str().starts_with("keep")));
+    }
+
+    #[test]
+    fn loopback_is_this_machine_and_nothing_that_looks_like_it() {
+        for host in ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "[::1]", "::1"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        let others = ["localhost.evil.example", "127.0.0.1.nip.io", "0.0.0.0", "[::]", "10.0.0.1"];
+        for host in others {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

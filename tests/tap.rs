@@ -1,0 +1,662 @@
+//! What the tap finds in recorded answers, at every cut, and what it is not fooled by.
+
+mod support;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http_body_util::BodyExt;
+use proptest::prelude::*;
+use serde_json::Value;
+use support::{ScriptedBody, Step};
+use tower_inference::{
+    body::{BodyEnd, Watch, WatchedBody},
+    context::{RequestContext, StreamEnd, Usage},
+    tap::Tap,
+};
+
+/// Prompt, completion, total.
+type Tokens = (Option<u64>, Option<u64>, Option<u64>);
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+const EVENTS: (&str, &str) = ("content-type", "text/event-stream");
+
+fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+    let pairs = fields
+        .iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    pairs.collect()
+}
+
+fn tokens(usage: Usage) -> Tokens {
+    (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+}
+
+fn run_to(
+    fields: &[(&'static str, &'static str)],
+    chunks: &[&[u8]],
+    end: BodyEnd,
+) -> (Option<Tokens>, Option<StreamEnd>) {
+    let context = RequestContext::new();
+    if let Some(mut tap) = Tap::claim(&context, StatusCode::OK, &headers(fields)) {
+        for chunk in chunks {
+            tap.data(&Bytes::copy_from_slice(chunk));
+        }
+        tap.end(end);
+    }
+    (context.usage().map(tokens), context.stream_end())
+}
+
+/// The outcome of an answer, which must be the same at every cut.
+fn outcome(
+    fields: &[(&'static str, &'static str)],
+    body: &str,
+) -> (Option<Tokens>, Option<StreamEnd>) {
+    let body = body.as_bytes();
+    let whole = run_to(fields, &[body], BodyEnd::Complete);
+    for at in 0..=body.len() {
+        let cut = run_to(fields, &[&body[..at], &body[at..]], BodyEnd::Complete);
+        assert_eq!(cut, whole, "cut at {at}");
+    }
+    let bytes: Vec<&[u8]> = body.chunks(1).collect();
+    assert_eq!(run_to(fields, &bytes, BodyEnd::Complete), whole, "byte by byte");
+    whole
+}
+
+fn json(body: &str) -> Option<Tokens> {
+    let (usage, end) = outcome(&[JSON], body);
+    assert_eq!(end, None, "no event stream, no end of one");
+    usage
+}
+
+fn stream(body: &str) -> (Option<Tokens>, Option<StreamEnd>) {
+    outcome(&[EVENTS], body)
+}
+
+// === JSON answers ===
+
+#[test]
+fn openai_chat_completion() {
+    let body = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m",
+        "choices":[{"index":0,"message":{"role":"assistant","content":"Hi \"usage\": \u2603 ☃"},
+        "logprobs":null,"finish_reason":"stop"}],
+        "usage":{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21,
+        "prompt_tokens_details":{"cached_tokens":4,"prompt_tokens":99},
+        "completion_tokens_details":{"reasoning_tokens":5}},"system_fingerprint":null}"#;
+    assert_eq!(json(body), Some((Some(9), Some(12), Some(21))));
+}
+
+#[test]
+fn openai_embeddings_have_no_completion() {
+    let body = r#"{"object":"list","data":[{"object":"embedding","index":0,
+        "embedding":[0.0023,-0.009,1e-3,-2.5E+2,0]},{"embedding":"AAAAPw=="}],
+        "model":"m","usage":{"prompt_tokens":8,"total_tokens":8}}"#;
+    assert_eq!(json(body), Some((Some(8), None, Some(8))));
+}
+
+#[test]
+fn openai_responses_name_the_tokens_otherwise() {
+    let body = r#"{"object":"response","status":"completed","error":null,"output":[],
+        "usage":{"input_tokens":36,"input_tokens_details":{"cached_tokens":0},
+        "output_tokens":87,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":123}}"#;
+    assert_eq!(json(body), Some((Some(36), Some(87), Some(123))));
+    // As some gateways do: both, and one of them blank.
+    let both = r#"{"usage":{"input_tokens":0,"prompt_tokens":7,"completion_tokens":null,"output_tokens":3}}"#;
+    assert_eq!(json(both), Some((Some(7), Some(3), None)));
+}
+
+const TGI: &str = r#"{"generated_text":" a","details":{"finish_reason":"length",
+    "generated_tokens":20,"seed":null,"prefill":[{"id":0,"text":"x","generated_tokens":7}],
+    "tokens":[{"id":1,"text":" a","logprob":-0.5,"special":false}]}}"#;
+
+#[test]
+fn tgi_generate() {
+    assert_eq!(json(TGI), Some((None, Some(20), None)));
+    assert_eq!(json(r#"{"generated_text":" a"}"#), None);
+}
+
+#[test]
+fn tgi_generate_in_an_array_of_one() {
+    assert_eq!(json(&format!("[{TGI}]")), Some((None, Some(20), None)));
+    assert_eq!(json(&format!("[{TGI},{TGI}]")), None, "whose would it be?");
+    assert_eq!(json(&format!("[[{TGI}]]")), None);
+}
+
+#[test]
+fn tgi_fields_complete_what_the_body_says() {
+    let fields = [JSON, ("x-prompt-tokens", "5"), ("x-generated-tokens", "20")];
+    assert_eq!(outcome(&fields, TGI).0, Some((Some(5), Some(20), None)));
+    assert_eq!(outcome(&fields, r#"{"generated_text":"a"}"#).0, Some((Some(5), Some(20), None)));
+    // The body stands over the fields.
+    let chat = r#"{"usage":{"prompt_tokens":6,"total_tokens":26}}"#;
+    assert_eq!(outcome(&fields, chat).0, Some((Some(6), Some(20), Some(26))));
+}
+
+#[test]
+fn tei_fields_are_prompt_tokens() {
+    let fields = [JSON, ("x-compute-tokens", "512"), ("x-compute-type", "cpu")];
+    assert_eq!(outcome(&fields, "[[0.1,0.2],[0.3]]").0, Some((Some(512), None, None)));
+}
+
+#[test]
+fn fields_are_read_of_every_answer_and_at_once() {
+    let context = RequestContext::new();
+    let head = headers(&[("content-type", "image/png"), ("x-compute-tokens", "3")]);
+    assert!(Tap::claim(&context, StatusCode::OK, &head).is_none());
+    assert_eq!(context.usage().unwrap().prompt_tokens, Some(3));
+}
+
+#[test]
+fn a_field_that_is_no_count_is_ignored() {
+    let prompt = |value| run_to(&[("x-prompt-tokens", value)], &[], BodyEnd::Complete).0;
+    for bogus in ["", "-1", "+1", "1.0", "1e3", " 7", "seven", "0x10", "1,2"] {
+        assert_eq!(prompt(bogus), None, "{bogus:?}");
+    }
+    assert_eq!(prompt("007"), Some((Some(7), None, None)));
+    assert_eq!(prompt("99999999999999999999999"), Some((Some(u64::MAX), None, None)));
+}
+
+#[test]
+fn only_what_can_be_read_is_claimed() {
+    let claims = |status: u16, fields: &[(&'static str, &'static str)]| {
+        let status = StatusCode::from_u16(status).unwrap();
+        Tap::claim(&RequestContext::new(), status, &headers(fields)).is_some()
+    };
+    for media_type in [
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        "application/vnd.api+json",
+        "application/problem+JSON ;a=b",
+        "text/event-stream",
+        "TEXT/Event-Stream;charset=UTF-8",
+    ] {
+        assert!(claims(200, &[("content-type", media_type)]), "{media_type}");
+        assert!(claims(400, &[("content-type", media_type)]), "{media_type}");
+        for status in [103, 204, 304] {
+            assert!(!claims(status, &[("content-type", media_type)]), "{media_type}, {status}");
+        }
+        let coded =
+            |coding| claims(200, &[("content-type", media_type), ("content-encoding", coding)]);
+        assert!(coded("identity") && coded("Identity"));
+        assert!(!coded("gzip") && !coded("br") && !coded("identity, gzip") && !coded(""));
+    }
+    for media_type in
+        ["", "text/plain", "application/jsonl", "application/x-ndjson", "json", "+jso"]
+    {
+        assert!(!claims(200, &[("content-type", media_type)]), "{media_type}");
+    }
+    assert!(!claims(200, &[]));
+}
+
+#[test]
+fn the_first_who_claims_runs_it() {
+    let context = RequestContext::new();
+    assert!(Tap::claim(&context, StatusCode::OK, &headers(&[JSON])).is_some());
+    assert!(Tap::claim(&context, StatusCode::OK, &headers(&[JSON])).is_none());
+    assert!(Tap::claim(&RequestContext::new(), StatusCode::OK, &headers(&[JSON])).is_some());
+}
+
+#[test]
+fn the_same_words_elsewhere_are_not_usage() {
+    for fooling in [
+        r#"{"choices":[{"usage":{"prompt_tokens":1}}]}"#,
+        r#"{"a":{"usage":{"prompt_tokens":1}}}"#,
+        r#"{"usage":{"a":{"prompt_tokens":1}}}"#,
+        r#"{"usage":[{"prompt_tokens":1}]}"#,
+        r#"{"usage":"{\"prompt_tokens\":1}"}"#,
+        r#"{"a":"\",\"usage\":{\"prompt_tokens\":1}"}"#,
+        r#"{"a":"\\\",\"usage\":{\"prompt_tokens\":1}"}"#,
+        r#"{"a":["usage",{"prompt_tokens":1}]}"#,
+        r#"{"usage ":{"prompt_tokens":1}}"#,
+        r#"{"Usage":{"prompt_tokens":1}}"#,
+        r#"{"usage\u0000":{"prompt_tokens":1}}"#,
+        r#"{"usage\n":{"prompt_tokens":1}}"#,
+        r#"{"\u0175sage":{"prompt_tokens":1}}"#,
+        r#"{"usageusageusageusageusage":{"prompt_tokens":1}}"#,
+        r#"{"details":{"prompt_tokens":1}}"#,
+        r#"{"usage":{"generated_tokens":1}}"#,
+        r#"{"usage":null}"#,
+        r#"{"usage":{}}"#,
+        r#""usage""#,
+        "17",
+    ] {
+        assert_eq!(json(fooling), None, "{fooling}");
+    }
+}
+
+#[test]
+fn a_name_in_escapes_is_the_same_name() {
+    let body = r#"{"\u0075s\u0061ge":{"prompt\u005Ftokens":1,"completion_token\u0073":2}}"#;
+    assert_eq!(json(body), Some((Some(1), Some(2), None)));
+}
+
+#[test]
+fn numbers_that_are_no_counts_are_unknown_and_great_ones_saturate() {
+    let prompt = |number: &str| {
+        json(&format!(r#"{{"usage":{{"prompt_tokens":{number},"total_tokens":1}}}}"#)).unwrap().0
+    };
+    for bogus in ["-1", "-0", "1.0", "1e3", "0e0", "\"5\"", "null", "true", "[5]", "{\"a\":5}"] {
+        assert_eq!(prompt(bogus), None, "{bogus}");
+    }
+    assert_eq!(prompt("0"), Some(0));
+    assert_eq!(prompt("18446744073709551615"), Some(u64::MAX));
+    assert_eq!(prompt("18446744073709551616"), Some(u64::MAX));
+    assert_eq!(prompt(&"9".repeat(400)), Some(u64::MAX));
+}
+
+#[test]
+fn of_members_with_the_same_name_the_last_stands() {
+    let body = r#"{"usage":{"prompt_tokens":1},"usage":{"prompt_tokens":2,"prompt_tokens":3}}"#;
+    assert_eq!(json(body), Some((Some(3), None, None)));
+    assert_eq!(json(r#"{"usage":{"prompt_tokens":1},"usage":null}"#), None);
+    assert_eq!(json(r#"{"usage":{"prompt_tokens":1,"prompt_tokens":"x"}}"#), None);
+}
+
+#[test]
+fn what_is_not_json_has_no_usage() {
+    let usage = r#""usage":{"prompt_tokens":1}"#;
+    for broken in [
+        format!("{{{usage}"),
+        format!("{{{usage},}}"),
+        format!("{{{usage}]"),
+        format!("{{{usage}}} x"),
+        format!("{{{usage}}}{{}}"),
+        format!("x{{{usage}}}"),
+        format!("{{{usage} \"a\":1}}"),
+        format!("{{\"a\" 1,{usage}}}"),
+        format!("{{a:1,{usage}}}"),
+        format!("{{\"a\":[1,,2],{usage}}}"),
+        format!("{{\"a\":[1 2],{usage}}}"),
+        format!("{{\"a\":[1,],{usage}}}"),
+        format!("{{\"a\":tru,{usage}}}"),
+        format!("{{\"a\":01,{usage}}}"),
+        format!("{{\"a\":-01,{usage}}}"),
+        format!("{{\"a\":-,{usage}}}"),
+        format!("{{\"a\":1.,{usage}}}"),
+        format!("{{\"a\":.5,{usage}}}"),
+        format!("{{\"a\":1e,{usage}}}"),
+        format!("{{\"a\":1e+,{usage}}}"),
+        format!("{{\"a\":+1,{usage}}}"),
+        format!("{{\"a\":\"\\x\",{usage}}}"),
+        format!("{{\"a\":\"\\u12g4\",{usage}}}"),
+        format!("{{\"a\":\"\n\",{usage}}}"),
+        format!("{{\"a\":'b',{usage}}}"),
+        format!("{{\"a\":{{1:2}},{usage}}}"),
+        format!("\u{feff}{{{usage}}}"),
+        format!("{{\"a\":{}{},{usage}}}", "[".repeat(200), "]".repeat(200)),
+        String::new(),
+    ] {
+        assert_eq!(json(&broken), None, "{broken}");
+    }
+    let deep = format!("{{\"a\":{}{},{usage}}}", "[".repeat(120), "]".repeat(120));
+    assert_eq!(json(&deep), Some((Some(1), None, None)));
+}
+
+// === event streams ===
+
+const CHAT: &str = concat!(
+    ": keep-alive\n\n",
+    r#"data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"usage":null}"#,
+    "\n\n",
+    r#"data: {"choices":[{"index":0,"delta":{"content":"Say \"usage\": {\"prompt_tokens\":1}"},"finish_reason":null}],"usage":null}"#,
+    "\n\n",
+    r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}"#,
+    "\n\n",
+    r#"data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}"#,
+    "\n\n",
+);
+
+#[test]
+fn openai_stream_with_usage() {
+    let done = format!("{CHAT}data: [DONE]\n\n");
+    assert_eq!(stream(&done), (Some((Some(9), Some(2), Some(11))), Some(StreamEnd::Done)));
+    let crlf = done.replace('\n', "\r\n");
+    assert_eq!(stream(&crlf), (Some((Some(9), Some(2), Some(11))), Some(StreamEnd::Done)));
+    let marked = format!("\u{feff}{}", done.trim_start_matches(": keep-alive\n\n"));
+    assert_eq!(stream(&marked), (Some((Some(9), Some(2), Some(11))), Some(StreamEnd::Done)));
+}
+
+#[test]
+fn usage_that_every_event_carries_is_that_of_the_last() {
+    let event = |tokens| {
+        format!(
+            "data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}],\"usage\":{{\"prompt_tokens\":4,\
+             \"completion_tokens\":{tokens},\"total_tokens\":{}}}}}\n\n",
+            tokens + 4,
+        )
+    };
+    let body = format!("{}{}data: {{\"usage\":null}}\n\ndata: [DONE]\n\n", event(1), event(2));
+    assert_eq!(stream(&body), (Some((Some(4), Some(2), Some(6))), Some(StreamEnd::Done)));
+}
+
+#[test]
+fn usage_is_known_with_its_event_and_the_end_with_its_mark() {
+    let context = RequestContext::new();
+    let mut tap = Tap::claim(&context, StatusCode::OK, &headers(&[EVENTS])).unwrap();
+    tap.data(&Bytes::from(CHAT));
+    assert_eq!(context.usage().unwrap().total_tokens, Some(11));
+    assert_eq!(context.stream_end(), None);
+    tap.data(&Bytes::from("data: [DONE]\r\n\r"));
+    assert_eq!(context.stream_end(), Some(StreamEnd::Done));
+    tap.end(BodyEnd::Cancelled);
+    assert_eq!(context.stream_end(), Some(StreamEnd::Done));
+}
+
+#[test]
+fn a_finish_reason_without_an_end_mark_counts_when_the_body_is_whole() {
+    assert_eq!(stream(CHAT).1, Some(StreamEnd::Done));
+    let end = |end| run_to(&[EVENTS], &[CHAT.as_bytes()], end).1;
+    assert_eq!(end(BodyEnd::Trailers), Some(StreamEnd::Done));
+    assert_eq!(end(BodyEnd::Error), Some(StreamEnd::Cut));
+    assert_eq!(end(BodyEnd::Cancelled), Some(StreamEnd::Cut));
+}
+
+#[test]
+fn a_stream_without_any_end_is_cut() {
+    for cut in [
+        "",
+        ": keep-alive\n\n",
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":null}]}\n\n",
+        // Some servers send an empty one with every event.
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"\"}]}\n\n",
+        "data: {\"finish_reason\":\"stop\",\"choices\":[{\"delta\":{\"finish_reason\":\"stop\"}}]}\n\n",
+        // Never dispatched: no blank line.
+        "data: [DONE]\n",
+        "data: x [DONE]\n\n",
+        "data: [DONE]\ndata: x\n\n",
+        "event: [DONE]\n\n",
+        "event: error\n\n",
+        "event: errors\ndata: x\n\n",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"[DONE] {\\\"error\\\":1}\"}}]}\n\n",
+        "data: {\"error\":null}\n\n",
+        "data: {\"error\":\"\"}\n\n",
+        "data: {\"error\":false}\n\n",
+        "data: {\"a\":{\"error\":{}}}\n\n",
+        "data: {\"error\":{}\n\n",
+    ] {
+        assert_eq!(stream(cut), (None, Some(StreamEnd::Cut)), "{cut}");
+    }
+}
+
+#[test]
+fn a_failure_inside_of_a_200_stays_one() {
+    for event in [
+        r#"data:{"error":{"message":"m","http_status_code":422}}"#,
+        r#"data: {"error":"overloaded","error_type":"overloaded"}"#,
+        r#"data: {"error" : [1]}"#,
+        r#"data: {"error":7}"#,
+        r#"data: {"error":true}"#,
+        r#"data: {"\u0065rror":{}}"#,
+        "event: error\ndata: out of memory",
+        "event: error\ndata",
+        r#"data: {"type":"error","message":"m"}"#,
+        "event: response.failed\ndata: {}",
+        r#"data: {"type":"response.failed","response":{}}"#,
+        "data: {\"error\"\ndata: :\ndata: {}}",
+    ] {
+        let expected = (None, Some(StreamEnd::Failed));
+        assert_eq!(stream(&format!("{event}\n\n")), expected, "{event}");
+        assert_eq!(stream(&format!("{event}\n\ndata: [DONE]\n\n")), expected, "{event}");
+        assert_eq!(stream(&format!("data: [DONE]\n\n{event}\n\n")), expected, "{event}");
+    }
+}
+
+#[test]
+fn tgi_generate_stream() {
+    let token = r#"data:{"index":1,"token":{"id":1,"text":"a","logprob":-0.1,"special":false},"generated_text":null,"details":null}"#;
+    let last = r#"data:{"index":2,"token":{"id":2,"text":"b"},"generated_text":"ab","details":{"finish_reason":"length","generated_tokens":2,"seed":null,"input_length":5}}"#;
+    let body = format!("{token}\n\n{last}\n\n");
+    assert_eq!(stream(&body), (Some((Some(5), Some(2), None)), Some(StreamEnd::Done)));
+    assert_eq!(stream(&format!("{token}\n\n")), (None, Some(StreamEnd::Cut)));
+    // Details come only when they were asked for.
+    let plain = "data:{\"token\":{},\"generated_text\":\"\",\"details\":null}\n\n";
+    assert_eq!(stream(plain), (None, Some(StreamEnd::Done)));
+}
+
+#[test]
+fn tgi_generate_stream_that_fails() {
+    let body = concat!(
+        "data:{\"token\":{\"text\":\"a\"},\"generated_text\":null,\"details\":null}\n\n",
+        "data:{\"error\":\"Request failed during generation\",\"error_type\":\"generation\"}\n\n",
+    );
+    assert_eq!(stream(body), (None, Some(StreamEnd::Failed)));
+}
+
+#[test]
+fn openai_responses_stream() {
+    let event = |name: &str| {
+        format!(
+            "{{\"type\":\"{name}\",\"sequence_number\":9,\"response\":{{\"id\":\"r\",\"error\":null,\
+             \"output\":[{{\"usage\":{{\"input_tokens\":1}}}}],\"usage\":{{\"input_tokens\":3,\
+             \"output_tokens\":4,\"total_tokens\":7}}}}}}"
+        )
+    };
+    let first = "data: {\"type\":\"response.created\",\"response\":{\"usage\":null}}\n\n";
+    let delta = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\n\n";
+    let usage = Some((Some(3), Some(4), Some(7)));
+    for (name, end) in [
+        ("response.completed", StreamEnd::Done),
+        ("response.incomplete", StreamEnd::Done),
+        ("response.failed", StreamEnd::Failed),
+    ] {
+        let data = event(name);
+        let named = format!("{first}{delta}event: {name}\ndata: {data}\n\n");
+        assert_eq!(stream(&named), (usage, Some(end)), "{name}");
+        // As Hugging Face's server sends it: without the field.
+        assert_eq!(
+            stream(&format!("{first}{delta}data: {data}\n\n")),
+            (usage, Some(end)),
+            "{name}"
+        );
+    }
+    assert_eq!(stream(&format!("{first}{delta}")), (None, Some(StreamEnd::Cut)));
+}
+
+#[test]
+fn an_oversize_event_is_passed_over_and_the_next_is_read() {
+    let long = format!("data: {{\"error\":\"{}\"}}\n\n{CHAT}", "x".repeat(1024 * 1024));
+    let expected = (Some((Some(9), Some(2), Some(11))), Some(StreamEnd::Done));
+    for size in [long.len(), 1000, 65536] {
+        let chunks: Vec<&[u8]> = long.as_bytes().chunks(size).collect();
+        assert_eq!(run_to(&[EVENTS], &chunks, BodyEnd::Complete), expected, "{size}");
+    }
+}
+
+#[test]
+fn fields_of_a_stream_stand_until_an_event_says_more() {
+    let fields = [EVENTS, ("x-prompt-tokens", "3")];
+    let body = "data: {\"usage\":{\"completion_tokens\":2}}\n\ndata: [DONE]\n\n";
+    assert_eq!(outcome(&fields, body).0, Some((Some(3), Some(2), None)));
+}
+
+#[tokio::test]
+async fn around_a_body_nothing_changes_and_a_dropped_stream_is_cut() {
+    let body = ScriptedBody::new([Step::Data(CHAT.as_bytes()), Step::Pending, Step::Data(b"data")]);
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers(&[EVENTS]);
+    let context = RequestContext::new();
+    let tap = Tap::claim(&context, response.status(), response.headers()).unwrap();
+    let mut body = WatchedBody::of_response(response, &Method::POST, tap).into_body();
+    for expected in [CHAT, "data"] {
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), expected);
+    }
+    drop(body);
+    assert_eq!(context.stream_end(), Some(StreamEnd::Cut));
+    assert_eq!(context.usage().unwrap().prompt_tokens, Some(9));
+}
+
+#[test]
+fn no_debug_output_shows_the_answer() {
+    let mut tap = Tap::claim(&RequestContext::new(), StatusCode::OK, &headers(&[EVENTS])).unwrap();
+    tap.data(&Bytes::from("data: \"secret"));
+    let text = format!("{tap:?}");
+    assert!(text.contains("events") && !text.contains("secret"), "{text}");
+}
+
+// === against a full parse ===
+
+/// The same, by way of `serde_json`.
+fn parsed(document: &[u8]) -> Option<Tokens> {
+    let mut root: Value = serde_json::from_slice(document).ok()?;
+    if let Value::Array(elements) = &mut root {
+        root = if elements.len() == 1 { elements.remove(0) } else { return None };
+    }
+    root.as_object()?;
+    let counts = |object: &Value, names: [&str; 5]| {
+        let [prompt, completion, total, input, output] = names.map(|name| object[name].as_u64());
+        let counts = (prompt.or(input), completion.or(output), total);
+        (counts != (None, None, None)).then_some(counts)
+    };
+    let usage =
+        ["prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"];
+    counts(&root["usage"], usage)
+        .or_else(|| counts(&root["response"]["usage"], usage))
+        .or_else(|| counts(&root["details"], ["input_length", "generated_tokens", "-", "-", "-"]))
+}
+
+/// Text of strings, escaped: names that are looked for, and what might be taken for the end.
+fn text() -> impl Strategy<Value = String> {
+    let names = prop::sample::select(vec![
+        "usage",
+        r"\u0075sage",
+        "details",
+        "response",
+        "choices",
+        "prompt_tokens",
+        r"prompt\u005ftokens",
+        "completion_tokens",
+        "total_tokens",
+        "input_tokens",
+        "output_tokens",
+        "input_length",
+        "generated_tokens",
+        "generated_text",
+        "error",
+        "type",
+        "",
+    ]);
+    let hostile = prop::collection::vec(
+        prop::sample::select(vec![
+            r#"\""#,
+            r"\\",
+            r"\u0022",
+            r"\u005C",
+            r"\/",
+            r"\n",
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            " ",
+            "usage",
+            "prompt_tokens",
+            "7",
+            "e",
+            "'",
+        ]),
+        0..8,
+    );
+    prop_oneof![6 => names.prop_map(str::to_owned), 1 => hostile.prop_map(|parts| parts.concat())]
+}
+
+fn space() -> impl Strategy<Value = &'static str> {
+    prop_oneof![8 => Just(""), 1 => Just(" "), 1 => Just("\r\n\t")]
+}
+
+fn document() -> impl Strategy<Value = String> {
+    let scalar = prop_oneof![
+        4 => prop::sample::select(vec![
+            "0", "7", "123", "1234567", "-3", "-0", "1.5", "0.0", "1e3", "2E-1",
+            "1.5e+10", "null", "true", "false", "{}", "[]",
+        ])
+        .prop_map(str::to_owned),
+        1 => text().prop_map(|text| format!("\"{text}\"")),
+    ];
+    scalar.prop_recursive(5, 48, 6, |inner| {
+        let elements = prop::collection::vec((space(), inner.clone()), 0..4).prop_map(|elements| {
+            let elements: Vec<String> = elements
+                .into_iter()
+                .map(|(space, value)| format!("{space}{value}{space}"))
+                .collect();
+            format!("[{}]", elements.join(","))
+        });
+        let members = prop::collection::vec((space(), text(), inner), 0..6).prop_map(|members| {
+            let members: Vec<String> = members
+                .into_iter()
+                .map(|(space, name, value)| {
+                    format!("{space}\"{name}\"{space}:{space}{value}{space}")
+                })
+                .collect();
+            format!("{{{}}}", members.join(","))
+        });
+        prop_oneof![1 => elements, 4 => members]
+    })
+}
+
+/// Documents that say something of usage more often than chance would have it.
+fn answer() -> impl Strategy<Value = String> {
+    let usage = prop::collection::vec((text(), document()), 0..4).prop_map(|members| {
+        let members: String =
+            members.into_iter().map(|(name, value)| format!("\"{name}\":{value},")).collect();
+        format!("{{{members}\"prompt_tokens\":5}}")
+    });
+    let holder = prop::sample::select(vec!["\"usage\"", "\"details\"", "\"response\""]);
+    let built = (document(), holder, usage, document(), any::<bool>()).prop_map(
+        |(before, holder, usage, after, array)| {
+            let usage =
+                if holder == "\"response\"" { format!("{{\"usage\":{usage}}}") } else { usage };
+            let object = format!("{{\"a\":{before},{holder}:{usage},\"b\":{after}}}");
+            if array { format!("[{object}]") } else { object }
+        },
+    );
+    prop_oneof![1 => document(), 1 => built]
+}
+
+fn scanned(document: &[u8], size: usize) -> Option<Tokens> {
+    let chunks: Vec<&[u8]> = document.chunks(size).collect();
+    run_to(&[JSON], &chunks, BodyEnd::Complete).0
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn usage_is_that_of_a_full_parse(document in answer(), size in 1_usize..40) {
+        prop_assert!(serde_json::from_str::<Value>(&document).is_ok(), "{}", document);
+        prop_assert_eq!(scanned(document.as_bytes(), size), parsed(document.as_bytes()));
+    }
+
+    #[test]
+    fn what_a_full_parse_refuses_has_no_usage(
+        document in answer(),
+        at in any::<prop::sample::Index>(),
+        // No `d`: half a surrogate pair passes here.
+        other in prop::sample::select(b"{}[]\",:\\ \x01019.-+eEnulx".to_vec()),
+        size in 1_usize..40,
+    ) {
+        let mut document = document.into_bytes();
+        let at = at.index(document.len());
+        document[at] = other;
+        // JSON all the same, if of no use to `serde_json`.
+        prop_assume!(!serde_json::from_slice::<Value>(&document)
+            .is_err_and(|error| error.to_string().contains("number out of range")));
+        prop_assert_eq!(scanned(&document, size), parsed(&document));
+        document.truncate(at);
+        prop_assert_eq!(scanned(&document, size), parsed(&document));
+    }
+
+    #[test]
+    fn any_bytes_at_all_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        run_to(&[JSON], &[&bytes], BodyEnd::Complete);
+        let stream = [b"data: {\"usage\":", &bytes[..], b"\n\n"].concat();
+        run_to(&[EVENTS], &[&stream], BodyEnd::Error);
+    }
+
+    #[test]
+    fn an_event_says_what_its_document_says(document in answer()) {
+        let stream = format!("data: {}\n\n", document.replace("\r\n", "\ndata:"));
+        let (usage, _) = run_to(&[EVENTS], &[stream.as_bytes()], BodyEnd::Complete);
+        prop_assert_eq!(usage, parsed(document.as_bytes()));
+    }
+}
