@@ -5,7 +5,7 @@
 mod allowed;
 mod args;
 mod demo;
-mod linger;
+mod peer;
 mod routes;
 mod serve;
 mod signals;

@@ -35,7 +35,7 @@ use tower::ServiceExt;
 use tower_inference::body::{BodyEnd, Watch, WatchedBody};
 
 use crate::{
-    linger::{LeftUnread, Linger},
+    peer::{LeftUnread, Peer},
     signals::Signals,
 };
 
@@ -139,7 +139,7 @@ impl Server {
     {
         let requests = Requests::default();
         let left_unread = LeftUnread::default();
-        let io = TokioIo::new(Linger::new(io, left_unread.clone()));
+        let io = TokioIo::new(Peer::new(io, left_unread.clone()));
         let service = service_fn(|mut request: Request<Incoming>| {
             let in_flight = requests.begin();
             let method = request.method().clone();

@@ -9,6 +9,9 @@ mod allowed;
 #[path = "../../examples/gateway/args.rs"]
 #[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
 mod args;
+#[path = "../../examples/gateway/peer.rs"]
+#[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
+mod peer;
 #[path = "../../examples/gateway/units.rs"]
 mod units;
 
