@@ -58,6 +58,8 @@ struct Record {
     // 0: none yet.
     upstream_status: AtomicU16,
     bytes_in: AtomicU64,
+    #[cfg(feature = "access-log")]
+    counted: AtomicBool,
     usage: Lock<Option<Usage>>,
     stream_end: AtomicU8,
     answer_read: AtomicBool,
@@ -206,6 +208,13 @@ impl RequestContext {
     /// Counts bytes of the request's body that were read.
     pub fn add_bytes_in(&self, bytes: u64) {
         self.record.bytes_in.fetch_add(bytes, Relaxed);
+    }
+
+    /// True for the first who asks. Requests pass the outermost layer first, so it is the one that
+    /// counts the bytes; the others would count them again.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn claim_bytes_in(&self) -> bool {
+        !self.record.counted.swap(true, Relaxed)
     }
 
     /// Tokens that the upstream says it took and gave.

@@ -1,0 +1,56 @@
+use tracing::Level;
+
+use super::{
+    json,
+    record::{Record, RecordSink},
+};
+
+const TARGET: &str = "tower_inference::access";
+
+/// Writes each record as one event.
+pub(super) struct Events;
+
+impl RecordSink for Events {
+    fn enabled(&self) -> bool {
+        tracing::event_enabled!(target: TARGET, Level::INFO)
+    }
+
+    fn record(&self, record: &Record<'_>) {
+        let time = json::rfc3339(record.time());
+        let principal = record.principal();
+        let usage = record.usage().unwrap_or_default();
+        tracing::info!(
+            target: TARGET,
+            time = str::from_utf8(&time).ok(),
+            request_id = record.request_id(),
+            trace_id = record.trace_id(),
+            principal.proof = principal.map(|principal| principal.proof.name()),
+            principal.issuer = principal.map(|principal| principal.issuer),
+            principal.subject = principal.map(|principal| principal.subject),
+            tenant = record.tenant(),
+            method = record.method().as_str(),
+            path = record.path(),
+            http_version = record.http_version(),
+            user_agent = record.user_agent(),
+            route = record.route(),
+            stage = record.stage(),
+            status = record.status().map(|status| status.as_u16()),
+            grpc_status = record.grpc_status(),
+            refusal = record.refusal(),
+            outcome = json::outcome(record.outcome()),
+            bytes_in = record.bytes_in(),
+            bytes_out = record.bytes_out(),
+            head_us = record.head_after().map(json::microseconds),
+            first_byte_us = record.first_byte_after().map(json::microseconds),
+            total_us = json::microseconds(record.total()),
+            upstream = record.upstream(),
+            upstream_status = record.upstream_status().map(|status| status.as_u16()),
+            attempts = Some(record.attempts()).filter(|attempts| *attempts > 0),
+            model = record.model(),
+            usage.prompt_tokens = usage.prompt_tokens,
+            usage.completion_tokens = usage.completion_tokens,
+            usage.total_tokens = usage.total_tokens,
+            stream_end = record.stream_end().map(json::stream_end),
+        );
+    }
+}
