@@ -27,9 +27,10 @@
 //! an attempt (its count, the upstream's status, usage) is overwritten, and the last word stands.
 
 use std::{
+    any::Any,
     borrow::Cow,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
@@ -64,7 +65,11 @@ struct Record {
     stream_end: AtomicU8,
     answer_read: AtomicBool,
     tapped: AtomicBool,
+    payload: Lock<Option<Weak<Shared>>>,
 }
+
+/// What this module need not know the type of.
+type Shared = dyn Any + Send + Sync;
 
 impl RequestContext {
     /// A blank record.
@@ -258,6 +263,17 @@ impl RequestContext {
     /// Announces that a layer will read the answer's body.
     pub fn announce_answer_is_read(&self) {
         self.record.answer_read.store(true, Relaxed);
+    }
+
+    /// The payload that was read last, while someone still holds it. A framework between two layers
+    /// hides the type of the body; here the inner one finds what the outer one has read.
+    pub(crate) fn payload(&self) -> Option<Arc<Shared>> {
+        self.record.payload.lock().as_ref()?.upgrade()
+    }
+
+    /// Remembers a payload, without keeping it: a record lives as long as the answer flows.
+    pub(crate) fn remember_payload(&self, payload: Weak<Shared>) {
+        *self.record.payload.lock() = Some(payload);
     }
 
     /// True for the first who asks. Answers pass the innermost layer first, so it is the one that

@@ -20,11 +20,13 @@
 // The ground floor: words that every layer uses.
 pub mod body;
 pub mod clock;
+#[cfg(any(feature = "hf", feature = "upstream"))]
+mod hop_by_hop;
 mod lock;
+#[cfg(any(feature = "client", feature = "hf"))]
+mod loopback;
 pub mod secret;
 pub mod sse;
-#[cfg(any(feature = "client", feature = "hf", feature = "upstream"))]
-mod wire;
 
 // The first floor: what layers tell each other.
 pub mod context;

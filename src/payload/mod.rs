@@ -1,1 +1,112 @@
-//! To be written.
+//! The request's body: read once, bounded, and parsed once for all layers that look into it.
+//!
+//! [`PayloadLayer`] turns `Request<B>` into `Request<Payload>`, for any body `B`. Layers that
+//! inspect are services of `Request<Payload>`; one that has no [`PayloadLayer`] outside it does not
+//! compile. A [`Payload`] is a body like any other, so the user's own client sends it on.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use std::convert::Infallible;
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower_inference::{
+//!     context::RequestContext,
+//!     payload::{Payload, PayloadLayer},
+//! };
+//!
+//! async fn upstream(request: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallible> {
+//!     let stream = request.body().document().unwrap().root().get("stream");
+//!     assert_eq!(stream.and_then(|stream| stream.as_bool()), Some(true));
+//!     let context = RequestContext::of(request.extensions()).unwrap();
+//!     assert_eq!(context.model(), Some("org/model"));
+//!     Ok(Response::new(Full::default()))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let gateway = ServiceBuilder::new()
+//!     .layer(PayloadLayer::new().limit(1 << 20))
+//!     .service(service_fn(upstream));
+//! let post = |body: &'static str| {
+//!     let request = Request::post("/v1/chat/completions").header("content-type", "application/json");
+//!     gateway.clone().oneshot(request.body(Full::from(body)).unwrap())
+//! };
+//!
+//! let answer = post(r#"{"model": "org/model", "stream": true}"#).await.unwrap();
+//! assert_eq!(answer.status(), 200);
+//! let answer = post(r#"{"model": "org/model", "model": "org/other"}"#).await.unwrap();
+//! assert_eq!(answer.status(), 400);
+//! # }
+//! ```
+//!
+//! # What is refused
+//!
+//! | what | with |
+//! |---|---|
+//! | `content-length` beyond the limit (10 MiB); nothing is read, and no `100 Continue` is sent | 413 `payload-too-large` |
+//! | more bytes than the limit, whatever was announced | 413 `payload-too-large` |
+//! | a body that takes longer than the deadline (30 s) | 408 `payload-timeout` |
+//! | a `content-encoding`, or a `transfer-encoding` other than `chunked` | 415 `unsupported-media-type`, `accept-encoding: identity` |
+//! | a type that is not JSON, a charset other than UTF-8 | 415 `unsupported-media-type`, `accept: application/json` |
+//! | no body, where the method has a use for one | 400 `malformed-payload` |
+//! | what is not strict JSON: see [`Document`] and [`Reason`] | 400 `malformed-payload`, with the position |
+//! | a depth beyond 128, more than 1,000,000 nodes | 400 `malformed-payload`, with the position |
+//! | a connection that breaks | 400 `malformed-payload` |
+//!
+//! [`PayloadLayer::bytes`] does without the rows on types and JSON, [`PayloadLayer::streamed`] also
+//! without the one on codings.
+//!
+//! # What goes on
+//!
+//! A body that came in chunks goes on with a `content-length`; one with trailers stays as it came,
+//! and they follow it. The string member `model` of a document is noted in the
+//! [`RequestContext`](crate::context::RequestContext), unless it is longer than 256 bytes.
+//!
+//! The layer may be applied twice: what is a [`Payload`] already is not read, parsed or boxed
+//! again, and when a framework between the two has hidden the type, the inner layer recognises the
+//! bytes. The stricter limits hold.
+//!
+//! Without the layer, the compiler asks for a body of type [`Payload`]:
+//!
+//! ```compile_fail,E0277
+//! # use bytes::Bytes;
+//! # use http::{Request, Response};
+//! # use http_body_util::Full;
+//! # use std::convert::Infallible;
+//! # use tower::{ServiceExt, service_fn};
+//! # use tower_inference::payload::Payload;
+//! async fn inspecting(request: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallible> {
+//!     Ok(Response::new(Full::default()))
+//! }
+//! let answer = service_fn(inspecting).oneshot(Request::new(Full::<Bytes>::default()));
+//! ```
+//!
+//! # Limits
+//!
+//! The deadline needs a tokio runtime with its timer on. A buffered body takes up to three times
+//! its size while it is read, and 16 bytes for each node of its document. Bodies of 4 GiB and more
+//! have no document. The bytes are not changed: names, numbers and spaces reach the upstream as
+//! they were written.
+
+mod arena;
+mod body;
+mod collect;
+mod document;
+mod flow;
+mod future;
+mod layer;
+mod malformed;
+mod media;
+mod parse;
+mod text;
+mod unique;
+
+pub use self::{
+    body::{DocumentError, Payload},
+    document::{Bounds, Document, Elements, Kind, Members, Node},
+    flow::PayloadError,
+    future::ResponseFuture,
+    layer::{PayloadLayer, PayloadService},
+    malformed::{Malformed, Reason},
+};

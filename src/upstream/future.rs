@@ -20,8 +20,8 @@ use super::{
 use crate::{
     body::{self, WatchedBody},
     context::RequestContext,
+    hop_by_hop,
     rejection::{Refusal, Rejection, Responder},
-    wire,
 };
 
 pin_project! {
@@ -178,7 +178,7 @@ fn accept<R>(
         return Err(Rejection::new(Refusal::UpstreamUnavailable)
             .with_detail("the upstream did not finish its answer"));
     }
-    wire::strip_connection_fields(response.headers_mut());
+    hop_by_hop::strip_connection_fields(response.headers_mut());
     // The version, too, is of the connection (RFC 9110 section 2.5): a server that is given 1.0
     // answers in 1.0.
     *response.version_mut() = Version::HTTP_11;

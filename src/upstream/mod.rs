@@ -97,8 +97,8 @@ pub use self::{
 use self::{future::Call, slots::Slots};
 use crate::{
     context::RequestContext,
+    hop_by_hop,
     rejection::{Refusal, RefusalFormat, Rejection},
-    wire,
 };
 
 /// Deadlines and a load limit around a client. See the [module](self).
@@ -256,7 +256,7 @@ where
             return ResponseFuture::refused(rejection, responder, context);
         };
 
-        wire::strip_connection_fields(request.headers_mut());
+        hop_by_hop::strip_connection_fields(request.headers_mut());
         if context.answer_is_read() {
             request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }

@@ -1,5 +1,4 @@
-//! What the rooms that speak HTTP to an upstream share: which fields end at a connection, and which
-//! hosts are this machine.
+//! The fields that end at a connection.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -36,14 +35,6 @@ pub(crate) fn remove_fields(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName
         // The map fills the gap with its last field: all before the gap were looked at.
         kept = index;
     }
-}
-
-/// Whether `host`, as it stands in a URI, is this machine (RFC 1122 section 3.2.1.3, RFC 4291
-/// section 2.5.3, RFC 6761 section 6.3).
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost")
-        || bare.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
 /// The names in one `connection` field, but for those that are handled without being named.
@@ -144,16 +135,5 @@ mod tests {
         remove_fields(&mut headers, |name| name.as_str().starts_with("drop"));
         assert_eq!(headers.len(), 67);
         assert!(headers.keys().all(|name| name.as_str().starts_with("keep")));
-    }
-
-    #[test]
-    fn loopback_is_this_machine_and_nothing_that_looks_like_it() {
-        for host in ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "[::1]", "::1"] {
-            assert!(is_loopback(host), "{host}");
-        }
-        let others = ["localhost.evil.example", "127.0.0.1.nip.io", "0.0.0.0", "[::]", "10.0.0.1"];
-        for host in others {
-            assert!(!is_loopback(host), "{host}");
-        }
     }
 }

@@ -1,0 +1,276 @@
+use std::{error::Error, fmt, str::FromStr, sync::Arc};
+
+use http::{
+    HeaderValue, Uri,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+
+use super::query;
+use crate::loopback::is_loopback;
+
+/// The one place that the token may be sent to: scheme, host and port, and where there is one, a
+/// path that every request goes below.
+///
+/// ```
+/// use tower_inference::hf::{Origin, OriginError};
+///
+/// let router: Origin = "https://router.huggingface.co".parse()?;
+/// assert_eq!(router.as_str(), "https://router.huggingface.co");
+/// assert!("http://127.0.0.1:8080/v1".parse::<Origin>().is_ok());
+/// assert_eq!("http://tgi.internal".parse::<Origin>(), Err(OriginError::PlainHttp));
+/// # Ok::<(), OriginError>(())
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Origin {
+    scheme: Scheme,
+    authority: Authority,
+    // The authority again, as the `host` field.
+    host: HeaderValue,
+    // Without its last slash: empty when there is none.
+    prefix: Box<str>,
+    name: Arc<str>,
+}
+
+impl Origin {
+    /// Parses `https://host[:port][/prefix]`. `http` only when the host is this machine: an address
+    /// in 127.0.0.0/8, `[::1]` or `localhost`.
+    ///
+    /// The path of a request is appended to the prefix byte for byte, so a `..` in it is the
+    /// upstream's to resolve: a prefix is a convenience, no fence.
+    ///
+    /// # Errors
+    ///
+    /// An [`OriginError`] for anything else, user names, queries and fragments included.
+    pub fn new(origin: &str) -> Result<Self, OriginError> {
+        let parsed = Self::parse(origin)?;
+        let loopback = is_loopback(parsed.authority.host());
+        if parsed.scheme == Scheme::HTTP && !loopback {
+            return Err(OriginError::PlainHttp);
+        }
+        Ok(parsed)
+    }
+
+    /// As [`Origin::new`], but `http` to any host: whoever is on the way there reads the token, and
+    /// may answer in the upstream's place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Origin::new`], but for [`OriginError::PlainHttp`].
+    pub fn dangerous_plain_http(origin: &str) -> Result<Self, OriginError> {
+        Self::parse(origin)
+    }
+
+    /// `https://host[:port]`, without the prefix and without the scheme's own port.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+
+    fn parse(origin: &str) -> Result<Self, OriginError> {
+        // The parser drops a fragment without a word.
+        if origin.contains('#') {
+            return Err(OriginError::Fragment);
+        }
+        let uri: Uri = origin.parse().map_err(|_| OriginError::Malformed)?;
+        let (scheme, own_port) = match uri.scheme_str() {
+            Some("https") => (Scheme::HTTPS, 443),
+            Some("http") => (Scheme::HTTP, 80),
+            _ => return Err(OriginError::Scheme),
+        };
+        let authority = uri.authority().ok_or(OriginError::Malformed)?;
+        if authority.as_str().contains('@') {
+            return Err(OriginError::UserInfo);
+        }
+        if uri.query().is_some() {
+            return Err(OriginError::Query);
+        }
+
+        let host = authority.host().to_ascii_lowercase();
+        if host.is_empty() || host.contains('%') {
+            return Err(OriginError::Malformed);
+        }
+        let rest = authority.as_str().get(host.len()..).unwrap_or_default();
+        let port = match rest.strip_prefix(':') {
+            None => None,
+            Some(port) => Some(port.parse::<u16>().map_err(|_| OriginError::Malformed)?),
+        };
+        let port = port.filter(|port| *port != own_port);
+        let host = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+
+        let name = format!("{scheme}://{host}").into();
+        Ok(Self {
+            scheme,
+            authority: host.parse().map_err(|_| OriginError::Malformed)?,
+            host: HeaderValue::try_from(host).map_err(|_| OriginError::Malformed)?,
+            prefix: uri.path().trim_end_matches('/').into(),
+            name,
+        })
+    }
+
+    pub(super) fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
+    pub(super) fn host(&self) -> HeaderValue {
+        self.host.clone()
+    }
+
+    /// Points `uri` at this origin, whatever it pointed at. Its path stays as it is, byte for byte;
+    /// its query loses the credentials. `None` when it has no path: `*`, or an authority alone.
+    pub(super) fn aim(&self, uri: Uri) -> Option<Uri> {
+        let mut parts = uri.into_parts();
+        let path = parts.path_and_query.take()?;
+        if !path.path().starts_with('/') {
+            return None;
+        }
+        let kept = path.query().and_then(query::without_credentials);
+        let path = if self.prefix.is_empty() && kept.is_none() {
+            path
+        } else {
+            let (mark, query) = match (&kept, path.query()) {
+                (None, None) => ("", ""),
+                (None, Some(query)) => ("?", query),
+                (Some(kept), _) if kept.is_empty() => ("", ""),
+                (Some(kept), _) => ("?", kept.as_str()),
+            };
+            let (prefix, path) = (&self.prefix, path.path());
+            PathAndQuery::try_from(format!("{prefix}{path}{mark}{query}")).ok()?
+        };
+        parts.path_and_query = Some(path);
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        Uri::from_parts(parts).ok()
+    }
+}
+
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    /// As [`Origin::new`].
+    fn from_str(origin: &str) -> Result<Self, OriginError> {
+        Self::new(origin)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// Why a text is not an [`Origin`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum OriginError {
+    /// It is not an absolute URI with a host, or its port is none.
+    Malformed,
+    /// Its scheme is neither `https` nor `http`.
+    Scheme,
+    /// Its scheme is `http` and its host another machine.
+    PlainHttp,
+    /// It has a user name or a password.
+    UserInfo,
+    /// It has a query.
+    Query,
+    /// It has a fragment.
+    Fragment,
+}
+
+impl fmt::Display for OriginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "an origin is written https://host[:port][/prefix]",
+            Self::Scheme => "the scheme of an origin is https, or http",
+            Self::PlainHttp => "plain http is allowed to this machine only",
+            Self::UserInfo => "an origin has no user name",
+            Self::Query => "an origin has no query",
+            Self::Fragment => "an origin has no fragment",
+        })
+    }
+}
+
+impl Error for OriginError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn aimed(origin: &str, uri: &str) -> Option<String> {
+        let origin = Origin::new(origin).unwrap();
+        origin.aim(uri.parse().unwrap()).map(|uri| uri.to_string())
+    }
+
+    #[test]
+    fn an_origin_is_normalised() {
+        for (written, name) in [
+            ("https://Router.HuggingFace.co", "https://router.huggingface.co"),
+            ("https://router.huggingface.co:443/", "https://router.huggingface.co"),
+            ("HTTPS://a.example:8443/v1/", "https://a.example:8443"),
+            ("http://localhost:80", "http://localhost"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+        ] {
+            assert_eq!(Origin::new(written).unwrap().as_str(), name, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_more_or_less_than_an_origin_is_refused() {
+        for (written, error) in [
+            ("https://user@a.example", OriginError::UserInfo),
+            ("https://user:word@a.example", OriginError::UserInfo),
+            ("https://a.example?x", OriginError::Query),
+            ("https://a.example/?", OriginError::Query),
+            ("https://a.example/#x", OriginError::Fragment),
+            ("https://a.example#", OriginError::Fragment),
+            ("ftp://a.example", OriginError::Scheme),
+            ("/v1", OriginError::Scheme),
+            ("a.example", OriginError::Scheme),
+            ("https://", OriginError::Malformed),
+            ("https://a.example:", OriginError::Malformed),
+            ("https://a.example:65536", OriginError::Malformed),
+            ("https://a.example:http", OriginError::Malformed),
+            ("https://a%2eexample", OriginError::Malformed),
+            ("https://a b.example", OriginError::Malformed),
+            ("", OriginError::Malformed),
+        ] {
+            assert_eq!(Origin::new(written), Err(error), "{written}");
+        }
+    }
+
+    #[test]
+    fn plain_http_leaves_this_machine_only_when_asked_for_by_name() {
+        for written in ["http://tgi.internal", "http://127.0.0.1.nip.io", "http://10.0.0.1"] {
+            assert_eq!(Origin::new(written), Err(OriginError::PlainHttp), "{written}");
+            assert_eq!(Origin::dangerous_plain_http(written).unwrap().as_str(), written);
+        }
+    }
+
+    #[test]
+    fn every_uri_is_pointed_at_the_origin() {
+        let router = "https://router.huggingface.co";
+        for uri in ["/v1/models", "http://evil.example/v1/models", "https://u:p@evil:1/v1/models"] {
+            let aimed = aimed(router, uri).unwrap();
+            assert_eq!(aimed, "https://router.huggingface.co/v1/models", "{uri}");
+        }
+        assert_eq!(aimed(router, "*"), None);
+        assert_eq!(aimed(router, "evil.example:443"), None);
+    }
+
+    #[test]
+    fn a_query_loses_its_credentials() {
+        let aim = |uri| aimed("https://a.example", uri).unwrap();
+        assert_eq!(aim("/a%2Fb?x=1&access_token=t"), "https://a.example/a%2Fb?x=1");
+        assert_eq!(aim("/a%2Fb?X-Amz-Signature=s"), "https://a.example/a%2Fb");
+    }
+
+    #[test]
+    fn the_path_stays_byte_for_byte() {
+        for path in ["/", "/a%2Fb", "//evil.example/x", "/a/../b", "/a//b", "/%e4?x=%2f&&y=", "/?"]
+        {
+            let expected = format!("https://a.example{path}");
+            assert_eq!(aimed("https://a.example", path).unwrap(), expected);
+            let expected = format!("https://a.example/v1{path}");
+            assert_eq!(aimed("https://a.example/v1/", path).unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+use std::{error::Error, fmt, io};
+
+use http::HeaderValue;
+use memchr::memmem::Finder;
+
+/// A token as it is sent, and as it is looked for in what comes back.
+pub(super) struct Token {
+    field: HeaderValue,
+    finder: Finder<'static>,
+}
+
+impl Token {
+    /// Takes visible ASCII only: no token has more (RFC 6750 section 2.1), and a space or a line
+    /// break inside says that something else was read.
+    pub(super) fn new(token: &str) -> Result<Self, TokenError> {
+        if token.is_empty() {
+            return Err(TokenError::Empty);
+        }
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(TokenError::Malformed);
+        }
+        let field = HeaderValue::try_from(format!("Bearer {token}"));
+        let mut field = field.map_err(|_| TokenError::Malformed)?;
+        field.set_sensitive(true);
+        Ok(Self { field, finder: Finder::new(token).into_owned() })
+    }
+
+    /// The value of `authorization`, marked sensitive.
+    pub(super) fn field(&self) -> HeaderValue {
+        self.field.clone()
+    }
+
+    pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
+        bytes.len() >= self.finder.needle().len() && self.finder.find(bytes).is_some()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// Why there is no token. Never holds what was read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// The environment has no such variable. Holds its name.
+    NoVariable(String),
+    /// The file cannot be read.
+    Unreadable(io::ErrorKind),
+    /// The path is not a regular file's.
+    NotAFile,
+    /// The file is larger than 16 KiB.
+    TooLarge,
+    /// There is nothing, or blank space alone.
+    Empty,
+    /// There is more than visible ASCII: a space or a line break inside, or no text at all.
+    Malformed,
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoVariable(name) => write!(f, "the environment has no variable {name}"),
+            Self::Unreadable(kind) => write!(f, "the token's file cannot be read: {kind}"),
+            Self::NotAFile => f.write_str("the token's path is not a regular file's"),
+            Self::TooLarge => f.write_str("the token's file is larger than 16 KiB"),
+            Self::Empty => f.write_str("the token is empty"),
+            Self::Malformed => f.write_str("the token is not visible ASCII throughout"),
+        }
+    }
+}
+
+impl Error for TokenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_visible_ascii_is_a_token() {
+        assert_eq!(Token::new("").unwrap_err(), TokenError::Empty);
+        for token in ["a b", "a\n", "\u{feff}a", "ä", "a\0", "Bearer a", "a\tb", "\u{7f}"] {
+            assert_eq!(Token::new(token).unwrap_err(), TokenError::Malformed, "{token:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_found_anywhere_and_never_printed() {
+        let token = Token::new("hf_secret").unwrap();
+        assert!(token.is_in(b"https://a.example/?t=hf_secret&x"));
+        assert!(!token.is_in(b"hf_secre"));
+        assert!(token.field().is_sensitive());
+        assert_eq!(token.field().as_bytes(), b"Bearer hf_secret");
+        assert!(!format!("{token:?} {:?}", token.field()).contains("hf_secret"));
+    }
+}

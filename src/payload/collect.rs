@@ -1,0 +1,77 @@
+use bytes::{Bytes, BytesMut};
+
+/// The data of a body that is read as a whole.
+#[derive(Default)]
+pub(super) enum Collected {
+    #[default]
+    Nothing,
+    /// One frame, which is not copied.
+    One(Bytes),
+    /// Several, copied together as they come: a frame that was kept would hold on to the buffer
+    /// that it was read into, however short it is.
+    Many(BytesMut),
+}
+
+impl Collected {
+    /// Room that is made on the announcement of a length alone. Beyond it, room is made for what
+    /// has come: an announcement costs the caller nothing.
+    const TRUSTED: u64 = 64 * 1024;
+
+    /// Adds a frame. `announced` is how many bytes there will be in all, if that is true.
+    pub(super) fn push(&mut self, data: Bytes, announced: u64) {
+        if data.is_empty() {
+            return;
+        }
+        match self {
+            Self::Nothing => *self = Self::One(data),
+            Self::One(first) => {
+                let room = announced.min(Self::TRUSTED) as usize;
+                let mut all = BytesMut::with_capacity(room.max((first.len() + data.len()) * 2));
+                all.extend_from_slice(first);
+                all.extend_from_slice(&data);
+                *self = Self::Many(all);
+            }
+            Self::Many(all) => all.extend_from_slice(&data),
+        }
+    }
+
+    pub(super) fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Nothing => Bytes::new(),
+            Self::One(data) => data,
+            Self::Many(all) => all.freeze(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_frame_is_not_copied() {
+        let data = Bytes::from(vec![1; 100]);
+        let mut collected = Collected::default();
+        collected.push(data.clone(), 100);
+        collected.push(Bytes::new(), 100);
+        assert_eq!(collected.into_bytes().as_ptr(), data.as_ptr());
+    }
+
+    #[test]
+    fn several_frames_become_one() {
+        let mut collected = Collected::default();
+        for piece in ["a", "", "bc", "def"] {
+            collected.push(piece.into(), 0);
+        }
+        assert_eq!(collected.into_bytes(), "abcdef");
+    }
+
+    #[test]
+    fn a_lying_announcement_makes_little_room() {
+        let mut collected = Collected::default();
+        collected.push("a".into(), u64::MAX);
+        collected.push("b".into(), u64::MAX);
+        let Collected::Many(all) = collected else { panic!("two frames") };
+        assert!(all.capacity() <= 64 * 1024);
+    }
+}

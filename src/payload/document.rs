@@ -1,0 +1,415 @@
+use std::{borrow::Cow, fmt, ops::Range};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use serde_json::Value;
+
+use super::{
+    Malformed, Reason,
+    arena::{Slot, Tag},
+    parse::{Arena, parse},
+    text::{contents, unescape},
+};
+
+/// A JSON document: its bytes, and where in them each value stands.
+///
+/// Read strictly by RFC 8259: UTF-8 without a byte-order mark, no second member of a name, no half
+/// of a surrogate pair, nothing after the document, bounded in depth and count. Names and numbers
+/// stay as they were written.
+///
+/// ```
+/// use tower_inference::payload::{Document, Reason};
+///
+/// let document = Document::parse(r#"{"model": "m", "temperature": 0.70, "stop": ["\u2603"]}"#)?;
+/// let root = document.root();
+/// assert_eq!(root.get("model").unwrap().as_str().unwrap(), "m");
+/// assert_eq!(root.get("temperature").unwrap().number(), Some("0.70"));
+/// assert_eq!(root.pointer("/stop/0").unwrap().as_str().unwrap(), "\u{2603}");
+/// assert_eq!(document.to_value()?["temperature"], 0.7);
+///
+/// let twice = Document::parse(r#"{"model": "m", "mod\u0065l": "n"}"#).unwrap_err();
+/// assert_eq!((twice.reason, twice.position), (Reason::DuplicateName, 15));
+/// # Ok::<(), tower_inference::payload::Malformed>(())
+/// ```
+#[derive(Clone)]
+pub struct Document {
+    text: ByteString,
+    arena: Arena,
+}
+
+impl Document {
+    /// Reads a document within the default [`Bounds`].
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not strict JSON.
+    pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, Malformed> {
+        Self::parse_within(bytes, Bounds::new())
+    }
+
+    /// Reads a document within `bounds`.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not strict JSON, or beyond the bounds.
+    pub fn parse_within(bytes: impl Into<Bytes>, bounds: Bounds) -> Result<Self, Malformed> {
+        let text = ByteString::try_from(bytes.into())
+            .map_err(|error| Malformed::new(Reason::NotUtf8, error.valid_up_to()))?;
+        let arena = parse(&text, bounds)?;
+        Ok(Self { text, arena })
+    }
+
+    /// The outermost value.
+    #[must_use]
+    pub const fn root(&self) -> Node<'_> {
+        Node { document: self, index: 0 }
+    }
+
+    /// The document as it was written.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        self.text.as_bytes()
+    }
+
+    /// How many nodes it has: values, and names of members.
+    #[must_use]
+    pub const fn nodes(&self) -> usize {
+        self.arena.slots.len()
+    }
+
+    /// How many arrays and objects stand in one another, where they are most. Zero for a scalar.
+    #[must_use]
+    pub const fn depth(&self) -> usize {
+        self.arena.depth as usize
+    }
+
+    /// The same document for users of `serde_json`. Costs an allocation for each string and
+    /// container.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::NumberOutOfRange`] when a number, such as `1e400`, is none of `u64`, `i64` and a
+    /// finite `f64`.
+    pub fn to_value(&self) -> Result<Value, Malformed> {
+        self.root().to_value()
+    }
+
+    fn slot(&self, index: u32) -> &Slot {
+        // No node is made for a slot that is not there.
+        const NULL: &Slot = &Slot::leaf((0, 0), 0, Tag::NULL);
+        self.arena.slots.get(index as usize).unwrap_or(NULL)
+    }
+}
+
+impl fmt::Debug for Document {
+    // Without its content, which may be a prompt.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document")
+            .field("bytes", &self.text.len())
+            .field("nodes", &self.nodes())
+            .field("depth", &self.depth())
+            .finish()
+    }
+}
+
+/// How deep and how rich a document may be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bounds {
+    pub(super) depth: u32,
+    pub(super) nodes: u32,
+}
+
+impl Bounds {
+    // What a thread's stack holds when a `serde_json::Value` of this depth is dropped.
+    const MAX_DEPTH: u32 = 1_024;
+
+    /// The defaults: a depth of 128, as `serde_json` and most peers have it, and 1,000,000 nodes.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { depth: 128, nodes: 1_000_000 }
+    }
+
+    /// Sets how many arrays and objects may stand in one another: 128 by default, at most 1,024.
+    #[must_use]
+    pub const fn depth(mut self, depth: u32) -> Self {
+        self.depth = if depth < Self::MAX_DEPTH { depth } else { Self::MAX_DEPTH };
+        self
+    }
+
+    /// Sets how many nodes a document may have, each value and each name of a member being one:
+    /// 1,000,000 by default, at most 268,435,455.
+    ///
+    /// A node takes 16 bytes, whatever it is, so the default bounds to 16 MB what a body such as
+    /// `[0,0,0,…` of 10 MiB makes of itself; it would be 84 MB else.
+    #[must_use]
+    pub const fn nodes(mut self, nodes: u32) -> Self {
+        self.nodes = if nodes < Tag::MAX_LEN { nodes } else { Tag::MAX_LEN };
+        self
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "JSON has no seventh")]
+pub enum Kind {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool,
+    /// A number of any size and precision.
+    Number,
+    /// A string.
+    String,
+    /// An array.
+    Array,
+    /// An object.
+    Object,
+}
+
+/// One value of a [`Document`]. Copied freely.
+#[derive(Clone, Copy)]
+pub struct Node<'a> {
+    document: &'a Document,
+    index: u32,
+}
+
+impl<'a> Node<'a> {
+    /// What it is.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        self.slot().kind()
+    }
+
+    /// Whether it is `null`.
+    #[must_use]
+    pub fn is_null(self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    /// The truth value, of one.
+    #[must_use]
+    pub fn as_bool(self) -> Option<bool> {
+        (self.kind() == Kind::Bool).then(|| self.slot().is_true())
+    }
+
+    /// What a string says. Borrowed, unless it was written with escapes.
+    #[must_use]
+    pub fn as_str(self) -> Option<Cow<'a, str>> {
+        let slot = self.slot();
+        if slot.kind() != Kind::String {
+            return None;
+        }
+        let written = contents(&self.document.text, slot);
+        Some(if slot.is_escaped() { unescape(written) } else { Cow::Borrowed(written) })
+    }
+
+    /// A number, digit for digit as it was written.
+    #[must_use]
+    pub fn number(self) -> Option<&'a str> {
+        (self.kind() == Kind::Number).then(|| self.text())
+    }
+
+    /// A number that is written as an integer, without fraction and exponent, and fits.
+    #[must_use]
+    pub fn as_u64(self) -> Option<u64> {
+        self.slot().is_integer().then(|| self.text())?.parse().ok()
+    }
+
+    /// A number that is written as an integer, without fraction and exponent, and fits.
+    #[must_use]
+    pub fn as_i64(self) -> Option<i64> {
+        self.slot().is_integer().then(|| self.text())?.parse().ok()
+    }
+
+    /// A number, rounded to the nearest `f64`. `None` when it is beyond the largest.
+    #[must_use]
+    pub fn as_f64(self) -> Option<f64> {
+        self.number()?.parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// How many elements or members there are. Zero for what is neither array nor object.
+    #[must_use]
+    pub fn len(self) -> usize {
+        self.slot().len() as usize
+    }
+
+    /// Whether there are no elements or members.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The elements of an array; none for other kinds.
+    #[must_use]
+    pub fn elements(self) -> Elements<'a> {
+        let left = if self.kind() == Kind::Array { self.len() } else { 0 };
+        Elements { document: self.document, next: self.index + 1, left }
+    }
+
+    /// The members of an object, as (name, value), in the order in which they were written; none
+    /// for other kinds.
+    #[must_use]
+    pub fn members(self) -> Members<'a> {
+        let left = if self.kind() == Kind::Object { self.len() } else { 0 };
+        Members {
+            slots: Elements { document: self.document, next: self.index + 1, left: left * 2 },
+        }
+    }
+
+    /// The value of an object's member.
+    #[must_use]
+    pub fn get(self, name: &str) -> Option<Self> {
+        let mut members = self.members();
+        members.find_map(|(own, value)| (own == name).then_some(value))
+    }
+
+    /// The value that a JSON pointer leads to from here (RFC 6901). The empty pointer leads to
+    /// this value itself.
+    #[must_use]
+    pub fn pointer(self, pointer: &str) -> Option<Self> {
+        let Some(tokens) = pointer.strip_prefix('/') else {
+            return pointer.is_empty().then_some(self);
+        };
+        tokens.split('/').try_fold(self, |node, token| match node.kind() {
+            Kind::Object if token.contains('~') => {
+                node.get(&token.replace("~1", "/").replace("~0", "~"))
+            }
+            Kind::Object => node.get(token),
+            Kind::Array => node.elements().nth(index(token)?),
+            _ => None,
+        })
+    }
+
+    /// The bytes of the value, as written.
+    #[must_use]
+    pub fn raw(self) -> &'a [u8] {
+        self.text().as_bytes()
+    }
+
+    /// Where in the document's bytes the value stands, its quotes or brackets included.
+    #[must_use]
+    pub fn span(self) -> Range<usize> {
+        let slot = self.slot();
+        slot.start as usize..slot.end as usize
+    }
+
+    /// The value for users of `serde_json`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Document::to_value`].
+    pub fn to_value(self) -> Result<Value, Malformed> {
+        let slots = self.document.arena.slots.get(self.index as usize..self.slot().next as usize);
+        // From the last slot to the first, so that what an array holds lies ready when its turn
+        // comes, first element on top.
+        let mut ready = Vec::new();
+        for slot in slots.unwrap_or_default().iter().rev() {
+            let value = self.document.value_of(slot, &mut ready)?;
+            ready.push(value);
+        }
+        Ok(ready.pop().unwrap_or_default())
+    }
+
+    fn text(self) -> &'a str {
+        self.document.text.get(self.span()).unwrap_or_default()
+    }
+
+    fn slot(self) -> &'a Slot {
+        self.document.slot(self.index)
+    }
+}
+
+impl Document {
+    /// The value of a slot. What it holds is taken from the end of `ready`, first element last.
+    fn value_of(&self, slot: &Slot, ready: &mut Vec<Value>) -> Result<Value, Malformed> {
+        let mut take = || ready.pop().unwrap_or_default();
+        Ok(match slot.kind() {
+            Kind::Null => Value::Null,
+            Kind::Bool => slot.is_true().into(),
+            Kind::Number => {
+                let digits = self.text.get(slot.start as usize..slot.end as usize);
+                // By serde_json's own hand, so that the value is what its reader makes of it.
+                let number = serde_json::from_str(digits.unwrap_or_default());
+                let error = Malformed::new(Reason::NumberOutOfRange, slot.start as usize);
+                Value::Number(number.map_err(|_| error)?)
+            }
+            Kind::String => unescape(contents(&self.text, slot)).into(),
+            Kind::Array => (0..slot.len()).map(|_| take()).collect(),
+            Kind::Object => {
+                let members = (0..slot.len()).map(|_| match (take(), take()) {
+                    (Value::String(name), value) => (name, value),
+                    (_, value) => (String::new(), value),
+                });
+                Value::Object(members.collect())
+            }
+        })
+    }
+}
+
+/// An array's index in a pointer: digits, without a leading zero (RFC 6901 section 4).
+fn index(token: &str) -> Option<usize> {
+    let digits = token.bytes().all(|byte| byte.is_ascii_digit());
+    let legal = digits && (token == "0" || !token.starts_with('0'));
+    token.parse().ok().filter(|_| legal)
+}
+
+impl fmt::Debug for Node<'_> {
+    // Without its content, which may be a prompt.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("kind", &self.kind()).field("span", &self.span()).finish()
+    }
+}
+
+/// The elements of an array. Made by [`Node::elements`].
+#[derive(Clone, Debug)]
+pub struct Elements<'a> {
+    document: &'a Document,
+    next: u32,
+    left: usize,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Node<'a>;
+
+    fn next(&mut self) -> Option<Node<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        let node = Node { document: self.document, index: self.next };
+        self.next = node.slot().next;
+        Some(node)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Elements<'_> {}
+
+/// The members of an object, as (name, value). Made by [`Node::members`].
+#[derive(Clone, Debug)]
+pub struct Members<'a> {
+    // Names and values, by turns.
+    slots: Elements<'a>,
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (Cow<'a, str>, Node<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, value) = (self.slots.next()?, self.slots.next()?);
+        Some((name.as_str()?, value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.slots.len() / 2;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Members<'_> {}

@@ -1,0 +1,252 @@
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Request, Response,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    request::Parts,
+};
+use http_body::{Body, Frame};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    Payload, PayloadError, PayloadLayer,
+    body::Buffered,
+    collect::Collected,
+    flow::{Flow, Source},
+    layer::Head,
+};
+use crate::{
+    body::{ResponseBody, content_length},
+    context::RequestContext,
+    rejection::{Rejection, Responder},
+};
+
+pin_project! {
+    /// The answer of a [`PayloadService`](super::PayloadService).
+    pub struct ResponseFuture<B, S, F> {
+        #[pin]
+        state: State<B, S, F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    #[project_replace = StateOwn]
+    enum State<B, S, F> {
+        Reading { #[pin] body: Flow<B>, reading: Reading<S> },
+        Calling { #[pin] future: F },
+        Refused { refused: Refused },
+        Done,
+    }
+}
+
+impl<B, S, F> ResponseFuture<B, S, F> {
+    pub(super) const fn reading(body: Flow<B>, reading: Reading<S>) -> Self {
+        Self { state: State::Reading { body, reading } }
+    }
+
+    pub(super) const fn calling(future: F) -> Self {
+        Self { state: State::Calling { future } }
+    }
+
+    pub(super) const fn refused(refused: Refused) -> Self {
+        Self { state: State::Refused { refused } }
+    }
+}
+
+impl<B, S, R> Future for ResponseFuture<B, S, S::Future>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    S: Service<Request<Payload>, Response = Response<R>>,
+{
+    type Output = Result<Response<ResponseBody<R>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let read = match state.as_mut().project() {
+                StateProj::Reading { body, reading } => ready!(reading.poll(body, cx)),
+                StateProj::Calling { future } => {
+                    let response = ready!(future.poll(cx))?;
+                    return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                }
+                StateProj::Refused { .. } | StateProj::Done => Ok(()),
+            };
+            // ## Reading => (Calling | Refused)
+            // ## Refused => Done
+            let next = match state.as_mut().project_replace(State::Done) {
+                StateOwn::Reading { reading, .. } => match reading.finish(read) {
+                    Ok(future) => State::Calling { future },
+                    Err(refused) => State::Refused { refused },
+                },
+                StateOwn::Refused { refused } => return Poll::Ready(Ok(refused.respond())),
+                StateOwn::Calling { .. } | StateOwn::Done => return Poll::Pending,
+            };
+            state.set(next);
+        }
+    }
+}
+
+impl<B, S, F> fmt::Debug for ResponseFuture<B, S, F> {
+    // Without the request.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ResponseFuture")
+            .field(match &self.state {
+                State::Reading { .. } => &"reading",
+                State::Calling { .. } => &"calling",
+                State::Refused { .. } => &"refused",
+                State::Done => &"done",
+            })
+            .finish()
+    }
+}
+
+// === impl Refused ===
+
+/// A refusal that is about to be rendered.
+pub(super) struct Refused {
+    rejection: Rejection,
+    responder: Responder,
+    context: RequestContext,
+}
+
+impl Refused {
+    pub(super) fn new(
+        rejection: Rejection,
+        responder: Responder,
+        context: &RequestContext,
+    ) -> Self {
+        Self { rejection, responder, context: context.clone() }
+    }
+
+    fn respond<R>(self) -> Response<ResponseBody<R>> {
+        self.responder.respond(self.rejection, &self.context)
+    }
+}
+
+// === impl Reading ===
+
+/// A request whose body is being read, and who shall have it.
+pub(super) struct Reading<S> {
+    inner: S,
+    layer: PayloadLayer,
+    parts: Parts,
+    context: RequestContext,
+    responder: Responder,
+    head: Head,
+    collected: Collected,
+    trailers: Option<Box<HeaderMap>>,
+    // The payload of a layer further out, if its bytes are the very ones that came.
+    known: Option<Arc<Buffered>>,
+}
+
+impl<S> Reading<S> {
+    /// Frames that are taken before others get their turn.
+    const AT_ONCE: usize = 64;
+
+    pub(super) const fn new(
+        inner: S,
+        layer: PayloadLayer,
+        parts: Parts,
+        context: RequestContext,
+        responder: Responder,
+        head: Head,
+    ) -> Self {
+        let (collected, trailers, known) = (Collected::Nothing, None, None);
+        Self { inner, layer, parts, context, responder, head, collected, trailers, known }
+    }
+
+    /// Reads to the end of the body.
+    fn poll<B: Source>(
+        &mut self,
+        mut body: Pin<&mut Flow<B>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Rejection>> {
+        for _ in 0..Self::AT_ONCE {
+            match ready!(body.as_mut().poll_next(cx)) {
+                None => return Poll::Ready(Ok(())),
+                Some(Err(error)) => return Poll::Ready(Err(error.rejection())),
+                Some(Ok(frame)) => self.take(frame)?,
+            }
+            if body.has_ended() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        // A body that is always ready, and gives nothing, must run into the deadline as well.
+        let deadline = body.poll_deadline(cx).map(|()| Err(PayloadError::TimedOut.rejection()));
+        cx.waker().wake_by_ref();
+        deadline
+    }
+
+    fn take(&mut self, frame: Frame<Bytes>) -> Result<(), Rejection> {
+        match frame.into_data() {
+            Ok(data) if data.is_empty() => {}
+            Ok(data) => {
+                if let Some(rejection) = self.head.mistyped.take() {
+                    return Err(rejection);
+                }
+                self.known = match &self.collected {
+                    Collected::Nothing => self.recognise(&data),
+                    Collected::One(_) | Collected::Many(_) => None,
+                };
+                self.collected.push(data, self.head.announced);
+            }
+            Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
+        }
+        Ok(())
+    }
+
+    /// The payload that these very bytes belong to: at the same place in memory, and of the same
+    /// length. While it is held, nothing else can stand there.
+    fn recognise(&self, data: &Bytes) -> Option<Arc<Buffered>> {
+        let known: Arc<Buffered> = self.context.payload()?.downcast().ok()?;
+        let bytes = known.bytes();
+        (bytes.as_ptr() == data.as_ptr() && bytes.len() == data.len()).then_some(known)
+    }
+
+    /// Hands the request on, unless the body is refused.
+    fn finish(mut self, read: Result<(), Rejection>) -> Result<S::Future, Refused>
+    where
+        S: Service<Request<Payload>>,
+    {
+        let checked = read.and_then(|()| {
+            let bytes = std::mem::take(&mut self.collected).into_bytes();
+            let trailers = self.trailers.take();
+            let buffered = match self.known.take() {
+                Some(known) if trailers.is_none() && !known.has_trailers() => known,
+                _ => self.layer.buffer(bytes, trailers, &self.context),
+            };
+            self.layer.check_body(&buffered, &self.parts.method, &self.context)?;
+            Ok(buffered)
+        });
+        let buffered = match checked {
+            Ok(buffered) => buffered,
+            Err(rejection) => return Err(Refused::new(rejection, self.responder, &self.context)),
+        };
+        if !buffered.has_trailers() {
+            set_length(&mut self.parts.headers, buffered.bytes().len() as u64);
+        }
+        Ok(self.inner.call(Request::from_parts(self.parts, Payload::of(buffered))))
+    }
+}
+
+/// Makes the fields say the length that is known now (RFC 9112 section 6.1). A body with trailers
+/// stays chunked: nothing else can carry them.
+fn set_length(headers: &mut HeaderMap, length: u64) {
+    let chunked = headers.remove(TRANSFER_ENCODING).is_some();
+    // Where neither was sent, as HTTP/2 allows, the client that sends it on knows by itself.
+    let said = headers.contains_key(CONTENT_LENGTH);
+    if (chunked || said) && content_length(headers) != Some(length) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}

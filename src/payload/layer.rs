@@ -1,0 +1,269 @@
+use std::{
+    any::Any,
+    error::Error,
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, request::Parts};
+use http_body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{
+    Bounds, DocumentError, Payload,
+    body::Buffered,
+    flow::{Flow, Limits},
+    future::{Reading, Refused, ResponseFuture},
+    media::{check_coding, check_json},
+};
+use crate::{
+    body::{ResponseBody, content_length},
+    context::RequestContext,
+    rejection::{Refusal, RefusalFormat, Rejection},
+};
+
+/// Turns `Request<B>` into `Request<Payload>`, for any body `B`.
+///
+/// See the [module](super) for what is refused. One of three kinds, by the route's configuration
+/// and never by what the request says of itself: [`new`](Self::new) expects JSON,
+/// [`bytes`](Self::bytes) buffers whatever comes, [`streamed`](Self::streamed) lets it flow.
+#[derive(Clone, Copy, Debug)]
+pub struct PayloadLayer {
+    mode: Mode,
+    limits: Limits,
+    bounds: Bounds,
+    refusals: RefusalFormat,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Mode {
+    Json,
+    Bytes,
+    Streamed,
+}
+
+impl PayloadLayer {
+    /// Expects JSON: the type must say so, and the document is read before the request goes on.
+    ///
+    /// A body may be absent when the method has no use for one: GET, HEAD, DELETE, OPTIONS, TRACE.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::of(Mode::Json)
+    }
+
+    /// Buffers the body whatever its type. Its document is read when a layer asks for it.
+    #[must_use]
+    pub const fn bytes() -> Self {
+        Self::of(Mode::Bytes)
+    }
+
+    /// Lets the body flow past unread, of any type and coding.
+    ///
+    /// It is still held to the limit and the deadline, as far as it came: when it breaks one, the
+    /// body that is on its way to the upstream fails with a [`PayloadError`](super::PayloadError).
+    /// The upstream then sees a request that breaks off (a closed connection, in HTTP/2 a reset
+    /// stream), never one that seems whole. The deadline counts from when the body is first waited
+    /// for, and so holds the time that the upstream takes to read: raise it for long uploads.
+    #[must_use]
+    pub const fn streamed() -> Self {
+        Self::of(Mode::Streamed)
+    }
+
+    /// Sets how many bytes a body may have: 10 MiB by default, as in API Gateway. More is refused
+    /// with 413: before a byte is read when `content-length` says so, else on the way.
+    #[must_use]
+    pub const fn limit(mut self, bytes: u64) -> Self {
+        self.limits.bytes = bytes;
+        self
+    }
+
+    /// Sets how long the whole body may take to arrive, from when it is first waited for: 30
+    /// seconds by default. A slower one is refused with 408.
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.limits.deadline = deadline;
+        self
+    }
+
+    /// Sets how many arrays and objects of the document may stand in one another: see
+    /// [`Bounds::depth`].
+    #[must_use]
+    pub const fn depth(mut self, depth: u32) -> Self {
+        self.bounds = self.bounds.depth(depth);
+        self
+    }
+
+    /// Sets how many nodes the document may have: see [`Bounds::nodes`].
+    #[must_use]
+    pub const fn nodes(mut self, nodes: u32) -> Self {
+        self.bounds = self.bounds.nodes(nodes);
+        self
+    }
+
+    /// Sets how refusals look.
+    #[must_use]
+    pub const fn refusals(mut self, format: RefusalFormat) -> Self {
+        self.refusals = format;
+        self
+    }
+
+    const fn of(mode: Mode) -> Self {
+        Self {
+            mode,
+            limits: Limits { bytes: 10 * 1024 * 1024, deadline: Duration::from_secs(30) },
+            bounds: Bounds::new(),
+            refusals: RefusalFormat::Problem,
+        }
+    }
+
+    /// What the head alone decides.
+    fn check_head<B: Body>(&self, parts: &Parts, body: &B) -> Result<Head, Rejection> {
+        let said = content_length(&parts.headers).unwrap_or(0);
+        let announced = said.max(body.size_hint().lower());
+        if announced > self.limits.bytes {
+            return Err(Rejection::new(Refusal::PayloadTooLarge));
+        }
+        if self.mode == Mode::Streamed {
+            return Ok(Head { announced, mistyped: None });
+        }
+        check_coding(&parts.headers)?;
+        let mistyped = match self.mode {
+            Mode::Json => check_json(&parts.headers).err(),
+            Mode::Bytes | Mode::Streamed => None,
+        };
+        match mistyped {
+            Some(rejection) if announced > 0 || !is_bodiless(&parts.method) => Err(rejection),
+            mistyped => Ok(Head { announced, mistyped }),
+        }
+    }
+
+    /// What only the whole body decides.
+    pub(super) fn check_body(
+        &self,
+        buffered: &Arc<Buffered>,
+        method: &Method,
+        context: &RequestContext,
+    ) -> Result<(), Rejection> {
+        if self.mode != Mode::Json {
+            return Ok(());
+        }
+        let document = match buffered.document_within(self.bounds) {
+            Ok(document) => document,
+            Err(DocumentError::Empty) if is_bodiless(method) => return Ok(()),
+            Err(error) => return Err(error.rejection()),
+        };
+        if context.model().is_none() {
+            let model = document.root().get("model").and_then(|model| model.as_str());
+            if let Some(model) = model.filter(|model| model.len() <= MAX_MODEL) {
+                context.set_model(model);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a payload of what was read.
+    pub(super) fn buffer(
+        &self,
+        bytes: Bytes,
+        trailers: Option<Box<HeaderMap>>,
+        context: &RequestContext,
+    ) -> Arc<Buffered> {
+        let buffered = Arc::new(Buffered::new(bytes, trailers, self.bounds));
+        context.remember_payload(Arc::<Buffered>::downgrade(&buffered));
+        buffered
+    }
+}
+
+/// A longer model is nobody's name, and not noted.
+const MAX_MODEL: usize = 256;
+
+/// What the head says of the body.
+pub(super) struct Head {
+    /// At least as many bytes will come, if what it says is true.
+    pub(super) announced: u64,
+    /// The refusal, if any byte comes: a body that is not there needs no type.
+    pub(super) mistyped: Option<Rejection>,
+}
+
+/// Methods whose requests have no use for a body (RFC 9110 section 9.3).
+fn is_bodiless(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS | Method::TRACE)
+}
+
+impl Default for PayloadLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> Layer<S> for PayloadLayer {
+    type Service = PayloadService<S>;
+
+    fn layer(&self, inner: S) -> PayloadService<S> {
+        PayloadService { inner, layer: *self }
+    }
+}
+
+/// Reads the body, and hands it on as a [`Payload`]. Made by [`PayloadLayer`].
+#[derive(Clone, Copy, Debug)]
+pub struct PayloadService<S> {
+    inner: S,
+    layer: PayloadLayer,
+}
+
+impl<S, B, R> Service<Request<B>> for PayloadService<S>
+where
+    S: Service<Request<Payload>, Response = Response<R>> + Clone,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<B, S, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let layer = self.layer;
+        let responder = layer.refusals.for_request(&request);
+        let (mut parts, body) = request.into_parts();
+        let context = RequestContext::ensure(&mut parts.extensions);
+        let refuse =
+            |rejection| ResponseFuture::refused(Refused::new(rejection, responder, &context));
+
+        let head = match layer.check_head(&parts, &body) {
+            Ok(head) => head,
+            Err(rejection) => return refuse(rejection),
+        };
+        let payload = if layer.mode == Mode::Streamed {
+            let mut payload = Payload::streamed(body);
+            payload.bind(layer.limits, &context);
+            payload
+        } else {
+            let own = (&body as &dyn Any).downcast_ref().and_then(Payload::shared);
+            let buffered = match own {
+                Some(buffered) => buffered.clone(),
+                None if body.is_end_stream() => layer.buffer(Bytes::new(), None, &context),
+                None => {
+                    // https://docs.rs/tower-service/latest/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
+                    let clone = self.inner.clone();
+                    let inner = mem::replace(&mut self.inner, clone);
+                    let body = Flow::new(body, layer.limits, Some(context.clone()));
+                    let reading = Reading::new(inner, layer, parts, context, responder, head);
+                    return ResponseFuture::reading(body, reading);
+                }
+            };
+            if let Err(rejection) = layer.check_body(&buffered, &parts.method, &context) {
+                return refuse(rejection);
+            }
+            Payload::of(buffered)
+        };
+        ResponseFuture::calling(self.inner.call(Request::from_parts(parts, payload)))
+    }
+}

@@ -1,0 +1,333 @@
+//! `Sink`: a writer that is slow, stuck or broken delays no request, and what is lost is told.
+
+use std::{
+    convert::Infallible,
+    io::{self, Write},
+    sync::{
+        Arc, Mutex,
+        mpsc::{self, Receiver, Sender},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use serde_json::{Value, json};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_inference::access_log::{AccessLogLayer, Sink};
+
+/// Longer than any test takes, for waits that end by what happens.
+const FOREVER: Duration = Duration::from_secs(60);
+
+/// Each `write` shows its bytes, then waits to be told how it goes.
+struct Scripted {
+    writes: Sender<String>,
+    results: Receiver<io::Result<usize>>,
+    flushes: bool,
+}
+
+/// The test's side of a [`Scripted`] writer.
+struct Script {
+    writes: Receiver<String>,
+    results: Sender<io::Result<usize>>,
+}
+
+impl Script {
+    fn new() -> (Self, Scripted) {
+        let ((writes, shown), (results, told)) = (mpsc::channel(), mpsc::channel());
+        let script = Self { writes: shown, results };
+        (script, Scripted { writes, results: told, flushes: true })
+    }
+
+    /// What the writer is to write next; it is stuck until it is answered.
+    fn stuck(&self) -> String {
+        self.writes.recv_timeout(FOREVER).unwrap()
+    }
+
+    fn take(&self, bytes: usize) {
+        self.results.send(Ok(bytes)).unwrap();
+    }
+
+    fn fail(&self, kind: io::ErrorKind) {
+        self.results.send(Err(kind.into())).unwrap();
+    }
+
+    /// Takes all of the next write.
+    fn next(&self) -> String {
+        let bytes = self.stuck();
+        self.take(bytes.len());
+        bytes
+    }
+}
+
+impl Write for Scripted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writes.send(String::from_utf8(bytes.to_vec()).unwrap()).map_err(io::Error::other)?;
+        self.results.recv().map_err(io::Error::other)?
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.flushes { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+    }
+}
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn sink(writer: impl Write + Send + 'static) -> Sink {
+    Sink::new(writer).unwrap().drain_within(FOREVER)
+}
+
+#[test]
+fn a_flush_waits_for_all_lines_before_it() {
+    let written = Written::default();
+    let sink = sink(written.clone());
+    assert!(sink.flush());
+    sink.line(b"a");
+    sink.line(b"b");
+    assert!(sink.flush());
+    assert_eq!(written.text(), "a\nb\n");
+    sink.line(b"c");
+    assert!(sink.flush());
+    assert_eq!((&*written.text(), sink.dropped()), ("a\nb\nc\n", 0));
+}
+
+#[test]
+fn lines_that_gathered_are_one_write() {
+    let (script, writer) = Script::new();
+    let sink = sink(writer);
+    sink.line(b"a");
+    assert_eq!(script.stuck(), "a\n");
+    for line in ["b", "c", "d"] {
+        sink.line(line.as_bytes());
+    }
+    script.take(2);
+    assert_eq!(script.next(), "b\nc\nd\n");
+    drop(sink);
+    assert_eq!(script.writes.recv(), Err(mpsc::RecvError), "the writer was not dropped");
+}
+
+#[tokio::test]
+async fn a_stuck_writer_delays_no_request_and_the_loss_is_told() {
+    let (script, writer) = Script::new();
+    let sink = sink(writer).max_lines(3);
+    let service = AccessLogLayer::json(sink.clone())
+        .layer(service_fn(|_| async { Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())) }));
+    let request = async |path: &str| {
+        let request = Request::get(path).body(Empty::<Bytes>::new()).unwrap();
+        service.clone().oneshot(request).await.unwrap();
+    };
+    let paths = |written: &str| -> Vec<Value> {
+        let lines = written.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| line.get("path").unwrap_or(&line).clone()).collect()
+    };
+
+    request("/first").await;
+    let first = script.stuck();
+    for path in ["/1", "/2", "/3", "/lost", "/lost", "/lost", "/lost"] {
+        request(path).await;
+    }
+    assert_eq!(sink.dropped(), 4);
+    script.take(first.len());
+    assert_eq!(paths(&first), ["/first"]);
+    // Without a further request:
+    assert_eq!(
+        paths(&script.next()),
+        [json!("/1"), json!("/2"), json!("/3"), json!({ "dropped": 4 })]
+    );
+
+    request("/after").await;
+    assert_eq!(paths(&script.next()), ["/after"]);
+    assert_eq!(sink.dropped(), 4);
+}
+
+#[test]
+fn the_queue_is_bounded_in_bytes() {
+    let (script, writer) = Script::new();
+    let sink = sink(writer).max_bytes(8);
+    sink.line(b"first");
+    assert_eq!(script.stuck(), "first\n");
+    for line in ["abc", "de", "f", "", ""] {
+        sink.line(line.as_bytes());
+    }
+    // Four bytes, three, and of the rest only what fits beside them.
+    assert_eq!(sink.dropped(), 2);
+    script.take(6);
+    assert_eq!(script.next(), "abc\nde\n\n{\"dropped\":2}\n");
+}
+
+#[test]
+fn a_line_that_never_fits_is_told_at_once() {
+    let (script, writer) = Script::new();
+    let sink = sink(writer).max_bytes(8);
+    sink.line(b"12345678");
+    assert_eq!(script.next(), "{\"dropped\":1}\n");
+    sink.line(b"1234567");
+    assert_eq!(script.next(), "1234567\n");
+    assert_eq!(sink.dropped(), 1);
+}
+
+#[test]
+fn what_the_writer_fails_to_take_is_lost_and_told() {
+    let (script, writer) = Script::new();
+    let sink = sink(writer);
+    sink.line(b"a");
+    assert_eq!(script.stuck(), "a\n");
+    sink.line(b"b");
+    sink.line(b"c");
+    script.fail(io::ErrorKind::StorageFull);
+    assert_eq!(script.stuck(), "b\nc\n{\"dropped\":1}\n");
+    // One of two lines is through, and the word of the first loss is not.
+    script.take(2);
+    assert_eq!(script.stuck(), "c\n{\"dropped\":1}\n");
+    sink.line(b"d");
+    script.fail(io::ErrorKind::BrokenPipe);
+    assert_eq!(script.next(), "d\n{\"dropped\":2}\n");
+    assert!(sink.flush());
+    assert_eq!(sink.dropped(), 2);
+}
+
+#[test]
+fn a_torn_line_is_ended_before_the_next() {
+    let (script, writer) = Script::new();
+    let sink = sink(writer);
+    sink.line(b"abc");
+    assert_eq!(script.stuck(), "abc\n");
+    sink.line(b"def");
+    script.take(2);
+    assert_eq!(script.stuck(), "c\n");
+    script.take(0);
+    assert_eq!(script.next(), "\n");
+    assert_eq!(script.next(), "def\n{\"dropped\":1}\n");
+}
+
+#[test]
+fn a_broken_writer_is_left_alone_until_there_is_a_line() {
+    let (script, writer) = Script::new();
+    let sink = sink(writer);
+    sink.line(b"a");
+    assert_eq!(script.stuck(), "a\n");
+    script.fail(io::ErrorKind::BrokenPipe);
+    assert!(sink.flush());
+    // The thread goes to its end without another try.
+    drop(sink);
+    assert_eq!(script.writes.recv(), Err(mpsc::RecvError));
+}
+
+#[test]
+fn an_interrupted_write_is_tried_again() {
+    let (script, writer) = Script::new();
+    let sink = sink(writer);
+    sink.line(b"a");
+    assert_eq!(script.stuck(), "a\n");
+    script.fail(io::ErrorKind::Interrupted);
+    assert_eq!(script.next(), "a\n");
+    assert!(sink.flush());
+    assert_eq!(sink.dropped(), 0);
+}
+
+#[test]
+fn a_flush_that_fails_loses_its_lines() {
+    let (script, mut writer) = Script::new();
+    writer.flushes = false;
+    let sink = sink(writer);
+    sink.line(b"a");
+    assert_eq!(script.next(), "a\n");
+    assert!(sink.flush());
+    assert_eq!(sink.dropped(), 1);
+}
+
+#[test]
+fn the_last_handle_writes_what_is_queued_and_closes() {
+    let (script, writer) = Script::new();
+    let sink = sink(writer);
+    let other = sink.clone();
+    sink.line(b"a");
+    assert_eq!(script.stuck(), "a\n");
+    sink.line(b"b");
+    drop(sink);
+    other.line(b"c");
+    script.take(2);
+    script.results.send(Ok(4)).unwrap();
+    drop(other);
+    let rest: Vec<_> = script.writes.iter().collect();
+    assert_eq!(rest.concat(), "b\nc\n");
+}
+
+#[test]
+fn a_writer_that_stays_stuck_holds_up_neither_flush_nor_drop() {
+    let (script, writer) = Script::new();
+    let sink = sink(writer).drain_within(Duration::ZERO);
+    sink.line(b"a");
+    assert_eq!(script.stuck(), "a\n");
+    sink.line(b"b");
+    assert!(!sink.flush());
+    drop(sink);
+    // Let go, it stops where it is.
+    script.take(2);
+    assert_eq!(script.writes.recv(), Err(mpsc::RecvError));
+}
+
+#[test]
+fn a_writer_that_panics_loses_lines_and_nothing_else() {
+    struct Panics;
+
+    impl Write for Panics {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            panic!("scripted");
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let sink = sink(Panics);
+    sink.line(b"a");
+    assert!(sink.flush());
+    assert_eq!(sink.dropped(), 1);
+    sink.line(b"b");
+    assert!(sink.flush());
+    assert_eq!(sink.dropped(), 2);
+}
+
+#[test]
+fn many_threads_lose_nothing_and_tear_nothing() {
+    let written = Written::default();
+    let sink = sink(written.clone());
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let sink = &sink;
+            scope.spawn(move || {
+                for line in 0..500 {
+                    sink.line(format!("{thread}:{line}").as_bytes());
+                }
+            });
+        }
+    });
+    drop(sink);
+    let text = written.text();
+    for thread in 0..4 {
+        let own = text.lines().filter(|line| line.starts_with(&format!("{thread}:")));
+        let expected = (0..500).map(|line| format!("{thread}:{line}"));
+        assert!(own.eq(expected), "of thread {thread}");
+    }
+    assert_eq!(text.lines().count(), 2_000);
+}
