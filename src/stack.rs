@@ -1,1 +1,290 @@
-//! To be written.
+//! Any subset of the layers, always composed in the one safe order.
+//!
+//! The order of the calls does not matter: each layer has its place, so the leaks that come from a
+//! wrong order (a cache outside of auth, a token attached before the rules) cannot be built. Each
+//! layer can be set once; what is not set costs nothing.
+//!
+//! | outermost first | why here |
+//! |---|---|
+//! | request id | everything after it can be traced, refusals included |
+//! | access log | sees the final status and the true end, also of cancelled requests |
+//! | *throttle by address* | floods and failed authentications |
+//! | auth | nothing is read or parsed for strangers |
+//! | *throttle* | cheap refusals before expensive work |
+//! | payload | the body is read once, bounded in size, depth and time |
+//! | *schema* | refuses what the upstream would refuse, before it costs |
+//! | *transform* | what follows judges what goes upstream |
+//! | *model rules* | the model and provider that will really be called |
+//! | *guard* | on what enters and on all that leaves, cache hits included |
+//! | *cache* | below auth and rules: both are checked on every hit |
+//! | *token budget* | a hit is not charged |
+//! | upstream | deadlines; the client's errors become responses |
+//! | hf token | innermost: the secret exists only on the way out |
+//!
+//! Those in italics are to come: their places are kept, so that adding them changes no type that
+//! a user wrote down.
+//!
+#![cfg_attr(all(feature = "request-id", feature = "upstream", feature = "hf"), doc = "```")]
+#![cfg_attr(
+    not(all(feature = "request-id", feature = "upstream", feature = "hf")),
+    doc = "```text"
+)]
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use std::convert::Infallible;
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_inference::{
+//!     hf::{HfTokenLayer, TokenSource},
+//!     payload::{Payload, PayloadLayer},
+//!     request_id::RequestIdLayer,
+//!     secret::Secret,
+//!     stack::Stack,
+//!     upstream::UpstreamLayer,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // The user's own client; here one that answers with what it was sent.
+//! let client = service_fn(|request: Request<Payload>| async move {
+//!     assert_eq!(request.uri(), "https://router.huggingface.co/v1/models");
+//!     assert_eq!(request.headers()["authorization"], "Bearer hf_example");
+//!     assert!(request.headers().contains_key("x-request-id"));
+//!     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("models"))))
+//! });
+//!
+//! // Innermost first, on purpose: the order of the calls does not matter.
+//! let gateway = Stack::new()
+//!     .hf_token(HfTokenLayer::new(
+//!         "https://router.huggingface.co".parse()?,
+//!         TokenSource::value(Secret::new("hf_example"))?,
+//!     ))
+//!     .upstream(UpstreamLayer::new())
+//!     .payload(PayloadLayer::new())
+//!     .request_id(RequestIdLayer::new())
+//!     .layer(client);
+//!
+//! let request = Request::get("/v1/models").body(Full::new(Bytes::new()))?;
+//! let response = gateway.oneshot(request).await?;
+//! assert_eq!(response.status(), 200);
+//! assert!(response.headers().contains_key("x-request-id"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Limits
+//!
+//! Which layers there are is decided when the program is compiled. A stack never checks that a
+//! subset makes sense: without auth, everyone may call.
+
+#![expect(clippy::type_complexity, reason = "a type for each slot is what makes the order safe")]
+
+use tower_layer::{Identity as Unset, Layer};
+
+#[cfg(feature = "access-log")]
+use crate::access_log::AccessLogLayer;
+#[cfg(feature = "hf")]
+use crate::hf::HfTokenLayer;
+use crate::payload::PayloadLayer;
+#[cfg(feature = "request-id")]
+use crate::request_id::RequestIdLayer;
+#[cfg(feature = "upstream")]
+use crate::upstream::UpstreamLayer;
+
+/// The layers, each in its place. See the [module docs](self).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stack<
+    RequestId = Unset,
+    AccessLog = Unset,
+    PeerThrottle = Unset,
+    Auth = Unset,
+    Throttle = Unset,
+    Payload = Unset,
+    Schema = Unset,
+    Transform = Unset,
+    ModelRules = Unset,
+    Guard = Unset,
+    Cache = Unset,
+    TokenBudget = Unset,
+    Upstream = Unset,
+    HfToken = Unset,
+> {
+    request_id: RequestId,
+    access_log: AccessLog,
+    peer_throttle: PeerThrottle,
+    auth: Auth,
+    throttle: Throttle,
+    payload: Payload,
+    schema: Schema,
+    transform: Transform,
+    model_rules: ModelRules,
+    guard: Guard,
+    cache: Cache,
+    token_budget: TokenBudget,
+    upstream: Upstream,
+    hf_token: HfToken,
+}
+
+impl Stack {
+    /// A stack without layers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// The stack with one slot filled, which changes its type.
+macro_rules! fill {
+    ($stack:ident.$slot:ident = $layer:ident) => {
+        fill!($stack $slot $layer: request_id access_log peer_throttle auth throttle payload schema
+            transform model_rules guard cache token_budget upstream hf_token)
+    };
+    ($stack:ident $slot:ident $layer:ident: $($field:ident)*) => {
+        Stack { $($field: pick!($slot $field $stack $layer)),* }
+    };
+}
+
+/// The new layer for the slot that is filled, what the stack has for the others.
+macro_rules! pick {
+    (request_id request_id $stack:ident $layer:ident) => {
+        $layer
+    };
+    (access_log access_log $stack:ident $layer:ident) => {
+        $layer
+    };
+    (auth auth $stack:ident $layer:ident) => {
+        $layer
+    };
+    (payload payload $stack:ident $layer:ident) => {
+        $layer
+    };
+    (upstream upstream $stack:ident $layer:ident) => {
+        $layer
+    };
+    (hf_token hf_token $stack:ident $layer:ident) => {
+        $layer
+    };
+    ($slot:ident $field:ident $stack:ident $layer:ident) => {
+        $stack.$field
+    };
+}
+
+#[cfg(feature = "request-id")]
+impl<L, P, A, T, B, S, X, M, G, C, Q, U, H> Stack<Unset, L, P, A, T, B, S, X, M, G, C, Q, U, H> {
+    /// Gives each request an id.
+    pub fn request_id(
+        self,
+        layer: RequestIdLayer,
+    ) -> Stack<RequestIdLayer, L, P, A, T, B, S, X, M, G, C, Q, U, H> {
+        fill!(self.request_id = layer)
+    }
+}
+
+#[cfg(feature = "access-log")]
+impl<R, P, A, T, B, S, X, M, G, C, Q, U, H> Stack<R, Unset, P, A, T, B, S, X, M, G, C, Q, U, H> {
+    /// Records each request at its true end.
+    pub fn access_log(
+        self,
+        layer: AccessLogLayer,
+    ) -> Stack<R, AccessLogLayer, P, A, T, B, S, X, M, G, C, Q, U, H> {
+        fill!(self.access_log = layer)
+    }
+}
+
+impl<R, L, P, A, T, S, X, M, G, C, Q, U, H> Stack<R, L, P, A, T, Unset, S, X, M, G, C, Q, U, H> {
+    /// Reads and bounds the body, and hands it on as a [`Payload`](crate::payload::Payload).
+    pub fn payload(
+        self,
+        layer: PayloadLayer,
+    ) -> Stack<R, L, P, A, T, PayloadLayer, S, X, M, G, C, Q, U, H> {
+        fill!(self.payload = layer)
+    }
+}
+
+#[cfg(feature = "upstream")]
+impl<R, L, P, A, T, B, S, X, M, G, C, Q, H> Stack<R, L, P, A, T, B, S, X, M, G, C, Q, Unset, H> {
+    /// Bounds what the upstream may take, and turns the client's errors into responses.
+    pub fn upstream(
+        self,
+        layer: UpstreamLayer,
+    ) -> Stack<R, L, P, A, T, B, S, X, M, G, C, Q, UpstreamLayer, H> {
+        fill!(self.upstream = layer)
+    }
+}
+
+#[cfg(feature = "hf")]
+impl<R, L, P, A, T, B, S, X, M, G, C, Q, U> Stack<R, L, P, A, T, B, S, X, M, G, C, Q, U, Unset> {
+    /// Fixes the origin that requests go to, and attaches its token.
+    pub fn hf_token(
+        self,
+        layer: HfTokenLayer,
+    ) -> Stack<R, L, P, A, T, B, S, X, M, G, C, Q, U, HfTokenLayer> {
+        fill!(self.hf_token = layer)
+    }
+}
+
+impl<
+    R,
+    L,
+    P,
+    A,
+    T,
+    B,
+    S,
+    X,
+    M,
+    G,
+    C,
+    Q,
+    U,
+    H,
+    Inner,
+    S1,
+    S2,
+    S3,
+    S4,
+    S5,
+    S6,
+    S7,
+    S8,
+    S9,
+    S10,
+    S11,
+    S12,
+    S13,
+> Layer<Inner> for Stack<R, L, P, A, T, B, S, X, M, G, C, Q, U, H>
+where
+    H: Layer<Inner, Service = S1>,
+    U: Layer<S1, Service = S2>,
+    Q: Layer<S2, Service = S3>,
+    C: Layer<S3, Service = S4>,
+    G: Layer<S4, Service = S5>,
+    M: Layer<S5, Service = S6>,
+    X: Layer<S6, Service = S7>,
+    S: Layer<S7, Service = S8>,
+    B: Layer<S8, Service = S9>,
+    T: Layer<S9, Service = S10>,
+    A: Layer<S10, Service = S11>,
+    P: Layer<S11, Service = S12>,
+    L: Layer<S12, Service = S13>,
+    R: Layer<S13>,
+{
+    type Service = R::Service;
+
+    fn layer(&self, inner: Inner) -> R::Service {
+        let service = self.hf_token.layer(inner);
+        let service = self.upstream.layer(service);
+        let service = self.token_budget.layer(service);
+        let service = self.cache.layer(service);
+        let service = self.guard.layer(service);
+        let service = self.model_rules.layer(service);
+        let service = self.transform.layer(service);
+        let service = self.schema.layer(service);
+        let service = self.payload.layer(service);
+        let service = self.throttle.layer(service);
+        let service = self.auth.layer(service);
+        let service = self.peer_throttle.layer(service);
+        let service = self.access_log.layer(service);
+        self.request_id.layer(service)
+    }
+}
