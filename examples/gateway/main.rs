@@ -4,13 +4,15 @@
 
 mod allowed;
 mod args;
+mod check;
 mod demo;
 mod peer;
-mod routes;
 mod serve;
 mod signals;
 mod tls;
 mod units;
+mod upstream;
+mod verdict;
 
 use std::{env, num::NonZeroUsize, process::ExitCode};
 
@@ -63,7 +65,13 @@ async fn run(command: Command) -> Result<ExitCode, Error> {
     match command {
         Command::Help => Ok(ExitCode::SUCCESS),
         Command::Serve(serve) => serve_until_told(serve).await,
-        Command::Check { .. } => Ok(ExitCode::SUCCESS),
+        Command::Check { upstream: Some(upstream), model, .. } => {
+            check::check(upstream::real(upstream)?, &model).await
+        }
+        Command::Check { upstream: None, model, .. } => {
+            let demo = Demo::start().await?;
+            check::check(upstream::of(&demo)?, &model).await
+        }
     }
 }
 
@@ -80,7 +88,7 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
         Parts::Demo => Some(Demo::start().await?),
         Parts::Real { .. } => None,
     };
-    let app = routes::router();
+    let app = axum::Router::new();
     println!("listening on {url}");
     if let Some(demo) = &demo {
         let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());

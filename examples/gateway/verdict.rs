@@ -14,11 +14,14 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// `refusal` is set when the gateway's own layers answered in the upstream's place.
+    /// Of an answer with `status` and `body`; `refusal` is set when the gateway's own layers
+    /// answered in the upstream's place.
     pub(crate) fn new(status: StatusCode, refusal: Option<Refusal>, body: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let message = message(&body);
         let (finding, advice) = match refusal {
+            // The upstream's status is known, but not for the gateway's callers.
+            Some(_) if of_credentials(status) => TOKEN_WRONG,
             Some(Refusal::UpstreamUnavailable) => {
                 ("The upstream cannot be reached", "look at the address, the network and TLS")
             }
@@ -31,13 +34,20 @@ impl Verdict {
         };
         let mut words = format!("{finding}: {advice}.");
         // What is said of a token that was refused may hold a part of it.
-        if let Some(message) = message.filter(|_| status != StatusCode::UNAUTHORIZED) {
-            words.push_str(&format!(" It said: {message}"));
+        let quoted = refusal.is_none() && !status.is_success() && !of_credentials(status);
+        if let Some(message) = message.filter(|_| quoted) {
+            words.push_str(" It said: ");
+            words.push_str(&message);
         }
         Self { fine: refusal.is_none() && status.is_success(), words }
     }
 }
 
+fn of_credentials(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED)
+}
+
+const TOKEN_WRONG: (&str, &str) = ("The token is wrong", "the upstream does not take it");
 const COLD: (&str, &str) = ("The model is cold", "it is being loaded, try again soon");
 
 fn of_status(
@@ -52,7 +62,7 @@ fn of_status(
         400 | 404 | 422 if about_model => {
             ("The model is unknown", "the token was taken; name a model with --check-model")
         }
-        401 => ("The token is wrong", "the upstream does not take it"),
+        401 | 407 => TOKEN_WRONG,
         402 => ("No credits", "the account that the token belongs to has to pay first"),
         403 => (
             "The token may not do this",
