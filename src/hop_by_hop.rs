@@ -11,14 +11,21 @@ use http::{
 /// Two are kept. `te: trailers`, alone, because gRPC asks for it end to end. And what describes the
 /// body (`content-*`), even when `connection` names it: layers have read the body by these fields,
 /// and the next hop must not read another one.
+#[cfg(feature = "upstream")]
 pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
+    strip_named_fields(headers);
+    remove_fields(headers, |name| is_connection_field(name.as_str()));
+}
+
+/// The part of [`strip_connection_fields`] that asks for more than a field's name; for who looks
+/// at all names anyway.
+pub(crate) fn strip_named_fields(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers.get_all(CONNECTION).iter().flat_map(options).collect();
         for name in named {
             headers.remove(name);
         }
     }
-    remove_fields(headers, |name| is_connection_field(name.as_str()));
     if headers.contains_key(TE) && !asks_for_trailers(headers) {
         headers.remove(TE);
     }
@@ -51,9 +58,17 @@ fn is_handled(option: &[u8]) -> bool {
     [b"keep-alive".as_slice(), b"close", b"te"].iter().any(|name| option.eq_ignore_ascii_case(name))
 }
 
-fn is_connection_field(name: &str) -> bool {
-    let known = ["connection", "keep-alive", "transfer-encoding", "upgrade", "http2-settings"];
-    name.starts_with("proxy-") || known.contains(&name)
+/// Whether a field is one of a connection by its name alone.
+pub(crate) fn is_connection_field(name: &str) -> bool {
+    match name.as_bytes() {
+        [b'c', ..] => name == "connection",
+        [b'h', ..] => name == "http2-settings",
+        [b'k', ..] => name == "keep-alive",
+        [b'p', ..] => name.starts_with("proxy-"),
+        [b't', ..] => name == "transfer-encoding",
+        [b'u', ..] => name == "upgrade",
+        _ => false,
+    }
 }
 
 fn asks_for_trailers(headers: &HeaderMap) -> bool {
@@ -71,7 +86,8 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        strip_connection_fields(&mut headers);
+        strip_named_fields(&mut headers);
+        remove_fields(&mut headers, |name| is_connection_field(name.as_str()));
         headers
     }
 

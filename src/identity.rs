@@ -15,9 +15,9 @@
 //! An identity says what was proved when it was made. Whether its credential has expired since is
 //! for whoever holds it to ask, by [`Identity::expires_at`].
 
-use std::{collections::BTreeMap, fmt, time::SystemTime};
+use std::{collections::BTreeMap, fmt, sync::OnceLock, time::SystemTime};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// How an identity was proved. Part of the principal: the same subject proved in two ways is two
 /// principals.
@@ -56,6 +56,7 @@ pub struct Identity {
     tenant: Option<Box<str>>,
     scopes: Box<[Box<str>]>,
     claims: BTreeMap<Box<str>, Value>,
+    credential: Option<CredentialClaims>,
     expires_at: Option<SystemTime>,
 }
 
@@ -69,6 +70,7 @@ impl Identity {
             tenant: None,
             scopes: Box::default(),
             claims: BTreeMap::new(),
+            credential: None,
             expires_at: None,
         }
     }
@@ -92,6 +94,15 @@ impl Identity {
     #[must_use]
     pub fn with_claim(mut self, name: impl Into<Box<str>>, value: impl Into<Value>) -> Self {
         self.claims.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets the claims as the credential has them: a JSON object. They are parsed when one is first
+    /// asked for.
+    #[cfg(feature = "auth")]
+    #[must_use]
+    pub(crate) fn with_credential_claims(mut self, json: Vec<u8>) -> Self {
+        self.credential = Some(CredentialClaims { json, parsed: OnceLock::new() });
         self
     }
 
@@ -140,7 +151,7 @@ impl Identity {
     /// A claim of the credential, as JSON.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
-        self.claims.get(name)
+        self.claims.get(name).or_else(|| self.credential.as_ref()?.parsed().get(name))
     }
 
     /// When the credential stops to hold, if it ever does.
@@ -165,9 +176,34 @@ impl fmt::Debug for Identity {
             .field("subject", &self.subject)
             .field("tenant", &self.tenant)
             .field("scopes", &self.scopes)
-            .field("claims", &self.claims.len())
+            .field(
+                "claims",
+                &(self.claims.len() + self.credential.as_ref().map_or(0, |c| c.parsed().len())),
+            )
             .field("expires_at", &self.expires_at)
             .finish()
+    }
+}
+
+/// The claims of a credential, kept as they came: most requests ask for none of them.
+#[derive(Clone)]
+struct CredentialClaims {
+    json: Vec<u8>,
+    parsed: OnceLock<Map<String, Value>>,
+}
+
+impl CredentialClaims {
+    fn parsed(&self) -> &Map<String, Value> {
+        self.parsed.get_or_init(|| serde_json::from_slice(&self.json).unwrap_or_default())
+    }
+}
+
+impl Eq for CredentialClaims {}
+
+impl PartialEq for CredentialClaims {
+    // Whether they were parsed yet makes no difference.
+    fn eq(&self, other: &Self) -> bool {
+        self.json == other.json
     }
 }
 

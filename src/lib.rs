@@ -1,4 +1,26 @@
-//! Tower layers that make a service a guarded gateway to Hugging Face.
+#![cfg_attr(
+    all(
+        feature = "access-log",
+        feature = "auth",
+        feature = "client",
+        feature = "hf",
+        feature = "request-id",
+        feature = "upstream"
+    ),
+    doc = include_str!("../README.md")
+)]
+#![cfg_attr(
+    not(all(
+        feature = "access-log",
+        feature = "auth",
+        feature = "client",
+        feature = "hf",
+        feature = "request-id",
+        feature = "upstream"
+    )),
+    doc = "Tower layers that make your service a guarded gateway to Hugging Face. Build the docs with \
+           all features for the whole page."
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(
     missing_debug_implementations,

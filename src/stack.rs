@@ -83,6 +83,8 @@ use tower_layer::{Identity as Unset, Layer};
 
 #[cfg(feature = "access-log")]
 use crate::access_log::AccessLogLayer;
+#[cfg(feature = "auth")]
+use crate::auth::AuthLayer;
 #[cfg(feature = "hf")]
 use crate::hf::HfTokenLayer;
 use crate::payload::PayloadLayer;
@@ -188,6 +190,14 @@ impl<R, P, A, T, B, S, X, M, G, C, Q, U, H> Stack<R, Unset, P, A, T, B, S, X, M,
         layer: AccessLogLayer,
     ) -> Stack<R, AccessLogLayer, P, A, T, B, S, X, M, G, C, Q, U, H> {
         fill!(self.access_log = layer)
+    }
+}
+
+#[cfg(feature = "auth")]
+impl<R, L, P, T, B, S, X, M, G, C, Q, U, H> Stack<R, L, P, Unset, T, B, S, X, M, G, C, Q, U, H> {
+    /// Lets in only those whose credentials hold.
+    pub fn auth(self, layer: AuthLayer) -> Stack<R, L, P, AuthLayer, T, B, S, X, M, G, C, Q, U, H> {
+        fill!(self.auth = layer)
     }
 }
 

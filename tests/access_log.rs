@@ -294,11 +294,13 @@ fn long_values_are_cut() {
         Response::new(Empty::<Bytes>::new())
     }));
     let mut request = get("/");
+    *request.method_mut() = "A".repeat(600).parse().unwrap();
     let agent = HeaderValue::try_from("a".repeat(600)).unwrap();
     request.headers_mut().insert("user-agent", agent);
     now(service.oneshot(request)).unwrap();
     let record = log.record();
     for value in [
+        &record["method"],
         &record["principal"]["issuer"],
         &record["principal"]["subject"],
         &record["tenant"],
@@ -420,6 +422,32 @@ fn the_answer_is_announced_to_be_read_unless_usage_is_off() {
             Response::new(Empty::<Bytes>::new())
         }));
         now(service.oneshot(get("/"))).unwrap();
+    }
+}
+
+#[test]
+fn usage_and_the_streams_end_are_read_in_passing() {
+    let stream = || {
+        let steps = [
+            Step::Data(b"data: {\"choices\":[{\"delta\":{}}],\"usage\":null}\n\nda"),
+            Step::Data(b"ta: {\"choices\":[],\"usage\":{\"total_tokens\":12}}\n\n"),
+            Step::Data(b"data: [DONE]\n\n"),
+        ];
+        let response = Response::builder().header("content-type", "text/event-stream");
+        response.body(ScriptedBody::new(steps)).unwrap()
+    };
+    for (usage, method, expected) in [
+        (true, Method::POST, (json!({ "total_tokens": 12 }), json!("done"))),
+        (true, Method::HEAD, (Value::Null, Value::Null)),
+        (false, Method::POST, (Value::Null, Value::Null)),
+    ] {
+        let log = Log::new();
+        let service = log.layer.clone().usage(usage).layer(answering(move |_| stream()));
+        let request = Request::builder().method(method).body(Empty::<Bytes>::new()).unwrap();
+        let response = now(service.oneshot(request)).unwrap();
+        now(response.into_body().collect()).unwrap();
+        let record = log.record();
+        assert_eq!((record["usage"].clone(), record["stream_end"].clone()), expected);
     }
 }
 

@@ -95,7 +95,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     }
 }
 
-/// The one place that sees all of an answer: its head has passed, its frames and its end come.
+/// The one place that sees all of an answer: made with its head, told of each frame and of the end.
 #[derive(Debug)]
 struct Meter {
     entry: Entry,

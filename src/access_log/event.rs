@@ -28,7 +28,7 @@ impl RecordSink for Events {
             principal.issuer = principal.map(|principal| principal.issuer),
             principal.subject = principal.map(|principal| principal.subject),
             tenant = record.tenant(),
-            method = record.method().as_str(),
+            method = record.method(),
             path = record.path(),
             http_version = record.http_version(),
             user_agent = record.user_agent(),

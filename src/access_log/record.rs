@@ -94,8 +94,8 @@ impl Record<'_> {
 
     /// The request's method.
     #[must_use]
-    pub const fn method(&self) -> &Method {
-        &self.open.method
+    pub fn method(&self) -> &str {
+        cut(self.open.method.as_str())
     }
 
     /// The request's path, without the query. Empty when it had none (`CONNECT`).
@@ -230,7 +230,7 @@ impl Record<'_> {
 impl fmt::Debug for Record<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Record")
-            .field("method", self.method())
+            .field("method", &self.method())
             .field("path", &self.path())
             .field("status", &self.status())
             .field("outcome", &self.outcome)
@@ -251,8 +251,8 @@ fn cut_at(text: &str, longest: usize) -> &str {
 // === a request that has not ended ===
 
 /// A request that is recorded once: closed by its end, or by its drop. Empty when it was, and when
-/// nobody wanted it.
-pub(super) struct Entry(Option<Open>);
+/// nobody wanted it. Boxed, because it moves with the future, the response and the body.
+pub(super) struct Entry(Option<Box<Open>>);
 
 struct Open {
     settings: Arc<Settings>,
@@ -282,7 +282,7 @@ impl Entry {
             context.announce_answer_is_read();
         }
         let user_agent = settings.user_agent.then(|| request.headers().get(USER_AGENT).cloned());
-        Self(Some(Open {
+        Self(Some(Box::new(Open {
             context,
             method: request.method().clone(),
             path: request.uri().path_and_query().cloned(),
@@ -297,7 +297,7 @@ impl Entry {
             first_byte_after: None,
             bytes_out: 0,
             tap: None,
-        }))
+        })))
     }
 
     /// Where to count the request's bytes, if that is for this entry to do.

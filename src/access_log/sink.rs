@@ -20,7 +20,7 @@ use crate::lock::Lock;
 /// one wake-up.
 const GATHER: Duration = Duration::from_millis(10);
 
-/// What a buffer keeps of its room when a burst is over.
+/// What a buffer keeps of its room at least, when a burst is over.
 const KEPT: usize = 64 * 1024;
 
 /// Lines on their way to a writer that may block.
@@ -134,7 +134,7 @@ impl Sink {
 
 impl RecordSink for Sink {
     fn record(&self, record: &Record<'_>) {
-        self.line(&json::line(record));
+        json::line(record, |line| self.line(line));
     }
 }
 
@@ -265,10 +265,11 @@ impl Shared {
         let mut batch = Batch::default();
         let mut torn = false;
         while self.take(&mut batch) {
-            let written = write(&mut writer, &batch.bytes, &mut torn);
+            let written = batch.write(&mut writer, &mut torn);
             self.settle(&batch, written);
+            let room = batch.bytes.len().saturating_mul(2).max(KEPT);
             batch.bytes.clear();
-            batch.bytes.shrink_to(KEPT);
+            batch.bytes.shrink_to(room);
         }
     }
 
@@ -337,30 +338,34 @@ impl Queue {
     }
 }
 
-/// Writes all of `bytes`; gives how many of its lines the writer took. `torn` says, from one call
-/// to the next, that the writer has the start of a line without its end.
-fn write(writer: &mut impl Write, bytes: &[u8], torn: &mut bool) -> u64 {
-    // So that what follows a torn line is not part of it.
-    if *torn && writer.write_all(b"\n").is_err() {
-        return 0;
-    }
-    *torn = false;
-    let mut left = bytes;
-    while !left.is_empty() {
-        match writer.write(left) {
-            Ok(0) => break,
-            Ok(taken) => left = left.get(taken..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
+impl Batch {
+    /// Gives how many of the lines the writer took. `torn` says, from one batch to the next, that
+    /// the writer has the start of a line without its end.
+    fn write(&self, writer: &mut impl Write, torn: &mut bool) -> u64 {
+        // So that what follows a torn line is not part of it.
+        if *torn && writer.write_all(b"\n").is_err() {
+            return 0;
         }
+        let mut left = &*self.bytes;
+        while !left.is_empty() {
+            match writer.write(left) {
+                Ok(0) => break,
+                Ok(taken) => left = left.get(taken..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        let taken = self.bytes.get(..self.bytes.len() - left.len()).unwrap_or_default();
+        *torn = taken.last().is_some_and(|last| *last != b'\n');
+        if writer.flush().is_err() {
+            // Who knows what of it is there.
+            return 0;
+        }
+        if left.is_empty() {
+            return self.lines + u64::from(self.lost > 0);
+        }
+        taken.iter().filter(|byte| **byte == b'\n').count() as u64
     }
-    let taken = bytes.get(..bytes.len() - left.len()).unwrap_or_default();
-    *torn = taken.last().is_some_and(|last| *last != b'\n');
-    if writer.flush().is_err() {
-        // Who knows what of it is there.
-        return 0;
-    }
-    taken.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// Says that the thread is gone, also when its writer panicked.

@@ -153,3 +153,22 @@ fn read(path: &Path) -> Result<(Stamp, Result<Token, TokenError>), TokenError> {
 fn unreadable(error: io::Error) -> TokenError {
     TokenError::Unreadable(error.kind())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_did_not_change_is_not_read_again() {
+        let path = std::env::temp_dir().join(format!("tower-inference-{}", std::process::id()));
+        fs::write(&path, "token").unwrap();
+        let file = TokenFile::open(path.clone(), SharedClock::default()).unwrap();
+        let before = file.token.load_full();
+        file.look();
+        assert!(Arc::ptr_eq(&before, &file.token.load_full()));
+        fs::write(&path, "other").unwrap();
+        file.look();
+        assert!(!Arc::ptr_eq(&before, &file.token.load_full()));
+        fs::remove_file(path).unwrap();
+    }
+}

@@ -54,7 +54,7 @@
 //!   its spellings;
 //! - who the caller is, as proxies tell their backends and as callers forge it: `forwarded`,
 //!   `x-forwarded-*`, `x-original-*`, `x-real-ip`, `x-client-ip`, `true-client-ip`,
-//!   `cf-connecting-ip`, `x-auth-*`, `x-authenticated-*`, `x-authentik-*`, `x-remote-*`, `remote-*`,
+//!   `cf-connecting-ip`, `x-auth-*`, `x-authent*`, `x-remote-*`, `remote-*`,
 //!   `x-amzn-oidc-*`, `x-amzn-mtls-*`, `x-ms-client-principal*`, `x-ms-token-*`, `x-goog-iap-*`,
 //!   `x-goog-authenticated-user-*`, `cf-access-*`, `x-pomerium-*`, `x-vouch-*`, `x-webauth-*`,
 //!   `tailscale-user-*`, `client-cert*`, `x-client-cert*`, `ssl-client-*`, `x-ssl-client-*`. Some
@@ -125,7 +125,7 @@ pub use self::{
 };
 use crate::{
     context::RequestContext,
-    hop_by_hop::{remove_fields, strip_connection_fields},
+    hop_by_hop::{is_connection_field, remove_fields, strip_named_fields},
     rejection::{Refusal, RefusalFormat, Rejection},
 };
 
@@ -142,7 +142,8 @@ struct Settings {
     origin: Origin,
     source: TokenSource,
     bill_to: Option<HeaderValue>,
-    allowed: Vec<HeaderName>,
+    // `None` is the usual, and costs nothing to clone.
+    allowed: Option<Arc<[HeaderName]>>,
     refusals: RefusalFormat,
 }
 
@@ -151,7 +152,7 @@ impl HfTokenLayer {
     #[must_use]
     pub fn new(origin: Origin, source: TokenSource) -> Self {
         let refusals = RefusalFormat::default();
-        let settings = Settings { origin, source, bill_to: None, allowed: Vec::new(), refusals };
+        let settings = Settings { origin, source, bill_to: None, allowed: None, refusals };
         Self { settings: Arc::new(settings) }
     }
 
@@ -167,7 +168,9 @@ impl HfTokenLayer {
     /// holds the token.
     #[must_use]
     pub fn allow_response_field(mut self, name: HeaderName) -> Self {
-        Arc::make_mut(&mut self.settings).allowed.push(name);
+        let settings = Arc::make_mut(&mut self.settings);
+        let before = settings.allowed.iter().flat_map(|allowed| allowed.iter()).cloned();
+        settings.allowed = Some(before.chain([name]).collect());
         self
     }
 
@@ -213,7 +216,7 @@ where
         match self.settings.prepare(&mut request) {
             Ok(token) => {
                 context.set_upstream(self.settings.origin.name());
-                let scrub = Scrub { token, settings: Arc::clone(&self.settings) };
+                let scrub = Scrub { token, allowed: self.settings.allowed.clone() };
                 ResponseFuture::calling(self.inner.call(request), scrub, responder, context)
             }
             Err(rejection) => ResponseFuture::refused(rejection, responder, context),
@@ -233,8 +236,10 @@ impl Settings {
         *request.version_mut() = Version::HTTP_11;
 
         let headers = request.headers_mut();
-        strip_connection_fields(headers);
-        remove_fields(headers, |name| fields::is_withheld(name.as_str()));
+        strip_named_fields(headers);
+        remove_fields(headers, |name| {
+            is_connection_field(name.as_str()) || fields::is_withheld(name.as_str())
+        });
         headers.insert(HOST, self.origin.host());
         let token = self.source.current();
         headers.insert(AUTHORIZATION, token.field());
@@ -250,14 +255,14 @@ impl Settings {
 #[derive(Clone, Debug)]
 struct Scrub {
     token: Arc<Token>,
-    settings: Arc<Settings>,
+    allowed: Option<Arc<[HeaderName]>>,
 }
 
 impl Scrub {
     fn clean(&self, fields: &mut HeaderMap) {
-        let foreign = |name: &HeaderName| {
-            fields::is_foreign(name.as_str()) && !self.settings.allowed.contains(name)
-        };
+        let allowed = self.allowed.as_deref().unwrap_or_default();
+        let foreign =
+            |name: &HeaderName| fields::is_foreign(name.as_str()) && !allowed.contains(name);
         remove_fields(fields, foreign);
 
         let leak = |(name, value): (&HeaderName, &HeaderValue)| {

@@ -23,6 +23,7 @@ use super::{
     collect::Collected,
     flow::{Flow, Source},
     layer::Head,
+    media::only_json,
 };
 use crate::{
     body::{ResponseBody, content_length},
@@ -192,8 +193,8 @@ impl<S> Reading<S> {
         match frame.into_data() {
             Ok(data) if data.is_empty() => {}
             Ok(data) => {
-                if let Some(rejection) = self.head.mistyped.take() {
-                    return Err(rejection);
+                if self.head.mistyped {
+                    return Err(only_json());
                 }
                 self.known = match &self.collected {
                     Collected::Nothing => self.recognise(&data),

@@ -18,7 +18,7 @@ use super::{
     body::Buffered,
     flow::{Flow, Limits},
     future::{Reading, Refused, ResponseFuture},
-    media::{check_coding, check_json},
+    media::{check_coding, only_json, says_json},
 };
 use crate::{
     body::{ResponseBody, content_length},
@@ -127,18 +127,14 @@ impl PayloadLayer {
         if announced > self.limits.bytes {
             return Err(Rejection::new(Refusal::PayloadTooLarge));
         }
-        if self.mode == Mode::Streamed {
-            return Ok(Head { announced, mistyped: None });
+        if self.mode != Mode::Streamed {
+            check_coding(&parts.headers)?;
         }
-        check_coding(&parts.headers)?;
-        let mistyped = match self.mode {
-            Mode::Json => check_json(&parts.headers).err(),
-            Mode::Bytes | Mode::Streamed => None,
-        };
-        match mistyped {
-            Some(rejection) if announced > 0 || !is_bodiless(&parts.method) => Err(rejection),
-            mistyped => Ok(Head { announced, mistyped }),
+        let mistyped = self.mode == Mode::Json && !says_json(&parts.headers);
+        if mistyped && (announced > 0 || !is_bodiless(&parts.method)) {
+            return Err(only_json());
         }
+        Ok(Head { announced, mistyped })
     }
 
     /// What only the whole body decides.
@@ -185,8 +181,8 @@ const MAX_MODEL: usize = 256;
 pub(super) struct Head {
     /// At least as many bytes will come, if what it says is true.
     pub(super) announced: u64,
-    /// The refusal, if any byte comes: a body that is not there needs no type.
-    pub(super) mistyped: Option<Rejection>,
+    /// The type is not JSON, which is refused if any byte comes: what is not there needs no type.
+    pub(super) mistyped: bool,
 }
 
 /// Methods whose requests have no use for a body (RFC 9110 section 9.3).

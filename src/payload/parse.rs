@@ -345,6 +345,10 @@ impl Parser<'_> {
 
 /// How many bytes stand before the first quote, backslash or control character.
 fn ordinary(bytes: &[u8]) -> usize {
+    // Most names and many values end in the first word.
+    if let Some(index) = bytes.first_chunk().and_then(special) {
+        return index;
+    }
     // Blocks, which the compiler turns into vector instructions, and then words.
     let (blocks, _) = bytes.as_chunks::<16>();
     let plain =
@@ -354,7 +358,7 @@ fn ordinary(bytes: &[u8]) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     let (words, _) = rest.as_chunks::<8>();
     for word in words {
-        if let Some(index) = special(*word) {
+        if let Some(index) = special(word) {
             return at + index;
         }
         at += 8;
@@ -368,13 +372,13 @@ fn is_special(byte: u8) -> bool {
 }
 
 /// Where in a word the first quote, backslash or control character stands.
-fn special(word: [u8; 8]) -> Option<usize> {
+fn special(word: &[u8; 8]) -> Option<usize> {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;
 
     // Subtraction borrows out of a byte only where it was found to be special, so that the lowest
     // mark, which is the one that counts, is always true.
-    let word = u64::from_le_bytes(word);
+    let word = u64::from_le_bytes(*word);
     let quote = word ^ (ONES * b'"' as u64);
     let backslash = word ^ (ONES * b'\\' as u64);
     let marks = (quote.wrapping_sub(ONES) & !quote)

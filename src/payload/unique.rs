@@ -37,7 +37,7 @@ fn mark(name: &[u8]) -> u32 {
     let last = name.last().copied().unwrap_or(0);
     let middle = name.get(name.len() / 2).copied().unwrap_or(0);
     let mixed = (name.len() as u32) ^ (u32::from(last) << 1) ^ (u32::from(middle) << 2);
-    mixed % 61
+    mixed % 64
 }
 
 fn among_many<'a>(text: &str, names: impl Iterator<Item = &'a Slot>, count: u32) -> Option<u32> {

@@ -66,6 +66,8 @@
 //! - Deadlines wait on tokio's timer. Outside a tokio runtime, or in one without its timer, a call
 //!   that cannot be answered at its first poll panics, as the usual clients do.
 //! - A body that nobody polls is not timed: a server must bound how long it waits for its peer.
+//! - The body holds its timer in itself, so that nothing is allocated for it, and is therefore not
+//!   `Unpin`: who reads it by hand pins it first.
 //! - A service that failed in `poll_ready` answers 502 to every call from then on. A clone asks the
 //!   inner service anew.
 //! - A failed call is logged at WARN by the kind of its I/O error and the name of its type. Its

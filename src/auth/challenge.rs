@@ -1,0 +1,204 @@
+//! Credentials in, challenges out (RFC 6750).
+
+use std::{fmt::Write as _, time::Duration};
+
+use http::{
+    HeaderMap, HeaderValue,
+    header::{AUTHORIZATION, WWW_AUTHENTICATE},
+};
+
+use crate::rejection::{Refusal, Rejection};
+
+/// What a request says of its sender.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Credentials<'a> {
+    /// Nothing, or nothing of ours.
+    None,
+    /// More than one thing.
+    Several,
+    /// Not yet known to be well-formed: see [`is_token`].
+    Bearer(&'a [u8]),
+}
+
+impl<'a> Credentials<'a> {
+    /// Only the `authorization` field is read (RFC 6750 section 2.1); not the form and not the query.
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+        let mut fields = headers.get_all(AUTHORIZATION).iter();
+        let (field, more) = (fields.next(), fields.next());
+        if more.is_some() {
+            return Self::Several;
+        }
+        let field = field.map(HeaderValue::as_bytes).unwrap_or_default();
+        let end = field.iter().position(|byte| *byte == b' ').unwrap_or(field.len());
+        let (scheme, token) = field.split_at(end);
+        let token = token.trim_ascii_start();
+        if !scheme.eq_ignore_ascii_case(b"bearer") || token.is_empty() {
+            return Self::None;
+        }
+        Self::Bearer(token)
+    }
+}
+
+/// `b64token` of RFC 6750 section 2.1.
+pub(super) fn is_token(text: &[u8]) -> bool {
+    let end = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+    let (token, _padding) = text.split_at(end);
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+    !token.is_empty() && token.iter().all(legal)
+}
+
+/// Why a request is refused here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Failure {
+    NoCredentials,
+    SeveralCredentials,
+    /// Whatever holds before the signature does. The reason is for the log: all of these look the
+    /// same from outside.
+    Token(&'static str),
+    /// The signature held, and this claim (or `typ`) does not.
+    Claim(&'static str),
+    Expired,
+    Scope,
+    Unavailable(Duration),
+}
+
+impl Failure {
+    /// For the log.
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::NoCredentials => "no credentials",
+            Self::SeveralCredentials => "more than one, or not a token",
+            Self::Token(reason) => reason,
+            Self::Claim(claim) => claim,
+            Self::Expired => "exp",
+            Self::Scope => "scope",
+            Self::Unavailable(_) => "no keys",
+        }
+    }
+}
+
+/// The refusals of one verifier.
+pub(super) struct Challenges {
+    realm: Option<String>,
+    scope: String,
+}
+
+impl Challenges {
+    pub(super) fn new(realm: Option<&str>, scopes: &[Box<str>]) -> Self {
+        let listed = scopes.iter().map(|scope| legal(scope).replace(' ', ""));
+        let listed = listed.filter(|scope| !scope.is_empty()).collect::<Vec<_>>();
+        Self { realm: realm.map(legal), scope: listed.join(" ") }
+    }
+
+    pub(super) fn rejection(&self, failure: Failure) -> Rejection {
+        let (refusal, error, detail) = match failure {
+            // Without an error code: nothing is wrong with what was not sent (section 3).
+            Failure::NoCredentials => {
+                return challenged(Rejection::new(Refusal::MissingCredentials), self.field(&[]));
+            }
+            Failure::Unavailable(pause) => {
+                return Rejection::new(Refusal::IdentityProviderUnavailable)
+                    .with_retry_after(pause);
+            }
+            Failure::SeveralCredentials => (
+                Refusal::InvalidRequest,
+                "invalid_request",
+                "there must be one authorization field, with one bearer token".to_owned(),
+            ),
+            Failure::Token(_) => {
+                (Refusal::InvalidToken, "invalid_token", "the token does not hold".to_owned())
+            }
+            Failure::Claim(claim) => (
+                Refusal::InvalidToken,
+                "invalid_token",
+                format!("the signature holds, {claim} does not"),
+            ),
+            Failure::Expired => {
+                (Refusal::ExpiredToken, "invalid_token", "the token has expired".to_owned())
+            }
+            Failure::Scope => (
+                Refusal::InsufficientScope,
+                "insufficient_scope",
+                "the token lacks a scope".to_owned(),
+            ),
+        };
+        let mut parameters = vec![("error", error), ("error_description", detail.as_str())];
+        if refusal == Refusal::InsufficientScope {
+            parameters.push(("scope", self.scope.as_str()));
+        }
+        let field = self.field(&parameters);
+        challenged(Rejection::new(refusal).with_detail(detail), field)
+    }
+
+    /// `Bearer`, with the realm and these parameters.
+    fn field(&self, parameters: &[(&str, &str)]) -> HeaderValue {
+        let realm = self.realm.as_deref().map(|realm| ("realm", realm));
+        let mut field = String::from("Bearer");
+        for (index, (name, value)) in realm.iter().chain(parameters).enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let _infallible = write!(field, "{comma} {name}=\"{value}\"");
+        }
+        HeaderValue::try_from(field).unwrap_or(HeaderValue::from_static("Bearer"))
+    }
+}
+
+fn challenged(rejection: Rejection, field: HeaderValue) -> Rejection {
+    rejection.with_field(WWW_AUTHENTICATE, field)
+}
+
+/// What may stand between the quotes of a parameter: %x20-21 / %x23-5B / %x5D-7E (section 3). The rest
+/// is left out.
+fn legal(text: &str) -> String {
+    text.chars().filter(|char| matches!(char, ' '..='~') && !matches!(char, '"' | '\\')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(AUTHORIZATION, HeaderValue::from_static(field));
+        }
+        headers
+    }
+
+    #[test]
+    fn one_field_one_scheme_one_token() {
+        let cases: &[(&[&'static str], Credentials<'_>)] = &[
+            (&[], Credentials::None),
+            (&["Bearer abc"], Credentials::Bearer(b"abc")),
+            (&["bEARER   a.b.c=="], Credentials::Bearer(b"a.b.c==")),
+            (&["Bearer"], Credentials::None),
+            (&["Bearer "], Credentials::None),
+            (&[""], Credentials::None),
+            (&["Basic abc"], Credentials::None),
+            (&["Bearerabc"], Credentials::None),
+            (&["Bearer\tabc"], Credentials::None),
+            (&["Bearer a", "Bearer a"], Credentials::Several),
+            (&["Basic a", "Bearer a"], Credentials::Several),
+        ];
+        for (fields, expected) in cases {
+            assert_eq!(Credentials::of(&headers(fields)), *expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_a_b64token() {
+        for token in ["a", "aZ09-._~+/", "a=", "a=="] {
+            assert!(is_token(token.as_bytes()), "{token}");
+        }
+        for token in ["", "=", "a b", "a,b", "a=b", "a\"", "ä", "a\t"] {
+            assert!(!is_token(token.as_bytes()), "{token}");
+        }
+    }
+
+    #[test]
+    fn parameters_cannot_break_out_of_their_quotes() {
+        let scopes = ["a\"b".into(), "c d".into(), "\\".into(), "e".into()];
+        let challenges = Challenges::new(Some("x\", error=\"\r\n"), &scopes);
+        let field = challenges.field(&[("scope", &challenges.scope)]);
+        assert_eq!(field, r#"Bearer realm="x, error=", scope="ab cd e""#);
+    }
+}

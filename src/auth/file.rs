@@ -1,0 +1,85 @@
+//! Keys in a file, looked at in the course of requests.
+
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    time::Duration,
+};
+
+use super::{MAX_BYTES, error::KeysError, keys::Keys, nanos, source::Shared};
+use crate::lock::Lock;
+
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+pub(super) struct KeyFile {
+    path: PathBuf,
+    /// When to look again, in nanoseconds; the maximum while someone does.
+    next: AtomicU64,
+    seen: Lock<Seen>,
+}
+
+struct Seen {
+    /// The content itself: times of files are too coarse, and lengths repeat.
+    content: Vec<u8>,
+    failing: bool,
+}
+
+impl KeyFile {
+    pub(super) fn open(path: &Path) -> Result<(Self, Keys), KeysError> {
+        let content = read(path)?;
+        let keys = Keys::from_jwks(&content)?;
+        let seen = Lock::new(Seen { content, failing: false });
+        Ok((Self { path: path.to_owned(), next: AtomicU64::new(0), seen }, keys))
+    }
+
+    /// Takes what has changed, if it is time to look and nobody else does.
+    pub(super) fn look(&self, now: Duration, shared: &Shared) {
+        let next = self.next.load(SeqCst);
+        if nanos(now) < next || self.next.compare_exchange(next, u64::MAX, SeqCst, SeqCst).is_err()
+        {
+            return;
+        }
+        self.take(now, shared);
+        self.next.store(nanos(now + BETWEEN_LOOKS), SeqCst);
+    }
+
+    fn take(&self, now: Duration, shared: &Shared) {
+        let mut seen = self.seen.lock();
+        let path = self.path.display();
+        let taken = read(&self.path).and_then(|content| {
+            if content == seen.content {
+                return Ok(());
+            }
+            let keys = Keys::from_jwks(&content)?;
+            seen.content = content;
+            let count = keys.count();
+            if shared.replace(keys, now) {
+                tracing::info!(keys = count, file = %path, "the keys have changed");
+            }
+            Ok(())
+        });
+        let failing = taken.is_err();
+        if failing != std::mem::replace(&mut seen.failing, failing) {
+            match taken {
+                Ok(()) => tracing::info!(file = %path, "the keys can be read again"),
+                Err(reason) => {
+                    tracing::warn!(file = %path, %reason, "the keys cannot be read; the last stay");
+                }
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, KeysError> {
+    let unreadable = |_| KeysError::Unreadable;
+    // Asked before it is opened: a pipe would keep us until somebody writes.
+    if !path.metadata().map_err(unreadable)?.is_file() {
+        return Err(KeysError::Unreadable);
+    }
+    let file = File::open(path).map_err(unreadable)?;
+    let mut content = Vec::new();
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content).map_err(unreadable)?;
+    if content.len() > MAX_BYTES { Err(KeysError::TooLarge) } else { Ok(content) }
+}

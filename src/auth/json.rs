@@ -1,0 +1,202 @@
+//! Strict JSON objects: no name twice, at any depth.
+//!
+//! A duplicate member is how two parsers come to read two tokens out of one (RFC 8725 section 2.4
+//! has the class); RFC 7519 section 4 lets a parser refuse it. Depth is bounded by serde_json.
+
+use std::{borrow::Cow, collections::BTreeSet, fmt};
+
+use serde_core::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, SeqAccess, Visitor},
+};
+
+/// Takes the members of an object, one at a time.
+pub(super) trait Members<'de> {
+    /// Reads the value of `name` from `map`, which must be left at the next name.
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error>;
+}
+
+/// Reads a whole document, which must be an object, into `members`.
+pub(super) fn object<'de, M: Members<'de>>(json: &'de [u8], mut members: M) -> Option<M> {
+    let mut json = serde_json::Deserializer::from_slice(json);
+    json.deserialize_map(ObjectVisitor(&mut members)).ok()?;
+    json.end().ok()?;
+    Some(members)
+}
+
+struct ObjectVisitor<'m, M>(&'m mut M);
+
+impl<'de, M: Members<'de>> Visitor<'de> for ObjectVisitor<'_, M> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut names = BTreeSet::new();
+        while let Some(Text(name)) = map.next_key()? {
+            self.0.member(&name, &mut map)?;
+            if !names.insert(name) {
+                return Err(A::Error::custom("a name stands twice"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A string, borrowed where it holds no escape.
+pub(super) struct Text<'de>(pub(super) Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
+}
+
+/// A string, or an array of strings.
+pub(super) enum OneOrMany<'de> {
+    One(Cow<'de, str>),
+    Many(Vec<Cow<'de, str>>),
+}
+
+impl<'de> Deserialize<'de> for OneOrMany<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrManyVisitor)
+    }
+}
+
+struct OneOrManyVisitor;
+
+impl<'de> Visitor<'de> for OneOrManyVisitor {
+    type Value = OneOrMany<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or an array of strings")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<OneOrMany<'de>, E> {
+        Ok(OneOrMany::One(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<OneOrMany<'de>, E> {
+        Ok(OneOrMany::One(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMany<'de>, A::Error> {
+        let mut many = Vec::new();
+        while let Some(Text(text)) = seq.next_element()? {
+            many.push(text);
+        }
+        Ok(OneOrMany::Many(many))
+    }
+}
+
+/// Any value, read for its syntax and its names, and forgotten.
+pub(super) struct Skipped;
+
+impl<'de> Deserialize<'de> for Skipped {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SkippedVisitor)
+    }
+}
+
+struct SkippedVisitor;
+
+impl<'de> Visitor<'de> for SkippedVisitor {
+    type Value = Skipped;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Skipped, E> {
+        Ok(Skipped)
+    }
+
+    fn visit_bool<E>(self, _value: bool) -> Result<Skipped, E> {
+        Ok(Skipped)
+    }
+
+    fn visit_i64<E>(self, _value: i64) -> Result<Skipped, E> {
+        Ok(Skipped)
+    }
+
+    fn visit_u64<E>(self, _value: u64) -> Result<Skipped, E> {
+        Ok(Skipped)
+    }
+
+    fn visit_f64<E>(self, _value: f64) -> Result<Skipped, E> {
+        Ok(Skipped)
+    }
+
+    fn visit_str<E>(self, _value: &str) -> Result<Skipped, E> {
+        Ok(Skipped)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Skipped, A::Error> {
+        while seq.next_element::<Skipped>()?.is_some() {}
+        Ok(Skipped)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Skipped, A::Error> {
+        ObjectVisitor(&mut SkippedMembers).visit_map(map)?;
+        Ok(Skipped)
+    }
+}
+
+/// Takes no member of an object.
+pub(super) struct SkippedMembers;
+
+impl<'de> Members<'de> for SkippedMembers {
+    fn member<A: MapAccess<'de>>(&mut self, _name: &str, map: &mut A) -> Result<(), A::Error> {
+        map.next_value::<Skipped>().map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(json: &str) -> bool {
+        object(json.as_bytes(), SkippedMembers).is_some()
+    }
+
+    #[test]
+    fn names_are_unique_at_every_depth() {
+        assert!(holds(r#"{"a":1,"b":[{"a":{}},{"a":null}],"c":{"a":-1.5e3,"b":"\u00e9"}}"#));
+        assert!(!holds(r#"{"a":1,"a":1}"#));
+        assert!(!holds(r#"{"a":1,"\u0061":2}"#));
+        assert!(!holds(r#"{"x":{"a":1,"b":2,"a":3}}"#));
+        assert!(!holds(r#"{"x":[[{"a":1,"a":3}]]}"#));
+    }
+
+    #[test]
+    fn only_a_whole_object_is_a_document() {
+        for json in ["", "[]", "1", "null", "{", "{}x", "{} {}", "{\"a\":}", "{a:1}", "\u{feff}{}"]
+        {
+            assert!(!holds(json), "{json}");
+        }
+        assert!(object(b"{\"a\":\"\xff\"}", SkippedMembers).is_none());
+        assert!(!holds(r#"{"a":"\ud800"}"#));
+        assert!(!holds(&format!("{{\"a\":{}{}}}", "[".repeat(1_000), "]".repeat(1_000))));
+    }
+}

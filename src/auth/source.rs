@@ -1,0 +1,195 @@
+use std::{fmt, path::Path, sync::Arc, time::Duration};
+
+use arc_swap::{ArcSwapOption, Guard};
+
+use super::{
+    error::KeysError,
+    file::KeyFile,
+    keys::Keys,
+    remote::{Course, Need, Remote},
+};
+use crate::clock::SharedClock;
+
+/// Where the keys come from: a set, a file, or (see [`RemoteKeys`]) a server. Clones share them.
+///
+/// The keys are a snapshot that is swapped as a whole, so readers never wait for each other. A set
+/// that cannot be used never replaces one that can. There is no background task: what is read or
+/// fetched is so in the course of a request, or of [`KeySource::refresh`].
+///
+/// [`RemoteKeys`]: super::RemoteKeys
+#[derive(Clone)]
+pub struct KeySource {
+    pub(super) clock: SharedClock,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What the clones of a source share.
+pub(super) struct Shared {
+    current: ArcSwapOption<Snapshot>,
+    pub(super) origin: Origin,
+}
+
+pub(super) enum Origin {
+    Fixed,
+    File(KeyFile),
+    Remote(Remote),
+}
+
+/// The keys as they were at one time.
+pub(super) struct Snapshot {
+    pub(super) keys: Keys,
+    /// Counts the changes of the keys, so that what was verified with others can be told.
+    pub(super) generation: u64,
+    /// Counts the fetches, from one.
+    pub(super) serial: u64,
+    /// When they were fetched, on the source's clock.
+    pub(super) fetched: Duration,
+}
+
+impl KeySource {
+    /// The keys of a JWKS file, read now and looked at again by requests, once a second at most. A
+    /// changed file is taken within that second; one that cannot be used is reported once, and the
+    /// last good keys stay, however long.
+    ///
+    /// The file is read on the thread of the request: it belongs on a local disk. At most 150,000
+    /// bytes of it are read.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysError`] when the file cannot be used now.
+    pub fn file(path: impl AsRef<Path>) -> Result<Self, KeysError> {
+        let (file, keys) = KeyFile::open(path.as_ref())?;
+        let source = Self::new(Origin::File(file));
+        source.shared.replace(keys, Duration::ZERO);
+        Ok(source)
+    }
+
+    pub(super) fn new(origin: Origin) -> Self {
+        let shared = Shared { current: ArcSwapOption::empty(), origin };
+        Self { clock: SharedClock::default(), shared: Arc::new(shared) }
+    }
+
+    /// Reads the ages of the keys from `clock`. Set it before the source is cloned: what one clock
+    /// wrote down another cannot read.
+    #[must_use]
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Whether there are keys that may be used: what a readiness probe asks. Asks nobody.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.current(self.clock.monotonic()).snapshot().is_some()
+    }
+
+    /// Fetches the keys now, or joins those who do: drive it at the start, so that the first request
+    /// does not wait. Without effect for a set or a file.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysError`] when no keys could be had. Those from before stay.
+    pub async fn refresh(&self) -> Result<(), KeysError> {
+        let Origin::Remote(remote) = &self.shared.origin else {
+            return Ok(());
+        };
+        let waiter = remote.fetch_at_once(self, self.clock.monotonic()).ok_or(KeysError::Busy)?;
+        waiter.await.unwrap_or(Err(KeysError::Panicked))
+    }
+
+    /// Asks for a fetch on behalf of a request that saw the keys of number `seen`.
+    pub(super) fn call(&self, need: Need, seen: u64, now: Duration) -> Course {
+        match &self.shared.origin {
+            Origin::Remote(remote) => remote.call(self, need, seen, now),
+            Origin::Fixed | Origin::File(_) => Course::GoOn,
+        }
+    }
+
+    /// How long until keys may be asked for again.
+    pub(super) fn pause(&self, now: Duration) -> Duration {
+        match &self.shared.origin {
+            Origin::Remote(remote) => remote.pause(now),
+            Origin::Fixed | Origin::File(_) => Duration::ZERO,
+        }
+    }
+
+    /// The keys at `now`, of the source's clock. Waits for nobody.
+    pub(super) fn current(&self, now: Duration) -> Current {
+        if let Origin::File(file) = &self.shared.origin {
+            file.look(now, &self.shared);
+        }
+        let snapshot = self.shared.current.load();
+        let (usable, due) = match (&self.shared.origin, &*snapshot) {
+            (_, None) => (false, false),
+            (Origin::Remote(remote), Some(snapshot)) => remote.standing(snapshot, now),
+            (_, Some(_)) => (true, false),
+        };
+        Current { snapshot, usable, due }
+    }
+}
+
+impl From<Keys> for KeySource {
+    fn from(keys: Keys) -> Self {
+        let source = Self::new(Origin::Fixed);
+        source.shared.replace(keys, Duration::ZERO);
+        source
+    }
+}
+
+impl fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origin = match &self.shared.origin {
+            Origin::Fixed => "keys",
+            Origin::File(_) => "file",
+            Origin::Remote(_) => "remote",
+        };
+        let snapshot = self.shared.current.load();
+        f.debug_struct("KeySource")
+            .field("origin", &origin)
+            .field("keys", &snapshot.as_ref().map(|snapshot| &snapshot.keys))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Swaps the keys in; says whether they are others than before.
+    pub(super) fn replace(&self, keys: Keys, now: Duration) -> bool {
+        let before = self.current.load();
+        let (generation, serial, changed) = before.as_ref().map_or((1, 1, true), |before| {
+            let changed = before.keys != keys;
+            (before.generation + u64::from(changed), before.serial + 1, changed)
+        });
+        self.current.store(Some(Arc::new(Snapshot { keys, generation, serial, fetched: now })));
+        changed
+    }
+
+    /// The number of the last fetch that brought keys, or zero.
+    pub(super) fn serial(&self) -> u64 {
+        self.current.load().as_ref().map_or(0, |snapshot| snapshot.serial)
+    }
+
+    /// When the keys were fetched.
+    pub(super) fn fetched(&self) -> Option<Duration> {
+        self.current.load().as_ref().map(|snapshot| snapshot.fetched)
+    }
+}
+
+/// The keys that a request finds.
+pub(super) struct Current {
+    snapshot: Guard<Option<Arc<Snapshot>>>,
+    usable: bool,
+    /// They are of an age to be fetched again, and it is time to try.
+    pub(super) due: bool,
+}
+
+impl Current {
+    /// `None` when there are none, or they are too old to be used.
+    pub(super) fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_deref().filter(|_| self.usable)
+    }
+
+    /// The number of the fetch that brought them, also when they are too old; zero for none.
+    pub(super) fn serial(&self) -> u64 {
+        self.snapshot.as_ref().map_or(0, |snapshot| snapshot.serial)
+    }
+}

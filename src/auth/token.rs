@@ -1,0 +1,286 @@
+//! A token's text: its parts, its header, its claims. Nothing here is trusted yet.
+
+use std::{borrow::Cow, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_core::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess},
+};
+use serde_json::Number;
+
+use super::{
+    algorithm::Algorithm,
+    json::{self, Members, OneOrMany, Skipped, Text},
+};
+
+/// The longest signature there is: RSA with 8,192 bits.
+const LONGEST_SIGNATURE: usize = 1_024;
+
+/// The last second of the year 9999, which RFC 3339 and every calendar can still say.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// base64url as RFC 7515 section 2 has it: without padding. Bits that encode nothing must be zero,
+/// so that one signature has one spelling.
+pub(super) fn base64url(text: &[u8]) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// The three parts of a JWS in compact serialization (RFC 7515 section 7.1).
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub(super) header: &'a [u8],
+    pub(super) payload: &'a [u8],
+    pub(super) signature: &'a [u8],
+    /// What was signed: the header and the payload with the dot between them.
+    pub(super) signed: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// `None` unless there are exactly three, none of them empty. A JWE has five.
+    pub(super) fn of(token: &'a [u8]) -> Option<Self> {
+        let mut parts = token.split(|byte| *byte == b'.');
+        let (header, payload, signature) = (parts.next()?, parts.next()?, parts.next()?);
+        let three = parts.next().is_none();
+        if !three || header.is_empty() || payload.is_empty() || signature.is_empty() {
+            return None;
+        }
+        let signed = token.get(..header.len() + 1 + payload.len())?;
+        Some(Self { header, payload, signature, signed })
+    }
+
+    /// Hands the signature to `verify`; false when it cannot be read.
+    pub(super) fn with_signature(&self, verify: impl FnOnce(&[u8]) -> bool) -> bool {
+        // The decoder writes in blocks of three.
+        let mut room = [0; LONGEST_SIGNATURE + 2];
+        let length = URL_SAFE_NO_PAD.decode_slice(self.signature, &mut room);
+        length.ok().and_then(|length| room.get(..length)).is_some_and(verify)
+    }
+}
+
+/// What a header says that matters here. The keys that it may carry or point at (`jwk`, `jku`,
+/// `x5c`, `x5u`) are not read (RFC 8725 section 3.10).
+#[derive(Default)]
+pub(super) struct Header<'a> {
+    algorithm: Option<Cow<'a, str>>,
+    pub(super) key_id: Option<Cow<'a, str>>,
+    pub(super) kind: Option<Cow<'a, str>>,
+    refused: bool,
+}
+
+impl<'a> Header<'a> {
+    /// The header, with its algorithm. `None` when it cannot be read, names no algorithm of ours, or
+    /// asks for what is not done here.
+    pub(super) fn of(json: &'a [u8]) -> Option<(Self, Algorithm)> {
+        let header = json::object(json, Self::default())?;
+        let algorithm = Algorithm::of_name(header.algorithm.as_deref()?)?;
+        (!header.refused).then_some((header, algorithm))
+    }
+}
+
+impl<'a> Members<'a> for Header<'a> {
+    fn member<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "alg" => self.algorithm = Some(map.next_value::<Text<'_>>()?.0),
+            "kid" => self.key_id = Some(map.next_value::<Text<'_>>()?.0),
+            "typ" => self.kind = Some(map.next_value::<Text<'_>>()?.0),
+            // No extension is understood here, so none that must be (RFC 7515 section 4.1.11). An
+            // encrypted token has an `enc` (RFC 7516 section 9).
+            "crit" | "enc" => {
+                map.next_value::<Skipped>()?;
+                self.refused = true;
+            }
+            // An unencoded payload (RFC 7797) would be verified over other bytes than are read.
+            "b64" => self.refused |= !map.next_value::<bool>()?,
+            _ => {
+                map.next_value::<Skipped>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The claims that are checked. The others are kept as they came.
+#[derive(Default)]
+pub(super) struct Claims<'a> {
+    pub(super) issuer: Option<Cow<'a, str>>,
+    pub(super) subject: Option<Cow<'a, str>>,
+    pub(super) audience: Option<OneOrMany<'a>>,
+    pub(super) client_id: Option<Cow<'a, str>>,
+    pub(super) token_use: Option<Cow<'a, str>>,
+    pub(super) expires: Option<NumericDate>,
+    pub(super) not_before: Option<NumericDate>,
+    pub(super) issued: Option<NumericDate>,
+    pub(super) token_id: Option<Cow<'a, str>>,
+    pub(super) scope: Option<Cow<'a, str>>,
+    pub(super) scp: Option<OneOrMany<'a>>,
+}
+
+impl<'a> Claims<'a> {
+    /// `None` when the payload is not an object, or a claim is not of its type.
+    pub(super) fn of(json: &'a [u8]) -> Option<Self> {
+        json::object(json, Self::default())
+    }
+
+    /// What the token may be used for: `scope` is one string with spaces (RFC 8693 section 4.2),
+    /// `scp` is that or an array.
+    pub(super) fn scopes(&self) -> impl Iterator<Item = &str> {
+        let (one, many) = match &self.scp {
+            None => (None, &[][..]),
+            Some(OneOrMany::One(scp)) => (Some(scp), &[][..]),
+            Some(OneOrMany::Many(scp)) => (None, scp.as_slice()),
+        };
+        let listed = self.scope.iter().chain(one).flat_map(|list| list.split(' '));
+        listed.chain(many.iter().map(AsRef::as_ref)).filter(|scope| !scope.is_empty())
+    }
+}
+
+impl<'a> Members<'a> for Claims<'a> {
+    fn member<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "iss" => self.issuer = Some(map.next_value::<Text<'_>>()?.0),
+            "sub" => self.subject = Some(map.next_value::<Text<'_>>()?.0),
+            "aud" => self.audience = Some(map.next_value()?),
+            "client_id" => self.client_id = Some(map.next_value::<Text<'_>>()?.0),
+            "token_use" => self.token_use = Some(map.next_value::<Text<'_>>()?.0),
+            "exp" => self.expires = Some(map.next_value()?),
+            "nbf" => self.not_before = Some(map.next_value()?),
+            "iat" => self.issued = Some(map.next_value()?),
+            "jti" => self.token_id = Some(map.next_value::<Text<'_>>()?.0),
+            "scope" => self.scope = Some(map.next_value::<Text<'_>>()?.0),
+            "scp" => self.scp = Some(map.next_value()?),
+            _ => {
+                map.next_value::<Skipped>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Seconds since 1970-01-01 UTC, whole or not (RFC 7519 section 2), up to the year 9999.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct NumericDate(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = Number::deserialize(deserializer)?;
+        let since = match number.as_u64() {
+            Some(seconds) => Some(Duration::from_secs(seconds)),
+            None => number.as_f64().and_then(|since| Duration::try_from_secs_f64(since).ok()),
+        };
+        since
+            .filter(|since| *since <= Duration::from_secs(LAST_SECOND))
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("not a date"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_has_three_parts_none_of_them_empty() {
+        let parts = Parts::of(b"ab.cd.ef").unwrap();
+        assert_eq!(
+            (parts.header, parts.payload, parts.signature),
+            (&b"ab"[..], &b"cd"[..], &b"ef"[..])
+        );
+        assert_eq!(parts.signed, b"ab.cd");
+        for token in
+            ["", ".", "..", "a.b", "a.b.", ".b.c", "a..c", "a.b.c.d", "a.b.c.d.e", "a.b.c."]
+        {
+            assert!(Parts::of(token.as_bytes()).is_none(), "{token}");
+        }
+    }
+
+    #[test]
+    fn base64url_has_one_spelling() {
+        assert_eq!(base64url(b"_-8").unwrap(), [0xff, 0xef]);
+        // Padding, the other alphabet, white space, bits that encode nothing, a lone character.
+        for text in ["_-8=", "/+8", "_-8\n", " _-8", "_-9", "_-_-_", "é"] {
+            assert!(base64url(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_longest_signature_is_read_and_a_longer_one_is_not() {
+        let text = |length: usize| URL_SAFE_NO_PAD.encode(vec![7; length]);
+        for (length, read) in [(1, true), (64, true), (256, true), (1_024, true), (1_030, false)] {
+            let text = format!("a.b.{}", text(length));
+            let parts = Parts::of(text.as_bytes()).unwrap();
+            assert_eq!(parts.with_signature(|bytes| bytes.len() == length), read, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_asks_for_more_is_refused() {
+        let algorithm = |json: &str| Header::of(json.as_bytes()).map(|(_, algorithm)| algorithm);
+        assert_eq!(
+            algorithm(r#"{"alg":"RS256","jku":"https://evil.example"}"#),
+            Some(Algorithm::Rs256)
+        );
+        assert_eq!(algorithm(r#"{"alg":"EdDSA","b64":true}"#), Some(Algorithm::EdDsa));
+        for json in [
+            r#"{}"#,
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"HS256"}"#,
+            r#"{"alg":"rs256"}"#,
+            r#"{"alg":null}"#,
+            r#"{"alg":["RS256"]}"#,
+            r#"{"alg":"RS256","alg":"RS256"}"#,
+            r#"{"alg":"RS256","kid":1}"#,
+            r#"{"alg":"RS256","typ":null}"#,
+            r#"{"alg":"RS256","crit":[]}"#,
+            r#"{"alg":"RS256","crit":["exp"]}"#,
+            r#"{"alg":"RS256","b64":false}"#,
+            r#"{"alg":"RS256","b64":"true"}"#,
+            r#"{"alg":"RS256","enc":"A256GCM"}"#,
+            r#"{"alg":"RS256","jwk":{"kty":"RSA","kty":"RSA"}}"#,
+        ] {
+            assert_eq!(algorithm(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn dates_are_whole_or_not_and_never_absurd() {
+        let date = |number: &str| {
+            let json = format!(r#"{{"exp":{number}}}"#);
+            Claims::of(json.as_bytes())?.expires.map(|date| date.0)
+        };
+        assert_eq!(date("0"), Some(Duration::ZERO));
+        assert_eq!(date("1300.25"), Some(Duration::from_millis(1_300_250)));
+        assert_eq!(date("1.3e3"), Some(Duration::from_secs(1_300)));
+        assert_eq!(date("253402300799"), Some(Duration::from_secs(LAST_SECOND)));
+        for number in [
+            "-1",
+            "-0.5",
+            "253402300800",
+            "18446744073709551615",
+            "18446744073709551616",
+            "1e300",
+            "1e999",
+            "\"1300\"",
+            "null",
+            "true",
+            "[1]",
+            "{}",
+            "NaN",
+        ] {
+            assert_eq!(date(number), None, "{number}");
+        }
+    }
+
+    #[test]
+    fn scopes_come_from_both_claims() {
+        let scopes = |json: &str| {
+            let claims = Claims::of(json.as_bytes()).unwrap();
+            claims.scopes().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(scopes(r#"{}"#), [""; 0]);
+        assert_eq!(scopes(r#"{"scope":" a  b "}"#), ["a", "b"]);
+        assert_eq!(scopes(r#"{"scp":"a b"}"#), ["a", "b"]);
+        assert_eq!(scopes(r#"{"scope":"a","scp":["b","c d",""]}"#), ["a", "b", "c d"]);
+        assert!(Claims::of(br#"{"scope":["a"]}"#).is_none());
+    }
+}

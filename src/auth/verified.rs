@@ -1,0 +1,259 @@
+//! Tokens that held, so that each is verified once.
+//!
+//! Found by the whole token, compared to its last byte: two tokens are never taken for one another.
+//! The hash is of the signature's end only, which is as good as random, and keyed. Comparison stops at
+//! the first difference, but starts only where a keyed hash is equal, so its time tells nothing of a
+//! token that the asker does not have.
+
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use quick_cache::{Equivalent, OptionsBuilder, Weighter, sync::Cache};
+use zeroize::Zeroizing;
+
+use crate::{clock::SharedClock, identity::Identity};
+
+/// What an entry costs beside its token and its claims: both keys of the map, the identity, its
+/// strings and its allocations.
+const ENTRY: u64 = 512;
+
+/// The claims once more, as a tree of values, should a handler ask for one.
+const TREE: u64 = 5;
+
+const MOST_SHARDS: usize = 16;
+
+/// Both clocks, read together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub(super) monotonic: Duration,
+    /// Since 1970-01-01 UTC. Before that day nothing can be judged, so it counts as too late for
+    /// every token.
+    pub(super) wall: Duration,
+}
+
+impl Now {
+    pub(super) fn of(clock: &SharedClock) -> Self {
+        let wall = clock.wall().duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX);
+        Self { monotonic: clock.monotonic(), wall }
+    }
+}
+
+/// When a token holds by the wall clock, leeway included: from the first, before the second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    pub(super) from: Duration,
+    pub(super) until: Duration,
+}
+
+pub(super) struct Verified {
+    cache: Cache<Token, Entry, Weight>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    identity: Arc<Identity>,
+    window: Window,
+    /// The same end by the monotonic clock: a wall clock that is set back moves this one not.
+    until: Duration,
+    generation: u64,
+    claims: usize,
+}
+
+pub(super) enum Found {
+    Identity(Arc<Identity>),
+    /// It held, and has expired since. It stays refused while the entry stays, whatever the wall
+    /// clock says.
+    Expired,
+    /// To be verified. If it held before, with other keys, it ends no later than this.
+    Nothing {
+        until: Option<Duration>,
+    },
+}
+
+impl Verified {
+    /// At most `bytes`, for tokens of at most `longest` bytes.
+    pub(super) fn new(bytes: u64, longest: usize) -> Self {
+        // A store refuses what is heavier than one of its shards.
+        let heaviest = 2 * weight(longest, longest);
+        let mut shards = MOST_SHARDS;
+        while shards > 1 && bytes / (shards as u64) < heaviest {
+            shards /= 2;
+        }
+        let typical = weight(1_024, 768);
+        let entries = usize::try_from(bytes / typical).unwrap_or(usize::MAX).max(32 * shards);
+        let options = OptionsBuilder::new()
+            .shards(shards)
+            .estimated_items_capacity(entries)
+            .weight_capacity(bytes)
+            .build();
+        let cache = match options {
+            Ok(options) => {
+                Cache::with_options(options, Weight, Default::default(), Default::default())
+            }
+            // Both capacities are set, which is all that it asks.
+            Err(_) => Cache::with_weighter(entries, bytes, Weight),
+        };
+        Self { cache }
+    }
+
+    pub(super) fn find(&self, token: &[u8], generation: u64, now: Now) -> Found {
+        let Some(entry) = self.cache.get(&Asked(token)) else {
+            return Found::Nothing { until: None };
+        };
+        if now.monotonic >= entry.until || now.wall >= entry.window.until {
+            return Found::Expired;
+        }
+        if entry.generation != generation || now.wall < entry.window.from {
+            return Found::Nothing { until: Some(entry.until) };
+        }
+        Found::Identity(entry.identity)
+    }
+
+    /// Keeps a token that was verified at `now` with the keys of `generation`.
+    pub(super) fn keep(
+        &self,
+        token: &[u8],
+        held: Held,
+        generation: u64,
+        now: Now,
+        until: Option<Duration>,
+    ) {
+        let Held { identity, window, claims } = held;
+        let left = window.until.saturating_sub(now.wall);
+        let ends = now.monotonic.saturating_add(left);
+        let until = until.map_or(ends, |until| until.min(ends));
+        let entry = Entry { identity, window, until, generation, claims };
+        self.cache.insert(Token(Zeroizing::new(token.into())), entry);
+    }
+}
+
+/// What was found out about a token that holds.
+pub(super) struct Held {
+    pub(super) identity: Arc<Identity>,
+    pub(super) window: Window,
+    /// How many bytes its claims have.
+    pub(super) claims: usize,
+}
+
+// === Keys of the store ===
+
+/// A token, wiped when the store lets it go.
+struct Token(Zeroizing<Box<[u8]>>);
+
+/// A token that is asked for.
+struct Asked<'a>(&'a [u8]);
+
+impl Equivalent<Token> for Asked<'_> {
+    fn equivalent(&self, token: &Token) -> bool {
+        *self.0 == **token.0
+    }
+}
+
+impl Eq for Token {}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Hash for Asked<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.0.last_chunk::<32>().map_or(self.0, <[u8; 32]>::as_slice));
+    }
+}
+
+impl Hash for Token {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Asked(&self.0).hash(state);
+    }
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Token, Entry> for Weight {
+    fn weight(&self, token: &Token, entry: &Entry) -> u64 {
+        weight(token.0.len(), entry.claims)
+    }
+}
+
+const fn weight(token: usize, claims: usize) -> u64 {
+    ENTRY + token as u64 + TREE * claims as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Proof;
+
+    fn at(monotonic: u64, wall: u64) -> Now {
+        Now { monotonic: Duration::from_secs(monotonic), wall: Duration::from_secs(wall) }
+    }
+
+    fn held(from: u64, until: u64, claims: usize) -> Held {
+        let window = Window { from: Duration::from_secs(from), until: Duration::from_secs(until) };
+        Held { identity: Arc::new(Identity::new(Proof::Jwt, "i", "s")), window, claims }
+    }
+
+    fn hit(found: Found) -> bool {
+        matches!(found, Found::Identity(_))
+    }
+
+    #[test]
+    fn a_token_is_found_by_all_of_its_bytes() {
+        let verified = Verified::new(1 << 20, 16_384);
+        let tail = "the same end of thirty-two bytes";
+        assert_eq!(tail.len(), 32);
+        let (one, other) = (format!("one.{tail}"), format!("two.{tail}"));
+        verified.keep(one.as_bytes(), held(0, 100, 10), 1, at(0, 10), None);
+        assert!(hit(verified.find(one.as_bytes(), 1, at(0, 10))));
+        assert!(!hit(verified.find(other.as_bytes(), 1, at(0, 10))));
+        assert!(!hit(verified.find(tail.as_bytes(), 1, at(0, 10))));
+        assert!(!hit(verified.find(b"", 1, at(0, 10))));
+    }
+
+    #[test]
+    fn it_ends_by_either_clock() {
+        let verified = Verified::new(1 << 20, 16_384);
+        verified.keep(b"a.b.c", held(5, 100, 10), 1, at(50, 40), None);
+        assert!(hit(verified.find(b"a.b.c", 1, at(109, 99))));
+        // The wall clock alone, the monotonic one alone.
+        assert!(matches!(verified.find(b"a.b.c", 1, at(60, 100)), Found::Expired));
+        assert!(matches!(verified.find(b"a.b.c", 1, at(110, 40)), Found::Expired));
+        // Before it began: to be verified again.
+        assert!(matches!(verified.find(b"a.b.c", 1, at(60, 4)), Found::Nothing { .. }));
+    }
+
+    #[test]
+    fn other_keys_end_it_and_do_not_prolong_it() {
+        let verified = Verified::new(1 << 20, 16_384);
+        verified.keep(b"a.b.c", held(0, 100, 10), 1, at(0, 40), None);
+        let Found::Nothing { until } = verified.find(b"a.b.c", 2, at(10, 0)) else { panic!() };
+        assert_eq!(until, Some(Duration::from_secs(60)));
+        // The wall clock was set back by fifty seconds, then the keys changed.
+        verified.keep(b"a.b.c", held(0, 100, 10), 2, at(10, 0), until);
+        assert!(hit(verified.find(b"a.b.c", 2, at(59, 49))));
+        assert!(matches!(verified.find(b"a.b.c", 2, at(60, 50)), Found::Expired));
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_one_token_of_the_longest_fits() {
+        for bytes in [0, 1 << 16, 1 << 20, 8 << 20] {
+            let verified = Verified::new(bytes, 16_384);
+            for number in 0..10_000 {
+                let token = format!("{number:0>700}.{number:0>43}");
+                verified.keep(token.as_bytes(), held(0, 100, 300), 1, at(0, 10), None);
+                assert!(verified.cache.weight() <= bytes);
+            }
+            assert_eq!(verified.cache.is_empty(), bytes == 0);
+        }
+        let verified = Verified::new(8 << 20, 16_384);
+        let token = vec![b'a'; 16_384];
+        verified.keep(&token, held(0, 100, 12_000), 1, at(0, 10), None);
+        assert!(hit(verified.find(&token, 1, at(0, 10))));
+    }
+}

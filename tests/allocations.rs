@@ -1,0 +1,101 @@
+//! What the pass path of each layer allocates. Exact numbers, counted, not timed.
+//!
+//! `cargo test --test allocations -- --nocapture` prints them.
+
+#[path = "support/pass.rs"]
+mod pass;
+#[path = "support/token.rs"]
+mod token;
+
+use std::convert::Infallible;
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Full;
+use pass::{Trivial, run};
+use token::Signer;
+use tower::{Layer, Service};
+use tower_inference::{
+    access_log::AccessLogLayer, context::RequestContext, payload::PayloadLayer,
+    request_id::RequestIdLayer, stack::Stack, upstream::UpstreamLayer,
+};
+
+/// Allocations of a request through `layer` once it is warm, without those of the bare service. The
+/// least of several: a queue that grows is the next requests' as well.
+fn allocations<L, B>(layer: L, made: impl Fn() -> Request<Full<Bytes>>) -> u64
+where
+    L: Layer<Trivial>,
+    L::Service: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>,
+    B: Body<Data = Bytes>,
+{
+    let mut service = layer.layer(Trivial);
+    for _ in 0..3 {
+        assert_eq!(run(&mut service, made()), StatusCode::OK);
+    }
+    let one = || {
+        let request = made();
+        measure(|| assert_eq!(run(&mut service, request), StatusCode::OK)).count_total
+    };
+    std::iter::repeat_with(one).take(16).min().unwrap() - BARE
+}
+
+/// What the bare service allocates: the fields of its answer.
+const BARE: u64 = 2;
+
+/// A request that an outer layer has seen: its context is paid for.
+fn seen(token: &str) -> Request<Full<Bytes>> {
+    let mut request = pass::request(token);
+    RequestContext::ensure(request.extensions_mut());
+    request
+}
+
+#[test]
+fn the_bare_service_allocates_its_fields() {
+    assert_eq!(allocations(tower::layer::util::Identity::new(), || pass::request("x")), 0);
+}
+
+#[test]
+fn each_layer_allocates_no_more_than_stated() {
+    let signer = Signer::es256();
+    let token = signer.sign(&token::claims());
+    let seen = || seen(&token);
+    let fresh = || pass::request(&token);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _for_timers = runtime.enter();
+
+    let counted = [
+        ("request id (with the context)", allocations(RequestIdLayer::new(), fresh), 5),
+        ("request id", allocations(RequestIdLayer::new(), seen), 1),
+        ("access log, own writer", allocations(pass::access_log(), seen), 1),
+        ("access log, nobody listens", allocations(AccessLogLayer::new(), seen), 0),
+        ("auth, token seen before", allocations(pass::auth(&signer), seen), 0),
+        ("payload, document and model read", allocations(PayloadLayer::new(), seen), 3),
+        ("payload, not read", allocations(PayloadLayer::bytes(), seen), 1),
+        ("upstream", allocations(UpstreamLayer::new(), seen), 0),
+        ("hf token", allocations(pass::hf_token(), seen), 0),
+        (
+            "the whole stack",
+            allocations(
+                Stack::new()
+                    .request_id(RequestIdLayer::new())
+                    .access_log(pass::access_log())
+                    .auth(pass::auth(&signer))
+                    .payload(PayloadLayer::new())
+                    .upstream(UpstreamLayer::new())
+                    .hf_token(pass::hf_token()),
+                fresh,
+            ),
+            9,
+        ),
+    ];
+    let mut over = Vec::new();
+    for (what, count, stated) in counted {
+        println!("{what:<32} {count:>3} of {stated}");
+        if count > stated {
+            over.push(what);
+        }
+    }
+    assert!(over.is_empty(), "more than stated: {over:?}");
+}

@@ -1,0 +1,12 @@
+//! The request's body: the JSON it is read as, the body type, the layer, and real servers.
+
+mod support;
+
+#[path = "payload/body.rs"]
+mod body;
+#[path = "payload/json.rs"]
+mod json;
+#[path = "payload/layer.rs"]
+mod layer;
+#[path = "payload/servers.rs"]
+mod servers;

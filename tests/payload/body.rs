@@ -1,0 +1,130 @@
+//! The body type: buffered or streamed, never boxed twice, always exact about its length.
+
+use std::error::Error;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Body;
+use http_body_util::{BodyExt, Full, Limited};
+use tower_inference::{
+    payload::{DocumentError, Payload, PayloadError, Reason},
+    rejection::Refusal,
+};
+
+use crate::support::{ScriptedBody, Step};
+
+async fn collect(payload: Payload) -> (Bytes, Option<HeaderMap>) {
+    let collected = payload.collect().await.unwrap();
+    let trailers = collected.trailers().cloned();
+    (collected.to_bytes(), trailers)
+}
+
+#[tokio::test]
+async fn a_buffered_body_gives_its_bytes_once_and_says_how_many() {
+    let mut payload = Payload::buffered("hello");
+    assert_eq!((payload.size_hint().exact(), payload.is_end_stream()), (Some(5), false));
+    let frame = payload.frame().await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), "hello");
+    assert_eq!((payload.size_hint().exact(), payload.is_end_stream()), (Some(0), true));
+    assert!(payload.frame().await.is_none());
+    // Read by a layer, still, after it was sent.
+    assert_eq!(payload.bytes().unwrap(), "hello");
+
+    let mut empty = Payload::buffered("");
+    assert_eq!((empty.size_hint().exact(), empty.is_end_stream()), (Some(0), true));
+    assert!(empty.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_copy_starts_from_the_beginning() {
+    let mut payload = Payload::buffered("hello");
+    payload.frame().await.unwrap().unwrap();
+    let copy = payload.try_clone().unwrap();
+    assert_eq!(copy.bytes().unwrap().as_ptr(), payload.bytes().unwrap().as_ptr());
+    assert_eq!(collect(copy).await.0, "hello");
+    assert!(Payload::streamed(Full::from("hello")).try_clone().is_none());
+}
+
+#[test]
+fn copies_share_one_document() {
+    let payload = Payload::buffered(r#"{"a":1}"#);
+    let copy = payload.try_clone().unwrap();
+    let document: *const _ = copy.document().unwrap();
+    assert!(std::ptr::eq(document, payload.document().unwrap()));
+}
+
+#[test]
+fn what_has_no_document_says_why_and_how_it_is_refused() {
+    let streamed = Payload::streamed(Full::from("{}"));
+    assert_eq!(streamed.document().unwrap_err(), DocumentError::Streamed);
+    assert!(streamed.bytes().is_none() && streamed.is_streamed());
+    let rejection = DocumentError::Streamed.rejection();
+    assert_eq!(rejection.refusal(), Refusal::UnsupportedMediaType);
+
+    let empty = Payload::buffered("").document().unwrap_err();
+    assert_eq!(empty, DocumentError::Empty);
+    assert_eq!(empty.rejection().refusal(), Refusal::MalformedPayload);
+
+    let malformed = Payload::buffered("[1,]").document().unwrap_err();
+    let DocumentError::Malformed(reason) = malformed else { panic!("{malformed}") };
+    assert_eq!(reason.reason, Reason::ExpectedValue);
+    let rejection = malformed.rejection();
+    assert_eq!((rejection.refusal(), rejection.position()), (Refusal::MalformedPayload, Some(3)));
+    assert_eq!(rejection.detail(), "expected a value");
+}
+
+#[tokio::test]
+async fn a_streamed_body_passes_frames_trailers_and_hints() {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", "1".parse().unwrap());
+    let steps =
+        [Step::Data(b"ab"), Step::Pending, Step::Data(b"c"), Step::Trailers(trailers.clone())];
+    let payload = Payload::streamed(ScriptedBody::new(steps).announce(3));
+    assert_eq!(payload.size_hint().exact(), Some(3));
+    assert_eq!(collect(payload).await, (Bytes::from("abc"), Some(trailers)));
+    assert!(Payload::streamed(Full::<Bytes>::default()).is_end_stream());
+}
+
+#[tokio::test]
+async fn a_broken_body_ends_after_its_error() {
+    let mut payload = Payload::streamed(ScriptedBody::new([Step::Error, Step::Data(b"late")]));
+    let error = payload.frame().await.unwrap().unwrap_err();
+    assert!(matches!(error, PayloadError::Broken(_)));
+    assert_eq!(error.source().unwrap().to_string(), "scripted");
+    assert_eq!(error.rejection().detail(), "the body broke off");
+    assert!(payload.is_end_stream() && payload.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn the_cause_is_found_through_the_wrapping_of_others() {
+    let limited = Limited::new(Full::from(Bytes::from("too long")), 3);
+    let error = Payload::streamed(axum::body::Body::new(limited)).collect().await.unwrap_err();
+    assert!(matches!(error, PayloadError::TooLarge), "{error:?}");
+    let error: Box<dyn Error + Send + Sync> = Box::new(PayloadError::TimedOut);
+    assert!(matches!(PayloadError::from(error), PayloadError::TimedOut));
+}
+
+#[tokio::test]
+async fn a_payload_in_a_payload_is_the_same_payload() {
+    let once = Payload::streamed(ScriptedBody::new([Step::Error]));
+    let twice = Payload::streamed(Payload::streamed(once));
+    // A second box would have wrapped the error a second time.
+    let error = twice.collect().await.unwrap_err();
+    assert_eq!(error.source().unwrap().to_string(), "scripted");
+    let buffered = Payload::streamed(Payload::buffered("x"));
+    assert_eq!(buffered.bytes().unwrap(), "x");
+}
+
+#[test]
+fn payloads_can_be_sent_shared_and_moved() {
+    fn check<T: Send + Sync + Unpin + 'static>() {}
+    check::<Payload>();
+}
+
+#[test]
+fn debug_shows_no_content() {
+    assert_eq!(format!("{:?}", Payload::buffered("prompt")), "Payload { buffered: 6 }");
+    assert!(
+        format!("{:?}", Payload::streamed(Full::from("prompt"))).starts_with("Payload { streamed")
+    );
+}

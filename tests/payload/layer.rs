@@ -1,0 +1,584 @@
+//! The layer: what it refuses, what it hands on, and what it leaves alone.
+
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    future::Future,
+    pin::pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, request::Builder};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Empty, Full, Limited};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_inference::{
+    body::ResponseBody,
+    context::RequestContext,
+    payload::{Payload, PayloadError, PayloadLayer},
+    rejection::{Refusal, RefusalFormat, Rejection},
+};
+
+use crate::support::{Probe, ScriptedBody, Step};
+
+type Answer = Response<ResponseBody<Empty<Bytes>>>;
+
+/// Sends `request` through `layer`; gives what the inner service got, or the refusal.
+async fn send<B>(layer: PayloadLayer, request: Request<B>) -> Result<Request<Payload>, Answer>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let seen = Rc::new(Cell::new(None));
+    let inner = Probe::new({
+        let seen = seen.clone();
+        move |request: Request<Payload>| {
+            seen.set(Some(request));
+            Response::new(Empty::<Bytes>::new())
+        }
+    });
+    let answer = layer.layer(inner).oneshot(request).await.unwrap();
+    seen.take().ok_or(answer)
+}
+
+async fn refusal<B>(layer: PayloadLayer, request: Request<B>) -> (Refusal, Answer)
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let answer = send(layer, request).await.expect_err("it was let through");
+    let refusal = answer.extensions().get::<Rejection>().unwrap().refusal();
+    assert_eq!(answer.status(), refusal.status());
+    (refusal, answer)
+}
+
+fn post() -> Builder {
+    Request::post("/v1/chat/completions").header("content-type", "application/json")
+}
+
+fn full(text: impl Into<Bytes>) -> Full<Bytes> {
+    Full::new(text.into())
+}
+
+/// A body that says whether it was polled.
+struct Untouched(Arc<AtomicUsize>);
+
+impl Body for Untouched {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.fetch_add(1, Relaxed);
+        Poll::Ready(None)
+    }
+}
+
+// === what goes on ===
+
+#[tokio::test]
+async fn a_json_body_arrives_whole_however_it_was_cut() {
+    let text = r#"{"model":"org/model","messages":[{"role":"user","content":"hi"}]}"#;
+    for size in 1..text.len() {
+        let body = ScriptedBody::chunked(text.as_bytes(), size);
+        let request = send(PayloadLayer::new(), post().body(body).unwrap()).await.unwrap();
+        assert_eq!(request.body().bytes().unwrap(), text);
+        let context = RequestContext::of(request.extensions()).unwrap();
+        assert_eq!(context.model(), Some("org/model"));
+        assert_eq!(context.bytes_in(), text.len() as u64);
+    }
+}
+
+#[tokio::test]
+async fn a_single_frame_is_not_copied() {
+    let bytes = Bytes::from(br#"{"model":"m"}"#.to_vec());
+    for layer in [PayloadLayer::new(), PayloadLayer::bytes()] {
+        let request = send(layer, post().body(full(bytes.clone())).unwrap()).await.unwrap();
+        assert_eq!(request.body().bytes().unwrap().as_ptr(), bytes.as_ptr());
+    }
+}
+
+#[tokio::test]
+async fn trailers_are_kept_and_replayed() {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", "1".parse().unwrap());
+    let body = ScriptedBody::new([Step::Data(b"[]"), Step::Trailers(trailers.clone())]);
+    let request = post().header("transfer-encoding", "chunked").body(body).unwrap();
+    let request = send(PayloadLayer::new(), request).await.unwrap();
+    // Only chunks can carry them on.
+    assert_eq!(request.headers()["transfer-encoding"], "chunked");
+    for payload in [request.body().try_clone().unwrap(), request.into_body()] {
+        assert!(!payload.is_end_stream());
+        let collected = payload.collect().await.unwrap();
+        assert_eq!(collected.trailers(), Some(&trailers));
+        assert_eq!(collected.to_bytes(), "[]");
+    }
+}
+
+#[tokio::test]
+async fn the_fields_say_the_length_that_is_known_now() {
+    let fields = |name: &'static str, value: &'static str| async move {
+        let request = Request::post("/").header(name, value).body(full("[1]")).unwrap();
+        let request = send(PayloadLayer::bytes(), request).await.unwrap();
+        let length =
+            request.headers().get("content-length").map(|value| value.to_str().unwrap().to_owned());
+        (length, request.headers().contains_key("transfer-encoding"))
+    };
+    assert_eq!(fields("transfer-encoding", "chunked").await, (Some("3".into()), false));
+    assert_eq!(fields("content-length", "7").await, (Some("3".into()), false));
+    assert_eq!(fields("content-length", "3").await, (Some("3".into()), false));
+    // As HTTP/2 has it.
+    assert_eq!(fields("x-none", "").await, (None, false));
+}
+
+#[tokio::test]
+async fn methods_without_a_body_need_none() {
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"] {
+        let request = || Request::builder().method(method);
+        let ended = request().body(Empty::<Bytes>::new()).unwrap();
+        assert!(send(PayloadLayer::new(), ended).await.unwrap().body().bytes().unwrap().is_empty());
+        // Where the head does not say yet that nothing follows.
+        let open = request().body(ScriptedBody::new([Step::Pending, Step::Data(b"")])).unwrap();
+        assert!(send(PayloadLayer::new(), open).await.is_ok());
+        // What they do bring is held to the same rules.
+        let body = ScriptedBody::new([Step::Data(b"{}")]);
+        let (reason, _) = refusal(PayloadLayer::new(), request().body(body).unwrap()).await;
+        assert_eq!(reason, Refusal::UnsupportedMediaType, "{method}");
+        let body = request().header("content-type", "application/json").body(full("{")).unwrap();
+        assert_eq!(refusal(PayloadLayer::new(), body).await.0, Refusal::MalformedPayload);
+    }
+    for method in [Method::POST, Method::PUT, Method::PATCH] {
+        let request =
+            || Request::builder().method(&method).header("content-type", "application/json");
+        let ended = request().body(Empty::<Bytes>::new()).unwrap();
+        let (reason, answer) = refusal(PayloadLayer::new(), ended).await;
+        assert_eq!(reason, Refusal::MalformedPayload);
+        assert_eq!(answer.extensions().get::<Rejection>().unwrap().position(), Some(0));
+        let open = request().body(ScriptedBody::new([])).unwrap();
+        assert_eq!(refusal(PayloadLayer::new(), open).await.0, Refusal::MalformedPayload);
+        let bytes = Request::builder().method(&method).body(Empty::<Bytes>::new()).unwrap();
+        assert!(send(PayloadLayer::bytes(), bytes).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn bytes_of_any_type_are_buffered_and_read_by_nobody() {
+    let request = Request::post("/").header("content-type", "image/png").body(full("\u{89}PNG"));
+    let request = send(PayloadLayer::bytes(), request.unwrap()).await.unwrap();
+    assert_eq!(request.body().bytes().unwrap(), "\u{89}PNG");
+    assert!(request.body().document().is_err());
+    assert_eq!(RequestContext::of(request.extensions()).unwrap().model(), None);
+    // Asked for, the document is held to the layer's bounds.
+    let deep = Request::post("/").body(full("[[]]")).unwrap();
+    let deep = send(PayloadLayer::bytes().depth(1), deep).await.unwrap();
+    assert!(deep.body().document().is_err());
+}
+
+#[tokio::test]
+async fn only_a_model_that_can_be_a_name_is_noted() {
+    let model = |text: String| async move {
+        let request = send(PayloadLayer::new(), post().body(full(text)).unwrap()).await.unwrap();
+        RequestContext::of(request.extensions()).unwrap().model().map(str::to_owned)
+    };
+    assert_eq!(model(r#"{"model":"a\u002fb"}"#.into()).await.as_deref(), Some("a/b"));
+    assert_eq!(model(format!(r#"{{"model":"{}"}}"#, "m".repeat(256))).await.unwrap().len(), 256);
+    assert_eq!(model(format!(r#"{{"model":"{}"}}"#, "m".repeat(257))).await, None);
+    assert_eq!(model(r#"{"model":7}"#.into()).await, None);
+    assert_eq!(model(r#"{"input":{"model":"m"}}"#.into()).await, None);
+    assert_eq!(model(r#"["model","m"]"#.into()).await, None);
+}
+
+// === refusals ===
+
+#[tokio::test]
+async fn a_length_beyond_the_limit_is_refused_before_reading() {
+    let polled = Arc::new(AtomicUsize::new(0));
+    let request = post().header("content-length", "11").body(Untouched(polled.clone())).unwrap();
+    for layer in [PayloadLayer::new(), PayloadLayer::bytes(), PayloadLayer::streamed()] {
+        let request = request_like(&request, polled.clone());
+        assert_eq!(refusal(layer.limit(10), request).await.0, Refusal::PayloadTooLarge);
+    }
+    // By the body's own word, where there is no field.
+    let hinted = post().body(ScriptedBody::new([Step::Stall]).announce(11)).unwrap();
+    assert_eq!(refusal(PayloadLayer::new().limit(10), hinted).await.0, Refusal::PayloadTooLarge);
+    assert_eq!(polled.load(Relaxed), 0);
+}
+
+fn request_like(request: &Request<Untouched>, polled: Arc<AtomicUsize>) -> Request<Untouched> {
+    let mut like = Request::new(Untouched(polled));
+    *like.method_mut() = request.method().clone();
+    *like.headers_mut() = request.headers().clone();
+    like
+}
+
+#[tokio::test]
+async fn the_default_limit_is_10_mib() {
+    let announce =
+        |length: u64| Request::post("/").body(ScriptedBody::new([]).announce(length)).unwrap();
+    assert!(send(PayloadLayer::bytes(), announce(10 * 1024 * 1024)).await.is_ok());
+    let beyond = announce(10 * 1024 * 1024 + 1);
+    assert_eq!(refusal(PayloadLayer::bytes(), beyond).await.0, Refusal::PayloadTooLarge);
+}
+
+#[tokio::test]
+async fn more_bytes_than_the_limit_are_refused_whatever_was_said() {
+    let text = b"[1,2,3,4]";
+    for size in 1..=text.len() {
+        let request = |limit| {
+            let body = ScriptedBody::chunked(text, size);
+            let request = post().header("content-length", "1").body(body).unwrap();
+            send(PayloadLayer::new().limit(limit), request)
+        };
+        assert!(request(9).await.is_ok());
+        assert_eq!(request(8).await.unwrap_err().status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_is_refused_at_the_deadline() {
+    let start = tokio::time::Instant::now();
+    let body = ScriptedBody::new([Step::Data(b"["), Step::Pending, Step::Stall]);
+    let (reason, _) = refusal(PayloadLayer::new(), post().body(body).unwrap()).await;
+    assert_eq!(reason, Refusal::PayloadTimeout);
+    assert_eq!(start.elapsed().as_secs(), 30);
+
+    let stalled = ScriptedBody::new([Step::Stall]);
+    let layer = PayloadLayer::new().deadline(Duration::from_secs(2));
+    assert_eq!(refusal(layer, post().body(stalled).unwrap()).await.0, Refusal::PayloadTimeout);
+    assert_eq!(start.elapsed().as_secs(), 32);
+}
+
+/// Always ready, and never gives anything.
+struct Nothing;
+
+impl Body for Nothing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_always_ready_and_empty_meets_the_deadline() {
+    let sending = send(PayloadLayer::new(), post().body(Nothing).unwrap());
+    let mut sending = pin!(sending);
+    // One poll ends: others get their turn.
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(sending.as_mut().poll(&mut cx).is_pending());
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert_eq!(sending.await.unwrap_err().status(), StatusCode::REQUEST_TIMEOUT);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_is_refused() {
+    let body = ScriptedBody::new([Step::Data(b"{\"model\":"), Step::Error]);
+    let (reason, answer) = refusal(PayloadLayer::new(), post().body(body).unwrap()).await;
+    assert_eq!(reason, Refusal::MalformedPayload);
+    assert_eq!(answer.extensions().get::<Rejection>().unwrap().detail(), "the body broke off");
+    // Whoever cut it off: the reason stays.
+    let body = Limited::new(ScriptedBody::new([Step::Data(b"[1,2]")]), 3);
+    let (reason, _) = refusal(PayloadLayer::new(), post().body(body).unwrap()).await;
+    assert_eq!(reason, Refusal::PayloadTooLarge);
+}
+
+#[tokio::test]
+async fn malformed_json_is_refused_with_its_position() {
+    let request = post().body(full(r#"{"model":"m","model":"n"}"#)).unwrap();
+    let (reason, answer) = refusal(PayloadLayer::new(), request).await;
+    assert_eq!(reason, Refusal::MalformedPayload);
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["position"], 13);
+    assert_eq!(body["detail"], "a second member of the same name");
+
+    for (layer, text) in [
+        (PayloadLayer::new().depth(1), "[[]]"),
+        (PayloadLayer::new().nodes(2), "[1,2]"),
+        (PayloadLayer::new(), "\u{feff}{}"),
+    ] {
+        assert_eq!(
+            refusal(layer, post().body(full(text)).unwrap()).await.0,
+            Refusal::MalformedPayload
+        );
+    }
+}
+
+#[tokio::test]
+async fn types_and_codings_are_refused_by_name() {
+    let polled = Arc::new(AtomicUsize::new(0));
+    let with = |fields: &[(&'static str, &'static str)]| {
+        let mut request = Request::post("/");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.body(Untouched(polled.clone())).unwrap()
+    };
+    for fields in [
+        &[][..],
+        &[("content-type", "text/plain")],
+        &[("content-type", "application/json; charset=utf-16")],
+        &[("content-type", "application/json"), ("content-type", "text/plain")],
+    ] {
+        let (reason, answer) = refusal(PayloadLayer::new(), with(fields)).await;
+        assert_eq!(reason, Refusal::UnsupportedMediaType);
+        assert_eq!(answer.headers()["accept"], "application/json");
+    }
+    let gzip = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    for layer in [PayloadLayer::new(), PayloadLayer::bytes()] {
+        let (reason, answer) = refusal(layer, with(&gzip)).await;
+        assert_eq!(reason, Refusal::UnsupportedMediaType);
+        assert_eq!(answer.headers()["accept-encoding"], "identity");
+    }
+    assert!(send(PayloadLayer::streamed(), with(&gzip)).await.is_ok());
+    assert_eq!(polled.load(Relaxed), 0);
+
+    let api = Request::post("/").header("content-type", "application/vnd.api+json; charset=UTF-8");
+    assert!(send(PayloadLayer::new(), api.body(full("{}")).unwrap()).await.is_ok());
+}
+
+#[tokio::test]
+async fn refusals_take_the_shape_that_was_chosen() {
+    let layer = PayloadLayer::new().refusals(RefusalFormat::ApiGateway);
+    let (_, answer) = refusal(layer, post().body(full("{")).unwrap()).await;
+    assert_eq!(answer.headers()["x-amzn-errortype"], "BadRequestException");
+}
+
+#[tokio::test]
+async fn refusals_are_noted_in_the_context() {
+    let context = RequestContext::new();
+    let request = post().extension(context.clone()).body(ScriptedBody::new([Step::Data(b"{}}")]));
+    refusal(PayloadLayer::new(), request.unwrap()).await;
+    assert_eq!(context.refusal(), Some("malformed-payload"));
+    assert_eq!(context.bytes_in(), 3);
+}
+
+// === streamed ===
+
+#[tokio::test]
+async fn a_streamed_body_is_unread_and_counted() {
+    let context = RequestContext::new();
+    let body = ScriptedBody::new([Step::Data(b"abc"), Step::Data(b"def")]);
+    let request = Request::post("/").extension(context.clone()).body(body).unwrap();
+    let request = send(PayloadLayer::streamed().limit(5), request).await.unwrap();
+    assert!(request.body().is_streamed());
+    assert_eq!(context.bytes_in(), 0);
+    let mut body = request.into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "abc");
+    assert_eq!(context.bytes_in(), 3);
+    let error = body.frame().await.unwrap().unwrap_err();
+    assert!(matches!(error, PayloadError::TooLarge));
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streamed_body_is_held_to_the_deadline() {
+    let body = ScriptedBody::new([Step::Data(b"abc"), Step::Stall]);
+    let request = send(PayloadLayer::streamed(), Request::new(body)).await.unwrap();
+    let error = request.into_body().collect().await.unwrap_err();
+    assert!(matches!(error, PayloadError::TimedOut));
+    assert_eq!(error.rejection().refusal(), Refusal::PayloadTimeout);
+}
+
+// === twice ===
+
+#[tokio::test]
+async fn a_second_layer_takes_over_what_the_first_has_read() {
+    let request = post().body(full(r#"{"model":"m"}"#)).unwrap();
+    let first = send(PayloadLayer::new(), request).await.unwrap();
+    let document: *const _ = first.body().document().unwrap();
+    for layer in [PayloadLayer::new(), PayloadLayer::bytes(), PayloadLayer::streamed()] {
+        let mut again = Request::new(first.body().try_clone().unwrap());
+        *again.headers_mut() = first.headers().clone();
+        let second = send(layer, again).await.unwrap();
+        assert!(std::ptr::eq(document, second.body().document().unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn bytes_are_recognised_when_their_type_is_hidden() {
+    let request = post().body(full(r#"{"model":"m"}"#)).unwrap();
+    let first = send(PayloadLayer::new(), request).await.unwrap();
+    let kept = first.body().try_clone().unwrap();
+    let document: *const _ = kept.document().unwrap();
+    let second = send(PayloadLayer::new(), first.map(axum::body::Body::new)).await.unwrap();
+    assert!(std::ptr::eq(document, second.body().document().unwrap()));
+    assert_eq!(RequestContext::of(second.extensions()).unwrap().bytes_in(), 13);
+}
+
+/// What a second layer reads when something between it and the first has changed the body.
+async fn read_again(changed: impl FnOnce(Bytes) -> Vec<Step>) -> Payload {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", "1".parse().unwrap());
+    let body = ScriptedBody::new([Step::Data(b"1234"), Step::Trailers(trailers)]);
+    let first = send(PayloadLayer::new(), post().body(body).unwrap()).await.unwrap();
+    let context = RequestContext::of(first.extensions()).unwrap().clone();
+    let body = ScriptedBody::new(changed(first.body().bytes().unwrap().clone()));
+    let second = post().extension(context).body(body).unwrap();
+    send(PayloadLayer::new(), second).await.unwrap().into_body()
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_the_very_same_are_read_again() {
+    let part = read_again(|bytes| vec![Step::Bytes(bytes.slice(..2))]).await;
+    assert_eq!(part.document().unwrap().root().as_u64(), Some(12));
+    let more = read_again(|bytes| vec![Step::Bytes(bytes), Step::Data(b"5")]).await;
+    assert_eq!(more.document().unwrap().root().as_u64(), Some(12_345));
+    let bare = read_again(|bytes| vec![Step::Bytes(bytes)]).await;
+    assert!(bare.collect().await.unwrap().trailers().is_none());
+}
+
+#[tokio::test]
+async fn the_stricter_bounds_hold_in_either_order() {
+    let request = || post().body(full("[[1]]")).unwrap();
+    for (wide, strict, expected) in [
+        (PayloadLayer::new(), PayloadLayer::new().limit(4), Refusal::PayloadTooLarge),
+        (PayloadLayer::new(), PayloadLayer::new().depth(1), Refusal::MalformedPayload),
+        (PayloadLayer::new(), PayloadLayer::new().nodes(2), Refusal::MalformedPayload),
+        (PayloadLayer::bytes(), PayloadLayer::new().depth(1), Refusal::MalformedPayload),
+        (PayloadLayer::bytes().depth(1), PayloadLayer::new(), Refusal::MalformedPayload),
+    ] {
+        let first = send(wide, request()).await.unwrap();
+        let context = RequestContext::of(first.extensions()).unwrap().clone();
+        let body = axum::body::Body::new(first.body().try_clone().unwrap());
+        let hidden = post().extension(context).body(body).unwrap();
+        assert_eq!(refusal(strict, hidden).await.0, expected);
+        let (reason, answer) = refusal(strict, first).await;
+        assert_eq!(reason, expected);
+        let position = answer.extensions().get::<Rejection>().unwrap().position();
+        assert_eq!(position.is_some(), reason == Refusal::MalformedPayload);
+    }
+    // Streamed twice: the body fails at the lower limit, wherever that was set.
+    for (first, second) in [(3, 10), (10, 3)] {
+        let body = ScriptedBody::new([Step::Data(b"abcd")]);
+        let once = send(PayloadLayer::streamed().limit(first), Request::new(body)).await.unwrap();
+        let twice = send(PayloadLayer::streamed().limit(second), once).await.unwrap();
+        let error = twice.into_body().collect().await.unwrap_err();
+        assert!(matches!(error, PayloadError::TooLarge));
+    }
+}
+
+#[tokio::test]
+async fn a_streamed_payload_is_read_where_a_route_inside_expects_json() {
+    let body = ScriptedBody::new([Step::Data(b"[1,"), Step::Data(b"2]")]);
+    let request = post().body(body).unwrap();
+    let streamed = send(PayloadLayer::streamed(), request).await.unwrap();
+    let read = send(PayloadLayer::new(), streamed).await.unwrap();
+    assert_eq!(read.body().document().unwrap().root().len(), 2);
+    // Counted once.
+    assert_eq!(RequestContext::of(read.extensions()).unwrap().bytes_in(), 5);
+
+    let body = ScriptedBody::new([Step::Data(b"[1,"), Step::Data(b"2]")]);
+    let streamed =
+        send(PayloadLayer::streamed().limit(4), post().body(body).unwrap()).await.unwrap();
+    assert_eq!(refusal(PayloadLayer::new(), streamed).await.0, Refusal::PayloadTooLarge);
+}
+
+// === the tower contract ===
+
+#[tokio::test]
+async fn an_inner_error_passes_untouched() {
+    let failing = service_fn(|_: Request<Payload>| async {
+        Err::<Response<Empty<Bytes>>, &'static str>("inner")
+    });
+    let answer = PayloadLayer::new().layer(failing).oneshot(post().body(full("{}")).unwrap());
+    assert_eq!(answer.await.unwrap_err(), "inner");
+}
+
+#[test]
+fn readiness_is_the_inner_services_own() {
+    struct Busy;
+    impl Service<Request<Payload>> for Busy {
+        type Response = Response<Empty<Bytes>>;
+        type Error = &'static str;
+        type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+            Poll::Ready(Err("closed"))
+        }
+
+        fn call(&mut self, _request: Request<Payload>) -> Self::Future {
+            unreachable!("never ready")
+        }
+    }
+    impl Clone for Busy {
+        fn clone(&self) -> Self {
+            Self
+        }
+    }
+    let mut service = PayloadLayer::new().layer(Busy);
+    let mut cx = Context::from_waker(Waker::noop());
+    let ready = Service::<Request<Full<Bytes>>>::poll_ready(&mut service, &mut cx);
+    assert_eq!(ready, Poll::Ready(Err("closed")));
+}
+
+/// Counts itself while it lives.
+struct Alive(Arc<AtomicUsize>);
+
+impl Alive {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Body for Alive {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_dropped_while_it_is_read_drops_everything() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let inner = service_fn(|_: Request<Payload>| async {
+        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+    });
+    let mut service = PayloadLayer::new().layer(inner);
+    let service = ServiceExt::<Request<Alive>>::ready(&mut service).await.unwrap();
+    let extension = Arc::new(Alive::new(&count));
+    let body = Alive::new(&count);
+    let mut call = Box::pin(service.call(post().extension(extension).body(body).unwrap()));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(call.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(count.load(Relaxed), 2);
+    drop(call);
+    assert_eq!(count.load(Relaxed), 0);
+}
+
+#[test]
+fn the_layer_is_as_thread_safe_as_its_parts() {
+    fn check<T: Send + Sync + 'static>(_: T) {}
+    let layer = PayloadLayer::new();
+    check(layer);
+    let mut service = layer.layer(service_fn(|_: Request<Payload>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
+    }));
+    check(service);
+    check(service.call(Request::new(full(""))));
+}

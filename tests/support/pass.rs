@@ -1,0 +1,115 @@
+//! The pass path of each layer: one request that is let through, to the end of its answer.
+//!
+//! What `tests/allocations.rs` counts and `benches/layers.rs` times.
+#![allow(dead_code, reason = "each test crate uses a part of it")]
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http_body::Body;
+use http_body_util::Full;
+use tower::Service;
+use tower_inference::{
+    access_log::{AccessLogLayer, Sink},
+    auth::{AuthLayer, Jwt, Keys},
+    hf::{HfTokenLayer, TokenSource},
+    secret::Secret,
+};
+
+use crate::token::{self, Signer};
+
+/// The service that each layer is added to: takes any body, and answers as a server does, with two
+/// fields and room for more.
+#[derive(Clone, Copy, Debug)]
+pub struct Trivial;
+
+impl<B> Service<Request<B>> for Trivial {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _request: Request<B>) -> Self::Future {
+        let mut response = Response::new(Full::new(Bytes::from_static(b"{}")));
+        let mut headers = HeaderMap::with_capacity(12);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("2"));
+        *response.headers_mut() = headers;
+        ready(Ok(response))
+    }
+}
+
+/// A chat request of 320 bytes with six fields, room for more, and no extension yet.
+pub fn request(token: &str) -> Request<Full<Bytes>> {
+    let (start, end) = (
+        r#"{"model":"meta-llama/Llama-3.1-8B-Instruct","messages":[{"role":"user","content":""#,
+        r#""}],"max_tokens":64,"temperature":0,"stream":false}"#,
+    );
+    let prompt = "x".repeat(320 - start.len() - end.len());
+    let body = format!("{start}{prompt}{end}");
+    // Split off a read buffer, as a server's frames and paths are.
+    let read = |text: &str| BytesMut::from(text).split().freeze();
+    let uri = Uri::from_maybe_shared(read("/v1/chat/completions")).unwrap();
+    let mut request = Request::post(uri).body(Full::new(read(&body))).unwrap();
+    let mut headers = HeaderMap::with_capacity(24);
+    headers.insert(header::HOST, "gateway.example".parse().unwrap());
+    headers.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+    headers.insert(header::CONTENT_LENGTH, body.len().into());
+    headers.insert(header::ACCEPT, "application/json".parse().unwrap());
+    headers.insert(header::USER_AGENT, "OpenAI/Python 3.54.0".parse().unwrap());
+    headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+    *request.headers_mut() = headers;
+    request
+}
+
+/// Runs one request to the end of its answer. Nothing on the pass path waits.
+pub fn run<S, B>(service: &mut S, request: Request<Full<Bytes>>) -> StatusCode
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>,
+    B: Body<Data = Bytes>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    let mut future = pin!(service.call(request));
+    let Poll::Ready(Ok(response)) = future.as_mut().poll(&mut cx) else {
+        panic!("the pass path waited");
+    };
+    let status = response.status();
+    let mut body = pin!(response.into_body());
+    while !body.is_end_stream() {
+        match body.as_mut().poll_frame(&mut cx) {
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(None) => break,
+            _ => panic!("the body waited or failed"),
+        }
+    }
+    status
+}
+
+pub fn jwt(signer: &Signer) -> Jwt {
+    let keys = Keys::from_jwks(signer.jwks().as_bytes()).unwrap();
+    Jwt::new(keys, token::ISSUER, token::AUDIENCE)
+}
+
+pub fn auth(signer: &Signer) -> AuthLayer {
+    AuthLayer::new(jwt(signer))
+}
+
+pub fn hf_token() -> HfTokenLayer {
+    let token = TokenSource::value(Secret::new("hf_pass_path")).unwrap();
+    HfTokenLayer::new("https://router.huggingface.co".parse().unwrap(), token)
+}
+
+/// JSON lines that go nowhere.
+pub fn access_log() -> AccessLogLayer {
+    AccessLogLayer::json(Sink::new(std::io::sink()).unwrap())
+}
