@@ -1,6 +1,6 @@
 //! The command line: what may be said, and what it means.
 
-use std::{ffi::OsString, fmt, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsString, fmt, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use lexopt::{Arg, Parser, ValueExt};
 
@@ -26,7 +26,7 @@ const RESERVED: [&str; 10] = [
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Command {
     Help,
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// One call upstream; without an upstream, to the demo's.
     Check {
         upstream: Option<Upstream>,
@@ -39,7 +39,8 @@ pub(crate) enum Command {
 pub(crate) struct Serve {
     pub(crate) listen: String,
     pub(crate) tls: Option<TlsFiles>,
-    pub(crate) max_body: usize,
+    pub(crate) max_body: u64,
+    pub(crate) max_connections: usize,
     pub(crate) head_timeout: Duration,
     pub(crate) drain: Duration,
     pub(crate) threads: Option<NonZeroUsize>,
@@ -141,7 +142,8 @@ struct Given {
     listen: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
-    max_body: Option<usize>,
+    max_body: Option<u64>,
+    max_connections: Option<NonZeroUsize>,
     head_timeout: Option<Duration>,
     drain: Option<Duration>,
     threads: Option<NonZeroUsize>,
@@ -179,6 +181,10 @@ impl Given {
                 let size = read(flag, &text()?, units::size, "a size such as 10MiB")?;
                 once(flag, &mut self.max_body, size)
             }
+            "--max-connections" => {
+                let count = read(flag, &text()?, count, A_COUNT)?;
+                once(flag, &mut self.max_connections, count)
+            }
             "--head-timeout" => {
                 let time = read(flag, &text()?, units::time, A_TIME)?;
                 if time.is_zero() {
@@ -191,8 +197,7 @@ impl Given {
                 once(flag, &mut self.drain, time)
             }
             "--threads" => {
-                let threads = |text: &str| NonZeroUsize::from_str(text).ok();
-                let threads = read(flag, &text()?, threads, "a number that is not zero")?;
+                let threads = read(flag, &text()?, count, A_COUNT)?;
                 once(flag, &mut self.threads, threads)
             }
             "--access-log" => {
@@ -268,16 +273,17 @@ impl Given {
             } else {
                 Parts::Demo
             };
-            Command::Serve(Serve {
+            Command::Serve(Box::new(Serve {
                 listen: self.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
                 tls,
                 max_body: self.max_body.unwrap_or(10 << 20),
+                max_connections: self.max_connections.map_or(4096, NonZeroUsize::get),
                 head_timeout: self.head_timeout.unwrap_or(Duration::from_secs(10)),
                 drain: self.drain.unwrap_or(Duration::from_secs(30)),
                 threads: self.threads,
                 access_log: self.access_log.unwrap_or(AccessLog::Stdout),
                 parts,
-            })
+            }))
         };
         if missing.is_empty() {
             Ok(command)
@@ -333,7 +339,12 @@ impl Given {
 pub(crate) const KEYS_COOLDOWN: Duration = Duration::from_secs(30);
 pub(crate) const TENANT_CLAIM: &str = "tenant";
 
+const A_COUNT: &str = "a number that is not zero";
 const A_TIME: &str = "a time such as 30s";
+
+fn count(text: &str) -> Option<NonZeroUsize> {
+    text.parse().ok()
+}
 
 fn once<T>(flag: &str, slot: &mut Option<T>, value: T) -> Result<(), UsageError> {
     match slot.replace(value) {
@@ -362,7 +373,7 @@ mod tests {
 
     fn served(line: &str) -> Serve {
         match parse_words(line) {
-            Ok(Command::Serve(serve)) => serve,
+            Ok(Command::Serve(serve)) => *serve,
             other => panic!("{other:?}"),
         }
     }
@@ -380,6 +391,7 @@ mod tests {
             listen: "127.0.0.1:8080".to_owned(),
             tls: None,
             max_body: 10 * 1024 * 1024,
+            max_connections: 4096,
             head_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(30),
             threads: None,

@@ -4,11 +4,16 @@
 
 mod allowed;
 mod args;
+mod callers;
 mod check;
 mod demo;
+mod log;
 mod peer;
+mod ready;
+mod routes;
 mod serve;
 mod signals;
+mod stack;
 mod tls;
 mod units;
 mod upstream;
@@ -16,11 +21,12 @@ mod verdict;
 
 use std::{env, num::NonZeroUsize, process::ExitCode};
 
-use tokio::{net::TcpListener, runtime};
+use tokio::{net::TcpListener, runtime, task::JoinSet};
 
 use self::{
     args::{Command, Parts, Serve},
     demo::{Banner, Demo},
+    ready::Ready,
     serve::Server,
     signals::Signals,
 };
@@ -40,7 +46,8 @@ fn main() -> ExitCode {
             print!("{}", args::HELP);
             return ExitCode::SUCCESS;
         }
-        Command::Serve(Serve { threads, .. }) | Command::Check { threads, .. } => *threads,
+        Command::Serve(serve) => serve.threads,
+        Command::Check { threads, .. } => *threads,
     };
     let mut builder = match threads.map(NonZeroUsize::get) {
         Some(1) => runtime::Builder::new_current_thread(),
@@ -64,7 +71,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<ExitCode, Error> {
     match command {
         Command::Help => Ok(ExitCode::SUCCESS),
-        Command::Serve(serve) => serve_until_told(serve).await,
+        Command::Serve(serve) => serve_until_told(*serve).await,
         Command::Check { upstream: Some(upstream), model, .. } => {
             check::check(upstream::real(upstream)?, &model).await
         }
@@ -83,18 +90,29 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
         .map_err(|error| format!("cannot listen on {}: {error}", serve.listen))?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", listener.local_addr()?);
+    let server = Server::new(tls, &serve);
 
-    let demo = match serve.parts {
-        Parts::Demo => Some(Demo::start().await?),
-        Parts::Real { .. } => None,
+    let (demo, hf_token, callers) = match serve.parts {
+        Parts::Demo => {
+            let demo = Demo::start().await?;
+            let (hf_token, callers) = (upstream::of(&demo)?, demo.callers());
+            (Some(demo), hf_token, callers)
+        }
+        Parts::Real { upstream, callers } => (None, upstream::real(upstream)?, callers),
     };
-    let app = axum::Router::new();
+    let keys = callers::keys(&callers)?;
+    let ready = Ready::new(keys.clone());
+    let inference = stack::inference(callers::auth(callers, keys)?, hf_token, serve.max_body)?;
+    let app = routes::router(inference, log::layer(&serve.access_log)?, ready.clone());
     println!("listening on {url}");
     if let Some(demo) = &demo {
         let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());
         let cacert = cacert.as_deref();
         print!("{}", Banner { demo, url: &url, cacert, max_body: serve.max_body });
     }
-    Server::new(tls, serve.head_timeout, serve.drain).run(listener, app, &mut signals).await;
+    // Ends with this function at the latest, issuer or not.
+    let mut preparing = JoinSet::new();
+    preparing.spawn(async move { ready.prepare().await });
+    server.run(listener, app, &mut signals).await;
     Ok(ExitCode::SUCCESS)
 }

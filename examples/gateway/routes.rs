@@ -11,9 +11,12 @@ use axum::{
 };
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_inference::{
+    access_log::AccessLogLayer,
     body::ResponseBody,
     context::RequestContext,
     rejection::{Refusal, RefusalFormat, Rejection},
+    request_id::RequestIdLayer,
+    stack::Stack,
 };
 
 use crate::{
@@ -31,12 +34,14 @@ pub(crate) struct Inference {
     pub(crate) streamed: Stacked,
 }
 
-/// What is asked of the gateway itself.
-pub(crate) fn probes(ready: Ready) -> Router {
-    Router::new()
+/// All that is open. Probes are neither numbered nor logged.
+pub(crate) fn router(inference: Inference, access_log: AccessLogLayer, ready: Ready) -> Router {
+    let outermost = Stack::new().request_id(RequestIdLayer::new()).access_log(access_log);
+    let probes = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readiness))
-        .with_state(ready)
+        .with_state(ready);
+    Router::new().fallback(dispatch).with_state(inference).layer(outermost).merge(probes)
 }
 
 async fn readiness(State(ready): State<Ready>) -> (StatusCode, &'static str) {
@@ -47,9 +52,9 @@ async fn readiness(State(ready): State<Ready>) -> (StatusCode, &'static str) {
     }
 }
 
-/// What is asked of the upstream. A path that is not open is refused here, before any layer that
+/// Sends a request on to the upstream. A path that is not open is refused here, before any layer that
 /// knows a token has seen it.
-pub(crate) async fn inference(State(to): State<Inference>, request: Request) -> Response {
+async fn dispatch(State(to): State<Inference>, request: Request) -> Response {
     let Some(route) = allowed::route(request.uri().path()) else {
         return not_found(&request);
     };

@@ -35,12 +35,11 @@ use tower::ServiceExt;
 use tower_inference::body::{BodyEnd, Watch, WatchedBody};
 
 use crate::{
+    args::Serve,
     peer::{LeftUnread, Peer},
     signals::Signals,
 };
 
-/// At once; those beyond wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 4096;
 /// At once, of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
 /// Of HTTP/1: a larger request head is answered with 431. HTTP/2 has hyper's own 16 KiB.
@@ -56,12 +55,14 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(500);
 pub(crate) struct Server {
     http: auto::Builder<TokioExecutor>,
     tls: Option<TlsAcceptor>,
+    max_connections: usize,
     head_timeout: Duration,
     drain: Duration,
 }
 
 impl Server {
-    pub(crate) fn new(tls: Option<TlsAcceptor>, head_timeout: Duration, drain: Duration) -> Self {
+    pub(crate) fn new(tls: Option<TlsAcceptor>, settings: &Serve) -> Self {
+        let Serve { max_connections, head_timeout, drain, .. } = *settings;
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
             .timer(TokioTimer::new())
@@ -73,7 +74,7 @@ impl Server {
             .max_concurrent_streams(MAX_STREAMS)
             .keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(20));
-        Self { http, tls, head_timeout, drain }
+        Self { http, tls, max_connections, head_timeout, drain }
     }
 
     /// Serves until a signal comes, then until all requests in flight are answered, the drain is
@@ -89,7 +90,7 @@ impl Server {
                 biased;
                 () = signals.next() => break,
                 Some(_ended) = connections.join_next() => {}
-                (stream, peer) = accept(&listener), if connections.len() < MAX_CONNECTIONS => {
+                (stream, peer) = accept(&listener), if connections.len() < server.max_connections => {
                     let server = Arc::clone(&server);
                     connections.spawn(server.connection(stream, peer, app.clone(), leaving.clone()));
                 }
@@ -106,6 +107,8 @@ impl Server {
             () = signals.next() => eprintln!("a second signal: ending at once"),
             () = sleep(drain) => eprintln!("the drain is over: ending"),
         }
+        // So that the access log hears of those that are cut.
+        connections.shutdown().await;
     }
 
     async fn connection(

@@ -7,8 +7,8 @@ const SIZES: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 <
 const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
 /// `10MiB`, `512KiB`, `1GiB` or plain bytes; not zero.
-pub(crate) fn size(text: &str) -> Option<usize> {
-    usize::try_from(scaled(text, &SIZES)?).ok().filter(|bytes| *bytes > 0)
+pub(crate) fn size(text: &str) -> Option<u64> {
+    scaled(text, &SIZES).filter(|bytes| *bytes > 0)
 }
 
 /// `500ms`, `30s`, `5m` or `1h`; may be zero.

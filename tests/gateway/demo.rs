@@ -27,7 +27,7 @@ async fn the_printed_commands_do_what_they_say() {
     let content = answer["choices"][0]["message"]["content"].as_str().unwrap();
     assert_eq!(content, "This is a demo and no model has run. You wrote: Hello, gateway!");
     assert_eq!((&answer["model"], &answer["system_fingerprint"]), (&"demo".into(), &"demo".into()));
-    assert_eq!(answer["usage"]["total_tokens"], 14);
+    assert_eq!(answer["usage"]["total_tokens"], 15);
 
     let stream = paste(&banner, "A stream").await;
     assert!(stream.matches("data: {").count() > 10, "{stream}");

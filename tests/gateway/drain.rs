@@ -60,6 +60,7 @@ async fn a_second_signal_ends_at_once() {
     all.gateway.signal("TERM").await;
     assert_eq!(all.gateway.ended().await.code(), Some(0));
     assert!(unless_hung(all.body.collect()).await.is_err(), "the stream is cut");
+    all.gateway.said(r#""outcome":"cancelled""#).await;
 }
 
 #[tokio::test]

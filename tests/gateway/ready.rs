@@ -12,7 +12,7 @@ use axum::{Router, extract::State, routing::get as get_route};
 use http::StatusCode;
 
 use crate::{
-    client::{CHAT, get, post, send},
+    client::{CHAT, get, post, send, slug},
     process::{Gateway, unless_hung},
     stub::{Folder, Served, Stub, gateway_with_keys},
     token::{self, Signer},
@@ -63,6 +63,23 @@ async fn it_is_ready_once_the_keys_have_been_there_and_stays_so() {
         stub.seen().await.answer("ok").await;
     });
     assert_eq!(response.status(), StatusCode::OK, "the keys at hand still hold");
+}
+
+#[tokio::test]
+async fn without_an_issuer_it_refuses_and_still_ends_when_told() {
+    let folder = Folder::new("no-issuer");
+    let mut stub = Stub::start().await;
+    let nobody = Served::start(Router::new()).await;
+    let jwks = format!("{}/jwks", nobody.url);
+    drop(nobody);
+    let mut gateway = gateway_with_keys(&folder, &stub.served.url, &jwks, []).await;
+    let token = Signer::es256().sign(&token::claims());
+    let refused = send(gateway.address, post("/v1/chat/completions", &token, CHAT)).await;
+    let slug = slug(refused, StatusCode::SERVICE_UNAVAILABLE).await;
+    assert_eq!(slug, "identity-provider-unavailable");
+    assert!(stub.saw_nothing());
+    gateway.signal("TERM").await;
+    assert_eq!(gateway.ended().await.code(), Some(0));
 }
 
 #[tokio::test]

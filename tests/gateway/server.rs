@@ -125,6 +125,38 @@ async fn a_tls_handshake_that_does_not_come_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn connections_beyond_the_cap_wait_for_one_to_end() {
+    // The one that is served says nothing, and so ends with the time for its head.
+    let flags = ["--max-connections", "1", "--head-timeout", "200ms"];
+    let (gateway, _banner) = Gateway::demo(flags).await;
+    let mut first = TcpStream::connect(gateway.address).await.unwrap();
+    let waiting = send(gateway.address, get("/healthz"));
+    tokio::pin!(waiting);
+    let mut nothing = Vec::new();
+    tokio::select! {
+        biased;
+        _ended = unless_hung(first.read_to_end(&mut nothing)) => {}
+        response = &mut waiting => panic!("{} before its turn", response.status()),
+    }
+    assert_eq!(waiting.await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn streams_of_one_connection_are_capped() {
+    let (gateway, _banner) = Gateway::demo::<&str>([]).await;
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    // The server's first frame is SETTINGS (RFC 9113 section 3.4): 6 octets a setting.
+    let mut head = [0; 9];
+    unless_hung(stream.read_exact(&mut head)).await.unwrap();
+    assert_eq!(head[3], 4);
+    let mut settings = vec![0; usize::from(head[2])];
+    unless_hung(stream.read_exact(&mut settings)).await.unwrap();
+    let most_streams = [0, 3, 0, 0, 0, 128];
+    assert!(settings.chunks(6).any(|setting| setting == most_streams), "{settings:?}");
+}
+
+#[tokio::test]
 async fn a_stream_may_take_longer_than_a_head() {
     // The demo takes about half a second for it.
     let (gateway, banner) = Gateway::demo(["--head-timeout", "50ms"]).await;

@@ -10,7 +10,7 @@ pub(crate) struct Banner<'a> {
     pub(crate) url: &'a str,
     /// The gateway's own certificate, if it serves TLS.
     pub(crate) cacert: Option<&'a str>,
-    pub(crate) max_body: usize,
+    pub(crate) max_body: u64,
 }
 
 impl fmt::Display for Banner<'_> {

@@ -44,8 +44,9 @@ pub(super) async fn completions(body: Bytes) -> Response {
 }
 
 fn limit(request: &Value) -> Option<usize> {
-    let limit = request["max_completion_tokens"].as_u64().or(request["max_tokens"].as_u64());
-    limit.and_then(|limit| usize::try_from(limit).ok())
+    let limits = ["max_completion_tokens", "max_tokens"];
+    let limit = limits.into_iter().find_map(|name| request[name].as_u64())?;
+    usize::try_from(limit).ok()
 }
 
 /// A word is a token here.
