@@ -19,9 +19,10 @@ mod units;
 mod upstream;
 mod verdict;
 
-use std::{env, num::NonZeroUsize, process::ExitCode};
+use std::{env, io, num::NonZeroUsize, process::ExitCode};
 
 use tokio::{net::TcpListener, runtime, task::JoinSet};
+use tracing_subscriber::filter::LevelFilter;
 
 use self::{
     args::{Command, Parts, Serve},
@@ -49,6 +50,12 @@ fn main() -> ExitCode {
         Command::Serve(serve) => serve.threads,
         Command::Check { threads, .. } => *threads,
     };
+    // What the layers warn of: keys and tokens that cannot be had, upstreams that fail.
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::WARN)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .init();
     let mut builder = match threads.map(NonZeroUsize::get) {
         Some(1) => runtime::Builder::new_current_thread(),
         _ => runtime::Builder::new_multi_thread(),
@@ -89,7 +96,13 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", serve.listen))?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    let url = format!("{scheme}://{address}");
+    if tls.is_none() && !address.ip().is_loopback() {
+        eprintln!(
+            "tokens reach this address in clear text: keep TLS in front of it, or --tls-cert"
+        );
+    }
     let server = Server::new(tls, &serve);
 
     let (demo, hf_token, callers) = match serve.parts {

@@ -3,7 +3,6 @@
 use std::{
     convert::Infallible,
     io,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -14,7 +13,6 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::ConnectInfo,
     http::{Response, Version},
 };
 use bytes::Bytes;
@@ -90,9 +88,9 @@ impl Server {
                 biased;
                 () = signals.next() => break,
                 Some(_ended) = connections.join_next() => {}
-                (stream, peer) = accept(&listener), if connections.len() < server.max_connections => {
+                stream = accept(&listener), if connections.len() < server.max_connections => {
                     let server = Arc::clone(&server);
-                    connections.spawn(server.connection(stream, peer, app.clone(), leaving.clone()));
+                    connections.spawn(server.connection(stream, app.clone(), leaving.clone()));
                 }
             }
         }
@@ -114,7 +112,6 @@ impl Server {
     async fn connection(
         self: Arc<Self>,
         stream: TcpStream,
-        peer: SocketAddr,
         app: Router,
         leaving: watch::Receiver<bool>,
     ) {
@@ -122,31 +119,25 @@ impl Server {
         // set is no reason not to serve.
         let _best_effort = stream.set_nodelay(true);
         match &self.tls {
-            None => self.http(stream, peer, app, leaving).await,
+            None => self.http(stream, app, leaving).await,
             Some(tls) => {
                 if let Ok(Ok(stream)) = timeout(self.head_timeout, tls.accept(stream)).await {
-                    self.http(stream, peer, app, leaving).await;
+                    self.http(stream, app, leaving).await;
                 }
             }
         }
     }
 
-    async fn http<I>(
-        &self,
-        io: I,
-        peer: SocketAddr,
-        app: Router,
-        mut leaving: watch::Receiver<bool>,
-    ) where
+    async fn http<I>(&self, io: I, app: Router, mut leaving: watch::Receiver<bool>)
+    where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let requests = Requests::default();
         let left_unread = LeftUnread::default();
         let io = TokioIo::new(Peer::new(io, left_unread.clone()));
-        let service = service_fn(|mut request: Request<Incoming>| {
+        let service = service_fn(|request: Request<Incoming>| {
             let in_flight = requests.begin();
             let method = request.method().clone();
-            request.extensions_mut().insert(ConnectInfo(peer));
             // HTTP/2 ends a stream without closing the connection.
             let request = if request.version() < Version::HTTP_2 {
                 request.map(|body| Body::new(WatchedBody::new(body, left_unread.watch())))
@@ -183,10 +174,10 @@ impl Server {
 }
 
 /// The next connection.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
-            Ok(accepted) => return accepted,
+            Ok((stream, _peer)) => return stream,
             Err(error) if of_one_connection(&error) => {}
             Err(error) => {
                 eprintln!("cannot accept connections: {error}");

@@ -27,8 +27,7 @@ pub(super) fn router(token: Secret) -> Router {
         .route("/models/{model}", post(task))
         .route("/models/{owner}/{model}", post(task))
         .route("/hf-inference/models/{owner}/{model}", post(task))
-        // Where huggingface_hub sends it by default.
-        .route("/hf-inference/models/{owner}/{model}/pipeline/feature-extraction", post(task))
+        .route("/hf-inference/models/{owner}/{model}/pipeline/{task}", post(task))
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(token, demand_token))
