@@ -199,7 +199,10 @@ async fn what_changes_with_a_file_is_said_once() {
 async fn what_a_source_prints_holds_no_key() {
     let remote = RemoteKeys::discovery(ISSUER, Provider::new().client());
     let printed = format!("{remote:?} {:?}", remote.clone().build().unwrap());
-    assert!(printed.contains(ISSUER));
+    assert!(printed.contains("issuer.example"));
+    let secret =
+        RemoteKeys::jwks("https://u:secret@k.example/secret?key=secret", Provider::new().client());
+    assert!(!format!("{secret:?}").contains("secret"));
     let source =
         KeySource::from(Keys::from_jwks(set(&[ED25519.jwk_with(json!({ "kid": "k" }))])).unwrap());
     let printed = format!("{source:?}");

@@ -109,6 +109,7 @@
 //!   age, not by the token: only a `kid` that is not there makes a request ask again.
 //! - A token that is not remembered is judged by the wall clock alone.
 //! - Preflight requests of CORS carry no credentials: answer them further out.
+//! - A request that waits for keys keeps the readiness of the inner service meanwhile.
 //! - Fetching needs tokio's timer.
 
 mod algorithm;

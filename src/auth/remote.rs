@@ -184,8 +184,11 @@ impl Remote {
     fn postpone(&self, source: &KeySource, failures: u32, now: Duration) {
         let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         let pause = FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE);
-        let of_age = source.shared.fetched().map_or(Duration::ZERO, |at| at + self.bounds.max_age);
-        self.due.store(nanos((now + pause).max(of_age)), SeqCst);
+        let of_age = source
+            .shared
+            .fetched()
+            .map_or(Duration::ZERO, |at| at.saturating_add(self.bounds.max_age));
+        self.due.store(nanos(now.saturating_add(pause).max(of_age)), SeqCst);
     }
 
     /// Takes what a fetch brought.
@@ -196,7 +199,7 @@ impl Remote {
             Ok(keys) => {
                 let count = keys.count();
                 let changed = source.shared.replace(keys, now);
-                self.due.store(nanos(now + self.bounds.max_age), SeqCst);
+                self.due.store(nanos(now.saturating_add(self.bounds.max_age)), SeqCst);
                 state.failures = 0;
                 let recovered = std::mem::take(&mut state.failing);
                 drop(state);

@@ -229,6 +229,9 @@ fn its_types_go_where_their_parts_go() {
     anywhere::<Keys>();
     anywhere::<KeySource>();
     anywhere::<RemoteKeys>();
+    fn sent(_: impl Send + 'static) {}
+    let source = KeySource::from(Keys::from_jwks(super::mint::jwks()).unwrap());
+    sent(async move { source.refresh().await });
     cloned::<AuthLayer>();
     cloned::<Auth<()>>();
     cloned::<Jwt>();

@@ -6,6 +6,7 @@ mod support;
 
 mod adversary;
 mod checks;
+mod costs;
 mod file;
 mod layer;
 mod mint;

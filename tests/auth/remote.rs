@@ -358,6 +358,17 @@ async fn a_bad_set_never_replaces_a_good_one() {
     assert!(try_token(&layer, &ed("EdDSA")).await.passed());
 }
 
+#[tokio::test]
+async fn keys_may_be_kept_for_ever() {
+    let provider = Provider::new();
+    let remote = provider.source().max_age(Duration::MAX).stale_limit(Duration::MAX);
+    let (layer, _source, clock) = layer_of(remote);
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    clock.advance(seconds(900_000));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    assert_eq!(provider.calls(), 1);
+}
+
 // === Bounds ===
 
 #[tokio::test]
