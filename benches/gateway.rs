@@ -258,7 +258,7 @@ fn example() -> Result<PathBuf, Error> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let built = Command::new(cargo)
-        .args(["build", "--release", "--example", "gateway"])
+        .args(["build", "--profile", "bench", "--example", "gateway"])
         .current_dir(root)
         .status()?;
     if !built.success() {
@@ -296,11 +296,16 @@ fn start_stub() -> Result<SocketAddr, Error> {
     let address = listener.local_addr()?;
     std::thread::spawn(move || {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(serve(TcpListener::from_std(listener)?, |request| async {
-            let body = request.into_body().collect().await?.to_bytes();
-            let streams = body.ends_with(b"\"stream\":true}");
-            Ok::<_, Error>(if streams { stream_answer()? } else { plain_answer()? })
-        }))
+        // In the runtime, which `from_std` asks for.
+        runtime.block_on(async {
+            let listener = TcpListener::from_std(listener)?;
+            serve(listener, |request| async {
+                let body = request.into_body().collect().await?.to_bytes();
+                let streams = body.ends_with(b"\"stream\":true}");
+                Ok::<_, Error>(if streams { stream_answer()? } else { plain_answer()? })
+            })
+            .await
+        })
     });
     Ok(address)
 }

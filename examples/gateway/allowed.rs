@@ -1,0 +1,212 @@
+//! What is open: the inference paths, by kind of upstream.
+//!
+//! A path is compared as it came, byte for byte: nothing is decoded, folded or normalised, so what
+//! is allowed here is what the upstream gets to see. An encoded slash, a dot segment, a doubled or
+//! a trailing slash is a different path, and a different path is closed.
+
+use axum::http::Method;
+
+/// An open route.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Route {
+    /// As the access log names it.
+    pub(crate) name: &'static str,
+    /// As `allow` names it.
+    pub(crate) methods: &'static str,
+    pub(crate) payload: Payload,
+}
+
+/// How a route's payload travels.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Payload {
+    /// JSON: read whole before the upstream sees any of it.
+    Buffered,
+    /// Images, audio, forms: passed on as it comes.
+    Streamed,
+}
+
+impl Route {
+    pub(crate) fn takes(&self, method: &Method) -> bool {
+        self.methods.split(", ").any(|name| name == method.as_str())
+    }
+}
+
+/// The route at `path`; `None` is closed.
+pub(crate) fn route(path: &str) -> Option<Route> {
+    if path == "/v1/models" {
+        return Some(Route {
+            name: "/v1/models",
+            methods: "GET, HEAD",
+            payload: Payload::Buffered,
+        });
+    }
+    let kinds = [OPENAI, TGI, TEI].into_iter().flatten();
+    let post = |(name, payload)| Route { name, methods: "POST", payload };
+    kinds.copied().find(|(name, _)| *name == path).or_else(|| task(path)).map(post)
+}
+
+const OPENAI: &[(&str, Payload)] = &[
+    ("/v1/audio/speech", Payload::Buffered),
+    ("/v1/audio/transcriptions", Payload::Streamed),
+    ("/v1/audio/translations", Payload::Streamed),
+    ("/v1/chat/completions", Payload::Buffered),
+    ("/v1/completions", Payload::Buffered),
+    ("/v1/embeddings", Payload::Buffered),
+    ("/v1/images/edits", Payload::Streamed),
+    ("/v1/images/generations", Payload::Buffered),
+    ("/v1/images/variations", Payload::Streamed),
+    ("/v1/moderations", Payload::Buffered),
+    ("/v1/responses", Payload::Buffered),
+];
+
+const TGI: &[(&str, Payload)] = &[
+    // Also where an endpoint's own handler takes what its task takes, sound and pictures included.
+    ("/", Payload::Streamed),
+    ("/chat_tokenize", Payload::Buffered),
+    ("/generate", Payload::Buffered),
+    ("/generate_stream", Payload::Buffered),
+    ("/invocations", Payload::Buffered),
+    ("/tokenize", Payload::Buffered),
+    ("/vertex", Payload::Buffered),
+];
+
+const TEI: &[(&str, Payload)] = &[
+    ("/decode", Payload::Buffered),
+    ("/embed", Payload::Buffered),
+    ("/embed_all", Payload::Buffered),
+    ("/embed_sparse", Payload::Buffered),
+    ("/embeddings", Payload::Buffered),
+    ("/predict", Payload::Buffered),
+    ("/rerank", Payload::Buffered),
+    ("/similarity", Payload::Buffered),
+];
+
+/// Where the tasks of Hugging Face are. Other providers' paths (`/together/v1/…`) stay closed.
+const TASKS: [&str; 2] = ["/hf-inference/models/", "/models/"];
+
+/// What may follow a model's name.
+const OF_MODEL: [(&str, Payload); 5] = [
+    ("/pipeline/feature-extraction", Payload::Buffered),
+    ("/pipeline/sentence-similarity", Payload::Buffered),
+    ("/v1/chat/completions", Payload::Buffered),
+    ("/v1/completions", Payload::Buffered),
+    ("", Payload::Streamed),
+];
+
+/// A task's route: `/models/{model}`, or with what may follow it.
+fn task(path: &str) -> Option<(&'static str, Payload)> {
+    let rest = TASKS.iter().find_map(|prefix| path.strip_prefix(prefix))?;
+    let (model, payload) = OF_MODEL
+        .iter()
+        .find_map(|(suffix, payload)| Some((rest.strip_suffix(suffix)?, *payload)))?;
+    is_model(model).then_some(("/models/{model}", payload))
+}
+
+/// `name` or `owner/name`, of the characters that the Hub allows.
+fn is_model(model: &str) -> bool {
+    let word = |word: &str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+        (1..=96).contains(&word.len()) && !word.starts_with('.') && word.bytes().all(plain)
+    };
+    model.split('/').count() <= 2 && model.split('/').all(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(path: &str) -> Option<Payload> {
+        route(path).map(|route| route.payload)
+    }
+
+    #[test]
+    fn inference_is_open_by_kind_of_upstream() {
+        for (path, payload_of_it) in [OPENAI, TGI, TEI].into_iter().flatten() {
+            let found = route(path).unwrap_or_else(|| panic!("{path}"));
+            assert_eq!((found.name, found.payload), (*path, *payload_of_it));
+            assert!(found.takes(&Method::POST) && !found.takes(&Method::GET), "{path}");
+        }
+        let models = route("/v1/models").unwrap();
+        assert!(models.takes(&Method::GET) && models.takes(&Method::HEAD));
+        assert!(!models.takes(&Method::POST));
+    }
+
+    #[test]
+    fn tasks_are_open_for_any_model() {
+        for path in [
+            "/models/gpt2",
+            "/models/openai/whisper-large-v3",
+            "/hf-inference/models/google/vit-base_patch16.224",
+        ] {
+            assert_eq!(payload(path), Some(Payload::Streamed), "{path}");
+        }
+        for path in [
+            "/models/gpt2/v1/completions",
+            "/hf-inference/models/a/b/v1/chat/completions",
+            "/hf-inference/models/a/b/pipeline/feature-extraction",
+            "/hf-inference/models/b/pipeline/sentence-similarity",
+        ] {
+            assert_eq!(payload(path), Some(Payload::Buffered), "{path}");
+        }
+    }
+
+    #[test]
+    fn all_else_is_closed() {
+        for path in [
+            "",
+            "*",
+            "/v1",
+            "/v1/",
+            "/v1/files",
+            "/v1/models/gpt2",
+            "/v1/fine_tuning/jobs",
+            "/metrics",
+            "/info",
+            "/health",
+            "/docs",
+            "/_custom_router/set-backends",
+            "/api/models/distilbert/x",
+            "/api/whoami-v2",
+            "/together/v1/chat/completions",
+            "/models",
+            "/models/",
+            "/hf-inference/models/",
+            "/models/a/b/c",
+            "/models/a/b/pipeline/text-to-image/x",
+        ] {
+            assert_eq!(route(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn other_spellings_of_an_open_path_are_closed() {
+        for path in [
+            "/v1/chat/completions/",
+            "//v1/chat/completions",
+            "/v1//chat/completions",
+            "/v1/./chat/completions",
+            "/v1/x/../chat/completions",
+            "/v1/chat%2Fcompletions",
+            "/v1/chat/completion%73",
+            "/%761/chat/completions",
+            "/V1/chat/completions",
+            "/v1/chat/completions;x",
+            "/v1\\chat\\completions",
+            "/models/..",
+            "/models/../metrics",
+            "/models/%2e%2e/metrics",
+            "/models/a/..",
+            "/models/./a",
+            "/models//a",
+            "/models/a/",
+            "/models/a//v1/completions",
+            "/models/a%2Fb",
+            "/models/a b",
+            "/models/a?x",
+            "/models/é",
+            "/hf-inference/models/../../api/whoami-v2",
+        ] {
+            assert_eq!(route(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,535 @@
+//! The command line: what may be said, and what it means.
+
+use std::{ffi::OsString, fmt, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use lexopt::{Arg, Parser, ValueExt};
+
+use crate::units;
+
+pub(crate) const HELP: &str = include_str!("help.txt");
+
+/// Flags of versions to come. All take a value.
+const RESERVED: [&str; 10] = [
+    "--schema",
+    "--rate",
+    "--burst",
+    "--cache-ttl",
+    "--cache-scope",
+    "--redis",
+    "--api-keys",
+    "--iam-credentials",
+    "--iam-region",
+    "--policy",
+];
+
+/// What is asked for.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Command {
+    Help,
+    Serve(Box<Serve>),
+    /// One call upstream; without an upstream, to the demo's.
+    Check {
+        upstream: Option<Upstream>,
+        model: String,
+        threads: Option<NonZeroUsize>,
+    },
+}
+
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Serve {
+    pub(crate) listen: String,
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) max_body: u64,
+    pub(crate) max_connections: usize,
+    pub(crate) head_timeout: Duration,
+    pub(crate) drain: Duration,
+    pub(crate) threads: Option<NonZeroUsize>,
+    pub(crate) access_log: AccessLog,
+    pub(crate) parts: Parts,
+}
+
+/// Who answers and who vouches.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Parts {
+    Demo,
+    Real { upstream: Upstream, callers: Callers },
+}
+
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Upstream {
+    pub(crate) url: String,
+    pub(crate) token: TokenPlace,
+}
+
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum TokenPlace {
+    Env(String),
+    File(PathBuf),
+}
+
+/// How callers prove who they are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Callers {
+    pub(crate) issuer: String,
+    pub(crate) keys: Keys,
+    pub(crate) keys_cooldown: Duration,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) tenant_claim: String,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Keys {
+    Discovered,
+    Url(String),
+    File(PathBuf),
+}
+
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct TlsFiles {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum AccessLog {
+    Stdout,
+    File(PathBuf),
+    Off,
+}
+
+/// What is wrong with the command line, as a sentence.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct UsageError(pub(crate) String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<lexopt::Error> for UsageError {
+    fn from(error: lexopt::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Reads the arguments that follow the program's name.
+pub(crate) fn parse<I>(args: I) -> Result<Command, UsageError>
+where
+    I: IntoIterator<Item: Into<OsString>, IntoIter: 'static>,
+{
+    let mut parser = Parser::from_args(args);
+    let mut given = Given::default();
+    while let Some(arg) = parser.next()? {
+        let flag = match arg {
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long("check") => {
+                given.check = true;
+                continue;
+            }
+            Arg::Long(name) => format!("--{name}"),
+            other => return Err(other.unexpected().into()),
+        };
+        given.take(&flag, &mut parser)?;
+    }
+    given.resolve()
+}
+
+/// The flags as they were given.
+#[derive(Debug, Default)]
+struct Given {
+    listen: Option<String>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    max_body: Option<u64>,
+    max_connections: Option<NonZeroUsize>,
+    head_timeout: Option<Duration>,
+    drain: Option<Duration>,
+    threads: Option<NonZeroUsize>,
+    access_log: Option<AccessLog>,
+    upstream: Option<String>,
+    hf_token_env: Option<String>,
+    hf_token_file: Option<PathBuf>,
+    issuer: Option<String>,
+    jwks: Option<Keys>,
+    jwks_cooldown: Option<Duration>,
+    audiences: Vec<String>,
+    scopes: Vec<String>,
+    tenant_claim: Option<String>,
+    check: bool,
+    check_model: Option<String>,
+}
+
+// === impl Given ===
+
+impl Given {
+    fn take(&mut self, flag: &str, parser: &mut Parser) -> Result<(), UsageError> {
+        // The value is asked for by each arm, so that an unknown flag is called unknown.
+        let mut text = || -> Result<String, UsageError> {
+            let text = parser.value()?.string()?;
+            if text.is_empty() {
+                return Err(UsageError(format!("{flag} wants a value")));
+            }
+            Ok(text)
+        };
+        match flag {
+            "--listen" => once(flag, &mut self.listen, text()?),
+            "--tls-cert" => once(flag, &mut self.tls_cert, text()?.into()),
+            "--tls-key" => once(flag, &mut self.tls_key, text()?.into()),
+            "--max-body" => {
+                let size = read(flag, &text()?, units::size, "a size such as 10MiB")?;
+                once(flag, &mut self.max_body, size)
+            }
+            "--max-connections" => {
+                let count = read(flag, &text()?, count, A_COUNT)?;
+                once(flag, &mut self.max_connections, count)
+            }
+            "--head-timeout" => {
+                let time = read(flag, &text()?, units::time, A_TIME)?;
+                if time.is_zero() {
+                    return Err(UsageError(format!("{flag} must not be zero")));
+                }
+                once(flag, &mut self.head_timeout, time)
+            }
+            "--drain" => {
+                let time = read(flag, &text()?, units::time, A_TIME)?;
+                once(flag, &mut self.drain, time)
+            }
+            "--threads" => {
+                let threads = read(flag, &text()?, count, A_COUNT)?;
+                once(flag, &mut self.threads, threads)
+            }
+            "--access-log" => {
+                let log = match text()?.as_str() {
+                    "stdout" => AccessLog::Stdout,
+                    "off" => AccessLog::Off,
+                    file => AccessLog::File(file.into()),
+                };
+                once(flag, &mut self.access_log, log)
+            }
+            "--upstream" => once(flag, &mut self.upstream, text()?),
+            "--hf-token-env" => once(flag, &mut self.hf_token_env, text()?),
+            "--hf-token-file" => once(flag, &mut self.hf_token_file, text()?.into()),
+            "--issuer" => once(flag, &mut self.issuer, text()?),
+            "--jwks" => {
+                let keys = text()?;
+                let url = ["http://", "https://"].iter().any(|scheme| keys.starts_with(scheme));
+                let keys = if url { Keys::Url(keys) } else { Keys::File(keys.into()) };
+                once(flag, &mut self.jwks, keys)
+            }
+            "--jwks-cooldown" => {
+                let time = read(flag, &text()?, units::time, A_TIME)?;
+                once(flag, &mut self.jwks_cooldown, time)
+            }
+            "--audience" => {
+                self.audiences.push(text()?);
+                Ok(())
+            }
+            "--scope" => {
+                self.scopes.push(text()?);
+                Ok(())
+            }
+            "--tenant-claim" => once(flag, &mut self.tenant_claim, text()?),
+            "--check-model" => once(flag, &mut self.check_model, text()?),
+            reserved if RESERVED.contains(&reserved) => {
+                let _value = text()?;
+                Err(UsageError(format!("{flag} is not available in this version")))
+            }
+            _ => Err(UsageError(format!("{flag} is not a flag of this gateway"))),
+        }
+    }
+
+    fn resolve(mut self) -> Result<Command, UsageError> {
+        if self.check_model.is_some() && !self.check {
+            return Err(UsageError("--check-model goes with --check".to_owned()));
+        }
+        if self.hf_token_env.is_some() && self.hf_token_file.is_some() {
+            return Err(UsageError(
+                "--hf-token-env and --hf-token-file exclude each other".to_owned(),
+            ));
+        }
+        let tls = match (self.tls_cert.take(), self.tls_key.take()) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
+            _ => return Err(UsageError("--tls-cert and --tls-key go together".to_owned())),
+        };
+        let real = self.upstream_given() || self.callers_given();
+        let mut missing = Vec::new();
+        let command = if self.check {
+            let upstream = self.upstream_given().then(|| self.upstream(&mut missing)).flatten();
+            Command::Check {
+                upstream,
+                model: self.check_model.unwrap_or_else(|| "tgi".to_owned()),
+                threads: self.threads,
+            }
+        } else {
+            let parts = if real {
+                match (self.upstream(&mut missing), self.callers(&mut missing)) {
+                    (Some(upstream), Some(callers)) => Parts::Real { upstream, callers },
+                    // Not used: what is missing is told below.
+                    _ => Parts::Demo,
+                }
+            } else {
+                Parts::Demo
+            };
+            Command::Serve(Box::new(Serve {
+                listen: self.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
+                tls,
+                max_body: self.max_body.unwrap_or(10 << 20),
+                max_connections: self.max_connections.map_or(4096, NonZeroUsize::get),
+                head_timeout: self.head_timeout.unwrap_or(Duration::from_secs(10)),
+                drain: self.drain.unwrap_or(Duration::from_secs(30)),
+                threads: self.threads,
+                access_log: self.access_log.unwrap_or(AccessLog::Stdout),
+                parts,
+            }))
+        };
+        if missing.is_empty() {
+            Ok(command)
+        } else {
+            let missing = missing.join(", ");
+            Err(UsageError(format!("these flags ask for real parts, but {missing} is missing")))
+        }
+    }
+
+    fn upstream_given(&self) -> bool {
+        self.upstream.is_some() || self.hf_token_env.is_some() || self.hf_token_file.is_some()
+    }
+
+    fn callers_given(&self) -> bool {
+        self.issuer.is_some()
+            || self.jwks.is_some()
+            || self.jwks_cooldown.is_some()
+            || self.tenant_claim.is_some()
+            || !self.audiences.is_empty()
+            || !self.scopes.is_empty()
+    }
+
+    fn upstream(&mut self, missing: &mut Vec<&'static str>) -> Option<Upstream> {
+        let env = self.hf_token_env.take().map(TokenPlace::Env);
+        let token = env.or_else(|| self.hf_token_file.take().map(TokenPlace::File));
+        if self.upstream.is_none() {
+            missing.push("--upstream");
+        }
+        if token.is_none() {
+            missing.push("--hf-token-env or --hf-token-file");
+        }
+        Some(Upstream { url: self.upstream.take()?, token: token? })
+    }
+
+    fn callers(&mut self, missing: &mut Vec<&'static str>) -> Option<Callers> {
+        if self.issuer.is_none() {
+            missing.push("--issuer");
+        }
+        if self.audiences.is_empty() {
+            missing.push("--audience");
+        }
+        Some(Callers {
+            issuer: self.issuer.take()?,
+            keys: self.jwks.take().unwrap_or(Keys::Discovered),
+            keys_cooldown: self.jwks_cooldown.unwrap_or(KEYS_COOLDOWN),
+            audiences: std::mem::take(&mut self.audiences),
+            scopes: std::mem::take(&mut self.scopes),
+            tenant_claim: self.tenant_claim.take().unwrap_or_else(|| TENANT_CLAIM.to_owned()),
+        })
+    }
+}
+
+pub(crate) const KEYS_COOLDOWN: Duration = Duration::from_secs(30);
+pub(crate) const TENANT_CLAIM: &str = "tenant";
+
+const A_COUNT: &str = "a number that is not zero";
+const A_TIME: &str = "a time such as 30s";
+
+fn count(text: &str) -> Option<NonZeroUsize> {
+    text.parse().ok()
+}
+
+fn once<T>(flag: &str, slot: &mut Option<T>, value: T) -> Result<(), UsageError> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(UsageError(format!("{flag} was given twice"))),
+    }
+}
+
+fn read<T>(
+    flag: &str,
+    text: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+    wants: &str,
+) -> Result<T, UsageError> {
+    parse(text).ok_or_else(|| UsageError(format!("{flag} wants {wants}, not `{text}`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(line: &str) -> Result<Command, UsageError> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        parse(words)
+    }
+
+    fn served(line: &str) -> Serve {
+        match parse_words(line) {
+            Ok(Command::Serve(serve)) => *serve,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refused(line: &str) -> String {
+        parse_words(line).unwrap_err().0
+    }
+
+    const REAL: &str = "--upstream https://u.example --hf-token-env T --issuer https://i.example \
+        --audience a";
+
+    #[test]
+    fn nothing_given_is_the_demo_with_the_defaults_of_the_help() {
+        let expected = Serve {
+            listen: "127.0.0.1:8080".to_owned(),
+            tls: None,
+            max_body: 10 * 1024 * 1024,
+            max_connections: 4096,
+            head_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(30),
+            threads: None,
+            access_log: AccessLog::Stdout,
+            parts: Parts::Demo,
+        };
+        assert_eq!(served(""), expected);
+    }
+
+    #[test]
+    fn flags_of_serving_leave_the_demo_as_it_is() {
+        let serve = served(
+            "--listen 0.0.0.0:1 --threads 3 --max-body=1KiB --drain 0s --head-timeout 1m \
+             --access-log off --tls-cert c --tls-key k",
+        );
+        assert_eq!(serve.parts, Parts::Demo);
+        assert_eq!((serve.max_body, serve.drain), (1024, Duration::ZERO));
+        assert_eq!(serve.threads.map(NonZeroUsize::get), Some(3));
+        assert_eq!(serve.tls, Some(TlsFiles { cert: "c".into(), key: "k".into() }));
+        assert_eq!(served("--access-log stdout").access_log, AccessLog::Stdout);
+        assert_eq!(served("--access-log f").access_log, AccessLog::File("f".into()));
+    }
+
+    #[test]
+    fn real_parts_replace_the_whole_demo() {
+        let Parts::Real { upstream, callers } = served(REAL).parts else { panic!("demo") };
+        assert_eq!(upstream.url, "https://u.example");
+        assert_eq!(upstream.token, TokenPlace::Env("T".to_owned()));
+        let expected = Callers {
+            issuer: "https://i.example".to_owned(),
+            keys: Keys::Discovered,
+            keys_cooldown: Duration::from_secs(30),
+            audiences: vec!["a".to_owned()],
+            scopes: vec![],
+            tenant_claim: "tenant".to_owned(),
+        };
+        assert_eq!(callers, expected);
+    }
+
+    #[test]
+    fn keys_come_from_a_file_or_an_address() {
+        let keys = |jwks: &str| match served(&format!("{REAL} --jwks {jwks}")).parts {
+            Parts::Real { callers, .. } => callers.keys,
+            Parts::Demo => panic!("demo"),
+        };
+        assert_eq!(keys("https://i.example/k"), Keys::Url("https://i.example/k".to_owned()));
+        assert_eq!(keys("keys.json"), Keys::File("keys.json".into()));
+    }
+
+    #[test]
+    fn scopes_and_audiences_may_be_repeated_and_nothing_else() {
+        let line = format!("{REAL} --audience b --scope s --scope t");
+        let Parts::Real { callers, .. } = served(&line).parts else { panic!("demo") };
+        assert_eq!(callers.audiences, ["a", "b"]);
+        assert_eq!(callers.scopes, ["s", "t"]);
+        assert_eq!(refused("--drain 1s --drain 1s"), "--drain was given twice");
+        assert_eq!(refused("--upstream a --upstream b"), "--upstream was given twice");
+    }
+
+    #[test]
+    fn missing_real_parts_are_named() {
+        let missing = |line| refused(line).replace("these flags ask for real parts, but ", "");
+        assert_eq!(
+            missing("--upstream https://u.example"),
+            "--hf-token-env or --hf-token-file, --issuer, --audience is missing"
+        );
+        assert_eq!(
+            missing("--issuer https://i.example --audience a"),
+            "--upstream, --hf-token-env or --hf-token-file is missing"
+        );
+        for alone in ["--jwks f", "--jwks-cooldown 1s", "--scope s", "--tenant-claim t"] {
+            assert_eq!(
+                missing(alone),
+                "--upstream, --hf-token-env or --hf-token-file, --issuer, --audience is missing",
+                "{alone}"
+            );
+        }
+        assert_eq!(
+            missing("--check --upstream https://u.example"),
+            "--hf-token-env or --hf-token-file is missing"
+        );
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        assert_eq!(
+            refused("--hf-token-env A --hf-token-file b"),
+            "--hf-token-env and --hf-token-file exclude each other"
+        );
+        assert_eq!(refused("--tls-cert c"), "--tls-cert and --tls-key go together");
+        assert_eq!(refused("--check-model m"), "--check-model goes with --check");
+    }
+
+    #[test]
+    fn unreadable_values_are_refused_with_what_is_wanted() {
+        assert_eq!(refused("--max-body 0"), "--max-body wants a size such as 10MiB, not `0`");
+        assert_eq!(refused("--drain 30"), "--drain wants a time such as 30s, not `30`");
+        assert_eq!(refused("--threads 0"), "--threads wants a number that is not zero, not `0`");
+        assert_eq!(refused("--head-timeout 0s"), "--head-timeout must not be zero");
+        assert_eq!(refused("--listen"), "missing argument for option '--listen'");
+        assert_eq!(refused("--listen="), "--listen wants a value");
+        assert_eq!(refused("--lisen x"), "--lisen is not a flag of this gateway");
+        assert_eq!(refused("x"), "unexpected argument \"x\"");
+    }
+
+    #[test]
+    fn flags_of_versions_to_come_are_known_and_refused() {
+        for flag in RESERVED {
+            assert_eq!(
+                refused(&format!("{flag} x")),
+                format!("{flag} is not available in this version")
+            );
+            assert!(HELP.contains(flag), "{flag}");
+        }
+    }
+
+    #[test]
+    fn a_check_needs_no_callers() {
+        let check = parse_words("--check --upstream https://u.example --hf-token-file f");
+        let upstream =
+            Upstream { url: "https://u.example".to_owned(), token: TokenPlace::File("f".into()) };
+        let expected =
+            Command::Check { upstream: Some(upstream), model: "tgi".to_owned(), threads: None };
+        assert_eq!(check, Ok(expected));
+        let demo = Command::Check { upstream: None, model: "m".to_owned(), threads: None };
+        assert_eq!(parse_words("--check --check-model m"), Ok(demo));
+    }
+
+    #[test]
+    fn help_wins_and_names_every_flag() {
+        assert_eq!(parse_words("--threads 2 --help"), Ok(Command::Help));
+        let source = include_str!("args.rs");
+        let arms = source.lines().filter_map(|line| line.trim().strip_prefix("\"--"));
+        let mut flags = 0;
+        for (flag, _) in arms.filter_map(|arm| arm.split_once("\" =>")) {
+            assert!(HELP.contains(&format!("--{flag}")), "--{flag} is missing from the help");
+            flags += 1;
+        }
+        assert!(flags > 15, "{flags}");
+    }
+}

@@ -1,0 +1,40 @@
+//! How callers prove who they are.
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use tower_inference::{
+    auth::{AuthLayer, Jwt, KeySource, RemoteKeys},
+    client::HttpsClient,
+};
+
+use crate::{
+    Error,
+    args::{Callers, Keys},
+};
+
+/// The issuer's keys: from a file, from an address, or from where discovery says.
+pub(crate) fn keys(callers: &Callers) -> Result<KeySource, Error> {
+    let client: HttpsClient<Empty<Bytes>> = HttpsClient::builder().build()?;
+    let remote = match &callers.keys {
+        Keys::File(file) => {
+            let keys = KeySource::file(file);
+            return keys.map_err(|error| format!("--jwks {}: {error}", file.display()).into());
+        }
+        Keys::Url(url) => RemoteKeys::jwks(url.as_str(), client),
+        Keys::Discovered => RemoteKeys::discovery(callers.issuer.as_str(), client),
+    };
+    let keys = remote.cool_down(callers.keys_cooldown).build();
+    keys.map_err(|error| format!("--issuer or --jwks: {error}").into())
+}
+
+/// Lets in those who have a token of the issuer, for this audience, with all the scopes.
+pub(crate) fn auth(callers: Callers, keys: KeySource) -> Result<AuthLayer, Error> {
+    let Callers { issuer, audiences, scopes, tenant_claim, .. } = callers;
+    let mut audiences = audiences.into_iter();
+    let first = audiences.next().ok_or("--audience is missing")?;
+    let jwt = Jwt::new(keys, issuer, first)
+        .audiences(audiences)
+        .required_scopes(scopes)
+        .tenant_claim(tenant_claim);
+    Ok(AuthLayer::new(jwt))
+}

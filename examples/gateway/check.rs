@@ -1,0 +1,44 @@
+//! `--check`: one call upstream, and what came back, in words.
+
+use std::process::ExitCode;
+
+use axum::http::{Request, header::CONTENT_TYPE};
+use http_body_util::{BodyExt, Limited};
+use serde_json::json;
+use tower::{ServiceBuilder, ServiceExt};
+use tower_inference::{
+    client::HttpsClient, context::RequestContext, hf::HfTokenLayer, payload::Payload,
+    rejection::Rejection, upstream::UpstreamLayer,
+};
+
+use crate::{Error, verdict::Verdict};
+
+/// More of an answer than this is not looked at.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// Asks for one token of a completion, the way a caller's request would go.
+pub(crate) async fn check(hf_token: HfTokenLayer, model: &str) -> Result<ExitCode, Error> {
+    let client = HttpsClient::builder().build()?;
+    let upstream =
+        ServiceBuilder::new().layer(UpstreamLayer::new()).layer(hf_token).service(client);
+    let question = json!({
+        "model": model,
+        "messages": [{ "role": "user", "content": "ping" }],
+        "max_tokens": 1,
+    });
+    let context = RequestContext::new();
+    let request = Request::post("/v1/chat/completions")
+        .header(CONTENT_TYPE, "application/json")
+        .extension(context.clone())
+        .body(Payload::buffered(question.to_string()))?;
+    let Ok(response) = upstream.oneshot(request).await;
+    let refusal = response.extensions().get().map(Rejection::refusal);
+    // The gateway's layers may have answered in the upstream's place, but they keep its word.
+    let status = context.upstream_status().unwrap_or_else(|| response.status());
+    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+
+    let verdict = Verdict::new(status, refusal, &body);
+    println!("{}", verdict.words);
+    Ok(if verdict.fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,61 @@
+//! What the demo prints: what it is, where it is, and commands to paste.
+
+use std::fmt;
+
+use super::Demo;
+
+/// The demo as seen from its gateway at `url`.
+pub(crate) struct Banner<'a> {
+    pub(crate) demo: &'a Demo,
+    pub(crate) url: &'a str,
+    /// The gateway's own certificate, if it serves TLS.
+    pub(crate) cacert: Option<&'a str>,
+    pub(crate) max_body: u64,
+}
+
+impl fmt::Display for Banner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { demo, url, max_body, .. } = self;
+        let Demo { upstream, issuer, token, token_without_scope, client: (id, secret), .. } = demo;
+        let curl = match self.cacert {
+            None => "curl -sS".to_owned(),
+            Some(file) => format!("curl -sS --cacert '{}'", file.replace('\'', r"'\''")),
+        };
+        let chat = format!("{url}/v1/chat/completions");
+        let auth = r#"-H "authorization: Bearer $TOKEN""#;
+        let json = "-H 'content-type: application/json'";
+        let hello = r#""messages":[{"role":"user","content":"Hello, gateway!"}]"#;
+        let too_much = max_body + 1;
+        write!(
+            f,
+            r#"
+This is the demo. Its upstream has no model, and its issuer is gone with this process.
+  demo upstream  {upstream}  (wants a token that only the gateway has)
+  demo issuer    {issuer}
+
+# Paste these first: a token with the scope that is required, and one without. They last an hour.
+TOKEN={token}
+TOKEN_WITHOUT_SCOPE={token_without_scope}
+
+# An answer:
+{curl} {chat} {auth} {json} -d '{{"model":"demo",{hello}}}'
+
+# A stream:
+{curl} -N {chat} {auth} {json} -d '{{"model":"demo","stream":true,{hello}}}'
+
+# 401, without a token:
+{curl} -i {chat} {json} -d '{{"model":"demo",{hello}}}'
+
+# 403, with a token that lacks the scope:
+{curl} -i {chat} -H "authorization: Bearer $TOKEN_WITHOUT_SCOPE" {json} -d '{{"model":"demo",{hello}}}'
+
+# 413, with a body beyond the limit:
+head -c {too_much} /dev/zero | {curl} -i {chat} {auth} {json} --data-binary @-
+
+# Another token, when this one has expired:
+curl -sS {issuer}/token -d grant_type=client_credentials -d client_id={id} -d client_secret={secret}
+
+"#
+        )
+    }
+}

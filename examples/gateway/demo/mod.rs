@@ -1,0 +1,103 @@
+//! The demo: an upstream without a model and an issuer for one run, each on a loopback port.
+
+mod banner;
+mod chat;
+mod issuer;
+mod upstream;
+mod vectors;
+
+use std::net::Ipv4Addr;
+
+use aws_lc_rs::rand;
+use axum::Router;
+use tokio::{net::TcpListener, task::JoinSet};
+use tower_inference::secret::Secret;
+
+pub(crate) use self::banner::Banner;
+use self::issuer::{Client, Issuer};
+use crate::{
+    Error,
+    args::{Callers, KEYS_COOLDOWN, Keys, TENANT_CLAIM},
+};
+
+const AUDIENCE: &str = "demo-gateway";
+const SCOPE: &str = "infer";
+
+/// Both parts, running until this is dropped.
+pub(crate) struct Demo {
+    pub(crate) upstream: String,
+    pub(crate) upstream_token: Secret,
+    pub(crate) issuer: String,
+    /// A token that the gateway takes.
+    pub(crate) token: String,
+    /// One that lacks the scope.
+    pub(crate) token_without_scope: String,
+    /// For a fresh token at the issuer: the client's name and secret.
+    pub(crate) client: (&'static str, String),
+    _servers: JoinSet<()>,
+}
+
+impl Demo {
+    pub(crate) async fn start() -> Result<Self, Error> {
+        let upstream_token = Secret::new(format!("demo-{}", random_hex()?));
+        let upstream_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let issuer_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let upstream = format!("http://{}", upstream_listener.local_addr()?);
+        let issuer = format!("http://{}", issuer_listener.local_addr()?);
+
+        let caller = Client {
+            id: "demo-caller",
+            secret: random_hex()?,
+            scope: Some(SCOPE),
+            tenant: "demo-tenant",
+        };
+        let visitor = Client {
+            id: "demo-visitor",
+            secret: random_hex()?,
+            scope: None,
+            tenant: "demo-tenant",
+        };
+        let client = (caller.id, caller.secret.clone());
+        let keys = Issuer::new(issuer.clone(), AUDIENCE, [caller, visitor])?;
+        let (token, token_without_scope) = keys.tokens()?;
+
+        let mut servers = JoinSet::new();
+        serve(&mut servers, upstream_listener, upstream::router(upstream_token.clone()));
+        serve(&mut servers, issuer_listener, keys.router());
+        Ok(Self {
+            upstream,
+            upstream_token,
+            issuer,
+            token,
+            token_without_scope,
+            client,
+            _servers: servers,
+        })
+    }
+
+    /// How the gateway recognises the demo's callers.
+    pub(crate) fn callers(&self) -> Callers {
+        Callers {
+            issuer: self.issuer.clone(),
+            keys: Keys::Discovered,
+            keys_cooldown: KEYS_COOLDOWN,
+            audiences: vec![AUDIENCE.to_owned()],
+            scopes: vec![SCOPE.to_owned()],
+            tenant_claim: TENANT_CLAIM.to_owned(),
+        }
+    }
+}
+
+fn serve(servers: &mut JoinSet<()>, listener: TcpListener, router: Router) {
+    servers.spawn(async move {
+        // It ends with an error only when the listener is lost; the gateway then says so itself.
+        let _ended = axum::serve(listener, router).await;
+    });
+}
+
+/// 128 random bits.
+fn random_hex() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    rand::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

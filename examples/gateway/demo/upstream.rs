@@ -1,0 +1,87 @@
+//! An upstream in the shapes of OpenAI and TEI that says the same again to the same question.
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower_inference::secret::Secret;
+
+use super::{chat, vectors};
+
+/// Of the JSON routes; others are counted as they pass.
+const MAX_BODY: usize = 64 << 20;
+
+pub(super) fn router(token: Secret) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/embeddings", post(vectors::openai))
+        .route("/v1/models", get(models))
+        .route("/embed", post(vectors::tei))
+        .route("/models/{model}", post(task))
+        .route("/models/{owner}/{model}", post(task))
+        .route("/hf-inference/models/{owner}/{model}", post(task))
+        .route("/hf-inference/models/{owner}/{model}/pipeline/{task}", post(task))
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(token, demand_token))
+}
+
+/// The upstream's own token: the gateway has it, and its callers do not.
+async fn demand_token(State(token): State<Secret>, request: Request, next: Next) -> Response {
+    let expected = format!("Bearer {}", token.expose());
+    let given = request.headers().get(header::AUTHORIZATION);
+    if given.is_some_and(|given| given.as_bytes() == expected.as_bytes()) {
+        next.run(request).await
+    } else {
+        error(StatusCode::UNAUTHORIZED, "the demo upstream does not know this token")
+    }
+}
+
+async fn models() -> Json<Value> {
+    let demo = json!({ "id": "demo", "object": "model", "created": 0, "owned_by": "demo" });
+    Json(json!({ "object": "list", "data": [demo] }))
+}
+
+/// The tasks of Hugging Face: feature extraction of text, and of anything else its length.
+async fn task(headers: HeaderMap, body: Body) -> Response {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/json")) {
+        match axum::body::to_bytes(body, MAX_BODY).await {
+            Ok(body) => vectors::features(&body),
+            Err(_) => error(StatusCode::BAD_REQUEST, "the body did not arrive"),
+        }
+    } else {
+        match length(body).await {
+            Ok(length) => {
+                let label = format!("demo: {length} bytes");
+                Json(json!([{ "label": label, "score": 1.0 }])).into_response()
+            }
+            Err(_) => error(StatusCode::BAD_REQUEST, "the body did not arrive"),
+        }
+    }
+}
+
+async fn length(mut body: Body) -> Result<usize, axum::Error> {
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        length += frame?.data_ref().map_or(0, Bytes::len);
+    }
+    Ok(length)
+}
+
+async fn not_found() -> Response {
+    error(StatusCode::NOT_FOUND, "the demo upstream has no such route")
+}
+
+/// An error as OpenAI has it.
+pub(super) fn error(status: StatusCode, message: &str) -> Response {
+    let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
+    (status, Json(json!({ "error": { "message": message, "type": kind } }))).into_response()
+}

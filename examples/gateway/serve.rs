@@ -1,0 +1,251 @@
+//! Accepting, serving and draining.
+
+use std::{
+    convert::Infallible,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Response, Version},
+};
+use bytes::Bytes;
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+use tower_inference::body::{BodyEnd, Watch, WatchedBody};
+
+use crate::{
+    args::Serve,
+    peer::{LeftUnread, Peer},
+    signals::Signals,
+};
+
+/// At once, of one HTTP/2 connection.
+const MAX_STREAMS: u32 = 128;
+/// Of HTTP/1: a larger request head is answered with 431. HTTP/2 has hyper's own 16 KiB.
+const MAX_BUFFER: usize = 64 << 10;
+/// How long a connection that was told to go may go on without a request in flight: what was
+/// answered last may still be on its way to a slow reader.
+const LAST_WORDS: Duration = Duration::from_secs(30);
+/// When accepting fails for want of file descriptors, trying again at once fails again.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(500);
+
+/// How connections are served.
+#[derive(Clone)]
+pub(crate) struct Server {
+    http: auto::Builder<TokioExecutor>,
+    tls: Option<TlsAcceptor>,
+    max_connections: usize,
+    head_timeout: Duration,
+    drain: Duration,
+}
+
+impl Server {
+    pub(crate) fn new(tls: Option<TlsAcceptor>, settings: &Serve) -> Self {
+        let Serve { max_connections, head_timeout, drain, .. } = *settings;
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_timeout)
+            .max_buf_size(MAX_BUFFER);
+        // The pings end connections whose other side is gone.
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(20));
+        Self { http, tls, max_connections, head_timeout, drain }
+    }
+
+    /// Serves until a signal comes, then until all requests in flight are answered, the drain is
+    /// over, or another signal comes.
+    pub(crate) async fn run(self, listener: TcpListener, app: Router, signals: &mut Signals) {
+        let drain = self.drain;
+        let server = Arc::new(self);
+        let (leave, leaving) = watch::channel(false);
+        // Owns every connection: none outlives this function.
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = signals.next() => break,
+                Some(_ended) = connections.join_next() => {}
+                stream = accept(&listener), if connections.len() < server.max_connections => {
+                    let server = Arc::clone(&server);
+                    connections.spawn(server.connection(stream, app.clone(), leaving.clone()));
+                }
+            }
+        }
+        // New connections are refused from here on.
+        drop(listener);
+        eprintln!("draining: {} connections are open", connections.len());
+        leave.send_replace(true);
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        tokio::select! {
+            biased;
+            () = all_ended => eprintln!("drained"),
+            () = signals.next() => eprintln!("a second signal: ending at once"),
+            () = sleep(drain) => eprintln!("the drain is over: ending"),
+        }
+        // So that the access log hears of those that are cut.
+        connections.shutdown().await;
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        app: Router,
+        leaving: watch::Receiver<bool>,
+    ) {
+        // Without this, the first bytes of a stream may wait for the next ones. That it cannot be
+        // set is no reason not to serve.
+        let _best_effort = stream.set_nodelay(true);
+        match &self.tls {
+            None => self.http(stream, app, leaving).await,
+            Some(tls) => {
+                if let Ok(Ok(stream)) = timeout(self.head_timeout, tls.accept(stream)).await {
+                    self.http(stream, app, leaving).await;
+                }
+            }
+        }
+    }
+
+    async fn http<I>(&self, io: I, app: Router, mut leaving: watch::Receiver<bool>)
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let requests = Requests::default();
+        let left_unread = LeftUnread::default();
+        let io = TokioIo::new(Peer::new(io, left_unread.clone()));
+        let service = service_fn(|request: Request<Incoming>| {
+            let in_flight = requests.begin();
+            let method = request.method().clone();
+            // HTTP/2 ends a stream without closing the connection.
+            let request = if request.version() < Version::HTTP_2 {
+                request.map(|body| Body::new(WatchedBody::new(body, left_unread.watch())))
+            } else {
+                request.map(Body::new)
+            };
+            let answer = app.clone().oneshot(request);
+            async move {
+                let Ok::<Response<Body>, Infallible>(answer) = answer.await;
+                Ok::<_, Infallible>(WatchedBody::of_response(answer, &method, in_flight))
+            }
+        });
+        let connection = self.http.serve_connection(io, service);
+        tokio::pin!(connection);
+
+        // hyper bounds the head of HTTP/1 by itself, once it knows that it is HTTP/1. Silence
+        // before that, and all of HTTP/2, is bounded here: without a request in flight, one has to
+        // come in time.
+        tokio::select! {
+            _ended = connection.as_mut() => return,
+            _leave = leaving.wait_for(|leave| *leave) => {}
+            () = requests.idle_for(self.head_timeout) => {
+                if !requests.came() {
+                    return;
+                }
+            }
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            _ended = connection => {}
+            () = requests.idle_for(LAST_WORDS) => {}
+        }
+    }
+}
+
+/// The next connection.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _peer)) => return stream,
+            Err(error) if of_one_connection(&error) => {}
+            Err(error) => {
+                eprintln!("cannot accept connections: {error}");
+                sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+}
+
+/// Whether a connection failed before it was accepted, which says nothing about the next one.
+fn of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+// === impl Requests ===
+
+/// What a connection's requests do, counted without waking anyone.
+#[derive(Clone, Default)]
+struct Requests(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    in_flight: AtomicUsize,
+    begun_and_ended: AtomicUsize,
+}
+
+/// Counts as a request in flight until it is dropped, with the answer's body.
+struct InFlight(Requests);
+
+impl Requests {
+    fn begin(&self) -> InFlight {
+        self.0.in_flight.fetch_add(1, Relaxed);
+        self.0.begun_and_ended.fetch_add(1, Relaxed);
+        InFlight(self.clone())
+    }
+
+    fn came(&self) -> bool {
+        self.0.begun_and_ended.load(Relaxed) > 0
+    }
+
+    /// Waits until there was none for as long as `time`, and at most twice that.
+    async fn idle_for(&self, time: Duration) {
+        loop {
+            let before = self.0.begun_and_ended.load(Relaxed);
+            sleep(time).await;
+            let after = self.0.begun_and_ended.load(Relaxed);
+            if before == after && self.0.in_flight.load(Relaxed) == 0 {
+                return;
+            }
+        }
+    }
+}
+
+impl Watch for InFlight {
+    fn data(&mut self, _data: &Bytes) {}
+
+    fn end(&mut self, _end: BodyEnd) {}
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let Self(Requests(counts)) = self;
+        counts.in_flight.fetch_sub(1, Relaxed);
+        counts.begun_and_ended.fetch_add(1, Relaxed);
+    }
+}

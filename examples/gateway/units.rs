@@ -1,0 +1,52 @@
+//! Sizes and times, as people write them.
+
+use std::time::Duration;
+
+const SIZES: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
+// `ms` stands before `m` and `s`: the first suffix that fits is taken.
+const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+
+/// `10MiB`, `512KiB`, `1GiB` or plain bytes; not zero.
+pub(crate) fn size(text: &str) -> Option<u64> {
+    scaled(text, &SIZES).filter(|bytes| *bytes > 0)
+}
+
+/// `500ms`, `30s`, `5m` or `1h`; may be zero.
+pub(crate) fn time(text: &str) -> Option<Duration> {
+    scaled(text, &TIMES).map(Duration::from_millis)
+}
+
+fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (digits, scale) =
+        units.iter().find_map(|(suffix, scale)| Some((text.strip_suffix(suffix)?, scale)))?;
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse::<u64>().ok().filter(|_| plain)?.checked_mul(*scale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_bytes_or_carry_a_binary_unit() {
+        assert_eq!(size("10MiB"), Some(10 * 1024 * 1024));
+        assert_eq!(size("512KiB"), Some(512 * 1024));
+        assert_eq!(size("1GiB"), Some(1 << 30));
+        assert_eq!(size("4096"), Some(4096));
+        for wrong in ["", "0", "MiB", "10MB", "-1", "+1", "1.5MiB", "10 MiB", "99999999999GiB"] {
+            assert_eq!(size(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_carry_a_unit() {
+        assert_eq!(time("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(time("30s"), Some(Duration::from_secs(30)));
+        assert_eq!(time("5m"), Some(Duration::from_secs(300)));
+        assert_eq!(time("1h"), Some(Duration::from_secs(3600)));
+        assert_eq!(time("0s"), Some(Duration::ZERO));
+        for wrong in ["", "30", "s", "1d", "-1s", "1.5s", "30 s", "99999999999999999h"] {
+            assert_eq!(time(wrong), None, "{wrong}");
+        }
+    }
+}

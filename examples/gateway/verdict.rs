@@ -1,0 +1,86 @@
+//! What an upstream's answer to a small chat completion says about the settings, in words.
+
+use axum::http::StatusCode;
+use serde_json::Value;
+use tower_inference::rejection::Refusal;
+
+/// The longest part of an upstream's own message that is shown, in characters.
+const LONGEST_MESSAGE: usize = 200;
+
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Verdict {
+    pub(crate) fine: bool,
+    pub(crate) words: String,
+}
+
+impl Verdict {
+    /// Of an answer with `status` and `body`; `refusal` is set when the gateway's own layers
+    /// answered in the upstream's place.
+    pub(crate) fn new(status: StatusCode, refusal: Option<Refusal>, body: &[u8]) -> Self {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let message = message(&body);
+        let (finding, advice) = match refusal {
+            // The upstream's status is known, but not for the gateway's callers.
+            Some(_) if of_credentials(status) => TOKEN_WRONG,
+            Some(Refusal::UpstreamUnavailable) => {
+                ("The upstream cannot be reached", "look at the address, the network and TLS")
+            }
+            Some(Refusal::UpstreamTimeout) => {
+                ("The upstream did not answer in time", "it may still be starting")
+            }
+            Some(Refusal::ModelLoading) => COLD,
+            Some(refusal) => ("The gateway refused the answer", refusal.title()),
+            None => of_status(status, &body, message.as_deref()),
+        };
+        let mut words = format!("{finding}: {advice}.");
+        // What is said of a token that was refused may hold a part of it.
+        let quoted = refusal.is_none() && !status.is_success() && !of_credentials(status);
+        if let Some(message) = message.filter(|_| quoted) {
+            words.push_str(" It said: ");
+            words.push_str(&message);
+        }
+        Self { fine: refusal.is_none() && status.is_success(), words }
+    }
+}
+
+fn of_credentials(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED)
+}
+
+const TOKEN_WRONG: (&str, &str) = ("The token is wrong", "the upstream does not take it");
+const COLD: (&str, &str) = ("The model is cold", "it is being loaded, try again soon");
+
+fn of_status(
+    status: StatusCode,
+    body: &Value,
+    message: Option<&str>,
+) -> (&'static str, &'static str) {
+    let about_model = message.is_some_and(|message| message.to_lowercase().contains("model"));
+    match status.as_u16() {
+        200..=299 => ("Fine", "the upstream took the token and answered a chat completion"),
+        300..=399 => ("The address is not the upstream's own", "it answers with a redirect"),
+        400 | 404 | 422 if about_model => {
+            ("The model is unknown", "the token was taken; name a model with --check-model")
+        }
+        401 | 407 => TOKEN_WRONG,
+        402 => ("No credits", "the account that the token belongs to has to pay first"),
+        403 => (
+            "The token may not do this",
+            "the router wants one with the permission to make calls to Inference Providers",
+        ),
+        404 => ("The path is unknown", "there is an upstream, but it has no /v1/chat/completions"),
+        429 => ("Too many requests", "the token was taken, but its rate is used up"),
+        503 if body["estimated_time"].is_number() => COLD,
+        503 => ("The model is cold, or the upstream overloaded", "try again soon"),
+        500.. => ("The upstream failed", "the gateway's settings did not cause this"),
+        _ => ("The request was refused", "the upstream was reached"),
+    }
+}
+
+/// The upstream's own words, wherever its kind puts them, on one line.
+fn message(body: &Value) -> Option<String> {
+    let places = [&body["error"]["message"], &body["error"], &body["message"], &body["detail"]];
+    let message = places.into_iter().find_map(Value::as_str)?;
+    let plain = message.chars().map(|c| if c.is_control() { ' ' } else { c });
+    Some(plain.take(LONGEST_MESSAGE).collect())
+}

@@ -1,0 +1,30 @@
+//! The example gateway as its users meet it: a process of its own, on a port of its own.
+//!
+//! `cargo test` builds the example; `cargo test --test gateway` alone wants
+//! `cargo build --example gateway` first.
+
+#[path = "../../examples/gateway/allowed.rs"]
+#[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
+mod allowed;
+#[path = "../../examples/gateway/args.rs"]
+#[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
+mod args;
+#[path = "../../examples/gateway/peer.rs"]
+#[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
+mod peer;
+#[path = "../../examples/gateway/units.rs"]
+mod units;
+
+mod check;
+mod client;
+mod demo;
+mod drain;
+mod flags;
+mod process;
+mod proxy;
+mod ready;
+mod replay;
+mod server;
+mod stub;
+#[path = "../support/token.rs"]
+mod token;

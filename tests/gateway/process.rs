@@ -1,0 +1,167 @@
+//! The gateway as a process.
+
+use std::{
+    env,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{ExitStatus, Output, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::mpsc,
+    time::timeout,
+};
+
+/// Beyond which a test has hung: nothing is asserted about time.
+const HUNG: Duration = Duration::from_secs(60);
+
+/// A running gateway, killed when dropped.
+pub struct Gateway {
+    child: Child,
+    pub url: String,
+    pub address: SocketAddr,
+    stdout: mpsc::UnboundedReceiver<String>,
+    stderr: mpsc::UnboundedReceiver<String>,
+}
+
+impl Gateway {
+    /// Starts one on a free port, and waits until it listens.
+    pub async fn start<A: AsRef<str>>(args: impl IntoIterator<Item = A>) -> Self {
+        let mut command = command(args);
+        command.args(["--listen", "127.0.0.1:0"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = lines(child.stdout.take().unwrap());
+        let stderr = lines(child.stderr.take().unwrap());
+        let mut gateway = Self {
+            child,
+            url: String::new(),
+            address: SocketAddr::from(([0; 4], 0)),
+            stdout,
+            stderr,
+        };
+        let line = gateway.said("listening on ").await;
+        gateway.url = line.trim_start_matches("listening on ").to_owned();
+        let (_, address) = gateway.url.split_once("://").unwrap();
+        gateway.address = address.parse().unwrap();
+        gateway
+    }
+
+    /// A demo, with what it prints.
+    pub async fn demo<A: AsRef<str>>(args: impl IntoIterator<Item = A>) -> (Self, Banner) {
+        let mut gateway = Self::start(args).await;
+        let mut lines = Vec::new();
+        loop {
+            let line = gateway.said("").await;
+            let last = line.contains("/token ");
+            lines.push(line);
+            if last {
+                return (gateway, Banner(lines));
+            }
+        }
+    }
+
+    /// Waits for the next line of its output that holds `what`.
+    pub async fn said(&mut self, what: &str) -> String {
+        next_with(&mut self.stdout, what, "output").await
+    }
+
+    /// Waits for the next line of its errors that holds `what`.
+    pub async fn complained(&mut self, what: &str) -> String {
+        next_with(&mut self.stderr, what, "errors").await
+    }
+
+    pub async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it has not ended");
+        let kill = format!("kill -{name} {id}");
+        assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
+    }
+
+    pub async fn ended(&mut self) -> ExitStatus {
+        unless_hung(self.child.wait()).await.unwrap()
+    }
+}
+
+/// What a demo prints, after the line that says where it listens.
+pub struct Banner(Vec<String>);
+
+impl Banner {
+    /// The command that follows the comment which starts with `label`.
+    pub fn command(&self, label: &str) -> String {
+        let after = |line: &&String| !line.starts_with(&format!("# {label}"));
+        self.0.iter().skip_while(after).nth(1).unwrap_or_else(|| panic!("{label}")).clone()
+    }
+
+    /// The lines that set variables.
+    pub fn variables(&self) -> String {
+        let lines = self.0.iter().filter(|line| line.starts_with("TOKEN"));
+        lines.map(|line| format!("{line}\n")).collect()
+    }
+
+    pub fn token(&self) -> &str {
+        self.0.iter().find_map(|line| line.strip_prefix("TOKEN=")).expect("a token is printed")
+    }
+
+    pub fn text(&self) -> String {
+        self.0.join("\n")
+    }
+}
+
+/// Runs one to its end.
+pub async fn run<A: AsRef<str>>(args: impl IntoIterator<Item = A>) -> Output {
+    unless_hung(command(args).output()).await.unwrap()
+}
+
+fn command<A: AsRef<str>>(args: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(example());
+    for arg in args {
+        command.arg(arg.as_ref());
+    }
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Beside the folder of this test: `target/debug/deps/gateway-…`.
+fn example() -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let example = test.ancestors().nth(2).unwrap().join("examples/gateway");
+    assert!(example.exists(), "run `cargo build --example gateway` first");
+    example
+}
+
+fn lines(from: impl AsyncRead + Send + Unpin + 'static) -> mpsc::UnboundedReceiver<String> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let mut lines = BufReader::new(from).lines();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            // Reading goes on for those who no longer listen, so that the pipe never fills.
+            let _gone = sender.send(line);
+        }
+    });
+    receiver
+}
+
+async fn next_with(
+    lines: &mut mpsc::UnboundedReceiver<String>,
+    what: &str,
+    stream: &str,
+) -> String {
+    let mut passed = Vec::new();
+    let found = timeout(HUNG, async {
+        loop {
+            match lines.recv().await {
+                Some(line) if line.contains(what) => return Some(line),
+                Some(line) => passed.push(line),
+                None => return None,
+            }
+        }
+    });
+    let found = found.await.unwrap_or_default();
+    found.unwrap_or_else(|| panic!("no `{what}` in its {stream}, but {passed:#?}"))
+}
+
+pub async fn unless_hung<F: Future>(work: F) -> F::Output {
+    timeout(HUNG, work).await.expect("hung")
+}
