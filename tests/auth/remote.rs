@@ -17,6 +17,7 @@ use serde_json::json;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
     auth::{AuthLayer, KeySource, KeysError, RemoteKeys},
+    client::HttpsClient,
     clock::{FakeClock, SharedClock},
     rejection::Refusal,
 };
@@ -666,6 +667,14 @@ fn addresses_are_safe_ones() {
         let invalid = Err(KeysError::InvalidUrl);
         assert_eq!(built(RemoteKeys::jwks(address, client()).dangerous_plain_http()), invalid);
     }
+}
+
+#[tokio::test]
+async fn the_ready_made_client_fetches() {
+    // What counts is that it fits; nobody listens there.
+    let client = HttpsClient::builder().dangerous_plain_http().build().unwrap();
+    let source = RemoteKeys::discovery("http://127.0.0.1:9", client).build().unwrap();
+    assert_eq!(source.refresh().await, Err(KeysError::Unreachable));
 }
 
 // === Contract ===
