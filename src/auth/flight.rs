@@ -1,14 +1,15 @@
 //! One future that many wait for, without a task that drives it.
 //!
 //! Whoever polls while nobody else does polls the future, with a waker that wakes all who wait. When
-//! a waiter goes, any other goes on with the same future; when the last one goes, so does the future.
+//! a waiter goes, any other goes on with the same future; when the last one goes, the future is kept
+//! for the next one who comes.
 
 use std::{
     collections::BTreeMap,
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
@@ -18,7 +19,7 @@ use crate::lock::Lock;
 
 pub(super) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// The future and who waits for it. Only waiters hold one, so that the last one's drop ends it.
+/// The future and who waits for it.
 struct Flight<T> {
     state: Lock<State<T>>,
     waiters: Arc<Waiters>,
@@ -33,12 +34,13 @@ enum State<T> {
     Landed(Option<T>),
 }
 
-/// Where a flight is found by those who come later.
-pub(super) struct Departure<T>(Weak<Flight<T>>);
+/// Where a flight is found by those who come later. It keeps the flight, so that one who starts it
+/// and leaves takes it from nobody.
+pub(super) struct Departure<T>(Option<Arc<Flight<T>>>);
 
 impl<T> Default for Departure<T> {
     fn default() -> Self {
-        Self(Weak::new())
+        Self(None)
     }
 }
 
@@ -47,14 +49,19 @@ impl<T> Departure<T> {
     pub(super) fn start(&mut self, future: Boxed<T>, seat: Seat) -> Waiter<T> {
         let flight = Flight { state: Lock::new(State::Parked(future)), waiters: Arc::default() };
         let flight = Arc::new(flight);
-        self.0 = Arc::downgrade(&flight);
+        self.0 = Some(Arc::clone(&flight));
         Waiter::new(flight, seat)
     }
 
-    /// The one that is under way, if one is. Must not be dropped under a lock: the future may go
-    /// with it.
+    /// The one that is under way, if one is.
     pub(super) fn under_way(&self) -> Option<UnderWay<T>> {
-        self.0.upgrade().filter(|flight| !flight.landed()).map(UnderWay)
+        self.0.as_ref().filter(|flight| !flight.landed()).cloned().map(UnderWay)
+    }
+
+    /// Gives up the flight. What comes back must not be dropped under a lock: the future may go
+    /// with it.
+    pub(super) fn give_up(&mut self) -> Self {
+        Self(self.0.take())
     }
 }
 
@@ -64,6 +71,11 @@ pub(super) struct UnderWay<T>(Arc<Flight<T>>);
 impl<T> UnderWay<T> {
     pub(super) fn wait(self, seat: Seat) -> Waiter<T> {
         Waiter::new(self.0, seat)
+    }
+
+    /// Whether those who waited have all gone.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.0.waiters.list.lock().is_empty()
     }
 }
 
@@ -88,6 +100,8 @@ pub(super) struct Waiter<T> {
 impl<T> Waiter<T> {
     fn new(flight: Arc<Flight<T>>, seat: Seat) -> Self {
         let number = flight.waiters.next.fetch_add(1, SeqCst);
+        // At once, so that nobody takes the flight for deserted.
+        flight.waiters.register(number, Waker::noop());
         Self { flight, number, _seat: seat }
     }
 }
@@ -323,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_one_to_go_takes_the_future_with_it() {
+    fn the_future_is_kept_until_it_is_given_up() {
         struct Gone(Arc<AtomicBool>);
         impl Drop for Gone {
             fn drop(&mut self) {
@@ -343,10 +357,13 @@ mod tests {
         let mut one = departure.start(future, seat());
         let two = departure.under_way().unwrap().wait(seat());
         assert!(poll(&mut one, &flag().1).is_pending());
+        assert!(!departure.under_way().unwrap().is_deserted());
         drop(one);
+        drop(two);
+        assert!(departure.under_way().unwrap().is_deserted());
         assert!(!gone.load(SeqCst));
         // The waker that the future has given away keeps nothing.
-        drop(two);
+        drop(departure.give_up());
         assert!(gone.load(SeqCst));
         assert!(departure.under_way().is_none());
         gate.open();

@@ -1,9 +1,8 @@
 use std::{error::Error, fmt, future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header::ACCEPT, uri::Scheme};
 use http_body::Body;
-use http_body_util::Empty;
 use serde_core::de::MapAccess;
 use tower_service::Service;
 
@@ -61,33 +60,39 @@ impl RemoteKeys {
     /// The keys of `issuer`, whose discovery document says where they are: it is asked for at
     /// `{issuer}/.well-known/openid-configuration`, and must name `issuer` to the letter (OpenID
     /// Connect Discovery section 4.3). Both are fetched each time.
-    pub fn discovery<C, B>(issuer: impl Into<String>, client: C) -> Self
+    ///
+    /// `client` is any client whose request body, by its `Default`, is empty; one that serves the
+    /// upstream as well takes a [`Payload`](crate::payload::Payload).
+    pub fn discovery<C, Q, B>(issuer: impl Into<String>, client: C) -> Self
     where
-        C: Service<Request<Empty<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        C: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
         C::Future: Send,
         C::Error: Into<Box<dyn Error + Send + Sync>>,
+        Q: Default + Send + 'static,
         B: Body + Send,
         B::Data: Send,
     {
         Self::new(Target::Discovery { issuer: issuer.into() }, client)
     }
 
-    /// The keys at `url`, without discovery.
-    pub fn jwks<C, B>(url: impl Into<String>, client: C) -> Self
+    /// The keys at `url`, without discovery. For the client see [`discovery`](Self::discovery).
+    pub fn jwks<C, Q, B>(url: impl Into<String>, client: C) -> Self
     where
-        C: Service<Request<Empty<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        C: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
         C::Future: Send,
         C::Error: Into<Box<dyn Error + Send + Sync>>,
+        Q: Default + Send + 'static,
         B: Body + Send,
         B::Data: Send,
     {
         Self::new(Target::Jwks { url: url.into() }, client)
     }
 
-    fn new<C, B>(target: Target, client: C) -> Self
+    fn new<C, Q, B>(target: Target, client: C) -> Self
     where
-        C: Service<Request<Empty<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        C: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
         C::Future: Send,
+        Q: Default + Send + 'static,
         B: Body + Send,
         B::Data: Send,
     {
@@ -107,6 +112,7 @@ impl RemoteKeys {
                 stale_limit: Duration::from_secs(24 * 60 * 60),
                 cool_down: Duration::from_secs(30),
                 max_waiting: 1_024,
+                patience: Duration::ZERO,
             },
             timeout: Duration::from_millis(1_500),
             max_bytes: MAX_BYTES,
@@ -121,10 +127,12 @@ impl RemoteKeys {
         self
     }
 
-    /// Up to what age the keys are used while no new ones can be had. Default 24 hours.
+    /// Up to what age the keys are used while no new ones can be had. Default 24 hours, at least one
+    /// second. Keys of half this age or more are asked for anew, whatever [`max_age`](Self::max_age)
+    /// says.
     #[must_use]
-    pub const fn stale_limit(mut self, age: Duration) -> Self {
-        self.bounds.stale_limit = age;
+    pub fn stale_limit(mut self, age: Duration) -> Self {
+        self.bounds.stale_limit = age.max(Duration::from_secs(1));
         self
     }
 
@@ -172,7 +180,11 @@ impl RemoteKeys {
     ///
     /// [`KeysError::InvalidUrl`] and [`KeysError::InsecureUrl`].
     pub fn build(self) -> Result<KeySource, KeysError> {
-        let Self { get, target, bounds, timeout, max_bytes, plain } = self;
+        let Self { get, target, mut bounds, timeout, max_bytes, plain } = self;
+        // Keys that may no longer be used have to be asked for by then.
+        bounds.max_age = bounds.max_age.min(bounds.stale_limit / 2);
+        // One answer, or two with discovery.
+        bounds.patience = timeout * 2;
         let limits = Limits { bytes: max_bytes, time: timeout };
         let (address, issuer) = match target {
             Target::Discovery { issuer } => (well_known(&issuer)?, Some(Arc::from(issuer))),
@@ -210,12 +222,13 @@ impl fmt::Debug for RemoteKeys {
     }
 }
 
-async fn get<C, B>(mut client: C, uri: Uri, most: usize) -> Result<Vec<u8>, KeysError>
+async fn get<C, Q, B>(mut client: C, uri: Uri, most: usize) -> Result<Vec<u8>, KeysError>
 where
-    C: Service<Request<Empty<Bytes>>, Response = Response<B>>,
+    C: Service<Request<Q>, Response = Response<B>>,
+    Q: Default,
     B: Body,
 {
-    let mut request = Request::new(Empty::new());
+    let mut request = Request::new(Q::default());
     *request.uri_mut() = uri;
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
     poll_fn(|cx| client.poll_ready(cx)).await.map_err(|_| KeysError::Unreachable)?;

@@ -1,13 +1,16 @@
 //! When keys are fetched: who waits, who goes on, and how often the server is asked.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
 use super::{
     error::KeysError,
-    flight::{Boxed, Departure, Seats, Waiter},
+    flight::{Boxed, Departure, Seat, Seats, UnderWay, Waiter},
     keys::Keys,
     nanos,
     source::{KeySource, Snapshot},
@@ -31,6 +34,8 @@ pub(super) struct Bounds {
     pub(super) stale_limit: Duration,
     pub(super) cool_down: Duration,
     pub(super) max_waiting: usize,
+    /// From what age a fetch that nobody waits for is no longer worth going on with.
+    pub(super) patience: Duration,
 }
 
 pub(super) struct Remote {
@@ -47,6 +52,7 @@ pub(super) struct Remote {
 #[derive(Default)]
 struct State {
     departure: Departure<Fetched>,
+    departed: Duration,
     failures: u32,
     failing: bool,
     /// When a fetch was last started for a key that was not there.
@@ -74,9 +80,6 @@ pub(super) enum Course {
     /// Comes back later.
     Unavailable(Duration),
 }
-
-/// Goes with a fetch, and notices when it ends before its time.
-struct Aboard(Option<KeySource>);
 
 impl Remote {
     pub(super) fn new(fetch: Fetch, bounds: Bounds, host: Box<str>) -> Self {
@@ -114,19 +117,24 @@ impl Remote {
                 Need::Any | Need::Unknown => Course::Unavailable(FIRST_PAUSE),
             };
         };
+        // Declared before the lock, so that it is dropped after it.
+        let _given_up;
         let mut state = self.state.lock();
         // Between its look at the keys and this lock, a fetch may have ended.
         if source.shared.serial() != seen {
             return Course::LookAgain;
         }
-        if let Some(flight) = state.departure.under_way() {
-            drop(state);
-            return match need {
-                // One request waits for newer keys, and it is another.
-                Need::Newer => Course::GoOn,
-                Need::Any | Need::Unknown => Course::Wait(flight.wait(seat)),
-            };
-        }
+        _given_up = match self.board(&mut state, now) {
+            Ok(flight) => {
+                drop(state);
+                return match need {
+                    // One request waits for newer keys, and it is another.
+                    Need::Newer if !flight.is_deserted() => Course::GoOn,
+                    Need::Any | Need::Newer | Need::Unknown => Course::Wait(flight.wait(seat)),
+                };
+            }
+            Err(given_up) => given_up,
+        };
         match need {
             Need::Any if !self.is_due(now) => return Course::Unavailable(self.pause(now)),
             Need::Newer if !self.is_due(now) => return Course::GoOn,
@@ -140,8 +148,7 @@ impl Remote {
             }
             Need::Any | Need::Newer => {}
         }
-        let flight = self.depart(source, &state, now);
-        Course::Wait(state.departure.start(flight, seat))
+        Course::Wait(self.depart(source, &mut state, seat, now))
     }
 
     /// Starts a fetch whatever the pauses say, or joins one. `None` when too many wait.
@@ -151,33 +158,57 @@ impl Remote {
         now: Duration,
     ) -> Option<Waiter<Fetched>> {
         let seat = self.seats.take(self.bounds.max_waiting)?;
+        let _given_up;
         let mut state = self.state.lock();
-        if let Some(flight) = state.departure.under_way() {
-            drop(state);
-            return Some(flight.wait(seat));
-        }
-        let flight = self.depart(source, &state, now);
-        Some(state.departure.start(flight, seat))
+        _given_up = match self.board(&mut state, now) {
+            Ok(flight) => {
+                drop(state);
+                return Some(flight.wait(seat));
+            }
+            Err(given_up) => given_up,
+        };
+        Some(self.depart(source, &mut state, seat, now))
     }
 
-    /// The fetch, which swaps in what it brings: once, whoever polls it to its end.
-    fn depart(&self, source: &KeySource, state: &State, now: Duration) -> Boxed<Fetched> {
-        // Should it be given up half-way, the next one waits as if it had failed.
-        self.postpone(source, state.failures + 1, now);
+    /// The fetch that is under way. One that those who waited have left is gone on with while its
+    /// answer can still be in time; after that it is given up, and counts for nothing: whoever hangs
+    /// up must not keep the others from keys.
+    fn board(
+        &self,
+        state: &mut State,
+        now: Duration,
+    ) -> Result<UnderWay<Fetched>, Departure<Fetched>> {
+        let Some(flight) = state.departure.under_way() else { return Err(Departure::default()) };
+        let age = now.saturating_sub(state.departed);
+        if age < self.bounds.patience || !flight.is_deserted() {
+            return Ok(flight);
+        }
+        state.asked_for_unknown = None;
+        self.due.store(0, SeqCst);
+        Err(state.departure.give_up())
+    }
+
+    /// Starts the fetch, which swaps in what it brings: once, whoever polls it to its end.
+    fn depart(
+        &self,
+        source: &KeySource,
+        state: &mut State,
+        seat: Seat,
+        now: Duration,
+    ) -> Waiter<Fetched> {
+        // Should the client panic, the next one waits as if it had failed.
+        self.postpone(source, state.failures.saturating_add(1), now);
+        state.departed = now;
         let fetch = (self.fetch)();
-        let aboard = Aboard(Some(source.clone()));
-        Box::pin(async move {
+        // Weak, because the source keeps the flight.
+        let (shared, clock) = (Arc::downgrade(&source.shared), source.clock.clone());
+        let flight = Box::pin(async move {
             let fetched = fetch.await;
-            aboard.land(fetched)
-        })
-    }
-
-    /// The first fetch was given up by those who waited, through no fault of the server: the next
-    /// request may begin another at once, or whoever hangs up could keep all others out.
-    fn give_up(&self, source: &KeySource) {
-        if self.state.lock().failures == 0 && source.shared.fetched().is_none() {
-            self.due.store(0, SeqCst);
-        }
+            let Some(shared) = shared.upgrade() else { return Ok(()) };
+            let source = KeySource { shared, clock };
+            source.remote().map_or(Ok(()), |remote| remote.land(&source, fetched))
+        });
+        state.departure.start(flight, seat)
     }
 
     /// Sets when to ask next, after `failures` in a row: not before the keys are of age.
@@ -225,28 +256,6 @@ impl Remote {
     }
 }
 
-// === impl Aboard ===
-
-impl Aboard {
-    fn land(mut self, fetched: Result<Keys, KeysError>) -> Fetched {
-        match self.0.take() {
-            Some(source) => source.remote().map_or(Ok(()), |remote| remote.land(&source, fetched)),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Aboard {
-    fn drop(&mut self) {
-        // A client that panics is at fault, and keeps its pause.
-        if let Some(source) = self.0.take().filter(|_| !std::thread::panicking())
-            && let Some(remote) = source.remote()
-        {
-            remote.give_up(&source);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,6 +271,7 @@ mod tests {
             stale_limit: SECOND * 3_600,
             cool_down: SECOND * 30,
             max_waiting: 2,
+            patience: SECOND * 3,
         };
         let source = KeySource::new(Origin::Remote(Remote::new(fetch, bounds, "host".into())));
         let key =
@@ -272,14 +282,26 @@ mod tests {
     }
 
     #[test]
-    fn one_who_comes_late_to_a_fetch_that_was_given_up_begins_none() {
+    fn a_fetch_that_was_left_is_gone_on_with_and_then_given_up() {
         let source = source();
-        let call = |now| source.call(Need::Newer, 1, now);
-        let now = SECOND * 60;
-        assert!(matches!(call(now), Course::Wait(_)));
-        // It saw that the keys were due before the other one began; the other one is gone again.
-        assert!(matches!(call(now), Course::GoOn));
-        assert!(matches!(call(now + SECOND), Course::Wait(_)));
+        let Origin::Remote(remote) = &source.shared.origin else { panic!() };
+        for need in [Need::Newer, Need::Unknown] {
+            let (call, now) = (|now| source.call(need, 1, now), SECOND * 60);
+            let departed = || remote.state.lock().departed;
+            // It starts one and leaves: the next goes on with the same one, and leaves as well.
+            assert!(matches!(call(now), Course::Wait(_)));
+            assert!(matches!(call(now + SECOND * 2), Course::Wait(_)));
+            assert_eq!(departed(), now);
+            // No answer can be in time any more: a new one, whatever pauses and cool-downs say.
+            let waiting = call(now + SECOND * 3);
+            assert!(matches!(waiting, Course::Wait(_)));
+            assert_eq!(departed(), now + SECOND * 3);
+            // As long as someone waits, it is never given up.
+            assert!(matches!(call(now + SECOND * 9), Course::GoOn | Course::Wait(_)));
+            assert_eq!(departed(), now + SECOND * 3);
+            drop(remote.state.lock().departure.give_up());
+            remote.due.store(0, SeqCst);
+        }
     }
 
     #[test]

@@ -135,6 +135,13 @@ impl Payload {
     }
 }
 
+/// An empty body.
+impl Default for Payload {
+    fn default() -> Self {
+        Self::buffered(Bytes::new())
+    }
+}
+
 impl Body for Payload {
     type Data = Bytes;
     type Error = PayloadError;

@@ -19,6 +19,7 @@ use tower_inference::{
     auth::{AuthLayer, KeySource, KeysError, RemoteKeys},
     client::HttpsClient,
     clock::{FakeClock, SharedClock},
+    payload::Payload,
     rejection::Refusal,
 };
 
@@ -474,12 +475,13 @@ async fn no_more_wait_than_may() {
     let provider = Provider::new();
     provider.hold();
     let (layer, source, _clock) = layer_of(provider.source().max_waiting(1));
-    for number in 1..10 {
+    for _ in 1..10 {
         let gone = spawn(&layer, ed("EdDSA"));
         settle().await;
         gone.abort();
         assert!(gone.await.is_err());
-        assert_eq!((provider.calls(), provider.dropped()), (number, number));
+        // They all went on with the same fetch.
+        assert_eq!((provider.calls(), provider.dropped()), (1, 0));
     }
     provider.release();
     assert_eq!(source.refresh().await, Ok(()));
@@ -507,25 +509,45 @@ async fn one_who_goes_does_not_strand_the_others() {
 }
 
 #[tokio::test]
-async fn when_all_are_gone_the_fetch_is_too() {
+async fn when_all_are_gone_the_next_goes_on_with_the_fetch() {
     let provider = Provider::new();
     provider.hold();
-    let (layer, _source, _clock) = layer_of(provider.source());
-    let requests: Vec<_> = (0..4).map(|_| spawn(&layer, ed("EdDSA"))).collect();
-    settle().await;
-    for request in requests {
-        request.abort();
-        assert!(request.await.is_err());
-    }
-    assert_eq!((provider.calls(), provider.dropped()), (1, 1));
+    let (layer, source, clock) = layer_of(provider.source());
+    let all_go = async || {
+        let requests: Vec<_> = (0..4).map(|_| spawn(&layer, ed("EdDSA"))).collect();
+        settle().await;
+        for request in requests {
+            request.abort();
+            assert!(request.await.is_err());
+        }
+    };
+    all_go().await;
+    all_go().await;
+    assert_eq!((provider.calls(), provider.dropped()), (1, 0));
+
+    // When its answer can no longer be in time, the next one begins anew, and at once: the provider
+    // has done no wrong.
+    clock.advance(seconds(3));
+    all_go().await;
+    assert_eq!((provider.calls(), provider.dropped()), (2, 1));
     provider.release();
-    // The next one begins anew, and at once: the provider has done no wrong.
     assert!(try_token(&layer, &ed("EdDSA")).await.passed());
     assert_eq!(provider.calls(), 2);
+
+    // Nothing is left of a fetch when the source is gone.
+    provider.hold();
+    clock.advance(seconds(3_600));
+    let one = spawn(&layer, ed("EdDSA"));
+    settle().await;
+    one.abort();
+    assert!(one.await.is_err());
+    assert_eq!((provider.calls(), provider.dropped()), (3, 1));
+    drop((layer, source));
+    assert_eq!((provider.calls(), provider.dropped()), (3, 2));
 }
 
 #[tokio::test]
-async fn a_fetch_for_newer_keys_that_is_given_up_is_not_begun_again_at_once() {
+async fn a_fetch_for_newer_keys_that_was_left_is_gone_on_with_by_the_next() {
     let provider = Provider::new();
     let (layer, source, clock) = layer_of(provider.source());
     source.refresh().await.unwrap();
@@ -535,13 +557,43 @@ async fn a_fetch_for_newer_keys_that_is_given_up_is_not_begun_again_at_once() {
     settle().await;
     one.abort();
     assert!(one.await.is_err());
-    assert_eq!((provider.calls(), provider.dropped()), (2, 1));
-    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
-    assert_eq!(provider.calls(), 2);
     provider.release();
-    clock.advance(seconds(1));
     assert!(try_token(&layer, &ed("EdDSA")).await.passed());
-    assert_eq!(provider.calls(), 3);
+    assert_eq!((provider.calls(), provider.dropped()), (2, 0));
+}
+
+#[tokio::test]
+async fn a_stranger_who_hangs_up_keeps_nobody_from_rotated_keys() {
+    let provider = Provider::new();
+    let (layer, source, clock) = layer_of(provider.source());
+    source.refresh().await.unwrap();
+    provider.keys(&one_key("new"));
+    // Of a key that is nowhere, and signed by nobody.
+    let junk = "eyJhbGciOiJFZERTQSIsImtpZCI6InplcyJ9.e30.AAAA";
+    for _ in 0..3 {
+        provider.hold();
+        let stranger = spawn(&layer, junk.to_owned());
+        settle().await;
+        stranger.abort();
+        assert!(stranger.await.is_err());
+        clock.advance(seconds(10));
+    }
+    provider.release();
+    assert!(try_token(&layer, &ed("new")).await.passed());
+    // Not one fetch for each of the stranger's, in the time that one may take.
+    assert!(provider.calls() <= 1 + 4, "{}", provider.calls());
+}
+
+#[tokio::test]
+async fn keys_are_fetched_before_they_may_no_longer_be_used() {
+    let provider = Provider::new();
+    let (layer, source, clock) = layer_of(provider.source().stale_limit(seconds(600)));
+    source.refresh().await.unwrap();
+    for _ in 0..10 {
+        clock.advance(seconds(301));
+        assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    }
+    assert_eq!(provider.calls(), 1 + 10);
 }
 
 #[derive(Default)]
@@ -672,7 +724,7 @@ fn addresses_are_safe_ones() {
 #[tokio::test]
 async fn the_ready_made_client_fetches() {
     // What counts is that it fits; nobody listens there.
-    let client = HttpsClient::builder().dangerous_plain_http().build().unwrap();
+    let client = HttpsClient::builder().dangerous_plain_http().build::<Payload>().unwrap();
     let source = RemoteKeys::discovery("http://127.0.0.1:9", client).build().unwrap();
     assert_eq!(source.refresh().await, Err(KeysError::Unreachable));
 }
