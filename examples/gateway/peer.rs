@@ -21,7 +21,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 use tower_inference::body::{BodyEnd, Watch};
 
@@ -29,6 +29,9 @@ use tower_inference::body::{BodyEnd, Watch};
 const STALL: Duration = Duration::from_secs(60);
 /// How long the rest of a refused body is read, at most.
 const LINGER: Duration = Duration::from_secs(10);
+/// How long nothing of it may come meanwhile: a connection that is only idle has no rest, and must
+/// not hold up a drain.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Whether the last request's body was left unread.
 #[derive(Clone, Default)]
@@ -56,8 +59,8 @@ pub(crate) struct Peer<I> {
     left_unread: LeftUnread,
     // From the first write that had to wait, to the next that did not.
     stalled: Option<Pin<Box<Sleep>>>,
-    // From the end of writing on.
-    lingers: Option<Pin<Box<Sleep>>>,
+    // From the end of writing on, and from the last byte that was thrown away.
+    lingers: Option<[Pin<Box<Sleep>>; 2]>,
 }
 
 impl<I> Peer<I> {
@@ -120,7 +123,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Peer<I> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let lingers = match &mut this.lingers {
+        let [lingers, quiet] = match &mut this.lingers {
             Some(lingers) => lingers,
             None => {
                 let written = Pin::new(&mut this.io).poll_shutdown(cx);
@@ -128,12 +131,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Peer<I> {
                 if !this.left_unread.0.load(Relaxed) {
                     return Poll::Ready(Ok(()));
                 }
-                this.lingers.insert(Box::pin(sleep(LINGER)))
+                this.lingers.insert([LINGER, QUIET].map(|time| Box::pin(sleep(time))))
             }
         };
         let mut rest = [0; 8 * 1024];
         loop {
-            if lingers.as_mut().poll(cx).is_ready() {
+            if lingers.as_mut().poll(cx).is_ready() || quiet.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             let mut rest = ReadBuf::new(&mut rest);
@@ -141,16 +144,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Peer<I> {
             if read.is_err() || rest.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
+            quiet.as_mut().reset(Instant::now() + QUIET);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
-        time::Instant,
-    };
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
 
@@ -182,14 +183,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lingering_has_an_end() {
+    async fn lingering_has_an_end_however_lively_the_peer() {
+        let (io, mut other_side) = duplex(4);
+        let left_unread = LeftUnread::default();
+        let mut peer = Peer::new(io, left_unread.clone());
+        let start = Instant::now();
+        left_unread.watch().end(BodyEnd::Cancelled);
+        let drips = async {
+            while other_side.write_u8(b'x').await.is_ok() {
+                sleep(QUIET / 2).await;
+            }
+        };
+        tokio::select! {
+            closed = peer.shutdown() => closed.unwrap(),
+            () = drips => panic!("the peer gave up first"),
+        }
+        assert_eq!(start.elapsed(), LINGER);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lingering_ends_when_nothing_comes() {
         let (io, _other_side) = duplex(4);
         let left_unread = LeftUnread::default();
         let mut peer = Peer::new(io, left_unread.clone());
         let start = Instant::now();
         left_unread.watch().end(BodyEnd::Cancelled);
         peer.shutdown().await.unwrap();
-        assert_eq!(start.elapsed(), LINGER);
+        assert_eq!(start.elapsed(), QUIET);
     }
 
     #[tokio::test(start_paused = true)]

@@ -42,7 +42,7 @@ impl KeyFile {
             return;
         }
         self.take(now, shared);
-        self.next.store(nanos(now + BETWEEN_LOOKS), SeqCst);
+        self.next.store(nanos(now.saturating_add(BETWEEN_LOOKS)), SeqCst);
     }
 
     fn take(&self, now: Duration, shared: &Shared) {

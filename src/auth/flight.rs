@@ -215,3 +215,195 @@ impl Drop for Seat {
         self.0.fetch_sub(1, SeqCst);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::pin};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Flag(AtomicBool);
+
+    impl Flag {
+        fn take(&self) -> bool {
+            self.0.swap(false, SeqCst)
+        }
+    }
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, SeqCst);
+        }
+    }
+
+    fn flag() -> (Arc<Flag>, Waker) {
+        let flag = Arc::new(Flag::default());
+        (Arc::clone(&flag), Waker::from(flag))
+    }
+
+    fn poll<T: Clone>(waiter: &mut Waiter<T>, waker: &Waker) -> Poll<Option<T>> {
+        Pin::new(waiter).poll(&mut Context::from_waker(waker))
+    }
+
+    fn seat() -> Seat {
+        Seats::default().take(1).unwrap()
+    }
+
+    /// A future that ends when told, and keeps the waker it was last polled with.
+    #[derive(Clone, Default)]
+    struct Gate(Arc<Lock<(bool, Option<Waker>)>>);
+
+    impl Gate {
+        fn future(&self) -> Boxed<u8> {
+            let gate = self.clone();
+            Box::pin(poll_fn(move |cx| {
+                let mut gate = gate.0.lock();
+                gate.1 = Some(cx.waker().clone());
+                if gate.0 { Poll::Ready(7) } else { Poll::Pending }
+            }))
+        }
+
+        fn open(&self) {
+            let waker = {
+                let mut gate = self.0.lock();
+                gate.0 = true;
+                gate.1.take()
+            };
+            waker.unwrap().wake();
+        }
+    }
+
+    #[test]
+    fn all_are_woken_and_any_of_them_can_go_on() {
+        let gate = Gate::default();
+        let mut departure = Departure::default();
+        let mut one = departure.start(gate.future(), seat());
+        let mut two = departure.under_way().unwrap().wait(seat());
+        let ((flag_one, waker_one), (flag_two, waker_two)) = (flag(), flag());
+        assert!(poll(&mut one, &waker_one).is_pending());
+        assert!(poll(&mut two, &waker_two).is_pending());
+        gate.open();
+        assert!(flag_one.take() && flag_two.take());
+        // The one that began it never polls again.
+        assert_eq!(poll(&mut two, &waker_two), Poll::Ready(Some(7)));
+        assert!(flag_one.take());
+        assert!(departure.under_way().is_none());
+        assert_eq!(poll(&mut one, &waker_one), Poll::Ready(Some(7)));
+    }
+
+    #[test]
+    fn one_who_found_it_taken_is_woken_when_it_was_woken_meanwhile() {
+        let mut departure = Departure::default();
+        let second = Arc::new(Lock::new(None::<Waiter<u8>>));
+        let (flag_two, waker_two) = flag();
+        let future = {
+            let (second, flag_two, waker_two) =
+                (Arc::clone(&second), Arc::clone(&flag_two), waker_two.clone());
+            poll_fn(move |cx| {
+                let waiter = second.lock().take();
+                if let Some(mut waiter) = waiter {
+                    // While the first polls: the second comes, the future is woken, and the second
+                    // looks again before the first has put it back.
+                    assert!(poll(&mut waiter, &waker_two).is_pending());
+                    cx.waker().wake_by_ref();
+                    assert!(flag_two.take());
+                    assert!(poll(&mut waiter, &waker_two).is_pending());
+                    *second.lock() = Some(waiter);
+                }
+                Poll::Pending
+            })
+        };
+        let mut one = departure.start(Box::pin(future), seat());
+        *second.lock() = Some(departure.under_way().unwrap().wait(seat()));
+        assert!(poll(&mut one, &flag().1).is_pending());
+        // Should the first never poll again, the second must know.
+        assert!(flag_two.take());
+        second.lock().take();
+    }
+
+    #[test]
+    fn the_last_one_to_go_takes_the_future_with_it() {
+        struct Gone(Arc<AtomicBool>);
+        impl Drop for Gone {
+            fn drop(&mut self) {
+                self.0.store(true, SeqCst);
+            }
+        }
+        let gone = Arc::new(AtomicBool::new(false));
+        let gate = Gate::default();
+        let mut departure = Departure::default();
+        let future = {
+            let (guard, future) = (Gone(Arc::clone(&gone)), gate.future());
+            Box::pin(async move {
+                let _guard = guard;
+                future.await
+            })
+        };
+        let mut one = departure.start(future, seat());
+        let two = departure.under_way().unwrap().wait(seat());
+        assert!(poll(&mut one, &flag().1).is_pending());
+        drop(one);
+        assert!(!gone.load(SeqCst));
+        // The waker that the future has given away keeps nothing.
+        drop(two);
+        assert!(gone.load(SeqCst));
+        assert!(departure.under_way().is_none());
+        gate.open();
+    }
+
+    #[test]
+    fn a_panic_lands_it_for_all() {
+        let mut departure = Departure::<u8>::default();
+        let mut one = departure.start(Box::pin(async { panic!("as the test wants it") }), seat());
+        let mut two = departure.under_way().unwrap().wait(seat());
+        let panicked =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll(&mut one, &flag().1)));
+        assert!(panicked.is_err());
+        assert_eq!(poll(&mut two, &flag().1), Poll::Ready(None));
+        assert!(departure.under_way().is_none());
+    }
+
+    #[test]
+    fn seats_are_bounded_and_come_back() {
+        let seats = Seats::default();
+        assert!(seats.take(0).is_none());
+        let (one, two) = (seats.take(2), seats.take(2));
+        assert!(one.is_some() && two.is_some() && seats.take(2).is_none());
+        drop(one);
+        assert!(seats.take(2).is_some());
+    }
+
+    #[test]
+    fn many_threads_wait_for_one_future() {
+        for _ in 0..200 {
+            let gate = Gate::default();
+            let mut departure = Departure::default();
+            let first = departure.start(gate.future(), seat());
+            let waiters = (0..4).map(|_| departure.under_way().unwrap().wait(seat()));
+            let waiters: Vec<_> = waiters.chain([first]).collect();
+            std::thread::scope(|scope| {
+                for (index, waiter) in waiters.into_iter().enumerate() {
+                    scope.spawn(move || {
+                        let runtime =
+                            tokio::runtime::Builder::new_current_thread().build().unwrap();
+                        runtime.block_on(async {
+                            let mut waiter = pin!(waiter);
+                            if index == 0 {
+                                // Polls once, and goes.
+                                poll_fn(|cx| Poll::Ready(waiter.as_mut().poll(cx).is_ready()))
+                                    .await;
+                            } else {
+                                assert_eq!(waiter.await, Some(7));
+                            }
+                        });
+                    });
+                }
+                while gate.0.lock().1.is_none() {
+                    std::thread::yield_now();
+                }
+                gate.open();
+            });
+        }
+    }
+}

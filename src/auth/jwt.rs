@@ -59,7 +59,7 @@ impl Jwt {
         }
     }
 
-    /// Adds audiences: a token for any of them is accepted.
+    /// Adds audiences: a token for any of them is accepted. Without effect once any is.
     #[must_use]
     pub fn audiences<A: Into<Box<str>>>(mut self, more: impl IntoIterator<Item = A>) -> Self {
         if let Some(audiences) = &mut self.audiences {

@@ -1,4 +1,117 @@
-//! x
+//! Who calls: JSON Web Tokens, verified here.
+//!
+//! [`AuthLayer`] lets a request pass whose `authorization: Bearer …` (RFC 6750) is a JSON Web Token
+//! that holds, and puts the caller's [`Identity`](crate::identity::Identity) into the
+//! [`RequestContext`](crate::context::RequestContext). [`Jwt`] says what must hold; the rules are those
+//! of RFC 7519 and of its best current practice, RFC 8725.
+//!
+//! ```
+//! use http::{Request, Response};
+//! use std::convert::Infallible;
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_inference::{
+//!     auth::{AuthLayer, Jwt, Keys},
+//!     context::RequestContext,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let keys = Keys::from_jwks(
+//!     r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k1",
+//!         "x": "TAo6xk3SGOoph6-GLFvz3PwbcPWC3eB3X-d9LG1dBqI"}]}"#,
+//! )
+//! .unwrap();
+//! let jwt = Jwt::new(keys, "https://issuer.example", "https://gateway.example")
+//!     .required_scopes(["infer"]);
+//! let service = AuthLayer::new(jwt).layer(service_fn(|request: Request<String>| async move {
+//!     let caller = RequestContext::of(request.extensions()).and_then(RequestContext::identity);
+//!     Ok::<_, Infallible>(Response::new(caller.unwrap().subject().to_owned()))
+//! }));
+//!
+//! let token = concat!(
+//!     "eyJhbGciOiJFZERTQSIsImtpZCI6ImsxIiwidHlwIjoiSldUIn0.",
+//!     "eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIiwiYXVkIjoiaHR0cHM6Ly9nYXRld2F5LmV4YW1wbGUi",
+//!     "LCJzdWIiOiJ1c2VyLTciLCJzY29wZSI6ImluZmVyIiwiZXhwIjo0MTAyNDQ0ODAwfQ.",
+//!     "QQzb6guLTOt0QdGZLtgsZFDdVmGO8nY0i5r7sf-YMHP-_XV7f-chEr21N7abOvg2QMSv_PF9bWX2wxVE7VrDCA",
+//! );
+//! let request = Request::builder().header("authorization", format!("Bearer {token}"));
+//! let response = service.clone().oneshot(request.body(String::new()).unwrap()).await.unwrap();
+//! assert_eq!(response.status(), 200);
+//!
+//! let response = service.oneshot(Request::new(String::new())).await.unwrap();
+//! assert_eq!(response.status(), 401);
+//! assert_eq!(response.headers()["www-authenticate"], "Bearer");
+//! # }
+//! ```
+//!
+//! Most issuers publish their keys. [`RemoteKeys`] fetches them through a client of your own:
+//!
+//! ```
+//! # use bytes::Bytes;
+//! # use http::{Request, Response};
+//! # use http_body_util::{Empty, Full};
+//! # use std::convert::Infallible;
+//! # use tower::service_fn;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let client = service_fn(|_: Request<Empty<Bytes>>| async {
+//! #     Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+//! # });
+//! use tower_inference::auth::{AuthLayer, Jwt, RemoteKeys};
+//!
+//! let issuer = "https://issuer.example";
+//! let keys = RemoteKeys::discovery(issuer, client).build()?;
+//! assert!(!keys.is_ready()); // until `keys.refresh().await`, or the first request
+//! let layer = AuthLayer::new(Jwt::new(keys, issuer, "https://gateway.example"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Refusals
+//!
+//! | what came | refusal | challenge |
+//! |---|---|---|
+//! | no `authorization` field, another scheme, no token | `missing-credentials` | `Bearer`, without an error |
+//! | two fields, two tokens | `invalid-request` | `error="invalid_request"` |
+//! | a token that cannot be read, whose key is unknown, whose signature does not hold | `invalid-token` | `error="invalid_token"`, the same for all of these |
+//! | a signed token in which a claim does not hold | `invalid-token` | the same error, naming the claim |
+//! | a signed token of ours that has expired | `expired-token` | `error="invalid_token"` |
+//! | a signed token of ours that lacks a scope | `insufficient-scope` | `error="insufficient_scope"`, and the scopes |
+//! | there are no keys | `identity-provider-unavailable` | none; `retry-after` |
+//!
+//! # Keys
+//!
+//! A token is verified only with a key of its `kid` that goes with its `alg`: RSA keys with `RS…` and
+//! `PS…`, P-256 with `ES256`, P-384 with `ES384`, Ed25519 with `EdDSA`, each only with the key's own
+//! `alg` where it has one. Of the keys that share a `kid` and an algorithm the first two are tried. A
+//! token without `kid` is verified only when exactly one key goes with its `alg`.
+//!
+//! # What is remembered
+//!
+//! A token that held is not verified again until it expires or the keys change, whichever is first.
+//! It is looked up by all of its bytes. Its end counts on the monotonic clock too: a wall clock that is
+//! set back revives nothing that is still remembered. Tokens that do not hold are not remembered.
+//!
+//! Remembered tokens lie in memory as they came and are wiped when they go. What a server's read
+//! buffer and the request's own field hold of them is not wiped. The field is marked sensitive and goes
+//! on with the request; `HfTokenLayer` removes it.
+//!
+//! # Logs
+//!
+//! `info` when keys change or can be had again, `warn` when they cannot (each once, not per request),
+//! `debug` for each refusal with its reason, and for each key of a set that is skipped. No line holds a
+//! token, a claim's value or a `kid`.
+//!
+//! # Limits
+//!
+//! - Tokens are accepted from the `authorization` field alone, not from a query, form or cookie.
+//! - A token that was revoked is accepted until it expires. Opaque tokens are refused.
+//! - A key that is replaced under its old `kid` is noticed when the keys are next fetched for their
+//!   age, not by the token: only a `kid` that is not there makes a request ask again.
+//! - A token that is not remembered is judged by the wall clock alone.
+//! - Preflight requests of CORS carry no credentials: answer them further out.
+//! - A request that waits for keys keeps the readiness of the inner service meanwhile.
+//! - Fetching needs tokio's timer.
+
 mod algorithm;
 mod challenge;
 mod error;
@@ -29,10 +142,10 @@ pub use self::{
     source::KeySource,
 };
 
-/// What is read of a set of keys: as API Gateway does (HTTP API quotas, "JWKS endpoint").
+/// What is read of a set of keys, as API Gateway has it for its JWT authorizers.
 const MAX_BYTES: usize = 150_000;
 
-/// For atomics; 584 years are enough.
+/// For atomics; they last 584 years.
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

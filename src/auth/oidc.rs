@@ -201,8 +201,10 @@ impl RemoteKeys {
 impl fmt::Debug for RemoteKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Target::Discovery { issuer: address } | Target::Jwks { url: address }) = &self.target;
+        // Not the whole address: people put keys into queries, and users before hosts.
+        let address = absolute(address).ok();
         f.debug_struct("RemoteKeys")
-            .field("address", address)
+            .field("host", &address.as_ref().and_then(Uri::host))
             .field("bounds", &self.bounds)
             .finish_non_exhaustive()
     }

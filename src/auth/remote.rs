@@ -10,7 +10,7 @@ use super::{
     flight::{Boxed, Departure, Seats, Waiter},
     keys::Keys,
     nanos,
-    source::{KeySource, Origin, Snapshot},
+    source::{KeySource, Snapshot},
 };
 use crate::lock::Lock;
 
@@ -74,6 +74,9 @@ pub(super) enum Course {
     /// Comes back later.
     Unavailable(Duration),
 }
+
+/// Goes with a fetch, and notices when it ends before its time.
+struct Aboard(Option<KeySource>);
 
 impl Remote {
     pub(super) fn new(fetch: Fetch, bounds: Bounds, host: Box<str>) -> Self {
@@ -162,23 +165,30 @@ impl Remote {
         // Should it be given up half-way, the next one waits as if it had failed.
         self.postpone(source, state.failures + 1, now);
         let fetch = (self.fetch)();
-        let source = source.clone();
+        let aboard = Aboard(Some(source.clone()));
         Box::pin(async move {
             let fetched = fetch.await;
-            match &source.shared.origin {
-                Origin::Remote(remote) => remote.land(&source, fetched),
-                // No other has a fetch.
-                Origin::Fixed | Origin::File(_) => Ok(()),
-            }
+            aboard.land(fetched)
         })
+    }
+
+    /// The first fetch was given up by those who waited, through no fault of the server: the next
+    /// request may begin another at once, or whoever hangs up could keep all others out.
+    fn give_up(&self, source: &KeySource) {
+        if self.state.lock().failures == 0 && source.shared.fetched().is_none() {
+            self.due.store(0, SeqCst);
+        }
     }
 
     /// Sets when to ask next, after `failures` in a row: not before the keys are of age.
     fn postpone(&self, source: &KeySource, failures: u32, now: Duration) {
         let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         let pause = FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE);
-        let of_age = source.shared.fetched().map_or(Duration::ZERO, |at| at + self.bounds.max_age);
-        self.due.store(nanos((now + pause).max(of_age)), SeqCst);
+        let of_age = source
+            .shared
+            .fetched()
+            .map_or(Duration::ZERO, |at| at.saturating_add(self.bounds.max_age));
+        self.due.store(nanos(now.saturating_add(pause).max(of_age)), SeqCst);
     }
 
     /// Takes what a fetch brought.
@@ -189,7 +199,7 @@ impl Remote {
             Ok(keys) => {
                 let count = keys.count();
                 let changed = source.shared.replace(keys, now);
-                self.due.store(nanos(now + self.bounds.max_age), SeqCst);
+                self.due.store(nanos(now.saturating_add(self.bounds.max_age)), SeqCst);
                 state.failures = 0;
                 let recovered = std::mem::take(&mut state.failing);
                 drop(state);
@@ -211,6 +221,28 @@ impl Remote {
                 }
                 Err(reason)
             }
+        }
+    }
+}
+
+// === impl Aboard ===
+
+impl Aboard {
+    fn land(mut self, fetched: Result<Keys, KeysError>) -> Fetched {
+        match self.0.take() {
+            Some(source) => source.remote().map_or(Ok(()), |remote| remote.land(&source, fetched)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Aboard {
+    fn drop(&mut self) {
+        // A client that panics is at fault, and keeps its pause.
+        if let Some(source) = self.0.take().filter(|_| !std::thread::panicking())
+            && let Some(remote) = source.remote()
+        {
+            remote.give_up(&source);
         }
     }
 }

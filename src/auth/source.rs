@@ -90,7 +90,7 @@ impl KeySource {
     ///
     /// [`KeysError`] when no keys could be had. Those from before stay.
     pub async fn refresh(&self) -> Result<(), KeysError> {
-        let Origin::Remote(remote) = &self.shared.origin else {
+        let Some(remote) = self.remote() else {
             return Ok(());
         };
         let waiter = remote.fetch_at_once(self, self.clock.monotonic()).ok_or(KeysError::Busy)?;
@@ -99,17 +99,18 @@ impl KeySource {
 
     /// Asks for a fetch on behalf of a request that saw the keys of number `seen`.
     pub(super) fn call(&self, need: Need, seen: u64, now: Duration) -> Course {
-        match &self.shared.origin {
-            Origin::Remote(remote) => remote.call(self, need, seen, now),
-            Origin::Fixed | Origin::File(_) => Course::GoOn,
-        }
+        self.remote().map_or(Course::GoOn, |remote| remote.call(self, need, seen, now))
     }
 
     /// How long until keys may be asked for again.
     pub(super) fn pause(&self, now: Duration) -> Duration {
+        self.remote().map_or(Duration::ZERO, |remote| remote.pause(now))
+    }
+
+    pub(super) fn remote(&self) -> Option<&Remote> {
         match &self.shared.origin {
-            Origin::Remote(remote) => remote.pause(now),
-            Origin::Fixed | Origin::File(_) => Duration::ZERO,
+            Origin::Remote(remote) => Some(remote),
+            Origin::Fixed | Origin::File(_) => None,
         }
     }
 

@@ -25,6 +25,9 @@ const TREE: u64 = 5;
 
 const MOST_SHARDS: usize = 16;
 
+/// What the store is told to expect at most, however many bytes it may take.
+const MOST_ENTRIES: usize = 1 << 24;
+
 /// Both clocks, read together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
@@ -77,13 +80,14 @@ impl Verified {
     /// At most `bytes`, for tokens of at most `longest` bytes.
     pub(super) fn new(bytes: u64, longest: usize) -> Self {
         // A store refuses what is heavier than one of its shards.
-        let heaviest = 2 * weight(longest, longest);
+        let heaviest = weight(longest, longest).saturating_mul(2);
         let mut shards = MOST_SHARDS;
         while shards > 1 && bytes / (shards as u64) < heaviest {
             shards /= 2;
         }
         let typical = weight(1_024, 768);
-        let entries = usize::try_from(bytes / typical).unwrap_or(usize::MAX).max(32 * shards);
+        let entries = usize::try_from(bytes / typical).unwrap_or(usize::MAX);
+        let entries = entries.clamp(32 * shards, MOST_ENTRIES);
         let options = OptionsBuilder::new()
             .shards(shards)
             .estimated_items_capacity(entries)
@@ -182,7 +186,7 @@ impl Weighter<Token, Entry> for Weight {
 }
 
 const fn weight(token: usize, claims: usize) -> u64 {
-    ENTRY + token as u64 + TREE * claims as u64
+    ENTRY.saturating_add(token as u64).saturating_add(TREE.saturating_mul(claims as u64))
 }
 
 #[cfg(test)]
@@ -242,7 +246,7 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_and_one_token_of_the_longest_fits() {
-        for bytes in [0, 1 << 16, 1 << 20, 8 << 20] {
+        for bytes in [0, 1 << 16, 1 << 20, 8 << 20, u64::MAX] {
             let verified = Verified::new(bytes, 16_384);
             for number in 0..10_000 {
                 let token = format!("{number:0>700}.{number:0>43}");
@@ -250,6 +254,11 @@ mod tests {
                 assert!(verified.cache.weight() <= bytes);
             }
             assert_eq!(verified.cache.is_empty(), bytes == 0);
+        }
+        for longest in [0, usize::MAX] {
+            let verified = Verified::new(1 << 20, longest);
+            verified.keep(b"a.b.c", held(0, 100, 10), 1, at(0, 10), None);
+            assert!(hit(verified.find(b"a.b.c", 1, at(0, 10))));
         }
         let verified = Verified::new(8 << 20, 16_384);
         let token = vec![b'a'; 16_384];

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use super::{
-    challenge::{Challenges, Credentials, Failure, is_token},
+    challenge::{Challenges, Credentials, Failure, is_several},
     flight::Waiter,
     json::OneOrMany,
     jwt::Jwt,
@@ -101,7 +101,7 @@ impl Verifier {
         };
 
         // Before anything is fetched: what is no token of ours makes nobody wait.
-        if !is_token(token) {
+        if is_several(token) {
             return Err(Failure::SeveralCredentials);
         }
         let parts = Parts::of(token).ok_or(Failure::Token("not three parts"))?;

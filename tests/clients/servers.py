@@ -83,7 +83,9 @@ class Gateway(Server):
     def __init__(self, work: pathlib.Path, name: str, *flags, env: dict[str, str] | None = None):
         self._log = work / f"{name}.log"
         binary = os.environ["CLIENTS_GATEWAY"]
-        command = [binary, "--listen", "127.0.0.1:0", "--access-log", self._log, *flags]
+        # Nothing is in flight any more when it is stopped: no peer has to be waited for.
+        command = [binary, "--listen", "127.0.0.1:0", "--drain", "0s"]
+        command += ["--access-log", self._log, *flags]
         super().__init__(command, work / f"{name}.out", env)
         self.token = None
 

@@ -27,6 +27,7 @@ pub(super) fn router(token: Secret) -> Router {
         .route("/models/{model}", post(task))
         .route("/models/{owner}/{model}", post(task))
         .route("/hf-inference/models/{owner}/{model}", post(task))
+        .route("/hf-inference/models/{owner}/{model}/pipeline/{task}", post(task))
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(token, demand_token))

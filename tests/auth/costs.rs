@@ -1,0 +1,71 @@
+//! What a request allocates.
+
+use std::{
+    convert::Infallible,
+    future::{Future, Ready, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use allocation_counter::measure;
+use http::{Request, Response};
+use serde_json::json;
+use tower::{Layer, Service};
+use tower_inference::{auth::AuthLayer, context::RequestContext};
+
+use super::{jwt, mint::token};
+
+#[derive(Clone)]
+struct Trivial;
+
+impl Service<Request<()>> for Trivial {
+    type Response = Response<http_body_util::Empty<bytes::Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _request: Request<()>) -> Self::Future {
+        ready(Ok(Response::default()))
+    }
+}
+
+/// Allocations of one request that an outer layer has seen.
+fn allocations(layer: &AuthLayer, token: &str) -> u64 {
+    let mut request =
+        Request::builder().header("authorization", format!("Bearer {token}")).body(()).unwrap();
+    RequestContext::ensure(request.extensions_mut());
+    let mut service = layer.layer(Trivial);
+    measure(|| {
+        let mut future = pin!(service.call(request));
+        let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(Ok(response)) = polled else { panic!("waits") };
+        assert_eq!(response.status(), 200);
+    })
+    .count_total
+}
+
+#[test]
+fn a_new_token_costs_few_allocations_and_a_known_one_none() {
+    let layer = AuthLayer::new(jwt());
+    // The first of all pays for tables that grow.
+    for number in 0..100 {
+        allocations(&layer, &token("EdDSA", json!({ "jti": number.to_string() })));
+    }
+    let claims = json!({
+        "scope": "infer models:read",
+        "client_id": "248289761001-machine-to-machine-client",
+        "jti": "01JD4S0Z3J6R1T6W8X9Y0Z1A2B",
+        "tenant": "acme-research",
+    });
+    for algorithm in ["RS256", "ES256", "EdDSA"] {
+        let held = token(algorithm, claims.clone());
+        let new = allocations(&layer, &held);
+        let known = allocations(&layer, &held);
+        println!("{algorithm}: {new} new, {known} known");
+        assert!(new <= 14, "{algorithm}: {new}");
+        assert_eq!(known, 0, "{algorithm}");
+    }
+}

@@ -1,0 +1,141 @@
+//! `AuthLayer`: who passes, who is refused and how, and what the identity provider sees of it.
+#![allow(unreachable_pub, reason = "modules of one test crate")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod adversary;
+mod checks;
+mod costs;
+mod file;
+mod layer;
+mod mint;
+mod provider;
+mod remembered;
+mod remote;
+mod set;
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use serde_json::Value;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_inference::{
+    auth::{AuthLayer, Jwt, KeySource, Keys},
+    clock::{FakeClock, SharedClock},
+    context::RequestContext,
+    identity::Identity,
+    rejection::{Refusal, Rejection},
+};
+
+use mint::{AUDIENCE, ISSUER, NOW, jwks};
+
+/// A clock that stands at [`NOW`].
+fn fake_clock() -> FakeClock {
+    FakeClock::new(UNIX_EPOCH + Duration::from_secs(NOW))
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A verifier of the set of all algorithms, on a clock that stands at [`NOW`], without leeway.
+fn jwt() -> Jwt {
+    jwt_of(Keys::from_jwks(jwks()).unwrap())
+}
+
+fn jwt_of(keys: impl Into<KeySource>) -> Jwt {
+    Jwt::new(keys, ISSUER, AUDIENCE).clock(SharedClock::new(fake_clock())).leeway(Duration::ZERO)
+}
+
+fn layer() -> AuthLayer {
+    AuthLayer::new(jwt())
+}
+
+/// What a client gets, and what came through to the service.
+#[derive(Debug)]
+struct Outcome {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+    rejection: Option<Rejection>,
+    identity: Option<Arc<Identity>>,
+    calls: usize,
+}
+
+impl Outcome {
+    fn passed(&self) -> bool {
+        assert_eq!(self.calls, usize::from(self.status == 200));
+        assert_eq!(self.identity.is_some(), self.status == 200);
+        self.status == 200
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        self.rejection.as_ref().map(Rejection::refusal)
+    }
+
+    fn challenge(&self) -> &str {
+        self.headers.get("www-authenticate").map_or("", |field| field.to_str().unwrap())
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// Everything that a client can tell.
+    fn outside(&self) -> (StatusCode, &HeaderMap, &str) {
+        (self.status, &self.headers, &self.body)
+    }
+}
+
+fn request(fields: &[&str]) -> Request<Full<Bytes>> {
+    let mut request = Request::builder().uri("/v1/chat/completions");
+    for field in fields {
+        request = request.header("authorization", *field);
+    }
+    request.body(Full::default()).unwrap()
+}
+
+fn bearer(token: &str) -> Request<Full<Bytes>> {
+    request(&[&format!("Bearer {token}")])
+}
+
+/// Sends a request through the layer.
+async fn send(layer: &AuthLayer, request: Request<Full<Bytes>>) -> Outcome {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let inner = {
+        let calls = Arc::clone(&calls);
+        service_fn(move |request: Request<Full<Bytes>>| {
+            calls.fetch_add(1, SeqCst);
+            let context = RequestContext::of(request.extensions()).cloned();
+            let identity = context.and_then(|context| context.identity());
+            let mut response = Response::new(Full::new(Bytes::from("passed")));
+            response.extensions_mut().insert(identity);
+            async { Ok::<_, Infallible>(response) }
+        })
+    };
+    let response = layer.layer(inner).oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Outcome {
+        status: parts.status,
+        headers: parts.headers,
+        body: String::from_utf8(body.to_vec()).unwrap(),
+        rejection: parts.extensions.get::<Rejection>().cloned(),
+        identity: parts.extensions.get::<Option<Arc<Identity>>>().cloned().flatten(),
+        calls: calls.load(SeqCst),
+    }
+}
+
+async fn try_token(layer: &AuthLayer, token: &str) -> Outcome {
+    send(layer, bearer(token)).await
+}

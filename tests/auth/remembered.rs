@@ -1,0 +1,156 @@
+//! Tokens that held before.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::json;
+use tower_inference::{
+    auth::{AuthLayer, KeySource, Keys},
+    clock::SharedClock,
+    rejection::Refusal,
+};
+
+use super::{
+    fake_clock, jwt, jwt_of,
+    mint::{ED25519, ED25519_OTHER, ISSUER, NOW, claims, jwks, set, token},
+    seconds, try_token,
+};
+use crate::provider::Provider;
+
+#[tokio::test]
+async fn a_remembered_token_expires_to_the_second() {
+    let clock = fake_clock();
+    for leeway in [0, 30] {
+        let clock = clock.clone();
+        clock.set_wall(UNIX_EPOCH + seconds(NOW));
+        let jwt = jwt().clock(SharedClock::new(clock.clone())).leeway(seconds(leeway));
+        let layer = AuthLayer::new(jwt);
+        let held = token("EdDSA", json!({ "exp": NOW + 300 }));
+        assert!(try_token(&layer, &held).await.passed());
+        clock.advance(seconds(299 + leeway));
+        assert!(try_token(&layer, &held).await.passed());
+        clock.advance(seconds(1));
+        assert_eq!(try_token(&layer, &held).await.refusal(), Some(Refusal::ExpiredToken));
+    }
+}
+
+#[tokio::test]
+async fn a_clock_set_back_revives_nothing() {
+    let clock = fake_clock();
+    let layer = AuthLayer::new(jwt().clock(SharedClock::new(clock.clone())));
+    let held = token("EdDSA", json!({ "exp": NOW + 300 }));
+    assert!(try_token(&layer, &held).await.passed());
+    clock.advance(seconds(200));
+    clock.set_wall(UNIX_EPOCH + seconds(NOW));
+    // A hundred seconds are left, whatever the clock says.
+    assert!(try_token(&layer, &held).await.passed());
+    clock.advance(seconds(100));
+    clock.set_wall(UNIX_EPOCH + seconds(NOW));
+    for _ in 0..2 {
+        assert_eq!(try_token(&layer, &held).await.refusal(), Some(Refusal::ExpiredToken));
+    }
+}
+
+#[tokio::test]
+async fn a_clock_set_ahead_ends_it_and_set_right_does_not() {
+    let clock = fake_clock();
+    let layer = AuthLayer::new(jwt().clock(SharedClock::new(clock.clone())));
+    let held = token("EdDSA", json!({ "exp": NOW + 300 }));
+    assert!(try_token(&layer, &held).await.passed());
+    clock.set_wall(UNIX_EPOCH + seconds(NOW + 300));
+    assert!(!try_token(&layer, &held).await.passed());
+    clock.set_wall(UNIX_EPOCH + seconds(NOW));
+    assert!(try_token(&layer, &held).await.passed());
+    // Before its time again.
+    clock.set_wall(UNIX_EPOCH + seconds(NOW - 11));
+    assert_eq!(try_token(&layer, &held).await.refusal(), Some(Refusal::InvalidToken));
+}
+
+#[tokio::test]
+async fn two_verifiers_do_not_share_what_they_remember() {
+    let clock = SharedClock::new(fake_clock());
+    let open = AuthLayer::new(jwt().clock(clock.clone()));
+    let strict = AuthLayer::new(jwt().clock(clock.clone()).required_scopes(["infer"]));
+    let elsewhere = tower_inference::auth::Jwt::new(Keys::from_jwks(jwks()).unwrap(), ISSUER, "b");
+    let elsewhere = AuthLayer::new(elsewhere.clock(clock));
+    let held = token("EdDSA", json!({}));
+    for _ in 0..2 {
+        assert!(try_token(&open, &held).await.passed());
+        assert_eq!(try_token(&strict, &held).await.refusal(), Some(Refusal::InsufficientScope));
+        assert_eq!(try_token(&elsewhere, &held).await.refusal(), Some(Refusal::InvalidToken));
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_forgotten_when_the_keys_change() {
+    let provider = Provider::new();
+    let old = ED25519.jwk_with(json!({ "kid": "k" }));
+    provider.keys(&set(std::slice::from_ref(&old)));
+    let clock = fake_clock();
+    let source = provider.source().max_age(seconds(60)).build().unwrap();
+    let jwt = jwt_of(source).clock(SharedClock::new(clock.clone()));
+    let layer = AuthLayer::new(jwt);
+
+    let header = json!({ "alg": "EdDSA", "kid": "k" });
+    let held = ED25519.token(&header, &claims(json!({})));
+    assert!(try_token(&layer, &held).await.passed());
+
+    // Fetched again, the same: remembered. The key is taken out, under the same name: forgotten.
+    clock.advance(seconds(60));
+    assert!(try_token(&layer, &held).await.passed());
+    provider.keys(&set(&[ED25519_OTHER.jwk_with(json!({ "kid": "k" }))]));
+    clock.advance(seconds(59));
+    assert!(try_token(&layer, &held).await.passed());
+    clock.advance(seconds(1));
+    assert_eq!(try_token(&layer, &held).await.refusal(), Some(Refusal::InvalidToken));
+    assert_eq!(provider.calls(), 3);
+}
+
+#[tokio::test]
+async fn nothing_is_remembered_where_nothing_may_be() {
+    // Seen by what a key change does not undo: with no memory, each request is verified.
+    let layer = AuthLayer::new(jwt().cache_bytes(0));
+    let held = token("EdDSA", json!({}));
+    for _ in 0..3 {
+        assert!(try_token(&layer, &held).await.passed());
+    }
+}
+
+#[tokio::test]
+async fn the_same_claims_in_another_token_are_another_token() {
+    // Ed25519 signs alike each time; ECDSA does not.
+    let layer = AuthLayer::new(jwt());
+    let (one, two) = (token("ES256", json!({})), token("ES256", json!({})));
+    assert_ne!(one, two);
+    assert!(try_token(&layer, &one).await.passed());
+    let (signed, _) = one.rsplit_once('.').unwrap();
+    let (_, other) = token("ES256", json!({ "sub": "admin" }))
+        .rsplit_once('.')
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    assert!(!try_token(&layer, &format!("{signed}.{other}")).await.passed());
+    // The remembered signature under other claims.
+    let admin = token("ES256", json!({ "sub": "admin" }));
+    let (admin, _) = admin.rsplit_once('.').unwrap();
+    let (_, signature) = one.rsplit_once('.').unwrap();
+    assert!(!try_token(&layer, &format!("{admin}.{signature}")).await.passed());
+}
+
+#[tokio::test]
+async fn ten_thousand_tokens_pass_within_any_bound() {
+    let layer = AuthLayer::new(jwt().cache_bytes(64 << 10));
+    let first = token("EdDSA", json!({ "sub": "first" }));
+    assert!(try_token(&layer, &first).await.passed());
+    for number in 0..1_000 {
+        let held = token("EdDSA", json!({ "sub": number.to_string() }));
+        let outcome = try_token(&layer, &held).await;
+        assert_eq!(outcome.identity.unwrap().subject(), number.to_string());
+    }
+    assert!(try_token(&layer, &first).await.passed());
+}
+
+#[test]
+fn a_source_of_fixed_keys_is_ready() {
+    let source = KeySource::from(Keys::from_jwks(jwks()).unwrap());
+    assert!(source.is_ready());
+    let _unused: Duration = seconds(0);
+}

@@ -1,0 +1,676 @@
+//! Keys that are fetched: how often, who waits, and what happens when they cannot be had.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{Empty, Full};
+use serde_json::json;
+use tower::{Layer, Service, service_fn};
+use tower_inference::{
+    auth::{AuthLayer, KeySource, KeysError, RemoteKeys},
+    clock::{FakeClock, SharedClock},
+    rejection::Refusal,
+};
+
+use super::{
+    Outcome, bearer, fake_clock, jwt_of,
+    mint::{ED25519, ED25519_OTHER, ISSUER, claims, set, token},
+    provider::{JWKS_URI, Provider, other_kind_of_client},
+    seconds,
+    support::{Probe, ScriptedBody, Step},
+    try_token,
+};
+
+/// A layer over the provider's keys, and its clock.
+fn layer_of(remote: RemoteKeys) -> (AuthLayer, KeySource, FakeClock) {
+    let clock = fake_clock();
+    let source = remote.build().unwrap().clock(SharedClock::new(clock.clone()));
+    // Nothing is remembered, so that each request needs the keys.
+    let jwt = jwt_of(source.clone()).clock(SharedClock::new(clock.clone())).cache_bytes(0);
+    (AuthLayer::new(jwt), source, clock)
+}
+
+fn ed(kid: &str) -> String {
+    // Far from its end, whatever the test does to the clock.
+    let claims = claims(json!({ "exp": super::NOW + 1_000_000 }));
+    ED25519.token(&json!({ "alg": "EdDSA", "kid": kid }), &claims)
+}
+
+fn one_key(kid: &str) -> String {
+    set(&[ED25519.jwk_with(json!({ "kid": kid }))])
+}
+
+const UNAVAILABLE: Option<Refusal> = Some(Refusal::IdentityProviderUnavailable);
+const INVALID: Option<Refusal> = Some(Refusal::InvalidToken);
+
+fn spawn(layer: &AuthLayer, token: String) -> tokio::task::JoinHandle<Outcome> {
+    let layer = layer.clone();
+    tokio::spawn(async move { try_token(&layer, &token).await })
+}
+
+/// Lets every other task run until it waits.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+// === First keys ===
+
+#[tokio::test]
+async fn the_first_requests_share_one_fetch() {
+    let provider = Provider::new();
+    provider.hold();
+    let (layer, source, _clock) = layer_of(provider.source());
+    assert!(!source.is_ready());
+    let requests: Vec<_> = (0..100).map(|_| spawn(&layer, token("EdDSA", json!({})))).collect();
+    settle().await;
+    assert_eq!(provider.calls(), 1);
+    provider.release();
+    for request in requests {
+        assert!(request.await.unwrap().passed());
+    }
+    assert_eq!(provider.calls(), 1);
+    assert!(source.is_ready());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_first_requests_share_one_fetch_on_many_threads() {
+    for _ in 0..50 {
+        let provider = Provider::new();
+        let (layer, _source, _clock) = layer_of(provider.source());
+        let held = token("EdDSA", json!({}));
+        let requests: Vec<_> = (0..32).map(|_| spawn(&layer, held.clone())).collect();
+        for request in requests {
+            assert!(request.await.unwrap().passed());
+        }
+        assert_eq!(provider.calls(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_token_makes_nobody_fetch() {
+    let provider = Provider::new();
+    let (layer, _source, _clock) = layer_of(provider.source());
+    for token in ["nonsense", "a.b.c", "a b", "\"", ""] {
+        assert_eq!(try_token(&layer, token).await.status.as_u16() / 100, 4);
+    }
+    assert_eq!(provider.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_dead_provider_is_asked_less_and_less_and_its_return_is_noticed() {
+    let provider = Provider::new();
+    provider.fail(true);
+    let (layer, source, clock) = layer_of(provider.source());
+    let held = ed("EdDSA");
+    for (fetches, pause) in [1_u64, 2, 4, 8, 16, 30, 30].into_iter().enumerate() {
+        let outcome = try_token(&layer, &held).await;
+        assert_eq!(outcome.refusal(), UNAVAILABLE);
+        assert_eq!(outcome.status, 503);
+        assert_eq!(outcome.headers["retry-after"], pause.to_string());
+        assert!(!outcome.headers.contains_key("www-authenticate"));
+        assert_eq!(provider.calls(), fetches + 1);
+        // Meanwhile nobody asks.
+        clock.advance(seconds(pause) - Duration::from_millis(1));
+        let outcome = try_token(&layer, &held).await;
+        assert_eq!((outcome.refusal(), provider.calls()), (UNAVAILABLE, fetches + 1));
+        assert_eq!(outcome.headers["retry-after"], "1");
+        clock.advance(Duration::from_millis(1));
+    }
+    assert!(!source.is_ready());
+    provider.fail(false);
+    assert!(try_token(&layer, &held).await.passed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_provider_is_given_up_after_its_time() {
+    let provider = Provider::new();
+    provider.delay(seconds(3_600));
+    let (layer, source, _clock) = layer_of(provider.source());
+    let start = tokio::time::Instant::now();
+    assert_eq!(try_token(&layer, &ed("EdDSA")).await.refusal(), UNAVAILABLE);
+    assert_eq!(start.elapsed(), Duration::from_millis(1_500));
+    assert_eq!(source.refresh().await, Err(KeysError::Timeout));
+    assert_eq!(provider.dropped(), 2);
+
+    // Discovery is two answers.
+    provider.delay(Duration::from_millis(900));
+    let remote = RemoteKeys::discovery(ISSUER, provider.client());
+    let (layer, _source, _clock) = layer_of(remote.timeout(seconds(1)));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_given_up_too() {
+    let body = || ScriptedBody::new([Step::Data(b"{"), Step::Stall]);
+    let client = service_fn(move |_: Request<Empty<Bytes>>| async move {
+        Ok::<_, std::io::Error>(Response::new(body()))
+    });
+    let (_layer, source, _clock) = layer_of(RemoteKeys::jwks(JWKS_URI, client));
+    assert_eq!(source.refresh().await, Err(KeysError::Timeout));
+}
+
+// === Unknown keys ===
+
+#[tokio::test]
+async fn a_key_that_is_not_there_is_asked_for_once_for_all_who_wait() {
+    let provider = Provider::new();
+    provider.keys(&one_key("old"));
+    let (layer, _source, _clock) = layer_of(provider.source());
+    assert!(try_token(&layer, &ed("old")).await.passed());
+
+    provider.keys(&set(&[
+        ED25519.jwk_with(json!({ "kid": "old" })),
+        ED25519.jwk_with(json!({ "kid": "new" })),
+    ]));
+    provider.hold();
+    let requests: Vec<_> = (0..100).map(|_| spawn(&layer, ed("new"))).collect();
+    settle().await;
+    // Those whose key is there do not wait.
+    assert!(try_token(&layer, &ed("old")).await.passed());
+    provider.release();
+    for request in requests {
+        assert!(request.await.unwrap().passed());
+    }
+    assert_eq!(provider.calls(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_key_that_is_not_there_is_asked_for_once_on_many_threads() {
+    for _ in 0..50 {
+        let provider = Provider::new();
+        provider.keys(&one_key("old"));
+        let (layer, source, _clock) = layer_of(provider.source());
+        source.refresh().await.unwrap();
+        provider.keys(&one_key("new"));
+        let requests: Vec<_> = (0..32).map(|_| spawn(&layer, ed("new"))).collect();
+        for request in requests {
+            assert!(request.await.unwrap().passed());
+        }
+        assert_eq!(provider.calls(), 2);
+    }
+}
+
+#[tokio::test]
+async fn unknown_keys_are_asked_for_once_each_cool_down() {
+    let provider = Provider::new();
+    let (layer, source, clock) = layer_of(provider.source().cool_down(seconds(30)));
+    // The fetch at the start does not begin it.
+    source.refresh().await.unwrap();
+    assert_eq!(provider.calls(), 1);
+    for round in 2..5 {
+        for number in 0..10 {
+            let outcome = try_token(&layer, &ed(&format!("nobody-{number}"))).await;
+            assert_eq!((outcome.refusal(), provider.calls()), (INVALID, round));
+        }
+        clock.advance(seconds(30) - Duration::from_millis(1));
+        assert_eq!(try_token(&layer, &ed("nobody")).await.refusal(), INVALID);
+        assert_eq!(provider.calls(), round);
+        clock.advance(Duration::from_millis(1));
+    }
+}
+
+#[tokio::test]
+async fn a_failed_fetch_for_an_unknown_key_counts_and_hurts_nobody_else() {
+    let provider = Provider::new();
+    let (layer, source, clock) = layer_of(provider.source());
+    source.refresh().await.unwrap();
+    provider.fail(true);
+    for _ in 0..5 {
+        assert_eq!(try_token(&layer, &ed("nobody")).await.refusal(), INVALID);
+        assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+        clock.advance(seconds(5));
+    }
+    assert_eq!(provider.calls(), 2);
+    provider.fail(false);
+    clock.advance(seconds(5));
+    provider.keys(&one_key("new"));
+    assert!(try_token(&layer, &ed("new")).await.passed());
+    assert_eq!(provider.calls(), 3);
+}
+
+#[tokio::test]
+async fn the_request_that_fetched_the_first_keys_does_not_fetch_again() {
+    let provider = Provider::new();
+    let (layer, _source, _clock) = layer_of(provider.source());
+    assert_eq!(try_token(&layer, &ed("nobody")).await.refusal(), INVALID);
+    assert_eq!(provider.calls(), 1);
+    assert_eq!(try_token(&layer, &ed("nobody")).await.refusal(), INVALID);
+    assert_eq!(provider.calls(), 2);
+}
+
+#[tokio::test]
+async fn the_cool_down_is_a_second_at_least() {
+    let provider = Provider::new();
+    let (layer, source, clock) = layer_of(provider.source().cool_down(Duration::ZERO));
+    source.refresh().await.unwrap();
+    for _ in 0..10 {
+        try_token(&layer, &ed("nobody")).await;
+    }
+    assert_eq!(provider.calls(), 2);
+    clock.advance(seconds(1));
+    try_token(&layer, &ed("nobody")).await;
+    assert_eq!(provider.calls(), 3);
+}
+
+#[tokio::test]
+async fn a_token_of_a_known_key_with_a_bad_signature_makes_nobody_fetch() {
+    let provider = Provider::new();
+    let (layer, source, _clock) = layer_of(provider.source());
+    source.refresh().await.unwrap();
+    let forged =
+        ED25519_OTHER.token(&json!({ "alg": "EdDSA", "kid": "EdDSA" }), &claims(json!({})));
+    let mismatch = ED25519.token(&json!({ "alg": "EdDSA", "kid": "ES256" }), &claims(json!({})));
+    for token in [forged, mismatch] {
+        assert_eq!(try_token(&layer, &token).await.refusal(), INVALID);
+    }
+    assert_eq!(provider.calls(), 1);
+}
+
+// === Age ===
+
+#[tokio::test]
+async fn aged_keys_are_fetched_by_one_request_while_the_others_go_on() {
+    let provider = Provider::new();
+    let (layer, source, clock) = layer_of(provider.source());
+    source.refresh().await.unwrap();
+    clock.advance(seconds(3_600) - Duration::from_millis(1));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    assert_eq!(provider.calls(), 1);
+
+    clock.advance(Duration::from_millis(1));
+    provider.hold();
+    let one = spawn(&layer, ed("EdDSA"));
+    settle().await;
+    assert!(!one.is_finished());
+    for _ in 0..10 {
+        assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    }
+    provider.release();
+    assert!(one.await.unwrap().passed());
+    assert_eq!(provider.calls(), 2);
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    assert_eq!(provider.calls(), 2);
+}
+
+#[tokio::test]
+async fn stale_keys_serve_while_the_provider_is_away_and_not_for_ever() {
+    let provider = Provider::new();
+    let (layer, source, clock) = layer_of(provider.source().stale_limit(seconds(7_200)));
+    source.refresh().await.unwrap();
+    provider.fail(true);
+    clock.advance(seconds(3_600));
+    for pause in [1, 2, 4, 8, 16, 30, 30] {
+        let calls = provider.calls();
+        for _ in 0..5 {
+            assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+        }
+        assert_eq!(provider.calls(), calls + 1);
+        clock.advance(seconds(pause));
+    }
+    clock.advance(seconds(3_500) - Duration::from_millis(1));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    assert!(source.is_ready());
+    clock.advance(seconds(30));
+    assert!(!source.is_ready());
+    assert_eq!(try_token(&layer, &ed("EdDSA")).await.refusal(), UNAVAILABLE);
+    provider.fail(false);
+    clock.advance(seconds(30));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+}
+
+#[tokio::test]
+async fn a_bad_set_never_replaces_a_good_one() {
+    let provider = Provider::new();
+    let (layer, source, _clock) = layer_of(provider.source());
+    source.refresh().await.unwrap();
+    let large = format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(150_000));
+    for (text, error) in [
+        ("", KeysError::Malformed),
+        ("<html>", KeysError::Malformed),
+        ("{}", KeysError::Malformed),
+        ("{\"keys\":[]}", KeysError::NoUsableKey),
+        ("{\"keys\":[{\"kty\":\"oct\",\"k\":\"AA\"}]}", KeysError::NoUsableKey),
+        (&large, KeysError::TooLarge),
+    ] {
+        provider.keys(text);
+        assert_eq!(source.refresh().await, Err(error));
+        assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    }
+    provider.keys(&super::mint::jwks());
+    for status in [201, 204, 301, 302, 304, 307, 404, 500, 503] {
+        provider.status(status);
+        assert_eq!(source.refresh().await, Err(KeysError::Status(status)));
+    }
+    provider.status(200);
+    provider.fail(true);
+    assert_eq!(source.refresh().await, Err(KeysError::Unreachable));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+}
+
+#[tokio::test]
+async fn keys_may_be_kept_for_ever() {
+    let provider = Provider::new();
+    let remote = provider.source().max_age(Duration::MAX).stale_limit(Duration::MAX);
+    let (layer, _source, clock) = layer_of(remote);
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    clock.advance(seconds(900_000));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    assert_eq!(provider.calls(), 1);
+}
+
+// === Bounds ===
+
+#[tokio::test]
+async fn an_answer_is_read_to_its_bound_and_no_further() {
+    let set = super::mint::jwks();
+    let provider = Provider::new();
+    let (_, source, _) = layer_of(provider.source().max_bytes(set.len()));
+    assert_eq!(source.refresh().await, Ok(()));
+    let (_, source, _) = layer_of(provider.source().max_bytes(set.len() - 1));
+    assert_eq!(source.refresh().await, Err(KeysError::TooLarge));
+
+    // One that says how long it is, or never ends.
+    for announced in [Some(1_000_000), None] {
+        let left = Arc::new(AtomicUsize::new(0));
+        let client = {
+            let left = Arc::clone(&left);
+            service_fn(move |_: Request<Empty<Bytes>>| {
+                let body = ScriptedBody::new((0..1_000).map(|_| Step::Data(&[b' '; 1_000])));
+                let body =
+                    announced.map_or_else(ScriptedBody::default, |length| body.announce(length));
+                left.fetch_add(1, SeqCst);
+                let endless = ScriptedBody::new((0..1_000).map(|_| Step::Data(&[b' '; 1_000])));
+                let body = if announced.is_some() { body } else { endless };
+                async { Ok::<_, std::io::Error>(Response::new(body)) }
+            })
+        };
+        let (_, source, _) = layer_of(RemoteKeys::jwks(JWKS_URI, client));
+        assert_eq!(source.refresh().await, Err(KeysError::TooLarge));
+        assert_eq!(left.load(SeqCst), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_broken_body_is_no_answer() {
+    let client = service_fn(|_: Request<Empty<Bytes>>| async {
+        Ok::<_, std::io::Error>(Response::new(ScriptedBody::new([Step::Data(b"{"), Step::Error])))
+    });
+    let (_, source, _) = layer_of(RemoteKeys::jwks(JWKS_URI, client));
+    assert_eq!(source.refresh().await, Err(KeysError::Unreachable));
+    let (_, source, _) = layer_of(RemoteKeys::jwks(JWKS_URI, other_kind_of_client()));
+    assert_eq!(source.refresh().await, Ok(()));
+}
+
+#[tokio::test]
+async fn no_more_wait_than_may() {
+    let provider = Provider::new();
+    provider.hold();
+    let (layer, source, _clock) = layer_of(provider.source().max_waiting(3));
+    let waiting: Vec<_> = (0..3).map(|_| spawn(&layer, ed("EdDSA"))).collect();
+    settle().await;
+    let outcome = try_token(&layer, &ed("EdDSA")).await;
+    assert_eq!(outcome.refusal(), UNAVAILABLE);
+    assert_eq!(outcome.headers["retry-after"], "1");
+    assert_eq!(source.refresh().await, Err(KeysError::Busy));
+    provider.release();
+    for request in waiting {
+        assert!(request.await.unwrap().passed());
+    }
+
+    // The seats are free again, also those of requests that were given up.
+    let provider = Provider::new();
+    provider.hold();
+    let (layer, source, _clock) = layer_of(provider.source().max_waiting(1));
+    for number in 1..10 {
+        let gone = spawn(&layer, ed("EdDSA"));
+        settle().await;
+        gone.abort();
+        assert!(gone.await.is_err());
+        assert_eq!((provider.calls(), provider.dropped()), (number, number));
+    }
+    provider.release();
+    assert_eq!(source.refresh().await, Ok(()));
+}
+
+// === Cancellation ===
+
+#[tokio::test]
+async fn one_who_goes_does_not_strand_the_others() {
+    for first_to_go in 0..4 {
+        let provider = Provider::new();
+        provider.hold();
+        let (layer, _source, _clock) = layer_of(provider.source());
+        let mut requests: Vec<_> = (0..4).map(|_| spawn(&layer, ed("EdDSA"))).collect();
+        settle().await;
+        let gone = requests.remove(first_to_go);
+        gone.abort();
+        assert!(gone.await.is_err());
+        provider.release();
+        for request in requests {
+            assert!(request.await.unwrap().passed());
+        }
+        assert_eq!((provider.calls(), provider.dropped()), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn when_all_are_gone_the_fetch_is_too() {
+    let provider = Provider::new();
+    provider.hold();
+    let (layer, _source, _clock) = layer_of(provider.source());
+    let requests: Vec<_> = (0..4).map(|_| spawn(&layer, ed("EdDSA"))).collect();
+    settle().await;
+    for request in requests {
+        request.abort();
+        assert!(request.await.is_err());
+    }
+    assert_eq!((provider.calls(), provider.dropped()), (1, 1));
+    provider.release();
+    // The next one begins anew, and at once: the provider has done no wrong.
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    assert_eq!(provider.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_fetch_for_newer_keys_that_is_given_up_is_not_begun_again_at_once() {
+    let provider = Provider::new();
+    let (layer, source, clock) = layer_of(provider.source());
+    source.refresh().await.unwrap();
+    provider.hold();
+    clock.advance(seconds(3_600));
+    let one = spawn(&layer, ed("EdDSA"));
+    settle().await;
+    one.abort();
+    assert!(one.await.is_err());
+    assert_eq!((provider.calls(), provider.dropped()), (2, 1));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    assert_eq!(provider.calls(), 2);
+    provider.release();
+    clock.advance(seconds(1));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    assert_eq!(provider.calls(), 3);
+}
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn one_who_is_never_polled_again_holds_nobody_up() {
+    let provider = Provider::new();
+    provider.hold();
+    let (layer, _source, _clock) = layer_of(provider.source());
+    let held = ed("EdDSA");
+    let mut idle = pin!(try_token(&layer, &held));
+    let flag = Arc::new(Flag::default());
+    let waker = Waker::from(Arc::clone(&flag));
+    // It begins the fetch, and stays where it is.
+    assert!(idle.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let other = spawn(&layer, ed("EdDSA"));
+    settle().await;
+    provider.release();
+    assert!(other.await.unwrap().passed());
+    assert!(flag.0.load(SeqCst));
+    assert!(idle.await.passed());
+    assert_eq!(provider.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_panics_takes_one_request_with_it() {
+    let provider = Provider::new();
+    let panics = Arc::new(AtomicBool::new(true));
+    let client = {
+        let (panics, client) = (Arc::clone(&panics), provider.client());
+        service_fn(move |request| {
+            let (panics, mut client) = (Arc::clone(&panics), client.clone());
+            async move {
+                tokio::task::yield_now().await;
+                assert!(!panics.load(SeqCst), "as the test wants it");
+                client.call(request).await
+            }
+        })
+    };
+    let (layer, _source, clock) = layer_of(RemoteKeys::jwks(JWKS_URI, client));
+    let requests: Vec<_> = (0..4).map(|_| spawn(&layer, ed("EdDSA"))).collect();
+    let mut panicked = 0;
+    for request in requests {
+        match request.await {
+            Ok(outcome) => assert_eq!(outcome.refusal(), UNAVAILABLE),
+            Err(_) => panicked += 1,
+        }
+    }
+    assert_eq!(panicked, 1);
+    panics.store(false, SeqCst);
+    clock.advance(seconds(1));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+}
+
+// === Discovery ===
+
+#[tokio::test]
+async fn discovery_leads_to_the_keys() {
+    let provider = Provider::new();
+    let (layer, source, _clock) = layer_of(RemoteKeys::discovery(ISSUER, provider.client()));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    let document = format!("{ISSUER}/.well-known/openid-configuration");
+    assert_eq!(provider.seen(), [document.as_str(), JWKS_URI]);
+
+    for (document, error) in [
+        (
+            r#"{"issuer":"https://evil.example","jwks_uri":"https://keys.example/jwks.json"}"#,
+            KeysError::IssuerMismatch,
+        ),
+        (
+            r#"{"issuer":"https://issuer.example/","jwks_uri":"https://keys.example/jwks.json"}"#,
+            KeysError::IssuerMismatch,
+        ),
+        (
+            r#"{"issuer":"https://issuer.example","jwks_uri":"http://keys.example/jwks.json"}"#,
+            KeysError::InsecureUrl,
+        ),
+        (
+            r#"{"issuer":"https://issuer.example","jwks_uri":"http://127.0.0.1/jwks.json"}"#,
+            KeysError::InsecureUrl,
+        ),
+        (
+            r#"{"issuer":"https://issuer.example","jwks_uri":"file:///etc/passwd"}"#,
+            KeysError::InvalidUrl,
+        ),
+        (r#"{"issuer":"https://issuer.example"}"#, KeysError::Malformed),
+        (
+            r#"{"issuer":"https://issuer.example","issuer":"https://issuer.example","jwks_uri":"https://keys.example"}"#,
+            KeysError::Malformed,
+        ),
+    ] {
+        provider.document(document);
+        let calls = provider.calls();
+        assert_eq!(source.refresh().await, Err(error), "{document}");
+        assert_eq!(provider.calls(), calls, "the keys were asked for");
+        assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    }
+}
+
+#[test]
+fn addresses_are_safe_ones() {
+    let client = || Provider::new().client();
+    let built = |remote: RemoteKeys| remote.build().map(|_| ());
+    for address in
+        ["https://a.example", "http://127.0.0.1:8080", "http://[::1]", "http://localhost/x"]
+    {
+        assert_eq!(built(RemoteKeys::discovery(address, client())), Ok(()), "{address}");
+        assert_eq!(built(RemoteKeys::jwks(address, client())), Ok(()), "{address}");
+    }
+    let plain = "http://a.example";
+    let insecure = Err(KeysError::InsecureUrl);
+    assert_eq!(built(RemoteKeys::discovery(plain, client())), insecure);
+    assert_eq!(built(RemoteKeys::jwks(plain, client())), insecure);
+    assert_eq!(built(RemoteKeys::jwks(plain, client()).dangerous_plain_http()), Ok(()));
+    for address in ["", "/keys", "ftp://a.example", "https://user:secret@a.example"] {
+        let invalid = Err(KeysError::InvalidUrl);
+        assert_eq!(built(RemoteKeys::jwks(address, client()).dangerous_plain_http()), invalid);
+    }
+}
+
+// === Contract ===
+
+#[tokio::test]
+async fn the_readied_instance_is_called_after_the_wait() {
+    let provider = Provider::new();
+    provider.hold();
+    let (layer, _source, _clock) = layer_of(provider.source());
+    let mut service = layer.layer(Probe::new(|_request: Request<Full<Bytes>>| {
+        Response::new(Full::<Bytes>::default())
+    }));
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        std::future::poll_fn(|cx| Service::<Request<Full<Bytes>>>::poll_ready(&mut service, cx))
+            .await
+            .unwrap();
+        waiting.push(tokio::spawn(service.call(bearer(&ed("EdDSA")))));
+    }
+    settle().await;
+    provider.release();
+    for response in waiting {
+        assert_eq!(response.await.unwrap().unwrap().status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_request_may_be_dropped_at_any_point() {
+    let provider = Provider::new();
+    provider.hold();
+    let (layer, _source, _clock) = layer_of(provider.source());
+    let mut service = layer.layer(Probe::new(|_request: Request<Full<Bytes>>| {
+        Response::new(Full::<Bytes>::default())
+    }));
+    std::future::poll_fn(|cx| Service::<Request<Full<Bytes>>>::poll_ready(&mut service, cx))
+        .await
+        .unwrap();
+    // Before its first poll, and after.
+    drop(service.call(bearer(&ed("EdDSA"))));
+    std::future::poll_fn(|cx| Service::<Request<Full<Bytes>>>::poll_ready(&mut service, cx))
+        .await
+        .unwrap();
+    let mut future = Box::pin(service.call(bearer(&ed("EdDSA"))));
+    let polled =
+        std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await;
+    assert!(polled);
+    drop(future);
+    provider.release();
+}

@@ -1,0 +1,211 @@
+//! What `AuthLayer` logs, and what nothing of it ever prints. A process of its own: who listens to
+//! tracing is settled once in each.
+#![allow(unreachable_pub, reason = "modules of one test crate")]
+
+#[path = "auth/mint.rs"]
+mod mint;
+#[path = "auth/provider.rs"]
+mod provider;
+mod support;
+
+use std::{
+    cell::RefCell,
+    convert::Infallible,
+    fs, io,
+    sync::Once,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use mint::{AUDIENCE, ED25519, ED25519_OTHER, ISSUER, NOW, claims, jwks, set, token};
+use provider::Provider;
+use serde_json::json;
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_inference::{
+    auth::{AuthLayer, Jwt, KeySource, Keys, RemoteKeys},
+    clock::{FakeClock, SharedClock},
+};
+
+thread_local! {
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Writes to the lines of the thread: a test runs on one.
+struct Lines;
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let listening = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(|| Lines)
+            .without_time()
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::set_global_default(listening).unwrap();
+    });
+    taken();
+}
+
+/// The lines since the last call.
+fn taken() -> String {
+    String::from_utf8(LINES.take()).unwrap()
+}
+
+fn layer(keys: impl Into<KeySource>, clock: &FakeClock) -> AuthLayer {
+    let jwt = Jwt::new(keys, ISSUER, AUDIENCE).clock(SharedClock::new(clock.clone()));
+    AuthLayer::new(jwt.cache_bytes(0))
+}
+
+fn clock() -> FakeClock {
+    FakeClock::new(UNIX_EPOCH + Duration::from_secs(NOW))
+}
+
+/// Sends a request to a handler that prints its fields; all that can be seen of it.
+async fn everything_of(layer: &AuthLayer, token: &str) -> String {
+    let mut service = layer.layer(service_fn(|request: Request<String>| async move {
+        let fields = format!("{:?}", request.headers());
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(fields)))
+    }));
+    let mut seen = format!("{service:?}");
+    let field = format!("Bearer {token}");
+    let request = Request::builder().header("authorization", field).body(String::new()).unwrap();
+    let future = service.ready().await.unwrap().call(request);
+    seen += &format!("{future:?}");
+    let response = future.await.unwrap();
+    seen += &format!("{response:?}");
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    seen + &String::from_utf8_lossy(&body)
+}
+
+#[tokio::test]
+async fn no_part_of_a_token_is_printed_anywhere() {
+    listen();
+    let layer = layer(Keys::from_jwks(jwks()).unwrap(), &clock());
+    let secret =
+        json!({ "sub": "secret-subject", "email": "secret-mail", "scope": "secret-scope" });
+    let header = json!({ "alg": "EdDSA", "kid": "secret-kid" });
+    let tokens = [
+        token("EdDSA", secret.clone()),
+        token("EdDSA", json!({ "sub": "secret-subject", "exp": 1 })),
+        token("EdDSA", json!({ "sub": "secret-subject", "aud": "secret-audience" })),
+        ED25519_OTHER.token(&header, &claims(secret)),
+        "secret-token".to_owned(),
+        "secret token".to_owned(),
+    ];
+    let mut seen = String::new();
+    for token in &tokens {
+        seen += &everything_of(&layer, token).await;
+    }
+    let lines = taken();
+    assert_eq!(lines.matches("DEBUG").count(), 5, "{lines}");
+    for reason in ["exp", "aud", "no such key", "not three parts", "more than one"] {
+        assert!(lines.contains(&format!("reason=\"{reason}\"")), "{reason}: {lines}");
+    }
+    assert_eq!(seen.matches("Sensitive").count(), 2, "{seen}");
+    seen += &lines;
+    assert!(!seen.contains("secret"), "{seen}");
+    for part in tokens.iter().take(4).flat_map(|token| token.split('.')) {
+        assert!(!seen.contains(part), "{part}: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn what_changes_with_the_provider_is_said_once() {
+    listen();
+    let provider = Provider::new();
+    let clock = clock();
+    let source = provider.source().max_age(Duration::from_secs(60)).build().unwrap();
+    let layer = layer(source, &clock);
+    let forever = claims(json!({ "exp": NOW + 100_000 }));
+    let held = ED25519.token(&json!({ "alg": "EdDSA", "kid": "EdDSA" }), &forever);
+
+    provider.fail(true);
+    everything_of(&layer, &held).await;
+    let lines = taken();
+    assert_eq!(lines.matches("the keys cannot be fetched").count(), 1, "{lines}");
+    assert!(lines.contains("keys.example") && lines.contains("cannot be reached"), "{lines}");
+    for _ in 0..5 {
+        clock.advance(Duration::from_secs(30));
+        everything_of(&layer, &held).await;
+    }
+    assert_eq!(taken().matches("WARN").count(), 0);
+
+    provider.fail(false);
+    clock.advance(Duration::from_secs(30));
+    everything_of(&layer, &held).await;
+    let lines = taken();
+    assert!(lines.contains("the keys can be fetched again"), "{lines}");
+    assert!(lines.contains("the keys have changed") && lines.contains("keys=9"), "{lines}");
+
+    // Fetched again, the same; nothing to say.
+    clock.advance(Duration::from_secs(60));
+    everything_of(&layer, &held).await;
+    assert_eq!((taken().as_str(), provider.calls()), ("", 8));
+
+    provider.keys(&set(&[ED25519.jwk_with(json!({ "kid": "EdDSA" })), json!({ "kty": "oct" })]));
+    clock.advance(Duration::from_secs(60));
+    everything_of(&layer, &held).await;
+    let lines = taken();
+    assert!(lines.contains("the keys have changed") && lines.contains("keys=1"), "{lines}");
+    assert!(lines.contains("a key of the set is skipped"), "{lines}");
+}
+
+#[tokio::test]
+async fn what_changes_with_a_file_is_said_once() {
+    listen();
+    let path =
+        std::env::temp_dir().join(format!("tower-inference-log-{}.json", std::process::id()));
+    fs::write(&path, jwks()).unwrap();
+    let clock = clock();
+    let layer = layer(KeySource::file(&path).unwrap(), &clock);
+    let held = ED25519.token(
+        &json!({ "alg": "EdDSA", "kid": "EdDSA" }),
+        &claims(json!({ "exp": NOW + 100_000 })),
+    );
+    everything_of(&layer, &held).await;
+    assert_eq!(taken(), "");
+
+    fs::write(&path, "{").unwrap();
+    for warnings in [1, 0, 0] {
+        clock.advance(Duration::from_secs(1));
+        everything_of(&layer, &held).await;
+        let lines = taken();
+        assert_eq!(lines.matches("the keys cannot be read; the last stay").count(), warnings);
+    }
+    fs::write(&path, set(&[ED25519.jwk_with(json!({ "kid": "EdDSA" }))])).unwrap();
+    clock.advance(Duration::from_secs(1));
+    everything_of(&layer, &held).await;
+    let lines = taken();
+    assert!(lines.contains("the keys have changed") && lines.contains("keys=1"), "{lines}");
+    assert!(lines.contains("the keys can be read again"), "{lines}");
+    fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test]
+async fn what_a_source_prints_holds_no_key() {
+    let remote = RemoteKeys::discovery(ISSUER, Provider::new().client());
+    let printed = format!("{remote:?} {:?}", remote.clone().build().unwrap());
+    assert!(printed.contains("issuer.example"));
+    let secret =
+        RemoteKeys::jwks("https://u:secret@k.example/secret?key=secret", Provider::new().client());
+    assert!(!format!("{secret:?}").contains("secret"));
+    let source =
+        KeySource::from(Keys::from_jwks(set(&[ED25519.jwk_with(json!({ "kid": "k" }))])).unwrap());
+    let printed = format!("{source:?}");
+    assert!(printed.contains("\"k\""));
+    assert!(!printed.contains(ED25519.jwk()["x"].as_str().unwrap()));
+}
