@@ -299,7 +299,7 @@ mod tests {
         let (flag_two, waker_two) = flag();
         let future = {
             let (second, flag_two, waker_two) =
-                (Arc::clone(&second), Arc::clone(&flag_two), waker_two.clone());
+                (Arc::clone(&second), Arc::clone(&flag_two), waker_two);
             poll_fn(move |cx| {
                 let waiter = second.lock().take();
                 if let Some(mut waiter) = waiter {

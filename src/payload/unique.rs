@@ -16,7 +16,7 @@ const FEW: u32 = 16;
 pub(super) fn duplicate(text: &str, slots: &[Slot], first: u32, count: u32) -> Option<u32> {
     let names = || Names { slots, first, at: 0 };
     if count > FEW || names().any(|name| name.is_escaped()) {
-        return among_many(text, names(), count);
+        return among_many(text, names(), count, &RandomState::new());
     }
     let mut seen = 0_u64;
     for (index, name) in names().enumerate() {
@@ -40,9 +40,13 @@ fn mark(name: &[u8]) -> u32 {
     mixed % 64
 }
 
-fn among_many<'a>(text: &str, names: impl Iterator<Item = &'a Slot>, count: u32) -> Option<u32> {
+fn among_many<'a>(
+    text: &str,
+    names: impl Iterator<Item = &'a Slot>,
+    count: u32,
+    state: &impl BuildHasher,
+) -> Option<u32> {
     let name = |slot: &Slot| unescape(contents(text, slot));
-    let state = RandomState::new();
     let mut hashed = Vec::with_capacity(count as usize);
     hashed.extend(names.map(|slot| (state.hash_one(name(slot)), slot.start, slot)));
     hashed.sort_unstable_by_key(|(hash, start, _)| (*hash, *start));
@@ -73,5 +77,36 @@ impl<'a> Iterator for Names<'a> {
         let value = self.slots.get(self.at as usize + 1)?;
         self.at = value.next - self.first;
         Some(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{BuildHasherDefault, Hasher};
+
+    use super::*;
+    use crate::payload::arena::Tag;
+
+    /// Every name meets every other.
+    #[derive(Default)]
+    struct Same;
+
+    impl Hasher for Same {
+        fn finish(&self) -> u64 {
+            0
+        }
+
+        fn write(&mut self, _bytes: &[u8]) {}
+    }
+
+    #[test]
+    fn names_of_the_same_hash_are_compared() {
+        let position = |text: &str| {
+            let name = |at: usize| Slot::leaf((at, at + 3), 0, Tag::STRING);
+            let names: Vec<Slot> = (0..text.len()).step_by(3).map(name).collect();
+            among_many(text, names.iter(), 0, &BuildHasherDefault::<Same>::default())
+        };
+        assert_eq!(position(r#""a""b""c""d""#), None);
+        assert_eq!(position(r#""a""b""c""b""a""#), Some(9));
     }
 }

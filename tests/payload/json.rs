@@ -141,6 +141,23 @@ fn each_fault_has_its_reason_and_place() {
 }
 
 #[test]
+fn control_characters_are_found_wherever_they_stand() {
+    for before in 0..40 {
+        for after in [0, 40] {
+            let text =
+                |char: char| format!("\"{}{char}{}\"", "x".repeat(before), "y".repeat(after));
+            for control in '\0'..' ' {
+                let expected = (Reason::ControlCharacter, before as u64 + 1);
+                assert_eq!(refused(text(control)), expected, "{control:?}");
+            }
+            for legal in [' ', '!', '#', '[', ']', '\u{7f}', '\u{80}', '\u{9f}', 'é'] {
+                assert!(Document::parse(text(legal)).is_ok(), "{legal:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn faults_hold_nothing_of_the_input() {
     let fault = Document::parse(r#"{"hf_secret": "prompt", "hf_secret": 1}"#).unwrap_err();
     assert_eq!(fault.to_string(), "a second member of the same name at byte 24");
@@ -161,7 +178,8 @@ fn depth_is_bounded_whatever_is_nested() {
     assert_eq!(refused("[".repeat(1_000_000)), (Reason::TooDeep, 128));
     assert_eq!(refused("{\"a\":".repeat(50_000)), (Reason::TooDeep, 128 * 5));
     assert_eq!(refused("[{\"a\":".repeat(50_000)).0, Reason::TooDeep);
-    // Side by side is not deep.
+    // Side by side is not deep, and what ended does not make it less.
+    assert_eq!(Document::parse("[[[]],[]]").unwrap().depth(), 3);
     assert_eq!(Document::parse(format!("[{}[]]", "[],".repeat(1_000))).unwrap().depth(), 2);
 
     let flat = Bounds::new().depth(0);
@@ -223,7 +241,8 @@ fn the_second_name_is_found_among_any_number() {
         // The earliest second name is named, whichever it repeats.
         for again in [0, count / 2, count - 1] {
             let open = all.strip_suffix('}').unwrap();
-            let twice = format!("{open},\"{again}\":0,\"{again}\":0}}");
+            let other = (again + 1) % count;
+            let twice = format!("{open},\"{again}\":0,\"{other}\":0,\"{again}\":0}}");
             assert_eq!(refused(twice), (Reason::DuplicateName, all.len() as u64), "{count}");
         }
     }
@@ -303,7 +322,7 @@ fn numbers_keep_their_digits() {
 #[test]
 fn pointers_lead_where_rfc_6901_says() {
     let text = r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,
-        "m~n":8,"list":[[],{"x":[10,11]}]}"#;
+        "m~n":8,"~1":9,"list":[[],{"x":[10,11]}]}"#;
     let document = Document::parse(text).unwrap();
     let find = |pointer: &str| {
         document.root().pointer(pointer).map(|node| std::str::from_utf8(node.raw()).unwrap())
@@ -322,6 +341,7 @@ fn pointers_lead_where_rfc_6901_says() {
         ("/k\"l", "6"),
         ("/ ", "7"),
         ("/m~0n", "8"),
+        ("/~01", "9"),
         ("/list/1/x/1", "11"),
     ] {
         assert_eq!(find(pointer), Some(raw), "{pointer}");

@@ -273,6 +273,17 @@ impl Body for Nothing {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_of_many_frames_lets_others_have_their_turn_and_goes_on() {
+    let text = format!("[{}0]", "0,".repeat(500));
+    let body = ScriptedBody::chunked(text.as_bytes(), 1);
+    let sending = send(PayloadLayer::new(), post().body(body).unwrap());
+    let mut sending = pin!(sending);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(sending.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(sending.await.unwrap().body().bytes().unwrap(), &text);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_is_always_ready_and_empty_meets_the_deadline() {
     let sending = send(PayloadLayer::new(), post().body(Nothing).unwrap());
     let mut sending = pin!(sending);
@@ -420,11 +431,8 @@ async fn bytes_are_recognised_when_their_type_is_hidden() {
 }
 
 /// What a second layer reads when something between it and the first has changed the body.
-async fn read_again(changed: impl FnOnce(Bytes) -> Vec<Step>) -> Payload {
-    let mut trailers = HeaderMap::new();
-    trailers.insert("x-sum", "1".parse().unwrap());
-    let body = ScriptedBody::new([Step::Data(b"1234"), Step::Trailers(trailers)]);
-    let first = send(PayloadLayer::new(), post().body(body).unwrap()).await.unwrap();
+async fn read_again(first: ScriptedBody, changed: impl FnOnce(Bytes) -> Vec<Step>) -> Payload {
+    let first = send(PayloadLayer::new(), post().body(first).unwrap()).await.unwrap();
     let context = RequestContext::of(first.extensions()).unwrap().clone();
     let body = ScriptedBody::new(changed(first.body().bytes().unwrap().clone()));
     let second = post().extension(context).body(body).unwrap();
@@ -433,11 +441,16 @@ async fn read_again(changed: impl FnOnce(Bytes) -> Vec<Step>) -> Payload {
 
 #[tokio::test]
 async fn bytes_that_are_not_the_very_same_are_read_again() {
-    let part = read_again(|bytes| vec![Step::Bytes(bytes.slice(..2))]).await;
+    let first = || ScriptedBody::new([Step::Data(b"1234")]);
+    let part = read_again(first(), |bytes| vec![Step::Bytes(bytes.slice(..2))]).await;
     assert_eq!(part.document().unwrap().root().as_u64(), Some(12));
-    let more = read_again(|bytes| vec![Step::Bytes(bytes), Step::Data(b"5")]).await;
+    let more = read_again(first(), |bytes| vec![Step::Bytes(bytes), Step::Data(b"5")]).await;
     assert_eq!(more.document().unwrap().root().as_u64(), Some(12_345));
-    let bare = read_again(|bytes| vec![Step::Bytes(bytes)]).await;
+
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", "1".parse().unwrap());
+    let first = ScriptedBody::new([Step::Data(b"1234"), Step::Trailers(trailers)]);
+    let bare = read_again(first, |bytes| vec![Step::Bytes(bytes)]).await;
     assert!(bare.collect().await.unwrap().trailers().is_none());
 }
 
