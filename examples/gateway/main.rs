@@ -2,6 +2,7 @@
 //!
 //! Without flags it needs nothing else and is a demo; `--help` says how to point it at real parts.
 
+mod activity;
 mod allowed;
 mod args;
 mod callers;
