@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, TE},
+    header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING},
 };
 
 /// Removes the fields that belong to one connection and not to the message (RFC 9110 sections 7.6.1
@@ -28,6 +28,11 @@ pub(crate) fn strip_named_fields(headers: &mut HeaderMap) {
     }
     if headers.contains_key(TE) && !asks_for_trailers(headers) {
         headers.remove(TE);
+    }
+    // It overrides `content-length` (RFC 9112 section 6.3), and goes: what it overrode must not be
+    // left to speak for the body.
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
     }
 }
 
@@ -115,6 +120,11 @@ mod tests {
             ("content-length", "2"),
         ]);
         assert_eq!(headers.len(), 3, "{headers:?}");
+    }
+
+    #[test]
+    fn a_length_that_was_overridden_goes_with_what_overrode_it() {
+        assert!(stripped(&[("transfer-encoding", "chunked"), ("content-length", "3")]).is_empty());
     }
 
     #[test]

@@ -246,3 +246,58 @@ impl Drop for Aboard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::source::Origin;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Keys of number one, fetched at zero, due after a minute, from a server that is away.
+    fn source() -> KeySource {
+        let fetch = Box::new(|| Box::pin(async { Err(KeysError::Unreachable) }) as Boxed<_>);
+        let bounds = Bounds {
+            max_age: SECOND * 60,
+            stale_limit: SECOND * 3_600,
+            cool_down: SECOND * 30,
+            max_waiting: 2,
+        };
+        let source = KeySource::new(Origin::Remote(Remote::new(fetch, bounds, "host".into())));
+        let key =
+            r#"{"kty":"OKP","crv":"Ed25519","x":"TAo6xk3SGOoph6-GLFvz3PwbcPWC3eB3X-d9LG1dBqI"}"#;
+        let keys = Keys::from_jwks(format!(r#"{{"keys":[{key}]}}"#)).unwrap();
+        source.shared.replace(keys, Duration::ZERO);
+        source
+    }
+
+    #[test]
+    fn one_who_comes_late_to_a_fetch_that_was_given_up_begins_none() {
+        let source = source();
+        let call = |now| source.call(Need::Newer, 1, now);
+        let now = SECOND * 60;
+        assert!(matches!(call(now), Course::Wait(_)));
+        // It saw that the keys were due before the other one began; the other one is gone again.
+        assert!(matches!(call(now), Course::GoOn));
+        assert!(matches!(call(now + SECOND), Course::Wait(_)));
+    }
+
+    #[test]
+    fn one_who_saw_other_keys_looks_again() {
+        let source = source();
+        for need in [Need::Any, Need::Newer, Need::Unknown] {
+            assert!(matches!(source.call(need, 0, SECOND * 60), Course::LookAgain));
+        }
+    }
+
+    #[test]
+    fn one_too_many_goes_on_if_it_can() {
+        let source = source();
+        let call = |need| source.call(need, 1, SECOND * 60);
+        let (one, two) = (call(Need::Unknown), call(Need::Unknown));
+        assert!(matches!((&one, &two), (Course::Wait(_), Course::Wait(_))));
+        assert!(matches!(call(Need::Newer), Course::GoOn));
+        assert!(matches!(call(Need::Any), Course::Unavailable(SECOND)));
+        assert!(matches!(call(Need::Unknown), Course::Unavailable(SECOND)));
+    }
+}

@@ -4,18 +4,26 @@
 /// Whether a field of a request is withheld from the upstream. `authorization` is not among them:
 /// it is overwritten.
 pub(super) fn is_withheld(name: &str) -> bool {
+    // CGI and WSGI servers read an underscore as a dash: `x_api_key` is `x-api-key` to them.
+    if memchr::memchr(b'_', name.as_bytes()).is_some() {
+        return true;
+    }
     // By the two ends of a name, so that most names are compared with nothing at all: every field
     // of every request comes by here.
     let (names, starts): (&[&str], &[&str]) = match name.as_bytes() {
         [b'c', ..] => (&["cf-connecting-ip"], &["cf-access-", "client-cert"]),
         [b'e', ..] => (&["expect"], &[]),
         [b'f', ..] => (&["forwarded"], &[]),
+        [b'o', ..] => (&["openai-organization", "openai-project"], &[]),
         [b'r', ..] => (&[], &["remote-"]),
         [b's', ..] => (&[], &["ssl-client-"]),
         [b't', ..] => (&["trailer", "true-client-ip"], &["tailscale-user-"]),
         [b'x', b'-', third, ..] => match third {
-            b'a' => (&[], &["x-amz-", "x-amzn-mtls-", "x-amzn-oidc-", "x-auth-", "x-authent"]),
-            b'c' => (&["x-client-ip"], &["x-client-cert"]),
+            b'a' => (
+                &["x-arr-clientcert"],
+                &["x-amz-", "x-amzn-mtls-", "x-amzn-oidc-", "x-auth-", "x-authent"],
+            ),
+            b'c' => (&["x-client-ip"], &["x-client-cert", "x-consumer-"]),
             b'f' => (&[], &["x-forwarded-"]),
             b'g' => (&[], &["x-goog-authenticated-user-", "x-goog-iap-"]),
             b'h' => (&["x-hf-bill-to", "x-host"], &[]),
@@ -98,8 +106,8 @@ mod tests {
             assert!(is_withheld(&name.replace('*', "any")), "{name}");
             count += 1;
         }
-        assert_eq!(count, 43);
-        for name in ["x-amz-date", "expect", "trailer"] {
+        assert_eq!(count, 47);
+        for name in ["x-amz-date", "expect", "trailer", "x_api_key", "remote_user", "any_name"] {
             assert!(is_withheld(name), "{name}");
         }
     }
@@ -116,7 +124,6 @@ mod tests {
             "grpc-timeout",
             "idempotency-key",
             "if-none-match",
-            "openai-organization",
             "range",
             "te",
             "traceparent",

@@ -50,17 +50,21 @@
 //! - the caller's credentials: `cookie`, `x-amz-*`, and whatever ends in `access-key`, `api-key`,
 //!   `apikey`, `assertion`, `authorization`, `cookie`, `credential`, `credentials`, `jwt`,
 //!   `password`, `secret`, `subscription-key` or `token`, because a list of names always misses one;
-//!   in the query `X-Amz-*`, `access_token`, `id_token`, `token`, `authorization` and `api_key` in
-//!   its spellings;
+//!   in the query `X-Amz-*`, `access_token`, `id_token`, `auth_token`, `token`, `authorization`,
+//!   `api_key`, `apikey`, `x-api-key`, `access-key`, `subscription-key`, `key`, `client_secret`,
+//!   `secret`, `password` and `jwt`, with a dash or an underscore, `[…]` behind them or not;
 //! - who the caller is, as proxies tell their backends and as callers forge it: `forwarded`,
 //!   `x-forwarded-*`, `x-original-*`, `x-real-ip`, `x-client-ip`, `true-client-ip`,
 //!   `cf-connecting-ip`, `x-auth-*`, `x-authent*`, `x-remote-*`, `remote-*`,
 //!   `x-amzn-oidc-*`, `x-amzn-mtls-*`, `x-ms-client-principal*`, `x-ms-token-*`, `x-goog-iap-*`,
 //!   `x-goog-authenticated-user-*`, `cf-access-*`, `x-pomerium-*`, `x-vouch-*`, `x-webauth-*`,
-//!   `tailscale-user-*`, `client-cert*`, `x-client-cert*`, `ssl-client-*`, `x-ssl-client-*`. Some
+//!   `tailscale-user-*`, `client-cert*`, `x-client-cert*`, `ssl-client-*`, `x-ssl-client-*`,
+//!   `x-arr-clientcert`, `x-consumer-*`. Some
 //!   upstreams also route by them, as by `x-host` and `x-rewrite-url`, and none needs an address of
 //!   a caller;
-//! - `x-hf-bill-to`, which spends an organisation's money. [`HfTokenLayer::bill_to`] sets it.
+//! - what spends an organisation's money: `x-hf-bill-to`, which [`HfTokenLayer::bill_to`] sets,
+//!   `openai-organization`, `openai-project`;
+//! - every name with an underscore, because CGI and WSGI servers take it for a dash.
 //!
 //! CONNECT is refused because it is a tunnel, TRACE because its answer repeats the token (RFC 9110
 //! section 9.3.8), and so is a target without a path (`*`): 403. Who needs one of the removed
@@ -85,12 +89,13 @@
 //! - The token is looked for as it is: an upstream that encodes it before it repeats it is not
 //!   caught. Nor are bodies searched.
 //! - A redirect passes as it is: the layer follows none. A caller that does leaves the gateway.
-//! - Trailers of a request pass over HTTP/2; over HTTP/1.1 hyper sends none that `trailer` does not
-//!   announce.
+//! - Trailers of a request pass over HTTP/2, unfiltered: no recipient may take credentials from
+//!   there (RFC 9110 section 6.5.1). Over HTTP/1.1 hyper sends none that `trailer` does not announce.
 //! - Fields of one connection are removed from answers by
 //!   [`UpstreamLayer`](crate::upstream::UpstreamLayer), not here.
 //! - A token's `HeaderValue` and the searcher for it are not wiped when they are dropped.
-//! - A file is looked at by the request that comes when it is due, which waits for the disk.
+//! - A file is looked at by the request that comes when it is due, which waits for the disk. One that
+//!   is caught half-written is what it holds then: replace it by renaming, as Kubernetes does.
 
 mod body;
 mod fields;

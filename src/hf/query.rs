@@ -10,27 +10,35 @@ pub(super) fn without_credentials(query: &str) -> Option<String> {
 }
 
 fn is_credentials(name: &str) -> bool {
-    // The longest of them; decoding never lengthens, and what is longer can only match a prefix.
-    let mut decoded = [0; 16];
+    // Longer than any of them; decoding never lengthens, and what is longer can only match a prefix.
+    let mut decoded = [0; 24];
     let mut length = 0;
     for (place, byte) in decoded.iter_mut().zip(decode(name.as_bytes())) {
-        *place = byte.to_ascii_lowercase();
+        *place = if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
         length += 1;
     }
     let decoded = decoded.get(..length).unwrap_or_default();
-    decoded.starts_with(b"x-amz-")
-        || matches!(
-            decoded,
-            b"access_token"
-                | b"api-key"
-                | b"api_key"
-                | b"apikey"
-                | b"authorization"
-                | b"id_token"
-                | b"token"
-                | b"x-api-key"
-        )
+    let name = decoded.split(|byte| *byte == b'[').next().unwrap_or_default();
+    name.starts_with(b"x-amz-") || CREDENTIALS.contains(&name)
 }
+
+const CREDENTIALS: &[&[u8]] = &[
+    b"access-key",
+    b"access-token",
+    b"api-key",
+    b"apikey",
+    b"auth-token",
+    b"authorization",
+    b"client-secret",
+    b"id-token",
+    b"jwt",
+    b"key",
+    b"password",
+    b"secret",
+    b"subscription-key",
+    b"token",
+    b"x-api-key",
+];
 
 /// Percent-decodes (RFC 3986 section 2.1): the upstream reads `X%2DAmz` as `X-Amz`.
 fn decode(mut bytes: &[u8]) -> impl Iterator<Item = u8> {
@@ -62,7 +70,17 @@ mod tests {
 
     #[test]
     fn tokens_and_keys_go_however_they_are_written() {
-        for name in ["access_token", "API_KEY", "api%5fkey", "%61pikey", "token", "id_token"] {
+        for name in [
+            "access_token",
+            "access-token[]",
+            "API_KEY",
+            "api%5fkey",
+            "%61pikey",
+            "token",
+            "id_token",
+            "subscription-key",
+            "key",
+        ] {
             assert_eq!(without_credentials(&format!("{name}=x")).unwrap(), "", "{name}");
             assert_eq!(without_credentials(&format!("{name}&a=1")).unwrap(), "a=1", "{name}");
         }

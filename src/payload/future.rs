@@ -234,16 +234,20 @@ impl<S> Reading<S> {
             Ok(buffered) => buffered,
             Err(rejection) => return Err(Refused::new(rejection, self.responder, &self.context)),
         };
-        if !buffered.has_trailers() {
-            set_length(&mut self.parts.headers, buffered.bytes().len() as u64);
-        }
+        set_framing(&mut self.parts.headers, &buffered);
         Ok(self.inner.call(Request::from_parts(self.parts, Payload::of(buffered))))
     }
 }
 
-/// Makes the fields say the length that is known now (RFC 9112 section 6.1). A body with trailers
-/// stays chunked: nothing else can carry them.
-fn set_length(headers: &mut HeaderMap, length: u64) {
+/// Makes the fields say the length that is known now (RFC 9112 section 6.1): what an outer layer
+/// left there may be another body's.
+pub(super) fn set_framing(headers: &mut HeaderMap, buffered: &Buffered) {
+    if buffered.has_trailers() && headers.contains_key(TRANSFER_ENCODING) {
+        // It stays chunked: nothing else can carry trailers.
+        headers.remove(CONTENT_LENGTH);
+        return;
+    }
+    let length = buffered.bytes().len() as u64;
     let chunked = headers.remove(TRANSFER_ENCODING).is_some();
     // Where neither was sent, as HTTP/2 allows, the client that sends it on knows by itself.
     let said = headers.contains_key(CONTENT_LENGTH);

@@ -17,7 +17,7 @@ use super::{
     Bounds, DocumentError, Payload,
     body::Buffered,
     flow::{Flow, Limits},
-    future::{Reading, Refused, ResponseFuture},
+    future::{Reading, Refused, ResponseFuture, set_framing},
     media::{check_coding, only_json, says_json},
 };
 use crate::{
@@ -258,6 +258,7 @@ where
             if let Err(rejection) = layer.check_body(&buffered, &parts.method, &context) {
                 return refuse(rejection);
             }
+            set_framing(&mut parts.headers, &buffered);
             Payload::of(buffered)
         };
         ResponseFuture::calling(self.inner.call(Request::from_parts(parts, payload)))

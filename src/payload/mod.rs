@@ -86,7 +86,8 @@
 //!
 //! The deadline needs a tokio runtime with its timer on. A buffered body takes up to three times
 //! its size while it is read, and 16 bytes for each node of its document. Bodies of 4 GiB and more
-//! have no document. The bytes are not changed: names, numbers and spaces reach the upstream as
+//! have no document. Names that differ in case only are two names, as JSON has it, though some
+//! upstreams (Go's `encoding/json`) take them for one. The bytes are not changed: names, numbers and spaces reach the upstream as
 //! they were written.
 
 mod arena;

@@ -280,6 +280,10 @@ async fn strict_access_tokens_are_those_of_rfc_9068() {
         assert_eq!(outcome.refusal(), Some(INVALID), "{name}");
         assert!(outcome.challenge().contains(&format!("{name} does not")), "{name}");
     }
+    // The audience is there even when it may be any.
+    let any = AuthLayer::new(jwt().strict_access_tokens().dangerous_any_audience());
+    assert!(try_token(&any, &sign("at+jwt", json!({ "aud": "x" }))).await.passed());
+    assert!(!try_token(&any, &sign("at+jwt", json!({ "aud": null }))).await.passed());
     for name in ["client_id", "jti"] {
         assert!(!try_token(&layer, &sign("at+jwt", json!({ name: "" }))).await.passed());
     }

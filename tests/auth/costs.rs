@@ -13,7 +13,7 @@ use serde_json::json;
 use tower::{Layer, Service};
 use tower_inference::{auth::AuthLayer, context::RequestContext};
 
-use super::{jwt, mint::token};
+use super::{jwt, jwt_of, mint::token, provider::Provider};
 
 #[derive(Clone)]
 struct Trivial;
@@ -68,4 +68,18 @@ fn a_new_token_costs_few_allocations_and_a_known_one_none() {
         assert!(new <= 14, "{algorithm}: {new}");
         assert_eq!(known, 0, "{algorithm}");
     }
+}
+
+#[tokio::test]
+async fn a_known_token_stays_known_when_the_same_keys_are_fetched_again() {
+    let provider = Provider::new();
+    let source = provider.source().build().unwrap();
+    source.refresh().await.unwrap();
+    let layer = AuthLayer::new(jwt_of(source.clone()));
+    let held = token("EdDSA", json!({}));
+    assert_ne!(allocations(&layer, &held), 0);
+    assert_eq!(allocations(&layer, &held), 0);
+    source.refresh().await.unwrap();
+    assert_eq!(provider.calls(), 2);
+    assert_eq!(allocations(&layer, &held), 0);
 }

@@ -95,6 +95,8 @@ fn a_file_that_cannot_be_used_is_an_error_at_once() {
     let place = Place::new("error");
     assert_eq!(KeySource::file(&place.0).unwrap_err(), KeysError::Unreadable);
     assert_eq!(KeySource::file(std::env::temp_dir()).unwrap_err(), KeysError::Unreadable);
+    #[cfg(unix)]
+    assert_eq!(KeySource::file("/dev/zero").unwrap_err(), KeysError::Unreadable);
     fs::write(&place.0, "[]").unwrap();
     assert_eq!(KeySource::file(&place.0).unwrap_err(), KeysError::Malformed);
     fs::write(&place.0, " ".repeat(150_001)).unwrap();

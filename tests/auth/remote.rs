@@ -4,7 +4,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
     time::Duration,
@@ -14,9 +14,10 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
 use serde_json::json;
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
     auth::{AuthLayer, KeySource, KeysError, RemoteKeys},
+    client::HttpsClient,
     clock::{FakeClock, SharedClock},
     rejection::Refusal,
 };
@@ -130,6 +131,15 @@ async fn a_dead_provider_is_asked_less_and_less_and_its_return_is_noticed() {
     assert!(!source.is_ready());
     provider.fail(false);
     assert!(try_token(&layer, &held).await.passed());
+
+    // The next time it is away, the pauses begin anew.
+    provider.fail(true);
+    clock.advance(seconds(86_400));
+    let outcome = try_token(&layer, &held).await;
+    assert_eq!(
+        (outcome.refusal(), &outcome.headers["retry-after"]),
+        (UNAVAILABLE, &"1".parse().unwrap())
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,6 +305,7 @@ async fn aged_keys_are_fetched_by_one_request_while_the_others_go_on() {
     assert!(!one.is_finished());
     for _ in 0..10 {
         assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+        clock.advance(seconds(1));
     }
     provider.release();
     assert!(one.await.unwrap().passed());
@@ -358,6 +369,44 @@ async fn a_bad_set_never_replaces_a_good_one() {
     assert!(try_token(&layer, &ed("EdDSA")).await.passed());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_dead_provider_is_asked_once_for_newer_keys_on_many_threads() {
+    for _ in 0..50 {
+        let provider = Provider::new();
+        let (layer, source, clock) = layer_of(provider.source());
+        source.refresh().await.unwrap();
+        provider.fail(true);
+        clock.advance(seconds(3_600));
+        let requests: Vec<_> = (0..32).map(|_| spawn(&layer, ed("EdDSA"))).collect();
+        for request in requests {
+            assert!(request.await.unwrap().passed());
+        }
+        assert_eq!(provider.calls(), 2);
+    }
+}
+
+#[tokio::test]
+async fn one_who_has_waited_does_not_wait_again() {
+    let provider = Provider::new();
+    provider.hold();
+    let (layer, _source, clock) = layer_of(provider.source());
+    // The first to pass makes the keys old again for those who waited with it.
+    let service = layer.layer(service_fn(move |_request: Request<Full<Bytes>>| {
+        clock.advance(seconds(3_600));
+        async { Ok::<_, std::io::Error>(Response::new(Full::<Bytes>::default())) }
+    }));
+    let claims = claims(json!({ "exp": super::NOW + 100_000 }));
+    let held = ED25519.token(&json!({ "alg": "EdDSA", "kid": "EdDSA" }), &claims);
+    let requests: Vec<_> =
+        (0..3).map(|_| tokio::spawn(service.clone().oneshot(bearer(&held)))).collect();
+    settle().await;
+    provider.release();
+    for request in requests {
+        assert_eq!(request.await.unwrap().unwrap().status(), StatusCode::OK);
+    }
+    assert_eq!(provider.calls(), 1);
+}
+
 #[tokio::test]
 async fn keys_may_be_kept_for_ever() {
     let provider = Provider::new();
@@ -380,24 +429,17 @@ async fn an_answer_is_read_to_its_bound_and_no_further() {
     let (_, source, _) = layer_of(provider.source().max_bytes(set.len() - 1));
     assert_eq!(source.refresh().await, Err(KeysError::TooLarge));
 
-    // One that says how long it is, or never ends.
-    for announced in [Some(1_000_000), None] {
-        let left = Arc::new(AtomicUsize::new(0));
-        let client = {
-            let left = Arc::clone(&left);
-            service_fn(move |_: Request<Empty<Bytes>>| {
-                let body = ScriptedBody::new((0..1_000).map(|_| Step::Data(&[b' '; 1_000])));
-                let body =
-                    announced.map_or_else(ScriptedBody::default, |length| body.announce(length));
-                left.fetch_add(1, SeqCst);
-                let endless = ScriptedBody::new((0..1_000).map(|_| Step::Data(&[b' '; 1_000])));
-                let body = if announced.is_some() { body } else { endless };
-                async { Ok::<_, std::io::Error>(Response::new(body)) }
-            })
-        };
+    // One that goes on and on, and one that only says how long it would be.
+    let bodies: [fn() -> ScriptedBody; 2] = [
+        || ScriptedBody::new((0..1_000).map(|_| Step::Data(&[b' '; 1_000]))),
+        || ScriptedBody::new([Step::Stall]).announce(150_001),
+    ];
+    for body in bodies {
+        let client = service_fn(move |_: Request<Empty<Bytes>>| async move {
+            Ok::<_, std::io::Error>(Response::new(body()))
+        });
         let (_, source, _) = layer_of(RemoteKeys::jwks(JWKS_URI, client));
         assert_eq!(source.refresh().await, Err(KeysError::TooLarge));
-        assert_eq!(left.load(SeqCst), 1);
     }
 }
 
@@ -625,6 +667,14 @@ fn addresses_are_safe_ones() {
         let invalid = Err(KeysError::InvalidUrl);
         assert_eq!(built(RemoteKeys::jwks(address, client()).dangerous_plain_http()), invalid);
     }
+}
+
+#[tokio::test]
+async fn the_ready_made_client_fetches() {
+    // What counts is that it fits; nobody listens there.
+    let client = HttpsClient::builder().dangerous_plain_http().build().unwrap();
+    let source = RemoteKeys::discovery("http://127.0.0.1:9", client).build().unwrap();
+    assert_eq!(source.refresh().await, Err(KeysError::Unreachable));
 }
 
 // === Contract ===

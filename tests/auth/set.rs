@@ -9,7 +9,10 @@ use tower_inference::{
 
 use super::{
     jwt_of,
-    mint::{ALGORITHMS, ED25519, ED25519_OTHER, P256, P384, Pair, RSA, claims, encode, pair, set},
+    mint::{
+        ALGORITHMS, ED25519, ED25519_OTHER, P256, P384, Pair, RSA, claims, decode, encode, pair,
+        set,
+    },
     try_token,
 };
 
@@ -112,6 +115,13 @@ fn points_are_on_their_curve_and_of_full_length() {
     for (x, y) in [(x, x), (y, x), (x, ""), ("", ""), (x, "AA"), (&x[..42], y)] {
         let jwk = P256.jwk_with(json!({ "x": x, "y": y, "kid": "k" }));
         assert_eq!(Keys::from_jwks(set(&[jwk])).unwrap_err(), KeysError::NoUsableKey, "{x} {y}");
+    }
+    // The same octets, cut at another place.
+    let whole = [decode(x), decode(y)].concat();
+    for cut in [31, 33] {
+        let (x, y) = whole.split_at(cut);
+        let jwk = P256.jwk_with(json!({ "x": encode(x), "y": encode(y), "kid": "k" }));
+        assert_eq!(Keys::from_jwks(set(&[jwk])).unwrap_err(), KeysError::NoUsableKey, "{cut}");
     }
     for crv in ["P-384", "P-521", "Ed25519", "secp256k1"] {
         let jwk = P256.jwk_with(json!({ "crv": crv, "kid": "k" }));

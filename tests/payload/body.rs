@@ -1,13 +1,14 @@
 //! The body type: buffered or streamed, never boxed twice, always exact about its length.
 
-use std::error::Error;
+use std::{convert::Infallible, error::Error};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Request, Response, header::CONTENT_LENGTH};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
+use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
-    payload::{DocumentError, Payload, PayloadError, Reason},
+    payload::{DocumentError, Payload, PayloadError, PayloadLayer, Reason},
     rejection::Refusal,
 };
 
@@ -127,4 +128,24 @@ fn debug_shows_no_content() {
     assert!(
         format!("{:?}", Payload::streamed(Full::from("prompt"))).starts_with("Payload { streamed")
     );
+}
+
+/// What an outer layer left in the fields may be another body's.
+#[tokio::test]
+async fn the_length_in_the_fields_is_that_of_the_body_that_goes_on() {
+    async fn echo(request: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let length = request.headers()[CONTENT_LENGTH].clone();
+        Ok(Response::builder().header("x-length", length).body(Full::default()).unwrap())
+    }
+    for (body, length) in [("", "0"), ("0123456789", "10")] {
+        let request = || Request::post("/").header(CONTENT_LENGTH, 3);
+        let service = PayloadLayer::bytes().layer(service_fn(echo));
+        let given = request().body(Payload::buffered(body)).unwrap();
+        let given = service.clone().oneshot(given).await.unwrap();
+        let read = request().body(Full::<Bytes>::from(body)).unwrap();
+        let read = service.oneshot(read).await.unwrap();
+        for answer in [given.headers(), read.headers()] {
+            assert_eq!(answer["x-length"], length, "{body:?}");
+        }
+    }
 }
