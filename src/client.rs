@@ -41,7 +41,9 @@
 
 use std::{
     error::Error as StdError,
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -72,7 +74,8 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 /// A pooled client for HTTPS, and for plain HTTP to this machine. Clones share the pool. See the
 /// [module](self).
 pub struct HttpsClient<B> {
-    client: Client<Connector, B>,
+    // A stack is cloned for each request, and hyper's client clones itself once more.
+    client: Arc<Client<Connector, B>>,
 }
 
 // Of no body in particular, so that `HttpsClient::builder()` needs no annotation.
@@ -90,7 +93,7 @@ impl HttpsClient<()> {
 
 impl<B> Clone for HttpsClient<B> {
     fn clone(&self) -> Self {
-        Self { client: self.client.clone() }
+        Self { client: Arc::clone(&self.client) }
     }
 }
 
@@ -111,14 +114,14 @@ where
     type Future = ResponseFuture;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.client.poll_ready(cx).map_err(Error::new)
+        (&*self.client).poll_ready(cx).map_err(Error::new)
     }
 
     fn call(&mut self, mut request: Request<B>) -> ResponseFuture {
         // The connection decides: over HTTP/1.1 the pool refuses what says that it is HTTP/2, as
         // every request does that a server took over HTTP/2.
         *request.version_mut() = Version::HTTP_11;
-        ResponseFuture { future: self.client.call(request) }
+        ResponseFuture { future: self.client.request(request) }
     }
 }
 
@@ -188,8 +191,11 @@ impl Builder {
             https.enable_all_versions().wrap_connector(tcp)
         };
 
-        let connector =
-            Connector { https, timeout: self.connect_timeout, plain_http: self.plain_http };
+        let connector = Connector {
+            https: Arc::new(https),
+            timeout: self.connect_timeout,
+            plain_http: self.plain_http,
+        };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
@@ -198,7 +204,7 @@ impl Builder {
             .http2_keep_alive_interval(Duration::from_secs(30))
             .http2_only(self.prior_knowledge)
             .build(connector);
-        Ok(HttpsClient { client })
+        Ok(HttpsClient { client: Arc::new(client) })
     }
 }
 
@@ -338,7 +344,7 @@ impl StdError for BodyError {
 /// Connects within a time limit, and without TLS to this machine only.
 #[derive(Clone)]
 struct Connector {
-    https: HttpsConnector<HttpConnector>,
+    https: Arc<HttpsConnector<HttpConnector>>,
     timeout: Duration,
     plain_http: bool,
 }
@@ -348,8 +354,8 @@ impl Service<Uri> for Connector {
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.https.poll_ready(cx)
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
@@ -359,8 +365,12 @@ impl Service<Uri> for Connector {
             let refused = io::Error::new(io::ErrorKind::PermissionDenied, refused);
             return Box::pin(async { Err(refused.into()) });
         }
-        let (timeout, connecting) = (self.timeout, self.https.call(uri));
+        let (timeout, mut https) = (self.timeout, HttpsConnector::clone(&self.https));
         Box::pin(async move {
+            let connecting = async {
+                poll_fn(|cx| https.poll_ready(cx)).await?;
+                https.call(uri).await
+            };
             let late = |_| io::Error::from(io::ErrorKind::TimedOut);
             tokio::time::timeout(timeout, connecting).await.map_err(late)?
         })

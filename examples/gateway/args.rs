@@ -1,6 +1,8 @@
 //! The command line: what may be said, and what it means.
 
-use std::{ffi::OsString, fmt, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString, fmt, num::NonZeroUsize, ops::RangeInclusive, path::PathBuf, time::Duration,
+};
 
 use lexopt::{Arg, Parser, ValueExt};
 
@@ -219,7 +221,8 @@ impl Given {
                 once(flag, &mut self.jwks, keys)
             }
             "--jwks-cooldown" => {
-                let time = read(flag, &text()?, units::time, A_TIME)?;
+                let time = |text: &str| units::time(text).filter(|time| COOLDOWNS.contains(time));
+                let time = read(flag, &text()?, time, "a time from 1s to 1h")?;
                 once(flag, &mut self.jwks_cooldown, time)
             }
             "--audience" => {
@@ -338,6 +341,9 @@ impl Given {
 
 pub(crate) const KEYS_COOLDOWN: Duration = Duration::from_secs(30);
 pub(crate) const TENANT_CLAIM: &str = "tenant";
+
+/// What `RemoteKeys::cool_down` takes.
+const COOLDOWNS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 const A_COUNT: &str = "a number that is not zero";
 const A_TIME: &str = "a time such as 30s";
@@ -491,6 +497,10 @@ mod tests {
         assert_eq!(refused("--drain 30"), "--drain wants a time such as 30s, not `30`");
         assert_eq!(refused("--threads 0"), "--threads wants a number that is not zero, not `0`");
         assert_eq!(refused("--head-timeout 0s"), "--head-timeout must not be zero");
+        assert_eq!(
+            refused("--jwks-cooldown 999ms"),
+            "--jwks-cooldown wants a time from 1s to 1h, not `999ms`"
+        );
         assert_eq!(refused("--listen"), "missing argument for option '--listen'");
         assert_eq!(refused("--listen="), "--listen wants a value");
         assert_eq!(refused("--lisen x"), "--lisen is not a flag of this gateway");

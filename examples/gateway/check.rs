@@ -1,6 +1,6 @@
 //! `--check`: one call upstream, and what came back, in words.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use axum::http::{Request, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Limited};
@@ -13,14 +13,18 @@ use tower_inference::{
 
 use crate::{Error, verdict::Verdict};
 
+/// Enough for one token of a model that is there; one that is not makes most upstreams say so.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// More of an answer than this is not looked at.
 const MAX_ANSWER: usize = 1 << 20;
 
 /// Asks for one token of a completion, the way a caller's request would go.
 pub(crate) async fn check(hf_token: HfTokenLayer, model: &str) -> Result<ExitCode, Error> {
     let client = HttpsClient::builder().build()?;
-    let upstream =
-        ServiceBuilder::new().layer(UpstreamLayer::new()).layer(hf_token).service(client);
+    let upstream = ServiceBuilder::new()
+        .layer(UpstreamLayer::new().head_timeout(PATIENCE))
+        .layer(hf_token)
+        .service(client);
     let question = json!({
         "model": model,
         "messages": [{ "role": "user", "content": "ping" }],

@@ -2,6 +2,7 @@
 //!
 //! Without flags it needs nothing else and is a demo; `--help` says how to point it at real parts.
 
+mod activity;
 mod allowed;
 mod args;
 mod callers;
@@ -115,8 +116,9 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
     };
     let keys = callers::keys(&callers)?;
     let ready = Ready::new(keys.clone());
-    let inference = stack::inference(callers::auth(callers, keys)?, hf_token, serve.max_body)?;
-    let app = routes::router(inference, log::layer(&serve.access_log)?, ready.clone());
+    let access_log = log::layer(&serve.access_log)?;
+    let auth = callers::auth(callers, keys)?;
+    let app = stack::gateway(access_log, auth, serve.max_body, hf_token, ready.clone())?;
     println!("listening on {url}");
     if let Some(demo) = &demo {
         let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());

@@ -25,6 +25,8 @@ use tokio::{
 };
 use tower_inference::body::{BodyEnd, Watch};
 
+use crate::activity::Activity;
+
 /// How long a peer may take nothing of what is written to it.
 const STALL: Duration = Duration::from_secs(60);
 /// How long the rest of a refused body is read, at most.
@@ -56,6 +58,7 @@ impl Watch for LeftUnread {
 /// The bytes to and from a peer.
 pub(crate) struct Peer<I> {
     io: I,
+    activity: Activity,
     left_unread: LeftUnread,
     // From the first write that had to wait, to the next that did not.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -64,8 +67,8 @@ pub(crate) struct Peer<I> {
 }
 
 impl<I> Peer<I> {
-    pub(crate) fn new(io: I, left_unread: LeftUnread) -> Self {
-        Self { io, left_unread, stalled: None, lingers: None }
+    pub(crate) fn new(io: I, activity: Activity, left_unread: LeftUnread) -> Self {
+        Self { io, activity, left_unread, stalled: None, lingers: None }
     }
 
     /// Bounds how long writing waits.
@@ -89,7 +92,12 @@ impl<I: AsyncRead + Unpin> AsyncRead for Peer<I> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.activity.read();
+        }
+        read
     }
 }
 
@@ -158,7 +166,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_is_gone_after_a_minute() {
         let (io, mut other_side) = duplex(4);
-        let mut peer = Peer::new(io, LeftUnread::default());
+        let mut peer = Peer::new(io, Activity::new(), LeftUnread::default());
         let start = Instant::now();
         let taken = tokio::join!(peer.write_all(b"12345678"), async {
             sleep(STALL / 2).await;
@@ -173,7 +181,7 @@ mod tests {
     async fn the_rest_of_a_refused_body_is_read_before_the_close() {
         let (io, mut other_side) = duplex(4);
         let left_unread = LeftUnread::default();
-        let mut peer = Peer::new(io, left_unread.clone());
+        let mut peer = Peer::new(io, Activity::new(), left_unread.clone());
         left_unread.watch().end(BodyEnd::Cancelled);
         let (closed, sent) = tokio::join!(peer.shutdown(), async {
             other_side.write_all(&[b'x'; 100_000]).await?;
@@ -186,7 +194,7 @@ mod tests {
     async fn lingering_has_an_end_however_lively_the_peer() {
         let (io, mut other_side) = duplex(4);
         let left_unread = LeftUnread::default();
-        let mut peer = Peer::new(io, left_unread.clone());
+        let mut peer = Peer::new(io, Activity::new(), left_unread.clone());
         let start = Instant::now();
         left_unread.watch().end(BodyEnd::Cancelled);
         let drips = async {
@@ -205,7 +213,7 @@ mod tests {
     async fn lingering_ends_when_nothing_comes() {
         let (io, _other_side) = duplex(4);
         let left_unread = LeftUnread::default();
-        let mut peer = Peer::new(io, left_unread.clone());
+        let mut peer = Peer::new(io, Activity::new(), left_unread.clone());
         let start = Instant::now();
         left_unread.watch().end(BodyEnd::Cancelled);
         peer.shutdown().await.unwrap();
@@ -216,7 +224,7 @@ mod tests {
     async fn a_body_that_was_read_is_not_lingered_for() {
         let (io, _other_side) = duplex(4);
         let left_unread = LeftUnread::default();
-        let mut peer = Peer::new(io, left_unread.clone());
+        let mut peer = Peer::new(io, Activity::new(), left_unread.clone());
         let start = Instant::now();
         left_unread.watch().end(BodyEnd::Complete);
         peer.shutdown().await.unwrap();

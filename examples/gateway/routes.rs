@@ -1,22 +1,25 @@
 //! The routes: two open ones for probes, those of inference behind the layers, and nothing else.
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    future::ready,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
 use axum::{
     Router,
+    body::{Bytes, HttpBody},
     extract::{Request, State},
     http::{HeaderValue, StatusCode, header::ALLOW},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::get,
 };
-use tower::{ServiceExt, util::BoxCloneSyncService};
+use tower::Service;
 use tower_inference::{
-    access_log::AccessLogLayer,
     body::ResponseBody,
     context::RequestContext,
     rejection::{Refusal, RefusalFormat, Rejection},
-    request_id::RequestIdLayer,
-    stack::Stack,
 };
 
 use crate::{
@@ -24,24 +27,12 @@ use crate::{
     ready::Ready,
 };
 
-/// All the layers with the upstream behind them.
-pub(crate) type Stacked = BoxCloneSyncService<Request, Response, Infallible>;
-
-/// What inference goes to, by how its payload travels.
-#[derive(Clone)]
-pub(crate) struct Inference {
-    pub(crate) buffered: Stacked,
-    pub(crate) streamed: Stacked,
-}
-
-/// All that is open. Probes are neither numbered nor logged.
-pub(crate) fn router(inference: Inference, access_log: AccessLogLayer, ready: Ready) -> Router {
-    let outermost = Stack::new().request_id(RequestIdLayer::new()).access_log(access_log);
-    let probes = Router::new()
+/// What is asked of the gateway itself. Neither numbered nor logged.
+pub(crate) fn probes(ready: Ready) -> Router {
+    Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readiness))
-        .with_state(ready);
-    Router::new().fallback(dispatch).with_state(inference).layer(outermost).merge(probes)
+        .with_state(ready)
 }
 
 async fn readiness(State(ready): State<Ready>) -> (StatusCode, &'static str) {
@@ -52,30 +43,57 @@ async fn readiness(State(ready): State<Ready>) -> (StatusCode, &'static str) {
     }
 }
 
-/// Sends a request on to the upstream. A path that is not open is refused here, before any layer that
-/// knows a token has seen it.
-async fn dispatch(State(to): State<Inference>, request: Request) -> Response {
-    let Some(route) = allowed::route(request.uri().path()) else {
-        return not_found(&request);
-    };
-    if !route.takes(request.method()) {
-        let allow = HeaderValue::from_static(route.methods);
-        return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, allow)]).into_response();
-    }
-    if let Some(context) = RequestContext::of(request.extensions()) {
-        context.set_route(route.name);
-    }
-    let stacked = match route.payload {
-        Payload::Buffered => to.buffered,
-        Payload::Streamed => to.streamed,
-    };
-    let Ok(response) = stacked.oneshot(request).await;
-    response
+/// What the open routes lead to, by how their payload travels. A path that is not open ends here,
+/// before any layer that knows a token has seen it.
+#[derive(Clone)]
+pub(crate) struct Inference<S> {
+    pub(crate) buffered: S,
+    pub(crate) streamed: S,
 }
 
-fn not_found(request: &Request) -> Response {
+impl<S, R, B> Service<Request<R>> for Inference<S>
+where
+    S: Service<Request<R>, Response = Response<B>, Error = Infallible>,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Which of the two a request is for is not known yet.
+        let Ok(()) = ready!(self.buffered.poll_ready(cx));
+        self.streamed.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<R>) -> Self::Future {
+        let Some(route) = allowed::route(request.uri().path()) else {
+            return Box::pin(ready(Ok(not_found(&request))));
+        };
+        if !route.takes(request.method()) {
+            return Box::pin(ready(Ok(method_not_allowed(route.methods))));
+        }
+        if let Some(context) = RequestContext::of(request.extensions()) {
+            context.set_route(route.name);
+        }
+        let answer = match route.payload {
+            Payload::Buffered => self.buffered.call(request),
+            Payload::Streamed => self.streamed.call(request),
+        };
+        Box::pin(async { answer.await.map(|answer| answer.map(ResponseBody::inner)) })
+    }
+}
+
+fn not_found<R, B>(request: &Request<R>) -> Response<ResponseBody<B>> {
     let context = RequestContext::of(request.extensions()).cloned().unwrap_or_default();
     let responder = RefusalFormat::default().for_request(request);
-    let response = responder.respond(Rejection::new(Refusal::NotFound), &context);
-    response.map(|body: ResponseBody<axum::body::Body>| axum::body::Body::new(body))
+    responder.respond(Rejection::new(Refusal::NotFound), &context)
+}
+
+fn method_not_allowed<B>(methods: &'static str) -> Response<ResponseBody<B>> {
+    let mut response = Response::new(ResponseBody::full(Bytes::new()));
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
 }

@@ -1,21 +1,12 @@
 //! Accepting, serving and draining.
 
-use std::{
-    convert::Infallible,
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Body,
     http::{Response, Version},
 };
-use bytes::Bytes;
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -30,9 +21,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
-use tower_inference::body::{BodyEnd, Watch, WatchedBody};
+use tower_inference::body::WatchedBody;
 
 use crate::{
+    activity::{Activity, Overdue},
     args::Serve,
     peer::{LeftUnread, Peer},
     signals::Signals,
@@ -62,10 +54,9 @@ impl Server {
     pub(crate) fn new(tls: Option<TlsAcceptor>, settings: &Serve) -> Self {
         let Serve { max_connections, head_timeout, drain, .. } = *settings;
         let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(head_timeout)
-            .max_buf_size(MAX_BUFFER);
+        // hyper's own limit for heads counts the time between two requests as well, knows nothing
+        // of HTTP/2, and starts only when the version is known: see `activity`.
+        http.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_BUFFER);
         // The pings end connections whose other side is gone.
         http.http2()
             .timer(TokioTimer::new())
@@ -132,11 +123,11 @@ impl Server {
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let requests = Requests::default();
+        let activity = Activity::new();
         let left_unread = LeftUnread::default();
-        let io = TokioIo::new(Peer::new(io, left_unread.clone()));
+        let io = TokioIo::new(Peer::new(io, activity.clone(), left_unread.clone()));
         let service = service_fn(|request: Request<Incoming>| {
-            let in_flight = requests.begin();
+            let in_flight = activity.begin(request.version());
             let method = request.method().clone();
             // HTTP/2 ends a stream without closing the connection.
             let request = if request.version() < Version::HTTP_2 {
@@ -152,23 +143,20 @@ impl Server {
         });
         let connection = self.http.serve_connection(io, service);
         tokio::pin!(connection);
-
-        // hyper bounds the head of HTTP/1 by itself, once it knows that it is HTTP/1. Silence
-        // before that, and all of HTTP/2, is bounded here: without a request in flight, one has to
-        // come in time.
         tokio::select! {
             _ended = connection.as_mut() => return,
             _leave = leaving.wait_for(|leave| *leave) => {}
-            () = requests.idle_for(self.head_timeout) => {
-                if !requests.came() {
+            overdue = activity.overdue(self.head_timeout) => {
+                if overdue == Overdue::Head {
                     return;
                 }
             }
         }
         connection.as_mut().graceful_shutdown();
+        activity.restart();
         tokio::select! {
             _ended = connection => {}
-            () = requests.idle_for(LAST_WORDS) => {}
+            _overdue = activity.overdue_within(self.head_timeout, LAST_WORDS) => {}
         }
     }
 }
@@ -195,57 +183,4 @@ fn of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::ConnectionReset
     )
-}
-
-// === impl Requests ===
-
-/// What a connection's requests do, counted without waking anyone.
-#[derive(Clone, Default)]
-struct Requests(Arc<Counts>);
-
-#[derive(Default)]
-struct Counts {
-    in_flight: AtomicUsize,
-    begun_and_ended: AtomicUsize,
-}
-
-/// Counts as a request in flight until it is dropped, with the answer's body.
-struct InFlight(Requests);
-
-impl Requests {
-    fn begin(&self) -> InFlight {
-        self.0.in_flight.fetch_add(1, Relaxed);
-        self.0.begun_and_ended.fetch_add(1, Relaxed);
-        InFlight(self.clone())
-    }
-
-    fn came(&self) -> bool {
-        self.0.begun_and_ended.load(Relaxed) > 0
-    }
-
-    /// Waits until there was none for as long as `time`, and at most twice that.
-    async fn idle_for(&self, time: Duration) {
-        loop {
-            let before = self.0.begun_and_ended.load(Relaxed);
-            sleep(time).await;
-            let after = self.0.begun_and_ended.load(Relaxed);
-            if before == after && self.0.in_flight.load(Relaxed) == 0 {
-                return;
-            }
-        }
-    }
-}
-
-impl Watch for InFlight {
-    fn data(&mut self, _data: &Bytes) {}
-
-    fn end(&mut self, _end: BodyEnd) {}
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        let Self(Requests(counts)) = self;
-        counts.in_flight.fetch_sub(1, Relaxed);
-        counts.begun_and_ended.fetch_add(1, Relaxed);
-    }
 }

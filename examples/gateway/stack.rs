@@ -1,49 +1,40 @@
 //! The layers, around the upstream.
 
-use std::convert::Infallible;
-
-use axum::{
-    body::{Body, Bytes, HttpBody},
-    extract::Request,
-    response::Response,
-};
-use tower::{Layer, Service, ServiceExt, util::BoxCloneSyncService};
+use axum::Router;
+use tower::Layer;
 use tower_inference::{
+    access_log::AccessLogLayer,
     auth::AuthLayer,
     client::HttpsClient,
     hf::HfTokenLayer,
     payload::{Payload, PayloadLayer},
+    request_id::RequestIdLayer,
     stack::Stack,
     upstream::UpstreamLayer,
 };
 
 use crate::{
     Error,
-    routes::{Inference, Stacked},
+    ready::Ready,
+    routes::{self, Inference},
 };
 
-/// What stands behind the open routes: the same for both kinds, but for how the payload travels.
-pub(crate) fn inference(
+/// The whole gateway. Around the routes stands what sees every request, those that are refused
+/// included; behind them what costs, or knows a token.
+pub(crate) fn gateway(
+    access_log: AccessLogLayer,
     auth: AuthLayer,
-    hf_token: HfTokenLayer,
     max_body: u64,
-) -> Result<Inference, Error> {
-    let client: HttpsClient<Payload> = HttpsClient::builder().build()?;
-    let stack = Stack::new().auth(auth).upstream(UpstreamLayer::new()).hf_token(hf_token);
-    let buffered = stack.clone().payload(PayloadLayer::new().limit(max_body));
-    let streamed = stack.payload(PayloadLayer::streamed().limit(max_body));
-    Ok(Inference {
-        buffered: boxed(buffered.layer(client.clone())),
-        streamed: boxed(streamed.layer(client)),
-    })
-}
+    hf_token: HfTokenLayer,
+    ready: Ready,
+) -> Result<Router, Error> {
+    let around = Stack::new().request_id(RequestIdLayer::new()).access_log(access_log);
+    let behind = Stack::new().auth(auth).upstream(UpstreamLayer::new()).hf_token(hf_token);
+    let buffered = behind.clone().payload(PayloadLayer::new().limit(max_body));
+    let streamed = behind.payload(PayloadLayer::streamed().limit(max_body));
 
-/// Gives a stack a name, and its answers the body that axum has.
-fn boxed<S, B>(stack: S) -> Stacked
-where
-    S: Service<Request, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
-    S::Future: Send + 'static,
-    B: HttpBody<Data = Bytes, Error: Into<Error>> + Send + 'static,
-{
-    BoxCloneSyncService::new(stack.map_response(|response| response.map(Body::new)))
+    let client: HttpsClient<Payload> = HttpsClient::builder().build()?;
+    let inference =
+        Inference { buffered: buffered.layer(client.clone()), streamed: streamed.layer(client) };
+    Ok(routes::probes(ready).fallback_service(around.layer(inference)))
 }

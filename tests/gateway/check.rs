@@ -3,7 +3,7 @@
 use axum::{Router, http::StatusCode, routing::post};
 
 use crate::{
-    process::run,
+    process::{Gateway, run},
     stub::{Folder, Served, UPSTREAM_TOKEN},
 };
 
@@ -78,6 +78,19 @@ async fn an_upstream_that_is_away_is_told() {
     let url = upstream.url.clone();
     drop(upstream);
     let (code, said) = check("check-away", &url).await;
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("The upstream cannot be reached: "), "{said}");
+}
+
+#[tokio::test]
+async fn an_upstream_whose_certificate_nobody_vouches_for_is_not_reached() {
+    let folder = Folder::new("check-tls");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let cert = folder.write("cert.pem", &made.cert.pem());
+    let key = folder.write("key.pem", &made.signing_key.serialize_pem());
+    let (upstream, _banner) = Gateway::demo(["--tls-cert", &cert, "--tls-key", &key]).await;
+    let url = format!("https://localhost:{}", upstream.address.port());
+    let (code, said) = check("check-untrusted", &url).await;
     assert_eq!(code, Some(1));
     assert!(said.starts_with("The upstream cannot be reached: "), "{said}");
 }

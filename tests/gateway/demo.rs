@@ -2,9 +2,13 @@
 
 use std::process::Output;
 
+use http::StatusCode;
 use tokio::process::Command;
 
-use crate::process::{Banner, Gateway, unless_hung};
+use crate::{
+    client::{CHAT, post, send},
+    process::{Banner, Gateway, unless_hung},
+};
 
 /// Pastes a printed command into a shell, after the lines that set the tokens.
 async fn paste(banner: &Banner, label: &str) -> String {
@@ -19,7 +23,7 @@ async fn paste(banner: &Banner, label: &str) -> String {
 
 #[tokio::test]
 async fn the_printed_commands_do_what_they_say() {
-    let (_gateway, banner) = Gateway::demo(["--max-body", "64KiB"]).await;
+    let (gateway, banner) = Gateway::demo(["--max-body", "64KiB"]).await;
     assert!(banner.text().contains("This is the demo."));
 
     let answer = paste(&banner, "An answer").await;
@@ -48,7 +52,8 @@ async fn the_printed_commands_do_what_they_say() {
 
     let token = paste(&banner, "Another token").await;
     let token: serde_json::Value = serde_json::from_str(&token).unwrap();
-    assert_eq!(token["access_token"].as_str().unwrap().split('.').count(), 3);
+    let request = post("/v1/chat/completions", token["access_token"].as_str().unwrap(), CHAT);
+    assert_eq!(send(gateway.address, request).await.status(), StatusCode::OK);
 }
 
 #[tokio::test]

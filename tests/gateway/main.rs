@@ -3,6 +3,9 @@
 //! `cargo test` builds the example; `cargo test --test gateway` alone wants
 //! `cargo build --example gateway` first.
 
+#[path = "../../examples/gateway/activity.rs"]
+#[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
+mod activity;
 #[path = "../../examples/gateway/allowed.rs"]
 #[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
 mod allowed;

@@ -73,10 +73,22 @@ impl Gateway {
         next_with(&mut self.stderr, what, "errors").await
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it has not ended")
+    }
+
     pub async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it has not ended");
-        let kill = format!("kill -{name} {id}");
+        let kill = format!("kill -{name} {}", self.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
+    }
+
+    /// What is left of its output, once it has ended.
+    pub async fn rest(&mut self) -> Vec<String> {
+        let mut rest = Vec::new();
+        while let Some(line) = unless_hung(self.stdout.recv()).await {
+            rest.push(line);
+        }
+        rest
     }
 
     pub async fn ended(&mut self) -> ExitStatus {

@@ -2,6 +2,7 @@
 
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -191,10 +192,50 @@ async fn the_access_log_tells_of_each_request_but_not_of_probes() {
     drop(response.collect().await);
 
     let line = gateway.said("{").await;
-    let record: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let record: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&record["tenant"], &record["status"]), (&"acme-research".into(), &200.into()));
     let told = record.to_string();
     assert!(told.contains("248289761001-machine-to-machine-client"), "{told}");
     assert!(told.contains("/v1/chat/completions"), "{told}");
     assert!(!told.contains(UPSTREAM_TOKEN) && !told.contains("hi there"), "{told}");
     assert!(!told.contains("healthz"), "{told}");
+}
+
+#[tokio::test]
+async fn the_access_log_goes_where_it_is_told() {
+    let folder = Folder::new("access-log-file");
+    let signer = Signer::es256();
+    let stub = Stub::start().await;
+    let file = folder.path("access.log");
+    for log in [&file, "off"] {
+        let mut gateway = gateway(&folder, &stub.served.url, &signer, ["--access-log", log]).await;
+        let _closed = send(gateway.address, get("/metrics")).await;
+        gateway.signal("TERM").await;
+        assert_eq!(gateway.ended().await.code(), Some(0));
+        assert_eq!(gateway.rest().await, Vec::<String>::new());
+    }
+    let lines = std::fs::read_to_string(&file).unwrap();
+    let record: Value = serde_json::from_str(&lines).unwrap();
+    assert_eq!((&record["path"], &record["refusal"]), (&"/metrics".into(), &"not-found".into()));
+}
+
+#[tokio::test]
+async fn the_tenant_is_the_claim_that_is_named_or_none() {
+    let folder = Folder::new("tenant");
+    let signer = Signer::es256();
+    let stub = Stub::start().await;
+    let claim = ["--tenant-claim", "org"];
+    let mut gateway = gateway(&folder, &stub.served.url, &signer, claim).await;
+    // Refused for its body, once it is known whose it is.
+    for (org, tenant) in [(Value::Null, Value::Null), ("an-org".into(), "an-org".into())] {
+        let mut claims = token::claims();
+        if org.is_string() {
+            claims["org"] = org;
+        }
+        let request = post("/v1/chat/completions", &signer.sign(&claims), "");
+        let refused = send(gateway.address, request).await;
+        assert_eq!(slug(refused, StatusCode::BAD_REQUEST).await, "malformed-payload");
+        let record: Value = serde_json::from_str(&gateway.said("{").await).unwrap();
+        assert_eq!(record["tenant"], tenant);
+    }
 }

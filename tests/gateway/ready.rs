@@ -48,7 +48,7 @@ async fn it_is_ready_once_the_keys_have_been_there_and_stays_so() {
     let router = Router::new().route("/jwks", get_route(jwks)).with_state(keys);
     let issuer = Served::start(router).await;
     let address = format!("{}/jwks", issuer.url);
-    let cooldown = ["--jwks-cooldown", "1ms"];
+    let cooldown = ["--jwks-cooldown", "1s"];
     let gateway = gateway_with_keys(&folder, &stub.served.url, &address, cooldown).await;
 
     assert_eq!(readiness(gateway.address).await, StatusCode::SERVICE_UNAVAILABLE);

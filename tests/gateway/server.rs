@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -110,6 +112,53 @@ async fn a_head_that_does_not_come_in_time_ends_the_connection() {
         // Ends, whether by a close or by a reset.
         let _ended = unless_hung(stream.read_to_end(&mut rest)).await;
     }
+}
+
+#[tokio::test]
+async fn a_later_head_has_its_time_too() {
+    let (gateway, _banner) = Gateway::demo(["--head-timeout", "100ms"]).await;
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: gateway\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"ok\n") {
+        answer.push(unless_hung(stream.read_u8()).await.unwrap());
+    }
+    stream.write_all(b"GET /hea").await.unwrap();
+    let _ended = unless_hung(stream.read_to_end(&mut answer)).await;
+    assert!(answer.ends_with(b"ok\n"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
+    let (gateway, banner) = Gateway::demo(["--head-timeout", "50ms"]).await;
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let first = sender.send_request(get("/healthz")).await.unwrap();
+    assert_eq!(bytes(first).await, "ok\n");
+    // Half a second goes by.
+    let request = post("/v1/chat/completions", banner.token(), CHAT_STREAM);
+    assert!(bytes(send(gateway.address, request).await).await.ends_with(b"data: [DONE]\n\n"));
+    let second = unless_hung(sender.send_request(get("/healthz"))).await.unwrap();
+    assert_eq!(bytes(second).await, "ok\n");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_runtime_has_as_many_threads_as_it_is_told() {
+    let (gateway, _banner) = Gateway::demo(["--threads", "3"]).await;
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", gateway.id())).unwrap();
+    let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
+    let names: Vec<String> = names.filter_map(Result::ok).collect();
+    let workers = names.iter().filter(|name| name.starts_with("tokio-r")).count();
+    assert_eq!(workers, 3, "{names:?}");
+}
+
+#[tokio::test]
+async fn one_thread_is_enough() {
+    let (gateway, banner) = Gateway::demo(["--threads", "1"]).await;
+    let request = post("/v1/chat/completions", banner.token(), CHAT_STREAM);
+    assert!(bytes(send(gateway.address, request).await).await.ends_with(b"data: [DONE]\n\n"));
 }
 
 #[tokio::test]

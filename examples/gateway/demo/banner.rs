@@ -25,7 +25,7 @@ impl fmt::Display for Banner<'_> {
         let auth = r#"-H "authorization: Bearer $TOKEN""#;
         let json = "-H 'content-type: application/json'";
         let hello = r#""messages":[{"role":"user","content":"Hello, gateway!"}]"#;
-        let too_much = max_body + 1;
+        let too_much = max_body.saturating_add(1);
         write!(
             f,
             r#"
