@@ -1,14 +1,15 @@
 //! What each layer adds to a service that does nothing, beside that service in the same run.
 //!
-//! `cargo bench --bench layers`; the difference to `bare` is the layer's. Allocations are counted
-//! by `cargo test --test allocations -- --nocapture`.
+//! `cargo bench --bench layers`. On a machine whose speed drifts, quote the table at the end: there
+//! the two sides take turns, a few microseconds each. Allocations are counted by
+//! `cargo test --test allocations -- --nocapture`.
 
 #[path = "../tests/support/pass.rs"]
 mod pass;
 #[path = "../tests/support/token.rs"]
 mod token;
 
-use std::{convert::Infallible, hint::black_box};
+use std::{convert::Infallible, hint::black_box, time::Instant};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -26,7 +27,7 @@ use tower_inference::{
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(60);
-    targets = layers
+    targets = layers, in_turns
 }
 criterion_main!(benches);
 
@@ -46,16 +47,7 @@ fn layers(criterion: &mut Criterion) {
     beside_bare(criterion, "payload, document read", PayloadLayer::new(), &warm);
     beside_bare(criterion, "upstream", UpstreamLayer::new(), &warm);
     beside_bare(criterion, "hf token", pass::hf_token(), &warm);
-    let stack = |auth: AuthLayer| {
-        Stack::new()
-            .request_id(RequestIdLayer::new())
-            .access_log(pass::access_log())
-            .auth(auth)
-            .payload(PayloadLayer::new())
-            .upstream(UpstreamLayer::new())
-            .hf_token(pass::hf_token())
-    };
-    beside_bare(criterion, "stack, token seen before", stack(pass::auth(&signer)), &warm);
+    beside_bare(criterion, "stack, token seen before", whole(pass::auth(&signer)), &warm);
 
     // Without room for verified tokens, every token is new.
     let tokens: Vec<_> = (0..NEW_TOKENS)
@@ -67,7 +59,7 @@ fn layers(criterion: &mut Criterion) {
         .collect();
     let forgetful = || AuthLayer::new(pass::jwt(&signer).cache_bytes(0));
     bench(criterion, "auth, new RS256 token", "layer", forgetful(), &tokens);
-    bench(criterion, "stack, new RS256 token", "layer", stack(forgetful()), &tokens);
+    bench(criterion, "stack, new RS256 token", "layer", whole(forgetful()), &tokens);
 }
 
 fn beside_bare<L, B>(criterion: &mut Criterion, group: &str, layer: L, token: &str)
@@ -96,4 +88,74 @@ where
             BatchSize::SmallInput,
         );
     });
+}
+
+fn whole(
+    auth: AuthLayer,
+) -> impl Layer<
+    Trivial,
+    Service: Service<
+        Request<Full<Bytes>>,
+        Response = Response<impl Body<Data = Bytes>>,
+        Error = Infallible,
+    >,
+> {
+    Stack::new()
+        .request_id(RequestIdLayer::new())
+        .access_log(pass::access_log())
+        .auth(auth)
+        .payload(PayloadLayer::new())
+        .upstream(UpstreamLayer::new())
+        .hf_token(pass::hf_token())
+}
+
+/// The table of differences: rounds of a few requests, bare and layered by turns.
+fn in_turns(_: &mut Criterion) {
+    let signer = Signer::rs256();
+    let warm = signer.sign(&token::claims());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _for_timers = runtime.enter();
+
+    println!("\nnanoseconds added, bare and layer by turns: median (quartiles)");
+    turns("request id", RequestIdLayer::new(), &warm);
+    turns("access log, own writer", pass::access_log(), &warm);
+    turns("access log, nobody listens", AccessLogLayer::new(), &warm);
+    turns("auth, token seen before", pass::auth(&signer), &warm);
+    turns("payload, document read", PayloadLayer::new(), &warm);
+    turns("upstream", UpstreamLayer::new(), &warm);
+    turns("hf token", pass::hf_token(), &warm);
+    turns("stack, token seen before", whole(pass::auth(&signer)), &warm);
+    let forgetful = || AuthLayer::new(pass::jwt(&signer).cache_bytes(0));
+    turns("auth, new RS256 token", forgetful(), &warm);
+    turns("stack, new RS256 token", whole(forgetful()), &warm);
+}
+
+fn turns<L, B>(name: &str, layer: L, token: &str)
+where
+    L: Layer<Trivial>,
+    L::Service: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>,
+    B: Body<Data = Bytes>,
+{
+    const ROUNDS: usize = 2_000;
+    let mut layered = layer.layer(Trivial);
+    let mut added: Vec<f64> =
+        (0..ROUNDS).map(|_| round(&mut layered, token) - round(&mut Trivial, token)).collect();
+    added.sort_by(f64::total_cmp);
+    let at = |quarter: usize| added[ROUNDS * quarter / 4];
+    println!("{name:<28} {:>8.0} ({:.0} to {:.0})", at(2), at(1), at(3));
+}
+
+/// Nanoseconds a request. The requests are made before the clock starts.
+fn round<S, B>(service: &mut S, token: &str) -> f64
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>,
+    B: Body<Data = Bytes>,
+{
+    const REQUESTS: usize = 16;
+    let requests: Vec<_> = std::iter::repeat_with(|| pass::request(token)).take(REQUESTS).collect();
+    let start = Instant::now();
+    for request in requests {
+        black_box(run(service, request));
+    }
+    start.elapsed().as_nanos() as f64 / REQUESTS as f64
 }
