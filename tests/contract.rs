@@ -9,7 +9,7 @@ mod token;
 
 use std::{
     convert::Infallible,
-    future::{Pending, pending},
+    future::{Pending, Ready, pending, ready},
     pin::pin,
     sync::{Arc, LazyLock},
     task::{Context, Poll, Waker},
@@ -174,9 +174,15 @@ macro_rules! gives_everything_back {
         };
         let mut cx = Context::from_waker(Waker::noop());
 
-        // Before the call.
-        let mut service = $layer.layer(Probe::new(answer));
-        let _dropped = made_ready(&mut service).await.clone();
+        // Before the call: what was reserved by readiness goes with the service, and no clone of it
+        // reserves anything.
+        let mut service = $layer.layer(Reserving { slots: Arc::clone(&held), taken: None });
+        let clone = made_ready(&mut service).await.clone();
+        assert_eq!(Arc::strong_count(&held), 4);
+        drop(service);
+        assert_eq!(Arc::strong_count(&held), 2);
+        drop(clone);
+        assert_eq!(Arc::strong_count(&held), 1);
 
         // Before the first poll.
         let mut service = $layer.layer(Probe::new(answer));
@@ -257,6 +263,35 @@ impl<B> Service<Request<B>> for Busy {
 
     fn call(&mut self, _request: Request<B>) -> Self::Future {
         pending()
+    }
+}
+
+/// Takes a slot when it is made ready, as tower's concurrency limit does; its clones have none.
+#[derive(Debug)]
+struct Reserving {
+    slots: Arc<()>,
+    taken: Option<Arc<()>>,
+}
+
+impl Clone for Reserving {
+    fn clone(&self) -> Self {
+        Self { slots: Arc::clone(&self.slots), taken: None }
+    }
+}
+
+impl<B> Service<Request<B>> for Reserving {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.taken.get_or_insert_with(|| Arc::clone(&self.slots));
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.taken = None;
+        ready(Ok(answer(request)))
     }
 }
 

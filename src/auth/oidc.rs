@@ -120,7 +120,8 @@ impl RemoteKeys {
         }
     }
 
-    /// From what age the keys are fetched again. Default one hour, at least one second.
+    /// From what age the keys are fetched again. Default one hour, at least one second, at most half
+    /// of the [stale limit](Self::stale_limit).
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.bounds.max_age = age.max(Duration::from_secs(1));
@@ -128,8 +129,7 @@ impl RemoteKeys {
     }
 
     /// Up to what age the keys are used while no new ones can be had. Default 24 hours, at least one
-    /// second. Keys of half this age or more are asked for anew, whatever [`max_age`](Self::max_age)
-    /// says.
+    /// second.
     #[must_use]
     pub fn stale_limit(mut self, age: Duration) -> Self {
         self.bounds.stale_limit = age.max(Duration::from_secs(1));
@@ -138,6 +138,10 @@ impl RemoteKeys {
 
     /// The least time between two fetches for keys that are not there. Default 30 s, from 1 s to one
     /// hour. Anybody can name such a key, so this bounds what strangers can make the server do.
+    ///
+    /// A fetch that all have left who waited for it does not count: it is gone on with by the next
+    /// who needs it, and given up for a new one when it is older than two [timeouts](Self::timeout).
+    /// Strangers who hang up can so cause one fetch in that time, and keep nobody from keys.
     #[must_use]
     pub fn cool_down(mut self, time: Duration) -> Self {
         self.bounds.cool_down = time.clamp(Duration::from_secs(1), Duration::from_secs(60 * 60));
