@@ -53,6 +53,7 @@ pub mod sse;
 // The first floor: what layers tell each other.
 pub mod context;
 pub mod identity;
+pub mod model;
 pub mod payload;
 pub mod rejection;
 pub mod tap;
@@ -70,9 +71,18 @@ pub mod client;
 #[cfg(feature = "hf")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hf")))]
 pub mod hf;
+#[cfg(feature = "model-rules")]
+#[cfg_attr(docsrs, doc(cfg(feature = "model-rules")))]
+pub mod model_rules;
 #[cfg(feature = "request-id")]
 #[cfg_attr(docsrs, doc(cfg(feature = "request-id")))]
 pub mod request_id;
+#[cfg(feature = "schema")]
+#[cfg_attr(docsrs, doc(cfg(feature = "schema")))]
+pub mod schema;
+#[cfg(feature = "transform")]
+#[cfg_attr(docsrs, doc(cfg(feature = "transform")))]
+pub mod transform;
 #[cfg(feature = "upstream")]
 #[cfg_attr(docsrs, doc(cfg(feature = "upstream")))]
 pub mod upstream;

@@ -7,8 +7,18 @@ use std::{
 
 /// Floors from the ground up; within the first, a module may use those before it.
 const GROUND: &[&str] = &["body", "clock", "hop_by_hop", "lock", "loopback", "secret", "sse"];
-const FIRST: &[&str] = &["identity", "context", "rejection", "tap", "payload"];
-const SECOND: &[&str] = &["access_log", "auth", "client", "hf", "request_id", "upstream"];
+const FIRST: &[&str] = &["identity", "context", "rejection", "tap", "payload", "model"];
+const SECOND: &[&str] = &[
+    "access_log",
+    "auth",
+    "client",
+    "hf",
+    "model_rules",
+    "request_id",
+    "schema",
+    "transform",
+    "upstream",
+];
 const TOP: &[&str] = &["stack"];
 
 #[test]

@@ -258,14 +258,18 @@ fn only_grpc_itself_gets_a_grpc_status() {
 
 #[tokio::test]
 async fn a_problem_says_where() {
-    let violations = vec![Violation::new("/messages/0/role", "is not one of the roles")];
+    let violations = vec![Violation::new("/messages/0/role", "enum", "is not one of the roles")];
     let rejection = Rejection::new(Refusal::SchemaViolation)
         .with_position(17)
         .with_violations(violations.clone());
     assert_eq!((rejection.position(), rejection.violations()), (Some(17), &*violations));
     let body = json_of(problem(rejection.clone())).await;
     assert_eq!(body["position"], 17);
-    let errors = json!([{ "pointer": "/messages/0/role", "detail": "is not one of the roles" }]);
+    let errors = json!([{
+        "pointer": "/messages/0/role",
+        "keyword": "enum",
+        "detail": "is not one of the roles",
+    }]);
     assert_eq!(body["errors"], errors);
     assert_eq!(json_of(gateway(rejection)).await, json!({ "message": "Invalid request body" }));
 }

@@ -76,14 +76,20 @@ struct More {
 pub struct Violation {
     /// Where, as a JSON pointer (RFC 6901).
     pub pointer: String,
+    /// The keyword of the schema, or the name of the limit, that is broken there.
+    pub keyword: Cow<'static, str>,
     /// What is wrong there, without the value.
     pub detail: String,
 }
 
 impl Violation {
-    /// A violation at `pointer`.
-    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
+    /// A violation of `keyword` at `pointer`.
+    pub fn new(
+        pointer: impl Into<String>,
+        keyword: impl Into<Cow<'static, str>>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { pointer: pointer.into(), keyword: keyword.into(), detail: detail.into() }
     }
 }
 

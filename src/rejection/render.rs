@@ -129,7 +129,8 @@ fn problem(rejection: &Rejection, id: Option<&str>) -> Value {
     }
     if !rejection.violations().is_empty() {
         let errors = rejection.violations().iter();
-        let errors = errors.map(|at| json!({ "pointer": at.pointer, "detail": at.detail }));
+        let errors = errors
+            .map(|at| json!({ "pointer": at.pointer, "keyword": at.keyword, "detail": at.detail }));
         member("errors", errors.collect());
     }
     Value::Object(problem)

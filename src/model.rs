@@ -1,0 +1,1 @@
+//! Which model of which provider a request will reach.

@@ -1,0 +1,11 @@
+//! JSON Schemas for bodies, fields and queries.
+
+mod arena;
+mod compile;
+mod explain;
+mod layer;
+
+pub use self::{
+    compile::{Schema, SchemaError},
+    layer::{SchemaLayer, Validated},
+};

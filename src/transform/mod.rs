@@ -1,0 +1,7 @@
+//! Edits of requests on the way to the upstream.
+
+mod json;
+mod layer;
+mod step;
+
+pub use self::layer::{Transform, TransformLayer};
