@@ -23,8 +23,9 @@
 //!
 //! # Limits
 //!
-//! Names (route, stage, upstream, model) are set once: the first word stands. What can change with
-//! an attempt (its count, the upstream's status, usage) is overwritten, and the last word stands.
+//! Names (route, stage, upstream, model, target) are set once: the first word stands. What can
+//! change with an attempt (its count, the upstream's status, usage) is overwritten, and the last
+//! word stands.
 
 use std::{
     any::Any,
@@ -54,6 +55,7 @@ struct Record {
     stage: OnceLock<Cow<'static, str>>,
     upstream: OnceLock<Arc<str>>,
     model: OnceLock<Box<str>>,
+    target: OnceLock<Box<str>>,
     refusal: OnceLock<&'static str>,
     attempts: AtomicU32,
     // 0: none yet.
@@ -169,6 +171,19 @@ impl RequestContext {
     /// Sets the model. The first one stands.
     pub fn set_model(&self, model: impl Into<Box<str>>) {
         let _already = self.record.model.set(model.into());
+    }
+
+    /// The model and the provider that the request reaches, as they go upstream: `org/name:provider`,
+    /// in the notation of [`Target`](crate::model::Target). [`model`](Self::model) is what was asked
+    /// for.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        self.record.target.get().map(AsRef::as_ref)
+    }
+
+    /// Sets the model and the provider that the request reaches. The first ones stand.
+    pub fn set_target(&self, target: impl Into<Box<str>>) {
+        let _already = self.record.target.set(target.into());
     }
 
     /// The slug of the refusal, if one of the layers refused.

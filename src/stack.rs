@@ -14,7 +14,7 @@
 //! | payload | the body is read once, bounded in size, depth and time |
 //! | *schema* | refuses what the upstream would refuse, before it costs |
 //! | *transform* | what follows judges what goes upstream |
-//! | *model rules* | the model and provider that will really be called |
+//! | model rules | the model and provider that will really be called |
 //! | *guard* | on what enters and on all that leaves, cache hits included |
 //! | *cache* | below auth and rules: both are checked on every hit |
 //! | *token budget* | a hit is not charged |
@@ -87,6 +87,8 @@ use crate::access_log::AccessLogLayer;
 use crate::auth::AuthLayer;
 #[cfg(feature = "hf")]
 use crate::hf::HfTokenLayer;
+#[cfg(feature = "model-rules")]
+use crate::model_rules::ModelRulesLayer;
 use crate::payload::PayloadLayer;
 #[cfg(feature = "request-id")]
 use crate::request_id::RequestIdLayer;
@@ -160,6 +162,9 @@ macro_rules! pick {
     (payload payload $stack:ident $layer:ident) => {
         $layer
     };
+    (model_rules model_rules $stack:ident $layer:ident) => {
+        $layer
+    };
     (upstream upstream $stack:ident $layer:ident) => {
         $layer
     };
@@ -208,6 +213,17 @@ impl<R, L, P, A, T, S, X, M, G, C, Q, U, H> Stack<R, L, P, A, T, Unset, S, X, M,
         layer: PayloadLayer,
     ) -> Stack<R, L, P, A, T, PayloadLayer, S, X, M, G, C, Q, U, H> {
         fill!(self.payload = layer)
+    }
+}
+
+#[cfg(feature = "model-rules")]
+impl<R, L, P, A, T, B, S, X, G, C, Q, U, H> Stack<R, L, P, A, T, B, S, X, Unset, G, C, Q, U, H> {
+    /// Lets pass what the caller may use, model and provider. Needs [`payload`](Self::payload).
+    pub fn model_rules(
+        self,
+        layer: ModelRulesLayer,
+    ) -> Stack<R, L, P, A, T, B, S, X, ModelRulesLayer, G, C, Q, U, H> {
+        fill!(self.model_rules = layer)
     }
 }
 

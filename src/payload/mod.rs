@@ -103,6 +103,7 @@ mod parse;
 mod text;
 mod unique;
 
+pub(crate) use self::media::says_json;
 pub use self::{
     body::{DocumentError, Payload},
     document::{Bounds, Document, Elements, Kind, Members, Node},

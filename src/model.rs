@@ -1,1 +1,0 @@
-//! Which model of which provider a request will reach.

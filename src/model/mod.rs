@@ -1,0 +1,94 @@
+//! Which model of which provider a request will reach.
+//!
+//! An [`Upstream`] knows where its kind of upstream looks for the name of the model, and reads a
+//! [`Target`] off the request as it goes there. What it cannot tell for certain is a
+//! [`TargetError`], never a guess: of two names that differ none is the first.
+//!
+//! ```
+//! use http::{Request, header::CONTENT_TYPE};
+//! use tower_inference::{
+//!     model::{Policy, Provider, TargetError, Upstream},
+//!     payload::Payload,
+//! };
+//!
+//! let post = |path: &str, body: &'static str| {
+//!     let request = Request::post(path).header(CONTENT_TYPE, "application/json");
+//!     request.body(Payload::buffered(body)).unwrap()
+//! };
+//! let router = Upstream::router();
+//!
+//! let request = post("/v1/chat/completions", r#"{"model": "org/name:together"}"#);
+//! let target = router.target(&request)?;
+//! assert_eq!(target.model.as_deref(), Some("org/name"));
+//! assert_eq!(target.provider, Provider::Named("together".into()));
+//!
+//! let request = post("/v1/chat/completions", r#"{"model": "org/name"}"#);
+//! assert_eq!(router.target(&request)?.provider, Provider::Chosen(Policy::Fastest));
+//!
+//! let request = post("/hf-inference/models/org/name", r#"{"model": "org/other", "inputs": ""}"#);
+//! assert_eq!(router.target(&request), Err(TargetError::Conflict));
+//!
+//! // An endpoint serves its one model, whatever the body calls it.
+//! let endpoint = Upstream::endpoint("org/name");
+//! let request = post("/v1/chat/completions", r#"{"model": "https://x.endpoints.example"}"#);
+//! assert_eq!(endpoint.target(&request)?.to_string(), "org/name");
+//! # Ok::<(), TargetError>(())
+//! ```
+//!
+//! # Where the names stand
+//!
+//! | upstream | route (POST, but for the last) | model | provider |
+//! |---|---|---|---|
+//! | [router](Upstream::router) | the [routes of OpenAI](#routes), by `/v1/…` | the body's `model` before its colon | the body's `model` after its colon; without one, [`Policy::Fastest`] |
+//! | | `/hf-inference/models/{model}`, `/models/{model}`, alone or followed by `/pipeline/{task}` or a chat, completion or embedding route of OpenAI | the path's; the body may only repeat it | `hf-inference` |
+//! | | `/{provider}` and then a route of OpenAI, also below `/openai`, `/inference` or `/compatibility` | the body's, as the provider calls it | the path's; the body may only repeat it |
+//! | | `/{provider}/…`, any method | unknown: each provider has its own way to say it | the path's; the body may only repeat it |
+//! | [server](Upstream::server) | the routes of OpenAI | the body's, colons included | none |
+//! | [endpoint](Upstream::endpoint) | the routes of OpenAI, TGI and TEI; `/models/{model}…` of its own model | its own, whatever the body says | none |
+//!
+//! [`Upstream::route`] adds to the routes of OpenAI, and on an endpoint to all.
+//!
+//! # Routes
+//!
+//! Of OpenAI, below `/v1`: `audio/speech`, `audio/transcriptions`, `audio/translations`,
+//! `chat/completions`, `completions`, `embeddings`, `images/edits`, `images/generations`,
+//! `images/variations`, `messages`, `moderations`, `rerank`, `responses`, `score`. Of TGI: `/`,
+//! `/chat_tokenize`, `/generate`, `/generate_stream`, `/invocations`, `/tokenize`, `/vertex`. Of
+//! TEI: `/decode`, `/embed`, `/embed_all`, `/embed_sparse`, `/embeddings`, `/predict`, `/rerank`,
+//! `/similarity`.
+//!
+//! # How they are compared
+//!
+//! Byte for byte, nothing decoded or folded. A path with a percent sign, an empty or a dot segment,
+//! or anything but letters, digits and `-._~/` has no target. Nor has a body that could be read in
+//! two ways: a member `Model` beside or in place of `model` (Go's `encoding/json` takes the one for
+//! the other), or another member by which gateways choose (`models`, `provider`, `providers`,
+//! `fallbacks`).
+//!
+//! A name of the Hub is one or two words of letters, digits and `-._`, of 96 bytes each, without a
+//! leading dot and without two in a row. Names that servers and providers give have any number of
+//! words, also with `@`, `+` and, on a server, colons. A whole `model` has 256 bytes at most. A URL
+//! is none of these.
+//!
+//! # Limits
+//!
+//! - Query and header fields are not looked at: none of these upstreams chooses a model by them.
+//! - What stands before the path in the origin of the upstream is not seen. Behind
+//!   `https://router.huggingface.co/together`, every request is Together's.
+//! - TGI takes the body's `model` for the name of an adapter. An endpoint that serves several is a
+//!   [server](Upstream::server), not an [endpoint](Upstream::endpoint).
+//! - A model that the answer of another is made with (a moderation model, a draft model, a tool's)
+//!   is not a target.
+
+mod body;
+mod error;
+mod name;
+mod route;
+mod target;
+mod upstream;
+
+pub use self::{
+    error::TargetError,
+    target::{Policy, Provider, Target},
+    upstream::Upstream,
+};

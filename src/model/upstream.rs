@@ -1,0 +1,164 @@
+use std::borrow::Cow;
+
+use http::{Method, Request};
+
+use super::{Provider, Target, TargetError, body, name, route};
+use crate::payload::{DocumentError, Payload};
+
+/// The provider that serves `…/models/{model}`.
+const HF_INFERENCE: &str = "hf-inference";
+
+/// A kind of upstream: where requests to it name their model.
+///
+/// See the [module](super) for the routes of each.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    kind: Kind,
+    routes: Vec<Box<str>>,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Router,
+    Server,
+    Endpoint(Box<str>),
+}
+
+impl Upstream {
+    /// `router.huggingface.co`: many models, of many providers.
+    #[must_use]
+    pub const fn router() -> Self {
+        Self::of(Kind::Router)
+    }
+
+    /// A server that speaks as OpenAI does, of several models: the body's `model` says which.
+    #[must_use]
+    pub const fn server() -> Self {
+        Self::of(Kind::Server)
+    }
+
+    /// A server of one model: an Inference Endpoint, TGI, TEI, vLLM. `model` is what the rules call
+    /// it; what a body calls it (`tgi`, nothing, the endpoint's URL) is not looked at.
+    pub fn endpoint(model: impl Into<Box<str>>) -> Self {
+        Self::of(Kind::Endpoint(model.into()))
+    }
+
+    /// Adds a route that models are reached by, such as `/pooling` or, for gRPC,
+    /// `/tei.v1.Embed/Embed`. On an endpoint it reaches the one model; else its model is the body's.
+    ///
+    /// Compared byte for byte, for POST.
+    #[must_use]
+    pub fn route(mut self, path: impl Into<Box<str>>) -> Self {
+        self.routes.push(path.into());
+        self
+    }
+
+    /// What `request` will reach, as it stands: after whatever edits it.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be told for certain.
+    pub fn target<'a>(&'a self, request: &'a Request<Payload>) -> Result<Target<'a>, TargetError> {
+        let path = request.uri().path();
+        if !route::is_plain(path) {
+            return Err(TargetError::Path);
+        }
+        let post = request.method() == Method::POST;
+        let added = post && self.routes.iter().any(|route| **route == *path);
+        match &self.kind {
+            Kind::Endpoint(model) => {
+                let own = |rest| *route::of_model(rest).model == **model;
+                let known =
+                    route::is_of_endpoint(path) || path.strip_prefix("/models/").is_some_and(own);
+                if added || post && known {
+                    Ok(Target::of(&**model))
+                } else {
+                    Err(TargetError::Route)
+                }
+            }
+            Kind::Server if added || post && route::is_openai(path) => {
+                let model = body::required(request)?;
+                if name::is_plain(&model) { Ok(Target::of(model)) } else { Err(TargetError::Name) }
+            }
+            Kind::Server => Err(TargetError::Route),
+            Kind::Router if added || post && route::is_openai(path) => {
+                name::with_suffix(body::required(request)?)
+            }
+            Kind::Router => routed(path, request),
+        }
+    }
+
+    /// The one model, if it serves one.
+    #[cfg(feature = "model-rules")]
+    pub(crate) fn only_model(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Endpoint(model) => Some(model),
+            Kind::Router | Kind::Server => None,
+        }
+    }
+
+    /// Whether its models are computed by providers.
+    #[cfg(feature = "model-rules")]
+    pub(crate) const fn has_providers(&self) -> bool {
+        matches!(self.kind, Kind::Router)
+    }
+
+    const fn of(kind: Kind) -> Self {
+        Self { kind, routes: Vec::new() }
+    }
+}
+
+/// The router's routes that begin with a provider.
+fn routed<'a>(path: &'a str, request: &'a Request<Payload>) -> Result<Target<'a>, TargetError> {
+    let mut prefixes = ["/hf-inference/models/", "/models/"].into_iter();
+    if let Some(rest) = prefixes.find_map(|prefix| path.strip_prefix(prefix)) {
+        return of_model(rest, request);
+    }
+    let (provider, rest) = path
+        .strip_prefix('/')
+        .and_then(|path| path.split_at_checked(path.find('/')?))
+        .ok_or(TargetError::Route)?;
+    if provider == "v1" || !name::is_word(provider) {
+        return Err(TargetError::Route);
+    }
+    if request.method() == Method::POST && route::is_openai_of_provider(rest) {
+        let model = agreed(body::required(request)?, provider)?;
+        let plain = name::is_plain(&model);
+        let target = Target::of(model).with_provider(Provider::Route(provider));
+        return if plain { Ok(target) } else { Err(TargetError::Name) };
+    }
+    if let Some(model) = body::optional(request)? {
+        agreed(model, provider)?;
+    }
+    Ok(Target::unknown(provider))
+}
+
+/// The model before its colon, if what stands behind names the provider once more.
+fn agreed<'a>(model: Cow<'a, str>, provider: &str) -> Result<Cow<'a, str>, TargetError> {
+    match name::split(model) {
+        (model, None) => Ok(model),
+        (model, Some(suffix)) if suffix == provider => Ok(model),
+        (_, Some(_)) => Err(TargetError::Conflict),
+    }
+}
+
+/// `{model}`, and what may follow it, of Hugging Face's own inference.
+fn of_model<'a>(rest: &'a str, request: &'a Request<Payload>) -> Result<Target<'a>, TargetError> {
+    let route::OfModel { model, openai } = route::of_model(rest);
+    if request.method() != Method::POST {
+        return Err(TargetError::Route);
+    }
+    if !name::is_of_hub(model) {
+        return Err(TargetError::Name);
+    }
+    // A task may take pictures and sounds, unseen; the routes of OpenAI take JSON with a `model`.
+    if openai && request.body().is_streamed() {
+        return Err(TargetError::Body(DocumentError::Streamed));
+    }
+    if let Some(named) = body::optional(request)?
+        && agreed(named, HF_INFERENCE)? != model
+    {
+        return Err(TargetError::Conflict);
+    }
+    Ok(Target::of(model).with_provider(Provider::Named(HF_INFERENCE.into())))
+}
