@@ -45,6 +45,8 @@ fn layers(criterion: &mut Criterion) {
     beside_bare(criterion, "access log, nobody listens", AccessLogLayer::new(), &warm);
     beside_bare(criterion, "auth, token seen before", pass::auth(&signer), &warm);
     beside_bare(criterion, "payload, document read", PayloadLayer::new(), &warm);
+    let ruled = || Stack::new().payload(PayloadLayer::new()).model_rules(pass::model_rules());
+    beside_bare(criterion, "payload and model rules", ruled(), &warm);
     beside_bare(criterion, "upstream", UpstreamLayer::new(), &warm);
     beside_bare(criterion, "hf token", pass::hf_token(), &warm);
     beside_bare(criterion, "stack, token seen before", whole(pass::auth(&signer)), &warm);
@@ -122,6 +124,8 @@ fn in_turns(_: &mut Criterion) {
     turns("access log, nobody listens", AccessLogLayer::new(), &warm);
     turns("auth, token seen before", pass::auth(&signer), &warm);
     turns("payload, document read", PayloadLayer::new(), &warm);
+    let ruled = Stack::new().payload(PayloadLayer::new()).model_rules(pass::model_rules());
+    turns("payload and model rules", ruled, &warm);
     turns("upstream", UpstreamLayer::new(), &warm);
     turns("hf token", pass::hf_token(), &warm);
     turns("stack, token seen before", whole(pass::auth(&signer)), &warm);

@@ -73,6 +73,15 @@ fn each_layer_allocates_no_more_than_stated() {
         ("auth, token seen before", allocations(pass::auth(&signer), seen), 0),
         ("payload, document and model read", allocations(PayloadLayer::new(), seen), 3),
         ("payload, not read", allocations(PayloadLayer::bytes(), seen), 1),
+        (
+            "payload and model rules",
+            allocations(
+                Stack::new().payload(PayloadLayer::new()).model_rules(pass::model_rules()),
+                seen,
+            ),
+            // Those of the payload, and the target in the record.
+            4,
+        ),
         ("upstream", allocations(UpstreamLayer::new(), seen), 0),
         ("hf token", allocations(pass::hf_token(), seen), 0),
         (

@@ -26,6 +26,8 @@ use tower_inference::{
     access_log::AccessLogLayer,
     auth::{AuthLayer, Jwt, Keys},
     hf::{HfTokenLayer, TokenSource},
+    model::Upstream,
+    model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::PayloadLayer,
     request_id::RequestIdLayer,
     secret::Secret,
@@ -44,6 +46,11 @@ fn auth() -> AuthLayer {
 fn hf_token() -> HfTokenLayer {
     let token = TokenSource::value(Secret::new("hf_contract")).unwrap();
     HfTokenLayer::new("https://router.huggingface.co".parse().unwrap(), token)
+}
+
+fn model_rules() -> ModelRulesLayer {
+    let rules = ModelRules::new().allow(Models::of(["demo"]));
+    ModelRulesLayer::new(Upstream::server(), rules)
 }
 
 /// A request that every layer lets pass.
@@ -93,6 +100,13 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn model_rules() {
+                $check!(
+                    Stack::new().payload(PayloadLayer::new()).model_rules(super::model_rules())
+                );
+            }
+
+            #[tokio::test]
             async fn upstream() {
                 $check!(UpstreamLayer::new());
             }
@@ -108,6 +122,7 @@ macro_rules! each_layer {
                     Stack::new()
                         .hf_token(super::hf_token())
                         .upstream(UpstreamLayer::new())
+                        .model_rules(super::model_rules())
                         .payload(PayloadLayer::new())
                         .auth(super::auth())
                         .access_log(AccessLogLayer::new())
@@ -334,6 +349,10 @@ mod passes_errors_untouched {
     check!(access_log, AccessLogLayer::new());
     check!(auth, super::auth());
     check!(payload, PayloadLayer::new());
+    check!(
+        model_rules,
+        Stack::new().payload(PayloadLayer::new()).model_rules(super::model_rules())
+    );
     check!(hf_token, super::hf_token());
 
     #[tokio::test]

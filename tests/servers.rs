@@ -33,6 +33,8 @@ use tower_inference::{
     access_log::AccessLogLayer,
     auth::{AuthLayer, Jwt, Keys},
     hf::{HfTokenLayer, Origin, TokenSource},
+    model::Upstream,
+    model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::{Payload, PayloadLayer},
     rejection::{Refusal, Rejection},
     request_id::RequestIdLayer,
@@ -49,6 +51,15 @@ const BODY: &str = r#"{"model":"demo","messages":[]}"#;
 fn auth() -> AuthLayer {
     let keys = Keys::from_jwks(SIGNER.jwks().as_bytes()).unwrap();
     AuthLayer::new(Jwt::new(keys, token::ISSUER, token::AUDIENCE))
+}
+
+/// An endpoint that serves its model by every route of these tests.
+fn model_rules() -> ModelRulesLayer {
+    let routes = ["/echo", "/routed", "/v1/echo"];
+    let health = ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
+    let endpoint =
+        routes.into_iter().chain(health).fold(Upstream::endpoint("demo"), Upstream::route);
+    ModelRulesLayer::new(endpoint, ModelRules::new().allow(Models::of(["demo"])))
 }
 
 fn hf_token(origin: SocketAddr) -> HfTokenLayer {
@@ -143,6 +154,13 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn model_rules() {
+                $check!(|_| {
+                    Stack::new().payload(PayloadLayer::bytes()).model_rules(super::model_rules())
+                });
+            }
+
+            #[tokio::test]
             async fn upstream() {
                 $check!(|_| UpstreamLayer::new());
             }
@@ -159,6 +177,7 @@ macro_rules! each_layer {
                         .upstream(UpstreamLayer::new())
                         .hf_token(super::hf_token(origin))
                         .payload(PayloadLayer::bytes())
+                        .model_rules(super::model_rules())
                         .auth(super::auth())
                         .access_log(AccessLogLayer::new())
                         .request_id(RequestIdLayer::new())
@@ -259,6 +278,7 @@ async fn the_stack_around_a_client_is_an_axum_service() {
         .access_log(AccessLogLayer::new())
         .auth(auth())
         .payload(PayloadLayer::new())
+        .model_rules(model_rules())
         .upstream(UpstreamLayer::new())
         .hf_token(hf_token(upstream.address))
         .layer(client);

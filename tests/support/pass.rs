@@ -19,6 +19,8 @@ use tower_inference::{
     access_log::{AccessLogLayer, Sink},
     auth::{AuthLayer, Jwt, Keys},
     hf::{HfTokenLayer, TokenSource},
+    model::{Policy, Upstream},
+    model_rules::{ModelRules, ModelRulesLayer, Models},
     secret::Secret,
 };
 
@@ -107,6 +109,17 @@ pub fn auth(signer: &Signer) -> AuthLayer {
 pub fn hf_token() -> HfTokenLayer {
     let token = TokenSource::value(Secret::new("hf_pass_path")).unwrap();
     HfTokenLayer::new("https://router.huggingface.co".parse().unwrap(), token)
+}
+
+/// Ten rules for the router, the last of which lets [`request`] pass, for everyone.
+pub fn model_rules() -> ModelRulesLayer {
+    let others = (0..9).map(|number| {
+        let names = [format!("org-{number}/*"), format!("meta-llama/Llama-{number}")];
+        Models::of(names).providers(["together", "hf-inference"]).scope(token::SCOPE)
+    });
+    let last = Models::of(["meta-llama/*"]).policies([Policy::Fastest]);
+    let rules = others.chain([last]).fold(ModelRules::new(), ModelRules::allow);
+    ModelRulesLayer::new(Upstream::router(), rules)
 }
 
 /// JSON lines that go nowhere.
