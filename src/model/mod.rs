@@ -37,7 +37,7 @@
 //!
 //! # Where the names stand
 //!
-//! | upstream | route (POST, but for the last) | model | provider |
+//! | upstream | route (POST, unless it says otherwise) | model | provider |
 //! |---|---|---|---|
 //! | [router](Upstream::router) | the [routes of OpenAI](#routes), by `/v1/…` | the body's `model` before its colon | the body's `model` after its colon; without one, [`Policy::Fastest`] |
 //! | | `/hf-inference/models/{model}`, `/models/{model}`, alone or followed by `/pipeline/{task}` or a chat, completion or embedding route of OpenAI | the path's; the body may only repeat it | `hf-inference` |

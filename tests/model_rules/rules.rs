@@ -301,6 +301,9 @@ async fn the_record_has_what_goes_upstream_refused_or_not() {
         context.set_model("alias");
         asked(&layer, request).await;
         assert_eq!(context.target(), target);
+        // What was judged stands.
+        context.set_target("later");
+        assert_eq!(context.target(), Some(target.unwrap_or("later")));
         assert_eq!(context.model(), Some("alias"));
     }
 }
