@@ -97,10 +97,7 @@ where
                     }
                 }
                 StateProj::Reading { reading } => match ready!(reading.poll(cx)) {
-                    Ok(response) => {
-                        this.state.set(State::Refused { rejection: None });
-                        return Poll::Ready(Ok(response));
-                    }
+                    Ok(response) => return Poll::Ready(Ok(response)),
                     Err(rejection) => State::Refused { rejection: Some(rejection) },
                 },
             };

@@ -63,7 +63,7 @@ impl List {
             .any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
         fit_fields(&mut parts.headers);
         if self.head_only {
-            let response = Response::from_parts(parts, ResponseBody::inner(body));
+            let response = Response::from_parts(parts, ResponseBody::full(Bytes::new()));
             return Ok(Accepted::Whole(response));
         }
         if coded || announced > Some(self.settings.list_limit) {
