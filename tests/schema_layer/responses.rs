@@ -151,18 +151,19 @@ async fn the_trailers_of_an_answer_that_was_held_back_follow_it() {
 #[tokio::test]
 async fn an_answer_that_breaks_its_schema_is_refused_before_its_head_is_sent() {
     for (what, body) in [
-        ("another type", r#"{"data": "canary"}"#),
-        ("a member missing", r#"{"canary": 1}"#),
-        ("no object", "[1"),
-        ("cut off", r#"{"data": ["#),
-        ("trailing garbage", r#"{"data": []} canary"#),
-        ("two documents", r#"{"data": []}{"data": []}"#),
-        ("a name twice", r#"{"data": [], "data": "canary"}"#),
-        ("nothing", ""),
-        ("not utf-8", "{\"data\": [], \"canary\": \"\u{0}\"}"),
+        ("another type", &br#"{"data": "canary"}"#[..]),
+        ("a member missing", br#"{"canary": 1}"#),
+        ("no object", b"[1"),
+        ("cut off", br#"{"data": ["#),
+        ("trailing garbage", br#"{"data": []} canary"#),
+        ("two documents", br#"{"data": []}{"data": []}"#),
+        ("a name twice", br#"{"data": [], "data": "canary"}"#),
+        ("nothing", b""),
+        ("a control character", b"{\"data\": [], \"canary\": \"\0\"}"),
+        ("not utf-8", b"{\"data\": [], \"canary\": \"\xff\"}"),
     ] {
         for size in [1, 1_000] {
-            let answer = refused(json_response(ScriptedBody::chunked(body.as_bytes(), size))).await;
+            let answer = refused(json_response(ScriptedBody::chunked(body, size))).await;
             assert_eq!(answer.status(), StatusCode::BAD_GATEWAY, "{what}");
             let problem = answer.json();
             assert_eq!(problem["error"]["code"], "invalid_upstream_response", "{what}");
