@@ -49,7 +49,7 @@ impl SchemaLayer {
     /// [`RequestContext::route`] names; none by default.
     ///
     /// Nothing of the layer around it counts for them but [`refusals`](Self::refusals). The routes
-    /// of `layer` itself do not count.
+    /// of `layer` itself do not count. Of two for one name, the later stands.
     #[must_use]
     pub fn route(mut self, name: impl Into<Box<str>>, layer: impl Into<Self>) -> Self {
         Arc::make_mut(&mut self.rules).routes.insert(name.into(), layer.into().rules);
@@ -61,7 +61,8 @@ impl SchemaLayer {
     ///
     /// The model is the string member `model` of the body, or else
     /// [`RequestContext::model`]. Names are compared exactly; one with a suffix (`:fastest`,
-    /// `:together`) that is not listed itself has the schema of the name without it.
+    /// `:together`) that is not listed itself has the schema of the name without it. Under
+    /// [`any_body`](Self::any_body), bodies must then be JSON, so that it is known whose they are.
     #[must_use]
     pub fn model(mut self, name: impl Into<Box<str>>, schema: Schema) -> Self {
         Arc::make_mut(&mut self.rules).models.insert(name.into(), schema);

@@ -90,6 +90,25 @@
 //! `/query/NAME` and `/header/NAME`; in the shape of API Gateway, parameters that are missing or
 //! blank are named in its message, as API Gateway does.
 //!
+//! Parameters are checked once the body is there, because the layer stands inside the payload
+//! layer. To refuse by them before a byte is read, and before `100 Continue` is sent, check them in a
+//! [streamed](crate::payload::PayloadLayer::streamed) payload first:
+//!
+//! ```
+//! use tower::ServiceBuilder;
+//! use tower_inference::{payload::PayloadLayer, schema::{Parameter, Schema, SchemaLayer}};
+//! # fn main() -> Result<(), tower_inference::schema::SchemaError> {
+//! # let schema = serde_json::json!({});
+//!
+//! let layers = ServiceBuilder::new()
+//!     .layer(PayloadLayer::streamed())
+//!     .layer(SchemaLayer::any_body().parameter(Parameter::query("version").required()))
+//!     .layer(PayloadLayer::new())
+//!     .layer(SchemaLayer::new(Schema::new(&schema)?));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Answers
 //!
 //! | | [`report`](ResponseSchema::report) | [`refuse`](ResponseSchema::refuse) |

@@ -78,16 +78,13 @@ impl Rules {
             BodyRule::Any | BodyRule::Unlisted | BodyRule::Schema(_) => {}
         }
         let document = request.body().document().map_err(DocumentError::rejection)?;
-        let schema = match (self.schema_of_model(document, context), &self.body) {
-            (Some(schema), _) | (None, BodyRule::Schema(schema)) => schema,
-            (None, BodyRule::Any) => return Ok(()),
-            (None, BodyRule::Unlisted) => return Err(unlisted()),
-        };
-        // Only a document that breaks it is asked where.
-        if !schema.is_valid(document) {
-            return Err(broken(Refusal::SchemaViolation, schema.violations(document)));
+        match (self.schema_of_model(document, context), &self.body) {
+            (Some(schema), _) | (None, BodyRule::Schema(schema)) => {
+                check_document(document, schema)
+            }
+            (None, BodyRule::Any) => Ok(()),
+            (None, BodyRule::Unlisted) => Err(unlisted()),
         }
-        Ok(())
     }
 
     fn schema_of_model(&self, document: &Document, context: &RequestContext) -> Option<&Schema> {
@@ -99,6 +96,14 @@ impl Rules {
         let without_suffix = || self.models.get(model.rsplit_once(':')?.0);
         self.models.get(model).or_else(without_suffix)
     }
+}
+
+fn check_document(document: &Document, schema: &Schema) -> Result<(), Rejection> {
+    // Only a document that breaks it is asked where.
+    if schema.is_valid(document) {
+        return Ok(());
+    }
+    Err(broken(Refusal::SchemaViolation, schema.violations(document)))
 }
 
 fn is_absent(payload: &Payload) -> bool {
@@ -115,8 +120,14 @@ fn broken(refusal: Refusal, violations: Vec<Violation>) -> Rejection {
     let rejection = Rejection::new(refusal);
     let rejection = match violations.first() {
         None => rejection,
-        Some(first) if first.pointer.is_empty() => rejection.with_detail(first.detail.clone()),
-        Some(first) => rejection.with_detail(format!("{}: {}", first.pointer, first.detail)),
+        Some(Violation { pointer, detail, .. }) if (1..=MAX_SHOWN).contains(&pointer.len()) => {
+            rejection.with_detail(format!("{pointer}: {detail}"))
+        }
+        Some(first) => rejection.with_detail(first.detail.clone()),
     };
     rejection.with_violations(violations)
 }
+
+/// A longer pointer holds names of the caller's making, and would be in the way: gRPC has the detail
+/// in a header field.
+const MAX_SHOWN: usize = 256;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
-use tower::{Layer, ServiceExt};
+use tower::{Layer, ServiceBuilder, ServiceExt};
 use tower_inference::{
     context::RequestContext,
     payload::PayloadLayer,
@@ -17,7 +17,10 @@ use tower_inference::{
     schema::{Parameter, SchemaLayer},
 };
 
-use crate::{Answer, answer, inputs, json_answer, post, support::Probe};
+use crate::{
+    Answer, answer, inputs, json_answer, post, schema,
+    support::{Probe, ScriptedBody, Step},
+};
 
 #[tokio::test]
 async fn a_body_that_holds_goes_on_as_it_was_written() {
@@ -156,6 +159,43 @@ async fn parameters_are_checked_before_the_body_and_without_one() {
     let request = Request::get("/v1/models").body(Full::default()).unwrap();
     let refused = answer((PayloadLayer::new(), layer()), request).await;
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+}
+
+/// The body is not even looked at: here it never comes.
+#[tokio::test]
+async fn parameters_can_be_checked_before_a_byte_is_read() {
+    let layers = ServiceBuilder::new()
+        .layer(PayloadLayer::streamed())
+        .layer(SchemaLayer::any_body().parameter(Parameter::query("limit").required()))
+        .layer(PayloadLayer::new())
+        .layer(SchemaLayer::new(inputs()));
+    let service = || layers.service(Probe::new(|_| Response::new(Full::<Bytes>::default())));
+    let ask = |uri: &str, steps: [Step; 1]| {
+        let request = Request::post(uri).header("content-type", "application/json");
+        service().oneshot(request.body(ScriptedBody::new(steps)).unwrap())
+    };
+    let refused = ask("/", [Step::Stall]).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    let refused = ask("/?limit=1", [Step::Data(b"{}")]).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let passed = ask("/?limit=1", [Step::Data(br#"{"inputs": ""}"#)]).await.unwrap();
+    assert_eq!(passed.status(), StatusCode::OK);
+}
+
+/// A member's name is the caller's own, and may be of any length.
+#[tokio::test]
+async fn a_message_stays_short() {
+    let words = schema(&json!({ "additionalProperties": { "type": "string" } }));
+    for length in [10, 256, 100_000] {
+        let body = format!(r#"{{"{}": 7}}"#, "n".repeat(length));
+        let request = post(body);
+        let refused = answer((PayloadLayer::new(), SchemaLayer::new(words.clone())), request).await;
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        let problem = refused.json();
+        let message = problem["error"]["message"].as_str().unwrap();
+        assert!(message.len() < 512, "{length}");
+        assert!(message.contains("nnn") || length > 10, "{message}");
+    }
 }
 
 /// Readiness, once taken, is used by the very call: nothing is cloned.

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, channel::Channel};
+use http_body_util::{BodyExt, Full, channel::Channel};
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt};
 use tower_inference::{
@@ -386,4 +386,14 @@ async fn a_refused_answer_is_noted_and_travels_as_a_value() {
     assert_eq!(context.refusal(), Some("invalid-upstream-response"));
     let body: Value = Answer::of(response).await.json();
     assert_eq!(body["status"], 502);
+}
+
+/// hyper's client wants bodies that can be moved; servers want them sent.
+#[test]
+fn the_body_is_as_free_as_the_inner_one() {
+    fn free<T: Send + Sync + Unpin + 'static>() {}
+    fn sent<T: Send + 'static>() {}
+    free::<tower_inference::schema::ResponseBody<Full<Bytes>>>();
+    type Inner = std::future::Ready<Result<Response<Full<Bytes>>, Infallible>>;
+    sent::<tower_inference::schema::ResponseFuture<Inner, Full<Bytes>>>();
 }
