@@ -132,15 +132,16 @@ where
 
     fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
         let context = RequestContext::ensure(request.extensions_mut());
-        let responder = self.layer.refusals.for_request(&request);
         let rules = self.layer.rules.of_route(context.route());
+        let refusals = self.layer.refusals;
         if let Err(rejection) = rules.check(&request, &context) {
-            return ResponseFuture::refused(rejection, responder, context);
+            return ResponseFuture::refused(rejection, refusals.for_request(&request), context);
         }
+        // An answer to HEAD has the fields of a body, and none.
         let schema = rules.response.as_ref().filter(|_| *request.method() != Method::HEAD);
         let expectation = schema.map(|schema| {
             context.announce_answer_is_read();
-            let method = request.method().clone();
+            let (method, responder) = (request.method().clone(), refusals.for_request(&request));
             Box::new(Expectation::new(schema.clone(), method, responder, context))
         });
         ResponseFuture::calling(self.inner.call(request), expectation)

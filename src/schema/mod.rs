@@ -131,6 +131,7 @@
 //!   is a copied answer, before its last bytes are handed on.
 //! - [`ResponseSchema::refuse`] delays the first byte until the last has come, and keeps up to its
 //!   limit for each request in flight. Its deadline waits on tokio's timer.
+//! - Answers are held to the default [`Bounds`](crate::payload::Bounds) of a document.
 //! - An answer that is left or fails before its end is not reported on, and an event stream is not
 //!   checked at all.
 //! - The model is the caller's word. Who may use which is not decided here.

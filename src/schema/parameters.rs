@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
@@ -100,12 +100,10 @@ impl Parameter {
 
     /// The first way in which a request breaks it.
     pub(super) fn check(&self, query: &str, headers: &HeaderMap) -> Option<Violation> {
-        let (keyword, detail) = match &self.place {
+        let checked = match &self.place {
             Place::Header(name) => {
-                let values = headers.get_all(name).iter();
-                self.check_values(
-                    values.map(|value| str::from_utf8(value.as_bytes()).ok().map(Cow::Borrowed)),
-                )
+                let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+                self.check_values(lines.map(|line| str::from_utf8(line).ok().map(Cow::Borrowed)))
             }
             Place::Query(name) => {
                 let members = query.split('&').filter(|member| !member.is_empty());
@@ -113,8 +111,8 @@ impl Parameter {
                 let own = members.filter(|(own, _)| decoded(own).is_some_and(|own| own == **name));
                 self.check_values(own.map(|(_, value)| decoded(value)))
             }
-        }
-        .err()?;
+        };
+        let (keyword, detail) = checked.err()?;
         Some(Violation::new(self.pointer.clone(), keyword, detail))
     }
 
@@ -122,7 +120,7 @@ impl Parameter {
     fn check_values<'a>(
         &self,
         mut values: impl Iterator<Item = Option<Cow<'a, str>>>,
-    ) -> Result<(), (&'static str, &'static str)> {
+    ) -> Result<(), Broken> {
         match values.next() {
             Some(first) => std::iter::once(first).chain(values).try_for_each(|value| {
                 let value = value.ok_or(("type", "is not utf-8"))?;
@@ -133,7 +131,7 @@ impl Parameter {
         }
     }
 
-    fn check_value(&self, value: &str) -> Result<(), (&'static str, &'static str)> {
+    fn check_value(&self, value: &str) -> Result<(), Broken> {
         if !self.blank && value.trim().is_empty() {
             // To API Gateway, what is blank is missing.
             let keyword = if self.required { "required" } else { "allowEmptyValue" };
@@ -148,6 +146,9 @@ impl Parameter {
         Ok(())
     }
 }
+
+/// The keyword that is broken, and what to say of it.
+type Broken = (&'static str, &'static str);
 
 fn pointer(place: &str, name: &str) -> Box<str> {
     format!("/{place}/{}", name.replace('~', "~0").replace('/', "~1")).into()

@@ -75,7 +75,6 @@ impl ResponseSchema {
 }
 
 /// What is expected of one answer.
-#[derive(Debug)]
 pub(super) struct Expectation {
     schema: ResponseSchema,
     pub(super) method: Method,
@@ -194,7 +193,6 @@ impl Kept {
 }
 
 /// Why an answer is not as it must be, or why that is not known.
-#[derive(Debug)]
 pub(super) enum Fault {
     Coded,
     TooLong,

@@ -111,8 +111,9 @@ async fn the_error_of_a_reported_answer_passes() {
 
 #[tokio::test]
 async fn an_answer_that_holds_goes_on_whole() {
-    let body = r#"{"data": [0.10, -0]}"#;
-    for size in [1, 7, 100] {
+    // More frames than are taken at once.
+    let body = format!(r#"{{"data": [{}1e400, -0]}}"#, "0.10, ".repeat(40));
+    for size in [1, 7, 1_000] {
         let mut response = json_response(ScriptedBody::chunked(body.as_bytes(), size));
         *response.status_mut() = StatusCode::CREATED;
         response.headers_mut().insert("x-compute-time", "7".parse().unwrap());
