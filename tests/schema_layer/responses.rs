@@ -332,12 +332,14 @@ async fn what_is_held_back_is_given_back_when_the_caller_leaves() {
     }
     assert_eq!(Arc::strong_count(&held), 1);
 
-    // And when it has been read, before its copy is.
-    let body =
-        Holding { body: ScriptedBody::new([Step::Data(br#"{"data":[]}"#)]), _held: held.clone() };
-    let response = through(refuse(), json_response(body)).await;
+    // And when it has been read, before its copy is, though the future is still there.
+    let steps = [Step::Data(br#"{"data":[]}"#)];
+    let mut body = Some(Holding { body: ScriptedBody::new(steps), _held: held.clone() });
+    let mut service = refuse().layer(Probe::new(move |_| json_response(body.take().unwrap())));
+    poll_fn(|cx| service.poll_ready(cx)).await.unwrap();
+    let mut future = pin!(service.call(request(Method::POST)));
+    let Ok::<_, Infallible>(_response) = poll_fn(|cx| future.as_mut().poll(cx)).await;
     assert_eq!(Arc::strong_count(&held), 1);
-    drop(response);
 }
 
 struct Holding {
