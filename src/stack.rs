@@ -12,7 +12,7 @@
 //! | auth | nothing is read or parsed for strangers |
 //! | *throttle* | cheap refusals before expensive work |
 //! | payload | the body is read once, bounded in size, depth and time |
-//! | *schema* | refuses what the upstream would refuse, before it costs |
+//! | schema | refuses what the upstream would refuse, before it costs |
 //! | *transform* | what follows judges what goes upstream |
 //! | *model rules* | the model and provider that will really be called |
 //! | *guard* | on what enters and on all that leaves, cache hits included |
@@ -90,6 +90,8 @@ use crate::hf::HfTokenLayer;
 use crate::payload::PayloadLayer;
 #[cfg(feature = "request-id")]
 use crate::request_id::RequestIdLayer;
+#[cfg(feature = "schema")]
+use crate::schema::SchemaLayer;
 #[cfg(feature = "upstream")]
 use crate::upstream::UpstreamLayer;
 
@@ -160,6 +162,9 @@ macro_rules! pick {
     (payload payload $stack:ident $layer:ident) => {
         $layer
     };
+    (schema schema $stack:ident $layer:ident) => {
+        $layer
+    };
     (upstream upstream $stack:ident $layer:ident) => {
         $layer
     };
@@ -208,6 +213,18 @@ impl<R, L, P, A, T, S, X, M, G, C, Q, U, H> Stack<R, L, P, A, T, Unset, S, X, M,
         layer: PayloadLayer,
     ) -> Stack<R, L, P, A, T, PayloadLayer, S, X, M, G, C, Q, U, H> {
         fill!(self.payload = layer)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl<R, L, P, A, T, B, X, M, G, C, Q, U, H> Stack<R, L, P, A, T, B, Unset, X, M, G, C, Q, U, H> {
+    /// Holds requests, and answers where that is asked for, to their schemas. Needs
+    /// [`payload`](Stack::payload) as well.
+    pub fn schema(
+        self,
+        layer: SchemaLayer,
+    ) -> Stack<R, L, P, A, T, B, SchemaLayer, X, M, G, C, Q, U, H> {
+        fill!(self.schema = layer)
     }
 }
 

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
+use serde_json::json;
 use support::{Probe, ScriptedBody, Step};
 use token::Signer;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -28,6 +29,7 @@ use tower_inference::{
     hf::{HfTokenLayer, TokenSource},
     payload::PayloadLayer,
     request_id::RequestIdLayer,
+    schema::{ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
     upstream::UpstreamLayer,
@@ -44,6 +46,12 @@ fn auth() -> AuthLayer {
 fn hf_token() -> HfTokenLayer {
     let token = TokenSource::value(Secret::new("hf_contract")).unwrap();
     HfTokenLayer::new("https://router.huggingface.co".parse().unwrap(), token)
+}
+
+/// Checks the body, and has its eye on the answer.
+fn schema() -> SchemaLayer {
+    let schema = Schema::new(&json!({ "required": ["model"] })).unwrap();
+    SchemaLayer::new(schema.clone()).response(ResponseSchema::report(schema))
 }
 
 /// A request that every layer lets pass.
@@ -93,6 +101,11 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn schema() {
+                $check!((PayloadLayer::new(), super::schema()));
+            }
+
+            #[tokio::test]
             async fn upstream() {
                 $check!(UpstreamLayer::new());
             }
@@ -108,6 +121,7 @@ macro_rules! each_layer {
                     Stack::new()
                         .hf_token(super::hf_token())
                         .upstream(UpstreamLayer::new())
+                        .schema(super::schema())
                         .payload(PayloadLayer::new())
                         .auth(super::auth())
                         .access_log(AccessLogLayer::new())
@@ -334,6 +348,7 @@ mod passes_errors_untouched {
     check!(access_log, AccessLogLayer::new());
     check!(auth, super::auth());
     check!(payload, PayloadLayer::new());
+    check!(schema, (PayloadLayer::new(), super::schema()));
     check!(hf_token, super::hf_token());
 
     #[tokio::test]

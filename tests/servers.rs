@@ -22,6 +22,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
+use serde_json::json;
 use token::Signer;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::transport::Channel;
@@ -36,6 +37,7 @@ use tower_inference::{
     payload::{Payload, PayloadLayer},
     rejection::{Refusal, Rejection},
     request_id::RequestIdLayer,
+    schema::{Parameter, ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
     upstream::UpstreamLayer,
@@ -54,6 +56,13 @@ fn auth() -> AuthLayer {
 fn hf_token(origin: SocketAddr) -> HfTokenLayer {
     let origin: Origin = format!("http://{origin}").parse().unwrap();
     HfTokenLayer::new(origin, TokenSource::value(Secret::new("hf_servers")).unwrap())
+}
+
+/// Looks at fields and answers, since no gRPC call has JSON.
+fn schema() -> SchemaLayer {
+    let bearer = Parameter::header(header::AUTHORIZATION).required().pattern("Bearer .+").unwrap();
+    let answers = ResponseSchema::report(Schema::new(&json!({ "type": "object" })).unwrap());
+    SchemaLayer::any_body().parameter(bearer).response(answers)
 }
 
 /// Somewhere on loopback; for layers that are never asked to go there.
@@ -143,6 +152,11 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn schema() {
+                $check!(|_| (PayloadLayer::bytes(), super::schema()));
+            }
+
+            #[tokio::test]
             async fn upstream() {
                 $check!(|_| UpstreamLayer::new());
             }
@@ -159,6 +173,7 @@ macro_rules! each_layer {
                         .upstream(UpstreamLayer::new())
                         .hf_token(super::hf_token(origin))
                         .payload(PayloadLayer::bytes())
+                        .schema(super::schema())
                         .auth(super::auth())
                         .access_log(AccessLogLayer::new())
                         .request_id(RequestIdLayer::new())

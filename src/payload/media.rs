@@ -29,7 +29,7 @@ fn lists_only<'a>(values: impl IntoIterator<Item = &'a HeaderValue>, only: &str)
 
 /// Whether the type says that it is JSON: `application/json`, or what ends in `+json` (RFC 6839
 /// section 3.1).
-pub(super) fn says_json(headers: &HeaderMap) -> bool {
+pub(crate) fn says_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().is_ok_and(is_json),

@@ -14,11 +14,13 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
 use http_body_util::Full;
+use serde_json::json;
 use tower::Service;
 use tower_inference::{
     access_log::{AccessLogLayer, Sink},
     auth::{AuthLayer, Jwt, Keys},
     hf::{HfTokenLayer, TokenSource},
+    schema::{Parameter, Schema, SchemaLayer},
     secret::Secret,
 };
 
@@ -107,6 +109,36 @@ pub fn auth(signer: &Signer) -> AuthLayer {
 pub fn hf_token() -> HfTokenLayer {
     let token = TokenSource::value(Secret::new("hf_pass_path")).unwrap();
     HfTokenLayer::new("https://router.huggingface.co".parse().unwrap(), token)
+}
+
+/// What a chat request must be, as far as it costs something to look.
+pub fn chat() -> Schema {
+    let message = json!({
+        "type": "object",
+        "required": ["role", "content"],
+        "properties": {
+            "role": { "enum": ["system", "user", "assistant", "tool"] },
+            "content": { "type": "string" },
+        },
+    });
+    let schema = json!({
+        "type": "object",
+        "required": ["model", "messages"],
+        "properties": {
+            "model": { "type": "string", "pattern": "^[^/]+/[^/]+$" },
+            "messages": { "type": "array", "minItems": 1, "items": message },
+            "max_tokens": { "type": "integer", "minimum": 1 },
+            "temperature": { "type": "number", "minimum": 0, "maximum": 2 },
+            "stream": { "type": "boolean" },
+        },
+    });
+    Schema::new(&schema).unwrap()
+}
+
+/// Checks the body, and one field.
+pub fn schema() -> SchemaLayer {
+    let agent = Parameter::header(header::USER_AGENT).required().pattern("[ -~]+").unwrap();
+    SchemaLayer::new(chat()).parameter(agent)
 }
 
 /// JSON lines that go nowhere.
