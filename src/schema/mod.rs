@@ -1,6 +1,7 @@
 //! JSON Schemas for bodies, fields and queries.
 
 mod arena;
+mod builtin;
 mod compile;
 mod explain;
 mod layer;
