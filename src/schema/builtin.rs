@@ -2,9 +2,8 @@ use serde_json::Value;
 
 use super::Schema;
 
-/// The built-in schemas of requests; the [module](super) says where each belongs.
-///
-/// Each call compiles: call once, and clone.
+/// Built-in schemas. The [module](crate::schema#built-in-schemas) says where each belongs and how
+/// strict it is. Each call compiles: call once and clone.
 impl Schema {
     // === OpenAI's routes ===
 
@@ -229,6 +228,25 @@ impl Schema {
     #[must_use]
     pub fn tgi_generate() -> Self {
         Self::built_in(include_str!("tasks/tgi_generate.json"))
+    }
+
+    // === answers ===
+
+    /// The whole answer to a chat, not the events of a stream.
+    ///
+    /// From OpenAI's reference, but for what compatible upstreams are known to leave out: `object`,
+    /// `usage`, `system_fingerprint` and `logprobs` need not be there. No choices are an answer.
+    #[must_use]
+    pub fn chat_completion_response() -> Self {
+        Self::built_in(include_str!("tasks/chat_completion_response.json"))
+    }
+
+    /// Embeddings, as numbers or as base64 text.
+    ///
+    /// From OpenAI's reference; `object` and `usage` need not be there.
+    #[must_use]
+    pub fn embeddings_response() -> Self {
+        Self::built_in(include_str!("tasks/embeddings_response.json"))
     }
 
     #[expect(clippy::expect_used, reason = "our own schemas; a test compiles each")]

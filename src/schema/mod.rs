@@ -1,4 +1,6 @@
 //! JSON Schemas for bodies, fields and queries.
+#![doc = ""]
+#![doc = include_str!("builtin.md")]
 
 mod arena;
 mod builtin;

@@ -177,6 +177,14 @@ pub(crate) fn bodies(task: &str) -> Vec<Value> {
             json!({"inputs": "a", "prompt_name": null}),
             json!({"inputs": "a", "prompt_name": "query", "add_special_tokens": true}),
         ],
+        "chat_completion_response" => answers(),
+        "embeddings_response" => vec![
+            json!({"object": "list", "model": "m", "data": [
+                {"object": "embedding", "index": 0, "embedding": [0.5, -1, 0]},
+                {"object": "embedding", "index": 1, "embedding": [0, 0, 0]},
+            ], "usage": {"prompt_tokens": 2, "total_tokens": 2}}),
+            json!({"model": "m", "data": [{"index": 0, "embedding": "AAAAPw=="}]}),
+        ],
         _ => panic!("no bodies of {task}"),
     }
 }
@@ -241,6 +249,26 @@ fn chat_completion() -> Vec<Value> {
             "logit_bias": null, "tools": null, "tool_choice": null, "tool_prompt": null,
             "response_format": null, "stream_options": null, "reasoning_effort": null,
         }),
+    ]
+}
+
+fn answers() -> Vec<Value> {
+    let usage = json!({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7});
+    let answer = |choice: Value| {
+        json!({"id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000,
+            "model": "m", "system_fingerprint": "fp", "choices": [choice], "usage": usage})
+    };
+    vec![
+        answer(json!({"index": 0, "finish_reason": "stop", "logprobs": null,
+            "message": {"role": "assistant", "content": "Hello", "tool_call_id": null}})),
+        answer(json!({"index": 0, "finish_reason": "length",
+            "logprobs": {"content": [{"token": "Hello", "logprob": -0.5, "top_logprobs": [
+                {"token": "Hello", "logprob": -0.5}, {"token": "Hi", "logprob": -2}]}]},
+            "message": {"role": "assistant", "content": "Hello"}})),
+        answer(json!({"index": 1, "finish_reason": "tool_calls",
+            "message": {"role": "assistant", "content": null, "tool_calls": [
+                {"id": "call_1", "type": "function",
+                    "function": {"name": "f", "arguments": "{}", "description": null}}]}})),
     ]
 }
 

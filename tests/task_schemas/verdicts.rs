@@ -201,6 +201,32 @@ fn spoiled(task: &str) -> Vec<(Value, Vec<Edit>)> {
                 ],
             ),
         ],
+        "embeddings_response" => vec![(
+            json!({"model": "m", "data": [{"index": 0, "embedding": [0.5]}]}),
+            vec![
+                without("/data", "no embeddings"),
+                without("/model", "of which model?"),
+                to("/data", json!({}), "embeddings are an array"),
+                without("/data/0/index", "of which text?"),
+                without("/data/0/embedding", "no embedding"),
+                to("/data/0/embedding", json!([null]), "an embedding is of numbers: no NaN"),
+                to("/data/0/embedding", json!({"values": [0.5]}), "an array, or base64"),
+                to("/usage", json!({"prompt_tokens": -1, "total_tokens": 1}), "a debt of tokens"),
+            ],
+        )],
+        "chat_completion_response" => vec![(
+            bodies("chat_completion_response").remove(0),
+            vec![
+                without("/choices", "an error is no answer"),
+                to("/choices", json!(null), "no choices are an empty array"),
+                to("/choices/0", json!("Hello"), "a choice has a message"),
+                without("/choices/0/message", "a choice of nothing"),
+                without("/choices/0/message/content", "a message of nothing"),
+                to("/choices/0/message/content", json!(1), "content is text"),
+                to("/usage/total_tokens", json!(-1), "a debt of tokens"),
+                to("/usage/total_tokens", json!(1.5), "no half tokens"),
+            ],
+        )],
         _ => Vec::new(),
     }
 }
