@@ -436,6 +436,6 @@ impl Difference {
             at.split('/').count() == pointer.split('/').count()
                 && at.split('/').zip(pointer.split('/')).all(|(at, step)| at == "*" || at == step)
         };
-        if here { self.at.iter().position(|at| same(at)) } else { None }
+        if here { self.at.iter().position(same) } else { None }
     }
 }

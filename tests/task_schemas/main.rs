@@ -7,6 +7,9 @@ mod captures;
 mod differences;
 mod verdicts;
 
+use std::{collections::BTreeSet, fs, path::Path};
+
+use allocation_counter::measure;
 use serde_json::Value;
 use tower_inference::{payload::Document, schema::Schema};
 
@@ -82,4 +85,34 @@ fn schema_of(name: &str) -> Schema {
 
 fn accepts(schema: &Schema, body: &Value) -> bool {
     schema.is_valid(&Document::parse(serde_json::to_vec(body).unwrap()).unwrap())
+}
+
+#[test]
+fn each_schema_has_its_file_its_row_and_its_tests() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/schema");
+    let page = fs::read_to_string(folder.join("builtin.md")).unwrap();
+    let mut written = BTreeSet::new();
+    for file in fs::read_dir(folder.join("tasks")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let schema: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{name}");
+        assert!(page.contains(&format!("[`Schema::{name}`]")), "{name} is not on the page");
+        written.insert(name);
+    }
+    let tested: BTreeSet<_> = TASKS.iter().map(|task| task.name.to_owned()).collect();
+    assert_eq!(tested, written);
+}
+
+#[test]
+fn a_verdict_allocates_nothing() {
+    for task in &TASKS {
+        let schema = (task.schema)();
+        for body in bodies::bodies(task.name) {
+            let document = Document::parse(serde_json::to_vec(&body).unwrap()).unwrap();
+            assert!(schema.is_valid(&document));
+            let count = measure(|| assert!(schema.is_valid(&document))).count_total;
+            assert_eq!(count, 0, "{}: {body}", task.name);
+        }
+    }
 }
