@@ -124,7 +124,9 @@
 //! [`UpstreamLayer`](crate::upstream::UpstreamLayer) asks for one without a coding. The log is one
 //! event at WARN, target `tower_inference::schema`: the request's id, its route, and the violations,
 //! which name members of the answer but hold no values.
-//!
+#![doc = ""]
+#![doc = include_str!("builtin.md")]
+#![doc = ""]
 //! # Limits
 //!
 //! - A body is checked in one go, on the thread that polls: a few microseconds for a usual one. So
@@ -140,6 +142,7 @@
 
 mod arena;
 mod body;
+mod builtin;
 mod compile;
 mod explain;
 mod future;
