@@ -45,8 +45,10 @@ fn layers(criterion: &mut Criterion) {
     beside_bare(criterion, "access log, nobody listens", AccessLogLayer::new(), &warm);
     beside_bare(criterion, "auth, token seen before", pass::auth(&signer), &warm);
     beside_bare(criterion, "payload, document read", PayloadLayer::new(), &warm);
-    let ruled = || Stack::new().payload(PayloadLayer::new()).model_rules(pass::model_rules());
-    beside_bare(criterion, "payload and model rules", ruled(), &warm);
+    let ruled = (PayloadLayer::new(), pass::model_rules());
+    beside_bare(criterion, "payload and model rules", ruled, &warm);
+    let checked = (PayloadLayer::new(), pass::schema());
+    beside_bare(criterion, "payload and schema", checked, &warm);
     beside_bare(criterion, "upstream", UpstreamLayer::new(), &warm);
     beside_bare(criterion, "hf token", pass::hf_token(), &warm);
     beside_bare(criterion, "stack, token seen before", whole(pass::auth(&signer)), &warm);
@@ -107,6 +109,7 @@ fn whole(
         .access_log(pass::access_log())
         .auth(auth)
         .payload(PayloadLayer::new())
+        .schema(pass::schema())
         .upstream(UpstreamLayer::new())
         .hf_token(pass::hf_token())
 }
@@ -124,8 +127,8 @@ fn in_turns(_: &mut Criterion) {
     turns("access log, nobody listens", AccessLogLayer::new(), &warm);
     turns("auth, token seen before", pass::auth(&signer), &warm);
     turns("payload, document read", PayloadLayer::new(), &warm);
-    let ruled = Stack::new().payload(PayloadLayer::new()).model_rules(pass::model_rules());
-    turns("payload and model rules", ruled, &warm);
+    turns("payload and model rules", (PayloadLayer::new(), pass::model_rules()), &warm);
+    turns("payload and schema", (PayloadLayer::new(), pass::schema()), &warm);
     turns("upstream", UpstreamLayer::new(), &warm);
     turns("hf token", pass::hf_token(), &warm);
     turns("stack, token seen before", whole(pass::auth(&signer)), &warm);

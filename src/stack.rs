@@ -12,7 +12,7 @@
 //! | auth | nothing is read or parsed for strangers |
 //! | *throttle* | cheap refusals before expensive work |
 //! | payload | the body is read once, bounded in size, depth and time |
-//! | *schema* | refuses what the upstream would refuse, before it costs |
+//! | schema | refuses what the upstream would refuse, before it costs |
 //! | *transform* | what follows judges what goes upstream |
 //! | model rules | the model and provider that will really be called |
 //! | *guard* | on what enters and on all that leaves, cache hits included |
@@ -72,6 +72,9 @@
 //! # }
 //! ```
 //!
+//! A layer that looks into bodies brings a [`PayloadLayer`] with its defaults along, unless one is
+//! set.
+//!
 //! # Limits
 //!
 //! Which layers there are is decided when the program is compiled. A stack never checks that a
@@ -89,9 +92,11 @@ use crate::auth::AuthLayer;
 use crate::hf::HfTokenLayer;
 #[cfg(feature = "model-rules")]
 use crate::model_rules::ModelRulesLayer;
-use crate::payload::PayloadLayer;
+use crate::payload::{PayloadLayer, PayloadService};
 #[cfg(feature = "request-id")]
 use crate::request_id::RequestIdLayer;
+#[cfg(feature = "schema")]
+use crate::schema::SchemaLayer;
 #[cfg(feature = "upstream")]
 use crate::upstream::UpstreamLayer;
 
@@ -143,6 +148,12 @@ macro_rules! fill {
         fill!($stack $slot $layer: request_id access_log peer_throttle auth throttle payload schema
             transform model_rules guard cache token_budget upstream hf_token)
     };
+    // Also fills the slot of the payload, unless it is filled.
+    ($stack:ident.$slot:ident = $layer:ident, payload) => {{
+        let stack = fill!($stack.$slot = $layer);
+        let payload = stack.payload.filled();
+        fill!(stack.payload = payload)
+    }};
     ($stack:ident $slot:ident $layer:ident: $($field:ident)*) => {
         Stack { $($field: pick!($slot $field $stack $layer)),* }
     };
@@ -163,6 +174,9 @@ macro_rules! pick {
         $layer
     };
     (model_rules model_rules $stack:ident $layer:ident) => {
+        $layer
+    };
+    (schema schema $stack:ident $layer:ident) => {
         $layer
     };
     (upstream upstream $stack:ident $layer:ident) => {
@@ -206,24 +220,43 @@ impl<R, L, P, T, B, S, X, M, G, C, Q, U, H> Stack<R, L, P, Unset, T, B, S, X, M,
     }
 }
 
-impl<R, L, P, A, T, S, X, M, G, C, Q, U, H> Stack<R, L, P, A, T, Unset, S, X, M, G, C, Q, U, H> {
-    /// Reads and bounds the body, and hands it on as a [`Payload`](crate::payload::Payload).
+impl<R, L, P, A, T, B, S, X, M, G, C, Q, U, H> Stack<R, L, P, A, T, B, S, X, M, G, C, Q, U, H> {
+    /// Reads and bounds the body, and hands it on as a [`Payload`](crate::payload::Payload). Where
+    /// a layer that looks into bodies is set, [`PayloadLayer::new`] is the default.
     pub fn payload(
         self,
         layer: PayloadLayer,
-    ) -> Stack<R, L, P, A, T, PayloadLayer, S, X, M, G, C, Q, U, H> {
+    ) -> Stack<R, L, P, A, T, PayloadLayer, S, X, M, G, C, Q, U, H>
+    where
+        B: OpenPayload,
+    {
         fill!(self.payload = layer)
     }
 }
 
+#[cfg(feature = "schema")]
+impl<R, L, P, A, T, B: PayloadSlot, X, M, G, C, Q, U, H>
+    Stack<R, L, P, A, T, B, Unset, X, M, G, C, Q, U, H>
+{
+    /// Holds requests, and answers where that is asked for, to their schemas.
+    pub fn schema(
+        self,
+        layer: SchemaLayer,
+    ) -> Stack<R, L, P, A, T, B::Filled, SchemaLayer, X, M, G, C, Q, U, H> {
+        fill!(self.schema = layer, payload)
+    }
+}
+
 #[cfg(feature = "model-rules")]
-impl<R, L, P, A, T, B, S, X, G, C, Q, U, H> Stack<R, L, P, A, T, B, S, X, Unset, G, C, Q, U, H> {
-    /// Lets pass what the caller may use, model and provider. Needs [`payload`](Self::payload).
+impl<R, L, P, A, T, B: PayloadSlot, S, X, G, C, Q, U, H>
+    Stack<R, L, P, A, T, B, S, X, Unset, G, C, Q, U, H>
+{
+    /// Lets pass what the caller may use, model and provider.
     pub fn model_rules(
         self,
         layer: ModelRulesLayer,
-    ) -> Stack<R, L, P, A, T, B, S, X, ModelRulesLayer, G, C, Q, U, H> {
-        fill!(self.model_rules = layer)
+    ) -> Stack<R, L, P, A, T, B::Filled, S, X, ModelRulesLayer, G, C, Q, U, H> {
+        fill!(self.model_rules = layer, payload)
     }
 }
 
@@ -247,6 +280,68 @@ impl<R, L, P, A, T, B, S, X, M, G, C, Q, U> Stack<R, L, P, A, T, B, S, X, M, G, 
     ) -> Stack<R, L, P, A, T, B, S, X, M, G, C, Q, U, HfTokenLayer> {
         fill!(self.hf_token = layer)
     }
+}
+
+/// The slot of the payload, as layers that look into bodies find it.
+pub trait PayloadSlot: sealed::Sealed {
+    /// What they leave in it.
+    type Filled;
+
+    #[doc(hidden)]
+    fn filled(self) -> Self::Filled;
+}
+
+/// A slot of the payload that a [`PayloadLayer`] may still be put into.
+pub trait OpenPayload: PayloadSlot {}
+
+/// A [`PayloadLayer`] with its defaults, which [`Stack::payload`] replaces.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ImpliedPayload(PayloadLayer);
+
+impl PayloadSlot for Unset {
+    type Filled = ImpliedPayload;
+
+    fn filled(self) -> ImpliedPayload {
+        ImpliedPayload::default()
+    }
+}
+
+impl PayloadSlot for ImpliedPayload {
+    type Filled = Self;
+
+    fn filled(self) -> Self {
+        self
+    }
+}
+
+impl PayloadSlot for PayloadLayer {
+    type Filled = Self;
+
+    fn filled(self) -> Self {
+        self
+    }
+}
+
+impl OpenPayload for Unset {}
+impl OpenPayload for ImpliedPayload {}
+
+impl<S> Layer<S> for ImpliedPayload {
+    type Service = PayloadService<S>;
+
+    fn layer(&self, inner: S) -> PayloadService<S> {
+        self.0.layer(inner)
+    }
+}
+
+mod sealed {
+    use super::{ImpliedPayload, PayloadLayer, Unset};
+
+    #[expect(unnameable_types, reason = "nobody else's type can stand in the slot")]
+    pub trait Sealed {}
+
+    impl Sealed for ImpliedPayload {}
+    impl Sealed for PayloadLayer {}
+    impl Sealed for Unset {}
 }
 
 impl<

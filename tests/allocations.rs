@@ -18,8 +18,13 @@ use pass::{Trivial, run};
 use token::Signer;
 use tower::{Layer, Service};
 use tower_inference::{
-    access_log::AccessLogLayer, context::RequestContext, payload::PayloadLayer,
-    request_id::RequestIdLayer, stack::Stack, upstream::UpstreamLayer,
+    access_log::AccessLogLayer,
+    context::RequestContext,
+    payload::PayloadLayer,
+    request_id::RequestIdLayer,
+    schema::{ResponseSchema, Schema, SchemaLayer},
+    stack::Stack,
+    upstream::UpstreamLayer,
 };
 
 /// Allocations of a request through `layer` once it is warm, without those of the bare service. The
@@ -51,6 +56,17 @@ fn seen(token: &str) -> Request<Full<Bytes>> {
     request
 }
 
+/// Finds the schema among those of other routes and models.
+fn by_model() -> SchemaLayer {
+    let layer = SchemaLayer::by_route().route("embeddings", pass::chat());
+    let layer = layer.model("org/other", pass::chat());
+    layer.model("meta-llama/Llama-3.1-8B-Instruct", pass::chat())
+}
+
+fn report() -> ResponseSchema {
+    ResponseSchema::report(Schema::new(&serde_json::json!({ "type": "object" })).unwrap())
+}
+
 #[test]
 fn the_bare_service_allocates_its_fields() {
     assert_eq!(allocations(tower::layer::util::Identity::new(), || pass::request("x")), 0);
@@ -73,14 +89,22 @@ fn each_layer_allocates_no_more_than_stated() {
         ("auth, token seen before", allocations(pass::auth(&signer), seen), 0),
         ("payload, document and model read", allocations(PayloadLayer::new(), seen), 3),
         ("payload, not read", allocations(PayloadLayer::bytes(), seen), 1),
+        // Those of the payload, and the target in the record.
         (
             "payload and model rules",
-            allocations(
-                Stack::new().payload(PayloadLayer::new()).model_rules(pass::model_rules()),
-                seen,
-            ),
-            // Those of the payload, and the target in the record.
+            allocations((PayloadLayer::new(), pass::model_rules()), seen),
             4,
+        ),
+        ("payload and schema", allocations((PayloadLayer::new(), pass::schema()), seen), 3),
+        (
+            "payload and schema of the model",
+            allocations((PayloadLayer::new(), by_model()), seen),
+            3,
+        ),
+        (
+            "payload, schema, answer reported",
+            allocations((PayloadLayer::new(), pass::schema().response(report())), seen),
+            6,
         ),
         ("upstream", allocations(UpstreamLayer::new(), seen), 0),
         ("hf token", allocations(pass::hf_token(), seen), 0),
@@ -92,6 +116,7 @@ fn each_layer_allocates_no_more_than_stated() {
                     .access_log(pass::access_log())
                     .auth(pass::auth(&signer))
                     .payload(PayloadLayer::new())
+                    .schema(pass::schema())
                     .upstream(UpstreamLayer::new())
                     .hf_token(pass::hf_token()),
                 fresh,

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
+use serde_json::json;
 use support::{Probe, ScriptedBody, Step};
 use token::Signer;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -30,6 +31,7 @@ use tower_inference::{
     model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::PayloadLayer,
     request_id::RequestIdLayer,
+    schema::{ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
     upstream::UpstreamLayer,
@@ -51,6 +53,12 @@ fn hf_token() -> HfTokenLayer {
 fn model_rules() -> ModelRulesLayer {
     let rules = ModelRules::new().allow(Models::of(["demo"]));
     ModelRulesLayer::new(Upstream::server(), rules)
+}
+
+/// Checks the body, and has its eye on the answer.
+fn schema() -> SchemaLayer {
+    let schema = Schema::new(&json!({ "required": ["model"] })).unwrap();
+    SchemaLayer::new(schema.clone()).response(ResponseSchema::report(schema))
 }
 
 /// A request that every layer lets pass.
@@ -101,9 +109,12 @@ macro_rules! each_layer {
 
             #[tokio::test]
             async fn model_rules() {
-                $check!(
-                    Stack::new().payload(PayloadLayer::new()).model_rules(super::model_rules())
-                );
+                $check!((PayloadLayer::new(), super::model_rules()));
+            }
+
+            #[tokio::test]
+            async fn schema() {
+                $check!((PayloadLayer::new(), super::schema()));
             }
 
             #[tokio::test]
@@ -123,6 +134,7 @@ macro_rules! each_layer {
                         .hf_token(super::hf_token())
                         .upstream(UpstreamLayer::new())
                         .model_rules(super::model_rules())
+                        .schema(super::schema())
                         .payload(PayloadLayer::new())
                         .auth(super::auth())
                         .access_log(AccessLogLayer::new())
@@ -349,10 +361,8 @@ mod passes_errors_untouched {
     check!(access_log, AccessLogLayer::new());
     check!(auth, super::auth());
     check!(payload, PayloadLayer::new());
-    check!(
-        model_rules,
-        Stack::new().payload(PayloadLayer::new()).model_rules(super::model_rules())
-    );
+    check!(model_rules, (PayloadLayer::new(), super::model_rules()));
+    check!(schema, (PayloadLayer::new(), super::schema()));
     check!(hf_token, super::hf_token());
 
     #[tokio::test]

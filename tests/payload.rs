@@ -8,5 +8,7 @@ mod body;
 mod json;
 #[path = "payload/layer.rs"]
 mod layer;
+#[path = "properties/reader.rs"]
+mod reader;
 #[path = "payload/servers.rs"]
 mod servers;

@@ -35,11 +35,13 @@ const TABLE: &[Row] = &[
     (Refusal::PayloadTimeout, "payload-timeout", 408, 408, "DEFAULT_4XX", "Request Timeout", "RequestTimeoutException", "invalid_request_error", 4),
     (Refusal::UnsupportedMediaType, "unsupported-media-type", 415, 415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type", "UnsupportedMediaTypeException", "invalid_request_error", 3),
     (Refusal::MalformedPayload, "malformed-payload", 400, 400, "BAD_REQUEST_BODY", "Invalid request body", "BadRequestException", "invalid_request_error", 3),
+    (Refusal::InvalidParameters, "invalid-parameters", 400, 400, "BAD_REQUEST_PARAMETERS", "Invalid request parameters", "BadRequestException", "invalid_request_error", 3),
     (Refusal::SchemaViolation, "schema-violation", 422, 400, "BAD_REQUEST_BODY", "Invalid request body", "BadRequestException", "invalid_request_error", 3),
     (Refusal::Overloaded, "overloaded", 503, 503, "DEFAULT_5XX", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
     (Refusal::ModelLoading, "model-loading", 503, 503, "INTEGRATION_FAILURE", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
     (Refusal::UpstreamUnavailable, "upstream-unavailable", 502, 502, "INTEGRATION_FAILURE", "Internal server error", "InternalServerErrorException", "server_error", 14),
     (Refusal::UpstreamTimeout, "upstream-timeout", 504, 504, "INTEGRATION_TIMEOUT", "Endpoint request timed out", "InternalServerErrorException", "server_error", 4),
+    (Refusal::InvalidUpstreamResponse, "invalid-upstream-response", 502, 502, "INTEGRATION_FAILURE", "Internal server error", "InternalServerErrorException", "server_error", 13),
 ];
 
 type Answer = Response<ResponseBody<Empty<Bytes>>>;
@@ -304,4 +306,17 @@ fn the_first_refusal_is_the_one_noted() {
         let _answer: Answer = responder.respond(Rejection::new(refusal), &context);
     }
     assert_eq!(context.refusal(), Some("throttled"));
+}
+
+#[tokio::test]
+async fn api_gateway_names_the_parameters_that_are_missing() {
+    let missing = |pointer| Violation::new(pointer, "required", "is missing");
+    let wrong = Violation::new("/query/limit", "pattern", "is not as its pattern says");
+    let of = |violations| {
+        gateway(Rejection::new(Refusal::InvalidParameters).with_violations(violations))
+    };
+    let both = vec![missing("/query/q1"), wrong.clone(), missing("/header/a~1b~01")];
+    let body = json_of(of(both)).await;
+    assert_eq!(body["message"], "Missing required request parameters: [q1, a/b~1]");
+    assert_eq!(json_of(of(vec![wrong])).await["message"], "Invalid request parameters");
 }

@@ -22,6 +22,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
+use serde_json::json;
 use token::Signer;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::transport::Channel;
@@ -38,6 +39,7 @@ use tower_inference::{
     payload::{Payload, PayloadLayer},
     rejection::{Refusal, Rejection},
     request_id::RequestIdLayer,
+    schema::{Parameter, ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
     upstream::UpstreamLayer,
@@ -65,6 +67,13 @@ fn model_rules() -> ModelRulesLayer {
 fn hf_token(origin: SocketAddr) -> HfTokenLayer {
     let origin: Origin = format!("http://{origin}").parse().unwrap();
     HfTokenLayer::new(origin, TokenSource::value(Secret::new("hf_servers")).unwrap())
+}
+
+/// Looks at fields and answers, since no gRPC call has JSON.
+fn schema() -> SchemaLayer {
+    let bearer = Parameter::header(header::AUTHORIZATION).required().pattern("Bearer .+").unwrap();
+    let answers = ResponseSchema::report(Schema::new(&json!({ "type": "object" })).unwrap());
+    SchemaLayer::any_body().parameter(bearer).response(answers)
 }
 
 /// Somewhere on loopback; for layers that are never asked to go there.
@@ -155,9 +164,12 @@ macro_rules! each_layer {
 
             #[tokio::test]
             async fn model_rules() {
-                $check!(|_| {
-                    Stack::new().payload(PayloadLayer::bytes()).model_rules(super::model_rules())
-                });
+                $check!(|_| (PayloadLayer::bytes(), super::model_rules()));
+            }
+
+            #[tokio::test]
+            async fn schema() {
+                $check!(|_| (PayloadLayer::bytes(), super::schema()));
             }
 
             #[tokio::test]
@@ -178,6 +190,7 @@ macro_rules! each_layer {
                         .hf_token(super::hf_token(origin))
                         .payload(PayloadLayer::bytes())
                         .model_rules(super::model_rules())
+                        .schema(super::schema())
                         .auth(super::auth())
                         .access_log(AccessLogLayer::new())
                         .request_id(RequestIdLayer::new())

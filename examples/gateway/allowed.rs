@@ -19,7 +19,9 @@ pub(crate) struct Route {
 /// How a route's payload travels.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Payload {
-    /// JSON: read whole before the upstream sees any of it.
+    /// JSON that asks for text: read whole, and edited, before the upstream sees any of it.
+    Generation,
+    /// Other JSON: read whole before the upstream sees any of it.
     Buffered,
     /// Images, audio, forms: passed on as it comes.
     Streamed,
@@ -49,22 +51,22 @@ const OPENAI: &[(&str, Payload)] = &[
     ("/v1/audio/speech", Payload::Buffered),
     ("/v1/audio/transcriptions", Payload::Streamed),
     ("/v1/audio/translations", Payload::Streamed),
-    ("/v1/chat/completions", Payload::Buffered),
-    ("/v1/completions", Payload::Buffered),
+    ("/v1/chat/completions", Payload::Generation),
+    ("/v1/completions", Payload::Generation),
     ("/v1/embeddings", Payload::Buffered),
     ("/v1/images/edits", Payload::Streamed),
     ("/v1/images/generations", Payload::Buffered),
     ("/v1/images/variations", Payload::Streamed),
     ("/v1/moderations", Payload::Buffered),
-    ("/v1/responses", Payload::Buffered),
+    ("/v1/responses", Payload::Generation),
 ];
 
 const TGI: &[(&str, Payload)] = &[
     // Also where an endpoint's own handler takes what its task takes, sound and pictures included.
     ("/", Payload::Streamed),
     ("/chat_tokenize", Payload::Buffered),
-    ("/generate", Payload::Buffered),
-    ("/generate_stream", Payload::Buffered),
+    ("/generate", Payload::Generation),
+    ("/generate_stream", Payload::Generation),
     ("/invocations", Payload::Buffered),
     ("/tokenize", Payload::Buffered),
     ("/vertex", Payload::Buffered),
@@ -84,22 +86,23 @@ const TEI: &[(&str, Payload)] = &[
 /// Where the tasks of Hugging Face are. Other providers' paths (`/together/v1/…`) stay closed.
 const TASKS: [&str; 2] = ["/hf-inference/models/", "/models/"];
 
-/// What may follow a model's name.
+/// `/models/{model}`, and with what may follow it.
 const OF_MODEL: [(&str, Payload); 5] = [
-    ("/pipeline/feature-extraction", Payload::Buffered),
-    ("/pipeline/sentence-similarity", Payload::Buffered),
-    ("/v1/chat/completions", Payload::Buffered),
-    ("/v1/completions", Payload::Buffered),
-    ("", Payload::Streamed),
+    ("/models/{model}/pipeline/feature-extraction", Payload::Buffered),
+    ("/models/{model}/pipeline/sentence-similarity", Payload::Buffered),
+    ("/models/{model}/v1/chat/completions", Payload::Generation),
+    ("/models/{model}/v1/completions", Payload::Generation),
+    ("/models/{model}", Payload::Streamed),
 ];
 
-/// A task's route: `/models/{model}`, or with what may follow it.
+/// A task's route.
 fn task(path: &str) -> Option<(&'static str, Payload)> {
     let rest = TASKS.iter().find_map(|prefix| path.strip_prefix(prefix))?;
-    let (model, payload) = OF_MODEL
-        .iter()
-        .find_map(|(suffix, payload)| Some((rest.strip_suffix(suffix)?, *payload)))?;
-    is_model(model).then_some(("/models/{model}", payload))
+    let (model, found) = OF_MODEL.iter().find_map(|route| {
+        let suffix = route.0.strip_prefix("/models/{model}")?;
+        Some((rest.strip_suffix(suffix)?, *route))
+    })?;
+    is_model(model).then_some(found)
 }
 
 /// `name` or `owner/name`, of the characters that the Hub allows.
@@ -140,13 +143,26 @@ mod tests {
         ] {
             assert_eq!(payload(path), Some(Payload::Streamed), "{path}");
         }
-        for path in [
-            "/models/gpt2/v1/completions",
-            "/hf-inference/models/a/b/v1/chat/completions",
-            "/hf-inference/models/a/b/pipeline/feature-extraction",
-            "/hf-inference/models/b/pipeline/sentence-similarity",
+        for (path, name, payload) in [
+            ("/models/gpt2/v1/completions", "/models/{model}/v1/completions", Payload::Generation),
+            (
+                "/hf-inference/models/a/b/v1/chat/completions",
+                "/models/{model}/v1/chat/completions",
+                Payload::Generation,
+            ),
+            (
+                "/hf-inference/models/a/b/pipeline/feature-extraction",
+                "/models/{model}/pipeline/feature-extraction",
+                Payload::Buffered,
+            ),
+            (
+                "/hf-inference/models/b/pipeline/sentence-similarity",
+                "/models/{model}/pipeline/sentence-similarity",
+                Payload::Buffered,
+            ),
         ] {
-            assert_eq!(payload(path), Some(Payload::Buffered), "{path}");
+            let route = route(path).unwrap();
+            assert_eq!((route.name, route.payload), (name, payload), "{path}");
         }
     }
 

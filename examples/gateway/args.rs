@@ -1,7 +1,12 @@
 //! The command line: what may be said, and what it means.
 
 use std::{
-    ffi::OsString, fmt, num::NonZeroUsize, ops::RangeInclusive, path::PathBuf, time::Duration,
+    ffi::OsString,
+    fmt,
+    num::{NonZeroU64, NonZeroUsize},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
 };
 
 use lexopt::{Arg, Parser, ValueExt};
@@ -11,8 +16,7 @@ use crate::units;
 pub(crate) const HELP: &str = include_str!("help.txt");
 
 /// Flags of versions to come. All take a value.
-const RESERVED: [&str; 10] = [
-    "--schema",
+const RESERVED: [&str; 9] = [
     "--rate",
     "--burst",
     "--cache-ttl",
@@ -47,7 +51,18 @@ pub(crate) struct Serve {
     pub(crate) drain: Duration,
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) access_log: AccessLog,
+    pub(crate) schema: Option<Schema>,
+    pub(crate) max_tokens: Option<NonZeroU64>,
     pub(crate) parts: Parts,
+}
+
+/// What bodies are held to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Schema {
+    /// The crate's own, by route.
+    Builtin,
+    /// For chat completions alone.
+    File(PathBuf),
 }
 
 /// Who answers and who vouches.
@@ -150,6 +165,8 @@ struct Given {
     drain: Option<Duration>,
     threads: Option<NonZeroUsize>,
     access_log: Option<AccessLog>,
+    schema: Option<Schema>,
+    max_tokens: Option<NonZeroU64>,
     upstream: Option<String>,
     hf_token_env: Option<String>,
     hf_token_file: Option<PathBuf>,
@@ -209,6 +226,17 @@ impl Given {
                     file => AccessLog::File(file.into()),
                 };
                 once(flag, &mut self.access_log, log)
+            }
+            "--schema" => {
+                let schema = match text()?.as_str() {
+                    "builtin" => Schema::Builtin,
+                    file => Schema::File(file.into()),
+                };
+                once(flag, &mut self.schema, schema)
+            }
+            "--max-tokens" => {
+                let most = read(flag, &text()?, |text| text.parse().ok(), A_COUNT)?;
+                once(flag, &mut self.max_tokens, most)
             }
             "--upstream" => once(flag, &mut self.upstream, text()?),
             "--hf-token-env" => once(flag, &mut self.hf_token_env, text()?),
@@ -285,6 +313,8 @@ impl Given {
                 drain: self.drain.unwrap_or(Duration::from_secs(30)),
                 threads: self.threads,
                 access_log: self.access_log.unwrap_or(AccessLog::Stdout),
+                schema: self.schema,
+                max_tokens: self.max_tokens,
                 parts,
             }))
         };
@@ -369,177 +399,5 @@ fn read<T>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse_words(line: &str) -> Result<Command, UsageError> {
-        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        parse(words)
-    }
-
-    fn served(line: &str) -> Serve {
-        match parse_words(line) {
-            Ok(Command::Serve(serve)) => *serve,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn refused(line: &str) -> String {
-        parse_words(line).unwrap_err().0
-    }
-
-    const REAL: &str = "--upstream https://u.example --hf-token-env T --issuer https://i.example \
-        --audience a";
-
-    #[test]
-    fn nothing_given_is_the_demo_with_the_defaults_of_the_help() {
-        let expected = Serve {
-            listen: "127.0.0.1:8080".to_owned(),
-            tls: None,
-            max_body: 10 * 1024 * 1024,
-            max_connections: 4096,
-            head_timeout: Duration::from_secs(10),
-            drain: Duration::from_secs(30),
-            threads: None,
-            access_log: AccessLog::Stdout,
-            parts: Parts::Demo,
-        };
-        assert_eq!(served(""), expected);
-    }
-
-    #[test]
-    fn flags_of_serving_leave_the_demo_as_it_is() {
-        let serve = served(
-            "--listen 0.0.0.0:1 --threads 3 --max-body=1KiB --drain 0s --head-timeout 1m \
-             --access-log off --tls-cert c --tls-key k",
-        );
-        assert_eq!(serve.parts, Parts::Demo);
-        assert_eq!((serve.max_body, serve.drain), (1024, Duration::ZERO));
-        assert_eq!(serve.threads.map(NonZeroUsize::get), Some(3));
-        assert_eq!(serve.tls, Some(TlsFiles { cert: "c".into(), key: "k".into() }));
-        assert_eq!(served("--access-log stdout").access_log, AccessLog::Stdout);
-        assert_eq!(served("--access-log f").access_log, AccessLog::File("f".into()));
-    }
-
-    #[test]
-    fn real_parts_replace_the_whole_demo() {
-        let Parts::Real { upstream, callers } = served(REAL).parts else { panic!("demo") };
-        assert_eq!(upstream.url, "https://u.example");
-        assert_eq!(upstream.token, TokenPlace::Env("T".to_owned()));
-        let expected = Callers {
-            issuer: "https://i.example".to_owned(),
-            keys: Keys::Discovered,
-            keys_cooldown: Duration::from_secs(30),
-            audiences: vec!["a".to_owned()],
-            scopes: vec![],
-            tenant_claim: "tenant".to_owned(),
-        };
-        assert_eq!(callers, expected);
-    }
-
-    #[test]
-    fn keys_come_from_a_file_or_an_address() {
-        let keys = |jwks: &str| match served(&format!("{REAL} --jwks {jwks}")).parts {
-            Parts::Real { callers, .. } => callers.keys,
-            Parts::Demo => panic!("demo"),
-        };
-        assert_eq!(keys("https://i.example/k"), Keys::Url("https://i.example/k".to_owned()));
-        assert_eq!(keys("keys.json"), Keys::File("keys.json".into()));
-    }
-
-    #[test]
-    fn scopes_and_audiences_may_be_repeated_and_nothing_else() {
-        let line = format!("{REAL} --audience b --scope s --scope t");
-        let Parts::Real { callers, .. } = served(&line).parts else { panic!("demo") };
-        assert_eq!(callers.audiences, ["a", "b"]);
-        assert_eq!(callers.scopes, ["s", "t"]);
-        assert_eq!(refused("--drain 1s --drain 1s"), "--drain was given twice");
-        assert_eq!(refused("--upstream a --upstream b"), "--upstream was given twice");
-    }
-
-    #[test]
-    fn missing_real_parts_are_named() {
-        let missing = |line| refused(line).replace("these flags ask for real parts, but ", "");
-        assert_eq!(
-            missing("--upstream https://u.example"),
-            "--hf-token-env or --hf-token-file, --issuer, --audience is missing"
-        );
-        assert_eq!(
-            missing("--issuer https://i.example --audience a"),
-            "--upstream, --hf-token-env or --hf-token-file is missing"
-        );
-        for alone in ["--jwks f", "--jwks-cooldown 1s", "--scope s", "--tenant-claim t"] {
-            assert_eq!(
-                missing(alone),
-                "--upstream, --hf-token-env or --hf-token-file, --issuer, --audience is missing",
-                "{alone}"
-            );
-        }
-        assert_eq!(
-            missing("--check --upstream https://u.example"),
-            "--hf-token-env or --hf-token-file is missing"
-        );
-    }
-
-    #[test]
-    fn contradictions_are_refused() {
-        assert_eq!(
-            refused("--hf-token-env A --hf-token-file b"),
-            "--hf-token-env and --hf-token-file exclude each other"
-        );
-        assert_eq!(refused("--tls-cert c"), "--tls-cert and --tls-key go together");
-        assert_eq!(refused("--check-model m"), "--check-model goes with --check");
-    }
-
-    #[test]
-    fn unreadable_values_are_refused_with_what_is_wanted() {
-        assert_eq!(refused("--max-body 0"), "--max-body wants a size such as 10MiB, not `0`");
-        assert_eq!(refused("--drain 30"), "--drain wants a time such as 30s, not `30`");
-        assert_eq!(refused("--threads 0"), "--threads wants a number that is not zero, not `0`");
-        assert_eq!(refused("--head-timeout 0s"), "--head-timeout must not be zero");
-        assert_eq!(
-            refused("--jwks-cooldown 999ms"),
-            "--jwks-cooldown wants a time from 1s to 1h, not `999ms`"
-        );
-        assert_eq!(refused("--listen"), "missing argument for option '--listen'");
-        assert_eq!(refused("--listen="), "--listen wants a value");
-        assert_eq!(refused("--lisen x"), "--lisen is not a flag of this gateway");
-        assert_eq!(refused("x"), "unexpected argument \"x\"");
-    }
-
-    #[test]
-    fn flags_of_versions_to_come_are_known_and_refused() {
-        for flag in RESERVED {
-            assert_eq!(
-                refused(&format!("{flag} x")),
-                format!("{flag} is not available in this version")
-            );
-            assert!(HELP.contains(flag), "{flag}");
-        }
-    }
-
-    #[test]
-    fn a_check_needs_no_callers() {
-        let check = parse_words("--check --upstream https://u.example --hf-token-file f");
-        let upstream =
-            Upstream { url: "https://u.example".to_owned(), token: TokenPlace::File("f".into()) };
-        let expected =
-            Command::Check { upstream: Some(upstream), model: "tgi".to_owned(), threads: None };
-        assert_eq!(check, Ok(expected));
-        let demo = Command::Check { upstream: None, model: "m".to_owned(), threads: None };
-        assert_eq!(parse_words("--check --check-model m"), Ok(demo));
-    }
-
-    #[test]
-    fn help_wins_and_names_every_flag() {
-        assert_eq!(parse_words("--threads 2 --help"), Ok(Command::Help));
-        let source = include_str!("args.rs");
-        let arms = source.lines().filter_map(|line| line.trim().strip_prefix("\"--"));
-        let mut flags = 0;
-        for (flag, _) in arms.filter_map(|arm| arm.split_once("\" =>")) {
-            assert!(HELP.contains(&format!("--{flag}")), "--{flag} is missing from the help");
-            flags += 1;
-        }
-        assert!(flags > 15, "{flags}");
-    }
-}
+#[path = "args_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@
 mod activity;
 mod allowed;
 mod args;
+mod bodies;
 mod callers;
 mod check;
 mod demo;
@@ -27,6 +28,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use self::{
     args::{Command, Parts, Serve},
+    bodies::Bodies,
     demo::{Banner, Demo},
     ready::Ready,
     serve::Server,
@@ -105,6 +107,7 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
         );
     }
     let server = Server::new(tls, &serve);
+    let bodies = Bodies::new(&serve)?;
 
     let (demo, hf_token, callers) = match serve.parts {
         Parts::Demo => {
@@ -118,7 +121,7 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
     let ready = Ready::new(keys.clone());
     let access_log = log::layer(&serve.access_log)?;
     let auth = callers::auth(callers, keys)?;
-    let app = stack::gateway(access_log, auth, serve.max_body, hf_token, ready.clone())?;
+    let app = stack::gateway(access_log, auth, bodies, hf_token, ready.clone())?;
     println!("listening on {url}");
     if let Some(demo) = &demo {
         let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());

@@ -47,6 +47,7 @@ async fn readiness(State(ready): State<Ready>) -> (StatusCode, &'static str) {
 /// before any layer that knows a token has seen it.
 #[derive(Clone)]
 pub(crate) struct Inference<S> {
+    pub(crate) generation: S,
     pub(crate) buffered: S,
     pub(crate) streamed: S,
 }
@@ -62,7 +63,8 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Which of the two a request is for is not known yet.
+        // Which of them a request is for is not known yet.
+        let Ok(()) = ready!(self.generation.poll_ready(cx));
         let Ok(()) = ready!(self.buffered.poll_ready(cx));
         self.streamed.poll_ready(cx)
     }
@@ -78,6 +80,7 @@ where
             context.set_route(route.name);
         }
         let answer = match route.payload {
+            Payload::Generation => self.generation.call(request),
             Payload::Buffered => self.buffered.call(request),
             Payload::Streamed => self.streamed.call(request),
         };

@@ -9,12 +9,14 @@ use tower_inference::{
     hf::HfTokenLayer,
     payload::{Payload, PayloadLayer},
     request_id::RequestIdLayer,
+    schema::SchemaLayer,
     stack::Stack,
     upstream::UpstreamLayer,
 };
 
 use crate::{
     Error,
+    bodies::Bodies,
     ready::Ready,
     routes::{self, Inference},
 };
@@ -24,17 +26,21 @@ use crate::{
 pub(crate) fn gateway(
     access_log: AccessLogLayer,
     auth: AuthLayer,
-    max_body: u64,
+    bodies: Bodies,
     hf_token: HfTokenLayer,
     ready: Ready,
 ) -> Result<Router, Error> {
     let around = Stack::new().request_id(RequestIdLayer::new()).access_log(access_log);
     let behind = Stack::new().auth(auth).upstream(UpstreamLayer::new()).hf_token(hf_token);
-    let buffered = behind.clone().payload(PayloadLayer::new().limit(max_body));
-    let streamed = behind.payload(PayloadLayer::streamed().limit(max_body));
+    let Bodies { max_bytes, schema, .. } = bodies;
+    let json = behind.clone().payload(PayloadLayer::new().limit(max_bytes));
+    let bytes = behind.payload(PayloadLayer::streamed().limit(max_bytes));
 
     let client: HttpsClient<Payload> = HttpsClient::builder().build()?;
-    let inference =
-        Inference { buffered: buffered.layer(client.clone()), streamed: streamed.layer(client) };
+    let inference = Inference {
+        generation: json.clone().schema(schema.clone()).layer(client.clone()),
+        buffered: json.schema(schema).layer(client.clone()),
+        streamed: bytes.schema(SchemaLayer::any_body()).layer(client),
+    };
     Ok(routes::probes(ready).fallback_service(around.layer(inference)))
 }

@@ -2,7 +2,7 @@ use bytes::{Bytes, BytesMut};
 
 /// The data of a body that is read as a whole.
 #[derive(Default)]
-pub(super) enum Collected {
+pub(crate) enum Collected {
     #[default]
     Nothing,
     /// One frame, which is not copied.
@@ -18,7 +18,7 @@ impl Collected {
     const TRUSTED: u64 = 64 * 1024;
 
     /// Adds a frame. `announced` is how many bytes there will be in all, if that is true.
-    pub(super) fn push(&mut self, data: Bytes, announced: u64) {
+    pub(crate) fn push(&mut self, data: Bytes, announced: u64) {
         if data.is_empty() {
             return;
         }
@@ -35,7 +35,7 @@ impl Collected {
         }
     }
 
-    pub(super) fn into_bytes(self) -> Bytes {
+    pub(crate) fn into_bytes(self) -> Bytes {
         match self {
             Self::Nothing => Bytes::new(),
             Self::One(data) => data,

@@ -186,7 +186,7 @@ pub(super) struct Head {
 }
 
 /// Methods whose requests have no use for a body (RFC 9110 section 9.3).
-fn is_bodiless(method: &Method) -> bool {
+pub(crate) fn is_bodiless(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS | Method::TRACE)
 }
 

@@ -112,3 +112,5 @@ pub use self::{
     layer::{PayloadLayer, PayloadService},
     malformed::{Malformed, Reason},
 };
+#[cfg(feature = "schema")]
+pub(crate) use self::{collect::Collected, layer::is_bodiless};

@@ -70,11 +70,13 @@ struct More {
     violations: Vec<Violation>,
 }
 
-/// One place where a body breaks its schema.
+/// One place where a request is not as it must be.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Violation {
-    /// Where, as a JSON pointer (RFC 6901).
+    /// Where, as a JSON pointer (RFC 6901): into the body; with
+    /// [`InvalidParameters`](Refusal::InvalidParameters) into an object of the parameters, so that
+    /// `/query/limit` and `/header/x-tenant` lead to those of these names.
     pub pointer: String,
     /// The keyword of the schema, or the name of the limit, that is broken there.
     pub keyword: Cow<'static, str>,
@@ -130,7 +132,7 @@ impl Rejection {
         self
     }
 
-    /// Says where the body breaks its schema.
+    /// Says where the body breaks its schema, or which parameters are not as they must be.
     #[must_use]
     pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
         self.more.violations = violations;
@@ -161,7 +163,7 @@ impl Rejection {
         self.more.position
     }
 
-    /// Where the body breaks its schema.
+    /// Where the body breaks its schema, or which parameters are not as they must be.
     #[must_use]
     pub fn violations(&self) -> &[Violation] {
         &self.more.violations

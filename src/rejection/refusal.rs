@@ -43,6 +43,9 @@ pub enum Refusal {
     UnsupportedMediaType,
     /// `malformed-payload`, 400: the body is not what its type says.
     MalformedPayload,
+    /// `invalid-parameters`, 400: a header field or a member of the query is missing, or not as it
+    /// must be.
+    InvalidParameters,
     /// `schema-violation`, 422 (400): the body breaks its schema.
     SchemaViolation,
     /// `overloaded`, 503: too much is in flight.
@@ -53,6 +56,8 @@ pub enum Refusal {
     UpstreamUnavailable,
     /// `upstream-timeout`, 504: the upstream did not answer in time.
     UpstreamTimeout,
+    /// `invalid-upstream-response`, 502: the upstream answered, but not as its schema says.
+    InvalidUpstreamResponse,
 }
 
 /// A row of the table: all that the renderings need to know of a refusal.
@@ -148,6 +153,9 @@ rows! {
     MalformedPayload: "malformed-payload", "The body cannot be read",
         BAD_REQUEST / BAD_REQUEST, "BAD_REQUEST_BODY", "Invalid request body",
         "BadRequestException", "invalid_request_error", 3;
+    InvalidParameters: "invalid-parameters", "The parameters are not as they must be",
+        BAD_REQUEST / BAD_REQUEST, "BAD_REQUEST_PARAMETERS", "Invalid request parameters",
+        "BadRequestException", "invalid_request_error", 3;
     SchemaViolation: "schema-violation", "The body breaks its schema",
         UNPROCESSABLE_ENTITY / BAD_REQUEST, "BAD_REQUEST_BODY", "Invalid request body",
         "BadRequestException", "invalid_request_error", 3;
@@ -163,6 +171,9 @@ rows! {
     UpstreamTimeout: "upstream-timeout", "The upstream did not answer in time",
         GATEWAY_TIMEOUT / GATEWAY_TIMEOUT, "INTEGRATION_TIMEOUT", "Endpoint request timed out",
         "InternalServerErrorException", "server_error", 4;
+    InvalidUpstreamResponse: "invalid-upstream-response", "The upstream's answer breaks its schema",
+        BAD_GATEWAY / BAD_GATEWAY, "INTEGRATION_FAILURE", "Internal server error",
+        "InternalServerErrorException", "server_error", 13;
 }
 
 impl Refusal {

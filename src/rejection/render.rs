@@ -1,4 +1,4 @@
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use bytes::Bytes;
 use http::{
@@ -7,7 +7,7 @@ use http::{
 };
 use serde_json::{Map, Value, json};
 
-use super::Rejection;
+use super::{Refusal, Rejection};
 use crate::{body::ResponseBody, context::RequestContext};
 
 /// How refusals look. gRPC requests get a gRPC status under either.
@@ -67,7 +67,7 @@ impl Responder {
                 RefusalFormat::ApiGateway => (
                     row.gateway_status,
                     "application/json",
-                    json!({ "message": row.gateway_message }),
+                    json!({ "message": gateway_message(&rejection) }),
                 ),
             };
             (status, content_type, Bytes::from(body.to_string()))
@@ -134,6 +134,22 @@ fn problem(rejection: &Rejection, id: Option<&str>) -> Value {
         member("errors", errors.collect());
     }
     Value::Object(problem)
+}
+
+/// The one message of API Gateway that says more than the refusal: it names the parameters that are
+/// missing or blank, as the operator named them.
+fn gateway_message(rejection: &Rejection) -> Cow<'static, str> {
+    let message = Cow::Borrowed(rejection.refusal.row().gateway_message);
+    if rejection.refusal != Refusal::InvalidParameters {
+        return message;
+    }
+    let missing = rejection.violations().iter().filter(|at| at.keyword == "required");
+    let names = missing.filter_map(|at| at.pointer.rsplit('/').next());
+    let names: Vec<_> = names.map(|name| name.replace("~1", "/").replace("~0", "~")).collect();
+    if names.is_empty() {
+        return message;
+    }
+    format!("Missing required request parameters: [{}]", names.join(", ")).into()
 }
 
 /// Percent-encodes what gRPC does not allow in a message as it is: all but the printable ASCII

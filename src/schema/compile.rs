@@ -35,6 +35,11 @@ impl Schema {
         self.validator.is_valid(Instance::Value(document.root()))
     }
 
+    /// Whether a string that stands in no document is as the schema says.
+    pub(super) fn is_valid_text(&self, text: &str) -> bool {
+        self.validator.is_valid(Instance::Name(text))
+    }
+
     /// Where a document breaks the schema; none when it does not.
     #[must_use]
     pub fn violations(&self, document: &Document) -> Vec<Violation> {

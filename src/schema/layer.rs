@@ -1,24 +1,104 @@
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::Schema;
-use crate::{body::ResponseBody, payload::Payload, rejection::RefusalFormat};
+use super::{
+    Parameter, ResponseBody, ResponseFuture, ResponseSchema, Schema,
+    response::Expectation,
+    rules::{BodyRule, Rules},
+};
+use crate::{context::RequestContext, payload::Payload, rejection::RefusalFormat};
 
-/// Refuses requests whose body breaks its schema.
+/// Holds requests to a schema, and their answers where that is asked for. See the [module](super).
 #[derive(Clone, Debug)]
 pub struct SchemaLayer {
-    schema: Schema,
+    rules: Arc<Rules>,
     refusals: RefusalFormat,
 }
 
 impl SchemaLayer {
-    /// Holds every body to `schema`.
+    /// Holds every body to `schema`, but for what [`model`](Self::model) and
+    /// [`route`](Self::route) say otherwise.
     #[must_use]
-    pub const fn new(schema: Schema) -> Self {
-        Self { schema, refusals: RefusalFormat::Problem }
+    pub fn new(schema: Schema) -> Self {
+        Self::of(BodyRule::Schema(schema))
+    }
+
+    /// Holds bodies to the schema of their [route](Self::route) or [model](Self::model), and refuses
+    /// those for which neither is named: 404 `not-found`.
+    #[must_use]
+    pub fn by_route() -> Self {
+        Self::of(BodyRule::Unlisted)
+    }
+
+    /// Lets any body pass unread, also one that is streamed: for parameters and answers alone, and
+    /// for routes that take other bodies.
+    #[must_use]
+    pub fn any_body() -> Self {
+        Self::of(BodyRule::Any)
+    }
+
+    /// Handles requests of a route as `layer` would, or by a schema alone. The route is the one that
+    /// [`RequestContext::route`] names; none by default.
+    ///
+    /// Nothing of the layer around it counts for them but [`refusals`](Self::refusals). The routes
+    /// of `layer` itself do not count. Of two for one name, the later stands.
+    #[must_use]
+    pub fn route(mut self, name: impl Into<Box<str>>, layer: impl Into<Self>) -> Self {
+        Arc::make_mut(&mut self.rules).routes.insert(name.into(), layer.into().rules);
+        self
+    }
+
+    /// Holds bodies that name a model to a schema of that model's own, instead of the one for all.
+    /// None by default.
+    ///
+    /// The model is the string member `model` of the body, or else
+    /// [`RequestContext::model`]. Names are compared exactly; one with a suffix (`:fastest`,
+    /// `:together`) that is not listed itself has the schema of the name without it. Under
+    /// [`any_body`](Self::any_body), bodies must then be JSON, so that it is known whose they are.
+    #[must_use]
+    pub fn model(mut self, name: impl Into<Box<str>>, schema: Schema) -> Self {
+        Arc::make_mut(&mut self.rules).models.insert(name.into(), schema);
+        self
+    }
+
+    /// Holds a header field or a member of the query to what `parameter` says. None by default.
+    #[must_use]
+    pub fn parameter(mut self, parameter: Parameter) -> Self {
+        Arc::make_mut(&mut self.rules).parameters.push(parameter);
+        self
+    }
+
+    /// Holds answers to a schema. They are not looked at by default.
+    #[must_use]
+    pub fn response(mut self, schema: ResponseSchema) -> Self {
+        Arc::make_mut(&mut self.rules).response = Some(schema);
+        self
+    }
+
+    /// How refusals look. [`RefusalFormat::Problem`] by default.
+    #[must_use]
+    pub const fn refusals(mut self, format: RefusalFormat) -> Self {
+        self.refusals = format;
+        self
+    }
+
+    fn of(body: BodyRule) -> Self {
+        Self { rules: Arc::new(Rules::new(body)), refusals: RefusalFormat::Problem }
+    }
+}
+
+/// Holds every body to the schema, as [`SchemaLayer::new`].
+impl From<Schema> for SchemaLayer {
+    fn from(schema: Schema) -> Self {
+        Self::new(schema)
     }
 }
 
@@ -30,7 +110,7 @@ impl<S> Layer<S> for SchemaLayer {
     }
 }
 
-/// Made by [`SchemaLayer`].
+/// The service of [`SchemaLayer`].
 #[derive(Clone, Debug)]
 pub struct Validated<S> {
     inner: S,
@@ -40,17 +120,30 @@ pub struct Validated<S> {
 impl<S, R> Service<Request<Payload>> for Validated<S>
 where
     S: Service<Request<Payload>, Response = Response<R>>,
+    R: Body<Data = Bytes>,
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
-    type Future = std::future::Pending<Result<Self::Response, S::Error>>;
+    type Future = ResponseFuture<S::Future, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, _request: Request<Payload>) -> Self::Future {
-        let _for_now = (&self.layer.schema, self.layer.refusals);
-        std::future::pending()
+    fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
+        let context = RequestContext::ensure(request.extensions_mut());
+        let rules = self.layer.rules.of_route(context.route());
+        let refusals = self.layer.refusals;
+        if let Err(rejection) = rules.check(&request, &context) {
+            return ResponseFuture::refused(rejection, refusals.for_request(&request), context);
+        }
+        // An answer to HEAD has the fields of a body, and none.
+        let schema = rules.response.as_ref().filter(|_| *request.method() != Method::HEAD);
+        let expectation = schema.map(|schema| {
+            context.announce_answer_is_read();
+            let (method, responder) = (request.method().clone(), refusals.for_request(&request));
+            Box::new(Expectation::new(schema.clone(), method, responder, context))
+        });
+        ResponseFuture::calling(self.inner.call(request), expectation)
     }
 }

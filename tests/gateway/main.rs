@@ -18,6 +18,7 @@ mod peer;
 #[path = "../../examples/gateway/units.rs"]
 mod units;
 
+mod bodies;
 mod check;
 mod client;
 mod demo;

@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
 use http_body_util::Full;
+use serde_json::json;
 use tower::Service;
 use tower_inference::{
     access_log::{AccessLogLayer, Sink},
@@ -21,6 +22,7 @@ use tower_inference::{
     hf::{HfTokenLayer, TokenSource},
     model::{Policy, Upstream},
     model_rules::{ModelRules, ModelRulesLayer, Models},
+    schema::{Parameter, Schema, SchemaLayer},
     secret::Secret,
 };
 
@@ -120,6 +122,36 @@ pub fn model_rules() -> ModelRulesLayer {
     let last = Models::of(["meta-llama/*"]).policies([Policy::Fastest]);
     let rules = others.chain([last]).fold(ModelRules::new(), ModelRules::allow);
     ModelRulesLayer::new(Upstream::router(), rules)
+}
+
+/// What a chat request must be, as far as it costs something to look.
+pub fn chat() -> Schema {
+    let message = json!({
+        "type": "object",
+        "required": ["role", "content"],
+        "properties": {
+            "role": { "enum": ["system", "user", "assistant", "tool"] },
+            "content": { "type": "string" },
+        },
+    });
+    let schema = json!({
+        "type": "object",
+        "required": ["model", "messages"],
+        "properties": {
+            "model": { "type": "string", "pattern": "^[^/]+/[^/]+$" },
+            "messages": { "type": "array", "minItems": 1, "items": message },
+            "max_tokens": { "type": "integer", "minimum": 1 },
+            "temperature": { "type": "number", "minimum": 0, "maximum": 2 },
+            "stream": { "type": "boolean" },
+        },
+    });
+    Schema::new(&schema).unwrap()
+}
+
+/// Checks the body, and one field.
+pub fn schema() -> SchemaLayer {
+    let agent = Parameter::header(header::USER_AGENT).required().pattern("[ -~]+").unwrap();
+    SchemaLayer::new(chat()).parameter(agent)
 }
 
 /// JSON lines that go nowhere.

@@ -1,0 +1,59 @@
+//! What bodies are held to, by route.
+
+use std::fs;
+
+use tower_inference::schema::{Schema, SchemaLayer};
+
+use crate::{Error, args};
+
+/// What each kind of route takes.
+pub(crate) struct Bodies {
+    pub(crate) max_bytes: u64,
+    pub(crate) schema: SchemaLayer,
+}
+
+impl Bodies {
+    pub(crate) fn new(serve: &args::Serve) -> Result<Self, Error> {
+        let schema = match &serve.schema {
+            None => SchemaLayer::any_body(),
+            Some(args::Schema::Builtin) => builtin(),
+            Some(args::Schema::File(file)) => {
+                let named = |error: Error| format!("--schema {}: {error}", file.display());
+                let text = fs::read_to_string(file).map_err(|error| named(error.into()))?;
+                let schema = serde_json::from_str(&text).map_err(|error| named(error.into()))?;
+                chats(&Schema::new(&schema).map_err(|error| named(error.into()))?)
+            }
+        };
+        Ok(Self { max_bytes: serve.max_body, schema })
+    }
+}
+
+/// The crate's own schemas. A route that has none here takes any JSON.
+fn builtin() -> SchemaLayer {
+    let embed = Schema::tei_embed();
+    let generate = Schema::tgi_generate();
+    let embeddings = Schema::embeddings();
+    let completion = Schema::completion();
+    chats(&Schema::chat_completion())
+        .route("/v1/completions", completion.clone())
+        .route("/models/{model}/v1/completions", completion)
+        .route("/v1/embeddings", embeddings.clone())
+        .route("/embeddings", embeddings)
+        .route("/v1/responses", Schema::responses())
+        .route("/generate", generate.clone())
+        .route("/generate_stream", generate)
+        .route("/embed", embed.clone())
+        .route("/embed_all", embed.clone())
+        .route("/embed_sparse", embed)
+        .route("/predict", Schema::tei_predict())
+        .route("/rerank", Schema::tei_rerank())
+        .route("/similarity", Schema::tei_similarity())
+        .route("/models/{model}/pipeline/feature-extraction", Schema::feature_extraction())
+        .route("/models/{model}/pipeline/sentence-similarity", Schema::sentence_similarity())
+}
+
+fn chats(schema: &Schema) -> SchemaLayer {
+    SchemaLayer::any_body()
+        .route("/v1/chat/completions", schema.clone())
+        .route("/models/{model}/v1/chat/completions", schema.clone())
+}

@@ -1,0 +1,175 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::response::{Expectation, Fault, Kept};
+use crate::body::{self, BodyEnd, Watch, WatchedBody};
+
+pin_project! {
+    /// The inner service's body, of which a copy may be kept; one that was held back; or a refusal.
+    #[derive(Debug)]
+    pub struct ResponseBody<B> {
+        #[pin]
+        body: body::ResponseBody<Answer<B>>,
+    }
+}
+
+impl<B> ResponseBody<B> {
+    pub(super) const fn new(body: body::ResponseBody<Answer<B>>) -> Self {
+        Self { body }
+    }
+
+    pub(super) const fn passed(body: B) -> Self {
+        Self::new(body::ResponseBody::inner(Answer { kind: Kind::Passed { body } }))
+    }
+
+    pub(super) fn held(data: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
+        let data = Some(data).filter(|data| !data.is_empty());
+        Self::new(body::ResponseBody::inner(Answer { kind: Kind::Held { data, trailers } }))
+    }
+}
+
+impl<B: Body<Data = Bytes>> ResponseBody<B> {
+    /// Lets a body flow, and checks it at its end.
+    pub(super) fn copied(response: Response<B>, expectation: Box<Expectation>) -> Response<Self> {
+        let method = expectation.method.clone();
+        let kept = Some(Kept::new(response.headers(), expectation.limit()));
+        let reporter = Reporter(Box::new(Copying { expectation, kept }));
+        WatchedBody::of_response(response, &method, reporter).map(|body| {
+            Self::new(body::ResponseBody::inner(Answer { kind: Kind::Copied { body } }))
+        })
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    pub(super) struct Answer<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    #[derive(Debug)]
+    enum Kind<B> {
+        Passed { #[pin] body: B },
+        Copied { #[pin] body: WatchedBody<B, Reporter> },
+        // `None` once it was given away.
+        Held { data: Option<Bytes>, trailers: Option<Box<HeaderMap>> },
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Answer<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().kind.project() {
+            KindProj::Passed { body } => body.poll_frame(cx),
+            KindProj::Copied { body } => body.poll_frame(cx),
+            KindProj::Held { data, trailers } => {
+                let data = data.take().map(Frame::data);
+                let frame = data.or_else(|| trailers.take().map(|all| Frame::trailers(*all)));
+                Poll::Ready(frame.map(Ok))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Passed { body } => body.is_end_stream(),
+            Kind::Copied { body } => body.is_end_stream(),
+            Kind::Held { data, trailers } => data.is_none() && trailers.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Passed { body } => body.size_hint(),
+            Kind::Copied { body } => body.size_hint(),
+            Kind::Held { data, trailers } => {
+                let length = data.as_ref().map_or(0, |data| data.len() as u64);
+                let mut hint = SizeHint::with_exact(length);
+                if trailers.is_some() {
+                    // A server that knows the length of a body sends no trailers over HTTP/1.1.
+                    hint = SizeHint::default();
+                    hint.set_lower(length);
+                }
+                hint
+            }
+        }
+    }
+}
+
+// === impl Reporter ===
+
+/// Keeps a copy of an answer, and checks it at its end.
+struct Reporter(Box<Copying>);
+
+struct Copying {
+    expectation: Box<Expectation>,
+    // `None` once the answer was too long.
+    kept: Option<Kept>,
+}
+
+impl Watch for Reporter {
+    fn data(&mut self, data: &Bytes) {
+        let kept = &mut self.0.kept;
+        if kept.as_mut().is_some_and(|kept| !kept.push(data.clone())) {
+            *kept = None;
+        }
+    }
+
+    fn end(&mut self, end: BodyEnd) {
+        // Half an answer is not checked, and who ended it half-way is no matter of schemas.
+        if matches!(end, BodyEnd::Error | BodyEnd::Cancelled) {
+            return;
+        }
+        let Copying { expectation, kept } = &mut *self.0;
+        let checked = match kept.take() {
+            Some(kept) => expectation.check(kept.into_bytes()),
+            None => Err(Fault::TooLong),
+        };
+        if let Err(fault) = checked {
+            expectation.log(&fault);
+        }
+    }
+}
+
+impl fmt::Debug for Reporter {
+    // Without what it keeps, which may be a completion.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+use super::{
+    body::ResponseBody,
+    held::Held,
+    response::{Expectation, Plan},
+};
+use crate::{
+    context::RequestContext,
+    rejection::{Rejection, Responder},
+};
+
+pin_project! {
+    /// The future of [`Validated`](super::Validated). Dropping it drops the inner one, or the answer
+    /// that is held back.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F, B> {
+        #[pin]
+        state: State<F, B>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    #[project_replace = StateOwn]
+    enum State<F, B> {
+        Calling { #[pin] future: F, expectation: Option<Box<Expectation>> },
+        // Boxed, so that who holds nothing back carries none of it.
+        Holding { held: Pin<Box<Held<B>>> },
+        Refused { rejection: Rejection, responder: Responder, context: RequestContext },
+        Done,
+    }
+}
+
+impl<F, B> ResponseFuture<F, B> {
+    pub(super) const fn calling(future: F, expectation: Option<Box<Expectation>>) -> Self {
+        Self { state: State::Calling { future, expectation } }
+    }
+
+    pub(super) const fn refused(
+        rejection: Rejection,
+        responder: Responder,
+        context: RequestContext,
+    ) -> Self {
+        Self { state: State::Refused { rejection, responder, context } }
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body<Data = Bytes>,
+{
+    type Output = Result<Response<ResponseBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            // ## Calling => (Holding | Done)
+            // ## Holding => Done
+            // ## Refused => Done
+            let response = match state.as_mut().project() {
+                StateProj::Calling { future, expectation } => {
+                    let response = ready!(future.poll(cx))?;
+                    match expectation.take() {
+                        None => response.map(ResponseBody::passed),
+                        Some(expectation) => match receive(response, expectation) {
+                            Received::Answer(response) => response,
+                            Received::Held(held) => {
+                                state.set(State::Holding { held });
+                                continue;
+                            }
+                        },
+                    }
+                }
+                StateProj::Holding { held } => ready!(held.as_mut().poll(cx)),
+                StateProj::Refused { .. } | StateProj::Done => {
+                    return match state.project_replace(State::Done) {
+                        StateOwn::Refused { rejection, responder, context } => {
+                            let response = responder.respond(rejection, &context);
+                            Poll::Ready(Ok(response.map(ResponseBody::new)))
+                        }
+                        _ => Poll::Pending,
+                    };
+                }
+            };
+            // What was called, or held back, is given back now.
+            state.set(State::Done);
+            return Poll::Ready(Ok(response));
+        }
+    }
+}
+
+enum Received<B> {
+    Answer(Response<ResponseBody<B>>),
+    Held(Pin<Box<Held<B>>>),
+}
+
+fn receive<B: Body<Data = Bytes>>(
+    response: Response<B>,
+    expectation: Box<Expectation>,
+) -> Received<B> {
+    let (head, body) = response.into_parts();
+    Received::Answer(match expectation.plan(&head) {
+        Plan::Pass => Response::from_parts(head, ResponseBody::passed(body)),
+        Plan::Copy => ResponseBody::copied(Response::from_parts(head, body), expectation),
+        Plan::Refuse(fault) => expectation.refused(expectation.fault(&fault)),
+        Plan::Hold => return Received::Held(Box::pin(Held::new(head, body, expectation))),
+    })
+}
+
+impl<F, B> fmt::Debug for ResponseFuture<F, B> {
+    // Without the answer that may be held back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ResponseFuture")
+            .field(match &self.state {
+                State::Calling { .. } => &"calling",
+                State::Holding { .. } => &"holding",
+                State::Refused { .. } => &"refused",
+                State::Done => &"done",
+            })
+            .finish()
+    }
+}

@@ -1,0 +1,133 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use http::Request;
+use http_body::Body;
+
+use super::{Parameter, ResponseSchema, Schema};
+use crate::{
+    context::RequestContext,
+    payload::{Document, DocumentError, Payload, is_bodiless},
+    rejection::{Refusal, Rejection, Violation},
+};
+
+/// What requests are held to.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    body: BodyRule,
+    pub(super) models: BTreeMap<Box<str>, Schema>,
+    pub(super) parameters: Vec<Parameter>,
+    pub(super) response: Option<ResponseSchema>,
+    pub(super) routes: BTreeMap<Box<str>, Arc<Self>>,
+}
+
+/// What holds for bodies whose model has no schema of its own.
+#[derive(Clone, Debug)]
+pub(super) enum BodyRule {
+    Schema(Schema),
+    Any,
+    Unlisted,
+}
+
+impl Rules {
+    pub(super) const fn new(body: BodyRule) -> Self {
+        Self {
+            body,
+            models: BTreeMap::new(),
+            parameters: Vec::new(),
+            response: None,
+            routes: BTreeMap::new(),
+        }
+    }
+
+    /// Those of a route, or else these.
+    pub(super) fn of_route(&self, route: Option<&str>) -> &Self {
+        route.and_then(|route| self.routes.get(route)).map_or(self, AsRef::as_ref)
+    }
+
+    pub(super) fn check(
+        &self,
+        request: &Request<Payload>,
+        context: &RequestContext,
+    ) -> Result<(), Rejection> {
+        self.check_parameters(request)?;
+        self.check_body(request, context)
+    }
+
+    fn check_parameters(&self, request: &Request<Payload>) -> Result<(), Rejection> {
+        let (query, headers) = (request.uri().query().unwrap_or_default(), request.headers());
+        let parameters = self.parameters.iter();
+        let violations: Vec<_> =
+            parameters.filter_map(|parameter| parameter.check(query, headers)).collect();
+        if violations.is_empty() {
+            return Ok(());
+        }
+        Err(broken(Refusal::InvalidParameters, violations))
+    }
+
+    fn check_body(
+        &self,
+        request: &Request<Payload>,
+        context: &RequestContext,
+    ) -> Result<(), Rejection> {
+        let by_model = !self.models.is_empty();
+        match &self.body {
+            BodyRule::Any if !by_model => return Ok(()),
+            _ if is_bodiless(request.method()) && is_absent(request.body()) => return Ok(()),
+            BodyRule::Unlisted if !by_model => return Err(unlisted()),
+            BodyRule::Any | BodyRule::Unlisted | BodyRule::Schema(_) => {}
+        }
+        let document = request.body().document().map_err(DocumentError::rejection)?;
+        match (self.schema_of_model(document, context), &self.body) {
+            (Some(schema), _) | (None, BodyRule::Schema(schema)) => {
+                check_document(document, schema)
+            }
+            (None, BodyRule::Any) => Ok(()),
+            (None, BodyRule::Unlisted) => Err(unlisted()),
+        }
+    }
+
+    fn schema_of_model(&self, document: &Document, context: &RequestContext) -> Option<&Schema> {
+        if self.models.is_empty() {
+            return None;
+        }
+        let written = document.root().get("model").and_then(|model| model.as_str());
+        let model = written.as_deref().or_else(|| context.model())?;
+        let without_suffix = || self.models.get(model.rsplit_once(':')?.0);
+        self.models.get(model).or_else(without_suffix)
+    }
+}
+
+fn check_document(document: &Document, schema: &Schema) -> Result<(), Rejection> {
+    // Only a document that breaks it is asked where.
+    if schema.is_valid(document) {
+        return Ok(());
+    }
+    Err(broken(Refusal::SchemaViolation, schema.violations(document)))
+}
+
+fn is_absent(payload: &Payload) -> bool {
+    payload.bytes().map_or_else(|| payload.is_end_stream(), Bytes::is_empty)
+}
+
+fn unlisted() -> Rejection {
+    Rejection::new(Refusal::NotFound).with_detail("no such route or model is served here")
+}
+
+/// A refusal that says the first violation in its detail as well, which is all that most clients
+/// show.
+fn broken(refusal: Refusal, violations: Vec<Violation>) -> Rejection {
+    let rejection = Rejection::new(refusal);
+    let rejection = match violations.first() {
+        None => rejection,
+        Some(Violation { pointer, detail, .. }) if (1..=MAX_SHOWN).contains(&pointer.len()) => {
+            rejection.with_detail(format!("{pointer}: {detail}"))
+        }
+        Some(first) => rejection.with_detail(first.detail.clone()),
+    };
+    rejection.with_violations(violations)
+}
+
+/// A longer pointer holds names of the caller's making, and would be in the way: gRPC has the detail
+/// in a header field.
+const MAX_SHOWN: usize = 256;

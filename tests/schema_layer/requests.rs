@@ -1,0 +1,223 @@
+//! Bodies: what passes, what is refused, and what the refusal says.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::json;
+use tower::{Layer, ServiceBuilder, ServiceExt};
+use tower_inference::{
+    context::RequestContext,
+    payload::PayloadLayer,
+    rejection::{Refusal, RefusalFormat, Rejection},
+    schema::{Parameter, SchemaLayer},
+};
+
+use crate::{
+    Answer, answer, inputs, json_answer, post, schema,
+    support::{Probe, ScriptedBody, Step},
+};
+
+#[tokio::test]
+async fn a_body_that_holds_goes_on_as_it_was_written() {
+    let body = r#"{ "inputs" : "\u0061", "n": 4.0, "more": 1e400 }"#;
+    let answer = json_answer(SchemaLayer::new(inputs()), body).await;
+    assert!(answer.passed());
+    assert_eq!(answer.body, body);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_the_schema_is_refused_with_every_place() {
+    let answer = json_answer(SchemaLayer::new(inputs()), r#"{"inputs": 7, "n": 5}"#).await;
+    assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(answer.head.headers["content-type"], "application/problem+json");
+    let mut errors = answer.errors();
+    errors.sort();
+    let expected = [("/inputs", "type"), ("/n", "maximum")];
+    assert_eq!(errors, expected.map(|(at, keyword)| (at.to_owned(), keyword.to_owned())));
+
+    let problem = answer.json();
+    assert_eq!(problem["type"], "urn:tower-inference:refusal:schema-violation");
+    assert_eq!(problem["error"]["code"], "schema_violation");
+    assert_eq!(problem["error"]["type"], "invalid_request_error");
+    let rejection = answer.head.extensions.get::<Rejection>().unwrap();
+    assert_eq!(rejection.refusal(), Refusal::SchemaViolation);
+    assert_eq!(rejection.violations().len(), 2);
+}
+
+/// OpenAI's clients show `error.message`, Hugging Face's `detail`, and nothing else.
+#[tokio::test]
+async fn the_message_that_clients_show_says_where_and_what() {
+    let problem = json_answer(SchemaLayer::new(inputs()), r#"{"inputs": 7}"#).await.json();
+    let detail = problem["errors"][0]["detail"].as_str().unwrap();
+    let message = format!("/inputs: {detail}");
+    assert!(!detail.is_empty());
+    assert_eq!(problem["error"]["message"], message);
+    assert_eq!(problem["detail"], message);
+
+    // At the root there is no pointer to show.
+    let problem = json_answer(SchemaLayer::new(inputs()), "[]").await.json();
+    assert_eq!(problem["detail"], problem["errors"][0]["detail"]);
+}
+
+#[tokio::test]
+async fn api_gateway_says_no_more_than_that_it_is_invalid() {
+    let layer = SchemaLayer::new(inputs()).refusals(RefusalFormat::ApiGateway);
+    let answer = json_answer(layer, "{}").await;
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(answer.head.headers["x-amzn-errortype"], "BadRequestException");
+    assert_eq!(answer.json(), json!({ "message": "Invalid request body" }));
+}
+
+#[tokio::test]
+async fn a_refused_request_never_reaches_the_service_and_is_noted() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let probe = Probe::new(move |_| {
+        counted.fetch_add(1, SeqCst);
+        Response::new(Full::<Bytes>::default())
+    });
+    let service = (PayloadLayer::new(), SchemaLayer::new(inputs())).layer(probe);
+    let context = RequestContext::new();
+    for (body, calls_then) in [("{}", 0), (r#"{"inputs": ""}"#, 1)] {
+        let mut request = post(body);
+        request.extensions_mut().insert(context.clone());
+        let _answer = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(calls.load(SeqCst), calls_then);
+    }
+    assert_eq!(context.refusal(), Some("schema-violation"));
+}
+
+#[tokio::test]
+async fn grpc_gets_a_status_alone() {
+    let request =
+        Request::post("/inference.Service/Predict").header("content-type", "application/grpc");
+    let request = request.body(Full::from("\0\0\0\0\0")).unwrap();
+    let layers = (PayloadLayer::streamed(), SchemaLayer::new(inputs()));
+    let answer = answer(layers, request).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.head.headers["grpc-status"], "3");
+    assert!(answer.body.is_empty());
+}
+
+#[tokio::test]
+async fn a_streamed_body_is_refused_where_bodies_are_checked() {
+    let streamed = |layer| answer((PayloadLayer::streamed(), layer), post(r#"{"inputs": ""}"#));
+    let refused = streamed(SchemaLayer::new(inputs())).await;
+    assert_eq!(refused.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let refused = streamed(SchemaLayer::any_body().model("m", inputs())).await;
+    assert_eq!(refused.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+
+    assert!(streamed(SchemaLayer::any_body()).await.passed());
+    let layer = SchemaLayer::any_body().parameter(Parameter::query("limit").required());
+    assert_eq!(streamed(layer).await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_body_that_is_absent_is_not_checked_where_the_method_has_no_use_for_one() {
+    let without = |method: Method| Request::builder().method(method).uri("/v1/models");
+    let ask = |method: &Method, body: &'static str, payload: PayloadLayer, layer: SchemaLayer| {
+        let request = without(method.clone()).header("content-type", "application/json");
+        answer((payload, layer), request.body(Full::from(body)).unwrap())
+    };
+    let bytes = PayloadLayer::bytes;
+    for method in [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS] {
+        for payload in [PayloadLayer::new(), bytes(), PayloadLayer::streamed()] {
+            for layer in [SchemaLayer::new(inputs()), SchemaLayer::by_route()] {
+                assert!(ask(&method, "", payload, layer).await.passed(), "{method}");
+            }
+        }
+        let checked = ask(&method, "{}", PayloadLayer::new(), SchemaLayer::new(inputs())).await;
+        assert_eq!(checked.status(), StatusCode::UNPROCESSABLE_ENTITY, "{method}");
+    }
+    for method in [Method::POST, Method::PUT, Method::PATCH] {
+        let refused = ask(&method, "", bytes(), SchemaLayer::new(inputs())).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{method}");
+        let refused = ask(&method, "", bytes(), SchemaLayer::by_route()).await;
+        assert_eq!(refused.status(), StatusCode::NOT_FOUND, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_refused_with_its_place() {
+    let refused = answer((PayloadLayer::bytes(), SchemaLayer::new(inputs())), post("{,")).await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(refused.json()["position"], 1);
+}
+
+#[tokio::test]
+async fn parameters_are_checked_before_the_body_and_without_one() {
+    let layer = || SchemaLayer::new(inputs()).parameter(Parameter::query("limit").required());
+    let refused = json_answer(layer(), "{}").await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(refused.errors(), [("/query/limit".to_owned(), "required".to_owned())]);
+
+    let request = Request::get("/v1/models").body(Full::default()).unwrap();
+    let refused = answer((PayloadLayer::new(), layer()), request).await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+}
+
+/// The body is not even looked at: here it never comes.
+#[tokio::test]
+async fn parameters_can_be_checked_before_a_byte_is_read() {
+    let layers = ServiceBuilder::new()
+        .layer(PayloadLayer::streamed())
+        .layer(SchemaLayer::any_body().parameter(Parameter::query("limit").required()))
+        .layer(PayloadLayer::new())
+        .layer(SchemaLayer::new(inputs()));
+    let service = || layers.service(Probe::new(|_| Response::new(Full::<Bytes>::default())));
+    let ask = |uri: &str, steps: [Step; 1]| {
+        let request = Request::post(uri).header("content-type", "application/json");
+        service().oneshot(request.body(ScriptedBody::new(steps)).unwrap())
+    };
+    let refused = ask("/", [Step::Stall]).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    let refused = ask("/?limit=1", [Step::Data(b"{}")]).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let passed = ask("/?limit=1", [Step::Data(br#"{"inputs": ""}"#)]).await.unwrap();
+    assert_eq!(passed.status(), StatusCode::OK);
+}
+
+/// A member's name is the caller's own, and may be of any length.
+#[tokio::test]
+async fn a_message_stays_short() {
+    let words = schema(&json!({ "additionalProperties": { "type": "string" } }));
+    for length in [10, 256, 100_000] {
+        let body = format!(r#"{{"{}": 7}}"#, "n".repeat(length));
+        let request = post(body);
+        let refused = answer((PayloadLayer::new(), SchemaLayer::new(words.clone())), request).await;
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        let problem = refused.json();
+        let message = problem["error"]["message"].as_str().unwrap();
+        assert!(message.len() < 512, "{length}");
+        assert!(message.contains("nnn") || length > 10, "{message}");
+    }
+}
+
+/// Readiness, once taken, is used by the very call: nothing is cloned.
+#[tokio::test]
+async fn the_service_need_not_be_clone() {
+    struct Single;
+    impl tower::Service<Request<tower_inference::payload::Payload>> for Single {
+        type Response = Response<Full<Bytes>>;
+        type Error = std::convert::Infallible;
+        type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Result<(), Self::Error>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, _: Request<tower_inference::payload::Payload>) -> Self::Future {
+            std::future::ready(Ok(Response::new(Full::from("single"))))
+        }
+    }
+    let payload = tower_inference::payload::Payload::buffered(r#"{"inputs": ""}"#);
+    let response =
+        SchemaLayer::new(inputs()).layer(Single).oneshot(Request::post("/").body(payload).unwrap());
+    assert_eq!(Answer::of(response.await.unwrap()).await.body, "single");
+}

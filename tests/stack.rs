@@ -1,0 +1,65 @@
+//! The slots of a stack: any order of the calls, and the payload that other layers bring along.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::Full;
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_inference::{
+    payload::{Payload, PayloadLayer},
+    request_id::RequestIdLayer,
+    schema::{Schema, SchemaLayer},
+    stack::Stack,
+    upstream::UpstreamLayer,
+};
+
+async fn upstream(_: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::default()))
+}
+
+fn schema() -> SchemaLayer {
+    SchemaLayer::new(Schema::embeddings())
+}
+
+async fn status<S, B>(service: S, body: &'static str) -> StatusCode
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>,
+{
+    let request = Request::post("/").header(header::CONTENT_TYPE, "application/json");
+    let Ok(answer) = service.oneshot(request.body(Full::from(body)).unwrap()).await;
+    answer.status()
+}
+
+#[test]
+fn any_order_of_the_calls_gives_the_same_type() {
+    fn same<T>(_: T, _: T) {}
+    let (id, upstream, payload) =
+        (RequestIdLayer::new(), UpstreamLayer::new(), PayloadLayer::new());
+    same(
+        Stack::new()
+            .request_id(id.clone())
+            .payload(payload)
+            .schema(schema())
+            .upstream(upstream.clone()),
+        Stack::new().schema(schema()).upstream(upstream).payload(payload).request_id(id),
+    );
+}
+
+#[tokio::test]
+async fn a_layer_that_looks_into_bodies_brings_the_payload_along() {
+    let stack = Stack::new().schema(schema()).layer(service_fn(upstream));
+    assert_eq!(status(stack.clone(), r#"{"input":"a"}"#).await, StatusCode::OK);
+    assert_eq!(status(stack.clone(), r#"{"input":5}"#).await, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(status(stack, "{").await, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_payload_layer_of_ones_own_stands_whenever_it_is_set() {
+    let small = PayloadLayer::new().limit(4);
+    let (before, after) = (Stack::new().payload(small), Stack::new().schema(schema()));
+    let before = before.schema(schema()).layer(service_fn(upstream));
+    let after = after.payload(small).layer(service_fn(upstream));
+    assert_eq!(status(before, r#"{"input":"a"}"#).await, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(status(after, r#"{"input":"a"}"#).await, StatusCode::PAYLOAD_TOO_LARGE);
+}

@@ -1,0 +1,118 @@
+//! The built-in schemas: what clients were seen to send passes, the specifications of Hugging Face
+//! agree but for named differences, and what an upstream would refuse is refused.
+
+mod agreement;
+mod bodies;
+mod captures;
+mod differences;
+mod verdicts;
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use allocation_counter::measure;
+use serde_json::Value;
+use tower_inference::{payload::Document, schema::Schema};
+
+/// A built-in schema, and the folder and file of its specification where Hugging Face has one.
+struct Task {
+    name: &'static str,
+    schema: fn() -> Schema,
+    specification: Option<(&'static str, &'static str)>,
+}
+
+/// What a task of Hugging Face takes.
+const fn task(name: &'static str, schema: fn() -> Schema, folder: &'static str) -> Task {
+    Task { name, schema, specification: Some((folder, "input.json")) }
+}
+
+/// What Hugging Face does not specify.
+const fn other(name: &'static str, schema: fn() -> Schema) -> Task {
+    Task { name, schema, specification: None }
+}
+
+/// All of them.
+const TASKS: [Task; 32] = [
+    task("chat_completion", Schema::chat_completion, "chat-completion"),
+    other("completion", Schema::completion),
+    other("embeddings", Schema::embeddings),
+    other("responses", Schema::responses),
+    task("text_generation", Schema::text_generation, "text-generation"),
+    task("feature_extraction", Schema::feature_extraction, "feature-extraction"),
+    task("text_classification", Schema::text_classification, "text-classification"),
+    task("token_classification", Schema::token_classification, "token-classification"),
+    task("zero_shot_classification", Schema::zero_shot_classification, "zero-shot-classification"),
+    task("question_answering", Schema::question_answering, "question-answering"),
+    task("table_question_answering", Schema::table_question_answering, "table-question-answering"),
+    task(
+        "document_question_answering",
+        Schema::document_question_answering,
+        "document-question-answering",
+    ),
+    task("summarization", Schema::summarization, "summarization"),
+    task("translation", Schema::translation, "translation"),
+    task("fill_mask", Schema::fill_mask, "fill-mask"),
+    task("sentence_similarity", Schema::sentence_similarity, "sentence-similarity"),
+    task(
+        "automatic_speech_recognition",
+        Schema::automatic_speech_recognition,
+        "automatic-speech-recognition",
+    ),
+    task("audio_classification", Schema::audio_classification, "audio-classification"),
+    task("image_classification", Schema::image_classification, "image-classification"),
+    task("image_segmentation", Schema::image_segmentation, "image-segmentation"),
+    task("object_detection", Schema::object_detection, "object-detection"),
+    task("image_to_text", Schema::image_to_text, "image-to-text"),
+    task("text_to_image", Schema::text_to_image, "text-to-image"),
+    task("text_to_speech", Schema::text_to_speech, "text-to-speech"),
+    other("tei_embed", Schema::tei_embed),
+    other("tei_rerank", Schema::tei_rerank),
+    other("tei_predict", Schema::tei_predict),
+    other("tei_similarity", Schema::tei_similarity),
+    other("tei_tokenize", Schema::tei_tokenize),
+    other("tgi_generate", Schema::tgi_generate),
+    Task {
+        name: "chat_completion_response",
+        schema: Schema::chat_completion_response,
+        specification: Some(("chat-completion", "output.json")),
+    },
+    other("embeddings_response", Schema::embeddings_response),
+];
+
+fn schema_of(name: &str) -> Schema {
+    let task = TASKS.iter().find(|task| task.name == name);
+    (task.unwrap_or_else(|| panic!("no schema {name}")).schema)()
+}
+
+fn accepts(schema: &Schema, body: &Value) -> bool {
+    schema.is_valid(&Document::parse(serde_json::to_vec(body).unwrap()).unwrap())
+}
+
+#[test]
+fn each_schema_has_its_file_its_row_and_its_tests() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/schema");
+    let page = fs::read_to_string(folder.join("builtin.md")).unwrap();
+    let mut written = BTreeSet::new();
+    for file in fs::read_dir(folder.join("tasks")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let schema: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{name}");
+        assert!(page.contains(&format!("[`Schema::{name}`]")), "{name} is not on the page");
+        written.insert(name);
+    }
+    let tested: BTreeSet<_> = TASKS.iter().map(|task| task.name.to_owned()).collect();
+    assert_eq!(tested, written);
+}
+
+#[test]
+fn a_verdict_allocates_nothing() {
+    for task in &TASKS {
+        let schema = (task.schema)();
+        for body in bodies::bodies(task.name) {
+            let document = Document::parse(serde_json::to_vec(&body).unwrap()).unwrap();
+            assert!(schema.is_valid(&document));
+            let count = measure(|| assert!(schema.is_valid(&document))).count_total;
+            assert_eq!(count, 0, "{}: {body}", task.name);
+        }
+    }
+}
