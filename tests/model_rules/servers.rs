@@ -21,7 +21,7 @@ use tower_inference::{
     identity::{Identity, Proof},
     model::Upstream,
     model_rules::{ModelRules, ModelRulesLayer, Models},
-    payload::{Payload, PayloadLayer},
+    payload::Payload,
     secret::Secret,
     stack::Stack,
     upstream::UpstreamLayer,
@@ -82,8 +82,8 @@ async fn gateway() -> SocketAddr {
     let origin = format!("http://{upstream}").parse().unwrap();
     let token = TokenSource::value(Secret::new("hf_list")).unwrap();
     let client: Client<_, Payload> = Client::builder(TokioExecutor::new()).build_http();
+    // The payload layer comes along.
     let stack = Stack::new()
-        .payload(PayloadLayer::new())
         .model_rules(ModelRulesLayer::new(Upstream::router(), rules))
         .upstream(UpstreamLayer::new())
         .hf_token(HfTokenLayer::new(origin, token))
