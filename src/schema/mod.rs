@@ -2,8 +2,10 @@
 
 mod arena;
 mod compile;
+mod equality;
 mod explain;
 mod layer;
+mod number;
 
 pub use self::{
     compile::{Schema, SchemaError},
