@@ -103,6 +103,8 @@ mod parse;
 mod text;
 mod unique;
 
+#[cfg(feature = "schema")]
+pub(crate) use self::document::Entries;
 pub(crate) use self::media::says_json;
 pub use self::{
     body::{DocumentError, Payload},
