@@ -94,20 +94,31 @@ mod arena;
 mod body;
 mod collect;
 mod document;
+mod edit;
 mod flow;
 mod future;
 mod layer;
+mod literal;
 mod malformed;
 mod media;
 mod parse;
+mod pointer;
+#[cfg(feature = "transform")]
+mod replace;
+mod splice;
 mod text;
 mod unique;
 
+#[cfg(feature = "transform")]
+pub(crate) use self::replace::replace;
 pub use self::{
     body::{DocumentError, Payload},
     document::{Bounds, Document, Elements, Kind, Members, Node},
+    edit::{EditError, EditFault, Edits},
     flow::PayloadError,
     future::ResponseFuture,
     layer::{PayloadLayer, PayloadService},
+    literal::Literal,
     malformed::{Malformed, Reason},
+    pointer::{InvalidPointer, Pointer},
 };
