@@ -159,6 +159,32 @@ fn edits_see_what_earlier_ones_did() {
 }
 
 #[test]
+fn an_index_counts_what_is_left() {
+    let (list, first, second) = (at("/l"), at("/l/0"), at("/l/1"));
+    let value = literal(json!(7));
+    let document = Document::parse(r#"{"l":[1,2,3]}"#).unwrap();
+    let mut edits = document.edit();
+    edits.remove(&first).unwrap();
+    assert_eq!(edits.get(&second).unwrap().unwrap().as_u64(), Some(3));
+    edits.set(&first, &value).unwrap();
+    edits.insert_first(&list, &value).unwrap();
+    assert_eq!(edits.get(&second).unwrap().unwrap().as_u64(), Some(7));
+    assert_eq!(edits.finish().unwrap(), r#"{"l":[7,7,3]}"#);
+}
+
+#[test]
+fn a_twin_that_was_removed_stands_in_no_way() {
+    let (upper, lower, value) = (at("/A"), at("/a"), literal(json!(7)));
+    let document = Document::parse(r#"{"A":1}"#).unwrap();
+    let mut edits = document.edit();
+    assert_eq!(edits.set(&lower, &value).unwrap_err().fault, EditFault::Twin);
+    edits.remove(&upper).unwrap();
+    edits.set(&lower, &value).unwrap();
+    assert_eq!(edits.set(&upper, &value).unwrap_err().fault, EditFault::Twin);
+    assert_eq!(edits.finish().unwrap(), r#"{"a":7}"#);
+}
+
+#[test]
 fn an_array_takes_at_its_start_and_keeps_what_it_should() {
     let (list, seven, eight) = (at("/l"), literal(json!(7)), literal(json!(8)));
     let insert = |text: &str| {
@@ -344,25 +370,29 @@ fn document() -> impl Strategy<Value = String> {
     })
 }
 
-/// Edits as `check` reads them, each with as many names as it says.
+/// Edits as `check` reads them, of few places, so that they meet.
 fn plan() -> impl Strategy<Value = Vec<u8>> {
-    let edit = (0..5_u8, prop::collection::vec(0..10_u8, 0..4), 0..11_u8).prop_map(
-        |(kind, names, literal)| {
-            let mut bytes = vec![kind, names.len() as u8];
-            bytes.extend(names);
-            bytes.push(literal);
+    // `a`, and the indices, more often than the other names.
+    let name = || prop_oneof![0..10_u8, prop::sample::select(vec![0, 5, 6])];
+    let place = prop::collection::vec(name(), 0..3);
+    let edit = (0..5_u8, any::<prop::sample::Index>(), prop::option::of(name()), 0..11_u8);
+    (prop::collection::vec(place, 1..3), prop::collection::vec(edit, 0..6)).prop_map(
+        |(places, edits)| {
+            let mut bytes = vec![edits.len() as u8];
+            for (kind, place, more, literal) in edits {
+                let mut names = place.get(&places).clone();
+                names.extend(more);
+                bytes.extend([kind, names.len() as u8]);
+                bytes.extend(names);
+                bytes.push(literal);
+            }
             bytes
         },
-    );
-    prop::collection::vec(edit, 0..6).prop_map(|edits| {
-        let mut bytes = vec![edits.len() as u8];
-        bytes.extend(edits.concat());
-        bytes
-    })
+    )
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
     fn edits_do_what_the_model_does(plan in plan(), before in "[ \n]{0,2}", text in document(), after in "[ \n]{0,2}") {
