@@ -8,7 +8,7 @@ use super::{
     Edits, Malformed, Reason,
     arena::{Slot, Tag},
     parse::{Arena, parse},
-    pointer::{Likeness, Token, index},
+    pointer::{Likeness, Token, index, marks},
     text::{contents, unescape},
 };
 
@@ -115,6 +115,16 @@ impl Document {
         let slot = self.slot(name);
         let written = contents(&self.text, slot);
         if slot.is_escaped() { token.compare(&unescape(written)) } else { token.compare(written) }
+    }
+
+    /// The [`marks`] of all names in the outermost object.
+    pub(super) fn marks(&self) -> u64 {
+        let root = self.root();
+        let names = root.names_and_values().step_by(2).map(Node::slot);
+        let marks = |name: &Slot| {
+            if name.is_escaped() { u64::MAX } else { marks(contents(&self.text, name)) }
+        };
+        names.fold(0, |all, name| all | marks(name))
     }
 
     pub(super) const fn node(&self, index: u32) -> Node<'_> {
@@ -283,10 +293,13 @@ impl<'a> Node<'a> {
     /// for other kinds.
     #[must_use]
     pub fn members(self) -> Members<'a> {
-        let left = if self.kind() == Kind::Object { self.len() } else { 0 };
-        Members {
-            slots: Elements { document: self.document, next: self.index + 1, left: left * 2 },
-        }
+        Members { slots: self.names_and_values() }
+    }
+
+    /// The names and values of an object, by turns; none for other kinds.
+    fn names_and_values(self) -> Elements<'a> {
+        let left = if self.kind() == Kind::Object { self.len() * 2 } else { 0 };
+        Elements { document: self.document, next: self.index + 1, left }
     }
 
     /// The value of an object's member.

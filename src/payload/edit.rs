@@ -13,7 +13,8 @@ use crate::rejection::{Refusal, Rejection, Violation};
 /// Edits of a [`Document`], which leave every byte that they do not touch as it was.
 ///
 /// Each edit sees what the earlier ones did. They are written at the end, in one pass; only where
-/// an edit reaches into what an earlier one has changed, that is written and read again before.
+/// an edit reaches into what an earlier one has changed, that is written and read again before. An
+/// edit that fails changes nothing.
 ///
 /// ```
 /// use tower_inference::payload::{Document, Literal, Pointer};
@@ -57,6 +58,9 @@ pub struct Edits<'a> {
     ops: Vec<Op<'a>>,
     // How many nodes the edited document has.
     nodes: usize,
+    // Of the names in the document's own object, once they are known: most that an edit looks for
+    // are not there.
+    marks: Option<u64>,
 }
 
 /// One change of the document.
@@ -103,7 +107,8 @@ enum Place {
 
 impl<'a> Edits<'a> {
     pub(super) const fn new(document: &'a Document) -> Self {
-        Self { nodes: document.nodes(), document: Cow::Borrowed(document), ops: Vec::new() }
+        let nodes = document.nodes();
+        Self { document: Cow::Borrowed(document), ops: Vec::new(), nodes, marks: None }
     }
 
     /// The value that a pointer leads to; `None` where it is missing.
@@ -230,6 +235,7 @@ impl<'a> Edits<'a> {
         })?;
         self.ops.clear();
         self.document = Cow::Owned(document);
+        self.marks = None;
         Ok(())
     }
 
@@ -319,6 +325,7 @@ impl<'a> Edits<'a> {
     /// Where a pointer leads, once no earlier edit stands in the way.
     fn find(&mut self, pointer: &Pointer) -> Result<Place, EditError> {
         loop {
+            self.marks.get_or_insert_with(|| self.document.marks());
             match self.walk(pointer)? {
                 Some(place) => return Ok(place),
                 None => self.settle()?,
@@ -365,6 +372,9 @@ impl<'a> Edits<'a> {
         let new = self.ops.iter().filter_map(|op| op.new_member(object));
         if new.filter(|new| token.compare(&new.name) != Likeness::Different).count() > 0 {
             return Member::Changed;
+        }
+        if object == 0 && self.marks.is_some_and(|marks| !token.may_be_among(marks)) {
+            return Member::Missing;
         }
         let mut found = Member::Missing;
         let mut name = object + 1;

@@ -87,8 +87,9 @@
 //! The deadline needs a tokio runtime with its timer on. A buffered body takes up to three times
 //! its size while it is read, and 16 bytes for each node of its document. Bodies of 4 GiB and more
 //! have no document. Names that differ in case only are two names, as JSON has it, though some
-//! upstreams (Go's `encoding/json`) take them for one. The bytes are not changed: names, numbers and spaces reach the upstream as
-//! they were written.
+//! upstreams (Go's `encoding/json`) take them for one: [`Edits`] refuse such twins. The bytes are
+//! not changed, but where they are [edited](Document::edit): names, numbers and spaces reach the
+//! upstream as they were written.
 
 mod arena;
 mod body;

@@ -21,6 +21,7 @@ pub(super) struct Token {
     pub(super) name: Box<str>,
     /// The name as JSON, and a colon: what stands before the value of a new member.
     pub(super) written: Box<str>,
+    marks: u64,
 }
 
 impl Pointer {
@@ -76,7 +77,12 @@ impl fmt::Debug for Pointer {
 impl Token {
     fn new(name: &str) -> Self {
         let written = format!("{}:", serde_json::Value::from(name));
-        Self { name: name.into(), written: written.into() }
+        Self { name: name.into(), written: written.into(), marks: marks(name) }
+    }
+
+    /// False when no name that these are the [`marks`] of is like this one.
+    pub(super) const fn may_be_among(&self, marks: u64) -> bool {
+        self.marks & marks != 0
     }
 
     /// The index of an element that it says: digits, without a leading zero (section 4).
@@ -101,6 +107,19 @@ impl Token {
         }
         Likeness::OtherCase
     }
+}
+
+/// One of 64 bits, which names that are alike share. All of them for a name beyond ASCII, whose
+/// case is not that simple.
+pub(super) fn marks(name: &str) -> u64 {
+    if !name.is_ascii() {
+        return u64::MAX;
+    }
+    // Without the bit that lower case is.
+    let fold = |byte: Option<&u8>| byte.map_or(0, |byte| u32::from(byte & !0x20));
+    let bytes = name.as_bytes();
+    let mixed = fold(bytes.first()) ^ (fold(bytes.last()) << 1) ^ ((bytes.len() as u32) << 2);
+    1 << (mixed % 64)
 }
 
 /// How two names compare.
@@ -160,10 +179,13 @@ mod tests {
         assert_eq!(token.compare("max_tokens"), Likeness::Same);
         for name in ["Max_Tokens", "MAX_TOKENS", "max_to\u{212a}ens", "max_token\u{17f}"] {
             assert_eq!(token.compare(name), Likeness::OtherCase, "{name}");
+            assert!(token.may_be_among(marks(name)));
         }
         for name in ["", "max_token", "maxTokens", "max-tokens", "max_tokens ", "max_tokénsé"] {
             assert_eq!(token.compare(name), Likeness::Different, "{name}");
         }
-        assert_eq!(Token::new("straße").compare("STRASSE"), Likeness::OtherCase);
+        let token = Token::new("straße");
+        assert_eq!(token.compare("STRASSE"), Likeness::OtherCase);
+        assert!(token.may_be_among(marks("STRASSE")));
     }
 }

@@ -91,7 +91,7 @@ struct Tree {
     /// Of a member: its name, from the quote to where the value starts.
     written_name: Option<String>,
     name: String,
-    inner: Vec<Tree>,
+    inner: Vec<Self>,
 }
 
 enum Found<'a> {

@@ -1,7 +1,9 @@
+use allocation_counter::measure;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::payload::{Document, Kind};
 
 fn at(pointer: &str) -> Pointer {
     pointer.parse().unwrap()
@@ -492,6 +494,36 @@ fn what_might_be_taken_for_a_stream_is_refused() {
     }
 }
 
+// === costs ===
+
+#[test]
+fn a_typical_set_of_edits_is_written_once() {
+    let edits = [
+        JsonEdit::Aliases(ModelAliases::new([("small", "org/a-8b")])),
+        tokens(4096),
+        default("/temperature", json!(0.7)),
+        usage(),
+    ];
+    let edits: Vec<&JsonEdit> = edits.iter().collect();
+    for length in [300, 16 * 1024] {
+        let prompt = "x".repeat(length);
+        let count = |head: &str| {
+            let body = format!(r#"{{{head},"messages":[{{"role":"user","content":"{prompt}"}}]}}"#);
+            let payload = Payload::buffered(body);
+            payload.document().unwrap();
+            let mut edited = None;
+            let cost = measure(|| edited = Some(apply(&edits, &payload).unwrap()));
+            (cost, edited.unwrap().bytes.map(|bytes| bytes.len()))
+        };
+        // The changes, their places, and the text: each bytes of it once.
+        let (cost, written) = count(r#""model":"small","max_tokens":9000,"stream":true"#);
+        assert!(cost.count_total <= 4, "{cost:?}");
+        assert!(cost.bytes_total < written.unwrap() as u64 + 1_000, "{cost:?}");
+        let (cost, written) = count(r#""model":"org/other","max_tokens":9,"temperature":0"#);
+        assert_eq!((cost.count_total, written), (0, None));
+    }
+}
+
 // === secrets ===
 
 #[test]
@@ -500,6 +532,41 @@ fn prompts_are_not_shown() {
     assert!(!format!("{message:?}").contains("sesame"));
     let edits = [system(message), default("/a", json!("sesame"))];
     assert!(!format!("{edits:?}").contains("sesame"));
+}
+
+// === recorded bodies ===
+
+#[test]
+fn what_real_clients_send_keeps_what_is_not_edited() {
+    let edits = [
+        JsonEdit::Aliases(ModelAliases::new([("m", "org/model")])),
+        tokens(3),
+        default("/temperature", json!(0.5)),
+        usage(),
+    ];
+    let touched = ["model", "max_tokens", "max_completion_tokens", "parameters", "stream_options"];
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/captures/");
+    let mut edited = 0;
+    for client in ["curl", "hf", "js", "openai"] {
+        let text = std::fs::read_to_string(format!("{folder}{client}.json")).unwrap();
+        let plans: Value = serde_json::from_str(&text).unwrap();
+        let plans = plans.as_object().unwrap().values();
+        for request in plans.filter_map(|plan| plan["requests"].as_array()).flatten() {
+            let body = request["body_text"].as_str().unwrap_or_default();
+            let Ok(before) = Document::parse(body.to_owned()) else { continue };
+            if before.root().kind() != Kind::Object {
+                continue;
+            }
+            let (after, _) = apply_all(&edits, body).unwrap();
+            let after = Document::parse(after.unwrap()).unwrap();
+            for (name, value) in before.root().members() {
+                let kept = after.root().get(&name).unwrap().raw() == value.raw();
+                assert!(kept || touched.contains(&&*name), "{name} of {body}");
+            }
+            edited += 1;
+        }
+    }
+    assert!(edited > 50, "{edited}");
 }
 
 // === properties ===
