@@ -96,6 +96,7 @@ mod body;
 mod collect;
 mod document;
 mod edit;
+mod fault;
 mod flow;
 mod future;
 mod layer;
@@ -115,7 +116,8 @@ pub(crate) use self::replace::replace;
 pub use self::{
     body::{DocumentError, Payload},
     document::{Bounds, Document, Elements, Kind, Members, Node},
-    edit::{EditError, EditFault, Edits},
+    edit::Edits,
+    fault::{EditError, EditFault},
     flow::PayloadError,
     future::ResponseFuture,
     layer::{PayloadLayer, PayloadService},
