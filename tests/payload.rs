@@ -4,6 +4,10 @@ mod support;
 
 #[path = "payload/body.rs"]
 mod body;
+#[path = "payload/edit.rs"]
+mod edit;
+#[path = "support/edits.rs"]
+mod edits;
 #[path = "payload/json.rs"]
 mod json;
 #[path = "payload/layer.rs"]

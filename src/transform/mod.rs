@@ -4,4 +4,7 @@ mod json;
 mod layer;
 mod step;
 
-pub use self::layer::{Transform, TransformLayer};
+pub use self::{
+    json::{ModelAliases, SystemMessage},
+    layer::{Transform, TransformLayer},
+};
