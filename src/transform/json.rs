@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 pub use self::{alias::ModelAliases, system::SystemMessage};
 use self::{clamp::Clamp, system::Injection, tokens::OutputTokens, usage::AskForUsage};
-use super::{layer::TransformLayer, step::Step};
+use super::layer::TransformLayer;
 use crate::{
     payload::{DocumentError, EditError, Edits, Literal, Payload, Pointer},
     rejection::{Refusal, Rejection, Violation},
@@ -41,10 +41,7 @@ pub(super) struct Edited {
 }
 
 /// Applies edits that follow one another. Where there is no body, there is nothing to edit.
-pub(super) fn apply(edits: &[&JsonEdit], payload: &Payload) -> Result<Edited, Rejection> {
-    if edits.is_empty() {
-        return Ok(Edited::default());
-    }
+pub(super) fn apply(edits: &[JsonEdit], payload: &Payload) -> Result<Edited, Rejection> {
     let document = match payload.document() {
         Ok(document) => document,
         Err(DocumentError::Empty) => return Ok(Edited::default()),
@@ -166,9 +163,5 @@ impl TransformLayer {
     #[must_use]
     pub fn include_usage(self) -> Self {
         self.json(JsonEdit::AskForUsage(AskForUsage::new()))
-    }
-
-    fn json(self, edit: JsonEdit) -> Self {
-        self.step(Step::Json(edit))
     }
 }
