@@ -12,7 +12,7 @@ mod edits;
 mod json;
 #[path = "payload/layer.rs"]
 mod layer;
-#[path = "properties/reader.rs"]
+#[path = "support/reader.rs"]
 mod reader;
 #[path = "payload/servers.rs"]
 mod servers;
