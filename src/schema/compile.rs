@@ -229,7 +229,8 @@ impl SchemaBuilder {
             Registry::new().draft(draft.engine()).retrieve_known_draft_meta_schemas(false);
         for ((uri, _), value) in self.documents.iter().zip(documents) {
             let uri = uri::resolve_against(&base.borrow(), uri)?;
-            registry = registry.add(uri.as_str(), value)?;
+            let resource = draft_of(value, draft).engine().create_resource_ref(value);
+            registry = registry.add(uri.as_str(), resource)?;
         }
         let registry = registry.prepare()?;
 
