@@ -208,13 +208,18 @@ impl SchemaBuilder {
                 })?;
             }
         }
-        self.assemble(schema, documents, draft).map_err(|error| {
+        let compiled = self.assemble(schema, documents, draft).map_err(|error| {
             let mut own = translate(&error, None);
+            own.document = place(&own, &sources);
             if let ValidationErrorKind::Referencing(error) = error.kind() {
                 locate(&mut own, error, &survey, &sources);
             }
             own
-        })
+        })?;
+        if !compiled.reach.allows(0) {
+            return Err(SchemaError::new(SchemaFault::TooDeep));
+        }
+        Ok(Schema(Arc::new(compiled)))
     }
 
     fn assemble(
@@ -222,7 +227,7 @@ impl SchemaBuilder {
         schema: &Value,
         documents: &[Value],
         draft: Draft,
-    ) -> Result<Schema, ValidationError<'static>> {
+    ) -> Result<Compiled, ValidationError<'static>> {
         let base = base_of(schema, draft)?;
         // Without a retriever: what is not there, is not there.
         let mut registry =
@@ -247,7 +252,7 @@ impl SchemaBuilder {
         let whole = registry.add(base.as_str(), schema)?.draft(draft.engine());
         let whole = whole.retrieve_known_draft_meta_schemas(false).prepare()?;
         let reach = Reach::of(&whole, base, schema, draft)?;
-        Ok(Schema(Arc::new(Compiled { validator, reach })))
+        Ok(Compiled { validator, reach })
     }
 }
 
@@ -335,6 +340,16 @@ fn translate(error: &ValidationError<'_>, document: Option<&str>) -> SchemaError
         _ => SchemaFault::Illegal(error.masked().to_string()),
     };
     SchemaError::at(fault, document, error.instance_path().as_str())
+}
+
+/// Which of the further documents a fault stands in: the first that has something there, unless
+/// the schema itself does.
+fn place(own: &SchemaError, sources: &[Source<'_>]) -> Option<String> {
+    let stands = |source: &&Source<'_>| match (source.value.pointer(&own.pointer), &own.fault) {
+        (Some(Value::String(found)), SchemaFault::Pattern(pattern)) => found == pattern,
+        (found, _) => found.is_some(),
+    };
+    sources.iter().find(stands)?.uri.map(str::to_owned)
 }
 
 fn pattern_of(error: &ValidationError<'_>) -> SchemaFault {
