@@ -144,19 +144,26 @@ mod arena;
 mod body;
 mod builtin;
 mod compile;
+mod draft;
 mod equality;
+mod error;
 mod explain;
 mod future;
 mod held;
 mod layer;
 mod number;
+mod openapi;
 mod parameters;
+mod reach;
 mod response;
 mod rules;
+mod survey;
 
 pub use self::{
     body::ResponseBody,
-    compile::{Schema, SchemaError},
+    compile::{Schema, SchemaBuilder},
+    draft::Draft,
+    error::{SchemaError, SchemaFault},
     future::ResponseFuture,
     layer::{SchemaLayer, Validated},
     parameters::Parameter,
