@@ -65,6 +65,12 @@ impl Document {
         Node { document: self, index: 0 }
     }
 
+    /// The node that gave its index.
+    #[cfg(feature = "schema")]
+    pub(crate) const fn node(&self, index: u32) -> Node<'_> {
+        Node { document: self, index }
+    }
+
     /// The document as it was written.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
@@ -314,6 +320,12 @@ impl<'a> Node<'a> {
             ready.push(value);
         }
         Ok(ready.pop().unwrap_or_default())
+    }
+
+    /// Tells it from the others of its document, and grows as the document goes on.
+    #[cfg(feature = "schema")]
+    pub(crate) const fn index(self) -> u32 {
+        self.index
     }
 
     fn text(self) -> &'a str {

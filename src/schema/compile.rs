@@ -1,11 +1,12 @@
 use std::{error::Error, fmt, sync::Arc};
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::{PatternOptions, Validator, json::Json};
 use serde_json::Value;
 
 use super::{
     arena::{Arena, Instance},
     explain::explain,
+    watched::Watched,
 };
 use crate::{payload::Document, rejection::Violation};
 
@@ -13,6 +14,8 @@ use crate::{payload::Document, rejection::Violation};
 #[derive(Clone)]
 pub struct Schema {
     validator: Arc<Validator<Arena>>,
+    // The same once more, over a view that bounds what an answer costs.
+    explainer: Arc<Validator<Watched>>,
 }
 
 impl Schema {
@@ -22,11 +25,7 @@ impl Schema {
     ///
     /// When it is not a legal schema, or refers to what is not in it.
     pub fn new(schema: &Value) -> Result<Self, SchemaError> {
-        let options = jsonschema::options_for::<Arena>()
-            .offline()
-            .with_pattern_options(PatternOptions::regex());
-        let validator = options.build(schema).map_err(|_| SchemaError::Illegal)?;
-        Ok(Self { validator: Arc::new(validator) })
+        Ok(Self { validator: Arc::new(compile(schema)?), explainer: Arc::new(compile(schema)?) })
     }
 
     /// Whether a document is as the schema says.
@@ -38,8 +37,20 @@ impl Schema {
     /// Where a document breaks the schema; none when it does not.
     #[must_use]
     pub fn violations(&self, document: &Document) -> Vec<Violation> {
-        explain(&self.validator, document)
+        if self.is_valid(document) {
+            return Vec::new();
+        }
+        explain(&self.explainer, document, MOST_VIOLATIONS)
     }
+}
+
+/// How many places an answer tells.
+const MOST_VIOLATIONS: usize = 16;
+
+fn compile<F: Json>(schema: &Value) -> Result<Validator<F>, SchemaError> {
+    let options =
+        jsonschema::options_for::<F>().offline().with_pattern_options(PatternOptions::regex());
+    options.build(schema).map_err(|_| SchemaError::Illegal)
 }
 
 impl fmt::Debug for Schema {

@@ -1,17 +1,50 @@
-use jsonschema::Validator;
+//! Where a document breaks its schema, said so that a person sees what to fix.
+//!
+//! Details cost what validation costs once more, and within fixed bounds whatever the document:
+//! see [`Watch`](super::watched::Watch). The validator passes over a view of the document that ends
+//! early, and what it finds after that is dropped, so that all that is said is true.
 
-use super::arena::{Arena, Instance};
+use jsonschema::{ValidationError, Validator};
+
+use super::{
+    nearest::findings,
+    watched::{Watch, Watched},
+};
 use crate::{payload::Document, rejection::Violation};
 
-/// Where `document` breaks the schema.
-pub(super) fn explain(validator: &Validator<Arena>, document: &Document) -> Vec<Violation> {
-    let errors = validator.iter_errors(Instance::Value(document.root()));
-    let violation = |error: jsonschema::ValidationError<'_>| {
-        Violation::new(
-            error.instance_path().as_str(),
-            error.kind().keyword().to_owned(),
-            "breaks the schema",
-        )
-    };
-    errors.map(violation).collect()
+/// Where `document` breaks the schema, in its order, at most `at_most` places and at least one. To
+/// be asked of a document that is known to break it.
+pub(super) fn explain(
+    validator: &Validator<Watched>,
+    document: &Document,
+    at_most: usize,
+) -> Vec<Violation> {
+    let watch = Watch::new(document);
+    let errors: Vec<ValidationError<'_>> = validator.iter_errors(watch.view(document)).collect();
+    let mut found: Vec<_> = errors.iter().flat_map(|error| findings(error, document)).collect();
+    found.sort_by_key(|finding| finding.index);
+
+    let mut violations: Vec<Violation> = Vec::new();
+    let mut more = watch.is_shortened();
+    for finding in found {
+        let violation = finding.violation(document);
+        if violations.contains(&violation) {
+            continue;
+        }
+        if violations.len() >= at_most.max(1) {
+            more = true;
+            break;
+        }
+        violations.push(violation);
+    }
+
+    match violations.last_mut() {
+        Some(last) if more => last.detail.push_str(MORE),
+        Some(_) => {}
+        None => violations.push(Violation::new("", "schema", "is not as the schema says")),
+    }
+    violations
 }
+
+/// What the last place says when there are others.
+const MORE: &str = "; and there is more, which is not shown";

@@ -3,7 +3,10 @@
 mod arena;
 mod compile;
 mod explain;
+mod finding;
 mod layer;
+mod nearest;
+mod watched;
 
 pub use self::{
     compile::{Schema, SchemaError},

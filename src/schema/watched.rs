@@ -1,0 +1,328 @@
+//! The document as the validator sees it when details are gathered: each detail says which value
+//! it is about, and the view ends early when there are enough of them.
+
+use std::{borrow::Cow, cell::Cell, ops::ControlFlow};
+
+use jsonschema::{
+    json::{Array, Json, Node as JsonNode, NodeIdentity, Object},
+    types::JsonType,
+};
+use serde_json::Value;
+
+use super::{
+    arena::{Arena, Instance},
+    finding::start_of,
+};
+use crate::payload::{Document, Elements, Members, Node};
+
+/// The representation that details are gathered from. It judges as [`Arena`] does.
+pub(super) struct Watched;
+
+impl Json for Watched {
+    type Node<'a> = View<'a>;
+    type PreparedKey = <Arena as Json>::PreparedKey;
+    type StringBuffer = ();
+
+    const KEYS_PER_LOOKUP: usize = Arena::KEYS_PER_LOOKUP;
+    const ACYCLIC: bool = Arena::ACYCLIC;
+
+    fn prepare_key(key: &str) -> Self::PreparedKey {
+        Arena::prepare_key(key)
+    }
+
+    fn with_string_node<T>((): &mut (), string: &str, f: impl FnOnce(View<'_>) -> T) -> T {
+        // A string that stands in no document: what arises from it is about no value.
+        let watch = Watch::spent();
+        f(View { instance: Instance::Name(string), index: 0, path: 0, watch: &watch })
+    }
+}
+
+/// What may still be spent on one answer.
+///
+/// A `Cell`, because the validator sees shared views only.
+#[derive(Debug)]
+pub(super) struct Watch {
+    steps: Cell<usize>,
+    room: Cell<usize>,
+    made: Cell<usize>,
+    shortened: Cell<bool>,
+}
+
+impl Watch {
+    // Four to eight anyOf that look at the whole document, one in the other, are walked to the end.
+    const STEPS: usize = 65_536;
+    const STEPS_PER_NODE: usize = 8;
+    const BYTES_PER_STEP: usize = 64;
+
+    // What a detail takes besides its pointer, generously: 2,048 of them at most.
+    const DETAIL: usize = 512;
+    const ROOM: usize = 1_048_576;
+
+    /// How many details one pass over an array or object makes before it ends. Elements that break
+    /// an `anyOf` make a dozen each, of which one is shown.
+    const ENOUGH: usize = 128;
+
+    /// A longer name is shown to the validator without its end, because every detail below it
+    /// would carry a copy.
+    const LONGEST_NAME: usize = 1_024;
+
+    pub(super) fn new(document: &Document) -> Self {
+        let nodes = document.nodes().saturating_mul(Self::STEPS_PER_NODE);
+        let bytes = document.bytes().len() / Self::BYTES_PER_STEP;
+        Self {
+            steps: Cell::new(Self::STEPS.saturating_add(nodes).saturating_add(bytes)),
+            room: Cell::new(Self::ROOM),
+            made: Cell::new(0),
+            shortened: Cell::new(false),
+        }
+    }
+
+    const fn spent() -> Self {
+        Self {
+            steps: Cell::new(0),
+            room: Cell::new(0),
+            made: Cell::new(0),
+            shortened: Cell::new(true),
+        }
+    }
+
+    /// The whole document.
+    pub(super) fn view<'a>(&'a self, document: &'a Document) -> View<'a> {
+        self.at(document.root(), 0)
+    }
+
+    const fn at<'a>(&'a self, node: Node<'a>, path: usize) -> View<'a> {
+        View { instance: Instance::Value(node), index: node.index(), path, watch: self }
+    }
+
+    /// Whether something was left out.
+    pub(super) const fn is_shortened(&self) -> bool {
+        self.shortened.get() || self.is_spent()
+    }
+
+    const fn is_spent(&self) -> bool {
+        self.steps.get() == 0 || self.room.get() == 0
+    }
+
+    fn step(&self, bytes: usize) {
+        let cost = 1 + bytes / Self::BYTES_PER_STEP;
+        self.steps.set(self.steps.get().saturating_sub(cost));
+    }
+
+    /// Notes a detail. `false` when nothing more is to be noted: what the validator finds from
+    /// then on may come from having seen a part only.
+    fn note(&self, path: usize) -> bool {
+        let whole = !self.is_spent();
+        let cost = Self::DETAIL.saturating_add(path);
+        self.room.set(self.room.get().saturating_sub(cost));
+        self.made.set(self.made.get().saturating_add(1));
+        whole
+    }
+
+    /// Whether a pass that began when `before` details were made has made enough. That alone
+    /// never turns a verdict: only passes that gather make details, not those that judge.
+    fn has_enough(&self, before: usize) -> bool {
+        let enough = self.is_spent() || self.made.get().saturating_sub(before) >= Self::ENOUGH;
+        if enough {
+            self.shortened.set(true);
+        }
+        enough
+    }
+}
+
+/// A value of the document, or the name of a member that is looked at as a string.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    instance: Instance<'a>,
+    /// Of the value, or of the value whose name it is.
+    index: u32,
+    /// How long the pointer to it is, in bytes.
+    path: usize,
+    watch: &'a Watch,
+}
+
+impl<'a> View<'a> {
+    const fn inside<T>(&self, content: T) -> Inside<'a, T> {
+        Inside { content, path: self.path, watch: self.watch }
+    }
+}
+
+/// What a detail is about: the index of a value, when the document had been seen whole until then.
+pub(super) fn index_of(instance: &Value) -> Option<u32> {
+    instance.as_u64().and_then(|index| index.try_into().ok())
+}
+
+impl<'a> JsonNode<'a, Watched> for View<'a> {
+    type Object = Inside<'a, Node<'a>>;
+    type Array = Inside<'a, Node<'a>>;
+    type Number = <Instance<'a> as JsonNode<'a, Arena>>::Number;
+
+    // Once all is spent there is nothing inside any more, and most keywords have nothing to say.
+
+    fn as_object(&self) -> Option<Self::Object> {
+        self.instance.as_object().filter(|_| !self.watch.is_spent()).map(|node| self.inside(node))
+    }
+
+    fn as_array(&self) -> Option<Self::Array> {
+        self.instance.as_array().filter(|_| !self.watch.is_spent()).map(|node| self.inside(node))
+    }
+
+    fn as_string(&self) -> Option<Cow<'a, str>> {
+        let string = self.instance.as_string().filter(|_| !self.watch.is_spent())?;
+        self.watch.step(string.len());
+        Some(string)
+    }
+
+    fn as_number(&self) -> Option<Self::Number> {
+        let number = self.instance.as_number().filter(|_| !self.watch.is_spent())?;
+        self.watch.step(0);
+        Some(number)
+    }
+
+    fn as_boolean(&self) -> Option<bool> {
+        self.instance.as_boolean()
+    }
+
+    fn is_null(&self) -> bool {
+        self.instance.is_null()
+    }
+
+    fn is_number(&self) -> bool {
+        self.instance.is_number()
+    }
+
+    fn is_string(&self) -> bool {
+        self.instance.is_string()
+    }
+
+    fn json_type(&self) -> JsonType {
+        self.instance.json_type()
+    }
+
+    fn equals_value(&self, expected: &Value) -> bool {
+        let bytes = match self.instance {
+            Instance::Value(node) => node.raw().len(),
+            Instance::Name(name) => name.len(),
+        };
+        self.watch.step(bytes);
+        self.watch.is_spent() || self.instance.equals_value(expected)
+    }
+
+    /// Asked for once for each detail that is made.
+    fn to_value(&self) -> Cow<'a, Value> {
+        if self.watch.note(self.path) {
+            Cow::Owned(Value::from(self.index))
+        } else {
+            Cow::Borrowed(&Value::Null)
+        }
+    }
+
+    fn identity(&self) -> Option<NodeIdentity> {
+        self.instance.identity()
+    }
+}
+
+/// An object or array, or the pass over one.
+pub(super) struct Inside<'a, T> {
+    content: T,
+    path: usize,
+    watch: &'a Watch,
+}
+
+impl<'a> Inside<'a, Node<'a>> {
+    /// A pass over what `pass` gives.
+    fn pass<I>(&self, pass: I) -> Pass<'a, I> {
+        let inside = Inside { content: pass, path: self.path, watch: self.watch };
+        Pass { inside, before: self.watch.made.get() }
+    }
+}
+
+impl<'a> Object<'a, Watched> for Inside<'a, Node<'a>> {
+    type Node = View<'a>;
+    type MemberName = Cow<'a, str>;
+    type MembersIter = Pass<'a, Members<'a>>;
+
+    fn len(&self) -> usize {
+        self.content.len()
+    }
+
+    fn get(&self, key: &<Arena as Json>::PreparedKey) -> Option<View<'a>> {
+        // A look-up passes over the members, one faster than a step.
+        self.watch.step(self.content.len());
+        let value = self.content.get(key)?;
+        Some(self.watch.at(value, self.path + key.len() + 1))
+    }
+
+    fn members(&self) -> Self::MembersIter {
+        self.pass(self.content.members())
+    }
+
+    fn try_for_each_name_node<B>(
+        &self,
+        (): &mut (),
+        mut f: impl FnMut(View<'_>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        self.members().try_for_each(|(name, value)| {
+            f(View { instance: Instance::Name(&name), path: self.path, ..value })
+        })
+    }
+}
+
+impl<'a> Array<'a, Watched> for Inside<'a, Node<'a>> {
+    type Node = View<'a>;
+    type ElementsIter = Pass<'a, Elements<'a>>;
+
+    fn len(&self) -> usize {
+        self.content.len()
+    }
+
+    fn elements(&self) -> Self::ElementsIter {
+        self.pass(self.content.elements())
+    }
+
+    fn is_unique(&self) -> bool {
+        self.watch.step(self.content.raw().len());
+        self.watch.is_spent() || Array::<Arena>::is_unique(&self.content)
+    }
+}
+
+/// A pass over elements or members, which ends early.
+pub(super) struct Pass<'a, I> {
+    inside: Inside<'a, I>,
+    before: usize,
+}
+
+impl<'a, I: Iterator> Pass<'a, I> {
+    fn advance(&mut self) -> Option<(I::Item, &'a Watch)> {
+        let item = self.inside.content.next()?;
+        let watch = self.inside.watch;
+        (!watch.has_enough(self.before)).then_some((item, watch))
+    }
+}
+
+impl<'a> Iterator for Pass<'a, Elements<'a>> {
+    type Item = View<'a>;
+
+    fn next(&mut self) -> Option<View<'a>> {
+        // An index takes eight bytes of a pointer at most, below ten million.
+        const INDEX: usize = 8;
+        let (value, watch) = self.advance()?;
+        watch.step(0);
+        Some(watch.at(value, self.inside.path + INDEX))
+    }
+}
+
+impl<'a> Iterator for Pass<'a, Members<'a>> {
+    type Item = (Cow<'a, str>, View<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let ((name, value), watch) = self.advance()?;
+        let name = match name {
+            Cow::Borrowed(name) => Cow::Borrowed(start_of(name, Watch::LONGEST_NAME)),
+            Cow::Owned(name) => Cow::Owned(start_of(&name, Watch::LONGEST_NAME).to_owned()),
+        };
+        watch.step(name.len());
+        let path = self.inside.path + name.len() + 1;
+        Some((name, watch.at(value, path)))
+    }
+}
