@@ -1,6 +1,7 @@
 //! JSON Schemas for bodies, fields and queries.
 
 mod arena;
+mod chat;
 mod compile;
 mod explain;
 mod finding;
@@ -9,6 +10,7 @@ mod nearest;
 mod watched;
 
 pub use self::{
+    chat::{ChatLimits, Streaming},
     compile::{Schema, SchemaError},
     layer::{SchemaLayer, Validated},
 };
