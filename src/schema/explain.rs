@@ -7,6 +7,7 @@
 use jsonschema::{ValidationError, Validator};
 
 use super::{
+    finding::Finding,
     nearest::findings,
     watched::{Watch, Watched},
 };
@@ -24,20 +25,27 @@ pub(super) fn explain(
     let mut found: Vec<_> = errors.iter().flat_map(|error| findings(error, document)).collect();
     found.sort_by_key(|finding| finding.index);
 
-    let mut violations: Vec<Violation> = Vec::new();
+    let mut told: Vec<Finding<'_>> = Vec::new();
     let mut more = watch.is_shortened();
     for finding in found {
-        let violation = finding.violation(document);
-        if violations.contains(&violation) {
+        if told.contains(&finding) {
             continue;
         }
-        if violations.len() >= at_most.max(1) {
+        if told.len() >= at_most.max(1) {
             more = true;
             break;
         }
-        violations.push(violation);
+        told.push(finding);
     }
 
+    let mut violations: Vec<Violation> = Vec::new();
+    for finding in told {
+        let violation = finding.violation(document);
+        // Two places that are too far in may lie in the same one.
+        if !violations.contains(&violation) {
+            violations.push(violation);
+        }
+    }
     match violations.last_mut() {
         Some(last) if more => last.detail.push_str(MORE),
         Some(_) => {}

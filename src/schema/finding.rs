@@ -11,25 +11,25 @@ use crate::{
 };
 
 /// A place, and what is expected there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Finding<'e> {
     /// Of the value it is about. Grows as the document goes on.
     pub(super) index: u32,
     /// Where the value is, as the validator says.
     pub(super) path: &'e str,
     /// Below the path still.
-    pub(super) below: Below<'e>,
+    pub(super) below: Below,
     pub(super) keyword: Cow<'e, str>,
     pub(super) expected: Expected<'e>,
 }
 
 /// What a finding is about, below its path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Below<'e> {
+pub(super) enum Below {
     Nothing,
-    /// The member of a name.
-    Member(&'e str),
-    /// The name of the member that the finding's index leads to, in the object of this index.
+    /// The member of the object with this index that has the finding's index.
+    MemberOf(u32),
+    /// The name of that member.
     NameIn(u32),
 }
 
@@ -49,11 +49,11 @@ pub(super) enum Expected<'e> {
 
 /// A kind that stands for itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plain<'e>(pub(super) &'e Kind);
+pub(super) struct Plain<'e>(&'e Kind);
 
 impl PartialEq for Plain<'_> {
     fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self.0, other.0)
+        self.to_string() == other.to_string()
     }
 }
 
@@ -84,17 +84,17 @@ impl<'e> Finding<'e> {
     pub(super) fn violation(&self, document: &Document) -> Violation {
         let mut pointer = self.path.to_owned();
         let mut detail = self.expected.to_string();
-        match self.below {
-            Below::Nothing => {}
-            Below::Member(name) => push_token(&mut pointer, name),
-            Below::NameIn(object) => {
-                let mut members = document.node(object).members();
-                let member = members.find(|(_, value)| value.index() == self.index);
-                if let Some((name, _)) = member {
-                    push_token(&mut pointer, &name);
-                }
-                detail.insert_str(0, "its name ");
-            }
+        if let Below::MemberOf(object) | Below::NameIn(object) = self.below {
+            let mut members = document.node(object).members();
+            let member = members.find(|(_, value)| value.index() == self.index);
+            let name = member.map(|(name, _)| name).unwrap_or_default();
+            // RFC 6901 section 3. Of a name that is too long, as much as shows that it is.
+            pointer.push('/');
+            pointer
+                .push_str(&start_of(&name, LONGEST_POINTER).replace('~', "~0").replace('/', "~1"));
+        }
+        if matches!(self.below, Below::NameIn(_)) {
+            detail.insert_str(0, "its name ");
         }
         if pointer.len() > LONGEST_POINTER {
             // A pointer to where it is in is true still; one without its end is not.
@@ -115,12 +115,6 @@ const LONGEST_POINTER: usize = 256;
 /// How many tokens a pointer has.
 pub(super) fn depth(pointer: &str) -> usize {
     pointer.bytes().filter(|byte| *byte == b'/').count()
-}
-
-/// RFC 6901 section 3.
-fn push_token(pointer: &mut String, name: &str) {
-    pointer.push('/');
-    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
 }
 
 /// The start of a text, of so many bytes at most.

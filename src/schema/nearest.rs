@@ -6,9 +6,9 @@ use jsonschema::{ValidationError, error::ValidationErrorKind as Kind};
 
 use super::{
     finding::{Below, Expected, Finding, depth},
-    watched::index_of,
+    watched::{index_of, shown},
 };
-use crate::payload::Document;
+use crate::payload::{Document, Node};
 
 /// The places that one error of the validator is about; none when it was made after the document
 /// was no longer seen whole.
@@ -17,10 +17,11 @@ pub(super) fn findings<'e>(
     document: &Document,
 ) -> Vec<Finding<'e>> {
     if let Kind::AnyOf { context } | Kind::OneOfNotValid { context } = error.kind() {
-        // That no alternative fits was known before their details were gathered.
-        let known = context.iter().flatten().any(|error| index_of(error.instance()).is_some());
-        if known {
-            return nearest(error, context, document);
+        // That no alternative fits was known before their details were gathered: each that is true
+        // makes it true that none fits.
+        let nearest = nearest(error, context, document);
+        if !nearest.is_empty() {
+            return nearest;
         }
     }
     let Some(index) = index_of(error.instance()) else { return Vec::new() };
@@ -33,7 +34,30 @@ pub(super) fn findings<'e>(
     };
     match error.kind() {
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
-            unexpected_members(unexpected, document, &finding(Expected::Known))
+            // They are in the order of the document.
+            let mut unexpected = unexpected.iter();
+            let mut next = unexpected.next();
+            let is_next = |name: &str| {
+                let found = next.is_some_and(|next| next == shown(name));
+                if found {
+                    next = unexpected.next();
+                }
+                found
+            };
+            unknown_members(index, document, is_next, &finding(Expected::Known))
+        }
+        Kind::FalseSchema => {
+            let schema = error.schema_path().as_str();
+            // The error is about the object's first member then, which comes after its own name.
+            let object = index.saturating_sub(2);
+            let all = if is_keyword(schema, "/propertyNames") {
+                unknown_members(index, document, |_| true, &finding(Expected::Known))
+            } else if is_keyword(schema, "/additionalProperties") {
+                unknown_members(object, document, |_| true, &finding(Expected::Known))
+            } else {
+                Vec::new()
+            };
+            if all.is_empty() { vec![finding(Expected::of(error))] } else { all }
         }
         Kind::PropertyNames { error } => {
             let inner = findings(error, document).into_iter();
@@ -52,25 +76,33 @@ pub(super) fn findings<'e>(
     }
 }
 
-/// A finding for each member that is not known, as far as anyone would read.
-fn unexpected_members<'e>(
-    names: &'e [String],
+/// Whether a path in the schema ends in a keyword, not in the name of a member or definition that
+/// is called the same.
+fn is_keyword(path: &str, keyword: &str) -> bool {
+    const NAMED: [&str; 6] = [
+        "/properties",
+        "/patternProperties",
+        "/dependentSchemas",
+        "/dependencies",
+        "/definitions",
+        "/$defs",
+    ];
+    let before = path.strip_suffix(keyword);
+    before.is_some_and(|before| !NAMED.iter().any(|named| before.ends_with(named)))
+}
+
+/// A finding for each of the object's members that is not known, as far as anyone would read.
+fn unknown_members<'e>(
+    object: u32,
     document: &Document,
-    of_object: &Finding<'e>,
+    mut is_unknown: impl FnMut(&str) -> bool,
+    like: &Finding<'e>,
 ) -> Vec<Finding<'e>> {
-    // They are in the order of the document.
-    let mut members = document.node(of_object.index).members();
-    let mut index_of = |name: &str| {
-        let value = members.find_map(|(own, value)| (own == name).then_some(value));
-        value.map_or(of_object.index, |value| value.index())
-    };
-    let names = names.iter().take(MOST_MEMBERS);
-    let finding = |name: &'e String| Finding {
-        index: index_of(name),
-        below: Below::Member(name),
-        ..of_object.clone()
-    };
-    names.map(finding).collect()
+    let members = document.node(object).members().filter(|(name, _)| is_unknown(name));
+    let below = Below::MemberOf(object);
+    let finding =
+        |(_, value): (_, Node<'_>)| Finding { index: value.index(), below, ..like.clone() };
+    members.take(MOST_MEMBERS).map(finding).collect()
 }
 
 /// How many members of one object are told.

@@ -62,10 +62,6 @@ impl Watch {
     /// an `anyOf` make a dozen each, of which one is shown.
     const ENOUGH: usize = 128;
 
-    /// A longer name is shown to the validator without its end, because every detail below it
-    /// would carry a copy.
-    const LONGEST_NAME: usize = 1_024;
-
     pub(super) fn new(document: &Document) -> Self {
         let nodes = document.nodes().saturating_mul(Self::STEPS_PER_NODE);
         let bytes = document.bytes().len() / Self::BYTES_PER_STEP;
@@ -145,6 +141,13 @@ impl<'a> View<'a> {
     const fn inside<T>(&self, content: T) -> Inside<'a, T> {
         Inside { content, path: self.path, watch: self.watch }
     }
+}
+
+/// What the validator sees of a name: all of it, unless it is so long that the copies which every
+/// detail below it carries would cost too much.
+pub(super) fn shown(name: &str) -> &str {
+    const LONGEST: usize = 1_024;
+    start_of(name, LONGEST)
 }
 
 /// What a detail is about: the index of a value, when the document had been seen whole until then.
@@ -318,8 +321,8 @@ impl<'a> Iterator for Pass<'a, Members<'a>> {
     fn next(&mut self) -> Option<Self::Item> {
         let ((name, value), watch) = self.advance()?;
         let name = match name {
-            Cow::Borrowed(name) => Cow::Borrowed(start_of(name, Watch::LONGEST_NAME)),
-            Cow::Owned(name) => Cow::Owned(start_of(&name, Watch::LONGEST_NAME).to_owned()),
+            Cow::Borrowed(name) => Cow::Borrowed(shown(name)),
+            Cow::Owned(name) => Cow::Owned(shown(&name).to_owned()),
         };
         watch.step(name.len());
         let path = self.inside.path + name.len() + 1;
