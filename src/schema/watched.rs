@@ -33,7 +33,12 @@ impl Json for Watched {
     fn with_string_node<T>((): &mut (), string: &str, f: impl FnOnce(View<'_>) -> T) -> T {
         // A string that stands in no document: what arises from it is about no value.
         let watch = Watch::spent();
-        f(View { instance: Instance::Name(string), index: 0, path: 0, watch: &watch })
+        f(View {
+            instance: Instance::Name(string),
+            index: 0,
+            place: Place { depth: 0, path: 0 },
+            watch: &watch,
+        })
     }
 }
 
@@ -57,6 +62,10 @@ impl Watch {
     // What a detail takes besides its pointer, generously: 2,048 of them at most.
     const DETAIL: usize = 512;
     const ROOM: usize = 1_048_576;
+
+    /// How deep details are gathered: as deep as a document is by default. To gather takes four times
+    /// the stack that to judge takes.
+    const DEPTH: u32 = 128;
 
     /// How many details one pass over an array or object makes before it ends. Elements that break
     /// an `anyOf` make a dozen each, of which one is shown.
@@ -84,11 +93,11 @@ impl Watch {
 
     /// The whole document.
     pub(super) fn view<'a>(&'a self, document: &'a Document) -> View<'a> {
-        self.at(document.root(), 0)
+        self.at(document.root(), Place { depth: 0, path: 0 })
     }
 
-    const fn at<'a>(&'a self, node: Node<'a>, path: usize) -> View<'a> {
-        View { instance: Instance::Value(node), index: node.index(), path, watch: self }
+    const fn at<'a>(&'a self, node: Node<'a>, place: Place) -> View<'a> {
+        View { instance: Instance::Value(node), index: node.index(), place, watch: self }
     }
 
     /// Whether something was left out.
@@ -98,6 +107,10 @@ impl Watch {
 
     const fn is_spent(&self) -> bool {
         self.steps.get() == 0 || self.room.get() == 0
+    }
+
+    fn spend_all(&self) {
+        self.steps.set(0);
     }
 
     fn step(&self, bytes: usize) {
@@ -126,20 +139,40 @@ impl Watch {
     }
 }
 
+/// How far in a value is.
+#[derive(Clone, Copy)]
+struct Place {
+    depth: u32,
+    /// How long the pointer to it is, in bytes.
+    path: usize,
+}
+
+impl Place {
+    /// Of what is below, behind a token of so many bytes.
+    const fn below(self, token: usize) -> Self {
+        Self { depth: self.depth.saturating_add(1), path: self.path.saturating_add(token + 1) }
+    }
+}
+
 /// A value of the document, or the name of a member that is looked at as a string.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     instance: Instance<'a>,
     /// Of the value, or of the value whose name it is.
     index: u32,
-    /// How long the pointer to it is, in bytes.
-    path: usize,
+    place: Place,
     watch: &'a Watch,
 }
 
 impl<'a> View<'a> {
-    const fn inside<T>(&self, content: T) -> Inside<'a, T> {
-        Inside { content, path: self.path, watch: self.watch }
+    /// The array or object that this is, as long as anything may be spent on it.
+    fn inside(&self, content: Option<Node<'a>>) -> Option<Inside<'a, Node<'a>>> {
+        let content = content?;
+        if self.place.depth >= Watch::DEPTH && !content.is_empty() {
+            self.watch.spend_all();
+        }
+        let inside = Inside { content, place: self.place, watch: self.watch };
+        (!self.watch.is_spent()).then_some(inside)
     }
 }
 
@@ -163,11 +196,11 @@ impl<'a> JsonNode<'a, Watched> for View<'a> {
     // Once all is spent there is nothing inside any more, and most keywords have nothing to say.
 
     fn as_object(&self) -> Option<Self::Object> {
-        self.instance.as_object().filter(|_| !self.watch.is_spent()).map(|node| self.inside(node))
+        self.inside(self.instance.as_object())
     }
 
     fn as_array(&self) -> Option<Self::Array> {
-        self.instance.as_array().filter(|_| !self.watch.is_spent()).map(|node| self.inside(node))
+        self.inside(self.instance.as_array())
     }
 
     fn as_string(&self) -> Option<Cow<'a, str>> {
@@ -213,7 +246,7 @@ impl<'a> JsonNode<'a, Watched> for View<'a> {
 
     /// Asked for once for each detail that is made.
     fn to_value(&self) -> Cow<'a, Value> {
-        if self.watch.note(self.path) {
+        if self.watch.note(self.place.path) {
             Cow::Owned(Value::from(self.index))
         } else {
             Cow::Borrowed(&Value::Null)
@@ -228,14 +261,14 @@ impl<'a> JsonNode<'a, Watched> for View<'a> {
 /// An object or array, or the pass over one.
 pub(super) struct Inside<'a, T> {
     content: T,
-    path: usize,
+    place: Place,
     watch: &'a Watch,
 }
 
 impl<'a> Inside<'a, Node<'a>> {
     /// A pass over what `pass` gives.
     fn pass<I>(&self, pass: I) -> Pass<'a, I> {
-        let inside = Inside { content: pass, path: self.path, watch: self.watch };
+        let inside = Inside { content: pass, place: self.place, watch: self.watch };
         Pass { inside, before: self.watch.made.get() }
     }
 }
@@ -253,7 +286,7 @@ impl<'a> Object<'a, Watched> for Inside<'a, Node<'a>> {
         // A look-up passes over the members, one faster than a step.
         self.watch.step(self.content.len());
         let value = self.content.get(key)?;
-        Some(self.watch.at(value, self.path + key.len() + 1))
+        Some(self.watch.at(value, self.place.below(key.len())))
     }
 
     fn members(&self) -> Self::MembersIter {
@@ -266,7 +299,7 @@ impl<'a> Object<'a, Watched> for Inside<'a, Node<'a>> {
         mut f: impl FnMut(View<'_>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         self.members().try_for_each(|(name, value)| {
-            f(View { instance: Instance::Name(&name), path: self.path, ..value })
+            f(View { instance: Instance::Name(&name), place: self.place, ..value })
         })
     }
 }
@@ -307,11 +340,11 @@ impl<'a> Iterator for Pass<'a, Elements<'a>> {
     type Item = View<'a>;
 
     fn next(&mut self) -> Option<View<'a>> {
-        // An index takes eight bytes of a pointer at most, below ten million.
-        const INDEX: usize = 8;
+        // An index takes seven digits at most, below ten million.
+        const INDEX: usize = 7;
         let (value, watch) = self.advance()?;
         watch.step(0);
-        Some(watch.at(value, self.inside.path + INDEX))
+        Some(watch.at(value, self.inside.place.below(INDEX)))
     }
 }
 
@@ -325,7 +358,7 @@ impl<'a> Iterator for Pass<'a, Members<'a>> {
             Cow::Owned(name) => Cow::Owned(shown(&name).to_owned()),
         };
         watch.step(name.len());
-        let path = self.inside.path + name.len() + 1;
-        Some((name, watch.at(value, path)))
+        let place = self.inside.place.below(name.len());
+        Some((name, watch.at(value, place)))
     }
 }
