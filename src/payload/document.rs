@@ -271,8 +271,8 @@ impl<'a> Node<'a> {
     /// The value of an object's member.
     #[must_use]
     pub fn get(self, name: &str) -> Option<Self> {
-        let mut members = self.members();
-        members.find_map(|(own, value)| (own == name).then_some(value))
+        let mut entries = self.members().entries();
+        entries.find_map(|(own, value)| own.says(name).then_some(value))
     }
 
     /// The value that a JSON pointer leads to from here (RFC 6901). The empty pointer leads to
@@ -328,12 +328,63 @@ impl<'a> Node<'a> {
         self.index
     }
 
+    /// Whether it is a string that says `text`. Allocates only to read escapes.
+    pub(crate) fn says(self, text: &str) -> bool {
+        let slot = self.slot();
+        if slot.kind() != Kind::String {
+            return false;
+        }
+        // What an escape stands for is never longer than the escape.
+        let length = (slot.end - slot.start) as usize;
+        if slot.is_escaped() {
+            return length >= text.len() + 2 && self.as_str().is_some_and(|own| own == text);
+        }
+        // The length is compared first: most names differ in it.
+        length == text.len() + 2 && {
+            let own = slot.start as usize + 1..slot.start as usize + 1 + text.len();
+            self.document.bytes().get(own) == Some(text.as_bytes())
+        }
+    }
+
     fn text(self) -> &'a str {
         self.document.text.get(self.span()).unwrap_or_default()
     }
 
     fn slot(self) -> &'a Slot {
         self.document.slot(self.index)
+    }
+}
+
+/// What a validator asks for.
+#[cfg(feature = "schema")]
+impl Node<'_> {
+    /// How many code points a string has. Allocates nothing.
+    pub(crate) fn code_points(self) -> Option<usize> {
+        let slot = self.slot();
+        let written = || contents(&self.document.text, slot);
+        (slot.kind() == Kind::String).then(|| {
+            if slot.is_escaped() {
+                super::text::unescaped(written())
+            } else {
+                written().chars().count()
+            }
+        })
+    }
+
+    /// How many bytes a string takes as it was written, without its quotes.
+    pub(crate) fn written_length(self) -> Option<usize> {
+        let slot = self.slot();
+        (slot.kind() == Kind::String).then(|| (slot.end - slot.start) as usize - 2)
+    }
+
+    /// Whether it is a number that is written without fraction and exponent.
+    pub(crate) fn is_written_as_integer(self) -> bool {
+        self.slot().is_integer()
+    }
+
+    /// Which document it is of, by address, and which of its nodes: no two nodes share both.
+    pub(crate) fn identity(self) -> (usize, u32) {
+        (std::ptr::from_ref(self.document).addr(), self.index)
     }
 }
 
@@ -408,6 +459,25 @@ impl ExactSizeIterator for Elements<'_> {}
 pub struct Members<'a> {
     // Names and values, by turns.
     slots: Elements<'a>,
+}
+
+impl<'a> Members<'a> {
+    /// The same, as (name, value), with the name as a node.
+    pub(crate) const fn entries(self) -> Entries<'a> {
+        Entries(self.slots)
+    }
+}
+
+/// The members of an object, the names as nodes. Made by [`Members::entries`].
+#[derive(Clone)]
+pub(crate) struct Entries<'a>(Elements<'a>);
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (Node<'a>, Node<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some((self.0.next()?, self.0.next()?))
+    }
 }
 
 impl<'a> Iterator for Members<'a> {

@@ -103,6 +103,8 @@ mod parse;
 mod text;
 mod unique;
 
+#[cfg(feature = "schema")]
+pub(crate) use self::document::Entries;
 pub use self::{
     body::{DocumentError, Payload},
     document::{Bounds, Document, Elements, Kind, Members, Node},

@@ -24,6 +24,18 @@ pub(super) fn unescape(written: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
+/// How many code points a string with escapes has.
+#[cfg(feature = "schema")]
+pub(super) fn unescaped(written: &str) -> usize {
+    let (mut count, mut rest) = (0, written);
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        let (_, length) = decode(escape).unwrap_or((char::REPLACEMENT_CHARACTER, escape.len()));
+        count += plain.chars().count() + 1;
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    count + rest.chars().count()
+}
+
 /// The character that an escape stands for, and the escape's length without its backslash.
 fn decode(escape: &str) -> Option<(char, usize)> {
     let char = match escape.bytes().next()? {

@@ -1,12 +1,16 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::ControlFlow};
 
 use jsonschema::{
-    json::{Array, Json, JsonNumber, Node as JsonNode, NodeIdentity, Object, cmp},
+    json::{Array, Json, Node as JsonNode, NodeIdentity, Object},
     types::JsonType,
 };
-use serde_json::{Number, Value};
+use serde_json::Value;
 
-use crate::payload::{Elements, Kind, Members, Node};
+use super::{
+    equality::{equals_value, is_unique},
+    number::Digits,
+};
+use crate::payload::{Elements, Entries, Kind, Node};
 
 /// The representation that the validator walks: the payload's own document.
 pub(super) struct Arena;
@@ -16,6 +20,9 @@ impl Json for Arena {
     type PreparedKey = Box<str>;
     type StringBuffer = ();
 
+    // A look-up passes over the members as a pass does. From here on, asking for each name in turn
+    // costs less: names are told apart by their lengths, most of them without a look at the bytes.
+    const KEYS_PER_LOOKUP: usize = 4;
     const ACYCLIC: bool = true;
 
     fn prepare_key(key: &str) -> Box<str> {
@@ -27,7 +34,7 @@ impl Json for Arena {
     }
 }
 
-/// A value of the document, or the name of a member that is looked at as a string.
+/// A value of the document, or a string that stands in none.
 #[derive(Clone, Copy)]
 pub(super) enum Instance<'a> {
     Value(Node<'a>),
@@ -41,6 +48,10 @@ impl<'a> Instance<'a> {
             Self::Name(_) => None,
         }
     }
+
+    fn of_kind(self, kind: Kind) -> Option<Node<'a>> {
+        self.value().filter(|node| node.kind() == kind)
+    }
 }
 
 impl<'a> JsonNode<'a, Arena> for Instance<'a> {
@@ -49,11 +60,11 @@ impl<'a> JsonNode<'a, Arena> for Instance<'a> {
     type Number = Digits<'a>;
 
     fn as_object(&self) -> Option<Node<'a>> {
-        self.value().filter(|node| node.kind() == Kind::Object)
+        self.of_kind(Kind::Object)
     }
 
     fn as_array(&self) -> Option<Node<'a>> {
-        self.value().filter(|node| node.kind() == Kind::Array)
+        self.of_kind(Kind::Array)
     }
 
     fn as_string(&self) -> Option<Cow<'a, str>> {
@@ -64,7 +75,7 @@ impl<'a> JsonNode<'a, Arena> for Instance<'a> {
     }
 
     fn as_number(&self) -> Option<Digits<'a>> {
-        self.value()?.number().map(Digits)
+        self.value().and_then(Digits::of)
     }
 
     fn as_boolean(&self) -> Option<bool> {
@@ -72,11 +83,15 @@ impl<'a> JsonNode<'a, Arena> for Instance<'a> {
     }
 
     fn is_null(&self) -> bool {
-        self.json_type() == JsonType::Null
+        self.of_kind(Kind::Null).is_some()
     }
 
     fn is_number(&self) -> bool {
-        self.json_type() == JsonType::Number
+        self.of_kind(Kind::Number).is_some()
+    }
+
+    fn is_string(&self) -> bool {
+        matches!(self, Self::Name(_)) || self.of_kind(Kind::String).is_some()
     }
 
     fn json_type(&self) -> JsonType {
@@ -93,26 +108,59 @@ impl<'a> JsonNode<'a, Arena> for Instance<'a> {
         }
     }
 
-    fn equals_value(&self, expected: &Value) -> bool {
-        let own = self.value().and_then(|node| node.to_value().ok());
-        own.is_some_and(|own| cmp::equal(&own, expected))
+    fn string_length(&self) -> Option<u64> {
+        match self {
+            Self::Value(node) => node.code_points().map(|length| length as u64),
+            Self::Name(name) => Some(name.chars().count() as u64),
+        }
     }
 
-    /// Only errors ask for it, and they show no values.
+    fn string_length_within(&self, min: u64, max: u64) -> Option<bool> {
+        let written = match self {
+            Self::Value(node) => node.written_length()? as u64,
+            Self::Name(name) => name.len() as u64,
+        };
+        // A code point takes four bytes of UTF-8, or the twelve of two escapes, at most. Whether
+        // there are escapes shows only when the short string passes the coarse bounds.
+        let (fewest, most) = (written.div_ceil(12), written);
+        if most < min || fewest > max {
+            return Some(false);
+        }
+        if min <= fewest && most <= max {
+            return Some(true);
+        }
+        self.string_length().map(|length| (min..=max).contains(&length))
+    }
+
+    fn equals_value(&self, expected: &Value) -> bool {
+        match self {
+            Self::Value(node) => equals_value(*node, expected),
+            Self::Name(name) => expected.as_str() == Some(name),
+        }
+    }
+
+    /// Errors and annotations alone ask for it, and here they show no values: building one would
+    /// cost as much as the document is large.
     fn to_value(&self) -> Cow<'a, Value> {
         Cow::Borrowed(&Value::Null)
     }
 
     fn identity(&self) -> Option<NodeIdentity> {
-        let span = self.value()?.raw();
-        Some(NodeIdentity::new(span.as_ptr() as usize))
+        Some(match self {
+            Self::Value(node) => {
+                let (document, index) = node.identity();
+                NodeIdentity::tagged(document, index)
+            }
+            // No node of a document has this tag: an index is below 2^28.
+            Self::Name(name) => NodeIdentity::tagged(name.as_ptr().addr(), u32::MAX),
+        })
     }
 }
 
 impl<'a> Object<'a, Arena> for Node<'a> {
     type Node = Instance<'a>;
     type MemberName = Cow<'a, str>;
-    type MembersIter = Values<Members<'a>>;
+    type MembersIter = Pairs<'a>;
 
     fn len(&self) -> usize {
         Node::len(*self)
@@ -122,70 +170,60 @@ impl<'a> Object<'a, Arena> for Node<'a> {
         Node::get(*self, key).map(Instance::Value)
     }
 
-    fn members(&self) -> Values<Members<'a>> {
-        Values(Node::members(*self))
+    fn members(&self) -> Pairs<'a> {
+        Pairs(Node::members(*self).entries())
+    }
+
+    fn try_for_each_name_node<B>(
+        &self,
+        (): &mut (),
+        mut f: impl FnMut(Instance<'_>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        // A name is a node as well.
+        Node::members(*self).entries().try_for_each(|(name, _)| f(Instance::Value(name)))
     }
 }
 
 impl<'a> Array<'a, Arena> for Node<'a> {
     type Node = Instance<'a>;
-    type ElementsIter = Values<Elements<'a>>;
+    type ElementsIter = Items<'a>;
 
     fn len(&self) -> usize {
         Node::len(*self)
     }
 
-    fn elements(&self) -> Values<Elements<'a>> {
-        Values(Node::elements(*self))
+    fn elements(&self) -> Items<'a> {
+        Items(Node::elements(*self))
     }
 
     fn is_unique(&self) -> bool {
-        let values: Vec<Value> = Node::elements(*self).filter_map(|e| e.to_value().ok()).collect();
-        jsonschema::json::unique::is_unique(&values)
+        is_unique(*self)
     }
 }
 
-/// What a document's own iterator gives, as the validator takes it.
-pub(super) struct Values<I>(I);
+/// The members of an object.
+pub(super) struct Pairs<'a>(Entries<'a>);
 
-impl<'a> Iterator for Values<Elements<'a>> {
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (Cow<'a, str>, Instance<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, value) = self.0.next()?;
+        Some((name.as_str()?, Instance::Value(value)))
+    }
+}
+
+/// The elements of an array.
+pub(super) struct Items<'a>(Elements<'a>);
+
+impl<'a> Iterator for Items<'a> {
     type Item = Instance<'a>;
 
     fn next(&mut self) -> Option<Instance<'a>> {
         self.0.next().map(Instance::Value)
     }
-}
 
-impl<'a> Iterator for Values<Members<'a>> {
-    type Item = (Cow<'a, str>, Instance<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|(name, value)| (name, Instance::Value(value)))
-    }
-}
-
-/// A number as it was written.
-pub(super) struct Digits<'a>(&'a str);
-
-impl JsonNumber for Digits<'_> {
-    fn as_u64(&self) -> Option<u64> {
-        self.0.parse().ok()
-    }
-
-    fn as_i64(&self) -> Option<i64> {
-        self.0.parse().ok()
-    }
-
-    fn as_f64(&self) -> Option<f64> {
-        self.0.parse().ok()
-    }
-
-    fn as_str(&self) -> Cow<'_, str> {
-        Cow::Borrowed(self.0)
-    }
-
-    fn to_number(&self) -> Cow<'_, Number> {
-        let number = self.0.parse::<Number>().ok();
-        Cow::Owned(number.unwrap_or_else(|| Number::from(0)))
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
     }
 }

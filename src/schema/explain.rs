@@ -9,6 +9,7 @@ use jsonschema::{ValidationError, Validator};
 use super::{
     finding::Finding,
     nearest::findings,
+    reach::Reach,
     watched::{Watch, Watched},
 };
 use crate::{payload::Document, rejection::Violation};
@@ -17,10 +18,13 @@ use crate::{payload::Document, rejection::Violation};
 /// be asked of a document that is known to break it.
 pub(super) fn explain(
     validator: &Validator<Watched>,
+    reach: Reach,
     document: &Document,
     at_most: usize,
 ) -> Vec<Violation> {
-    let watch = Watch::new(document);
+    let whole = || vec![Violation::new("", "schema", "is not as the schema says")];
+    let Some(levels) = reach.levels(MOST_SCHEMAS) else { return whole() };
+    let watch = Watch::new(document, levels, reach.at_one_value());
     let errors: Vec<ValidationError<'_>> = validator.iter_errors(watch.view(document)).collect();
     let mut found: Vec<_> = errors.iter().flat_map(|error| findings(error, document)).collect();
     found.sort_by_key(|finding| finding.index);
@@ -49,10 +53,14 @@ pub(super) fn explain(
     match violations.last_mut() {
         Some(last) if more => last.detail.push_str(MORE),
         Some(_) => {}
-        None => violations.push(Violation::new("", "schema", "is not as the schema says")),
+        None => return whole(),
     }
     violations
 }
+
+/// How many schemas may stand in one another while details are gathered: what a stack of two
+/// megabytes holds in a build that is not optimized. To gather takes more of it than to judge.
+const MOST_SCHEMAS: usize = 600;
 
 /// What the last place says when there are others.
 const MORE: &str = "; and there is more, which is not shown";

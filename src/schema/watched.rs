@@ -51,6 +51,10 @@ pub(super) struct Watch {
     room: Cell<usize>,
     made: Cell<usize>,
     shortened: Cell<bool>,
+    /// How deep details are gathered.
+    levels: usize,
+    /// How many schemas stand in one another at one value, at most.
+    schemas: usize,
 }
 
 impl Watch {
@@ -59,19 +63,17 @@ impl Watch {
     const STEPS_PER_NODE: usize = 8;
     const BYTES_PER_STEP: usize = 64;
 
-    // What a detail takes besides its pointer, generously: 2,048 of them at most.
+    // What a detail takes besides its pointer and its way through the schema: 2,048 of them at most.
     const DETAIL: usize = 512;
+    /// A token of the way through the schema, such as `/anyOf` or `/3`.
+    const TOKEN: usize = 16;
     const ROOM: usize = 1_048_576;
-
-    /// How deep details are gathered: as deep as a document is by default. To gather takes four times
-    /// the stack that to judge takes.
-    const DEPTH: u32 = 128;
 
     /// How many details one pass over an array or object makes before it ends. Elements that break
     /// an `anyOf` make a dozen each, of which one is shown.
     const ENOUGH: usize = 128;
 
-    pub(super) fn new(document: &Document) -> Self {
+    pub(super) fn new(document: &Document, levels: usize, schemas: usize) -> Self {
         let nodes = document.nodes().saturating_mul(Self::STEPS_PER_NODE);
         let bytes = document.bytes().len() / Self::BYTES_PER_STEP;
         Self {
@@ -79,6 +81,8 @@ impl Watch {
             room: Cell::new(Self::ROOM),
             made: Cell::new(0),
             shortened: Cell::new(false),
+            levels,
+            schemas,
         }
     }
 
@@ -88,6 +92,8 @@ impl Watch {
             room: Cell::new(0),
             made: Cell::new(0),
             shortened: Cell::new(true),
+            levels: 0,
+            schemas: 0,
         }
     }
 
@@ -120,9 +126,10 @@ impl Watch {
 
     /// Notes a detail. `false` when nothing more is to be noted: what the validator finds from
     /// then on may come from having seen a part only.
-    fn note(&self, path: usize) -> bool {
+    fn note(&self, place: Place) -> bool {
         let whole = !self.is_spent();
-        let cost = Self::DETAIL.saturating_add(path);
+        let way = self.schemas.saturating_mul(place.depth.saturating_add(1));
+        let cost = way.saturating_mul(Self::TOKEN).saturating_add(place.path + Self::DETAIL);
         self.room.set(self.room.get().saturating_sub(cost));
         self.made.set(self.made.get().saturating_add(1));
         whole
@@ -142,7 +149,7 @@ impl Watch {
 /// How far in a value is.
 #[derive(Clone, Copy)]
 struct Place {
-    depth: u32,
+    depth: usize,
     /// How long the pointer to it is, in bytes.
     path: usize,
 }
@@ -168,7 +175,7 @@ impl<'a> View<'a> {
     /// The array or object that this is, as long as anything may be spent on it.
     fn inside(&self, content: Option<Node<'a>>) -> Option<Inside<'a, Node<'a>>> {
         let content = content?;
-        if self.place.depth >= Watch::DEPTH && !content.is_empty() {
+        if self.place.depth >= self.watch.levels && !content.is_empty() {
             self.watch.spend_all();
         }
         let inside = Inside { content, place: self.place, watch: self.watch };
@@ -235,6 +242,12 @@ impl<'a> JsonNode<'a, Watched> for View<'a> {
         self.instance.json_type()
     }
 
+    fn string_length(&self) -> Option<u64> {
+        let length = self.instance.string_length().filter(|_| !self.watch.is_spent())?;
+        self.watch.step(length.try_into().unwrap_or(usize::MAX));
+        Some(length)
+    }
+
     fn equals_value(&self, expected: &Value) -> bool {
         let bytes = match self.instance {
             Instance::Value(node) => node.raw().len(),
@@ -246,7 +259,7 @@ impl<'a> JsonNode<'a, Watched> for View<'a> {
 
     /// Asked for once for each detail that is made.
     fn to_value(&self) -> Cow<'a, Value> {
-        if self.watch.note(self.place.path) {
+        if self.watch.note(self.place) {
             Cow::Owned(Value::from(self.index))
         } else {
             Cow::Borrowed(&Value::Null)

@@ -1,0 +1,150 @@
+use std::borrow::Cow;
+
+use jsonschema::json::JsonNumber;
+use serde_json::Number;
+
+use crate::payload::Node;
+
+/// A number as it was written.
+///
+/// What `serde_json` holds exactly is judged as it would be there. What it would round is judged as
+/// written where digits decide (`type: integer`, `multipleOf` a whole number, `uniqueItems`), and
+/// by the nearest `f64` where sizes are compared. What is beyond any `f64`, such as `1e400`, is
+/// larger, or smaller, than every bound.
+#[derive(Clone, Copy)]
+pub(super) struct Digits<'a> {
+    text: &'a str,
+    whole: bool,
+}
+
+impl<'a> Digits<'a> {
+    pub(super) fn of(node: Node<'a>) -> Option<Self> {
+        Some(Self { text: node.number()?, whole: node.is_written_as_integer() })
+    }
+
+    pub(super) fn decimal(self) -> Decimal<'a> {
+        Decimal::new(self.text)
+    }
+}
+
+impl JsonNumber for Digits<'_> {
+    fn as_u64(&self) -> Option<u64> {
+        self.whole.then(|| self.text.parse().ok())?
+    }
+
+    fn as_i64(&self) -> Option<i64> {
+        self.whole.then(|| self.text.parse().ok())?
+    }
+
+    fn as_f64(&self) -> Option<f64> {
+        self.text.parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// `multipleOf` alone reads it, for numbers of 2^53 and more, and understands no exponents.
+    fn as_str(&self) -> Cow<'_, str> {
+        if self.whole || !self.text.contains(['e', 'E']) {
+            return Cow::Borrowed(self.text);
+        }
+        let decimal = self.decimal();
+        let Ok(zeros @ 0..) = usize::try_from(decimal.exponent) else {
+            return Cow::Borrowed(self.text);
+        };
+        // A divisor of at most 2^53 has at most 53 factors of two or of five. From as many zeros on,
+        // more change nothing in what it divides.
+        let digits = decimal.digits().map(char::from);
+        let sign = decimal.negative.then_some('-').into_iter();
+        Cow::Owned(sign.chain(digits).chain(std::iter::repeat_n('0', zeros.min(53))).collect())
+    }
+
+    /// Nobody asks for it, as there are no annotations of numbers.
+    fn to_number(&self) -> Cow<'_, Number> {
+        let number = self.text.parse::<Number>().ok();
+        Cow::Owned(number.unwrap_or_else(|| Number::from(0)))
+    }
+
+    fn is_integer(&self) -> bool {
+        self.whole || self.decimal().is_integer()
+    }
+
+    fn is_written_as_integer(&self) -> bool {
+        // 2^63. Where a writer of JSON goes over to exponents, they are integers all the same.
+        const LARGE: f64 = 9_223_372_036_854_775_808.0;
+        self.whole
+            || (self.as_f64().is_none_or(|number| number.abs() >= LARGE) && self.is_integer())
+    }
+}
+
+/// A number as `digits × 10^exponent`, with neither leading nor trailing zeros among the digits.
+/// Equal numbers are equal here, however they were written.
+#[derive(Clone, Copy)]
+pub(super) struct Decimal<'a> {
+    pub(super) negative: bool,
+    /// The digits before the point, and those after it.
+    digits: (&'a [u8], &'a [u8]),
+    /// An exponent beyond the range of `i128` is taken for its end.
+    pub(super) exponent: i128,
+}
+
+impl<'a> Decimal<'a> {
+    fn new(text: &'a str) -> Self {
+        let negative = text.starts_with('-');
+        let text = text.trim_start_matches('-');
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+
+        let fraction = fraction.trim_end_matches('0');
+        let mut scale = -(fraction.len() as i128);
+        let whole = whole.trim_start_matches('0');
+        let (whole, fraction) = if fraction.is_empty() {
+            let trimmed = whole.trim_end_matches('0');
+            scale = (whole.len() - trimmed.len()) as i128;
+            (trimmed, fraction)
+        } else if whole.is_empty() {
+            (whole, fraction.trim_start_matches('0'))
+        } else {
+            (whole, fraction)
+        };
+        if whole.is_empty() && fraction.is_empty() {
+            // Zero has no sign and no size.
+            return Self { negative: false, digits: (b"", b""), exponent: 0 };
+        }
+        let limit = if exponent.starts_with('-') { i128::MIN } else { i128::MAX };
+        let exponent = exponent.parse().unwrap_or(limit).saturating_add(scale);
+        Self { negative, digits: (whole.as_bytes(), fraction.as_bytes()), exponent }
+    }
+
+    pub(super) fn digits(self) -> impl Iterator<Item = u8> + use<'a> {
+        self.digits.0.iter().chain(self.digits.1).copied()
+    }
+
+    const fn is_integer(self) -> bool {
+        self.exponent >= 0
+    }
+}
+
+impl PartialEq for Decimal<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let length = |decimal: &Self| decimal.digits.0.len() + decimal.digits.1.len();
+        (self.negative, self.exponent, length(self))
+            == (other.negative, other.exponent, length(other))
+            && self.digits().eq(other.digits())
+    }
+}
+
+impl std::hash::Hash for Decimal<'_> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.negative, self.exponent).hash(state);
+        // By groups of 19, which 64 bits hold.
+        let (mut group, mut count) = (0_u64, 0_u32);
+        for digit in self.digits() {
+            group = group * 10 + u64::from(digit - b'0');
+            count += 1;
+            if count == 19 {
+                state.write_u64(group);
+                (group, count) = (0, 0);
+            }
+        }
+        state.write_u64(group);
+        state.write_u32(count);
+    }
+}
