@@ -163,7 +163,7 @@ impl std::fmt::Display for Types {
             (JsonType::String, "a string"),
             (JsonType::Integer, "an integer"),
             (JsonType::Number, "a number"),
-            (JsonType::Boolean, "true or false"),
+            (JsonType::Boolean, "a boolean"),
             (JsonType::Array, "an array"),
             (JsonType::Object, "an object"),
             (JsonType::Null, "null"),

@@ -77,7 +77,7 @@ fn each_keyword_has_its_words() {
             "must be an integer, an array or null",
         ),
         (json!({"type": ["number", "integer"]}), json!("x"), "must be a number"),
-        (json!({"type": "boolean"}), json!("x"), "must be true or false"),
+        (json!({"type": "boolean"}), json!("x"), "must be a boolean"),
         (json!({"const": "a"}), json!("b"), "must be a"),
         (json!({"const": 1.5}), json!("b"), "must be 1.5"),
         (json!({"const": {"a": 1}}), json!("b"), "must be a certain object"),
