@@ -224,13 +224,18 @@ impl SchemaBuilder {
                 })?;
             }
         }
-        self.assemble(schema, documents, draft).map_err(|error| {
+        let compiled = self.assemble(schema, documents, draft).map_err(|error| {
             let mut own = translate(&error, None);
+            own.document = place(&own, &sources);
             if let ValidationErrorKind::Referencing(error) = error.kind() {
                 locate(&mut own, error, &survey, &sources);
             }
             own
-        })
+        })?;
+        if !compiled.reach.allows(0) {
+            return Err(SchemaError::new(SchemaFault::TooDeep));
+        }
+        Ok(Schema(Arc::new(compiled)))
     }
 
     fn assemble(
@@ -238,14 +243,15 @@ impl SchemaBuilder {
         schema: &Value,
         documents: &[Value],
         draft: Draft,
-    ) -> Result<Schema, ValidationError<'static>> {
+    ) -> Result<Compiled, ValidationError<'static>> {
         let base = base_of(schema, draft)?;
         // Without a retriever: what is not there, is not there.
         let mut registry =
             Registry::new().draft(draft.engine()).retrieve_known_draft_meta_schemas(false);
         for ((uri, _), value) in self.documents.iter().zip(documents) {
             let uri = uri::resolve_against(&base.borrow(), uri)?;
-            registry = registry.add(uri.as_str(), value)?;
+            let resource = draft_of(value, draft).engine().create_resource_ref(value);
+            registry = registry.add(uri.as_str(), resource)?;
         }
         let registry = registry.prepare()?;
 
@@ -255,7 +261,7 @@ impl SchemaBuilder {
         let whole = registry.add(base.as_str(), schema)?.draft(draft.engine());
         let whole = whole.retrieve_known_draft_meta_schemas(false).prepare()?;
         let reach = Reach::of(&whole, base, schema, draft)?;
-        Ok(Schema(Arc::new(Compiled { validator, explainer, reach })))
+        Ok(Compiled { validator, explainer, reach })
     }
 
     fn options<F: Json>(&self, draft: Draft) -> ValidationOptions<'_, Arc<dyn Retrieve>, F> {
@@ -357,6 +363,16 @@ fn translate(error: &ValidationError<'_>, document: Option<&str>) -> SchemaError
         _ => SchemaFault::Illegal(error.masked().to_string()),
     };
     SchemaError::at(fault, document, error.instance_path().as_str())
+}
+
+/// Which of the further documents a fault stands in: the first that has something there, unless
+/// the schema itself does.
+fn place(own: &SchemaError, sources: &[Source<'_>]) -> Option<String> {
+    let stands = |source: &&Source<'_>| match (source.value.pointer(&own.pointer), &own.fault) {
+        (Some(Value::String(found)), SchemaFault::Pattern(pattern)) => found == pattern,
+        (found, _) => found.is_some(),
+    };
+    sources.iter().find(stands)?.uri.map(str::to_owned)
 }
 
 fn pattern_of(error: &ValidationError<'_>) -> SchemaFault {
