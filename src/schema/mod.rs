@@ -143,14 +143,17 @@
 mod arena;
 mod body;
 mod builtin;
+mod chat;
 mod compile;
 mod draft;
 mod equality;
 mod error;
 mod explain;
+mod finding;
 mod future;
 mod held;
 mod layer;
+mod nearest;
 mod number;
 mod openapi;
 mod parameters;
@@ -158,9 +161,11 @@ mod reach;
 mod response;
 mod rules;
 mod survey;
+mod watched;
 
 pub use self::{
     body::ResponseBody,
+    chat::{ChatLimits, Streaming},
     compile::{Schema, SchemaBuilder},
     draft::Draft,
     error::{SchemaError, SchemaFault},

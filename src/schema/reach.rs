@@ -32,6 +32,20 @@ impl Reach {
         self.whole.map_or(round, |whole| whole.min(round)) <= Self::MOST
     }
 
+    /// How many schemas can stand in one another at one value.
+    pub(super) const fn at_one_value(self) -> usize {
+        self.here
+    }
+
+    /// How deep a document can be seen when so many schemas may stand in one another. `None` when
+    /// not even its root can.
+    pub(super) fn levels(self, most: usize) -> Option<usize> {
+        if self.whole.is_some_and(|whole| whole <= most) {
+            return Some(usize::MAX);
+        }
+        (most / self.here.max(1)).checked_sub(1)
+    }
+
     /// Follows the schema `root`, whose URI is `uri`, and what it refers to.
     pub(super) fn of(
         registry: &Registry<'_>,
