@@ -4,6 +4,8 @@ mod support;
 
 #[path = "payload/body.rs"]
 mod body;
+#[path = "payload/codings.rs"]
+mod codings;
 #[path = "payload/json.rs"]
 mod json;
 #[path = "payload/layer.rs"]
