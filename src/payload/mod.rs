@@ -93,7 +93,10 @@
 
 mod arena;
 mod body;
+mod coding;
 mod collect;
+#[cfg_attr(not(feature = "decompression"), path = "decode_none.rs")]
+mod decode;
 mod document;
 mod edit;
 mod fault;
