@@ -300,7 +300,7 @@ fn many(count: u64, what: &str) -> String {
 }
 
 /// How many options and names are told.
-const MOST_OPTIONS: usize = 16;
+pub(super) const MOST_OPTIONS: usize = 16;
 
 fn list<'a>(mut options: impl Iterator<Item = Cow<'a, str>>) -> String {
     let mut told = options.by_ref().take(MOST_OPTIONS).collect::<Vec<_>>().join(", ");

@@ -5,7 +5,7 @@ use std::{borrow::Cow, cmp::Reverse};
 use jsonschema::{ValidationError, error::ValidationErrorKind as Kind};
 
 use super::{
-    finding::{Below, Expected, Finding, depth},
+    finding::{Below, Expected, Finding, MOST_OPTIONS, depth},
     watched::{index_of, shown},
 };
 use crate::payload::{Document, Node};
@@ -200,7 +200,8 @@ fn every_option<'e>(branches: &[&Vec<Finding<'e>>], here: &str) -> Option<Findin
         for branch in others {
             let same = branch.iter().filter(|finding| finding.path == candidate.path);
             for option in same.filter_map(options).next()? {
-                if !all.contains(&option) {
+                // More are not told.
+                if all.len() <= MOST_OPTIONS && !all.contains(&option) {
                     all.push(option);
                 }
             }
