@@ -417,3 +417,19 @@ async fn through_debug(layer: SchemaLayer, response: Response<ScriptedBody>) -> 
     assert_eq!(response.status(), StatusCode::OK);
     format!("{:?}", response.into_body())
 }
+
+#[tokio::test]
+async fn a_part_of_an_answer_cannot_be_had_where_it_must_hold() {
+    let mut asked = request(Method::GET);
+    asked.headers_mut().insert(header::RANGE, "bytes=0-".parse().unwrap());
+    asked.headers_mut().insert(header::IF_RANGE, "\"7\"".parse().unwrap());
+    // As a server that knows ranges.
+    let service = refuse().layer(Probe::new(|request: Request<Payload>| {
+        let mut response = json_response(Full::new(Bytes::from_static(b"{\"data\": 7}")));
+        if request.headers().contains_key(header::RANGE) {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        response
+    }));
+    assert_eq!(service.oneshot(asked).await.unwrap().status(), StatusCode::BAD_GATEWAY);
+}
