@@ -115,4 +115,4 @@ pub use self::{
     malformed::{Malformed, Reason},
 };
 #[cfg(feature = "schema")]
-pub(crate) use self::{collect::Collected, layer::is_bodiless};
+pub(crate) use self::{collect::Collected, layer::is_bodiless, media::only_json};

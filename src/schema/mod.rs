@@ -60,7 +60,7 @@
 //! |---|---|
 //! | parameters, whatever the body, also when it is absent or streamed | 400 `invalid-parameters` |
 //! | a body for which no schema is named, under [`SchemaLayer::by_route`] | 404 `not-found` |
-//! | a body that is streamed | 415 `unsupported-media-type` |
+//! | a body that is streamed, or whose type is not JSON in UTF-8 | 415 `unsupported-media-type` |
 //! | a body that is not strict JSON, where the payload layer let it pass | 400 `malformed-payload` |
 //! | the schema | 422 `schema-violation`, in the shape of API Gateway 400 |
 //!
