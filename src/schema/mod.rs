@@ -87,8 +87,8 @@
 //!
 //! The first violation, with its pointer, is also the message that OpenAI's and Hugging Face's
 //! clients show. No violation holds a value. The pointer leads into the body, or for parameters to
-//! `/query/NAME` and `/header/NAME`; in the shape of API Gateway, parameters that are missing or
-//! blank are named in its message, as API Gateway does.
+//! `/query/NAME` and `/header/NAME`; in the shape of API Gateway, required parameters that are missing
+//! or blank are named in its message, as API Gateway does.
 //!
 //! Parameters are checked once the body is there, because the layer stands inside the payload
 //! layer. To refuse by them before a byte is read, and before `100 Continue` is sent, check them in a
