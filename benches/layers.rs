@@ -49,6 +49,8 @@ fn layers(criterion: &mut Criterion) {
     beside_bare(criterion, "payload and model rules", ruled, &warm);
     let checked = (PayloadLayer::new(), pass::schema());
     beside_bare(criterion, "payload and schema", checked, &warm);
+    let edited = (PayloadLayer::new(), pass::edits());
+    beside_bare(criterion, "payload and three edits", edited, &warm);
     beside_bare(criterion, "upstream", UpstreamLayer::new(), &warm);
     beside_bare(criterion, "hf token", pass::hf_token(), &warm);
     beside_bare(criterion, "stack, token seen before", whole(pass::auth(&signer)), &warm);
@@ -110,6 +112,7 @@ fn whole(
         .auth(auth)
         .payload(PayloadLayer::new())
         .schema(pass::schema())
+        .transform(pass::limits())
         .upstream(UpstreamLayer::new())
         .hf_token(pass::hf_token())
 }
@@ -129,6 +132,8 @@ fn in_turns(_: &mut Criterion) {
     turns("payload, document read", PayloadLayer::new(), &warm);
     turns("payload and model rules", (PayloadLayer::new(), pass::model_rules()), &warm);
     turns("payload and schema", (PayloadLayer::new(), pass::schema()), &warm);
+    turns("payload and limits, nothing to edit", (PayloadLayer::new(), pass::limits()), &warm);
+    turns("payload and three edits", (PayloadLayer::new(), pass::edits()), &warm);
     turns("upstream", UpstreamLayer::new(), &warm);
     turns("hf token", pass::hf_token(), &warm);
     turns("stack, token seen before", whole(pass::auth(&signer)), &warm);

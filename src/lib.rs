@@ -5,6 +5,8 @@
         feature = "client",
         feature = "hf",
         feature = "request-id",
+        feature = "schema",
+        feature = "transform",
         feature = "upstream"
     ),
     doc = include_str!("../README.md")
@@ -16,6 +18,8 @@
         feature = "client",
         feature = "hf",
         feature = "request-id",
+        feature = "schema",
+        feature = "transform",
         feature = "upstream"
     )),
     doc = "Tower layers that make your service a guarded gateway to Hugging Face. Build the docs with \
@@ -42,7 +46,7 @@
 // The ground floor: words that every layer uses.
 pub mod body;
 pub mod clock;
-#[cfg(any(feature = "hf", feature = "upstream"))]
+#[cfg(any(feature = "hf", feature = "transform", feature = "upstream"))]
 mod hop_by_hop;
 mod lock;
 #[cfg(any(feature = "client", feature = "hf"))]

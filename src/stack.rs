@@ -13,7 +13,7 @@
 //! | *throttle* | cheap refusals before expensive work |
 //! | payload | the body is read once, bounded in size, depth and time |
 //! | schema | refuses what the upstream would refuse, before it costs |
-//! | *transform* | what follows judges what goes upstream |
+//! | transform | what follows judges what goes upstream |
 //! | model rules | the model and provider that will really be called |
 //! | *guard* | on what enters and on all that leaves, cache hits included |
 //! | *cache* | below auth and rules: both are checked on every hit |
@@ -97,6 +97,8 @@ use crate::payload::{PayloadLayer, PayloadService};
 use crate::request_id::RequestIdLayer;
 #[cfg(feature = "schema")]
 use crate::schema::SchemaLayer;
+#[cfg(feature = "transform")]
+use crate::transform::TransformLayer;
 #[cfg(feature = "upstream")]
 use crate::upstream::UpstreamLayer;
 
@@ -179,6 +181,9 @@ macro_rules! pick {
     (schema schema $stack:ident $layer:ident) => {
         $layer
     };
+    (transform transform $stack:ident $layer:ident) => {
+        $layer
+    };
     (upstream upstream $stack:ident $layer:ident) => {
         $layer
     };
@@ -244,6 +249,19 @@ impl<R, L, P, A, T, B: PayloadSlot, X, M, G, C, Q, U, H>
         layer: SchemaLayer,
     ) -> Stack<R, L, P, A, T, B::Filled, SchemaLayer, X, M, G, C, Q, U, H> {
         fill!(self.schema = layer, payload)
+    }
+}
+
+#[cfg(feature = "transform")]
+impl<R, L, P, A, T, B: PayloadSlot, S, M, G, C, Q, U, H>
+    Stack<R, L, P, A, T, B, S, Unset, M, G, C, Q, U, H>
+{
+    /// Edits requests on the way to the upstream.
+    pub fn transform(
+        self,
+        layer: TransformLayer,
+    ) -> Stack<R, L, P, A, T, B::Filled, S, TransformLayer, M, G, C, Q, U, H> {
+        fill!(self.transform = layer, payload)
     }
 }
 

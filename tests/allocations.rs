@@ -106,6 +106,14 @@ fn each_layer_allocates_no_more_than_stated() {
             allocations((PayloadLayer::new(), pass::schema().response(report())), seen),
             6,
         ),
+        (
+            "payload and limits, nothing to edit",
+            allocations((PayloadLayer::new(), pass::limits()), seen),
+            3,
+        ),
+        // Those of the payload; the value of the field; the edits, their places, the new bytes and
+        // their payload.
+        ("payload and three edits", allocations((PayloadLayer::new(), pass::edits()), seen), 10),
         ("upstream", allocations(UpstreamLayer::new(), seen), 0),
         ("hf token", allocations(pass::hf_token(), seen), 0),
         (
@@ -117,16 +125,17 @@ fn each_layer_allocates_no_more_than_stated() {
                     .auth(pass::auth(&signer))
                     .payload(PayloadLayer::new())
                     .schema(pass::schema())
+                    .transform(pass::limits())
                     .upstream(UpstreamLayer::new())
                     .hf_token(pass::hf_token()),
                 fresh,
             ),
-            9,
+            10,
         ),
     ];
     let mut over = Vec::new();
     for (what, count, stated) in counted {
-        println!("{what:<32} {count:>3} of {stated}");
+        println!("{what:<36} {count:>3} of {stated}");
         if count > stated {
             over.push(what);
         }

@@ -34,6 +34,7 @@ use tower_inference::{
     schema::{ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
+    transform::TransformLayer,
     upstream::UpstreamLayer,
 };
 
@@ -56,6 +57,13 @@ fn model_rules() -> ModelRulesLayer {
 }
 
 /// Checks the body, and has its eye on the answer.
+fn transform() -> TransformLayer {
+    TransformLayer::new()
+        .set_field("x-stage".parse().unwrap(), "test")
+        .output_tokens(16)
+        .include_usage()
+}
+
 fn schema() -> SchemaLayer {
     let schema = Schema::new(&json!({ "required": ["model"] })).unwrap();
     SchemaLayer::new(schema.clone()).response(ResponseSchema::report(schema))
@@ -118,6 +126,11 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn transform() {
+                $check!((PayloadLayer::new(), super::transform()));
+            }
+
+            #[tokio::test]
             async fn upstream() {
                 $check!(UpstreamLayer::new());
             }
@@ -135,6 +148,7 @@ macro_rules! each_layer {
                         .upstream(UpstreamLayer::new())
                         .model_rules(super::model_rules())
                         .schema(super::schema())
+                        .transform(super::transform())
                         .payload(PayloadLayer::new())
                         .auth(super::auth())
                         .access_log(AccessLogLayer::new())
@@ -363,6 +377,7 @@ mod passes_errors_untouched {
     check!(payload, PayloadLayer::new());
     check!(model_rules, (PayloadLayer::new(), super::model_rules()));
     check!(schema, (PayloadLayer::new(), super::schema()));
+    check!(transform, (PayloadLayer::new(), super::transform()));
     check!(hf_token, super::hf_token());
 
     #[tokio::test]

@@ -4,11 +4,15 @@ mod support;
 
 #[path = "payload/body.rs"]
 mod body;
+#[path = "payload/edit.rs"]
+mod edit;
+#[path = "support/edits.rs"]
+mod edits;
 #[path = "payload/json.rs"]
 mod json;
 #[path = "payload/layer.rs"]
 mod layer;
-#[path = "properties/reader.rs"]
+#[path = "support/reader.rs"]
 mod reader;
 #[path = "payload/servers.rs"]
 mod servers;

@@ -42,6 +42,7 @@ use tower_inference::{
     schema::{Parameter, ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
+    transform::TransformLayer,
     upstream::UpstreamLayer,
 };
 
@@ -67,6 +68,12 @@ fn model_rules() -> ModelRulesLayer {
 fn hf_token(origin: SocketAddr) -> HfTokenLayer {
     let origin: Origin = format!("http://{origin}").parse().unwrap();
     HfTokenLayer::new(origin, TokenSource::value(Secret::new("hf_servers")).unwrap())
+}
+
+/// Fields and the query, since no gRPC call has JSON.
+fn transform() -> TransformLayer {
+    let edits = TransformLayer::new().set_field("x-stage".parse().unwrap(), "test");
+    edits.remove_query("debug")
 }
 
 /// Looks at fields and answers, since no gRPC call has JSON.
@@ -173,6 +180,11 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn transform() {
+                $check!(|_| (PayloadLayer::bytes(), super::transform()));
+            }
+
+            #[tokio::test]
             async fn upstream() {
                 $check!(|_| UpstreamLayer::new());
             }
@@ -191,6 +203,7 @@ macro_rules! each_layer {
                         .payload(PayloadLayer::bytes())
                         .model_rules(super::model_rules())
                         .schema(super::schema())
+                        .transform(super::transform())
                         .auth(super::auth())
                         .access_log(AccessLogLayer::new())
                         .request_id(RequestIdLayer::new())

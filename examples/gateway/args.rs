@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fmt,
-    num::{NonZeroU64, NonZeroUsize},
+    num::{NonZeroU32, NonZeroUsize},
     ops::RangeInclusive,
     path::PathBuf,
     time::Duration,
@@ -52,7 +52,7 @@ pub(crate) struct Serve {
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) access_log: AccessLog,
     pub(crate) schema: Option<Schema>,
-    pub(crate) max_tokens: Option<NonZeroU64>,
+    pub(crate) max_tokens: Option<NonZeroU32>,
     pub(crate) parts: Parts,
 }
 
@@ -166,7 +166,7 @@ struct Given {
     threads: Option<NonZeroUsize>,
     access_log: Option<AccessLog>,
     schema: Option<Schema>,
-    max_tokens: Option<NonZeroU64>,
+    max_tokens: Option<NonZeroU32>,
     upstream: Option<String>,
     hf_token_env: Option<String>,
     hf_token_file: Option<PathBuf>,

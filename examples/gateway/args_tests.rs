@@ -55,7 +55,7 @@ fn flags_of_serving_leave_the_demo_as_it_is() {
 fn bodies_are_held_to_a_schema_when_asked() {
     assert_eq!(served("--schema builtin").schema, Some(Schema::Builtin));
     assert_eq!(served("--schema s.json").schema, Some(Schema::File("s.json".into())));
-    assert_eq!(served("--max-tokens 512").max_tokens.map(NonZeroU64::get), Some(512));
+    assert_eq!(served("--max-tokens 512").max_tokens.map(NonZeroU32::get), Some(512));
     assert_eq!(refused("--max-tokens 0"), "--max-tokens wants a number that is not zero, not `0`");
 }
 

@@ -1,8 +1,11 @@
-//! What bodies are held to, by route.
+//! What bodies are held to, and what becomes of them, by route.
 
 use std::fs;
 
-use tower_inference::schema::{Schema, SchemaLayer};
+use tower_inference::{
+    schema::{Schema, SchemaLayer},
+    transform::TransformLayer,
+};
 
 use crate::{Error, args};
 
@@ -10,6 +13,8 @@ use crate::{Error, args};
 pub(crate) struct Bodies {
     pub(crate) max_bytes: u64,
     pub(crate) schema: SchemaLayer,
+    /// For the routes that generate text.
+    pub(crate) generation: TransformLayer,
 }
 
 impl Bodies {
@@ -24,7 +29,11 @@ impl Bodies {
                 chats(&Schema::new(&schema).map_err(|error| named(error.into()))?)
             }
         };
-        Ok(Self { max_bytes: serve.max_body, schema })
+        let generation = match serve.max_tokens {
+            None => TransformLayer::new(),
+            Some(most) => TransformLayer::new().output_tokens(most.get()),
+        };
+        Ok(Self { max_bytes: serve.max_body, schema, generation })
     }
 }
 

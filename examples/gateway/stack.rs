@@ -11,6 +11,7 @@ use tower_inference::{
     request_id::RequestIdLayer,
     schema::SchemaLayer,
     stack::Stack,
+    transform::TransformLayer,
     upstream::UpstreamLayer,
 };
 
@@ -32,15 +33,19 @@ pub(crate) fn gateway(
 ) -> Result<Router, Error> {
     let around = Stack::new().request_id(RequestIdLayer::new()).access_log(access_log);
     let behind = Stack::new().auth(auth).upstream(UpstreamLayer::new()).hf_token(hf_token);
-    let Bodies { max_bytes, schema, .. } = bodies;
+    let Bodies { max_bytes, schema, generation } = bodies;
     let json = behind.clone().payload(PayloadLayer::new().limit(max_bytes));
     let bytes = behind.payload(PayloadLayer::streamed().limit(max_bytes));
 
     let client: HttpsClient<Payload> = HttpsClient::builder().build()?;
     let inference = Inference {
-        generation: json.clone().schema(schema.clone()).layer(client.clone()),
-        buffered: json.schema(schema).layer(client.clone()),
-        streamed: bytes.schema(SchemaLayer::any_body()).layer(client),
+        generation: json.clone().schema(schema.clone()).transform(generation).layer(client.clone()),
+        buffered: json.schema(schema).transform(TransformLayer::new()).layer(client.clone()),
+        // Of the same type as the others, and without rules.
+        streamed: bytes
+            .schema(SchemaLayer::any_body())
+            .transform(TransformLayer::new())
+            .layer(client),
     };
     Ok(routes::probes(ready).fallback_service(around.layer(inference)))
 }

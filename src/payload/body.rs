@@ -207,6 +207,16 @@ impl Buffered {
         &self.bytes
     }
 
+    #[cfg(feature = "transform")]
+    pub(super) const fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    #[cfg(feature = "transform")]
+    pub(super) fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers.as_deref()
+    }
+
     pub(super) const fn has_trailers(&self) -> bool {
         self.trailers.is_some()
     }

@@ -5,9 +5,10 @@ use bytestring::ByteString;
 use serde_json::Value;
 
 use super::{
-    Malformed, Reason,
+    Edits, Malformed, Reason,
     arena::{Slot, Tag},
     parse::{Arena, parse},
+    pointer::{Likeness, Token, index, marks},
     text::{contents, unescape},
 };
 
@@ -35,6 +36,7 @@ use super::{
 pub struct Document {
     text: ByteString,
     arena: Arena,
+    bounds: Bounds,
 }
 
 impl Document {
@@ -56,13 +58,24 @@ impl Document {
         let text = ByteString::try_from(bytes.into())
             .map_err(|error| Malformed::new(Reason::NotUtf8, error.valid_up_to()))?;
         let arena = parse(&text, bounds)?;
-        Ok(Self { text, arena })
+        Ok(Self { text, arena, bounds })
     }
 
     /// The outermost value.
     #[must_use]
     pub const fn root(&self) -> Node<'_> {
-        Node { document: self, index: 0 }
+        self.node(0)
+    }
+
+    /// Starts to edit it.
+    #[must_use]
+    pub const fn edit(&self) -> Edits<'_> {
+        Edits::new(self)
+    }
+
+    /// The node that gave its index.
+    pub(crate) const fn node(&self, index: u32) -> Node<'_> {
+        Node { document: self, index }
     }
 
     /// The document as it was written.
@@ -94,7 +107,32 @@ impl Document {
         self.root().to_value()
     }
 
-    fn slot(&self, index: u32) -> &Slot {
+    pub(super) const fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// How the name of a member, which stands in this slot, compares with a token.
+    pub(super) fn compare(&self, name: u32, token: &Token) -> Likeness {
+        let slot = self.slot(name);
+        let written = contents(&self.text, slot);
+        if slot.is_escaped() { token.compare(&unescape(written)) } else { token.compare(written) }
+    }
+
+    /// The [`marks`] of all names in the outermost object.
+    pub(super) fn marks(&self) -> u64 {
+        let root = self.root();
+        let names = root.names_and_values().step_by(2).map(Node::slot);
+        let marks = |name: &Slot| {
+            if name.is_escaped() { u64::MAX } else { marks(contents(&self.text, name)) }
+        };
+        names.fold(0, |all, name| all | marks(name))
+    }
+
+    pub(super) fn slot(&self, index: u32) -> &Slot {
         // No node is made for a slot that is not there.
         const NULL: &Slot = &Slot::leaf((0, 0), 0, Tag::NULL);
         self.arena.slots.get(index as usize).unwrap_or(NULL)
@@ -256,10 +294,13 @@ impl<'a> Node<'a> {
     /// for other kinds.
     #[must_use]
     pub fn members(self) -> Members<'a> {
-        let left = if self.kind() == Kind::Object { self.len() } else { 0 };
-        Members {
-            slots: Elements { document: self.document, next: self.index + 1, left: left * 2 },
-        }
+        Members { slots: self.names_and_values() }
+    }
+
+    /// The names and values of an object, by turns; none for other kinds.
+    fn names_and_values(self) -> Elements<'a> {
+        let left = if self.kind() == Kind::Object { self.len() * 2 } else { 0 };
+        Elements { document: self.document, next: self.index + 1, left }
     }
 
     /// The value of an object's member.
@@ -314,6 +355,12 @@ impl<'a> Node<'a> {
             ready.push(value);
         }
         Ok(ready.pop().unwrap_or_default())
+    }
+
+    /// Tells it from the others of its document, and grows as the document goes on.
+    #[cfg(feature = "schema")]
+    pub(crate) const fn index(self) -> u32 {
+        self.index
     }
 
     /// Whether it is a string that says `text`. Allocates only to read escapes.
@@ -401,13 +448,6 @@ impl Document {
             }
         })
     }
-}
-
-/// An array's index in a pointer: digits, without a leading zero (RFC 6901 section 4).
-fn index(token: &str) -> Option<usize> {
-    let digits = token.bytes().all(|byte| byte.is_ascii_digit());
-    let legal = digits && (token == "0" || !token.starts_with('0'));
-    token.parse().ok().filter(|_| legal)
 }
 
 impl fmt::Debug for Node<'_> {

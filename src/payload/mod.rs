@@ -87,32 +87,46 @@
 //! The deadline needs a tokio runtime with its timer on. A buffered body takes up to three times
 //! its size while it is read, and 16 bytes for each node of its document. Bodies of 4 GiB and more
 //! have no document. Names that differ in case only are two names, as JSON has it, though some
-//! upstreams (Go's `encoding/json`) take them for one. The bytes are not changed: names, numbers and spaces reach the upstream as
-//! they were written.
+//! upstreams (Go's `encoding/json`) take them for one: [`Edits`] refuse such twins. The bytes are
+//! not changed, but where they are [edited](Document::edit): names, numbers and spaces reach the
+//! upstream as they were written.
 
 mod arena;
 mod body;
 mod collect;
 mod document;
+mod edit;
+mod fault;
 mod flow;
 mod future;
 mod layer;
+mod literal;
 mod malformed;
 mod media;
 mod parse;
+mod pointer;
+#[cfg(feature = "transform")]
+mod replace;
+mod splice;
 mod text;
 mod unique;
 
 #[cfg(feature = "schema")]
 pub(crate) use self::document::Entries;
 pub(crate) use self::media::says_json;
+#[cfg(feature = "transform")]
+pub(crate) use self::replace::replace;
 pub use self::{
     body::{DocumentError, Payload},
     document::{Bounds, Document, Elements, Kind, Members, Node},
+    edit::Edits,
+    fault::{EditError, EditFault},
     flow::PayloadError,
     future::ResponseFuture,
     layer::{PayloadLayer, PayloadService},
+    literal::Literal,
     malformed::{Malformed, Reason},
+    pointer::{InvalidPointer, Pointer},
 };
 #[cfg(feature = "schema")]
 pub(crate) use self::{collect::Collected, layer::is_bodiless, media::only_json};

@@ -143,20 +143,32 @@
 mod arena;
 mod body;
 mod builtin;
+mod chat;
 mod compile;
+mod draft;
 mod equality;
+mod error;
 mod explain;
+mod finding;
 mod future;
 mod held;
 mod layer;
+mod nearest;
 mod number;
+mod openapi;
 mod parameters;
+mod reach;
 mod response;
 mod rules;
+mod survey;
+mod watched;
 
 pub use self::{
     body::ResponseBody,
-    compile::{Schema, SchemaError},
+    chat::{ChatLimits, Streaming},
+    compile::{Schema, SchemaBuilder},
+    draft::Draft,
+    error::{SchemaError, SchemaFault},
     future::ResponseFuture,
     layer::{SchemaLayer, Validated},
     parameters::Parameter,

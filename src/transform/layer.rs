@@ -3,21 +3,28 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{Request, Response, header::CONNECTION, request::Parts};
+use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    json::{Edited, JsonEdit, apply},
+    ResponseBody, ResponseFuture,
+    json::{JsonEdit, apply},
     step::Step,
+    target::Target,
+    value::Known,
 };
 use crate::{
-    body::ResponseBody,
-    payload::Payload,
+    context::RequestContext,
+    hop_by_hop::strip_connection_fields,
+    payload::{self, Payload},
     rejection::{RefusalFormat, Rejection},
 };
 
-/// Edits requests on the way to the upstream, in the order in which the edits are written.
+/// Edits requests on the way to the upstream, in the order in which the edits are written. See the
+/// [module](super).
 #[derive(Clone, Debug, Default)]
 pub struct TransformLayer {
     steps: Arc<Vec<Step>>,
@@ -31,16 +38,61 @@ impl TransformLayer {
         Self::default()
     }
 
+    /// How refusals look. [`RefusalFormat::Problem`] by default.
+    #[must_use]
+    pub const fn refusals(mut self, format: RefusalFormat) -> Self {
+        self.refusals = format;
+        self
+    }
+
     pub(super) fn step(mut self, step: Step) -> Self {
         Arc::make_mut(&mut self.steps).push(step);
         self
     }
 
-    fn edited(&self, payload: &Payload) -> Result<Edited, Rejection> {
-        let edits: Vec<&JsonEdit> = self.steps.iter().map(|Step::Json(edit)| edit).collect();
-        let edited = apply(&edits, payload)?;
-        let _for_now = (&edited.bytes, edited.hide_usage, self.refusals);
-        Ok(edited)
+    pub(super) fn json(mut self, edit: JsonEdit) -> Self {
+        let steps = Arc::make_mut(&mut self.steps);
+        match steps.last_mut() {
+            Some(Step::Json(edits)) => edits.push(edit),
+            _ => steps.push(Step::Json(vec![edit])),
+        }
+        self
+    }
+
+    /// Makes the edits. Whether the upstream was asked for a usage chunk that the caller did not
+    /// ask for.
+    fn edit(
+        &self,
+        parts: &mut Parts,
+        payload: &mut Payload,
+        context: &RequestContext,
+    ) -> Result<bool, Rejection> {
+        let mut hide_usage = false;
+        let known = Known::new(context);
+        let mut target = Target::default();
+        for step in self.steps.iter() {
+            match step {
+                Step::Field(edit) => {
+                    // A caller who names our field in `connection` would have it end at the next
+                    // hop (RFC 9110 section 7.6.1).
+                    if parts.headers.contains_key(CONNECTION) {
+                        strip_connection_fields(&mut parts.headers);
+                    }
+                    edit.apply(&mut parts.headers, &known)?;
+                }
+                Step::Query(edit) => edit.apply(target.query_mut(&parts.uri), &known)?,
+                Step::Path(edit) => edit.apply(target.path_mut(&parts.uri), &known)?,
+                Step::Json(edits) => {
+                    let edited = apply(edits, payload)?;
+                    hide_usage |= edited.hide_usage;
+                    if let Some(bytes) = edited.bytes {
+                        payload::replace(parts, payload, bytes);
+                    }
+                }
+            }
+        }
+        target.put_into(&mut parts.uri)?;
+        Ok(hide_usage)
     }
 }
 
@@ -52,7 +104,7 @@ impl<S> Layer<S> for TransformLayer {
     }
 }
 
-/// Made by [`TransformLayer`].
+/// The service of [`TransformLayer`].
 #[derive(Clone, Debug)]
 pub struct Transform<S> {
     inner: S,
@@ -62,17 +114,33 @@ pub struct Transform<S> {
 impl<S, R> Service<Request<Payload>> for Transform<S>
 where
     S: Service<Request<Payload>, Response = Response<R>>,
+    R: Body<Data = Bytes>,
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
-    type Future = std::future::Pending<Result<Self::Response, S::Error>>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Payload>) -> Self::Future {
-        let _for_now = self.layer.edited(request.body());
-        std::future::pending()
+        if self.layer.steps.is_empty() {
+            return ResponseFuture::calling(self.inner.call(request), None);
+        }
+        let responder = self.layer.refusals.for_request(&request);
+        let (mut parts, mut payload) = request.into_parts();
+        let context = RequestContext::ensure(&mut parts.extensions);
+        match self.layer.edit(&mut parts, &mut payload, &context) {
+            Ok(hide_usage) => {
+                let hidden_from = hide_usage.then(|| {
+                    context.announce_answer_is_read();
+                    context
+                });
+                let request = Request::from_parts(parts, payload);
+                ResponseFuture::calling(self.inner.call(request), hidden_from)
+            }
+            Err(rejection) => ResponseFuture::refused(rejection, responder, context),
+        }
     }
 }

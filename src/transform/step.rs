@@ -1,8 +1,14 @@
-use super::json::JsonEdit;
+use super::{fields::FieldEdit, json::JsonEdit, path::PathEdit, query::QueryEdit};
 
-/// One edit of a request.
+/// Edits of a request that are made together.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Of the body's document.
-    Json(JsonEdit),
+    /// Of a header field.
+    Field(FieldEdit),
+    /// Of the query.
+    Query(QueryEdit),
+    /// Of the path.
+    Path(PathEdit),
+    /// Of the body's document: all that follow one another, so that it is written once.
+    Json(Vec<JsonEdit>),
 }

@@ -53,15 +53,18 @@ def model(work):
 
 @pytest.fixture(scope="session")
 def guarded_model(guard, model):
-    """The gateway in front of the model, with a small limit for bodies."""
-    with guard("guarded-model", model.url, model.token, "--max-body", "64KiB") as gateway:
+    """The gateway in front of the model, with a small limit for bodies, and schemas for them."""
+    strict = ["--max-body", "64KiB", "--schema", "builtin"]
+    with guard("guarded-model", model.url, model.token, *strict) as gateway:
         yield gateway
 
 
 @pytest.fixture(scope="session")
 def recorders_gateway(guard):
-    with Recorder() as recorder, guard("guarded-recorder", recorder.url, TOKEN) as gateway:
-        yield recorder, gateway
+    with Recorder() as recorder:
+        strict = ["--schema", "builtin"]
+        with guard("guarded-recorder", recorder.url, TOKEN, *strict) as gateway:
+            yield recorder, gateway
 
 
 @pytest.fixture

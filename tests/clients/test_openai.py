@@ -212,6 +212,28 @@ def trying(server, retries: int):
     return api, ids
 
 
+def test_body_that_breaks_its_schema_is_shown_where(recorder, guarded_recorder, is_refusal):
+    api = openai_client(guarded_recorder)
+    words = [{"role": "user", "content": "one"}, {"role": "user", "content": 5}]
+    error = refusal(openai.UnprocessableEntityError, api, messages=words)
+    is_refusal(error, guarded_recorder, 422, "schema-violation")
+    assert error.body["message"].startswith("/messages/1/content: ")
+    assert "5" not in error.body["message"].partition(": ")[2]
+    error = refusal(openai.UnprocessableEntityError, api, messages=[])
+    assert error.body["message"].startswith("/messages: ")
+    assert not recorder.received
+
+
+def test_answer_is_cut_to_the_limit_of_the_gateway(guard, model):
+    with guard("brief", model.url, model.token, "--max-tokens", "3") as gateway:
+        api = openai_client(gateway)
+        unsaid = {name: value for name, value in ASKED.items() if name != "max_tokens"}
+        for asked in ASKED, ASKED | {"max_completion_tokens": 32}, unsaid:
+            chat = api.chat.completions.create(**asked)
+            assert chat.choices[0].finish_reason == "length"
+            assert chat.usage.completion_tokens == 3
+
+
 def test_sdk_retries_a_503_and_each_try_has_its_own_record(recorder, guarded_recorder):
     recorder.answers.append(answer({"error": "overloaded"}, status=503))
     recorder.answers.append(answer(completion("at last")))

@@ -119,23 +119,27 @@ async fn answers_are_cut_to_a_length_and_nothing_else_is_touched() {
         (CHAT_PATH, r#"{"max_completion_tokens":101}"#, r#"{"max_completion_tokens":100}"#),
         (CHAT_PATH, r#"{ "max_tokens" : 99 }"#, r#"{ "max_tokens" : 99 }"#),
         ("/v1/completions", r#"{"max_tokens":1000}"#, r#"{"max_tokens":100}"#),
-        ("/v1/responses", r#"{"max_output_tokens":1000}"#, r#"{"max_output_tokens":100}"#),
+        (
+            "/v1/responses",
+            r#"{"input":"a","max_output_tokens":1000}"#,
+            r#"{"input":"a","max_output_tokens":100}"#,
+        ),
         (
             "/generate",
-            r#"{"parameters":{"max_new_tokens":1000}}"#,
-            r#"{"parameters":{"max_new_tokens":100}}"#,
+            r#"{"inputs":"a","parameters":{"max_new_tokens":1000}}"#,
+            r#"{"inputs":"a","parameters":{"max_new_tokens":100}}"#,
         ),
         ("/v1/embeddings", r#"{"max_tokens":5000}"#, r#"{"max_tokens":5000}"#),
     ] {
         assert_eq!(sent_on(&gateway, &mut stub, &caller, (path, came)).await, went);
     }
-    for (path, pointer) in [
-        (CHAT_PATH, "/max_tokens"),
-        ("/v1/completions", "/max_tokens"),
-        ("/v1/responses", "/max_output_tokens"),
-        ("/generate", "/parameters/max_new_tokens"),
+    for (path, came, pointer) in [
+        (CHAT_PATH, CHAT, "/max_tokens"),
+        ("/v1/completions", r#"{"prompt":"a"}"#, "/max_tokens"),
+        ("/v1/responses", r#"{"input":"a"}"#, "/max_output_tokens"),
+        ("/generate", r#"{"inputs":"a"}"#, "/parameters/max_new_tokens"),
     ] {
-        let went = sent_on(&gateway, &mut stub, &caller, (path, "{}")).await;
+        let went = sent_on(&gateway, &mut stub, &caller, (path, came)).await;
         let went: Value = serde_json::from_str(&went).unwrap();
         assert_eq!(went.pointer(pointer), Some(&json!(100)), "{path} {went}");
     }

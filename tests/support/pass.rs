@@ -14,7 +14,6 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
 use http_body_util::Full;
-use serde_json::json;
 use tower::Service;
 use tower_inference::{
     access_log::{AccessLogLayer, Sink},
@@ -24,6 +23,7 @@ use tower_inference::{
     model_rules::{ModelRules, ModelRulesLayer, Models},
     schema::{Parameter, Schema, SchemaLayer},
     secret::Secret,
+    transform::{ModelAliases, TransformLayer},
 };
 
 use crate::token::{self, Signer};
@@ -124,34 +124,29 @@ pub fn model_rules() -> ModelRulesLayer {
     ModelRulesLayer::new(Upstream::router(), rules)
 }
 
-/// What a chat request must be, as far as it costs something to look.
+/// What a chat request must be.
 pub fn chat() -> Schema {
-    let message = json!({
-        "type": "object",
-        "required": ["role", "content"],
-        "properties": {
-            "role": { "enum": ["system", "user", "assistant", "tool"] },
-            "content": { "type": "string" },
-        },
-    });
-    let schema = json!({
-        "type": "object",
-        "required": ["model", "messages"],
-        "properties": {
-            "model": { "type": "string", "pattern": "^[^/]+/[^/]+$" },
-            "messages": { "type": "array", "minItems": 1, "items": message },
-            "max_tokens": { "type": "integer", "minimum": 1 },
-            "temperature": { "type": "number", "minimum": 0, "maximum": 2 },
-            "stream": { "type": "boolean" },
-        },
-    });
-    Schema::new(&schema).unwrap()
+    Schema::chat_completion()
 }
 
 /// Checks the body, and one field.
 pub fn schema() -> SchemaLayer {
     let agent = Parameter::header(header::USER_AGENT).required().pattern("[ -~]+").unwrap();
     SchemaLayer::new(chat()).parameter(agent)
+}
+
+/// Holds what [`request`] says within limits that it keeps: nothing is to be edited.
+pub fn limits() -> TransformLayer {
+    TransformLayer::new().output_tokens(4_096).include_usage()
+}
+
+/// Edits a field, and two members of the body.
+pub fn edits() -> TransformLayer {
+    let aliases = ModelAliases::new([("meta-llama/Llama-3.1-8B-Instruct", "org/small")]);
+    TransformLayer::new()
+        .set_field("x-team".parse().unwrap(), "search")
+        .model_aliases(aliases)
+        .output_tokens(32)
 }
 
 /// JSON lines that go nowhere.

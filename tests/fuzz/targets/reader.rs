@@ -1,7 +1,7 @@
 //! Any bytes, read as JSON by two readers.
 #![no_main]
 
-#[path = "../../properties/reader.rs"]
+#[path = "../../support/reader.rs"]
 mod reader;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| reader::holds(bytes));

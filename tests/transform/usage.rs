@@ -1,0 +1,219 @@
+use std::{
+    convert::Infallible,
+    io,
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, header};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Full, channel::Channel};
+use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower_inference::{
+    access_log::AccessLogLayer,
+    context::{RequestContext, StreamEnd},
+    payload::{Payload, PayloadLayer},
+    transform::TransformLayer,
+};
+
+use crate::support::{ScriptedBody, Step};
+
+const FIRST: &str =
+    "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}],\"usage\":null}\n\n: keep-alive\r\n\r\n";
+const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3,\"total_tokens\":12}}\n\n";
+const DONE: &str = "data: [DONE]\n\n";
+
+const UNASKED: &str = r#"{"model":"m","stream":true,"messages":[]}"#;
+const ASKED: &str =
+    r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#;
+
+/// What a caller gets of an answer, and what is known of it afterwards.
+async fn answered<B>(body: &'static str, response: Response<B>) -> (Response<Bytes>, RequestContext)
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: std::fmt::Debug,
+{
+    let response = Arc::new(Mutex::new(Some(response)));
+    let upstream = service_fn(move |_: Request<Payload>| {
+        let response = response.lock().unwrap().take().unwrap();
+        async { Ok::<_, Infallible>(response) }
+    });
+    let gateway = ServiceBuilder::new()
+        // Outside of what hides: it must know the usage all the same.
+        .layer(AccessLogLayer::new())
+        .layer(PayloadLayer::new())
+        .layer(TransformLayer::new().include_usage())
+        .service(upstream);
+    let context = RequestContext::new();
+    let request = Request::post("/v1/chat/completions")
+        .header(header::CONTENT_TYPE, "application/json")
+        .extension(context.clone())
+        .body(Full::<Bytes>::from(body))
+        .unwrap();
+    let Ok(answer) = gateway.oneshot(request).await;
+    let (parts, body) = answer.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (Response::from_parts(parts, body), context)
+}
+
+fn stream<B>(body: B) -> Response<B> {
+    Response::builder().header(header::CONTENT_TYPE, "text/event-stream").body(body).unwrap()
+}
+
+#[tokio::test]
+async fn the_chunk_is_hidden_wherever_the_stream_is_cut() {
+    let whole = [FIRST, USAGE, DONE].concat();
+    let shown = [FIRST, DONE].concat();
+    for size in 1..=whole.len() {
+        let body = ScriptedBody::chunked(whole.as_bytes(), size);
+        let (answer, context) = answered(UNASKED, stream(body)).await;
+        assert_eq!(*answer.body(), shown, "{size}");
+        assert_eq!(context.usage().unwrap().total_tokens, Some(12), "{size}");
+        assert_eq!(context.stream_end(), Some(StreamEnd::Done));
+        assert!(context.answer_is_read());
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_asked_sees_it() {
+    let whole = [FIRST, USAGE, DONE].concat();
+    let body = ScriptedBody::chunked(whole.as_bytes(), 20);
+    let (answer, _) = answered(ASKED, stream(body)).await;
+    assert_eq!(*answer.body(), whole);
+}
+
+#[tokio::test]
+async fn nothing_else_is_hidden() {
+    for kept in [
+        "data: {\"choices\":[],\"usage\":null}\n\n",
+        "data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n",
+        "data: {\"choices\":[{\"delta\":{}}],\"usage\":{\"total_tokens\":1}}\n\n",
+        "data: {\"usage\":{\"total_tokens\":1}}\n\n",
+        "data: {\"choices\":[],\"usage\":{}\n\n",
+        "data: {\"error\":{\"message\":\"\\\"usage\\\"\"}}\n\n",
+        ": \"usage\" \"choices\":[]\r\r",
+        "event: x\r\ndata: 1\r\n\r\n",
+        "data: [DONE]",
+        "\n\n\n",
+    ] {
+        let (answer, _) = answered(UNASKED, stream(Full::<Bytes>::from(kept))).await;
+        assert_eq!(*answer.body(), kept);
+    }
+    // Other answers are not event streams, whatever they hold.
+    for content_type in ["application/json", "text/plain"] {
+        let response = Response::builder().header(header::CONTENT_TYPE, content_type);
+        let response = response.header(header::CONTENT_LENGTH, USAGE.len());
+        let (answer, _) =
+            answered(UNASKED, response.body(Full::<Bytes>::from(USAGE)).unwrap()).await;
+        assert_eq!(*answer.body(), USAGE);
+        assert_eq!(answer.headers()[header::CONTENT_LENGTH], USAGE.len().to_string());
+    }
+}
+
+#[tokio::test]
+async fn the_chunk_is_known_by_what_it_says_and_not_by_how() {
+    for hidden in [
+        "data:{ \"usage\" : {\"total_tokens\":1}, \"choices\" : [ ] }\r\n\r\n",
+        "id: 7\ndata: {\"choices\":[],\ndata: \"usage\":{\"total_tokens\":1}}\n\n",
+        "\u{feff}data: {\"choices\":[],\"usage\":{\"total_tokens\":1},\"id\":\"x\"}\n\n",
+        // No blank line ends it.
+        "data: {\"choices\":[],\"usage\":{\"total_tokens\":1}}\n",
+        "data: {\"choices\":[],\"usage\":{\"total_tokens\":1}}",
+    ] {
+        let (answer, _) = answered(UNASKED, stream(Full::<Bytes>::from(hidden))).await;
+        assert_eq!(*answer.body(), "", "{hidden}");
+    }
+}
+
+#[tokio::test]
+async fn a_length_that_would_lie_goes() {
+    let whole = [FIRST, USAGE].concat();
+    let mut response = stream(Full::new(Bytes::from(whole.clone())));
+    response.headers_mut().insert(header::CONTENT_LENGTH, whole.len().into());
+    let (answer, _) = answered(UNASKED, response).await;
+    assert_eq!(*answer.body(), FIRST);
+    assert!(!answer.headers().contains_key(header::CONTENT_LENGTH));
+}
+
+fn hidden_from<B: Body<Data = Bytes>>(body: B) -> impl Body<Data = Bytes, Error = B::Error> {
+    let response = stream(body);
+    let mut gateway = ServiceBuilder::new()
+        .layer(TransformLayer::new().include_usage())
+        .service(Once(Some(response)));
+    let request = Request::post("/").body(Payload::buffered(UNASKED)).unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut future = pin!(tower::Service::call(&mut gateway, request));
+    let Poll::Ready(Ok(answer)) = future.as_mut().poll(&mut cx) else { panic!("it waits") };
+    answer.into_body()
+}
+
+/// Answers once.
+struct Once<B>(Option<Response<B>>);
+
+impl<B> tower::Service<Request<Payload>> for Once<B> {
+    type Response = Response<B>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<B>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Payload>) -> Self::Future {
+        std::future::ready(Ok(self.0.take().unwrap()))
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_shown_before_the_next_is_made() {
+    let (mut upstream, body) = Channel::<Bytes, Infallible>::new(1);
+    let mut body = pin!(hidden_from(body));
+    for event in [FIRST, DONE] {
+        upstream.send_data(Bytes::from_static(event.as_bytes())).await.unwrap();
+        let frame = body.frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), event);
+    }
+}
+
+#[tokio::test]
+async fn trailers_follow_the_data() {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-after", "1".parse().unwrap());
+    let steps = [Step::Data(b"data: a"), Step::Trailers(trailers)];
+    let collected = hidden_from(ScriptedBody::new(steps)).collect().await.unwrap();
+    assert_eq!(collected.trailers().unwrap()["x-after"], "1");
+    assert_eq!(collected.to_bytes(), "data: a");
+}
+
+#[tokio::test]
+async fn what_broke_off_is_an_error_and_never_half_a_chunk() {
+    let steps = [Step::Data(FIRST.as_bytes()), Step::Data(&USAGE.as_bytes()[..40]), Step::Error];
+    let mut body = pin!(hidden_from(ScriptedBody::new(steps)));
+    let frame: Result<_, io::Error> = body.frame().await.unwrap();
+    assert_eq!(frame.unwrap().into_data().unwrap(), FIRST);
+    assert!(body.frame().await.unwrap().is_err());
+    assert!(body.frame().await.is_none());
+    assert!(body.is_end_stream());
+}
+
+#[test]
+fn the_end_is_told_as_soon_as_it_is_known() {
+    let mut body = pin!(hidden_from(Full::<Bytes>::from(DONE)));
+    assert!(!body.is_end_stream());
+    assert_eq!(body.size_hint().exact(), None);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(body.as_mut().poll_frame(&mut cx).is_ready());
+    assert!(body.is_end_stream());
+    assert_eq!(body.size_hint().exact(), Some(0));
+    assert!(hidden_from(Full::<Bytes>::default()).is_end_stream());
+}
+
+#[tokio::test]
+async fn an_event_beyond_the_bound_passes() {
+    let long =
+        format!("data: {{\"choices\":[],\"usage\":{{\"x\":\"{}\"}}}}\n\n", "x".repeat(2 << 20));
+    let (answer, _) = answered(UNASKED, stream(Full::new(Bytes::from(long.clone())))).await;
+    assert_eq!(answer.body().len(), long.len());
+}
