@@ -59,8 +59,8 @@
 //!
 //! # How they are compared
 //!
-//! Byte for byte, nothing decoded or folded. A path with a percent sign, an empty or a dot segment,
-//! or anything but letters, digits and `-._~/` has no target. Nor has a body that could be read in
+//! Byte for byte, nothing decoded or folded. A path with a percent sign, a dot segment, an empty one
+//! before its last, or anything but letters, digits and `-._~/` has no target. Nor has a body that could be read in
 //! two ways: a member `Model` beside or in place of `model` (Go's `encoding/json` takes the one for
 //! the other), or another member by which gateways choose (`models`, `provider`, `providers`,
 //! `fallbacks`).

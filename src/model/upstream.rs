@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use http::{Method, Request};
 
 use super::{Provider, Target, TargetError, body, name, route};
-use crate::payload::{DocumentError, Payload};
+use crate::payload::Payload;
 
 /// The provider that serves `…/models/{model}`.
 const HF_INFERENCE: &str = "hf-inference";
@@ -152,10 +152,8 @@ fn of_model<'a>(rest: &'a str, request: &'a Request<Payload>) -> Result<Target<'
         return Err(TargetError::Name);
     }
     // A task may take pictures and sounds, unseen; the routes of OpenAI take JSON with a `model`.
-    if openai && request.body().is_streamed() {
-        return Err(TargetError::Body(DocumentError::Streamed));
-    }
-    if let Some(named) = body::optional(request)?
+    let named = if openai { body::of_json(request)? } else { body::optional(request)? };
+    if let Some(named) = named
         && agreed(named, HF_INFERENCE)? != model
     {
         return Err(TargetError::Conflict);

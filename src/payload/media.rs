@@ -16,7 +16,7 @@ pub(crate) fn says_json(headers: &HeaderMap) -> bool {
 }
 
 /// Refuses what does not say so.
-pub(super) fn only_json() -> Rejection {
+pub(crate) fn only_json() -> Rejection {
     Rejection::new(Refusal::UnsupportedMediaType)
         .with_detail("only application/json in utf-8 is taken here")
         .with_field(ACCEPT, HeaderValue::from_static("application/json"))

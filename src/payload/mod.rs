@@ -132,4 +132,4 @@ pub use self::{
     pointer::{InvalidPointer, Pointer},
 };
 #[cfg(feature = "schema")]
-pub(crate) use self::{collect::Collected, layer::is_bodiless};
+pub(crate) use self::{collect::Collected, layer::is_bodiless, media::only_json};

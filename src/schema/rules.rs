@@ -7,7 +7,7 @@ use http_body::Body;
 use super::{Parameter, ResponseSchema, Schema};
 use crate::{
     context::RequestContext,
-    payload::{Document, DocumentError, Payload, is_bodiless},
+    payload::{Document, DocumentError, Payload, is_bodiless, only_json, says_json},
     rejection::{Refusal, Rejection, Violation},
 };
 
@@ -76,6 +76,10 @@ impl Rules {
             _ if is_bodiless(request.method()) && is_absent(request.body()) => return Ok(()),
             BodyRule::Unlisted if !by_model => return Err(unlisted()),
             BodyRule::Any | BodyRule::Unlisted | BodyRule::Schema(_) => {}
+        }
+        // A form can be valid JSON, and say something else to who reads it as a form.
+        if !says_json(request.headers()) {
+            return Err(only_json());
         }
         let document = request.body().document().map_err(DocumentError::rejection)?;
         match (self.schema_of_model(document, context), &self.body) {

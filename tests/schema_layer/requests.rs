@@ -217,7 +217,29 @@ async fn the_service_need_not_be_clone() {
         }
     }
     let payload = tower_inference::payload::Payload::buffered(r#"{"inputs": ""}"#);
-    let response =
-        SchemaLayer::new(inputs()).layer(Single).oneshot(Request::post("/").body(payload).unwrap());
+    let request = Request::post("/").header("content-type", "application/json");
+    let request = request.body(payload).unwrap();
+    let response = SchemaLayer::new(inputs()).layer(Single).oneshot(request);
     assert_eq!(Answer::of(response.await.unwrap()).await.body, "single");
+}
+
+/// A form that is valid JSON as well, and says something else to who reads it as a form.
+#[tokio::test]
+async fn a_body_of_another_type_is_not_read_as_json() {
+    let body = r#"{"inputs":"&inputs=evil&"}"#;
+    for media_type in [
+        Some("application/x-www-form-urlencoded"),
+        Some("multipart/form-data; boundary=x"),
+        Some("text/plain"),
+        Some("application/json; charset=utf-7"),
+        None,
+    ] {
+        let mut request = post(body);
+        request.headers_mut().remove("content-type");
+        if let Some(media_type) = media_type {
+            request.headers_mut().insert("content-type", media_type.parse().unwrap());
+        }
+        let answer = answer((PayloadLayer::bytes(), SchemaLayer::new(inputs())), request).await;
+        assert_eq!(answer.status(), 415, "{media_type:?}");
+    }
 }
