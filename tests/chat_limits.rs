@@ -256,3 +256,14 @@ fn a_message_as_deep_as_a_document_may_be_is_counted() {
     assert_eq!(ChatLimits::new().characters(5).images(0).check(&document), []);
     assert_eq!(ChatLimits::new().characters(4).check(&document).len(), 1);
 }
+
+#[test]
+fn a_name_that_differs_in_case_only_slips_past_nothing() {
+    let limits = ChatLimits::new().messages(1).n(1);
+    for name in ["N", "Messages", "message\u{17f}", "TOOLS", "Stream"] {
+        let found = check(&limits, &json!({ name: 5 }));
+        let detail = "differs in case only from a name that is limited";
+        assert_eq!(found, said(&format!("/{name}"), "name", detail), "{name}");
+    }
+    assert_eq!(check(&limits, &json!({ "Model": "m", "nn": 5 })), []);
+}

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::Request;
 
 use super::{TargetError, name::MAX_LEN};
-use crate::payload::{DocumentError, Payload, says_json};
+use crate::payload::{DocumentError, Payload, is_alike, says_json};
 
 /// Other members by which gateways and servers choose what is reached.
 const CHOOSERS: [&str; 4] = ["models", "provider", "providers", "fallbacks"];
@@ -62,19 +62,7 @@ fn read(payload: &Payload) -> Result<Option<Cow<'_, str>>, TargetError> {
 /// Whether an upstream might take this member for one that chooses, `model` written otherwise
 /// included.
 fn is_chooser(name: &str) -> bool {
-    std::iter::once("model")
-        .chain(CHOOSERS)
-        .any(|chooser| chooser.chars().eq(name.chars().map(folded)))
-}
-
-/// As Go's `encoding/json` folds: beside the letters of ASCII, the two characters that Unicode
-/// folds to such letters.
-const fn folded(character: char) -> char {
-    match character {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        other => other.to_ascii_lowercase(),
-    }
+    std::iter::once("model").chain(CHOOSERS).any(|chooser| is_alike(name, chooser))
 }
 
 /// Whether what is not strict JSON might be read as an object by a reader that is less strict: after

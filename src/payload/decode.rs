@@ -49,7 +49,7 @@ impl Coding {
 ///
 /// A step reads and writes little, so that others can have their turn between two of them, and what
 /// is too large is noticed before much of it is there.
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     coding: Coding,
     codec: Codec,
     // What came, and is not decoded yet.

@@ -117,6 +117,7 @@ mod unique;
 #[cfg(feature = "schema")]
 pub(crate) use self::document::Entries;
 pub(crate) use self::media::says_json;
+pub(crate) use self::pointer::is_alike;
 #[cfg(feature = "transform")]
 pub(crate) use self::replace::replace;
 pub use self::{

@@ -1,5 +1,5 @@
 use crate::{
-    payload::{Document, Kind, Node},
+    payload::{Document, Kind, Node, Pointer, is_alike},
     rejection::Violation,
 };
 
@@ -8,7 +8,9 @@ use crate::{
 ///
 /// A limit holds whatever the schema: what cannot be read as within it is refused, so that a value
 /// of another type, or a number written in another way (`3.0`, `"3"`), does not slip past.
-/// `null` is a member that is not there, as OpenAI has it.
+/// `null` is a member that is not there, as OpenAI has it. A member whose name differs from a
+/// limited one in case only is refused, for some upstreams (Go's `encoding/json`) take the one for
+/// the other.
 ///
 /// ```
 /// use tower_inference::{payload::Document, schema::ChatLimits};
@@ -136,6 +138,13 @@ impl ChatLimits {
             let detail = format!("must not have more than {at_most} {what} in all");
             Violation::new(format!("/{name}"), limit, detail)
         };
+        let names = LIMITED.iter();
+        let alike = |name: &str| names.clone().any(|own| *own != name && is_alike(name, own));
+        if let Some((name, _)) = root.members().find(|(name, _)| alike(name)) {
+            let pointer = Pointer::new([name]).to_string();
+            let detail = "differs in case only from a name that is limited";
+            return vec![Violation::new(pointer, "name", detail)];
+        }
         let checks = [
             self.messages
                 .and_then(|at_most| too_many(root, "messages", ["messages", "input"], at_most)),
@@ -172,6 +181,20 @@ impl ChatLimits {
         Some(Violation::new("/stream", "streaming", detail))
     }
 }
+
+/// Members of a body that a limit may be about.
+const LIMITED: [&str; 10] = [
+    "best_of",
+    "functions",
+    "input",
+    "instructions",
+    "messages",
+    "n",
+    "prompt",
+    "stream",
+    "suffix",
+    "tools",
+];
 
 /// Members of a body whose strings are text.
 const TEXTS: [&str; 5] = ["messages", "input", "instructions", "prompt", "suffix"];

@@ -13,7 +13,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Parameter, ResponseBody, ResponseFuture, ResponseSchema, Schema,
+    ChatLimits, Parameter, ResponseBody, ResponseFuture, ResponseSchema, Schema,
     response::Expectation,
     rules::{BodyRule, Rules},
 };
@@ -69,6 +69,15 @@ impl SchemaLayer {
     #[must_use]
     pub fn model(mut self, name: impl Into<Box<str>>, schema: Schema) -> Self {
         Arc::make_mut(&mut self.rules).models.insert(name.into(), schema);
+        self
+    }
+
+    /// Holds bodies to limits of chat requests, once they hold to their schema. None by default.
+    ///
+    /// Under [`any_body`](Self::any_body), bodies must then be JSON.
+    #[must_use]
+    pub fn limits(mut self, limits: ChatLimits) -> Self {
+        Arc::make_mut(&mut self.rules).limits = Some(limits);
         self
     }
 

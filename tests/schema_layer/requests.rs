@@ -14,11 +14,11 @@ use tower_inference::{
     context::RequestContext,
     payload::PayloadLayer,
     rejection::{Refusal, RefusalFormat, Rejection},
-    schema::{Parameter, SchemaLayer},
+    schema::{ChatLimits, Parameter, SchemaLayer},
 };
 
 use crate::{
-    Answer, answer, inputs, json_answer, post, schema,
+    Answer, answer, inputs, json_answer, kind, post, schema,
     support::{Probe, ScriptedBody, Step},
 };
 
@@ -242,4 +242,28 @@ async fn a_body_of_another_type_is_not_read_as_json() {
         let answer = answer((PayloadLayer::bytes(), SchemaLayer::new(inputs())), request).await;
         assert_eq!(answer.status(), 415, "{media_type:?}");
     }
+}
+
+#[tokio::test]
+async fn chat_limits_hold_beside_a_schema_and_without_one() {
+    let limits = || ChatLimits::new().n(2);
+    for layer in [
+        SchemaLayer::new(inputs()).limits(limits()),
+        SchemaLayer::new(kind("x")).model("m", inputs()).limits(limits()),
+        SchemaLayer::any_body().limits(limits()),
+    ] {
+        let layers = || (PayloadLayer::new(), layer.clone());
+        let held = answer(layers(), post(r#"{"model":"m","inputs":"a","n":2}"#)).await;
+        assert_eq!(held.status(), 200);
+        let beyond = answer(layers(), post(r#"{"model":"m","inputs":"a","n":3}"#)).await;
+        assert_eq!(beyond.status(), 422);
+        assert_eq!(beyond.json()["errors"][0]["pointer"], "/n");
+        assert_eq!(beyond.json()["errors"][0]["keyword"], "n");
+        let streamed = answer((PayloadLayer::streamed(), layer.clone()), post("{}")).await;
+        assert_eq!(streamed.status(), 415);
+    }
+    // The schema is asked first.
+    let layers = (PayloadLayer::new(), SchemaLayer::new(inputs()).limits(limits()));
+    let broken = answer(layers, post(r#"{"inputs":"a","n":5}"#)).await;
+    assert_eq!(broken.json()["errors"][0]["keyword"], "maximum");
 }
