@@ -807,3 +807,22 @@ fn where_the_path_names_the_model_a_chat_is_json_all_the_same() {
         assert!(found.is_err(), "{body}: {found:?}");
     }
 }
+
+#[test]
+fn a_route_that_is_added_below_a_providers_name_stays_the_providers() {
+    let path = "/novita/v3/openai/chat/completions";
+    let router = Upstream::router().route(path).route("/v1/pooling").route("/pooling");
+    let rows = [
+        (path, r#"{"model":"org/name"}"#, Ok("org/name:novita")),
+        (path, r#"{"model":"org/name:novita"}"#, Ok("org/name:novita")),
+        (path, r#"{"model":"org/name:groq"}"#, Err(TargetError::Conflict)),
+        (path, "{}", Err(TargetError::Missing)),
+        ("/v1/pooling", r#"{"model":"org/name:groq"}"#, Ok("org/name:groq")),
+        ("/pooling", r#"{"model":"org/name"}"#, Ok("org/name:fastest")),
+    ];
+    check(&router, &rows);
+    // Not open to those who may use the model of whichever provider the router picks.
+    let rules = ModelRules::new().allow(Models::of(["org/name"]).any_provider());
+    let request = post(path, r#"{"model":"org/name"}"#);
+    assert!(!rules.allows(&router.target(&request).unwrap(), None));
+}

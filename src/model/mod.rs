@@ -46,7 +46,8 @@
 //! | [server](Upstream::server) | the routes of OpenAI | the body's, colons included | none |
 //! | [endpoint](Upstream::endpoint) | the routes of OpenAI, TGI and TEI; `/models/{model}…` of its own model | its own, whatever the body says | none |
 //!
-//! [`Upstream::route`] adds to the routes of OpenAI, and on an endpoint to all.
+//! [`Upstream::route`] adds to the routes of OpenAI, those below a provider included, and on an
+//! endpoint to all.
 //!
 //! # Routes
 //!
