@@ -243,3 +243,16 @@ async fn a_body_of_another_type_is_not_read_as_json() {
         assert_eq!(answer.status(), 415, "{media_type:?}");
     }
 }
+
+/// What is wrong is said at a length that has nothing to do with the body's: each place repeats the
+/// names on the way to it.
+#[tokio::test]
+async fn a_refusal_is_short_however_long_the_names_and_many_the_places() {
+    let texts = json!({ "additionalProperties": { "type": "string" } });
+    let schema = schema(&json!({ "additionalProperties": texts }));
+    let numbers: Vec<_> = (0..1_000).map(|n| format!(r#""{n}":7"#)).collect();
+    let body = format!(r#"{{"{}":{{{}}}}}"#, "a".repeat(10_000), numbers.join(","));
+    let answer = answer((PayloadLayer::new(), SchemaLayer::new(schema)), post(body)).await;
+    assert_eq!(answer.status(), 422);
+    assert!(answer.body.len() < 32 * 1024, "{}", answer.body.len());
+}
