@@ -267,3 +267,16 @@ async fn chat_limits_hold_beside_a_schema_and_without_one() {
     let broken = answer(layers, post(r#"{"inputs":"a","n":5}"#)).await;
     assert_eq!(broken.json()["errors"][0]["keyword"], "maximum");
 }
+
+/// What is wrong is said at a length that has nothing to do with the body's: each place repeats the
+/// names on the way to it.
+#[tokio::test]
+async fn a_refusal_is_short_however_long_the_names_and_many_the_places() {
+    let texts = json!({ "additionalProperties": { "type": "string" } });
+    let schema = schema(&json!({ "additionalProperties": texts }));
+    let numbers: Vec<_> = (0..1_000).map(|n| format!(r#""{n}":7"#)).collect();
+    let body = format!(r#"{{"{}":{{{}}}}}"#, "a".repeat(10_000), numbers.join(","));
+    let answer = answer((PayloadLayer::new(), SchemaLayer::new(schema)), post(body)).await;
+    assert_eq!(answer.status(), 422);
+    assert!(answer.body.len() < 32 * 1024, "{}", answer.body.len());
+}
