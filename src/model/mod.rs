@@ -73,7 +73,9 @@
 //!
 //! # Limits
 //!
-//! - Query and header fields are not looked at: none of these upstreams chooses a model by them.
+//! - Query and header fields are not looked at, nor members that choose an adapter (SGLang's
+//!   `lora_path`, TGI's `parameters.adapter_id`): behind a [server](Upstream::server) that goes by
+//!   them, remove them.
 //! - What stands before the path in the origin of the upstream is not seen. Behind
 //!   `https://router.huggingface.co/together`, every request is Together's.
 //! - TGI takes the body's `model` for the name of an adapter. An endpoint that serves several is a
