@@ -80,8 +80,8 @@ impl TransformLayer {
                     }
                     edit.apply(&mut parts.headers, &known)?;
                 }
-                Step::Query(edit) => edit.apply(target.query_mut(&parts.uri), &known)?,
-                Step::Path(edit) => edit.apply(target.path_mut(&parts.uri), &known)?,
+                Step::Query(edit) => edit.apply(&mut target, &parts.uri, &known)?,
+                Step::Path(edit) => edit.apply(&mut target, &parts.uri, &known)?,
                 Step::Json(edits) => {
                     let edited = apply(edits, payload)?;
                     hide_usage |= edited.hide_usage;
