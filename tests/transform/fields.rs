@@ -193,6 +193,12 @@ fn reserved_fields_have_no_name_here() {
         "x-forwarded-for",
         "x-amz-date",
         "x-request-id",
+        "content-type",
+        "cookie",
+        "x-api-key",
+        "x-auth-request-user",
+        "remote-user",
+        "openai-organization",
         "content_length",
     ] {
         let parsed = reserved.parse::<FieldName>();
