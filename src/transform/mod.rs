@@ -94,11 +94,15 @@
 //! # The usage chunk
 //!
 //! With [`TransformLayer::include_usage`] the upstream is asked to end its stream with a chunk of
-//! usage, which is read for the [`RequestContext`](crate::context::RequestContext). From a caller
-//! who did not ask for it the chunk is hidden: the event whose `choices` are empty and whose `usage`
-//! is an object. All other bytes pass as they came. An event is shown when it is complete; one
-//! beyond [`Framer::DEFAULT_MAX_FRAME`](crate::sse::Framer::DEFAULT_MAX_FRAME) passes unread. What
-//! of an event has come when the stream fails is not shown.
+//! usage, and not to code the stream. The usage is read for the
+//! [`RequestContext`](crate::context::RequestContext), whoever sees it. From a caller who did not ask
+//! for it the chunk is hidden: the event whose `choices` are empty and whose `usage` is an object, and
+//! that is neither an error nor of a type of its own. All other bytes pass as they came, comments
+//! within it and a `"usage": null` of other chunks among them; `content-length` and digests of the
+//! answer go.
+//!
+//! An event is shown when it is complete; one beyond 64 KiB passes unread. What of an event has come
+//! when the stream ends is shown, unless it is the chunk; when it fails, it is not.
 //!
 //! # Limits
 //!
