@@ -53,6 +53,8 @@ mod lock;
 mod loopback;
 pub mod secret;
 pub mod sse;
+#[cfg(any(feature = "hf", feature = "transform"))]
+mod withheld;
 
 // The first floor: what layers tell each other.
 pub mod context;

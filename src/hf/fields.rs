@@ -1,58 +1,5 @@
-//! Which fields of a request are not the upstream's to see, and which of its fields are not the
-//! caller's. The lists of the module's documentation.
-
-/// Whether a field of a request is withheld from the upstream. `authorization` is not among them:
-/// it is overwritten.
-pub(super) fn is_withheld(name: &str) -> bool {
-    // CGI and WSGI servers read an underscore as a dash: `x_api_key` is `x-api-key` to them.
-    if memchr::memchr(b'_', name.as_bytes()).is_some() {
-        return true;
-    }
-    // By the two ends of a name, so that most names are compared with nothing at all: every field
-    // of every request comes by here.
-    let (names, starts): (&[&str], &[&str]) = match name.as_bytes() {
-        [b'c', ..] => (&["cf-connecting-ip"], &["cf-access-", "client-cert"]),
-        [b'e', ..] => (&["expect"], &[]),
-        [b'f', ..] => (&["forwarded"], &[]),
-        [b'o', ..] => (&["openai-organization", "openai-project"], &[]),
-        [b'r', ..] => (&[], &["remote-"]),
-        [b's', ..] => (&[], &["ssl-client-"]),
-        [b't', ..] => (&["trailer", "true-client-ip"], &["tailscale-user-"]),
-        [b'x', b'-', third, ..] => match third {
-            b'a' => (
-                &["x-arr-clientcert"],
-                &["x-amz-", "x-amzn-mtls-", "x-amzn-oidc-", "x-auth-", "x-authent"],
-            ),
-            b'c' => (&["x-client-ip"], &["x-client-cert", "x-consumer-"]),
-            b'f' => (&[], &["x-forwarded-"]),
-            b'g' => (&[], &["x-goog-authenticated-user-", "x-goog-iap-"]),
-            b'h' => (&["x-hf-bill-to", "x-host"], &[]),
-            b'm' => (&[], &["x-ms-client-principal", "x-ms-token-"]),
-            b'o' => (&[], &["x-original-"]),
-            b'p' => (&[], &["x-pomerium-"]),
-            b'r' => (&["x-real-ip", "x-rewrite-url"], &["x-remote-"]),
-            b's' => (&[], &["x-ssl-client-"]),
-            b'v' => (&[], &["x-vouch-"]),
-            b'w' => (&[], &["x-webauth-"]),
-            _ => (&[], &[]),
-        },
-        _ => (&[], &[]),
-    };
-    let ends: &[&str] = match name.as_bytes() {
-        [.., b'd'] => &["password"],
-        [.., b'e'] => &["cookie"],
-        [.., b'l'] => &["credential"],
-        [.., b'n'] if name == "authorization" => &[],
-        [.., b'n'] => &["assertion", "authorization", "token"],
-        [.., b's'] => &["credentials"],
-        [.., b't'] => &["jwt", "secret"],
-        [.., b'y'] => &["access-key", "api-key", "apikey", "subscription-key"],
-        _ => &[],
-    };
-    names.contains(&name)
-        || starts.iter().any(|start| name.starts_with(start))
-        || ends.iter().any(|end| name.ends_with(end))
-}
+//! Which fields of the upstream's are not the caller's: the last list of the module's documentation.
+//! The others are those of [`withheld`](crate::withheld).
 
 /// Whether a field of an answer speaks for the upstream's own origin, or about the gateway's
 /// credentials, and so must not pass for ours.
@@ -80,7 +27,7 @@ const FOREIGN: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::withheld::is_withheld;
 
     #[test]
     fn every_field_of_the_documented_lists_is_withheld() {

@@ -132,6 +132,7 @@ use crate::{
     context::RequestContext,
     hop_by_hop::{is_connection_field, remove_fields, strip_named_fields},
     rejection::{Refusal, RefusalFormat, Rejection},
+    withheld::is_withheld,
 };
 
 const X_HF_BILL_TO: HeaderName = HeaderName::from_static("x-hf-bill-to");
@@ -243,7 +244,7 @@ impl Settings {
         let headers = request.headers_mut();
         strip_named_fields(headers);
         remove_fields(headers, |name| {
-            is_connection_field(name.as_str()) || fields::is_withheld(name.as_str())
+            is_connection_field(name.as_str()) || is_withheld(name.as_str())
         });
         headers.insert(HOST, self.origin.host());
         let token = self.source.current();

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
+use memchr::memchr;
+
 /// Encodes all but the unreserved characters (section 2.3).
 pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
@@ -19,27 +21,17 @@ pub(super) fn encode(text: &str) -> String {
 }
 
 /// What a text says once each `%XX` is a byte. What is no such triplet stands for itself.
-pub(super) fn decode(text: &str) -> Cow<'_, [u8]> {
-    let Some((plain, _)) = text.split_once('%') else { return Cow::Borrowed(text.as_bytes()) };
-    let mut decoded = plain.as_bytes().to_vec();
-    let mut rest = text.as_bytes().get(plain.len()..).unwrap_or_default();
+pub(super) fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+    let Some(at) = memchr(b'%', text) else { return Cow::Borrowed(text) };
+    let (plain, mut rest) = text.split_at_checked(at).unwrap_or((text, &[]));
+    let mut decoded = plain.to_vec();
     while let Some((&first, after)) = rest.split_first() {
-        match (first, after) {
-            (b'%', [high, low, tail @ ..]) => match (digit(*high), digit(*low)) {
-                (Some(high), Some(low)) => {
-                    decoded.push(high << 4 | low);
-                    rest = tail;
-                }
-                _ => {
-                    decoded.push(first);
-                    rest = after;
-                }
-            },
-            _ => {
-                decoded.push(first);
-                rest = after;
-            }
-        }
+        let byte = match (first, after) {
+            (b'%', [high, low, ..]) => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        rest = if byte.is_some() { after.get(2..).unwrap_or_default() } else { after };
+        decoded.push(byte.map_or(first, |(high, low)| high << 4 | low));
     }
     Cow::Owned(decoded)
 }

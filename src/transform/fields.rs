@@ -78,27 +78,25 @@ impl FieldEdit {
         headers: &mut HeaderMap,
         known: &Known<'_>,
     ) -> Result<(), Rejection> {
+        let too_many = |_| unusable("there are too many header fields");
         match self {
-            Self::Set(name, source) => {
-                if let Some(value) = field_value(source, known)? {
-                    headers.insert(name, value);
-                }
-            }
+            Self::Set(name, source) => match field_value(source, known)? {
+                Some(value) => drop(headers.try_insert(name, value).map_err(too_many)?),
+                None => drop(headers.remove(name)),
+            },
             Self::Append(name, source) => {
                 if let Some(value) = field_value(source, known)? {
-                    headers.append(name, value);
+                    headers.try_append(name, value).map_err(too_many)?;
                 }
             }
-            Self::Remove(name) => {
-                headers.remove(name);
-            }
+            Self::Remove(name) => drop(headers.remove(name)),
             Self::Rename(from, to) => {
                 let values: Vec<HeaderValue> = headers.get_all(from).iter().cloned().collect();
                 if from != to && !values.is_empty() {
                     headers.remove(from);
                     headers.remove(to);
                     for value in values {
-                        headers.append(to, value);
+                        headers.try_append(to, value).map_err(too_many)?;
                     }
                 }
             }

@@ -4,7 +4,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, header::CONNECTION, request::Parts};
+use http::{
+    HeaderValue, Request, Response,
+    header::{ACCEPT_ENCODING, CONNECTION},
+    request::Parts,
+};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -80,8 +84,8 @@ impl TransformLayer {
                     }
                     edit.apply(&mut parts.headers, &known)?;
                 }
-                Step::Query(edit) => edit.apply(target.query_mut(&parts.uri), &known)?,
-                Step::Path(edit) => edit.apply(target.path_mut(&parts.uri), &known)?,
+                Step::Query(edit) => edit.apply(&mut target, &parts.uri, &known)?,
+                Step::Path(edit) => edit.apply(&mut target, &parts.uri, &known)?,
                 Step::Json(edits) => {
                     let edited = apply(edits, payload)?;
                     hide_usage |= edited.hide_usage;
@@ -135,6 +139,8 @@ where
             Ok(hide_usage) => {
                 let hidden_from = hide_usage.then(|| {
                     context.announce_answer_is_read();
+                    let identity = HeaderValue::from_static("identity");
+                    parts.headers.insert(ACCEPT_ENCODING, identity);
                     context
                 });
                 let request = Request::from_parts(parts, payload);

@@ -58,11 +58,12 @@
 //!
 //! | what | with |
 //! |---|---|
-//! | a value is missing: no identity; no such claim, tenant, stage, … | 401 `missing-credentials`; 403 `forbidden` |
-//! | a value is empty, longer than 4,096 bytes, or a claim that is an array or an object | 403 `forbidden` |
+//! | a value is missing, and not [optional](Source::optional): no identity; no such claim, tenant, stage, … | 401 `missing-credentials`; 403 `forbidden` |
+//! | a value is empty, longer than 4,096 bytes, holds control characters, or is a claim that is an array or an object | 403 `forbidden` |
 //! | a value for a field that is not visible ASCII, or begins or ends with a space | 403 `forbidden` |
-//! | a value for a path that is a dot segment or holds control characters | 403 `forbidden` |
-//! | a path without the prefix that is to be stripped | 404 `not-found` |
+//! | a value for a path that is, holds or encodes a dot segment or an empty one | 403 `forbidden` |
+//! | a path with dot segments that is to be stripped or prefixed; a target beyond 65,534 bytes | 403 `forbidden` |
+//! | a path without the prefix that is to be stripped; no path at all, as of `OPTIONS *` | 404 `not-found` |
 //! | JSON of a streamed body | 415 `unsupported-media-type` |
 //! | JSON of another shape than the edit needs; see [`TransformLayer`] | 422 `schema-violation` |
 //!
@@ -75,22 +76,33 @@
 //!
 //! | fields | because |
 //! |---|---|
-//! | `connection`, `http2-settings`, `keep-alive`, `proxy-*`, `te`, `trailer`, `trailers`, `upgrade` | they belong to a connection |
-//! | `content-length`, `content-encoding`, `content-range`, `content-type`, `expect`, `transfer-encoding` | the body was read, and will be, by them |
-//! | `content-digest`, `content-md5`, `digest`, `repr-digest` | they are true of one body only |
-//! | `authorization`, `cookie`, `set-cookie`, `host`, `x-hf-bill-to` | `HfTokenLayer` owns them |
-//! | `forwarded`, `via`, `x-forwarded-*`, `x-real-ip` | they say how a request came here |
-//! | `x-request-id`, `traceparent`, `tracestate` | `RequestIdLayer` owns them |
-//! | `access-control-*`, `apigw-*`, `content-location`, `date`, `grpc-*`, `origin`, `x-amz-*`, `x-amzn-*` | browsers, gateways and gRPC go by them |
+//! | `connection`, `http2-settings`, `keep-alive`, `proxy-*`, `te`, `trailer`, `trailers`, `transfer-encoding`, `upgrade` | they belong to a connection, or frame the message |
+//! | `expect` | it was between the caller and our server |
+//! | `content-*`, `digest`, `repr-digest` | the body was read, and will be, by them |
+//! | `host`, `authorization` | `HfTokenLayer` sets them |
+//! | `x-hf-bill-to`, `openai-organization`, `openai-project` | they spend money: `HfTokenLayer::bill_to` sets the first |
+//! | `x-amz-*`, and whatever ends in `access-key`, `api-key`, `apikey`, `assertion`, `authorization`, `cookie`, `credential`, `credentials`, `jwt`, `password`, `secret`, `subscription-key`, `token` | they are credentials |
+//! | `forwarded`, `x-forwarded-*`, `x-original-*`, `x-real-ip`, `x-client-ip`, `true-client-ip`, `cf-connecting-ip`, `x-auth-*`, `x-authent*`, `x-remote-*`, `remote-*`, `x-amzn-*`, `x-ms-client-principal*`, `x-ms-token-*`, `x-goog-iap-*`, `x-goog-authenticated-user-*`, `cf-access-*`, `x-pomerium-*`, `x-vouch-*`, `x-webauth-*`, `tailscale-user-*`, `client-cert*`, `x-client-cert*`, `ssl-client-*`, `x-ssl-client-*`, `x-arr-clientcert`, `x-consumer-*` | proxies tell by them who the caller is |
+//! | `via`, `x-host`, `x-rewrite-url` | proxies go by them, and some upstreams |
+//! | `x-request-id`, `traceparent`, `tracestate` | they tie the records of a request together: `RequestIdLayer` reads and sets them |
+//! | `access-control-*`, `apigw-*`, `date`, `grpc-*`, `origin` | browsers, gateways and gRPC go by them |
+//!
+//! They are those that API Gateway reserves, and those that `HfTokenLayer` withholds from the
+//! upstream: set here, they would be lost without a word. Who needs one of them upstream sets it
+//! further in.
 //!
 //! # The usage chunk
 //!
 //! With [`TransformLayer::include_usage`] the upstream is asked to end its stream with a chunk of
-//! usage, which is read for the [`RequestContext`](crate::context::RequestContext). From a caller
-//! who did not ask for it the chunk is hidden: the event whose `choices` are empty and whose `usage`
-//! is an object. All other bytes pass as they came. An event is shown when it is complete; one
-//! beyond [`Framer::DEFAULT_MAX_FRAME`](crate::sse::Framer::DEFAULT_MAX_FRAME) passes unread. What
-//! of an event has come when the stream fails is not shown.
+//! usage, and not to code the stream. The usage is read for the
+//! [`RequestContext`](crate::context::RequestContext), whoever sees it. From a caller who did not ask
+//! for it the chunk is hidden: the event whose `choices` are empty and whose `usage` is an object, and
+//! that is neither an error nor of a type of its own. All other bytes pass as they came, comments
+//! within it and a `"usage": null` of other chunks among them; `content-length` and digests of the
+//! answer go.
+//!
+//! An event is shown when it is complete; one beyond 64 KiB passes unread. What of an event has come
+//! when the stream ends is shown, unless it is the chunk; when it fails, it is not.
 //!
 //! # Limits
 //!
@@ -99,8 +111,8 @@
 //!   both ways, and written values hold none.
 //! - Servers that take `;` for `&` in a query see members that the edits do not.
 //! - An upstream that codes its event stream, though asked not to, shows the usage chunk.
-//! - `HfTokenLayer` withholds more fields than are reserved here: one that looks like a credential
-//!   (`x-…-token`) goes no further, also when it was set here.
+//! - Names in a query are compared with the case of their letters, which some servers ignore.
+//! - Trailers of a request are not edited.
 
 mod encoding;
 mod fields;

@@ -1,9 +1,12 @@
-use std::{error::Error, fmt};
+use std::{borrow::Cow, error::Error, fmt};
+
+use http::Uri;
 
 use super::{
     encoding::{decode, encode},
     layer::TransformLayer,
     step::Step,
+    target::Target,
     value::{Known, Source, unusable},
 };
 use crate::rejection::{Refusal, Rejection};
@@ -20,9 +23,10 @@ use crate::rejection::{Refusal, Rejection};
 /// # Ok::<(), InvalidPath>(())
 /// ```
 ///
-/// A value is percent-encoded, so that it is a part of one segment and no more. One that would make
-/// a dot segment or an empty one is refused with `forbidden` (403), and so is one with control
-/// characters, or one that would be a dot segment to an upstream that decodes twice.
+/// A value is percent-encoded, all but the unreserved characters (RFC 3986 section 2.3), so that it
+/// is a part of one segment and no more. It may hold slashes, as the names of models do (`org%2Fmodel`),
+/// but to an upstream that decodes them it must not mean another path: one with a dot segment or an
+/// empty one between them, or encoded in it, is refused with `forbidden` (403).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Path {
     // Fixed texts, with a value between each two.
@@ -55,16 +59,23 @@ impl Path {
             written.push_str(text);
             if let Some(source) = values.next() {
                 let value = source.value(known)?.unwrap_or_default();
-                if value.chars().any(char::is_control) || is_dots(&decode(&value)) {
+                if misleads(value.as_bytes(), |segment| segment.is_empty() || is_dots(segment)) {
                     return Err(misplaced());
                 }
                 written.push_str(&encode(&value));
             }
         }
         // A value beside fixed text, as in `/.{}`.
-        if written.split('/').skip(1).any(|segment| is_dots(segment.as_bytes())) {
+        if misleads(written.as_bytes(), is_dots) {
             return Err(misplaced());
         }
+        Ok(written)
+    }
+
+    /// As [`written`](Self::written), to stand before another path.
+    fn written_before(&self, known: &Known<'_>) -> Result<String, Rejection> {
+        let mut written = self.written(known)?;
+        written.truncate(written.trim_end_matches('/').len());
         Ok(written)
     }
 }
@@ -75,6 +86,24 @@ fn misplaced() -> Rejection {
 
 fn is_dots(segment: &[u8]) -> bool {
     matches!(segment, b"." | b"..")
+}
+
+/// Whether a server could find a segment in `path` that is `wrong`: one that decodes before it
+/// splits, or more than once, or that takes a backslash for a slash.
+fn misleads(path: &[u8], wrong: impl Fn(&[u8]) -> bool) -> bool {
+    const DECODINGS: usize = 4;
+    let mut path = Cow::Borrowed(path);
+    for _ in 0..DECODINGS {
+        if path.split(|byte| matches!(byte, b'/' | b'\\')).any(&wrong) {
+            return true;
+        }
+        let decoded = decode(&path).into_owned();
+        if decoded.len() == path.len() {
+            return false;
+        }
+        path = Cow::Owned(decoded);
+    }
+    true
 }
 
 /// Whether it is an absolute path of characters that need no encoding, without dot segments and
@@ -124,37 +153,50 @@ impl Error for InvalidPath {}
 #[derive(Clone, Debug)]
 pub(super) enum PathEdit {
     Set(Path),
-    StripPrefix(Box<str>),
+    StripPrefix(Path),
     AddPrefix(Path),
 }
 
 impl PathEdit {
-    pub(super) fn apply(&self, path: &mut String, known: &Known<'_>) -> Result<(), Rejection> {
-        match self {
-            Self::Set(other) => *path = other.written(known)?,
+    pub(super) fn apply(
+        &self,
+        target: &mut Target,
+        uri: &Uri,
+        known: &Known<'_>,
+    ) -> Result<(), Rejection> {
+        let path = target.path(uri);
+        let edited = match self {
+            Self::Set(other) => other.written(known)?,
+            // Of what stays of the caller's path, nothing may lead out of a prefix.
+            Self::StripPrefix(_) | Self::AddPrefix(_) if misleads(path.as_bytes(), is_dots) => {
+                return Err(unusable("a path with dot segments cannot be edited"));
+            }
             Self::StripPrefix(prefix) => {
+                let prefix = prefix.written_before(known)?;
                 // What would start with two slashes could be read as an authority (RFC 3986 section
                 // 4.2).
-                let rest = path.strip_prefix(&**prefix).filter(|rest| {
+                let rest = path.strip_prefix(&*prefix).filter(|rest| {
                     rest.is_empty() || rest.starts_with('/') && !rest.starts_with("//")
                 });
                 let rest = rest.ok_or_else(|| Rejection::new(Refusal::NotFound))?;
-                *path = if rest.is_empty() { "/".to_owned() } else { rest.to_owned() };
+                if rest.is_empty() { "/" } else { rest }.to_owned()
             }
             Self::AddPrefix(prefix) => {
                 // `*` and the authorities of CONNECT are no paths.
                 if !path.starts_with('/') {
                     return Err(Rejection::new(Refusal::NotFound));
                 }
-                let prefix = prefix.written(known)?;
-                *path = format!("{}{path}", prefix.trim_end_matches('/'));
+                format!("{}{path}", prefix.written_before(known)?)
             }
-        }
+        };
+        target.set_path(edited);
         Ok(())
     }
 }
 
-/// Edits of the path. The query stays.
+/// Edits of the path. The query stays. A path of the caller's with a dot segment in it, however
+/// encoded, is set but neither stripped nor prefixed: to an upstream that resolves it, it would lead
+/// out of the prefix.
 impl TransformLayer {
     /// Puts another path in place of the caller's.
     #[must_use]
@@ -163,11 +205,11 @@ impl TransformLayer {
     }
 
     /// Takes segments from the start of the path: `/hf` makes `/v1/models` of `/hf/v1/models`. A
-    /// path that does not start with them is refused with `not-found`. A slash at the prefix's end
-    /// is nothing.
+    /// path that does not start with them, byte for byte, is refused with `not-found`: one for a
+    /// `/{}` of the tenant is left to that tenant alone. A slash at the prefix's end is nothing.
     #[must_use]
-    pub fn strip_path_prefix(self, prefix: &str) -> Self {
-        self.step(Step::Path(PathEdit::StripPrefix(prefix.trim_end_matches('/').into())))
+    pub fn strip_path_prefix(self, prefix: Path) -> Self {
+        self.step(Step::Path(PathEdit::StripPrefix(prefix)))
     }
 
     /// Puts segments before the path. A slash at the prefix's end is nothing.

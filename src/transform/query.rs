@@ -1,9 +1,12 @@
 use std::borrow::Cow;
 
+use http::Uri;
+
 use super::{
     encoding::{decode, encode},
     layer::TransformLayer,
     step::Step,
+    target::Target,
     value::{Known, Source},
 };
 use crate::rejection::Rejection;
@@ -20,30 +23,29 @@ pub(super) enum QueryEdit {
 impl QueryEdit {
     pub(super) fn apply(
         &self,
-        query: &mut Option<String>,
+        target: &mut Target,
+        uri: &Uri,
         known: &Known<'_>,
     ) -> Result<(), Rejection> {
-        let edited = match self {
-            Self::Set(name, source) => {
-                let Some(value) = source.value(known)? else { return Ok(()) };
-                let pair = written(name, &value);
-                replaced(query.as_deref(), name, Some(&pair))
-            }
-            Self::Append(name, source) => {
-                let Some(value) = source.value(known)? else { return Ok(()) };
-                Some(appended(query.as_deref(), &written(name, &value)))
-            }
-            Self::Remove(name) => match query.as_deref() {
-                // A query without the member stays as it is, empty pairs included.
-                Some(own) if has(own, name) => replaced(Some(own), name, None),
-                _ => return Ok(()),
-            },
-            Self::Rename(from, to) => match query.as_deref() {
-                Some(own) if has(own, from) => Some(renamed(own, from, to)),
-                _ => return Ok(()),
-            },
+        let query = target.query(uri);
+        let has = |name: &str| {
+            query.is_some_and(|query| query.split('&').any(|pair| is_named(pair, name)))
         };
-        *query = edited;
+        let edited = match self {
+            Self::Set(name, source) => match source.value(known)? {
+                Some(value) => replaced(query, name, Some(&written(name, &value))),
+                None if has(name) => replaced(query, name, None),
+                None => return Ok(()),
+            },
+            Self::Append(name, source) => match source.value(known)? {
+                Some(value) => Some(appended(query, &written(name, &value))),
+                None => return Ok(()),
+            },
+            Self::Remove(name) if has(name) => replaced(query, name, None),
+            Self::Rename(from, to) if has(from) => query.map(|query| renamed(query, from, to)),
+            Self::Remove(_) | Self::Rename(..) => return Ok(()),
+        };
+        target.set_query(edited);
         Ok(())
     }
 }
@@ -82,23 +84,12 @@ fn written(name: &str, value: &str) -> String {
     format!("{}={}", encode(name), encode(value))
 }
 
-/// The name of a pair, as it was written.
-fn name_of(pair: &str) -> &str {
-    pair.split_once('=').map_or(pair, |(name, _)| name)
-}
-
+/// Whether a pair has this name, to an upstream that takes a plus sign for itself or to one that
+/// takes it for a space.
 fn is_named(pair: &str, name: &str) -> bool {
-    let own = name_of(pair);
-    if own == name {
-        return true;
-    }
-    let plain = decode(own);
-    let form = || decode(&own.replace('+', " ")) == Cow::Borrowed(name.as_bytes());
-    *plain == *name.as_bytes() || own.contains('+') && form()
-}
-
-fn has(query: &str, name: &str) -> bool {
-    query.split('&').any(|pair| is_named(pair, name))
+    let own = pair.split_once('=').map_or(pair, |(own, _)| own);
+    let is = |own: &str| *decode(own.as_bytes()) == *name.as_bytes();
+    is(own) || (own.contains('+') && is(&own.replace('+', " ")))
 }
 
 fn appended(query: Option<&str>, pair: &str) -> String {

@@ -1,46 +1,50 @@
+use bytes::Bytes;
 use http::{Uri, uri::PathAndQuery};
 
+use super::value::unusable;
 use crate::rejection::{Refusal, Rejection};
 
 /// The path and the query while they are edited.
 #[derive(Debug, Default)]
 pub(super) struct Target {
-    // As the request has it, until an edit asks for it.
+    // As the request has it, until an edit changes it.
     path: Option<String>,
     query: Option<Option<String>>,
 }
 
 impl Target {
-    pub(super) fn path_mut(&mut self, uri: &Uri) -> &mut String {
-        self.path.get_or_insert_with(|| uri.path().to_owned())
+    pub(super) fn path<'a>(&'a self, uri: &'a Uri) -> &'a str {
+        self.path.as_deref().unwrap_or_else(|| uri.path())
     }
 
-    pub(super) fn query_mut(&mut self, uri: &Uri) -> &mut Option<String> {
-        self.query.get_or_insert_with(|| uri.query().map(str::to_owned))
+    pub(super) fn query<'a>(&'a self, uri: &'a Uri) -> Option<&'a str> {
+        self.query.as_ref().map_or_else(|| uri.query(), Option::as_deref)
     }
 
-    /// Writes what was edited. Scheme and authority stay.
+    pub(super) fn set_path(&mut self, path: String) {
+        self.path = Some(path);
+    }
+
+    pub(super) fn set_query(&mut self, query: Option<String>) {
+        self.query = Some(query);
+    }
+
+    /// Writes what was changed. Scheme and authority stay.
     pub(super) fn put_into(self, uri: &mut Uri) -> Result<(), Rejection> {
         if self.path.is_none() && self.query.is_none() {
             return Ok(());
         }
-        let path = self.path.as_deref().unwrap_or_else(|| uri.path());
-        let query = match &self.query {
-            Some(query) => query.as_deref(),
-            None => uri.query(),
-        };
-        let mut written = path.to_owned();
-        if let Some(query) = query {
+        let mut written = self.path(uri).to_owned();
+        // `*` and the authorities of CONNECT have neither path nor query.
+        if !written.starts_with('/') || !uri.path().starts_with('/') {
+            return Err(Rejection::new(Refusal::NotFound));
+        }
+        if let Some(query) = self.query(uri) {
             written.push('?');
             written.push_str(query);
         }
-        if uri.path_and_query().is_some_and(|own| own.as_str() == written) {
-            return Ok(());
-        }
-        let too_long = || {
-            Rejection::new(Refusal::Forbidden).with_detail("the path or the query became too long")
-        };
-        let written = PathAndQuery::from_maybe_shared(bytes::Bytes::from(written));
+        let too_long = || unusable("the path or the query became too long");
+        let written = PathAndQuery::from_maybe_shared(Bytes::from(written));
         let mut parts = uri.clone().into_parts();
         parts.path_and_query = Some(written.map_err(|_| too_long())?);
         *uri = Uri::from_parts(parts).map_err(|_| too_long())?;

@@ -6,20 +6,20 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::{
     HeaderMap, Method, Response,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 use http_body::{Body, Frame, SizeHint};
-use memchr::memmem;
+use memchr::{memchr2, memmem};
 use pin_project_lite::pin_project;
 
 use crate::{
     body::{self, BodyEnd, Watch, WatchedBody},
     context::RequestContext,
     payload::{Document, Kind},
-    sse::{self, Decoder, Framer},
+    sse::{self, Decoder, Framer, strip_byte_order_mark},
     tap::Tap,
 };
 
@@ -56,7 +56,10 @@ pub(super) fn hide<B: Body<Data = Bytes>>(
     // Layers further out will not see the usage: it is read here.
     let tap = Tap::claim(context, response.status(), response.headers());
     let mut response = WatchedBody::of_response(response, &Method::POST, Tapped(tap));
-    response.headers_mut().remove(CONTENT_LENGTH);
+    // They would be true of another body.
+    for name in ["content-length", "content-digest", "repr-digest", "digest", "content-md5"] {
+        response.headers_mut().remove(name);
+    }
     response.map(|body| {
         let filter = Filter::new(body.is_end_stream());
         ResponseBody { kind: Shown::WithoutUsage { body, filter } }
@@ -171,52 +174,63 @@ impl<B> fmt::Debug for ResponseBody<B> {
 struct Filter {
     framer: Framer,
     decoder: Decoder,
+    // The last frame was hidden and ended with a carriage return, whose line feed may still come.
+    hid_carriage_return: bool,
     // Come when all data was shown.
     trailers: Option<HeaderMap>,
     over: bool,
 }
 
 impl Filter {
+    /// The longest event that is held back until it is complete. The chunk has a few hundred bytes.
+    const MAX_EVENT: usize = 64 * 1024;
+
     fn new(over: bool) -> Self {
-        Self { framer: Framer::new(), decoder: Decoder::new(), trailers: None, over }
+        let framer = Framer::new().max_frame(Self::MAX_EVENT);
+        let decoder = Decoder::new();
+        Self { framer, decoder, hid_carriage_return: false, trailers: None, over }
     }
 
-    /// What to show of the events that `data` completes.
+    /// What to show of the events that `data` completes: a piece of it, unless something is hidden.
     fn push(&mut self, data: Bytes) -> Bytes {
-        let whole = data.clone();
-        let began = self.framer.pending() == 0;
-        let (mut shown, mut hidden) = (0, false);
-        let mut kept: Vec<Bytes> = Vec::new();
-        for frame in self.framer.push(data) {
+        let (mut whole, mut length) = (data.clone(), 0);
+        let Self { framer, decoder, hid_carriage_return, .. } = self;
+        let mut edited = (framer.pending() > 0).then(Vec::new);
+        for frame in framer.push(data) {
             let mut bytes = frame.bytes().clone();
-            if is_usage_chunk(&mut self.decoder, &frame) {
-                hidden = true;
-                // A line feed that comes late belongs to the carriage return before it.
-                bytes.truncate(
-                    bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count(),
-                );
+            let late = std::mem::take(hid_carriage_return) && bytes.starts_with(b"\n");
+            if late {
+                bytes.advance(1);
             }
-            shown += bytes.len();
-            kept.push(bytes);
-        }
-        if began && !hidden && shown == whole.len() {
-            return whole;
-        }
-        match <[Bytes; 1]>::try_from(kept) {
-            Ok([one]) => one,
-            Err(kept) => {
-                let mut joined = BytesMut::with_capacity(shown);
-                kept.iter().for_each(|frame| joined.extend_from_slice(frame));
-                joined.freeze()
+            let hidden = is_usage_chunk(decoder, &frame);
+            if hidden {
+                let beside = beside_the_event(&bytes);
+                *hid_carriage_return = bytes.ends_with(b"\r") && !beside.ends_with(b"\r");
+                bytes = beside;
+            }
+            if late || hidden {
+                edited.get_or_insert_with(|| whole.get(..length).unwrap_or_default().to_vec());
+            }
+            match &mut edited {
+                Some(edited) => edited.extend_from_slice(&bytes),
+                None => length += bytes.len(),
             }
         }
+        whole.truncate(length);
+        edited.map_or(whole, Bytes::from)
     }
 
     /// What to show of an event that no blank line closed. Clients that read line by line take it
     /// for one.
     fn finish(&mut self) -> Bytes {
         self.over = true;
-        let rest = std::mem::take(&mut self.framer).finish();
+        let mut rest = std::mem::take(&mut self.framer).finish();
+        if self.hid_carriage_return && rest.starts_with(b"\n") {
+            rest.advance(1);
+        }
+        if rest.is_empty() {
+            return rest;
+        }
         let closed = [&rest[..], b"\n\n"].concat();
         let usage = Framer::new()
             .push(closed.into())
@@ -226,25 +240,61 @@ impl Filter {
     }
 }
 
-fn join(first: Bytes, second: &Bytes) -> Bytes {
-    if second.is_empty() {
-        return first;
+/// What else stands in a frame whose event is hidden, byte for byte: the line feed of a line end that
+/// was cut, comments, an id.
+fn beside_the_event(frame: &Bytes) -> Bytes {
+    let mut rest = strip_byte_order_mark(frame);
+    let mut beside = Vec::new();
+    let mut says_something = false;
+    if let Some(after) = rest.strip_prefix(b"\n") {
+        beside.push(b'\n');
+        rest = after;
     }
-    let mut joined = BytesMut::from(&first[..]);
-    joined.extend_from_slice(second);
-    joined.freeze()
+    let late = beside.len();
+    while let Some(at) = memchr2(b'\n', b'\r', rest) {
+        let (content, end) = rest.split_at_checked(at).unwrap_or_default();
+        let end_length = if end.starts_with(b"\r\n") { 2 } else { 1 };
+        let (line, after) = rest.split_at_checked(at + end_length).unwrap_or((rest, &[]));
+        rest = after;
+        let name = content.split(|byte| *byte == b':').next().unwrap_or_default();
+        if !matches!(name, b"data" | b"event") {
+            says_something |= !content.is_empty();
+            beside.extend_from_slice(line);
+        }
+    }
+    if !says_something {
+        // The blank line closed the event alone.
+        beside.truncate(late);
+    }
+    beside.into()
+}
+
+fn join(first: Bytes, second: &Bytes) -> Bytes {
+    if second.is_empty() { first } else { [first, second.clone()].concat().into() }
 }
 
 /// The chunk that OpenAI's streams end with when they are asked for usage: no choices, and the
-/// usage (`stream_options.include_usage` in OpenAI's API reference).
+/// usage (`stream_options.include_usage` in OpenAI's API reference). Not one that says more: an
+/// error, or that it is an event of its own kind.
 fn is_usage_chunk(decoder: &mut Decoder, frame: &sse::Frame) -> bool {
     let Some(event) = decoder.decode(frame) else { return false };
-    // Most chunks have none, and are not read.
-    if memmem::find(event.data(), b"\"usage\"").is_none() {
+    if event.event_type() != "message" || !may_be_without_choices(event.data()) {
         return false;
     }
     let Ok(chunk) = Document::parse(event.data().to_vec()) else { return false };
     let member = |name, kind| chunk.root().get(name).filter(|value| value.kind() == kind);
     member("choices", Kind::Array).is_some_and(|choices| choices.is_empty())
         && member("usage", Kind::Object).is_some()
+        && chunk.root().get("error").is_none_or(|error| error.kind() == Kind::Null)
+}
+
+/// So that the other chunks are not read: they have choices, and often a `"usage": null`.
+fn may_be_without_choices(data: &[u8]) -> bool {
+    const CHOICES: &[u8] = b"\"choices\"";
+    memmem::find_iter(data, CHOICES).any(|at| {
+        let value = data.get(at + CHOICES.len()..).unwrap_or_default().trim_ascii_start();
+        let value = value.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
+        let inside = value.strip_prefix(b"[").unwrap_or_default();
+        inside.trim_ascii_start().starts_with(b"]")
+    })
 }

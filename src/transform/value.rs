@@ -17,9 +17,10 @@ use crate::{
 /// # let _ = source;
 /// ```
 ///
-/// What is not there when a request comes is a refusal, never an empty value: without an identity
-/// `missing-credentials` (401), else `forbidden` (403). [`optional`](Self::optional) leaves the
-/// edit out instead. A value is at most 4,096 bytes long.
+/// What is not there, or empty, when a request comes is a refusal, never an empty value: without an
+/// identity `missing-credentials` (401), else `forbidden` (403); unless it is
+/// [`optional`](Self::optional). A value is at most 4,096 bytes long and holds no control characters.
+/// What an edit cannot put in its place is refused with `forbidden`, a fixed text like any other.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Source {
     parts: Vec<Part>,
@@ -104,7 +105,8 @@ impl Source {
         self
     }
 
-    /// Leaves the edit out when something is missing, instead of refusing the request.
+    /// Lets the request pass when something is missing: nothing is added then, and what was to be
+    /// set is removed, so that the caller's own never stands in for it.
     #[must_use]
     pub const fn optional(mut self) -> Self {
         self.optional = true;
@@ -129,12 +131,14 @@ impl Source {
             match part.value(known) {
                 Ok(value) if whole.is_empty() => whole = value,
                 Ok(value) => whole.to_mut().push_str(&value),
-                Err(_) if self.optional => return Ok(None),
+                Err(missing) if self.optional && missing.may_be() => return Ok(None),
                 Err(missing) => return Err(missing.rejection()),
             }
         }
+        if whole.chars().any(char::is_control) {
+            return Err(unusable("a value that is needed here holds control characters"));
+        }
         match whole.len() {
-            0 if self.optional => Ok(None),
             0 => Err(unusable("a value that is needed here is empty")),
             1..=Self::MAX_LEN => Ok(Some(whole)),
             _ => Err(unusable("a value that is needed here is too long")),
@@ -152,7 +156,7 @@ impl From<&str> for Source {
 impl Part {
     fn value<'a>(&'a self, known: &'a Known<'_>) -> Result<Cow<'a, str>, Missing> {
         let value = match self {
-            Self::Literal(text) => Some(&**text),
+            Self::Literal(text) => return Ok(Cow::Borrowed(text)),
             Self::Subject => Some(known.identity()?.subject()),
             Self::Issuer => Some(known.identity()?.issuer()),
             Self::Tenant => known.identity()?.tenant(),
@@ -162,34 +166,45 @@ impl Part {
             Self::Route => known.context.route(),
             Self::Stage => known.context.stage(),
         };
-        value.map(Cow::Borrowed).ok_or(match self {
-            Self::Tenant => Missing::Claim,
+        let missing = match self {
+            Self::Subject | Self::Issuer | Self::Tenant => Missing::Claim,
             _ => Missing::Context,
-        })
+        };
+        value.filter(|value| !value.is_empty()).map(Cow::Borrowed).ok_or(missing)
     }
 }
 
 fn text_of(claim: Option<&Value>) -> Result<Cow<'_, str>, Missing> {
     match claim {
-        Some(Value::String(text)) => Ok(Cow::Borrowed(text)),
+        Some(Value::String(text)) if !text.is_empty() => Ok(Cow::Borrowed(text)),
         Some(Value::Number(number)) => Ok(Cow::Owned(number.to_string())),
         Some(Value::Bool(truth)) => Ok(Cow::Borrowed(if *truth { "true" } else { "false" })),
-        Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => Err(Missing::Claim),
+        Some(Value::Array(_) | Value::Object(_)) => Err(Missing::Text),
+        Some(Value::String(_) | Value::Null) | None => Err(Missing::Claim),
     }
 }
 
 /// What is not there.
+#[derive(Clone, Copy)]
 enum Missing {
     Identity,
     Claim,
+    /// There is a claim, but no text to it.
+    Text,
     Context,
 }
 
 impl Missing {
+    /// Whether an optional value may be missing in this way.
+    const fn may_be(self) -> bool {
+        !matches!(self, Self::Text)
+    }
+
     fn rejection(self) -> Rejection {
         match self {
             Self::Identity => Rejection::new(Refusal::MissingCredentials),
             Self::Claim => unusable("the credentials lack a claim that is needed here"),
+            Self::Text => unusable("a claim that is needed here is a list or an object"),
             Self::Context => unusable("a value that is needed here is not known"),
         }
     }

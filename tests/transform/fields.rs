@@ -87,6 +87,8 @@ async fn what_is_missing_is_a_refusal_and_never_an_empty_field() {
         (Source::claim("absent"), Refusal::Forbidden),
         (Source::claim("nothing"), Refusal::Forbidden),
         (Source::claim("groups"), Refusal::Forbidden),
+        (Source::claim("empty"), Refusal::Forbidden),
+        (Source::literal("t-").then(Source::claim("empty")), Refusal::Forbidden),
         (Source::request_id(), Refusal::Forbidden),
         (Source::trace_id(), Refusal::Forbidden),
         (Source::literal(""), Refusal::Forbidden),
@@ -99,11 +101,6 @@ async fn what_is_missing_is_a_refusal_and_never_an_empty_field() {
             let request = Request::get("/").header("x-value", "caller");
             assert_eq!(said(&sent(edits, request).await).0, refusal, "{source:?}");
         }
-        // Unless it may be.
-        let edits = TransformLayer::new().set_field(name("x-value"), source.optional());
-        let request = Request::get("/").header("x-value", "caller");
-        let parts = sent(edits, request).await.unwrap();
-        assert_eq!(values(&parts.headers, "x-value"), ["caller"]);
     }
     for source in [Source::subject(), Source::issuer(), Source::tenant(), Source::claim("team")] {
         let edits = TransformLayer::new().set_field(name("x-value"), source);
@@ -117,10 +114,36 @@ async fn what_is_missing_is_a_refusal_and_never_an_empty_field() {
 }
 
 #[tokio::test]
+async fn what_may_be_missing_is_left_out_and_the_callers_own_never_stands_in_for_it() {
+    let nobody = || context_of(None);
+    let request = || Request::get("/?v=caller&w").header("x-value", "caller");
+    for source in [Source::tenant(), Source::claim("absent"), Source::claim("empty")] {
+        let source = Source::literal("t-").then(source).optional();
+        let set = TransformLayer::new()
+            .set_field(name("x-value"), source.clone())
+            .set_query("v", source.clone());
+        let parts = sent_as(nobody(), set, request()).await.unwrap();
+        assert_eq!(values(&parts.headers, "x-value"), [""; 0]);
+        assert_eq!(parts.uri, "/?w");
+
+        let append = TransformLayer::new()
+            .append_field(name("x-value"), source.clone())
+            .append_query("v", source);
+        let parts = sent_as(nobody(), append, request()).await.unwrap();
+        assert_eq!(values(&parts.headers, "x-value"), ["caller"]);
+        assert_eq!(parts.uri, "/?v=caller&w");
+    }
+    // A list is not missing.
+    let edits =
+        TransformLayer::new().set_field(name("x-value"), Source::claim("groups").optional());
+    assert_eq!(said(&sent(edits, request()).await).0, Refusal::Forbidden);
+}
+
+#[tokio::test]
 async fn a_value_that_is_no_field_value_is_refused_and_not_repeated() {
     let long = "x".repeat(4_097);
     for value in
-        ["a\r\nx-evil: 1", "a\nb", "a\0b", "a\tb", "\u{7f}", "caf\u{e9}", " a", "a ", &long]
+        ["a\r\nx-evil: 1", "a\nb", "a\0b", "a\tb", "\u{7f}", "caf\u{e9}", " a", "a ", "", &long]
     {
         let edits = TransformLayer::new().set_field(name("x-value"), Source::claim("evil"));
         let caller = caller().with_claim("evil", value);
@@ -170,6 +193,12 @@ fn reserved_fields_have_no_name_here() {
         "x-forwarded-for",
         "x-amz-date",
         "x-request-id",
+        "content-type",
+        "cookie",
+        "x-api-key",
+        "x-auth-request-user",
+        "remote-user",
+        "openai-organization",
         "content_length",
     ] {
         let parsed = reserved.parse::<FieldName>();

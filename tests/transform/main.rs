@@ -31,6 +31,7 @@ fn caller() -> Identity {
         .with_claim("level", 3)
         .with_claim("staff", true)
         .with_claim("nothing", serde_json::Value::Null)
+        .with_claim("empty", "")
         .with_claim("groups", serde_json::json!(["a", "b"]))
 }
 
@@ -55,7 +56,7 @@ async fn sent_as(
         seen.send(request.into_parts().0).unwrap();
         async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
     });
-    let gateway = ServiceBuilder::new().layer(PayloadLayer::new()).layer(edits).service(upstream);
+    let gateway = ServiceBuilder::new().layer(PayloadLayer::bytes()).layer(edits).service(upstream);
     let request = request.extension(context).body(Full::<Bytes>::default()).unwrap();
     let Ok(answer) = gateway.oneshot(request).await;
     match reached.try_recv() {
@@ -75,4 +76,25 @@ async fn sent(edits: TransformLayer, request: http::request::Builder) -> Result<
 fn said(refused: &Result<Parts, Rejection>) -> (Refusal, &str) {
     let rejection = refused.as_ref().expect_err("it was not refused");
     (rejection.refusal(), rejection.detail())
+}
+
+/// A decoder of the tests' own: what is no triplet stands for itself.
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        let digits = text.get(at + 1..at + 3).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match byte.filter(|_| text[at] == b'%') {
+            Some(digits) => {
+                decoded.push(u8::from_str_radix(digits, 16).unwrap());
+                at += 3;
+            }
+            None => {
+                decoded.push(text[at]);
+                at += 1;
+            }
+        }
+    }
+    decoded
 }

@@ -5,7 +5,7 @@ use tower_inference::{
     transform::{InvalidPath, Path, Source, TransformLayer},
 };
 
-use crate::{caller, context_of, said, sent, sent_as};
+use crate::{caller, context_of, percent_decoded, said, sent, sent_as};
 
 fn path(text: &str) -> Path {
     Path::new(text, []).unwrap()
@@ -22,15 +22,17 @@ async fn a_path_is_set_stripped_and_prefixed_and_the_query_stays() {
         (TransformLayer::new().set_path(path("/v1/models")), "/x?a=%2f", "/v1/models?a=%2f"),
         (TransformLayer::new().set_path(of_tenant()), "/x", "/tenants/acme/v1"),
         (TransformLayer::new().set_path(path("/")), "/x", "/"),
-        (TransformLayer::new().strip_path_prefix("/hf"), "/hf/v1/models?a", "/v1/models?a"),
-        (TransformLayer::new().strip_path_prefix("/hf/"), "/hf", "/"),
+        (TransformLayer::new().strip_path_prefix(path("/hf")), "/hf/v1/models?a", "/v1/models?a"),
+        (TransformLayer::new().strip_path_prefix(path("/hf/")), "/hf", "/"),
         (TransformLayer::new().add_path_prefix(path("/api/")), "/v1?a", "/api/v1?a"),
         (TransformLayer::new().add_path_prefix(of_tenant()), "/", "/tenants/acme/v1/"),
         (
-            TransformLayer::new().strip_path_prefix("/a").add_path_prefix(path("/b")),
-            "/a/%2e%2e/x",
-            "/b/%2e%2e/x",
+            TransformLayer::new().strip_path_prefix(path("/a")).add_path_prefix(path("/b")),
+            "/a/%2Fx/a..b/%41//",
+            "/b/%2Fx/a..b/%41//",
         ),
+        (TransformLayer::new().strip_path_prefix(of_tenant()), "/tenants/acme/v1/x", "/x"),
+        (TransformLayer::new().set_path(path("/v1")), "/../%2e%2e/x", "/v1"),
         // Scheme and authority are not the path's.
         (
             TransformLayer::new().set_path(path("/v1")),
@@ -45,12 +47,70 @@ async fn a_path_is_set_stripped_and_prefixed_and_the_query_stays() {
 #[tokio::test]
 async fn a_prefix_ends_where_a_segment_does() {
     for uri in ["/hfx/v1", "/", "/other", "/hf//evil.example/x", "/HF/v1"] {
-        let refused = sent(TransformLayer::new().strip_path_prefix("/hf"), Request::get(uri)).await;
+        let refused =
+            sent(TransformLayer::new().strip_path_prefix(path("/hf")), Request::get(uri)).await;
         assert_eq!(said(&refused).0, Refusal::NotFound, "{uri}");
     }
-    let asterisk = Request::options("*");
-    let refused = sent(TransformLayer::new().add_path_prefix(path("/a")), asterisk).await;
-    assert_eq!(said(&refused).0, Refusal::NotFound);
+    let of_tenant = || Path::new("/tenants/{}", [Source::tenant()]).unwrap();
+    for uri in ["/tenants/other/x", "/tenants/acme2/x", "/tenants/%61cme/x", "/tenants"] {
+        let refused =
+            sent(TransformLayer::new().strip_path_prefix(of_tenant()), Request::get(uri)).await;
+        assert_eq!(said(&refused).0, Refusal::NotFound, "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_path_gets_none() {
+    let edits = || {
+        [
+            TransformLayer::new().set_path(path("/a")),
+            TransformLayer::new().add_path_prefix(path("/a")),
+            TransformLayer::new().strip_path_prefix(path("/a")),
+            TransformLayer::new().set_query("a", "1"),
+        ]
+    };
+    for edits in edits() {
+        let refused = sent(edits, Request::options("*")).await;
+        assert_eq!(said(&refused).0, Refusal::NotFound);
+    }
+    for edits in edits() {
+        let refused = sent(edits, Request::connect("upstream.example:443")).await;
+        assert_eq!(said(&refused).0, Refusal::NotFound);
+    }
+    let asterisk = sent(TransformLayer::new().remove_query("a"), Request::options("*")).await;
+    assert_eq!(asterisk.unwrap().uri, "*");
+}
+
+#[tokio::test]
+async fn no_path_of_the_caller_leads_out_of_a_prefix() {
+    let of_tenant = || Path::new("/tenants/{}", [Source::tenant()]).unwrap();
+    for rest in [
+        "/../other",
+        "/x/..",
+        "/./x",
+        "/%2e%2e/other",
+        "/.%2E/other",
+        "/%2e./other",
+        "/%252e%252e/other",
+        "/%25252e%25252e/other",
+        "/x%2f..%2f..%2fother",
+        "/x%252f..%252fother",
+        "/..%5cother",
+        "/%25252525252e/x",
+    ] {
+        let add = TransformLayer::new().add_path_prefix(of_tenant());
+        assert_eq!(said(&sent(add, Request::get(rest)).await).0, Refusal::Forbidden, "{rest}");
+        let strip = TransformLayer::new().strip_path_prefix(of_tenant());
+        let refused = sent(strip, Request::get(format!("/tenants/acme{rest}"))).await;
+        assert_eq!(said(&refused).0, Refusal::Forbidden, "{rest}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_becomes_too_long_is_refused() {
+    let edits = TransformLayer::new().add_path_prefix(path("/a")).set_query("a", "b");
+    let long = format!("/{}", "x".repeat(65_530));
+    assert_eq!(said(&sent(edits, Request::get(long)).await).0, Refusal::Forbidden);
 }
 
 #[test]
@@ -99,21 +159,39 @@ async fn with_value(template: &str, value: &str) -> Option<String> {
 async fn a_value_is_one_segment_or_refused() {
     for (value, expected) in [
         ("acme", Some("/t/acme/v1")),
-        ("a/b", Some("/t/a%2Fb/v1")),
-        ("/../", Some("/t/%2F..%2F/v1")),
-        ("//evil", Some("/t/%2F%2Fevil/v1")),
+        ("org/model", Some("/t/org%2Fmodel/v1")),
         ("a?b#c", Some("/t/a%3Fb%23c/v1")),
+        ("a;b=c&d", Some("/t/a%3Bb%3Dc%26d/v1")),
         ("é", Some("/t/%C3%A9/v1")),
         ("100%", Some("/t/100%25/v1")),
         ("...", Some("/t/.../v1")),
         ("a b", Some("/t/a%20b/v1")),
+        ("@host:80", Some("/t/%40host%3A80/v1")),
         ("", None),
         (".", None),
         ("..", None),
         ("%2e%2e", None),
         ("%2E.", None),
+        ("%252e%252e", None),
+        ("%25252e.", None),
+        ("/../", None),
+        ("a/../b", None),
+        ("a/..", None),
+        ("a%2f..", None),
+        ("a%2f%2e%2e%2fb", None),
+        ("..\\b", None),
+        ("a%5c..", None),
+        ("/a", None),
+        ("a/", None),
+        ("a//b", None),
+        ("a%2f", None),
+        ("//evil", None),
+        ("https://evil.example/x", None),
+        ("\\\\evil", None),
         ("a\r\nb", None),
         ("a\0", None),
+        ("\u{85}", None),
+        ("%25252525252525", None),
     ] {
         assert_eq!(with_value("/t/{}/v1", value).await.as_deref(), expected, "{value:?}");
     }
@@ -125,15 +203,22 @@ async fn a_value_is_one_segment_or_refused() {
 
 proptest! {
     #[test]
-    fn no_value_changes_the_number_of_segments(value in any::<String>(), raw in "[./%2eE\\\\?#:@a]{0,8}") {
+    fn no_value_is_another_path_to_anybody(value in any::<String>(), raw in "[./%2eE5cF\\\\?#:@a]{0,9}") {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         for value in [value, raw] {
-            if let Some(path) = runtime.block_on(with_value("/t/{}/v1", &value)) {
-                let segments: Vec<&str> = path.split('/').collect();
-                prop_assert_eq!(segments.len(), 4);
-                prop_assert_eq!((segments[1], segments[3]), ("t", "v1"));
-                prop_assert!(!matches!(segments[2], "" | "." | ".."));
-                prop_assert!(!path.to_lowercase().contains("/%2e%2e/"));
+            let Some(path) = runtime.block_on(with_value("/t/{}/v1", &value)) else { continue };
+            let segments: Vec<&str> = path.split('/').collect();
+            prop_assert_eq!(segments.len(), 4);
+            prop_assert_eq!((segments[1], segments[3]), ("t", "v1"));
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~%".contains(&b);
+            prop_assert!(segments[2].bytes().all(plain));
+            // Once, as written; and to servers that decode, once or more, before they resolve.
+            let mut read = path.into_bytes();
+            for _ in 0..6 {
+                let wrong = |segment: &[u8]| matches!(segment, b"" | b"." | b"..");
+                let mut segments = read.split(|byte| matches!(byte, b'/' | b'\\')).skip(1);
+                prop_assert!(!segments.any(wrong), "{value:?}");
+                read = percent_decoded(&read);
             }
         }
     }

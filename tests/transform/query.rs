@@ -1,8 +1,11 @@
 use http::Request;
 use proptest::prelude::*;
-use tower_inference::transform::{Source, TransformLayer};
+use tower_inference::{
+    rejection::Refusal,
+    transform::{Source, TransformLayer},
+};
 
-use crate::{caller, context_of, sent, sent_as};
+use crate::{caller, context_of, percent_decoded, said, sent, sent_as};
 
 async fn query(edits: TransformLayer, uri: &str) -> Option<String> {
     let parts = sent(edits, Request::get(uri)).await.unwrap();
@@ -55,7 +58,7 @@ async fn a_removal_is_not_escaped_by_spelling() {
 
 #[tokio::test]
 async fn values_are_encoded_and_cannot_leave_their_member() {
-    for value in ["&admin=1", "#x", "?", "a=b", "\r\n", "é", "%26", "+", "//evil", "\0"] {
+    for value in ["&admin=1", "#x", "?", "a=b", "é", "%26", "+", "//evil", "/../", "%2e%2e", " "] {
         let edits = TransformLayer::new().set_query("v", Source::claim("evil"));
         let context = context_of(Some(caller().with_claim("evil", value)));
         let parts = sent_as(context, edits, Request::get("/p?x=1")).await.unwrap();
@@ -64,21 +67,51 @@ async fn values_are_encoded_and_cannot_leave_their_member() {
         assert_eq!(before, "x=1");
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~%".contains(&b);
         assert!(written.bytes().all(plain), "{written}");
-        let decoded = percent_encoding(written);
-        assert_eq!(decoded, value.as_bytes(), "{written}");
+        assert_eq!(percent_decoded(written.as_bytes()), value.as_bytes(), "{written}");
         assert_eq!(parts.uri.path(), "/p");
+    }
+    let long = "x".repeat(10_000);
+    for value in ["\r\n", "a\0", "\u{7f}", "", &long] {
+        let edits = TransformLayer::new().set_query("v", Source::claim("evil"));
+        let context = context_of(Some(caller().with_claim("evil", value)));
+        let refused = sent_as(context, edits, Request::get("/p?x=1")).await;
+        assert_eq!(said(&refused).0, Refusal::Forbidden, "{value:?}");
     }
 }
 
-/// A decoder of the test's own.
-fn percent_encoding(text: &str) -> Vec<u8> {
-    let mut pieces = text.split('%');
-    let mut decoded = pieces.next().unwrap().as_bytes().to_vec();
-    for piece in pieces {
-        decoded.push(u8::from_str_radix(&piece[..2], 16).unwrap());
-        decoded.extend_from_slice(&piece.as_bytes()[2..]);
+/// Spellings of `name` that some upstream reads as it.
+fn spelling(name: &'static str) -> impl Strategy<Value = String> {
+    let spelled = |character: char| {
+        let code = character as u32;
+        let mut ways = vec![format!("%{code:02x}"), format!("%{code:02X}")];
+        match character {
+            ' ' => ways.push("+".to_owned()),
+            '%' | '&' | '=' | '#' => {}
+            _ => ways.push(character.to_string()),
+        }
+        prop::sample::select(ways)
+    };
+    name.chars().map(spelled).collect::<Vec<_>>().prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_spelling_of_a_name_escapes(
+        own in spelling("api key%&="),
+        other in "[a-z%+]{0,12}",
+        value in "(=[a-z0-9%+=]{0,6})?",
+    ) {
+        const NAME: &str = "api key%&=";
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let uri = format!("/?x=1&{own}{value}&{other}{value}");
+        prop_assume!(uri.parse::<http::Uri>().is_ok());
+        let remove = || TransformLayer::new().remove_query(NAME);
+        let left = runtime.block_on(query(remove(), &uri)).unwrap();
+        prop_assert_eq!(left, format!("x=1&{other}{value}"));
+        let set = TransformLayer::new().set_query(NAME, "ours");
+        let left = runtime.block_on(query(set, &uri)).unwrap();
+        prop_assert_eq!(left, format!("x=1&api%20key%25%26%3D=ours&{other}{value}"));
     }
-    decoded
 }
 
 fn pair() -> impl Strategy<Value = String> {

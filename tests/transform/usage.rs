@@ -12,7 +12,7 @@ use http_body::Body;
 use http_body_util::{BodyExt as _, Full, channel::Channel};
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_inference::{
-    access_log::AccessLogLayer,
+    access_log::{AccessLogLayer, Record},
     context::{RequestContext, StreamEnd},
     payload::{Payload, PayloadLayer},
     transform::TransformLayer,
@@ -40,9 +40,13 @@ where
         let response = response.lock().unwrap().take().unwrap();
         async { Ok::<_, Infallible>(response) }
     });
+    let recorded = Arc::new(Mutex::new(None));
+    let into = Arc::clone(&recorded);
     let gateway = ServiceBuilder::new()
         // Outside of what hides: it must know the usage all the same.
-        .layer(AccessLogLayer::new())
+        .layer(AccessLogLayer::to(move |record: &Record<'_>| {
+            *into.lock().unwrap() = Some((record.usage(), record.stream_end()));
+        }))
         .layer(PayloadLayer::new())
         .layer(TransformLayer::new().include_usage())
         .service(upstream);
@@ -55,6 +59,8 @@ where
     let Ok(answer) = gateway.oneshot(request).await;
     let (parts, body) = answer.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
+    let recorded = recorded.lock().unwrap().expect("no record");
+    assert_eq!(recorded, (context.usage(), context.stream_end()));
     (Response::from_parts(parts, body), context)
 }
 
@@ -64,15 +70,39 @@ fn stream<B>(body: B) -> Response<B> {
 
 #[tokio::test]
 async fn the_chunk_is_hidden_wherever_the_stream_is_cut() {
-    let whole = [FIRST, USAGE, DONE].concat();
-    let shown = [FIRST, DONE].concat();
-    for size in 1..=whole.len() {
-        let body = ScriptedBody::chunked(whole.as_bytes(), size);
+    for line_end in ["\n", "\r\n", "\r"] {
+        let ended = |text: &str| text.replace("\r\n", "\n").replace('\n', line_end);
+        let whole = ended(&[FIRST, USAGE, DONE].concat());
+        let shown = ended(&[FIRST, DONE].concat());
+        for size in 1..=whole.len() {
+            let body = ScriptedBody::chunked(whole.as_bytes(), size);
+            let (answer, context) = answered(UNASKED, stream(body)).await;
+            assert_eq!(*answer.body(), shown, "{line_end:?} {size}");
+            assert_eq!(context.usage().unwrap().total_tokens, Some(12), "{line_end:?} {size}");
+            assert_eq!(context.stream_end(), Some(StreamEnd::Done));
+            assert!(context.answer_is_read());
+
+            let (start, end) = whole.as_bytes().split_at(size);
+            let steps = [start, end].map(|piece| Step::Bytes(Bytes::copy_from_slice(piece)));
+            let (answer, _) = answered(UNASKED, stream(ScriptedBody::new(steps))).await;
+            assert_eq!(*answer.body(), shown, "{line_end:?} {size}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_in_the_chunk_ends_there() {
+    let whole = USAGE.trim_end().len();
+    for cut in 0..=USAGE.len() {
+        let (shown, cut_off) = (FIRST, &USAGE[..cut]);
+        let body = ScriptedBody::chunked([shown, cut_off].concat().as_bytes(), 7);
         let (answer, context) = answered(UNASKED, stream(body)).await;
-        assert_eq!(*answer.body(), shown, "{size}");
-        assert_eq!(context.usage().unwrap().total_tokens, Some(12), "{size}");
-        assert_eq!(context.stream_end(), Some(StreamEnd::Done));
-        assert!(context.answer_is_read());
+        if cut < whole {
+            assert_eq!(*answer.body(), [shown, cut_off].concat(), "{cut}");
+        } else {
+            assert_eq!(*answer.body(), shown, "{cut}");
+        }
+        assert_eq!(context.stream_end(), Some(StreamEnd::Cut), "{cut}");
     }
 }
 
@@ -93,6 +123,10 @@ async fn nothing_else_is_hidden() {
         "data: {\"usage\":{\"total_tokens\":1}}\n\n",
         "data: {\"choices\":[],\"usage\":{}\n\n",
         "data: {\"error\":{\"message\":\"\\\"usage\\\"\"}}\n\n",
+        "data: {\"error\":{\"code\":1},\"choices\":[],\"usage\":{\"total_tokens\":1}}\n\n",
+        "event: error\ndata: {\"choices\":[],\"usage\":{\"total_tokens\":1}}\n\n",
+        "data: {\"x\":{\"choices\":[],\"usage\":{\"total_tokens\":1}}}\n\n",
+        "data: {\"choices\":[],\"usage\":[1]}\n\n",
         ": \"usage\" \"choices\":[]\r\r",
         "event: x\r\ndata: 1\r\n\r\n",
         "data: [DONE]",
@@ -116,7 +150,8 @@ async fn nothing_else_is_hidden() {
 async fn the_chunk_is_known_by_what_it_says_and_not_by_how() {
     for hidden in [
         "data:{ \"usage\" : {\"total_tokens\":1}, \"choices\" : [ ] }\r\n\r\n",
-        "id: 7\ndata: {\"choices\":[],\ndata: \"usage\":{\"total_tokens\":1}}\n\n",
+        "event: message\ndata: {\"choices\":[],\ndata: \"usage\":{\"total_tokens\":1}}\n\n",
+        "data: {\"choices\":[],\"usage\":{},\"error\":null}\r\r",
         "\u{feff}data: {\"choices\":[],\"usage\":{\"total_tokens\":1},\"id\":\"x\"}\n\n",
         // No blank line ends it.
         "data: {\"choices\":[],\"usage\":{\"total_tokens\":1}}\n",
@@ -128,13 +163,70 @@ async fn the_chunk_is_known_by_what_it_says_and_not_by_how() {
 }
 
 #[tokio::test]
+async fn what_stands_beside_the_chunk_stays() {
+    const CHUNK: &str = "data: {\"choices\":[],\"usage\":{\"total_tokens\":1}}";
+    for (stream_of, shown) in [
+        (format!(": ping\n{CHUNK}\n\n{DONE}"), format!(": ping\n\n{DONE}")),
+        (format!("{CHUNK}\r\nid: 7\r\n\r\n{DONE}"), format!("id: 7\r\n\r\n{DONE}")),
+        (format!("retry: 1\r{CHUNK}\r: x\r\r{DONE}"), format!("retry: 1\r: x\r\r{DONE}")),
+    ] {
+        for size in 1..=stream_of.len() {
+            let body = ScriptedBody::chunked(stream_of.as_bytes(), size);
+            let (answer, _) = answered(UNASKED, stream(body)).await;
+            assert_eq!(*answer.body(), shown, "{size}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_upstream_is_asked_not_to_code_what_is_read() {
+    for (body, expected) in [(UNASKED, "identity"), (ASKED, "gzip, br")] {
+        let upstream = service_fn(move |request: Request<Payload>| {
+            assert_eq!(request.headers()[header::ACCEPT_ENCODING], expected);
+            async { Ok::<_, Infallible>(stream(Full::<Bytes>::default())) }
+        });
+        let gateway =
+            ServiceBuilder::new().layer(TransformLayer::new().include_usage()).service(upstream);
+        let request = Request::post("/").header(header::ACCEPT_ENCODING, "gzip, br");
+        let Ok(_) = gateway.oneshot(request.body(Payload::buffered(body)).unwrap()).await;
+    }
+    // What is coded all the same passes.
+    let mut response = stream(Full::<Bytes>::from(USAGE));
+    response.headers_mut().insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+    let (answer, _) = answered(UNASKED, response).await;
+    assert_eq!(*answer.body(), USAGE);
+}
+
+#[test]
+fn chunks_that_pass_cost_no_allocation() {
+    const CHUNKS: usize = 100;
+    let delta = |at: usize| {
+        let chunk = format!("data: {{\"choices\":[{{\"delta\":{at}}}],\"usage\":null}}\n\n");
+        // With an owner, because the first clone of `Bytes` made from a `Vec` allocates.
+        Step::Bytes(Bytes::from_owner(chunk))
+    };
+    let mut body = pin!(hidden_from(ScriptedBody::new((0..CHUNKS).map(delta))));
+    let mut cx = Context::from_waker(Waker::noop());
+    let cost = allocation_counter::measure(|| {
+        for _ in 0..CHUNKS {
+            assert!(matches!(body.as_mut().poll_frame(&mut cx), Poll::Ready(Some(Ok(_)))));
+        }
+    });
+    assert_eq!(cost.count_total, 0);
+}
+
+#[tokio::test]
 async fn a_length_that_would_lie_goes() {
     let whole = [FIRST, USAGE].concat();
     let mut response = stream(Full::new(Bytes::from(whole.clone())));
     response.headers_mut().insert(header::CONTENT_LENGTH, whole.len().into());
+    for digest in ["content-digest", "repr-digest"] {
+        response.headers_mut().insert(digest, "sha-256=:x:".parse().unwrap());
+    }
     let (answer, _) = answered(UNASKED, response).await;
     assert_eq!(*answer.body(), FIRST);
-    assert!(!answer.headers().contains_key(header::CONTENT_LENGTH));
+    assert_eq!(answer.headers().len(), 1);
+    assert!(answer.headers().contains_key(header::CONTENT_TYPE));
 }
 
 fn hidden_from<B: Body<Data = Bytes>>(body: B) -> impl Body<Data = Bytes, Error = B::Error> {
@@ -213,7 +305,7 @@ fn the_end_is_told_as_soon_as_it_is_known() {
 #[tokio::test]
 async fn an_event_beyond_the_bound_passes() {
     let long =
-        format!("data: {{\"choices\":[],\"usage\":{{\"x\":\"{}\"}}}}\n\n", "x".repeat(2 << 20));
+        format!("data: {{\"choices\":[],\"usage\":{{\"x\":\"{}\"}}}}\n\n", "x".repeat(64 << 10));
     let (answer, _) = answered(UNASKED, stream(Full::new(Bytes::from(long.clone())))).await;
     assert_eq!(answer.body().len(), long.len());
 }

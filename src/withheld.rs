@@ -1,0 +1,55 @@
+//! The fields of a request that no upstream gets to see. `hf`, which removes them, lists them in its
+//! documentation, and tests the one against the other.
+
+/// Whether a field of a request is withheld from the upstream. `authorization` is not among them:
+/// it is overwritten.
+pub(crate) fn is_withheld(name: &str) -> bool {
+    // CGI and WSGI servers read an underscore as a dash: `x_api_key` is `x-api-key` to them.
+    if memchr::memchr(b'_', name.as_bytes()).is_some() {
+        return true;
+    }
+    // By the two ends of a name, so that most names are compared with nothing at all: every field
+    // of every request comes by here.
+    let (names, starts): (&[&str], &[&str]) = match name.as_bytes() {
+        [b'c', ..] => (&["cf-connecting-ip"], &["cf-access-", "client-cert"]),
+        [b'e', ..] => (&["expect"], &[]),
+        [b'f', ..] => (&["forwarded"], &[]),
+        [b'o', ..] => (&["openai-organization", "openai-project"], &[]),
+        [b'r', ..] => (&[], &["remote-"]),
+        [b's', ..] => (&[], &["ssl-client-"]),
+        [b't', ..] => (&["trailer", "true-client-ip"], &["tailscale-user-"]),
+        [b'x', b'-', third, ..] => match third {
+            b'a' => (
+                &["x-arr-clientcert"],
+                &["x-amz-", "x-amzn-mtls-", "x-amzn-oidc-", "x-auth-", "x-authent"],
+            ),
+            b'c' => (&["x-client-ip"], &["x-client-cert", "x-consumer-"]),
+            b'f' => (&[], &["x-forwarded-"]),
+            b'g' => (&[], &["x-goog-authenticated-user-", "x-goog-iap-"]),
+            b'h' => (&["x-hf-bill-to", "x-host"], &[]),
+            b'm' => (&[], &["x-ms-client-principal", "x-ms-token-"]),
+            b'o' => (&[], &["x-original-"]),
+            b'p' => (&[], &["x-pomerium-"]),
+            b'r' => (&["x-real-ip", "x-rewrite-url"], &["x-remote-"]),
+            b's' => (&[], &["x-ssl-client-"]),
+            b'v' => (&[], &["x-vouch-"]),
+            b'w' => (&[], &["x-webauth-"]),
+            _ => (&[], &[]),
+        },
+        _ => (&[], &[]),
+    };
+    let ends: &[&str] = match name.as_bytes() {
+        [.., b'd'] => &["password"],
+        [.., b'e'] => &["cookie"],
+        [.., b'l'] => &["credential"],
+        [.., b'n'] if name == "authorization" => &[],
+        [.., b'n'] => &["assertion", "authorization", "token"],
+        [.., b's'] => &["credentials"],
+        [.., b't'] => &["jwt", "secret"],
+        [.., b'y'] => &["access-key", "api-key", "apikey", "subscription-key"],
+        _ => &[],
+    };
+    names.contains(&name)
+        || starts.iter().any(|start| name.starts_with(start))
+        || ends.iter().any(|end| name.ends_with(end))
+}
