@@ -61,8 +61,8 @@ impl Document {
 
     /// The outermost value.
     #[must_use]
-    pub const fn root(&self) -> Node<'_> {
-        Node { document: self, index: 0 }
+    pub fn root(&self) -> Node<'_> {
+        self.node(0)
     }
 
     /// The document as it was written.
@@ -94,10 +94,11 @@ impl Document {
         self.root().to_value()
     }
 
-    fn slot(&self, index: u32) -> &Slot {
+    fn node(&self, index: u32) -> Node<'_> {
         // No node is made for a slot that is not there.
         const NULL: &Slot = &Slot::leaf((0, 0), 0, Tag::NULL);
-        self.arena.slots.get(index as usize).unwrap_or(NULL)
+        let slot = self.arena.slots.get(index as usize).unwrap_or(NULL);
+        Node { document: self, slot, index }
     }
 }
 
@@ -176,6 +177,8 @@ pub enum Kind {
 #[derive(Clone, Copy)]
 pub struct Node<'a> {
     document: &'a Document,
+    // Its own, so that it is looked up once.
+    slot: &'a Slot,
     index: u32,
 }
 
@@ -183,7 +186,7 @@ impl<'a> Node<'a> {
     /// What it is.
     #[must_use]
     pub fn kind(self) -> Kind {
-        self.slot().kind()
+        self.slot.kind()
     }
 
     /// Whether it is `null`.
@@ -195,18 +198,13 @@ impl<'a> Node<'a> {
     /// The truth value, of one.
     #[must_use]
     pub fn as_bool(self) -> Option<bool> {
-        (self.kind() == Kind::Bool).then(|| self.slot().is_true())
+        (self.kind() == Kind::Bool).then(|| self.slot.is_true())
     }
 
     /// What a string says. Borrowed, unless it was written with escapes.
     #[must_use]
     pub fn as_str(self) -> Option<Cow<'a, str>> {
-        let slot = self.slot();
-        if slot.kind() != Kind::String {
-            return None;
-        }
-        let written = contents(&self.document.text, slot);
-        Some(if slot.is_escaped() { unescape(written) } else { Cow::Borrowed(written) })
+        (self.kind() == Kind::String).then(|| self.string())
     }
 
     /// A number, digit for digit as it was written.
@@ -218,13 +216,13 @@ impl<'a> Node<'a> {
     /// A number that is written as an integer, without fraction and exponent, and fits.
     #[must_use]
     pub fn as_u64(self) -> Option<u64> {
-        self.slot().is_integer().then(|| self.text())?.parse().ok()
+        self.slot.is_integer().then(|| self.text())?.parse().ok()
     }
 
     /// A number that is written as an integer, without fraction and exponent, and fits.
     #[must_use]
     pub fn as_i64(self) -> Option<i64> {
-        self.slot().is_integer().then(|| self.text())?.parse().ok()
+        self.slot.is_integer().then(|| self.text())?.parse().ok()
     }
 
     /// A number, rounded to the nearest `f64`. `None` when it is beyond the largest.
@@ -236,7 +234,7 @@ impl<'a> Node<'a> {
     /// How many elements or members there are. Zero for what is neither array nor object.
     #[must_use]
     pub fn len(self) -> usize {
-        self.slot().len() as usize
+        self.slot.len() as usize
     }
 
     /// Whether there are no elements or members.
@@ -248,18 +246,14 @@ impl<'a> Node<'a> {
     /// The elements of an array; none for other kinds.
     #[must_use]
     pub fn elements(self) -> Elements<'a> {
-        let left = if self.kind() == Kind::Array { self.len() } else { 0 };
-        Elements { document: self.document, next: self.index + 1, left }
+        self.held(if self.kind() == Kind::Array { self.len() } else { 0 })
     }
 
     /// The members of an object, as (name, value), in the order in which they were written; none
     /// for other kinds.
     #[must_use]
     pub fn members(self) -> Members<'a> {
-        let left = if self.kind() == Kind::Object { self.len() } else { 0 };
-        Members {
-            slots: Elements { document: self.document, next: self.index + 1, left: left * 2 },
-        }
+        Members { slots: self.held(if self.kind() == Kind::Object { self.len() * 2 } else { 0 }) }
     }
 
     /// The value of an object's member.
@@ -295,8 +289,7 @@ impl<'a> Node<'a> {
     /// Where in the document's bytes the value stands, its quotes or brackets included.
     #[must_use]
     pub fn span(self) -> Range<usize> {
-        let slot = self.slot();
-        slot.start as usize..slot.end as usize
+        self.slot.start as usize..self.slot.end as usize
     }
 
     /// The value for users of `serde_json`.
@@ -305,7 +298,7 @@ impl<'a> Node<'a> {
     ///
     /// As [`Document::to_value`].
     pub fn to_value(self) -> Result<Value, Malformed> {
-        let slots = self.document.arena.slots.get(self.index as usize..self.slot().next as usize);
+        let slots = self.document.arena.slots.get(self.index as usize..self.slot.next as usize);
         // From the last slot to the first, so that what an array holds lies ready when its turn
         // comes, first element on top.
         let mut ready = Vec::new();
@@ -316,9 +309,15 @@ impl<'a> Node<'a> {
         Ok(ready.pop().unwrap_or_default())
     }
 
+    /// What a string says, or a name.
+    pub(crate) fn string(self) -> Cow<'a, str> {
+        let written = contents(&self.document.text, self.slot);
+        if self.slot.is_escaped() { unescape(written) } else { Cow::Borrowed(written) }
+    }
+
     /// Whether it is a string that says `text`. Allocates only to read escapes.
     pub(crate) fn says(self, text: &str) -> bool {
-        let slot = self.slot();
+        let slot = self.slot;
         if slot.kind() != Kind::String {
             return false;
         }
@@ -334,12 +333,15 @@ impl<'a> Node<'a> {
         }
     }
 
-    fn text(self) -> &'a str {
-        self.document.text.get(self.span()).unwrap_or_default()
+    /// The values and names that it holds, as many as `left`.
+    fn held(self, left: usize) -> Elements<'a> {
+        let first = self.index + 1;
+        let slots = self.document.arena.slots.get(first as usize..self.slot.next as usize);
+        Elements { document: self.document, slots: slots.unwrap_or_default(), first, left }
     }
 
-    fn slot(self) -> &'a Slot {
-        self.document.slot(self.index)
+    fn text(self) -> &'a str {
+        self.document.text.get(self.span()).unwrap_or_default()
     }
 }
 
@@ -348,7 +350,7 @@ impl<'a> Node<'a> {
 impl Node<'_> {
     /// How many code points a string has. Allocates nothing.
     pub(crate) fn code_points(self) -> Option<usize> {
-        let slot = self.slot();
+        let slot = self.slot;
         let written = || contents(&self.document.text, slot);
         (slot.kind() == Kind::String).then(|| {
             if slot.is_escaped() {
@@ -361,13 +363,13 @@ impl Node<'_> {
 
     /// How many bytes a string takes as it was written, without its quotes.
     pub(crate) fn written_length(self) -> Option<usize> {
-        let slot = self.slot();
+        let slot = self.slot;
         (slot.kind() == Kind::String).then(|| (slot.end - slot.start) as usize - 2)
     }
 
     /// Whether it is a number that is written without fraction and exponent.
     pub(crate) fn is_written_as_integer(self) -> bool {
-        self.slot().is_integer()
+        self.slot.is_integer()
     }
 
     /// Which document it is of, by address, and which of its nodes: no two nodes share both.
@@ -421,7 +423,10 @@ impl fmt::Debug for Node<'_> {
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {
     document: &'a Document,
-    next: u32,
+    // Those that are left, and what they hold.
+    slots: &'a [Slot],
+    // Which slot of the document the first of them is.
+    first: u32,
     left: usize,
 }
 
@@ -429,10 +434,10 @@ impl<'a> Iterator for Elements<'a> {
     type Item = Node<'a>;
 
     fn next(&mut self) -> Option<Node<'a>> {
-        self.left = self.left.checked_sub(1)?;
-        let node = Node { document: self.document, index: self.next };
-        self.next = node.slot().next;
-        Some(node)
+        let (document, index) = (self.document, self.first);
+        let slot = self.slots.first()?;
+        self.skip(slot);
+        Some(Node { document, slot, index })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -441,6 +446,25 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 impl ExactSizeIterator for Elements<'_> {}
+
+impl<'a> Elements<'a> {
+    /// Goes on behind `slot`, which is the first or the second.
+    fn skip(&mut self, slot: &Slot) {
+        self.slots = self.slots.get((slot.next - self.first) as usize..).unwrap_or_default();
+        self.first = slot.next;
+        self.left = self.left.saturating_sub(1);
+    }
+
+    /// The name and the value of a member.
+    fn pair(&mut self) -> Option<(Node<'a>, Node<'a>)> {
+        let [name, value, ..] = self.slots else { return None };
+        let (document, index) = (self.document, self.first);
+        self.left = self.left.saturating_sub(1);
+        self.skip(value);
+        let name = Node { document, slot: name, index };
+        Some((name, Node { document, slot: value, index: index + 1 }))
+    }
+}
 
 /// The members of an object, as (name, value). Made by [`Node::members`].
 #[derive(Clone, Debug)]
@@ -464,7 +488,7 @@ impl<'a> Iterator for Entries<'a> {
     type Item = (Node<'a>, Node<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some((self.0.next()?, self.0.next()?))
+        self.0.pair()
     }
 }
 
@@ -472,8 +496,8 @@ impl<'a> Iterator for Members<'a> {
     type Item = (Cow<'a, str>, Node<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (name, value) = (self.slots.next()?, self.slots.next()?);
-        Some((name.as_str()?, value))
+        let (name, value) = self.slots.pair()?;
+        Some((name.string(), value))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
