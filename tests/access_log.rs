@@ -138,6 +138,7 @@ async fn a_record_holds_what_the_layers_further_in_said() {
             context.set_route("chat");
             context.set_stage("prod");
             context.set_model("meta-llama/Llama-3.3-70B-Instruct");
+            context.set_target("meta-llama/Llama-3.3-70B-Instruct:together");
             context.set_upstream("https://router.huggingface.co".into());
             context.add_attempt();
             context.add_attempt();
@@ -211,6 +212,7 @@ async fn a_record_holds_what_the_layers_further_in_said() {
             "upstream_status": 200,
             "attempts": 2,
             "model": "meta-llama/Llama-3.3-70B-Instruct",
+            "model_target": "meta-llama/Llama-3.3-70B-Instruct:together",
             "usage": { "prompt_tokens": 11, "completion_tokens": 22, "total_tokens": 33 },
             "stream_end": "done",
         })
@@ -288,6 +290,7 @@ fn long_values_are_cut() {
             Identity::new(Proof::ApiKey, &*long, &*long).with_tenant(&*long),
         ));
         context.set_model(&*long);
+        context.set_target(&*long);
         context.set_route(long.clone());
         context.set_stage(long.clone());
         context.set_upstream(long.into());
@@ -305,6 +308,7 @@ fn long_values_are_cut() {
         &record["principal"]["subject"],
         &record["tenant"],
         &record["model"],
+        &record["model_target"],
         &record["route"],
         &record["stage"],
         &record["upstream"],

@@ -751,3 +751,78 @@ fn policies_are_named_as_their_suffixes() {
         assert_eq!(target.provider, Provider::Chosen(policy));
     }
 }
+
+#[test]
+fn a_body_that_others_read_as_json_is_not_taken_for_a_picture() {
+    let router = Upstream::router();
+    let json = r#" {"model":"org/other"}"#;
+    // As Python's `json.loads` tells them apart, with a mark and without.
+    let wide = |mark: bool, width: usize, big: bool| {
+        let text = if mark { format!("\u{feff}{json}") } else { json.to_owned() };
+        let mut bytes = Vec::new();
+        for character in text.chars() {
+            let (big_end, little_end) =
+                (u32::from(character).to_be_bytes(), u32::from(character).to_le_bytes());
+            bytes.extend(if big { &big_end[4 - width..] } else { &little_end[..width] });
+        }
+        bytes
+    };
+    for (mark, width, big) in [
+        (false, 2, false),
+        (false, 2, true),
+        (true, 2, false),
+        (true, 2, true),
+        (false, 4, false),
+        (false, 4, true),
+        (true, 4, false),
+        (true, 4, true),
+    ] {
+        for path in ["/models/org/name", "/models/org/name/v1/chat/completions", "/fal-ai/flux"] {
+            let request = request(Method::POST, path, Payload::buffered(wide(mark, width, big)));
+            let found = reached(&router, &request);
+            assert!(
+                matches!(found, Err(TargetError::Body(_))),
+                "{mark} {width} {big} {path}: {found:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn where_the_path_names_the_model_a_chat_is_json_all_the_same() {
+    let router = Upstream::router();
+    let path = "/hf-inference/models/org/name/v1/chat/completions";
+    for (media_type, body) in [
+        ("application/json", "// {\n{\"model\":\"org/other\"}"),
+        ("application/json", "/**/{\"model\":\"org/other\"}"),
+        ("application/x-www-form-urlencoded", "model=org%2Fother"),
+        (
+            "multipart/form-data; boundary=x",
+            "--x\r\ncontent-disposition: form-data; name=model\r\n\r\norg/other\r\n--x--",
+        ),
+    ] {
+        let mut request = post(path, body);
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        let found = reached(&router, &request);
+        assert!(found.is_err(), "{body}: {found:?}");
+    }
+}
+
+#[test]
+fn a_route_that_is_added_below_a_providers_name_stays_the_providers() {
+    let path = "/novita/v3/openai/chat/completions";
+    let router = Upstream::router().route(path).route("/v1/pooling").route("/pooling");
+    let rows = [
+        (path, r#"{"model":"org/name"}"#, Ok("org/name:novita")),
+        (path, r#"{"model":"org/name:novita"}"#, Ok("org/name:novita")),
+        (path, r#"{"model":"org/name:groq"}"#, Err(TargetError::Conflict)),
+        (path, "{}", Err(TargetError::Missing)),
+        ("/v1/pooling", r#"{"model":"org/name:groq"}"#, Ok("org/name:groq")),
+        ("/pooling", r#"{"model":"org/name"}"#, Ok("org/name:fastest")),
+    ];
+    check(&router, &rows);
+    // Not open to those who may use the model of whichever provider the router picks.
+    let rules = ModelRules::new().allow(Models::of(["org/name"]).any_provider());
+    let request = post(path, r#"{"model":"org/name"}"#);
+    assert!(!rules.allows(&router.target(&request).unwrap(), None));
+}

@@ -4,6 +4,8 @@ mod support;
 
 #[path = "payload/body.rs"]
 mod body;
+#[path = "payload/codings.rs"]
+mod codings;
 #[path = "payload/edit.rs"]
 mod edit;
 #[path = "support/edits.rs"]

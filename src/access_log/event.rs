@@ -47,6 +47,7 @@ impl RecordSink for Events {
             upstream_status = record.upstream_status().map(|status| status.as_u16()),
             attempts = Some(record.attempts()).filter(|attempts| *attempts > 0),
             model = record.model(),
+            model_target = record.model_target(),
             usage.prompt_tokens = usage.prompt_tokens,
             usage.completion_tokens = usage.completion_tokens,
             usage.total_tokens = usage.total_tokens,

@@ -50,6 +50,7 @@ pub(super) fn line(record: &Record<'_>, take: impl FnOnce(&[u8])) {
     object.number(name!("upstream_status"), record.upstream_status().map(|status| status.as_u16()));
     object.number(name!("attempts"), Some(record.attempts()).filter(|attempts| *attempts > 0));
     object.text(name!("model"), record.model());
+    object.text(name!("model_target"), record.model_target());
     if let Some(usage) = record.usage() {
         object.name(name!("usage"));
         object.open();

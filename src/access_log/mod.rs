@@ -76,6 +76,7 @@
 //! | `upstream_status` | of its last answer | no answer |
 //! | `attempts` | calls of the upstream | none |
 //! | `model` | that the request asked for | not known |
+//! | `model_target` | model and provider that it reaches, as the model rules judged it | not judged |
 //! | `usage` | `prompt_tokens`, `completion_tokens`, `total_tokens`, as the upstream counts them | not said |
 //! | `stream_end` | of an event stream: `done`, `failed`, `cut` | no event stream |
 //!

@@ -208,6 +208,13 @@ impl Record<'_> {
         self.open.context.attempts()
     }
 
+    /// The model and the provider that the request reaches, if a layer has judged that:
+    /// `org/name:together`.
+    #[must_use]
+    pub fn model_target(&self) -> Option<&str> {
+        self.open.context.target().map(cut)
+    }
+
     /// The model that the request asked for.
     #[must_use]
     pub fn model(&self) -> Option<&str> {

@@ -5,13 +5,18 @@ use std::borrow::Cow;
 use http::Request;
 
 use super::{TargetError, name::MAX_LEN};
-use crate::payload::{DocumentError, Payload, says_json};
+use crate::payload::{DocumentError, Payload, is_alike, says_json};
 
 /// Other members by which gateways and servers choose what is reached.
 const CHOOSERS: [&str; 4] = ["models", "provider", "providers", "fallbacks"];
 
 /// The body's `model`, where it alone says what is reached.
 pub(super) fn required(request: &Request<Payload>) -> Result<Cow<'_, str>, TargetError> {
+    of_json(request)?.ok_or(TargetError::Missing)
+}
+
+/// The body's `model`, where bodies are JSON and nothing else.
+pub(super) fn of_json(request: &Request<Payload>) -> Result<Option<Cow<'_, str>>, TargetError> {
     let payload = request.body();
     if payload.is_streamed() {
         return Err(TargetError::Body(DocumentError::Streamed));
@@ -20,7 +25,7 @@ pub(super) fn required(request: &Request<Payload>) -> Result<Cow<'_, str>, Targe
     if !says_json(request.headers()) {
         return Err(TargetError::MediaType);
     }
-    read(payload)?.ok_or(TargetError::Missing)
+    read(payload)
 }
 
 /// The body's `model`, where the path says what is reached and the body may repeat it. Pictures and
@@ -57,26 +62,15 @@ fn read(payload: &Payload) -> Result<Option<Cow<'_, str>>, TargetError> {
 /// Whether an upstream might take this member for one that chooses, `model` written otherwise
 /// included.
 fn is_chooser(name: &str) -> bool {
-    std::iter::once("model")
-        .chain(CHOOSERS)
-        .any(|chooser| chooser.chars().eq(name.chars().map(folded)))
+    std::iter::once("model").chain(CHOOSERS).any(|chooser| is_alike(name, chooser))
 }
 
-/// As Go's `encoding/json` folds: beside the letters of ASCII, the two characters that Unicode
-/// folds to such letters.
-const fn folded(character: char) -> char {
-    match character {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        other => other.to_ascii_lowercase(),
-    }
-}
-
-/// Whether what is not strict JSON might be read as an object by a reader that is less strict.
+/// Whether what is not strict JSON might be read as an object by a reader that is less strict: after
+/// a byte-order mark, or in UTF-16 or UTF-32, which Python's `json.loads` tells by their zeros.
 fn may_be_object(payload: &Payload) -> bool {
-    let bytes = payload.bytes().map_or(&[][..], |bytes| bytes);
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    bytes.trim_ascii_start().first() == Some(&b'{')
+    let mut bytes = payload.bytes().map_or(&[][..], |bytes| bytes).iter();
+    let before = |b: &&u8| b.is_ascii_whitespace() || b"\0\xef\xbb\xbf\xfe\xff".contains(b);
+    bytes.find(|b| !before(b)) == Some(&b'{')
 }
 
 #[cfg(test)]

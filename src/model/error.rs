@@ -9,8 +9,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum TargetError {
-    /// The path can be read in more than one way: percent signs, empty or dot segments, or other
-    /// than letters, digits and `-._~/`.
+    /// The path can be read in more than one way: percent signs, dot segments, empty ones before
+    /// the last, or other than letters, digits and `-._~/`.
     Path,
     /// The route reaches no model, or none that is known here.
     Route,

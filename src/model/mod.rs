@@ -46,7 +46,8 @@
 //! | [server](Upstream::server) | the routes of OpenAI | the body's, colons included | none |
 //! | [endpoint](Upstream::endpoint) | the routes of OpenAI, TGI and TEI; `/models/{model}…` of its own model | its own, whatever the body says | none |
 //!
-//! [`Upstream::route`] adds to the routes of OpenAI, and on an endpoint to all.
+//! [`Upstream::route`] adds to the routes of OpenAI, those below a provider included, and on an
+//! endpoint to all.
 //!
 //! # Routes
 //!
@@ -59,8 +60,8 @@
 //!
 //! # How they are compared
 //!
-//! Byte for byte, nothing decoded or folded. A path with a percent sign, an empty or a dot segment,
-//! or anything but letters, digits and `-._~/` has no target. Nor has a body that could be read in
+//! Byte for byte, nothing decoded or folded. A path with a percent sign, a dot segment, an empty one
+//! before its last, or anything but letters, digits and `-._~/` has no target. Nor has a body that could be read in
 //! two ways: a member `Model` beside or in place of `model` (Go's `encoding/json` takes the one for
 //! the other), or another member by which gateways choose (`models`, `provider`, `providers`,
 //! `fallbacks`).
@@ -72,7 +73,9 @@
 //!
 //! # Limits
 //!
-//! - Query and header fields are not looked at: none of these upstreams chooses a model by them.
+//! - Query and header fields are not looked at, nor members that choose an adapter (SGLang's
+//!   `lora_path`, TGI's `parameters.adapter_id`): behind a [server](Upstream::server) that goes by
+//!   them, remove them.
 //! - What stands before the path in the origin of the upstream is not seen. Behind
 //!   `https://router.huggingface.co/together`, every request is Together's.
 //! - TGI takes the body's `model` for the name of an adapter. An endpoint that serves several is a

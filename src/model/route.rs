@@ -63,6 +63,13 @@ pub(super) fn is_openai(path: &str) -> bool {
     path.strip_prefix("/v1").is_some_and(|path| OPENAI.contains(&path))
 }
 
+/// Whether the path goes on below its first segment, and that may be the name of a provider.
+pub(super) fn is_below_name(path: &str) -> bool {
+    path.strip_prefix('/')
+        .and_then(|path| path.split_once('/'))
+        .is_some_and(|(first, _)| first != "v1")
+}
+
 /// What an endpoint answers with its model: TGI, TEI, or any server that speaks as OpenAI does.
 pub(super) fn is_of_endpoint(path: &str) -> bool {
     is_openai(path) || TGI.contains(&path) || TEI.contains(&path)

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use http::{Method, Request};
 
 use super::{Provider, Target, TargetError, body, name, route};
-use crate::payload::{DocumentError, Payload};
+use crate::payload::Payload;
 
 /// The provider that serves `…/models/{model}`.
 const HF_INFERENCE: &str = "hf-inference";
@@ -45,6 +45,8 @@ impl Upstream {
 
     /// Adds a route that models are reached by, such as `/pooling` or, for gRPC,
     /// `/tei.v1.Embed/Embed`. On an endpoint it reaches the one model; else its model is the body's.
+    /// On the router, what begins with a provider's name stays that provider's:
+    /// `/novita/v3/openai/chat/completions`.
     ///
     /// Compared byte for byte, for POST.
     #[must_use]
@@ -81,10 +83,12 @@ impl Upstream {
                 if name::is_plain(&model) { Ok(Target::of(model)) } else { Err(TargetError::Name) }
             }
             Kind::Server => Err(TargetError::Route),
-            Kind::Router if added || post && route::is_openai(path) => {
+            Kind::Router
+                if added && !route::is_below_name(path) || post && route::is_openai(path) =>
+            {
                 name::with_suffix(body::required(request)?)
             }
-            Kind::Router => routed(path, request),
+            Kind::Router => routed(path, added, request),
         }
     }
 
@@ -109,7 +113,11 @@ impl Upstream {
 }
 
 /// The router's routes that begin with a provider.
-fn routed<'a>(path: &'a str, request: &'a Request<Payload>) -> Result<Target<'a>, TargetError> {
+fn routed<'a>(
+    path: &'a str,
+    added: bool,
+    request: &'a Request<Payload>,
+) -> Result<Target<'a>, TargetError> {
     let mut prefixes = ["/hf-inference/models/", "/models/"].into_iter();
     if let Some(rest) = prefixes.find_map(|prefix| path.strip_prefix(prefix)) {
         return of_model(rest, request);
@@ -121,7 +129,7 @@ fn routed<'a>(path: &'a str, request: &'a Request<Payload>) -> Result<Target<'a>
     if provider == "v1" || !name::is_word(provider) {
         return Err(TargetError::Route);
     }
-    if request.method() == Method::POST && route::is_openai_of_provider(rest) {
+    if added || request.method() == Method::POST && route::is_openai_of_provider(rest) {
         let model = agreed(body::required(request)?, provider)?;
         let plain = name::is_plain(&model);
         let target = Target::of(model).with_provider(Provider::Route(provider));
@@ -152,10 +160,8 @@ fn of_model<'a>(rest: &'a str, request: &'a Request<Payload>) -> Result<Target<'
         return Err(TargetError::Name);
     }
     // A task may take pictures and sounds, unseen; the routes of OpenAI take JSON with a `model`.
-    if openai && request.body().is_streamed() {
-        return Err(TargetError::Body(DocumentError::Streamed));
-    }
-    if let Some(named) = body::optional(request)?
+    let named = if openai { body::of_json(request)? } else { body::optional(request)? };
+    if let Some(named) = named
         && agreed(named, HF_INFERENCE)? != model
     {
         return Err(TargetError::Conflict);

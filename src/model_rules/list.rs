@@ -10,8 +10,8 @@ use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
     header::{
-        ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG,
-        EXPIRES, LAST_MODIFIED, TRAILER, TRANSFER_ENCODING,
+        ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION,
+        CONTENT_RANGE, ETAG, EXPIRES, LAST_MODIFIED, LINK, TRAILER, TRANSFER_ENCODING,
     },
     response::Parts,
 };
@@ -137,10 +137,12 @@ fn fit_fields(headers: &mut HeaderMap) {
         ACCEPT_RANGES,
         AGE,
         CONTENT_LENGTH,
+        CONTENT_LOCATION,
         CONTENT_RANGE,
         ETAG,
         EXPIRES,
         LAST_MODIFIED,
+        LINK,
         TRAILER,
         TRANSFER_ENCODING,
     ] {
@@ -153,6 +155,7 @@ fn fit_fields(headers: &mut HeaderMap) {
         "digest",
         "repr-digest",
         "surrogate-control",
+        "x-total-count",
     ] {
         headers.remove(HeaderName::from_static(name));
     }

@@ -72,16 +72,16 @@
 //!
 //! # The list of models
 //!
-//! GET and HEAD of `/v1/models` pass for everyone who gets here. Of an answer of 2xx only `object`
-//! and `data` are kept; the entries of the models that the caller may use, byte for byte as they
-//! came. Of a router's entry the providers that the caller may not use are removed, and without
-//! providers the entry is; where a policy is allowed for the model all providers stay, because any
-//! may be reached. An endpoint's list passes as it is, to those who may use its model.
+//! GET and HEAD of `/v1/models` pass for everyone who gets here. An answer of 2xx is written anew:
+//! `object`, which is `list`, and `data` with the entries of the models that the caller may use,
+//! byte for byte as they came. Of a router's entry the providers that the caller may not use are
+//! removed, and without providers the entry is; where a policy is allowed for the model all
+//! providers stay, because any may be reached. An endpoint's list passes as it is, to those who may use its model.
 //!
 //! The upstream is asked without the caller's conditions and ranges, and for no coding. An answer
-//! that is coded, beyond the limit or no list is refused; one that is not 2xx passes. Fields that
-//! describe the old bytes go (`etag`, `last-modified`, digests, ranges), and `cache-control` becomes
-//! `no-store`: the list is one caller's.
+//! that is coded, beyond the limit or no list is refused, but to HEAD; one that is not 2xx passes.
+//! Fields that describe the old bytes or the whole list go (`etag`, `last-modified`, digests, ranges,
+//! `link`, `x-total-count`), and `cache-control` becomes `no-store`: the list is one caller's.
 //!
 //! # Limits
 //!

@@ -1,5 +1,8 @@
 use bytes::{Bytes, BytesMut};
 
+use super::decode::{Coding, Decoder};
+use crate::rejection::Rejection;
+
 /// The data of a body that is read as a whole.
 #[derive(Default)]
 pub(crate) enum Collected {
@@ -10,12 +13,19 @@ pub(crate) enum Collected {
     /// Several, copied together as they come: a frame that was kept would hold on to the buffer
     /// that it was read into, however short it is.
     Many(BytesMut),
+    /// Frames that are decoded as they come.
+    Coded(Box<Decoder>),
 }
 
 impl Collected {
     /// Room that is made on the announcement of a length alone. Beyond it, room is made for what
     /// has come: an announcement costs the caller nothing.
     const TRUSTED: u64 = 64 * 1024;
+
+    /// Nothing yet of a body that will be coded, and may have `limit` bytes without that.
+    pub(super) fn coded(coding: Coding, limit: u64) -> Self {
+        Self::Coded(Decoder::boxed(coding, limit))
+    }
 
     /// Adds a frame. `announced` is how many bytes there will be in all, if that is true.
     pub(crate) fn push(&mut self, data: Bytes, announced: u64) {
@@ -32,6 +42,26 @@ impl Collected {
                 *self = Self::Many(all);
             }
             Self::Many(all) => all.extend_from_slice(&data),
+            Self::Coded(decoder) => decoder.push(data),
+        }
+    }
+
+    /// Says that no frame will follow.
+    pub(super) fn end(&mut self) {
+        if let Self::Coded(decoder) = self {
+            decoder.end();
+        }
+    }
+
+    /// Whether there is a step to do before a frame is added, or the whole is taken.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, Self::Coded(decoder) if decoder.is_busy())
+    }
+
+    pub(super) fn step(&mut self) -> Result<(), Rejection> {
+        match self {
+            Self::Coded(decoder) => decoder.step(),
+            Self::Nothing | Self::One(_) | Self::Many(_) => Ok(()),
         }
     }
 
@@ -40,6 +70,7 @@ impl Collected {
             Self::Nothing => Bytes::new(),
             Self::One(data) => data,
             Self::Many(all) => all.freeze(),
+            Self::Coded(decoder) => decoder.into_bytes(),
         }
     }
 }

@@ -73,6 +73,11 @@ impl Document {
         Edits::new(self)
     }
 
+    /// The node that gave its index.
+    pub(crate) const fn node(&self, index: u32) -> Node<'_> {
+        Node { document: self, index }
+    }
+
     /// The document as it was written.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
@@ -125,10 +130,6 @@ impl Document {
             if name.is_escaped() { u64::MAX } else { marks(contents(&self.text, name)) }
         };
         names.fold(0, |all, name| all | marks(name))
-    }
-
-    pub(super) const fn node(&self, index: u32) -> Node<'_> {
-        Node { document: self, index }
     }
 
     pub(super) fn slot(&self, index: u32) -> &Slot {
@@ -354,6 +355,12 @@ impl<'a> Node<'a> {
             ready.push(value);
         }
         Ok(ready.pop().unwrap_or_default())
+    }
+
+    /// Tells it from the others of its document, and grows as the document goes on.
+    #[cfg(feature = "schema")]
+    pub(crate) const fn index(self) -> u32 {
+        self.index
     }
 
     /// Whether it is a string that says `text`. Allocates only to read escapes.

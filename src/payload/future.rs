@@ -20,9 +20,10 @@ use tower_service::Service;
 use super::{
     Payload, PayloadError, PayloadLayer,
     body::Buffered,
+    coding::{forget_coding, uncoded},
     collect::Collected,
     flow::{Flow, Source},
-    layer::Head,
+    layer::{Head, is_bodiless},
     media::only_json,
 };
 use crate::{
@@ -152,7 +153,7 @@ pub(super) struct Reading<S> {
 }
 
 impl<S> Reading<S> {
-    /// Frames that are taken before others get their turn.
+    /// Frames that are taken, and steps of decoding that are done, before others get their turn.
     const AT_ONCE: usize = 64;
 
     pub(super) const fn new(
@@ -174,16 +175,24 @@ impl<S> Reading<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Rejection>> {
         for _ in 0..Self::AT_ONCE {
-            match ready!(body.as_mut().poll_next(cx)) {
-                None => return Poll::Ready(Ok(())),
-                Some(Err(error)) => return Poll::Ready(Err(error.rejection())),
-                Some(Ok(frame)) => self.take(frame)?,
+            if self.collected.is_busy() {
+                self.collected.step()?;
+            } else {
+                match ready!(body.as_mut().poll_next(cx)) {
+                    None => {}
+                    Some(Err(error)) => return Poll::Ready(Err(error.rejection())),
+                    Some(Ok(frame)) => self.take(frame)?,
+                }
             }
             if body.has_ended() {
-                return Poll::Ready(Ok(()));
+                self.collected.end();
+                if !self.collected.is_busy() {
+                    return Poll::Ready(Ok(()));
+                }
             }
         }
-        // A body that is always ready, and gives nothing, must run into the deadline as well.
+        // A body that is always ready, and gives nothing, must run into the deadline as well; so
+        // must one that takes long to decode.
         let deadline = body.poll_deadline(cx).map(|()| Err(PayloadError::TimedOut.rejection()));
         cx.waker().wake_by_ref();
         deadline
@@ -196,9 +205,13 @@ impl<S> Reading<S> {
                 if self.head.mistyped {
                     return Err(only_json());
                 }
-                self.known = match &self.collected {
-                    Collected::Nothing => self.recognise(&data),
-                    Collected::One(_) | Collected::Many(_) => None,
+                self.known = match (&self.collected, self.head.coding) {
+                    (Collected::Nothing, None) => self.recognise(&data),
+                    (Collected::Nothing, Some(coding)) => {
+                        self.collected = Collected::coded(coding, self.layer.limit_in_bytes());
+                        None
+                    }
+                    _ => None,
                 };
                 self.collected.push(data, self.head.announced);
             }
@@ -221,8 +234,16 @@ impl<S> Reading<S> {
         S: Service<Request<Payload>>,
     {
         let checked = read.and_then(|()| {
+            let mut trailers = self.trailers.take();
+            if self.head.coding.is_some() {
+                if matches!(self.collected, Collected::Nothing) && !is_bodiless(&self.parts.method)
+                {
+                    return Err(uncoded());
+                }
+                forget_coding(&mut self.parts.headers);
+                trailers.as_deref_mut().map(forget_coding);
+            }
             let bytes = std::mem::take(&mut self.collected).into_bytes();
-            let trailers = self.trailers.take();
             let buffered = match self.known.take() {
                 Some(known) if trailers.is_none() && !known.has_trailers() => known,
                 _ => self.layer.buffer(bytes, trailers, &self.context),

@@ -16,9 +16,11 @@ use tower_service::Service;
 use super::{
     Bounds, DocumentError, Payload,
     body::Buffered,
+    coding::check_coding,
+    decode::Coding,
     flow::{Flow, Limits},
     future::{Reading, Refused, ResponseFuture, set_framing},
-    media::{check_coding, only_json, says_json},
+    media::{only_json, says_json},
 };
 use crate::{
     body::{ResponseBody, content_length},
@@ -34,6 +36,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct PayloadLayer {
     mode: Mode,
+    decompress: bool,
     limits: Limits,
     bounds: Bounds,
     refusals: RefusalFormat,
@@ -73,8 +76,24 @@ impl PayloadLayer {
         Self::of(Mode::Streamed)
     }
 
+    /// Takes bodies whose `content-encoding` is `gzip`, `br` or `zstd` too, and decodes them: by
+    /// default they are refused with 415, as those of another coding still are.
+    ///
+    /// What is checked, and goes on, is the decoded body, as if it had never been coded: without
+    /// the `content-encoding`, with its own `content-length`, and without the digests of the coded
+    /// bytes (RFC 9530). A [`streamed`](Self::streamed) body is not decoded, and keeps its coding.
+    /// See the [module](super#coded-bodies) for what it may cost.
+    #[cfg(feature = "decompression")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "decompression")))]
+    #[must_use]
+    pub const fn decompress(mut self) -> Self {
+        self.decompress = true;
+        self
+    }
+
     /// Sets how many bytes a body may have: 10 MiB by default, as in API Gateway. More is refused
-    /// with 413: before a byte is read when `content-length` says so, else on the way.
+    /// with 413: before a byte is read when `content-length` says so, else on the way. A coded body
+    /// may have no more either before or after it is decoded.
     #[must_use]
     pub const fn limit(mut self, bytes: u64) -> Self {
         self.limits.bytes = bytes;
@@ -114,10 +133,15 @@ impl PayloadLayer {
     const fn of(mode: Mode) -> Self {
         Self {
             mode,
+            decompress: false,
             limits: Limits { bytes: 10 * 1024 * 1024, deadline: Duration::from_secs(30) },
             bounds: Bounds::new(),
             refusals: RefusalFormat::Problem,
         }
+    }
+
+    pub(super) const fn limit_in_bytes(&self) -> u64 {
+        self.limits.bytes
     }
 
     /// What the head alone decides.
@@ -127,14 +151,15 @@ impl PayloadLayer {
         if announced > self.limits.bytes {
             return Err(Rejection::new(Refusal::PayloadTooLarge));
         }
-        if self.mode != Mode::Streamed {
-            check_coding(&parts.headers)?;
-        }
+        let coding = match self.mode {
+            Mode::Json | Mode::Bytes => check_coding(&parts.headers, self.decompress)?,
+            Mode::Streamed => None,
+        };
         let mistyped = self.mode == Mode::Json && !says_json(&parts.headers);
         if mistyped && (announced > 0 || !is_bodiless(&parts.method)) {
             return Err(only_json());
         }
-        Ok(Head { announced, mistyped })
+        Ok(Head { announced, coding, mistyped })
     }
 
     /// What only the whole body decides.
@@ -181,6 +206,8 @@ const MAX_MODEL: usize = 256;
 pub(super) struct Head {
     /// At least as many bytes will come, if what it says is true.
     pub(super) announced: u64,
+    /// What is to be taken off.
+    pub(super) coding: Option<Coding>,
     /// The type is not JSON, which is refused if any byte comes: what is not there needs no type.
     pub(super) mistyped: bool,
 }
@@ -243,10 +270,11 @@ where
             payload
         } else {
             let own = (&body as &dyn Any).downcast_ref().and_then(Payload::shared);
+            let plain = head.coding.is_none();
             let buffered = match own {
-                Some(buffered) => buffered.clone(),
-                None if body.is_end_stream() => layer.buffer(Bytes::new(), None, &context),
-                None => {
+                Some(buffered) if plain => buffered.clone(),
+                None if plain && body.is_end_stream() => layer.buffer(Bytes::new(), None, &context),
+                _ => {
                     // https://docs.rs/tower-service/latest/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
                     let clone = self.inner.clone();
                     let inner = mem::replace(&mut self.inner, clone);

@@ -1,31 +1,9 @@
 use http::{
     HeaderMap, HeaderValue,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, TRANSFER_ENCODING},
+    header::{ACCEPT, CONTENT_TYPE},
 };
 
 use crate::rejection::{Refusal, Rejection};
-
-/// Refuses what is coded: what was checked would not be what the upstream decodes.
-pub(super) fn check_coding(headers: &HeaderMap) -> Result<(), Rejection> {
-    if lists_only(headers.get_all(CONTENT_ENCODING), "identity")
-        // hyper takes the chunks apart, and leaves any other transfer coding to us.
-        && lists_only(headers.get_all(TRANSFER_ENCODING), "chunked")
-    {
-        return Ok(());
-    }
-    Err(Rejection::new(Refusal::UnsupportedMediaType)
-        .with_detail("coded bodies are not taken here")
-        .with_field(ACCEPT_ENCODING, HeaderValue::from_static("identity")))
-}
-
-fn lists_only<'a>(values: impl IntoIterator<Item = &'a HeaderValue>, only: &str) -> bool {
-    values.into_iter().all(|value| {
-        value.as_bytes().split(|byte| *byte == b',').all(|coding| {
-            let coding = coding.trim_ascii();
-            coding.is_empty() || coding.eq_ignore_ascii_case(only.as_bytes())
-        })
-    })
-}
 
 /// Whether the type says that it is JSON: `application/json`, or what ends in `+json` (RFC 6839
 /// section 3.1).
@@ -38,7 +16,7 @@ pub(crate) fn says_json(headers: &HeaderMap) -> bool {
 }
 
 /// Refuses what does not say so.
-pub(super) fn only_json() -> Rejection {
+pub(crate) fn only_json() -> Rejection {
     Rejection::new(Refusal::UnsupportedMediaType)
         .with_detail("only application/json in utf-8 is taken here")
         .with_field(ACCEPT, HeaderValue::from_static("application/json"))
@@ -103,8 +81,6 @@ fn is_token(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderName;
-
     use super::*;
 
     #[test]
@@ -138,22 +114,5 @@ mod tests {
         ] {
             assert!(!is_json(other), "{other}");
         }
-    }
-
-    #[test]
-    fn codings_other_than_none_are_refused_however_they_are_listed() {
-        let coded = |name: HeaderName, values: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(&name, HeaderValue::from_static(value));
-            }
-            check_coding(&headers).is_err()
-        };
-        assert!(!coded(CONTENT_ENCODING, &[]));
-        assert!(!coded(CONTENT_ENCODING, &["identity", "Identity, identity"]));
-        assert!(coded(CONTENT_ENCODING, &["gzip"]));
-        assert!(coded(CONTENT_ENCODING, &["identity", "identity, br"]));
-        assert!(!coded(TRANSFER_ENCODING, &["chunked"]));
-        assert!(coded(TRANSFER_ENCODING, &["gzip, chunked"]));
     }
 }

@@ -93,7 +93,10 @@
 
 mod arena;
 mod body;
+mod coding;
 mod collect;
+#[cfg_attr(not(feature = "decompression"), path = "decode_none.rs")]
+mod decode;
 mod document;
 mod edit;
 mod fault;
@@ -114,6 +117,7 @@ mod unique;
 #[cfg(feature = "schema")]
 pub(crate) use self::document::Entries;
 pub(crate) use self::media::says_json;
+pub(crate) use self::pointer::is_alike;
 #[cfg(feature = "transform")]
 pub(crate) use self::replace::replace;
 pub use self::{
@@ -129,4 +133,4 @@ pub use self::{
     pointer::{InvalidPointer, Pointer},
 };
 #[cfg(feature = "schema")]
-pub(crate) use self::{collect::Collected, layer::is_bodiless};
+pub(crate) use self::{collect::Collected, layer::is_bodiless, media::only_json};

@@ -131,6 +131,14 @@ pub(super) enum Likeness {
     Different,
 }
 
+/// Whether a reader that folds case takes one name for the other.
+pub(crate) fn is_alike(name: &str, other: &str) -> bool {
+    if name.is_ascii() && other.is_ascii() {
+        return name.eq_ignore_ascii_case(other);
+    }
+    fold(name).eq(fold(other))
+}
+
 /// The characters without their case. Both ways, because Go folds the long s and the Kelvin sign
 /// into `s` and `k` as well, and each is reached in one direction only.
 fn fold(name: &str) -> impl Iterator<Item = char> {

@@ -136,8 +136,8 @@ fn problem(rejection: &Rejection, id: Option<&str>) -> Value {
     Value::Object(problem)
 }
 
-/// The one message of API Gateway that says more than the refusal: it names the parameters that are
-/// missing or blank, as the operator named them.
+/// The one message of API Gateway that says more than the refusal: it names the required
+/// parameters that are missing or blank, as the operator named them.
 fn gateway_message(rejection: &Rejection) -> Cow<'static, str> {
     let message = Cow::Borrowed(rejection.refusal.row().gateway_message);
     if rejection.refusal != Refusal::InvalidParameters {

@@ -227,3 +227,82 @@ impl<'a> Iterator for Items<'a> {
         self.0.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jsonschema::json::conformance::{assert_conformance, document};
+
+    use super::*;
+    use crate::payload::Document;
+
+    fn root(document: &Document) -> Instance<'_> {
+        Instance::Value(document.root())
+    }
+
+    /// All but the one thing that is other than asked for, and what comes after it.
+    #[test]
+    #[should_panic(expected = "to_value round-trips")]
+    fn the_validators_own_checks_hold_but_for_values() {
+        let document = Document::parse(document().to_string()).unwrap();
+        assert_conformance::<Arena>(&root(&document));
+    }
+
+    #[test]
+    fn no_two_nodes_are_taken_for_one() {
+        let document = Document::parse(r#"[[], [[]], {"a": "a"}, "", "", {}]"#).unwrap();
+        let mut pending = vec![root(&document)];
+        let mut seen = Vec::new();
+        while let Some(node) = pending.pop() {
+            assert_eq!(node.identity(), node.identity());
+            assert!(!seen.contains(&node.identity()));
+            seen.push(node.identity());
+            pending.extend(node.as_array().iter().flat_map(Array::elements));
+            pending
+                .extend(node.as_object().iter().flat_map(Object::members).map(|(_, value)| value));
+        }
+        assert_eq!(seen.len(), 9);
+        let is_new = |node: Instance<'_>| !seen.contains(&node.identity());
+        assert!(Arena::with_string_node(&mut (), "a", is_new));
+    }
+
+    #[test]
+    fn a_string_that_stands_nowhere_is_a_string() {
+        for name in ["", "h\u{e9}llo"] {
+            Arena::with_string_node(&mut (), name, |node| {
+                assert_eq!(node.json_type(), JsonType::String);
+                assert!(node.is_string() && !node.is_number() && !node.is_null());
+                assert_eq!(node.as_string().as_deref(), Some(name));
+                assert_eq!(node.string_length(), Some(name.chars().count() as u64));
+                assert!(node.equals_value(&name.into()) && !node.equals_value(&"other".into()));
+                assert!(node.as_object().is_none() && node.as_array().is_none());
+            });
+        }
+    }
+
+    #[test]
+    fn lengths_are_counted_in_code_points_escaped_or_not() {
+        let texts = [
+            "",
+            "abc",
+            "h\u{e9}llo",
+            "\u{1f600}\u{1f600}",
+            r"\n",
+            r"\u0041",
+            r"\ud83d\ude00",
+            r"\ud83d\ude00x\\",
+            r"a\u00e9\u20ac\t",
+        ];
+        for text in texts {
+            let document = Document::parse(format!("\"{text}\"")).unwrap();
+            let node = root(&document);
+            let length = node.as_string().unwrap().chars().count() as u64;
+            assert_eq!(node.string_length(), Some(length), "{text}");
+            for (min, max) in (0..9).flat_map(|min| (0..9).map(move |max| (min, max))) {
+                let within = Some((min..=max).contains(&length));
+                assert_eq!(node.string_length_within(min, max), within, "{text} {min} {max}");
+            }
+        }
+        let document = Document::parse("1").unwrap();
+        assert_eq!(root(&document).string_length_within(0, 9), None);
+    }
+}

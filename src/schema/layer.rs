@@ -4,13 +4,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{
+    Method, Request, Response,
+    header::{IF_RANGE, RANGE},
+};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Parameter, ResponseBody, ResponseFuture, ResponseSchema, Schema,
+    ChatLimits, Parameter, ResponseBody, ResponseFuture, ResponseSchema, Schema,
     response::Expectation,
     rules::{BodyRule, Rules},
 };
@@ -66,6 +69,15 @@ impl SchemaLayer {
     #[must_use]
     pub fn model(mut self, name: impl Into<Box<str>>, schema: Schema) -> Self {
         Arc::make_mut(&mut self.rules).models.insert(name.into(), schema);
+        self
+    }
+
+    /// Holds bodies to limits of chat requests, once they hold to their schema. None by default.
+    ///
+    /// Under [`any_body`](Self::any_body), bodies must then be JSON.
+    #[must_use]
+    pub fn limits(mut self, limits: ChatLimits) -> Self {
+        Arc::make_mut(&mut self.rules).limits = Some(limits);
         self
     }
 
@@ -141,6 +153,12 @@ where
         let schema = rules.response.as_ref().filter(|_| *request.method() != Method::HEAD);
         let expectation = schema.map(|schema| {
             context.announce_answer_is_read();
+            if schema.must_be_whole() {
+                // A server may ignore a range (RFC 9110 section 14.2). One that sends the part that was
+                // asked for sends what cannot be checked.
+                request.headers_mut().remove(RANGE);
+                request.headers_mut().remove(IF_RANGE);
+            }
             let (method, responder) = (request.method().clone(), refusals.for_request(&request));
             Box::new(Expectation::new(schema.clone(), method, responder, context))
         });

@@ -60,9 +60,9 @@
 //! |---|---|
 //! | parameters, whatever the body, also when it is absent or streamed | 400 `invalid-parameters` |
 //! | a body for which no schema is named, under [`SchemaLayer::by_route`] | 404 `not-found` |
-//! | a body that is streamed | 415 `unsupported-media-type` |
+//! | a body that is streamed, or whose type is not JSON in UTF-8 | 415 `unsupported-media-type` |
 //! | a body that is not strict JSON, where the payload layer let it pass | 400 `malformed-payload` |
-//! | the schema | 422 `schema-violation`, in the shape of API Gateway 400 |
+//! | the schema, and then [`ChatLimits`] | 422 `schema-violation`, in the shape of API Gateway 400 |
 //!
 //! No body where the method has no use for one (GET, HEAD, DELETE, OPTIONS, TRACE) is held to
 //! parameters alone. The schema is that of the body's model, if it has one of its own, among those
@@ -87,8 +87,8 @@
 //!
 //! The first violation, with its pointer, is also the message that OpenAI's and Hugging Face's
 //! clients show. No violation holds a value. The pointer leads into the body, or for parameters to
-//! `/query/NAME` and `/header/NAME`; in the shape of API Gateway, parameters that are missing or
-//! blank are named in its message, as API Gateway does.
+//! `/query/NAME` and `/header/NAME`; in the shape of API Gateway, required parameters that are missing
+//! or blank are named in its message, as API Gateway does.
 //!
 //! Parameters are checked once the body is there, because the layer stands inside the payload
 //! layer. To refuse by them before a byte is read, and before `100 Continue` is sent, check them in a
@@ -143,20 +143,32 @@
 mod arena;
 mod body;
 mod builtin;
+mod chat;
 mod compile;
+mod draft;
 mod equality;
+mod error;
 mod explain;
+mod finding;
 mod future;
 mod held;
 mod layer;
+mod nearest;
 mod number;
+mod openapi;
 mod parameters;
+mod reach;
 mod response;
 mod rules;
+mod survey;
+mod watched;
 
 pub use self::{
     body::ResponseBody,
-    compile::{Schema, SchemaError},
+    chat::{ChatLimits, Streaming},
+    compile::{Schema, SchemaBuilder},
+    draft::Draft,
+    error::{SchemaError, SchemaFault},
     future::ResponseFuture,
     layer::{SchemaLayer, Validated},
     parameters::Parameter,

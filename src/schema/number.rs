@@ -46,14 +46,14 @@ impl JsonNumber for Digits<'_> {
             return Cow::Borrowed(self.text);
         }
         let decimal = self.decimal();
-        let Ok(zeros @ 0..) = usize::try_from(decimal.exponent) else {
+        if decimal.exponent < 0 {
             return Cow::Borrowed(self.text);
-        };
+        }
         // A divisor of at most 2^53 has at most 53 factors of two or of five. From as many zeros on,
         // more change nothing in what it divides.
-        let digits = decimal.digits().map(char::from);
+        let zeros = std::iter::repeat_n('0', decimal.exponent.min(53) as usize);
         let sign = decimal.negative.then_some('-').into_iter();
-        Cow::Owned(sign.chain(digits).chain(std::iter::repeat_n('0', zeros.min(53))).collect())
+        Cow::Owned(sign.chain(decimal.digits().map(char::from)).chain(zeros).collect())
     }
 
     /// Nobody asks for it, as there are no annotations of numbers.

@@ -45,7 +45,8 @@ impl ResponseSchema {
     /// `invalid-upstream-response` if it breaks the schema. The log says how: the caller can do
     /// nothing about it.
     ///
-    /// An answer that cannot be checked, because it is coded or longer than the limit, is refused as
+    /// Ranges are not asked for: the request goes on without `range` and `if-range`. An answer that
+    /// cannot be checked, because it is coded or longer than the limit, is refused as
     /// well. One that fails half-way is a 502 `upstream-unavailable`, one that takes too long a 504
     /// `upstream-timeout`.
     #[must_use]
@@ -67,6 +68,10 @@ impl ResponseSchema {
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    pub(super) fn must_be_whole(&self) -> bool {
+        self.mode == Mode::Refuse
     }
 
     const fn of(schema: Schema, mode: Mode) -> Self {

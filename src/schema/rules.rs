@@ -4,10 +4,10 @@ use bytes::Bytes;
 use http::Request;
 use http_body::Body;
 
-use super::{Parameter, ResponseSchema, Schema};
+use super::{ChatLimits, Parameter, ResponseSchema, Schema};
 use crate::{
     context::RequestContext,
-    payload::{Document, DocumentError, Payload, is_bodiless},
+    payload::{Document, DocumentError, Payload, is_bodiless, only_json, says_json},
     rejection::{Refusal, Rejection, Violation},
 };
 
@@ -16,6 +16,7 @@ use crate::{
 pub(super) struct Rules {
     body: BodyRule,
     pub(super) models: BTreeMap<Box<str>, Schema>,
+    pub(super) limits: Option<ChatLimits>,
     pub(super) parameters: Vec<Parameter>,
     pub(super) response: Option<ResponseSchema>,
     pub(super) routes: BTreeMap<Box<str>, Arc<Self>>,
@@ -34,6 +35,7 @@ impl Rules {
         Self {
             body,
             models: BTreeMap::new(),
+            limits: None,
             parameters: Vec::new(),
             response: None,
             routes: BTreeMap::new(),
@@ -72,19 +74,25 @@ impl Rules {
     ) -> Result<(), Rejection> {
         let by_model = !self.models.is_empty();
         match &self.body {
-            BodyRule::Any if !by_model => return Ok(()),
+            BodyRule::Any if !by_model && self.limits.is_none() => return Ok(()),
             _ if is_bodiless(request.method()) && is_absent(request.body()) => return Ok(()),
             BodyRule::Unlisted if !by_model => return Err(unlisted()),
             BodyRule::Any | BodyRule::Unlisted | BodyRule::Schema(_) => {}
         }
+        // A form can be valid JSON, and say something else to who reads it as a form.
+        if !says_json(request.headers()) {
+            return Err(only_json());
+        }
         let document = request.body().document().map_err(DocumentError::rejection)?;
         match (self.schema_of_model(document, context), &self.body) {
             (Some(schema), _) | (None, BodyRule::Schema(schema)) => {
-                check_document(document, schema)
+                check_document(document, schema)?;
             }
-            (None, BodyRule::Any) => Ok(()),
-            (None, BodyRule::Unlisted) => Err(unlisted()),
+            (None, BodyRule::Any) => {}
+            (None, BodyRule::Unlisted) => return Err(unlisted()),
         }
+        let beyond = self.limits.as_ref().map(|limits| limits.check(document)).unwrap_or_default();
+        if beyond.is_empty() { Ok(()) } else { Err(broken(Refusal::SchemaViolation, beyond)) }
     }
 
     fn schema_of_model(&self, document: &Document, context: &RequestContext) -> Option<&Schema> {

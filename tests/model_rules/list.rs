@@ -378,3 +378,13 @@ async fn whoever_leaves_while_the_list_comes_lets_go_of_it() {
     }
     assert_eq!(Arc::strong_count(&held), 1);
 }
+
+#[tokio::test]
+async fn a_list_is_not_seen_by_debug() {
+    let list = whole(r#"{"data":[{"id":"canary"}]}"#);
+    let layer =
+        ModelRulesLayer::new(Upstream::server(), ModelRules::new().allow(Models::of(["*"])));
+    let answer = listed(&layer, Method::GET, None, list).await;
+    assert!(!format!("{:?}", answer.body()).contains("canary"));
+    assert!(text(answer).await.contains("canary"));
+}

@@ -28,10 +28,13 @@ use tower_inference::{
 
 use crate::support::{Probe, ScriptedBody, Step};
 
-type Answer = Response<ResponseBody<Empty<Bytes>>>;
+pub(crate) type Answer = Response<ResponseBody<Empty<Bytes>>>;
 
 /// Sends `request` through `layer`; gives what the inner service got, or the refusal.
-async fn send<B>(layer: PayloadLayer, request: Request<B>) -> Result<Request<Payload>, Answer>
+pub(crate) async fn send<B>(
+    layer: PayloadLayer,
+    request: Request<B>,
+) -> Result<Request<Payload>, Answer>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -48,7 +51,7 @@ where
     seen.take().ok_or(answer)
 }
 
-async fn refusal<B>(layer: PayloadLayer, request: Request<B>) -> (Refusal, Answer)
+pub(crate) async fn refusal<B>(layer: PayloadLayer, request: Request<B>) -> (Refusal, Answer)
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -59,11 +62,11 @@ where
     (refusal, answer)
 }
 
-fn post() -> Builder {
+pub(crate) fn post() -> Builder {
     Request::post("/v1/chat/completions").header("content-type", "application/json")
 }
 
-fn full(text: impl Into<Bytes>) -> Full<Bytes> {
+pub(crate) fn full(text: impl Into<Bytes>) -> Full<Bytes> {
     Full::new(text.into())
 }
 

@@ -14,11 +14,11 @@ use tower_inference::{
     context::RequestContext,
     payload::PayloadLayer,
     rejection::{Refusal, RefusalFormat, Rejection},
-    schema::{Parameter, SchemaLayer},
+    schema::{ChatLimits, Parameter, SchemaLayer},
 };
 
 use crate::{
-    Answer, answer, inputs, json_answer, post, schema,
+    Answer, answer, inputs, json_answer, kind, post, schema,
     support::{Probe, ScriptedBody, Step},
 };
 
@@ -217,7 +217,66 @@ async fn the_service_need_not_be_clone() {
         }
     }
     let payload = tower_inference::payload::Payload::buffered(r#"{"inputs": ""}"#);
-    let response =
-        SchemaLayer::new(inputs()).layer(Single).oneshot(Request::post("/").body(payload).unwrap());
+    let request = Request::post("/").header("content-type", "application/json");
+    let request = request.body(payload).unwrap();
+    let response = SchemaLayer::new(inputs()).layer(Single).oneshot(request);
     assert_eq!(Answer::of(response.await.unwrap()).await.body, "single");
+}
+
+/// A form that is valid JSON as well, and says something else to who reads it as a form.
+#[tokio::test]
+async fn a_body_of_another_type_is_not_read_as_json() {
+    let body = r#"{"inputs":"&inputs=evil&"}"#;
+    for media_type in [
+        Some("application/x-www-form-urlencoded"),
+        Some("multipart/form-data; boundary=x"),
+        Some("text/plain"),
+        Some("application/json; charset=utf-7"),
+        None,
+    ] {
+        let mut request = post(body);
+        request.headers_mut().remove("content-type");
+        if let Some(media_type) = media_type {
+            request.headers_mut().insert("content-type", media_type.parse().unwrap());
+        }
+        let answer = answer((PayloadLayer::bytes(), SchemaLayer::new(inputs())), request).await;
+        assert_eq!(answer.status(), 415, "{media_type:?}");
+    }
+}
+
+#[tokio::test]
+async fn chat_limits_hold_beside_a_schema_and_without_one() {
+    let limits = || ChatLimits::new().n(2);
+    for layer in [
+        SchemaLayer::new(inputs()).limits(limits()),
+        SchemaLayer::new(kind("x")).model("m", inputs()).limits(limits()),
+        SchemaLayer::any_body().limits(limits()),
+    ] {
+        let layers = || (PayloadLayer::new(), layer.clone());
+        let held = answer(layers(), post(r#"{"model":"m","inputs":"a","n":2}"#)).await;
+        assert_eq!(held.status(), 200);
+        let beyond = answer(layers(), post(r#"{"model":"m","inputs":"a","n":3}"#)).await;
+        assert_eq!(beyond.status(), 422);
+        assert_eq!(beyond.json()["errors"][0]["pointer"], "/n");
+        assert_eq!(beyond.json()["errors"][0]["keyword"], "n");
+        let streamed = answer((PayloadLayer::streamed(), layer.clone()), post("{}")).await;
+        assert_eq!(streamed.status(), 415);
+    }
+    // The schema is asked first.
+    let layers = (PayloadLayer::new(), SchemaLayer::new(inputs()).limits(limits()));
+    let broken = answer(layers, post(r#"{"inputs":"a","n":5}"#)).await;
+    assert_eq!(broken.json()["errors"][0]["keyword"], "maximum");
+}
+
+/// What is wrong is said at a length that has nothing to do with the body's: each place repeats the
+/// names on the way to it.
+#[tokio::test]
+async fn a_refusal_is_short_however_long_the_names_and_many_the_places() {
+    let texts = json!({ "additionalProperties": { "type": "string" } });
+    let schema = schema(&json!({ "additionalProperties": texts }));
+    let numbers: Vec<_> = (0..1_000).map(|n| format!(r#""{n}":7"#)).collect();
+    let body = format!(r#"{{"{}":{{{}}}}}"#, "a".repeat(10_000), numbers.join(","));
+    let answer = answer((PayloadLayer::new(), SchemaLayer::new(schema)), post(body)).await;
+    assert_eq!(answer.status(), 422);
+    assert!(answer.body.len() < 32 * 1024, "{}", answer.body.len());
 }

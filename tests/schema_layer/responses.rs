@@ -400,3 +400,36 @@ fn the_body_is_as_free_as_the_inner_one() {
     type Inner = std::future::Ready<Result<Response<Full<Bytes>>, Infallible>>;
     sent::<tower_inference::schema::ResponseFuture<Inner, Full<Bytes>>>();
 }
+
+#[tokio::test]
+async fn what_is_held_back_is_not_seen_by_debug() {
+    let body = br#"{"data": ["canary"]}"#;
+    let trailers = [(header::ETAG, "canary".parse().unwrap())].into_iter().collect();
+    let body = ScriptedBody::new([Step::Data(body), Step::Trailers(trailers)]);
+    let response = through_debug(refuse(), json_response(body)).await;
+    assert!(!response.contains("canary"), "{response}");
+}
+
+async fn through_debug(layer: SchemaLayer, response: Response<ScriptedBody>) -> String {
+    let mut response = Some(response);
+    let service = layer.layer(Probe::new(move |_| response.take().unwrap()));
+    let response = service.oneshot(request(Method::POST)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    format!("{:?}", response.into_body())
+}
+
+#[tokio::test]
+async fn a_part_of_an_answer_cannot_be_had_where_it_must_hold() {
+    let mut asked = request(Method::GET);
+    asked.headers_mut().insert(header::RANGE, "bytes=0-".parse().unwrap());
+    asked.headers_mut().insert(header::IF_RANGE, "\"7\"".parse().unwrap());
+    // As a server that knows ranges.
+    let service = refuse().layer(Probe::new(|request: Request<Payload>| {
+        let mut response = json_response(Full::new(Bytes::from_static(b"{\"data\": 7}")));
+        if request.headers().contains_key(header::RANGE) {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        response
+    }));
+    assert_eq!(service.oneshot(asked).await.unwrap().status(), StatusCode::BAD_GATEWAY);
+}

@@ -77,7 +77,7 @@ async fn sent(edits: TransformLayer, request: http::request::Builder) -> Result<
 
 /// The slug and the detail of a refusal.
 fn said(refused: &Result<Parts, Rejection>) -> (Refusal, &str) {
-    let rejection = refused.as_ref().err().expect("it was not refused");
+    let rejection = refused.as_ref().expect_err("it was not refused");
     (rejection.refusal(), rejection.detail())
 }
 

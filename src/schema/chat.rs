@@ -1,0 +1,304 @@
+use crate::{
+    payload::{Document, Kind, Node, Pointer, is_alike},
+    rejection::Violation,
+};
+
+/// How large a chat request may be, beyond what its schema says. Nothing is limited until it is
+/// set.
+///
+/// A limit holds whatever the schema: what cannot be read as within it is refused, so that a value
+/// of another type, or a number written in another way (`3.0`, `"3"`), does not slip past.
+/// `null` is a member that is not there, as OpenAI has it. A member whose name differs from a
+/// limited one in case only is refused, for some upstreams (Go's `encoding/json`) take the one for
+/// the other.
+///
+/// ```
+/// use tower_inference::{payload::Document, schema::ChatLimits};
+///
+/// let limits = ChatLimits::new().messages(2).n(1);
+/// let document = Document::parse(r#"{"messages": [{"role": "user", "content": "hi"}], "n": 4}"#)?;
+/// let violations = limits.check(&document);
+/// assert_eq!(violations.len(), 1);
+/// assert_eq!(violations[0].pointer, "/n");
+/// assert_eq!(violations[0].keyword, "n");
+/// assert_eq!(violations[0].detail, "must be an integer of at most 1");
+/// # Ok::<(), tower_inference::payload::Malformed>(())
+/// ```
+///
+/// # Limits
+///
+/// They cover the bodies of chat completions (`messages`), responses (`input`, `instructions`) and
+/// completions (`prompt`, `suffix`). What the upstream adds from elsewhere is not counted: earlier
+/// turns that `previous_response_id` or `conversation` name, stored prompts (a `prompt` that is an
+/// object), files by id. Nor are images that a text links to, as TGI reads them from
+/// `![](https://…)`, nor prompts of token ids.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ChatLimits {
+    messages: Option<usize>,
+    characters: Option<usize>,
+    images: Option<usize>,
+    tools: Option<usize>,
+    n: Option<u64>,
+    streaming: Streaming,
+}
+
+/// Whether a chat request may, must or must not ask for a stream.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Streaming {
+    /// It may.
+    #[default]
+    Either,
+    /// It must: `stream` is `true`.
+    Required,
+    /// It must not: `stream` is `false`, `null` or absent.
+    Forbidden,
+}
+
+impl ChatLimits {
+    /// Limits nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            messages: None,
+            characters: None,
+            images: None,
+            tools: None,
+            n: None,
+            streaming: Streaming::Either,
+        }
+    }
+
+    /// Sets how many messages there may be: elements of `messages`, and of `input`, where a string
+    /// is one. Unlimited by default.
+    #[must_use]
+    pub const fn messages(mut self, at_most: usize) -> Self {
+        self.messages = Some(at_most);
+        self
+    }
+
+    /// Sets how many characters of text there may be in all, in Unicode scalar values. Unlimited
+    /// by default.
+    ///
+    /// Every string counts that is in `messages`, `input`, `instructions`, `prompt` or `suffix`:
+    /// contents, parts of text, earlier answers, arguments and results of tools, names. Left out
+    /// are the words, of 64 characters at most, of `role`, `type`, `id`, `tool_call_id`, `call_id`
+    /// and `status`, and what is no text: `image_url`, `image`, `input_audio`, `audio`,
+    /// `video_url`, `video`, `file_data` and `file_url`.
+    #[must_use]
+    pub const fn characters(mut self, at_most: usize) -> Self {
+        self.characters = Some(at_most);
+        self
+    }
+
+    /// Sets how many images there may be in `messages` and `input`: parts of the type `image_url`,
+    /// `input_image` or `image`, and whatever else has a member of such a name. Unlimited by
+    /// default.
+    #[must_use]
+    pub const fn images(mut self, at_most: usize) -> Self {
+        self.images = Some(at_most);
+        self
+    }
+
+    /// Sets how many tools may be offered: elements of `tools`, and of `functions`, their older
+    /// name. Unlimited by default.
+    #[must_use]
+    pub const fn tools(mut self, at_most: usize) -> Self {
+        self.tools = Some(at_most);
+        self
+    }
+
+    /// Sets how many answers may be asked for: `n`, and `best_of` of completions. Unlimited by
+    /// default.
+    #[must_use]
+    pub const fn n(mut self, at_most: u64) -> Self {
+        self.n = Some(at_most);
+        self
+    }
+
+    /// Sets whether a stream may be asked for. Either by default.
+    #[must_use]
+    pub const fn streaming(mut self, streaming: Streaming) -> Self {
+        self.streaming = streaming;
+        self
+    }
+
+    /// The limits that a body is beyond, in the order above: at most one of each, `keyword` being
+    /// its name. Costs a pass over the document for `characters`, and one for `images`.
+    #[must_use]
+    pub fn check(&self, document: &Document) -> Vec<Violation> {
+        let root = document.root();
+        if *self == Self::new() {
+            return Vec::new();
+        }
+        if root.kind() != Kind::Object {
+            return vec![Violation::new("", "type", "must be an object")];
+        }
+        let all = |limit: &'static str, name: &str, at_most: usize, what: &str| {
+            let detail = format!("must not have more than {at_most} {what} in all");
+            Violation::new(format!("/{name}"), limit, detail)
+        };
+        let names = LIMITED.iter();
+        let alike = |name: &str| names.clone().any(|own| *own != name && is_alike(name, own));
+        if let Some((name, _)) = root.members().find(|(name, _)| alike(name)) {
+            let pointer = Pointer::new([name]).to_string();
+            let detail = "differs in case only from a name that is limited";
+            return vec![Violation::new(pointer, "name", detail)];
+        }
+        let checks = [
+            self.messages
+                .and_then(|at_most| too_many(root, "messages", ["messages", "input"], at_most)),
+            self.characters.and_then(|at_most| {
+                let name = beyond(root, &TEXTS, at_most, characters)?;
+                Some(all("characters", name, at_most, "characters of text"))
+            }),
+            self.images.and_then(|at_most| {
+                let name = beyond(root, &["messages", "input"], at_most, images)?;
+                Some(all("images", name, at_most, "images"))
+            }),
+            self.tools.and_then(|at_most| too_many(root, "tools", ["tools", "functions"], at_most)),
+            self.n.and_then(|at_most| {
+                let beyond = |value: Node<'_>| value.as_u64().is_none_or(|value| value > at_most);
+                let name = ["n", "best_of"]
+                    .into_iter()
+                    .find(|name| present(root, name).is_some_and(beyond))?;
+                let detail = format!("must be an integer of at most {at_most}");
+                Some(Violation::new(format!("/{name}"), "n", detail))
+            }),
+            self.check_streaming(root),
+        ];
+        checks.into_iter().flatten().collect()
+    }
+
+    fn check_streaming(&self, root: Node<'_>) -> Option<Violation> {
+        let stream = present(root, "stream");
+        let asked_for = stream.and_then(Node::as_bool);
+        let detail = match self.streaming {
+            Streaming::Required if asked_for != Some(true) => "must be true",
+            Streaming::Forbidden if stream.is_some() && asked_for != Some(false) => "must be false",
+            _ => return None,
+        };
+        Some(Violation::new("/stream", "streaming", detail))
+    }
+}
+
+/// Members of a body that a limit may be about.
+const LIMITED: [&str; 10] = [
+    "best_of",
+    "functions",
+    "input",
+    "instructions",
+    "messages",
+    "n",
+    "prompt",
+    "stream",
+    "suffix",
+    "tools",
+];
+
+/// Members of a body whose strings are text.
+const TEXTS: [&str; 5] = ["messages", "input", "instructions", "prompt", "suffix"];
+
+/// Members that hold no text but a word.
+const WORDS: [&str; 6] = ["role", "type", "id", "tool_call_id", "call_id", "status"];
+
+/// How long a word is at most. Templates write roles into the prompt, whatever they are.
+const LONGEST_WORD: usize = 64;
+
+/// Members that hold no text but media.
+const MEDIA: [&str; 8] =
+    ["image_url", "image", "input_audio", "audio", "video_url", "video", "file_data", "file_url"];
+
+/// Types of parts that are images, and members that make one of any object.
+const IMAGES: [&str; 3] = ["image_url", "input_image", "image"];
+
+/// A member that is there and not `null`.
+fn present<'a>(root: Node<'a>, name: &str) -> Option<Node<'a>> {
+    root.get(name).filter(|value| !value.is_null())
+}
+
+/// A violation when the elements of `names` are too many together, at the first with which they
+/// are.
+fn too_many(
+    root: Node<'_>,
+    limit: &'static str,
+    names: [&str; 2],
+    at_most: usize,
+) -> Option<Violation> {
+    let mut left = at_most;
+    names.into_iter().find_map(|name| {
+        let value = present(root, name)?;
+        let count = match value.kind() {
+            Kind::Array => Some(value.len()),
+            Kind::String if name == "input" => Some(1),
+            _ => None,
+        };
+        let rest = count.map(|count| left.checked_sub(count));
+        let detail = match rest {
+            Some(Some(rest)) => {
+                left = rest;
+                return None;
+            }
+            Some(None) => format!("must not have more than {at_most} {limit}"),
+            None => format!("must be an array of at most {at_most} {limit}"),
+        };
+        Some(Violation::new(format!("/{name}"), limit, detail))
+    })
+}
+
+/// The first of `names` with which the sum is beyond `at_most`.
+fn beyond<'n>(
+    root: Node<'_>,
+    names: &'n [&'n str],
+    at_most: usize,
+    measure: fn(&str, Node<'_>) -> usize,
+) -> Option<&'n str> {
+    let mut sum = 0_usize;
+    let mut passes = |name: &&str| {
+        let value = root.get(name);
+        sum = sum.saturating_add(value.map_or(0, |value| measure(name, value)));
+        sum > at_most
+    };
+    names.iter().copied().find(|name| passes(name))
+}
+
+// Both go as deep as the document, whose bounds are 1,024 at most.
+
+/// The characters of text in the member `name`.
+fn characters(name: &str, value: Node<'_>) -> usize {
+    match value.kind() {
+        Kind::String => {
+            let length = value.as_str().map_or(0, |string| string.chars().count());
+            if length <= LONGEST_WORD && WORDS.contains(&name) { 0 } else { length }
+        }
+        Kind::Array => value.elements().map(|element| characters("", element)).sum(),
+        Kind::Object => {
+            let members = value.members().filter(|(name, _)| !MEDIA.contains(&name.as_ref()));
+            members.map(|(name, value)| characters(&name, value)).sum()
+        }
+        _ => 0,
+    }
+}
+
+/// The images in the member of any name.
+fn images(_: &str, value: Node<'_>) -> usize {
+    match value.kind() {
+        Kind::Array => value.elements().map(|element| images("", element)).sum(),
+        Kind::Object => {
+            let mut own = false;
+            let mut inner = 0;
+            for (name, value) in value.members() {
+                own |= match value.kind() {
+                    Kind::String if name == "type" => {
+                        value.as_str().is_some_and(|kind| IMAGES.contains(&kind.as_ref()))
+                    }
+                    Kind::Null => false,
+                    _ => IMAGES.contains(&name.as_ref()),
+                };
+                inner += images(&name, value);
+            }
+            inner + usize::from(own)
+        }
+        _ => 0,
+    }
+}
