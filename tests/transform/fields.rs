@@ -175,6 +175,16 @@ async fn a_caller_cannot_have_a_field_end_at_this_hop() {
 }
 
 #[test]
+fn a_fixed_text_is_not_printed() {
+    let source = Source::literal("hunter2").then(Source::claim("team"));
+    let layer =
+        TransformLayer::new().set_field(name("x-internal"), source).set_query("q", "hunter2");
+    let printed = format!("{layer:?}");
+    assert!(printed.contains("x-internal") && printed.contains("team"), "{printed}");
+    assert!(!printed.contains("hunter2"), "{printed}");
+}
+
+#[test]
 fn reserved_fields_have_no_name_here() {
     for reserved in [
         "host",
