@@ -11,7 +11,7 @@ use std::convert::Infallible;
 
 use allocation_counter::measure;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::Full;
 use pass::{Trivial, run};
@@ -24,6 +24,7 @@ use tower_inference::{
     request_id::RequestIdLayer,
     schema::{ResponseSchema, Schema, SchemaLayer},
     stack::Stack,
+    transform::{Source, TransformLayer},
     upstream::UpstreamLayer,
 };
 
@@ -63,6 +64,19 @@ fn by_model() -> SchemaLayer {
     layer.model("meta-llama/Llama-3.1-8B-Instruct", pass::chat())
 }
 
+/// Edits of fields and of members of the query that the request does not have.
+fn unmet() -> (PayloadLayer, TransformLayer) {
+    let name = || "x-absent".parse().unwrap();
+    let edits = TransformLayer::new()
+        .remove_field(name())
+        .rename_field(name(), "x-other".parse().unwrap())
+        .append_field(name(), Source::claim("absent").optional())
+        .remove_query("c")
+        .rename_query("c", "d")
+        .append_query("c", Source::tenant().optional());
+    (PayloadLayer::new(), edits)
+}
+
 fn report() -> ResponseSchema {
     ResponseSchema::report(Schema::new(&serde_json::json!({ "type": "object" })).unwrap())
 }
@@ -78,6 +92,11 @@ fn each_layer_allocates_no_more_than_stated() {
     let token = signer.sign(&token::claims());
     let seen = || seen(&token);
     let fresh = || pass::request(&token);
+    let with_query = || {
+        let mut request = seen();
+        *request.uri_mut() = Uri::from_static("/v1/chat/completions?a=%41&b=+");
+        request
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _for_timers = runtime.enter();
 
@@ -111,6 +130,7 @@ fn each_layer_allocates_no_more_than_stated() {
             allocations((PayloadLayer::new(), pass::limits()), seen),
             3,
         ),
+        ("payload, edits of what is not there", allocations(unmet(), with_query), 3),
         // Those of the payload; the value of the field; the edits, their places, the new bytes and
         // their payload.
         ("payload and three edits", allocations((PayloadLayer::new(), pass::edits()), seen), 10),

@@ -56,7 +56,7 @@ fn model_rules() -> ModelRulesLayer {
     ModelRulesLayer::new(Upstream::server(), rules)
 }
 
-/// Checks the body, and has its eye on the answer.
+/// Edits what it finds, and would hide the usage of a stream.
 fn transform() -> TransformLayer {
     TransformLayer::new()
         .set_field("x-stage".parse().unwrap(), "test")
@@ -64,6 +64,7 @@ fn transform() -> TransformLayer {
         .include_usage()
 }
 
+/// Checks the body, and has its eye on the answer.
 fn schema() -> SchemaLayer {
     let schema = Schema::new(&json!({ "required": ["model"] })).unwrap();
     SchemaLayer::new(schema.clone()).response(ResponseSchema::report(schema))

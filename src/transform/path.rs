@@ -97,10 +97,11 @@ fn misleads(path: &[u8], wrong: impl Fn(&[u8]) -> bool) -> bool {
         if path.split(|byte| matches!(byte, b'/' | b'\\')).any(&wrong) {
             return true;
         }
-        let decoded = decode(&path).into_owned();
-        if decoded.len() == path.len() {
-            return false;
-        }
+        // What holds a triplet becomes shorter.
+        let decoded = match decode(&path) {
+            Cow::Owned(decoded) if decoded.len() < path.len() => decoded,
+            _ => return false,
+        };
         path = Cow::Owned(decoded);
     }
     true

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, cell::OnceCell, sync::Arc};
+use std::{borrow::Cow, cell::OnceCell, fmt, sync::Arc};
 
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ pub struct Source {
     optional: bool,
 }
 
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 enum Part {
     Literal(Box<str>),
     Subject,
@@ -171,6 +171,23 @@ impl Part {
             _ => Missing::Context,
         };
         value.filter(|value| !value.is_empty()).map(Cow::Borrowed).ok_or(missing)
+    }
+}
+
+impl fmt::Debug for Part {
+    // Without a fixed text: some upstreams take one for a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Literal(_) => "literal",
+            Self::Subject => "subject",
+            Self::Issuer => "issuer",
+            Self::Tenant => "tenant",
+            Self::Claim(name) => return write!(f, "claim {name:?}"),
+            Self::RequestId => "request id",
+            Self::TraceId => "trace id",
+            Self::Route => "route",
+            Self::Stage => "stage",
+        })
     }
 }
 

@@ -1,11 +1,16 @@
-use http::{HeaderMap, Request};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::Full;
+use tower::{Layer as _, ServiceExt as _};
 use tower_inference::{
+    context::RequestContext,
     identity::{Identity, Proof},
-    rejection::Refusal,
+    payload::Payload,
+    rejection::{Refusal, RefusalFormat},
     transform::{FieldName, InvalidFieldName, Source, TransformLayer},
 };
 
-use crate::{caller, context_of, said, sent, sent_as};
+use crate::{caller, context_of, said, sent, sent_as, support::Probe};
 
 fn name(name: &str) -> FieldName {
     name.parse().unwrap()
@@ -172,6 +177,38 @@ async fn a_caller_cannot_have_a_field_end_at_this_hop() {
     assert_eq!(values(&parts.headers, "x-two"), ["2"]);
     assert!(!parts.headers.contains_key("x-mine"));
     assert!(!parts.headers.contains_key("connection"));
+}
+
+#[tokio::test]
+async fn refusals_look_as_they_are_told_to_and_are_noted() {
+    for (format, status, content_type) in [
+        (RefusalFormat::Problem, 401, "application/problem+json"),
+        (RefusalFormat::ApiGateway, 401, "application/json"),
+    ] {
+        let edits = TransformLayer::new().set_field(name("x-tenant"), Source::tenant());
+        let gateway = edits.refusals(format).layer(Probe::new(|_: Request<Payload>| {
+            panic!("a refused request went on");
+            #[expect(unreachable_code, reason = "it says what the answer would be")]
+            Response::new(Full::<Bytes>::default())
+        }));
+        let context = RequestContext::new();
+        let request = Request::get("/").extension(context.clone()).body(Payload::default());
+        let Ok(answer) = gateway.oneshot(request.unwrap()).await;
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.headers()["content-type"], content_type);
+        assert!(answer.headers().contains_key("www-authenticate"));
+        assert_eq!(context.refusal(), Some("missing-credentials"));
+    }
+}
+
+#[test]
+fn a_fixed_text_is_not_printed() {
+    let source = Source::literal("hunter2").then(Source::claim("team"));
+    let layer =
+        TransformLayer::new().set_field(name("x-internal"), source).set_query("q", "hunter2");
+    let printed = format!("{layer:?}");
+    assert!(printed.contains("x-internal") && printed.contains("team"), "{printed}");
+    assert!(!printed.contains("hunter2"), "{printed}");
 }
 
 #[test]

@@ -2,10 +2,13 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/wire.rs"]
+mod wire;
 
 mod fields;
 mod path;
 mod query;
+mod servers;
 mod usage;
 
 use std::{convert::Infallible, sync::Arc};

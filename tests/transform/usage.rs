@@ -10,15 +10,17 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full, channel::Channel};
+use proptest::prelude::*;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_inference::{
     access_log::{AccessLogLayer, Record},
+    body::BodyEnd,
     context::{RequestContext, StreamEnd},
     payload::{Payload, PayloadLayer},
     transform::TransformLayer,
 };
 
-use crate::support::{ScriptedBody, Step};
+use crate::support::{Probe, ScriptedBody, Step};
 
 const FIRST: &str =
     "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}],\"usage\":null}\n\n: keep-alive\r\n\r\n";
@@ -270,6 +272,38 @@ async fn an_event_is_shown_before_the_next_is_made() {
 }
 
 #[tokio::test]
+async fn who_leaves_early_is_recorded_with_what_was_read() {
+    let record = Arc::new(Mutex::new(None));
+    let into = Arc::clone(&record);
+    let log = AccessLogLayer::to(move |record: &Record<'_>| {
+        let usage = record.usage().and_then(|usage| usage.total_tokens);
+        *into.lock().unwrap() = Some((record.outcome(), usage, record.stream_end()));
+    });
+    let steps = [FIRST, USAGE, ": more\n\n"].map(|step| Step::Data(step.as_bytes()));
+    let response = stream(ScriptedBody::new(steps.into_iter().chain([Step::Stall])));
+    let gateway = ServiceBuilder::new()
+        .layer(log)
+        .layer(PayloadLayer::new())
+        .layer(TransformLayer::new().include_usage())
+        .service(Probe::new({
+            let response = Arc::new(Mutex::new(Some(response)));
+            move |_| response.lock().unwrap().take().unwrap()
+        }));
+    let request = Request::post("/").header(header::CONTENT_TYPE, "application/json");
+    let request = request.body(Full::<Bytes>::from(UNASKED)).unwrap();
+    let Ok(answer) = gateway.oneshot(request).await;
+    let mut body = Box::pin(answer.into_body());
+    for expected in [FIRST, ": more\n\n"] {
+        let frame = body.frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), expected);
+    }
+    assert_eq!(*record.lock().unwrap(), None);
+    drop(body);
+    let expected = (BodyEnd::Cancelled, Some(12), Some(StreamEnd::Cut));
+    assert_eq!(*record.lock().unwrap(), Some(expected));
+}
+
+#[tokio::test]
 async fn trailers_follow_the_data() {
     let mut trailers = HeaderMap::new();
     trailers.insert("x-after", "1".parse().unwrap());
@@ -308,4 +342,33 @@ async fn an_event_beyond_the_bound_passes() {
         format!("data: {{\"choices\":[],\"usage\":{{\"x\":\"{}\"}}}}\n\n", "x".repeat(64 << 10));
     let (answer, _) = answered(UNASKED, stream(Full::new(Bytes::from(long.clone())))).await;
     assert_eq!(answer.body().len(), long.len());
+}
+
+proptest! {
+    #[test]
+    fn what_is_shown_is_the_stream_without_the_chunks(
+        events in prop::collection::vec(0_usize..6, 0..8),
+        line_end in prop::sample::select(vec!["\n", "\r\n", "\r"]),
+        sizes in prop::collection::vec(1_usize..40, 1..60),
+    ) {
+        let pool = [FIRST, USAGE, DONE, ": ping\n\n", "\n", "id: 7\n\n"];
+        let ended = |text: &str| text.replace("\r\n", "\n").replace('\n', line_end);
+        let whole: String = events.iter().map(|event| ended(pool[*event])).collect();
+        let shown: String =
+            events.iter().filter(|event| **event != 1).map(|event| ended(pool[*event])).collect();
+
+        let mut rest = whole.as_bytes();
+        let mut steps = Vec::new();
+        for size in sizes.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, after) = rest.split_at((*size).min(rest.len()));
+            steps.push(Step::Bytes(Bytes::copy_from_slice(piece)));
+            rest = after;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let collected = runtime.block_on(hidden_from(ScriptedBody::new(steps)).collect()).unwrap();
+        prop_assert_eq!(collected.to_bytes(), shown);
+    }
 }
