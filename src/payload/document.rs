@@ -381,10 +381,11 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The values and names that it holds, as many as `left`.
+    /// The values and names that it holds, as many as `left`: all of them, or none.
     fn held(self, left: usize) -> Elements<'a> {
         let first = self.index + 1;
-        let slots = self.document.arena.slots.get(first as usize..self.slot.next as usize);
+        let end = if left == 0 { first } else { self.slot.next };
+        let slots = self.document.arena.slots.get(first as usize..end as usize);
         Elements { document: self.document, slots: slots.unwrap_or_default(), first, left }
     }
 

@@ -20,9 +20,9 @@ impl Json for Arena {
     type PreparedKey = Box<str>;
     type StringBuffer = ();
 
-    // A look-up passes over the members as a pass does. From here on, asking for each name in turn
-    // costs less: names are told apart by their lengths, most of them without a look at the bytes.
-    const KEYS_PER_LOOKUP: usize = 4;
+    // A look-up passes over the members as well, so one pass for all names costs less whatever their
+    // number (measured: 3 to 10 names among 4 to 64). No document has more members than this.
+    const KEYS_PER_LOOKUP: usize = 1 << 27;
     const ACYCLIC: bool = true;
 
     fn prepare_key(key: &str) -> Box<str> {
