@@ -1,6 +1,10 @@
 //! The request's body: the JSON it is read as, the body type, the layer, and real servers.
 
 mod support;
+#[path = "support/token.rs"]
+mod token;
+#[path = "support/wire.rs"]
+mod wire;
 
 #[path = "payload/body.rs"]
 mod body;
@@ -14,6 +18,10 @@ mod edits;
 mod json;
 #[path = "payload/layer.rs"]
 mod layer;
+#[path = "payload/nesting.rs"]
+mod nesting;
+#[path = "payload/passing.rs"]
+mod passing;
 #[path = "support/reader.rs"]
 mod reader;
 #[path = "payload/servers.rs"]

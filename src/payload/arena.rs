@@ -66,23 +66,24 @@ impl Tag {
     /// The most that an array or object can hold.
     pub(super) const MAX_LEN: u32 = u32::MAX >> Self::BITS;
 
+    // The lowest bit tells two tags of a kind apart.
     pub(super) const NULL: Self = Self(0);
-    pub(super) const FALSE: Self = Self(1);
-    pub(super) const TRUE: Self = Self(2);
-    pub(super) const INTEGER: Self = Self(3);
-    pub(super) const FRACTION: Self = Self(4);
-    pub(super) const STRING: Self = Self(5);
-    pub(super) const ESCAPED_STRING: Self = Self(6);
+    pub(super) const FALSE: Self = Self(2);
+    pub(super) const TRUE: Self = Self(3);
+    pub(super) const INTEGER: Self = Self(4);
+    pub(super) const FRACTION: Self = Self(5);
+    pub(super) const STRING: Self = Self(6);
+    pub(super) const ESCAPED_STRING: Self = Self(7);
     pub(super) const ARRAY: Self = Self(8);
-    pub(super) const OBJECT: Self = Self(9);
+    pub(super) const OBJECT: Self = Self(10);
 
     const fn kind(self) -> Kind {
-        match self.0 & Self::MASK {
+        match (self.0 & Self::MASK) >> 1 {
             0 => Kind::Null,
-            1 | 2 => Kind::Bool,
-            3 | 4 => Kind::Number,
-            5 | 6 => Kind::String,
-            8 => Kind::Array,
+            1 => Kind::Bool,
+            2 => Kind::Number,
+            3 => Kind::String,
+            4 => Kind::Array,
             _ => Kind::Object,
         }
     }

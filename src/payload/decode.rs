@@ -361,6 +361,11 @@ mod tests {
         Ok(())
     }
 
+    fn memory(decoder: &Decoder) -> usize {
+        let Codec::Zstd(zstd) = &decoder.codec else { panic!("not zstd") };
+        zstd.context.sizeof()
+    }
+
     /// Its memory is that of C, which no allocator of ours can count.
     #[test]
     fn a_zstd_window_costs_8_mib_and_no_more() {
@@ -370,23 +375,20 @@ mod tests {
         let refused = run(&mut decoder).unwrap_err();
         assert_eq!(refused.refusal(), Refusal::PayloadTooLarge);
         assert!(decoder.decoded.length <= (16 << 20) + Pieces::PIECE as u64);
-        let Codec::Zstd(zstd_codec) = &decoder.codec else { panic!("zstd") };
-        let window = zstd_codec.context.sizeof();
+        let window = memory(&decoder);
         assert!((8 << 20..9 << 20).contains(&window), "{window}");
 
         let mut decoder = Decoder::boxed(Coding::Zstd, u64::MAX);
         decoder.push(zstd(&zeros, 24));
         assert_eq!(run(&mut decoder).unwrap_err().refusal(), Refusal::MalformedPayload);
-        let Codec::Zstd(zstd_codec) = &decoder.codec else { panic!("zstd") };
-        let window = zstd_codec.context.sizeof();
+        let window = memory(&decoder);
         assert!(window < 1 << 20, "{window}");
     }
 
     #[test]
     fn a_step_reads_and_writes_little() {
         let mut decoder = Decoder::boxed(Coding::Zstd, u64::MAX);
-        let coded = zstd(&vec![0; 1 << 20], 20);
-        decoder.push(coded.clone());
+        decoder.push(zstd(&vec![0; 1 << 20], 20));
         let mut steps = 0;
         while decoder.is_busy() {
             let (left, length) = (decoder.input.len(), decoder.decoded.length);
@@ -401,6 +403,6 @@ mod tests {
         let decoded = decoder.into_bytes();
         assert_eq!(decoded.len(), 1 << 20);
         // Room is made for what there is.
-        assert!(decoded.try_into_mut().unwrap().capacity() == 1 << 20);
+        assert_eq!(decoded.try_into_mut().unwrap().capacity(), 1 << 20);
     }
 }

@@ -63,7 +63,7 @@ impl Document {
 
     /// The outermost value.
     #[must_use]
-    pub const fn root(&self) -> Node<'_> {
+    pub fn root(&self) -> Node<'_> {
         self.node(0)
     }
 
@@ -71,11 +71,6 @@ impl Document {
     #[must_use]
     pub const fn edit(&self) -> Edits<'_> {
         Edits::new(self)
-    }
-
-    /// The node that gave its index.
-    pub(crate) const fn node(&self, index: u32) -> Node<'_> {
-        Node { document: self, index }
     }
 
     /// The document as it was written.
@@ -125,7 +120,7 @@ impl Document {
     /// The [`marks`] of all names in the outermost object.
     pub(super) fn marks(&self) -> u64 {
         let root = self.root();
-        let names = root.names_and_values().step_by(2).map(Node::slot);
+        let names = root.names_and_values().step_by(2).map(|name| name.slot);
         let marks = |name: &Slot| {
             if name.is_escaped() { u64::MAX } else { marks(contents(&self.text, name)) }
         };
@@ -136,6 +131,11 @@ impl Document {
         // No node is made for a slot that is not there.
         const NULL: &Slot = &Slot::leaf((0, 0), 0, Tag::NULL);
         self.arena.slots.get(index as usize).unwrap_or(NULL)
+    }
+
+    /// The node that gave its index.
+    pub(crate) fn node(&self, index: u32) -> Node<'_> {
+        Node { document: self, slot: self.slot(index), index }
     }
 }
 
@@ -214,6 +214,8 @@ pub enum Kind {
 #[derive(Clone, Copy)]
 pub struct Node<'a> {
     document: &'a Document,
+    // Its own, so that it is looked up once.
+    slot: &'a Slot,
     index: u32,
 }
 
@@ -221,7 +223,7 @@ impl<'a> Node<'a> {
     /// What it is.
     #[must_use]
     pub fn kind(self) -> Kind {
-        self.slot().kind()
+        self.slot.kind()
     }
 
     /// Whether it is `null`.
@@ -233,18 +235,13 @@ impl<'a> Node<'a> {
     /// The truth value, of one.
     #[must_use]
     pub fn as_bool(self) -> Option<bool> {
-        (self.kind() == Kind::Bool).then(|| self.slot().is_true())
+        (self.kind() == Kind::Bool).then(|| self.slot.is_true())
     }
 
     /// What a string says. Borrowed, unless it was written with escapes.
     #[must_use]
     pub fn as_str(self) -> Option<Cow<'a, str>> {
-        let slot = self.slot();
-        if slot.kind() != Kind::String {
-            return None;
-        }
-        let written = contents(&self.document.text, slot);
-        Some(if slot.is_escaped() { unescape(written) } else { Cow::Borrowed(written) })
+        (self.kind() == Kind::String).then(|| self.string())
     }
 
     /// A number, digit for digit as it was written.
@@ -256,13 +253,13 @@ impl<'a> Node<'a> {
     /// A number that is written as an integer, without fraction and exponent, and fits.
     #[must_use]
     pub fn as_u64(self) -> Option<u64> {
-        self.slot().is_integer().then(|| self.text())?.parse().ok()
+        self.slot.is_integer().then(|| self.text())?.parse().ok()
     }
 
     /// A number that is written as an integer, without fraction and exponent, and fits.
     #[must_use]
     pub fn as_i64(self) -> Option<i64> {
-        self.slot().is_integer().then(|| self.text())?.parse().ok()
+        self.slot.is_integer().then(|| self.text())?.parse().ok()
     }
 
     /// A number, rounded to the nearest `f64`. `None` when it is beyond the largest.
@@ -274,7 +271,7 @@ impl<'a> Node<'a> {
     /// How many elements or members there are. Zero for what is neither array nor object.
     #[must_use]
     pub fn len(self) -> usize {
-        self.slot().len() as usize
+        self.slot.len() as usize
     }
 
     /// Whether there are no elements or members.
@@ -286,8 +283,7 @@ impl<'a> Node<'a> {
     /// The elements of an array; none for other kinds.
     #[must_use]
     pub fn elements(self) -> Elements<'a> {
-        let left = if self.kind() == Kind::Array { self.len() } else { 0 };
-        Elements { document: self.document, next: self.index + 1, left }
+        self.held(if self.kind() == Kind::Array { self.len() } else { 0 })
     }
 
     /// The members of an object, as (name, value), in the order in which they were written; none
@@ -299,8 +295,7 @@ impl<'a> Node<'a> {
 
     /// The names and values of an object, by turns; none for other kinds.
     fn names_and_values(self) -> Elements<'a> {
-        let left = if self.kind() == Kind::Object { self.len() * 2 } else { 0 };
-        Elements { document: self.document, next: self.index + 1, left }
+        self.held(if self.kind() == Kind::Object { self.len() * 2 } else { 0 })
     }
 
     /// The value of an object's member.
@@ -336,8 +331,7 @@ impl<'a> Node<'a> {
     /// Where in the document's bytes the value stands, its quotes or brackets included.
     #[must_use]
     pub fn span(self) -> Range<usize> {
-        let slot = self.slot();
-        slot.start as usize..slot.end as usize
+        self.slot.start as usize..self.slot.end as usize
     }
 
     /// The value for users of `serde_json`.
@@ -346,7 +340,7 @@ impl<'a> Node<'a> {
     ///
     /// As [`Document::to_value`].
     pub fn to_value(self) -> Result<Value, Malformed> {
-        let slots = self.document.arena.slots.get(self.index as usize..self.slot().next as usize);
+        let slots = self.document.arena.slots.get(self.index as usize..self.slot.next as usize);
         // From the last slot to the first, so that what an array holds lies ready when its turn
         // comes, first element on top.
         let mut ready = Vec::new();
@@ -363,9 +357,15 @@ impl<'a> Node<'a> {
         self.index
     }
 
+    /// What a string says, or a name.
+    pub(crate) fn string(self) -> Cow<'a, str> {
+        let written = contents(&self.document.text, self.slot);
+        if self.slot.is_escaped() { unescape(written) } else { Cow::Borrowed(written) }
+    }
+
     /// Whether it is a string that says `text`. Allocates only to read escapes.
     pub(crate) fn says(self, text: &str) -> bool {
-        let slot = self.slot();
+        let slot = self.slot;
         if slot.kind() != Kind::String {
             return false;
         }
@@ -381,12 +381,15 @@ impl<'a> Node<'a> {
         }
     }
 
-    fn text(self) -> &'a str {
-        self.document.text.get(self.span()).unwrap_or_default()
+    /// The values and names that it holds, as many as `left`.
+    fn held(self, left: usize) -> Elements<'a> {
+        let first = self.index + 1;
+        let slots = self.document.arena.slots.get(first as usize..self.slot.next as usize);
+        Elements { document: self.document, slots: slots.unwrap_or_default(), first, left }
     }
 
-    fn slot(self) -> &'a Slot {
-        self.document.slot(self.index)
+    fn text(self) -> &'a str {
+        self.document.text.get(self.span()).unwrap_or_default()
     }
 }
 
@@ -395,7 +398,7 @@ impl<'a> Node<'a> {
 impl Node<'_> {
     /// How many code points a string has. Allocates nothing.
     pub(crate) fn code_points(self) -> Option<usize> {
-        let slot = self.slot();
+        let slot = self.slot;
         let written = || contents(&self.document.text, slot);
         (slot.kind() == Kind::String).then(|| {
             if slot.is_escaped() {
@@ -408,13 +411,13 @@ impl Node<'_> {
 
     /// How many bytes a string takes as it was written, without its quotes.
     pub(crate) fn written_length(self) -> Option<usize> {
-        let slot = self.slot();
+        let slot = self.slot;
         (slot.kind() == Kind::String).then(|| (slot.end - slot.start) as usize - 2)
     }
 
     /// Whether it is a number that is written without fraction and exponent.
     pub(crate) fn is_written_as_integer(self) -> bool {
-        self.slot().is_integer()
+        self.slot.is_integer()
     }
 
     /// Which document it is of, by address, and which of its nodes: no two nodes share both.
@@ -461,7 +464,10 @@ impl fmt::Debug for Node<'_> {
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {
     document: &'a Document,
-    next: u32,
+    // Those that are left, and what they hold.
+    slots: &'a [Slot],
+    // Which slot of the document the first of them is.
+    first: u32,
     left: usize,
 }
 
@@ -469,10 +475,10 @@ impl<'a> Iterator for Elements<'a> {
     type Item = Node<'a>;
 
     fn next(&mut self) -> Option<Node<'a>> {
-        self.left = self.left.checked_sub(1)?;
-        let node = Node { document: self.document, index: self.next };
-        self.next = node.slot().next;
-        Some(node)
+        let (document, index) = (self.document, self.first);
+        let slot = self.slots.first()?;
+        self.skip(slot);
+        Some(Node { document, slot, index })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -481,6 +487,25 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 impl ExactSizeIterator for Elements<'_> {}
+
+impl<'a> Elements<'a> {
+    /// Goes on behind `slot`, which is the first or the second.
+    fn skip(&mut self, slot: &Slot) {
+        self.slots = self.slots.get((slot.next - self.first) as usize..).unwrap_or_default();
+        self.first = slot.next;
+        self.left = self.left.saturating_sub(1);
+    }
+
+    /// The name and the value of a member.
+    fn pair(&mut self) -> Option<(Node<'a>, Node<'a>)> {
+        let [name, value, ..] = self.slots else { return None };
+        let (document, index) = (self.document, self.first);
+        self.left = self.left.saturating_sub(1);
+        self.skip(value);
+        let name = Node { document, slot: name, index };
+        Some((name, Node { document, slot: value, index: index + 1 }))
+    }
+}
 
 /// The members of an object, as (name, value). Made by [`Node::members`].
 #[derive(Clone, Debug)]
@@ -504,7 +529,7 @@ impl<'a> Iterator for Entries<'a> {
     type Item = (Node<'a>, Node<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some((self.0.next()?, self.0.next()?))
+        self.0.pair()
     }
 }
 
@@ -512,8 +537,8 @@ impl<'a> Iterator for Members<'a> {
     type Item = (Cow<'a, str>, Node<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (name, value) = (self.slots.next()?, self.slots.next()?);
-        Some((name.as_str()?, value))
+        let (name, value) = self.slots.pair()?;
+        Some((name.string(), value))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -83,6 +83,32 @@ impl PayloadLayer {
     /// the `content-encoding`, with its own `content-length`, and without the digests of the coded
     /// bytes (RFC 9530). A [`streamed`](Self::streamed) body is not decoded, and keeps its coding.
     /// See the [module](super#coded-bodies) for what it may cost.
+    ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// # use http::{Request, Response};
+    /// # use http_body_util::Full;
+    /// # use std::convert::Infallible;
+    /// # use tower::{Layer, ServiceExt, service_fn};
+    /// # use tower_inference::payload::{Payload, PayloadLayer};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let upstream = service_fn(|request: Request<Payload>| async move {
+    ///     assert_eq!(request.body().bytes().unwrap(), r#"{"model": "m"}"#);
+    ///     assert!(!request.headers().contains_key("content-encoding"));
+    ///     Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    /// });
+    /// let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\
+    ///     \xabV\xca\xcdOI\xcdQ\xb2RP\xcaU\xaa\x05\x00\xc1\x82\x93d\x0e\x00\x00\x00";
+    /// let request = Request::post("/v1/chat/completions")
+    ///     .header("content-type", "application/json")
+    ///     .header("content-encoding", "gzip")
+    ///     .body(Full::new(Bytes::from(&gzip[..])))
+    ///     .unwrap();
+    /// let answer = PayloadLayer::new().decompress().layer(upstream).oneshot(request).await.unwrap();
+    /// assert_eq!(answer.status(), 200);
+    /// # }
+    /// ```
     #[cfg(feature = "decompression")]
     #[cfg_attr(docsrs, doc(cfg(feature = "decompression")))]
     #[must_use]

@@ -31,6 +31,11 @@ fn is_json(media_type: &str) -> bool {
         media_type.split_at(media_type.find(';').unwrap_or(media_type.len()));
     let Some((top, sub)) = essence.trim_matches(SPACE).split_once('/') else { return false };
     let suffix = sub.len().checked_sub(5).and_then(|at| sub.get(at..));
+    // gRPC frames its messages, in JSON or not: a body of them is no document.
+    let framed = sub.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("grpc"));
+    if framed {
+        return false;
+    }
     let json = top.eq_ignore_ascii_case("application") && sub.eq_ignore_ascii_case("json")
         || sub.len() > 5 && suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"));
     json && is_token(top) && is_token(sub) && all_utf8(parameters)
@@ -111,6 +116,8 @@ mod tests {
             "application/json; charset",
             "application/json; charset=\"utf\\-8\"",
             "application/json; charset=utf-8 x",
+            "application/grpc+json",
+            "application/GRPC-web+json; charset=utf-8",
         ] {
             assert!(!is_json(other), "{other}");
         }

@@ -47,15 +47,44 @@
 //! | `content-length` beyond the limit (10 MiB); nothing is read, and no `100 Continue` is sent | 413 `payload-too-large` |
 //! | more bytes than the limit, whatever was announced | 413 `payload-too-large` |
 //! | a body that takes longer than the deadline (30 s) | 408 `payload-timeout` |
-//! | a `content-encoding`, or a `transfer-encoding` other than `chunked` | 415 `unsupported-media-type`, `accept-encoding: identity` |
-//! | a type that is not JSON, a charset other than UTF-8 | 415 `unsupported-media-type`, `accept: application/json` |
+//! | a `content-encoding`, or a `transfer-encoding` other than `chunked` | 415 `unsupported-media-type`, `accept-encoding: identity`; when [coded bodies](#coded-bodies) are taken, with their names |
+//! | a type that is not JSON (binary, a form, text, gRPC in any format, none at all), a charset other than UTF-8 | 415 `unsupported-media-type`, `accept: application/json` |
 //! | no body, where the method has a use for one | 400 `malformed-payload` |
 //! | what is not strict JSON: see [`Document`] and [`Reason`] | 400 `malformed-payload`, with the position |
 //! | a depth beyond 128, more than 1,000,000 nodes | 400 `malformed-payload`, with the position |
 //! | a connection that breaks | 400 `malformed-payload` |
 //!
 //! [`PayloadLayer::bytes`] does without the rows on types and JSON, [`PayloadLayer::streamed`] also
-//! without the one on codings.
+//! without the one on codings. Sounds, pictures and streams of gRPC pass these two as they came.
+//!
+//! What the head decides is decided before a byte is read. A server that answers
+//! `expect: 100-continue` (RFC 9110 section 10.1.1) when the body is first asked for, as hyper does
+//! over HTTP/1.1, so tells a caller to continue only when nothing in the head is in the way, be it
+//! here or in a layer further out.
+//!
+//! # Coded bodies
+//!
+//! With feature `decompression`, `PayloadLayer::decompress` takes off one `content-encoding`:
+//! `gzip` (RFC 1952, all its members), `br` (RFC 7932) or `zstd` (RFC 8878, all its frames).
+//! Several in one another are refused, as is any other.
+//!
+//! | what | with |
+//! |---|---|
+//! | more coded bytes than the limit, or more decoded ones | 413 `payload-too-large` |
+//! | one that ends too early, is broken, has more after it, or has not a byte | 400 `malformed-payload` |
+//! | a `zstd` window beyond 8 MiB (RFC 9659), the large window of `br` | 400 `malformed-payload` |
+//!
+//! A body that is refused has cost no more memory than the limit and its window: 32 KiB for `gzip`,
+//! 8 MiB for `zstd`, 16 MiB for `br` and, while that grows, another 8. It is decoded as it comes, in
+//! steps of at most 4 KiB coded and 16 KiB decoded; after 64 of them others have their turn. Then
+//! the deadline is looked at, so that a body which came in time, and says more than can be decoded
+//! in time, is a 408 too. A step of `br` may fill its window before it gives a byte: some 30 ms of
+//! work for 16 MiB, the longest that is done in one go.
+//!
+//! The upstream gets a plain body: `content-encoding` is removed, `content-length` is that of the
+//! decoded bytes, and the digests of the coded ones are removed from fields and trailers
+//! (`content-digest` and `repr-digest` of RFC 9530, and before it `digest` and `content-md5`).
+//! [`bytes_in`](crate::context::RequestContext::bytes_in) stays what came over the wire.
 //!
 //! # What goes on
 //!
@@ -85,7 +114,9 @@
 //! # Limits
 //!
 //! The deadline needs a tokio runtime with its timer on. A buffered body takes up to three times
-//! its size while it is read, and 16 bytes for each node of its document. Bodies of 4 GiB and more
+//! its size while it is read, a decoded one twice its size; and 16 bytes for each node of its
+//! document. Signatures of fields (RFC 9421) that cover a coding or a digest that was removed no
+//! longer hold upstream. Bodies of 4 GiB and more
 //! have no document. Names that differ in case only are two names, as JSON has it, though some
 //! upstreams (Go's `encoding/json`) take them for one: [`Edits`] refuse such twins. The bytes are
 //! not changed, but where they are [edited](Document::edit): names, numbers and spaces reach the

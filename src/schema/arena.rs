@@ -209,7 +209,7 @@ impl<'a> Iterator for Pairs<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let (name, value) = self.0.next()?;
-        Some((name.as_str()?, Instance::Value(value)))
+        Some((name.string(), Instance::Value(value)))
     }
 }
 

@@ -37,7 +37,9 @@ impl JsonNumber for Digits<'_> {
     }
 
     fn as_f64(&self) -> Option<f64> {
-        self.text.parse().ok().filter(|number: &f64| number.is_finite())
+        short(self.text)
+            .or_else(|| self.text.parse().ok())
+            .filter(|number: &f64| number.is_finite())
     }
 
     /// `multipleOf` alone reads it, for numbers of 2^53 and more, and understands no exponents.
@@ -63,7 +65,13 @@ impl JsonNumber for Digits<'_> {
     }
 
     fn is_integer(&self) -> bool {
-        self.whole || self.decimal().is_integer()
+        if self.whole {
+            return true;
+        }
+        if self.text.bytes().any(|byte| byte | 0x20 == b'e') {
+            return self.decimal().is_integer();
+        }
+        self.text.trim_end_matches('0').ends_with('.')
     }
 
     fn is_written_as_integer(&self) -> bool {
@@ -72,6 +80,34 @@ impl JsonNumber for Digits<'_> {
         self.whole
             || (self.as_f64().is_none_or(|number| number.abs() >= LARGE) && self.is_integer())
     }
+}
+
+/// A number of at most 15 digits and no exponent, as most are.
+///
+/// Its digits, as an integer, and the power of ten that they are divided by are whole in an `f64`,
+/// so that the division rounds once, as reading all at once would: Clinger, "How to read floating
+/// point numbers accurately".
+fn short(text: &str) -> Option<f64> {
+    const LONGEST: usize = 15;
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.len() > LONGEST + 1 {
+        return None;
+    }
+    let (mut number, mut divisor, mut is_fraction) = (0_u64, 1_u64, false);
+    for byte in digits.bytes() {
+        match byte {
+            b'0'..=b'9' => {
+                number = number * 10 + u64::from(byte - b'0');
+                divisor *= if is_fraction { 10 } else { 1 };
+            }
+            b'.' => is_fraction = true,
+            _ => return None,
+        }
+    }
+    let number = number as f64 / divisor as f64;
+    // Sixteen digits and no point may be more than an `f64` holds.
+    let is_whole = is_fraction || digits.len() <= LONGEST;
+    is_whole.then_some(if digits.len() == text.len() { number } else { -number })
 }
 
 /// A number as `digits × 10^exponent`, with neither leading nor trailing zeros among the digits.
@@ -146,5 +182,23 @@ impl std::hash::Hash for Decimal<'_> {
         }
         state.write_u64(group);
         state.write_u32(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn short_numbers_are_read_as_all_are(text in "-?(0|[1-9][0-9]{0,16})([.][0-9]{1,16})?") {
+            if let Some(number) = short(&text) {
+                prop_assert_eq!(number.to_bits(), text.parse::<f64>().unwrap().to_bits());
+            } else {
+                prop_assert!(text.len() > 15);
+            }
+        }
     }
 }

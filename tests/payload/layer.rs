@@ -598,3 +598,86 @@ fn the_layer_is_as_thread_safe_as_its_parts() {
     check(service);
     check(service.call(Request::new(full(""))));
 }
+
+// === the route decides, not the request ===
+
+/// Types that callers give their bodies, JSON's own apart.
+const OTHER_TYPES: [&str; 14] = [
+    "application/octet-stream",
+    "application/grpc",
+    "application/grpc+json",
+    "application/x-www-form-urlencoded",
+    "application/x-ndjson",
+    "application/problem",
+    "application/json; charset=utf-16",
+    "audio/flac",
+    "image/png",
+    "multipart/form-data; boundary=x",
+    "text/json",
+    "text/plain",
+    "text/plain; application/json",
+    "*/*",
+];
+
+const JSON_TYPES: [&str; 3] =
+    ["application/json", "application/json; charset=utf-8", "application/vnd.api+json"];
+
+#[tokio::test]
+async fn what_is_inspected_is_the_routes_choice_whatever_type_a_body_is_given() {
+    let types = OTHER_TYPES.map(Some).into_iter().chain(JSON_TYPES.map(Some)).chain([None]);
+    for content_type in types {
+        let json = content_type.is_some_and(|given| JSON_TYPES.contains(&given));
+        for body in [r#"{"model":"m"}"#, r#"{"model":"m""#, "\u{89}PNG\r\n"] {
+            let request = || {
+                let mut request = Request::new(full(body));
+                *request.method_mut() = Method::POST;
+                if let Some(given) = content_type {
+                    request.headers_mut().insert("content-type", given.parse().unwrap());
+                }
+                request
+            };
+            let what = format!("{content_type:?} {body:?}");
+
+            // Inspected: JSON in deed and by name, or nothing.
+            match send(PayloadLayer::new(), request()).await {
+                Ok(passed) => {
+                    assert!(json && body.ends_with('}'), "{what}");
+                    let context = RequestContext::of(passed.extensions()).unwrap();
+                    assert_eq!(context.model(), Some("m"), "{what}");
+                }
+                Err(answer) => {
+                    assert!(!json || !body.ends_with('}'), "{what}");
+                    let expected = if json {
+                        Refusal::MalformedPayload
+                    } else {
+                        Refusal::UnsupportedMediaType
+                    };
+                    let rejection = answer.extensions().get::<Rejection>().unwrap();
+                    assert_eq!(rejection.refusal(), expected, "{what}");
+                    if content_type.is_some_and(|given| given.starts_with("application/grpc")) {
+                        // Trailers-only: INVALID_ARGUMENT.
+                        assert_eq!(answer.status(), StatusCode::OK);
+                        assert_eq!(answer.headers()["grpc-status"], "3");
+                        assert!(answer.body().is_end_stream());
+                    } else {
+                        assert_eq!(answer.status(), expected.status(), "{what}");
+                    }
+                }
+            }
+
+            // Buffered, and nobody looks; or not even that.
+            for (layer, streamed) in
+                [(PayloadLayer::bytes(), false), (PayloadLayer::streamed(), true)]
+            {
+                let passed = send(layer, request()).await.unwrap();
+                assert_eq!(passed.body().is_streamed(), streamed, "{what}");
+                let given = passed.headers().get("content-type");
+                assert_eq!(given.map(|given| given.to_str().unwrap()), content_type, "{what}");
+                let context = RequestContext::of(passed.extensions()).unwrap();
+                assert_eq!(context.model(), None, "{what}");
+                assert_eq!(passed.body().document().is_ok(), !streamed && body.ends_with('}'));
+                assert_eq!(passed.into_body().collect().await.unwrap().to_bytes(), body, "{what}");
+            }
+        }
+    }
+}

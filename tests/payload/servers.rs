@@ -131,29 +131,6 @@ async fn a_streamed_upload_beyond_the_limit_never_seems_whole_to_the_upstream() 
 }
 
 #[tokio::test]
-async fn the_caller_is_told_to_continue_only_when_its_body_is_wanted() {
-    let expect = "expect: 100-continue\r\n";
-    let (mut caller, upstream) = gateway(PayloadLayer::new().limit(9)).await;
-    let upstream = answering(upstream, "[1]");
-    caller.write_all(format!("{HEAD}{expect}content-length: 3\r\n\r\n").as_bytes()).await.unwrap();
-    assert!(read_until(&mut caller, "\r\n\r\n").await.starts_with("HTTP/1.1 100 Continue"));
-    caller.write_all(b"[1]").await.unwrap();
-    assert!(read_until(&mut caller, "\r\n\r\n").await.starts_with("HTTP/1.1 200 OK"));
-    upstream.await.unwrap();
-
-    for (fields, status) in [
-        ("content-type: application/json\r\ncontent-length: 10\r\n", "HTTP/1.1 413"),
-        ("content-type: text/plain\r\ncontent-length: 3\r\n", "HTTP/1.1 415"),
-        ("content-encoding: gzip\r\ncontent-length: 3\r\n", "HTTP/1.1 415"),
-    ] {
-        let (mut caller, _upstream) = gateway(PayloadLayer::new().limit(9)).await;
-        let head = format!("POST / HTTP/1.1\r\nhost: h\r\n{expect}{fields}\r\n");
-        caller.write_all(head.as_bytes()).await.unwrap();
-        assert!(read_until(&mut caller, "\r\n\r\n").await.starts_with(status));
-    }
-}
-
-#[tokio::test]
 async fn the_rest_of_a_refused_body_is_not_taken_for_a_request() {
     let (mut caller, mut upstream) = gateway(PayloadLayer::new().limit(9)).await;
     let inside = "GET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n";

@@ -1,43 +1,14 @@
 //! What a verdict allocates.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tower_inference::{payload::Document, schema::Schema};
 
-/// A schema as those for chats are.
-fn chat() -> Value {
-    let text = json!({"type": "string"});
-    json!({
-        "type": "object",
-        "required": ["model", "messages"],
-        "properties": {
-            "model": {"type": "string", "minLength": 1},
-            "messages": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/message"}},
-            "temperature": {"type": "number", "minimum": 0, "maximum": 2, "nullable": true},
-            "max_tokens": {"type": "integer", "minimum": 1, "nullable": true},
-            "n": {"type": "integer", "minimum": 1, "maximum": 128},
-            "stream": {"type": "boolean", "nullable": true},
-            "stop": {"anyOf": [text, {"type": "array", "items": text, "maxItems": 4}]},
-            "tool_choice": {"enum": ["none", "auto", "required"]},
-        },
-        "$defs": {
-            "message": {
-                "type": "object",
-                "required": ["role"],
-                "properties": {
-                    "role": {"enum": ["system", "user", "assistant", "tool"]},
-                    "content": {"anyOf": [text, {"type": "array", "items": {"type": "object"}}]},
-                },
-            },
-        },
-    })
-}
-
-const BODY: &str = r#"{"model":"meta-llama/Llama-3.3-70B-Instruct","messages":[{"role":"system","content":"Answer in one sentence.\n"},{"role":"user","content":"Name the rivers that rise in the Alps, \"north\" to south, and say where each of them ends."}],"temperature":0.7,"max_tokens":256,"n":1,"stop":["\n\n","END"],"tool_choice":"auto","stream":false,"user":"a-caller"}"#;
+use crate::chat;
 
 #[test]
 fn a_verdict_on_a_chat_allocates_nothing() {
-    let schema = Schema::new(&chat()).unwrap();
-    let document = Document::parse(BODY).unwrap();
+    let schema = Schema::new(&chat::schema()).unwrap();
+    let document = Document::parse(chat::body(320)).unwrap();
     let measured = allocation_counter::measure(|| assert!(schema.is_valid(&document)));
     assert_eq!(measured.count_total, 0, "{measured:?}");
 }

@@ -1,5 +1,8 @@
 //! Schemas: how they are compiled, and what they say of a document.
 
+#[path = "../support/chat.rs"]
+mod chat;
+
 mod allocations;
 mod bounds;
 mod build;
