@@ -112,10 +112,18 @@ async fn what_is_missing_is_a_refusal_and_never_an_empty_field() {
         let refused = sent_as(context_of(None), edits, Request::get("/")).await;
         assert_eq!(said(&refused).0, Refusal::MissingCredentials);
     }
-    let stranger = Identity::new(Proof::Jwt, "i", "s");
-    let edits = TransformLayer::new().set_field(name("x-value"), Source::tenant());
-    let refused = sent_as(context_of(Some(stranger)), edits, Request::get("/")).await;
-    assert_eq!(said(&refused).0, Refusal::Forbidden);
+    let stranger = || Identity::new(Proof::Jwt, "", "");
+    for (identity, source) in [
+        (stranger(), Source::tenant()),
+        (stranger().with_tenant(""), Source::tenant()),
+        (stranger(), Source::subject()),
+        (stranger(), Source::issuer()),
+    ] {
+        let edits =
+            TransformLayer::new().set_field(name("x-value"), Source::literal("t-").then(source));
+        let refused = sent_as(context_of(Some(identity)), edits, Request::get("/")).await;
+        assert_eq!(said(&refused).0, Refusal::Forbidden);
+    }
 }
 
 #[tokio::test]
