@@ -75,11 +75,11 @@
 //! | a `zstd` window beyond 8 MiB (RFC 9659), the large window of `br` | 400 `malformed-payload` |
 //!
 //! A body that is refused has cost no more memory than the limit and its window: 32 KiB for `gzip`,
-//! 8 MiB for `zstd`, 16 MiB for `br` and, while that grows, another 8. It is decoded as it comes, in
-//! steps of at most 4 KiB coded and 16 KiB decoded; after 64 of them others have their turn. Then
-//! the deadline is looked at, so that a body which came in time, and says more than can be decoded
-//! in time, is a 408 too. A step of `br` may fill its window before it gives a byte: some 30 ms of
-//! work for 16 MiB, the longest that is done in one go.
+//! whose header may hold another 192; 8 MiB for `zstd`; 16 MiB for `br`, and another 8 while that
+//! grows. It is decoded as it comes, in steps of at most 4 KiB coded and 16 KiB decoded; after 64 of
+//! them others have their turn. Then the deadline is looked at, so that a body which came in time,
+//! and says more than can be decoded in time, is a 408 too. A step of `br` may fill its window
+//! before it gives a byte: some 30 ms of work for 16 MiB, the longest that is done in one go.
 //!
 //! The upstream gets a plain body: `content-encoding` is removed, `content-length` is that of the
 //! decoded bytes, and the digests of the coded ones are removed from fields and trailers
