@@ -137,6 +137,7 @@ mod layer;
 mod literal;
 mod malformed;
 mod media;
+mod node;
 mod parse;
 mod pointer;
 #[cfg(feature = "transform")]
@@ -145,15 +146,15 @@ mod splice;
 mod text;
 mod unique;
 
-#[cfg(feature = "schema")]
-pub(crate) use self::document::Entries;
 pub(crate) use self::media::says_json;
+#[cfg(feature = "schema")]
+pub(crate) use self::node::Entries;
 pub(crate) use self::pointer::is_alike;
 #[cfg(feature = "transform")]
 pub(crate) use self::replace::replace;
 pub use self::{
     body::{DocumentError, Payload},
-    document::{Bounds, Document, Elements, Kind, Members, Node},
+    document::{Bounds, Document},
     edit::Edits,
     fault::{EditError, EditFault},
     flow::PayloadError,
@@ -161,6 +162,7 @@ pub use self::{
     layer::{PayloadLayer, PayloadService},
     literal::Literal,
     malformed::{Malformed, Reason},
+    node::{Elements, Kind, Members, Node},
     pointer::{InvalidPointer, Pointer},
 };
 #[cfg(feature = "schema")]

@@ -1,0 +1,376 @@
+use std::{borrow::Cow, fmt, ops::Range};
+
+use serde_json::Value;
+
+use super::{
+    Document, Malformed, Reason,
+    arena::Slot,
+    pointer::index,
+    text::{contents, unescape},
+};
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "JSON has no seventh")]
+pub enum Kind {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool,
+    /// A number of any size and precision.
+    Number,
+    /// A string.
+    String,
+    /// An array.
+    Array,
+    /// An object.
+    Object,
+}
+
+/// One value of a [`Document`]. Copied freely.
+#[derive(Clone, Copy)]
+pub struct Node<'a> {
+    document: &'a Document,
+    // Its own, so that it is looked up once.
+    slot: &'a Slot,
+    index: u32,
+}
+
+impl<'a> Node<'a> {
+    pub(super) const fn new(document: &'a Document, slot: &'a Slot, index: u32) -> Self {
+        Self { document, slot, index }
+    }
+
+    pub(super) const fn slot(self) -> &'a Slot {
+        self.slot
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        self.slot.kind()
+    }
+
+    /// Whether it is `null`.
+    #[must_use]
+    pub fn is_null(self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    /// The truth value, of one.
+    #[must_use]
+    pub fn as_bool(self) -> Option<bool> {
+        (self.kind() == Kind::Bool).then(|| self.slot.is_true())
+    }
+
+    /// What a string says. Borrowed, unless it was written with escapes.
+    #[must_use]
+    pub fn as_str(self) -> Option<Cow<'a, str>> {
+        (self.kind() == Kind::String).then(|| self.string())
+    }
+
+    /// A number, digit for digit as it was written.
+    #[must_use]
+    pub fn number(self) -> Option<&'a str> {
+        (self.kind() == Kind::Number).then(|| self.text())
+    }
+
+    /// A number that is written as an integer, without fraction and exponent, and fits.
+    #[must_use]
+    pub fn as_u64(self) -> Option<u64> {
+        self.slot.is_integer().then(|| self.text())?.parse().ok()
+    }
+
+    /// A number that is written as an integer, without fraction and exponent, and fits.
+    #[must_use]
+    pub fn as_i64(self) -> Option<i64> {
+        self.slot.is_integer().then(|| self.text())?.parse().ok()
+    }
+
+    /// A number, rounded to the nearest `f64`. `None` when it is beyond the largest.
+    #[must_use]
+    pub fn as_f64(self) -> Option<f64> {
+        self.number()?.parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// How many elements or members there are. Zero for what is neither array nor object.
+    #[must_use]
+    pub fn len(self) -> usize {
+        self.slot.len() as usize
+    }
+
+    /// Whether there are no elements or members.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The elements of an array; none for other kinds.
+    #[must_use]
+    pub fn elements(self) -> Elements<'a> {
+        self.held(if self.kind() == Kind::Array { self.len() } else { 0 })
+    }
+
+    /// The members of an object, as (name, value), in the order in which they were written; none
+    /// for other kinds.
+    #[must_use]
+    pub fn members(self) -> Members<'a> {
+        Members { slots: self.names_and_values() }
+    }
+
+    /// The names and values of an object, by turns; none for other kinds.
+    pub(super) fn names_and_values(self) -> Elements<'a> {
+        self.held(if self.kind() == Kind::Object { self.len() * 2 } else { 0 })
+    }
+
+    /// The value of an object's member.
+    #[must_use]
+    pub fn get(self, name: &str) -> Option<Self> {
+        let mut entries = self.members().entries();
+        entries.find_map(|(own, value)| own.says(name).then_some(value))
+    }
+
+    /// The value that a JSON pointer leads to from here (RFC 6901). The empty pointer leads to
+    /// this value itself.
+    #[must_use]
+    pub fn pointer(self, pointer: &str) -> Option<Self> {
+        let Some(tokens) = pointer.strip_prefix('/') else {
+            return pointer.is_empty().then_some(self);
+        };
+        tokens.split('/').try_fold(self, |node, token| match node.kind() {
+            Kind::Object if token.contains('~') => {
+                node.get(&token.replace("~1", "/").replace("~0", "~"))
+            }
+            Kind::Object => node.get(token),
+            Kind::Array => node.elements().nth(index(token)?),
+            _ => None,
+        })
+    }
+
+    /// The bytes of the value, as written.
+    #[must_use]
+    pub fn raw(self) -> &'a [u8] {
+        self.text().as_bytes()
+    }
+
+    /// Where in the document's bytes the value stands, its quotes or brackets included.
+    #[must_use]
+    pub fn span(self) -> Range<usize> {
+        self.slot.start as usize..self.slot.end as usize
+    }
+
+    /// The value for users of `serde_json`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Document::to_value`].
+    pub fn to_value(self) -> Result<Value, Malformed> {
+        let slots = self.document.arena.slots.get(self.index as usize..self.slot.next as usize);
+        // From the last slot to the first, so that what an array holds lies ready when its turn
+        // comes, first element on top.
+        let mut ready = Vec::new();
+        for slot in slots.unwrap_or_default().iter().rev() {
+            let value = self.document.value_of(slot, &mut ready)?;
+            ready.push(value);
+        }
+        Ok(ready.pop().unwrap_or_default())
+    }
+
+    /// Tells it from the others of its document, and grows as the document goes on.
+    #[cfg(feature = "schema")]
+    pub(crate) const fn index(self) -> u32 {
+        self.index
+    }
+
+    /// What a string says, or a name.
+    pub(crate) fn string(self) -> Cow<'a, str> {
+        let written = contents(&self.document.text, self.slot);
+        if self.slot.is_escaped() { unescape(written) } else { Cow::Borrowed(written) }
+    }
+
+    /// Whether it is a string that says `text`. Allocates only to read escapes.
+    pub(crate) fn says(self, text: &str) -> bool {
+        let slot = self.slot;
+        if slot.kind() != Kind::String {
+            return false;
+        }
+        // What an escape stands for is never longer than the escape.
+        let length = (slot.end - slot.start) as usize;
+        if slot.is_escaped() {
+            return length >= text.len() + 2 && self.as_str().is_some_and(|own| own == text);
+        }
+        // The length is compared first: most names differ in it.
+        length == text.len() + 2 && {
+            let own = slot.start as usize + 1..slot.start as usize + 1 + text.len();
+            self.document.bytes().get(own) == Some(text.as_bytes())
+        }
+    }
+
+    /// The values and names that it holds, as many as `left`: all of them, or none.
+    fn held(self, left: usize) -> Elements<'a> {
+        let first = self.index + 1;
+        let end = if left == 0 { first } else { self.slot.next };
+        let slots = self.document.arena.slots.get(first as usize..end as usize);
+        Elements { document: self.document, slots: slots.unwrap_or_default(), first, left }
+    }
+
+    fn text(self) -> &'a str {
+        self.document.text.get(self.span()).unwrap_or_default()
+    }
+}
+
+/// What a validator asks for.
+#[cfg(feature = "schema")]
+impl Node<'_> {
+    /// How many code points a string has. Allocates nothing.
+    pub(crate) fn code_points(self) -> Option<usize> {
+        let slot = self.slot;
+        let written = || contents(&self.document.text, slot);
+        (slot.kind() == Kind::String).then(|| {
+            if slot.is_escaped() {
+                super::text::unescaped(written())
+            } else {
+                written().chars().count()
+            }
+        })
+    }
+
+    /// How many bytes a string takes as it was written, without its quotes.
+    pub(crate) fn written_length(self) -> Option<usize> {
+        let slot = self.slot;
+        (slot.kind() == Kind::String).then(|| (slot.end - slot.start) as usize - 2)
+    }
+
+    /// Whether it is a number that is written without fraction and exponent.
+    pub(crate) fn is_written_as_integer(self) -> bool {
+        self.slot.is_integer()
+    }
+
+    /// Which document it is of, by address, and which of its nodes: no two nodes share both.
+    pub(crate) fn identity(self) -> (usize, u32) {
+        (std::ptr::from_ref(self.document).addr(), self.index)
+    }
+}
+
+impl Document {
+    /// The value of a slot. What it holds is taken from the end of `ready`, first element last.
+    fn value_of(&self, slot: &Slot, ready: &mut Vec<Value>) -> Result<Value, Malformed> {
+        let mut take = || ready.pop().unwrap_or_default();
+        Ok(match slot.kind() {
+            Kind::Null => Value::Null,
+            Kind::Bool => slot.is_true().into(),
+            Kind::Number => {
+                let digits = self.text.get(slot.start as usize..slot.end as usize);
+                // By serde_json's own hand, so that the value is what its reader makes of it.
+                let number = serde_json::from_str(digits.unwrap_or_default());
+                let error = Malformed::new(Reason::NumberOutOfRange, slot.start as usize);
+                Value::Number(number.map_err(|_| error)?)
+            }
+            Kind::String => unescape(contents(&self.text, slot)).into(),
+            Kind::Array => (0..slot.len()).map(|_| take()).collect(),
+            Kind::Object => {
+                let members = (0..slot.len()).map(|_| match (take(), take()) {
+                    (Value::String(name), value) => (name, value),
+                    (_, value) => (String::new(), value),
+                });
+                Value::Object(members.collect())
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Node<'_> {
+    // Without its content, which may be a prompt.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("kind", &self.kind()).field("span", &self.span()).finish()
+    }
+}
+
+/// The elements of an array. Made by [`Node::elements`].
+#[derive(Clone, Debug)]
+pub struct Elements<'a> {
+    document: &'a Document,
+    // Those that are left, and what they hold.
+    slots: &'a [Slot],
+    // Which slot of the document the first of them is.
+    first: u32,
+    left: usize,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Node<'a>;
+
+    fn next(&mut self) -> Option<Node<'a>> {
+        let (document, index) = (self.document, self.first);
+        let slot = self.slots.first()?;
+        self.skip(slot);
+        Some(Node { document, slot, index })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Elements<'_> {}
+
+impl<'a> Elements<'a> {
+    /// Goes on behind `slot`, which is the first or the second.
+    fn skip(&mut self, slot: &Slot) {
+        self.slots = self.slots.get((slot.next - self.first) as usize..).unwrap_or_default();
+        self.first = slot.next;
+        self.left = self.left.saturating_sub(1);
+    }
+
+    /// The name and the value of a member.
+    fn pair(&mut self) -> Option<(Node<'a>, Node<'a>)> {
+        let [name, value, ..] = self.slots else { return None };
+        let (document, index) = (self.document, self.first);
+        self.left = self.left.saturating_sub(1);
+        self.skip(value);
+        let name = Node { document, slot: name, index };
+        Some((name, Node { document, slot: value, index: index + 1 }))
+    }
+}
+
+/// The members of an object, as (name, value). Made by [`Node::members`].
+#[derive(Clone, Debug)]
+pub struct Members<'a> {
+    // Names and values, by turns.
+    slots: Elements<'a>,
+}
+
+impl<'a> Members<'a> {
+    /// The same, as (name, value), with the name as a node.
+    pub(crate) const fn entries(self) -> Entries<'a> {
+        Entries(self.slots)
+    }
+}
+
+/// The members of an object, the names as nodes. Made by [`Members::entries`].
+#[derive(Clone)]
+pub(crate) struct Entries<'a>(Elements<'a>);
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (Node<'a>, Node<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.pair()
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (Cow<'a, str>, Node<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, value) = self.slots.pair()?;
+        Some((name.string(), value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.slots.len() / 2;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Members<'_> {}
