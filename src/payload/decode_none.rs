@@ -15,7 +15,7 @@ impl Coding {
     }
 }
 
-pub(super) enum Decoder {}
+pub(crate) enum Decoder {}
 
 impl Decoder {
     pub(super) const fn boxed(coding: Coding, _limit: u64) -> Box<Self> {
