@@ -33,6 +33,25 @@ use crate::{payload::Document, rejection::Violation};
 /// assert!(!schema.is_valid(&Document::parse(r#"{"model": "m", "n": 1e400}"#)?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// OpenAPI's terms count in every draft. `nullable: true` allows `null`, also beside `$ref`, `enum`,
+/// `const`, `allOf`, `oneOf`, `anyOf` and `not`; a boolean `exclusiveMinimum` or `exclusiveMaximum`
+/// makes its bound exclusive; `example`, `discriminator`, `readOnly` and `writeOnly` say nothing,
+/// and `format` does so on request alone: see [`SchemaBuilder::formats`].
+///
+/// # Limits
+///
+/// - A schema may be 128 arrays and objects deep and hold 262,144 values, as may each further
+///   document; a compiled pattern may take a megabyte. A schema deeper than 24 is compiled on a
+///   thread of its own, which ends before the call does.
+/// - A document that would lead through more than 2,500 schemas in one another, which takes a schema
+///   that refers to itself and a deep document, is not as the schema says.
+/// - Numbers are compared as the nearest `f64` unless they are integers of 64 bits, as `serde_json`
+///   would hold them; those beyond any `f64` are beyond every bound, a multiple of no fraction, and
+///   equal to nothing in a schema.
+/// - A reference that leads into the `allOf`, `oneOf`, `not` and the like of a nullable schema,
+///   and not to that schema, leads nowhere or to what `null` was added to.
+/// - Custom meta-schemas are refused, and `idn-email` and `idn-hostname` are not checked.
 #[derive(Clone)]
 pub struct Schema(Arc<Compiled>);
 

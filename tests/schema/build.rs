@@ -3,7 +3,7 @@
 use std::{io::ErrorKind, net::TcpListener};
 
 use serde_json::{Value, json};
-use tower_inference::schema::{Draft, Schema, SchemaError, SchemaFault};
+use tower_inference::schema::{Draft, Schema, SchemaBuilder, SchemaError, SchemaFault};
 
 use crate::{DRAFTS, accepted, accepted_in, accepts};
 
@@ -50,8 +50,7 @@ fn holding(schema: &Value, draft: Option<Draft>) -> Vec<usize> {
                 schema.as_object_mut().unwrap().remove(other);
             }
         }
-        let builder = Schema::builder();
-        draft.map_or(builder.clone(), |draft| builder.draft(draft)).build(&schema).unwrap()
+        draft.into_iter().fold(Schema::builder(), SchemaBuilder::draft).build(&schema).unwrap()
     };
     let broken = [
         ("const", "1"),
@@ -180,7 +179,7 @@ fn nothing_is_fetched() {
         assert_eq!((error.document, error.pointer), (None, format!("/properties/a/{keyword}")));
     }
     assert_eq!(refused(&json!({"$schema": uri})).fault, SchemaFault::UnknownDraft(uri.clone()));
-    let given = Schema::builder().document("urn:a", json!({"items": {"$ref": uri.clone()}}));
+    let given = Schema::builder().document("urn:a", json!({"items": {"$ref": uri}}));
     let error = given.build(&json!({"$ref": "urn:a"})).unwrap_err();
     assert_eq!((error.document.as_deref(), &*error.pointer), (Some("urn:a"), "/items/$ref"));
     let error = refused(&json!({"$ref": "file:///etc/passwd"}));
@@ -367,5 +366,5 @@ fn a_schema_goes_everywhere() {
     let schema = Schema::new(&json!(true)).unwrap();
     everywhere(&schema);
     assert_eq!(size_of_val(&schema), size_of::<usize>());
-    assert!(accepts(&schema.clone(), "1"));
+    assert!(accepts(&schema, "1"));
 }

@@ -5,10 +5,22 @@ use serde_json::{Value, json};
 
 /// A body of `length` bytes, as OpenAI's client writes it: turns of about 130 bytes.
 pub fn body(length: usize) -> String {
+    with_turns(
+        length,
+        r#"{"role":"user","content":"Name the rivers that rise in the Alps,\n\"north\" to south, and say where each of them ends."},"#,
+    )
+}
+
+/// The same, with turns of about 600 bytes, as people who talk at length have them.
+pub fn essay(length: usize) -> String {
+    let line = r"Name the rivers that rise in the Alps, north to south, and say where each of them ends.\n";
+    with_turns(length, &format!(r#"{{"role":"user","content":"{}"}},"#, line.repeat(6)))
+}
+
+fn with_turns(length: usize, turn: &str) -> String {
     let mut body = String::from(r#"{"model":"meta-llama/Llama-3.3-70B-Instruct","messages":["#);
     let last = r#"{"role":"user","content":""#;
     let tail = r#""}],"temperature":0.7,"max_tokens":256,"stream":false}"#;
-    let turn = r#"{"role":"user","content":"Name the rivers that rise in the Alps,\n\"north\" to south, and say where each of them ends."},"#;
     while body.len() + turn.len() + last.len() + tail.len() <= length {
         body.push_str(turn);
     }
