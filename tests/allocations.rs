@@ -150,7 +150,7 @@ fn each_layer_allocates_no_more_than_stated() {
                     .hf_token(pass::hf_token()),
                 fresh,
             ),
-            10,
+            9,
         ),
     ];
     let mut over = Vec::new();
