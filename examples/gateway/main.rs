@@ -126,7 +126,8 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
     if let Some(demo) = &demo {
         let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());
         let cacert = cacert.as_deref();
-        print!("{}", Banner { demo, url: &url, cacert, max_body: serve.max_body });
+        let (max_body, schema) = (serve.max_body, serve.schema.is_some());
+        print!("{}", Banner { demo, url: &url, cacert, max_body, schema });
     }
     // Ends with this function at the latest, issuer or not.
     let mut preparing = JoinSet::new();

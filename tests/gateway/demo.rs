@@ -23,7 +23,7 @@ async fn paste(banner: &Banner, label: &str) -> String {
 
 #[tokio::test]
 async fn the_printed_commands_do_what_they_say() {
-    let (gateway, banner) = Gateway::demo(["--max-body", "64KiB"]).await;
+    let (gateway, banner) = Gateway::demo(["--max-body", "64KiB", "--schema", "builtin"]).await;
     assert!(banner.text().contains("This is the demo."));
 
     let answer = paste(&banner, "An answer").await;
@@ -49,6 +49,10 @@ async fn the_printed_commands_do_what_they_say() {
     let refused = paste(&banner, "413").await;
     assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
     assert!(refused.contains("refusal:payload-too-large"), "{refused}");
+
+    let refused = paste(&banner, "422").await;
+    assert!(refused.starts_with("HTTP/1.1 422 "), "{refused}");
+    assert!(refused.contains(r#""pointer":"/messages""#), "{refused}");
 
     let token = paste(&banner, "Another token").await;
     let token: serde_json::Value = serde_json::from_str(&token).unwrap();

@@ -11,6 +11,8 @@ pub(crate) struct Banner<'a> {
     /// The gateway's own certificate, if it serves TLS.
     pub(crate) cacert: Option<&'a str>,
     pub(crate) max_body: u64,
+    /// Whether bodies are held to schemas.
+    pub(crate) schema: bool,
 }
 
 impl fmt::Display for Banner<'_> {
@@ -26,6 +28,13 @@ impl fmt::Display for Banner<'_> {
         let json = "-H 'content-type: application/json'";
         let hello = r#""messages":[{"role":"user","content":"Hello, gateway!"}]"#;
         let too_much = max_body.saturating_add(1);
+        let wrong = match self.schema {
+            true => format!(
+                "\n# 422, with a body that breaks its schema:\n\
+                 {curl} -i {chat} {auth} {json} -d '{{\"model\":\"demo\",\"messages\":\"Hello\"}}'\n"
+            ),
+            false => String::new(),
+        };
         write!(
             f,
             r#"
@@ -51,7 +60,7 @@ TOKEN_WITHOUT_SCOPE={token_without_scope}
 
 # 413, with a body beyond the limit:
 head -c {too_much} /dev/zero | {curl} -i {chat} {auth} {json} --data-binary @-
-
+{wrong}
 # Another token, when this one has expired:
 curl -sS {issuer}/token -d grant_type=client_credentials -d client_id={id} -d client_secret={secret}
 
