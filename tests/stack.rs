@@ -5,12 +5,16 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
+use serde_json::json;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
+    model::Upstream,
+    model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::{Payload, PayloadLayer},
     request_id::RequestIdLayer,
     schema::{Schema, SchemaLayer},
     stack::Stack,
+    transform::{ModelAliases, TransformLayer},
     upstream::UpstreamLayer,
 };
 
@@ -62,4 +66,28 @@ async fn a_payload_layer_of_ones_own_stands_whenever_it_is_set() {
     let after = after.payload(small).layer(service_fn(upstream));
     assert_eq!(status(before, r#"{"input":"a"}"#).await, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(status(after, r#"{"input":"a"}"#).await, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn schemas_see_what_came_and_model_rules_what_goes() {
+    let rules = ModelRules::new().allow(Models::of(["org/small"]).providers(["together"]));
+    let aliases = ModelAliases::new([("small", "org/small:together"), ("big", "org/big:together")]);
+    let schema = Schema::new(&json!({ "properties": { "model": { "pattern": "^[a-z]+$" } } }));
+    // Innermost first: each has its place all the same.
+    let stack = Stack::new()
+        .model_rules(ModelRulesLayer::new(Upstream::router(), rules))
+        .transform(TransformLayer::new().model_aliases(aliases))
+        .schema(SchemaLayer::new(schema.unwrap()))
+        .layer(service_fn(upstream));
+    let chat = |body: &'static str| {
+        let request = Request::post("/v1/chat/completions");
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        let answer = stack.clone().oneshot(request.body(Full::<Bytes>::from(body)).unwrap());
+        async { answer.await.unwrap().status() }
+    };
+    assert_eq!(chat(r#"{"model":"small"}"#).await, StatusCode::OK);
+    assert_eq!(chat(r#"{"model":"big"}"#).await, StatusCode::FORBIDDEN);
+    assert_eq!(chat(r#"{"model":"other"}"#).await, StatusCode::FORBIDDEN);
+    let direct = r#"{"model":"org/small:together"}"#;
+    assert_eq!(chat(direct).await, StatusCode::UNPROCESSABLE_ENTITY);
 }
