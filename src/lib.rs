@@ -6,6 +6,7 @@
         feature = "hf",
         feature = "request-id",
         feature = "schema",
+        feature = "throttle",
         feature = "transform",
         feature = "upstream"
     ),
@@ -19,6 +20,7 @@
         feature = "hf",
         feature = "request-id",
         feature = "schema",
+        feature = "throttle",
         feature = "transform",
         feature = "upstream"
     )),
@@ -86,6 +88,9 @@ pub mod request_id;
 #[cfg(feature = "schema")]
 #[cfg_attr(docsrs, doc(cfg(feature = "schema")))]
 pub mod schema;
+#[cfg(feature = "throttle")]
+#[cfg_attr(docsrs, doc(cfg(feature = "throttle")))]
+pub mod throttle;
 #[cfg(feature = "transform")]
 #[cfg_attr(docsrs, doc(cfg(feature = "transform")))]
 pub mod transform;

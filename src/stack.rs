@@ -8,16 +8,16 @@
 //! |---|---|
 //! | request id | everything after it can be traced, refusals included |
 //! | access log | sees the final status and the true end, also of cancelled requests |
-//! | *throttle by address* | floods and failed authentications |
+//! | throttle by address | floods and failed authentications |
 //! | auth | nothing is read or parsed for strangers |
-//! | *throttle* | cheap refusals before expensive work |
+//! | throttle | cheap refusals before expensive work |
 //! | payload | the body is read once, bounded in size, depth and time |
 //! | schema | refuses what the upstream would refuse, before it costs |
 //! | transform | what follows judges what goes upstream |
 //! | model rules | the model and provider that will really be called |
 //! | *guard* | on what enters and on all that leaves, cache hits included |
 //! | *cache* | below auth and rules: both are checked on every hit |
-//! | *token budget* | a hit is not charged |
+//! | token budget | a hit is not charged |
 //! | upstream | deadlines; the client's errors become responses |
 //! | hf token | innermost: the secret exists only on the way out |
 //!
@@ -97,6 +97,8 @@ use crate::payload::{PayloadLayer, PayloadService};
 use crate::request_id::RequestIdLayer;
 #[cfg(feature = "schema")]
 use crate::schema::SchemaLayer;
+#[cfg(feature = "throttle")]
+use crate::throttle::{ThrottleLayer, TokenBudgetLayer};
 #[cfg(feature = "transform")]
 use crate::transform::TransformLayer;
 #[cfg(feature = "upstream")]
@@ -184,6 +186,15 @@ macro_rules! pick {
     (transform transform $stack:ident $layer:ident) => {
         $layer
     };
+    (peer_throttle peer_throttle $stack:ident $layer:ident) => {
+        $layer
+    };
+    (throttle throttle $stack:ident $layer:ident) => {
+        $layer
+    };
+    (token_budget token_budget $stack:ident $layer:ident) => {
+        $layer
+    };
     (upstream upstream $stack:ident $layer:ident) => {
         $layer
     };
@@ -249,6 +260,41 @@ impl<R, L, P, A, T, B: PayloadSlot, X, M, G, C, Q, U, H>
         layer: SchemaLayer,
     ) -> Stack<R, L, P, A, T, B::Filled, SchemaLayer, X, M, G, C, Q, U, H> {
         fill!(self.schema = layer, payload)
+    }
+}
+
+#[cfg(feature = "throttle")]
+impl<R, L, A, T, B, S, X, M, G, C, Q, U, H> Stack<R, L, Unset, A, T, B, S, X, M, G, C, Q, U, H> {
+    /// Limits by address, before anyone is recognised.
+    pub fn peer_throttle(
+        self,
+        layer: ThrottleLayer,
+    ) -> Stack<R, L, ThrottleLayer, A, T, B, S, X, M, G, C, Q, U, H> {
+        fill!(self.peer_throttle = layer)
+    }
+}
+
+#[cfg(feature = "throttle")]
+impl<R, L, P, A, B, S, X, M, G, C, Q, U, H> Stack<R, L, P, A, Unset, B, S, X, M, G, C, Q, U, H> {
+    /// Limits those who were recognised, before anything is read of what they send.
+    pub fn throttle(
+        self,
+        layer: ThrottleLayer,
+    ) -> Stack<R, L, P, A, ThrottleLayer, B, S, X, M, G, C, Q, U, H> {
+        fill!(self.throttle = layer)
+    }
+}
+
+#[cfg(feature = "throttle")]
+impl<R, L, P, A, T, B: PayloadSlot, S, X, M, G, C, U, H>
+    Stack<R, L, P, A, T, B, S, X, M, G, C, Unset, U, H>
+{
+    /// Limits the inference tokens that go to and come from the upstream.
+    pub fn token_budget(
+        self,
+        layer: TokenBudgetLayer,
+    ) -> Stack<R, L, P, A, T, B::Filled, S, X, M, G, C, TokenBudgetLayer, U, H> {
+        fill!(self.token_budget = layer, payload)
     }
 }
 

@@ -17,6 +17,7 @@ const SECOND: &[&str] = &[
     "model_rules",
     "request_id",
     "schema",
+    "throttle",
     "transform",
     "upstream",
 ];

@@ -1,0 +1,5 @@
+//! Budgets of inference tokens.
+
+mod layer;
+
+pub use self::layer::{TokenBudget, TokenBudgetLayer};

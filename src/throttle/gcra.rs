@@ -1,0 +1,1 @@
+//! governor's generic cell rate algorithm over a cell that is lent to it.

@@ -1,0 +1,71 @@
+use std::time::Duration;
+
+/// So many in a time, and a burst: a token bucket, as API Gateway's `rateLimit` and `burstLimit`.
+///
+/// It holds [`burst`](Self::burst) permits, fills evenly, and starts full. A rate of zero lets
+/// nothing pass.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rate {
+    permits: u32,
+    period: Duration,
+    burst: u32,
+}
+
+impl Rate {
+    /// So many a second. The burst is the same number.
+    #[must_use]
+    pub const fn per_second(permits: u32) -> Self {
+        Self::per(permits, Duration::from_secs(1))
+    }
+
+    /// So many a minute. The burst is the same number.
+    #[must_use]
+    pub const fn per_minute(permits: u32) -> Self {
+        Self::per(permits, Duration::from_secs(60))
+    }
+
+    /// So many an hour. The burst is the same number.
+    #[must_use]
+    pub const fn per_hour(permits: u32) -> Self {
+        Self::per(permits, Duration::from_secs(3_600))
+    }
+
+    /// So many in any 24 hours, at the long run. The burst is the same number. For a calendar day
+    /// there is [`Quota::per_day`](super::Quota::per_day).
+    #[must_use]
+    pub const fn per_day(permits: u32) -> Self {
+        Self::per(permits, Duration::from_secs(86_400))
+    }
+
+    /// Sets how many may come at once, and how many the bucket holds.
+    #[must_use]
+    pub const fn burst(mut self, permits: u32) -> Self {
+        self.burst = permits;
+        self
+    }
+
+    const fn per(permits: u32, period: Duration) -> Self {
+        Self { permits, period, burst: permits }
+    }
+
+    /// The time that one permit takes to grow, rounded up: a rate is never exceeded by rounding.
+    /// `None` where nothing passes.
+    pub(super) const fn interval(self) -> Option<u64> {
+        if self.permits == 0 || self.burst == 0 {
+            return None;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "a day has 86.4e12 ns")]
+        let period = self.period.as_nanos() as u64;
+        Some(period.div_ceil(self.permits as u64))
+    }
+
+    /// What the bucket holds.
+    pub(super) const fn capacity(self) -> u32 {
+        if self.permits == 0 { 0 } else { self.burst }
+    }
+
+    /// So many in this time.
+    pub(super) const fn permits(self) -> (u32, Duration) {
+        (self.permits, self.period)
+    }
+}
