@@ -34,6 +34,7 @@ use tower_inference::{
     schema::{ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
+    throttle::{Concurrency, Limit, Rate, ThrottleLayer},
     transform::TransformLayer,
     upstream::UpstreamLayer,
 };
@@ -68,6 +69,12 @@ fn transform() -> TransformLayer {
 fn schema() -> SchemaLayer {
     let schema = Schema::new(&json!({ "required": ["model"] })).unwrap();
     SchemaLayer::new(schema.clone()).response(ResponseSchema::report(schema))
+}
+
+/// Counts all requests, and those in flight.
+fn throttle() -> ThrottleLayer {
+    ThrottleLayer::new(Limit::global(Rate::per_second(1_000)))
+        .limit(Limit::global(Concurrency::of(1_000)))
 }
 
 /// A request that every layer lets pass.
@@ -112,6 +119,11 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn throttle() {
+                $check!(super::throttle());
+            }
+
+            #[tokio::test]
             async fn payload() {
                 $check!(PayloadLayer::new());
             }
@@ -151,7 +163,9 @@ macro_rules! each_layer {
                         .schema(super::schema())
                         .transform(super::transform())
                         .payload(PayloadLayer::new())
+                        .throttle(super::throttle())
                         .auth(super::auth())
+                        .peer_throttle(super::throttle())
                         .access_log(AccessLogLayer::new())
                         .request_id(RequestIdLayer::new())
                 );
@@ -375,6 +389,7 @@ mod passes_errors_untouched {
     check!(request_id, RequestIdLayer::new());
     check!(access_log, AccessLogLayer::new());
     check!(auth, super::auth());
+    check!(throttle, super::throttle());
     check!(payload, PayloadLayer::new());
     check!(model_rules, (PayloadLayer::new(), super::model_rules()));
     check!(schema, (PayloadLayer::new(), super::schema()));

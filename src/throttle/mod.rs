@@ -60,6 +60,8 @@ mod rate;
 mod redis;
 mod store;
 mod subject;
+#[cfg(test)]
+mod tests;
 mod tier;
 
 #[cfg(feature = "redis")]

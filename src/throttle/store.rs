@@ -31,7 +31,7 @@ pub(super) trait Backend: fmt::Debug + Send + Sync + 'static {
 }
 
 /// The store's answer, at once or later.
-#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "memory answers at once"))]
+#[cfg_attr(not(any(feature = "redis", test)), expect(dead_code, reason = "memory answers at once"))]
 pub(super) enum Reply {
     Now(Result<Decision, Unavailable>),
     Later(Later<Result<Decision, Unavailable>>),
@@ -44,7 +44,7 @@ pub(super) type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(super) struct Unavailable;
 
 impl Store {
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "redis", test))]
     pub(super) fn new(backend: impl Backend) -> Self {
         Self(Arc::new(backend))
     }
