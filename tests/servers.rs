@@ -42,6 +42,7 @@ use tower_inference::{
     schema::{Parameter, ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
+    throttle::{Concurrency, Limit, Rate, ThrottleLayer},
     transform::TransformLayer,
     upstream::UpstreamLayer,
 };
@@ -54,6 +55,12 @@ const BODY: &str = r#"{"model":"demo","messages":[]}"#;
 fn auth() -> AuthLayer {
     let keys = Keys::from_jwks(SIGNER.jwks().as_bytes()).unwrap();
     AuthLayer::new(Jwt::new(keys, token::ISSUER, token::AUDIENCE))
+}
+
+/// Counts all requests, and those in flight.
+fn throttle() -> ThrottleLayer {
+    ThrottleLayer::new(Limit::global(Rate::per_second(1_000)))
+        .limit(Limit::global(Concurrency::of(1_000)))
 }
 
 /// An endpoint that serves its model by every route of these tests.
@@ -165,6 +172,11 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn throttle() {
+                $check!(|_| super::throttle());
+            }
+
+            #[tokio::test]
             async fn payload() {
                 $check!(|_| PayloadLayer::bytes());
             }
@@ -204,7 +216,9 @@ macro_rules! each_layer {
                         .model_rules(super::model_rules())
                         .schema(super::schema())
                         .transform(super::transform())
+                        .throttle(super::throttle())
                         .auth(super::auth())
+                        .peer_throttle(super::throttle())
                         .access_log(AccessLogLayer::new())
                         .request_id(RequestIdLayer::new())
                 });
