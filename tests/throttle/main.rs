@@ -2,6 +2,8 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/token.rs"]
+mod token;
 
 mod admin;
 mod answers;
@@ -9,6 +11,7 @@ mod in_flight;
 mod keys;
 mod order;
 mod shadow;
+mod stack;
 mod tiers;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
