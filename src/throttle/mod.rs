@@ -90,6 +90,7 @@
 //!   would refuse under the traffic it would let through itself may be less.
 //! - Other names, other counters: a limit that is renamed, or that counts in another way than before
 //!   (a month instead of a day), begins anew. Name limits whose number in the layer may change.
+//! - A connection that is upgraded (101) is no longer in flight once its head was sent.
 //! - [`reset`](ThrottleLayer::reset) forgets what is in flight, too: until those requests end, more
 //!   than the limit may be.
 //! - Who counts by what callers send unproved (a field, a path) lets them choose their counter. The
