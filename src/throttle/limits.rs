@@ -49,7 +49,6 @@ pub(super) struct Limits {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Unit {
     Requests,
-    #[cfg_attr(not(test), expect(dead_code, reason = "for budgets"))]
     Tokens,
 }
 

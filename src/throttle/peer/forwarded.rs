@@ -48,7 +48,7 @@ pub(super) fn from_the_right(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The address in `for` of a `forwarded-element` (RFC 7239 section 4).
 pub(super) fn forwarded(element: &[u8]) -> Option<IpAddr> {
-    let mut found = None;
+    let mut found: Option<Value> = None;
     let mut rest = element;
     loop {
         rest = rest.trim_ascii_start();

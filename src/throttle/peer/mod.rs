@@ -40,11 +40,13 @@ const MAX_HOPS: usize = 16;
 /// ```
 #[derive(Clone)]
 pub struct PeerAddress {
-    read: Arc<dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync>,
+    read: Arc<Read>,
     behind: Option<(ForwardedField, Arc<[Network]>)>,
     ipv4_prefix: u8,
     ipv6_prefix: u8,
 }
+
+type Read = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
 
 /// The field in which proxies say whom they speak for.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
