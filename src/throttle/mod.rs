@@ -54,7 +54,9 @@
 //! | [`Quota`] | a calendar day, week or month of UTC, as API Gateway's usage plans | until the next period |
 //! | [`Concurrency`] | requests whose answer has not ended | 1 s: nobody knows |
 //!
-//! Numbers can differ by [plan](Limit::plans) or [tier](Limit::tiers).
+//! Numbers can differ by [plan](Limit::plans) or [tier](Limit::tiers). Outside an
+//! `AuthLayer`, a limit by address can count
+//! [failed authentications](Limit::failed_authentications) alone.
 //!
 //! # Order
 //!
@@ -65,7 +67,8 @@
 //! words, `throttled` or, for a quota, `quota-exceeded`; `retry-after` is the longest wait of all that
 //! refuse, so that one who waits so long is not refused by the next.
 //!
-//! Answers tell callers only of limits that are the caller's own: [`Limit::shown`]. Operators find the
+//! Answers tell callers, in [fields](LimitFields) and in words, only of limits that are the caller's
+//! own: [`Limit::shown`]. Operators find the
 //! name of every limit that refused in the [`RequestContext`](crate::context::RequestContext::limited_by)
 //! and the access log, and that of a limit in [shadow](Limit::shadow) that would have.
 //!
