@@ -17,7 +17,8 @@ pub(super) trait Backend: fmt::Debug + Send + Sync + 'static {
     /// What makes the keys of this store's counters.
     fn keys(&self) -> &Keys;
 
-    /// Takes what the asks say of all of them, or of none.
+    /// Takes what the asks say of all of them, or of none. An answer that is to come later and is
+    /// dropped before it has come gives back the places in flight that it took.
     fn decide(&self, asks: Asks) -> Reply;
 
     /// Puts right what was taken before. At once, or as soon as the shared store can be told.

@@ -219,7 +219,7 @@ async fn places_are_each_callers_own() {
     let inner = Probe::new(|_| Response::new(Empty::<Bytes>::new()));
     let refused = layer.layer(inner).oneshot(from(user("a"))).await.unwrap();
     let (slug, detail, wait) = crate::told(&refused);
-    assert_eq!((slug, detail), ("throttled", "at most 1 requests at a time"));
+    assert_eq!((slug, detail), ("throttled", "at most 1 request at a time"));
     assert_eq!(wait, Some("1"));
     drop(held);
     assert!(passes(&layer, from(user("a"))).await);

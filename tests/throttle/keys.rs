@@ -1,6 +1,12 @@
 //! Whom each kind of limit counts together, and whom apart.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
 
 use bytes::Bytes;
 use http::Request;
@@ -165,6 +171,18 @@ async fn a_function_of_the_callers_own_counts_by_what_it_finds() {
         request
     };
     are_apart(Limit::per_key(seen, ONE), || vec![by("a"), by("b")]).await;
+}
+
+#[tokio::test]
+async fn what_several_limits_count_by_is_looked_for_once() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&calls);
+    let limit = Limit::per_key(move |_| Some([count.fetch_add(1, Relaxed) as u8 / 8]), ONE);
+    let (layer, _clock) = layer(limit.clone());
+    let layer = layer.limit(limit.clone().name("b")).limit(limit.name("c").shadow());
+    assert!(passes(&layer, nobody()).await);
+    assert!(!passes(&layer, nobody()).await);
+    assert_eq!(calls.load(Relaxed), 2);
 }
 
 #[tokio::test]

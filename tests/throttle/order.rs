@@ -65,11 +65,22 @@ async fn the_longest_wait_of_all_that_refuse_is_told_and_true() {
     let layer = layer.limit(Limit::per_tenant(Rate::per_minute(1)));
     assert!(passes(&layer, from(user("a"))).await);
     let refused = send(&layer, from(user("a"))).await;
-    assert_eq!(told(&refused), ("throttled", "at most 1 requests a second", Some("60")));
+    assert_eq!(told(&refused), ("throttled", "at most 1 request a second", Some("60")));
     clock.advance(Duration::from_secs(59));
     let refused = send(&layer, from(user("a"))).await;
-    assert_eq!(told(&refused), ("throttled", "at most 1 requests a minute", Some("1")));
+    assert_eq!(told(&refused), ("throttled", "at most 1 request a minute", Some("1")));
     clock.advance(Duration::from_secs(1));
+    assert!(passes(&layer, from(user("a"))).await);
+}
+
+#[tokio::test]
+async fn a_short_wait_does_not_hide_a_long_one() {
+    let (layer, clock) = layer(Limit::per_identity(Rate::per_minute(1)));
+    let layer = layer.limit(Limit::per_tenant(Rate::per_second(1)));
+    assert!(passes(&layer, from(user("a"))).await);
+    let refused = send(&layer, from(user("a"))).await;
+    assert_eq!(told(&refused), ("throttled", "at most 1 request a minute", Some("60")));
+    clock.advance(Duration::from_secs(60));
     assert!(passes(&layer, from(user("a"))).await);
 }
 

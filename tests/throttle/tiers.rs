@@ -15,7 +15,8 @@ async fn a_plan_has_numbers_of_its_own() {
             assert!(passes(&layer, caller()).await, "{plan}");
         }
         let refused = send(&layer, caller()).await;
-        let detail = format!("at most {most} requests an hour");
+        let plural = if most == 1 { "" } else { "s" };
+        let detail = format!("at most {most} request{plural} an hour");
         assert_eq!(told(&refused).1, detail);
     }
     // Without a plan, the limit's own.
