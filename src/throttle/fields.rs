@@ -333,7 +333,41 @@ impl fmt::Write for Text {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use http::Request;
+
     use super::*;
+    use crate::{
+        context::RequestContext,
+        identity::{Identity, Proof},
+        throttle::{Limit, Rate, store::Reply},
+    };
+
+    /// Answers a request over what has answered within.
+    fn answer_with(limits: &Limits, response: &mut Response<()>) {
+        let context = RequestContext::new();
+        context.set_identity(Arc::new(Identity::new(Proof::Jwt, "https://issuer.example", "a")));
+        let asks = limits.asks(&Request::new(()), &context, 1).unwrap();
+        let Reply::Now(Ok(decision)) = limits.store().backend().decide(asks.clone()) else {
+            panic!("memory answers at once")
+        };
+        limits.answered(&asks, &decision, response);
+    }
+
+    #[test]
+    fn layers_of_tokens_and_of_requests_are_told_side_by_side() {
+        let rate = Rate::per_minute(10);
+        let tokens = Limits::new(Limit::per_identity(rate).name("budget"), Unit::Tokens);
+        let requests = Limits::new(Limit::per_identity(rate), Unit::Requests);
+        let mut response = Response::new(());
+        response.headers_mut().insert(POLICY, HeaderValue::from_static("\"upstream\";q=1"));
+        answer_with(&tokens, &mut response);
+        answer_with(&requests, &mut response);
+        let lines: Vec<_> = response.headers().get_all(POLICY).iter().collect();
+        let expected = ["\"budget\";q=10;qu=\"tokens\";w=60", "\"identity\";q=10;w=60"];
+        assert_eq!(lines, expected);
+    }
 
     fn written(write: impl FnOnce(&mut Text)) -> String {
         let mut text = Text::default();
