@@ -215,7 +215,11 @@ async fn fields_cost_one_allocation_and_none_when_off() {
     };
     let (told, _clock) = layer(Limit::per_identity(Rate::per_hour(100)));
     let off = counted(&told.clone().fields(LimitFields::Off));
-    assert_eq!(counted(&told.clone().fields(LimitFields::RateLimit)), off + 1);
+    assert_eq!(counted(&told), off + 1);
+    let plans = [("free", Rate::per_hour(50))];
+    let (tier, _clock) = layer(Limit::per_identity(Rate::per_hour(100)).plans("plan", plans));
+    let off = counted(&tier.clone().fields(LimitFields::Off));
+    assert_eq!(counted(&tier), off + 1);
     let (unshown, _clock) = layer(Limit::per_identity(Rate::per_hour(100)).shown(false));
     assert_eq!(counted(&unshown), off);
 }

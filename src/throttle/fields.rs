@@ -55,10 +55,13 @@ pub enum LimitFields {
     All,
 }
 
-/// `ratelimit-policy` of requests whose limits are all the limits' own, no tier's.
+/// `ratelimit-policy`, written down beforehand for most requests.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Policy {
+    /// Where the numbers are all the limits' own, no tier's.
     own: Option<HeaderValue>,
+    /// Where one limit is told: of each of its tiers.
+    tiers: Vec<(Allowance, HeaderValue)>,
 }
 
 /// That the fields in an answer are an inner layer's of this crate, not an upstream's.
@@ -72,7 +75,24 @@ impl Policy {
         for held in held.iter().filter(|held| is_told(held)) {
             text.policy(&held.name, held.limit.allowance, quota_most(held.limit.allowance), unit);
         }
-        Self { own: text.value() }
+        let mut told = held.iter().filter(|held| is_told(held));
+        let tiers = match (told.next(), told.next()) {
+            (Some(held), None) => held.limit.tiers.as_deref().map(|tiers| {
+                let written = tiers.allowances().filter_map(|allowance| {
+                    let mut text = Text::default();
+                    text.policy(&held.name, allowance, quota_most(allowance), unit);
+                    Some((allowance, text.value()?))
+                });
+                written.collect()
+            }),
+            _ => None,
+        };
+        Self { own: text.value(), tiers: tiers.unwrap_or_default() }
+    }
+
+    fn of_tier(&self, allowance: Allowance) -> Option<HeaderValue> {
+        let tier = self.tiers.iter().find(|(tier, _)| *tier == allowance);
+        tier.map(|(_, value)| value.clone())
     }
 }
 
@@ -126,20 +146,22 @@ pub(super) fn apply(
                 headers.insert(name, value);
             }
         };
-        // What is true of most requests was written down beforehand.
-        let own = told().all(|(held, ask, standing)| {
-            let own = held.limit.allowance;
-            ask.allowance == own && quota_most(own).is_none_or(|most| most == standing.most)
+        let lasting = told().all(|(_, ask, standing)| {
+            quota_most(ask.allowance).is_none_or(|most| most == standing.most)
         });
-        let policy = if own {
-            limits.policy().own.clone()
-        } else {
+        let own = told().all(|(held, ask, _)| ask.allowance == held.limit.allowance);
+        let written = match (lasting, own) {
+            (false, _) => None,
+            (true, true) => limits.policy().own.clone(),
+            (true, false) => told().find_map(|(_, ask, _)| limits.policy().of_tier(ask.allowance)),
+        };
+        let policy = written.or_else(|| {
             let mut text = Text::default();
             for (held, ask, standing) in told() {
                 text.policy(&held.name, ask.allowance, Some(standing.most), unit);
             }
             text.value()
-        };
+        });
         put(headers, POLICY, policy);
         let mut text = Text::default();
         for (held, ask, standing) in told() {
@@ -311,7 +333,41 @@ impl fmt::Write for Text {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use http::Request;
+
     use super::*;
+    use crate::{
+        context::RequestContext,
+        identity::{Identity, Proof},
+        throttle::{Limit, Rate, store::Reply},
+    };
+
+    /// Answers a request over what has answered within.
+    fn answer_with(limits: &Limits, response: &mut Response<()>) {
+        let context = RequestContext::new();
+        context.set_identity(Arc::new(Identity::new(Proof::Jwt, "https://issuer.example", "a")));
+        let asks = limits.asks(&Request::new(()), &context, 1).unwrap();
+        let Reply::Now(Ok(decision)) = limits.store().backend().decide(asks.clone()) else {
+            panic!("memory answers at once")
+        };
+        limits.answered(&asks, &decision, response);
+    }
+
+    #[test]
+    fn layers_of_tokens_and_of_requests_are_told_side_by_side() {
+        let rate = Rate::per_minute(10);
+        let tokens = Limits::new(Limit::per_identity(rate).name("budget"), Unit::Tokens);
+        let requests = Limits::new(Limit::per_identity(rate), Unit::Requests);
+        let mut response = Response::new(());
+        response.headers_mut().insert(POLICY, HeaderValue::from_static("\"upstream\";q=1"));
+        answer_with(&tokens, &mut response);
+        answer_with(&requests, &mut response);
+        let lines: Vec<_> = response.headers().get_all(POLICY).iter().collect();
+        let expected = ["\"budget\";q=10;qu=\"tokens\";w=60", "\"identity\";q=10;w=60"];
+        assert_eq!(lines, expected);
+    }
 
     fn written(write: impl FnOnce(&mut Text)) -> String {
         let mut text = Text::default();

@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::{Extensions, HeaderMap, HeaderValue};
 use proptest::prelude::*;
@@ -167,6 +167,23 @@ fn a_field_of_any_length_costs_a_bounded_look() {
     assert_eq!(x_forwarded_for(&far), address("10.0.0.2"));
     let long = format!("for=203.0.113.7;host=\"{}\"", "x".repeat(100_000));
     assert_eq!(forwarded(&long), address("10.0.0.1"));
+}
+
+#[test]
+fn nothing_is_allocated() {
+    let mut extensions = Extensions::new();
+    extensions.insert(SocketAddr::from(([10, 0, 0, 1], 80)));
+    let mut headers = HeaderMap::new();
+    headers.insert("x-forwarded-for", HeaderValue::from_static("203.0.113.7, [fd00::1]:80"));
+    let value = "for=203.0.113.7;proto=https, for=\"[fd00::1]:80\"";
+    headers.insert("forwarded", HeaderValue::from_static(value));
+    for field in [Forwarded, XForwardedFor] {
+        let peer = PeerAddress::connection().behind(field, PROXIES).unwrap();
+        let mut found = None;
+        let counted = allocation_counter::measure(|| found = peer.of(&extensions, &headers));
+        assert_eq!(counted.count_total, 0);
+        assert_eq!(found, Some(peer.bytes_of(address("203.0.113.7"))));
+    }
 }
 
 proptest! {
