@@ -23,7 +23,7 @@
 //!
 //! # Limits
 //!
-//! Names (route, stage, upstream, model, target) are set once: the first word stands. What can
+//! Names (route, stage, upstream, model, target, limit) are set once: the first word stands. What can
 //! change with an attempt (its count, the upstream's status, usage) is overwritten, and the last
 //! word stands.
 
@@ -57,6 +57,8 @@ struct Record {
     model: OnceLock<Box<str>>,
     target: OnceLock<Box<str>>,
     refusal: OnceLock<&'static str>,
+    limited_by: OnceLock<Arc<str>>,
+    shadow_limited_by: OnceLock<Arc<str>>,
     attempts: AtomicU32,
     // 0: none yet.
     upstream_status: AtomicU16,
@@ -196,6 +198,28 @@ impl RequestContext {
     /// Sets the slug of the refusal. The first one stands.
     pub fn set_refusal(&self, slug: &'static str) {
         let _already = self.record.refusal.set(slug);
+    }
+
+    /// The name of the limit that refused the request, if one did.
+    #[must_use]
+    pub fn limited_by(&self) -> Option<&str> {
+        self.record.limited_by.get().map(AsRef::as_ref)
+    }
+
+    /// Sets the limit that refused. The first one stands.
+    pub fn set_limited_by(&self, limit: Arc<str>) {
+        let _already = self.record.limited_by.set(limit);
+    }
+
+    /// The name of the first limit that would have refused the request, were it not in shadow.
+    #[must_use]
+    pub fn shadow_limited_by(&self) -> Option<&str> {
+        self.record.shadow_limited_by.get().map(AsRef::as_ref)
+    }
+
+    /// Sets the limit that would have refused. The first one stands.
+    pub fn set_shadow_limited_by(&self, limit: Arc<str>) {
+        let _already = self.record.shadow_limited_by.set(limit);
     }
 
     /// How many times the upstream was called.

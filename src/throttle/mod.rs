@@ -2,6 +2,7 @@
 //!
 //! ```
 //! use http::{Request, Response};
+//! use http_body_util::Empty;
 //! use std::{convert::Infallible, sync::Arc};
 //! use tower::{Layer, ServiceExt, service_fn};
 //! use tower_inference::{
@@ -12,7 +13,9 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! let inner = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(())) });
+//! let inner = service_fn(|_: Request<()>| async {
+//!     Ok::<_, Infallible>(Response::new(Empty::<bytes::Bytes>::new()))
+//! });
 //! let limit = Limit::per_identity(Rate::per_minute(1).burst(1));
 //! let service = ThrottleLayer::new(limit).layer(inner);
 //!
@@ -34,16 +37,21 @@
 //!
 //! To be written.
 
+mod admin;
 mod allowance;
 mod ask;
 mod body;
 mod budget;
 mod concurrency;
+mod counts;
+mod fields;
 mod future;
 mod gcra;
+mod in_flight;
 mod key;
 mod layer;
 mod limit;
+mod limits;
 mod memory;
 mod peer;
 mod quota;
@@ -51,15 +59,19 @@ mod rate;
 #[cfg(feature = "redis")]
 mod redis;
 mod store;
+mod subject;
+mod tier;
 
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::{RedisError, RedisStore, WhenAway};
 pub use self::{
+    admin::{LimitError, LimitStanding},
     allowance::Allowance,
     body::ResponseBody,
     budget::{TokenBudget, TokenBudgetLayer},
     concurrency::Concurrency,
+    counts::LimitCounts,
     future::ResponseFuture,
     layer::{Throttle, ThrottleLayer},
     limit::Limit,
@@ -68,4 +80,5 @@ pub use self::{
     quota::{Period, Quota},
     rate::Rate,
     store::Store,
+    subject::{RequestHead, Subject},
 };

@@ -25,11 +25,16 @@ impl PeerAddress {
 
     /// The bytes that tell this peer from others; `None` when no address is known.
     pub(super) fn of(&self, extensions: &Extensions, _headers: &HeaderMap) -> Option<[u8; 16]> {
-        let address = (self.read)(extensions)?;
-        Some(match address {
+        Some(self.bytes_of((self.read)(extensions)?))
+    }
+
+    /// The bytes that tell this address from others.
+    #[expect(clippy::unused_self, reason = "prefixes are to come")]
+    pub(super) const fn bytes_of(&self, address: IpAddr) -> [u8; 16] {
+        match address {
             IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
             IpAddr::V6(address) => address.octets(),
-        })
+        }
     }
 }
 
