@@ -46,7 +46,6 @@ pub(super) struct Limits {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Unit {
     Requests,
-    #[expect(dead_code, reason = "for budgets")]
     Tokens,
 }
 

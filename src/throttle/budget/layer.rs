@@ -1,23 +1,45 @@
 use std::{
+    future::Future,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use http::Request;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header::ACCEPT_ENCODING};
+use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::{
+    BudgetBody, BudgetFuture, Weight, Weights,
+    estimate::{Estimate, Estimator, Prepared, Tokenizer, is_opaque},
+    future::{Admission, Waiting},
+};
 use crate::{
-    payload::Payload,
-    rejection::RefusalFormat,
-    throttle::{Limit, Store},
+    context::RequestContext,
+    payload::{self, DocumentError, Payload, says_json},
+    rejection::{RefusalFormat, Rejection},
+    throttle::{
+        Limit, LimitCounts, LimitError, LimitStanding, Store, Subject,
+        limits::{Limits, Unit},
+        store::Reply,
+    },
 };
 
-/// Lets pass what the budgets of inference tokens allow. See the [module](crate::throttle).
+/// Lets pass what the budgets of inference tokens allow. See the [module](super).
+///
+/// Clones, and the services it makes, share the counters.
 #[derive(Clone, Debug)]
 pub struct TokenBudgetLayer {
-    limits: Arc<Vec<Limit>>,
-    store: Store,
+    settings: Arc<Settings>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) limits: Limits,
+    pub(super) estimator: Estimator,
+    weights: Option<Weights>,
+    flat: Option<u64>,
     refusals: RefusalFormat,
 }
 
@@ -26,16 +48,20 @@ impl TokenBudgetLayer {
     #[must_use]
     pub fn new(limit: Limit) -> Self {
         Self {
-            limits: Arc::new(vec![limit]),
-            store: Store::default(),
-            refusals: RefusalFormat::default(),
+            settings: Arc::new(Settings {
+                limits: Limits::new(limit, Unit::Tokens),
+                estimator: Estimator::new(),
+                weights: None,
+                flat: None,
+                refusals: RefusalFormat::default(),
+            }),
         }
     }
 
-    /// Holds requests to one more budget.
+    /// Holds requests to one more budget. A request that one refuses takes nothing from the others.
     #[must_use]
     pub fn limit(mut self, limit: Limit) -> Self {
-        Arc::make_mut(&mut self.limits).push(limit);
+        self.settings().limits.push(limit);
         self
     }
 
@@ -43,15 +69,113 @@ impl TokenBudgetLayer {
     /// default.
     #[must_use]
     pub fn store(mut self, store: impl Into<Store>) -> Self {
-        self.store = store.into();
+        self.settings().limits.set_store(store.into());
+        self
+    }
+
+    /// Takes over from a layer whose settings were changed: its store, and the counts of each limit
+    /// that both have by name. To be called last: what is added later begins anew.
+    #[must_use]
+    pub fn succeeding(mut self, old: &Self) -> Self {
+        self.settings().limits.succeed(&old.settings.limits);
+        self
+    }
+
+    /// The most tokens that an answer may have where the body does not say: 1,024 by default, at
+    /// least one. It is put into the body, so that the upstream holds to it.
+    #[must_use]
+    pub fn output_limit(mut self, tokens: u32) -> Self {
+        self.settings().estimator.set_output(tokens);
+        self
+    }
+
+    /// Counts the tokens of a text: of each text of the prompt, and of each delta of a stream that
+    /// ends before it tells its usage. By default a token is four bytes of the prompt, and a delta.
+    ///
+    /// It runs inside of `call` and `poll_frame`: it must neither block nor panic. Each event of
+    /// each stream is parsed for it.
+    #[must_use]
+    pub fn tokenizer(mut self, count: impl Fn(&str) -> u64 + Send + Sync + 'static) -> Self {
+        self.settings().estimator.set_tokenizer(Tokenizer::new(count));
+        self
+    }
+
+    /// Counts tokens by what they cost, by model. By default, each is one permit.
+    #[must_use]
+    pub fn weights(mut self, weights: Weights) -> Self {
+        self.settings().weights = Some(weights);
+        self
+    }
+
+    /// Lets pass bodies that are not JSON, at so many tokens of prompt: sounds and pictures, and
+    /// what is streamed. They are refused by default. What says that it is JSON, or begins like it,
+    /// and is broken, is refused all the same.
+    #[must_use]
+    pub fn flat_cost(mut self, tokens: u64) -> Self {
+        self.settings().flat = Some(tokens);
         self
     }
 
     /// How refusals look. [`RefusalFormat::Problem`] by default.
     #[must_use]
-    pub const fn refusals(mut self, format: RefusalFormat) -> Self {
-        self.refusals = format;
+    pub fn refusals(mut self, format: RefusalFormat) -> Self {
+        self.settings().refusals = format;
         self
+    }
+
+    /// What each limit has allowed and refused, in the order of the limits. Counted by this process,
+    /// whatever the store.
+    #[must_use]
+    pub fn counts(&self) -> Vec<LimitCounts> {
+        self.settings.limits.counts()
+    }
+
+    /// How `subject` stands with the limit of this name. Takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such limit, it counts by something else, or the store cannot be reached.
+    pub fn standing(
+        &self,
+        limit: &str,
+        subject: &Subject,
+    ) -> impl Future<Output = Result<LimitStanding, LimitError>> + Send + use<> {
+        self.settings.limits.standing(limit, subject)
+    }
+
+    /// Forgets what the limit of this name has counted of `subject`, in each of its tiers.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such limit, it counts by something else, or the store cannot be reached.
+    pub fn reset(
+        &self,
+        limit: &str,
+        subject: &Subject,
+    ) -> impl Future<Output = Result<(), LimitError>> + Send + use<> {
+        self.settings.limits.reset(limit, subject)
+    }
+
+    fn settings(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
+    }
+}
+
+impl Settings {
+    /// What a request may take. `None` where it has no body, so that nothing is computed.
+    fn prepare(&self, request: &Request<Payload>) -> Result<Option<Prepared>, Rejection> {
+        let payload = request.body();
+        match payload.document() {
+            Ok(document) => self.estimator.prepare(request.uri().path(), document).map(Some),
+            Err(DocumentError::Empty) => Ok(None),
+            Err(error) => match self.flat {
+                Some(prompt) if is_opaque(payload, says_json(request.headers())) => {
+                    let estimate = Estimate { prompt, output: 0 };
+                    Ok(Some(Prepared { estimate, bytes: None, hide_usage: false }))
+                }
+                _ => Err(error.rejection()),
+            },
+        }
     }
 }
 
@@ -63,24 +187,74 @@ impl<S> Layer<S> for TokenBudgetLayer {
     }
 }
 
-/// The service of [`TokenBudgetLayer`].
+/// Lets pass what the budgets allow. Made by [`TokenBudgetLayer`].
 #[derive(Clone, Debug)]
 pub struct TokenBudget<S> {
     inner: S,
-    #[expect(dead_code, reason = "to come")]
     layer: TokenBudgetLayer,
 }
 
-impl<S: Service<Request<Payload>>> Service<Request<Payload>> for TokenBudget<S> {
-    type Response = S::Response;
+impl<S, R> Service<Request<Payload>> for TokenBudget<S>
+where
+    S: Service<Request<Payload>, Response = Response<R>> + Clone,
+    R: Body<Data = Bytes>,
+{
+    type Response = Response<BudgetBody<R>>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = BudgetFuture<S::Future, S>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Payload>) -> S::Future {
-        self.inner.call(request)
+    fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
+        let context = RequestContext::ensure(request.extensions_mut());
+        let settings = &self.layer.settings;
+        let responder = settings.refusals.for_request(&request);
+        let prepared = match settings.prepare(&request) {
+            Ok(Some(prepared)) => prepared,
+            Ok(None) => {
+                let method = request.method().clone();
+                return BudgetFuture::pass(self.inner.call(request), None, method, false);
+            }
+            Err(rejection) => return BudgetFuture::refuse(rejection, responder, context),
+        };
+        let Prepared { estimate, bytes, hide_usage } = prepared;
+        let weight =
+            settings.weights.as_ref().map_or(Weight::new(1, 1), |table| table.of(&request));
+        let cost = weight.of(estimate.prompt, estimate.output);
+        let asks = match settings.limits.asks(&request, &context, cost) {
+            Ok(asks) => asks,
+            Err(rejection) => return BudgetFuture::refuse(rejection, responder, context),
+        };
+
+        let (mut parts, mut payload) = request.into_parts();
+        if let Some(bytes) = bytes {
+            payload::replace(&mut parts, &mut payload, bytes);
+        }
+        context.announce_answer_is_read();
+        parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let request = Request::from_parts(parts, payload);
+
+        let reply = settings.limits.store().backend().decide(asks.clone());
+        let estimate = (estimate, weight);
+        let settings = Arc::clone(settings);
+        let admission = Admission { settings, asks, context, estimate, hide_usage };
+        match reply {
+            Reply::Now(decision) => match admission.judge(decision) {
+                Ok(bill) => {
+                    let method = request.method().clone();
+                    BudgetFuture::pass(self.inner.call(request), Some(bill), method, hide_usage)
+                }
+                Err((rejection, context)) => BudgetFuture::refuse(rejection, responder, context),
+            },
+            Reply::Later(later) => {
+                // The readied instance is the one that is called later:
+                // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
+                let clone = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, clone);
+                BudgetFuture::wait(Waiting { later, admission, responder, inner, request })
+            }
+        }
     }
 }
