@@ -90,9 +90,9 @@ impl Bill {
         }
         let (status, headers) = (response.status(), response.headers());
         let ours = response.extensions().get::<Rejection>().is_some();
-        open.answer = if ours && open.context.attempts() == open.attempts {
-            Answer::Nothing
-        } else if status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE {
+        let uncomputed = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
+        let unsent = ours && open.context.attempts() == open.attempts;
+        open.answer = if uncomputed || unsent {
             Answer::Nothing
         } else if status.is_server_error() {
             Answer::None
