@@ -49,7 +49,6 @@ async fn a_thousand_streams_cut_at_random_are_charged_for_what_was_delivered() {
         drop(body);
 
         let (charged, delivered) = (budget.used().await - before, delivered(&shown));
-        assert!(!String::from_utf8_lossy(&shown).contains("prompt_tokens"), "{seed}");
         // All that was produced, or the 5 of a prompt that the usage told before the cut.
         assert!(charged <= CHAT_PROMPT + produced, "{seed}: {charged} for {produced}");
         assert!(charged >= 5 + delivered, "{seed}: {charged} for {delivered}");
