@@ -34,6 +34,7 @@ use tower_inference::{
     schema::{ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
+    throttle::{Limit, Rate, TokenBudgetLayer},
     transform::TransformLayer,
     upstream::UpstreamLayer,
 };
@@ -62,6 +63,11 @@ fn transform() -> TransformLayer {
         .set_field("x-stage".parse().unwrap(), "test")
         .output_tokens(16)
         .include_usage()
+}
+
+/// Puts a limit into the body, and settles at the end of the answer.
+fn token_budget() -> TokenBudgetLayer {
+    TokenBudgetLayer::new(Limit::global(Rate::per_day(100_000_000)))
 }
 
 /// Checks the body, and has its eye on the answer.
@@ -129,6 +135,11 @@ macro_rules! each_layer {
             #[tokio::test]
             async fn transform() {
                 $check!((PayloadLayer::new(), super::transform()));
+            }
+
+            #[tokio::test]
+            async fn token_budget() {
+                $check!((PayloadLayer::new(), super::token_budget()));
             }
 
             #[tokio::test]

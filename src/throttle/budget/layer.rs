@@ -26,9 +26,96 @@ use crate::{
     },
 };
 
-/// Lets pass what the budgets of inference tokens allow. See the [module](super).
+/// Lets pass what budgets of inference tokens allow.
 ///
-/// Clones, and the services it makes, share the counters.
+/// Before a request goes on, the most that it can take is reserved: its prompt, by an estimate, and
+/// the output limit of each answer it asks for. At the true end of the answer, be it complete, cut or
+/// dropped, this is settled, once, to what was used. What an answer took beyond its reservation is
+/// debt: later requests wait for it, in the next window too. It belongs after a cache, whose hits
+/// cost nothing, and before the upstream. Clones, and the services it makes, share the counters.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::{BodyExt, Full};
+/// use std::convert::Infallible;
+/// use tower::{Layer, ServiceExt, service_fn};
+/// use tower_inference::{
+///     payload::Payload,
+///     throttle::{Limit, Rate, Subject, TokenBudgetLayer},
+/// };
+///
+/// async fn upstream(_: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallible> {
+///     let answer = r#"{"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}}"#;
+///     let response = Response::builder().header("content-type", "application/json");
+///     Ok(response.body(Full::from(answer)).unwrap())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let budget = TokenBudgetLayer::new(Limit::global(Rate::per_day(1_000))).output_limit(100);
+/// let body = r#"{"messages": [{"role": "user", "content": "Why?"}]}"#;
+/// let request = Request::post("/v1/chat/completions").body(Payload::buffered(body)).unwrap();
+/// let answer = budget.layer(service_fn(upstream)).oneshot(request).await.unwrap();
+///
+/// // Two for the eight bytes of the message, four for what stands around it, and the limit.
+/// let left = async || budget.standing("global", &Subject::global()).await.unwrap().remaining;
+/// assert_eq!(left().await, 1_000 - 2 - 4 - 100);
+/// answer.into_body().collect().await.unwrap();
+/// assert_eq!(left().await, 1_000 - 9 - 3);
+/// # }
+/// ```
+///
+/// # What is reserved
+///
+/// The prompt is a quarter of the bytes (in UTF-8) of its texts, rounded up, or what the
+/// [tokenizer](Self::tokenizer) says of each; and 4 for each of `messages`, 1,000 for each picture,
+/// sound, video or file, 1 for each number (of a prompt of token ids). Texts are all strings in the
+/// body's members, but for `model`, `user`, `stop`, `metadata`, `stream_options`, `parameters`,
+/// `options`, `logit_bias`, `tool_choice` and `sampling_params`; and `tools`, `functions`,
+/// `response_format` and the like as they are written.
+///
+/// The output is the greatest of the limits in the body, by whichever of the names that
+/// `TransformLayer::output_tokens` knows, times the greatest of `n`, `best_of`,
+/// `parameters.best_of` and `parameters.num_return_sequences`, times the prompts of a completion.
+/// Where the body has no limit, [`output_limit`](Self::output_limit) is put into it. Routes that
+/// generate nothing (`/v1/embeddings`, `/embed`, `/rerank`, `/predict`, …) are known by the end of
+/// their path, and reserve the prompt alone. On a path that could be any task (`/`, `/models/…`),
+/// with neither `messages` nor `prompt`, the limit is reserved and not put in.
+///
+/// A request without a body passes, and is charged nothing. A limit below 1, and what is not a
+/// number, are refused with 422 `schema-violation`; a streamed body with 415, and one that is not
+/// JSON with 400, unless they have a [flat cost](Self::flat_cost).
+///
+/// # What is charged
+///
+/// | answer | prompt | output |
+/// |---|---|---|
+/// | that told its usage: whole, or an event stream that came to its end | as told | as told; by the deltas where it told none or zero |
+/// | an event stream that was cut, left by its caller, or failed; or ended without usage | the estimate, or what it told so far if that is more | the deltas that were seen, or what it told so far if that is more |
+/// | any other, without usage or of a content coding | the estimate | a quarter of the bytes seen, at most what was reserved |
+/// | 4xx, 503 | none | none |
+/// | 500, 502, 504, any other 5xx | the estimate | none |
+/// | none: an error, a panic, a caller who left before the head | the estimate | none |
+/// | a refusal of this crate's own, before the upstream was called | none | none |
+///
+/// Where the upstream was called more than once behind this layer
+/// ([`attempts`](RequestContext::attempts)), each further time is charged the prompt's estimate. A
+/// retry from further out passes this layer again, and is reserved and charged on its own.
+///
+/// A stream of `messages` or a `prompt` is asked for its usage; the chunk that tells it is hidden
+/// from a caller who did not ask, as by `TransformLayer::include_usage`.
+///
+/// # Limits
+///
+/// - The estimate of a prompt is no bound: other scripts than Latin take more tokens for a byte. What
+///   is settled is the upstream's count.
+/// - A delta counts as one token; an upstream that sends several in one is charged too little when
+///   its stream is cut, unless there is a tokenizer.
+/// - An upstream that tells no usage is charged by guesses.
+/// - A stream of OpenAI's responses tells its usage in its last event.
+/// - Of limits by [`Concurrency`](crate::throttle::Concurrency), the permits are tokens reserved in
+///   flight.
 #[derive(Clone, Debug)]
 pub struct TokenBudgetLayer {
     settings: Arc<Settings>,
