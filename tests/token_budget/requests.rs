@@ -9,7 +9,7 @@ async fn sent(layer: &TokenBudgetLayer, path: &str, body: &str) -> Result<String
     let inner = service_fn(remembering(&seen, Answer::json(usage(1, 1))));
     let response = layer.layer(inner).oneshot(post(path, body)).await.unwrap();
     let sent = seen.lock().unwrap().pop();
-    sent.ok_or(response.status().as_u16())
+    sent.ok_or_else(|| response.status().as_u16())
 }
 
 #[tokio::test]

@@ -124,7 +124,6 @@ async fn an_error_or_a_panic_releases_what_was_reserved() {
     assert_eq!(budget.layer.layer(fails).oneshot(chat()).await.unwrap_err(), "broken");
     assert_eq!(budget.used().await, CHAT_PROMPT);
 
-    #[expect(clippy::panic, reason = "on purpose")]
     let mut in_call = budget.layer.layer(service_fn(
         |_: Request<Payload>| -> Ready<Result<Response<ScriptedBody>, Infallible>> {
             panic!("in call")
@@ -175,7 +174,7 @@ async fn what_an_answer_took_beyond_is_debt() {
     let answered = budget.charge(chat(), Answer::json(usage(1_000, 1_400))).await;
     assert_eq!(answered, 24 * 60, "all that there is");
     let inner = service_fn(|_| ready(Ok::<_, Infallible>(Answer::json(usage(1, 1)).give())));
-    let status = async || budget.layer.layer(inner.clone()).oneshot(chat()).await.unwrap().status();
+    let status = async || budget.layer.layer(inner).oneshot(chat()).await.unwrap().status();
     assert_eq!(status().await, 429);
     // One a minute grows: 960 of debt, and the 16 of the next.
     budget.clock.advance(Duration::from_secs(60 * (960 + 15)));
