@@ -34,7 +34,7 @@ use tower_inference::{
     schema::{ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
-    throttle::{Limit, Rate, TokenBudgetLayer},
+    throttle::{Concurrency, Limit, Rate, ThrottleLayer, TokenBudgetLayer},
     transform::TransformLayer,
     upstream::UpstreamLayer,
 };
@@ -76,6 +76,12 @@ fn schema() -> SchemaLayer {
     SchemaLayer::new(schema.clone()).response(ResponseSchema::report(schema))
 }
 
+/// Counts all requests, and those in flight.
+fn throttle() -> ThrottleLayer {
+    ThrottleLayer::new(Limit::global(Rate::per_second(1_000)))
+        .limit(Limit::global(Concurrency::of(1_000)))
+}
+
 /// A request that every layer lets pass.
 fn request() -> Request<Full<Bytes>> {
     Request::post("/v1/chat/completions")
@@ -115,6 +121,11 @@ macro_rules! each_layer {
             #[tokio::test]
             async fn auth() {
                 $check!(super::auth());
+            }
+
+            #[tokio::test]
+            async fn throttle() {
+                $check!(super::throttle());
             }
 
             #[tokio::test]
@@ -162,7 +173,9 @@ macro_rules! each_layer {
                         .schema(super::schema())
                         .transform(super::transform())
                         .payload(PayloadLayer::new())
+                        .throttle(super::throttle())
                         .auth(super::auth())
+                        .peer_throttle(super::throttle())
                         .access_log(AccessLogLayer::new())
                         .request_id(RequestIdLayer::new())
                 );
@@ -386,6 +399,7 @@ mod passes_errors_untouched {
     check!(request_id, RequestIdLayer::new());
     check!(access_log, AccessLogLayer::new());
     check!(auth, super::auth());
+    check!(throttle, super::throttle());
     check!(payload, PayloadLayer::new());
     check!(model_rules, (PayloadLayer::new(), super::model_rules()));
     check!(schema, (PayloadLayer::new(), super::schema()));

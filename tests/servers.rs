@@ -42,7 +42,7 @@ use tower_inference::{
     schema::{Parameter, ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
-    throttle::{Limit, Rate, TokenBudgetLayer},
+    throttle::{Concurrency, Limit, Rate, ThrottleLayer, TokenBudgetLayer},
     transform::TransformLayer,
     upstream::UpstreamLayer,
 };
@@ -55,6 +55,12 @@ const BODY: &str = r#"{"model":"demo","messages":[],"max_tokens":1}"#;
 fn auth() -> AuthLayer {
     let keys = Keys::from_jwks(SIGNER.jwks().as_bytes()).unwrap();
     AuthLayer::new(Jwt::new(keys, token::ISSUER, token::AUDIENCE))
+}
+
+/// Counts all requests, and those in flight.
+fn throttle() -> ThrottleLayer {
+    ThrottleLayer::new(Limit::global(Rate::per_second(1_000)))
+        .limit(Limit::global(Concurrency::of(1_000)))
 }
 
 /// An endpoint that serves its model by every route of these tests.
@@ -171,6 +177,11 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn throttle() {
+                $check!(|_| super::throttle());
+            }
+
+            #[tokio::test]
             async fn payload() {
                 $check!(|_| PayloadLayer::bytes());
             }
@@ -215,7 +226,9 @@ macro_rules! each_layer {
                         .model_rules(super::model_rules())
                         .schema(super::schema())
                         .transform(super::transform())
+                        .throttle(super::throttle())
                         .auth(super::auth())
+                        .peer_throttle(super::throttle())
                         .access_log(AccessLogLayer::new())
                         .request_id(RequestIdLayer::new())
                 });

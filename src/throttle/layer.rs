@@ -86,7 +86,8 @@ impl ThrottleLayer {
     ///
     /// # Errors
     ///
-    /// When there is no such limit, it counts by something else, or the store cannot be reached.
+    /// When there is no such limit or tier, it counts by something else, or the store cannot be
+    /// reached.
     pub fn standing(
         &self,
         limit: &str,

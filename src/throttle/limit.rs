@@ -74,8 +74,8 @@ impl Limit {
     }
 
     /// For whatever the bytes tell apart that `key` finds in a request; all for whom it says `None`
-    /// share one counter. It runs on each request: a clone of a [`HeaderValue`](http::HeaderValue)
-    /// costs no allocation, a `String` one.
+    /// share one counter. It runs on each request, so a cheap clone (a
+    /// [`HeaderValue`](http::HeaderValue), an array) is better than a `String`. It must not panic.
     ///
     /// ```
     /// use tower_inference::throttle::{Limit, Rate, RequestHead};

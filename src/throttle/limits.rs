@@ -317,7 +317,11 @@ impl Unit {
 
     /// What the limit is, for people.
     fn detail(self, allowance: Allowance, most: u64) -> String {
-        let unit = self.name();
+        let of = |count: u64| match self {
+            Self::Requests if count == 1 => "1 request".to_owned(),
+            Self::Tokens if count == 1 => "1 token".to_owned(),
+            Self::Requests | Self::Tokens => format!("{count} {}", self.name()),
+        };
         match allowance.0 {
             Kind::Rate(rate) => {
                 let (permits, period) = rate.permits();
@@ -327,7 +331,7 @@ impl Unit {
                     3_600 => "an hour",
                     _ => "a day",
                 };
-                format!("at most {permits} {unit} {period}")
+                format!("at most {} {period}", of(permits.into()))
             }
             Kind::Quota(quota) => {
                 let period = match quota.period() {
@@ -335,10 +339,10 @@ impl Unit {
                     Period::Week => "a week",
                     Period::Month => "a month",
                 };
-                format!("the quota of {most} {unit} {period} is used up")
+                format!("the quota of {} {period} is used up", of(most))
             }
             Kind::Concurrency(concurrency) => {
-                format!("at most {} {unit} at a time", concurrency.most())
+                format!("at most {} at a time", of(concurrency.most().into()))
             }
         }
     }

@@ -6,6 +6,8 @@ mod deltas;
 mod estimate;
 mod future;
 mod layer;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 pub use self::{
