@@ -115,6 +115,7 @@ impl Estimator {
         let mut tally = Tally { tokenizer: self.tokenizer.as_ref(), tokens: 0, bytes: 0 };
         for (name, value) in root.members() {
             match &*name {
+                _ if value.is_null() => {}
                 "messages" => {
                     let messages = u64::try_from(value.len()).unwrap_or(u64::MAX);
                     tally.add(messages.saturating_mul(AROUND_MESSAGE));
