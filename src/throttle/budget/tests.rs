@@ -15,7 +15,7 @@ use http_body_util::Full;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::TokenBudgetLayer;
+use super::{BudgetBody, BudgetFuture, TokenBudgetLayer};
 use crate::{
     lock::Lock,
     payload::Payload,
@@ -31,38 +31,50 @@ type Answer = Result<Decision, Unavailable>;
 
 /// Answers when it was told what.
 #[derive(Clone)]
-struct Far(Arc<(Keys, Lock<Option<Answer>>, Lock<Vec<u64>>, Lock<Vec<Settlement>>)>);
+struct Far(Arc<Shared>);
+
+struct Shared {
+    keys: Keys,
+    answer: Lock<Option<Answer>>,
+    costs: Lock<Vec<u64>>,
+    settled: Lock<Vec<Settlement>>,
+}
 
 impl Far {
     fn new() -> Self {
-        Self(Arc::new((Keys::new([7; 16]), Lock::default(), Lock::default(), Lock::default())))
+        Self(Arc::new(Shared {
+            keys: Keys::new([7; 16]),
+            answer: Lock::default(),
+            costs: Lock::default(),
+            settled: Lock::default(),
+        }))
     }
 
     fn say(&self, answer: Answer) {
-        *self.0.1.lock() = Some(answer);
+        *self.0.answer.lock() = Some(answer);
     }
 
     /// The permits that were settled, and of which window.
     fn settled(&self) -> Vec<(i64, u32)> {
-        self.0.3.lock().iter().map(|settled| (settled.permits, settled.window)).collect()
+        self.0.settled.lock().iter().map(|settled| (settled.permits, settled.window)).collect()
     }
 }
 
 impl Backend for Far {
     fn keys(&self) -> &Keys {
-        &self.0.0
+        &self.0.keys
     }
 
     fn decide(&self, asks: Asks) -> Reply {
-        self.0.2.lock().extend(asks.iter().map(|ask| ask.cost));
+        self.0.costs.lock().extend(asks.iter().map(|ask| ask.cost));
         let far = self.clone();
         Reply::Later(Box::pin(poll_fn(move |_| {
-            far.0.1.lock().clone().map_or(Poll::Pending, Poll::Ready)
+            far.0.answer.lock().clone().map_or(Poll::Pending, Poll::Ready)
         })))
     }
 
     fn settle(&self, settlements: &[Settlement]) {
-        self.0.3.lock().extend_from_slice(settlements);
+        self.0.settled.lock().extend_from_slice(settlements);
     }
 
     fn look(&self, asks: Asks) -> Reply {
@@ -107,11 +119,9 @@ impl Service<Request<Payload>> for Careful {
     }
 }
 
-fn call(
-    layer: &TokenBudgetLayer,
-) -> Pin<
-    Box<impl Future<Output = Result<Response<super::BudgetBody<Full<Bytes>>>, Infallible>> + use<>>,
-> {
+type Called = BudgetFuture<Ready<Result<Response<Full<Bytes>>, Infallible>>, Careful>;
+
+fn call(layer: &TokenBudgetLayer) -> Pin<Box<Called>> {
     let mut service = layer.layer(Careful(false));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(service.poll_ready(&mut cx).is_ready());
@@ -127,7 +137,7 @@ fn standing(allows: bool, window: u32) -> Standing {
     Standing { allows, window, most: 100, ..Standing::default() }
 }
 
-fn read(mut response: Response<super::BudgetBody<Full<Bytes>>>) {
+fn read(mut response: Response<BudgetBody<Full<Bytes>>>) {
     use http_body::Body as _;
 
     let mut cx = Context::from_waker(Waker::noop());
@@ -143,7 +153,7 @@ fn the_readied_instance_is_called_and_all_is_settled_once() {
         .store(Store::new(far.clone()));
     let mut future = call(&layer);
     assert!(poll(future.as_mut()).is_pending());
-    assert_eq!(*far.0.2.lock(), [11, 11, 11]);
+    assert_eq!(*far.0.costs.lock(), [11, 11, 11]);
     // The one in shadow would refuse: it has taken nothing, and gets nothing back.
     let standings = [standing(true, 7), standing(false, 0), standing(true, 0)];
     far.say(Ok(Decision { passes: true, standings: standings.into_iter().collect() }));
