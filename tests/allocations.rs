@@ -25,7 +25,9 @@ use tower_inference::{
     request_id::RequestIdLayer,
     schema::{ResponseSchema, Schema, SchemaLayer},
     stack::Stack,
-    throttle::{Concurrency, Limit, PeerAddress, Quota, Rate, RequestHead, ThrottleLayer},
+    throttle::{
+        Concurrency, Limit, LimitFields, PeerAddress, Quota, Rate, RequestHead, ThrottleLayer,
+    },
     transform::{Source, TransformLayer},
     upstream::UpstreamLayer,
 };
@@ -138,8 +140,10 @@ fn each_layer_allocates_no_more_than_stated() {
         ("access log, own writer", allocations(pass::access_log(), seen), 1),
         ("access log, nobody listens", allocations(AccessLogLayer::new(), seen), 0),
         ("auth, token seen before", allocations(pass::auth(&signer), seen), 0),
-        ("throttle, four limits", allocations(throttle(), known), 0),
-        ("throttle, other keys", allocations(other_keys(), known), 0),
+        ("throttle, four limits", allocations(throttle().fields(LimitFields::Off), known), 0),
+        ("throttle, other keys", allocations(other_keys().fields(LimitFields::Off), known), 0),
+        // What is left, of the two limits that are the caller's own.
+        ("throttle, told in fields", allocations(throttle(), known), 2),
         ("payload, document and model read", allocations(PayloadLayer::new(), seen), 3),
         ("payload, not read", allocations(PayloadLayer::bytes(), seen), 1),
         // Those of the payload, and the target in the record.

@@ -11,7 +11,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Limit, LimitCounts, LimitError, LimitStanding, ResponseBody, ResponseFuture, Store, Subject,
+    Limit, LimitCounts, LimitError, LimitFields, LimitStanding, ResponseBody, ResponseFuture,
+    Store, Subject,
     ask::{Asks, Decision},
     future::Waiting,
     in_flight::InFlight,
@@ -65,6 +66,13 @@ impl ThrottleLayer {
     #[must_use]
     pub fn succeeding(mut self, old: &Self) -> Self {
         Arc::make_mut(&mut self.limits).succeed(&old.limits);
+        self
+    }
+
+    /// Which fields tell callers of their limits. [`LimitFields::RateLimit`] by default.
+    #[must_use]
+    pub fn fields(mut self, fields: LimitFields) -> Self {
+        Arc::make_mut(&mut self.limits).set_fields(fields);
         self
     }
 

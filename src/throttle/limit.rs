@@ -2,6 +2,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use super::{
     Allowance, PeerAddress, RequestHead,
+    allowance::Kind,
     key::{Key, Keys},
     subject,
     tier::Tiers,
@@ -27,6 +28,7 @@ pub struct Limit {
     pub(super) name: Cow<'static, str>,
     pub(super) enforced: bool,
     pub(super) shown: bool,
+    failures: bool,
     pub(super) tiers: Option<Arc<Tiers>>,
 }
 
@@ -166,10 +168,38 @@ impl Limit {
         self
     }
 
+    /// Counts failed authentications alone: answers of an `AuthLayer` within
+    /// that refused credentials which came and did not hold (`invalid-token`, `expired-token`,
+    /// `invalid-api-key`, `invalid-signature`, `invalid-request`). Missing credentials are no guess, a
+    /// missing scope is said of credentials that hold: neither counts. For a layer outside
+    /// authentication, by address: `Stack::peer_throttle`.
+    ///
+    /// A request passes where one failure is left, and is charged when its answer comes. Attempts at
+    /// the same time may take more than is left; that is debt, and must grow back first. An attempt
+    /// whose caller leaves before its answer is not charged. Of a
+    /// [`Concurrency`](super::Concurrency), which failures do not have, it makes no difference.
+    ///
+    /// ```
+    /// use tower_inference::throttle::{Limit, PeerAddress, Rate};
+    ///
+    /// let address = PeerAddress::connection();
+    /// let limit = Limit::per_peer(address, Rate::per_minute(10)).failed_authentications();
+    /// # let _ = limit;
+    /// ```
+    #[must_use]
+    pub const fn failed_authentications(mut self) -> Self {
+        self.failures = true;
+        self
+    }
+
+    pub(super) const fn counts_failures(&self) -> bool {
+        self.failures && !matches!(self.allowance.0, Kind::Concurrency(_))
+    }
+
     const fn new(by: By, name: &'static str, allowance: Allowance) -> Self {
         let shown = matches!(by, By::Identity | By::Claim(_) | By::Tenant);
         let name = Cow::Borrowed(name);
-        Self { by, allowance, name, enforced: true, shown, tiers: None }
+        Self { by, allowance, name, enforced: true, shown, failures: false, tiers: None }
     }
 }
 

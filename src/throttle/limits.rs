@@ -18,11 +18,12 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, Request, Response};
 
 use super::{
-    Allowance, Limit, LimitCounts, RequestHead, Store,
+    Allowance, Limit, LimitCounts, LimitFields, RequestHead, Store,
     allowance::Kind,
     ask::{Ask, Asks, Decision, Settlement},
     counts::Counters,
-    fields,
+    failures,
+    fields::{self, Policy},
     in_flight::InFlight,
     key::{Key, Keys},
     quota::Period,
@@ -39,6 +40,8 @@ pub(super) struct Limits {
     held: Vec<Held>,
     store: Store,
     unit: Unit,
+    fields: LimitFields,
+    policy: Policy,
 }
 
 /// What is counted: said in details, and part of each key, so that a rate of requests and one of
@@ -64,7 +67,13 @@ pub(super) struct Held {
 
 impl Limits {
     pub(super) fn new(limit: Limit, unit: Unit) -> Self {
-        let mut limits = Self { held: Vec::new(), store: Store::default(), unit };
+        let mut limits = Self {
+            held: Vec::new(),
+            store: Store::default(),
+            unit,
+            fields: LimitFields::default(),
+            policy: Policy::default(),
+        };
         limits.push(limit);
         limits
     }
@@ -100,6 +109,23 @@ impl Limits {
             }
         }
         self.set_store(old.store.clone());
+    }
+
+    /// Tells callers by these fields.
+    pub(super) const fn set_fields(&mut self, fields: LimitFields) {
+        self.fields = fields;
+    }
+
+    pub(super) const fn fields(&self) -> LimitFields {
+        self.fields
+    }
+
+    pub(super) const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub(super) const fn unit(&self) -> Unit {
+        self.unit
     }
 
     pub(super) const fn store(&self) -> &Store {
@@ -144,6 +170,8 @@ impl Limits {
                 // A limit in shadow stops nobody.
                 None => keys.key([b"unknown".as_slice()]),
             };
+            // A limit of failures looks on the way in, and is charged on the way back.
+            let cost = if held.limit.counts_failures() { 0 } else { cost };
             asks.push(held.ask(key, held.tier(identity), cost));
         }
         Ok(asks)
@@ -187,7 +215,7 @@ impl Limits {
             rejection = rejection.with_detail(self.unit.detail(ask.allowance, standing.most));
         }
         let mut headers = HeaderMap::new();
-        fields::apply(self, asks, decision, &mut headers);
+        fields::apply(self, asks, decision, false, &mut headers);
         for (name, value) in &headers {
             rejection = rejection.with_field(name.clone(), value.clone());
         }
@@ -225,12 +253,13 @@ impl Limits {
 
     /// Whether [`Self::answered`] has anything to do.
     pub(super) fn watches_answers(&self) -> bool {
-        fields::tells(self)
+        fields::tells(self) || self.held.iter().any(|held| held.limit.counts_failures())
     }
 
     /// Does with the head of an answer what there is to do.
     pub(super) fn answered<R>(&self, asks: &Asks, decision: &Decision, response: &mut Response<R>) {
-        fields::apply(self, asks, decision, response.headers_mut());
+        failures::charge(self, asks, decision, response);
+        fields::answer(self, asks, decision, response);
     }
 
     pub(super) fn counts(&self) -> Vec<LimitCounts> {
@@ -258,6 +287,7 @@ impl Limits {
             held.follows = before.is_some_and(|before| held.limit.by.is(before));
             before = Some(&held.limit.by);
         }
+        self.policy = Policy::new(&self.held, self.unit);
     }
 }
 

@@ -104,6 +104,7 @@ mod body;
 mod budget;
 mod concurrency;
 mod counts;
+mod failures;
 mod fields;
 mod future;
 mod gcra;
@@ -134,11 +135,12 @@ pub use self::{
     budget::{BudgetBody, BudgetFuture, TokenBudget, TokenBudgetLayer, Weight, Weights},
     concurrency::Concurrency,
     counts::LimitCounts,
+    fields::LimitFields,
     future::ResponseFuture,
     layer::{Throttle, ThrottleLayer},
     limit::Limit,
     memory::{MemoryStore, WhenFull},
-    peer::PeerAddress,
+    peer::{ForwardedField, NetworkError, PeerAddress},
     quota::{Period, Quota},
     rate::Rate,
     store::Store,
