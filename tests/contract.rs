@@ -169,6 +169,7 @@ macro_rules! each_layer {
                     Stack::new()
                         .hf_token(super::hf_token())
                         .upstream(UpstreamLayer::new())
+                        .token_budget(super::token_budget())
                         .model_rules(super::model_rules())
                         .schema(super::schema())
                         .transform(super::transform())

@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, Response, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, Response,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use http_body::{Body, Frame, SizeHint};
 use memchr::{memchr2, memmem};
 use pin_project_lite::pin_project;
@@ -31,7 +34,7 @@ impl<B: Body<Data = Bytes>> HideUsage<B> {
     /// see stands in `response` already.
     pub(crate) fn of_response(mut response: Response<B>) -> Response<Self> {
         // They would be true of another body.
-        response.headers_mut().remove(http::header::CONTENT_LENGTH);
+        response.headers_mut().remove(CONTENT_LENGTH);
         remove_digests(response.headers_mut());
         response.map(|body| {
             let filter = Filter::new(body.is_end_stream());

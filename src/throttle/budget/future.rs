@@ -14,6 +14,7 @@ use tower_service::Service;
 
 use super::{BudgetBody, bill::Bill, estimate::Estimate, layer::Settings, weights::Weight};
 use crate::{
+    body::ResponseBody,
     context::RequestContext,
     payload::Payload,
     rejection::{Rejection, Responder},
@@ -119,35 +120,32 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let next =
-                match this.state.as_mut().project() {
-                    StateProj::Pass { future, bill, method, hide_usage } => {
-                        let answered = ready!(future.poll(cx));
-                        let bill = bill.take();
-                        return Poll::Ready(answered.map(|mut response| match bill {
-                            Some(mut bill) => {
-                                bill.answered(&mut response);
-                                BudgetBody::billed(response, method, bill, *hide_usage)
-                            }
-                            None => response.map(|body| {
-                                BudgetBody::plain(crate::body::ResponseBody::inner(body))
-                            }),
-                        }));
-                    }
-                    StateProj::Refuse { refusal } => {
-                        let Some((rejection, responder, context)) = refusal.take() else {
-                            return Poll::Pending;
-                        };
-                        let response = responder.respond(rejection, &context);
-                        return Poll::Ready(Ok(response.map(BudgetBody::plain)));
-                    }
-                    StateProj::Wait { waiting } => {
-                        let Some(held) = waiting else { return Poll::Pending };
-                        let decision = ready!(held.later.as_mut().poll(cx));
-                        let Some(held) = waiting.take() else { return Poll::Pending };
-                        held.go_on(decision)
-                    }
-                };
+            let next = match this.state.as_mut().project() {
+                StateProj::Pass { future, bill, method, hide_usage } => {
+                    let answered = ready!(future.poll(cx));
+                    let bill = bill.take();
+                    return Poll::Ready(answered.map(|mut response| match bill {
+                        Some(mut bill) => {
+                            bill.answered(&mut response);
+                            BudgetBody::billed(response, method, bill, *hide_usage)
+                        }
+                        None => response.map(ResponseBody::inner).map(BudgetBody::plain),
+                    }));
+                }
+                StateProj::Refuse { refusal } => {
+                    let Some((rejection, responder, context)) = refusal.take() else {
+                        return Poll::Pending;
+                    };
+                    let response = responder.respond(rejection, &context);
+                    return Poll::Ready(Ok(response.map(BudgetBody::plain)));
+                }
+                StateProj::Wait { waiting } => {
+                    let Some(held) = waiting else { return Poll::Pending };
+                    let decision = ready!(held.later.as_mut().poll(cx));
+                    let Some(held) = waiting.take() else { return Poll::Pending };
+                    held.go_on(decision)
+                }
+            };
             this.state.set(next);
         }
     }
