@@ -1,6 +1,10 @@
 //! What goes upstream, and what comes back.
 
-use tower_inference::transform::TransformLayer;
+use tower_inference::{
+    context::RequestContext,
+    identity::{Identity, Proof},
+    transform::TransformLayer,
+};
 
 use super::*;
 
@@ -154,4 +158,18 @@ async fn a_refusal_says_how_many_tokens_there_are() {
     assert_eq!(refused.status(), 429);
     assert!(refused.headers().contains_key("retry-after"));
     assert_eq!(layer.counts()[0].refused, 1);
+}
+
+#[tokio::test]
+async fn fields_count_in_tokens() {
+    let layer = TokenBudgetLayer::new(Limit::per_identity(Rate::per_minute(100)));
+    let inner = service_fn(|_| ready(Ok::<_, Infallible>(Answer::json(usage(6, 10)).give())));
+    let mut request = chat();
+    let context = RequestContext::ensure(request.extensions_mut());
+    context.set_identity(Arc::new(Identity::new(Proof::Jwt, "https://issuer.example", "user-7")));
+    let answer = layer.layer(inner).oneshot(request).await.unwrap();
+    let policy = answer.headers()["ratelimit-policy"].to_str().unwrap();
+    assert_eq!(policy, r#""identity";q=100;w=60;qu="tokens""#);
+    // Who is not known has no budget.
+    assert_eq!(layer.layer(inner).oneshot(chat()).await.unwrap().status(), 401);
 }

@@ -130,8 +130,12 @@ impl Open {
         }
         let mut settlements = SmallVec::<[Settlement; 4]>::new();
         for (ask, standing) in self.asks.iter().zip(&self.decision.standings) {
-            // A limit in shadow that would have refused has taken nothing.
-            if standing.allows && !matches!(ask.allowance.0, Kind::Concurrency(_)) {
+            // A limit in shadow that would have refused has taken nothing, and one that counts
+            // failures counts no tokens.
+            if standing.allows
+                && ask.cost == reserved
+                && !matches!(ask.allowance.0, Kind::Concurrency(_))
+            {
                 settlements.push(Settlement {
                     key: ask.key,
                     overflow: ask.overflow,

@@ -20,7 +20,7 @@ use crate::{
     payload::{self, DocumentError, Payload, says_json},
     rejection::{RefusalFormat, Rejection},
     throttle::{
-        Limit, LimitCounts, LimitError, LimitStanding, Store, Subject,
+        Limit, LimitCounts, LimitError, LimitFields, LimitStanding, Store, Subject,
         limits::{Limits, Unit},
         store::Reply,
     },
@@ -200,6 +200,14 @@ impl TokenBudgetLayer {
     #[must_use]
     pub fn flat_cost(mut self, tokens: u64) -> Self {
         self.settings().flat = Some(tokens);
+        self
+    }
+
+    /// Which fields tell callers of their limits. [`LimitFields::RateLimit`] by default. They tell
+    /// what is left while the answer is under way, with all of it reserved.
+    #[must_use]
+    pub fn fields(mut self, fields: LimitFields) -> Self {
+        self.settings().limits.set_fields(fields);
         self
     }
 
