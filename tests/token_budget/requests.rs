@@ -169,7 +169,7 @@ async fn fields_count_in_tokens() {
     context.set_identity(Arc::new(Identity::new(Proof::Jwt, "https://issuer.example", "user-7")));
     let answer = layer.layer(inner).oneshot(request).await.unwrap();
     let policy = answer.headers()["ratelimit-policy"].to_str().unwrap();
-    assert_eq!(policy, r#""identity";q=100;w=60;qu="tokens""#);
+    assert_eq!(policy, r#""identity";q=100;qu="tokens";w=60"#);
     // Who is not known has no budget.
     assert_eq!(layer.layer(inner).oneshot(chat()).await.unwrap().status(), 401);
 }
