@@ -66,6 +66,7 @@ struct Record {
     #[cfg(feature = "access-log")]
     counted: AtomicBool,
     usage: Lock<Option<Usage>>,
+    generated: AtomicU64,
     stream_end: AtomicU8,
     answer_read: AtomicBool,
     tapped: AtomicBool,
@@ -270,6 +271,28 @@ impl RequestContext {
     /// Sets the usage. The last one stands.
     pub fn set_usage(&self, usage: Usage) {
         *self.record.usage.lock() = Some(usage);
+    }
+
+    /// Tokens that were seen in the deltas of the answer's event stream so far: one for each delta
+    /// that says something. What the upstream counts itself is [`usage`](Self::usage).
+    #[must_use]
+    pub fn generated_tokens(&self) -> u64 {
+        self.record.generated.load(Relaxed)
+    }
+
+    /// Sets how many tokens were seen. The last word stands.
+    pub(crate) fn set_generated_tokens(&self, tokens: u64) {
+        self.record.generated.store(tokens, Relaxed);
+    }
+
+    /// Forgets what was read of an earlier answer, so that the next is read anew: a retry from
+    /// further out comes with the same record.
+    #[cfg(feature = "throttle")]
+    pub(crate) fn forget_answer(&self) {
+        *self.record.usage.lock() = None;
+        self.record.generated.store(0, Relaxed);
+        self.record.stream_end.store(0, Relaxed);
+        self.record.tapped.store(false, Relaxed);
     }
 
     /// How the event stream of the answer ended; `None` while it runs, and for other answers.

@@ -172,6 +172,8 @@ fn each_layer_allocates_no_more_than_stated() {
         // Those of the payload; the value of the field; the edits, their places, the new bytes and
         // their payload.
         ("payload and three edits", allocations((PayloadLayer::new(), pass::edits()), seen), 10),
+        // Those of the payload; the bill; what is settled.
+        ("payload and token budget", allocations((PayloadLayer::new(), pass::budget()), seen), 5),
         ("upstream", allocations(UpstreamLayer::new(), seen), 0),
         ("hf token", allocations(pass::hf_token(), seen), 0),
         (

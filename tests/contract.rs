@@ -34,7 +34,7 @@ use tower_inference::{
     schema::{ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
-    throttle::{Concurrency, Limit, Rate, ThrottleLayer},
+    throttle::{Concurrency, Limit, Rate, ThrottleLayer, TokenBudgetLayer},
     transform::TransformLayer,
     upstream::UpstreamLayer,
 };
@@ -63,6 +63,11 @@ fn transform() -> TransformLayer {
         .set_field("x-stage".parse().unwrap(), "test")
         .output_tokens(16)
         .include_usage()
+}
+
+/// Puts a limit into the body, and settles at the end of the answer.
+fn token_budget() -> TokenBudgetLayer {
+    TokenBudgetLayer::new(Limit::global(Rate::per_day(100_000_000)))
 }
 
 /// Checks the body, and has its eye on the answer.
@@ -144,6 +149,11 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn token_budget() {
+                $check!((PayloadLayer::new(), super::token_budget()));
+            }
+
+            #[tokio::test]
             async fn upstream() {
                 $check!(UpstreamLayer::new());
             }
@@ -159,6 +169,7 @@ macro_rules! each_layer {
                     Stack::new()
                         .hf_token(super::hf_token())
                         .upstream(UpstreamLayer::new())
+                        .token_budget(super::token_budget())
                         .model_rules(super::model_rules())
                         .schema(super::schema())
                         .transform(super::transform())

@@ -135,7 +135,7 @@ pub use self::{
     admin::{LimitError, LimitStanding},
     allowance::Allowance,
     body::ResponseBody,
-    budget::{TokenBudget, TokenBudgetLayer},
+    budget::{BudgetBody, BudgetFuture, TokenBudget, TokenBudgetLayer, Weight, Weights},
     concurrency::Concurrency,
     counts::LimitCounts,
     fields::LimitFields,
