@@ -167,17 +167,39 @@ fn a_full_store_shares_or_refuses_and_evicts_nobody() {
 
 #[test]
 fn an_idle_store_is_swept_by_calls() {
-    let (memory, clock) = store(10_000);
-    for key in 0..5_000 {
+    // So few that they are one shard.
+    let (memory, clock) = store(1_000);
+    for key in 0..900 {
         memory.judge(&[ask(&memory, key, Rate::per_second(1), 1)], true);
     }
+    assert_eq!(memory.count.load(Ordering::Relaxed), 900);
     clock.advance(Duration::from_secs(60));
-    for _ in 0..2_000 {
-        for key in 0..16 {
-            memory.judge(&[ask(&memory, key, Rate::per_second(1), 1)], true);
-        }
+    for _ in 0..1_000 {
+        memory.judge(&[ask(&memory, 0, Rate::per_second(1), 1)], true);
     }
-    assert!(memory.count.load(Ordering::Relaxed) <= 16);
+    assert_eq!(memory.count.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn parallel_requests_get_the_burst_and_what_grew() {
+    const BURST: u32 = 200;
+    let memory = Memory::new(MemoryStore::new());
+    let one = ask(&memory, 1, Rate::per_second(1_000).burst(BURST), 1);
+    let passed = AtomicUsize::new(0);
+    let start = memory.clock.monotonic();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..BURST / 2 {
+                    let passes = memory.judge(&[one], true).passes;
+                    passed.fetch_add(usize::from(passes), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let took = memory.clock.monotonic() - start;
+    let (passed, burst) = (passed.into_inner() as u128, u128::from(BURST));
+    assert!((burst..=burst + took.as_millis() + 1).contains(&passed), "{passed} in {took:?}");
 }
 
 #[test]
