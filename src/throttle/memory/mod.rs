@@ -239,10 +239,11 @@ impl Backend for Memory {
             let mut table = self.overflow.lock();
             if let Some(slot) = table.find(overflow) {
                 change(&mut table, slot);
-            } else if permits > 0 && table.insert(overflow, &self.overflow_count, usize::MAX) {
-                if let Some(slot) = table.find(overflow) {
-                    change(&mut table, slot);
-                }
+            } else if permits > 0
+                && table.insert(overflow, &self.overflow_count, usize::MAX)
+                && let Some(slot) = table.find(overflow)
+            {
+                change(&mut table, slot);
             }
         }
     }
