@@ -123,7 +123,6 @@ impl Counter {
         if !matches!(state.rest & KIND, QUOTA | INDEBTED) {
             return fresh;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "20 bits")]
         let number = (state.value >> 44) as u32;
         let (used, old_end) = (state.value & MOST_USED, state.rest & MOST_TIME);
         if now.monotonic < old_end {
