@@ -1,6 +1,8 @@
 use std::time::SystemTime;
 
 /// So many in a calendar day, week or month of UTC, as API Gateway's usage plans have it.
+///
+/// A store in memory counts to 2^44 in a window, and no further.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Quota {
     limit: u64,

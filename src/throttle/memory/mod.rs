@@ -63,7 +63,7 @@ impl Memory {
     pub(super) fn new(settings: MemoryStore) -> Self {
         let MemoryStore { clock, capacity, when_full } = settings;
         let mut secret = [0; 16];
-        // Two states: each has random keys of its own.
+        // The standard library's keys are the system's randomness, once a thread.
         for (half, byte) in secret.chunks_exact_mut(8).zip(0_u8..) {
             half.copy_from_slice(&RandomState::new().hash_one(byte).to_ne_bytes());
         }
@@ -239,10 +239,11 @@ impl Backend for Memory {
             let mut table = self.overflow.lock();
             if let Some(slot) = table.find(overflow) {
                 change(&mut table, slot);
-            } else if permits > 0 && table.insert(overflow, &self.overflow_count, usize::MAX) {
-                if let Some(slot) = table.find(overflow) {
-                    change(&mut table, slot);
-                }
+            } else if permits > 0
+                && table.insert(overflow, &self.overflow_count, usize::MAX)
+                && let Some(slot) = table.find(overflow)
+            {
+                change(&mut table, slot);
             }
         }
     }
@@ -270,3 +271,6 @@ impl std::fmt::Debug for Memory {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

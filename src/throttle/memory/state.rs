@@ -28,6 +28,9 @@ pub(super) struct Now {
     pub(super) wall: Duration,
 }
 
+/// For an hour a window that is over is remembered: a wall clock that was set back by less does not
+/// open it again.
+const SET_BACK: u64 = 3_600 * 1_000_000_000;
 const QUOTA: u64 = 1 << 62;
 const INDEBTED: u64 = 2 << 62;
 const IN_FLIGHT: u64 = 3 << 62;
@@ -40,7 +43,7 @@ impl State {
     /// To forget it would change nothing.
     pub(super) const fn is_idle(self, now: u64) -> bool {
         match self.rest & KIND {
-            QUOTA => self.rest & MOST_TIME <= now,
+            QUOTA => (self.rest & MOST_TIME).saturating_add(SET_BACK) <= now,
             // A debt is known to be paid only to who knows the limit.
             INDEBTED => false,
             IN_FLIGHT => self.value == 0,
@@ -120,7 +123,6 @@ impl Counter {
         if !matches!(state.rest & KIND, QUOTA | INDEBTED) {
             return fresh;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "20 bits")]
         let number = (state.value >> 44) as u32;
         let (used, old_end) = (state.value & MOST_USED, state.rest & MOST_TIME);
         if now.monotonic < old_end {

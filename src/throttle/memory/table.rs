@@ -57,7 +57,7 @@ impl Table {
     }
 
     pub(super) fn state(&self, at: usize) -> State {
-        self.slots.get(at).map_or(State::default(), |slot| slot.state)
+        self.slots.get(at).map(|slot| slot.state).unwrap_or_default()
     }
 
     pub(super) fn set(&mut self, at: usize, state: State) {
