@@ -243,7 +243,7 @@ impl Given {
                 let most = read(flag, &text()?, |text| text.parse().ok(), A_COUNT)?;
                 once(flag, &mut self.max_tokens, most)
             }
-            "--rate" | "--burst" | "--quota" | "--token-budget" => self.limits.take(flag, &text()?),
+            limit if limits::FLAGS.contains(&limit) => self.limits.take(limit, &text()?),
             "--upstream" => once(flag, &mut self.upstream, text()?),
             "--hf-token-env" => once(flag, &mut self.hf_token_env, text()?),
             "--hf-token-file" => once(flag, &mut self.hf_token_file, text()?.into()),

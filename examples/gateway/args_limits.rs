@@ -5,6 +5,8 @@ use tower_inference::throttle::{Quota, Rate};
 use super::{UsageError, once, read};
 use crate::units;
 
+pub(super) const FLAGS: [&str; 4] = ["--rate", "--burst", "--quota", "--token-budget"];
+
 /// For each principal. What is not set is not limited.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Limits {
