@@ -32,6 +32,7 @@ pub(super) trait Backend: fmt::Debug + Send + Sync + 'static {
 }
 
 /// The store's answer, at once or later.
+#[expect(clippy::large_enum_variant, reason = "moved once, and a box would cost an allocation")]
 #[cfg_attr(not(any(feature = "redis", test)), expect(dead_code, reason = "memory answers at once"))]
 pub(super) enum Reply {
     Now(Result<Decision, Unavailable>),

@@ -6,7 +6,7 @@ use crate::clock::SharedClock;
 /// to 64 tables with a lock each; a table grows by a quarter, while those who ask for its keys wait
 /// (of a million keys in all, it moves some 15,000 of 32 bytes), and does not shrink. What is full
 /// again, over, or not in flight is forgotten. A quota's window is remembered for an hour after it,
-/// lest a clock set back open it again; its debt until its key is asked for after the debt is paid.
+/// lest a clock set back open it again; a debt for 400 days, unless its key is asked for once it is paid.
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     pub(super) capacity: usize,

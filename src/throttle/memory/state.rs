@@ -31,6 +31,8 @@ pub(super) struct Now {
 /// For an hour a window that is over is remembered: a wall clock that was set back by less does not
 /// open it again.
 const SET_BACK: u64 = 3_600 * 1_000_000_000;
+/// A debt of one who does not come back is forgotten so long after its window: 400 days.
+const DEBT: u64 = 400 * 24 * 3_600 * 1_000_000_000;
 const QUOTA: u64 = 1 << 62;
 const INDEBTED: u64 = 2 << 62;
 const IN_FLIGHT: u64 = 3 << 62;
@@ -44,8 +46,8 @@ impl State {
     pub(super) const fn is_idle(self, now: u64) -> bool {
         match self.rest & KIND {
             QUOTA => (self.rest & MOST_TIME).saturating_add(SET_BACK) <= now,
-            // A debt is known to be paid only to who knows the limit.
-            INDEBTED => false,
+            // When it is paid is known only to who knows the limit.
+            INDEBTED => (self.rest & MOST_TIME).saturating_add(DEBT) <= now,
             IN_FLIGHT => self.value == 0,
             _ => self.value <= now,
         }
@@ -128,8 +130,9 @@ impl Counter {
         if now.monotonic < old_end {
             return Self { number, used, end: old_end };
         }
-        if number == window.number {
-            // The wall clock was set back a little: the window is longer by that.
+        if number == window.number && nanos(left) <= SET_BACK {
+            // The wall clock was set back a little: the window is longer by that. Set back by more
+            // it would lock out for what is left; this window has had its time.
             return Self { number, used, end };
         }
         let passed = window.number.max(number.saturating_add(1));

@@ -137,6 +137,40 @@ fn debt_is_carried_from_window_to_window() {
     assert_eq!(memory.judge(&[one], false).standings[0].remaining, 9);
 }
 
+/// First asked while the wall clock was a day ahead, so that its window is tomorrow's: when that has
+/// had its time, tomorrow is another.
+#[test]
+fn a_window_of_a_clock_that_was_ahead_does_not_lock_out_for_the_next() {
+    let (memory, clock) = store(100);
+    clock.set_wall(at(20_001 * DAY + DAY / 2));
+    let one = ask(&memory, 1, Quota::per_day(1), 1);
+    assert!(memory.judge(&[one], true).passes);
+    clock.set_wall(at(20_000 * DAY + DAY / 2));
+    assert!(!memory.judge(&[one], true).passes);
+    clock.advance(Duration::from_secs(DAY / 2));
+    assert!(memory.judge(&[one], true).passes);
+    assert!(!memory.judge(&[one], true).passes);
+}
+
+#[test]
+fn the_debt_of_one_who_does_not_come_back_is_forgotten() {
+    let (memory, clock) = store(100);
+    let one = ask(&memory, 1, Quota::per_day(1), 1);
+    let standing = memory.judge(&[one], true).standings[0];
+    memory.settle(&[settlement(&one, &standing, 1_000_000)]);
+    let other = ask(&memory, 2, Rate::per_second(1), 1);
+    clock.advance(Duration::from_secs(399 * DAY));
+    for _ in 0..100 {
+        memory.judge(&[other], true);
+    }
+    assert_eq!(memory.count.load(Ordering::Relaxed), 2);
+    clock.advance(Duration::from_secs(2 * DAY));
+    for _ in 0..100 {
+        memory.judge(&[other], true);
+    }
+    assert_eq!(memory.count.load(Ordering::Relaxed), 1);
+}
+
 #[test]
 fn a_full_store_shares_or_refuses_and_evicts_nobody() {
     let rate = Rate::per_hour(2);
