@@ -1,0 +1,10 @@
+//! The shared store, before real servers: Redis, a cluster of three of it, and Valkey.
+//!
+//! Each test starts the servers that it needs. Where one is not installed the test says so and
+//! passes, except where `CI` is set.
+#![allow(unreachable_pub, reason = "modules of one test crate")]
+
+mod harness;
+mod proxy;
+mod server;
+mod wire;
