@@ -4,7 +4,9 @@
 //! passes, except where `CI` is set.
 #![allow(unreachable_pub, reason = "modules of one test crate")]
 
+mod gateway;
 mod harness;
 mod proxy;
 mod server;
+mod shared;
 mod wire;
