@@ -4,8 +4,10 @@
 //! passes, except where `CI` is set.
 #![allow(unreachable_pub, reason = "modules of one test crate")]
 
+mod faults;
 mod gateway;
 mod harness;
+mod logged;
 mod proxy;
 mod server;
 mod shared;
