@@ -11,4 +11,5 @@ mod logged;
 mod proxy;
 mod server;
 mod shared;
+mod tls;
 mod wire;
