@@ -76,13 +76,17 @@ async fn a_user_needs_few_commands_and_the_keys_of_the_namespace() {
     logged::listen();
     let rule =
         format!("ACL SETUSER gateway reset on >password-in-clear ~{{{NAMESPACE}}}:* {ENOUGH}");
-    server.wire().must(&rule);
-    server.wire().must("ACL SETUSER default off");
+    let mut wire = server.wire();
+    wire.must(&rule);
+    wire.must("ACL SETUSER default off");
     let address = format!("redis://gateway:password-in-clear@127.0.0.1:{}", server.port);
     let store = patient(RedisStore::single(secret(&address), secret(HASHING)).unwrap());
     let printed = format!("{store:?}");
     let gateway = Gateway::new(burst(5), store);
     assert_eq!(gateway.passing("a", 10).await, 5);
+    // By the administrator's connection, which the default user would not get any more.
+    let counted = wire.must("KEYS *").list();
+    assert_eq!(counted.len(), 1, "{counted:?}");
     let seen = format!("{printed} {gateway:?} {}", logged::taken().concat());
     for hidden in ["password-in-clear", HASHING] {
         assert!(!seen.contains(hidden), "{seen}");
