@@ -219,6 +219,7 @@ async fn a_server_that_is_not_there_when_the_store_is_made() {
     for when_away in BOTH {
         let Some(mut server) = Brand::Redis.start() else { return };
         server.end();
+        changes();
         let gateway = gateway(&server.address(), when_away);
         away(&gateway, when_away, "a").await;
         assert_eq!(changes().len(), 1);

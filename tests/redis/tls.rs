@@ -68,7 +68,7 @@ async fn a_server_without_tls_is_not_spoken_to_in_plain() {
 }
 
 /// What the docs of `RedisStore` say is enough.
-const ENOUGH: &str = "+eval +evalsha +time +get +set +hmget +hset +pexpire +del";
+const ENOUGH: &str = "+eval +evalsha +script|load +time +get +set +hmget +hset +pexpire +del";
 
 #[tokio::test]
 async fn a_user_needs_few_commands_and_the_keys_of_the_namespace() {
