@@ -1,6 +1,7 @@
 -- Decides on, or settles, all counters of one call. Nothing is written unless all that are enforced allow.
 --
--- ARGV[1] is 'd' (decide), 'l' (look) or 's' (settle); then nine for each key:
+-- ARGV[1] is 'd' (decide), 'l' (look), 's' (settle: one after another, as keys may be named twice) or
+-- 'p' (probe: do all that the others do to a key, and leave nothing); then nine for each key:
 --   kind: r (rate), d, w, m (quota of a day, week, month)
 --   a rate's interval in microseconds, or the number of a quota's first window, or -1
 --   burst, or limit
@@ -48,6 +49,17 @@ end
 local function read(key)
   local value = redis.pcall('GET', key)
   if type(value) == 'string' then return value end
+end
+
+if ARGV[1] == 'p' then
+  redis.call('GET', KEYS[1])
+  redis.call('SET', KEYS[1], '1', 'PX', '1000')
+  redis.call('DEL', KEYS[1])
+  return { 1 }
+end
+
+local function write(key, state)
+  redis.call('SET', key, state[1], 'PX', string.format('%.0f', state[2]))
 end
 
 local passes = 1
@@ -130,10 +142,11 @@ for i, key in ipairs(KEYS) do
     local in_debt = math.min(400, math.ceil(used / math.max(1, most))) * 32 * 86400
     if used <= limit then in_debt = 0 end
     local live = math.min(math.floor(left / 1000000) + in_debt, 400 * 86400) + 3600
-    states[i] = { string.format('%d:%d', window, used), string.format('%d', live * 1000) }
+    states[i] = { string.format('%d:%d', window, used), live * 1000 }
     most = limit
   end
 
+  if ARGV[1] == 's' then write(key, states[i]) end
   if enforced and not allows then passes = 0 end
   told[#told + 1] = allows and 1 or 0
   told[#told + 1] = remaining
@@ -144,12 +157,10 @@ for i, key in ipairs(KEYS) do
   told[#told + 1] = extra
 end
 
-if passes == 1 and ARGV[1] ~= 'l' then
+if passes == 1 and ARGV[1] == 'd' then
   for i, key in ipairs(KEYS) do
     local cost = tonumber(ARGV[(i - 1) * 9 + 6])
-    if told[(i - 1) * 7 + 1] == 1 and cost ~= 0 then
-      redis.call('SET', key, states[i][1], 'PX', string.format('%.0f', states[i][2]))
-    end
+    if told[(i - 1) * 7 + 1] == 1 and cost ~= 0 then write(key, states[i]) end
   end
 end
 
