@@ -9,6 +9,7 @@ mod gateway;
 mod harness;
 mod logged;
 mod proxy;
+mod script;
 mod server;
 mod shared;
 mod tls;
