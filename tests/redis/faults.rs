@@ -121,9 +121,36 @@ async fn survives<T>(
     }
 }
 
-#[tokio::test]
-async fn a_server_whose_scripts_were_flushed_is_not_away() {
-    let Some(server) = Brand::Redis.start() else { return };
+/// Runs each of these tests against each brand.
+macro_rules! against_both {
+    ($($test:ident)*) => {
+        against_both!(redis Redis: $($test)*);
+        against_both!(valkey Valkey: $($test)*);
+    };
+    ($module:ident $brand:ident: $($test:ident)*) => {
+        mod $module {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(super::Brand::$brand).await;
+                }
+            )*
+        }
+    };
+}
+
+against_both! {
+    a_server_that_became_a_replica
+    a_server_that_is_full
+    a_server_that_asks_for_another_password
+    a_user_who_may_no_more
+    a_server_that_hangs
+    a_server_that_crashes_and_starts_again
+    a_server_whose_scripts_were_flushed_is_not_away
+}
+
+async fn a_server_whose_scripts_were_flushed_is_not_away(brand: Brand) {
+    let Some(server) = brand.start() else { return };
     logged::listen();
     let store = RedisStore::single(secret(&server.address()), secret(HASHING)).unwrap();
     let gateway = Gateway::new(burst(20), patient(store));
@@ -137,27 +164,24 @@ async fn a_server_whose_scripts_were_flushed_is_not_away() {
     assert!(changes().len() <= 1, "at most that it is there");
 }
 
-#[tokio::test]
-async fn a_server_that_became_a_replica() {
-    let Some(mut server) = Brand::Redis.start() else { return };
+async fn a_server_that_became_a_replica(brand: Brand) {
+    let Some(mut server) = brand.start() else { return };
     let address = server.address();
     let begin = |server: &mut Server| drop(server.wire().must("REPLICAOF 127.0.0.1 1"));
     let end = |server: &mut Server, ()| drop(server.wire().must("REPLICAOF NO ONE"));
     survives(&mut server, &address, begin, end).await;
 }
 
-#[tokio::test]
-async fn a_server_that_is_full() {
-    let Some(mut server) = Brand::Redis.start() else { return };
+async fn a_server_that_is_full(brand: Brand) {
+    let Some(mut server) = brand.start() else { return };
     let address = server.address();
     let begin = |server: &mut Server| drop(server.wire().must("CONFIG SET maxmemory 1"));
     let end = |server: &mut Server, ()| drop(server.wire().must("CONFIG SET maxmemory 0"));
     survives(&mut server, &address, begin, end).await;
 }
 
-#[tokio::test]
-async fn a_server_that_asks_for_another_password() {
-    let Some(mut server) = Brand::Redis.start() else { return };
+async fn a_server_that_asks_for_another_password(brand: Brand) {
+    let Some(mut server) = brand.start() else { return };
     let address = server.address();
     let begin = |server: &mut Server| {
         let mut wire = server.wire();
@@ -171,9 +195,8 @@ async fn a_server_that_asks_for_another_password() {
     survives(&mut server, &address, begin, end).await;
 }
 
-#[tokio::test]
-async fn a_user_who_may_no_more() {
-    let Some(mut server) = Brand::Redis.start() else { return };
+async fn a_user_who_may_no_more(brand: Brand) {
+    let Some(mut server) = brand.start() else { return };
     let user = format!("ACL SETUSER gateway reset on >password-in-clear ~{{{NAMESPACE}}}:* +@all");
     server.wire().must(&user);
     let address = format!("redis://gateway:password-in-clear@127.0.0.1:{}", server.port);
@@ -182,18 +205,16 @@ async fn a_user_who_may_no_more() {
     survives(&mut server, &address, begin, end).await;
 }
 
-#[tokio::test]
-async fn a_server_that_hangs() {
-    let Some(mut server) = Brand::Redis.start() else { return };
+async fn a_server_that_hangs(brand: Brand) {
+    let Some(mut server) = brand.start() else { return };
     let address = server.address();
     let begin = |server: &mut Server| server.hang();
     let end = |server: &mut Server, ()| server.go_on();
     survives(&mut server, &address, begin, end).await;
 }
 
-#[tokio::test]
-async fn a_server_that_crashes_and_starts_again() {
-    let Some(mut server) = Brand::Redis.start() else { return };
+async fn a_server_that_crashes_and_starts_again(brand: Brand) {
+    let Some(mut server) = brand.start() else { return };
     let address = server.address();
     let begin = |server: &mut Server| server.end();
     let end = |server: &mut Server, ()| server.begin();

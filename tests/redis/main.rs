@@ -11,6 +11,7 @@ mod logged;
 mod proxy;
 mod script;
 mod server;
+mod settling;
 mod shared;
 mod tls;
 mod wire;

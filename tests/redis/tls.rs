@@ -4,7 +4,7 @@ use std::fs;
 
 use http::StatusCode;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tower_inference::throttle::{RedisStore, WhenAway};
+use tower_inference::throttle::{RedisError, RedisStore, WhenAway};
 
 use super::{
     gateway::{Gateway, HASHING, NAMESPACE, burst, patient, secret},
@@ -62,13 +62,47 @@ async fn a_certificate_of_nobody_known_is_refused() {
 }
 
 #[tokio::test]
+async fn roots_of_ones_own_are_trusted_for_their_names_alone() {
+    for brand in [Brand::Redis, Brand::Valkey] {
+        let Some((server, port, root)) = with_tls(brand, "localhost") else { continue };
+        let own = store(port).root_certificates(root.as_bytes()).unwrap();
+        assert_eq!(Gateway::new(burst(3), own.clone()).passing("a", 5).await, 3);
+        assert_eq!(server.keys().len(), 1);
+        server.wire().must("FLUSHALL");
+        server.wire().must("CONFIG RESETSTAT");
+        // Another root than the one that signed.
+        let Some((_, _, stranger)) = with_tls(brand, "localhost") else { continue };
+        is_away(store(port).root_certificates(stranger.as_bytes()).unwrap(), &server).await;
+        // The right root, but for another name.
+        let Some((server, port, root)) = with_tls(brand, "elsewhere.example") else { continue };
+        is_away(store(port).root_certificates(root.as_bytes()).unwrap(), &server).await;
+    }
+}
+
+#[test]
+fn what_is_no_address_or_no_certificate_is_no_store() {
+    let single = |address: &str| RedisStore::single(secret(address), secret(HASHING)).map(drop);
+    for address in ["", "localhost", "http://localhost", "redis://", "unix:///tmp/socket"] {
+        assert_eq!(single(address), Err(RedisError::Address), "{address}");
+    }
+    assert_eq!(single("rediss://localhost:1/#insecure"), Err(RedisError::Insecure));
+    let none = RedisStore::cluster([], secret(HASHING)).map(drop);
+    assert_eq!(none, Err(RedisError::Address));
+    let store = RedisStore::single(secret("rediss://localhost"), secret(HASHING)).unwrap();
+    for pem in ["", "x", "-----BEGIN CERTIFICATE-----\n%%\n-----END CERTIFICATE-----\n"] {
+        let made = store.clone().root_certificates(pem.as_bytes()).map(drop);
+        assert_eq!(made, Err(RedisError::Certificate), "{pem}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_tls_is_not_spoken_to_in_plain() {
     let Some(server) = Brand::Redis.start() else { return };
     is_away(store(server.port), &server).await;
 }
 
 /// What the docs of `RedisStore` say is enough.
-const ENOUGH: &str = "+eval +evalsha +script|load +time +get +set +hmget +hset +pexpire +del";
+const ENOUGH: &str = "+eval +evalsha +script|load +time +get +set +del";
 
 #[tokio::test]
 async fn a_user_needs_few_commands_and_the_keys_of_the_namespace() {

@@ -50,7 +50,8 @@ use crate::{redis_link::Places, secret::Secret, throttle::Store};
 ///
 /// A decision waits 5 ms by default ([`wait`](Self::wait)); a server that is unreachable, read-only,
 /// full, forbids, hangs or is slower than that is away. From then on no request waits: what was chosen
-/// by [`when_away`](Self::when_away) decides. The store tries again each half second, and asks of the
+/// by [`when_away`](Self::when_away) decides, also of the one whose wait ended: the server may have
+/// counted it all the same. The store tries again each half second, and asks of the
 /// server all that a decision needs before it counts there again. Each change is one line in the log.
 /// Counters of the time in between are not brought together: after it, callers have what they had on
 /// the server, and after a failover, what the replica knew.
