@@ -349,7 +349,7 @@ mod tests {
         let context = RequestContext::new();
         context.set_identity(Arc::new(Identity::new(Proof::Jwt, "https://issuer.example", "a")));
         let asks = limits.asks(&Request::new(()), &context, 1).unwrap();
-        let Reply::Now(Ok(decision)) = limits.store().backend().decide(asks.clone()) else {
+        let Reply::Now(Ok(decision)) = limits.store().backend().decide(&asks) else {
             panic!("memory answers at once")
         };
         limits.answered(&asks, &decision, response);

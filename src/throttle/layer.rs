@@ -157,7 +157,7 @@ where
                 return ResponseFuture::refuse(rejection, responder, context);
             }
         };
-        match limits.store().backend().decide(asks.clone()) {
+        match limits.store().backend().decide(&asks) {
             Reply::Now(decision) => match Admission::judge(limits, asks, decision, &context) {
                 Ok(admission) => {
                     let method = request.method().clone();

@@ -5,7 +5,7 @@
 //!
 //! 1. [`Limits::asks`] turns the head of the request into asks, one for each limit, in the order of
 //!    the limits; or says why nothing can be asked.
-//! 2. The store decides: `limits.store().backend().decide(asks)`.
+//! 2. The store decides: `limits.store().backend().decide(&asks)`.
 //! 3. [`Limits::rejection`] counts the decision, notes in the context whom it names, and says what to
 //!    refuse the request with; `None` where it passes. [`Limits::unavailable`] instead, where the
 //!    store could not decide.

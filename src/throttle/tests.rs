@@ -71,8 +71,8 @@ impl Backend for Far {
         &self.0.keys
     }
 
-    fn decide(&self, asks: Asks) -> Reply {
-        self.0.asked.lock().push(asks);
+    fn decide(&self, asks: &Asks) -> Reply {
+        self.0.asked.lock().push(asks.clone());
         Reply::Later(self.later())
     }
 
@@ -80,7 +80,7 @@ impl Backend for Far {
         self.0.settled.lock().extend_from_slice(settlements);
     }
 
-    fn look(&self, asks: Asks) -> Reply {
+    fn look(&self, asks: &Asks) -> Reply {
         self.decide(asks)
     }
 

@@ -331,7 +331,7 @@ where
         parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let request = Request::from_parts(parts, payload);
 
-        let reply = settings.limits.store().backend().decide(asks.clone());
+        let reply = settings.limits.store().backend().decide(&asks);
         let estimate = (estimate, weight);
         let settings = Arc::clone(settings);
         let admission = Admission { settings, asks, context, estimate, hide_usage };

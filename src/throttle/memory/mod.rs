@@ -212,8 +212,8 @@ impl Backend for Memory {
         &self.keys
     }
 
-    fn decide(&self, asks: Asks) -> Reply {
-        Reply::Now(Ok(self.judge(&asks, true)))
+    fn decide(&self, asks: &Asks) -> Reply {
+        Reply::Now(Ok(self.judge(asks, true)))
     }
 
     fn settle(&self, settlements: &[Settlement]) {
@@ -248,8 +248,8 @@ impl Backend for Memory {
         }
     }
 
-    fn look(&self, asks: Asks) -> Reply {
-        Reply::Now(Ok(self.judge(&asks, false)))
+    fn look(&self, asks: &Asks) -> Reply {
+        Reply::Now(Ok(self.judge(asks, false)))
     }
 
     fn reset(&self, keys: &[Key]) -> Later<bool> {
