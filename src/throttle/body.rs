@@ -17,25 +17,35 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
-        body: body::ResponseBody<WatchedBody<B, InFlight>>,
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    #[derive(Debug)]
+    enum Kind<B> {
+        // Nothing is given back at its end.
+        Free { #[pin] body: body::ResponseBody<B> },
+        Holding { #[pin] body: WatchedBody<B, InFlight> },
     }
 }
 
 impl<B> ResponseBody<B> {
-    pub(super) const fn refusal(body: body::ResponseBody<WatchedBody<B, InFlight>>) -> Self {
-        Self { body }
+    pub(super) const fn free(body: body::ResponseBody<B>) -> Self {
+        Self { kind: Kind::Free { body } }
     }
 }
 
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
-    /// The answer to a `method` request.
-    pub(super) fn of_response(
+    /// The answer to a `method` request that holds places.
+    pub(super) fn holding(
         response: Response<B>,
         method: &Method,
         in_flight: InFlight,
     ) -> Response<Self> {
         WatchedBody::of_response(response, method, in_flight)
-            .map(|body| Self { body: body::ResponseBody::inner(body) })
+            .map(|body| Self { kind: Kind::Holding { body } })
     }
 }
 
@@ -47,14 +57,23 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        self.project().body.poll_frame(cx)
+        match self.project().kind.project() {
+            KindProj::Free { body } => body.poll_frame(cx),
+            KindProj::Holding { body } => body.poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.kind {
+            Kind::Free { body } => body.is_end_stream(),
+            Kind::Holding { body } => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.kind {
+            Kind::Free { body } => body.size_hint(),
+            Kind::Holding { body } => body.size_hint(),
+        }
     }
 }

@@ -9,16 +9,16 @@ use super::{
 };
 use crate::rejection::{Refusal, Rejection};
 
-/// Charges an answer that refused the credentials to the limits that count these. What parallel
-/// attempts take beyond what was left is debt.
-pub(super) fn charge<R>(limits: &Limits, asks: &Asks, decision: &Decision, response: &Response<R>) {
-    let rejection = response.extensions().get::<Rejection>();
-    if !rejection.is_some_and(|rejection| is_failure(rejection.refusal())) {
-        return;
-    }
+/// What an answer that refuses the credentials is charged with, by the limits that count these. What
+/// parallel attempts take beyond what was left is debt.
+pub(super) fn charge(
+    limits: &Limits,
+    asks: &Asks,
+    decision: &Decision,
+) -> SmallVec<[Settlement; 1]> {
     let asked = limits.held().iter().zip(asks).zip(&decision.standings);
-    let counting = asked.filter(|((held, _), _)| held.limit.counts_failures());
-    let settlements: SmallVec<[Settlement; 1]> = counting
+    asked
+        .filter(|((held, _), _)| held.limit.counts_failures())
         .map(|((_, ask), standing)| Settlement {
             key: ask.key,
             overflow: ask.overflow,
@@ -26,14 +26,16 @@ pub(super) fn charge<R>(limits: &Limits, asks: &Asks, decision: &Decision, respo
             window: standing.window,
             permits: 1,
         })
-        .collect();
-    if !settlements.is_empty() {
-        limits.store().backend().settle(&settlements);
-    }
+        .collect()
 }
 
-/// Whether credentials came, and did not hold. None at all are no guess; that a scope is missing is
-/// said of credentials that hold.
+/// Whether the answer says that credentials came, and did not hold.
+pub(super) fn refused_credentials<R>(response: &Response<R>) -> bool {
+    let rejection = response.extensions().get::<Rejection>();
+    rejection.is_some_and(|rejection| is_failure(rejection.refusal()))
+}
+
+/// None at all are no guess; that a scope is missing is said of credentials that hold.
 const fn is_failure(refusal: Refusal) -> bool {
     matches!(
         refusal,

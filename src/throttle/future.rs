@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -39,7 +39,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, S, B> {
-        Pass { #[pin] future: F, admission: Option<Admission>, method: Method },
+        Pass { #[pin] future: F, admission: Option<Admission> },
         // Boxed: only what a shared store must decide waits, and that costs a round trip.
         Wait { waiting: Option<Box<Waiting<S, B>>> },
         Refuse { refusal: Option<(Rejection, Responder, RequestContext)> },
@@ -58,8 +58,8 @@ pub(super) struct Waiting<S, B> {
 }
 
 impl<F, S, B> ResponseFuture<F, S, B> {
-    pub(super) const fn pass(future: F, admission: Admission, method: Method) -> Self {
-        Self { state: State::Pass { future, admission: Some(admission), method } }
+    pub(super) const fn pass(future: F, admission: Admission) -> Self {
+        Self { state: State::Pass { future, admission: Some(admission) } }
     }
 
     pub(super) fn wait(waiting: Waiting<S, B>) -> Self {
@@ -87,21 +87,21 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Pass { future, admission, method } => {
+                StateProj::Pass { future, admission } => {
                     let ended = ready!(future.poll(cx));
                     let Some(admission) = admission.take() else {
                         // Polled after its end: never ready again.
                         return Poll::Pending;
                     };
                     // An error gives the places back at once.
-                    return Poll::Ready(ended.map(|response| admission.finish(response, method)));
+                    return Poll::Ready(ended.map(|response| admission.finish(response)));
                 }
                 StateProj::Refuse { refusal } => {
                     let Some((rejection, responder, context)) = refusal.take() else {
                         return Poll::Pending;
                     };
                     let response = responder.respond(rejection, &context);
-                    return Poll::Ready(Ok(response.map(ResponseBody::refusal)));
+                    return Poll::Ready(Ok(response.map(ResponseBody::free)));
                 }
                 StateProj::Wait { waiting } => {
                     let Some(held) = waiting else {
@@ -125,11 +125,9 @@ impl<S, B> Waiting<S, B> {
         S: Service<Request<B>>,
     {
         let Self { later: _, limits, asks, responder, context, mut inner, request } = self;
-        match Admission::judge(&limits, asks, decision, &context) {
+        match Admission::judge(&limits, &asks, &decision, &context, request.method()) {
             Ok(admission) => {
-                let method = request.method().clone();
-                let future = inner.call(request);
-                State::Pass { future, admission: Some(admission), method }
+                State::Pass { future: inner.call(request), admission: Some(admission) }
             }
             Err(rejection) => State::Refuse { refusal: Some((rejection, responder, context)) },
         }

@@ -6,21 +6,27 @@ use smallvec::SmallVec;
 use super::{Store, ask::Settlement};
 use crate::body::{BodyEnd, Watch};
 
-/// The places that one request takes. None, and no allocation, where nothing limits concurrency.
-#[derive(Debug, Default)]
+/// The places that one request takes.
+#[derive(Debug)]
 pub(super) struct InFlight {
-    held: Option<(Store, SmallVec<[Settlement; 1]>)>,
+    store: Store,
+    // Empty once they were given back.
+    places: SmallVec<[Settlement; 1]>,
 }
 
 impl InFlight {
-    pub(super) fn hold(&mut self, store: &Store, settlement: Settlement) {
-        let (_, settlements) = self.held.get_or_insert_with(|| (store.clone(), SmallVec::new()));
-        settlements.push(settlement);
+    pub(super) fn new(store: &Store) -> Self {
+        Self { store: store.clone(), places: SmallVec::new() }
+    }
+
+    pub(super) fn hold(&mut self, place: Settlement) {
+        self.places.push(place);
     }
 
     fn give_back(&mut self) {
-        if let Some((store, settlements)) = self.held.take() {
-            store.backend().settle(&settlements);
+        if !self.places.is_empty() {
+            self.store.backend().settle(&self.places);
+            self.places.clear();
         }
     }
 }

@@ -14,12 +14,14 @@ use super::{
     Limit, LimitCounts, LimitError, LimitFields, LimitStanding, ResponseBody, ResponseFuture,
     Store, Subject,
     ask::{Asks, Decision},
+    due::Due,
     future::Waiting,
     in_flight::InFlight,
     limits::{Limits, Unit},
     store::{Reply, Unavailable},
 };
 use crate::{
+    body,
     context::RequestContext,
     rejection::{RefusalFormat, Rejection},
 };
@@ -150,24 +152,21 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = RequestContext::ensure(request.extensions_mut());
         let limits = &self.layer.limits;
-        let asks = match limits.asks(&request, &context, 1) {
-            Ok(asks) => asks,
-            Err(rejection) => {
-                let responder = self.layer.refusals.for_request(&request);
-                return ResponseFuture::refuse(rejection, responder, context);
-            }
-        };
+        let mut asks = Asks::new();
+        if let Err(rejection) = limits.asks(&request, &context, 1, &mut asks) {
+            let responder = self.layer.refusals.for_request(&request);
+            return ResponseFuture::refuse(rejection, responder, context);
+        }
         match limits.store().backend().decide(&asks) {
-            Reply::Now(decision) => match Admission::judge(limits, asks, decision, &context) {
-                Ok(admission) => {
-                    let method = request.method().clone();
-                    ResponseFuture::pass(self.inner.call(request), admission, method)
+            Reply::Now(ref decision) => {
+                match Admission::judge(limits, &asks, decision, &context, request.method()) {
+                    Ok(admission) => ResponseFuture::pass(self.inner.call(request), admission),
+                    Err(rejection) => {
+                        let responder = self.layer.refusals.for_request(&request);
+                        ResponseFuture::refuse(rejection, responder, context)
+                    }
                 }
-                Err(rejection) => {
-                    let responder = self.layer.refusals.for_request(&request);
-                    ResponseFuture::refuse(rejection, responder, context)
-                }
-            },
+            }
             Reply::Later(later) => {
                 // The readied instance is the one that is called later:
                 // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
@@ -191,40 +190,40 @@ where
 #[derive(Debug)]
 pub(super) struct Admission {
     /// Given back by being dropped, wherever the request ends.
-    pub(super) in_flight: InFlight,
-    /// What the head of the answer is to tell.
-    answered: Option<(Arc<Limits>, Asks, Decision)>,
+    in_flight: Option<(InFlight, Method)>,
+    due: Option<Due>,
 }
 
 impl Admission {
     pub(super) fn judge(
-        limits: &Arc<Limits>,
-        asks: Asks,
-        decision: Result<Decision, Unavailable>,
+        limits: &Limits,
+        asks: &Asks,
+        decision: &Result<Decision, Unavailable>,
         context: &RequestContext,
+        method: &Method,
     ) -> Result<Self, Rejection> {
         let Ok(decision) = decision else {
-            let passing = Self { in_flight: InFlight::default(), answered: None };
+            let passing = Self { in_flight: None, due: None };
             return limits.unavailable().map_or(Ok(passing), Err);
         };
-        if let Some(rejection) = limits.rejection(&asks, &decision, context) {
+        if let Some(rejection) = limits.rejection(asks, decision, context) {
             return Err(rejection);
         }
-        let in_flight = limits.in_flight(&asks, &decision);
-        let watches = limits.watches_answers();
-        let answered = watches.then(|| (Arc::clone(limits), asks, decision));
-        Ok(Self { in_flight, answered })
+        let in_flight = limits.in_flight(asks, decision).map(|places| (places, method.clone()));
+        Ok(Self { in_flight, due: limits.due(asks, decision) })
     }
 
     pub(super) fn finish<R: Body<Data = Bytes>>(
         self,
         mut response: Response<R>,
-        method: &Method,
     ) -> Response<ResponseBody<R>> {
-        let Self { in_flight, answered } = self;
-        if let Some((limits, asks, decision)) = answered {
-            limits.answered(&asks, &decision, &mut response);
+        let Self { in_flight, due } = self;
+        if let Some(due) = due {
+            due.answered(&mut response);
         }
-        ResponseBody::of_response(response, method, in_flight)
+        match in_flight {
+            Some((places, method)) => ResponseBody::holding(response, &method, places),
+            None => response.map(body::ResponseBody::inner).map(ResponseBody::free),
+        }
     }
 }

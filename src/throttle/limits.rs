@@ -10,27 +10,27 @@
 //!    refuse the request with; `None` where it passes. [`Limits::unavailable`] instead, where the
 //!    store could not decide.
 //! 4. [`Limits::in_flight`] holds what is given back when the answer has ended.
-//! 5. [`Limits::answered`] tells the caller in the answer's head. Not needed, and nothing need be kept
-//!    for it, unless [`Limits::watches_answers`].
+//! 5. [`Limits::due`] is what is to be done with the answer's head, where there is anything: asks and
+//!    decision need not be kept for it.
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request};
 
 use super::{
     Allowance, Limit, LimitCounts, LimitFields, RequestHead, Store,
     allowance::Kind,
     ask::{Ask, Asks, Decision, Settlement},
     counts::Counters,
+    due::Due,
     failures,
-    fields::{self, Policy},
+    fields::{self, Fields, Policy},
     in_flight::InFlight,
     key::{Key, Keys},
     quota::Period,
 };
 use crate::{
     context::RequestContext,
-    identity::Identity,
     rejection::{Refusal, Rejection},
 };
 
@@ -61,8 +61,12 @@ pub(super) struct Held {
     // Of its own allowance, and of each tier's.
     key: Key,
     tier_keys: Vec<Key>,
+    // What is the same in the subjects of all requests.
+    constant: Key,
     // Counts by the same subject as the one before it.
     follows: bool,
+    // The name, as fields of answers have it.
+    pub(super) label: Box<str>,
 }
 
 impl Limits {
@@ -89,7 +93,9 @@ impl Limits {
             counters: Arc::default(),
             key: Key(0),
             tier_keys: Vec::new(),
+            constant: Key(0),
             follows: false,
+            label: Box::default(),
         };
         self.held.insert(place, held);
         self.rekey();
@@ -141,7 +147,7 @@ impl Limits {
         self.held.iter().find(|held| *held.name == *name)
     }
 
-    /// What to ask the store for this request, of each limit `cost`.
+    /// Adds what to ask the store for this request, of each limit `cost`.
     ///
     /// # Errors
     ///
@@ -151,16 +157,14 @@ impl Limits {
         request: &Request<B>,
         context: &RequestContext,
         cost: u64,
-    ) -> Result<Asks, Rejection> {
-        let identity = context.identity();
-        let identity = identity.as_deref();
-        let head = RequestHead::new(request, context, identity);
+        asks: &mut Asks,
+    ) -> Result<(), Rejection> {
+        let head = RequestHead::new(request, context);
         let keys = self.store.backend().keys();
-        let mut asks = Asks::new();
         let mut subject = None;
         for held in &self.held {
             if !held.follows {
-                subject = held.limit.by.subject(&head, keys);
+                subject = held.limit.by.subject(&head, keys, held.constant);
             }
             let key = match subject {
                 Some(key) => key,
@@ -172,9 +176,9 @@ impl Limits {
             };
             // A limit of failures looks on the way in, and is charged on the way back.
             let cost = if held.limit.counts_failures() { 0 } else { cost };
-            asks.push(held.ask(key, held.tier(identity), cost));
+            asks.push(held.ask(key, held.tier(&head), cost));
         }
-        Ok(asks)
+        Ok(())
     }
 
     /// Counts what was decided and notes it in the context. What to refuse the request with, or
@@ -214,10 +218,12 @@ impl Limits {
         if held.limit.shown {
             rejection = rejection.with_detail(self.unit.detail(ask.allowance, standing.most));
         }
-        let mut headers = HeaderMap::new();
-        fields::apply(self, asks, decision, false, &mut headers);
-        for (name, value) in &headers {
-            rejection = rejection.with_field(name.clone(), value.clone());
+        if let Some(fields) = Fields::new(self, asks, decision) {
+            let mut headers = HeaderMap::new();
+            fields.put(self.unit, false, &mut headers);
+            for (name, value) in &headers {
+                rejection = rejection.with_field(name.clone(), value.clone());
+            }
         }
         Some(rejection)
     }
@@ -232,34 +238,27 @@ impl Limits {
     }
 
     /// The places that a request which passes has taken among those in flight.
-    pub(super) fn in_flight(&self, asks: &Asks, decision: &Decision) -> InFlight {
-        let mut in_flight = InFlight::default();
+    pub(super) fn in_flight(&self, asks: &Asks, decision: &Decision) -> Option<InFlight> {
+        let mut in_flight = None;
         for (ask, standing) in asks.iter().zip(&decision.standings) {
             if standing.allows && matches!(ask.allowance.0, Kind::Concurrency(_)) {
-                in_flight.hold(
-                    &self.store,
-                    Settlement {
-                        key: ask.key,
-                        overflow: ask.overflow,
-                        allowance: ask.allowance,
-                        window: standing.window,
-                        permits: -i64::try_from(ask.cost).unwrap_or(i64::MAX),
-                    },
-                );
+                in_flight.get_or_insert_with(|| InFlight::new(&self.store)).hold(Settlement {
+                    key: ask.key,
+                    overflow: ask.overflow,
+                    allowance: ask.allowance,
+                    window: standing.window,
+                    permits: -i64::try_from(ask.cost).unwrap_or(i64::MAX),
+                });
             }
         }
         in_flight
     }
 
-    /// Whether [`Self::answered`] has anything to do.
-    pub(super) fn watches_answers(&self) -> bool {
-        fields::tells(self) || self.held.iter().any(|held| held.limit.counts_failures())
-    }
-
-    /// Does with the head of an answer what there is to do.
-    pub(super) fn answered<R>(&self, asks: &Asks, decision: &Decision, response: &mut Response<R>) {
-        failures::charge(self, asks, decision, response);
-        fields::answer(self, asks, decision, response);
+    /// What there is to do with the head of the answer.
+    pub(super) fn due(&self, asks: &Asks, decision: &Decision) -> Option<Due> {
+        let fields = Fields::new(self, asks, decision);
+        let charge = failures::charge(self, asks, decision);
+        (fields.is_some() || !charge.is_empty()).then(|| Due::new(self, fields, charge))
     }
 
     pub(super) fn counts(&self) -> Vec<LimitCounts> {
@@ -284,6 +283,8 @@ impl Limits {
             let tiers = held.limit.tiers.iter().flat_map(|tiers| tiers.allowances());
             held.tier_keys = tiers.map(|tier| limit_key(keys, unit, name, tier)).collect();
             held.key = limit_key(keys, unit, name, held.limit.allowance);
+            held.constant = held.limit.by.constant(keys);
+            held.label = fields::label(name).into();
             held.follows = before.is_some_and(|before| held.limit.by.is(before));
             before = Some(&held.limit.by);
         }
@@ -330,8 +331,8 @@ impl Held {
         of_limit.map(|of_limit| subject.of_limit(*of_limit)).collect()
     }
 
-    fn tier(&self, identity: Option<&Identity>) -> Option<usize> {
-        self.limit.tiers.as_deref()?.of(identity?)
+    fn tier(&self, head: &RequestHead<'_>) -> Option<usize> {
+        self.limit.tiers.as_deref()?.of(head.identity()?)
     }
 }
 

@@ -107,6 +107,7 @@ mod body;
 mod budget;
 mod concurrency;
 mod counts;
+mod due;
 mod failures;
 mod fields;
 mod future;

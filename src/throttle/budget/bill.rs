@@ -30,7 +30,7 @@ struct Open {
     asks: Asks,
     decision: Decision,
     // Given back by being dropped.
-    _in_flight: InFlight,
+    _in_flight: Option<InFlight>,
     context: RequestContext,
     estimate: Estimate,
     weight: Weight,
@@ -85,8 +85,8 @@ impl Bill {
     pub(super) fn answered<R>(&mut self, response: &mut Response<R>) {
         let Some(open) = &mut self.0 else { return };
         let limits = &open.settings.limits;
-        if limits.watches_answers() {
-            limits.answered(&open.asks, &open.decision, response);
+        if let Some(due) = limits.due(&open.asks, &open.decision) {
+            due.answered(response);
         }
         let (status, headers) = (response.status(), response.headers());
         let ours = response.extensions().get::<Rejection>().is_some();

@@ -21,6 +21,7 @@ use crate::{
     rejection::{RefusalFormat, Rejection},
     throttle::{
         Limit, LimitCounts, LimitError, LimitFields, LimitStanding, Store, Subject,
+        ask::Asks,
         limits::{Limits, Unit},
         store::Reply,
     },
@@ -318,10 +319,10 @@ where
         let weight =
             settings.weights.as_ref().map_or(Weight::new(1, 1), |table| table.of(&request));
         let cost = weight.of(estimate.prompt, estimate.output);
-        let asks = match settings.limits.asks(&request, &context, cost) {
-            Ok(asks) => asks,
-            Err(rejection) => return BudgetFuture::refuse(rejection, responder, context),
-        };
+        let mut asks = Asks::new();
+        if let Err(rejection) = settings.limits.asks(&request, &context, cost, &mut asks) {
+            return BudgetFuture::refuse(rejection, responder, context);
+        }
 
         let (mut parts, mut payload) = request.into_parts();
         if let Some(bytes) = bytes {
