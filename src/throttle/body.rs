@@ -8,7 +8,7 @@ use http::{Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::in_flight::InFlight;
+use super::owed::Owed;
 use crate::body::{self, WatchedBody};
 
 pin_project! {
@@ -27,25 +27,25 @@ pin_project! {
     enum Kind<B> {
         // Nothing is given back at its end.
         Free { #[pin] body: body::ResponseBody<B> },
-        Holding { #[pin] body: WatchedBody<B, InFlight> },
+        Owing { #[pin] body: WatchedBody<B, Owed> },
     }
 }
 
 impl<B> ResponseBody<B> {
-    pub(super) const fn free(body: body::ResponseBody<B>) -> Self {
+    pub(super) const fn inner(body: B) -> Self {
+        Self::refusal(body::ResponseBody::inner(body))
+    }
+
+    pub(super) const fn refusal(body: body::ResponseBody<B>) -> Self {
         Self { kind: Kind::Free { body } }
     }
 }
 
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
-    /// The answer to a `method` request that holds places.
-    pub(super) fn holding(
-        response: Response<B>,
-        method: &Method,
-        in_flight: InFlight,
-    ) -> Response<Self> {
-        WatchedBody::of_response(response, method, in_flight)
-            .map(|body| Self { kind: Kind::Holding { body } })
+    /// The answer to a `method` request that owes.
+    pub(super) fn owing(response: Response<B>, method: &Method, owed: Owed) -> Response<Self> {
+        WatchedBody::of_response(response, method, owed)
+            .map(|body| Self { kind: Kind::Owing { body } })
     }
 }
 
@@ -59,21 +59,21 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             KindProj::Free { body } => body.poll_frame(cx),
-            KindProj::Holding { body } => body.poll_frame(cx),
+            KindProj::Owing { body } => body.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Free { body } => body.is_end_stream(),
-            Kind::Holding { body } => body.is_end_stream(),
+            Kind::Owing { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Free { body } => body.size_hint(),
-            Kind::Holding { body } => body.size_hint(),
+            Kind::Owing { body } => body.size_hint(),
         }
     }
 }

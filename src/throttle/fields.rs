@@ -104,6 +104,7 @@ impl Policy {
 /// What one answer tells.
 #[derive(Debug)]
 pub(super) struct Fields {
+    unit: Unit,
     policy: Option<HeaderValue>,
     limit: Option<HeaderValue>,
     // Limit, remaining, reset.
@@ -159,14 +160,15 @@ impl Fields {
                 .value()
                 .map(|reset| Box::new([standing.most.into(), standing.remaining.into(), reset]));
         }
-        Some(Self { policy, limit, open_ai })
+        Some(Self { unit: limits.unit(), policy, limit, open_ai })
     }
 
     /// Puts them into an answer.
-    pub(super) fn answer<R>(self, unit: Unit, response: &mut Response<R>) {
+    pub(super) fn answer<R>(self, response: &mut Response<R>) {
         let extensions = response.extensions();
         let ours = extensions.get::<Told>().is_some() || extensions.get::<Rejection>().is_some();
-        self.put(unit, ours, response.headers_mut());
+        let unit = self.unit;
+        self.put(ours, response.headers_mut());
         // Layers of tokens lie within those of requests.
         if unit == Unit::Tokens {
             response.extensions_mut().insert(Told);
@@ -174,7 +176,7 @@ impl Fields {
     }
 
     /// Puts them beside those that are ours, or in the place of an upstream's.
-    pub(super) fn put(self, unit: Unit, beside: bool, headers: &mut HeaderMap) {
+    pub(super) fn put(self, beside: bool, headers: &mut HeaderMap) {
         for (name, value) in [(POLICY, self.policy), (LIMIT, self.limit)] {
             let Some(value) = value else { continue };
             if beside {
@@ -184,7 +186,7 @@ impl Fields {
             }
         }
         if let Some(values) = self.open_ai {
-            for (name, value) in open_ai_names(unit).into_iter().zip(*values) {
+            for (name, value) in open_ai_names(self.unit).into_iter().zip(*values) {
                 headers.insert(name, value);
             }
         }
@@ -364,7 +366,7 @@ mod tests {
         let Reply::Now(Ok(decision)) = limits.store().backend().decide(&asks) else {
             panic!("memory answers at once")
         };
-        limits.due(&asks, &decision).unwrap().answered(response);
+        Fields::new(limits, &asks, &decision).unwrap().answer(response);
     }
 
     #[test]

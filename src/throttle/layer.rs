@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -13,18 +13,13 @@ use tower_service::Service;
 use super::{
     Limit, LimitCounts, LimitError, LimitFields, LimitStanding, ResponseBody, ResponseFuture,
     Store, Subject,
-    ask::{Asks, Decision},
+    ask::Asks,
     due::Due,
     future::Waiting,
-    in_flight::InFlight,
     limits::{Limits, Unit},
-    store::{Reply, Unavailable},
+    store::Reply,
 };
-use crate::{
-    body,
-    context::RequestContext,
-    rejection::{RefusalFormat, Rejection},
-};
+use crate::{context::RequestContext, rejection::RefusalFormat};
 
 /// Lets pass what its limits allow. See the [module](super).
 ///
@@ -158,15 +153,17 @@ where
             return ResponseFuture::refuse(rejection, responder, context);
         }
         match limits.store().backend().decide(&asks) {
-            Reply::Now(ref decision) => {
-                match Admission::judge(limits, &asks, decision, &context, request.method()) {
-                    Ok(admission) => ResponseFuture::pass(self.inner.call(request), admission),
-                    Err(rejection) => {
-                        let responder = self.layer.refusals.for_request(&request);
-                        ResponseFuture::refuse(rejection, responder, context)
-                    }
+            Reply::Now(ref decision) => match limits.judge(&asks, decision.as_ref(), &context) {
+                Ok(decision) => {
+                    let due = decision
+                        .and_then(|decision| Due::new(limits, &asks, decision, request.method()));
+                    ResponseFuture::pass(self.inner.call(request), due)
                 }
-            }
+                Err(rejection) => {
+                    let responder = self.layer.refusals.for_request(&request);
+                    ResponseFuture::refuse(rejection, responder, context)
+                }
+            },
             Reply::Later(later) => {
                 // The readied instance is the one that is called later:
                 // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
@@ -182,48 +179,6 @@ where
                     request,
                 })
             }
-        }
-    }
-}
-
-/// What a request that passes takes along.
-#[derive(Debug)]
-pub(super) struct Admission {
-    /// Given back by being dropped, wherever the request ends.
-    in_flight: Option<(InFlight, Method)>,
-    due: Option<Due>,
-}
-
-impl Admission {
-    pub(super) fn judge(
-        limits: &Limits,
-        asks: &Asks,
-        decision: &Result<Decision, Unavailable>,
-        context: &RequestContext,
-        method: &Method,
-    ) -> Result<Self, Rejection> {
-        let Ok(decision) = decision else {
-            let passing = Self { in_flight: None, due: None };
-            return limits.unavailable().map_or(Ok(passing), Err);
-        };
-        if let Some(rejection) = limits.rejection(asks, decision, context) {
-            return Err(rejection);
-        }
-        let in_flight = limits.in_flight(asks, decision).map(|places| (places, method.clone()));
-        Ok(Self { in_flight, due: limits.due(asks, decision) })
-    }
-
-    pub(super) fn finish<R: Body<Data = Bytes>>(
-        self,
-        mut response: Response<R>,
-    ) -> Response<ResponseBody<R>> {
-        let Self { in_flight, due } = self;
-        if let Some(due) = due {
-            due.answered(&mut response);
-        }
-        match in_flight {
-            Some((places, method)) => ResponseBody::holding(response, &method, places),
-            None => response.map(body::ResponseBody::inner).map(ResponseBody::free),
         }
     }
 }

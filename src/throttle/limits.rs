@@ -9,9 +9,8 @@
 //! 3. [`Limits::rejection`] counts the decision, notes in the context whom it names, and says what to
 //!    refuse the request with; `None` where it passes. [`Limits::unavailable`] instead, where the
 //!    store could not decide.
-//! 4. [`Limits::in_flight`] holds what is given back when the answer has ended.
-//! 5. [`Limits::due`] is what is to be done with the answer's head, where there is anything: asks and
-//!    decision need not be kept for it.
+//! 4. [`Due`](super::due::Due) is what there is to do with the answer: what it is told, and what is
+//!    given back at its end. Asks and decision need not be kept for it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,14 +19,12 @@ use http::{HeaderMap, Request};
 use super::{
     Allowance, Limit, LimitCounts, LimitFields, RequestHead, Store,
     allowance::Kind,
-    ask::{Ask, Asks, Decision, Settlement},
+    ask::{Ask, Asks, Decision},
     counts::Counters,
-    due::Due,
-    failures,
     fields::{self, Fields, Policy},
-    in_flight::InFlight,
     key::{Key, Keys},
     quota::Period,
+    store::Unavailable,
 };
 use crate::{
     context::RequestContext,
@@ -42,6 +39,7 @@ pub(super) struct Limits {
     unit: Unit,
     fields: LimitFields,
     policy: Policy,
+    have_dues: bool,
 }
 
 /// What is counted: said in details, and part of each key, so that a rate of requests and one of
@@ -77,6 +75,7 @@ impl Limits {
             unit,
             fields: LimitFields::default(),
             policy: Policy::default(),
+            have_dues: false,
         };
         limits.push(limit);
         limits
@@ -130,6 +129,11 @@ impl Limits {
         &self.policy
     }
 
+    /// Whether a request that passes may owe anything later.
+    pub(super) const fn have_dues(&self) -> bool {
+        self.have_dues
+    }
+
     pub(super) const fn unit(&self) -> Unit {
         self.unit
     }
@@ -181,6 +185,24 @@ impl Limits {
         Ok(())
     }
 
+    /// Whether the request passes, and what was decided; `None` where nothing could be.
+    ///
+    /// # Errors
+    ///
+    /// What to refuse it with.
+    pub(super) fn judge<'a>(
+        &self,
+        asks: &Asks,
+        decision: Result<&'a Decision, &Unavailable>,
+        context: &RequestContext,
+    ) -> Result<Option<&'a Decision>, Rejection> {
+        let rejection = match decision {
+            Ok(decision) => self.rejection(asks, decision, context),
+            Err(Unavailable) => self.unavailable(),
+        };
+        rejection.map_or(Ok(decision.ok()), Err)
+    }
+
     /// Counts what was decided and notes it in the context. What to refuse the request with, or
     /// `None` where it passes.
     pub(super) fn rejection(
@@ -220,7 +242,7 @@ impl Limits {
         }
         if let Some(fields) = Fields::new(self, asks, decision) {
             let mut headers = HeaderMap::new();
-            fields.put(self.unit, false, &mut headers);
+            fields.put(false, &mut headers);
             for (name, value) in &headers {
                 rejection = rejection.with_field(name.clone(), value.clone());
             }
@@ -235,30 +257,6 @@ impl Limits {
         // The store is tried again at least every second.
         let again = Duration::from_secs(1);
         enforced.then(|| Rejection::new(Refusal::ThrottleUnavailable).with_retry_after(again))
-    }
-
-    /// The places that a request which passes has taken among those in flight.
-    pub(super) fn in_flight(&self, asks: &Asks, decision: &Decision) -> Option<InFlight> {
-        let mut in_flight = None;
-        for (ask, standing) in asks.iter().zip(&decision.standings) {
-            if standing.allows && matches!(ask.allowance.0, Kind::Concurrency(_)) {
-                in_flight.get_or_insert_with(|| InFlight::new(&self.store)).hold(Settlement {
-                    key: ask.key,
-                    overflow: ask.overflow,
-                    allowance: ask.allowance,
-                    window: standing.window,
-                    permits: -i64::try_from(ask.cost).unwrap_or(i64::MAX),
-                });
-            }
-        }
-        in_flight
-    }
-
-    /// What there is to do with the head of the answer.
-    pub(super) fn due(&self, asks: &Asks, decision: &Decision) -> Option<Due> {
-        let fields = Fields::new(self, asks, decision);
-        let charge = failures::charge(self, asks, decision);
-        (fields.is_some() || !charge.is_empty()).then(|| Due::new(self, fields, charge))
     }
 
     pub(super) fn counts(&self) -> Vec<LimitCounts> {
@@ -289,6 +287,7 @@ impl Limits {
             before = Some(&held.limit.by);
         }
         self.policy = Policy::new(&self.held, self.unit);
+        self.have_dues = self.held.iter().any(Held::has_dues);
     }
 }
 
@@ -312,10 +311,7 @@ fn limit_key(keys: &Keys, unit: Unit, name: &str, allowance: Allowance) -> Key {
 impl Held {
     /// What to ask for a subject of a tier: its place, or `None` for the limit's own numbers.
     pub(super) fn ask(&self, subject: Key, tier: Option<usize>, cost: u64) -> Ask {
-        let tiers = self.limit.tiers.as_deref();
-        let of_tier = tier
-            .and_then(|place| Some((tiers?.allowances().nth(place)?, *self.tier_keys.get(place)?)));
-        let (allowance, of_limit) = of_tier.unwrap_or((self.limit.allowance, self.key));
+        let (allowance, of_limit) = self.allowance(tier);
         Ask {
             key: subject.of_limit(of_limit),
             overflow: of_limit,
@@ -325,10 +321,35 @@ impl Held {
         }
     }
 
+    /// What a tier allows, and the part of its keys that is the limit's.
+    pub(super) fn allowance(&self, tier: Option<usize>) -> (Allowance, Key) {
+        let tiers = self.limit.tiers.as_deref();
+        let of_tier = tier
+            .and_then(|place| Some((tiers?.allowances().nth(place)?, *self.tier_keys.get(place)?)));
+        of_tier.unwrap_or((self.limit.allowance, self.key))
+    }
+
+    /// The tier that was asked for, or another that allows as much.
+    pub(super) fn tier_of(&self, ask: &Ask) -> Option<u16> {
+        let tiers = self.limit.tiers.as_deref()?;
+        if ask.allowance == self.limit.allowance {
+            return None;
+        }
+        let tier = tiers.allowances().position(|allowance| allowance == ask.allowance)?;
+        u16::try_from(tier).ok()
+    }
+
     /// The keys of all counters that a subject may have here.
     pub(super) fn keys_of(&self, subject: Key) -> Vec<Key> {
         let of_limit = std::iter::once(&self.key).chain(&self.tier_keys);
         of_limit.map(|of_limit| subject.of_limit(*of_limit)).collect()
+    }
+
+    fn has_dues(&self) -> bool {
+        let own = std::iter::once(self.limit.allowance);
+        let tiers = self.limit.tiers.iter().flat_map(|tiers| tiers.allowances());
+        let in_flight = |allowance: Allowance| matches!(allowance.0, Kind::Concurrency(_));
+        self.limit.counts_failures() || own.chain(tiers).any(in_flight)
     }
 
     fn tier(&self, head: &RequestHead<'_>) -> Option<usize> {
