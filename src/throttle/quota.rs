@@ -104,6 +104,15 @@ impl Quota {
 const DAY: u64 = 86_400;
 
 impl Quota {
+    /// How many there are in the window of this number.
+    pub(super) fn limit_of(self, number: u32) -> u64 {
+        // Where no window differs, when they are is not computed.
+        if self.first.is_none() {
+            return self.limit;
+        }
+        self.limit_in(self.period.nth(u64::from(number)))
+    }
+
     /// What the windows from `old` to before `new` held together.
     pub(super) fn held_between(self, old: u32, new: u32) -> u64 {
         let windows = u64::from(new.saturating_sub(old));

@@ -21,13 +21,13 @@ pub(super) trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Takes what the asks say of all of them, or of none. An answer that is to come later and is
     /// dropped before it has come gives back the places in flight that it took.
-    fn decide(&self, asks: Asks) -> Reply;
+    fn decide(&self, asks: &Asks) -> Reply;
 
     /// Puts right what was taken before. At once, or as soon as the shared store can be told.
     fn settle(&self, settlements: &[Settlement]);
 
     /// What an ask of nothing would be told, and nothing is taken.
-    fn look(&self, asks: Asks) -> Reply;
+    fn look(&self, asks: &Asks) -> Reply;
 
     /// Forgets what was counted. `false` where the store could not be told.
     fn reset(&self, keys: &[Key]) -> Later<bool>;
