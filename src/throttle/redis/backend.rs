@@ -97,21 +97,21 @@ impl Backend for Shared {
         &self.core.keys
     }
 
-    fn decide(&self, asks: Asks) -> Reply {
+    fn decide(&self, asks: &Asks) -> Reply {
         self.keep();
         let core = &self.core;
-        let (in_flight, counted) = apart(&asks);
+        let (in_flight, counted) = apart(asks);
         let admitted = Admitted::take(core, in_flight);
         if counted.is_empty() {
-            return Reply::Now(Ok(admitted.together(&asks, nothing())));
+            return Reply::Now(Ok(admitted.together(asks, nothing())));
         }
         if admitted.decision.passes
             && let Some(decision) = core.leases.decide(&counted)
         {
             count(&core.counts.leased, 1);
-            return Reply::Now(Ok(admitted.together(&asks, decision)));
+            return Reply::Now(Ok(admitted.together(asks, decision)));
         }
-        let core = Arc::clone(core);
+        let (core, asks) = (Arc::clone(core), asks.clone());
         Reply::Later(Box::pin(async move {
             // What is refused for its place takes nothing of the others.
             let decision = if admitted.decision.passes {
@@ -128,12 +128,12 @@ impl Backend for Shared {
         self.core.settle(settlements);
     }
 
-    fn look(&self, asks: Asks) -> Reply {
+    fn look(&self, asks: &Asks) -> Reply {
         self.keep();
-        let (in_flight, counted) = apart(&asks);
-        let core = Arc::clone(&self.core);
+        let (in_flight, counted) = apart(asks);
+        let (core, asks) = (Arc::clone(&self.core), asks.clone());
         Reply::Later(Box::pin(async move {
-            let of_places = at_once(core.places.look(in_flight));
+            let of_places = at_once(core.places.look(&in_flight));
             let of_counters =
                 if counted.is_empty() { nothing() } else { core.look(&counted).await? };
             Ok(together(&asks, of_places, of_counters))
@@ -184,7 +184,7 @@ impl Core {
         let ahead = self.leases.ahead(asks);
         let call = self.counter.decide(asks, &ahead);
         let Some((decision, taken)) = self.call(&call, asks).await else {
-            return self.alone(|memory| memory.decide(share_of(asks, self.replicas())));
+            return self.alone(|memory| memory.decide(&share_of(asks, self.replicas())));
         };
         if decision.passes {
             self.leases.keep(asks, &decision, &taken);
@@ -198,7 +198,7 @@ impl Core {
     async fn look(&self, asks: &Asks) -> Result<Decision, Unavailable> {
         match self.call(&self.counter.look(asks), asks).await {
             Some((decision, _)) => Ok(decision),
-            None => self.alone(|memory| memory.look(share_of(asks, self.replicas()))),
+            None => self.alone(|memory| memory.look(&share_of(asks, self.replicas()))),
         }
     }
 
@@ -316,8 +316,7 @@ struct Admitted {
 
 impl Admitted {
     fn take(core: &Arc<Core>, asks: Asks) -> Self {
-        let decision =
-            if asks.is_empty() { nothing() } else { at_once(core.places.decide(asks.clone())) };
+        let decision = if asks.is_empty() { nothing() } else { at_once(core.places.decide(&asks)) };
         Self { core: Arc::clone(core), asks, decision }
     }
 
