@@ -3,8 +3,6 @@ mod state;
 mod table;
 
 use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher as _,
     sync::{
         MutexGuard,
         atomic::{AtomicUsize, Ordering},
@@ -69,15 +67,10 @@ enum Place {
 impl Memory {
     pub(super) fn new(settings: MemoryStore) -> Self {
         let MemoryStore { clock, capacity, when_full } = settings;
-        let mut secret = [0; 16];
-        // The standard library's keys are the system's randomness, once a thread.
-        for (half, byte) in secret.chunks_exact_mut(8).zip(0_u8..) {
-            half.copy_from_slice(&RandomState::new().hash_one(byte).to_ne_bytes());
-        }
         let shards = (capacity / 1_024).clamp(1, 64).next_power_of_two();
         Self {
             clock,
-            keys: Keys::new(secret),
+            keys: Keys::random(),
             shards: (0..shards).map(|_| Shard::default()).collect(),
             overflow: Lock::default(),
             count: AtomicUsize::new(0),
