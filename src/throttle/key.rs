@@ -17,7 +17,6 @@ pub(super) struct Keys(Sip);
 #[derive(Clone)]
 enum Sip {
     /// SipHash-2-4, for keys that others see.
-    #[cfg_attr(not(any(feature = "redis", test)), expect(dead_code, reason = "of shared stores"))]
     Shared(SipHasher24),
     /// SipHash-1-3, for keys and a secret that do not leave the process: what the standard library's
     /// tables trust.
@@ -44,6 +43,7 @@ impl Keys {
     }
 
     /// The key of these parts, each with its length before it.
+    #[inline]
     pub(super) fn key<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Key {
         match &self.0 {
             Sip::Shared(hasher) => key(*hasher, parts),
@@ -66,6 +66,7 @@ impl std::fmt::Debug for Keys {
     }
 }
 
+#[inline]
 fn key<'a>(mut hasher: impl Hasher + Hasher128, parts: impl IntoIterator<Item = &'a [u8]>) -> Key {
     for part in parts {
         write(&mut hasher, part);
@@ -76,6 +77,7 @@ fn key<'a>(mut hasher: impl Hasher + Hasher128, parts: impl IntoIterator<Item = 
 /// Writes a part in whole words, which SipHash takes without copying: its length, and what it holds.
 /// The lowest four bits of the first word say how long it is, or, by an 8, that it is long. The last
 /// words of a long one may overlap: its length is known.
+#[inline]
 fn write(hasher: &mut impl Hasher, part: &[u8]) {
     if let Some(last) = part.last_chunk() {
         hasher.write_u64((part.len() as u64) << 4 | 8);

@@ -134,6 +134,11 @@ impl Limits {
         self.have_dues
     }
 
+    /// Whether answers tell of limits.
+    pub(super) fn tell(&self) -> bool {
+        self.fields != LimitFields::Off
+    }
+
     pub(super) const fn unit(&self) -> Unit {
         self.unit
     }

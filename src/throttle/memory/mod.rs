@@ -115,15 +115,18 @@ impl Memory {
 
     fn judge(&self, asks: &[Ask], takes: bool) -> Decision {
         let now = self.now();
-        let one = match asks {
-            [ask] if takes => self.judge_one(ask, &now),
-            _ => None,
-        };
-        one.unwrap_or_else(|| self.judge_any(asks, takes, &now))
+        if let [ask] = asks
+            && takes
+            && let Some(standing) = self.judge_one(ask, &now)
+        {
+            let passes = standing.allows || !ask.enforced;
+            return Decision { passes, standings: SmallVec::from_iter([standing]) };
+        }
+        self.judge_any(asks, takes, &now)
     }
 
     /// Many layers have but one limit. `None` where the store is full.
-    fn judge_one(&self, ask: &Ask, now: &Now<'_>) -> Option<Decision> {
+    fn judge_one(&self, ask: &Ask, now: &Now<'_>) -> Option<Standing> {
         let mut table = self.shards.get(self.shard(ask.key))?.0.lock();
         table.sweep(LOOKS, now.idle_since(), &self.count, |_| false);
         if table.find(ask.key).is_none() && !self.admit(&mut table, ask.key, &[], now) {
@@ -134,9 +137,7 @@ impl Memory {
         if standing.allows {
             table.set(slot, next);
         }
-        drop(table);
-        let passes = standing.allows || !ask.enforced;
-        Some(Decision { passes, standings: SmallVec::from_iter([standing]) })
+        Some(standing)
     }
 
     fn judge_any(&self, asks: &[Ask], takes: bool, now: &Now<'_>) -> Decision {
