@@ -89,8 +89,15 @@ fn write(hasher: &mut impl Hasher, part: &[u8]) {
             hasher.write_u64(u64::from_le_bytes(*last));
         }
     } else {
-        let bytes = part.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        hasher.write_u64(bytes << 8 | part.len() as u64);
+        let length = part.len();
+        let bytes = match (part.first_chunk(), part.last_chunk()) {
+            (Some(first), Some(last)) => {
+                let word = |half: &[u8; 4]| u64::from(u32::from_le_bytes(*half));
+                word(first) | word(last) << (8 * (length - 4))
+            }
+            _ => part.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        hasher.write_u64(bytes << 8 | length as u64);
     }
 }
 

@@ -18,13 +18,14 @@ use self::{
     table::Table,
 };
 use super::{
+    allowance::Kind,
     ask::{Ask, Asks, Decision, Settlement, Standing},
     key::{Key, Keys},
     store::{Backend, Later, Reply},
 };
 use crate::{clock::SharedClock, lock::Lock};
 
-/// Slots that each call looks at in each shard that it locks.
+/// Slots that each call looks at, in the shard of its first key.
 const LOOKS: usize = 3;
 /// Slots that a new key looks at, so that a store to which many come is swept faster than it grows.
 const LOOKS_WHEN_NEW: usize = 8;
@@ -143,10 +144,11 @@ impl Memory {
     fn judge_any(&self, asks: &[Ask], takes: bool, now: &Now<'_>) -> Decision {
         let mut guards = self.lock(asks.iter().map(|ask| ask.key));
         let mut overflow = None;
-        if takes {
-            for (_, table) in &mut guards {
-                table.sweep(LOOKS, now.idle_since(), &self.count, |_| false);
-            }
+        if takes
+            && let Some(shard) = asks.first().map(|ask| self.shard(ask.key))
+            && let Some((_, table)) = guards.iter_mut().find(|(at, _)| *at == shard)
+        {
+            table.sweep(LOOKS, now.idle_since(), &self.count, |_| false);
         }
         let mut places = self.places(&guards, asks);
         if takes && places.iter().any(|place| matches!(place, Place::Nowhere)) {
@@ -253,7 +255,11 @@ impl Backend for Memory {
     }
 
     fn settle(&self, settlements: &[Settlement]) {
-        let now = self.now();
+        let timeless = |settlement: &Settlement| {
+            settlement.permits < 0 && matches!(settlement.allowance.0, Kind::Concurrency(_))
+        };
+        let now =
+            if settlements.iter().all(timeless) { Now::new(0, &self.clock) } else { self.now() };
         for settlement in settlements {
             let &Settlement { key, overflow, allowance, window, permits } = settlement;
             let change = |table: &mut Table, slot| {
