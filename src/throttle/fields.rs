@@ -2,9 +2,11 @@
 
 use std::{
     fmt::{self, Write as _},
+    ops::Deref,
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use smallvec::SmallVec;
 
@@ -118,12 +120,15 @@ impl Fields {
         if which == LimitFields::Off {
             return None;
         }
-        let told = || {
-            let asked = limits.held().iter().zip(asks).zip(&decision.standings);
-            let told = asked.filter(|((held, ask), _)| is_told(held) && has_window(ask));
-            told.map(|((held, ask), standing)| (held, ask, standing))
-        };
-        told().next()?;
+        let asked = limits.held().iter().zip(asks).zip(&decision.standings);
+        let told: SmallVec<[_; 4]> = asked
+            .filter(|((held, ask), _)| is_told(held) && has_window(ask))
+            .map(|((held, ask), standing)| (held, ask, standing))
+            .collect();
+        if told.is_empty() {
+            return None;
+        }
+        let told = || told.iter().copied();
         let (mut policy, mut limit, mut open_ai) = (None, None, None);
         if matches!(which, LimitFields::RateLimit | LimitFields::All) {
             let lasting = told().all(|(_, ask, standing)| {
@@ -145,9 +150,7 @@ impl Fields {
                 text.value()
             });
             let mut text = Text::default();
-            for (held, ask, standing) in told() {
-                text.limit(&held.label, ask, standing);
-            }
+            text.limits(told());
             limit = text.value();
         }
         if matches!(which, LimitFields::OpenAi | LimitFields::All)
@@ -255,9 +258,9 @@ const fn open_ai_names(unit: Unit) -> [HeaderName; 3] {
 
 // === impl Text ===
 
-/// A value in the making: on the stack, until it is one.
+/// A value in the making.
 #[derive(Default)]
-struct Text(SmallVec<[u8; 256]>);
+struct Text(Vec<u8>);
 
 impl Text {
     fn policy(&mut self, label: &str, allowance: Allowance, most: Option<u64>, unit: Unit) {
@@ -287,12 +290,26 @@ impl Text {
         }
     }
 
-    fn limit(&mut self, label: &str, ask: &Ask, standing: &Standing) {
-        self.member(label);
-        self.parameter("r", standing.remaining);
-        let until = until(ask, standing);
-        let seconds = until.as_secs().saturating_add(u64::from(until.subsec_nanos() > 0));
-        self.parameter("t", seconds);
+    /// The members of `ratelimit`, in one allocation.
+    fn limits<'a>(&mut self, told: impl Iterator<Item = (&'a Held, &'a Ask, &'a Standing)>) {
+        let mut members = SmallVec::<[_; 4]>::new();
+        let mut length = 0;
+        for (held, ask, standing) in told {
+            let until = until(ask, standing);
+            let seconds = until.as_secs().saturating_add(u64::from(until.subsec_nanos() > 0));
+            let (rest, seconds) = (Digits::of(standing.remaining), Digits::of(seconds));
+            length += held.label.len() + ", ;r=;t=".len() + rest.len() + seconds.len();
+            members.push((&*held.label, rest, seconds));
+        }
+        // No separator before the first.
+        self.0.reserve_exact(length.saturating_sub(", ".len()));
+        for (label, rest, seconds) in &members {
+            self.member(label);
+            self.0.extend_from_slice(b";r=");
+            self.0.extend_from_slice(rest);
+            self.0.extend_from_slice(b";t=");
+            self.0.extend_from_slice(seconds);
+        }
     }
 
     /// A member of the list.
@@ -304,8 +321,10 @@ impl Text {
     }
 
     fn parameter(&mut self, name: &str, value: u64) {
-        // Writing to memory does not fail.
-        let _ = write!(self, ";{name}={}", value.min(MOST));
+        self.0.push(b';');
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.push(b'=');
+        self.0.extend_from_slice(&Digits::of(value));
     }
 
     /// As Go writes durations, which is what OpenAI's fields hold: `12ms`, `1s`, `6m0s`, `1h0m0s`.
@@ -332,8 +351,11 @@ impl Text {
     }
 
     /// `None` where nothing was written.
-    fn value(&self) -> Option<HeaderValue> {
-        if self.0.is_empty() { None } else { HeaderValue::from_bytes(&self.0).ok() }
+    fn value(self) -> Option<HeaderValue> {
+        if self.0.is_empty() {
+            return None;
+        }
+        HeaderValue::from_maybe_shared(Bytes::from(self.0)).ok()
     }
 }
 
@@ -341,6 +363,37 @@ impl fmt::Write for Text {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
+    }
+}
+
+/// A number of a structured field, as it is written.
+struct Digits {
+    bytes: [u8; 15],
+    first: u8,
+}
+
+impl Digits {
+    /// Of the largest instead, if it is larger.
+    fn of(number: u64) -> Self {
+        let mut left = number.min(MOST);
+        let mut digits = Self { bytes: [b'0'; 15], first: 15 };
+        for byte in digits.bytes.iter_mut().rev() {
+            *byte = b'0' + (left % 10) as u8;
+            left /= 10;
+            digits.first -= 1;
+            if left == 0 {
+                break;
+            }
+        }
+        digits
+    }
+}
+
+impl Deref for Digits {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(usize::from(self.first)..).unwrap_or_default()
     }
 }
 
@@ -386,7 +439,7 @@ mod tests {
     fn written(write: impl FnOnce(&mut Text)) -> String {
         let mut text = Text::default();
         write(&mut text);
-        String::from_utf8(text.0.to_vec()).unwrap()
+        String::from_utf8(text.0).unwrap()
     }
 
     #[test]
