@@ -60,11 +60,14 @@ pub enum LimitFields {
 /// `ratelimit-policy`, written down beforehand for most requests.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Policy {
-    /// Where the numbers are all the limits' own, no tier's.
-    own: Option<HeaderValue>,
-    /// Where one limit is told: of each of its tiers.
-    tiers: Vec<(Allowance, HeaderValue)>,
+    // For each combination of tiers of the limits that are told. In the place of a combination, the
+    // first limit's tier counts for one, the next one's for as many as the first has, and so on. Empty
+    // where there are too many.
+    values: Vec<Option<HeaderValue>>,
 }
+
+/// The most combinations of tiers whose policies are kept.
+const MOST_POLICIES: usize = 256;
 
 /// That the fields in an answer are an inner layer's of this crate, not an upstream's.
 #[derive(Clone, Copy, Debug)]
@@ -73,33 +76,34 @@ struct Told;
 impl Policy {
     /// Of these limits, in their order.
     pub(super) fn new(held: &[Held], unit: Unit) -> Self {
-        let mut text = Text::default();
-        for held in held.iter().filter(|held| is_told(held)) {
-            text.policy(&held.label, held.limit.allowance, quota_most(held.limit.allowance), unit);
-        }
-        let mut told = held.iter().filter(|held| is_told(held));
-        let tiers = match (told.next(), told.next()) {
-            (Some(held), None) => held.limit.tiers.as_deref().map(|tiers| {
-                let written = tiers.allowances().filter_map(|allowance| {
-                    let mut text = Text::default();
-                    text.policy(&held.label, allowance, quota_most(allowance), unit);
-                    Some((allowance, text.value()?))
-                });
-                written.collect()
-            }),
-            _ => None,
+        let told = || held.iter().filter(|held| is_told(held));
+        let count = told()
+            .try_fold(1_usize, |count, held| count.checked_mul(held.allowances()))
+            .filter(|count| *count <= MOST_POLICIES);
+        let write = |mut place: usize| {
+            let mut text = Text::default();
+            for held in told() {
+                let tier = (place % held.allowances()).checked_sub(1);
+                place /= held.allowances();
+                let (allowance, _) = held.allowance(tier);
+                text.policy(&held.label, allowance, quota_most(allowance), unit);
+            }
+            // Its first clone makes it one that is shared.
+            text.value().inspect(|value| drop(value.clone()))
         };
-        let lasting = |value: &HeaderValue| {
-            // Made to be shared before it is: the first clone allocates.
-            drop(value.clone());
-        };
-        let own = text.value().inspect(lasting);
-        Self { own, tiers: tiers.unwrap_or_default() }
+        Self { values: (0..count.unwrap_or_default()).map(write).collect() }
     }
 
-    fn of_tier(&self, allowance: Allowance) -> Option<HeaderValue> {
-        let tier = self.tiers.iter().find(|(tier, _)| *tier == allowance);
-        tier.map(|(_, value)| value.clone())
+    fn of(&self, held: &[Held], asks: &Asks) -> Option<HeaderValue> {
+        if self.values.is_empty() {
+            return None;
+        }
+        let (mut place, mut unit) = (0, 1);
+        for (held, ask) in held.iter().zip(asks).filter(|(held, _)| is_told(held)) {
+            place += unit * held.tier_of(ask).map_or(0, |tier| usize::from(tier) + 1);
+            unit *= held.allowances();
+        }
+        self.values.get(place)?.clone()
     }
 }
 
@@ -134,14 +138,7 @@ impl Fields {
             let lasting = told().all(|(_, ask, standing)| {
                 quota_most(ask.allowance).is_none_or(|most| most == standing.most)
             });
-            let own = told().all(|(held, ask, _)| ask.allowance == held.limit.allowance);
-            let written = match (lasting, own) {
-                (false, _) => None,
-                (true, true) => limits.policy().own.clone(),
-                (true, false) => {
-                    told().find_map(|(_, ask, _)| limits.policy().of_tier(ask.allowance))
-                }
-            };
+            let written = lasting.then(|| limits.policy().of(limits.held(), asks)).flatten();
             policy = written.or_else(|| {
                 let mut text = Text::default();
                 for (held, ask, standing) in told() {
@@ -434,6 +431,31 @@ mod tests {
         let lines: Vec<_> = response.headers().get_all(POLICY).iter().collect();
         let expected = ["\"budget\";q=10;qu=\"tokens\";w=60", "\"identity\";q=10;w=60"];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn each_combination_of_tiers_is_told_its_own_policy() {
+        let tiers = |gold: u32, free: u32| {
+            [("gold", Rate::per_minute(gold)), ("free", Rate::per_minute(free))]
+        };
+        let first = Limit::per_identity(Rate::per_minute(1)).plans("plan", tiers(2, 3));
+        let mut limits = Limits::new(first.name("a"), Unit::Requests);
+        let by_team = Limit::per_identity(Rate::per_minute(4)).plans("team", tiers(5, 6));
+        limits.push(by_team.name("b"));
+        limits.push(Limit::per_tenant(Rate::per_minute(7)));
+        for (plan, q) in [("gold", 2), ("free", 3), ("none", 1)] {
+            for (team, p) in [("gold", 5), ("free", 6), ("none", 4)] {
+                let caller = Identity::new(Proof::Jwt, "https://issuer.example", "a");
+                let caller = caller.with_claim("plan", plan).with_claim("team", team);
+                let context = RequestContext::new();
+                context.set_identity(Arc::new(caller));
+                let mut asks = Asks::new();
+                limits.asks(&Request::new(()), &context, 1, &mut asks).unwrap();
+                let told = limits.policy().of(limits.held(), &asks).unwrap();
+                let all = format!("\"a\";q={q};w=60, \"b\";q={p};w=60, \"tenant\";q=7;w=60");
+                assert_eq!(told, all);
+            }
+        }
     }
 
     fn written(write: impl FnOnce(&mut Text)) -> String {

@@ -334,6 +334,11 @@ impl Held {
         of_tier.unwrap_or((self.limit.allowance, self.key))
     }
 
+    /// How many there are: its own, and its tiers'.
+    pub(super) const fn allowances(&self) -> usize {
+        self.tier_keys.len() + 1
+    }
+
     /// The tier that was asked for, or another that allows as much.
     pub(super) fn tier_of(&self, ask: &Ask) -> Option<u16> {
         let tiers = self.limit.tiers.as_deref()?;
