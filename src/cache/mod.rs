@@ -1,0 +1,3 @@
+//! Answers that are kept and shared.
+
+mod canonical;
