@@ -1,3 +1,4 @@
 //! Answers that are kept and shared.
 
 mod canonical;
+mod flight;
