@@ -1,4 +1,5 @@
 //! Answers that are kept and shared.
 
 mod canonical;
+mod convert;
 mod flight;
