@@ -3,3 +3,4 @@
 mod canonical;
 mod convert;
 mod flight;
+mod key;
