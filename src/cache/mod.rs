@@ -1,6 +1,7 @@
 //! Answers that are kept and shared.
 
 mod canonical;
+mod control;
 mod convert;
 mod flight;
 mod key;
