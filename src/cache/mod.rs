@@ -5,3 +5,4 @@ mod control;
 mod convert;
 mod flight;
 mod key;
+mod storable;
