@@ -3,6 +3,7 @@
 mod canonical;
 mod control;
 mod convert;
+mod deterministic;
 mod flight;
 mod key;
 mod storable;
