@@ -9,4 +9,5 @@ mod flight;
 mod generation;
 mod key;
 mod memory;
+mod status;
 mod storable;
