@@ -38,7 +38,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, header::CONTENT_LENGTH};
+use http::{
+    HeaderMap, Method, Response, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH},
+};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -240,6 +243,24 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     let length = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
     // `parse` takes a leading plus sign as well.
     length.bytes().all(|digit| digit.is_ascii_digit()).then(|| length.parse().ok())?
+}
+
+/// Whether an answer has a content coding, so that its bytes are not what they say. `identity` is
+/// none (RFC 9110 section 12.5.3).
+pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
+}
+
+/// Fields that say what a body's bytes are (RFC 9530; RFC 3230; RFC 1864), and would be a lie of
+/// others.
+pub(crate) const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
+
+/// Removes what would be a lie of other bytes.
+pub(crate) fn remove_digests(fields: &mut HeaderMap) {
+    for name in DIGESTS {
+        fields.remove(name);
+    }
 }
 
 // === impl EndGuard ===

@@ -23,7 +23,7 @@
 //!
 //! # Limits
 //!
-//! Names (route, stage, upstream, model, target) are set once: the first word stands. What can
+//! Names (route, stage, upstream, model, target, limit) are set once: the first word stands. What can
 //! change with an attempt (its count, the upstream's status, usage) is overwritten, and the last
 //! word stands.
 
@@ -57,6 +57,8 @@ struct Record {
     model: OnceLock<Box<str>>,
     target: OnceLock<Box<str>>,
     refusal: OnceLock<&'static str>,
+    limited_by: OnceLock<Arc<str>>,
+    shadow_limited_by: OnceLock<Arc<str>>,
     attempts: AtomicU32,
     // 0: none yet.
     upstream_status: AtomicU16,
@@ -64,6 +66,7 @@ struct Record {
     #[cfg(feature = "access-log")]
     counted: AtomicBool,
     usage: Lock<Option<Usage>>,
+    generated: AtomicU64,
     stream_end: AtomicU8,
     answer_read: AtomicBool,
     tapped: AtomicBool,
@@ -197,6 +200,28 @@ impl RequestContext {
         let _already = self.record.refusal.set(slug);
     }
 
+    /// The name of the limit that refused the request, if one did.
+    #[must_use]
+    pub fn limited_by(&self) -> Option<&str> {
+        self.record.limited_by.get().map(AsRef::as_ref)
+    }
+
+    /// Sets the limit that refused. The first one stands.
+    pub fn set_limited_by(&self, limit: Arc<str>) {
+        let _already = self.record.limited_by.set(limit);
+    }
+
+    /// The name of the first limit that would have refused the request, were it not in shadow.
+    #[must_use]
+    pub fn shadow_limited_by(&self) -> Option<&str> {
+        self.record.shadow_limited_by.get().map(AsRef::as_ref)
+    }
+
+    /// Sets the limit that would have refused. The first one stands.
+    pub fn set_shadow_limited_by(&self, limit: Arc<str>) {
+        let _already = self.record.shadow_limited_by.set(limit);
+    }
+
     /// How many times the upstream was called.
     #[must_use]
     pub fn attempts(&self) -> u32 {
@@ -246,6 +271,28 @@ impl RequestContext {
     /// Sets the usage. The last one stands.
     pub fn set_usage(&self, usage: Usage) {
         *self.record.usage.lock() = Some(usage);
+    }
+
+    /// Tokens that were seen in the deltas of the answer's event stream so far: one for each delta
+    /// that says something. What the upstream counts itself is [`usage`](Self::usage).
+    #[must_use]
+    pub fn generated_tokens(&self) -> u64 {
+        self.record.generated.load(Relaxed)
+    }
+
+    /// Sets how many tokens were seen. The last word stands.
+    pub(crate) fn set_generated_tokens(&self, tokens: u64) {
+        self.record.generated.store(tokens, Relaxed);
+    }
+
+    /// Forgets what was read of an earlier answer, so that the next is read anew: a retry from
+    /// further out comes with the same record.
+    #[cfg(feature = "throttle")]
+    pub(crate) fn forget_answer(&self) {
+        *self.record.usage.lock() = None;
+        self.record.generated.store(0, Relaxed);
+        self.record.stream_end.store(0, Relaxed);
+        self.record.tapped.store(false, Relaxed);
     }
 
     /// How the event stream of the answer ended; `None` while it runs, and for other answers.

@@ -60,6 +60,8 @@ mod withheld;
 
 // The first floor: what layers tell each other.
 pub mod context;
+#[cfg(any(feature = "throttle", feature = "transform"))]
+mod generation;
 pub mod identity;
 pub mod model;
 pub mod payload;

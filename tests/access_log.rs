@@ -150,6 +150,8 @@ async fn a_record_holds_what_the_layers_further_in_said() {
             context.set_usage(usage);
             context.set_stream_end(StreamEnd::Done);
             context.set_refusal("throttled");
+            context.set_limited_by("identity".into());
+            context.set_shadow_limited_by("global".into());
             request.into_body().collect().await.unwrap();
             clock.advance(Duration::from_micros(1_500));
             Ok::<_, Infallible>(Response::new(ScriptedBody::new([
@@ -202,6 +204,8 @@ async fn a_record_holds_what_the_layers_further_in_said() {
             "status": 200,
             "grpc_status": 0,
             "refusal": "throttled",
+            "limit": "identity",
+            "limit_shadow": "global",
             "outcome": "trailers",
             "bytes_in": 8,
             "bytes_out": 5,
@@ -293,6 +297,8 @@ fn long_values_are_cut() {
         context.set_target(&*long);
         context.set_route(long.clone());
         context.set_stage(long.clone());
+        context.set_limited_by((&*long).into());
+        context.set_shadow_limited_by((&*long).into());
         context.set_upstream(long.into());
         Response::new(Empty::<Bytes>::new())
     }));
@@ -311,6 +317,8 @@ fn long_values_are_cut() {
         &record["model_target"],
         &record["route"],
         &record["stage"],
+        &record["limit"],
+        &record["limit_shadow"],
         &record["upstream"],
         &record["user_agent"],
     ] {

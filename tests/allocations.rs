@@ -7,7 +7,7 @@ mod pass;
 #[path = "support/token.rs"]
 mod token;
 
-use std::convert::Infallible;
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use allocation_counter::measure;
 use bytes::Bytes;
@@ -20,10 +20,14 @@ use tower::{Layer, Service};
 use tower_inference::{
     access_log::AccessLogLayer,
     context::RequestContext,
+    identity::{Identity, Proof},
     payload::PayloadLayer,
     request_id::RequestIdLayer,
     schema::{ResponseSchema, Schema, SchemaLayer},
     stack::Stack,
+    throttle::{
+        Concurrency, Limit, LimitFields, PeerAddress, Quota, Rate, RequestHead, ThrottleLayer,
+    },
     transform::{Source, TransformLayer},
     upstream::UpstreamLayer,
 };
@@ -77,6 +81,35 @@ fn unmet() -> (PayloadLayer, TransformLayer) {
     (PayloadLayer::new(), edits)
 }
 
+/// One limit of each kind, by four things in all.
+fn throttle() -> ThrottleLayer {
+    let plans = [("gold", Rate::per_second(2_000))];
+    ThrottleLayer::new(Limit::per_identity(Rate::per_second(1_000)).plans("plan", plans))
+        .limit(Limit::per_identity(Quota::per_day(1_000_000)))
+        .limit(Limit::per_peer(PeerAddress::connection(), Rate::per_second(1_000)))
+        .limit(Limit::global(Concurrency::of(100)))
+}
+
+/// The other kinds of keys.
+fn other_keys() -> ThrottleLayer {
+    let fields =
+        |head: &RequestHead<'_>| Some([head.headers().contains_key("content-type").into()]);
+    ThrottleLayer::new(Limit::per_claim("plan", Rate::per_second(1_000)))
+        .limit(Limit::per_tenant(Rate::per_second(1_000)))
+        .limit(Limit::per_route(Rate::per_second(1_000)))
+        .limit(Limit::per_key(fields, Rate::per_second(1_000)).shadow())
+}
+
+/// A request whose caller and connection are known.
+fn known(token: &str) -> Request<Full<Bytes>> {
+    let mut request = seen(token);
+    let caller = Identity::new(Proof::Jwt, "https://issuer.example", "user-7");
+    let caller = caller.with_tenant("acme").with_claim("plan", "gold");
+    RequestContext::ensure(request.extensions_mut()).set_identity(Arc::new(caller));
+    request.extensions_mut().insert(SocketAddr::from(([192, 0, 2, 7], 1)));
+    request
+}
+
 fn report() -> ResponseSchema {
     ResponseSchema::report(Schema::new(&serde_json::json!({ "type": "object" })).unwrap())
 }
@@ -92,6 +125,7 @@ fn each_layer_allocates_no_more_than_stated() {
     let token = signer.sign(&token::claims());
     let seen = || seen(&token);
     let fresh = || pass::request(&token);
+    let known = || known(&token);
     let with_query = || {
         let mut request = seen();
         *request.uri_mut() = Uri::from_static("/v1/chat/completions?a=%41&b=+");
@@ -106,6 +140,10 @@ fn each_layer_allocates_no_more_than_stated() {
         ("access log, own writer", allocations(pass::access_log(), seen), 1),
         ("access log, nobody listens", allocations(AccessLogLayer::new(), seen), 0),
         ("auth, token seen before", allocations(pass::auth(&signer), seen), 0),
+        ("throttle, four limits", allocations(throttle().fields(LimitFields::Off), known), 0),
+        ("throttle, other keys", allocations(other_keys().fields(LimitFields::Off), known), 0),
+        // What is left, of the two limits that are the caller's own.
+        ("throttle, told in fields", allocations(throttle(), known), 2),
         ("payload, document and model read", allocations(PayloadLayer::new(), seen), 3),
         ("payload, not read", allocations(PayloadLayer::bytes(), seen), 1),
         // Those of the payload, and the target in the record.
@@ -134,6 +172,8 @@ fn each_layer_allocates_no_more_than_stated() {
         // Those of the payload; the value of the field; the edits, their places, the new bytes and
         // their payload.
         ("payload and three edits", allocations((PayloadLayer::new(), pass::edits()), seen), 10),
+        // Those of the payload; the bill; what is settled.
+        ("payload and token budget", allocations((PayloadLayer::new(), pass::budget()), seen), 5),
         ("upstream", allocations(UpstreamLayer::new(), seen), 0),
         ("hf token", allocations(pass::hf_token(), seen), 0),
         (

@@ -8,7 +8,8 @@ use std::{
 /// Floors from the ground up; within the first, a module may use those before it.
 const GROUND: &[&str] =
     &["body", "clock", "hop_by_hop", "lock", "loopback", "secret", "sse", "withheld"];
-const FIRST: &[&str] = &["identity", "context", "rejection", "tap", "payload", "model"];
+const FIRST: &[&str] =
+    &["identity", "context", "rejection", "tap", "payload", "generation", "model"];
 const SECOND: &[&str] = &[
     "access_log",
     "auth",

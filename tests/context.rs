@@ -104,6 +104,7 @@ fn the_first_word_stands() {
     let blank = (context.request_id(), context.route(), context.stage(), context.upstream());
     assert_eq!(blank, (None, None, None, None));
     assert_eq!((context.model(), context.refusal(), context.trace_id()), (None, None, None));
+    assert_eq!((context.limited_by(), context.shadow_limited_by()), (None, None));
 
     for id in ["first", "second"] {
         context.set_request_id(HeaderValue::from_static(id));
@@ -112,6 +113,8 @@ fn the_first_word_stands() {
         context.set_upstream(id.into());
         context.set_model(id);
         context.set_refusal(id);
+        context.set_limited_by(id.into());
+        context.set_shadow_limited_by(id.into());
     }
     let trace = |digit: &str| {
         let field = format!("00-{}-00f067aa0ba902b7-01", digit.repeat(32));
@@ -123,6 +126,7 @@ fn the_first_word_stands() {
     let first = Some("first");
     assert_eq!((context.request_id(), context.route(), context.stage()), (first, first, first));
     assert_eq!((context.upstream(), context.model(), context.refusal()), (first, first, first));
+    assert_eq!((context.limited_by(), context.shadow_limited_by()), (first, first));
     assert_eq!(context.trace_id(), Some(&trace("1")));
 }
 

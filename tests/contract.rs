@@ -34,6 +34,7 @@ use tower_inference::{
     schema::{ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
+    throttle::{Concurrency, Limit, Rate, ThrottleLayer, TokenBudgetLayer},
     transform::TransformLayer,
     upstream::UpstreamLayer,
 };
@@ -64,10 +65,21 @@ fn transform() -> TransformLayer {
         .include_usage()
 }
 
+/// Puts a limit into the body, and settles at the end of the answer.
+fn token_budget() -> TokenBudgetLayer {
+    TokenBudgetLayer::new(Limit::global(Rate::per_day(100_000_000)))
+}
+
 /// Checks the body, and has its eye on the answer.
 fn schema() -> SchemaLayer {
     let schema = Schema::new(&json!({ "required": ["model"] })).unwrap();
     SchemaLayer::new(schema.clone()).response(ResponseSchema::report(schema))
+}
+
+/// Counts all requests, and those in flight.
+fn throttle() -> ThrottleLayer {
+    ThrottleLayer::new(Limit::global(Rate::per_second(1_000)))
+        .limit(Limit::global(Concurrency::of(1_000)))
 }
 
 /// A request that every layer lets pass.
@@ -112,6 +124,11 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn throttle() {
+                $check!(super::throttle());
+            }
+
+            #[tokio::test]
             async fn payload() {
                 $check!(PayloadLayer::new());
             }
@@ -132,6 +149,11 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn token_budget() {
+                $check!((PayloadLayer::new(), super::token_budget()));
+            }
+
+            #[tokio::test]
             async fn upstream() {
                 $check!(UpstreamLayer::new());
             }
@@ -147,11 +169,14 @@ macro_rules! each_layer {
                     Stack::new()
                         .hf_token(super::hf_token())
                         .upstream(UpstreamLayer::new())
+                        .token_budget(super::token_budget())
                         .model_rules(super::model_rules())
                         .schema(super::schema())
                         .transform(super::transform())
                         .payload(PayloadLayer::new())
+                        .throttle(super::throttle())
                         .auth(super::auth())
+                        .peer_throttle(super::throttle())
                         .access_log(AccessLogLayer::new())
                         .request_id(RequestIdLayer::new())
                 );
@@ -375,6 +400,7 @@ mod passes_errors_untouched {
     check!(request_id, RequestIdLayer::new());
     check!(access_log, AccessLogLayer::new());
     check!(auth, super::auth());
+    check!(throttle, super::throttle());
     check!(payload, PayloadLayer::new());
     check!(model_rules, (PayloadLayer::new(), super::model_rules()));
     check!(schema, (PayloadLayer::new(), super::schema()));

@@ -42,6 +42,7 @@ use tower_inference::{
     schema::{Parameter, ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
+    throttle::{Concurrency, Limit, Rate, ThrottleLayer, TokenBudgetLayer},
     transform::TransformLayer,
     upstream::UpstreamLayer,
 };
@@ -49,11 +50,17 @@ use tower_inference::{
 static SIGNER: LazyLock<Signer> = LazyLock::new(Signer::es256);
 static TOKEN: LazyLock<String> = LazyLock::new(|| SIGNER.sign(&token::claims()));
 
-const BODY: &str = r#"{"model":"demo","messages":[]}"#;
+const BODY: &str = r#"{"model":"demo","messages":[],"max_tokens":1}"#;
 
 fn auth() -> AuthLayer {
     let keys = Keys::from_jwks(SIGNER.jwks().as_bytes()).unwrap();
     AuthLayer::new(Jwt::new(keys, token::ISSUER, token::AUDIENCE))
+}
+
+/// Counts all requests, and those in flight.
+fn throttle() -> ThrottleLayer {
+    ThrottleLayer::new(Limit::global(Rate::per_second(1_000)))
+        .limit(Limit::global(Concurrency::of(1_000)))
 }
 
 /// An endpoint that serves its model by every route of these tests.
@@ -81,6 +88,11 @@ fn schema() -> SchemaLayer {
     let bearer = Parameter::header(header::AUTHORIZATION).required().pattern("Bearer .+").unwrap();
     let answers = ResponseSchema::report(Schema::new(&json!({ "type": "object" })).unwrap());
     SchemaLayer::any_body().parameter(bearer).response(answers)
+}
+
+/// At a price for each call of gRPC.
+fn token_budget() -> TokenBudgetLayer {
+    TokenBudgetLayer::new(Limit::global(Rate::per_day(100_000_000))).flat_cost(1)
 }
 
 /// Somewhere on loopback; for layers that are never asked to go there.
@@ -165,6 +177,11 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn throttle() {
+                $check!(|_| super::throttle());
+            }
+
+            #[tokio::test]
             async fn payload() {
                 $check!(|_| PayloadLayer::bytes());
             }
@@ -182,6 +199,11 @@ macro_rules! each_layer {
             #[tokio::test]
             async fn transform() {
                 $check!(|_| (PayloadLayer::bytes(), super::transform()));
+            }
+
+            #[tokio::test]
+            async fn token_budget() {
+                $check!(|_| (PayloadLayer::bytes(), super::token_budget()));
             }
 
             #[tokio::test]
@@ -204,7 +226,9 @@ macro_rules! each_layer {
                         .model_rules(super::model_rules())
                         .schema(super::schema())
                         .transform(super::transform())
+                        .throttle(super::throttle())
                         .auth(super::auth())
+                        .peer_throttle(super::throttle())
                         .access_log(AccessLogLayer::new())
                         .request_id(RequestIdLayer::new())
                 });

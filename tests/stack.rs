@@ -14,6 +14,7 @@ use tower_inference::{
     request_id::RequestIdLayer,
     schema::{Schema, SchemaLayer},
     stack::Stack,
+    throttle::{Limit, PeerAddress, Rate, ThrottleLayer, TokenBudgetLayer},
     transform::{ModelAliases, TransformLayer},
     upstream::UpstreamLayer,
 };
@@ -47,6 +48,22 @@ fn any_order_of_the_calls_gives_the_same_type() {
             .schema(schema())
             .upstream(upstream.clone()),
         Stack::new().schema(schema()).upstream(upstream).payload(payload).request_id(id),
+    );
+}
+
+#[test]
+fn limits_have_their_places_in_any_order_of_the_calls() {
+    fn same<T>(_: T, _: T) {}
+    let rate = Rate::per_second(1);
+    let throttle = ThrottleLayer::new(Limit::per_identity(rate));
+    let peers = ThrottleLayer::new(Limit::per_peer(PeerAddress::connection(), rate));
+    let budget = TokenBudgetLayer::new(Limit::per_identity(rate));
+    same(
+        Stack::new()
+            .peer_throttle(peers.clone())
+            .throttle(throttle.clone())
+            .token_budget(budget.clone()),
+        Stack::new().token_budget(budget).throttle(throttle).peer_throttle(peers),
     );
 }
 

@@ -660,3 +660,66 @@ proptest! {
         prop_assert_eq!(usage, parsed(document.as_bytes()));
     }
 }
+
+// === Deltas ===
+
+/// Deltas that were counted, the same at every cut.
+#[track_caller]
+fn deltas(events: &[&str]) -> u64 {
+    let body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let counted = |size: usize| {
+        let context = RequestContext::new();
+        let mut tap = Tap::claim(&context, StatusCode::OK, &headers(&[EVENTS])).unwrap();
+        for chunk in body.as_bytes().chunks(size) {
+            tap.data(&Bytes::copy_from_slice(chunk));
+        }
+        context.generated_tokens()
+    };
+    let whole = counted(body.len());
+    for size in 1..body.len() {
+        assert_eq!(counted(size), whole, "in pieces of {size}");
+    }
+    whole
+}
+
+#[test]
+fn each_delta_that_says_something_counts_once() {
+    let one = [
+        r#"{"choices":[{"delta":{"content":"a"}}]}"#,
+        r#"{ "choices" : [ { "delta" : { "role": "assistant", "content" : "a" } } ] }"#,
+        r#"{"choices":[{"delta":{"content":"","reasoning_content":"hm"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"a","reasoning":"hm"}}]}"#,
+        r#"{"choices":[{"delta":{"refusal":"no"}}]}"#,
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"text\":\"x\"}"}}]}}]}"#,
+        r#"{"choices":[{"delta":{"content":"a"},"logprobs":{"content":[{"token":"a","top_logprobs":[{"token":"b"}]}]}}]}"#,
+        r#"{"choices":[{"delta":{"content":"\"delta\":{\"content\":\"x\"}"}}],"usage":null}"#,
+        r#"{"choices":[{"text":"a","index":0,"logprobs":null,"finish_reason":null}]}"#,
+        r#"{"index":1,"token":{"id":1,"text":"a","special":false},"top_tokens":[],"generated_text":null}"#,
+        r#"{"index":2,"token":{"id":2,"text":"</s>","special":true},"generated_text":"a a","details":{"generated_tokens":2}}"#,
+        r#"{"type":"response.output_text.delta","delta":"a"}"#,
+    ];
+    for event in one {
+        assert_eq!(deltas(&[event]), 1, "{event}");
+    }
+    assert_eq!(deltas(&one), one.len() as u64);
+    let two =
+        r#"{"choices":[{"index":0,"delta":{"content":"a"}},{"index":1,"delta":{"content":"b"}}]}"#;
+    assert_eq!(deltas(&[two]), 2);
+}
+
+#[test]
+fn what_says_nothing_is_no_delta() {
+    for event in [
+        r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#,
+        r#"{"choices":[{"delta":{"content":null,"tool_calls":null}}]}"#,
+        r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
+        r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+        r#"{"choices":[{"message":{"content":"whole"}}]}"#,
+        r#"{"type":"response.output_text.done","text":"whole"}"#,
+        r#"{"type":"response.completed","response":{"output":[{"content":[{"type":"output_text","text":"whole"}]}]}}"#,
+        r#"{"error":{"message":"no","type":"x"}}"#,
+        "[DONE]",
+    ] {
+        assert_eq!(deltas(&[event]), 0, "{event}");
+    }
+}

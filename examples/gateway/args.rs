@@ -13,12 +13,15 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::units;
 
+#[path = "args_limits.rs"]
+mod limits;
+
+pub(crate) use self::limits::Limits;
+
 pub(crate) const HELP: &str = include_str!("help.txt");
 
 /// Flags of versions to come. All take a value.
-const RESERVED: [&str; 9] = [
-    "--rate",
-    "--burst",
+const RESERVED: [&str; 7] = [
     "--cache-ttl",
     "--cache-scope",
     "--redis",
@@ -53,6 +56,7 @@ pub(crate) struct Serve {
     pub(crate) access_log: AccessLog,
     pub(crate) schema: Option<Schema>,
     pub(crate) max_tokens: Option<NonZeroU32>,
+    pub(crate) limits: Limits,
     pub(crate) parts: Parts,
 }
 
@@ -167,6 +171,7 @@ struct Given {
     access_log: Option<AccessLog>,
     schema: Option<Schema>,
     max_tokens: Option<NonZeroU32>,
+    limits: limits::Given,
     upstream: Option<String>,
     hf_token_env: Option<String>,
     hf_token_file: Option<PathBuf>,
@@ -238,6 +243,7 @@ impl Given {
                 let most = read(flag, &text()?, |text| text.parse().ok(), A_COUNT)?;
                 once(flag, &mut self.max_tokens, most)
             }
+            limit if limits::FLAGS.contains(&limit) => self.limits.take(limit, &text()?),
             "--upstream" => once(flag, &mut self.upstream, text()?),
             "--hf-token-env" => once(flag, &mut self.hf_token_env, text()?),
             "--hf-token-file" => once(flag, &mut self.hf_token_file, text()?.into()),
@@ -285,6 +291,7 @@ impl Given {
             (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
             _ => return Err(UsageError("--tls-cert and --tls-key go together".to_owned())),
         };
+        let limits = std::mem::take(&mut self.limits).resolve()?;
         let real = self.upstream_given() || self.callers_given();
         let mut missing = Vec::new();
         let command = if self.check {
@@ -315,6 +322,7 @@ impl Given {
                 access_log: self.access_log.unwrap_or(AccessLog::Stdout),
                 schema: self.schema,
                 max_tokens: self.max_tokens,
+                limits,
                 parts,
             }))
         };

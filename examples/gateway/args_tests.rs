@@ -32,6 +32,7 @@ fn nothing_given_is_the_demo_with_the_defaults_of_the_help() {
         access_log: AccessLog::Stdout,
         schema: None,
         max_tokens: None,
+        limits: Limits::default(),
         parts: Parts::Demo,
     };
     assert_eq!(served(""), expected);
@@ -57,6 +58,34 @@ fn bodies_are_held_to_a_schema_when_asked() {
     assert_eq!(served("--schema s.json").schema, Some(Schema::File("s.json".into())));
     assert_eq!(served("--max-tokens 512").max_tokens.map(NonZeroU32::get), Some(512));
     assert_eq!(refused("--max-tokens 0"), "--max-tokens wants a number that is not zero, not `0`");
+}
+
+#[test]
+fn limits_are_rates_quotas_and_budgets() {
+    use tower_inference::throttle::{Quota, Rate};
+
+    let rate = |line: &str| served(line).limits.rate.unwrap();
+    assert_eq!(rate("--rate 10/s --burst 20"), Rate::per_second(10).burst(20));
+    assert_eq!(rate("--burst 20 --rate 10/min"), Rate::per_minute(10).burst(20));
+    assert_eq!((rate("--rate 1/h"), rate("--rate 1/day")), (Rate::per_hour(1), Rate::per_day(1)));
+    let quota = |line: &str| served(line).limits.quota.unwrap();
+    assert_eq!(quota("--quota 10000/day"), Quota::per_day(10_000));
+    assert_eq!(quota("--quota 50k/week"), Quota::per_week(50_000));
+    assert_eq!(quota("--quota 1M/month"), Quota::per_month(1_000_000));
+    let budget = served("--token-budget 100k/min").limits.token_budget;
+    assert_eq!(budget, Some(Rate::per_minute(100_000)));
+
+    assert_eq!(refused("--burst 5"), "--burst goes with --rate");
+    assert_eq!(refused("--rate 1/s --rate 2/s"), "--rate was given twice");
+    for wrong in ["10", "0/s", "/s", "10/", "10/week", "1.5/s", "5000M/s"] {
+        let wants = format!("--rate wants a rate such as 10/s, not `{wrong}`");
+        assert_eq!(refused(&format!("--rate {wrong}")), wants);
+    }
+    assert_eq!(refused("--quota 1/s"), "--quota wants a quota such as 10000/day, not `1/s`");
+    assert_eq!(
+        refused("--token-budget 9/week"),
+        "--token-budget wants a budget such as 100k/min, not `9/week`"
+    );
 }
 
 #[test]
@@ -171,7 +200,7 @@ fn a_check_needs_no_callers() {
 #[test]
 fn help_wins_and_names_every_flag() {
     assert_eq!(parse_words("--threads 2 --help"), Ok(Command::Help));
-    let source = include_str!("args.rs");
+    let source = concat!(include_str!("args.rs"), include_str!("args_limits.rs"));
     let arms = source.lines().filter_map(|line| line.trim().strip_prefix("\"--"));
     let mut flags = 0;
     for (flag, _) in arms.filter_map(|arm| arm.split_once("\" =>")) {

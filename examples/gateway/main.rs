@@ -9,6 +9,7 @@ mod bodies;
 mod callers;
 mod check;
 mod demo;
+mod limits;
 mod log;
 mod peer;
 mod ready;
@@ -30,6 +31,7 @@ use self::{
     args::{Command, Parts, Serve},
     bodies::Bodies,
     demo::{Banner, Demo},
+    limits::Limits,
     ready::Ready,
     serve::Server,
     signals::Signals,
@@ -108,6 +110,7 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
     }
     let server = Server::new(tls, &serve);
     let bodies = Bodies::new(&serve)?;
+    let limits = Limits::new(&serve);
 
     let (demo, hf_token, callers) = match serve.parts {
         Parts::Demo => {
@@ -121,7 +124,7 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
     let ready = Ready::new(keys.clone());
     let access_log = log::layer(&serve.access_log)?;
     let auth = callers::auth(callers, keys)?;
-    let app = stack::gateway(access_log, auth, bodies, hf_token, ready.clone())?;
+    let app = stack::gateway(access_log, auth, bodies, limits, hf_token, ready.clone())?;
     println!("listening on {url}");
     if let Some(demo) = &demo {
         let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());

@@ -18,6 +18,7 @@ use tower_inference::{
 use crate::{
     Error,
     bodies::Bodies,
+    limits::Limits,
     ready::Ready,
     routes::{self, Inference},
 };
@@ -28,24 +29,53 @@ pub(crate) fn gateway(
     access_log: AccessLogLayer,
     auth: AuthLayer,
     bodies: Bodies,
+    limits: Limits,
     hf_token: HfTokenLayer,
     ready: Ready,
 ) -> Result<Router, Error> {
     let around = Stack::new().request_id(RequestIdLayer::new()).access_log(access_log);
     let behind = Stack::new().auth(auth).upstream(UpstreamLayer::new()).hf_token(hf_token);
     let Bodies { max_bytes, schema, generation } = bodies;
-    let json = behind.clone().payload(PayloadLayer::new().limit(max_bytes));
-    let bytes = behind.payload(PayloadLayer::streamed().limit(max_bytes));
-
+    let Limits { throttle, budget } = limits;
     let client: HttpsClient<Payload> = HttpsClient::builder().build()?;
-    let inference = Inference {
-        generation: json.clone().schema(schema.clone()).transform(generation).layer(client.clone()),
-        buffered: json.schema(schema).transform(TransformLayer::new()).layer(client.clone()),
-        // Of the same type as the others, and without rules.
-        streamed: bytes
-            .schema(SchemaLayer::any_body())
-            .transform(TransformLayer::new())
-            .layer(client),
-    };
-    Ok(routes::probes(ready).fallback_service(around.layer(inference)))
+
+    // What is not limited has no layer: each choice is a stack of its own type.
+    macro_rules! routed {
+        ($json:expr, $bytes:expr) => {{
+            let json = $json.payload(PayloadLayer::new().limit(max_bytes));
+            let bytes = $bytes.payload(PayloadLayer::streamed().limit(max_bytes));
+            let generation = json.clone().schema(schema.clone()).transform(generation);
+            let inference = Inference {
+                generation: generation.layer(client.clone()),
+                buffered: json
+                    .schema(schema)
+                    .transform(TransformLayer::new())
+                    .layer(client.clone()),
+                // Of the same type as the others, and without rules.
+                streamed: bytes
+                    .schema(SchemaLayer::any_body())
+                    .transform(TransformLayer::new())
+                    .layer(client),
+            };
+            routes::probes(ready).fallback_service(around.layer(inference))
+        }};
+    }
+    Ok(match (throttle, budget) {
+        (None, None) => routed!(behind.clone(), behind),
+        (Some(throttle), None) => {
+            let behind = behind.throttle(throttle);
+            routed!(behind.clone(), behind)
+        }
+        (None, Some(budget)) => routed!(
+            behind.clone().token_budget(budget.clone()),
+            behind.token_budget(budget.flat_cost(0))
+        ),
+        (Some(throttle), Some(budget)) => {
+            let behind = behind.throttle(throttle);
+            routed!(
+                behind.clone().token_budget(budget.clone()),
+                behind.token_budget(budget.flat_cost(0))
+            )
+        }
+    })
 }

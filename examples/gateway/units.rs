@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 const SIZES: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
+const COUNTS: [(&str, u64); 3] = [("k", 1_000), ("M", 1_000_000), ("", 1)];
 // `ms` stands before `m` and `s`: the first suffix that fits is taken.
 const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
@@ -14,6 +15,11 @@ pub(crate) fn size(text: &str) -> Option<u64> {
 /// `500ms`, `30s`, `5m` or `1h`; may be zero.
 pub(crate) fn time(text: &str) -> Option<Duration> {
     scaled(text, &TIMES).map(Duration::from_millis)
+}
+
+/// `250`, `100k` or `2M`; not zero.
+pub(crate) fn count(text: &str) -> Option<u32> {
+    scaled(text, &COUNTS).filter(|count| *count > 0)?.try_into().ok()
 }
 
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -47,6 +53,16 @@ mod tests {
         assert_eq!(time("0s"), Some(Duration::ZERO));
         for wrong in ["", "30", "s", "1d", "-1s", "1.5s", "30 s", "99999999999999999h"] {
             assert_eq!(time(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn counts_may_carry_a_decimal_unit() {
+        assert_eq!(count("250"), Some(250));
+        assert_eq!(count("100k"), Some(100_000));
+        assert_eq!(count("2M"), Some(2_000_000));
+        for wrong in ["", "0", "k", "1K", "-1", "+1", "1.5k", "5000M"] {
+            assert_eq!(count(wrong), None, "{wrong}");
         }
     }
 }

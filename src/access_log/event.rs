@@ -37,6 +37,8 @@ impl RecordSink for Events {
             status = record.status().map(|status| status.as_u16()),
             grpc_status = record.grpc_status(),
             refusal = record.refusal(),
+            limit = record.limit(),
+            limit_shadow = record.limit_shadow(),
             outcome = json::outcome(record.outcome()),
             bytes_in = record.bytes_in(),
             bytes_out = record.bytes_out(),

@@ -40,6 +40,8 @@ pub(super) fn line(record: &Record<'_>, take: impl FnOnce(&[u8])) {
     object.number(name!("status"), record.status().map(|status| status.as_u16()));
     object.number(name!("grpc_status"), record.grpc_status());
     object.text(name!("refusal"), record.refusal());
+    object.text(name!("limit"), record.limit());
+    object.text(name!("limit_shadow"), record.limit_shadow());
     object.plain(name!("outcome"), Some(outcome(record.outcome())));
     object.number(name!("bytes_in"), Some(record.bytes_in()));
     object.number(name!("bytes_out"), Some(record.bytes_out()));

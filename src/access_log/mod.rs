@@ -66,6 +66,8 @@
 //! | `status` | of the answer's head | no head was handed on |
 //! | `grpc_status` | the number in the trailers, or in the head of a trailers-only answer | no such field |
 //! | `refusal` | slug of the refusal, if one of the layers refused | none |
+//! | `limit` | name of the limit that refused it | none did |
+//! | `limit_shadow` | name of the first limit that would have, were it not in shadow | none would |
 //! | `outcome` | `complete`; `trailers`: complete, with trailers; `error`: the service or the body failed, or panicked; `cancelled`: dropped before its end, by a caller that left | |
 //! | `bytes_in` | of the request's body, as far as it was read | |
 //! | `bytes_out` | of the answer's body, as far as it was handed on | |

@@ -215,6 +215,18 @@ impl Record<'_> {
         self.open.context.target().map(cut)
     }
 
+    /// The limit that refused the request, by its name.
+    #[must_use]
+    pub fn limit(&self) -> Option<&str> {
+        self.open.context.limited_by().map(cut)
+    }
+
+    /// The first limit that would have refused the request, were it not in shadow.
+    #[must_use]
+    pub fn limit_shadow(&self) -> Option<&str> {
+        self.open.context.shadow_limited_by().map(cut)
+    }
+
     /// The model that the request asked for.
     #[must_use]
     pub fn model(&self) -> Option<&str> {

@@ -10,8 +10,8 @@ use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
     header::{
-        ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION,
-        CONTENT_RANGE, ETAG, EXPIRES, LAST_MODIFIED, LINK, TRAILER, TRANSFER_ENCODING,
+        ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, ETAG,
+        EXPIRES, LAST_MODIFIED, LINK, TRAILER, TRANSFER_ENCODING,
     },
     response::Parts,
 };
@@ -19,7 +19,7 @@ use http_body::Body;
 
 use super::layer::Settings;
 use crate::{
-    body::{ResponseBody, content_length},
+    body::{ResponseBody, content_length, is_coded, remove_digests},
     context::RequestContext,
     identity::Identity,
     model::{Policy, Provider, Target},
@@ -56,11 +56,7 @@ impl List {
         }
         let (mut parts, body) = response.into_parts();
         let announced = content_length(&parts.headers).max(Some(body.size_hint().lower()));
-        let coded = parts
-            .headers
-            .get_all(CONTENT_ENCODING)
-            .iter()
-            .any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
+        let coded = is_coded(&parts.headers);
         fit_fields(&mut parts.headers);
         if self.head_only {
             let response = Response::from_parts(parts, ResponseBody::full(Bytes::new()));
@@ -148,15 +144,8 @@ fn fit_fields(headers: &mut HeaderMap) {
     ] {
         headers.remove(name);
     }
-    for name in [
-        "cdn-cache-control",
-        "content-digest",
-        "content-md5",
-        "digest",
-        "repr-digest",
-        "surrogate-control",
-        "x-total-count",
-    ] {
+    remove_digests(headers);
+    for name in ["cdn-cache-control", "surrogate-control", "x-total-count"] {
         headers.remove(HeaderName::from_static(name));
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

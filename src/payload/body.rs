@@ -207,12 +207,12 @@ impl Buffered {
         &self.bytes
     }
 
-    #[cfg(feature = "transform")]
+    #[cfg(any(feature = "throttle", feature = "transform"))]
     pub(super) const fn bounds(&self) -> Bounds {
         self.bounds
     }
 
-    #[cfg(feature = "transform")]
+    #[cfg(any(feature = "throttle", feature = "transform"))]
     pub(super) fn trailers(&self) -> Option<&HeaderMap> {
         self.trailers.as_deref()
     }

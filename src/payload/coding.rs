@@ -4,7 +4,10 @@ use http::{
 };
 
 use super::decode::Coding;
-use crate::rejection::{Refusal, Rejection};
+use crate::{
+    body::remove_digests,
+    rejection::{Refusal, Rejection},
+};
 
 /// The coding that is to be taken off. Refuses what stays coded: what was checked would not be what
 /// the upstream decodes.
@@ -48,9 +51,7 @@ fn listed<'a>(
 /// `content-md5` that of RFC 1864.
 pub(super) fn forget_coding(fields: &mut HeaderMap) {
     fields.remove(CONTENT_ENCODING);
-    for digest in ["content-digest", "repr-digest", "digest", "content-md5"] {
-        fields.remove(digest);
-    }
+    remove_digests(fields);
 }
 
 /// Refuses what says that it is coded, and has not a byte: each coding writes something even of

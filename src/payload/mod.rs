@@ -142,7 +142,7 @@ mod media;
 mod node;
 mod parse;
 mod pointer;
-#[cfg(feature = "transform")]
+#[cfg(any(feature = "throttle", feature = "transform"))]
 mod replace;
 mod splice;
 mod text;
@@ -154,7 +154,7 @@ pub(crate) use self::media::says_json;
 #[cfg(feature = "schema")]
 pub(crate) use self::node::Entries;
 pub(crate) use self::pointer::is_alike;
-#[cfg(feature = "transform")]
+#[cfg(any(feature = "throttle", feature = "transform"))]
 pub(crate) use self::replace::replace;
 pub use self::{
     body::{DocumentError, Payload},

@@ -1,13 +1,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, request::Parts};
+use http::request::Parts;
 
 use super::{Payload, body::Buffered, future::set_framing};
-use crate::context::RequestContext;
-
-/// Fields that say what a body's bytes are (RFC 9530; RFC 3230; RFC 1864), and would be a lie.
-const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
+use crate::{body::remove_digests, context::RequestContext};
 
 /// Gives a buffered request other bytes: held to the same bounds, followed by the same trailers,
 /// and with a head that says their length and no longer what the others were. A streamed one stays
@@ -27,15 +24,9 @@ pub(crate) fn replace(parts: &mut Parts, payload: &mut Payload, bytes: Bytes) {
     *payload = Payload::of(buffered);
 }
 
-fn remove_digests(fields: &mut HeaderMap) {
-    for name in DIGESTS {
-        fields.remove(name);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use http::{Request, header::CONTENT_LENGTH};
+    use http::{HeaderMap, Request, header::CONTENT_LENGTH};
 
     use super::*;
     use crate::payload::Bounds;

@@ -35,6 +35,8 @@ pub enum Refusal {
     Throttled,
     /// `quota-exceeded`, 429: the period's share is used up.
     QuotaExceeded,
+    /// `throttle-unavailable`, 503: nobody can count right now.
+    ThrottleUnavailable,
     /// `payload-too-large`, 413: the body is beyond the limit.
     PayloadTooLarge,
     /// `payload-timeout`, 408: the body did not arrive in time.
@@ -141,6 +143,9 @@ rows! {
     QuotaExceeded: "quota-exceeded", "The quota is used up",
         TOO_MANY_REQUESTS / TOO_MANY_REQUESTS, "QUOTA_EXCEEDED", "Limit Exceeded",
         "LimitExceededException", "rate_limit_error", 8;
+    ThrottleUnavailable: "throttle-unavailable", "The store of the limits cannot be reached",
+        SERVICE_UNAVAILABLE / SERVICE_UNAVAILABLE, "DEFAULT_5XX", "Service Unavailable",
+        "ServiceUnavailableException", "server_error", 14;
     PayloadTooLarge: "payload-too-large", "The body is too large",
         PAYLOAD_TOO_LARGE / PAYLOAD_TOO_LARGE, "REQUEST_TOO_LARGE", "Request Too Long",
         "RequestTooLargeException", "invalid_request_error", 8;

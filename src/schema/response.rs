@@ -1,11 +1,11 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, header::CONTENT_ENCODING, response::Parts};
+use http::{HeaderMap, Method, Response, StatusCode, response::Parts};
 
 use super::{ResponseBody, Schema};
 use crate::{
-    body::content_length,
+    body::{content_length, is_coded},
     context::RequestContext,
     payload::{Collected, Document, Malformed, says_json},
     rejection::{Refusal, Rejection, Responder, Violation},
@@ -243,9 +243,4 @@ fn has_whole_body(status: StatusCode) -> bool {
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::PARTIAL_CONTENT
     );
     status.is_success() && !without
-}
-
-fn is_coded(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
-    codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }

@@ -19,6 +19,8 @@ pub(super) struct Events {
     end: Option<StreamEnd>,
     // A choice had its finish reason.
     finished: bool,
+    // Deltas that said something.
+    deltas: u64,
 }
 
 /// What a chunk brought.
@@ -36,6 +38,7 @@ impl Events {
             started: false,
             end: None,
             finished: false,
+            deltas: 0,
         }
     }
 
@@ -64,6 +67,11 @@ impl Events {
         news
     }
 
+    /// How many deltas said something so far.
+    pub(super) const fn deltas(&self) -> u64 {
+        self.deltas
+    }
+
     /// How the stream ended, now that the body did.
     pub(super) const fn finish(&self, body: BodyEnd) -> StreamEnd {
         match (self.end, body) {
@@ -90,7 +98,9 @@ impl Events {
             return;
         }
         let done = lines == 1 && data.trim_ascii() == b"[DONE]";
-        let read = lines > 1 || may_matter(data);
+        let glance = glance(if lines > 1 { frame } else { data });
+        self.deltas = self.deltas.saturating_add(glance.deltas);
+        let read = lines > 1 || glance.matters;
         let found = read.then(|| scan(frame)).flatten().unwrap_or_default();
 
         let (by_field, by_member) = (Type::of(event_type), found.event_type);
@@ -121,25 +131,71 @@ fn scan(frame: &[u8]) -> Option<Found> {
     scanner.finish().copied()
 }
 
-/// Whether there can be anything in `document` that is looked for: so that deltas, of which a stream
-/// mostly consists, cost one search for colons.
-fn may_matter(document: &[u8]) -> bool {
-    memchr_iter(b':', document).any(|at| {
+/// What a glance at a document tells.
+#[derive(Default)]
+struct Glance {
+    /// There can be something in it that is looked for.
+    matters: bool,
+    /// Deltas that say something.
+    deltas: u64,
+}
+
+/// Glances at a document: so that deltas, of which a stream mostly consists, cost one search for
+/// colons. Quotes inside of strings are escaped, so what looks like a name is one.
+fn glance(document: &[u8]) -> Glance {
+    let mut glance = Glance::default();
+    // Inside of `choices`; of a `delta`, and whether that said something already.
+    let (mut choices, mut delta, mut token) = (false, None, false);
+    for at in memchr_iter(b':', document) {
         let (name, value) = document.split_at_checked(at).unwrap_or_default();
         let value = value.get(1..).unwrap_or_default().trim_ascii_start();
         if value.starts_with(b"null") {
-            return false;
+            continue;
         }
-        let name = match name.trim_ascii_end() {
-            name @ [.., b'e', b'"'] => name.ends_with(b"\"usage\""),
-            name @ [.., b'n', b'"'] => name.ends_with(b"\"finish_reason\""),
-            name @ [.., b'r', b'"'] => name.ends_with(b"\"error\""),
-            name @ [.., b's', b'"'] => name.ends_with(b"\"details\""),
-            name @ [.., b't', b'"'] => name.ends_with(b"\"generated_text\""),
-            _ => false,
-        };
+        let name = name.trim_ascii_end();
+        let (is, says) = (|text: &[u8]| name.ends_with(text), says_something(value));
+        match name {
+            [.., b'e', b'"'] => glance.matters |= is(b"\"usage\""),
+            [.., b'n', b'"'] => {
+                glance.matters |= is(b"\"finish_reason\"");
+                // Of TGI: one event for each.
+                if is(b"\"token\"") && value.starts_with(b"{") {
+                    token = true;
+                    glance.deltas = glance.deltas.saturating_add(1);
+                }
+            }
+            [.., b'r', b'"'] => glance.matters |= is(b"\"error\""),
+            [.., b's', b'"'] => {
+                glance.matters |= is(b"\"details\"");
+                choices |= is(b"\"choices\"");
+                if is(b"\"tool_calls\"") && value.starts_with(b"[{") {
+                    said(&mut delta, &mut glance);
+                }
+            }
+            [.., b'a', b'"'] if is(b"\"delta\"") => match value {
+                [b'{', ..] => delta = Some(false),
+                // Of OpenAI's responses.
+                _ if says => glance.deltas = glance.deltas.saturating_add(1),
+                _ => {}
+            },
+            [.., b't', b'"'] => {
+                glance.matters |= is(b"\"generated_text\"");
+                if says && (is(b"\"content\"") || is(b"\"reasoning_content\"")) {
+                    said(&mut delta, &mut glance);
+                } else if says && is(b"\"text\"") && choices && !token {
+                    match delta {
+                        Some(_) => said(&mut delta, &mut glance),
+                        None => glance.deltas = glance.deltas.saturating_add(1),
+                    }
+                }
+            }
+            [.., b'g' | b'l', b'"'] if says && (is(b"\"reasoning\"") || is(b"\"refusal\"")) => {
+                said(&mut delta, &mut glance);
+            }
+            _ => {}
+        }
         // What an event's `type` may be.
-        let word = match value {
+        glance.matters |= match value {
             [b'"', b'e', ..] => value.starts_with(b"\"error\""),
             [b'"', b'r', ..] => {
                 [&b"completed\""[..], b"failed\"", b"incomplete\""].iter().any(|end| {
@@ -149,9 +205,22 @@ fn may_matter(document: &[u8]) -> bool {
             }
             _ => false,
         };
-        name || word
-    }) || memchr_iter(b'\\', document).any(|at| {
-        // Names and words may be spelled in escapes.
-        document.get(at..).unwrap_or_default().starts_with(b"\\u00")
-    })
+    }
+    // Names and words may be spelled in escapes.
+    glance.matters |= memchr_iter(b'\\', document)
+        .any(|at| document.get(at..).unwrap_or_default().starts_with(b"\\u00"));
+    glance
+}
+
+/// A member of a delta says something. Of several, the first counts.
+fn said(delta: &mut Option<bool>, glance: &mut Glance) {
+    if *delta == Some(false) {
+        *delta = Some(true);
+        glance.deltas = glance.deltas.saturating_add(1);
+    }
+}
+
+/// A string that is not empty.
+const fn says_something(value: &[u8]) -> bool {
+    matches!(value, [b'"', next, ..] if *next != b'"')
 }

@@ -64,6 +64,12 @@
 //! | `application/json`, `+json` | `usage` (OpenAI); `details` (TGI), also of an object that is alone in an array | |
 //! | `text/event-stream` | the same of the last event that has any; `response.usage` (OpenAI's responses) | see [`StreamEnd`](crate::context::StreamEnd) |
 //!
+//! Deltas are counted as tokens of the answer
+//! ([`generated_tokens`](crate::context::RequestContext::generated_tokens)), for streams that end
+//! before they tell their usage: one for each `delta` (of chat) that has content, reasoning, a
+//! refusal or a call of a tool in it, each `text` of a choice, each `token` of TGI, and each event
+//! of OpenAI's responses whose `delta` is a text. Several tokens in one delta count as one.
+//!
 //! What the body says stands over the fields. `input_tokens` and `output_tokens` stand in for
 //! `prompt_tokens` and `completion_tokens`. A count is a whole number; anything else (a negative
 //! number, a fraction, a string) is unknown, and one beyond `u64` is `u64::MAX`. Of members with
@@ -95,14 +101,11 @@ mod json;
 use std::fmt;
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, StatusCode,
-    header::{CONTENT_ENCODING, CONTENT_TYPE},
-};
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 
 use self::{events::Events, json::Scanner};
 use crate::{
-    body::{BodyEnd, Watch},
+    body::{BodyEnd, Watch, is_coded},
     context::{RequestContext, Usage},
 };
 
@@ -148,7 +151,7 @@ impl Tap {
         let bodiless = status.is_informational()
             || status == StatusCode::NO_CONTENT
             || status == StatusCode::NOT_MODIFIED;
-        if bodiless || is_encoded(headers) {
+        if bodiless || is_coded(headers) {
             return None;
         }
         let media_type = headers.get(CONTENT_TYPE)?.as_bytes();
@@ -178,6 +181,7 @@ impl Watch for Tap {
             Kind::Json(scanner) => scanner.feed(data),
             Kind::Events(events) => {
                 let news = events.feed(data);
+                self.context.set_generated_tokens(events.deltas());
                 if let Some(usage) = news.usage {
                     self.set_usage(usage);
                 }
@@ -220,13 +224,6 @@ fn count(headers: &HeaderMap, name: &str) -> Option<u64> {
 /// `count` with one more digit, at most `u64::MAX`.
 fn append(count: u64, digit: u8) -> u64 {
     count.saturating_mul(10).saturating_add(u64::from(digit & 0x0f))
-}
-
-fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 fn is_json(media_type: &[u8]) -> bool {

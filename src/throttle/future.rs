@@ -1,71 +1,137 @@
 use std::{
     fmt,
     future::Future,
-    marker::PhantomData,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use http::Response;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Body;
 use pin_project_lite::pin_project;
+use tower_service::Service;
 
-use super::ResponseBody;
+use super::{
+    ResponseBody,
+    ask::{Asks, Decision},
+    layer::Admission,
+    limits::Limits,
+    store::{Later, Unavailable},
+};
 use crate::{
     context::RequestContext,
     rejection::{Rejection, Responder},
 };
 
 pin_project! {
-    /// The future of [`Throttle`](super::Throttle).
-    #[must_use = "futures do nothing unless polled"]
+    /// The answer of the inner service, or a refusal. Made by [`Throttle`](super::Throttle).
+    ///
+    /// Dropped before its end, it gives back its places among those in flight. What a rate or a quota
+    /// has counted stays counted: the request came. A decision that a shared store has not told yet
+    /// may have been taken all the same.
     pub struct ResponseFuture<F, S, B> {
         #[pin]
-        state: State<F>,
-        // Whoever waits for a shared store needs both.
-        later: PhantomData<fn(S, B)>,
+        state: State<F, S, B>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<F> {
-        Refused { refused: Option<(Rejection, Responder, RequestContext)> },
-        Passing { #[pin] future: F },
+    enum State<F, S, B> {
+        Pass { #[pin] future: F, admission: Option<Admission>, method: Method },
+        // Boxed: only what a shared store must decide waits, and that costs a round trip.
+        Wait { waiting: Option<Box<Waiting<S, B>>> },
+        Refuse { refusal: Option<(Rejection, Responder, RequestContext)> },
     }
 }
 
+/// A request that waits for a shared store.
+pub(super) struct Waiting<S, B> {
+    pub(super) later: Later<Result<Decision, Unavailable>>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) asks: Asks,
+    pub(super) responder: Responder,
+    pub(super) context: RequestContext,
+    pub(super) inner: S,
+    pub(super) request: Request<B>,
+}
+
 impl<F, S, B> ResponseFuture<F, S, B> {
-    pub(super) const fn refused(
+    pub(super) const fn pass(future: F, admission: Admission, method: Method) -> Self {
+        Self { state: State::Pass { future, admission: Some(admission), method } }
+    }
+
+    pub(super) fn wait(waiting: Waiting<S, B>) -> Self {
+        Self { state: State::Wait { waiting: Some(Box::new(waiting)) } }
+    }
+
+    pub(super) const fn refuse(
         rejection: Rejection,
         responder: Responder,
         context: RequestContext,
     ) -> Self {
-        let refused = Some((rejection, responder, context));
-        Self { state: State::Refused { refused }, later: PhantomData }
-    }
-
-    pub(super) const fn passing(future: F) -> Self {
-        Self { state: State::Passing { future }, later: PhantomData }
+        Self { state: State::Refuse { refusal: Some((rejection, responder, context)) } }
     }
 }
 
 impl<F, S, B, R, E> Future for ResponseFuture<F, S, B>
 where
     F: Future<Output = Result<Response<R>, E>>,
+    S: Service<Request<B>, Future = F>,
+    R: Body<Data = Bytes>,
 {
     type Output = Result<Response<ResponseBody<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProj::Passing { future } => {
-                Poll::Ready(Ok(ready!(future.poll(cx))?.map(ResponseBody::inner)))
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::Pass { future, admission, method } => {
+                    let ended = ready!(future.poll(cx));
+                    let Some(admission) = admission.take() else {
+                        // Polled after its end: never ready again.
+                        return Poll::Pending;
+                    };
+                    // An error gives the places back at once.
+                    return Poll::Ready(ended.map(|response| admission.finish(response, method)));
+                }
+                StateProj::Refuse { refusal } => {
+                    let Some((rejection, responder, context)) = refusal.take() else {
+                        return Poll::Pending;
+                    };
+                    let response = responder.respond(rejection, &context);
+                    return Poll::Ready(Ok(response.map(ResponseBody::refusal)));
+                }
+                StateProj::Wait { waiting } => {
+                    let Some(held) = waiting else {
+                        return Poll::Pending;
+                    };
+                    let decision = ready!(held.later.as_mut().poll(cx));
+                    let Some(held) = waiting.take() else {
+                        return Poll::Pending;
+                    };
+                    held.go_on(decision)
+                }
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+impl<S, B> Waiting<S, B> {
+    fn go_on(self, decision: Result<Decision, Unavailable>) -> State<S::Future, S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        let Self { later: _, limits, asks, responder, context, mut inner, request } = self;
+        match Admission::judge(&limits, asks, decision, &context) {
+            Ok(admission) => {
+                let method = request.method().clone();
+                let future = inner.call(request);
+                State::Pass { future, admission: Some(admission), method }
             }
-            StateProj::Refused { refused } => {
-                let Some((rejection, responder, context)) = refused.take() else {
-                    return Poll::Pending;
-                };
-                Poll::Ready(Ok(responder.respond(rejection, &context)))
-            }
+            Err(rejection) => State::Refuse { refusal: Some((rejection, responder, context)) },
         }
     }
 }
@@ -73,10 +139,11 @@ where
 impl<F, S, B> fmt::Debug for ResponseFuture<F, S, B> {
     // Without the request.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.state {
-            State::Refused { .. } => "refused",
-            State::Passing { .. } => "passing",
+        let state = match self.state {
+            State::Pass { .. } => "pass",
+            State::Wait { .. } => "wait",
+            State::Refuse { .. } => "refuse",
         };
-        f.debug_tuple("ResponseFuture").field(&state).finish()
+        f.debug_struct("ResponseFuture").field("state", &state).finish()
     }
 }

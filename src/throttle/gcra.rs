@@ -1,1 +1,108 @@
 //! governor's generic cell rate algorithm over a cell that is lent to it.
+
+use std::{
+    cell::Cell,
+    hash::{Hash, Hasher},
+    num::NonZeroU32,
+    time::Duration,
+};
+
+use governor::{RateLimiter, clock, middleware::NoOpMiddleware, nanos::Nanos, state::StateStore};
+
+use super::{ask::Standing, rate::Rate};
+
+/// Debt is bounded by what grows in ten years, and so is what a bucket holds: with a monotonic time
+/// of at most 2^62 ns no sum overflows.
+const MOST_DEBT: u64 = super::rate::MOST_HELD;
+
+/// The theoretical arrival time, in ns.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Tat(Cell<u64>);
+
+impl Hash for Tat {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.get().hash(state);
+    }
+}
+
+struct Lent;
+
+impl StateStore for Lent {
+    type Key = Tat;
+
+    #[inline]
+    fn measure_and_replace<T, F, E>(&self, tat: &Tat, f: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let (outcome, next) = f(Some(tat.0.get().into()))?;
+        tat.0.set(next.into());
+        Ok(outcome)
+    }
+}
+
+/// Its first reading, the limiter's origin, is zero.
+struct Frozen(Cell<Duration>, Duration);
+
+impl clock::Clock for Frozen {
+    type Instant = Duration;
+
+    #[inline]
+    fn now(&self) -> Duration {
+        self.0.replace(self.1)
+    }
+}
+
+/// What a bucket says to so many permits, and its arrival time if they are taken.
+pub(super) fn decide(rate: Rate, tat: u64, now: u64, cost: u64) -> (Standing, u64) {
+    let (Some(interval), Some(burst)) = (rate.interval(), NonZeroU32::new(rate.capacity())) else {
+        let period = rate.permits().1;
+        return (Standing { wait: period, reset: period, ..Standing::default() }, tat);
+    };
+    let most = u64::from(burst.get());
+    let needed = u32::try_from(cost).unwrap_or(u32::MAX).clamp(1, burst.get());
+    let cell = Tat(Cell::new(tat));
+    let at = Duration::from_nanos(now);
+    let wait = governor::Quota::with_period(Duration::from_nanos(interval)).map_or(at, |quota| {
+        let clock = Frozen(Cell::new(Duration::ZERO), at);
+        let limiter: RateLimiter<Tat, Lent, Frozen, NoOpMiddleware<Duration>> =
+            RateLimiter::new(quota.allow_burst(burst), Lent, clock);
+        let needed = NonZeroU32::new(needed).unwrap_or(NonZeroU32::MIN);
+        match limiter.check_key_n(&cell, needed) {
+            Ok(Ok(())) => Duration::ZERO,
+            Ok(Err(until)) => until.wait_time_from(at),
+            // Never: no more than the burst is asked for.
+            Err(_) => Duration::MAX,
+        }
+    });
+    let allows = wait.is_zero();
+    let next = match (allows, cost) {
+        (false, _) | (_, 0) => tat,
+        (true, cost) => charge(cell.0.get(), now, cost - u64::from(needed), interval, most),
+    };
+    let ahead = next.saturating_sub(now);
+    let standing = Standing {
+        allows,
+        remaining: most.saturating_sub(ahead.div_ceil(interval)),
+        most,
+        wait,
+        reset: Duration::from_nanos(ahead),
+        window: 0,
+    };
+    (standing, next)
+}
+
+/// Takes more, or gives back, without asking.
+pub(super) fn settle(rate: Rate, tat: u64, now: u64, permits: i64) -> u64 {
+    let Some(interval) = rate.interval() else { return tat };
+    if permits < 0 {
+        tat.saturating_sub(permits.unsigned_abs().saturating_mul(interval)).max(now)
+    } else {
+        charge(tat, now, permits.unsigned_abs(), interval, u64::from(rate.capacity()))
+    }
+}
+
+fn charge(tat: u64, now: u64, permits: u64, interval: u64, burst: u64) -> u64 {
+    let most = now.saturating_add(burst.saturating_mul(interval)).saturating_add(MOST_DEBT);
+    tat.max(now).saturating_add(permits.saturating_mul(interval)).min(most)
+}

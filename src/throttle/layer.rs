@@ -1,29 +1,35 @@
 use std::{
+    future::Future,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Limit, ResponseBody, ResponseFuture, Store,
-    ask::{Ask, Asks, Decision},
-    key::Key,
-    limit::By,
-    store::Reply,
+    Limit, LimitCounts, LimitError, LimitFields, LimitStanding, ResponseBody, ResponseFuture,
+    Store, Subject,
+    ask::{Asks, Decision},
+    future::Waiting,
+    in_flight::InFlight,
+    limits::{Limits, Unit},
+    store::{Reply, Unavailable},
 };
 use crate::{
     context::RequestContext,
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{RefusalFormat, Rejection},
 };
 
 /// Lets pass what its limits allow. See the [module](super).
+///
+/// Clones, and the services it makes, share the counters.
 #[derive(Clone, Debug)]
 pub struct ThrottleLayer {
-    limits: Arc<Vec<Limit>>,
-    store: Store,
+    limits: Arc<Limits>,
     refusals: RefusalFormat,
 }
 
@@ -32,8 +38,7 @@ impl ThrottleLayer {
     #[must_use]
     pub fn new(limit: Limit) -> Self {
         Self {
-            limits: Arc::new(vec![limit]),
-            store: Store::default(),
+            limits: Arc::new(Limits::new(limit, Unit::Requests)),
             refusals: RefusalFormat::default(),
         }
     }
@@ -48,7 +53,26 @@ impl ThrottleLayer {
     /// Where the counters are kept: a [`MemoryStore`](super::MemoryStore) of its own by default.
     #[must_use]
     pub fn store(mut self, store: impl Into<Store>) -> Self {
-        self.store = store.into();
+        Arc::make_mut(&mut self.limits).set_store(store.into());
+        self
+    }
+
+    /// Takes over from a layer whose settings were changed: its store, and the counts of each limit
+    /// that both have by name. Who was refused a moment ago is refused still, by the new numbers.
+    /// To be called last: what is added later begins anew.
+    ///
+    /// A limit that now counts in another way (a quota instead of a rate, a month instead of a day)
+    /// begins anew as well. Requests in flight stay counted until they end.
+    #[must_use]
+    pub fn succeeding(mut self, old: &Self) -> Self {
+        Arc::make_mut(&mut self.limits).succeed(&old.limits);
+        self
+    }
+
+    /// Which fields tell callers of their limits. [`LimitFields::RateLimit`] by default.
+    #[must_use]
+    pub fn fields(mut self, fields: LimitFields) -> Self {
+        Arc::make_mut(&mut self.limits).set_fields(fields);
         self
     }
 
@@ -59,34 +83,39 @@ impl ThrottleLayer {
         self
     }
 
-    fn asks<B>(&self, request: &Request<B>, context: &RequestContext) -> Result<Asks, Rejection> {
-        let keys = self.store.backend().keys();
-        let mut asks = Asks::new();
-        for limit in self.limits.iter() {
-            let subject = match &limit.by {
-                By::Identity => {
-                    let identity = context
-                        .identity()
-                        .ok_or_else(|| Rejection::new(Refusal::MissingCredentials))?;
-                    let principal = identity.principal();
-                    keys.key([principal.issuer.as_bytes(), principal.subject.as_bytes()])
-                }
-                By::Peer(peer) => {
-                    let address = peer.of(request.extensions(), request.headers());
-                    keys.key([&address.unwrap_or_default()[..]])
-                }
-                By::Tenant | By::Global => Key(0),
-            };
-            let of_limit = keys.key([limit.name.as_bytes()]);
-            asks.push(Ask {
-                key: subject.of_limit(of_limit),
-                overflow: of_limit,
-                allowance: limit.allowance,
-                cost: 1,
-                enforced: limit.enforced,
-            });
-        }
-        Ok(asks)
+    /// What each limit has allowed and refused, in the order of the limits. Counted by this process,
+    /// whatever the store.
+    #[must_use]
+    pub fn counts(&self) -> Vec<LimitCounts> {
+        self.limits.counts()
+    }
+
+    /// How `subject` stands with the limit of this name. Takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such limit or tier, it counts by something else, or the store cannot be
+    /// reached.
+    pub fn standing(
+        &self,
+        limit: &str,
+        subject: &Subject,
+    ) -> impl Future<Output = Result<LimitStanding, LimitError>> + Send + use<> {
+        self.limits.standing(limit, subject)
+    }
+
+    /// Forgets what the limit of this name has counted of `subject`, in each of its tiers. Done with
+    /// the call where the store is in memory, and else with the future.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such limit, it counts by something else, or the store cannot be reached.
+    pub fn reset(
+        &self,
+        limit: &str,
+        subject: &Subject,
+    ) -> impl Future<Output = Result<(), LimitError>> + Send + use<> {
+        self.limits.reset(limit, subject)
     }
 }
 
@@ -98,7 +127,7 @@ impl<S> Layer<S> for ThrottleLayer {
     }
 }
 
-/// The service of [`ThrottleLayer`].
+/// Lets pass what its limits allow. Made by [`ThrottleLayer`].
 #[derive(Clone, Debug)]
 pub struct Throttle<S> {
     inner: S,
@@ -108,6 +137,7 @@ pub struct Throttle<S> {
 impl<S, B, R> Service<Request<B>> for Throttle<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
+    R: Body<Data = Bytes>,
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
@@ -119,24 +149,82 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = RequestContext::ensure(request.extensions_mut());
-        let asks = match self.layer.asks(&request, &context) {
+        let limits = &self.layer.limits;
+        let asks = match limits.asks(&request, &context, 1) {
             Ok(asks) => asks,
             Err(rejection) => {
                 let responder = self.layer.refusals.for_request(&request);
-                return ResponseFuture::refused(rejection, responder, context);
+                return ResponseFuture::refuse(rejection, responder, context);
             }
         };
-        let decision = match self.layer.store.backend().decide(asks) {
-            Reply::Now(decision) => decision.unwrap_or_default(),
-            Reply::Later(_) => Decision::default(),
-        };
-        if decision.passes {
-            return ResponseFuture::passing(self.inner.call(request));
+        match limits.store().backend().decide(asks.clone()) {
+            Reply::Now(decision) => match Admission::judge(limits, asks, decision, &context) {
+                Ok(admission) => {
+                    let method = request.method().clone();
+                    ResponseFuture::pass(self.inner.call(request), admission, method)
+                }
+                Err(rejection) => {
+                    let responder = self.layer.refusals.for_request(&request);
+                    ResponseFuture::refuse(rejection, responder, context)
+                }
+            },
+            Reply::Later(later) => {
+                // The readied instance is the one that is called later:
+                // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
+                let clone = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, clone);
+                ResponseFuture::wait(Waiting {
+                    later,
+                    limits: Arc::clone(limits),
+                    asks,
+                    responder: self.layer.refusals.for_request(&request),
+                    context,
+                    inner,
+                    request,
+                })
+            }
         }
-        let responder = self.layer.refusals.for_request(&request);
-        let wait = decision.standings.iter().map(|standing| standing.wait).max();
-        let rejection =
-            Rejection::new(Refusal::Throttled).with_retry_after(wait.unwrap_or_default());
-        ResponseFuture::refused(rejection, responder, context)
+    }
+}
+
+/// What a request that passes takes along.
+#[derive(Debug)]
+pub(super) struct Admission {
+    /// Given back by being dropped, wherever the request ends.
+    pub(super) in_flight: InFlight,
+    /// What the head of the answer is to tell.
+    answered: Option<(Arc<Limits>, Asks, Decision)>,
+}
+
+impl Admission {
+    pub(super) fn judge(
+        limits: &Arc<Limits>,
+        asks: Asks,
+        decision: Result<Decision, Unavailable>,
+        context: &RequestContext,
+    ) -> Result<Self, Rejection> {
+        let Ok(decision) = decision else {
+            let passing = Self { in_flight: InFlight::default(), answered: None };
+            return limits.unavailable().map_or(Ok(passing), Err);
+        };
+        if let Some(rejection) = limits.rejection(&asks, &decision, context) {
+            return Err(rejection);
+        }
+        let in_flight = limits.in_flight(&asks, &decision);
+        let watches = limits.watches_answers();
+        let answered = watches.then(|| (Arc::clone(limits), asks, decision));
+        Ok(Self { in_flight, answered })
+    }
+
+    pub(super) fn finish<R: Body<Data = Bytes>>(
+        self,
+        mut response: Response<R>,
+        method: &Method,
+    ) -> Response<ResponseBody<R>> {
+        let Self { in_flight, answered } = self;
+        if let Some((limits, asks, decision)) = answered {
+            limits.answered(&asks, &decision, &mut response);
+        }
+        ResponseBody::of_response(response, method, in_flight)
     }
 }

@@ -1,9 +1,12 @@
 use std::time::Duration;
 
+/// Ten years in ns.
+pub(super) const MOST_HELD: u64 = 3_650 * 86_400 * 1_000_000_000;
+
 /// So many in a time, and a burst: a token bucket, as API Gateway's `rateLimit` and `burstLimit`.
 ///
 /// It holds [`burst`](Self::burst) permits, fills evenly, and starts full. A rate of zero lets
-/// nothing pass.
+/// nothing pass. It holds no more than what grows in ten years, however large the burst.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rate {
     permits: u32,
@@ -61,7 +64,10 @@ impl Rate {
 
     /// What the bucket holds.
     pub(super) const fn capacity(self) -> u32 {
-        if self.permits == 0 { 0 } else { self.burst }
+        let Some(interval) = self.interval() else { return 0 };
+        let most = MOST_HELD / interval;
+        #[expect(clippy::cast_possible_truncation, reason = "smaller than the burst")]
+        if most < self.burst as u64 { most as u32 } else { self.burst }
     }
 
     /// So many in this time.

@@ -9,7 +9,7 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{ResponseBody, usage::hide};
+use super::{ResponseBody, body::hide};
 use crate::{
     body,
     context::RequestContext,

@@ -3,19 +3,18 @@ mod clamp;
 mod system;
 #[cfg(test)]
 mod tests;
-mod tokens;
-mod usage;
 
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
 pub use self::{alias::ModelAliases, system::SystemMessage};
-use self::{clamp::Clamp, system::Injection, tokens::OutputTokens, usage::AskForUsage};
+use self::{clamp::Clamp, system::Injection};
 use super::layer::TransformLayer;
 use crate::{
+    generation::{AskForUsage, OutputTokens},
     payload::{DocumentError, EditError, Edits, Literal, Payload, Pointer},
-    rejection::{Refusal, Rejection, Violation},
+    rejection::Rejection,
 };
 
 /// An edit of the body's document. What it writes was made when the layer was.
@@ -63,7 +62,7 @@ impl JsonEdit {
             Self::Override(pointer, value) => edits.set(pointer, value),
             Self::Remove(pointer) => edits.remove(pointer).map(drop),
             Self::Clamp(clamp) => return clamp.apply(edits).map(|()| false),
-            Self::OutputTokens(tokens) => return tokens.apply(edits).map(|()| false),
+            Self::OutputTokens(tokens) => return tokens.apply(edits, true).map(|_| false),
             Self::Aliases(aliases) => return aliases.apply(edits).map(|()| false),
             Self::System(injection) => return injection.apply(edits).map(|()| false),
             Self::AskForUsage(usage) => return usage.apply(edits),
@@ -71,12 +70,6 @@ impl JsonEdit {
         .map(|()| false)
         .map_err(EditError::rejection)
     }
-}
-
-/// The refusal of a value that an edit cannot work with.
-fn violation(pointer: &Pointer, keyword: &'static str, detail: &str) -> Rejection {
-    let violation = Violation::new(pointer.to_string(), keyword, detail);
-    Rejection::new(Refusal::SchemaViolation).with_violations(vec![violation])
 }
 
 /// Edits of the body's JSON. They leave every byte that they do not touch as it was.

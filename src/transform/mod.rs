@@ -114,6 +114,7 @@
 //! - Names in a query are compared with the case of their letters, which some servers ignore.
 //! - Trailers of a request are not edited.
 
+mod body;
 mod encoding;
 mod fields;
 mod future;
@@ -124,15 +125,14 @@ mod query;
 mod reserved;
 mod step;
 mod target;
-mod usage;
 mod value;
 
 pub use self::{
+    body::ResponseBody,
     fields::{FieldName, InvalidFieldName},
     future::ResponseFuture,
     json::{ModelAliases, SystemMessage},
     layer::{Transform, TransformLayer},
     path::{InvalidPath, Path},
-    usage::ResponseBody,
     value::Source,
 };

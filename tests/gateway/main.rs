@@ -24,6 +24,7 @@ mod client;
 mod demo;
 mod drain;
 mod flags;
+mod limits;
 mod process;
 mod proxy;
 mod ready;

@@ -23,6 +23,7 @@ use tower_inference::{
     model_rules::{ModelRules, ModelRulesLayer, Models},
     schema::{Parameter, Schema, SchemaLayer},
     secret::Secret,
+    throttle::{Limit, Rate, TokenBudgetLayer},
     transform::{ModelAliases, TransformLayer},
 };
 
@@ -133,6 +134,11 @@ pub fn chat() -> Schema {
 pub fn schema() -> SchemaLayer {
     let agent = Parameter::header(header::USER_AGENT).required().pattern("[ -~]+").unwrap();
     SchemaLayer::new(chat()).parameter(agent)
+}
+
+/// A budget that is never used up, of what [`request`] says: nothing is to be edited.
+pub fn budget() -> TokenBudgetLayer {
+    TokenBudgetLayer::new(Limit::global(Rate::per_day(100_000_000)))
 }
 
 /// Holds what [`request`] says within limits that it keeps: nothing is to be edited.

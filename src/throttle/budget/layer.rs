@@ -1,23 +1,132 @@
 use std::{
+    future::Future,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use http::Request;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header::ACCEPT_ENCODING};
+use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::{
+    BudgetBody, BudgetFuture, Weight, Weights,
+    estimate::{Estimate, Estimator, Prepared, Tokenizer, is_opaque},
+    future::{Admission, Waiting},
+};
 use crate::{
-    payload::Payload,
-    rejection::RefusalFormat,
-    throttle::{Limit, Store},
+    context::RequestContext,
+    payload::{self, DocumentError, Payload, says_json},
+    rejection::{RefusalFormat, Rejection},
+    throttle::{
+        Limit, LimitCounts, LimitError, LimitFields, LimitStanding, Store, Subject,
+        limits::{Limits, Unit},
+        store::Reply,
+    },
 };
 
-/// Lets pass what the budgets of inference tokens allow. See the [module](crate::throttle).
+/// Lets pass what budgets of inference tokens allow.
+///
+/// Before a request goes on, the most that it can take is reserved: its prompt, by an estimate, and
+/// the output limit of each answer it asks for. At the true end of the answer, be it complete, cut or
+/// dropped, this is settled, once, to what was used. What an answer took beyond its reservation is
+/// debt: later requests wait for it, in the next window too. It belongs after a cache, whose hits
+/// cost nothing, and before the upstream. Clones, and the services it makes, share the counters.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::{BodyExt, Full};
+/// use std::convert::Infallible;
+/// use tower::{Layer, ServiceExt, service_fn};
+/// use tower_inference::{
+///     payload::Payload,
+///     throttle::{Limit, Rate, Subject, TokenBudgetLayer},
+/// };
+///
+/// async fn upstream(_: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallible> {
+///     let answer = r#"{"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}}"#;
+///     let response = Response::builder().header("content-type", "application/json");
+///     Ok(response.body(Full::from(answer)).unwrap())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let budget = TokenBudgetLayer::new(Limit::global(Rate::per_day(1_000))).output_limit(100);
+/// let body = r#"{"messages": [{"role": "user", "content": "Why?"}]}"#;
+/// let request = Request::post("/v1/chat/completions").body(Payload::buffered(body)).unwrap();
+/// let answer = budget.layer(service_fn(upstream)).oneshot(request).await.unwrap();
+///
+/// // Two for the eight bytes of the message, four for what stands around it, and the limit.
+/// let left = async || budget.standing("global", &Subject::global()).await.unwrap().remaining;
+/// assert_eq!(left().await, 1_000 - 2 - 4 - 100);
+/// answer.into_body().collect().await.unwrap();
+/// assert_eq!(left().await, 1_000 - 9 - 3);
+/// # }
+/// ```
+///
+/// # What is reserved
+///
+/// The prompt is a quarter of the bytes (in UTF-8) of its texts, rounded up, or what the
+/// [tokenizer](Self::tokenizer) says of each; and 4 for each of `messages`, 1,000 for each picture,
+/// sound, video or file, 1 for each number (of a prompt of token ids). Texts are all strings in the
+/// body's members, but for `model`, `user`, `stop`, `metadata`, `stream_options`, `parameters`,
+/// `options`, `logit_bias`, `tool_choice` and `sampling_params`; and `tools`, `functions`,
+/// `response_format` and the like as they are written.
+///
+/// The output is the greatest of the limits in the body, by whichever of the names that
+/// `TransformLayer::output_tokens` knows, times the greatest of `n`, `best_of`,
+/// `parameters.best_of` and `parameters.num_return_sequences`, times the prompts of a completion.
+/// Where the body has no limit, [`output_limit`](Self::output_limit) is put into it. Routes that
+/// generate nothing (`/v1/embeddings`, `/embed`, `/rerank`, `/predict`, …) are known by the end of
+/// their path, and reserve the prompt alone. On a path that could be any task (`/`, `/models/…`),
+/// with neither `messages` nor `prompt`, the limit is reserved and not put in.
+///
+/// A request without a body passes, and is charged nothing. A limit below 1, and what is not a
+/// number, are refused with 422 `schema-violation`; a streamed body with 415, and one that is not
+/// JSON with 400, unless they have a [flat cost](Self::flat_cost).
+///
+/// # What is charged
+///
+/// | answer | prompt | output |
+/// |---|---|---|
+/// | that told its usage: whole, or an event stream that came to its end | as told | as told; by the deltas where it told none or zero |
+/// | an event stream that was cut, left by its caller, or failed; or ended without usage | the estimate, or what it told so far if that is more | the deltas that were seen, or what it told so far if that is more |
+/// | any other, without usage or of a content coding | the estimate | a quarter of the bytes seen, at most what was reserved |
+/// | 4xx, 503 | none | none |
+/// | 500, 502, 504, any other 5xx | the estimate | none |
+/// | none: an error, a panic, a caller who left before the head | the estimate | none |
+/// | a refusal of this crate's own, before the upstream was called | none | none |
+///
+/// Where the upstream was called more than once behind this layer
+/// ([`attempts`](RequestContext::attempts)), each further time is charged the prompt's estimate. A
+/// retry from further out passes this layer again, and is reserved and charged on its own.
+///
+/// A stream of `messages` or a `prompt` is asked for its usage; the chunk that tells it is hidden
+/// from a caller who did not ask, as by `TransformLayer::include_usage`.
+///
+/// # Limits
+///
+/// - The estimate of a prompt is no bound: other scripts than Latin take more tokens for a byte. What
+///   is settled is the upstream's count.
+/// - A delta counts as one token; an upstream that sends several in one is charged too little when
+///   its stream is cut, unless there is a tokenizer.
+/// - An upstream that tells no usage is charged by guesses.
+/// - A stream of OpenAI's responses tells its usage in its last event.
+/// - Of limits by [`Concurrency`](crate::throttle::Concurrency), the permits are tokens reserved in
+///   flight.
 #[derive(Clone, Debug)]
 pub struct TokenBudgetLayer {
-    limits: Arc<Vec<Limit>>,
-    store: Store,
+    settings: Arc<Settings>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) limits: Limits,
+    pub(super) estimator: Estimator,
+    weights: Option<Weights>,
+    flat: Option<u64>,
     refusals: RefusalFormat,
 }
 
@@ -26,16 +135,20 @@ impl TokenBudgetLayer {
     #[must_use]
     pub fn new(limit: Limit) -> Self {
         Self {
-            limits: Arc::new(vec![limit]),
-            store: Store::default(),
-            refusals: RefusalFormat::default(),
+            settings: Arc::new(Settings {
+                limits: Limits::new(limit, Unit::Tokens),
+                estimator: Estimator::new(),
+                weights: None,
+                flat: None,
+                refusals: RefusalFormat::default(),
+            }),
         }
     }
 
-    /// Holds requests to one more budget.
+    /// Holds requests to one more budget. A request that one refuses takes nothing from the others.
     #[must_use]
     pub fn limit(mut self, limit: Limit) -> Self {
-        Arc::make_mut(&mut self.limits).push(limit);
+        self.settings().limits.push(limit);
         self
     }
 
@@ -43,15 +156,121 @@ impl TokenBudgetLayer {
     /// default.
     #[must_use]
     pub fn store(mut self, store: impl Into<Store>) -> Self {
-        self.store = store.into();
+        self.settings().limits.set_store(store.into());
+        self
+    }
+
+    /// Takes over from a layer whose settings were changed: its store, and the counts of each limit
+    /// that both have by name. To be called last: what is added later begins anew.
+    #[must_use]
+    pub fn succeeding(mut self, old: &Self) -> Self {
+        self.settings().limits.succeed(&old.settings.limits);
+        self
+    }
+
+    /// The most tokens that an answer may have where the body does not say: 1,024 by default, at
+    /// least one. It is put into the body, so that the upstream holds to it.
+    #[must_use]
+    pub fn output_limit(mut self, tokens: u32) -> Self {
+        self.settings().estimator.set_output(tokens);
+        self
+    }
+
+    /// Counts the tokens of a text: of each text of the prompt, and of each delta of a stream that
+    /// ends before it tells its usage. By default a token is four bytes of the prompt, and a delta.
+    ///
+    /// It runs inside of `call` and `poll_frame`: it must neither block nor panic. Each event of
+    /// each stream is parsed for it.
+    #[must_use]
+    pub fn tokenizer(mut self, count: impl Fn(&str) -> u64 + Send + Sync + 'static) -> Self {
+        self.settings().estimator.set_tokenizer(Tokenizer::new(count));
+        self
+    }
+
+    /// Counts tokens by what they cost, by model. By default, each is one permit.
+    #[must_use]
+    pub fn weights(mut self, weights: Weights) -> Self {
+        self.settings().weights = Some(weights);
+        self
+    }
+
+    /// Lets pass bodies that are not JSON, at so many tokens of prompt: sounds and pictures, and
+    /// what is streamed. They are refused by default. What says that it is JSON, or begins like it,
+    /// and is broken, is refused all the same.
+    #[must_use]
+    pub fn flat_cost(mut self, tokens: u64) -> Self {
+        self.settings().flat = Some(tokens);
+        self
+    }
+
+    /// Which fields tell callers of their limits. [`LimitFields::RateLimit`] by default. They tell
+    /// what is left while the answer is under way, with all of it reserved.
+    #[must_use]
+    pub fn fields(mut self, fields: LimitFields) -> Self {
+        self.settings().limits.set_fields(fields);
         self
     }
 
     /// How refusals look. [`RefusalFormat::Problem`] by default.
     #[must_use]
-    pub const fn refusals(mut self, format: RefusalFormat) -> Self {
-        self.refusals = format;
+    pub fn refusals(mut self, format: RefusalFormat) -> Self {
+        self.settings().refusals = format;
         self
+    }
+
+    /// What each limit has allowed and refused, in the order of the limits. Counted by this process,
+    /// whatever the store.
+    #[must_use]
+    pub fn counts(&self) -> Vec<LimitCounts> {
+        self.settings.limits.counts()
+    }
+
+    /// How `subject` stands with the limit of this name. Takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such limit, it counts by something else, or the store cannot be reached.
+    pub fn standing(
+        &self,
+        limit: &str,
+        subject: &Subject,
+    ) -> impl Future<Output = Result<LimitStanding, LimitError>> + Send + use<> {
+        self.settings.limits.standing(limit, subject)
+    }
+
+    /// Forgets what the limit of this name has counted of `subject`, in each of its tiers.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such limit, it counts by something else, or the store cannot be reached.
+    pub fn reset(
+        &self,
+        limit: &str,
+        subject: &Subject,
+    ) -> impl Future<Output = Result<(), LimitError>> + Send + use<> {
+        self.settings.limits.reset(limit, subject)
+    }
+
+    fn settings(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
+    }
+}
+
+impl Settings {
+    /// What a request may take. `None` where it has no body, so that nothing is computed.
+    fn prepare(&self, request: &Request<Payload>) -> Result<Option<Prepared>, Rejection> {
+        let payload = request.body();
+        match payload.document() {
+            Ok(document) => self.estimator.prepare(request.uri().path(), document).map(Some),
+            Err(DocumentError::Empty) => Ok(None),
+            Err(error) => match self.flat {
+                Some(prompt) if is_opaque(payload, says_json(request.headers())) => {
+                    let estimate = Estimate { prompt, output: 0 };
+                    Ok(Some(Prepared { estimate, bytes: None, hide_usage: false }))
+                }
+                _ => Err(error.rejection()),
+            },
+        }
     }
 }
 
@@ -63,24 +282,74 @@ impl<S> Layer<S> for TokenBudgetLayer {
     }
 }
 
-/// The service of [`TokenBudgetLayer`].
+/// Lets pass what the budgets allow. Made by [`TokenBudgetLayer`].
 #[derive(Clone, Debug)]
 pub struct TokenBudget<S> {
     inner: S,
-    #[expect(dead_code, reason = "to come")]
     layer: TokenBudgetLayer,
 }
 
-impl<S: Service<Request<Payload>>> Service<Request<Payload>> for TokenBudget<S> {
-    type Response = S::Response;
+impl<S, R> Service<Request<Payload>> for TokenBudget<S>
+where
+    S: Service<Request<Payload>, Response = Response<R>> + Clone,
+    R: Body<Data = Bytes>,
+{
+    type Response = Response<BudgetBody<R>>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = BudgetFuture<S::Future, S>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Payload>) -> S::Future {
-        self.inner.call(request)
+    fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
+        let context = RequestContext::ensure(request.extensions_mut());
+        let settings = &self.layer.settings;
+        let responder = settings.refusals.for_request(&request);
+        let prepared = match settings.prepare(&request) {
+            Ok(Some(prepared)) => prepared,
+            Ok(None) => {
+                let method = request.method().clone();
+                return BudgetFuture::pass(self.inner.call(request), None, method, false);
+            }
+            Err(rejection) => return BudgetFuture::refuse(rejection, responder, context),
+        };
+        let Prepared { estimate, bytes, hide_usage } = prepared;
+        let weight =
+            settings.weights.as_ref().map_or(Weight::new(1, 1), |table| table.of(&request));
+        let cost = weight.of(estimate.prompt, estimate.output);
+        let asks = match settings.limits.asks(&request, &context, cost) {
+            Ok(asks) => asks,
+            Err(rejection) => return BudgetFuture::refuse(rejection, responder, context),
+        };
+
+        let (mut parts, mut payload) = request.into_parts();
+        if let Some(bytes) = bytes {
+            payload::replace(&mut parts, &mut payload, bytes);
+        }
+        context.announce_answer_is_read();
+        parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let request = Request::from_parts(parts, payload);
+
+        let reply = settings.limits.store().backend().decide(asks.clone());
+        let estimate = (estimate, weight);
+        let settings = Arc::clone(settings);
+        let admission = Admission { settings, asks, context, estimate, hide_usage };
+        match reply {
+            Reply::Now(decision) => match admission.judge(decision) {
+                Ok(bill) => {
+                    let method = request.method().clone();
+                    BudgetFuture::pass(self.inner.call(request), Some(bill), method, hide_usage)
+                }
+                Err((rejection, context)) => BudgetFuture::refuse(rejection, responder, context),
+            },
+            Reply::Later(later) => {
+                // The readied instance is the one that is called later:
+                // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
+                let clone = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, clone);
+                BudgetFuture::wait(Waiting { later, admission, responder, inner, request })
+            }
+        }
     }
 }

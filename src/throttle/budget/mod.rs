@@ -1,5 +1,18 @@
 //! Budgets of inference tokens.
 
+mod bill;
+mod body;
+mod deltas;
+mod estimate;
+mod future;
 mod layer;
+#[cfg(test)]
+mod tests;
+mod weights;
 
-pub use self::layer::{TokenBudget, TokenBudgetLayer};
+pub use self::{
+    body::BudgetBody,
+    future::BudgetFuture,
+    layer::{TokenBudget, TokenBudgetLayer},
+    weights::{Weight, Weights},
+};

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, fmt};
 
-use super::violation;
 use crate::{
+    generation::violation,
     payload::{EditError, Edits, Literal, Pointer},
     rejection::Rejection,
 };

@@ -3,7 +3,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::payload::{Document, Kind};
+use crate::{
+    payload::{Document, Kind},
+    rejection::Refusal,
+};
 
 fn at(pointer: &str) -> Pointer {
     pointer.parse().unwrap()

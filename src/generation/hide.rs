@@ -1,108 +1,58 @@
 //! The usage chunk that was asked for on the caller's behalf is hidden from the caller.
 
 use std::{
-    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
 use http::{
-    HeaderMap, Method, Response,
-    header::{CONTENT_ENCODING, CONTENT_TYPE},
+    HeaderMap, Response,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body::{Body, Frame, SizeHint};
 use memchr::{memchr2, memmem};
 use pin_project_lite::pin_project;
 
 use crate::{
-    body::{self, BodyEnd, Watch, WatchedBody},
-    context::RequestContext,
+    body::{is_coded, remove_digests},
     payload::{Document, Kind},
     sse::{self, Decoder, Framer, strip_byte_order_mark},
-    tap::Tap,
 };
 
 pin_project! {
-    /// The body of an answer, as the caller gets it.
-    pub struct ResponseBody<B> {
+    /// An event stream without its usage chunk.
+    pub(crate) struct HideUsage<B> {
         #[pin]
-        kind: Shown<B>,
+        body: B,
+        filter: Filter,
     }
 }
 
-pin_project! {
-    #[project = ShownProj]
-    enum Shown<B> {
-        All { #[pin] body: body::ResponseBody<B> },
-        WithoutUsage { #[pin] body: WatchedBody<B, Tapped>, filter: Filter },
+impl<B: Body<Data = Bytes>> HideUsage<B> {
+    /// Hides the chunk of an answer that [is an event stream](is_event_stream). What a watch is to
+    /// see stands in `response` already.
+    pub(crate) fn of_response(mut response: Response<B>) -> Response<Self> {
+        // They would be true of another body.
+        response.headers_mut().remove(CONTENT_LENGTH);
+        remove_digests(response.headers_mut());
+        response.map(|body| {
+            let filter = Filter::new(body.is_end_stream());
+            Self { body, filter }
+        })
     }
 }
 
-impl<B> ResponseBody<B> {
-    pub(super) const fn plain(body: body::ResponseBody<B>) -> Self {
-        Self { kind: Shown::All { body } }
-    }
-}
-
-/// Hides the usage chunk, if the answer is an event stream that can be read.
-pub(super) fn hide<B: Body<Data = Bytes>>(
-    response: Response<B>,
-    context: &RequestContext,
-) -> Response<ResponseBody<B>> {
-    if !response.status().is_success() || !is_event_stream(response.headers()) {
-        return response.map(body::ResponseBody::inner).map(ResponseBody::plain);
-    }
-    // Layers further out will not see the usage: it is read here.
-    let tap = Tap::claim(context, response.status(), response.headers());
-    let mut response = WatchedBody::of_response(response, &Method::POST, Tapped(tap));
-    // They would be true of another body.
-    for name in ["content-length", "content-digest", "repr-digest", "digest", "content-md5"] {
-        response.headers_mut().remove(name);
-    }
-    response.map(|body| {
-        let filter = Filter::new(body.is_end_stream());
-        ResponseBody { kind: Shown::WithoutUsage { body, filter } }
-    })
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
+/// Whether an answer is an event stream that can be read.
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     let media_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
     let essence = media_type.and_then(|value| value.split(|byte| *byte == b';').next());
     let stream = essence
         .is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"));
-    stream
-        && headers
-            .get_all(CONTENT_ENCODING)
-            .iter()
-            .all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
+    stream && !is_coded(headers)
 }
 
-/// What reads the usage, unless a layer further in does.
-#[derive(Debug)]
-struct Tapped(Option<Tap>);
-
-impl Watch for Tapped {
-    fn data(&mut self, data: &Bytes) {
-        if let Some(tap) = &mut self.0 {
-            tap.data(data);
-        }
-    }
-
-    fn trailers(&mut self, trailers: &HeaderMap) {
-        if let Some(tap) = &mut self.0 {
-            tap.trailers(trailers);
-        }
-    }
-
-    fn end(&mut self, end: BodyEnd) {
-        if let Some(tap) = &mut self.0 {
-            tap.end(end);
-        }
-    }
-}
-
-impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
+impl<B: Body<Data = Bytes>> Body for HideUsage<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -110,10 +60,8 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let (mut body, filter) = match self.project().kind.project() {
-            ShownProj::All { body } => return body.poll_frame(cx),
-            ShownProj::WithoutUsage { body, filter } => (body, filter),
-        };
+        let this = self.project();
+        let (mut body, filter) = (this.body, this.filter);
         loop {
             if let Some(trailers) = filter.trailers.take() {
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
@@ -146,27 +94,12 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Shown::All { body } => body.is_end_stream(),
-            Shown::WithoutUsage { filter, .. } => filter.over && filter.trailers.is_none(),
-        }
+        self.filter.over && self.filter.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Shown::All { body } => body.size_hint(),
-            // How much is hidden is known when it was.
-            Shown::WithoutUsage { filter, .. } if filter.over => SizeHint::with_exact(0),
-            Shown::WithoutUsage { .. } => SizeHint::default(),
-        }
-    }
-}
-
-impl<B> fmt::Debug for ResponseBody<B> {
-    // Without the bytes: they are somebody's completion.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hides = matches!(self.kind, Shown::WithoutUsage { .. });
-        f.debug_struct("ResponseBody").field("hides_usage", &hides).finish_non_exhaustive()
+        // How much is hidden is known when it was.
+        if self.filter.over { SizeHint::with_exact(0) } else { SizeHint::default() }
     }
 }
 

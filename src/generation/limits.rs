@@ -1,16 +1,17 @@
 use std::{cmp::Ordering, ops::RangeInclusive, sync::Arc};
 
-use super::{clamp::compare, violation};
+use super::violation;
 use crate::{
-    payload::{EditError, Edits, Literal, Pointer},
+    payload::{EditError, Edits, Literal, Node, Pointer},
     rejection::Rejection,
 };
 
 /// Limits the tokens that are generated.
 #[derive(Clone, Debug)]
-pub(in crate::transform) struct OutputTokens {
+pub(crate) struct OutputTokens {
     range: RangeInclusive<i64>,
     most: Literal,
+    tokens: u64,
     names: Arc<Names>,
 }
 
@@ -38,20 +39,30 @@ struct Group {
 }
 
 impl OutputTokens {
-    pub(super) fn new(most: u32) -> Self {
+    pub(crate) fn new(most: u32) -> Self {
         let most = most.max(1);
         Self {
             range: 1..=i64::from(most),
             most: Literal::from(most),
+            tokens: u64::from(most),
             names: Arc::new(Names::new()),
         }
     }
 
-    pub(super) fn apply<'a>(&'a self, edits: &mut Edits<'a>) -> Result<(), Rejection> {
+    /// The same names, held to nothing: what is said stands, and `otherwise` is put where nothing is.
+    #[cfg(feature = "throttle")]
+    pub(crate) fn missing(otherwise: u32) -> Self {
+        Self { range: 1..=i64::MAX, ..Self::new(otherwise) }
+    }
+
+    /// Gives the greatest number of tokens that any of the names now lets the upstream generate.
+    /// Where all are missing, ours is put if `put` says so.
+    pub(crate) fn apply<'a>(&'a self, edits: &mut Edits<'a>, put: bool) -> Result<u64, Rejection> {
+        let mut greatest = 0;
         for group in &self.names.others {
             if is_there(edits, &group.around)? {
                 for limit in &group.limits {
-                    self.limit(limit, edits)?;
+                    greatest = self.limit(limit, edits)?.max(Some(greatest)).unwrap_or_default();
                 }
             }
         }
@@ -60,7 +71,9 @@ impl OutputTokens {
         for (left, form) in (0..self.names.forms.len()).rev().zip(&self.names.forms) {
             let mut limited = false;
             for limit in &form.limits {
-                limited |= self.limit(limit, edits)?;
+                let said = self.limit(limit, edits)?;
+                limited |= said.is_some();
+                greatest = said.max(Some(greatest)).unwrap_or_default();
             }
             let mut meant = false;
             for mark in &form.marks {
@@ -69,24 +82,43 @@ impl OutputTokens {
             marked |= meant;
             meant |= left == 0 && !marked;
             if let Some(first) = form.limits.first().filter(|_| meant && !limited) {
-                edits.set(first, &self.most).map_err(EditError::rejection)?;
+                if put {
+                    edits.set(first, &self.most).map_err(EditError::rejection)?;
+                }
+                greatest = greatest.max(self.tokens);
             }
         }
-        Ok(())
+        Ok(greatest)
     }
 
-    /// True where there is a limit, which is held to ours.
-    fn limit<'a>(&'a self, at: &'a Pointer, edits: &mut Edits<'a>) -> Result<bool, Rejection> {
-        let Some(node) = edits.get(at).map_err(EditError::rejection)? else { return Ok(false) };
+    /// The limit where there is one, held to ours.
+    fn limit<'a>(
+        &'a self,
+        at: &'a Pointer,
+        edits: &mut Edits<'a>,
+    ) -> Result<Option<u64>, Rejection> {
+        let Some(node) = edits.get(at).map_err(EditError::rejection)? else { return Ok(None) };
         match compare(node, &self.range) {
-            Some(Ordering::Equal) => Ok(true),
+            Some(Ordering::Equal) => Ok(Some(whole(node))),
             Some(Ordering::Greater) => {
-                edits.set(at, &self.most).map(|()| true).map_err(EditError::rejection)
+                edits.set(at, &self.most).map_err(EditError::rejection)?;
+                Ok(Some(self.tokens))
             }
             Some(Ordering::Less) => Err(violation(at, "minimum", "must be at least 1")),
             None => Err(violation(at, "type", "must be a number")),
         }
     }
+}
+
+/// A number within a range, rounded up: `1e3` is one too.
+fn whole(number: Node<'_>) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cast from f64 stops at the bounds"
+    )]
+    let rounded = || number.as_f64().map_or(u64::MAX, |number| number.ceil() as u64);
+    number.as_u64().unwrap_or_else(rounded)
 }
 
 fn is_there(edits: &mut Edits<'_>, pointer: &Pointer) -> Result<bool, Rejection> {
@@ -118,5 +150,32 @@ impl Names {
                 group(&["parameters", "generate_parameters"], &lengths),
             ],
         }
+    }
+}
+
+/// Where a number lies: below, within or above a range. `None` for other kinds.
+///
+/// An integer is compared exactly, whatever its size; another number by the nearest `f64`, which
+/// is infinite for `1e400`.
+pub(crate) fn compare(node: Node<'_>, range: &RangeInclusive<i64>) -> Option<Ordering> {
+    let digits = node.number()?;
+    if let Some(integer) = node.as_i64() {
+        return Some(outside(integer, *range.start(), *range.end()));
+    }
+    if digits.bytes().all(|byte| matches!(byte, b'-' | b'0'..=b'9')) {
+        // Beyond 64 bits.
+        return Some(if digits.starts_with('-') { Ordering::Less } else { Ordering::Greater });
+    }
+    let number: f64 = digits.parse().ok()?;
+    Some(outside(number, *range.start() as f64, *range.end() as f64))
+}
+
+fn outside<N: PartialOrd>(number: N, least: N, greatest: N) -> Ordering {
+    if number > greatest {
+        Ordering::Greater
+    } else if number < least {
+        Ordering::Less
+    } else {
+        Ordering::Equal
     }
 }

@@ -6,14 +6,14 @@ use crate::{
 
 /// Asks for the usage of a stream.
 #[derive(Clone, Debug)]
-pub(in crate::transform) struct AskForUsage {
+pub(crate) struct AskForUsage {
     stream: Pointer,
     include_usage: Pointer,
     yes: Literal,
 }
 
 impl AskForUsage {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             stream: Pointer::new(["stream"]),
             include_usage: Pointer::new(["stream_options", "include_usage"]),
@@ -22,7 +22,7 @@ impl AskForUsage {
     }
 
     /// True when the caller did not ask.
-    pub(super) fn apply<'a>(&'a self, edits: &mut Edits<'a>) -> Result<bool, Rejection> {
+    pub(crate) fn apply<'a>(&'a self, edits: &mut Edits<'a>) -> Result<bool, Rejection> {
         let asks = flag(edits, &self.stream)? && !flag(edits, &self.include_usage)?;
         if asks {
             edits.set(&self.include_usage, &self.yes).map_err(EditError::rejection)?;

@@ -1,0 +1,85 @@
+//! What callers may take: rates, quotas and budgets of tokens.
+
+use tower_inference::throttle::{Quota, Rate};
+
+use super::{UsageError, once, read};
+use crate::units;
+
+pub(super) const FLAGS: [&str; 4] = ["--rate", "--burst", "--quota", "--token-budget"];
+
+/// For each principal. What is not set is not limited.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Limits {
+    pub(crate) rate: Option<Rate>,
+    pub(crate) quota: Option<Quota>,
+    pub(crate) token_budget: Option<Rate>,
+}
+
+/// The flags as they were given.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    rate: Option<Rate>,
+    burst: Option<u32>,
+    quota: Option<Quota>,
+    token_budget: Option<Rate>,
+}
+
+impl Given {
+    /// Takes the value of one of these flags.
+    pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), UsageError> {
+        match flag {
+            "--rate" => {
+                let rate = read(flag, value, rate, "a rate such as 10/s")?;
+                once(flag, &mut self.rate, rate)
+            }
+            "--burst" => {
+                let burst = read(flag, value, units::count, "a number that is not zero")?;
+                once(flag, &mut self.burst, burst)
+            }
+            "--quota" => {
+                let quota = read(flag, value, quota, "a quota such as 10000/day")?;
+                once(flag, &mut self.quota, quota)
+            }
+            "--token-budget" => {
+                let budget = read(flag, value, rate, "a budget such as 100k/min")?;
+                once(flag, &mut self.token_budget, budget)
+            }
+            _ => Err(UsageError(format!("{flag} is not a flag of this gateway"))),
+        }
+    }
+
+    pub(super) fn resolve(self) -> Result<Limits, UsageError> {
+        let Self { rate, burst, quota, token_budget } = self;
+        let rate = match (rate, burst) {
+            (None, Some(_)) => return Err(UsageError("--burst goes with --rate".to_owned())),
+            (Some(rate), Some(burst)) => Some(rate.burst(burst)),
+            (rate, None) => rate,
+        };
+        Ok(Limits { rate, quota, token_budget })
+    }
+}
+
+/// `10/s`, `600/min`, `100k/h` or `1M/day`.
+fn rate(text: &str) -> Option<Rate> {
+    let (count, period) = text.split_once('/')?;
+    let count = units::count(count)?;
+    Some(match period {
+        "s" => Rate::per_second(count),
+        "min" => Rate::per_minute(count),
+        "h" => Rate::per_hour(count),
+        "day" => Rate::per_day(count),
+        _ => return None,
+    })
+}
+
+/// `10000/day`, `50k/week` or `1M/month`.
+fn quota(text: &str) -> Option<Quota> {
+    let (count, period) = text.split_once('/')?;
+    let count = u64::from(units::count(count)?);
+    Some(match period {
+        "day" => Quota::per_day(count),
+        "week" => Quota::per_week(count),
+        "month" => Quota::per_month(count),
+        _ => return None,
+    })
+}

@@ -1,0 +1,239 @@
+//! What was reserved for a request, and what becomes of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+use smallvec::SmallVec;
+
+use super::{deltas::Deltas, estimate::Estimate, layer::Settings, weights::Weight};
+use crate::{
+    body::{BodyEnd, Watch},
+    context::{RequestContext, StreamEnd},
+    generation::is_event_stream,
+    rejection::Rejection,
+    tap::Tap,
+    throttle::{
+        allowance::Kind,
+        ask::{Asks, Decision, Settlement},
+        in_flight::InFlight,
+    },
+};
+
+/// Settled exactly once: at the end of the answer, or by being dropped.
+#[derive(Debug)]
+pub(super) struct Bill(Option<Box<Open>>);
+
+#[derive(Debug)]
+struct Open {
+    settings: Arc<Settings>,
+    asks: Asks,
+    decision: Decision,
+    // Given back by being dropped.
+    _in_flight: InFlight,
+    context: RequestContext,
+    estimate: Estimate,
+    weight: Weight,
+    // Of this request, before it went on.
+    attempts: u32,
+    answer: Answer,
+    tap: Option<Tap>,
+    deltas: Option<Deltas>,
+    bytes: u64,
+}
+
+/// How the request was answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Answer {
+    /// Not, or by a failure after which nobody knows what was computed.
+    None,
+    /// By a status that says that nothing was computed.
+    Nothing,
+    /// By an event stream.
+    Stream,
+    /// By anything else.
+    Whole,
+}
+
+impl Bill {
+    pub(super) fn new(
+        settings: &Arc<Settings>,
+        asks: Asks,
+        decision: Decision,
+        context: RequestContext,
+        (estimate, weight): (Estimate, Weight),
+    ) -> Self {
+        let in_flight = settings.limits.in_flight(&asks, &decision);
+        context.forget_answer();
+        Self(Some(Box::new(Open {
+            settings: Arc::clone(settings),
+            asks,
+            decision,
+            _in_flight: in_flight,
+            attempts: context.attempts(),
+            context,
+            estimate,
+            weight,
+            answer: Answer::None,
+            tap: None,
+            deltas: None,
+            bytes: 0,
+        })))
+    }
+
+    /// The head of the answer has come.
+    pub(super) fn answered<R>(&mut self, response: &mut Response<R>) {
+        let Some(open) = &mut self.0 else { return };
+        let limits = &open.settings.limits;
+        if limits.watches_answers() {
+            limits.answered(&open.asks, &open.decision, response);
+        }
+        let (status, headers) = (response.status(), response.headers());
+        let ours = response.extensions().get::<Rejection>().is_some();
+        let uncomputed = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
+        let unsent = ours && open.context.attempts() == open.attempts;
+        open.answer = if uncomputed || unsent {
+            Answer::Nothing
+        } else if status.is_server_error() {
+            Answer::None
+        } else if is_event_stream(headers) {
+            Answer::Stream
+        } else {
+            Answer::Whole
+        };
+        // Others want to know of failures too.
+        open.tap = Tap::claim(&open.context, status, headers);
+        if open.answer == Answer::Stream {
+            open.deltas = open.settings.estimator.tokenizer().cloned().map(Deltas::new);
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some(open) = self.0.take() {
+            open.settle();
+        }
+    }
+}
+
+impl Open {
+    fn settle(&self) {
+        let (prompt, completion) = self.used();
+        let used = self.weight.of(prompt, completion);
+        let reserved = self.weight.of(self.estimate.prompt, self.estimate.output);
+        let permits = if used >= reserved {
+            i64::try_from(used.saturating_sub(reserved)).unwrap_or(i64::MAX)
+        } else {
+            i64::try_from(reserved.saturating_sub(used)).map_or(i64::MIN, |less| -less)
+        };
+        if permits == 0 {
+            return;
+        }
+        let mut settlements = SmallVec::<[Settlement; 4]>::new();
+        for (ask, standing) in self.asks.iter().zip(&self.decision.standings) {
+            // A limit in shadow that would have refused has taken nothing, and one that counts
+            // failures counts no tokens.
+            if standing.allows
+                && ask.cost == reserved
+                && !matches!(ask.allowance.0, Kind::Concurrency(_))
+            {
+                settlements.push(Settlement {
+                    key: ask.key,
+                    overflow: ask.overflow,
+                    allowance: ask.allowance,
+                    window: standing.window,
+                    permits,
+                });
+            }
+        }
+        self.settings.limits.store().backend().settle(&settlements);
+    }
+
+    /// Tokens of the prompt and of the answer.
+    fn used(&self) -> (u64, u64) {
+        let calls = self.context.attempts().saturating_sub(self.attempts);
+        let retries = u64::from(calls.saturating_sub(1)).saturating_mul(self.estimate.prompt);
+        let (prompt, completion) = match self.answer {
+            Answer::Nothing => (0, 0),
+            Answer::None => (self.estimate.prompt, 0),
+            Answer::Stream => self.streamed(),
+            Answer::Whole => self.whole(),
+        };
+        (prompt.saturating_add(retries), completion)
+    }
+
+    fn streamed(&self) -> (u64, u64) {
+        let seen = match &self.deltas {
+            Some(deltas) => deltas.tokens(),
+            None => self.context.generated_tokens(),
+        };
+        match self.context.usage() {
+            Some(_) if self.context.stream_end() == Some(StreamEnd::Done) => self.told(seen),
+            // So far.
+            usage => {
+                let usage = usage.unwrap_or_default();
+                (
+                    self.estimate.prompt.max(usage.prompt_tokens.unwrap_or_default()),
+                    seen.max(usage.completion_tokens.unwrap_or_default()),
+                )
+            }
+        }
+    }
+
+    fn whole(&self) -> (u64, u64) {
+        // What does not say what it was, is at most what was allowed.
+        let guess = self.bytes.div_ceil(4).min(self.estimate.output);
+        if self.context.usage().is_some() {
+            self.told(guess)
+        } else {
+            (self.estimate.prompt, guess)
+        }
+    }
+
+    /// By the upstream's own count. `otherwise` where it tells nothing of the answer, or that there
+    /// was none though there was.
+    fn told(&self, otherwise: u64) -> (u64, u64) {
+        let usage = self.context.usage().unwrap_or_default();
+        let total = usage.total_tokens;
+        let without = |known: Option<u64>| Some(total?.saturating_sub(known?));
+        let prompt = usage
+            .prompt_tokens
+            .or_else(|| without(usage.completion_tokens))
+            .unwrap_or_else(|| self.estimate.prompt.min(total.unwrap_or(u64::MAX)));
+        let completion =
+            usage.completion_tokens.or_else(|| without(Some(prompt))).filter(|tokens| *tokens > 0);
+        let nothing_to_count = self.estimate.output == 0;
+        (prompt, completion.unwrap_or(if nothing_to_count { 0 } else { otherwise }))
+    }
+}
+
+impl Watch for Bill {
+    fn data(&mut self, data: &Bytes) {
+        let Some(open) = &mut self.0 else { return };
+        open.bytes = open.bytes.saturating_add(data.len() as u64);
+        if let Some(tap) = &mut open.tap {
+            tap.data(data);
+        }
+        if let Some(deltas) = &mut open.deltas {
+            deltas.feed(data.clone());
+        }
+    }
+
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        if let Some(tap) = self.0.as_mut().and_then(|open| open.tap.as_mut()) {
+            tap.trailers(trailers);
+        }
+    }
+
+    fn end(&mut self, end: BodyEnd) {
+        if let Some(tap) = self.0.as_mut().and_then(|open| open.tap.as_mut()) {
+            tap.end(end);
+        }
+        self.settle();
+    }
+}
+
+impl Drop for Bill {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}

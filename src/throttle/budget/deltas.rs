@@ -1,0 +1,74 @@
+//! The tokens of an event stream, by the user's own tokenizer.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::estimate::Tokenizer;
+use crate::{
+    payload::{Document, Kind, Node},
+    sse::{Decoder, Framer},
+};
+
+/// Counts what the deltas say.
+pub(super) struct Deltas {
+    tokenizer: Tokenizer,
+    framer: Framer,
+    decoder: Decoder,
+    tokens: u64,
+}
+
+impl Deltas {
+    pub(super) fn new(tokenizer: Tokenizer) -> Self {
+        Self { tokenizer, framer: Framer::new(), decoder: Decoder::new(), tokens: 0 }
+    }
+
+    pub(super) const fn tokens(&self) -> u64 {
+        self.tokens
+    }
+
+    pub(super) fn feed(&mut self, data: Bytes) {
+        let Self { tokenizer, framer, decoder, tokens } = self;
+        for frame in framer.push(data) {
+            let Some(event) = decoder.decode(&frame) else { continue };
+            let Ok(document) = Document::parse(event.data().to_vec()) else { continue };
+            *tokens = tokens.saturating_add(of_event(document.root(), tokenizer));
+        }
+    }
+}
+
+fn of_event(event: Node<'_>, tokenizer: &Tokenizer) -> u64 {
+    let is_object = |node: &Node<'_>| node.kind() == Kind::Object;
+    // Of TGI: one event for each.
+    if event.get("token").is_some_and(|token| is_object(&token)) {
+        return 1;
+    }
+    let mut tokens = 0_u64;
+    let mut add = |node: Option<Node<'_>>| {
+        if let Some(text) = node.and_then(Node::as_str) {
+            tokens = tokens.saturating_add(tokenizer.count(&text));
+        }
+    };
+    // Of OpenAI's responses.
+    add(event.get("delta"));
+    for choice in event.get("choices").map(Node::elements).into_iter().flatten() {
+        add(choice.get("text"));
+        let Some(delta) = choice.get("delta") else { continue };
+        for name in ["content", "reasoning_content", "reasoning", "refusal"] {
+            add(delta.get(name));
+        }
+        for call in delta.get("tool_calls").map(Node::elements).into_iter().flatten() {
+            for name in ["name", "arguments"] {
+                add(call.get("function").and_then(|function| function.get(name)));
+            }
+        }
+    }
+    tokens
+}
+
+impl fmt::Debug for Deltas {
+    // Without what it holds of the answer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deltas").field("tokens", &self.tokens).finish_non_exhaustive()
+    }
+}

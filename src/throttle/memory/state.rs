@@ -1,0 +1,188 @@
+//! What is kept of one counter, in 16 bytes, and the arithmetic of each kind of allowance.
+
+use std::time::Duration;
+
+use super::super::{
+    allowance::{Allowance, Kind},
+    ask::Standing,
+    concurrency::Concurrency,
+    gcra,
+    quota::{Quota, Window},
+};
+
+/// The default is idle, whatever it will count.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct State {
+    // Rate: the arrival time. Quota: 20 bits of the window's number, 44 of what was used of it.
+    // Concurrency: how many.
+    value: u64,
+    // Two bits of the kind; of a quota, the monotonic time (ns) of the window's end.
+    rest: u64,
+}
+
+/// One reading of the clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub(super) monotonic: u64,
+    /// Since 1970. Zero where nobody asks for it.
+    pub(super) wall: Duration,
+}
+
+/// For an hour a window that is over is remembered: a wall clock that was set back by less does not
+/// open it again.
+const SET_BACK: u64 = 3_600 * 1_000_000_000;
+/// A debt of one who does not come back is forgotten so long after its window: 400 days.
+const DEBT: u64 = 400 * 24 * 3_600 * 1_000_000_000;
+const QUOTA: u64 = 1 << 62;
+const INDEBTED: u64 = 2 << 62;
+const IN_FLIGHT: u64 = 3 << 62;
+const KIND: u64 = 3 << 62;
+const MOST_USED: u64 = (1 << 44) - 1;
+/// The largest monotonic time: 146 years.
+pub(super) const MOST_TIME: u64 = QUOTA - 1;
+
+impl State {
+    /// To forget it would change nothing.
+    pub(super) const fn is_idle(self, now: u64) -> bool {
+        match self.rest & KIND {
+            QUOTA => (self.rest & MOST_TIME).saturating_add(SET_BACK) <= now,
+            // When it is paid is known only to who knows the limit.
+            INDEBTED => (self.rest & MOST_TIME).saturating_add(DEBT) <= now,
+            IN_FLIGHT => self.value == 0,
+            _ => self.value <= now,
+        }
+    }
+
+    /// What the allowance says to so many permits, and the state if they are taken.
+    pub(super) fn decide(self, allowance: Allowance, cost: u64, now: Now) -> (Standing, Self) {
+        match allowance.0 {
+            Kind::Rate(rate) => {
+                let tat = if self.rest & KIND == 0 { self.value } else { 0 };
+                let (standing, value) = gcra::decide(rate, tat, now.monotonic, cost);
+                (standing, Self { value, rest: 0 })
+            }
+            Kind::Quota(quota) => Counter::of(self, quota, now).decide(quota, cost, now),
+            Kind::Concurrency(limit) => self.enter(limit, cost),
+        }
+    }
+
+    /// Takes more, or gives back, without asking.
+    pub(super) fn settle(self, allowance: Allowance, window: u32, permits: i64, now: Now) -> Self {
+        match allowance.0 {
+            Kind::Rate(rate) => {
+                let tat = if self.rest & KIND == 0 { self.value } else { 0 };
+                Self { value: gcra::settle(rate, tat, now.monotonic, permits), rest: 0 }
+            }
+            Kind::Quota(quota) => {
+                let mut counter = Counter::of(self, quota, now);
+                if permits >= 0 || counter.number == window {
+                    counter.used = counter.used.saturating_add_signed(permits);
+                }
+                counter.pack(quota)
+            }
+            Kind::Concurrency(_) => {
+                let count = if self.rest & KIND == IN_FLIGHT { self.value } else { 0 };
+                Self { value: count.saturating_add_signed(permits), rest: IN_FLIGHT }
+            }
+        }
+    }
+
+    fn enter(self, limit: Concurrency, cost: u64) -> (Standing, Self) {
+        let most = u64::from(limit.most());
+        let count = if self.rest & KIND == IN_FLIGHT { self.value } else { 0 };
+        let allows = most > 0 && count.saturating_add(cost.clamp(1, most)) <= most;
+        let next = if allows { count.saturating_add(cost) } else { count };
+        // Nothing truer can be said.
+        let second = Duration::from_secs(1);
+        let standing = Standing {
+            allows,
+            remaining: most.saturating_sub(next),
+            most,
+            wait: if allows { Duration::ZERO } else { second },
+            reset: if next == 0 && most > 0 { Duration::ZERO } else { second },
+            window: 0,
+        };
+        (standing, Self { value: next, rest: IN_FLIGHT })
+    }
+}
+
+/// A quota's, unpacked, in its current window.
+struct Counter {
+    number: u32,
+    used: u64,
+    // Monotonic.
+    end: u64,
+}
+
+impl Counter {
+    /// A window is new only when the wall clock says so and the old one's time is over as well: set
+    /// ahead, it grants nothing twice. Set back, the old window goes on until its time is over.
+    fn of(state: State, quota: Quota, now: Now) -> Self {
+        let window = quota.period().window(now.wall.as_secs());
+        let left = Duration::from_secs(window.end).saturating_sub(now.wall);
+        let end = now.monotonic.saturating_add(nanos(left)).min(MOST_TIME);
+        let fresh = Self { number: window.number, used: 0, end };
+        if !matches!(state.rest & KIND, QUOTA | INDEBTED) {
+            return fresh;
+        }
+        let number = (state.value >> 44) as u32;
+        let (used, old_end) = (state.value & MOST_USED, state.rest & MOST_TIME);
+        if now.monotonic < old_end {
+            return Self { number, used, end: old_end };
+        }
+        if number == window.number && nanos(left) <= SET_BACK {
+            // The wall clock was set back a little: the window is longer by that. Set back by more
+            // it would lock out for what is left; this window has had its time.
+            return Self { number, used, end };
+        }
+        let passed = window.number.max(number.saturating_add(1));
+        Self { used: used.saturating_sub(quota.held_between(number, passed)), ..fresh }
+    }
+
+    fn decide(mut self, quota: Quota, cost: u64, now: Now) -> (Standing, State) {
+        let window = quota.period().nth(u64::from(self.number));
+        let most = quota.limit_in(window).min(MOST_USED);
+        let rest = Duration::from_nanos(self.end.saturating_sub(now.monotonic));
+        let needed = cost.clamp(1, most.max(1));
+        let allows = most > 0 && self.used.saturating_add(needed) <= most;
+        if allows {
+            self.used = self.used.saturating_add(cost).min(MOST_USED);
+        }
+        let standing = Standing {
+            allows,
+            remaining: most.saturating_sub(self.used),
+            most,
+            wait: if allows { Duration::ZERO } else { rest + self.later(quota, cost) },
+            reset: if self.used == 0 && most > 0 { Duration::ZERO } else { rest },
+            window: self.number,
+        };
+        (standing, self.pack(quota))
+    }
+
+    /// From the end of this window to the first that lets so many pass: none, unless debt is carried.
+    fn later(&self, quota: Quota, cost: u64) -> Duration {
+        let next = self.number.saturating_add(1);
+        let plain = quota.limit_in(quota.period().nth(u64::from(next))).min(MOST_USED);
+        if plain == 0 {
+            return Duration::ZERO;
+        }
+        let after = self.used.saturating_sub(quota.held_between(self.number, next));
+        let needed = cost.clamp(1, plain);
+        let more = (after + needed).saturating_sub(plain).div_ceil(plain);
+        let period = quota.period();
+        let then = period.nth(u64::from(next).saturating_add(more)).start;
+        Duration::from_secs(then.saturating_sub(period.nth(u64::from(next)).start))
+    }
+
+    fn pack(&self, quota: Quota) -> State {
+        let most = quota.limit_in(quota.period().nth(u64::from(self.number)));
+        let used = self.used.min(MOST_USED);
+        let kind = if used > most { INDEBTED } else { QUOTA };
+        let number = u64::from(self.number.min(Window::MOST));
+        State { value: number << 44 | used, rest: kind | self.end }
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,315 @@
+use std::time::{Duration, SystemTime};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    clock::FakeClock,
+    throttle::{Allowance, Concurrency, Quota, Rate},
+};
+
+const DAY: u64 = 86_400;
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn store(capacity: usize) -> (Memory, FakeClock) {
+    let clock = FakeClock::new(at(20_000 * DAY + DAY / 2));
+    let settings = MemoryStore::new().capacity(capacity).clock(SharedClock::new(clock.clone()));
+    (Memory::new(settings), clock)
+}
+
+fn ask(memory: &Memory, key: u64, allowance: impl Into<Allowance>, cost: u64) -> Ask {
+    Ask {
+        key: memory.keys.key([&key.to_le_bytes()[..]]),
+        overflow: memory.keys.key([&b"overflow"[..]]),
+        allowance: allowance.into(),
+        cost,
+        enforced: true,
+    }
+}
+
+fn settlement(ask: &Ask, standing: &Standing, permits: i64) -> Settlement {
+    let Ask { key, overflow, allowance, .. } = *ask;
+    Settlement { key, overflow, allowance, window: standing.window, permits }
+}
+
+#[test]
+fn waits_are_exact() {
+    let (memory, clock) = store(100);
+    let rate = Rate::per_minute(7).burst(5);
+    let one = ask(&memory, 1, rate, 3);
+    assert!(memory.judge(&[one], true).passes);
+    let wait = memory.judge(&[one], true).standings[0].wait;
+    clock.advance(wait - Duration::from_nanos(1));
+    assert!(!memory.judge(&[one], true).passes);
+    clock.advance(Duration::from_nanos(1));
+    assert!(memory.judge(&[one], true).passes);
+}
+
+#[test]
+fn what_one_refuses_takes_nothing_of_the_others() {
+    let (memory, _) = store(100);
+    let wide = ask(&memory, 1, Rate::per_hour(10), 1);
+    let narrow = ask(&memory, 2, Rate::per_hour(1), 1);
+    assert!(memory.judge(&[wide, narrow], true).passes);
+    assert!(!memory.judge(&[wide, narrow], true).passes);
+    assert_eq!(memory.judge(&[wide], false).standings[0].remaining, 9);
+
+    // In shadow it stops nobody.
+    let shadow = Ask { enforced: false, ..narrow };
+    let decision = memory.judge(&[wide, shadow], true);
+    assert!(decision.passes && !decision.standings[1].allows);
+    assert_eq!(decision.standings[0].remaining, 8);
+}
+
+#[test]
+fn two_threads_take_all_or_nothing() {
+    let (memory, _) = store(100_000);
+    let asks = [
+        ask(&memory, 1, Quota::per_day(100), 1),
+        ask(&memory, 2, Quota::per_day(1_000), 1),
+        ask(&memory, 3, Quota::per_day(1_000), 1),
+    ];
+    let passed = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for turn in 0..4 {
+            let mut asks = asks;
+            asks.rotate_left(turn % 3);
+            let (memory, passed) = (&memory, &passed);
+            scope.spawn(move || {
+                for _ in 0..200 {
+                    let passes = memory.judge(&asks, true).passes;
+                    passed.fetch_add(usize::from(passes), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(passed.into_inner(), 100);
+    assert_eq!(memory.judge(&asks, false).standings[1].remaining, 900);
+    assert_eq!(memory.judge(&asks, false).standings[2].remaining, 900);
+}
+
+#[test]
+fn a_clock_set_ahead_grants_nothing_twice_and_set_back_locks_nobody_out() {
+    let (memory, clock) = store(100);
+    let one = ask(&memory, 1, Quota::per_day(1), 1);
+    assert!(memory.judge(&[one], true).passes);
+    clock.set_wall(at(20_001 * DAY + DAY / 2));
+    assert!(!memory.judge(&[one], true).passes);
+    clock.set_wall(at(20_000 * DAY + DAY / 2 - 10));
+    assert!(!memory.judge(&[one], true).passes);
+    let wait = memory.judge(&[one], true).standings[0].wait;
+    clock.advance(wait);
+    // Ten seconds are missing to midnight, and sweeping does not forget the window.
+    for _ in 0..10 {
+        assert!(!memory.judge(&[one], true).passes);
+    }
+    let wait = memory.judge(&[one], true).standings[0].wait;
+    assert_eq!(wait, Duration::from_secs(10));
+    clock.advance(wait);
+    assert!(memory.judge(&[one], true).passes);
+    assert!(!memory.judge(&[one], true).passes);
+    // Back over midnight: the old window is not opened again.
+    clock.set_wall(at(20_000 * DAY + DAY - 10));
+    assert!(!memory.judge(&[one], true).passes);
+}
+
+#[test]
+fn debt_is_carried_from_window_to_window() {
+    let (memory, clock) = store(100);
+    let one = ask(&memory, 1, Quota::per_day(10), 1);
+    let standing = memory.judge(&[one], true).standings[0];
+    memory.settle(&[settlement(&one, &standing, 24)]);
+    // 25 of 10: the next day is used up as well, and half of the one after it.
+    let told = memory.judge(&[one], true).standings[0];
+    assert_eq!(told.wait, Duration::from_secs(DAY / 2 + DAY));
+    clock.advance(told.wait - Duration::from_nanos(1));
+    assert!(!memory.judge(&[one], true).passes);
+    clock.advance(Duration::from_nanos(1));
+    let told = memory.judge(&[one], true).standings[0];
+    assert_eq!((told.allows, told.remaining), (true, 4));
+    // Of an old window nothing is given back.
+    memory.settle(&[settlement(&one, &standing, -5)]);
+    assert_eq!(memory.judge(&[one], false).standings[0].remaining, 4);
+    memory.settle(&[settlement(&one, &told, -5)]);
+    assert_eq!(memory.judge(&[one], false).standings[0].remaining, 9);
+}
+
+/// First asked while the wall clock was a day ahead, so that its window is tomorrow's: when that has
+/// had its time, tomorrow is another.
+#[test]
+fn a_window_of_a_clock_that_was_ahead_does_not_lock_out_for_the_next() {
+    let (memory, clock) = store(100);
+    clock.set_wall(at(20_001 * DAY + DAY / 2));
+    let one = ask(&memory, 1, Quota::per_day(1), 1);
+    assert!(memory.judge(&[one], true).passes);
+    clock.set_wall(at(20_000 * DAY + DAY / 2));
+    assert!(!memory.judge(&[one], true).passes);
+    clock.advance(Duration::from_secs(DAY / 2));
+    assert!(memory.judge(&[one], true).passes);
+    assert!(!memory.judge(&[one], true).passes);
+}
+
+#[test]
+fn the_debt_of_one_who_does_not_come_back_is_forgotten() {
+    let (memory, clock) = store(100);
+    let one = ask(&memory, 1, Quota::per_day(1), 1);
+    let standing = memory.judge(&[one], true).standings[0];
+    memory.settle(&[settlement(&one, &standing, 1_000_000)]);
+    let other = ask(&memory, 2, Rate::per_second(1), 1);
+    clock.advance(Duration::from_secs(399 * DAY));
+    for _ in 0..100 {
+        memory.judge(&[other], true);
+    }
+    assert_eq!(memory.count.load(Ordering::Relaxed), 2);
+    clock.advance(Duration::from_secs(2 * DAY));
+    for _ in 0..100 {
+        memory.judge(&[other], true);
+    }
+    assert_eq!(memory.count.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_full_store_shares_or_refuses_and_evicts_nobody() {
+    let rate = Rate::per_hour(2);
+    let (mut memory, clock) = store(1);
+    let [known, new, newer] = [1, 2, 3].map(|key| ask(&memory, key, rate, 1));
+    let busy = ask(&memory, 1, Concurrency::of(1), 1);
+    assert!(memory.judge(&[known], true).passes);
+    assert!(memory.judge(&[new], true).passes);
+    assert!(memory.judge(&[newer], true).passes);
+    assert!(!memory.judge(&[new], true).passes);
+    assert_eq!(memory.judge(&[known], false).standings[0].remaining, 1);
+
+    memory.when_full = WhenFull::Refuse;
+    let told = memory.judge(&[new], true);
+    assert!(!told.passes);
+    assert_eq!(told.standings[0].wait, FULL);
+
+    // Idle keys leave by calls alone.
+    clock.advance(Duration::from_secs(3_600));
+    assert!(memory.judge(&[new], true).passes);
+    assert_eq!(memory.count.load(Ordering::Relaxed), 1);
+
+    // A place that was taken from the overflow is given back to it.
+    memory.when_full = WhenFull::Share;
+    let standing = memory.judge(&[Ask { overflow: busy.key, ..busy }], true).standings[0];
+    assert!(standing.allows);
+    let back = settlement(&Ask { overflow: busy.key, ..busy }, &standing, -1);
+    memory.settle(&[back]);
+    assert!(memory.judge(&[Ask { overflow: busy.key, ..busy }], true).passes);
+}
+
+#[test]
+fn an_idle_store_is_swept_by_calls() {
+    // So few that they are one shard.
+    let (memory, clock) = store(1_000);
+    for key in 0..900 {
+        memory.judge(&[ask(&memory, key, Rate::per_second(1), 1)], true);
+    }
+    assert_eq!(memory.count.load(Ordering::Relaxed), 900);
+    clock.advance(Duration::from_secs(60));
+    for _ in 0..1_000 {
+        memory.judge(&[ask(&memory, 0, Rate::per_second(1), 1)], true);
+    }
+    assert_eq!(memory.count.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn parallel_requests_get_the_burst_and_what_grew() {
+    const BURST: u32 = 200;
+    let memory = Memory::new(MemoryStore::new());
+    let one = ask(&memory, 1, Rate::per_second(1_000).burst(BURST), 1);
+    let passed = AtomicUsize::new(0);
+    let start = memory.clock.monotonic();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..BURST / 2 {
+                    let passes = memory.judge(&[one], true).passes;
+                    passed.fetch_add(usize::from(passes), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let took = memory.clock.monotonic() - start;
+    let (passed, burst) = (passed.into_inner() as u128, u128::from(BURST));
+    assert!((burst..=burst + took.as_millis() + 1).contains(&passed), "{passed} in {took:?}");
+}
+
+#[test]
+fn a_million_principals_take_at_most_64_bytes_each() {
+    let (memory, _) = store(1_000_000);
+    let used = allocation_counter::measure(|| {
+        for key in 0..1_000_000 {
+            assert!(memory.judge(&[ask(&memory, key, Rate::per_hour(1), 1)], true).passes);
+        }
+    });
+    let each = used.bytes_current / 1_000_000;
+    eprintln!("{each} bytes a key");
+    assert!((32..=64).contains(&each), "{each}");
+    let known = allocation_counter::measure(|| {
+        for key in 0..1_000 {
+            memory.judge(&[ask(&memory, key, Rate::per_hour(1), 1)], true);
+        }
+    });
+    assert_eq!(known.count_total, 0);
+}
+
+#[test]
+fn extremes_neither_overflow_nor_panic() {
+    let (memory, clock) = store(100);
+    let rates = [(u32::MAX, u32::MAX), (1, u32::MAX), (u32::MAX, 1), (0, 9), (9, 0)];
+    for (key, (permits, burst)) in (0..).zip(rates) {
+        let one = ask(&memory, key, Rate::per_day(permits).burst(burst), u64::MAX);
+        let standing = memory.judge(&[one], true).standings[0];
+        for permits in [i64::MAX, i64::MAX, i64::MIN] {
+            memory.settle(&[settlement(&one, &standing, permits)]);
+            memory.judge(&[one], true);
+        }
+    }
+    for (key, limit) in (10..).zip([0, 1, u64::MAX]) {
+        let one = ask(&memory, key, Quota::per_month(limit), u64::MAX);
+        let standing = memory.judge(&[one], true).standings[0];
+        for permits in [i64::MAX, i64::MAX, i64::MIN] {
+            memory.settle(&[settlement(&one, &standing, permits)]);
+            memory.judge(&[one], true);
+            clock.set_wall(at(1 << 50));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_bucket_is_the_reference_bucket(
+        permits in 1_u64..1_000,
+        burst in 1_u64..50,
+        steps in prop::collection::vec((0_u64..3_000_000_000, 0_u64..60, -20_i64..20), 1..200),
+    ) {
+        let (memory, clock) = store(100);
+        let rate = Rate::per_minute(permits as u32).burst(burst as u32);
+        // What is there, in ns of growth: a permit is `each` of them.
+        let each = i128::from(60_000_000_000_u64.div_ceil(permits));
+        let full = i128::from(burst) * each;
+        let mut there = full;
+        for (pause, cost, settled) in steps {
+            clock.advance(Duration::from_nanos(pause));
+            there = (there + i128::from(pause)).min(full);
+            let one = ask(&memory, 1, rate, cost);
+            let told = memory.judge(&[one], true).standings[0];
+            let needed = i128::from(cost.clamp(1, burst)) * each;
+            prop_assert_eq!(told.allows, there >= needed);
+            let wait = u64::try_from((needed - there).max(0)).unwrap();
+            prop_assert_eq!(told.wait, Duration::from_nanos(wait));
+            if told.allows {
+                there -= i128::from(cost) * each;
+                memory.settle(&[settlement(&one, &told, settled)]);
+                there = (there - i128::from(settled) * each).min(full);
+            }
+            let left = memory.judge(&[one], false).standings[0].remaining;
+            prop_assert_eq!(i128::from(left), (there.max(0)) / each);
+        }
+    }
+}

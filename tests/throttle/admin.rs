@@ -1,0 +1,127 @@
+//! Looking at one key's state, resetting it, and handing all of it to a successor.
+
+use std::{net::IpAddr, time::Duration};
+
+use http::Request;
+use tower_inference::throttle::{
+    Limit, LimitError, PeerAddress, Rate, RequestHead, Subject, ThrottleLayer,
+};
+
+use crate::{ISSUER, context, from, layer, nobody, passes, user};
+
+#[tokio::test]
+async fn a_standing_tells_and_takes_nothing() {
+    let (layer, clock) = layer(Limit::per_identity(Rate::per_minute(2)));
+    let subject = Subject::identity(&user("a").principal());
+    for _ in 0..3 {
+        let standing = layer.standing("identity", &subject).await.unwrap();
+        assert_eq!((standing.allows, standing.remaining, standing.most), (true, 2, 2));
+        assert_eq!((standing.wait, standing.reset), (Duration::ZERO, Duration::ZERO));
+    }
+    assert!(passes(&layer, from(user("a"))).await);
+    assert!(passes(&layer, from(user("a"))).await);
+    let standing = layer.standing("identity", &subject).await.unwrap();
+    assert_eq!((standing.allows, standing.remaining), (false, 0));
+    assert_eq!(standing.wait, Duration::from_secs(30));
+    assert_eq!(standing.reset, Duration::from_secs(60));
+    // Exactly so long, and not a nanosecond less.
+    clock.advance(standing.wait - Duration::from_nanos(1));
+    assert!(!passes(&layer, from(user("a"))).await);
+    clock.advance(Duration::from_nanos(1));
+    assert!(passes(&layer, from(user("a"))).await);
+}
+
+#[tokio::test]
+async fn each_kind_of_subject_is_found_and_reset() {
+    let one = Rate::per_hour(1);
+    let acme = || user("a").with_tenant("acme").with_claim("plan", "gold");
+    let request = || {
+        let mut request = from(acme());
+        context(&mut request).set_route("chat");
+        let address: std::net::SocketAddr = "192.0.2.7:1".parse().unwrap();
+        request.extensions_mut().insert(address);
+        request.headers_mut().insert("x-project", "p".parse().unwrap());
+        request
+    };
+    let project = |head: &RequestHead<'_>| head.headers().get("x-project").cloned();
+    let address: IpAddr = "192.0.2.7".parse().unwrap();
+    let cases = [
+        (Limit::per_identity(one), Subject::identity(&acme().principal())),
+        (Limit::per_tenant(one), Subject::tenant(ISSUER, "acme")),
+        (Limit::per_claim("plan", one), Subject::claim(ISSUER, "gold")),
+        (Limit::per_peer(PeerAddress::connection(), one), Subject::address(address)),
+        (Limit::per_key(project, one), Subject::key(*b"p")),
+        (Limit::per_route(one), Subject::route("chat")),
+        (Limit::global(one), Subject::global()),
+    ];
+    for (limit, subject) in &cases {
+        let (layer, _clock) = layer(limit.clone().name("it"));
+        assert!(passes(&layer, request()).await);
+        assert!(!layer.standing("it", subject).await.unwrap().allows, "{subject:?}");
+        assert!(!passes(&layer, request()).await);
+        layer.reset("it", subject).await.unwrap();
+        assert!(passes(&layer, request()).await, "{subject:?}");
+        for (_, other) in cases.iter().filter(|(_, other)| other != subject) {
+            assert_eq!(layer.standing("it", other).await, Err(LimitError::OtherSubject));
+            assert_eq!(layer.reset("it", other).await, Err(LimitError::OtherSubject));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reset_is_of_one_key_and_of_all_its_tiers() {
+    let plans = [("gold", Rate::per_hour(1))];
+    let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(1)).plans("plan", plans));
+    let gold = || from(user("a").with_claim("plan", "gold"));
+    assert!(passes(&layer, gold()).await);
+    assert!(passes(&layer, from(user("b"))).await);
+    layer.reset("identity", &Subject::identity(&user("a").principal())).await.unwrap();
+    assert!(passes(&layer, gold()).await);
+    assert!(!passes(&layer, from(user("b"))).await);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said() {
+    let (layer, _clock) = layer(Limit::global(Rate::per_hour(1)));
+    let global = Subject::global();
+    assert_eq!(layer.standing("other", &global).await, Err(LimitError::NoSuchLimit));
+    assert_eq!(layer.reset("other", &global).await, Err(LimitError::NoSuchLimit));
+    let tier = global.of_tier("gold");
+    assert_eq!(layer.standing("global", &tier).await, Err(LimitError::NoSuchTier));
+    assert_eq!(LimitError::NoSuchLimit.to_string(), "there is no limit of this name");
+}
+
+#[tokio::test]
+async fn a_successor_keeps_state_and_counts() {
+    let (old, clock) = layer(Limit::per_identity(Rate::per_minute(2)));
+    assert!(passes(&old, from(user("a"))).await);
+    assert!(passes(&old, from(user("a"))).await);
+    assert!(!passes(&old, from(user("a"))).await);
+
+    // Other numbers, one more limit, another order of the calls.
+    let new = ThrottleLayer::new(Limit::global(Rate::per_hour(100)))
+        .limit(Limit::per_identity(Rate::per_minute(4)))
+        .succeeding(&old);
+    let [identity, global] = &new.counts()[..] else { panic!() };
+    assert_eq!((&*identity.name, identity.allowed, identity.refused), ("identity", 2, 1));
+    assert_eq!((&*global.name, global.allowed, global.refused), ("global", 0, 0));
+    // The old one's debt of a minute's whole is the new one's as well.
+    assert!(!passes(&new, from(user("a"))).await);
+    clock.advance(Duration::from_secs(15));
+    assert!(passes(&new, from(user("a"))).await);
+    assert!(!passes(&new, from(user("a"))).await);
+    // While both serve, they count together.
+    clock.advance(Duration::from_secs(15));
+    assert!(passes(&new, from(user("b"))).await);
+    assert!(passes(&old, from(user("b"))).await);
+    assert_eq!(old.counts()[0], new.counts()[0]);
+}
+
+#[tokio::test]
+async fn a_limit_of_another_name_begins_anew() {
+    let (old, _clock) = layer(Limit::global(Rate::per_hour(1)));
+    assert!(passes(&old, nobody()).await);
+    let new = ThrottleLayer::new(Limit::global(Rate::per_hour(1)).name("all")).succeeding(&old);
+    assert!(passes(&new, Request::new(http_body_util::Empty::new())).await);
+    assert!(!passes(&new, nobody()).await);
+}

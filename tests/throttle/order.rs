@@ -1,0 +1,147 @@
+//! In which order limits are told, and that a refusal takes nothing.
+
+use std::time::Duration;
+
+use http::Request;
+use tower_inference::throttle::{Limit, PeerAddress, Rate, RequestHead, Subject};
+
+use crate::{context, from, layer, nobody, passes, send, told, user};
+
+#[tokio::test]
+async fn the_narrowest_refusal_is_told_whatever_the_order_of_the_calls() {
+    let none = Rate::per_second(0);
+    let key = |_: &RequestHead<'_>| Some("x");
+    let all = [
+        Limit::per_identity(none),
+        Limit::per_claim("plan", none),
+        Limit::per_tenant(none),
+        Limit::per_peer(PeerAddress::connection(), none),
+        Limit::per_key(key, none),
+        Limit::per_route(none),
+        Limit::global(none),
+    ];
+    let names = ["identity", "claim", "tenant", "peer", "key", "route", "global"];
+    for first in 0..all.len() {
+        // The widest comes first here.
+        let mut limits = all[first..].iter().rev().cloned();
+        let (mut layer, _clock) = layer(limits.next().unwrap());
+        for limit in limits {
+            layer = layer.limit(limit);
+        }
+        let counted: Vec<_> = layer.counts().into_iter().map(|counts| counts.name).collect();
+        assert_eq!(counted.iter().map(AsRef::as_ref).collect::<Vec<_>>(), names[first..]);
+        let mut request = from(user("a"));
+        let context = context(&mut request);
+        assert!(!passes(&layer, request).await);
+        assert_eq!(context.limited_by(), Some(names[first]));
+    }
+}
+
+#[tokio::test]
+async fn one_refusal_takes_nothing_from_the_others() {
+    let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(3)));
+    let layer = layer.limit(Limit::global(Rate::per_hour(1)));
+    let principal = Subject::identity(&user("a").principal());
+    assert!(passes(&layer, from(user("a"))).await);
+    for _ in 0..5 {
+        assert!(!passes(&layer, from(user("a"))).await);
+    }
+    assert_eq!(layer.standing("identity", &principal).await.unwrap().remaining, 2);
+    // And the other way: a narrow refusal takes nothing of the wide one.
+    let (layer, _clock) = crate::layer(Limit::per_identity(Rate::per_hour(1)));
+    let layer = layer.limit(Limit::global(Rate::per_hour(3)));
+    assert!(passes(&layer, from(user("a"))).await);
+    for _ in 0..5 {
+        assert!(!passes(&layer, from(user("a"))).await);
+    }
+    assert!(passes(&layer, from(user("b"))).await);
+    assert!(passes(&layer, from(user("c"))).await);
+    assert!(!passes(&layer, from(user("d"))).await);
+}
+
+#[tokio::test]
+async fn the_longest_wait_of_all_that_refuse_is_told_and_true() {
+    let (layer, clock) = layer(Limit::per_identity(Rate::per_second(1)));
+    let layer = layer.limit(Limit::per_tenant(Rate::per_minute(1)));
+    assert!(passes(&layer, from(user("a"))).await);
+    let refused = send(&layer, from(user("a"))).await;
+    assert_eq!(told(&refused), ("throttled", "at most 1 request a second", Some("60")));
+    clock.advance(Duration::from_secs(59));
+    let refused = send(&layer, from(user("a"))).await;
+    assert_eq!(told(&refused), ("throttled", "at most 1 request a minute", Some("1")));
+    clock.advance(Duration::from_secs(1));
+    assert!(passes(&layer, from(user("a"))).await);
+}
+
+#[tokio::test]
+async fn a_short_wait_does_not_hide_a_long_one() {
+    let (layer, clock) = layer(Limit::per_identity(Rate::per_minute(1)));
+    let layer = layer.limit(Limit::per_tenant(Rate::per_second(1)));
+    assert!(passes(&layer, from(user("a"))).await);
+    let refused = send(&layer, from(user("a"))).await;
+    assert_eq!(told(&refused), ("throttled", "at most 1 request a minute", Some("60")));
+    clock.advance(Duration::from_secs(60));
+    assert!(passes(&layer, from(user("a"))).await);
+}
+
+#[tokio::test]
+async fn names_are_unique() {
+    let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(2)));
+    let layer = layer
+        .limit(Limit::per_identity(Rate::per_hour(1)))
+        .limit(Limit::global(Rate::per_hour(9)).name("identity"))
+        .limit(Limit::per_tenant(Rate::per_hour(9)).name("identity-2"));
+    let names: Vec<_> = layer.counts().into_iter().map(|counts| counts.name).collect();
+    let names: Vec<_> = names.iter().map(AsRef::as_ref).collect();
+    assert_eq!(names, ["identity", "identity-2", "identity-2-2", "identity-3"]);
+    // Their counters are their own: the second refuses, the first has one left.
+    assert!(passes(&layer, from(user("a"))).await);
+    assert!(!passes(&layer, from(user("a"))).await);
+    let principal = Subject::identity(&user("a").principal());
+    assert_eq!(layer.standing("identity", &principal).await.unwrap().remaining, 1);
+    assert_eq!(layer.standing("identity-2", &principal).await.unwrap().remaining, 0);
+}
+
+#[tokio::test]
+async fn all_services_of_a_layer_and_of_its_clones_count_together() {
+    let (layer, _clock) = layer(Limit::global(Rate::per_hour(3)));
+    let clone = layer.clone();
+    for layer in [&layer, &clone, &layer] {
+        assert!(passes(layer, nobody()).await);
+    }
+    assert!(!passes(&layer, nobody()).await);
+    assert!(!passes(&clone, nobody()).await);
+}
+
+#[tokio::test]
+async fn the_body_is_not_read() {
+    use bytes::Bytes;
+    use http::Response;
+    use http_body_util::Empty;
+    use tower::{Layer, ServiceExt};
+
+    use crate::support::Probe;
+
+    /// Fails the test when it is polled.
+    #[derive(Debug)]
+    struct Untouched;
+
+    impl http_body::Body for Untouched {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
+            panic!("the body was read");
+        }
+    }
+
+    let (layer, _clock) = layer(Limit::global(Rate::per_hour(1)));
+    for status in [200, 429] {
+        let inner = Probe::new(|_| Response::new(Empty::<Bytes>::new()));
+        let response = layer.layer(inner).oneshot(Request::new(Untouched)).await.unwrap();
+        assert_eq!(response.status(), status);
+    }
+}

@@ -1,0 +1,48 @@
+//! Limits that tell what they would refuse, and refuse nothing.
+
+use tower_inference::throttle::{Limit, Rate};
+
+use crate::{context, from, layer, nobody, passes, user};
+
+#[tokio::test]
+async fn a_limit_in_shadow_counts_and_names_what_it_would_refuse() {
+    let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(1)).shadow());
+    let layer = layer.limit(Limit::global(Rate::per_hour(3)));
+    for number in 0..3 {
+        let mut request = from(user("a"));
+        let context = context(&mut request);
+        assert!(passes(&layer, request).await);
+        assert_eq!(context.shadow_limited_by(), (number > 0).then_some("identity"));
+        assert_eq!(context.limited_by(), None);
+    }
+    // Both at once: each has its word.
+    let mut request = from(user("a"));
+    let context = context(&mut request);
+    assert!(!passes(&layer, request).await);
+    assert_eq!(context.shadow_limited_by(), Some("identity"));
+    assert_eq!(context.limited_by(), Some("global"));
+
+    let [identity, global] = &layer.counts()[..] else { panic!() };
+    assert_eq!((identity.allowed, identity.refused, identity.shadow_refused), (1, 0, 3));
+    assert_eq!((global.allowed, global.refused, global.shadow_refused), (3, 1, 0));
+}
+
+#[tokio::test]
+async fn a_refusal_takes_nothing_from_a_limit_in_shadow() {
+    let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(2)).shadow());
+    let layer = layer.limit(Limit::global(Rate::per_hour(0)));
+    for _ in 0..5 {
+        assert!(!passes(&layer, from(user("a"))).await);
+    }
+    let [identity, _global] = &layer.counts()[..] else { panic!() };
+    assert_eq!((identity.allowed, identity.shadow_refused), (0, 0));
+}
+
+#[tokio::test]
+async fn a_limit_in_shadow_asks_nobody_who_they_are() {
+    let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(1)).shadow());
+    assert!(passes(&layer, nobody()).await);
+    assert!(passes(&layer, nobody()).await);
+    let [identity] = &layer.counts()[..] else { panic!() };
+    assert_eq!((identity.allowed, identity.shadow_refused), (1, 1));
+}

@@ -1,0 +1,63 @@
+//! Numbers that differ by plan or tier.
+
+use tower_inference::throttle::{Limit, LimitError, Rate, Subject};
+
+use crate::{from, layer, nobody, passes, send, told, user};
+
+const PLANS: [(&str, Rate); 2] = [("gold", Rate::per_hour(3)), ("free", Rate::per_hour(2))];
+
+#[tokio::test]
+async fn a_plan_has_numbers_of_its_own() {
+    let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(1)).plans("plan", PLANS));
+    for (subject, plan, most) in [("a", "gold", 3), ("b", "free", 2), ("c", "unheard-of", 1)] {
+        let caller = || from(user(subject).with_claim("plan", plan));
+        for _ in 0..most {
+            assert!(passes(&layer, caller()).await, "{plan}");
+        }
+        let refused = send(&layer, caller()).await;
+        let plural = if most == 1 { "" } else { "s" };
+        let detail = format!("at most {most} request{plural} an hour");
+        assert_eq!(told(&refused).1, detail);
+    }
+    // Without a plan, the limit's own.
+    assert!(passes(&layer, from(user("d"))).await);
+    assert!(!passes(&layer, from(user("d"))).await);
+}
+
+#[tokio::test]
+async fn a_function_names_the_tier() {
+    let staff =
+        |caller: &tower_inference::identity::Identity| caller.has_scope("staff").then_some("gold");
+    let _: fn(&tower_inference::identity::Identity) -> Option<&'static str> = staff;
+    let limit = Limit::per_identity(Rate::per_hour(1))
+        .tiers(|caller| caller.has_scope("staff").then_some("gold"), PLANS);
+    let (layer, _clock) = layer(limit);
+    for _ in 0..3 {
+        assert!(passes(&layer, from(user("a").with_scopes(["staff"]))).await);
+    }
+    assert!(!passes(&layer, from(user("a").with_scopes(["staff"]))).await);
+    assert!(passes(&layer, from(user("b"))).await);
+    assert!(!passes(&layer, from(user("b"))).await);
+}
+
+#[tokio::test]
+async fn who_is_not_known_has_the_limits_own_numbers() {
+    let (layer, _clock) = layer(Limit::global(Rate::per_hour(1)).plans("plan", PLANS));
+    assert!(passes(&layer, nobody()).await);
+    assert!(!passes(&layer, nobody()).await);
+}
+
+#[tokio::test]
+async fn who_changes_plan_keeps_what_is_counted() {
+    let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(1)).plans("plan", PLANS));
+    for _ in 0..2 {
+        assert!(passes(&layer, from(user("a").with_claim("plan", "free"))).await);
+    }
+    assert!(!passes(&layer, from(user("a").with_claim("plan", "free"))).await);
+    // An hour's two are used; of an hour's three, so is more than half of the time.
+    let gold = Subject::identity(&user("a").principal()).of_tier("gold");
+    let standing = layer.standing("identity", &gold).await.unwrap();
+    assert_eq!((standing.most, standing.remaining), (3, 0));
+    let unheard = Subject::identity(&user("a").principal()).of_tier("unheard-of");
+    assert_eq!(layer.standing("identity", &unheard).await, Err(LimitError::NoSuchTier));
+}

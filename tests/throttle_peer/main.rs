@@ -1,0 +1,239 @@
+//! Limits by address, on real connections: who guesses credentials is refused, and nobody else.
+
+#[path = "../support/token.rs"]
+mod token;
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinHandle,
+};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
+use tower_inference::{
+    auth::{AuthLayer, Jwt, Keys},
+    clock::{FakeClock, SharedClock},
+    rejection::{Refusal, RefusalFormat, Rejection},
+    stack::Stack,
+    throttle::{ForwardedField, Limit, MemoryStore, PeerAddress, Rate, ThrottleLayer},
+};
+
+static SIGNER: LazyLock<token::Signer> = LazyLock::new(token::Signer::es256);
+static TOKEN: LazyLock<String> = LazyLock::new(|| SIGNER.sign(&token::claims()));
+
+fn auth() -> AuthLayer {
+    let keys = Keys::from_jwks(SIGNER.jwks().as_bytes()).unwrap();
+    AuthLayer::new(Jwt::new(keys, token::ISSUER, token::AUDIENCE))
+}
+
+/// At most three failures, and one more each minute, on a clock that the test moves.
+fn failures(address: PeerAddress) -> (ThrottleLayer, FakeClock) {
+    let clock = FakeClock::new(UNIX_EPOCH + Duration::from_secs(1_795_424_887));
+    let limit = Limit::per_peer(address, Rate::per_minute(1).burst(3)).failed_authentications();
+    let store = MemoryStore::new().clock(SharedClock::new(clock.clone()));
+    (ThrottleLayer::new(limit).store(store), clock)
+}
+
+/// A server that is stopped by its drop.
+struct Server {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Server {
+    /// Counts failures by address, outside authentication.
+    async fn start(throttle: ThrottleLayer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            loop {
+                let (stream, peer) = listener.accept().await.unwrap();
+                let inner = service_fn(|_: Request<Incoming>| async {
+                    Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+                });
+                let stack = Stack::new().peer_throttle(throttle.clone()).auth(auth());
+                let service = ServiceBuilder::new()
+                    .map_request(move |mut request: Request<Incoming>| {
+                        request.extensions_mut().insert(peer);
+                        request
+                    })
+                    .service(stack.layer(inner));
+                connections.spawn(async move {
+                    let service = TowerToHyperService::new(service);
+                    let connection = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service);
+                    let _ = connection.await;
+                });
+            }
+        });
+        Self { address, task }
+    }
+
+    /// One request from an address of this machine.
+    async fn get(
+        &self,
+        from: &str,
+        token: Option<&str>,
+        fields: &[(&'static str, &str)],
+    ) -> Response<Bytes> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut request = Request::builder().uri("/").header("host", "gateway.example");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        connection.abort();
+        Response::from_parts(parts, body)
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_guesses_is_refused_and_another_is_served() {
+    let (layer, clock) = failures(PeerAddress::connection());
+    let server = Server::start(layer.refusals(RefusalFormat::ApiGateway)).await;
+    for _ in 0..3 {
+        assert_eq!(server.get("127.0.0.1", Some("guess"), &[]).await.status(), 401);
+    }
+    let refused = server.get("127.0.0.1", Some("guess"), &[]).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after"], "60");
+    assert_eq!(refused.body(), r#"{"message":"Too Many Requests"}"#);
+    // A limit by address is not told.
+    assert!(!refused.headers().contains_key("ratelimit"));
+    // Nobody is recognised at that address, not even who has a key.
+    assert_eq!(server.get("127.0.0.1", Some(&TOKEN), &[]).await.status(), 429);
+    assert_eq!(server.get("127.0.0.2", Some(&TOKEN), &[]).await.status(), 200);
+
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(server.get("127.0.0.1", Some(&TOKEN), &[]).await.status(), 200);
+}
+
+#[tokio::test]
+async fn what_holds_and_what_is_missing_is_no_failure() {
+    let (layer, _clock) = failures(PeerAddress::connection());
+    let server = Server::start(layer).await;
+    for _ in 0..10 {
+        assert_eq!(server.get("127.0.0.1", Some(&TOKEN), &[]).await.status(), 200);
+        assert_eq!(server.get("127.0.0.1", None, &[]).await.status(), 401);
+    }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_address_is_the_one_that_it_adds() {
+    for (field, name, address) in [
+        (ForwardedField::XForwardedFor, "x-forwarded-for", ["203.0.113.7", "203.0.113.8"]),
+        (ForwardedField::Forwarded, "forwarded", ["for=203.0.113.7", "for=203.0.113.8"]),
+    ] {
+        let peer = PeerAddress::connection().behind(field, ["127.0.0.1"]).unwrap();
+        let (layer, _clock) = failures(peer);
+        let server = Server::start(layer).await;
+        let [guesser, other] = address;
+        let mut statuses = Vec::new();
+        for spoofed in ["1.2.3.4", "for=\"", "127.0.0.1", "unknown"] {
+            let line = format!("{spoofed}, {guesser}");
+            let fields = [(name, line.as_str())];
+            statuses.push(server.get("127.0.0.1", Some("guess"), &fields).await.status().as_u16());
+        }
+        assert_eq!(statuses, [401, 401, 401, 429], "{name}");
+        let fields = [(name, other)];
+        assert_eq!(server.get("127.0.0.1", Some(&TOKEN), &fields).await.status(), 200);
+        // Who is no proxy cannot speak for others: neither to escape nor to have them refused.
+        for _ in 0..3 {
+            let fields = [(name, other)];
+            assert_eq!(server.get("127.0.0.2", Some("guess"), &fields).await.status(), 401);
+        }
+        assert_eq!(server.get("127.0.0.2", Some("guess"), &[(name, "x")]).await.status(), 429);
+        assert_eq!(server.get("127.0.0.1", Some(&TOKEN), &fields).await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn attempts_at_once_leave_a_debt() {
+    let (layer, clock) = failures(PeerAddress::connection());
+    // Holds the answers back until all have been let in.
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let inner = {
+        let gate = Arc::clone(&gate);
+        service_fn(move |_: Request<()>| {
+            let gate = Arc::clone(&gate);
+            async move {
+                drop(gate.acquire().await.unwrap());
+                let mut response = Response::new(Empty::<Bytes>::new());
+                response.extensions_mut().insert(Rejection::new(Refusal::InvalidToken));
+                Ok::<_, Infallible>(response)
+            }
+        })
+    };
+    let service = layer.layer(inner);
+    let mut attempts = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        attempts.spawn(service.clone().oneshot(Request::new(())));
+    }
+    while layer.counts()[0].allowed < 10 {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(1);
+    while let Some(ended) = attempts.join_next().await {
+        assert_eq!(ended.unwrap().unwrap().status(), 200);
+    }
+    // Ten were taken of three: seven are owed, and one more must be there.
+    let refused = service.clone().oneshot(Request::new(())).await.unwrap();
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["retry-after"], "480");
+    clock.advance(Duration::from_secs(479));
+    assert_eq!(service.clone().oneshot(Request::new(())).await.unwrap().status(), 429);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(service.oneshot(Request::new(())).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn each_refusal_of_credentials_counts_and_no_other() {
+    for refusal in Refusal::ALL.iter().copied() {
+        let (layer, _clock) = failures(PeerAddress::connection());
+        let service = layer.layer(service_fn(move |_: Request<()>| async move {
+            let mut response = Response::new(Empty::<Bytes>::new());
+            response.extensions_mut().insert(Rejection::new(refusal));
+            Ok::<_, Infallible>(response)
+        }));
+        for _ in 0..3 {
+            service.clone().oneshot(Request::new(())).await.unwrap();
+        }
+        let status = service.oneshot(Request::new(())).await.unwrap().status();
+        let counts = matches!(
+            refusal.slug(),
+            "invalid-request"
+                | "invalid-token"
+                | "expired-token"
+                | "invalid-api-key"
+                | "invalid-signature"
+        );
+        assert_eq!(status == 429, counts, "{}", refusal.slug());
+    }
+}

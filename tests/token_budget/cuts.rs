@@ -1,0 +1,102 @@
+//! Streams that do not come to their end.
+
+use super::*;
+
+/// Whole deltas that the caller has read.
+fn delivered(shown: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(shown);
+    let (whole, _) = text.rsplit_once("\n\n").unwrap_or_default();
+    whole.matches("\"content\":\"t").count() as u64
+}
+
+#[tokio::test]
+async fn a_thousand_streams_cut_at_random_are_charged_for_what_was_delivered() {
+    let budget = Budget::plenty();
+    let (mut total_delivered, mut total_charged) = (0, 0);
+    for seed in 0..1_000 {
+        let mut chance = Chance::of(seed);
+        let tokens = chance.below(60);
+        let text = events(tokens, Some((5, tokens)));
+        let mut bytes = Bytes::from(text.clone());
+        // 0: the caller leaves, 1: the connection breaks, 2: it ends short, 3: an error event.
+        let how = seed % 4;
+        if how > 0 {
+            bytes.truncate(chance.below(text.len() as u64) as usize);
+        }
+        let produced = String::from_utf8_lossy(&bytes).matches("\"content\":\"t").count() as u64;
+        if how == 3 {
+            let error = b"\n\ndata: {\"error\":{\"message\":\"overloaded\"}}\n\ndata: [DONE]\n\n";
+            bytes = [&bytes[..], error].concat().into();
+        }
+        let mut frames = Vec::new();
+        while !bytes.is_empty() {
+            frames.push(bytes.split_to((1 + chance.below(200) as usize).min(bytes.len())));
+        }
+        let leaves_after = if how == 0 { chance.below(frames.len() as u64) } else { u64::MAX };
+        let answer = Answer { frames, fails: how == 1, ..Answer::stream("") };
+
+        let before = budget.used().await;
+        let service =
+            budget.layer.layer(service_fn(move |_| ready(Ok::<_, Infallible>(answer.give()))));
+        let mut body = service.oneshot(streamed()).await.unwrap().into_body();
+        let (mut shown, mut read) = (Vec::new(), 0);
+        while read < leaves_after
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            shown.extend_from_slice(&frame.into_data().unwrap());
+            read += 1;
+        }
+        drop(body);
+
+        let (charged, delivered) = (budget.used().await - before, delivered(&shown));
+        // All that was produced, or the 5 of a prompt that the usage told before the cut.
+        assert!(charged <= CHAT_PROMPT + produced, "{seed}: {charged} for {produced}");
+        assert!(charged >= 5 + delivered, "{seed}: {charged} for {delivered}");
+        total_delivered += delivered;
+        total_charged += charged - 5;
+    }
+    assert!(total_delivered > 5_000);
+    assert!(total_charged * 100 >= total_delivered * 95);
+}
+
+#[tokio::test]
+async fn a_usage_seen_before_the_cut_counts_where_it_is_larger() {
+    let budget = Budget::plenty();
+    let continuous = "data: {\"choices\":[{\"delta\":{\"content\":\"three at once\"}}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3,\"total_tokens\":12}}\n\n";
+    assert_eq!(budget.charge(streamed(), Answer::stream(continuous)).await, 12);
+    let less = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":0}}\n\n";
+    assert_eq!(budget.charge(streamed(), Answer::stream(less)).await, CHAT_PROMPT + 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_well_and_tells_no_usage_is_charged_by_its_deltas() {
+    let budget = Budget::plenty();
+    assert_eq!(budget.charge(streamed(), Answer::stream(events(7, None))).await, CHAT_PROMPT + 7);
+    // Told, but not believed: a budget that streams of no cost never reach is none.
+    let nothing = Answer::stream(events(7, Some((6, 0))));
+    assert_eq!(budget.charge(streamed(), nothing).await, 6 + 7);
+}
+
+#[tokio::test]
+async fn each_token_event_of_tgi_counts_once() {
+    let budget = Budget::plenty();
+    let request =
+        || post("/generate_stream", r#"{"inputs":"abcdefgh","parameters":{"max_new_tokens":10}}"#);
+    let event = "data:{\"index\":1,\"token\":{\"id\":1,\"text\":\" a\",\"logprob\":-0.1,\"special\":false},\"generated_text\":null,\"details\":null}\n\n";
+    assert_eq!(budget.charge(request(), Answer::stream(event.repeat(3))).await, 2 + 3);
+    let last = "data:{\"index\":4,\"token\":{\"id\":2,\"text\":\"</s>\",\"special\":true},\"generated_text\":\"a a a\",\"details\":{\"finish_reason\":\"length\",\"generated_tokens\":4,\"input_length\":3}}\n\n";
+    let whole = event.repeat(3) + last;
+    assert_eq!(budget.charge(request(), Answer::stream(whole)).await, 3 + 4);
+}
+
+#[tokio::test]
+async fn a_tokenizer_counts_prompts_and_deltas() {
+    let mut budget = Budget::plenty();
+    // Words.
+    budget.layer = budget.layer.tokenizer(|text| text.split_whitespace().count() as u64);
+    let body = r#"{"messages":[{"role":"user","content":"one two three"}],"stream":true}"#;
+    let cut = "data: {\"choices\":[{\"delta\":{\"content\":\"four five\"}}]}\n\n";
+    let request = post("/v1/chat/completions", body);
+    // The role is a word.
+    assert_eq!(budget.charge(request, Answer::stream(cut)).await, 4 + 1 + 3 + 2);
+}

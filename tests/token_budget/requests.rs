@@ -1,0 +1,175 @@
+//! What goes upstream, and what comes back.
+
+use tower_inference::{
+    context::RequestContext,
+    identity::{Identity, Proof},
+    transform::TransformLayer,
+};
+
+use super::*;
+
+async fn sent(layer: &TokenBudgetLayer, path: &str, body: &str) -> Result<String, u16> {
+    let seen = Seen::default();
+    let inner = service_fn(remembering(&seen, Answer::json(usage(1, 1))));
+    let response = layer.layer(inner).oneshot(post(path, body)).await.unwrap();
+    let sent = seen.lock().unwrap().pop();
+    sent.ok_or_else(|| response.status().as_u16())
+}
+
+#[tokio::test]
+async fn a_missing_output_limit_is_put_in() {
+    let layer = Budget::plenty().layer.output_limit(77);
+    let sent = async |path, body| sent(&layer, path, body).await;
+    let chat = "/v1/chat/completions";
+    assert_eq!(
+        sent(chat, r#"{"messages":[]}"#).await.unwrap(),
+        r#"{"messages":[],"max_tokens":77}"#
+    );
+    let own = r#"{"messages":[],"max_completion_tokens":500}"#;
+    assert_eq!(sent(chat, own).await.unwrap(), own);
+    assert_eq!(
+        sent("/v1/responses", r#"{"input":"x","stream":true}"#).await.unwrap(),
+        r#"{"input":"x","stream":true,"max_output_tokens":77}"#
+    );
+    assert_eq!(
+        sent("/generate", r#"{"inputs":"x"}"#).await.unwrap(),
+        r#"{"inputs":"x","parameters":{"max_new_tokens":77}}"#
+    );
+    // Not where nothing comes out, or nobody knows.
+    for (path, body) in [
+        ("/v1/embeddings", r#"{"input":"x"}"#),
+        ("/embed", r#"{"inputs":"x"}"#),
+        ("/", r#"{"inputs":"x"}"#),
+    ] {
+        assert_eq!(sent(path, body).await.unwrap(), body);
+    }
+    for evasion in [
+        r#"{"messages":[],"max_tokens":-1}"#,
+        r#"{"messages":[],"n":"100"}"#,
+        r#"{"messages":[],"n":0}"#,
+        r#"{"messages":[],"stream":"true"}"#,
+        r#"{"messages":[],"Max_tokens":5}"#,
+    ] {
+        assert_eq!(sent(chat, evasion).await, Err(422), "{evasion}");
+    }
+}
+
+#[tokio::test]
+async fn the_output_limit_is_reserved_for_each_answer() {
+    let reserved = async |path: &str, body: &str| {
+        let budget = Budget::plenty();
+        let inner =
+            service_fn(|_| std::future::pending::<Result<Response<ScriptedBody>, Infallible>>());
+        let mut service = budget.layer.layer(inner);
+        let call = tower::Service::call(&mut service, post(path, body));
+        let used = budget.used().await;
+        drop(call);
+        used
+    };
+    let chat = "/v1/chat/completions";
+    assert_eq!(reserved(chat, CHAT).await, CHAT_PROMPT + 10);
+    let three = CHAT.replace("10}", "10,\"n\":3}");
+    assert_eq!(reserved(chat, &three).await, CHAT_PROMPT + 30);
+    let two = r#"{"prompt":["abcd","efgh"],"max_tokens":10,"best_of":2}"#;
+    assert_eq!(reserved("/v1/completions", two).await, 2 + 40);
+    assert_eq!(reserved("/v1/completions", r#"{"prompt":[1,2,3],"max_tokens":10}"#).await, 13);
+    assert_eq!(reserved("/v1/embeddings", r#"{"input":["abcd","ef"]}"#).await, 2);
+    assert_eq!(reserved(chat, r#"{"messages":[]}"#).await, 1_024);
+    let picture = r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}],"max_tokens":1}"#;
+    // The role's and the part's own words are within the rounding.
+    assert_eq!(reserved(chat, picture).await, 4 + 1 + 1_000 + 1);
+}
+
+#[tokio::test]
+async fn a_stream_is_asked_for_its_usage_and_the_caller_does_not_see_it() {
+    let budget = Budget::plenty();
+    let seen = Seen::default();
+    let stream = events(3, Some((9, 3)));
+    let inner = service_fn(remembering(&seen, Answer::stream(stream.clone())));
+    let shown = async |body: &str| {
+        let request = post("/v1/chat/completions", body);
+        let response = budget.layer.layer(inner.clone()).oneshot(request).await.unwrap();
+        let shown = response.into_body().collect().await.unwrap().to_bytes();
+        (String::from_utf8(shown.to_vec()).unwrap(), seen.lock().unwrap().pop().unwrap())
+    };
+    for silent in [
+        STREAMED.to_owned(),
+        STREAMED.replace("true}", "true,\"stream_options\":{\"include_usage\":false}}"),
+    ] {
+        let before = budget.used().await;
+        let (shown, sent) = shown(&silent).await;
+        assert!(sent.contains("\"include_usage\":true"), "{sent}");
+        assert_eq!(shown, stream.replace(&usage_chunk(9, 3), ""));
+        assert_eq!(budget.used().await - before, 12, "a stream evades nothing");
+    }
+    let asking = STREAMED.replace("true}", "true,\"stream_options\":{\"include_usage\":true}}");
+    let (shown, sent) = shown(&asking).await;
+    assert_eq!((shown, sent), (stream, asking));
+}
+
+#[tokio::test]
+async fn what_a_transform_has_asked_for_is_hidden_once() {
+    let budget = Budget::plenty();
+    let stream = events(3, Some((9, 3)));
+    let inner = service_fn(remembering(&Seen::default(), Answer::stream(stream.clone())));
+    let service = TransformLayer::new().include_usage().layer(budget.layer.layer(inner));
+    let response = service.oneshot(streamed()).await.unwrap();
+    let shown = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(shown, stream.replace(&usage_chunk(9, 3), ""));
+    assert_eq!(budget.used().await, 12);
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read_are_refused_or_have_their_price() {
+    let budget = Budget::plenty();
+    let flat = budget.layer.clone().flat_cost(500);
+    let send = async |layer: &TokenBudgetLayer, payload, json| {
+        let inner = service_fn(|_| ready(Ok::<_, Infallible>(Answer::json("{}").give())));
+        let mut request = Request::post("/v1/audio/transcriptions");
+        if json {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(payload).unwrap();
+        let response = layer.layer(inner).oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let _read = response.into_body().collect().await;
+        status
+    };
+    let flowing = || Payload::streamed(http_body_util::Full::new(Bytes::from_static(b"RIFF")));
+    let bytes = || Payload::buffered("RIFF");
+    assert_eq!(send(&budget.layer, flowing(), false).await, 415);
+    assert_eq!(send(&budget.layer, bytes(), false).await, 400);
+    assert_eq!(budget.used().await, 0);
+    assert_eq!(send(&flat, flowing(), false).await, 200);
+    assert_eq!(send(&flat, bytes(), false).await, 200);
+    assert_eq!(budget.used().await, 1_000);
+    // Whoever breaks a document does not get it for the price.
+    assert_eq!(send(&flat, Payload::buffered(r#" {"a":1,"a":2}"#), false).await, 400);
+    assert_eq!(send(&flat, bytes(), true).await, 400);
+}
+
+#[tokio::test]
+async fn a_refusal_says_how_many_tokens_there_are() {
+    let budget = Budget::of(10);
+    let layer = budget.layer.clone();
+    assert_eq!(budget.charge(chat(), Answer::json(usage(10, 10))).await, 10);
+    let inner = service_fn(|_| ready(Ok::<_, Infallible>(Answer::json("{}").give())));
+    let refused = layer.layer(inner).oneshot(chat()).await.unwrap();
+    assert_eq!(refused.status(), 429);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(layer.counts()[0].refused, 1);
+}
+
+#[tokio::test]
+async fn fields_count_in_tokens() {
+    let layer = TokenBudgetLayer::new(Limit::per_identity(Rate::per_minute(100)));
+    let inner = service_fn(|_| ready(Ok::<_, Infallible>(Answer::json(usage(6, 10)).give())));
+    let mut request = chat();
+    let context = RequestContext::ensure(request.extensions_mut());
+    context.set_identity(Arc::new(Identity::new(Proof::Jwt, "https://issuer.example", "user-7")));
+    let answer = layer.layer(inner).oneshot(request).await.unwrap();
+    let policy = answer.headers()["ratelimit-policy"].to_str().unwrap();
+    assert_eq!(policy, r#""identity";q=100;qu="tokens";w=60"#);
+    // Who is not known has no budget.
+    assert_eq!(layer.layer(inner).oneshot(chat()).await.unwrap().status(), 401);
+}
