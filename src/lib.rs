@@ -48,7 +48,7 @@
 // The ground floor: words that every layer uses.
 pub mod body;
 pub mod clock;
-#[cfg(any(feature = "hf", feature = "transform", feature = "upstream"))]
+#[cfg(any(feature = "cache", feature = "hf", feature = "transform", feature = "upstream"))]
 mod hop_by_hop;
 mod lock;
 #[cfg(any(feature = "client", feature = "hf"))]

@@ -18,6 +18,10 @@ pub(super) enum Variant {
     StreamWithUsage,
 }
 
+impl Variant {
+    pub(super) const ALL: [Self; 3] = [Self::Plain, Self::Stream, Self::StreamWithUsage];
+}
+
 /// A whole answer. Clones are the same one.
 #[derive(Clone)]
 pub(super) struct Entry(Arc<Answer>);
@@ -30,10 +34,26 @@ pub(super) struct Answer {
     pub(super) pieces: Box<[Bytes]>,
     pub(super) trailers: Option<HeaderMap>,
     pub(super) times: Times,
+    pub(super) origin: Origin,
+    length: usize,
+}
+
+/// Where an answer comes from.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
     /// The reading of the clock of generations from before the request went upstream.
     pub(super) begun: u64,
-    pub(super) tags: Box<[Tag]>,
-    length: usize,
+    pub(super) tags: Arc<[Tag]>,
+    pub(super) cost: Cost,
+}
+
+/// What an answer took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cost {
+    /// Tokens, of the prompt and of the answer.
+    pub(super) tokens: u64,
+    /// From the call to the end of the body.
+    pub(super) time: Duration,
 }
 
 /// All on the monotonic clock, so that no clock set back makes an answer young again.
@@ -42,9 +62,9 @@ pub(super) struct Times {
     /// When the answer was complete.
     pub(super) stored: Duration,
     pub(super) fresh_until: Duration,
-    /// How long after that it may be served while a new one is fetched.
+    /// Until when it may be served while a new one is fetched.
     pub(super) revalidated_until: Duration,
-    /// How long after that it may be served in place of an error.
+    /// Until when it may be served in place of an error. Never before the two others.
     pub(super) kept_until: Duration,
 }
 
@@ -64,11 +84,11 @@ impl Entry {
         (status, headers): (StatusCode, HeaderMap),
         (pieces, trailers): (&[Bytes], Option<HeaderMap>),
         times: Times,
-        (begun, tags): (u64, Box<[Tag]>),
+        origin: Origin,
     ) -> Self {
         let pieces = packed(pieces);
         let length = pieces.iter().map(Bytes::len).sum();
-        Self(Arc::new(Answer { status, headers, pieces, trailers, times, begun, tags, length }))
+        Self(Arc::new(Answer { status, headers, pieces, trailers, times, origin, length }))
     }
 
     /// Bytes of memory, about: of the body, of the fields with their places in the map, and of the
@@ -147,7 +167,8 @@ pub(super) mod tests {
             kept_until: seconds(fresh_until + 20),
         };
         let head = (StatusCode::OK, HeaderMap::new());
-        Entry::new(head, (pieces, None), times, (0, Box::default()))
+        let origin = Origin { begun: 0, tags: Arc::default(), cost: Cost::default() };
+        Entry::new(head, (pieces, None), times, origin)
     }
 
     #[test]

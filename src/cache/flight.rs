@@ -67,6 +67,15 @@ pub(super) struct Reader<H, P: Piece> {
     id: u64,
 }
 
+/// Why there is no more joining.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Closed {
+    /// It is over, or its start is no longer there.
+    Late,
+    /// Its readers are as many as may be.
+    Full,
+}
+
 /// Bounds of a flight.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
@@ -86,8 +95,9 @@ pub(super) struct Flight<H, P> {
 }
 
 struct State<H, P> {
-    /// `None` while someone polls it, and when it is over.
+    /// `None` until it is launched, while someone polls it, and when it is over.
     source: Option<Pin<Box<dyn Source<H, P>>>>,
+    launched: bool,
     /// Someone woke since the source was taken out. Then whoever has it polls it again: the others
     /// were woken and found no source, and it may never be polled again itself.
     woken: bool,
@@ -126,10 +136,12 @@ where
     H: Clone + Send + 'static,
     P: Piece + 'static,
 {
-    /// Begins one. The reader is its originator.
-    pub(super) fn begin(source: Pin<Box<dyn Source<H, P>>>, bounds: Bounds) -> Reader<H, P> {
+    /// Begins one, which others may join before it has anything to read from. The reader is its
+    /// originator.
+    pub(super) fn begin(bounds: Bounds) -> Reader<H, P> {
         let state = State {
-            source: Some(source),
+            source: None,
+            launched: false,
             woken: false,
             head: None,
             log: VecDeque::new(),
@@ -146,18 +158,20 @@ where
         Reader { flight, id: ORIGINATOR }
     }
 
-    /// One more reader, from the start. `None` when it is too late, or there are too many.
-    pub(super) fn join(self: &Arc<Self>) -> Option<Reader<H, P>> {
+    /// One more reader, from the start.
+    pub(super) fn join(self: &Arc<Self>) -> Result<Reader<H, P>, Closed> {
         let mut state = self.state.lock();
-        let open = state.over.is_none() && state.dropped.0 == 0 && !state.readers.is_empty();
-        if !open || state.readers.len() >= self.bounds.readers {
-            return None;
+        if state.over.is_some() || state.dropped.0 > 0 || state.readers.is_empty() {
+            return Err(Closed::Late);
+        }
+        if state.readers.len() >= self.bounds.readers {
+            return Err(Closed::Full);
         }
         let id = state.next_id;
         state.next_id += 1;
         state.readers.insert(id, Place::default());
         drop(state);
-        Some(Reader { flight: Arc::clone(self), id })
+        Ok(Reader { flight: Arc::clone(self), id })
     }
 }
 
@@ -168,6 +182,16 @@ where
 {
     pub(super) fn flight(&self) -> &Arc<Flight<H, P>> {
         &self.flight
+    }
+
+    /// Gives the flight what it reads from. An originator that leaves without sends all others away.
+    pub(super) fn launch(&self, source: Pin<Box<dyn Source<H, P>>>) {
+        let mut state = self.flight.state.lock();
+        state.source = Some(source);
+        state.launched = true;
+        let wakers = state.take_wakers();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// What comes next. After an end, the same end again; but [`Unshared`](News::Unshared), which is
@@ -221,19 +245,15 @@ where
         drop(unused);
         wakers.into_iter().for_each(Waker::wake);
     }
-
-    /// All that the flight gave, once it is complete, if all of it was kept.
-    pub(super) fn record(&self) -> Option<(H, Vec<P>)> {
-        let state = self.flight.state.lock();
-        let whole = matches!(state.over, Some(Over::Complete)) && state.dropped.0 == 0;
-        whole.then(|| Some((state.head.clone()?, state.log.iter().cloned().collect())))?
-    }
 }
 
 impl<H, P: Piece> Drop for Reader<H, P> {
     fn drop(&mut self) {
         let mut state = self.flight.state.lock();
         let place = state.readers.remove(&self.id);
+        if self.id == ORIGINATOR && !state.launched {
+            state.over = Some(Over::Unshared(None));
+        }
         // Those of the last reader's: the source is dropped, which cancels it.
         let source = if state.readers.is_empty() { state.source.take() } else { None };
         let unused = state.trim(&self.flight.bounds);
@@ -399,8 +419,8 @@ impl<H, P: Piece> State<H, P> {
     /// Whether one more piece may be fetched for this reader.
     fn has_room(&self, id: u64, bounds: &Bounds) -> bool {
         let Some(place) = self.readers.get(&id) else { return false };
-        let ahead = place.read.1.saturating_sub(self.slowest().1);
-        self.is_kept(bounds) || ahead < bounds.window
+        // The slowest is looked for among all readers: only when it matters.
+        self.is_kept(bounds) || place.read.1.saturating_sub(self.slowest().1) < bounds.window
     }
 
     /// Whether all is kept, for whoever may still come.

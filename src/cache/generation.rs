@@ -16,6 +16,7 @@ pub(super) struct Tag(pub(super) u64);
 ///
 /// An entry carries the reading of the clock from before its request went upstream. It holds as long
 /// as none of its tags was invalidated since.
+#[derive(Debug)]
 pub(super) struct Generations {
     clock: AtomicU64,
     since: Lock<Since>,

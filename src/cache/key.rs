@@ -4,7 +4,10 @@ use std::fmt;
 
 use aws_lc_rs::hmac;
 
-use super::canonical::{Sink, put_canonical};
+use super::{
+    canonical::{Sink, put_canonical},
+    generation::Tag,
+};
 use crate::payload::Node;
 
 /// The key of an answer: 256 bits that are a keyed hash of all that may change it. It shows nothing of
@@ -32,6 +35,15 @@ const VERSION: u8 = 1;
 impl Keys {
     pub(super) fn new(secret: &[u8]) -> Self {
         Self { secret: hmac::Key::new(hmac::HMAC_SHA256, secret) }
+    }
+
+    /// Of names that entries are invalidated by.
+    pub(super) fn tag<const N: usize>(&self, name: [&[u8]; N]) -> Tag {
+        let mut making = self.begin();
+        making.parts(name.into_iter());
+        let Key(key) = making.finish();
+        let (tag, _) = key.split_first_chunk().unwrap_or((&[0; 8], &[]));
+        Tag(u64::from_be_bytes(*tag))
     }
 
     pub(super) fn begin(&self) -> Making {

@@ -1,8 +1,15 @@
 //! Entries in this process, weighed by their bytes.
 
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
 use super::{
     entry::{Entry, State, Variant},
@@ -12,8 +19,23 @@ use super::{
 
 /// Keeps what is asked for most, within so many bytes.
 pub(super) struct Memory {
-    cache: Cache<(Key, Variant), Entry, Weight>,
+    cache: Cache<(Key, Variant), Entry, Weight, DefaultHashBuilder, Evictions>,
     heaviest: u64,
+    evictions: Evictions,
+}
+
+/// How many had to go.
+#[derive(Clone, Default)]
+struct Evictions(Arc<AtomicU64>);
+
+impl Lifecycle<(Key, Variant), Entry> for Evictions {
+    // Of those that go, one is dropped after the lock, as most calls evict one.
+    type RequestState = Option<Entry>;
+
+    fn on_evict(&self, state: &mut Option<Entry>, _: (Key, Variant), entry: Entry) {
+        self.0.fetch_add(1, Relaxed);
+        *state = Some(entry);
+    }
 }
 
 #[derive(Clone)]
@@ -45,15 +67,14 @@ impl Memory {
             .estimated_items_capacity(entries)
             .weight_capacity(bytes)
             .build();
+        let (hasher, evictions) = (DefaultHashBuilder::default(), Evictions::default());
         let cache = match options {
-            Ok(options) => {
-                Cache::with_options(options, Weight, Default::default(), Default::default())
-            }
+            Ok(options) => Cache::with_options(options, Weight, hasher, evictions.clone()),
             // Both capacities are set, which is all that it asks.
-            Err(_) => Cache::with_weighter(entries, bytes, Weight),
+            Err(_) => Cache::with(entries, bytes, Weight, hasher, evictions.clone()),
         };
         let heaviest = cache.shard_capacity();
-        Self { cache, heaviest }
+        Self { cache, heaviest, evictions }
     }
 
     /// What is there, if it is good for anything at `now`. What is not is thrown out.
@@ -65,8 +86,8 @@ impl Memory {
     ) -> Option<(Entry, State)> {
         let entry = self.cache.get(&at)?;
         let state = entry.state(now);
-        if state == State::Over || !generations.holds(entry.begun, &entry.tags) {
-            self.cache.remove_if(&at, |there| there.begun == entry.begun);
+        if state == State::Over || !generations.holds(entry.origin.begun, &entry.origin.tags) {
+            self.cache.remove_if(&at, |there| there.origin.begun == entry.origin.begun);
             return None;
         }
         Some((entry, state))
@@ -91,6 +112,17 @@ impl Memory {
 
     pub(super) fn entries(&self) -> usize {
         self.cache.len()
+    }
+
+    pub(super) fn evictions(&self) -> u64 {
+        self.evictions.0.load(Relaxed)
+    }
+}
+
+impl fmt::Debug for Memory {
+    // Without what is kept.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("entries", &self.entries()).finish_non_exhaustive()
     }
 }
 
@@ -137,6 +169,7 @@ mod tests {
             assert!(memory.bytes() <= 1 << 20);
         }
         assert!((80..=104).contains(&memory.entries()), "{}", memory.entries());
+        assert_eq!(memory.evictions(), 1_000 - memory.entries() as u64);
         assert!(!memory.keep(at("heavy"), entry(&[vec![0; 1 << 21].into()], 60)));
         assert!(memory.entries() >= 80);
     }

@@ -13,7 +13,7 @@ use std::{
 use shuttle::{check_random, future::block_on, thread};
 
 use crate::{
-    flight::{Bounds, End, Flight, News, Piece, Reader, Source, Step},
+    flight::{Bounds, Closed, End, Flight, News, Piece, Reader, Source, Step},
     lock::Lock,
 };
 
@@ -92,6 +92,12 @@ impl Drop for Stream {
 
 const WIDE: Bounds = Bounds { readers: 8, record: 100, window: 100 };
 
+fn begin(upstream: &Upstream, bounds: Bounds) -> Reader<u8, Chunk> {
+    let originator = Flight::begin(bounds);
+    originator.launch(upstream.source());
+    originator
+}
+
 fn next(reader: &mut Reader<u8, Chunk>) -> News<u8, Chunk> {
     block_on(poll_fn(|cx| reader.poll_next(cx)))
 }
@@ -119,7 +125,7 @@ fn all_readers_get_all() {
     check_random(
         || {
             let upstream = Upstream::new();
-            let originator = Flight::begin(upstream.source(), WIDE);
+            let originator = begin(&upstream, WIDE);
             let flight = Arc::clone(originator.flight());
             let followers = [flight.join().unwrap(), flight.join().unwrap()];
             let readers = followers.into_iter().chain([originator]);
@@ -133,6 +139,31 @@ fn all_readers_get_all() {
     );
 }
 
+/// Others may join before there is anything to read from.
+#[test]
+fn a_flight_that_is_launched_late_or_never_hangs_nobody() {
+    for launched in [true, false] {
+        check_random(
+            move || {
+                let upstream = Upstream::new();
+                upstream.send_all(2);
+                let originator = Flight::begin(WIDE);
+                let follower = originator.flight().join().unwrap();
+                let follower = thread::spawn(move || read(follower).1);
+                if launched {
+                    originator.launch(upstream.source());
+                    assert_whole(originator, 2);
+                    assert!(matches!(follower.join().unwrap(), News::Complete));
+                } else {
+                    drop(originator);
+                    assert!(matches!(follower.join().unwrap(), News::Alone));
+                }
+            },
+            3_000,
+        );
+    }
+}
+
 /// hyper does not poll a body while it cannot write. Whoever was the last to poll the source may be
 /// such a one.
 #[test]
@@ -140,7 +171,7 @@ fn a_reader_that_never_polls_again_strands_nobody() {
     check_random(
         || {
             let upstream = Upstream::new();
-            let originator = Flight::begin(upstream.source(), WIDE);
+            let originator = begin(&upstream, WIDE);
             let flight = Arc::clone(originator.flight());
             let mut silent = flight.join().unwrap();
             let follower = flight.join().unwrap();
@@ -164,7 +195,7 @@ fn who_leaves_takes_nothing_with_them() {
     check_random(
         || {
             let upstream = Upstream::new();
-            let mut originator = Flight::begin(upstream.source(), WIDE);
+            let mut originator = begin(&upstream, WIDE);
             let follower = originator.flight().join().unwrap();
             let leaver = thread::spawn(move || {
                 let mut cx = Context::from_waker(Waker::noop());
@@ -186,7 +217,7 @@ fn the_last_who_leaves_cancels() {
     check_random(
         || {
             let upstream = Upstream::new();
-            let originator = Flight::begin(upstream.source(), WIDE);
+            let originator = begin(&upstream, WIDE);
             let flight = Arc::clone(originator.flight());
             let follower = flight.join().unwrap();
             let leavers = [originator, follower].map(|mut reader| {
@@ -198,7 +229,7 @@ fn the_last_who_leaves_cancels() {
             upstream.send(Step::Head(200));
             leavers.into_iter().for_each(|thread| thread.join().unwrap());
             assert_eq!(upstream.dropped.load(SeqCst), 1);
-            assert!(flight.join().is_none());
+            assert_eq!(flight.join().err(), Some(Closed::Late));
         },
         3_000,
     );
@@ -209,7 +240,7 @@ fn what_cannot_be_shared_is_the_originators() {
     check_random(
         || {
             let upstream = Upstream::new();
-            let originator = Flight::begin(upstream.source(), WIDE);
+            let originator = begin(&upstream, WIDE);
             let follower = originator.flight().join().unwrap();
             let threads = [originator, follower].map(|reader| thread::spawn(|| read(reader).1));
             upstream.send(Step::End(End::Unshared(Box::new("refused"))));
@@ -229,7 +260,7 @@ fn a_panic_hangs_nobody() {
         check_random(
             move || {
                 let upstream = Upstream::new();
-                let originator = Flight::begin(upstream.source(), WIDE);
+                let originator = begin(&upstream, WIDE);
                 let follower = originator.flight().join().unwrap();
                 let threads = [originator, follower].map(|reader| {
                     thread::spawn(|| catch_unwind(AssertUnwindSafe(|| read(reader).1)).ok())
@@ -260,7 +291,7 @@ fn a_window_holds_back_and_lets_go() {
         || {
             let upstream = Upstream::new();
             let bounds = Bounds { readers: 2, record: 0, window: 1 };
-            let originator = Flight::begin(upstream.source(), bounds);
+            let originator = begin(&upstream, bounds);
             let follower = originator.flight().join().unwrap();
             let threads =
                 [originator, follower].map(|reader| thread::spawn(|| assert_whole(reader, 4)));
@@ -277,7 +308,7 @@ fn one_who_stays_behind_is_cut_and_the_rest_goes_on() {
         || {
             let upstream = Upstream::new();
             let bounds = Bounds { readers: 2, record: 0, window: 1 };
-            let mut originator = Flight::begin(upstream.source(), bounds);
+            let mut originator = begin(&upstream, bounds);
             let mut stalled = originator.flight().join().unwrap();
             let producer = thread::spawn({
                 let upstream = upstream.clone();
