@@ -25,6 +25,11 @@ use crate::{
     payload::{DocumentError, Kind, Node, Payload, says_json},
 };
 
+/// In a request that goes on for several: a cache further in, the same one maybe, would wait for
+/// itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flying;
+
 /// A request that a cache may answer.
 #[derive(Debug)]
 pub(super) struct Ask {
@@ -54,6 +59,7 @@ impl Settings {
         let plain = matches!(*request.method(), Method::GET | Method::POST)
             && !PARTIAL.iter().any(|name| request.headers().contains_key(name))
             && !request.body().is_streamed()
+            && request.extensions().get::<Flying>().is_none()
             && !is_grpc(request);
         let ttl = self.ttl(context);
         let ttl = (plain && self.cacheable.is(request))
@@ -116,7 +122,7 @@ impl Settings {
             making.parts(values.iter().map(|value| value.as_bytes()));
         }
         let canonical = self.canonical.as_ref().and_then(|canonical| canonical(request));
-        let payload = canonical.as_ref().unwrap_or(request.body());
+        let payload = canonical.as_ref().unwrap_or_else(|| request.body());
         let variant = self.put_payload(&mut making, request, payload)?;
         Some((making.finish(), variant))
     }

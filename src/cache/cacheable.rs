@@ -13,8 +13,10 @@ pub struct Cacheable(Which);
 enum Which {
     Deterministic,
     Always,
-    By(Function<dyn Fn(&Request<Payload>) -> bool + Send + Sync>),
+    By(Function<Choice>),
 }
+
+type Choice = dyn Fn(&Request<Payload>) -> bool + Send + Sync;
 
 impl Cacheable {
     /// Those that are to get the same answer by their own words: a `temperature` of zero, a `seed`,

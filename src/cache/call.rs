@@ -138,7 +138,7 @@ fn answer<R: Body<Data = Bytes>>(
     method: &Method,
 ) -> (Head, WatchedBody<R, Recorder>) {
     let (parts, body) = response.into_parts();
-    let length = content_length(&parts.headers).or(body.size_hint().exact());
+    let length = content_length(&parts.headers).or_else(|| body.size_hint().exact());
     // What the watch looks at, while the recorder has the rest.
     let mut seen = Response::new(body);
     *seen.status_mut() = parts.status;

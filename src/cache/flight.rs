@@ -120,6 +120,7 @@ enum Over {
 }
 
 /// Where a reader is.
+#[derive(Default)]
 struct Place {
     has_head: bool,
     /// Pieces, and their bytes, that it has.
@@ -196,6 +197,7 @@ where
 
     /// What comes next. After an end, the same end again; but [`Unshared`](News::Unshared), which is
     /// told once and is [`Alone`](News::Alone) from then on.
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "like all that is polled")]
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<News<H, P>> {
         loop {
             let mut state = self.flight.state.lock();
@@ -447,12 +449,6 @@ impl<H, P: Piece> State<H, P> {
             self.dropped = slowest;
         }
         unused
-    }
-}
-
-impl Default for Place {
-    fn default() -> Self {
-        Self { has_head: false, read: (0, 0), waker: None, cut: false }
     }
 }
 

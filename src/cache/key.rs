@@ -105,12 +105,6 @@ impl Sink for Making {
     }
 }
 
-impl Key {
-    pub(super) const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(..)")

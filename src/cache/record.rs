@@ -199,7 +199,8 @@ fn tokens(context: &RequestContext) -> u64 {
     let usage = context.usage().unwrap_or_default();
     usage.total_tokens.unwrap_or_else(|| {
         let prompt = usage.prompt_tokens.unwrap_or_default();
-        prompt.saturating_add(usage.completion_tokens.unwrap_or(context.generated_tokens()))
+        let completion = usage.completion_tokens.unwrap_or_else(|| context.generated_tokens());
+        prompt.saturating_add(completion)
     })
 }
 

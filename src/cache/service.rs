@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use super::{
     CacheLayer, ResponseBody, ResponseFuture,
-    ask::{Ask, Asked},
+    ask::{Ask, Asked, Flying},
     body::Adoption,
     call::Call,
     counts::Event,
@@ -149,6 +149,7 @@ impl Leg {
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let call = ticket.context.fork();
         request.extensions_mut().insert(call.clone());
+        request.extensions_mut().insert(Flying);
         let method = request.method().clone();
         let plan = Plan {
             layer: ticket.layer.clone(),

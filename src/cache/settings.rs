@@ -144,7 +144,7 @@ impl Settings {
 
     /// Whether callers are told how the cache had part in their answers.
     pub(super) fn is_shown(&self) -> bool {
-        self.shown.unwrap_or(!self.scope.is_wide())
+        self.shown.unwrap_or_else(|| !self.scope.is_wide())
     }
 
     /// What callers are told, if they are.

@@ -3,11 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod flights;
 mod hits;
 
 use std::{
-    collections::VecDeque,
-    convert::Infallible,
     future::Future,
     pin::Pin,
     sync::{
@@ -24,7 +23,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tower::{Layer, Service, ServiceExt as _};
 use tower_inference::{
-    cache::{Cache, CacheLayer, ResponseBody, Scope},
+    cache::{CacheLayer, ResponseBody, Scope},
     clock::{FakeClock, SharedClock},
     context::RequestContext,
     identity::{Identity, Proof},
