@@ -5,6 +5,8 @@ mod support;
 
 mod flights;
 mod hits;
+mod shared;
+mod stored;
 
 use std::{
     future::Future,
