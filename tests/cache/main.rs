@@ -4,9 +4,11 @@
 mod support;
 
 mod flights;
+mod freshness;
 mod hits;
 mod shared;
 mod stored;
+mod streams;
 
 use std::{
     future::Future,
