@@ -9,6 +9,7 @@ mod hits;
 mod shared;
 mod stored;
 mod streams;
+mod wire;
 
 use std::{
     future::Future,
