@@ -6,6 +6,7 @@ mod support;
 mod flights;
 mod freshness;
 mod hits;
+mod readers;
 mod shared;
 mod stored;
 mod streams;
