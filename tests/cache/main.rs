@@ -2,12 +2,15 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/token.rs"]
+mod token;
 
 mod flights;
 mod freshness;
 mod hits;
 mod readers;
 mod shared;
+mod stack;
 mod stored;
 mod streams;
 mod wire;
