@@ -59,8 +59,8 @@ pub(super) struct Cost {
 /// All on the monotonic clock, so that no clock set back makes an answer young again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Times {
-    /// When the answer was complete.
-    pub(super) stored: Duration,
+    /// When the answer was complete; or before that, if it came out of another cache.
+    pub(super) made: Duration,
     pub(super) fresh_until: Duration,
     /// Until when it may be served while a new one is fetched.
     pub(super) revalidated_until: Duration,
@@ -109,7 +109,7 @@ impl Entry {
     }
 
     pub(super) fn age(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.0.times.stored)
+        now.saturating_sub(self.0.times.made)
     }
 
     pub(super) fn state(&self, now: Duration) -> State {
@@ -161,7 +161,7 @@ pub(super) mod tests {
     pub(in crate::cache) fn entry(pieces: &[Bytes], fresh_until: u64) -> Entry {
         let seconds = Duration::from_secs;
         let times = Times {
-            stored: seconds(0),
+            made: seconds(0),
             fresh_until: seconds(fresh_until),
             revalidated_until: seconds(fresh_until + 10),
             kept_until: seconds(fresh_until + 20),

@@ -64,21 +64,17 @@ impl Flights {
         generations: &Generations,
         find: impl FnOnce() -> Option<T>,
     ) -> Entered<T> {
+        // Outlives the lock: its readers may leave meanwhile, and what is left of it goes with it.
+        let flight;
         let mut table = self.table.lock();
         let listed = table.flights.get(&at);
         // One that was begun before an invalidation is none to join after it.
         let listed = listed.filter(|listed| generations.holds(listed.begun, &listed.tags));
-        if let Some(flight) = listed.and_then(|listed| listed.flight.upgrade()) {
-            let joined = flight.join();
-            if let Ok(reader) = joined {
-                return Entered::Joined(reader);
-            }
-            let full = joined.is_err_and(|closed| closed == Closed::Full);
-            if full {
-                drop(table);
-                drop(flight);
-                return Entered::Full;
-            }
+        flight = listed.and_then(|listed| listed.flight.upgrade());
+        match flight.as_ref().map(Flight::join) {
+            Some(Ok(reader)) => return Entered::Joined(reader),
+            Some(Err(Closed::Full)) => return Entered::Full,
+            Some(Err(Closed::Late)) | None => {}
         }
         if let Some(found) = find() {
             return Entered::Found(found);

@@ -12,10 +12,9 @@ use super::{entry::Cost, flight::Piece, status::CACHE_STATUS};
 use crate::{hop_by_hop, lock::Lock};
 
 /// The head of an answer. Clones are the same one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Head(Arc<Shared>);
 
-#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) status: StatusCode,
     /// Without those that are for one hop or one caller.
@@ -66,8 +65,9 @@ pub(super) fn shareable(headers: &HeaderMap) -> HeaderMap {
 
 /// Whether a field is for one caller, or for one moment, by its name.
 fn is_for_one(name: &HeaderName) -> bool {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
         "alt-svc",
+        "authentication-info",
         "nel",
         "ratelimit",
         "ratelimit-policy",
@@ -82,11 +82,11 @@ fn is_for_one(name: &HeaderName) -> bool {
     ];
     [AGE, RETRY_AFTER, WWW_AUTHENTICATE, CACHE_STATUS].contains(name)
         || NAMES.contains(&name.as_str())
-        || name.as_str().starts_with("x-ratelimit-")
+        || ["access-control-", "x-ratelimit-"].iter().any(|start| name.as_str().starts_with(start))
 }
 
 /// A frame of a body.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Chunk {
     Data(Bytes),
     // Boxed: they come once, and the log has a place for each chunk.
@@ -125,6 +125,7 @@ mod tests {
             ("ratelimit", "\"a\";r=1"),
             ("cache-status", "other; hit"),
             ("age", "5"),
+            ("access-control-allow-origin", "https://a.example"),
         ] {
             headers.append(name, value.parse().unwrap());
         }

@@ -27,7 +27,6 @@ use crate::{
 };
 
 /// What is known of an answer before there is one.
-#[derive(Debug)]
 pub(super) struct Plan {
     pub(super) layer: CacheLayer,
     pub(super) at: At,
@@ -44,7 +43,6 @@ pub(super) struct Plan {
 }
 
 /// Sees an answer pass.
-#[derive(Debug)]
 pub(super) struct Recorder {
     plan: Plan,
     head: Head,
@@ -54,7 +52,6 @@ pub(super) struct Recorder {
     record: Option<Record>,
 }
 
-#[derive(Debug)]
 struct Record {
     ttl: Duration,
     freshness: Freshness,
@@ -166,7 +163,7 @@ impl Watch for Recorder {
         let entry = Entry::new(
             (self.head.status, self.head.headers.clone()),
             (&record.pieces, record.trailers),
-            times(now, record.ttl, settings.stale(&record.freshness)),
+            times(now, record.freshness.age, record.ttl, settings.stale(&record.freshness)),
             origin,
         );
         if layer.keep(self.plan.at, self.plan.number, entry) {
@@ -205,11 +202,11 @@ fn tokens(context: &RequestContext) -> u64 {
 }
 
 /// `stale`: for how long after that while a new one is fetched, and in place of an error.
-fn times(now: Duration, ttl: Duration, stale: (Duration, Duration)) -> Times {
+fn times(now: Duration, age: Duration, ttl: Duration, stale: (Duration, Duration)) -> Times {
     let fresh_until = now.saturating_add(ttl);
     let revalidated_until = fresh_until.saturating_add(stale.0);
     let kept_until = fresh_until.saturating_add(stale.1).max(revalidated_until);
-    Times { stored: now, fresh_until, revalidated_until, kept_until }
+    Times { made: now.saturating_sub(age), fresh_until, revalidated_until, kept_until }
 }
 
 /// Fields that part requests besides those that the user names: they change what the servers of

@@ -13,6 +13,8 @@ use super::control::Control;
 /// What the answer says of its own freshness.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Freshness {
+    /// How old it is already.
+    pub(super) age: Duration,
     /// For how long from now on, if it says so.
     pub(super) fresh_for: Option<Duration>,
     pub(super) stale_while_revalidate: Option<Duration>,
@@ -39,6 +41,7 @@ pub(super) fn storable(head: &Parts, keyed: &[HeaderName]) -> Option<Freshness> 
     let age = age(&head.headers);
     let fresh_for = control.shared_max_age.or(control.max_age);
     Some(Freshness {
+        age: Duration::from_secs(age.min(OLDEST)),
         fresh_for: seconds(fresh_for.map(|fresh_for| fresh_for.saturating_sub(age))),
         stale_while_revalidate: seconds(control.stale_while_revalidate),
         stale_if_error: seconds(control.stale_if_error),
@@ -59,6 +62,9 @@ fn varies_within(headers: &HeaderMap, keyed: &[HeaderName]) -> bool {
             || keyed.iter().any(|other| name.eq_ignore_ascii_case(other.as_str().as_bytes()))
     })
 }
+
+/// RFC 9111 section 1.2.2.
+const OLDEST: u64 = 1 << 31;
 
 /// Seconds since it was made, as caches on the way say (RFC 9111 section 5.1). One that cannot be
 /// read is as old as can be.

@@ -81,6 +81,20 @@ async fn the_answer_has_a_say_when_it_is_asked() {
 }
 
 #[tokio::test]
+async fn what_another_cache_had_is_as_old_as_it_says() {
+    let (layer, clock) = layer(Scope::Identity);
+    clock.advance(SECOND * 1_000);
+    let upstream = Upstream::new(|_, _| {
+        let mut response = json("{}");
+        response.headers_mut().insert("age", "100".parse().unwrap());
+        response
+    });
+    told(&layer, &upstream, plain()).await;
+    clock.advance(SECOND * 5);
+    assert_eq!(ask(&layer, &upstream, plain()).await.headers()["age"], "105");
+}
+
+#[tokio::test]
 async fn a_clock_set_back_makes_nothing_young_again() {
     let (layer, clock) = layer(Scope::Identity);
     let upstream = Upstream::numbers();
@@ -237,7 +251,8 @@ async fn what_is_stale_is_given_while_another_fetches_it() {
 
 #[tokio::test]
 async fn what_is_stale_stands_in_for_errors() {
-    let failures: [fn(Request<Payload>) -> Result<Response<ScriptedBody>, Fault>; 3] = [
+    type Failure = fn(Request<Payload>) -> Result<Response<ScriptedBody>, Fault>;
+    let failures: [Failure; 3] = [
         |_| Err(Fault),
         |_| {
             let mut response = json("{}");
@@ -337,97 +352,4 @@ async fn callers_who_share_are_not_told_how_unless_that_is_asked_for() {
     let (layer, _) = layer(Scope::Identity);
     let answer = ask(&layer.cache_status(false), &Upstream::numbers(), plain()).await;
     assert!(!answer.headers().contains_key("cache-status"));
-}
-
-#[tokio::test]
-async fn what_is_invalidated_is_forgotten() {
-    let request = |route: &'static str, model: &str, tenant: &str| {
-        let identity = Identity::new(Proof::Jwt, ISSUER, "a").with_tenant(tenant);
-        let body = format!(r#"{{"model":"{model}-sent","temperature":0,"x":"{route}"}}"#);
-        let request = post(Some(identity), CHAT, &body);
-        let context = context(&request);
-        context.set_route(route);
-        context.set_model(model);
-        context.set_target(format!("{model}:together"));
-        request
-    };
-    let base = || request("chat", "m", "t");
-    let cases: [(fn(&CacheLayer), fn(&CacheLayer)); 6] = [
-        (|layer| layer.invalidate_route("chat"), |layer| layer.invalidate_route("chats")),
-        (|layer| layer.invalidate_model("m"), |layer| layer.invalidate_model("n")),
-        (|layer| layer.invalidate_model("m-sent"), |layer| layer.invalidate_route("m-sent")),
-        (|layer| layer.invalidate_model("m:together"), |layer| layer.invalidate_model("together")),
-        (
-            |layer| layer.invalidate_tenant(ISSUER, "t"),
-            |layer| layer.invalidate_tenant("https://another.example", "t"),
-        ),
-        (CacheLayer::invalidate_all, |_| {}),
-    ];
-    for (number, (forgets, forgets_others)) in cases.into_iter().enumerate() {
-        let (layer, _) = layer(Scope::Tenant);
-        let upstream = Upstream::numbers();
-        told(&layer, &upstream, base()).await;
-        forgets_others(&layer);
-        assert_eq!(told(&layer, &upstream, base()).await, r#"{"call":0}"#, "{number}");
-        forgets(&layer);
-        assert_eq!(told(&layer, &upstream, base()).await, r#"{"call":1}"#, "{number}");
-    }
-    let (layer, _) = layer(Scope::Tenant);
-    let upstream = Upstream::numbers();
-    told(&layer, &upstream, base()).await;
-    layer.invalidate(&request("chat", "m", "u"));
-    assert_eq!(told(&layer, &upstream, base()).await, r#"{"call":0}"#);
-    layer.invalidate(&base());
-    assert_eq!(told(&layer, &upstream, base()).await, r#"{"call":1}"#);
-}
-
-/// What was asked before the invalidation is not kept after it, nor joined.
-#[tokio::test]
-async fn what_is_under_way_when_it_is_invalidated_is_not_kept() {
-    let cases: [fn(&CacheLayer); 2] =
-        [CacheLayer::invalidate_all, |layer| layer.invalidate(&plain())];
-    for invalidate in cases {
-        let (layer, _) = layer(Scope::Identity);
-        let upstream = Upstream::numbers();
-        let first = ask(&layer, &upstream, plain()).await;
-        invalidate(&layer);
-        let second = ask(&layer, &upstream, plain()).await;
-        assert_eq!(text(first).await, r#"{"call":0}"#);
-        assert_eq!(layer.entries(), 0);
-        assert_eq!(text(second).await, r#"{"call":1}"#);
-        assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":1}"#);
-    }
-}
-
-#[tokio::test]
-async fn what_the_cache_was_good_for_is_counted() {
-    let (layer, clock) = layer(Scope::Identity);
-    let of = |model: &str, temperature: u8| {
-        let body = format!(r#"{{"model":"{model}","temperature":{temperature}}}"#);
-        let request = post(Some(user("a")), CHAT, &body);
-        context(&request).set_model(model);
-        context(&request).set_route("chat");
-        request
-    };
-    let moved = clock.clone();
-    let answer = r#"{"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}"#;
-    let upstream = Upstream::new(move |_, _| {
-        moved.advance(SECOND * 2);
-        json(answer)
-    });
-    let first = ask(&layer, &upstream, of("m", 0)).await;
-    let follower = ask(&layer, &upstream, of("m", 0)).await;
-    text(first).await;
-    text(follower).await;
-    told(&layer, &upstream, of("m", 0)).await;
-    told(&layer, &upstream, of("m", 1)).await;
-    told(&layer, &upstream, of("n", 0)).await;
-
-    let counts = layer.counts();
-    let [m, n] = &counts[..] else { panic!("{counts:?}") };
-    assert_eq!((&*m.route, &*m.model), ("chat", "m"));
-    assert_eq!((m.hits, m.misses, m.followers, m.bypasses, m.stored), (1, 1, 1, 1, 1));
-    assert_eq!(m.bytes, 2 * answer.len() as u64);
-    assert_eq!((m.saved_tokens, m.saved_time), (24, SECOND * 4));
-    assert_eq!((n.hits, n.misses, n.saved_tokens), (0, 1, 0));
 }

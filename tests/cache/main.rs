@@ -5,9 +5,11 @@ mod support;
 #[path = "../support/token.rs"]
 mod token;
 
+mod counts;
 mod flights;
 mod freshness;
 mod hits;
+mod invalidation;
 mod readers;
 mod shared;
 mod stack;
@@ -88,8 +90,6 @@ fn context<B>(request: &Request<B>) -> RequestContext {
 struct Upstream {
     answer: Arc<dyn Fn(usize, Request<Payload>) -> Answering + Send + Sync>,
     calls: Arc<AtomicUsize>,
-    /// Answers, or bodies, that were dropped or have ended.
-    ended: Arc<AtomicUsize>,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<ScriptedBody>, Fault>> + Send>>;
@@ -109,8 +109,7 @@ impl Upstream {
     }
 
     fn of(answer: impl Fn(usize, Request<Payload>) -> Answering + Send + Sync + 'static) -> Self {
-        let (calls, ended) = (Arc::default(), Arc::default());
-        Self { answer: Arc::new(answer), calls, ended }
+        Self { answer: Arc::new(answer), calls: Arc::default() }
     }
 
     /// Answers with the number of the call, as JSON.

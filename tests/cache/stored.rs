@@ -99,8 +99,9 @@ async fn truncated_bodies_are_not_kept() {
 
 #[tokio::test]
 async fn half_streams_are_not_kept() {
-    let of = |steps: fn() -> Vec<Step>| Upstream::new(move |_, _| events(steps()));
-    let streams: [(usize, fn() -> Vec<Step>); 6] = [
+    type Steps = fn() -> Vec<Step>;
+    let of = |steps: Steps| Upstream::new(move |_, _| events(steps()));
+    let streams: [(usize, Steps); 6] = [
         (1, || vec![Step::Data(b"data: {}\n\n"), Step::Data(b"data: [DONE]\n\n")]),
         (1, || vec![Step::Data(b"data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n")]),
         (1, || vec![Step::Data(b"data:{\"token\":{},\"generated_text\":\"x\"}\n\n")]),
