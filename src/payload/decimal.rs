@@ -42,6 +42,7 @@ impl<'a> Decimal<'a> {
         self.digits.0.iter().chain(self.digits.1).copied()
     }
 
+    #[cfg(feature = "schema")]
     pub(crate) const fn is_integer(self) -> bool {
         self.exponent >= 0
     }

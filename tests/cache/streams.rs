@@ -32,7 +32,7 @@ fn chat() -> Upstream {
     Upstream::new(|_, request| {
         let root = request.body().document().unwrap().root();
         if root.get("stream").is_none() {
-            return crate::json(PLAIN);
+            return json(PLAIN);
         }
         let usage = root.get("stream_options").is_some();
         let frames = [FIRST, SECOND, THIRD, USAGE, DONE].into_iter();
@@ -94,7 +94,7 @@ async fn what_is_no_chat_or_not_text_alone_is_converted_into_nothing() {
     let calls_a_tool = PLAIN.replace(r#""content":"Hi""#, r#""content":null,"tool_calls":[{}]"#);
     for (path, answer) in [("/v1/responses", PLAIN.to_owned()), (CHAT, calls_a_tool)] {
         let (layer, _) = layer(Scope::Identity);
-        let upstream = Upstream::new(move |_, _| crate::json(&answer));
+        let upstream = Upstream::new(move |_, _| json(&answer));
         let ask_for = |stream: bool| {
             let body = format!(r#"{{"temperature":0,"stream":{stream}}}"#);
             post(Some(user("a")), path, &body)
