@@ -34,13 +34,13 @@
 //!     let answer = service.clone().oneshot(request).await.unwrap();
 //!     let status = answer.headers()["cache-status"].clone();
 //!     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), r#"{"choices": []}"#);
-//!     status
+//!     status.to_str().unwrap().to_owned()
 //! };
 //! let first = ask(r#"{"model": "m", "temperature": 0, "messages": []}"#).await;
 //! assert_eq!(first, "tower-inference; fwd=miss; stored");
 //! // Whatever the order of the members, and the way in which they are written.
 //! let second = ask(r#"{"messages":[],"temperature":0.0,"model":"m"}"#).await;
-//! assert_eq!(second, "tower-inference; hit; ttl=300");
+//! assert!(second.starts_with("tower-inference; hit; ttl="));
 //! // What is sampled is sampled each time.
 //! let sampled = ask(r#"{"model": "m", "temperature": 1, "messages": []}"#).await;
 //! assert_eq!(sampled, "tower-inference; fwd=bypass");
