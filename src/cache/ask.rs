@@ -38,7 +38,6 @@ pub(super) struct Ask {
     pub(super) chat: bool,
     /// For how long its answer may be kept; `None` when it is only shared while it is under way.
     pub(super) ttl: Option<Duration>,
-    pub(super) tags: Arc<[Tag]>,
     /// What it asks for by `cache-control`, of what it may.
     pub(super) control: Control,
     /// It asked for what it may not.
@@ -97,7 +96,6 @@ impl Settings {
             at,
             chat: request.uri().path().ends_with("/chat/completions"),
             ttl,
-            tags: tags(&self.keys, request, context, identity),
             control,
             ignored: asks && !may && self.unauthorized == Unauthorized::Warn,
         })
@@ -157,11 +155,10 @@ impl Settings {
             Ok(document) if says_json(request.headers()) => {
                 let root = document.root();
                 let (variant, streaming) = variant(root);
-                let ignored =
-                    self.ignored.iter().map(|name| &**name).chain(streaming.iter().copied());
-                let ignored: Vec<Box<str>> = ignored.map(Into::into).collect();
                 making.part(b"json");
-                making.document(root, &ignored);
+                making.document(root, |name| {
+                    streaming.contains(&name) || self.ignored.iter().any(|other| **other == *name)
+                });
                 Some(variant)
             }
             Err(DocumentError::Empty) => {
@@ -229,12 +226,13 @@ fn include_usage(options: Node<'_>) -> Option<bool> {
 }
 
 /// By what else the answer can be invalidated.
-fn tags(
+pub(super) fn tags(
     keys: &Keys,
     request: &Request<Payload>,
     context: &RequestContext,
-    identity: Option<&Identity>,
 ) -> Arc<[Tag]> {
+    let identity = context.identity();
+    let identity = identity.as_deref();
     let document = request.body().document().ok();
     // What goes upstream, where that is not what was asked for.
     let sent = document.and_then(|document| document.root().get("model")?.as_str());

@@ -13,13 +13,17 @@ pub(super) trait Sink {
 /// as JSON: members in any order, white space and escapes aside, numbers compared exactly (`1`,
 /// `1.0` and `10e-1` are one number; 2^53 and 2^53 + 1 are two).
 ///
-/// `ignored` are members of the root that are passed over.
+/// Members of the root that `is_ignored` are passed over.
 ///
 /// Each piece carries its kind and its length or count before it, so that no two sequences of pieces
 /// read alike. Nothing recurses: documents may be as deep as their owner lets them be.
-pub(super) fn put_canonical<'a>(root: Node<'a>, ignored: &[Box<str>], sink: &mut impl Sink) {
+pub(super) fn put_canonical<'a>(
+    root: Node<'a>,
+    is_ignored: impl Fn(&str) -> bool,
+    sink: &mut impl Sink,
+) {
     let mut writer = Writer { sink, levels: Vec::new(), members: Vec::new() };
-    writer.begin(root, ignored);
+    writer.begin(root, is_ignored);
     while let Some(level) = writer.levels.last_mut() {
         let next = match level {
             Level::Array(elements) => elements.next().map(|element| (None, element)),
@@ -34,7 +38,7 @@ pub(super) fn put_canonical<'a>(root: Node<'a>, ignored: &[Box<str>], sink: &mut
                 if let Some(name) = name {
                     writer.text(&name);
                 }
-                writer.begin(value, &[]);
+                writer.begin(value, |_| false);
             }
             None => {
                 writer.levels.pop();
@@ -58,7 +62,7 @@ enum Level<'a> {
 
 impl<'a, S: Sink> Writer<'a, '_, S> {
     /// Puts a value whole; of an array or object its head, and opens it.
-    fn begin(&mut self, node: Node<'a>, ignored: &[Box<str>]) {
+    fn begin(&mut self, node: Node<'a>, is_ignored: impl Fn(&str) -> bool) {
         match node.kind() {
             Kind::Null => self.sink.put(b"n"),
             Kind::Bool => self.sink.put(if node.as_bool() == Some(true) { b"t" } else { b"f" }),
@@ -73,9 +77,7 @@ impl<'a, S: Sink> Writer<'a, '_, S> {
             }
             Kind::Object => {
                 let start = self.members.len();
-                let kept = node
-                    .members()
-                    .filter(|(name, _)| !ignored.iter().any(|other| **other == **name));
+                let kept = node.members().filter(|(name, _)| !is_ignored(name));
                 self.members.extend(kept);
                 let count = self.members.len() - start;
                 if let Some(members) = self.members.get_mut(start..) {

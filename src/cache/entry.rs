@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
-use super::generation::Tag;
+use super::flights::Start;
 
 /// Which of the forms of one answer it is.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -41,9 +41,8 @@ pub(super) struct Answer {
 /// Where an answer comes from.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
-    /// The reading of the clock of generations from before the request went upstream.
-    pub(super) begun: u64,
-    pub(super) tags: Arc<[Tag]>,
+    /// From before the request went upstream.
+    pub(super) start: Start,
     pub(super) cost: Cost,
 }
 
@@ -167,7 +166,8 @@ pub(super) mod tests {
             kept_until: seconds(fresh_until + 20),
         };
         let head = (StatusCode::OK, HeaderMap::new());
-        let origin = Origin { begun: 0, tags: Arc::default(), cost: Cost::default() };
+        let start = Start { begun: 0, tags: Arc::default() };
+        let origin = Origin { start, cost: Cost::default() };
         Entry::new(head, (pieces, None), times, origin)
     }
 

@@ -29,11 +29,18 @@ struct Table {
     next: u64,
 }
 
+/// By what an answer is invalidated.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    /// The reading of the clock of generations.
+    pub(super) begun: u64,
+    pub(super) tags: Arc<[Tag]>,
+}
+
 #[derive(Debug)]
 struct Listed {
     number: u64,
-    begun: u64,
-    tags: Arc<[Tag]>,
+    start: Start,
     flight: Weak<Flight<Head, Chunk>>,
 }
 
@@ -60,7 +67,7 @@ impl Flights {
         &self,
         at: At,
         (most, bounds): (usize, Bounds),
-        (begun, tags): (u64, &Arc<[Tag]>),
+        start: &Start,
         generations: &Generations,
         find: impl FnOnce() -> Option<T>,
     ) -> Entered<T> {
@@ -69,7 +76,8 @@ impl Flights {
         let mut table = self.table.lock();
         let listed = table.flights.get(&at);
         // One that was begun before an invalidation is none to join after it.
-        let listed = listed.filter(|listed| generations.holds(listed.begun, &listed.tags));
+        let listed =
+            listed.filter(|listed| generations.holds(listed.start.begun, &listed.start.tags));
         flight = listed.and_then(|listed| listed.flight.upgrade());
         match flight.as_ref().map(Flight::join) {
             Some(Ok(reader)) => return Entered::Joined(reader),
@@ -86,7 +94,7 @@ impl Flights {
         table.next += 1;
         let reader = Flight::begin(bounds);
         let flight = Arc::downgrade(reader.flight());
-        table.flights.insert(at, Listed { number, begun, tags: Arc::clone(tags), flight });
+        table.flights.insert(at, Listed { number, start: start.clone(), flight });
         Entered::Own(reader, number)
     }
 

@@ -217,9 +217,9 @@ impl<S> Waiting<S> {
     {
         self.tries += 1;
         let layer = self.ticket.layer.clone();
-        let begun = layer.begun();
         if self.tries < MOST_TRIES {
-            match layer.enter(&self.ask, begun) {
+            let start = layer.start(&self.request, &self.ticket.context);
+            match layer.enter(&self.ask, &start) {
                 Entered::Found((entry, _)) => {
                     return State::Hit { hit: Some((entry, self.ticket)) };
                 }
@@ -230,7 +230,7 @@ impl<S> Waiting<S> {
                 Entered::Own(reader, number) => {
                     let Self { mut inner, request, ask, ticket, .. } = *self;
                     let responder = layer.settings().refusals.for_request(&request);
-                    let leg = Leg { reader, number, begun };
+                    let leg = Leg { reader, number, start };
                     let originating = leg.originate(&mut inner, request, &ask, ticket, responder);
                     return State::Originate { originating: Some(originating) };
                 }

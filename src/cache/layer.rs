@@ -9,10 +9,10 @@ use tower_layer::Layer;
 
 use super::{
     Cache, CacheCounts, Cacheable, Scope, Unauthorized,
-    ask::{Ask, model_tag, route_tag, tenant_tag},
+    ask::{Ask, model_tag, route_tag, tags, tenant_tag},
     counts::{Counters, Counts},
     entry::{Entry, State, Variant},
-    flights::{At, Entered, Flights},
+    flights::{At, Entered, Flights, Start},
     function::Function,
     generation::Generations,
     key::Keys,
@@ -236,8 +236,8 @@ impl CacheLayer {
         self
     }
 
-    /// How many answers may be under way that can be shared: 256 by default. Requests beyond are
-    /// neither shared nor kept.
+    /// How many answers may be under way that can be shared: 1,024 by default, as many as
+    /// `UpstreamLayer` lets be in flight. Requests beyond are neither shared nor kept.
     #[must_use]
     pub fn flights(mut self, flights: usize) -> Self {
         self.settings_mut().flights = flights;
@@ -351,8 +351,11 @@ impl CacheLayer {
         self.settings.clock.monotonic()
     }
 
-    pub(super) fn begun(&self) -> u64 {
-        self.kept.generations.now()
+    /// By what a call that begins now can be invalidated.
+    pub(super) fn start(&self, request: &Request<Payload>, context: &RequestContext) -> Start {
+        // The clock first: what is invalidated from now on is invalid.
+        let begun = self.kept.generations.now();
+        Start { begun, tags: tags(&self.settings.keys, request, context) }
     }
 
     pub(super) fn counters(&self, context: &RequestContext) -> Arc<Counters> {
@@ -381,10 +384,10 @@ impl CacheLayer {
     }
 
     /// Joins what is under way, or begins it.
-    pub(super) fn enter(&self, ask: &Ask, begun: u64) -> Entered<(Entry, State)> {
+    pub(super) fn enter(&self, ask: &Ask, start: &Start) -> Entered<(Entry, State)> {
         let limits = (self.settings.flights, self.settings.bounds());
         let Kept { memory, generations, flights, .. } = &*self.kept;
-        flights.enter(ask.at, limits, (begun, &ask.tags), generations, || {
+        flights.enter(ask.at, limits, start, generations, || {
             let now = self.now();
             let (entry, state) = memory.find(ask.at, now, generations)?;
             ask.takes(&entry, state, now).then_some((entry, state))
@@ -402,7 +405,7 @@ impl CacheLayer {
     /// Keeps what a flight has brought, unless it was invalidated.
     pub(super) fn keep(&self, at: At, number: u64, entry: Entry) -> bool {
         let Kept { memory, generations, flights, .. } = &*self.kept;
-        let holds = generations.holds(entry.origin.begun, &entry.origin.tags);
+        let holds = generations.holds(entry.origin.start.begun, &entry.origin.start.tags);
         if !holds || !flights.is_listed(at, number) || !memory.keep(at, entry) {
             return false;
         }

@@ -86,8 +86,10 @@ impl Memory {
     ) -> Option<(Entry, State)> {
         let entry = self.cache.get(&at)?;
         let state = entry.state(now);
-        if state == State::Over || !generations.holds(entry.origin.begun, &entry.origin.tags) {
-            self.cache.remove_if(&at, |there| there.origin.begun == entry.origin.begun);
+        if state == State::Over
+            || !generations.holds(entry.origin.start.begun, &entry.origin.start.tags)
+        {
+            self.cache.remove_if(&at, |there| there.origin.start.begun == entry.origin.start.begun);
             return None;
         }
         Some((entry, state))

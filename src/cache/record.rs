@@ -12,8 +12,7 @@ use http::{
 use super::{
     counts::{Counters, Event},
     entry::{Cost, Entry, Origin, Times},
-    flights::At,
-    generation::Tag,
+    flights::{At, Start},
     head::{Head, OF_CHUNK, shareable},
     layer::CacheLayer,
     storable::{Freshness, storable},
@@ -34,8 +33,7 @@ pub(super) struct Plan {
     pub(super) number: u64,
     /// For how long it may be kept; `None` when it is not to be.
     pub(super) ttl: Option<Duration>,
-    pub(super) begun: u64,
-    pub(super) tags: Arc<[Tag]>,
+    pub(super) start: Start,
     pub(super) counters: Arc<Counters>,
     /// Of the call, which is nobody's own.
     pub(super) context: RequestContext,
@@ -159,7 +157,7 @@ impl Watch for Recorder {
             return;
         };
         let settings = layer.settings();
-        let origin = Origin { begun: self.plan.begun, tags: Arc::clone(&self.plan.tags), cost };
+        let origin = Origin { start: self.plan.start.clone(), cost };
         let entry = Entry::new(
             (self.head.status, self.head.headers.clone()),
             (&record.pieces, record.trailers),

@@ -17,7 +17,7 @@ use super::{
     counts::Event,
     entry::{Entry, State},
     flight::Reader,
-    flights::Entered,
+    flights::{Entered, Start},
     future::{Originating, Waiting},
     head::{Chunk, Head},
     record::Plan,
@@ -95,15 +95,15 @@ where
                 ticket,
             );
         }
-        let begun = self.layer.begun();
-        match self.layer.enter(&ask, begun) {
+        let start = self.layer.start(&request, &ticket.context);
+        match self.layer.enter(&ask, &start) {
             Entered::Found((entry, _)) => ResponseFuture::hit(entry, ticket),
             Entered::Full => {
                 ticket.outcome(CacheOutcome::Miss, Event::Miss);
                 ResponseFuture::pass(self.inner.call(request), ticket)
             }
             Entered::Own(reader, number) => {
-                let leg = Leg { reader, number, begun };
+                let leg = Leg { reader, number, start };
                 let responder = settings.refusals.for_request(&request);
                 let originating = leg.originate(&mut self.inner, request, &ask, ticket, responder);
                 ResponseFuture::originate(originating)
@@ -123,7 +123,7 @@ where
 pub(super) struct Leg {
     pub(super) reader: Reader<Head, Chunk>,
     pub(super) number: u64,
-    pub(super) begun: u64,
+    pub(super) start: Start,
 }
 
 impl Leg {
@@ -143,7 +143,7 @@ impl Leg {
         R: Body<Data = Bytes> + Send + 'static,
     {
         ticket.outcome(CacheOutcome::Miss, Event::Miss);
-        let Self { reader, number, begun } = self;
+        let Self { reader, number, start } = self;
         // What others are given must be read to be kept, and all of it.
         ticket.context.announce_answer_is_read();
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -156,8 +156,7 @@ impl Leg {
             at: ask.at,
             number,
             ttl: ask.ttl,
-            begun,
-            tags: Arc::clone(&ask.tags),
+            start,
             counters: Arc::clone(&ticket.counters),
             context: call.clone(),
             started: ticket.layer.now(),

@@ -90,7 +90,7 @@ impl Settings {
             refusals: RefusalFormat::default(),
             max_entry: MIB,
             max_bytes: 64 * MIB,
-            flights: 256,
+            flights: 1_024,
             followers: 4_096,
             window: 256 << 10,
             slowest_deadline: Duration::from_secs(30),

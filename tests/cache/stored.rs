@@ -1,5 +1,7 @@
 //! What is kept, and what is not.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// How many times the upstream is called for two requests in a row.
@@ -249,4 +251,17 @@ async fn memory_is_bounded() {
     }
     assert!((30..=52).contains(&layer.entries()), "{}", layer.entries());
     assert_eq!(layer.evictions(), 200 - layer.entries() as u64);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Half of them from what upstreams send, so that some are whole.
+    #[test]
+    fn whatever_an_upstream_sends_is_given_again_only_if_it_is_whole(
+        how in prop::array::uniform5(any::<u8>()),
+        what in prop::collection::vec(prop_oneof![0_u8..24, 0xf0_u8.., Just(6), any::<u8>()], 0..12),
+    ) {
+        crate::scripts::check(&[&how[..], &what].concat());
+    }
 }
