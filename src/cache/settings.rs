@@ -149,12 +149,9 @@ impl Settings {
 
     /// What callers are told, if they are.
     pub(super) fn status(&self, outcome: Outcome) -> Option<HeaderValue> {
-        self.is_shown().then(|| outcome.field(NAME))
+        self.is_shown().then(|| outcome.field())
     }
 }
-
-/// What this cache is called in `cache-status`.
-const NAME: &str = "tower-inference";
 
 /// Seconds for which an entry is fresh; negative once it is stale.
 pub(super) fn ttl_of(entry: &Entry, now: Duration) -> i64 {

@@ -6,6 +6,9 @@ use http::{HeaderName, HeaderValue};
 
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
+/// What this cache is called.
+const NAME: &str = "tower-inference";
+
 /// How a request was answered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Outcome {
@@ -37,9 +40,13 @@ pub(super) enum Forward {
 impl Outcome {
     /// The field's member of this cache. Never with `key` or `detail`, which may hold what somebody
     /// asked.
-    pub(super) fn field(self, cache: &str) -> HeaderValue {
+    pub(super) fn field(self) -> HeaderValue {
+        if matches!(self, Self::Forwarded { why: Forward::Bypass, .. }) {
+            // What most requests are told costs nothing.
+            return HeaderValue::from_static("tower-inference; fwd=bypass");
+        }
         let mut field = String::with_capacity(64);
-        field.push_str(cache);
+        field.push_str(NAME);
         match self {
             Self::Hit { ttl } => {
                 let _infallible = write!(field, "; hit; ttl={ttl}");
@@ -54,7 +61,7 @@ impl Outcome {
                 }
             }
         }
-        HeaderValue::try_from(field).unwrap_or(HeaderValue::from_static("cache"))
+        HeaderValue::try_from(field).unwrap_or(HeaderValue::from_static(NAME))
     }
 }
 
@@ -76,14 +83,17 @@ mod tests {
 
     #[test]
     fn outcomes_are_told_as_rfc_9211_has_them() {
-        let of = |outcome: Outcome| outcome.field("gateway").to_str().unwrap().to_owned();
-        assert_eq!(of(Outcome::Hit { ttl: 376 }), "gateway; hit; ttl=376");
-        assert_eq!(of(Outcome::Hit { ttl: -5 }), "gateway; hit; ttl=-5");
+        let of = |outcome: Outcome| outcome.field().to_str().unwrap().to_owned();
+        assert_eq!(of(Outcome::Hit { ttl: 376 }), "tower-inference; hit; ttl=376");
+        assert_eq!(of(Outcome::Hit { ttl: -5 }), "tower-inference; hit; ttl=-5");
         let forwarded = |why, stored, collapsed| of(Outcome::Forwarded { why, stored, collapsed });
-        assert_eq!(forwarded(Forward::Miss, true, false), "gateway; fwd=miss; stored");
-        assert_eq!(forwarded(Forward::Miss, false, true), "gateway; fwd=miss; collapsed");
-        assert_eq!(forwarded(Forward::Bypass, false, false), "gateway; fwd=bypass");
-        assert_eq!(forwarded(Forward::Request, true, false), "gateway; fwd=request; stored");
-        assert_eq!(forwarded(Forward::Stale, false, false), "gateway; fwd=stale");
+        assert_eq!(forwarded(Forward::Miss, true, false), "tower-inference; fwd=miss; stored");
+        assert_eq!(forwarded(Forward::Miss, false, true), "tower-inference; fwd=miss; collapsed");
+        assert_eq!(forwarded(Forward::Bypass, false, false), "tower-inference; fwd=bypass");
+        assert_eq!(
+            forwarded(Forward::Request, true, false),
+            "tower-inference; fwd=request; stored"
+        );
+        assert_eq!(forwarded(Forward::Stale, false, false), "tower-inference; fwd=stale");
     }
 }
