@@ -31,6 +31,8 @@ pub struct CacheCounts {
     pub bypasses: u64,
     /// Answers that were kept.
     pub stored: u64,
+    /// Answers that had to go before their time, to make room for others.
+    pub evicted: u64,
     /// Bytes of bodies that hits and followers were answered with, as far as they were told at the
     /// head.
     pub bytes: u64,
@@ -49,11 +51,12 @@ pub(super) enum Event {
     Follower,
     Bypass,
     Stored,
+    Evicted,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    events: [AtomicU64; 5],
+    events: [AtomicU64; 6],
     bytes: AtomicU64,
     tokens: AtomicU64,
     micros: AtomicU64,
@@ -77,7 +80,7 @@ impl Counters {
     }
 
     fn read(&self, route: &str, model: &str) -> CacheCounts {
-        let [hits, misses, followers, bypasses, stored] =
+        let [hits, misses, followers, bypasses, stored, evicted] =
             self.events.each_ref().map(|counter| counter.load(Relaxed));
         CacheCounts {
             route: route.into(),
@@ -87,6 +90,7 @@ impl Counters {
             followers,
             bypasses,
             stored,
+            evicted,
             bytes: self.bytes.load(Relaxed),
             saved_tokens: self.tokens.load(Relaxed),
             saved_time: Duration::from_micros(self.micros.load(Relaxed)),

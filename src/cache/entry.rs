@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
-use super::flights::Start;
+use super::{counts::Counters, flights::Start};
 
 /// Which of the forms of one answer it is.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -41,6 +41,8 @@ pub(super) struct Answer {
 /// Where an answer comes from.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
+    /// Of its route and model.
+    pub(super) counters: Arc<Counters>,
     /// From before the request went upstream.
     pub(super) start: Start,
     pub(super) cost: Cost,
@@ -167,7 +169,7 @@ pub(super) mod tests {
         };
         let head = (StatusCode::OK, HeaderMap::new());
         let start = Start { begun: 0, tags: Arc::default() };
-        let origin = Origin { start, cost: Cost::default() };
+        let origin = Origin { counters: Arc::default(), start, cost: Cost::default() };
         Entry::new(head, (pieces, None), times, origin)
     }
 

@@ -330,12 +330,6 @@ impl CacheLayer {
         self.kept.memory.entries()
     }
 
-    /// How many answers had to go to make room for others.
-    #[must_use]
-    pub fn evictions(&self) -> u64 {
-        self.kept.memory.evictions()
-    }
-
     fn settings_mut(&mut self) -> &mut Settings {
         Arc::make_mut(&mut self.settings)
     }

@@ -1,17 +1,11 @@
 //! Entries in this process, weighed by their bytes.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
 use super::{
+    counts::Event,
     entry::{Entry, State, Variant},
     generation::Generations,
     key::Key,
@@ -21,19 +15,18 @@ use super::{
 pub(super) struct Memory {
     cache: Cache<(Key, Variant), Entry, Weight, DefaultHashBuilder, Evictions>,
     heaviest: u64,
-    evictions: Evictions,
 }
 
-/// How many had to go.
-#[derive(Clone, Default)]
-struct Evictions(Arc<AtomicU64>);
+/// Counts those that had to go.
+#[derive(Clone)]
+struct Evictions;
 
 impl Lifecycle<(Key, Variant), Entry> for Evictions {
     // Of those that go, one is dropped after the lock, as most calls evict one.
     type RequestState = Option<Entry>;
 
     fn on_evict(&self, state: &mut Option<Entry>, _: (Key, Variant), entry: Entry) {
-        self.0.fetch_add(1, Relaxed);
+        entry.origin.counters.count(Event::Evicted);
         *state = Some(entry);
     }
 }
@@ -67,14 +60,14 @@ impl Memory {
             .estimated_items_capacity(entries)
             .weight_capacity(bytes)
             .build();
-        let (hasher, evictions) = (DefaultHashBuilder::default(), Evictions::default());
+        let hasher = DefaultHashBuilder::default();
         let cache = match options {
-            Ok(options) => Cache::with_options(options, Weight, hasher, evictions.clone()),
+            Ok(options) => Cache::with_options(options, Weight, hasher, Evictions),
             // Both capacities are set, which is all that it asks.
-            Err(_) => Cache::with(entries, bytes, Weight, hasher, evictions.clone()),
+            Err(_) => Cache::with(entries, bytes, Weight, hasher, Evictions),
         };
         let heaviest = cache.shard_capacity();
-        Self { cache, heaviest, evictions }
+        Self { cache, heaviest }
     }
 
     /// What is there, if it is good for anything at `now`. What is not is thrown out.
@@ -114,10 +107,6 @@ impl Memory {
 
     pub(super) fn entries(&self) -> usize {
         self.cache.len()
-    }
-
-    pub(super) fn evictions(&self) -> u64 {
-        self.evictions.0.load(Relaxed)
     }
 }
 
@@ -171,7 +160,6 @@ mod tests {
             assert!(memory.bytes() <= 1 << 20);
         }
         assert!((80..=104).contains(&memory.entries()), "{}", memory.entries());
-        assert_eq!(memory.evictions(), 1_000 - memory.entries() as u64);
         assert!(!memory.keep(at("heavy"), entry(&[vec![0; 1 << 21].into()], 60)));
         assert!(memory.entries() >= 80);
     }

@@ -157,7 +157,8 @@ impl Watch for Recorder {
             return;
         };
         let settings = layer.settings();
-        let origin = Origin { start: self.plan.start.clone(), cost };
+        let counters = Arc::clone(&self.plan.counters);
+        let origin = Origin { counters, start: self.plan.start.clone(), cost };
         let entry = Entry::new(
             (self.head.status, self.head.headers.clone()),
             (&record.pieces, record.trailers),
