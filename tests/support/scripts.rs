@@ -41,7 +41,9 @@ pub fn check(data: &[u8]) {
     let (again, whole) = read(layer.layer(upstream.clone()), None);
     if upstream.calls.load(SeqCst) == 1 {
         assert!(script.may_be_kept(), "{script:?}");
-        assert_eq!((&again, whole), (&script.frames, true));
+        assert!(whole && again.concat() == script.frames.concat());
+        // Who leaves at the announced length leaves empty frames behind.
+        assert!(!stays || again == script.frames);
     }
 }
 
