@@ -220,7 +220,7 @@ where
             drop(replaced);
             let Some(source) = source else { return Poll::Pending };
 
-            let mut out = Out { flight: &self.flight, source: Some(source) };
+            let mut out = Out { flight: &self.flight, id: self.id, source: Some(source) };
             let polled = out.poll(&mut Context::from_waker(&self.flight.fan));
             if out.put_back(polled).is_pending() {
                 return Poll::Pending;
@@ -269,6 +269,8 @@ impl<H, P: Piece> Drop for Reader<H, P> {
 /// A source that was taken out.
 struct Out<'a, H, P> {
     flight: &'a Flight<H, P>,
+    /// By this reader.
+    id: u64,
     source: Option<Pin<Box<dyn Source<H, P>>>>,
 }
 
@@ -324,9 +326,11 @@ where
             state.source = source;
         }
         let unused = state.trim(&self.flight.bounds);
+        // It looks again by itself.
+        let own = state.readers.get_mut(&self.id).and_then(|place| place.waker.take());
         let wakers = state.take_wakers();
         drop(state);
-        drop((finished, unused));
+        drop((finished, unused, own));
         wakers.into_iter().for_each(Waker::wake);
         Poll::Ready(())
     }
