@@ -76,7 +76,7 @@ impl Limits {
             }
             None => None,
         };
-        Ok(backend.look([held.ask(key, tier, 0)].into_iter().collect()))
+        Ok(backend.look(&[held.ask(key, tier, 0)].into_iter().collect()))
     }
 
     fn forget(

@@ -8,7 +8,7 @@ use http::{Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::in_flight::InFlight;
+use super::owed::Owed;
 use crate::body::{self, WatchedBody};
 
 pin_project! {
@@ -17,25 +17,35 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
-        body: body::ResponseBody<WatchedBody<B, InFlight>>,
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    #[derive(Debug)]
+    enum Kind<B> {
+        // Nothing is given back at its end.
+        Free { #[pin] body: body::ResponseBody<B> },
+        Owing { #[pin] body: WatchedBody<B, Owed> },
     }
 }
 
 impl<B> ResponseBody<B> {
-    pub(super) const fn refusal(body: body::ResponseBody<WatchedBody<B, InFlight>>) -> Self {
-        Self { body }
+    pub(super) const fn inner(body: B) -> Self {
+        Self::refusal(body::ResponseBody::inner(body))
+    }
+
+    pub(super) const fn refusal(body: body::ResponseBody<B>) -> Self {
+        Self { kind: Kind::Free { body } }
     }
 }
 
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
-    /// The answer to a `method` request.
-    pub(super) fn of_response(
-        response: Response<B>,
-        method: &Method,
-        in_flight: InFlight,
-    ) -> Response<Self> {
-        WatchedBody::of_response(response, method, in_flight)
-            .map(|body| Self { body: body::ResponseBody::inner(body) })
+    /// The answer to a `method` request that owes.
+    pub(super) fn owing(response: Response<B>, method: &Method, owed: Owed) -> Response<Self> {
+        WatchedBody::of_response(response, method, owed)
+            .map(|body| Self { kind: Kind::Owing { body } })
     }
 }
 
@@ -47,14 +57,23 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        self.project().body.poll_frame(cx)
+        match self.project().kind.project() {
+            KindProj::Free { body } => body.poll_frame(cx),
+            KindProj::Owing { body } => body.poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.kind {
+            Kind::Free { body } => body.is_end_stream(),
+            Kind::Owing { body } => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.kind {
+            Kind::Free { body } => body.size_hint(),
+            Kind::Owing { body } => body.size_hint(),
+        }
     }
 }

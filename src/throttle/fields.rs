@@ -73,21 +73,26 @@ impl Policy {
     pub(super) fn new(held: &[Held], unit: Unit) -> Self {
         let mut text = Text::default();
         for held in held.iter().filter(|held| is_told(held)) {
-            text.policy(&held.name, held.limit.allowance, quota_most(held.limit.allowance), unit);
+            text.policy(&held.label, held.limit.allowance, quota_most(held.limit.allowance), unit);
         }
         let mut told = held.iter().filter(|held| is_told(held));
         let tiers = match (told.next(), told.next()) {
             (Some(held), None) => held.limit.tiers.as_deref().map(|tiers| {
                 let written = tiers.allowances().filter_map(|allowance| {
                     let mut text = Text::default();
-                    text.policy(&held.name, allowance, quota_most(allowance), unit);
+                    text.policy(&held.label, allowance, quota_most(allowance), unit);
                     Some((allowance, text.value()?))
                 });
                 written.collect()
             }),
             _ => None,
         };
-        Self { own: text.value(), tiers: tiers.unwrap_or_default() }
+        let lasting = |value: &HeaderValue| {
+            // Made to be shared before it is: the first clone allocates.
+            drop(value.clone());
+        };
+        let own = text.value().inspect(lasting);
+        Self { own, tiers: tiers.unwrap_or_default() }
     }
 
     fn of_tier(&self, allowance: Allowance) -> Option<HeaderValue> {
@@ -96,91 +101,110 @@ impl Policy {
     }
 }
 
-/// Whether [`answer`] has anything to tell of these limits.
-pub(super) fn tells(limits: &Limits) -> bool {
-    limits.fields() != LimitFields::Off && limits.held().iter().any(is_told)
+/// What one answer tells.
+#[derive(Debug)]
+pub(super) struct Fields {
+    unit: Unit,
+    policy: Option<HeaderValue>,
+    limit: Option<HeaderValue>,
+    // Limit, remaining, reset.
+    open_ai: Option<Box<[HeaderValue; 3]>>,
 }
 
-/// Puts the fields into an answer.
-pub(super) fn answer<R>(
-    limits: &Limits,
-    asks: &Asks,
-    decision: &Decision,
-    response: &mut Response<R>,
-) {
-    if !tells(limits) {
-        return;
+impl Fields {
+    /// `None` where there is nothing to tell.
+    pub(super) fn new(limits: &Limits, asks: &Asks, decision: &Decision) -> Option<Self> {
+        let which = limits.fields();
+        if which == LimitFields::Off {
+            return None;
+        }
+        let told = || {
+            let asked = limits.held().iter().zip(asks).zip(&decision.standings);
+            let told = asked.filter(|((held, ask), _)| is_told(held) && has_window(ask));
+            told.map(|((held, ask), standing)| (held, ask, standing))
+        };
+        told().next()?;
+        let (mut policy, mut limit, mut open_ai) = (None, None, None);
+        if matches!(which, LimitFields::RateLimit | LimitFields::All) {
+            let lasting = told().all(|(_, ask, standing)| {
+                quota_most(ask.allowance).is_none_or(|most| most == standing.most)
+            });
+            let own = told().all(|(held, ask, _)| ask.allowance == held.limit.allowance);
+            let written = match (lasting, own) {
+                (false, _) => None,
+                (true, true) => limits.policy().own.clone(),
+                (true, false) => {
+                    told().find_map(|(_, ask, _)| limits.policy().of_tier(ask.allowance))
+                }
+            };
+            policy = written.or_else(|| {
+                let mut text = Text::default();
+                for (held, ask, standing) in told() {
+                    text.policy(&held.label, ask.allowance, Some(standing.most), limits.unit());
+                }
+                text.value()
+            });
+            let mut text = Text::default();
+            for (held, ask, standing) in told() {
+                text.limit(&held.label, ask, standing);
+            }
+            limit = text.value();
+        }
+        if matches!(which, LimitFields::OpenAi | LimitFields::All)
+            && let Some((_, ask, standing)) =
+                told().min_by_key(|(_, _, standing)| standing.remaining)
+        {
+            let mut text = Text::default();
+            text.open_ai_duration(until(ask, standing));
+            open_ai = text
+                .value()
+                .map(|reset| Box::new([standing.most.into(), standing.remaining.into(), reset]));
+        }
+        Some(Self { unit: limits.unit(), policy, limit, open_ai })
     }
-    let extensions = response.extensions();
-    let ours = extensions.get::<Told>().is_some() || extensions.get::<Rejection>().is_some();
-    apply(limits, asks, decision, ours, response.headers_mut());
-    // Layers of tokens lie within those of requests.
-    if limits.unit() == Unit::Tokens {
-        response.extensions_mut().insert(Told);
-    }
-}
 
-/// Puts the fields beside those that are ours, or in the place of an upstream's.
-pub(super) fn apply(
-    limits: &Limits,
-    asks: &Asks,
-    decision: &Decision,
-    beside: bool,
-    headers: &mut HeaderMap,
-) {
-    let asked = limits.held().iter().zip(asks).zip(&decision.standings);
-    let told = || {
-        let told = asked.clone().filter(|((held, ask), _)| is_told(held) && has_window(ask));
-        told.map(|((held, ask), standing)| (held, ask, standing))
-    };
-    if told().next().is_none() {
-        return;
+    /// Puts them into an answer.
+    pub(super) fn answer<R>(self, response: &mut Response<R>) {
+        let extensions = response.extensions();
+        let ours = extensions.get::<Told>().is_some() || extensions.get::<Rejection>().is_some();
+        let unit = self.unit;
+        self.put(ours, response.headers_mut());
+        // Layers of tokens lie within those of requests.
+        if unit == Unit::Tokens {
+            response.extensions_mut().insert(Told);
+        }
     }
-    let unit = limits.unit();
-    if matches!(limits.fields(), LimitFields::RateLimit | LimitFields::All) {
-        let put = |headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>| {
-            let Some(value) = value else { return };
+
+    /// Puts them beside those that are ours, or in the place of an upstream's.
+    pub(super) fn put(self, beside: bool, headers: &mut HeaderMap) {
+        for (name, value) in [(POLICY, self.policy), (LIMIT, self.limit)] {
+            let Some(value) = value else { continue };
             if beside {
                 headers.append(name, value);
             } else {
                 headers.insert(name, value);
             }
-        };
-        let lasting = told().all(|(_, ask, standing)| {
-            quota_most(ask.allowance).is_none_or(|most| most == standing.most)
-        });
-        let own = told().all(|(held, ask, _)| ask.allowance == held.limit.allowance);
-        let written = match (lasting, own) {
-            (false, _) => None,
-            (true, true) => limits.policy().own.clone(),
-            (true, false) => told().find_map(|(_, ask, _)| limits.policy().of_tier(ask.allowance)),
-        };
-        let policy = written.or_else(|| {
-            let mut text = Text::default();
-            for (held, ask, standing) in told() {
-                text.policy(&held.name, ask.allowance, Some(standing.most), unit);
+        }
+        if let Some(values) = self.open_ai {
+            for (name, value) in open_ai_names(self.unit).into_iter().zip(*values) {
+                headers.insert(name, value);
             }
-            text.value()
-        });
-        put(headers, POLICY, policy);
-        let mut text = Text::default();
-        for (held, ask, standing) in told() {
-            text.limit(&held.name, ask, standing);
-        }
-        put(headers, LIMIT, text.value());
-    }
-    if matches!(limits.fields(), LimitFields::OpenAi | LimitFields::All)
-        && let Some((_, ask, standing)) = told().min_by_key(|(_, _, standing)| standing.remaining)
-    {
-        let [limit, remaining, reset] = open_ai_names(unit);
-        headers.insert(limit, standing.most.into());
-        headers.insert(remaining, standing.remaining.into());
-        let mut text = Text::default();
-        text.open_ai_duration(until(ask, standing));
-        if let Some(value) = text.value() {
-            headers.insert(reset, value);
         }
     }
+}
+
+/// A name as a String (RFC 9651 section 3.3.3). What that cannot hold becomes `_`.
+pub(super) fn label(name: &str) -> String {
+    let mut label = String::from('"');
+    for character in name.chars() {
+        match character {
+            '"' | '\\' => label.extend(['\\', character]),
+            ' '..='~' => label.push(character),
+            _ => label.push('_'),
+        }
+    }
+    label.push('"');
+    label
 }
 
 fn is_told(held: &Held) -> bool {
@@ -236,7 +260,7 @@ const fn open_ai_names(unit: Unit) -> [HeaderName; 3] {
 struct Text(SmallVec<[u8; 256]>);
 
 impl Text {
-    fn policy(&mut self, name: &str, allowance: Allowance, most: Option<u64>, unit: Unit) {
+    fn policy(&mut self, label: &str, allowance: Allowance, most: Option<u64>, unit: Unit) {
         let (most, window) = match allowance.0 {
             Kind::Rate(rate) => {
                 let (permits, period) = rate.permits();
@@ -252,7 +276,7 @@ impl Text {
             }
             Kind::Concurrency(_) => return,
         };
-        self.name(name);
+        self.member(label);
         self.parameter("q", most);
         // Requests are the draft's default.
         if unit == Unit::Tokens {
@@ -263,31 +287,20 @@ impl Text {
         }
     }
 
-    fn limit(&mut self, name: &str, ask: &Ask, standing: &Standing) {
-        self.name(name);
+    fn limit(&mut self, label: &str, ask: &Ask, standing: &Standing) {
+        self.member(label);
         self.parameter("r", standing.remaining);
         let until = until(ask, standing);
         let seconds = until.as_secs().saturating_add(u64::from(until.subsec_nanos() > 0));
         self.parameter("t", seconds);
     }
 
-    /// A member of the list: a String (RFC 9651 section 3.3.3). What that cannot hold becomes `_`.
-    fn name(&mut self, name: &str) {
+    /// A member of the list.
+    fn member(&mut self, label: &str) {
         if !self.0.is_empty() {
             self.0.extend_from_slice(b", ");
         }
-        self.0.push(b'"');
-        for character in name.chars() {
-            match character {
-                '"' | '\\' => {
-                    self.0.push(b'\\');
-                    self.0.push(character as u8);
-                }
-                ' '..='~' => self.0.push(character as u8),
-                _ => self.0.push(b'_'),
-            }
-        }
-        self.0.push(b'"');
+        self.0.extend_from_slice(label.as_bytes());
     }
 
     fn parameter(&mut self, name: &str, value: u64) {
@@ -348,11 +361,12 @@ mod tests {
     fn answer_with(limits: &Limits, response: &mut Response<()>) {
         let context = RequestContext::new();
         context.set_identity(Arc::new(Identity::new(Proof::Jwt, "https://issuer.example", "a")));
-        let asks = limits.asks(&Request::new(()), &context, 1).unwrap();
-        let Reply::Now(Ok(decision)) = limits.store().backend().decide(asks.clone()) else {
+        let mut asks = Asks::new();
+        limits.asks(&Request::new(()), &context, 1, &mut asks).unwrap();
+        let Reply::Now(Ok(decision)) = limits.store().backend().decide(&asks) else {
             panic!("memory answers at once")
         };
-        limits.answered(&asks, &decision, response);
+        Fields::new(limits, &asks, &decision).unwrap().answer(response);
     }
 
     #[test]
@@ -395,7 +409,7 @@ mod tests {
 
     #[test]
     fn names_are_escaped_and_numbers_bounded() {
-        assert_eq!(written(|text| text.name("a\"b\\c\u{e9}\n")), r#""a\"b\\c__""#);
+        assert_eq!(label("a\"b\\c\u{e9}\n"), r#""a\"b\\c__""#);
         assert_eq!(written(|text| text.parameter("r", u64::MAX)), ";r=999999999999999");
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -15,7 +15,7 @@ use tower_service::Service;
 use super::{
     ResponseBody,
     ask::{Asks, Decision},
-    layer::Admission,
+    due::Due,
     limits::Limits,
     store::{Later, Unavailable},
 };
@@ -39,7 +39,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, S, B> {
-        Pass { #[pin] future: F, admission: Option<Admission>, method: Method },
+        Pass { #[pin] future: F, due: Option<Due> },
         // Boxed: only what a shared store must decide waits, and that costs a round trip.
         Wait { waiting: Option<Box<Waiting<S, B>>> },
         Refuse { refusal: Option<(Rejection, Responder, RequestContext)> },
@@ -58,8 +58,8 @@ pub(super) struct Waiting<S, B> {
 }
 
 impl<F, S, B> ResponseFuture<F, S, B> {
-    pub(super) const fn pass(future: F, admission: Admission, method: Method) -> Self {
-        Self { state: State::Pass { future, admission: Some(admission), method } }
+    pub(super) const fn pass(future: F, due: Option<Due>) -> Self {
+        Self { state: State::Pass { future, due } }
     }
 
     pub(super) fn wait(waiting: Waiting<S, B>) -> Self {
@@ -87,14 +87,15 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Pass { future, admission, method } => {
+                StateProj::Pass { future, due } => {
                     let ended = ready!(future.poll(cx));
-                    let Some(admission) = admission.take() else {
-                        // Polled after its end: never ready again.
-                        return Poll::Pending;
-                    };
+                    // Not moved where there is none.
+                    let due = if due.is_some() { due.take() } else { None };
                     // An error gives the places back at once.
-                    return Poll::Ready(ended.map(|response| admission.finish(response, method)));
+                    return Poll::Ready(ended.map(|response| match due {
+                        Some(due) => due.answered(response),
+                        None => response.map(ResponseBody::inner),
+                    }));
                 }
                 StateProj::Refuse { refusal } => {
                     let Some((rejection, responder, context)) = refusal.take() else {
@@ -125,11 +126,11 @@ impl<S, B> Waiting<S, B> {
         S: Service<Request<B>>,
     {
         let Self { later: _, limits, asks, responder, context, mut inner, request } = self;
-        match Admission::judge(&limits, asks, decision, &context) {
-            Ok(admission) => {
-                let method = request.method().clone();
-                let future = inner.call(request);
-                State::Pass { future, admission: Some(admission), method }
+        match limits.judge(&asks, decision.as_ref(), &context) {
+            Ok(decision) => {
+                let due = decision
+                    .and_then(|decision| Due::new(&limits, &asks, decision, request.method()));
+                State::Pass { future: inner.call(request), due }
             }
             Err(rejection) => State::Refuse { refusal: Some((rejection, responder, context)) },
         }

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -13,16 +13,13 @@ use tower_service::Service;
 use super::{
     Limit, LimitCounts, LimitError, LimitFields, LimitStanding, ResponseBody, ResponseFuture,
     Store, Subject,
-    ask::{Asks, Decision},
+    ask::Asks,
+    due::Due,
     future::Waiting,
-    in_flight::InFlight,
     limits::{Limits, Unit},
-    store::{Reply, Unavailable},
+    store::Reply,
 };
-use crate::{
-    context::RequestContext,
-    rejection::{RefusalFormat, Rejection},
-};
+use crate::{context::RequestContext, rejection::RefusalFormat};
 
 /// Lets pass what its limits allow. See the [module](super).
 ///
@@ -150,18 +147,17 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = RequestContext::ensure(request.extensions_mut());
         let limits = &self.layer.limits;
-        let asks = match limits.asks(&request, &context, 1) {
-            Ok(asks) => asks,
-            Err(rejection) => {
-                let responder = self.layer.refusals.for_request(&request);
-                return ResponseFuture::refuse(rejection, responder, context);
-            }
-        };
-        match limits.store().backend().decide(asks.clone()) {
-            Reply::Now(decision) => match Admission::judge(limits, asks, decision, &context) {
-                Ok(admission) => {
-                    let method = request.method().clone();
-                    ResponseFuture::pass(self.inner.call(request), admission, method)
+        let mut asks = Asks::new();
+        if let Err(rejection) = limits.asks(&request, &context, 1, &mut asks) {
+            let responder = self.layer.refusals.for_request(&request);
+            return ResponseFuture::refuse(rejection, responder, context);
+        }
+        match limits.store().backend().decide(&asks) {
+            Reply::Now(ref decision) => match limits.judge(&asks, decision.as_ref(), &context) {
+                Ok(decision) => {
+                    let due = decision
+                        .and_then(|decision| Due::new(limits, &asks, decision, request.method()));
+                    ResponseFuture::pass(self.inner.call(request), due)
                 }
                 Err(rejection) => {
                     let responder = self.layer.refusals.for_request(&request);
@@ -184,47 +180,5 @@ where
                 })
             }
         }
-    }
-}
-
-/// What a request that passes takes along.
-#[derive(Debug)]
-pub(super) struct Admission {
-    /// Given back by being dropped, wherever the request ends.
-    pub(super) in_flight: InFlight,
-    /// What the head of the answer is to tell.
-    answered: Option<(Arc<Limits>, Asks, Decision)>,
-}
-
-impl Admission {
-    pub(super) fn judge(
-        limits: &Arc<Limits>,
-        asks: Asks,
-        decision: Result<Decision, Unavailable>,
-        context: &RequestContext,
-    ) -> Result<Self, Rejection> {
-        let Ok(decision) = decision else {
-            let passing = Self { in_flight: InFlight::default(), answered: None };
-            return limits.unavailable().map_or(Ok(passing), Err);
-        };
-        if let Some(rejection) = limits.rejection(&asks, &decision, context) {
-            return Err(rejection);
-        }
-        let in_flight = limits.in_flight(&asks, &decision);
-        let watches = limits.watches_answers();
-        let answered = watches.then(|| (Arc::clone(limits), asks, decision));
-        Ok(Self { in_flight, answered })
-    }
-
-    pub(super) fn finish<R: Body<Data = Bytes>>(
-        self,
-        mut response: Response<R>,
-        method: &Method,
-    ) -> Response<ResponseBody<R>> {
-        let Self { in_flight, answered } = self;
-        if let Some((limits, asks, decision)) = answered {
-            limits.answered(&asks, &decision, &mut response);
-        }
-        ResponseBody::of_response(response, method, in_flight)
     }
 }

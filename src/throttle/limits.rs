@@ -5,32 +5,29 @@
 //!
 //! 1. [`Limits::asks`] turns the head of the request into asks, one for each limit, in the order of
 //!    the limits; or says why nothing can be asked.
-//! 2. The store decides: `limits.store().backend().decide(asks)`.
+//! 2. The store decides: `limits.store().backend().decide(&asks)`.
 //! 3. [`Limits::rejection`] counts the decision, notes in the context whom it names, and says what to
 //!    refuse the request with; `None` where it passes. [`Limits::unavailable`] instead, where the
 //!    store could not decide.
-//! 4. [`Limits::in_flight`] holds what is given back when the answer has ended.
-//! 5. [`Limits::answered`] tells the caller in the answer's head. Not needed, and nothing need be kept
-//!    for it, unless [`Limits::watches_answers`].
+//! 4. [`Due`](super::due::Due) is what there is to do with the answer: what it is told, and what is
+//!    given back at its end. Asks and decision need not be kept for it.
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request};
 
 use super::{
     Allowance, Limit, LimitCounts, LimitFields, RequestHead, Store,
     allowance::Kind,
-    ask::{Ask, Asks, Decision, Settlement},
+    ask::{Ask, Asks, Decision},
     counts::Counters,
-    failures,
-    fields::{self, Policy},
-    in_flight::InFlight,
+    fields::{self, Fields, Policy},
     key::{Key, Keys},
     quota::Period,
+    store::Unavailable,
 };
 use crate::{
     context::RequestContext,
-    identity::Identity,
     rejection::{Refusal, Rejection},
 };
 
@@ -42,6 +39,7 @@ pub(super) struct Limits {
     unit: Unit,
     fields: LimitFields,
     policy: Policy,
+    have_dues: bool,
 }
 
 /// What is counted: said in details, and part of each key, so that a rate of requests and one of
@@ -61,8 +59,12 @@ pub(super) struct Held {
     // Of its own allowance, and of each tier's.
     key: Key,
     tier_keys: Vec<Key>,
+    // What is the same in the subjects of all requests.
+    constant: Key,
     // Counts by the same subject as the one before it.
     follows: bool,
+    // The name, as fields of answers have it.
+    pub(super) label: Box<str>,
 }
 
 impl Limits {
@@ -73,6 +75,7 @@ impl Limits {
             unit,
             fields: LimitFields::default(),
             policy: Policy::default(),
+            have_dues: false,
         };
         limits.push(limit);
         limits
@@ -89,7 +92,9 @@ impl Limits {
             counters: Arc::default(),
             key: Key(0),
             tier_keys: Vec::new(),
+            constant: Key(0),
             follows: false,
+            label: Box::default(),
         };
         self.held.insert(place, held);
         self.rekey();
@@ -124,6 +129,11 @@ impl Limits {
         &self.policy
     }
 
+    /// Whether a request that passes may owe anything later.
+    pub(super) const fn have_dues(&self) -> bool {
+        self.have_dues
+    }
+
     pub(super) const fn unit(&self) -> Unit {
         self.unit
     }
@@ -141,7 +151,7 @@ impl Limits {
         self.held.iter().find(|held| *held.name == *name)
     }
 
-    /// What to ask the store for this request, of each limit `cost`.
+    /// Adds what to ask the store for this request, of each limit `cost`.
     ///
     /// # Errors
     ///
@@ -151,16 +161,14 @@ impl Limits {
         request: &Request<B>,
         context: &RequestContext,
         cost: u64,
-    ) -> Result<Asks, Rejection> {
-        let identity = context.identity();
-        let identity = identity.as_deref();
-        let head = RequestHead::new(request, context, identity);
+        asks: &mut Asks,
+    ) -> Result<(), Rejection> {
+        let head = RequestHead::new(request, context);
         let keys = self.store.backend().keys();
-        let mut asks = Asks::new();
         let mut subject = None;
         for held in &self.held {
             if !held.follows {
-                subject = held.limit.by.subject(&head, keys);
+                subject = held.limit.by.subject(&head, keys, held.constant);
             }
             let key = match subject {
                 Some(key) => key,
@@ -172,9 +180,27 @@ impl Limits {
             };
             // A limit of failures looks on the way in, and is charged on the way back.
             let cost = if held.limit.counts_failures() { 0 } else { cost };
-            asks.push(held.ask(key, held.tier(identity), cost));
+            asks.push(held.ask(key, held.tier(&head), cost));
         }
-        Ok(asks)
+        Ok(())
+    }
+
+    /// Whether the request passes, and what was decided; `None` where nothing could be.
+    ///
+    /// # Errors
+    ///
+    /// What to refuse it with.
+    pub(super) fn judge<'a>(
+        &self,
+        asks: &Asks,
+        decision: Result<&'a Decision, &Unavailable>,
+        context: &RequestContext,
+    ) -> Result<Option<&'a Decision>, Rejection> {
+        let rejection = match decision {
+            Ok(decision) => self.rejection(asks, decision, context),
+            Err(Unavailable) => self.unavailable(),
+        };
+        rejection.map_or(Ok(decision.ok()), Err)
     }
 
     /// Counts what was decided and notes it in the context. What to refuse the request with, or
@@ -214,10 +240,12 @@ impl Limits {
         if held.limit.shown {
             rejection = rejection.with_detail(self.unit.detail(ask.allowance, standing.most));
         }
-        let mut headers = HeaderMap::new();
-        fields::apply(self, asks, decision, false, &mut headers);
-        for (name, value) in &headers {
-            rejection = rejection.with_field(name.clone(), value.clone());
+        if let Some(fields) = Fields::new(self, asks, decision) {
+            let mut headers = HeaderMap::new();
+            fields.put(false, &mut headers);
+            for (name, value) in &headers {
+                rejection = rejection.with_field(name.clone(), value.clone());
+            }
         }
         Some(rejection)
     }
@@ -229,37 +257,6 @@ impl Limits {
         // The store is tried again at least every second.
         let again = Duration::from_secs(1);
         enforced.then(|| Rejection::new(Refusal::ThrottleUnavailable).with_retry_after(again))
-    }
-
-    /// The places that a request which passes has taken among those in flight.
-    pub(super) fn in_flight(&self, asks: &Asks, decision: &Decision) -> InFlight {
-        let mut in_flight = InFlight::default();
-        for (ask, standing) in asks.iter().zip(&decision.standings) {
-            if standing.allows && matches!(ask.allowance.0, Kind::Concurrency(_)) {
-                in_flight.hold(
-                    &self.store,
-                    Settlement {
-                        key: ask.key,
-                        overflow: ask.overflow,
-                        allowance: ask.allowance,
-                        window: standing.window,
-                        permits: -i64::try_from(ask.cost).unwrap_or(i64::MAX),
-                    },
-                );
-            }
-        }
-        in_flight
-    }
-
-    /// Whether [`Self::answered`] has anything to do.
-    pub(super) fn watches_answers(&self) -> bool {
-        fields::tells(self) || self.held.iter().any(|held| held.limit.counts_failures())
-    }
-
-    /// Does with the head of an answer what there is to do.
-    pub(super) fn answered<R>(&self, asks: &Asks, decision: &Decision, response: &mut Response<R>) {
-        failures::charge(self, asks, decision, response);
-        fields::answer(self, asks, decision, response);
     }
 
     pub(super) fn counts(&self) -> Vec<LimitCounts> {
@@ -284,10 +281,13 @@ impl Limits {
             let tiers = held.limit.tiers.iter().flat_map(|tiers| tiers.allowances());
             held.tier_keys = tiers.map(|tier| limit_key(keys, unit, name, tier)).collect();
             held.key = limit_key(keys, unit, name, held.limit.allowance);
+            held.constant = held.limit.by.constant(keys);
+            held.label = fields::label(name).into();
             held.follows = before.is_some_and(|before| held.limit.by.is(before));
             before = Some(&held.limit.by);
         }
         self.policy = Policy::new(&self.held, self.unit);
+        self.have_dues = self.held.iter().any(Held::has_dues);
     }
 }
 
@@ -311,10 +311,7 @@ fn limit_key(keys: &Keys, unit: Unit, name: &str, allowance: Allowance) -> Key {
 impl Held {
     /// What to ask for a subject of a tier: its place, or `None` for the limit's own numbers.
     pub(super) fn ask(&self, subject: Key, tier: Option<usize>, cost: u64) -> Ask {
-        let tiers = self.limit.tiers.as_deref();
-        let of_tier = tier
-            .and_then(|place| Some((tiers?.allowances().nth(place)?, *self.tier_keys.get(place)?)));
-        let (allowance, of_limit) = of_tier.unwrap_or((self.limit.allowance, self.key));
+        let (allowance, of_limit) = self.allowance(tier);
         Ask {
             key: subject.of_limit(of_limit),
             overflow: of_limit,
@@ -324,14 +321,39 @@ impl Held {
         }
     }
 
+    /// What a tier allows, and the part of its keys that is the limit's.
+    pub(super) fn allowance(&self, tier: Option<usize>) -> (Allowance, Key) {
+        let tiers = self.limit.tiers.as_deref();
+        let of_tier = tier
+            .and_then(|place| Some((tiers?.allowances().nth(place)?, *self.tier_keys.get(place)?)));
+        of_tier.unwrap_or((self.limit.allowance, self.key))
+    }
+
+    /// The tier that was asked for, or another that allows as much.
+    pub(super) fn tier_of(&self, ask: &Ask) -> Option<u16> {
+        let tiers = self.limit.tiers.as_deref()?;
+        if ask.allowance == self.limit.allowance {
+            return None;
+        }
+        let tier = tiers.allowances().position(|allowance| allowance == ask.allowance)?;
+        u16::try_from(tier).ok()
+    }
+
     /// The keys of all counters that a subject may have here.
     pub(super) fn keys_of(&self, subject: Key) -> Vec<Key> {
         let of_limit = std::iter::once(&self.key).chain(&self.tier_keys);
         of_limit.map(|of_limit| subject.of_limit(*of_limit)).collect()
     }
 
-    fn tier(&self, identity: Option<&Identity>) -> Option<usize> {
-        self.limit.tiers.as_deref()?.of(identity?)
+    fn has_dues(&self) -> bool {
+        let own = std::iter::once(self.limit.allowance);
+        let tiers = self.limit.tiers.iter().flat_map(|tiers| tiers.allowances());
+        let in_flight = |allowance: Allowance| matches!(allowance.0, Kind::Concurrency(_));
+        self.limit.counts_failures() || own.chain(tiers).any(in_flight)
+    }
+
+    fn tier(&self, head: &RequestHead<'_>) -> Option<usize> {
+        self.limit.tiers.as_deref()?.of(head.identity()?)
     }
 }
 

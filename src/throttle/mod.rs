@@ -107,16 +107,17 @@ mod body;
 mod budget;
 mod concurrency;
 mod counts;
+mod due;
 mod failures;
 mod fields;
 mod future;
 mod gcra;
-mod in_flight;
 mod key;
 mod layer;
 mod limit;
 mod limits;
 mod memory;
+mod owed;
 mod peer;
 mod quota;
 mod rate;
@@ -130,7 +131,7 @@ mod tier;
 
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-pub use self::redis::{RedisError, RedisStore, WhenAway};
+pub use self::redis::{RedisCounts, RedisError, RedisStore, WhenAway};
 pub use self::{
     admin::{LimitError, LimitStanding},
     allowance::Allowance,

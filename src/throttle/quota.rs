@@ -70,6 +70,26 @@ impl Quota {
         self.period
     }
 
+    #[cfg(feature = "redis")]
+    pub(super) const fn limit(self) -> u64 {
+        self.limit
+    }
+
+    /// The number of the first window, and what is subtracted in it.
+    #[cfg(feature = "redis")]
+    pub(super) fn first_window(self) -> Option<(u32, u64)> {
+        self.first.map(|(offset, first)| (self.period.window(first).number, offset))
+    }
+
+    /// One replica's share of it, at least one.
+    #[cfg(feature = "redis")]
+    pub(super) fn share(self, replicas: u32) -> Self {
+        let share = |whole: u64| whole / u64::from(replicas);
+        let limit = if self.limit == 0 { 0 } else { share(self.limit).max(1) };
+        let first = self.first.map(|(offset, first)| (share(offset), first));
+        Self { limit, period: self.period, first }
+    }
+
     /// How many there are in this window.
     pub(super) fn limit_in(self, window: Window) -> u64 {
         match self.first {
@@ -84,6 +104,15 @@ impl Quota {
 const DAY: u64 = 86_400;
 
 impl Quota {
+    /// How many there are in the window of this number.
+    pub(super) fn limit_of(self, number: u32) -> u64 {
+        // Where no window differs, when they are is not computed.
+        if self.first.is_none() {
+            return self.limit;
+        }
+        self.limit_in(self.period.nth(u64::from(number)))
+    }
+
     /// What the windows from `old` to before `new` held together.
     pub(super) fn held_between(self, old: u32, new: u32) -> u64 {
         let windows = u64::from(new.saturating_sub(old));

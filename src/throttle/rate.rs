@@ -57,7 +57,10 @@ impl Rate {
         if self.permits == 0 || self.burst == 0 {
             return None;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "a day has 86.4e12 ns")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a day has 86.4e12 ns, of 10^5 replicas"
+        )]
         let period = self.period.as_nanos() as u64;
         Some(period.div_ceil(self.permits as u64))
     }
@@ -68,6 +71,13 @@ impl Rate {
         let most = MOST_HELD / interval;
         #[expect(clippy::cast_possible_truncation, reason = "smaller than the burst")]
         if most < self.burst as u64 { most as u32 } else { self.burst }
+    }
+
+    /// One replica's share of it, at least one permit at once.
+    #[cfg(feature = "redis")]
+    pub(super) fn share(self, replicas: u32) -> Self {
+        let burst = if self.burst == 0 { 0 } else { (self.burst / replicas).max(1) };
+        Self { permits: self.permits, period: self.period.saturating_mul(replicas), burst }
     }
 
     /// So many in this time.

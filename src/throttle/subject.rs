@@ -1,6 +1,6 @@
 //! Whose counter it is.
 
-use std::net::IpAddr;
+use std::{cell::OnceCell, net::IpAddr, sync::Arc};
 
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 
@@ -21,23 +21,20 @@ pub struct RequestHead<'a> {
     uri: &'a Uri,
     headers: &'a HeaderMap,
     extensions: &'a Extensions,
-    identity: Option<&'a Identity>,
-    route: Option<&'a str>,
+    context: &'a RequestContext,
+    // Read where something counts by it.
+    identity: OnceCell<Option<Arc<Identity>>>,
 }
 
 impl<'a> RequestHead<'a> {
-    pub(super) fn new<B>(
-        request: &'a Request<B>,
-        context: &'a RequestContext,
-        identity: Option<&'a Identity>,
-    ) -> Self {
+    pub(super) fn new<B>(request: &'a Request<B>, context: &'a RequestContext) -> Self {
         Self {
             method: request.method(),
             uri: request.uri(),
             headers: request.headers(),
             extensions: request.extensions(),
-            identity,
-            route: context.route(),
+            context,
+            identity: OnceCell::new(),
         }
     }
 
@@ -67,8 +64,8 @@ impl<'a> RequestHead<'a> {
 
     /// Who calls, where that was proved.
     #[must_use]
-    pub const fn identity(&self) -> Option<&'a Identity> {
-        self.identity
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.get_or_init(|| self.context.identity()).as_deref()
     }
 }
 
@@ -155,44 +152,64 @@ impl Subject {
             (By::Tenant, SubjectKind::Tenant { issuer, tenant }) => {
                 of_issuer(keys, "tenant", issuer, Some(tenant))
             }
-            (By::Claim(name), SubjectKind::Claim { issuer, value }) => {
-                claim(keys, name, issuer, Some(value))
+            (By::Claim(_), SubjectKind::Claim { issuer, value }) => {
+                claim(keys, by.constant(keys), issuer, Some(value))
             }
             (By::Peer(peer), SubjectKind::Address(address)) => {
                 keys.key([b"peer", &peer.bytes_of(*address)[..]])
             }
             (By::Key(_), SubjectKind::Key(bytes)) => own(keys, bytes),
-            (By::Route, SubjectKind::Route(name)) => route(keys, Some(name)),
-            (By::Global, SubjectKind::Global) => global(keys),
+            (By::Route, SubjectKind::Route(name)) => route(keys, name),
+            (By::Global, SubjectKind::Global) => by.constant(keys),
             _ => return None,
         })
     }
 }
 
 impl By {
-    /// The subject of a request; `None` where one must have proved who one is, and has not.
-    pub(super) fn subject(&self, head: &RequestHead<'_>, keys: &Keys) -> Option<Key> {
+    /// What is the same for every request, hashed beforehand: all of the subject, that of those who
+    /// are not known, or a part.
+    pub(super) fn constant(&self, keys: &Keys) -> Key {
+        match self {
+            Self::Identity => unknown(keys, "identity"),
+            Self::Tenant => unknown(keys, "tenant"),
+            Self::Claim(name) => keys.key([b"claim-name", name.as_bytes()]),
+            Self::Peer(_) => unknown(keys, "peer"),
+            Self::Key(_) => unknown(keys, "key"),
+            Self::Route => unknown(keys, "route"),
+            Self::Global => keys.key([b"global".as_slice()]),
+        }
+    }
+
+    /// The subject of a request, with the [constant](Self::constant) of these keys; `None` where one
+    /// must have proved who one is, and has not.
+    pub(super) fn subject(
+        &self,
+        head: &RequestHead<'_>,
+        keys: &Keys,
+        constant: Key,
+    ) -> Option<Key> {
         Some(match self {
             Self::Identity => {
-                let principal = head.identity?.principal();
+                let principal = head.identity()?.principal();
                 identity(keys, principal.proof.name(), principal.issuer, principal.subject)
             }
             Self::Tenant => {
-                let caller = head.identity?;
+                let caller = head.identity()?;
                 of_issuer(keys, "tenant", caller.issuer(), caller.tenant())
             }
             Self::Claim(name) => {
-                let caller = head.identity?;
+                let caller = head.identity()?;
                 let value = caller.claim(name).and_then(|value| value.as_str());
-                claim(keys, name, caller.issuer(), value)
+                claim(keys, constant, caller.issuer(), value)
             }
             Self::Peer(peer) => match peer.of(head.extensions, head.headers) {
                 Some(address) => keys.key([b"peer", &address[..]]),
-                None => unknown(keys, "peer"),
+                None => constant,
             },
-            Self::Key(function) => function.key(head, keys).unwrap_or_else(|| unknown(keys, "key")),
-            Self::Route => route(keys, head.route),
-            Self::Global => global(keys),
+            Self::Key(function) => function.key(head, keys).unwrap_or(constant),
+            Self::Route => head.context.route().map_or(constant, |name| route(keys, name)),
+            Self::Global => constant,
         })
     }
 }
@@ -213,16 +230,12 @@ fn of_issuer(keys: &Keys, kind: &str, issuer: &str, value: Option<&str>) -> Key 
     }
 }
 
-fn claim(keys: &Keys, name: &str, issuer: &str, value: Option<&str>) -> Key {
-    of_issuer(keys, "claim", issuer, value).of_limit(keys.key([b"claim-name", name.as_bytes()]))
+fn claim(keys: &Keys, name: Key, issuer: &str, value: Option<&str>) -> Key {
+    of_issuer(keys, "claim", issuer, value).of_limit(name)
 }
 
-fn route(keys: &Keys, name: Option<&str>) -> Key {
-    name.map_or_else(|| unknown(keys, "route"), |name| keys.key([b"route", name.as_bytes()]))
-}
-
-fn global(keys: &Keys) -> Key {
-    keys.key([b"global".as_slice()])
+fn route(keys: &Keys, name: &str) -> Key {
+    keys.key([b"route", name.as_bytes()])
 }
 
 fn unknown(keys: &Keys, kind: &str) -> Key {

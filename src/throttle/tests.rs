@@ -71,8 +71,8 @@ impl Backend for Far {
         &self.0.keys
     }
 
-    fn decide(&self, asks: Asks) -> Reply {
-        self.0.asked.lock().push(asks);
+    fn decide(&self, asks: &Asks) -> Reply {
+        self.0.asked.lock().push(asks.clone());
         Reply::Later(self.later())
     }
 
@@ -80,7 +80,7 @@ impl Backend for Far {
         self.0.settled.lock().extend_from_slice(settlements);
     }
 
-    fn look(&self, asks: Asks) -> Reply {
+    fn look(&self, asks: &Asks) -> Reply {
         self.decide(asks)
     }
 
@@ -246,8 +246,10 @@ fn a_counter_is_of_one_name_one_unit_and_one_kind() {
     let key = |limit: Limit, unit| {
         let mut limits = Limits::new(limit, unit);
         limits.set_store(Store::new(far.clone()));
-        let asks = limits.asks(&Request::new(()), &crate::context::RequestContext::new(), 1);
-        asks.unwrap().first().map(|ask| (ask.key, ask.overflow)).unwrap()
+        let mut asks = Asks::new();
+        let context = crate::context::RequestContext::new();
+        limits.asks(&Request::new(()), &context, 1, &mut asks).unwrap();
+        asks.first().map(|ask| (ask.key, ask.overflow)).unwrap()
     };
     let requests = Unit::Requests;
     let rate = Limit::global(Rate::per_second(5));

@@ -16,7 +16,8 @@ use crate::{
     throttle::{
         allowance::Kind,
         ask::{Asks, Decision, Settlement},
-        in_flight::InFlight,
+        fields::Fields,
+        owed::Owed,
     },
 };
 
@@ -30,7 +31,7 @@ struct Open {
     asks: Asks,
     decision: Decision,
     // Given back by being dropped.
-    _in_flight: InFlight,
+    owed: Option<Owed>,
     context: RequestContext,
     estimate: Estimate,
     weight: Weight,
@@ -63,13 +64,13 @@ impl Bill {
         context: RequestContext,
         (estimate, weight): (Estimate, Weight),
     ) -> Self {
-        let in_flight = settings.limits.in_flight(&asks, &decision);
+        let owed = Owed::new(&settings.limits, &asks, &decision);
         context.forget_answer();
         Self(Some(Box::new(Open {
             settings: Arc::clone(settings),
             asks,
             decision,
-            _in_flight: in_flight,
+            owed,
             attempts: context.attempts(),
             context,
             estimate,
@@ -85,8 +86,9 @@ impl Bill {
     pub(super) fn answered<R>(&mut self, response: &mut Response<R>) {
         let Some(open) = &mut self.0 else { return };
         let limits = &open.settings.limits;
-        if limits.watches_answers() {
-            limits.answered(&open.asks, &open.decision, response);
+        open.owed = open.owed.take().and_then(|owed| owed.answered(response));
+        if let Some(fields) = Fields::new(limits, &open.asks, &open.decision) {
+            fields.answer(response);
         }
         let (status, headers) = (response.status(), response.headers());
         let ours = response.extensions().get::<Rejection>().is_some();

@@ -21,6 +21,7 @@ use crate::{
     rejection::{RefusalFormat, Rejection},
     throttle::{
         Limit, LimitCounts, LimitError, LimitFields, LimitStanding, Store, Subject,
+        ask::Asks,
         limits::{Limits, Unit},
         store::Reply,
     },
@@ -123,7 +124,7 @@ pub struct TokenBudgetLayer {
 
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    pub(super) limits: Limits,
+    pub(super) limits: Arc<Limits>,
     pub(super) estimator: Estimator,
     weights: Option<Weights>,
     flat: Option<u64>,
@@ -136,7 +137,7 @@ impl TokenBudgetLayer {
     pub fn new(limit: Limit) -> Self {
         Self {
             settings: Arc::new(Settings {
-                limits: Limits::new(limit, Unit::Tokens),
+                limits: Arc::new(Limits::new(limit, Unit::Tokens)),
                 estimator: Estimator::new(),
                 weights: None,
                 flat: None,
@@ -148,7 +149,7 @@ impl TokenBudgetLayer {
     /// Holds requests to one more budget. A request that one refuses takes nothing from the others.
     #[must_use]
     pub fn limit(mut self, limit: Limit) -> Self {
-        self.settings().limits.push(limit);
+        self.limits().push(limit);
         self
     }
 
@@ -156,7 +157,7 @@ impl TokenBudgetLayer {
     /// default.
     #[must_use]
     pub fn store(mut self, store: impl Into<Store>) -> Self {
-        self.settings().limits.set_store(store.into());
+        self.limits().set_store(store.into());
         self
     }
 
@@ -164,7 +165,7 @@ impl TokenBudgetLayer {
     /// that both have by name. To be called last: what is added later begins anew.
     #[must_use]
     pub fn succeeding(mut self, old: &Self) -> Self {
-        self.settings().limits.succeed(&old.settings.limits);
+        self.limits().succeed(&old.settings.limits);
         self
     }
 
@@ -207,7 +208,7 @@ impl TokenBudgetLayer {
     /// what is left while the answer is under way, with all of it reserved.
     #[must_use]
     pub fn fields(mut self, fields: LimitFields) -> Self {
-        self.settings().limits.set_fields(fields);
+        self.limits().set_fields(fields);
         self
     }
 
@@ -253,6 +254,10 @@ impl TokenBudgetLayer {
 
     fn settings(&mut self) -> &mut Settings {
         Arc::make_mut(&mut self.settings)
+    }
+
+    fn limits(&mut self) -> &mut Limits {
+        Arc::make_mut(&mut self.settings().limits)
     }
 }
 
@@ -318,10 +323,10 @@ where
         let weight =
             settings.weights.as_ref().map_or(Weight::new(1, 1), |table| table.of(&request));
         let cost = weight.of(estimate.prompt, estimate.output);
-        let asks = match settings.limits.asks(&request, &context, cost) {
-            Ok(asks) => asks,
-            Err(rejection) => return BudgetFuture::refuse(rejection, responder, context),
-        };
+        let mut asks = Asks::new();
+        if let Err(rejection) = settings.limits.asks(&request, &context, cost, &mut asks) {
+            return BudgetFuture::refuse(rejection, responder, context);
+        }
 
         let (mut parts, mut payload) = request.into_parts();
         if let Some(bytes) = bytes {
@@ -331,7 +336,7 @@ where
         parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let request = Request::from_parts(parts, payload);
 
-        let reply = settings.limits.store().backend().decide(asks.clone());
+        let reply = settings.limits.store().backend().decide(&asks);
         let estimate = (estimate, weight);
         let settings = Arc::clone(settings);
         let admission = Admission { settings, asks, context, estimate, hide_usage };

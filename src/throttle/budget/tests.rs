@@ -65,7 +65,7 @@ impl Backend for Far {
         &self.0.keys
     }
 
-    fn decide(&self, asks: Asks) -> Reply {
+    fn decide(&self, asks: &Asks) -> Reply {
         self.0.costs.lock().extend(asks.iter().map(|ask| ask.cost));
         let far = self.clone();
         Reply::Later(Box::pin(poll_fn(move |_| {
@@ -77,7 +77,7 @@ impl Backend for Far {
         self.0.settled.lock().extend_from_slice(settlements);
     }
 
-    fn look(&self, asks: Asks) -> Reply {
+    fn look(&self, asks: &Asks) -> Reply {
         self.decide(asks)
     }
 

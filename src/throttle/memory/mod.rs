@@ -9,7 +9,7 @@ use std::{
         MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 
 use smallvec::SmallVec;
@@ -20,7 +20,6 @@ use self::{
     table::Table,
 };
 use super::{
-    allowance::Kind,
     ask::{Ask, Asks, Decision, Settlement, Standing},
     key::{Key, Keys},
     store::{Backend, Later, Reply},
@@ -28,7 +27,9 @@ use super::{
 use crate::{clock::SharedClock, lock::Lock};
 
 /// Slots that each call looks at in each shard that it locks.
-const LOOKS: usize = 4;
+const LOOKS: usize = 3;
+/// Slots that a new key looks at, so that a store to which many come is swept faster than it grows.
+const LOOKS_WHEN_NEW: usize = 8;
 /// Slots that a new key looks at where there is no room.
 const LOOKS_WHEN_FULL: usize = 64;
 /// In [`Standing::window`]: taken from the overflow, and to be settled there.
@@ -41,7 +42,7 @@ pub(super) struct Memory {
     clock: SharedClock,
     keys: Keys,
     // A power of two. Several are locked in their order, `overflow` last.
-    shards: Box<[Lock<Table>]>,
+    shards: Box<[Shard]>,
     overflow: Lock<Table>,
     count: AtomicUsize,
     overflow_count: AtomicUsize,
@@ -49,6 +50,12 @@ pub(super) struct Memory {
     when_full: WhenFull,
 }
 
+/// On cache lines of its own: threads in different shards do not slow each other down.
+#[derive(Default)]
+#[repr(align(64))]
+struct Shard(Lock<Table>);
+
+type Places = SmallVec<[Place; 4]>;
 type Guards<'a> = SmallVec<[(usize, MutexGuard<'a, Table>); 4]>;
 
 /// Where an ask's counter is.
@@ -71,7 +78,7 @@ impl Memory {
         Self {
             clock,
             keys: Keys::new(secret),
-            shards: (0..shards).map(|_| Lock::default()).collect(),
+            shards: (0..shards).map(|_| Shard::default()).collect(),
             overflow: Lock::default(),
             count: AtomicUsize::new(0),
             overflow_count: AtomicUsize::new(0),
@@ -80,14 +87,9 @@ impl Memory {
         }
     }
 
-    fn now(&self, mut kinds: impl Iterator<Item = Kind>) -> Now {
+    fn now(&self) -> Now<'_> {
         let monotonic = u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(MOST_TIME);
-        let wall = if kinds.any(|kind| matches!(kind, Kind::Quota(_))) {
-            self.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default()
-        } else {
-            Duration::ZERO
-        };
-        Now { monotonic: monotonic.min(MOST_TIME), wall }
+        Now::new(monotonic.min(MOST_TIME), &self.clock)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "masked below")]
@@ -102,64 +104,84 @@ impl Memory {
         shards.dedup();
         shards
             .into_iter()
-            .filter_map(|shard| Some((shard, self.shards.get(shard)?.lock())))
+            .filter_map(|shard| Some((shard, self.shards.get(shard)?.0.lock())))
             .collect()
     }
 
-    /// Makes room for a key that is not there. `false` where the store is full.
-    fn admit(&self, table: &mut Table, key: Key, now: u64) -> bool {
+    /// Makes room for a key that is not there, and not by forgetting one that is asked for with it.
+    /// `false` where the store is full.
+    fn admit(&self, table: &mut Table, key: Key, asks: &[Ask], now: &Now<'_>) -> bool {
+        let asked = |key| asks.iter().any(|ask| ask.key == key);
+        table.sweep(LOOKS_WHEN_NEW, now.idle_since(), &self.count, asked);
         if table.find(key).is_some() || table.insert(key, &self.count, self.capacity) {
             return true;
         }
-        table.sweep(LOOKS_WHEN_FULL, now, &self.count);
+        table.sweep(LOOKS_WHEN_FULL, now.monotonic, &self.count, asked);
         table.insert(key, &self.count, self.capacity)
     }
 
     fn judge(&self, asks: &[Ask], takes: bool) -> Decision {
-        let now = self.now(asks.iter().map(|ask| ask.allowance.0));
+        let now = self.now();
+        let one = match asks {
+            [ask] if takes => self.judge_one(ask, &now),
+            _ => None,
+        };
+        one.unwrap_or_else(|| self.judge_any(asks, takes, &now))
+    }
+
+    /// Many layers have but one limit. `None` where the store is full.
+    fn judge_one(&self, ask: &Ask, now: &Now<'_>) -> Option<Decision> {
+        let mut table = self.shards.get(self.shard(ask.key))?.0.lock();
+        table.sweep(LOOKS, now.idle_since(), &self.count, |_| false);
+        if table.find(ask.key).is_none() && !self.admit(&mut table, ask.key, &[], now) {
+            return None;
+        }
+        let slot = table.find(ask.key)?;
+        let (standing, next) = table.state(slot).decide(ask.allowance, ask.cost, now);
+        if standing.allows {
+            table.set(slot, next);
+        }
+        drop(table);
+        let passes = standing.allows || !ask.enforced;
+        Some(Decision { passes, standings: SmallVec::from_iter([standing]) })
+    }
+
+    fn judge_any(&self, asks: &[Ask], takes: bool, now: &Now<'_>) -> Decision {
         let mut guards = self.lock(asks.iter().map(|ask| ask.key));
-        let mut full = false;
+        let mut overflow = None;
         if takes {
             for (_, table) in &mut guards {
-                table.sweep(LOOKS, now.monotonic, &self.count);
+                table.sweep(LOOKS, now.idle_since(), &self.count, |_| false);
             }
+        }
+        let mut places = self.places(&guards, asks);
+        if takes && places.iter().any(|place| matches!(place, Place::Nowhere)) {
             // All that moves slots comes before any is remembered.
+            let mut full = false;
             for ask in asks {
                 let shard = self.shard(ask.key);
                 let table = guards.iter_mut().find(|(at, _)| *at == shard);
-                full |= !table.is_some_and(|(_, table)| self.admit(table, ask.key, now.monotonic));
+                full |= !table.is_some_and(|(_, table)| self.admit(table, ask.key, asks, now));
             }
-        }
-        let shares = full && self.when_full == WhenFull::Share;
-        let mut overflow = shares.then(|| self.overflow.lock());
-        if let Some(table) = &mut overflow {
-            for ask in asks
-                .iter()
-                .filter(|ask| table_of(&guards, self.shard(ask.key), ask.key).is_none())
-                .map(|ask| ask.overflow)
-                .collect::<SmallVec<[Key; 4]>>()
-            {
-                if table.find(ask).is_none() {
-                    table.insert(ask, &self.overflow_count, usize::MAX);
-                }
+            places = self.places(&guards, asks);
+            if full && self.when_full == WhenFull::Share {
+                overflow = Some(self.share(asks, &mut places));
             }
         }
 
         let mut passes = true;
-        let mut found: SmallVec<[(Place, State); 4]> = SmallVec::new();
+        let mut next: SmallVec<[State; 4]> = SmallVec::new();
         let mut standings: SmallVec<[Standing; 4]> = SmallVec::new();
-        for ask in asks {
-            let shared =
-                || overflow.as_ref().and_then(|table| Some((table.find(ask.overflow)?, table)));
-            let (place, state) = match table_of(&guards, self.shard(ask.key), ask.key) {
-                Some((guard, slot, table)) => (Place::Shard(guard, slot), table.state(slot)),
-                None => match shared() {
-                    Some((slot, table)) => (Place::Overflow(slot), table.state(slot)),
-                    None => (Place::Nowhere, State::default()),
-                },
+        for (ask, place) in asks.iter().zip(&places) {
+            let table = |guard: usize| guards.get(guard).map(|(_, table)| &**table);
+            let state = match *place {
+                Place::Shard(guard, slot) => table(guard).map(|table| table.state(slot)),
+                Place::Overflow(slot) => overflow.as_ref().map(|table| table.state(slot)),
+                Place::Nowhere => None,
             };
+            let state = state.unwrap_or_default();
             let cost = if takes { ask.cost } else { 0 };
-            let (mut standing, next) = state.decide(ask.allowance, cost, now);
+            let (mut standing, taken) = state.decide(ask.allowance, cost, now);
             match place {
                 Place::Overflow(_) => standing.window |= FROM_OVERFLOW,
                 Place::Nowhere if takes => {
@@ -174,11 +196,11 @@ impl Memory {
                 _ => {}
             }
             passes &= standing.allows || !ask.enforced;
-            found.push((place, if standing.allows { next } else { state }));
+            next.push(if standing.allows { taken } else { state });
             standings.push(standing);
         }
         if takes && passes {
-            for (place, state) in found {
+            for (place, state) in places.into_iter().zip(next) {
                 match place {
                     Place::Shard(guard, slot) => {
                         if let Some((_, table)) = guards.get_mut(guard) {
@@ -196,15 +218,35 @@ impl Memory {
         }
         Decision { passes: passes || !takes, standings }
     }
-}
 
-fn table_of<'a>(
-    guards: &'a Guards<'_>,
-    shard: usize,
-    key: Key,
-) -> Option<(usize, usize, &'a Table)> {
-    let (guard, (_, table)) = guards.iter().enumerate().find(|(_, (at, _))| *at == shard)?;
-    Some((guard, table.find(key)?, table))
+    /// Where the counters are, of those that have one of their own.
+    fn places(&self, guards: &Guards<'_>, asks: &[Ask]) -> Places {
+        let place = |ask: &Ask| {
+            let shard = self.shard(ask.key);
+            let mut guards = guards.iter().enumerate();
+            let (guard, (_, table)) = guards.find(|(_, (at, _))| *at == shard)?;
+            Some(Place::Shard(guard, table.find(ask.key)?))
+        };
+        asks.iter().map(|ask| place(ask).unwrap_or(Place::Nowhere)).collect()
+    }
+
+    /// Finds a place in the overflow for those who have none.
+    fn share(&self, asks: &[Ask], places: &mut Places) -> MutexGuard<'_, Table> {
+        let mut table = self.overflow.lock();
+        for (ask, place) in asks.iter().zip(&*places) {
+            if matches!(place, Place::Nowhere) && table.find(ask.overflow).is_none() {
+                table.insert(ask.overflow, &self.overflow_count, usize::MAX);
+            }
+        }
+        for (ask, place) in asks.iter().zip(places) {
+            if matches!(place, Place::Nowhere)
+                && let Some(slot) = table.find(ask.overflow)
+            {
+                *place = Place::Overflow(slot);
+            }
+        }
+        table
+    }
 }
 
 impl Backend for Memory {
@@ -212,24 +254,23 @@ impl Backend for Memory {
         &self.keys
     }
 
-    fn decide(&self, asks: Asks) -> Reply {
-        Reply::Now(Ok(self.judge(&asks, true)))
+    fn decide(&self, asks: &Asks) -> Reply {
+        Reply::Now(Ok(self.judge(asks, true)))
     }
 
     fn settle(&self, settlements: &[Settlement]) {
-        let now = self.now(settlements.iter().map(|settlement| settlement.allowance.0));
+        let now = self.now();
         for settlement in settlements {
             let &Settlement { key, overflow, allowance, window, permits } = settlement;
             let change = |table: &mut Table, slot| {
                 let window = window & !FROM_OVERFLOW;
-                table.set(slot, table.state(slot).settle(allowance, window, permits, now));
+                table.set(slot, table.state(slot).settle(allowance, window, permits, &now));
             };
             if window & FROM_OVERFLOW == 0 {
                 let Some(table) = self.shards.get(self.shard(key)) else { continue };
-                let mut table = table.lock();
-                table.sweep(LOOKS, now.monotonic, &self.count);
-                if permits > 0 {
-                    self.admit(&mut table, key, now.monotonic);
+                let mut table = table.0.lock();
+                if permits > 0 && table.find(key).is_none() {
+                    self.admit(&mut table, key, &[], &now);
                 }
                 if let Some(slot) = table.find(key) {
                     change(&mut table, slot);
@@ -248,14 +289,14 @@ impl Backend for Memory {
         }
     }
 
-    fn look(&self, asks: Asks) -> Reply {
-        Reply::Now(Ok(self.judge(&asks, false)))
+    fn look(&self, asks: &Asks) -> Reply {
+        Reply::Now(Ok(self.judge(asks, false)))
     }
 
     fn reset(&self, keys: &[Key]) -> Later<bool> {
         for &key in keys {
             if let Some(table) = self.shards.get(self.shard(key)) {
-                table.lock().remove(key, &self.count);
+                table.0.lock().remove(key, &self.count);
             }
             self.overflow.lock().remove(key, &self.overflow_count);
         }

@@ -1,6 +1,9 @@
 //! What is kept of one counter, in 16 bytes, and the arithmetic of each kind of allowance.
 
-use std::time::Duration;
+use std::{
+    cell::OnceCell,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use super::super::{
     allowance::{Allowance, Kind},
@@ -9,6 +12,7 @@ use super::super::{
     gcra,
     quota::{Quota, Window},
 };
+use crate::clock::SharedClock;
 
 /// The default is idle, whatever it will count.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -16,16 +20,17 @@ pub(super) struct State {
     // Rate: the arrival time. Quota: 20 bits of the window's number, 44 of what was used of it.
     // Concurrency: how many.
     value: u64,
-    // Two bits of the kind; of a quota, the monotonic time (ns) of the window's end.
+    // Two bits of the kind; a monotonic time (ns): of a quota, the window's end; of those in flight,
+    // when the last one came.
     rest: u64,
 }
 
-/// One reading of the clock.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
+/// One reading of the clock. That of the wall is read where somebody asks for it.
+#[derive(Debug)]
+pub(super) struct Now<'a> {
     pub(super) monotonic: u64,
-    /// Since 1970. Zero where nobody asks for it.
-    pub(super) wall: Duration,
+    clock: &'a SharedClock,
+    wall: OnceCell<Duration>,
 }
 
 /// For an hour a window that is over is remembered: a wall clock that was set back by less does not
@@ -33,6 +38,8 @@ pub(super) struct Now {
 const SET_BACK: u64 = 3_600 * 1_000_000_000;
 /// A debt of one who does not come back is forgotten so long after its window: 400 days.
 const DEBT: u64 = 400 * 24 * 3_600 * 1_000_000_000;
+/// While there is room, what is idle is kept for ten seconds.
+const KEPT: u64 = 10 * 1_000_000_000;
 const QUOTA: u64 = 1 << 62;
 const INDEBTED: u64 = 2 << 62;
 const IN_FLIGHT: u64 = 3 << 62;
@@ -48,13 +55,13 @@ impl State {
             QUOTA => (self.rest & MOST_TIME).saturating_add(SET_BACK) <= now,
             // When it is paid is known only to who knows the limit.
             INDEBTED => (self.rest & MOST_TIME).saturating_add(DEBT) <= now,
-            IN_FLIGHT => self.value == 0,
+            IN_FLIGHT => self.value == 0 && self.rest & MOST_TIME <= now,
             _ => self.value <= now,
         }
     }
 
     /// What the allowance says to so many permits, and the state if they are taken.
-    pub(super) fn decide(self, allowance: Allowance, cost: u64, now: Now) -> (Standing, Self) {
+    pub(super) fn decide(self, allowance: Allowance, cost: u64, now: &Now<'_>) -> (Standing, Self) {
         match allowance.0 {
             Kind::Rate(rate) => {
                 let tat = if self.rest & KIND == 0 { self.value } else { 0 };
@@ -62,12 +69,18 @@ impl State {
                 (standing, Self { value, rest: 0 })
             }
             Kind::Quota(quota) => Counter::of(self, quota, now).decide(quota, cost, now),
-            Kind::Concurrency(limit) => self.enter(limit, cost),
+            Kind::Concurrency(limit) => self.enter(limit, cost, now),
         }
     }
 
     /// Takes more, or gives back, without asking.
-    pub(super) fn settle(self, allowance: Allowance, window: u32, permits: i64, now: Now) -> Self {
+    pub(super) fn settle(
+        self,
+        allowance: Allowance,
+        window: u32,
+        permits: i64,
+        now: &Now<'_>,
+    ) -> Self {
         match allowance.0 {
             Kind::Rate(rate) => {
                 let tat = if self.rest & KIND == 0 { self.value } else { 0 };
@@ -81,13 +94,14 @@ impl State {
                 counter.pack(quota)
             }
             Kind::Concurrency(_) => {
-                let count = if self.rest & KIND == IN_FLIGHT { self.value } else { 0 };
-                Self { value: count.saturating_add_signed(permits), rest: IN_FLIGHT }
+                let same = self.rest & KIND == IN_FLIGHT;
+                let (count, rest) = if same { (self.value, self.rest) } else { (0, IN_FLIGHT) };
+                Self { value: count.saturating_add_signed(permits), rest }
             }
         }
     }
 
-    fn enter(self, limit: Concurrency, cost: u64) -> (Standing, Self) {
+    fn enter(self, limit: Concurrency, cost: u64, now: &Now<'_>) -> (Standing, Self) {
         let most = u64::from(limit.most());
         let count = if self.rest & KIND == IN_FLIGHT { self.value } else { 0 };
         let allows = most > 0 && count.saturating_add(cost.clamp(1, most)) <= most;
@@ -102,7 +116,25 @@ impl State {
             reset: if next == 0 && most > 0 { Duration::ZERO } else { second },
             window: 0,
         };
-        (standing, Self { value: next, rest: IN_FLIGHT })
+        (standing, Self { value: next, rest: IN_FLIGHT | now.monotonic })
+    }
+}
+
+impl<'a> Now<'a> {
+    pub(super) const fn new(monotonic: u64, clock: &'a SharedClock) -> Self {
+        Self { monotonic, clock, wall: OnceCell::new() }
+    }
+
+    /// The time at which a key must have been idle to be forgotten while there is room: who comes
+    /// each second is not forgotten and added each time.
+    pub(super) const fn idle_since(&self) -> u64 {
+        self.monotonic.saturating_sub(KEPT)
+    }
+
+    /// Since 1970.
+    fn wall(&self) -> Duration {
+        let read = || self.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+        *self.wall.get_or_init(read)
     }
 }
 
@@ -117,18 +149,20 @@ struct Counter {
 impl Counter {
     /// A window is new only when the wall clock says so and the old one's time is over as well: set
     /// ahead, it grants nothing twice. Set back, the old window goes on until its time is over.
-    fn of(state: State, quota: Quota, now: Now) -> Self {
-        let window = quota.period().window(now.wall.as_secs());
-        let left = Duration::from_secs(window.end).saturating_sub(now.wall);
-        let end = now.monotonic.saturating_add(nanos(left)).min(MOST_TIME);
-        let fresh = Self { number: window.number, used: 0, end };
-        if !matches!(state.rest & KIND, QUOTA | INDEBTED) {
-            return fresh;
-        }
+    fn of(state: State, quota: Quota, now: &Now<'_>) -> Self {
+        let known = matches!(state.rest & KIND, QUOTA | INDEBTED);
         let number = (state.value >> 44) as u32;
         let (used, old_end) = (state.value & MOST_USED, state.rest & MOST_TIME);
-        if now.monotonic < old_end {
+        if known && now.monotonic < old_end {
             return Self { number, used, end: old_end };
+        }
+        let wall = now.wall();
+        let window = quota.period().window(wall.as_secs());
+        let left = Duration::from_secs(window.end).saturating_sub(wall);
+        let end = now.monotonic.saturating_add(nanos(left)).min(MOST_TIME);
+        let fresh = Self { number: window.number, used: 0, end };
+        if !known {
+            return fresh;
         }
         if number == window.number && nanos(left) <= SET_BACK {
             // The wall clock was set back a little: the window is longer by that. Set back by more
@@ -139,9 +173,8 @@ impl Counter {
         Self { used: used.saturating_sub(quota.held_between(number, passed)), ..fresh }
     }
 
-    fn decide(mut self, quota: Quota, cost: u64, now: Now) -> (Standing, State) {
-        let window = quota.period().nth(u64::from(self.number));
-        let most = quota.limit_in(window).min(MOST_USED);
+    fn decide(mut self, quota: Quota, cost: u64, now: &Now<'_>) -> (Standing, State) {
+        let most = quota.limit_of(self.number).min(MOST_USED);
         let rest = Duration::from_nanos(self.end.saturating_sub(now.monotonic));
         let needed = cost.clamp(1, most.max(1));
         let allows = most > 0 && self.used.saturating_add(needed) <= most;
@@ -162,7 +195,7 @@ impl Counter {
     /// From the end of this window to the first that lets so many pass: none, unless debt is carried.
     fn later(&self, quota: Quota, cost: u64) -> Duration {
         let next = self.number.saturating_add(1);
-        let plain = quota.limit_in(quota.period().nth(u64::from(next))).min(MOST_USED);
+        let plain = quota.limit_of(next).min(MOST_USED);
         if plain == 0 {
             return Duration::ZERO;
         }
@@ -175,7 +208,7 @@ impl Counter {
     }
 
     fn pack(&self, quota: Quota) -> State {
-        let most = quota.limit_in(quota.period().nth(u64::from(self.number)));
+        let most = quota.limit_of(self.number);
         let used = self.used.min(MOST_USED);
         let kind = if used > most { INDEBTED } else { QUOTA };
         let number = u64::from(self.number.min(Window::MOST));

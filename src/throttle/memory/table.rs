@@ -66,12 +66,20 @@ impl Table {
         }
     }
 
-    /// Looks at some slots, and removes what is idle.
-    pub(super) fn sweep(&mut self, looks: usize, now: u64, count: &AtomicUsize) {
+    /// Looks at some slots, and removes what was idle at this time and is not to be kept.
+    pub(super) fn sweep(
+        &mut self,
+        looks: usize,
+        idle_since: u64,
+        count: &AtomicUsize,
+        keep: impl Fn(Key) -> bool,
+    ) {
         for _ in 0..looks.min(self.slots.len()) {
             match self.slots.get(self.cursor) {
                 // What is shifted into its place is looked at next.
-                Some(slot) if slot.key != 0 && slot.state.is_idle(now) => {
+                Some(slot)
+                    if slot.key != 0 && slot.state.is_idle(idle_since) && !keep(Key(slot.key)) =>
+                {
                     self.remove_at(self.cursor, count);
                 }
                 _ => self.cursor = self.after(self.cursor),

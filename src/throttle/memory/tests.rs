@@ -1,4 +1,4 @@
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
 
@@ -200,6 +200,37 @@ fn a_full_store_shares_or_refuses_and_evicts_nobody() {
     let back = settlement(&Ask { overflow: busy.key, ..busy }, &standing, -1);
     memory.settle(&[back]);
     assert!(memory.judge(&[Ask { overflow: busy.key, ..busy }], true).passes);
+}
+
+#[test]
+fn room_is_not_made_by_forgetting_what_is_asked_for_together() {
+    let (memory, clock) = store(2);
+    let [idle, one, other] = [1, 2, 3].map(|key| ask(&memory, key, Rate::per_second(1), 1));
+    assert!(memory.judge(&[idle], true).passes);
+    clock.advance(Duration::from_secs(1));
+    assert!(memory.judge(&[one, other], true).passes);
+    assert!(!memory.judge(&[one], true).passes);
+    assert!(!memory.judge(&[other], true).passes);
+}
+
+#[test]
+fn who_comes_often_stays_known_while_there_is_room() {
+    let (memory, clock) = store(1_000);
+    let [one, other] = [1, 2].map(|key| ask(&memory, key, Rate::per_second(1), 1));
+    let held = ask(&memory, 3, Concurrency::of(1), 1);
+    clock.advance(Duration::from_secs(60));
+    memory.judge(&[one], true);
+    let standing = memory.judge(&[held], true).standings[0];
+    memory.settle(&[settlement(&held, &standing, -1)]);
+    let known = |after| {
+        clock.advance(Duration::from_secs(after));
+        for _ in 0..100 {
+            memory.judge(&[other], true);
+        }
+        memory.count.load(Ordering::Relaxed)
+    };
+    assert_eq!(known(9), 3);
+    assert_eq!(known(3), 1);
 }
 
 #[test]
