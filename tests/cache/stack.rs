@@ -156,3 +156,28 @@ async fn hits_are_judged_like_all_others() {
     assert_eq!(status(with(allowed(), Rate::per_hour(0)), &token).await, 429);
     assert_eq!(upstream.calls(), 1);
 }
+
+/// What a call learns is told to the one who began it, at the latest with the end of the body; and
+/// nothing more once that one has left.
+#[tokio::test]
+async fn what_a_call_learns_is_told_to_the_one_who_began_it() {
+    let budget = || TokenBudgetLayer::new(Limit::global(Rate::per_day(1_000)));
+    for leaves in [false, true] {
+        let (cache, _) = layer(Scope::Identity);
+        let service = cache.layer(budget().layer(answering()));
+        let requests = [(); 2].map(|()| post(Some(user("a")), CHAT, BODY));
+        let [first, second] = requests.each_ref().map(context);
+        let [beginning, following] = requests.map(|request| service.clone().oneshot(request));
+        let mut body = beginning.await.unwrap().into_body();
+        let follower = following.await.unwrap();
+        if leaves {
+            drop(body);
+            follower.into_body().collect().await.unwrap();
+            assert_eq!((first.usage(), first.attempts()), (None, 1));
+        } else {
+            while body.frame().await.is_some() {}
+            assert_eq!(first.usage().unwrap().total_tokens, Some(12));
+        }
+        assert_eq!((second.usage(), second.attempts()), (None, 0));
+    }
+}
