@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use http::{
     HeaderName, Method, Request,
     header::{
-        AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+        AUTHORIZATION, CONTENT_TYPE, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
         IF_UNMODIFIED_SINCE, RANGE, UPGRADE,
     },
 };
@@ -112,6 +112,7 @@ impl Settings {
         self.scope.put(&mut making, request, identity)?;
         making.part(&self.epoch.to_be_bytes());
         making.part(request.method().as_str().as_bytes());
+        put_host(&mut making, request);
         making.part(request.uri().path().as_bytes());
         self.put_query(&mut making, request.uri().query());
         for name in &self.fields {
@@ -172,6 +173,18 @@ impl Settings {
             }
         }
     }
+}
+
+/// RFC 9111 section 2: a key is of the whole target. Over HTTP/2 the host comes with it, over HTTP/1.1 in
+/// a field.
+fn put_host(making: &mut Making, request: &Request<Payload>) {
+    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let host = authority.or_else(|| request.headers().get(HOST).map(|host| host.as_bytes()));
+    let host = host.map(|host| {
+        let plain = !host.iter().any(u8::is_ascii_uppercase);
+        if plain { Cow::Borrowed(host) } else { Cow::Owned(host.to_ascii_lowercase()) }
+    });
+    making.optional(host.as_deref());
 }
 
 /// Fields that ask for a part of an answer, or for something that is none.

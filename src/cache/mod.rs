@@ -56,7 +56,7 @@
 //! | [namespace](CacheLayer::new) | the upstream's name |
 //! | [`Scope`] | who shares: one principal (how proved, issuer, subject), one tenant of one issuer, those for whom a function says the same, or all |
 //! | [epoch](CacheLayer::epoch) | |
-//! | method, path, [query](CacheLayer::query) | `GET` and `POST`; other methods pass |
+//! | method, host, path, [query](CacheLayer::query) | `GET` and `POST`; other methods pass |
 //! | [fields](CacheLayer::fields) | `accept` and some that servers of inference look at; `content-type`, unless it is `application/json` |
 //! | body | as JSON: the order of members, white space and escapes make no difference, numbers are compared exactly; without `stream`, `stream_options` and [ignored members](CacheLayer::ignore_members). What is not JSON, byte by byte |
 //!

@@ -118,7 +118,8 @@ async fn whatever_may_change_the_answer_parts_requests() {
     let (layer, _) = layer(Scope::Identity);
     let base = || post(Some(user("a")), "/v1/chat/completions?a=1", BODY);
     assert!(meet(&layer, base(), base()).await);
-    let different: [fn(&mut Request<Payload>); 6] = [
+    let different: [fn(&mut Request<Payload>); 7] = [
+        |request| drop(request.headers_mut().insert("host", "b.example".parse().unwrap())),
         |request| *request.uri_mut() = "/v2/chat/completions?a=1".parse().unwrap(),
         |request| *request.uri_mut() = "/v1/chat/completions?a=2".parse().unwrap(),
         |request| *request.uri_mut() = "/v1/chat/completions".parse().unwrap(),
@@ -133,6 +134,12 @@ async fn whatever_may_change_the_answer_parts_requests() {
         differ(&mut other);
         assert!(!meet(&layer, base(), other).await, "{number}");
     }
+    // The host of HTTP/2, and of HTTP/1.1.
+    let mut other = base();
+    other.headers_mut().insert("host", "A.example".parse().unwrap());
+    let mut same = base();
+    *same.uri_mut() = "http://a.example/v1/chat/completions?a=1".parse().unwrap();
+    assert!(meet(&layer, same, other).await);
     // What no server of models looks at does not.
     let mut other = base();
     other.headers_mut().insert("user-agent", "curl/8".parse().unwrap());
