@@ -185,6 +185,9 @@ impl Reading {
                     if let Some(remaining) = &mut self.remaining {
                         *remaining = remaining.saturating_sub(data.len() as u64);
                     }
+                    if let Role::Follower(_, counters) = &self.role {
+                        counters.add_bytes(data.len() as u64);
+                    }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 News::Piece(Chunk::Trailers(trailers)) => {

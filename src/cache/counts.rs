@@ -33,8 +33,7 @@ pub struct CacheCounts {
     pub stored: u64,
     /// Answers that had to go before their time, to make room for others.
     pub evicted: u64,
-    /// Bytes of bodies that hits and followers were answered with, as far as they were told at the
-    /// head.
+    /// Bytes of bodies that were given to hits and followers.
     pub bytes: u64,
     /// Tokens, of prompts and answers, that hits and followers did not take: as the upstream counted
     /// them the first time.

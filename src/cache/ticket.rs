@@ -109,7 +109,6 @@ impl Ticket {
         reader: Reader<Head, Chunk>,
     ) -> Response<ResponseBody<R>> {
         self.outcome(CacheOutcome::Collapsed, Event::Follower);
-        self.counters.add_bytes(head.length.unwrap_or_default());
         let role = Role::Follower(head.clone(), Arc::clone(&self.counters));
         let reading = self.reading(reader, head, role);
         let mut response = Response::new(ResponseBody::reading(reading));

@@ -1,6 +1,6 @@
 //! What is under way is shared, and nobody depends on anybody else.
 
-use std::{panic::AssertUnwindSafe, task::Waker};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, task::Waker};
 
 use tokio::sync::{Semaphore, mpsc};
 use tower_inference::rejection::{Refusal, RefusalFormat, Rejection};
@@ -407,4 +407,59 @@ async fn a_layer_that_is_applied_twice_does_not_wait_for_itself() {
         assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), r#"{"call":0}"#);
     }
     assert_eq!(upstream.calls(), 1);
+}
+
+/// Many at once on several threads: some fail, some are refused, some leave. Whoever stays is answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_is_left_behind() {
+    let (layer, _) = layer(Scope::Identity);
+    // Nothing is kept, so that all is shared under way.
+    let layer = layer.ttl(Duration::ZERO).coalesce_all();
+    let upstream = Upstream::of(|number, request| {
+        Box::pin(async move {
+            for _ in 0..number % 7 {
+                tokio::task::yield_now().await;
+            }
+            match number % 5 {
+                0 => Err(Fault),
+                1 => {
+                    let responder = RefusalFormat::Problem.for_request(&request);
+                    let rejection = Rejection::new(Refusal::Overloaded);
+                    let response = responder.respond::<()>(rejection, &context(&request));
+                    Ok(response.map(|_| ScriptedBody::default()))
+                }
+                _ => Ok(events((0..10).flat_map(|_| [Step::Pending, Step::Data(b"data: x\n\n")]))),
+            }
+        })
+    });
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..4_000_usize {
+        let body = format!(r#"{{"n":{}}}"#, number % 9);
+        let request = post(Some(user("a")), CHAT, &body);
+        let answer = layer.layer(upstream.clone()).oneshot(request);
+        let leaving = tasks.spawn(async move {
+            match answer.await {
+                Err(Fault) => "error",
+                Ok(answer) if answer.status() != StatusCode::OK => "refusal",
+                Ok(answer) => {
+                    assert_eq!(text(answer).await, "data: x\n\n".repeat(10));
+                    "whole"
+                }
+            }
+        });
+        if number % 3 == 0 {
+            leaving.abort();
+        }
+        if number % 50 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut stayed = BTreeMap::new();
+    while let Some(told) = tasks.join_next().await {
+        match told {
+            Ok(told) => *stayed.entry(told).or_insert(0) += 1,
+            Err(error) => assert!(error.is_cancelled()),
+        }
+    }
+    assert!(stayed["whole"] > 0 && upstream.calls() < 4_000, "{stayed:?}");
 }
