@@ -166,6 +166,15 @@ impl Tap {
         Some(Self { context: context.clone(), fields, kind })
     }
 
+    /// Whether what was read is a JSON object that carries an `error`.
+    #[cfg(feature = "cache")]
+    pub(crate) fn says_error(&self) -> bool {
+        match &self.kind {
+            Kind::Json(scanner) => scanner.finish().is_some_and(|found| found.error),
+            Kind::Events(_) => false,
+        }
+    }
+
     fn set_usage(&self, body: Usage) {
         self.context.set_usage(Usage {
             prompt_tokens: body.prompt_tokens.or(self.fields.prompt_tokens),
