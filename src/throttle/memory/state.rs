@@ -38,7 +38,7 @@ pub(super) struct Now<'a> {
 const SET_BACK: u64 = 3_600 * 1_000_000_000;
 /// A debt of one who does not come back is forgotten so long after its window: 400 days.
 const DEBT: u64 = 400 * 24 * 3_600 * 1_000_000_000;
-/// While there is room, what is idle is kept for ten seconds.
+/// What is idle is kept for ten seconds, while there is room.
 const KEPT: u64 = 10 * 1_000_000_000;
 const QUOTA: u64 = 1 << 62;
 const INDEBTED: u64 = 2 << 62;
