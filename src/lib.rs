@@ -53,6 +53,8 @@ mod hop_by_hop;
 mod lock;
 #[cfg(any(feature = "client", feature = "hf"))]
 mod loopback;
+#[cfg(feature = "redis")]
+mod redis_link;
 pub mod secret;
 pub mod sse;
 #[cfg(any(feature = "hf", feature = "transform"))]

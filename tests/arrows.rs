@@ -7,7 +7,7 @@ use std::{
 
 /// Floors from the ground up; within the first, a module may use those before it.
 const GROUND: &[&str] =
-    &["body", "clock", "hop_by_hop", "lock", "loopback", "secret", "sse", "withheld"];
+    &["body", "clock", "hop_by_hop", "lock", "loopback", "redis_link", "secret", "sse", "withheld"];
 const FIRST: &[&str] =
     &["identity", "context", "rejection", "tap", "payload", "generation", "model"];
 const SECOND: &[&str] = &[

@@ -450,8 +450,8 @@ fn names_are_borrowed_unless_they_were_written_with_escapes() {
     let target = router.target(&plain).unwrap();
     assert!(matches!(target.model, Some(Cow::Borrowed("org/name"))));
     assert!(matches!(target.provider, Provider::Named(Cow::Borrowed("together"))));
-    assert_eq!(Box::<str>::from(&target), target.to_string().into());
-    assert_eq!(Box::<str>::from(&Target::of("m")), "m".into());
+    assert_eq!(Box::<str>::from(&target), target.to_string().into_boxed_str());
+    assert_eq!(Box::<str>::from(&Target::of("m")), Box::<str>::from("m"));
 }
 
 #[test]

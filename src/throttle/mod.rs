@@ -131,7 +131,7 @@ mod tier;
 
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-pub use self::redis::{RedisError, RedisStore, WhenAway};
+pub use self::redis::{RedisCounts, RedisError, RedisStore, WhenAway};
 pub use self::{
     admin::{LimitError, LimitStanding},
     allowance::Allowance,

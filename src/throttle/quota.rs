@@ -70,6 +70,26 @@ impl Quota {
         self.period
     }
 
+    #[cfg(feature = "redis")]
+    pub(super) const fn limit(self) -> u64 {
+        self.limit
+    }
+
+    /// The number of the first window, and what is subtracted in it.
+    #[cfg(feature = "redis")]
+    pub(super) fn first_window(self) -> Option<(u32, u64)> {
+        self.first.map(|(offset, first)| (self.period.window(first).number, offset))
+    }
+
+    /// One replica's share of it, at least one.
+    #[cfg(feature = "redis")]
+    pub(super) fn share(self, replicas: u32) -> Self {
+        let share = |whole: u64| whole / u64::from(replicas);
+        let limit = if self.limit == 0 { 0 } else { share(self.limit).max(1) };
+        let first = self.first.map(|(offset, first)| (share(offset), first));
+        Self { limit, period: self.period, first }
+    }
+
     /// How many there are in this window.
     pub(super) fn limit_in(self, window: Window) -> u64 {
         match self.first {

@@ -56,7 +56,7 @@ impl Rate {
         if permits == 0 || burst == 0 {
             return Self { permits, period, interval: 0, capacity: 0 };
         }
-        #[expect(clippy::cast_possible_truncation, reason = "a day has 86.4e12 ns")]
+        #[expect(clippy::cast_possible_truncation, reason = "a day of 10^5 replicas has 8.6e18 ns")]
         let interval = (period.as_nanos() as u64).div_ceil(permits as u64);
         let most = MOST_HELD / interval;
         #[expect(clippy::cast_possible_truncation, reason = "smaller than the burst")]
@@ -73,6 +73,13 @@ impl Rate {
     /// What the bucket holds.
     pub(super) const fn capacity(self) -> u32 {
         self.capacity
+    }
+
+    /// One replica's share of it, at least one permit at once.
+    #[cfg(feature = "redis")]
+    pub(super) fn share(self, replicas: u32) -> Self {
+        let burst = if self.capacity == 0 { 0 } else { (self.capacity / replicas).max(1) };
+        Self::new(self.permits, self.period.saturating_mul(replicas), burst)
     }
 
     /// So many in this time.

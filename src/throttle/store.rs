@@ -1,5 +1,7 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
+#[cfg(feature = "redis")]
+use super::RedisCounts;
 use super::{
     ask::{Asks, Decision, Settlement},
     key::{Key, Keys},
@@ -29,6 +31,12 @@ pub(super) trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Forgets what was counted. `false` where the store could not be told.
     fn reset(&self, keys: &[Key]) -> Later<bool>;
+
+    /// How often replicas that share counters asked for them; `None` where nothing is shared.
+    #[cfg(feature = "redis")]
+    fn redis_counts(&self) -> Option<RedisCounts> {
+        None
+    }
 }
 
 /// The store's answer, at once or later.
@@ -53,6 +61,15 @@ impl Store {
 
     pub(super) fn backend(&self) -> &dyn Backend {
         &*self.0
+    }
+
+    /// What a [`RedisStore`](super::RedisStore) has asked its server for, and what it has not; `None`
+    /// of a store in memory.
+    #[cfg(feature = "redis")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+    #[must_use]
+    pub fn redis_counts(&self) -> Option<RedisCounts> {
+        self.0.redis_counts()
     }
 }
 

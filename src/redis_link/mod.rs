@@ -1,0 +1,271 @@
+//! The way to Redis or Valkey: one connection, the state it is in, and bounded waits.
+//!
+//! ```text
+//!             connected, and the probe was answered
+//!   Unknown ──────────────────────────────────────► Up ◄──┐
+//!      │                                            │     │ connected again, probe answered
+//!      │ cannot be reached                          │ a call fails or takes too long
+//!      └────────────────────► Away ◄────────────────┘     │
+//!                               └──────────────────────────┘
+//! ```
+//!
+//! Whoever calls waits for the answer at most as long as was chosen, and not at all while the server
+//! is away. A task that the link owns connects, and tries again; each change is logged once.
+
+mod connection;
+mod places;
+mod task;
+
+use std::{sync::Arc, time::Duration};
+
+use redis::RedisResult;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+pub(crate) use self::{
+    connection::Connection,
+    places::{PlaceError, Places},
+    task::Task,
+};
+use crate::clock::SharedClock;
+
+/// How long connecting may take, with all that TLS and a cluster's map of slots take.
+const CONNECTING: Duration = Duration::from_secs(2);
+/// Between two tries to connect.
+const BETWEEN_TRIES: Duration = Duration::from_millis(500);
+/// What was up for less is not tried again at once: a server that is slow by turns would else be lost
+/// and found many times a second.
+const STEADY: Duration = Duration::from_secs(5);
+
+/// A way to one server, or one cluster. Its drop ends the connection and the task.
+#[derive(Debug)]
+pub(crate) struct Link<P> {
+    shared: Arc<Shared<P>>,
+    task: Task,
+}
+
+/// What is asked of a new connection before anyone else may use it.
+pub(crate) trait Probe: Send + Sync + 'static {
+    /// Does all that later calls will need to be allowed, and leaves nothing behind.
+    fn probe(&self, connection: Connection) -> impl Future<Output = RedisResult<()>> + Send;
+}
+
+/// There is no server, or it did not answer in time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Away {
+    /// Whether the server may have done what was asked of it all the same.
+    pub(crate) perhaps_done: bool,
+}
+
+struct Shared<P> {
+    places: Places,
+    wait: Duration,
+    probe: P,
+    state: watch::Sender<State>,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Unknown,
+    /// With the number of the connection, so that one who was late with an old one does not take the
+    /// new one for lost.
+    Up(u64, Connection),
+    Away,
+}
+
+// === impl Link ===
+
+impl<P: Probe> Link<P> {
+    /// Connects as soon as there is a tokio runtime: now, or at the first call.
+    pub(crate) fn new(places: Places, wait: Duration, probe: P) -> Self {
+        let (state, _) = watch::channel(State::Unknown);
+        let shared = Arc::new(Shared { places, wait, probe, state });
+        let link = Self { shared, task: Task::default() };
+        link.keep();
+        link
+    }
+
+    /// Does with a connection what `call` says, within the wait.
+    ///
+    /// # Errors
+    ///
+    /// At once while the server is away; else when the call fails, or the wait is over.
+    pub(crate) async fn with<T, F>(&self, call: impl Fn(Connection) -> F) -> Result<T, Away>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        self.keep();
+        self.shared.with(call, 2).await
+    }
+
+    /// As [`with`](Self::with), but what may have been done already is not done again.
+    pub(crate) async fn once<T, F>(&self, call: impl Fn(Connection) -> F) -> Result<T, Away>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        self.keep();
+        self.shared.with(call, 1).await
+    }
+
+    /// Whether a call would not wait for anything but the server's answer.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(*self.shared.state.borrow(), State::Up(..))
+    }
+
+    /// Waits until it is up.
+    pub(crate) async fn up(&self) {
+        self.keep();
+        let mut states = self.shared.state.subscribe();
+        // The sender lives as long as this link.
+        let _closed = states.wait_for(|state| matches!(state, State::Up(..))).await;
+    }
+
+    fn keep(&self) {
+        self.task.keep(|| Arc::clone(&self.shared).connect_for_ever());
+    }
+}
+
+// === impl Shared ===
+
+impl<P: Probe> Shared<P> {
+    async fn with<T, F>(&self, call: impl Fn(Connection) -> F, times: u32) -> Result<T, Away>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let mut used = None;
+        let answered = timeout(self.wait, async {
+            let (number, connection) = self.connection().await?;
+            used = Some(number);
+            let answer = call(connection.clone()).await;
+            // One that was idle may have been closed meanwhile, by the server or by what lies between:
+            // the manager has begun to connect again, and the second call waits for it.
+            Some(match answer {
+                Err(error) if times > 1 && error.is_connection_dropped() => call(connection).await,
+                answer => answer,
+            })
+        });
+        let cause = match answered.await {
+            Ok(None) => return Err(Away { perhaps_done: false }),
+            Ok(Some(Ok(answer))) => return Ok(answer),
+            Ok(Some(Err(error))) => Cause::of(&error),
+            Err(_elapsed) => Cause::Timeout,
+        };
+        if let Some(number) = used {
+            self.lost(number, &cause);
+        }
+        Err(Away { perhaps_done: used.is_some() && !matches!(cause, Cause::Refused(_)) })
+    }
+
+    /// The one there is, or the first one once it is made; `None` while the server is away.
+    async fn connection(&self) -> Option<(u64, Connection)> {
+        let known = |state: &State| match state {
+            State::Unknown => None,
+            State::Up(number, connection) => Some(Some((*number, connection.clone()))),
+            State::Away => Some(None),
+        };
+        if let Some(known) = known(&self.state.borrow()) {
+            return known;
+        }
+        let mut states = self.state.subscribe();
+        let state = states.wait_for(|state| !matches!(state, State::Unknown)).await.ok()?;
+        known(&state).flatten()
+    }
+
+    fn lost(&self, number: u64, cause: &Cause) {
+        self.state.send_if_modified(|state| {
+            let is_this = matches!(state, State::Up(current, _) if *current == number);
+            if is_this {
+                *state = State::Away;
+                cause.log();
+            }
+            is_this
+        });
+    }
+
+    async fn connect_for_ever(self: Arc<Self>) {
+        let clock = SharedClock::default();
+        for number in 0.. {
+            match self.connect().await {
+                Ok(connection) => {
+                    let mut states = self.state.subscribe();
+                    let was_away = matches!(
+                        self.state.send_replace(State::Up(number, connection)),
+                        State::Away
+                    );
+                    if was_away {
+                        tracing::info!("the shared store is there again");
+                    }
+                    let since = clock.monotonic();
+                    let _lost = states.wait_for(|state| matches!(state, State::Away)).await;
+                    if clock.monotonic().saturating_sub(since) >= STEADY {
+                        continue;
+                    }
+                }
+                Err(cause) => {
+                    self.state.send_if_modified(|state| {
+                        let changes = !matches!(state, State::Away);
+                        if changes {
+                            *state = State::Away;
+                            cause.log();
+                        }
+                        changes
+                    });
+                }
+            }
+            sleep(BETWEEN_TRIES).await;
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, Cause> {
+        let connection = async {
+            let connection = self.places.connect().await?;
+            // The first may load scripts.
+            self.probe.probe(connection.clone()).await?;
+            Ok(connection)
+        };
+        let connection = within(CONNECTING, connection).await?;
+        // What is too slow for a call is not up.
+        within(self.wait, self.probe.probe(connection.clone())).await?;
+        Ok(connection)
+    }
+}
+
+async fn within<T>(wait: Duration, call: impl Future<Output = RedisResult<T>>) -> Result<T, Cause> {
+    match timeout(wait, call).await {
+        Ok(answer) => answer.map_err(|error| Cause::of(&error)),
+        Err(_elapsed) => Err(Cause::Timeout),
+    }
+}
+
+impl<P> std::fmt::Debug for Shared<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("places", &self.places).finish_non_exhaustive()
+    }
+}
+
+/// Why it is away, in words that hold neither addresses nor names of keys.
+enum Cause {
+    Timeout,
+    /// The server's own code: READONLY, OOM, NOAUTH.
+    Refused(String),
+    Broken(String),
+}
+
+impl Cause {
+    fn of(error: &redis::RedisError) -> Self {
+        match error.code() {
+            Some(code) => Self::Refused(code.to_owned()),
+            None => Self::Broken(error.category().to_owned()),
+        }
+    }
+
+    fn log(&self) {
+        let cause = match self {
+            Self::Timeout => "timeout",
+            Self::Refused(word) | Self::Broken(word) => word,
+        };
+        tracing::warn!(cause, "the shared store is away");
+    }
+}

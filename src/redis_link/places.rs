@@ -1,0 +1,82 @@
+use std::{fmt, sync::Arc};
+
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, TlsCertificates};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+
+use crate::secret::Secret;
+
+/// Where the servers are, and how to know them.
+#[derive(Clone)]
+pub(crate) struct Places {
+    addresses: Vec<Secret>,
+    cluster: bool,
+    // As PEM, in place of the system's.
+    roots: Option<Arc<[u8]>>,
+}
+
+/// Why nobody can connect there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum PlaceError {
+    Address,
+    Insecure,
+    Certificate,
+}
+
+impl Places {
+    pub(crate) fn single(address: Secret) -> Result<Self, PlaceError> {
+        Self::new(vec![address], false)
+    }
+
+    pub(crate) fn cluster(addresses: Vec<Secret>) -> Result<Self, PlaceError> {
+        Self::new(addresses, true)
+    }
+
+    pub(crate) fn trust(&mut self, pem: &[u8]) -> Result<(), PlaceError> {
+        let mut certificates = CertificateDer::pem_slice_iter(pem).peekable();
+        if certificates.peek().is_none() || certificates.any(|certificate| certificate.is_err()) {
+            return Err(PlaceError::Certificate);
+        }
+        self.roots = Some(pem.into());
+        Ok(())
+    }
+
+    fn new(addresses: Vec<Secret>, cluster: bool) -> Result<Self, PlaceError> {
+        if addresses.is_empty() {
+            return Err(PlaceError::Address);
+        }
+        for address in &addresses {
+            match *read(address).ok_or(PlaceError::Address)?.addr() {
+                ConnectionAddr::Tcp(..) | ConnectionAddr::TcpTls { insecure: false, .. } => {}
+                ConnectionAddr::TcpTls { .. } => return Err(PlaceError::Insecure),
+                _ => return Err(PlaceError::Address),
+            }
+        }
+        Ok(Self { addresses, cluster, roots: None })
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        self.cluster
+    }
+
+    pub(super) fn read(&self) -> Vec<ConnectionInfo> {
+        self.addresses.iter().filter_map(read).collect()
+    }
+
+    pub(super) fn certificates(&self) -> Option<TlsCertificates> {
+        let root_cert = self.roots.as_ref()?.to_vec();
+        Some(TlsCertificates { client_tls: None, root_cert: Some(root_cert) })
+    }
+}
+
+fn read(address: &Secret) -> Option<ConnectionInfo> {
+    address.expose().into_connection_info().ok()
+}
+
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Places")
+            .field("addresses", &self.addresses.len())
+            .field("cluster", &self.cluster)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,168 @@
+-- Decides on, or settles, all counters of one call. Nothing is written unless all that are enforced allow.
+--
+-- ARGV[1] is 'd' (decide), 'l' (look), 's' (settle: one after another, as keys may be named twice) or
+-- 'p' (probe: do all that the others do to a key, and leave nothing); then nine for each key:
+--   kind: r (rate), d, w, m (quota of a day, week, month)
+--   a rate's interval in microseconds, or the number of a quota's first window, or -1
+--   burst, or limit
+--   offset of the first window
+--   cost, or permits to settle
+--   enforced: 1 or 0
+--   the window that is settled
+--   permits to take ahead, as many as there are
+--   the most that a rate may be in debt, in microseconds
+--
+-- A rate's state is its theoretical arrival time in microseconds since 2026 (so that a double holds
+-- it to some hundredths for decades); a quota's is `window:used`. What cannot be read counts as nothing.
+
+local EPOCH = 1767225600
+local time = redis.call('TIME')
+local seconds = tonumber(time[1])
+local now = (seconds - EPOCH) * 1000000 + tonumber(time[2])
+
+local function first_day(month)
+  -- Howard Hinnant's days_from_civil, of the first of a month since January 1970.
+  month = month + 23638
+  local year = math.floor(month / 12)
+  local in_year = month - year * 12
+  local era = math.floor(year / 400)
+  year = year - era * 400
+  return era * 146097 + year * 365 + math.floor(year / 4) - math.floor(year / 100)
+    + math.floor((153 * in_year + 2) / 5) - 719468
+end
+
+local function window_of(kind, day)
+  if kind == 'd' then return day end
+  if kind == 'w' then return math.floor((day + 3) / 7) end
+  -- At most one too early.
+  local month = math.floor(day / 30.436875) - 1
+  while first_day(month + 1) <= day do month = month + 1 end
+  return month
+end
+
+local function start_of(kind, window)
+  if kind == 'd' then return window * 86400 end
+  if kind == 'w' then return (window * 7 - 3) * 86400 end
+  return first_day(window) * 86400
+end
+
+local function read(key)
+  local value = redis.pcall('GET', key)
+  if type(value) == 'string' then return value end
+end
+
+if ARGV[1] == 'p' then
+  redis.call('GET', KEYS[1])
+  redis.call('SET', KEYS[1], '1', 'PX', '1000')
+  redis.call('DEL', KEYS[1])
+  return { 1 }
+end
+
+local function write(key, state)
+  redis.call('SET', key, state[1], 'PX', string.format('%.0f', state[2]))
+end
+
+local passes = 1
+local told, states = {}, {}
+
+for i, key in ipairs(KEYS) do
+  local at = (i - 1) * 9 + 1
+  local kind, first, most = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+  local offset, cost, enforced = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6] == '1'
+  local settled, more, debt = tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8]), tonumber(ARGV[at + 9])
+  local least = math.min(math.max(cost, 1), math.max(most, 1))
+  local value = read(key)
+  local allows, remaining, wait, reset, window, extra = false, 0, 0, 0, 0, 0
+
+  if kind == 'r' then
+    local interval = first
+    local most_tat = now + most * interval + debt
+    local stored = tonumber(value)
+    if stored == nil or stored ~= stored then stored = now end
+    local tat = math.min(math.max(stored, now), most_tat)
+    if ARGV[1] == 's' then
+      if cost < 0 then tat = math.max(stored + cost * interval, now) else tat = tat + cost * interval end
+      tat = math.min(tat, most_tat)
+      allows = true
+    else
+      local earliest = tat + (least - most) * interval
+      allows = most > 0 and earliest <= now
+      if allows then
+        tat = math.min(tat + cost * interval, most_tat)
+        extra = math.max(0, math.min(more, math.floor((now + most * interval - tat) / interval)))
+        tat = tat + extra * interval
+      else
+        wait = earliest - now
+      end
+    end
+    remaining = math.max(0, math.floor(most - (tat - now) / interval + 0.000001))
+    reset = tat - now
+    states[i] = { string.format('%.17g', tat), math.ceil((tat - now) / 1000) + 1000 }
+  else
+    local function limit_in(number)
+      if number == first then return math.max(0, most - offset) end
+      return most
+    end
+    window = window_of(kind, math.floor(seconds / 86400))
+    local used = 0
+    local old, before = string.match(value or '', '^(%d+):(%d+)$')
+    old, before = tonumber(old), tonumber(before)
+    if old and old >= window then
+      -- The server's clock was set back: its window goes on.
+      window, used = old, before
+    elseif old then
+      local held = most * (window - old)
+      if first >= old and first < window then held = held - (most - limit_in(first)) end
+      used = math.max(0, before - held)
+    end
+    local limit = limit_in(window)
+    local ends = start_of(kind, window + 1)
+    local left = (ends - EPOCH) * 1000000 - now
+    if ARGV[1] == 's' then
+      if cost >= 0 or settled == window then used = math.max(0, used + cost) end
+      allows = true
+    else
+      least = math.min(math.max(cost, 1), math.max(limit, 1))
+      allows = limit > 0 and used + least <= limit
+      if allows then
+        used = used + cost
+        extra = math.max(0, math.min(more, limit - used))
+        used = used + extra
+      else
+        local plain = math.max(1, limit_in(window + 1))
+        local after = math.max(0, used - limit)
+        local needed = math.min(math.max(cost, 1), plain)
+        local windows = math.min(1000, math.max(0, math.ceil((after + needed - plain) / plain)))
+        wait = left + (start_of(kind, window + 1 + windows) - ends) * 1000000
+      end
+    end
+    remaining = math.max(0, limit - used)
+    if used > 0 then reset = left end
+    used = math.min(used, 1099511627775)
+    local in_debt = math.min(400, math.ceil(used / math.max(1, most))) * 32 * 86400
+    if used <= limit then in_debt = 0 end
+    local live = math.min(math.floor(left / 1000000) + in_debt, 400 * 86400) + 3600
+    states[i] = { string.format('%d:%d', window, used), live * 1000 }
+    most = limit
+  end
+
+  if ARGV[1] == 's' then write(key, states[i]) end
+  if enforced and not allows then passes = 0 end
+  told[#told + 1] = allows and 1 or 0
+  told[#told + 1] = remaining
+  told[#told + 1] = most
+  told[#told + 1] = math.ceil(wait)
+  told[#told + 1] = math.ceil(reset)
+  told[#told + 1] = window
+  told[#told + 1] = extra
+end
+
+if passes == 1 and ARGV[1] == 'd' then
+  for i, key in ipairs(KEYS) do
+    local cost = tonumber(ARGV[(i - 1) * 9 + 6])
+    if told[(i - 1) * 7 + 1] == 1 and cost ~= 0 then write(key, states[i]) end
+  end
+end
+
+table.insert(told, 1, passes)
+return told

@@ -1,0 +1,17 @@
+//! The shared store, before real servers: Redis, a cluster of three of it, and Valkey.
+//!
+//! Each test starts the servers that it needs. Where one is not installed the test says so and
+//! passes, except where `CI` is set.
+#![allow(unreachable_pub, reason = "modules of one test crate")]
+
+mod faults;
+mod gateway;
+mod harness;
+mod logged;
+mod proxy;
+mod script;
+mod server;
+mod settling;
+mod shared;
+mod tls;
+mod wire;

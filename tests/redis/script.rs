@@ -1,0 +1,364 @@
+//! The script itself, at times that the test chooses: before real servers, with the one line that
+//! asks for the time put out of its way.
+
+use std::fmt::Display;
+
+use proptest::{prelude::*, test_runner::TestRunner};
+
+use super::{
+    server::{Brand, Server},
+    wire::{Reply, Wire},
+};
+
+const SCRIPT: &str = include_str!("../../src/throttle/redis/script.lua");
+
+/// 2026-01-01, where the script's own time begins.
+const EPOCH: u64 = 1_767_225_600;
+const DAY: u64 = 86_400;
+
+struct Script {
+    text: String,
+    wire: Wire,
+    _server: Server,
+}
+
+/// One key's part of a call.
+#[derive(Clone, Copy)]
+struct Row {
+    kind: &'static str,
+    // A rate's interval in microseconds, a quota's first window.
+    first: i64,
+    most: u64,
+    offset: u64,
+    cost: i64,
+    enforced: bool,
+    window: i64,
+    ahead: u64,
+}
+
+#[derive(Debug, Eq, PartialEq)]
+struct Told {
+    allows: bool,
+    remaining: i64,
+    most: i64,
+    wait: i64,
+    reset: i64,
+    window: i64,
+    ahead: i64,
+}
+
+fn rate(interval: i64, most: u64, cost: i64) -> Row {
+    Row { kind: "r", first: interval, most, offset: 0, cost, enforced: true, window: 0, ahead: 0 }
+}
+
+fn quota(kind: &'static str, most: u64, cost: i64) -> Row {
+    Row { kind, first: -1, ..rate(0, most, cost) }
+}
+
+fn on_both(test: impl Fn(&mut Script)) {
+    for brand in [Brand::Redis, Brand::Valkey] {
+        let Some(server) = brand.start() else { continue };
+        let asked = "redis.call('TIME')";
+        assert_eq!(SCRIPT.matches(asked).count(), 1);
+        let text = SCRIPT.replace(asked, "{ ARGV[#ARGV - 1], ARGV[#ARGV] }");
+        let wire = server.wire();
+        test(&mut Script { text, wire, _server: server });
+    }
+}
+
+impl Script {
+    /// At so many microseconds after so many seconds since 1970.
+    fn run(&mut self, mode: &str, at: (u64, u64), rows: &[(&str, Row)]) -> (bool, Vec<Told>) {
+        let mut words = vec!["EVAL".to_owned(), self.text.clone(), rows.len().to_string()];
+        let mut push = |word: &dyn Display| words.push(word.to_string());
+        rows.iter().for_each(|(key, _)| push(key));
+        push(&mode);
+        for (_, row) in rows {
+            push(&row.kind);
+            push(&row.first);
+            push(&row.most);
+            push(&row.offset);
+            push(&row.cost);
+            push(&u8::from(row.enforced));
+            push(&row.window);
+            push(&row.ahead);
+            push(&1e15);
+        }
+        push(&at.0);
+        push(&at.1);
+        let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+        let reply = self.wire.try_ask(&words).unwrap();
+        assert!(matches!(reply, Reply::List(_)), "{reply:?}");
+        let numbers: Vec<i64> = reply.list().iter().map(Reply::number).collect();
+        assert_eq!(numbers.len(), 1 + 7 * rows.len());
+        let told = numbers[1..].chunks(7).map(|told| Told {
+            allows: told[0] == 1,
+            remaining: told[1],
+            most: told[2],
+            wait: told[3],
+            reset: told[4],
+            window: told[5],
+            ahead: told[6],
+        });
+        (numbers[0] == 1, told.collect())
+    }
+
+    fn one(&mut self, mode: &str, at: (u64, u64), row: Row) -> Told {
+        let (_, mut told) = self.run(mode, at, &[("{n}:v1:key", row)]);
+        told.remove(0)
+    }
+
+    fn lives(&mut self) -> i64 {
+        self.wire.must("PTTL {n}:v1:key").number()
+    }
+
+    fn forget(&mut self) {
+        self.wire.must("FLUSHALL");
+    }
+}
+
+/// Every day's window, told by counting days: (month, first of it, first of the next).
+fn months() -> Vec<(i64, u64, u64)> {
+    let mut days = Vec::new();
+    let mut first = 0;
+    for month in 0..12 * 131 {
+        let (year, of_year) = (1970 + month / 12, month % 12 + 1);
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let length = match of_year {
+            2 => 28 + u64::from(leap),
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
+        days.extend((0..length).map(|_| (month, first, first + length)));
+        first += length;
+    }
+    days
+}
+
+#[test]
+fn windows_are_those_of_the_calendar() {
+    on_both(|script| {
+        let months = months();
+        assert_eq!(months[365 * 2 + 31 + 28].0, 25, "1972-02-29");
+        let mut before = -1;
+        for (day, &(month, first, end)) in months.iter().enumerate().skip(20_000) {
+            let day = day as u64;
+            // The first and last days of months, and some between.
+            if day != first && day + 1 != end && !day.is_multiple_of(11) {
+                continue;
+            }
+            let at = (day * DAY + 86_399, 999_999);
+            script.forget();
+            let told = script.one("d", at, quota("m", 5, 1));
+            assert_eq!(
+                (told.window, told.reset),
+                (month, ((end - day - 1) * DAY) as i64 * 1_000_000 + 1)
+            );
+            assert!(told.window >= before && told.allows);
+            before = told.window;
+            script.forget();
+            let told = script.one("d", at, quota("d", 5, 1));
+            assert_eq!((told.window, told.reset), (day as i64, 1));
+            script.forget();
+            let told = script.one("d", at, quota("w", 5, 1));
+            // 1970-01-05 was the first Monday, which the second week begins with.
+            let week = (day + 3) / 7;
+            let left = ((week * 7 + 4 - day - 1) * DAY) as i64 * 1_000_000 + 1;
+            assert_eq!((told.window, told.reset), (week as i64, left), "day {day}");
+        }
+    });
+}
+
+#[test]
+fn the_first_window_may_hold_less() {
+    on_both(|script| {
+        let day = EPOCH / DAY;
+        let row = Row { first: day as i64, offset: 3, ..quota("d", 5, 1) };
+        for left in [1, 0] {
+            let told = script.one("d", (EPOCH, 0), row);
+            assert_eq!((told.allows, told.remaining, told.most), (true, left, 2));
+        }
+        let told = script.one("d", (EPOCH, 0), row);
+        assert_eq!((told.allows, told.wait), (false, DAY as i64 * 1_000_000));
+        let told = script.one("d", (EPOCH + DAY, 0), row);
+        assert_eq!((told.allows, told.remaining, told.most), (true, 4, 5));
+    });
+}
+
+#[test]
+fn what_was_overused_is_carried_from_window_to_window() {
+    on_both(|script| {
+        // Twelve of five in January: seven in February, two in March, none in April.
+        let january = (EPOCH + 30 * DAY, 0);
+        let row = quota("m", 5, 12);
+        assert!(script.one("s", january, row).allows);
+        let told = script.one("d", january, quota("m", 5, 1));
+        // Until the first of March, when there are three left.
+        assert_eq!((told.allows, told.wait), (false, (29 * DAY) as i64 * 1_000_000));
+        assert!(script.lives() > 60 * DAY as i64 * 1_000);
+        let february = (EPOCH + 31 * DAY, 0);
+        assert!(!script.one("d", february, quota("m", 5, 1)).allows);
+        let march = (EPOCH + 59 * DAY, 0);
+        let told = script.one("d", march, quota("m", 5, 1));
+        assert_eq!((told.allows, told.remaining), (true, 2));
+        let april = (EPOCH + 90 * DAY, 0);
+        assert_eq!(script.one("l", april, quota("m", 5, 0)).remaining, 5);
+
+        // What is given back of a window that is over is of no use to the next.
+        let told = script.one("d", april, quota("m", 5, 4));
+        let refund = |window| Row { window, ..quota("m", 5, -3) };
+        let may = (EPOCH + 120 * DAY, 0);
+        script.one("s", april, refund(told.window));
+        assert_eq!(script.one("l", april, quota("m", 5, 0)).remaining, 4);
+        script.one("d", may, quota("m", 5, 2));
+        script.one("s", may, refund(told.window));
+        assert_eq!(script.one("l", may, quota("m", 5, 0)).remaining, 3);
+    });
+}
+
+#[test]
+fn a_server_whose_clock_is_set_back_opens_no_window_again() {
+    on_both(|script| {
+        let now = (EPOCH + 100 * DAY + 5, 0);
+        for kind in ["d", "w", "m"] {
+            script.forget();
+            assert_eq!(script.one("d", now, quota(kind, 5, 5)).remaining, 0);
+            let back = (now.0 - 40 * DAY, 0);
+            assert!(!script.one("d", back, quota(kind, 5, 1)).allows, "{kind}");
+            assert!(!script.one("d", now, quota(kind, 5, 1)).allows, "{kind}");
+        }
+    });
+}
+
+#[test]
+fn settlements_of_one_key_in_one_call_are_all_counted() {
+    on_both(|script| {
+        let (key, row) = ("{n}:v1:key", quota("d", 100, 7));
+        script.run("s", (EPOCH, 0), &[(key, row), (key, row), (key, Row { cost: 1, ..row })]);
+        assert_eq!(script.one("l", (EPOCH, 0), quota("d", 100, 0)).remaining, 85);
+        script.forget();
+        let row = rate(1_000, 100, 7);
+        script.run("s", (EPOCH, 0), &[(key, row), (key, row), (key, Row { cost: 1, ..row })]);
+        assert_eq!(script.one("l", (EPOCH, 0), rate(1_000, 100, 0)).remaining, 85);
+    });
+}
+
+#[test]
+fn shadows_stop_nobody_and_take_only_with_the_rest() {
+    on_both(|script| {
+        let shadow = Row { enforced: false, ..rate(1_000_000, 1, 1) };
+        let rows = |shadow, enforced| [("{n}:v1:a", shadow), ("{n}:v1:b", enforced)];
+        for allows in [true, false] {
+            let (passes, told) = script.run("d", (EPOCH, 0), &rows(shadow, rate(1_000_000, 2, 1)));
+            assert!(passes);
+            assert_eq!((told[0].allows, told[1].allows), (allows, true));
+        }
+        let later = (EPOCH + 1, 0);
+        let (passes, told) = script.run("d", later, &rows(shadow, rate(1_000_000, 0, 1)));
+        assert_eq!((passes, told[0].allows), (false, true));
+        let (_, told) = script.run("l", later, &rows(Row { cost: 0, ..shadow }, rate(1, 1, 0)));
+        assert_eq!(told[0].remaining, 1, "nothing was taken of the shadow");
+    });
+}
+
+#[test]
+fn what_is_no_state_counts_as_none() {
+    on_both(|script| {
+        for state in ["", "nan", "inf", "x", "12:", ":", "1:-4", "99999999999999999999999:1"] {
+            for row in [rate(1_000_000, 3, 1), quota("d", 3, 1)] {
+                script.forget();
+                let set: [&[u8]; 3] = [b"SET", b"{n}:v1:key", state.as_bytes()];
+                script.wire.try_ask(&set).unwrap();
+                let told = script.one("d", (EPOCH, 0), row);
+                assert!(told.remaining <= 2 && told.most == 3, "{state}: {told:?}");
+            }
+        }
+        script.wire.must("DEL {n}:v1:key");
+        script.wire.must("RPUSH {n}:v1:key 1");
+        assert!(script.one("d", (EPOCH, 0), rate(1_000_000, 3, 1)).allows);
+    });
+}
+
+#[test]
+fn keys_live_as_long_as_to_forget_them_would_matter() {
+    on_both(|script| {
+        script.one("d", (EPOCH, 0), rate(1_000_000, 10, 4));
+        assert!((4_000..=6_000).contains(&script.lives()));
+        script.forget();
+        script.one("d", (EPOCH, 0), quota("d", 10, 4));
+        let hour = 3_600_000;
+        let day = DAY as i64 * 1_000;
+        assert!((day..=day + hour).contains(&script.lives()));
+        script.forget();
+        script.one("s", (EPOCH, 0), quota("d", 1, 1_000_000));
+        assert!((399 * day..=401 * day).contains(&script.lives()));
+    });
+}
+
+/// A bucket in whole microseconds of growing.
+struct Bucket {
+    interval: u64,
+    most: u64,
+    // Microseconds of growth that are missing.
+    missing: u64,
+    last: u64,
+}
+
+impl Bucket {
+    fn at(&mut self, now: u64) {
+        self.missing = self.missing.saturating_sub(now - self.last);
+        self.last = now;
+    }
+
+    fn take(&mut self, cost: u64, ahead: u64) -> (bool, u64) {
+        let needed = cost.clamp(1, self.most) * self.interval;
+        let held = self.most * self.interval;
+        if self.missing + needed > held {
+            return (false, 0);
+        }
+        self.missing += cost * self.interval;
+        let ahead = ahead.min(held.saturating_sub(self.missing) / self.interval);
+        self.missing += ahead * self.interval;
+        (true, ahead)
+    }
+}
+
+#[test]
+fn rates_are_those_of_a_token_bucket() {
+    let steps = prop::collection::vec((0_u64..3_000, 0_u64..6, 0_u64..4, -3_i64..4), 1..60);
+    let cases = (1_u64..4_000, 1_u64..6, steps);
+    on_both(|script| {
+        let mut runner = TestRunner::new(ProptestConfig { cases: 48, ..ProptestConfig::default() });
+        let script = std::cell::RefCell::new(script);
+        let run = |(interval, most, steps): (u64, u64, Vec<_>)| {
+            let mut script = script.borrow_mut();
+            script.forget();
+            let mut bucket = Bucket { interval, most, missing: 0, last: 0 };
+            let mut now = 0;
+            for (ahead_of, cost, ahead, settled) in steps {
+                now += ahead_of;
+                let at = (EPOCH + now / 1_000_000, now % 1_000_000);
+                bucket.at(now);
+                let row = Row { ahead, ..rate(interval as i64, most, cost as i64) };
+                let (allows, taken) = bucket.take(cost, if cost == 0 { 0 } else { ahead });
+                let told =
+                    script.one("d", at, Row { ahead: if cost == 0 { 0 } else { ahead }, ..row });
+                prop_assert_eq!((told.allows, told.ahead as u64), (allows, taken));
+                let held = most * interval;
+                prop_assert_eq!(
+                    told.remaining as u64,
+                    held.saturating_sub(bucket.missing) / interval
+                );
+                if !allows {
+                    // Waiting so long is enough, and a microsecond less is not.
+                    let needed = cost.clamp(1, most) * interval;
+                    prop_assert_eq!(told.wait as u64, bucket.missing + needed - held);
+                }
+                script.one("s", at, rate(interval as i64, most, settled));
+                bucket.missing = bucket.missing.saturating_add_signed(settled * interval as i64);
+            }
+            Ok(())
+        };
+        runner.run(&cases, run).unwrap();
+    });
+}
