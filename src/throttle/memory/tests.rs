@@ -216,14 +216,15 @@ fn room_is_not_made_by_forgetting_what_is_asked_for_together() {
 #[test]
 fn who_comes_often_stays_known_while_there_is_room() {
     let (memory, clock) = store(1_000);
-    let [one, other] = [1, 2].map(|key| ask(&memory, key, Rate::per_second(1), 1));
+    let fast = Rate::per_second(1_000_000);
+    let [one, other] = [1, 2].map(|key| ask(&memory, key, fast, 1));
     let held = ask(&memory, 3, Concurrency::of(1), 1);
     clock.advance(Duration::from_secs(60));
     memory.judge(&[one], true);
     let standing = memory.judge(&[held], true).standings[0];
     memory.settle(&[settlement(&held, &standing, -1)]);
     let known = |after| {
-        clock.advance(Duration::from_secs(after));
+        clock.advance(Duration::from_millis(after));
         for _ in 0..100 {
             memory.judge(&[other], true);
         }
