@@ -1,18 +1,22 @@
-//! What callers may take: rates, quotas and budgets of tokens.
+//! What callers may take: rates, quotas and budgets of tokens; and what strangers may try.
 
 use tower_inference::throttle::{Quota, Rate};
 
 use super::{UsageError, once, read};
 use crate::units;
 
-pub(super) const FLAGS: [&str; 4] = ["--rate", "--burst", "--quota", "--token-budget"];
+pub(super) const FLAGS: [&str; 6] =
+    ["--rate", "--burst", "--quota", "--token-budget", "--auth-failures", "--trusted-proxy"];
 
-/// For each principal. What is not set is not limited.
+/// For each principal, or for each address. What is not set is not limited.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Limits {
     pub(crate) rate: Option<Rate>,
     pub(crate) quota: Option<Quota>,
     pub(crate) token_budget: Option<Rate>,
+    pub(crate) auth_failures: Option<Rate>,
+    /// Networks that are believed when they say whom they speak for.
+    pub(crate) trusted_proxies: Vec<String>,
 }
 
 /// The flags as they were given.
@@ -22,6 +26,8 @@ pub(super) struct Given {
     burst: Option<u32>,
     quota: Option<Quota>,
     token_budget: Option<Rate>,
+    auth_failures: Option<Rate>,
+    trusted_proxies: Vec<String>,
 }
 
 impl Given {
@@ -44,18 +50,30 @@ impl Given {
                 let budget = read(flag, value, rate, "a budget such as 100k/min")?;
                 once(flag, &mut self.token_budget, budget)
             }
+            "--auth-failures" => {
+                let failures = read(flag, value, rate, "a rate such as 10/min")?;
+                once(flag, &mut self.auth_failures, failures)
+            }
+            "--trusted-proxy" => {
+                self.trusted_proxies.push(value.to_owned());
+                Ok(())
+            }
             _ => Err(UsageError(format!("{flag} is not a flag of this gateway"))),
         }
     }
 
     pub(super) fn resolve(self) -> Result<Limits, UsageError> {
-        let Self { rate, burst, quota, token_budget } = self;
+        let Self { rate, burst, quota, token_budget, auth_failures, trusted_proxies } = self;
         let rate = match (rate, burst) {
             (None, Some(_)) => return Err(UsageError("--burst goes with --rate".to_owned())),
             (Some(rate), Some(burst)) => Some(rate.burst(burst)),
             (rate, None) => rate,
         };
-        Ok(Limits { rate, quota, token_budget })
+        // A proxy is asked for an address where something is counted by it.
+        if auth_failures.is_none() && !trusted_proxies.is_empty() {
+            return Err(UsageError("--trusted-proxy goes with --auth-failures".to_owned()));
+        }
+        Ok(Limits { rate, quota, token_budget, auth_failures, trusted_proxies })
     }
 }
 
