@@ -69,7 +69,7 @@ impl Given {
         if rate.is_none() && burst.is_some() {
             return Err(UsageError("--burst goes with --rate".to_owned()));
         }
-        let burst = burst.or(rate.map(|(count, _)| count));
+        let burst = burst.or_else(|| rate.map(|(count, _)| count));
         let rate = rate.zip(burst).map(|((_, rate), burst)| rate.burst(burst));
         // A proxy is asked for an address where something is counted by it.
         if auth_failures.is_none() && !trusted_proxies.is_empty() {
