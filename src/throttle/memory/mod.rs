@@ -273,6 +273,10 @@ impl Backend for Memory {
                     change(&mut table, slot);
                     continue;
                 }
+                // Nothing is given back to a counter that it was not taken from.
+                if permits <= 0 {
+                    continue;
+                }
             }
             let mut table = self.overflow.lock();
             if let Some(slot) = table.find(overflow) {
