@@ -1,27 +1,35 @@
-//! What callers may take: rates, quotas and budgets of tokens.
+//! What callers may take: rates, quotas and budgets of tokens; and what strangers may try.
 
 use tower_inference::throttle::{Quota, Rate};
 
 use super::{UsageError, once, read};
 use crate::units;
 
-pub(super) const FLAGS: [&str; 4] = ["--rate", "--burst", "--quota", "--token-budget"];
+pub(super) const FLAGS: [&str; 6] =
+    ["--rate", "--burst", "--quota", "--token-budget", "--auth-failures", "--trusted-proxy"];
 
-/// For each principal. What is not set is not limited.
+/// For each principal, or for each address. What is not set is not limited.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Limits {
     pub(crate) rate: Option<Rate>,
+    /// Of the rate.
+    pub(crate) burst: Option<u32>,
     pub(crate) quota: Option<Quota>,
     pub(crate) token_budget: Option<Rate>,
+    pub(crate) auth_failures: Option<Rate>,
+    /// Networks that are believed when they say whom they speak for.
+    pub(crate) trusted_proxies: Vec<String>,
 }
 
 /// The flags as they were given.
 #[derive(Debug, Default)]
 pub(super) struct Given {
-    rate: Option<Rate>,
+    rate: Option<(u32, Rate)>,
     burst: Option<u32>,
     quota: Option<Quota>,
     token_budget: Option<Rate>,
+    auth_failures: Option<Rate>,
+    trusted_proxies: Vec<String>,
 }
 
 impl Given {
@@ -29,7 +37,7 @@ impl Given {
     pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), UsageError> {
         match flag {
             "--rate" => {
-                let rate = read(flag, value, rate, "a rate such as 10/s")?;
+                let rate = read(flag, value, counted_rate, "a rate such as 10/s")?;
                 once(flag, &mut self.rate, rate)
             }
             "--burst" => {
@@ -44,32 +52,50 @@ impl Given {
                 let budget = read(flag, value, rate, "a budget such as 100k/min")?;
                 once(flag, &mut self.token_budget, budget)
             }
+            "--auth-failures" => {
+                let failures = read(flag, value, rate, "a rate such as 10/min")?;
+                once(flag, &mut self.auth_failures, failures)
+            }
+            "--trusted-proxy" => {
+                self.trusted_proxies.push(value.to_owned());
+                Ok(())
+            }
             _ => Err(UsageError(format!("{flag} is not a flag of this gateway"))),
         }
     }
 
     pub(super) fn resolve(self) -> Result<Limits, UsageError> {
-        let Self { rate, burst, quota, token_budget } = self;
-        let rate = match (rate, burst) {
-            (None, Some(_)) => return Err(UsageError("--burst goes with --rate".to_owned())),
-            (Some(rate), Some(burst)) => Some(rate.burst(burst)),
-            (rate, None) => rate,
-        };
-        Ok(Limits { rate, quota, token_budget })
+        let Self { rate, burst, quota, token_budget, auth_failures, trusted_proxies } = self;
+        if rate.is_none() && burst.is_some() {
+            return Err(UsageError("--burst goes with --rate".to_owned()));
+        }
+        let burst = burst.or_else(|| rate.map(|(count, _)| count));
+        let rate = rate.zip(burst).map(|((_, rate), burst)| rate.burst(burst));
+        // A proxy is asked for an address where something is counted by it.
+        if auth_failures.is_none() && !trusted_proxies.is_empty() {
+            return Err(UsageError("--trusted-proxy goes with --auth-failures".to_owned()));
+        }
+        Ok(Limits { rate, burst, quota, token_budget, auth_failures, trusted_proxies })
     }
 }
 
 /// `10/s`, `600/min`, `100k/h` or `1M/day`.
 fn rate(text: &str) -> Option<Rate> {
+    counted_rate(text).map(|(_, rate)| rate)
+}
+
+/// The same, and its number.
+fn counted_rate(text: &str) -> Option<(u32, Rate)> {
     let (count, period) = text.split_once('/')?;
     let count = units::count(count)?;
-    Some(match period {
+    let rate = match period {
         "s" => Rate::per_second(count),
         "min" => Rate::per_minute(count),
         "h" => Rate::per_hour(count),
         "day" => Rate::per_day(count),
         _ => return None,
-    })
+    };
+    Some((count, rate))
 }
 
 /// `10000/day`, `50k/week` or `1M/month`.

@@ -1,3 +1,5 @@
+use tower_inference::throttle::Rate;
+
 use super::*;
 
 fn parse_words(line: &str) -> Result<Command, UsageError> {
@@ -205,6 +207,22 @@ fn limits_are_shared_where_a_server_is_named() {
     assert_eq!(
         refused("--redis redis://h --redis-secret-env S"),
         "--redis wants a limit that is counted there"
+    );
+}
+
+#[test]
+fn guesses_are_limited_by_address() {
+    let limits =
+        served("--auth-failures 5/min --trusted-proxy 10.0.0.0/8 --trusted-proxy ::1").limits;
+    assert_eq!(limits.auth_failures, Some(Rate::per_minute(5)));
+    assert_eq!(limits.trusted_proxies, ["10.0.0.0/8", "::1"]);
+    assert_eq!(
+        refused("--rate 1/s --trusted-proxy ::1"),
+        "--trusted-proxy goes with --auth-failures"
+    );
+    assert_eq!(
+        refused("--auth-failures 5"),
+        "--auth-failures wants a rate such as 10/min, not `5`"
     );
 }
 

@@ -4,7 +4,10 @@ use std::{env, fs};
 
 use tower_inference::{
     secret::Secret,
-    throttle::{Limit, RedisStore, Store, ThrottleLayer, TokenBudgetLayer, WhenAway},
+    throttle::{
+        ForwardedField, Limit, PeerAddress, RedisStore, Store, ThrottleLayer, TokenBudgetLayer,
+        WhenAway,
+    },
 };
 
 use crate::{
@@ -13,6 +16,8 @@ use crate::{
 };
 
 pub(crate) struct Limits {
+    /// Outside authentication.
+    pub(crate) peer: Option<ThrottleLayer>,
     pub(crate) throttle: Option<ThrottleLayer>,
     pub(crate) budget: Option<TokenBudgetLayer>,
 }
@@ -20,6 +25,16 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) fn new(settings: &Serve) -> Result<Self, Error> {
         let limits = &settings.limits;
+        let peer = match limits.auth_failures {
+            Some(failures) => {
+                let address = PeerAddress::connection()
+                    .behind(ForwardedField::XForwardedFor, &limits.trusted_proxies)
+                    .map_err(|error| format!("--trusted-proxy: {error}"))?;
+                let limit = Limit::per_peer(address, failures).failed_authentications();
+                Some(ThrottleLayer::new(limit.name("auth-failures")))
+            }
+            None => None,
+        };
         let rate = limits.rate.map(|rate| Limit::per_identity(rate).name("rate"));
         let quota = limits.quota.map(|quota| Limit::per_identity(quota).name("quota"));
         let throttle = match (rate, quota) {
@@ -34,11 +49,12 @@ impl Limits {
                 None => layer,
             }
         });
-        // One for both: what they count has names of its own.
+        // One for all: what they count has names of its own.
         let Some(store) = settings.redis.as_ref().map(shared).transpose()? else {
-            return Ok(Self { throttle, budget });
+            return Ok(Self { peer, throttle, budget });
         };
         Ok(Self {
+            peer: peer.map(|layer| layer.store(store.clone())),
             throttle: throttle.map(|layer| layer.store(store.clone())),
             budget: budget.map(|layer| layer.store(store)),
         })

@@ -130,7 +130,8 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
         let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());
         let cacert = cacert.as_deref();
         let (max_body, schema) = (serve.max_body, serve.schema.is_some());
-        print!("{}", Banner { demo, url: &url, cacert, max_body, schema });
+        let limits = &serve.limits;
+        print!("{}", Banner { demo, url: &url, cacert, max_body, schema, limits });
     }
     // Ends with this function at the latest, issuer or not.
     let mut preparing = JoinSet::new();

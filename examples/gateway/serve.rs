@@ -1,6 +1,6 @@
 //! Accepting, serving and draining.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -79,9 +79,9 @@ impl Server {
                 biased;
                 () = signals.next() => break,
                 Some(_ended) = connections.join_next() => {}
-                stream = accept(&listener), if connections.len() < server.max_connections => {
+                accepted = accept(&listener), if connections.len() < server.max_connections => {
                     let server = Arc::clone(&server);
-                    connections.spawn(server.connection(stream, app.clone(), leaving.clone()));
+                    connections.spawn(server.connection(accepted, app.clone(), leaving.clone()));
                 }
             }
         }
@@ -102,7 +102,7 @@ impl Server {
 
     async fn connection(
         self: Arc<Self>,
-        stream: TcpStream,
+        (stream, from): (TcpStream, SocketAddr),
         app: Router,
         leaving: watch::Receiver<bool>,
     ) {
@@ -110,23 +110,30 @@ impl Server {
         // set is no reason not to serve.
         let _best_effort = stream.set_nodelay(true);
         match &self.tls {
-            None => self.http(stream, app, leaving).await,
+            None => self.http(stream, from, app, leaving).await,
             Some(tls) => {
                 if let Ok(Ok(stream)) = timeout(self.head_timeout, tls.accept(stream)).await {
-                    self.http(stream, app, leaving).await;
+                    self.http(stream, from, app, leaving).await;
                 }
             }
         }
     }
 
-    async fn http<I>(&self, io: I, app: Router, mut leaving: watch::Receiver<bool>)
-    where
+    async fn http<I>(
+        &self,
+        io: I,
+        from: SocketAddr,
+        app: Router,
+        mut leaving: watch::Receiver<bool>,
+    ) where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let activity = Activity::new();
         let left_unread = LeftUnread::default();
         let io = TokioIo::new(Peer::new(io, activity.clone(), left_unread.clone()));
-        let service = service_fn(|request: Request<Incoming>| {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            // Limits by address look for it there.
+            request.extensions_mut().insert(from);
             let in_flight = activity.begin(request.version());
             let method = request.method().clone();
             // HTTP/2 ends a stream without closing the connection.
@@ -161,11 +168,11 @@ impl Server {
     }
 }
 
-/// The next connection.
-async fn accept(listener: &TcpListener) -> TcpStream {
+/// The next connection, and where it comes from.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _peer)) => return stream,
+            Ok(accepted) => return accepted,
             Err(error) if of_one_connection(&error) => {}
             Err(error) => {
                 eprintln!("cannot accept connections: {error}");

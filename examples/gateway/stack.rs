@@ -36,7 +36,7 @@ pub(crate) fn gateway(
     let around = Stack::new().request_id(RequestIdLayer::new()).access_log(access_log);
     let behind = Stack::new().auth(auth).upstream(UpstreamLayer::new()).hf_token(hf_token);
     let Bodies { max_bytes, schema, generation } = bodies;
-    let Limits { throttle, budget } = limits;
+    let Limits { peer, throttle, budget } = limits;
     let client: HttpsClient<Payload> = HttpsClient::builder().build()?;
 
     // What is not limited has no layer: each choice is a stack of its own type.
@@ -57,7 +57,11 @@ pub(crate) fn gateway(
                     .transform(TransformLayer::new())
                     .layer(client),
             };
-            routes::probes(ready).fallback_service(around.layer(inference))
+            let probes = routes::probes(ready);
+            match peer {
+                None => probes.fallback_service(around.layer(inference)),
+                Some(peer) => probes.fallback_service(around.peer_throttle(peer).layer(inference)),
+            }
         }};
     }
     Ok(match (throttle, budget) {

@@ -54,9 +54,15 @@ impl Keys {
 
 impl Key {
     /// This key, for one of several limits that count by the same thing. Both are pseudo-random, so
-    /// their combinations are as unlikely to meet.
+    /// their combinations are as unlikely to meet. The [group](Self::group) stays that of `self`.
     pub(super) const fn of_limit(self, limit: Self) -> Self {
-        Self(self.0 ^ limit.0)
+        Self(self.0 ^ (limit.0 & (u128::MAX >> 8)))
+    }
+
+    /// Eight bits that the counters of one subject have in common: where they lie together, they are
+    /// locked together.
+    pub(super) const fn group(self) -> u8 {
+        (self.0 >> 120) as u8
     }
 }
 

@@ -257,6 +257,25 @@ def test_sdk_waits_as_told_beyond_a_rate_and_succeeds(guard, recorder):
         assert statuses == [200, 429, 200, 429, 200]
 
 
+def test_sdk_waits_as_told_for_a_stream_too(guard, recorder):
+    with guard("limited-streams", recorder.url, TOKEN, "--rate", "20/min", "--burst", "1") as gateway:
+        api, ids = trying(gateway, retries=openai.DEFAULT_MAX_RETRIES)
+        for _ in range(2):
+            # What comes is not read: that an answer came is what counts here.
+            api.chat.completions.create(**ASKED, stream=True).close()
+        assert [gateway.record(it)["status"] for it in ids] == [200, 429, 200]
+        assert len(recorder.received) == 2
+
+
+def test_without_retries_the_refusal_and_the_wait_are_shown(guard, recorder, is_refusal):
+    with guard("limited-once", recorder.url, TOKEN, "--rate", "20/min", "--burst", "1") as gateway:
+        openai_client(gateway).chat.completions.create(**ASKED)
+        error = refusal(openai.RateLimitError, openai_client(gateway))
+        is_refusal(error, gateway, 429, "throttled")
+        assert 1 <= int(error.response.headers["retry-after"]) <= 3
+        assert len(recorder.received) == 1
+
+
 def test_sdk_does_not_wait_for_another_month(guard, recorder, is_refusal):
     with guard("used-up", recorder.url, TOKEN, "--quota", "1/month") as gateway:
         api, ids = trying(gateway, retries=openai.DEFAULT_MAX_RETRIES)

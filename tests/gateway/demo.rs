@@ -67,3 +67,26 @@ async fn the_413_holds_at_the_default_limit() {
     let refused = paste(&banner, "413").await;
     assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
 }
+
+#[tokio::test]
+async fn a_demo_with_limits_shows_what_is_left_and_a_429() {
+    let flags = ["--rate", "6/min", "--burst", "3", "--quota", "1000/day"];
+    let (_gateway, banner) = Gateway::demo(flags).await;
+    let left = paste(&banner, "What is left").await;
+    assert!(left.contains("ratelimit: \"rate\";r=2;t="), "{left}");
+    assert!(left.contains("\"quota\";r=999;t="), "{left}");
+
+    let beyond = paste(&banner, "429").await;
+    let tries: Vec<_> = beyond.lines().collect();
+    assert_eq!(tries.len(), 6, "{beyond}");
+    assert!(tries[0].starts_with("200 \"rate\";r=1;"), "{beyond}");
+    let (_, wait) = tries[5].rsplit_once(' ').unwrap();
+    assert!(tries[5].starts_with("429 \"rate\";r=0;"), "{beyond}");
+    assert!((1..=10).contains(&wait.parse().unwrap()), "{beyond}");
+}
+
+#[tokio::test]
+async fn a_demo_without_limits_does_not_speak_of_them() {
+    let (_gateway, banner) = Gateway::demo::<&str>([]).await;
+    assert!(!banner.text().contains("429") && !banner.text().contains("ratelimit"));
+}

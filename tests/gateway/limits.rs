@@ -82,7 +82,14 @@ async fn a_budget_is_charged_what_the_upstream_counted() {
 
 #[tokio::test]
 async fn what_is_no_limit_is_refused_with_2() {
-    for flags in [["--rate", "10"], ["--burst", "3"], ["--quota", "1/s"], ["--token-budget", "x"]] {
+    for flags in [
+        ["--rate", "10"],
+        ["--burst", "3"],
+        ["--quota", "1/s"],
+        ["--token-budget", "x"],
+        ["--auth-failures", "0/s"],
+        ["--trusted-proxy", "10.0.0.0/8"],
+    ] {
         let output = run(flags).await;
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
         let said = String::from_utf8(output.stderr).unwrap();

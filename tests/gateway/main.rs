@@ -19,6 +19,7 @@ mod peer;
 mod units;
 
 mod bodies;
+mod budgets;
 mod check;
 mod client;
 mod demo;
@@ -34,6 +35,7 @@ mod redis;
 mod replay;
 mod server;
 mod shared;
+mod strangers;
 mod stub;
 #[path = "../support/token.rs"]
 mod token;

@@ -3,6 +3,10 @@
 use std::fmt;
 
 use super::Demo;
+use crate::args::Limits;
+
+/// The largest burst that a command to paste goes beyond.
+const MAX_BURST: u32 = 100;
 
 /// The demo as seen from its gateway at `url`.
 pub(crate) struct Banner<'a> {
@@ -13,6 +17,7 @@ pub(crate) struct Banner<'a> {
     pub(crate) max_body: u64,
     /// Whether bodies are held to schemas.
     pub(crate) schema: bool,
+    pub(crate) limits: &'a Limits,
 }
 
 impl fmt::Display for Banner<'_> {
@@ -34,6 +39,25 @@ impl fmt::Display for Banner<'_> {
                  {curl} -i {chat} {auth} {json} -d '{{\"model\":\"demo\",\"messages\":\"Hello\"}}'\n"
             ),
             false => String::new(),
+        };
+        let Limits { rate, burst, quota, token_budget, .. } = self.limits;
+        let limited = rate.is_some() || quota.is_some() || token_budget.is_some();
+        let left = match limited {
+            true => format!(
+                "\n# What is left of the limits, in fields of the answer:\n\
+                 {curl} -o /dev/null -D - {chat} {auth} {json} -d '{{\"model\":\"demo\",{hello}}}' | grep -i ratelimit\n"
+            ),
+            false => String::new(),
+        };
+        let beyond = match burst.filter(|burst| *burst <= MAX_BURST) {
+            // Some grow back while the first are answered.
+            Some(burst) => format!(
+                "\n# 429 beyond the burst, and after how many seconds to come again:\n\
+                 {curl} -o /dev/null -w '%{{http_code}} %header{{ratelimit}} %header{{retry-after}}\\n' \
+                 '{chat}?try=[1-{}]' {auth} {json} -d '{{\"model\":\"demo\",{hello}}}'\n",
+                burst.saturating_mul(2)
+            ),
+            None => String::new(),
         };
         write!(
             f,
@@ -60,7 +84,7 @@ TOKEN_WITHOUT_SCOPE={token_without_scope}
 
 # 413, with a body beyond the limit:
 head -c {too_much} /dev/zero | {curl} -i {chat} {auth} {json} --data-binary @-
-{wrong}
+{wrong}{left}{beyond}
 # Another token, when this one has expired:
 curl -sS {issuer}/token -d grant_type=client_credentials -d client_id={id} -d client_secret={secret}
 

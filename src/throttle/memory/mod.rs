@@ -54,14 +54,15 @@ pub(super) struct Memory {
 #[repr(align(64))]
 struct Shard(Lock<Table>);
 
-type Places = SmallVec<[Place; 4]>;
+type Counters = SmallVec<[(Place, State); 4]>;
 type Guards<'a> = SmallVec<[(usize, MutexGuard<'a, Table>); 4]>;
 
 /// Where an ask's counter is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 enum Place {
     Shard(usize, usize),
     Overflow(usize),
+    #[default]
     Nowhere,
 }
 
@@ -86,9 +87,8 @@ impl Memory {
         Now::new(monotonic.min(MOST_TIME), &self.clock)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "masked below")]
     fn shard(&self, key: Key) -> usize {
-        (key.0 >> 64) as usize & (self.shards.len() - 1)
+        usize::from(key.group()) & (self.shards.len() - 1)
     }
 
     /// Locks the shards of these keys, each once, in their order: no two calls wait for each other.
@@ -150,8 +150,9 @@ impl Memory {
         {
             table.sweep(LOOKS, now.idle_since(), &self.count, |_| false);
         }
-        let mut places = self.places(&guards, asks);
-        if takes && places.iter().any(|place| matches!(place, Place::Nowhere)) {
+        let mut counters = Counters::new();
+        let known = self.find(&guards, asks, &mut counters);
+        if takes && !known {
             // All that moves slots comes before any is remembered.
             let mut full = false;
             for ask in asks {
@@ -159,86 +160,82 @@ impl Memory {
                 let table = guards.iter_mut().find(|(at, _)| *at == shard);
                 full |= !table.is_some_and(|(_, table)| self.admit(table, ask.key, asks, now));
             }
-            places = self.places(&guards, asks);
+            self.find(&guards, asks, &mut counters);
             if full && self.when_full == WhenFull::Share {
-                overflow = Some(self.share(asks, &mut places));
+                overflow = Some(self.share(asks, &mut counters));
             }
         }
 
-        let mut passes = true;
-        let mut next: SmallVec<[State; 4]> = SmallVec::new();
-        let mut standings: SmallVec<[Standing; 4]> = SmallVec::new();
-        for (ask, place) in asks.iter().zip(&places) {
-            let table = |guard: usize| guards.get(guard).map(|(_, table)| &**table);
-            let state = match *place {
-                Place::Shard(guard, slot) => table(guard).map(|table| table.state(slot)),
-                Place::Overflow(slot) => overflow.as_ref().map(|table| table.state(slot)),
-                Place::Nowhere => None,
-            };
-            let state = state.unwrap_or_default();
+        let mut decision = Decision { passes: true, standings: SmallVec::new() };
+        for (ask, (place, state)) in asks.iter().zip(&mut counters) {
             let cost = if takes { ask.cost } else { 0 };
-            let (mut standing, taken) = state.decide(ask.allowance, cost, now);
+            let (mut standing, next) = state.decide(ask.allowance, cost, now);
             match place {
+                Place::Shard(..) => {}
                 Place::Overflow(_) => standing.window |= FROM_OVERFLOW,
                 Place::Nowhere if takes => {
-                    standing = Standing {
-                        allows: false,
-                        remaining: 0,
-                        wait: FULL,
-                        reset: FULL,
-                        ..standing
-                    };
+                    standing.allows = false;
+                    standing.remaining = 0;
+                    (standing.wait, standing.reset) = (FULL, FULL);
                 }
-                _ => {}
+                Place::Nowhere => {}
             }
-            passes &= standing.allows || !ask.enforced;
-            next.push(if standing.allows { taken } else { state });
-            standings.push(standing);
+            decision.passes &= standing.allows || !ask.enforced;
+            if standing.allows {
+                *state = next;
+            }
+            decision.standings.push(standing);
         }
-        if takes && passes {
-            for (place, state) in places.into_iter().zip(next) {
-                match place {
+        if !takes {
+            decision.passes = true;
+        } else if decision.passes {
+            for (place, state) in counters {
+                let table = match place {
                     Place::Shard(guard, slot) => {
-                        if let Some((_, table)) = guards.get_mut(guard) {
-                            table.set(slot, state);
-                        }
+                        guards.get_mut(guard).map(|(_, table)| (table, slot))
                     }
-                    Place::Overflow(slot) => {
-                        if let Some(table) = &mut overflow {
-                            table.set(slot, state);
-                        }
-                    }
-                    Place::Nowhere => {}
+                    Place::Overflow(slot) => overflow.as_mut().map(|table| (table, slot)),
+                    Place::Nowhere => None,
+                };
+                if let Some((table, slot)) = table {
+                    table.set(slot, state);
                 }
             }
         }
-        Decision { passes: passes || !takes, standings }
+        decision
     }
 
-    /// Where the counters are, of those that have one of their own.
-    fn places(&self, guards: &Guards<'_>, asks: &[Ask]) -> Places {
-        let place = |ask: &Ask| {
+    /// Finds the counters of those that have one of their own. `false` where one has none.
+    fn find(&self, guards: &Guards<'_>, asks: &[Ask], counters: &mut Counters) -> bool {
+        counters.clear();
+        let mut all = true;
+        for ask in asks {
             let shard = self.shard(ask.key);
             let mut guards = guards.iter().enumerate();
-            let (guard, (_, table)) = guards.find(|(_, (at, _))| *at == shard)?;
-            Some(Place::Shard(guard, table.find(ask.key)?))
-        };
-        asks.iter().map(|ask| place(ask).unwrap_or(Place::Nowhere)).collect()
+            let counter =
+                guards.find(|(_, (at, _))| *at == shard).and_then(|(guard, (_, table))| {
+                    let slot = table.find(ask.key)?;
+                    Some((Place::Shard(guard, slot), table.state(slot)))
+                });
+            all &= counter.is_some();
+            counters.push(counter.unwrap_or_default());
+        }
+        all
     }
 
-    /// Finds a place in the overflow for those who have none.
-    fn share(&self, asks: &[Ask], places: &mut Places) -> MutexGuard<'_, Table> {
+    /// Finds a counter in the overflow for those who have none.
+    fn share(&self, asks: &[Ask], counters: &mut Counters) -> MutexGuard<'_, Table> {
         let mut table = self.overflow.lock();
-        for (ask, place) in asks.iter().zip(&*places) {
+        for (ask, (place, _)) in asks.iter().zip(&*counters) {
             if matches!(place, Place::Nowhere) && table.find(ask.overflow).is_none() {
                 table.insert(ask.overflow, &self.overflow_count, usize::MAX);
             }
         }
-        for (ask, place) in asks.iter().zip(places) {
-            if matches!(place, Place::Nowhere)
+        for (ask, counter) in asks.iter().zip(counters) {
+            if matches!(counter.0, Place::Nowhere)
                 && let Some(slot) = table.find(ask.overflow)
             {
-                *place = Place::Overflow(slot);
+                *counter = (Place::Overflow(slot), table.state(slot));
             }
         }
         table
@@ -274,6 +271,10 @@ impl Backend for Memory {
                 }
                 if let Some(slot) = table.find(key) {
                     change(&mut table, slot);
+                    continue;
+                }
+                // Nothing is given back to a counter that it was not taken from.
+                if permits <= 0 {
                     continue;
                 }
             }

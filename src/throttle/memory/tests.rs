@@ -64,6 +64,81 @@ fn what_one_refuses_takes_nothing_of_the_others() {
     assert_eq!(decision.standings[0].remaining, 8);
 }
 
+/// Whoever joins on the 20th has less in that month, and the whole limit from the next one on.
+#[test]
+fn the_first_period_is_shorter_by_its_offset() {
+    let (memory, clock) = store(100);
+    let joined = at(20_000 * DAY);
+    let one = ask(&memory, 1, Quota::per_day(10).first_period_offset(7, joined), 1);
+    let passed = |memory: &Memory| (0..20).filter(|_| memory.judge(&[one], true).passes).count();
+    assert_eq!(passed(&memory), 3);
+    let told = memory.judge(&[one], true).standings[0];
+    assert_eq!((told.most, told.wait), (3, Duration::from_secs(DAY / 2)));
+    clock.advance(told.wait);
+    assert_eq!(passed(&memory), 10);
+}
+
+/// One that asks for the same limits in the opposite order locks in the same one.
+#[test]
+fn opposite_orders_do_not_wait_for_each_other() {
+    let (memory, _) = store(100_000);
+    let asks: Vec<Ask> =
+        (0..64).map(|key| ask(&memory, key, Quota::per_day(1_000_000), 1)).collect();
+    let opposite: Vec<Ask> = asks.iter().rev().copied().collect();
+    std::thread::scope(|scope| {
+        for asks in [&asks, &opposite] {
+            let memory = &memory;
+            scope.spawn(move || {
+                for _ in 0..2_000 {
+                    assert!(memory.judge(asks, true).passes);
+                }
+            });
+        }
+    });
+    for one in asks {
+        assert_eq!(memory.judge(&[one], false).standings[0].remaining, 996_000);
+    }
+}
+
+#[test]
+fn the_overflow_is_not_swept_into_a_fresh_burst() {
+    let (memory, clock) = store(1);
+    let known = ask(&memory, 1, Quota::per_day(1_000), 1);
+    let stranger = |key| ask(&memory, key, Quota::per_day(2), 1);
+    assert!(memory.judge(&[known], true).passes);
+    assert!(memory.judge(&[stranger(2)], true).passes);
+    assert!(memory.judge(&[stranger(3)], true).passes);
+    for key in 4..1_000 {
+        clock.advance(Duration::from_secs(1));
+        assert!(memory.judge(&[known], true).passes, "its own counter is there");
+        assert!(!memory.judge(&[stranger(key)], true).passes, "all of them share two");
+    }
+}
+
+/// Its own counter was idle and is forgotten: what is given back to it is not given to strangers.
+#[test]
+fn what_is_given_back_to_a_forgotten_counter_is_given_to_nobody() {
+    let (memory, clock) = store(1);
+    let gone = ask(&memory, 1, Rate::per_hour(10), 10);
+    let standing = memory.judge(&[gone], true).standings[0];
+    clock.advance(Duration::from_secs(7_200));
+    let known = ask(&memory, 2, Quota::per_day(1_000), 1);
+    assert!(memory.judge(&[known], true).passes, "the first one has made room");
+    let stranger = ask(&memory, 3, Rate::per_hour(10), 10);
+    assert!(memory.judge(&[stranger], true).passes);
+    assert!(!memory.judge(&[stranger], true).passes);
+    memory.settle(&[settlement(&gone, &standing, -10)]);
+    assert!(!memory.judge(&[stranger], true).passes);
+}
+
+#[test]
+fn debug_output_holds_no_key() {
+    let (memory, _) = store(100);
+    let one = ask(&memory, 1, Rate::per_second(1), 1);
+    assert!(memory.judge(&[one], true).passes);
+    assert_eq!(format!("{memory:?}"), "Memory { keys: 1, capacity: 100, .. }");
+}
+
 #[test]
 fn two_threads_take_all_or_nothing() {
     let (memory, _) = store(100_000);
@@ -216,14 +291,15 @@ fn room_is_not_made_by_forgetting_what_is_asked_for_together() {
 #[test]
 fn who_comes_often_stays_known_while_there_is_room() {
     let (memory, clock) = store(1_000);
-    let [one, other] = [1, 2].map(|key| ask(&memory, key, Rate::per_second(1), 1));
+    let fast = Rate::per_second(1_000_000);
+    let [one, other] = [1, 2].map(|key| ask(&memory, key, fast, 1));
     let held = ask(&memory, 3, Concurrency::of(1), 1);
     clock.advance(Duration::from_secs(60));
     memory.judge(&[one], true);
     let standing = memory.judge(&[held], true).standings[0];
     memory.settle(&[settlement(&held, &standing, -1)]);
     let known = |after| {
-        clock.advance(Duration::from_secs(after));
+        clock.advance(Duration::from_millis(after));
         for _ in 0..100 {
             memory.judge(&[other], true);
         }
