@@ -15,9 +15,8 @@ use pin_project_lite::pin_project;
 
 use super::{
     flight::{End, Source, Step},
-    flights::At,
     head::{Chunk, Head},
-    layer::CacheLayer,
+    listing::Listing,
     record::{Plan, Recorder},
 };
 use crate::{
@@ -53,8 +52,7 @@ pub(super) enum Unshared<R, E> {
 }
 
 impl<F, R> Call<F, R> {
-    pub(super) fn new(future: F, plan: Plan, method: Method) -> Self {
-        let listing = Listing { layer: plan.layer.clone(), at: plan.at, number: plan.number };
+    pub(super) const fn new(future: F, plan: Plan, method: Method, listing: Listing) -> Self {
         Self { state: State::Calling { future, plan: Some(plan), method }, listing }
     }
 }
@@ -147,18 +145,4 @@ fn answer<R: Body<Data = Bytes>>(
     }
     let (head, recorder) = plan.begin(parts, length);
     (head, WatchedBody::of_response(seen, method, recorder).into_body())
-}
-
-/// A place in the list of flights.
-#[derive(Debug)]
-struct Listing {
-    layer: CacheLayer,
-    at: At,
-    number: u64,
-}
-
-impl Drop for Listing {
-    fn drop(&mut self) {
-        self.layer.strike(self.at, self.number);
-    }
 }

@@ -161,6 +161,7 @@ mod generation;
 mod head;
 mod key;
 mod layer;
+mod listing;
 mod memory;
 mod record;
 mod scope;

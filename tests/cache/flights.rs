@@ -260,10 +260,15 @@ async fn a_panic_in_call_hangs_nobody() {
         }
     }
     let (layer, _) = layer(Scope::Identity);
+    let layer = layer.flights(1);
     let mut panicking = layer.layer(Panics);
     let panicked = std::panic::catch_unwind(AssertUnwindSafe(|| panicking.call(plain())));
     assert!(panicked.is_err());
-    assert_eq!(told(&layer, &Upstream::numbers(), plain()).await, r#"{"call":0}"#);
+    // Nor does it take anybody's place.
+    let upstream = Upstream::numbers();
+    for _ in 0..2 {
+        assert_eq!(told(&layer, &upstream, streamed()).await, r#"{"call":0}"#);
+    }
 }
 
 #[tokio::test]
