@@ -19,10 +19,7 @@ use super::{
     listing::Listing,
     record::{Plan, Recorder},
 };
-use crate::{
-    body::{WatchedBody, content_length},
-    rejection::Rejection,
-};
+use crate::body::{WatchedBody, content_length};
 
 pin_project! {
     /// The inner service's call, and then the body of its answer.
@@ -45,8 +42,8 @@ pin_project! {
 
 /// What is for the originator alone.
 pub(super) enum Unshared<R, E> {
-    /// A refusal of our own.
-    Refusal(Response<R>),
+    /// A refusal of our own, or what is for one caller by its own words.
+    Answer(Response<R>),
     Error(E),
     Panic(Box<dyn Any + Send>),
 }
@@ -73,12 +70,12 @@ where
                     Err(panic) => Err(Unshared::Panic(panic)),
                 };
                 match (outcome, plan.take()) {
-                    (Ok(response), Some(plan)) if !is_refusal(&response) => {
+                    (Ok(response), Some(plan)) if plan.is_shared(&response) => {
                         let (head, body) = answer(response, plan, method);
                         (Step::Head(head), State::Answering { body })
                     }
                     (Ok(response), _) => {
-                        (unshared(Unshared::<R, E>::Refusal(response)), State::Over)
+                        (unshared(Unshared::<R, E>::Answer(response)), State::Over)
                     }
                     (Err(failure), _) => (unshared::<R, E>(failure), State::Over),
                 }
@@ -119,10 +116,6 @@ fn next_chunk<B: Body<Data = Bytes>>(
         })
     };
     catch_unwind(AssertUnwindSafe(poll)).ok()
-}
-
-fn is_refusal<R>(response: &Response<R>) -> bool {
-    response.extensions().get::<Rejection>().is_some()
 }
 
 fn unshared<R: Send + 'static, E: Send + 'static>(outcome: Unshared<R, E>) -> Step<Head, Chunk> {

@@ -98,7 +98,9 @@
 //! - An error, a panic, and a refusal of this crate's own (of a budget further in, of an upstream
 //!   that cannot be reached) go to the one who began the call. The next of the others begins a call
 //!   with a request of its own, which the rest share; should that come to nothing too, each calls
-//!   for itself. An answer of the upstream is shared whatever it says.
+//!   for itself. An answer of the upstream is shared whatever its status; but under a scope wider than
+//!   [`Scope::Identity`], one that is for its caller alone (`private`, `no-store`, `no-cache`,
+//!   `set-cookie`, `vary` on what is no part of the key) is given to nobody else either.
 //! - What is larger than [`max_entry`](CacheLayer::max_entry) is passed on in step: the fastest is
 //!   at most a [window](CacheLayer::window) ahead of the slowest, who is cut off with a
 //!   [`BodyError`] after a [deadline](CacheLayer::slowest_deadline).
