@@ -15,21 +15,19 @@ use crate::units;
 
 #[path = "args_limits.rs"]
 mod limits;
+#[path = "args_redis.rs"]
+mod redis;
 
-pub(crate) use self::limits::Limits;
+pub(crate) use self::{
+    limits::Limits,
+    redis::{Redis, SecretPlace},
+};
 
 pub(crate) const HELP: &str = include_str!("help.txt");
 
 /// Flags of versions to come. All take a value.
-const RESERVED: [&str; 7] = [
-    "--cache-ttl",
-    "--cache-scope",
-    "--redis",
-    "--api-keys",
-    "--iam-credentials",
-    "--iam-region",
-    "--policy",
-];
+const RESERVED: [&str; 6] =
+    ["--cache-ttl", "--cache-scope", "--api-keys", "--iam-credentials", "--iam-region", "--policy"];
 
 /// What is asked for.
 #[derive(Debug, Eq, PartialEq)]
@@ -57,6 +55,7 @@ pub(crate) struct Serve {
     pub(crate) schema: Option<Schema>,
     pub(crate) max_tokens: Option<NonZeroU32>,
     pub(crate) limits: Limits,
+    pub(crate) redis: Option<Redis>,
     pub(crate) parts: Parts,
 }
 
@@ -172,6 +171,7 @@ struct Given {
     schema: Option<Schema>,
     max_tokens: Option<NonZeroU32>,
     limits: limits::Given,
+    redis: redis::Given,
     upstream: Option<String>,
     hf_token_env: Option<String>,
     hf_token_file: Option<PathBuf>,
@@ -244,6 +244,7 @@ impl Given {
                 once(flag, &mut self.max_tokens, most)
             }
             limit if limits::FLAGS.contains(&limit) => self.limits.take(limit, &text()?),
+            redis if redis::FLAGS.contains(&redis) => self.redis.take(redis, &text()?),
             "--upstream" => once(flag, &mut self.upstream, text()?),
             "--hf-token-env" => once(flag, &mut self.hf_token_env, text()?),
             "--hf-token-file" => once(flag, &mut self.hf_token_file, text()?.into()),
@@ -292,6 +293,10 @@ impl Given {
             _ => return Err(UsageError("--tls-cert and --tls-key go together".to_owned())),
         };
         let limits = std::mem::take(&mut self.limits).resolve()?;
+        let redis = std::mem::take(&mut self.redis).resolve()?;
+        if redis.is_some() && limits == Limits::default() {
+            return Err(UsageError("--redis wants a limit that is counted there".to_owned()));
+        }
         let real = self.upstream_given() || self.callers_given();
         let mut missing = Vec::new();
         let command = if self.check {
@@ -323,6 +328,7 @@ impl Given {
                 schema: self.schema,
                 max_tokens: self.max_tokens,
                 limits,
+                redis,
                 parts,
             }))
         };

@@ -33,6 +33,7 @@ fn nothing_given_is_the_demo_with_the_defaults_of_the_help() {
         schema: None,
         max_tokens: None,
         limits: Limits::default(),
+        redis: None,
         parts: Parts::Demo,
     };
     assert_eq!(served(""), expected);
@@ -175,6 +176,39 @@ fn unreadable_values_are_refused_with_what_is_wanted() {
 }
 
 #[test]
+fn limits_are_shared_where_a_server_is_named() {
+    let limit = "--rate 1/s --redis redis://h --redis-secret-env S";
+    let redis = Redis {
+        url: "redis://h".to_owned(),
+        secret: SecretPlace::Env("S".to_owned()),
+        replicas: None,
+        lease: None,
+        wait: None,
+    };
+    assert_eq!(served(limit).redis, Some(redis.clone()));
+    let more = format!("{limit} --redis-replicas 3 --redis-lease 20 --redis-wait 50ms");
+    let expected = Redis {
+        replicas: NonZeroU32::new(3),
+        lease: NonZeroU32::new(20),
+        wait: Some(Duration::from_millis(50)),
+        ..redis
+    };
+    assert_eq!(served(&more).redis, Some(expected));
+    let file = served("--quota 1/day --redis redis://h --redis-secret-file f").redis.unwrap();
+    assert_eq!(file.secret, SecretPlace::File("f".into()));
+
+    assert_eq!(
+        refused("--rate 1/s --redis redis://h"),
+        "--redis wants one of --redis-secret-env and --redis-secret-file"
+    );
+    assert_eq!(refused("--redis-lease 2"), "--redis-lease goes with --redis");
+    assert_eq!(
+        refused("--redis redis://h --redis-secret-env S"),
+        "--redis wants a limit that is counted there"
+    );
+}
+
+#[test]
 fn flags_of_versions_to_come_are_known_and_refused() {
     for flag in RESERVED {
         assert_eq!(
@@ -200,7 +234,11 @@ fn a_check_needs_no_callers() {
 #[test]
 fn help_wins_and_names_every_flag() {
     assert_eq!(parse_words("--threads 2 --help"), Ok(Command::Help));
-    let source = concat!(include_str!("args.rs"), include_str!("args_limits.rs"));
+    let source = concat!(
+        include_str!("args.rs"),
+        include_str!("args_limits.rs"),
+        include_str!("args_redis.rs")
+    );
     let arms = source.lines().filter_map(|line| line.trim().strip_prefix("\"--"));
     let mut flags = 0;
     for (flag, _) in arms.filter_map(|arm| arm.split_once("\" =>")) {

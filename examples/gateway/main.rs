@@ -110,7 +110,7 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
     }
     let server = Server::new(tls, &serve);
     let bodies = Bodies::new(&serve)?;
-    let limits = Limits::new(&serve);
+    let limits = Limits::new(&serve)?;
 
     let (demo, hf_token, callers) = match serve.parts {
         Parts::Demo => {

@@ -28,6 +28,9 @@ impl Due {
         decision: &Decision,
         method: &Method,
     ) -> Option<Self> {
+        if !limits.have_dues() && !limits.tell() {
+            return None;
+        }
         let owed = Owed::new(limits, asks, decision);
         let fields = Fields::new(limits, asks, decision);
         let any = owed.is_some() || fields.is_some();

@@ -2,9 +2,11 @@
 
 use std::{
     fmt::{self, Write as _},
+    ops::Deref,
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use smallvec::SmallVec;
 
@@ -58,11 +60,14 @@ pub enum LimitFields {
 /// `ratelimit-policy`, written down beforehand for most requests.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Policy {
-    /// Where the numbers are all the limits' own, no tier's.
-    own: Option<HeaderValue>,
-    /// Where one limit is told: of each of its tiers.
-    tiers: Vec<(Allowance, HeaderValue)>,
+    // For each combination of tiers of the limits that are told. In the place of a combination, the
+    // first limit's tier counts for one, the next one's for as many as the first has, and so on. Empty
+    // where there are too many.
+    values: Vec<Option<HeaderValue>>,
 }
+
+/// The most combinations of tiers whose policies are kept.
+const MOST_POLICIES: usize = 256;
 
 /// That the fields in an answer are an inner layer's of this crate, not an upstream's.
 #[derive(Clone, Copy, Debug)]
@@ -71,33 +76,34 @@ struct Told;
 impl Policy {
     /// Of these limits, in their order.
     pub(super) fn new(held: &[Held], unit: Unit) -> Self {
-        let mut text = Text::default();
-        for held in held.iter().filter(|held| is_told(held)) {
-            text.policy(&held.label, held.limit.allowance, quota_most(held.limit.allowance), unit);
-        }
-        let mut told = held.iter().filter(|held| is_told(held));
-        let tiers = match (told.next(), told.next()) {
-            (Some(held), None) => held.limit.tiers.as_deref().map(|tiers| {
-                let written = tiers.allowances().filter_map(|allowance| {
-                    let mut text = Text::default();
-                    text.policy(&held.label, allowance, quota_most(allowance), unit);
-                    Some((allowance, text.value()?))
-                });
-                written.collect()
-            }),
-            _ => None,
+        let told = || held.iter().filter(|held| is_told(held));
+        let count = told()
+            .try_fold(1_usize, |count, held| count.checked_mul(held.allowances()))
+            .filter(|count| *count <= MOST_POLICIES);
+        let write = |mut place: usize| {
+            let mut text = Text::default();
+            for held in told() {
+                let tier = (place % held.allowances()).checked_sub(1);
+                place /= held.allowances();
+                let (allowance, _) = held.allowance(tier);
+                text.policy(&held.label, allowance, quota_most(allowance), unit);
+            }
+            // Its first clone makes it one that is shared.
+            text.value().inspect(|value| drop(value.clone()))
         };
-        let lasting = |value: &HeaderValue| {
-            // Made to be shared before it is: the first clone allocates.
-            drop(value.clone());
-        };
-        let own = text.value().inspect(lasting);
-        Self { own, tiers: tiers.unwrap_or_default() }
+        Self { values: (0..count.unwrap_or_default()).map(write).collect() }
     }
 
-    fn of_tier(&self, allowance: Allowance) -> Option<HeaderValue> {
-        let tier = self.tiers.iter().find(|(tier, _)| *tier == allowance);
-        tier.map(|(_, value)| value.clone())
+    fn of(&self, held: &[Held], asks: &Asks) -> Option<HeaderValue> {
+        if self.values.is_empty() {
+            return None;
+        }
+        let (mut place, mut unit) = (0, 1);
+        for (held, ask) in held.iter().zip(asks).filter(|(held, _)| is_told(held)) {
+            place += unit * held.tier_of(ask).map_or(0, |tier| usize::from(tier) + 1);
+            unit *= held.allowances();
+        }
+        self.values.get(place)?.clone()
     }
 }
 
@@ -118,25 +124,21 @@ impl Fields {
         if which == LimitFields::Off {
             return None;
         }
-        let told = || {
-            let asked = limits.held().iter().zip(asks).zip(&decision.standings);
-            let told = asked.filter(|((held, ask), _)| is_told(held) && has_window(ask));
-            told.map(|((held, ask), standing)| (held, ask, standing))
-        };
-        told().next()?;
+        let asked = limits.held().iter().zip(asks).zip(&decision.standings);
+        let told: SmallVec<[_; 4]> = asked
+            .filter(|((held, ask), _)| is_told(held) && has_window(ask))
+            .map(|((held, ask), standing)| (held, ask, standing))
+            .collect();
+        if told.is_empty() {
+            return None;
+        }
+        let told = || told.iter().copied();
         let (mut policy, mut limit, mut open_ai) = (None, None, None);
         if matches!(which, LimitFields::RateLimit | LimitFields::All) {
             let lasting = told().all(|(_, ask, standing)| {
                 quota_most(ask.allowance).is_none_or(|most| most == standing.most)
             });
-            let own = told().all(|(held, ask, _)| ask.allowance == held.limit.allowance);
-            let written = match (lasting, own) {
-                (false, _) => None,
-                (true, true) => limits.policy().own.clone(),
-                (true, false) => {
-                    told().find_map(|(_, ask, _)| limits.policy().of_tier(ask.allowance))
-                }
-            };
+            let written = lasting.then(|| limits.policy().of(limits.held(), asks)).flatten();
             policy = written.or_else(|| {
                 let mut text = Text::default();
                 for (held, ask, standing) in told() {
@@ -145,9 +147,7 @@ impl Fields {
                 text.value()
             });
             let mut text = Text::default();
-            for (held, ask, standing) in told() {
-                text.limit(&held.label, ask, standing);
-            }
+            text.limits(told());
             limit = text.value();
         }
         if matches!(which, LimitFields::OpenAi | LimitFields::All)
@@ -255,9 +255,9 @@ const fn open_ai_names(unit: Unit) -> [HeaderName; 3] {
 
 // === impl Text ===
 
-/// A value in the making: on the stack, until it is one.
+/// A value in the making.
 #[derive(Default)]
-struct Text(SmallVec<[u8; 256]>);
+struct Text(Vec<u8>);
 
 impl Text {
     fn policy(&mut self, label: &str, allowance: Allowance, most: Option<u64>, unit: Unit) {
@@ -287,12 +287,26 @@ impl Text {
         }
     }
 
-    fn limit(&mut self, label: &str, ask: &Ask, standing: &Standing) {
-        self.member(label);
-        self.parameter("r", standing.remaining);
-        let until = until(ask, standing);
-        let seconds = until.as_secs().saturating_add(u64::from(until.subsec_nanos() > 0));
-        self.parameter("t", seconds);
+    /// The members of `ratelimit`, in one allocation.
+    fn limits<'a>(&mut self, told: impl Iterator<Item = (&'a Held, &'a Ask, &'a Standing)>) {
+        let mut members = SmallVec::<[_; 4]>::new();
+        let mut length = 0;
+        for (held, ask, standing) in told {
+            let until = until(ask, standing);
+            let seconds = until.as_secs().saturating_add(u64::from(until.subsec_nanos() > 0));
+            let (rest, seconds) = (Digits::of(standing.remaining), Digits::of(seconds));
+            length += held.label.len() + ", ;r=;t=".len() + rest.len() + seconds.len();
+            members.push((&*held.label, rest, seconds));
+        }
+        // No separator before the first.
+        self.0.reserve_exact(length.saturating_sub(", ".len()));
+        for (label, rest, seconds) in &members {
+            self.member(label);
+            self.0.extend_from_slice(b";r=");
+            self.0.extend_from_slice(rest);
+            self.0.extend_from_slice(b";t=");
+            self.0.extend_from_slice(seconds);
+        }
     }
 
     /// A member of the list.
@@ -304,8 +318,10 @@ impl Text {
     }
 
     fn parameter(&mut self, name: &str, value: u64) {
-        // Writing to memory does not fail.
-        let _ = write!(self, ";{name}={}", value.min(MOST));
+        self.0.push(b';');
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.push(b'=');
+        self.0.extend_from_slice(&Digits::of(value));
     }
 
     /// As Go writes durations, which is what OpenAI's fields hold: `12ms`, `1s`, `6m0s`, `1h0m0s`.
@@ -332,8 +348,11 @@ impl Text {
     }
 
     /// `None` where nothing was written.
-    fn value(&self) -> Option<HeaderValue> {
-        if self.0.is_empty() { None } else { HeaderValue::from_bytes(&self.0).ok() }
+    fn value(self) -> Option<HeaderValue> {
+        if self.0.is_empty() {
+            return None;
+        }
+        HeaderValue::from_maybe_shared(Bytes::from(self.0)).ok()
     }
 }
 
@@ -341,6 +360,37 @@ impl fmt::Write for Text {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
+    }
+}
+
+/// A number of a structured field, as it is written.
+struct Digits {
+    bytes: [u8; 15],
+    first: u8,
+}
+
+impl Digits {
+    /// Of the largest instead, if it is larger.
+    fn of(number: u64) -> Self {
+        let mut left = number.min(MOST);
+        let mut digits = Self { bytes: [b'0'; 15], first: 15 };
+        for byte in digits.bytes.iter_mut().rev() {
+            *byte = b'0' + (left % 10) as u8;
+            left /= 10;
+            digits.first -= 1;
+            if left == 0 {
+                break;
+            }
+        }
+        digits
+    }
+}
+
+impl Deref for Digits {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(usize::from(self.first)..).unwrap_or_default()
     }
 }
 
@@ -383,10 +433,35 @@ mod tests {
         assert_eq!(lines, expected);
     }
 
+    #[test]
+    fn each_combination_of_tiers_is_told_its_own_policy() {
+        let tiers = |gold: u32, free: u32| {
+            [("gold", Rate::per_minute(gold)), ("free", Rate::per_minute(free))]
+        };
+        let first = Limit::per_identity(Rate::per_minute(1)).plans("plan", tiers(2, 3));
+        let mut limits = Limits::new(first.name("a"), Unit::Requests);
+        let by_team = Limit::per_identity(Rate::per_minute(4)).plans("team", tiers(5, 6));
+        limits.push(by_team.name("b"));
+        limits.push(Limit::per_tenant(Rate::per_minute(7)));
+        for (plan, q) in [("gold", 2), ("free", 3), ("none", 1)] {
+            for (team, p) in [("gold", 5), ("free", 6), ("none", 4)] {
+                let caller = Identity::new(Proof::Jwt, "https://issuer.example", "a");
+                let caller = caller.with_claim("plan", plan).with_claim("team", team);
+                let context = RequestContext::new();
+                context.set_identity(Arc::new(caller));
+                let mut asks = Asks::new();
+                limits.asks(&Request::new(()), &context, 1, &mut asks).unwrap();
+                let told = limits.policy().of(limits.held(), &asks).unwrap();
+                let all = format!("\"a\";q={q};w=60, \"b\";q={p};w=60, \"tenant\";q=7;w=60");
+                assert_eq!(told, all);
+            }
+        }
+    }
+
     fn written(write: impl FnOnce(&mut Text)) -> String {
         let mut text = Text::default();
         write(&mut text);
-        String::from_utf8(text.0.to_vec()).unwrap()
+        String::from_utf8(text.0).unwrap()
     }
 
     #[test]

@@ -88,14 +88,20 @@ where
         loop {
             let next = match this.state.as_mut().project() {
                 StateProj::Pass { future, due } => {
-                    let ended = ready!(future.poll(cx));
-                    // Not moved where there is none.
-                    let due = if due.is_some() { due.take() } else { None };
-                    // An error gives the places back at once.
-                    return Poll::Ready(ended.map(|response| match due {
-                        Some(due) => due.answered(response),
-                        None => response.map(ResponseBody::inner),
-                    }));
+                    return match future.poll(cx) {
+                        Poll::Pending => Poll::Pending,
+                        Poll::Ready(Ok(response)) if due.is_none() => {
+                            Poll::Ready(Ok(response.map(ResponseBody::inner)))
+                        }
+                        Poll::Ready(ended) => {
+                            // An error gives the places back at once.
+                            let due = due.take();
+                            Poll::Ready(ended.map(|response| match due {
+                                Some(due) => due.answered(response),
+                                None => response.map(ResponseBody::inner),
+                            }))
+                        }
+                    };
                 }
                 StateProj::Refuse { refusal } => {
                     let Some((rejection, responder, context)) = refusal.take() else {

@@ -42,13 +42,13 @@ impl StateStore for Lent {
 }
 
 /// Its first reading, the limiter's origin, is zero.
-struct Frozen(Cell<Duration>, Duration);
+struct Frozen(Cell<Nanos>, Nanos);
 
 impl clock::Clock for Frozen {
-    type Instant = Duration;
+    type Instant = Nanos;
 
     #[inline]
-    fn now(&self) -> Duration {
+    fn now(&self) -> Nanos {
         self.0.replace(self.1)
     }
 }
@@ -62,10 +62,11 @@ pub(super) fn decide(rate: Rate, tat: u64, now: u64, cost: u64) -> (Standing, u6
     let most = u64::from(burst.get());
     let needed = u32::try_from(cost).unwrap_or(u32::MAX).clamp(1, burst.get());
     let cell = Tat(Cell::new(tat));
-    let at = Duration::from_nanos(now);
-    let wait = governor::Quota::with_period(Duration::from_nanos(interval)).map_or(at, |quota| {
-        let clock = Frozen(Cell::new(Duration::ZERO), at);
-        let limiter: RateLimiter<Tat, Lent, Frozen, NoOpMiddleware<Duration>> =
+    let at = Nanos::new(now);
+    let quota = governor::Quota::with_period(Duration::from_nanos(interval));
+    let wait = quota.map_or(Duration::MAX, |quota| {
+        let clock = Frozen(Cell::new(Nanos::new(0)), at);
+        let limiter: RateLimiter<Tat, Lent, Frozen, NoOpMiddleware<Nanos>> =
             RateLimiter::new(quota.allow_burst(burst), Lent, clock);
         let needed = NonZeroU32::new(needed).unwrap_or(NonZeroU32::MIN);
         match limiter.check_key_n(&cell, needed) {

@@ -145,15 +145,23 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let context = RequestContext::ensure(request.extensions_mut());
+        // Lent by the request, where it has one: it goes along only where it is needed.
+        let made;
+        let context = match RequestContext::of(request.extensions()) {
+            Some(context) => context,
+            None => {
+                made = RequestContext::ensure(request.extensions_mut());
+                &made
+            }
+        };
         let limits = &self.layer.limits;
         let mut asks = Asks::new();
-        if let Err(rejection) = limits.asks(&request, &context, 1, &mut asks) {
+        if let Err(rejection) = limits.asks(&request, context, 1, &mut asks) {
             let responder = self.layer.refusals.for_request(&request);
-            return ResponseFuture::refuse(rejection, responder, context);
+            return ResponseFuture::refuse(rejection, responder, context.clone());
         }
         match limits.store().backend().decide(&asks) {
-            Reply::Now(ref decision) => match limits.judge(&asks, decision.as_ref(), &context) {
+            Reply::Now(ref decision) => match limits.judge(&asks, decision.as_ref(), context) {
                 Ok(decision) => {
                     let due = decision
                         .and_then(|decision| Due::new(limits, &asks, decision, request.method()));
@@ -161,7 +169,7 @@ where
                 }
                 Err(rejection) => {
                     let responder = self.layer.refusals.for_request(&request);
-                    ResponseFuture::refuse(rejection, responder, context)
+                    ResponseFuture::refuse(rejection, responder, context.clone())
                 }
             },
             Reply::Later(later) => {
@@ -174,7 +182,7 @@ where
                     limits: Arc::clone(limits),
                     asks,
                     responder: self.layer.refusals.for_request(&request),
-                    context,
+                    context: context.clone(),
                     inner,
                     request,
                 })

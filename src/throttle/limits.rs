@@ -134,6 +134,11 @@ impl Limits {
         self.have_dues
     }
 
+    /// Whether answers tell of limits.
+    pub(super) fn tell(&self) -> bool {
+        self.fields != LimitFields::Off
+    }
+
     pub(super) const fn unit(&self) -> Unit {
         self.unit
     }
@@ -327,6 +332,11 @@ impl Held {
         let of_tier = tier
             .and_then(|place| Some((tiers?.allowances().nth(place)?, *self.tier_keys.get(place)?)));
         of_tier.unwrap_or((self.limit.allowance, self.key))
+    }
+
+    /// How many there are: its own, and its tiers'.
+    pub(super) const fn allowances(&self) -> usize {
+        self.tier_keys.len() + 1
     }
 
     /// The tier that was asked for, or another that allows as much.

@@ -41,9 +41,6 @@ struct Part {
 impl Owed {
     /// `None` where nothing is.
     pub(super) fn new(limits: &Arc<Limits>, asks: &Asks, decision: &Decision) -> Option<Self> {
-        if !limits.have_dues() {
-            return None;
-        }
         let mut parts = SmallVec::new();
         let asked = limits.held().iter().zip(asks).zip(&decision.standings);
         for (place, ((held, ask), standing)) in (0..).zip(asked) {

@@ -11,7 +11,9 @@ pub(super) const MOST_HELD: u64 = 3_650 * 86_400 * 1_000_000_000;
 pub struct Rate {
     permits: u32,
     period: Duration,
-    burst: u32,
+    // Computed beforehand: the time that one permit takes, or zero, and what the bucket holds.
+    interval: u64,
+    capacity: u32,
 }
 
 impl Rate {
@@ -42,42 +44,42 @@ impl Rate {
 
     /// Sets how many may come at once, and how many the bucket holds.
     #[must_use]
-    pub const fn burst(mut self, permits: u32) -> Self {
-        self.burst = permits;
-        self
+    pub const fn burst(self, permits: u32) -> Self {
+        Self::new(self.permits, self.period, permits)
     }
 
     const fn per(permits: u32, period: Duration) -> Self {
-        Self { permits, period, burst: permits }
+        Self::new(permits, period, permits)
+    }
+
+    const fn new(permits: u32, period: Duration, burst: u32) -> Self {
+        if permits == 0 || burst == 0 {
+            return Self { permits, period, interval: 0, capacity: 0 };
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "a day of 10^5 replicas has 8.6e18 ns")]
+        let interval = (period.as_nanos() as u64).div_ceil(permits as u64);
+        let most = MOST_HELD / interval;
+        #[expect(clippy::cast_possible_truncation, reason = "smaller than the burst")]
+        let capacity = if most < burst as u64 { most as u32 } else { burst };
+        Self { permits, period, interval, capacity }
     }
 
     /// The time that one permit takes to grow, rounded up: a rate is never exceeded by rounding.
     /// `None` where nothing passes.
     pub(super) const fn interval(self) -> Option<u64> {
-        if self.permits == 0 || self.burst == 0 {
-            return None;
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a day has 86.4e12 ns, of 10^5 replicas"
-        )]
-        let period = self.period.as_nanos() as u64;
-        Some(period.div_ceil(self.permits as u64))
+        if self.interval == 0 { None } else { Some(self.interval) }
     }
 
     /// What the bucket holds.
     pub(super) const fn capacity(self) -> u32 {
-        let Some(interval) = self.interval() else { return 0 };
-        let most = MOST_HELD / interval;
-        #[expect(clippy::cast_possible_truncation, reason = "smaller than the burst")]
-        if most < self.burst as u64 { most as u32 } else { self.burst }
+        self.capacity
     }
 
     /// One replica's share of it, at least one permit at once.
     #[cfg(feature = "redis")]
     pub(super) fn share(self, replicas: u32) -> Self {
-        let burst = if self.burst == 0 { 0 } else { (self.burst / replicas).max(1) };
-        Self { permits: self.permits, period: self.period.saturating_mul(replicas), burst }
+        let burst = if self.capacity == 0 { 0 } else { (self.capacity / replicas).max(1) };
+        Self::new(self.permits, self.period.saturating_mul(replicas), burst)
     }
 
     /// So many in this time.

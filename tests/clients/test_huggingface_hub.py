@@ -7,7 +7,7 @@ from huggingface_hub import AsyncInferenceClient, InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 
 from clients import ASKED, ENDLESS, TIMEOUT, hf_client, pieces
-from recorder import answer
+from recorder import TOKEN, answer
 from servers import wait_for
 
 
@@ -129,6 +129,18 @@ def test_upstream_that_is_down_is_502(guarded_nothing, is_refusal):
 
 def test_issuer_that_is_down_is_503(keyless, is_refusal):
     is_refusal(refusal(hf_client(keyless)), keyless, 503, "identity-provider-unavailable")
+
+
+def test_beyond_a_rate_is_429_and_says_when(guard, recorder, is_refusal):
+    with guard("limited-hub", recorder.url, TOKEN, "--rate", "1/h") as gateway:
+        hf_client(gateway).chat_completion(**ASKED)
+        for more in {}, {"stream": True}:
+            error = refusal(hf_client(gateway), **more)
+            is_refusal(error, gateway, 429, "throttled")
+            assert 3000 < int(error.response.headers["retry-after"]) <= 3600
+            assert error.response.headers["ratelimit"].startswith('"rate";r=0;t=')
+    # This SDK does not try again by itself.
+    assert len(recorder.received) == 1
 
 
 def test_model_that_is_loading_is_503_in_its_own_words(recorder, guarded_recorder):

@@ -7,7 +7,7 @@ import openai
 import pytest
 
 from clients import ASKED, NO_TOKEN, TIMEOUT, openai_client, pieces
-from recorder import DONE, Answer, answer, completion, event
+from recorder import DONE, TOKEN, Answer, answer, completion, event
 
 
 def streamed(server, **more):
@@ -242,6 +242,30 @@ def test_sdk_retries_a_503_and_each_try_has_its_own_record(recorder, guarded_rec
     assert chat.choices[0].message.content == "at last"
     assert [guarded_recorder.record(it)["status"] for it in ids] == [503, 200]
     assert len(recorder.received) == 2
+
+
+def test_sdk_waits_as_told_beyond_a_rate_and_succeeds(guard, recorder):
+    # Two seconds a request: more than this SDK would wait by itself the first time.
+    with guard("limited", recorder.url, TOKEN, "--rate", "30/min", "--burst", "1") as gateway:
+        api, ids = trying(gateway, retries=openai.DEFAULT_MAX_RETRIES)
+        for number in range(3):
+            chat = api.chat.completions.create(**ASKED)
+            assert chat.choices[0].message.content == "as always"
+            assert len(recorder.received) == number + 1
+        # The first passes at once. Each of the others is refused once, and then has waited enough.
+        statuses = [gateway.record(it)["status"] for it in ids]
+        assert statuses == [200, 429, 200, 429, 200]
+
+
+def test_sdk_does_not_wait_for_another_month(guard, recorder, is_refusal):
+    with guard("used-up", recorder.url, TOKEN, "--quota", "1/month") as gateway:
+        api, ids = trying(gateway, retries=openai.DEFAULT_MAX_RETRIES)
+        api.chat.completions.create(**ASKED)
+        error = refusal(openai.RateLimitError, api)
+        is_refusal(error, gateway, 429, "quota-exceeded")
+        # The month may be about to end, where this SDK would wait for the next one.
+        assert int(error.response.headers["retry-after"]) > 120
+        assert len(ids) == 2 and len(recorder.received) == 1
 
 
 def test_sdk_gives_up_on_an_upstream_that_stays_down(guarded_nothing, is_refusal):

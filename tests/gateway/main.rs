@@ -28,8 +28,15 @@ mod limits;
 mod process;
 mod proxy;
 mod ready;
+#[path = "../redis/server.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests of the store")]
+mod redis;
 mod replay;
 mod server;
+mod shared;
 mod stub;
 #[path = "../support/token.rs"]
 mod token;
+#[path = "../redis/wire.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests of the store")]
+mod wire;

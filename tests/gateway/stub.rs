@@ -115,6 +115,17 @@ pub async fn gateway_with_keys<const N: usize>(
     jwks: &str,
     more: [&str; N],
 ) -> Gateway {
+    gateway_with(folder, upstream, jwks, more).await
+}
+
+/// The same, with any flags.
+pub async fn gateway_with<'a>(
+    folder: &Folder,
+    upstream: &str,
+    jwks: &str,
+    more: impl IntoIterator<Item = &'a str>,
+) -> Gateway {
+    let more: Vec<_> = more.into_iter().map(str::to_owned).collect();
     let token = folder.write("token", UPSTREAM_TOKEN);
     let real = [
         ["--upstream", upstream],
@@ -124,7 +135,8 @@ pub async fn gateway_with_keys<const N: usize>(
         ["--scope", token::SCOPE],
         ["--jwks", jwks],
     ];
-    Gateway::start(real.into_iter().flatten().chain(more)).await
+    let real = real.into_iter().flatten().map(str::to_owned);
+    Gateway::start(real.chain(more)).await
 }
 
 /// A folder of a test's own, removed with it.

@@ -3,8 +3,6 @@ mod state;
 mod table;
 
 use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher as _,
     sync::{
         MutexGuard,
         atomic::{AtomicUsize, Ordering},
@@ -20,13 +18,14 @@ use self::{
     table::Table,
 };
 use super::{
+    allowance::Kind,
     ask::{Ask, Asks, Decision, Settlement, Standing},
     key::{Key, Keys},
     store::{Backend, Later, Reply},
 };
 use crate::{clock::SharedClock, lock::Lock};
 
-/// Slots that each call looks at in each shard that it locks.
+/// Slots that each call looks at, in the shard of its first key.
 const LOOKS: usize = 3;
 /// Slots that a new key looks at, so that a store to which many come is swept faster than it grows.
 const LOOKS_WHEN_NEW: usize = 8;
@@ -69,15 +68,10 @@ enum Place {
 impl Memory {
     pub(super) fn new(settings: MemoryStore) -> Self {
         let MemoryStore { clock, capacity, when_full } = settings;
-        let mut secret = [0; 16];
-        // The standard library's keys are the system's randomness, once a thread.
-        for (half, byte) in secret.chunks_exact_mut(8).zip(0_u8..) {
-            half.copy_from_slice(&RandomState::new().hash_one(byte).to_ne_bytes());
-        }
         let shards = (capacity / 1_024).clamp(1, 64).next_power_of_two();
         Self {
             clock,
-            keys: Keys::new(secret),
+            keys: Keys::random(),
             shards: (0..shards).map(|_| Shard::default()).collect(),
             overflow: Lock::default(),
             count: AtomicUsize::new(0),
@@ -122,15 +116,18 @@ impl Memory {
 
     fn judge(&self, asks: &[Ask], takes: bool) -> Decision {
         let now = self.now();
-        let one = match asks {
-            [ask] if takes => self.judge_one(ask, &now),
-            _ => None,
-        };
-        one.unwrap_or_else(|| self.judge_any(asks, takes, &now))
+        if let [ask] = asks
+            && takes
+            && let Some(standing) = self.judge_one(ask, &now)
+        {
+            let passes = standing.allows || !ask.enforced;
+            return Decision { passes, standings: SmallVec::from_iter([standing]) };
+        }
+        self.judge_any(asks, takes, &now)
     }
 
     /// Many layers have but one limit. `None` where the store is full.
-    fn judge_one(&self, ask: &Ask, now: &Now<'_>) -> Option<Decision> {
+    fn judge_one(&self, ask: &Ask, now: &Now<'_>) -> Option<Standing> {
         let mut table = self.shards.get(self.shard(ask.key))?.0.lock();
         table.sweep(LOOKS, now.idle_since(), &self.count, |_| false);
         if table.find(ask.key).is_none() && !self.admit(&mut table, ask.key, &[], now) {
@@ -141,18 +138,17 @@ impl Memory {
         if standing.allows {
             table.set(slot, next);
         }
-        drop(table);
-        let passes = standing.allows || !ask.enforced;
-        Some(Decision { passes, standings: SmallVec::from_iter([standing]) })
+        Some(standing)
     }
 
     fn judge_any(&self, asks: &[Ask], takes: bool, now: &Now<'_>) -> Decision {
         let mut guards = self.lock(asks.iter().map(|ask| ask.key));
         let mut overflow = None;
-        if takes {
-            for (_, table) in &mut guards {
-                table.sweep(LOOKS, now.idle_since(), &self.count, |_| false);
-            }
+        if takes
+            && let Some(shard) = asks.first().map(|ask| self.shard(ask.key))
+            && let Some((_, table)) = guards.iter_mut().find(|(at, _)| *at == shard)
+        {
+            table.sweep(LOOKS, now.idle_since(), &self.count, |_| false);
         }
         let mut places = self.places(&guards, asks);
         if takes && places.iter().any(|place| matches!(place, Place::Nowhere)) {
@@ -259,7 +255,11 @@ impl Backend for Memory {
     }
 
     fn settle(&self, settlements: &[Settlement]) {
-        let now = self.now();
+        let timeless = |settlement: &Settlement| {
+            settlement.permits < 0 && matches!(settlement.allowance.0, Kind::Concurrency(_))
+        };
+        let now =
+            if settlements.iter().all(timeless) { Now::new(0, &self.clock) } else { self.now() };
         for settlement in settlements {
             let &Settlement { key, overflow, allowance, window, permits } = settlement;
             let change = |table: &mut Table, slot| {

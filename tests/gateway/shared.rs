@@ -1,0 +1,155 @@
+//! `--redis`: gateways that share what their callers may take, over real HTTP and a real server.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Instant,
+};
+
+use axum::{Router, response::IntoResponse};
+use http::{StatusCode, header};
+use tokio::task::JoinSet;
+
+use crate::{
+    client::{CHAT, post, send, slug},
+    process::{Gateway, run},
+    redis::{Brand, Server},
+    stub::{self, Folder, Served},
+    token::{self, Signer},
+};
+
+const PATH: &str = "/v1/chat/completions";
+const SECRET: &str = "a secret that all replicas have";
+
+/// An upstream, a server, and replicas in front of the one who share the other.
+struct Replicas {
+    gateways: Vec<Gateway>,
+    token: String,
+    calls: Arc<AtomicUsize>,
+    server: Server,
+    _upstream: Served,
+    _folder: Folder,
+}
+
+impl Replicas {
+    /// Two of a brand, or `None` where its server is not here.
+    async fn start<'a>(
+        name: &str,
+        brand: Brand,
+        flags: impl IntoIterator<Item = &'a str>,
+    ) -> Option<Self> {
+        let flags: Vec<_> = flags.into_iter().collect();
+        let server = brand.start()?;
+        let folder = Folder::new(&format!("{name}-{brand:?}"));
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&calls);
+        let answer = move || async move {
+            counting.fetch_add(1, SeqCst);
+            let body = r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
+            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        };
+        let upstream = Served::start(Router::new().fallback(answer)).await;
+        let signer = Signer::es256();
+        let (redis, secret) = (server.address(), folder.write("secret", SECRET));
+        let shared = ["--redis", &redis, "--redis-secret-file", &secret, "--redis-wait", "5s"];
+        let mut gateways = Vec::new();
+        for _ in 0..2 {
+            let jwks = folder.write("jwks.json", &signer.jwks());
+            let flags = shared.into_iter().chain(flags.iter().copied());
+            gateways.push(stub::gateway_with(&folder, &upstream.url, &jwks, flags).await);
+        }
+        let token = signer.sign(&token::claims());
+        Some(Self { gateways, token, calls, server, _upstream: upstream, _folder: folder })
+    }
+
+    /// How many of so many pass, all at a time, to each gateway as many.
+    async fn passing(&self, requests: usize) -> usize {
+        let mut running = JoinSet::new();
+        for number in 0..requests {
+            let address = self.gateways[number % self.gateways.len()].address;
+            let request = post(PATH, &self.token, CHAT);
+            running.spawn(async move { send(address, request).await.status() });
+        }
+        let statuses = running.join_all().await;
+        let refused = statuses.iter().filter(|status| **status == StatusCode::TOO_MANY_REQUESTS);
+        let passed = statuses.iter().filter(|status| **status == StatusCode::OK).count();
+        assert_eq!(passed + refused.count(), requests, "{statuses:?}");
+        passed
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_gateways_never_let_pass_more_than_one_would() {
+    for brand in [Brand::Redis, Brand::Valkey] {
+        let flags = ["--rate", "20/s", "--burst", "20"];
+        let Some(replicas) = Replicas::start("shared", brand, flags).await else { continue };
+        let begin = Instant::now();
+        let passed = replicas.passing(2 * 20).await + replicas.passing(2 * 20).await;
+        let grown = begin.elapsed().as_secs_f64() * 20.0;
+        assert!(passed >= 20, "{passed}");
+        assert!(passed as f64 <= 20.0 + grown + 1.0, "{passed} where {grown} had grown");
+        assert_eq!(replicas.calls.load(SeqCst), passed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_leases_the_overshoot_is_what_two_may_hold() {
+    let flags = ["--rate", "40/day", "--redis-lease", "5"];
+    let started = Replicas::start("leased", Brand::Redis, flags).await;
+    let Some(replicas) = started else { return };
+    let before = replicas.server.scripts();
+    for _ in 0..20 {
+        let answer = send(replicas.gateways[0].address, post(PATH, &replicas.token, CHAT)).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+    assert!(replicas.server.scripts() - before < 20, "some were served by a lease");
+    let passed = 20 + replicas.passing(100).await + replicas.passing(100).await;
+    assert!((40 - 2 * 5..=40 + 2 * 5).contains(&passed), "{passed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_server_is_away_each_gateway_has_its_share_or_none() {
+    for (more, share) in [(vec!["--redis-replicas", "2"], 5), (Vec::new(), 0)] {
+        let flags = ["--quota", "10/month"].into_iter().chain(more);
+        let started = Replicas::start(&format!("share-{share}"), Brand::Redis, flags).await;
+        let Some(mut replicas) = started else { return };
+        assert_eq!(replicas.passing(2).await, 2);
+        replicas.server.end();
+        for gateway in &replicas.gateways {
+            let mut passed = 0;
+            for _ in 0..8 {
+                let answer = send(gateway.address, post(PATH, &replicas.token, CHAT)).await;
+                match answer.status() {
+                    StatusCode::OK => passed += 1,
+                    away @ StatusCode::SERVICE_UNAVAILABLE => {
+                        assert_eq!(slug(answer, away).await, "throttle-unavailable");
+                    }
+                    status => assert_eq!(status, StatusCode::TOO_MANY_REQUESTS),
+                }
+            }
+            assert_eq!(passed, share);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_server_or_no_secret_is_said_before_it_serves() {
+    let folder = Folder::new("no-server");
+    let short = folder.write("short", "too short");
+    let secret = folder.write("secret", SECRET);
+    let missing = folder.path("missing");
+    for (url, secret, said) in [
+        ("http://127.0.0.1", &secret, "--redis: the address of the redis server cannot be read"),
+        ("redis://127.0.0.1", &short, "the secret of --redis has fewer than 16 characters"),
+        ("redis://127.0.0.1", &missing, "--redis-secret-file"),
+    ] {
+        let flags = ["--rate", "1/s", "--redis", url, "--redis-secret-file", secret];
+        let output = run(flags.into_iter().chain(["--listen", "127.0.0.1:0"])).await;
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(said), "{stderr}");
+        assert!(!stderr.contains("too short") && output.stdout.is_empty(), "{stderr}");
+    }
+}
