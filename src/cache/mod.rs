@@ -150,6 +150,7 @@ mod body;
 mod cacheable;
 mod call;
 mod canonical;
+mod codec;
 mod control;
 mod convert;
 mod counts;
@@ -166,15 +167,24 @@ mod layer;
 mod listing;
 mod memory;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 mod scope;
+mod seal;
+#[cfg_attr(not(test), expect(dead_code, reason = "the layer does not look there yet"))]
+mod second;
 mod service;
 mod settings;
 mod status;
 mod storable;
 mod ticket;
+mod tier;
 mod unauthorized;
 mod variants;
 
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::{RedisCache, RedisError};
 pub use self::{
     body::{BodyError, ResponseBody},
     cacheable::Cacheable,
@@ -182,6 +192,8 @@ pub use self::{
     future::ResponseFuture,
     layer::CacheLayer,
     scope::{Scope, ScopeFunction},
+    second::SecondTier,
     service::Cache,
+    tier::{Leased, Tier, TierFuture},
     unauthorized::Unauthorized,
 };
