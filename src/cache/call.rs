@@ -15,15 +15,11 @@ use pin_project_lite::pin_project;
 
 use super::{
     flight::{End, Source, Step},
-    flights::At,
     head::{Chunk, Head},
-    layer::CacheLayer,
+    listing::Listing,
     record::{Plan, Recorder},
 };
-use crate::{
-    body::{WatchedBody, content_length},
-    rejection::Rejection,
-};
+use crate::body::{WatchedBody, content_length};
 
 pin_project! {
     /// The inner service's call, and then the body of its answer.
@@ -46,15 +42,14 @@ pin_project! {
 
 /// What is for the originator alone.
 pub(super) enum Unshared<R, E> {
-    /// A refusal of our own.
-    Refusal(Response<R>),
+    /// A refusal of our own, or what is for one caller by its own words.
+    Answer(Response<R>),
     Error(E),
     Panic(Box<dyn Any + Send>),
 }
 
 impl<F, R> Call<F, R> {
-    pub(super) fn new(future: F, plan: Plan, method: Method) -> Self {
-        let listing = Listing { layer: plan.layer.clone(), at: plan.at, number: plan.number };
+    pub(super) const fn new(future: F, plan: Plan, method: Method, listing: Listing) -> Self {
         Self { state: State::Calling { future, plan: Some(plan), method }, listing }
     }
 }
@@ -75,12 +70,12 @@ where
                     Err(panic) => Err(Unshared::Panic(panic)),
                 };
                 match (outcome, plan.take()) {
-                    (Ok(response), Some(plan)) if !is_refusal(&response) => {
+                    (Ok(response), Some(plan)) if plan.is_shared(&response) => {
                         let (head, body) = answer(response, plan, method);
                         (Step::Head(head), State::Answering { body })
                     }
                     (Ok(response), _) => {
-                        (unshared(Unshared::<R, E>::Refusal(response)), State::Over)
+                        (unshared(Unshared::<R, E>::Answer(response)), State::Over)
                     }
                     (Err(failure), _) => (unshared::<R, E>(failure), State::Over),
                 }
@@ -123,10 +118,6 @@ fn next_chunk<B: Body<Data = Bytes>>(
     catch_unwind(AssertUnwindSafe(poll)).ok()
 }
 
-fn is_refusal<R>(response: &Response<R>) -> bool {
-    response.extensions().get::<Rejection>().is_some()
-}
-
 fn unshared<R: Send + 'static, E: Send + 'static>(outcome: Unshared<R, E>) -> Step<Head, Chunk> {
     Step::End(End::Unshared(Box::new(outcome)))
 }
@@ -147,18 +138,4 @@ fn answer<R: Body<Data = Bytes>>(
     }
     let (head, recorder) = plan.begin(parts, length);
     (head, WatchedBody::of_response(seen, method, recorder).into_body())
-}
-
-/// A place in the list of flights.
-#[derive(Debug)]
-struct Listing {
-    layer: CacheLayer,
-    at: At,
-    number: u64,
-}
-
-impl Drop for Listing {
-    fn drop(&mut self) {
-        self.layer.strike(self.at, self.number);
-    }
 }

@@ -398,7 +398,8 @@ impl<H, P: Piece> State<H, P> {
         if let Some(piece) = self.log.get(at) {
             let piece = piece.clone();
             place.read = (place.read.0 + 1, place.read.1 + piece.length());
-            let unused = self.trim(bounds);
+            // The slowest is looked for among all readers: only when it may have moved on.
+            let unused = if at == 0 { self.trim(bounds) } else { Vec::new() };
             return (Some(News::Piece(piece)), unused);
         }
         let news = match &mut self.over {
@@ -425,8 +426,8 @@ impl<H, P: Piece> State<H, P> {
     /// Whether one more piece may be fetched for this reader.
     fn has_room(&self, id: u64, bounds: &Bounds) -> bool {
         let Some(place) = self.readers.get(&id) else { return false };
-        // The slowest is looked for among all readers: only when it matters.
-        self.is_kept(bounds) || place.read.1.saturating_sub(self.slowest().1) < bounds.window
+        // Where not all is kept, the log begins with the slowest.
+        self.is_kept(bounds) || place.read.1.saturating_sub(self.dropped.1) < bounds.window
     }
 
     /// Whether all is kept, for whoever may still come.

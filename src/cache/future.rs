@@ -184,7 +184,7 @@ impl Originating {
                 Some(entry) => Ok(self.ticket.hit(entry)),
                 None => Err(error),
             },
-            Some(Unshared::Refusal(response)) => {
+            Some(Unshared::Answer(response)) => {
                 Ok(match self.ticket.stands_in(response.status()) {
                     Some(entry) => self.ticket.hit(entry),
                     None => self.ticket.pass(response),

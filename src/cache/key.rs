@@ -13,7 +13,7 @@ use crate::payload::Node;
 /// The key of an answer: 256 bits that are a keyed hash of all that may change it. It shows nothing of
 /// what went in to whoever sees it without the secret.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(super) struct Key([u8; 32]);
+pub(super) struct Key(pub(super) [u8; 32]);
 
 /// Hashes with a secret: of the process, or one that replicas share.
 #[derive(Clone)]

@@ -98,7 +98,9 @@
 //! - An error, a panic, and a refusal of this crate's own (of a budget further in, of an upstream
 //!   that cannot be reached) go to the one who began the call. The next of the others begins a call
 //!   with a request of its own, which the rest share; should that come to nothing too, each calls
-//!   for itself. An answer of the upstream is shared whatever it says.
+//!   for itself. An answer of the upstream is shared whatever its status; but under a scope wider than
+//!   [`Scope::Identity`], one that is for its caller alone (`private`, `no-store`, `no-cache`,
+//!   `set-cookie`, `vary` on what is no part of the key) is given to nobody else either.
 //! - What is larger than [`max_entry`](CacheLayer::max_entry) is passed on in step: the fastest is
 //!   at most a [window](CacheLayer::window) ahead of the slowest, who is cut off with a
 //!   [`BodyError`] after a [deadline](CacheLayer::slowest_deadline).
@@ -148,6 +150,7 @@ mod body;
 mod cacheable;
 mod call;
 mod canonical;
+mod codec;
 mod control;
 mod convert;
 mod counts;
@@ -161,17 +164,27 @@ mod generation;
 mod head;
 mod key;
 mod layer;
+mod listing;
 mod memory;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 mod scope;
+mod seal;
+#[cfg_attr(not(test), expect(dead_code, reason = "the layer does not look there yet"))]
+mod second;
 mod service;
 mod settings;
 mod status;
 mod storable;
 mod ticket;
+mod tier;
 mod unauthorized;
 mod variants;
 
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::{RedisCache, RedisError};
 pub use self::{
     body::{BodyError, ResponseBody},
     cacheable::Cacheable,
@@ -179,6 +192,8 @@ pub use self::{
     future::ResponseFuture,
     layer::CacheLayer,
     scope::{Scope, ScopeFunction},
+    second::SecondTier,
     service::Cache,
+    tier::{Leased, Tier, TierFuture},
     unauthorized::Unauthorized,
 };

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName,
+    HeaderMap, HeaderName, Response,
     header::{CONTENT_TYPE, TRAILER},
     response::Parts,
 };
@@ -15,13 +15,14 @@ use super::{
     flights::{At, Start},
     head::{Head, OF_CHUNK, shareable},
     layer::CacheLayer,
-    storable::{Freshness, storable},
+    storable::{Freshness, is_for_others, storable},
 };
 use crate::{
     body::{BodyEnd, Watch, is_coded},
     context::{RequestContext, StreamEnd},
     hop_by_hop,
     payload::{Document, says_json},
+    rejection::Rejection,
     tap::Tap,
 };
 
@@ -72,6 +73,14 @@ enum Kind {
 }
 
 impl Plan {
+    /// Whether the answer is for all who wait for it: no refusal of our own, and, where they may be
+    /// several callers, nothing that is for one alone (RFC 9111 sections 4.1, 5.2.2).
+    pub(super) fn is_shared<R>(&self, response: &Response<R>) -> bool {
+        let settings = self.layer.settings();
+        response.extensions().get::<Rejection>().is_none()
+            && (!settings.scope.is_wide() || is_for_others(response.headers(), settings.fields()))
+    }
+
     /// The answer's head is there.
     pub(super) fn begin(self, parts: Parts, length: Option<u64>) -> (Head, Recorder) {
         let settings = self.layer.settings();

@@ -20,6 +20,7 @@ use super::{
     flights::{Entered, Start},
     future::{Originating, Waiting},
     head::{Chunk, Head},
+    listing::Listing,
     record::Plan,
     status::Forward,
     ticket::Ticket,
@@ -144,6 +145,8 @@ impl Leg {
     {
         ticket.outcome(CacheOutcome::Miss, Event::Miss);
         let Self { reader, number, start } = self;
+        // Struck off should the call panic.
+        let listing = Listing::new(ticket.layer.clone(), ask.at, number);
         // What others are given must be read to be kept, and all of it.
         ticket.context.announce_answer_is_read();
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -163,7 +166,7 @@ impl Leg {
         };
         let adoption = Adoption { own: ticket.context.clone(), call };
         let future = inner.call(request);
-        reader.launch(Box::pin(Call::new(future, plan, method)));
+        reader.launch(Box::pin(Call::new(future, plan, method, listing)));
         Originating { reader, ticket, adoption, responder }
     }
 }

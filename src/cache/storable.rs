@@ -31,12 +31,10 @@ pub(super) fn storable(head: &Parts, keyed: &[HeaderName]) -> Option<Freshness> 
     let whole = head.status.is_success()
         && head.status != StatusCode::PARTIAL_CONTENT
         && !head.headers.contains_key(CONTENT_RANGE);
-    let control = Control::of(&head.headers);
-    let allowed = !control.no_store && !control.private && !control.no_cache;
-    let told_apart = varies_within(&head.headers, keyed);
-    if !whole || !allowed || !told_apart || head.headers.contains_key(SET_COOKIE) {
+    if !whole || !is_for_others(&head.headers, keyed) {
         return None;
     }
+    let control = Control::of(&head.headers);
     let seconds = |seconds: Option<u64>| seconds.map(Duration::from_secs);
     let age = age(&head.headers);
     let fresh_for = control.shared_max_age.or(control.max_age);
@@ -48,6 +46,13 @@ pub(super) fn storable(head: &Parts, keyed: &[HeaderName]) -> Option<Freshness> 
         // RFC 9111 section 5.2.2.10: `s-maxage` means it as well.
         must_revalidate: control.must_revalidate || control.shared_max_age.is_some(),
     })
+}
+
+/// Whether the answer says of itself nothing that keeps it from all but the one who asked.
+pub(super) fn is_for_others(headers: &HeaderMap, keyed: &[HeaderName]) -> bool {
+    let control = Control::of(headers);
+    let allowed = !control.no_store && !control.private && !control.no_cache;
+    allowed && varies_within(headers, keyed) && !headers.contains_key(SET_COOKIE)
 }
 
 /// Whether all that the answer depends on is in the key (RFC 9111 section 4.1).

@@ -260,10 +260,15 @@ async fn a_panic_in_call_hangs_nobody() {
         }
     }
     let (layer, _) = layer(Scope::Identity);
+    let layer = layer.flights(1);
     let mut panicking = layer.layer(Panics);
     let panicked = std::panic::catch_unwind(AssertUnwindSafe(|| panicking.call(plain())));
     assert!(panicked.is_err());
-    assert_eq!(told(&layer, &Upstream::numbers(), plain()).await, r#"{"call":0}"#);
+    // Nor does it take anybody's place.
+    let upstream = Upstream::numbers();
+    for _ in 0..2 {
+        assert_eq!(told(&layer, &upstream, streamed()).await, r#"{"call":0}"#);
+    }
 }
 
 #[tokio::test]
@@ -324,6 +329,37 @@ async fn answers_of_the_upstream_are_shared_whatever_they_say() {
         assert_eq!(call.await.unwrap().status(), StatusCode::BAD_REQUEST);
     }
     assert_eq!((upstream.calls(), layer.entries()), (1, 0));
+}
+
+/// Of several callers; one who asks twice may well share what is private to them.
+#[tokio::test]
+async fn what_is_for_one_caller_is_not_shared_with_another() {
+    for (name, value) in [
+        ("cache-control", "private"),
+        ("cache-control", "no-store"),
+        ("cache-control", "no-cache"),
+        ("set-cookie", "a=b"),
+        ("vary", "*"),
+        ("vary", "authorization"),
+    ] {
+        for (scope, expected) in [(Scope::Tenant, 4), (Scope::Identity, 2)] {
+            let (layer, _) = layer(scope);
+            let upstream = Upstream::new(move |number, _| {
+                let mut response = json(&format!("{{\"call\":{number}}}"));
+                response.headers_mut().insert(name, value.parse().unwrap());
+                response
+            });
+            let of = |subject| post(Some(user(subject)), CHAT, r#"{"temperature":0}"#);
+            let calls = ["a", "b", "a", "b"].map(|subject| begin(&layer, &upstream, of(subject)));
+            let mut told = Vec::new();
+            for call in calls {
+                told.push(text(call.await.unwrap()).await);
+            }
+            told.sort_unstable();
+            told.dedup();
+            assert_eq!((told.len(), upstream.calls()), (expected, expected), "{name}: {value}");
+        }
+    }
 }
 
 #[tokio::test]
