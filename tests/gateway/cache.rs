@@ -61,8 +61,7 @@ impl Counted {
 
     /// The number of the call that the answer is from.
     async fn call(&self, token: &str, body: &str) -> u64 {
-        let answer = client::json(self.ask(token, body).await).await;
-        answer["call"].as_u64().unwrap()
+        number(self.ask(token, body).await).await
     }
 
     fn token(&self, subject: &str, tenant: &str) -> String {
@@ -82,17 +81,25 @@ fn token_of(signer: &Signer, subject: &str, tenant: &str) -> String {
 
 fn numbered(calls: Arc<AtomicU64>) -> Router {
     Router::new().fallback(async move || -> Answer {
-        let number = calls.fetch_add(1, SeqCst) + 1;
-        Json(chat(json!({ "call": number }))).into_response()
+        Json(chat(calls.fetch_add(1, SeqCst) + 1)).into_response()
     })
 }
 
-/// An answer of 15 tokens, with these members.
-fn chat(mut more: Value) -> Value {
+/// An answer of 15 tokens, with a number.
+fn chat(number: u64) -> Value {
     let message = json!({ "role": "assistant", "content": "one" });
-    more["choices"] = json!([{ "index": 0, "message": message, "finish_reason": "stop" }]);
-    more["usage"] = json!({ "prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15 });
-    more
+    json!({
+        "id": number.to_string(),
+        "object": "chat.completion",
+        "created": 0,
+        "model": "demo",
+        "choices": [{ "index": 0, "message": message, "finish_reason": "stop" }],
+        "usage": { "prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15 },
+    })
+}
+
+async fn number(answer: Response<Incoming>) -> u64 {
+    client::json(answer).await["id"].as_str().unwrap().parse().unwrap()
 }
 
 fn status<B>(answer: &Response<B>) -> &str {
@@ -136,7 +143,7 @@ async fn only_those_of_the_scope_share_an_answer() {
             // It would tell what others have asked.
             assert_eq!(status(&answer).is_empty(), scope != "identity");
             assert_eq!(answer.headers().contains_key("age"), status(&answer).contains("hit"));
-            calls.push(client::json(answer).await["call"].as_u64().unwrap());
+            calls.push(number(answer).await);
         }
         assert_eq!(calls, expected, "{scope}");
         assert_eq!(gateway.calls(), *expected.iter().max().unwrap());
@@ -170,10 +177,10 @@ async fn without_a_time_nothing_is_kept() {
         let jwks = folder.write("jwks.json", &signer.jwks());
         let gateway = stub::gateway_with(&folder, &upstream.url, &jwks, flags).await;
         let token = signer.sign(&token::claims());
-        for number in 1..=2 {
+        for expected in 1..=2 {
             let answer = send(gateway.address, post(PATH, &token, ZERO)).await;
             assert_eq!(status(&answer), "");
-            assert_eq!(client::json(answer).await["call"], number);
+            assert_eq!(number(answer).await, expected);
         }
         assert_eq!(calls.load(SeqCst), 2);
     }
@@ -209,11 +216,21 @@ async fn a_stream_is_passed_on_as_it_comes_and_replayed_byte_by_byte() {
         assert_eq!(again.headers()["content-type"], "text/event-stream");
         assert_eq!(bytes(again).await, whole);
     }
-    // The same answer as one document.
-    let folded = send(gateway.address, post(PATH, &token, ZERO)).await;
-    assert!(status(&folded).starts_with("tower-inference; hit; "), "{}", status(&folded));
-    assert_eq!(client::json(folded).await["choices"][0]["message"]["content"], "oneone");
     assert!(stub.saw_nothing());
+}
+
+#[tokio::test]
+async fn a_plain_answer_is_told_as_a_stream() {
+    let gateway = Counted::start("told", ["--cache-ttl", "5m"]).await;
+    let token = gateway.token("a", "t");
+    assert_eq!(gateway.call(&token, ZERO).await, 1);
+    let stream = gateway.ask(&token, ZERO_STREAM).await;
+    assert!(status(&stream).starts_with("tower-inference; hit; "), "{}", status(&stream));
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let stream = bytes(stream).await;
+    assert!(stream.ends_with(DONE.as_bytes()));
+    assert!(String::from_utf8_lossy(&stream).contains(r#"{"content":"one"}"#));
+    assert_eq!(gateway.calls(), 1);
 }
 
 #[tokio::test]
@@ -241,7 +258,7 @@ async fn half_a_stream_is_not_given_again() {
 
 #[tokio::test]
 async fn two_who_ask_at_once_share_one_call() {
-    let whole = chat(json!({})).to_string();
+    let whole = chat(7).to_string();
     let (json_begin, json_end) = whole.split_at(20);
     for (name, mut stub, body, sent) in [
         ("stream", Stub::start().await, ZERO_STREAM, [EVENT, FINISH, DONE].map(str::to_owned)),
@@ -309,7 +326,7 @@ async fn of_many_at_once_one_goes_upstream() {
         answers.sort_unstable();
         answers.dedup();
         let number = number as u64 + 1;
-        assert_eq!(answers, [Bytes::from(chat(json!({ "call": number })).to_string())]);
+        assert_eq!(answers, [Bytes::from(chat(number).to_string())]);
         assert_eq!(gateway.calls(), number);
     }
 }
@@ -362,15 +379,18 @@ async fn a_hit_is_not_charged_to_the_budget() {
 async fn a_shared_call_is_charged_once_to_the_one_whose_it_is() {
     let mut stub = Stub::json().await;
     let (folder, signer) = (Folder::new("cache-charged"), Signer::es256());
-    let flags = ["--cache-ttl", "5m", "--cache-scope", "shared", "--token-budget", "1000/day"];
-    let mut gateway = stub::gateway(&folder, &stub.served.url, &signer, flags).await;
+    let cache = ["--cache-ttl", "5m", "--cache-scope", "shared"];
+    let budget = ["--token-budget", "1000/day", "--max-tokens", "50"];
+    let flags = cache.into_iter().chain(budget);
+    let jwks = folder.write("jwks.json", &signer.jwks());
+    let mut gateway = stub::gateway_with(&folder, &stub.served.url, &jwks, flags).await;
     let (one, other) = (token_of(&signer, "a", "t"), token_of(&signer, "b", "t"));
-    let whole = chat(json!({})).to_string();
-    let serve = async |stub: &mut Stub| stub.seen().await.answer(&whole).await;
+    let whole = chat(7).to_string();
+    let answer = async |stub: &mut Stub| stub.seen().await.answer(&whole).await;
 
     let mut before = Vec::new();
     for token in [&one, &other] {
-        before.push(tokio::join!(left(&mut gateway, token), serve(&mut stub)).0);
+        before.push(tokio::join!(left(&mut gateway, token), answer(&mut stub)).0);
     }
     let first = send(gateway.address, post(PATH, &one, ZERO)).await;
     let mut seen = stub.seen().await;
@@ -386,7 +406,7 @@ async fn a_shared_call_is_charged_once_to_the_one_whose_it_is() {
     }
     let mut charged = Vec::new();
     for (token, before) in [&one, &other].into_iter().zip(before) {
-        let left = tokio::join!(left(&mut gateway, token), serve(&mut stub)).0;
+        let left = tokio::join!(left(&mut gateway, token), answer(&mut stub)).0;
         charged.push(before - left);
     }
     // Each also asked once before it.
