@@ -13,7 +13,7 @@ use http::{
 use super::{
     Scope, Unauthorized,
     control::Control,
-    entry::{Entry, State, Variant},
+    entry::Variant,
     flights::At,
     generation::Tag,
     key::{Keys, Making},
@@ -268,30 +268,4 @@ pub(super) fn route_tag(keys: &Keys, route: &str) -> Tag {
 
 pub(super) fn tenant_tag(keys: &Keys, issuer: &str, tenant: &str) -> Tag {
     keys.tag([b"tenant", issuer.as_bytes(), tenant.as_bytes()])
-}
-
-impl Ask {
-    /// Whether it takes what was kept as it is.
-    pub(super) fn takes(&self, entry: &Entry, state: State, now: Duration) -> bool {
-        let control = &self.control;
-        if control.no_cache {
-            return false;
-        }
-        let age = entry.age(now).as_secs();
-        let young = control.max_age.is_none_or(|max_age| age <= max_age && max_age > 0);
-        let left = entry.times.fresh_until.saturating_sub(now).as_secs();
-        let stale_for = now.saturating_sub(entry.times.fresh_until).as_secs();
-        let fresh = match state {
-            State::Fresh => control.min_fresh.is_none_or(|min_fresh| left >= min_fresh),
-            // RFC 9111 section 5.2.1.2.
-            _ => control.max_stale.is_some_and(|max_stale| stale_for <= max_stale),
-        };
-        young && fresh
-    }
-
-    /// Whether it takes what is stale, where the settings allow that.
-    pub(super) fn takes_stale(&self) -> bool {
-        let control = &self.control;
-        !control.no_cache && control.max_age.is_none() && control.min_fresh.is_none()
-    }
 }

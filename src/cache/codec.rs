@@ -14,7 +14,10 @@
 //!
 //! What is read has been authenticated before; it is bounded and checked all the same.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use bytes::{Buf, BufMut, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -24,6 +27,7 @@ use super::{
     flights::Start,
     generation::Tag,
 };
+use crate::clock::SharedClock;
 
 /// When a tag was invalidated last: a random number that is another one ever after.
 pub(super) type Epoch = [u8; 16];
@@ -37,6 +41,19 @@ pub(super) struct Now {
     pub(super) monotonic: Duration,
     /// Since 1970.
     pub(super) wall: Duration,
+}
+
+impl Now {
+    pub(super) fn of(clock: &SharedClock) -> Self {
+        let wall = clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { monotonic: monotonic(clock), wall }
+    }
+}
+
+/// The time of all entries. It began so much before the process did that what was made before has
+/// its age.
+pub(super) fn monotonic(clock: &SharedClock) -> Duration {
+    clock.monotonic().saturating_add(MOST_LIFE)
 }
 
 /// Changes whenever the layout does, or what it means.

@@ -1,6 +1,10 @@
 //! `cache-control`, of requests and of answers (RFC 9111 section 5.2).
 
+use std::time::Duration;
+
 use http::{HeaderMap, header::CACHE_CONTROL};
+
+use super::entry::{Entry, State};
 
 /// The directives that this cache obeys. Others are passed over (section 5.2.3).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -35,6 +39,31 @@ impl Control {
             each_directive(field.as_bytes(), |name, value| control.add(name, value));
         }
         control
+    }
+
+    /// Whether a request takes what was kept as it is.
+    pub(super) fn takes(&self, entry: &Entry, now: Duration) -> bool {
+        if self.no_cache {
+            return false;
+        }
+        let age = entry.age(now).as_secs();
+        let young = self.max_age.is_none_or(|max_age| age <= max_age && max_age > 0);
+        let left = entry.times.fresh_until.saturating_sub(now).as_secs();
+        let stale_for = now.saturating_sub(entry.times.fresh_until).as_secs();
+        let fresh = match entry.state(now) {
+            State::Fresh => self.min_fresh.is_none_or(|min_fresh| left >= min_fresh),
+            State::Over => false,
+            // RFC 9111 section 5.2.1.2.
+            State::Stale | State::LastResort => {
+                self.max_stale.is_some_and(|max_stale| stale_for <= max_stale)
+            }
+        };
+        young && fresh
+    }
+
+    /// Whether a request takes what is stale, where the settings allow that.
+    pub(super) const fn takes_stale(&self) -> bool {
+        !self.no_cache && self.max_age.is_none() && self.min_fresh.is_none()
     }
 
     fn add(&mut self, name: &[u8], value: Option<&[u8]>) {

@@ -19,7 +19,7 @@ use super::{
     body::Adoption,
     call::Unshared,
     counts::Event,
-    entry::Entry,
+    entry::{self, Entry},
     flight::{News, Reader},
     flights::Entered,
     head::{Chunk, Head},
@@ -102,7 +102,10 @@ impl<F, S> ResponseFuture<F, S> {
 impl<F, S, R, E> Future for ResponseFuture<F, S>
 where
     F: Future<Output = Result<Response<R>, E>> + Send + 'static,
-    S: Service<Request<Payload>, Response = Response<R>, Error = E, Future = F>,
+    S: Service<Request<Payload>, Response = Response<R>, Error = E, Future = F>
+        + Clone
+        + Send
+        + 'static,
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<Box<dyn Error + Send + Sync>>,
     E: Send + 'static,
@@ -150,7 +153,9 @@ where
                     let news = ready!(held.reader.poll_next(cx));
                     let Some(held) = waiting.take() else { return Poll::Pending };
                     match news {
-                        News::Head(head) => return Poll::Ready(Ok(held.answer(&head))),
+                        News::Head(head) if held.takes(&head) => {
+                            return Poll::Ready(Ok(held.answer(&head)));
+                        }
                         _ => held.go_on(),
                     }
                 }
@@ -168,7 +173,8 @@ impl Originating {
     {
         let unshared = match news {
             News::Head(head) => {
-                return Ok(match self.ticket.stands_in(head.status) {
+                let entry = head.found.clone().or_else(|| self.ticket.stands_in(head.status));
+                return Ok(match entry {
                     Some(entry) => self.ticket.hit(entry),
                     None => self.ticket.first(&head, self.reader, self.adoption),
                 });
@@ -200,8 +206,18 @@ impl Originating {
 }
 
 impl<S> Waiting<S> {
+    /// Whether it takes what another has looked for, if it was found.
+    fn takes(&self, head: &Head) -> bool {
+        let control = &self.ask.control;
+        head.found.as_ref().is_none_or(|entry| {
+            let now = self.ticket.layer.now();
+            let stands_in = entry.state(now) != entry::State::Fresh && control.takes_stale();
+            stands_in || control.takes(entry, now)
+        })
+    }
+
     fn answer<R>(mut self, head: &Head) -> Response<ResponseBody<R>> {
-        match self.ticket.stands_in(head.status) {
+        match head.found.clone().or_else(|| self.ticket.stands_in(head.status)) {
             Some(entry) => self.ticket.hit(entry),
             None => self.ticket.follow(head, self.reader),
         }
@@ -210,7 +226,7 @@ impl<S> Waiting<S> {
     /// The flight was none of its own: it takes part in the next, or calls for itself.
     fn go_on<R>(mut self: Box<Self>) -> State<S::Future, S>
     where
-        S: Service<Request<Payload>, Response = Response<R>>,
+        S: Service<Request<Payload>, Response = Response<R>> + Clone + Send + 'static,
         S::Error: Send + 'static,
         S::Future: Send + 'static,
         R: Body<Data = Bytes> + Send + 'static,
@@ -220,7 +236,7 @@ impl<S> Waiting<S> {
         if self.tries < MOST_TRIES {
             let start = layer.start(&self.request, &self.ticket.context);
             match layer.enter(&self.ask, &start) {
-                Entered::Found((entry, _)) => {
+                Entered::Found(entry) => {
                     return State::Hit { hit: Some((entry, self.ticket)) };
                 }
                 Entered::Joined(reader) => {

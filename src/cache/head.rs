@@ -8,7 +8,11 @@ use http::{
     header::{AGE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
-use super::{entry::Cost, flight::Piece, status::CACHE_STATUS};
+use super::{
+    entry::{Cost, Entry},
+    flight::Piece,
+    status::CACHE_STATUS,
+};
 use crate::{hop_by_hop, lock::Lock};
 
 /// The head of an answer. Clones are the same one.
@@ -27,6 +31,8 @@ pub(super) struct Shared {
     pub(super) stored: bool,
     /// What it took, once it is whole.
     pub(super) cost: OnceLock<Cost>,
+    /// The whole answer, where the second tier had it: nothing follows.
+    pub(super) found: Option<Entry>,
 }
 
 impl Head {
@@ -37,7 +43,20 @@ impl Head {
         (length, stored): (Option<u64>, bool),
     ) -> Self {
         let (own, cost) = (Lock::new(Some(own)), OnceLock::new());
-        Self(Arc::new(Shared { status, headers, own, length, stored, cost }))
+        Self(Arc::new(Shared { status, headers, own, length, stored, cost, found: None }))
+    }
+
+    /// In place of an answer.
+    pub(super) fn found(entry: Entry) -> Self {
+        Self(Arc::new(Shared {
+            status: entry.status,
+            headers: HeaderMap::new(),
+            own: Lock::default(),
+            length: None,
+            stored: false,
+            cost: OnceLock::new(),
+            found: Some(entry),
+        }))
     }
 
     /// All fields and extensions, for the first who asks: the originator.

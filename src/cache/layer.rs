@@ -8,15 +8,17 @@ use http::{HeaderName, Request};
 use tower_layer::Layer;
 
 use super::{
-    Cache, CacheCounts, Cacheable, Scope, Unauthorized,
+    Cache, CacheCounts, Cacheable, Scope, SecondTier, Unauthorized,
     ask::{Ask, model_tag, route_tag, tags, tenant_tag},
+    codec::monotonic,
     counts::{Counters, Counts},
     entry::{Entry, State, Variant},
     flights::{At, Entered, Flights, Start},
     function::Function,
-    generation::Generations,
+    generation::{Generations, Tag},
     key::Keys,
     memory::Memory,
+    second::Second,
     settings::Settings,
     variants::converted,
 };
@@ -183,6 +185,19 @@ impl CacheLayer {
         self
     }
 
+    /// Keeps answers in a second place, too, in which replicas find each other's and which outlives
+    /// the process: none by default. Its secret makes the keys, as [`secret`](Self::secret) does.
+    ///
+    /// It is looked into where memory has nothing that the request takes, on behalf of all who wait
+    /// for the same. What it has is kept in memory from then on.
+    #[must_use]
+    pub fn second_tier(mut self, tier: SecondTier) -> Self {
+        let settings = self.settings_mut();
+        settings.keys = Second::keys(&tier);
+        settings.second = Some(Second::new(&tier));
+        self
+    }
+
     /// Whose `cache-control` is obeyed. Nobody's by default: whoever can ask for a new answer can
     /// have the upstream called as often as they like.
     #[must_use]
@@ -282,6 +297,9 @@ impl CacheLayer {
         let context = RequestContext::of(request.extensions());
         let identity = context.and_then(RequestContext::identity);
         let Some((key, _)) = self.settings.key(request, identity.as_deref()) else { return };
+        if let Some(second) = &self.settings.second {
+            second.forget(key);
+        }
         // Twice: one variant may be told as another meanwhile.
         for variant in Variant::ALL.into_iter().chain(Variant::ALL) {
             // First the flight: what it leaves is not kept from then on.
@@ -292,22 +310,25 @@ impl CacheLayer {
 
     /// Forgets all answers of one route, and keeps none that is under way.
     pub fn invalidate_route(&self, route: &str) {
-        self.kept.generations.invalidate(route_tag(&self.settings.keys, route));
+        self.forget(route_tag(&self.settings.keys, route));
     }
 
     /// Forgets all answers of one model: as it was asked for, as it was sent upstream, or as
     /// [`RequestContext::target`] has it.
     pub fn invalidate_model(&self, model: &str) {
-        self.kept.generations.invalidate(model_tag(&self.settings.keys, model));
+        self.forget(model_tag(&self.settings.keys, model));
     }
 
     /// Forgets all answers of one tenant of one issuer.
     pub fn invalidate_tenant(&self, issuer: &str, tenant: &str) {
-        self.kept.generations.invalidate(tenant_tag(&self.settings.keys, issuer, tenant));
+        self.forget(tenant_tag(&self.settings.keys, issuer, tenant));
     }
 
     /// Forgets all answers.
     pub fn invalidate_all(&self) {
+        if let Some(second) = &self.settings.second {
+            second.forget_all(None);
+        }
         self.kept.generations.invalidate_all();
     }
 
@@ -330,6 +351,14 @@ impl CacheLayer {
         self.kept.memory.entries()
     }
 
+    /// First in the second tier: what is found there from now on, and kept here, is none of before.
+    fn forget(&self, tag: Tag) {
+        if let Some(second) = &self.settings.second {
+            second.forget_all(Some(tag));
+        }
+        self.kept.generations.invalidate(tag);
+    }
+
     fn settings_mut(&mut self) -> &mut Settings {
         Arc::make_mut(&mut self.settings)
     }
@@ -342,7 +371,7 @@ impl CacheLayer {
     }
 
     pub(super) fn now(&self) -> Duration {
-        self.settings.clock.monotonic()
+        monotonic(&self.settings.clock)
     }
 
     /// By what a call that begins now can be invalidated.
@@ -378,13 +407,13 @@ impl CacheLayer {
     }
 
     /// Joins what is under way, or begins it.
-    pub(super) fn enter(&self, ask: &Ask, start: &Start) -> Entered<(Entry, State)> {
+    pub(super) fn enter(&self, ask: &Ask, start: &Start) -> Entered<Entry> {
         let limits = (self.settings.flights, self.settings.bounds());
         let Kept { memory, generations, flights, .. } = &*self.kept;
         flights.enter(ask.at, limits, start, generations, || {
             let now = self.now();
-            let (entry, state) = memory.find(ask.at, now, generations)?;
-            ask.takes(&entry, state, now).then_some((entry, state))
+            let (entry, _) = memory.find(ask.at, now, generations)?;
+            ask.control.takes(&entry, now).then_some(entry)
         })
     }
 

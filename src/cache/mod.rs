@@ -126,6 +126,12 @@
 //! wider ones only [when asked](CacheLayer::cache_status). The
 //! [`RequestContext`](crate::context::RequestContext::cache) tells hits from misses always.
 //!
+//! # Where it is kept
+//!
+//! In memory, bounded by [`max_bytes`](CacheLayer::max_bytes) and dropped least used first; and, where
+//! it is given one, in a [second tier](CacheLayer::second_tier), too: Redis or Valkey, which replicas
+//! share, or a [`Tier`] of one's own.
+//!
 //! # Limits
 //!
 //! - `POST` is kept by a rule of this cache's own, not by RFC 9111, which asks answers to say so.
@@ -143,7 +149,10 @@
 //!   concurrency limit), should they need to call themselves.
 //! - [Invalidation](CacheLayer::invalidate_route) by more than 1,024 names forgets all.
 //! - Of several such layers in one another, the outermost keeps and shares.
-//! - What is kept is kept by this process, and is lost with it.
+//! - In a [second tier](CacheLayer::second_tier) variants are apart: what one replica was told as a
+//!   stream, another that asks for a plain answer does not find.
+//! - A request for an [invalidation](CacheLayer::invalidate_all) reaches the tier, and not the
+//!   memories of other replicas.
 
 mod ask;
 mod body;
@@ -171,7 +180,6 @@ mod record;
 mod redis;
 mod scope;
 mod seal;
-#[cfg_attr(not(test), expect(dead_code, reason = "the layer does not look there yet"))]
 mod second;
 mod service;
 mod settings;

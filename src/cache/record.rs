@@ -11,10 +11,11 @@ use http::{
 
 use super::{
     counts::{Counters, Event},
-    entry::{Cost, Entry, Origin, Times},
+    entry::{Cost, Entry, Origin, State, Times},
     flights::{At, Start},
     head::{Head, OF_CHUNK, shareable},
     layer::CacheLayer,
+    second::Turn,
     storable::{Freshness, is_for_others, storable},
 };
 use crate::{
@@ -39,6 +40,8 @@ pub(super) struct Plan {
     /// Of the call, which is nobody's own.
     pub(super) context: RequestContext,
     pub(super) started: Duration,
+    /// Where the answer goes to the second tier, too.
+    pub(super) turn: Option<Turn>,
 }
 
 /// Sees an answer pass.
@@ -73,6 +76,23 @@ enum Kind {
 }
 
 impl Plan {
+    /// The upstream is called now.
+    pub(super) fn depart(self, turn: Option<Turn>) -> Self {
+        self.counters.count(Event::Miss);
+        Self { started: self.layer.now(), turn, ..self }
+    }
+
+    /// The upstream need not be called.
+    pub(super) fn found(&self, entry: &Entry) {
+        self.layer.keep(self.at, self.number, entry.clone());
+    }
+
+    /// What the second tier has that may stand in for an error.
+    pub(super) fn fallback(&self) -> Option<Entry> {
+        let entry = self.turn.as_ref()?.fallback.clone()?;
+        (entry.state(self.layer.now()) != State::Over).then_some(entry)
+    }
+
     /// Whether the answer is for all who wait for it: no refusal of our own, and, where they may be
     /// several callers, nothing that is for one alone (RFC 9111 sections 4.1, 5.2.2).
     pub(super) fn is_shared<R>(&self, response: &Response<R>) -> bool {
@@ -82,7 +102,7 @@ impl Plan {
     }
 
     /// The answer's head is there.
-    pub(super) fn begin(self, parts: Parts, length: Option<u64>) -> (Head, Recorder) {
+    pub(super) fn begin(mut self, parts: Parts, length: Option<u64>) -> (Head, Recorder) {
         let settings = self.layer.settings();
         let kept = self.ttl.filter(|_| !self.context.fell_back() && !is_coded(&parts.headers));
         let kept = kept.and_then(|ttl| {
@@ -91,6 +111,9 @@ impl Plan {
             (fresh_for > Duration::ZERO).then_some((fresh_for, freshness))
         });
         let kept = kept.filter(|_| length.is_none_or(|length| length <= settings.max_entry()));
+        if kept.is_none() {
+            self.turn = None;
+        }
         let tapped = RequestContext::new();
         let tap = Tap::claim(&tapped, parts.status, &parts.headers);
         let record = kept.map(|(ttl, freshness)| Record {
@@ -141,6 +164,7 @@ impl Watch for Recorder {
             let weight = record.length.saturating_add(record.pieces.len() * OF_CHUNK);
             if weight as u64 > self.plan.layer.settings().max_entry() {
                 self.record = None;
+                self.plan.turn = None;
             }
         }
     }
@@ -174,8 +198,11 @@ impl Watch for Recorder {
             times(now, record.freshness.age, record.ttl, settings.stale(&record.freshness)),
             origin,
         );
-        if layer.keep(self.plan.at, self.plan.number, entry) {
+        if layer.keep(self.plan.at, self.plan.number, entry.clone()) {
             self.plan.counters.count(Event::Stored);
+            if let Some(turn) = self.plan.turn.take() {
+                turn.keep(&entry);
+            }
         }
     }
 }

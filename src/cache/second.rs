@@ -8,20 +8,14 @@
 
 mod settings;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    future::poll_fn,
-    sync::Arc,
-    task::Poll,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::{
-    codec::{Epoch, Epochs, MOST_LIFE, Now, decode, encode},
+    codec::{Epoch, Epochs, MOST_LIFE, Now, decode, encode, monotonic},
+    control::Control,
     entry::{Entry, Origin, Variant},
     flights::At,
     generation::Tag,
@@ -29,10 +23,7 @@ use super::{
     seal::{Name, OVERHEAD, Purpose, Seal, key_secret, random},
     tier::{Leased, Tier, TierFuture},
 };
-use crate::{
-    clock::{Clock, SharedClock},
-    lock::Lock,
-};
+use crate::{clock::SharedClock, lock::Lock};
 
 pub use self::settings::SecondTier;
 
@@ -44,7 +35,6 @@ struct Shared {
     tier: Arc<dyn Tier>,
     seal: Seal,
     lease: Option<Duration>,
-    clock: SharedClock,
     forgotten: Lock<Forgotten>,
 }
 
@@ -71,6 +61,16 @@ const OTHERS: usize = 8;
 /// Between two looks for what another replica is about to bring.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
+/// What is looked for.
+pub(super) struct Search {
+    pub(super) at: At,
+    /// What the request says that it takes.
+    pub(super) control: Control,
+    /// Where it would come from if it were not there: who asks, and the generation from before.
+    pub(super) asker: Origin,
+    pub(super) clock: SharedClock,
+}
+
 /// What was found.
 pub(super) enum Looked {
     Found(Entry),
@@ -79,7 +79,10 @@ pub(super) enum Looked {
 
 /// The turn to ask the upstream. Its drop lets others have theirs.
 pub(super) struct Turn {
+    /// What may stand in for an error.
+    pub(super) fallback: Option<Entry>,
     second: Second,
+    clock: SharedClock,
     name: Name,
     /// Those from before the request goes upstream.
     epochs: Option<Epochs>,
@@ -89,14 +92,12 @@ pub(super) struct Turn {
 // === impl Second ===
 
 impl Second {
-    /// With the clock of the cache, [begun early](begun_early).
-    pub(super) fn new(settings: &SecondTier, clock: SharedClock) -> Self {
+    pub(super) fn new(settings: &SecondTier) -> Self {
         let SecondTier { tier, secret, encrypted, lease } = settings;
         Self(Arc::new(Shared {
             tier: Arc::clone(tier),
             seal: Seal::new(secret, *encrypted),
             lease: lease.filter(|lease| !lease.is_zero()),
-            clock,
             forgotten: Lock::default(),
         }))
     }
@@ -106,11 +107,10 @@ impl Second {
         Keys::new(&*key_secret(&settings.secret))
     }
 
-    /// Looks for an answer, and where another replica is about to bring it, waits for it. `asker` is
-    /// where it would come from if it were not there: who asks, and the generation from before.
-    pub(super) fn look(&self, at: At, asker: Origin) -> TierFuture<Looked> {
+    /// Looks for an answer, and where another replica is about to bring it, waits for it.
+    pub(super) fn look(&self, search: Search) -> TierFuture<Looked> {
         let second = self.clone();
-        Box::pin(async move { second.looked(at, &asker).await })
+        Box::pin(async move { second.looked(&search).await })
     }
 
     /// Forgets an answer in all its variants.
@@ -125,15 +125,23 @@ impl Second {
         self.0.forget(self.0.seal.epoch(tag), Purpose::Epoch);
     }
 
-    async fn looked(self, at: At, asker: &Origin) -> Looked {
+    async fn looked(self, search: &Search) -> Looked {
         let shared = &self.0;
-        let name = shared.seal.entry(at);
-        let (found, epochs) = shared.read(&name, asker).await;
-        if let Some(entry) = found {
+        let name = shared.seal.entry(search.at);
+        let mut turn = Turn {
+            fallback: None,
+            second: self.clone(),
+            clock: search.clock.clone(),
+            name,
+            epochs: None,
+            holder: None,
+        };
+        if let Some(entry) = turn.read(search).await {
             return Looked::Found(entry);
         }
-        let mut turn = Turn { second: self.clone(), name, epochs, holder: None };
-        let Some((lease, holder)) = shared.lease.zip(random()) else {
+        // Whoever takes nothing that is kept does not wait for it either.
+        let lease = shared.lease.filter(|_| !search.control.no_cache);
+        let Some((lease, holder)) = lease.zip(random()) else {
             return Looked::Nothing(turn);
         };
         // From now on, so that what is won and not waited for is given back as well.
@@ -145,11 +153,9 @@ impl Second {
                 sleep(BETWEEN_LOOKS.min(lease)).await;
             }
             // Also of one who has won: who had it before may have brought it since.
-            let (found, epochs) = shared.read(&name, asker).await;
-            if let Some(entry) = found {
+            if let Some(entry) = turn.read(search).await {
                 return Looked::Found(entry);
             }
-            turn.epochs = epochs;
             if leased == Leased::Won {
                 return Looked::Nothing(turn);
             }
@@ -168,8 +174,8 @@ impl fmt::Debug for Second {
 
 impl Shared {
     /// What is there, if it holds; and the epochs, if they are known.
-    async fn read(&self, name: &Name, asker: &Origin) -> (Option<Entry>, Option<Epochs>) {
-        let tags = &*asker.start.tags;
+    async fn read(&self, name: &Name, search: &Search) -> (Option<Entry>, Option<Epochs>) {
+        let tags = &*search.asker.start.tags;
         let forgotten = self.is_forgotten(name, tags).await;
         let wanted: Vec<_> = [None].into_iter().chain(tags.iter().copied().map(Some)).collect();
         // All at once: one after the other they would take as many times as long.
@@ -180,7 +186,7 @@ impl Shared {
         let epochs = self.epochs(wanted, known).await;
         let found = match (value, &epochs) {
             (Some(value), Some(epochs)) if !forgotten => {
-                self.found(name, value, epochs, asker).await
+                self.found(name, value, epochs, search).await
             }
             _ => None,
         };
@@ -192,13 +198,13 @@ impl Shared {
         name: &Name,
         value: Bytes,
         known: &Epochs,
-        asker: &Origin,
+        search: &Search,
     ) -> Option<Entry> {
         if value.len() > self.tier.value_limit() {
             return None;
         }
         let body = self.seal.open(Purpose::Entry, name, value)?;
-        let (entry, epochs) = decode(body, self.now(), asker)?;
+        let (entry, epochs) = decode(body, Now::of(&search.clock), &search.asker)?;
         // By another route, the same answer may have had other tags.
         let unknown = epochs.iter().filter(|(tag, _)| known.iter().all(|(other, _)| other != tag));
         let unknown: Vec<_> = unknown.map(|(tag, _)| *tag).collect();
@@ -331,11 +337,6 @@ impl Shared {
         drop(before);
         !(same && polled == Poll::Ready(true))
     }
-
-    fn now(&self) -> Now {
-        let wall = self.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { monotonic: self.clock.monotonic(), wall }
-    }
 }
 
 impl Forgotten {
@@ -355,11 +356,23 @@ impl Forgotten {
 // === impl Turn ===
 
 impl Turn {
+    /// What the request takes of what is there now.
+    async fn read(&mut self, search: &Search) -> Option<Entry> {
+        let (found, epochs) = self.second.0.read(&self.name, search).await;
+        self.epochs = epochs;
+        let entry = found?;
+        if search.control.takes(&entry, monotonic(&self.clock)) {
+            return Some(entry);
+        }
+        self.fallback = search.control.takes_stale().then_some(entry);
+        None
+    }
+
     /// Brings the answer to the tier.
     pub(super) fn keep(self, entry: &Entry) {
         let Some(epochs) = &self.epochs else { return };
         let Shared { tier, seal, .. } = &*self.second.0;
-        let now = self.second.0.now();
+        let now = Now::of(&self.clock);
         let most = tier.value_limit().saturating_sub(OVERHEAD);
         let body = encode(entry, epochs, now, most);
         let sealed = body.and_then(|body| seal.seal(Purpose::Entry, &self.name, &body));
@@ -382,23 +395,6 @@ impl fmt::Debug for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Turn").field("leased", &self.holder.is_some()).finish_non_exhaustive()
     }
-}
-
-/// The same clock, begun so much earlier that what was made before the process was has its age.
-pub(super) fn begun_early(clock: SharedClock) -> SharedClock {
-    struct Early(SharedClock);
-
-    impl Clock for Early {
-        fn monotonic(&self) -> Duration {
-            self.0.monotonic().saturating_add(MOST_LIFE)
-        }
-
-        fn wall(&self) -> SystemTime {
-            self.0.wall()
-        }
-    }
-
-    SharedClock::new(Early(clock))
 }
 
 /// What all of them say.

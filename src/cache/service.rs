@@ -2,6 +2,7 @@ use std::{
     error::Error,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -13,15 +14,16 @@ use super::{
     CacheLayer, ResponseBody, ResponseFuture,
     ask::{Ask, Asked, Flying},
     body::Adoption,
-    call::Call,
+    call::{Call, Departure},
     counts::Event,
-    entry::{Entry, State},
+    entry::{Cost, Entry, Origin, State},
     flight::Reader,
     flights::{Entered, Start},
     future::{Originating, Waiting},
     head::{Chunk, Head},
     listing::Listing,
     record::Plan,
+    second::Search,
     status::Forward,
     ticket::Ticket,
 };
@@ -46,7 +48,7 @@ impl<S> Cache<S> {
 
 impl<S, R> Service<Request<Payload>> for Cache<S>
 where
-    S: Service<Request<Payload>, Response = Response<R>> + Clone,
+    S: Service<Request<Payload>, Response = Response<R>> + Clone + Send + 'static,
     S::Error: Send + 'static,
     S::Future: Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
@@ -98,7 +100,7 @@ where
         }
         let start = self.layer.start(&request, &ticket.context);
         match self.layer.enter(&ask, &start) {
-            Entered::Found((entry, _)) => ResponseFuture::hit(entry, ticket),
+            Entered::Found(entry) => ResponseFuture::hit(entry, ticket),
             Entered::Full => {
                 ticket.outcome(CacheOutcome::Miss, Event::Miss);
                 ResponseFuture::pass(self.inner.call(request), ticket)
@@ -110,10 +112,7 @@ where
                 ResponseFuture::originate(originating)
             }
             Entered::Joined(reader) => {
-                // The readied instance is the one that is called later:
-                // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
-                let clone = self.inner.clone();
-                let inner = std::mem::replace(&mut self.inner, clone);
+                let inner = take_ready(&mut self.inner);
                 ResponseFuture::follow(Waiting { reader, inner, request, ask, ticket, tries: 0 })
             }
         }
@@ -138,12 +137,13 @@ impl Leg {
         responder: Responder,
     ) -> Originating
     where
-        S: Service<Request<Payload>, Response = Response<R>>,
+        S: Service<Request<Payload>, Response = Response<R>> + Clone + Send + 'static,
         S::Error: Send + 'static,
         S::Future: Send + 'static,
         R: Body<Data = Bytes> + Send + 'static,
     {
-        ticket.outcome(CacheOutcome::Miss, Event::Miss);
+        // Until it is known better.
+        ticket.context.set_cache(CacheOutcome::Miss);
         let Self { reader, number, start } = self;
         // Struck off should the call panic.
         let listing = Listing::new(ticket.layer.clone(), ask.at, number);
@@ -153,7 +153,12 @@ impl Leg {
         let call = ticket.context.fork();
         request.extensions_mut().insert(call.clone());
         request.extensions_mut().insert(Flying);
-        let method = request.method().clone();
+        let looking = ticket.layer.settings().second.as_ref().map(|second| {
+            let (counters, cost) = (Arc::clone(&ticket.counters), Cost::default());
+            let asker = Origin { counters, start: start.clone(), cost };
+            let clock = ticket.layer.settings().clock.clone();
+            second.look(Search { at: ask.at, control: ask.control, asker, clock })
+        });
         let plan = Plan {
             layer: ticket.layer.clone(),
             at: ask.at,
@@ -162,13 +167,30 @@ impl Leg {
             start,
             counters: Arc::clone(&ticket.counters),
             context: call.clone(),
-            started: ticket.layer.now(),
+            started: Duration::ZERO,
+            turn: None,
         };
         let adoption = Adoption { own: ticket.context.clone(), call };
-        let future = inner.call(request);
-        reader.launch(Box::pin(Call::new(future, plan, method, listing)));
+        reader.launch(match looking {
+            None => {
+                let (plan, method) = (plan.depart(None), request.method().clone());
+                Box::pin(Call::<S, _, _>::new(inner.call(request), plan, method, listing))
+            }
+            Some(looking) => {
+                let inner = take_ready(inner);
+                let departure = Departure { inner, request, plan };
+                Box::pin(Call::after(looking, departure, listing))
+            }
+        });
         Originating { reader, ticket, adoption, responder }
     }
+}
+
+/// The readied instance is the one that is called later:
+/// <https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services>
+fn take_ready<S: Clone>(inner: &mut S) -> S {
+    let clone = inner.clone();
+    std::mem::replace(inner, clone)
 }
 
 impl Ticket {
@@ -176,10 +198,10 @@ impl Ticket {
     fn look(&mut self, ask: &Ask) -> Option<Entry> {
         let now = self.layer.now();
         let (entry, state) = self.layer.find(ask, now)?;
-        if ask.takes(&entry, state, now) {
+        if ask.control.takes(&entry, now) {
             return Some(entry);
         }
-        if state == State::Fresh || !ask.takes_stale() {
+        if state == State::Fresh || !ask.control.takes_stale() {
             self.why = Forward::Request;
             return None;
         }

@@ -9,6 +9,7 @@ use super::{
     function::Function,
     key::Keys,
     record::keyed_fields,
+    second::Second,
     status::Outcome,
     storable::Freshness,
 };
@@ -46,6 +47,7 @@ pub(super) struct Settings {
     pub(super) followers: usize,
     pub(super) window: usize,
     pub(super) slowest_deadline: Duration,
+    pub(super) second: Option<Second>,
     pub(super) clock: SharedClock,
 }
 
@@ -94,6 +96,7 @@ impl Settings {
             followers: 4_096,
             window: 256 << 10,
             slowest_deadline: Duration::from_secs(30),
+            second: None,
             clock: SharedClock::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -75,6 +75,17 @@ impl Forward {
             Self::Stale => "stale",
         }
     }
+}
+
+/// Whether what was kept may be given in place of an answer with this status (RFC 5861 section 4).
+pub(super) fn is_failure(status: StatusCode) -> bool {
+    [
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ]
+    .contains(&status)
 }
 
 #[cfg(test)]

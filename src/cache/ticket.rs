@@ -15,7 +15,7 @@ use super::{
     flight::Reader,
     head::{Chunk, Head},
     settings::ttl_of,
-    status::{CACHE_STATUS, Forward, Outcome},
+    status::{CACHE_STATUS, Forward, Outcome, is_failure},
 };
 use crate::{
     body,
@@ -143,15 +143,9 @@ impl Ticket {
         }
     }
 
-    /// Whether what was kept is given in place of an answer with this status (RFC 5861 section 4).
+    /// What was kept, if it is given in place of an answer with this status.
     pub(super) fn stands_in(&mut self, status: StatusCode) -> Option<Entry> {
-        const FAILURES: [StatusCode; 4] = [
-            StatusCode::INTERNAL_SERVER_ERROR,
-            StatusCode::BAD_GATEWAY,
-            StatusCode::SERVICE_UNAVAILABLE,
-            StatusCode::GATEWAY_TIMEOUT,
-        ];
-        self.fallback.take_if(|_| FAILURES.contains(&status))
+        self.fallback.take_if(|_| is_failure(status))
     }
 }
 

@@ -17,6 +17,7 @@ mod shared;
 mod stack;
 mod stored;
 mod streams;
+mod tier;
 mod wire;
 
 use std::{

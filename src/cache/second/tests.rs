@@ -2,6 +2,7 @@ use std::{
     future::ready,
     pin::pin,
     task::{Context, Waker},
+    time::UNIX_EPOCH,
 };
 
 use http::{HeaderMap, StatusCode};
@@ -13,7 +14,7 @@ use crate::{
         flights::Start,
         key::Keys,
     },
-    clock::FakeClock,
+    clock::{Clock, FakeClock},
     secret::Secret,
 };
 
@@ -112,8 +113,7 @@ fn settings(map: &Map) -> SecondTier {
 pub(super) fn replica(settings: &SecondTier, age: u64) -> Replica {
     let clock = FakeClock::new(UNIX_EPOCH + Duration::from_secs(1_763_900_000 - age));
     clock.advance(Duration::from_secs(age));
-    let early = begun_early(SharedClock::new(clock.clone()));
-    Replica { second: Second::new(settings, early), clock }
+    Replica { second: Second::new(settings), clock }
 }
 
 fn asker(tags: &[Tag]) -> Origin {
@@ -129,7 +129,12 @@ pub(super) fn at(name: &str) -> At {
 
 impl Replica {
     pub(super) async fn look_by(&self, name: &str, tags: &[Tag]) -> Looked {
-        self.second.look(at(name), asker(tags)).await
+        self.look_for(at(name), tags, Control::default()).await
+    }
+
+    async fn look_for(&self, at: At, tags: &[Tag], control: Control) -> Looked {
+        let clock = SharedClock::new(self.clock.clone());
+        self.second.look(Search { at, control, asker: asker(tags), clock }).await
     }
 
     pub(super) async fn turn(&self, name: &str) -> Turn {
@@ -144,7 +149,7 @@ impl Replica {
     }
 
     fn now(&self) -> Duration {
-        self.second.0.clock.monotonic()
+        monotonic(&SharedClock::new(self.clock.clone()))
     }
 
     /// Fresh for a minute, kept for two.
@@ -173,9 +178,11 @@ async fn what_one_keeps_another_finds() {
     for settings in both_modes(&map) {
         let [one, other] = [10, 5_000].map(|age| replica(&settings, age));
         one.keep("a").await;
+        assert!(other.finds("a").await);
         assert!(!other.finds("b").await);
+        // What is stale stands in for an error, at most.
         other.clock.advance(Duration::from_secs(70));
-        let Looked::Found(entry) = other.look_by("a", &TAGS).await else { panic!("not found") };
+        let entry = other.turn("a").await.fallback.clone().unwrap();
         let now = other.now();
         assert_eq!(entry.pieces[..], ["a"]);
         assert_eq!(entry.state(now), State::LastResort);
@@ -183,11 +190,11 @@ async fn what_one_keeps_another_finds() {
         // One that has begun since knows how old it is, too.
         let young = replica(&settings, 0);
         young.clock.set_wall(other.clock.wall());
-        let Looked::Found(entry) = young.look_by("a", &TAGS).await else { panic!("not found") };
+        let entry = young.turn("a").await.fallback.clone().unwrap();
         assert_eq!(entry.age(young.now()), Duration::from_secs(70));
         assert_eq!(entry.state(young.now()), State::LastResort);
         other.clock.advance(Duration::from_secs(50));
-        assert!(!other.finds("a").await, "it is over");
+        assert!(other.turn("a").await.fallback.is_none(), "it is over");
         let (name, _) = map.longest();
         assert_eq!(map.0.lock().values[&name].1, Duration::from_secs(120), "it ends by itself");
         let printed = format!("{settings:?} {:?} {:?}", one.second, one.turn("c").await);
@@ -257,7 +264,7 @@ async fn values_that_changed_places_are_nothing() {
         held.values.extend([(a, of_b), (b, of_a.clone()), (variant, of_a)]);
     });
     assert!(!one.finds("a").await && !one.finds("b").await);
-    let streamed = one.second.look((key, Variant::Stream), asker(&TAGS)).await;
+    let streamed = one.look_for((key, Variant::Stream), &TAGS, Control::default()).await;
     assert!(matches!(streamed, Looked::Nothing(_)));
 }
 
