@@ -56,7 +56,7 @@ impl Given {
     /// `None` is off, which is the default but for the demo.
     pub(super) fn resolve(self, demo: bool) -> Result<Option<Cache>, UsageError> {
         let Self { ttl, scope, max_bytes } = self;
-        let Some(ttl) = ttl.or(demo.then_some(DEMO_TTL)) else {
+        let Some(ttl) = ttl.or_else(|| demo.then_some(DEMO_TTL)) else {
             let others = [("--cache-scope", scope.is_some()), ("--cache-max", max_bytes.is_some())];
             return match others.into_iter().find(|(_, given)| *given) {
                 Some((flag, _)) => Err(UsageError(format!("{flag} goes with --cache-ttl"))),

@@ -2,10 +2,18 @@
 
 use tower_inference::cache::{CacheLayer, Scope};
 
-use crate::args::{Cache, CacheScope};
+use crate::{
+    Error,
+    args::{Cache, CacheScope, Redis},
+    shared,
+};
 
 /// For the answers of the upstream at `url`.
-pub(crate) fn layer(settings: &Cache, url: &str) -> CacheLayer {
+pub(crate) fn layer(
+    settings: &Cache,
+    redis: Option<&Redis>,
+    url: &str,
+) -> Result<CacheLayer, Error> {
     let Cache { ttl, scope, max_bytes } = settings;
     let scope = match scope {
         CacheScope::Identity => Scope::Identity,
@@ -13,9 +21,12 @@ pub(crate) fn layer(settings: &Cache, url: &str) -> CacheLayer {
         CacheScope::Shared => Scope::Shared,
     };
     // By its address: other upstreams that share a server have other answers.
-    let layer = CacheLayer::new(url, scope).ttl(*ttl);
-    match max_bytes {
-        Some(bytes) => layer.max_bytes(*bytes),
-        None => layer,
+    let mut layer = CacheLayer::new(url, scope).ttl(*ttl);
+    if let Some(bytes) = max_bytes {
+        layer = layer.max_bytes(*bytes);
     }
+    if let Some(redis) = redis {
+        layer = layer.second_tier(shared::answers(redis)?);
+    }
+    Ok(layer)
 }

@@ -114,16 +114,19 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
     let bodies = Bodies::new(&serve)?;
     let limits = Limits::new(&serve)?;
 
-    let cache = |url: &str| serve.cache.as_ref().map(|cache| cache::layer(cache, url));
+    let cache = |url: &str| {
+        let layer = |cache| cache::layer(cache, serve.redis.as_ref(), url);
+        serve.cache.as_ref().map(layer).transpose()
+    };
     let (demo, cache, hf_token, callers) = match serve.parts {
         Parts::Demo => {
             let demo = Demo::start().await?;
-            let cache = cache(&demo.upstream);
+            let cache = cache(&demo.upstream)?;
             let (hf_token, callers) = (upstream::of(&demo)?, demo.callers());
             (Some(demo), cache, hf_token, callers)
         }
         Parts::Real { upstream, callers } => {
-            (None, cache(&upstream.url), upstream::real(upstream)?, callers)
+            (None, cache(&upstream.url)?, upstream::real(upstream)?, callers)
         }
     };
     let keys = callers::keys(&callers)?;

@@ -3,6 +3,7 @@
 use std::{env, fs};
 
 use tower_inference::{
+    cache::{RedisCache, SecondTier},
     secret::Secret,
     throttle::{RedisStore, Store, WhenAway},
 };
@@ -25,6 +26,15 @@ pub(crate) fn counters(redis: &Redis) -> Result<Store, Error> {
         store = store.wait(wait);
     }
     Ok(store.into())
+}
+
+/// The answers, which nobody reads there who does not have the secret.
+pub(crate) fn answers(redis: &Redis) -> Result<SecondTier, Error> {
+    let mut cache = RedisCache::single(address(redis)).map_err(refused)?;
+    if let Some(wait) = redis.wait {
+        cache = cache.wait(wait);
+    }
+    Ok(SecondTier::new(cache, secret(redis)?).encrypted())
 }
 
 fn address(redis: &Redis) -> Secret {
