@@ -109,7 +109,7 @@ fn status<B>(answer: &Response<B>) -> &str {
 
 #[tokio::test]
 async fn the_same_is_asked_of_the_upstream_once() {
-    let gateway = Counted::start("hit", ["--cache-ttl", "5m"]).await;
+    let mut gateway = Counted::start("hit", ["--cache-ttl", "5m"]).await;
     let token = gateway.token("a", "t");
     let first = gateway.ask(&token, ZERO).await;
     assert_eq!(status(&first), "tower-inference; fwd=miss; stored");
@@ -121,6 +121,9 @@ async fn the_same_is_asked_of_the_upstream_once() {
     assert!(again.headers().contains_key("age"));
     assert_eq!(bytes(again).await, first);
     assert_eq!(gateway.calls(), 1);
+    for part in ["miss", "hit"] {
+        gateway.gateway.said(&format!(r#""cache":"{part}""#)).await;
+    }
 
     // What is sampled is sampled each time.
     let sampled = gateway.ask(&token, CHAT).await;

@@ -27,13 +27,12 @@ const SECRET: &str = "a secret that all replicas have";
 /// An upstream, a server, and replicas in front of the one who share the other.
 struct Replicas {
     gateways: Vec<Gateway>,
+    signer: Signer,
     token: String,
-    /// Of another caller.
-    another: String,
     calls: Arc<AtomicUsize>,
     server: Server,
-    _upstream: Served,
-    _folder: Folder,
+    upstreams: Vec<Served>,
+    folder: Folder,
 }
 
 impl Replicas {
@@ -43,30 +42,34 @@ impl Replicas {
         brand: Brand,
         flags: impl IntoIterator<Item = &'a str>,
     ) -> Option<Self> {
-        let flags: Vec<_> = flags.into_iter().collect();
         let server = brand.start()?;
         let folder = Folder::new(&format!("{name}-{brand:?}"));
-        let calls = Arc::new(AtomicUsize::new(0));
-        let counting = Arc::clone(&calls);
+        let signer = Signer::es256();
+        let token = signer.sign(&token::claims());
+        let (gateways, upstreams) = (Vec::new(), Vec::new());
+        let calls = Arc::default();
+        let mut replicas = Self { gateways, signer, token, calls, server, upstreams, folder };
+        replicas.add(flags).await;
+        Some(replicas)
+    }
+
+    /// Two more, in front of another upstream.
+    async fn add<'a>(&mut self, flags: impl IntoIterator<Item = &'a str>) {
+        let flags: Vec<_> = flags.into_iter().collect();
+        let counting = Arc::clone(&self.calls);
         let answer = move || async move {
             counting.fetch_add(1, SeqCst);
             ([(header::CONTENT_TYPE, "application/json")], ANSWER).into_response()
         };
         let upstream = Served::start(Router::new().fallback(answer)).await;
-        let signer = Signer::es256();
-        let (redis, secret) = (server.address(), folder.write("secret", SECRET));
+        let (redis, secret) = (self.server.address(), self.folder.write("secret", SECRET));
         let shared = ["--redis", &redis, "--redis-secret-file", &secret, "--redis-wait", "5s"];
-        let mut gateways = Vec::new();
+        let jwks = self.folder.write("jwks.json", &self.signer.jwks());
         for _ in 0..2 {
-            let jwks = folder.write("jwks.json", &signer.jwks());
             let flags = shared.into_iter().chain(flags.iter().copied());
-            gateways.push(stub::gateway_with(&folder, &upstream.url, &jwks, flags).await);
+            self.gateways.push(stub::gateway_with(&self.folder, &upstream.url, &jwks, flags).await);
         }
-        let token = signer.sign(&token::claims());
-        let mut claims = token::claims();
-        claims["sub"] = "another".into();
-        let another = signer.sign(&claims);
-        Some(Self { gateways, token, another, calls, server, _upstream: upstream, _folder: folder })
+        self.upstreams.push(upstream);
     }
 
     /// How many of so many pass, all at a time, to each gateway as many.
@@ -176,8 +179,15 @@ async fn what_one_gateway_was_answered_the_other_has() {
         let mut questions = 0;
         replicas.shares(0, 1, &mut questions).await;
         replicas.shares(1, 0, &mut questions).await;
-        // Not whoever asks, though.
-        assert!(!replicas.is_hit(0, &replicas.another, questions).await);
+        // Not whoever asks, though; nor those who ask another upstream.
+        let mut claims = token::claims();
+        claims["sub"] = "another".into();
+        let another = replicas.signer.sign(&claims);
+        assert!(!replicas.is_hit(0, &another, questions).await);
+        replicas.add(flags).await;
+        let last = questions;
+        replicas.shares(2, 3, &mut questions).await;
+        assert!(!replicas.is_hit(3, &replicas.token, last).await);
 
         let keys = replicas.server.keys();
         assert!(!keys.is_empty());
