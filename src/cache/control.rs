@@ -12,6 +12,8 @@ pub(super) struct Control {
     pub(super) no_store: bool,
     /// Of an answer also where it names fields: this cache keeps whole answers (section 5.2.2.4).
     pub(super) no_cache: bool,
+    /// Of an answer: it names fields.
+    pub(super) no_cache_of_fields: bool,
     pub(super) only_if_cached: bool,
     /// Of an answer also where it names fields (section 5.2.2.7).
     pub(super) private: bool,
@@ -76,6 +78,7 @@ impl Control {
             self.no_store = true;
         } else if is("no-cache") {
             self.no_cache = true;
+            self.no_cache_of_fields |= value.is_some();
         } else if is("only-if-cached") {
             self.only_if_cached = true;
         } else if is("private") {
@@ -195,7 +198,10 @@ mod tests {
     #[test]
     fn what_stands_in_quotes_is_no_directive() {
         let read = control(&[r#"x="a, no-store, \", private", no-cache="set-cookie, private""#]);
-        assert_eq!(read, Control { no_cache: true, ..Control::default() });
+        assert_eq!(
+            read,
+            Control { no_cache: true, no_cache_of_fields: true, ..Control::default() }
+        );
         assert!(control(&[r#"private="set-cookie""#]).private);
     }
 

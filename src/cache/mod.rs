@@ -71,8 +71,9 @@
 //! # What is kept
 //!
 //! An answer with a status of 2xx (not 206), without `set-cookie`, a content coding, `no-store`,
-//! `no-cache`, `private`, or a `vary` on what is no part of the key. And only once it is known to be
-//! whole:
+//! `no-cache`, `private`, or a `vary` on what is no part of the key. (Servers put a bare `no-cache` on
+//! each stream, for the sake of browsers: of a stream it forbids nothing.) And only once it is known to
+//! be whole:
 //!
 //! | answer | whole by |
 //! |---|---|

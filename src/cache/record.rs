@@ -3,11 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, Response,
-    header::{CONTENT_TYPE, TRAILER},
-    response::Parts,
-};
+use http::{HeaderMap, HeaderName, Response, header::TRAILER, response::Parts};
 
 use super::{
     counts::{Counters, Event},
@@ -24,6 +20,7 @@ use crate::{
     hop_by_hop,
     payload::{Document, says_json},
     rejection::Rejection,
+    sse::says_event_stream,
     tap::Tap,
 };
 
@@ -139,11 +136,7 @@ impl Plan {
 
 impl Kind {
     fn of(headers: &HeaderMap) -> Self {
-        let essence = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
-        let essence = essence.and_then(|value| value.split(|byte| *byte == b';').next());
-        let events = essence
-            .is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"));
-        if events {
+        if says_event_stream(headers) {
             Self::Events
         } else if says_json(headers) {
             Self::Json

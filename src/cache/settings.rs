@@ -156,9 +156,11 @@ impl Settings {
     }
 }
 
-/// Seconds for which an entry is fresh; negative once it is stale.
+/// Seconds for which an entry is fresh; negative once it is stale. At most what an integer of a field
+/// can be (RFC 9651 section 3.3.1).
 pub(super) fn ttl_of(entry: &Entry, now: Duration) -> i64 {
-    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    const MOST: i64 = 999_999_999_999_999;
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(MOST).min(MOST);
     let fresh_until = entry.times.fresh_until;
     match entry.state(now) {
         State::Fresh => seconds(fresh_until.saturating_sub(now)),

@@ -9,6 +9,7 @@ use http::{
 };
 
 use super::control::Control;
+use crate::sse::says_event_stream;
 
 /// What the answer says of its own freshness.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -51,7 +52,10 @@ pub(super) fn storable(head: &Parts, keyed: &[HeaderName]) -> Option<Freshness> 
 /// Whether the answer says of itself nothing that keeps it from all but the one who asked.
 pub(super) fn is_for_others(headers: &HeaderMap, keyed: &[HeaderName]) -> bool {
     let control = Control::of(headers);
-    let allowed = !control.no_store && !control.private && !control.no_cache;
+    // Servers of inference say a bare `no-cache` of each stream, as does axum's `Sse`, for the sake of
+    // browsers: it tells nothing of the answer. What may not be kept says `no-store`.
+    let habit = says_event_stream(headers) && !control.no_cache_of_fields;
+    let allowed = !control.no_store && !control.private && (!control.no_cache || habit);
     allowed && varies_within(headers, keyed) && !headers.contains_key(SET_COOKIE)
 }
 
@@ -102,6 +106,14 @@ mod tests {
         assert!(is_storable(200, &[]));
         assert!(is_storable(204, &[("cache-control", "max-age=0")]));
         assert!(is_storable(200, &[("vary", "Accept, accept-encoding"), ("vary", "ORIGIN")]));
+        let stream = ("content-type", "text/event-stream; charset=utf-8");
+        assert!(is_storable(200, &[stream, ("cache-control", "no-cache")]));
+        for control in
+            ["no-cache, no-store", "no-cache, private", "no-cache=\"x\"", "no-cache, vary"]
+        {
+            let kept = control.ends_with("vary");
+            assert_eq!(is_storable(200, &[stream, ("cache-control", control)]), kept, "{control}");
+        }
     }
 
     #[test]

@@ -107,6 +107,7 @@ use self::{events::Events, json::Scanner};
 use crate::{
     body::{BodyEnd, Watch, is_coded},
     context::{RequestContext, Usage},
+    sse::says_event_stream,
 };
 
 /// Reads an answer as it passes. See the [module](self).
@@ -156,7 +157,7 @@ impl Tap {
         }
         let media_type = headers.get(CONTENT_TYPE)?.as_bytes();
         let media_type = media_type.split(|byte| *byte == b';').next()?.trim_ascii();
-        let kind = if media_type.eq_ignore_ascii_case(b"text/event-stream") {
+        let kind = if says_event_stream(headers) {
             Kind::Events(Events::new())
         } else if is_json(media_type) {
             Kind::Json(Scanner::new())

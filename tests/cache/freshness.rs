@@ -94,6 +94,16 @@ async fn what_another_cache_had_is_as_old_as_it_says() {
     assert_eq!(ask(&layer, &upstream, plain()).await.headers()["age"], "105");
 }
 
+/// RFC 9651 section 3.3.1: 15 digits.
+#[tokio::test]
+async fn a_time_without_end_is_told_as_a_field_can() {
+    let (layer, _) = layer(Scope::Identity);
+    let layer = layer.ttl(Duration::MAX);
+    let upstream = Upstream::numbers();
+    told(&layer, &upstream, plain()).await;
+    assert_eq!(status(&ask(&layer, &upstream, plain()).await), "hit; ttl=999999999999999");
+}
+
 #[tokio::test]
 async fn a_clock_set_back_makes_nothing_young_again() {
     let (layer, clock) = layer(Scope::Identity);

@@ -236,6 +236,26 @@ async fn a_plain_answer_is_told_as_a_stream() {
     assert_eq!(gateway.calls(), 1);
 }
 
+/// What servers on axum put on each stream of events, those of TGI and TEI among them.
+#[tokio::test]
+async fn a_stream_of_a_server_on_axum_is_replayed() {
+    let upstream = Router::new().fallback(async || -> Answer {
+        let fields = [("content-type", "text/event-stream"), ("cache-control", "no-cache")];
+        (fields, [EVENT, FINISH, DONE].concat()).into_response()
+    });
+    let upstream = Served::start(upstream).await;
+    let (folder, signer) = (Folder::new("cache-sse"), Signer::es256());
+    let gateway = stub::gateway(&folder, &upstream.url, &signer, ["--cache-ttl", "1h"]).await;
+    let token = signer.sign(&token::claims());
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let answer = send(gateway.address, post(PATH, &token, ZERO_STREAM)).await;
+        told.push(status(&answer).to_owned());
+        assert!(bytes(answer).await.ends_with(DONE.as_bytes()));
+    }
+    assert!(told[1].contains("; hit; "), "{told:?}");
+}
+
 #[tokio::test]
 async fn half_a_stream_is_not_given_again() {
     let mut stub = Stub::start().await;

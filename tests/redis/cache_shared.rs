@@ -139,6 +139,9 @@ async fn what_one_replica_was_answered_all_answer(shared: Shared) {
     }
 }
 
+/// What there is in place of a value, and another.
+type Spoil = fn(&[u8], &[u8]) -> Vec<u8>;
+
 /// Under each key there is: nothing, less, more, another bit, what belongs under another, and what
 /// somebody else made.
 async fn whatever_lies_there_is_a_miss(shared: Shared) {
@@ -148,7 +151,7 @@ async fn whatever_lies_there_is_a_miss(shared: Shared) {
     one.done().await;
     let keys = shared.keys();
     let values: Vec<Vec<u8>> = keys.iter().map(|(server, key)| value(server, key)).collect();
-    let spoil: [fn(&[u8], &[u8]) -> Vec<u8>; 6] = [
+    let ways: [Spoil; 6] = [
         |_, _| Vec::new(),
         |value, _| value[..value.len() - 1].to_vec(),
         |value, _| [value, b"\0"].concat(),
@@ -156,7 +159,7 @@ async fn whatever_lies_there_is_a_miss(shared: Shared) {
         |_, other| other.to_vec(),
         |_, _| br#"{"choices":[{"text":"forged"}]}"#.to_vec(),
     ];
-    for spoil in spoil {
+    for spoil in ways {
         for (number, (server, key)) in keys.iter().enumerate() {
             let other = &values[(number + 1) % values.len()];
             let spoilt = spoil(&values[number], other);

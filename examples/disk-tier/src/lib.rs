@@ -157,7 +157,23 @@ impl Code for Value {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+    };
+
+    use http::{Request, Response};
+    use http_body_util::{BodyExt as _, Full};
     use tempfile::{TempDir, tempdir};
+    use tower::{Layer as _, ServiceExt as _, service_fn};
+    use tower_inference::{
+        cache::{CacheLayer, Scope, SecondTier},
+        payload::Payload,
+        secret::Secret,
+    };
 
     use super::*;
 
@@ -200,6 +216,31 @@ mod tests {
         assert_eq!(get(&disk, 2).await, None);
         assert_eq!(get(&disk, 3).await.as_deref(), Some(&b"after"[..]));
         assert_eq!(get(&disk, 4).await, None);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_was_answered_before_a_restart_is_answered_after_it() {
+        let (folder, calls) = (tempdir().unwrap(), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..3 {
+            let disk = opened(&folder).await;
+            let tier = SecondTier::new(disk.clone(), Secret::new("outlives the process"));
+            let cache = CacheLayer::new("router", Scope::Shared).second_tier(tier.encrypted());
+            let calls = Arc::clone(&calls);
+            let upstream = service_fn(move |_: Request<Payload>| {
+                let call = calls.fetch_add(1, SeqCst);
+                let response = Response::builder().header("content-type", "application/json");
+                let body = Full::from(format!("{{\"call\":{call}}}"));
+                std::future::ready(Ok::<_, Infallible>(response.body(body).unwrap()))
+            });
+            let request = Request::post("/v1/embeddings")
+                .header("content-type", "application/json")
+                .body(Payload::buffered(r#"{"model":"m","input":"a"}"#))
+                .unwrap();
+            let answer = cache.layer(upstream).oneshot(request).await.unwrap();
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, r#"{"call":0}"#);
+            disk.close().await;
+        }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
