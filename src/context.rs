@@ -59,6 +59,9 @@ struct Record {
     refusal: OnceLock<&'static str>,
     limited_by: OnceLock<Arc<str>>,
     shadow_limited_by: OnceLock<Arc<str>>,
+    // 0: no cache was asked.
+    cache: AtomicU8,
+    fell_back: AtomicBool,
     attempts: AtomicU32,
     // 0: none yet.
     upstream_status: AtomicU16,
@@ -222,6 +225,41 @@ impl RequestContext {
         let _already = self.record.shadow_limited_by.set(limit);
     }
 
+    /// How a cache had part in the answer; `None` when there is none.
+    #[must_use]
+    pub fn cache(&self) -> Option<CacheOutcome> {
+        match self.record.cache.load(Relaxed) {
+            1 => Some(CacheOutcome::Hit),
+            2 => Some(CacheOutcome::Miss),
+            3 => Some(CacheOutcome::Collapsed),
+            4 => Some(CacheOutcome::Bypass),
+            _ => None,
+        }
+    }
+
+    /// Sets how a cache had part in the answer. The last word stands.
+    pub fn set_cache(&self, outcome: CacheOutcome) {
+        let outcome = match outcome {
+            CacheOutcome::Hit => 1,
+            CacheOutcome::Miss => 2,
+            CacheOutcome::Collapsed => 3,
+            CacheOutcome::Bypass => 4,
+        };
+        self.record.cache.store(outcome, Relaxed);
+    }
+
+    /// Whether somebody else answered than the request asked for: another model, or another upstream.
+    #[must_use]
+    pub fn fell_back(&self) -> bool {
+        self.record.fell_back.load(Relaxed)
+    }
+
+    /// Says that somebody else answers than the request asked for. To be said before the head of the
+    /// answer goes out: a cache does not keep it, lest it stand for the first choice.
+    pub fn set_fell_back(&self) {
+        self.record.fell_back.store(true, Relaxed);
+    }
+
     /// How many times the upstream was called.
     #[must_use]
     pub fn attempts(&self) -> u32 {
@@ -327,6 +365,65 @@ impl RequestContext {
         self.record.answer_read.store(true, Relaxed);
     }
 
+    /// A record of its own for a call that is made for several requests. What comes of it, they
+    /// [adopt](Self::adopt).
+    #[cfg(feature = "cache")]
+    pub(crate) fn fork(&self) -> Self {
+        let (ours, forked) = (&*self.record, Record::default());
+        let from =
+            |cell: &OnceLock<Box<str>>| cell.get().cloned().map_or_else(OnceLock::new, Into::into);
+        let record = Record {
+            request_id: ours.request_id.clone(),
+            trace_id: ours.trace_id.clone(),
+            identity: Lock::new(self.identity()),
+            route: ours.route.clone(),
+            stage: ours.stage.clone(),
+            upstream: ours.upstream.clone(),
+            model: from(&ours.model),
+            target: from(&ours.target),
+            attempts: AtomicU32::new(self.attempts()),
+            answer_read: AtomicBool::new(self.answer_is_read()),
+            payload: Lock::new(ours.payload.lock().clone()),
+            ..forked
+        };
+        Self { record: Arc::new(record) }
+    }
+
+    /// Takes over what a [fork](Self::fork) has learned so far.
+    #[cfg(feature = "cache")]
+    pub(crate) fn adopt(&self, fork: &Self) {
+        let (ours, theirs) = (&*self.record, &*fork.record);
+        if let Some(upstream) = theirs.upstream.get() {
+            self.set_upstream(Arc::clone(upstream));
+        }
+        if let Some(target) = theirs.target.get() {
+            self.set_target(target.clone());
+        }
+        if let Some(refusal) = fork.refusal() {
+            self.set_refusal(refusal);
+        }
+        if let Some(limit) = theirs.limited_by.get() {
+            self.set_limited_by(Arc::clone(limit));
+        }
+        if let Some(limit) = theirs.shadow_limited_by.get() {
+            self.set_shadow_limited_by(Arc::clone(limit));
+        }
+        ours.attempts.fetch_max(fork.attempts(), Relaxed);
+        if let Some(status) = fork.upstream_status() {
+            self.set_upstream_status(status);
+        }
+        if let Some(usage) = fork.usage() {
+            self.set_usage(usage);
+        }
+        if fork.generated_tokens() > 0 {
+            self.set_generated_tokens(fork.generated_tokens());
+        }
+        if let Some(end) = fork.stream_end() {
+            self.set_stream_end(end);
+        }
+        ours.fell_back.fetch_or(fork.fell_back(), Relaxed);
+    }
+
     /// The payload that was read last, while someone still holds it. A framework between two layers
     /// hides the type of the body; here the inner one finds what the outer one has read.
     pub(crate) fn payload(&self) -> Option<Arc<Shared>> {
@@ -342,6 +439,33 @@ impl RequestContext {
     /// runs the tap; the others read here what it finds.
     pub(crate) fn claim_tap(&self) -> bool {
         !self.record.tapped.swap(true, Relaxed)
+    }
+}
+
+/// How a cache had part in an answer.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum CacheOutcome {
+    /// It was kept.
+    Hit,
+    /// The upstream was called for it.
+    Miss,
+    /// The upstream was called for it, by another request that had gone before.
+    Collapsed,
+    /// It is not for a cache.
+    Bypass,
+}
+
+impl CacheOutcome {
+    /// A short stable name, as logs have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Collapsed => "collapsed",
+            Self::Bypass => "bypass",
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use http::{
 /// Two are kept. `te: trailers`, alone, because gRPC asks for it end to end. And what describes the
 /// body (`content-*`), even when `connection` names it: layers have read the body by these fields,
 /// and the next hop must not read another one.
-#[cfg(any(feature = "transform", feature = "upstream"))]
+#[cfg(any(feature = "cache", feature = "transform", feature = "upstream"))]
 pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
     strip_named_fields(headers);
     remove_fields(headers, |name| is_connection_field(name.as_str()));

@@ -48,7 +48,7 @@
 // The ground floor: words that every layer uses.
 pub mod body;
 pub mod clock;
-#[cfg(any(feature = "hf", feature = "transform", feature = "upstream"))]
+#[cfg(any(feature = "cache", feature = "hf", feature = "transform", feature = "upstream"))]
 mod hop_by_hop;
 mod lock;
 #[cfg(any(feature = "client", feature = "hf"))]
@@ -77,6 +77,9 @@ pub mod access_log;
 #[cfg(feature = "auth")]
 #[cfg_attr(docsrs, doc(cfg(feature = "auth")))]
 pub mod auth;
+#[cfg(feature = "cache")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
+pub mod cache;
 #[cfg(feature = "client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub mod client;

@@ -16,13 +16,13 @@
 //! | transform | what follows judges what goes upstream |
 //! | model rules | the model and provider that will really be called |
 //! | *guard* | on what enters and on all that leaves, cache hits included |
-//! | *cache* | below auth and rules: both are checked on every hit |
+//! | cache | below auth and rules: both are checked on every hit |
 //! | token budget | a hit is not charged |
 //! | upstream | deadlines; the client's errors become responses |
 //! | hf token | innermost: the secret exists only on the way out |
 //!
-//! Those in italics are to come: their places are kept, so that adding them changes no type that
-//! a user wrote down.
+//! What is in italics is to come: its place is kept, so that adding it changes no type that a user
+//! wrote down.
 //!
 #![cfg_attr(all(feature = "request-id", feature = "upstream", feature = "hf"), doc = "```")]
 #![cfg_attr(
@@ -88,6 +88,8 @@ use tower_layer::{Identity as Unset, Layer};
 use crate::access_log::AccessLogLayer;
 #[cfg(feature = "auth")]
 use crate::auth::AuthLayer;
+#[cfg(feature = "cache")]
+use crate::cache::CacheLayer;
 #[cfg(feature = "hf")]
 use crate::hf::HfTokenLayer;
 #[cfg(feature = "model-rules")]
@@ -190,6 +192,9 @@ macro_rules! pick {
         $layer
     };
     (throttle throttle $stack:ident $layer:ident) => {
+        $layer
+    };
+    (cache cache $stack:ident $layer:ident) => {
         $layer
     };
     (token_budget token_budget $stack:ident $layer:ident) => {
@@ -321,6 +326,19 @@ impl<R, L, P, A, T, B: PayloadSlot, S, X, G, C, Q, U, H>
         layer: ModelRulesLayer,
     ) -> Stack<R, L, P, A, T, B::Filled, S, X, ModelRulesLayer, G, C, Q, U, H> {
         fill!(self.model_rules = layer, payload)
+    }
+}
+
+#[cfg(feature = "cache")]
+impl<R, L, P, A, T, B: PayloadSlot, S, X, M, G, Q, U, H>
+    Stack<R, L, P, A, T, B, S, X, M, G, Unset, Q, U, H>
+{
+    /// Answers what was answered before, and shares what is under way.
+    pub fn cache(
+        self,
+        layer: CacheLayer,
+    ) -> Stack<R, L, P, A, T, B::Filled, S, X, M, G, CacheLayer, Q, U, H> {
+        fill!(self.cache = layer, payload)
     }
 }
 

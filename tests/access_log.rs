@@ -29,7 +29,7 @@ use tower_inference::{
         Sink,
     },
     clock::{FakeClock, SharedClock},
-    context::{RequestContext, StreamEnd, TraceId, Usage},
+    context::{CacheOutcome, RequestContext, StreamEnd, TraceId, Usage},
     identity::{Identity, Proof},
     rejection::{Refusal, RefusalFormat, Rejection},
 };
@@ -152,6 +152,7 @@ async fn a_record_holds_what_the_layers_further_in_said() {
             context.set_refusal("throttled");
             context.set_limited_by("identity".into());
             context.set_shadow_limited_by("global".into());
+            context.set_cache(CacheOutcome::Miss);
             request.into_body().collect().await.unwrap();
             clock.advance(Duration::from_micros(1_500));
             Ok::<_, Infallible>(Response::new(ScriptedBody::new([
@@ -206,6 +207,7 @@ async fn a_record_holds_what_the_layers_further_in_said() {
             "refusal": "throttled",
             "limit": "identity",
             "limit_shadow": "global",
+            "cache": "miss",
             "outcome": "trailers",
             "bytes_in": 8,
             "bytes_out": 5,

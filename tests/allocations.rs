@@ -7,7 +7,7 @@ mod pass;
 #[path = "support/token.rs"]
 mod token;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use allocation_counter::measure;
 use bytes::Bytes;
@@ -19,9 +19,10 @@ use token::Signer;
 use tower::{Layer, Service};
 use tower_inference::{
     access_log::AccessLogLayer,
+    cache::{CacheLayer, Cacheable, Scope},
     context::RequestContext,
     identity::{Identity, Proof},
-    payload::PayloadLayer,
+    payload::{Payload, PayloadLayer},
     request_id::RequestIdLayer,
     schema::{ResponseSchema, Schema, SchemaLayer},
     stack::Stack,
@@ -110,6 +111,18 @@ fn known(token: &str) -> Request<Full<Bytes>> {
     request
 }
 
+/// Keeps what it is told to.
+fn cache(which: fn(&Request<Payload>) -> bool) -> (PayloadLayer, CacheLayer) {
+    let cache = CacheLayer::new("upstream", Scope::Identity).cacheable(Cacheable::by(which));
+    (PayloadLayer::new(), cache)
+}
+
+/// Shares what it does not keep.
+fn shared() -> (PayloadLayer, CacheLayer) {
+    let (payload, cache) = cache(|_| true);
+    (payload, cache.ttl(Duration::ZERO).coalesce_all())
+}
+
 fn report() -> ResponseSchema {
     ResponseSchema::report(Schema::new(&serde_json::json!({ "type": "object" })).unwrap())
 }
@@ -174,6 +187,13 @@ fn each_layer_allocates_no_more_than_stated() {
         ("payload and three edits", allocations((PayloadLayer::new(), pass::edits()), seen), 10),
         // Those of the payload; the bill; what is settled.
         ("payload and token budget", allocations((PayloadLayer::new(), pass::budget()), seen), 5),
+        ("payload and cache, bypassed", allocations(cache(|_| false), known), 3),
+        // Those of the payload; what the key is gathered in, and the levels of the document; the
+        // fields of the answer, and those that tell of the cache.
+        ("payload and cache, hit", allocations(cache(|_| true), known), 12),
+        // The call is boxed once; the rest is what several share: the flight and its log, the list
+        // of flights, the head, a record of the call's own, the tap's.
+        ("payload and cache, miss", allocations(shared(), known), 28),
         ("upstream", allocations(UpstreamLayer::new(), seen), 0),
         ("hf token", allocations(pass::hf_token(), seen), 0),
         (

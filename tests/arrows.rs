@@ -13,6 +13,7 @@ const FIRST: &[&str] =
 const SECOND: &[&str] = &[
     "access_log",
     "auth",
+    "cache",
     "client",
     "hf",
     "model_rules",

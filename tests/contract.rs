@@ -26,6 +26,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
     access_log::AccessLogLayer,
     auth::{AuthLayer, Jwt, Keys},
+    cache::{CacheLayer, Cacheable, Scope},
     hf::{HfTokenLayer, TokenSource},
     model::Upstream,
     model_rules::{ModelRules, ModelRulesLayer, Models},
@@ -74,6 +75,17 @@ fn token_budget() -> TokenBudgetLayer {
 fn schema() -> SchemaLayer {
     let schema = Schema::new(&json!({ "required": ["model"] })).unwrap();
     SchemaLayer::new(schema.clone()).response(ResponseSchema::report(schema))
+}
+
+/// Keeps and shares what it can, whoever asks.
+fn cache() -> CacheLayer {
+    let all = Scope::by(|_| Some("all".to_owned()));
+    CacheLayer::new("upstream", all).cacheable(Cacheable::always())
+}
+
+/// The same, for those who are known.
+fn cache_of_callers() -> CacheLayer {
+    CacheLayer::new("upstream", Scope::Identity).cacheable(Cacheable::always())
 }
 
 /// Counts all requests, and those in flight.
@@ -149,6 +161,11 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn cache() {
+                $check!((PayloadLayer::new(), super::cache()));
+            }
+
+            #[tokio::test]
             async fn token_budget() {
                 $check!((PayloadLayer::new(), super::token_budget()));
             }
@@ -170,6 +187,7 @@ macro_rules! each_layer {
                         .hf_token(super::hf_token())
                         .upstream(UpstreamLayer::new())
                         .token_budget(super::token_budget())
+                        .cache(super::cache_of_callers())
                         .model_rules(super::model_rules())
                         .schema(super::schema())
                         .transform(super::transform())
@@ -405,6 +423,7 @@ mod passes_errors_untouched {
     check!(model_rules, (PayloadLayer::new(), super::model_rules()));
     check!(schema, (PayloadLayer::new(), super::schema()));
     check!(transform, (PayloadLayer::new(), super::transform()));
+    check!(cache, (PayloadLayer::new(), super::cache()));
     check!(hf_token, super::hf_token());
 
     #[tokio::test]

@@ -33,6 +33,7 @@ use tower::{Layer, Service, ServiceExt};
 use tower_inference::{
     access_log::AccessLogLayer,
     auth::{AuthLayer, Jwt, Keys},
+    cache::{CacheLayer, Cacheable, Scope},
     hf::{HfTokenLayer, Origin, TokenSource},
     model::Upstream,
     model_rules::{ModelRules, ModelRulesLayer, Models},
@@ -88,6 +89,12 @@ fn schema() -> SchemaLayer {
     let bearer = Parameter::header(header::AUTHORIZATION).required().pattern("Bearer .+").unwrap();
     let answers = ResponseSchema::report(Schema::new(&json!({ "type": "object" })).unwrap());
     SchemaLayer::any_body().parameter(bearer).response(answers)
+}
+
+/// Keeps and shares what it can, whoever asks.
+fn cache() -> CacheLayer {
+    let all = Scope::by(|_| Some("all".to_owned()));
+    CacheLayer::new("upstream", all).cacheable(Cacheable::always())
 }
 
 /// At a price for each call of gRPC.
@@ -202,6 +209,11 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn cache() {
+                $check!(|_| (PayloadLayer::bytes(), super::cache()));
+            }
+
+            #[tokio::test]
             async fn token_budget() {
                 $check!(|_| (PayloadLayer::bytes(), super::token_budget()));
             }
@@ -223,6 +235,7 @@ macro_rules! each_layer {
                         .upstream(UpstreamLayer::new())
                         .hf_token(super::hf_token(origin))
                         .payload(PayloadLayer::bytes())
+                        .cache(super::cache())
                         .model_rules(super::model_rules())
                         .schema(super::schema())
                         .transform(super::transform())

@@ -8,6 +8,7 @@ use http_body_util::Full;
 use serde_json::json;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
+    cache::{CacheLayer, Scope},
     model::Upstream,
     model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::{Payload, PayloadLayer},
@@ -65,6 +66,22 @@ fn limits_have_their_places_in_any_order_of_the_calls() {
             .token_budget(budget.clone()),
         Stack::new().token_budget(budget).throttle(throttle).peer_throttle(peers),
     );
+}
+
+#[tokio::test]
+async fn the_cache_stands_behind_the_rules_and_before_the_budget() {
+    fn same<T>(_: T, _: T) {}
+    let cache = CacheLayer::new("upstream", Scope::Shared);
+    let rules = ModelRulesLayer::new(Upstream::server(), ModelRules::new());
+    let budget = TokenBudgetLayer::new(Limit::global(Rate::per_hour(1_000)));
+    same(
+        Stack::new().cache(cache.clone()).model_rules(rules.clone()).token_budget(budget.clone()),
+        Stack::new().token_budget(budget).model_rules(rules).cache(cache.clone()),
+    );
+    // It brings the payload along.
+    let stack = Stack::new().cache(cache).layer(service_fn(upstream));
+    assert_eq!(status(stack.clone(), r#"{"seed":7}"#).await, StatusCode::OK);
+    assert_eq!(status(stack, "{").await, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

@@ -13,12 +13,15 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::units;
 
+#[path = "args_cache.rs"]
+mod cache;
 #[path = "args_limits.rs"]
 mod limits;
 #[path = "args_redis.rs"]
 mod redis;
 
 pub(crate) use self::{
+    cache::{Cache, CacheScope},
     limits::Limits,
     redis::{Redis, SecretPlace},
 };
@@ -26,8 +29,7 @@ pub(crate) use self::{
 pub(crate) const HELP: &str = include_str!("help.txt");
 
 /// Flags of versions to come. All take a value.
-const RESERVED: [&str; 6] =
-    ["--cache-ttl", "--cache-scope", "--api-keys", "--iam-credentials", "--iam-region", "--policy"];
+const RESERVED: [&str; 4] = ["--api-keys", "--iam-credentials", "--iam-region", "--policy"];
 
 /// What is asked for.
 #[derive(Debug, Eq, PartialEq)]
@@ -55,6 +57,8 @@ pub(crate) struct Serve {
     pub(crate) schema: Option<Schema>,
     pub(crate) max_tokens: Option<NonZeroU32>,
     pub(crate) limits: Limits,
+    /// `None`: each request is answered by the upstream.
+    pub(crate) cache: Option<Cache>,
     pub(crate) redis: Option<Redis>,
     pub(crate) parts: Parts,
 }
@@ -171,6 +175,7 @@ struct Given {
     schema: Option<Schema>,
     max_tokens: Option<NonZeroU32>,
     limits: limits::Given,
+    cache: cache::Given,
     redis: redis::Given,
     upstream: Option<String>,
     hf_token_env: Option<String>,
@@ -244,6 +249,7 @@ impl Given {
                 once(flag, &mut self.max_tokens, most)
             }
             limit if limits::FLAGS.contains(&limit) => self.limits.take(limit, &text()?),
+            cache if cache::FLAGS.contains(&cache) => self.cache.take(cache, &text()?),
             redis if redis::FLAGS.contains(&redis) => self.redis.take(redis, &text()?),
             "--upstream" => once(flag, &mut self.upstream, text()?),
             "--hf-token-env" => once(flag, &mut self.hf_token_env, text()?),
@@ -294,10 +300,11 @@ impl Given {
         };
         let limits = std::mem::take(&mut self.limits).resolve()?;
         let redis = std::mem::take(&mut self.redis).resolve()?;
-        if redis.is_some() && limits == Limits::default() {
-            return Err(UsageError("--redis wants a limit that is counted there".to_owned()));
-        }
         let real = self.upstream_given() || self.callers_given();
+        let cache = std::mem::take(&mut self.cache).resolve(!real)?;
+        if redis.is_some() && limits == Limits::default() && cache.is_none() {
+            return Err(UsageError("--redis wants a limit or a cache to share".to_owned()));
+        }
         let mut missing = Vec::new();
         let command = if self.check {
             let upstream = self.upstream_given().then(|| self.upstream(&mut missing)).flatten();
@@ -328,6 +335,7 @@ impl Given {
                 schema: self.schema,
                 max_tokens: self.max_tokens,
                 limits,
+                cache,
                 redis,
                 parts,
             }))

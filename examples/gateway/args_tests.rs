@@ -18,6 +18,10 @@ fn refused(line: &str) -> String {
     parse_words(line).unwrap_err().0
 }
 
+/// As the demo has it.
+const CACHE: Cache =
+    Cache { ttl: Duration::from_secs(300), scope: CacheScope::Identity, max_bytes: None };
+
 const REAL: &str = "--upstream https://u.example --hf-token-env T --issuer https://i.example \
     --audience a";
 
@@ -35,6 +39,7 @@ fn nothing_given_is_the_demo_with_the_defaults_of_the_help() {
         schema: None,
         max_tokens: None,
         limits: Limits::default(),
+        cache: Some(CACHE),
         redis: None,
         parts: Parts::Demo,
     };
@@ -204,10 +209,49 @@ fn limits_are_shared_where_a_server_is_named() {
         "--redis wants one of --redis-secret-env and --redis-secret-file"
     );
     assert_eq!(refused("--redis-lease 2"), "--redis-lease goes with --redis");
+    let alone = "--redis redis://h --redis-secret-env S";
+    for nothing in [format!("{alone} --cache-ttl 0s"), format!("{REAL} {alone}")] {
+        assert_eq!(refused(&nothing), "--redis wants a limit or a cache to share");
+    }
+    for cache in [alone.to_owned(), format!("{REAL} {alone} --cache-ttl 1s")] {
+        assert!(served(&cache).redis.is_some(), "{cache}");
+    }
+}
+
+#[test]
+fn answers_are_kept_by_the_demo_and_elsewhere_when_asked() {
+    assert_eq!(served(REAL).cache, None);
+    let real = served(&format!("{REAL} --cache-ttl 5m"));
+    assert_eq!(real.cache, Some(CACHE));
+    let all = served(&format!("{REAL} --cache-max 256MiB --cache-scope tenant --cache-ttl 90s"));
+    let expected = Cache {
+        ttl: Duration::from_secs(90),
+        scope: CacheScope::Tenant,
+        max_bytes: Some(256 << 20),
+    };
+    assert_eq!(all.cache, Some(expected));
+    let shared = Cache { scope: CacheScope::Shared, ..CACHE };
+    assert_eq!(served("--cache-scope shared").cache, Some(shared));
+    assert_eq!(served("--cache-scope identity").cache, Some(CACHE));
+    // Off, whatever else is said of it.
+    for off in ["--cache-ttl 0s".to_owned(), format!("{REAL} --cache-ttl 0ms --cache-max 1KiB")] {
+        assert_eq!(served(&off).cache, None, "{off}");
+    }
+
+    for flag in ["--cache-scope shared", "--cache-max 1GiB"] {
+        let name = flag.split(' ').next().unwrap();
+        assert_eq!(refused(&format!("{REAL} {flag}")), format!("{name} goes with --cache-ttl"));
+    }
     assert_eq!(
-        refused("--redis redis://h --redis-secret-env S"),
-        "--redis wants a limit that is counted there"
+        refused("--cache-ttl 300"),
+        "--cache-ttl wants a time such as 5m, or 0s for off, not `300`"
     );
+    assert_eq!(
+        refused("--cache-scope Shared"),
+        "--cache-scope wants identity, tenant or shared, not `Shared`"
+    );
+    assert_eq!(refused("--cache-max 0"), "--cache-max wants a size such as 256MiB, not `0`");
+    assert_eq!(refused("--cache-ttl 1m --cache-ttl 0s"), "--cache-ttl was given twice");
 }
 
 #[test]
@@ -254,6 +298,7 @@ fn help_wins_and_names_every_flag() {
     assert_eq!(parse_words("--threads 2 --help"), Ok(Command::Help));
     let source = concat!(
         include_str!("args.rs"),
+        include_str!("args_cache.rs"),
         include_str!("args_limits.rs"),
         include_str!("args_redis.rs")
     );

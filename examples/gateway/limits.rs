@@ -1,19 +1,10 @@
 //! The layers that limit what callers take.
 
-use std::{env, fs};
-
-use tower_inference::{
-    secret::Secret,
-    throttle::{
-        ForwardedField, Limit, PeerAddress, RedisStore, Store, ThrottleLayer, TokenBudgetLayer,
-        WhenAway,
-    },
+use tower_inference::throttle::{
+    ForwardedField, Limit, PeerAddress, ThrottleLayer, TokenBudgetLayer,
 };
 
-use crate::{
-    Error,
-    args::{Redis, SecretPlace, Serve},
-};
+use crate::{Error, args::Serve, shared};
 
 pub(crate) struct Limits {
     /// Outside authentication.
@@ -50,7 +41,7 @@ impl Limits {
             }
         });
         // One for all: what they count has names of its own.
-        let Some(store) = settings.redis.as_ref().map(shared).transpose()? else {
+        let Some(store) = settings.redis.as_ref().map(shared::counters).transpose()? else {
             return Ok(Self { peer, throttle, budget });
         };
         Ok(Self {
@@ -59,31 +50,4 @@ impl Limits {
             budget: budget.map(|layer| layer.store(store)),
         })
     }
-}
-
-/// The counters that replicas share.
-fn shared(redis: &Redis) -> Result<Store, Error> {
-    let secret = match &redis.secret {
-        SecretPlace::Env(name) => {
-            env::var(name).map_err(|error| format!("--redis-secret-env {name}: {error}"))?
-        }
-        SecretPlace::File(file) => fs::read_to_string(file)
-            .map_err(|error| format!("--redis-secret-file {}: {error}", file.display()))?,
-    };
-    if secret.trim().len() < 16 {
-        return Err("the secret of --redis has fewer than 16 characters".into());
-    }
-    let secret = Secret::new(secret.trim());
-    let mut store = RedisStore::single(Secret::new(redis.url.as_str()), secret)
-        .map_err(|error| format!("--redis: {error}"))?;
-    if let Some(replicas) = redis.replicas {
-        store = store.when_away(WhenAway::Local { replicas: replicas.get() });
-    }
-    if let Some(permits) = redis.lease {
-        store = store.lease(permits.get());
-    }
-    if let Some(wait) = redis.wait {
-        store = store.wait(wait);
-    }
-    Ok(store.into())
 }

@@ -6,6 +6,7 @@ mod activity;
 mod allowed;
 mod args;
 mod bodies;
+mod cache;
 mod callers;
 mod check;
 mod demo;
@@ -15,6 +16,7 @@ mod peer;
 mod ready;
 mod routes;
 mod serve;
+mod shared;
 mod signals;
 mod stack;
 mod tls;
@@ -112,26 +114,33 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
     let bodies = Bodies::new(&serve)?;
     let limits = Limits::new(&serve)?;
 
-    let (demo, hf_token, callers) = match serve.parts {
+    let cache = |url: &str| {
+        let layer = |cache| cache::layer(cache, serve.redis.as_ref(), url);
+        serve.cache.as_ref().map(layer).transpose()
+    };
+    let (demo, cache, hf_token, callers) = match serve.parts {
         Parts::Demo => {
             let demo = Demo::start().await?;
+            let cache = cache(&demo.upstream)?;
             let (hf_token, callers) = (upstream::of(&demo)?, demo.callers());
-            (Some(demo), hf_token, callers)
+            (Some(demo), cache, hf_token, callers)
         }
-        Parts::Real { upstream, callers } => (None, upstream::real(upstream)?, callers),
+        Parts::Real { upstream, callers } => {
+            (None, cache(&upstream.url)?, upstream::real(upstream)?, callers)
+        }
     };
     let keys = callers::keys(&callers)?;
     let ready = Ready::new(keys.clone());
     let access_log = log::layer(&serve.access_log)?;
     let auth = callers::auth(callers, keys)?;
-    let app = stack::gateway(access_log, auth, bodies, limits, hf_token, ready.clone())?;
+    let app = stack::gateway(access_log, auth, bodies, limits, cache, hf_token, ready.clone())?;
     println!("listening on {url}");
     if let Some(demo) = &demo {
         let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());
         let cacert = cacert.as_deref();
         let (max_body, schema) = (serve.max_body, serve.schema.is_some());
-        let limits = &serve.limits;
-        print!("{}", Banner { demo, url: &url, cacert, max_body, schema, limits });
+        let (limits, cache) = (&serve.limits, serve.cache.as_ref());
+        print!("{}", Banner { demo, url: &url, cacert, max_body, schema, limits, cache });
     }
     // Ends with this function at the latest, issuer or not.
     let mut preparing = JoinSet::new();

@@ -5,6 +5,7 @@ use tower::Layer;
 use tower_inference::{
     access_log::AccessLogLayer,
     auth::AuthLayer,
+    cache::CacheLayer,
     client::HttpsClient,
     hf::HfTokenLayer,
     payload::{Payload, PayloadLayer},
@@ -30,6 +31,7 @@ pub(crate) fn gateway(
     auth: AuthLayer,
     bodies: Bodies,
     limits: Limits,
+    cache: Option<CacheLayer>,
     hf_token: HfTokenLayer,
     ready: Ready,
 ) -> Result<Router, Error> {
@@ -39,7 +41,7 @@ pub(crate) fn gateway(
     let Limits { peer, throttle, budget } = limits;
     let client: HttpsClient<Payload> = HttpsClient::builder().build()?;
 
-    // What is not limited has no layer: each choice is a stack of its own type.
+    // What is not limited, or not kept, has no layer: each choice is a stack of its own type.
     macro_rules! routed {
         ($json:expr, $bytes:expr) => {{
             let json = $json.payload(PayloadLayer::new().limit(max_bytes));
@@ -64,19 +66,27 @@ pub(crate) fn gateway(
             }
         }};
     }
+    macro_rules! cached {
+        ($json:expr, $bytes:expr) => {
+            match cache {
+                None => routed!($json, $bytes),
+                Some(cache) => routed!($json.cache(cache.clone()), $bytes.cache(cache)),
+            }
+        };
+    }
     Ok(match (throttle, budget) {
-        (None, None) => routed!(behind.clone(), behind),
+        (None, None) => cached!(behind.clone(), behind),
         (Some(throttle), None) => {
             let behind = behind.throttle(throttle);
-            routed!(behind.clone(), behind)
+            cached!(behind.clone(), behind)
         }
-        (None, Some(budget)) => routed!(
+        (None, Some(budget)) => cached!(
             behind.clone().token_budget(budget.clone()),
             behind.token_budget(budget.flat_cost(0))
         ),
         (Some(throttle), Some(budget)) => {
             let behind = behind.throttle(throttle);
-            routed!(
+            cached!(
                 behind.clone().token_budget(budget.clone()),
                 behind.token_budget(budget.flat_cost(0))
             )

@@ -4,6 +4,7 @@ use super::{
     json,
     record::{Record, RecordSink},
 };
+use crate::context::CacheOutcome;
 
 const TARGET: &str = "tower_inference::access";
 
@@ -39,6 +40,7 @@ impl RecordSink for Events {
             refusal = record.refusal(),
             limit = record.limit(),
             limit_shadow = record.limit_shadow(),
+            cache = record.cache().map(CacheOutcome::as_str),
             outcome = json::outcome(record.outcome()),
             bytes_in = record.bytes_in(),
             bytes_out = record.bytes_out(),

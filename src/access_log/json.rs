@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::record::Record;
-use crate::{body::BodyEnd, context::StreamEnd};
+use crate::{
+    body::BodyEnd,
+    context::{CacheOutcome, StreamEnd},
+};
 
 /// A member's name as it stands in an object, behind another member.
 macro_rules! name {
@@ -42,6 +45,7 @@ pub(super) fn line(record: &Record<'_>, take: impl FnOnce(&[u8])) {
     object.text(name!("refusal"), record.refusal());
     object.text(name!("limit"), record.limit());
     object.text(name!("limit_shadow"), record.limit_shadow());
+    object.plain(name!("cache"), record.cache().map(CacheOutcome::as_str));
     object.plain(name!("outcome"), Some(outcome(record.outcome())));
     object.number(name!("bytes_in"), Some(record.bytes_in()));
     object.number(name!("bytes_out"), Some(record.bytes_out()));

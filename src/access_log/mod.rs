@@ -68,6 +68,7 @@
 //! | `refusal` | slug of the refusal, if one of the layers refused | none |
 //! | `limit` | name of the limit that refused it | none did |
 //! | `limit_shadow` | name of the first limit that would have, were it not in shadow | none would |
+//! | `cache` | how a cache had part in the answer: `hit`, `miss`, `collapsed` (shared with a request that had gone before), `bypass` | no cache was asked |
 //! | `outcome` | `complete`; `trailers`: complete, with trailers; `error`: the service or the body failed, or panicked; `cancelled`: dropped before its end, by a caller that left | |
 //! | `bytes_in` | of the request's body, as far as it was read | |
 //! | `bytes_out` | of the answer's body, as far as it was handed on | |

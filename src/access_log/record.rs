@@ -14,7 +14,7 @@ use http::{
 use super::layer::Settings;
 use crate::{
     body::{BodyEnd, Watch as _},
-    context::{RequestContext, StreamEnd, TraceId, Usage},
+    context::{CacheOutcome, RequestContext, StreamEnd, TraceId, Usage},
     identity::{Identity, Principal},
     tap::Tap,
 };
@@ -225,6 +225,12 @@ impl Record<'_> {
     #[must_use]
     pub fn limit_shadow(&self) -> Option<&str> {
         self.open.context.shadow_limited_by().map(cut)
+    }
+
+    /// How a cache had part in the answer.
+    #[must_use]
+    pub fn cache(&self) -> Option<CacheOutcome> {
+        self.open.context.cache()
     }
 
     /// The model that the request asked for.

@@ -6,10 +6,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{
-    HeaderMap, Response,
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
-};
+use http::{HeaderMap, Response, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 use memchr::{memchr2, memmem};
 use pin_project_lite::pin_project;
@@ -17,7 +14,7 @@ use pin_project_lite::pin_project;
 use crate::{
     body::{is_coded, remove_digests},
     payload::{Document, Kind},
-    sse::{self, Decoder, Framer, strip_byte_order_mark},
+    sse::{self, Decoder, Framer, says_event_stream, strip_byte_order_mark},
 };
 
 pin_project! {
@@ -45,11 +42,7 @@ impl<B: Body<Data = Bytes>> HideUsage<B> {
 
 /// Whether an answer is an event stream that can be read.
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
-    let essence = media_type.and_then(|value| value.split(|byte| *byte == b';').next());
-    let stream = essence
-        .is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"));
-    stream && !is_coded(headers)
+    says_event_stream(headers) && !is_coded(headers)
 }
 
 impl<B: Body<Data = Bytes>> Body for HideUsage<B> {

@@ -126,6 +126,8 @@ mod arena;
 mod body;
 mod coding;
 mod collect;
+#[cfg(any(feature = "cache", feature = "schema"))]
+mod decimal;
 #[cfg_attr(not(feature = "decompression"), path = "decode_none.rs")]
 mod decode;
 mod document;
@@ -146,6 +148,8 @@ mod splice;
 mod text;
 mod unique;
 
+#[cfg(any(feature = "cache", feature = "schema"))]
+pub(crate) use self::decimal::Decimal;
 pub(crate) use self::media::says_json;
 #[cfg(feature = "schema")]
 pub(crate) use self::node::Entries;

@@ -96,8 +96,20 @@ impl<P: Probe> Link<P> {
     where
         F: Future<Output = RedisResult<T>>,
     {
+        self.within(self.shared.wait, call).await
+    }
+
+    /// As [`with`](Self::with), within a wait of its own: for what nobody waits for.
+    pub(crate) async fn within<T, F>(
+        &self,
+        wait: Duration,
+        call: impl Fn(Connection) -> F,
+    ) -> Result<T, Away>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
         self.keep();
-        self.shared.with(call, 2).await
+        self.shared.with(wait, call, 2).await
     }
 
     /// As [`with`](Self::with), but what may have been done already is not done again.
@@ -106,7 +118,7 @@ impl<P: Probe> Link<P> {
         F: Future<Output = RedisResult<T>>,
     {
         self.keep();
-        self.shared.with(call, 1).await
+        self.shared.with(self.shared.wait, call, 1).await
     }
 
     /// Whether a call would not wait for anything but the server's answer.
@@ -122,7 +134,8 @@ impl<P: Probe> Link<P> {
         let _closed = states.wait_for(|state| matches!(state, State::Up(..))).await;
     }
 
-    fn keep(&self) {
+    /// Connects, where nobody does.
+    pub(crate) fn keep(&self) {
         self.task.keep(|| Arc::clone(&self.shared).connect_for_ever());
     }
 }
@@ -130,12 +143,17 @@ impl<P: Probe> Link<P> {
 // === impl Shared ===
 
 impl<P: Probe> Shared<P> {
-    async fn with<T, F>(&self, call: impl Fn(Connection) -> F, times: u32) -> Result<T, Away>
+    async fn with<T, F>(
+        &self,
+        wait: Duration,
+        call: impl Fn(Connection) -> F,
+        times: u32,
+    ) -> Result<T, Away>
     where
         F: Future<Output = RedisResult<T>>,
     {
         let mut used = None;
-        let answered = timeout(self.wait, async {
+        let answered = timeout(wait, async {
             let (number, connection) = self.connection().await?;
             used = Some(number);
             let answer = call(connection.clone()).await;

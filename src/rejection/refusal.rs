@@ -58,6 +58,9 @@ pub enum Refusal {
     UpstreamUnavailable,
     /// `upstream-timeout`, 504: the upstream did not answer in time.
     UpstreamTimeout,
+    /// `not-cached`, 504: an answer that is kept was asked for, and there is none (RFC 9111 section
+    /// 5.2.1.7).
+    NotCached,
     /// `invalid-upstream-response`, 502: the upstream answered, but not as its schema says.
     InvalidUpstreamResponse,
 }
@@ -176,6 +179,9 @@ rows! {
     UpstreamTimeout: "upstream-timeout", "The upstream did not answer in time",
         GATEWAY_TIMEOUT / GATEWAY_TIMEOUT, "INTEGRATION_TIMEOUT", "Endpoint request timed out",
         "InternalServerErrorException", "server_error", 4;
+    NotCached: "not-cached", "No answer is kept",
+        GATEWAY_TIMEOUT / GATEWAY_TIMEOUT, "DEFAULT_5XX", "Endpoint request timed out",
+        "InternalServerErrorException", "invalid_request_error", 5;
     InvalidUpstreamResponse: "invalid-upstream-response", "The upstream's answer breaks its schema",
         BAD_GATEWAY / BAD_GATEWAY, "INTEGRATION_FAILURE", "Internal server error",
         "InternalServerErrorException", "server_error", 13;

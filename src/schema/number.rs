@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use jsonschema::json::JsonNumber;
 use serde_json::Number;
 
-use crate::payload::Node;
+use crate::payload::{Decimal, Node};
 
 /// A number as it was written.
 ///
@@ -108,81 +108,6 @@ fn short(text: &str) -> Option<f64> {
     // Sixteen digits and no point may be more than an `f64` holds.
     let is_whole = is_fraction || digits.len() <= LONGEST;
     is_whole.then_some(if digits.len() == text.len() { number } else { -number })
-}
-
-/// A number as `digits × 10^exponent`, with neither leading nor trailing zeros among the digits.
-/// Equal numbers are equal here, however they were written.
-#[derive(Clone, Copy)]
-pub(super) struct Decimal<'a> {
-    pub(super) negative: bool,
-    /// The digits before the point, and those after it.
-    digits: (&'a [u8], &'a [u8]),
-    /// An exponent beyond the range of `i128` is taken for its end.
-    pub(super) exponent: i128,
-}
-
-impl<'a> Decimal<'a> {
-    fn new(text: &'a str) -> Self {
-        let negative = text.starts_with('-');
-        let text = text.trim_start_matches('-');
-        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-
-        let fraction = fraction.trim_end_matches('0');
-        let mut scale = -(fraction.len() as i128);
-        let whole = whole.trim_start_matches('0');
-        let (whole, fraction) = if fraction.is_empty() {
-            let trimmed = whole.trim_end_matches('0');
-            scale = (whole.len() - trimmed.len()) as i128;
-            (trimmed, fraction)
-        } else if whole.is_empty() {
-            (whole, fraction.trim_start_matches('0'))
-        } else {
-            (whole, fraction)
-        };
-        if whole.is_empty() && fraction.is_empty() {
-            // Zero has no sign and no size.
-            return Self { negative: false, digits: (b"", b""), exponent: 0 };
-        }
-        let limit = if exponent.starts_with('-') { i128::MIN } else { i128::MAX };
-        let exponent = exponent.parse().unwrap_or(limit).saturating_add(scale);
-        Self { negative, digits: (whole.as_bytes(), fraction.as_bytes()), exponent }
-    }
-
-    pub(super) fn digits(self) -> impl Iterator<Item = u8> + use<'a> {
-        self.digits.0.iter().chain(self.digits.1).copied()
-    }
-
-    const fn is_integer(self) -> bool {
-        self.exponent >= 0
-    }
-}
-
-impl PartialEq for Decimal<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        let length = |decimal: &Self| decimal.digits.0.len() + decimal.digits.1.len();
-        (self.negative, self.exponent, length(self))
-            == (other.negative, other.exponent, length(other))
-            && self.digits().eq(other.digits())
-    }
-}
-
-impl std::hash::Hash for Decimal<'_> {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (self.negative, self.exponent).hash(state);
-        // By groups of 19, which 64 bits hold.
-        let (mut group, mut count) = (0_u64, 0_u32);
-        for digit in self.digits() {
-            group = group * 10 + u64::from(digit - b'0');
-            count += 1;
-            if count == 19 {
-                state.write_u64(group);
-                (group, count) = (0, 0);
-            }
-        }
-        state.write_u64(group);
-        state.write_u32(count);
-    }
 }
 
 #[cfg(test)]

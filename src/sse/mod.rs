@@ -38,6 +38,8 @@ mod event;
 mod framer;
 mod splitter;
 
+use http::{HeaderMap, header::CONTENT_TYPE};
+
 pub use self::{
     event::{Decoder, Event},
     framer::{Frame, Framer, Frames},
@@ -46,3 +48,10 @@ pub(crate) use self::{
     event::{fields, strip_byte_order_mark},
     splitter::Splitter,
 };
+
+/// Whether a body's type is `text/event-stream`, whatever its parameters.
+pub(crate) fn says_event_stream(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+    let essence = media_type.and_then(|value| value.split(|byte| *byte == b';').next());
+    essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
+}

@@ -107,6 +107,7 @@ use self::{events::Events, json::Scanner};
 use crate::{
     body::{BodyEnd, Watch, is_coded},
     context::{RequestContext, Usage},
+    sse::says_event_stream,
 };
 
 /// Reads an answer as it passes. See the [module](self).
@@ -156,7 +157,7 @@ impl Tap {
         }
         let media_type = headers.get(CONTENT_TYPE)?.as_bytes();
         let media_type = media_type.split(|byte| *byte == b';').next()?.trim_ascii();
-        let kind = if media_type.eq_ignore_ascii_case(b"text/event-stream") {
+        let kind = if says_event_stream(headers) {
             Kind::Events(Events::new())
         } else if is_json(media_type) {
             Kind::Json(Scanner::new())
@@ -164,6 +165,15 @@ impl Tap {
             return None;
         };
         Some(Self { context: context.clone(), fields, kind })
+    }
+
+    /// Whether what was read is a JSON object that carries an `error`.
+    #[cfg(feature = "cache")]
+    pub(crate) fn says_error(&self) -> bool {
+        match &self.kind {
+            Kind::Json(scanner) => scanner.finish().is_some_and(|found| found.error),
+            Kind::Events(_) => false,
+        }
     }
 
     fn set_usage(&self, body: Usage) {

@@ -60,6 +60,75 @@ async fn the_printed_commands_do_what_they_say() {
     assert_eq!(send(gateway.address, request).await.status(), StatusCode::OK);
 }
 
+/// What the printed commands say of each answer, of which call of the upstream it is and how it was
+/// come by.
+async fn upstream_calls(banner: &Banner, label: &str) -> Vec<(String, String)> {
+    let said = paste(banner, label).await;
+    let told = said.lines().filter_map(|line| line.strip_prefix("upstream call "));
+    let told = told.map(|line| {
+        let (call, how) = line.split_once([':', ',']).unwrap();
+        let (how, _time) = how.rsplit_once(',').unwrap_or_default();
+        (call.to_owned(), how.trim().to_owned())
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn a_demo_shows_a_hit_and_a_replayed_stream() {
+    let (_gateway, banner) = Gateway::demo(["--schema", "builtin"]).await;
+    let miss = |call: &str| (call.to_owned(), "tower-inference; fwd=miss; stored, age".to_owned());
+    let is_hit = |told: &(String, String), call: &str| {
+        told.0 == call
+            && told.1.starts_with("tower-inference; hit; ttl=")
+            && !told.1.ends_with("age")
+    };
+    let told = upstream_calls(&banner, "A hit").await;
+    assert_eq!((told.len(), &told[0]), (2, &miss("1")));
+    assert!(is_hit(&told[1], "1"), "{told:?}");
+
+    let told = upstream_calls(&banner, "A replayed stream").await;
+    assert_eq!((told.len(), &told[0]), (2, &miss("2")));
+    assert!(is_hit(&told[1], "2"), "{told:?}");
+    // Once more, the stream itself: both of the loop are replayed.
+    let streams = paste(&banner, "A replayed stream").await;
+    let streams: Vec<_> = streams.split_inclusive("data: [DONE]\n\n").collect();
+    assert!(streams[0].matches("data: {").count() > 10, "{streams:?}");
+    assert!(streams[1].ends_with(streams[0]), "{streams:?}");
+}
+
+#[tokio::test]
+async fn a_demo_shows_a_shared_call() {
+    // The second may come late on a busy machine, and then it is a hit.
+    for _ in 0..10 {
+        let (_gateway, banner) = Gateway::demo::<&str>([]).await;
+        let told = upstream_calls(&banner, "A shared call").await;
+        assert_eq!(told.len(), 2);
+        assert!(told.iter().all(|(call, _)| call == "1"), "{told:?}");
+        if told.iter().any(|(_, how)| how == "tower-inference; fwd=miss; stored; collapsed, age") {
+            return;
+        }
+    }
+    panic!("it never came while the first was under way");
+}
+
+#[tokio::test]
+async fn a_demo_of_a_wider_scope_shows_that_the_upstream_is_called_once() {
+    for scope in ["tenant", "shared"] {
+        let (_gateway, banner) = Gateway::demo(["--cache-scope", scope]).await;
+        for (label, call) in [("A hit", "1"), ("A replayed stream", "2"), ("A shared call", "3")] {
+            let told = upstream_calls(&banner, label).await;
+            let same = (call.to_owned(), String::new());
+            assert_eq!(told, [same.clone(), same]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_demo_without_a_cache_does_not_speak_of_it() {
+    let (_gateway, banner) = Gateway::demo(["--cache-ttl", "0s"]).await;
+    assert!(!banner.text().contains("upstream call"));
+}
+
 #[tokio::test]
 async fn the_413_holds_at_the_default_limit() {
     let (_gateway, banner) = Gateway::demo::<&str>([]).await;

@@ -20,6 +20,7 @@ mod units;
 
 mod bodies;
 mod budgets;
+mod cache;
 mod check;
 mod client;
 mod demo;

@@ -1,4 +1,5 @@
-//! `--redis`: gateways that share what their callers may take, over real HTTP and a real server.
+//! `--redis`: gateways that share what their callers may take, and what they were answered, over
+//! real HTTP and a real server.
 
 use std::{
     sync::{
@@ -13,8 +14,8 @@ use http::{StatusCode, header};
 use tokio::task::JoinSet;
 
 use crate::{
-    client::{CHAT, post, send, slug},
-    process::{Gateway, run},
+    client::{CHAT, bytes, post, send, slug},
+    process::{Gateway, run, unless_hung},
     redis::{Brand, Server},
     stub::{self, Folder, Served},
     token::{self, Signer},
@@ -26,11 +27,12 @@ const SECRET: &str = "a secret that all replicas have";
 /// An upstream, a server, and replicas in front of the one who share the other.
 struct Replicas {
     gateways: Vec<Gateway>,
+    signer: Signer,
     token: String,
     calls: Arc<AtomicUsize>,
     server: Server,
-    _upstream: Served,
-    _folder: Folder,
+    upstreams: Vec<Served>,
+    folder: Folder,
 }
 
 impl Replicas {
@@ -40,28 +42,34 @@ impl Replicas {
         brand: Brand,
         flags: impl IntoIterator<Item = &'a str>,
     ) -> Option<Self> {
-        let flags: Vec<_> = flags.into_iter().collect();
         let server = brand.start()?;
         let folder = Folder::new(&format!("{name}-{brand:?}"));
-        let calls = Arc::new(AtomicUsize::new(0));
-        let counting = Arc::clone(&calls);
+        let signer = Signer::es256();
+        let token = signer.sign(&token::claims());
+        let (gateways, upstreams) = (Vec::new(), Vec::new());
+        let calls = Arc::default();
+        let mut replicas = Self { gateways, signer, token, calls, server, upstreams, folder };
+        replicas.add(flags).await;
+        Some(replicas)
+    }
+
+    /// Two more, in front of another upstream.
+    async fn add<'a>(&mut self, flags: impl IntoIterator<Item = &'a str>) {
+        let flags: Vec<_> = flags.into_iter().collect();
+        let counting = Arc::clone(&self.calls);
         let answer = move || async move {
             counting.fetch_add(1, SeqCst);
-            let body = r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
-            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+            ([(header::CONTENT_TYPE, "application/json")], ANSWER).into_response()
         };
         let upstream = Served::start(Router::new().fallback(answer)).await;
-        let signer = Signer::es256();
-        let (redis, secret) = (server.address(), folder.write("secret", SECRET));
+        let (redis, secret) = (self.server.address(), self.folder.write("secret", SECRET));
         let shared = ["--redis", &redis, "--redis-secret-file", &secret, "--redis-wait", "5s"];
-        let mut gateways = Vec::new();
+        let jwks = self.folder.write("jwks.json", &self.signer.jwks());
         for _ in 0..2 {
-            let jwks = folder.write("jwks.json", &signer.jwks());
             let flags = shared.into_iter().chain(flags.iter().copied());
-            gateways.push(stub::gateway_with(&folder, &upstream.url, &jwks, flags).await);
+            self.gateways.push(stub::gateway_with(&self.folder, &upstream.url, &jwks, flags).await);
         }
-        let token = signer.sign(&token::claims());
-        Some(Self { gateways, token, calls, server, _upstream: upstream, _folder: folder })
+        self.upstreams.push(upstream);
     }
 
     /// How many of so many pass, all at a time, to each gateway as many.
@@ -78,7 +86,36 @@ impl Replicas {
         assert_eq!(passed + refused.count(), requests, "{statuses:?}");
         passed
     }
+
+    /// Asks one gateway a question of its own number: whether the answer was kept somewhere.
+    async fn is_hit(&self, gateway: usize, token: &str, question: u64) -> bool {
+        let body = format!(r#"{{"model":"demo","seed":{question},"messages":[]}}"#);
+        let before = self.calls.load(SeqCst);
+        let answer = send(self.gateways[gateway].address, post(PATH, token, &body)).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let hit = answer.headers()["cache-status"].to_str().unwrap().contains("; hit; ");
+        assert_eq!(bytes(answer).await, ANSWER);
+        assert_eq!(self.calls.load(SeqCst) - before, usize::from(!hit));
+        hit
+    }
+
+    /// Asks one after the other, each time another question, until the second has what the first
+    /// was answered. At first it does not: nobody waits for a connection, or until all is written.
+    async fn shares(&self, first: usize, second: usize, questions: &mut u64) {
+        let until_it_does = async {
+            loop {
+                *questions += 1;
+                assert!(!self.is_hit(first, &self.token, *questions).await);
+                if self.is_hit(second, &self.token, *questions).await {
+                    return;
+                }
+            }
+        };
+        unless_hung(until_it_does).await;
+    }
 }
+
+const ANSWER: &str = r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_gateways_never_let_pass_more_than_one_would() {
@@ -134,6 +171,42 @@ async fn while_the_server_is_away_each_gateway_has_its_share_or_none() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_gateway_was_answered_the_other_has() {
+    for brand in [Brand::Redis, Brand::Valkey] {
+        let flags = ["--cache-ttl", "5m"];
+        let Some(mut replicas) = Replicas::start("answers", brand, flags).await else { continue };
+        let mut questions = 0;
+        replicas.shares(0, 1, &mut questions).await;
+        replicas.shares(1, 0, &mut questions).await;
+        // Not whoever asks, though; nor those who ask another upstream.
+        let mut claims = token::claims();
+        claims["sub"] = "another".into();
+        let another = replicas.signer.sign(&claims);
+        assert!(!replicas.is_hit(0, &another, questions).await);
+        replicas.add(flags).await;
+        let last = questions;
+        replicas.shares(2, 3, &mut questions).await;
+        assert!(!replicas.is_hit(3, &replicas.token, last).await);
+
+        let keys = replicas.server.keys();
+        assert!(!keys.is_empty());
+        for key in keys {
+            assert!(key.starts_with("tower-inference-cache:v1:"), "{key}");
+            let value = replicas.server.value(&key);
+            assert!(!value.windows(7).any(|part| part == b"choices"), "{key} can be read");
+        }
+
+        // Without it, each has what it was answered itself.
+        replicas.server.end();
+        questions += 1;
+        for gateway in [0, 1] {
+            assert!(!replicas.is_hit(gateway, &replicas.token, questions).await);
+            assert!(replicas.is_hit(gateway, &replicas.token, questions).await);
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_server_or_no_secret_is_said_before_it_serves() {
     let folder = Folder::new("no-server");
@@ -145,11 +218,13 @@ async fn what_is_no_server_or_no_secret_is_said_before_it_serves() {
         ("redis://127.0.0.1", &short, "the secret of --redis has fewer than 16 characters"),
         ("redis://127.0.0.1", &missing, "--redis-secret-file"),
     ] {
-        let flags = ["--rate", "1/s", "--redis", url, "--redis-secret-file", secret];
-        let output = run(flags.into_iter().chain(["--listen", "127.0.0.1:0"])).await;
-        assert_eq!(output.status.code(), Some(1));
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(stderr.contains(said), "{stderr}");
-        assert!(!stderr.contains("too short") && output.stdout.is_empty(), "{stderr}");
+        for shared in [["--rate", "1/s"], ["--cache-ttl", "5m"]] {
+            let flags = ["--redis", url, "--redis-secret-file", secret, "--listen", "127.0.0.1:0"];
+            let output = run(shared.into_iter().chain(flags)).await;
+            assert_eq!(output.status.code(), Some(1));
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert!(stderr.contains(said), "{stderr}");
+            assert!(!stderr.contains("too short") && output.stdout.is_empty(), "{stderr}");
+        }
     }
 }

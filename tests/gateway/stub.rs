@@ -57,8 +57,8 @@ pub struct Seen {
 
 impl Seen {
     /// Sends a piece of the answer.
-    pub async fn answer(&mut self, piece: &'static str) {
-        let sent = self.answer.send_data(Bytes::from_static(piece.as_bytes()));
+    pub async fn answer(&mut self, piece: &str) {
+        let sent = self.answer.send_data(Bytes::copy_from_slice(piece.as_bytes()));
         unless_hung(sent).await.expect("the gateway still reads");
     }
 }
@@ -70,9 +70,19 @@ pub struct Stub {
 }
 
 impl Stub {
+    /// One that streams events.
     pub async fn start() -> Self {
+        Self::of("text/event-stream").await
+    }
+
+    /// One that answers with documents.
+    pub async fn json() -> Self {
+        Self::of("application/json").await
+    }
+
+    async fn of(content_type: &'static str) -> Self {
         let (sender, seen) = mpsc::unbounded_channel();
-        let router = Router::new().fallback(answer).with_state(sender);
+        let router = Router::new().fallback(answer).with_state((content_type, sender));
         Self { served: Served::start(router).await, seen }
     }
 
@@ -85,7 +95,9 @@ impl Stub {
     }
 }
 
-async fn answer(State(seen): State<mpsc::UnboundedSender<Seen>>, request: Request) -> Response {
+type Answering = (&'static str, mpsc::UnboundedSender<Seen>);
+
+async fn answer(State((content_type, seen)): State<Answering>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = match body.collect().await {
         Ok(body) => body.to_bytes(),
@@ -94,7 +106,7 @@ async fn answer(State(seen): State<mpsc::UnboundedSender<Seen>>, request: Reques
     let (answer, stream) = channel::Channel::new(4);
     let one = Seen { uri: parts.uri, headers: parts.headers, body, answer };
     seen.send(one).unwrap_or_else(|_| panic!("the test is over"));
-    ([(header::CONTENT_TYPE, "text/event-stream")], Body::new(stream)).into_response()
+    ([(header::CONTENT_TYPE, content_type)], Body::new(stream)).into_response()
 }
 
 /// A gateway in front of `upstream`, that takes the tokens of `signer`.

@@ -8,7 +8,7 @@ use tower_inference::throttle::{RedisStore, WhenAway};
 
 use super::{
     gateway::{Gateway, HASHING, NAMESPACE, Shared, burst, passing, patient, secret},
-    logged,
+    logged::{self, changes},
     proxy::Proxy,
     server::{Brand, Cluster, Server, until},
 };
@@ -70,21 +70,6 @@ async fn away(gateway: &Gateway, when_away: WhenAway, caller: &str) {
     let passed = tokio::time::timeout(PATIENCE, asked).await.expect("decisions take too long");
     let share = if when_away == LOCAL { 10 } else { 0 };
     assert_eq!(passed, share, "{when_away:?}");
-}
-
-/// What the crate says of its store's state.
-fn changes() -> Vec<String> {
-    let lines = logged::taken();
-    for line in &lines {
-        for hidden in [HASHING, "password-in-clear"] {
-            assert!(!line.contains(hidden), "{line}");
-        }
-    }
-    let ours = |line: &String| {
-        ["WARN", "INFO", "ERROR"].iter().any(|level| line.trim_start().starts_with(level))
-            && line.contains("tower_inference")
-    };
-    lines.into_iter().filter(ours).collect()
 }
 
 /// The whole life of one fault of one server: shared, away, shared again.

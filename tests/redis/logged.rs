@@ -2,6 +2,8 @@
 
 use std::{cell::RefCell, io, sync::Once};
 
+use super::gateway::HASHING;
+
 thread_local! {
     static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -37,4 +39,19 @@ pub fn listen() {
 /// The lines since the last call.
 pub fn taken() -> Vec<String> {
     String::from_utf8(LINES.take()).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// What the crate says of its store's state, since the last call.
+pub fn changes() -> Vec<String> {
+    let lines = taken();
+    for line in &lines {
+        for hidden in [HASHING, "password-in-clear"] {
+            assert!(!line.contains(hidden), "{line}");
+        }
+    }
+    let ours = |line: &String| {
+        ["WARN", "INFO", "ERROR"].iter().any(|level| line.trim_start().starts_with(level))
+            && line.contains("tower_inference")
+    };
+    lines.into_iter().filter(ours).collect()
 }

@@ -4,6 +4,8 @@
 //! passes, except where `CI` is set.
 #![allow(unreachable_pub, reason = "modules of one test crate")]
 
+mod cache_shared;
+mod cache_tier;
 mod faults;
 mod gateway;
 mod harness;

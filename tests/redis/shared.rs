@@ -28,6 +28,8 @@ macro_rules! against_each {
     };
 }
 
+pub(super) use against_each;
+
 against_each! {
     a_burst_is_shared_exactly
     a_rate_is_never_passed_together

@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tower::Service;
 
 /// One answer of a [`ScriptedBody`] to `poll_frame`. After the last, the body has ended.
@@ -33,11 +34,17 @@ pub enum Step {
 pub struct ScriptedBody {
     steps: VecDeque<Step>,
     exact: Option<u64>,
+    live: Option<UnboundedReceiver<Step>>,
 }
 
 impl ScriptedBody {
     pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self { steps: steps.into_iter().collect(), exact: None }
+        Self { steps: steps.into_iter().collect(), exact: None, live: None }
+    }
+
+    /// Answers as it is being told. Ends when nobody is left to tell it.
+    pub fn live(steps: UnboundedReceiver<Step>) -> Self {
+        Self { live: Some(steps), ..Self::default() }
     }
 
     /// Announces a length, true or not.
@@ -60,6 +67,12 @@ impl Body for ScriptedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(live) = &mut self.live {
+            match live.poll_recv(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(step) => self.steps.extend(step),
+            }
+        }
         match self.steps.pop_front() {
             None => Poll::Ready(None),
             Some(Step::Data(data)) => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(data))))),

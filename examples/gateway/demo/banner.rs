@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::Demo;
-use crate::args::Limits;
+use super::{Demo, upstream::CALL};
+use crate::args::{Cache, CacheScope, Limits};
 
 /// The largest burst that a command to paste goes beyond.
 const MAX_BURST: u32 = 100;
@@ -18,6 +18,7 @@ pub(crate) struct Banner<'a> {
     /// Whether bodies are held to schemas.
     pub(crate) schema: bool,
     pub(crate) limits: &'a Limits,
+    pub(crate) cache: Option<&'a Cache>,
 }
 
 impl fmt::Display for Banner<'_> {
@@ -59,6 +60,10 @@ impl fmt::Display for Banner<'_> {
             ),
             None => String::new(),
         };
+        let again = match self.cache {
+            Some(cache) => again(cache, &format!("{curl} {chat} {auth} {json}")),
+            None => String::new(),
+        };
         write!(
             f,
             r#"
@@ -84,11 +89,37 @@ TOKEN_WITHOUT_SCOPE={token_without_scope}
 
 # 413, with a body beyond the limit:
 head -c {too_much} /dev/zero | {curl} -i {chat} {auth} {json} --data-binary @-
-{wrong}{left}{beyond}
+{wrong}{again}{left}{beyond}
 # Another token, when this one has expired:
 curl -sS {issuer}/token -d grant_type=client_credentials -d client_id={id} -d client_secret={secret}
 
 "#
         )
     }
+}
+
+/// What the cache does, shown by which call of the upstream an answer is from.
+fn again(cache: &Cache, curl: &str) -> String {
+    let told = match cache.scope {
+        CacheScope::Identity => ": %header{cache-status}, age %header{age}",
+        // Not told: it would tell one caller what another has asked.
+        CacheScope::Tenant | CacheScope::Shared => "",
+    };
+    let told = format!(r"-w 'upstream call %header{{{CALL}}}{told}, %{{time_total}} s\n'");
+    let ask = |members: &str| {
+        format!(
+            r#"{curl} {told} -d '{{"model":"demo","temperature":0,{members},"messages":[{{"role":"user","content":"Once more!"}}]}}'"#
+        )
+    };
+    format!(
+        "\n# A hit. Asked twice, and the upstream once:\n\
+         for n in 1 2; do {} -o /dev/null; done\n\
+         \n# A replayed stream. First as it comes, then at once:\n\
+         for n in 1 2; do {} -N; done\n\
+         \n# A shared call. Two at the same time, and the upstream called once:\n\
+         (for n in 1 2; do {} -N -o /dev/null & done; wait)\n",
+        ask(r#""seed":1"#),
+        ask(r#""seed":2,"stream":true"#),
+        ask(r#""seed":3,"stream":true"#),
+    )
 }

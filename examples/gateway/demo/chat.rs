@@ -35,9 +35,7 @@ pub(super) async fn completions(body: Bytes) -> Response {
     if request["stream"] == true {
         let with_usage = request["stream_options"]["include_usage"] == true;
         let stream = Body::new(Paced::new(answer.events(with_usage)));
-        let fields =
-            [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
-        (fields, stream).into_response()
+        ([(header::CONTENT_TYPE, "text/event-stream")], stream).into_response()
     } else {
         Json(answer.whole()).into_response()
     }

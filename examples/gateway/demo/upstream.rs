@@ -1,10 +1,16 @@
-//! An upstream in the shapes of OpenAI and TEI that says the same again to the same question.
+//! An upstream in the shapes of OpenAI and TEI that says the same again to the same question, and
+//! counts how often it was asked.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use axum::{
     Json, Router,
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderName, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -18,6 +24,9 @@ use super::{chat, vectors};
 /// Of the JSON routes; others are counted as they pass.
 const MAX_BODY: usize = 64 << 20;
 
+/// The field with the number of the call.
+pub(super) const CALL: HeaderName = HeaderName::from_static("x-demo-call");
+
 pub(super) fn router(token: Secret) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
@@ -30,6 +39,7 @@ pub(super) fn router(token: Secret) -> Router {
         .route("/hf-inference/models/{owner}/{model}/pipeline/{task}", post(task))
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(Arc::default(), number))
         .layer(from_fn_with_state(token, demand_token))
 }
 
@@ -42,6 +52,14 @@ async fn demand_token(State(token): State<Secret>, request: Request, next: Next)
     } else {
         error(StatusCode::UNAUTHORIZED, "the demo upstream does not know this token")
     }
+}
+
+/// Says which call it was: an answer that is given again has the number of the first time.
+async fn number(State(calls): State<Arc<AtomicU64>>, request: Request, next: Next) -> Response {
+    let number = calls.fetch_add(1, Ordering::Relaxed) + 1;
+    let mut answer = next.run(request).await;
+    answer.headers_mut().insert(CALL, number.into());
+    answer
 }
 
 async fn models() -> Json<Value> {

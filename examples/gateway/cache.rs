@@ -1,0 +1,32 @@
+//! The layer that gives answers again.
+
+use tower_inference::cache::{CacheLayer, Scope};
+
+use crate::{
+    Error,
+    args::{Cache, CacheScope, Redis},
+    shared,
+};
+
+/// For the answers of the upstream at `url`.
+pub(crate) fn layer(
+    settings: &Cache,
+    redis: Option<&Redis>,
+    url: &str,
+) -> Result<CacheLayer, Error> {
+    let Cache { ttl, scope, max_bytes } = settings;
+    let scope = match scope {
+        CacheScope::Identity => Scope::Identity,
+        CacheScope::Tenant => Scope::Tenant,
+        CacheScope::Shared => Scope::Shared,
+    };
+    // By its address: other upstreams that share a server have other answers.
+    let mut layer = CacheLayer::new(url, scope).ttl(*ttl);
+    if let Some(bytes) = max_bytes {
+        layer = layer.max_bytes(*bytes);
+    }
+    if let Some(redis) = redis {
+        layer = layer.second_tier(shared::answers(redis)?);
+    }
+    Ok(layer)
+}

@@ -1,0 +1,114 @@
+//! One form for all JSON documents that say the same.
+
+use std::borrow::Cow;
+
+use crate::payload::{Decimal, Elements, Kind, Node};
+
+/// What takes the form in, piece by piece: a hash.
+pub(super) trait Sink {
+    fn put(&mut self, bytes: &[u8]);
+}
+
+/// Puts the value into `sink`, so that two values put the same bytes if and only if they are equal
+/// as JSON: members in any order, white space and escapes aside, numbers compared exactly (`1`,
+/// `1.0` and `10e-1` are one number; 2^53 and 2^53 + 1 are two).
+///
+/// Members of the root that `is_ignored` are passed over.
+///
+/// Each piece carries its kind and its length or count before it, so that no two sequences of pieces
+/// read alike. Nothing recurses: documents may be as deep as their owner lets them be.
+pub(super) fn put_canonical<'a>(
+    root: Node<'a>,
+    is_ignored: impl Fn(&str) -> bool,
+    sink: &mut impl Sink,
+) {
+    let mut writer = Writer { sink, levels: Vec::new(), members: Vec::new() };
+    writer.begin(root, is_ignored);
+    while let Some(level) = writer.levels.last_mut() {
+        let next = match level {
+            Level::Array(elements) => elements.next().map(|element| (None, element)),
+            Level::Object(0) => None,
+            Level::Object(left) => {
+                *left -= 1;
+                writer.members.pop().map(|(name, value)| (Some(name), value))
+            }
+        };
+        match next {
+            Some((name, value)) => {
+                if let Some(name) = name {
+                    writer.text(&name);
+                }
+                writer.begin(value, |_| false);
+            }
+            None => {
+                writer.levels.pop();
+            }
+        }
+    }
+}
+
+struct Writer<'a, 's, S> {
+    sink: &'s mut S,
+    levels: Vec<Level<'a>>,
+    /// Of all objects that are open, sorted within each by name, the least last.
+    members: Vec<(Cow<'a, str>, Node<'a>)>,
+}
+
+enum Level<'a> {
+    Array(Elements<'a>),
+    /// With as many of the last members as are left.
+    Object(usize),
+}
+
+impl<'a, S: Sink> Writer<'a, '_, S> {
+    /// Puts a value whole; of an array or object its head, and opens it.
+    fn begin(&mut self, node: Node<'a>, is_ignored: impl Fn(&str) -> bool) {
+        match node.kind() {
+            Kind::Null => self.sink.put(b"n"),
+            Kind::Bool => self.sink.put(if node.as_bool() == Some(true) { b"t" } else { b"f" }),
+            Kind::Number => self.number(node.number().unwrap_or_default()),
+            Kind::String => {
+                self.sink.put(b"s");
+                self.text(&node.as_str().unwrap_or_default());
+            }
+            Kind::Array => {
+                self.head(b'a', node.len());
+                self.levels.push(Level::Array(node.elements()));
+            }
+            Kind::Object => {
+                let start = self.members.len();
+                let kept = node.members().filter(|(name, _)| !is_ignored(name));
+                self.members.extend(kept);
+                let count = self.members.len() - start;
+                if let Some(members) = self.members.get_mut(start..) {
+                    members.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
+                }
+                self.head(b'o', count);
+                self.levels.push(Level::Object(count));
+            }
+        }
+    }
+
+    fn head(&mut self, kind: u8, count: usize) {
+        self.sink.put(&[kind]);
+        self.sink.put(&(count as u64).to_be_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.sink.put(&(text.len() as u64).to_be_bytes());
+        self.sink.put(text.as_bytes());
+    }
+
+    fn number(&mut self, text: &str) {
+        let decimal = Decimal::new(text);
+        let (whole, fraction) = decimal.digits;
+        self.sink.put(if decimal.negative { b"-" } else { b"+" });
+        self.sink.put(&decimal.exponent.to_be_bytes());
+        self.sink.put(&((whole.len() + fraction.len()) as u64).to_be_bytes());
+        self.sink.put(whole);
+        self.sink.put(fraction);
+    }
+}
+
+#[cfg(test)]
+mod tests;

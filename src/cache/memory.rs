@@ -1,0 +1,166 @@
+//! Entries in this process, weighed by their bytes.
+
+use std::{fmt, time::Duration};
+
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync::Cache};
+
+use super::{
+    counts::Event,
+    entry::{Entry, State, Variant},
+    generation::Generations,
+    key::Key,
+};
+
+/// Keeps what is asked for most, within so many bytes.
+pub(super) struct Memory {
+    cache: Cache<(Key, Variant), Entry, Weight, DefaultHashBuilder, Evictions>,
+    heaviest: u64,
+}
+
+/// Counts those that had to go.
+#[derive(Clone)]
+struct Evictions;
+
+impl Lifecycle<(Key, Variant), Entry> for Evictions {
+    // Of those that go, one is dropped after the lock, as most calls evict one.
+    type RequestState = Option<Entry>;
+
+    fn on_evict(&self, state: &mut Option<Entry>, _: (Key, Variant), entry: Entry) {
+        entry.origin.counters.count(Event::Evicted);
+        *state = Some(entry);
+    }
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<(Key, Variant), Entry> for Weight {
+    fn weight(&self, _: &(Key, Variant), entry: &Entry) -> u64 {
+        entry.weight()
+    }
+}
+
+const MOST_SHARDS: usize = 16;
+
+impl Memory {
+    /// At most `bytes`, for entries whose bodies have at most `longest`.
+    pub(super) fn new(bytes: u64, longest: u64) -> Self {
+        // A store refuses what is heavier than one of its shards.
+        let heaviest = longest.saturating_mul(2).max(64 * 1024);
+        let mut shards = MOST_SHARDS;
+        while shards > 1 && bytes / (shards as u64) < heaviest {
+            shards /= 2;
+        }
+        const TYPICAL: u64 = 4 * 1024;
+        const MOST_ENTRIES: usize = 1 << 24;
+        let entries = usize::try_from(bytes / TYPICAL).unwrap_or(usize::MAX);
+        let entries = entries.clamp(32 * shards, MOST_ENTRIES);
+        let options = OptionsBuilder::new()
+            .shards(shards)
+            .estimated_items_capacity(entries)
+            .weight_capacity(bytes)
+            .build();
+        let hasher = DefaultHashBuilder::default();
+        let cache = match options {
+            Ok(options) => Cache::with_options(options, Weight, hasher, Evictions),
+            // Both capacities are set, which is all that it asks.
+            Err(_) => Cache::with(entries, bytes, Weight, hasher, Evictions),
+        };
+        let heaviest = cache.shard_capacity();
+        Self { cache, heaviest }
+    }
+
+    /// What is there, if it is good for anything at `now`. What is not is thrown out.
+    pub(super) fn find(
+        &self,
+        at: (Key, Variant),
+        now: Duration,
+        generations: &Generations,
+    ) -> Option<(Entry, State)> {
+        let entry = self.cache.get(&at)?;
+        let state = entry.state(now);
+        if state == State::Over
+            || !generations.holds(entry.origin.start.begun, &entry.origin.start.tags)
+        {
+            self.cache.remove_if(&at, |there| there.origin.start.begun == entry.origin.start.begun);
+            return None;
+        }
+        Some((entry, state))
+    }
+
+    /// Keeps an entry. `false` when it is too heavy.
+    pub(super) fn keep(&self, at: (Key, Variant), entry: Entry) -> bool {
+        let fits = entry.weight() <= self.heaviest;
+        if fits {
+            self.cache.insert(at, entry);
+        }
+        fits
+    }
+
+    pub(super) fn remove(&self, at: (Key, Variant)) {
+        self.cache.remove(&at);
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.cache.weight()
+    }
+
+    pub(super) fn entries(&self) -> usize {
+        self.cache.len()
+    }
+}
+
+impl fmt::Debug for Memory {
+    // Without what is kept.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("entries", &self.entries()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::cache::{entry::tests::entry, key::Keys};
+
+    fn at(name: &str) -> (Key, Variant) {
+        let mut making = Keys::new(b"secret").begin();
+        making.part(name.as_bytes());
+        (making.finish(), Variant::Plain)
+    }
+
+    #[test]
+    fn what_is_kept_is_found_until_it_is_over() {
+        let (memory, generations) = (Memory::new(1 << 20, 1 << 10), Generations::new(8));
+        let find = |name, seconds| {
+            memory.find(at(name), Duration::from_secs(seconds), &generations).map(|found| found.1)
+        };
+        assert!(memory.keep(at("a"), entry(&[Bytes::from_static(b"x")], 60)));
+        assert_eq!(find("a", 0), Some(State::Fresh));
+        assert_eq!(find("b", 0), None);
+        let (key, _) = at("a");
+        assert!(memory.find((key, Variant::Stream), Duration::ZERO, &generations).is_none());
+        assert_eq!(find("a", 79), Some(State::LastResort));
+        assert_eq!((find("a", 80), memory.entries(), memory.bytes()), (None, 0, 0));
+
+        memory.keep(at("a"), entry(&[], 60));
+        memory.remove(at("a"));
+        assert_eq!(find("a", 0), None);
+        memory.keep(at("a"), entry(&[], 60));
+        generations.invalidate_all();
+        assert_eq!((find("a", 0), memory.entries()), (None, 0));
+    }
+
+    #[test]
+    fn bytes_are_bounded() {
+        let memory = Memory::new(1 << 20, 16 << 10);
+        for number in 0..1_000 {
+            assert!(memory.keep(at(&number.to_string()), entry(&[vec![0; 10_000].into()], 60)));
+            assert!(memory.bytes() <= 1 << 20);
+        }
+        assert!((80..=104).contains(&memory.entries()), "{}", memory.entries());
+        assert!(!memory.keep(at("heavy"), entry(&[vec![0; 1 << 21].into()], 60)));
+        assert!(memory.entries() >= 80);
+    }
+}

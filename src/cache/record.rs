@@ -1,0 +1,246 @@
+//! Takes down an answer as it passes, and keeps it at its true end.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Response, header::TRAILER, response::Parts};
+
+use super::{
+    counts::{Counters, Event},
+    entry::{Cost, Entry, Origin, State, Times},
+    flights::{At, Start},
+    head::{Head, OF_CHUNK, shareable},
+    layer::CacheLayer,
+    second::Turn,
+    storable::{Freshness, is_for_others, storable},
+};
+use crate::{
+    body::{BodyEnd, Watch, is_coded},
+    context::{RequestContext, StreamEnd},
+    hop_by_hop,
+    payload::{Document, says_json},
+    rejection::Rejection,
+    sse::says_event_stream,
+    tap::Tap,
+};
+
+/// What is known of an answer before there is one.
+pub(super) struct Plan {
+    pub(super) layer: CacheLayer,
+    pub(super) at: At,
+    /// Among the flights.
+    pub(super) number: u64,
+    /// For how long it may be kept; `None` when it is not to be.
+    pub(super) ttl: Option<Duration>,
+    pub(super) start: Start,
+    pub(super) counters: Arc<Counters>,
+    /// Of the call, which is nobody's own.
+    pub(super) context: RequestContext,
+    pub(super) started: Duration,
+    /// Where the answer goes to the second tier, too.
+    pub(super) turn: Option<Turn>,
+}
+
+/// Sees an answer pass.
+pub(super) struct Recorder {
+    plan: Plan,
+    head: Head,
+    tap: Option<Tap>,
+    tapped: RequestContext,
+    /// `None` when it is not to be kept.
+    record: Option<Record>,
+}
+
+struct Record {
+    ttl: Duration,
+    freshness: Freshness,
+    kind: Kind,
+    announced: Option<u64>,
+    pieces: Vec<Bytes>,
+    length: usize,
+    trailers: Option<HeaderMap>,
+}
+
+/// By what a body is known to be whole.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    /// Its own end mark.
+    Events,
+    /// Its length, or its grammar.
+    Json,
+    /// Its length.
+    Other,
+}
+
+impl Plan {
+    /// The upstream is called now.
+    pub(super) fn depart(self, turn: Option<Turn>) -> Self {
+        self.counters.count(Event::Miss);
+        Self { started: self.layer.now(), turn, ..self }
+    }
+
+    /// The upstream need not be called.
+    pub(super) fn found(&self, entry: &Entry) {
+        self.layer.keep(self.at, self.number, entry.clone());
+    }
+
+    /// What the second tier has that may stand in for an error.
+    pub(super) fn fallback(&self) -> Option<Entry> {
+        let entry = self.turn.as_ref()?.fallback.clone()?;
+        (entry.state(self.layer.now()) != State::Over).then_some(entry)
+    }
+
+    /// Whether the answer is for all who wait for it: no refusal of our own, and, where they may be
+    /// several callers, nothing that is for one alone (RFC 9111 sections 4.1, 5.2.2).
+    pub(super) fn is_shared<R>(&self, response: &Response<R>) -> bool {
+        let settings = self.layer.settings();
+        response.extensions().get::<Rejection>().is_none()
+            && (!settings.scope.is_wide() || is_for_others(response.headers(), settings.fields()))
+    }
+
+    /// The answer's head is there.
+    pub(super) fn begin(mut self, parts: Parts, length: Option<u64>) -> (Head, Recorder) {
+        let settings = self.layer.settings();
+        let kept = self.ttl.filter(|_| !self.context.fell_back() && !is_coded(&parts.headers));
+        let kept = kept.and_then(|ttl| {
+            let freshness = storable(&parts, settings.fields())?;
+            let fresh_for = settings.fresh_for(ttl, freshness.fresh_for);
+            (fresh_for > Duration::ZERO).then_some((fresh_for, freshness))
+        });
+        let kept = kept.filter(|_| length.is_none_or(|length| length <= settings.max_entry()));
+        if kept.is_none() {
+            self.turn = None;
+        }
+        let tapped = RequestContext::new();
+        let tap = Tap::claim(&tapped, parts.status, &parts.headers);
+        let record = kept.map(|(ttl, freshness)| Record {
+            ttl,
+            freshness,
+            kind: Kind::of(&parts.headers),
+            announced: length,
+            pieces: Vec::new(),
+            length: 0,
+            trailers: None,
+        });
+        let mut shared = shareable(&parts.headers);
+        shared.remove(TRAILER);
+        let head = Head::new(
+            parts.status,
+            (parts.headers, parts.extensions),
+            shared,
+            (length, record.is_some()),
+        );
+        (head.clone(), Recorder { plan: self, head, tap, tapped, record })
+    }
+}
+
+impl Kind {
+    fn of(headers: &HeaderMap) -> Self {
+        if says_event_stream(headers) {
+            Self::Events
+        } else if says_json(headers) {
+            Self::Json
+        } else {
+            Self::Other
+        }
+    }
+}
+
+impl Watch for Recorder {
+    fn data(&mut self, data: &Bytes) {
+        if let Some(tap) = &mut self.tap {
+            tap.data(data);
+        }
+        if let Some(record) = &mut self.record {
+            record.length = record.length.saturating_add(data.len());
+            record.pieces.push(data.clone());
+            let weight = record.length.saturating_add(record.pieces.len() * OF_CHUNK);
+            if weight as u64 > self.plan.layer.settings().max_entry() {
+                self.record = None;
+                self.plan.turn = None;
+            }
+        }
+    }
+
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        if let Some(record) = &mut self.record {
+            let mut trailers = trailers.clone();
+            hop_by_hop::strip_connection_fields(&mut trailers);
+            record.trailers = Some(trailers);
+        }
+    }
+
+    fn end(&mut self, end: BodyEnd) {
+        if let Some(tap) = &mut self.tap {
+            tap.end(end);
+        }
+        let layer = &self.plan.layer;
+        let now = layer.now();
+        let cost =
+            Cost { tokens: tokens(&self.tapped), time: now.saturating_sub(self.plan.started) };
+        let _once = self.head.cost.set(cost);
+        let Some(record) = self.record.take().filter(|record| self.is_whole(record, end)) else {
+            return;
+        };
+        let settings = layer.settings();
+        let counters = Arc::clone(&self.plan.counters);
+        let origin = Origin { counters, start: self.plan.start.clone(), cost };
+        let entry = Entry::new(
+            (self.head.status, self.head.headers.clone()),
+            (&record.pieces, record.trailers),
+            times(now, record.freshness.age, record.ttl, settings.stale(&record.freshness)),
+            origin,
+        );
+        if layer.keep(self.plan.at, self.plan.number, entry.clone()) {
+            self.plan.counters.count(Event::Stored);
+            if let Some(turn) = self.plan.turn.take() {
+                turn.keep(&entry);
+            }
+        }
+    }
+}
+
+impl Recorder {
+    /// RFC 9111 section 3.3, and stricter: never what is not known to be whole, nor what says that
+    /// it failed.
+    fn is_whole(&self, record: &Record, end: BodyEnd) -> bool {
+        let ended = matches!(end, BodyEnd::Complete | BodyEnd::Trailers);
+        let reached = record.announced == Some(record.length as u64);
+        if !ended || record.announced.is_some() && !reached || self.plan.context.fell_back() {
+            return false;
+        }
+        match record.kind {
+            Kind::Events => self.tapped.stream_end() == Some(StreamEnd::Done),
+            Kind::Json => {
+                let failed = self.tap.as_ref().is_some_and(Tap::says_error);
+                !failed && (reached || Document::parse(record.pieces.concat()).is_ok())
+            }
+            Kind::Other => reached,
+        }
+    }
+}
+
+fn tokens(context: &RequestContext) -> u64 {
+    let usage = context.usage().unwrap_or_default();
+    usage.total_tokens.unwrap_or_else(|| {
+        let prompt = usage.prompt_tokens.unwrap_or_default();
+        let completion = usage.completion_tokens.unwrap_or_else(|| context.generated_tokens());
+        prompt.saturating_add(completion)
+    })
+}
+
+/// `stale`: for how long after that while a new one is fetched, and in place of an error.
+fn times(now: Duration, age: Duration, ttl: Duration, stale: (Duration, Duration)) -> Times {
+    let fresh_until = now.saturating_add(ttl);
+    let revalidated_until = fresh_until.saturating_add(stale.0);
+    let kept_until = fresh_until.saturating_add(stale.1).max(revalidated_until);
+    Times { made: now.saturating_sub(age), fresh_until, revalidated_until, kept_until }
+}
+
+/// Fields that part requests besides those that the user names: they change what the servers of
+/// inference answer.
+pub(super) fn keyed_fields() -> Vec<HeaderName> {
+    ["accept", "anthropic-beta", "anthropic-version", "openai-beta", "x-use-cache"]
+        .map(HeaderName::from_static)
+        .into()
+}

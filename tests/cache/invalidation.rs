@@ -1,0 +1,69 @@
+//! What is forgotten when it is told to be.
+
+use super::*;
+
+#[tokio::test]
+async fn what_is_invalidated_is_forgotten() {
+    let request = |route: &'static str, model: &str, tenant: &str| {
+        let identity = Identity::new(Proof::Jwt, ISSUER, "a").with_tenant(tenant);
+        let body = format!(r#"{{"model":"{model}-sent","temperature":0,"x":"{route}"}}"#);
+        let request = post(Some(identity), CHAT, &body);
+        let context = context(&request);
+        context.set_route(route);
+        context.set_model(model);
+        context.set_target(format!("{model}:together"));
+        request
+    };
+    let base = || request("chat", "m", "t");
+    type Forgets = fn(&CacheLayer);
+    let cases: [(Forgets, Forgets); 6] = [
+        (|layer| layer.invalidate_route("chat"), |layer| layer.invalidate_route("chats")),
+        (|layer| layer.invalidate_model("m"), |layer| layer.invalidate_model("n")),
+        (|layer| layer.invalidate_model("m-sent"), |layer| layer.invalidate_route("m-sent")),
+        (|layer| layer.invalidate_model("m:together"), |layer| layer.invalidate_model("together")),
+        (
+            |layer| layer.invalidate_tenant(ISSUER, "t"),
+            |layer| layer.invalidate_tenant("https://another.example", "t"),
+        ),
+        (CacheLayer::invalidate_all, |_| {}),
+    ];
+    for (number, (forgets, forgets_others)) in cases.into_iter().enumerate() {
+        let (layer, _) = layer(Scope::Tenant);
+        let upstream = Upstream::numbers();
+        told(&layer, &upstream, base()).await;
+        forgets_others(&layer);
+        assert_eq!(told(&layer, &upstream, base()).await, r#"{"call":0}"#, "{number}");
+        forgets(&layer);
+        assert_eq!(told(&layer, &upstream, base()).await, r#"{"call":1}"#, "{number}");
+    }
+    let (layer, _) = layer(Scope::Tenant);
+    let upstream = Upstream::numbers();
+    told(&layer, &upstream, base()).await;
+    layer.invalidate(&request("chat", "m", "u"));
+    assert_eq!(told(&layer, &upstream, base()).await, r#"{"call":0}"#);
+    layer.invalidate(&base());
+    assert_eq!(told(&layer, &upstream, base()).await, r#"{"call":1}"#);
+}
+
+/// What was asked before the invalidation is not kept after it, nor joined.
+#[tokio::test]
+async fn what_is_under_way_when_it_is_invalidated_is_not_kept() {
+    let cases: [fn(&CacheLayer); 2] =
+        [CacheLayer::invalidate_all, |layer| layer.invalidate(&plain())];
+    for invalidate in cases {
+        let (layer, _) = layer(Scope::Identity);
+        let upstream = Upstream::numbers();
+        let first = ask(&layer, &upstream, plain()).await;
+        invalidate(&layer);
+        assert_eq!(text(first).await, r#"{"call":0}"#);
+        assert_eq!(layer.entries(), 0);
+
+        // Nor in place of what was asked for since.
+        let second = ask(&layer, &upstream, plain()).await;
+        invalidate(&layer);
+        let third = ask(&layer, &upstream, plain()).await;
+        assert_eq!(text(third).await, r#"{"call":2}"#);
+        assert_eq!(text(second).await, r#"{"call":1}"#);
+        assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":2}"#);
+    }
+}

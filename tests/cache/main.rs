@@ -1,0 +1,186 @@
+//! `CacheLayer`: what it keeps, who shares what, and that nobody is given what is not theirs.
+
+#[path = "../support/scripts.rs"]
+mod scripts;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support/token.rs"]
+mod token;
+
+mod counts;
+mod flights;
+mod freshness;
+mod hits;
+mod invalidation;
+mod readers;
+mod shared;
+mod stack;
+mod stored;
+mod streams;
+mod tier;
+mod wire;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tower::{Layer, Service, ServiceExt as _};
+use tower_inference::{
+    cache::{CacheLayer, ResponseBody, Scope},
+    clock::{FakeClock, SharedClock},
+    context::RequestContext,
+    identity::{Identity, Proof},
+    payload::Payload,
+};
+
+use crate::support::{ScriptedBody, Step};
+
+const ISSUER: &str = "https://issuer.example";
+const CHAT: &str = "/v1/chat/completions";
+
+/// A layer whose clock the test moves.
+fn layer(scope: Scope) -> (CacheLayer, FakeClock) {
+    // 2026-11-23 09:08:07 UTC.
+    let clock = FakeClock::new(std::time::UNIX_EPOCH + Duration::from_secs(1_795_424_887));
+    let layer = CacheLayer::new("router", scope).clock(SharedClock::new(clock.clone()));
+    (layer, clock)
+}
+
+fn user(subject: &str) -> Identity {
+    Identity::new(Proof::Jwt, ISSUER, subject).with_tenant("acme")
+}
+
+/// A request of somebody's, with a body.
+fn post(identity: Option<Identity>, path: &str, body: &str) -> Request<Payload> {
+    let mut request = Request::post(path)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Payload::buffered(body.to_owned()))
+        .unwrap();
+    let context = RequestContext::ensure(request.extensions_mut());
+    if let Some(identity) = identity {
+        context.set_identity(Arc::new(identity));
+    }
+    request
+}
+
+/// One that is answered alike each time.
+fn plain() -> Request<Payload> {
+    post(Some(user("a")), CHAT, r#"{"model":"m","temperature":0,"messages":[]}"#)
+}
+
+/// The same, by a stream.
+fn streamed() -> Request<Payload> {
+    post(Some(user("a")), CHAT, r#"{"model":"m","temperature":0,"messages":[],"stream":true}"#)
+}
+
+fn context<B>(request: &Request<B>) -> RequestContext {
+    RequestContext::of(request.extensions()).unwrap().clone()
+}
+
+/// What an upstream is asked, and answers.
+#[derive(Clone)]
+struct Upstream {
+    answer: Arc<dyn Fn(usize, Request<Payload>) -> Answering + Send + Sync>,
+    calls: Arc<AtomicUsize>,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response<ScriptedBody>, Fault>> + Send>>;
+
+#[derive(Debug, PartialEq)]
+struct Fault;
+
+impl Upstream {
+    /// Answers each call, by its number, at once.
+    fn new(
+        answer: impl Fn(usize, Request<Payload>) -> Response<ScriptedBody> + Send + Sync + 'static,
+    ) -> Self {
+        Self::of(move |number, request| {
+            let response = answer(number, request);
+            Box::pin(async { Ok(response) })
+        })
+    }
+
+    fn of(answer: impl Fn(usize, Request<Payload>) -> Answering + Send + Sync + 'static) -> Self {
+        Self { answer: Arc::new(answer), calls: Arc::default() }
+    }
+
+    /// Answers with the number of the call, as JSON.
+    fn numbers() -> Self {
+        Self::new(|number, _| json(&format!("{{\"call\":{number}}}")))
+    }
+
+    fn calls(&self) -> usize {
+        self.calls.load(SeqCst)
+    }
+}
+
+impl Service<Request<Payload>> for Upstream {
+    type Response = Response<ScriptedBody>;
+    type Error = Fault;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Payload>) -> Answering {
+        let number = self.calls.fetch_add(1, SeqCst);
+        (self.answer)(number, request)
+    }
+}
+
+/// A JSON answer with its length.
+fn json(body: &str) -> Response<ScriptedBody> {
+    Response::builder()
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_LENGTH, body.len())
+        .body(ScriptedBody::new([Step::Bytes(Bytes::copy_from_slice(body.as_bytes()))]))
+        .unwrap()
+}
+
+/// An event stream of these frames.
+fn events(steps: impl IntoIterator<Item = Step>) -> Response<ScriptedBody> {
+    Response::builder()
+        .header(header::CONTENT_TYPE, "text/event-stream")
+        .body(ScriptedBody::new(steps))
+        .unwrap()
+}
+
+type Answer = Response<ResponseBody<ScriptedBody>>;
+
+async fn ask(layer: &CacheLayer, upstream: &Upstream, request: Request<Payload>) -> Answer {
+    layer.layer(upstream.clone()).oneshot(request).await.unwrap()
+}
+
+/// The frames of a body, and its trailers.
+async fn read(answer: Answer) -> (Vec<Bytes>, Option<HeaderMap>) {
+    let mut body = answer.into_body();
+    let (mut frames, mut trailers) = (Vec::new(), None);
+    while let Some(frame) = body.frame().await {
+        match frame.unwrap().into_data() {
+            Ok(data) => frames.push(data),
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    (frames, trailers)
+}
+
+async fn text(answer: Answer) -> String {
+    String::from_utf8(read(answer).await.0.concat()).unwrap()
+}
+
+/// The body of an answer to this request.
+async fn told(layer: &CacheLayer, upstream: &Upstream, request: Request<Payload>) -> String {
+    text(ask(layer, upstream, request).await).await
+}

@@ -1,0 +1,268 @@
+//! What is kept, and what is not.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// How many times the upstream is called for two requests in a row.
+async fn calls(
+    layer: &CacheLayer,
+    upstream: &Upstream,
+    request: fn() -> Request<Payload>,
+) -> usize {
+    for _ in 0..2 {
+        let answer = ask(layer, upstream, request()).await;
+        let _however_it_ends = answer.into_body().collect().await;
+    }
+    assert_eq!(layer.entries(), usize::from(upstream.calls() == 1));
+    upstream.calls()
+}
+
+/// Whether the answer is kept.
+async fn is_kept(
+    answer: fn() -> Response<ScriptedBody>,
+    request: fn() -> Request<Payload>,
+) -> bool {
+    let upstream = Upstream::new(move |_, _| answer());
+    calls(&layer(Scope::Identity).0, &upstream, request).await == 1
+}
+
+fn with(name: &'static str, value: &'static str) -> Response<ScriptedBody> {
+    let mut response = json("{}");
+    response.headers_mut().insert(name, value.parse().unwrap());
+    response
+}
+
+fn status(status: u16) -> Response<ScriptedBody> {
+    let mut response = json("{}");
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    response
+}
+
+#[tokio::test]
+async fn whole_answers_are_kept() {
+    assert!(is_kept(|| json("{}"), plain).await);
+    assert!(is_kept(|| status(201), plain).await);
+    assert!(is_kept(|| with("vary", "accept, accept-encoding"), plain).await);
+    // Of a length that only the body knows.
+    let sized = || {
+        Response::new(ScriptedBody::new([Step::Data(b"\0\x01"), Step::Data(b"\x02")]).announce(3))
+    };
+    assert!(is_kept(sized, plain).await);
+    // Of no length, and whole by its grammar.
+    let grammar = || {
+        let body = ScriptedBody::new([Step::Data(b"[[0.5,"), Step::Data(b"1],[2,3]]")]);
+        Response::builder().header("content-type", "application/json").body(body).unwrap()
+    };
+    assert!(is_kept(grammar, plain).await);
+    // Empty.
+    assert!(is_kept(|| Response::new(ScriptedBody::default().announce(0)), plain).await);
+}
+
+#[tokio::test]
+async fn errors_are_not_kept() {
+    for code in [301, 400, 404, 429, 500, 503] {
+        let upstream = Upstream::new(move |_, _| status(code));
+        assert_eq!(calls(&layer(Scope::Identity).0, &upstream, plain).await, 2, "{code}");
+    }
+    assert!(!is_kept(|| json(r#"{"error":{"message":"out of memory"}}"#), plain).await);
+}
+
+#[tokio::test]
+async fn answers_that_forbid_it_are_not_kept() {
+    assert!(!is_kept(|| with("set-cookie", "a=b"), plain).await);
+    assert!(!is_kept(|| with("cache-control", "no-store"), plain).await);
+    assert!(!is_kept(|| with("cache-control", "private"), plain).await);
+    assert!(!is_kept(|| with("vary", "*"), plain).await);
+    assert!(!is_kept(|| with("vary", "x-user"), plain).await);
+    assert!(!is_kept(|| with("content-encoding", "gzip"), plain).await);
+    assert!(!is_kept(|| with("content-range", "bytes 0-1/2"), plain).await);
+}
+
+#[tokio::test]
+async fn truncated_bodies_are_not_kept() {
+    let short = || {
+        let mut response = json("{}");
+        response.headers_mut().insert("content-length", "3".parse().unwrap());
+        response
+    };
+    assert!(!is_kept(short, plain).await);
+    let broken = || json("{}").map(|_| ScriptedBody::new([Step::Data(b"{"), Step::Error]));
+    assert!(!is_kept(broken, plain).await);
+    let unsized_json = |body: &'static [u8]| {
+        let body = ScriptedBody::new([Step::Data(body)]);
+        Response::builder().header("content-type", "application/json").body(body).unwrap()
+    };
+    let half = Upstream::new(move |_, _| unsized_json(br#"{"choices":[{"#));
+    assert_eq!(calls(&layer(Scope::Identity).0, &half, plain).await, 2);
+    // Bytes without a length may have been cut anywhere.
+    assert!(!is_kept(|| Response::new(ScriptedBody::new([Step::Data(b"\0")])), plain).await);
+}
+
+#[tokio::test]
+async fn half_streams_are_not_kept() {
+    type Steps = fn() -> Vec<Step>;
+    let of = |steps: Steps| Upstream::new(move |_, _| events(steps()));
+    let streams: [(usize, Steps); 6] = [
+        (1, || vec![Step::Data(b"data: {}\n\n"), Step::Data(b"data: [DONE]\n\n")]),
+        (1, || vec![Step::Data(b"data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n")]),
+        (1, || vec![Step::Data(b"data:{\"token\":{},\"generated_text\":\"x\"}\n\n")]),
+        // Without an end mark.
+        (2, || vec![Step::Data(b"data: {}\n\n")]),
+        // Broken off, though after its end mark.
+        (2, || vec![Step::Data(b"data: [DONE]\n\n"), Step::Error]),
+        // An error within: TGI goes on to say that it is done.
+        (2, || {
+            vec![
+                Step::Data(b"data:{\"error\":{\"message\":\"x\"}}\n\n"),
+                Step::Data(b"data: [DONE]\n\n"),
+            ]
+        }),
+    ];
+    for (number, (expected, steps)) in streams.into_iter().enumerate() {
+        let (layer, _) = layer(Scope::Identity);
+        assert_eq!(calls(&layer, &of(steps), streamed).await, expected, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_whose_only_reader_leaves_is_not_kept() {
+    let (layer, _) = layer(Scope::Identity);
+    let upstream = Upstream::new(|_, _| {
+        events([Step::Data(b"data: {}\n\n"), Step::Data(b"data: [DONE]\n\n")])
+    });
+    let mut body = ask(&layer, &upstream, streamed()).await.into_body();
+    body.frame().await.unwrap().unwrap();
+    drop(body);
+    assert_eq!(layer.entries(), 0);
+}
+
+/// hyper does not poll a body whose length it has sent.
+#[tokio::test]
+async fn an_answer_is_kept_once_its_length_was_read() {
+    let (layer, _) = layer(Scope::Identity);
+    let upstream = Upstream::numbers();
+    let mut body = ask(&layer, &upstream, plain()).await.into_body();
+    body.frame().await.unwrap().unwrap();
+    drop(body);
+    assert_eq!(layer.entries(), 1);
+}
+
+#[tokio::test]
+async fn large_answers_pass_and_are_not_kept() {
+    for announced in [true, false] {
+        let (layer, _) = layer(Scope::Identity);
+        let layer = layer.max_entry(1_000);
+        let upstream = Upstream::new(move |_, _| {
+            let mut response = json(&format!("[{}1]", "1,".repeat(600)));
+            if !announced {
+                response.headers_mut().remove("content-length");
+            }
+            response
+        });
+        assert_eq!(calls(&layer, &upstream, plain).await, 2);
+    }
+}
+
+#[tokio::test]
+async fn trailers_are_kept() {
+    let upstream = Upstream::new(|_, _| {
+        let trailers = [(header::ETAG, "7".parse().unwrap())].into_iter().collect();
+        events([Step::Data(b"data: [DONE]\n\n"), Step::Trailers(trailers)])
+    });
+    let (layer, _) = layer(Scope::Identity);
+    for _ in 0..2 {
+        let (frames, trailers) = read(ask(&layer, &upstream, streamed()).await).await;
+        assert_eq!((frames.len(), &trailers.unwrap()[header::ETAG]), (1, &"7".parse().unwrap()));
+    }
+    assert_eq!(upstream.calls(), 1);
+}
+
+#[tokio::test]
+async fn fields_of_one_hop_or_one_caller_are_not_kept() {
+    let upstream = Upstream::new(|_, _| {
+        let mut response = json("{}");
+        for (name, value) in [
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+            ("x-request-id", "r"),
+            ("x-ratelimit-remaining-tokens", "1"),
+            ("x-model", "m"),
+        ] {
+            response.headers_mut().insert(name, value.parse().unwrap());
+        }
+        response
+    });
+    let (layer, _) = layer(Scope::Identity);
+    let first = ask(&layer, &upstream, plain()).await;
+    assert_eq!(first.headers()["x-request-id"], "r");
+    // One that shares it, and one that comes later.
+    let follower = ask(&layer, &upstream, plain()).await;
+    text(first).await;
+    let later = ask(&layer, &upstream, plain()).await;
+    for answer in [follower, later] {
+        let headers = answer.headers();
+        assert_eq!(headers["x-model"], "m");
+        for name in ["connection", "x-hop", "x-request-id", "x-ratelimit-remaining-tokens"] {
+            assert!(!headers.contains_key(name), "{name}");
+        }
+    }
+    assert_eq!(upstream.calls(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_of_somebody_else_is_not_kept_for_the_first_choice() {
+    let (layer, _) = layer(Scope::Identity);
+    let upstream = Upstream::new(|number, request| {
+        if number == 0 {
+            context(&request).set_fell_back();
+        }
+        json(&format!("{{\"call\":{number}}}"))
+    });
+    let request = plain();
+    let record = context(&request);
+    assert_eq!(told(&layer, &upstream, request).await, r#"{"call":0}"#);
+    assert!(record.fell_back());
+    assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":1}"#);
+    assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":1}"#);
+}
+
+#[tokio::test]
+async fn answers_are_asked_for_as_they_are_kept() {
+    let (layer, _) = layer(Scope::Identity);
+    let upstream = Upstream::new(|_, request| {
+        assert_eq!(request.headers()["accept-encoding"], "identity");
+        json("{}")
+    });
+    let mut request = plain();
+    request.headers_mut().insert("accept-encoding", "gzip".parse().unwrap());
+    told(&layer, &upstream, request).await;
+}
+
+#[tokio::test]
+async fn memory_is_bounded() {
+    let (layer, _) = layer(Scope::Identity);
+    let layer = layer.max_bytes(1 << 20).max_entry(64 << 10);
+    let upstream = Upstream::new(|_, _| json(&format!("\"{}\"", "x".repeat(20_000))));
+    for number in 0..200 {
+        let body = format!(r#"{{"temperature":0,"n":{number}}}"#);
+        told(&layer, &upstream, post(Some(user("a")), CHAT, &body)).await;
+        assert!(layer.bytes() <= 1 << 20);
+    }
+    assert!((30..=52).contains(&layer.entries()), "{}", layer.entries());
+    let counts = &layer.counts()[0];
+    assert_eq!((counts.stored, counts.evicted), (200, 200 - layer.entries() as u64));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Half of them from what upstreams send, so that some are whole.
+    #[test]
+    fn whatever_an_upstream_sends_is_given_again_only_if_it_is_whole(
+        how in prop::array::uniform5(any::<u8>()),
+        what in prop::collection::vec(prop_oneof![0_u8..24, 0xf0_u8.., Just(6), any::<u8>()], 0..12),
+    ) {
+        scripts::check(&[&how[..], &what].concat());
+    }
+}

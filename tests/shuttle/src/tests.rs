@@ -1,0 +1,340 @@
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use shuttle::{check_random, future::block_on, thread};
+
+use crate::{
+    flight::{Bounds, Closed, End, Flight, News, Piece, Reader, Source, Step},
+    lock::Lock,
+};
+
+type Steps = VecDeque<Step<u8, Chunk>>;
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Chunk(u8);
+
+impl Piece for Chunk {
+    fn length(&self) -> usize {
+        1
+    }
+}
+
+/// An upstream whose steps come from another thread.
+#[derive(Clone)]
+struct Upstream {
+    steps: Arc<Lock<(Steps, Option<Waker>)>>,
+    dropped: Arc<AtomicUsize>,
+}
+
+struct Stream(Upstream);
+
+impl Upstream {
+    fn new() -> Self {
+        Self { steps: Arc::new(Lock::new((VecDeque::new(), None))), dropped: Arc::default() }
+    }
+
+    fn source(&self) -> Pin<Box<dyn Source<u8, Chunk>>> {
+        Box::pin(Stream(self.clone()))
+    }
+
+    fn send(&self, step: Step<u8, Chunk>) {
+        let waker = {
+            let mut steps = self.steps.lock();
+            steps.0.push_back(step);
+            steps.1.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn send_all(&self, pieces: u8) {
+        self.send(Step::Head(200));
+        for piece in 0..pieces {
+            self.send(Step::Piece(Chunk(piece)));
+        }
+        self.send(Step::End(End::Complete));
+    }
+}
+
+impl Source<u8, Chunk> for Stream {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<u8, Chunk>> {
+        let mut steps = self.0.steps.lock();
+        match steps.0.pop_front() {
+            // Number 255 is a fault.
+            Some(Step::Piece(Chunk(255))) => {
+                drop(steps);
+                panic!("a fault of the upstream's client")
+            }
+            Some(step) => Poll::Ready(step),
+            None => {
+                steps.1 = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.dropped.fetch_add(1, SeqCst);
+    }
+}
+
+const WIDE: Bounds = Bounds { readers: 8, record: 100, window: 100 };
+
+fn begin(upstream: &Upstream, bounds: Bounds) -> Reader<u8, Chunk> {
+    let originator = Flight::begin(bounds);
+    originator.launch(upstream.source());
+    originator
+}
+
+fn next(reader: &mut Reader<u8, Chunk>) -> News<u8, Chunk> {
+    block_on(poll_fn(|cx| reader.poll_next(cx)))
+}
+
+/// All that a reader is told, to the end.
+fn read(mut reader: Reader<u8, Chunk>) -> (Vec<u8>, News<u8, Chunk>) {
+    let mut pieces = Vec::new();
+    loop {
+        match next(&mut reader) {
+            News::Head(head) => assert_eq!((head, pieces.len()), (200, 0)),
+            News::Piece(Chunk(piece)) => pieces.push(piece),
+            end => return (pieces, end),
+        }
+    }
+}
+
+fn assert_whole(reader: Reader<u8, Chunk>, pieces: u8) {
+    let (read, end) = read(reader);
+    assert!(matches!(end, News::Complete), "{end:?}");
+    assert_eq!(read, (0..pieces).collect::<Vec<_>>());
+}
+
+#[test]
+fn all_readers_get_all() {
+    check_random(
+        || {
+            let upstream = Upstream::new();
+            let originator = begin(&upstream, WIDE);
+            let flight = Arc::clone(originator.flight());
+            let followers = [flight.join().unwrap(), flight.join().unwrap()];
+            let readers = followers.into_iter().chain([originator]);
+            let threads: Vec<_> =
+                readers.map(|reader| thread::spawn(|| assert_whole(reader, 3))).collect();
+            upstream.send_all(3);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(upstream.dropped.load(SeqCst), 1);
+        },
+        3_000,
+    );
+}
+
+/// Others may join before there is anything to read from.
+#[test]
+fn a_flight_that_is_launched_late_or_never_hangs_nobody() {
+    for launched in [true, false] {
+        check_random(
+            move || {
+                let upstream = Upstream::new();
+                upstream.send_all(2);
+                let originator = Flight::begin(WIDE);
+                let follower = originator.flight().join().unwrap();
+                let follower = thread::spawn(move || read(follower).1);
+                if launched {
+                    originator.launch(upstream.source());
+                    assert_whole(originator, 2);
+                    assert!(matches!(follower.join().unwrap(), News::Complete));
+                } else {
+                    drop(originator);
+                    assert!(matches!(follower.join().unwrap(), News::Alone));
+                }
+            },
+            3_000,
+        );
+    }
+}
+
+/// hyper does not poll a body while it cannot write. Whoever was the last to poll the source may be
+/// such a one.
+#[test]
+fn a_reader_that_never_polls_again_strands_nobody() {
+    check_random(
+        || {
+            let upstream = Upstream::new();
+            let originator = begin(&upstream, WIDE);
+            let flight = Arc::clone(originator.flight());
+            let mut silent = flight.join().unwrap();
+            let follower = flight.join().unwrap();
+            let once = thread::spawn(move || {
+                let mut cx = Context::from_waker(Waker::noop());
+                let _whatever = silent.poll_next(&mut cx);
+                silent
+            });
+            let threads =
+                [originator, follower].map(|reader| thread::spawn(|| assert_whole(reader, 2)));
+            upstream.send_all(2);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            drop(once.join().unwrap());
+        },
+        5_000,
+    );
+}
+
+#[test]
+fn who_leaves_takes_nothing_with_them() {
+    check_random(
+        || {
+            let upstream = Upstream::new();
+            let mut originator = begin(&upstream, WIDE);
+            let follower = originator.flight().join().unwrap();
+            let leaver = thread::spawn(move || {
+                let mut cx = Context::from_waker(Waker::noop());
+                let _whatever = originator.poll_next(&mut cx);
+                drop(originator);
+            });
+            let reader = thread::spawn(|| assert_whole(follower, 3));
+            upstream.send_all(3);
+            leaver.join().unwrap();
+            reader.join().unwrap();
+            assert_eq!(upstream.dropped.load(SeqCst), 1);
+        },
+        5_000,
+    );
+}
+
+#[test]
+fn the_last_who_leaves_cancels() {
+    check_random(
+        || {
+            let upstream = Upstream::new();
+            let originator = begin(&upstream, WIDE);
+            let flight = Arc::clone(originator.flight());
+            let follower = flight.join().unwrap();
+            let leavers = [originator, follower].map(|mut reader| {
+                thread::spawn(move || {
+                    let mut cx = Context::from_waker(Waker::noop());
+                    let _whatever = reader.poll_next(&mut cx);
+                })
+            });
+            upstream.send(Step::Head(200));
+            leavers.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(upstream.dropped.load(SeqCst), 1);
+            assert_eq!(flight.join().err(), Some(Closed::Late));
+        },
+        3_000,
+    );
+}
+
+#[test]
+fn what_cannot_be_shared_is_the_originators() {
+    check_random(
+        || {
+            let upstream = Upstream::new();
+            let originator = begin(&upstream, WIDE);
+            let follower = originator.flight().join().unwrap();
+            let threads = [originator, follower].map(|reader| thread::spawn(|| read(reader).1));
+            upstream.send(Step::End(End::Unshared(Box::new("refused"))));
+            let [first, second] = threads.map(|thread| thread.join().unwrap());
+            let News::Unshared(what) = first else { panic!("{first:?}") };
+            assert_eq!(what.downcast_ref(), Some(&"refused"));
+            assert!(matches!(second, News::Alone), "{second:?}");
+        },
+        3_000,
+    );
+}
+
+/// Whoever polls it panics. The others are told, and none waits for ever.
+#[test]
+fn a_panic_hangs_nobody() {
+    for with_head in [false, true] {
+        check_random(
+            move || {
+                let upstream = Upstream::new();
+                let originator = begin(&upstream, WIDE);
+                let follower = originator.flight().join().unwrap();
+                let threads = [originator, follower].map(|reader| {
+                    thread::spawn(|| catch_unwind(AssertUnwindSafe(|| read(reader).1)).ok())
+                });
+                if with_head {
+                    upstream.send(Step::Head(200));
+                }
+                upstream.send(Step::Piece(Chunk(255)));
+                let ends = threads.map(|thread| thread.join().unwrap());
+                let told: Vec<_> = ends.into_iter().flatten().collect();
+                assert_eq!(told.len(), 1, "one panics, the other is told");
+                assert!(match &told[0] {
+                    News::Broken => with_head,
+                    News::Alone => !with_head,
+                    _ => false,
+                });
+                assert_eq!(upstream.dropped.load(SeqCst), 1);
+            },
+            3_000,
+        );
+    }
+}
+
+/// Nothing is kept, one piece is the window: the fast one waits for the slow one, and both get all.
+#[test]
+fn a_window_holds_back_and_lets_go() {
+    check_random(
+        || {
+            let upstream = Upstream::new();
+            let bounds = Bounds { readers: 2, record: 0, window: 1 };
+            let originator = begin(&upstream, bounds);
+            let follower = originator.flight().join().unwrap();
+            let threads =
+                [originator, follower].map(|reader| thread::spawn(|| assert_whole(reader, 4)));
+            upstream.send_all(4);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        },
+        5_000,
+    );
+}
+
+#[test]
+fn one_who_stays_behind_is_cut_and_the_rest_goes_on() {
+    check_random(
+        || {
+            let upstream = Upstream::new();
+            let bounds = Bounds { readers: 2, record: 0, window: 1 };
+            let mut originator = begin(&upstream, bounds);
+            let mut stalled = originator.flight().join().unwrap();
+            let producer = thread::spawn({
+                let upstream = upstream.clone();
+                move || upstream.send_all(3)
+            });
+            let mut pieces = Vec::new();
+            loop {
+                let news = block_on(poll_fn(|cx| match originator.poll_next(cx) {
+                    // In place of a timer.
+                    Poll::Pending if originator.waits_for_others() => {
+                        originator.cut_those_behind();
+                        originator.poll_next(cx)
+                    }
+                    polled => polled,
+                }));
+                match news {
+                    News::Head(_) => {}
+                    News::Piece(Chunk(piece)) => pieces.push(piece),
+                    News::Complete => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+            producer.join().unwrap();
+            assert_eq!(pieces, [0, 1, 2]);
+            assert!(matches!(next(&mut stalled), News::Cut));
+        },
+        3_000,
+    );
+}
