@@ -351,7 +351,7 @@ fn zipf() {
 /// Fills a gibibyte, and says what the process has grown by.
 fn memory(size: usize) {
     let upstream = Upstream { copies: true, ..Upstream::of(size) };
-    let layer = layer().max_bytes(1 << 30);
+    let layer = layer().max_bytes(1 << 30).max_entry(4 << 20);
     let mut service = layer.layer(upstream.clone());
     let before = resident();
     for number in 0.. {
