@@ -92,6 +92,21 @@ impl Entry {
         Self(Arc::new(Answer { status, headers, pieces, trailers, times, origin, length }))
     }
 
+    /// The same with another body, in memory of its own.
+    #[cfg(feature = "cache-compression")]
+    pub(super) fn with_pieces(&self, pieces: Box<[Bytes]>) -> Self {
+        let answer = &*self.0;
+        Self(Arc::new(Answer {
+            status: answer.status,
+            headers: answer.headers.clone(),
+            length: pieces.iter().map(Bytes::len).sum(),
+            pieces,
+            trailers: answer.trailers.clone(),
+            times: answer.times,
+            origin: answer.origin.clone(),
+        }))
+    }
+
     /// Bytes of memory, about: of the body, of the fields with their places in the map, and of the
     /// entry itself.
     pub(super) fn weight(&self) -> u64 {
