@@ -9,8 +9,6 @@ use std::{
     time::Duration,
 };
 
-use super::entry::Cost;
-
 /// What the cache did for requests of one route and model. From
 /// [`CacheLayer::counts`](super::CacheLayer::counts).
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -50,6 +48,15 @@ pub(super) enum Event {
     Bypass,
     Stored,
     Evicted,
+}
+
+/// What an answer took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cost {
+    /// Tokens, of the prompt and of the answer.
+    pub(super) tokens: u64,
+    /// From the call to the end of the body.
+    pub(super) time: Duration,
 }
 
 #[derive(Debug, Default)]

@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
-use super::{counts::Counters, flights::Start};
+use super::{
+    counts::{Cost, Counters},
+    generation::Start,
+};
 
 /// Which of the forms of one answer it is.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -46,15 +49,6 @@ pub(super) struct Origin {
     /// From before the request went upstream.
     pub(super) start: Start,
     pub(super) cost: Cost,
-}
-
-/// What an answer took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cost {
-    /// Tokens, of the prompt and of the answer.
-    pub(super) tokens: u64,
-    /// From the call to the end of the body.
-    pub(super) time: Duration,
 }
 
 /// All on the monotonic clock, so that no clock set back makes an answer young again.

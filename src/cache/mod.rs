@@ -152,6 +152,7 @@
 //! - Of several such layers in one another, the outermost keeps and shares.
 //! - In a [second tier](CacheLayer::second_tier) variants are apart: what one replica was told as a
 //!   stream, another that asks for a plain answer does not find.
+//! - `only-if-cached` asks memory alone.
 //! - A request for an [invalidation](CacheLayer::invalidate_all) reaches the tier, and not the
 //!   memories of other replicas.
 

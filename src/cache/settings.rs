@@ -8,7 +8,6 @@ use super::{
     flight::Bounds,
     function::Function,
     key::Keys,
-    record::keyed_fields,
     second::Second,
     status::Outcome,
     storable::Freshness,
@@ -169,4 +168,12 @@ pub(super) fn ttl_of(entry: &Entry, now: Duration) -> i64 {
         // Rounded up: what is stale has no time left.
         _ => -seconds(now.saturating_sub(fresh_until)).max(1),
     }
+}
+
+/// Fields that part requests besides those that the user names: they change what the servers of
+/// inference answer.
+fn keyed_fields() -> Vec<HeaderName> {
+    ["accept", "anthropic-beta", "anthropic-version", "openai-beta", "x-use-cache"]
+        .map(HeaderName::from_static)
+        .into()
 }

@@ -55,7 +55,7 @@ fn costs(size: usize) {
     let events = Upstream::events(size);
     let layer = || layer().max_bytes(256 << 20).max_entry(4 << 20);
     let hits = layer();
-    let replays = layer();
+    let (replays, packed) = (layer(), layer().compress_above(0));
     let number = AtomicU64::new(0);
     let new = || number.fetch_add(1, Relaxed);
     let kept = |layer: &CacheLayer, upstream: &Upstream| {
@@ -93,6 +93,7 @@ fn costs(size: usize) {
         ("pass-through", 1.0, Box::new(passing(&upstream))),
         ("a miss, kept", 1.0, Box::new(misses(layer(), &upstream))),
         ("a hit", 1.0, Box::new(kept(&hits, &upstream))),
+        ("a hit, compressed", 1.0, Box::new(kept(&packed, &upstream))),
         ("32 at once: each", 1.0, Box::new(shared(layer(), &upstream))),
         ("an event, pass-through", events.pieces(), Box::new(passing(&events))),
         ("an event, recorded", events.pieces(), Box::new(misses(layer(), &events))),
