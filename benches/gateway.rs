@@ -61,17 +61,23 @@ async fn compare() -> Result<(), Error> {
 
     let bare =
         Server::start(Command::new(env::current_exe()?).args(["bare", &upstream.to_string()]))?;
-    let gateway = Server::start(
-        Command::new(example()?)
-            .args(["--listen", "127.0.0.1:0", "--threads", "1"])
-            .args(["--upstream", &format!("http://{upstream}"), "--hf-token-env", "BENCH_TOKEN"])
-            .args(["--issuer", token::ISSUER, "--audience", token::AUDIENCE])
-            .args(["--scope", token::SCOPE, "--jwks"])
-            .arg(folder.join("jwks.json"))
-            .arg("--access-log")
-            .arg(folder.join("access.log"))
-            .env("BENCH_TOKEN", "hf_bench"),
-    )?;
+    let example = example()?;
+    let gateway = |more: &[&str]| {
+        Server::start(
+            Command::new(&example)
+                .args(["--listen", "127.0.0.1:0", "--threads", "1"])
+                .args(["--upstream", &format!("http://{upstream}")])
+                .args(["--hf-token-env", "BENCH_TOKEN"])
+                .args(["--issuer", token::ISSUER, "--audience", token::AUDIENCE])
+                .args(["--scope", token::SCOPE, "--jwks"])
+                .arg(folder.join("jwks.json"))
+                .arg("--access-log")
+                .arg(folder.join("access.log"))
+                .args(more)
+                .env("BENCH_TOKEN", "hf_bench"),
+        )
+    };
+    let (gateway, caching) = (gateway(&[])?, gateway(&["--cache-ttl", "1h"])?);
 
     let warm = signer.sign(&token::claims());
     let plain = |_: usize| Job { token: warm.clone(), stream: false };
@@ -86,6 +92,8 @@ async fn compare() -> Result<(), Error> {
         Job { token: signer.sign(&claims), stream: false }
     })
     .await?;
+    compare_cpu("plain, answered from the cache", &bare, &caching, REQUESTS, plain).await?;
+    compare_cpu("stream, replayed from the cache", &bare, &caching, STREAMS, stream).await?;
     compare_first_chunk(&bare, &gateway, &stream(0)).await?;
     println!("\nresident, KiB: bare {}, gateway {}", bare.resident()?, gateway.resident()?);
     fs::remove_dir_all(&folder)?;

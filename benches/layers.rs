@@ -9,7 +9,11 @@ mod pass;
 #[path = "../tests/support/token.rs"]
 mod token;
 
-use std::{convert::Infallible, hint::black_box, time::Instant};
+use std::{
+    convert::Infallible,
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -20,8 +24,13 @@ use pass::{Trivial, run};
 use token::Signer;
 use tower::{Layer, Service};
 use tower_inference::{
-    access_log::AccessLogLayer, auth::AuthLayer, payload::PayloadLayer, request_id::RequestIdLayer,
-    stack::Stack, upstream::UpstreamLayer,
+    access_log::AccessLogLayer,
+    auth::AuthLayer,
+    cache::{CacheLayer, Scope},
+    payload::PayloadLayer,
+    request_id::RequestIdLayer,
+    stack::Stack,
+    upstream::UpstreamLayer,
 };
 
 criterion_group! {
@@ -134,6 +143,12 @@ fn in_turns(_: &mut Criterion) {
     turns("payload and schema", (PayloadLayer::new(), pass::schema()), &warm);
     turns("payload and limits, nothing to edit", (PayloadLayer::new(), pass::limits()), &warm);
     turns("payload and three edits", (PayloadLayer::new(), pass::edits()), &warm);
+    let kept = || CacheLayer::new("router", Scope::Identity);
+    let around = |cache| (pass::auth(&signer), PayloadLayer::new(), cache);
+    turns("auth, payload", (pass::auth(&signer), PayloadLayer::new()), &warm);
+    turns("auth, payload, cache: a hit", around(kept()), &warm);
+    turns("auth, payload, cache: a miss", around(kept().max_bytes(0)), &warm);
+    turns("auth, payload, cache: bypassed", around(kept().ttl(Duration::ZERO)), &warm);
     turns("upstream", UpstreamLayer::new(), &warm);
     turns("hf token", pass::hf_token(), &warm);
     turns("stack, token seen before", whole(pass::auth(&signer)), &warm);

@@ -2,6 +2,7 @@
     all(
         feature = "access-log",
         feature = "auth",
+        feature = "cache",
         feature = "client",
         feature = "hf",
         feature = "request-id",
@@ -16,6 +17,7 @@
     not(all(
         feature = "access-log",
         feature = "auth",
+        feature = "cache",
         feature = "client",
         feature = "hf",
         feature = "request-id",

@@ -116,10 +116,12 @@ impl Settings {
         making.part(request.uri().path().as_bytes());
         self.put_query(&mut making, request.uri().query());
         for name in &self.fields {
-            making.part(name.as_str().as_bytes());
-            let values: Vec<_> = request.headers().get_all(name).iter().collect();
-            making.parts(values.iter().map(|value| value.as_bytes()));
+            // None, where there is none.
+            for value in request.headers().get_all(name) {
+                making.parts([name.as_str().as_bytes(), value.as_bytes()].into_iter());
+            }
         }
+        making.parts([].into_iter());
         let canonical = self.canonical.as_ref().and_then(|canonical| canonical(request));
         let payload = canonical.as_ref().unwrap_or_else(|| request.body());
         let variant = self.put_payload(&mut making, request, payload)?;

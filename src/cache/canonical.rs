@@ -7,6 +7,16 @@ use crate::payload::{Decimal, Elements, Kind, Node};
 /// What takes the form in, piece by piece: a hash.
 pub(super) trait Sink {
     fn put(&mut self, bytes: &[u8]);
+
+    /// A length, or a count, in seven bits a byte: the last one alone is below 128, so that none is the
+    /// beginning of another. Most are one byte.
+    fn put_length(&mut self, mut length: usize) {
+        while length >= 0x80 {
+            self.put(&[length as u8 | 0x80]);
+            length >>= 7;
+        }
+        self.put(&[length as u8]);
+    }
 }
 
 /// Puts the value into `sink`, so that two values put the same bytes if and only if they are equal
@@ -91,11 +101,11 @@ impl<'a, S: Sink> Writer<'a, '_, S> {
 
     fn head(&mut self, kind: u8, count: usize) {
         self.sink.put(&[kind]);
-        self.sink.put(&(count as u64).to_be_bytes());
+        self.sink.put_length(count);
     }
 
     fn text(&mut self, text: &str) {
-        self.sink.put(&(text.len() as u64).to_be_bytes());
+        self.sink.put_length(text.len());
         self.sink.put(text.as_bytes());
     }
 
@@ -104,7 +114,7 @@ impl<'a, S: Sink> Writer<'a, '_, S> {
         let (whole, fraction) = decimal.digits;
         self.sink.put(if decimal.negative { b"-" } else { b"+" });
         self.sink.put(&decimal.exponent.to_be_bytes());
-        self.sink.put(&((whole.len() + fraction.len()) as u64).to_be_bytes());
+        self.sink.put_length(whole.len() + fraction.len());
         self.sink.put(whole);
         self.sink.put(fraction);
     }

@@ -23,9 +23,9 @@ use bytes::{Buf, BufMut, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{
-    entry::{Cost, Entry, Origin, Times},
-    flights::Start,
-    generation::Tag,
+    counts::Cost,
+    entry::{Entry, Origin, Times},
+    generation::{Start, Tag},
 };
 use crate::clock::SharedClock;
 

@@ -59,15 +59,8 @@ pub(super) fn without_usage(stream: &[Bytes]) -> Option<Vec<Bytes>> {
 /// The stream that says what a plain answer says.
 pub(super) fn tell(plain: &[Bytes], with_usage: bool) -> Option<Vec<Bytes>> {
     let answer = object(&plain.concat())?;
-    only(&answer, &["choices", "created", "id", "model", "object", "system_fingerprint", "usage"])?;
     is(&answer, "object", "chat.completion")?;
-    let mut head = Map::new();
-    for name in ["id", "created", "model"] {
-        head.insert(name.to_owned(), answer.get(name)?.clone());
-    }
-    if let Some(fingerprint) = answer.get("system_fingerprint") {
-        head.insert("system_fingerprint".to_owned(), fingerprint.clone());
-    }
+    let mut head = head(&answer)?;
     head.insert("object".to_owned(), "chat.completion.chunk".into());
     let usage = answer.get("usage")?.as_object()?;
     let mut events = Vec::new();
@@ -133,23 +126,16 @@ struct Choice {
 
 impl Folded {
     fn add(&mut self, chunk: &Map<String, Value>) -> Option<()> {
-        only(
-            chunk,
-            &["choices", "created", "id", "model", "object", "system_fingerprint", "usage"],
-        )?;
         is(chunk, "object", "chat.completion.chunk")?;
         if self.usage.is_some() {
             // The usage was to be the last.
             return None;
         }
-        let mut head = Map::new();
-        for name in ["id", "model", "created"] {
-            head.insert(name.to_owned(), chunk.get(name)?.clone());
-        }
-        if let Some(fingerprint) = chunk.get("system_fingerprint") {
-            head.insert("system_fingerprint".to_owned(), fingerprint.clone());
-        }
-        if *self.head.get_or_insert_with(|| head.clone()) != head {
+        let mut head = head(chunk)?;
+        let first = self.head.get_or_insert_with(|| head.clone());
+        // Some servers look at the clock for each chunk.
+        head.insert("created".to_owned(), first.get("created")?.clone());
+        if *first != head {
             return None;
         }
         let choices = chunk.get("choices")?.as_array()?;
@@ -207,6 +193,17 @@ impl Folded {
     }
 }
 
+/// What an answer and each of its chunks have in common, if they have nothing else.
+fn head(answer: &Map<String, Value>) -> Option<Map<String, Value>> {
+    const ALWAYS: [&str; 3] = ["created", "id", "model"];
+    const SOMETIMES: [&str; 2] = ["service_tier", "system_fingerprint"];
+    only(answer, &[&ALWAYS[..], &SOMETIMES, &["choices", "object", "usage"]].concat())?;
+    let is_known = |name: &str| ALWAYS.contains(&name) || SOMETIMES.contains(&name);
+    let known = answer.iter().filter(|(name, _)| is_known(name));
+    let head: Map<_, _> = known.map(|(name, value)| (name.clone(), value.clone())).collect();
+    ALWAYS.iter().all(|name| head.contains_key(*name)).then_some(head)
+}
+
 /// Calls `take` with the data of each event; `None` as soon as one is not to be converted, and for
 /// events that have a name or are left open.
 fn each_event(stream: &[Bytes], mut take: impl FnMut(&[u8]) -> Option<()>) -> Option<()> {
@@ -229,10 +226,15 @@ fn each_event(stream: &[Bytes], mut take: impl FnMut(&[u8]) -> Option<()>) -> Op
 
 /// An object, without members of the same name, whose members that say nothing are left out.
 fn object(json: &[u8]) -> Option<Map<String, Value>> {
+    // How long this very answer took, of llama.cpp; what hides the length of a chunk, of OpenAI.
+    const OF_THE_MOMENT: [&str; 2] = ["obfuscation", "timings"];
     let mut value = Document::parse(json.to_vec()).ok()?.to_value().ok()?;
     leave_out_what_says_nothing(&mut value);
     match value {
-        Value::Object(object) => Some(object),
+        Value::Object(mut object) => {
+            object.retain(|name, _| !OF_THE_MOMENT.contains(&name.as_str()));
+            Some(object)
+        }
         _ => None,
     }
 }

@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
-use super::{counts::Counters, flights::Start};
+use super::{
+    counts::{Cost, Counters},
+    generation::Start,
+};
 
 /// Which of the forms of one answer it is.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -48,15 +51,6 @@ pub(super) struct Origin {
     pub(super) cost: Cost,
 }
 
-/// What an answer took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cost {
-    /// Tokens, of the prompt and of the answer.
-    pub(super) tokens: u64,
-    /// From the call to the end of the body.
-    pub(super) time: Duration,
-}
-
 /// All on the monotonic clock, so that no clock set back makes an answer young again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Times {
@@ -90,6 +84,21 @@ impl Entry {
         let pieces = packed(pieces);
         let length = pieces.iter().map(Bytes::len).sum();
         Self(Arc::new(Answer { status, headers, pieces, trailers, times, origin, length }))
+    }
+
+    /// The same with another body, in memory of its own.
+    #[cfg(feature = "cache-compression")]
+    pub(super) fn with_pieces(&self, pieces: Box<[Bytes]>) -> Self {
+        let answer = &*self.0;
+        Self(Arc::new(Answer {
+            status: answer.status,
+            headers: answer.headers.clone(),
+            length: pieces.iter().map(Bytes::len).sum(),
+            pieces,
+            trailers: answer.trailers.clone(),
+            times: answer.times,
+            origin: answer.origin.clone(),
+        }))
     }
 
     /// Bytes of memory, about: of the body, of the fields with their places in the map, and of the

@@ -8,7 +8,7 @@ use std::{
 use super::{
     entry::Variant,
     flight::{Bounds, Closed, Flight, Reader},
-    generation::{Generations, Tag},
+    generation::{Generations, Start},
     head::{Chunk, Head},
     key::Key,
 };
@@ -27,14 +27,6 @@ pub(super) struct Flights {
 struct Table {
     flights: BTreeMap<At, Listed>,
     next: u64,
-}
-
-/// By what an answer is invalidated.
-#[derive(Clone, Debug)]
-pub(super) struct Start {
-    /// The reading of the clock of generations.
-    pub(super) begun: u64,
-    pub(super) tags: Arc<[Tag]>,
 }
 
 #[derive(Debug)]

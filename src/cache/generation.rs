@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
 };
 
 use crate::lock::Lock;
@@ -11,6 +14,14 @@ use crate::lock::Lock;
 /// tenant's name.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Tag(pub(super) u64);
+
+/// By what an answer is invalidated.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    /// The reading of the clock of generations.
+    pub(super) begun: u64,
+    pub(super) tags: Arc<[Tag]>,
+}
 
 /// When what was invalidated, on a clock that counts invalidations.
 ///

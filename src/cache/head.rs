@@ -8,11 +8,7 @@ use http::{
     header::{AGE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
-use super::{
-    entry::{Cost, Entry},
-    flight::Piece,
-    status::CACHE_STATUS,
-};
+use super::{counts::Cost, entry::Entry, flight::Piece, status::CACHE_STATUS};
 use crate::{hop_by_hop, lock::Lock};
 
 /// The head of an answer. Clones are the same one.

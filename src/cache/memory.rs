@@ -9,34 +9,58 @@ use super::{
     entry::{Entry, State, Variant},
     generation::Generations,
     key::Key,
+    packed::Packed,
 };
 
 /// Keeps what is asked for most, within so many bytes.
 pub(super) struct Memory {
-    cache: Cache<(Key, Variant), Entry, Weight, DefaultHashBuilder, Evictions>,
+    cache: Cache<(Key, Variant), Kept, Weight, DefaultHashBuilder, Evictions>,
     heaviest: u64,
+}
+
+#[derive(Clone)]
+enum Kept {
+    Whole(Entry),
+    Packed(Packed),
+}
+
+impl Kept {
+    /// All but the body, at least.
+    fn shell(&self) -> &Entry {
+        match self {
+            Self::Whole(entry) => entry,
+            Self::Packed(packed) => packed.shell(),
+        }
+    }
+
+    fn weight(&self) -> u64 {
+        match self {
+            Self::Whole(entry) => entry.weight(),
+            Self::Packed(packed) => packed.weight(),
+        }
+    }
 }
 
 /// Counts those that had to go.
 #[derive(Clone)]
 struct Evictions;
 
-impl Lifecycle<(Key, Variant), Entry> for Evictions {
+impl Lifecycle<(Key, Variant), Kept> for Evictions {
     // Of those that go, one is dropped after the lock, as most calls evict one.
-    type RequestState = Option<Entry>;
+    type RequestState = Option<Kept>;
 
-    fn on_evict(&self, state: &mut Option<Entry>, _: (Key, Variant), entry: Entry) {
-        entry.origin.counters.count(Event::Evicted);
-        *state = Some(entry);
+    fn on_evict(&self, state: &mut Option<Kept>, _: (Key, Variant), kept: Kept) {
+        kept.shell().origin.counters.count(Event::Evicted);
+        *state = Some(kept);
     }
 }
 
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<(Key, Variant), Entry> for Weight {
-    fn weight(&self, _: &(Key, Variant), entry: &Entry) -> u64 {
-        entry.weight()
+impl Weighter<(Key, Variant), Kept> for Weight {
+    fn weight(&self, _: &(Key, Variant), kept: &Kept) -> u64 {
+        kept.weight()
     }
 }
 
@@ -77,22 +101,27 @@ impl Memory {
         now: Duration,
         generations: &Generations,
     ) -> Option<(Entry, State)> {
-        let entry = self.cache.get(&at)?;
-        let state = entry.state(now);
-        if state == State::Over
-            || !generations.holds(entry.origin.start.begun, &entry.origin.start.tags)
-        {
-            self.cache.remove_if(&at, |there| there.origin.start.begun == entry.origin.start.begun);
+        let kept = self.cache.get(&at)?;
+        let (start, state) = (&kept.shell().origin.start, kept.shell().state(now));
+        if state == State::Over || !generations.holds(start.begun, &start.tags) {
+            self.cache.remove_if(&at, |there| there.shell().origin.start.begun == start.begun);
             return None;
         }
+        let entry = match kept {
+            Kept::Whole(entry) => entry,
+            Kept::Packed(packed) => packed.entry()?,
+        };
         Some((entry, state))
     }
 
-    /// Keeps an entry. `false` when it is too heavy.
-    pub(super) fn keep(&self, at: (Key, Variant), entry: Entry) -> bool {
-        let fits = entry.weight() <= self.heaviest;
+    /// Keeps an entry, compressed if it is longer than `pack_above` and that gains anything. `false` when
+    /// it is too heavy.
+    pub(super) fn keep(&self, at: (Key, Variant), entry: Entry, pack_above: Option<usize>) -> bool {
+        let packed = pack_above.and_then(|above| Packed::new(&entry, above));
+        let kept = packed.map_or(Kept::Whole(entry), Kept::Packed);
+        let fits = kept.weight() <= self.heaviest;
         if fits {
-            self.cache.insert(at, entry);
+            self.cache.insert(at, kept);
         }
         fits
     }
@@ -136,7 +165,7 @@ mod tests {
         let find = |name, seconds| {
             memory.find(at(name), Duration::from_secs(seconds), &generations).map(|found| found.1)
         };
-        assert!(memory.keep(at("a"), entry(&[Bytes::from_static(b"x")], 60)));
+        assert!(memory.keep(at("a"), entry(&[Bytes::from_static(b"x")], 60), None));
         assert_eq!(find("a", 0), Some(State::Fresh));
         assert_eq!(find("b", 0), None);
         let (key, _) = at("a");
@@ -144,10 +173,10 @@ mod tests {
         assert_eq!(find("a", 79), Some(State::LastResort));
         assert_eq!((find("a", 80), memory.entries(), memory.bytes()), (None, 0, 0));
 
-        memory.keep(at("a"), entry(&[], 60));
+        memory.keep(at("a"), entry(&[], 60), None);
         memory.remove(at("a"));
         assert_eq!(find("a", 0), None);
-        memory.keep(at("a"), entry(&[], 60));
+        memory.keep(at("a"), entry(&[], 60), None);
         generations.invalidate_all();
         assert_eq!((find("a", 0), memory.entries()), (None, 0));
     }
@@ -156,11 +185,15 @@ mod tests {
     fn bytes_are_bounded() {
         let memory = Memory::new(1 << 20, 16 << 10);
         for number in 0..1_000 {
-            assert!(memory.keep(at(&number.to_string()), entry(&[vec![0; 10_000].into()], 60)));
+            assert!(memory.keep(
+                at(&number.to_string()),
+                entry(&[vec![0; 10_000].into()], 60),
+                None
+            ));
             assert!(memory.bytes() <= 1 << 20);
         }
         assert!((80..=104).contains(&memory.entries()), "{}", memory.entries());
-        assert!(!memory.keep(at("heavy"), entry(&[vec![0; 1 << 21].into()], 60)));
+        assert!(!memory.keep(at("heavy"), entry(&[vec![0; 1 << 21].into()], 60), None));
         assert!(memory.entries() >= 80);
     }
 }

@@ -129,8 +129,8 @@
 //!
 //! # Where it is kept
 //!
-//! In memory, bounded by [`max_bytes`](CacheLayer::max_bytes) and dropped least used first; and, where
-//! it is given one, in a [second tier](CacheLayer::second_tier), too: Redis or Valkey, which replicas
+//! In memory, bounded by [`max_bytes`](CacheLayer::max_bytes), dropped least used first, and compressed
+//! above a size if you ask for it (`compress_above`, feature `cache-compression`); and, where it is given one, in a [second tier](CacheLayer::second_tier), too: Redis or Valkey, which replicas
 //! share, or a [`Tier`] of one's own.
 //!
 //! # Limits
@@ -152,6 +152,7 @@
 //! - Of several such layers in one another, the outermost keeps and shares.
 //! - In a [second tier](CacheLayer::second_tier) variants are apart: what one replica was told as a
 //!   stream, another that asks for a plain answer does not find.
+//! - `only-if-cached` asks memory alone.
 //! - A request for an [invalidation](CacheLayer::invalidate_all) reaches the tier, and not the
 //!   memories of other replicas.
 
@@ -176,6 +177,8 @@ mod key;
 mod layer;
 mod listing;
 mod memory;
+#[cfg_attr(not(feature = "cache-compression"), path = "packed_none.rs")]
+mod packed;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Response, header::TRAILER, response::Parts};
+use http::{HeaderMap, Response, header::TRAILER, response::Parts};
 
 use super::{
-    counts::{Counters, Event},
-    entry::{Cost, Entry, Origin, State, Times},
-    flights::{At, Start},
+    counts::{Cost, Counters, Event},
+    entry::{Entry, Origin, State, Times},
+    flights::At,
+    generation::Start,
     head::{Head, OF_CHUNK, shareable},
     layer::CacheLayer,
     second::Turn,
@@ -235,12 +236,4 @@ fn times(now: Duration, age: Duration, ttl: Duration, stale: (Duration, Duration
     let revalidated_until = fresh_until.saturating_add(stale.0);
     let kept_until = fresh_until.saturating_add(stale.1).max(revalidated_until);
     Times { made: now.saturating_sub(age), fresh_until, revalidated_until, kept_until }
-}
-
-/// Fields that part requests besides those that the user names: they change what the servers of
-/// inference answer.
-pub(super) fn keyed_fields() -> Vec<HeaderName> {
-    ["accept", "anthropic-beta", "anthropic-version", "openai-beta", "x-use-cache"]
-        .map(HeaderName::from_static)
-        .into()
 }

@@ -8,7 +8,6 @@ use super::{
     flight::Bounds,
     function::Function,
     key::Keys,
-    record::keyed_fields,
     second::Second,
     status::Outcome,
     storable::Freshness,
@@ -43,6 +42,7 @@ pub(super) struct Settings {
     pub(super) refusals: RefusalFormat,
     pub(super) max_entry: u64,
     pub(super) max_bytes: u64,
+    pub(super) compress_above: Option<usize>,
     pub(super) flights: usize,
     pub(super) followers: usize,
     pub(super) window: usize,
@@ -92,6 +92,7 @@ impl Settings {
             refusals: RefusalFormat::default(),
             max_entry: MIB,
             max_bytes: 64 * MIB,
+            compress_above: None,
             flights: 1_024,
             followers: 4_096,
             window: 256 << 10,
@@ -167,4 +168,12 @@ pub(super) fn ttl_of(entry: &Entry, now: Duration) -> i64 {
         // Rounded up: what is stale has no time left.
         _ => -seconds(now.saturating_sub(fresh_until)).max(1),
     }
+}
+
+/// Fields that part requests besides those that the user names: they change what the servers of
+/// inference answer.
+fn keyed_fields() -> Vec<HeaderName> {
+    ["accept", "anthropic-beta", "anthropic-version", "openai-beta", "x-use-cache"]
+        .map(HeaderName::from_static)
+        .into()
 }

@@ -13,6 +13,7 @@
 //! is away. A task that the link owns connects, and tries again; each change is logged once.
 
 mod connection;
+mod error;
 mod places;
 mod task;
 
@@ -24,11 +25,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub(crate) use self::{
-    connection::Connection,
-    places::{PlaceError, Places},
-    task::Task,
-};
+pub use self::error::RedisError;
+pub(crate) use self::{connection::Connection, places::Places, task::Task};
 use crate::clock::SharedClock;
 
 /// How long connecting may take, with all that TLS and a cluster's map of slots take.

@@ -3,6 +3,7 @@ use std::{fmt, sync::Arc};
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, TlsCertificates};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
+use super::RedisError;
 use crate::secret::Secret;
 
 /// Where the servers are, and how to know them.
@@ -14,41 +15,33 @@ pub(crate) struct Places {
     roots: Option<Arc<[u8]>>,
 }
 
-/// Why nobody can connect there.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum PlaceError {
-    Address,
-    Insecure,
-    Certificate,
-}
-
 impl Places {
-    pub(crate) fn single(address: Secret) -> Result<Self, PlaceError> {
+    pub(crate) fn single(address: Secret) -> Result<Self, RedisError> {
         Self::new(vec![address], false)
     }
 
-    pub(crate) fn cluster(addresses: Vec<Secret>) -> Result<Self, PlaceError> {
+    pub(crate) fn cluster(addresses: Vec<Secret>) -> Result<Self, RedisError> {
         Self::new(addresses, true)
     }
 
-    pub(crate) fn trust(&mut self, pem: &[u8]) -> Result<(), PlaceError> {
+    pub(crate) fn trust(&mut self, pem: &[u8]) -> Result<(), RedisError> {
         let mut certificates = CertificateDer::pem_slice_iter(pem).peekable();
         if certificates.peek().is_none() || certificates.any(|certificate| certificate.is_err()) {
-            return Err(PlaceError::Certificate);
+            return Err(RedisError::Certificate);
         }
         self.roots = Some(pem.into());
         Ok(())
     }
 
-    fn new(addresses: Vec<Secret>, cluster: bool) -> Result<Self, PlaceError> {
+    fn new(addresses: Vec<Secret>, cluster: bool) -> Result<Self, RedisError> {
         if addresses.is_empty() {
-            return Err(PlaceError::Address);
+            return Err(RedisError::Address);
         }
         for address in &addresses {
-            match *read(address).ok_or(PlaceError::Address)?.addr() {
+            match *read(address).ok_or(RedisError::Address)?.addr() {
                 ConnectionAddr::Tcp(..) | ConnectionAddr::TcpTls { insecure: false, .. } => {}
-                ConnectionAddr::TcpTls { .. } => return Err(PlaceError::Insecure),
-                _ => return Err(PlaceError::Address),
+                ConnectionAddr::TcpTls { .. } => return Err(RedisError::Insecure),
+                _ => return Err(RedisError::Address),
             }
         }
         Ok(Self { addresses, cluster, roots: None })

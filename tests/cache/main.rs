@@ -7,6 +7,7 @@ mod support;
 #[path = "../support/token.rs"]
 mod token;
 
+mod compressed;
 mod counts;
 mod flights;
 mod freshness;

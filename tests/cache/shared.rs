@@ -1,8 +1,9 @@
 //! Who shares answers, and who does not; kept or under way.
 
-use std::time::UNIX_EPOCH;
+use std::{path::Path, time::UNIX_EPOCH};
 
 use proptest::prelude::*;
+use tower_inference::cache::Cacheable;
 
 use super::*;
 
@@ -205,7 +206,7 @@ async fn a_function_may_map_requests_to_one() {
 #[tokio::test]
 async fn requests_that_no_cache_understands_pass() {
     let (layer, _) = layer(Scope::Identity);
-    let layer = layer.cacheable(tower_inference::cache::Cacheable::always());
+    let layer = layer.cacheable(Cacheable::always());
     let different: [fn(&mut Request<Payload>); 6] = [
         |request| *request.method_mut() = http::Method::PUT,
         |request| *request.method_mut() = http::Method::HEAD,
@@ -233,7 +234,6 @@ async fn requests_that_no_cache_understands_pass() {
 
 #[tokio::test]
 async fn which_requests_are_answered_alike_can_be_chosen() {
-    use tower_inference::cache::Cacheable;
     let sampled = || post(Some(user("a")), CHAT, r#"{"temperature":1}"#);
     let (deterministic, _) = layer(Scope::Identity);
     assert!(!meet(&deterministic, sampled(), sampled()).await);
@@ -279,5 +279,31 @@ proptest! {
             from(&other.0, "a", &other.1),
         ));
         prop_assert_eq!(met, one == other);
+    }
+}
+
+/// RFC 8785's examples: each says the same as its canonical form, but for a number that the form
+/// rounds to what a double can hold.
+#[tokio::test]
+async fn documents_meet_if_they_are_equal_however_they_are_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/jcs/testdata");
+    if !folder.exists() {
+        assert!(std::env::var_os("CI").is_none(), "{} is missing", folder.display());
+        eprintln!("skipped: {} is missing", folder.display());
+        return;
+    }
+    let (layer, _) = layer(Scope::Identity);
+    let layer = layer.cacheable(Cacheable::always());
+    let read =
+        |form: &str, name: &str| std::fs::read_to_string(folder.join(form).join(name)).unwrap();
+    let asked = |body: String| post(Some(user("a")), "/v1/any", &body);
+    let names = ["arrays", "french", "structures", "unicode", "values", "weird"];
+    for name in names.map(|name| format!("{name}.json")) {
+        let [input, output] = ["input", "output"].map(|form| read(form, &name));
+        let rounded = input.replace("333333333.33333329", "333333333.3333333");
+        assert_eq!(rounded == input, name != "values.json");
+        assert!(meet(&layer, asked(rounded), asked(output.clone())).await, "{name}");
+        let same = name != "values.json";
+        assert_eq!(meet(&layer, asked(input), asked(output)).await, same, "{name}");
     }
 }

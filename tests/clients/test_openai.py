@@ -234,6 +234,31 @@ def test_answer_is_cut_to_the_limit_of_the_gateway(guard, model):
             assert chat.usage.completion_tokens == 3
 
 
+def test_sdk_is_given_again_what_the_model_has_streamed(guard, model):
+    asked = ASKED | {"temperature": 0}
+    with guard("cached", model.url, model.token, "--cache-ttl", "5m") as gateway:
+        api, ids = trying(gateway, retries=0)
+
+        def streamed():
+            usage = {"include_usage": True}
+            return list(api.chat.completions.create(**asked, stream=True, stream_options=usage))
+
+        first = streamed()
+        assert streamed() == first
+        words = [chunk.choices[0].delta.content or "" for chunk in first if chunk.choices]
+        # The same, to one who does not want a stream.
+        plain = api.chat.completions.create(**asked)
+        assert plain.choices[0].message.content == "".join(words) != ""
+        assert plain.usage.completion_tokens == first[-1].usage.completion_tokens
+        # And the other way round.
+        asked["messages"] = [{"role": "user", "content": "Say something else."}]
+        plain = api.chat.completions.create(**asked)
+        words = [chunk.choices[0].delta.content or "" for chunk in streamed() if chunk.choices]
+        assert plain.choices[0].message.content == "".join(words) != ""
+        caches = [gateway.record(it)["cache"] for it in ids]
+        assert caches == ["miss", "hit", "hit", "miss", "hit"]
+
+
 def test_sdk_retries_a_503_and_each_try_has_its_own_record(recorder, guarded_recorder):
     recorder.answers.append(answer({"error": "overloaded"}, status=503))
     recorder.answers.append(answer(completion("at last")))

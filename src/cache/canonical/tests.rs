@@ -95,7 +95,7 @@ fn the_deepest_document_is_put_whole() {
     let document = Document::parse_within(text, bounds).unwrap();
     let mut bytes = Vec::new();
     put_canonical(document.root(), |_| false, &mut bytes);
-    assert_eq!(bytes.len(), depth * 9);
+    assert_eq!(bytes.len(), depth * 2);
 }
 
 /// Any value. Few names and few strings, so that equal ones are met.

@@ -92,6 +92,27 @@ fn several_choices_keep_their_places() {
     assert_eq!(folded["choices"][1]["message"]["content"], "bB");
 }
 
+/// As llama.cpp and OpenAI write them.
+#[test]
+fn what_servers_add_of_the_moment_is_left_out_and_the_rest_kept() {
+    let text = stream()
+        .replacen("1700000000", "1700000001", 2)
+        .replacen("1700000001", "1700000000", 1)
+        .replace(r#""model":"org/model""#, r#""model":"org/model","service_tier":"default""#)
+        .replace(r#","choices":[]"#, r#","timings":{"predicted_ms":7.5},"choices":[]"#)
+        .replace(r#"{"content":"Hel"},"#, r#"{"content":"Hel"},"stop_reason":null,"#)
+        .replace(r#""usage":null"#, r#""usage":null,"obfuscation":"k3Jx""#);
+    let folded = value(&fold(&chunks(&text)).unwrap());
+    assert_eq!(folded["created"], 1_700_000_000);
+    assert_eq!(folded["service_tier"], "default");
+    assert_eq!(folded["choices"][0]["message"]["content"], "Hello ü");
+    assert!(folded.get("timings").is_none() && folded.get("obfuscation").is_none());
+
+    let text = plain().replace(r#","choices""#, r#","timings":{"predicted_ms":7.5},"choices""#);
+    let told = tell(&chunks(&text), true).unwrap();
+    assert_eq!(value(&fold(&told).unwrap()), value(&fold(&chunks(&stream())).unwrap()));
+}
+
 #[test]
 fn what_is_not_certain_is_not_converted() {
     let whole = stream();

@@ -2,7 +2,7 @@
 
 mod backend;
 mod commands;
-mod error;
 mod settings;
 
-pub use self::{error::RedisError, settings::RedisCache};
+pub use self::settings::RedisCache;
+pub use crate::redis_link::RedisError;

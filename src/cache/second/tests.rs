@@ -10,8 +10,9 @@ use http::{HeaderMap, StatusCode};
 use super::*;
 use crate::{
     cache::{
-        entry::{Cost, State, Times},
-        flights::Start,
+        counts::Cost,
+        entry::{State, Times},
+        generation::Start,
         key::Keys,
     },
     clock::{Clock, FakeClock},

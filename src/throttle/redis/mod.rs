@@ -2,13 +2,12 @@
 
 mod backend;
 mod counts;
-mod error;
 mod lease;
 mod script;
 mod settings;
 
 pub use self::{
     counts::RedisCounts,
-    error::RedisError,
     settings::{RedisStore, WhenAway},
 };
+pub use crate::redis_link::RedisError;

@@ -1,8 +1,6 @@
 use std::fmt;
 
-use crate::redis_link::PlaceError;
-
-/// Why a [`RedisStore`](super::RedisStore) cannot be made.
+/// Why what is kept in Redis or Valkey cannot be: its address, or its certificates.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RedisError {
@@ -12,16 +10,6 @@ pub enum RedisError {
     Insecure,
     /// The certificates cannot be read as PEM, or there are none.
     Certificate,
-}
-
-impl From<PlaceError> for RedisError {
-    fn from(error: PlaceError) -> Self {
-        match error {
-            PlaceError::Address => Self::Address,
-            PlaceError::Insecure => Self::Insecure,
-            PlaceError::Certificate => Self::Certificate,
-        }
-    }
 }
 
 impl fmt::Display for RedisError {
