@@ -6,7 +6,8 @@ use bytes::Bytes;
 pub type TierFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A second place for what is kept, which replicas share or which outlives the process: a server, a
-/// disk. Given to a cache by a [`SecondTier`](super::SecondTier).
+/// disk (`examples/disk-tier` is one, by foyer). Given to a cache by a
+/// [`SecondTier`](super::SecondTier).
 ///
 /// ```
 /// use bytes::Bytes;
