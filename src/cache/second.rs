@@ -416,6 +416,3 @@ async fn together<T>(futures: impl Iterator<Item = TierFuture<T>>) -> Vec<T> {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(all(test, feature = "redis"))]
-mod with_servers;

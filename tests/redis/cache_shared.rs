@@ -9,12 +9,13 @@ use std::{
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use tokio::time::timeout;
 use tower::{Layer as _, Service, ServiceExt as _};
 use tower_inference::{
     cache::{CacheLayer, RedisCache, Scope, SecondTier, Tier as _},
@@ -34,6 +35,9 @@ against_each! {
     whatever_lies_there_is_a_miss
     replicas_that_ask_at_once_call_once
     what_one_invalidates_no_other_finds
+    the_server_is_shown_nothing
+    another_secret_finds_nothing
+    what_was_evicted_is_missed
 }
 
 /// Counts its calls.
@@ -215,22 +219,111 @@ async fn what_one_invalidates_no_other_finds(shared: Shared) {
     }
 }
 
-/// Of a server that hangs, one request waits for what it has been given to wait, and then it is away.
+async fn the_server_is_shown_nothing(shared: Shared) {
+    let one = Replica::by(&shared, SecondTier::encrypted).await;
+    one.told(false).await;
+    one.done().await;
+    // The answer, and the epochs of its route, of its model and of all.
+    assert_eq!(shared.keys().len(), 4);
+    for (server, key) in shared.keys() {
+        let seen = [key.as_bytes(), &value(server, &key)].concat();
+        for hidden in ["seven", "completions", "issuer.example", "router", HASHING] {
+            let hidden = hidden.as_bytes();
+            assert!(!seen.windows(hidden.len()).any(|window| window == hidden));
+        }
+        let left = server.wire().must(&format!("PTTL {key}")).number();
+        assert!((1..=30 * 86_400_000).contains(&left), "{left}");
+    }
+}
+
+async fn another_secret_finds_nothing(shared: Shared) {
+    let one = Replica::new(&shared).await;
+    one.told(false).await;
+    one.done().await;
+    let other = SecondTier::new(one.tier.clone(), secret("another secret, of as many bytes"));
+    let layer = CacheLayer::new("router", Scope::Identity).second_tier(other);
+    let other = Replica { layer, tier: one.tier.clone(), calls: Arc::default() };
+    other.told(false).await;
+    assert_eq!(other.calls(), 1);
+}
+
+/// The answer, or one of the epochs that it was written with.
+async fn what_was_evicted_is_missed(shared: Shared) {
+    let one = Replica::new(&shared).await;
+    one.told(false).await;
+    one.done().await;
+    for (server, key) in shared.keys() {
+        let other = Replica::new(&shared).await;
+        other.told(false).await;
+        assert_eq!(other.calls(), 0);
+        server.wire().must(&format!("DEL {key}"));
+        let other = Replica::new(&shared).await;
+        other.told(false).await;
+        assert_eq!(other.calls(), 1, "without {key}");
+        other.done().await;
+    }
+}
+
+/// One request waits as long as it may, and then the server is away. What is invalidated meanwhile does
+/// not come back with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hangs_is_a_miss() {
+async fn a_server_that_hangs_costs_the_wait_once() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let Some(server) = brand.start() else { continue };
         let tier = RedisCache::single(secret(&server.address())).unwrap();
-        let replica = Replica::of(tier, |tier| tier).await;
-        let mut wire = server.wire();
-        // It answers nobody for a minute.
-        wire.must("CLIENT PAUSE 60000 ALL");
-        for _ in 0..20 {
-            assert_eq!(replica.told(false).await, JSON.1);
-            assert_eq!(replica.told(true).await, STREAM);
-            replica.layer.invalidate_all();
+        let tier = tier.wait(Duration::from_millis(500));
+        let leased = |tier: SecondTier| tier.lease(Duration::from_secs(30));
+        let mut replica = Replica::of(tier, leased).await;
+        // Nothing is in its own memory.
+        replica.layer = replica.layer.max_bytes(0);
+        // Kept by another, since what does not stay in memory is not brought.
+        let other = RedisCache::single(secret(&server.address())).unwrap();
+        let other = Replica::of(other.wait(Duration::from_secs(10)), leased).await;
+        other.told(false).await;
+        other.done().await;
+        assert_eq!((replica.told(false).await, replica.calls()), (JSON.1.into(), 0));
+        server.hang();
+        let asked = async {
+            for number in 0..1_000 {
+                replica.told(number % 2 == 0).await;
+            }
+        };
+        timeout(Duration::from_secs(20), asked).await.expect("it takes too long");
+        assert_eq!(replica.calls(), 1_000);
+        replica.layer.invalidate_all();
+        server.go_on();
+        let end = Instant::now() + Duration::from_secs(20);
+        while !replica.tier.remove([0; 32]).await {
+            assert!(Instant::now() < end, "it is not there again");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert_eq!(replica.calls(), 40);
-        drop(wire);
+        let before = replica.calls();
+        for _ in 0..10 {
+            replica.told(false).await;
+        }
+        assert_eq!(replica.calls() - before, 10);
+    }
+}
+
+/// Not even while it is not known whether there is one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_never_answers_costs_nothing() {
+    for brand in [Brand::Redis, Brand::Valkey] {
+        let Some(server) = brand.start() else { continue };
+        server.hang();
+        let tier = RedisCache::single(secret(&server.address())).unwrap();
+        let second = SecondTier::new(tier.wait(Duration::from_secs(10)), secret(HASHING));
+        let layer = CacheLayer::new("router", Scope::Identity).max_bytes(0);
+        let layer = layer.second_tier(second.lease(Duration::from_secs(30)));
+        let tier = RedisCache::single(secret(&server.address())).unwrap();
+        let replica = Replica { layer, tier, calls: Arc::default() };
+        let asked = async {
+            for _ in 0..1_000 {
+                replica.told(false).await;
+            }
+        };
+        // Each wait would be of ten seconds.
+        timeout(Duration::from_secs(5), asked).await.expect("it takes too long");
+        assert_eq!(replica.calls(), 1_000);
     }
 }

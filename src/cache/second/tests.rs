@@ -99,19 +99,19 @@ impl Tier for Map {
 }
 
 /// One of those that share a tier.
-pub(super) struct Replica {
-    pub(super) second: Second,
+struct Replica {
+    second: Second,
     clock: FakeClock,
 }
 
-pub(super) const TAGS: [Tag; 2] = [Tag(1), Tag(2)];
+const TAGS: [Tag; 2] = [Tag(1), Tag(2)];
 
 fn settings(map: &Map) -> SecondTier {
     SecondTier::new(map.clone(), Secret::new("secret"))
 }
 
 /// Of its own age, and with the same time of day as all others.
-pub(super) fn replica(settings: &SecondTier, age: u64) -> Replica {
+fn replica(settings: &SecondTier, age: u64) -> Replica {
     let clock = FakeClock::new(UNIX_EPOCH + Duration::from_secs(1_763_900_000 - age));
     clock.advance(Duration::from_secs(age));
     Replica { second: Second::new(settings), clock }
@@ -122,14 +122,14 @@ fn asker(tags: &[Tag]) -> Origin {
     Origin { counters: Arc::default(), start, cost: Cost::default() }
 }
 
-pub(super) fn at(name: &str) -> At {
+fn at(name: &str) -> At {
     let mut making = Keys::new(b"keys").begin();
     making.part(name.as_bytes());
     (making.finish(), Variant::Plain)
 }
 
 impl Replica {
-    pub(super) async fn look_by(&self, name: &str, tags: &[Tag]) -> Looked {
+    async fn look_by(&self, name: &str, tags: &[Tag]) -> Looked {
         self.look_for(at(name), tags, Control::default()).await
     }
 
@@ -138,14 +138,14 @@ impl Replica {
         self.second.look(Search { at, control, asker: asker(tags), clock }).await
     }
 
-    pub(super) async fn turn(&self, name: &str) -> Turn {
+    async fn turn(&self, name: &str) -> Turn {
         match self.look_by(name, &TAGS).await {
             Looked::Nothing(turn) => turn,
             Looked::Found(_) => panic!("it is there"),
         }
     }
 
-    pub(super) async fn finds(&self, name: &str) -> bool {
+    async fn finds(&self, name: &str) -> bool {
         matches!(self.look_by(name, &TAGS).await, Looked::Found(_))
     }
 
@@ -154,7 +154,7 @@ impl Replica {
     }
 
     /// Fresh for a minute, kept for two.
-    pub(super) fn entry(&self, body: &str, tags: &[Tag]) -> Entry {
+    fn entry(&self, body: &str, tags: &[Tag]) -> Entry {
         let now = self.now();
         let until = |seconds| now + Duration::from_secs(seconds);
         let (fresh_until, kept_until) = (until(60), until(120));
@@ -164,7 +164,7 @@ impl Replica {
         Entry::new((StatusCode::OK, HeaderMap::new()), (&pieces, None), times, origin)
     }
 
-    pub(super) async fn keep(&self, name: &str) {
+    async fn keep(&self, name: &str) {
         self.turn(name).await.keep(&self.entry(name, &TAGS));
     }
 }
