@@ -190,10 +190,10 @@ fn each_layer_allocates_no_more_than_stated() {
         ("payload and cache, bypassed", allocations(cache(|_| false), known), 3),
         // Those of the payload; what the key is gathered in, and the levels of the document; the
         // fields of the answer, and those that tell of the cache.
-        ("payload and cache, hit", allocations(cache(|_| true), known), 12),
+        ("payload and cache, hit", allocations(cache(|_| true), known), 9),
         // The call is boxed once; the rest is what several share: the flight and its log, the list
         // of flights, the head, a record of the call's own, the tap's.
-        ("payload and cache, miss", allocations(shared(), known), 28),
+        ("payload and cache, miss", allocations(shared(), known), 25),
         ("upstream", allocations(UpstreamLayer::new(), seen), 0),
         ("hf token", allocations(pass::hf_token(), seen), 0),
         (

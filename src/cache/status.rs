@@ -1,6 +1,6 @@
 //! `cache-status` (RFC 9211).
 
-use std::fmt::Write;
+use std::io::Write as _;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -45,23 +45,21 @@ impl Outcome {
             // What most requests are told costs nothing.
             return HeaderValue::from_static("tower-inference; fwd=bypass");
         }
-        let mut field = String::with_capacity(64);
-        field.push_str(NAME);
-        match self {
-            Self::Hit { ttl } => {
-                let _infallible = write!(field, "; hit; ttl={ttl}");
-            }
+        // Long enough for the longest of all.
+        let mut buffer = [0; 64];
+        let mut rest = &mut buffer[..];
+        let written = match self {
+            Self::Hit { ttl } => write!(rest, "{NAME}; hit; ttl={ttl}"),
             Self::Forwarded { why, stored, collapsed } => {
-                field.push_str("; fwd=");
-                field.push_str(why.token());
-                for (is, name) in [(stored, "; stored"), (collapsed, "; collapsed")] {
-                    if is {
-                        field.push_str(name);
-                    }
-                }
+                let stored = if stored { "; stored" } else { "" };
+                let collapsed = if collapsed { "; collapsed" } else { "" };
+                write!(rest, "{NAME}; fwd={}{stored}{collapsed}", why.token())
             }
-        }
-        HeaderValue::try_from(field).unwrap_or(HeaderValue::from_static(NAME))
+        };
+        let left = rest.len();
+        let field = buffer.get(..buffer.len() - left).filter(|_| written.is_ok());
+        let field = field.and_then(|field| HeaderValue::from_bytes(field).ok());
+        field.unwrap_or(HeaderValue::from_static(NAME))
     }
 }
 

@@ -58,7 +58,11 @@ impl Ticket {
         self.counters.add_bytes(entry.length() as u64);
         self.counters.saved(entry.origin.cost);
         let now = self.layer.now();
-        let mut headers = entry.headers.clone();
+        // With room for those that tell of the cache: a clone has none, and grows.
+        let mut headers = HeaderMap::with_capacity(entry.headers.len() + 3);
+        for (name, value) in &entry.headers {
+            headers.append(name.clone(), value.clone());
+        }
         let settings = self.layer.settings();
         if settings.is_shown() {
             headers.insert(AGE, HeaderValue::from(entry.age(now).as_secs()));

@@ -24,3 +24,20 @@ async fn the_same_request_is_answered_by_what_was_kept() {
     clock.advance(Duration::from_secs(280));
     assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":1}"#);
 }
+
+#[tokio::test]
+async fn fields_that_come_several_times_are_all_given_again() {
+    let (layer, _) = layer(Scope::Identity);
+    let upstream = Upstream::new(|_, _| {
+        let mut response = json("{}");
+        for link in ["<a>; rel=next", "<b>; rel=prev", "<c>; rel=up"] {
+            response.headers_mut().append("link", link.parse().unwrap());
+        }
+        response
+    });
+    told(&layer, &upstream, plain()).await;
+    let answer = ask(&layer, &upstream, plain()).await;
+    let links: Vec<_> = answer.headers().get_all("link").iter().collect();
+    assert_eq!(links, ["<a>; rel=next", "<b>; rel=prev", "<c>; rel=up"]);
+    assert_eq!(upstream.calls(), 1);
+}
