@@ -1,0 +1,1 @@
+//! Token budgets: what cannot be overdrawn, lost or locked.

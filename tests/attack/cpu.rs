@@ -1,0 +1,1 @@
+//! Bodies that cost time to read.

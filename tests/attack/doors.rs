@@ -1,0 +1,1 @@
+//! Routes: what applies to each.

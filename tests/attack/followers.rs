@@ -1,0 +1,1 @@
+//! Followers that stop reading.

@@ -1,0 +1,1 @@
+//! Cache entries: the memory that each takes.

@@ -1,0 +1,1 @@
+//! Log output that blocks, fails or fills its disk.

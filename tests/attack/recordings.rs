@@ -1,0 +1,1 @@
+//! Streams that are recorded while they are shared.

@@ -1,0 +1,1 @@
+//! Redis that is full, evicts or floods.

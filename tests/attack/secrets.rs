@@ -1,0 +1,1 @@
+//! The upstream token in responses, logs and terminals.

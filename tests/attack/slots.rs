@@ -1,0 +1,1 @@
+//! Upstream slots, connections and clients that stall.
