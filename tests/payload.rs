@@ -10,6 +10,8 @@ mod wire;
 mod body;
 #[path = "payload/codings.rs"]
 mod codings;
+#[path = "support/conformance.rs"]
+mod conformance;
 #[path = "payload/edit.rs"]
 mod edit;
 #[path = "support/edits.rs"]

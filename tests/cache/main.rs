@@ -1,5 +1,7 @@
 //! `CacheLayer`: what it keeps, who shares what, and that nobody is given what is not theirs.
 
+#[path = "../support/conformance.rs"]
+mod conformance;
 #[path = "../support/scripts.rs"]
 mod scripts;
 #[path = "../support/mod.rs"]

@@ -1,11 +1,12 @@
 //! Who shares answers, and who does not; kept or under way.
 
-use std::{path::Path, time::UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use proptest::prelude::*;
 use tower_inference::cache::Cacheable;
 
 use super::*;
+use crate::conformance;
 
 const BODY: &str = r#"{"model":"m","temperature":0,"messages":[]}"#;
 
@@ -285,13 +286,9 @@ proptest! {
 /// RFC 8785's examples: each says the same as its canonical form, but for a number that the form
 /// rounds to what a double can hold.
 #[tokio::test]
+#[ignore = "needs CONFORMANCE_DATA"]
 async fn documents_meet_if_they_are_equal_however_they_are_written() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/jcs/testdata");
-    if !folder.exists() {
-        assert!(std::env::var_os("CI").is_none(), "{} is missing", folder.display());
-        eprintln!("skipped: {} is missing", folder.display());
-        return;
-    }
+    let folder = conformance::path("jcs/testdata");
     let (layer, _) = layer(Scope::Identity);
     let layer = layer.cacheable(Cacheable::always());
     let read =

@@ -2,6 +2,8 @@
 
 #[path = "../support/chat.rs"]
 mod chat;
+#[path = "../support/conformance.rs"]
+mod conformance;
 
 mod allocations;
 mod bounds;

@@ -4,6 +4,8 @@
 mod agreement;
 mod bodies;
 mod captures;
+#[path = "../support/conformance.rs"]
+mod conformance;
 mod differences;
 mod verdicts;
 
