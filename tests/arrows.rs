@@ -6,8 +6,18 @@ use std::{
 };
 
 /// Floors from the ground up; within the first, a module may use those before it.
-const GROUND: &[&str] =
-    &["body", "clock", "hop_by_hop", "lock", "loopback", "redis_link", "secret", "sse", "withheld"];
+const GROUND: &[&str] = &[
+    "body",
+    "clock",
+    "hop_by_hop",
+    "lock",
+    "loopback",
+    "memory_limit",
+    "redis_link",
+    "secret",
+    "sse",
+    "withheld",
+];
 const FIRST: &[&str] =
     &["identity", "context", "rejection", "tap", "payload", "generation", "model"];
 const SECOND: &[&str] = &[
