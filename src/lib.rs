@@ -111,3 +111,15 @@ pub mod upstream;
 
 // The top floor: the whole, put together.
 pub mod stack;
+
+/// Every bound of the crate, with its default and its setter.
+///
+#[doc = include_str!("docs/bounds.md")]
+#[cfg(doc)]
+pub mod bounds {}
+
+/// Time and allocations of each layer, and how to measure them.
+///
+#[doc = include_str!("docs/costs.md")]
+#[cfg(doc)]
+pub mod costs {}
