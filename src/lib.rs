@@ -99,6 +99,9 @@ pub mod request_id;
 #[cfg(feature = "schema")]
 #[cfg_attr(docsrs, doc(cfg(feature = "schema")))]
 pub mod schema;
+#[cfg(feature = "stalled-reader")]
+#[cfg_attr(docsrs, doc(cfg(feature = "stalled-reader")))]
+pub mod stalled_reader;
 #[cfg(feature = "throttle")]
 #[cfg_attr(docsrs, doc(cfg(feature = "throttle")))]
 pub mod throttle;

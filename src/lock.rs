@@ -5,6 +5,8 @@
 
 #[expect(clippy::disallowed_types, reason = "the one place that wraps it")]
 use std::sync::Mutex;
+#[cfg(feature = "stalled-reader")]
+use std::sync::TryLockError;
 use std::{
     fmt,
     sync::{MutexGuard, PoisonError},
@@ -21,6 +23,16 @@ impl<T> Lock<T> {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Locks unless another thread has the lock.
+    #[cfg(feature = "stalled-reader")]
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Without locking: whoever holds it alone needs not.

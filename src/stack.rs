@@ -6,6 +6,7 @@
 //!
 //! | outermost first | why here |
 //! |---|---|
+//! | stalled reader | gives back what all others own when a client stops reading |
 //! | request id | everything after it can be traced, refusals included |
 //! | access log | sees the final status and the true end, also of cancelled requests |
 //! | throttle by address | floods and failed authentications |
@@ -99,6 +100,8 @@ use crate::payload::{PayloadLayer, PayloadService};
 use crate::request_id::RequestIdLayer;
 #[cfg(feature = "schema")]
 use crate::schema::SchemaLayer;
+#[cfg(feature = "stalled-reader")]
+use crate::stalled_reader::StalledReaderLayer;
 #[cfg(feature = "throttle")]
 use crate::throttle::{ThrottleLayer, TokenBudgetLayer};
 #[cfg(feature = "transform")]
@@ -109,6 +112,7 @@ use crate::upstream::UpstreamLayer;
 /// The layers, each in its place. See the [module docs](self).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stack<
+    StalledReader = Unset,
     RequestId = Unset,
     AccessLog = Unset,
     PeerThrottle = Unset,
@@ -124,6 +128,7 @@ pub struct Stack<
     Upstream = Unset,
     HfToken = Unset,
 > {
+    stalled_reader: StalledReader,
     request_id: RequestId,
     access_log: AccessLog,
     peer_throttle: PeerThrottle,
@@ -151,8 +156,8 @@ impl Stack {
 /// The stack with one slot filled, which changes its type.
 macro_rules! fill {
     ($stack:ident.$slot:ident = $layer:ident) => {
-        fill!($stack $slot $layer: request_id access_log peer_throttle auth throttle payload schema
-            transform model_rules guard cache token_budget upstream hf_token)
+        fill!($stack $slot $layer: stalled_reader request_id access_log peer_throttle auth throttle
+            payload schema transform model_rules guard cache token_budget upstream hf_token)
     };
     // Also fills the slot of the payload, unless it is filled.
     ($stack:ident.$slot:ident = $layer:ident, payload) => {{
@@ -167,6 +172,9 @@ macro_rules! fill {
 
 /// The new layer for the slot that is filled, what the stack has for the others.
 macro_rules! pick {
+    (stalled_reader stalled_reader $stack:ident $layer:ident) => {
+        $layer
+    };
     (request_id request_id $stack:ident $layer:ident) => {
         $layer
     };
@@ -211,43 +219,67 @@ macro_rules! pick {
     };
 }
 
+#[cfg(feature = "stalled-reader")]
+impl<R, L, P, A, T, B, S, X, M, G, C, Q, U, H>
+    Stack<Unset, R, L, P, A, T, B, S, X, M, G, C, Q, U, H>
+{
+    /// Cuts off clients that stop reading.
+    pub fn stalled_reader(
+        self,
+        layer: StalledReaderLayer,
+    ) -> Stack<StalledReaderLayer, R, L, P, A, T, B, S, X, M, G, C, Q, U, H> {
+        fill!(self.stalled_reader = layer)
+    }
+}
+
 #[cfg(feature = "request-id")]
-impl<L, P, A, T, B, S, X, M, G, C, Q, U, H> Stack<Unset, L, P, A, T, B, S, X, M, G, C, Q, U, H> {
+impl<I, L, P, A, T, B, S, X, M, G, C, Q, U, H>
+    Stack<I, Unset, L, P, A, T, B, S, X, M, G, C, Q, U, H>
+{
     /// Gives each request an id.
     pub fn request_id(
         self,
         layer: RequestIdLayer,
-    ) -> Stack<RequestIdLayer, L, P, A, T, B, S, X, M, G, C, Q, U, H> {
+    ) -> Stack<I, RequestIdLayer, L, P, A, T, B, S, X, M, G, C, Q, U, H> {
         fill!(self.request_id = layer)
     }
 }
 
 #[cfg(feature = "access-log")]
-impl<R, P, A, T, B, S, X, M, G, C, Q, U, H> Stack<R, Unset, P, A, T, B, S, X, M, G, C, Q, U, H> {
+impl<I, R, P, A, T, B, S, X, M, G, C, Q, U, H>
+    Stack<I, R, Unset, P, A, T, B, S, X, M, G, C, Q, U, H>
+{
     /// Records each request at its true end.
     pub fn access_log(
         self,
         layer: AccessLogLayer,
-    ) -> Stack<R, AccessLogLayer, P, A, T, B, S, X, M, G, C, Q, U, H> {
+    ) -> Stack<I, R, AccessLogLayer, P, A, T, B, S, X, M, G, C, Q, U, H> {
         fill!(self.access_log = layer)
     }
 }
 
 #[cfg(feature = "auth")]
-impl<R, L, P, T, B, S, X, M, G, C, Q, U, H> Stack<R, L, P, Unset, T, B, S, X, M, G, C, Q, U, H> {
+impl<I, R, L, P, T, B, S, X, M, G, C, Q, U, H>
+    Stack<I, R, L, P, Unset, T, B, S, X, M, G, C, Q, U, H>
+{
     /// Lets in only those whose credentials hold.
-    pub fn auth(self, layer: AuthLayer) -> Stack<R, L, P, AuthLayer, T, B, S, X, M, G, C, Q, U, H> {
+    pub fn auth(
+        self,
+        layer: AuthLayer,
+    ) -> Stack<I, R, L, P, AuthLayer, T, B, S, X, M, G, C, Q, U, H> {
         fill!(self.auth = layer)
     }
 }
 
-impl<R, L, P, A, T, B, S, X, M, G, C, Q, U, H> Stack<R, L, P, A, T, B, S, X, M, G, C, Q, U, H> {
+impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H>
+    Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H>
+{
     /// Reads and bounds the body, and hands it on as a [`Payload`](crate::payload::Payload). Where
     /// a layer that looks into bodies is set, [`PayloadLayer::new`] is the default.
     pub fn payload(
         self,
         layer: PayloadLayer,
-    ) -> Stack<R, L, P, A, T, PayloadLayer, S, X, M, G, C, Q, U, H>
+    ) -> Stack<I, R, L, P, A, T, PayloadLayer, S, X, M, G, C, Q, U, H>
     where
         B: OpenPayload,
     {
@@ -256,110 +288,118 @@ impl<R, L, P, A, T, B, S, X, M, G, C, Q, U, H> Stack<R, L, P, A, T, B, S, X, M, 
 }
 
 #[cfg(feature = "schema")]
-impl<R, L, P, A, T, B: PayloadSlot, X, M, G, C, Q, U, H>
-    Stack<R, L, P, A, T, B, Unset, X, M, G, C, Q, U, H>
+impl<I, R, L, P, A, T, B: PayloadSlot, X, M, G, C, Q, U, H>
+    Stack<I, R, L, P, A, T, B, Unset, X, M, G, C, Q, U, H>
 {
     /// Holds requests, and answers where that is asked for, to their schemas.
     pub fn schema(
         self,
         layer: SchemaLayer,
-    ) -> Stack<R, L, P, A, T, B::Filled, SchemaLayer, X, M, G, C, Q, U, H> {
+    ) -> Stack<I, R, L, P, A, T, B::Filled, SchemaLayer, X, M, G, C, Q, U, H> {
         fill!(self.schema = layer, payload)
     }
 }
 
 #[cfg(feature = "throttle")]
-impl<R, L, A, T, B, S, X, M, G, C, Q, U, H> Stack<R, L, Unset, A, T, B, S, X, M, G, C, Q, U, H> {
+impl<I, R, L, A, T, B, S, X, M, G, C, Q, U, H>
+    Stack<I, R, L, Unset, A, T, B, S, X, M, G, C, Q, U, H>
+{
     /// Limits by address, before anyone is recognised.
     pub fn peer_throttle(
         self,
         layer: ThrottleLayer,
-    ) -> Stack<R, L, ThrottleLayer, A, T, B, S, X, M, G, C, Q, U, H> {
+    ) -> Stack<I, R, L, ThrottleLayer, A, T, B, S, X, M, G, C, Q, U, H> {
         fill!(self.peer_throttle = layer)
     }
 }
 
 #[cfg(feature = "throttle")]
-impl<R, L, P, A, B, S, X, M, G, C, Q, U, H> Stack<R, L, P, A, Unset, B, S, X, M, G, C, Q, U, H> {
+impl<I, R, L, P, A, B, S, X, M, G, C, Q, U, H>
+    Stack<I, R, L, P, A, Unset, B, S, X, M, G, C, Q, U, H>
+{
     /// Limits those who were recognised, before anything is read of what they send.
     pub fn throttle(
         self,
         layer: ThrottleLayer,
-    ) -> Stack<R, L, P, A, ThrottleLayer, B, S, X, M, G, C, Q, U, H> {
+    ) -> Stack<I, R, L, P, A, ThrottleLayer, B, S, X, M, G, C, Q, U, H> {
         fill!(self.throttle = layer)
     }
 }
 
 #[cfg(feature = "throttle")]
-impl<R, L, P, A, T, B: PayloadSlot, S, X, M, G, C, U, H>
-    Stack<R, L, P, A, T, B, S, X, M, G, C, Unset, U, H>
+impl<I, R, L, P, A, T, B: PayloadSlot, S, X, M, G, C, U, H>
+    Stack<I, R, L, P, A, T, B, S, X, M, G, C, Unset, U, H>
 {
     /// Limits the inference tokens that go to and come from the upstream.
     pub fn token_budget(
         self,
         layer: TokenBudgetLayer,
-    ) -> Stack<R, L, P, A, T, B::Filled, S, X, M, G, C, TokenBudgetLayer, U, H> {
+    ) -> Stack<I, R, L, P, A, T, B::Filled, S, X, M, G, C, TokenBudgetLayer, U, H> {
         fill!(self.token_budget = layer, payload)
     }
 }
 
 #[cfg(feature = "transform")]
-impl<R, L, P, A, T, B: PayloadSlot, S, M, G, C, Q, U, H>
-    Stack<R, L, P, A, T, B, S, Unset, M, G, C, Q, U, H>
+impl<I, R, L, P, A, T, B: PayloadSlot, S, M, G, C, Q, U, H>
+    Stack<I, R, L, P, A, T, B, S, Unset, M, G, C, Q, U, H>
 {
     /// Edits requests on the way to the upstream.
     pub fn transform(
         self,
         layer: TransformLayer,
-    ) -> Stack<R, L, P, A, T, B::Filled, S, TransformLayer, M, G, C, Q, U, H> {
+    ) -> Stack<I, R, L, P, A, T, B::Filled, S, TransformLayer, M, G, C, Q, U, H> {
         fill!(self.transform = layer, payload)
     }
 }
 
 #[cfg(feature = "model-rules")]
-impl<R, L, P, A, T, B: PayloadSlot, S, X, G, C, Q, U, H>
-    Stack<R, L, P, A, T, B, S, X, Unset, G, C, Q, U, H>
+impl<I, R, L, P, A, T, B: PayloadSlot, S, X, G, C, Q, U, H>
+    Stack<I, R, L, P, A, T, B, S, X, Unset, G, C, Q, U, H>
 {
     /// Lets pass what the caller may use, model and provider.
     pub fn model_rules(
         self,
         layer: ModelRulesLayer,
-    ) -> Stack<R, L, P, A, T, B::Filled, S, X, ModelRulesLayer, G, C, Q, U, H> {
+    ) -> Stack<I, R, L, P, A, T, B::Filled, S, X, ModelRulesLayer, G, C, Q, U, H> {
         fill!(self.model_rules = layer, payload)
     }
 }
 
 #[cfg(feature = "cache")]
-impl<R, L, P, A, T, B: PayloadSlot, S, X, M, G, Q, U, H>
-    Stack<R, L, P, A, T, B, S, X, M, G, Unset, Q, U, H>
+impl<I, R, L, P, A, T, B: PayloadSlot, S, X, M, G, Q, U, H>
+    Stack<I, R, L, P, A, T, B, S, X, M, G, Unset, Q, U, H>
 {
     /// Answers what was answered before, and shares what is under way.
     pub fn cache(
         self,
         layer: CacheLayer,
-    ) -> Stack<R, L, P, A, T, B::Filled, S, X, M, G, CacheLayer, Q, U, H> {
+    ) -> Stack<I, R, L, P, A, T, B::Filled, S, X, M, G, CacheLayer, Q, U, H> {
         fill!(self.cache = layer, payload)
     }
 }
 
 #[cfg(feature = "upstream")]
-impl<R, L, P, A, T, B, S, X, M, G, C, Q, H> Stack<R, L, P, A, T, B, S, X, M, G, C, Q, Unset, H> {
+impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, H>
+    Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, Unset, H>
+{
     /// Bounds what the upstream may take, and turns the client's errors into responses.
     pub fn upstream(
         self,
         layer: UpstreamLayer,
-    ) -> Stack<R, L, P, A, T, B, S, X, M, G, C, Q, UpstreamLayer, H> {
+    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, UpstreamLayer, H> {
         fill!(self.upstream = layer)
     }
 }
 
 #[cfg(feature = "hf")]
-impl<R, L, P, A, T, B, S, X, M, G, C, Q, U> Stack<R, L, P, A, T, B, S, X, M, G, C, Q, U, Unset> {
+impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U>
+    Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, Unset>
+{
     /// Fixes the origin that requests go to, and attaches its token.
     pub fn hf_token(
         self,
         layer: HfTokenLayer,
-    ) -> Stack<R, L, P, A, T, B, S, X, M, G, C, Q, U, HfTokenLayer> {
+    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, HfTokenLayer> {
         fill!(self.hf_token = layer)
     }
 }
@@ -427,6 +467,7 @@ mod sealed {
 }
 
 impl<
+    I,
     R,
     L,
     P,
@@ -455,7 +496,8 @@ impl<
     S11,
     S12,
     S13,
-> Layer<Inner> for Stack<R, L, P, A, T, B, S, X, M, G, C, Q, U, H>
+    S14,
+> Layer<Inner> for Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H>
 where
     H: Layer<Inner, Service = S1>,
     U: Layer<S1, Service = S2>,
@@ -470,11 +512,12 @@ where
     A: Layer<S10, Service = S11>,
     P: Layer<S11, Service = S12>,
     L: Layer<S12, Service = S13>,
-    R: Layer<S13>,
+    R: Layer<S13, Service = S14>,
+    I: Layer<S14>,
 {
-    type Service = R::Service;
+    type Service = I::Service;
 
-    fn layer(&self, inner: Inner) -> R::Service {
+    fn layer(&self, inner: Inner) -> I::Service {
         let service = self.hf_token.layer(inner);
         let service = self.upstream.layer(service);
         let service = self.token_budget.layer(service);
@@ -488,6 +531,7 @@ where
         let service = self.auth.layer(service);
         let service = self.peer_throttle.layer(service);
         let service = self.access_log.layer(service);
-        self.request_id.layer(service)
+        let service = self.request_id.layer(service);
+        self.stalled_reader.layer(service)
     }
 }

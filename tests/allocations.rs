@@ -26,6 +26,7 @@ use tower_inference::{
     request_id::RequestIdLayer,
     schema::{ResponseSchema, Schema, SchemaLayer},
     stack::Stack,
+    stalled_reader::StalledReaderLayer,
     throttle::{
         Concurrency, Limit, LimitFields, PeerAddress, Quota, Rate, RequestHead, ThrottleLayer,
     },
@@ -148,6 +149,8 @@ fn each_layer_allocates_no_more_than_stated() {
     let _for_timers = runtime.enter();
 
     let counted = [
+        // The box that the server and the sweep share.
+        ("stalled reader", allocations(StalledReaderLayer::new(), seen), 1),
         ("request id (with the context)", allocations(RequestIdLayer::new(), fresh), 5),
         ("request id", allocations(RequestIdLayer::new(), seen), 1),
         ("access log, own writer", allocations(pass::access_log(), seen), 1),
@@ -195,6 +198,7 @@ fn each_layer_allocates_no_more_than_stated() {
         // of flights, the head, a record of the call's own, the tap's.
         ("payload and cache, miss", allocations(shared(), known), 25),
         ("upstream", allocations(UpstreamLayer::new(), seen), 0),
+        ("upstream, caller known", allocations(UpstreamLayer::new(), known), 0),
         ("hf token", allocations(pass::hf_token(), seen), 0),
         (
             "the whole stack",

@@ -29,6 +29,7 @@ const SECOND: &[&str] = &[
     "model_rules",
     "request_id",
     "schema",
+    "stalled_reader",
     "throttle",
     "transform",
     "upstream",

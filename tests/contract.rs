@@ -35,6 +35,7 @@ use tower_inference::{
     schema::{ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
+    stalled_reader::StalledReaderLayer,
     throttle::{Concurrency, Limit, Rate, ThrottleLayer, TokenBudgetLayer},
     transform::TransformLayer,
     upstream::UpstreamLayer,
@@ -121,6 +122,11 @@ macro_rules! each_layer {
             use super::*;
 
             #[tokio::test]
+            async fn stalled_reader() {
+                $check!(StalledReaderLayer::new());
+            }
+
+            #[tokio::test]
             async fn request_id() {
                 $check!(RequestIdLayer::new());
             }
@@ -197,6 +203,7 @@ macro_rules! each_layer {
                         .peer_throttle(super::throttle())
                         .access_log(AccessLogLayer::new())
                         .request_id(RequestIdLayer::new())
+                        .stalled_reader(StalledReaderLayer::new())
                 );
             }
         }
@@ -415,6 +422,7 @@ mod passes_errors_untouched {
         };
     }
 
+    check!(stalled_reader, StalledReaderLayer::new());
     check!(request_id, RequestIdLayer::new());
     check!(access_log, AccessLogLayer::new());
     check!(auth, super::auth());

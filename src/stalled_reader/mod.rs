@@ -1,0 +1,185 @@
+//! Middleware that cuts off clients that stop reading.
+//!
+//! A server polls a response body only while the client takes bytes. It does not poll while the
+//! HTTP/2 window of the stream is zero or the TCP socket is full. Every deadline inside such a body
+//! sleeps as well, and whatever the body owns stays taken: the upstream's slot and connection, the
+//! caller's permits, a reservation of tokens, the access log's record.
+//!
+//! [`StalledReaderLayer`] owns the body on behalf of the server, and drops it when the client has
+//! not read for the [idle timeout](StalledReaderLayer::idle_timeout). The client then gets an error
+//! instead of the rest: a reset stream over HTTP/2, an incomplete body over HTTP/1.1.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, channel::Channel};
+//! use std::{convert::Infallible, sync::Arc, time::Duration};
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_inference::stalled_reader::{BodyError, StalledReaderLayer};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! let layer = StalledReaderLayer::new().idle_timeout(Duration::from_secs(30));
+//! let service = layer.layer(service_fn(|_request: Request<()>| async {
+//!     let (mut sender, body) = Channel::<Bytes, Infallible>::new(2);
+//!     sender.send_data(Bytes::from("one")).await.unwrap();
+//!     sender.send_data(Bytes::from("two")).await.unwrap();
+//!     Ok::<_, Infallible>(Response::new(body))
+//! }));
+//! let mut body = service.oneshot(Request::new(())).await.unwrap().into_body();
+//! let frame = body.frame().await.unwrap().unwrap();
+//! assert_eq!(frame.into_data().unwrap(), "one");
+//!
+//! // The client goes away for a minute.
+//! tokio::time::sleep(Duration::from_secs(60)).await;
+//! assert!(matches!(body.frame().await, Some(Err(BodyError::Stalled))));
+//! assert_eq!(layer.cut_responses(), 1);
+//! # }
+//! ```
+//!
+//! # Place
+//!
+//! This layer belongs outside every layer whose body owns something, hence outermost. In a
+//! [`Stack`](crate::stack::Stack) that is its place.
+//!
+//! # When a client stalls
+//!
+//! A client stalls when it is its turn and it does not poll: after it received a frame, after the
+//! head, or after it was woken for more. A client that waits for a silent upstream does not stall,
+//! however long the upstream takes; `UpstreamLayer` has deadlines for the upstream.
+//!
+//! A slow client does not stall as long as it reads on. Servers and systems keep buffers, so a
+//! client is seen to read when it has made room in them: over HTTP/2 once it has taken the frame
+//! that was polled last, over HTTP/1.1 once a part of the socket's send buffer is free.
+//! nginx's `send_timeout` has the same default and the same meaning.
+//!
+//! # Limits
+//!
+//! - A stalled client is cut off after the timeout, and before one and a quarter of it.
+//! - One task sweeps the bodies of a layer. It runs while there are bodies, in the runtime of the
+//!   request that started it, and ends with the layer. A runtime without a timer panics in that task.
+//!   Outside a tokio runtime nothing is cut off.
+//! - A body is boxed, which is the layer's one allocation for each request. The places of the bodies
+//!   are used again and never shrink: about 200 bytes for each of the most bodies at once.
+//! - The server learns of the cut with its next poll. Over HTTP/2 it polls when the client opens the
+//!   window, so until then the empty stream stays open: bound streams and idle connections in the
+//!   server.
+//! - A request body is not watched. `PayloadLayer` has a deadline for the request body.
+//! - A connection that was upgraded (101) has no body to watch.
+
+mod body;
+mod place;
+mod readers;
+
+use std::{
+    error::Error,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+pub use self::body::{BodyError, ResponseBody};
+use self::readers::Readers;
+
+/// Cuts off clients that stop reading. See the [module](self).
+#[derive(Clone, Debug)]
+pub struct StalledReaderLayer {
+    readers: Arc<Readers>,
+}
+
+impl StalledReaderLayer {
+    /// Cuts off clients that have not read for 60 seconds.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { readers: Readers::new(Duration::from_secs(60)) }
+    }
+
+    /// Sets how long a client may not read a response that is there.
+    ///
+    /// Defaults to 60 seconds. [`Duration::MAX`] cuts off nobody.
+    #[must_use]
+    pub fn idle_timeout(self, timeout: Duration) -> Self {
+        Self { readers: Readers::new(timeout) }
+    }
+
+    /// Returns how many responses were cut off so far, by all services of this layer.
+    #[must_use]
+    pub fn cut_responses(&self) -> u64 {
+        self.readers.cut()
+    }
+}
+
+impl Default for StalledReaderLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> Layer<S> for StalledReaderLayer {
+    type Service = StalledReader<S>;
+
+    fn layer(&self, inner: S) -> StalledReader<S> {
+        StalledReader { inner, readers: Arc::clone(&self.readers) }
+    }
+}
+
+/// The service of [`StalledReaderLayer`].
+#[derive(Clone, Debug)]
+pub struct StalledReader<S> {
+    inner: S,
+    readers: Arc<Readers>,
+}
+
+impl<S, B, R> Service<Request<B>> for StalledReader<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture<S::Future> {
+        let readers = Arc::clone(&self.readers);
+        ResponseFuture { inner: self.inner.call(request), readers }
+    }
+}
+
+pin_project! {
+    /// The future of [`StalledReader`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        readers: Arc<Readers>,
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Output = Result<Response<ResponseBody>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx))?;
+        Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, this.readers))))
+    }
+}

@@ -1,0 +1,124 @@
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::lock::Lock;
+
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
+
+/// The inner service's body. Boxed, because its reader and the sweep share it and it must not move.
+pub(super) type Inner = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
+
+/// The place of one response body, and the state of its reader.
+///
+/// A place is the waker of its own body, so that it sees when the body has more. It is used again
+/// for later bodies, hence a waker that outlives its body may wake the reader of another one. That
+/// reader polls once in vain.
+pub(super) struct Place {
+    // Locked while the body is polled, taken or put here. The reader is polled by one task at a
+    // time, so only the sweep competes for the lock, and the sweep never waits for it.
+    body: Lock<Option<Inner>>,
+    reader: Lock<Option<Waker>>,
+    // Sweeps since the reader last polled or was woken, or `WAITING`.
+    idle: AtomicU32,
+}
+
+/// The body waits for the inner service, so the reader owes nothing.
+const WAITING: u32 = u32::MAX;
+
+/// What a poll of the body returned, and what the body said of itself afterwards.
+pub(super) struct Polled {
+    pub(super) frame: Poll<Option<Result<Frame<Bytes>, BoxError>>>,
+    pub(super) is_end_stream: bool,
+    pub(super) size_hint: SizeHint,
+}
+
+impl Place {
+    pub(super) const fn new() -> Self {
+        Self { body: Lock::new(None), reader: Lock::new(None), idle: AtomicU32::new(0) }
+    }
+
+    /// Puts a body here. It is its reader's turn.
+    pub(super) fn occupy(&self, body: Inner) {
+        let mut place = self.body.lock();
+        self.idle.store(0, Relaxed);
+        *place = Some(body);
+    }
+
+    /// Takes the body and the reader's waker out, for the caller to drop.
+    pub(super) fn vacate(&self) -> (Option<Inner>, Option<Waker>) {
+        (self.body.lock().take(), self.reader.lock().take())
+    }
+
+    /// Polls the body for the reader with `cx`. `None` once the sweep has taken the body.
+    ///
+    /// `own` is the waker that this place makes.
+    pub(super) fn poll(&self, cx: &Context<'_>, own: &Waker) -> Option<Polled> {
+        let mut place = self.body.lock();
+        let body = place.as_mut()?;
+        let replaced = self.register(cx.waker());
+        // Before the poll: a wake during the poll ends the wait again.
+        self.idle.store(WAITING, Relaxed);
+        let frame = body.as_mut().poll_frame(&mut Context::from_waker(own));
+        if frame.is_ready() {
+            self.idle.store(0, Relaxed);
+        }
+        let (is_end_stream, size_hint) = (body.is_end_stream(), body.size_hint());
+        drop(place);
+        drop(replaced);
+        Some(Polled { frame, is_end_stream, size_hint })
+    }
+
+    /// Counts one sweep. Returns the body once its reader has let `most` sweeps pass.
+    pub(super) fn sweep(&self, most: u32) -> Option<Inner> {
+        let count = |idle| if idle == WAITING { None } else { Some(most.min(idle + 1)) };
+        let before = self.idle.fetch_update(Relaxed, Relaxed, count).ok()?;
+        if before + 1 < most {
+            return None;
+        }
+        // A body that is being polled has a reader.
+        let mut place = self.body.try_lock()?;
+        // The reader may have polled since the count.
+        if self.idle.load(Relaxed) == most { place.take() } else { None }
+    }
+
+    /// Keeps the reader's waker. Returns the previous one, for the caller to drop.
+    fn register(&self, waker: &Waker) -> Option<Waker> {
+        let mut reader = self.reader.lock();
+        if reader.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return None;
+        }
+        reader.replace(waker.clone())
+    }
+}
+
+impl Wake for Place {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // From now on, it is the reader's turn.
+        let _already = self.idle.compare_exchange(WAITING, 0, Relaxed, Relaxed);
+        let reader = self.reader.lock().take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").finish_non_exhaustive()
+    }
+}
