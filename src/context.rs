@@ -311,14 +311,14 @@ impl RequestContext {
         *self.record.usage.lock() = Some(usage);
     }
 
-    /// Tokens that were seen in the deltas of the answer's event stream so far: one for each delta
-    /// that says something. What the upstream counts itself is [`usage`](Self::usage).
+    /// The tokens of the response's text that has passed so far, estimated by
+    /// [`Tap`](crate::tap::Tap). The upstream's own count is [`usage`](Self::usage).
     #[must_use]
     pub fn generated_tokens(&self) -> u64 {
         self.record.generated.load(Relaxed)
     }
 
-    /// Sets how many tokens were seen. The last word stands.
+    /// Sets the estimate. The last one stands.
     pub(crate) fn set_generated_tokens(&self, tokens: u64) {
         self.record.generated.store(tokens, Relaxed);
     }

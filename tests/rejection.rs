@@ -31,6 +31,7 @@ const TABLE: &[Row] = &[
     (Refusal::IdentityProviderUnavailable, "identity-provider-unavailable", 503, 503, "AUTHORIZER_FAILURE", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
     (Refusal::Throttled, "throttled", 429, 429, "THROTTLED", "Too Many Requests", "TooManyRequestsException", "rate_limit_error", 8),
     (Refusal::QuotaExceeded, "quota-exceeded", 429, 429, "QUOTA_EXCEEDED", "Limit Exceeded", "LimitExceededException", "rate_limit_error", 8),
+    (Refusal::ExceedsLimit, "exceeds-limit", 400, 400, "DEFAULT_4XX", "Bad Request", "BadRequestException", "invalid_request_error", 3),
     (Refusal::ThrottleUnavailable, "throttle-unavailable", 503, 503, "DEFAULT_5XX", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
     (Refusal::PayloadTooLarge, "payload-too-large", 413, 413, "REQUEST_TOO_LARGE", "Request Too Long", "RequestTooLargeException", "invalid_request_error", 8),
     (Refusal::PayloadTimeout, "payload-timeout", 408, 408, "DEFAULT_4XX", "Request Timeout", "RequestTimeoutException", "invalid_request_error", 4),

@@ -661,11 +661,11 @@ proptest! {
     }
 }
 
-// === Deltas ===
+// === Delivered text ===
 
-/// Deltas that were counted, the same at every cut.
+/// The estimate of what these events deliver, the same at every cut.
 #[track_caller]
-fn deltas(events: &[&str]) -> u64 {
+fn delivered(events: &[&str]) -> u64 {
     let body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
     let counted = |size: usize| {
         let context = RequestContext::new();
@@ -682,44 +682,96 @@ fn deltas(events: &[&str]) -> u64 {
     whole
 }
 
+/// Sixteen bytes of text in each, whatever the form: four tokens.
 #[test]
-fn each_delta_that_says_something_counts_once() {
-    let one = [
-        r#"{"choices":[{"delta":{"content":"a"}}]}"#,
-        r#"{ "choices" : [ { "delta" : { "role": "assistant", "content" : "a" } } ] }"#,
-        r#"{"choices":[{"delta":{"content":"","reasoning_content":"hm"}}]}"#,
-        r#"{"choices":[{"delta":{"content":"a","reasoning":"hm"}}]}"#,
-        r#"{"choices":[{"delta":{"refusal":"no"}}]}"#,
-        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"text\":\"x\"}"}}]}}]}"#,
-        r#"{"choices":[{"delta":{"content":"a"},"logprobs":{"content":[{"token":"a","top_logprobs":[{"token":"b"}]}]}}]}"#,
-        r#"{"choices":[{"delta":{"content":"\"delta\":{\"content\":\"x\"}"}}],"usage":null}"#,
-        r#"{"choices":[{"text":"a","index":0,"logprobs":null,"finish_reason":null}]}"#,
-        r#"{"index":1,"token":{"id":1,"text":"a","special":false},"top_tokens":[],"generated_text":null}"#,
-        r#"{"index":2,"token":{"id":2,"text":"</s>","special":true},"generated_text":"a a","details":{"generated_tokens":2}}"#,
-        r#"{"type":"response.output_text.delta","delta":"a"}"#,
+fn the_text_of_every_form_of_delta_is_estimated() {
+    let events = [
+        r#"{"choices":[{"delta":{"content":"sixteen bytes ok"}}]}"#,
+        r#"{ "choices" : [ { "delta" : { "role": "assistant", "content" : "sixteen bytes ok" } } ] }"#,
+        r#"{"choices":[{"delta":{"content":"","reasoning_content":"sixteen bytes ok"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"sixteen ","reasoning":"bytes ok"}}]}"#,
+        r#"{"choices":[{"delta":{"refusal":"sixteen bytes ok"}}]}"#,
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"read","arguments":"{\"text\":1}\n"}}]}}]}"#,
+        r#"{"choices":[{"delta":{"function_call":{"name":"sixteen ","arguments":"bytes ok"}}}]}"#,
+        r#"{"choices":[{"delta":{"content":"sixteen bytes ok"},"logprobs":{"content":[{"token":"a","top_logprobs":[{"token":"b"}]}]}}]}"#,
+        r#"{"choices":[{"delta":{"content":"\"delta\":{\"x\":\"\"}"}}],"usage":null}"#,
+        r#"{"choices":[{"index":0,"delta":{"content":"sixteen "}},{"index":1,"delta":{"content":"bytes ok"}}]}"#,
+        r#"{"choices":[{"text":"sixteen bytes ok","index":0,"logprobs":null,"finish_reason":null}]}"#,
+        r#"{"index":1,"token":{"id":1,"text":"sixteen bytes ok","special":false},"top_tokens":[],"generated_text":null}"#,
+        r#"{"type":"response.output_text.delta","delta":"sixteen bytes ok"}"#,
+        r#"{"type":"response.function_call_arguments.delta","delta":"sixteen bytes ok"}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"sixteen bytes ok"}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"sixteen bytes ok"}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"sixteen bytes ok"}}"#,
+        // Escapes count as what they stand for: 2, 3, 4, 4, 1, 1, 1.
+        r#"{"choices":[{"delta":{"content":"\u00fc\u20ac\ud83d\ude00😀\n\\\u0041"}}]}"#,
     ];
-    for event in one {
-        assert_eq!(deltas(&[event]), 1, "{event}");
+    for event in events {
+        assert_eq!(delivered(&[event]), 4, "{event}");
     }
-    assert_eq!(deltas(&one), one.len() as u64);
-    let two =
-        r#"{"choices":[{"index":0,"delta":{"content":"a"}},{"index":1,"delta":{"content":"b"}}]}"#;
-    assert_eq!(deltas(&[two]), 2);
+    assert_eq!(delivered(&events), 4 * events.len() as u64);
 }
 
 #[test]
-fn what_says_nothing_is_no_delta() {
+fn an_event_of_tgi_is_one_token_at_least() {
+    let event = r#"{"index":1,"token":{"id":1,"text":"a","special":false},"generated_text":null}"#;
+    let last = r#"{"index":2,"token":{"id":2,"text":"</s>","special":true},"generated_text":"a a","details":{"generated_tokens":2}}"#;
+    assert_eq!(delivered(&[event, event, last]), 3);
+}
+
+#[test]
+fn an_event_of_an_unknown_form_counts_with_all_its_bytes() {
+    let event = r#"{"chunk":"sixteen bytes ok"}"#;
+    assert_eq!(delivered(&[event]), event.len() as u64 / 4);
+    let hidden = r#"{"\u0063hoices":[{"delt\u0061":{"content":"sixteen bytes ok"}}]}"#;
+    assert_eq!(delivered(&[hidden]), (hidden.len() as u64).div_ceil(4));
+}
+
+#[test]
+fn what_is_not_new_text_is_not_counted() {
     for event in [
         r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#,
         r#"{"choices":[{"delta":{"content":null,"tool_calls":null}}]}"#,
         r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
         r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
-        r#"{"choices":[{"message":{"content":"whole"}}]}"#,
         r#"{"type":"response.output_text.done","text":"whole"}"#,
         r#"{"type":"response.completed","response":{"output":[{"content":[{"type":"output_text","text":"whole"}]}]}}"#,
+        r#"{"type":"message_start","message":{"content":[],"usage":{"input_tokens":9}}}"#,
+        r#"{"type":"ping"}"#,
         r#"{"error":{"message":"no","type":"x"}}"#,
         "[DONE]",
     ] {
-        assert_eq!(deltas(&[event]), 0, "{event}");
+        assert_eq!(delivered(&[event]), 0, "{event}");
     }
+}
+
+#[test]
+fn the_text_of_a_document_is_estimated() {
+    let text = |document: &str| {
+        for size in [1, 7, document.len()] {
+            let context = RequestContext::new();
+            let mut tap = Tap::claim(&context, StatusCode::OK, &headers(&[JSON])).unwrap();
+            for chunk in document.as_bytes().chunks(size) {
+                tap.data(&Bytes::copy_from_slice(chunk));
+            }
+            tap.end(BodyEnd::Complete);
+            if size == document.len() {
+                return context.generated_tokens();
+            }
+        }
+        0
+    };
+    for document in [
+        r#"{"choices":[{"message":{"role":"assistant","content":"sixteen bytes ok"}}]}"#,
+        r#"{"choices":[{"text":"sixteen bytes ok","logprobs":{"tokens":["a"]}}]}"#,
+        r#"{"choices":[{"message":{"content":null,"tool_calls":[{"function":{"name":"f","arguments":"sixteen bytes \u00fc"}}]}}]}"#,
+        r#"[{"generated_text":"sixteen bytes ok"}]"#,
+        r#"{"output":[{"content":[{"type":"output_text","text":"sixteen bytes ok"}]}]}"#,
+        r#"{"content":[{"type":"text","text":"sixteen bytes ok"}],"usage":{"output_tokens":4}}"#,
+    ] {
+        assert_eq!(text(document), 4, "{document}");
+    }
+    assert_eq!(text(r#"{"data":[{"embedding":[0.1],"b64_json":"aaaaaaaaaaaaaaaa"}]}"#), 0);
+    // As far as it came.
+    assert_eq!(text(r#"{"choices":[{"message":{"content":"eight by"#), 2);
 }

@@ -35,6 +35,9 @@ pub enum Refusal {
     Throttled,
     /// `quota-exceeded`, 429: the period's share is used up.
     QuotaExceeded,
+    /// `exceeds-limit`, 400: one request asks for more than its limit ever allows at once, so waiting
+    /// does not help.
+    ExceedsLimit,
     /// `throttle-unavailable`, 503: nobody can count right now.
     ThrottleUnavailable,
     /// `payload-too-large`, 413: the body is beyond the limit.
@@ -146,6 +149,9 @@ rows! {
     QuotaExceeded: "quota-exceeded", "The quota is used up",
         TOO_MANY_REQUESTS / TOO_MANY_REQUESTS, "QUOTA_EXCEEDED", "Limit Exceeded",
         "LimitExceededException", "rate_limit_error", 8;
+    ExceedsLimit: "exceeds-limit", "The request asks for more than its limit allows at once",
+        BAD_REQUEST / BAD_REQUEST, "DEFAULT_4XX", "Bad Request", "BadRequestException",
+        "invalid_request_error", 3;
     ThrottleUnavailable: "throttle-unavailable", "The store of the limits cannot be reached",
         SERVICE_UNAVAILABLE / SERVICE_UNAVAILABLE, "DEFAULT_5XX", "Service Unavailable",
         "ServiceUnavailableException", "server_error", 14;

@@ -1,8 +1,9 @@
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memchr2};
 
 use super::{
     found::{Found, Type},
     json::Scanner,
+    length_of_unit, tokens_of,
 };
 use crate::{
     body::BodyEnd,
@@ -19,8 +20,16 @@ pub(super) struct Events {
     end: Option<StreamEnd>,
     // A choice had its finish reason.
     finished: bool,
-    // Deltas that said something.
-    deltas: u64,
+    delivered: Delivered,
+}
+
+/// The text that a stream has delivered.
+#[derive(Clone, Copy, Default)]
+struct Delivered {
+    // In UTF-8.
+    bytes: u64,
+    // Events of TGI, which carry one token each.
+    tokens: u64,
 }
 
 /// What a chunk brought.
@@ -38,7 +47,7 @@ impl Events {
             started: false,
             end: None,
             finished: false,
-            deltas: 0,
+            delivered: Delivered { bytes: 0, tokens: 0 },
         }
     }
 
@@ -67,9 +76,9 @@ impl Events {
         news
     }
 
-    /// How many deltas said something so far.
-    pub(super) const fn deltas(&self) -> u64 {
-        self.deltas
+    /// The tokens of the text that was delivered so far, estimated.
+    pub(super) fn tokens(&self) -> u64 {
+        tokens_of(self.delivered.bytes).max(self.delivered.tokens)
     }
 
     /// How the stream ended, now that the body did.
@@ -98,8 +107,13 @@ impl Events {
             return;
         }
         let done = lines == 1 && data.trim_ascii() == b"[DONE]";
-        let glance = glance(if lines > 1 { frame } else { data });
-        self.deltas = self.deltas.saturating_add(glance.deltas);
+        let document = if lines > 1 { frame } else { data };
+        let glance = glance(document);
+        let Delivered { bytes, tokens } = &mut self.delivered;
+        // An event of an unknown form is charged by its bytes.
+        let said = if glance.known || done { glance.text } else { document.len() as u64 };
+        *bytes = bytes.saturating_add(said);
+        *tokens = tokens.saturating_add(glance.token.into());
         let read = lines > 1 || glance.matters;
         let found = read.then(|| scan(frame)).flatten().unwrap_or_default();
 
@@ -136,16 +150,21 @@ fn scan(frame: &[u8]) -> Option<Found> {
 struct Glance {
     /// There can be something in it that is looked for.
     matters: bool,
-    /// Deltas that say something.
-    deltas: u64,
+    /// It has the form of an event that is known.
+    known: bool,
+    /// Bytes of generated text, in UTF-8.
+    text: u64,
+    /// It is TGI's event of one token.
+    token: bool,
 }
 
 /// Glances at a document: so that deltas, of which a stream mostly consists, cost one search for
 /// colons. Quotes inside of strings are escaped, so what looks like a name is one.
 fn glance(document: &[u8]) -> Glance {
     let mut glance = Glance::default();
-    // Inside of `choices`; of a `delta`, and whether that said something already.
-    let (mut choices, mut delta, mut token) = (false, None, false);
+    // Inside of an array of choices, or of a delta. An event of OpenAI's responses that repeats the
+    // text of earlier ones has neither.
+    let mut generated = false;
     for at in memchr_iter(b':', document) {
         let (name, value) = document.split_at_checked(at).unwrap_or_default();
         let value = value.get(1..).unwrap_or_default().trim_ascii_start();
@@ -153,46 +172,47 @@ fn glance(document: &[u8]) -> Glance {
             continue;
         }
         let name = name.trim_ascii_end();
-        let (is, says) = (|text: &[u8]| name.ends_with(text), says_something(value));
+        let is = |text: &[u8]| name.ends_with(text);
+        let mut text = false;
         match name {
-            [.., b'e', b'"'] => glance.matters |= is(b"\"usage\""),
+            [.., b'e', b'"'] => {
+                glance.matters |= is(b"\"usage\"");
+                glance.known |= is(b"\"usage\"") || is(b"\"type\"");
+                text = is(b"\"name\"");
+            }
             [.., b'n', b'"'] => {
                 glance.matters |= is(b"\"finish_reason\"");
-                // Of TGI: one event for each.
+                text = is(b"\"partial_json\"");
                 if is(b"\"token\"") && value.starts_with(b"{") {
-                    token = true;
-                    glance.deltas = glance.deltas.saturating_add(1);
+                    (glance.token, generated, glance.known) = (true, true, true);
                 }
             }
-            [.., b'r', b'"'] => glance.matters |= is(b"\"error\""),
+            [.., b'r', b'"'] if is(b"\"error\"") => {
+                (glance.matters, glance.known) = (true, true);
+            }
             [.., b's', b'"'] => {
                 glance.matters |= is(b"\"details\"");
-                choices |= is(b"\"choices\"");
-                if is(b"\"tool_calls\"") && value.starts_with(b"[{") {
-                    said(&mut delta, &mut glance);
-                }
+                let choices = is(b"\"choices\"");
+                generated |= choices;
+                glance.known |= choices;
+                text = is(b"\"arguments\"");
             }
-            [.., b'a', b'"'] if is(b"\"delta\"") => match value {
-                [b'{', ..] => delta = Some(false),
-                // Of OpenAI's responses.
-                _ if says => glance.deltas = glance.deltas.saturating_add(1),
-                _ => {}
-            },
+            [.., b'a', b'"'] if is(b"\"delta\"") => {
+                (generated, glance.known) = (true, true);
+                // A string, of OpenAI's responses.
+                text = true;
+            }
             [.., b't', b'"'] => {
                 glance.matters |= is(b"\"generated_text\"");
-                if says && (is(b"\"content\"") || is(b"\"reasoning_content\"")) {
-                    said(&mut delta, &mut glance);
-                } else if says && is(b"\"text\"") && choices && !token {
-                    match delta {
-                        Some(_) => said(&mut delta, &mut glance),
-                        None => glance.deltas = glance.deltas.saturating_add(1),
-                    }
-                }
+                text = is(b"\"content\"") || is(b"\"reasoning_content\"") || is(b"\"text\"");
             }
-            [.., b'g' | b'l', b'"'] if says && (is(b"\"reasoning\"") || is(b"\"refusal\"")) => {
-                said(&mut delta, &mut glance);
+            [.., b'g' | b'l', b'"'] => {
+                text = is(b"\"reasoning\"") || is(b"\"thinking\"") || is(b"\"refusal\"");
             }
             _ => {}
+        }
+        if text && generated {
+            glance.text = glance.text.saturating_add(length_of_text(value));
         }
         // What an event's `type` may be.
         glance.matters |= match value {
@@ -212,15 +232,28 @@ fn glance(document: &[u8]) -> Glance {
     glance
 }
 
-/// A member of a delta says something. Of several, the first counts.
-fn said(delta: &mut Option<bool>, glance: &mut Glance) {
-    if *delta == Some(false) {
-        *delta = Some(true);
-        glance.deltas = glance.deltas.saturating_add(1);
+/// The bytes of a string in UTF-8, once its escapes are read; zero where no string begins. One that
+/// is not closed has the length that is there.
+fn length_of_text(value: &[u8]) -> u64 {
+    let Some(mut rest) = value.strip_prefix(b"\"") else { return 0 };
+    let mut length = 0_u64;
+    while let Some(at) = memchr2(b'"', b'\\', rest) {
+        length = length.saturating_add(at as u64);
+        let Some([b'\\', escaped, ..]) = rest.get(at..) else { return length };
+        let (read, long) = match escaped {
+            b'u' => (6, length_of_escape(rest.get(at.saturating_add(2)..).unwrap_or_default())),
+            _ => (2, 1),
+        };
+        length = length.saturating_add(long);
+        rest = rest.get(at.saturating_add(read)..).unwrap_or_default();
     }
+    length.saturating_add(rest.len() as u64)
 }
 
-/// A string that is not empty.
-const fn says_something(value: &[u8]) -> bool {
-    matches!(value, [b'"', next, ..] if *next != b'"')
+/// The bytes in UTF-8 of `\u` and these digits. Each half of a surrogate pair is half of four.
+fn length_of_escape(digits: &[u8]) -> u64 {
+    let code = digits.get(..4).unwrap_or_default().iter().fold(0, |code: u32, digit| {
+        (code << 4) | char::from(*digit).to_digit(16).unwrap_or_default()
+    });
+    length_of_unit(code)
 }

@@ -14,6 +14,8 @@ pub(super) struct Found {
     pub(super) generated: bool,
     /// The `type`.
     pub(super) event_type: Type,
+    /// Bytes of texts, in UTF-8.
+    pub(super) text: u64,
 }
 
 /// The types of events that end a stream.
@@ -54,6 +56,8 @@ pub(super) enum Member {
     GeneratedText,
     Type,
     FinishReason,
+    /// What a model may have written.
+    Text,
     /// One of the counts below.
     Count(u8),
     Other,
@@ -189,6 +193,11 @@ impl Member {
             (Place::Usage | Place::ResponseUsage, b"output_tokens") => Self::Count(OUTPUT),
             (Place::Details, b"input_length") => Self::Count(PROMPT),
             (Place::Details, b"generated_tokens") => Self::Count(COMPLETION),
+            (
+                Place::Choice | Place::Root | Place::Other,
+                b"content" | b"text" | b"generated_text" | b"reasoning_content" | b"reasoning"
+                | b"thinking" | b"refusal" | b"arguments",
+            ) => Self::Text,
             _ => Self::Other,
         }
     }

@@ -3,6 +3,7 @@ use memchr::memchr2;
 use super::{
     append,
     found::{Found, Member, Place, Text},
+    length_of_unit,
 };
 
 /// Reads a JSON document (RFC 8259) piece by piece: checks its grammar, and keeps a few numbers and
@@ -104,6 +105,11 @@ impl Scanner {
         }
     }
 
+    /// Bytes of texts so far, in UTF-8.
+    pub(super) const fn text_bytes(&self) -> u64 {
+        self.found.text
+    }
+
     fn step(&mut self, byte: u8) {
         use State::{
             Colon, Comma, End, Escape, FirstName, FirstValue, Hex, Literal, Name, Stopped, Value,
@@ -117,7 +123,7 @@ impl Scanner {
             (FirstName | Comma, b'}') => self.close(true),
             (Value | FirstValue, _) => self.value(byte),
             (Name | FirstName, b'"') => {
-                self.text = Text::wanted_if(self.place() != Place::Other);
+                self.text = Text::default();
                 State::Text(Role::Name)
             }
             (Colon, b':') => Value,
@@ -126,6 +132,7 @@ impl Scanner {
             (Escape(role), b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
                 // In none of the words that are looked for.
                 self.text.push(b"\0");
+                self.delivered(role, 1);
                 State::Text(role)
             }
             (Hex(role, left, code), _) => match char::from(byte).to_digit(16) {
@@ -135,6 +142,7 @@ impl Scanner {
                         Hex(role, left.saturating_sub(1), code)
                     } else {
                         self.text.push(&[u8::try_from(code).unwrap_or_default()]);
+                        self.delivered(role, length_of_unit(code.into()));
                         State::Text(role)
                     }
                 }
@@ -243,6 +251,7 @@ impl Scanner {
             return &[];
         }
         self.text.push(plain);
+        self.delivered(role, plain.len() as u64);
         match (tail.first(), role) {
             (None, _) => {}
             (Some(b'"'), Role::Name) => {
@@ -256,6 +265,14 @@ impl Scanner {
             (Some(_), _) => self.state = State::Escape(role),
         }
         tail.get(1..).unwrap_or_default()
+    }
+
+    /// Counts what a model may have written.
+    fn delivered(&mut self, role: Role, bytes: u64) {
+        let written = matches!(self.member, Member::Text | Member::GeneratedText);
+        if written && matches!(role, Role::Value) {
+            self.found.text = self.found.text.saturating_add(bytes);
+        }
     }
 
     /// Reads on inside of a number; gives what it did not read.

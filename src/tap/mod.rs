@@ -64,11 +64,13 @@
 //! | `application/json`, `+json` | `usage` (OpenAI); `details` (TGI), also of an object that is alone in an array | |
 //! | `text/event-stream` | the same of the last event that has any; `response.usage` (OpenAI's responses) | see [`StreamEnd`](crate::context::StreamEnd) |
 //!
-//! Deltas are counted as tokens of the answer
-//! ([`generated_tokens`](crate::context::RequestContext::generated_tokens)), for streams that end
-//! before they tell their usage: one for each `delta` (of chat) that has content, reasoning, a
-//! refusal or a call of a tool in it, each `text` of a choice, each `token` of TGI, and each event
-//! of OpenAI's responses whose `delta` is a text. Several tokens in one delta count as one.
+//! The tokens of the text that has passed are estimated
+//! ([`generated_tokens`](crate::context::RequestContext::generated_tokens)), for responses that end
+//! before they tell their usage: a quarter of its bytes in UTF-8, and at least one for each event of
+//! TGI that carries a `token`. Of a stream, texts are `content`, `reasoning_content`, `reasoning`,
+//! `thinking`, `refusal`, `text`, `arguments`, `partial_json` and `name`, inside of `choices`, of a
+//! `delta` or of a `token`, and a `delta` that is a string. An event of an unknown form counts with all
+//! its bytes. Of a JSON document, texts are the members of these names, and `generated_text`.
 //!
 //! What the body says stands over the fields. `input_tokens` and `output_tokens` stand in for
 //! `prompt_tokens` and `completion_tokens`. A count is a whole number; anything else (a negative
@@ -191,7 +193,7 @@ impl Watch for Tap {
             Kind::Json(scanner) => scanner.feed(data),
             Kind::Events(events) => {
                 let news = events.feed(data);
-                self.context.set_generated_tokens(events.deltas());
+                self.context.set_generated_tokens(events.tokens());
                 if let Some(usage) = news.usage {
                     self.set_usage(usage);
                 }
@@ -205,6 +207,7 @@ impl Watch for Tap {
     fn end(&mut self, end: BodyEnd) {
         match &self.kind {
             Kind::Json(scanner) => {
+                self.context.set_generated_tokens(tokens_of(scanner.text_bytes()));
                 if let Some(usage) = scanner.finish().and_then(|found| found.usage()) {
                     self.set_usage(usage);
                 }
@@ -229,6 +232,20 @@ fn count(headers: &HeaderMap, name: &str) -> Option<u64> {
     let digits = headers.get(name)?.as_bytes();
     (!digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
         .then(|| digits.iter().fold(0, |count, digit| append(count, *digit)))
+}
+
+/// How many tokens a text of so many bytes has, estimated as that of a prompt.
+const fn tokens_of(bytes: u64) -> u64 {
+    bytes.div_ceil(4)
+}
+
+/// The bytes in UTF-8 of a UTF-16 code unit. Each half of a surrogate pair is half of four.
+const fn length_of_unit(code: u32) -> u64 {
+    match code {
+        0..0x80 => 1,
+        0x80..0x800 | 0xd800..0xe000 => 2,
+        _ => 3,
+    }
 }
 
 /// `count` with one more digit, at most `u64::MAX`.

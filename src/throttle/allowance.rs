@@ -12,6 +12,23 @@ pub(super) enum Kind {
     Concurrency(Concurrency),
 }
 
+impl Allowance {
+    /// The most permits that can ever be there at once.
+    pub(super) fn capacity(self) -> u64 {
+        match self.0 {
+            Kind::Rate(rate) => rate.capacity().into(),
+            Kind::Quota(quota) => quota.limit(),
+            Kind::Concurrency(concurrency) => concurrency.most().into(),
+        }
+    }
+
+    /// Whether waiting does not help a cost. An allowance of nothing holds no cost for another
+    /// reason: it is a caller's ban.
+    pub(super) fn never_holds(self, cost: u64) -> bool {
+        (1..cost).contains(&self.capacity())
+    }
+}
+
 impl From<Rate> for Allowance {
     fn from(rate: Rate) -> Self {
         Self(Kind::Rate(rate))

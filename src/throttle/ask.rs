@@ -13,8 +13,8 @@ pub(super) struct Ask {
     /// The key of those that find no room in a full store, one for each limit.
     pub(super) overflow: Key,
     pub(super) allowance: Allowance,
-    /// Permits to take. A cost beyond all that the allowance ever holds passes when it is full, and
-    /// is taken whole: what is beyond is debt. Zero takes nothing, and passes where one would.
+    /// Permits to take. A cost beyond all that the allowance ever holds never passes. Zero takes
+    /// nothing, and passes where one would.
     pub(super) cost: u64,
     /// `false`: in shadow. It takes where it allows, but stops nobody.
     pub(super) enforced: bool,
@@ -57,6 +57,7 @@ pub(super) struct Settlement {
     pub(super) overflow: Key,
     pub(super) allowance: Allowance,
     pub(super) window: u32,
-    /// Permits to take (beyond what is there: as debt), or, negative, to give back.
+    /// Permits to take (beyond what is there: as debt, of at most all that the allowance holds), or,
+    /// negative, to give back.
     pub(super) permits: i64,
 }

@@ -11,10 +11,6 @@ use governor::{RateLimiter, clock, middleware::NoOpMiddleware, nanos::Nanos, sta
 
 use super::{ask::Standing, rate::Rate};
 
-/// Debt is bounded by what grows in ten years, and so is what a bucket holds: with a monotonic time
-/// of at most 2^62 ns no sum overflows.
-const MOST_DEBT: u64 = super::rate::MOST_HELD;
-
 /// The theoretical arrival time, in ns.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Tat(Cell<u64>);
@@ -53,7 +49,8 @@ impl clock::Clock for Frozen {
     }
 }
 
-/// What a bucket says to so many permits, and its arrival time if they are taken.
+/// What a bucket says to so many permits, and its arrival time if they are taken. A cost beyond its
+/// capacity never passes.
 pub(super) fn decide(rate: Rate, tat: u64, now: u64, cost: u64) -> (Standing, u64) {
     let (Some(interval), Some(burst)) = (rate.interval(), NonZeroU32::new(rate.capacity())) else {
         let period = rate.permits().1;
@@ -61,6 +58,7 @@ pub(super) fn decide(rate: Rate, tat: u64, now: u64, cost: u64) -> (Standing, u6
     };
     let most = u64::from(burst.get());
     let needed = u32::try_from(cost).unwrap_or(u32::MAX).clamp(1, burst.get());
+    let fits = cost <= most;
     let cell = Tat(Cell::new(tat));
     let at = Nanos::new(now);
     let quota = governor::Quota::with_period(Duration::from_nanos(interval));
@@ -76,11 +74,10 @@ pub(super) fn decide(rate: Rate, tat: u64, now: u64, cost: u64) -> (Standing, u6
             Err(_) => Duration::MAX,
         }
     });
-    let allows = wait.is_zero();
-    let next = match (allows, cost) {
-        (false, _) | (_, 0) => tat,
-        (true, cost) => charge(cell.0.get(), now, cost - u64::from(needed), interval, most),
-    };
+    let allows = fits && wait.is_zero();
+    // A share of the rate may hold less than the rate does: its caller comes back for the whole.
+    let wait = if fits { wait } else { wait.max(Duration::from_nanos(interval)) };
+    let next = if allows && cost > 0 { cell.0.get() } else { tat };
     let ahead = next.saturating_sub(now);
     let standing = Standing {
         allows,
@@ -93,7 +90,8 @@ pub(super) fn decide(rate: Rate, tat: u64, now: u64, cost: u64) -> (Standing, u6
     (standing, next)
 }
 
-/// Takes more, or gives back, without asking.
+/// Takes more, or gives back, without asking. Debt is at most what the bucket holds, so a caller
+/// waits for two fills of it at the longest.
 pub(super) fn settle(rate: Rate, tat: u64, now: u64, permits: i64) -> u64 {
     let Some(interval) = rate.interval() else { return tat };
     if permits < 0 {
@@ -104,6 +102,8 @@ pub(super) fn settle(rate: Rate, tat: u64, now: u64, permits: i64) -> u64 {
 }
 
 fn charge(tat: u64, now: u64, permits: u64, interval: u64, burst: u64) -> u64 {
-    let most = now.saturating_add(burst.saturating_mul(interval)).saturating_add(MOST_DEBT);
+    // What a bucket holds grows in ten years at most, and a monotonic time is at most 2^62 ns.
+    let window = burst.saturating_mul(interval);
+    let most = now.saturating_add(window).saturating_add(window);
     tat.max(now).saturating_add(permits.saturating_mul(interval)).min(most)
 }

@@ -216,7 +216,7 @@ impl Limits {
         decision: &Decision,
         context: &RequestContext,
     ) -> Option<Rejection> {
-        let mut first = None;
+        let (mut first, mut never) = (None, None);
         let mut wait = Duration::ZERO;
         for ((held, ask), standing) in self.held.iter().zip(asks).zip(&decision.standings) {
             held.counters.count(standing.allows, ask.enforced, decision.passes);
@@ -224,6 +224,9 @@ impl Limits {
                 continue;
             }
             if ask.enforced {
+                if ask.allowance.never_holds(ask.cost) {
+                    never = never.or(Some((held, ask)));
+                }
                 first = first.or(Some((held, ask, standing)));
                 wait = wait.max(standing.wait);
             } else {
@@ -236,6 +239,15 @@ impl Limits {
         let Some((held, ask, standing)) = first else {
             return Some(Rejection::new(Refusal::Throttled).with_retry_after(wait));
         };
+        if let Some((held, ask)) = never {
+            context.set_limited_by(Arc::clone(&held.name));
+            let rejection = Rejection::new(Refusal::ExceedsLimit);
+            return Some(if held.limit.shown {
+                rejection.with_detail(self.unit.beyond(ask))
+            } else {
+                rejection
+            });
+        }
         context.set_limited_by(Arc::clone(&held.name));
         let refusal = match ask.allowance.0 {
             Kind::Quota(_) => Refusal::QuotaExceeded,
@@ -377,13 +389,31 @@ impl Unit {
         }
     }
 
-    /// What the limit is, for people.
-    fn detail(self, allowance: Allowance, most: u64) -> String {
-        let of = |count: u64| match self {
+    fn of(self, count: u64) -> String {
+        match self {
             Self::Requests if count == 1 => "1 request".to_owned(),
             Self::Tokens if count == 1 => "1 token".to_owned(),
             Self::Requests | Self::Tokens => format!("{count} {}", self.name()),
-        };
+        }
+    }
+
+    /// Why a request never passes, for people.
+    fn beyond(self, ask: &Ask) -> String {
+        let (cost, most) = (self.of(ask.cost), self.of(ask.allowance.capacity()));
+        match self {
+            Self::Requests => {
+                format!("{cost} at once, where the limit never allows more than {most}")
+            }
+            Self::Tokens => format!(
+                "the prompt and the output limit may take {cost}, and the budget never holds more \
+                 than {most}: send a shorter prompt or a smaller output limit"
+            ),
+        }
+    }
+
+    /// What the limit is, for people.
+    fn detail(self, allowance: Allowance, most: u64) -> String {
+        let of = |count| self.of(count);
         match allowance.0 {
             Kind::Rate(rate) => {
                 let (permits, period) = rate.permits();

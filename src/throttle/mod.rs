@@ -65,7 +65,8 @@
 //! ([throttling](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html));
 //! of equals, the one that was added first. The first that refuses gives the answer its slug and
 //! words, `throttled` or, for a quota, `quota-exceeded`; `retry-after` is the longest wait of all that
-//! refuse, so that one who waits so long is not refused by the next.
+//! refuse, so that one who waits so long is not refused by the next. A request that costs more than a
+//! limit ever allows at once is rejected with `exceeds-limit`, without `retry-after`.
 //!
 //! Answers tell callers, in [fields](LimitFields) and in words, only of limits that are the caller's
 //! own: [`Limit::shown`]. Operators find the

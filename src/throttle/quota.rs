@@ -70,7 +70,7 @@ impl Quota {
         self.period
     }
 
-    #[cfg(feature = "redis")]
+    /// How many there are in a window, but for the first.
     pub(super) const fn limit(self) -> u64 {
         self.limit
     }

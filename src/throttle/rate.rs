@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 /// Ten years in ns.
-pub(super) const MOST_HELD: u64 = 3_650 * 86_400 * 1_000_000_000;
+const MOST_HELD: u64 = 3_650 * 86_400 * 1_000_000_000;
 
 /// So many in a time, and a burst: a token bucket, as API Gateway's `rateLimit` and `burstLimit`.
 ///

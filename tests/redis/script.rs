@@ -82,7 +82,6 @@ impl Script {
             push(&u8::from(row.enforced));
             push(&row.window);
             push(&row.ahead);
-            push(&1e15);
         }
         push(&at.0);
         push(&at.1);
@@ -188,19 +187,19 @@ fn the_first_window_may_hold_less() {
 #[test]
 fn what_was_overused_is_carried_from_window_to_window() {
     on_both(|script| {
-        // Twelve of five in January: seven in February, two in March, none in April.
+        // Eight of five in January: three in February, none in March.
         let january = (EPOCH + 30 * DAY, 0);
-        let row = quota("m", 5, 12);
+        let row = quota("m", 5, 8);
         assert!(script.one("s", january, row).allows);
         let told = script.one("d", january, quota("m", 5, 1));
-        // Until the first of March, when there are three left.
-        assert_eq!((told.allows, told.wait), (false, (29 * DAY) as i64 * 1_000_000));
-        assert!(script.lives() > 60 * DAY as i64 * 1_000);
+        // Until the first of February, when there are two left.
+        assert_eq!((told.allows, told.wait), (false, DAY as i64 * 1_000_000));
+        assert!(script.lives() > 29 * DAY as i64 * 1_000);
         let february = (EPOCH + 31 * DAY, 0);
-        assert!(!script.one("d", february, quota("m", 5, 1)).allows);
+        let told = script.one("d", february, quota("m", 5, 1));
+        assert_eq!((told.allows, told.remaining), (true, 1));
         let march = (EPOCH + 59 * DAY, 0);
-        let told = script.one("d", march, quota("m", 5, 1));
-        assert_eq!((told.allows, told.remaining), (true, 2));
+        assert_eq!(script.one("l", march, quota("m", 5, 0)).remaining, 5);
         let april = (EPOCH + 90 * DAY, 0);
         assert_eq!(script.one("l", april, quota("m", 5, 0)).remaining, 5);
 
@@ -213,6 +212,46 @@ fn what_was_overused_is_carried_from_window_to_window() {
         script.one("d", may, quota("m", 5, 2));
         script.one("s", may, refund(told.window));
         assert_eq!(script.one("l", may, quota("m", 5, 0)).remaining, 3);
+    });
+}
+
+#[test]
+fn debt_is_at_most_one_window() {
+    on_both(|script| {
+        let now = (EPOCH, 0);
+        for permits in [6, 1_000_000, 1 << 52] {
+            script.forget();
+            for _ in 0..3 {
+                script.one("s", now, quota("d", 5, permits));
+            }
+            let told = script.one("d", now, quota("d", 5, 1));
+            assert_eq!((told.allows, told.wait), (false, (2 * DAY) as i64 * 1_000_000));
+            assert!(script.one("d", (EPOCH + 2 * DAY, 0), quota("d", 5, 5)).allows);
+
+            script.forget();
+            for _ in 0..3 {
+                script.one("s", now, rate(1_000_000, 5, permits));
+            }
+            // Five seconds of debt, and one for the permit.
+            let told = script.one("d", now, rate(1_000_000, 5, 1));
+            assert_eq!((told.allows, told.wait), (false, 6_000_000));
+        }
+    });
+}
+
+#[test]
+fn a_cost_beyond_the_capacity_never_passes() {
+    on_both(|script| {
+        for cost in [6, 4_000_000_000, 1 << 52] {
+            for row in [rate(1_000_000, 5, cost), quota("d", 5, cost)] {
+                let (passes, told) = script.run("d", (EPOCH, 0), &[("{n}:v1:key", row)]);
+                assert!(!passes && told[0].wait > 0, "{told:?}");
+                assert_eq!(told[0].remaining, 5);
+            }
+        }
+        assert!(script.one("d", (EPOCH, 0), rate(1_000_000, 5, 5)).allows);
+        script.forget();
+        assert!(script.one("d", (EPOCH, 0), quota("d", 5, 5)).allows);
     });
 }
 
@@ -291,7 +330,8 @@ fn keys_live_as_long_as_to_forget_them_would_matter() {
         assert!((day..=day + hour).contains(&script.lives()));
         script.forget();
         script.one("s", (EPOCH, 0), quota("d", 1, 1_000_000));
-        assert!((399 * day..=401 * day).contains(&script.lives()));
+        // Its own day, and that of the debt.
+        assert!((2 * day..=2 * day + hour).contains(&script.lives()));
     });
 }
 
@@ -311,7 +351,7 @@ impl Bucket {
     }
 
     fn take(&mut self, cost: u64, ahead: u64) -> (bool, u64) {
-        let needed = cost.clamp(1, self.most) * self.interval;
+        let needed = cost.max(1) * self.interval;
         let held = self.most * self.interval;
         if self.missing + needed > held {
             return (false, 0);
@@ -349,13 +389,14 @@ fn rates_are_those_of_a_token_bucket() {
                     told.remaining as u64,
                     held.saturating_sub(bucket.missing) / interval
                 );
-                if !allows {
+                if !allows && cost <= most {
                     // Waiting so long is enough, and a microsecond less is not.
                     let needed = cost.clamp(1, most) * interval;
                     prop_assert_eq!(told.wait as u64, bucket.missing + needed - held);
                 }
                 script.one("s", at, rate(interval as i64, most, settled));
                 bucket.missing = bucket.missing.saturating_add_signed(settled * interval as i64);
+                bucket.missing = bucket.missing.min(2 * held);
             }
             Ok(())
         };

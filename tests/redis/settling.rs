@@ -73,7 +73,7 @@ async fn replicas_share_what_budgets_settle_and_carry_its_debt() {
         assert_eq!(chat(&layers[0], 6, 3).await, StatusCode::OK);
         settled(&stores[0], 1).await;
         assert_eq!(remaining(&layers[1]).await, 91);
-        assert_eq!(chat(&layers[1], 6, 90).await, StatusCode::OK);
+        assert_eq!(chat(&layers[1], 95, 1).await, StatusCode::OK);
         settled(&stores[1], 1).await;
         assert_eq!(remaining(&layers[0]).await, 0, "105 of 100 are used");
         assert_eq!(chat(&layers[0], 6, 1).await, StatusCode::TOO_MANY_REQUESTS);

@@ -2,11 +2,12 @@
 
 use super::*;
 
-/// Whole deltas that the caller has read.
-fn delivered(shown: &[u8]) -> u64 {
-    let text = String::from_utf8_lossy(shown);
-    let (whole, _) = text.rsplit_once("\n\n").unwrap_or_default();
-    whole.matches("\"content\":\"t").count() as u64
+/// The text of whole deltas, in bytes.
+fn text_of(stream: &[u8]) -> u64 {
+    let stream = String::from_utf8_lossy(stream);
+    let (whole, _) = stream.rsplit_once("\n\n").unwrap_or_default();
+    let deltas = whole.split("\"content\":\"").skip(1);
+    deltas.map(|rest| rest.split(['"', '\n']).next().unwrap_or_default().len() as u64).sum()
 }
 
 #[tokio::test]
@@ -23,7 +24,7 @@ async fn a_thousand_streams_cut_at_random_are_charged_for_what_was_delivered() {
         if how > 0 {
             bytes.truncate(chance.below(text.len() as u64) as usize);
         }
-        let produced = String::from_utf8_lossy(&bytes).matches("\"content\":\"t").count() as u64;
+        let produced = text_of(&bytes).div_ceil(4);
         if how == 3 {
             let error = b"\n\ndata: {\"error\":{\"message\":\"overloaded\"}}\n\ndata: [DONE]\n\n";
             bytes = [&bytes[..], error].concat().into();
@@ -38,7 +39,8 @@ async fn a_thousand_streams_cut_at_random_are_charged_for_what_was_delivered() {
         let before = budget.used().await;
         let service =
             budget.layer.layer(service_fn(move |_| ready(Ok::<_, Infallible>(answer.give()))));
-        let mut body = service.oneshot(streamed()).await.unwrap().into_body();
+        let request = post("/v1/chat/completions", STREAMED.replace("10", "100"));
+        let mut body = service.oneshot(request).await.unwrap().into_body();
         let (mut shown, mut read) = (Vec::new(), 0);
         while read < leaves_after
             && let Some(Ok(frame)) = body.frame().await
@@ -48,9 +50,10 @@ async fn a_thousand_streams_cut_at_random_are_charged_for_what_was_delivered() {
         }
         drop(body);
 
-        let (charged, delivered) = (budget.used().await - before, delivered(&shown));
-        // All that was produced, or the 5 of a prompt that the usage told before the cut.
-        assert!(charged <= CHAT_PROMPT + produced, "{seed}: {charged} for {produced}");
+        let (charged, delivered) = (budget.used().await - before, text_of(&shown).div_ceil(4));
+        // The upstream's own count where it came, or the text that was produced.
+        let most = produced.max(tokens);
+        assert!(charged <= CHAT_PROMPT + most, "{seed}: {charged} for {produced}");
         assert!(charged >= 5 + delivered, "{seed}: {charged} for {delivered}");
         total_delivered += delivered;
         total_charged += charged - 5;
@@ -62,19 +65,53 @@ async fn a_thousand_streams_cut_at_random_are_charged_for_what_was_delivered() {
 #[tokio::test]
 async fn a_usage_seen_before_the_cut_counts_where_it_is_larger() {
     let budget = Budget::plenty();
-    let continuous = "data: {\"choices\":[{\"delta\":{\"content\":\"three at once\"}}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3,\"total_tokens\":12}}\n\n";
+    let continuous = "data: {\"choices\":[{\"delta\":{\"content\":\"four\"}}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3,\"total_tokens\":12}}\n\n";
     assert_eq!(budget.charge(streamed(), Answer::stream(continuous)).await, 12);
-    let less = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":0}}\n\n";
+    let less = "data: {\"choices\":[{\"delta\":{\"content\":\"four\"}}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":0}}\n\n";
     assert_eq!(budget.charge(streamed(), Answer::stream(less)).await, CHAT_PROMPT + 1);
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_well_and_tells_no_usage_is_charged_by_its_deltas() {
+async fn a_stream_that_ends_well_and_tells_no_usage_is_charged_by_its_text() {
     let budget = Budget::plenty();
-    assert_eq!(budget.charge(streamed(), Answer::stream(events(7, None))).await, CHAT_PROMPT + 7);
+    // Seven times two bytes.
+    assert_eq!(budget.charge(streamed(), Answer::stream(events(7, None))).await, CHAT_PROMPT + 4);
     // Told, but not believed: a budget that streams of no cost never reach is none.
     let nothing = Answer::stream(events(7, Some((6, 0))));
-    assert_eq!(budget.charge(streamed(), nothing).await, 6 + 7);
+    assert_eq!(budget.charge(streamed(), nothing).await, 6 + 4);
+}
+
+/// Several tokens in one delta are not one.
+#[tokio::test]
+async fn a_stream_that_is_cut_is_charged_by_its_text_whatever_its_form() {
+    let budget = Budget::plenty();
+    let text = "word ".repeat(8);
+    let requests = [
+        ("/v1/chat/completions", STREAMED.replace("10", "50")),
+        ("/v1/responses", r#"{"input":"abcd","stream":true,"max_output_tokens":50}"#.to_owned()),
+        ("/generate_stream", r#"{"inputs":"abcd","parameters":{"max_new_tokens":50}}"#.to_owned()),
+    ];
+    let events = [
+        format!(r#"{{"choices":[{{"delta":{{"content":"{text}"}}}}]}}"#),
+        format!(r#"{{"choices":[{{"delta":{{"reasoning_content":"{text}"}}}}]}}"#),
+        format!(r#"{{"choices":[{{"delta":{{"refusal":"{text}"}}}}]}}"#),
+        format!(
+            r#"{{"choices":[{{"delta":{{"tool_calls":[{{"function":{{"arguments":"{text}"}}}}]}}}}]}}"#
+        ),
+        format!(r#"{{"token":{{"id":1,"text":"{text}"}},"generated_text":null}}"#),
+        format!(r#"{{"type":"response.output_text.delta","delta":"{text}"}}"#),
+        format!(
+            r#"{{"type":"content_block_delta","delta":{{"type":"text_delta","text":"{text}"}}}}"#
+        ),
+    ];
+    for (path, body) in requests {
+        let prompt = budget.charge(post(path, body.as_str()), Answer::stream("")).await;
+        for event in &events {
+            let cut = Answer::stream(format!("data: {event}\n\n"));
+            let charged = budget.charge(post(path, body.as_str()), cut).await;
+            assert_eq!(charged, prompt + 10, "{event}");
+        }
+    }
 }
 
 #[tokio::test]

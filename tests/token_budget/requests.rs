@@ -149,10 +149,10 @@ async fn bodies_that_cannot_be_read_are_refused_or_have_their_price() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_how_many_tokens_there_are() {
-    let budget = Budget::of(10);
+async fn a_refusal_says_when_to_come_again() {
+    let budget = Budget::of(16);
     let layer = budget.layer.clone();
-    assert_eq!(budget.charge(chat(), Answer::json(usage(10, 10))).await, 10);
+    assert_eq!(budget.charge(chat(), Answer::json(usage(6, 10))).await, 16);
     let inner = service_fn(|_| ready(Ok::<_, Infallible>(Answer::json("{}").give())));
     let refused = layer.layer(inner).oneshot(chat()).await.unwrap();
     assert_eq!(refused.status(), 429);

@@ -23,7 +23,8 @@ async fn the_sum_is_the_upstreams_own_count() {
     let (mut counted, mut charged) = (0, 0);
     for seed in 0..300 {
         let mut chance = Chance::of(seed);
-        let (prompt, completion) = (1 + chance.below(50), 1 + chance.below(50));
+        // An answer within its limit of 10.
+        let (prompt, completion) = (1 + chance.below(50), 1 + chance.below(10));
         counted += prompt + completion;
         let generate = r#"{"inputs":"abcd","parameters":{"max_new_tokens":10,"details":true}}"#;
         charged += match seed % 6 {
@@ -170,16 +171,16 @@ async fn requests_at_once_cannot_pass_more_than_they_reserve() {
 
 #[tokio::test]
 async fn what_an_answer_took_beyond_is_debt() {
-    let budget = Budget::of(24 * 60);
-    let answered = budget.charge(chat(), Answer::json(usage(1_000, 1_400))).await;
-    assert_eq!(answered, 24 * 60, "all that there is");
+    let budget = Budget::of(24);
+    let answered = budget.charge(chat(), Answer::json(usage(30, 10))).await;
+    assert_eq!(answered, 24, "all that there is");
     let inner = service_fn(|_| ready(Ok::<_, Infallible>(Answer::json(usage(1, 1)).give())));
     let status = async || budget.layer.layer(inner).oneshot(chat()).await.unwrap().status();
     assert_eq!(status().await, 429);
-    // One a minute grows: 960 of debt, and the 16 of the next.
-    budget.clock.advance(Duration::from_secs(60 * (960 + 15)));
+    // One an hour grows: 16 of debt, and the 16 of the next.
+    budget.clock.advance(Duration::from_secs(3_600 * (16 + 15)));
     assert_eq!(status().await, 429);
-    budget.clock.advance(Duration::from_secs(60));
+    budget.clock.advance(Duration::from_secs(3_600));
     assert_eq!(status().await, 200);
 }
 
@@ -193,7 +194,7 @@ async fn a_refund_never_brings_more_than_there_was() {
     budget.clock.advance(Duration::from_secs(86_400));
     drop(response);
     assert_eq!(budget.used().await, 0);
-    assert_eq!(budget.charge(chat(), Answer::json(usage(50, 30))).await, 80);
+    assert_eq!(budget.charge(chat(), Answer::json(usage(50, 10))).await, 60);
 }
 
 #[tokio::test]
@@ -205,10 +206,10 @@ async fn a_retry_from_outside_is_charged_by_its_own_answer() {
     second.extensions_mut().insert(context.clone());
     let whole = Answer::stream(events(5, Some((9, 5))));
     assert_eq!(budget.charge(first, whole).await, 14);
-    assert_eq!(context.generated_tokens(), 5);
+    assert_eq!(context.generated_tokens(), 3);
     // Nothing of the first is left: neither its usage nor its deltas, nor its claim of the tap.
     let cut = Answer { fails: true, ..Answer::stream(events(2, None).replace("[DONE]", "")) };
-    assert_eq!(budget.charge(second, cut).await, CHAT_PROMPT + 2);
+    assert_eq!(budget.charge(second, cut).await, CHAT_PROMPT + 1);
     assert_eq!(context.usage(), None);
 }
 
@@ -218,7 +219,7 @@ async fn weights_turn_tokens_into_what_they_cost() {
     let weights =
         Weights::new(Upstream::server(), Weight::new(100, 100)).model("m", Weight::new(2, 3));
     budget.layer = budget.layer.weights(weights);
-    assert_eq!(budget.charge(chat(), Answer::json(usage(7, 11))).await, 2 * 7 + 3 * 11);
+    assert_eq!(budget.charge(chat(), Answer::json(usage(7, 9))).await, 2 * 7 + 3 * 9);
     let other = post("/v1/chat/completions", CHAT.replace("\"m\"", "\"other\""));
     assert_eq!(budget.charge(other, Answer::json(usage(1, 1))).await, 200);
 }

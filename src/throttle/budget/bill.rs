@@ -21,6 +21,13 @@ use crate::{
     },
 };
 
+/// A token is at least a byte, and the estimate takes four bytes for one.
+const MOST_OF_PROMPT: u64 = 4;
+/// What chat templates put around a prompt.
+const AROUND_PROMPT: u64 = 256;
+/// The estimate of a text is at most so many times its true count.
+const MOST_OF_TEXT: u64 = 2;
+
 /// Settled exactly once: at the end of the answer, or by being dropped.
 #[derive(Debug)]
 pub(super) struct Bill(Option<Box<Open>>);
@@ -164,36 +171,43 @@ impl Open {
     }
 
     fn streamed(&self) -> (u64, u64) {
-        let seen = match &self.deltas {
+        let delivered = match &self.deltas {
             Some(deltas) => deltas.tokens(),
             None => self.context.generated_tokens(),
         };
+        let least = delivered / MOST_OF_TEXT;
         match self.context.usage() {
-            Some(_) if self.context.stream_end() == Some(StreamEnd::Done) => self.told(seen),
+            Some(_) if self.context.stream_end() == Some(StreamEnd::Done) => {
+                self.told(delivered, least)
+            }
             // So far.
             usage => {
                 let usage = usage.unwrap_or_default();
-                (
-                    self.estimate.prompt.max(usage.prompt_tokens.unwrap_or_default()),
-                    seen.max(usage.completion_tokens.unwrap_or_default()),
-                )
+                let prompt = self.estimate.prompt.max(usage.prompt_tokens.unwrap_or_default());
+                let completion = delivered.max(usage.completion_tokens.unwrap_or_default());
+                self.believed(prompt, completion, least)
             }
         }
     }
 
     fn whole(&self) -> (u64, u64) {
-        // What does not say what it was, is at most what was allowed.
-        let guess = self.bytes.div_ceil(4).min(self.estimate.output);
+        let delivered = self.context.generated_tokens();
+        // A body that does not say what it was is at most what was allowed.
+        let guess = if delivered > 0 { delivered } else { self.bytes.div_ceil(4) };
+        // A completion may repeat its prompt.
+        let prompt = self.context.usage().and_then(|usage| usage.prompt_tokens);
+        let repeated = prompt.unwrap_or(self.estimate.prompt);
+        let least = (delivered / MOST_OF_TEXT).saturating_sub(repeated);
         if self.context.usage().is_some() {
-            self.told(guess)
+            self.told(guess, least)
         } else {
-            (self.estimate.prompt, guess)
+            self.believed(self.estimate.prompt, guess.min(self.estimate.output), 0)
         }
     }
 
     /// By the upstream's own count. `otherwise` where it tells nothing of the answer, or that there
     /// was none though there was.
-    fn told(&self, otherwise: u64) -> (u64, u64) {
+    fn told(&self, otherwise: u64, least: u64) -> (u64, u64) {
         let usage = self.context.usage().unwrap_or_default();
         let total = usage.total_tokens;
         let without = |known: Option<u64>| Some(total?.saturating_sub(known?));
@@ -204,7 +218,22 @@ impl Open {
         let completion =
             usage.completion_tokens.or_else(|| without(Some(prompt))).filter(|tokens| *tokens > 0);
         let nothing_to_count = self.estimate.output == 0;
-        (prompt, completion.unwrap_or(if nothing_to_count { 0 } else { otherwise }))
+        let completion = completion.unwrap_or(if nothing_to_count { 0 } else { otherwise });
+        self.believed(prompt, completion, least)
+    }
+
+    /// A count within what the prompt and the output limit can have taken, and not below the text
+    /// that was delivered. Reasoning is output.
+    fn believed(&self, prompt: u64, completion: u64, least: u64) -> (u64, u64) {
+        let Estimate { prompt: estimate, output } = self.estimate;
+        let most = estimate.saturating_mul(MOST_OF_PROMPT).saturating_add(AROUND_PROMPT);
+        let prompt = prompt.min(most);
+        if output == 0 {
+            // Nothing was reserved for an output: both share what the prompt can have taken.
+            (prompt, completion.min(most.saturating_sub(prompt)))
+        } else {
+            (prompt, completion.min(output).max(least))
+        }
     }
 }
 

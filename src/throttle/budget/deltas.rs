@@ -39,28 +39,33 @@ impl Deltas {
 
 fn of_event(event: Node<'_>, tokenizer: &Tokenizer) -> u64 {
     let is_object = |node: &Node<'_>| node.kind() == Kind::Object;
+    let count = |node: Option<Node<'_>>| {
+        node.and_then(Node::as_str).map_or(0, |text| tokenizer.count(&text))
+    };
     // Of TGI: one event for each.
-    if event.get("token").is_some_and(|token| is_object(&token)) {
-        return 1;
+    if let Some(token) = event.get("token").filter(is_object) {
+        return count(token.get("text")).max(1);
     }
     let mut tokens = 0_u64;
-    let mut add = |node: Option<Node<'_>>| {
-        if let Some(text) = node.and_then(Node::as_str) {
-            tokens = tokens.saturating_add(tokenizer.count(&text));
-        }
-    };
-    // Of OpenAI's responses.
+    let mut add = |node: Option<Node<'_>>| tokens = tokens.saturating_add(count(node));
+    // Of OpenAI's responses, as a string; of Anthropic's messages, as an object.
     add(event.get("delta"));
+    if let Some(delta) = event.get("delta") {
+        for name in ["text", "partial_json", "thinking"] {
+            add(delta.get(name));
+        }
+    }
     for choice in event.get("choices").map(Node::elements).into_iter().flatten() {
         add(choice.get("text"));
         let Some(delta) = choice.get("delta") else { continue };
         for name in ["content", "reasoning_content", "reasoning", "refusal"] {
             add(delta.get(name));
         }
-        for call in delta.get("tool_calls").map(Node::elements).into_iter().flatten() {
-            for name in ["name", "arguments"] {
-                add(call.get("function").and_then(|function| function.get(name)));
-            }
+        let calls = delta.get("tool_calls").map(Node::elements).into_iter().flatten();
+        let calls = calls.map(|call| call.get("function"));
+        for function in calls.chain([delta.get("function_call")]).flatten() {
+            add(function.get("name"));
+            add(function.get("arguments"));
         }
     }
     tokens

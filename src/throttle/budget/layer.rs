@@ -27,13 +27,14 @@ use crate::{
     },
 };
 
-/// Lets pass what budgets of inference tokens allow.
+/// Middleware that rejects requests beyond budgets of inference tokens.
 ///
-/// Before a request goes on, the most that it can take is reserved: its prompt, by an estimate, and
-/// the output limit of each answer it asks for. At the true end of the answer, be it complete, cut or
-/// dropped, this is settled, once, to what was used. What an answer took beyond its reservation is
-/// debt: later requests wait for it, in the next window too. It belongs after a cache, whose hits
-/// cost nothing, and before the upstream. Clones, and the services it makes, share the counters.
+/// Before a request goes on, the layer reserves the most that it can take: its prompt, by an estimate,
+/// and the output limit of each response it asks for. At the true end of the response, complete, cut or
+/// dropped, the layer settles this once to the tokens that were used. Tokens beyond the reservation are
+/// debt: later requests wait for it, and it is at most one window's. The layer belongs after a cache,
+/// whose hits cost nothing, and before the upstream. Clones, and the services it makes, share the
+/// counters.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -84,6 +85,12 @@ use crate::{
 /// their path, and reserve the prompt alone. On a path that could be any task (`/`, `/models/…`),
 /// with neither `messages` nor `prompt`, the limit is reserved and not put in.
 ///
+/// A request that may take more than a budget ever holds (the burst of a rate, the limit of a quota) is
+/// rejected with 400 `exceeds-limit`, since waiting does not help. Put
+/// `TransformLayer::output_tokens` in front to cut its output limit instead. A reservation that is
+/// never settled, because the process or the shared store was lost, costs itself and is back within
+/// one window.
+///
 /// A request without a body passes, and is charged nothing. A limit below 1, and what is not a
 /// number, are refused with 422 `schema-violation`; a streamed body with 415, and one that is not
 /// JSON with 400, unless they have a [flat cost](Self::flat_cost).
@@ -92,13 +99,21 @@ use crate::{
 ///
 /// | answer | prompt | output |
 /// |---|---|---|
-/// | that told its usage: whole, or an event stream that came to its end | as told | as told; by the deltas where it told none or zero |
-/// | an event stream that was cut, left by its caller, or failed; or ended without usage | the estimate, or what it told so far if that is more | the deltas that were seen, or what it told so far if that is more |
-/// | any other, without usage or of a content coding | the estimate | a quarter of the bytes seen, at most what was reserved |
+/// | that told its usage: whole, or an event stream that came to its end | as told | as told; the text's estimate where it told none or zero |
+/// | an event stream that was cut, left by its caller, or failed; or ended without usage | the estimate, or what it told so far if that is more | the estimate of the text that was seen, or what it told so far if that is more |
+/// | any other, without usage or of a content coding | the estimate | the estimate of its text, or a quarter of the bytes seen |
 /// | 4xx, 503 | none | none |
 /// | 500, 502, 504, any other 5xx | the estimate | none |
 /// | none: an error, a panic, a caller who left before the head | the estimate | none |
 /// | a refusal of this crate's own, before the upstream was called | none | none |
+///
+/// An upstream is believed within bounds. A prompt is at most four times its estimate (a token is at
+/// least a byte) and 256 for a chat template. An output, reasoning included, is at most the output
+/// limit that was reserved; on routes that generate nothing, prompt and output together are at most
+/// what the prompt may be. No output counts as less than half the estimate of the text that was
+/// delivered, since that estimate may be twice the true count; the whole document of a completion may
+/// repeat its prompt, so there prompt and output together count. The estimate of a text is a quarter of its
+/// bytes, as that of a prompt; `tap` says which members are text.
 ///
 /// Where the upstream was called more than once behind this layer
 /// ([`attempts`](RequestContext::attempts)), each further time is charged the prompt's estimate. A
@@ -111,8 +126,8 @@ use crate::{
 ///
 /// - The estimate of a prompt is no bound: other scripts than Latin take more tokens for a byte. What
 ///   is settled is the upstream's count.
-/// - A delta counts as one token; an upstream that sends several in one is charged too little when
-///   its stream is cut, unless there is a tokenizer.
+/// - Streams that are cut are charged by the estimate of their text, or by the
+///   [tokenizer](Self::tokenizer).
 /// - An upstream that tells no usage is charged by guesses.
 /// - A stream of OpenAI's responses tells its usage in its last event.
 /// - Of limits by [`Concurrency`](crate::throttle::Concurrency), the permits are tokens reserved in
@@ -178,7 +193,7 @@ impl TokenBudgetLayer {
     }
 
     /// Counts the tokens of a text: of each text of the prompt, and of each delta of a stream that
-    /// ends before it tells its usage. By default a token is four bytes of the prompt, and a delta.
+    /// ends before it tells its usage. By default a token is four bytes.
     ///
     /// It runs inside of `call` and `poll_frame`: it must neither block nor panic. Each event of
     /// each stream is parsed for it.

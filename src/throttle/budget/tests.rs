@@ -180,7 +180,7 @@ fn who_leaves_while_the_store_is_asked_settles_nothing() {
 fn a_store_that_is_away_refuses_and_a_refusal_takes_nothing() {
     let far = Far::new();
     let layer =
-        TokenBudgetLayer::new(Limit::global(Quota::per_day(5))).store(Store::new(far.clone()));
+        TokenBudgetLayer::new(Limit::global(Quota::per_day(50))).store(Store::new(far.clone()));
     let refused = [
         (Err(Unavailable), 503),
         (

@@ -7,7 +7,7 @@ use crate::clock::SharedClock;
 /// (of a million keys in all, it moves some 15,000 of 32 bytes), and does not shrink. What is full
 /// again, over, or not in flight is forgotten: ten milliseconds later, or, where there is no room for a
 /// new key, at once. A quota's window is remembered for an hour after it, lest a clock set back open it
-/// again; a debt for 400 days, unless its key is asked for once it is paid.
+/// again; a debt for 31 days more, in which it is paid.
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     pub(super) capacity: usize,

@@ -36,8 +36,8 @@ pub(super) struct Now<'a> {
 /// For an hour a window that is over is remembered: a wall clock that was set back by less does not
 /// open it again.
 const SET_BACK: u64 = 3_600 * 1_000_000_000;
-/// A debt of one who does not come back is forgotten so long after its window: 400 days.
-const DEBT: u64 = 400 * 24 * 3_600 * 1_000_000_000;
+/// A debt is at most one window's, so it is paid when the longest window after its own has ended.
+const DEBT: u64 = 31 * 24 * 3_600 * 1_000_000_000;
 /// While there is room, what is idle is kept for ten milliseconds: long enough for one who comes all the
 /// time, and short enough that the tables hold few who do not, and stay in the processor's caches.
 const KEPT: u64 = 10 * 1_000_000;
@@ -54,7 +54,6 @@ impl State {
     pub(super) const fn is_idle(self, now: u64) -> bool {
         match self.rest & KIND {
             QUOTA => (self.rest & MOST_TIME).saturating_add(SET_BACK) <= now,
-            // When it is paid is known only to who knows the limit.
             INDEBTED => (self.rest & MOST_TIME).saturating_add(DEBT) <= now,
             IN_FLIGHT => self.value == 0 && self.rest & MOST_TIME <= now,
             _ => self.value <= now,
@@ -105,7 +104,7 @@ impl State {
     fn enter(self, limit: Concurrency, cost: u64, now: &Now<'_>) -> (Standing, Self) {
         let most = u64::from(limit.most());
         let count = if self.rest & KIND == IN_FLIGHT { self.value } else { 0 };
-        let allows = most > 0 && count.saturating_add(cost.clamp(1, most)) <= most;
+        let allows = most > 0 && count.saturating_add(cost.max(1)) <= most;
         let next = if allows { count.saturating_add(cost) } else { count };
         // Nothing truer can be said.
         let second = Duration::from_secs(1);
@@ -177,10 +176,9 @@ impl Counter {
     fn decide(mut self, quota: Quota, cost: u64, now: &Now<'_>) -> (Standing, State) {
         let most = quota.limit_of(self.number).min(MOST_USED);
         let rest = Duration::from_nanos(self.end.saturating_sub(now.monotonic));
-        let needed = cost.clamp(1, most.max(1));
-        let allows = most > 0 && self.used.saturating_add(needed) <= most;
+        let allows = most > 0 && self.used.saturating_add(cost.max(1)) <= most;
         if allows {
-            self.used = self.used.saturating_add(cost).min(MOST_USED);
+            self.used = self.used.saturating_add(cost);
         }
         let standing = Standing {
             allows,
@@ -210,7 +208,8 @@ impl Counter {
 
     fn pack(&self, quota: Quota) -> State {
         let most = quota.limit_of(self.number);
-        let used = self.used.min(MOST_USED);
+        // Debt is at most the next window's.
+        let used = self.used.min(most.saturating_add(quota.limit())).min(MOST_USED);
         let kind = if used > most { INDEBTED } else { QUOTA };
         let number = u64::from(self.number.min(Window::MOST));
         State { value: number << 44 | used, rest: kind | self.end }

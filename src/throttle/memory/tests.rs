@@ -191,15 +191,54 @@ fn a_clock_set_ahead_grants_nothing_twice_and_set_back_locks_nobody_out() {
     assert!(!memory.judge(&[one], true).passes);
 }
 
+/// Whatever an upstream says that it used, the caller is back after two windows.
+#[test]
+fn debt_is_at_most_one_window() {
+    for permits in [11, 1_000_000, i64::MAX] {
+        let (memory, clock) = store(100);
+        let day = ask(&memory, 1, Quota::per_day(10), 1);
+        let minute = ask(&memory, 2, Rate::per_minute(60).burst(10), 1);
+        for one in [day, minute] {
+            let standing = memory.judge(&[one], true).standings[0];
+            for _ in 0..3 {
+                memory.settle(&[settlement(&one, &standing, permits)]);
+            }
+        }
+        // The rest of this day, and all of the next; ten seconds of debt, and one for a permit.
+        let waits = [DAY / 2 + DAY, 11].map(Duration::from_secs);
+        for (one, wait) in [day, minute].into_iter().zip(waits) {
+            assert_eq!(memory.judge(&[one], true).standings[0].wait, wait, "{permits}");
+        }
+        clock.advance(waits[0]);
+        assert!(memory.judge(&[day, minute], true).passes);
+    }
+}
+
+/// A reservation never exceeds what the limit holds, so one that is lost costs one window at most.
+#[test]
+fn a_cost_beyond_the_capacity_never_passes() {
+    let (memory, _) = store(100);
+    let allowances: [Allowance; 3] =
+        [Rate::per_hour(10).into(), Quota::per_day(10).into(), Concurrency::of(10).into()];
+    for (key, allowance) in (0..).zip(allowances) {
+        for cost in [11, 4_000_000_000, u64::MAX] {
+            let told = memory.judge(&[ask(&memory, key, allowance, cost)], true);
+            assert!(!told.passes && !told.standings[0].wait.is_zero(), "{allowance:?}: {cost}");
+            assert_eq!(told.standings[0].remaining, 10);
+        }
+        assert!(memory.judge(&[ask(&memory, key, allowance, 10)], true).passes);
+    }
+}
+
 #[test]
 fn debt_is_carried_from_window_to_window() {
     let (memory, clock) = store(100);
     let one = ask(&memory, 1, Quota::per_day(10), 1);
     let standing = memory.judge(&[one], true).standings[0];
-    memory.settle(&[settlement(&one, &standing, 24)]);
-    // 25 of 10: the next day is used up as well, and half of the one after it.
+    memory.settle(&[settlement(&one, &standing, 14)]);
+    // 15 of 10: half of the next day is used up as well.
     let told = memory.judge(&[one], true).standings[0];
-    assert_eq!(told.wait, Duration::from_secs(DAY / 2 + DAY));
+    assert_eq!(told.wait, Duration::from_secs(DAY / 2));
     clock.advance(told.wait - Duration::from_nanos(1));
     assert!(!memory.judge(&[one], true).passes);
     clock.advance(Duration::from_nanos(1));
@@ -234,7 +273,8 @@ fn the_debt_of_one_who_does_not_come_back_is_forgotten() {
     let standing = memory.judge(&[one], true).standings[0];
     memory.settle(&[settlement(&one, &standing, 1_000_000)]);
     let other = ask(&memory, 2, Rate::per_second(1), 1);
-    clock.advance(Duration::from_secs(399 * DAY));
+    // The rest of its day, and the longest window.
+    clock.advance(Duration::from_secs(31 * DAY));
     for _ in 0..100 {
         memory.judge(&[other], true);
     }
@@ -407,13 +447,14 @@ proptest! {
             let one = ask(&memory, 1, rate, cost);
             let told = memory.judge(&[one], true).standings[0];
             let needed = i128::from(cost.clamp(1, burst)) * each;
-            prop_assert_eq!(told.allows, there >= needed);
+            let fits = cost <= burst;
+            prop_assert_eq!(told.allows, fits && there >= needed);
             let wait = u64::try_from((needed - there).max(0)).unwrap();
-            prop_assert_eq!(told.wait, Duration::from_nanos(wait));
+            prop_assert!(!fits || told.wait == Duration::from_nanos(wait));
             if told.allows {
                 there -= i128::from(cost) * each;
                 memory.settle(&[settlement(&one, &told, settled)]);
-                there = (there - i128::from(settled) * each).min(full);
+                there = (there - i128::from(settled) * each).clamp(-full, full);
             }
             let left = memory.judge(&[one], false).standings[0].remaining;
             prop_assert_eq!(i128::from(left), (there.max(0)) / each);

@@ -1,7 +1,7 @@
 -- Decides on, or settles, all counters of one call. Nothing is written unless all that are enforced allow.
 --
 -- ARGV[1] is 'd' (decide), 'l' (look), 's' (settle: one after another, as keys may be named twice) or
--- 'p' (probe: do all that the others do to a key, and leave nothing); then nine for each key:
+-- 'p' (probe: do all that the others do to a key, and leave nothing); then eight for each key:
 --   kind: r (rate), d, w, m (quota of a day, week, month)
 --   a rate's interval in microseconds, or the number of a quota's first window, or -1
 --   burst, or limit
@@ -10,7 +10,8 @@
 --   enforced: 1 or 0
 --   the window that is settled
 --   permits to take ahead, as many as there are
---   the most that a rate may be in debt, in microseconds
+--
+-- Debt is at most one window's: what a bucket holds, or the next window's limit.
 --
 -- A rate's state is its theoretical arrival time in microseconds since 2026 (so that a double holds
 -- it to some hundredths for decades); a quota's is `window:used`. What cannot be read counts as nothing.
@@ -66,17 +67,17 @@ local passes = 1
 local told, states = {}, {}
 
 for i, key in ipairs(KEYS) do
-  local at = (i - 1) * 9 + 1
+  local at = (i - 1) * 8 + 1
   local kind, first, most = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local offset, cost, enforced = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6] == '1'
-  local settled, more, debt = tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8]), tonumber(ARGV[at + 9])
+  local settled, more = tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8])
   local least = math.min(math.max(cost, 1), math.max(most, 1))
   local value = read(key)
   local allows, remaining, wait, reset, window, extra = false, 0, 0, 0, 0, 0
 
   if kind == 'r' then
     local interval = first
-    local most_tat = now + most * interval + debt
+    local most_tat = now + 2 * most * interval
     local stored = tonumber(value)
     if stored == nil or stored ~= stored then stored = now end
     local tat = math.min(math.max(stored, now), most_tat)
@@ -86,13 +87,13 @@ for i, key in ipairs(KEYS) do
       allows = true
     else
       local earliest = tat + (least - most) * interval
-      allows = most > 0 and earliest <= now
+      allows = most > 0 and cost <= most and earliest <= now
       if allows then
         tat = math.min(tat + cost * interval, most_tat)
         extra = math.max(0, math.min(more, math.floor((now + most * interval - tat) / interval)))
         tat = tat + extra * interval
       else
-        wait = earliest - now
+        wait = math.max(earliest - now, cost > most and interval or 0)
       end
     end
     remaining = math.max(0, math.floor(most - (tat - now) / interval + 0.000001))
@@ -122,8 +123,7 @@ for i, key in ipairs(KEYS) do
       if cost >= 0 or settled == window then used = math.max(0, used + cost) end
       allows = true
     else
-      least = math.min(math.max(cost, 1), math.max(limit, 1))
-      allows = limit > 0 and used + least <= limit
+      allows = limit > 0 and used + math.max(cost, 1) <= limit
       if allows then
         used = used + cost
         extra = math.max(0, math.min(more, limit - used))
@@ -136,11 +136,10 @@ for i, key in ipairs(KEYS) do
         wait = left + (start_of(kind, window + 1 + windows) - ends) * 1000000
       end
     end
+    used = math.min(used, limit + most)
     remaining = math.max(0, limit - used)
     if used > 0 then reset = left end
-    used = math.min(used, 1099511627775)
-    local in_debt = math.min(400, math.ceil(used / math.max(1, most))) * 32 * 86400
-    if used <= limit then in_debt = 0 end
+    local in_debt = used > limit and start_of(kind, window + 2) - ends or 0
     local live = math.min(math.floor(left / 1000000) + in_debt, 400 * 86400) + 3600
     states[i] = { string.format('%d:%d', window, used), live * 1000 }
     most = limit
@@ -159,7 +158,7 @@ end
 
 if passes == 1 and ARGV[1] == 'd' then
   for i, key in ipairs(KEYS) do
-    local cost = tonumber(ARGV[(i - 1) * 9 + 6])
+    local cost = tonumber(ARGV[(i - 1) * 8 + 6])
     if told[(i - 1) * 7 + 1] == 1 and cost ~= 0 then write(key, states[i]) end
   end
 end

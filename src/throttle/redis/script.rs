@@ -78,9 +78,6 @@ impl Probe for Counter {
     }
 }
 
-/// A rate is never more than ten years in debt.
-const MOST_DEBT: f64 = 10.0 * 365.25 * 86_400e6;
-
 fn put(
     call: &mut ScriptInvocation<'_>,
     allowance: Allowance,
@@ -114,7 +111,7 @@ fn put(
             call.arg("r").arg(1).arg(0).arg(0);
         }
     }
-    call.arg(permits as i64).arg(u8::from(enforced)).arg(window).arg(ahead).arg(MOST_DEBT);
+    call.arg(permits as i64).arg(u8::from(enforced)).arg(window).arg(ahead);
 }
 
 /// A quota is counted up to here.

@@ -28,7 +28,7 @@ use crate::{redis_link::Places, secret::Secret, throttle::Store};
 /// flight is each replica's own to count, and costs no call. Keys are `{namespace}:v1:` and a keyed
 /// hash: the server learns neither who calls nor what the limits are called. Each ends by itself, when
 /// to forget it would change nothing (a quota an hour after its window, what is in debt when it is
-/// paid, 400 days at most). `v1` is the layout: versions of this crate that write another one count
+/// paid, which is one window later). `v1` is the layout: versions of this crate that write another one count
 /// apart on the same server. The braces make all keys of a namespace lie in one slot, hence on one node
 /// of a cluster: give each group of limits a namespace of its own where one node is not enough.
 ///

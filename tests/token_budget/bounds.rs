@@ -1,0 +1,226 @@
+//! A budget never locks out a caller for tokens that were not used, nor gives tokens away.
+
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use tower_inference::{
+    throttle::{Concurrency, Quota},
+    transform::TransformLayer,
+};
+
+use super::*;
+
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+/// Layers with each kind of limit of 1,000 tokens, on one clock.
+fn of_each_kind() -> (Vec<TokenBudgetLayer>, FakeClock) {
+    let clock = FakeClock::new(SystemTime::UNIX_EPOCH);
+    let limits = [
+        Limit::global(Rate::per_day(1_000)),
+        Limit::global(Quota::per_day(1_000)),
+        Limit::global(Quota::per_month(1_000)),
+        Limit::global(Concurrency::of(1_000)),
+    ];
+    let layer = |limit: Limit| {
+        let store = MemoryStore::new().clock(SharedClock::new(clock.clone()));
+        TokenBudgetLayer::new(limit.shown(true)).store(store)
+    };
+    (limits.into_iter().map(layer).collect(), clock)
+}
+
+async fn send(layer: &TokenBudgetLayer, body: &str, answer: Answer) -> Response<String> {
+    let service = layer.layer(service_fn(move |_| ready(Ok::<_, Infallible>(answer.give()))));
+    let response = service.oneshot(post("/v1/chat/completions", body)).await.unwrap();
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    Response::from_parts(head, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn left(layer: &TokenBudgetLayer) -> u64 {
+    layer.standing("global", &Subject::global()).await.unwrap().remaining
+}
+
+/// A request of `output` tokens, and the like by multiplication.
+fn asking(output: u64, more: &str) -> String {
+    format!(r#"{{"messages":[{{"role":"user","content":"abcd"}}],"max_tokens":{output}{more}}}"#)
+}
+
+#[tokio::test]
+async fn a_request_for_more_than_the_budget_holds_is_refused_and_takes_nothing() {
+    let (layers, _) = of_each_kind();
+    let greedy = [
+        asking(995, ""),
+        asking(4_000_000_000, ""),
+        asking(u64::MAX, ""),
+        asking(10, r#","n":100"#),
+        asking(u64::MAX, r#","n":18446744073709551615"#),
+        asking(1 << 32, r#","n":4294967296,"best_of":4294967296"#),
+        r#"{"messages":[],"max_tokens":1e300}"#.to_owned(),
+    ];
+    for layer in &layers {
+        for body in &greedy {
+            let refused = send(layer, body, Answer::json(usage(6, 10))).await;
+            assert_eq!(refused.status(), 400, "{body}");
+            assert!(!refused.headers().contains_key(RETRY_AFTER), "waiting does not help");
+            let problem = refused.body();
+            assert!(problem.contains("urn:tower-inference:refusal:exceeds-limit"), "{problem}");
+            assert!(problem.contains("never holds more than 1000 tokens"), "{problem}");
+        }
+        assert_eq!(left(layer).await, 1_000);
+        // All that there is, and no more than that.
+        let most = send(layer, &asking(994, ""), Answer::json(usage(6, 10))).await;
+        assert_eq!(most.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_long_prompt_alone_is_refused_as_well() {
+    let budget = Budget::of(1_000);
+    let long = format!(
+        r#"{{"messages":[{{"role":"user","content":"{}"}}],"max_tokens":1}}"#,
+        "x".repeat(4_000)
+    );
+    assert_eq!(send(&budget.layer, &long, Answer::json("{}")).await.status(), 400);
+    let inputs = format!(r#"{{"input":"{}"}}"#, "x".repeat(4_004));
+    assert_eq!(budget.charge(post("/v1/embeddings", inputs), Answer::json("{}")).await, 0);
+}
+
+#[tokio::test]
+async fn an_output_limit_is_cut_to_the_budget_by_choice() {
+    let budget = Budget::of(1_000);
+    let seen = Seen::default();
+    let inner = budget.layer.layer(service_fn(remembering(&seen, Answer::json(usage(6, 10)))));
+    let service = TransformLayer::new().output_tokens(900).layer(inner);
+    let request = post("/v1/chat/completions", asking(4_000_000_000, ""));
+    assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
+    assert!(seen.lock().unwrap()[0].contains(r#""max_tokens":900"#));
+}
+
+#[tokio::test]
+async fn a_limit_in_shadow_stops_no_request_that_is_beyond_it() {
+    let budget = Budget::of(10_000);
+    let layer = budget.layer.clone().limit(Limit::global(Rate::per_day(5)).name("small").shadow());
+    assert_eq!(send(&layer, &asking(994, ""), Answer::json("{}")).await.status(), 200);
+}
+
+/// Documents and streams whose usage is absurd.
+fn lies() -> Vec<Answer> {
+    const ABSURD: [&str; 6] = [
+        r#"{"prompt_tokens":18446744073709551615,"completion_tokens":18446744073709551615}"#,
+        r#"{"prompt_tokens":6,"completion_tokens":18446744073709551615}"#,
+        r#"{"total_tokens":18446744073709551615}"#,
+        r#"{"prompt_tokens":340282366920938463463374607431768211456,"completion_tokens":4e9}"#,
+        r#"{"prompt_tokens":-1,"completion_tokens":-9223372036854775808,"total_tokens":NaN}"#,
+        r#"{"prompt_tokens":9223372036854775807,"completion_tokens":1,"total_tokens":-5}"#,
+    ];
+    let document =
+        |usage| format!(r#"{{"choices":[{{"message":{{"content":"x"}}}}],"usage":{usage}}}"#);
+    let documents = ABSURD.into_iter().map(document);
+    let stream = |document: String| Answer::stream(format!("data: {document}\n\ndata: [DONE]\n\n"));
+    let fields = Answer::json("{}")
+        .field("x-prompt-tokens", u64::MAX)
+        .field("x-generated-tokens", "99999999999999999999999");
+    let twice = format!("{}{}", usage_chunk(1 << 60, 1 << 60), usage_chunk(1 << 61, u64::MAX >> 4));
+    let documents: Vec<_> = documents.collect();
+    let streams = documents.clone().into_iter().map(stream);
+    let mut lies: Vec<_> = documents.iter().cloned().map(Answer::json).chain(streams).collect();
+    lies.extend([
+        fields,
+        Answer::stream(twice.clone()),
+        Answer::stream(twice + "data: [DONE]\n\n"),
+    ]);
+    lies
+}
+
+#[tokio::test]
+async fn usage_is_believed_within_what_the_request_can_have_taken() {
+    for lie in lies() {
+        let budget = Budget::plenty();
+        // Six tokens of prompt are 24 bytes at the most, with 256 of a template; ten come out.
+        let charged = budget.charge(chat(), lie.clone()).await;
+        assert!(charged <= 6 * 4 + 256 + 10, "{charged}: {:?}", lie.frames);
+        let embedded = budget.charge(post("/v1/embeddings", r#"{"input":"abcd"}"#), lie).await;
+        assert!(embedded <= 4 + 256, "{embedded}");
+    }
+    // Reasoning is output, and is within its limit.
+    let budget = Budget::plenty();
+    let reasoned = r#"{"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":6,"completion_tokens":10,"completion_tokens_details":{"reasoning_tokens":9}}}"#;
+    assert_eq!(budget.charge(chat(), Answer::json(reasoned)).await, 16);
+}
+
+#[tokio::test]
+async fn whatever_an_upstream_says_the_caller_is_back_within_two_windows() {
+    for lie in lies() {
+        let (layers, clock) = of_each_kind();
+        for layer in &layers {
+            for _ in 0..50 {
+                send(layer, &asking(100, ""), lie.clone()).await;
+            }
+        }
+        // The longest window is a month.
+        clock.advance(WEEK * 9);
+        for layer in &layers {
+            let honest = send(layer, &asking(100, ""), Answer::json(usage(6, 10))).await;
+            assert_eq!(honest.status(), 200, "{layer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn usage_is_never_less_than_half_the_text_that_was_delivered() {
+    let budget = Budget::plenty();
+    let ask = asking(10_000, "");
+    let ask = || post("/v1/chat/completions", ask.as_str());
+    let text = "word ".repeat(800);
+    for told in [0, 1, 499] {
+        let told = format!(r#""usage":{{"prompt_tokens":6,"completion_tokens":{told}}}"#);
+        let stream = format!(
+            "data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\ndata: {{\"choices\":[],{told}}}\n\ndata: [DONE]\n\n"
+        );
+        assert!(budget.charge(ask(), Answer::stream(stream)).await >= 6 + 500);
+        let whole = format!(r#"{{"choices":[{{"message":{{"content":"{text}"}}}}],{told}}}"#);
+        assert!(budget.charge(ask(), Answer::json(whole)).await >= 500);
+    }
+    // An honest count below the estimate stands: the estimate may be twice too much.
+    let honest = format!(
+        "data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n{}data: [DONE]\n\n",
+        usage_chunk(6, 801)
+    );
+    assert_eq!(budget.charge(ask(), Answer::stream(honest)).await, 807);
+    // A completion that repeats its prompt has not generated it.
+    let echo = format!(
+        r#"{{"choices":[{{"text":"{text}x"}}],"usage":{{"prompt_tokens":800,"completion_tokens":1}}}}"#
+    );
+    let ask = format!(r#"{{"prompt":"{text}","echo":true,"max_tokens":10}}"#);
+    assert_eq!(budget.charge(post("/v1/completions", ask), Answer::json(echo)).await, 801);
+}
+
+#[tokio::test]
+async fn a_failed_request_is_not_charged_by_the_usage_it_tells() {
+    let budget = Budget::plenty();
+    for (status, charged) in [(400, 0), (429, 0), (503, 0), (500, CHAT_PROMPT)] {
+        let failed = Answer::json(usage(1 << 40, 1 << 40)).status(status);
+        assert_eq!(budget.charge(chat(), failed).await, charged, "{status}");
+    }
+}
+
+/// What was reserved and never settled costs itself, and is back within one window.
+#[tokio::test]
+async fn a_reservation_that_is_lost_refills_within_one_window() {
+    let (layers, clock) = of_each_kind();
+    for layer in &layers[..3] {
+        let inner = service_fn(|_: Request<Payload>| {
+            std::future::pending::<Result<Response<ScriptedBody>, Infallible>>()
+        });
+        let mut service = layer.layer(inner);
+        let call =
+            tower::Service::call(&mut service, post("/v1/chat/completions", asking(994, "")));
+        assert_eq!(left(layer).await, 0);
+        // As a crash does: nothing is settled.
+        std::mem::forget(call);
+    }
+    clock.advance(Duration::from_secs(31 * 86_400));
+    for layer in &layers[..3] {
+        assert_eq!(left(layer).await, 1_000);
+    }
+}
