@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use tower_inference::{
-    throttle::{Concurrency, Quota},
+    model::Upstream,
+    throttle::{Concurrency, Quota, Weight, Weights},
     transform::TransformLayer,
 };
 
@@ -51,11 +52,11 @@ async fn a_request_for_more_than_the_budget_holds_is_refused_and_takes_nothing()
     let greedy = [
         asking(995, ""),
         asking(4_000_000_000, ""),
-        asking(u64::MAX, ""),
+        asking(i64::MAX as u64, ""),
         asking(10, r#","n":100"#),
-        asking(u64::MAX, r#","n":18446744073709551615"#),
+        asking(i64::MAX as u64, r#","n":18446744073709551615"#),
         asking(1 << 32, r#","n":4294967296,"best_of":4294967296"#),
-        r#"{"messages":[],"max_tokens":1e300}"#.to_owned(),
+        r#"{"messages":[],"max_tokens":1e18}"#.to_owned(),
     ];
     for layer in &layers {
         for body in &greedy {
@@ -83,6 +84,25 @@ async fn a_long_prompt_alone_is_refused_as_well() {
     assert_eq!(send(&budget.layer, &long, Answer::json("{}")).await.status(), 400);
     let inputs = format!(r#"{{"input":"{}"}}"#, "x".repeat(4_004));
     assert_eq!(budget.charge(post("/v1/embeddings", inputs), Answer::json("{}")).await, 0);
+}
+
+/// The limit that the layer puts in by itself makes no request exceed its budget.
+#[tokio::test]
+async fn a_limit_that_is_put_in_fits_the_budget() {
+    for (holds, put) in [(100, 50), (1_000, 500), (2_000, 1_024)] {
+        let budget = Budget::of(holds);
+        let seen = Seen::default();
+        let service = budget.layer.layer(service_fn(remembering(&seen, Answer::json(usage(2, 1)))));
+        let request = post("/v1/chat/completions", r#"{"messages":[{"content":"abcd"}]}"#);
+        assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
+        let sent = seen.lock().unwrap().pop().unwrap();
+        assert!(sent.ends_with(&format!(r#""max_tokens":{put}}}"#)), "{sent}");
+    }
+    let dear = Weights::new(Upstream::server(), Weight::new(1, 10));
+    let budget = Budget::of(1_000);
+    let layer = budget.layer.clone().weights(dear);
+    let request = r#"{"messages":[{"content":"abcd"}]}"#;
+    assert_eq!(send(&layer, request, Answer::json(usage(2, 1))).await.status(), 200);
 }
 
 #[tokio::test]

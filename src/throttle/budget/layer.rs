@@ -185,7 +185,8 @@ impl TokenBudgetLayer {
     }
 
     /// The most tokens that an answer may have where the body does not say: 1,024 by default, at
-    /// least one. It is put into the body, so that the upstream holds to it.
+    /// least one. It is put into the body, so that the upstream holds to it. Where it would exceed a
+    /// budget, half of what that budget ever holds is put in.
     #[must_use]
     pub fn output_limit(mut self, tokens: u32) -> Self {
         self.settings().estimator.set_output(tokens);
@@ -277,11 +278,40 @@ impl TokenBudgetLayer {
 }
 
 impl Settings {
+    /// Puts a smaller output limit in where ours makes a request exceed a budget: a limit that its
+    /// caller did not ask for is no reason to reject it.
+    fn fit(
+        &self,
+        request: &Request<Payload>,
+        prepared: Prepared,
+        weight: Weight,
+        asks: &mut Asks,
+    ) -> Result<Prepared, Rejection> {
+        let exceeded =
+            asks.iter().filter(|ask| ask.enforced && ask.allowance.never_holds(ask.cost));
+        let Some(most) = exceeded.map(|ask| ask.allowance.capacity()).min() else {
+            return Ok(prepared);
+        };
+        let mut estimator = self.estimator.clone();
+        estimator.set_output(weight.half_of(most));
+        let Some(smaller) = self.prepare(&estimator, request)? else { return Ok(prepared) };
+        let before = weight.of(prepared.estimate.prompt, prepared.estimate.output);
+        let after = weight.of(smaller.estimate.prompt, smaller.estimate.output);
+        for ask in asks.iter_mut().filter(|ask| ask.cost == before) {
+            ask.cost = after;
+        }
+        Ok(smaller)
+    }
+
     /// What a request may take. `None` where it has no body, so that nothing is computed.
-    fn prepare(&self, request: &Request<Payload>) -> Result<Option<Prepared>, Rejection> {
+    fn prepare(
+        &self,
+        estimator: &Estimator,
+        request: &Request<Payload>,
+    ) -> Result<Option<Prepared>, Rejection> {
         let payload = request.body();
         match payload.document() {
-            Ok(document) => self.estimator.prepare(request.uri().path(), document).map(Some),
+            Ok(document) => estimator.prepare(request.uri().path(), document).map(Some),
             Err(DocumentError::Empty) => Ok(None),
             Err(error) => match self.flat {
                 Some(prompt) if is_opaque(payload, says_json(request.headers())) => {
@@ -326,7 +356,7 @@ where
         let context = RequestContext::ensure(request.extensions_mut());
         let settings = &self.layer.settings;
         let responder = settings.refusals.for_request(&request);
-        let prepared = match settings.prepare(&request) {
+        let prepared = match settings.prepare(&settings.estimator, &request) {
             Ok(Some(prepared)) => prepared,
             Ok(None) => {
                 let method = request.method().clone();
@@ -334,14 +364,19 @@ where
             }
             Err(rejection) => return BudgetFuture::refuse(rejection, responder, context),
         };
-        let Prepared { estimate, bytes, hide_usage } = prepared;
         let weight =
             settings.weights.as_ref().map_or(Weight::new(1, 1), |table| table.of(&request));
-        let cost = weight.of(estimate.prompt, estimate.output);
+        let cost = |of: &Prepared| weight.of(of.estimate.prompt, of.estimate.output);
         let mut asks = Asks::new();
-        if let Err(rejection) = settings.limits.asks(&request, &context, cost, &mut asks) {
+        if let Err(rejection) = settings.limits.asks(&request, &context, cost(&prepared), &mut asks)
+        {
             return BudgetFuture::refuse(rejection, responder, context);
         }
+        let prepared = match settings.fit(&request, prepared, weight, &mut asks) {
+            Ok(prepared) => prepared,
+            Err(rejection) => return BudgetFuture::refuse(rejection, responder, context),
+        };
+        let Prepared { estimate, bytes, hide_usage } = prepared;
 
         let (mut parts, mut payload) = request.into_parts();
         if let Some(bytes) = bytes {

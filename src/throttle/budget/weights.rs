@@ -22,6 +22,12 @@ impl Weight {
         Self { prompt, completion }
     }
 
+    /// The tokens of an answer that half of these permits pay for.
+    pub(super) fn half_of(self, permits: u64) -> u32 {
+        let tokens = permits / 2 / u64::from(self.completion.max(1));
+        u32::try_from(tokens).unwrap_or(u32::MAX)
+    }
+
     /// At most `u64::MAX`.
     pub(super) const fn of(self, prompt: u64, completion: u64) -> u64 {
         let prompt = prompt.saturating_mul(self.prompt as u64);
