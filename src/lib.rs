@@ -55,7 +55,6 @@ mod hop_by_hop;
 mod lock;
 #[cfg(any(feature = "client", feature = "hf"))]
 mod loopback;
-#[allow(dead_code, reason = "the first user follows")]
 pub mod memory_limit;
 #[cfg(feature = "redis")]
 mod redis_link;

@@ -4,16 +4,18 @@
 //! limit:
 //!
 //! ```
-//! use tower_inference::memory_limit::MemoryLimit;
+//! use tower_inference::{memory_limit::MemoryLimit, payload::PayloadLayer};
 //!
 //! let bodies = MemoryLimit::new(64 << 20);
+//! let chats = PayloadLayer::new().memory_limit(bodies.clone());
+//! let sounds = PayloadLayer::bytes().memory_limit(bodies.clone());
 //! assert_eq!((bodies.max_bytes(), bodies.taken_bytes()), (64 << 20, 0));
 //! ```
 //!
 //! # Small permits are served first
 //!
 //! Large permits may fill three quarters of the sum. The last quarter serves permits of at most
-//! 64 KiB, so that a few large bodies do not keep ordinary requests out.
+//! 128 KiB, so that a few large bodies do not keep ordinary requests out.
 
 use std::{
     fmt,
@@ -22,6 +24,8 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
+
+use bytes::Bytes;
 
 /// A bound on the bytes that many requests hold in memory together.
 ///
@@ -40,7 +44,7 @@ struct Sum {
 
 impl MemoryLimit {
     /// A permit of at most this size may use the whole sum.
-    const SMALL: usize = 64 * 1024;
+    const SMALL: usize = 128 * 1024;
 
     /// Creates a limit of `max_bytes` for all holders of its clones together.
     #[must_use]
@@ -124,6 +128,19 @@ impl MemoryPermit {
         }
     }
 
+    /// Moves `bytes`, at most all that the permit has, into a permit of their own.
+    pub(crate) fn split(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { limit: self.limit.clone(), bytes }
+    }
+
+    /// Ties the permit to `data`: it is given back with the last handle of these bytes, wherever
+    /// that is dropped. A client keeps what it has not sent yet, long after the body was polled.
+    pub(crate) fn guard(self, data: Bytes) -> Bytes {
+        Bytes::from_owner(Guarded { data, _permit: self })
+    }
+
     /// Returns how many bytes this permit has taken.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
@@ -132,6 +149,17 @@ impl MemoryPermit {
     /// Returns the limit that the bytes are taken from.
     pub(crate) const fn limit(&self) -> &MemoryLimit {
         &self.limit
+    }
+}
+
+struct Guarded {
+    data: Bytes,
+    _permit: MemoryPermit,
+}
+
+impl AsRef<[u8]> for Guarded {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
     }
 }
 
@@ -174,12 +202,12 @@ mod tests {
         let mut large = limit.permit();
         large.grow(768 * KIB).unwrap();
         assert_eq!(large.grow(1), Err(MemoryExhausted));
-        assert_eq!(limit.permit().grow(64 * KIB + 1), Err(MemoryExhausted));
+        assert_eq!(limit.permit().grow(128 * KIB + 1), Err(MemoryExhausted));
 
-        let mut small: Vec<MemoryPermit> = (0..4).map(|_| limit.permit()).collect();
+        let mut small: Vec<MemoryPermit> = (0..2).map(|_| limit.permit()).collect();
         for permit in &mut small {
-            permit.grow(32 * KIB).unwrap();
-            permit.grow(32 * KIB).unwrap();
+            permit.grow(64 * KIB).unwrap();
+            permit.grow(64 * KIB).unwrap();
             // A permit does not become large in the last quarter.
             assert_eq!(permit.grow(1), Err(MemoryExhausted));
         }
@@ -188,6 +216,22 @@ mod tests {
         drop(large);
         assert_eq!(limit.taken_bytes(), 256 * KIB);
         small[0].grow(512 * KIB).unwrap();
+    }
+
+    #[test]
+    fn a_permit_lives_as_long_as_any_handle_of_its_bytes() {
+        let limit = MemoryLimit::new(1000);
+        let mut permit = limit.permit();
+        permit.grow(300).unwrap();
+        let part = permit.split(100);
+        assert_eq!((permit.bytes(), part.bytes(), limit.taken_bytes()), (200, 100, 300));
+        drop(permit);
+        let data = part.guard(Bytes::from_static(b"data"));
+        let slice = data.slice(1..2);
+        drop(data);
+        assert_eq!((&slice[..], limit.taken_bytes()), (&b"a"[..], 100));
+        drop(slice);
+        assert_eq!(limit.taken_bytes(), 0);
     }
 
     #[test]

@@ -417,7 +417,7 @@ pub trait PayloadSlot: sealed::Sealed {
 pub trait OpenPayload: PayloadSlot {}
 
 /// A [`PayloadLayer`] with its defaults, which [`Stack::payload`] replaces.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ImpliedPayload(PayloadLayer);
 
 impl PayloadSlot for Unset {

@@ -45,7 +45,7 @@ fn any_order_of_the_calls_gives_the_same_type() {
     same(
         Stack::new()
             .request_id(id.clone())
-            .payload(payload)
+            .payload(payload.clone())
             .schema(schema())
             .upstream(upstream.clone()),
         Stack::new().schema(schema()).upstream(upstream).payload(payload).request_id(id),
@@ -95,7 +95,7 @@ async fn a_layer_that_looks_into_bodies_brings_the_payload_along() {
 #[tokio::test]
 async fn a_payload_layer_of_ones_own_stands_whenever_it_is_set() {
     let small = PayloadLayer::new().limit(4);
-    let (before, after) = (Stack::new().payload(small), Stack::new().schema(schema()));
+    let (before, after) = (Stack::new().payload(small.clone()), Stack::new().schema(schema()));
     let before = before.schema(schema()).layer(service_fn(upstream));
     let after = after.payload(small).layer(service_fn(upstream));
     assert_eq!(status(before, r#"{"input":"a"}"#).await, StatusCode::PAYLOAD_TOO_LARGE);

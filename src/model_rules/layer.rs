@@ -14,6 +14,7 @@ use crate::{
     body::ResponseBody,
     context::RequestContext,
     identity::Identity,
+    memory_limit::MemoryLimit,
     model::{Target, Upstream},
     payload::Payload,
     rejection::{Refusal, RefusalFormat, Rejection},
@@ -31,6 +32,7 @@ pub(super) struct Settings {
     pub(super) rules: ModelRules,
     open: Vec<(Method, Box<str>)>,
     pub(super) list_limit: u64,
+    pub(super) memory: MemoryLimit,
     refusals: RefusalFormat,
 }
 
@@ -39,8 +41,9 @@ impl ModelRulesLayer {
     #[must_use]
     pub fn new(upstream: Upstream, rules: ModelRules) -> Self {
         let (open, list_limit) = (Vec::new(), 10 * 1024 * 1024);
+        let memory = MemoryLimit::new(64 * 1024 * 1024);
         let refusals = RefusalFormat::default();
-        let settings = Settings { upstream, rules, open, list_limit, refusals };
+        let settings = Settings { upstream, rules, open, list_limit, memory, refusals };
         Self { settings: Arc::new(settings) }
     }
 
@@ -59,6 +62,19 @@ impl ModelRulesLayer {
     #[must_use]
     pub fn list_limit(mut self, bytes: u64) -> Self {
         Arc::make_mut(&mut self.settings).list_limit = bytes;
+        self
+    }
+
+    /// Sets the limit of memory that all lists share while they are read and sent: 64 MiB by default,
+    /// for this layer and its clones. Beyond it a request for the list is refused with 503
+    /// `overloaded`.
+    ///
+    /// A list takes twice its length. A limit that is also given to others, such as
+    /// [`PayloadLayer::memory_limit`](crate::payload::PayloadLayer::memory_limit), holds for all of
+    /// them together.
+    #[must_use]
+    pub fn memory_limit(mut self, limit: MemoryLimit) -> Self {
+        Arc::make_mut(&mut self.settings).memory = limit;
         self
     }
 

@@ -1,6 +1,7 @@
 //! The answer of `GET /v1/models`, and what of it a caller gets.
 
 use std::{
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -22,8 +23,9 @@ use crate::{
     body::{ResponseBody, content_length, is_coded, remove_digests},
     context::RequestContext,
     identity::Identity,
+    memory_limit::MemoryPermit,
     model::{Policy, Provider, Target},
-    payload::{Document, Kind, Node, Payload},
+    payload::{Collected, Document, Kind, Node, Payload},
     rejection::{Refusal, Rejection},
 };
 
@@ -65,8 +67,12 @@ impl List {
         if coded || announced > Some(self.settings.list_limit) {
             return Err(unreadable());
         }
-        let (body, read) = (Box::pin(body), BytesMut::new());
-        Ok(Accepted::Reading(Reading { list: self, parts: Some(parts), body, read }))
+        let memory = self.settings.memory.permit();
+        let (read, length) = (Collected::default(), 0);
+        let announced = announced.unwrap_or(0);
+        let (parts, body) = (Some(parts), Box::pin(body));
+        let reading = Reading { list: self, parts, body, read, announced, length, memory };
+        Ok(Accepted::Reading(reading))
     }
 
     /// The list as the caller may see it; `None` when it is none.
@@ -170,7 +176,7 @@ impl Joined {
     }
 
     fn add(&mut self, element: &[u8]) {
-        if !std::mem::replace(&mut self.first, false) {
+        if !mem::replace(&mut self.first, false) {
             self.written.extend_from_slice(b",");
         }
         self.written.extend_from_slice(element);
@@ -189,7 +195,11 @@ pub(super) struct Reading<R> {
     list: List,
     parts: Option<Parts>,
     body: Pin<Box<R>>,
-    read: BytesMut,
+    read: Collected,
+    // At least as many bytes will come, if that is true.
+    announced: u64,
+    length: u64,
+    memory: MemoryPermit,
 }
 
 impl<R: Body<Data = Bytes>> Reading<R> {
@@ -207,11 +217,11 @@ impl<R: Body<Data = Bytes>> Reading<R> {
                 Some(Ok(frame)) => {
                     // Its trailers speak of the whole list.
                     let data = frame.into_data().unwrap_or_default();
-                    let length = self.read.len().saturating_add(data.len()) as u64;
-                    if length > self.list.settings.list_limit {
+                    self.length = self.length.saturating_add(data.len() as u64);
+                    if self.length > self.list.settings.list_limit {
                         return Poll::Ready(Err(unreadable()));
                     }
-                    self.read.extend_from_slice(&data);
+                    self.read.push(data, self.announced, &mut self.memory)?;
                 }
             }
         }
@@ -220,10 +230,15 @@ impl<R: Body<Data = Bytes>> Reading<R> {
     }
 
     fn finish(&mut self) -> Result<Response<ResponseBody<R>>, Rejection> {
-        let read = std::mem::take(&mut self.read).freeze();
+        let read = mem::take(&mut self.read).into_bytes(&mut self.memory);
+        // What is left of it is written into as much room again, and is all that stays.
+        let room = read.len();
+        self.memory.grow(room)?;
         let list = self.list.filtered(read).ok_or_else(unreadable)?;
+        let memory = self.memory.split(room);
+        self.memory.shrink(self.memory.bytes());
         let mut parts = self.parts.take().ok_or_else(unreadable)?;
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(list.len()));
-        Ok(Response::from_parts(parts, ResponseBody::full(list)))
+        Ok(Response::from_parts(parts, ResponseBody::full(memory.guard(list))))
     }
 }

@@ -12,14 +12,11 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
-    Bounds, Document, Malformed, PayloadError,
+    Bounds, Document, DocumentError, PayloadError,
+    document::Parsing,
     flow::{Flow, Limits, Source},
 };
-use crate::{
-    context::RequestContext,
-    lock::Lock,
-    rejection::{Refusal, Rejection},
-};
+use crate::{context::RequestContext, lock::Lock, memory_limit::MemoryPermit};
 
 /// A request's body, as the layers that inspect it see it.
 ///
@@ -58,13 +55,18 @@ pub(super) struct Buffered {
     // Boxed, because hardly any request has them.
     trailers: Option<Box<HeaderMap>>,
     bounds: Bounds,
-    document: OnceLock<Result<Document, Malformed>>,
+    document: OnceLock<Result<Parsed, DocumentError>>,
+    // Of the bytes, unless they carry it themselves. `None` where no limit holds.
+    memory: Option<MemoryPermit>,
 }
+
+/// A document, and the permit for what it takes beside its bytes.
+type Parsed = (Document, Option<MemoryPermit>);
 
 impl Payload {
     /// A body that is there as a whole. Its document is held to the default [`Bounds`].
     pub fn buffered(bytes: impl Into<Bytes>) -> Self {
-        Self::of(Arc::new(Buffered::new(bytes.into(), None, Bounds::new())))
+        Self::of(Arc::new(Buffered::new(bytes.into(), None, Bounds::new(), None)))
     }
 
     /// A body that flows past. A [`Payload`] stays as it is, buffered or not.
@@ -195,12 +197,23 @@ impl fmt::Debug for Payload {
 // === impl Buffered ===
 
 impl Buffered {
-    pub(super) const fn new(
-        bytes: Bytes,
+    /// Shorter bytes do not carry their permit: it ends with the payload, while a client may still
+    /// be sending them.
+    const SHORT: usize = 16 * 1024;
+
+    /// `memory` holds the weight of the bytes.
+    pub(super) fn new(
+        mut bytes: Bytes,
         trailers: Option<Box<HeaderMap>>,
         bounds: Bounds,
+        mut memory: Option<MemoryPermit>,
     ) -> Self {
-        Self { bytes, trailers, bounds, document: OnceLock::new() }
+        if bytes.len() > Self::SHORT
+            && let Some(memory) = &mut memory
+        {
+            bytes = memory.split(memory.bytes()).guard(bytes);
+        }
+        Self { bytes, trailers, bounds, document: OnceLock::new(), memory }
     }
 
     pub(super) const fn bytes(&self) -> &Bytes {
@@ -225,8 +238,40 @@ impl Buffered {
         if self.bytes.is_empty() {
             return Err(DocumentError::Empty);
         }
-        let read = || Document::parse_within(self.bytes.clone(), self.bounds);
-        self.document.get_or_init(read).as_ref().map_err(|malformed| (*malformed).into())
+        let read = || {
+            let mut parsing = self.parsing()?;
+            loop {
+                if let Some(parsed) = parsing.read(usize::MAX)? {
+                    return Ok(parsed);
+                }
+            }
+        };
+        match self.document.get_or_init(read) {
+            Ok((document, _memory)) => Ok(document),
+            Err(error) => Err(*error),
+        }
+    }
+
+    /// Whether there is a document of more than `length` bytes to read.
+    pub(super) fn is_unread_beyond(&self, length: usize) -> bool {
+        self.bytes.len() > length && self.document.get().is_none()
+    }
+
+    /// Begins to read the document in turns.
+    pub(super) fn parsing(&self) -> Result<Parsing<Option<MemoryPermit>>, DocumentError> {
+        let memory = self.memory.as_ref().map(|memory| memory.limit().permit());
+        Parsing::new(self.bytes.clone(), self.bounds, memory)
+    }
+
+    /// Keeps what was read in turns, unless the document was read meanwhile.
+    pub(super) fn set_document(&self, parsed: Result<Parsed, DocumentError>) {
+        let _read_already = self.document.set(parsed);
+    }
+
+    /// A permit of the same limit.
+    #[cfg(any(feature = "throttle", feature = "transform"))]
+    pub(super) fn new_permit(&self) -> Option<MemoryPermit> {
+        self.memory.as_ref().map(|memory| memory.limit().permit())
     }
 
     /// The document, if it is within `bounds` too.
@@ -248,50 +293,3 @@ impl Buffered {
         }
     }
 }
-
-/// Why a payload has no JSON document.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum DocumentError {
-    /// It is streamed: the route takes bodies without looking into them.
-    Streamed,
-    /// There is no body.
-    Empty,
-    /// It is not strict JSON.
-    Malformed(Malformed),
-}
-
-impl DocumentError {
-    /// The refusal of a layer that must look into the body: `unsupported-media-type` for one that
-    /// is streamed, `malformed-payload` else, with the position.
-    #[must_use]
-    pub fn rejection(self) -> Rejection {
-        let malformed = Rejection::new(Refusal::MalformedPayload);
-        match self {
-            Self::Streamed => Rejection::new(Refusal::UnsupportedMediaType)
-                .with_detail("bodies are not read here, so they cannot be checked"),
-            Self::Empty => malformed.with_detail("the body is empty").with_position(0),
-            Self::Malformed(Malformed { reason, position }) => {
-                malformed.with_detail(reason.as_str()).with_position(position)
-            }
-        }
-    }
-}
-
-impl From<Malformed> for DocumentError {
-    fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed)
-    }
-}
-
-impl fmt::Display for DocumentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Streamed => f.write_str("the body is streamed"),
-            Self::Empty => f.write_str("the body is empty"),
-            Self::Malformed(malformed) => malformed.fmt(f),
-        }
-    }
-}
-
-impl Error for DocumentError {}

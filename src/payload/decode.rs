@@ -3,7 +3,9 @@ use std::{
     io::{self, BufRead, ErrorKind, Read},
 };
 
-use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
+use brotli_decompressor::{
+    Allocator, BrotliDecompressStream, BrotliResult, BrotliState, SliceWrapper, StandardAlloc,
+};
 use bytes::{Buf, Bytes};
 use flate2::bufread::MultiGzDecoder;
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
@@ -54,6 +56,8 @@ pub(crate) struct Decoder {
     codec: Codec,
     // What came, and is not decoded yet.
     input: Bytes,
+    // How much came in all.
+    came: usize,
     // No more will come.
     ended: bool,
     // The last step had room for no more.
@@ -74,13 +78,14 @@ impl Decoder {
             Coding::Brotli => Codec::Brotli(Box::new(Brotli::new())),
             Coding::Zstd => Codec::Zstd(Zstd::new()),
         };
-        let (input, decoded) = (Bytes::new(), Pieces::default());
+        let (input, came, decoded) = (Bytes::new(), 0, Pieces::default());
         let (ended, full, done) = (false, false, false);
-        Box::new(Self { coding, codec, input, ended, full, done, limit, decoded })
+        Box::new(Self { coding, codec, input, came, ended, full, done, limit, decoded })
     }
 
     /// Gives it more to decode. It must not be busy.
     pub(super) fn push(&mut self, data: Bytes) {
+        self.came = self.came.saturating_add(data.len());
         self.input = data;
     }
 
@@ -113,6 +118,17 @@ impl Decoder {
             return Err(Rejection::new(Refusal::PayloadTooLarge));
         }
         Ok(())
+    }
+
+    /// How many bytes of memory it takes now: its window and tables, what was decoded, and what is
+    /// left to decode.
+    pub(super) fn weight(&self) -> usize {
+        let codec = match &self.codec {
+            Codec::Gzip(_) => GZIP + self.came.min(GZIP_HEADER),
+            Codec::Brotli(brotli) => brotli.weight(),
+            Codec::Zstd(zstd) => zstd.context.sizeof(),
+        };
+        codec + self.decoded.weight() + self.input.len()
     }
 
     /// What was decoded.
@@ -162,6 +178,11 @@ enum Codec {
 }
 
 // === gzip ===
+
+/// A window of 32 KiB (RFC 1951 section 2) and the tables.
+const GZIP: usize = 44 * 1024;
+/// The fields of a header, which are kept: each at most 64 KiB, and no longer than what has come.
+const GZIP_HEADER: usize = 192 * 1024;
 
 /// Members that follow one another are one body (RFC 1952 section 2.2). What is no member is not.
 fn gunzip(
@@ -215,15 +236,40 @@ impl Read for Input {
 // === br ===
 
 struct Brotli {
-    state: BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>,
+    state: BrotliState<Counted, Counted, Counted>,
     finished: bool,
+}
+
+/// Counts the bytes that the decoder has allocated: its window and the tables of its codes.
+#[derive(Default)]
+struct Counted {
+    bytes: usize,
+}
+
+impl<T: Clone + Default> Allocator<T> for Counted {
+    type AllocatedMemory = <StandardAlloc as Allocator<T>>::AllocatedMemory;
+
+    fn alloc_cell(&mut self, length: usize) -> Self::AllocatedMemory {
+        self.bytes = self.bytes.saturating_add(length.saturating_mul(size_of::<T>()));
+        StandardAlloc::default().alloc_cell(length)
+    }
+
+    fn free_cell(&mut self, cell: Self::AllocatedMemory) {
+        let length = SliceWrapper::<T>::slice(&cell).len();
+        self.bytes = self.bytes.saturating_sub(length.saturating_mul(size_of::<T>()));
+    }
 }
 
 impl Brotli {
     fn new() -> Self {
-        let alloc = StandardAlloc::default;
+        let alloc = Counted::default;
         // Strict: a window is at most 16 MiB (RFC 7932 section 9.1), not the 1 GiB of an extension.
         Self { state: BrotliState::new_strict(alloc(), alloc(), alloc()), finished: false }
+    }
+
+    fn weight(&self) -> usize {
+        let BrotliState { alloc_u8, alloc_u32, alloc_hc, .. } = &self.state;
+        size_of::<Self>() + alloc_u8.bytes + alloc_u32.bytes + alloc_hc.bytes
     }
 
     fn step(&mut self, input: &[u8], last: bool, room: &mut [u8]) -> Result<Step, Broken> {
@@ -322,6 +368,10 @@ impl Pieces {
     const fn grow(&mut self, given: usize) {
         self.filled += given;
         self.length += given as u64;
+    }
+
+    const fn weight(&self) -> usize {
+        self.pieces.len() * Self::PIECE + self.pieces.capacity() * size_of::<Vec<u8>>()
     }
 
     fn into_bytes(mut self) -> Bytes {

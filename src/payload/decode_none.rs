@@ -38,6 +38,10 @@ impl Decoder {
         match *self {}
     }
 
+    pub(super) const fn weight(&self) -> usize {
+        match *self {}
+    }
+
     pub(super) const fn into_bytes(self) -> Bytes {
         match self {}
     }

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::{
     Edits, Malformed, Node, Reason,
     arena::{Slot, Tag},
-    parse::{Arena, parse},
+    names::FEW,
+    parse::{Arena, Progress, Room, Unlimited},
     pointer::{Likeness, Token, marks},
     text::{contents, unescape},
 };
@@ -55,10 +56,12 @@ impl Document {
     ///
     /// When the bytes are not strict JSON, or beyond the bounds.
     pub fn parse_within(bytes: impl Into<Bytes>, bounds: Bounds) -> Result<Self, Malformed> {
-        let text = ByteString::try_from(bytes.into())
-            .map_err(|error| Malformed::new(Reason::NotUtf8, error.valid_up_to()))?;
-        let arena = parse(&text, bounds)?;
-        Ok(Self { text, arena, bounds })
+        let mut parsing = Parsing::new(bytes.into(), bounds, Unlimited)?;
+        loop {
+            if let Some((document, Unlimited)) = parsing.read(usize::MAX)? {
+                return Ok(document);
+            }
+        }
     }
 
     /// The outermost value.
@@ -117,9 +120,22 @@ impl Document {
         if slot.is_escaped() { token.compare(&unescape(written)) } else { token.compare(written) }
     }
 
-    /// The [`marks`] of all names in the outermost object.
+    /// The slots of names in the object that may be like a token, for an object whose names are
+    /// indexed.
+    pub(super) fn alike(
+        &self,
+        object: u32,
+        token: &Token,
+    ) -> Option<impl Iterator<Item = u32> + '_> {
+        self.arena.alike(object, &token.name)
+    }
+
+    /// The [`marks`] of all names in the outermost object; all of them where its names are indexed.
     pub(super) fn marks(&self) -> u64 {
         let root = self.root();
+        if root.len() > FEW as usize {
+            return u64::MAX;
+        }
         let names = root.names_and_values().step_by(2).map(Node::slot);
         let marks = |name: &Slot| {
             if name.is_escaped() { u64::MAX } else { marks(contents(&self.text, name)) }
@@ -136,6 +152,37 @@ impl Document {
     /// The node that gave its index.
     pub(crate) fn node(&self, index: u32) -> Node<'_> {
         Node::new(self, self.slot(index), index)
+    }
+}
+
+/// A document that is read in turns, between which others have theirs.
+pub(super) struct Parsing<R> {
+    text: ByteString,
+    bounds: Bounds,
+    progress: Progress,
+    room: R,
+}
+
+impl<R: Room> Parsing<R> {
+    /// Begins to read a document.
+    pub(super) fn new(bytes: Bytes, bounds: Bounds, mut room: R) -> Result<Self, R::Error> {
+        let text = ByteString::try_from(bytes)
+            .map_err(|error| Malformed::new(Reason::NotUtf8, error.valid_up_to()))?;
+        let progress = Progress::new(&text, bounds, &mut room)?;
+        Ok(Self { text, bounds, progress, room })
+    }
+
+    /// Reads on for at least `turn` bytes, and returns the document at its end, with the room that
+    /// it takes.
+    pub(super) fn read(&mut self, turn: usize) -> Result<Option<(Document, R)>, R::Error>
+    where
+        R: Default,
+    {
+        let arena = self.progress.read(&self.text, turn, &mut self.room)?;
+        Ok(arena.map(|arena| {
+            let document = Document { text: self.text.clone(), arena, bounds: self.bounds };
+            (document, std::mem::take(&mut self.room))
+        }))
     }
 }
 

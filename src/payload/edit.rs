@@ -375,9 +375,21 @@ impl<'a> Edits<'a> {
         if object == 0 && self.marks.is_some_and(|marks| !token.may_be_among(marks)) {
             return Member::Missing;
         }
-        let mut found = Member::Missing;
         let mut name = object + 1;
-        for _ in 0..self.slot(object).len() {
+        let all = (0..self.slot(object).len()).map(|_| {
+            let this = name;
+            name = self.slot(this + 1).next;
+            this
+        });
+        match self.document.alike(object, token) {
+            Some(names) => self.member_among(names, token),
+            None => self.member_among(all, token),
+        }
+    }
+
+    fn member_among(&self, names: impl Iterator<Item = u32>, token: &Token) -> Member {
+        let mut found = Member::Missing;
+        for name in names {
             let value = name + 1;
             match self.document.compare(name, token) {
                 Likeness::Different => {}
@@ -385,7 +397,6 @@ impl<'a> Edits<'a> {
                 Likeness::OtherCase if self.is_taken(value) => return Member::Changed,
                 Likeness::OtherCase => return Member::Twin,
             }
-            name = self.slot(value).next;
         }
         found
     }

@@ -2,6 +2,7 @@ use std::{
     error::Error,
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -22,6 +23,7 @@ use super::{
     body::Buffered,
     coding::{forget_coding, uncoded},
     collect::Collected,
+    document::Parsing,
     flow::{Flow, Source},
     layer::{Head, is_bodiless},
     media::only_json,
@@ -29,6 +31,7 @@ use super::{
 use crate::{
     body::{ResponseBody, content_length},
     context::RequestContext,
+    memory_limit::MemoryPermit,
     rejection::{Rejection, Responder},
 };
 
@@ -77,19 +80,20 @@ where
         let mut state = self.project().state;
         loop {
             let read = match state.as_mut().project() {
-                StateProj::Reading { body, reading } => ready!(reading.poll(body, cx)),
+                StateProj::Reading { body, reading } => Some(ready!(reading.poll(body, cx))),
                 StateProj::Calling { future } => {
                     let response = ready!(future.poll(cx))?;
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
-                StateProj::Refused { .. } | StateProj::Done => Ok(()),
+                StateProj::Refused { .. } | StateProj::Done => None,
             };
             // ## Reading => (Calling | Refused)
             // ## Refused => Done
             let next = match state.as_mut().project_replace(State::Done) {
-                StateOwn::Reading { reading, .. } => match reading.finish(read) {
-                    Ok(future) => State::Calling { future },
-                    Err(refused) => State::Refused { refused },
+                StateOwn::Reading { reading, .. } => match read.map(|read| reading.finish(read)) {
+                    Some(Ok(future)) => State::Calling { future },
+                    Some(Err(refused)) => State::Refused { refused },
+                    None => return Poll::Pending,
                 },
                 StateOwn::Refused { refused } => return Poll::Ready(Ok(refused.respond())),
                 StateOwn::Calling { .. } | StateOwn::Done => return Poll::Pending,
@@ -147,16 +151,28 @@ pub(super) struct Reading<S> {
     responder: Responder,
     head: Head,
     collected: Collected,
+    // Of what is collected.
+    memory: MemoryPermit,
     trailers: Option<Box<HeaderMap>>,
     // The payload of a layer further out, if its bytes are the very ones that came.
     known: Option<Arc<Buffered>>,
+    // Boxed, because few documents are read in more than one turn.
+    parsing: Option<Box<InTurns>>,
+}
+
+/// A payload whose long document is being read.
+struct InTurns {
+    buffered: Arc<Buffered>,
+    parsing: Parsing<Option<MemoryPermit>>,
 }
 
 impl<S> Reading<S> {
     /// Frames that are taken, and steps of decoding that are done, before others get their turn.
     const AT_ONCE: usize = 64;
+    /// Bytes of a document that are read before others get their turn.
+    pub(super) const TURN: usize = 256 * 1024;
 
-    pub(super) const fn new(
+    pub(super) fn new(
         inner: S,
         layer: PayloadLayer,
         parts: Parts,
@@ -164,19 +180,61 @@ impl<S> Reading<S> {
         responder: Responder,
         head: Head,
     ) -> Self {
-        let (collected, trailers, known) = (Collected::Nothing, None, None);
-        Self { inner, layer, parts, context, responder, head, collected, trailers, known }
+        let memory = layer.permit();
+        Self {
+            inner,
+            layer,
+            parts,
+            context,
+            responder,
+            head,
+            collected: Collected::Nothing,
+            memory,
+            trailers: None,
+            known: None,
+            parsing: None,
+        }
+    }
+
+    /// Reads to the end of the body, and then its document, if that is long.
+    fn poll<B: Source>(
+        &mut self,
+        body: Pin<&mut Flow<B>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Arc<Buffered>, Rejection>> {
+        if self.parsing.is_none() {
+            ready!(self.poll_body(body, cx))?;
+            let buffered = self.assemble()?;
+            if !self.layer.reads_document() || !buffered.is_unread_beyond(Self::TURN) {
+                return Poll::Ready(Ok(buffered));
+            }
+            match buffered.parsing() {
+                Ok(parsing) => self.parsing = Some(Box::new(InTurns { buffered, parsing })),
+                Err(error) => return Poll::Ready(Err(error.rejection())),
+            }
+        }
+        let Some(in_turns) = &mut self.parsing else { return Poll::Pending };
+        let parsed = match in_turns.parsing.read(Self::TURN) {
+            Ok(None) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Ok(Some(parsed)) => Ok(parsed),
+            Err(error) => Err(error),
+        };
+        in_turns.buffered.set_document(parsed);
+        Poll::Ready(Ok(Arc::clone(&in_turns.buffered)))
     }
 
     /// Reads to the end of the body.
-    fn poll<B: Source>(
+    fn poll_body<B: Source>(
         &mut self,
         mut body: Pin<&mut Flow<B>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Rejection>> {
         for _ in 0..Self::AT_ONCE {
             if self.collected.is_busy() {
-                self.collected.step()?;
+                self.collected.step(&mut self.memory)?;
             } else {
                 match ready!(body.as_mut().poll_next(cx)) {
                     None => {}
@@ -213,7 +271,7 @@ impl<S> Reading<S> {
                     }
                     _ => None,
                 };
-                self.collected.push(data, self.head.announced);
+                self.collected.push(data, self.head.announced, &mut self.memory)?;
             }
             Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
         }
@@ -228,26 +286,32 @@ impl<S> Reading<S> {
         (bytes.as_ptr() == data.as_ptr() && bytes.len() == data.len()).then_some(known)
     }
 
+    /// Makes a payload of what was collected.
+    fn assemble(&mut self) -> Result<Arc<Buffered>, Rejection> {
+        let mut trailers = self.trailers.take();
+        if self.head.coding.is_some() {
+            if matches!(self.collected, Collected::Nothing) && !is_bodiless(&self.parts.method) {
+                return Err(uncoded());
+            }
+            forget_coding(&mut self.parts.headers);
+            trailers.as_deref_mut().map(forget_coding);
+        }
+        let bytes = mem::take(&mut self.collected).into_bytes(&mut self.memory);
+        Ok(match self.known.take() {
+            Some(known) if trailers.is_none() && !known.has_trailers() => known,
+            _ => {
+                let memory = self.memory.split(self.memory.bytes());
+                self.layer.buffer(bytes, trailers, memory, &self.context)
+            }
+        })
+    }
+
     /// Hands the request on, unless the body is refused.
-    fn finish(mut self, read: Result<(), Rejection>) -> Result<S::Future, Refused>
+    fn finish(mut self, read: Result<Arc<Buffered>, Rejection>) -> Result<S::Future, Refused>
     where
         S: Service<Request<Payload>>,
     {
-        let checked = read.and_then(|()| {
-            let mut trailers = self.trailers.take();
-            if self.head.coding.is_some() {
-                if matches!(self.collected, Collected::Nothing) && !is_bodiless(&self.parts.method)
-                {
-                    return Err(uncoded());
-                }
-                forget_coding(&mut self.parts.headers);
-                trailers.as_deref_mut().map(forget_coding);
-            }
-            let bytes = std::mem::take(&mut self.collected).into_bytes();
-            let buffered = match self.known.take() {
-                Some(known) if trailers.is_none() && !known.has_trailers() => known,
-                _ => self.layer.buffer(bytes, trailers, &self.context),
-            };
+        let checked = read.and_then(|buffered| {
             self.layer.check_body(&buffered, &self.parts.method, &self.context)?;
             Ok(buffered)
         });

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     body::{ResponseBody, content_length},
     context::RequestContext,
+    memory_limit::{MemoryLimit, MemoryPermit},
     rejection::{Refusal, RefusalFormat, Rejection},
 };
 
@@ -33,12 +34,13 @@ use crate::{
 /// See the [module](super) for what is refused. One of three kinds, by the route's configuration
 /// and never by what the request says of itself: [`new`](Self::new) expects JSON,
 /// [`bytes`](Self::bytes) buffers whatever comes, [`streamed`](Self::streamed) lets it flow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PayloadLayer {
     mode: Mode,
     decompress: bool,
     limits: Limits,
     bounds: Bounds,
+    memory: MemoryLimit,
     refusals: RefusalFormat,
 }
 
@@ -54,13 +56,13 @@ impl PayloadLayer {
     ///
     /// A body may be absent when the method has no use for one: GET, HEAD, DELETE, OPTIONS, TRACE.
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self::of(Mode::Json)
     }
 
     /// Buffers the body whatever its type. Its document is read when a layer asks for it.
     #[must_use]
-    pub const fn bytes() -> Self {
+    pub fn bytes() -> Self {
         Self::of(Mode::Bytes)
     }
 
@@ -72,7 +74,7 @@ impl PayloadLayer {
     /// stream), never one that seems whole. The deadline counts from when the body is first waited
     /// for, and so holds the time that the upstream takes to read: raise it for long uploads.
     #[must_use]
-    pub const fn streamed() -> Self {
+    pub fn streamed() -> Self {
         Self::of(Mode::Streamed)
     }
 
@@ -149,6 +151,20 @@ impl PayloadLayer {
         self
     }
 
+    /// Sets the limit of memory that all bodies share while they are read, sent on and retained:
+    /// 256 MiB by default, for this layer and its clones.
+    ///
+    /// Bodies are weighed with the nodes of their documents and the windows of their codings, as
+    /// they arrive. A body that finds no room is refused with 503 `overloaded` and `retry-after`;
+    /// small ones are [served first](crate::memory_limit#small-permits-are-served-first). A limit
+    /// that several layers are given holds for all of them together. A
+    /// [`streamed`](Self::streamed) body is not collected, and takes nothing.
+    #[must_use]
+    pub fn memory_limit(mut self, limit: MemoryLimit) -> Self {
+        self.memory = limit;
+        self
+    }
+
     /// Sets how refusals look.
     #[must_use]
     pub const fn refusals(mut self, format: RefusalFormat) -> Self {
@@ -156,18 +172,28 @@ impl PayloadLayer {
         self
     }
 
-    const fn of(mode: Mode) -> Self {
+    fn of(mode: Mode) -> Self {
         Self {
             mode,
             decompress: false,
             limits: Limits { bytes: 10 * 1024 * 1024, deadline: Duration::from_secs(30) },
             bounds: Bounds::new(),
+            memory: MemoryLimit::new(256 * 1024 * 1024),
             refusals: RefusalFormat::Problem,
         }
     }
 
     pub(super) const fn limit_in_bytes(&self) -> u64 {
         self.limits.bytes
+    }
+
+    pub(super) fn permit(&self) -> MemoryPermit {
+        self.memory.permit()
+    }
+
+    /// Whether the document is read before the request goes on.
+    pub(super) fn reads_document(&self) -> bool {
+        self.mode == Mode::Json
     }
 
     /// What the head alone decides.
@@ -212,14 +238,15 @@ impl PayloadLayer {
         Ok(())
     }
 
-    /// Makes a payload of what was read.
+    /// Makes a payload of what was read, whose weight `memory` has taken.
     pub(super) fn buffer(
         &self,
         bytes: Bytes,
         trailers: Option<Box<HeaderMap>>,
+        memory: MemoryPermit,
         context: &RequestContext,
     ) -> Arc<Buffered> {
-        let buffered = Arc::new(Buffered::new(bytes, trailers, self.bounds));
+        let buffered = Arc::new(Buffered::new(bytes, trailers, self.bounds, Some(memory)));
         context.remember_payload(Arc::<Buffered>::downgrade(&buffered));
         buffered
     }
@@ -253,12 +280,12 @@ impl<S> Layer<S> for PayloadLayer {
     type Service = PayloadService<S>;
 
     fn layer(&self, inner: S) -> PayloadService<S> {
-        PayloadService { inner, layer: *self }
+        PayloadService { inner, layer: self.clone() }
     }
 }
 
 /// Reads the body, and hands it on as a [`Payload`]. Made by [`PayloadLayer`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PayloadService<S> {
     inner: S,
     layer: PayloadLayer,
@@ -279,7 +306,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let layer = self.layer;
+        let layer = &self.layer;
         let responder = layer.refusals.for_request(&request);
         let (mut parts, body) = request.into_parts();
         let context = RequestContext::ensure(&mut parts.extensions);
@@ -297,14 +324,20 @@ where
         } else {
             let own = (&body as &dyn Any).downcast_ref().and_then(Payload::shared);
             let plain = head.coding.is_none();
+            // A long document is read in turns.
+            let long =
+                |own: &Buffered| layer.reads_document() && own.is_unread_beyond(Reading::<S>::TURN);
             let buffered = match own {
-                Some(buffered) if plain => buffered.clone(),
-                None if plain && body.is_end_stream() => layer.buffer(Bytes::new(), None, &context),
+                Some(own) if plain && !long(own) => own.clone(),
+                None if plain && body.is_end_stream() => {
+                    layer.buffer(Bytes::new(), None, layer.permit(), &context)
+                }
                 _ => {
                     // https://docs.rs/tower-service/latest/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
                     let clone = self.inner.clone();
                     let inner = mem::replace(&mut self.inner, clone);
                     let body = Flow::new(body, layer.limits, Some(context.clone()));
+                    let layer = layer.clone();
                     let reading = Reading::new(inner, layer, parts, context, responder, head);
                     return ResponseFuture::reading(body, reading);
                 }

@@ -131,6 +131,7 @@ mod decimal;
 #[cfg_attr(not(feature = "decompression"), path = "decode_none.rs")]
 mod decode;
 mod document;
+mod document_error;
 mod edit;
 mod fault;
 mod flow;
@@ -139,6 +140,7 @@ mod layer;
 mod literal;
 mod malformed;
 mod media;
+mod names;
 mod node;
 mod parse;
 mod pointer;
@@ -146,8 +148,9 @@ mod pointer;
 mod replace;
 mod splice;
 mod text;
-mod unique;
 
+#[cfg(any(feature = "model-rules", feature = "schema"))]
+pub(crate) use self::collect::Collected;
 #[cfg(any(feature = "cache", feature = "schema"))]
 pub(crate) use self::decimal::Decimal;
 pub(crate) use self::media::says_json;
@@ -157,8 +160,9 @@ pub(crate) use self::pointer::is_alike;
 #[cfg(any(feature = "throttle", feature = "transform"))]
 pub(crate) use self::replace::replace;
 pub use self::{
-    body::{DocumentError, Payload},
+    body::Payload,
     document::{Bounds, Document},
+    document_error::DocumentError,
     edit::Edits,
     fault::{EditError, EditFault},
     flow::PayloadError,
@@ -170,4 +174,4 @@ pub use self::{
     pointer::{InvalidPointer, Pointer},
 };
 #[cfg(feature = "schema")]
-pub(crate) use self::{collect::Collected, layer::is_bodiless, media::only_json};
+pub(crate) use self::{layer::is_bodiless, media::only_json};

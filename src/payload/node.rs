@@ -6,7 +6,7 @@ use super::{
     Document, Malformed, Reason,
     arena::Slot,
     pointer::index,
-    text::{contents, unescape},
+    text::{characters, contents, count_work, unescape},
 };
 
 /// What a value is.
@@ -126,6 +126,10 @@ impl<'a> Node<'a> {
     /// The value of an object's member.
     #[must_use]
     pub fn get(self, name: &str) -> Option<Self> {
+        if let Some(mut names) = self.document.arena.same(self.index, name) {
+            let name = names.find(|slot| self.document.node(*slot).says(name))?;
+            return Some(self.document.node(name + 1));
+        }
         let mut entries = self.members().entries();
         entries.find_map(|(own, value)| own.says(name).then_some(value))
     }
@@ -188,16 +192,19 @@ impl<'a> Node<'a> {
         if self.slot.is_escaped() { unescape(written) } else { Cow::Borrowed(written) }
     }
 
-    /// Whether it is a string that says `text`. Allocates only to read escapes.
+    /// Whether it is a string that says `text`. Allocates nothing.
     pub(crate) fn says(self, text: &str) -> bool {
         let slot = self.slot;
         if slot.kind() != Kind::String {
             return false;
         }
-        // What an escape stands for is never longer than the escape.
         let length = (slot.end - slot.start) as usize;
         if slot.is_escaped() {
-            return length >= text.len() + 2 && self.as_str().is_some_and(|own| own == text);
+            // An escape takes one to six times the bytes of its character.
+            let lengths = text.len() + 2..=text.len().saturating_mul(6) + 2;
+            count_work(text.len().min(length));
+            let written = contents(&self.document.text, slot);
+            return lengths.contains(&length) && characters(written).eq(text.chars());
         }
         // The length is compared first: most names differ in it.
         length == text.len() + 2 && {
@@ -228,7 +235,7 @@ impl Node<'_> {
         let written = || contents(&self.document.text, slot);
         (slot.kind() == Kind::String).then(|| {
             if slot.is_escaped() {
-                super::text::unescaped(written())
+                characters(written()).count()
             } else {
                 written().chars().count()
             }

@@ -102,7 +102,7 @@ impl Token {
                 return Likeness::OtherCase;
             }
         }
-        if (name.is_ascii() && own.is_ascii()) || !fold(own).eq(fold(name)) {
+        if (name.is_ascii() && own.is_ascii()) || !is_folded_alike(own, name) {
             return Likeness::Different;
         }
         Likeness::OtherCase
@@ -136,13 +136,17 @@ pub(crate) fn is_alike(name: &str, other: &str) -> bool {
     if name.is_ascii() && other.is_ascii() {
         return name.eq_ignore_ascii_case(other);
     }
-    fold(name).eq(fold(other))
+    is_folded_alike(name, other)
 }
 
-/// The characters without their case. Both ways, because Go folds the long s and the Kelvin sign
-/// into `s` and `k` as well, and each is reached in one direction only.
-fn fold(name: &str) -> impl Iterator<Item = char> {
-    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
+fn is_folded_alike(name: &str, other: &str) -> bool {
+    name.chars().flat_map(fold).eq(other.chars().flat_map(fold))
+}
+
+/// A character without its case. Both ways, because Go folds the long s and the Kelvin sign into
+/// `s` and `k` as well, and each is reached in one direction only.
+pub(super) fn fold(char: char) -> impl Iterator<Item = char> {
+    char.to_uppercase().flat_map(char::to_lowercase)
 }
 
 /// An array's index in a pointer: digits, without a leading zero (RFC 6901 section 4).

@@ -4,24 +4,37 @@ use bytes::Bytes;
 use http::request::Parts;
 
 use super::{Payload, body::Buffered, future::set_framing};
-use crate::{body::remove_digests, context::RequestContext};
+use crate::{body::remove_digests, context::RequestContext, memory_limit::MemoryExhausted};
 
 /// Gives a buffered request other bytes: held to the same bounds, followed by the same trailers,
 /// and with a head that says their length and no longer what the others were. A streamed one stays
 /// as it is.
-pub(crate) fn replace(parts: &mut Parts, payload: &mut Payload, bytes: Bytes) {
-    let Some(buffered) = payload.shared() else { return };
+///
+/// # Errors
+///
+/// When the memory limit that the bytes were read under has no room for the others.
+pub(crate) fn replace(
+    parts: &mut Parts,
+    payload: &mut Payload,
+    bytes: Bytes,
+) -> Result<(), MemoryExhausted> {
+    let Some(buffered) = payload.shared() else { return Ok(()) };
+    let mut memory = buffered.new_permit();
+    if let Some(memory) = &mut memory {
+        memory.grow(bytes.len())?;
+    }
     let mut trailers = buffered.trailers().cloned().map(Box::new);
     remove_digests(&mut parts.headers);
     if let Some(trailers) = &mut trailers {
         remove_digests(trailers);
     }
-    let buffered = Arc::new(Buffered::new(bytes, trailers, buffered.bounds()));
+    let buffered = Arc::new(Buffered::new(bytes, trailers, buffered.bounds(), memory));
     if let Some(context) = RequestContext::of(&parts.extensions) {
         context.remember_payload(Arc::<Buffered>::downgrade(&buffered));
     }
     set_framing(&mut parts.headers, &buffered);
     *payload = Payload::of(buffered);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -43,9 +56,10 @@ mod tests {
         }
         RequestContext::ensure(&mut parts.extensions);
         let bounds = Bounds::new().depth(2);
-        let buffered = Buffered::new(Bytes::from_static(b"{}"), trailers.map(Box::new), bounds);
+        let buffered =
+            Buffered::new(Bytes::from_static(b"{}"), trailers.map(Box::new), bounds, None);
         let mut payload = Payload::of(Arc::new(buffered));
-        replace(&mut parts, &mut payload, Bytes::from_static(bytes.as_bytes()));
+        replace(&mut parts, &mut payload, Bytes::from_static(bytes.as_bytes())).unwrap();
         (parts, payload)
     }
 
@@ -97,7 +111,7 @@ mod tests {
     fn what_flows_past_stays() {
         let (mut parts, ()) = Request::new(()).into_parts();
         let mut payload = Payload::streamed(http_body_util::Full::new(Bytes::from_static(b"x")));
-        replace(&mut parts, &mut payload, Bytes::new());
+        replace(&mut parts, &mut payload, Bytes::new()).unwrap();
         assert!(payload.is_streamed());
     }
 }

@@ -1,4 +1,4 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, iter};
 
 use super::arena::Slot;
 
@@ -12,6 +12,7 @@ pub(super) fn contents<'a>(text: &'a str, string: &Slot) -> &'a str {
 pub(super) fn unescape(written: &str) -> Cow<'_, str> {
     let Some(first) = written.find('\\') else { return Cow::Borrowed(written) };
     let (plain, mut rest) = written.split_at(first);
+    count_work(written.len());
     let mut text = String::with_capacity(written.len());
     text.push_str(plain);
     while let Some((plain, escape)) = rest.split_once('\\') {
@@ -24,16 +25,40 @@ pub(super) fn unescape(written: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// How many code points a string with escapes has.
-#[cfg(feature = "schema")]
-pub(super) fn unescaped(written: &str) -> usize {
-    let (mut count, mut rest) = (0, written);
-    while let Some((plain, escape)) = rest.split_once('\\') {
-        let (_, length) = decode(escape).unwrap_or((char::REPLACEMENT_CHARACTER, escape.len()));
-        count += plain.chars().count() + 1;
-        rest = escape.get(length..).unwrap_or_default();
-    }
-    count + rest.chars().count()
+/// The characters that a string says. Allocates nothing.
+pub(super) fn characters(written: &str) -> impl Iterator<Item = char> {
+    let mut rest = written.chars();
+    iter::from_fn(move || {
+        let char = rest.next()?;
+        if char != '\\' {
+            return Some(char);
+        }
+        let escape = rest.as_str();
+        let (char, length) = decode(escape).unwrap_or((char::REPLACEMENT_CHARACTER, escape.len()));
+        rest = escape.get(length..).unwrap_or_default().chars();
+        Some(char)
+    })
+}
+
+#[cfg(test)]
+thread_local! {
+    static WORK: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Counts bytes of names that are decoded, hashed or compared, for tests that bound the work of a
+/// document by a count.
+#[cfg(test)]
+pub(super) fn count_work(bytes: usize) {
+    WORK.set(WORK.get() + bytes);
+}
+
+#[cfg(not(test))]
+pub(super) const fn count_work(_bytes: usize) {}
+
+/// The bytes counted on this thread.
+#[cfg(test)]
+pub(super) fn work() -> usize {
+    WORK.get()
 }
 
 /// The character that an escape stands for, and the escape's length without its backslash.

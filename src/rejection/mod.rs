@@ -52,6 +52,7 @@ pub use self::{
     refusal::Refusal,
     render::{RefusalFormat, Responder},
 };
+use crate::memory_limit::MemoryExhausted;
 
 /// A refusal together with what there is to say of this one.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -176,5 +177,13 @@ impl Rejection {
             (RETRY_AFTER, HeaderValue::from(seconds.max(1)))
         });
         self.more.fields.iter().cloned().chain(retry_after)
+    }
+}
+
+impl From<MemoryExhausted> for Rejection {
+    fn from(_: MemoryExhausted) -> Self {
+        Self::new(Refusal::Overloaded)
+            .with_detail("too many bodies are in memory; send a smaller one, or try again later")
+            .with_retry_after(Duration::from_secs(1))
     }
 }

@@ -40,7 +40,7 @@ impl<B: Body<Data = Bytes>> ResponseBody<B> {
     /// Lets a body flow, and checks it at its end.
     pub(super) fn copied(response: Response<B>, expectation: Box<Expectation>) -> Response<Self> {
         let method = expectation.method.clone();
-        let kept = Some(Kept::new(response.headers(), expectation.limit()));
+        let kept = Ok(expectation.kept(response.headers()));
         let reporter = Reporter(Box::new(Copying { expectation, kept }));
         WatchedBody::of_response(response, &method, reporter).map(|body| {
             Self::new(body::ResponseBody::inner(Answer { kind: Kind::Copied { body } }))
@@ -149,15 +149,16 @@ struct Reporter(Box<Copying>);
 
 struct Copying {
     expectation: Box<Expectation>,
-    // `None` once the answer was too long.
-    kept: Option<Kept>,
+    kept: Result<Kept, Fault>,
 }
 
 impl Watch for Reporter {
     fn data(&mut self, data: &Bytes) {
         let kept = &mut self.0.kept;
-        if kept.as_mut().is_some_and(|kept| !kept.push(data.clone())) {
-            *kept = None;
+        if let Ok(whole) = kept
+            && let Err(fault) = whole.push(data.clone())
+        {
+            *kept = Err(fault);
         }
     }
 
@@ -167,10 +168,12 @@ impl Watch for Reporter {
             return;
         }
         let Copying { expectation, kept } = &mut *self.0;
-        let checked = match kept.take() {
-            Some(kept) => expectation.check(kept.into_bytes()),
-            None => Err(Fault::TooLong),
-        };
+        // The end is told once, so the fault that takes its place is not looked at.
+        let kept = std::mem::replace(kept, Err(Fault::TooLong));
+        let checked = kept.and_then(|kept| {
+            let (body, _memory) = kept.into_bytes();
+            expectation.check(body)
+        });
         if let Err(fault) = checked {
             expectation.log(&fault);
         }

@@ -11,7 +11,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::{
     body::ResponseBody,
-    response::{Expectation, Fault, Kept},
+    response::{Expectation, Kept},
 };
 use crate::rejection::{Refusal, Rejection};
 
@@ -40,7 +40,7 @@ impl<B> Held<B> {
     const AT_ONCE: usize = 64;
 
     pub(super) fn new(head: Parts, body: B, expectation: Box<Expectation>) -> Self {
-        let kept = Kept::new(&head.headers, expectation.limit());
+        let kept = expectation.kept(&head.headers);
         let taken = Taken { head, kept, trailers: None, expectation };
         Self { body, timer: None, taken: Some(taken) }
     }
@@ -74,8 +74,8 @@ impl<B: Body<Data = Bytes>> Held<B> {
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => {
-                        if !taken.kept.push(data) {
-                            return Poll::Ready(Err(taken.expectation.fault(&Fault::TooLong)));
+                        if let Err(fault) = taken.kept.push(data) {
+                            return Poll::Ready(Err(taken.expectation.fault(&fault)));
                         }
                     }
                     Err(frame) => taken.trailers = frame.into_trailers().ok().map(Box::new),
@@ -105,9 +105,12 @@ impl<B: Body<Data = Bytes>> Held<B> {
 
 impl Taken {
     fn checked<B>(self) -> Response<ResponseBody<B>> {
-        let body = self.kept.into_bytes();
+        let (body, memory) = self.kept.into_bytes();
         match self.expectation.check(body.clone()) {
-            Ok(()) => Response::from_parts(self.head, ResponseBody::held(body, self.trailers)),
+            Ok(()) => {
+                let body = ResponseBody::held(memory.guard(body), self.trailers);
+                Response::from_parts(self.head, body)
+            }
             Err(fault) => self.expectation.refused(self.expectation.fault(&fault)),
         }
     }

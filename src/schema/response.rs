@@ -7,6 +7,7 @@ use super::{ResponseBody, Schema};
 use crate::{
     body::{content_length, is_coded},
     context::RequestContext,
+    memory_limit::{MemoryExhausted, MemoryLimit, MemoryPermit},
     payload::{Collected, Document, Malformed, says_json},
     rejection::{Refusal, Rejection, Responder, Violation},
 };
@@ -23,6 +24,7 @@ pub struct ResponseSchema {
     mode: Mode,
     limit: u64,
     deadline: Duration,
+    memory: MemoryLimit,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,7 +39,7 @@ impl ResponseSchema {
     /// A copy is kept until its end. Nothing is said of an answer that fails, or that its reader
     /// leaves, before that.
     #[must_use]
-    pub const fn report(schema: Schema) -> Self {
+    pub fn report(schema: Schema) -> Self {
         Self::of(schema, Mode::Report)
     }
 
@@ -50,7 +52,7 @@ impl ResponseSchema {
     /// well. One that fails half-way is a 502 `upstream-unavailable`, one that takes too long a 504
     /// `upstream-timeout`.
     #[must_use]
-    pub const fn refuse(schema: Schema) -> Self {
+    pub fn refuse(schema: Schema) -> Self {
         Self::of(schema, Mode::Refuse)
     }
 
@@ -59,6 +61,19 @@ impl ResponseSchema {
     #[must_use]
     pub const fn limit(mut self, bytes: u64) -> Self {
         self.limit = bytes;
+        self
+    }
+
+    /// Sets the limit of memory that all responses share while they are kept: 256 MiB by default,
+    /// for this value and its clones.
+    ///
+    /// Beyond it a response is refused with 503 `overloaded`, or the log says that it was not
+    /// checked. A limit that is also given to others, such as
+    /// [`PayloadLayer::memory_limit`](crate::payload::PayloadLayer::memory_limit), holds for all of
+    /// them together.
+    #[must_use]
+    pub fn memory_limit(mut self, limit: MemoryLimit) -> Self {
+        self.memory = limit;
         self
     }
 
@@ -74,8 +89,10 @@ impl ResponseSchema {
         self.mode == Mode::Refuse
     }
 
-    const fn of(schema: Schema, mode: Mode) -> Self {
-        Self { schema, mode, limit: 10 * 1024 * 1024, deadline: Duration::from_secs(30) }
+    fn of(schema: Schema, mode: Mode) -> Self {
+        let (limit, deadline) = (10 * 1024 * 1024, Duration::from_secs(30));
+        let memory = MemoryLimit::new(256 * 1024 * 1024);
+        Self { schema, mode, limit, deadline, memory }
     }
 }
 
@@ -108,7 +125,13 @@ impl Expectation {
         Self { schema, method, responder, context }
     }
 
-    pub(super) const fn limit(&self) -> u64 {
+    pub(super) fn kept(&self, headers: &HeaderMap) -> Kept {
+        let announced = content_length(headers).unwrap_or(0);
+        let memory = self.schema.memory.permit();
+        Kept { collected: Collected::default(), announced, left: self.limit(), memory }
+    }
+
+    const fn limit(&self) -> u64 {
         self.schema.limit
     }
 
@@ -174,26 +197,20 @@ pub(super) struct Kept {
     collected: Collected,
     announced: u64,
     left: u64,
+    memory: MemoryPermit,
 }
 
 impl Kept {
-    pub(super) fn new(headers: &HeaderMap, limit: u64) -> Self {
-        let announced = content_length(headers).unwrap_or(0);
-        Self { collected: Collected::default(), announced, left: limit }
-    }
-
-    /// False when it goes beyond.
-    pub(super) fn push(&mut self, data: Bytes) -> bool {
+    pub(super) fn push(&mut self, data: Bytes) -> Result<(), Fault> {
         let left = self.left.checked_sub(data.len() as u64);
-        if let Some(left) = left {
-            self.left = left;
-            self.collected.push(data, self.announced);
-        }
-        left.is_some()
+        self.left = left.ok_or(Fault::TooLong)?;
+        let pushed = self.collected.push(data, self.announced, &mut self.memory);
+        pushed.map_err(|MemoryExhausted| Fault::Exhausted)
     }
 
-    pub(super) fn into_bytes(self) -> Bytes {
-        self.collected.into_bytes()
+    /// All of it, with the permit for its memory.
+    pub(super) fn into_bytes(mut self) -> (Bytes, MemoryPermit) {
+        (self.collected.into_bytes(&mut self.memory), self.memory)
     }
 }
 
@@ -201,6 +218,8 @@ impl Kept {
 pub(super) enum Fault {
     Coded,
     TooLong,
+    /// The memory limit has no room for it.
+    Exhausted,
     Malformed(Malformed),
     Broken(Vec<Violation>),
 }
@@ -211,6 +230,7 @@ impl Fault {
         match self {
             Self::Coded => rejection.with_detail("the upstream's answer is coded, and not checked"),
             Self::TooLong => rejection.with_detail("the upstream's answer is too long"),
+            Self::Exhausted => MemoryExhausted.into(),
             Self::Malformed(_) => rejection.with_detail("the upstream's answer is not strict JSON"),
             Self::Broken(_) => rejection,
         }
@@ -223,6 +243,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Coded => f.write_str("has a content coding"),
             Self::TooLong => f.write_str("is too long"),
+            Self::Exhausted => f.write_str("finds no memory left"),
             Self::Malformed(malformed) => write!(f, "is not strict JSON: {malformed}"),
             Self::Broken(violations) => {
                 f.write_str("breaks its schema")?;

@@ -90,7 +90,7 @@ impl TransformLayer {
                     let edited = apply(edits, payload)?;
                     hide_usage |= edited.hide_usage;
                     if let Some(bytes) = edited.bytes {
-                        payload::replace(parts, payload, bytes);
+                        payload::replace(parts, payload, bytes)?;
                     }
                 }
             }

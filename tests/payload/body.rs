@@ -141,7 +141,7 @@ async fn the_length_in_the_fields_is_that_of_the_body_that_goes_on() {
         let request = || Request::post("/").header(CONTENT_LENGTH, 3);
         let service = PayloadLayer::bytes().layer(service_fn(echo));
         let given = request().body(Payload::buffered(body)).unwrap();
-        let given = service.oneshot(given).await.unwrap();
+        let given = service.clone().oneshot(given).await.unwrap();
         let read = request().body(Full::<Bytes>::from(body)).unwrap();
         let read = service.oneshot(read).await.unwrap();
         for answer in [given.headers(), read.headers()] {

@@ -471,7 +471,7 @@ async fn the_stricter_bounds_hold_in_either_order() {
         let context = RequestContext::of(first.extensions()).unwrap().clone();
         let body = axum::body::Body::new(first.body().try_clone().unwrap());
         let hidden = post().extension(context).body(body).unwrap();
-        assert_eq!(refusal(strict, hidden).await.0, expected);
+        assert_eq!(refusal(strict.clone(), hidden).await.0, expected);
         let (reason, answer) = refusal(strict, first).await;
         assert_eq!(reason, expected);
         let position = answer.extensions().get::<Rejection>().unwrap().position();
@@ -591,11 +591,11 @@ async fn a_request_that_is_dropped_while_it_is_read_drops_everything() {
 fn the_layer_is_as_thread_safe_as_its_parts() {
     fn check<T: Send + Sync + 'static>(_: T) {}
     let layer = PayloadLayer::new();
-    check(layer);
+    check(layer.clone());
     let mut service = layer.layer(service_fn(|_: Request<Payload>| {
         std::future::ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
     }));
-    check(service);
+    check(service.clone());
     check(service.call(Request::new(full(""))));
 }
 

@@ -143,7 +143,7 @@ async fn numbers_reach_the_upstream_with_the_digits_they_came_with() {
     let coded = [Coding::Gzip, Coding::Brotli, Coding::Zstd]
         .map(|coding| (PayloadLayer::new().decompress(), Some(coding)));
     for (layer, coding) in plain.into_iter().chain(coded) {
-        let (gateway, mut upstream) = gateway(layer).await;
+        let (gateway, mut upstream) = gateway(layer.clone()).await;
         let sent =
             coding.map_or_else(|| body.clone().into(), |coding| coding.code(body.as_bytes()));
         let coding = coding
@@ -269,7 +269,7 @@ async fn a_caller_that_is_accepted_is_told_to_continue() {
         (PayloadLayer::streamed(), "", b"[1]"),
         (PayloadLayer::new().decompress(), &coded, &gzip),
     ] {
-        let (gateway, mut upstream, token) = guarded(layer).await;
+        let (gateway, mut upstream, token) = guarded(layer.clone()).await;
         let mut caller = TcpStream::connect(gateway).await.unwrap();
         let head = format!(
             "POST / HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\n\
@@ -310,7 +310,7 @@ async fn a_caller_that_is_refused_is_not_told_to_continue() {
             413,
         ),
     ] {
-        let (gateway, _upstream, token) = guarded(layer).await;
+        let (gateway, _upstream, token) = guarded(layer.clone()).await;
         let authorization =
             if authorized { format!("authorization: Bearer {token}\r\n") } else { String::new() };
         let head = format!(

@@ -379,8 +379,10 @@ where
         let Prepared { estimate, bytes, hide_usage } = prepared;
 
         let (mut parts, mut payload) = request.into_parts();
-        if let Some(bytes) = bytes {
-            payload::replace(&mut parts, &mut payload, bytes);
+        if let Some(bytes) = bytes
+            && let Err(exhausted) = payload::replace(&mut parts, &mut payload, bytes)
+        {
+            return BudgetFuture::refuse(exhausted.into(), responder, context);
         }
         context.announce_answer_is_read();
         parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
