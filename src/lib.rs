@@ -56,6 +56,9 @@ mod lock;
 #[cfg(any(feature = "client", feature = "hf"))]
 mod loopback;
 pub mod memory_limit;
+#[cfg(any(feature = "throttle", feature = "upstream"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "throttle", feature = "upstream"))))]
+pub mod peer;
 #[cfg(feature = "redis")]
 mod redis_link;
 pub mod secret;

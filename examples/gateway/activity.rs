@@ -7,7 +7,10 @@ use std::{
 
 use axum::http::Version;
 use bytes::Bytes;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 use tower_inference::body::{BodyEnd, Watch};
 
 /// How long a connection may be idle between requests. Longer than the minute after which load
@@ -17,10 +20,22 @@ const IDLE: Duration = Duration::from_secs(75);
 
 /// The requests and bytes of one connection. Nobody is woken by what is noted here.
 #[derive(Clone)]
-pub(crate) struct Activity(Arc<Mutex<State>>);
+pub(crate) struct Activity(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    closed: Notify,
+}
 
 struct State {
     in_flight: usize,
+    /// Responses that the server has not handed on whole. More than there are requests in flight:
+    /// a response was cut off, because the client does not read.
+    unsent: usize,
+    /// Whether it was told to close.
+    closing: bool,
+    /// Whether it ends once no request is in flight.
+    leaving: bool,
     /// Whether there was a request yet.
     came: bool,
     http2: bool,
@@ -36,18 +51,33 @@ struct State {
 pub(crate) enum Overdue {
     Head,
     Request,
+    /// The client does not read a response. Its stream stays open until the connection ends, since
+    /// hyper waits for the client's window before it looks at the body.
+    Reader,
 }
 
 /// Counts as a request in flight until it is dropped, with the answer's body.
 pub(crate) struct InFlight(Activity);
+
+/// Counts as a response that is not whole yet, until it is dropped with the server's part of it.
+pub(crate) struct Unsent(Activity);
 
 // === impl Activity ===
 
 impl Activity {
     pub(crate) fn new() -> Self {
         let since = Instant::now();
-        let state = State { in_flight: 0, came: false, http2: false, in_head: false, since };
-        Self(Arc::new(Mutex::new(state)))
+        let state = State {
+            in_flight: 0,
+            unsent: 0,
+            closing: false,
+            leaving: false,
+            came: false,
+            http2: false,
+            in_head: false,
+            since,
+        };
+        Self(Arc::new(Shared { state: Mutex::new(state), closed: Notify::new() }))
     }
 
     /// Bytes have come.
@@ -70,9 +100,40 @@ impl Activity {
         InFlight(self.clone())
     }
 
-    /// Starts the time without a request anew.
-    pub(crate) fn restart(&self) {
-        self.state().since = Instant::now();
+    /// A response is to be handed on.
+    pub(crate) fn respond(&self) -> Unsent {
+        self.state().unsent += 1;
+        Unsent(self.clone())
+    }
+
+    /// From now on, only the requests in flight are waited for. Starts the time without one anew.
+    pub(crate) fn leave(&self) {
+        let mut state = self.state();
+        state.leaving = true;
+        state.since = Instant::now();
+    }
+
+    /// Since when no request is in flight. `None` while one is, and once it was told to close.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let state = self.state();
+        (state.in_flight == 0 && !state.closing).then_some(state.since)
+    }
+
+    /// Tells it to close, unless a request is in flight. A request that is on its way is lost, as
+    /// with every connection that is closed between two requests (RFC 9112 section 9.3.1).
+    pub(crate) fn close_if_idle(&self) -> bool {
+        let mut state = self.state();
+        let closes = state.in_flight == 0 && !state.closing;
+        if closes {
+            state.closing = true;
+            self.0.closed.notify_one();
+        }
+        closes
+    }
+
+    /// Waits until it is told to close.
+    pub(crate) async fn closed(&self) {
+        self.0.closed.notified().await;
     }
 
     /// Waits until a head took longer than `head` (the first one counts from the start of the
@@ -99,13 +160,15 @@ impl Activity {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
     fn due(&self, head: Duration, idle: Duration) -> Option<(Instant, Overdue)> {
-        if self.in_flight > 0 {
+        if self.unsent > self.in_flight && !self.leaving {
+            Some((self.since, Overdue::Reader))
+        } else if self.in_flight > 0 {
             None
         } else if self.in_head || !self.came {
             Some((self.since + head, Overdue::Head))
@@ -130,6 +193,20 @@ impl Drop for InFlight {
         if state.in_flight == 0 {
             state.since = Instant::now();
         }
+    }
+}
+
+// === impl Unsent ===
+
+impl Watch for Unsent {
+    fn data(&mut self, _data: &Bytes) {}
+
+    fn end(&mut self, _end: BodyEnd) {}
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.0.state().unsent -= 1;
     }
 }
 
@@ -203,5 +280,40 @@ mod tests {
             drop(two);
         });
         assert_eq!(overdue, (Overdue::Request, hour + IDLE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_was_cut_off_ends_the_connection() {
+        let (activity, start) = (Activity::new(), Instant::now());
+        let (stalled, unsent) = (activity.begin(Version::HTTP_2), activity.respond());
+        let (lively, sent) = (activity.begin(Version::HTTP_2), activity.respond());
+        let later = Duration::from_secs(95);
+        let ((overdue, after), ()) = tokio::join!(overdue(&activity, start), async {
+            sleep(later).await;
+            drop(stalled);
+        });
+        assert_eq!(overdue, Overdue::Reader);
+        assert!(later <= after && after <= later + HEAD, "{after:?}");
+
+        // The other request is waited for.
+        activity.leave();
+        let start = Instant::now();
+        let (overdue, ()) = tokio::join!(activity.overdue_within(HEAD, HEAD * 3), async {
+            sleep(later).await;
+            drop((lively, sent));
+        });
+        assert_eq!((overdue, start.elapsed()), (Overdue::Request, later + HEAD * 3));
+        drop(unsent);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_told_to_close_once_and_only_when_it_is_idle() {
+        let activity = Activity::new();
+        let in_flight = activity.begin(Version::HTTP_11);
+        assert!(activity.idle_since().is_none() && !activity.close_if_idle());
+        drop(in_flight);
+        assert!(activity.idle_since().is_some() && activity.close_if_idle());
+        assert!(activity.idle_since().is_none() && !activity.close_if_idle());
+        activity.closed().await;
     }
 }

@@ -19,11 +19,14 @@ mod cache;
 mod limits;
 #[path = "args_redis.rs"]
 mod redis;
+#[path = "args_slots.rs"]
+mod slots;
 
 pub(crate) use self::{
     cache::{Cache, CacheScope},
     limits::Limits,
     redis::{Redis, SecretPlace},
+    slots::Slots,
 };
 
 pub(crate) const HELP: &str = include_str!("help.txt");
@@ -49,7 +52,7 @@ pub(crate) struct Serve {
     pub(crate) listen: String,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) max_body: u64,
-    pub(crate) max_connections: usize,
+    pub(crate) slots: Slots,
     pub(crate) head_timeout: Duration,
     pub(crate) drain: Duration,
     pub(crate) threads: Option<NonZeroUsize>,
@@ -167,7 +170,7 @@ struct Given {
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     max_body: Option<u64>,
-    max_connections: Option<NonZeroUsize>,
+    slots: slots::Given,
     head_timeout: Option<Duration>,
     drain: Option<Duration>,
     threads: Option<NonZeroUsize>,
@@ -210,10 +213,6 @@ impl Given {
                 let size = read(flag, &text()?, units::size, "a size such as 10MiB")?;
                 once(flag, &mut self.max_body, size)
             }
-            "--max-connections" => {
-                let count = read(flag, &text()?, count, A_COUNT)?;
-                once(flag, &mut self.max_connections, count)
-            }
             "--head-timeout" => {
                 let time = read(flag, &text()?, units::time, A_TIME)?;
                 if time.is_zero() {
@@ -248,6 +247,7 @@ impl Given {
                 let most = read(flag, &text()?, |text| text.parse().ok(), A_COUNT)?;
                 once(flag, &mut self.max_tokens, most)
             }
+            slots if slots::FLAGS.contains(&slots) => self.slots.take(slots, &text()?),
             limit if limits::FLAGS.contains(&limit) => self.limits.take(limit, &text()?),
             cache if cache::FLAGS.contains(&cache) => self.cache.take(cache, &text()?),
             redis if redis::FLAGS.contains(&redis) => self.redis.take(redis, &text()?),
@@ -327,7 +327,7 @@ impl Given {
                 listen: self.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
                 tls,
                 max_body: self.max_body.unwrap_or(10 << 20),
-                max_connections: self.max_connections.map_or(4096, NonZeroUsize::get),
+                slots: self.slots.resolve(),
                 head_timeout: self.head_timeout.unwrap_or(Duration::from_secs(10)),
                 drain: self.drain.unwrap_or(Duration::from_secs(30)),
                 threads: self.threads,

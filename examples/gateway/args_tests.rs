@@ -31,7 +31,14 @@ fn nothing_given_is_the_demo_with_the_defaults_of_the_help() {
         listen: "127.0.0.1:8080".to_owned(),
         tls: None,
         max_body: 10 * 1024 * 1024,
-        max_connections: 4096,
+        slots: Slots {
+            max_connections: 4096,
+            max_connections_per_address: 1024,
+            max_in_flight: None,
+            upstream_slots: 1024,
+            caller_share: 25,
+            reader_timeout: Duration::from_secs(60),
+        },
         head_timeout: Duration::from_secs(10),
         drain: Duration::from_secs(30),
         threads: None,
@@ -66,6 +73,32 @@ fn bodies_are_held_to_a_schema_when_asked() {
     assert_eq!(served("--schema s.json").schema, Some(Schema::File("s.json".into())));
     assert_eq!(served("--max-tokens 512").max_tokens.map(NonZeroU32::get), Some(512));
     assert_eq!(refused("--max-tokens 0"), "--max-tokens wants a number that is not zero, not `0`");
+}
+
+#[test]
+fn slots_are_counts_and_a_share() {
+    let slots = |line: &str| served(line).slots;
+    let few = slots("--max-connections 10");
+    assert_eq!((few.max_connections, few.max_connections_per_address), (10, 3));
+    let all = slots(
+        "--max-connections-per-address 7 --max-in-flight 8 --upstream-slots 2k --caller-share 100 \
+         --reader-timeout 300ms",
+    );
+    assert_eq!(all.max_connections_per_address, 7);
+    assert_eq!((all.max_in_flight, all.upstream_slots), (Some(8), 2_000));
+    assert_eq!((all.caller_share, all.reader_timeout), (100, Duration::from_millis(300)));
+    for wrong in ["0", "101", "25%", "300"] {
+        let wants = format!("--caller-share wants a percentage from 1 to 100, not `{wrong}`");
+        assert_eq!(refused(&format!("--caller-share {wrong}")), wants);
+    }
+    assert_eq!(
+        refused("--reader-timeout 0s"),
+        "--reader-timeout wants a time such as 60s, not `0s`"
+    );
+    assert_eq!(
+        refused("--upstream-slots 0"),
+        "--upstream-slots wants a number that is not zero, not `0`"
+    );
 }
 
 #[test]

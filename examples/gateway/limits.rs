@@ -1,7 +1,8 @@
 //! The layers that limit what callers take.
 
-use tower_inference::throttle::{
-    ForwardedField, Limit, PeerAddress, ThrottleLayer, TokenBudgetLayer,
+use tower_inference::{
+    throttle::{Concurrency, ForwardedField, Limit, PeerAddress, ThrottleLayer, TokenBudgetLayer},
+    upstream::UpstreamLayer,
 };
 
 use crate::{Error, args::Serve, shared};
@@ -11,6 +12,7 @@ pub(crate) struct Limits {
     pub(crate) peer: Option<ThrottleLayer>,
     pub(crate) throttle: Option<ThrottleLayer>,
     pub(crate) budget: Option<TokenBudgetLayer>,
+    pub(crate) upstream: UpstreamLayer,
 }
 
 impl Limits {
@@ -28,11 +30,18 @@ impl Limits {
         };
         let rate = limits.rate.map(|rate| Limit::per_identity(rate).name("rate"));
         let quota = limits.quota.map(|quota| Limit::per_identity(quota).name("quota"));
-        let throttle = match (rate, quota) {
-            (Some(rate), Some(quota)) => Some(ThrottleLayer::new(rate).limit(quota)),
-            (Some(one), None) | (None, Some(one)) => Some(ThrottleLayer::new(one)),
-            (None, None) => None,
-        };
+        let in_flight = settings.slots.max_in_flight.map(Concurrency::of);
+        let in_flight = in_flight.map(|most| Limit::per_identity(most).name("in-flight"));
+        let all = [rate, quota, in_flight].into_iter().flatten();
+        let throttle = all.fold(None, |layer: Option<ThrottleLayer>, limit| {
+            Some(match layer {
+                Some(layer) => layer.limit(limit),
+                None => ThrottleLayer::new(limit),
+            })
+        });
+        let upstream = UpstreamLayer::new()
+            .in_flight(settings.slots.upstream_slots)
+            .caller_share(settings.slots.caller_share);
         let budget = limits.token_budget.map(|budget| {
             let layer = TokenBudgetLayer::new(Limit::per_identity(budget).name("tokens"));
             match settings.max_tokens {
@@ -42,12 +51,13 @@ impl Limits {
         });
         // One for all: what they count has names of its own.
         let Some(store) = settings.redis.as_ref().map(shared::counters).transpose()? else {
-            return Ok(Self { peer, throttle, budget });
+            return Ok(Self { peer, throttle, budget, upstream });
         };
         Ok(Self {
             peer: peer.map(|layer| layer.store(store.clone())),
             throttle: throttle.map(|layer| layer.store(store.clone())),
             budget: budget.map(|layer| layer.store(store)),
+            upstream,
         })
     }
 }

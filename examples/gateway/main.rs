@@ -9,6 +9,7 @@ mod bodies;
 mod cache;
 mod callers;
 mod check;
+mod connections;
 mod demo;
 mod limits;
 mod log;

@@ -16,22 +16,25 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
-use tower_inference::body::WatchedBody;
+use tower::{Layer as _, Service as _, ServiceExt as _};
+use tower_inference::{body::WatchedBody, stalled_reader::StalledReaderLayer};
 
 use crate::{
     activity::{Activity, Overdue},
     args::Serve,
+    connections::{self, Connections},
     peer::{LeftUnread, Peer},
     signals::Signals,
 };
 
-/// At once, of one HTTP/2 connection.
+/// At once, of one HTTP/2 connection. A client that resets streams faster than they are accepted is
+/// disconnected: hyper accepts 20 resets ahead, and 1,024 of its own for a client's errors.
 const MAX_STREAMS: u32 = 128;
+/// Of each HTTP/2 stream, waiting to be sent: hyper's own 400 KiB would be 50 MiB a connection.
+const MAX_SEND_BUFFER: usize = 64 << 10;
 /// Of HTTP/1: a larger request head is answered with 431. HTTP/2 has hyper's own 16 KiB.
 const MAX_BUFFER: usize = 64 << 10;
 /// How long a connection that was told to go may go on without a request in flight: what was
@@ -46,13 +49,15 @@ pub(crate) struct Server {
     http: auto::Builder<TokioExecutor>,
     tls: Option<TlsAcceptor>,
     max_connections: usize,
+    max_connections_per_address: usize,
+    stalled_reader: StalledReaderLayer,
     head_timeout: Duration,
     drain: Duration,
 }
 
 impl Server {
     pub(crate) fn new(tls: Option<TlsAcceptor>, settings: &Serve) -> Self {
-        let Serve { max_connections, head_timeout, drain, .. } = *settings;
+        let Serve { head_timeout, drain, .. } = *settings;
         let mut http = auto::Builder::new(TokioExecutor::new());
         // hyper's own limit for heads counts the time between two requests as well, knows nothing
         // of HTTP/2, and starts only when the version is known: see `activity`.
@@ -61,9 +66,19 @@ impl Server {
         http.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
+            .max_send_buf_size(MAX_SEND_BUFFER)
             .keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(20));
-        Self { http, tls, max_connections, head_timeout, drain }
+        let slots = &settings.slots;
+        Self {
+            http,
+            tls,
+            max_connections: slots.max_connections,
+            max_connections_per_address: slots.max_connections_per_address,
+            stalled_reader: StalledReaderLayer::new().idle_timeout(slots.reader_timeout),
+            head_timeout,
+            drain,
+        }
     }
 
     /// Serves until a signal comes, then until all requests in flight are answered, the drain is
@@ -72,27 +87,31 @@ impl Server {
         let drain = self.drain;
         let server = Arc::new(self);
         let (leave, leaving) = watch::channel(false);
-        // Owns every connection: none outlives this function.
-        let mut connections = JoinSet::new();
+        let mut connections =
+            Connections::new(server.max_connections, server.max_connections_per_address);
         loop {
+            let have_room = connections.have_room();
             tokio::select! {
                 biased;
                 () = signals.next() => break,
-                Some(_ended) = connections.join_next() => {}
-                accepted = accept(&listener), if connections.len() < server.max_connections => {
+                () = connections.ended() => {}
+                accepted = accept(&listener), if have_room => {
                     let server = Arc::clone(&server);
-                    connections.spawn(server.connection(accepted, app.clone(), leaving.clone()));
+                    connections.admit(accepted.1.ip(), |activity| {
+                        server.connection(accepted, activity, app.clone(), leaving.clone())
+                    });
                 }
+                // Others may be idle by then.
+                () = sleep(connections::PAUSE), if !have_room => {}
             }
         }
         // New connections are refused from here on.
         drop(listener);
         eprintln!("draining: {} connections are open", connections.len());
         leave.send_replace(true);
-        let all_ended = async { while connections.join_next().await.is_some() {} };
         tokio::select! {
             biased;
-            () = all_ended => eprintln!("drained"),
+            () = connections.all_ended() => eprintln!("drained"),
             () = signals.next() => eprintln!("a second signal: ending at once"),
             () = sleep(drain) => eprintln!("the drain is over: ending"),
         }
@@ -103,19 +122,27 @@ impl Server {
     async fn connection(
         self: Arc<Self>,
         (stream, from): (TcpStream, SocketAddr),
+        activity: Activity,
         app: Router,
         leaving: watch::Receiver<bool>,
     ) {
         // Without this, the first bytes of a stream may wait for the next ones. That it cannot be
         // set is no reason not to serve.
         let _best_effort = stream.set_nodelay(true);
-        match &self.tls {
-            None => self.http(stream, from, app, leaving).await,
-            Some(tls) => {
-                if let Ok(Ok(stream)) = timeout(self.head_timeout, tls.accept(stream)).await {
-                    self.http(stream, from, app, leaving).await;
+        let serve = async {
+            match &self.tls {
+                None => self.http(stream, from, &activity, app, leaving).await,
+                Some(tls) => {
+                    if let Ok(Ok(stream)) = timeout(self.head_timeout, tls.accept(stream)).await {
+                        self.http(stream, from, &activity, app, leaving).await;
+                    }
                 }
             }
+        };
+        tokio::select! {
+            biased;
+            () = activity.closed() => {}
+            () = serve => {}
         }
     }
 
@@ -123,15 +150,15 @@ impl Server {
         &self,
         io: I,
         from: SocketAddr,
+        activity: &Activity,
         app: Router,
         mut leaving: watch::Receiver<bool>,
     ) where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let activity = Activity::new();
         let left_unread = LeftUnread::default();
         let io = TokioIo::new(Peer::new(io, activity.clone(), left_unread.clone()));
-        let service = service_fn(|mut request: Request<Incoming>| {
+        let routed = tower::service_fn(|mut request: Request<Incoming>| {
             // Limits by address look for it there.
             request.extensions_mut().insert(from);
             let in_flight = activity.begin(request.version());
@@ -148,6 +175,18 @@ impl Server {
                 Ok::<_, Infallible>(WatchedBody::of_response(answer, &method, in_flight))
             }
         });
+        // Owns the response until the server has handed it on, or the client has stalled.
+        let guarded = self.stalled_reader.layer(routed);
+        let service = service_fn(|request: Request<Incoming>| {
+            let unsent = activity.respond();
+            let method = request.method().clone();
+            // A function is always ready.
+            let answer = guarded.clone().call(request);
+            async move {
+                let Ok::<_, Infallible>(answer) = answer.await;
+                Ok::<_, Infallible>(WatchedBody::of_response(answer, &method, unsent))
+            }
+        });
         let connection = self.http.serve_connection(io, service);
         tokio::pin!(connection);
         tokio::select! {
@@ -160,7 +199,7 @@ impl Server {
             }
         }
         connection.as_mut().graceful_shutdown();
-        activity.restart();
+        activity.leave();
         tokio::select! {
             _ended = connection => {}
             _overdue = activity.overdue_within(self.head_timeout, LAST_WORDS) => {}

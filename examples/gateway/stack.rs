@@ -13,7 +13,6 @@ use tower_inference::{
     schema::SchemaLayer,
     stack::Stack,
     transform::TransformLayer,
-    upstream::UpstreamLayer,
 };
 
 use crate::{
@@ -36,9 +35,9 @@ pub(crate) fn gateway(
     ready: Ready,
 ) -> Result<Router, Error> {
     let around = Stack::new().request_id(RequestIdLayer::new()).access_log(access_log);
-    let behind = Stack::new().auth(auth).upstream(UpstreamLayer::new()).hf_token(hf_token);
     let Bodies { max_bytes, schema, generation } = bodies;
-    let Limits { peer, throttle, budget } = limits;
+    let Limits { peer, throttle, budget, upstream } = limits;
+    let behind = Stack::new().auth(auth).upstream(upstream).hf_token(hf_token);
     let client: HttpsClient<Payload> = HttpsClient::builder().build()?;
 
     // What is not limited, or not kept, has no layer: each choice is a stack of its own type.

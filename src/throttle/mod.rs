@@ -119,7 +119,6 @@ mod limit;
 mod limits;
 mod memory;
 mod owed;
-mod peer;
 mod quota;
 mod rate;
 #[cfg(feature = "redis")]
@@ -133,6 +132,8 @@ mod tier;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::{RedisCounts, RedisError, RedisStore, WhenAway};
+pub use crate::peer::{ForwardedField, NetworkError, PeerAddress};
+
 pub use self::{
     admin::{LimitError, LimitStanding},
     allowance::Allowance,
@@ -145,7 +146,6 @@ pub use self::{
     layer::{Throttle, ThrottleLayer},
     limit::Limit,
     memory::{MemoryStore, WhenFull},
-    peer::{ForwardedField, NetworkError, PeerAddress},
     quota::{Period, Quota},
     rate::Rate,
     store::Store,

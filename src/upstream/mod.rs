@@ -49,6 +49,21 @@
 //! bytes that have arrived meanwhile are handed on even when the deadline has passed. Empty frames
 //! are not bytes. The whole is the whole, readers included.
 //!
+//! # Slots
+//!
+//! A request takes one of [`in_flight`](UpstreamLayer::in_flight) slots, from the call to the end of
+//! the response's body. One caller cannot take them all: beyond its
+//! [share](UpstreamLayer::caller_share), a quarter by default, a caller gets more only while a quarter
+//! of all slots stays free. A caller is a principal. Without an identity it is the client's
+//! [address](UpstreamLayer::peer_address), and a request with neither is held to no share. The slot of
+//! a call that several requests share, below a cache, is that of the caller whose request made the
+//! call, until the call ends.
+//!
+//! When all slots are taken, a request is refused with 503 `overloaded`. A caller beyond its share is
+//! refused with 429 `throttled`: the gateway has slots, and this caller has too many of them. Load
+//! balancers take servers out of service for 5xx, so a single caller must not cause 5xx at will. Both
+//! have `retry-after: 1`. In the record, the limit of the latter is `caller-share`.
+//!
 //! # Fields
 //!
 //! Fields that belong to one connection (RFC 9110 section 7.6.1: `connection` and what it names,
@@ -65,7 +80,9 @@
 //!   inner service is not ready neither is this one, and whoever waits for it holds no slot.
 //! - Deadlines wait on tokio's timer. Outside a tokio runtime, or in one without its timer, a call
 //!   that cannot be answered at its first poll panics, as the usual clients do.
-//! - A body that nobody polls is not timed: a server must bound how long it waits for its peer.
+//! - A body that nobody polls is not timed, and servers do not poll while the client does not read.
+//!   `StalledReaderLayer`, outermost, cuts off such clients.
+//! - Callers who work together are several callers: four of them may take all slots.
 //! - The body holds its timer in itself, so that nothing is allocated for it, and is therefore not
 //!   `Unpin`: who reads it by hand pins it first.
 //! - A service that failed in `poll_ready` answers 502 to every call from then on. A clone asks the
@@ -96,10 +113,14 @@ pub use self::{
     body::{BodyError, ResponseBody},
     future::ResponseFuture,
 };
-use self::{future::Call, slots::Slots};
+use self::{
+    future::Call,
+    slots::{Full, Settings, Slots},
+};
 use crate::{
     context::RequestContext,
     hop_by_hop,
+    peer::PeerAddress,
     rejection::{Refusal, RefusalFormat, Rejection},
 };
 
@@ -130,7 +151,9 @@ impl UpstreamLayer {
             silence: minutes(1),
             whole: minutes(15),
         };
-        Self { deadlines, slots: Slots::new(1_024), refusals: RefusalFormat::default() }
+        let settings =
+            Settings { max: 1_024, caller_share: 25, address: PeerAddress::connection() };
+        Self { deadlines, slots: Slots::new(settings), refusals: RefusalFormat::default() }
     }
 
     /// How long to wait for the head of the answer, connecting included; then 504.
@@ -181,7 +204,28 @@ impl UpstreamLayer {
     /// everything.
     #[must_use]
     pub fn in_flight(mut self, max: usize) -> Self {
-        self.slots = Slots::new(max);
+        self.slots = self.slots.set(|settings| settings.max = max);
+        self
+    }
+
+    /// Sets how many of the [slots](Self::in_flight), in percent, one caller may take while less
+    /// than a quarter of all slots is free.
+    ///
+    /// Defaults to 25. A caller may always take one. 100 holds nobody to a share: a gateway with one
+    /// caller wants that, since it would leave a quarter of the slots unused. More than 100 is 100.
+    #[must_use]
+    pub fn caller_share(mut self, percent: u8) -> Self {
+        self.slots = self.slots.set(|settings| settings.caller_share = percent);
+        self
+    }
+
+    /// Sets where the address of a client is found, for requests without an identity.
+    ///
+    /// Defaults to [`PeerAddress::connection`]. Behind proxies, that is the address of a proxy for
+    /// all clients: name the proxies with [`PeerAddress::behind`].
+    #[must_use]
+    pub fn peer_address(mut self, address: PeerAddress) -> Self {
+        self.slots = self.slots.set(|settings| settings.address = address);
         self
     }
 
@@ -252,10 +296,15 @@ where
             let rejection = Rejection::new(Refusal::UpstreamUnavailable);
             return ResponseFuture::refused(rejection, responder, context);
         }
-        let Some(slot) = self.layer.slots.take() else {
-            let rejection =
-                Rejection::new(Refusal::Overloaded).with_retry_after(Duration::from_secs(1));
-            return ResponseFuture::refused(rejection, responder, context);
+        let caller = self.layer.slots.caller(&request, &context);
+        let slot = match self.layer.slots.take(caller) {
+            Ok(slot) => slot,
+            Err(full) => {
+                if full == Full::Share {
+                    context.set_limited_by(Arc::from("caller-share"));
+                }
+                return ResponseFuture::refused(full.rejection(), responder, context);
+            }
         };
 
         hop_by_hop::strip_connection_fields(request.headers_mut());
@@ -267,5 +316,16 @@ where
         let future = self.inner.call(request);
         let call = Call::new(future, self.layer.deadlines, method, slot);
         ResponseFuture::calling(call, responder, context)
+    }
+}
+
+impl Full {
+    fn rejection(self) -> Rejection {
+        let rejection = match self {
+            Self::Slots => Rejection::new(Refusal::Overloaded),
+            Self::Share => Rejection::new(Refusal::Throttled)
+                .with_detail("too many requests of this caller are in flight"),
+        };
+        rejection.with_retry_after(Duration::from_secs(1))
     }
 }

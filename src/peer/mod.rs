@@ -1,4 +1,7 @@
-//! Whom a connection belongs to.
+//! The address of a client, at the connection or behind proxies.
+//!
+//! [`PeerAddress`] says where layers find the address. Without proxies in front, nothing needs to be
+//! set but the extension: the server puts the [`SocketAddr`] of the connection into each request.
 
 mod forwarded;
 mod network;
@@ -27,13 +30,12 @@ const MAX_HOPS: usize = 16;
 /// the first 64 bits count, since that much is one subscriber's (RFC 6177).
 ///
 /// ```
-/// use tower_inference::throttle::{ForwardedField, Limit, PeerAddress, Rate};
+/// use tower_inference::peer::{ForwardedField, NetworkError, PeerAddress};
 ///
-/// # fn main() -> Result<(), tower_inference::throttle::NetworkError> {
+/// # fn main() -> Result<(), NetworkError> {
 /// let address = PeerAddress::connection()
 ///     .behind(ForwardedField::XForwardedFor, ["10.0.0.0/8", "fd00::/8"])?;
-/// let limit = Limit::per_peer(address, Rate::per_second(50));
-/// # let _ = limit;
+/// # let _ = address;
 /// assert!(PeerAddress::connection().behind(ForwardedField::Forwarded, ["10.0.0.1/8"]).is_err());
 /// # Ok(())
 /// # }
@@ -118,13 +120,13 @@ impl PeerAddress {
     }
 
     /// The bytes that tell this peer from others; `None` when no address is known.
-    pub(super) fn of(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<[u8; 16]> {
+    pub(crate) fn of(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<[u8; 16]> {
         let connection = (self.read)(extensions)?.to_canonical();
         Some(self.bytes_of(self.peer(connection, headers)))
     }
 
     /// The bytes that tell this address from others: those of its prefix.
-    pub(super) fn bytes_of(&self, address: IpAddr) -> [u8; 16] {
+    pub(crate) fn bytes_of(&self, address: IpAddr) -> [u8; 16] {
         let bits = match address.to_canonical() {
             IpAddr::V4(_) => self.ipv4_prefix.saturating_add(96),
             IpAddr::V6(_) => self.ipv6_prefix,

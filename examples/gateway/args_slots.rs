@@ -1,0 +1,80 @@
+//! How much is served at once: connections, requests of one principal, calls of the upstream; and
+//! for how long a client may not read.
+
+use std::time::Duration;
+
+use super::{UsageError, once, read};
+use crate::units;
+
+pub(super) const FLAGS: [&str; 6] = [
+    "--max-connections",
+    "--max-connections-per-address",
+    "--max-in-flight",
+    "--upstream-slots",
+    "--caller-share",
+    "--reader-timeout",
+];
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Slots {
+    pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_address: usize,
+    /// Requests of one principal. `None`: as many as there are slots.
+    pub(crate) max_in_flight: Option<u32>,
+    pub(crate) upstream_slots: usize,
+    /// In percent of the upstream's slots.
+    pub(crate) caller_share: u8,
+    pub(crate) reader_timeout: Duration,
+}
+
+/// The flags as they were given.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    max_connections: Option<u32>,
+    max_connections_per_address: Option<u32>,
+    max_in_flight: Option<u32>,
+    upstream_slots: Option<u32>,
+    caller_share: Option<u8>,
+    reader_timeout: Option<Duration>,
+}
+
+impl Given {
+    /// Takes the value of one of these flags.
+    pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), UsageError> {
+        let count = match flag {
+            "--max-connections" => &mut self.max_connections,
+            "--max-connections-per-address" => &mut self.max_connections_per_address,
+            "--max-in-flight" => &mut self.max_in_flight,
+            "--upstream-slots" => &mut self.upstream_slots,
+            "--caller-share" => {
+                let percent = read(flag, value, percent, "a percentage from 1 to 100")?;
+                return once(flag, &mut self.caller_share, percent);
+            }
+            "--reader-timeout" => {
+                let time = |text: &str| units::time(text).filter(|time| !time.is_zero());
+                let time = read(flag, value, time, "a time such as 60s")?;
+                return once(flag, &mut self.reader_timeout, time);
+            }
+            _ => return Err(UsageError(format!("{flag} is not a flag of this gateway"))),
+        };
+        once(flag, count, read(flag, value, units::count, "a number that is not zero")?)
+    }
+
+    pub(super) fn resolve(self) -> Slots {
+        let max_connections = self.max_connections.map_or(4_096, |count| count as usize);
+        Slots {
+            max_connections,
+            max_connections_per_address: self
+                .max_connections_per_address
+                .map_or_else(|| max_connections.div_ceil(4), |count| count as usize),
+            max_in_flight: self.max_in_flight,
+            upstream_slots: self.upstream_slots.map_or(1_024, |count| count as usize),
+            caller_share: self.caller_share.unwrap_or(25),
+            reader_timeout: self.reader_timeout.unwrap_or(Duration::from_secs(60)),
+        }
+    }
+}
+
+fn percent(text: &str) -> Option<u8> {
+    units::count(text)?.try_into().ok().filter(|percent| *percent <= 100)
+}

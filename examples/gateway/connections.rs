@@ -1,0 +1,303 @@
+//! The open connections, in all and of each address.
+//!
+//! A connection is cheap for a client and has a place here, so strangers could take all places and
+//! say nothing. Where a place is missing, idle connections make room: those between two requests, and
+//! those that have sent no complete head, the longest idle first.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
+
+use tokio::{
+    task::{Id, JoinSet},
+    time::Instant,
+};
+
+use crate::activity::Activity;
+
+/// After a search in which no connection was idle, for how long no other one is made: it looks at
+/// every connection.
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+
+/// Owns every connection: none outlives it.
+pub(crate) struct Connections {
+    tasks: JoinSet<()>,
+    open: HashMap<Id, Open>,
+    addresses: HashMap<IpAddr, Address>,
+    /// How many were told to close, and have not yet.
+    closing: usize,
+    searched_in_vain: Option<Instant>,
+    max: usize,
+    max_per_address: usize,
+}
+
+struct Open {
+    /// `None` once it was told to close: it no longer counts.
+    address: Option<IpAddr>,
+    activity: Activity,
+}
+
+#[derive(Default)]
+struct Address {
+    open: HashSet<Id>,
+    searched_in_vain: Option<Instant>,
+}
+
+impl Connections {
+    pub(crate) fn new(max: usize, max_per_address: usize) -> Self {
+        Self {
+            tasks: JoinSet::new(),
+            open: HashMap::new(),
+            addresses: HashMap::new(),
+            closing: 0,
+            searched_in_vain: None,
+            max,
+            max_per_address,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether one more may be accepted. Where none may, idle ones are told to close.
+    pub(crate) fn have_room(&mut self) -> bool {
+        if self.len() < self.max {
+            return true;
+        }
+        if self.closing == 0 && !is_recent(self.searched_in_vain) {
+            // Several at once, so that a flood of connections does not cost a search each.
+            let idle = longest_idle(self.open.iter(), batch(self.max));
+            self.searched_in_vain = idle.is_empty().then(Instant::now);
+            self.close(&idle);
+        }
+        false
+    }
+
+    /// Serves a connection from `address`, unless the address has too many that are all busy.
+    pub(crate) fn admit<F>(&mut self, address: IpAddr, connection: impl FnOnce(Activity) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let address = network(address);
+        if !self.admits(address) {
+            return;
+        }
+        let activity = Activity::new();
+        let id = self.tasks.spawn(connection(activity.clone())).id();
+        self.open.insert(id, Open { address: Some(address), activity });
+        self.addresses.entry(address).or_default().open.insert(id);
+    }
+
+    /// Waits until one has ended. Never, when there is none.
+    pub(crate) async fn ended(&mut self) {
+        let id = match self.tasks.join_next_with_id().await {
+            Some(Ok((id, ()))) => id,
+            Some(Err(error)) => error.id(),
+            None => return std::future::pending().await,
+        };
+        match self.open.remove(&id) {
+            Some(Open { address: Some(address), .. }) => self.leave(address, id),
+            Some(Open { address: None, .. }) => self.closing -= 1,
+            None => {}
+        }
+    }
+
+    pub(crate) async fn all_ended(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Ends them all.
+    pub(crate) async fn shutdown(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    fn admits(&mut self, address: IpAddr) -> bool {
+        let Some(of_address) = self.addresses.get_mut(&address) else { return true };
+        if of_address.open.len() < self.max_per_address {
+            return true;
+        }
+        if is_recent(of_address.searched_in_vain) {
+            return false;
+        }
+        let open = of_address.open.iter().filter_map(|id| Some((id, self.open.get(id)?)));
+        let idle = longest_idle(open, batch(self.max_per_address));
+        of_address.searched_in_vain = idle.is_empty().then(Instant::now);
+        self.close(&idle);
+        !idle.is_empty()
+    }
+
+    fn close(&mut self, ids: &[Id]) {
+        for id in ids {
+            let Some(open) = self.open.get_mut(id) else { continue };
+            if !open.activity.close_if_idle() {
+                continue;
+            }
+            if let Some(address) = open.address.take() {
+                self.closing += 1;
+                self.leave(address, *id);
+            }
+        }
+    }
+
+    fn leave(&mut self, address: IpAddr, id: Id) {
+        if let Some(of_address) = self.addresses.get_mut(&address) {
+            of_address.open.remove(&id);
+            if of_address.open.is_empty() {
+                self.addresses.remove(&address);
+            }
+        }
+    }
+}
+
+fn is_recent(at: Option<Instant>) -> bool {
+    at.is_some_and(|at| at.elapsed() < PAUSE)
+}
+
+/// How many connections make room at once.
+const fn batch(max: usize) -> usize {
+    max.div_ceil(64)
+}
+
+/// At most `count` of those that are idle.
+fn longest_idle<'a>(open: impl Iterator<Item = (&'a Id, &'a Open)>, count: usize) -> Vec<Id> {
+    let idle = |(id, open): (&Id, &Open)| Some((open.activity.idle_since()?, *id));
+    let mut idle: Vec<(Instant, Id)> = open.filter_map(idle).collect();
+    if idle.len() > count {
+        idle.select_nth_unstable_by_key(count, |(since, _)| *since);
+        idle.truncate(count);
+    }
+    idle.into_iter().map(|(_, id)| id).collect()
+}
+
+/// The address, or of IPv6 its first 64 bits: that much is one subscriber's (RFC 6177).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Version;
+
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// Ends when it is told to close.
+    async fn idle(activity: Activity) {
+        activity.closed().await;
+    }
+
+    /// Has a request in flight, for ever.
+    async fn busy(activity: Activity) {
+        let _in_flight = activity.begin(Version::HTTP_2);
+        std::future::pending().await
+    }
+
+    fn full(max: usize, max_per_address: usize) -> Connections {
+        let mut connections = Connections::new(max, max_per_address);
+        for host in 0..max {
+            let address = IpAddr::from([192, 0, 2, u8::try_from(host).unwrap()]);
+            connections.admit(address, idle);
+        }
+        connections
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_idle_makes_room() {
+        let mut connections = Connections::new(2, 2);
+        let mut activities = Vec::new();
+        for host in ["192.0.2.1", "192.0.2.2"] {
+            connections.admit(address(host), |activity| {
+                activities.push(activity.clone());
+                idle(activity)
+            });
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        // The first one is used, and so the second is idle for longer.
+        drop(activities[0].begin(Version::HTTP_11));
+        assert!(!connections.have_room());
+        assert!(activities[0].idle_since().is_some() && activities[1].idle_since().is_none());
+        connections.ended().await;
+        assert!(connections.have_room());
+        assert_eq!(connections.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn busy_connections_make_no_room() {
+        let mut connections = Connections::new(2, 2);
+        connections.admit(address("192.0.2.1"), busy);
+        connections.admit(address("192.0.2.2"), busy);
+        tokio::task::yield_now().await;
+        assert!(!connections.have_room());
+        tokio::select! {
+            biased;
+            () = connections.ended() => panic!("a request was cut"),
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+        assert!(!connections.have_room());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_are_told_to_close_while_some_are_closing() {
+        let mut connections = full(200, 200);
+        for _ in 0..5 {
+            assert!(!connections.have_room());
+            assert_eq!(connections.closing, 4);
+        }
+        for _ in 0..4 {
+            connections.ended().await;
+        }
+        assert_eq!((connections.closing, connections.len()), (0, 196));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_makes_room_for_itself() {
+        let mut connections = Connections::new(100, 2);
+        for _ in 0..10 {
+            connections.admit(address("2001:db8::1"), idle);
+            connections.admit(address("2001:db8::2"), idle);
+            connections.admit(address("192.0.2.1"), idle);
+        }
+        while connections.closing > 0 {
+            connections.ended().await;
+        }
+        // Two of a network, and two of an address.
+        assert_eq!(connections.len(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_whose_connections_are_busy_gets_no_more() {
+        let mut connections = Connections::new(100, 2);
+        for _ in 0..10 {
+            connections.admit(address("192.0.2.1"), busy);
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(connections.len(), 2);
+        connections.admit(address("192.0.2.2"), busy);
+        assert_eq!(connections.len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_kept_of_an_address_without_connections() {
+        let mut connections = full(100, 1);
+        while connections.len() > 50 {
+            connections.have_room();
+            connections.ended().await;
+            connections.max -= 1;
+        }
+        assert_eq!(connections.open.len(), 50);
+        assert!(connections.addresses.len() <= 50);
+        connections.shutdown().await;
+    }
+}

@@ -1,0 +1,208 @@
+//! The slots of `UpstreamLayer`, shared fairly by callers.
+
+mod support;
+
+use std::{convert::Infallible, future::ready, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use support::{ScriptedBody, Step};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_inference::{
+    cache::{CacheLayer, Cacheable, Scope},
+    context::RequestContext,
+    identity::{Identity, Proof},
+    payload::PayloadLayer,
+    peer::{ForwardedField, PeerAddress},
+    stack::Stack,
+    upstream::UpstreamLayer,
+};
+
+/// Who calls.
+#[derive(Clone, Default)]
+struct From {
+    subject: Option<&'static str>,
+    address: Option<&'static str>,
+    forwarded_for: Option<&'static str>,
+}
+
+fn subject(name: &'static str) -> From {
+    From { subject: Some(name), ..From::default() }
+}
+
+fn address(address: &'static str) -> From {
+    From { address: Some(address), ..From::default() }
+}
+
+impl From {
+    fn request(&self, body: &'static str) -> Request<Full<Bytes>> {
+        let mut request = Request::post("/v1/chat/completions")
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from_static(body.as_bytes())))
+            .unwrap();
+        let context = RequestContext::ensure(request.extensions_mut());
+        if let Some(subject) = self.subject {
+            let identity = Identity::new(Proof::Jwt, "https://issuer.example", subject);
+            context.set_identity(Arc::new(identity));
+        }
+        if let Some(address) = self.address {
+            request.extensions_mut().insert(address.parse::<SocketAddr>().unwrap());
+        }
+        if let Some(address) = self.forwarded_for {
+            request.headers_mut().insert("x-forwarded-for", HeaderValue::from_static(address));
+        }
+        request
+    }
+}
+
+/// Responses that stream until they are dropped.
+fn stream<B>(_: Request<B>) -> std::future::Ready<Result<Response<ScriptedBody>, Infallible>> {
+    ready(Ok(Response::new(ScriptedBody::new([Step::Data(b"one"), Step::Stall]))))
+}
+
+/// How many requests of `from` are served at once, at most 100, and the status of the first that is
+/// not. What is served goes to `open`.
+async fn fill<S, B>(
+    service: &S,
+    from: &From,
+    body: &'static str,
+    open: &mut Vec<Response<B>>,
+) -> (usize, Option<StatusCode>)
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible> + Clone,
+{
+    for served in 0..100 {
+        let Ok(response) = service.clone().oneshot(from.request(body)).await;
+        if response.status() != StatusCode::OK {
+            return (served, Some(response.status()));
+        }
+        open.push(response);
+    }
+    (100, None)
+}
+
+const TOO_MANY: Option<StatusCode> = Some(StatusCode::TOO_MANY_REQUESTS);
+const OVERLOADED: Option<StatusCode> = Some(StatusCode::SERVICE_UNAVAILABLE);
+
+#[tokio::test]
+async fn a_principal_leaves_a_quarter_of_the_slots_to_others() {
+    let service = UpstreamLayer::new().in_flight(16).layer(service_fn(stream));
+    let mut open = Vec::new();
+    // Wherever the principal calls from.
+    let greedy = From { address: Some("192.0.2.1:1"), ..subject("greedy") };
+    assert_eq!(fill(&service, &greedy, "", &mut open).await, (12, TOO_MANY));
+    let elsewhere = From { address: Some("192.0.2.2:1"), ..subject("greedy") };
+    assert_eq!(fill(&service, &elsewhere, "", &mut open).await, (0, TOO_MANY));
+    assert_eq!(fill(&service, &subject("honest"), "", &mut open).await, (4, OVERLOADED));
+    // All slots are taken: nobody has too many of them.
+    assert_eq!(fill(&service, &greedy, "", &mut open).await, (0, OVERLOADED));
+    drop(open);
+    assert_eq!(fill(&service, &subject("greedy"), "", &mut Vec::new()).await, (12, TOO_MANY));
+}
+
+#[tokio::test]
+async fn a_caller_beyond_its_share_is_told_so() {
+    let service = UpstreamLayer::new().in_flight(4).layer(service_fn(stream));
+    let greedy = subject("greedy");
+    let mut open = Vec::new();
+    assert_eq!(fill(&service, &greedy, "", &mut open).await, (3, TOO_MANY));
+    let request = greedy.request("");
+    let context = RequestContext::of(request.extensions()).unwrap().clone();
+    let Ok(refused) = service.oneshot(request).await;
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(context.refusal(), Some("throttled"));
+    assert_eq!((context.limited_by(), context.attempts()), (Some("caller-share"), 0));
+    let body = refused.into_body().collect().await.unwrap().to_bytes();
+    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(problem["detail"], "too many requests of this caller are in flight");
+}
+
+#[tokio::test]
+async fn without_an_identity_the_address_counts() {
+    let service = UpstreamLayer::new().in_flight(16).layer(service_fn(stream));
+    let mut open = Vec::new();
+    assert_eq!(fill(&service, &address("192.0.2.1:1"), "", &mut open).await, (12, TOO_MANY));
+    // Another port, and the same address as IPv6 maps it.
+    for same in ["192.0.2.1:2", "[::ffff:192.0.2.1]:1"] {
+        assert_eq!(fill(&service, &address(same), "", &mut open).await, (0, TOO_MANY));
+    }
+    assert_eq!(fill(&service, &address("192.0.2.2:1"), "", &mut open).await, (4, OVERLOADED));
+}
+
+#[tokio::test]
+async fn an_ipv6_network_is_one_caller() {
+    let service = UpstreamLayer::new().in_flight(16).layer(service_fn(stream));
+    let mut open = Vec::new();
+    assert_eq!(fill(&service, &address("[2001:db8::1]:1"), "", &mut open).await, (12, TOO_MANY));
+    let same = address("[2001:db8::ffff:1]:1");
+    assert_eq!(fill(&service, &same, "", &mut open).await, (0, TOO_MANY));
+    let other = address("[2001:db8:0:1::1]:1");
+    assert_eq!(fill(&service, &other, "", &mut open).await, (4, OVERLOADED));
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_address_that_it_names_counts() {
+    let peer = PeerAddress::connection().behind(ForwardedField::XForwardedFor, ["10.0.0.0/8"]);
+    let layer = UpstreamLayer::new().peer_address(peer.unwrap()).in_flight(16);
+    let service = layer.layer(service_fn(stream));
+    let of = |client| From { forwarded_for: Some(client), ..address("10.0.0.1:1") };
+    let mut open = Vec::new();
+    assert_eq!(fill(&service, &of("192.0.2.1"), "", &mut open).await, (12, TOO_MANY));
+    assert_eq!(fill(&service, &of("192.0.2.2"), "", &mut open).await, (4, OVERLOADED));
+}
+
+#[tokio::test]
+async fn unknown_callers_share_all_slots() {
+    let service = UpstreamLayer::new().in_flight(16).layer(service_fn(stream));
+    let counted = fill(&service, &From::default(), "", &mut Vec::new()).await;
+    assert_eq!(counted, (16, OVERLOADED));
+}
+
+#[tokio::test]
+async fn the_share_is_settable_in_any_order_of_the_calls() {
+    for (layer, first, second) in [
+        (UpstreamLayer::new().caller_share(50).in_flight(8), 6, 2),
+        (UpstreamLayer::new().in_flight(8).caller_share(50), 6, 2),
+        (UpstreamLayer::new().in_flight(8).caller_share(100), 8, 0),
+        (UpstreamLayer::new().in_flight(8).caller_share(255), 8, 0),
+        (UpstreamLayer::new().in_flight(8).caller_share(0), 6, 1),
+    ] {
+        let service = layer.layer(service_fn(stream));
+        let mut open = Vec::new();
+        let counts = [
+            fill(&service, &subject("first"), "", &mut open).await.0,
+            fill(&service, &subject("second"), "", &mut open).await.0,
+        ];
+        assert_eq!(counts, [first, second], "{layer:?}");
+    }
+}
+
+/// The slot of a shared call is the leader's, also after the leader has left.
+#[tokio::test]
+async fn the_slot_of_a_shared_call_is_that_of_the_caller_who_made_it() {
+    let all = Scope::by(|_| Some("all".to_owned()));
+    let cache = CacheLayer::new("upstream", all).cacheable(Cacheable::always()).coalesce_all();
+    let service = Stack::new()
+        .payload(PayloadLayer::new())
+        .cache(cache)
+        // A share of one slot.
+        .upstream(UpstreamLayer::new().in_flight(4))
+        .layer(service_fn(stream));
+    let shared = r#"{"shared":true}"#;
+    let (leader, follower) = (subject("leader"), subject("follower"));
+    let Ok(led) = service.clone().oneshot(leader.request(shared)).await;
+    let Ok(_followed) = service.clone().oneshot(follower.request(shared)).await;
+    drop(led);
+
+    // Two more of others: one slot is free, for a caller that has none.
+    let mut open = Vec::new();
+    for (number, other) in ["one", "two"].into_iter().enumerate() {
+        let body = [r#"{"number":1}"#, r#"{"number":2}"#][number];
+        open.push(service.clone().oneshot(subject(other).request(body)).await.unwrap());
+    }
+    let Ok(refused) = service.clone().oneshot(leader.request(r#"{"own":1}"#)).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let Ok(served) = service.oneshot(follower.request(r#"{"own":2}"#)).await;
+    assert_eq!(served.status(), StatusCode::OK);
+}
