@@ -1,8 +1,8 @@
 //! The open connections, in all and of each address.
 //!
-//! A connection is cheap for a client and has a place here, so strangers could take all places and
-//! say nothing. Where a place is missing, idle connections make room: those between two requests, and
-//! those that have sent no complete head, the longest idle first.
+//! A connection costs a client little, so strangers could take all places and send nothing. Where a
+//! connection waits for a place, idle ones make room: those between two requests, and those that
+//! have sent no complete head, the longest idle first.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,6 +20,10 @@ use crate::activity::Activity;
 /// After a search in which no connection was idle, for how long no other one is made: it looks at
 /// every connection.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection is idle before it makes room. A new one has this time for its head, so that
+/// new ones do not take each other's place while all others are busy.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Owns every connection: none outlives it.
 pub(crate) struct Connections {
@@ -62,8 +66,8 @@ impl Connections {
         self.tasks.len()
     }
 
-    /// Whether one more may be accepted. Where none may, idle ones are told to close.
-    pub(crate) fn have_room(&mut self) -> bool {
+    /// Whether there is a place for one more. Where there is none, idle ones are told to close.
+    pub(crate) fn make_room(&mut self) -> bool {
         if self.len() < self.max {
             return true;
         }
@@ -161,10 +165,12 @@ const fn batch(max: usize) -> usize {
     max.div_ceil(64)
 }
 
-/// At most `count` of those that are idle.
+/// At most `count` of those that have been idle for a while.
 fn longest_idle<'a>(open: impl Iterator<Item = (&'a Id, &'a Open)>, count: usize) -> Vec<Id> {
     let idle = |(id, open): (&Id, &Open)| Some((open.activity.idle_since()?, *id));
-    let mut idle: Vec<(Instant, Id)> = open.filter_map(idle).collect();
+    let now = Instant::now();
+    let since = |(since, _): &(Instant, Id)| now.duration_since(*since) >= GRACE;
+    let mut idle: Vec<(Instant, Id)> = open.filter_map(idle).filter(since).collect();
     if idle.len() > count {
         idle.select_nth_unstable_by_key(count, |(since, _)| *since);
         idle.truncate(count);
@@ -186,6 +192,7 @@ fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use axum::http::Version;
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -222,15 +229,25 @@ mod tests {
                 activities.push(activity.clone());
                 idle(activity)
             });
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            sleep(GRACE).await;
         }
         // The first one is used, and so the second is idle for longer.
         drop(activities[0].begin(Version::HTTP_11));
-        assert!(!connections.have_room());
+        sleep(GRACE).await;
+        assert!(!connections.make_room());
         assert!(activities[0].idle_since().is_some() && activities[1].idle_since().is_none());
         connections.ended().await;
-        assert!(connections.have_room());
+        assert!(connections.make_room());
         assert_eq!(connections.len(), 1);
+    }
+
+    /// Asserts that none ends by itself.
+    async fn assert_none_ends(connections: &mut Connections) {
+        tokio::select! {
+            biased;
+            () = connections.ended() => panic!("one has ended"),
+            () = sleep(PAUSE) => {}
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -238,21 +255,30 @@ mod tests {
         let mut connections = Connections::new(2, 2);
         connections.admit(address("192.0.2.1"), busy);
         connections.admit(address("192.0.2.2"), busy);
-        tokio::task::yield_now().await;
-        assert!(!connections.have_room());
-        tokio::select! {
-            biased;
-            () = connections.ended() => panic!("a request was cut"),
-            () = tokio::time::sleep(PAUSE) => {}
+        for _ in 0..20 {
+            sleep(GRACE).await;
+            assert!(!connections.make_room());
+            assert_none_ends(&mut connections).await;
         }
-        assert!(!connections.have_room());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_connection_has_time_for_its_head() {
+        let mut connections = full(1, 1);
+        sleep(GRACE - Duration::from_millis(1)).await;
+        assert!(!connections.make_room());
+        assert_none_ends(&mut connections).await;
+        assert!(!connections.make_room());
+        connections.ended().await;
+        assert!(connections.make_room());
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_are_told_to_close_while_some_are_closing() {
         let mut connections = full(200, 200);
+        sleep(GRACE).await;
         for _ in 0..5 {
-            assert!(!connections.have_room());
+            assert!(!connections.make_room());
             assert_eq!(connections.closing, 4);
         }
         for _ in 0..4 {
@@ -268,6 +294,7 @@ mod tests {
             connections.admit(address("2001:db8::1"), idle);
             connections.admit(address("2001:db8::2"), idle);
             connections.admit(address("192.0.2.1"), idle);
+            sleep(GRACE).await;
         }
         while connections.closing > 0 {
             connections.ended().await;
@@ -281,7 +308,7 @@ mod tests {
         let mut connections = Connections::new(100, 2);
         for _ in 0..10 {
             connections.admit(address("192.0.2.1"), busy);
-            tokio::task::yield_now().await;
+            sleep(GRACE).await;
         }
         assert_eq!(connections.len(), 2);
         connections.admit(address("192.0.2.2"), busy);
@@ -289,15 +316,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_kept_of_an_address_without_connections() {
+    async fn nothing_is_kept_of_those_that_have_ended() {
         let mut connections = full(100, 1);
-        while connections.len() > 50 {
-            connections.have_room();
+        sleep(GRACE).await;
+        for left in (0..100).rev() {
+            connections.max = left + 1;
+            assert!(!connections.make_room());
             connections.ended().await;
-            connections.max -= 1;
         }
-        assert_eq!(connections.open.len(), 50);
-        assert!(connections.addresses.len() <= 50);
-        connections.shutdown().await;
+        assert!(connections.open.is_empty() && connections.addresses.is_empty());
     }
 }

@@ -89,20 +89,22 @@ impl Server {
         let (leave, leaving) = watch::channel(false);
         let mut connections =
             Connections::new(server.max_connections, server.max_connections_per_address);
+        // One that is accepted, and has no place yet.
+        let mut waiting: Option<(TcpStream, SocketAddr)> = None;
         loop {
-            let have_room = connections.have_room();
+            if let Some(accepted @ (_, from)) = waiting.take_if(|_| connections.make_room()) {
+                let server = Arc::clone(&server);
+                connections.admit(from.ip(), |activity| {
+                    server.connection(accepted, activity, app.clone(), leaving.clone())
+                });
+            }
             tokio::select! {
                 biased;
                 () = signals.next() => break,
                 () = connections.ended() => {}
-                accepted = accept(&listener), if have_room => {
-                    let server = Arc::clone(&server);
-                    connections.admit(accepted.1.ip(), |activity| {
-                        server.connection(accepted, activity, app.clone(), leaving.clone())
-                    });
-                }
+                accepted = accept(&listener), if waiting.is_none() => waiting = Some(accepted),
                 // Others may be idle by then.
-                () = sleep(connections::PAUSE), if !have_room => {}
+                () = sleep(connections::PAUSE), if waiting.is_some() => {}
             }
         }
         // New connections are refused from here on.

@@ -12,6 +12,9 @@ mod allowed;
 #[path = "../../examples/gateway/args.rs"]
 #[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
 mod args;
+#[path = "../../examples/gateway/connections.rs"]
+#[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
+mod connections;
 #[path = "../../examples/gateway/peer.rs"]
 #[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
 mod peer;
