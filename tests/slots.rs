@@ -1,22 +1,33 @@
-//! The slots of `UpstreamLayer`, shared fairly by callers.
+//! The slots of `UpstreamLayer`: shared fairly by callers, and given back whoever stops.
 
 mod support;
 
-use std::{convert::Infallible, future::ready, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible, future::ready, net::SocketAddr, pin::Pin, sync::Arc, time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use support::{ScriptedBody, Step};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
     cache::{CacheLayer, Cacheable, Scope},
     context::RequestContext,
     identity::{Identity, Proof},
-    payload::PayloadLayer,
+    payload::{Payload, PayloadLayer},
     peer::{ForwardedField, PeerAddress},
     stack::Stack,
-    upstream::UpstreamLayer,
+    upstream::{BodyError, UpstreamLayer},
 };
 
 /// Who calls.
@@ -205,4 +216,75 @@ async fn the_slot_of_a_shared_call_is_that_of_the_caller_who_made_it() {
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     let Ok(served) = service.oneshot(follower.request(r#"{"own":2}"#)).await;
     assert_eq!(served.status(), StatusCode::OK);
+}
+
+// === Request bodies that stop ===
+
+/// A streamed body of which one piece comes, on its way to `upstream`.
+async fn half_a_request(upstream: &TcpListener) -> (Stopped, TcpStream) {
+    let client: Client<HttpConnector, Payload> = Client::builder(TokioExecutor::new()).build_http();
+    let service = Stack::new()
+        .payload(PayloadLayer::streamed().deadline(Duration::from_millis(100)))
+        .upstream(UpstreamLayer::new().in_flight(1))
+        .layer(client);
+    let uri = format!("http://{}/", upstream.local_addr().unwrap());
+    let request = move || {
+        let body = ScriptedBody::new([Step::Data(b"one"), Step::Stall]);
+        Request::post(&uri).body(body).unwrap()
+    };
+    let responding = tokio::spawn(service.clone().oneshot(request()));
+    let (mut stream, _) = upstream.accept().await.unwrap();
+    let mut read = Vec::new();
+    while !read.ends_with(b"one\r\n") {
+        read.push(stream.read_u8().await.unwrap());
+    }
+    let is_free = Box::pin(async move {
+        let Ok(response) = service.oneshot(request()).await;
+        response.status() != StatusCode::SERVICE_UNAVAILABLE
+    });
+    let responding = Box::pin(async {
+        let Ok(response) = responding.await.unwrap();
+        response.map(|body| -> AnyBody { Box::pin(body) })
+    });
+    (Stopped { responding, is_free }, stream)
+}
+
+struct Stopped {
+    responding: Pin<Box<dyn Future<Output = Response<AnyBody>>>>,
+    is_free: Pin<Box<dyn Future<Output = bool>>>,
+}
+
+type AnyBody = Pin<Box<dyn Body<Data = Bytes, Error = BodyError>>>;
+
+/// Reads until the gateway's client has closed the connection.
+async fn closed(mut stream: TcpStream) {
+    let _ended = stream.read_to_end(&mut Vec::new()).await;
+}
+
+#[tokio::test]
+async fn a_request_body_that_stops_before_the_head_ends_the_call() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (stopped, stream) = half_a_request(&upstream).await;
+    assert_eq!(stopped.responding.await.status(), StatusCode::BAD_GATEWAY);
+    closed(stream).await;
+    drop(upstream);
+    assert!(stopped.is_free.await);
+}
+
+/// The deadline of the request body ends the response as well: nobody polls one for the other.
+#[tokio::test]
+async fn a_request_body_that_stops_after_the_head_ends_the_call() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (stopped, mut stream) = half_a_request(&upstream).await;
+    let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\ntwo\r\n";
+    stream.write_all(head).await.unwrap();
+    let response = stopped.responding.await;
+    assert_eq!(response.status(), StatusCode::OK);
+    // Nobody reads the response: the client's own task polls the request body.
+    closed(stream).await;
+    let mut body = response.into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "two");
+    assert!(body.frame().await.unwrap().is_err());
+    drop(upstream);
+    assert!(stopped.is_free.await);
 }
