@@ -13,10 +13,8 @@ use http::{
 use super::{
     Scope, Unauthorized,
     control::Control,
-    entry::Variant,
-    flights::At,
     generation::Tag,
-    key::{Keys, Making},
+    key::{At, Keys, Making, Variant},
     settings::Settings,
 };
 use crate::{
@@ -257,8 +255,19 @@ pub(super) fn tags(
     let models = [context.model(), sent.as_deref(), target].into_iter().flatten();
     let tags = models.map(|model| model_tag(keys, model));
     let tags = tags.chain(context.route().map(|route| route_tag(keys, route)));
-    tags.chain(tenant.map(|(issuer, tenant)| tenant_tag(keys, issuer, tenant))).collect()
+    let tags = tags.chain(tenant.map(|(issuer, tenant)| tenant_tag(keys, issuer, tenant)));
+    // Gathered here: an iterator of unknown length takes two allocations and more.
+    let mut gathered = [Tag(0); MOST_TAGS];
+    let mut places = gathered.iter_mut();
+    for (tag, place) in tags.zip(places.by_ref()) {
+        *place = tag;
+    }
+    let left = places.len();
+    gathered.get(..MOST_TAGS - left).unwrap_or_default().into()
 }
+
+/// Three models, the route and the tenant.
+const MOST_TAGS: usize = 5;
 
 pub(super) fn model_tag(keys: &Keys, model: &str) -> Tag {
     keys.tag([b"model", model.as_bytes()])

@@ -5,11 +5,9 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
@@ -30,8 +28,8 @@ pub enum BodyError {
     Inner(Box<dyn Error + Send + Sync>),
     /// The inner service's body failed, of an answer that several may read.
     Broken,
-    /// Others who read the same answer waited for this one for longer than
-    /// [`slowest_deadline`](super::CacheLayer::slowest_deadline).
+    /// Others that read the same response had waited for slower readers for
+    /// [`slowest_deadline`](super::CacheLayer::slowest_deadline) in all, and this reader was behind.
     TooSlow,
 }
 
@@ -83,8 +81,7 @@ impl<B> ResponseBody<B> {
     }
 
     pub(super) fn replay(entry: Entry) -> Self {
-        let left = entry.length() as u64;
-        Self { kind: Kind::Replay { replay: Replay { entry, at: 0, left, trailers_given: false } } }
+        Self { kind: Kind::Replay { replay: Replay { entry, at: (0, 0), trailers_given: false } } }
     }
 }
 
@@ -139,7 +136,6 @@ pub(super) struct Reading {
     remaining: Option<u64>,
     /// Runs while this one waits for others. Boxed: hardly anyone does.
     timer: Option<Pin<Box<Sleep>>>,
-    patience: Duration,
     role: Role,
     over: bool,
 }
@@ -153,13 +149,12 @@ pub(super) enum Role {
 }
 
 impl Reading {
-    pub(super) fn new(
+    pub(super) const fn new(
         reader: Reader<Head, Chunk>,
-        head: &Head,
-        patience: Duration,
+        remaining: Option<u64>,
         role: Role,
     ) -> Self {
-        Self { reader, remaining: head.length, timer: None, patience, role, over: false }
+        Self { reader, remaining, timer: None, role, over: false }
     }
 
     fn poll_frame(
@@ -191,7 +186,7 @@ impl Reading {
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 News::Piece(Chunk::Trailers(trailers)) => {
-                    return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers.to_map(0)))));
                 }
                 News::Complete => None,
                 News::Cut => Some(Err(BodyError::TooSlow)),
@@ -213,12 +208,14 @@ impl Reading {
 
     /// Ready when this one has waited for others for as long as it has to.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.reader.waits_for_others() {
+        let Some(left) = self.reader.patience() else {
             self.timer = None;
             return Poll::Pending;
+        };
+        if !left.is_zero() {
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(left)));
+            ready!(timer.as_mut().poll(cx));
         }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.patience)));
-        ready!(timer.as_mut().poll(cx));
         self.timer = None;
         Poll::Ready(())
     }
@@ -256,27 +253,26 @@ impl Drop for Adoption {
 #[derive(Debug)]
 struct Replay {
     entry: Entry,
-    at: usize,
-    /// Bytes.
-    left: u64,
+    /// Of the next piece, and of its first byte.
+    at: (usize, usize),
     trailers_given: bool,
 }
 
 impl Replay {
     fn next(&mut self) -> Option<Frame<Bytes>> {
-        if let Some(piece) = self.entry.pieces.get(self.at) {
-            self.at += 1;
-            self.left = self.left.saturating_sub(piece.len() as u64);
-            return Some(Frame::data(piece.clone()));
+        let (number, start) = self.at;
+        if let Some(piece) = self.entry.pieces.get(number, start) {
+            self.at = (number + 1, start + piece.len());
+            return Some(Frame::data(piece));
         }
-        let trailers: Option<HeaderMap> = self.entry.trailers.clone();
         let given = std::mem::replace(&mut self.trailers_given, true);
-        trailers.filter(|_| !given).map(Frame::trailers)
+        let trailers = self.entry.trailers.as_ref().filter(|_| !given);
+        trailers.map(|trailers| Frame::trailers(trailers.to_map(0)))
     }
 
     fn is_over(&self) -> bool {
         let trailers_left = self.entry.trailers.is_some() && !self.trailers_given;
-        self.at >= self.entry.pieces.len() && !trailers_left
+        self.at.0 >= self.entry.pieces.lengths().len() && !trailers_left
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -284,6 +280,6 @@ impl Replay {
             // Over HTTP/1.1 a body with a length has no trailers.
             return SizeHint::default();
         }
-        SizeHint::with_exact(self.left)
+        SizeHint::with_exact(self.entry.length().saturating_sub(self.at.1) as u64)
     }
 }

@@ -10,11 +10,13 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, Request, Response, header::CONTENT_LENGTH};
-use http_body::Body;
+use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
+    block::Blocks,
+    fields::Fields,
     flight::{End, Source, Step},
     head::{Chunk, Head},
     listing::Listing,
@@ -45,7 +47,7 @@ pin_project! {
         // Boxed: a call that is under way needs no place for it.
         Looking { looking: TierFuture<Looked>, departure: Option<Box<Departure<S>>> },
         Calling { #[pin] future: F, plan: Option<Plan>, method: Method },
-        Answering { #[pin] body: WatchedBody<R, Recorder> },
+        Answering { #[pin] body: WatchedBody<R, Recorder>, blocks: Blocks },
         Over,
     }
 }
@@ -93,7 +95,11 @@ where
     S::Error: Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
 {
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Head, Chunk>> {
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        waits: bool,
+    ) -> Poll<Step<Head, Chunk>> {
         let mut this = self.project();
         loop {
             let (step, next) = match this.state.as_mut().project() {
@@ -116,10 +122,13 @@ where
                     };
                     arrived(outcome, plan.take(), method)
                 }
-                StateProj::Answering { body } => {
-                    let end = match next_chunk(body, cx) {
+                StateProj::Answering { body, blocks } => {
+                    let end = match next_frame(body, cx) {
                         Some(polled) => match ready!(polled) {
-                            Ok(chunk) => return Poll::Ready(Step::Piece(chunk)),
+                            Ok(frame) => {
+                                let blocks = waits.then_some(blocks);
+                                return Poll::Ready(Step::Piece(chunk(frame, blocks)));
+                            }
                             Err(end) => end,
                         },
                         None => End::Broken,
@@ -181,8 +190,8 @@ where
     }
     match outcome {
         Ok(response) if plan.is_shared(&response) => {
-            let (head, body) = answer(response, plan, method);
-            (Some(Step::Head(head)), State::Answering { body })
+            let (head, body, blocks) = answer(response, plan, method);
+            (Some(Step::Head(head)), State::Answering { body, blocks })
         }
         Ok(response) => (Some(unshared(Unshared::<R, E>::Answer(response))), State::Over),
         Err(failure) => (Some(unshared(failure)), State::Over),
@@ -190,10 +199,10 @@ where
 }
 
 /// `None` when the body panicked, for which whoever polled it is as little to blame as the others.
-fn next_chunk<B: Body<Data = Bytes>>(
+fn next_frame<B: Body<Data = Bytes>>(
     mut body: Pin<&mut B>,
     cx: &mut Context<'_>,
-) -> Option<Poll<Result<Chunk, End>>> {
+) -> Option<Poll<Result<Frame<Bytes>, End>>> {
     let poll = || {
         if body.is_end_stream() {
             return Poll::Ready(Err(End::Complete));
@@ -201,13 +210,25 @@ fn next_chunk<B: Body<Data = Bytes>>(
         Poll::Ready(match ready!(body.as_mut().poll_frame(cx)) {
             None => Err(End::Complete),
             Some(Err(_)) => Err(End::Broken),
-            Some(Ok(frame)) => Ok(match frame.into_data() {
-                Ok(data) => Chunk::Data(data),
-                Err(frame) => Chunk::Trailers(frame.into_trailers().unwrap_or_default().into()),
-            }),
+            Some(Ok(frame)) => Ok(frame),
         })
     };
     catch_unwind(AssertUnwindSafe(poll)).ok()
+}
+
+/// What readers get of a frame: a copy, where there are blocks for it.
+fn chunk(frame: Frame<Bytes>, blocks: Option<&mut Blocks>) -> Chunk {
+    match (frame.into_data(), blocks) {
+        (Ok(data), Some(blocks)) => Chunk::Data(blocks.copy(&data)),
+        (Ok(data), None) => Chunk::Data(data),
+        (Err(frame), blocks) => {
+            let trailers = Fields::from(&frame.into_trailers().unwrap_or_default());
+            Chunk::Trailers(match blocks {
+                Some(blocks) => trailers.copy_into(blocks),
+                None => trailers,
+            })
+        }
+    }
 }
 
 fn unshared<R: Send + 'static, E: Send + 'static>(outcome: Unshared<R, E>) -> Step<Head, Chunk> {
@@ -219,7 +240,7 @@ fn answer<R: Body<Data = Bytes>>(
     response: Response<R>,
     plan: Plan,
     method: &Method,
-) -> (Head, WatchedBody<R, Recorder>) {
+) -> (Head, WatchedBody<R, Recorder>, Blocks) {
     let (parts, body) = response.into_parts();
     let length = content_length(&parts.headers).or_else(|| body.size_hint().exact());
     // What the watch looks at, while the recorder has the rest.
@@ -228,6 +249,6 @@ fn answer<R: Body<Data = Bytes>>(
     if let Some(length) = parts.headers.get(CONTENT_LENGTH) {
         seen.headers_mut().insert(CONTENT_LENGTH, length.clone());
     }
-    let (head, recorder) = plan.begin(parts, length);
-    (head, WatchedBody::of_response(seen, method, recorder).into_body())
+    let (head, recorder, blocks) = plan.begin(parts, length);
+    (head, WatchedBody::of_response(seen, method, recorder).into_body(), blocks)
 }

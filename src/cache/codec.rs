@@ -20,11 +20,12 @@ use std::{
 };
 
 use bytes::{Buf, BufMut, Bytes};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{
     counts::Cost,
     entry::{Entry, Origin, Times},
+    fields::Fields,
     generation::{Start, Tag},
 };
 use crate::clock::SharedClock;
@@ -96,11 +97,9 @@ pub(super) fn encode(entry: &Entry, epochs: &Epochs, now: Now, most: usize) -> O
     if let Some(trailers) = &entry.trailers {
         put_fields(&mut into, trailers)?;
     }
-    put_count(&mut into, entry.pieces.len())?;
-    for piece in &entry.pieces {
-        put_count(&mut into, piece.len())?;
-    }
-    entry.pieces.iter().for_each(|piece| into.put_slice(piece));
+    put_count(&mut into, entry.pieces.lengths().len())?;
+    entry.pieces.lengths().iter().for_each(|length| into.put_u32(*length));
+    into.put_slice(entry.pieces.body());
     (into.len() <= most).then_some(into)
 }
 
@@ -147,7 +146,9 @@ pub(super) fn decode(mut from: Bytes, now: Now, asker: &Origin) -> Option<(Entry
     let tags = epochs.iter().filter_map(|(tag, _)| *tag).collect();
     let start = Start { begun: asker.start.begun, tags };
     let origin = Origin { counters: Arc::clone(&asker.counters), start, cost };
-    Some((Entry::new((status, headers), (&pieces, trailers), times, origin), epochs))
+    let pieces = pieces.iter().map(|piece| &**piece);
+    let head = (status, &headers);
+    Some((Entry::new(head, (pieces, trailers.as_ref()), times, origin), epochs))
 }
 
 fn put_time(into: &mut Vec<u8>, time: Duration) {
@@ -180,12 +181,12 @@ fn epoch(from: &mut Bytes) -> Option<(Option<Tag>, Epoch)> {
     }
 }
 
-fn put_fields(into: &mut Vec<u8>, fields: &HeaderMap) -> Option<()> {
+fn put_fields(into: &mut Vec<u8>, fields: &Fields) -> Option<()> {
     if fields.len() > MOST_FIELDS {
         return None;
     }
     put_count(into, fields.len())?;
-    for (name, value) in fields {
+    for (name, value) in fields.iter() {
         into.put_u8(u8::from(value.is_sensitive()));
         into.put_u16(u16::try_from(name.as_str().len()).ok()?);
         into.put_slice(name.as_str().as_bytes());
@@ -195,19 +196,19 @@ fn put_fields(into: &mut Vec<u8>, fields: &HeaderMap) -> Option<()> {
     Some(())
 }
 
-fn fields(from: &mut Bytes) -> Option<HeaderMap> {
-    let mut fields = HeaderMap::new();
-    for _ in 0..count(from, MOST_FIELDS)? {
-        let sensitive = from.try_get_u8().ok()?;
-        let length = from.try_get_u16().ok()?;
-        let name = HeaderName::from_bytes(&take(from, length.into())?).ok()?;
-        let length = usize::try_from(from.try_get_u32().ok()?).ok()?;
-        // A copy: a slice would keep the whole value in memory.
-        let mut value = HeaderValue::from_bytes(&take(from, length)?).ok()?;
-        value.set_sensitive(sensitive == 1);
-        fields.try_append(name, value).ok()?;
-    }
-    Some(fields)
+fn fields(from: &mut Bytes) -> Option<Fields> {
+    (0..count(from, MOST_FIELDS)?).map(|_| field(from)).collect()
+}
+
+fn field(from: &mut Bytes) -> Option<(HeaderName, HeaderValue)> {
+    let sensitive = from.try_get_u8().ok()?;
+    let length = from.try_get_u16().ok()?;
+    let name = HeaderName::from_bytes(&take(from, length.into())?).ok()?;
+    let length = usize::try_from(from.try_get_u32().ok()?).ok()?;
+    // A slice, which the entry copies.
+    let mut value = HeaderValue::from_maybe_shared(take(from, length)?).ok()?;
+    value.set_sensitive(sensitive == 1);
+    Some((name, value))
 }
 
 fn piece(lengths: &mut Bytes, from: &mut Bytes) -> Option<Bytes> {
@@ -222,6 +223,8 @@ fn take(from: &mut Bytes, length: usize) -> Option<Bytes> {
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, option, prelude::*};
+
+    use http::HeaderMap;
 
     use super::*;
     use crate::cache::entry::State;
@@ -258,8 +261,9 @@ mod tests {
         };
         let cost = Cost { tokens: 42, time: Duration::from_millis(1_500) };
         let origin = Origin { cost, ..origin(3, [Tag(1), Tag(2)].into()) };
-        let pieces: Vec<_> = pieces.iter().map(|piece| Bytes::from_static(piece)).collect();
-        Entry::new((StatusCode::CREATED, headers), (&pieces, trailers), times, origin)
+        let head = (StatusCode::CREATED, &Fields::from(&headers));
+        let trailers = trailers.as_ref().map(Fields::from);
+        Entry::new(head, (pieces.iter().copied(), trailers.as_ref()), times, origin)
     }
 
     fn epochs() -> Epochs {
@@ -277,16 +281,17 @@ mod tests {
     fn an_entry_comes_back_as_it_was() {
         let (entry, told) = decode(encoded(), NOW, &asker(9)).unwrap();
         assert_eq!(told, epochs());
-        assert_eq!(entry.pieces[..], [&b"data: 1\n\n"[..], b"", b"data: [DONE]\n\n"]);
+        assert!(entry.pieces.iter().eq([&b"data: 1\n\n"[..], b"", b"data: [DONE]\n\n"]));
         assert_eq!((entry.status, entry.origin.start.begun), (StatusCode::CREATED, 9));
         assert_eq!(entry.origin.start.tags[..], [Tag(1), Tag(u64::MAX)]);
         let cost = entry.origin.cost;
         assert_eq!((cost.tokens, cost.time), (42, Duration::from_millis(1_500)));
-        let two: Vec<_> = entry.headers.get_all("x-two").iter().collect();
+        let headers = entry.headers.to_map(0);
+        let two: Vec<_> = headers.get_all("x-two").iter().collect();
         assert_eq!(two, [&b"\xffone"[..], b""]);
-        assert!(entry.headers["x-hidden"].is_sensitive());
-        assert!(!entry.headers["content-type"].is_sensitive());
-        assert_eq!(entry.trailers.as_ref().unwrap()["x-trailer"], "t");
+        assert!(headers["x-hidden"].is_sensitive());
+        assert!(!headers["content-type"].is_sensitive());
+        assert_eq!(entry.trailers.as_ref().unwrap().to_map(0)["x-trailer"], "t");
         assert_eq!(entry.times.fresh_until, seconds(560));
         assert_eq!(entry.times.made, seconds(470));
     }
@@ -384,16 +389,17 @@ mod tests {
             let tags = told.iter().filter_map(|(tag, _)| *tag).collect();
             let origin = origin(0, tags);
             let status = StatusCode::from_u16(status).unwrap();
-            let pieces: Vec<_> = pieces.into_iter().map(Bytes::from).collect();
-            let head = (status, headers.clone());
-            let entry = Entry::new(head, (&pieces, trailers.clone()), times, origin);
+            let head = (status, &Fields::from(&headers));
+            let told_trailers = trailers.as_ref().map(Fields::from);
+            let slices = pieces.iter().map(|piece| &**piece);
+            let entry = Entry::new(head, (slices, told_trailers.as_ref()), times, origin);
             let bytes = encode(&entry, &told, NOW, 1 << 20).unwrap();
             let (back, epochs) = decode(bytes.into(), NOW, &asker(0)).unwrap();
             prop_assert_eq!(epochs, told);
             prop_assert_eq!(back.times, times);
-            prop_assert_eq!(&back.pieces[..], &pieces[..]);
-            prop_assert_eq!((back.status, &back.headers), (status, &headers));
-            prop_assert_eq!(&back.trailers, &trailers);
+            prop_assert!(back.pieces.iter().eq(pieces));
+            prop_assert_eq!((back.status, back.headers.to_map(0)), (status, headers));
+            prop_assert_eq!(back.trailers.as_ref().map(|fields| fields.to_map(0)), trailers);
             prop_assert_eq!(&back.origin.start.tags, &entry.origin.start.tags);
         }
 

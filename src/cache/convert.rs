@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The plain answer that a recorded stream with usage amounts to.
-pub(super) fn fold(stream: &[Bytes]) -> Option<Bytes> {
+pub(super) fn fold(stream: &Bytes) -> Option<Bytes> {
     let mut folded = Folded::default();
     let mut done = false;
     each_event(stream, |data| {
@@ -33,7 +33,7 @@ pub(super) fn fold(stream: &[Bytes]) -> Option<Bytes> {
 }
 
 /// The stream that a recorded stream with usage would have been without.
-pub(super) fn without_usage(stream: &[Bytes]) -> Option<Vec<Bytes>> {
+pub(super) fn without_usage(stream: &Bytes) -> Option<Vec<Bytes>> {
     let mut events = Vec::new();
     each_event(stream, |data| {
         if data == b"[DONE]" {
@@ -57,8 +57,8 @@ pub(super) fn without_usage(stream: &[Bytes]) -> Option<Vec<Bytes>> {
 }
 
 /// The stream that says what a plain answer says.
-pub(super) fn tell(plain: &[Bytes], with_usage: bool) -> Option<Vec<Bytes>> {
-    let answer = object(&plain.concat())?;
+pub(super) fn tell(plain: &[u8], with_usage: bool) -> Option<Vec<Bytes>> {
+    let answer = object(plain)?;
     is(&answer, "object", "chat.completion")?;
     let mut head = head(&answer)?;
     head.insert("object".to_owned(), "chat.completion.chunk".into());
@@ -206,19 +206,17 @@ fn head(answer: &Map<String, Value>) -> Option<Map<String, Value>> {
 
 /// Calls `take` with the data of each event; `None` as soon as one is not to be converted, and for
 /// events that have a name or are left open.
-fn each_event(stream: &[Bytes], mut take: impl FnMut(&[u8]) -> Option<()>) -> Option<()> {
+fn each_event(stream: &Bytes, mut take: impl FnMut(&[u8]) -> Option<()>) -> Option<()> {
     let (mut framer, mut decoder) = (Framer::new(), Decoder::new());
-    for chunk in stream {
-        for frame in framer.push(chunk.clone()) {
-            if frame.is_oversize() {
+    for frame in framer.push(stream.clone()) {
+        if frame.is_oversize() {
+            return None;
+        }
+        if let Some(event) = decoder.decode(&frame) {
+            if event.event_type() != "message" {
                 return None;
             }
-            if let Some(event) = decoder.decode(&frame) {
-                if event.event_type() != "message" {
-                    return None;
-                }
-                take(event.data())?;
-            }
+            take(event.data())?;
         }
     }
     framer.finish().trim_ascii().is_empty().then_some(())

@@ -1,29 +1,21 @@
 //! An answer that is kept.
 
-use std::{fmt, sync::Arc, time::Duration};
-
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
-
-use super::{
-    counts::{Cost, Counters},
-    generation::Start,
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
 
-/// Which of the forms of one answer it is.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(super) enum Variant {
-    /// At once.
-    Plain,
-    /// By an event stream.
-    Stream,
-    /// By an event stream that ends with its usage.
-    StreamWithUsage,
-}
+use bytes::Bytes;
+use http::StatusCode;
 
-impl Variant {
-    pub(super) const ALL: [Self; 3] = [Self::Plain, Self::Stream, Self::StreamWithUsage];
-}
+use super::{
+    block::Blocks,
+    counts::{Cost, Counters},
+    expiry::Slot,
+    fields::Fields,
+    generation::{Start, Tag},
+};
 
 /// A whole answer. Clones are the same one.
 #[derive(Clone)]
@@ -32,13 +24,20 @@ pub(super) struct Entry(Arc<Answer>);
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// Without those that are for one hop or one caller.
-    pub(super) headers: HeaderMap,
-    /// As they came.
-    pub(super) pieces: Box<[Bytes]>,
-    pub(super) trailers: Option<HeaderMap>,
+    pub(super) headers: Fields,
+    pub(super) pieces: Pieces,
+    pub(super) trailers: Option<Fields>,
     pub(super) times: Times,
     pub(super) origin: Origin,
-    length: usize,
+    /// Among those that are to leave when they are over.
+    slot: OnceLock<Slot>,
+}
+
+/// The pieces of a body, as they came: one block, and where each piece ends in it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pieces {
+    body: Bytes,
+    lengths: Box<[u32]>,
 }
 
 /// Where an answer comes from.
@@ -75,47 +74,64 @@ pub(super) enum State {
 }
 
 impl Entry {
-    pub(super) fn new(
-        (status, headers): (StatusCode, HeaderMap),
-        (pieces, trailers): (&[Bytes], Option<HeaderMap>),
+    /// Copies all that it is given into one block.
+    pub(super) fn new<'a>(
+        (status, headers): (StatusCode, &Fields),
+        (pieces, trailers): (impl Iterator<Item = &'a [u8]> + Clone, Option<&Fields>),
         times: Times,
         origin: Origin,
     ) -> Self {
-        let pieces = packed(pieces);
-        let length = pieces.iter().map(Bytes::len).sum();
-        Self(Arc::new(Answer { status, headers, pieces, trailers, times, origin, length }))
+        let fields = headers.values_length() + trailers.map_or(0, Fields::values_length);
+        let mut blocks = Blocks::with_capacity(fields);
+        let headers = headers.copy_into(&mut blocks);
+        let trailers = trailers.map(|trailers| trailers.copy_into(&mut blocks));
+        let pieces = Pieces::copied(pieces);
+        let slot = OnceLock::new();
+        Self(Arc::new(Answer { status, headers, pieces, trailers, times, origin, slot }))
     }
 
-    /// The same with another body, in memory of its own.
+    /// The same entry without its body.
     #[cfg(feature = "cache-compression")]
-    pub(super) fn with_pieces(&self, pieces: Box<[Bytes]>) -> Self {
+    pub(super) fn shell(&self) -> Self {
+        self.with_pieces(Pieces::default())
+    }
+
+    /// The same entry with another body.
+    #[cfg(feature = "cache-compression")]
+    pub(super) fn with_pieces(&self, pieces: Pieces) -> Self {
         let answer = &*self.0;
         Self(Arc::new(Answer {
             status: answer.status,
             headers: answer.headers.clone(),
-            length: pieces.iter().map(Bytes::len).sum(),
             pieces,
             trailers: answer.trailers.clone(),
             times: answer.times,
             origin: answer.origin.clone(),
+            slot: OnceLock::new(),
         }))
     }
 
-    /// Bytes of memory, about: of the body, of the fields with their places in the map, and of the
-    /// entry itself.
+    /// Bytes of memory: of the body, of the fields, of the entry itself and of its places in the
+    /// table and among those that are to leave. A test compares it with what an allocator counts.
     pub(super) fn weight(&self) -> u64 {
-        const OF_ENTRY: usize = 512;
-        const OF_PIECE: usize = size_of::<Bytes>();
-        const OF_FIELD: usize = 128;
+        // Of two tables that grow by doubling, and of the allocations' own heads.
+        const OF_PLACES: usize = 512;
         let answer = &*self.0;
-        let all = answer.trailers.iter().chain([&answer.headers]).flatten();
-        let fields: usize = all.map(|(_, value)| value.len() + OF_FIELD).sum();
-        (OF_ENTRY + answer.length + answer.pieces.len() * OF_PIECE + fields) as u64
+        let fields = answer.trailers.iter().chain([&answer.headers]);
+        let fields: usize = fields.map(|fields| fields.weight() + fields.values_length()).sum();
+        let tags = answer.origin.start.tags.len() * size_of::<Tag>();
+        (size_of::<Answer>() + OF_PLACES + tags + fields + answer.pieces.weight()) as u64
     }
 
     /// Bytes of the body.
     pub(super) fn length(&self) -> usize {
-        self.0.length
+        self.0.pieces.body.len()
+    }
+
+    /// Sets its place among those that are to leave, which it gives back with its memory. The first
+    /// one stands.
+    pub(super) fn set_slot(&self, slot: Slot) {
+        let _second = self.0.slot.set(slot);
     }
 
     pub(super) fn age(&self, now: Duration) -> Duration {
@@ -149,23 +165,67 @@ impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
             .field("status", &self.0.status)
-            .field("length", &self.0.length)
+            .field("length", &self.length())
             .field("times", &self.0.times)
             .finish_non_exhaustive()
     }
 }
 
-/// The same pieces in memory of their own, as long as they are together: pieces are slices of what
-/// the connection read, and would keep all of that.
-fn packed(pieces: &[Bytes]) -> Box<[Bytes]> {
-    let mut memory = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
-    pieces.iter().for_each(|piece| memory.extend_from_slice(piece));
-    let mut memory = memory.freeze();
-    pieces.iter().map(|piece| memory.split_to(piece.len())).collect()
+// === impl Pieces ===
+
+impl Pieces {
+    fn copied<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
+        let mut body = Vec::with_capacity(pieces.clone().map(<[u8]>::len).sum());
+        let mut lengths = Vec::with_capacity(pieces.clone().count());
+        for piece in pieces {
+            body.extend_from_slice(piece);
+            // One of 4 GiB and more comes again as several.
+            let mut left = piece.len();
+            while let Err(_too_long) = u32::try_from(left) {
+                lengths.push(u32::MAX);
+                left -= u32::MAX as usize;
+            }
+            lengths.extend(u32::try_from(left));
+        }
+        Self { body: body.into(), lengths: lengths.into() }
+    }
+
+    /// `None` when the lengths are not those of a whole body.
+    #[cfg(feature = "cache-compression")]
+    pub(super) fn from_parts(body: Bytes, lengths: Box<[u32]>) -> Option<Self> {
+        let length = lengths.iter().try_fold(0_usize, |sum, one| sum.checked_add(*one as usize))?;
+        (length == body.len()).then_some(Self { body, lengths })
+    }
+
+    pub(super) const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    pub(super) const fn lengths(&self) -> &[u32] {
+        &self.lengths
+    }
+
+    /// A piece by its number, which begins where the ones before it end.
+    pub(super) fn get(&self, number: usize, start: usize) -> Option<Bytes> {
+        let end = start.checked_add(*self.lengths.get(number)? as usize)?;
+        (end <= self.body.len()).then(|| self.body.slice(start..end))
+    }
+
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = Bytes> {
+        let mut rest = self.body.clone();
+        self.lengths.iter().map(move |length| rest.split_to(*length as usize))
+    }
+
+    fn weight(&self) -> usize {
+        self.body.len() + size_of_val(&*self.lengths)
+    }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use http::{HeaderValue, header::ETAG};
+
     use super::*;
 
     pub(in crate::cache) fn entry(pieces: &[Bytes], fresh_until: u64) -> Entry {
@@ -176,20 +236,29 @@ pub(super) mod tests {
             revalidated_until: seconds(fresh_until + 10),
             kept_until: seconds(fresh_until + 20),
         };
-        let head = (StatusCode::OK, HeaderMap::new());
+        let headers = Fields::default();
         let start = Start { begun: 0, tags: Arc::default() };
         let origin = Origin { counters: Arc::default(), start, cost: Cost::default() };
-        Entry::new(head, (pieces, None), times, origin)
+        let pieces = pieces.iter().map(|piece| &**piece);
+        Entry::new((StatusCode::OK, &headers), (pieces, None), times, origin)
     }
 
     #[test]
-    fn pieces_keep_their_bounds_and_not_their_buffers() {
-        let buffer = Bytes::from(vec![7; 64 * 1024]);
+    fn an_entry_keeps_pieces_and_fields_and_not_their_buffers() {
+        let buffer = Bytes::from(vec![b'7'; 64 * 1024]);
         let pieces = [buffer.slice(..3), buffer.slice(10..10), buffer.slice(100..105)];
-        let entry = entry(&pieces, 1);
-        assert_eq!(entry.pieces[..], pieces[..]);
+        let value = HeaderValue::from_maybe_shared(buffer.slice(200..300)).unwrap();
+        let fields = Fields::from_iter([(ETAG, value)]);
+        let entry = entry(&[], 1);
+        let (times, origin) = (entry.times, entry.origin.clone());
+        let told = pieces.iter().map(|piece| &**piece);
+        let entry =
+            Entry::new((StatusCode::OK, &fields), (told, Some(&fields)), times, origin.clone());
+        assert!(entry.pieces.iter().eq(pieces.iter().cloned()));
         assert_eq!(entry.length(), 8);
-        drop(pieces);
+        let trailers = entry.trailers.as_ref().unwrap();
+        assert_eq!((trailers.to_map(0), entry.headers.len()), (fields.to_map(0), 1));
+        drop((pieces, fields));
         assert!(buffer.is_unique());
     }
 

@@ -5,22 +5,30 @@
 //! the rest go on; when the last leaves, the source is dropped, which cancels the call upstream.
 //!
 //! Nothing is polled, woken or dropped under the lock.
+//!
+//! A reader that is slow costs the others time only where the log has no room left. All such time of a
+//! flight is one sum, whichever reader was slow. Each time, half of what is left of the sum may pass
+//! until those who are behind are cut: so the sum is never exceeded, however many stall one after the
+//! other, and a reader that was merely late to be polled is not cut for what others have spent.
 
 use std::{
     any::Any,
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     fmt,
     pin::Pin,
     sync::{Arc, Weak},
     task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
 };
 
-use crate::lock::Lock;
+use super::places::{ORIGINATOR, Place, Places};
+use crate::{lock::Lock, memory_limit::MemoryPermit};
 
 /// What a flight reads from: a head, then pieces, then an end.
 pub(super) trait Source<H, P>: Send {
-    /// Never called again once it has given an [`End`].
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<H, P>>;
+    /// Never called again once it has given an [`End`]. A piece that `waits` may stay in memory for a
+    /// reader that is yet to come, or slow.
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>, waits: bool) -> Poll<Step<H, P>>;
 }
 
 /// What a source gives.
@@ -41,7 +49,7 @@ pub(super) enum End {
     Broken,
 }
 
-/// Something of a length, of which the readers get copies.
+/// Something of a length, of which the readers get copies: a head, or a piece of a body.
 pub(super) trait Piece: Clone + Send {
     fn length(&self) -> usize;
 }
@@ -57,7 +65,7 @@ pub(super) enum News<H, P> {
     /// To all others: this flight is none of theirs. They have been told nothing before.
     Alone,
     Broken,
-    /// It was too far behind, for too long.
+    /// It was behind, and the others had waited for as long as they do.
     Cut,
 }
 
@@ -85,6 +93,9 @@ pub(super) struct Bounds {
     pub(super) record: usize,
     /// How much the fastest may be ahead of the slowest, once nothing is kept.
     pub(super) window: usize,
+    /// For how long readers wait for slower ones, in all.
+    pub(super) patience: Duration,
+    pub(super) now: fn() -> Instant,
 }
 
 pub(super) struct Flight<H, P> {
@@ -107,8 +118,17 @@ struct State<H, P> {
     dropped: (usize, usize),
     /// Bytes in the log.
     length: usize,
+    /// Memory that the head and the log take.
+    memory: usize,
+    permit: MemoryPermit,
+    /// There was no memory for all of the log: from then on, nothing waits in it.
+    starved: bool,
+    /// Since when readers have waited for slower ones, while they do.
+    held_since: Option<Instant>,
+    /// For how long they had waited before that, in all.
+    held: Duration,
     over: Option<Over>,
-    readers: BTreeMap<u64, Place>,
+    readers: Places,
     next_id: u64,
 }
 
@@ -119,27 +139,14 @@ enum Over {
     Unshared(Option<Box<dyn Any + Send>>),
 }
 
-/// Where a reader is.
-#[derive(Default)]
-struct Place {
-    has_head: bool,
-    /// Pieces, and their bytes, that it has.
-    read: (usize, usize),
-    waker: Option<Waker>,
-    cut: bool,
-}
-
-/// The first reader of a flight.
-const ORIGINATOR: u64 = 0;
-
 impl<H, P> Flight<H, P>
 where
-    H: Clone + Send + 'static,
+    H: Piece + 'static,
     P: Piece + 'static,
 {
     /// Begins one, which others may join before it has anything to read from. The reader is its
-    /// originator.
-    pub(super) fn begin(bounds: Bounds) -> Reader<H, P> {
+    /// originator. Its `permit` grows with what it holds in memory.
+    pub(super) fn begin(bounds: Bounds, permit: MemoryPermit) -> Reader<H, P> {
         let state = State {
             source: None,
             launched: false,
@@ -148,8 +155,13 @@ where
             log: VecDeque::new(),
             dropped: (0, 0),
             length: 0,
+            memory: permit.bytes(),
+            permit,
+            starved: false,
+            held_since: None,
+            held: Duration::ZERO,
             over: None,
-            readers: BTreeMap::from([(ORIGINATOR, Place::default())]),
+            readers: Places::of_originator(),
             next_id: ORIGINATOR + 1,
         };
         let flight = Arc::new_cyclic(|flight: &Weak<Self>| {
@@ -162,7 +174,7 @@ where
     /// One more reader, from the start.
     pub(super) fn join(self: &Arc<Self>) -> Result<Reader<H, P>, Closed> {
         let mut state = self.state.lock();
-        if state.over.is_some() || state.dropped.0 > 0 || state.readers.is_empty() {
+        if state.over.is_some() || state.dropped.0 > 0 || state.starved || !state.has_readers() {
             return Err(Closed::Late);
         }
         if state.readers.len() >= self.bounds.readers {
@@ -170,15 +182,23 @@ where
         }
         let id = state.next_id;
         state.next_id += 1;
-        state.readers.insert(id, Place::default());
+        state.readers.insert(id);
         drop(state);
         Ok(Reader { flight: Arc::clone(self), id })
     }
 }
 
+impl<H, P: Piece> Flight<H, P> {
+    /// Reads all pieces that have come, under the lock. `None` when they are not all there any more.
+    pub(super) fn with_log<T>(&self, read: impl FnOnce(&VecDeque<P>) -> T) -> Option<T> {
+        let state = self.state.lock();
+        state.is_kept(&self.bounds).then(|| read(&state.log))
+    }
+}
+
 impl<H, P> Reader<H, P>
 where
-    H: Clone + Send + 'static,
+    H: Piece + 'static,
     P: Piece + 'static,
 {
     pub(super) fn flight(&self) -> &Arc<Flight<H, P>> {
@@ -216,32 +236,49 @@ where
                 None
             };
             state.woken &= source.is_none();
+            let waits =
+                state.is_kept(&self.flight.bounds) || state.readers.reading().nth(1).is_some();
             drop(state);
             drop(replaced);
             let Some(source) = source else { return Poll::Pending };
 
             let mut out = Out { flight: &self.flight, id: self.id, source: Some(source) };
-            let polled = out.poll(&mut Context::from_waker(&self.flight.fan));
+            let polled = out.poll(&mut Context::from_waker(&self.flight.fan), waits);
             if out.put_back(polled).is_pending() {
                 return Poll::Pending;
             }
         }
     }
 
-    /// Whether this one waits for others who are behind.
-    pub(super) fn waits_for_others(&self) -> bool {
-        let state = self.flight.state.lock();
-        state.over.is_none() && !state.has_room(self.id, &self.flight.bounds)
+    /// For how much longer this one waits for others who are behind. `None` when it does not.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let bounds = &self.flight.bounds;
+        let mut state = self.flight.state.lock();
+        if state.over.is_some() || !state.is_held_up(self.id, bounds) {
+            return None;
+        }
+        let now = (bounds.now)();
+        let since = *state.held_since.get_or_insert(now);
+        Some(state.patience(bounds).saturating_sub(now.saturating_duration_since(since)))
     }
 
-    /// Cuts those who are furthest behind, so that the rest can go on.
+    /// Cuts those who are behind, so that this one can go on: unless they may still catch up.
     pub(super) fn cut_those_behind(&self) {
+        let bounds = &self.flight.bounds;
         let mut state = self.flight.state.lock();
-        let slowest = state.slowest();
-        for (id, place) in &mut state.readers {
-            place.cut |= place.read.0 == slowest.0 && *id != self.id;
+        let Some(since) = state.held_since else { return };
+        let waited = (bounds.now)().saturating_duration_since(since);
+        let patient = waited < state.patience(bounds);
+        if patient || state.over.is_some() || !state.is_held_up(self.id, bounds) {
+            return;
         }
-        let unused = state.trim(&self.flight.bounds);
+        let (window, own) = (state.window(bounds), state.readers.get(self.id));
+        let own = own.map_or(0, |place| place.read.1);
+        for place in state.readers.all_mut() {
+            place.cut |= own.saturating_sub(place.read.1) >= window;
+        }
+        let unused = state.trim(bounds);
+        state.settle(bounds);
         let wakers = state.take_wakers();
         drop(state);
         drop(unused);
@@ -252,13 +289,15 @@ where
 impl<H, P: Piece> Drop for Reader<H, P> {
     fn drop(&mut self) {
         let mut state = self.flight.state.lock();
-        let place = state.readers.remove(&self.id);
+        let place = state.readers.remove(self.id);
         if self.id == ORIGINATOR && !state.launched {
             state.over = Some(Over::Unshared(None));
         }
-        // Those of the last reader's: the source is dropped, which cancels it.
-        let source = if state.readers.is_empty() { state.source.take() } else { None };
+        // That of the last reader: the source is dropped, which cancels it. Readers that were cut,
+        // and may never be polled again to see it, do not count.
+        let source = if state.has_readers() { None } else { state.source.take() };
         let unused = state.trim(&self.flight.bounds);
+        state.settle(&self.flight.bounds);
         let wakers = state.take_wakers();
         drop(state);
         drop((place, source, unused));
@@ -276,12 +315,12 @@ struct Out<'a, H, P> {
 
 impl<H, P> Out<'_, H, P>
 where
-    H: Clone + Send + 'static,
+    H: Piece + 'static,
     P: Piece + 'static,
 {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step<H, P>> {
+    fn poll(&mut self, cx: &mut Context<'_>, waits: bool) -> Poll<Step<H, P>> {
         match &mut self.source {
-            Some(source) => source.as_mut().poll_next(cx),
+            Some(source) => source.as_mut().poll_next(cx, waits),
             None => Poll::Pending,
         }
     }
@@ -294,11 +333,11 @@ where
         let Poll::Ready(step) = polled else {
             // All have left while it was polled: whoever was last found no source to drop.
             let woken = state.woken;
-            let unused = if state.readers.is_empty() {
-                source
-            } else {
+            let unused = if state.has_readers() {
                 state.source = source;
                 None
+            } else {
+                source
             };
             drop(state);
             drop(unused);
@@ -306,8 +345,12 @@ where
         };
         let mut over = None;
         match step {
-            Step::Head(head) => state.head = Some(head),
+            Step::Head(head) => {
+                state.take_memory(memory_of(&head));
+                state.head = Some(head);
+            }
             Step::Piece(piece) => {
+                state.take_memory(memory_of(&piece));
                 state.length += piece.length();
                 state.log.push_back(piece);
             }
@@ -320,14 +363,15 @@ where
             state.over = over;
         }
         let mut finished = None;
-        if ended || state.readers.is_empty() {
+        if ended || !state.has_readers() {
             finished = source;
         } else {
             state.source = source;
         }
         let unused = state.trim(&self.flight.bounds);
+        state.settle(&self.flight.bounds);
         // It looks again by itself.
-        let own = state.readers.get_mut(&self.id).and_then(|place| place.waker.take());
+        let own = state.readers.get_mut(self.id).and_then(|place| place.waker.take());
         let wakers = state.take_wakers();
         drop(state);
         drop((finished, unused, own));
@@ -355,7 +399,7 @@ struct Fan<H, P>(Weak<Flight<H, P>>);
 
 impl<H, P> Wake for Fan<H, P>
 where
-    H: Clone + Send + 'static,
+    H: Piece + 'static,
     P: Piece + 'static,
 {
     fn wake(self: Arc<Self>) {
@@ -374,7 +418,29 @@ where
 
 impl<H, P> State<H, P> {
     fn take_wakers(&mut self) -> Vec<Waker> {
-        self.readers.values_mut().filter_map(|place| place.waker.take()).collect()
+        self.readers.all_mut().filter_map(|place| place.waker.take()).collect()
+    }
+
+    /// Whether anyone reads, or may.
+    fn has_readers(&self) -> bool {
+        self.readers.reading().next().is_some()
+    }
+
+    /// Counts so much more memory. Where there is none, what comes from now on waits for nobody.
+    fn take_memory(&mut self, bytes: usize) {
+        self.memory += bytes;
+        self.starved |= self.permit.grow(bytes).is_err();
+    }
+
+    fn give_memory_back(&mut self, bytes: usize) {
+        self.memory = self.memory.saturating_sub(bytes);
+        // What was starved has taken less than it holds.
+        self.permit.shrink(self.permit.bytes().saturating_sub(self.memory));
+    }
+
+    /// For how long readers wait for slower ones this time.
+    fn patience(&self, bounds: &Bounds) -> Duration {
+        bounds.patience.saturating_sub(self.held) / 2
     }
 }
 
@@ -384,7 +450,7 @@ impl<H, P: Piece> State<H, P> {
     where
         H: Clone,
     {
-        let Some(place) = self.readers.get_mut(&id) else { return (Some(News::Cut), Vec::new()) };
+        let Some(place) = self.readers.get_mut(id) else { return (Some(News::Cut), Vec::new()) };
         if place.cut {
             return (Some(News::Cut), Vec::new());
         }
@@ -400,6 +466,9 @@ impl<H, P: Piece> State<H, P> {
             place.read = (place.read.0 + 1, place.read.1 + piece.length());
             // The slowest is looked for among all readers: only when it may have moved on.
             let unused = if at == 0 { self.trim(bounds) } else { Vec::new() };
+            if !unused.is_empty() {
+                self.settle(bounds);
+            }
             return (Some(News::Piece(piece)), unused);
         }
         let news = match &mut self.over {
@@ -416,7 +485,7 @@ impl<H, P: Piece> State<H, P> {
 
     /// Keeps the waker for when there is more. The one before, for the caller to drop.
     fn register(&mut self, id: u64, waker: &Waker) -> Option<Waker> {
-        let place = self.readers.get_mut(&id)?;
+        let place = self.readers.get_mut(id)?;
         if place.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             return None;
         }
@@ -425,25 +494,48 @@ impl<H, P: Piece> State<H, P> {
 
     /// Whether one more piece may be fetched for this reader.
     fn has_room(&self, id: u64, bounds: &Bounds) -> bool {
-        let Some(place) = self.readers.get(&id) else { return false };
+        let Some(place) = self.readers.get(id) else { return false };
         // Where not all is kept, the log begins with the slowest.
-        self.is_kept(bounds) || place.read.1.saturating_sub(self.dropped.1) < bounds.window
+        self.is_kept(bounds) || place.read.1.saturating_sub(self.dropped.1) < self.window(bounds)
+    }
+
+    /// Whether this reader has all that came, and no room for more.
+    fn is_held_up(&self, id: u64, bounds: &Bounds) -> bool {
+        let has_all = |place: &Place| !place.cut && place.read.0 == self.dropped.0 + self.log.len();
+        self.readers.get(id).is_some_and(has_all) && !self.has_room(id, bounds)
+    }
+
+    /// Counts the time for which readers have waited for slower ones, if that is over now.
+    fn settle(&mut self, bounds: &Bounds) {
+        let Some(since) = self.held_since else { return };
+        let all = self.dropped.0 + self.log.len();
+        let ahead = self.length >= self.window(bounds) && !self.is_kept(bounds);
+        let waits = |place: &Place| place.read.0 == all;
+        if self.over.is_none() && ahead && self.readers.reading().any(waits) {
+            return;
+        }
+        self.held_since = None;
+        self.held = self.held.saturating_add((bounds.now)().saturating_duration_since(since));
+    }
+
+    /// How many bytes may wait for the slowest reader.
+    fn window(&self, bounds: &Bounds) -> usize {
+        if self.starved { 1 } else { bounds.window.max(1) }
     }
 
     /// Whether all is kept, for whoever may still come.
     fn is_kept(&self, bounds: &Bounds) -> bool {
-        self.dropped.0 == 0 && self.length <= bounds.record
+        self.over.is_none() && !self.starved && self.dropped.0 == 0 && self.length <= bounds.record
     }
 
     /// The pieces, and their bytes, that every reader has.
     fn slowest(&self) -> (usize, usize) {
-        let readers = self.readers.values().filter(|place| !place.cut);
-        readers.map(|place| place.read).min().unwrap_or_default()
+        self.readers.reading().map(|place| place.read).min().unwrap_or_default()
     }
 
     /// Takes out what all have read, unless all is kept.
     fn trim(&mut self, bounds: &Bounds) -> Vec<P> {
-        if self.is_kept(bounds) || self.readers.is_empty() {
+        if self.is_kept(bounds) || !self.has_readers() {
             return Vec::new();
         }
         let slowest = self.slowest();
@@ -452,9 +544,18 @@ impl<H, P: Piece> State<H, P> {
         if !unused.is_empty() {
             self.length -= slowest.1 - self.dropped.1;
             self.dropped = slowest;
+            self.give_memory_back(unused.iter().map(memory_of).sum());
         }
         unused
     }
+}
+
+/// Memory that a piece takes in a log that grows by doubling, with its part of what is left over at
+/// the end of a block.
+fn memory_of<T: Piece>(piece: &T) -> usize {
+    const OF_PLACE: usize = 32;
+    let length = piece.length();
+    length + length / 4 + OF_PLACE
 }
 
 impl<H, P> fmt::Debug for Flight<H, P> {

@@ -6,16 +6,16 @@ use std::{
 };
 
 use super::{
-    entry::Variant,
     flight::{Bounds, Closed, Flight, Reader},
     generation::{Generations, Start},
     head::{Chunk, Head},
-    key::Key,
+    key::At,
 };
-use crate::lock::Lock;
+use crate::{lock::Lock, memory_limit::MemoryLimit};
 
-/// A key and a variant: what is shared.
-pub(super) type At = (Key, Variant);
+/// Memory of a flight besides its head and its log, about: the flight, its readers, the call with its
+/// records, and the first block.
+const OF_FLIGHT: usize = 8 * 1024;
 
 /// The flights that may still be joined, at most so many.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(super) enum Entered<T> {
     Joined(Reader<Head, Chunk>),
     /// It begins one, which others may join from now on.
     Own(Reader<Head, Chunk>, u64),
-    /// There are too many flights, or too many readers of this one.
+    /// There are too many flights, too many readers of this one, or there is no memory for one more.
     Full,
     /// There is no flight, and need not be one.
     Found(T),
@@ -58,7 +58,7 @@ impl Flights {
     pub(super) fn enter<T>(
         &self,
         at: At,
-        (most, bounds): (usize, Bounds),
+        (most, bounds, memory): (usize, Bounds, &MemoryLimit),
         start: &Start,
         generations: &Generations,
         find: impl FnOnce() -> Option<T>,
@@ -82,9 +82,13 @@ impl Flights {
         if table.flights.len() >= most && !table.flights.contains_key(&at) {
             return Entered::Full;
         }
+        let mut permit = memory.permit();
+        if permit.grow(OF_FLIGHT).is_err() {
+            return Entered::Full;
+        }
         let number = table.next;
         table.next += 1;
-        let reader = Flight::begin(bounds);
+        let reader = Flight::begin(bounds, permit);
         let flight = Arc::downgrade(reader.flight());
         table.flights.insert(at, Listed { number, start: start.clone(), flight });
         Entered::Own(reader, number)

@@ -1,14 +1,19 @@
 //! The head and the pieces of an answer that several read.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use http::{
-    Extensions, HeaderMap, HeaderName, StatusCode,
-    header::{AGE, RETRY_AFTER, WWW_AUTHENTICATE},
+    Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{AGE, CONNECTION, RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, WWW_AUTHENTICATE},
 };
 
-use super::{counts::Cost, entry::Entry, flight::Piece, status::CACHE_STATUS};
+use super::{
+    block::Blocks, counts::Cost, entry::Entry, fields::Fields, flight::Piece, status::CACHE_STATUS,
+};
 use crate::{hop_by_hop, lock::Lock};
 
 /// The head of an answer. Clones are the same one.
@@ -18,7 +23,7 @@ pub(super) struct Head(Arc<Shared>);
 pub(super) struct Shared {
     pub(super) status: StatusCode,
     /// Without those that are for one hop or one caller.
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Fields,
     /// As they came, until the originator takes them.
     own: Lock<Option<(HeaderMap, Extensions)>>,
     /// Bytes of the body, where that is known.
@@ -35,7 +40,7 @@ impl Head {
     pub(super) fn new(
         status: StatusCode,
         own: (HeaderMap, Extensions),
-        headers: HeaderMap,
+        headers: Fields,
         (length, stored): (Option<u64>, bool),
     ) -> Self {
         let (own, cost) = (Lock::new(Some(own)), OnceLock::new());
@@ -46,7 +51,7 @@ impl Head {
     pub(super) fn found(entry: Entry) -> Self {
         Self(Arc::new(Shared {
             status: entry.status,
-            headers: HeaderMap::new(),
+            headers: Fields::default(),
             own: Lock::default(),
             length: None,
             stored: false,
@@ -58,7 +63,7 @@ impl Head {
     /// All fields and extensions, for the first who asks: the originator.
     pub(super) fn take_own(&self) -> (HeaderMap, Extensions) {
         let own = self.0.own.lock().take();
-        own.unwrap_or_else(|| (self.0.headers.clone(), Extensions::new()))
+        own.unwrap_or_else(|| (self.0.headers.to_map(0), Extensions::new()))
     }
 }
 
@@ -70,12 +75,27 @@ impl std::ops::Deref for Head {
     }
 }
 
-/// The fields of an answer that are true for others, and later, as well.
-pub(super) fn shareable(headers: &HeaderMap) -> HeaderMap {
-    let mut headers = headers.clone();
-    hop_by_hop::strip_connection_fields(&mut headers);
-    hop_by_hop::remove_fields(&mut headers, is_for_one);
-    headers
+impl Piece for Head {
+    fn length(&self) -> usize {
+        self.0.headers.weight() + self.0.headers.values_length()
+    }
+}
+
+/// The fields of an answer that are true for others, and later, as well. Copied into a block that has
+/// room for `more`: what is read may be shorter than the buffer that it is a slice of.
+pub(super) fn shareable(headers: &HeaderMap, more: usize) -> (Fields, Blocks) {
+    let mut headers = Cow::Borrowed(headers);
+    if [CONNECTION, TE, TRANSFER_ENCODING].iter().any(|name| headers.contains_key(name)) {
+        hop_by_hop::strip_named_fields(headers.to_mut());
+    }
+    let is_shared = |name: &HeaderName| {
+        !hop_by_hop::is_connection_field(name.as_str()) && !is_for_one(name) && *name != TRAILER
+    };
+    let fields = || headers.iter().filter(|(name, _)| is_shared(name));
+    let sum = |(count, length), (_, value): (_, &HeaderValue)| (count + 1, length + value.len());
+    let (count, length) = fields().fold((0, 0), sum);
+    let mut blocks = Blocks::with_capacity(length + more);
+    (Fields::copied(count, fields(), &mut blocks), blocks)
 }
 
 /// Whether a field is for one caller, or for one moment, by its name.
@@ -104,18 +124,27 @@ fn is_for_one(name: &HeaderName) -> bool {
 #[derive(Clone)]
 pub(super) enum Chunk {
     Data(Bytes),
-    // Boxed: they come once, and the log has a place for each chunk.
-    Trailers(Box<HeaderMap>),
+    Trailers(Fields),
 }
 
 /// What a chunk takes besides its bytes.
 pub(super) const OF_CHUNK: usize = size_of::<Bytes>();
 
+impl Chunk {
+    /// The bytes; `None` of trailers.
+    pub(super) fn data(&self) -> Option<&[u8]> {
+        match self {
+            Self::Data(data) => Some(data),
+            Self::Trailers(_) => None,
+        }
+    }
+}
+
 impl Piece for Chunk {
     fn length(&self) -> usize {
         match self {
             Self::Data(data) => data.len() + OF_CHUNK,
-            Self::Trailers(trailers) => trailers.values().map(|value| value.len() + OF_CHUNK).sum(),
+            Self::Trailers(trailers) => trailers.weight() + trailers.values_length(),
         }
     }
 }
@@ -133,6 +162,7 @@ mod tests {
             ("connection", "close, x-hop"),
             ("x-hop", "1"),
             ("transfer-encoding", "chunked"),
+            ("trailer", "x-checksum"),
             ("set-cookie", "a=b"),
             ("date", "Mon, 23 Nov 2026 15:00:00 GMT"),
             ("x-request-id", "r"),
@@ -144,8 +174,8 @@ mod tests {
         ] {
             headers.append(name, value.parse().unwrap());
         }
-        let shared = shareable(&headers);
-        let names: Vec<_> = shared.keys().map(HeaderName::as_str).collect();
+        let (shared, _) = shareable(&headers, 0);
+        let names: Vec<_> = shared.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["content-type", "etag", "date"]);
     }
 }

@@ -15,6 +15,24 @@ use crate::payload::Node;
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Key(pub(super) [u8; 32]);
 
+/// Which of the forms of one answer it is.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) enum Variant {
+    /// At once.
+    Plain,
+    /// By an event stream.
+    Stream,
+    /// By an event stream that ends with its usage.
+    StreamWithUsage,
+}
+
+impl Variant {
+    pub(super) const ALL: [Self; 3] = [Self::Plain, Self::Stream, Self::StreamWithUsage];
+}
+
+/// A key and a variant: what is kept, and what is shared.
+pub(super) type At = (Key, Variant);
+
 /// Hashes with a secret: of the process, or one that replicas share.
 #[derive(Clone)]
 pub(super) struct Keys {

@@ -12,19 +12,19 @@ use super::{
     ask::{Ask, model_tag, route_tag, tags, tenant_tag},
     codec::monotonic,
     counts::{Counters, Counts},
-    entry::{Entry, State, Variant},
-    flights::{At, Entered, Flights},
+    entry::{Entry, State},
+    flights::{Entered, Flights},
     function::Function,
     generation::{Generations, Start, Tag},
-    key::Keys,
+    key::{At, Keys, Variant},
     memory::Memory,
     second::Second,
     settings::Settings,
     variants::converted,
 };
 use crate::{
-    clock::SharedClock, context::RequestContext, identity::Identity, payload::Payload,
-    rejection::RefusalFormat, secret::Secret,
+    clock::SharedClock, context::RequestContext, identity::Identity, memory_limit::MemoryLimit,
+    payload::Payload, rejection::RefusalFormat, secret::Secret,
 };
 
 /// Keeps answers, and shares those that are under way. See the [module](super).
@@ -289,11 +289,28 @@ impl CacheLayer {
         self
     }
 
-    /// For how long the readers of such an answer wait for the slowest of them, until it is cut off:
-    /// 30 s by default.
+    /// Sets for how long slow readers may keep the other readers of such a response waiting, in all
+    /// and whichever of them is slow. Defaults to 5 seconds.
+    ///
+    /// Once a shared call has lost this time, a reader that has fallen behind by more than the
+    /// [window](Self::window) is cut: its body ends with [`BodyError::TooSlow`](super::BodyError::TooSlow). A request that was
+    /// not given a response yet calls the upstream itself.
     #[must_use]
     pub fn slowest_deadline(mut self, deadline: Duration) -> Self {
         self.settings_mut().slowest_deadline = deadline;
+        self
+    }
+
+    /// Sets the limit on the memory that all shared calls in flight take together. Defaults to a limit
+    /// of 128 MiB.
+    ///
+    /// A shared call takes 8 KiB, and what its response holds in memory: a recording, or what waits
+    /// for slow readers. Beyond the limit, a request calls the upstream without sharing and without
+    /// storing the response. A shared call that is already in flight is no longer stored, admits no
+    /// more readers, and its readers go on in step.
+    #[must_use]
+    pub fn shared_memory(mut self, limit: MemoryLimit) -> Self {
+        self.settings_mut().shared_memory = limit;
         self
     }
 
@@ -422,7 +439,8 @@ impl CacheLayer {
 
     /// Joins what is under way, or begins it.
     pub(super) fn enter(&self, ask: &Ask, start: &Start) -> Entered<Entry> {
-        let limits = (self.settings.flights, self.settings.bounds());
+        let Settings { flights: most, shared_memory, .. } = &*self.settings;
+        let limits = (*most, self.settings.bounds(), shared_memory);
         let Kept { memory, generations, flights, .. } = &*self.kept;
         flights.enter(ask.at, limits, start, generations, || {
             let now = self.now();

@@ -1,4 +1,4 @@
-use super::{flights::At, layer::CacheLayer};
+use super::{key::At, layer::CacheLayer};
 
 /// A place in the list of flights, struck off by being dropped.
 #[derive(Debug)]

@@ -6,15 +6,17 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync:
 
 use super::{
     counts::Event,
-    entry::{Entry, State, Variant},
+    entry::{Entry, State},
+    expiry::Expiry,
     generation::Generations,
-    key::Key,
+    key::At,
     packed::Packed,
 };
 
 /// Keeps what is asked for most, within so many bytes.
 pub(super) struct Memory {
-    cache: Cache<(Key, Variant), Kept, Weight, DefaultHashBuilder, Evictions>,
+    cache: Cache<At, Kept, Weight, DefaultHashBuilder, Evictions>,
+    expiry: Expiry,
     heaviest: u64,
 }
 
@@ -45,11 +47,11 @@ impl Kept {
 #[derive(Clone)]
 struct Evictions;
 
-impl Lifecycle<(Key, Variant), Kept> for Evictions {
+impl Lifecycle<At, Kept> for Evictions {
     // Of those that go, one is dropped after the lock, as most calls evict one.
     type RequestState = Option<Kept>;
 
-    fn on_evict(&self, state: &mut Option<Kept>, _: (Key, Variant), kept: Kept) {
+    fn on_evict(&self, state: &mut Option<Kept>, _: At, kept: Kept) {
         kept.shell().origin.counters.count(Event::Evicted);
         *state = Some(kept);
     }
@@ -58,8 +60,8 @@ impl Lifecycle<(Key, Variant), Kept> for Evictions {
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<(Key, Variant), Kept> for Weight {
-    fn weight(&self, _: &(Key, Variant), kept: &Kept) -> u64 {
+impl Weighter<At, Kept> for Weight {
+    fn weight(&self, _: &At, kept: &Kept) -> u64 {
         kept.weight()
     }
 }
@@ -91,16 +93,18 @@ impl Memory {
             Err(_) => Cache::with(entries, bytes, Weight, hasher, Evictions),
         };
         let heaviest = cache.shard_capacity();
-        Self { cache, heaviest }
+        Self { cache, expiry: Expiry::new(), heaviest }
     }
 
-    /// What is there, if it is good for anything at `now`. What is not is thrown out.
+    /// What is there, if it is good for anything at `now`. What is not is thrown out, and with it some
+    /// of all that is over.
     pub(super) fn find(
         &self,
-        at: (Key, Variant),
+        at: At,
         now: Duration,
         generations: &Generations,
     ) -> Option<(Entry, State)> {
+        self.leave(now);
         let kept = self.cache.get(&at)?;
         let (start, state) = (&kept.shell().origin.start, kept.shell().state(now));
         if state == State::Over || !generations.holds(start.begun, &start.tags) {
@@ -116,17 +120,27 @@ impl Memory {
 
     /// Keeps an entry, compressed if it is longer than `pack_above` and that gains anything. `false` when
     /// it is too heavy.
-    pub(super) fn keep(&self, at: (Key, Variant), entry: Entry, pack_above: Option<usize>) -> bool {
+    pub(super) fn keep(&self, at: At, entry: Entry, pack_above: Option<usize>) -> bool {
         let packed = pack_above.and_then(|above| Packed::new(&entry, above));
         let kept = packed.map_or(Kept::Whole(entry), Kept::Packed);
         let fits = kept.weight() <= self.heaviest;
         if fits {
+            let shell = kept.shell();
+            shell.set_slot(self.expiry.enter(shell.times.kept_until, at));
             self.cache.insert(at, kept);
         }
         fits
     }
 
-    pub(super) fn remove(&self, at: (Key, Variant)) {
+    /// Throws out some entries that are over.
+    fn leave(&self, now: Duration) {
+        for at in self.expiry.over(now) {
+            let over = self.cache.remove_if(&at, |kept| kept.shell().state(now) == State::Over);
+            drop(over);
+        }
+    }
+
+    pub(super) fn remove(&self, at: At) {
         self.cache.remove(&at);
     }
 
@@ -151,9 +165,12 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::cache::{entry::tests::entry, key::Keys};
+    use crate::cache::{
+        entry::tests::entry,
+        key::{Keys, Variant},
+    };
 
-    fn at(name: &str) -> (Key, Variant) {
+    fn at(name: &str) -> At {
         let mut making = Keys::new(b"secret").begin();
         making.part(name.as_bytes());
         (making.finish(), Variant::Plain)
@@ -179,6 +196,30 @@ mod tests {
         memory.keep(at("a"), entry(&[], 60), None);
         generations.invalidate_all();
         assert_eq!((find("a", 0), memory.entries()), (None, 0));
+    }
+
+    #[test]
+    fn entries_that_are_over_leave_though_nobody_asks_for_them() {
+        let (memory, generations) = (Memory::new(1 << 20, 1 << 10), Generations::new(8));
+        for number in 0..100 {
+            memory.keep(at(&number.to_string()), entry(&[], number), None);
+        }
+        // Those that are fresh for less than 50 s are over after 70 s.
+        let find =
+            |name, seconds| memory.find(at(name), Duration::from_secs(seconds), &generations);
+        for _ in 0..10 {
+            assert!(find("none", 69).is_none());
+        }
+        assert_eq!(memory.entries(), 50);
+        for _ in 0..10 {
+            assert!(find("none", 1_000).is_none());
+        }
+        assert_eq!((memory.entries(), memory.bytes()), (0, 0));
+        // One that another has replaced takes no other with it.
+        memory.keep(at("a"), entry(&[], 0), None);
+        memory.keep(at("a"), entry(&[], 60), None);
+        assert!(find("none", 30).is_none());
+        assert!(find("a", 30).is_some());
     }
 
     #[test]

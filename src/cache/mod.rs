@@ -157,6 +157,7 @@
 //!   memories of other replicas.
 
 mod ask;
+mod block;
 mod body;
 mod cacheable;
 mod call;
@@ -167,6 +168,8 @@ mod convert;
 mod counts;
 mod deterministic;
 mod entry;
+mod expiry;
+mod fields;
 mod flight;
 mod flights;
 mod function;
@@ -179,6 +182,7 @@ mod listing;
 mod memory;
 #[cfg_attr(not(feature = "cache-compression"), path = "packed_none.rs")]
 mod packed;
+mod places;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::entry::Entry;
+use super::entry::{Entry, Pieces};
 
 /// An entry whose body is compressed. Clones are the same one.
 #[derive(Clone)]
@@ -29,15 +27,13 @@ impl Packed {
         if length <= above {
             return None;
         }
-        let whole = entry.pieces.concat();
         let mut coded = Vec::with_capacity(length - length / 8);
         // Where it has not room enough, it fails.
-        zstd_safe::compress(&mut coded, &whole, LEVEL).ok()?;
-        let lengths = entry.pieces.iter().map(|piece| u32::try_from(piece.len()).ok());
+        zstd_safe::compress(&mut coded, entry.pieces.body(), LEVEL).ok()?;
         Some(Self(Arc::new(Body {
-            shell: entry.with_pieces(Box::default()),
+            shell: entry.shell(),
             coded: coded.into_boxed_slice(),
-            lengths: lengths.collect::<Option<_>>()?,
+            lengths: entry.pieces.lengths().into(),
             length,
         })))
     }
@@ -51,13 +47,7 @@ impl Packed {
         let Body { shell, coded, lengths, length } = &*self.0;
         let mut whole = Vec::with_capacity(*length);
         zstd_safe::decompress(&mut whole, coded).ok()?;
-        let mut whole = Bytes::from(whole);
-        let piece = |length: &u32| {
-            let length = *length as usize;
-            (length <= whole.len()).then(|| whole.split_to(length))
-        };
-        let pieces = lengths.iter().map(piece).collect::<Option<_>>()?;
-        Some(shell.with_pieces(pieces))
+        Some(shell.with_pieces(Pieces::from_parts(whole.into(), lengths.clone())?))
     }
 
     pub(super) fn weight(&self) -> u64 {
@@ -68,6 +58,7 @@ impl Packed {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
@@ -85,7 +76,7 @@ mod tests {
         let packed = Packed::new(&entry, 1_000).unwrap();
         assert!(packed.weight() * 5 < entry.weight(), "{} {}", packed.weight(), entry.weight());
         let back = packed.entry().unwrap();
-        assert_eq!(back.pieces[..], pieces[..]);
+        assert!(back.pieces.iter().eq(pieces.iter().cloned()));
         assert_eq!((back.length(), back.times), (entry.length(), entry.times));
         assert_eq!(back.weight(), entry.weight());
         assert_eq!(packed.shell().length(), 0);
@@ -113,7 +104,7 @@ mod tests {
             let entry = entry(&pieces, 60);
             if let Some(packed) = Packed::new(&entry, 0) {
                 let back = packed.entry().unwrap();
-                prop_assert_eq!(&back.pieces[..], &pieces[..]);
+                prop_assert!(back.pieces.iter().eq(pieces.iter().cloned()));
                 prop_assert!(packed.weight() <= entry.weight());
             }
         }

@@ -1,16 +1,22 @@
 //! Takes down an answer as it passes, and keeps it at its true end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, header::TRAILER, response::Parts};
+use http::{HeaderMap, Response, response::Parts};
 
 use super::{
+    block::Blocks,
     counts::{Cost, Counters, Event},
     entry::{Entry, Origin, State, Times},
-    flights::At,
+    fields::Fields,
+    flight::Flight,
     generation::Start,
-    head::{Head, OF_CHUNK, shareable},
+    head::{Chunk, Head, OF_CHUNK, shareable},
+    key::At,
     layer::CacheLayer,
     second::Turn,
     storable::{Freshness, is_for_others, storable},
@@ -31,6 +37,8 @@ pub(super) struct Plan {
     pub(super) at: At,
     /// Among the flights.
     pub(super) number: u64,
+    /// Weak, as it has what has this.
+    pub(super) flight: Weak<Flight<Head, Chunk>>,
     /// For how long it may be kept; `None` when it is not to be.
     pub(super) ttl: Option<Duration>,
     pub(super) start: Start,
@@ -57,10 +65,16 @@ struct Record {
     freshness: Freshness,
     kind: Kind,
     announced: Option<u64>,
-    pieces: Vec<Bytes>,
+    /// Pieces, which the flight has, and their bytes.
+    count: usize,
     length: usize,
-    trailers: Option<HeaderMap>,
+    /// The latest piece, which may end the body before the flight has it.
+    latest: Bytes,
+    trailers: Option<Fields>,
 }
+
+/// As many bytes of the body as the first block has room for, at most.
+const FIRST_PIECES: usize = 1024;
 
 /// By what a body is known to be whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -99,8 +113,8 @@ impl Plan {
             && (!settings.scope.is_wide() || is_for_others(response.headers(), settings.fields()))
     }
 
-    /// The answer's head is there.
-    pub(super) fn begin(mut self, parts: Parts, length: Option<u64>) -> (Head, Recorder) {
+    /// The answer's head is there. What comes is copied into the blocks.
+    pub(super) fn begin(mut self, parts: Parts, length: Option<u64>) -> (Head, Recorder, Blocks) {
         let settings = self.layer.settings();
         let kept = self.ttl.filter(|_| !self.context.fell_back() && !is_coded(&parts.headers));
         let kept = kept.and_then(|ttl| {
@@ -119,19 +133,20 @@ impl Plan {
             freshness,
             kind: Kind::of(&parts.headers),
             announced: length,
-            pieces: Vec::new(),
+            count: 0,
             length: 0,
+            latest: Bytes::new(),
             trailers: None,
         });
-        let mut shared = shareable(&parts.headers);
-        shared.remove(TRAILER);
+        let first = usize::try_from(length.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+        let (shared, blocks) = shareable(&parts.headers, first.min(FIRST_PIECES));
         let head = Head::new(
             parts.status,
             (parts.headers, parts.extensions),
             shared,
             (length, record.is_some()),
         );
-        (head.clone(), Recorder { plan: self, head, tap, tapped, record })
+        (head.clone(), Recorder { plan: self, head, tap, tapped, record }, blocks)
     }
 }
 
@@ -154,8 +169,9 @@ impl Watch for Recorder {
         }
         if let Some(record) = &mut self.record {
             record.length = record.length.saturating_add(data.len());
-            record.pieces.push(data.clone());
-            let weight = record.length.saturating_add(record.pieces.len() * OF_CHUNK);
+            record.count += 1;
+            record.latest = data.clone();
+            let weight = record.length.saturating_add(record.count * OF_CHUNK);
             if weight as u64 > self.plan.layer.settings().max_entry() {
                 self.record = None;
                 self.plan.turn = None;
@@ -167,7 +183,7 @@ impl Watch for Recorder {
         if let Some(record) = &mut self.record {
             let mut trailers = trailers.clone();
             hop_by_hop::strip_connection_fields(&mut trailers);
-            record.trailers = Some(trailers);
+            record.trailers = Some(Fields::from(&trailers));
         }
     }
 
@@ -180,18 +196,16 @@ impl Watch for Recorder {
         let cost =
             Cost { tokens: tokens(&self.tapped), time: now.saturating_sub(self.plan.started) };
         let _once = self.head.cost.set(cost);
-        let Some(record) = self.record.take().filter(|record| self.is_whole(record, end)) else {
-            return;
-        };
+        let record = self.record.take().filter(|record| self.may_be_whole(record, end));
+        let Some(record) = record else { return };
         let settings = layer.settings();
         let counters = Arc::clone(&self.plan.counters);
         let origin = Origin { counters, start: self.plan.start.clone(), cost };
-        let entry = Entry::new(
-            (self.head.status, self.head.headers.clone()),
-            (&record.pieces, record.trailers),
-            times(now, record.freshness.age, record.ttl, settings.stale(&record.freshness)),
-            origin,
-        );
+        let times = times(now, record.freshness.age, record.ttl, settings.stale(&record.freshness));
+        let Some(entry) = self.entry(&record, times, origin) else { return };
+        if !self.is_whole(&record, &entry) {
+            return;
+        }
         if layer.keep(self.plan.at, self.plan.number, entry.clone()) {
             self.plan.counters.count(Event::Stored);
             if let Some(turn) = self.plan.turn.take() {
@@ -202,22 +216,48 @@ impl Watch for Recorder {
 }
 
 impl Recorder {
+    /// A copy of what the flight has. `None` when it has not all of it.
+    fn entry(&self, record: &Record, times: Times, origin: Origin) -> Option<Entry> {
+        let head = (self.head.status, &self.head.headers);
+        let flight = self.plan.flight.upgrade()?;
+        let entry = flight.with_log(|log| {
+            let latest = match record.count.checked_sub(log.len())? {
+                0 => None,
+                1 => Some(&*record.latest),
+                _ => return None,
+            };
+            let pieces = log.iter().filter_map(Chunk::data).chain(latest);
+            Some(Entry::new(head, (pieces, record.trailers.as_ref()), times, origin))
+        });
+        entry.flatten()
+    }
+
     /// RFC 9111 section 3.3, and stricter: never what is not known to be whole, nor what says that
     /// it failed.
-    fn is_whole(&self, record: &Record, end: BodyEnd) -> bool {
+    fn may_be_whole(&self, record: &Record, end: BodyEnd) -> bool {
         let ended = matches!(end, BodyEnd::Complete | BodyEnd::Trailers);
-        let reached = record.announced == Some(record.length as u64);
-        if !ended || record.announced.is_some() && !reached || self.plan.context.fell_back() {
+        if !ended || record.announced.is_some() && !record.has_reached() {
             return false;
         }
-        match record.kind {
+        let said = match record.kind {
             Kind::Events => self.tapped.stream_end() == Some(StreamEnd::Done),
-            Kind::Json => {
-                let failed = self.tap.as_ref().is_some_and(Tap::says_error);
-                !failed && (reached || Document::parse(record.pieces.concat()).is_ok())
-            }
-            Kind::Other => reached,
-        }
+            Kind::Json => !self.tap.as_ref().is_some_and(Tap::says_error),
+            Kind::Other => record.has_reached(),
+        };
+        said && !self.plan.context.fell_back()
+    }
+
+    /// What only the whole body can tell.
+    fn is_whole(&self, record: &Record, entry: &Entry) -> bool {
+        record.kind != Kind::Json
+            || record.has_reached()
+            || Document::parse(entry.pieces.body().clone()).is_ok()
+    }
+}
+
+impl Record {
+    fn has_reached(&self) -> bool {
+        self.announced == Some(self.length as u64)
     }
 }
 

@@ -15,7 +15,10 @@ use aws_lc_rs::{aead, constant_time::verify_slices_are_equal, hkdf, hmac, rand};
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
-use super::{entry::Variant, generation::Tag, key::Key};
+use super::{
+    generation::Tag,
+    key::{Key, Variant},
+};
 use crate::secret::Secret;
 
 /// What a tier knows a value by: a keyed hash, of which nobody learns what it is for.

@@ -16,10 +16,9 @@ use tokio::time::sleep;
 use super::{
     codec::{Epoch, Epochs, MOST_LIFE, Now, decode, encode, monotonic},
     control::Control,
-    entry::{Entry, Origin, Variant},
-    flights::At,
+    entry::{Entry, Origin},
     generation::Tag,
-    key::{Key, Keys},
+    key::{At, Key, Keys, Variant},
     seal::{Name, OVERHEAD, Purpose, Seal, key_secret, random},
     tier::{Leased, Tier, TierFuture},
 };

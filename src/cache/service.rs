@@ -164,6 +164,7 @@ impl Leg {
             layer: ticket.layer.clone(),
             at: ask.at,
             number,
+            flight: Arc::downgrade(reader.flight()),
             ttl: ask.ttl,
             start,
             counters: Arc::clone(&ticket.counters),

@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use http::{HeaderName, HeaderValue, Request};
+use tokio::time::Instant;
 
 use super::{
     Cacheable, Scope, Unauthorized,
@@ -13,8 +14,8 @@ use super::{
     storable::Freshness,
 };
 use crate::{
-    clock::SharedClock, context::RequestContext, identity::Identity, payload::Payload,
-    rejection::RefusalFormat,
+    clock::SharedClock, context::RequestContext, identity::Identity, memory_limit::MemoryLimit,
+    payload::Payload, rejection::RefusalFormat,
 };
 
 /// What a layer is told by its setters.
@@ -47,6 +48,7 @@ pub(super) struct Settings {
     pub(super) followers: usize,
     pub(super) window: usize,
     pub(super) slowest_deadline: Duration,
+    pub(super) shared_memory: MemoryLimit,
     pub(super) second: Option<Second>,
     pub(super) clock: SharedClock,
 }
@@ -64,6 +66,9 @@ pub(super) struct Ttl {
 }
 
 const MIB: u64 = 1 << 20;
+
+/// Of all shared calls.
+const SHARED_MEMORY: usize = 128 << 20;
 
 impl Settings {
     pub(super) fn new(namespace: Box<str>, scope: Scope, keys: Keys) -> Self {
@@ -96,7 +101,8 @@ impl Settings {
             flights: 1_024,
             followers: 4_096,
             window: 256 << 10,
-            slowest_deadline: Duration::from_secs(30),
+            slowest_deadline: Duration::from_secs(5),
+            shared_memory: MemoryLimit::new(SHARED_MEMORY),
             second: None,
             clock: SharedClock::default(),
         }
@@ -114,7 +120,13 @@ impl Settings {
         let record = usize::try_from(self.max_entry).unwrap_or(usize::MAX);
         // The originator is no follower.
         let readers = self.followers.saturating_add(1);
-        Bounds { readers, record, window: self.window.max(1) }
+        Bounds {
+            readers,
+            record,
+            window: self.window,
+            patience: self.slowest_deadline,
+            now: || Instant::now().into_std(),
+        }
     }
 
     /// For how long the answer may be kept.

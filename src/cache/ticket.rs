@@ -58,11 +58,8 @@ impl Ticket {
         self.counters.add_bytes(entry.length() as u64);
         self.counters.saved(entry.origin.cost);
         let now = self.layer.now();
-        // With room for those that tell of the cache: a clone has none, and grows.
-        let mut headers = HeaderMap::with_capacity(entry.headers.len() + 3);
-        for (name, value) in &entry.headers {
-            headers.append(name.clone(), value.clone());
-        }
+        // With room for those that tell of the cache.
+        let mut headers = entry.headers.to_map(3);
         let settings = self.layer.settings();
         if settings.is_shown() {
             headers.insert(AGE, HeaderValue::from(entry.age(now).as_secs()));
@@ -99,7 +96,7 @@ impl Ticket {
     ) -> Response<ResponseBody<R>> {
         adoption.adopt();
         let (headers, extensions) = head.take_own();
-        let reading = self.reading(reader, head, Role::Originator(adoption));
+        let reading = Reading::new(reader, head.length, Role::Originator(adoption));
         let mut response = Response::new(ResponseBody::reading(reading));
         *response.headers_mut() = headers;
         *response.extensions_mut() = extensions;
@@ -114,14 +111,10 @@ impl Ticket {
     ) -> Response<ResponseBody<R>> {
         self.outcome(CacheOutcome::Collapsed, Event::Follower);
         let role = Role::Follower(head.clone(), Arc::clone(&self.counters));
-        let reading = self.reading(reader, head, role);
+        let reading = Reading::new(reader, head.length, role);
         let mut response = Response::new(ResponseBody::reading(reading));
-        *response.headers_mut() = head.headers.clone();
+        *response.headers_mut() = head.headers.to_map(2);
         self.share(response, head, true)
-    }
-
-    fn reading(&self, reader: Reader<Head, Chunk>, head: &Head, role: Role) -> Reading {
-        Reading::new(reader, head, self.layer.settings().slowest_deadline, role)
     }
 
     fn share<R>(

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, task::Waker};
 
 use tokio::sync::{Semaphore, mpsc};
-use tower_inference::rejection::{Refusal, RefusalFormat, Rejection};
+use tower_inference::{
+    memory_limit::MemoryLimit,
+    rejection::{Refusal, RefusalFormat, Rejection},
+};
 
 use super::*;
 
@@ -388,12 +391,142 @@ async fn a_reader_who_stalls_is_cut_and_the_rest_goes_on() {
     let (fast, stalled) = (fast.await.unwrap(), stalled.await.unwrap());
     let started = tokio::time::Instant::now();
     assert_eq!(text(fast).await.len(), 2_500);
-    assert_eq!(started.elapsed(), Duration::from_secs(5));
+    // Half of what may be lost in all.
+    assert_eq!(started.elapsed(), Duration::from_millis(2_500));
     let error = stalled.into_body().collect().await.unwrap_err();
     assert!(error.to_string().contains("too slow"), "{error}");
     // It was too large to be kept, or joined.
     assert_eq!(layer.entries(), 0);
 }
+
+/// Wherever they stall, and one after the other.
+#[tokio::test(start_paused = true)]
+async fn all_readers_who_stall_cost_one_sum_of_time() {
+    let (layer, _) = layer(Scope::Identity);
+    let layer = layer.max_entry(100).window(200).slowest_deadline(Duration::from_secs(5));
+    let upstream =
+        Upstream::new(|_, _| events((0..500).map(|_| Step::Bytes(Bytes::from(vec![b'x'; 50])))));
+    let fast = begin(&layer, &upstream, streamed());
+    let stalling = [0, 10, 20, 40, 80, 160].map(|after| {
+        let call = begin(&layer, &upstream, streamed());
+        tokio::spawn(async move {
+            let mut body = call.await.unwrap().into_body();
+            for _ in 0..after {
+                body.frame().await.unwrap().unwrap();
+            }
+            body
+        })
+    });
+    let honest = tokio::spawn(told_by(begin(&layer, &upstream, streamed())));
+    let fast = fast.await.unwrap();
+    let started = tokio::time::Instant::now();
+    assert_eq!(text(fast).await.len(), 25_000);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    // Whoever reads on has lost no more than that either.
+    assert_eq!(honest.await.unwrap().len(), 25_000);
+    assert!(started.elapsed() < Duration::from_secs(5));
+    for stalled in stalling {
+        let error = stalled.await.unwrap().collect().await.unwrap_err();
+        assert!(error.to_string().contains("too slow"), "{error}");
+    }
+    assert_eq!(upstream.calls(), 1);
+}
+
+async fn told_by(call: impl Future<Output = Result<Answer, Fault>>) -> String {
+    text(call.await.unwrap()).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_was_given_nothing_when_it_was_cut_calls_for_itself() {
+    let (layer, _) = layer(Scope::Identity);
+    let layer = layer.max_entry(100).window(200);
+    let upstream =
+        Upstream::new(|_, _| events((0..50).map(|_| Step::Bytes(Bytes::from(vec![b'x'; 50])))));
+    let fast = begin(&layer, &upstream, streamed());
+    let unpolled = begin(&layer, &upstream, streamed());
+    assert_eq!(told_by(fast).await.len(), 2_500);
+    assert_eq!(upstream.calls(), 1);
+    assert_eq!(told_by(unpolled).await.len(), 2_500);
+    assert_eq!(upstream.calls(), 2);
+}
+
+/// It may never be polled again, and must not keep the upstream's slot.
+#[tokio::test(start_paused = true)]
+async fn one_who_was_cut_keeps_no_call_alive() {
+    let (layer, _) = layer(Scope::Identity);
+    let layer = layer.max_entry(100).window(200);
+    let (upstream, send) = channelled();
+    let fast = begin(&layer, &upstream, streamed());
+    let stalled = begin(&layer, &upstream, streamed());
+    let (mut fast, stalled) = (fast.await.unwrap().into_body(), stalled.await.unwrap());
+    for _ in 0..50 {
+        send.send(Step::Bytes(Bytes::from(vec![b'x'; 50]))).unwrap();
+    }
+    for _ in 0..50 {
+        fast.frame().await.unwrap().unwrap();
+    }
+    assert!(!send.is_closed());
+    drop(fast);
+    assert!(send.is_closed());
+    drop(stalled);
+}
+
+#[tokio::test]
+async fn calls_without_memory_are_neither_shared_nor_kept() {
+    let (layer, _) = layer(Scope::Identity);
+    let memory = MemoryLimit::new(20 << 10);
+    let layer = layer.shared_memory(memory.clone());
+    let (upstream, gate) = gated();
+    let request = |number: usize| {
+        post(Some(user("a")), CHAT, &format!(r#"{{"temperature":0,"seed":{number}}}"#))
+    };
+    // Two of each, and there is memory for two calls that are shared.
+    let mut calls: Vec<_> =
+        (0..8).map(|number| begin(&layer, &upstream, request(number / 2))).collect();
+    for call in &mut calls {
+        assert!(poll(call).is_pending());
+    }
+    assert_eq!(upstream.calls(), 2 + 4);
+    assert_eq!(memory.taken_bytes(), 16 << 10);
+    gate.add_permits(9);
+    for call in calls {
+        assert!(told_by(call).await.starts_with("{\"call\":"));
+        assert!(memory.taken_bytes() <= memory.max_bytes());
+    }
+    assert_eq!((layer.entries(), memory.taken_bytes()), (2, 0));
+    // There is memory again.
+    told(&layer, &upstream, request(3)).await;
+    assert_eq!(layer.entries(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_outgrows_the_memory_goes_on_and_is_not_kept() {
+    let (layer, _) = layer(Scope::Identity);
+    let memory = MemoryLimit::new(64 << 10);
+    let layer = layer.shared_memory(memory.clone());
+    let sent = || (0..400).map(|_| Step::Bytes(Bytes::from(vec![b'x'; 200])));
+    let upstream = Upstream::new(move |_, _| events(sent().chain([Step::Data(DONE)])));
+    let readers = [(); 3].map(|()| begin(&layer, &upstream, streamed()));
+    let readers = readers.map(|reader| tokio::spawn(told_by(reader)));
+    let stalled = begin(&layer, &upstream, streamed()).await.unwrap();
+    for reader in readers {
+        assert_eq!(reader.await.unwrap().len(), 400 * 200 + DONE.len());
+        assert!(memory.taken_bytes() <= memory.max_bytes());
+    }
+    let error = stalled.into_body().collect().await.unwrap_err();
+    assert!(error.to_string().contains("too slow"), "{error}");
+    assert_eq!((upstream.calls(), layer.entries(), memory.taken_bytes()), (1, 0, 0));
+    // One alone reads on at its own pace, too.
+    let mut body = ask(&layer, &upstream, streamed()).await.into_body();
+    for _ in 0..401 {
+        body.frame().await.unwrap().unwrap();
+        assert!(memory.taken_bytes() <= memory.max_bytes());
+    }
+    drop(body);
+    assert_eq!((upstream.calls(), layer.entries(), memory.taken_bytes()), (2, 0, 0));
+}
+
+const DONE: &[u8] = b"\n\ndata: [DONE]\n\n";
 
 #[tokio::test]
 async fn an_answer_too_large_to_be_kept_is_no_longer_joined() {

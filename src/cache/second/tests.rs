@@ -5,13 +5,14 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::*;
 use crate::{
     cache::{
         counts::Cost,
         entry::{State, Times},
+        fields::Fields,
         generation::Start,
         key::Keys,
     },
@@ -160,8 +161,8 @@ impl Replica {
         let (fresh_until, kept_until) = (until(60), until(120));
         let times = Times { made: now, fresh_until, revalidated_until: fresh_until, kept_until };
         let origin = asker(tags);
-        let pieces = [Bytes::from(body.to_owned())];
-        Entry::new((StatusCode::OK, HeaderMap::new()), (&pieces, None), times, origin)
+        let head = (StatusCode::OK, &Fields::default());
+        Entry::new(head, (std::iter::once(body.as_bytes()), None), times, origin)
     }
 
     async fn keep(&self, name: &str) {
@@ -185,7 +186,7 @@ async fn what_one_keeps_another_finds() {
         other.clock.advance(Duration::from_secs(70));
         let entry = other.turn("a").await.fallback.clone().unwrap();
         let now = other.now();
-        assert_eq!(entry.pieces[..], ["a"]);
+        assert_eq!(entry.pieces.body(), "a");
         assert_eq!(entry.state(now), State::LastResort);
         assert_eq!(entry.age(now), Duration::from_secs(70));
         // One that has begun since knows how old it is, too.
@@ -443,7 +444,7 @@ async fn one_replica_asks_and_the_others_are_given_the_answer() {
     drop(other.turn("b").await);
     turn.keep(&one.entry("a", &TAGS));
     let Looked::Found(entry) = looking.await else { panic!("not found") };
-    assert_eq!(entry.pieces[..], ["a"]);
+    assert_eq!(entry.pieces.body(), "a");
     assert!(map.0.lock().leases.is_empty(), "all are given back");
 }
 

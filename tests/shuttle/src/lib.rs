@@ -22,6 +22,10 @@ mod lock {
 
 #[path = "../../../src/cache/flight.rs"]
 mod flight;
+#[path = "../../../src/memory_limit.rs"]
+mod memory_limit;
+#[path = "../../../src/cache/places.rs"]
+mod places;
 
 #[cfg(test)]
 mod tests;

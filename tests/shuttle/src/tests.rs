@@ -4,10 +4,11 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        Arc, LazyLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use shuttle::{check_random, future::block_on, thread};
@@ -15,6 +16,7 @@ use shuttle::{check_random, future::block_on, thread};
 use crate::{
     flight::{Bounds, Closed, End, Flight, News, Piece, Reader, Source, Step},
     lock::Lock,
+    memory_limit::MemoryLimit,
 };
 
 type Steps = VecDeque<Step<u8, Chunk>>;
@@ -23,6 +25,13 @@ type Steps = VecDeque<Step<u8, Chunk>>;
 struct Chunk(u8);
 
 impl Piece for Chunk {
+    fn length(&self) -> usize {
+        1
+    }
+}
+
+/// A head.
+impl Piece for u8 {
     fn length(&self) -> usize {
         1
     }
@@ -67,7 +76,7 @@ impl Upstream {
 }
 
 impl Source<u8, Chunk> for Stream {
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<u8, Chunk>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>, _: bool) -> Poll<Step<u8, Chunk>> {
         let mut steps = self.0.steps.lock();
         match steps.0.pop_front() {
             // Number 255 is a fault.
@@ -90,12 +99,31 @@ impl Drop for Stream {
     }
 }
 
-const WIDE: Bounds = Bounds { readers: 8, record: 100, window: 100 };
+const WIDE: Bounds = Bounds {
+    readers: 8,
+    record: 100,
+    window: 100,
+    patience: Duration::from_secs(5),
+    now: Instant::now,
+};
+
+/// Nothing is kept, and one piece may wait for the slowest.
+const NARROW: Bounds = Bounds { readers: 2, record: 0, window: 1, ..WIDE };
 
 fn begin(upstream: &Upstream, bounds: Bounds) -> Reader<u8, Chunk> {
-    let originator = Flight::begin(bounds);
+    begin_within(upstream, bounds, usize::MAX).0
+}
+
+/// A flight that has so much memory, and the limit on it.
+fn begin_within(
+    upstream: &Upstream,
+    bounds: Bounds,
+    memory: usize,
+) -> (Reader<u8, Chunk>, MemoryLimit) {
+    let memory = MemoryLimit::new(memory);
+    let originator = Flight::begin(bounds, memory.permit());
     originator.launch(upstream.source());
-    originator
+    (originator, memory)
 }
 
 fn next(reader: &mut Reader<u8, Chunk>) -> News<u8, Chunk> {
@@ -147,7 +175,7 @@ fn a_flight_that_is_launched_late_or_never_hangs_nobody() {
             move || {
                 let upstream = Upstream::new();
                 upstream.send_all(2);
-                let originator = Flight::begin(WIDE);
+                let originator = Flight::begin(WIDE, MemoryLimit::new(usize::MAX).permit());
                 let follower = originator.flight().join().unwrap();
                 let follower = thread::spawn(move || read(follower).1);
                 if launched {
@@ -290,8 +318,7 @@ fn a_window_holds_back_and_lets_go() {
     check_random(
         || {
             let upstream = Upstream::new();
-            let bounds = Bounds { readers: 2, record: 0, window: 1 };
-            let originator = begin(&upstream, bounds);
+            let originator = begin(&upstream, NARROW);
             let follower = originator.flight().join().unwrap();
             let threads =
                 [originator, follower].map(|reader| thread::spawn(|| assert_whole(reader, 4)));
@@ -302,12 +329,34 @@ fn a_window_holds_back_and_lets_go() {
     );
 }
 
+/// There is memory for none of the pieces, for one, or for all: each reader gets all of them, and all
+/// memory is given back.
+#[test]
+fn readers_go_on_where_there_is_no_memory() {
+    for memory in [0, 50, 200, usize::MAX] {
+        check_random(
+            move || {
+                let upstream = Upstream::new();
+                let (originator, limit) = begin_within(&upstream, WIDE, memory);
+                let follower = originator.flight().join().unwrap();
+                let threads =
+                    [originator, follower].map(|reader| thread::spawn(|| assert_whole(reader, 4)));
+                upstream.send_all(4);
+                threads.into_iter().for_each(|thread| thread.join().unwrap());
+                assert_eq!(limit.taken_bytes(), 0);
+            },
+            1_000,
+        );
+    }
+}
+
 #[test]
 fn one_who_stays_behind_is_cut_and_the_rest_goes_on() {
     check_random(
         || {
             let upstream = Upstream::new();
-            let bounds = Bounds { readers: 2, record: 0, window: 1 };
+            // In place of a timer: nobody waits.
+            let bounds = Bounds { readers: 9, patience: Duration::ZERO, ..NARROW };
             let mut originator = begin(&upstream, bounds);
             let mut stalled = originator.flight().join().unwrap();
             let producer = thread::spawn({
@@ -317,8 +366,7 @@ fn one_who_stays_behind_is_cut_and_the_rest_goes_on() {
             let mut pieces = Vec::new();
             loop {
                 let news = block_on(poll_fn(|cx| match originator.poll_next(cx) {
-                    // In place of a timer.
-                    Poll::Pending if originator.waits_for_others() => {
+                    Poll::Pending if originator.patience().is_some() => {
                         originator.cut_those_behind();
                         originator.poll_next(cx)
                     }
@@ -336,5 +384,95 @@ fn one_who_stays_behind_is_cut_and_the_rest_goes_on() {
             assert!(matches!(next(&mut stalled), News::Cut));
         },
         3_000,
+    );
+}
+
+/// However many readers stall, one after the other and at whatever place, the others wait for less
+/// than the one sum.
+#[test]
+fn stalled_readers_cost_one_sum_of_time() {
+    /// A time that passes when it is looked at.
+    fn now() -> Instant {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        *START + Duration::from_millis(NOW.fetch_add(1, SeqCst))
+    }
+    static NOW: AtomicU64 = AtomicU64::new(0);
+
+    check_random(
+        || {
+            NOW.store(0, SeqCst);
+            let upstream = Upstream::new();
+            let bounds = Bounds { readers: 9, patience: Duration::from_secs(5), now, ..NARROW };
+            let mut originator = begin(&upstream, bounds);
+            let flight = Arc::clone(originator.flight());
+            let stalling: Vec<_> = (0..4)
+                .map(|after| {
+                    let mut reader = flight.join().unwrap();
+                    thread::spawn(move || {
+                        for _ in 0..after {
+                            next(&mut reader);
+                        }
+                        reader
+                    })
+                })
+                .collect();
+            upstream.send_all(6);
+            let (mut waited, mut pieces) = (Duration::ZERO, Vec::new());
+            loop {
+                let news = block_on(poll_fn(|cx| {
+                    let polled = originator.poll_next(cx);
+                    if polled.is_pending()
+                        && let Some(left) = originator.patience()
+                    {
+                        // In place of a timer: the time passes at once.
+                        NOW.fetch_add(left.as_millis() as u64, SeqCst);
+                        waited += left;
+                        originator.cut_those_behind();
+                        cx.waker().wake_by_ref();
+                    }
+                    polled
+                }));
+                match news {
+                    News::Head(_) => {}
+                    News::Piece(Chunk(piece)) => pieces.push(piece),
+                    News::Complete => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(pieces, [0, 1, 2, 3, 4, 5]);
+            assert!(waited < Duration::from_secs(5), "{waited:?}");
+            stalling.into_iter().for_each(|thread| drop(thread.join().unwrap()));
+            assert_eq!(upstream.dropped.load(SeqCst), 1);
+        },
+        3_000,
+    );
+}
+
+/// One that was cut may never be polled again: it must not keep the call alive.
+#[test]
+fn the_last_who_reads_cancels_though_another_was_cut() {
+    check_random(
+        || {
+            let upstream = Upstream::new();
+            let bounds = Bounds { patience: Duration::ZERO, ..NARROW };
+            let mut originator = begin(&upstream, bounds);
+            let stalled = originator.flight().join().unwrap();
+            let producer = thread::spawn({
+                let upstream = upstream.clone();
+                move || upstream.send(Step::Head(200))
+            });
+            assert!(matches!(next(&mut originator), News::Head(200)));
+            producer.join().unwrap();
+            upstream.send(Step::Piece(Chunk(0)));
+            assert!(matches!(next(&mut originator), News::Piece(Chunk(0))));
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(originator.poll_next(&mut cx).is_pending());
+            assert_eq!(originator.patience(), Some(Duration::ZERO));
+            originator.cut_those_behind();
+            drop(originator);
+            assert_eq!(upstream.dropped.load(SeqCst), 1);
+            drop(stalled);
+        },
+        1_000,
     );
 }
