@@ -246,7 +246,7 @@ fn entries_that_leave_give_all_back() {
 fn recordings_take_what_is_counted() {
     for upstream in [STREAM, MANY] {
         let memory = MemoryLimit::new(64 << 20);
-        let layer = cache().shared_memory(memory.clone());
+        let layer = cache().memory_limit(memory.clone());
         let mut service = layer.layer(upstream);
         let mut cx = Context::from_waker(Waker::noop());
         let mut under_way = Vec::with_capacity(10);

@@ -309,8 +309,8 @@ impl CacheLayer {
     /// storing the response. A shared call that is already in flight is no longer stored, admits no
     /// more readers, and its readers go on in step.
     #[must_use]
-    pub fn shared_memory(mut self, limit: MemoryLimit) -> Self {
-        self.settings_mut().shared_memory = limit;
+    pub fn memory_limit(mut self, limit: MemoryLimit) -> Self {
+        self.settings_mut().memory = limit;
         self
     }
 
@@ -439,8 +439,8 @@ impl CacheLayer {
 
     /// Joins what is under way, or begins it.
     pub(super) fn enter(&self, ask: &Ask, start: &Start) -> Entered<Entry> {
-        let Settings { flights: most, shared_memory, .. } = &*self.settings;
-        let limits = (*most, self.settings.bounds(), shared_memory);
+        let Settings { flights: most, memory: limit, .. } = &*self.settings;
+        let limits = (*most, self.settings.bounds(), limit);
         let Kept { memory, generations, flights, .. } = &*self.kept;
         flights.enter(ask.at, limits, start, generations, || {
             let now = self.now();

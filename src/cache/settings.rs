@@ -48,7 +48,7 @@ pub(super) struct Settings {
     pub(super) followers: usize,
     pub(super) window: usize,
     pub(super) slowest_deadline: Duration,
-    pub(super) shared_memory: MemoryLimit,
+    pub(super) memory: MemoryLimit,
     pub(super) second: Option<Second>,
     pub(super) clock: SharedClock,
 }
@@ -68,7 +68,7 @@ pub(super) struct Ttl {
 const MIB: u64 = 1 << 20;
 
 /// Of all shared calls.
-const SHARED_MEMORY: usize = 128 << 20;
+const MEMORY: usize = 128 << 20;
 
 impl Settings {
     pub(super) fn new(namespace: Box<str>, scope: Scope, keys: Keys) -> Self {
@@ -102,7 +102,7 @@ impl Settings {
             followers: 4_096,
             window: 256 << 10,
             slowest_deadline: Duration::from_secs(5),
-            shared_memory: MemoryLimit::new(SHARED_MEMORY),
+            memory: MemoryLimit::new(MEMORY),
             second: None,
             clock: SharedClock::default(),
         }

@@ -475,7 +475,7 @@ async fn one_who_was_cut_keeps_no_call_alive() {
 async fn calls_without_memory_are_neither_shared_nor_kept() {
     let (layer, _) = layer(Scope::Identity);
     let memory = MemoryLimit::new(20 << 10);
-    let layer = layer.shared_memory(memory.clone());
+    let layer = layer.memory_limit(memory.clone());
     let (upstream, gate) = gated();
     let request = |number: usize| {
         post(Some(user("a")), CHAT, &format!(r#"{{"temperature":0,"seed":{number}}}"#))
@@ -503,7 +503,7 @@ async fn calls_without_memory_are_neither_shared_nor_kept() {
 async fn a_call_that_outgrows_the_memory_goes_on_and_is_not_kept() {
     let (layer, _) = layer(Scope::Identity);
     let memory = MemoryLimit::new(64 << 10);
-    let layer = layer.shared_memory(memory.clone());
+    let layer = layer.memory_limit(memory.clone());
     let sent = || (0..400).map(|_| Step::Bytes(Bytes::from(vec![b'x'; 200])));
     let upstream = Upstream::new(move |_, _| events(sent().chain([Step::Data(DONE)])));
     let readers = [(); 3].map(|()| begin(&layer, &upstream, streamed()));
