@@ -20,7 +20,7 @@ const GROUND: &[&str] = &[
     "withheld",
 ];
 const FIRST: &[&str] =
-    &["identity", "context", "rejection", "tap", "payload", "generation", "model"];
+    &["identity", "context", "rejection", "tap", "payload", "model", "generation"];
 const SECOND: &[&str] = &[
     "access_log",
     "auth",

@@ -19,11 +19,11 @@ pub(crate) struct Route {
 /// How a route's payload travels.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Payload {
-    /// JSON that asks for text: read whole, and edited, before the upstream sees any of it.
-    Generation,
-    /// Other JSON: read whole before the upstream sees any of it.
-    Buffered,
-    /// Images, audio, forms: passed on as it comes.
+    /// JSON: read whole, judged and edited before the upstream sees any of it.
+    Json,
+    /// JSON as above; or an image, a sound, a file, which is read whole and passed on.
+    Any,
+    /// Forms with images and audio: passed on as it comes.
     Streamed,
 }
 
@@ -36,51 +36,60 @@ impl Route {
 /// The route at `path`; `None` is closed.
 pub(crate) fn route(path: &str) -> Option<Route> {
     if path == "/v1/models" {
-        return Some(Route {
-            name: "/v1/models",
-            methods: "GET, HEAD",
-            payload: Payload::Buffered,
-        });
+        return Some(Route { name: "/v1/models", methods: "GET, HEAD", payload: Payload::Json });
     }
     let kinds = [OPENAI, TGI, TEI].into_iter().flatten();
     let post = |(name, payload)| Route { name, methods: "POST", payload };
     kinds.copied().find(|(name, _)| *name == path).or_else(|| task(path)).map(post)
 }
 
+/// The names of all open routes, one path of each, and how its payload travels.
+#[cfg(test)]
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, String, Payload)> {
+    let one_path = |name: &'static str, payload| (name, name.replace("{model}", "org/m"), payload);
+    let kinds = [OPENAI, TGI, TEI, &OF_MODEL].into_iter().flatten();
+    let routes = kinds.map(move |(name, payload)| one_path(name, *payload));
+    let below = OF_MODEL.iter().map(move |(name, payload)| {
+        let (name, path, payload) = one_path(name, *payload);
+        (name, format!("/hf-inference{path}"), payload)
+    });
+    std::iter::once(one_path("/v1/models", Payload::Json)).chain(routes).chain(below)
+}
+
 const OPENAI: &[(&str, Payload)] = &[
-    ("/v1/audio/speech", Payload::Buffered),
+    ("/v1/audio/speech", Payload::Json),
     ("/v1/audio/transcriptions", Payload::Streamed),
     ("/v1/audio/translations", Payload::Streamed),
-    ("/v1/chat/completions", Payload::Generation),
-    ("/v1/completions", Payload::Generation),
-    ("/v1/embeddings", Payload::Buffered),
+    ("/v1/chat/completions", Payload::Json),
+    ("/v1/completions", Payload::Json),
+    ("/v1/embeddings", Payload::Json),
     ("/v1/images/edits", Payload::Streamed),
-    ("/v1/images/generations", Payload::Buffered),
+    ("/v1/images/generations", Payload::Json),
     ("/v1/images/variations", Payload::Streamed),
-    ("/v1/moderations", Payload::Buffered),
-    ("/v1/responses", Payload::Generation),
+    ("/v1/moderations", Payload::Json),
+    ("/v1/responses", Payload::Json),
 ];
 
 const TGI: &[(&str, Payload)] = &[
-    // Also where an endpoint's own handler takes what its task takes, sound and pictures included.
-    ("/", Payload::Streamed),
-    ("/chat_tokenize", Payload::Buffered),
-    ("/generate", Payload::Generation),
-    ("/generate_stream", Payload::Generation),
-    ("/invocations", Payload::Buffered),
-    ("/tokenize", Payload::Buffered),
-    ("/vertex", Payload::Buffered),
+    // Also an endpoint's own handler, which takes what its task takes, sounds and images included.
+    ("/", Payload::Any),
+    ("/chat_tokenize", Payload::Json),
+    ("/generate", Payload::Json),
+    ("/generate_stream", Payload::Json),
+    ("/invocations", Payload::Json),
+    ("/tokenize", Payload::Json),
+    ("/vertex", Payload::Json),
 ];
 
 const TEI: &[(&str, Payload)] = &[
-    ("/decode", Payload::Buffered),
-    ("/embed", Payload::Buffered),
-    ("/embed_all", Payload::Buffered),
-    ("/embed_sparse", Payload::Buffered),
-    ("/embeddings", Payload::Buffered),
-    ("/predict", Payload::Buffered),
-    ("/rerank", Payload::Buffered),
-    ("/similarity", Payload::Buffered),
+    ("/decode", Payload::Json),
+    ("/embed", Payload::Json),
+    ("/embed_all", Payload::Json),
+    ("/embed_sparse", Payload::Json),
+    ("/embeddings", Payload::Json),
+    ("/predict", Payload::Json),
+    ("/rerank", Payload::Json),
+    ("/similarity", Payload::Json),
 ];
 
 /// Where the tasks of Hugging Face are. Other providers' paths (`/together/v1/…`) stay closed.
@@ -88,11 +97,11 @@ const TASKS: [&str; 2] = ["/hf-inference/models/", "/models/"];
 
 /// `/models/{model}`, and with what may follow it.
 const OF_MODEL: [(&str, Payload); 5] = [
-    ("/models/{model}/pipeline/feature-extraction", Payload::Buffered),
-    ("/models/{model}/pipeline/sentence-similarity", Payload::Buffered),
-    ("/models/{model}/v1/chat/completions", Payload::Generation),
-    ("/models/{model}/v1/completions", Payload::Generation),
-    ("/models/{model}", Payload::Streamed),
+    ("/models/{model}/pipeline/feature-extraction", Payload::Json),
+    ("/models/{model}/pipeline/sentence-similarity", Payload::Json),
+    ("/models/{model}/v1/chat/completions", Payload::Json),
+    ("/models/{model}/v1/completions", Payload::Json),
+    ("/models/{model}", Payload::Any),
 ];
 
 /// A task's route.
@@ -141,24 +150,24 @@ mod tests {
             "/models/openai/whisper-large-v3",
             "/hf-inference/models/google/vit-base_patch16.224",
         ] {
-            assert_eq!(payload(path), Some(Payload::Streamed), "{path}");
+            assert_eq!(payload(path), Some(Payload::Any), "{path}");
         }
         for (path, name, payload) in [
-            ("/models/gpt2/v1/completions", "/models/{model}/v1/completions", Payload::Generation),
+            ("/models/gpt2/v1/completions", "/models/{model}/v1/completions", Payload::Json),
             (
                 "/hf-inference/models/a/b/v1/chat/completions",
                 "/models/{model}/v1/chat/completions",
-                Payload::Generation,
+                Payload::Json,
             ),
             (
                 "/hf-inference/models/a/b/pipeline/feature-extraction",
                 "/models/{model}/pipeline/feature-extraction",
-                Payload::Buffered,
+                Payload::Json,
             ),
             (
                 "/hf-inference/models/b/pipeline/sentence-similarity",
                 "/models/{model}/pipeline/sentence-similarity",
-                Payload::Buffered,
+                Payload::Json,
             ),
         ] {
             let route = route(path).unwrap();

@@ -5,20 +5,46 @@ use tower_inference::throttle::{Quota, Rate};
 use super::{UsageError, once, read};
 use crate::units;
 
-pub(super) const FLAGS: [&str; 6] =
-    ["--rate", "--burst", "--quota", "--token-budget", "--auth-failures", "--trusted-proxy"];
+pub(super) const FLAGS: [&str; 7] = [
+    "--rate",
+    "--burst",
+    "--quota",
+    "--token-budget",
+    "--binary-cost",
+    "--auth-failures",
+    "--trusted-proxy",
+];
+
+/// What a body costs that is not JSON.
+pub(crate) const BINARY_COST: u32 = 1_000;
 
 /// For each principal, or for each address. What is not set is not limited.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Limits {
     pub(crate) rate: Option<Rate>,
     /// Of the rate.
     pub(crate) burst: Option<u32>,
     pub(crate) quota: Option<Quota>,
     pub(crate) token_budget: Option<Rate>,
+    /// In tokens.
+    pub(crate) binary_cost: u32,
     pub(crate) auth_failures: Option<Rate>,
     /// Networks that are believed when they say whom they speak for.
     pub(crate) trusted_proxies: Vec<String>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            rate: None,
+            burst: None,
+            quota: None,
+            token_budget: None,
+            binary_cost: BINARY_COST,
+            auth_failures: None,
+            trusted_proxies: Vec::new(),
+        }
+    }
 }
 
 /// The flags as they were given.
@@ -28,6 +54,7 @@ pub(super) struct Given {
     burst: Option<u32>,
     quota: Option<Quota>,
     token_budget: Option<Rate>,
+    binary_cost: Option<u32>,
     auth_failures: Option<Rate>,
     trusted_proxies: Vec<String>,
 }
@@ -52,6 +79,10 @@ impl Given {
                 let budget = read(flag, value, rate, "a budget such as 100k/min")?;
                 once(flag, &mut self.token_budget, budget)
             }
+            "--binary-cost" => {
+                let cost = read(flag, value, units::count, "a number that is not zero")?;
+                once(flag, &mut self.binary_cost, cost)
+            }
             "--auth-failures" => {
                 let failures = read(flag, value, rate, "a rate such as 10/min")?;
                 once(flag, &mut self.auth_failures, failures)
@@ -65,7 +96,8 @@ impl Given {
     }
 
     pub(super) fn resolve(self) -> Result<Limits, UsageError> {
-        let Self { rate, burst, quota, token_budget, auth_failures, trusted_proxies } = self;
+        let Self { rate, burst, quota, token_budget, binary_cost, auth_failures, trusted_proxies } =
+            self;
         if rate.is_none() && burst.is_some() {
             return Err(UsageError("--burst goes with --rate".to_owned()));
         }
@@ -75,7 +107,11 @@ impl Given {
         if auth_failures.is_none() && !trusted_proxies.is_empty() {
             return Err(UsageError("--trusted-proxy goes with --auth-failures".to_owned()));
         }
-        Ok(Limits { rate, burst, quota, token_budget, auth_failures, trusted_proxies })
+        if token_budget.is_none() && binary_cost.is_some() {
+            return Err(UsageError("--binary-cost goes with --token-budget".to_owned()));
+        }
+        let binary_cost = binary_cost.unwrap_or(BINARY_COST);
+        Ok(Limits { rate, burst, quota, token_budget, binary_cost, auth_failures, trusted_proxies })
     }
 }
 

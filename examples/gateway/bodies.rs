@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use serde_json::{Value, json};
 use tower_inference::{
-    schema::{Schema, SchemaLayer},
+    schema::{Schema, SchemaError, SchemaLayer},
     transform::TransformLayer,
 };
 
@@ -13,8 +14,8 @@ use crate::{Error, args};
 pub(crate) struct Bodies {
     pub(crate) max_bytes: u64,
     pub(crate) schema: SchemaLayer,
-    /// For the routes that generate text.
-    pub(crate) generation: TransformLayer,
+    /// Limits what is generated, by the form of each body.
+    pub(crate) output: TransformLayer,
 }
 
 impl Bodies {
@@ -26,14 +27,16 @@ impl Bodies {
                 let named = |error: Error| format!("--schema {}: {error}", file.display());
                 let text = fs::read_to_string(file).map_err(|error| named(error.into()))?;
                 let schema = serde_json::from_str(&text).map_err(|error| named(error.into()))?;
-                chats(&Schema::new(&schema).map_err(|error| named(error.into()))?)
+                let chat = Schema::new(&schema).map_err(|error| named(error.into()))?;
+                let among = chats_among_others(schema).map_err(|error| named(error.into()))?;
+                any_task(chats(&chat), among)
             }
         };
-        let generation = match serve.max_tokens {
+        let output = match serve.max_tokens {
             None => TransformLayer::new(),
             Some(most) => TransformLayer::new().output_tokens(most.get()),
         };
-        Ok(Self { max_bytes: serve.max_body, schema, generation })
+        Ok(Self { max_bytes: serve.max_body, schema, output })
     }
 }
 
@@ -43,7 +46,7 @@ fn builtin() -> SchemaLayer {
     let generate = Schema::tgi_generate();
     let embeddings = Schema::embeddings();
     let completion = Schema::completion();
-    chats(&Schema::chat_completion())
+    any_task(chats(&Schema::chat_completion()), Schema::any_task())
         .route("/v1/completions", completion.clone())
         .route("/models/{model}/v1/completions", completion)
         .route("/v1/embeddings", embeddings.clone())
@@ -59,6 +62,26 @@ fn builtin() -> SchemaLayer {
         .route("/similarity", Schema::tei_similarity())
         .route("/models/{model}/pipeline/feature-extraction", Schema::feature_extraction())
         .route("/models/{model}/pipeline/sentence-similarity", Schema::sentence_similarity())
+}
+
+/// Holds the bodies of the routes to it that take any task.
+fn any_task(layer: SchemaLayer, schema: Schema) -> SchemaLayer {
+    let any = SchemaLayer::new(schema).binary_bodies();
+    ["/", "/invocations", "/vertex", "/models/{model}"]
+        .into_iter()
+        .fold(layer, |layer, route| layer.route(route, any.clone()))
+}
+
+/// A schema of chats, for bodies that may be others: those with `messages` are held to it, as they
+/// are or among `instances`.
+fn chats_among_others(schema: Value) -> Result<Schema, SchemaError> {
+    const CHAT: &str = "urn:gateway:chat";
+    let chat = json!({ "required": ["messages"], "properties": { "messages": { "not": { "type": "null" } } } });
+    Schema::builder().document(CHAT, schema).build(&json!({
+        "$ref": "#/$defs/request",
+        "properties": { "instances": { "items": { "$ref": "#/$defs/request" } } },
+        "$defs": { "request": { "if": chat, "then": { "$ref": CHAT } } },
+    }))
 }
 
 fn chats(schema: &Schema) -> SchemaLayer {

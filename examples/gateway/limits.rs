@@ -43,7 +43,8 @@ impl Limits {
             .in_flight(settings.slots.upstream_slots)
             .caller_share(settings.slots.caller_share);
         let budget = limits.token_budget.map(|budget| {
-            let layer = TokenBudgetLayer::new(Limit::per_identity(budget).name("tokens"));
+            let layer = TokenBudgetLayer::new(Limit::per_identity(budget).name("tokens"))
+                .flat_cost(limits.binary_cost.into());
             match settings.max_tokens {
                 Some(most) => layer.output_limit(most.get()),
                 None => layer,

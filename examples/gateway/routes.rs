@@ -47,8 +47,8 @@ async fn readiness(State(ready): State<Ready>) -> (StatusCode, &'static str) {
 /// before any layer that knows a token has seen it.
 #[derive(Clone)]
 pub(crate) struct Inference<S> {
-    pub(crate) generation: S,
-    pub(crate) buffered: S,
+    pub(crate) json: S,
+    pub(crate) any: S,
     pub(crate) streamed: S,
 }
 
@@ -64,8 +64,8 @@ where
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         // Which of them a request is for is not known yet.
-        let Ok(()) = ready!(self.generation.poll_ready(cx));
-        let Ok(()) = ready!(self.buffered.poll_ready(cx));
+        let Ok(()) = ready!(self.json.poll_ready(cx));
+        let Ok(()) = ready!(self.any.poll_ready(cx));
         self.streamed.poll_ready(cx)
     }
 
@@ -80,8 +80,8 @@ where
             context.set_route(route.name);
         }
         let answer = match route.payload {
-            Payload::Generation => self.generation.call(request),
-            Payload::Buffered => self.buffered.call(request),
+            Payload::Json => self.json.call(request),
+            Payload::Any => self.any.call(request),
             Payload::Streamed => self.streamed.call(request),
         };
         Box::pin(async { answer.await.map(|answer| answer.map(ResponseBody::inner)) })

@@ -35,28 +35,28 @@ pub(crate) fn gateway(
     ready: Ready,
 ) -> Result<Router, Error> {
     let around = Stack::new().request_id(RequestIdLayer::new()).access_log(access_log);
-    let Bodies { max_bytes, schema, generation } = bodies;
+    let Bodies { max_bytes, schema, output } = bodies;
     let Limits { peer, throttle, budget, upstream } = limits;
     let behind = Stack::new().auth(auth).upstream(upstream).hf_token(hf_token);
     let client: HttpsClient<Payload> = HttpsClient::builder().build()?;
 
-    // What is not limited, or not kept, has no layer: each choice is a stack of its own type.
+    // A limit or a cache that is off has no layer: each choice is a stack of its own type.
     macro_rules! routed {
-        ($json:expr, $bytes:expr) => {{
-            let json = $json.payload(PayloadLayer::new().limit(max_bytes));
-            let bytes = $bytes.payload(PayloadLayer::streamed().limit(max_bytes));
-            let generation = json.clone().schema(schema.clone()).transform(generation);
+        ($behind:expr) => {{
+            let behind = $behind;
+            let of = |payload: PayloadLayer, schema, edits| {
+                let stack = behind.clone().payload(payload.limit(max_bytes));
+                stack.schema(schema).transform(edits).layer(client.clone())
+            };
             let inference = Inference {
-                generation: generation.layer(client.clone()),
-                buffered: json
-                    .schema(schema)
-                    .transform(TransformLayer::new())
-                    .layer(client.clone()),
-                // Of the same type as the others, and without rules.
-                streamed: bytes
-                    .schema(SchemaLayer::any_body())
-                    .transform(TransformLayer::new())
-                    .layer(client),
+                json: of(PayloadLayer::new(), schema.clone(), output.clone()),
+                any: of(PayloadLayer::bytes(), schema, output.binary_bodies()),
+                // Nobody looks into these.
+                streamed: of(
+                    PayloadLayer::streamed(),
+                    SchemaLayer::any_body(),
+                    TransformLayer::new(),
+                ),
             };
             let probes = routes::probes(ready);
             match peer {
@@ -66,29 +66,19 @@ pub(crate) fn gateway(
         }};
     }
     macro_rules! cached {
-        ($json:expr, $bytes:expr) => {
+        ($behind:expr) => {
             match cache {
-                None => routed!($json, $bytes),
-                Some(cache) => routed!($json.cache(cache.clone()), $bytes.cache(cache)),
+                None => routed!($behind),
+                Some(cache) => routed!($behind.cache(cache)),
             }
         };
     }
     Ok(match (throttle, budget) {
-        (None, None) => cached!(behind.clone(), behind),
-        (Some(throttle), None) => {
-            let behind = behind.throttle(throttle);
-            cached!(behind.clone(), behind)
-        }
-        (None, Some(budget)) => cached!(
-            behind.clone().token_budget(budget.clone()),
-            behind.token_budget(budget.flat_cost(0))
-        ),
+        (None, None) => cached!(behind),
+        (Some(throttle), None) => cached!(behind.throttle(throttle)),
+        (None, Some(budget)) => cached!(behind.token_budget(budget)),
         (Some(throttle), Some(budget)) => {
-            let behind = behind.throttle(throttle);
-            cached!(
-                behind.clone().token_budget(budget.clone()),
-                behind.token_budget(budget.flat_cost(0))
-            )
+            cached!(behind.throttle(throttle).token_budget(budget))
         }
     })
 }

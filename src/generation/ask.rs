@@ -1,5 +1,6 @@
 use super::violation;
 use crate::{
+    model::{Form, Takes},
     payload::{EditError, Edits, Literal, Pointer},
     rejection::Rejection,
 };
@@ -7,6 +8,8 @@ use crate::{
 /// Asks for the usage of a stream.
 #[derive(Clone, Debug)]
 pub(crate) struct AskForUsage {
+    messages: Pointer,
+    prompt: Pointer,
     stream: Pointer,
     include_usage: Pointer,
     yes: Literal,
@@ -15,19 +18,39 @@ pub(crate) struct AskForUsage {
 impl AskForUsage {
     pub(crate) fn new() -> Self {
         Self {
+            messages: Pointer::new(["messages"]),
+            prompt: Pointer::new(["prompt"]),
             stream: Pointer::new(["stream"]),
             include_usage: Pointer::new(["stream_options", "include_usage"]),
             yes: Literal::from(true),
         }
     }
 
-    /// True when the caller did not ask.
-    pub(crate) fn apply<'a>(&'a self, edits: &mut Edits<'a>) -> Result<bool, Rejection> {
+    /// True when the caller did not ask. Only chats and completions are asked: OpenAI's responses and
+    /// Anthropic's messages tell their usage, and refuse to be asked.
+    pub(crate) fn apply<'a>(
+        &'a self,
+        edits: &mut Edits<'a>,
+        takes: Takes,
+    ) -> Result<bool, Rejection> {
+        if !self.may_ask(edits, takes)? {
+            return Ok(false);
+        }
         let asks = flag(edits, &self.stream)? && !flag(edits, &self.include_usage)?;
         if asks {
             edits.set(&self.include_usage, &self.yes).map_err(EditError::rejection)?;
         }
         Ok(asks)
+    }
+
+    fn may_ask(&self, edits: &mut Edits<'_>, takes: Takes) -> Result<bool, Rejection> {
+        let mut has =
+            |mark| edits.get(mark).map(|node| node.is_some()).map_err(EditError::rejection);
+        Ok(match takes {
+            Takes::One(form) => matches!(form, Form::Chat | Form::Completion),
+            Takes::Any | Takes::Predict => has(&self.messages)? || has(&self.prompt)?,
+            Takes::Sampled | Takes::Unknown => false,
+        })
     }
 }
 

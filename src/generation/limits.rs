@@ -1,8 +1,14 @@
-use std::{cmp::Ordering, ops::RangeInclusive, sync::Arc};
+use std::{ops::RangeInclusive, sync::Arc};
 
-use super::violation;
+use super::{
+    names::{LIMITED, Role, known},
+    query::Asked,
+    read::{Place, Said, judge},
+    violation_at,
+};
 use crate::{
-    payload::{EditError, Edits, Literal, Node, Pointer},
+    model::{Form, Forms, Takes},
+    payload::{EditError, Edits, Kind, Literal, Node, Pointer},
     rejection::Rejection,
 };
 
@@ -12,31 +18,25 @@ pub(crate) struct OutputTokens {
     range: RangeInclusive<i64>,
     most: Literal,
     tokens: u64,
-    names: Arc<Names>,
+    puts: Arc<[Pointer; LIMITED.len()]>,
 }
 
-#[derive(Debug)]
-struct Names {
-    forms: [Form; 3],
-    /// Limited where they are there, and no more: a form whose own name is missing gets it beside.
-    others: Vec<Group>,
+/// What a request may have generated, once it is limited.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Output {
+    /// None where the form of the body is unknown.
+    pub(crate) forms: Forms,
+    /// Tokens, of all answers.
+    pub(crate) tokens: u64,
+    /// Whether the upstream is held to that: each part of the body that generates has a limit of its
+    /// form.
+    pub(crate) bounded: bool,
+    /// A pointer to a number of answers that is no number of answers.
+    pub(crate) miscounted: Option<String>,
 }
 
-/// A form that bodies have.
-#[derive(Debug)]
-struct Form {
-    /// What its bodies hold one of.
-    marks: Vec<Pointer>,
-    /// What limits it. The first is put where all are missing.
-    limits: Vec<Pointer>,
-}
-
-/// Names inside an object.
-#[derive(Debug)]
-struct Group {
-    around: Pointer,
-    limits: Vec<Pointer>,
-}
+/// How many instances a body may hold. TGI runs all of them at once.
+const MAX_INSTANCES: usize = 128;
 
 impl OutputTokens {
     pub(crate) fn new(most: u32) -> Self {
@@ -45,7 +45,7 @@ impl OutputTokens {
             range: 1..=i64::from(most),
             most: Literal::from(most),
             tokens: u64::from(most),
-            names: Arc::new(Names::new()),
+            puts: Arc::new(LIMITED.map(|(_, _, names)| Pointer::new(names))),
         }
     }
 
@@ -55,127 +55,178 @@ impl OutputTokens {
         Self { range: 1..=i64::MAX, ..Self::new(otherwise) }
     }
 
-    /// Gives the greatest number of tokens that any of the names now lets the upstream generate.
-    /// Where all are missing, ours is put if `put` says so.
-    pub(crate) fn apply<'a>(&'a self, edits: &mut Edits<'a>, put: bool) -> Result<u64, Rejection> {
-        let mut greatest = 0;
-        for group in &self.names.others {
-            if is_there(edits, &group.around)? {
-                for limit in &group.limits {
-                    greatest = self.limit(limit, edits)?.max(Some(greatest)).unwrap_or_default();
-                }
-            }
-        }
-        let mut marked = false;
-        // The last is what a body without any mark is taken for.
-        for (left, form) in (0..self.names.forms.len()).rev().zip(&self.names.forms) {
-            let mut limited = false;
-            for limit in &form.limits {
-                let said = self.limit(limit, edits)?;
-                limited |= said.is_some();
-                greatest = said.max(Some(greatest)).unwrap_or_default();
-            }
-            let mut meant = false;
-            for mark in &form.marks {
-                meant |= is_there(edits, mark)?;
-            }
-            marked |= meant;
-            meant |= left == 0 && !marked;
-            if let Some(first) = form.limits.first().filter(|_| meant && !limited) {
-                if put {
-                    edits.set(first, &self.most).map_err(EditError::rejection)?;
-                }
-                greatest = greatest.max(self.tokens);
-            }
-        }
-        Ok(greatest)
+    /// The tokens that are put in.
+    #[cfg(feature = "throttle")]
+    pub(crate) const fn most(&self) -> u64 {
+        self.tokens
     }
 
-    /// The limit where there is one, held to ours.
-    fn limit<'a>(
+    /// Holds a body of a known form to the limit, and puts that in where there is none. A body of no
+    /// known form is not edited, and refused if it has a limit that is greater.
+    pub(crate) fn apply<'a>(
         &'a self,
-        at: &'a Pointer,
         edits: &mut Edits<'a>,
-    ) -> Result<Option<u64>, Rejection> {
-        let Some(node) = edits.get(at).map_err(EditError::rejection)? else { return Ok(None) };
-        match compare(node, &self.range) {
-            Some(Ordering::Equal) => Ok(Some(whole(node))),
-            Some(Ordering::Greater) => {
-                edits.set(at, &self.most).map_err(EditError::rejection)?;
-                Ok(Some(self.tokens))
+        takes: Takes,
+    ) -> Result<Output, Rejection> {
+        if let Takes::One(form @ (Form::Reads | Form::Media)) = takes {
+            return Ok(Output { bounded: true, ..Output::of(Forms::of(form)) });
+        }
+        let document = edits.read(matters).map_err(EditError::rejection)?;
+        let root = document.root();
+        if root.kind() != Kind::Object {
+            // serde takes the elements of an array for the members of a struct.
+            if takes != Takes::Unknown {
+                return Err(violation_at(String::new(), "type", "must be an object"));
             }
-            Some(Ordering::Less) => Err(violation(at, "minimum", "must be at least 1")),
-            None => Err(violation(at, "type", "must be a number")),
+            let tokens = judge(root, &Place::ROOT, &self.range)?.max(self.tokens);
+            return Ok(Output { tokens, ..Output::of(Forms::NONE) });
         }
-    }
-}
-
-/// A number within a range, rounded up: `1e3` is one too.
-fn whole(number: Node<'_>) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a cast from f64 stops at the bounds"
-    )]
-    let rounded = || number.as_f64().map_or(u64::MAX, |number| number.ceil() as u64);
-    number.as_u64().unwrap_or_else(rounded)
-}
-
-fn is_there(edits: &mut Edits<'_>, pointer: &Pointer) -> Result<bool, Rejection> {
-    edits.get(pointer).map(|node| node.is_some()).map_err(EditError::rejection)
-}
-
-impl Names {
-    fn new() -> Self {
-        let form = |marks: &[&str], limits: &[&[&str]]| Form {
-            marks: marks.iter().map(|mark| Pointer::new([mark])).collect(),
-            limits: limits.iter().map(|limit| Pointer::new(*limit)).collect(),
-        };
-        let group = |around: &[&str], limits: &[&str]| Group {
-            around: Pointer::new(around),
-            limits: limits.iter().map(|last| Pointer::new(around.iter().chain([last]))).collect(),
-        };
-        let lengths = ["max_new_tokens", "max_length"];
-        Self {
-            forms: [
-                form(&["inputs"], &[&["parameters", "max_new_tokens"]]),
-                form(&["input"], &[&["max_output_tokens"]]),
-                form(&["messages", "prompt"], &[&["max_tokens"], &["max_completion_tokens"]]),
-            ],
-            others: vec![
-                group(&[], &["max_new_tokens", "n_predict"]),
-                group(&["sampling_params"], &["max_new_tokens"]),
-                group(&["parameters"], &["max_tokens", "max_length"]),
-                group(&["parameters", "generation_parameters"], &lengths),
-                group(&["parameters", "generate_parameters"], &lengths),
-            ],
+        let said = Said::of(root, &Place::ROOT, &self.range)?;
+        let forms = takes.forms(said.marks, said.has_parameters);
+        if forms == Forms::of(Form::Reads) {
+            return Ok(Output { bounded: true, ..Output::of(forms) });
         }
+        if forms.is_empty() {
+            let greatest = judge(root, &Place::ROOT, &self.range)?.max(self.tokens);
+            let tokens = greatest.saturating_mul(said.answers).saturating_mul(said.prompts);
+            return Ok(Output { tokens, miscounted: said.miscounted, ..Output::of(forms) });
+        }
+        said.check(forms, &Place::ROOT)?;
+        let instances = match said.instances.filter(|_| forms.has(Form::Instances)) {
+            Some(instances) => self.instances(document.node(instances), takes)?,
+            None => Instances::default(),
+        };
+        let root = Object { index: root.index(), said, forms };
+        self.write(edits, root, instances)
+    }
+
+    /// Refuses a limit in the query that is greater: Hugging Face's inference toolkit takes the query
+    /// for `parameters`, where the body has none.
+    pub(crate) fn apply_to_query(&self, query: Option<&str>) -> Result<Asked, Rejection> {
+        query.map_or(Ok(Asked::NOTHING), |query| Asked::of(query, &self.range))
+    }
+
+    /// Reads what `instances` holds.
+    fn instances(&self, instances: Node<'_>, takes: Takes) -> Result<Instances, Rejection> {
+        let all = Place::ROOT.member("instances");
+        let refused = |keyword, detail: &str| Err(violation_at(all.pointer(), keyword, detail));
+        if instances.kind() != Kind::Array {
+            return refused("type", "must be an array");
+        }
+        if instances.len() > MAX_INSTANCES {
+            return refused("maxItems", &format!("must not have more than {MAX_INSTANCES}"));
+        }
+        let mut found = Instances::default();
+        for (index, instance) in instances.elements().enumerate() {
+            let at = all.element(index);
+            match instance.kind() {
+                Kind::Object => {
+                    let said = Said::of(instance, &at, &self.range)?;
+                    let forms = takes.forms(said.marks, true).without(Form::Instances);
+                    if forms.is_empty() {
+                        let greatest = judge(instance, &at, &self.range)?.max(self.tokens);
+                        found.unknown = found.unknown.saturating_add(greatest);
+                    } else {
+                        said.check(forms, &at)?;
+                        found.objects.push(Object { index: instance.index(), said, forms });
+                    }
+                }
+                Kind::Array => {
+                    return Err(violation_at(at.pointer(), "type", "must not be an array"));
+                }
+                _ => found.texts += 1,
+            }
+        }
+        Ok(found)
+    }
+
+    /// Cuts what is beyond the limit, and puts that in where there is none.
+    fn write<'a>(
+        &'a self,
+        edits: &mut Edits<'a>,
+        mut root: Object,
+        instances: Instances,
+    ) -> Result<Output, Rejection> {
+        let mut output = Output { bounded: !root.forms.has(Form::Task), ..Output::of(root.forms) };
+        output.miscounted = root.said.miscounted.take();
+        // Texts have the settings of all instances, which TGI does not read.
+        let own = root.forms.without(Form::Instances);
+        root.forms = if instances.texts > 0 { own.and(Form::Generate) } else { own };
+        let (answers, prompts) = (root.said.answers, root.said.prompts);
+        let each = self.hold(edits, root)?;
+        let prompts = if own.is_empty() { instances.texts } else { prompts.max(instances.texts) };
+        output.add(each, answers, prompts);
+        for mut object in instances.objects {
+            output.bounded &= !object.forms.has(Form::Task);
+            output.miscounted = output.miscounted.or(object.said.miscounted.take());
+            let (own, prompts) = (object.said.answers, object.said.prompts);
+            output.add(self.hold(edits, object)?.max(each), answers.max(own), prompts);
+        }
+        if instances.unknown > 0 {
+            output.bounded = false;
+            output.add(instances.unknown.max(each), answers, 1);
+        }
+        Ok(output)
+    }
+
+    /// Holds one object to the limit. Gives the greatest number of tokens that any of its members now
+    /// lets the upstream generate for an answer.
+    fn hold<'a>(&'a self, edits: &mut Edits<'a>, object: Object) -> Result<u64, Rejection> {
+        let Object { index, mut said, forms } = object;
+        let mut greatest = said.greatest;
+        for number in said.excess {
+            edits.replace(number, &self.most);
+            greatest = greatest.max(Some(self.tokens));
+        }
+        for ((form, own, _), put) in LIMITED.iter().zip(&*self.puts) {
+            if forms.has(*form) && !said.own.meets(*own) {
+                edits.set_in(index, put, &self.most).map_err(EditError::rejection)?;
+                said.own.insert(*own);
+                greatest = greatest.max(Some(self.tokens));
+            }
+        }
+        let silent = if forms.is_empty() { 0 } else { self.tokens };
+        Ok(greatest.unwrap_or(silent))
     }
 }
 
-/// Where a number lies: below, within or above a range. `None` for other kinds.
-///
-/// An integer is compared exactly, whatever its size; another number by the nearest `f64`, which
-/// is infinite for `1e400`.
-pub(crate) fn compare(node: Node<'_>, range: &RangeInclusive<i64>) -> Option<Ordering> {
-    let digits = node.number()?;
-    if let Some(integer) = node.as_i64() {
-        return Some(outside(integer, *range.start(), *range.end()));
+impl Output {
+    /// Nothing, and not bounded.
+    const fn of(forms: Forms) -> Self {
+        Self { forms, tokens: 0, bounded: false, miscounted: None }
     }
-    if digits.bytes().all(|byte| matches!(byte, b'-' | b'0'..=b'9')) {
-        // Beyond 64 bits.
-        return Some(if digits.starts_with('-') { Ordering::Less } else { Ordering::Greater });
+
+    const fn add(&mut self, each: u64, answers: u64, prompts: u64) {
+        let tokens = each.saturating_mul(answers).saturating_mul(prompts);
+        self.tokens = self.tokens.saturating_add(tokens);
     }
-    let number: f64 = digits.parse().ok()?;
-    Some(outside(number, *range.start() as f64, *range.end() as f64))
 }
 
-fn outside<N: PartialOrd>(number: N, least: N, greatest: N) -> Ordering {
-    if number > greatest {
-        Ordering::Greater
-    } else if number < least {
-        Ordering::Less
-    } else {
-        Ordering::Equal
-    }
+/// An object of the document that asks for output.
+struct Object {
+    index: u32,
+    said: Said,
+    forms: Forms,
 }
+
+/// What `instances` holds.
+#[derive(Default)]
+struct Instances {
+    objects: Vec<Object>,
+    texts: u64,
+    /// The tokens of those whose form is unknown.
+    unknown: u64,
+}
+
+/// Whether an edit may change what is read here: of the member itself, or inside of it.
+fn matters(name: &str, whole: bool) -> bool {
+    known(name).is_some_and(|known| match known.role {
+        Role::Mark(Form::Instances) | Role::Limit | Role::Count | Role::Container => true,
+        Role::Mark(_) | Role::Inputs => whole,
+        Role::Holder => false,
+    })
+}
+
+#[cfg(test)]
+#[path = "limits_tests.rs"]
+mod tests;

@@ -4,9 +4,12 @@
 mod ask;
 mod hide;
 mod limits;
+mod names;
+mod query;
+mod read;
 
 #[cfg(feature = "transform")]
-pub(crate) use self::limits::compare;
+pub(crate) use self::read::compare;
 pub(crate) use self::{
     ask::AskForUsage,
     hide::{HideUsage, is_event_stream},
@@ -19,6 +22,16 @@ use crate::{
 
 /// The refusal of a value that nobody can work with.
 pub(crate) fn violation(pointer: &Pointer, keyword: &'static str, detail: &str) -> Rejection {
-    let violation = Violation::new(pointer.to_string(), keyword, detail);
-    Rejection::new(Refusal::SchemaViolation).with_violations(vec![violation])
+    violation_at(pointer.to_string(), keyword, detail)
+}
+
+/// The refusal of a value at a pointer. Its detail names the place, because clients show no more.
+pub(crate) fn violation_at(
+    pointer: String,
+    keyword: &'static str,
+    detail: impl Into<String>,
+) -> Rejection {
+    let violation = Violation::new(pointer, keyword, detail);
+    let detail = [&violation.pointer, ": ", &violation.detail].concat();
+    Rejection::new(Refusal::SchemaViolation).with_detail(detail).with_violations(vec![violation])
 }

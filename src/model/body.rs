@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::Request;
 
 use super::{TargetError, name::MAX_LEN};
-use crate::payload::{DocumentError, Payload, is_alike, says_json};
+use crate::payload::{DocumentError, Payload, first_of_json, is_alike, says_json};
 
 /// Other members by which gateways and servers choose what is reached.
 const CHOOSERS: [&str; 4] = ["models", "provider", "providers", "fallbacks"];
@@ -32,8 +32,9 @@ pub(super) fn of_json(request: &Request<Payload>) -> Result<Option<Cow<'_, str>>
 /// sounds say nothing.
 pub(super) fn optional(request: &Request<Payload>) -> Result<Option<Cow<'_, str>>, TargetError> {
     let payload = request.body();
+    let object = || payload.bytes().and_then(|bytes| first_of_json(bytes)) == Some(b'{');
     match read(payload) {
-        Err(TargetError::Body(_)) if !may_be_object(payload) => Ok(None),
+        Err(TargetError::Body(_)) if !object() => Ok(None),
         model => model,
     }
 }
@@ -63,14 +64,6 @@ fn read(payload: &Payload) -> Result<Option<Cow<'_, str>>, TargetError> {
 /// included.
 fn is_chooser(name: &str) -> bool {
     std::iter::once("model").chain(CHOOSERS).any(|chooser| is_alike(name, chooser))
-}
-
-/// Whether what is not strict JSON might be read as an object by a reader that is less strict: after
-/// a byte-order mark, or in UTF-16 or UTF-32, which Python's `json.loads` tells by their zeros.
-fn may_be_object(payload: &Payload) -> bool {
-    let mut bytes = payload.bytes().map_or(&[][..], |bytes| bytes).iter();
-    let before = |b: &&u8| b.is_ascii_whitespace() || b"\0\xef\xbb\xbf\xfe\xff".contains(b);
-    bytes.find(|b| !before(b)) == Some(&b'{')
 }
 
 #[cfg(test)]

@@ -85,6 +85,8 @@
 
 mod body;
 mod error;
+#[cfg(any(feature = "throttle", feature = "transform"))]
+mod form;
 mod name;
 mod route;
 mod target;
@@ -94,4 +96,9 @@ pub use self::{
     error::TargetError,
     target::{Policy, Provider, Target},
     upstream::Upstream,
+};
+#[cfg(any(feature = "throttle", feature = "transform"))]
+pub(crate) use self::{
+    form::{Form, Forms, Takes},
+    route::takes,
 };

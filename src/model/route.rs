@@ -1,4 +1,7 @@
-//! Where models are reached.
+//! Where models are reached, and what forms the bodies have there.
+
+#[cfg(any(feature = "throttle", feature = "transform"))]
+use super::form::{Form, Takes};
 
 /// Below `/v1`.
 const OPENAI: [&str; 14] = [
@@ -101,6 +104,109 @@ pub(super) fn of_model(rest: &str) -> OfModel<'_> {
     OfModel { model: task.unwrap_or(rest), openai: false }
 }
 
+/// What the bodies of a request to this path may be.
+///
+/// The end of the path decides, so that routes below a prefix or a provider's name are known too. A
+/// path that some upstreams read as another one (percent signs, case, doubled and trailing slashes,
+/// matrix parameters) is taken for that one.
+#[cfg(any(feature = "throttle", feature = "transform"))]
+pub(crate) fn takes(path: &str) -> Takes {
+    if may_be_read_otherwise(path) {
+        takes_as_written(&folded(path))
+    } else {
+        takes_as_written(path)
+    }
+}
+
+#[cfg(any(feature = "throttle", feature = "transform"))]
+fn may_be_read_otherwise(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let odd = |b: &u8| matches!(b, b'%' | b';' | b'\\');
+    let pair = |pair: &[u8]| matches!(pair, b"//" | b"/.");
+    // Names of models have capitals.
+    let capitals = || bytes.iter().any(u8::is_ascii_uppercase) && !path.contains("/models/");
+    bytes.iter().any(odd)
+        || bytes.windows(2).any(pair)
+        || path.len() > 1 && path.ends_with('/')
+        || capitals()
+}
+
+#[cfg(any(feature = "throttle", feature = "transform"))]
+fn takes_as_written(path: &str) -> Takes {
+    // A model may be called `org/embeddings`.
+    let path = match path.split_once("/models/") {
+        Some((_, rest)) => match rest.strip_prefix(of_model(rest).model) {
+            Some("") | None => return Takes::Any,
+            Some(route) => route,
+        },
+        None => path,
+    };
+    let Some((before, last)) = path.rsplit_once('/') else { return Takes::Unknown };
+    let around = before.rsplit('/').next().unwrap_or_default();
+    match (around, last) {
+        ("pipeline", task) => of_task(task),
+        ("chat", "completions") => Takes::One(Form::Chat),
+        // `/completion` and `/infill` are llama.cpp's own.
+        (_, "completions" | "completion" | "infill") => Takes::One(Form::Completion),
+        (_, "responses") => Takes::One(Form::Responses),
+        (_, "messages") => Takes::One(Form::Messages),
+        (_, "generate" | "generate_stream") => Takes::Sampled,
+        ("", "") | (_, "invocations" | "vertex") => Takes::Any,
+        (_, "predict") => Takes::Predict,
+        ("audio", "speech" | "transcriptions" | "translations")
+        | ("images", "edits" | "generations" | "variations") => Takes::One(Form::Media),
+        (
+            _,
+            "chat_tokenize" | "classify" | "count_tokens" | "decode" | "detokenize" | "embed"
+            | "embed_all" | "embed_sparse" | "embeddings" | "moderations" | "pooling" | "rerank"
+            | "score" | "similarity" | "tokenize",
+        ) => Takes::One(Form::Reads),
+        _ => Takes::Unknown,
+    }
+}
+
+/// By the names of the Hub's tasks.
+#[cfg(any(feature = "throttle", feature = "transform"))]
+fn of_task(task: &str) -> Takes {
+    match task {
+        "feature-extraction"
+        | "fill-mask"
+        | "question-answering"
+        | "sentence-similarity"
+        | "table-question-answering"
+        | "text-classification"
+        | "token-classification"
+        | "zero-shot-classification" => Takes::One(Form::Reads),
+        "text-to-audio" | "text-to-image" | "text-to-speech" | "text-to-video" => {
+            Takes::One(Form::Media)
+        }
+        _ => Takes::Any,
+    }
+}
+
+/// The path as the least strict reader has it.
+#[cfg(any(feature = "throttle", feature = "transform"))]
+fn folded(path: &str) -> String {
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    let mut folded = String::with_capacity(decoded.len());
+    for segment in decoded.split(['/', '\\']) {
+        let segment = segment.split([';', '?', '#']).next().unwrap_or_default();
+        match segment {
+            "" | "." => {}
+            ".." => folded.truncate(folded.rfind('/').unwrap_or_default()),
+            segment => {
+                folded.push('/');
+                folded.push_str(segment);
+            }
+        }
+    }
+    folded.make_ascii_lowercase();
+    if folded.is_empty() {
+        folded.push('/');
+    }
+    folded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,5 +241,95 @@ mod tests {
             assert_eq!(parts(rest), (rest, false));
         }
         assert_eq!(parts("/pipeline/x"), ("", false));
+    }
+
+    #[cfg(any(feature = "throttle", feature = "transform"))]
+    mod forms {
+        use super::*;
+
+        #[test]
+        fn each_route_has_its_forms() {
+            for (path, expected) in [
+                ("/v1/chat/completions", Takes::One(Form::Chat)),
+                ("/chat/completions", Takes::One(Form::Chat)),
+                ("/openai/deployments/gpt/chat/completions", Takes::One(Form::Chat)),
+                ("/v1/v1/chat/completions", Takes::One(Form::Chat)),
+                ("/models/a/b/v1/chat/completions", Takes::One(Form::Chat)),
+                ("/v1/completions", Takes::One(Form::Completion)),
+                ("/completion", Takes::One(Form::Completion)),
+                ("/v1/responses", Takes::One(Form::Responses)),
+                ("/v1/messages", Takes::One(Form::Messages)),
+                ("/v1/messages/count_tokens", Takes::One(Form::Reads)),
+                ("/generate", Takes::Sampled),
+                ("/generate_stream", Takes::Sampled),
+                ("/", Takes::Any),
+                ("/invocations", Takes::Any),
+                ("/vertex", Takes::Any),
+                ("/predict", Takes::Predict),
+                ("/models/gpt2", Takes::Any),
+                ("/hf-inference/models/a/b", Takes::Any),
+                ("/models/a/b/pipeline/text-generation", Takes::Any),
+                ("/models/a/b/pipeline/feature-extraction", Takes::One(Form::Reads)),
+                ("/models/a/b/pipeline/text-to-image", Takes::One(Form::Media)),
+                ("/v1/embeddings", Takes::One(Form::Reads)),
+                ("/v1/images/generations", Takes::One(Form::Media)),
+                ("/v1/audio/speech", Takes::One(Form::Media)),
+                ("/chat", Takes::Unknown),
+                ("/v1/files", Takes::Unknown),
+                ("/api/generations", Takes::Unknown),
+                ("*", Takes::Unknown),
+                ("", Takes::Unknown),
+            ] {
+                assert_eq!(takes(path), expected, "{path}");
+            }
+        }
+
+        #[test]
+        fn a_models_name_is_no_route() {
+            for path in [
+                "/models/org/embeddings",
+                "/models/embed",
+                "/hf-inference/models/org/rerank",
+                "/models/org/predict",
+                "/models/org/%65mbeddings",
+                "/Models/org/embeddings",
+                "//models//org/embeddings",
+            ] {
+                assert_eq!(takes(path), Takes::Any, "{path}");
+            }
+        }
+
+        #[test]
+        fn a_path_that_may_be_read_as_another_is_taken_for_it() {
+            for path in [
+                "/v1/chat/completions/",
+                "//v1//chat//completions",
+                "/v1/chat/completion%73",
+                "/v1/chat%2Fcompletions",
+                "/V1/Chat/Completions",
+                "/v1/chat/completions;v=1",
+                "/v1/chat;x=1/completions",
+                "/v1/./chat/completions",
+                "/v1/x/../chat/completions",
+                "/v1/x/%2e%2E/chat/completions",
+                "/v1\\chat\\completions",
+                "/v1/chat/completions%3Fx",
+            ] {
+                assert_eq!(takes(path), Takes::One(Form::Chat), "{path}");
+            }
+            for path in ["//", "/.", "/%2e", "/;x"] {
+                assert_eq!(takes(path), Takes::Any, "{path}");
+            }
+        }
+
+        #[test]
+        fn the_forms_of_every_known_route_are_known() {
+            let openai = OPENAI.iter().map(|route| format!("/v1{route}"));
+            let others = TGI.iter().chain(&TEI).map(|route| (*route).to_owned());
+            let of_model = OF_MODEL.iter().map(|route| format!("/models/a/b{route}"));
+            for path in openai.chain(others).chain(of_model) {
+                assert_ne!(takes(&path), Takes::Unknown, "{path}");
+            }
+        }
     }
 }

@@ -214,6 +214,58 @@ impl<'a> Edits<'a> {
         Ok(())
     }
 
+    /// The document as the edits so far have left it. They are written only where one of them may
+    /// have changed what `matters`: a member of the outermost object, by its name, as a whole or
+    /// somewhere inside.
+    #[cfg(any(feature = "throttle", feature = "transform"))]
+    pub(crate) fn read(
+        &mut self,
+        matters: impl Fn(&str, bool) -> bool,
+    ) -> Result<&Document, EditError> {
+        if self.ops.iter().any(|op| self.reaches(op, &matters)) {
+            self.settle()?;
+        }
+        Ok(&self.document)
+    }
+
+    #[cfg(any(feature = "throttle", feature = "transform"))]
+    fn reaches(&self, op: &Op<'a>, matters: impl Fn(&str, bool) -> bool) -> bool {
+        if op.at == 0 {
+            return op.new_member(0).is_none_or(|new| matters(&new.name, true));
+        }
+        let whole = matches!(op.change, Change::Replace(_) | Change::Remove(_));
+        let mut name = 1;
+        for _ in 0..self.slot(0).len() {
+            let next = self.slot(name + 1).next;
+            if op.at < next {
+                return matters(&self.document.node(name).string(), whole && op.at == name + 1);
+            }
+            name = next;
+        }
+        true
+    }
+
+    /// Replaces a number that was [read](Self::read) since.
+    #[cfg(any(feature = "throttle", feature = "transform"))]
+    pub(crate) fn replace(&mut self, number: u32, value: &'a Literal) {
+        self.ops.push(Op { at: number, change: Change::Replace(Text::value(&[], value)) });
+    }
+
+    /// Puts a value where a pointer leads from an object that was [read](Self::read) since.
+    #[cfg(any(feature = "throttle", feature = "transform"))]
+    pub(crate) fn set_in(
+        &mut self,
+        object: u32,
+        pointer: &'a Pointer,
+        value: &'a Literal,
+    ) -> Result<(), EditError> {
+        self.marks.get_or_insert_with(|| self.document.marks());
+        match self.walk_from(object, pointer)? {
+            Some(place) => self.put(pointer, place, value),
+            None => Err(EditError::new(EditFault::NotAnObject, pointer, 0)),
+        }
+    }
+
     /// The edited document; `None` when nothing changed.
     #[must_use]
     pub fn finish(self) -> Option<Bytes> {
@@ -334,7 +386,12 @@ impl<'a> Edits<'a> {
 
     /// Follows a pointer; `None` when an earlier edit stands in the way.
     fn walk(&self, pointer: &Pointer) -> Result<Option<Place>, EditError> {
-        let (mut container, mut at) = (0, 0);
+        self.walk_from(0, pointer)
+    }
+
+    /// The same, from the value in a slot.
+    fn walk_from(&self, from: u32, pointer: &Pointer) -> Result<Option<Place>, EditError> {
+        let (mut container, mut at) = (from, from);
         for (index, token) in pointer.tokens().iter().enumerate() {
             let fault = |fault, tokens| Err(EditError::new(fault, pointer, tokens));
             if self.is_taken(at) {

@@ -1,3 +1,5 @@
+#[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue,
     header::{ACCEPT, CONTENT_TYPE},
@@ -13,6 +15,59 @@ pub(crate) fn says_json(headers: &HeaderMap) -> bool {
         (Some(value), None) => value.to_str().is_ok_and(is_json),
         _ => false,
     }
+}
+
+/// What a body holds, by its type and its first bytes.
+#[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Content {
+    /// JSON, or what a reader that is less strict may take for it.
+    Json,
+    /// Other text: a form, a plain prompt, XML.
+    Text,
+    /// An image, a sound, a file; or what is streamed, so that nobody knows.
+    Binary,
+}
+
+#[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
+impl Content {
+    /// What these bytes hold; none where they are streamed.
+    pub(crate) fn of(headers: &HeaderMap, bytes: Option<&Bytes>) -> Self {
+        let first = bytes.and_then(|bytes| first_of_json(bytes));
+        if says_json(headers) || matches!(first, Some(b'{' | b'[')) {
+            Self::Json
+        } else if says_text(headers) || bytes.is_some_and(|bytes| is_text(bytes)) {
+            Self::Text
+        } else {
+            Self::Binary
+        }
+    }
+}
+
+/// The first byte of what a reader that is less strict may take for JSON: behind a byte-order mark,
+/// or in UTF-16 or UTF-32, which Python's `json.loads` tells by their zeros.
+pub(crate) fn first_of_json(bytes: &[u8]) -> Option<u8> {
+    let before = |b: &u8| b.is_ascii_whitespace() || b"\0\xef\xbb\xbf\xfe\xff".contains(b);
+    bytes.iter().copied().find(|b| !before(b))
+}
+
+/// Whether bytes are characters of UTF-8 without a zero. Silence is a row of zeros.
+#[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
+fn is_text(bytes: &[u8]) -> bool {
+    memchr::memchr(0, bytes).is_none() && str::from_utf8(bytes).is_ok()
+}
+
+/// Whether the type is one of text, or of a form whose members are text.
+#[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
+fn says_text(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_TYPE).iter().any(|value| {
+        let essence = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+        let essence = essence.trim_ascii().to_ascii_lowercase();
+        essence.starts_with(b"text/")
+            || essence.ends_with(b"xml")
+            || essence.ends_with(b"x-www-form-urlencoded")
+            || essence.ends_with(b"json")
+    })
 }
 
 /// Refuses what does not say so.
@@ -87,6 +142,53 @@ fn is_token(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
+    #[test]
+    fn a_body_is_told_by_its_type_and_its_bytes() {
+        let content = |media_type: &'static str, bytes: &'static [u8]| {
+            let mut headers = HeaderMap::new();
+            if !media_type.is_empty() {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+            }
+            Content::of(&headers, Some(&Bytes::from_static(bytes)))
+        };
+        for (media_type, bytes) in [
+            ("application/json", &b"\x89PNG"[..]),
+            ("application/vnd.x+json", b"a"),
+            ("", b" \r\n{\"a\":1}"),
+            ("text/json", b"{}"),
+            ("image/png", b"{}"),
+            ("application/x-www-form-urlencoded", b"{\"inputs\":1}"),
+            ("multipart/form-data; boundary=x", b"[1]"),
+            ("application/json; charset=utf-16", b"\xff\xfe{\0}\0"),
+            ("", b"\xef\xbb\xbf{}"),
+        ] {
+            assert_eq!(content(media_type, bytes), Content::Json, "{media_type} {bytes:?}");
+        }
+        for (media_type, bytes) in [
+            ("", &b"once upon a time"[..]),
+            ("image/png", b"once"),
+            ("text/plain", b"\xff\xfea\0"),
+            ("Text/Plain; charset=latin1", b"caf\xe9"),
+            ("application/x-www-form-urlencoded", b"inputs=\xe9"),
+            ("application/xml", b"\xe9"),
+            ("application/x-ndjson", b"\xe9"),
+            ("", b""),
+        ] {
+            assert_eq!(content(media_type, bytes), Content::Text, "{media_type} {bytes:?}");
+        }
+        for (media_type, bytes) in [
+            ("", &b"\x89PNG\r\n"[..]),
+            ("", b"RIFF\0\0\0\0"),
+            ("audio/flac", b"fLaC\0"),
+            ("application/octet-stream", b"\xff\xfb"),
+        ] {
+            assert_eq!(content(media_type, bytes), Content::Binary, "{media_type} {bytes:?}");
+        }
+        let headers = HeaderMap::new();
+        assert_eq!(Content::of(&headers, None), Content::Binary);
+    }
 
     #[test]
     fn types_that_are_json_in_utf_8_are_told_from_others() {

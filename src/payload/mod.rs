@@ -153,7 +153,13 @@ mod text;
 pub(crate) use self::collect::Collected;
 #[cfg(any(feature = "cache", feature = "schema"))]
 pub(crate) use self::decimal::Decimal;
-pub(crate) use self::media::says_json;
+#[cfg(any(feature = "schema", feature = "throttle"))]
+pub(crate) use self::layer::is_bodiless;
+#[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
+pub(crate) use self::media::Content;
+#[cfg(any(feature = "schema", feature = "transform"))]
+pub(crate) use self::media::only_json;
+pub(crate) use self::media::{first_of_json, says_json};
 #[cfg(feature = "schema")]
 pub(crate) use self::node::Entries;
 pub(crate) use self::pointer::is_alike;
@@ -173,5 +179,3 @@ pub use self::{
     node::{Elements, Kind, Members, Node},
     pointer::{InvalidPointer, Pointer},
 };
-#[cfg(feature = "schema")]
-pub(crate) use self::{layer::is_bodiless, media::only_json};

@@ -181,7 +181,7 @@ impl<'a> Node<'a> {
     }
 
     /// Tells it from the others of its document, and grows as the document goes on.
-    #[cfg(feature = "schema")]
+    #[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
     pub(crate) const fn index(self) -> u32 {
         self.index
     }

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::Schema;
+use super::{Schema, SchemaBuilder};
 
 /// Built-in schemas. The [module](crate::schema#built-in-schemas) says where each belongs and how
 /// strict it is. Each call compiles: call once and clone.
@@ -232,6 +232,38 @@ impl Schema {
         Self::built_in(include_str!("tasks/text_to_speech.json"))
     }
 
+    /// Any body that an endpoint takes at its own routes (`/`, `/invocations`, `/vertex`), or a model
+    /// at `/models/{model}`: judged by its form.
+    ///
+    /// A body with `messages` is held to [`Schema::chat_completion`], one with a `prompt` to
+    /// [`Schema::completion`], and one with `inputs` to the tasks of Hugging Face and TEI, of which it
+    /// must fit one. `parameters` of text generation are held to [`Schema::text_generation`]. A body
+    /// that fits several forms must satisfy each. Of `instances`, 128 at most, each is held to the
+    /// same. A body of another form passes.
+    #[must_use]
+    pub fn any_task() -> Self {
+        let of = |name: &str, text: &str| (format!("urn:tower-inference:{name}"), json_of(text));
+        let parts = [
+            of("chat_completion", include_str!("tasks/chat_completion.json")),
+            of("completion", include_str!("tasks/completion.json")),
+            of("text_generation", include_str!("tasks/text_generation.json")),
+            of("feature_extraction", include_str!("tasks/feature_extraction.json")),
+            of("tei_embed", include_str!("tasks/tei_embed.json")),
+            of("tei_predict", include_str!("tasks/tei_predict.json")),
+            of("question_answering", include_str!("tasks/question_answering.json")),
+            of("table_question_answering", include_str!("tasks/table_question_answering.json")),
+            of(
+                "document_question_answering",
+                include_str!("tasks/document_question_answering.json"),
+            ),
+            of("sentence_similarity", include_str!("tasks/sentence_similarity.json")),
+        ];
+        let builder = parts
+            .into_iter()
+            .fold(Self::builder(), |builder, (uri, part)| builder.document(uri, part));
+        compiled(&builder, include_str!("tasks/any_task.json"))
+    }
+
     // === Text Embeddings Inference ===
 
     /// Texts to embed, as TEI's `/embed`, `/embed_all` and `/embed_sparse` take them: a string, or
@@ -302,9 +334,17 @@ impl Schema {
         Self::built_in(include_str!("tasks/embeddings_response.json"))
     }
 
-    #[expect(clippy::expect_used, reason = "our own schemas; a test compiles each")]
     fn built_in(schema: &str) -> Self {
-        let schema: Value = serde_json::from_str(schema).expect("a built-in schema is JSON");
-        Self::new(&schema).expect("a built-in schema is legal")
+        compiled(&Self::builder(), schema)
     }
+}
+
+#[expect(clippy::expect_used, reason = "our own schemas; a test compiles each")]
+fn compiled(builder: &SchemaBuilder, schema: &str) -> Schema {
+    builder.build(&json_of(schema)).expect("a built-in schema is legal")
+}
+
+#[expect(clippy::expect_used, reason = "our own schemas; a test compiles each")]
+fn json_of(schema: &str) -> Value {
+    serde_json::from_str(schema).expect("a built-in schema is JSON")
 }

@@ -81,6 +81,17 @@ impl SchemaLayer {
         self
     }
 
+    /// Lets bodies pass unread that are neither JSON nor text: images, sounds, files. By default, every
+    /// body that is not JSON is refused where there is a schema.
+    ///
+    /// For routes that take either. A body that looks like JSON is held to the schema whatever its
+    /// type says.
+    #[must_use]
+    pub fn binary_bodies(mut self) -> Self {
+        Arc::make_mut(&mut self.rules).binary = true;
+        self
+    }
+
     /// Holds a header field or a member of the query to what `parameter` says. None by default.
     #[must_use]
     pub fn parameter(mut self, parameter: Parameter) -> Self {

@@ -7,7 +7,7 @@ use http_body::Body;
 use super::{ChatLimits, Parameter, ResponseSchema, Schema};
 use crate::{
     context::RequestContext,
-    payload::{Document, DocumentError, Payload, is_bodiless, only_json, says_json},
+    payload::{Content, Document, DocumentError, Payload, is_bodiless, only_json, says_json},
     rejection::{Refusal, Rejection, Violation},
 };
 
@@ -19,6 +19,8 @@ pub(super) struct Rules {
     pub(super) limits: Option<ChatLimits>,
     pub(super) parameters: Vec<Parameter>,
     pub(super) response: Option<ResponseSchema>,
+    /// Bodies that are neither JSON nor text pass unread.
+    pub(super) binary: bool,
     pub(super) routes: BTreeMap<Box<str>, Arc<Self>>,
 }
 
@@ -38,6 +40,7 @@ impl Rules {
             limits: None,
             parameters: Vec::new(),
             response: None,
+            binary: false,
             routes: BTreeMap::new(),
         }
     }
@@ -79,9 +82,14 @@ impl Rules {
             BodyRule::Unlisted if !by_model => return Err(unlisted()),
             BodyRule::Any | BodyRule::Unlisted | BodyRule::Schema(_) => {}
         }
-        // A form can be valid JSON, and say something else to who reads it as a form.
-        if !says_json(request.headers()) {
-            return Err(only_json());
+        let bytes = request.body().bytes();
+        match self.binary.then(|| Content::of(request.headers(), bytes)) {
+            Some(Content::Binary) => return Ok(()),
+            Some(Content::Json) => {}
+            // A form can be valid JSON, and say something else to who reads it as a form.
+            Some(Content::Text) => return Err(only_json()),
+            None if !says_json(request.headers()) => return Err(only_json()),
+            None => {}
         }
         let document = request.body().document().map_err(DocumentError::rejection)?;
         match (self.schema_of_model(document, context), &self.body) {

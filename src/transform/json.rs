@@ -7,13 +7,15 @@ mod tests;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 pub use self::{alias::ModelAliases, system::SystemMessage};
 use self::{clamp::Clamp, system::Injection};
 use super::layer::TransformLayer;
 use crate::{
     generation::{AskForUsage, OutputTokens},
-    payload::{DocumentError, EditError, Edits, Literal, Payload, Pointer},
+    model::{Takes, takes},
+    payload::{Content, DocumentError, EditError, Edits, Literal, Payload, Pointer, only_json},
     rejection::Rejection,
 };
 
@@ -39,33 +41,62 @@ pub(super) struct Edited {
     pub(super) hide_usage: bool,
 }
 
+/// The request around a body that is edited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Around<'a> {
+    pub(super) path: &'a str,
+    pub(super) query: Option<&'a str>,
+    pub(super) headers: &'a HeaderMap,
+    /// Whether a body that is neither JSON nor text passes as it is.
+    pub(super) binary: bool,
+}
+
 /// Applies edits that follow one another. Where there is no body, there is nothing to edit.
-pub(super) fn apply(edits: &[JsonEdit], payload: &Payload) -> Result<Edited, Rejection> {
+pub(super) fn apply(
+    edits: &[JsonEdit],
+    payload: &Payload,
+    around: Around<'_>,
+) -> Result<Edited, Rejection> {
+    for edit in edits {
+        if let JsonEdit::OutputTokens(tokens) = edit {
+            tokens.apply_to_query(around.query)?;
+        }
+    }
+    if around.binary {
+        match Content::of(around.headers, payload.bytes()) {
+            Content::Binary => return Ok(Edited::default()),
+            Content::Text if payload.bytes().is_none_or(|bytes| !bytes.is_empty()) => {
+                return Err(only_json());
+            }
+            Content::Text | Content::Json => {}
+        }
+    }
     let document = match payload.document() {
         Ok(document) => document,
         Err(DocumentError::Empty) => return Ok(Edited::default()),
         Err(error) => return Err(error.rejection()),
     };
+    let takes = takes(around.path);
     let mut document = document.edit();
     let mut hide_usage = false;
     for edit in edits {
-        hide_usage |= edit.apply(&mut document)?;
+        hide_usage |= edit.apply(&mut document, takes)?;
     }
     Ok(Edited { bytes: document.finish(), hide_usage })
 }
 
 impl JsonEdit {
     /// Whether the upstream was asked for a usage chunk that the caller did not ask for.
-    fn apply<'a>(&'a self, edits: &mut Edits<'a>) -> Result<bool, Rejection> {
+    fn apply<'a>(&'a self, edits: &mut Edits<'a>, takes: Takes) -> Result<bool, Rejection> {
         match self {
             Self::Default(pointer, value) => edits.set_default(pointer, value).map(drop),
             Self::Override(pointer, value) => edits.set(pointer, value),
             Self::Remove(pointer) => edits.remove(pointer).map(drop),
             Self::Clamp(clamp) => return clamp.apply(edits).map(|()| false),
-            Self::OutputTokens(tokens) => return tokens.apply(edits, true).map(|_| false),
+            Self::OutputTokens(tokens) => return tokens.apply(edits, takes).map(|_| false),
             Self::Aliases(aliases) => return aliases.apply(edits).map(|()| false),
             Self::System(injection) => return injection.apply(edits).map(|()| false),
-            Self::AskForUsage(usage) => return usage.apply(edits),
+            Self::AskForUsage(usage) => return usage.apply(edits, takes),
         }
         .map(|()| false)
         .map_err(EditError::rejection)
@@ -110,23 +141,35 @@ impl TransformLayer {
         self.json(JsonEdit::Clamp(Clamp::new(pointer, range)))
     }
 
-    /// Lets the upstream generate at most `most` tokens (at least one), however the body spells it.
+    /// Limits the tokens that the upstream generates to `most`, at least one, in every form that a
+    /// body has.
     ///
-    /// | body with | limited, where there | put, where none of these is |
+    /// The path tells the form. Where a route takes several, the body tells it:
+    ///
+    /// | path ends with | form of the body | its limit, put in where it is missing |
     /// |---|---|---|
-    /// | `messages`, `prompt`, or none of the others | `max_tokens`, `max_completion_tokens` | `max_tokens` |
-    /// | `input` | `max_output_tokens` | `max_output_tokens` |
-    /// | `inputs` | `parameters.max_new_tokens` | `parameters.max_new_tokens` |
+    /// | `/chat/completions` | chat | `max_tokens`, unless there is `max_completion_tokens` |
+    /// | `/completions`, `/completion`, `/infill` | completion | `max_tokens` |
+    /// | `/responses` | response | `max_output_tokens` |
+    /// | `/messages` | message of Anthropic | `max_tokens` |
+    /// | `/generate`, `/generate_stream` | TGI's, or with `text` or `input_ids` SGLang's, or with `prompt` a completion | `parameters.max_new_tokens`; `sampling_params.max_new_tokens`; `max_tokens` |
+    /// | `/`, `/invocations`, `/vertex`, `/models/{model}`, `/pipeline/{task}` | with `messages` a chat, with `prompt` a completion, with text in `inputs` TGI's; with `instances` one of these for each | as above |
+    /// | `/predict` | the same, where there are `parameters` | as above |
     ///
-    /// A body that could be taken for several gets the limit of each. All these names are limited
-    /// in any body, and so are `max_new_tokens`, `n_predict` (llama.cpp),
-    /// `sampling_params.max_new_tokens` (SGLang), and, in `parameters`, `max_tokens`, `max_length`,
-    /// and both lengths in `generation_parameters` and `generate_parameters`. A number that is
-    /// within the limit stays as it was written. One below 1, which some upstreams take for
-    /// "without limit", and what is not a number are refused.
+    /// A body that fits several forms gets the limit of each. In a body of a known form, each
+    /// output limit of any known party is cut to `most`, at the top and in objects such as `parameters`,
+    /// `options` and `generationConfig`. A number within the limit stays as it was written. One below
+    /// 1, which some upstreams take for "without limit", and what is not a number are refused with 422
+    /// `schema-violation`. So are a body that is no object, `parameters` that are none, and more than
+    /// 128 `instances`.
     ///
-    /// For routes that generate text: others may refuse the name. An upstream that does not know
-    /// the name that the caller chose ignores it: [remove](Self::remove_json) that name before.
+    /// A body of an unknown form is not edited. It is refused where it has a known output limit
+    /// that is greater than `most`; without one, the upstream's own default applies. A limit in
+    /// the query that is greater is refused with 400 `invalid-parameters`. Routes that generate no
+    /// text, such as `/embeddings` and `/rerank`, are left alone.
+    ///
+    /// An upstream that does not know the name that the caller chose ignores it: [remove](Self::remove_json)
+    /// that name before.
     #[must_use]
     pub fn output_tokens(self, most: u32) -> Self {
         self.json(JsonEdit::OutputTokens(OutputTokens::new(most)))
@@ -147,12 +190,23 @@ impl TransformLayer {
         self.json(JsonEdit::System(Injection::new(message)))
     }
 
+    /// Lets bodies pass unedited that are neither JSON nor text: images, sounds, files. Text other than
+    /// JSON is refused with 415. Without this, every body that is not JSON is refused.
+    ///
+    /// For routes that take either, under a [`PayloadLayer::bytes`](crate::payload::PayloadLayer::bytes).
+    #[must_use]
+    pub const fn binary_bodies(mut self) -> Self {
+        self.binary = true;
+        self
+    }
+
     /// Asks the upstream of a stream for its usage (`stream_options.include_usage`). Where the
     /// caller did not ask, the chunk that tells it is hidden again from the answer.
     ///
-    /// Only where `stream` is `true`; what is neither a truth value nor `null` there is refused,
-    /// for some upstreams take `1` or `"true"` for it. For chat and completion: a request to
-    /// `/v1/responses` has usage without asking, and is refused by OpenAI when it asks.
+    /// Chats and completions are asked, by the path and the form of the body as in
+    /// [`output_tokens`](Self::output_tokens), where `stream` is `true`. What is neither a truth value
+    /// nor `null` there is refused, for some upstreams take `1` or `"true"` for it. OpenAI's responses
+    /// tell their usage without being asked, and refuse a request that asks.
     #[must_use]
     pub fn include_usage(self) -> Self {
         self.json(JsonEdit::AskForUsage(AskForUsage::new()))

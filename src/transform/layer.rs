@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use super::{
     ResponseBody, ResponseFuture,
-    json::{JsonEdit, apply},
+    json::{Around, JsonEdit, apply},
     step::Step,
     target::Target,
     value::Known,
@@ -32,6 +32,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct TransformLayer {
     steps: Arc<Vec<Step>>,
+    pub(super) binary: bool,
     refusals: RefusalFormat,
 }
 
@@ -87,7 +88,13 @@ impl TransformLayer {
                 Step::Query(edit) => edit.apply(&mut target, &parts.uri, &known)?,
                 Step::Path(edit) => edit.apply(&mut target, &parts.uri, &known)?,
                 Step::Json(edits) => {
-                    let edited = apply(edits, payload)?;
+                    let around = Around {
+                        path: target.path(&parts.uri),
+                        query: target.query(&parts.uri),
+                        headers: &parts.headers,
+                        binary: self.binary,
+                    };
+                    let edited = apply(edits, payload, around)?;
                     hide_usage |= edited.hide_usage;
                     if let Some(bytes) = edited.bytes {
                         payload::replace(parts, payload, bytes)?;

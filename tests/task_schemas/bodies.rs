@@ -37,6 +37,7 @@ pub(crate) fn bodies(task: &str) -> Vec<Value> {
             bodies
         }
         "tgi_generate" => generations(),
+        "any_task" => any_task(),
         "feature_extraction" => vec![
             json!({"inputs": "a"}),
             json!({"inputs": ["a", "b"], "normalize": false, "truncation_direction": "left"}),
@@ -187,6 +188,48 @@ pub(crate) fn bodies(task: &str) -> Vec<Value> {
         ],
         _ => panic!("no bodies of {task}"),
     }
+}
+
+/// A body of each form that a route for any task takes.
+fn any_task() -> Vec<Value> {
+    let tasks = [
+        "chat_completion",
+        "completion",
+        "text_generation",
+        "feature_extraction",
+        "text_classification",
+        "token_classification",
+        "zero_shot_classification",
+        "question_answering",
+        "table_question_answering",
+        "document_question_answering",
+        "summarization",
+        "translation",
+        "fill_mask",
+        "sentence_similarity",
+        "automatic_speech_recognition",
+        "audio_classification",
+        "image_classification",
+        "image_segmentation",
+        "object_detection",
+        "image_to_text",
+        "text_to_image",
+        "text_to_speech",
+        "tei_embed",
+        "tei_predict",
+        "tgi_generate",
+    ];
+    let each = tasks.iter().flat_map(|task| bodies(task));
+    let instances: Vec<Value> = each.clone().collect();
+    // TEI's rankings, and what nobody knows.
+    let others = [
+        json!({"query": "q", "texts": ["a", "b"]}),
+        json!({"instances": ["a", "b"], "parameters": {"max_new_tokens": 5}}),
+        json!({"instances": instances.chunks(100).next().unwrap_or_default()}),
+        json!({"inputs": [{"role": "user", "content": "a"}], "parameters": {"max_new_tokens": 5}}),
+        json!({}),
+    ];
+    each.chain(others).collect()
 }
 
 fn chat_completion() -> Vec<Value> {

@@ -33,7 +33,7 @@ const fn other(name: &'static str, schema: fn() -> Schema) -> Task {
 }
 
 /// All of them.
-const TASKS: [Task; 32] = [
+const TASKS: [Task; 33] = [
     task("chat_completion", Schema::chat_completion, "chat-completion"),
     other("completion", Schema::completion),
     other("embeddings", Schema::embeddings),
@@ -66,6 +66,7 @@ const TASKS: [Task; 32] = [
     task("image_to_text", Schema::image_to_text, "image-to-text"),
     task("text_to_image", Schema::text_to_image, "text-to-image"),
     task("text_to_speech", Schema::text_to_speech, "text-to-speech"),
+    other("any_task", Schema::any_task),
     other("tei_embed", Schema::tei_embed),
     other("tei_rerank", Schema::tei_rerank),
     other("tei_predict", Schema::tei_predict),

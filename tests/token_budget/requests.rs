@@ -35,11 +35,20 @@ async fn a_missing_output_limit_is_put_in() {
         sent("/generate", r#"{"inputs":"x"}"#).await.unwrap(),
         r#"{"inputs":"x","parameters":{"max_new_tokens":77}}"#
     );
-    // Not where nothing comes out, or nobody knows.
+    for path in ["/", "/models/gpt2", "/invocations", "/vertex"] {
+        assert_eq!(
+            sent(path, r#"{"inputs":"x"}"#).await.unwrap(),
+            r#"{"inputs":"x","parameters":{"max_new_tokens":77}}"#,
+            "{path}"
+        );
+    }
+    // Not where nothing comes out, or the form is unknown.
     for (path, body) in [
         ("/v1/embeddings", r#"{"input":"x"}"#),
+        ("/v1/images/generations", r#"{"prompt":"x"}"#),
         ("/embed", r#"{"inputs":"x"}"#),
-        ("/", r#"{"inputs":"x"}"#),
+        ("/", r#"{"query":"x"}"#),
+        ("/some/route", r#"{"messages":[]}"#),
     ] {
         assert_eq!(sent(path, body).await.unwrap(), body);
     }
@@ -136,7 +145,7 @@ async fn bodies_that_cannot_be_read_are_refused_or_have_their_price() {
         status
     };
     let flowing = || Payload::streamed(http_body_util::Full::new(Bytes::from_static(b"RIFF")));
-    let bytes = || Payload::buffered("RIFF");
+    let bytes = || Payload::buffered(&b"RIFF\xff"[..]);
     assert_eq!(send(&budget.layer, flowing(), false).await, 415);
     assert_eq!(send(&budget.layer, bytes(), false).await, 400);
     assert_eq!(budget.used().await, 0);
@@ -146,6 +155,71 @@ async fn bodies_that_cannot_be_read_are_refused_or_have_their_price() {
     // Whoever breaks a document does not get it for the price.
     assert_eq!(send(&flat, Payload::buffered(r#" {"a":1,"a":2}"#), false).await, 400);
     assert_eq!(send(&flat, bytes(), true).await, 400);
+    // Nor whoever streams it.
+    assert_eq!(send(&flat, flowing(), true).await, 415);
+    assert_eq!(budget.used().await, 1_000);
+    // Text is charged by its bytes, and so is the response: two of them.
+    let text = "a".repeat(4_000);
+    assert_eq!(send(&flat, Payload::buffered(text), false).await, 200);
+    assert_eq!(budget.used().await, 1_000 + 1_000 + 1);
+}
+
+#[tokio::test]
+async fn a_body_of_an_unknown_form_is_charged_by_bytes_both_ways() {
+    let budget = Budget::plenty();
+    let long = "x".repeat(40_000);
+    let answer =
+        |length: usize| Answer::json(format!(r#"{{"text":"{}"}}"#, "y".repeat(length - 11)));
+    for path in ["/some/route", "/", "/vertex", "/models/org/name", "/invocations"] {
+        // Whatever the members are called.
+        for name in ["query", "options", "metadata", "user"] {
+            let body = format!(r#"{{"{name}":"{long}"}}"#);
+            let prompt = body.len().div_ceil(4) as u64;
+            assert_eq!(
+                budget.charge(post(path, body), answer(80_000)).await,
+                prompt + 20_000,
+                "{path}"
+            );
+        }
+    }
+    // No body, where the method has a use for one.
+    assert_eq!(budget.charge(post("/", ""), answer(400)).await, 100);
+    // An object of inputs is a task whose length is the upstream's own.
+    let task = r#"{"inputs":{"question":"q","context":"c"}}"#;
+    let charged = budget.charge(post("/models/qa", task), answer(400)).await;
+    assert_eq!(charged, task.len().div_ceil(4) as u64 + 100);
+}
+
+#[tokio::test]
+async fn an_output_limit_in_the_query_is_reserved() {
+    let reserved = async |target: &str, body: &str| {
+        let budget = Budget::plenty();
+        let inner =
+            service_fn(|_| std::future::pending::<Result<Response<ScriptedBody>, Infallible>>());
+        let mut service = budget.layer.layer(inner);
+        let call = tower::Service::call(&mut service, post(target, body));
+        let used = budget.used().await;
+        drop(call);
+        used
+    };
+    let body = r#"{"inputs":"abcd","parameters":{"max_new_tokens":10}}"#;
+    assert_eq!(reserved("/?max_new_tokens=4000", body).await, 1 + 4_000);
+    assert_eq!(reserved("/?max_new_tokens=5&num_return_sequences=3", body).await, 1 + 30);
+    assert_eq!(reserved("/?a=b", body).await, 1 + 10);
+}
+
+#[tokio::test]
+async fn images_and_sound_cost_the_same_each() {
+    let reserved = async |path: &str, body: &str| {
+        let budget = Budget::plenty();
+        let before = budget.used().await;
+        let answer = Answer::json(format!(r#"{{"data":"{}"}}"#, "A".repeat(100_000)));
+        budget.charge(post(path, body), answer).await - before
+    };
+    let image = r#"{"prompt":"abcd"}"#;
+    assert_eq!(reserved("/v1/images/generations", image).await, 1 + 1_000);
+    assert_eq!(reserved("/v1/images/generations", r#"{"prompt":"abcd","n":3}"#).await, 1 + 3_000);
+    assert_eq!(reserved("/v1/audio/speech", r#"{"input":"abcd"}"#).await, 1 + 1_000);
 }
 
 #[tokio::test]

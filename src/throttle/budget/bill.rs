@@ -201,7 +201,7 @@ impl Open {
         if self.context.usage().is_some() {
             self.told(guess, least)
         } else {
-            self.believed(self.estimate.prompt, guess.min(self.estimate.output), 0)
+            self.believed(self.estimate.prompt, guess.min(self.most_of_output()), 0)
         }
     }
 
@@ -225,15 +225,21 @@ impl Open {
     /// A count within what the prompt and the output limit can have taken, and not below the text
     /// that was delivered. Reasoning is output.
     fn believed(&self, prompt: u64, completion: u64, least: u64) -> (u64, u64) {
-        let Estimate { prompt: estimate, output } = self.estimate;
+        let Estimate { prompt: estimate, output, bounded: _ } = self.estimate;
         let most = estimate.saturating_mul(MOST_OF_PROMPT).saturating_add(AROUND_PROMPT);
         let prompt = prompt.min(most);
         if output == 0 {
             // Nothing was reserved for an output: both share what the prompt can have taken.
             (prompt, completion.min(most.saturating_sub(prompt)))
         } else {
-            (prompt, completion.min(output).max(least))
+            (prompt, completion.min(self.most_of_output()).max(least))
         }
+    }
+
+    /// The limit in force; where the upstream is held to none, a token for each byte.
+    fn most_of_output(&self) -> u64 {
+        let Estimate { output, bounded, .. } = self.estimate;
+        if bounded { output } else { output.max(self.bytes) }
     }
 }
 

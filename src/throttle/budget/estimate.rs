@@ -3,10 +3,12 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
+use http::Request;
 
 use crate::{
-    generation::{AskForUsage, OutputTokens, violation},
-    payload::{Document, Kind, Node, Payload, Pointer},
+    generation::{AskForUsage, OutputTokens, violation_at},
+    model::{Form, takes},
+    payload::{Content, Document, DocumentError, Kind, Node, Payload, is_bodiless},
     rejection::Rejection,
 };
 
@@ -20,6 +22,8 @@ pub(super) struct Estimate {
     pub(super) prompt: u64,
     /// The limit, for each of the answers that are asked for.
     pub(super) output: u64,
+    /// Whether the upstream is held to that: it may be more where the form of the body is unknown.
+    pub(super) bounded: bool,
 }
 
 /// A request that was read.
@@ -37,16 +41,7 @@ pub(super) struct Estimator {
     output: OutputTokens,
     ask: AskForUsage,
     tokenizer: Option<Tokenizer>,
-    counts: Arc<[Pointer; 4]>,
-}
-
-/// Whether a route generates.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Task {
-    Generates,
-    Reads,
-    /// Any task, as its model has it.
-    Unknown,
+    flat: Option<u64>,
 }
 
 /// A picture, a sound, a file.
@@ -60,12 +55,7 @@ impl Estimator {
             output: OutputTokens::missing(1_024),
             ask: AskForUsage::new(),
             tokenizer: None,
-            counts: Arc::new([
-                Pointer::new(["n"]),
-                Pointer::new(["best_of"]),
-                Pointer::new(["parameters", "best_of"]),
-                Pointer::new(["parameters", "num_return_sequences"]),
-            ]),
+            flat: None,
         }
     }
 
@@ -77,38 +67,80 @@ impl Estimator {
         self.tokenizer = Some(tokenizer);
     }
 
+    pub(super) const fn set_flat(&mut self, tokens: u64) {
+        self.flat = Some(tokens);
+    }
+
     pub(super) const fn tokenizer(&self) -> Option<&Tokenizer> {
         self.tokenizer.as_ref()
     }
 
-    /// Reads a document, and puts into it what it needs.
-    pub(super) fn prepare(&self, path: &str, document: &Document) -> Result<Prepared, Rejection> {
-        let root = document.root();
-        let prompt = self.prompt(root);
-        let marked = ["messages", "prompt"].iter().any(|mark| is_there(root, mark));
-        let task = match Task::of(path) {
-            Task::Unknown if marked => Task::Generates,
-            task => task,
+    /// Reads a request, and puts into its body what that needs. `None` where there is nothing to
+    /// compute.
+    pub(super) fn prepare(
+        &self,
+        request: &Request<Payload>,
+    ) -> Result<Option<Prepared>, Rejection> {
+        let payload = request.body();
+        let mut prepared = match payload.document() {
+            Ok(document) => self.read(request.uri().path(), document)?,
+            Err(DocumentError::Empty) if is_bodiless(request.method()) => return Ok(None),
+            Err(DocumentError::Empty) => self.by_bytes(0),
+            Err(error) => self.unread(request, error)?,
         };
-        if task == Task::Reads {
-            let estimate = Estimate { prompt, output: 0 };
-            return Ok(Prepared { estimate, bytes: None, hide_usage: false });
-        }
+        let asked = self.output.apply_to_query(request.uri().query())?;
+        let estimate = &mut prepared.estimate;
+        estimate.output = estimate.output.max(asked.tokens.unwrap_or_default());
+        estimate.output = estimate.output.saturating_mul(asked.answers);
+        Ok(Some(prepared))
+    }
+
+    fn read(&self, path: &str, document: &Document) -> Result<Prepared, Rejection> {
+        let takes = takes(path);
         let mut edits = document.edit();
-        let each = self.output.apply(&mut edits, task == Task::Generates)?;
-        let mut answers = 1;
-        for count in &*self.counts {
-            let Some(node) = edits.get(count).map_err(|error| error.rejection())? else { continue };
-            let number = node.as_u64().filter(|number| *number > 0);
-            let number = number
-                .ok_or_else(|| violation(count, "type", "must be a whole number, at least 1"))?;
-            answers = answers.max(number);
+        let output = self.output.apply(&mut edits, takes)?;
+        if let Some(pointer) = output.miscounted {
+            return Err(violation_at(pointer, "type", "must be a whole number, at least 1"));
         }
-        let output = each.saturating_mul(answers).saturating_mul(prompts(root));
-        // OpenAI's responses tell their usage, and refuse to be asked.
-        let hide_usage = marked && self.ask.apply(&mut edits)?;
-        let estimate = Estimate { prompt, output };
+        let hide_usage = self.ask.apply(&mut edits, takes)?;
+        let root = document.root();
+        let mut estimate =
+            Estimate { prompt: self.prompt(root), output: output.tokens, bounded: output.bounded };
+        if !output.bounded {
+            // Which of the members are read is unknown.
+            estimate.prompt = estimate.prompt.max(tokens_of(document.bytes().len()));
+        } else if output.forms.has(Form::Media) {
+            estimate.output = media(root);
+        }
         Ok(Prepared { estimate, bytes: edits.finish(), hide_usage })
+    }
+
+    /// A body that has no document.
+    fn unread(
+        &self,
+        request: &Request<Payload>,
+        error: DocumentError,
+    ) -> Result<Prepared, Rejection> {
+        let bytes = request.body().bytes();
+        match (Content::of(request.headers(), bytes), bytes, self.flat) {
+            (Content::Binary, _, Some(prompt)) => {
+                let estimate = Estimate { prompt, output: 0, bounded: true };
+                Ok(Prepared { estimate, bytes: None, hide_usage: false })
+            }
+            (Content::Text, Some(text), Some(flat)) => {
+                let mut prepared = self.by_bytes(text.len());
+                prepared.estimate.prompt = prepared.estimate.prompt.max(flat);
+                Ok(prepared)
+            }
+            _ => Err(error.rejection()),
+        }
+    }
+
+    /// A body of so many bytes of which nothing else is known.
+    const fn by_bytes(&self, bytes: usize) -> Prepared {
+        let (prompt, output) = (tokens_of(bytes), self.output.most());
+        let estimate = Estimate { prompt, output, bounded: false };
+        Prepared { estimate, bytes: None, hide_usage: false }
     }
 
     fn prompt(&self, root: Node<'_>) -> u64 {
@@ -124,8 +156,10 @@ impl Estimator {
                 "tools" | "functions" | "response_format" | "guided_json" | "json_schema"
                 | "text_format" => tally.raw(value),
                 // Said of the answer, or of the machine.
-                "model" | "user" | "stop" | "metadata" | "stream_options" | "parameters"
-                | "options" | "logit_bias" | "tool_choice" | "sampling_params" => {}
+                "model" | "user" | "stop" | "metadata" | "stream_options" | "options"
+                | "logit_bias" | "tool_choice" | "sampling_params" => {}
+                // Some hold texts, such as the labels of a classification.
+                "parameters" => tally.texts(value),
                 _ if matches!(value.kind(), Kind::String | Kind::Array | Kind::Object) => {
                     tally.read(value);
                 }
@@ -136,17 +170,15 @@ impl Estimator {
     }
 }
 
-/// How many prompts a completion is asked for.
-fn prompts(root: Node<'_>) -> u64 {
-    let prompts = ["prompt", "inputs"].iter().find_map(|name| root.get(name));
-    match prompts {
-        Some(list) if list.kind() == Kind::Array => {
-            // An array of numbers is one prompt, of tokens.
-            let texts = list.elements().filter(|one| one.kind() != Kind::Number).count();
-            u64::try_from(texts).unwrap_or(u64::MAX).max(1)
-        }
-        _ => 1,
-    }
+/// A quarter of so many bytes.
+const fn tokens_of(bytes: usize) -> u64 {
+    (bytes as u64).div_ceil(4)
+}
+
+/// What is drawn or spoken.
+fn media(root: Node<'_>) -> u64 {
+    let many = root.get("n").and_then(Node::as_u64).unwrap_or(1);
+    MEDIA.saturating_mul(many)
 }
 
 fn is_there(root: Node<'_>, name: &str) -> bool {
@@ -195,6 +227,16 @@ impl Tally<'_> {
         }
     }
 
+    /// The strings of a value alone.
+    fn texts(&mut self, node: Node<'_>) {
+        match node.kind() {
+            Kind::String => self.read(node),
+            Kind::Array => node.elements().for_each(|element| self.texts(element)),
+            Kind::Object => node.members().for_each(|(_, member)| self.texts(member)),
+            _ => {}
+        }
+    }
+
     fn sum(self) -> u64 {
         self.tokens.saturating_add(self.bytes.div_ceil(4))
     }
@@ -215,51 +257,7 @@ fn is_media(node: Node<'_>) -> bool {
     NAMES.iter().any(|name| is_there(node, name))
 }
 
-// === impl Task, Tokenizer ===
-
-impl Task {
-    fn of(path: &str) -> Self {
-        const GENERATE: [&str; 7] = [
-            "/chat/completions",
-            "/completions",
-            "/responses",
-            "/generate",
-            "/generate_stream",
-            "/pipeline/text-generation",
-            "/messages",
-        ];
-        const READ: [&str; 20] = [
-            "/embeddings",
-            "/embed",
-            "/embed_all",
-            "/embed_sparse",
-            "/rerank",
-            "/predict",
-            "/similarity",
-            "/tokenize",
-            "/detokenize",
-            "/decode",
-            "/moderations",
-            "/score",
-            "/pooling",
-            "/classify",
-            "/pipeline/feature-extraction",
-            "/pipeline/sentence-similarity",
-            "/pipeline/text-classification",
-            "/pipeline/token-classification",
-            "/pipeline/zero-shot-classification",
-            "/pipeline/fill-mask",
-        ];
-        let path = path.trim_end_matches('/');
-        if GENERATE.iter().any(|end| path.ends_with(end)) {
-            Self::Generates
-        } else if READ.iter().any(|end| path.ends_with(end)) {
-            Self::Reads
-        } else {
-            Self::Unknown
-        }
-    }
-}
+// === impl Tokenizer ===
 
 impl Tokenizer {
     pub(super) fn new(count: impl Fn(&str) -> u64 + Send + Sync + 'static) -> Self {
@@ -275,14 +273,4 @@ impl fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tokenizer(..)")
     }
-}
-
-/// Whether a body that has no document may pass at a flat cost: never what may be JSON to an
-/// upstream that is less strict.
-pub(super) fn is_opaque(payload: &Payload, says_json: bool) -> bool {
-    let looks_like_json = || {
-        let first = payload.bytes().and_then(|bytes| bytes.trim_ascii_start().first().copied());
-        matches!(first, Some(b'{' | b'['))
-    };
-    payload.is_streamed() || !says_json && !looks_like_json()
 }

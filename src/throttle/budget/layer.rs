@@ -12,12 +12,12 @@ use tower_service::Service;
 
 use super::{
     BudgetBody, BudgetFuture, Weight, Weights,
-    estimate::{Estimate, Estimator, Prepared, Tokenizer, is_opaque},
+    estimate::{Estimator, Prepared, Tokenizer},
     future::{Admission, Waiting},
 };
 use crate::{
     context::RequestContext,
-    payload::{self, DocumentError, Payload, says_json},
+    payload::{self, Payload},
     rejection::{RefusalFormat, Rejection},
     throttle::{
         Limit, LimitCounts, LimitError, LimitFields, LimitStanding, Store, Subject,
@@ -142,7 +142,6 @@ pub(super) struct Settings {
     pub(super) limits: Arc<Limits>,
     pub(super) estimator: Estimator,
     weights: Option<Weights>,
-    flat: Option<u64>,
     refusals: RefusalFormat,
 }
 
@@ -155,7 +154,6 @@ impl TokenBudgetLayer {
                 limits: Arc::new(Limits::new(limit, Unit::Tokens)),
                 estimator: Estimator::new(),
                 weights: None,
-                flat: None,
                 refusals: RefusalFormat::default(),
             }),
         }
@@ -216,7 +214,7 @@ impl TokenBudgetLayer {
     /// and is broken, is refused all the same.
     #[must_use]
     pub fn flat_cost(mut self, tokens: u64) -> Self {
-        self.settings().flat = Some(tokens);
+        self.settings().estimator.set_flat(tokens);
         self
     }
 
@@ -294,33 +292,13 @@ impl Settings {
         };
         let mut estimator = self.estimator.clone();
         estimator.set_output(weight.half_of(most));
-        let Some(smaller) = self.prepare(&estimator, request)? else { return Ok(prepared) };
+        let Some(smaller) = estimator.prepare(request)? else { return Ok(prepared) };
         let before = weight.of(prepared.estimate.prompt, prepared.estimate.output);
         let after = weight.of(smaller.estimate.prompt, smaller.estimate.output);
         for ask in asks.iter_mut().filter(|ask| ask.cost == before) {
             ask.cost = after;
         }
         Ok(smaller)
-    }
-
-    /// What a request may take. `None` where it has no body, so that nothing is computed.
-    fn prepare(
-        &self,
-        estimator: &Estimator,
-        request: &Request<Payload>,
-    ) -> Result<Option<Prepared>, Rejection> {
-        let payload = request.body();
-        match payload.document() {
-            Ok(document) => estimator.prepare(request.uri().path(), document).map(Some),
-            Err(DocumentError::Empty) => Ok(None),
-            Err(error) => match self.flat {
-                Some(prompt) if is_opaque(payload, says_json(request.headers())) => {
-                    let estimate = Estimate { prompt, output: 0 };
-                    Ok(Some(Prepared { estimate, bytes: None, hide_usage: false }))
-                }
-                _ => Err(error.rejection()),
-            },
-        }
     }
 }
 
@@ -356,7 +334,7 @@ where
         let context = RequestContext::ensure(request.extensions_mut());
         let settings = &self.layer.settings;
         let responder = settings.refusals.for_request(&request);
-        let prepared = match settings.prepare(&settings.estimator, &request) {
+        let prepared = match settings.estimator.prepare(&request) {
             Ok(Some(prepared)) => prepared,
             Ok(None) => {
                 let method = request.method().clone();

@@ -1,0 +1,91 @@
+//! Limits in the query.
+
+use std::{borrow::Cow, ops::RangeInclusive};
+
+use percent_encoding::percent_decode_str;
+
+use super::names::{Known, Role, known};
+use crate::rejection::{Refusal, Rejection, Violation};
+
+/// What a query asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Asked {
+    /// The greatest limit that it has.
+    pub(crate) tokens: Option<u64>,
+    /// How many answers.
+    pub(crate) answers: u64,
+}
+
+impl Asked {
+    pub(crate) const NOTHING: Self = Self { tokens: None, answers: 1 };
+
+    /// Reads a query as forms are read. What is not a number within the range is refused.
+    pub(super) fn of(query: &str, range: &RangeInclusive<i64>) -> Result<Self, Rejection> {
+        let mut asked = Self::NOTHING;
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let Some(Known { name: known, role }) = known(&decoded(name)) else { continue };
+            let number = || decoded(value).trim().parse::<u64>().ok();
+            match role {
+                Role::Limit => {
+                    let limits = |tokens: &u64| {
+                        i64::try_from(*tokens).is_ok_and(|tokens| range.contains(&tokens))
+                    };
+                    let tokens = number().filter(limits).ok_or_else(|| refused(known, range))?;
+                    asked.tokens = asked.tokens.max(Some(tokens));
+                }
+                Role::Count => asked.answers = asked.answers.max(number().unwrap_or_default()),
+                Role::Container | Role::Mark(_) | Role::Inputs | Role::Holder => {}
+            }
+        }
+        Ok(asked)
+    }
+}
+
+fn decoded(text: &str) -> Cow<'_, str> {
+    match percent_decode_str(text).decode_utf8_lossy() {
+        text if text.contains('+') => Cow::Owned(text.replace('+', " ")),
+        text => text,
+    }
+}
+
+fn refused(name: &str, range: &RangeInclusive<i64>) -> Rejection {
+    let detail = format!("must be a number of at least 1 and at most {}", range.end());
+    let violation = Violation::new(format!("/query/{name}"), "maximum", detail);
+    Rejection::new(Refusal::InvalidParameters).with_violations(vec![violation])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_and_counts_are_found_however_they_are_written() {
+        let asked = |query| Asked::of(query, &(1..=100)).map_err(|refused| refused.refusal());
+        let tokens = |tokens| Ok(Asked { tokens: Some(tokens), answers: 1 });
+        for query in ["", "&&", "a=b", "max_tokens_=500", "temperature=5", "n", "n=x"] {
+            assert_eq!(asked(query), Ok(Asked::NOTHING), "{query}");
+        }
+        for query in ["max_new_tokens=100", "a&max_%6eew_tokens=%31%30%30", "max_tokens=+100"] {
+            assert_eq!(asked(query), tokens(100), "{query}");
+        }
+        for query in [
+            "max_new_tokens=101",
+            "max_new_tokens=99999999999999999999",
+            "max_new_tokens=5&max_new_tokens=101",
+            "max_new_tokens=-1",
+            "max_new_tokens=0",
+            "max_new_tokens=",
+            "max_new_tokens",
+            "max_new_tokens=1e9",
+            "max_new_tokens=%EF%BC%99%EF%BC%99%EF%BC%99",
+            "Max_New_Tokens=101",
+            "%6dax_new_tokens=101",
+            "n_predict=101",
+        ] {
+            assert_eq!(asked(query), Err(Refusal::InvalidParameters), "{query}");
+        }
+        let both = asked("num_return_sequences=50&max_length=7");
+        assert_eq!(both, Ok(Asked { tokens: Some(7), answers: 50 }));
+    }
+}

@@ -1,0 +1,99 @@
+//! The forms that bodies of requests have.
+
+/// A form of a request's body: where the prompt is, and which members limit the output.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub(crate) enum Form {
+    /// `messages`, as OpenAI's chat completions, and those of vLLM, SGLang, TGI and llama.cpp.
+    Chat,
+    /// `prompt`, as OpenAI's completions, and those of vLLM and llama.cpp.
+    Completion,
+    /// `input`, as OpenAI's responses.
+    Responses,
+    /// `messages`, as Anthropic's messages.
+    Messages,
+    /// Text in `inputs`, as TGI's `/generate` and Hugging Face's tasks that generate text.
+    Generate,
+    /// `text` or `input_ids` beside `sampling_params`, as SGLang's `/generate`.
+    Sampling,
+    /// An object in `inputs`: a task of Hugging Face whose answer has a length of its own.
+    Task,
+    /// `instances`, as Vertex AI wraps requests for TGI and TEI.
+    Instances,
+    /// Embeddings, rankings, classes, tokens: nothing is generated.
+    Reads,
+    /// Images and sound: no tokens of text are generated.
+    Media,
+}
+
+/// A set of forms. A body that fits several must satisfy each.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Forms(u16);
+
+/// What the bodies of a route may be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Takes {
+    /// This form, whatever the body looks like.
+    One(Form),
+    /// TGI's form, unless the body has marks of SGLang's or of vLLM's demo server.
+    Sampled,
+    /// TEI's classification; beside `parameters`, any task of Hugging Face's inference toolkit.
+    Predict,
+    /// Whatever the body looks like: an endpoint's own route, or that of a model.
+    Any,
+    /// Unknown.
+    Unknown,
+}
+
+impl Forms {
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) const fn of(form: Form) -> Self {
+        Self(1 << form as u8)
+    }
+
+    pub(crate) const fn and(self, form: Form) -> Self {
+        Self(self.0 | Self::of(form).0)
+    }
+
+    pub(crate) const fn without(self, form: Form) -> Self {
+        Self(self.0 & !Self::of(form).0)
+    }
+
+    pub(crate) const fn has(self, form: Form) -> bool {
+        self.0 & Self::of(form).0 != 0
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    const fn among(self, others: Self) -> Self {
+        Self(self.0 & others.0)
+    }
+}
+
+impl Takes {
+    /// The forms of a body with these marks. None where the form is unknown.
+    pub(crate) const fn forms(self, marks: Forms, has_parameters: bool) -> Forms {
+        const ANY: Forms = Forms::of(Form::Chat)
+            .and(Form::Completion)
+            .and(Form::Generate)
+            .and(Form::Task)
+            .and(Form::Instances);
+        const SAMPLED: Forms =
+            Forms::of(Form::Completion).and(Form::Generate).and(Form::Task).and(Form::Sampling);
+        match self {
+            Self::One(form) => Forms::of(form),
+            Self::Sampled => {
+                let forms = marks.among(SAMPLED);
+                if forms.is_empty() { Forms::of(Form::Generate) } else { forms }
+            }
+            Self::Predict if !has_parameters && !marks.has(Form::Instances) => {
+                Forms::of(Form::Reads)
+            }
+            Self::Predict | Self::Any => marks.among(ANY),
+            Self::Unknown => Forms::NONE,
+        }
+    }
+}
