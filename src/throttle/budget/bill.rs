@@ -176,6 +176,8 @@ impl Open {
             None => self.context.generated_tokens(),
         };
         let least = delivered / MOST_OF_TEXT;
+        let delivered =
+            if self.estimate.bounded { delivered } else { delivered.max(self.bytes.div_ceil(4)) };
         match self.context.usage() {
             Some(_) if self.context.stream_end() == Some(StreamEnd::Done) => {
                 self.told(delivered, least)
@@ -193,7 +195,8 @@ impl Open {
     fn whole(&self) -> (u64, u64) {
         let delivered = self.context.generated_tokens();
         // A body that does not say what it was is at most what was allowed.
-        let guess = if delivered > 0 { delivered } else { self.bytes.div_ceil(4) };
+        let text = delivered > 0 && self.estimate.bounded;
+        let guess = if text { delivered } else { self.bytes.div_ceil(4) };
         // A completion may repeat its prompt.
         let prompt = self.context.usage().and_then(|usage| usage.prompt_tokens);
         let repeated = prompt.unwrap_or(self.estimate.prompt);

@@ -73,17 +73,19 @@ use crate::{
 /// The prompt is a quarter of the bytes (in UTF-8) of its texts, rounded up, or what the
 /// [tokenizer](Self::tokenizer) says of each; and 4 for each of `messages`, 1,000 for each picture,
 /// sound, video or file, 1 for each number (of a prompt of token ids). Texts are all strings in the
-/// body's members, but for `model`, `user`, `stop`, `metadata`, `stream_options`, `parameters`,
-/// `options`, `logit_bias`, `tool_choice` and `sampling_params`; and `tools`, `functions`,
-/// `response_format` and the like as they are written.
+/// body's members, but for `model`, `user`, `stop`, `metadata`, `stream_options`, `options`,
+/// `logit_bias`, `tool_choice` and `sampling_params`; and `tools`, `functions`, `response_format` and
+/// the like as they are written.
 ///
-/// The output is the greatest of the limits in the body, by whichever of the names that
-/// `TransformLayer::output_tokens` knows, times the greatest of `n`, `best_of`,
-/// `parameters.best_of` and `parameters.num_return_sequences`, times the prompts of a completion.
-/// Where the body has no limit, [`output_limit`](Self::output_limit) is put into it. Routes that
-/// generate nothing (`/v1/embeddings`, `/embed`, `/rerank`, `/predict`, …) are known by the end of
-/// their path, and reserve the prompt alone. On a path that could be any task (`/`, `/models/…`),
-/// with neither `messages` nor `prompt`, the limit is reserved and not put in.
+/// The path and the body tell the form, as for `TransformLayer::output_tokens`:
+///
+/// | form | output that is reserved |
+/// |---|---|
+/// | generates text | the greatest output limit in body and query, by the name of any known party, times the greatest of `n`, `best_of` and the like, times the prompts. Where the body has no limit, [`output_limit`](Self::output_limit) is put into it |
+/// | embeddings, rankings, classes, tokens | none |
+/// | images and speech | 1,000 for each of `n` |
+/// | several of these | that of each instance together; else the greatest |
+/// | unknown, or an object in `inputs` | the same as for text, but nothing is put in; the prompt is at least a quarter of the whole body |
 ///
 /// A request that may take more than a budget ever holds (the burst of a rate, the limit of a quota) is
 /// rejected with 400 `exceeds-limit`, since waiting does not help. Put
@@ -91,9 +93,10 @@ use crate::{
 /// never settled, because the process or the shared store was lost, costs itself and is back within
 /// one window.
 ///
-/// A request without a body passes, and is charged nothing. A limit below 1, and what is not a
-/// number, are refused with 422 `schema-violation`; a streamed body with 415, and one that is not
-/// JSON with 400, unless they have a [flat cost](Self::flat_cost).
+/// A request without a body passes, and is charged nothing, unless its method has a use for one. A
+/// limit below 1, and what is not a number, are refused with 422 `schema-violation`, in the query
+/// with 400 `invalid-parameters`; a streamed body with 415, and one that is not JSON with 400, unless
+/// they have a [flat cost](Self::flat_cost).
 ///
 /// # What is charged
 ///
@@ -106,6 +109,9 @@ use crate::{
 /// | 500, 502, 504, any other 5xx | the estimate | none |
 /// | none: an error, a panic, a caller who left before the head | the estimate | none |
 /// | a refusal of this crate's own, before the upstream was called | none | none |
+///
+/// Where the form is unknown, a response without usage counts by a quarter of all its bytes, and one
+/// that tells its usage is believed up to a token for each byte, or the reserved limit if that is more.
 ///
 /// An upstream is believed within bounds. A prompt is at most four times its estimate (a token is at
 /// least a byte) and 256 for a chat template. An output, reasoning included, is at most the output
@@ -209,9 +215,12 @@ impl TokenBudgetLayer {
         self
     }
 
-    /// Lets pass bodies that are not JSON, at so many tokens of prompt: sounds and pictures, and
-    /// what is streamed. They are refused by default. What says that it is JSON, or begins like it,
-    /// and is broken, is refused all the same.
+    /// Lets bodies pass that are not JSON, at so many tokens each: images, sounds, files, and what is
+    /// streamed. Other text is charged by its bytes, and at least as much. Such bodies are refused by
+    /// default. A body that says that it is JSON, or begins like it, is refused where it is broken
+    /// or streamed.
+    ///
+    /// Zero makes such requests free: 1,000 is what an image in a chat is estimated at.
     #[must_use]
     pub fn flat_cost(mut self, tokens: u64) -> Self {
         self.settings().estimator.set_flat(tokens);
