@@ -8,6 +8,7 @@ use tower_inference::{
     cache::CacheLayer,
     client::HttpsClient,
     hf::HfTokenLayer,
+    memory_limit::MemoryLimit,
     payload::{Payload, PayloadLayer},
     request_id::RequestIdLayer,
     schema::SchemaLayer,
@@ -38,6 +39,8 @@ pub(crate) fn gateway(
     let Bodies { max_bytes, schema, output } = bodies;
     let Limits { peer, throttle, budget, upstream } = limits;
     let behind = Stack::new().auth(auth).upstream(upstream).hf_token(hf_token);
+    // One sum for the bodies of all routes.
+    let memory = MemoryLimit::new(256 << 20);
     let client: HttpsClient<Payload> = HttpsClient::builder().build()?;
 
     // A limit or a cache that is off has no layer: each choice is a stack of its own type.
@@ -45,7 +48,8 @@ pub(crate) fn gateway(
         ($behind:expr) => {{
             let behind = $behind;
             let of = |payload: PayloadLayer, schema, edits| {
-                let stack = behind.clone().payload(payload.limit(max_bytes));
+                let stack =
+                    behind.clone().payload(payload.limit(max_bytes).memory_limit(memory.clone()));
                 stack.schema(schema).transform(edits).layer(client.clone())
             };
             let inference = Inference {

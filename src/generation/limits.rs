@@ -158,7 +158,7 @@ impl OutputTokens {
         output.add(each, answers, prompts);
         for mut object in instances.objects {
             output.bounded &= !object.forms.has(Form::Task);
-            output.miscounted = output.miscounted.or(object.said.miscounted.take());
+            output.miscounted = output.miscounted.or_else(|| object.said.miscounted.take());
             let (own, prompts) = (object.said.answers, object.said.prompts);
             output.add(self.hold(edits, object)?.max(each), answers.max(own), prompts);
         }
