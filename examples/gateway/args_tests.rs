@@ -19,8 +19,12 @@ fn refused(line: &str) -> String {
 }
 
 /// As the demo has it.
-const CACHE: Cache =
-    Cache { ttl: Duration::from_secs(300), scope: CacheScope::Identity, max_bytes: None };
+const CACHE: Cache = Cache {
+    ttl: Duration::from_secs(300),
+    scope: CacheScope::Identity,
+    max_bytes: None,
+    max_shared: None,
+};
 
 const REAL: &str = "--upstream https://u.example --hf-token-env T --issuer https://i.example \
     --audience a";
@@ -256,11 +260,13 @@ fn answers_are_kept_by_the_demo_and_elsewhere_when_asked() {
     assert_eq!(served(REAL).cache, None);
     let real = served(&format!("{REAL} --cache-ttl 5m"));
     assert_eq!(real.cache, Some(CACHE));
-    let all = served(&format!("{REAL} --cache-max 256MiB --cache-scope tenant --cache-ttl 90s"));
+    let more = "--cache-max 256MiB --cache-max-shared 32MiB --cache-scope tenant --cache-ttl 90s";
+    let all = served(&format!("{REAL} {more}"));
     let expected = Cache {
         ttl: Duration::from_secs(90),
         scope: CacheScope::Tenant,
         max_bytes: Some(256 << 20),
+        max_shared: Some(32 << 20),
     };
     assert_eq!(all.cache, Some(expected));
     let shared = Cache { scope: CacheScope::Shared, ..CACHE };
@@ -271,7 +277,7 @@ fn answers_are_kept_by_the_demo_and_elsewhere_when_asked() {
         assert_eq!(served(&off).cache, None, "{off}");
     }
 
-    for flag in ["--cache-scope shared", "--cache-max 1GiB"] {
+    for flag in ["--cache-scope shared", "--cache-max 1GiB", "--cache-max-shared 1GiB"] {
         let name = flag.split(' ').next().unwrap();
         assert_eq!(refused(&format!("{REAL} {flag}")), format!("{name} goes with --cache-ttl"));
     }

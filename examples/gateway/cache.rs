@@ -1,6 +1,9 @@
 //! The layer that gives answers again.
 
-use tower_inference::cache::{CacheLayer, Scope};
+use tower_inference::{
+    cache::{CacheLayer, Scope},
+    memory_limit::MemoryLimit,
+};
 
 use crate::{
     Error,
@@ -14,7 +17,7 @@ pub(crate) fn layer(
     redis: Option<&Redis>,
     url: &str,
 ) -> Result<CacheLayer, Error> {
-    let Cache { ttl, scope, max_bytes } = settings;
+    let Cache { ttl, scope, max_bytes, max_shared } = settings;
     let scope = match scope {
         CacheScope::Identity => Scope::Identity,
         CacheScope::Tenant => Scope::Tenant,
@@ -24,6 +27,9 @@ pub(crate) fn layer(
     let mut layer = CacheLayer::new(url, scope).ttl(*ttl);
     if let Some(bytes) = max_bytes {
         layer = layer.max_bytes(*bytes);
+    }
+    if let Some(bytes) = max_shared {
+        layer = layer.memory_limit(MemoryLimit::new(*bytes));
     }
     if let Some(redis) = redis {
         layer = layer.second_tier(shared::answers(redis)?);
