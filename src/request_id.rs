@@ -194,7 +194,7 @@ impl<S> RequestId<S> {
         let kept = inbound.filter(|inbound| {
             well_formed(inbound) && self.trust.has(request.extensions(), request.headers())
         });
-        Some(kept.cloned().unwrap_or_else(|| self.ids.next()))
+        Some(kept.and_then(owned).unwrap_or_else(|| self.ids.next()))
     }
 }
 
@@ -207,6 +207,26 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderVal
 fn well_formed(id: &HeaderValue) -> bool {
     (1..=LONGEST).contains(&id.len())
         && id.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
+}
+
+/// A copy, as a record may outlive the request: the value is a slice of what the connection has read,
+/// and would keep all of that.
+fn owned(id: &HeaderValue) -> Option<HeaderValue> {
+    let mut copy = Copied { bytes: [0; LONGEST], length: id.len() };
+    copy.bytes.get_mut(..id.len())?.copy_from_slice(id.as_bytes());
+    HeaderValue::from_maybe_shared(Bytes::from_owner(copy)).ok()
+}
+
+/// An id with its length: one allocation, where a copy that is cloned takes two.
+struct Copied {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+impl AsRef<[u8]> for Copied {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
 }
 
 /// Whose ids are kept.

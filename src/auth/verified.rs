@@ -16,12 +16,11 @@ use zeroize::Zeroizing;
 
 use crate::{clock::SharedClock, identity::Identity};
 
-/// What an entry costs beside its token and its claims: both keys of the map, the identity, its
-/// strings and its allocations.
-const ENTRY: u64 = 512;
+/// What an entry costs beside its token and its identity: its places in a table that grows by doubling.
+const ENTRY: u64 = 384;
 
-/// The claims once more, as a tree of values, should a handler ask for one.
-const TREE: u64 = 5;
+/// As many times as its claims does the identity of a usual token take.
+const IDENTITY: usize = 6;
 
 const MOST_SHARDS: usize = 16;
 
@@ -62,7 +61,8 @@ struct Entry {
     /// The same end by the monotonic clock: a wall clock that is set back moves this one not.
     until: Duration,
     generation: u64,
-    claims: usize,
+    /// That the identity takes.
+    memory: usize,
 }
 
 pub(super) enum Found {
@@ -80,12 +80,12 @@ impl Verified {
     /// At most `bytes`, for tokens of at most `longest` bytes.
     pub(super) fn new(bytes: u64, longest: usize) -> Self {
         // A store refuses what is heavier than one of its shards.
-        let heaviest = weight(longest, longest).saturating_mul(2);
+        let heaviest = weight(longest, longest.saturating_mul(IDENTITY)).saturating_mul(2);
         let mut shards = MOST_SHARDS;
         while shards > 1 && bytes / (shards as u64) < heaviest {
             shards /= 2;
         }
-        let typical = weight(1_024, 768);
+        let typical = weight(1_024, 768 * IDENTITY);
         let entries = usize::try_from(bytes / typical).unwrap_or(usize::MAX);
         let entries = entries.clamp(32 * shards, MOST_ENTRIES);
         let options = OptionsBuilder::new()
@@ -125,11 +125,12 @@ impl Verified {
         now: Now,
         until: Option<Duration>,
     ) {
-        let Held { identity, window, claims } = held;
+        let Held { identity, window } = held;
+        let memory = identity.memory();
         let left = window.until.saturating_sub(now.wall);
         let ends = now.monotonic.saturating_add(left);
         let until = until.map_or(ends, |until| until.min(ends));
-        let entry = Entry { identity, window, until, generation, claims };
+        let entry = Entry { identity, window, until, generation, memory };
         self.cache.insert(Token(Zeroizing::new(token.into())), entry);
     }
 }
@@ -138,8 +139,6 @@ impl Verified {
 pub(super) struct Held {
     pub(super) identity: Arc<Identity>,
     pub(super) window: Window,
-    /// How many bytes its claims have.
-    pub(super) claims: usize,
 }
 
 // === Keys of the store ===
@@ -181,12 +180,12 @@ struct Weight;
 
 impl Weighter<Token, Entry> for Weight {
     fn weight(&self, token: &Token, entry: &Entry) -> u64 {
-        weight(token.0.len(), entry.claims)
+        weight(token.0.len(), entry.memory)
     }
 }
 
-const fn weight(token: usize, claims: usize) -> u64 {
-    ENTRY.saturating_add(token as u64).saturating_add(TREE.saturating_mul(claims as u64))
+const fn weight(token: usize, memory: usize) -> u64 {
+    ENTRY.saturating_add(token as u64).saturating_add(memory as u64)
 }
 
 #[cfg(test)]
@@ -198,9 +197,15 @@ mod tests {
         Now { monotonic: Duration::from_secs(monotonic), wall: Duration::from_secs(wall) }
     }
 
+    /// With claims of so many bytes.
     fn held(from: u64, until: u64, claims: usize) -> Held {
+        held_with(from, until, vec![b' '; claims])
+    }
+
+    fn held_with(from: u64, until: u64, claims: Vec<u8>) -> Held {
         let window = Window { from: Duration::from_secs(from), until: Duration::from_secs(until) };
-        Held { identity: Arc::new(Identity::new(Proof::Jwt, "i", "s")), window, claims }
+        let identity = Identity::new(Proof::Jwt, "https://issuer.example", "user-7");
+        Held { identity: Arc::new(identity.with_credential_claims(claims)), window }
     }
 
     fn hit(found: Found) -> bool {
@@ -264,5 +269,40 @@ mod tests {
         let token = vec![b'a'; 16_384];
         verified.keep(&token, held(0, 100, 12_000), 1, at(0, 10), None);
         assert!(hit(verified.find(&token, 1, at(0, 10))));
+    }
+
+    /// Whatever the claims are made of, and when all of them were asked for.
+    #[test]
+    fn tokens_take_what_they_weigh() {
+        let usual = r#"{"iss":"https://issuer.example","sub":"user-7","aud":["gateway"],"exp":2000000000,"iat":1,"nbf":1,"jti":"3f1e1f2c-7a52-4c3c-9d86-0b4c6b0c2f5e","email":"user@acme.example","groups":["a","b"],"scope":"infer models:read"}"#;
+        let many = (0..200).map(|number| format!(r#""{number}":{number}"#)).collect::<Vec<_>>();
+        let claims = [
+            usual.to_owned(),
+            "{}".to_owned(),
+            format!("{{{}}}", many.join(",")),
+            format!(r#"{{"a":[0{}]}}"#, ",0".repeat(1_000)),
+            format!(r#"{{"a":[{{"a":1}}{}]}}"#, r#",{"a":1}"#.repeat(200)),
+            format!("{}1{}", r#"{"a":"#.repeat(100), "}".repeat(100)),
+            format!(r#"{{"a":["a"{}]}}"#, r#","a""#.repeat(500)),
+        ];
+        for claims in claims {
+            let mut made = None;
+            let memory = allocation_counter::measure(|| {
+                let verified = Verified::new(64 << 20, 16_384);
+                for number in 0..300 {
+                    let token = format!("{number:0>700}.{number:0>43}");
+                    let mut held = held_with(0, 100, claims.clone().into_bytes());
+                    let scopes = (0..number % 30).map(|scope| scope.to_string());
+                    let identity = Identity::clone(&held.identity).with_scopes(scopes);
+                    let _parsed = identity.claim("a");
+                    held.identity = Arc::new(identity);
+                    verified.keep(token.as_bytes(), held, 1, at(0, 10), None);
+                }
+                made = Some(verified);
+            });
+            let weight = made.unwrap().cache.weight();
+            let memory = u64::try_from(memory.bytes_current).unwrap();
+            assert!(memory * 10 <= weight * 13, "{memory}, {weight} weighed: {claims:.60}");
+        }
     }
 }

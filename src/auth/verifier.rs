@@ -196,7 +196,6 @@ impl Verifier {
         let mut identity = Identity::new(Proof::Jwt, jwt.issuer.clone(), subject)
             .with_scopes(claims.scopes())
             .with_expiry(expiry);
-        let length = json.len();
         identity = identity.with_credential_claims(json);
         if let Some(name) = &jwt.tenant_claim {
             match identity.claim(name) {
@@ -209,7 +208,7 @@ impl Verifier {
             }
         }
         let window = Window { from: not_before.max(issued), until };
-        Ok(Held { identity: Arc::new(identity), window, claims: length })
+        Ok(Held { identity: Arc::new(identity), window })
     }
 
     /// Whether the token is for one of our audiences. `client_id` is looked at only when there is no
