@@ -37,6 +37,9 @@ use tracing::{
 };
 use uuid::Uuid;
 
+/// Of an id that is kept.
+const LONGEST: usize = 128;
+
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -164,6 +167,26 @@ fn an_inbound_id_of_a_trusted_peer_is_kept() {
         assert_eq!(ids.only() == "balancer-1.7_x", kept, "{ids:?}");
         assert!(kept || is_ours(ids.only()));
     }
+}
+
+/// The value is a slice of what the connection has read; a record may outlive the request.
+#[test]
+fn a_trusted_id_that_is_kept_keeps_no_buffer() {
+    let buffer = Bytes::from(vec![b'a'; 64 * 1024]);
+    let id = HeaderValue::from_maybe_shared(buffer.slice(..LONGEST)).unwrap();
+    let mut context = None;
+    let mut service = RequestIdLayer::new().dangerous_trust_all_peers().layer(service_fn(
+        |request: Request<()>| {
+            context = RequestContext::of(request.extensions()).cloned();
+            ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+        },
+    ));
+    let request = Request::builder().header("x-request-id", id).body(()).unwrap();
+    let response = now(service.call(request)).unwrap();
+    drop(service);
+    assert_eq!(context.unwrap().request_id().unwrap(), "a".repeat(LONGEST));
+    assert_eq!(response.headers()["x-request-id"], "a".repeat(LONGEST));
+    assert!(buffer.is_unique());
 }
 
 #[test]

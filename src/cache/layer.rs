@@ -255,7 +255,8 @@ impl CacheLayer {
         self
     }
 
-    /// How much memory what is kept may take, in bytes: 64 MiB by default.
+    /// How much memory what is kept may take, in bytes: 64 MiB by default. The entries' places in the
+    /// tables count as well.
     ///
     /// What was kept so far is forgotten.
     #[must_use]

@@ -102,9 +102,13 @@
 //!   for itself. An answer of the upstream is shared whatever its status; but under a scope wider than
 //!   [`Scope::Identity`], one that is for its caller alone (`private`, `no-store`, `no-cache`,
 //!   `set-cookie`, `vary` on what is no part of the key) is given to nobody else either.
-//! - What is larger than [`max_entry`](CacheLayer::max_entry) is passed on in step: the fastest is
-//!   at most a [window](CacheLayer::window) ahead of the slowest, who is cut off with a
-//!   [`BodyError`] after a [deadline](CacheLayer::slowest_deadline).
+//! - A response that is larger than [`max_entry`](CacheLayer::max_entry) is passed on in step: the
+//!   fastest reader is at most a [window](CacheLayer::window) ahead of the slowest. Slow readers cost
+//!   the others at most one [total time](CacheLayer::slowest_deadline). Each time the others wait,
+//!   half of the rest of that time may pass, and then the readers behind are cut with a
+//!   [`BodyError`].
+//! - All shared calls take at most one [sum of memory](CacheLayer::memory_limit). Requests beyond it
+//!   are served, and neither shared nor stored.
 //! - Further in, the call has a [`RequestContext`](crate::context::RequestContext) of its own, with
 //!   the identity of the one who began it. What it learns is told to that one alone.
 //!
@@ -132,6 +136,10 @@
 //! In memory, bounded by [`max_bytes`](CacheLayer::max_bytes), dropped least used first, and compressed
 //! above a size if you ask for it (`compress_above`, feature `cache-compression`); and, where it is given one, in a [second tier](CacheLayer::second_tier), too: Redis or Valkey, which replicas
 //! share, or a [`Tier`] of one's own.
+//!
+//! Entries are copies: they keep nothing of the connection's buffers, and are weighed by the memory
+//! that they take. An entry that is over leaves when requests come after its time, a few entries a
+//! request.
 //!
 //! # Limits
 //!
