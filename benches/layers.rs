@@ -30,6 +30,7 @@ use tower_inference::{
     payload::PayloadLayer,
     request_id::RequestIdLayer,
     stack::Stack,
+    stalled_reader::StalledReaderLayer,
     upstream::UpstreamLayer,
 };
 
@@ -49,6 +50,7 @@ fn layers(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _for_timers = runtime.enter();
 
+    beside_bare(criterion, "stalled reader", StalledReaderLayer::new(), &warm);
     beside_bare(criterion, "request id", RequestIdLayer::new(), &warm);
     beside_bare(criterion, "access log, own writer", pass::access_log(), &warm);
     beside_bare(criterion, "access log, nobody listens", AccessLogLayer::new(), &warm);
@@ -134,6 +136,7 @@ fn in_turns(_: &mut Criterion) {
     let _for_timers = runtime.enter();
 
     println!("\nnanoseconds added, bare and layer by turns: median (quartiles)");
+    turns("stalled reader", StalledReaderLayer::new(), &warm);
     turns("request id", RequestIdLayer::new(), &warm);
     turns("access log, own writer", pass::access_log(), &warm);
     turns("access log, nobody listens", AccessLogLayer::new(), &warm);

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty, Full};
 use support::{ScriptedBody, Step};
@@ -29,7 +29,7 @@ use tower_inference::{
     body::BodyEnd,
     stack::Stack,
     stalled_reader::{BodyError, ResponseBody, StalledReaderLayer},
-    throttle::{Concurrency, Limit, ThrottleLayer},
+    throttle::{Concurrency, Limit, Rate, ThrottleLayer, TokenBudgetLayer},
     upstream::UpstreamLayer,
 };
 
@@ -249,6 +249,35 @@ async fn slot_permit_and_record_are_given_back_while_the_server_still_owns_the_b
         assert_eq!(service.oneshot(request()).await.unwrap().status(), StatusCode::OK);
         assert_stalled(&mut body).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reservation_is_settled_to_what_was_delivered() {
+    let client = service_fn(|_: Request<_>| {
+        let steps = [Step::Data(b"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n")];
+        let steps = steps.into_iter().chain([Step::Data(b"data: [DONE]\n\n")]);
+        let mut response = Response::new(ScriptedBody::new(steps));
+        let event_stream = HeaderValue::from_static("text/event-stream");
+        response.headers_mut().insert(CONTENT_TYPE, event_stream);
+        ready(Ok::<_, Infallible>(response))
+    });
+    let service = Stack::new()
+        .token_budget(TokenBudgetLayer::new(Limit::global(Rate::per_day(1_000))))
+        .stalled_reader(layer())
+        .layer(client);
+    let request = || {
+        let body = r#"{"model":"m","messages":[],"stream":true,"max_tokens":600}"#;
+        let request = Request::post("/v1/chat/completions");
+        let request = request.header(CONTENT_TYPE, "application/json");
+        request.body(Full::new(Bytes::from_static(body.as_bytes()))).unwrap()
+    };
+    let mut body = service.clone().oneshot(request()).await.unwrap().into_body();
+    assert!(body.frame().await.unwrap().is_ok());
+    let refused = service.clone().oneshot(request()).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    sleep(LATEST + SECOND).await;
+    assert_eq!(service.oneshot(request()).await.unwrap().status(), StatusCode::OK);
+    assert_stalled(&mut body).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,9 +17,8 @@ use super::readers::{Occupied, Readers};
 pub struct ResponseBody {
     // `None` for a body without frames.
     guarded: Option<Occupied>,
-    // What the inner body said after it was last polled.
+    // What the inner body said after it was last polled: servers ask after each frame.
     is_end_stream: bool,
-    size_hint: SizeHint,
     // Whether the error was returned.
     failed: bool,
 }
@@ -30,10 +29,10 @@ impl ResponseBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let (is_end_stream, size_hint) = (body.is_end_stream(), body.size_hint());
+        let is_end_stream = body.is_end_stream();
         // A body at its end has nothing to give back.
         let guarded = (!is_end_stream).then(|| readers.occupy(Box::pin(body.map_err(Into::into))));
-        Self { guarded, is_end_stream, size_hint, failed: false }
+        Self { guarded, is_end_stream, failed: false }
     }
 }
 
@@ -53,7 +52,6 @@ impl Body for ResponseBody {
             return Poll::Ready((!told).then_some(Err(BodyError::Stalled)));
         };
         this.is_end_stream = polled.is_end_stream || matches!(polled.frame, Poll::Ready(None));
-        this.size_hint = polled.size_hint;
         polled.frame.map_err(BodyError::Inner)
     }
 
@@ -62,7 +60,10 @@ impl Body for ResponseBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.size_hint
+        match &self.guarded {
+            Some(guarded) if !self.is_end_stream => guarded.place().size_hint(),
+            _ => SizeHint::with_exact(0),
+        }
     }
 }
 

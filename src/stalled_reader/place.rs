@@ -36,11 +36,10 @@ pub(super) struct Place {
 /// The body waits for the inner service, so the reader owes nothing.
 const WAITING: u32 = u32::MAX;
 
-/// What a poll of the body returned, and what the body said of itself afterwards.
+/// What a poll of the body returned, and whether the body was at its end afterwards.
 pub(super) struct Polled {
     pub(super) frame: Poll<Option<Result<Frame<Bytes>, BoxError>>>,
     pub(super) is_end_stream: bool,
-    pub(super) size_hint: SizeHint,
 }
 
 impl Place {
@@ -66,17 +65,29 @@ impl Place {
     pub(super) fn poll(&self, cx: &Context<'_>, own: &Waker) -> Option<Polled> {
         let mut place = self.body.lock();
         let body = place.as_mut()?;
-        let replaced = self.register(cx.waker());
         // Before the poll: a wake during the poll ends the wait again.
         self.idle.store(WAITING, Relaxed);
         let frame = body.as_mut().poll_frame(&mut Context::from_waker(own));
+        let is_end_stream = body.is_end_stream();
         if frame.is_ready() {
             self.idle.store(0, Relaxed);
         }
-        let (is_end_stream, size_hint) = (body.is_end_stream(), body.size_hint());
         drop(place);
-        drop(replaced);
-        Some(Polled { frame, is_end_stream, size_hint })
+        if frame.is_pending() {
+            let replaced = self.register(cx.waker());
+            // A wake that came before the reader's waker was here has found nobody. The lock of the
+            // waker orders its mark before this look.
+            if self.idle.load(Relaxed) != WAITING {
+                cx.waker().wake_by_ref();
+            }
+            drop(replaced);
+        }
+        Some(Polled { frame, is_end_stream })
+    }
+
+    /// What the body says of its length. Nothing once the sweep has taken the body.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.body.lock().as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
 
     /// Counts one sweep. Returns the body once its reader has let `most` sweeps pass.
