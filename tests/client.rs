@@ -310,7 +310,7 @@ fn the_parts_are_what_their_parts_are() {
     check::<Client>();
     check::<Builder>();
     check::<ResponseBody>();
-    check::<ResponseFuture>();
+    check::<ResponseFuture<Empty<Bytes>>>();
     check::<tower_inference::client::Error>();
     check::<BodyError>();
 }

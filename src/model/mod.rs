@@ -92,6 +92,8 @@ mod route;
 mod target;
 mod upstream;
 
+#[cfg(feature = "client")]
+pub(crate) use self::route::{is_of_endpoint, is_plain};
 pub use self::{
     error::TargetError,
     target::{Policy, Provider, Target},

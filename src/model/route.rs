@@ -46,7 +46,7 @@ const TEI: [&str; 8] = [
 const OF_MODEL: [&str; 3] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
 
 /// Whether the path can be read in one way only.
-pub(super) fn is_plain(path: &str) -> bool {
+pub(crate) fn is_plain(path: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
     path.bytes().all(plain)
         && path.strip_prefix('/').is_some_and(|path| {
@@ -74,7 +74,7 @@ pub(super) fn is_below_name(path: &str) -> bool {
 }
 
 /// What an endpoint answers with its model: TGI, TEI, or any server that speaks as OpenAI does.
-pub(super) fn is_of_endpoint(path: &str) -> bool {
+pub(crate) fn is_of_endpoint(path: &str) -> bool {
     is_openai(path) || TGI.contains(&path) || TEI.contains(&path)
 }
 

@@ -1,0 +1,123 @@
+//! Sending a request once more.
+
+use std::{error::Error as StdError, fmt, io, iter, sync::Arc};
+
+use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
+use http_body::Body;
+use hyper_util::client::legacy;
+use tokio::time::Instant;
+
+use super::{
+    buffered::Buffered,
+    clients::Clients,
+    repeatable::{is_stateful, is_stateless},
+    watched::{Progress, Watch},
+};
+use crate::{context::RequestContext, payload::Payload};
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// A copy of a request that was sent, for the case that it must be sent again.
+pub(super) struct Again<B> {
+    clients: Arc<Clients<B>>,
+    called: Instant,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Buffered,
+    context: Option<RequestContext>,
+}
+
+impl<B: 'static> Again<B> {
+    /// Copies the request. `None` when its body is streamed.
+    pub(super) fn copy(request: &Request<B>, clients: &Arc<Clients<B>>) -> Option<Self> {
+        Some(Self {
+            body: Buffered::of(request.body())?,
+            called: Instant::now(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: request.headers().clone(),
+            context: RequestContext::of(request.extensions()).cloned(),
+            clients: Arc::clone(clients),
+        })
+    }
+
+    /// Whether the request may be sent again after it failed in this way.
+    pub(super) fn is_allowed(&self, error: &legacy::Error) -> bool {
+        let Some(watch) = watch_of(error) else { return false };
+        match watch.progress(self.called) {
+            Progress::NewConnection | Progress::Answered => false,
+            Progress::Unanswered => was_closed(error) && self.is_allowed_after_close(),
+            Progress::Shared if was_refused(error) => self
+                .body
+                .payload()
+                .is_some_and(|body| !is_stateful(&self.uri, &self.headers, &body)),
+            Progress::Shared => was_closed(error) && self.is_allowed_after_close(),
+        }
+    }
+
+    fn is_allowed_after_close(&self) -> bool {
+        let stateless = |body: Payload| is_stateless(&self.method, &self.uri, &self.headers, &body);
+        let window = self.clients.retry_window;
+        !window.is_zero()
+            && self.called.elapsed() <= window
+            && self.body.payload().is_some_and(stateless)
+    }
+}
+
+impl<B> Again<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    /// Sends the copy on a new connection, as one more attempt.
+    pub(super) fn send(self) -> Option<legacy::ResponseFuture> {
+        let mut request = Request::new(self.body.into_body()?);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = self.headers;
+        if let Some(context) = self.context {
+            context.add_attempt();
+        }
+        Some(self.clients.unpooled.request(request))
+    }
+}
+
+impl<B> fmt::Debug for Again<B> {
+    // Without its header fields, which hold the upstream's token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Again").finish_non_exhaustive()
+    }
+}
+
+/// The state of the connection that a request failed on; `None` when it never had one.
+fn watch_of(error: &legacy::Error) -> Option<Arc<Watch>> {
+    let mut extensions = Extensions::new();
+    error.connect_info()?.get_extras(&mut extensions);
+    extensions.remove()
+}
+
+/// Whether the connection ended without a word: at its end, or by an error of the socket.
+fn was_closed(error: &legacy::Error) -> bool {
+    causes(error).any(|cause| {
+        cause.is::<io::Error>()
+            || cause.downcast_ref().is_some_and(hyper::Error::is_incomplete_message)
+    })
+}
+
+/// Whether HTTP/2 said that the request was not processed: by `REFUSED_STREAM`, or by a `GOAWAY`
+/// with a last stream below the request's (RFC 9113 section 8.7). h2 fails only streams beyond the
+/// last one with the `GOAWAY` itself; the others end with the connection, which is an I/O error.
+fn was_refused(error: &legacy::Error) -> bool {
+    causes(error).filter_map(<dyn StdError>::downcast_ref::<h2::Error>).any(|error| {
+        let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (refused || error.is_go_away())
+    })
+}
+
+/// What an error was caused by, outermost first.
+fn causes(error: &legacy::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    iter::successors(error.source(), |&cause| cause.source())
+}

@@ -1,0 +1,85 @@
+//! Bodies that can be sent again.
+
+use std::any::Any;
+
+use bytes::Bytes;
+use http_body_util::{Empty, Full};
+
+use crate::payload::Payload;
+
+/// A copy of a body whose bytes are there as a whole. It shares them with the original.
+#[derive(Debug)]
+pub(super) enum Buffered {
+    Payload(Payload),
+    Full(Full<Bytes>),
+    Empty,
+}
+
+impl Buffered {
+    /// A copy of `body`; `None` when it is of another type, or streamed.
+    pub(super) fn of<B: 'static>(body: &B) -> Option<Self> {
+        // By its own type, so that clients of any body need no bound for this.
+        let body: &dyn Any = body;
+        if let Some(payload) = body.downcast_ref::<Payload>() {
+            payload.try_clone().map(Self::Payload)
+        } else if let Some(full) = body.downcast_ref::<Full<Bytes>>() {
+            Some(Self::Full(full.clone()))
+        } else {
+            body.is::<Empty<Bytes>>().then_some(Self::Empty)
+        }
+    }
+
+    /// The body, as the type that it was copied from.
+    pub(super) fn into_body<B: 'static>(self) -> Option<B> {
+        fn cast<T: 'static, B: 'static>(body: T) -> Option<B> {
+            let mut body = Some(body);
+            (&mut body as &mut dyn Any).downcast_mut::<Option<B>>()?.take()
+        }
+        match self {
+            Self::Payload(payload) => cast(payload),
+            Self::Full(full) => cast(full),
+            Self::Empty => cast(Empty::<Bytes>::new()),
+        }
+    }
+
+    /// The body as layers look into it; its document is shared where there was one.
+    pub(super) fn payload(&self) -> Option<Payload> {
+        match self {
+            Self::Payload(payload) => payload.try_clone(),
+            Self::Full(full) => {
+                Some(Payload::buffered(full.clone().into_inner().unwrap_or_default()))
+            }
+            Self::Empty => Some(Payload::default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn again<B>(body: B) -> Option<Bytes>
+    where
+        B: http_body::Body<Data = Bytes> + 'static,
+    {
+        let copy: B = Buffered::of(&body)?.into_body()?;
+        drop(body);
+        copy.collect().await.ok().map(|body| body.to_bytes())
+    }
+
+    #[tokio::test]
+    async fn bodies_that_are_there_as_a_whole_are_copied() {
+        assert_eq!(again(Payload::buffered("{}")).await.unwrap(), "{}");
+        assert_eq!(again(Full::new(Bytes::from("{}"))).await.unwrap(), "{}");
+        assert_eq!(again(Full::<Bytes>::default()).await.unwrap(), "");
+        assert_eq!(again(Empty::<Bytes>::new()).await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn others_are_not() {
+        assert!(again(Payload::streamed(Full::new(Bytes::from("{}")))).await.is_none());
+        assert!(again(Full::new(Bytes::from("{}")).boxed()).await.is_none());
+    }
+}

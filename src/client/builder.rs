@@ -1,0 +1,178 @@
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+
+use http_body::Body;
+use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+use super::{clients::Clients, connector::Connector};
+
+/// Below the five seconds after which uvicorn closes, and with it vLLM and SGLang; llama.cpp too.
+const HTTP_IDLE: Duration = Duration::from_secs(4);
+/// Below the minute after which load balancers of AWS close, and nginx soon after.
+const HTTPS_IDLE: Duration = Duration::from_secs(50);
+
+/// Settings of an [`HttpsClient`](super::HttpsClient).
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    roots_pem: Option<Vec<u8>>,
+    connect_timeout: Duration,
+    pool_idle_timeout: Option<Duration>,
+    retry_window: Duration,
+    prior_knowledge: bool,
+    plain_http: bool,
+}
+
+impl Builder {
+    pub(super) const fn new() -> Self {
+        Self {
+            roots_pem: None,
+            connect_timeout: Duration::from_secs(5),
+            pool_idle_timeout: None,
+            retry_window: Duration::from_secs(1),
+            prior_knowledge: false,
+            plain_http: false,
+        }
+    }
+
+    /// Trusts the certificates in this PEM text *instead of* Mozilla's roots: who runs a private
+    /// authority does not want a public one to vouch for the same names.
+    pub fn root_certificates_pem(mut self, pem: &[u8]) -> Self {
+        self.roots_pem = Some(pem.to_owned());
+        self
+    }
+
+    /// How long connecting may take: name, TCP and TLS together. Five seconds by default.
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a connection may be idle and still be reused. Defaults to 4 seconds for `http`
+    /// upstreams and to 50 seconds for `https` ones; a value given here is for both. Zero opens a
+    /// connection for each request.
+    ///
+    /// Keep it a second below the keep-alive time of the upstream: a server closes an idle
+    /// connection without asking, and a request that is on its way then is lost.
+    pub const fn pool_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.pool_idle_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how long after the call a request may be [sent once more](super#retries) when the
+    /// upstream closed a reused connection without a byte of a response. Defaults to one second.
+    /// Zero turns this retry off.
+    ///
+    /// An idle connection that has just been closed fails within a round trip. A server that fails
+    /// later has probably begun to work on the request.
+    pub const fn retry_window(mut self, window: Duration) -> Self {
+        self.retry_window = window;
+        self
+    }
+
+    /// Speaks HTTP/2 and nothing else, also without TLS, where nothing can be negotiated: for gRPC.
+    pub const fn http2_prior_knowledge(mut self) -> Self {
+        self.prior_knowledge = true;
+        self
+    }
+
+    /// Allows plain `http` to other machines: whoever is on the way there reads and writes along.
+    pub const fn dangerous_plain_http(mut self) -> Self {
+        self.plain_http = true;
+        self
+    }
+
+    pub(super) fn clients<B>(&self) -> Result<Clients<B>, BuildError>
+    where
+        B: Body + Send,
+        B::Data: Send,
+    {
+        let connector = self.connector()?;
+        let client = |idle: Duration| {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .timer(TokioTimer::new())
+                .pool_idle_timeout(idle)
+                // Without room for an idle connection, hyper's client keeps no pool.
+                .pool_max_idle_per_host(if idle.is_zero() { 0 } else { 256 })
+                .http2_keep_alive_interval(Duration::from_secs(30))
+                .http2_only(self.prior_knowledge)
+                .build(connector.clone())
+        };
+        Ok(Clients {
+            http: client(self.pool_idle_timeout.unwrap_or(HTTP_IDLE)),
+            https: client(self.pool_idle_timeout.unwrap_or(HTTPS_IDLE)),
+            unpooled: client(Duration::ZERO),
+            retry_window: self.retry_window,
+        })
+    }
+
+    fn connector(&self) -> Result<Connector, BuildError> {
+        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|_| BuildError::Tls)?;
+        let tls = match &self.roots_pem {
+            None => tls.with_webpki_roots(),
+            Some(pem) => tls.with_root_certificates(roots(pem)?),
+        };
+        let https =
+            HttpsConnectorBuilder::new().with_tls_config(tls.with_no_client_auth()).https_or_http();
+
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(Duration::from_secs(60)));
+        let https = if self.prior_knowledge {
+            https.enable_http2().wrap_connector(tcp)
+        } else {
+            https.enable_all_versions().wrap_connector(tcp)
+        };
+        Ok(Connector {
+            https: Arc::new(https),
+            timeout: self.connect_timeout,
+            plain_http: self.plain_http,
+            prior_knowledge: self.prior_knowledge,
+        })
+    }
+}
+
+fn roots(pem: &[u8]) -> Result<RootCertStore, BuildError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|_| BuildError::BadCertificate)?;
+        roots.add(certificate).map_err(|_| BuildError::BadCertificate)?;
+    }
+    if roots.is_empty() { Err(BuildError::NoCertificate) } else { Ok(roots) }
+}
+
+/// Why there is no client.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The PEM text has no certificate.
+    NoCertificate,
+    /// A certificate in the PEM text cannot be read or cannot be a root.
+    BadCertificate,
+    /// TLS has no cipher suite to offer.
+    Tls,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoCertificate => "the roots have no certificate",
+            Self::BadCertificate => "a certificate among the roots cannot be used",
+            Self::Tls => "tls has no cipher suite to offer",
+        })
+    }
+}
+
+impl StdError for BuildError {}

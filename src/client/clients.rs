@@ -1,0 +1,32 @@
+//! hyper's clients.
+
+use std::{error::Error as StdError, time::Duration};
+
+use http::{Request, uri::Scheme};
+use http_body::Body;
+use hyper_util::client::legacy::{Client, ResponseFuture};
+
+use super::connector::Connector;
+
+/// One client for each way to treat connections.
+pub(super) struct Clients<B> {
+    /// Reuses connections to `http` upstreams.
+    pub(super) http: Client<Connector, B>,
+    /// Reuses connections to `https` upstreams.
+    pub(super) https: Client<Connector, B>,
+    /// Opens a connection for each request.
+    pub(super) unpooled: Client<Connector, B>,
+    pub(super) retry_window: Duration,
+}
+
+impl<B> Clients<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    pub(super) fn send(&self, request: Request<B>) -> ResponseFuture {
+        let https = request.uri().scheme() == Some(&Scheme::HTTPS);
+        if https { self.https.request(request) } else { self.http.request(request) }
+    }
+}

@@ -1,0 +1,62 @@
+//! How a connection is made.
+
+use std::{
+    error::Error as StdError,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Uri, uri::Scheme};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use super::watched::Watched;
+use crate::loopback::is_loopback;
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+type Stream = TokioIo<Watched<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>>;
+
+/// Connects within a time limit, and without TLS to this machine only.
+#[derive(Clone)]
+pub(super) struct Connector {
+    pub(super) https: Arc<HttpsConnector<HttpConnector>>,
+    pub(super) timeout: Duration,
+    pub(super) plain_http: bool,
+    pub(super) prior_knowledge: bool,
+}
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let plain = uri.scheme() != Some(&Scheme::HTTPS);
+        if plain && !self.plain_http && !uri.host().is_some_and(is_loopback) {
+            let refused = "plain http is allowed to this machine only";
+            let refused = io::Error::new(io::ErrorKind::PermissionDenied, refused);
+            return Box::pin(async { Err(refused.into()) });
+        }
+        let (timeout, prior_knowledge) = (self.timeout, self.prior_knowledge);
+        let mut https = HttpsConnector::clone(&self.https);
+        Box::pin(async move {
+            let connecting = async {
+                poll_fn(|cx| https.poll_ready(cx)).await?;
+                https.call(uri).await
+            };
+            let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+            let stream = tokio::time::timeout(timeout, connecting).await.map_err(late)??;
+            Ok(TokioIo::new(Watched::new(stream, prior_knowledge)))
+        })
+    }
+}

@@ -1,0 +1,84 @@
+use std::{
+    error::Error as StdError,
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, Version};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    again::Again,
+    builder::{BuildError, Builder},
+    clients::Clients,
+    error::Error,
+    future::{ResponseBody, ResponseFuture},
+};
+
+/// A pooled client for HTTPS, and for plain HTTP to this machine. Clones share the pool. See the
+/// [module](super).
+pub struct HttpsClient<B> {
+    // A stack is cloned for each request, and hyper's client clones itself once more.
+    clients: Arc<Clients<B>>,
+}
+
+// Of no body in particular, so that `HttpsClient::builder()` needs no annotation.
+impl HttpsClient<()> {
+    /// Settings to build a client with.
+    pub const fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
+impl Builder {
+    /// The client.
+    ///
+    /// # Errors
+    ///
+    /// A [`BuildError`] when the roots cannot be used.
+    pub fn build<B>(self) -> Result<HttpsClient<B>, BuildError>
+    where
+        B: Body + Send,
+        B::Data: Send,
+    {
+        Ok(HttpsClient { clients: Arc::new(self.clients()?) })
+    }
+}
+
+impl<B> Clone for HttpsClient<B> {
+    fn clone(&self) -> Self {
+        Self { clients: Arc::clone(&self.clients) }
+    }
+}
+
+impl<B> fmt::Debug for HttpsClient<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpsClient").finish_non_exhaustive()
+    }
+}
+
+impl<B> Service<Request<B>> for HttpsClient<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Error;
+    type Future = ResponseFuture<B>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        // As hyper's client: connections are made as requests come.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> ResponseFuture<B> {
+        // The connection decides: over HTTP/1.1 the pool refuses what says that it is HTTP/2, as
+        // every request does that a server took over HTTP/2.
+        *request.version_mut() = Version::HTTP_11;
+        let again = Again::copy(&request, &self.clients);
+        ResponseFuture::new(self.clients.send(request), again)
+    }
+}
