@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, io, iter, sync::Arc};
 
-use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use http_body::Body;
 use hyper_util::client::legacy;
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use super::{
     repeatable::{is_stateful, is_stateless},
     watched::{Progress, Watch},
 };
-use crate::{context::RequestContext, payload::Payload};
+use crate::context::RequestContext;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -23,7 +23,8 @@ pub(super) struct Again<B> {
     called: Instant,
     method: Method,
     uri: Uri,
-    headers: HeaderMap,
+    // A `HeaderMap` would be one more allocation.
+    fields: Vec<(HeaderName, HeaderValue)>,
     body: Buffered,
     context: Option<RequestContext>,
 }
@@ -31,12 +32,15 @@ pub(super) struct Again<B> {
 impl<B: 'static> Again<B> {
     /// Copies the request. `None` when its body is streamed.
     pub(super) fn copy(request: &Request<B>, clients: &Arc<Clients<B>>) -> Option<Self> {
+        let body = Buffered::of(request.body())?;
+        let mut fields = Vec::with_capacity(request.headers().len());
+        fields.extend(request.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
         Some(Self {
-            body: Buffered::of(request.body())?,
+            body,
             called: Instant::now(),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            headers: request.headers().clone(),
+            fields,
             context: RequestContext::of(request.extensions()).cloned(),
             clients: Arc::clone(clients),
         })
@@ -47,21 +51,29 @@ impl<B: 'static> Again<B> {
         let Some(watch) = watch_of(error) else { return false };
         match watch.progress(self.called) {
             Progress::NewConnection | Progress::Answered => false,
-            Progress::Unanswered => was_closed(error) && self.is_allowed_after_close(),
-            Progress::Shared if was_refused(error) => self
-                .body
-                .payload()
-                .is_some_and(|body| !is_stateful(&self.uri, &self.headers, &body)),
-            Progress::Shared => was_closed(error) && self.is_allowed_after_close(),
+            Progress::Shared if was_refused(error) => !self.is_stateful(),
+            Progress::Shared if was_waiting(error) => self.is_stateless(),
+            Progress::Shared | Progress::Unanswered => {
+                was_closed(error) && self.is_within_window() && self.is_stateless()
+            }
         }
     }
 
-    fn is_allowed_after_close(&self) -> bool {
-        let stateless = |body: Payload| is_stateless(&self.method, &self.uri, &self.headers, &body);
+    fn is_within_window(&self) -> bool {
         let window = self.clients.retry_window;
-        !window.is_zero()
-            && self.called.elapsed() <= window
-            && self.body.payload().is_some_and(stateless)
+        !window.is_zero() && self.called.elapsed() <= window
+    }
+
+    fn is_stateful(&self) -> bool {
+        is_stateful(&self.uri, &self.headers(), &self.body.payload())
+    }
+
+    fn is_stateless(&self) -> bool {
+        is_stateless(&self.method, &self.uri, &self.headers(), &self.body.payload())
+    }
+
+    fn headers(&self) -> HeaderMap {
+        HeaderMap::from_iter(self.fields.iter().cloned())
     }
 }
 
@@ -73,11 +85,12 @@ where
 {
     /// Sends the copy on a new connection, as one more attempt.
     pub(super) fn send(self) -> Option<legacy::ResponseFuture> {
+        let headers = self.headers();
         let mut request = Request::new(self.body.into_body()?);
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
         *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = self.headers;
+        *request.headers_mut() = headers;
         if let Some(context) = self.context {
             context.add_attempt();
         }
@@ -115,6 +128,12 @@ fn was_refused(error: &legacy::Error) -> bool {
         let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
         error.is_remote() && (refused || error.is_go_away())
     })
+}
+
+/// Whether the request waited for a stream of HTTP/2 when the connection ended. hyper drops such a
+/// request, which it had not begun to send, or of which it had sent no body.
+fn was_waiting(error: &legacy::Error) -> bool {
+    causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_user))
 }
 
 /// What an error was caused by, outermost first.

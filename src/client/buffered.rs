@@ -43,13 +43,12 @@ impl Buffered {
     }
 
     /// The body as layers look into it; its document is shared where there was one.
-    pub(super) fn payload(&self) -> Option<Payload> {
+    pub(super) fn payload(&self) -> Payload {
         match self {
-            Self::Payload(payload) => payload.try_clone(),
-            Self::Full(full) => {
-                Some(Payload::buffered(full.clone().into_inner().unwrap_or_default()))
-            }
-            Self::Empty => Some(Payload::default()),
+            // It is buffered, so there is a copy.
+            Self::Payload(payload) => payload.try_clone().unwrap_or_default(),
+            Self::Full(full) => Payload::buffered(full.clone().into_inner().unwrap_or_default()),
+            Self::Empty => Payload::default(),
         }
     }
 }

@@ -48,9 +48,10 @@
 //!
 //! | what happened | which requests are sent again |
 //! |---|---|
-//! | no byte of the request was written | all; one with a streamed body only while hyper's client still has the request |
-//! | HTTP/2 answered with `REFUSED_STREAM`, or with a `GOAWAY` whose last stream is below the request's | with a buffered body, unless the upstream keeps state of it |
-//! | the upstream closed the connection before a byte of the response, within [`retry_window`](Builder::retry_window) (1 second) of the call | with a buffered body, to a stateless inference route; `GET` and `HEAD` |
+//! | the connection ended before its task took the request, of which nothing was written | all, by hyper's client itself |
+//! | HTTP/2 answered with `REFUSED_STREAM`, or with a `GOAWAY` whose last stream is below the request's (RFC 9113 section 8.7) | those with a buffered body, unless the upstream keeps state of them |
+//! | the connection ended before a byte of the response, within [`retry_window`](Builder::retry_window) (1 second) of the call | those with a buffered body to a stateless inference route; `GET` and `HEAD` |
+//! | HTTP/2: the connection ended while the request waited for a stream | the same, at any time |
 //!
 //! **Buffered** are a buffered [`Payload`](crate::payload::Payload), `Full<Bytes>` and
 //! `Empty<Bytes>`. Over HTTP/2, the head of the response is its first byte: hyper's client does not
@@ -65,13 +66,14 @@
 //! TEI, also below a prefix that ends in `/v1`, or to `/models/{model}` of Hugging Face. No state is
 //! kept, and no tool has a `type` other than `function` or `custom`: other tools run at the upstream.
 //!
-//! A request that failed on a new connection, or after the first byte of its response, is never
-//! sent again; nor is the second attempt. The second attempt is counted in
-//! [`RequestContext::attempts`](crate::context::RequestContext::attempts). It is not when hyper's
-//! client still had the request, of which the upstream then saw nothing.
+//! A request that failed on a new connection, or after the first byte of its response, is not sent
+//! again; nor is a second attempt. The second attempt is counted in
+//! [`RequestContext::attempts`](crate::context::RequestContext::attempts); what hyper's client does
+//! by itself is not, since the upstream saw nothing of the first.
 //!
-//! To be able to send it again, the client keeps a copy of the head of each request with a buffered
-//! body until the response begins: two allocations. The body's bytes are shared.
+//! To send a request again, the client keeps a copy of each head with a buffered body until the
+//! response begins. The copy is one allocation, and one more for each field value whose bytes were
+//! not shared before. The body's bytes are shared.
 //!
 //! # Limits
 //!

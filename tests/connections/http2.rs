@@ -11,6 +11,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 
 /// What happens to one request of a connection.
@@ -30,6 +31,8 @@ pub(crate) enum Act {
     Close,
     /// 200 and a `GOAWAY` that covers it, and the end of the connection.
     AnswerLast,
+    /// Nothing until `go` was given, and then as `AnswerLast`.
+    AnswerLastWhenTold,
 }
 
 pub(crate) const NO_ERROR: u32 = 0;
@@ -42,12 +45,15 @@ pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     counts: Arc<Counts>,
+    /// Tells [`Act::AnswerLastWhenTold`] to go on.
+    pub(crate) go: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
     connections: AtomicUsize,
     requests: AtomicUsize,
+    arrived: Notify,
 }
 
 impl Server {
@@ -55,14 +61,14 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let scripts: Vec<Vec<Act>> = scripts.iter().map(|script| script.to_vec()).collect();
-        let counts = Arc::new(Counts::default());
-        let server = Self { address, counts: Arc::clone(&counts) };
+        let (counts, go) = (Arc::new(Counts::default()), Arc::new(Notify::new()));
+        let server = Self { address, counts: Arc::clone(&counts), go: Arc::clone(&go) };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let nth = counts.connections.fetch_add(1, SeqCst);
                 let script = scripts.get(nth).cloned().unwrap_or_default();
-                let counts = Arc::clone(&counts);
-                tokio::spawn(async move { serve(stream, script, &counts).await });
+                let (counts, go) = (Arc::clone(&counts), Arc::clone(&go));
+                tokio::spawn(async move { serve(stream, script, &counts, &go).await });
             }
         });
         server
@@ -75,6 +81,17 @@ impl Server {
     pub(crate) fn requests(&self) -> usize {
         self.counts.requests.load(SeqCst)
     }
+
+    /// Waits until as many requests have arrived.
+    pub(crate) async fn has_seen(&self, requests: usize) {
+        loop {
+            let arrived = self.counts.arrived.notified();
+            if self.requests() >= requests {
+                return;
+            }
+            arrived.await;
+        }
+    }
 }
 
 // RFC 9113 section 6.
@@ -85,6 +102,7 @@ const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const ACK: u8 = 1;
 const END_STREAM_AND_HEADERS: u8 = 5;
+const MAX_CONCURRENT_STREAMS: u16 = 3;
 const PREFACE: usize = 24;
 /// `:status: 200` of the static table (RFC 7541 appendix A).
 const STATUS_200: &[u8] = &[0x88];
@@ -101,9 +119,13 @@ fn go_away(last: u32, code: u32) -> Vec<u8> {
     frame(GOAWAY, 0, 0, &[last.to_be_bytes(), code.to_be_bytes()].concat())
 }
 
-async fn serve(mut stream: TcpStream, script: Vec<Act>, counts: &Counts) {
+async fn serve(mut stream: TcpStream, script: Vec<Act>, counts: &Counts, go: &Notify) {
+    // One request at a time when one of them is to be held, so that the next one waits for it.
+    let streams =
+        if script.iter().any(|act| matches!(act, Act::AnswerLastWhenTold)) { 1 } else { 100u32 };
+    let settings = [&MAX_CONCURRENT_STREAMS.to_be_bytes()[..], &streams.to_be_bytes()].concat();
+    let _gone = stream.write_all(&frame(SETTINGS, 0, 0, &settings)).await;
     let mut script = script.into_iter();
-    let _gone = stream.write_all(&frame(SETTINGS, 0, 0, &[])).await;
     if stream.read_exact(&mut [0; PREFACE]).await.is_err() {
         return;
     }
@@ -124,6 +146,7 @@ async fn serve(mut stream: TcpStream, script: Vec<Act>, counts: &Counts) {
             PING if flags & ACK == 0 => (frame(PING, ACK, 0, &payload), false),
             HEADERS => {
                 counts.requests.fetch_add(1, SeqCst);
+                counts.arrived.notify_waiters();
                 match script.next().unwrap_or(Act::Answer) {
                     Act::Answer => (answer, false),
                     Act::Reset(code) => (frame(RST_STREAM, 0, id, &code.to_be_bytes()), false),
@@ -132,6 +155,10 @@ async fn serve(mut stream: TcpStream, script: Vec<Act>, counts: &Counts) {
                     Act::GoAwayAndClose => (go_away(id, NO_ERROR), true),
                     Act::Close => (Vec::new(), true),
                     Act::AnswerLast => ([answer, go_away(id, NO_ERROR)].concat(), true),
+                    Act::AnswerLastWhenTold => {
+                        go.notified().await;
+                        ([answer, go_away(id, NO_ERROR)].concat(), true)
+                    }
                 }
             }
             _ => (Vec::new(), false),

@@ -3,6 +3,7 @@
 //! `table` has a row for each party and shape, with its source and a test. The other modules hold
 //! the client to what the rows have in common.
 
+mod allocations;
 mod caller;
 mod http1;
 mod http2;

@@ -324,6 +324,32 @@ row!(
     }
 );
 row!(
+    a_connection_that_is_full_is_drained,
+    "servers with SETTINGS_MAX_CONCURRENT_STREAMS reached (nginx 128, ALB 128, hyper 200)",
+    "GOAWAY while requests wait for a stream",
+    "RFC 9113 sections 5.1.2 and 6.8",
+    "each of them opens a connection or is sent once more: 200",
+    async {
+        let held = http2::Act::AnswerLastWhenTold;
+        let server = http2::Server::start(&[&[http2::Act::Answer, held]]).await;
+        let caller = caller_of2(&server);
+        caller.warm().await;
+        let chat = || {
+            let caller = caller.clone();
+            tokio::spawn(async move { caller.chat().await.status })
+        };
+        let first = chat();
+        server.has_seen(2).await;
+        let waiting = [chat(), chat(), chat()];
+        settle().await;
+        server.go.notify_one();
+        assert_eq!(first.await.unwrap(), 200);
+        for chat in waiting {
+            assert_eq!(chat.await.unwrap(), 200);
+        }
+    }
+);
+row!(
     a_stream_that_is_reset_for_another_reason,
     "servers that fail at a request",
     "RST_STREAM with INTERNAL_ERROR, CANCEL or ENHANCE_YOUR_CALM",
