@@ -15,6 +15,8 @@ use crate::units;
 
 #[path = "args_cache.rs"]
 mod cache;
+#[path = "args_client.rs"]
+mod client;
 #[path = "args_limits.rs"]
 mod limits;
 #[path = "args_redis.rs"]
@@ -24,6 +26,7 @@ mod slots;
 
 pub(crate) use self::{
     cache::{Cache, CacheScope},
+    client::Client,
     limits::Limits,
     redis::{Redis, SecretPlace},
     slots::Slots,
@@ -63,6 +66,7 @@ pub(crate) struct Serve {
     /// `None`: each request is answered by the upstream.
     pub(crate) cache: Option<Cache>,
     pub(crate) redis: Option<Redis>,
+    pub(crate) client: Client,
     pub(crate) parts: Parts,
 }
 
@@ -180,6 +184,7 @@ struct Given {
     limits: limits::Given,
     cache: cache::Given,
     redis: redis::Given,
+    client: Client,
     upstream: Option<String>,
     hf_token_env: Option<String>,
     hf_token_file: Option<PathBuf>,
@@ -250,6 +255,7 @@ impl Given {
             slots if slots::FLAGS.contains(&slots) => self.slots.take(slots, &text()?),
             limit if limits::FLAGS.contains(&limit) => self.limits.take(limit, &text()?),
             cache if cache::FLAGS.contains(&cache) => self.cache.take(cache, &text()?),
+            client if client::FLAGS.contains(&client) => self.client.take(client, &text()?),
             redis if redis::FLAGS.contains(&redis) => self.redis.take(redis, &text()?),
             "--upstream" => once(flag, &mut self.upstream, text()?),
             "--hf-token-env" => once(flag, &mut self.hf_token_env, text()?),
@@ -337,6 +343,7 @@ impl Given {
                 limits,
                 cache,
                 redis,
+                client: self.client,
                 parts,
             }))
         };

@@ -52,9 +52,18 @@ fn nothing_given_is_the_demo_with_the_defaults_of_the_help() {
         limits: Limits::default(),
         cache: Some(CACHE),
         redis: None,
+        client: Client::default(),
         parts: Parts::Demo,
     };
     assert_eq!(served(""), expected);
+}
+
+#[test]
+fn connections_to_the_upstream_are_kept_and_retried_as_the_flags_say() {
+    let client = Client { idle: Some(Duration::from_secs(2)), retry: Some(Duration::ZERO) };
+    assert_eq!(served("--upstream-idle 2s --upstream-retry 0s").client, client);
+    assert_eq!(refused("--upstream-idle x"), "--upstream-idle wants a time such as 30s, not `x`");
+    assert!(refused("--upstream-retry 1s --upstream-retry 2s").contains("given twice"));
 }
 
 #[test]
@@ -338,6 +347,7 @@ fn help_wins_and_names_every_flag() {
     let source = concat!(
         include_str!("args.rs"),
         include_str!("args_cache.rs"),
+        include_str!("args_client.rs"),
         include_str!("args_limits.rs"),
         include_str!("args_redis.rs")
     );

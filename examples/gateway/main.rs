@@ -134,7 +134,9 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
     let ready = Ready::new(keys.clone());
     let access_log = log::layer(&serve.access_log)?;
     let auth = callers::auth(callers, keys)?;
-    let app = stack::gateway(access_log, auth, bodies, limits, cache, hf_token, ready.clone())?;
+    let client = upstream::client(serve.client)?;
+    let app =
+        stack::gateway(access_log, auth, bodies, limits, cache, hf_token, client, ready.clone())?;
     println!("listening on {url}");
     if let Some(demo) = &demo {
         let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());

@@ -33,6 +33,7 @@ pub(crate) fn gateway(
     limits: Limits,
     cache: Option<CacheLayer>,
     hf_token: HfTokenLayer,
+    client: HttpsClient<Payload>,
     ready: Ready,
 ) -> Result<Router, Error> {
     let around = Stack::new().request_id(RequestIdLayer::new()).access_log(access_log);
@@ -41,7 +42,6 @@ pub(crate) fn gateway(
     let behind = Stack::new().auth(auth).upstream(upstream).hf_token(hf_token);
     // One sum for the bodies of all routes.
     let memory = MemoryLimit::new(256 << 20);
-    let client: HttpsClient<Payload> = HttpsClient::builder().build()?;
 
     // A limit or a cache that is off has no layer: each choice is a stack of its own type.
     macro_rules! routed {

@@ -1,6 +1,10 @@
 //! The upstream: where it is, and the token that it takes.
 
-use tower_inference::hf::{HfTokenLayer, Origin, TokenSource};
+use tower_inference::{
+    client::HttpsClient,
+    hf::{HfTokenLayer, Origin, TokenSource},
+    payload::Payload,
+};
 
 use crate::{
     Error,
@@ -20,6 +24,19 @@ pub(crate) fn real(upstream: args::Upstream) -> Result<HfTokenLayer, Error> {
             .map_err(|error| format!("--hf-token-file {}: {error}", file.display()))?,
     };
     Ok(HfTokenLayer::new(origin, token))
+}
+
+/// Makes the connections.
+pub(crate) fn client(client: args::Client) -> Result<HttpsClient<Payload>, Error> {
+    let args::Client { idle, retry } = client;
+    let mut builder = HttpsClient::builder();
+    if let Some(idle) = idle {
+        builder = builder.pool_idle_timeout(idle);
+    }
+    if let Some(retry) = retry {
+        builder = builder.retry_window(retry);
+    }
+    Ok(builder.build()?)
 }
 
 /// Sends requests to the demo's.

@@ -84,6 +84,21 @@ impl Caller {
     }
 }
 
+/// Runs `test` while tokio's clock stands still, but where the test advances it. A clock that is
+/// paused moves by itself when all tasks wait, as they do for a socket: one of them never does.
+pub(crate) async fn stopped<T>(test: impl Future<Output = T>) -> T {
+    tokio::time::pause();
+    let busy = async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        done = test => done,
+        () = busy => unreachable!(),
+    }
+}
+
 /// Lets the tasks of connections do what they can do now: a connection goes back to the pool after
 /// the response has been read.
 pub(crate) async fn settle() {

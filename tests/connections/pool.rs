@@ -2,40 +2,68 @@
 
 use std::time::Duration;
 
-use tokio::time::{advance, pause, resume};
-use tower_inference::client::{Builder, HttpsClient};
+use tokio::time::advance;
+use tower_inference::{
+    client::{Builder, HttpsClient},
+    upstream::UpstreamLayer,
+};
 
-use crate::{caller::Caller, http1::Server, table::caller_of};
+use crate::{
+    caller::{Caller, stopped},
+    http1::Server,
+    table::{caller_of, self_signed},
+};
 
 /// The connections that two requests take, `idle` apart.
 async fn connections(builder: Builder, idle: Duration) -> usize {
     let server = Server::start(&[]).await;
-    let caller = Caller::new(builder, server.address);
+    apart(&server, Caller::new(builder, server.address), idle).await
+}
+
+async fn apart(server: &Server, caller: Caller, idle: Duration) -> usize {
     caller.warm().await;
-    pause();
     advance(idle).await;
-    resume();
     caller.warm().await;
     server.connections()
 }
 
 #[tokio::test]
 async fn http_connections_are_given_up_before_uvicorn_closes_them() {
-    assert_eq!(connections(HttpsClient::builder(), Duration::from_secs(3)).await, 1);
-    assert_eq!(connections(HttpsClient::builder(), Duration::from_millis(4001)).await, 2);
+    stopped(async {
+        assert_eq!(connections(HttpsClient::builder(), Duration::from_secs(4)).await, 1);
+        assert_eq!(connections(HttpsClient::builder(), Duration::from_millis(4001)).await, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn https_connections_are_given_up_before_load_balancers_close_them() {
+    stopped(async {
+        for (idle, connections) in [(50_000, 1), (50_001, 2)] {
+            let (builder, acceptor) = self_signed();
+            let server = Server::start_with(&[], Some(acceptor)).await;
+            let base = format!("https://localhost:{}", server.address.port());
+            let caller = Caller::of(builder, UpstreamLayer::new(), base);
+            assert_eq!(apart(&server, caller, Duration::from_millis(idle)).await, connections);
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_idle_time_is_a_setting() {
-    let builder = || HttpsClient::builder().pool_idle_timeout(Duration::from_secs(60));
-    assert_eq!(connections(builder(), Duration::from_secs(59)).await, 1);
-    assert_eq!(connections(builder(), Duration::from_secs(61)).await, 2);
+    stopped(async {
+        let builder = || HttpsClient::builder().pool_idle_timeout(Duration::from_secs(60));
+        assert_eq!(connections(builder(), Duration::from_secs(60)).await, 1);
+        assert_eq!(connections(builder(), Duration::from_secs(61)).await, 2);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn without_an_idle_time_no_connection_is_reused() {
     let builder = HttpsClient::builder().pool_idle_timeout(Duration::ZERO);
-    assert_eq!(connections(builder, Duration::ZERO).await, 2);
+    assert_eq!(stopped(connections(builder, Duration::ZERO)).await, 2);
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ mod budgets;
 mod cache;
 mod check;
 mod client;
+mod connections;
 mod demo;
 mod drain;
 mod flags;
