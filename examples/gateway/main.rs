@@ -38,6 +38,7 @@ use self::{
     ready::Ready,
     serve::Server,
     signals::Signals,
+    upstream::Way,
 };
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -134,9 +135,8 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
     let ready = Ready::new(keys.clone());
     let access_log = log::layer(&serve.access_log)?;
     let auth = callers::auth(callers, keys)?;
-    let client = upstream::client(serve.client)?;
-    let app =
-        stack::gateway(access_log, auth, bodies, limits, cache, hf_token, client, ready.clone())?;
+    let way = Way { hf_token, client: upstream::client(serve.client)? };
+    let app = stack::gateway(access_log, auth, bodies, limits, cache, way, ready.clone())?;
     println!("listening on {url}");
     if let Some(demo) = &demo {
         let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());

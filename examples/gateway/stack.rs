@@ -3,16 +3,8 @@
 use axum::Router;
 use tower::Layer;
 use tower_inference::{
-    access_log::AccessLogLayer,
-    auth::AuthLayer,
-    cache::CacheLayer,
-    client::HttpsClient,
-    hf::HfTokenLayer,
-    memory_limit::MemoryLimit,
-    payload::{Payload, PayloadLayer},
-    request_id::RequestIdLayer,
-    schema::SchemaLayer,
-    stack::Stack,
+    access_log::AccessLogLayer, auth::AuthLayer, cache::CacheLayer, memory_limit::MemoryLimit,
+    payload::PayloadLayer, request_id::RequestIdLayer, schema::SchemaLayer, stack::Stack,
     transform::TransformLayer,
 };
 
@@ -22,6 +14,7 @@ use crate::{
     limits::Limits,
     ready::Ready,
     routes::{self, Inference},
+    upstream::Way,
 };
 
 /// The whole gateway. Around the routes stands what sees every request, those that are refused
@@ -32,10 +25,10 @@ pub(crate) fn gateway(
     bodies: Bodies,
     limits: Limits,
     cache: Option<CacheLayer>,
-    hf_token: HfTokenLayer,
-    client: HttpsClient<Payload>,
+    way: Way,
     ready: Ready,
 ) -> Result<Router, Error> {
+    let Way { hf_token, client } = way;
     let around = Stack::new().request_id(RequestIdLayer::new()).access_log(access_log);
     let Bodies { max_bytes, schema, output } = bodies;
     let Limits { peer, throttle, budget, upstream } = limits;

@@ -12,6 +12,12 @@ use crate::{
     demo::Demo,
 };
 
+/// How requests get there.
+pub(crate) struct Way {
+    pub(crate) hf_token: HfTokenLayer,
+    pub(crate) client: HttpsClient<Payload>,
+}
+
 /// Sends requests to the upstream that the flags name.
 pub(crate) fn real(upstream: args::Upstream) -> Result<HfTokenLayer, Error> {
     let args::Upstream { url, token } = upstream;

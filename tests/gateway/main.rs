@@ -26,7 +26,7 @@ mod budgets;
 mod cache;
 mod check;
 mod client;
-mod connections;
+mod closing;
 mod demo;
 mod drain;
 mod flags;
