@@ -1,7 +1,7 @@
 //! Monotonic and wall time behind one small trait.
 //!
-//! Whatever expires reads its time here, so that a test can say what time it is. Deadlines that
-//! *wait* (of a payload, of an upstream) use tokio's timer instead, which tests pause and advance.
+//! Expiry reads its time from a [`Clock`], so that a test can set it. Deadlines of a payload or of
+//! an upstream wait on tokio's timer instead, which a test can pause and advance.
 //!
 //! ```
 //! use std::time::Duration;
@@ -13,9 +13,9 @@
 //! assert!(clock.wall().duration_since(std::time::UNIX_EPOCH).unwrap() > Duration::ZERO);
 //! ```
 //!
-//! # Limits
+//! # Caveats
 //!
-//! The readings of [`Clock::monotonic`] of two clocks cannot be compared: each counts from an
+//! Readings of [`Clock::monotonic`] from two clocks cannot be compared, because each clock has an
 //! origin of its own.
 
 use std::{
@@ -29,10 +29,10 @@ use crate::lock::Lock;
 
 /// A source of time.
 pub trait Clock: Send + Sync + 'static {
-    /// Time since an origin of the clock's own choice. Never goes back.
+    /// Returns the time since the clock's origin. It never goes back.
     fn monotonic(&self) -> Duration;
 
-    /// The time of day. May be set back or ahead at any moment.
+    /// Returns the time of day, which an administrator may set back or ahead.
     fn wall(&self) -> SystemTime;
 }
 
@@ -43,7 +43,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// A clock whose monotonic time starts now.
+    /// Creates a clock whose monotonic time starts now.
     #[expect(clippy::disallowed_methods, reason = "the one clock that reads the system's")]
     #[must_use]
     pub fn new() -> Self {
@@ -68,30 +68,31 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that is shared by the clones of a layer. The system's by default.
+/// A clock that the clones of a layer share. Defaults to [`SystemClock`].
 #[derive(Clone)]
 pub struct SharedClock(Arc<dyn Clock>);
 
 impl SharedClock {
-    /// Shares `clock`.
+    /// Creates a handle to `clock`.
     pub fn new(clock: impl Clock) -> Self {
         Self(Arc::new(clock))
     }
 
-    /// Time since the clock's origin.
+    /// Returns the time since the clock's origin.
     #[must_use]
     pub fn monotonic(&self) -> Duration {
         self.0.monotonic()
     }
 
-    /// The time of day.
+    /// Returns the time of day.
     #[must_use]
     pub fn wall(&self) -> SystemTime {
         self.0.wall()
     }
 
-    /// Whole seconds since 1970-01-01 UTC, as JWTs count them (RFC 7519 section 2, NumericDate).
-    /// Zero before that day.
+    /// Returns whole seconds since 1970-01-01 UTC, or 0 before that day.
+    ///
+    /// JWTs count time in this way (RFC 7519 section 2, NumericDate).
     #[must_use]
     pub fn unix_seconds(&self) -> u64 {
         self.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
@@ -110,7 +111,7 @@ impl fmt::Debug for SharedClock {
     }
 }
 
-/// A clock that moves only when told. Clones share the time.
+/// A clock that a test moves. Clones share the time.
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};
@@ -131,20 +132,20 @@ pub struct FakeClock(Arc<Lock<(Duration, SystemTime)>>);
 
 #[cfg(feature = "test-util")]
 impl FakeClock {
-    /// A clock that stands at `wall`, with a monotonic time of zero.
+    /// Creates a clock that shows `wall`, with a monotonic time of zero.
     #[must_use]
     pub fn new(wall: SystemTime) -> Self {
         Self(Arc::new(Lock::new((Duration::ZERO, wall))))
     }
 
-    /// Moves both times ahead.
+    /// Advances both times.
     pub fn advance(&self, by: Duration) {
         let mut times = self.0.lock();
         times.0 += by;
         times.1 += by;
     }
 
-    /// Sets the time of day, as an administrator would: the monotonic time does not notice.
+    /// Sets the time of day and leaves the monotonic time as it is.
     pub fn set_wall(&self, wall: SystemTime) {
         self.0.lock().1 = wall;
     }

@@ -1,24 +1,24 @@
-//! The fields that end at a connection.
+//! Removes hop-by-hop headers.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING},
 };
 
-/// Removes the fields that belong to one connection and not to the message (RFC 9110 sections 7.6.1
-/// and 11.7): `connection` and what it names, and those that are known without being named.
+/// Removes the headers of one connection (RFC 9110 sections 7.6.1 and 11.7): `connection`, the
+/// headers that it names, and the known ones.
 ///
-/// Two are kept. `te: trailers`, alone, because gRPC asks for it end to end. And what describes the
-/// body (`content-*`), even when `connection` names it: layers have read the body by these fields,
-/// and the next hop must not read another one.
+/// `te: trailers` stays when it is alone, because gRPC needs it end to end. Headers that describe
+/// the body (`content-*`) stay even when `connection` names them. Layers have read the body by
+/// these headers, and the next hop must not read another one.
 #[cfg(any(feature = "cache", feature = "transform", feature = "upstream"))]
 pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
     strip_named_fields(headers);
     remove_fields(headers, |name| is_connection_field(name.as_str()));
 }
 
-/// The part of [`strip_connection_fields`] that asks for more than a field's name; for who looks
-/// at all names anyway.
+/// The part of [`strip_connection_fields`] that depends on values. A caller that walks all names
+/// itself uses it with [`is_connection_field`].
 pub(crate) fn strip_named_fields(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers.get_all(CONNECTION).iter().flat_map(options).collect();
@@ -29,14 +29,14 @@ pub(crate) fn strip_named_fields(headers: &mut HeaderMap) {
     if headers.contains_key(TE) && !asks_for_trailers(headers) {
         headers.remove(TE);
     }
-    // It overrides `content-length` (RFC 9112 section 6.3), and goes: what it overrode must not be
-    // left to speak for the body.
+    // `transfer-encoding` overrides `content-length` (RFC 9112 section 6.3) and is removed. The
+    // length that it overrode must not describe the body for the next hop.
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
 }
 
-/// Removes the fields that `doomed` picks. Allocates nothing unless there are some.
+/// Removes the headers that `doomed` selects. Allocates only when there are some.
 pub(crate) fn remove_fields(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
     let mut kept = 0;
     loop {
@@ -44,12 +44,12 @@ pub(crate) fn remove_fields(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName
         let Some((index, name)) = names.find(|(_, name)| doomed(name)) else { return };
         let name = name.clone();
         headers.remove(name);
-        // The map fills the gap with its last field: all before the gap were looked at.
+        // The map fills the gap with its last entry, so every entry before the gap was checked.
         kept = index;
     }
 }
 
-/// The names in one `connection` field, but for those that are handled without being named.
+/// Returns the names in one `connection` header, without those that are removed anyway.
 fn options(field: &HeaderValue) -> impl Iterator<Item = HeaderName> {
     let options = field.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     options
@@ -58,12 +58,12 @@ fn options(field: &HeaderValue) -> impl Iterator<Item = HeaderName> {
         .filter(|name| !name.as_str().starts_with("content-"))
 }
 
-// What clients name in nearly every request is not worth an allocation.
+// Clients name these in nearly every request, so they must not cost an allocation.
 fn is_handled(option: &[u8]) -> bool {
     [b"keep-alive".as_slice(), b"close", b"te"].iter().any(|name| option.eq_ignore_ascii_case(name))
 }
 
-/// Whether a field is one of a connection by its name alone.
+/// Returns whether a header is hop-by-hop by its name alone.
 pub(crate) fn is_connection_field(name: &str) -> bool {
     match name.as_bytes() {
         [b'c', ..] => name == "connection",
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_connection_names_goes_with_it() {
+    fn headers_named_in_connection_are_removed() {
         let headers = stripped(&[
             ("connection", "close, X-One"),
             ("connection", " x-two ,, \"nonsense\",x-three"),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_cannot_change_how_the_body_is_read() {
+    fn headers_that_describe_the_body_stay() {
         let headers = stripped(&[
             ("connection", "content-encoding, content-type, content-length"),
             ("content-encoding", "gzip"),
@@ -123,12 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_was_overridden_goes_with_what_overrode_it() {
+    fn transfer_encoding_is_removed_with_the_length_it_overrides() {
         assert!(stripped(&[("transfer-encoding", "chunked"), ("content-length", "3")]).is_empty());
     }
 
     #[test]
-    fn known_fields_go_without_being_named() {
+    fn known_hop_by_hop_headers_are_removed() {
         let names = [
             "keep-alive",
             "transfer-encoding",
@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn te_stays_only_when_it_asks_for_trailers_and_nothing_else() {
+    fn te_stays_only_as_trailers_alone() {
         assert_eq!(stripped(&[("te", "trailers"), ("connection", "te")])["te"], "trailers");
         assert!(stripped(&[("te", "trailers, deflate;q=0.5")]).is_empty());
         assert!(stripped(&[("te", "trailers"), ("te", "gzip")]).is_empty());
     }
 
     #[test]
-    fn every_doomed_field_goes_and_no_other() {
+    fn only_selected_headers_are_removed() {
         let mut headers = HeaderMap::new();
         for index in 0..200_usize {
             let name = format!("{}-{index}", if index % 3 == 0 { "keep" } else { "drop" });

@@ -1,7 +1,7 @@
-//! A mutex whose poison is entered, not unwrapped.
+//! A mutex that ignores poison.
 //!
-//! What the locks of this crate guard is valid between any two statements, so a panic of another
-//! thread while it held one is no reason to panic here as well.
+//! The values behind the locks of this crate are valid between any two statements. A panic of the
+//! thread that held a lock leaves its value valid.
 
 #[expect(clippy::disallowed_types, reason = "the one place that wraps it")]
 use std::sync::Mutex;
@@ -35,7 +35,7 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Without locking: whoever holds it alone needs not.
+    /// Returns the value without locking, because `&mut` excludes every other user.
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
@@ -48,7 +48,7 @@ impl<T: Default> Default for Lock<T> {
 }
 
 impl<T> fmt::Debug for Lock<T> {
-    // Without its content: whoever prints a lock must not be able to wait for it.
+    // Without the value, so that printing never waits for the lock.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lock").finish_non_exhaustive()
     }

@@ -1,8 +1,8 @@
-//! Which hosts are this machine.
+//! Recognises hosts that are this machine.
 
 use std::net::IpAddr;
 
-/// Whether `host`, as it stands in a URI, is this machine (RFC 1122 section 3.2.1.3, RFC 4291
+/// Returns whether `host`, as a URI spells it, is this machine (RFC 1122 section 3.2.1.3, RFC 4291
 /// section 2.5.3, RFC 6761 section 6.3).
 pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -15,7 +15,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_this_machine_and_nothing_that_looks_like_it() {
+    fn only_loopback_hosts_are_this_machine() {
         for host in ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "[::1]", "::1"] {
             assert!(is_loopback(host), "{host}");
         }

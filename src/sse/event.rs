@@ -4,9 +4,9 @@ use memchr::{memchr, memchr2};
 
 use super::Frame;
 
-/// Says what frames mean, and keeps what outlives one: the last event id and the retry time.
+/// Decodes frames into events, and remembers the last event id and the retry time.
 ///
-/// Feed it every [`Frame`] of a stream, in order.
+/// A decoder reads every [`Frame`] of a stream in order.
 #[derive(Clone, Default)]
 pub struct Decoder {
     started: bool,
@@ -25,13 +25,13 @@ pub struct Event<'a> {
 // === impl Decoder ===
 
 impl Decoder {
-    /// A decoder at the start of a stream.
+    /// Creates a decoder for a new stream.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The event of `frame`. `None` when it has no data (a comment, an id alone) or is oversize.
+    /// Returns the event of `frame`, or `None` when the frame has no data or is oversize.
     pub fn decode<'a>(&'a mut self, frame: &'a Frame) -> Option<Event<'a>> {
         let first = !std::mem::replace(&mut self.started, true);
         if frame.is_oversize() {
@@ -67,13 +67,13 @@ impl Decoder {
         Some(Event { event_type, data: data?, last_event_id: &self.last_event_id })
     }
 
-    /// The last `id` so far; empty when there was none. As long as a frame may be.
+    /// Returns the last `id` so far, or an empty string. It is at most as long as a frame.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
 
-    /// The last `retry` so far: how long a client waits before it connects again.
+    /// Returns the last `retry` so far: the time that a client waits before it reconnects.
     #[must_use]
     pub const fn retry(&self) -> Option<Duration> {
         self.retry
@@ -89,26 +89,27 @@ impl fmt::Debug for Decoder {
 // === impl Event ===
 
 impl Event<'_> {
-    /// Its type, `message` unless an `event` field names another.
+    /// Returns the type, which is `message` unless an `event` field names another.
     #[must_use]
     pub fn event_type(&self) -> &str {
         &self.event_type
     }
 
-    /// Its data: borrowed when it is one line, else the lines joined by LF.
+    /// Returns the data. Several lines are joined with LF.
     #[must_use]
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// Its data as text. A stream is UTF-8 whatever its content type says; what is not becomes
-    /// U+FFFD.
+    /// Returns the data as text.
+    ///
+    /// A stream is UTF-8 whatever its content type states. Invalid sequences become U+FFFD.
     #[must_use]
     pub fn data_str(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.data)
     }
 
-    /// The last event id: of this event, or of an earlier one.
+    /// Returns the last event id, of this event or an earlier one.
     #[must_use]
     pub const fn last_event_id(&self) -> &str {
         self.last_event_id
@@ -116,7 +117,7 @@ impl Event<'_> {
 }
 
 impl fmt::Debug for Event<'_> {
-    // Without the data: it is somebody's completion.
+    // Without the data, which is part of a completion.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event")
             .field("event_type", &self.event_type)
@@ -127,12 +128,12 @@ impl fmt::Debug for Event<'_> {
 
 // === parsing (section 9.2.6) ===
 
-/// A stream may begin with one, which is not part of it.
+/// Removes the byte-order mark that may precede a stream.
 pub(crate) fn strip_byte_order_mark(stream: &[u8]) -> &[u8] {
     stream.strip_prefix("\u{feff}".as_bytes()).unwrap_or(stream)
 }
 
-/// The fields of a frame: name and value. Comments have an empty name and are left out.
+/// Returns name and value of each field of a frame, without comments.
 pub(crate) fn fields(frame: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = frame;
     let lines = std::iter::from_fn(move || {

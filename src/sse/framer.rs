@@ -4,65 +4,66 @@ use bytes::{Bytes, BytesMut};
 
 use super::splitter::{Part, Splitter};
 
-/// Cuts a stream of events into frames. See the [module](super).
+/// Cuts a stream of events into frames. See the [module docs](super).
 ///
-/// The frames one after the other, and then the [rest](Self::finish), are the input, byte for byte.
+/// The frames in order, followed by the [rest](Self::finish), are the input byte for byte.
 pub struct Framer {
     splitter: Splitter,
     // The start of a frame that crosses chunks.
     pending: BytesMut,
 }
 
-/// The bytes from the end of the frame before to the end of the blank line that closes this one,
-/// or a piece of an oversize frame.
+/// The bytes of one event up to the end of its blank line, or a piece of an oversize frame.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Frame {
     bytes: Bytes,
     oversize: bool,
 }
 
-/// The frames that a chunk completes. Those that are not taken are dropped, as with `Vec::drain`.
+/// The frames that a chunk completes. Dropping the iterator drops the rest, as with `Vec::drain`.
 #[derive(Debug)]
 #[must_use = "frames that are not taken are dropped"]
 pub struct Frames<'a> {
     framer: &'a mut Framer,
     chunk: Bytes,
-    // Found already, but what was pending had to be given first.
+    // Found before the pending bytes were returned.
     found: Option<Part>,
 }
 
 // === impl Framer ===
 
 impl Framer {
-    /// The longest frame that is framed as one, by default: 1 MiB.
+    /// The default bound of a frame: 1 MiB.
     pub const DEFAULT_MAX_FRAME: usize = 1024 * 1024;
 
-    /// A framer at the start of a stream.
+    /// Creates a framer for a new stream.
     #[must_use]
     pub fn new() -> Self {
         Self { splitter: Splitter::new(Self::DEFAULT_MAX_FRAME), pending: BytesMut::new() }
     }
 
-    /// The longest frame, in bytes, that is framed as one. Up to twice as much is held, when it
-    /// comes in pieces. By default [`Framer::DEFAULT_MAX_FRAME`].
+    /// Sets the bound of a frame in bytes. Defaults to [`Framer::DEFAULT_MAX_FRAME`].
+    ///
+    /// The framer buffers up to twice the bound when a frame arrives in pieces.
     #[must_use]
     pub fn max_frame(mut self, bytes: usize) -> Self {
         self.splitter.max = bytes;
         self
     }
 
-    /// Takes the next chunk of the stream, and gives the frames that it completes.
+    /// Takes the next chunk and returns the frames that it completes.
     pub fn push(&mut self, chunk: Bytes) -> Frames<'_> {
         Frames { framer: self, chunk, found: None }
     }
 
-    /// Bytes that are held back until their frame is complete.
+    /// Returns the number of bytes that wait for the end of their frame.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.pending.len()
     }
 
-    /// Ends the stream. What no blank line closed is no frame (section 9.2.6); here it is.
+    /// Ends the stream and returns the bytes after the last blank line, which form no frame
+    /// (section 9.2.6).
     #[must_use]
     pub fn finish(self) -> Bytes {
         self.pending.freeze()
@@ -76,7 +77,7 @@ impl Default for Framer {
 }
 
 impl fmt::Debug for Framer {
-    // Without what is pending: it is somebody's completion.
+    // Without the pending bytes, which are part of a completion.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Framer").field("pending", &self.pending.len()).finish_non_exhaustive()
     }
@@ -115,19 +116,19 @@ impl Drop for Frames<'_> {
 // === impl Frame ===
 
 impl Frame {
-    /// The bytes as they came.
+    /// Returns the bytes as they arrived.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The bytes as they came.
+    /// Returns the bytes as they arrived.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
 
-    /// Whether this is a piece of a frame beyond the limit, to be passed on but not decoded.
+    /// Returns whether this is a piece of a frame beyond the bound, which no decoder reads.
     #[must_use]
     pub const fn is_oversize(&self) -> bool {
         self.oversize
@@ -135,7 +136,7 @@ impl Frame {
 }
 
 impl fmt::Debug for Frame {
-    // Without the bytes: they are somebody's completion.
+    // Without the bytes, which are part of a completion.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Frame")
             .field("len", &self.bytes.len())

@@ -1,8 +1,8 @@
 //! Server-sent events (WHATWG HTML section 9.2), framed over chunks as they come.
 //!
-//! Two levels. A [`Framer`] cuts a stream after each blank line: a [`Frame`] holds the exact bytes,
-//! so that what was recorded can be sent again with the boundaries it had. A [`Decoder`] says what
-//! a frame means: the [`Event`] that a client would dispatch, or none.
+//! A [`Framer`] cuts a stream after each blank line. A [`Frame`] holds the exact bytes, so that a
+//! recording can be replayed with its boundaries. A [`Decoder`] returns the [`Event`] that a client
+//! would dispatch for a frame, or none.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -18,21 +18,21 @@
 //!     }
 //! }
 //!
-//! // The `id` stays; the comment is no event; what no blank line closes is never dispatched.
+//! // The `id` persists. A comment is no event. A frame without its blank line is never dispatched.
 //! assert_eq!(seen, [("one".into(), "7".into()), ("two".into(), "7".into())]);
 //! assert_eq!(framer.finish(), "data: cut o");
 //! ```
 //!
-//! # Limits
+//! # Caveats
 //!
-//! A frame holds at most [`Framer::DEFAULT_MAX_FRAME`] bytes unless [`Framer::max_frame`] says
-//! otherwise. A longer one still passes, in [oversize](Frame::is_oversize) pieces that are never
+//! A frame holds at most [`Framer::DEFAULT_MAX_FRAME`] bytes unless [`Framer::max_frame`] sets
+//! another bound. A longer one passes in [oversize](Frame::is_oversize) pieces, which are never
 //! buffered and never decoded.
 //!
-//! A frame that lies within one chunk is a slice of it and keeps the chunk's memory; only a frame
-//! that crosses chunks is copied. When a chunk ends between the CR and the LF of a blank line, the
-//! frame is given without waiting for the LF, which then begins the next one: events never depend
-//! on how a stream is cut, frames do in this one place.
+//! A frame within one chunk is a slice of the chunk and keeps the chunk's memory. Only a frame that
+//! crosses chunks is copied. When a chunk ends between the CR and the LF of a blank line, the framer
+//! returns the frame at once, and the LF begins the next one. Events never depend on the cuts of a
+//! stream. Frames depend on them in this one place.
 
 mod event;
 mod framer;
@@ -49,7 +49,7 @@ pub(crate) use self::{
     splitter::Splitter,
 };
 
-/// Whether a body's type is `text/event-stream`, whatever its parameters.
+/// Returns whether the content type is `text/event-stream`, with any parameters.
 pub(crate) fn says_event_stream(headers: &HeaderMap) -> bool {
     let media_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
     let essence = media_type.and_then(|value| value.split(|byte| *byte == b';').next());

@@ -1,26 +1,26 @@
 use memchr::memchr2;
 
-/// Finds the blank lines that close frames, whatever the cuts.
+/// Finds the blank lines that close frames, independent of the cuts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Splitter {
-    /// The longest frame that is not oversize.
+    /// The bound beyond which a frame is oversize.
     pub(super) max: usize,
-    // Bytes of the open frame. It must not depend on the cuts, or an oversize frame would: the LF
-    // of the CRLF that closes a frame never counts.
+    // Bytes of the open frame. The LF of the CRLF that closes a frame never counts, so that the
+    // size does not depend on the cuts.
     size: usize,
     line_is_empty: bool,
-    // The last byte was a CR, so that a LF would belong to it.
+    // The last byte was a CR, so a following LF belongs to it.
     after_cr: bool,
 }
 
-/// What was found in a chunk.
+/// A part of a chunk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part {
-    /// So many bytes belong to the frame.
+    /// The number of bytes that belong to the frame.
     pub(crate) len: usize,
-    /// They close it. If not, the chunk is used up.
+    /// Whether they close the frame. Otherwise the chunk is used up.
     pub(crate) closes: bool,
-    /// The frame is beyond the limit.
+    /// Whether the frame is beyond the bound.
     pub(crate) oversize: bool,
 }
 
@@ -29,18 +29,18 @@ impl Splitter {
         Self { max, size: 0, line_is_empty: true, after_cr: false }
     }
 
-    /// The part of `chunk` up to the end of the frame, or all of it.
+    /// Returns the part of `chunk` up to the end of the frame, or all of it.
     pub(crate) fn next(&mut self, chunk: &[u8]) -> Part {
         let mut rest = chunk;
         if std::mem::take(&mut self.after_cr)
             && let [b'\n', tail @ ..] = rest
         {
-            // At the very start of a frame it belongs to the one before.
+            // At the start of a frame the LF belongs to the frame before.
             self.size = self.size.saturating_add(usize::from(self.size > 0));
             rest = tail;
         }
-        // A byte-order mark counts as content of its line. That can only join an empty frame to
-        // the next, which changes no event.
+        // A byte-order mark counts as content of its line. It can only join an empty frame to the
+        // next one, which changes no event.
         while let Some(at) = memchr2(b'\n', b'\r', rest) {
             let blank = self.line_is_empty && at == 0;
             let (line, after) = rest.split_at_checked(at.saturating_add(1)).unwrap_or((rest, &[]));
