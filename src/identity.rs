@@ -1,4 +1,4 @@
-//! Who calls, and how that was proved.
+//! The identity of a caller, and how it was proved.
 //!
 //! ```
 //! use tower_inference::identity::{Identity, Proof};
@@ -10,17 +10,18 @@
 //! assert_eq!(identity.principal().to_string(), "jwt:https://issuer.example#user-7");
 //! ```
 //!
-//! # Limits
+//! # Caveats
 //!
-//! An identity says what was proved when it was made. Whether its credential has expired since is
-//! for whoever holds it to ask, by [`Identity::expires_at`].
+//! An identity states what was proved when it was made. Code that keeps an identity checks
+//! [`Identity::expires_at`] itself.
 
 use std::{collections::BTreeMap, fmt, sync::OnceLock, time::SystemTime};
 
 use serde_json::{Map, Value};
 
-/// How an identity was proved. Part of the principal: the same subject proved in two ways is two
-/// principals.
+/// How an identity was proved.
+///
+/// The proof is part of the principal. The same subject proved in two ways is two principals.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Proof {
@@ -30,12 +31,12 @@ pub enum Proof {
     ApiKey,
     /// An AWS Signature Version 4.
     AwsIam,
-    /// A way of the caller's own, by a name that is stable.
+    /// Another way, under a stable name.
     Other(&'static str),
 }
 
 impl Proof {
-    /// A short stable name, as logs and keys have it.
+    /// Returns a short stable name, which logs and keys use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -47,7 +48,7 @@ impl Proof {
     }
 }
 
-/// A caller whose credential held.
+/// A caller whose credential was verified.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Identity {
     proof: Proof,
@@ -61,7 +62,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// An identity without tenant, scopes, claims or expiry.
+    /// Creates an identity without tenant, scopes, claims or expiry.
     pub fn new(proof: Proof, issuer: impl Into<Box<str>>, subject: impl Into<Box<str>>) -> Self {
         Self {
             proof,
@@ -75,15 +76,16 @@ impl Identity {
         }
     }
 
-    /// Sets the tenant. It is one only together with the issuer: two issuers' tenants of the same
-    /// name never meet.
+    /// Sets the tenant.
+    ///
+    /// A tenant belongs to its issuer. Tenants of the same name at two issuers are different.
     #[must_use]
     pub fn with_tenant(mut self, tenant: impl Into<Box<str>>) -> Self {
         self.tenant = Some(tenant.into());
         self
     }
 
-    /// Sets what the caller may ask for.
+    /// Sets the scopes that the caller was granted.
     #[must_use]
     pub fn with_scopes<T: Into<Box<str>>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
         self.scopes = scopes.into_iter().map(Into::into).collect();
@@ -97,8 +99,7 @@ impl Identity {
         self
     }
 
-    /// Sets the claims as the credential has them: a JSON object. They are parsed when one is first
-    /// asked for.
+    /// Sets the claims of the credential, a JSON object. The first read parses them.
     #[cfg(feature = "auth")]
     #[must_use]
     pub(crate) fn with_credential_claims(mut self, json: Vec<u8>) -> Self {
@@ -106,7 +107,7 @@ impl Identity {
         self
     }
 
-    /// Sets when the credential stops to hold.
+    /// Sets when the credential expires.
     #[must_use]
     pub const fn with_expiry(mut self, at: SystemTime) -> Self {
         self.expires_at = Some(at);
@@ -126,54 +127,54 @@ impl Identity {
         size_of::<Self>() + HEAD + texts + size_of_val(&*self.scopes) + credential
     }
 
-    /// How it was proved.
+    /// Returns how the identity was proved.
     #[must_use]
     pub const fn proof(&self) -> Proof {
         self.proof
     }
 
-    /// Who vouches for it.
+    /// Returns the issuer that vouches for the identity.
     #[must_use]
     pub const fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// Who it is, among the issuer's.
+    /// Returns the subject, unique within the issuer.
     #[must_use]
     pub const fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// On whose behalf it calls, if its credential says so.
+    /// Returns the tenant, if the credential names one.
     #[must_use]
     pub fn tenant(&self) -> Option<&str> {
         self.tenant.as_deref()
     }
 
-    /// What it may ask for.
+    /// Returns the granted scopes.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.scopes.iter().map(AsRef::as_ref)
     }
 
-    /// Whether `scope` is one of its own, compared exactly (RFC 6749 section 3.3).
+    /// Returns whether `scope` was granted, compared exactly (RFC 6749 section 3.3).
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes().any(|own| own == scope)
     }
 
-    /// A claim of the credential, as JSON.
+    /// Returns a claim of the credential as JSON.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.claims.get(name).or_else(|| self.credential.as_ref()?.parsed().get(name))
     }
 
-    /// When the credential stops to hold, if it ever does.
+    /// Returns when the credential expires, if it does.
     #[must_use]
     pub const fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
     }
 
-    /// What tells this caller from any other.
+    /// Returns the principal, which distinguishes this caller from every other.
     #[must_use]
     pub const fn principal(&self) -> Principal<'_> {
         Principal { proof: self.proof, issuer: &self.issuer, subject: &self.subject }
@@ -181,7 +182,7 @@ impl Identity {
 }
 
 impl fmt::Debug for Identity {
-    // Claims hold names and addresses of people, so they are counted, not shown.
+    // Claims contain personal data, so only their number is shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")
             .field("proof", &self.proof)
@@ -198,7 +199,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The claims of a credential, kept as they came: most requests ask for none of them.
+/// The claims of a credential, unparsed because most requests read none of them.
 #[derive(Clone)]
 struct CredentialClaims {
     json: Vec<u8>,
@@ -233,25 +234,25 @@ impl CredentialClaims {
 impl Eq for CredentialClaims {}
 
 impl PartialEq for CredentialClaims {
-    // Whether they were parsed yet makes no difference.
+    // Two values are equal whether they are parsed or not.
     fn eq(&self, other: &Self) -> bool {
         self.json == other.json
     }
 }
 
-/// (how proved, issuer, subject): what tells one caller from another in keys and logs.
+/// Proof, issuer and subject: the name of a caller in keys and logs.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct Principal<'a> {
-    /// How it was proved.
+    /// How the identity was proved.
     pub proof: Proof,
-    /// Who vouches for it.
+    /// The issuer that vouches for the identity.
     pub issuer: &'a str,
-    /// Who it is, among the issuer's.
+    /// The subject, unique within the issuer.
     pub subject: &'a str,
 }
 
-/// `proof:issuer#subject`, for people. Not a key: an issuer may hold a `#`.
+/// Formats `proof:issuer#subject` for people. An issuer may contain `#`, so this is no key.
 impl fmt::Display for Principal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}#{}", self.proof.name(), self.issuer, self.subject)

@@ -1,13 +1,14 @@
-//! A request id that is set, sent on, given back and traced.
+//! Gives each request an id, so that logs and traces of several systems can be joined.
 //!
-//! [`RequestIdLayer`] gives each request an id and puts it
+//! [`RequestIdLayer`] puts the id
 //!
-//! - into the field `x-request-id` of the request, in place of whatever came,
-//! - into the field `x-request-id` of the response, in place of what the inner service set,
-//! - into the [`RequestContext`], where the layers further in read it,
-//! - and into a `tracing` span, which the inner service, its future and its body run in: name
-//!   `request`, level INFO, fields `request_id` and, when the request has a legal `traceparent`
-//!   (W3C Trace Context), `trace_id`.
+//! - into the header `x-request-id` of the request, where it replaces the client's
+//! - into the header `x-request-id` of the response, where it replaces the inner service's
+//! - into the [`RequestContext`], where the layers further in read it
+//! - into a `tracing` span named `request` at level INFO
+//!
+//! The inner service, its future and its body run in that span. Its fields are `request_id` and,
+//! when the request has a valid `traceparent` (W3C Trace Context), `trace_id`.
 //!
 //! ```
 //! use http::{Request, Response};
@@ -23,7 +24,7 @@
 //!     Ok::<_, Infallible>(Response::new(()))
 //! }));
 //!
-//! // Nobody vouches for this peer, so its id is not taken over.
+//! // The peer is not trusted, so the layer makes a new id.
 //! let request = Request::builder().header("x-request-id", "forged").body(()).unwrap();
 //! let response = service.oneshot(request).await.unwrap();
 //! let id = response.headers()["x-request-id"].to_str().unwrap();
@@ -31,21 +32,24 @@
 //! # }
 //! ```
 //!
-//! # Which id
+//! # The choice of the id
 //!
-//! One that the context has already stays: with two of these layers on a request, the inner one
-//! does nothing. Otherwise an inbound id is kept when the peer is trusted
-//! ([`RequestIdLayer::trust_inbound`]) and it is a single field of 1 to 128 characters out of
-//! `A-Z a-z 0-9 . _ -`. All others get a UUIDv7 (RFC 9562 section 5.7).
+//! An id in the context stays. With two of these layers around a service, the inner one does
+//! nothing. Otherwise the layer keeps an inbound id under two conditions:
 //!
-//! # Limits
+//! - the peer is trusted ([`RequestIdLayer::trust_inbound`])
+//! - the id is a single header of 1 to 128 characters from `A-Z a-z 0-9 . _ -`
 //!
-//! The ids of one layer and its clones sort by the time they were made, also when the clock is set
-//! back. Those of two layers, or two machines, sort by the millisecond. An id says when it was
-//! made, and is not a secret.
+//! Every other request gets a UUIDv7 (RFC 9562 section 5.7).
 //!
-//! A trace id is whatever the peer says it is. The layer reads `traceparent` and sends it on as it
-//! came; it makes no trace of its own.
+//! # Caveats
+//!
+//! Ids of one layer and its clones sort by their time, even after the clock is set back. Ids of two
+//! layers or two machines sort by the millisecond. An id reveals when it was made. It is not a
+//! secret.
+//!
+//! The peer chooses the trace id. The layer reads `traceparent` and forwards it unchanged. It starts
+//! no trace of its own.
 
 use std::{
     fmt,
@@ -76,7 +80,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Characters of the longest inbound id that is kept.
 const LONGEST: usize = 128;
 
-/// Gives each request an id. See the [module's documentation](self).
+/// Middleware that gives each request an id. See the [module docs](self).
 #[derive(Clone, Debug, Default)]
 pub struct RequestIdLayer {
     trust: Trust,
@@ -84,19 +88,20 @@ pub struct RequestIdLayer {
 }
 
 impl RequestIdLayer {
-    /// A layer that trusts nobody's ids.
+    /// Creates a layer that trusts no inbound id.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Keeps the ids of those peers for which `is_trusted` returns true: a load balancer that
-    /// numbers requests itself. Whoever may choose ids can make the records of two requests look
-    /// like those of one. Default: nobody.
+    /// Keeps the inbound ids of peers for which `is_trusted` returns true.
     ///
-    /// Asked only when there is a well-formed id to keep. What tells the peer is for the caller to
-    /// know: an extension that the server put there (the peer's address, its certificate), or a
-    /// field that the load balancer removes from what others send.
+    /// A load balancer that numbers requests itself is such a peer. A peer that may choose ids can
+    /// make the records of two requests look like one. Defaults to no peer.
+    ///
+    /// The function runs only when a well-formed id is there. It recognises the peer by an extension
+    /// that the server set, such as its address or certificate. It may also read a header that the
+    /// load balancer removes from client requests.
     ///
     /// ```
     /// use std::net::SocketAddr;
@@ -116,14 +121,16 @@ impl RequestIdLayer {
         self
     }
 
-    /// Keeps everybody's ids. Gives up that an id stands for one request: any caller can repeat
-    /// its own, or another's. For a service that only trusted peers can reach.
+    /// Keeps the inbound ids of all peers.
+    ///
+    /// An id then no longer identifies one request, because a client can repeat any id. Use it for a
+    /// service that only trusted peers can reach.
     #[must_use]
     pub fn dangerous_trust_all_peers(self) -> Self {
         self.trust_inbound(|_, _| true)
     }
 
-    /// Reads the ids' time of day from `clock`. Default: the system's.
+    /// Sets the clock of the ids. Defaults to the system clock.
     #[must_use]
     pub fn clock(mut self, clock: SharedClock) -> Self {
         self.ids.clock = clock;
@@ -184,7 +191,7 @@ where
 }
 
 impl<S> RequestId<S> {
-    /// The id of `request`; `None` when another of these layers has done all that is to be done.
+    /// Returns the id of `request`, or `None` when an outer layer of this kind has set everything.
     fn choose<B>(&self, context: &RequestContext, request: &Request<B>) -> Option<HeaderValue> {
         let inbound = single(request.headers(), &X_REQUEST_ID);
         if let Some(known) = context.request_id() {
@@ -198,7 +205,7 @@ impl<S> RequestId<S> {
     }
 }
 
-/// The field, unless it came more than once: of two, nobody can say which is meant.
+/// Returns the header, unless it occurs more than once, because two values are ambiguous.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut fields = headers.get_all(name).iter();
     fields.next().filter(|_| fields.next().is_none())
@@ -229,7 +236,7 @@ impl AsRef<[u8]> for Copied {
     }
 }
 
-/// Whose ids are kept.
+/// The peers whose ids are kept.
 #[derive(Clone, Default)]
 struct Trust(Option<Arc<IsTrusted>>);
 
@@ -247,7 +254,7 @@ impl fmt::Debug for Trust {
     }
 }
 
-/// Makes ids, each later than the one before. Clones go on where the others are.
+/// Makes ids in ascending order. Clones share the sequence.
 #[derive(Clone, Debug, Default)]
 struct Ids {
     clock: SharedClock,
@@ -256,7 +263,7 @@ struct Ids {
 }
 
 impl Ids {
-    #[expect(clippy::expect_used, reason = "a UUID's digits and dashes are legal in a field")]
+    #[expect(clippy::expect_used, reason = "a UUID's digits and dashes are valid in a header")]
     fn next(&self) -> HeaderValue {
         let since = self.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
         let timestamp =
@@ -274,7 +281,7 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: InSpan<F>,
-        // `None` when there is nothing to do.
+        // `None` when an outer layer sets the header.
         id: Option<HeaderValue>,
     }
 }
@@ -301,7 +308,7 @@ where
 }
 
 pin_project! {
-    /// The inner service's body, which runs in the request's span. Its frames are untouched.
+    /// The body of the inner service, run in the request's span. It passes frames unchanged.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -332,11 +339,11 @@ impl<B: Body> Body for ResponseBody<B> {
 }
 
 pin_project! {
-    /// What is polled in a span and, because a request that is cancelled logs as well, dropped in
-    /// it.
+    /// A value that is polled in a span. It is dropped in it too, because a cancelled request may
+    /// log.
     #[derive(Debug)]
     struct InSpan<T> {
-        // Empty only while it is dropped.
+        // `None` only during drop.
         #[pin]
         inner: Option<T>,
         span: Span,
