@@ -161,7 +161,7 @@ async fn what_changes_with_the_provider_is_said_once() {
     everything_of(&layer, &held).await;
     let lines = taken();
     assert!(lines.contains("the keys have changed") && lines.contains("keys=1"), "{lines}");
-    assert!(lines.contains("a key of the set is skipped"), "{lines}");
+    assert!(lines.contains("keys of the set are skipped"), "{lines}");
 }
 
 #[tokio::test]
@@ -208,4 +208,111 @@ async fn what_a_source_prints_holds_no_key() {
     let printed = format!("{source:?}");
     assert!(printed.contains("\"k\""));
     assert!(!printed.contains(ED25519.jwk()["x"].as_str().unwrap()));
+}
+
+/// The warnings among the lines since the last call.
+fn warnings() -> Vec<String> {
+    taken().lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn skipped_keys_are_reported_once_for_each_change() {
+    listen();
+    let (provider, clock) = (Provider::new(), clock());
+    let good = ED25519.jwk_with(json!({ "kid": "k1" }));
+    let oct = json!({ "kty": "oct", "k": "secret" });
+    let enc = json!({ "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB" });
+    let weak = json!({ "kty": "RSA", "n": "AQAB", "e": "AQAB" });
+    provider.keys(&set(&[oct.clone(), good.clone(), enc.clone()]));
+    let source = provider.source().max_age(Duration::from_secs(60)).build().unwrap();
+    let layer = layer(source, &clock);
+    let held = ED25519
+        .token(&json!({ "alg": "EdDSA", "kid": "k1" }), &claims(json!({ "exp": NOW + 100_000 })));
+    let fetch = async || {
+        let calls = provider.calls();
+        clock.advance(Duration::from_secs(60));
+        for _ in 0..3 {
+            assert!(!everything_of(&layer, &held).await.contains("secret"));
+        }
+        assert_eq!(provider.calls(), calls + 1);
+        warnings()
+    };
+
+    let said = fetch().await;
+    assert_eq!(said.len(), 1, "{said:?}");
+    for part in [
+        "keys of the set are skipped",
+        "source=keys.example",
+        "keys=1",
+        "skipped=1",
+        "reasons=#1: a symmetric key",
+    ] {
+        assert!(said[0].contains(part), "{part}: {said:?}");
+    }
+    assert!(!said[0].contains("secret"), "{said:?}");
+    assert_eq!(fetch().await, [""; 0]);
+
+    provider.keys(&set(&[oct.clone(), good, enc.clone(), weak]));
+    let said = fetch().await;
+    assert_eq!(said.len(), 1, "{said:?}");
+    let reasons = "reasons=#1: a symmetric key, #4: n has not 2048 to 8192 bits";
+    assert!(said[0].contains("skipped=2") && said[0].contains(reasons), "{said:?}");
+    assert_eq!(fetch().await, [""; 0]);
+
+    // Nothing left that verifies: why, and that the last keys stay in use.
+    provider.keys(&set(&[oct, enc]));
+    let said = fetch().await;
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("keys=0") && said[0].contains("#1: a symmetric key"), "{said:?}");
+    assert!(said[1].contains("the fetched keys cannot be used"), "{said:?}");
+    assert!(said[1].contains("no key can verify anything"), "{said:?}");
+    assert_eq!(fetch().await, [""; 0]);
+
+    // Another reason is another line.
+    provider.status(301);
+    let said = fetch().await;
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("301"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_key_for_encryption_is_no_matter_for_a_warning() {
+    listen();
+    let enc = json!({ "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB" });
+    let good = ED25519.jwk_with(json!({ "kid": "k" }));
+    let _source = KeySource::from(Keys::from_jwks(set(&[enc.clone(), good])).unwrap());
+    let lines = taken();
+    assert!(lines.contains("a key of the set is for encryption"), "{lines}");
+    assert!(!lines.contains("WARN"), "{lines}");
+    // But when there is no other.
+    Keys::from_jwks(set(&[enc])).unwrap_err();
+    let said = warnings();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("#1: for encryption"), "{said:?}");
+}
+
+#[tokio::test]
+async fn keys_of_a_given_set_and_of_a_file_are_reported_as_well() {
+    listen();
+    let jwks = set(&[ED25519.jwk_with(json!({ "kid": "k" })), json!({ "kty": "AKP" })]);
+    let source = KeySource::from(Keys::from_jwks(&jwks).unwrap());
+    let said = warnings();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("#2: kty is not supported"), "{said:?}");
+    drop(source);
+
+    let path = std::env::temp_dir().join(format!("skipped-{}.json", std::process::id()));
+    fs::write(&path, &jwks).unwrap();
+    let clock = clock();
+    let source = KeySource::file(&path).unwrap();
+    assert_eq!(warnings().len(), 1);
+    let layer = layer(source, &clock);
+    fs::write(&path, r#"{"keys":[{"kty":"oct"}]}"#).unwrap();
+    for expected in [2, 0, 0] {
+        clock.advance(Duration::from_secs(1));
+        everything_of(&layer, &token("EdDSA", json!({}))).await;
+        let said = warnings();
+        assert_eq!(said.len(), expected, "{said:?}");
+    }
+    fs::remove_file(&path).unwrap();
 }

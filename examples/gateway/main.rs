@@ -11,6 +11,7 @@ mod callers;
 mod check;
 mod connections;
 mod demo;
+mod head;
 mod limits;
 mod log;
 mod peer;

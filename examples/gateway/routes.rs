@@ -12,6 +12,7 @@ use axum::{
     body::{Bytes, HttpBody},
     extract::{Request, State},
     http::{HeaderValue, StatusCode, header::ALLOW},
+    middleware::from_fn,
     response::Response,
     routing::get,
 };
@@ -24,6 +25,7 @@ use tower_inference::{
 
 use crate::{
     allowed::{self, Payload},
+    head,
     ready::Ready,
 };
 
@@ -32,6 +34,7 @@ pub(crate) fn probes(ready: Ready) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readiness))
+        .route_layer(from_fn(head::check))
         .with_state(ready)
 }
 
@@ -70,6 +73,9 @@ where
     }
 
     fn call(&mut self, request: Request<R>) -> Self::Future {
+        if let Some(refused) = head::refused(&request) {
+            return Box::pin(ready(Ok(refused)));
+        }
         let Some(route) = allowed::route(request.uri().path()) else {
             return Box::pin(ready(Ok(not_found(&request))));
         };

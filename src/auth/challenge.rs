@@ -1,12 +1,13 @@
 //! Credentials in, challenges out (RFC 6750).
 
-use std::{fmt::Write as _, time::Duration};
+use std::fmt::Write as _;
 
 use http::{
     HeaderMap, HeaderValue,
     header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
 
+use super::{error::KeysError, remote::Absence};
 use crate::rejection::{Refusal, Rejection};
 
 /// What a request says of its sender.
@@ -55,9 +56,13 @@ pub(super) enum Failure {
     Token(&'static str),
     /// The signature held, and this claim (or `typ`) does not.
     Claim(&'static str),
+    /// The signature held, and this claim is not what it must be.
+    Mistyped(&'static str, &'static str),
+    /// The signature held, and the claim that was chosen for the tenant is no name.
+    Tenant,
     Expired,
     Scope,
-    Unavailable(Duration),
+    Unavailable(Absence),
 }
 
 impl Failure {
@@ -67,7 +72,8 @@ impl Failure {
             Self::NoCredentials => "no credentials",
             Self::SeveralCredentials => "more than one",
             Self::Token(reason) => reason,
-            Self::Claim(claim) => claim,
+            Self::Claim(claim) | Self::Mistyped(claim, _) => claim,
+            Self::Tenant => "the tenant",
             Self::Expired => "exp",
             Self::Scope => "scope",
             Self::Unavailable(_) => "no keys",
@@ -79,13 +85,15 @@ impl Failure {
 pub(super) struct Challenges {
     realm: Option<String>,
     scope: String,
+    tenant: String,
 }
 
 impl Challenges {
-    pub(super) fn new(realm: Option<&str>, scopes: &[Box<str>]) -> Self {
+    pub(super) fn new(realm: Option<&str>, scopes: &[Box<str>], tenant: Option<&str>) -> Self {
         let listed = scopes.iter().map(|scope| legal(scope).replace(' ', ""));
         let listed = listed.filter(|scope| !scope.is_empty()).collect::<Vec<_>>();
-        Self { realm: realm.map(legal), scope: listed.join(" ") }
+        let tenant = tenant.map(legal).unwrap_or_default();
+        Self { realm: realm.map(legal), scope: listed.join(" "), tenant }
     }
 
     pub(super) fn rejection(&self, failure: Failure) -> Rejection {
@@ -94,8 +102,9 @@ impl Challenges {
             Failure::NoCredentials => {
                 return challenged(Rejection::new(Refusal::MissingCredentials), self.field(&[]));
             }
-            Failure::Unavailable(pause) => {
+            Failure::Unavailable(Absence { pause, reason }) => {
                 return Rejection::new(Refusal::IdentityProviderUnavailable)
+                    .with_detail(absent(reason))
                     .with_retry_after(pause);
             }
             Failure::SeveralCredentials => (
@@ -110,6 +119,16 @@ impl Challenges {
                 Refusal::InvalidToken,
                 "invalid_token",
                 format!("the signature holds, {claim} does not"),
+            ),
+            Failure::Mistyped(claim, expected) => (
+                Refusal::InvalidToken,
+                "invalid_token",
+                format!("the signature holds, {claim} is not {expected}"),
+            ),
+            Failure::Tenant => (
+                Refusal::InvalidToken,
+                "invalid_token",
+                format!("the signature holds, {} is not a string, or an empty one", self.tenant),
             ),
             Failure::Expired => {
                 (Refusal::ExpiredToken, "invalid_token", "the token has expired".to_owned())
@@ -137,6 +156,18 @@ impl Challenges {
             let _infallible = write!(field, "{comma} {name}=\"{value}\"");
         }
         HeaderValue::try_from(field).unwrap_or(HeaderValue::from_static("Bearer"))
+    }
+}
+
+/// What a client is told of keys that are not there. The operator's log has the reason.
+const fn absent(reason: Option<KeysError>) -> &'static str {
+    match reason {
+        Some(KeysError::Busy) => "too many requests wait for the keys of the identity provider",
+        Some(reason) if reason.is_of_response() => {
+            "the identity provider was reached, and its response has no keys that can be used"
+        }
+        Some(_) => "the identity provider cannot be reached",
+        None => "the keys of the identity provider are not there yet",
     }
 }
 
@@ -185,7 +216,7 @@ mod tests {
     #[test]
     fn parameters_cannot_break_out_of_their_quotes() {
         let scopes = ["a\"b".into(), "c d".into(), "\\".into(), "e".into()];
-        let challenges = Challenges::new(Some("x\", error=\"\r\n"), &scopes);
+        let challenges = Challenges::new(Some("x\", error=\"\r\n"), &scopes, None);
         let field = challenges.field(&[("scope", &challenges.scope)]);
         assert_eq!(field, r#"Bearer realm="x, error=", scope="ab cd e""#);
     }

@@ -31,6 +31,22 @@ pub enum KeysError {
     Panicked,
 }
 
+impl KeysError {
+    /// Whether the server was reached, and what it said cannot be used.
+    pub(super) const fn is_of_response(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidUrl
+                | Self::InsecureUrl
+                | Self::Status(_)
+                | Self::TooLarge
+                | Self::Malformed
+                | Self::IssuerMismatch
+                | Self::NoUsableKey
+        )
+    }
+}
+
 impl fmt::Display for KeysError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -27,6 +27,10 @@ struct Seen {
 }
 
 impl KeyFile {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn open(path: &Path) -> Result<(Self, Keys), KeysError> {
         let content = read(path)?;
         let keys = Keys::from_jwks(&content)?;
@@ -52,10 +56,11 @@ impl KeyFile {
             if content == seen.content {
                 return Ok(());
             }
-            let keys = Keys::from_jwks(&content)?;
-            seen.content = content;
+            let keys = Keys::read(&content)?;
             let count = keys.count();
-            if shared.replace(keys, now) {
+            let changed = shared.take(keys, now)?;
+            seen.content = content;
+            if changed {
                 tracing::info!(keys = count, file = %path, "the keys have changed");
             }
             Ok(())

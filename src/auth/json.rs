@@ -24,6 +24,12 @@ pub(super) fn object<'de, M: Members<'de>>(json: &'de [u8], mut members: M) -> O
     Some(members)
 }
 
+/// A document without a byte-order mark before it (RFC 8259 section 8.1 lets readers ignore one). For
+/// what providers publish; a token has none.
+pub(super) fn without_mark(json: &[u8]) -> &[u8] {
+    json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json)
+}
+
 struct ObjectVisitor<'m, M>(&'m mut M);
 
 impl<'de, M: Members<'de>> Visitor<'de> for ObjectVisitor<'_, M> {

@@ -117,7 +117,7 @@ impl Jwt {
     }
 
     /// The scopes that a token must have, all of them: in `scope`, or in `scp` as Entra and Okta have
-    /// it. Default none. There is no other sure way to tell an access token from an identity token
+    /// it, each a string or an array. Default none. There is no other sure way to tell an access token from an identity token
     /// where `typ` does not.
     #[must_use]
     pub fn required_scopes<T: Into<Box<str>>>(

@@ -73,17 +73,32 @@
 //! | no `authorization` field, another scheme, no token | `missing-credentials` | `Bearer`, without an error |
 //! | two fields, two tokens | `invalid-request` | `error="invalid_request"` |
 //! | a token that cannot be read, whose key is unknown, whose signature does not hold | `invalid-token` | `error="invalid_token"`, the same for all of these |
-//! | a signed token in which a claim does not hold | `invalid-token` | the same error, naming the claim |
+//! | a signed token in which a claim does not hold, or has another type | `invalid-token` | the same error, naming the claim |
 //! | a signed token of ours that has expired | `expired-token` | `error="invalid_token"` |
 //! | a signed token of ours that lacks a scope | `insufficient-scope` | `error="insufficient_scope"`, and the scopes |
-//! | there are no keys | `identity-provider-unavailable` | none; `retry-after` |
+//! | there are no keys | `identity-provider-unavailable` | none; `retry-after`; `detail` says whether the provider was reached |
 //!
 //! # Keys
 //!
 //! A token is verified only with a key of its `kid` that goes with its `alg`: RSA keys with `RS…` and
 //! `PS…`, P-256 with `ES256`, P-384 with `ES384`, Ed25519 with `EdDSA`, each only with the key's own
 //! `alg` where it has one. Of the keys that share a `kid` and an algorithm the first two are tried. A
-//! token without `kid` is verified only when exactly one key goes with its `alg`.
+//! token without `kid` is verified only when at most two keys go with its `alg`: the old one and the
+//! new one.
+//!
+//! When none of them verifies the token, [`RemoteKeys`] are fetched again, once in a
+//! [cool-down](RemoteKeys::cool_down) for all such tokens together, and the token is judged by what
+//! comes. So a key is found that was renewed under a new `kid`, under its old one, or without any.
+//! Requests whose token holds do not wait for this, and remembered tokens are forgotten when the keys
+//! change.
+//!
+//! # Claims
+//!
+//! `scope` and `scp` are a string with spaces or an array of strings, and count together. `aud` is a
+//! string or an array of strings. `exp`, `nbf` and `iat` are JSON numbers, with or without a fraction
+//! or an exponent, up to the year 9999. A claim of another type rejects the token. Claims that grant
+//! something in one provider's own way (`permissions`, `roles`, `groups`) are no scopes; the identity
+//! has them as [claims](crate::identity::Identity::claim).
 //!
 //! # What is remembered
 //!
@@ -97,16 +112,17 @@
 //!
 //! # Logs
 //!
-//! `info` when keys change or can be had again, `warn` when they cannot (each once, not per request),
-//! `debug` for each refusal with its reason, and for each key of a set that is skipped. No line holds a
-//! token, a claim's value or a `kid`.
+//! `info` when keys change or can be had again. `warn` when they cannot, once for each change of the
+//! reason, and when keys of a set are skipped, with the reasons, once for each change of these. `debug`
+//! for each refusal with its reason, and for keys that say that they are for encryption. No line holds
+//! a token, a claim's value or a `kid`.
 //!
 //! # Limits
 //!
 //! - Tokens are accepted from the `authorization` field alone, not from a query, form or cookie.
 //! - A token that was revoked is accepted until it expires. Opaque tokens are refused.
-//! - A key that is replaced under its old `kid` is noticed when the keys are next fetched for their
-//!   age, not by the token: only a `kid` that is not there makes a request ask again.
+//! - A key that was withdrawn verifies tokens until the keys are next fetched: for their age, or
+//!   because a token of a new key came.
 //! - A token that is not remembered is judged by the wall clock alone.
 //! - Preflight requests of CORS carry no credentials: answer them further out.
 //! - A request that waits for keys keeps the readiness of the inner service meanwhile.
@@ -119,6 +135,7 @@ mod file;
 mod flight;
 mod future;
 mod json;
+mod jwk;
 mod jwt;
 mod keys;
 mod layer;

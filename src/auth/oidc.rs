@@ -23,8 +23,10 @@ use super::{
 ///
 /// - *No keys yet*: requests wait for the first fetch. When it fails, they are refused with
 ///   `identity-provider-unavailable`, and the server is asked again after 1 s, then 2 s, up to 30 s.
-/// - *A token names a key that is not there*: this request waits for a fetch, at most one each
-///   [cool-down](Self::cool_down). Requests whose key is there do not notice.
+/// - *No key verifies a token*: its `kid` is not there, or its signature fails because the key was
+///   renewed under the same `kid` or without one. This request waits for a fetch, at most one each
+///   [cool-down](Self::cool_down), and is then judged by the keys there are. Requests whose key is
+///   there do not wait.
 /// - *The keys are older than [`max_age`](Self::max_age)*: one request waits for the fetch, for at
 ///   most the two [timeouts](Self::timeout); all others go on with the keys there are. They serve
 ///   while the fetch fails, up to the [stale limit](Self::stale_limit).
@@ -136,8 +138,8 @@ impl RemoteKeys {
         self
     }
 
-    /// The least time between two fetches for keys that are not there. Default 30 s, from 1 s to one
-    /// hour. Anybody can name such a key, so this bounds what strangers can make the server do.
+    /// The least time between two fetches for tokens that no key verifies. Default 30 s, from 1 s to
+    /// one hour. Anybody can send such a token, so this bounds what strangers can make the server do.
     ///
     /// A fetch that all have left who waited for it does not count: it is gone on with by the next
     /// who needs it, and given up for a new one when it is older than two [timeouts](Self::timeout).
@@ -207,7 +209,7 @@ impl RemoteKeys {
                     Some(issuer) => jwks_uri(&get(address, limits).await?, &issuer, worst)?,
                     None => address,
                 };
-                Keys::from_jwks(get(jwks, limits).await?)
+                Keys::read(&get(jwks, limits).await?)
             }) as Boxed<_>
         });
         Ok(KeySource::new(Origin::Remote(Remote::new(fetch, bounds, host))))
@@ -310,7 +312,8 @@ fn channel(uri: &Uri) -> Channel {
 
 /// The address of the keys, out of the discovery document of `issuer`.
 fn jwks_uri(document: &[u8], issuer: &str, worst: Channel) -> Result<Uri, KeysError> {
-    let document = json::object(document, Discovery::default()).ok_or(KeysError::Malformed)?;
+    let document = json::object(json::without_mark(document), Discovery::default());
+    let document = document.ok_or(KeysError::Malformed)?;
     if document.issuer.ok_or(KeysError::Malformed)? != issuer {
         return Err(KeysError::IssuerMismatch);
     }

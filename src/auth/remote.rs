@@ -43,7 +43,7 @@ pub(super) struct Remote {
     bounds: Bounds,
     /// The server, for logs.
     host: Box<str>,
-    /// When the next fetch may start that no unknown key asks for, in nanoseconds.
+    /// When the next fetch may start that no unverified token asks for, in nanoseconds.
     due: AtomicU64,
     seats: Seats,
     state: Lock<State>,
@@ -54,8 +54,9 @@ struct State {
     departure: Departure<Fetched>,
     departed: Duration,
     failures: u32,
-    failing: bool,
-    /// When a fetch was last started for a key that was not there.
+    /// Why the last fetch brought nothing.
+    failing: Option<KeysError>,
+    /// When a fetch was last started for a token that no key verified.
     asked_for_unknown: Option<Duration>,
 }
 
@@ -66,7 +67,7 @@ pub(super) enum Need {
     Any,
     /// They are due.
     Newer,
-    /// The token names one that is not among them.
+    /// None of them verifies the token: its key is not there, or was renewed under the same name.
     Unknown,
 }
 
@@ -78,7 +79,16 @@ pub(super) enum Course {
     /// Goes on with what there is.
     GoOn,
     /// Comes back later.
-    Unavailable(Duration),
+    Unavailable(Absence),
+}
+
+/// Why there are no keys.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Absence {
+    /// How long until they may be asked for again.
+    pub(super) pause: Duration,
+    /// How the last fetch failed, if one has.
+    pub(super) reason: Option<KeysError>,
 }
 
 impl Remote {
@@ -103,8 +113,17 @@ impl Remote {
         nanos(now) >= self.due.load(SeqCst)
     }
 
-    /// How long until keys may be asked for again.
-    pub(super) fn pause(&self, now: Duration) -> Duration {
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Why there are no keys, and how long until they may be asked for again.
+    pub(super) fn absence(&self, now: Duration) -> Absence {
+        let reason = self.state.lock().failing;
+        Absence { pause: self.pause(now), reason }
+    }
+
+    fn pause(&self, now: Duration) -> Duration {
         Duration::from_nanos(self.due.load(SeqCst)).saturating_sub(now)
     }
 
@@ -114,7 +133,10 @@ impl Remote {
         let Some(seat) = self.seats.take(self.bounds.max_waiting) else {
             return match need {
                 Need::Newer => Course::GoOn,
-                Need::Any | Need::Unknown => Course::Unavailable(FIRST_PAUSE),
+                Need::Any | Need::Unknown => {
+                    let reason = Some(KeysError::Busy);
+                    Course::Unavailable(Absence { pause: FIRST_PAUSE, reason })
+                }
             };
         };
         // Declared before the lock, so that it is dropped after it.
@@ -136,7 +158,10 @@ impl Remote {
             Err(given_up) => given_up,
         };
         match need {
-            Need::Any if !self.is_due(now) => return Course::Unavailable(self.pause(now)),
+            Need::Any if !self.is_due(now) => {
+                let reason = state.failing;
+                return Course::Unavailable(Absence { pause: self.pause(now), reason });
+            }
             Need::Newer if !self.is_due(now) => return Course::GoOn,
             Need::Unknown => {
                 let last = state.asked_for_unknown;
@@ -225,16 +250,18 @@ impl Remote {
     /// Takes what a fetch brought.
     fn land(&self, source: &KeySource, fetched: Result<Keys, KeysError>) -> Fetched {
         let now = source.clock.monotonic();
+        let fetched = fetched.and_then(|keys| {
+            let count = keys.count();
+            source.shared.take(keys, now).map(|changed| (count, changed))
+        });
         let mut state = self.state.lock();
         match fetched {
-            Ok(keys) => {
-                let count = keys.count();
-                let changed = source.shared.replace(keys, now);
+            Ok((count, changed)) => {
                 self.due.store(nanos(now.saturating_add(self.bounds.max_age)), SeqCst);
                 state.failures = 0;
-                let recovered = std::mem::take(&mut state.failing);
+                let recovered = state.failing.take();
                 drop(state);
-                if recovered {
+                if recovered.is_some() {
                     tracing::info!(host = %self.host, "the keys can be fetched again");
                 }
                 if changed {
@@ -245,10 +272,14 @@ impl Remote {
             Err(reason) => {
                 state.failures = state.failures.saturating_add(1);
                 self.postpone(source, state.failures, now);
-                let already = std::mem::replace(&mut state.failing, true);
+                let before = state.failing.replace(reason);
                 drop(state);
-                if !already {
-                    tracing::warn!(host = %self.host, %reason, "the keys cannot be fetched");
+                match before {
+                    Some(before) if before == reason => {}
+                    _ if reason.is_of_response() => {
+                        tracing::warn!(host = %self.host, %reason, "the fetched keys cannot be used");
+                    }
+                    _ => tracing::warn!(host = %self.host, %reason, "the keys cannot be fetched"),
                 }
                 Err(reason)
             }
@@ -277,7 +308,7 @@ mod tests {
         let key =
             r#"{"kty":"OKP","crv":"Ed25519","x":"TAo6xk3SGOoph6-GLFvz3PwbcPWC3eB3X-d9LG1dBqI"}"#;
         let keys = Keys::from_jwks(format!(r#"{{"keys":[{key}]}}"#)).unwrap();
-        source.shared.replace(keys, Duration::ZERO);
+        source.shared.take(keys, Duration::ZERO).unwrap();
         source
     }
 
@@ -319,7 +350,9 @@ mod tests {
         let (one, two) = (call(Need::Unknown), call(Need::Unknown));
         assert!(matches!((&one, &two), (Course::Wait(_), Course::Wait(_))));
         assert!(matches!(call(Need::Newer), Course::GoOn));
-        assert!(matches!(call(Need::Any), Course::Unavailable(SECOND)));
-        assert!(matches!(call(Need::Unknown), Course::Unavailable(SECOND)));
+        for need in [Need::Any, Need::Unknown] {
+            let Course::Unavailable(absence) = call(need) else { panic!() };
+            assert_eq!(absence, Absence { pause: SECOND, reason: Some(KeysError::Busy) });
+        }
     }
 }

@@ -5,10 +5,10 @@ use arc_swap::{ArcSwapOption, Guard};
 use super::{
     error::KeysError,
     file::KeyFile,
-    keys::Keys,
-    remote::{Course, Need, Remote},
+    keys::{Keys, Skipped},
+    remote::{Absence, Course, Need, Remote},
 };
-use crate::clock::SharedClock;
+use crate::{clock::SharedClock, lock::Lock};
 
 /// Where the keys come from: a set, a file, or (see [`RemoteKeys`]) a server. Clones share them.
 ///
@@ -26,6 +26,8 @@ pub struct KeySource {
 /// What the clones of a source share.
 pub(super) struct Shared {
     current: ArcSwapOption<Snapshot>,
+    /// The keys that were skipped last, so that they are reported once.
+    skipped: Lock<Skipped>,
     pub(super) origin: Origin,
 }
 
@@ -60,12 +62,12 @@ impl KeySource {
     pub fn file(path: impl AsRef<Path>) -> Result<Self, KeysError> {
         let (file, keys) = KeyFile::open(path.as_ref())?;
         let source = Self::new(Origin::File(file));
-        source.shared.replace(keys, Duration::ZERO);
+        source.shared.take(keys, Duration::ZERO)?;
         Ok(source)
     }
 
     pub(super) fn new(origin: Origin) -> Self {
-        let shared = Shared { current: ArcSwapOption::empty(), origin };
+        let shared = Shared { current: ArcSwapOption::empty(), skipped: Lock::default(), origin };
         Self { clock: SharedClock::default(), shared: Arc::new(shared) }
     }
 
@@ -102,9 +104,9 @@ impl KeySource {
         self.remote().map_or(Course::GoOn, |remote| remote.call(self, need, seen, now))
     }
 
-    /// How long until keys may be asked for again.
-    pub(super) fn pause(&self, now: Duration) -> Duration {
-        self.remote().map_or(Duration::ZERO, |remote| remote.pause(now))
+    /// Why there are no keys, and for how long.
+    pub(super) fn absence(&self, now: Duration) -> Absence {
+        self.remote().map_or_else(Absence::default, |remote| remote.absence(now))
     }
 
     pub(super) fn remote(&self) -> Option<&Remote> {
@@ -132,7 +134,8 @@ impl KeySource {
 impl From<Keys> for KeySource {
     fn from(keys: Keys) -> Self {
         let source = Self::new(Origin::Fixed);
-        source.shared.replace(keys, Duration::ZERO);
+        // Whoever made them has heard of it when there were none.
+        let _usable = source.shared.take(keys, Duration::ZERO);
         source
     }
 }
@@ -153,8 +156,29 @@ impl fmt::Debug for KeySource {
 }
 
 impl Shared {
-    /// Swaps the keys in; says whether they are others than before.
-    pub(super) fn replace(&self, keys: Keys, now: Duration) -> bool {
+    /// Takes a set that came in: reports what is skipped of it, if that is not what was skipped last,
+    /// and swaps its keys in. Says whether they are others than before.
+    pub(super) fn take(&self, keys: Keys, now: Duration) -> Result<bool, KeysError> {
+        let skipped = keys.skipped();
+        let changed = {
+            let mut last = self.skipped.lock();
+            let changed = *last != *skipped;
+            if changed {
+                last.clone_from(skipped);
+            }
+            changed
+        };
+        if changed {
+            match &self.origin {
+                Origin::Fixed => skipped.warn("the given set", keys.count()),
+                Origin::File(file) => skipped.warn(file.path().display(), keys.count()),
+                Origin::Remote(remote) => skipped.warn(remote.host(), keys.count()),
+            }
+        }
+        if keys.is_empty() { Err(KeysError::NoUsableKey) } else { Ok(self.replace(keys, now)) }
+    }
+
+    fn replace(&self, keys: Keys, now: Duration) -> bool {
         let before = self.current.load();
         let (generation, serial, changed) = before.as_ref().map_or((1, 1, true), |before| {
             let changed = before.keys != keys;

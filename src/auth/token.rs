@@ -7,7 +7,7 @@ use serde_core::{
     Deserialize, Deserializer,
     de::{Error, MapAccess},
 };
-use serde_json::Number;
+use serde_json::{Number, Value};
 
 use super::{
     algorithm::Algorithm,
@@ -49,12 +49,12 @@ impl<'a> Parts<'a> {
         Some(Self { header, payload, signature, signed })
     }
 
-    /// Hands the signature to `verify`; false when it cannot be read.
-    pub(super) fn with_signature(&self, verify: impl FnOnce(&[u8]) -> bool) -> bool {
+    /// Hands the signature to `verify`; `None` when it cannot be read.
+    pub(super) fn with_signature<T>(&self, verify: impl FnOnce(&[u8]) -> T) -> Option<T> {
         // The decoder writes in blocks of three.
         let mut room = [0; LONGEST_SIGNATURE + 2];
         let length = URL_SAFE_NO_PAD.decode_slice(self.signature, &mut room);
-        length.ok().and_then(|length| room.get(..length)).is_some_and(verify)
+        length.ok().and_then(|length| room.get(..length)).map(verify)
     }
 }
 
@@ -112,26 +112,28 @@ pub(super) struct Claims<'a> {
     pub(super) not_before: Option<NumericDate>,
     pub(super) issued: Option<NumericDate>,
     pub(super) token_id: Option<Cow<'a, str>>,
-    pub(super) scope: Option<Cow<'a, str>>,
+    pub(super) scope: Option<OneOrMany<'a>>,
     pub(super) scp: Option<OneOrMany<'a>>,
 }
 
 impl<'a> Claims<'a> {
-    /// `None` when the payload is not an object, or a claim is not of its type.
-    pub(super) fn of(json: &'a [u8]) -> Option<Self> {
-        json::object(json, Self::default())
+    /// The claims, or why they cannot be read.
+    pub(super) fn of(json: &'a [u8]) -> Result<Self, Unreadable> {
+        json::object(json, Self::default()).ok_or_else(|| Unreadable::of(json))
     }
 
-    /// What the token may be used for: `scope` is one string with spaces (RFC 8693 section 4.2),
-    /// `scp` is that or an array.
+    /// What the token may be used for. `scope` is one string with spaces (RFC 8693 section 4.2), or
+    /// an array as IdentityServer, Spring and PingFederate write it; `scp` is either.
     pub(super) fn scopes(&self) -> impl Iterator<Item = &str> {
-        let (one, many) = match &self.scp {
-            None => (None, &[][..]),
-            Some(OneOrMany::One(scp)) => (Some(scp), &[][..]),
-            Some(OneOrMany::Many(scp)) => (None, scp.as_slice()),
-        };
-        let listed = self.scope.iter().chain(one).flat_map(|list| list.split(' '));
-        listed.chain(many.iter().map(AsRef::as_ref)).filter(|scope| !scope.is_empty())
+        let claims = self.scope.iter().chain(&self.scp);
+        let listed = claims.flat_map(|claim| {
+            let (one, many) = match claim {
+                OneOrMany::One(list) => (Some(list), &[][..]),
+                OneOrMany::Many(many) => (None, many.as_slice()),
+            };
+            one.into_iter().flat_map(|list| list.split(' ')).chain(many.iter().map(AsRef::as_ref))
+        });
+        listed.filter(|scope| !scope.is_empty())
     }
 }
 
@@ -147,7 +149,7 @@ impl<'a> Members<'a> for Claims<'a> {
             "nbf" => self.not_before = Some(map.next_value()?),
             "iat" => self.issued = Some(map.next_value()?),
             "jti" => self.token_id = Some(map.next_value::<Text<'_>>()?.0),
-            "scope" => self.scope = Some(map.next_value::<Text<'_>>()?.0),
+            "scope" => self.scope = Some(map.next_value()?),
             "scp" => self.scp = Some(map.next_value()?),
             _ => {
                 map.next_value::<Skipped>()?;
@@ -156,6 +158,50 @@ impl<'a> Members<'a> for Claims<'a> {
         Ok(())
     }
 }
+
+/// Why claims cannot be read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Unreadable {
+    /// The payload is not a JSON object, or has a name twice.
+    Payload,
+    /// This claim is not what it must be.
+    Claim(&'static str, &'static str),
+}
+
+impl Unreadable {
+    /// The first claim of another type in `json`, which was not read. Apart from the reading, so
+    /// that tokens that hold pay nothing for it.
+    #[cold]
+    fn of(json: &[u8]) -> Self {
+        const TEXT: Expected = ("a string", |value| value.is_string());
+        const TEXTS: Expected =
+            ("a string or an array of strings", |value| OneOrMany::deserialize(value).is_ok());
+        const DATE: Expected =
+            ("a number of seconds since 1970", |value| NumericDate::deserialize(value).is_ok());
+        const CLAIMS: [(&str, Expected); 11] = [
+            ("iss", TEXT),
+            ("sub", TEXT),
+            ("aud", TEXTS),
+            ("client_id", TEXT),
+            ("token_use", TEXT),
+            ("exp", DATE),
+            ("nbf", DATE),
+            ("iat", DATE),
+            ("jti", TEXT),
+            ("scope", TEXTS),
+            ("scp", TEXTS),
+        ];
+        let claims: Value = serde_json::from_slice(json).unwrap_or_default();
+        let mistyped = CLAIMS.into_iter().find_map(|(name, (expected, is))| {
+            let value = claims.get(name)?;
+            (!is(value)).then_some(Self::Claim(name, expected))
+        });
+        mistyped.unwrap_or(Self::Payload)
+    }
+}
+
+/// What a claim must be, in words, and whether it is.
+type Expected = (&'static str, fn(&Value) -> bool);
 
 /// Seconds since 1970-01-01 UTC, whole or not (RFC 7519 section 2), up to the year 9999.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -209,7 +255,7 @@ mod tests {
         for (length, read) in [(1, true), (64, true), (256, true), (1_024, true), (1_030, false)] {
             let text = format!("a.b.{}", text(length));
             let parts = Parts::of(text.as_bytes()).unwrap();
-            assert_eq!(parts.with_signature(|bytes| bytes.len() == length), read, "{length}");
+            assert_eq!(parts.with_signature(<[u8]>::len), read.then_some(length), "{length}");
         }
     }
 
@@ -246,7 +292,7 @@ mod tests {
     fn dates_are_whole_or_not_and_never_absurd() {
         let date = |number: &str| {
             let json = format!(r#"{{"exp":{number}}}"#);
-            Claims::of(json.as_bytes())?.expires.map(|date| date.0)
+            Claims::of(json.as_bytes()).ok()?.expires.map(|date| date.0)
         };
         assert_eq!(date("0"), Some(Duration::ZERO));
         assert_eq!(date("1300.25"), Some(Duration::from_millis(1_300_250)));
@@ -281,6 +327,7 @@ mod tests {
         assert_eq!(scopes(r#"{"scope":" a  b "}"#), ["a", "b"]);
         assert_eq!(scopes(r#"{"scp":"a b"}"#), ["a", "b"]);
         assert_eq!(scopes(r#"{"scope":"a","scp":["b","c d",""]}"#), ["a", "b", "c d"]);
-        assert!(Claims::of(br#"{"scope":["a"]}"#).is_none());
+        assert_eq!(scopes(r#"{"scope":["a","b c",""]}"#), ["a", "b c"]);
+        assert_eq!(scopes(r#"{"scope":["a"],"scp":"b c"}"#), ["a", "b", "c"]);
     }
 }

@@ -13,9 +13,8 @@ use super::{
     flight::Waiter,
     json::OneOrMany,
     jwt::Jwt,
-    keys,
     remote::{Course, Fetched, Need},
-    token::{Claims, Header, NumericDate, Parts, base64url},
+    token::{Claims, Header, NumericDate, Parts, Unreadable, base64url},
     verified::{Found, Held, Now, Verified, Window},
 };
 use crate::{
@@ -42,7 +41,11 @@ impl Verifier {
     pub(super) fn new(jwt: Jwt) -> Self {
         Self {
             verified: Verified::new(jwt.cache_bytes, jwt.max_token_bytes),
-            challenges: Challenges::new(jwt.realm.as_deref(), &jwt.required_scopes),
+            challenges: Challenges::new(
+                jwt.realm.as_deref(),
+                &jwt.required_scopes,
+                jwt.tenant_claim.as_deref(),
+            ),
             jwt,
         }
     }
@@ -115,7 +118,7 @@ impl Verifier {
             match self.jwt.keys.call(need, current.serial(), now.monotonic) {
                 Course::Wait(waiter) => return Ok(Some(Verdict::Wait(waiter))),
                 Course::LookAgain => return Ok(None),
-                Course::Unavailable(pause) => return Err(Failure::Unavailable(pause)),
+                Course::Unavailable(absence) => return Err(Failure::Unavailable(absence)),
                 Course::GoOn => {}
             }
         }
@@ -123,28 +126,28 @@ impl Verifier {
             return Ok(Some(Verdict::Admit(identity)));
         }
         let Some(snapshot) = current.snapshot() else {
-            return Err(Failure::Unavailable(self.jwt.keys.pause(now.monotonic)));
+            return Err(Failure::Unavailable(self.jwt.keys.absence(now.monotonic)));
         };
 
-        let unknown = Failure::Token("no such key");
-        let candidates = match snapshot.keys.find(header.key_id.as_deref(), algorithm) {
-            keys::Found::Keys(candidates) => candidates,
-            keys::Found::UnknownId if waited => return Err(unknown),
-            keys::Found::UnknownId => {
-                return match self.jwt.keys.call(Need::Unknown, current.serial(), now.monotonic) {
-                    Course::Wait(waiter) => Ok(Some(Verdict::Wait(waiter))),
-                    Course::LookAgain => Ok(None),
-                    Course::Unavailable(pause) => Err(Failure::Unavailable(pause)),
-                    Course::GoOn => Err(unknown),
-                };
-            }
-        };
+        let candidates = snapshot.keys.find(header.key_id.as_deref(), algorithm);
         let held = parts.with_signature(|signature| {
-            let mut candidates = candidates.iter().flatten();
-            candidates.any(|key| key.verify_sig(parts.signed, signature).is_ok())
+            let mut candidates = candidates?.into_iter().flatten();
+            let held = candidates.any(|key| key.verify_sig(parts.signed, signature).is_ok());
+            if held { Ok(()) } else { Err("the signature") }
         });
-        if !held {
-            return Err(Failure::Token("the signature"));
+        let held = held.ok_or(Failure::Token("the signature is not base64url"))?;
+        if let Err(reason) = held {
+            let refused = Failure::Token(reason);
+            if waited {
+                return Err(refused);
+            }
+            // The key may have been renewed since: under another kid, its old one, or none at all.
+            return match self.jwt.keys.call(Need::Unknown, current.serial(), now.monotonic) {
+                Course::Wait(waiter) => Ok(Some(Verdict::Wait(waiter))),
+                Course::LookAgain => Ok(None),
+                Course::Unavailable(absence) => Err(Failure::Unavailable(absence)),
+                Course::GoOn => Err(refused),
+            };
         }
 
         let claims = base64url(parts.payload).ok_or(Failure::Claim("the payload"))?;
@@ -157,7 +160,10 @@ impl Verifier {
     /// Checks what a token says of itself, once its signature held.
     fn check(&self, kind: Option<&str>, json: Vec<u8>, now: Now) -> Result<Held, Failure> {
         let jwt = &self.jwt;
-        let claims = Claims::of(&json).ok_or(Failure::Claim("the payload"))?;
+        let claims = Claims::of(&json).map_err(|unreadable| match unreadable {
+            Unreadable::Payload => Failure::Claim("the payload"),
+            Unreadable::Claim(claim, expected) => Failure::Mistyped(claim, expected),
+        })?;
         let holds = |held: bool, claim| if held { Ok(()) } else { Err(Failure::Claim(claim)) };
 
         holds(jwt.types.accept(kind), "typ")?;
@@ -204,7 +210,7 @@ impl Verifier {
                     let tenant: Box<str> = tenant.as_str().into();
                     identity = identity.with_tenant(tenant);
                 }
-                Some(_) => return Err(Failure::Claim("the tenant")),
+                Some(_) => return Err(Failure::Tenant),
             }
         }
         let window = Window { from: not_before.max(issued), until };

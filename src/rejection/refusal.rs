@@ -140,7 +140,7 @@ rows! {
         NOT_FOUND / FORBIDDEN, "RESOURCE_NOT_FOUND", "Missing Authentication Token",
         "MissingAuthenticationTokenException", "invalid_request_error", 12;
     IdentityProviderUnavailable: "identity-provider-unavailable",
-        "The identity provider cannot be reached",
+        "The keys of the identity provider are not available",
         SERVICE_UNAVAILABLE / SERVICE_UNAVAILABLE, "AUTHORIZER_FAILURE", "Service Unavailable",
         "ServiceUnavailableException", "server_error", 14;
     Throttled: "throttled", "Too many requests",

@@ -1,6 +1,8 @@
 //! `AuthLayer`: who passes, who is refused and how, and what the identity provider sees of it.
 #![allow(unreachable_pub, reason = "modules of one test crate")]
 
+#[path = "../support/conformance.rs"]
+mod conformance;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -10,10 +12,13 @@ mod costs;
 mod file;
 mod layer;
 mod mint;
+mod parties;
 mod provider;
 mod remembered;
 mod remote;
+mod renewed;
 mod set;
+mod wycheproof;
 
 use std::{
     convert::Infallible,

@@ -15,6 +15,9 @@ mod args;
 #[path = "../../examples/gateway/connections.rs"]
 #[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
 mod connections;
+#[path = "../../examples/gateway/head.rs"]
+#[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
+mod head;
 #[path = "../../examples/gateway/peer.rs"]
 #[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
 mod peer;
@@ -30,6 +33,7 @@ mod closing;
 mod demo;
 mod drain;
 mod flags;
+mod heads;
 mod limits;
 mod process;
 mod proxy;

@@ -1,0 +1,212 @@
+//! Whether the head of a request says whom it is for, once and plainly.
+//!
+//! The gateway routes by path alone and never reads the host. A proxy in front of it does, so a
+//! request that two parties could read as meant for two hosts is refused with 400 (RFC 9112 sections
+//! 3.2 and 3.3, RFC 9113 section 8.3.1).
+
+use std::net::Ipv6Addr;
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract,
+    http::{
+        Method, Request, Response, StatusCode, Uri, Version,
+        header::{EXPECT, HOST, HeaderName, TRANSFER_ENCODING},
+        uri::Scheme,
+    },
+    middleware::Next,
+};
+use tower_inference::{
+    body::ResponseBody,
+    context::RequestContext,
+    rejection::{Refusal, RefusalFormat, Rejection},
+};
+
+/// The refusal of a request whose head is at fault.
+pub(crate) fn refused<T, B>(request: &Request<T>) -> Option<Response<ResponseBody<B>>>
+where
+    B: HttpBody<Data = Bytes>,
+{
+    if let Some(fault) = fault(request) {
+        let context = RequestContext::of(request.extensions()).cloned().unwrap_or_default();
+        let rejection = Rejection::new(Refusal::InvalidParameters).with_detail(fault);
+        return Some(RefusalFormat::default().for_request(request).respond(rejection, &context));
+    }
+    // What hyper decodes is chunked alone: the rest would go on as if it were the body (RFC 9112
+    // section 6.1). An expectation that is not met is not passed over (RFC 9110 section 10.1.1).
+    let status = if lists(request, TRANSFER_ENCODING).any(|coding| !is(coding, "chunked")) {
+        StatusCode::NOT_IMPLEMENTED
+    } else if lists(request, EXPECT).any(|expected| !is(expected, "100-continue")) {
+        StatusCode::EXPECTATION_FAILED
+    } else {
+        return None;
+    };
+    let mut response = Response::new(ResponseBody::full(Bytes::new()));
+    *response.status_mut() = status;
+    Some(response)
+}
+
+/// The members of a list, which may stand in several headers (RFC 9110 section 5.6.1).
+fn lists<T>(request: &Request<T>, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    let values = request.headers().get_all(name).into_iter();
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+}
+
+fn is(member: &[u8], word: &str) -> bool {
+    member.trim_ascii().eq_ignore_ascii_case(word.as_bytes())
+}
+
+/// The same for routes that have no layers of ours.
+pub(crate) async fn check(request: extract::Request, next: Next) -> Response<Body> {
+    match refused::<_, Body>(&request) {
+        Some(response) => response.map(Body::new),
+        None => next.run(request).await,
+    }
+}
+
+fn fault<T>(request: &Request<T>) -> Option<&'static str> {
+    let (uri, http1) = (request.uri(), request.version() < Version::HTTP_2);
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Some("there is more than one host header");
+    }
+    if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
+        return Some("the scheme is neither http nor https");
+    }
+    // The form of CONNECT, and that of OPTIONS, are theirs alone (RFC 9112 sections 3.2.3, 3.2.4).
+    let authority_form = uri.authority().is_some() && uri.scheme().is_none();
+    if authority_form && request.method() != Method::CONNECT {
+        return Some("the target of the request is an authority");
+    }
+    if uri.path() == "*" && request.method() != Method::OPTIONS {
+        return Some("the target of the request is *");
+    }
+    let authority = match uri.authority() {
+        // User information has no place in a request (RFC 9110 section 4.2.4).
+        Some(authority) => match Authority::of(authority.as_str().as_bytes()) {
+            None => return Some("the authority is not a host and a port"),
+            authority => authority,
+        },
+        None => None,
+    };
+    let host = match host {
+        Some(host) => match Authority::of(host.as_bytes()) {
+            None => return Some("the host header is not a host and a port"),
+            host => host,
+        },
+        None if request.version() == Version::HTTP_11 => {
+            return Some("the host header is missing");
+        }
+        None if !http1 && authority.is_none() => return Some("the authority is missing"),
+        None => None,
+    };
+    // One reader takes off one coding, another takes off two (RFC 9112 section 6.1).
+    if lists(request, TRANSFER_ENCODING).filter(|coding| is(coding, "chunked")).nth(1).is_some() {
+        return Some("the body is chunked more than once");
+    }
+    // In HTTP/1.1 the target of the request wins over a host that differs (RFC 9112 section 3.2.2).
+    let (Some(host), Some(authority)) = (host, authority) else { return None };
+    let differ = !http1 && !host.is(&authority, uri);
+    differ.then_some("the host header and the authority differ")
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 section 7.2).
+struct Authority<'a> {
+    host: &'a [u8],
+    port: Option<u16>,
+}
+
+impl<'a> Authority<'a> {
+    fn of(text: &'a [u8]) -> Option<Self> {
+        // The colons of an IPv6 address are between brackets.
+        let end = text.iter().rposition(|byte| *byte == b']').map_or(0, |bracket| bracket + 1);
+        let colon = text.iter().skip(end).position(|byte| *byte == b':');
+        let (host, port) = text.split_at(colon.map_or(text.len(), |colon| end + colon));
+        let port = match port.strip_prefix(b":") {
+            None | Some(b"") => None,
+            // A sign would parse.
+            Some(port) if !port.iter().all(u8::is_ascii_digit) => return None,
+            Some(port) => Some(std::str::from_utf8(port).ok()?.parse().ok()?),
+        };
+        is_host(host).then_some(Self { host, port })
+    }
+
+    /// Whether both are the same, of a request for `uri`.
+    fn is(&self, other: &Self, uri: &Uri) -> bool {
+        let default = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+        self.host.eq_ignore_ascii_case(other.host)
+            && self.port.unwrap_or(default) == other.port.unwrap_or(default)
+    }
+}
+
+/// An address in brackets, or a name of `unreserved`, `pct-encoded` and `sub-delims` (RFC 3986 section
+/// 3.2.2), which is not empty (RFC 9110 section 4.2.1).
+fn is_host(host: &[u8]) -> bool {
+    if let Some(address) = host.strip_prefix(b"[") {
+        let address = address.strip_suffix(b"]").and_then(|text| std::str::from_utf8(text).ok());
+        return address.is_some_and(|text| text.parse::<Ipv6Addr>().is_ok());
+    }
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+    !host.is_empty() && host.iter().all(legal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for text in [
+            "gateway",
+            "gateway.example:8080",
+            "gateway_1.svc.cluster.local",
+            "127.0.0.1:",
+            "[::1]",
+            "[::1]:65535",
+            "xn--bcher-kva.example",
+        ] {
+            assert!(Authority::of(text.as_bytes()).is_some(), "{text}");
+        }
+        for text in [
+            "",
+            ":80",
+            "a:b",
+            "a:-1",
+            "a:+1",
+            "a:65536",
+            "a:1:2",
+            "user@a",
+            "user:word@a",
+            "a b",
+            "a/b",
+            "a?b",
+            "a,b:80,c",
+            "http://a",
+            "[::1",
+            "::1",
+            "[a]",
+            "[]",
+            "a]",
+            "[::1]x",
+            "bücher.example",
+            "a\u{7f}",
+        ] {
+            assert!(Authority::of(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_default_port_and_capital_letters_make_no_other_host() {
+        let same = |one: &str, other: &str, uri: &'static str| {
+            let of = |text| Authority::of(str::as_bytes(text)).unwrap();
+            of(one).is(&of(other), &Uri::from_static(uri))
+        };
+        assert!(same("A.example", "a.example", "https://x"));
+        assert!(same("a:443", "a", "https://x"));
+        assert!(same("a:80", "a", "http://x"));
+        assert!(!same("a:80", "a", "https://x"));
+        assert!(!same("a", "b", "https://x"));
+        assert!(!same("a:1", "a:2", "https://x"));
+    }
+}
