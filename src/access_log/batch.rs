@@ -69,7 +69,6 @@ impl Batch {
     }
 }
 
-
 /// By lines, which bounds the memory that the search takes.
 fn scrubbed(lines: &[u8], scrubber: &Scrubber) -> Vec<u8> {
     let mut scrubbed = Vec::with_capacity(lines.len());
