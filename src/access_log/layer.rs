@@ -85,10 +85,8 @@ impl AccessLogLayer {
     }
 
     /// Replaces each string of a record that holds one of the scrubber's secrets by `[redacted]`.
-    /// Callable for several: each scrubber is one more. None by default; a
-    /// [`Stack`](crate::stack::Stack) adds that of its
-    #[cfg_attr(feature = "hf", doc = "[`HfTokenLayer`](crate::hf::HfTokenLayer).")]
-    #[cfg_attr(not(feature = "hf"), doc = "`HfTokenLayer`.")]
+    /// Each call adds one. None by default; a [`Stack`](crate::stack::Stack) adds that of its
+    /// `HfTokenLayer`.
     #[must_use]
     pub fn scrubber(self, scrubber: Scrubber) -> Self {
         self.set(|settings| settings.scrubbers.push(scrubber))

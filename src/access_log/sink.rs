@@ -103,7 +103,7 @@ impl Sink {
     }
 
     /// Replaces the scrubber's secrets by `[redacted]` in each line that is written from now on.
-    /// Callable for several: each scrubber is one more. The sink's own thread looks for them.
+    /// Each call adds one. None by default. The sink's own thread looks for them.
     #[must_use]
     pub fn scrubber(self, scrubber: Scrubber) -> Self {
         let mut queue = self.owner.shared.queue.lock();
@@ -154,8 +154,9 @@ impl RecordSink for Sink {
 }
 
 /// Queues what is written, as it is: a log of text goes through a sink by it. Never blocks, never
-/// fails. Each call of `write` takes all that it is given as one line, with or without its end;
-/// formatters of logs make one call for each event. `flush` waits for nothing.
+/// fails. Each call of `write` takes all that it is given as one line, with or without its end, and
+/// so does each `writeln!`; formatters of logs make one call for each event. `flush` waits for
+/// nothing.
 ///
 /// ```
 /// # use tower_inference::access_log::Sink;
@@ -169,6 +170,10 @@ impl Write for Sink {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.line(line.strip_suffix(b"\n").unwrap_or(line));
         Ok(line.len())
+    }
+
+    fn write_fmt(&mut self, line: fmt::Arguments<'_>) -> io::Result<()> {
+        self.write_all(line.to_string().as_bytes())
     }
 
     fn flush(&mut self) -> io::Result<()> {

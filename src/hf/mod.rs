@@ -204,9 +204,8 @@ impl HfTokenLayer {
         self
     }
 
-    /// Returns what takes the token out of other strings, as
-    /// [`AccessLogLayer::scrubber`](crate::access_log::AccessLogLayer::scrubber) wants it. It
-    /// follows the token's file.
+    /// Returns what takes the token out of other strings, for `AccessLogLayer::scrubber` and for
+    /// logs of your own. It follows the token's file.
     #[must_use]
     pub fn scrubber(&self) -> Scrubber {
         self.settings.source.scrubber().clone()

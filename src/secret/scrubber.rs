@@ -40,8 +40,8 @@ const SHORTEST: usize = 4;
 /// of what was encoded (`Basic` credentials, a token of tokens); in hexadecimal digits of either
 /// case; and with any of its characters percent-encoded or escaped as in JSON.
 ///
-/// Clones share the secrets. [`HfTokenLayer::scrubber`](crate::hf::HfTokenLayer::scrubber) follows
-/// its token's file: a token that was replaced is found until five others have replaced it.
+/// Clones share the secrets. That of `HfTokenLayer::scrubber` follows the token's file: a token that
+/// was replaced is found until five others have replaced it.
 ///
 /// ```
 /// use tower_inference::secret::{Scrubber, Secret};

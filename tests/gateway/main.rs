@@ -31,6 +31,7 @@ mod demo;
 mod drain;
 mod flags;
 mod limits;
+#[allow(dead_code, reason = "shared with the attacks")]
 mod process;
 mod proxy;
 mod ready;

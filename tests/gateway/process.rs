@@ -136,6 +136,14 @@ impl Gateway {
         rest
     }
 
+    /// The same of its errors.
+    pub async fn rest_of_errors(&mut self) -> Vec<String> {
+        mem::swap(&mut self.stdout, &mut self.stderr);
+        let rest = self.rest().await;
+        mem::swap(&mut self.stdout, &mut self.stderr);
+        rest
+    }
+
     pub async fn ended(&mut self) -> ExitStatus {
         unless_hung(self.child.wait()).await.unwrap()
     }
