@@ -40,8 +40,7 @@ const SHORTEST: usize = 4;
 /// of what was encoded (`Basic` credentials, a token of tokens); in hexadecimal digits of either
 /// case; and with any of its characters percent-encoded or escaped as in JSON.
 ///
-/// Clones share the secrets. That of `HfTokenLayer::scrubber` follows the token's file: a token that
-/// was replaced is found until five others have replaced it.
+/// Clones share the secrets. That of `HfTokenLayer::scrubber` follows the token's file.
 ///
 /// ```
 /// use tower_inference::secret::{Scrubber, Secret};
@@ -106,9 +105,9 @@ impl Scrubber {
         self.is_in(text).then(|| self.0.spellings.load().redacted(text))
     }
 
-    /// Adds a secret that replaces the latest one, which may still come back for a while.
-    #[cfg(feature = "hf")]
-    pub(crate) fn rotate(&self, secret: Secret) {
+    /// Adds the secret that replaces the latest one, which may still come back: the last six are
+    /// looked for.
+    pub fn rotate(&self, secret: Secret) {
         let mut secrets = self.0.secrets.lock();
         secrets.retain(|known| known.expose() != secret.expose());
         let beyond = (secrets.len() + 1).saturating_sub(SECRETS);
@@ -412,7 +411,6 @@ mod tests {
         assert_eq!(scrubber.scrub("token-12, token-1"), "[redacted], [redacted]");
     }
 
-    #[cfg(feature = "hf")]
     #[test]
     fn a_secret_is_found_until_five_have_replaced_it() {
         let scrubber = scrubber("token-0");
