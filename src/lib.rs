@@ -59,6 +59,8 @@ pub mod memory_limit;
 #[cfg(any(feature = "throttle", feature = "upstream"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "throttle", feature = "upstream"))))]
 pub mod peer;
+#[cfg(any(feature = "access-log", feature = "auth", feature = "hf"))]
+mod printable;
 #[cfg(feature = "redis")]
 mod redis_link;
 pub mod secret;

@@ -83,7 +83,11 @@
 
 #![expect(clippy::type_complexity, reason = "a type for each slot is what makes the order safe")]
 
+mod scrub;
+
 use tower_layer::{Identity as Unset, Layer};
+
+pub use self::scrub::{AccessLogSlot, HfTokenSlot};
 
 #[cfg(feature = "access-log")]
 use crate::access_log::AccessLogLayer;
@@ -246,14 +250,15 @@ impl<I, L, P, A, T, B, S, X, M, G, C, Q, U, H>
 }
 
 #[cfg(feature = "access-log")]
-impl<I, R, P, A, T, B, S, X, M, G, C, Q, U, H>
+impl<I, R, P, A, T, B, S, X, M, G, C, Q, U, H: HfTokenSlot>
     Stack<I, R, Unset, P, A, T, B, S, X, M, G, C, Q, U, H>
 {
-    /// Records each request at its true end.
+    /// Records each request at its true end. The records are scrubbed of the stack's token.
     pub fn access_log(
         self,
         layer: AccessLogLayer,
     ) -> Stack<I, R, AccessLogLayer, P, A, T, B, S, X, M, G, C, Q, U, H> {
+        let layer = self.hf_token.keep_out_of(layer);
         fill!(self.access_log = layer)
     }
 }
@@ -392,7 +397,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, H>
 }
 
 #[cfg(feature = "hf")]
-impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U>
+impl<I, R, L: AccessLogSlot, P, A, T, B, S, X, M, G, C, Q, U>
     Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, Unset>
 {
     /// Fixes the origin that requests go to, and attaches its token.
@@ -400,7 +405,8 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U>
         self,
         layer: HfTokenLayer,
     ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, HfTokenLayer> {
-        fill!(self.hf_token = layer)
+        let stack = Self { access_log: self.access_log.without(&layer), ..self };
+        fill!(stack.hf_token = layer)
     }
 }
 

@@ -14,6 +14,7 @@ const GROUND: &[&str] = &[
     "loopback",
     "memory_limit",
     "peer",
+    "printable",
     "redis_link",
     "secret",
     "sse",

@@ -160,7 +160,13 @@ where
                 continue;
             }
             Arg::Long(name) => format!("--{name}"),
-            other => return Err(other.unexpected().into()),
+            Arg::Short(name) => {
+                return Err(UsageError(format!("-{name} is not a flag of this gateway")));
+            }
+            // Not repeated: it may be a token that was to be a flag's value.
+            Arg::Value(_) => {
+                return Err(UsageError("a value stands where a flag is expected".to_owned()));
+            }
         };
         given.take(&flag, &mut parser)?;
     }

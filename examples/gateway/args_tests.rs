@@ -225,7 +225,7 @@ fn unreadable_values_are_refused_with_what_is_wanted() {
     assert_eq!(refused("--listen"), "missing argument for option '--listen'");
     assert_eq!(refused("--listen="), "--listen wants a value");
     assert_eq!(refused("--lisen x"), "--lisen is not a flag of this gateway");
-    assert_eq!(refused("x"), "unexpected argument \"x\"");
+    assert_eq!(refused("x"), "a value stands where a flag is expected");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `--check`: one call upstream, and what came back, in words.
 
-use std::{process::ExitCode, time::Duration};
+use std::time::Duration;
 
 use axum::http::{Request, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Limited};
@@ -19,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MAX_ANSWER: usize = 1 << 20;
 
 /// Asks for one token of a completion, the way a caller's request would go.
-pub(crate) async fn check(hf_token: HfTokenLayer, model: &str) -> Result<ExitCode, Error> {
+pub(crate) async fn check(hf_token: HfTokenLayer, model: &str) -> Result<Verdict, Error> {
+    let scrubber = hf_token.scrubber();
     let client = HttpsClient::builder().build()?;
     let upstream = ServiceBuilder::new()
         .layer(UpstreamLayer::new().head_timeout(PATIENCE))
@@ -42,7 +43,5 @@ pub(crate) async fn check(hf_token: HfTokenLayer, model: &str) -> Result<ExitCod
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
 
-    let verdict = Verdict::new(status, refusal, &body);
-    println!("{}", verdict.words);
-    Ok(if verdict.fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Verdict::new(status, refusal, &body, &scrubber))
 }

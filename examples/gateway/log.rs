@@ -1,20 +1,132 @@
-//! The access log.
+//! The access log, and its file, which may be moved away and made anew.
 
-use std::{fs::OpenOptions, io};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    mem,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tower_inference::access_log::{AccessLogLayer, Record, Sink};
 
-use crate::{Error, args::AccessLog};
+use crate::{Error, args::AccessLog, output::Output};
 
-/// A layer that writes where the flag says, in lines of JSON.
-pub(crate) fn layer(to: &AccessLog) -> Result<AccessLogLayer, Error> {
+/// The layer, and what it writes to where that is a file.
+pub(crate) fn layer(
+    to: &AccessLog,
+    output: &Output,
+) -> Result<(AccessLogLayer, Option<LogFile>), Error> {
     match to {
-        AccessLog::Off => Ok(AccessLogLayer::to(|_: &Record<'_>| {}).usage(false)),
-        AccessLog::Stdout => Ok(AccessLogLayer::json(Sink::new(io::stdout())?)),
-        AccessLog::File(file) => {
-            let open = OpenOptions::new().create(true).append(true).open(file);
-            let open = open.map_err(|error| format!("--access-log {}: {error}", file.display()))?;
-            Ok(AccessLogLayer::json(Sink::new(open)?))
+        AccessLog::Off => Ok((AccessLogLayer::to(|_: &Record<'_>| {}).usage(false), None)),
+        AccessLog::Stdout => Ok((AccessLogLayer::json(output.out().clone()), None)),
+        AccessLog::File(path) => {
+            let file = LogFile::open(path, output)
+                .map_err(|error| format!("--access-log {}: {error}", path.display()))?;
+            Ok((AccessLogLayer::json(file.sink.clone()), Some(file)))
         }
+    }
+}
+
+/// The file of the access log.
+#[derive(Clone)]
+pub(crate) struct LogFile {
+    path: PathBuf,
+    name: String,
+    sink: Sink,
+    output: Output,
+    next: Next,
+}
+
+/// The file that the log goes on in, if that is another one.
+type Next = Arc<Mutex<Option<File>>>;
+
+impl LogFile {
+    fn open(path: &Path, output: &Output) -> io::Result<Self> {
+        let name = format!("the access log {}", path.display());
+        let next = Next::default();
+        let writer =
+            Rotated { file: open(path)?, next: Arc::clone(&next), mid_line: false, failed: false };
+        let sink = Sink::new(output.telling(&name, writer))?;
+        Ok(Self { path: path.to_owned(), name, sink, output: output.clone(), next })
+    }
+
+    /// Opens what the path leads to by now. The old file stays in use where that fails.
+    pub(crate) async fn reopen(&self) {
+        let path = self.path.clone();
+        // The disk may be slow.
+        let opened = tokio::task::spawn_blocking(move || open(&path)).await;
+        let name = &self.name;
+        match opened.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(file) => {
+                *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+                self.output.complain(format_args!("{name}: opened again"));
+            }
+            Err(error) => {
+                self.output.complain(format_args!("{name}: the old file stays in use: {error}"));
+            }
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.output.drain(&self.name, &self.sink);
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    // To open a FIFO for writing waits for a reader, and when the last reader leaves, writing fails.
+    // Open for both, it neither waits nor fails: its lines wait for the next reader.
+    #[cfg(unix)]
+    if std::fs::metadata(path)
+        .is_ok_and(|file| std::os::unix::fs::FileTypeExt::is_fifo(&file.file_type()))
+    {
+        options.read(true).create(false);
+    }
+    options.open(path)
+}
+
+/// A file that is exchanged for the next one between two lines.
+struct Rotated {
+    file: File,
+    next: Next,
+    /// The file ends within a line.
+    mid_line: bool,
+    /// Its last write failed: that line will not be finished.
+    failed: bool,
+}
+
+impl Rotated {
+    fn next(&self) -> Option<File> {
+        let between = !self.mid_line || self.failed;
+        between.then(|| self.next.lock().unwrap_or_else(PoisonError::into_inner).take()).flatten()
+    }
+}
+
+impl Write for Rotated {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(next) = self.next() {
+            self.file = next;
+            self.failed = false;
+            // The sink ends a torn line before it goes on, but the new file has no part of it.
+            if mem::take(&mut self.mid_line) && bytes == b"\n" {
+                return Ok(bytes.len());
+            }
+        }
+        let written = self.file.write(bytes);
+        match &written {
+            Ok(0) => {}
+            Ok(length) => {
+                self.failed = false;
+                self.mid_line = bytes.get(length - 1) != Some(&b'\n');
+            }
+            Err(error) => self.failed = error.kind() != io::ErrorKind::Interrupted,
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }

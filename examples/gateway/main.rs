@@ -14,6 +14,7 @@ mod demo;
 mod head;
 mod limits;
 mod log;
+mod output;
 mod peer;
 mod ready;
 mod routes;
@@ -26,46 +27,67 @@ mod units;
 mod upstream;
 mod verdict;
 
-use std::{env, io, num::NonZeroUsize, process::ExitCode};
+use std::{
+    env,
+    io::{self, Write as _},
+    num::NonZeroUsize,
+    process,
+};
 
 use tokio::{net::TcpListener, runtime, task::JoinSet};
-use tracing_subscriber::filter::LevelFilter;
+use tower_inference::hf::HfTokenLayer;
 
 use self::{
     args::{Command, Parts, Serve},
     bodies::Bodies,
     demo::{Banner, Demo},
     limits::Limits,
+    log::LogFile,
+    output::Output,
     ready::Ready,
     serve::Server,
-    signals::Signals,
+    signals::{Hangups, Signals},
     upstream::Way,
 };
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-fn main() -> ExitCode {
+/// What the process ends with, as by convention.
+const SUCCESS: i32 = 0;
+const FAILURE: i32 = 1;
+const USAGE: i32 = 2;
+
+fn main() {
+    let code = match Output::open() {
+        Ok(output) => {
+            let code = parse_and_run(&output);
+            output.close();
+            code
+        }
+        Err(_) => FAILURE,
+    };
+    // Does not wait for those who do not read what was said.
+    process::exit(code);
+}
+
+fn parse_and_run(output: &Output) -> i32 {
     let command = match args::parse(env::args_os().skip(1)) {
         Ok(command) => command,
         Err(wrong) => {
-            eprintln!("gateway: {wrong}. --help says more.");
-            return ExitCode::from(2);
+            output.complain(format_args!("gateway: {wrong}. --help says more."));
+            return USAGE;
         }
     };
     let threads = match &command {
         Command::Help => {
-            print!("{}", args::HELP);
-            return ExitCode::SUCCESS;
+            // However slowly it is read.
+            let printed = io::stdout().write_all(args::HELP.as_bytes());
+            return if printed.is_ok() { SUCCESS } else { FAILURE };
         }
         Command::Serve(serve) => serve.threads,
         Command::Check { threads, .. } => *threads,
     };
-    // What the layers warn of: keys and tokens that cannot be had, upstreams that fail.
-    tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::WARN)
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .init();
+    output.hear_all();
     let mut builder = match threads.map(NonZeroUsize::get) {
         Some(1) => runtime::Builder::new_current_thread(),
         _ => runtime::Builder::new_multi_thread(),
@@ -74,33 +96,40 @@ fn main() -> ExitCode {
         builder.worker_threads(threads.get());
     }
     let outcome = builder.enable_all().build().map_err(Error::from).and_then(|runtime| {
-        let outcome = runtime.block_on(run(command));
+        let outcome = runtime.block_on(run(command, output));
         // Ends at once: a name that is still being looked up is not waited for.
         runtime.shutdown_background();
         outcome
     });
     outcome.unwrap_or_else(|error| {
-        eprintln!("gateway: {error}");
-        ExitCode::FAILURE
+        output.complain(format_args!("gateway: {error}"));
+        FAILURE
     })
 }
 
-async fn run(command: Command) -> Result<ExitCode, Error> {
+async fn run(command: Command, output: &Output) -> Result<i32, Error> {
     match command {
-        Command::Help => Ok(ExitCode::SUCCESS),
-        Command::Serve(serve) => serve_until_told(*serve).await,
+        Command::Help => Ok(SUCCESS),
+        Command::Serve(serve) => serve_until_told(*serve, output).await,
         Command::Check { upstream: Some(upstream), model, .. } => {
-            check::check(upstream::real(upstream)?, &model).await
+            check(upstream::real(upstream)?, &model, output).await
         }
         Command::Check { upstream: None, model, .. } => {
             let demo = Demo::start().await?;
-            check::check(upstream::of(&demo)?, &model).await
+            check(upstream::of(&demo)?, &model, output).await
         }
     }
 }
 
-async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
-    let mut signals = Signals::install()?;
+async fn check(hf_token: HfTokenLayer, model: &str, output: &Output) -> Result<i32, Error> {
+    output.scrub(&hf_token.scrubber());
+    let verdict = check::check(hf_token, model).await?;
+    output.say(verdict.words);
+    Ok(if verdict.fine { SUCCESS } else { FAILURE })
+}
+
+async fn serve_until_told(serve: Serve, output: &Output) -> Result<i32, Error> {
+    let (mut signals, hangups) = (Signals::install()?, Hangups::install()?);
     let tls = serve.tls.as_ref().map(tls::acceptor).transpose()?;
     let listener = TcpListener::bind(&serve.listen)
         .await
@@ -109,11 +138,11 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
     let address = listener.local_addr()?;
     let url = format!("{scheme}://{address}");
     if tls.is_none() && !address.ip().is_loopback() {
-        eprintln!(
-            "tokens reach this address in clear text: keep TLS in front of it, or --tls-cert"
+        output.complain(
+            "tokens reach this address in clear text: keep TLS in front of it, or --tls-cert",
         );
     }
-    let server = Server::new(tls, &serve);
+    let server = Server::new(tls, &serve, output.clone());
     let bodies = Bodies::new(&serve)?;
     let limits = Limits::new(&serve)?;
 
@@ -134,21 +163,38 @@ async fn serve_until_told(serve: Serve) -> Result<ExitCode, Error> {
     };
     let keys = callers::keys(&callers)?;
     let ready = Ready::new(keys.clone());
-    let access_log = log::layer(&serve.access_log)?;
+    output.scrub(&hf_token.scrubber());
+    let (access_log, log_file) = log::layer(&serve.access_log, output)?;
+    let access_log = access_log.scrubber(hf_token.scrubber());
     let auth = callers::auth(callers, keys)?;
     let way = Way { hf_token, client: upstream::client(serve.client)? };
     let app = stack::gateway(access_log, auth, bodies, limits, cache, way, ready.clone())?;
-    println!("listening on {url}");
+    output.say(format_args!("listening on {url}"));
     if let Some(demo) = &demo {
         let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());
         let cacert = cacert.as_deref();
         let (max_body, schema) = (serve.max_body, serve.schema.is_some());
         let (limits, cache) = (&serve.limits, serve.cache.as_ref());
-        print!("{}", Banner { demo, url: &url, cacert, max_body, schema, limits, cache });
+        output.say(Banner { demo, url: &url, cacert, max_body, schema, limits, cache });
     }
     // Ends with this function at the latest, issuer or not.
     let mut preparing = JoinSet::new();
-    preparing.spawn(async move { ready.prepare().await });
+    let said_to = output.clone();
+    preparing.spawn(async move { ready.prepare(&said_to).await });
+    preparing.spawn(reopen_when_told(hangups, log_file.clone()));
     server.run(listener, app, &mut signals).await;
-    Ok(ExitCode::SUCCESS)
+    if let Some(file) = log_file {
+        file.close();
+    }
+    Ok(SUCCESS)
+}
+
+/// SIGHUP is how rotation says that it has moved the log away. It never ends the process.
+async fn reopen_when_told(mut hangups: Hangups, log_file: Option<LogFile>) {
+    loop {
+        hangups.next().await;
+        if let Some(file) = &log_file {
+            file.reopen().await;
+        }
+    }
 }

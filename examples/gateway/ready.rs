@@ -11,6 +11,8 @@ use std::{
 use tokio::time::sleep;
 use tower_inference::auth::KeySource;
 
+use crate::output::Output;
+
 /// Between two attempts to have the first keys; doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -38,11 +40,11 @@ impl Ready {
     }
 
     /// Has the keys fetched before the first request needs them. Ends when they are there.
-    pub(crate) async fn prepare(&self) {
+    pub(crate) async fn prepare(&self, output: &Output) {
         let mut pause = FIRST_PAUSE;
         while !self.is() {
             if let Err(error) = self.keys.refresh().await {
-                eprintln!("the issuer's keys cannot be had: {error}");
+                output.complain(format_args!("the issuer's keys cannot be had: {error}"));
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }

@@ -1,6 +1,6 @@
 //! Accepting, serving and draining.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, mem, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -26,6 +26,7 @@ use crate::{
     activity::{Activity, Overdue},
     args::Serve,
     connections::{self, Connections},
+    output::Output,
     peer::{LeftUnread, Peer},
     signals::Signals,
 };
@@ -53,10 +54,11 @@ pub(crate) struct Server {
     stalled_reader: StalledReaderLayer,
     head_timeout: Duration,
     drain: Duration,
+    output: Output,
 }
 
 impl Server {
-    pub(crate) fn new(tls: Option<TlsAcceptor>, settings: &Serve) -> Self {
+    pub(crate) fn new(tls: Option<TlsAcceptor>, settings: &Serve, output: Output) -> Self {
         let Serve { head_timeout, drain, .. } = *settings;
         let mut http = auto::Builder::new(TokioExecutor::new());
         // hyper's own limit for heads counts the time between two requests as well, knows nothing
@@ -78,6 +80,7 @@ impl Server {
             stalled_reader: StalledReaderLayer::new().idle_timeout(slots.reader_timeout),
             head_timeout,
             drain,
+            output,
         }
     }
 
@@ -91,6 +94,8 @@ impl Server {
             Connections::new(server.max_connections, server.max_connections_per_address);
         // One that is accepted, and has no place yet.
         let mut waiting: Option<(TcpStream, SocketAddr)> = None;
+        // Accepting, for want of something that it needs.
+        let mut failing = false;
         loop {
             if let Some(accepted @ (_, from)) = waiting.take_if(|_| connections.make_room()) {
                 let server = Arc::clone(&server);
@@ -102,20 +107,23 @@ impl Server {
                 biased;
                 () = signals.next() => break,
                 () = connections.ended() => {}
-                accepted = accept(&listener), if waiting.is_none() => waiting = Some(accepted),
+                accepted = accept(&listener, &mut failing, &server.output), if waiting.is_none() => {
+                    waiting = Some(accepted);
+                }
                 // Others may be idle by then.
                 () = sleep(connections::PAUSE), if waiting.is_some() => {}
             }
         }
         // New connections are refused from here on.
         drop(listener);
-        eprintln!("draining: {} connections are open", connections.len());
+        let said = |text: &str| server.output.complain(text);
+        said(&format!("draining: {} connections are open", connections.len()));
         leave.send_replace(true);
         tokio::select! {
             biased;
-            () = connections.all_ended() => eprintln!("drained"),
-            () = signals.next() => eprintln!("a second signal: ending at once"),
-            () = sleep(drain) => eprintln!("the drain is over: ending"),
+            () = connections.all_ended() => said("drained"),
+            () = signals.next() => said("a second signal: ending at once"),
+            () = sleep(drain) => said("the drain is over: ending"),
         }
         // So that the access log hears of those that are cut.
         connections.shutdown().await;
@@ -210,13 +218,24 @@ impl Server {
 }
 
 /// The next connection, and where it comes from.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+async fn accept(
+    listener: &TcpListener,
+    failing: &mut bool,
+    output: &Output,
+) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok(accepted) => return accepted,
+            Ok(accepted) => {
+                if mem::take(failing) {
+                    output.complain("connections are accepted again");
+                }
+                return accepted;
+            }
             Err(error) if of_one_connection(&error) => {}
             Err(error) => {
-                eprintln!("cannot accept connections: {error}");
+                if !mem::replace(failing, true) {
+                    output.complain(format_args!("cannot accept connections: {error}"));
+                }
                 sleep(ACCEPT_BACKOFF).await;
             }
         }

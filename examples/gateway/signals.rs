@@ -1,4 +1,4 @@
-//! When to stop.
+//! When to stop, and when to open the log again.
 
 use std::io;
 
@@ -43,5 +43,39 @@ impl Signals {
             // It cannot be told, so it never comes.
             std::future::pending().await
         }
+    }
+}
+
+/// SIGHUP, as log rotation sends it.
+#[cfg(unix)]
+pub(crate) struct Hangups(tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+impl Hangups {
+    /// From here on, the signal no longer ends the process.
+    pub(crate) fn install() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    pub(crate) async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// There are none.
+#[cfg(not(unix))]
+pub(crate) struct Hangups;
+
+#[cfg(not(unix))]
+impl Hangups {
+    pub(crate) fn install() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    pub(crate) async fn next(&mut self) {
+        std::future::pending().await
     }
 }

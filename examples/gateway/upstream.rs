@@ -26,8 +26,10 @@ pub(crate) fn real(upstream: args::Upstream) -> Result<HfTokenLayer, Error> {
         TokenPlace::Env(name) => {
             TokenSource::env(&name).map_err(|error| format!("--hf-token-env: {error}"))?
         }
-        TokenPlace::File(file) => TokenSource::file(&file)
-            .map_err(|error| format!("--hf-token-file {}: {error}", file.display()))?,
+        // The path is not repeated, because it may be the token itself.
+        TokenPlace::File(file) => {
+            TokenSource::file(file).map_err(|error| format!("--hf-token-file: {error}"))?
+        }
     };
     Ok(HfTokenLayer::new(origin, token))
 }

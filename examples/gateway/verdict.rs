@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use serde_json::Value;
-use tower_inference::rejection::Refusal;
+use tower_inference::{rejection::Refusal, secret::Scrubber};
 
 /// The longest part of an upstream's own message that is shown, in characters.
 const LONGEST_MESSAGE: usize = 200;
@@ -16,9 +16,14 @@ pub(crate) struct Verdict {
 impl Verdict {
     /// Of an answer with `status` and `body`; `refusal` is set when the gateway's own layers
     /// answered in the upstream's place.
-    pub(crate) fn new(status: StatusCode, refusal: Option<Refusal>, body: &[u8]) -> Self {
+    pub(crate) fn new(
+        status: StatusCode,
+        refusal: Option<Refusal>,
+        body: &[u8],
+        scrubber: &Scrubber,
+    ) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let message = message(&body);
+        let message = message(&body, scrubber);
         let (finding, advice) = match refusal {
             // The upstream's status is known, but not for the gateway's callers.
             Some(_) if of_credentials(status) => TOKEN_WRONG,
@@ -77,10 +82,12 @@ fn of_status(
     }
 }
 
-/// The upstream's own words, wherever its kind puts them, on one line.
-fn message(body: &Value) -> Option<String> {
+/// The upstream's own words, wherever its kind puts them, without the token.
+fn message(body: &Value, scrubber: &Scrubber) -> Option<String> {
     let places = [&body["error"]["message"], &body["error"], &body["message"], &body["detail"]];
     let message = places.into_iter().find_map(Value::as_str)?;
+    // First: a part of the token would not be found.
+    let message = scrubber.scrub(message);
     let plain = message.chars().map(|c| if c.is_control() { ' ' } else { c });
     Some(plain.take(LONGEST_MESSAGE).collect())
 }

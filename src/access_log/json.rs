@@ -9,6 +9,7 @@ use super::record::Record;
 use crate::{
     body::BodyEnd,
     context::{CacheOutcome, StreamEnd},
+    printable::is_unprintable,
 };
 
 /// A member's name as it stands in an object, behind another member.
@@ -238,13 +239,14 @@ impl Object {
             match character {
                 '"' => self.push(b"\\\""),
                 '\\' => self.push(b"\\\\"),
-                // Controls, those beyond ASCII included, and what some readers take for the end of
-                // a line: none is ever written as it is.
-                '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
-                    self.push(b"\\u");
-                    for shift in [12, 8, 4, 0] {
-                        let digit = char::from_digit(u32::from(character) >> shift & 0xf, 16);
-                        self.push(&[digit.map_or(b'0', |digit| digit as u8)]);
+                character if is_unprintable(character) => {
+                    // RFC 8259 section 7: beyond the first plane, two escapes.
+                    for unit in character.encode_utf16(&mut [0; 2]) {
+                        self.push(b"\\u");
+                        for shift in [12, 8, 4, 0] {
+                            let digit = char::from_digit(u32::from(*unit) >> shift & 0xf, 16);
+                            self.push(&[digit.map_or(b'0', |digit| digit as u8)]);
+                        }
                     }
                 }
                 _ => self.push(character.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -314,7 +316,12 @@ mod tests {
     }
 
     #[test]
-    fn controls_are_never_raw() {
+    fn what_is_unprintable_is_never_raw() {
+        let hostile = "\u{202e}\u{2066}\u{feff}\u{e0041}";
+        assert_eq!(
+            object(|object| object.text(name!("a"), Some(hostile))),
+            r#"{"a":"\u202e\u2066\ufeff\udb40\udc41"}"#
+        );
         let hostile = "\u{0}\u{8}\t\n\r\u{1b}[2J\u{7f}\u{85}\u{9b}\u{9f}\u{2028}\u{2029}\"\\é😀";
         assert_eq!(
             object(|object| object.text(name!("a"), Some(hostile))),
@@ -384,7 +391,7 @@ mod tests {
                 object.text(name!("text"), Some(&value));
                 object.number(name!("number"), Some(number));
             });
-            prop_assert!(!written.chars().any(char::is_control));
+            prop_assert!(!written.chars().any(is_unprintable));
             let read: Value = serde_json::from_str(&written).unwrap();
             prop_assert_eq!(read, json!({ "text": value, "number": number }));
         }

@@ -17,7 +17,7 @@ use super::{
     record::{Entry, RecordSink},
     sink::Sink,
 };
-use crate::clock::SharedClock;
+use crate::{clock::SharedClock, secret::Scrubber};
 
 /// Writes one record of each request. See the [module's documentation](super).
 #[derive(Clone, Debug)]
@@ -29,6 +29,7 @@ pub struct AccessLogLayer {
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) sink: Arc<dyn RecordSink>,
+    pub(super) scrubbers: Vec<Scrubber>,
     pub(super) clock: SharedClock,
     pub(super) usage: bool,
     pub(super) http_version: bool,
@@ -54,6 +55,7 @@ impl AccessLogLayer {
     pub fn to(sink: impl RecordSink) -> Self {
         let settings = Settings {
             sink: Arc::new(sink),
+            scrubbers: Vec::new(),
             clock: SharedClock::default(),
             usage: true,
             http_version: false,
@@ -80,6 +82,14 @@ impl AccessLogLayer {
     #[must_use]
     pub fn user_agent(self, user_agent: bool) -> Self {
         self.set(|settings| settings.user_agent = user_agent)
+    }
+
+    /// Replaces each string of a record that holds one of the scrubber's secrets by `[redacted]`.
+    /// Each call adds one. None by default; a [`Stack`](crate::stack::Stack) adds that of its
+    /// `HfTokenLayer`.
+    #[must_use]
+    pub fn scrubber(self, scrubber: Scrubber) -> Self {
+        self.set(|settings| settings.scrubbers.push(scrubber))
     }
 
     /// Reads times and durations from `clock`. Default: the system's.

@@ -88,15 +88,20 @@
 //!
 //! # Limits
 //!
-//! Strings other than the path are cut at 512 bytes. In a line of JSON, controls are escaped, those
-//! beyond ASCII and line separators included, so that no value can break or forge a line, or
-//! command a terminal.
+//! Strings other than the path are cut at 512 bytes. In a line of JSON and in events, controls are
+//! escaped, those beyond ASCII included, and so are separators of lines and what reorders or hides
+//! text (as bidirectional overrides do): no value can break or forge a line, or command a terminal.
+//!
+//! The upstream's token can only be in a record where a request repeats it, as its path or its
+//! model. Such a string is written as `[redacted]`, if the layer has the token's
+//! [`Scrubber`](crate::secret::Scrubber), as in a [`Stack`](crate::stack::Stack) it has.
 //!
 //! A path is written as it came: a service that puts secrets into paths logs them.
 //!
 //! What cannot be written is lost, and the loss is counted and told (see [`Sink`]); requests go on.
 //! For a log that must be complete, use a [`RecordSink`] of your own, at the price of waiting.
 
+mod batch;
 mod body;
 mod event;
 mod future;

@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
     time::{Duration, SystemTime},
@@ -14,8 +15,9 @@ use http::{
 use super::layer::Settings;
 use crate::{
     body::{BodyEnd, Watch as _},
-    context::{CacheOutcome, RequestContext, StreamEnd, TraceId, Usage},
+    context::{CacheOutcome, RequestContext, StreamEnd, Usage},
     identity::{Identity, Principal},
+    secret::REDACTED,
     tap::Tap,
 };
 
@@ -37,8 +39,7 @@ pub trait RecordSink: Send + Sync + 'static {
     /// Takes one record.
     ///
     /// Called where the request ends: while its body is polled, or while it is dropped, which may
-    /// be because of a panic. It must not block, and must not panic: a panic in a drop that a
-    /// panic caused aborts the process.
+    /// be because of a panic. It must not block. A panic in here loses the record and nothing else.
     fn record(&self, record: &Record<'_>);
 }
 
@@ -68,40 +69,40 @@ impl Record<'_> {
     /// Its id.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
-        self.open.context.request_id().map(cut)
+        self.open.context.request_id().map(|id| self.text(id))
     }
 
     /// The trace it is part of.
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
-        self.open.context.trace_id().map(TraceId::as_str)
+        self.open.context.trace_id().map(|id| self.text(id.as_str()))
     }
 
     /// Who called.
     #[must_use]
     pub fn principal(&self) -> Option<Principal<'_>> {
         let mut principal = self.identity.as_deref()?.principal();
-        principal.issuer = cut(principal.issuer);
-        principal.subject = cut(principal.subject);
+        principal.issuer = self.text(principal.issuer);
+        principal.subject = self.text(principal.subject);
         Some(principal)
     }
 
     /// On whose behalf.
     #[must_use]
     pub fn tenant(&self) -> Option<&str> {
-        self.identity.as_deref()?.tenant().map(cut)
+        self.identity.as_deref()?.tenant().map(|tenant| self.text(tenant))
     }
 
     /// The request's method.
     #[must_use]
     pub fn method(&self) -> &str {
-        cut(self.open.method.as_str())
+        self.text(self.open.method.as_str())
     }
 
     /// The request's path, without the query. Empty when it had none (`CONNECT`).
     #[must_use]
     pub fn path(&self) -> &str {
-        self.open.path.as_ref().map_or("", |path| cut_at(path.path(), LONGEST_PATH))
+        self.open.path.as_ref().map_or("", |path| self.text_to(path.path(), LONGEST_PATH))
     }
 
     /// The version of HTTP, if the layer records it: `1.1`, `2`.
@@ -120,19 +121,19 @@ impl Record<'_> {
     /// The field `user-agent`, if the layer records it and it is text.
     #[must_use]
     pub fn user_agent(&self) -> Option<&str> {
-        self.open.user_agent.as_ref()?.to_str().ok().map(cut)
+        self.open.user_agent.as_ref()?.to_str().ok().map(|agent| self.text(agent))
     }
 
     /// The route's name.
     #[must_use]
     pub fn route(&self) -> Option<&str> {
-        self.open.context.route().map(cut)
+        self.open.context.route().map(|route| self.text(route))
     }
 
     /// The stage's name.
     #[must_use]
     pub fn stage(&self) -> Option<&str> {
-        self.open.context.stage().map(cut)
+        self.open.context.stage().map(|stage| self.text(stage))
     }
 
     /// The answer's status; `None` when no head was handed on.
@@ -193,7 +194,7 @@ impl Record<'_> {
     /// The origin that the request was sent to.
     #[must_use]
     pub fn upstream(&self) -> Option<&str> {
-        self.open.context.upstream().map(cut)
+        self.open.context.upstream().map(|upstream| self.text(upstream))
     }
 
     /// The upstream's status.
@@ -212,19 +213,19 @@ impl Record<'_> {
     /// `org/name:together`.
     #[must_use]
     pub fn model_target(&self) -> Option<&str> {
-        self.open.context.target().map(cut)
+        self.open.context.target().map(|target| self.text(target))
     }
 
     /// The limit that refused the request, by its name.
     #[must_use]
     pub fn limit(&self) -> Option<&str> {
-        self.open.context.limited_by().map(cut)
+        self.open.context.limited_by().map(|limit| self.text(limit))
     }
 
     /// The first limit that would have refused the request, were it not in shadow.
     #[must_use]
     pub fn limit_shadow(&self) -> Option<&str> {
-        self.open.context.shadow_limited_by().map(cut)
+        self.open.context.shadow_limited_by().map(|limit| self.text(limit))
     }
 
     /// How a cache had part in the answer.
@@ -236,7 +237,7 @@ impl Record<'_> {
     /// The model that the request asked for.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
-        self.open.context.model().map(cut)
+        self.open.context.model().map(|model| self.text(model))
     }
 
     /// Tokens, as the upstream counts them.
@@ -249,6 +250,19 @@ impl Record<'_> {
     #[must_use]
     pub fn stream_end(&self) -> Option<StreamEnd> {
         self.open.context.stream_end()
+    }
+
+    fn text<'t>(&self, text: &'t str) -> &'t str {
+        self.text_to(text, LONGEST)
+    }
+
+    /// As much of `text` as is recorded. All of it is searched: a secret that is cut is one still.
+    fn text_to<'t>(&self, text: &'t str, longest: usize) -> &'t str {
+        let mut scrubbers = self.open.settings.scrubbers.iter();
+        if scrubbers.any(|scrubber| scrubber.is_in(text.as_bytes())) {
+            return REDACTED;
+        }
+        cut(text, longest)
     }
 }
 
@@ -263,12 +277,8 @@ impl fmt::Debug for Record<'_> {
     }
 }
 
-fn cut(text: &str) -> &str {
-    cut_at(text, LONGEST)
-}
-
 /// As much of `text` as fits into `longest` bytes, whole characters only.
-fn cut_at(text: &str, longest: usize) -> &str {
+fn cut(text: &str, longest: usize) -> &str {
     let end = (0..=longest.min(text.len())).rfind(|end| text.is_char_boundary(*end));
     end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
@@ -382,7 +392,10 @@ impl Entry {
             total: open.since(),
             open: &open,
         };
-        open.settings.sink.record(&record);
+        // A panic must stay in here: in a drop that a panic caused it would abort the process, and
+        // in a body it would break the connection. The panic hook has told of it.
+        let write = AssertUnwindSafe(|| open.settings.sink.record(&record));
+        let _panicked = catch_unwind(write);
     }
 }
 
@@ -410,15 +423,15 @@ fn grpc_status(fields: &HeaderMap) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::cut_at;
+    use super::cut;
 
     #[test]
     fn a_string_is_cut_between_characters() {
-        assert_eq!(cut_at("abc", 3), "abc");
-        assert_eq!(cut_at("abc", 2), "ab");
-        assert_eq!(cut_at("é€", 5), "é€");
-        assert_eq!(cut_at("é€", 4), "é");
-        assert_eq!(cut_at("é€", 1), "");
-        assert_eq!(cut_at("", 0), "");
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abc", 2), "ab");
+        assert_eq!(cut("é€", 5), "é€");
+        assert_eq!(cut("é€", 4), "é");
+        assert_eq!(cut("é€", 1), "");
+        assert_eq!(cut("", 0), "");
     }
 }

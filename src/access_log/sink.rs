@@ -11,17 +11,15 @@ use std::{
 };
 
 use super::{
+    batch::Batch,
     json,
     record::{Record, RecordSink},
 };
-use crate::lock::Lock;
+use crate::{lock::Lock, printable::printable, secret::Scrubber};
 
 /// How long the writer lets lines gather before it writes them: one `write` for many lines, and
 /// one wake-up.
 const GATHER: Duration = Duration::from_millis(10);
-
-/// What a buffer keeps of its room at least, when a burst is over.
-const KEPT: usize = 64 * 1024;
 
 /// Lines on their way to a writer that may block.
 ///
@@ -35,7 +33,8 @@ const KEPT: usize = 64 * 1024;
 /// thread. A thread that is stuck inside its writer can only stop when the writer lets go.
 ///
 /// As a [`RecordSink`] it writes JSON. For a format of your own, hand your lines to
-/// [`Sink::line`].
+/// [`Sink::line`] or [`Sink::text`]. As a [`Write`] it takes the other lines of a program: a full
+/// disk, a closed pipe and a pipe that nobody reads make `println!` and loggers panic or block.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -77,7 +76,7 @@ impl Sink {
         // Dropped last, after the writer and whatever that does to close.
         let stopped = Stopped { shared: Arc::clone(&shared) };
         thread::Builder::new()
-            .name("access-log".to_owned())
+            .name("log-sink".to_owned())
             .spawn(move || stopped.shared.run(writer))?;
         Ok(Self { owner: Arc::new(Owner { shared }) })
     }
@@ -103,9 +102,25 @@ impl Sink {
         self
     }
 
+    /// Replaces the scrubber's secrets by `[redacted]` in each line that is written from now on.
+    /// Each call adds one. None by default. The sink's own thread looks for them.
+    #[must_use]
+    pub fn scrubber(self, scrubber: Scrubber) -> Self {
+        let mut queue = self.owner.shared.queue.lock();
+        queue.scrubbers = queue.scrubbers.iter().cloned().chain([scrubber]).collect();
+        drop(queue);
+        self
+    }
+
     /// Queues `line`, which must not hold its own end. Never blocks on the writer.
     pub fn line(&self, line: &[u8]) {
         self.owner.shared.push(line);
+    }
+
+    /// Queues one line of text. What would end the line, command a terminal, or reorder or hide
+    /// text is escaped, as Rust escapes it.
+    pub fn text(&self, text: &str) {
+        self.line(printable(text).as_bytes());
     }
 
     /// How many lines were lost.
@@ -135,6 +150,34 @@ impl Sink {
 impl RecordSink for Sink {
     fn record(&self, record: &Record<'_>) {
         json::line(record, |line| self.line(line));
+    }
+}
+
+/// Queues what is written, as it is: a log of text goes through a sink by it. Never blocks, never
+/// fails. Each call of `write` takes all that it is given as one line, with or without its end, and
+/// so does each `writeln!`; formatters of logs make one call for each event. `flush` waits for
+/// nothing.
+///
+/// ```
+/// # use tower_inference::access_log::Sink;
+/// # fn main() -> std::io::Result<()> {
+/// let sink = Sink::new(std::io::stderr())?;
+/// tracing_subscriber::fmt().with_writer(move || sink.clone()).init();
+/// # Ok(())
+/// # }
+/// ```
+impl Write for Sink {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.line(line.strip_suffix(b"\n").unwrap_or(line));
+        Ok(line.len())
+    }
+
+    fn write_fmt(&mut self, line: fmt::Arguments<'_>) -> io::Result<()> {
+        self.write_all(line.to_string().as_bytes())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -175,6 +218,7 @@ struct Queue {
     max_lines: usize,
     max_bytes: usize,
     drain_within: Duration,
+    scrubbers: Arc<[Scrubber]>,
     /// What waits, and how many lines that is.
     bytes: Vec<u8>,
     lines: usize,
@@ -209,6 +253,7 @@ impl Default for Queue {
             max_lines: 8_192,
             max_bytes: 4 * 1024 * 1024,
             drain_within: Duration::from_secs(1),
+            scrubbers: Arc::default(),
             bytes: Vec::new(),
             lines: 0,
             lost: 0,
@@ -222,15 +267,6 @@ impl Default for Queue {
             stopped: false,
         }
     }
-}
-
-/// Lines that are being written.
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    lines: u64,
-    /// How many lost lines the last line tells of.
-    lost: u64,
 }
 
 impl Shared {
@@ -265,11 +301,10 @@ impl Shared {
         let mut batch = Batch::default();
         let mut torn = false;
         while self.take(&mut batch) {
+            batch.finish();
             let written = batch.write(&mut writer, &mut torn);
             self.settle(&batch, written);
-            let room = batch.bytes.len().saturating_mul(2).max(KEPT);
-            batch.bytes.clear();
-            batch.bytes.shrink_to(room);
+            batch.clear();
         }
     }
 
@@ -296,11 +331,7 @@ impl Shared {
         mem::swap(&mut queue.bytes, &mut batch.bytes);
         batch.lines = mem::take(&mut queue.lines) as u64;
         batch.lost = mem::take(&mut queue.lost);
-        drop(queue);
-        if batch.lost > 0 {
-            batch.bytes.extend_from_slice(&json::loss(batch.lost));
-            batch.bytes.push(b'\n');
-        }
+        batch.scrubbers = Arc::clone(&queue.scrubbers);
         true
     }
 
@@ -335,36 +366,6 @@ impl Queue {
 
     fn is_half_full(&self) -> bool {
         self.lines >= self.max_lines / 2 || self.bytes.len() >= self.max_bytes / 2
-    }
-}
-
-impl Batch {
-    /// Gives how many of the lines the writer took. `torn` says, from one batch to the next, that
-    /// the writer has the start of a line without its end.
-    fn write(&self, writer: &mut impl Write, torn: &mut bool) -> u64 {
-        // So that what follows a torn line is not part of it.
-        if *torn && writer.write_all(b"\n").is_err() {
-            return 0;
-        }
-        let mut left = &*self.bytes;
-        while !left.is_empty() {
-            match writer.write(left) {
-                Ok(0) => break,
-                Ok(taken) => left = left.get(taken..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        let taken = self.bytes.get(..self.bytes.len() - left.len()).unwrap_or_default();
-        *torn = taken.last().is_some_and(|last| *last != b'\n');
-        if writer.flush().is_err() {
-            // Who knows what of it is there.
-            return 0;
-        }
-        if left.is_empty() {
-            return self.lines + u64::from(self.lost > 0);
-        }
-        taken.iter().filter(|byte| **byte == b'\n').count() as u64
     }
 }
 

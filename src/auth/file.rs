@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{MAX_BYTES, error::KeysError, keys::Keys, nanos, source::Shared};
-use crate::lock::Lock;
+use crate::{lock::Lock, printable::Printable};
 
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
@@ -51,7 +51,7 @@ impl KeyFile {
 
     fn take(&self, now: Duration, shared: &Shared) {
         let mut seen = self.seen.lock();
-        let path = self.path.display();
+        let path = Printable(self.path.display());
         let taken = read(&self.path).and_then(|content| {
             if content == seen.content {
                 return Ok(());

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
 use super::token::{Token, TokenError};
-use crate::{clock::SharedClock, lock::Lock};
+use crate::{clock::SharedClock, lock::Lock, printable::Printable, secret::Scrubber};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const MAX_BYTES: u64 = 16 * 1_024;
@@ -26,6 +26,7 @@ pub(super) struct TokenFile {
     // Monotonic milliseconds.
     next_look: AtomicU64,
     token: ArcSwap<Token>,
+    scrubber: Scrubber,
     seen: Lock<Seen>,
 }
 
@@ -40,18 +41,31 @@ struct Seen {
 impl TokenFile {
     pub(super) fn open(path: PathBuf, clock: SharedClock) -> Result<Self, TokenError> {
         let (stamp, token) = read(&path)?;
+        let token = token?;
+        let scrubber = Scrubber::new([token.secret()]);
         let seen = Seen { stamp: Some(stamp), trouble: None };
-        Ok(Self::new(path, clock, Arc::new(token?), seen))
+        Ok(Self::new(path, clock, Arc::new(token), scrubber, seen))
     }
 
-    fn new(path: PathBuf, clock: SharedClock, token: Arc<Token>, seen: Seen) -> Self {
+    fn new(
+        path: PathBuf,
+        clock: SharedClock,
+        token: Arc<Token>,
+        scrubber: Scrubber,
+        seen: Seen,
+    ) -> Self {
         let next_look = AtomicU64::new(millis(clock.monotonic() + LOOK_EVERY));
-        Self { path, clock, next_look, token: ArcSwap::new(token), seen: Lock::new(seen) }
+        let (token, seen) = (ArcSwap::new(token), Lock::new(seen));
+        Self { path, clock, next_look, token, scrubber, seen }
     }
 
     pub(super) fn with_clock(&self, clock: SharedClock) -> Self {
         let seen = self.seen.lock().clone();
-        Self::new(self.path.clone(), clock, self.token.load_full(), seen)
+        Self::new(self.path.clone(), clock, self.token.load_full(), self.scrubber(), seen)
+    }
+
+    pub(super) fn scrubber(&self) -> Scrubber {
+        self.scrubber.clone()
     }
 
     pub(super) fn current(&self) -> Arc<Token> {
@@ -82,6 +96,8 @@ impl TokenFile {
         };
         let trouble = match token {
             Ok(token) => {
+                // First, so that no request carries a token that is not looked for.
+                self.scrubber.rotate(token.secret());
                 self.token.store(Arc::new(token));
                 None
             }
@@ -89,7 +105,7 @@ impl TokenFile {
         };
         let before =
             std::mem::replace(&mut *self.seen.lock(), Seen { stamp, trouble: trouble.clone() });
-        let path = self.path.display();
+        let path = Printable(self.path.display());
         match (before.trouble, trouble) {
             (before, Some(trouble)) if before.as_ref() != Some(&trouble) => {
                 tracing::warn!(%path, error = %trouble, "the last good token stays in use");

@@ -72,13 +72,38 @@
 //!
 //! # On the way back
 //!
-//! A field that holds the token is removed, from head and trailers, and a WARN names it. So are,
-//! unless [allowed](HfTokenLayer::allow_response_field), fields that speak for another origin than
-//! ours or about other credentials than the caller's: `access-control-*`, `alt-svc`,
-//! `authentication-info`, `clear-site-data`, `expect-ct`, `nel`, `public-key-pins*`, `report-to`,
-//! `reporting-endpoints`, `service-worker-allowed`, `set-cookie`, `set-cookie2`,
-//! `strict-transport-security`, `timing-allow-origin`, `www-authenticate`. The client's extensions
-//! are dropped: hyper keeps the upstream's reason phrase there, and a server would send it on.
+//! A header that holds the token is removed, from head and trailers, and a WARN names it. The token
+//! is looked for in all the spellings of a [`Scrubber`], and so are the five tokens before it.
+//!
+//! Removed are also, unless [allowed](HfTokenLayer::allow_response_field), headers by which an
+//! upstream would speak for the gateway's origin, about the gateway's credentials, or to a proxy in
+//! front of the gateway:
+//!
+//! - to browsers, for the whole origin: `accept-ch`, `accept-ch-lifetime`, `access-control-*`,
+//!   `activate-storage-access`, `alt-svc`, `attribution-reporting-*`, `clear-site-data`,
+//!   `content-security-policy`, `content-security-policy-report-only`, `critical-ch`,
+//!   `cross-origin-*`, `document-isolation-policy`, `document-policy`,
+//!   `document-policy-report-only`, `expect-ct`, `feature-policy`, `integrity-policy`,
+//!   `integrity-policy-report-only`, `link`, `nel`, `no-vary-search`, `observe-browsing-topics`,
+//!   `origin-agent-cluster`, `origin-trial`, `permissions-policy`,
+//!   `permissions-policy-report-only`, `private-network-access-*`, `public-key-pins`,
+//!   `public-key-pins-report-only`, `referrer-policy`, `refresh`, `report-to`,
+//!   `reporting-endpoints`, `require-document-policy`, `sec-*`, `secure-session-*`,
+//!   `service-worker-allowed`, `set-cookie`, `set-cookie2`, `set-login`, `sourcemap`,
+//!   `speculation-rules`, `strict-transport-security`, `supports-loading-mode`,
+//!   `timing-allow-origin`, `use-as-dictionary`, `x-content-security-policy`,
+//!   `x-dns-prefetch-control`, `x-permitted-cross-domain-policies`, `x-sourcemap`, `x-webkit-csp`,
+//!   `x-xss-protection`;
+//! - about credentials: `authentication-info`, `optional-www-authenticate`, `proxy-authenticate`,
+//!   `proxy-authentication-info`, `www-authenticate`;
+//! - to a proxy, which would send a file of its own, call another address, or keep the response for
+//!   other callers: `edge-control`, `surrogate-*`, `x-accel-*`, `x-appengine-*`, `x-cascade`,
+//!   `x-envoy-*`, `x-esi`, `x-lighttpd-*`, `x-litespeed-*`, `x-lsadc-*`, `x-reproxy-*`,
+//!   `x-sendfile*`, and the targeted forms of `cache-control` (RFC 9213): `*-cache-control`.
+//!
+//! `x-accel-buffering` is among them: in front of nginx, turn its buffering off by
+//! `proxy_buffering off`, or allow the header. The client's extensions are dropped: hyper keeps the
+//! upstream's reason phrase there, and a server would send it on.
 //!
 //! A 401 or 407 of the upstream means our credentials, never the caller's, so the caller gets a 502
 //! and the log a WARN; [`RequestContext::upstream_status`] keeps the upstream's word. A 403 passes:
@@ -86,14 +111,13 @@
 //!
 //! # Limits
 //!
-//! - The token is looked for as it is: an upstream that encodes it before it repeats it is not
-//!   caught. Nor are bodies searched.
+//! - Bodies are not searched for the token, and a [`Scrubber`] has limits of its own.
 //! - A redirect passes as it is: the layer follows none. A caller that does leaves the gateway.
 //! - Trailers of a request pass over HTTP/2, unfiltered: no recipient may take credentials from
 //!   there (RFC 9110 section 6.5.1). Over HTTP/1.1 hyper sends none that `trailer` does not announce.
 //! - Fields of one connection are removed from answers by
 //!   [`UpstreamLayer`](crate::upstream::UpstreamLayer), not here.
-//! - A token's `HeaderValue` and the searcher for it are not wiped when they are dropped.
+//! - A token's `HeaderValue` and the search for it are not wiped when they are dropped.
 //! - A file is looked at by the request that comes when it is due, which waits for the disk. One that
 //!   is caught half-written is what it holds then: replace it by renaming, as Kubernetes does.
 
@@ -120,7 +144,6 @@ use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use self::token::Token;
 pub use self::{
     body::ResponseBody,
     future::ResponseFuture,
@@ -132,6 +155,7 @@ use crate::{
     context::RequestContext,
     hop_by_hop::{is_connection_field, remove_fields, strip_named_fields},
     rejection::{Refusal, RefusalFormat, Rejection},
+    secret::{REDACTED, Scrubber},
     withheld::is_withheld,
 };
 
@@ -180,6 +204,13 @@ impl HfTokenLayer {
         self
     }
 
+    /// Returns what takes the token out of other strings, for `AccessLogLayer::scrubber` and for
+    /// logs of your own. It follows the token's file.
+    #[must_use]
+    pub fn scrubber(&self) -> Scrubber {
+        self.settings.source.scrubber().clone()
+    }
+
     /// How refusals look. [`RefusalFormat::Problem`] by default.
     #[must_use]
     pub fn refusals(mut self, format: RefusalFormat) -> Self {
@@ -220,9 +251,10 @@ where
         let context = RequestContext::ensure(request.extensions_mut());
         let responder = self.settings.refusals.for_request(&request);
         match self.settings.prepare(&mut request) {
-            Ok(token) => {
+            Ok(()) => {
+                let scrubber = self.settings.source.scrubber().clone();
                 context.set_upstream(self.settings.origin.name());
-                let scrub = Scrub { token, allowed: self.settings.allowed.clone() };
+                let scrub = Scrub { scrubber, allowed: self.settings.allowed.clone() };
                 ResponseFuture::calling(self.inner.call(request), scrub, responder, context)
             }
             Err(rejection) => ResponseFuture::refused(rejection, responder, context),
@@ -231,8 +263,8 @@ where
 }
 
 impl Settings {
-    /// Makes the request one to the origin, and tells the token that it carries.
-    fn prepare<B>(&self, request: &mut Request<B>) -> Result<Arc<Token>, Rejection> {
+    /// Makes the request one to the origin, with the token.
+    fn prepare<B>(&self, request: &mut Request<B>) -> Result<(), Rejection> {
         let forbidden = |detail| Rejection::new(Refusal::Forbidden).with_detail(detail);
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return Err(forbidden("CONNECT and TRACE are not forwarded"));
@@ -247,20 +279,19 @@ impl Settings {
             is_connection_field(name.as_str()) || is_withheld(name.as_str())
         });
         headers.insert(HOST, self.origin.host());
-        let token = self.source.current();
-        headers.insert(AUTHORIZATION, token.field());
+        headers.insert(AUTHORIZATION, self.source.current().field());
         if let Some(name) = &self.bill_to {
             headers.insert(X_HF_BILL_TO, name.clone());
         }
-        Ok(token)
+        Ok(())
     }
 }
 
-/// Keeps back what an answer must not carry. Knows the token that its request carried, which may
-/// have been replaced since.
+/// Keeps back what an answer must not carry.
 #[derive(Clone, Debug)]
 struct Scrub {
-    token: Arc<Token>,
+    // Also of the token that the request carried, which may have been replaced since.
+    scrubber: Scrubber,
     allowed: Option<Arc<[HeaderName]>>,
 }
 
@@ -271,11 +302,13 @@ impl Scrub {
             |name: &HeaderName| fields::is_foreign(name.as_str()) && !allowed.contains(name);
         remove_fields(fields, foreign);
 
+        let is_in = |text: &[u8]| self.scrubber.is_in(text);
         let leak = |(name, value): (&HeaderName, &HeaderValue)| {
-            self.token.is_in(value.as_bytes()).then(|| name.clone())
+            (is_in(value.as_bytes()) || is_in(name.as_str().as_bytes())).then(|| name.clone())
         };
         while let Some(name) = fields.iter().find_map(leak) {
-            tracing::warn!(field = %name, "the upstream repeats the token: the field is removed");
+            let shown = if is_in(name.as_str().as_bytes()) { REDACTED } else { name.as_str() };
+            tracing::warn!(field = shown, "the upstream repeats the token: the field is removed");
             fields.remove(name);
         }
     }

@@ -4,7 +4,10 @@ use super::{
     file::TokenFile,
     token::{Token, TokenError},
 };
-use crate::{clock::SharedClock, secret::Secret};
+use crate::{
+    clock::SharedClock,
+    secret::{Scrubber, Secret},
+};
 
 /// Where the token comes from. Clones share it.
 ///
@@ -19,7 +22,11 @@ use crate::{clock::SharedClock, secret::Secret};
 /// );
 /// ```
 #[derive(Clone, Debug)]
-pub struct TokenSource(Kind);
+pub struct TokenSource {
+    kind: Kind,
+    // Of the token, and of those that it has replaced.
+    scrubber: Scrubber,
+}
 
 #[derive(Clone, Debug)]
 enum Kind {
@@ -34,7 +41,8 @@ impl TokenSource {
     ///
     /// [`TokenError::Empty`], and [`TokenError::Malformed`] unless it is visible ASCII throughout.
     pub fn value(token: Secret) -> Result<Self, TokenError> {
-        Token::new(token.expose()).map(Arc::new).map(Kind::Fixed).map(Self)
+        let kind = Kind::Fixed(Arc::new(Token::new(token.expose())?));
+        Ok(Self { kind, scrubber: Scrubber::new([token]) })
     }
 
     /// The token in the environment's variable `name`, read now and never again.
@@ -44,8 +52,7 @@ impl TokenSource {
     /// As [`TokenSource::value`], and [`TokenError::NoVariable`].
     #[expect(clippy::disallowed_methods, reason = "the caller names the variable")]
     pub fn env(name: &str) -> Result<Self, TokenError> {
-        let value =
-            std::env::var_os(name).ok_or_else(|| TokenError::NoVariable(name.to_owned()))?;
+        let value = std::env::var_os(name).ok_or_else(|| TokenError::NoVariable(shown(name)))?;
         Self::value(Secret::new(value.into_string().map_err(|_| TokenError::Malformed)?))
     }
 
@@ -63,23 +70,36 @@ impl TokenSource {
     /// [`TokenError::TooLarge`].
     pub fn file(path: impl Into<PathBuf>) -> Result<Self, TokenError> {
         let file = TokenFile::open(path.into(), SharedClock::default())?;
-        Ok(Self(Kind::File(Arc::new(file))))
+        let scrubber = file.scrubber();
+        Ok(Self { kind: Kind::File(Arc::new(file)), scrubber })
     }
 
     /// The clock that says when a second has passed. The system's by default.
     #[must_use]
     pub fn clock(self, clock: SharedClock) -> Self {
-        match self.0 {
-            Kind::File(file) => Self(Kind::File(Arc::new(file.with_clock(clock)))),
-            fixed @ Kind::Fixed(_) => Self(fixed),
-        }
+        let kind = match self.kind {
+            Kind::File(file) => Kind::File(Arc::new(file.with_clock(clock))),
+            fixed @ Kind::Fixed(_) => fixed,
+        };
+        Self { kind, ..self }
     }
 
     /// The token to send now. There always is one: without, there is no source.
     pub(super) fn current(&self) -> Arc<Token> {
-        match &self.0 {
+        match &self.kind {
             Kind::Fixed(token) => Arc::clone(token),
             Kind::File(file) => file.current(),
         }
     }
+
+    pub(super) const fn scrubber(&self) -> &Scrubber {
+        &self.scrubber
+    }
+}
+
+/// The name of a variable, unless it looks like the token that should have been in the variable.
+/// Names have no lower-case letters by convention (POSIX.1-2024, section 8.1); tokens have some.
+fn shown(name: &str) -> String {
+    let is_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    if name.bytes().all(is_name) { name.to_owned() } else { String::new() }
 }

@@ -1,7 +1,7 @@
 //! The gateway as a process.
 
 use std::{
-    env,
+    env, mem,
     net::SocketAddr,
     path::PathBuf,
     process::{ExitStatus, Output, Stdio},
@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
-    process::{Child, Command},
+    process::{Child, ChildStderr, ChildStdout, Command},
     sync::mpsc,
     time::timeout,
 };
@@ -25,6 +25,18 @@ pub struct Gateway {
     pub address: SocketAddr,
     stdout: mpsc::UnboundedReceiver<String>,
     stderr: mpsc::UnboundedReceiver<String>,
+    unread: Unread,
+}
+
+/// Pipes that are open, and that nobody reads.
+type Unread = (Option<BufReader<ChildStdout>>, Option<BufReader<ChildStderr>>);
+
+/// What becomes of a pipe's other end once the gateway has started.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reader {
+    Reads,
+    Sleeps,
+    Leaves,
 }
 
 impl Gateway {
@@ -33,20 +45,53 @@ impl Gateway {
         let mut command = command(args);
         command.args(["--listen", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stdout = lines(child.stdout.take().unwrap());
-        let stderr = lines(child.stderr.take().unwrap());
+        let stdout = lines(BufReader::new(child.stdout.take().unwrap()));
+        let stderr = lines(BufReader::new(child.stderr.take().unwrap()));
         let mut gateway = Self {
             child,
             url: String::new(),
             address: SocketAddr::from(([0; 4], 0)),
             stdout,
             stderr,
+            unread: (None, None),
         };
         let line = gateway.said("listening on ").await;
         gateway.url = line.trim_start_matches("listening on ").to_owned();
         let (_, address) = gateway.url.split_once("://").unwrap();
         gateway.address = address.parse().unwrap();
         gateway
+    }
+
+    /// Starts one at `address` by a script of the shell, in which `"$0" "$@"` is the gateway. Waits
+    /// until it listens, unless the script sends stdout elsewhere.
+    pub async fn start_by<A: AsRef<str>>(
+        script: &str,
+        address: SocketAddr,
+        [stdout, stderr]: [Reader; 2],
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(example()).args(["--listen", &address.to_string()]);
+        command.args(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let err = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        if unless_hung(out.read_line(&mut line)).await.unwrap() > 0 {
+            assert_eq!(line, format!("listening on http://{address}\n"));
+        }
+        let (out, unread_out) = follow(stdout, out);
+        let (err, unread_err) = follow(stderr, err);
+        let url = format!("http://{address}");
+        Self { child, url, address, stdout: out, stderr: err, unread: (unread_out, unread_err) }
+    }
+
+    /// Reads what was left unread.
+    pub fn read(&mut self) {
+        let (stdout, stderr) = mem::take(&mut self.unread);
+        self.stdout = stdout.map_or_else(|| mpsc::unbounded_channel().1, lines);
+        self.stderr = stderr.map_or_else(|| mpsc::unbounded_channel().1, lines);
     }
 
     /// A demo, with what it prints.
@@ -88,6 +133,14 @@ impl Gateway {
         while let Some(line) = unless_hung(self.stdout.recv()).await {
             rest.push(line);
         }
+        rest
+    }
+
+    /// The same of its errors.
+    pub async fn rest_of_errors(&mut self) -> Vec<String> {
+        mem::swap(&mut self.stdout, &mut self.stderr);
+        let rest = self.rest().await;
+        mem::swap(&mut self.stdout, &mut self.stderr);
         rest
     }
 
@@ -143,9 +196,23 @@ fn example() -> PathBuf {
     example
 }
 
-fn lines(from: impl AsyncRead + Send + Unpin + 'static) -> mpsc::UnboundedReceiver<String> {
+fn follow<R: AsyncRead + Send + Unpin + 'static>(
+    reader: Reader,
+    pipe: BufReader<R>,
+) -> (mpsc::UnboundedReceiver<String>, Option<BufReader<R>>) {
+    let nothing = mpsc::unbounded_channel().1;
+    match reader {
+        Reader::Reads => (lines(pipe), None),
+        Reader::Sleeps => (nothing, Some(pipe)),
+        Reader::Leaves => (nothing, None),
+    }
+}
+
+fn lines<R: AsyncRead + Send + Unpin + 'static>(
+    from: BufReader<R>,
+) -> mpsc::UnboundedReceiver<String> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let mut lines = BufReader::new(from).lines();
+    let mut lines = from.lines();
     tokio::spawn(async move {
         while let Ok(Some(line)) = lines.next_line().await {
             // Reading goes on for those who no longer listen, so that the pipe never fills.

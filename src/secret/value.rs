@@ -1,18 +1,3 @@
-//! Strings that are wiped when dropped and never printed.
-//!
-//! ```
-//! use tower_inference::secret::Secret;
-//!
-//! let token = Secret::new("hf_example");
-//! assert_eq!(token.expose(), "hf_example");
-//! assert_eq!(format!("{token:?}"), "Secret(..)");
-//! ```
-//!
-//! # Limits
-//!
-//! What the caller read the secret from (an environment, a file's buffer) is the caller's to wipe,
-//! and a `http::HeaderValue` made from it is marked sensitive but not wiped.
-
 use std::fmt;
 
 use zeroize::Zeroizing;
