@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     lock::Lock,
-    redis_link::{Away, Link, Task},
+    redis_link::{Away, Bounds, Link, Task},
     throttle::{
         MemoryStore,
         allowance::{Allowance, Kind},
@@ -31,6 +31,9 @@ use crate::{
 const MOST_QUEUED: usize = 65_536;
 /// Those that one call tells.
 const BATCH: usize = 128;
+/// A reply to a batch has some 20 KiB; that of a large cluster to the question for its slots, some
+/// hundreds of KiB.
+const BOUNDS: Bounds = Bounds { max_reply: 1 << 20, max_waiting: 4_096 };
 /// In `Standing::window`: taken from this replica's share, and to be settled there.
 const FROM_LOCAL: u32 = 1 << 30;
 /// Of more, a rate's interval would not be counted any more.
@@ -72,7 +75,7 @@ impl Shared {
             WhenAway::Refuse => None,
         };
         let core = Core {
-            link: Link::new(places, wait, counter.clone()),
+            link: Link::new(places, wait, BOUNDS, counter.clone()),
             counter,
             keys: Keys::new(half_of_digest(secret.expose().as_bytes())),
             leases: Leases::new(lease),

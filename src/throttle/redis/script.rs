@@ -6,7 +6,7 @@ use redis::{RedisResult, Script, ScriptInvocation};
 use smallvec::SmallVec;
 
 use crate::{
-    redis_link::{Connection, Probe},
+    redis_link::{Connection, Policy, Probe},
     throttle::{
         allowance::{Allowance, Kind},
         ask::{Ask, Asks, Decision, Settlement, Standing},
@@ -75,6 +75,14 @@ impl Probe for Counter {
         call.key(format!("{{{}}}:{VERSION}:probe", self.namespace)).arg("p");
         let _answer: Vec<i64> = call.invoke_async(&mut connection).await?;
         Ok(())
+    }
+
+    fn advice(&self, policy: &Policy) -> Option<&'static str> {
+        policy.evicts().then_some(
+            "the server of the limits evicts counters when it is full, which gives callers their \
+             quotas anew: set its maxmemory-policy to noeviction, and keep cached responses on \
+             another server",
+        )
     }
 }
 
