@@ -101,6 +101,10 @@ impl Dialer {
         let settings = info.redis_settings();
         let (connection, driver) =
             MultiplexedConnection::new_with_config(settings, stream, config).await?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "its owner is the driver, whose drop stops it"
+        )]
         let task = tokio::spawn(driver).abort_handle();
         let driver = Arc::new(Driver { task, broken: AtomicBool::new(false) });
         Ok(Node { connection, driver })

@@ -49,7 +49,7 @@ async fn a_server_that_floods_costs_no_memory() {
     let token = signer.sign(&token::claims());
     let upstream = upstream(100).await;
     for (number, flood) in Flood::ALL.into_iter().enumerate() {
-        let fake = Fake::start(flood, When::WhenUsed, 256 * MIB).await;
+        let fake = Fake::start(flood, When::InUse, 256 * MIB).await;
         let folder = Folder::new(&format!("attack-flood-{number}"));
         let url = fake.address();
         let limits = ["--rate", "1000/s", "--redis-limits", &url, "--redis-replicas", "1"];

@@ -42,7 +42,7 @@ pub enum When {
     /// In place of the first reply.
     AtFirst,
     /// In place of the reply to what is asked once the server is known to be well.
-    WhenUsed,
+    InUse,
     /// After that reply.
     AfterUse,
 }
@@ -147,7 +147,7 @@ async fn serve(
         let used = !probe && probes >= 2 && words[0] != "INFO";
         let floods_now = match when {
             When::AtFirst => true,
-            When::WhenUsed => used,
+            When::InUse => used,
             When::AfterUse => {
                 if used {
                     to.write_all(&reply(&words)).await?;

@@ -271,7 +271,7 @@ async fn a_policy_is_warned_of_once_a_change_of_it() {
         tokio::time::timeout(Duration::from_secs(30), back).await.expect("never there again");
         changes().iter().filter(|line| line.contains("evicts")).count()
     };
-    let mut away = async || {
+    let away = async || {
         server.hang();
         assert_eq!(gateway.ask("a").await.0, StatusCode::SERVICE_UNAVAILABLE);
         server.go_on();

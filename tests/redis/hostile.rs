@@ -38,7 +38,7 @@ async fn until(what: &str, is: impl Fn() -> bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_flood_is_read_whatever_its_form() {
-    for when in [When::AtFirst, When::WhenUsed, When::AfterUse] {
+    for when in [When::AtFirst, When::InUse, When::AfterUse] {
         for flood in Flood::ALL {
             let fake = Fake::start(flood, when, POURED).await;
             let store = RedisStore::single(secret(&fake.address()), secret(HASHING)).unwrap();
@@ -56,7 +56,7 @@ async fn no_flood_is_read_whatever_its_form() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_flood_of_values_is_read() {
     for flood in Flood::ALL {
-        let fake = Fake::start(flood, When::WhenUsed, POURED).await;
+        let fake = Fake::start(flood, When::InUse, POURED).await;
         let cache = RedisCache::single(secret(&fake.address())).unwrap();
         let cache = cache.wait(Duration::from_secs(10)).max_value(1 << 16);
         let flooded = async {
@@ -66,7 +66,7 @@ async fn no_flood_of_values_is_read() {
             }
         };
         tokio::time::timeout(Duration::from_secs(30), flooded).await.expect("never asked");
-        assert_little_was_taken(&fake, flood, When::WhenUsed);
+        assert_little_was_taken(&fake, flood, When::InUse);
     }
 }
 
@@ -80,7 +80,7 @@ async fn the_log_says_which_bound_was_broken() {
         (Flood::Garbage, "a reply is not RESP"),
         (Flood::Pushes, "a reply came that nothing asked for"),
     ] {
-        let fake = Fake::start(flood, When::WhenUsed, POURED).await;
+        let fake = Fake::start(flood, When::InUse, POURED).await;
         let store = RedisStore::single(secret(&fake.address()), secret(HASHING)).unwrap();
         let gateway = Gateway::new(burst(20), store.wait(Duration::from_secs(10)));
         changes();

@@ -1,7 +1,7 @@
 //! What this replica has counted on the server itself. A server that was flushed, restarted empty or
 //! full of other keys counts no less than that.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     clock::SharedClock,
@@ -29,8 +29,8 @@ pub(super) struct Own {
 
 #[derive(Default)]
 struct Generations {
-    young: HashMap<Key, Count>,
-    old: HashMap<Key, Count>,
+    young: BTreeMap<Key, Count>,
+    old: BTreeMap<Key, Count>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
