@@ -311,12 +311,10 @@ impl Given {
             _ => return Err(UsageError("--tls-cert and --tls-key go together".to_owned())),
         };
         let limits = std::mem::take(&mut self.limits).resolve()?;
-        let redis = std::mem::take(&mut self.redis).resolve()?;
         let real = self.upstream_given() || self.callers_given();
         let cache = std::mem::take(&mut self.cache).resolve(!real)?;
-        if redis.is_some() && limits == Limits::default() && cache.is_none() {
-            return Err(UsageError("--redis wants a limit or a cache to share".to_owned()));
-        }
+        let limited = limits != Limits::default();
+        let redis = std::mem::take(&mut self.redis).resolve(limited, cache.is_some())?;
         let mut missing = Vec::new();
         let command = if self.check {
             let upstream = self.upstream_given().then(|| self.upstream(&mut missing)).flatten();

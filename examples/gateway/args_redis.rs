@@ -1,12 +1,13 @@
-//! Where limits are counted together with other replicas.
+//! Which servers count limits and keep responses for all replicas.
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use super::{A_COUNT, A_TIME, UsageError, once, read};
 use crate::units;
 
-pub(super) const FLAGS: [&str; 6] = [
-    "--redis",
+pub(super) const FLAGS: [&str; 7] = [
+    "--redis-limits",
+    "--redis-cache",
     "--redis-secret-env",
     "--redis-secret-file",
     "--redis-replicas",
@@ -14,10 +15,14 @@ pub(super) const FLAGS: [&str; 6] = [
     "--redis-wait",
 ];
 
-/// A server that replicas share.
+/// Servers that replicas share. Counters want a server that never evicts, and responses one that
+/// does, so each has an address of its own.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Redis {
-    pub(crate) url: String,
+    /// Of the server that counts limits.
+    pub(crate) limits: Option<String>,
+    /// Of the server that keeps responses.
+    pub(crate) cache: Option<String>,
     pub(crate) secret: SecretPlace,
     /// `None`: requests are refused while the server is away.
     pub(crate) replicas: Option<NonZeroU32>,
@@ -35,7 +40,8 @@ pub(crate) enum SecretPlace {
 /// The flags as they were given.
 #[derive(Debug, Default)]
 pub(super) struct Given {
-    url: Option<String>,
+    limits: Option<String>,
+    cache: Option<String>,
     secret_env: Option<String>,
     secret_file: Option<PathBuf>,
     replicas: Option<NonZeroU32>,
@@ -48,7 +54,8 @@ impl Given {
     pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), UsageError> {
         let number = || read(flag, value, |text| text.parse().ok(), A_COUNT);
         match flag {
-            "--redis" => once(flag, &mut self.url, value.to_owned()),
+            "--redis-limits" => once(flag, &mut self.limits, value.to_owned()),
+            "--redis-cache" => once(flag, &mut self.cache, value.to_owned()),
             "--redis-secret-env" => once(flag, &mut self.secret_env, value.to_owned()),
             "--redis-secret-file" => once(flag, &mut self.secret_file, value.into()),
             "--redis-replicas" => once(flag, &mut self.replicas, number()?),
@@ -58,30 +65,42 @@ impl Given {
         }
     }
 
-    pub(super) fn resolve(self) -> Result<Option<Redis>, UsageError> {
-        let Self { url, secret_env, secret_file, replicas, lease, wait } = self;
-        let Some(url) = url else {
+    /// With whether there are limits to share, and a cache.
+    pub(super) fn resolve(self, limited: bool, cached: bool) -> Result<Option<Redis>, UsageError> {
+        let Self { limits, cache, secret_env, secret_file, replicas, lease, wait } = self;
+        let wants = [
+            (limits.is_some() && !limited, "--redis-limits wants a limit to share"),
+            (cache.is_some() && !cached, "--redis-cache goes with --cache-ttl"),
+            (limits.is_none() && replicas.is_some(), "--redis-replicas goes with --redis-limits"),
+            (limits.is_none() && lease.is_some(), "--redis-lease goes with --redis-limits"),
+        ];
+        if let Some((_, wants)) = wants.into_iter().find(|(missing, _)| *missing) {
+            return Err(UsageError(wants.to_owned()));
+        }
+        if limits.is_none() && cache.is_none() {
             let others = [
                 ("--redis-secret-env", secret_env.is_some()),
                 ("--redis-secret-file", secret_file.is_some()),
-                ("--redis-replicas", replicas.is_some()),
-                ("--redis-lease", lease.is_some()),
                 ("--redis-wait", wait.is_some()),
             ];
             return match others.into_iter().find(|(_, given)| *given) {
-                Some((flag, _)) => Err(UsageError(format!("{flag} goes with --redis"))),
+                Some((flag, _)) => {
+                    Err(UsageError(format!("{flag} goes with --redis-limits or --redis-cache")))
+                }
                 None => Ok(None),
             };
-        };
+        }
         let secret = match (secret_env, secret_file) {
             (Some(name), None) => SecretPlace::Env(name),
             (None, Some(file)) => SecretPlace::File(file),
             _ => {
                 return Err(UsageError(
-                    "--redis wants one of --redis-secret-env and --redis-secret-file".to_owned(),
+                    "--redis-limits and --redis-cache want one of --redis-secret-env and \
+                     --redis-secret-file"
+                        .to_owned(),
                 ));
             }
         };
-        Ok(Some(Redis { url, secret, replicas, lease, wait }))
+        Ok(Some(Redis { limits, cache, secret, replicas, lease, wait }))
     }
 }

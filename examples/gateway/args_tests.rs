@@ -230,9 +230,10 @@ fn unreadable_values_are_refused_with_what_is_wanted() {
 
 #[test]
 fn limits_are_shared_where_a_server_is_named() {
-    let limit = "--rate 1/s --redis redis://h --redis-secret-env S";
+    let limit = "--rate 1/s --redis-limits redis://h --redis-secret-env S";
     let redis = Redis {
-        url: "redis://h".to_owned(),
+        limits: Some("redis://h".to_owned()),
+        cache: None,
         secret: SecretPlace::Env("S".to_owned()),
         replicas: None,
         lease: None,
@@ -244,24 +245,36 @@ fn limits_are_shared_where_a_server_is_named() {
         replicas: NonZeroU32::new(3),
         lease: NonZeroU32::new(20),
         wait: Some(Duration::from_millis(50)),
-        ..redis
+        ..redis.clone()
     };
     assert_eq!(served(&more).redis, Some(expected));
-    let file = served("--quota 1/day --redis redis://h --redis-secret-file f").redis.unwrap();
-    assert_eq!(file.secret, SecretPlace::File("f".into()));
+    let both = served(&format!("{limit} --redis-cache redis://c")).redis.unwrap();
+    assert_eq!(both, Redis { cache: Some("redis://c".to_owned()), ..redis });
+    let file = "--quota 1/day --redis-limits redis://h --redis-secret-file f";
+    assert_eq!(served(file).redis.unwrap().secret, SecretPlace::File("f".into()));
 
     assert_eq!(
-        refused("--rate 1/s --redis redis://h"),
-        "--redis wants one of --redis-secret-env and --redis-secret-file"
+        refused("--rate 1/s --redis-limits redis://h"),
+        "--redis-limits and --redis-cache want one of --redis-secret-env and --redis-secret-file"
     );
-    assert_eq!(refused("--redis-lease 2"), "--redis-lease goes with --redis");
-    let alone = "--redis redis://h --redis-secret-env S";
-    for nothing in [format!("{alone} --cache-ttl 0s"), format!("{REAL} {alone}")] {
-        assert_eq!(refused(&nothing), "--redis wants a limit or a cache to share");
+    for flag in ["--redis-lease", "--redis-replicas"] {
+        let expected = format!("{flag} goes with --redis-limits");
+        assert_eq!(refused(&format!("{flag} 2")), expected);
+        let cached = format!("--redis-cache redis://c --redis-secret-env S {flag} 2");
+        assert_eq!(refused(&cached), expected);
     }
-    for cache in [alone.to_owned(), format!("{REAL} {alone} --cache-ttl 1s")] {
-        assert!(served(&cache).redis.is_some(), "{cache}");
+    let wait = "--redis-wait goes with --redis-limits or --redis-cache";
+    assert_eq!(refused("--redis-wait 5ms"), wait);
+    let alone = "--redis-limits redis://h --redis-secret-env S";
+    assert_eq!(refused(alone), "--redis-limits wants a limit to share");
+    let cache = "--redis-cache redis://c --redis-secret-env S";
+    for nothing in [format!("{cache} --cache-ttl 0s"), format!("{REAL} {cache}")] {
+        assert_eq!(refused(&nothing), "--redis-cache goes with --cache-ttl");
     }
+    for cache in [cache.to_owned(), format!("{REAL} {cache} --cache-ttl 1s")] {
+        assert!(served(&cache).redis.unwrap().limits.is_none(), "{cache}");
+    }
+    assert_eq!(refused("--redis redis://h"), "--redis is not a flag of this gateway");
 }
 
 #[test]

@@ -31,8 +31,8 @@ pub(crate) fn layer(
     if let Some(bytes) = max_shared {
         layer = layer.memory_limit(MemoryLimit::new(*bytes));
     }
-    if let Some(redis) = redis {
-        layer = layer.second_tier(shared::answers(redis)?);
+    if let Some(tier) = redis.map(shared::responses).transpose()?.flatten() {
+        layer = layer.second_tier(tier);
     }
     Ok(layer)
 }

@@ -51,7 +51,8 @@ impl Limits {
             }
         });
         // One for all: what they count has names of its own.
-        let Some(store) = settings.redis.as_ref().map(shared::counters).transpose()? else {
+        let store = settings.redis.as_ref().map(shared::counters).transpose()?.flatten();
+        let Some(store) = store else {
             return Ok(Self { peer, throttle, budget, upstream });
         };
         Ok(Self {

@@ -13,9 +13,11 @@ use crate::{
     args::{Redis, SecretPlace},
 };
 
-/// The counters of limits.
-pub(crate) fn counters(redis: &Redis) -> Result<Store, Error> {
-    let mut store = RedisStore::single(address(redis), secret(redis)?).map_err(refused)?;
+/// The counters of limits; `None` where each replica has its own.
+pub(crate) fn counters(redis: &Redis) -> Result<Option<Store>, Error> {
+    let Some(url) = redis.limits.as_deref() else { return Ok(None) };
+    let refused = |error| format!("--redis-limits: {error}");
+    let mut store = RedisStore::single(Secret::new(url), secret(redis)?).map_err(refused)?;
     if let Some(replicas) = redis.replicas {
         store = store.when_away(WhenAway::Local { replicas: replicas.get() });
     }
@@ -25,20 +27,19 @@ pub(crate) fn counters(redis: &Redis) -> Result<Store, Error> {
     if let Some(wait) = redis.wait {
         store = store.wait(wait);
     }
-    Ok(store.into())
+    Ok(Some(store.into()))
 }
 
-/// The answers, which nobody reads there who does not have the secret.
-pub(crate) fn answers(redis: &Redis) -> Result<SecondTier, Error> {
-    let mut cache = RedisCache::single(address(redis)).map_err(refused)?;
+/// The responses, which nobody reads there who does not have the secret; `None` where each replica
+/// has its own.
+pub(crate) fn responses(redis: &Redis) -> Result<Option<SecondTier>, Error> {
+    let Some(url) = redis.cache.as_deref() else { return Ok(None) };
+    let refused = |error| format!("--redis-cache: {error}");
+    let mut cache = RedisCache::single(Secret::new(url)).map_err(refused)?;
     if let Some(wait) = redis.wait {
         cache = cache.wait(wait);
     }
-    Ok(SecondTier::new(cache, secret(redis)?).encrypted())
-}
-
-fn address(redis: &Redis) -> Secret {
-    Secret::new(redis.url.as_str())
+    Ok(Some(SecondTier::new(cache, secret(redis)?).encrypted()))
 }
 
 /// Of both: neither uses it as it is.
@@ -51,11 +52,9 @@ fn secret(redis: &Redis) -> Result<Secret, Error> {
             .map_err(|error| format!("--redis-secret-file {}: {error}", file.display()))?,
     };
     if secret.trim().len() < 16 {
-        return Err("the secret of --redis has fewer than 16 characters".into());
+        return Err(
+            "the secret of --redis-limits and --redis-cache has fewer than 16 characters".into()
+        );
     }
     Ok(Secret::new(secret.trim()))
-}
-
-fn refused(error: impl std::fmt::Display) -> Error {
-    format!("--redis: {error}").into()
 }

@@ -1,67 +1,80 @@
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc};
 
 use redis::{
-    Client, Cmd, ConnectionAddr, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value,
-    aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
-    cluster::ClusterClientBuilder,
-    cluster_async::ClusterConnection,
+    Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value,
+    aio::ConnectionLike, cluster::ClusterClientBuilder, cluster_async::ClusterConnection,
 };
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use tokio::sync::Mutex;
 
-use super::{CONNECTING, places::Places};
-
-/// How often a broken connection is made again before it is given up: the link begins anew then.
-const TRIES: usize = 1;
-const BETWEEN: Duration = Duration::from_millis(50);
+use super::{
+    CONNECTING,
+    node::{Dialer, Node},
+    places::Places,
+};
+use crate::lock::Lock;
 
 /// To one server or to all of a cluster. Clones share it.
 #[derive(Clone)]
 pub(crate) enum Connection {
-    Single(ConnectionManager),
-    Cluster(ClusterConnection),
+    Single(Single),
+    Cluster(ClusterConnection<Node>),
+}
+
+/// To one server, and made again where it was lost: an idle one may have been closed meanwhile, by
+/// the server or by what lies between.
+#[derive(Clone)]
+pub(crate) struct Single(Arc<Redialed>);
+
+struct Redialed {
+    dialer: Dialer,
+    info: ConnectionInfo,
+    node: Lock<Node>,
+    dialing: Mutex<()>,
 }
 
 impl Places {
-    pub(super) async fn connect(&self) -> RedisResult<Connection> {
+    pub(super) async fn connect(&self, dialer: &Dialer) -> RedisResult<Connection> {
         let addresses = self.read();
-        let encrypted =
-            addresses.iter().any(|info| matches!(info.addr(), ConnectionAddr::TcpTls { .. }));
-        if encrypted && CryptoProvider::get_default().is_none() {
-            // The client takes the process' provider, and panics where there is none and the features
-            // of rustls leave a choice. Lost only to one who was quicker.
-            let _quicker = aws_lc_rs::default_provider().install_default();
-        }
-        let certificates = self.certificates().filter(|_| encrypted);
         if self.is_cluster() {
-            let mut builder = ClusterClientBuilder::new(addresses)
+            let client = ClusterClientBuilder::new(addresses)
                 .connection_timeout(CONNECTING)
-                .response_timeout(CONNECTING);
-            if let Some(certificates) = certificates {
-                builder = builder.certs(certificates);
-            }
-            return Ok(Connection::Cluster(builder.build()?.get_async_connection().await?));
+                .response_timeout(CONNECTING)
+                .async_dns_resolver(dialer.clone())
+                .build()?;
+            return Ok(Connection::Cluster(client.get_async_generic_connection().await?));
         }
-        let address = addresses.into_iter().next();
+        let info = addresses.into_iter().next();
         let none = || RedisError::from((ErrorKind::InvalidClientConfig, "no address"));
-        let address = address.ok_or_else(none)?;
-        let client = match certificates {
-            Some(certificates) => Client::build_with_tls(address, certificates)?,
-            None => Client::open(address)?,
-        };
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECTING))
-            .set_response_timeout(Some(CONNECTING))
-            .set_number_of_retries(TRIES)
-            .set_min_delay(BETWEEN);
-        Ok(Connection::Single(ConnectionManager::new_with_config(client, config).await?))
+        let info = info.ok_or_else(none)?;
+        let node = Lock::new(dialer.dial(&info).await?);
+        let (dialer, dialing) = (dialer.clone(), Mutex::new(()));
+        Ok(Connection::Single(Single(Arc::new(Redialed { dialer, info, node, dialing }))))
+    }
+}
+
+impl Single {
+    async fn node(&self) -> RedisResult<Node> {
+        let alive = || Some(self.0.node.lock().clone()).filter(Node::is_alive);
+        if let Some(node) = alive() {
+            return Ok(node);
+        }
+        let _others_wait = self.0.dialing.lock().await;
+        if let Some(node) = alive() {
+            return Ok(node);
+        }
+        let node = self.0.dialer.dial(&self.0.info).await?;
+        *self.0.node.lock() = node.clone();
+        Ok(node)
     }
 }
 
 impl ConnectionLike for Connection {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
-            Self::Single(connection) => connection.req_packed_command(cmd),
-            Self::Cluster(connection) => connection.req_packed_command(cmd),
+            Self::Single(single) => {
+                Box::pin(async move { single.node().await?.req_packed_command(command).await })
+            }
+            Self::Cluster(connection) => connection.req_packed_command(command),
         }
     }
 
@@ -72,14 +85,16 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         match self {
-            Self::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Self::Single(single) => Box::pin(async move {
+                single.node().await?.req_packed_commands(pipeline, offset, count).await
+            }),
             Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
         }
     }
 
     fn get_db(&self) -> i64 {
         match self {
-            Self::Single(connection) => connection.get_db(),
+            Self::Single(single) => single.0.info.redis_settings().db(),
             Self::Cluster(connection) => connection.get_db(),
         }
     }

@@ -12,9 +12,13 @@
 //! Whoever calls waits for the answer at most as long as was chosen, and not at all while the server
 //! is away. A task that the link owns connects, and tries again; each change is logged once.
 
+mod bounded;
 mod connection;
 mod error;
+mod node;
 mod places;
+mod policy;
+mod replies;
 mod task;
 
 use std::{sync::Arc, time::Duration};
@@ -26,8 +30,9 @@ use tokio::{
 };
 
 pub use self::error::RedisError;
-pub(crate) use self::{connection::Connection, places::Places, task::Task};
-use crate::clock::SharedClock;
+use self::node::Dialer;
+pub(crate) use self::{connection::Connection, places::Places, policy::Policy, task::Task};
+use crate::{clock::SharedClock, lock::Lock};
 
 /// How long connecting may take, with all that TLS and a cluster's map of slots take.
 const CONNECTING: Duration = Duration::from_secs(2);
@@ -48,6 +53,18 @@ pub(crate) struct Link<P> {
 pub(crate) trait Probe: Send + Sync + 'static {
     /// Does all that later calls will need to be allowed, and leaves nothing behind.
     fn probe(&self, connection: Connection) -> impl Future<Output = RedisResult<()>> + Send;
+
+    /// What is wrong with a server of this policy, for its operator.
+    fn advice(&self, policy: &Policy) -> Option<&'static str>;
+}
+
+/// What a server may send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Bytes in one reply.
+    pub(crate) max_reply: usize,
+    /// Replies that are waited for at once, on one connection.
+    pub(crate) max_waiting: usize,
 }
 
 /// There is no server, or it did not answer in time.
@@ -59,9 +76,12 @@ pub(crate) struct Away {
 
 struct Shared<P> {
     places: Places,
+    dialer: Dialer,
     wait: Duration,
     probe: P,
     state: watch::Sender<State>,
+    // What was said last of the server's policy.
+    advice: Lock<Option<&'static str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,9 +97,11 @@ enum State {
 
 impl<P: Probe> Link<P> {
     /// Connects as soon as there is a tokio runtime: now, or at the first call.
-    pub(crate) fn new(places: Places, wait: Duration, probe: P) -> Self {
+    pub(crate) fn new(places: Places, wait: Duration, bounds: Bounds, probe: P) -> Self {
         let (state, _) = watch::channel(State::Unknown);
-        let shared = Arc::new(Shared { places, wait, probe, state });
+        let dialer = places.dialer(bounds);
+        let advice = Lock::default();
+        let shared = Arc::new(Shared { places, dialer, wait, probe, state, advice });
         let link = Self { shared, task: Task::default() };
         link.keep();
         link
@@ -155,8 +177,7 @@ impl<P: Probe> Shared<P> {
             let (number, connection) = self.connection().await?;
             used = Some(number);
             let answer = call(connection.clone()).await;
-            // One that was idle may have been closed meanwhile, by the server or by what lies between:
-            // the manager has begun to connect again, and the second call waits for it.
+            // One that was idle may have been closed meanwhile: the second call makes it again.
             Some(match answer {
                 Err(error) if times > 1 && error.is_connection_dropped() => call(connection).await,
                 answer => answer,
@@ -165,7 +186,7 @@ impl<P: Probe> Shared<P> {
         let cause = match answered.await {
             Ok(None) => return Err(Away { perhaps_done: false }),
             Ok(Some(Ok(answer))) => return Ok(answer),
-            Ok(Some(Err(error))) => Cause::of(&error),
+            Ok(Some(Err(error))) => self.cause(&error),
             Err(_elapsed) => Cause::Timeout,
         };
         if let Some(number) = used {
@@ -236,22 +257,48 @@ impl<P: Probe> Shared<P> {
 
     async fn connect(&self) -> Result<Connection, Cause> {
         let connection = async {
-            let connection = self.places.connect().await?;
+            let connection = self.places.connect(&self.dialer).await?;
             // The first may load scripts.
             self.probe.probe(connection.clone()).await?;
             Ok(connection)
         };
-        let connection = within(CONNECTING, connection).await?;
+        let connection = self.within(CONNECTING, connection).await?;
         // What is too slow for a call is not up.
-        within(self.wait, self.probe.probe(connection.clone())).await?;
+        self.within(self.wait, self.probe.probe(connection.clone())).await?;
+        self.advise(connection.clone()).await;
         Ok(connection)
     }
-}
 
-async fn within<T>(wait: Duration, call: impl Future<Output = RedisResult<T>>) -> Result<T, Cause> {
-    match timeout(wait, call).await {
-        Ok(answer) => answer.map_err(|error| Cause::of(&error)),
-        Err(_elapsed) => Err(Cause::Timeout),
+    async fn within<T>(
+        &self,
+        wait: Duration,
+        call: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T, Cause> {
+        match timeout(wait, call).await {
+            Ok(answer) => answer.map_err(|error| self.cause(&error)),
+            Err(_elapsed) => Err(Cause::Timeout),
+        }
+    }
+
+    /// Says what is wrong with the server's policy, once until that changes. A server that does not
+    /// tell it is none the worse.
+    async fn advise(&self, connection: Connection) {
+        let Ok(policies) = timeout(CONNECTING, Policy::read(connection)).await else { return };
+        let found = policies.iter().find_map(|policy| Some((policy, self.probe.advice(policy)?)));
+        let advice = found.map(|(_, advice)| advice);
+        if std::mem::replace(&mut *self.advice.lock(), advice) == advice {
+            return;
+        }
+        if let Some((Policy { max_memory, eviction }, advice)) = found {
+            tracing::warn!(maxmemory = max_memory, maxmemory_policy = eviction, "{advice}");
+        }
+    }
+
+    fn cause(&self, error: &redis::RedisError) -> Cause {
+        match self.dialer.breach() {
+            Some(breach) => Cause::Broken(breach.to_owned()),
+            None => Cause::of(error),
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 use std::{fmt, sync::Arc};
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, TlsCertificates};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::RedisError;
+use super::{
+    Bounds, RedisError,
+    node::{self, Dialer},
+};
 use crate::secret::Secret;
 
 /// Where the servers are, and how to know them.
@@ -55,9 +58,13 @@ impl Places {
         self.addresses.iter().filter_map(read).collect()
     }
 
-    pub(super) fn certificates(&self) -> Option<TlsCertificates> {
-        let root_cert = self.roots.as_ref()?.to_vec();
-        Some(TlsCertificates { client_tls: None, root_cert: Some(root_cert) })
+    pub(super) fn dialer(&self, bounds: Bounds) -> Dialer {
+        let encrypted =
+            |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+        let tls = self.read().iter().any(encrypted).then(|| node::trusting(self.roots.as_deref()));
+        // Without certificates, each connection says that there are none.
+        let tls = tls.and_then(Result::ok);
+        Dialer::new(bounds.max_reply as u64, bounds.max_waiting, tls)
     }
 }
 

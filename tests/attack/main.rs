@@ -10,15 +10,24 @@ mod allowed;
 #[path = "../gateway/client.rs"]
 #[allow(dead_code, reason = "shared with the tests of the gateway")]
 mod client;
+#[path = "../redis/fake.rs"]
+#[allow(dead_code, reason = "shared with the tests of the store")]
+mod fake;
 mod memory;
 #[path = "../gateway/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of the gateway")]
 mod process;
+#[path = "../redis/server.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests of the store")]
+mod redis;
 #[path = "../gateway/stub.rs"]
 #[allow(dead_code, reason = "shared with the tests of the gateway")]
 mod stub;
 #[path = "../support/token.rs"]
 mod token;
+#[path = "../redis/wire.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests of the store")]
+mod wire;
 
 mod bodies;
 mod budgets;

@@ -1,4 +1,4 @@
-//! `--redis`: gateways that share what their callers may take, and what they were answered, over
+//! `--redis-limits`, `--redis-cache`: gateways that share what their callers may take, and what they were answered, over
 //! real HTTP and a real server.
 
 use std::{
@@ -63,7 +63,10 @@ impl Replicas {
         };
         let upstream = Served::start(Router::new().fallback(answer)).await;
         let (redis, secret) = (self.server.address(), self.folder.write("secret", SECRET));
-        let shared = ["--redis", &redis, "--redis-secret-file", &secret, "--redis-wait", "5s"];
+        // What there is nothing of is not shared.
+        let cached = flags.contains(&"--cache-ttl");
+        let place = if cached { "--redis-cache" } else { "--redis-limits" };
+        let shared = [place, &redis, "--redis-secret-file", &secret, "--redis-wait", "5s"];
         let jwks = self.folder.write("jwks.json", &self.signer.jwks());
         for _ in 0..2 {
             let flags = shared.into_iter().chain(flags.iter().copied());
@@ -214,12 +217,17 @@ async fn what_is_no_server_or_no_secret_is_said_before_it_serves() {
     let secret = folder.write("secret", SECRET);
     let missing = folder.path("missing");
     for (url, secret, said) in [
-        ("http://127.0.0.1", &secret, "--redis: the address of the redis server cannot be read"),
-        ("redis://127.0.0.1", &short, "the secret of --redis has fewer than 16 characters"),
+        ("http://127.0.0.1", &secret, ": the address of the redis server cannot be read"),
+        (
+            "redis://127.0.0.1",
+            &short,
+            "the secret of --redis-limits and --redis-cache has fewer than 16 characters",
+        ),
         ("redis://127.0.0.1", &missing, "--redis-secret-file"),
     ] {
-        for shared in [["--rate", "1/s"], ["--cache-ttl", "5m"]] {
-            let flags = ["--redis", url, "--redis-secret-file", secret, "--listen", "127.0.0.1:0"];
+        for shared in [["--rate", "1/s", "--redis-limits"], ["--cache-ttl", "5m", "--redis-cache"]]
+        {
+            let flags = [url, "--redis-secret-file", secret, "--listen", "127.0.0.1:0"];
             let output = run(shared.into_iter().chain(flags)).await;
             assert_eq!(output.status.code(), Some(1));
             let stderr = String::from_utf8(output.stderr).unwrap();

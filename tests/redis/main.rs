@@ -6,9 +6,12 @@
 
 mod cache_shared;
 mod cache_tier;
+mod fake;
 mod faults;
+mod forgetful;
 mod gateway;
 mod harness;
+mod hostile;
 mod logged;
 mod proxy;
 mod script;

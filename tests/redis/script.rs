@@ -34,6 +34,8 @@ struct Row {
     enforced: bool,
     window: i64,
     ahead: u64,
+    // What the caller has counted itself: how much, in which window, after which reset.
+    own: (u64, i64, u64),
 }
 
 #[derive(Debug, Eq, PartialEq)]
@@ -45,10 +47,22 @@ struct Told {
     reset: i64,
     window: i64,
     ahead: i64,
+    last_reset: i64,
+    restored: bool,
 }
 
 fn rate(interval: i64, most: u64, cost: i64) -> Row {
-    Row { kind: "r", first: interval, most, offset: 0, cost, enforced: true, window: 0, ahead: 0 }
+    Row {
+        kind: "r",
+        first: interval,
+        most,
+        offset: 0,
+        cost,
+        enforced: true,
+        window: 0,
+        ahead: 0,
+        own: (0, 0, 0),
+    }
 }
 
 fn quota(kind: &'static str, most: u64, cost: i64) -> Row {
@@ -82,6 +96,9 @@ impl Script {
             push(&u8::from(row.enforced));
             push(&row.window);
             push(&row.ahead);
+            push(&row.own.0);
+            push(&row.own.1);
+            push(&row.own.2);
         }
         push(&at.0);
         push(&at.1);
@@ -89,8 +106,11 @@ impl Script {
         let reply = self.wire.try_ask(&words).unwrap();
         assert!(matches!(reply, Reply::List(_)), "{reply:?}");
         let numbers: Vec<i64> = reply.list().iter().map(Reply::number).collect();
-        assert_eq!(numbers.len(), 1 + 7 * rows.len());
-        let told = numbers[1..].chunks(7).map(|told| Told {
+        if mode == "r" {
+            return (true, Vec::new());
+        }
+        assert_eq!(numbers.len(), 1 + 9 * rows.len());
+        let told = numbers[1..].chunks(9).map(|told| Told {
             allows: told[0] == 1,
             remaining: told[1],
             most: told[2],
@@ -98,6 +118,8 @@ impl Script {
             reset: told[4],
             window: told[5],
             ahead: told[6],
+            last_reset: told[7],
+            restored: told[8] == 1,
         });
         (numbers[0] == 1, told.collect())
     }
@@ -255,6 +277,114 @@ fn a_cost_beyond_the_capacity_never_passes() {
     });
 }
 
+/// A server that has lost its keys counts no less than what its caller has counted there.
+#[test]
+fn what_the_caller_has_counted_is_never_given_again() {
+    let today = (EPOCH / DAY) as i64;
+    on_both(|script| {
+        let now = (EPOCH, 0);
+        let row = Row { own: (4, today, 0), ..quota("d", 5, 1) };
+        let told = script.one("d", now, row);
+        assert_eq!((told.allows, told.remaining, told.restored), (true, 0, true));
+        // Others see it as well.
+        assert!(!script.one("d", now, quota("d", 5, 1)).allows);
+        // The greater of both, and not their sum.
+        let told = script.one("l", now, Row { own: (3, today, 0), ..quota("d", 5, 0) });
+        assert_eq!((told.remaining, told.restored), (0, false));
+        script.forget();
+        assert_eq!(script.one("l", now, Row { cost: 0, ..row }).remaining, 1);
+        assert!(script.wire.must("KEYS *").list().is_empty(), "a look writes nothing");
+
+        // Debt is carried from the caller's older window; anything else is not.
+        let tomorrow = (EPOCH + DAY, 0);
+        let told = script.one("l", tomorrow, Row { own: (8, today, 0), ..quota("d", 5, 0) });
+        assert_eq!(told.remaining, 2);
+        script.forget();
+        assert_eq!(script.one("l", tomorrow, Row { cost: 0, ..row }).remaining, 5);
+        // A server whose clock was set back after it lost its keys.
+        let back = (EPOCH - 10 * DAY, 0);
+        assert!(!script.one("d", back, Row { own: (5, today, 0), ..quota("d", 5, 1) }).allows);
+
+        script.forget();
+        let rated = Row { own: (3_000_000, 0, 0), ..rate(1_000_000, 5, 1) };
+        let told = script.one("d", now, rated);
+        assert_eq!((told.allows, told.remaining, told.restored), (true, 1, true));
+        assert_eq!(script.one("l", now, rate(1_000_000, 5, 0)).remaining, 1);
+        // Not more than a window of debt.
+        script.forget();
+        let told = script.one("d", now, Row { own: (1 << 50, 0, 0), ..rate(1_000_000, 5, 1) });
+        assert_eq!((told.allows, told.wait), (false, 6_000_000));
+    });
+}
+
+/// A settlement is counted once, whether the server has lost its keys or not.
+#[test]
+fn settlements_go_with_what_the_caller_has_counted() {
+    let today = (EPOCH / DAY) as i64;
+    let now = (EPOCH, 0);
+    on_both(|script| {
+        for lost in [false, true] {
+            // Six were counted; two are given back, of which the caller has none any more.
+            script.forget();
+            script.one("d", now, quota("d", 10, 6));
+            if lost {
+                script.forget();
+            }
+            let back = Row { window: today, own: (4, today, 0), ..quota("d", 10, -2) };
+            script.one("s", now, back);
+            assert_eq!(script.one("l", now, quota("d", 10, 0)).remaining, 6, "{lost}");
+            // Three more are taken, which the caller has not counted yet.
+            let more = Row { window: today, own: (4, today, 0), ..quota("d", 10, 3) };
+            script.one("s", now, more);
+            assert_eq!(script.one("l", now, quota("d", 10, 0)).remaining, 3, "{lost}");
+
+            script.forget();
+            script.one("d", now, rate(1_000_000, 10, 6));
+            if lost {
+                script.forget();
+            }
+            script.one("s", now, Row { own: (4_000_000, 0, 0), ..rate(1_000_000, 10, -2) });
+            assert_eq!(script.one("l", now, rate(1_000_000, 10, 0)).remaining, 6, "{lost}");
+            script.one("s", now, Row { own: (4_000_000, 0, 0), ..rate(1_000_000, 10, 3) });
+            assert_eq!(script.one("l", now, rate(1_000_000, 10, 0)).remaining, 3, "{lost}");
+        }
+    });
+}
+
+/// What one caller resets is not brought back by what another has counted before.
+#[test]
+fn a_reset_holds_against_what_was_counted_before_it() {
+    let today = (EPOCH / DAY) as i64;
+    on_both(|script| {
+        for row in [quota("d", 5, 1), rate(1_000_000, 5, 1)] {
+            script.forget();
+            let now = (EPOCH + 1, 0);
+            script.one("d", now, Row { cost: 5, ..row });
+            script.run("r", now, &[("{n}:v1:key", row)]);
+            let counted = |own, reset| Row { own: (own, today, reset), ..row };
+            let five = if row.kind == "r" { 5_000_000 } else { 5 };
+            let told = script.one("d", now, counted(five, 0));
+            assert_eq!((told.allows, told.remaining, told.restored), (true, 4, false));
+            let reset = told.last_reset as u64;
+            assert_eq!(reset, 1_000_000);
+            assert!(script.lives() > 31 * DAY as i64 * 1_000);
+            // Counted after it.
+            let two = five / 5 * 2;
+            assert_eq!(script.one("l", now, Row { cost: 0, ..counted(two, reset) }).remaining, 3);
+            // A second one, in the same microsecond.
+            script.run("r", now, &[("{n}:v1:key", row)]);
+            let told = script.one("l", now, Row { cost: 0, ..counted(five, reset) });
+            assert_eq!((told.remaining, told.last_reset as u64), (5, reset + 1));
+            // A server that has lost the reset is told of it.
+            script.forget();
+            script.one("d", now, Row { cost: 5, ..row });
+            let told = script.one("d", now, counted(two, reset));
+            assert_eq!((told.allows, told.remaining), (true, 2));
+            assert_eq!(told.last_reset as u64, reset);
+        }
+    });
+}
+
 #[test]
 fn a_server_whose_clock_is_set_back_opens_no_window_again() {
     on_both(|script| {
@@ -303,7 +433,23 @@ fn shadows_stop_nobody_and_take_only_with_the_rest() {
 #[test]
 fn what_is_no_state_counts_as_none() {
     on_both(|script| {
-        for state in ["", "nan", "inf", "x", "12:", ":", "1:-4", "99999999999999999999999:1"] {
+        let absurd = format!("={}", "9".repeat(400));
+        for state in [
+            "",
+            "nan",
+            "inf",
+            "x",
+            "12:",
+            ":",
+            "1:-4",
+            "99999999999999999999999:1",
+            "=",
+            "=5",
+            "x=5",
+            "=-1",
+            "=1e5",
+            &absurd,
+        ] {
             for row in [rate(1_000_000, 3, 1), quota("d", 3, 1)] {
                 script.forget();
                 let set: [&[u8]; 3] = [b"SET", b"{n}:v1:key", state.as_bytes()];

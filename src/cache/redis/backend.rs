@@ -10,12 +10,17 @@ use super::{commands::Commands, settings::RedisCache};
 use crate::{
     cache::{Leased, TierFuture},
     lock::Lock,
-    redis_link::{Connection, Link, Task},
+    redis_link::{Bounds, Connection, Link, Task},
 };
 
 /// What waits to be written, in values; and in bytes, as many times the longest.
 const MOST_WAITING: usize = 1_024;
 const MOST_LIMITS: usize = 16;
+
+/// What a reply may have beyond a value: those to a probe, and to a cluster's slots.
+const SLACK: usize = 1 << 20;
+/// What all replies that are waited for at once may have together.
+const MOST_READ: usize = 128 << 20;
 
 /// How long writing may wait, for which nobody waits.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -57,8 +62,11 @@ impl Shared {
     pub(super) fn new(settings: &RedisCache) -> Self {
         let most = settings.max_value;
         let commands = Commands::new(settings.namespace.clone(), most);
+        let max_reply = most.saturating_add(SLACK);
+        let max_waiting = (MOST_READ / max_reply).clamp(1, MOST_WAITING);
+        let bounds = Bounds { max_reply, max_waiting };
         let core = Core {
-            link: Link::new(settings.places.clone(), settings.wait, commands.clone()),
+            link: Link::new(settings.places.clone(), settings.wait, bounds, commands.clone()),
             commands,
             most,
             queue: Lock::default(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::{Cmd, RedisResult, Script, Value};
 
-use crate::redis_link::{Connection, Probe};
+use crate::redis_link::{Connection, Policy, Probe};
 
 /// Keys begin with `namespace:v1:`. Another layout gets another number.
 const VERSION: &str = "v1";
@@ -93,6 +93,13 @@ impl Probe for Commands {
         let mut delete = redis::cmd("DEL");
         let _deleted: Value = delete.arg(&name).query_async(&mut connection).await?;
         Ok(())
+    }
+
+    fn advice(&self, policy: &Policy) -> Option<&'static str> {
+        policy.refuses().then_some(
+            "the server of the cache refuses to store responses when it is full: set its \
+             maxmemory-policy to allkeys-lru, and keep the counters of limits on another server",
+        )
     }
 }
 

@@ -11,12 +11,13 @@ use super::{
     RedisCounts, WhenAway,
     counts::{Counters, count},
     lease::{LIFE, Leases},
-    script::{self, Counter},
+    own::{Counted, Floor, Own},
+    script::{self, AllTold, Counter},
     settings::RedisStore,
 };
 use crate::{
     lock::Lock,
-    redis_link::{Away, Link, Task},
+    redis_link::{Away, Bounds, Link, Task},
     throttle::{
         MemoryStore,
         allowance::{Allowance, Kind},
@@ -31,6 +32,9 @@ use crate::{
 const MOST_QUEUED: usize = 65_536;
 /// Those that one call tells.
 const BATCH: usize = 128;
+/// A reply to a batch has some 20 KiB; that of a large cluster to the question for its slots, some
+/// hundreds of KiB.
+const BOUNDS: Bounds = Bounds { max_reply: 1 << 20, max_waiting: 4_096 };
 /// In `Standing::window`: taken from this replica's share, and to be settled there.
 const FROM_LOCAL: u32 = 1 << 30;
 /// Of more, a rate's interval would not be counted any more.
@@ -46,6 +50,7 @@ struct Core {
     counter: Counter,
     keys: Keys,
     leases: Leases,
+    own: Own,
     // Requests in flight are each replica's own.
     places: Memory,
     local: Option<Local>,
@@ -72,10 +77,11 @@ impl Shared {
             WhenAway::Refuse => None,
         };
         let core = Core {
-            link: Link::new(places, wait, counter.clone()),
+            link: Link::new(places, wait, BOUNDS, counter.clone()),
             counter,
             keys: Keys::new(half_of_digest(secret.expose().as_bytes())),
             leases: Leases::new(lease),
+            own: Own::new(wait),
             places: Memory::new(MemoryStore::new()),
             local,
             queue: Lock::default(),
@@ -143,22 +149,19 @@ impl Backend for Shared {
     fn reset(&self, keys: &[Key]) -> Later<bool> {
         self.keep();
         self.core.leases.forget(keys);
+        self.core.own.forget(keys);
         let here = self.core.places.reset(keys);
         let local = self.core.local.as_ref().map(|local| local.memory.reset(keys));
-        let core = Arc::clone(&self.core);
-        let mut command = redis::cmd("DEL");
-        for &key in keys {
-            command.arg(core.counter.name(key));
-        }
+        let (core, keys) = (Arc::clone(&self.core), keys.to_vec());
         Box::pin(async move {
             here.await;
             if let Some(local) = local {
                 local.await;
             }
-            let command = &command;
-            let told = core
-                .link
-                .with(async |mut connection| command.query_async::<u64>(&mut connection).await);
+            let call = &core.counter.reset(&keys);
+            let told = core.link.with(|mut connection| async move {
+                call.invoke_async::<Vec<i64>>(&mut connection).await
+            });
             told.await.is_ok()
         })
     }
@@ -182,12 +185,14 @@ impl fmt::Debug for Shared {
 impl Core {
     async fn decide(&self, asks: &Asks) -> Result<Decision, Unavailable> {
         let ahead = self.leases.ahead(asks);
-        let call = self.counter.decide(asks, &ahead);
-        let Some((decision, taken)) = self.call(&call, asks).await else {
+        let now = self.own.now();
+        let call = self.counter.decide(asks, &ahead, &self.floors(asks, now));
+        let Some((decision, told)) = self.call(&call, asks).await else {
             return self.alone(|memory| memory.decide(&share_of(asks, self.replicas())));
         };
         if decision.passes {
-            self.leases.keep(asks, &decision, &taken);
+            self.own.counted(counted(asks, &decision, &told), now);
+            self.leases.keep(asks, &decision, &told);
         } else if let Some(decision) = self.leases.decide(asks) {
             // Of a lease that another request brought meanwhile.
             return Ok(decision);
@@ -196,23 +201,26 @@ impl Core {
     }
 
     async fn look(&self, asks: &Asks) -> Result<Decision, Unavailable> {
-        match self.call(&self.counter.look(asks), asks).await {
+        let floors = self.floors(asks, self.own.now());
+        match self.call(&self.counter.look(asks, &floors), asks).await {
             Some((decision, _)) => Ok(decision),
             None => self.alone(|memory| memory.look(&share_of(asks, self.replicas()))),
         }
     }
 
-    async fn call(
-        &self,
-        call: &ScriptInvocation<'_>,
-        asks: &Asks,
-    ) -> Option<(Decision, script::Taken)> {
+    async fn call(&self, call: &ScriptInvocation<'_>, asks: &Asks) -> Option<(Decision, AllTold)> {
         let told = self.link.with(|mut connection| async move {
             call.invoke_async::<Vec<i64>>(&mut connection).await
         });
         let told = script::read(&told.await.ok()?, asks);
         count(&self.counts.asked, 1);
+        let restored = |(_, told): &(_, AllTold)| told.iter().any(|told| told.restored);
+        count(&self.counts.restored, usize::from(told.as_ref().is_some_and(restored)));
         told
+    }
+
+    fn floors(&self, asks: &Asks, now: u64) -> SmallVec<[Floor; 4]> {
+        self.own.floors(asks.iter().map(|ask| (ask.key, ask.allowance)), now)
     }
 
     /// Decides while the server is away.
@@ -247,6 +255,7 @@ impl Core {
                     }]);
                 }
             } else {
+                self.take_off(settlement);
                 let mut queue = self.queue.lock();
                 if queue.len() < MOST_QUEUED {
                     queue.push_back(*settlement);
@@ -270,12 +279,18 @@ impl Core {
             }
             while let Some(batch) = self.next_batch() {
                 self.link.up().await;
-                let call = &self.counter.settle(&batch);
+                let now = self.own.now();
+                let of_batch = batch.iter().map(|settled| (settled.key, settled.allowance));
+                let floors: SmallVec<[Floor; BATCH]> = self.own.floors(of_batch, now);
+                let call = &self.counter.settle(&batch, &floors);
                 let told = self.link.once(|mut connection| async move {
                     call.invoke_async::<Vec<i64>>(&mut connection).await
                 });
                 match told.await {
-                    Ok(_) => count(&self.counts.settled, batch.len()),
+                    Ok(told) => {
+                        count(&self.counts.settled, batch.len());
+                        self.own.counted(settled(&batch, &told), now);
+                    }
                     // Twice would be worse: a refund would be given twice, too.
                     Err(Away { perhaps_done: true }) => count(&self.counts.unsettled, batch.len()),
                     Err(Away { perhaps_done: false }) => self.put_back(batch),
@@ -284,8 +299,17 @@ impl Core {
         }
     }
 
+    /// What is given back is so for this replica before the server is told: it never says that the
+    /// server should have counted more than it has.
+    fn take_off(&self, settlement: &Settlement) {
+        if settlement.permits < 0 {
+            self.own.given_back(settlement);
+        }
+    }
+
     fn settle_expired(&self) {
         let expired = self.leases.expired();
+        expired.iter().for_each(|settlement| self.take_off(settlement));
         let mut queue = self.queue.lock();
         let room = MOST_QUEUED.saturating_sub(queue.len());
         count(&self.counts.unsettled, expired.len().saturating_sub(room));
@@ -367,6 +391,30 @@ fn together(asks: &Asks, in_flight: Decision, counted: Decision) -> Decision {
 
 const fn is_local(ask: &Ask) -> bool {
     matches!(ask.allowance.0, Kind::Concurrency(_))
+}
+
+/// What the server has counted of a request that passed.
+fn counted(asks: &Asks, decision: &Decision, told: &AllTold) -> impl Iterator<Item = Counted> {
+    let asked = asks.iter().zip(&decision.standings).zip(told);
+    asked.filter(|((ask, standing), _)| standing.allows && ask.cost > 0).map(
+        |((ask, standing), told)| Counted {
+            key: ask.key,
+            allowance: ask.allowance,
+            permits: ask.cost.saturating_add(told.ahead),
+            window: standing.window,
+            reset: told.reset,
+        },
+    )
+}
+
+/// What the server has counted of settlements that took more.
+fn settled(batch: &[Settlement], told: &[i64]) -> impl Iterator<Item = Counted> {
+    let told = batch.iter().zip(script::read_settled(told));
+    told.filter_map(|(settlement, (window, reset))| {
+        let permits = u64::try_from(settlement.permits).ok().filter(|permits| *permits > 0)?;
+        let &Settlement { key, allowance, .. } = settlement;
+        Some(Counted { key, allowance, permits, window, reset })
+    })
 }
 
 fn nothing() -> Decision {

@@ -15,6 +15,9 @@ pub struct RedisCounts {
     pub local: u64,
     /// Decisions that nobody made, while the server was away.
     pub refused: u64,
+    /// Decisions for which the server had counted less than this replica itself: it was flushed,
+    /// restarted empty, or evicts counters.
+    pub restored: u64,
     /// Settlements of which the server was told.
     pub settled: u64,
     /// Settlements of which nobody knows whether the server was told: it was lost meanwhile, or the
@@ -28,18 +31,20 @@ pub(super) struct Counters {
     pub(super) leased: AtomicU64,
     pub(super) local: AtomicU64,
     pub(super) refused: AtomicU64,
+    pub(super) restored: AtomicU64,
     pub(super) settled: AtomicU64,
     pub(super) unsettled: AtomicU64,
 }
 
 impl Counters {
     pub(super) fn read(&self) -> RedisCounts {
-        let Self { asked, leased, local, refused, settled, unsettled } = self;
+        let Self { asked, leased, local, refused, restored, settled, unsettled } = self;
         RedisCounts {
             asked: asked.load(Relaxed),
             leased: leased.load(Relaxed),
             local: local.load(Relaxed),
             refused: refused.load(Relaxed),
+            restored: restored.load(Relaxed),
             settled: settled.load(Relaxed),
             unsettled: unsettled.load(Relaxed),
         }

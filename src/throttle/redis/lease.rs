@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, ops::Bound, time::Duration};
 
 use smallvec::SmallVec;
 
+use super::script::Told;
 use crate::{
     clock::SharedClock,
     lock::Lock,
@@ -121,13 +122,14 @@ impl Leases {
     }
 
     /// Keeps what the server gave.
-    pub(super) fn keep(&self, asks: &Asks, decision: &Decision, taken: &[u64]) {
+    pub(super) fn keep(&self, asks: &Asks, decision: &Decision, told: &[Told]) {
         if !self.are_taken() {
             return;
         }
         let now = self.clock.monotonic();
         let held = &mut self.state.lock().held;
-        for ((ask, standing), &left) in asks.iter().zip(&decision.standings).zip(taken) {
+        for ((ask, standing), told) in asks.iter().zip(&decision.standings).zip(told) {
+            let left = told.ahead;
             if left == 0 {
                 continue;
             }
@@ -215,13 +217,17 @@ mod tests {
         Decision { passes: true, standings: std::iter::once(standing).collect() }
     }
 
+    fn ahead(permits: u64) -> [Told; 1] {
+        [Told { ahead: permits, ..Told::default() }]
+    }
+
     #[test]
     fn one_asks_ahead_and_the_others_for_themselves() {
         let leases = Leases::new(10);
         assert_eq!(leases.decide(&asks(1)), None);
         assert_eq!(leases.ahead(&asks(1)).as_slice(), [9]);
         assert_eq!(leases.ahead(&asks(1)).as_slice(), [0], "one asks already");
-        leases.keep(&asks(1), &told(99), &[9]);
+        leases.keep(&asks(1), &told(99), &ahead(9));
         for left in (0..9).rev() {
             let decision = leases.decide(&asks(1)).unwrap();
             assert_eq!(decision.standings[0].remaining, 90 + left);
@@ -235,7 +241,7 @@ mod tests {
         let leases = Leases::new(10);
         assert_eq!(leases.ahead(&asks(10)).as_slice(), [0]);
         assert_eq!(leases.ahead(&asks(4)).as_slice(), [6]);
-        leases.keep(&asks(4), &told(96), &[6]);
+        leases.keep(&asks(4), &told(96), &ahead(6));
         assert_eq!(leases.decide(&asks(7)), None);
         assert!(leases.decide(&asks(6)).is_some());
         assert_eq!(leases.decide(&asks(0)), None, "a look is at the server's counter");

@@ -3,6 +3,7 @@
 mod backend;
 mod counts;
 mod lease;
+mod own;
 mod script;
 mod settings;
 

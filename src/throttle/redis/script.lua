@@ -1,7 +1,8 @@
 -- Decides on, or settles, all counters of one call. Nothing is written unless all that are enforced allow.
 --
--- ARGV[1] is 'd' (decide), 'l' (look), 's' (settle: one after another, as keys may be named twice) or
--- 'p' (probe: do all that the others do to a key, and leave nothing); then eight for each key:
+-- ARGV[1] is 'd' (decide), 'l' (look), 's' (settle: one after another, as keys may be named twice), 'r'
+-- (reset the keys) or 'p' (probe: do all that the others do to a key, and leave nothing); then, for all
+-- but the last two, eleven for each key:
 --   kind: r (rate), d, w, m (quota of a day, week, month)
 --   a rate's interval in microseconds, or the number of a quota's first window, or -1
 --   burst, or limit
@@ -10,11 +11,17 @@
 --   enforced: 1 or 0
 --   the window that is settled
 --   permits to take ahead, as many as there are
+--   what the caller has counted here itself, at least: microseconds of a rate, permits of a quota
+--   the window of that, or 0
+--   the reset that it was counted after, or 0
 --
 -- Debt is at most one window's: what a bucket holds, or the next window's limit.
 --
 -- A rate's state is its theoretical arrival time in microseconds since 2026 (so that a double holds
--- it to some hundredths for decades); a quota's is `window:used`. What cannot be read counts as nothing.
+-- it to some hundredths for decades); a quota's is `window:used`. `=` and the time of the last reset
+-- may follow, which is kept for as long as callers may remember what they counted before it. What
+-- cannot be read counts as nothing; so does a state that this server has lost, but for what its caller
+-- has counted itself.
 
 local EPOCH = 1767225600
 local time = redis.call('TIME')
@@ -47,9 +54,17 @@ local function start_of(kind, window)
   return first_day(window) * 86400
 end
 
+-- The longest window, and a day, in seconds.
+local REMEMBERED = 32 * 86400
+
+-- The state, and when it was reset.
 local function read(key)
   local value = redis.pcall('GET', key)
-  if type(value) == 'string' then return value end
+  if type(value) ~= 'string' then return '', 0 end
+  local state, reset = string.match(value, '^(.*)=(%d+)$')
+  reset = tonumber(reset)
+  if reset and reset < 2 ^ 52 then return state, reset end
+  return value, 0
 end
 
 if ARGV[1] == 'p' then
@@ -59,31 +74,56 @@ if ARGV[1] == 'p' then
   return { 1 }
 end
 
-local function write(key, state)
-  redis.call('SET', key, state[1], 'PX', string.format('%.0f', state[2]))
+local function write(key, state, live, reset)
+  if reset > 0 then
+    state = string.format('%s=%.0f', state, reset)
+    local left = REMEMBERED - math.max(0, now - reset) / 1000000
+    live = math.max(live, left * 1000)
+  end
+  redis.call('SET', key, state, 'PX', string.format('%.0f', live))
+end
+
+if ARGV[1] == 'r' then
+  for _, key in ipairs(KEYS) do
+    local _, reset = read(key)
+    write(key, '', 0, math.max(reset + 1, now))
+  end
+  return { 1 }
 end
 
 local passes = 1
 local told, states = {}, {}
 
 for i, key in ipairs(KEYS) do
-  local at = (i - 1) * 8 + 1
+  local at = (i - 1) * 11 + 1
   local kind, first, most = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local offset, cost, enforced = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6] == '1'
   local settled, more = tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8])
+  local own, own_window, own_reset =
+    tonumber(ARGV[at + 9]), tonumber(ARGV[at + 10]), tonumber(ARGV[at + 11])
   local least = math.min(math.max(cost, 1), math.max(most, 1))
-  local value = read(key)
   local allows, remaining, wait, reset, window, extra = false, 0, 0, 0, 0, 0
+  -- What is given back was taken from the caller's own count before, and from the state only now.
+  local refund = ARGV[1] == 's' and cost < 0
+  local restored = false
+  local value, last_reset = read(key)
+  if own_reset > last_reset then
+    -- The reset was lost.
+    value, last_reset = '', own_reset
+  elseif own_reset < last_reset then
+    own, own_window = 0, 0
+  end
 
   if kind == 'r' then
     local interval = first
     local most_tat = now + 2 * most * interval
     local stored = tonumber(value)
     if stored == nil or stored ~= stored then stored = now end
-    local tat = math.min(math.max(stored, now), most_tat)
+    if refund then stored = stored + cost * interval end
+    local tat = math.min(math.max(stored, now + own, now), most_tat)
+    restored = own > 0 and stored < now + own
     if ARGV[1] == 's' then
-      if cost < 0 then tat = math.max(stored + cost * interval, now) else tat = tat + cost * interval end
-      tat = math.min(tat, most_tat)
+      if cost > 0 then tat = math.min(tat + cost * interval, most_tat) end
       allows = true
     else
       local earliest = tat + (least - most) * interval
@@ -98,29 +138,35 @@ for i, key in ipairs(KEYS) do
     end
     remaining = math.max(0, math.floor(most - (tat - now) / interval + 0.000001))
     reset = tat - now
-    states[i] = { string.format('%.17g', tat), math.ceil((tat - now) / 1000) + 1000 }
+    states[i] = { string.format('%.17g', tat), math.ceil((tat - now) / 1000) + 1000, last_reset }
   else
     local function limit_in(number)
       if number == first then return math.max(0, most - offset) end
       return most
     end
-    window = window_of(kind, math.floor(seconds / 86400))
-    local used = 0
-    local old, before = string.match(value or '', '^(%d+):(%d+)$')
-    old, before = tonumber(old), tonumber(before)
-    if old and old >= window then
+    local today = window_of(kind, math.floor(seconds / 86400))
+    -- A count of an older window, in the terms of this one.
+    local function carried(old, before)
       -- The server's clock was set back: its window goes on.
-      window, used = old, before
-    elseif old then
-      local held = most * (window - old)
-      if first >= old and first < window then held = held - (most - limit_in(first)) end
-      used = math.max(0, before - held)
+      if old >= today then return old, before end
+      local held = most * (today - old)
+      if first >= old and first < today then held = held - (most - limit_in(first)) end
+      return today, math.max(0, before - held)
     end
+    local old, before = string.match(value, '^(%d+):(%d+)$')
+    local used
+    window, used = carried(tonumber(old) or today, tonumber(before) or 0)
+    own_window, own = carried(own_window, own)
+    if own_window > window then window, used = own_window, 0 end
+    if own_window < window then own = 0 end
     local limit = limit_in(window)
     local ends = start_of(kind, window + 1)
     local left = (ends - EPOCH) * 1000000 - now
+    if refund and settled == window then used = math.max(0, used + cost) end
+    restored = used < own
+    used = math.max(used, own)
     if ARGV[1] == 's' then
-      if cost >= 0 or settled == window then used = math.max(0, used + cost) end
+      if cost > 0 then used = used + cost end
       allows = true
     else
       allows = limit > 0 and used + math.max(cost, 1) <= limit
@@ -141,11 +187,11 @@ for i, key in ipairs(KEYS) do
     if used > 0 then reset = left end
     local in_debt = used > limit and start_of(kind, window + 2) - ends or 0
     local live = math.min(math.floor(left / 1000000) + in_debt, 400 * 86400) + 3600
-    states[i] = { string.format('%d:%d', window, used), live * 1000 }
+    states[i] = { string.format('%d:%d', window, used), live * 1000, last_reset }
     most = limit
   end
 
-  if ARGV[1] == 's' then write(key, states[i]) end
+  if ARGV[1] == 's' then write(key, unpack(states[i])) end
   if enforced and not allows then passes = 0 end
   told[#told + 1] = allows and 1 or 0
   told[#told + 1] = remaining
@@ -154,12 +200,14 @@ for i, key in ipairs(KEYS) do
   told[#told + 1] = math.ceil(reset)
   told[#told + 1] = window
   told[#told + 1] = extra
+  told[#told + 1] = last_reset
+  told[#told + 1] = restored and 1 or 0
 end
 
 if passes == 1 and ARGV[1] == 'd' then
   for i, key in ipairs(KEYS) do
-    local cost = tonumber(ARGV[(i - 1) * 8 + 6])
-    if told[(i - 1) * 7 + 1] == 1 and cost ~= 0 then write(key, states[i]) end
+    local cost = tonumber(ARGV[(i - 1) * 11 + 6])
+    if told[(i - 1) * 9 + 1] == 1 and cost ~= 0 then write(key, unpack(states[i])) end
   end
 end
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use redis::{RedisResult, Script, ScriptInvocation};
 use smallvec::SmallVec;
 
+use super::own::Floor;
 use crate::{
-    redis_link::{Connection, Probe},
+    redis_link::{Connection, Policy, Probe},
     throttle::{
         allowance::{Allowance, Kind},
         ask::{Ask, Asks, Decision, Settlement, Standing},
@@ -32,38 +33,65 @@ impl Counter {
     }
 
     /// Takes what is asked of all or of none, and ahead so many more.
-    pub(super) fn decide(&self, asks: &Asks, ahead: &[u32]) -> ScriptInvocation<'_> {
-        self.ask("d", asks, ahead)
+    pub(super) fn decide(
+        &self,
+        asks: &Asks,
+        ahead: &[u32],
+        floors: &[Floor],
+    ) -> ScriptInvocation<'_> {
+        self.ask("d", asks, ahead, floors)
     }
 
     /// Takes nothing, whatever the cost.
-    pub(super) fn look(&self, asks: &Asks) -> ScriptInvocation<'_> {
+    pub(super) fn look(&self, asks: &Asks, floors: &[Floor]) -> ScriptInvocation<'_> {
         let free = asks.iter().map(|ask| Ask { cost: 0, ..*ask }).collect();
-        self.ask("l", &free, &[])
+        self.ask("l", &free, &[], floors)
     }
 
-    pub(super) fn settle(&self, settlements: &[Settlement]) -> ScriptInvocation<'_> {
+    pub(super) fn settle(
+        &self,
+        settlements: &[Settlement],
+        floors: &[Floor],
+    ) -> ScriptInvocation<'_> {
         let mut call = self.script.prepare_invoke();
         call.arg("s");
-        for &Settlement { key, allowance, window, permits, .. } in settlements {
+        for (place, settlement) in settlements.iter().enumerate() {
+            let &Settlement { key, allowance, window, permits, .. } = settlement;
             call.key(self.name(key));
             put(&mut call, allowance, i128::from(permits), false, window, 0);
+            put_floor(&mut call, floors.get(place));
+        }
+        call
+    }
+
+    pub(super) fn reset(&self, keys: &[Key]) -> ScriptInvocation<'_> {
+        let mut call = self.script.prepare_invoke();
+        call.arg("r");
+        for &key in keys {
+            call.key(self.name(key));
         }
         call
     }
 
     /// In braces, so that all keys lie in one slot of a cluster and one script can decide on them.
-    pub(super) fn name(&self, key: Key) -> String {
+    fn name(&self, key: Key) -> String {
         format!("{{{}}}:{VERSION}:{:032x}", self.namespace, key.0)
     }
 
-    fn ask(&self, mode: &str, asks: &Asks, ahead: &[u32]) -> ScriptInvocation<'_> {
+    fn ask(
+        &self,
+        mode: &str,
+        asks: &Asks,
+        ahead: &[u32],
+        floors: &[Floor],
+    ) -> ScriptInvocation<'_> {
         let mut call = self.script.prepare_invoke();
         call.arg(mode);
         for (place, ask) in asks.iter().enumerate() {
             let ahead = ahead.get(place).copied().unwrap_or(0);
             call.key(self.name(ask.key));
             put(&mut call, ask.allowance, i128::from(ask.cost), ask.enforced, 0, ahead);
+            put_floor(&mut call, floors.get(place));
         }
         call
     }
@@ -75,6 +103,14 @@ impl Probe for Counter {
         call.key(format!("{{{}}}:{VERSION}:probe", self.namespace)).arg("p");
         let _answer: Vec<i64> = call.invoke_async(&mut connection).await?;
         Ok(())
+    }
+
+    fn advice(&self, policy: &Policy) -> Option<&'static str> {
+        policy.evicts().then_some(
+            "the server of the limits evicts counters when it is full, which gives callers their \
+             quotas anew: set its maxmemory-policy to noeviction, and keep cached responses on \
+             another server",
+        )
     }
 }
 
@@ -114,31 +150,47 @@ fn put(
     call.arg(permits as i64).arg(u8::from(enforced)).arg(window).arg(ahead);
 }
 
+fn put_floor(call: &mut ScriptInvocation<'_>, floor: Option<&Floor>) {
+    let Floor { value, window, reset } = floor.copied().unwrap_or_default();
+    call.arg(value).arg(window).arg(reset);
+}
+
 /// A quota is counted up to here.
 const MOST_USED: u64 = (1 << 40) - 1;
 
-/// For each of some asks, how many permits were taken ahead.
-pub(super) type Taken = SmallVec<[u64; 4]>;
+/// What the script told of one ask, beside how it stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    /// Permits that were taken ahead.
+    pub(super) ahead: u64,
+    /// When the key was last reset.
+    pub(super) reset: u64,
+    /// Whether the server had counted less than its caller.
+    pub(super) restored: bool,
+}
+
+pub(super) type AllTold = SmallVec<[Told; 4]>;
+
+/// Numbers in a row.
+const ROW: usize = 9;
 
 /// What the script told; `None` if it is not what the script tells.
-pub(super) fn read(told: &[i64], asks: &Asks) -> Option<(Decision, Taken)> {
+pub(super) fn read(told: &[i64], asks: &Asks) -> Option<(Decision, AllTold)> {
     let (&passes, rows) = told.split_first()?;
     let passes = passes == 1;
-    let (rows, rest) = rows.as_chunks::<7>();
+    let (rows, rest) = rows.as_chunks::<ROW>();
     if rows.len() != asks.len() || !rest.is_empty() {
         return None;
     }
-    let number = |told: i64| u64::try_from(told).unwrap_or(0);
-    let mut taken = Taken::new();
+    let mut all = AllTold::new();
     let mut standings = SmallVec::new();
-    for (ask, &[allows, remaining, most, wait, reset, window, extra]) in asks.iter().zip(rows) {
+    for (ask, &row) in asks.iter().zip(rows) {
+        let [allows, remaining, most, wait, reset, window, extra, last_reset, restored] = row;
         let wait = match ask.allowance.0 {
             // Nothing will ever pass.
             Kind::Rate(rate) if rate.capacity() == 0 => rate.permits().1,
             _ => Duration::from_micros(number(wait)),
         };
-        // Where another limit refuses, nothing was taken.
-        let ahead = if passes { number(extra) } else { 0 };
         standings.push(Standing {
             allows: allows == 1,
             remaining: number(remaining).saturating_add(number(extra)),
@@ -147,7 +199,25 @@ pub(super) fn read(told: &[i64], asks: &Asks) -> Option<(Decision, Taken)> {
             reset: Duration::from_micros(number(reset)),
             window: u32::try_from(window).unwrap_or(0),
         });
-        taken.push(ahead);
+        all.push(Told {
+            // Where another limit refuses, nothing was taken.
+            ahead: if passes { number(extra) } else { 0 },
+            reset: number(last_reset),
+            restored: restored == 1,
+        });
     }
-    Some((Decision { passes, standings }, taken))
+    Some((Decision { passes, standings }, all))
+}
+
+/// What the script told of settlements: of each, the window it was counted in, and when the key was
+/// last reset.
+pub(super) fn read_settled(told: &[i64]) -> impl Iterator<Item = (u32, u64)> {
+    let (rows, _) = told.get(1..).unwrap_or_default().as_chunks::<ROW>();
+    rows.iter().map(|&[_, _, _, _, _, window, _, last_reset, _]| {
+        (u32::try_from(window).unwrap_or(0), number(last_reset))
+    })
+}
+
+fn number(told: i64) -> u64 {
+    u64::try_from(told).unwrap_or(0)
 }

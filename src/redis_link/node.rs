@@ -1,0 +1,279 @@
+//! A connection to one server, and how it is made.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo, Pipeline, RedisError, RedisFuture, RedisResult, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
+    cluster_async::Connect,
+    io::AsyncDNSResolver,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use tokio::{
+    net::TcpStream,
+    task::AbortHandle,
+    time::{error::Elapsed, timeout},
+};
+use tokio_rustls::TlsConnector;
+
+use super::{
+    CONNECTING,
+    bounded::{Bounded, LastBreach, Socket},
+};
+
+/// One address of a host; the next is tried after that.
+const CONNECTING_TO_ONE: Duration = Duration::from_millis(700);
+
+/// Makes connections. Clones make the same.
+#[derive(Clone, Debug)]
+pub(super) struct Dialer(Arc<Settings>);
+
+struct Settings {
+    max_reply: u64,
+    max_waiting: usize,
+    // Where an address has TLS.
+    tls: Option<Arc<ClientConfig>>,
+    breach: Arc<LastBreach>,
+}
+
+/// A connection to one server. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    connection: MultiplexedConnection,
+    driver: Arc<Driver>,
+}
+
+/// The task of a connection, which ends with it.
+#[derive(Debug)]
+struct Driver {
+    task: AbortHandle,
+    broken: AtomicBool,
+}
+
+impl Dialer {
+    /// `max_reply` bytes in each reply, and `max_waiting` replies at once.
+    pub(super) fn new(max_reply: u64, max_waiting: usize, tls: Option<ClientConfig>) -> Self {
+        let (tls, breach) = (tls.map(Arc::new), Arc::default());
+        Self(Arc::new(Settings { max_reply, max_waiting, tls, breach }))
+    }
+
+    /// How the last connection that broke its bounds did so, since the last call.
+    pub(super) fn breach(&self) -> Option<&'static str> {
+        self.0.breach.take().map(super::replies::Breach::as_str)
+    }
+
+    pub(super) async fn dial(&self, info: &ConnectionInfo) -> RedisResult<Node> {
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(CONNECTING));
+        timeout(CONNECTING, self.connect(info, config)).await.map_err(too_slow)?
+    }
+
+    async fn connect(
+        &self,
+        info: &ConnectionInfo,
+        config: AsyncConnectionConfig,
+    ) -> RedisResult<Node> {
+        let stream: Pin<Box<dyn Socket>> = match info.addr() {
+            ConnectionAddr::Tcp(host, port) => Box::pin(connect_tcp(host, *port).await?),
+            ConnectionAddr::TcpTls { host, port, insecure: false, .. } => {
+                let tls = self.0.tls.clone().ok_or_else(|| unusable("no certificates"))?;
+                let name = ServerName::try_from(host.clone())?;
+                let stream = connect_tcp(host, *port).await?;
+                Box::pin(TlsConnector::from(tls).connect(name, stream).await?)
+            }
+            _ => return Err(unusable("an address of another kind")),
+        };
+        let Settings { max_reply, max_waiting, breach, .. } = &*self.0;
+        let stream = Bounded::new(stream, *max_reply, Arc::clone(breach));
+        let config = config.set_concurrency_limit(*max_waiting);
+        let settings = info.redis_settings();
+        let (connection, driver) =
+            MultiplexedConnection::new_with_config(settings, stream, config).await?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "its owner is the driver, whose drop stops it"
+        )]
+        let task = tokio::spawn(driver).abort_handle();
+        let driver = Arc::new(Driver { task, broken: AtomicBool::new(false) });
+        Ok(Node { connection, driver })
+    }
+}
+
+async fn connect_tcp(host: &str, port: u16) -> RedisResult<TcpStream> {
+    let mut last = None;
+    for address in tokio::net::lookup_host((host, port)).await? {
+        match timeout(CONNECTING_TO_ONE, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Ok(Err(error)) => last = Some(error.into()),
+            Err(elapsed) => last = Some(too_slow(elapsed)),
+        }
+    }
+    Err(last.unwrap_or_else(|| unusable("a name without an address")))
+}
+
+/// Trusts the roots in this PEM, or those of the system.
+pub(super) fn trusting(pem: Option<&[u8]>) -> RedisResult<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    match pem {
+        Some(pem) => {
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                roots
+                    .add(certificate.map_err(|_| unusable("certificates that cannot be read"))?)?;
+            }
+        }
+        None => {
+            let _those_that_can_be_read =
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Ok(config?.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn unusable(what: &'static str) -> RedisError {
+    RedisError::from((ErrorKind::InvalidClientConfig, what))
+}
+
+fn too_slow(elapsed: Elapsed) -> RedisError {
+    RedisError::from(std::io::Error::from(elapsed))
+}
+
+// === impl Node ===
+
+impl Node {
+    /// Whether it can be asked, as far as anyone knows.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.driver.broken.load(Relaxed) && !self.driver.task.is_finished()
+    }
+
+    fn note<T>(&self, answer: RedisResult<T>) -> RedisResult<T> {
+        if answer.as_ref().is_err_and(RedisError::is_unrecoverable_error) {
+            self.driver.broken.store(true, Relaxed);
+        }
+        answer
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl ConnectionLike for Node {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let answer = self.connection.send_packed_command(command).await;
+            self.note(answer)
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let answer = self.connection.send_packed_commands(pipeline, offset, count).await;
+            self.note(answer)
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.connection.get_db()
+    }
+}
+
+// === A cluster's nodes ===
+
+/// The client of a cluster makes connections by a function that it gives its own settings to, and
+/// those carry nothing of ours but a resolver of names. So the resolver is the dialer, and says so
+/// when it is asked.
+impl Connect for Node {
+    fn connect_with_config<'a, T>(info: T, config: AsyncConnectionConfig) -> RedisFuture<'a, Self>
+    where
+        T: IntoConnectionInfo + Send + 'a,
+    {
+        Box::pin(async move {
+            let info = info.into_connection_info()?;
+            let dialer = Dialer::of(&config).await.ok_or_else(|| unusable("no dialer"))?;
+            timeout(CONNECTING, dialer.connect(&info, config)).await.map_err(too_slow)?
+        })
+    }
+}
+
+impl Dialer {
+    /// The one that these settings have for a resolver.
+    async fn of(config: &AsyncConnectionConfig) -> Option<Self> {
+        let nowhere = ConnectionAddr::Tcp(String::new(), 0).into_connection_info().ok()?;
+        let client = Client::open(nowhere).ok()?;
+        let error = client.get_multiplexed_async_connection_with_config(config).await.err()?;
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(error) = cause {
+            if let Some(dialer) = error.downcast_ref::<Self>() {
+                return Some(dialer.clone());
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+impl AsyncDNSResolver for Dialer {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        _host: &'b str,
+        _port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = std::net::SocketAddr> + Send + 'a>> {
+        let dialer = std::io::Error::other(Caused(self.clone()));
+        Box::pin(std::future::ready(Err(dialer.into())))
+    }
+}
+
+/// An error whose cause is the dialer.
+#[derive(Debug)]
+struct Caused(Dialer);
+
+impl fmt::Display for Caused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no names are resolved here")
+    }
+}
+
+impl std::error::Error for Caused {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl fmt::Display for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a dialer")
+    }
+}
+
+impl std::error::Error for Dialer {}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("max_reply", &self.max_reply).finish_non_exhaustive()
+    }
+}
