@@ -3,6 +3,7 @@
 use std::fs;
 
 use tower_inference::{
+    memory_limit::MemoryLimit,
     schema::{Schema, SchemaLayer},
     transform::TransformLayer,
 };
@@ -12,6 +13,8 @@ use crate::{Error, args};
 /// What each kind of route takes.
 pub(crate) struct Bodies {
     pub(crate) max_bytes: u64,
+    /// Of all bodies together.
+    pub(crate) memory: MemoryLimit,
     pub(crate) schema: SchemaLayer,
     /// For the routes that generate text.
     pub(crate) generation: TransformLayer,
@@ -33,7 +36,9 @@ impl Bodies {
             None => TransformLayer::new(),
             Some(most) => TransformLayer::new().output_tokens(most.get()),
         };
-        Ok(Self { max_bytes: serve.max_body, schema, generation })
+        let memory = usize::try_from(serve.max_bodies).unwrap_or(usize::MAX);
+        let memory = MemoryLimit::new(memory);
+        Ok(Self { max_bytes: serve.max_body, memory, schema, generation })
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn gateway(
     ready: Ready,
 ) -> Result<Router, Error> {
     let around = Stack::new().request_id(RequestIdLayer::new()).access_log(access_log);
-    let Bodies { max_bytes, schema, generation } = bodies;
+    let Bodies { max_bytes, memory, schema, generation } = bodies;
     let Limits { peer, throttle, budget, upstream } = limits;
     let behind = Stack::new().auth(auth).upstream(upstream).hf_token(hf_token);
     let client: HttpsClient<Payload> = HttpsClient::builder().build()?;
@@ -43,7 +43,7 @@ pub(crate) fn gateway(
     // What is not limited, or not kept, has no layer: each choice is a stack of its own type.
     macro_rules! routed {
         ($json:expr, $bytes:expr) => {{
-            let json = $json.payload(PayloadLayer::new().limit(max_bytes));
+            let json = $json.payload(PayloadLayer::new().limit(max_bytes).memory_limit(memory));
             let bytes = $bytes.payload(PayloadLayer::streamed().limit(max_bytes));
             let generation = json.clone().schema(schema.clone()).transform(generation);
             let inference = Inference {
