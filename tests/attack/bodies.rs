@@ -4,7 +4,10 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
-use http_body_util::channel::{Channel, Sender};
+use http_body_util::{
+    BodyExt as _,
+    channel::{Channel, Sender},
+};
 use hyper::{
     body::Incoming,
     client::conn::http2::{self, SendRequest},
@@ -30,9 +33,12 @@ const MIB: usize = 1024 * 1024;
 /// As many streams as a connection of the gateway may have.
 const STREAMS: usize = 128;
 
-/// An upstream that answers at once.
+/// An upstream that answers once it has read the request.
 async fn upstream() -> Served {
-    let answer = || async { ([(header::CONTENT_TYPE, "application/json")], "{}") };
+    let answer = |request: axum::extract::Request| async {
+        request.into_body().collect().await.unwrap();
+        ([(header::CONTENT_TYPE, "application/json")], "{}")
+    };
     Served::start(axum::Router::new().fallback(answer)).await
 }
 
@@ -96,6 +102,7 @@ async fn send_unended(
 }
 
 async fn assert_overloaded(response: Response<Incoming>) {
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{response:?}");
     assert_eq!(response.headers()[header::RETRY_AFTER], "1");
     assert_eq!(client::slug(response, StatusCode::SERVICE_UNAVAILABLE).await, "overloaded");
 }

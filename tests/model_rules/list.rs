@@ -392,7 +392,7 @@ async fn a_list_is_not_seen_by_debug() {
 
 #[tokio::test]
 async fn lists_share_one_sum_of_memory_until_they_are_sent() {
-    let limit = MemoryLimit::new(8 << 20);
+    let limit = MemoryLimit::new(9 << 20);
     let layer = router(Models::of(["*"]).any_provider()).memory_limit(limit.clone());
     let long = || {
         let entry = format!(r#"{{"id":"org/one","x":"{}"}}"#, "x".repeat(2 << 20));
