@@ -20,6 +20,8 @@ mod edits;
 mod json;
 #[path = "payload/layer.rs"]
 mod layer;
+#[path = "payload/memory.rs"]
+mod memory;
 #[path = "payload/nesting.rs"]
 mod nesting;
 #[path = "payload/passing.rs"]

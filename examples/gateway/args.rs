@@ -13,6 +13,8 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::units;
 
+#[path = "args_bodies.rs"]
+mod bodies;
 #[path = "args_cache.rs"]
 mod cache;
 #[path = "args_client.rs"]
@@ -56,6 +58,8 @@ pub(crate) struct Serve {
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) max_body: u64,
     pub(crate) slots: Slots,
+    /// Of all bodies in memory together.
+    pub(crate) max_bodies: u64,
     pub(crate) head_timeout: Duration,
     pub(crate) drain: Duration,
     pub(crate) threads: Option<NonZeroUsize>,
@@ -181,6 +185,7 @@ struct Given {
     tls_key: Option<PathBuf>,
     max_body: Option<u64>,
     slots: slots::Given,
+    bodies: bodies::Given,
     head_timeout: Option<Duration>,
     drain: Option<Duration>,
     threads: Option<NonZeroUsize>,
@@ -259,6 +264,7 @@ impl Given {
                 once(flag, &mut self.max_tokens, most)
             }
             slots if slots::FLAGS.contains(&slots) => self.slots.take(slots, &text()?),
+            bodies if bodies::FLAGS.contains(&bodies) => self.bodies.take(bodies, &text()?),
             limit if limits::FLAGS.contains(&limit) => self.limits.take(limit, &text()?),
             cache if cache::FLAGS.contains(&cache) => self.cache.take(cache, &text()?),
             client if client::FLAGS.contains(&client) => self.client.take(client, &text()?),
@@ -310,6 +316,7 @@ impl Given {
             (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
             _ => return Err(UsageError("--tls-cert and --tls-key go together".to_owned())),
         };
+        let max_bodies = std::mem::take(&mut self.bodies).resolve();
         let limits = std::mem::take(&mut self.limits).resolve()?;
         let real = self.upstream_given() || self.callers_given();
         let cache = std::mem::take(&mut self.cache).resolve(!real)?;
@@ -338,6 +345,7 @@ impl Given {
                 tls,
                 max_body: self.max_body.unwrap_or(10 << 20),
                 slots: self.slots.resolve(),
+                max_bodies,
                 head_timeout: self.head_timeout.unwrap_or(Duration::from_secs(10)),
                 drain: self.drain.unwrap_or(Duration::from_secs(30)),
                 threads: self.threads,

@@ -35,6 +35,7 @@ fn nothing_given_is_the_demo_with_the_defaults_of_the_help() {
         listen: "127.0.0.1:8080".to_owned(),
         tls: None,
         max_body: 10 * 1024 * 1024,
+        max_bodies: 256 * 1024 * 1024,
         slots: Slots {
             max_connections: 4096,
             max_connections_per_address: 1024,
@@ -74,6 +75,7 @@ fn flags_of_serving_leave_the_demo_as_it_is() {
     );
     assert_eq!(serve.parts, Parts::Demo);
     assert_eq!((serve.max_body, serve.drain), (1024, Duration::ZERO));
+    assert_eq!(served("--max-bodies 1GiB").max_bodies, 1 << 30);
     assert_eq!(serve.threads.map(NonZeroUsize::get), Some(3));
     assert_eq!(serve.tls, Some(TlsFiles { cert: "c".into(), key: "k".into() }));
     assert_eq!(served("--access-log stdout").access_log, AccessLog::Stdout);

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use tower_inference::{
+    memory_limit::MemoryLimit,
     schema::{Schema, SchemaError, SchemaLayer},
     transform::TransformLayer,
 };
@@ -13,6 +14,8 @@ use crate::{Error, args};
 /// What each kind of route takes.
 pub(crate) struct Bodies {
     pub(crate) max_bytes: u64,
+    /// Of all bodies together.
+    pub(crate) memory: MemoryLimit,
     pub(crate) schema: SchemaLayer,
     /// Limits what is generated, by the form of each body.
     pub(crate) output: TransformLayer,
@@ -36,7 +39,9 @@ impl Bodies {
             None => TransformLayer::new(),
             Some(most) => TransformLayer::new().output_tokens(most.get()),
         };
-        Ok(Self { max_bytes: serve.max_body, schema, output })
+        let memory = usize::try_from(serve.max_bodies).unwrap_or(usize::MAX);
+        let memory = MemoryLimit::new(memory);
+        Ok(Self { max_bytes: serve.max_body, memory, schema, output })
     }
 }
 

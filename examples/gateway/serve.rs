@@ -34,6 +34,10 @@ use crate::{
 /// At once, of one HTTP/2 connection. A client that resets streams faster than they are accepted is
 /// disconnected: hyper accepts 20 resets ahead, and 1,024 of its own for a client's errors.
 const MAX_STREAMS: u32 = 128;
+/// Bytes of a body that an HTTP/2 client may send before any of it is read.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// The same of all bodies of a connection together. hyper's default is 1 MiB for each of the two.
+const CONNECTION_WINDOW: u32 = 512 << 10;
 /// Of each HTTP/2 stream, waiting to be sent: hyper's own 400 KiB would be 50 MiB a connection.
 const MAX_SEND_BUFFER: usize = 64 << 10;
 /// Of HTTP/1: a larger request head is answered with 431. HTTP/2 has hyper's own 16 KiB.
@@ -68,6 +72,8 @@ impl Server {
         http.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(MAX_SEND_BUFFER)
             .keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(20));

@@ -3,9 +3,8 @@
 use axum::Router;
 use tower::Layer;
 use tower_inference::{
-    access_log::AccessLogLayer, auth::AuthLayer, cache::CacheLayer, memory_limit::MemoryLimit,
-    payload::PayloadLayer, request_id::RequestIdLayer, schema::SchemaLayer, stack::Stack,
-    transform::TransformLayer,
+    access_log::AccessLogLayer, auth::AuthLayer, cache::CacheLayer, payload::PayloadLayer,
+    request_id::RequestIdLayer, schema::SchemaLayer, stack::Stack, transform::TransformLayer,
 };
 
 use crate::{
@@ -30,11 +29,9 @@ pub(crate) fn gateway(
 ) -> Result<Router, Error> {
     let Way { hf_token, client } = way;
     let around = Stack::new().request_id(RequestIdLayer::new()).access_log(access_log);
-    let Bodies { max_bytes, schema, output } = bodies;
+    let Bodies { max_bytes, memory, schema, output } = bodies;
     let Limits { peer, throttle, budget, upstream } = limits;
     let behind = Stack::new().auth(auth).upstream(upstream).hf_token(hf_token);
-    // One sum for the bodies of all routes.
-    let memory = MemoryLimit::new(256 << 20);
 
     // A limit or a cache that is off has no layer: each choice is a stack of its own type.
     macro_rules! routed {

@@ -226,3 +226,6 @@ impl<H: Hasher> Feed<H> {
         self.hasher.finish() as u32
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,7 @@ mod tests {
     use http::{HeaderMap, Request, header::CONTENT_LENGTH};
 
     use super::*;
-    use crate::payload::Bounds;
+    use crate::{memory_limit::MemoryLimit, payload::Bounds};
 
     /// The head and the payload of a request with these bytes, after they became others.
     fn replaced(
@@ -113,5 +113,26 @@ mod tests {
         let mut payload = Payload::streamed(http_body_util::Full::new(Bytes::from_static(b"x")));
         replace(&mut parts, &mut payload, Bytes::new()).unwrap();
         assert!(payload.is_streamed());
+    }
+
+    #[test]
+    fn other_bytes_are_weighed_in_place_of_the_first() {
+        let limit = MemoryLimit::new(1 << 20);
+        let payload = |length: usize| {
+            let mut memory = limit.permit();
+            memory.grow(length).unwrap();
+            let bytes = Bytes::from(vec![b' '; length]);
+            Payload::of(Arc::new(Buffered::new(bytes, None, Bounds::new(), Some(memory))))
+        };
+        let (mut parts, ()) = Request::new(()).into_parts();
+        let mut first = payload(300_000);
+        replace(&mut parts, &mut first, Bytes::from(vec![b' '; 400_000])).unwrap();
+        assert_eq!(limit.taken_bytes(), 400_000);
+        // Both are in memory for a moment.
+        let longer = Bytes::from(vec![b' '; 500_000]);
+        assert_eq!(replace(&mut parts, &mut first, longer), Err(MemoryExhausted));
+        assert_eq!((first.bytes().unwrap().len(), limit.taken_bytes()), (400_000, 400_000));
+        drop(first);
+        assert_eq!(limit.taken_bytes(), 0);
     }
 }

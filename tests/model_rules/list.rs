@@ -18,6 +18,7 @@ use tower_inference::{
     body::ResponseBody,
     context::RequestContext,
     identity::{Identity, Proof},
+    memory_limit::MemoryLimit,
     model::{Policy, Upstream},
     model_rules::{ModelRules, ModelRulesLayer, Models},
     rejection::Rejection,
@@ -387,4 +388,27 @@ async fn a_list_is_not_seen_by_debug() {
     let answer = listed(&layer, Method::GET, None, list).await;
     assert!(!format!("{:?}", answer.body()).contains("canary"));
     assert!(text(answer).await.contains("canary"));
+}
+
+#[tokio::test]
+async fn lists_share_one_sum_of_memory_until_they_are_sent() {
+    let limit = MemoryLimit::new(9 << 20);
+    let layer = router(Models::of(["*"]).any_provider()).memory_limit(limit.clone());
+    let long = || {
+        let entry = format!(r#"{{"id":"org/one","x":"{}"}}"#, "x".repeat(2 << 20));
+        whole(format!(r#"{{"object":"list","data":[{entry}]}}"#))
+    };
+    let first = listed(&layer, Method::GET, Some(caller()), long()).await;
+    assert_eq!(first.status(), StatusCode::OK);
+    // What was read is dropped once it is filtered.
+    assert!((2 << 20..3 << 20).contains(&limit.taken_bytes()), "{}", limit.taken_bytes());
+    let second = listed(&layer, Method::GET, Some(caller()), long()).await;
+    let third = listed(&layer, Method::GET, Some(caller()), long()).await;
+    assert_eq!(
+        (second.status(), third.status()),
+        (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE)
+    );
+    assert_eq!(third.headers()[header::RETRY_AFTER], "1");
+    drop((first, second));
+    assert_eq!(limit.taken_bytes(), 0);
 }

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt};
 use tower_inference::{
     context::RequestContext,
+    memory_limit::MemoryLimit,
     payload::Payload,
     rejection::{Refusal, Rejection},
     schema::{ResponseSchema, Schema, SchemaLayer},
@@ -433,3 +434,41 @@ async fn a_part_of_an_answer_cannot_be_had_where_it_must_hold() {
     }));
     assert_eq!(service.oneshot(asked).await.unwrap().status(), StatusCode::BAD_GATEWAY);
 }
+
+#[tokio::test]
+async fn responses_share_one_sum_of_memory_until_they_are_sent() {
+    let limit = MemoryLimit::new(4 << 20);
+    let expected = || ResponseSchema::refuse(expected()).memory_limit(limit.clone());
+    let layer = || SchemaLayer::any_body().response(expected());
+    let long = || {
+        let text = format!(r#"{{"data":[],"text":"{}"}}"#, "x".repeat(2 << 20));
+        json_response(Full::new(Bytes::from(text)))
+    };
+    let first = through(layer(), long()).await;
+    assert_eq!(first.status(), StatusCode::OK);
+    assert!(limit.taken_bytes() >= 2 << 20);
+    let refused = through(layer(), long()).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
+    let small = through(layer(), json_response(Full::new(r#"{"data":[]}"#.into()))).await;
+    assert_eq!(small.status(), StatusCode::OK);
+    drop(small);
+
+    // A server takes the frame, and drops the body while it is sending.
+    let mut body = Box::pin(first.into_body());
+    let frame = body.frame().await.unwrap().unwrap();
+    drop(body);
+    assert!(limit.taken_bytes() >= 2 << 20);
+    drop(frame);
+    assert_eq!(limit.taken_bytes(), 0);
+
+    // A copy is given up, and the response flows on.
+    let report = || {
+        let report = ResponseSchema::report(self::expected()).memory_limit(MemoryLimit::new(KIB));
+        SchemaLayer::any_body().response(report)
+    };
+    let whole = through(report(), long()).await.into_body().collect().await.unwrap().to_bytes();
+    assert!(whole.len() > 2 << 20);
+}
+
+const KIB: usize = 1024;

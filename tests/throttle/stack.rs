@@ -1,7 +1,11 @@
 //! The throttle among the other layers: before and behind those who recognise callers, and always
 //! before the body is read.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex},
+    task::{Context, Waker},
+};
 
 use bytes::Bytes;
 use http::{Request, Response, header};
@@ -13,7 +17,7 @@ use tower_inference::{
     payload::{Payload, PayloadLayer},
     rejection::Rejection,
     stack::Stack,
-    throttle::{Limit, PeerAddress, Rate, ThrottleLayer},
+    throttle::{Concurrency, Limit, PeerAddress, Rate, ThrottleLayer},
 };
 
 use crate::{
@@ -78,6 +82,31 @@ async fn by_address_before_auth_and_by_caller_before_the_body() {
     assert_eq!(slug(&open(), &callers, "no-token").await, (401, "invalid-token"));
     // The body never comes, and is not waited for.
     assert_eq!(slug(&open(), &callers, &token).await, (429, "throttled"));
+}
+
+#[tokio::test]
+async fn what_is_in_flight_of_a_caller_is_counted_before_the_body_is_read() {
+    let callers = ThrottleLayer::new(Limit::per_identity(Concurrency::of(1)));
+    let service = Stack::new().payload(PayloadLayer::new()).throttle(callers).auth(auth());
+    let service =
+        service.layer(Probe::new(|_: Request<Payload>| Response::new(Empty::<Bytes>::new())));
+    let token = signer().sign(&token::claims());
+    let request = || {
+        Request::post("/v1/chat/completions")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .body(ScriptedBody::new([Step::Data(b"{"), Step::Stall]))
+            .unwrap()
+    };
+    let mut unfinished = Box::pin(service.clone().oneshot(request()));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(unfinished.as_mut().poll(&mut cx).is_pending());
+    let refused = service.clone().oneshot(request()).await.unwrap();
+    assert_eq!(refused.status(), 429);
+    // Its place is free once the first has left.
+    drop(unfinished);
+    let mut next = Box::pin(service.oneshot(request()));
+    assert!(next.as_mut().poll(&mut cx).is_pending());
 }
 
 #[tokio::test]

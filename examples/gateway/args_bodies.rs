@@ -1,0 +1,25 @@
+//! How much memory the bodies of all requests may take together.
+
+use super::{UsageError, once, read};
+use crate::units;
+
+pub(super) const FLAGS: [&str; 1] = ["--max-bodies"];
+
+/// The flag as it was given.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    max_bytes: Option<u64>,
+}
+
+impl Given {
+    const DEFAULT: u64 = 256 << 20;
+
+    /// Takes the value of the flag.
+    pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), UsageError> {
+        once(flag, &mut self.max_bytes, read(flag, value, units::size, "a size such as 256MiB")?)
+    }
+
+    pub(super) fn resolve(self) -> u64 {
+        self.max_bytes.unwrap_or(Self::DEFAULT)
+    }
+}
