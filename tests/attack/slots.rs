@@ -238,6 +238,7 @@ async fn a_connection_with_a_closed_window_is_told_to_go() {
     const DATA: u8 = 0;
     const HEADERS: u8 = 1;
     const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
     const GOAWAY: u8 = 7;
     const INITIAL_WINDOW_SIZE: [u8; 6] = [0, 4, 0, 0, 0, 0];
 
@@ -273,6 +274,8 @@ async fn a_connection_with_a_closed_window_is_told_to_go() {
     }
     // The head came, and nothing of the body.
     assert!(seen.contains(&HEADERS) && !seen.contains(&DATA), "{seen:?}");
+    // It was not the silence after a ping that ended the connection.
+    assert!(!seen.contains(&PING), "{seen:?}");
 }
 
 /// Sends a request over a connection whose client never reads.
