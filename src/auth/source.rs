@@ -8,7 +8,7 @@ use super::{
     keys::{Keys, Skipped},
     remote::{Absence, Course, Need, Remote},
 };
-use crate::{clock::SharedClock, lock::Lock};
+use crate::{clock::SharedClock, lock::Lock, printable::Printable};
 
 /// Where the keys come from: a set, a file, or (see [`RemoteKeys`]) a server. Clones share them.
 ///
@@ -171,7 +171,9 @@ impl Shared {
         if changed {
             match &self.origin {
                 Origin::Fixed => skipped.warn("the given set", keys.count()),
-                Origin::File(file) => skipped.warn(file.path().display(), keys.count()),
+                Origin::File(file) => {
+                    skipped.warn(Printable(file.path().display()), keys.count());
+                }
                 Origin::Remote(remote) => skipped.warn(remote.host(), keys.count()),
             }
         }
