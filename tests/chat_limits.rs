@@ -193,6 +193,50 @@ fn limits_n_however_it_is_written() {
 }
 
 #[test]
+fn requests_of_tgi_and_those_that_are_wrapped_are_limited_as_well() {
+    let limits = ChatLimits::new().messages(1).characters(10).images(0).n(2);
+    let beyond = "must not have more than 10 characters of text in all";
+    let count = "must be an integer of at most 2";
+    let long = "elevenchars";
+    for (body, expected) in [
+        (json!({"inputs": long}), said("/inputs", "characters", beyond)),
+        (
+            json!({"inputs": "a", "parameters": {"best_of": 3}}),
+            said("/parameters/best_of", "n", count),
+        ),
+        (
+            json!({"inputs": "a", "parameters": {"num_return_sequences": "3"}}),
+            said("/parameters/num_return_sequences", "n", count),
+        ),
+        (json!({"text": "a", "sampling_params": {"n": 3}}), said("/sampling_params/n", "n", count)),
+        (json!({"parameters": {"Best_of": 2}}), said("/parameters/best_of", "n", count)),
+        (
+            json!({"instances": [{"inputs": "a"}, {"inputs": long}]}),
+            said("/instances/1/inputs", "characters", beyond),
+        ),
+        (json!({"instances": ["a", long]}), said("/instances/1", "characters", beyond)),
+        (
+            json!({"instances": [{"messages": [user("a"), user("b")]}]}),
+            said("/instances/0/messages", "messages", "must not have more than 1 messages"),
+        ),
+        (json!({"instances": [{"n": 3}]}), said("/instances/0/n", "n", count)),
+    ] {
+        assert_eq!(check(&limits, &body), expected, "{body}");
+    }
+    for body in [
+        json!({"inputs": "a", "parameters": {"best_of": 2}}),
+        json!({"instances": [{"inputs": "ten chars!"}, {"inputs": "ten chars!"}], "parameters": null}),
+    ] {
+        assert_eq!(check(&limits, &body), [], "{body}");
+    }
+    let name = "differs in case only from a name that is limited";
+    for twin in ["Inputs", "INSTANCES", "Parameters"] {
+        let found = check(&limits, &json!({ twin: 5 }));
+        assert_eq!(found, said(&format!("/{twin}"), "name", name));
+    }
+}
+
+#[test]
 fn a_stream_may_be_required_or_forbidden() {
     let required = ChatLimits::new().streaming(Streaming::Required);
     let forbidden = ChatLimits::new().streaming(Streaming::Forbidden);

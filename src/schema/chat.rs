@@ -27,8 +27,9 @@ use crate::{
 ///
 /// # Limits
 ///
-/// They cover the bodies of chat completions (`messages`), responses (`input`, `instructions`) and
-/// completions (`prompt`, `suffix`). What the upstream adds from elsewhere is not counted: earlier
+/// They cover the bodies of chat completions (`messages`), responses (`input`, `instructions`),
+/// completions (`prompt`, `suffix`) and TGI (`inputs`), and each of the `instances` that Vertex AI
+/// wraps as a request of its own. What the upstream adds from elsewhere is not counted: earlier
 /// turns that `previous_response_id` or `conversation` name, stored prompts (a `prompt` that is an
 /// object), files by id. Nor are images that a text links to, as TGI reads them from
 /// `![](https://…)`, nor prompts of token ids.
@@ -80,8 +81,8 @@ impl ChatLimits {
     /// Sets how many characters of text there may be in all, in Unicode scalar values. Unlimited
     /// by default.
     ///
-    /// Every string counts that is in `messages`, `input`, `instructions`, `prompt` or `suffix`:
-    /// contents, parts of text, earlier answers, arguments and results of tools, names. Left out
+    /// Every string counts that is in `messages`, `input`, `inputs`, `instructions`, `prompt` or
+    /// `suffix`: contents, parts of text, earlier answers, arguments and results of tools, names. Left out
     /// are the words, of 64 characters at most, of `role`, `type`, `id`, `tool_call_id`, `call_id`
     /// and `status`, and what is no text: `image_url`, `image`, `input_audio`, `audio`,
     /// `video_url`, `video`, `file_data` and `file_url`.
@@ -91,7 +92,7 @@ impl ChatLimits {
         self
     }
 
-    /// Sets how many images there may be in `messages` and `input`: parts of the type `image_url`,
+    /// Sets how many images there may be in `messages`, `input` and `inputs`: parts of the type `image_url`,
     /// `input_image` or `image`, and whatever else has a member of such a name. Unlimited by
     /// default.
     #[must_use]
@@ -108,8 +109,8 @@ impl ChatLimits {
         self
     }
 
-    /// Sets how many answers may be asked for: `n`, and `best_of` of completions. Unlimited by
-    /// default.
+    /// Sets how many answers may be asked for: `n`, `best_of` and `num_return_sequences`, also in
+    /// `parameters` and `sampling_params`. Unlimited by default.
     #[must_use]
     pub const fn n(mut self, at_most: u64) -> Self {
         self.n = Some(at_most);
@@ -124,13 +125,44 @@ impl ChatLimits {
     }
 
     /// The limits that a body is beyond, in the order above: at most one of each, `keyword` being
-    /// its name. Costs a pass over the document for `characters`, and one for `images`.
+    /// its name; or those of the first instance that is beyond one. Costs a pass over the document for `characters`, and one for `images`.
     #[must_use]
     pub fn check(&self, document: &Document) -> Vec<Violation> {
         let root = document.root();
         if *self == Self::new() {
             return Vec::new();
         }
+        let found = self.check_request(root);
+        if !found.is_empty() {
+            return found;
+        }
+        let instances = present(root, "instances").map(Node::elements).into_iter().flatten();
+        for (index, instance) in instances.enumerate() {
+            let mut found = self.check_instance(instance);
+            if !found.is_empty() {
+                for violation in &mut found {
+                    violation.pointer.insert_str(0, &format!("/instances/{index}"));
+                }
+                return found;
+            }
+        }
+        Vec::new()
+    }
+
+    fn check_instance(&self, instance: Node<'_>) -> Vec<Violation> {
+        if instance.kind() == Kind::Object {
+            // A stream is asked for beside the instances.
+            return Self { streaming: Streaming::Either, ..self.clone() }.check_request(instance);
+        }
+        let beyond = self.characters.filter(|at_most| characters("", instance) > *at_most);
+        let violation = |at_most| {
+            let detail = format!("must not have more than {at_most} characters of text in all");
+            Violation::new("", "characters", detail)
+        };
+        beyond.map(violation).into_iter().collect()
+    }
+
+    fn check_request(&self, root: Node<'_>) -> Vec<Violation> {
         if root.kind() != Kind::Object {
             return vec![Violation::new("", "type", "must be an object")];
         }
@@ -153,17 +185,19 @@ impl ChatLimits {
                 Some(all("characters", name, at_most, "characters of text"))
             }),
             self.images.and_then(|at_most| {
-                let name = beyond(root, &["messages", "input"], at_most, images)?;
+                let name = beyond(root, &["messages", "input", "inputs"], at_most, images)?;
                 Some(all("images", name, at_most, "images"))
             }),
             self.tools.and_then(|at_most| too_many(root, "tools", ["tools", "functions"], at_most)),
             self.n.and_then(|at_most| {
-                let beyond = |value: Node<'_>| value.as_u64().is_none_or(|value| value > at_most);
-                let name = ["n", "best_of"]
-                    .into_iter()
-                    .find(|name| present(root, name).is_some_and(beyond))?;
+                let inside = |around: &str| {
+                    let name = too_many_answers(present(root, around)?, at_most)?;
+                    Some(format!("/{around}/{name}"))
+                };
+                let pointer = too_many_answers(root, at_most).map(|name| format!("/{name}"));
+                let pointer = pointer.or_else(|| AROUND_COUNTS.into_iter().find_map(inside))?;
                 let detail = format!("must be an integer of at most {at_most}");
-                Some(Violation::new(format!("/{name}"), "n", detail))
+                Some(Violation::new(pointer, "n", detail))
             }),
             self.check_streaming(root),
         ];
@@ -183,21 +217,32 @@ impl ChatLimits {
 }
 
 /// Members of a body that a limit may be about.
-const LIMITED: [&str; 10] = [
+const LIMITED: [&str; 15] = [
     "best_of",
     "functions",
     "input",
+    "inputs",
+    "instances",
     "instructions",
     "messages",
     "n",
+    "num_return_sequences",
+    "parameters",
     "prompt",
+    "sampling_params",
     "stream",
     "suffix",
     "tools",
 ];
 
 /// Members of a body whose strings are text.
-const TEXTS: [&str; 5] = ["messages", "input", "instructions", "prompt", "suffix"];
+const TEXTS: [&str; 6] = ["messages", "input", "inputs", "instructions", "prompt", "suffix"];
+
+/// Members that say how many answers are asked for.
+const COUNTS: [&str; 3] = ["n", "best_of", "num_return_sequences"];
+
+/// Members that hold such members.
+const AROUND_COUNTS: [&str; 2] = ["parameters", "sampling_params"];
 
 /// Members that hold no text but a word.
 const WORDS: [&str; 6] = ["role", "type", "id", "tool_call_id", "call_id", "status"];
@@ -243,6 +288,19 @@ fn too_many(
             None => format!("must be an array of at most {at_most} {limit}"),
         };
         Some(Violation::new(format!("/{name}"), limit, detail))
+    })
+}
+
+/// The name of a number of answers that is beyond `at_most`, or that only some readers see.
+fn too_many_answers(object: Node<'_>, at_most: u64) -> Option<&'static str> {
+    COUNTS.into_iter().find(|own| {
+        object.members().any(|(name, value)| {
+            if *name == **own {
+                !value.is_null() && value.as_u64().is_none_or(|value| value > at_most)
+            } else {
+                is_alike(&name, own)
+            }
+        })
     })
 }
 
