@@ -1,6 +1,10 @@
-//! Reading a chat body: this crate's document beside `serde_json::Value`.
+//! Reading a chat body: this crate's document beside `serde_json::Value`; and the worst bodies
+//! within the default limits, through all that looks into them.
 //!
 //! `cargo bench --bench payload`
+
+#[path = "payload/worst.rs"]
+mod worst;
 
 use std::hint::black_box;
 
@@ -45,5 +49,5 @@ fn parse(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, parse);
+criterion_group!(benches, parse, worst::print);
 criterion_main!(benches);

@@ -65,6 +65,7 @@ mod printable;
 mod redis_link;
 pub mod secret;
 pub mod sse;
+mod turn;
 #[cfg(any(feature = "hf", feature = "transform"))]
 mod withheld;
 

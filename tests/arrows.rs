@@ -18,6 +18,7 @@ const GROUND: &[&str] = &[
     "redis_link",
     "secret",
     "sse",
+    "turn",
     "withheld",
 ];
 const FIRST: &[&str] =

@@ -273,6 +273,7 @@ impl Shared {
     fn push(&self, line: &[u8]) {
         let mut queue = self.queue.lock();
         if queue.fits(line) {
+            queue.make_room(line.len() + 1);
             queue.bytes.extend_from_slice(line);
             queue.bytes.push(b'\n');
             queue.lines += 1;
@@ -364,6 +365,17 @@ impl Queue {
         !self.stopped && self.lines < self.max_lines && line.len() < room
     }
 
+    /// Doubles the buffer where it must grow, but never past the bound: a `Vec` left to itself would
+    /// take up to twice as much.
+    fn make_room(&mut self, more: usize) {
+        let (length, room) = (self.bytes.len(), self.bytes.capacity());
+        let needed = length.saturating_add(more);
+        if needed > room {
+            let doubled = room.saturating_mul(2).min(self.max_bytes);
+            self.bytes.reserve_exact(doubled.max(needed) - length);
+        }
+    }
+
     fn is_half_full(&self) -> bool {
         self.lines >= self.max_lines / 2 || self.bytes.len() >= self.max_bytes / 2
     }
@@ -383,5 +395,23 @@ impl Drop for Stopped {
         drop(queue);
         self.shared.dropped.fetch_add(missing, Relaxed);
         self.shared.settled.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_never_takes_more_room_than_the_bound() {
+        let mut queue = Queue { max_bytes: 10_000, ..Queue::default() };
+        let line = [b'x'; 99];
+        while queue.fits(&line) {
+            queue.make_room(line.len() + 1);
+            queue.bytes.extend_from_slice(&line);
+            queue.bytes.push(b'\n');
+        }
+        assert_eq!(queue.bytes.len(), 10_000);
+        assert!(queue.bytes.capacity() <= 10_000, "{}", queue.bytes.capacity());
     }
 }

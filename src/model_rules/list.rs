@@ -27,6 +27,7 @@ use crate::{
     model::{Policy, Provider, Target},
     payload::{Collected, Document, Kind, Node, Payload},
     rejection::{Refusal, Rejection},
+    turn,
 };
 
 /// Who asked for a list.
@@ -225,7 +226,7 @@ impl<R: Body<Data = Bytes>> Reading<R> {
                 }
             }
         }
-        cx.waker().wake_by_ref();
+        turn::end(cx);
         Poll::Pending
     }
 

@@ -33,6 +33,7 @@ use crate::{
     context::RequestContext,
     memory_limit::MemoryPermit,
     rejection::{Rejection, Responder},
+    turn,
 };
 
 pin_project! {
@@ -216,7 +217,7 @@ impl<S> Reading<S> {
         let Some(in_turns) = &mut self.parsing else { return Poll::Pending };
         let parsed = match in_turns.parsing.read(Self::TURN) {
             Ok(None) => {
-                cx.waker().wake_by_ref();
+                turn::end(cx);
                 return Poll::Pending;
             }
             Ok(Some(parsed)) => Ok(parsed),
@@ -252,7 +253,7 @@ impl<S> Reading<S> {
         // A body that is always ready, and gives nothing, must run into the deadline as well; so
         // must one that takes long to decode.
         let deadline = body.poll_deadline(cx).map(|()| Err(PayloadError::TimedOut.rejection()));
-        cx.waker().wake_by_ref();
+        turn::end(cx);
         deadline
     }
 

@@ -165,6 +165,8 @@ pub(crate) use self::node::Entries;
 pub(crate) use self::pointer::is_alike;
 #[cfg(any(feature = "throttle", feature = "transform"))]
 pub(crate) use self::replace::replace;
+#[cfg(all(test, feature = "schema"))]
+pub(crate) use self::text::work;
 pub use self::{
     body::Payload,
     document::{Bounds, Document},

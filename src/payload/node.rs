@@ -242,6 +242,14 @@ impl Node<'_> {
         })
     }
 
+    /// Whether two strings say the same, however they are written. Allocates nothing.
+    pub(crate) fn says_the_same(self, other: Self) -> bool {
+        let own = contents(&self.document.text, self.slot);
+        let other = contents(&other.document.text, other.slot);
+        count_work(own.len().min(other.len()));
+        own == other || characters(own).eq(characters(other))
+    }
+
     /// How many bytes a string takes as it was written, without its quotes.
     pub(crate) fn written_length(self) -> Option<usize> {
         let slot = self.slot;

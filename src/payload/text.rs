@@ -57,7 +57,7 @@ pub(super) const fn count_work(_bytes: usize) {}
 
 /// The bytes counted on this thread.
 #[cfg(test)]
-pub(super) fn work() -> usize {
+pub(crate) fn work() -> usize {
     WORK.get()
 }
 

@@ -1,7 +1,4 @@
-use std::{
-    borrow::Cow,
-    hash::{BuildHasher, Hash, Hasher, RandomState},
-};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use jsonschema::json::cmp::equal_numbers;
 use serde_json::Value;
@@ -9,7 +6,7 @@ use serde_json::Value;
 use super::number::Digits;
 use crate::payload::{Kind, Node};
 
-/// As many elements, or members, are compared one by one; more are sorted first.
+/// As many elements are compared one by one; more are sorted first.
 const FEW: usize = 12;
 
 /// Whether a value of the document is what `const` or `enum` asks for. Numbers are compared by
@@ -43,7 +40,9 @@ pub(super) fn equals_value(node: Node<'_>, expected: &Value) -> bool {
 /// Many elements are sorted by a hash that is keyed at random, so that nobody can prepare an array
 /// that takes quadratic time.
 pub(super) fn is_unique(array: Node<'_>) -> bool {
-    if array.len() <= FEW {
+    // To compare arrays and objects one by one would pass over each of them many times.
+    let is_leaf = |element: Node<'_>| !matches!(element.kind(), Kind::Array | Kind::Object);
+    if array.len() <= FEW && array.elements().all(is_leaf) {
         let mut elements = array.elements();
         return std::iter::from_fn(|| elements.next().map(|element| (element, elements.clone())))
             .all(|(element, mut later)| !later.any(|other| equal(element, other)));
@@ -74,24 +73,13 @@ fn equal(one: Node<'_>, other: Node<'_>) -> bool {
                 decimal(one) == decimal(other)
             }
         }
-        Kind::String => one.as_str() == other.as_str(),
+        Kind::String => one.says_the_same(other),
         Kind::Array => one.elements().zip(other.elements()).all(|(one, other)| equal(one, other)),
-        Kind::Object if one.len() <= FEW => one
-            .members()
-            .all(|(name, value)| other.get(&name).is_some_and(|other| equal(value, other))),
         Kind::Object => {
-            let (one, other) = (sorted(one), sorted(other));
-            let mut pairs = one.iter().zip(&other);
-            pairs.all(|(one, other)| one.0 == other.0 && equal(one.1, other.1))
+            let mut members = one.members();
+            members.all(|(name, value)| other.get(&name).is_some_and(|other| equal(value, other)))
         }
     }
-}
-
-/// The members of an object, by name.
-fn sorted(object: Node<'_>) -> Vec<(Cow<'_, str>, Node<'_>)> {
-    let mut members: Vec<_> = object.members().collect();
-    members.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-    members
 }
 
 /// A hash that is the same for equal values.
@@ -119,4 +107,43 @@ fn hash(node: Node<'_>, state: &RandomState) -> u64 {
         }
     }
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::{Document, work};
+
+    /// Twelve objects of escaped names, equal up to their last values.
+    fn objects(names: usize) -> Document {
+        let members: String = (0..names).map(|at| format!("\"\\u0061{at:05}\":0,")).collect();
+        let object = |last: usize| format!("{{{members}\"last\":{last}}}");
+        let all: Vec<_> = (0..12).map(object).collect();
+        Document::parse(format!("[{}]", all.join(","))).unwrap()
+    }
+
+    #[test]
+    fn unique_items_are_each_passed_over_once() {
+        for names in [4, 15, 1_000] {
+            let document = objects(names);
+            let before = work();
+            assert!(is_unique(document.root()));
+            let (work, length) = (work() - before, document.bytes().len());
+            assert!(work <= length, "{work} for {length}");
+        }
+    }
+
+    #[test]
+    fn wide_objects_are_compared_by_their_names() {
+        let document = objects(1_000);
+        let elements: Vec<_> = document.root().elements().take(2).collect();
+        let before = work();
+        assert!(equal(elements[0], elements[0]) && !equal(elements[0], elements[1]));
+        let (work, length) = (work() - before, document.bytes().len());
+        assert!(work <= length, "{work} for {length}");
+
+        let other = Document::parse(r#"[{"a":[1,"x"],"b":2},{"\u0062":2.0,"a":[1e0,"\u0078"]}]"#);
+        let other = other.unwrap();
+        assert!(!is_unique(other.root()));
+    }
 }

@@ -13,7 +13,10 @@ use super::{
     body::ResponseBody,
     response::{Expectation, Kept},
 };
-use crate::rejection::{Refusal, Rejection};
+use crate::{
+    rejection::{Refusal, Rejection},
+    turn,
+};
 
 pin_project! {
     /// An answer that is held back until it is checked.
@@ -89,7 +92,7 @@ impl<B: Body<Data = Bytes>> Held<B> {
             }
         }
         if turns.is_empty() {
-            cx.waker().wake_by_ref();
+            turn::end(cx);
         }
 
         // A body that is always ready, and gives nothing, must run into the deadline as well.

@@ -1,0 +1,71 @@
+//! Long work in turns, between which other tasks run.
+
+use std::{future::Future, pin::pin, task::Context};
+
+/// Ends a turn of a task that has more to do: it is polled again once other tasks have run, and new
+/// I/O was looked for.
+///
+/// A task that wakes itself instead is queued again at once, and tokio looks for I/O only after
+/// dozens of polls: other clients would wait for that many turns.
+pub(crate) fn end(cx: &mut Context<'_>) {
+    // The first poll hands the waker to the scheduler, or wakes where there is none.
+    let _pending = pin!(tokio::task::yield_now()).poll(cx);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::poll_fn,
+        io::Write,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::Relaxed},
+        },
+        task::{Poll, Wake},
+    };
+
+    use tokio::{io::AsyncReadExt, net::UnixStream};
+
+    use super::*;
+
+    /// The scheduler of one thread looks for I/O after 61 polls of tasks that wake themselves.
+    #[tokio::test]
+    async fn io_is_looked_for_between_two_turns() {
+        let (mut here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+        there.set_nonblocking(true).unwrap();
+        let mut there = UnixStream::from_std(there).unwrap();
+        let read = tokio::spawn(async move { there.read_u8().await.unwrap() });
+        let mut turns = 0;
+        poll_fn(|cx| {
+            turns += 1;
+            // The reader waits since the first turn.
+            if turns == 2 {
+                here.write_all(&[7]).unwrap();
+            }
+            if read.is_finished() {
+                return Poll::Ready(());
+            }
+            end(cx);
+            Poll::Pending
+        })
+        .await;
+        assert!(turns <= 6, "{turns}");
+        assert_eq!(read.await.unwrap(), 7);
+    }
+
+    #[test]
+    fn a_task_without_a_runtime_is_woken_at_once() {
+        #[derive(Default)]
+        struct Count(AtomicUsize);
+
+        impl Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Relaxed);
+            }
+        }
+
+        let count = Arc::new(Count::default());
+        end(&mut Context::from_waker(&Arc::clone(&count).into()));
+        assert_eq!(count.0.load(Relaxed), 1);
+    }
+}
