@@ -28,8 +28,8 @@ pub enum BodyError {
     Inner(Box<dyn Error + Send + Sync>),
     /// The inner service's body failed, of an answer that several may read.
     Broken,
-    /// Others that read the same response had waited for slower readers for
-    /// [`slowest_deadline`](super::CacheLayer::slowest_deadline) in all, and this reader was behind.
+    /// Others that read the same response waited for this reader for as long as
+    /// [`slowest_deadline`](super::CacheLayer::slowest_deadline) allows.
     TooSlow,
 }
 

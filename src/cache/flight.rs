@@ -7,7 +7,7 @@
 //! Nothing is polled, woken or dropped under the lock.
 //!
 //! A reader that is slow costs the others time only where the log has no room left. All such time of a
-//! flight is one sum, whichever reader was slow. Each time, half of what is left of the sum may pass
+//! flight is one sum, whichever reader was slow. Each time, a quarter of what is left of it may pass
 //! until those who are behind are cut: so the sum is never exceeded, however many stall one after the
 //! other, and a reader that was merely late to be polled is not cut for what others have spent.
 
@@ -440,7 +440,7 @@ impl<H, P> State<H, P> {
 
     /// For how long readers wait for slower ones this time.
     fn patience(&self, bounds: &Bounds) -> Duration {
-        bounds.patience.saturating_sub(self.held) / 2
+        bounds.patience.saturating_sub(self.held) / 4
     }
 }
 

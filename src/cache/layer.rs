@@ -293,9 +293,10 @@ impl CacheLayer {
     /// Sets for how long slow readers may keep the other readers of such a response waiting, in all
     /// and whichever of them is slow. Defaults to 5 seconds.
     ///
-    /// Once a shared call has lost this time, a reader that has fallen behind by more than the
-    /// [window](Self::window) is cut: its body ends with [`BodyError::TooSlow`](super::BodyError::TooSlow). A request that was
-    /// not given a response yet calls the upstream itself.
+    /// Each time the others wait for a reader that has fallen behind by the [window](Self::window),
+    /// a quarter of what is left of this time may pass. Then the reader is cut: its body ends with
+    /// [`BodyError::TooSlow`](super::BodyError::TooSlow). A request that was not given a response
+    /// yet calls the upstream itself.
     #[must_use]
     pub fn slowest_deadline(mut self, deadline: Duration) -> Self {
         self.settings_mut().slowest_deadline = deadline;

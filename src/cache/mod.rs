@@ -105,7 +105,7 @@
 //! - A response that is larger than [`max_entry`](CacheLayer::max_entry) is passed on in step: the
 //!   fastest reader is at most a [window](CacheLayer::window) ahead of the slowest. Slow readers cost
 //!   the others at most one [total time](CacheLayer::slowest_deadline). Each time the others wait,
-//!   half of the rest of that time may pass, and then the readers behind are cut with a
+//!   a quarter of the rest of that time may pass, and then the readers behind are cut with a
 //!   [`BodyError`].
 //! - All shared calls take at most one [sum of memory](CacheLayer::memory_limit). Requests beyond it
 //!   are served, and neither shared nor stored.

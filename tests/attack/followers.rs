@@ -70,7 +70,7 @@ async fn follower(gateway: &Gateway, token: &str) -> Incoming {
 /// cost them as much as the first, the honest readers would hang.
 #[tokio::test]
 async fn followers_that_stall_cost_the_others_one_sum_of_time() {
-    let (stalling, apart) = (size(4, 24), 2 << 20);
+    let (stalling, apart) = (size(4, 10), 2 << 20);
     let length = (stalling + 2) * apart;
     let (calls, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
     let upstream = serve(length / EVENT, Arc::clone(&calls), Arc::clone(&gate)).await;
