@@ -11,6 +11,10 @@
 //!
 //! Whoever calls waits for the answer at most as long as was chosen, and not at all while the server
 //! is away. A task that the link owns connects, and tries again; each change is logged once.
+//!
+//! The client parses a reply once all of it has come, and keeps it until then, however long it is. So
+//! the link makes the sockets itself, and each counts what passes: a reply beyond its bounds fails the
+//! connection before the client is given it.
 
 mod bounded;
 mod connection;

@@ -8,9 +8,11 @@ use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     cache::{RedisCache, Tier},
+    context::RequestContext,
     identity::{Identity, Proof},
     payload::Payload,
-    throttle::{Limit, Quota, Rate, RedisStore, Store, Subject, TokenBudgetLayer},
+    rejection::{Refusal, RefusalFormat, Rejection},
+    throttle::{Limit, Quota, Rate, RedisStore, Store, Subject, ThrottleLayer, TokenBudgetLayer},
 };
 
 use super::{
@@ -199,6 +201,38 @@ async fn chat(layer: &TokenBudgetLayer, prompt: u64, completion: u64) {
     let response = layer.layer(inner).oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     response.into_body().collect().await.unwrap();
+}
+
+/// Guesses of a token are counted after the fact.
+#[tokio::test]
+async fn failures_survive_a_flush() {
+    for brand in [Brand::Redis, Brand::Valkey] {
+        let Some(server) = brand.start() else { continue };
+        let store: Store = store(&server).into();
+        let limit = Limit::global(Rate::per_day(1).burst(5)).failed_authentications();
+        let layer = ThrottleLayer::new(limit).store(store.clone());
+        let inner = service_fn(|mut request: Request<()>| {
+            let context = RequestContext::ensure(request.extensions_mut());
+            let responder = RefusalFormat::default().for_request(&request);
+            let rejection = Rejection::new(Refusal::InvalidToken);
+            std::future::ready(Ok::<_, Infallible>(
+                responder.respond::<Full<Bytes>>(rejection, &context),
+            ))
+        });
+        let guess = async || layer.layer(inner).oneshot(Request::new(())).await.unwrap().status();
+        for guesses in 1..=5 {
+            assert_eq!(guess().await, StatusCode::UNAUTHORIZED);
+            let settled = async {
+                while store.redis_counts().unwrap().settled < guesses {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(20), settled).await.expect("never settled");
+        }
+        assert_eq!(guess().await, StatusCode::TOO_MANY_REQUESTS);
+        server.wire().must("FLUSHALL");
+        assert_eq!(guess().await, StatusCode::TOO_MANY_REQUESTS, "{brand:?}");
+    }
 }
 
 /// Warned of once, and again when it changes; whoever may not ask is not warned, and served.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
 use tower_inference::{
     cache::{RedisCache, Tier},
@@ -12,6 +13,7 @@ use super::{
     fake::{Fake, Flood, When},
     gateway::{Gateway, HASHING, burst, secret},
     logged::{self, changes},
+    server::Brand,
 };
 
 /// What the buffers of two kernels' sockets may hold, and the longest reply.
@@ -67,6 +69,22 @@ async fn no_flood_of_values_is_read() {
         };
         tokio::time::timeout(Duration::from_secs(30), flooded).await.expect("never asked");
         assert_little_was_taken(&fake, flood, When::InUse);
+    }
+}
+
+/// What real servers say in the newer protocol is within the bounds.
+#[tokio::test]
+async fn the_newer_protocol_is_read_as_well() {
+    for brand in [Brand::Redis, Brand::Valkey] {
+        let Some(server) = brand.start() else { continue };
+        let address = secret(&format!("{}/?protocol=resp3", server.address()));
+        let store = RedisStore::single(address.clone(), secret(HASHING)).unwrap();
+        let gateway = Gateway::new(burst(3), store.wait(Duration::from_secs(10)));
+        assert_eq!(gateway.passing("a", 5).await, 3, "{brand:?}");
+        let cache = RedisCache::single(address).unwrap().wait(Duration::from_secs(10));
+        let value = Bytes::from(vec![b'x'; 1 << 20]);
+        assert!(cache.put([1; 32], value.clone(), Duration::from_secs(60)).await);
+        assert_eq!(cache.get([1; 32]).await, Some(value), "the longest value there may be");
     }
 }
 

@@ -40,7 +40,9 @@ use crate::{
 /// Redis 6.2 or Valkey 7.2 at least. A user of its access list needs
 /// `~namespace:* +get +getrange +set +del +evalsha +script|load`, and for a cluster
 /// `+cluster|slots`. Let the server evict keys (`maxmemory-policy allkeys-lru`): one that is full and
-/// does not is away.
+/// does not is away. With `+info`, a new connection is asked for that policy (`INFO memory`), and one
+/// that refuses values when it is full is warned of, once until that changes. Counters of limits want the
+/// opposite policy, and so another server.
 ///
 /// # When the server is away
 ///
@@ -51,14 +53,17 @@ use crate::{
 ///
 /// # Bounds
 ///
+/// A reply has at most the longest value and 1 MiB, 32,768 values and 16 levels, and answers a command:
+/// a connection that brings anything else is closed before the reply is read, and the server is away. As
+/// many replies are waited for at once as have 128 MiB together.
+///
 /// What is written is told to the server by a task that this value owns, one after the other, so that
 /// no request waits for it; up to 1,024 values that have sixteen times the
 /// [limit](Self::max_value) together wait for that. What comes then is not kept. What waits when
 /// the last clone is dropped is lost.
 ///
 /// It connects at the first use; until it has, nothing is found, and nobody waits. That needs a tokio
-/// runtime and its timer. With `rediss://` the process gets rustls' aws-lc-rs as its default provider if it has
-/// none. Clones share the connection, until a setter is called on one.
+/// runtime and its timer. Clones share the connection, until a setter is called on one.
 #[derive(Clone, Debug)]
 pub struct RedisCache {
     pub(super) places: Places,

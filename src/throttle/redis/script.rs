@@ -202,7 +202,7 @@ pub(super) fn read(told: &[i64], asks: &Asks) -> Option<(Decision, AllTold)> {
         all.push(Told {
             // Where another limit refuses, nothing was taken.
             ahead: if passes { number(extra) } else { 0 },
-            reset: number(last_reset),
+            reset: time(last_reset),
             restored: restored == 1,
         });
     }
@@ -214,8 +214,13 @@ pub(super) fn read(told: &[i64], asks: &Asks) -> Option<(Decision, AllTold)> {
 pub(super) fn read_settled(told: &[i64]) -> impl Iterator<Item = (u32, u64)> {
     let (rows, _) = told.get(1..).unwrap_or_default().as_chunks::<ROW>();
     rows.iter().map(|&[_, _, _, _, _, window, _, last_reset, _]| {
-        (u32::try_from(window).unwrap_or(0), number(last_reset))
+        (u32::try_from(window).unwrap_or(0), time(last_reset))
     })
+}
+
+/// As far as the script takes a time for one.
+fn time(told: i64) -> u64 {
+    number(told).min((1 << 52) - 1)
 }
 
 fn number(told: i64) -> u64 {

@@ -27,15 +27,29 @@ use crate::{redis_link::Places, secret::Secret, throttle::Store};
 /// One script call decides all rates and quotas of a request, by the server's clock. A request in
 /// flight is each replica's own to count, and costs no call. Keys are `{namespace}:v1:` and a keyed
 /// hash: the server learns neither who calls nor what the limits are called. Each ends by itself, when
-/// to forget it would change nothing (a quota an hour after its window, what is in debt when it is
-/// paid, which is one window later). `v1` is the layout: versions of this crate that write another one count
-/// apart on the same server. The braces make all keys of a namespace lie in one slot, hence on one node
+/// to forget it would change nothing (a quota an hour after its window, a debt one window later, a reset
+/// after 32 days). `v1` is the layout: versions of this crate that write another one count apart on the
+/// same server. The braces make all keys of a namespace lie in one slot, hence on one node
 /// of a cluster: give each group of limits a namespace of its own where one node is not enough.
 ///
 /// Redis 6.2 or Valkey 7.2 at least. A user of its access list needs
-/// `~{namespace}:* +eval +evalsha +script|load +time +get +set +del`, and for a cluster
-/// `+cluster|slots`. A server that evicts keys (`maxmemory-policy`) forgets who has spent what: let it
-/// be `noeviction`, which is noticed as being away.
+/// `~{namespace}:* +eval +evalsha +script|load +time +get +set +del`, for a cluster `+cluster|slots`,
+/// and `+info` for the warning below.
+///
+/// # A server that forgets
+///
+/// Counters want `maxmemory-policy noeviction`, and a server of their own: one that evicts keys gives
+/// callers their quotas anew, and cached responses are many. The store asks each new connection for its
+/// policy (`INFO memory`, since managed servers refuse `CONFIG`) and warns of one that evicts, once
+/// until that changes. A server that does not tell its policy is used without a warning. A full server
+/// that does not evict is away.
+///
+/// Whatever the policy, no server counts less than what this replica has counted there itself, in the
+/// window of a quota or until a rate has refilled: each call tells the server that number, for the keys
+/// that were counted last (65,536 at least). So a server that was flushed, that started again empty or
+/// that evicted a counter gives nothing anew to the callers that this replica knows.
+/// [`RedisCounts::restored`](super::RedisCounts::restored) counts how often that was needed. A
+/// [reset](crate::throttle::ThrottleLayer::reset) holds for all replicas all the same.
 ///
 /// # Leases
 ///
@@ -64,10 +78,13 @@ use crate::{redis_link::Places, secret::Secret, throttle::Store};
 ///
 /// # Bounds
 ///
+/// A reply has at most 1 MiB, 32,768 values and 16 levels, and answers a command: a connection that
+/// brings anything else is closed before the reply is read, and the server is away. At most 4,096
+/// replies are waited for at once; further calls wait for those.
+///
 /// The store connects in the tokio runtime that it is made in, or else at the first request, which
-/// waits for it as for a decision. Both need the runtime's timer. With `rediss://` the process gets
-/// rustls' aws-lc-rs as its default provider if it has none. The time is the server's: whoever sets its
-/// clock ahead gives all rates and quotas anew.
+/// waits for it as for a decision. Both need the runtime's timer. The time is the server's: whoever sets
+/// its clock ahead gives quotas anew.
 #[derive(Clone, Debug)]
 pub struct RedisStore {
     pub(super) places: Places,
@@ -83,7 +100,8 @@ pub struct RedisStore {
 #[non_exhaustive]
 pub enum WhenAway {
     /// Each replica enforces its share of every limit: the whole, divided by so many replicas, and at
-    /// least one. Those in memory, with room for a million keys.
+    /// least one. Those in memory, with room for a million keys. A request that costs more than a share
+    /// is refused until the server is back.
     Local {
         /// How many replicas there are.
         replicas: u32,
