@@ -17,7 +17,7 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::Secret;
 use crate::lock::Lock;
@@ -84,6 +84,7 @@ impl Scrubber {
 
     /// Returns whether `text` holds one of the secrets.
     #[must_use]
+    #[inline]
     pub fn is_in(&self, text: &[u8]) -> bool {
         text.len() >= self.0.shortest.load(Relaxed) && self.0.spellings.load().are_in(text)
     }
@@ -157,10 +158,12 @@ impl Spellings {
         }
     }
 
+    #[inline(never)]
     fn are_in(&self, text: &[u8]) -> bool {
         let Some(search) = &self.search else { return true };
         search.try_find(&Input::new(text)).is_ok_and(|found| found.is_some())
-            || ESCAPES.iter().any(|escape| self.are_escaped_in(search, *escape, text))
+            || memchr2(ESCAPES[0], ESCAPES[1], text).is_some()
+                && ESCAPES.iter().any(|escape| self.are_escaped_in(search, *escape, text))
     }
 
     fn are_escaped_in(&self, search: &NFA, escape: u8, text: &[u8]) -> bool {
