@@ -48,6 +48,8 @@ where
         loop {
             let error = match ready!(Pin::new(&mut self.future).poll(cx)) {
                 Ok(mut response) => {
+                    // Its share of the body goes now, whenever this future does.
+                    self.again = None;
                     if let Some(watch) = response.extensions_mut().remove::<Arc<Watch>>() {
                         watch.answer();
                     }

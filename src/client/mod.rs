@@ -73,7 +73,7 @@
 //!
 //! To send a request again, the client keeps a copy of each head with a buffered body until the
 //! response begins. The copy is one allocation, and one more for each field value whose bytes were
-//! not shared before. The body's bytes are shared.
+//! not shared before. The body's bytes are shared, and live as long.
 //!
 //! # Limits
 //!

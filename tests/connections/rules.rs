@@ -1,12 +1,16 @@
 //! Which requests are sent once more.
 
+use bytes::Bytes;
+use http::{Request, header::CONTENT_TYPE};
+use http_body_util::{Empty, Full};
+use tower::ServiceExt;
 use tower_inference::client::HttpsClient;
 
 use crate::{
-    caller::{CHAT, Caller, HELLO},
+    caller::{CHAT, Caller, HELLO, settle},
     http1::{Act, Server},
     http2,
-    table::{AGAIN, ONCE, Seen, caller_of, caller_of2, reused2_post, seen},
+    table::{AGAIN, ONCE, Seen, builder, caller_of, caller_of2, reused2_post, seen},
 };
 
 /// A request on a reused connection that ends without a byte of a response.
@@ -66,6 +70,35 @@ async fn a_refused_stream_is_sent_again_whatever_the_route_unless_the_upstream_k
         let outcome = caller.post(CHAT, r#"{"store": true}"#).await;
         assert_eq!((outcome.status, server.requests()), (502, 2));
     }
+}
+
+#[tokio::test]
+async fn keys_are_fetched_again() {
+    // As `RemoteKeys` asks for them.
+    let server = Server::start(&[&[Act::Answer, Act::CloseAfter(1)]]).await;
+    let client: HttpsClient<Empty<Bytes>> = builder().build().unwrap();
+    for _ in 0..2 {
+        let uri = format!("http://{}/.well-known/jwks.json", server.address);
+        let request = Request::get(uri).body(Empty::new()).unwrap();
+        assert_eq!(client.clone().oneshot(request).await.unwrap().status(), 200);
+        settle().await;
+    }
+    assert_eq!((server.requests(), server.connections()), (3, 2));
+}
+
+#[tokio::test]
+async fn a_body_of_bytes_is_sent_again() {
+    let server = Server::start(&[&[Act::Answer, Act::ResetAfter(usize::MAX)]]).await;
+    let client: HttpsClient<Full<Bytes>> = builder().build().unwrap();
+    for _ in 0..2 {
+        let request = Request::post(format!("http://{}{CHAT}", server.address))
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(HELLO))
+            .unwrap();
+        assert_eq!(client.clone().oneshot(request).await.unwrap().status(), 200);
+        settle().await;
+    }
+    assert_eq!((server.requests(), server.connections()), (3, 2));
 }
 
 #[tokio::test]

@@ -404,7 +404,7 @@ pub(crate) const ONCE: Seen = Seen { status: 502, attempts: 1, requests: 1, conn
 const FRESH: Seen = Seen { status: 200, attempts: 1, requests: 1, connections: 2 };
 
 /// A client whose window for a retry is longer than the machine may be busy.
-fn builder() -> Builder {
+pub(crate) fn builder() -> Builder {
     HttpsClient::builder().retry_window(Duration::from_secs(60))
 }
 
