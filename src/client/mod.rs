@@ -77,10 +77,14 @@
 //!
 //! # Limits
 //!
-//! It needs tokio with its I/O and timer, and spawns one task for each connection there, which ends
-//! with the connection. Each call boxes its future. Beyond connecting it has no deadline:
-//! [`UpstreamLayer`](crate::upstream::UpstreamLayer) has them. A connection that a router on the way
-//! has forgotten does not close: a request on it gets no response until such a deadline passes.
+//! - The client needs tokio with its I/O and timer, and spawns one task for each connection there,
+//!   which ends with the connection. Each call boxes its future.
+//! - Beyond connecting it has no deadline: [`UpstreamLayer`](crate::upstream::UpstreamLayer) has
+//!   them. Two kinds of requests wait until such a deadline passes: one on a connection that a
+//!   router on the way has forgotten, which does not close; and one that hyper's client gave to the
+//!   task of a connection in the instant in which the task ended on another thread. The channel of
+//!   tokio between the two may lose that request. An idle time below that of the upstream avoids
+//!   both.
 
 mod again;
 mod buffered;

