@@ -25,7 +25,7 @@ use super::{
     collect::Collected,
     document::Parsing,
     flow::{Flow, Source},
-    layer::{Head, is_bodiless},
+    layer::{Head, TURN, is_bodiless},
     media::only_json,
 };
 use crate::{
@@ -170,9 +170,6 @@ struct InTurns {
 impl<S> Reading<S> {
     /// Frames that are taken, and steps of decoding that are done, before others get their turn.
     const AT_ONCE: usize = 64;
-    /// Bytes of a document that are read before others get their turn.
-    pub(super) const TURN: usize = 256 * 1024;
-
     pub(super) fn new(
         inner: S,
         layer: PayloadLayer,
@@ -206,16 +203,20 @@ impl<S> Reading<S> {
         if self.parsing.is_none() {
             ready!(self.poll_body(body, cx))?;
             let buffered = self.assemble()?;
-            if !self.layer.reads_document() || !buffered.is_unread_beyond(Self::TURN) {
+            if !self.layer.reads_in_turns(&buffered) {
                 return Poll::Ready(Ok(buffered));
             }
             match buffered.parsing() {
                 Ok(parsing) => self.parsing = Some(Box::new(InTurns { buffered, parsing })),
-                Err(error) => return Poll::Ready(Err(error.rejection())),
+                Err(error) => {
+                    // Refused where the document is asked for.
+                    buffered.set_document(Err(error));
+                    return Poll::Ready(Ok(buffered));
+                }
             }
         }
         let Some(in_turns) = &mut self.parsing else { return Poll::Pending };
-        let parsed = match in_turns.parsing.read(Self::TURN) {
+        let parsed = match in_turns.parsing.read(TURN) {
             Ok(None) => {
                 turn::end(cx);
                 return Poll::Pending;
@@ -272,7 +273,12 @@ impl<S> Reading<S> {
                     }
                     _ => None,
                 };
-                self.collected.push(data, self.head.announced, &mut self.memory)?;
+                if self.known.is_some() {
+                    // It is weighed where it was read.
+                    self.collected = Collected::One(data);
+                } else {
+                    self.collected.push(data, self.head.announced, &mut self.memory)?;
+                }
             }
             Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
         }

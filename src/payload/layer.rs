@@ -60,7 +60,9 @@ impl PayloadLayer {
         Self::of(Mode::Json)
     }
 
-    /// Buffers the body whatever its type. Its document is read when a layer asks for it.
+    /// Buffers the body whatever its type. Its document is read when a layer asks for it; one of
+    /// more than 256 KiB that begins as an array or object is read at once, in turns between which
+    /// other tasks run.
     #[must_use]
     pub fn bytes() -> Self {
         Self::of(Mode::Bytes)
@@ -191,9 +193,11 @@ impl PayloadLayer {
         self.memory.permit()
     }
 
-    /// Whether the document is read before the request goes on.
-    pub(super) fn reads_document(&self) -> bool {
-        self.mode == Mode::Json
+    /// Whether a document is to be read in turns before the request goes on. One that the layer
+    /// does not ask for is, too, because a layer further in would read it in one go.
+    pub(super) fn reads_in_turns(&self, buffered: &Buffered) -> bool {
+        let begins = |bytes: &[u8]| matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['));
+        buffered.is_unread_beyond(TURN) && (self.mode == Mode::Json || begins(buffered.bytes()))
     }
 
     /// What the head alone decides.
@@ -251,6 +255,9 @@ impl PayloadLayer {
         buffered
     }
 }
+
+/// Bytes of a document that are read before others get their turn.
+pub(super) const TURN: usize = 256 * 1024;
 
 /// A longer model is nobody's name, and not noted.
 const MAX_MODEL: usize = 256;
@@ -324,11 +331,8 @@ where
         } else {
             let own = (&body as &dyn Any).downcast_ref().and_then(Payload::shared);
             let plain = head.coding.is_none();
-            // A long document is read in turns.
-            let long =
-                |own: &Buffered| layer.reads_document() && own.is_unread_beyond(Reading::<S>::TURN);
             let buffered = match own {
-                Some(own) if plain && !long(own) => own.clone(),
+                Some(own) if plain && !layer.reads_in_turns(own) => own.clone(),
                 None if plain && body.is_end_stream() => {
                     layer.buffer(Bytes::new(), None, layer.permit(), &context)
                 }

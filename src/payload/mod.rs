@@ -53,6 +53,7 @@
 //! | what is not strict JSON: see [`Document`] and [`Reason`] | 400 `malformed-payload`, with the position |
 //! | a depth beyond 128, more than 1,000,000 nodes | 400 `malformed-payload`, with the position |
 //! | a connection that breaks | 400 `malformed-payload` |
+//! | a body, window or document for which the [memory limit](PayloadLayer::memory_limit) (256 MiB in all) has no room | 503 `overloaded`, `retry-after` |
 //!
 //! [`PayloadLayer::bytes`] does without the rows on types and JSON, [`PayloadLayer::streamed`] also
 //! without the one on codings. Sounds, pictures and streams of gRPC pass these two as they came.
@@ -114,8 +115,15 @@
 //! # Limits
 //!
 //! The deadline needs a tokio runtime with its timer on. A buffered body takes up to three times
-//! its size while it is read, a decoded one twice its size; and 16 bytes for each node of its
-//! document. Signatures of fields (RFC 9421) that cover a coding or a digest that was removed no
+//! its size while it is read, a decoded one twice its size. A document takes 16 bytes for each node,
+//! up to twice as much while it grows, and 24 for each member of an object that has more than 16. All
+//! of that is weighed by the [memory limit](PayloadLayer::memory_limit), at least 16 KiB for each
+//! body, until the last handle of the bytes is dropped. Bodies of at most 16 KiB are weighed until
+//! their [`Payload`] is dropped.
+//!
+//! A document of more than 256 KiB is read in turns, between which other tasks run. Inside a turn,
+//! the names of one object are sorted in one go. What the layers further in do with a document, and
+//! its reading after an edit, is not divided. Signatures of fields (RFC 9421) that cover a coding or a digest that was removed no
 //! longer hold upstream. Bodies of 4 GiB and more
 //! have no document. Names that differ in case only are two names, as JSON has it, though some
 //! upstreams (Go's `encoding/json`) take them for one: [`Edits`] refuse such twins. The bytes are

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::RETRY_AFTER};
 use http_body_util::{BodyExt, Empty};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_inference::{
     memory_limit::MemoryLimit,
     payload::{DocumentError, Payload, PayloadLayer},
@@ -118,8 +118,8 @@ async fn nodes_are_weighed_with_the_bytes() {
 
 #[tokio::test]
 async fn a_document_that_a_layer_asks_for_later_is_weighed_too() {
-    let numbers = || format!("[0{}]", ",0".repeat(300_000));
-    for (most, fits) in [(16 * MIB, true), (4 * MIB, false)] {
+    let numbers = || format!("[0{}]", ",0".repeat(120_000));
+    for (most, fits) in [(16 * MIB, true), (2 * MIB, false)] {
         let limit = MemoryLimit::new(most);
         let layer = PayloadLayer::bytes().memory_limit(limit.clone());
         let request = send(layer, post().body(full(numbers())).unwrap()).await.unwrap();
@@ -243,13 +243,13 @@ async fn a_streamed_body_takes_nothing() {
 // === turns ===
 
 /// How many times a request is polled until it is answered. Its body is all there.
-fn polls(body: Bytes) -> usize {
+fn polls(layer: &PayloadLayer, body: Bytes) -> usize {
     let inner = service_fn(|request: Request<Payload>| async move {
         assert!(request.body().document().is_ok());
         Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
     });
     let request = post().body(full(body)).unwrap();
-    let mut reading = pin!(PayloadLayer::new().layer(inner).oneshot(request));
+    let mut reading = pin!(layer.layer(inner).oneshot(request));
     let mut cx = Context::from_waker(Waker::noop());
     let mut polls = 1;
     loop {
@@ -265,11 +265,49 @@ fn polls(body: Bytes) -> usize {
 
 #[test]
 fn a_long_document_is_read_in_turns_of_256_kib() {
-    let turns = |length: usize| format!("[0{}]", ",0".repeat(length / 2 - 1)).into();
-    assert_eq!(polls(turns(1024)), 1);
-    assert_eq!(polls(turns(256 * KIB - 2)), 1);
-    assert_eq!(polls(turns(256 * KIB + 2)), 2);
-    assert_eq!(polls(turns(MIB)), 4);
+    let body = |length: usize| format!("[0{}]", ",0".repeat(length / 2 - 1)).into();
+    for layer in [PayloadLayer::new(), PayloadLayer::bytes()] {
+        assert_eq!(polls(&layer, body(1024)), 1);
+        assert_eq!(polls(&layer, body(256 * KIB - 2)), 1);
+        assert_eq!(polls(&layer, body(256 * KIB + 2)), 2);
+        assert_eq!(polls(&layer, body(MIB)), 4);
+    }
+}
+
+#[test]
+fn bytes_that_begin_no_array_or_object_are_not_read() {
+    let layer = PayloadLayer::bytes();
+    assert_eq!(polls(&layer, text(MIB)), 1);
+    // What is no document is handed on all the same.
+    let inner = service_fn(|request: Request<Payload>| async move {
+        assert!(request.body().document().is_err());
+        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+    });
+    let body = full(vec![b'['; MIB]);
+    let mut reading = pin!(layer.layer(inner).oneshot(post().body(body).unwrap()));
+    let mut cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(Ok(response)) = reading.as_mut().poll(&mut cx) else { panic!("in turns") };
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+/// A layer further in that reads the same bytes again does not weigh them twice.
+#[tokio::test]
+async fn the_same_bytes_are_weighed_once() {
+    let limit = MemoryLimit::new(4 * MIB);
+    let layer = PayloadLayer::new().memory_limit(limit.clone());
+    let taken = limit.clone();
+    let inspected = service_fn(move |request: Request<Payload>| {
+        assert!(request.body().document().is_ok());
+        assert!(taken.taken_bytes() < 3 * MIB, "{}", taken.taken_bytes());
+        async { Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())) }
+    });
+    // A framework between the two has hidden the type.
+    let inner = layer.layer(inspected);
+    let hide = |request: Request<Payload>| request.map(|body| body.boxed_unsync());
+    let gateway = layer.layer(ServiceBuilder::new().map_request(hide).service(inner));
+    let response = gateway.oneshot(post().body(full(text(2 * MIB))).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(limit.taken_bytes(), 0);
 }
 
 #[test]
