@@ -55,6 +55,7 @@ impl Policy {
     }
 
     /// Whether it refuses to keep more once it is full.
+    #[cfg(any(feature = "cache", test))]
     pub(crate) fn refuses(&self) -> bool {
         self.max_memory > 0 && self.eviction == "noeviction"
     }
