@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn bytes_are_taken_as_they_come_and_given_back_on_drop() {
         let limit = MemoryLimit::new(1024 * KIB);
-        let (mut one, mut other) = (limit.permit(), limit.clone().permit());
+        let (mut one, mut other) = (limit.permit(), limit.permit());
         one.grow(100).unwrap();
         one.grow(200).unwrap();
         other.grow(50).unwrap();

@@ -29,6 +29,7 @@ mod tests {
     use super::*;
 
     /// The scheduler of one thread looks for I/O after 61 polls of tasks that wake themselves.
+    #[expect(clippy::disallowed_methods, reason = "the test waits for the task")]
     #[tokio::test]
     async fn io_is_looked_for_between_two_turns() {
         let (mut here, there) = std::os::unix::net::UnixStream::pair().unwrap();

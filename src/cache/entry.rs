@@ -252,8 +252,7 @@ pub(super) mod tests {
         let entry = entry(&[], 1);
         let (times, origin) = (entry.times, entry.origin.clone());
         let told = pieces.iter().map(|piece| &**piece);
-        let entry =
-            Entry::new((StatusCode::OK, &fields), (told, Some(&fields)), times, origin.clone());
+        let entry = Entry::new((StatusCode::OK, &fields), (told, Some(&fields)), times, origin);
         assert!(entry.pieces.iter().eq(pieces.iter().cloned()));
         assert_eq!(entry.length(), 8);
         let trailers = entry.trailers.as_ref().unwrap();
