@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::Request;
 
 use super::{TargetError, name::MAX_LEN};
-use crate::payload::{DocumentError, Payload, first_of_json, is_alike, says_json};
+use crate::payload::{DocumentError, Payload, first_of_json, says_json};
 
 /// Other members by which gateways and servers choose what is reached.
 const CHOOSERS: [&str; 4] = ["models", "provider", "providers", "fallbacks"];
@@ -40,12 +40,14 @@ pub(super) fn optional(request: &Request<Payload>) -> Result<Option<Cow<'_, str>
 }
 
 fn read(payload: &Payload) -> Result<Option<Cow<'_, str>>, TargetError> {
+    let root = payload.document().map_err(TargetError::Body)?.root();
     let mut model = None;
-    for (name, value) in payload.document().map_err(TargetError::Body)?.root().members() {
-        if name == "model" {
+    for chooser in std::iter::once("model").chain(CHOOSERS) {
+        for (name, value) in root.alike(chooser) {
+            if !name.says("model") {
+                return Err(TargetError::Ambiguous);
+            }
             model = Some(value);
-        } else if is_chooser(&name) {
-            return Err(TargetError::Ambiguous);
         }
     }
     let Some(model) = model.filter(|model| !model.is_null()) else { return Ok(None) };
@@ -60,25 +62,34 @@ fn read(payload: &Payload) -> Result<Option<Cow<'_, str>>, TargetError> {
     Ok(Some(model))
 }
 
-/// Whether an upstream might take this member for one that chooses, `model` written otherwise
-/// included.
-fn is_chooser(name: &str) -> bool {
-    std::iter::once("model").chain(CHOOSERS).any(|chooser| is_alike(name, chooser))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_are_folded_as_go_folds_them() {
-        for name in
-            ["Model", "MODEL", "mOdEl", "model\u{17f}", "PROVIDER\u{17f}", "fallbac\u{212a}s"]
-        {
-            assert!(is_chooser(name), "{name}");
-        }
-        for name in ["", "mode", "modell", "my_model", "mod\u{e9}l", "\u{ff4d}odel"] {
-            assert!(!is_chooser(name), "{name}");
+        let others: String = (0..40).map(|at| format!(",\"x{at}\":0")).collect();
+        for others in ["", &others] {
+            let read = |name: &str| {
+                let payload = Payload::buffered(format!("{{\"{name}\":\"m\"{others}}}"));
+                read(&payload).map(|model| model.map(Cow::into_owned))
+            };
+            assert_eq!(read("model").unwrap().as_deref(), Some("m"));
+            assert_eq!(read("mod\\u0065l").unwrap().as_deref(), Some("m"));
+            for name in [
+                "Model",
+                "MODEL",
+                "mOd\\u0045l",
+                "model\u{17f}",
+                "models",
+                "PROVIDER\u{17f}",
+                "fallbac\u{212a}s",
+            ] {
+                assert!(matches!(read(name), Err(TargetError::Ambiguous)), "{name}");
+            }
+            for name in ["", "mode", "modell", "my_model", "mod\u{e9}l", "\u{ff4d}odel"] {
+                assert_eq!(read(name).unwrap(), None, "{name}");
+            }
         }
     }
 }

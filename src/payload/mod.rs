@@ -170,7 +170,8 @@ pub(crate) use self::media::only_json;
 pub(crate) use self::media::{first_of_json, says_json};
 #[cfg(feature = "schema")]
 pub(crate) use self::node::Entries;
-pub(crate) use self::pointer::is_alike;
+#[cfg(any(feature = "throttle", feature = "transform"))]
+pub(crate) use self::pointer::fold_to_ascii;
 #[cfg(any(feature = "throttle", feature = "transform"))]
 pub(crate) use self::replace::replace;
 #[cfg(all(test, feature = "schema"))]

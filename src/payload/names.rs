@@ -123,21 +123,41 @@ impl Entry {
 ///
 /// `members` begins with the slot of the first name, which is slot `object + 1`. Allocates nothing.
 pub(super) fn duplicate(text: &str, members: &[Slot], object: u32) -> Option<u32> {
-    let names = || Names { slots: members, first: object + 1, at: 0 };
+    let names = || Names { slots: members, first: object + 1, at: 0 }.map(|(_, name)| name);
     let mut seen = 0_u64;
-    for (index, (_, name)) in names().enumerate() {
+    for (index, name) in names().enumerate() {
+        if name.is_escaped() {
+            return hashed_duplicate(text, names());
+        }
         let written = contents(text, name);
         // Two names of different marks differ.
-        let mark = if name.is_escaped() { u64::MAX } else { 1 << mark(written.as_bytes()) };
-        let is_again = |(_, earlier): (u32, &Slot)| {
-            let plain = !name.is_escaped() && !earlier.is_escaped();
-            let earlier = contents(text, earlier);
-            if plain { earlier == written } else { is_same(earlier, written) }
-        };
-        if seen & mark != 0 && names().take(index).any(is_again) {
+        let mark = 1 << mark(written.as_bytes());
+        let again = seen & mark != 0;
+        if again && names().take(index).any(|earlier| contents(text, earlier) == written) {
             return Some(name.start);
         }
         seen |= mark;
+    }
+    None
+}
+
+/// The same where names have escapes, each of which is decoded once.
+fn hashed_duplicate<'a>(text: &str, names: impl Iterator<Item = &'a Slot> + Clone) -> Option<u32> {
+    let state = RandomState::new();
+    let mut hashes = [0; FEW as usize];
+    for (index, name) in names.clone().enumerate() {
+        let written = contents(text, name);
+        let hash = exact_hash(&state, written);
+        let mut earlier = names.clone().zip(&hashes).take(index);
+        let is_again = |(earlier, own): (&Slot, &u32)| {
+            *own == hash && is_same(contents(text, earlier), written)
+        };
+        if earlier.any(is_again) {
+            return Some(name.start);
+        }
+        if let Some(own) = hashes.get_mut(index) {
+            *own = hash;
+        }
     }
     None
 }
@@ -156,6 +176,7 @@ fn is_same(one: &str, other: &str) -> bool {
 }
 
 /// The names of an object's members, with their slots.
+#[derive(Clone)]
 struct Names<'a> {
     slots: &'a [Slot],
     first: u32,
@@ -197,6 +218,16 @@ fn hashes(state: &impl BuildHasher, written: &str) -> (u32, u32) {
 }
 
 const BLOCK: usize = 32;
+
+/// The hash of a name as it is.
+fn exact_hash(state: &impl BuildHasher, written: &str) -> u32 {
+    let mut exact = Feed::new(state);
+    for char in characters(written) {
+        char.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| exact.put(byte));
+    }
+    count_work(written.len());
+    exact.finish()
+}
 
 /// Gives a hasher its bytes in blocks of one size, so that equal bytes have equal hashes.
 struct Feed<H> {

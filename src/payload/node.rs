@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     Document, Malformed, Reason,
     arena::Slot,
-    pointer::index,
+    pointer::{index, is_alike},
     text::{characters, contents, count_work, unescape},
 };
 
@@ -132,6 +132,20 @@ impl<'a> Node<'a> {
         }
         let mut entries = self.members().entries();
         entries.find_map(|(own, value)| own.says(name).then_some(value))
+    }
+
+    /// The names and values of an object's members that a reader which folds case takes for those of
+    /// `name`, the exact one included.
+    pub(crate) fn alike<'n>(self, name: &'n str) -> impl Iterator<Item = (Self, Self)> + 'n
+    where
+        'a: 'n,
+    {
+        let indexed = self.document.arena.alike(self.index, name);
+        // Without an index there are few members.
+        let few = indexed.is_none().then(|| self.members().entries());
+        let pair = move |slot| (self.document.node(slot), self.document.node(slot + 1));
+        let all = indexed.into_iter().flatten().map(pair).chain(few.into_iter().flatten());
+        all.filter(move |(own, _)| is_alike(&own.string(), name))
     }
 
     /// The value that a JSON pointer leads to from here (RFC 6901). The empty pointer leads to

@@ -1,3 +1,5 @@
+#[cfg(any(feature = "throttle", feature = "transform"))]
+use std::borrow::Cow;
 use std::{error::Error, fmt, str::FromStr};
 
 /// A JSON pointer (RFC 6901), read once.
@@ -132,11 +134,28 @@ pub(super) enum Likeness {
 }
 
 /// Whether a reader that folds case takes one name for the other.
-pub(crate) fn is_alike(name: &str, other: &str) -> bool {
+pub(super) fn is_alike(name: &str, other: &str) -> bool {
     if name.is_ascii() && other.is_ascii() {
         return name.eq_ignore_ascii_case(other);
     }
     is_folded_alike(name, other)
+}
+
+/// A name without its case, where that is ASCII of at most `longest` bytes: what it is alike among
+/// many names of ASCII is then found without folding it for each of them.
+#[cfg(any(feature = "throttle", feature = "transform"))]
+pub(crate) fn fold_to_ascii(name: &str, longest: usize) -> Option<Cow<'_, str>> {
+    if name.is_ascii() {
+        return (name.len() <= longest).then_some(Cow::Borrowed(name));
+    }
+    let mut folded = String::new();
+    for char in name.chars().flat_map(fold) {
+        if !char.is_ascii() || folded.len() == longest {
+            return None;
+        }
+        folded.push(char);
+    }
+    Some(Cow::Owned(folded))
 }
 
 fn is_folded_alike(name: &str, other: &str) -> bool {

@@ -1,5 +1,5 @@
 use crate::{
-    payload::{Document, Kind, Node, Pointer, is_alike},
+    payload::{Document, Kind, Node, Pointer},
     rejection::Violation,
 };
 
@@ -170,10 +170,12 @@ impl ChatLimits {
             let detail = format!("must not have more than {at_most} {what} in all");
             Violation::new(format!("/{name}"), limit, detail)
         };
-        let names = LIMITED.iter();
-        let alike = |name: &str| names.clone().any(|own| *own != name && is_alike(name, own));
-        if let Some((name, _)) = root.members().find(|(name, _)| alike(name)) {
-            let pointer = Pointer::new([name]).to_string();
+        let twins = LIMITED.iter().flat_map(|own| {
+            let others = root.alike(own).filter(|(name, _)| !name.says(own));
+            others.map(|(name, _)| name)
+        });
+        if let Some(twin) = twins.min_by_key(|name| name.index()) {
+            let pointer = Pointer::new([twin.string()]).to_string();
             let detail = "differs in case only from a name that is limited";
             return vec![Violation::new(pointer, "name", detail)];
         }
@@ -294,12 +296,9 @@ fn too_many(
 /// The name of a number of answers that is beyond `at_most`, or that only some readers see.
 fn too_many_answers(object: Node<'_>, at_most: u64) -> Option<&'static str> {
     COUNTS.into_iter().find(|own| {
-        object.members().any(|(name, value)| {
-            if *name == **own {
-                !value.is_null() && value.as_u64().is_none_or(|value| value > at_most)
-            } else {
-                is_alike(&name, own)
-            }
+        object.alike(own).any(|(name, value)| {
+            !name.says(own)
+                || !value.is_null() && value.as_u64().is_none_or(|value| value > at_most)
         })
     })
 }
