@@ -1,0 +1,1 @@
+//! Estimates of prompts, and the addresses of callers.

@@ -1,0 +1,1 @@
+//! How responses end, what failures look like, and what a cache may store.

@@ -1,0 +1,1 @@
+//! Media types, JSON, numbers, bounds and patience.

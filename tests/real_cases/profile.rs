@@ -1,0 +1,1 @@
+//! What each kind of upstream accepts and how its requests are edited.
