@@ -10,12 +10,11 @@ import sys
 import pytest
 
 from clients import TIMEOUT
-from recorder import DONE, Answer, answer
+from tool_calls import CALL, calling_a_tool
 
 HERE = pathlib.Path(__file__).parent
-# Each of them sends chat completions.
-SDKS = ["openai", "huggingface", "vercel"]
-CALL = {"name": "weather", "input": {"city": "Bern"}}
+# Anthropic's sends messages, and the others chat completions.
+SDKS = ["openai", "huggingface", "vercel", "anthropic"]
 
 
 @pytest.fixture(scope="session")
@@ -51,46 +50,15 @@ def test_stream_arrives_in_the_same_pieces(sdk, javascript, model, guarded_model
     assert through == direct
 
 
-def tool_call() -> dict:
-    call = {"name": CALL["name"], "arguments": json.dumps(CALL["input"])}
-    message = {"role": "assistant", "content": None}
-    message["tool_calls"] = [{"id": "call_1", "type": "function", "function": call}]
-    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
-    usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
-    envelope = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
-    return envelope | {"choices": [choice], "usage": usage}
-
-
-def tool_call_in_pieces():
-    envelope = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "m"}
-
-    def chunk(delta: dict, finish=None) -> bytes:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        return f"data: {json.dumps(envelope | {'choices': [choice]})}\n\n".encode()
-
-    first = {"index": 0, "id": "call_1", "type": "function"}
-    first["function"] = {"name": CALL["name"], "arguments": ""}
-    yield chunk({"role": "assistant", "content": None, "tool_calls": [first]})
-    text = json.dumps(CALL["input"])
-    for piece in text[:5], text[5:]:
-        yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
-    yield chunk({}, "tool_calls")
-    yield DONE
-
-
 @pytest.mark.parametrize("sdk", SDKS)
 @pytest.mark.parametrize("stream", [False, True])
 def test_tools_pass_both_ways(sdk, stream, javascript, recorder, guarded_recorder):
-    if stream:
-        fields = {"content-type": "text/event-stream"}
-        recorder.answers.append(Answer(tool_call_in_pieces(), fields=fields))
-    else:
-        recorder.answers.append(answer(tool_call()))
+    recorder.answers.append(calling_a_tool(stream, messages=sdk == "anthropic"))
     result = javascript(sdk, guarded_recorder, stream=stream, tools=True)
     assert result.get("calls") == [CALL], result
     [received] = recorder.received
     [tool] = json.loads(received.body)["tools"]
-    assert tool["function"]["name"] == "weather"
+    assert tool.get("function", tool)["name"] == CALL["name"]
 
 
 @pytest.mark.parametrize("sdk", SDKS)

@@ -8,8 +8,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
 from clients import ASKED, TIMEOUT
-from recorder import Answer, answer
-from test_javascript import CALL, tool_call, tool_call_in_pieces
+from tool_calls import CALL, calling_a_tool
 
 [PROMPT] = (message["content"] for message in ASKED["messages"])
 
@@ -45,11 +44,7 @@ def weather(city: str) -> str:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_tools_pass_both_ways(stream, recorder, guarded_recorder):
-    if stream:
-        fields = {"content-type": "text/event-stream"}
-        recorder.answers.append(Answer(tool_call_in_pieces(), fields=fields))
-    else:
-        recorder.answers.append(answer(tool_call()))
+    recorder.answers.append(calling_a_tool(stream, messages=False))
     agent = chat(guarded_recorder).bind_tools([weather])
     if stream:
         first, *rest = agent.stream(PROMPT)
@@ -64,7 +59,7 @@ def test_tools_pass_both_ways(stream, recorder, guarded_recorder):
 
 
 def test_the_tool_result_reaches_the_upstream(recorder, guarded_recorder):
-    recorder.answers.append(answer(tool_call()))
+    recorder.answers.append(calling_a_tool(stream=False, messages=False))
     agent = chat(guarded_recorder).bind_tools([weather])
     asked = agent.invoke(PROMPT)
     result = weather.invoke(asked.tool_calls[0])
