@@ -1,7 +1,7 @@
-//! The response body of every layer, and the guard that sees where a body ends.
+//! The response body of every layer and a guard that sees the end of a body.
 //!
-//! [`ResponseBody`] is either the inner service's body, untouched, or a whole answer of our own.
-//! [`WatchedBody`] tells a [`Watch`] of each frame and, exactly once, of the [`BodyEnd`].
+//! [`ResponseBody`] is the unchanged body of the inner service or a complete body of this crate.
+//! [`WatchedBody`] reports each frame to a [`Watch`] and reports the [`BodyEnd`] exactly once.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -29,7 +29,7 @@
 //!
 //! # Limits
 //!
-//! A watch runs inside `poll_frame` and `drop`: it must neither block nor panic.
+//! A watch runs inside `poll_frame` and `drop`. It must not block and must not panic.
 
 use std::{
     fmt,
@@ -46,7 +46,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The inner service's body, or a whole answer of this crate's own.
+    /// The body of the inner service or a complete body of this crate.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -58,18 +58,18 @@ pin_project! {
     #[project = KindProj]
     enum Kind<B> {
         Inner { #[pin] body: B },
-        // `None` once it was given away.
+        // `None` once the data was taken.
         Full { data: Option<Bytes> },
     }
 }
 
 impl<B> ResponseBody<B> {
-    /// Passes `body` through.
+    /// Passes `body` through unchanged.
     pub const fn inner(body: B) -> Self {
         Self { kind: Kind::Inner { body } }
     }
 
-    /// A whole body. No frame at all when `data` is empty.
+    /// Creates a complete body. It has no frame when `data` is empty.
     #[must_use]
     pub fn full(data: Bytes) -> Self {
         Self { kind: Kind::Full { data: Some(data).filter(|data| !data.is_empty()) } }
@@ -108,7 +108,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
 }
 
 impl<B: fmt::Debug> fmt::Debug for Kind<B> {
-    // Without the data, which may be an answer.
+    // Without the data, which may be a completion.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inner { body } => f.debug_struct("Inner").field("body", body).finish(),
@@ -121,35 +121,35 @@ impl<B: fmt::Debug> fmt::Debug for Kind<B> {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a body has no fifth way to end")]
 pub enum BodyEnd {
-    /// All its data was taken.
+    /// All data was taken.
     Complete,
-    /// All its data was taken, and then its trailers.
+    /// All data and the trailers were taken.
     Trailers,
-    /// It failed.
+    /// The body failed.
     Error,
-    /// It was dropped before its end.
+    /// The body was dropped before its end.
     Cancelled,
 }
 
-/// Sees what passes through a [`WatchedBody`].
+/// Observes the frames of a [`WatchedBody`].
 pub trait Watch {
-    /// A frame of data is handed on.
+    /// Called for each frame of data.
     fn data(&mut self, data: &Bytes);
 
-    /// The trailers are handed on; [`Watch::end`] follows.
+    /// Called for the trailers. [`Watch::end`] follows.
     fn trailers(&mut self, _trailers: &HeaderMap) {}
 
-    /// The body has ended. Called exactly once, also when it is dropped early.
+    /// Called exactly once at the end of the body, also when it is dropped early.
     fn end(&mut self, end: BodyEnd);
 }
 
 pin_project! {
     /// A body that is watched to its end.
     ///
-    /// The end is told as soon as it is certain, because a server stops polling there: with the
-    /// last frame when the body then says `is_end_stream`. A body that has given as many bytes as
-    /// it announced is complete whether it is polled again (over HTTP/2, where trailers or an
-    /// error may follow) or dropped (over HTTP/1.1).
+    /// The end is reported as soon as it is certain because a server stops polling there. That is
+    /// with the last frame when the body then says `is_end_stream`. A body that has delivered its
+    /// announced length is complete even when it is dropped then, as HTTP/1.1 servers do. Over
+    /// HTTP/2 trailers or an error may still follow.
     #[derive(Debug)]
     pub struct WatchedBody<B, W>
     where
@@ -158,13 +158,13 @@ pin_project! {
         #[pin]
         body: B,
         guard: EndGuard<W>,
-        // Bytes still to come, if the body announced how many.
+        // The missing bytes of the announced length.
         remaining: Option<u64>,
     }
 }
 
 impl<B: Body<Data = Bytes>, W: Watch> WatchedBody<B, W> {
-    /// Watches `body`. A body that is already at its end has ended with this call.
+    /// Watches `body`. A body at its end ends with this call.
     pub fn new(body: B, watch: W) -> Self {
         let mut guard = EndGuard { watch, ended: false, on_drop: BodyEnd::Cancelled };
         let remaining = body.size_hint().exact();
@@ -176,8 +176,8 @@ impl<B: Body<Data = Bytes>, W: Watch> WatchedBody<B, W> {
         Self { body, guard, remaining }
     }
 
-    /// Watches the body of an answer to `method`. One that no server sends (RFC 9110 section
-    /// 6.4.1: to HEAD, and with 1xx, 204 and 304) has ended with this call.
+    /// Watches the body of a response to `method`. Servers send no body in response to HEAD or with
+    /// 1xx, 204 and 304 (RFC 9110 section 6.4.1). Such a body ends with this call.
     pub fn of_response(response: Response<B>, method: &Method, watch: W) -> Response<Self> {
         let (parts, body) = response.into_parts();
         let mut watched = Self::new(body, watch);
@@ -238,25 +238,23 @@ impl<B: Body<Data = Bytes>, W: Watch> Body for WatchedBody<B, W> {
     }
 }
 
-/// The announced length, if there is one that can be read: digits alone (RFC 9110 section 8.6).
+/// The announced length. `None` unless it is digits alone (RFC 9110 section 8.6).
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     let length = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
     // `parse` takes a leading plus sign as well.
     length.bytes().all(|digit| digit.is_ascii_digit()).then(|| length.parse().ok())?
 }
 
-/// Whether an answer has a content coding, so that its bytes are not what they say. `identity` is
-/// none (RFC 9110 section 12.5.3).
+/// Whether a response has a content coding. `identity` is none (RFC 9110 section 12.5.3).
 pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
-/// Fields that say what a body's bytes are (RFC 9530; RFC 3230; RFC 1864), and would be a lie of
-/// others.
+/// Headers that describe the exact bytes of a body (RFC 9530, RFC 3230 and RFC 1864).
 pub(crate) const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
 
-/// Removes what would be a lie of other bytes.
+/// Removes the headers that would be wrong for an edited body.
 pub(crate) fn remove_digests(fields: &mut HeaderMap) {
     for name in DIGESTS {
         fields.remove(name);
@@ -265,12 +263,12 @@ pub(crate) fn remove_digests(fields: &mut HeaderMap) {
 
 // === impl EndGuard ===
 
-/// Tells the end exactly once.
+/// Reports the end exactly once.
 #[derive(Debug)]
 struct EndGuard<W: Watch> {
     watch: W,
     ended: bool,
-    // What a drop before the end means.
+    // The end that a drop means.
     on_drop: BodyEnd,
 }
 

@@ -1,29 +1,29 @@
-//! Any subset of the layers, always composed in the one safe order.
+//! Composes any subset of the layers in one safe order.
 //!
-//! The order of the calls does not matter: each layer has its place, so the leaks that come from a
-//! wrong order (a cache outside of auth, a token attached before the rules) cannot be built. Each
-//! layer can be set once; what is not set costs nothing.
+//! The order of layers matters for security: a cache outside auth would serve one tenant's responses
+//! to another. [`Stack`] puts each layer in its place whatever the order of the calls. Each layer can
+//! be set once. A layer that is not set costs nothing.
 //!
 //! | outermost first | why here |
 //! |---|---|
 //! | stalled reader | gives back what all others own when a client stops reading |
-//! | request id | everything after it can be traced, refusals included |
-//! | access log | sees the final status and the true end, also of cancelled requests |
+//! | request id | everything after it can be traced including rejections |
+//! | access log | sees the final status and the true end of each request |
 //! | throttle by address | floods and failed authentications |
-//! | auth | nothing is read or parsed for strangers |
-//! | throttle | cheap refusals before expensive work |
-//! | payload | the body is read once, bounded in size, depth and time |
-//! | schema | refuses what the upstream would refuse, before it costs |
-//! | transform | what follows judges what goes upstream |
-//! | model rules | the model and provider that will really be called |
-//! | *guard* | on what enters and on all that leaves, cache hits included |
-//! | cache | below auth and rules: both are checked on every hit |
-//! | token budget | a hit is not charged |
-//! | upstream | deadlines; the client's errors become responses |
-//! | hf token | innermost: the secret exists only on the way out |
+//! | auth | nothing is read or parsed for unauthenticated clients |
+//! | throttle | cheap rejections before expensive work |
+//! | payload | the body is read once within bounds |
+//! | schema | rejects what the upstream would reject before it costs |
+//! | transform | the layers below see what goes upstream |
+//! | model rules | judge the model and provider that are really called |
+//! | *guard* | sees requests and all responses including cache hits |
+//! | cache | below auth and rules because each hit must pass both |
+//! | token budget | below the cache because a hit is free |
+//! | upstream | deadlines. Errors of the client become responses |
+//! | hf token | innermost because the secret exists only on the way out |
 //!
-//! What is in italics is to come: its place is kept, so that adding it changes no type that a user
-//! wrote down.
+//! A name in italics is a place for a layer of a later version. Adding it will change no type that a
+//! user wrote down.
 //!
 #![cfg_attr(all(feature = "request-id", feature = "upstream", feature = "hf"), doc = "```")]
 #![cfg_attr(
@@ -46,7 +46,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // The user's own client; here one that answers with what it was sent.
+//! // Your own HTTP client. This one checks the request that it gets.
 //! let client = service_fn(|request: Request<Payload>| async move {
 //!     assert_eq!(request.uri(), "https://router.huggingface.co/v1/models");
 //!     assert_eq!(request.headers()["authorization"], "Bearer hf_example");
@@ -54,7 +54,7 @@
 //!     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("models"))))
 //! });
 //!
-//! // Innermost first, on purpose: the order of the calls does not matter.
+//! // Innermost first on purpose: the order of the calls does not matter.
 //! let gateway = Stack::new()
 //!     .hf_token(HfTokenLayer::new(
 //!         "https://router.huggingface.co".parse()?,
@@ -73,13 +73,13 @@
 //! # }
 //! ```
 //!
-//! A layer that looks into bodies brings a [`PayloadLayer`] with its defaults along, unless one is
-//! set.
+//! A layer that reads bodies needs a [`PayloadLayer`]. The stack adds one with its defaults unless
+//! you set your own.
 //!
 //! # Limits
 //!
-//! Which layers there are is decided when the program is compiled. A stack never checks that a
-//! subset makes sense: without auth, everyone may call.
+//! The set of layers is fixed at compile time. A stack does not check that a subset makes sense:
+//! without auth every client may call.
 
 #![expect(clippy::type_complexity, reason = "a type for each slot is what makes the order safe")]
 
@@ -113,7 +113,7 @@ use crate::transform::TransformLayer;
 #[cfg(feature = "upstream")]
 use crate::upstream::UpstreamLayer;
 
-/// The layers, each in its place. See the [module docs](self).
+/// A stack of layers in their places. See the [module docs](self).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stack<
     StalledReader = Unset,
@@ -150,20 +150,20 @@ pub struct Stack<
 }
 
 impl Stack {
-    /// A stack without layers.
+    /// Creates a stack without layers.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 }
 
-/// The stack with one slot filled, which changes its type.
+/// The stack with one more layer. Its type changes.
 macro_rules! fill {
     ($stack:ident.$slot:ident = $layer:ident) => {
         fill!($stack $slot $layer: stalled_reader request_id access_log peer_throttle auth throttle
             payload schema transform model_rules guard cache token_budget upstream hf_token)
     };
-    // Also fills the slot of the payload, unless it is filled.
+    // Also fills the slot of the payload unless it is filled.
     ($stack:ident.$slot:ident = $layer:ident, payload) => {{
         let stack = fill!($stack.$slot = $layer);
         let payload = stack.payload.filled();
@@ -174,7 +174,7 @@ macro_rules! fill {
     };
 }
 
-/// The new layer for the slot that is filled, what the stack has for the others.
+/// The new layer for the named slot and the existing layers for the others.
 macro_rules! pick {
     (stalled_reader stalled_reader $stack:ident $layer:ident) => {
         $layer
@@ -253,7 +253,7 @@ impl<I, L, P, A, T, B, S, X, M, G, C, Q, U, H>
 impl<I, R, P, A, T, B, S, X, M, G, C, Q, U, H: HfTokenSlot>
     Stack<I, R, Unset, P, A, T, B, S, X, M, G, C, Q, U, H>
 {
-    /// Records each request at its true end. The records are scrubbed of the stack's token.
+    /// Records each request at its true end. The records never hold the stack's token.
     pub fn access_log(
         self,
         layer: AccessLogLayer,
@@ -267,7 +267,7 @@ impl<I, R, P, A, T, B, S, X, M, G, C, Q, U, H: HfTokenSlot>
 impl<I, R, L, P, T, B, S, X, M, G, C, Q, U, H>
     Stack<I, R, L, P, Unset, T, B, S, X, M, G, C, Q, U, H>
 {
-    /// Lets in only those whose credentials hold.
+    /// Authenticates each request.
     pub fn auth(
         self,
         layer: AuthLayer,
@@ -279,8 +279,8 @@ impl<I, R, L, P, T, B, S, X, M, G, C, Q, U, H>
 impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H>
     Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H>
 {
-    /// Reads and bounds the body, and hands it on as a [`Payload`](crate::payload::Payload). Where
-    /// a layer that looks into bodies is set, [`PayloadLayer::new`] is the default.
+    /// Reads the body within bounds and passes it on as a [`Payload`](crate::payload::Payload).
+    /// Defaults to [`PayloadLayer::new`] when another layer reads bodies.
     pub fn payload(
         self,
         layer: PayloadLayer,
@@ -296,7 +296,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H>
 impl<I, R, L, P, A, T, B: PayloadSlot, X, M, G, C, Q, U, H>
     Stack<I, R, L, P, A, T, B, Unset, X, M, G, C, Q, U, H>
 {
-    /// Holds requests, and answers where that is asked for, to their schemas.
+    /// Validates requests against their schemas. It can validate responses too.
     pub fn schema(
         self,
         layer: SchemaLayer,
@@ -309,7 +309,7 @@ impl<I, R, L, P, A, T, B: PayloadSlot, X, M, G, C, Q, U, H>
 impl<I, R, L, A, T, B, S, X, M, G, C, Q, U, H>
     Stack<I, R, L, Unset, A, T, B, S, X, M, G, C, Q, U, H>
 {
-    /// Limits by address, before anyone is recognised.
+    /// Limits by the address of the peer before authentication.
     pub fn peer_throttle(
         self,
         layer: ThrottleLayer,
@@ -322,7 +322,7 @@ impl<I, R, L, A, T, B, S, X, M, G, C, Q, U, H>
 impl<I, R, L, P, A, B, S, X, M, G, C, Q, U, H>
     Stack<I, R, L, P, A, Unset, B, S, X, M, G, C, Q, U, H>
 {
-    /// Limits those who were recognised, before anything is read of what they send.
+    /// Limits authenticated callers before their body is read.
     pub fn throttle(
         self,
         layer: ThrottleLayer,
@@ -335,7 +335,7 @@ impl<I, R, L, P, A, B, S, X, M, G, C, Q, U, H>
 impl<I, R, L, P, A, T, B: PayloadSlot, S, X, M, G, C, U, H>
     Stack<I, R, L, P, A, T, B, S, X, M, G, C, Unset, U, H>
 {
-    /// Limits the inference tokens that go to and come from the upstream.
+    /// Limits the inference tokens of prompts and completions.
     pub fn token_budget(
         self,
         layer: TokenBudgetLayer,
@@ -361,7 +361,7 @@ impl<I, R, L, P, A, T, B: PayloadSlot, S, M, G, C, Q, U, H>
 impl<I, R, L, P, A, T, B: PayloadSlot, S, X, G, C, Q, U, H>
     Stack<I, R, L, P, A, T, B, S, X, Unset, G, C, Q, U, H>
 {
-    /// Lets pass what the caller may use, model and provider.
+    /// Allows a caller only certain models and providers.
     pub fn model_rules(
         self,
         layer: ModelRulesLayer,
@@ -374,7 +374,7 @@ impl<I, R, L, P, A, T, B: PayloadSlot, S, X, G, C, Q, U, H>
 impl<I, R, L, P, A, T, B: PayloadSlot, S, X, M, G, Q, U, H>
     Stack<I, R, L, P, A, T, B, S, X, M, G, Unset, Q, U, H>
 {
-    /// Answers what was answered before, and shares what is under way.
+    /// Serves repeated requests from a cache and shares upstream calls in flight.
     pub fn cache(
         self,
         layer: CacheLayer,
@@ -387,7 +387,7 @@ impl<I, R, L, P, A, T, B: PayloadSlot, S, X, M, G, Q, U, H>
 impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, H>
     Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, Unset, H>
 {
-    /// Bounds what the upstream may take, and turns the client's errors into responses.
+    /// Sets deadlines for the upstream and turns errors of the client into responses.
     pub fn upstream(
         self,
         layer: UpstreamLayer,
@@ -400,7 +400,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, H>
 impl<I, R, L: AccessLogSlot, P, A, T, B, S, X, M, G, C, Q, U>
     Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, Unset>
 {
-    /// Fixes the origin that requests go to, and attaches its token.
+    /// Fixes the origin that requests go to and attaches its token.
     pub fn hf_token(
         self,
         layer: HfTokenLayer,
@@ -410,9 +410,9 @@ impl<I, R, L: AccessLogSlot, P, A, T, B, S, X, M, G, C, Q, U>
     }
 }
 
-/// The slot of the payload, as layers that look into bodies find it.
+/// The slot of the payload as layers that read bodies find it.
 pub trait PayloadSlot: sealed::Sealed {
-    /// What they leave in it.
+    /// The slot afterwards.
     type Filled;
 
     #[doc(hidden)]
@@ -422,7 +422,7 @@ pub trait PayloadSlot: sealed::Sealed {
 /// A slot of the payload that a [`PayloadLayer`] may still be put into.
 pub trait OpenPayload: PayloadSlot {}
 
-/// A [`PayloadLayer`] with its defaults, which [`Stack::payload`] replaces.
+/// A [`PayloadLayer`] with its defaults. [`Stack::payload`] replaces it.
 #[derive(Clone, Debug, Default)]
 pub struct ImpliedPayload(PayloadLayer);
 

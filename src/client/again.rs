@@ -105,14 +105,14 @@ impl<B> fmt::Debug for Again<B> {
     }
 }
 
-/// The state of the connection that a request failed on; `None` when it never had one.
+/// The state of the connection that a request failed on. `None` without a connection.
 fn watch_of(error: &legacy::Error) -> Option<Arc<Watch>> {
     let mut extensions = Extensions::new();
     error.connect_info()?.get_extras(&mut extensions);
     extensions.remove()
 }
 
-/// Whether the connection ended without a word: at its end, or by an error of the socket.
+/// Whether the connection ended without a response, by its end or by an error of the socket.
 fn was_closed(error: &legacy::Error) -> bool {
     causes(error).any(|cause| {
         cause.is::<io::Error>()
@@ -130,13 +130,13 @@ fn was_refused(error: &legacy::Error) -> bool {
     })
 }
 
-/// Whether the request waited for a stream of HTTP/2 when the connection ended. hyper drops such a
-/// request, which it had not begun to send, or of which it had sent no body.
+/// Whether the request waited for an HTTP/2 stream when the connection ended. hyper drops such a
+/// request. It has sent nothing of it or the head alone.
 fn was_waiting(error: &legacy::Error) -> bool {
     causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_user))
 }
 
-/// What an error was caused by, outermost first.
+/// The sources of an error with the outermost first.
 fn causes(error: &legacy::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     iter::successors(error.source(), |&cause| cause.source())
 }

@@ -7,7 +7,7 @@ use http_body_util::{Empty, Full};
 
 use crate::payload::Payload;
 
-/// A copy of a body whose bytes are there as a whole. It shares them with the original.
+/// A copy of a buffered body. The bytes are shared.
 #[derive(Debug)]
 pub(super) enum Buffered {
     Payload(Payload),
@@ -16,9 +16,9 @@ pub(super) enum Buffered {
 }
 
 impl Buffered {
-    /// A copy of `body`; `None` when it is of another type, or streamed.
+    /// Copies `body`. `None` for a streamed body or another type.
     pub(super) fn of<B: 'static>(body: &B) -> Option<Self> {
-        // By its own type, so that clients of any body need no bound for this.
+        // By `Any`, so that clients of other bodies need no bound for this.
         let body: &dyn Any = body;
         if let Some(payload) = body.downcast_ref::<Payload>() {
             payload.try_clone().map(Self::Payload)
@@ -29,7 +29,7 @@ impl Buffered {
         }
     }
 
-    /// The body, as the type that it was copied from.
+    /// The body in its original type.
     pub(super) fn into_body<B: 'static>(self) -> Option<B> {
         fn cast<T: 'static, B: 'static>(body: T) -> Option<B> {
             let mut body = Some(body);
@@ -42,10 +42,10 @@ impl Buffered {
         }
     }
 
-    /// The body as layers look into it; its document is shared where there was one.
+    /// The body as a payload. It shares a document that was parsed before.
     pub(super) fn payload(&self) -> Payload {
         match self {
-            // It is buffered, so there is a copy.
+            // A buffered payload always has a copy.
             Self::Payload(payload) => payload.try_clone().unwrap_or_default(),
             Self::Full(full) => Payload::buffered(full.clone().into_inner().unwrap_or_default()),
             Self::Empty => Payload::default(),

@@ -14,9 +14,9 @@ use rustls::{
 
 use super::{clients::Clients, connector::Connector};
 
-/// Below the five seconds after which uvicorn closes, and with it vLLM and SGLang; llama.cpp too.
+/// Below the five seconds of uvicorn (vLLM and SGLang) and llama.cpp.
 const HTTP_IDLE: Duration = Duration::from_secs(4);
-/// Below the minute after which load balancers of AWS close, and nginx soon after.
+/// Below the 60 seconds of AWS load balancers and the 75 of nginx.
 const HTTPS_IDLE: Duration = Duration::from_secs(50);
 
 /// Settings of an [`HttpsClient`](super::HttpsClient).
@@ -43,25 +43,25 @@ impl Builder {
         }
     }
 
-    /// Trusts the certificates in this PEM text *instead of* Mozilla's roots: who runs a private
-    /// authority does not want a public one to vouch for the same names.
+    /// Trusts the certificates in this PEM text *instead of* Mozilla's roots. A public authority
+    /// cannot then vouch for the names of a private one. Defaults to Mozilla's roots.
     pub fn root_certificates_pem(mut self, pem: &[u8]) -> Self {
         self.roots_pem = Some(pem.to_owned());
         self
     }
 
-    /// How long connecting may take: name, TCP and TLS together. Five seconds by default.
+    /// Sets how long name resolution, TCP and TLS may take together. Defaults to 5 seconds.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
     /// Sets how long a connection may be idle and still be reused. Defaults to 4 seconds for `http`
-    /// upstreams and to 50 seconds for `https` ones; a value given here is for both. Zero opens a
+    /// upstreams and to 50 seconds for `https` ones. A value replaces both defaults. Zero opens a
     /// connection for each request.
     ///
-    /// Keep it a second below the keep-alive time of the upstream: a server closes an idle
-    /// connection without asking, and a request that is on its way then is lost.
+    /// Keep it a second below the keep-alive time of the upstream. A server closes an idle
+    /// connection at its own time and a request on its way is then lost.
     pub const fn pool_idle_timeout(mut self, timeout: Duration) -> Self {
         self.pool_idle_timeout = Some(timeout);
         self
@@ -78,13 +78,14 @@ impl Builder {
         self
     }
 
-    /// Speaks HTTP/2 and nothing else, also without TLS, where nothing can be negotiated: for gRPC.
+    /// Speaks HTTP/2 only, also without TLS. gRPC needs this because plain HTTP has no negotiation.
     pub const fn http2_prior_knowledge(mut self) -> Self {
         self.prior_knowledge = true;
         self
     }
 
-    /// Allows plain `http` to other machines: whoever is on the way there reads and writes along.
+    /// Allows plain `http` to other machines. Anyone on the network path can then read and change
+    /// requests and responses.
     pub const fn dangerous_plain_http(mut self) -> Self {
         self.plain_http = true;
         self
@@ -153,13 +154,13 @@ fn roots(pem: &[u8]) -> Result<RootCertStore, BuildError> {
     if roots.is_empty() { Err(BuildError::NoCertificate) } else { Ok(roots) }
 }
 
-/// Why there is no client.
+/// Why the client cannot be built.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum BuildError {
     /// The PEM text has no certificate.
     NoCertificate,
-    /// A certificate in the PEM text cannot be read or cannot be a root.
+    /// A certificate in the PEM text cannot be read or is no valid root.
     BadCertificate,
     /// TLS has no cipher suite to offer.
     Tls,

@@ -1,4 +1,4 @@
-//! How a connection is made.
+//! Opening connections.
 
 use std::{
     error::Error as StdError,
@@ -22,7 +22,7 @@ use crate::loopback::is_loopback;
 type BoxError = Box<dyn StdError + Send + Sync>;
 type Stream = TokioIo<Watched<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>>;
 
-/// Connects within a time limit, and without TLS to this machine only.
+/// Connects within a timeout. Without TLS it connects to this machine only.
 #[derive(Clone)]
 pub(super) struct Connector {
     pub(super) https: Arc<HttpsConnector<HttpConnector>>,

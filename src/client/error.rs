@@ -1,10 +1,10 @@
-//! How calls fail.
+//! Errors of requests and bodies.
 
 use std::{error::Error as StdError, fmt};
 
 use hyper_util::client::legacy;
 
-/// A call that failed. Its causes are hyper's and rustls's; they may name hosts.
+/// A request that failed. The sources are errors of hyper and rustls. They may name hosts.
 #[derive(Debug)]
 pub struct Error(legacy::Error);
 
@@ -13,7 +13,7 @@ impl Error {
         Self(error)
     }
 
-    /// Whether no connection came about, so that nothing was sent.
+    /// Returns whether connecting failed. Nothing was sent then.
     #[must_use]
     pub fn is_connect(&self) -> bool {
         self.0.is_connect()
@@ -36,7 +36,7 @@ impl StdError for Error {
     }
 }
 
-/// A body that broke off. Its causes are hyper's.
+/// A body that broke off. The sources are errors of hyper.
 #[derive(Debug)]
 pub struct BodyError(pub(super) hyper::Error);
 

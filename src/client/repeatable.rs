@@ -1,4 +1,4 @@
-//! Which requests an upstream may get twice.
+//! Tells which requests may be sent twice.
 
 use http::{HeaderMap, Method, Uri};
 

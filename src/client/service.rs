@@ -17,27 +17,27 @@ use super::{
     future::{ResponseBody, ResponseFuture},
 };
 
-/// A pooled client for HTTPS, and for plain HTTP to this machine. Clones share the pool. See the
-/// [module](super).
+/// A pooled client for HTTPS and for plain HTTP to this machine. Clones share the pool. See the
+/// [module docs](super).
 pub struct HttpsClient<B> {
-    // A stack is cloned for each request, and hyper's client clones itself once more.
+    // A stack is cloned for each request and hyper's client clones itself once more.
     clients: Arc<Clients<B>>,
 }
 
-// Of no body in particular, so that `HttpsClient::builder()` needs no annotation.
+// For a fixed body type, so that `HttpsClient::builder()` needs no annotation.
 impl HttpsClient<()> {
-    /// Settings to build a client with.
+    /// Returns the default settings.
     pub const fn builder() -> Builder {
         Builder::new()
     }
 }
 
 impl Builder {
-    /// The client.
+    /// Builds a client with the default settings.
     ///
     /// # Errors
     ///
-    /// A [`BuildError`] when the roots cannot be used.
+    /// Returns a [`BuildError`] when the roots cannot be used.
     pub fn build<B>(self) -> Result<HttpsClient<B>, BuildError>
     where
         B: Body + Send,
@@ -70,13 +70,13 @@ where
     type Future = ResponseFuture<B>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // As hyper's client: connections are made as requests come.
+        // hyper's client opens connections as requests come.
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<B>) -> ResponseFuture<B> {
-        // The connection decides: over HTTP/1.1 the pool refuses what says that it is HTTP/2, as
-        // every request does that a server took over HTTP/2.
+        // The connection decides the version. A request that a server took over HTTP/2 says so, and
+        // the pool would refuse it over HTTP/1.1.
         *request.version_mut() = Version::HTTP_11;
         let again = Again::copy(&request, &self.clients);
         ResponseFuture::new(self.clients.send(request), again)

@@ -10,8 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::replies::{Breach, Messages};
 use crate::lock::Lock;
 
-/// A connection that fails once a reply breaks its bounds, so that the client, which keeps what it
-/// has not yet read without bound, is never given more.
+/// A connection that fails once a reply exceeds its bounds. The client buffers unread bytes without
+/// a bound, so this connection stops them before the client.
 pub(super) struct Bounded {
     stream: Pin<Box<dyn Socket>>,
     sent: Messages,
@@ -21,12 +21,12 @@ pub(super) struct Bounded {
     breach: Arc<LastBreach>,
 }
 
-/// A connection over TCP, with TLS or without.
+/// A connection over TCP with or without TLS.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Send> Socket for S {}
 
-/// How the last connection that broke its bounds did so.
+/// How the last connection exceeded its bounds.
 #[derive(Debug, Default)]
 pub(super) struct LastBreach(Lock<Option<Breach>>);
 

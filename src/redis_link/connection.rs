@@ -13,15 +13,15 @@ use super::{
 };
 use crate::lock::Lock;
 
-/// To one server or to all of a cluster. Clones share it.
+/// A connection to one server or to a cluster. Clones share it.
 #[derive(Clone)]
 pub(crate) enum Connection {
     Single(Single),
     Cluster(ClusterConnection<Node>),
 }
 
-/// To one server, and made again where it was lost: an idle one may have been closed meanwhile, by
-/// the server or by what lies between.
+/// A connection to one server. It connects again after a loss, because the server or a load balancer
+/// may close an idle connection.
 #[derive(Clone)]
 pub(crate) struct Single(Arc<Redialed>);
 

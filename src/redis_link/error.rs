@@ -1,14 +1,14 @@
 use std::fmt;
 
-/// Why what is kept in Redis or Valkey cannot be: its address, or its certificates.
+/// Why a Redis or Valkey store cannot be built.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RedisError {
-    /// An address cannot be read, is not one of TCP, or there is none.
+    /// There is no address or an address is not a valid TCP address.
     Address,
     /// An address turns off the check of the server's name (`#insecure`).
     Insecure,
-    /// The certificates cannot be read as PEM, or there are none.
+    /// The PEM text has no certificate or one that cannot be read.
     Certificate,
 }
 

@@ -1,20 +1,20 @@
-//! The way to Redis or Valkey: one connection, the state it is in, and bounded waits.
+//! One connection to Redis or Valkey with its state and bounded waits.
 //!
 //! ```text
-//!             connected, and the probe was answered
+//!             connected and the probe passed     
 //!   Unknown ──────────────────────────────────────► Up ◄──┐
-//!      │                                            │     │ connected again, probe answered
+//!      │                                            │     │ connected again, probe passed
 //!      │ cannot be reached                          │ a call fails or takes too long
 //!      └────────────────────► Away ◄────────────────┘     │
 //!                               └──────────────────────────┘
 //! ```
 //!
-//! Whoever calls waits for the answer at most as long as was chosen, and not at all while the server
-//! is away. A task that the link owns connects, and tries again; each change is logged once.
+//! A caller waits for a reply up to the chosen timeout. It does not wait at all while the server is
+//! away. A task that the link owns connects and reconnects. Each change of state is logged once.
 //!
-//! The client parses a reply once all of it has come, and keeps it until then, however long it is. So
-//! the link makes the sockets itself, and each counts what passes: a reply beyond its bounds fails the
-//! connection before the client is given it.
+//! The Redis client buffers a reply of any length until it is complete. The link therefore opens the
+//! sockets itself and counts the bytes on them. A reply beyond the bounds fails the connection before
+//! the client sees it.
 
 mod bounded;
 mod connection;
@@ -38,43 +38,43 @@ use self::node::Dialer;
 pub(crate) use self::{connection::Connection, places::Places, policy::Policy, task::Task};
 use crate::{clock::SharedClock, lock::Lock};
 
-/// How long connecting may take, with all that TLS and a cluster's map of slots take.
+/// The timeout for connecting with TLS and the slot map of a cluster.
 const CONNECTING: Duration = Duration::from_secs(2);
-/// Between two tries to connect.
+/// The pause between two attempts to connect.
 const BETWEEN_TRIES: Duration = Duration::from_millis(500);
-/// What was up for less is not tried again at once: a server that is slow by turns would else be lost
-/// and found many times a second.
+/// A server that was up for less is not tried again at once. Otherwise a server that is slow now and
+/// then would change state many times a second.
 const STEADY: Duration = Duration::from_secs(5);
 
-/// A way to one server, or one cluster. Its drop ends the connection and the task.
+/// A link to one server or one cluster. Its drop ends the connection and the task.
 #[derive(Debug)]
 pub(crate) struct Link<P> {
     shared: Arc<Shared<P>>,
     task: Task,
 }
 
-/// What is asked of a new connection before anyone else may use it.
+/// The check of a new connection before requests use it.
 pub(crate) trait Probe: Send + Sync + 'static {
-    /// Does all that later calls will need to be allowed, and leaves nothing behind.
+    /// Runs every command that later calls need. Leaves no key behind.
     fn probe(&self, connection: Connection) -> impl Future<Output = RedisResult<()>> + Send;
 
-    /// What is wrong with a server of this policy, for its operator.
+    /// The warning for the operator of a server with this policy.
     fn advice(&self, policy: &Policy) -> Option<&'static str>;
 }
 
-/// What a server may send.
+/// Bounds on the replies of a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Bytes in one reply.
+    /// Bytes of one reply.
     pub(crate) max_reply: usize,
-    /// Replies that are waited for at once, on one connection.
+    /// Outstanding replies of one connection.
     pub(crate) max_waiting: usize,
 }
 
-/// There is no server, or it did not answer in time.
+/// The server is away or did not reply in time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Away {
-    /// Whether the server may have done what was asked of it all the same.
+    /// Whether the server may have run the command all the same.
     pub(crate) perhaps_done: bool,
 }
 
@@ -91,8 +91,8 @@ struct Shared<P> {
 #[derive(Clone, Debug)]
 enum State {
     Unknown,
-    /// With the number of the connection, so that one who was late with an old one does not take the
-    /// new one for lost.
+    /// Holds the number of the connection. A late failure of an old connection does not mark the new
+    /// one as lost.
     Up(u64, Connection),
     Away,
 }
@@ -100,7 +100,7 @@ enum State {
 // === impl Link ===
 
 impl<P: Probe> Link<P> {
-    /// Connects as soon as there is a tokio runtime: now, or at the first call.
+    /// Connects as soon as there is a tokio runtime, at the latest with the first call.
     pub(crate) fn new(places: Places, wait: Duration, bounds: Bounds, probe: P) -> Self {
         let (state, _) = watch::channel(State::Unknown);
         let dialer = places.dialer(bounds);
@@ -111,11 +111,11 @@ impl<P: Probe> Link<P> {
         link
     }
 
-    /// Does with a connection what `call` says, within the wait.
+    /// Runs `call` with a connection within the timeout.
     ///
     /// # Errors
     ///
-    /// At once while the server is away; else when the call fails, or the wait is over.
+    /// Fails at once while the server is away. Otherwise fails with the call or at the timeout.
     pub(crate) async fn with<T, F>(&self, call: impl Fn(Connection) -> F) -> Result<T, Away>
     where
         F: Future<Output = RedisResult<T>>,
@@ -123,7 +123,7 @@ impl<P: Probe> Link<P> {
         self.within(self.shared.wait, call).await
     }
 
-    /// As [`with`](Self::with), within a wait of its own: for what nobody waits for.
+    /// Like [`with`](Self::with) with its own timeout. For work that no request waits for.
     pub(crate) async fn within<T, F>(
         &self,
         wait: Duration,
@@ -136,7 +136,7 @@ impl<P: Probe> Link<P> {
         self.shared.with(wait, call, 2).await
     }
 
-    /// As [`with`](Self::with), but what may have been done already is not done again.
+    /// Like [`with`](Self::with) but never repeats a command that the server may have run.
     pub(crate) async fn once<T, F>(&self, call: impl Fn(Connection) -> F) -> Result<T, Away>
     where
         F: Future<Output = RedisResult<T>>,
@@ -145,12 +145,12 @@ impl<P: Probe> Link<P> {
         self.shared.with(self.shared.wait, call, 1).await
     }
 
-    /// Whether a call would not wait for anything but the server's answer.
+    /// Whether a call would wait for the server's reply alone.
     pub(crate) fn is_up(&self) -> bool {
         matches!(*self.shared.state.borrow(), State::Up(..))
     }
 
-    /// Waits until it is up.
+    /// Waits until the server is up.
     pub(crate) async fn up(&self) {
         self.keep();
         let mut states = self.shared.state.subscribe();
@@ -158,7 +158,7 @@ impl<P: Probe> Link<P> {
         let _closed = states.wait_for(|state| matches!(state, State::Up(..))).await;
     }
 
-    /// Connects, where nobody does.
+    /// Starts connecting unless the task already does.
     pub(crate) fn keep(&self) {
         self.task.keep(|| Arc::clone(&self.shared).connect_for_ever());
     }
@@ -199,7 +199,7 @@ impl<P: Probe> Shared<P> {
         Err(Away { perhaps_done: used.is_some() && !matches!(cause, Cause::Refused(_)) })
     }
 
-    /// The one there is, or the first one once it is made; `None` while the server is away.
+    /// The current connection. Waits for the first one. `None` while the server is away.
     async fn connection(&self) -> Option<(u64, Connection)> {
         let known = |state: &State| match state {
             State::Unknown => None,
@@ -284,8 +284,8 @@ impl<P: Probe> Shared<P> {
         }
     }
 
-    /// Says what is wrong with the server's policy, once until that changes. A server that does not
-    /// tell it is none the worse.
+    /// Warns of the server's policy once until the policy changes. Says nothing when the server does
+    /// not report one.
     async fn advise(&self, connection: Connection) {
         let Ok(policies) = timeout(CONNECTING, Policy::read(connection)).await else { return };
         let found = policies.iter().find_map(|policy| Some((policy, self.probe.advice(policy)?)));
@@ -312,10 +312,10 @@ impl<P> std::fmt::Debug for Shared<P> {
     }
 }
 
-/// Why it is away, in words that hold neither addresses nor names of keys.
+/// Why the server is away. Holds no address and no name of a key.
 enum Cause {
     Timeout,
-    /// The server's own code: READONLY, OOM, NOAUTH.
+    /// The error code of the server such as READONLY or OOM.
     Refused(String),
     Broken(String),
 }

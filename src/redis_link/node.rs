@@ -1,4 +1,4 @@
-//! A connection to one server, and how it is made.
+//! Connecting to one server.
 
 use std::{
     fmt,
@@ -34,10 +34,10 @@ use super::{
     bounded::{Bounded, LastBreach, Socket},
 };
 
-/// One address of a host; the next is tried after that.
+/// The timeout for one address of a host. The next address is tried after it.
 const CONNECTING_TO_ONE: Duration = Duration::from_millis(700);
 
-/// Makes connections. Clones make the same.
+/// Opens connections. Clones open the same.
 #[derive(Clone, Debug)]
 pub(super) struct Dialer(Arc<Settings>);
 
@@ -56,7 +56,7 @@ pub(crate) struct Node {
     driver: Arc<Driver>,
 }
 
-/// The task of a connection, which ends with it.
+/// The task of a connection. It ends with the connection.
 #[derive(Debug)]
 struct Driver {
     task: AbortHandle,
@@ -64,13 +64,13 @@ struct Driver {
 }
 
 impl Dialer {
-    /// `max_reply` bytes in each reply, and `max_waiting` replies at once.
+    /// Allows `max_reply` bytes in each reply and `max_waiting` outstanding replies.
     pub(super) fn new(max_reply: u64, max_waiting: usize, tls: Option<ClientConfig>) -> Self {
         let (tls, breach) = (tls.map(Arc::new), Arc::default());
         Self(Arc::new(Settings { max_reply, max_waiting, tls, breach }))
     }
 
-    /// How the last connection that broke its bounds did so, since the last call.
+    /// How the last connection exceeded its bounds since the last call.
     pub(super) fn breach(&self) -> Option<&'static str> {
         self.0.breach.take().map(super::replies::Breach::as_str)
     }
@@ -126,7 +126,7 @@ async fn connect_tcp(host: &str, port: u16) -> RedisResult<TcpStream> {
     Err(last.unwrap_or_else(|| unusable("a name without an address")))
 }
 
-/// Trusts the roots in this PEM, or those of the system.
+/// Trusts the roots in this PEM text or else those of the system.
 pub(super) fn trusting(pem: Option<&[u8]>) -> RedisResult<ClientConfig> {
     let mut roots = RootCertStore::empty();
     match pem {
@@ -158,7 +158,7 @@ fn too_slow(elapsed: Elapsed) -> RedisError {
 // === impl Node ===
 
 impl Node {
-    /// Whether it can be asked, as far as anyone knows.
+    /// Whether the connection is usable as far as is known.
     pub(super) fn is_alive(&self) -> bool {
         !self.driver.broken.load(Relaxed) && !self.driver.task.is_finished()
     }
@@ -204,9 +204,9 @@ impl ConnectionLike for Node {
 
 // === A cluster's nodes ===
 
-/// The client of a cluster makes connections by a function that it gives its own settings to, and
-/// those carry nothing of ours but a resolver of names. So the resolver is the dialer, and says so
-/// when it is asked.
+/// The cluster client opens connections with a function that gets the client's settings. A name
+/// resolver is the only value of ours that these settings carry. The dialer is therefore the resolver
+/// and identifies itself.
 impl Connect for Node {
     fn connect_with_config<'a, T>(info: T, config: AsyncConnectionConfig) -> RedisFuture<'a, Self>
     where
@@ -221,7 +221,7 @@ impl Connect for Node {
 }
 
 impl Dialer {
-    /// The one that these settings have for a resolver.
+    /// The dialer in these settings.
     async fn of(config: &AsyncConnectionConfig) -> Option<Self> {
         let nowhere = ConnectionAddr::Tcp(String::new(), 0).into_connection_info().ok()?;
         let client = Client::open(nowhere).ok()?;
@@ -248,7 +248,7 @@ impl AsyncDNSResolver for Dialer {
     }
 }
 
-/// An error whose cause is the dialer.
+/// An error caused by the dialer.
 #[derive(Debug)]
 struct Caused(Dialer);
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::secret::Secret;
 
-/// Where the servers are, and how to know them.
+/// The addresses of the servers and the certificates to trust.
 #[derive(Clone)]
 pub(crate) struct Places {
     addresses: Vec<Secret>,

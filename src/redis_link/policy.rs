@@ -1,21 +1,21 @@
-//! What a server does when its memory is full.
+//! The eviction policy of a server.
 
 use redis::{Value, aio::ConnectionLike};
 
 use super::Connection;
 
-/// Of one server, or of one node of a cluster.
+/// The policy of one server or of one cluster node.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Policy {
-    /// In bytes; zero is as much as there is.
+    /// In bytes. Zero means no limit.
     pub(crate) max_memory: u64,
-    /// `noeviction`, `allkeys-lru` and the like.
+    /// The name such as `noeviction` or `allkeys-lru`.
     pub(crate) eviction: String,
 }
 
 impl Policy {
-    /// Those of all nodes, as far as they say: managed servers and access lists may refuse. Read by
-    /// INFO, because managed servers refuse CONFIG.
+    /// Reads the policies of all nodes by INFO because managed servers refuse CONFIG. A node that
+    /// refuses INFO is left out.
     pub(super) async fn read(mut connection: Connection) -> Vec<Self> {
         let mut command = redis::cmd("INFO");
         command.arg("memory");
@@ -49,12 +49,12 @@ impl Policy {
         Some(Self { max_memory: max_memory.unwrap_or_default(), eviction })
     }
 
-    /// Whether it forgets keys that are in use.
+    /// Whether the server may evict keys in use.
     pub(crate) fn evicts(&self) -> bool {
         self.max_memory > 0 && self.eviction != "noeviction"
     }
 
-    /// Whether it refuses to keep more once it is full.
+    /// Whether the server rejects writes once it is full.
     #[cfg(any(feature = "cache", test))]
     pub(crate) fn refuses(&self) -> bool {
         self.max_memory > 0 && self.eviction == "noeviction"

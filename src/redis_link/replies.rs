@@ -1,16 +1,16 @@
-//! The shape of what passes over a connection (RESP2 and RESP3), read without keeping any of it.
+//! Reads the shape of replies (RESP2 and RESP3) without buffering them.
 
 use std::fmt;
 
 use memchr::memchr;
 
-/// How deep a reply may be. Those that are asked for have five levels at most.
+/// Levels of nesting in a reply. The commands in use need five.
 const MAX_DEPTH: usize = 16;
-/// How many values a reply may hold in all: each takes some dozens of bytes once it is read, however
-/// few it has on the wire.
+/// Values in one reply. A parsed value takes some dozens of bytes even when it is short on the
+/// wire.
 const MAX_VALUES: u64 = 32_768;
 
-/// How a server broke the bounds of a connection.
+/// How a server exceeded the bounds of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Breach {
     Long,
@@ -20,7 +20,7 @@ pub(super) enum Breach {
     Malformed,
 }
 
-/// Counts the whole messages that pass.
+/// Counts complete messages.
 #[derive(Debug)]
 pub(super) struct Messages {
     max_bytes: u64,
@@ -36,7 +36,7 @@ pub(super) struct Messages {
 #[derive(Clone, Copy, Debug)]
 enum At {
     Kind,
-    /// After a carriage return, or not.
+    /// Whether the last byte was a carriage return.
     Line(bool),
     Number {
         kind: u8,
@@ -45,7 +45,7 @@ enum At {
         value: u64,
         ended: bool,
     },
-    /// The bytes that are still to come of a string, with the line end after it.
+    /// The missing bytes of a string with its line end.
     Bytes(u64),
 }
 
@@ -54,12 +54,12 @@ impl Messages {
         Self { max_bytes, at: At::Kind, bytes: 0, values: 0, open: [0; MAX_DEPTH], depth: 0 }
     }
 
-    /// Whether a message has begun and not ended.
+    /// Whether a message is incomplete.
     pub(super) const fn under_way(&self) -> bool {
         self.bytes > 0
     }
 
-    /// Reads on. Gives how many messages came to their end.
+    /// Reads more bytes. Returns how many messages they completed.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<u64, Breach> {
         let (mut rest, mut ended) = (bytes, 0);
         while let Some((byte, tail)) = rest.split_first() {
@@ -138,7 +138,7 @@ impl Messages {
         Ok(0)
     }
 
-    /// A length or a count has come; `None` where it is negative.
+    /// Handles a length or a count. `None` stands for a negative one.
     fn number(&mut self, kind: u8, number: Option<u64>) -> Result<u64, Breach> {
         let Some(number) = number else {
             return if matches!(kind, b'$' | b'*' | b'~') {
@@ -175,7 +175,7 @@ impl Messages {
         Ok(0)
     }
 
-    /// A value has ended, and with it, it may be, those that it lies in.
+    /// Handles the end of a value and of the values that end with it.
     fn value(&mut self) -> u64 {
         self.at = At::Kind;
         while let Some(open) = self.depth.checked_sub(1).and_then(|last| self.open.get_mut(last)) {
@@ -219,7 +219,7 @@ impl std::error::Error for Breach {}
 mod tests {
     use super::*;
 
-    /// What is counted, in pieces of each size.
+    /// The counted messages when the bytes come in pieces of each size.
     #[track_caller]
     fn read(max_bytes: u64, bytes: &[u8]) -> Result<u64, Breach> {
         let in_pieces = |size| {

@@ -2,13 +2,13 @@ use tokio::{runtime::Handle, task::JoinHandle};
 
 use crate::lock::Lock;
 
-/// One task that has an owner: this value's drop ends it.
+/// One owned task. The drop of this value ends the task.
 #[derive(Debug, Default)]
 pub(crate) struct Task(Lock<Option<JoinHandle<()>>>);
 
 impl Task {
-    /// Starts it where it does not run: the first time, and when the runtime it ran in has ended. Does
-    /// nothing outside a runtime.
+    /// Starts the task unless it runs. A task also ends with its runtime. Does nothing outside a
+    /// runtime.
     pub(crate) fn keep<F>(&self, make: impl FnOnce() -> F)
     where
         F: Future<Output = ()> + Send + 'static,

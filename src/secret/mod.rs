@@ -1,4 +1,6 @@
-//! Strings that are wiped when dropped and never printed, and what keeps them out of other strings.
+//! Secret strings that are never printed and that are wiped on drop.
+//!
+//! A [`Scrubber`] keeps secrets out of other strings.
 //!
 //! ```
 //! use tower_inference::secret::Secret;
@@ -8,10 +10,10 @@
 //! assert_eq!(format!("{token:?}"), "Secret(..)");
 //! ```
 //!
-//! # Limits
+//! # Caveats
 //!
-//! What the caller read the secret from (an environment, a file's buffer) is the caller's to wipe,
-//! and a `http::HeaderValue` made from it is marked sensitive but not wiped.
+//! Wipe the buffer or the environment variable that held the secret before. A `http::HeaderValue`
+//! made from a secret is marked sensitive but not wiped.
 
 #[cfg(any(feature = "access-log", feature = "hf"))]
 mod scrubber;

@@ -22,25 +22,28 @@ use memchr::{memchr, memchr2};
 use super::Secret;
 use crate::lock::Lock;
 
-/// Stands where a secret stood.
+/// Replaces a secret.
 pub(crate) const REDACTED: &str = "[redacted]";
 
-/// A secret that is replaced is looked for until five more have replaced it. With the ten spellings
-/// that a secret has at most, that is as many as the vectorised search takes (64).
+/// The search covers the current secret and its five predecessors. A secret has at most ten
+/// spellings. The vectorised search takes 64.
 const SECRETS: usize = 6;
 
-/// Shorter spellings are in every other text by chance. A token this short is a placeholder, for
-/// an upstream that asks for none.
+/// Shorter spellings occur in any text by chance. A token this short is a placeholder for an
+/// upstream that needs none.
 const SHORTEST: usize = 4;
 
-/// Finds secrets in text, in the spellings in which servers and clients repeat them, and replaces
-/// them by `[redacted]`.
+/// Finds secrets in text and replaces them by `[redacted]`.
 ///
-/// A secret is found as it is and in lower case; in base64, standard and URL-safe, also as a part
-/// of what was encoded (`Basic` credentials, a token of tokens); in hexadecimal digits of either
-/// case; and with any of its characters percent-encoded or escaped as in JSON.
+/// The search knows the spellings in which servers and clients repeat a secret:
 ///
-/// Clones share the secrets. That of `HfTokenLayer::scrubber` follows the token's file.
+/// - the secret itself or in lower case
+/// - standard or URL-safe base64, also when the secret is only a part of the encoded text as in
+///   `Basic` credentials
+/// - hexadecimal digits of either case
+/// - any of its characters percent-encoded or escaped as in JSON
+///
+/// Clones share the secrets. The scrubber of `HfTokenLayer::scrubber` follows the token's file.
 ///
 /// ```
 /// use tower_inference::secret::{Scrubber, Secret};
@@ -52,11 +55,11 @@ const SHORTEST: usize = 4;
 /// assert!(!scrubber.is_in(b"hf_exam"));
 /// ```
 ///
-/// # Limits
+/// # Caveats
 ///
-/// Secrets shorter than 4 bytes are not looked for. Neither are parts of a secret, nor secrets that
-/// are escaped or encoded twice: who wants to hide one finds a way. The search's copies of the
-/// secrets are not wiped when they are dropped.
+/// The search does not find a secret shorter than 4 bytes or a part of a secret. It does not find a
+/// secret that is escaped or encoded twice: a server that wants to hide a secret can. The copies of
+/// the secrets inside the search are not wiped on drop.
 #[derive(Clone)]
 pub struct Scrubber(Arc<Shared>);
 
@@ -101,13 +104,13 @@ impl Scrubber {
         }
     }
 
-    /// `text` without the secrets; `None` when it has none.
+    /// Returns `text` without the secrets. `None` when it has none.
     pub(crate) fn redacted(&self, text: &[u8]) -> Option<Vec<u8>> {
         self.is_in(text).then(|| self.0.spellings.load().redacted(text))
     }
 
-    /// Adds the secret that replaces the latest one, which may still come back: the last six are
-    /// looked for.
+    /// Adds the secret that replaces the current one. Old secrets may still come back, so the last
+    /// six are searched.
     pub fn rotate(&self, secret: Secret) {
         let mut secrets = self.0.secrets.lock();
         secrets.retain(|known| known.expose() != secret.expose());
@@ -126,7 +129,7 @@ impl fmt::Debug for Scrubber {
     }
 }
 
-/// All spellings of some secrets, in one automaton: a text is read once, whatever is looked for.
+/// All spellings of all secrets in one automaton. It reads a text once.
 struct Spellings {
     // `None` where the automaton would be too large: then every text that is long enough counts as
     // one with a secret.
@@ -214,7 +217,7 @@ impl Spellings {
         left
     }
 
-    /// Adds where the secrets are in `text`, by the places that `place` gives for its bytes.
+    /// Adds the ranges of the secrets in `text`. `place` maps its bytes to the original text.
     fn find(
         &self,
         search: &NFA,
@@ -240,7 +243,7 @@ impl Spellings {
     }
 }
 
-/// Adds the spellings of `secret`, and whether the characters around each hold a part of it.
+/// Adds the spellings of `secret`. Each says whether the characters around it hold a part of it.
 fn spell(secret: &str, into: &mut Vec<(Vec<u8>, bool)>) {
     if secret.len() < SHORTEST {
         return;
@@ -276,11 +279,11 @@ fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte)
 }
 
-/// What starts an escape: of percent-encoding (RFC 3986 section 2.1), and of JSON (RFC 8259 section
-/// 7) and of languages like it. Each is undone alone: undone together, one hides the other.
+/// The start of an escape: percent-encoding (RFC 3986 section 2.1) or JSON (RFC 8259 section 7).
+/// Each kind is decoded alone because one can hide the other.
 const ESCAPES: [u8; 2] = [b'%', b'\\'];
 
-/// The bytes of a text, the escapes of one kind undone, each with the place where it starts.
+/// The bytes of a text with the escapes of one kind decoded. Each has its place in the text.
 struct Unescaped<'a> {
     text: &'a [u8],
     escape: u8,

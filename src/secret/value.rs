@@ -2,17 +2,17 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A token, key or password.
+/// A token or another secret string.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes over `value`.
+    /// Creates a secret from `value`.
     pub fn new(value: impl Into<String>) -> Self {
         Self(Zeroizing::new(value.into()))
     }
 
-    /// The secret itself. Named so that every place that reads one can be found.
+    /// Returns the secret. The name makes each place that reads a secret easy to find.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

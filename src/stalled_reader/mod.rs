@@ -2,12 +2,12 @@
 //!
 //! A server polls a response body only while the client takes bytes. It does not poll while the
 //! HTTP/2 window of the stream is zero or the TCP socket is full. Every deadline inside such a body
-//! sleeps as well, and whatever the body owns stays taken: the upstream's slot and connection, the
-//! caller's permits, a reservation of tokens, the access log's record.
+//! sleeps as well. Everything that the body owns stays taken: the upstream's slot and connection, the
+//! caller's permits, a reservation of tokens and the access log's record.
 //!
-//! [`StalledReaderLayer`] owns the body on behalf of the server, and drops it when the client has
-//! not read for the [idle timeout](StalledReaderLayer::idle_timeout). The client then gets an error
-//! instead of the rest: a reset stream over HTTP/2, an incomplete body over HTTP/1.1.
+//! [`StalledReaderLayer`] owns the body for the server. It drops the body when the client has not
+//! read for the [idle timeout](StalledReaderLayer::idle_timeout). The client then gets an error
+//! instead of the rest: a reset stream over HTTP/2 or an incomplete body over HTTP/1.1.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -39,30 +39,30 @@
 //!
 //! # Place
 //!
-//! This layer belongs outside every layer whose body owns something, hence outermost. In a
-//! [`Stack`](crate::stack::Stack) that is its place.
+//! Put this layer outside every layer whose body owns something. In a
+//! [`Stack`](crate::stack::Stack) it is the outermost layer.
 //!
 //! # When a client stalls
 //!
-//! A client stalls when it is its turn and it does not poll: after it received a frame, after the
-//! head, or after it was woken for more. A client that waits for a silent upstream does not stall,
-//! however long the upstream takes; `UpstreamLayer` has deadlines for the upstream.
+//! A client stalls when data is there and nothing polls for it: after the head, after a frame or
+//! after a wake-up. A client that waits for a silent upstream does not stall. `UpstreamLayer` has
+//! deadlines for the upstream.
 //!
-//! A slow client does not stall as long as it reads on. Servers and systems keep buffers, so a
-//! client is seen to read when it has made room in them: over HTTP/2 once it has taken the frame
-//! that was polled last, over HTTP/1.1 once a part of the socket's send buffer is free.
-//! nginx's `send_timeout` has the same default and the same meaning.
+//! A slow client does not stall as long as it reads on. Servers and systems have buffers, so reading
+//! shows only when there is room in them. Over HTTP/2 that is when the client took the last frame.
+//! Over HTTP/1.1 that is when a part of the socket's send buffer is free. nginx's `send_timeout` has
+//! the same default and the same meaning.
 //!
-//! # Limits
+//! # Caveats
 //!
-//! - A stalled client is cut off after the timeout, and before one and a quarter of it.
-//! - One task sweeps the bodies of a layer. It runs while there are bodies, in the runtime of the
-//!   request that started it, and ends with the layer. A runtime without a timer panics in that task.
-//!   Outside a tokio runtime nothing is cut off.
-//! - A body is boxed, which is the layer's one allocation for each request. The places of the bodies
-//!   are used again and never shrink: about 200 bytes for each of the most bodies at once.
+//! - A stalled client is cut off between the timeout and one and a quarter of it.
+//! - One task sweeps the bodies of a layer. It runs while there are bodies and ends with the layer. It
+//!   runs in the runtime of the request that started it. A runtime without a timer panics in that
+//!   task. Outside a tokio runtime nothing is cut off.
+//! - The layer boxes the body, which is its one allocation for each request. The table of bodies grows
+//!   to about 200 bytes for each of the most bodies at once and does not shrink.
 //! - The server learns of the cut with its next poll. Over HTTP/2 it polls when the client opens the
-//!   window, so until then the empty stream stays open: bound streams and idle connections in the
+//!   window. The empty stream stays open until then, so bound the streams and idle connections in the
 //!   server.
 //! - A request body is not watched. `PayloadLayer` has a deadline for the request body.
 //! - A connection that was upgraded (101) has no body to watch.
@@ -89,28 +89,28 @@ use tower_service::Service;
 pub use self::body::{BodyError, ResponseBody};
 use self::readers::Readers;
 
-/// Cuts off clients that stop reading. See the [module](self).
+/// Cuts off clients that stop reading. See the [module docs](self).
 #[derive(Clone, Debug)]
 pub struct StalledReaderLayer {
     readers: Arc<Readers>,
 }
 
 impl StalledReaderLayer {
-    /// Cuts off clients that have not read for 60 seconds.
+    /// Creates a layer that cuts off clients after 60 seconds without reading.
     #[must_use]
     pub fn new() -> Self {
         Self { readers: Readers::new(Duration::from_secs(60)) }
     }
 
-    /// Sets how long a client may not read a response that is there.
+    /// Sets how long a client may leave a response unread.
     ///
-    /// Defaults to 60 seconds. [`Duration::MAX`] cuts off nobody.
+    /// Defaults to 60 seconds. [`Duration::MAX`] cuts off no client.
     #[must_use]
     pub fn idle_timeout(self, timeout: Duration) -> Self {
         Self { readers: Readers::new(timeout) }
     }
 
-    /// Returns how many responses were cut off so far, by all services of this layer.
+    /// Returns how many responses all services of this layer have cut off.
     #[must_use]
     pub fn cut_responses(&self) -> u64 {
         self.readers.cut()

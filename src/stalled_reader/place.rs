@@ -21,9 +21,8 @@ pub(super) type Inner = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>
 
 /// The place of one response body, and the state of its reader.
 ///
-/// A place is the waker of its own body, so that it sees when the body has more. It is used again
-/// for later bodies, hence a waker that outlives its body may wake the reader of another one. That
-/// reader polls once in vain.
+/// A place is the waker of its own body, so it notices when the body has more. Later bodies use the
+/// same place, so an old waker may wake the reader of another body. The effect is one extra poll.
 pub(super) struct Place {
     // Locked while the body is polled, taken or put here. The reader is polled by one task at a
     // time, so only the sweep competes for the lock, and the sweep never waits for it.
@@ -33,10 +32,10 @@ pub(super) struct Place {
     idle: AtomicU32,
 }
 
-/// The body waits for the inner service, so the reader owes nothing.
+/// The body waits for the inner service, so the reader does not stall.
 const WAITING: u32 = u32::MAX;
 
-/// What a poll of the body returned, and whether the body was at its end afterwards.
+/// The result of a poll of the body and whether the body was at its end afterwards.
 pub(super) struct Polled {
     pub(super) frame: Poll<Option<Result<Frame<Bytes>, BoxError>>>,
     pub(super) is_end_stream: bool,
@@ -75,7 +74,7 @@ impl Place {
         drop(place);
         if frame.is_pending() {
             let replaced = self.register(cx.waker());
-            // A wake that came before the reader's waker was here has found nobody. The lock of the
+            // A wake before the reader's waker was stored woke no reader. The lock of the
             // waker orders its mark before this look.
             if self.idle.load(Relaxed) != WAITING {
                 cx.waker().wake_by_ref();
@@ -85,7 +84,7 @@ impl Place {
         Some(Polled { frame, is_end_stream })
     }
 
-    /// What the body says of its length. Nothing once the sweep has taken the body.
+    /// The size hint of the body. Unknown once the sweep has taken the body.
     pub(super) fn size_hint(&self) -> SizeHint {
         self.body.lock().as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }

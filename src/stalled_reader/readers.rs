@@ -193,8 +193,8 @@ impl fmt::Debug for Occupied {
     }
 }
 
-/// What the task holds. Dropped with the task, also when its runtime ends: the next body then
-/// starts another one.
+/// The state of the task. It drops with the task, also when the runtime ends. The next body then
+/// starts another task.
 struct Alarm {
     readers: Weak<Readers>,
     is_armed: bool,
