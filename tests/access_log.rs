@@ -64,7 +64,7 @@ impl Write for Written {
 impl Log {
     fn new() -> Self {
         let written = Written::default();
-        let sink = Sink::new(written.clone()).unwrap().drain_within(Duration::from_secs(60));
+        let sink = Sink::new(written.clone()).unwrap().drain_timeout(Duration::from_secs(60));
         let clock = FakeClock::new(UNIX_EPOCH + Duration::from_millis(1_795_424_887_006));
         let layer = AccessLogLayer::json(sink.clone()).clock(SharedClock::new(clock.clone()));
         Self { layer, sink, written, clock }
@@ -163,7 +163,7 @@ async fn a_record_holds_what_the_layers_further_in_said() {
             ])))
         }
     });
-    let layer = log.layer.clone().http_version(true).user_agent(true);
+    let layer = log.layer.clone().http_version().user_agent();
     let mut request = Request::post("/v1/chat/completions?key=secret")
         .header("user-agent", "curl/8")
         .header("authorization", "Bearer secret")
@@ -289,7 +289,7 @@ fn a_path_has_no_query_and_an_end() {
 #[test]
 fn long_values_are_cut() {
     let log = Log::new();
-    let service = log.layer.clone().user_agent(true).layer(answering(|request: Request<_>| {
+    let service = log.layer.clone().user_agent().layer(answering(|request: Request<_>| {
         let context = RequestContext::of(request.extensions()).unwrap();
         let long = "é".repeat(300);
         context.set_identity(Arc::new(
@@ -338,7 +338,7 @@ fn each_version_of_http_has_its_number() {
         (Version::HTTP_3, "3"),
     ] {
         let log = Log::new();
-        let layer = log.layer.clone().http_version(true);
+        let layer = log.layer.clone().http_version();
         let mut request = get("/");
         *request.version_mut() = version;
         let service = layer.layer(answering(|_| Response::new(Empty::<Bytes>::new())));
@@ -426,10 +426,10 @@ fn two_layers_write_two_records_and_count_once() {
 }
 
 #[test]
-fn the_answer_is_announced_to_be_read_unless_usage_is_off() {
+fn the_response_is_announced_to_be_read_unless_usage_is_ignored() {
     let layer = Log::new().layer;
-    let off = layer.clone().usage(false);
-    for (layer, expected) in [(layer, true), (off.clone(), false), (off.usage(true), true)] {
+    let ignoring = layer.clone().ignore_usage();
+    for (layer, expected) in [(layer, true), (ignoring, false)] {
         let service = layer.layer(answering(move |request: Request<_>| {
             let context = RequestContext::of(request.extensions()).unwrap();
             assert_eq!(context.answer_is_read(), expected);
@@ -456,7 +456,9 @@ fn usage_and_the_streams_end_are_read_in_passing() {
         (false, Method::POST, (Value::Null, Value::Null)),
     ] {
         let log = Log::new();
-        let service = log.layer.clone().usage(usage).layer(answering(move |_| stream()));
+        let layer = log.layer.clone();
+        let layer = if usage { layer } else { layer.ignore_usage() };
+        let service = layer.layer(answering(move |_| stream()));
         let request = Request::builder().method(method).body(Empty::<Bytes>::new()).unwrap();
         let response = now(service.oneshot(request)).unwrap();
         now(response.into_body().collect()).unwrap();
@@ -677,7 +679,7 @@ proptest! {
         }).collect::<Vec<_>>());
         let records = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&records);
-        let layer = AccessLogLayer::to(move |record: &Record<'_>| {
+        let layer = AccessLogLayer::sink(move |record: &Record<'_>| {
             kept.lock().unwrap().push(record.bytes_out());
         });
         let (answer, mut plain) = (Mutex::new(Some(body())), body());
@@ -833,7 +835,7 @@ fn a_sink_that_wants_no_records_gets_none() {
         }
     }
 
-    let service = AccessLogLayer::to(Never)
+    let service = AccessLogLayer::sink(Never)
         .layer(answering(|_| Response::new(Full::new(Bytes::from("hello")))));
     let response = now(service.oneshot(get("/"))).unwrap();
     assert_eq!(now(response.into_body().collect()).unwrap().to_bytes(), "hello");
@@ -930,7 +932,7 @@ fn nothing_printed_holds_a_query() {
     }));
     let response = now(service.oneshot(get("/a?key=secret"))).unwrap();
     assert!(!format!("{response:?}").contains("secret"));
-    let layer = AccessLogLayer::to(|record: &Record<'_>| {
+    let layer = AccessLogLayer::sink(|record: &Record<'_>| {
         assert!(!format!("{record:?}").contains("secret"));
     });
     let service = layer.layer(answering(|_| Response::new(Empty::<Bytes>::new())));

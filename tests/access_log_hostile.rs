@@ -48,7 +48,7 @@ impl Written {
 
 fn sink() -> (Sink, Written) {
     let written = Written::default();
-    (Sink::new(written.clone()).unwrap().drain_within(Duration::from_secs(60)), written)
+    (Sink::new(written.clone()).unwrap().drain_timeout(Duration::from_secs(60)), written)
 }
 
 fn scrubber() -> Scrubber {
@@ -58,7 +58,7 @@ fn scrubber() -> Scrubber {
 /// The line of a request to `path`, which says `text` wherever a request can say something.
 fn line(path: &str, text: &'static str) -> Value {
     let (sink, written) = sink();
-    let layer = AccessLogLayer::json(sink.clone()).user_agent(true).scrubber(scrubber());
+    let layer = AccessLogLayer::json(sink.clone()).user_agent().scrubber(scrubber());
     let service = layer.layer(service_fn(move |request: Request<_>| {
         let context = RequestContext::of(request.extensions()).unwrap();
         context.set_identity(Arc::new(Identity::new(Proof::Jwt, text, text).with_tenant(text)));
@@ -175,7 +175,7 @@ fn a_sink_takes_what_a_formatter_of_logs_writes() {
     });
     assert!(sink.flush());
     assert_eq!(written.text().lines().count(), 2, "{}", written.text());
-    assert_eq!(sink.dropped(), 0);
+    assert_eq!(sink.dropped_lines(), 0);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn an_event_shows_what_reorders_its_text() {
 
 /// A layer whose sink panics.
 fn panicking() -> AccessLogLayer {
-    AccessLogLayer::to(|_: &Record<'_>| panic!("a bug of the sink's"))
+    AccessLogLayer::sink(|_: &Record<'_>| panic!("a bug of the sink's"))
 }
 
 #[tokio::test]

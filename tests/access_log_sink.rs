@@ -92,7 +92,7 @@ impl Write for Written {
 }
 
 fn sink(writer: impl Write + Send + 'static) -> Sink {
-    Sink::new(writer).unwrap().drain_within(FOREVER)
+    Sink::new(writer).unwrap().drain_timeout(FOREVER)
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_flush_waits_for_all_lines_before_it() {
     assert_eq!(written.text(), "a\nb\n");
     sink.line(b"c");
     assert!(sink.flush());
-    assert_eq!((&*written.text(), sink.dropped()), ("a\nb\nc\n", 0));
+    assert_eq!((&*written.text(), sink.dropped_lines()), ("a\nb\nc\n", 0));
 }
 
 #[test]
@@ -144,7 +144,7 @@ async fn a_stuck_writer_delays_no_request_and_the_loss_is_told() {
     for path in ["/1", "/2", "/3", "/lost", "/lost", "/lost", "/lost"] {
         request(path).await;
     }
-    assert_eq!(sink.dropped(), 4);
+    assert_eq!(sink.dropped_lines(), 4);
     script.take(first.len());
     assert_eq!(paths(&first), ["/first"]);
     // Without a further request:
@@ -155,7 +155,7 @@ async fn a_stuck_writer_delays_no_request_and_the_loss_is_told() {
 
     request("/after").await;
     assert_eq!(paths(&script.next()), ["/after"]);
-    assert_eq!(sink.dropped(), 4);
+    assert_eq!(sink.dropped_lines(), 4);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn the_queue_is_bounded_in_bytes() {
         sink.line(line.as_bytes());
     }
     // Four bytes, three, and of the rest only what fits beside them.
-    assert_eq!(sink.dropped(), 2);
+    assert_eq!(sink.dropped_lines(), 2);
     script.take(6);
     assert_eq!(script.next(), "abc\nde\n\n{\"dropped\":2}\n");
 }
@@ -181,7 +181,7 @@ fn a_line_that_never_fits_is_told_at_once() {
     assert_eq!(script.next(), "{\"dropped\":1}\n");
     sink.line(b"1234567");
     assert_eq!(script.next(), "1234567\n");
-    assert_eq!(sink.dropped(), 1);
+    assert_eq!(sink.dropped_lines(), 1);
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn what_the_writer_fails_to_take_is_lost_and_told() {
     script.fail(io::ErrorKind::BrokenPipe);
     assert_eq!(script.next(), "d\n{\"dropped\":2}\n");
     assert!(sink.flush());
-    assert_eq!(sink.dropped(), 2);
+    assert_eq!(sink.dropped_lines(), 2);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn an_interrupted_write_is_tried_again() {
     script.fail(io::ErrorKind::Interrupted);
     assert_eq!(script.next(), "a\n");
     assert!(sink.flush());
-    assert_eq!(sink.dropped(), 0);
+    assert_eq!(sink.dropped_lines(), 0);
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn a_flush_that_fails_loses_its_lines() {
     sink.line(b"a");
     assert_eq!(script.next(), "a\n");
     assert!(sink.flush());
-    assert_eq!(sink.dropped(), 1);
+    assert_eq!(sink.dropped_lines(), 1);
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn the_last_handle_writes_what_is_queued_and_closes() {
 #[test]
 fn a_writer_that_stays_stuck_holds_up_neither_flush_nor_drop() {
     let (script, writer) = Script::new();
-    let sink = sink(writer).drain_within(Duration::ZERO);
+    let sink = sink(writer).drain_timeout(Duration::ZERO);
     sink.line(b"a");
     assert_eq!(script.stuck(), "a\n");
     sink.line(b"b");
@@ -302,10 +302,10 @@ fn a_writer_that_panics_loses_lines_and_nothing_else() {
     let sink = sink(Panics);
     sink.line(b"a");
     assert!(sink.flush());
-    assert_eq!(sink.dropped(), 1);
+    assert_eq!(sink.dropped_lines(), 1);
     sink.line(b"b");
     assert!(sink.flush());
-    assert_eq!(sink.dropped(), 2);
+    assert_eq!(sink.dropped_lines(), 2);
 }
 
 #[test]

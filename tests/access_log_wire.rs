@@ -60,7 +60,7 @@ impl Server {
         R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (tell, records) = mpsc::unbounded_channel();
-        let layer = AccessLogLayer::to(move |record: &Record<'_>| {
+        let layer = AccessLogLayer::sink(move |record: &Record<'_>| {
             let _nobody_asks = tell.send(Seen {
                 outcome: record.outcome(),
                 status: record.status().map(|status| status.as_u16()),

@@ -218,7 +218,7 @@ async fn the_default_is_a_minute() {
 async fn slot_permit_and_record_are_given_back_while_the_server_still_owns_the_body() {
     let records = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&records);
-    let log = AccessLogLayer::to(move |record: &Record<'_>| {
+    let log = AccessLogLayer::sink(move |record: &Record<'_>| {
         sink.lock().unwrap().push((record.outcome(), record.bytes_out()));
     });
     let client = service_fn(|_: Request<_>| {

@@ -18,7 +18,7 @@ pub(crate) fn layer(
     output: &Output,
 ) -> Result<(AccessLogLayer, Option<LogFile>), Error> {
     match to {
-        AccessLog::Off => Ok((AccessLogLayer::to(|_: &Record<'_>| {}).usage(false), None)),
+        AccessLog::Off => Ok((AccessLogLayer::sink(|_: &Record<'_>| {}).ignore_usage(), None)),
         AccessLog::Stdout => Ok((AccessLogLayer::json(output.out().clone()), None)),
         AccessLog::File(path) => {
             let file = LogFile::open(path, output)

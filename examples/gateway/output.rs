@@ -72,7 +72,7 @@ impl Output {
     /// Waits until `sink` has written what it has, or its time is over.
     pub(crate) fn drain(&self, name: &str, sink: &Sink) {
         let drained = sink.flush();
-        match (drained, sink.dropped()) {
+        match (drained, sink.dropped_lines()) {
             (true, 0) => {}
             (true, lost) => self.complain(format_args!("{name}: {lost} lines were lost")),
             (false, lost) => self.complain(format_args!(

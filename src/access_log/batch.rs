@@ -6,21 +6,21 @@ use std::{
 use super::json;
 use crate::secret::Scrubber;
 
-/// What a buffer keeps of its room at least, when a burst is over.
-const KEPT: usize = 64 * 1024;
+/// The capacity that a buffer keeps after a burst.
+const KEPT_CAPACITY: usize = 64 * 1024;
 
-/// Lines that are being written.
+/// Lines that the writer thread writes at once.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
     pub(super) lines: u64,
-    /// How many lost lines the last line tells of.
+    /// The lost lines that the last line of the batch reports.
     pub(super) lost: u64,
     pub(super) scrubbers: Arc<[Scrubber]>,
 }
 
 impl Batch {
-    /// Makes the bytes those that are to be written: without secrets, and with what is lost told.
+    /// Removes the secrets and appends the report of lost lines.
     pub(super) fn finish(&mut self) {
         for scrubber in &*self.scrubbers {
             if scrubber.is_in(&self.bytes) {
@@ -33,17 +33,17 @@ impl Batch {
         }
     }
 
-    /// Empties it, and gives back the room that a burst took.
+    /// Empties the batch and frees the memory of a burst.
     pub(super) fn clear(&mut self) {
-        let room = self.bytes.len().saturating_mul(2).max(KEPT);
+        let room = self.bytes.len().saturating_mul(2).max(KEPT_CAPACITY);
         self.bytes.clear();
         self.bytes.shrink_to(room);
     }
 
-    /// Gives how many of the lines the writer took. `torn` says, from one batch to the next, that
-    /// the writer has the start of a line without its end.
+    /// Writes the batch. Returns how many lines the writer took. `torn` remembers between batches
+    /// that the writer has the start of a line without its end.
     pub(super) fn write(&self, writer: &mut impl Write, torn: &mut bool) -> u64 {
-        // So that what follows a torn line is not part of it.
+        // Ends the torn line before the next one.
         if *torn && writer.write_all(b"\n").is_err() {
             return 0;
         }
@@ -59,7 +59,7 @@ impl Batch {
         let taken = self.bytes.get(..self.bytes.len() - left.len()).unwrap_or_default();
         *torn = taken.last().is_some_and(|last| *last != b'\n');
         if writer.flush().is_err() {
-            // Who knows what of it is there.
+            // Some of the lines may be lost inside the writer.
             return 0;
         }
         if left.is_empty() {
@@ -69,7 +69,7 @@ impl Batch {
     }
 }
 
-/// By lines, which bounds the memory that the search takes.
+/// Scrubs line by line, which bounds the memory of the search.
 fn scrubbed(lines: &[u8], scrubber: &Scrubber) -> Vec<u8> {
     let mut scrubbed = Vec::with_capacity(lines.len());
     for line in lines.split_inclusive(|byte| *byte == b'\n') {

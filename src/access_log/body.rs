@@ -8,19 +8,19 @@ use http::{HeaderMap, Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::record::Entry;
+use super::open_record::OpenRecord;
 use crate::{
     body::{BodyEnd, Watch, WatchedBody},
     context::RequestContext,
 };
 
 pin_project! {
-    /// The request's body, whose bytes are counted as they are read.
+    /// A request body that counts its bytes.
     #[derive(Debug)]
     pub struct RequestBody<B> {
         #[pin]
         body: B,
-        // `None` when nobody wants to know, or somebody further out counts.
+        // `None` when an outer layer counts or the request is not recorded.
         counter: Option<RequestContext>,
     }
 }
@@ -59,19 +59,21 @@ impl<B: Body> Body for RequestBody<B> {
 }
 
 pin_project! {
-    /// The answer's body, at whose end the record is written.
+    /// A response body that writes the record at its end.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
-        body: WatchedBody<B, Meter>,
+        body: WatchedBody<B, RecordWatch>,
     }
 }
 
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
-    pub(super) fn of(response: Response<B>, mut entry: Entry) -> Response<Self> {
-        entry.head(response.status(), response.headers());
-        let method = entry.method().cloned().unwrap_or(Method::GET);
-        WatchedBody::of_response(response, &method, Meter { entry }).map(|body| Self { body })
+    /// The response with its body in this one.
+    pub(super) fn new(response: Response<B>, mut record: OpenRecord) -> Response<Self> {
+        record.head(response.status(), response.headers());
+        let method = record.method().cloned().unwrap_or(Method::GET);
+        let watch = RecordWatch { record };
+        WatchedBody::of_response(response, &method, watch).map(|body| Self { body })
     }
 }
 
@@ -95,22 +97,22 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     }
 }
 
-/// The one place that sees all of an answer: made with its head, told of each frame and of the end.
+/// Feeds the frames of a response body to its record.
 #[derive(Debug)]
-struct Meter {
-    entry: Entry,
+struct RecordWatch {
+    record: OpenRecord,
 }
 
-impl Watch for Meter {
+impl Watch for RecordWatch {
     fn data(&mut self, data: &Bytes) {
-        self.entry.data(data);
+        self.record.data(data);
     }
 
     fn trailers(&mut self, trailers: &HeaderMap) {
-        self.entry.trailers(trailers);
+        self.record.trailers(trailers);
     }
 
     fn end(&mut self, end: BodyEnd) {
-        self.entry.close(end);
+        self.record.close(end);
     }
 }

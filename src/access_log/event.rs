@@ -8,7 +8,7 @@ use crate::{context::CacheOutcome, printable::printable};
 
 const TARGET: &str = "tower_inference::access";
 
-/// Writes each record as one event.
+/// Writes each record as one `tracing` event.
 pub(super) struct Events;
 
 impl RecordSink for Events {

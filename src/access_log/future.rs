@@ -8,24 +8,23 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{body::ResponseBody, record::Entry};
+use super::{body::ResponseBody, open_record::OpenRecord};
 use crate::body::BodyEnd;
 
 pin_project! {
-    /// The future of [`AccessLog`](super::AccessLog). Dropped before the head, the request was
-    /// cancelled.
+    /// The future of [`AccessLog`](super::AccessLog). Its drop before the head cancels the request.
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
-        // Dropped before the entry: what it notes in the context as it goes is part of the record.
+        // Dropped before the record, which shows what the drop notes in the context.
         #[pin]
         inner: F,
-        entry: Entry,
+        record: OpenRecord,
     }
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) const fn new(inner: F, entry: Entry) -> Self {
-        Self { inner, entry }
+    pub(super) const fn new(inner: F, record: OpenRecord) -> Self {
+        Self { inner, record }
     }
 }
 
@@ -39,10 +38,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = ready!(this.inner.poll(cx));
-        let mut entry = this.entry.take();
+        let mut record = this.record.take();
         if result.is_err() {
-            entry.close(BodyEnd::Error);
+            record.close(BodyEnd::Error);
         }
-        Poll::Ready(result.map(|response| ResponseBody::of(response, entry)))
+        Poll::Ready(result.map(|response| ResponseBody::new(response, record)))
     }
 }

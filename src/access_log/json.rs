@@ -1,4 +1,5 @@
-//! The line of JSON, written by hand: it is on the path of each request, and its names are fixed.
+//! Writes a record as a line of JSON. Written by hand because it runs for each request and the names
+//! are fixed.
 
 use std::{
     mem,
@@ -12,14 +13,14 @@ use crate::{
     printable::is_unprintable,
 };
 
-/// A member's name as it stands in an object, behind another member.
+/// The name of a member with the comma before it.
 macro_rules! name {
     ($name:literal) => {
         concat!(",\"", $name, "\":")
     };
 }
 
-/// Hands the line, without its end, to `take`. Most lines are short enough for the stack.
+/// Passes the line without its end to `take`. Most lines fit on the stack.
 pub(super) fn line(record: &Record<'_>, take: impl FnOnce(&[u8])) {
     let mut object = Object::default();
     object.open();
@@ -71,7 +72,7 @@ pub(super) fn line(record: &Record<'_>, take: impl FnOnce(&[u8])) {
     take(object.written());
 }
 
-/// The line that says how many others are missing.
+/// The line that reports lost lines.
 pub(super) fn loss(lines: u64) -> Vec<u8> {
     let mut object = Object::default();
     object.open();
@@ -101,8 +102,8 @@ pub(super) fn microseconds(duration: Duration) -> u64 {
     duration.as_micros().try_into().unwrap_or(u64::MAX)
 }
 
-/// `2026-11-23T09:08:07.006Z` (RFC 3339 section 5.6). Years have four digits there, so what lies
-/// outside of 1970 to 9999 is written as the nearest moment inside.
+/// `2026-11-23T09:08:07.006Z` (RFC 3339 section 5.6). Its years have four digits. A time outside 1970
+/// to 9999 is written as the nearest time inside.
 pub(super) fn rfc3339(time: SystemTime) -> [u8; 24] {
     const LAST: u64 = 253_402_300_799;
 
@@ -152,7 +153,7 @@ const fn decimal(value: u64) -> u8 {
 
 // === impl Object ===
 
-/// An object that is being written: on the stack, until it is too long for that.
+/// An object that is being written. It moves from the stack to the heap when it is too long.
 struct Object {
     few: [u8; 1_024],
     length: usize,
@@ -221,7 +222,7 @@ impl Object {
         }
     }
 
-    /// A string that needs no escaping.
+    /// Writes a string that needs no escaping.
     #[inline]
     fn plain(&mut self, name: &'static str, value: Option<&str>) {
         let Some(value) = value else { return };
@@ -275,10 +276,10 @@ impl Object {
     }
 }
 
-/// Whether all characters stand for themselves: printable ASCII without quote and backslash.
+/// Whether the text needs no escapes: printable ASCII without quote and backslash.
 fn is_plain(text: &str) -> bool {
     let plain = |byte: &u8| matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~');
-    // By sixteen without an early end: the compiler makes one comparison of them.
+    // Sixteen bytes without an early exit, which the compiler vectorises.
     let (chunks, rest) = text.as_bytes().as_chunks::<16>();
     chunks.iter().all(|chunk| chunk.iter().fold(true, |all, byte| all & plain(byte)))
         && rest.iter().all(plain)

@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -14,85 +13,71 @@ use super::{
     body::{RequestBody, ResponseBody},
     event::Events,
     future::ResponseFuture,
-    record::{Entry, RecordSink},
+    open_record::OpenRecord,
+    record::RecordSink,
+    settings::Settings,
     sink::Sink,
 };
 use crate::{clock::SharedClock, secret::Scrubber};
 
-/// Writes one record of each request. See the [module's documentation](super).
+/// Writes one record of each request. See the [module docs](super).
 #[derive(Clone, Debug)]
 pub struct AccessLogLayer {
     settings: Arc<Settings>,
 }
 
-/// What the services of a layer have in common.
-#[derive(Clone)]
-pub(super) struct Settings {
-    pub(super) sink: Arc<dyn RecordSink>,
-    pub(super) scrubbers: Vec<Scrubber>,
-    pub(super) clock: SharedClock,
-    pub(super) usage: bool,
-    pub(super) http_version: bool,
-    pub(super) user_agent: bool,
-}
-
 impl AccessLogLayer {
-    /// Writes `tracing` events: target `tower_inference::access`, level INFO, each record in one
-    /// event. A request that comes while nobody listens to them is not recorded.
+    /// Creates a layer that writes each record as one `tracing` event. The target is
+    /// `tower_inference::access` and the level is INFO. A request that arrives while no subscriber
+    /// listens is not recorded.
     #[must_use]
     pub fn new() -> Self {
-        Self::to(Events)
+        Self::sink(Events)
     }
 
-    /// Writes a line of JSON for each record.
+    /// Creates a layer that writes each record as a line of JSON.
     #[must_use]
     pub fn json(sink: Sink) -> Self {
-        Self::to(sink)
+        Self::sink(sink)
     }
 
-    /// Writes to a sink of your own.
+    /// Creates a layer that writes to your own sink.
     #[must_use]
-    pub fn to(sink: impl RecordSink) -> Self {
-        let settings = Settings {
-            sink: Arc::new(sink),
-            scrubbers: Vec::new(),
-            clock: SharedClock::default(),
-            usage: true,
-            http_version: false,
-            user_agent: false,
-        };
-        Self { settings: Arc::new(settings) }
+    pub fn sink(sink: impl RecordSink) -> Self {
+        Self { settings: Arc::new(Settings::new(sink)) }
     }
 
-    /// Whether to read in the answer how many tokens it took and how its event stream ended.
-    /// Default: true. The answer is read in passing, but the upstream is then asked not to
-    /// compress it.
+    /// Does not read the usage and the end of the event stream from the response.
+    ///
+    /// By default the layer reads them in passing and the upstream is asked not to compress the
+    /// response.
     #[must_use]
-    pub fn usage(self, usage: bool) -> Self {
-        self.set(|settings| settings.usage = usage)
+    pub fn ignore_usage(self) -> Self {
+        self.set(|settings| settings.usage = false)
     }
 
-    /// Whether to record the version of HTTP. Default: false.
+    /// Records the HTTP version too.
     #[must_use]
-    pub fn http_version(self, http_version: bool) -> Self {
-        self.set(|settings| settings.http_version = http_version)
+    pub fn http_version(self) -> Self {
+        self.set(|settings| settings.http_version = true)
     }
 
-    /// Whether to record the field `user-agent`. Default: false.
+    /// Records the header `user-agent` too.
     #[must_use]
-    pub fn user_agent(self, user_agent: bool) -> Self {
-        self.set(|settings| settings.user_agent = user_agent)
+    pub fn user_agent(self) -> Self {
+        self.set(|settings| settings.user_agent = true)
     }
 
-    /// Replaces each string of a record that holds one of the scrubber's secrets by `[redacted]`.
-    /// Each call adds one. None by default; a [`Stack`](crate::stack::Stack) adds that of its
+    /// Adds a scrubber. A string of a record that holds one of its secrets becomes `[redacted]`.
+    ///
+    /// There is none by default. A [`Stack`](crate::stack::Stack) adds the scrubber of its
     /// `HfTokenLayer`.
     #[must_use]
     pub fn scrubber(self, scrubber: Scrubber) -> Self {
         self.set(|settings| settings.scrubbers.push(scrubber))
     }
 
-    /// Reads times and durations from `clock`. Default: the system's.
+    /// Sets the clock of times and durations. Defaults to the system clock.
     #[must_use]
     pub fn clock(self, clock: SharedClock) -> Self {
         self.set(|settings| settings.clock = clock)
@@ -139,20 +124,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // Before the call, so that a panic in there leaves a record as well.
-        let entry = Entry::open(&self.settings, &mut request);
-        let counter = entry.counter();
+        // Before the call, so that a panic inside it leaves a record too.
+        let record = OpenRecord::new(&self.settings, &mut request);
+        let counter = record.byte_counter();
         let inner = self.inner.call(request.map(|body| RequestBody::new(body, counter)));
-        ResponseFuture::new(inner, entry)
-    }
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("usage", &self.usage)
-            .field("http_version", &self.http_version)
-            .field("user_agent", &self.user_agent)
-            .finish_non_exhaustive()
+        ResponseFuture::new(inner, record)
     }
 }

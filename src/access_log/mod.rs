@@ -1,13 +1,13 @@
-//! One record of each request, at its true end.
+//! Writes one record of each request at its true end.
 //!
-//! [`AccessLogLayer`] writes exactly one record of each request that its service is called with:
-//! when the last byte of the answer's body was handed on, when it failed, or when the request was
-//! dropped at whatever point. It writes
+//! An access log that is written with the head of the response misses how a stream ended and how
+//! many bytes and tokens it took. [`AccessLogLayer`] writes the record when the last byte of the
+//! response was passed on, when the body failed or when the client left. It writes exactly one
+//! record of each request in one of three forms:
 //!
-//! - a `tracing` event ([`AccessLogLayer::new`]): target `tower_inference::access`, level INFO;
-//! - a line of JSON ([`AccessLogLayer::json`]) into a [`Sink`], whose slow or stuck writer delays
-//!   no request;
-//! - or whatever your own [`RecordSink`] makes of it ([`AccessLogLayer::to`]).
+//! - a `tracing` event ([`AccessLogLayer::new`]) with target `tower_inference::access` and level INFO
+//! - a line of JSON ([`AccessLogLayer::json`]) into a [`Sink`], whose writer delays no request
+//! - your own format with a [`RecordSink`] ([`AccessLogLayer::sink`])
 //!
 //! ```
 //! use bytes::Bytes;
@@ -24,7 +24,7 @@
 //! # async fn main() {
 //! let lines = Arc::new(Mutex::new(Vec::new()));
 //! let sink = Arc::clone(&lines);
-//! let layer = AccessLogLayer::to(move |record: &Record<'_>| {
+//! let layer = AccessLogLayer::sink(move |record: &Record<'_>| {
 //!     let status = record.status().map_or(0, |status| status.as_u16());
 //!     let line = format!("{} {} {status} {}", record.method(), record.path(), record.bytes_out());
 //!     sink.lock().unwrap().push((line, record.outcome()));
@@ -36,7 +36,7 @@
 //! let request = Request::get("/v1/models?key=secret").body(()).unwrap();
 //! let response = service.oneshot(request).await.unwrap();
 //!
-//! // There is a head, but the end is still to come.
+//! // The head is here but the body has not ended.
 //! assert!(lines.lock().unwrap().is_empty());
 //! response.into_body().collect().await.unwrap();
 //! assert_eq!(
@@ -46,60 +46,67 @@
 //! # }
 //! ```
 //!
-//! # What a record holds
+//! # Members of a record
 //!
-//! Members of the JSON line, in this order. The event has the same fields, nested ones as
-//! `principal.issuer`. What is not known is left out.
+//! A JSON line has these members in this order. An event has the same fields and writes nested ones
+//! as `principal.issuer`. A member without a value is left out.
 //!
-//! | member | what | left out |
+//! | member | value | left out |
 //! |---|---|---|
-//! | `time` | when the request came: RFC 3339, UTC, milliseconds | |
-//! | `request_id` | the id that `RequestIdLayer` gave it | no id |
-//! | `trace_id` | of its `traceparent` | no legal one |
-//! | `principal` | who called: `proof`, `issuer`, `subject` | not authenticated |
-//! | `tenant` | on whose behalf | no tenant |
+//! | `time` | arrival of the request: RFC 3339 in UTC with milliseconds | |
+//! | `request_id` | id from `RequestIdLayer` | no id |
+//! | `trace_id` | trace id of the header `traceparent` | none or an invalid one |
+//! | `principal` | the caller: `proof`, `issuer` and `subject` | not authenticated |
+//! | `tenant` | tenant of the caller | no tenant |
 //! | `method` | | |
-//! | `path` | without the query, which may hold secrets; the first 2,048 bytes | |
-//! | `http_version` | `1.1`, `2` | unless [asked for](AccessLogLayer::http_version) |
-//! | `user_agent` | | none; unless [asked for](AccessLogLayer::user_agent) |
-//! | `route`, `stage` | by the names their owners gave them | not named |
-//! | `status` | of the answer's head | no head was handed on |
-//! | `grpc_status` | the number in the trailers, or in the head of a trailers-only answer | no such field |
-//! | `refusal` | slug of the refusal, if one of the layers refused | none |
-//! | `limit` | name of the limit that refused it | none did |
-//! | `limit_shadow` | name of the first limit that would have, were it not in shadow | none would |
-//! | `cache` | how a cache had part in the answer: `hit`, `miss`, `collapsed` (shared with a request that had gone before), `bypass` | no cache was asked |
-//! | `outcome` | `complete`; `trailers`: complete, with trailers; `error`: the service or the body failed, or panicked; `cancelled`: dropped before its end, by a caller that left | |
-//! | `bytes_in` | of the request's body, as far as it was read | |
-//! | `bytes_out` | of the answer's body, as far as it was handed on | |
-//! | `head_us` | microseconds to the answer's head | no head |
+//! | `path` | first 2,048 bytes without the query, which may hold secrets | |
+//! | `http_version` | `1.1` or `2` | unless [enabled](AccessLogLayer::http_version) |
+//! | `user_agent` | | none or not [enabled](AccessLogLayer::user_agent) |
+//! | `route`, `stage` | names that the program gave | no name |
+//! | `status` | status of the response | no head was passed on |
+//! | `grpc_status` | number in the trailers or in the head of a trailers-only response | no such header |
+//! | `refusal` | slug of the rejection | no layer rejected the request |
+//! | `limit` | name of the limit that rejected the request | none did |
+//! | `limit_shadow` | name of the first limit in shadow that would have rejected it | none would |
+//! | `cache` | `hit`, `miss`, `collapsed` (shares the upstream call of an earlier request) or `bypass` | no cache |
+//! | `outcome` | see [below](#outcomes) | |
+//! | `bytes_in` | bytes read of the request body | |
+//! | `bytes_out` | bytes passed on of the response body | |
+//! | `head_us` | microseconds to the head of the response | no head |
 //! | `first_byte_us` | microseconds to the first byte of the body | no byte |
 //! | `total_us` | microseconds to the end | |
 //! | `upstream` | origin that the request was sent to | not sent |
-//! | `upstream_status` | of its last answer | no answer |
-//! | `attempts` | calls of the upstream | none |
-//! | `model` | that the request asked for | not known |
-//! | `model_target` | model and provider that it reaches, as the model rules judged it | not judged |
-//! | `usage` | `prompt_tokens`, `completion_tokens`, `total_tokens`, as the upstream counts them | not said |
-//! | `stream_end` | of an event stream: `done`, `failed`, `cut` | no event stream |
+//! | `upstream_status` | status of the last attempt | no response |
+//! | `attempts` | requests sent to the upstream | none |
+//! | `model` | model that the request asked for | not known |
+//! | `model_target` | model and provider that the request reaches | no model rules |
+//! | `usage` | `prompt_tokens`, `completion_tokens` and `total_tokens` as the upstream counts them | not reported |
+//! | `stream_end` | end of an event stream: `done`, `failed` or `cut` | no event stream |
 //!
-//! A request that is cancelled before its head has no `status`: nobody was answered, so there is
-//! none to invent. Never in a record: credentials, the query, bodies, claims.
+//! Credentials, queries, bodies and claims are never in a record.
 //!
-//! # Limits
+//! # Outcomes
 //!
-//! Strings other than the path are cut at 512 bytes. In a line of JSON and in events, controls are
-//! escaped, those beyond ASCII included, and so are separators of lines and what reorders or hides
-//! text (as bidirectional overrides do): no value can break or forge a line, or command a terminal.
+//! | `outcome` | meaning |
+//! |---|---|
+//! | `complete` | the body was passed on to its end |
+//! | `trailers` | the same with trailers |
+//! | `error` | the service or the body failed or panicked |
+//! | `cancelled` | the request was dropped before its end because the client left |
 //!
-//! The upstream's token can only be in a record where a request repeats it, as its path or its
-//! model. Such a string is written as `[redacted]`, if the layer has the token's
-//! [`Scrubber`](crate::secret::Scrubber), as in a [`Stack`](crate::stack::Stack) it has.
+//! A request that is cancelled before its head has no `status`.
 //!
-//! A path is written as it came: a service that puts secrets into paths logs them.
+//! # Caveats
 //!
-//! What cannot be written is lost, and the loss is counted and told (see [`Sink`]); requests go on.
-//! For a log that must be complete, use a [`RecordSink`] of your own, at the price of waiting.
+//! - A string other than the path is cut at 512 bytes.
+//! - JSON lines and events escape control characters and line separators. They escape characters that
+//!   reorder or hide text too. No value can forge a line or control a terminal.
+//! - A request can repeat the upstream's token as its path or its model. The layer writes `[redacted]`
+//!   for such a string if it has the token's [`Scrubber`](crate::secret::Scrubber). In a
+//!   [`Stack`](crate::stack::Stack) it has.
+//! - The path is recorded as it came. A service with secrets in paths logs them.
+//! - A record that cannot be written is lost. [`Sink`] counts and reports the loss and requests go on.
+//!   For a log that must be complete use your own [`RecordSink`] and accept the wait.
 
 mod batch;
 mod body;
@@ -107,7 +114,11 @@ mod event;
 mod future;
 mod json;
 mod layer;
+mod observation;
+mod open_record;
+mod queue;
 mod record;
+mod settings;
 mod sink;
 
 pub use self::{

@@ -1,45 +1,36 @@
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    thread,
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header::USER_AGENT,
-    uri::PathAndQuery,
-};
+use http::{StatusCode, Version};
 
-use super::layer::Settings;
+use super::observation::Observation;
 use crate::{
-    body::{BodyEnd, Watch as _},
-    context::{CacheOutcome, RequestContext, StreamEnd, Usage},
+    body::BodyEnd,
+    context::{CacheOutcome, StreamEnd, Usage},
     identity::{Identity, Principal},
-    secret::REDACTED,
-    tap::Tap,
+    secret::{REDACTED, Scrubber},
 };
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+/// The longest recorded path in bytes.
+const MAX_PATH_BYTES: usize = 2_048;
+/// The longest recorded string of any other kind in bytes.
+const MAX_TEXT_BYTES: usize = 512;
 
-/// Bytes of a path that are recorded.
-const LONGEST_PATH: usize = 2_048;
-/// Bytes of any other string that are recorded.
-const LONGEST: usize = 512;
-
-/// Takes records. Closures over a [`Record`] do.
+/// Takes records. A closure over a [`Record`] is one.
 pub trait RecordSink: Send + Sync + 'static {
-    /// Whether records are wanted right now. Asked once for each request, when it comes: one that
-    /// is not wanted costs nothing more, and is never recorded.
+    /// Returns whether to record a request. Called once when the request arrives. A request that is
+    /// not recorded costs nothing more.
     fn enabled(&self) -> bool {
         true
     }
 
     /// Takes one record.
     ///
-    /// Called where the request ends: while its body is polled, or while it is dropped, which may
-    /// be because of a panic. It must not block. A panic in here loses the record and nothing else.
+    /// The layer calls it at the end of the request: inside a poll of the body or inside a drop,
+    /// perhaps during a panic. It must not block. A panic loses this record and nothing else.
     fn record(&self, record: &Record<'_>);
 }
 
@@ -49,36 +40,37 @@ impl<F: Fn(&Record<'_>) + Send + Sync + 'static> RecordSink for F {
     }
 }
 
-/// One request, from when it came to its true end. The members are those of the
-/// [module's table](super#what-a-record-holds).
+/// One request from its arrival to its true end. The [module docs](super#members-of-a-record)
+/// describe the members.
 pub struct Record<'a> {
-    open: &'a Open,
-    identity: Option<Arc<Identity>>,
-    usage: Option<Usage>,
-    outcome: BodyEnd,
-    total: Duration,
+    pub(super) observation: &'a Observation,
+    pub(super) scrubbers: &'a [Scrubber],
+    pub(super) identity: Option<Arc<Identity>>,
+    pub(super) usage: Option<Usage>,
+    pub(super) outcome: BodyEnd,
+    pub(super) total: Duration,
 }
 
 impl Record<'_> {
-    /// When the request came.
+    /// Returns when the request arrived.
     #[must_use]
     pub const fn time(&self) -> SystemTime {
-        self.open.time
+        self.observation.time
     }
 
-    /// Its id.
+    /// Returns the request id.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
-        self.open.context.request_id().map(|id| self.text(id))
+        self.observation.context.request_id().map(|id| self.text(id))
     }
 
-    /// The trace it is part of.
+    /// Returns the trace id.
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
-        self.open.context.trace_id().map(|id| self.text(id.as_str()))
+        self.observation.context.trace_id().map(|id| self.text(id.as_str()))
     }
 
-    /// Who called.
+    /// Returns the principal of the caller.
     #[must_use]
     pub fn principal(&self) -> Option<Principal<'_>> {
         let mut principal = self.identity.as_deref()?.principal();
@@ -87,28 +79,28 @@ impl Record<'_> {
         Some(principal)
     }
 
-    /// On whose behalf.
+    /// Returns the tenant of the caller.
     #[must_use]
     pub fn tenant(&self) -> Option<&str> {
         self.identity.as_deref()?.tenant().map(|tenant| self.text(tenant))
     }
 
-    /// The request's method.
+    /// Returns the method.
     #[must_use]
     pub fn method(&self) -> &str {
-        self.text(self.open.method.as_str())
+        self.text(self.observation.method.as_str())
     }
 
-    /// The request's path, without the query. Empty when it had none (`CONNECT`).
+    /// Returns the path without the query. It is empty for `CONNECT`.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.open.path.as_ref().map_or("", |path| self.text_to(path.path(), LONGEST_PATH))
+        self.observation.path.as_ref().map_or("", |path| self.text_to(path.path(), MAX_PATH_BYTES))
     }
 
-    /// The version of HTTP, if the layer records it: `1.1`, `2`.
+    /// Returns the HTTP version such as `1.1` or `2`, if the layer records it.
     #[must_use]
     pub fn http_version(&self) -> Option<&'static str> {
-        match self.open.http_version? {
+        match self.observation.http_version? {
             Version::HTTP_09 => Some("0.9"),
             Version::HTTP_10 => Some("1.0"),
             Version::HTTP_11 => Some("1.1"),
@@ -118,147 +110,147 @@ impl Record<'_> {
         }
     }
 
-    /// The field `user-agent`, if the layer records it and it is text.
+    /// Returns the header `user-agent`, if the layer records it and it is text.
     #[must_use]
     pub fn user_agent(&self) -> Option<&str> {
-        self.open.user_agent.as_ref()?.to_str().ok().map(|agent| self.text(agent))
+        self.observation.user_agent.as_ref()?.to_str().ok().map(|agent| self.text(agent))
     }
 
-    /// The route's name.
+    /// Returns the name of the route.
     #[must_use]
     pub fn route(&self) -> Option<&str> {
-        self.open.context.route().map(|route| self.text(route))
+        self.observation.context.route().map(|route| self.text(route))
     }
 
-    /// The stage's name.
+    /// Returns the name of the stage.
     #[must_use]
     pub fn stage(&self) -> Option<&str> {
-        self.open.context.stage().map(|stage| self.text(stage))
+        self.observation.context.stage().map(|stage| self.text(stage))
     }
 
-    /// The answer's status; `None` when no head was handed on.
+    /// Returns the status of the response. `None` when there was no head.
     #[must_use]
     pub const fn status(&self) -> Option<StatusCode> {
-        self.open.status
+        self.observation.status
     }
 
-    /// The number in `grpc-status`, of the trailers or of a trailers-only answer.
+    /// Returns the number in `grpc-status` from the trailers or from a trailers-only response.
     #[must_use]
     pub const fn grpc_status(&self) -> Option<u32> {
-        self.open.grpc_status
+        self.observation.grpc_status
     }
 
-    /// Slug of the refusal, if one of the layers refused.
+    /// Returns the slug of the rejection, if a layer rejected the request.
     #[must_use]
     pub fn refusal(&self) -> Option<&'static str> {
-        self.open.context.refusal()
+        self.observation.context.refusal()
     }
 
-    /// How the request ended: with its answer's body, or before there was one. A panic that
-    /// unwound through it is an error.
+    /// Returns how the request ended. A panic counts as an error.
     #[must_use]
     pub const fn outcome(&self) -> BodyEnd {
         self.outcome
     }
 
-    /// Bytes of the request's body that were read.
+    /// Returns how many bytes of the request body were read.
     #[must_use]
     pub fn bytes_in(&self) -> u64 {
-        self.open.context.bytes_in()
+        self.observation.context.bytes_in()
     }
 
-    /// Bytes of the answer's body that were handed on.
+    /// Returns how many bytes of the response body were passed on.
     #[must_use]
     pub const fn bytes_out(&self) -> u64 {
-        self.open.bytes_out
+        self.observation.bytes_out
     }
 
-    /// Time to the answer's head.
+    /// Returns the time from the arrival to the head of the response.
     #[must_use]
     pub const fn head_after(&self) -> Option<Duration> {
-        self.open.head_after
+        self.observation.head_after
     }
 
-    /// Time to the first byte of the answer's body.
+    /// Returns the time from the arrival to the first byte of the response body.
     #[must_use]
     pub const fn first_byte_after(&self) -> Option<Duration> {
-        self.open.first_byte_after
+        self.observation.first_byte_after
     }
 
-    /// Time to the end.
+    /// Returns the time from the arrival to the end.
     #[must_use]
     pub const fn total(&self) -> Duration {
         self.total
     }
 
-    /// The origin that the request was sent to.
+    /// Returns the origin that the request was sent to.
     #[must_use]
     pub fn upstream(&self) -> Option<&str> {
-        self.open.context.upstream().map(|upstream| self.text(upstream))
+        self.observation.context.upstream().map(|upstream| self.text(upstream))
     }
 
-    /// The upstream's status.
+    /// Returns the status of the upstream.
     #[must_use]
     pub fn upstream_status(&self) -> Option<StatusCode> {
-        self.open.context.upstream_status()
+        self.observation.context.upstream_status()
     }
 
-    /// Calls of the upstream.
+    /// Returns how many times the request was sent to the upstream.
     #[must_use]
     pub fn attempts(&self) -> u32 {
-        self.open.context.attempts()
+        self.observation.context.attempts()
     }
 
-    /// The model and the provider that the request reaches, if a layer has judged that:
-    /// `org/name:together`.
+    /// Returns the model and the provider that the request reaches such as `org/name:together`. The
+    /// model rules set it.
     #[must_use]
     pub fn model_target(&self) -> Option<&str> {
-        self.open.context.target().map(|target| self.text(target))
+        self.observation.context.target().map(|target| self.text(target))
     }
 
-    /// The limit that refused the request, by its name.
+    /// Returns the name of the limit that rejected the request.
     #[must_use]
     pub fn limit(&self) -> Option<&str> {
-        self.open.context.limited_by().map(|limit| self.text(limit))
+        self.observation.context.limited_by().map(|limit| self.text(limit))
     }
 
-    /// The first limit that would have refused the request, were it not in shadow.
+    /// Returns the name of the first limit in shadow that would have rejected the request.
     #[must_use]
     pub fn limit_shadow(&self) -> Option<&str> {
-        self.open.context.shadow_limited_by().map(|limit| self.text(limit))
+        self.observation.context.shadow_limited_by().map(|limit| self.text(limit))
     }
 
-    /// How a cache had part in the answer.
+    /// Returns how the cache took part in the response.
     #[must_use]
     pub fn cache(&self) -> Option<CacheOutcome> {
-        self.open.context.cache()
+        self.observation.context.cache()
     }
 
-    /// The model that the request asked for.
+    /// Returns the model that the request asked for.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
-        self.open.context.model().map(|model| self.text(model))
+        self.observation.context.model().map(|model| self.text(model))
     }
 
-    /// Tokens, as the upstream counts them.
+    /// Returns the tokens as the upstream counts them.
     #[must_use]
     pub const fn usage(&self) -> Option<Usage> {
         self.usage
     }
 
-    /// How the answer's event stream ended.
+    /// Returns how the event stream of the response ended.
     #[must_use]
     pub fn stream_end(&self) -> Option<StreamEnd> {
-        self.open.context.stream_end()
+        self.observation.context.stream_end()
     }
 
     fn text<'t>(&self, text: &'t str) -> &'t str {
-        self.text_to(text, LONGEST)
+        self.text_to(text, MAX_TEXT_BYTES)
     }
 
-    /// As much of `text` as is recorded. All of it is searched: a secret that is cut is one still.
+    /// Returns the recorded part of `text`. The search covers all of it because a cut secret is still a
+    /// secret.
     fn text_to<'t>(&self, text: &'t str, longest: usize) -> &'t str {
-        let mut scrubbers = self.open.settings.scrubbers.iter();
+        let mut scrubbers = self.scrubbers.iter();
         if scrubbers.any(|scrubber| scrubber.is_in(text.as_bytes())) {
             return REDACTED;
         }
@@ -277,148 +269,10 @@ impl fmt::Debug for Record<'_> {
     }
 }
 
-/// As much of `text` as fits into `longest` bytes, whole characters only.
+/// Returns as many whole characters of `text` as fit into `longest` bytes.
 fn cut(text: &str, longest: usize) -> &str {
     let end = (0..=longest.min(text.len())).rfind(|end| text.is_char_boundary(*end));
     end.and_then(|end| text.get(..end)).unwrap_or_default()
-}
-
-// === a request that has not ended ===
-
-/// A request that is recorded once: closed by its end, or by its drop. Empty when it was, and when
-/// nobody wanted it. Boxed, because it moves with the future, the response and the body.
-pub(super) struct Entry(Option<Box<Open>>);
-
-struct Open {
-    settings: Arc<Settings>,
-    context: RequestContext,
-    method: Method,
-    path: Option<PathAndQuery>,
-    http_version: Option<Version>,
-    user_agent: Option<HeaderValue>,
-    time: SystemTime,
-    came: Duration,
-    status: Option<StatusCode>,
-    grpc_status: Option<u32>,
-    head_after: Option<Duration>,
-    first_byte_after: Option<Duration>,
-    bytes_out: u64,
-    // Reads the answer, unless a layer further in does.
-    tap: Option<Tap>,
-}
-
-impl Entry {
-    pub(super) fn open<B>(settings: &Arc<Settings>, request: &mut Request<B>) -> Self {
-        if !settings.sink.enabled() {
-            return Self(None);
-        }
-        let context = RequestContext::ensure(request.extensions_mut());
-        if settings.usage {
-            context.announce_answer_is_read();
-        }
-        let user_agent = settings.user_agent.then(|| request.headers().get(USER_AGENT).cloned());
-        Self(Some(Box::new(Open {
-            context,
-            method: request.method().clone(),
-            path: request.uri().path_and_query().cloned(),
-            http_version: settings.http_version.then(|| request.version()),
-            user_agent: user_agent.flatten(),
-            time: settings.clock.wall(),
-            came: settings.clock.monotonic(),
-            settings: Arc::clone(settings),
-            status: None,
-            grpc_status: None,
-            head_after: None,
-            first_byte_after: None,
-            bytes_out: 0,
-            tap: None,
-        })))
-    }
-
-    /// Where to count the request's bytes, if that is for this entry to do.
-    pub(super) fn counter(&self) -> Option<RequestContext> {
-        let context = &self.0.as_ref()?.context;
-        context.claim_bytes_in().then(|| context.clone())
-    }
-
-    pub(super) fn method(&self) -> Option<&Method> {
-        self.0.as_ref().map(|open| &open.method)
-    }
-
-    pub(super) fn take(&mut self) -> Self {
-        Self(self.0.take())
-    }
-
-    pub(super) fn head(&mut self, status: StatusCode, headers: &HeaderMap) {
-        let Some(open) = &mut self.0 else { return };
-        open.head_after = Some(open.since());
-        open.status = Some(status);
-        open.grpc_status = grpc_status(headers);
-        if open.settings.usage && open.method != Method::HEAD {
-            open.tap = Tap::claim(&open.context, status, headers);
-        }
-    }
-
-    pub(super) fn data(&mut self, data: &Bytes) {
-        let Some(open) = &mut self.0 else { return };
-        if open.bytes_out == 0 && !data.is_empty() {
-            open.first_byte_after = Some(open.since());
-        }
-        open.bytes_out += data.len() as u64;
-        if let Some(tap) = &mut open.tap {
-            tap.data(data);
-        }
-    }
-
-    pub(super) fn trailers(&mut self, trailers: &HeaderMap) {
-        let Some(open) = &mut self.0 else { return };
-        open.grpc_status = grpc_status(trailers).or(open.grpc_status);
-        if let Some(tap) = &mut open.tap {
-            tap.trailers(trailers);
-        }
-    }
-
-    pub(super) fn close(&mut self, end: BodyEnd) {
-        let Some(mut open) = self.0.take() else { return };
-        if let Some(mut tap) = open.tap.take() {
-            tap.end(end);
-        }
-        // A caller that leaves drops the request, and so does a panic: only the one is its choice.
-        let panicked = end == BodyEnd::Cancelled && thread::panicking();
-        let record = Record {
-            identity: open.context.identity(),
-            usage: open.context.usage(),
-            outcome: if panicked { BodyEnd::Error } else { end },
-            total: open.since(),
-            open: &open,
-        };
-        // A panic must stay in here: in a drop that a panic caused it would abort the process, and
-        // in a body it would break the connection. The panic hook has told of it.
-        let write = AssertUnwindSafe(|| open.settings.sink.record(&record));
-        let _panicked = catch_unwind(write);
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.close(BodyEnd::Cancelled);
-    }
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").finish_non_exhaustive()
-    }
-}
-
-impl Open {
-    fn since(&self) -> Duration {
-        self.settings.clock.monotonic().saturating_sub(self.came)
-    }
-}
-
-fn grpc_status(fields: &HeaderMap) -> Option<u32> {
-    fields.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]

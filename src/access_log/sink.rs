@@ -1,40 +1,32 @@
 use std::{
     fmt,
     io::{self, Write},
-    mem,
-    sync::{
-        Arc, Condvar, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
     thread,
     time::Duration,
 };
 
 use super::{
-    batch::Batch,
     json,
+    queue::{LineQueue, StopGuard},
     record::{Record, RecordSink},
 };
-use crate::{lock::Lock, printable::printable, secret::Scrubber};
+use crate::{printable::printable, secret::Scrubber};
 
-/// How long the writer lets lines gather before it writes them: one `write` for many lines, and
-/// one wake-up.
-const GATHER: Duration = Duration::from_millis(10);
-
-/// Lines on their way to a writer that may block.
+/// Writes lines to a writer that may block, without blocking a request.
 ///
-/// A line goes into a queue, bounded in lines and bytes. A thread of the sink's own takes all that
-/// is there and writes it at once, outside of any lock; a slow writer delays no request. Lines that
-/// do not fit, and lines that the writer fails to take, are lost: [`Sink::dropped`] counts them,
-/// and the next thing written says so, in a line `{"dropped":n}`.
+/// A line goes into a queue that is bounded in lines and bytes. The sink's own thread writes all
+/// queued lines at once, so a slow writer delays no request. A line is lost when it does not fit or
+/// when the writer fails. [`Sink::dropped_lines`] counts lost lines, and the next write reports them
+/// in a line `{"dropped":n}`.
 ///
-/// Clones are the same sink. Dropping the last one (the layer and its services and requests hold
-/// one each) writes what is queued, for as long as [`Sink::drain_within`] says, and stops the
-/// thread. A thread that is stuck inside its writer can only stop when the writer lets go.
+/// Clones are the same sink. The layer, its services and its requests have one clone each. Dropping
+/// the last clone writes the queued lines within [`Sink::drain_timeout`] and stops the thread. A
+/// thread inside a blocked writer stops only when the writer returns.
 ///
-/// As a [`RecordSink`] it writes JSON. For a format of your own, hand your lines to
-/// [`Sink::line`] or [`Sink::text`]. As a [`Write`] it takes the other lines of a program: a full
-/// disk, a closed pipe and a pipe that nobody reads make `println!` and loggers panic or block.
+/// As a [`RecordSink`] it writes JSON. For your own format pass lines to [`Sink::line`] or
+/// [`Sink::text`]. It is also a [`Write`] for the other output of a program: `println!` and loggers
+/// block on a pipe without reader and panic on a closed pipe or a full disk.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -61,89 +53,77 @@ const GATHER: Duration = Duration::from_millis(10);
 /// ```
 #[derive(Clone)]
 pub struct Sink {
-    owner: Arc<Owner>,
+    handle: Arc<Handle>,
 }
 
 impl Sink {
-    /// A sink that writes to `writer`, in a thread of its own. The writer is flushed after each
+    /// Creates a sink that writes to `writer` in its own thread. The writer is flushed after each
     /// batch.
     ///
     /// # Errors
     ///
-    /// When the system gives no thread.
+    /// Returns an error when the system cannot start a thread.
     pub fn new(writer: impl Write + Send + 'static) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
-        // Dropped last, after the writer and whatever that does to close.
-        let stopped = Stopped { shared: Arc::clone(&shared) };
+        let queue = Arc::new(LineQueue::default());
+        // Dropped last, after the writer has closed.
+        let guard = StopGuard { queue: Arc::clone(&queue) };
         thread::Builder::new()
             .name("log-sink".to_owned())
-            .spawn(move || stopped.shared.run(writer))?;
-        Ok(Self { owner: Arc::new(Owner { shared }) })
+            .spawn(move || guard.queue.run(writer))?;
+        Ok(Self { handle: Arc::new(Handle { queue }) })
     }
 
-    /// How many lines may wait. Default: 8,192.
+    /// Sets how many lines may be queued. Defaults to 8,192.
     #[must_use]
     pub fn max_lines(self, lines: usize) -> Self {
-        self.owner.shared.queue.lock().max_lines = lines;
+        self.handle.queue.set_max_lines(lines);
         self
     }
 
-    /// How many bytes may wait. Default: 4 MiB. While they are written, as many again may gather.
+    /// Sets how many bytes may be queued. Defaults to 4 MiB. As many again may be in the write at the
+    /// same time.
     #[must_use]
     pub fn max_bytes(self, bytes: usize) -> Self {
-        self.owner.shared.queue.lock().max_bytes = bytes;
+        self.handle.queue.set_max_bytes(bytes);
         self
     }
 
-    /// How long [`Sink::flush`] and the drop of the last handle wait. Default: 1 s.
+    /// Sets how long [`Sink::flush`] and the drop of the last clone wait. Defaults to 1 second.
     #[must_use]
-    pub fn drain_within(self, limit: Duration) -> Self {
-        self.owner.shared.queue.lock().drain_within = limit;
+    pub fn drain_timeout(self, timeout: Duration) -> Self {
+        self.handle.queue.set_drain_timeout(timeout);
         self
     }
 
-    /// Replaces the scrubber's secrets by `[redacted]` in each line that is written from now on.
-    /// Each call adds one. None by default. The sink's own thread looks for them.
+    /// Adds a scrubber. Its secrets become `[redacted]` in each line from now on. The sink's thread
+    /// searches the lines. There is no scrubber by default.
     #[must_use]
     pub fn scrubber(self, scrubber: Scrubber) -> Self {
-        let mut queue = self.owner.shared.queue.lock();
-        queue.scrubbers = queue.scrubbers.iter().cloned().chain([scrubber]).collect();
-        drop(queue);
+        self.handle.queue.add_scrubber(scrubber);
         self
     }
 
-    /// Queues `line`, which must not hold its own end. Never blocks on the writer.
+    /// Queues `line`, which must not contain a line end. Never blocks on the writer.
     pub fn line(&self, line: &[u8]) {
-        self.owner.shared.push(line);
+        self.handle.queue.push(line);
     }
 
-    /// Queues one line of text. What would end the line, command a terminal, or reorder or hide
-    /// text is escaped, as Rust escapes it.
+    /// Queues one line of text. Line ends, control characters and characters that reorder or hide
+    /// text are escaped in the notation of Rust.
     pub fn text(&self, text: &str) {
         self.line(printable(text).as_bytes());
     }
 
-    /// How many lines were lost.
+    /// Returns how many lines were lost.
     #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.owner.shared.dropped.load(Relaxed)
+    pub fn dropped_lines(&self) -> u64 {
+        self.handle.queue.dropped()
     }
 
-    /// Waits until all that was queued before is written or lost; false when the time limit
-    /// passed first. Blocks: not for a task.
+    /// Waits until the lines that were queued before are written or lost. Returns false when
+    /// [`Sink::drain_timeout`] passed first. It blocks the thread, so do not call it in a task.
     pub fn flush(&self) -> bool {
-        let shared = &self.owner.shared;
-        let mut queue = shared.queue.lock();
-        let until = queue.accepted;
-        let limit = queue.drain_within;
-        queue.urgent = true;
-        shared.work.notify_one();
-        let (queue, waited) = shared
-            .settled
-            .wait_timeout_while(queue, limit, |queue| queue.settled < until)
-            .unwrap_or_else(PoisonError::into_inner);
-        drop(queue);
-        !waited.timed_out()
+        self.handle.queue.flush()
     }
 }
 
@@ -153,10 +133,8 @@ impl RecordSink for Sink {
     }
 }
 
-/// Queues what is written, as it is: a log of text goes through a sink by it. Never blocks, never
-/// fails. Each call of `write` takes all that it is given as one line, with or without its end, and
-/// so does each `writeln!`; formatters of logs make one call for each event. `flush` waits for
-/// nothing.
+/// Queues text as it is. It never blocks and never fails. Each `write` and each `writeln!` is one
+/// line with or without its end. Log formatters make one call for each event. `flush` does not wait.
 ///
 /// ```
 /// # use tower_inference::access_log::Sink;
@@ -183,235 +161,17 @@ impl Write for Sink {
 
 impl fmt::Debug for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sink").field("dropped", &self.dropped()).finish_non_exhaustive()
+        f.debug_struct("Sink").field("dropped_lines", &self.dropped_lines()).finish_non_exhaustive()
     }
 }
 
-/// The last of the handles.
-struct Owner {
-    shared: Arc<Shared>,
+/// Closes the queue when the last clone of a sink is dropped.
+struct Handle {
+    queue: Arc<LineQueue>,
 }
 
-impl Drop for Owner {
+impl Drop for Handle {
     fn drop(&mut self) {
-        let mut queue = self.shared.queue.lock();
-        let limit = queue.drain_within;
-        queue.closed = true;
-        self.shared.work.notify_one();
-        let waited = self.shared.settled.wait_timeout_while(queue, limit, |queue| !queue.stopped);
-        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        queue.abandoned = true;
-    }
-}
-
-#[derive(Default)]
-struct Shared {
-    queue: Lock<Queue>,
-    /// The writer waits here.
-    work: Condvar,
-    /// Whoever waits for the writer waits here.
-    settled: Condvar,
-    dropped: AtomicU64,
-}
-
-struct Queue {
-    max_lines: usize,
-    max_bytes: usize,
-    drain_within: Duration,
-    scrubbers: Arc<[Scrubber]>,
-    /// What waits, and how many lines that is.
-    bytes: Vec<u8>,
-    lines: usize,
-    /// Lines that were lost and not yet told, and whether that is a reason to write: not when it
-    /// is the writer who lost them.
-    lost: u64,
-    tell: bool,
-    /// Lines that were ever queued, and those of them that are written or lost.
-    accepted: u64,
-    settled: u64,
-    /// What the writer is waiting for, if it is.
-    waits: Waits,
-    /// Somebody waits for the writer: it lets no lines gather.
-    urgent: bool,
-    closed: bool,
-    /// Nobody waits any longer: the writer stops where it is.
-    abandoned: bool,
-    stopped: bool,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Waits {
-    Not,
-    ForALine,
-    /// For as many lines as may come meanwhile.
-    Gathering,
-}
-
-impl Default for Queue {
-    fn default() -> Self {
-        Self {
-            max_lines: 8_192,
-            max_bytes: 4 * 1024 * 1024,
-            drain_within: Duration::from_secs(1),
-            scrubbers: Arc::default(),
-            bytes: Vec::new(),
-            lines: 0,
-            lost: 0,
-            tell: false,
-            accepted: 0,
-            settled: 0,
-            waits: Waits::Not,
-            urgent: false,
-            closed: false,
-            abandoned: false,
-            stopped: false,
-        }
-    }
-}
-
-impl Shared {
-    fn push(&self, line: &[u8]) {
-        let mut queue = self.queue.lock();
-        if queue.fits(line) {
-            queue.make_room(line.len() + 1);
-            queue.bytes.extend_from_slice(line);
-            queue.bytes.push(b'\n');
-            queue.lines += 1;
-            queue.accepted += 1;
-        } else {
-            queue.lost += 1;
-            queue.tell = true;
-            self.dropped.fetch_add(1, Relaxed);
-        }
-        // A wake-up is a system call: at most one for each batch.
-        let wake = match queue.waits {
-            Waits::Not => false,
-            Waits::ForALine => true,
-            Waits::Gathering => queue.is_half_full(),
-        };
-        if wake {
-            queue.waits = Waits::Not;
-        }
-        drop(queue);
-        if wake {
-            self.work.notify_one();
-        }
-    }
-
-    fn run(&self, mut writer: impl Write) {
-        let mut batch = Batch::default();
-        let mut torn = false;
-        while self.take(&mut batch) {
-            batch.finish();
-            let written = batch.write(&mut writer, &mut torn);
-            self.settle(&batch, written);
-            batch.clear();
-        }
-    }
-
-    /// Waits for lines and moves them into `batch`, which must be empty. False at the end.
-    fn take(&self, batch: &mut Batch) -> bool {
-        let mut queue = self.queue.lock();
-        while queue.lines == 0 && !queue.tell {
-            if queue.closed {
-                return false;
-            }
-            queue = self.wait(queue);
-        }
-        if !queue.urgent && !queue.closed && !queue.is_half_full() {
-            queue.waits = Waits::Gathering;
-            let waited = self.work.wait_timeout(queue, GATHER);
-            (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
-            queue.waits = Waits::Not;
-        }
-        if queue.abandoned {
-            return false;
-        }
-        queue.urgent = false;
-        queue.tell = false;
-        mem::swap(&mut queue.bytes, &mut batch.bytes);
-        batch.lines = mem::take(&mut queue.lines) as u64;
-        batch.lost = mem::take(&mut queue.lost);
-        batch.scrubbers = Arc::clone(&queue.scrubbers);
-        true
-    }
-
-    fn wait<'a>(&self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
-        queue.waits = Waits::ForALine;
-        let mut queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        queue.waits = Waits::Not;
-        queue
-    }
-
-    /// Notes that of `batch` as many lines as `written` are with the writer.
-    fn settle(&self, batch: &Batch, written: u64) {
-        let missing = batch.lines.saturating_sub(written);
-        self.dropped.fetch_add(missing, Relaxed);
-        let mut queue = self.queue.lock();
-        queue.settled += batch.lines;
-        queue.lost += missing;
-        if written <= batch.lines {
-            // The line that tells of the lost ones was lost as well.
-            queue.lost += batch.lost;
-        }
-        drop(queue);
-        self.settled.notify_all();
-    }
-}
-
-impl Queue {
-    fn fits(&self, line: &[u8]) -> bool {
-        let room = self.max_bytes.saturating_sub(self.bytes.len());
-        !self.stopped && self.lines < self.max_lines && line.len() < room
-    }
-
-    /// Doubles the buffer where it must grow, but never past the bound: a `Vec` left to itself would
-    /// take up to twice as much.
-    fn make_room(&mut self, more: usize) {
-        let (length, room) = (self.bytes.len(), self.bytes.capacity());
-        let needed = length.saturating_add(more);
-        if needed > room {
-            let doubled = room.saturating_mul(2).min(self.max_bytes);
-            self.bytes.reserve_exact(doubled.max(needed) - length);
-        }
-    }
-
-    fn is_half_full(&self) -> bool {
-        self.lines >= self.max_lines / 2 || self.bytes.len() >= self.max_bytes / 2
-    }
-}
-
-/// Says that the thread is gone, also when its writer panicked.
-struct Stopped {
-    shared: Arc<Shared>,
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        let mut queue = self.shared.queue.lock();
-        queue.stopped = true;
-        let missing = queue.accepted - queue.settled;
-        queue.settled = queue.accepted;
-        drop(queue);
-        self.shared.dropped.fetch_add(missing, Relaxed);
-        self.shared.settled.notify_all();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_waits_never_takes_more_room_than_the_bound() {
-        let mut queue = Queue { max_bytes: 10_000, ..Queue::default() };
-        let line = [b'x'; 99];
-        while queue.fits(&line) {
-            queue.make_room(line.len() + 1);
-            queue.bytes.extend_from_slice(&line);
-            queue.bytes.push(b'\n');
-        }
-        assert_eq!(queue.bytes.len(), 10_000);
-        assert!(queue.bytes.capacity() <= 10_000, "{}", queue.bytes.capacity());
+        self.queue.close();
     }
 }

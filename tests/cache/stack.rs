@@ -68,7 +68,7 @@ async fn a_hit_is_logged_and_not_charged() {
         .cache(cache)
         .token_budget(budget.clone())
         .auth(auth())
-        .access_log(AccessLogLayer::to(seen.clone()))
+        .access_log(AccessLogLayer::sink(seen.clone()))
         .request_id(RequestIdLayer::new())
         .layer(upstream.clone());
     let token = signer().sign(&token::claims());

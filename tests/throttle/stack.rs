@@ -116,7 +116,7 @@ async fn the_access_log_names_the_limits() {
     let limits = limits.limit(Limit::global(Rate::per_hour(2)));
     for _ in 0..3 {
         let inner = Probe::new(|_| Response::new(Empty::<Bytes>::new()));
-        let service = (AccessLogLayer::to(seen.clone()), limits.clone()).layer(inner);
+        let service = (AccessLogLayer::sink(seen.clone()), limits.clone()).layer(inner);
         drop(service.oneshot(Request::new(Empty::<Bytes>::new())).await.unwrap());
     }
     let soon = || Some("soon".to_owned());

@@ -82,7 +82,7 @@ async fn each_route_has_its_own_edits_and_the_usage_stays_on_our_side() {
         let origin: Origin = format!("http://{}", upstream.address).parse().unwrap();
         let token = TokenSource::value(Secret::new("hf_transform")).unwrap();
         let used = Arc::clone(&used);
-        let log = AccessLogLayer::to(move |record: &Record<'_>| {
+        let log = AccessLogLayer::sink(move |record: &Record<'_>| {
             used.lock().unwrap().push(record.usage().and_then(|usage| usage.prompt_tokens));
         });
         let client: Client<_, Payload> = client(Version::HTTP_11);

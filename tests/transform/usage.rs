@@ -46,7 +46,7 @@ where
     let into = Arc::clone(&recorded);
     let gateway = ServiceBuilder::new()
         // Outside of what hides: it must know the usage all the same.
-        .layer(AccessLogLayer::to(move |record: &Record<'_>| {
+        .layer(AccessLogLayer::sink(move |record: &Record<'_>| {
             *into.lock().unwrap() = Some((record.usage(), record.stream_end()));
         }))
         .layer(PayloadLayer::new())
@@ -275,7 +275,7 @@ async fn an_event_is_shown_before_the_next_is_made() {
 async fn who_leaves_early_is_recorded_with_what_was_read() {
     let record = Arc::new(Mutex::new(None));
     let into = Arc::clone(&record);
-    let log = AccessLogLayer::to(move |record: &Record<'_>| {
+    let log = AccessLogLayer::sink(move |record: &Record<'_>| {
         let usage = record.usage().and_then(|usage| usage.total_tokens);
         *into.lock().unwrap() = Some((record.outcome(), usage, record.stream_end()));
     });

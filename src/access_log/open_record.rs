@@ -1,0 +1,146 @@
+//! The record of a request that has not ended.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header::USER_AGENT};
+
+use super::{observation::Observation, record::Record, settings::Settings};
+use crate::{
+    body::{BodyEnd, Watch as _},
+    context::RequestContext,
+    tap::Tap,
+};
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// A record that is written once, at the end of its request or on drop. `None` once it is written
+/// and when the sink is disabled. Boxed because it moves with the future, the response and the body.
+pub(super) struct OpenRecord(Option<Box<Open>>);
+
+struct Open {
+    settings: Arc<Settings>,
+    observation: Observation,
+    // Reads the response unless an inner layer does.
+    tap: Option<Tap>,
+}
+
+impl OpenRecord {
+    pub(super) fn new<B>(settings: &Arc<Settings>, request: &mut Request<B>) -> Self {
+        if !settings.sink.enabled() {
+            return Self(None);
+        }
+        let context = RequestContext::ensure(request.extensions_mut());
+        if settings.usage {
+            context.announce_answer_is_read();
+        }
+        let user_agent = settings.user_agent.then(|| request.headers().get(USER_AGENT).cloned());
+        let observation = Observation {
+            context,
+            method: request.method().clone(),
+            path: request.uri().path_and_query().cloned(),
+            http_version: settings.http_version.then(|| request.version()),
+            user_agent: user_agent.flatten(),
+            time: settings.clock.wall(),
+            arrived_at: settings.clock.monotonic(),
+            status: None,
+            grpc_status: None,
+            head_after: None,
+            first_byte_after: None,
+            bytes_out: 0,
+        };
+        Self(Some(Box::new(Open { settings: Arc::clone(settings), observation, tap: None })))
+    }
+
+    /// The context that counts the bytes of the request body. `None` when another layer counts them.
+    pub(super) fn byte_counter(&self) -> Option<RequestContext> {
+        let context = &self.0.as_ref()?.observation.context;
+        context.claim_bytes_in().then(|| context.clone())
+    }
+
+    pub(super) fn method(&self) -> Option<&Method> {
+        self.0.as_ref().map(|open| &open.observation.method)
+    }
+
+    pub(super) fn take(&mut self) -> Self {
+        Self(self.0.take())
+    }
+
+    pub(super) fn head(&mut self, status: StatusCode, headers: &HeaderMap) {
+        let Some(open) = &mut self.0 else { return };
+        open.observation.head_after = Some(open.elapsed());
+        open.observation.status = Some(status);
+        open.observation.grpc_status = grpc_status(headers);
+        if open.settings.usage && open.observation.method != Method::HEAD {
+            open.tap = Tap::claim(&open.observation.context, status, headers);
+        }
+    }
+
+    pub(super) fn data(&mut self, data: &Bytes) {
+        let Some(open) = &mut self.0 else { return };
+        if open.observation.bytes_out == 0 && !data.is_empty() {
+            open.observation.first_byte_after = Some(open.elapsed());
+        }
+        open.observation.bytes_out += data.len() as u64;
+        if let Some(tap) = &mut open.tap {
+            tap.data(data);
+        }
+    }
+
+    pub(super) fn trailers(&mut self, trailers: &HeaderMap) {
+        let Some(open) = &mut self.0 else { return };
+        open.observation.grpc_status = grpc_status(trailers).or(open.observation.grpc_status);
+        if let Some(tap) = &mut open.tap {
+            tap.trailers(trailers);
+        }
+    }
+
+    pub(super) fn close(&mut self, end: BodyEnd) {
+        let Some(mut open) = self.0.take() else { return };
+        if let Some(mut tap) = open.tap.take() {
+            tap.end(end);
+        }
+        // A client that leaves drops the request, and so does a panic.
+        let panicked = end == BodyEnd::Cancelled && thread::panicking();
+        let context = &open.observation.context;
+        let record = Record {
+            identity: context.identity(),
+            usage: context.usage(),
+            outcome: if panicked { BodyEnd::Error } else { end },
+            total: open.elapsed(),
+            scrubbers: &open.settings.scrubbers,
+            observation: &open.observation,
+        };
+        // A second panic in a drop would abort the process. The panic hook has reported this one.
+        let write = AssertUnwindSafe(|| open.settings.sink.record(&record));
+        let _panicked = catch_unwind(write);
+    }
+}
+
+impl Drop for OpenRecord {
+    fn drop(&mut self) {
+        self.close(BodyEnd::Cancelled);
+    }
+}
+
+impl fmt::Debug for OpenRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenRecord").finish_non_exhaustive()
+    }
+}
+
+impl Open {
+    fn elapsed(&self) -> Duration {
+        self.settings.clock.monotonic().saturating_sub(self.observation.arrived_at)
+    }
+}
+
+fn grpc_status(headers: &HeaderMap) -> Option<u32> {
+    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
+}

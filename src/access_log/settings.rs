@@ -1,0 +1,38 @@
+use std::{fmt, sync::Arc};
+
+use super::record::RecordSink;
+use crate::{clock::SharedClock, secret::Scrubber};
+
+/// The settings that all services of a layer share.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) sink: Arc<dyn RecordSink>,
+    pub(super) scrubbers: Vec<Scrubber>,
+    pub(super) clock: SharedClock,
+    pub(super) usage: bool,
+    pub(super) http_version: bool,
+    pub(super) user_agent: bool,
+}
+
+impl Settings {
+    pub(super) fn new(sink: impl RecordSink) -> Self {
+        Self {
+            sink: Arc::new(sink),
+            scrubbers: Vec::new(),
+            clock: SharedClock::default(),
+            usage: true,
+            http_version: false,
+            user_agent: false,
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("usage", &self.usage)
+            .field("http_version", &self.http_version)
+            .field("user_agent", &self.user_agent)
+            .finish_non_exhaustive()
+    }
+}
