@@ -7,7 +7,7 @@ use redis::{
 use tokio::sync::Mutex;
 
 use super::{
-    CONNECTING,
+    bounds::CONNECT_TIMEOUT,
     node::{Dialer, Node},
     places::Places,
 };
@@ -37,8 +37,8 @@ impl Places {
         let addresses = self.read();
         if self.is_cluster() {
             let client = ClusterClientBuilder::new(addresses)
-                .connection_timeout(CONNECTING)
-                .response_timeout(CONNECTING)
+                .connection_timeout(CONNECT_TIMEOUT)
+                .response_timeout(CONNECT_TIMEOUT)
                 .async_dns_resolver(dialer.clone())
                 .build()?;
             return Ok(Connection::Cluster(client.get_async_generic_connection().await?));

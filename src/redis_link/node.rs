@@ -30,12 +30,12 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    CONNECTING,
     bounded::{Bounded, LastBreach, Socket},
+    bounds::CONNECT_TIMEOUT,
 };
 
 /// The timeout for one address of a host. The next address is tried after it.
-const CONNECTING_TO_ONE: Duration = Duration::from_millis(700);
+const ADDRESS_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// Opens connections. Clones open the same.
 #[derive(Clone, Debug)]
@@ -76,8 +76,8 @@ impl Dialer {
     }
 
     pub(super) async fn dial(&self, info: &ConnectionInfo) -> RedisResult<Node> {
-        let config = AsyncConnectionConfig::new().set_response_timeout(Some(CONNECTING));
-        timeout(CONNECTING, self.connect(info, config)).await.map_err(too_slow)?
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(CONNECT_TIMEOUT));
+        timeout(CONNECT_TIMEOUT, self.connect(info, config)).await.map_err(too_slow)?
     }
 
     async fn connect(
@@ -114,7 +114,7 @@ impl Dialer {
 async fn connect_tcp(host: &str, port: u16) -> RedisResult<TcpStream> {
     let mut last = None;
     for address in tokio::net::lookup_host((host, port)).await? {
-        match timeout(CONNECTING_TO_ONE, TcpStream::connect(address)).await {
+        match timeout(ADDRESS_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 stream.set_nodelay(true)?;
                 return Ok(stream);
@@ -215,7 +215,7 @@ impl Connect for Node {
         Box::pin(async move {
             let info = info.into_connection_info()?;
             let dialer = Dialer::of(&config).await.ok_or_else(|| unusable("no dialer"))?;
-            timeout(CONNECTING, dialer.connect(&info, config)).await.map_err(too_slow)?
+            timeout(CONNECT_TIMEOUT, dialer.connect(&info, config)).await.map_err(too_slow)?
         })
     }
 }

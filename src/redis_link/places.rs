@@ -4,7 +4,8 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::{
-    Bounds, RedisError,
+    bounds::Bounds,
+    error::RedisError,
     node::{self, Dialer},
 };
 use crate::secret::Secret;

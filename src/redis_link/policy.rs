@@ -2,7 +2,7 @@
 
 use redis::{Value, aio::ConnectionLike};
 
-use super::Connection;
+use super::connection::Connection;
 
 /// The policy of one server or of one cluster node.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
