@@ -28,7 +28,7 @@ use tower_inference::{
     auth::{AuthLayer, Jwt, Keys},
     cache::{CacheLayer, Cacheable, Scope},
     hf::{HfTokenLayer, TokenSource},
-    model::Upstream,
+    model::Profile,
     model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::PayloadLayer,
     request_id::RequestIdLayer,
@@ -56,7 +56,7 @@ fn hf_token() -> HfTokenLayer {
 
 fn model_rules() -> ModelRulesLayer {
     let rules = ModelRules::new().allow(Models::of(["demo"]));
-    ModelRulesLayer::new(Upstream::server(), rules)
+    ModelRulesLayer::new(Profile::compatible(), rules)
 }
 
 /// Edits what it finds, and would hide the usage of a stream.

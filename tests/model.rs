@@ -10,7 +10,7 @@ use http_body_util::Full;
 use proptest::{prelude::*, sample::select};
 use serde_json::Value;
 use tower_inference::{
-    model::{Policy, Provider, Target, TargetError, Upstream},
+    model::{BodyForm, Policy, Profile, Provider, Target, TargetError},
     model_rules::{ModelRules, Models},
     payload::{DocumentError, Payload, Reason},
     rejection::Refusal,
@@ -26,11 +26,11 @@ fn post(path: &str, body: &str) -> Request<Payload> {
 }
 
 /// What is reached, in the notation of the field.
-fn reached(upstream: &Upstream, request: &Request<Payload>) -> Result<String, TargetError> {
+fn reached(upstream: &Profile, request: &Request<Payload>) -> Result<String, TargetError> {
     upstream.target(request).map(|target| target.to_string())
 }
 
-fn check(upstream: &Upstream, rows: &[(&str, &str, Result<&str, TargetError>)]) {
+fn check(upstream: &Profile, rows: &[(&str, &str, Result<&str, TargetError>)]) {
     for (path, body, expected) in rows {
         let found = reached(upstream, &post(path, body));
         assert_eq!(found.as_deref().map_err(|error| *error), *expected, "{path} {body}");
@@ -39,7 +39,7 @@ fn check(upstream: &Upstream, rows: &[(&str, &str, Result<&str, TargetError>)]) 
 
 /// Why the body is no document, of a target that has none because of it.
 fn malformed(path: &str, body: &str) -> Reason {
-    match reached(&Upstream::router(), &post(path, body)) {
+    match reached(&Profile::router(), &post(path, body)) {
         Err(TargetError::Body(DocumentError::Malformed(malformed))) => malformed.reason,
         other => panic!("{path} {body}: {other:?}"),
     }
@@ -72,7 +72,7 @@ fn the_routers_own_routes_are_about_the_bodys_model() {
         ("/v1/images/generations", r#"{"model":"m:groq"}"#, Ok("m:groq")),
         ("/v1/audio/speech", r#"{"model":"m:groq"}"#, Ok("m:groq")),
     ];
-    check(&Upstream::router(), &rows);
+    check(&Profile::router(), &rows);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_body_without_a_model_has_no_target() {
         (CHAT, r#""org/name""#, Err(TargetError::Missing)),
         (CHAT, "", Err(EMPTY)),
     ];
-    check(&Upstream::router(), &rows);
+    check(&Profile::router(), &rows);
     assert_eq!(malformed(CHAT, "model=org/name"), Reason::ExpectedValue);
     assert_eq!(malformed(CHAT, r#"{"model":"a","model":"b"}"#), Reason::DuplicateName);
     assert_eq!(malformed(CHAT, r#"{"model":"a","mod\u0065l":"b"}"#), Reason::DuplicateName);
@@ -97,7 +97,7 @@ fn what_is_no_name_has_no_target() {
     let escaped = format!("{{\"model\":\"{}\"}}", "\\u006e".repeat(100_000));
     let word = format!("{{\"model\":\"org/{}\"}}", "n".repeat(97));
     for body in [&*long, &escaped, &word] {
-        assert_eq!(reached(&Upstream::router(), &post(CHAT, body)), Err(TargetError::Name));
+        assert_eq!(reached(&Profile::router(), &post(CHAT, body)), Err(TargetError::Name));
     }
     for model in [
         r#""""#,
@@ -146,7 +146,7 @@ fn what_is_no_name_has_no_target() {
         r#""org/*""#,
     ] {
         let body = format!("{{\"model\":{model}}}");
-        let found = reached(&Upstream::router(), &post(CHAT, &body));
+        let found = reached(&Profile::router(), &post(CHAT, &body));
         assert_eq!(found, Err(TargetError::Name), "{model}");
     }
 }
@@ -176,10 +176,10 @@ fn members_that_may_be_taken_for_the_model_leave_no_target() {
             let paths =
                 [CHAT, "/hf-inference/models/org/name", "/together/v1/completions", "/fal-ai/x"];
             for path in paths {
-                let found = reached(&Upstream::router(), &post(path, &body));
+                let found = reached(&Profile::router(), &post(path, &body));
                 assert_eq!(found, Err(TargetError::Ambiguous), "{path} {body}");
             }
-            let found = reached(&Upstream::server(), &post(CHAT, &body));
+            let found = reached(&Profile::compatible(), &post(CHAT, &body));
             assert_eq!(found, Err(TargetError::Ambiguous), "{body}");
         }
     }
@@ -203,7 +203,7 @@ fn a_path_may_name_the_model_of_hugging_faces_own_inference() {
         ("/models/gpt2/v1/completions", "{}", Ok("gpt2:hf-inference")),
         ("/models/gpt2/pipeline/sentence-similarity", "{}", Ok("gpt2:hf-inference")),
     ];
-    check(&Upstream::router(), &rows);
+    check(&Profile::router(), &rows);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_path_and_a_body_that_disagree_have_no_target() {
         ("/together/v1/completions", r#"{"model":"http://evil.example"}"#, conflict),
         ("/fal-ai/fal-ai/flux", r#"{"model":"m:groq"}"#, conflict),
     ];
-    check(&Upstream::router(), &rows);
+    check(&Profile::router(), &rows);
     // What a reader that is less strict might find an object in.
     assert_eq!(malformed(path, r#"{"model":"a","model":"org/name"}"#), Reason::DuplicateName);
     assert_eq!(malformed(path, r#" {"model":"a" "#), Reason::UnexpectedEnd);
@@ -257,10 +257,10 @@ fn a_provider_has_routes_of_its_own() {
         ("/together/v1/chat/completions", r#"{"model":"a//m"}"#, name),
         ("/together/v1/chat/completions", r#"{"model":"a m"}"#, name),
     ];
-    check(&Upstream::router(), &rows);
+    check(&Profile::router(), &rows);
     let poll = request(Method::GET, "/fal-ai/flux/requests/1", Payload::default());
     assert_eq!(
-        Upstream::router().target(&poll).unwrap().provider,
+        Profile::router().target(&poll).unwrap().provider,
         Provider::Route("fal-ai"),
         "how a provider is asked whether it is done"
     );
@@ -291,7 +291,7 @@ fn a_path_that_can_be_read_in_two_ways_has_no_target() {
         "/./v1/models",
         "/..",
     ] {
-        for upstream in [Upstream::router(), Upstream::server(), Upstream::endpoint("org/name")] {
+        for upstream in [Profile::router(), Profile::compatible(), Profile::endpoint("org/name")] {
             assert_eq!(reached(&upstream, &post(path, body)), Err(TargetError::Path), "{path}");
         }
     }
@@ -304,21 +304,21 @@ fn other_routes_reach_no_model() {
     for path in
         ["/", "/v1", "/v1/", "/v1/models", "/v1/files", "/v1/batches", "/v1/chat/completions/"]
     {
-        assert_eq!(reached(&Upstream::router(), &post(path, body)), route, "{path}");
-        assert_eq!(reached(&Upstream::server(), &post(path, body)), route, "{path}");
+        assert_eq!(reached(&Profile::router(), &post(path, body)), route, "{path}");
+        assert_eq!(reached(&Profile::compatible(), &post(path, body)), route, "{path}");
     }
     for path in ["/health", "/metrics", "/together", "/models", "/.well-known/x"] {
-        assert_eq!(reached(&Upstream::router(), &post(path, body)), route, "{path}");
+        assert_eq!(reached(&Profile::router(), &post(path, body)), route, "{path}");
     }
     for path in ["/models/", "/models/a/b/c", "/hf-inference/models/", "/models/a/", "/models/.a/b"]
     {
-        let found = reached(&Upstream::router(), &post(path, body));
+        let found = reached(&Profile::router(), &post(path, body));
         assert_eq!(found, Err(TargetError::Name), "{path}");
     }
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
         for path in [CHAT, "/hf-inference/models/org/name"] {
             let request = request(method.clone(), path, Payload::buffered(body));
-            assert_eq!(reached(&Upstream::router(), &request), route, "{method} {path}");
+            assert_eq!(reached(&Profile::router(), &request), route, "{method} {path}");
         }
     }
 }
@@ -333,13 +333,13 @@ fn other_spellings_of_a_path_are_other_providers() {
         ("/HF-Inference/models/org/name", body, Ok("*:HF-Inference")),
         ("/hf-inference/Models/org/name", body, Ok("*:hf-inference")),
     ];
-    check(&Upstream::router(), &rows);
+    check(&Profile::router(), &rows);
 }
 
 #[test]
 fn of_a_streamed_body_only_the_path_can_speak() {
     let streamed = |path| request(Method::POST, path, Payload::streamed(Full::from("{}")));
-    let router = Upstream::router();
+    let router = Profile::router();
     for (path, expected) in [
         ("/hf-inference/models/org/name", Ok("org/name:hf-inference")),
         ("/models/gpt2", Ok("gpt2:hf-inference")),
@@ -353,8 +353,8 @@ fn of_a_streamed_body_only_the_path_can_speak() {
         let found = reached(&router, &streamed(path));
         assert_eq!(found.as_deref().map_err(|error| *error), expected, "{path}");
     }
-    assert_eq!(reached(&Upstream::server(), &streamed(CHAT)), Err(STREAMED));
-    assert_eq!(reached(&Upstream::endpoint("m"), &streamed(CHAT)), Ok("m".to_owned()));
+    assert_eq!(reached(&Profile::compatible(), &streamed(CHAT)), Err(STREAMED));
+    assert_eq!(reached(&Profile::endpoint("m"), &streamed(CHAT)), Ok("m".to_owned()));
 }
 
 #[test]
@@ -373,7 +373,7 @@ fn a_body_of_another_type_is_not_read_as_json() {
         if let Some(media_type) = media_type {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         }
-        for upstream in [Upstream::router(), Upstream::server()] {
+        for upstream in [Profile::router(), Profile::compatible()] {
             let found = reached(&upstream, &request);
             assert_eq!(found, Err(TargetError::MediaType), "{media_type:?}");
         }
@@ -398,14 +398,14 @@ fn a_server_has_models_and_no_providers() {
         ("/hf-inference/models/org/name", "{}", Err(TargetError::Route)),
         ("/generate", r#"{"model":"demo"}"#, Err(TargetError::Route)),
     ];
-    check(&Upstream::server(), &rows);
-    let added = Upstream::server().route("/pooling");
+    check(&Profile::compatible(), &rows);
+    let added = Profile::compatible().route("/pooling", BodyForm::Reads);
     check(&added, &[("/pooling", r#"{"model":"demo"}"#, Ok("demo"))]);
 }
 
 #[test]
 fn an_endpoint_has_one_model_whatever_the_body_calls_it() {
-    let endpoint = Upstream::endpoint("org/name");
+    let endpoint = Profile::endpoint("org/name");
     for body in [
         "",
         "not json",
@@ -439,13 +439,13 @@ fn an_endpoint_has_one_model_whatever_the_body_calls_it() {
     check(&endpoint, &rows);
     let get = request(Method::GET, "/", Payload::default());
     assert_eq!(reached(&endpoint, &get), route.map(str::to_owned));
-    let grpc = Upstream::endpoint("org/name").route("/tei.v1.Embed/Embed");
+    let grpc = Profile::endpoint("org/name").route("/tei.v1.Embed/Embed", BodyForm::Unknown);
     assert_eq!(reached(&grpc, &post("/tei.v1.Embed/Embed", "")).unwrap(), "org/name");
 }
 
 #[test]
 fn names_are_borrowed_unless_they_were_written_with_escapes() {
-    let router = Upstream::router();
+    let router = Profile::router();
     let plain = post(CHAT, r#"{"model":"org/name:together"}"#);
     let target = router.target(&plain).unwrap();
     assert!(matches!(target.model, Some(Cow::Borrowed("org/name"))));
@@ -510,8 +510,8 @@ fn recorded_requests_reach_what_their_clients_meant() {
             let (at_router, model) = expected(request.method().as_str(), &target, &body);
             urls += usize::from(body.contains(r#""model":"http://"#));
             count += 1;
-            assert_eq!(reached(&Upstream::router(), &request), at_router, "{client}/{name}");
-            let endpoint = Upstream::endpoint(model.as_deref().unwrap_or("m"));
+            assert_eq!(reached(&Profile::router(), &request), at_router, "{client}/{name}");
+            let endpoint = Profile::endpoint(model.as_deref().unwrap_or("m"));
             let at_endpoint = reached(&endpoint, &request).ok();
             assert_eq!(at_endpoint, model, "{client}/{name} at an endpoint");
         }
@@ -720,7 +720,7 @@ fn readings_of_what_passes_are(
     rules: &ModelRules,
     allowed: impl Fn(&str, &str) -> bool,
 ) -> (u32, u32) {
-    let router = Upstream::router();
+    let router = Profile::router();
     let (passed, refused) = (Cell::new(0), Cell::new(0));
     let config = ProptestConfig { cases: 20_000, failure_persistence: None, ..Default::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
@@ -746,7 +746,7 @@ fn readings_of_what_passes_are(
 fn policies_are_named_as_their_suffixes() {
     for policy in [Policy::Fastest, Policy::Cheapest, Policy::Preferred] {
         let body = format!(r#"{{"model":"m:{}"}}"#, policy.as_str());
-        let (router, request) = (Upstream::router(), post(CHAT, &body));
+        let (router, request) = (Profile::router(), post(CHAT, &body));
         let target = router.target(&request).unwrap();
         assert_eq!(target.provider, Provider::Chosen(policy));
     }
@@ -754,7 +754,7 @@ fn policies_are_named_as_their_suffixes() {
 
 #[test]
 fn a_body_that_others_read_as_json_is_not_taken_for_a_picture() {
-    let router = Upstream::router();
+    let router = Profile::router();
     let json = r#" {"model":"org/other"}"#;
     // As Python's `json.loads` tells them apart, with a mark and without.
     let wide = |mark: bool, width: usize, big: bool| {
@@ -790,7 +790,7 @@ fn a_body_that_others_read_as_json_is_not_taken_for_a_picture() {
 
 #[test]
 fn where_the_path_names_the_model_a_chat_is_json_all_the_same() {
-    let router = Upstream::router();
+    let router = Profile::router();
     let path = "/hf-inference/models/org/name/v1/chat/completions";
     for (media_type, body) in [
         ("application/json", "// {\n{\"model\":\"org/other\"}"),
@@ -811,7 +811,10 @@ fn where_the_path_names_the_model_a_chat_is_json_all_the_same() {
 #[test]
 fn a_route_that_is_added_below_a_providers_name_stays_the_providers() {
     let path = "/novita/v3/openai/chat/completions";
-    let router = Upstream::router().route(path).route("/v1/pooling").route("/pooling");
+    let router = Profile::router()
+        .route(path, BodyForm::Chat)
+        .route("/v1/pooling", BodyForm::Reads)
+        .route("/pooling", BodyForm::Reads);
     let rows = [
         (path, r#"{"model":"org/name"}"#, Ok("org/name:novita")),
         (path, r#"{"model":"org/name:novita"}"#, Ok("org/name:novita")),

@@ -35,7 +35,7 @@ use tower_inference::{
     auth::{AuthLayer, Jwt, Keys},
     cache::{CacheLayer, Cacheable, Scope},
     hf::{HfTokenLayer, Origin, TokenSource},
-    model::Upstream,
+    model::{BodyForm, Profile},
     model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::{Payload, PayloadLayer},
     rejection::{Refusal, Rejection},
@@ -68,8 +68,10 @@ fn throttle() -> ThrottleLayer {
 fn model_rules() -> ModelRulesLayer {
     let routes = ["/echo", "/routed", "/v1/echo"];
     let health = ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
-    let endpoint =
-        routes.into_iter().chain(health).fold(Upstream::endpoint("demo"), Upstream::route);
+    let endpoint = routes
+        .into_iter()
+        .chain(health)
+        .fold(Profile::endpoint("demo"), |profile, path| profile.route(path, BodyForm::Unknown));
     ModelRulesLayer::new(endpoint, ModelRules::new().allow(Models::of(["demo"])))
 }
 

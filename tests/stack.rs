@@ -9,7 +9,7 @@ use serde_json::json;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
     cache::{CacheLayer, Scope},
-    model::Upstream,
+    model::Profile,
     model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::{Payload, PayloadLayer},
     request_id::RequestIdLayer,
@@ -72,7 +72,7 @@ fn limits_have_their_places_in_any_order_of_the_calls() {
 async fn the_cache_stands_behind_the_rules_and_before_the_budget() {
     fn same<T>(_: T, _: T) {}
     let cache = CacheLayer::new("upstream", Scope::Shared);
-    let rules = ModelRulesLayer::new(Upstream::server(), ModelRules::new());
+    let rules = ModelRulesLayer::new(Profile::compatible(), ModelRules::new());
     let budget = TokenBudgetLayer::new(Limit::global(Rate::per_hour(1_000)));
     same(
         Stack::new().cache(cache.clone()).model_rules(rules.clone()).token_budget(budget.clone()),
@@ -109,7 +109,7 @@ async fn schemas_see_what_came_and_model_rules_what_goes() {
     let schema = Schema::new(&json!({ "properties": { "model": { "pattern": "^[a-z]+$" } } }));
     // Innermost first: each has its place all the same.
     let stack = Stack::new()
-        .model_rules(ModelRulesLayer::new(Upstream::router(), rules))
+        .model_rules(ModelRulesLayer::new(Profile::router(), rules))
         .transform(TransformLayer::new().model_aliases(aliases))
         .schema(SchemaLayer::new(schema.unwrap()))
         .layer(service_fn(upstream));

@@ -18,7 +18,7 @@ use tower_inference::{
     cache::{CacheLayer, Cacheable, Scope},
     context::RequestContext,
     identity::{Identity, Proof},
-    model::Upstream,
+    model::Profile,
     model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::{Document, Payload, PayloadLayer},
     schema::{ChatLimits, Schema, SchemaLayer},
@@ -72,7 +72,7 @@ fn pass(body: &Bytes) -> u16 {
             .default_json("/user".parse().unwrap(), "u")
             .remove_json("/stream_options/include_usage".parse().unwrap()),
         ModelRulesLayer::new(
-            Upstream::router(),
+            Profile::router(),
             ModelRules::new().allow(Models::of(["*"]).any_provider()),
         ),
         CacheLayer::new("upstream", Scope::Identity).cacheable(Cacheable::by(|_| true)),

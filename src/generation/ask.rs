@@ -48,7 +48,7 @@ impl AskForUsage {
             |mark| edits.get(mark).map(|node| node.is_some()).map_err(EditError::rejection);
         Ok(match takes {
             Takes::One(form) => matches!(form, Form::Chat | Form::Completion),
-            Takes::Any | Takes::Predict => has(&self.messages)? || has(&self.prompt)?,
+            Takes::Any { .. } | Takes::Predict { .. } => has(&self.messages)? || has(&self.prompt)?,
             Takes::Sampled | Takes::Unknown => false,
         })
     }

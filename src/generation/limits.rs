@@ -1,13 +1,13 @@
 use std::{ops::RangeInclusive, sync::Arc};
 
 use super::{
-    names::{LIMITED, Role, known},
+    names::{LIMITED, Limited, Role, known},
     query::Asked,
     read::{Place, Said, judge},
     violation_at,
 };
 use crate::{
-    model::{Form, Forms, Takes},
+    model::{Form, Forms, OutputLimit, Takes},
     payload::{EditError, Edits, Kind, Literal, Node, Pointer},
     rejection::Rejection,
 };
@@ -45,7 +45,7 @@ impl OutputTokens {
             range: 1..=i64::from(most),
             most: Literal::from(most),
             tokens: u64::from(most),
-            puts: Arc::new(LIMITED.map(|(_, _, names)| Pointer::new(names))),
+            puts: Arc::new(LIMITED.map(|limited| Pointer::new(limited.put))),
         }
     }
 
@@ -61,12 +61,14 @@ impl OutputTokens {
         self.tokens
     }
 
-    /// Holds a body of a known form to the limit, and puts that in where there is none. A body of no
-    /// known form is not edited, and refused if it has a limit that is greater.
+    /// Holds a body of a known form to the limit, and puts that in where there is none, into a chat
+    /// under the name `of_chats`. A body of no known form is not edited, and refused if it has a limit
+    /// that is greater.
     pub(crate) fn apply<'a>(
         &'a self,
         edits: &mut Edits<'a>,
         takes: Takes,
+        of_chats: OutputLimit,
     ) -> Result<Output, Rejection> {
         if let Takes::One(form @ (Form::Reads | Form::Media)) = takes {
             return Ok(Output { bounded: true, ..Output::of(Forms::of(form)) });
@@ -97,7 +99,7 @@ impl OutputTokens {
             None => Instances::default(),
         };
         let root = Object { index: root.index(), said, forms };
-        self.write(edits, root, instances)
+        self.write(edits, root, instances, of_chats)
     }
 
     /// Refuses a limit in the query that is greater: Hugging Face's inference toolkit takes the query
@@ -123,6 +125,9 @@ impl OutputTokens {
                 Kind::Object => {
                     let said = Said::of(instance, &at, &self.range)?;
                     let forms = takes.forms(said.marks, true).without(Form::Instances);
+                    if forms == Forms::of(Form::Reads) {
+                        continue;
+                    }
                     if forms.is_empty() {
                         let greatest = judge(instance, &at, &self.range)?.max(self.tokens);
                         found.unknown = found.unknown.saturating_add(greatest);
@@ -134,7 +139,7 @@ impl OutputTokens {
                 Kind::Array => {
                     return Err(violation_at(at.pointer(), "type", "must not be an array"));
                 }
-                _ => found.texts += 1,
+                _ => found.texts += u64::from(takes.generates()),
             }
         }
         Ok(found)
@@ -146,6 +151,7 @@ impl OutputTokens {
         edits: &mut Edits<'a>,
         mut root: Object,
         instances: Instances,
+        of_chats: OutputLimit,
     ) -> Result<Output, Rejection> {
         let mut output = Output { bounded: !root.forms.has(Form::Task), ..Output::of(root.forms) };
         output.miscounted = root.said.miscounted.take();
@@ -153,14 +159,14 @@ impl OutputTokens {
         let own = root.forms.without(Form::Instances);
         root.forms = if instances.texts > 0 { own.and(Form::Generate) } else { own };
         let (answers, prompts) = (root.said.answers, root.said.prompts);
-        let each = self.hold(edits, root)?;
+        let each = self.hold(edits, root, of_chats)?;
         let prompts = if own.is_empty() { instances.texts } else { prompts.max(instances.texts) };
         output.add(each, answers, prompts);
         for mut object in instances.objects {
             output.bounded &= !object.forms.has(Form::Task);
             output.miscounted = output.miscounted.or_else(|| object.said.miscounted.take());
             let (own, prompts) = (object.said.answers, object.said.prompts);
-            output.add(self.hold(edits, object)?.max(each), answers.max(own), prompts);
+            output.add(self.hold(edits, object, of_chats)?.max(each), answers.max(own), prompts);
         }
         if instances.unknown > 0 {
             output.bounded = false;
@@ -171,15 +177,21 @@ impl OutputTokens {
 
     /// Holds one object to the limit. Gives the greatest number of tokens that any of its members now
     /// lets the upstream generate for an answer.
-    fn hold<'a>(&'a self, edits: &mut Edits<'a>, object: Object) -> Result<u64, Rejection> {
+    fn hold<'a>(
+        &'a self,
+        edits: &mut Edits<'a>,
+        object: Object,
+        of_chats: OutputLimit,
+    ) -> Result<u64, Rejection> {
         let Object { index, mut said, forms } = object;
         let mut greatest = said.greatest;
         for number in said.excess {
             edits.replace(number, &self.most);
             greatest = greatest.max(Some(self.tokens));
         }
-        for ((form, own, _), put) in LIMITED.iter().zip(&*self.puts) {
-            if forms.has(*form) && !said.own.meets(*own) {
+        for (Limited { form, own, name, .. }, put) in LIMITED.iter().zip(&*self.puts) {
+            let named = name.is_none_or(|name| name == of_chats);
+            if named && forms.has(*form) && !said.own.meets(*own) {
                 edits.set_in(index, put, &self.most).map_err(EditError::rejection)?;
                 said.own.insert(*own);
                 greatest = greatest.max(Some(self.tokens));

@@ -1,14 +1,27 @@
 use super::*;
-use crate::{model::takes, payload::Document, rejection::Refusal};
+use crate::{
+    model::{BodyForm, Profile},
+    payload::Document,
+    rejection::Refusal,
+};
 
 const CHAT: &str = "/v1/chat/completions";
 
 /// What goes upstream, and what it may generate.
 fn limited(most: u32, path: &str, body: &str) -> Result<(String, Output), Rejection> {
+    limited_for(&Profile::compatible(), most, path, body)
+}
+
+fn limited_for(
+    profile: &Profile,
+    most: u32,
+    path: &str,
+    body: &str,
+) -> Result<(String, Output), Rejection> {
     let document = Document::parse(body.to_owned()).unwrap();
     let tokens = OutputTokens::new(most);
     let mut edits = document.edit();
-    let output = tokens.apply(&mut edits, takes(path))?;
+    let output = tokens.apply(&mut edits, profile.takes(path), profile.limit_of_chats())?;
     let bytes = edits.finish().unwrap_or_else(|| document.bytes().clone());
     Ok((String::from_utf8(bytes.to_vec()).unwrap(), output))
 }
@@ -369,7 +382,7 @@ fn earlier_edits_are_seen() {
     let mut edits = document.edit();
     edits.set(&inputs, &text).unwrap();
     edits.set(&parameters, &large).unwrap();
-    tokens.apply(&mut edits, takes("/")).unwrap();
+    tokens.apply(&mut edits, Profile::compatible().takes("/"), OutputLimit::MaxTokens).unwrap();
     assert_eq!(
         edits.finish().unwrap(),
         r#"{"model":"m","parameters":{"max_new_tokens":9,"top_p":1},"inputs":"a"}"#
@@ -380,6 +393,62 @@ fn earlier_edits_are_seen() {
     let mut edits = document.edit();
     edits.remove(&limit).unwrap();
     edits.insert_first(&messages, &text).unwrap();
-    tokens.apply(&mut edits, takes(CHAT)).unwrap();
+    tokens.apply(&mut edits, Profile::compatible().takes(CHAT), OutputLimit::MaxTokens).unwrap();
     assert_eq!(edits.finish().unwrap(), r#"{"messages":["a",1,2],"max_tokens":9}"#);
+}
+
+#[test]
+fn the_profile_names_the_limit_of_a_chat_alone() {
+    let openai = Profile::openai();
+    for (path, body, expected) in [
+        (CHAT, r#"{"messages":[]}"#, r#"{"messages":[],"max_completion_tokens":9}"#),
+        (CHAT, r#"{"max_tokens":3}"#, r#"{"max_tokens":3}"#),
+        (CHAT, r#"{"max_tokens":30}"#, r#"{"max_tokens":9}"#),
+        ("/", r#"{"messages":[]}"#, r#"{"messages":[],"max_completion_tokens":9}"#),
+        ("/v1/completions", "{}", r#"{"max_tokens":9}"#),
+        ("/v1/messages", "{}", r#"{"max_tokens":9}"#),
+        ("/v1/responses", "{}", r#"{"max_output_tokens":9}"#),
+    ] {
+        assert_eq!(limited_for(&openai, 9, path, body).unwrap().0, expected, "{path} {body}");
+    }
+    let chosen = Profile::compatible().output_limit(OutputLimit::MaxCompletionTokens);
+    let (body, _) = limited_for(&chosen, 9, CHAT, "{}").unwrap();
+    assert_eq!(body, r#"{"max_completion_tokens":9}"#);
+}
+
+#[test]
+fn inputs_of_a_model_that_generates_nothing_are_read() {
+    let tei = Profile::tei("m");
+    for (path, body) in [
+        ("/", r#"{"inputs":"i"}"#),
+        ("/vertex", r#"{"inputs":["i","j"],"parameters":{"max_length":512}}"#),
+        ("/invocations", r#"{"inputs":{"question":"q","context":"c"}}"#),
+        ("/models/m", r#"{"inputs":"i"}"#),
+        ("/predict", r#"{"inputs":"i","parameters":{}}"#),
+        ("/", r#"{"instances":[{"inputs":"i"},"j"]}"#),
+    ] {
+        let (edited, output) = limited_for(&tei, 9, path, body).unwrap();
+        assert_eq!(edited, body, "{path}");
+        assert_eq!((output.tokens, output.bounded), (0, true), "{path} {body}");
+    }
+    // Another form beside them has its limit.
+    let (edited, output) = limited_for(&tei, 9, "/", r#"{"inputs":"i","messages":[]}"#).unwrap();
+    assert_eq!(edited, r#"{"inputs":"i","messages":[],"max_tokens":9}"#);
+    assert_eq!(output.tokens, 9);
+}
+
+#[test]
+fn a_route_of_ones_own_has_the_form_that_the_profile_names() {
+    let profile = Profile::compatible()
+        .route("/ask", BodyForm::Chat)
+        .route("/", BodyForm::Reads)
+        .route("/v1/chat/completions", BodyForm::Unknown);
+    let limit = |path, body| limited_for(&profile, 9, path, body);
+    for path in ["/ask", "/ask/", "//ask", "/Ask", "/as%6B", "/x/../ask", "/ask;v=1"] {
+        assert_eq!(limit(path, "{}").unwrap().0, r#"{"max_tokens":9}"#, "{path}");
+    }
+    assert_eq!(limit("/", r#"{"inputs":"i"}"#).unwrap().0, r#"{"inputs":"i"}"#);
+    assert_eq!(limit(CHAT, "{}").unwrap().0, "{}");
+    assert!(limit(CHAT, r#"{"max_tokens":10}"#).is_err());
+    assert_eq!(limit("/asks", "{}").unwrap().0, "{}");
 }

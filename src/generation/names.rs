@@ -4,7 +4,10 @@
 //! not always know which of them is behind it.
 
 use super::read::Place;
-use crate::{model::Form, payload::fold_to_ascii};
+use crate::{
+    model::{Form, OutputLimit},
+    payload::fold_to_ascii,
+};
 
 /// A member that matters here.
 #[derive(Debug)]
@@ -72,14 +75,37 @@ impl Own {
     }
 }
 
-/// The forms that are given a limit, the limits that each reads, and the one that is put in.
-pub(super) const LIMITED: [(Form, Own, &[&str]); 6] = [
-    (Form::Chat, Own(Own::MAX_TOKENS.0 | Own::MAX_COMPLETION_TOKENS.0), &["max_tokens"]),
-    (Form::Completion, Own::MAX_TOKENS, &["max_tokens"]),
-    (Form::Messages, Own::MAX_TOKENS, &["max_tokens"]),
-    (Form::Responses, Own::MAX_OUTPUT_TOKENS, &["max_output_tokens"]),
-    (Form::Generate, Own::PARAMETERS, &["parameters", "max_new_tokens"]),
-    (Form::Sampling, Own::SAMPLING_PARAMS, &["sampling_params", "max_new_tokens"]),
+/// A form that is given a limit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limited {
+    pub(super) form: Form,
+    /// The limits that the form reads.
+    pub(super) own: Own,
+    /// The one that is put in.
+    pub(super) put: &'static [&'static str],
+    /// Where the profile chooses among several: which of them this is.
+    pub(super) name: Option<OutputLimit>,
+}
+
+impl Limited {
+    const fn of(form: Form, own: Own, put: &'static [&'static str]) -> Self {
+        Self { form, own, put, name: None }
+    }
+
+    const fn of_chats(name: OutputLimit, put: &'static [&'static str]) -> Self {
+        let own = Own(Own::MAX_TOKENS.0 | Own::MAX_COMPLETION_TOKENS.0);
+        Self { form: Form::Chat, own, put, name: Some(name) }
+    }
+}
+
+pub(super) const LIMITED: [Limited; 7] = [
+    Limited::of_chats(OutputLimit::MaxTokens, &["max_tokens"]),
+    Limited::of_chats(OutputLimit::MaxCompletionTokens, &["max_completion_tokens"]),
+    Limited::of(Form::Completion, Own::MAX_TOKENS, &["max_tokens"]),
+    Limited::of(Form::Messages, Own::MAX_TOKENS, &["max_tokens"]),
+    Limited::of(Form::Responses, Own::MAX_OUTPUT_TOKENS, &["max_output_tokens"]),
+    Limited::of(Form::Generate, Own::PARAMETERS, &["parameters", "max_new_tokens"]),
+    Limited::of(Form::Sampling, Own::SAMPLING_PARAMS, &["sampling_params", "max_new_tokens"]),
 ];
 
 const fn row(role: Role, name: &'static str) -> Known {
@@ -190,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_is_put_in_is_a_limit_of_the_form() {
-        for (form, own, put) in LIMITED {
+        for Limited { form, own, put, .. } in LIMITED {
             let (name, around) = put.split_last().unwrap();
             let place = match around {
                 [] => Place::ROOT,

@@ -2,7 +2,8 @@
 //!
 //! [`HfTokenLayer`] owns both. A request that passes it goes to its origin, wherever it pointed
 //! before, and carries its token, whatever it carried before; without the origin there is no way to
-//! ask for the token. Made for Hugging Face, it serves any upstream that takes a bearer token.
+//! ask for the token. Made for Hugging Face, it serves any upstream that takes a token in a header:
+//! the [profile](HfTokenLayer::profile) names the header.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -39,8 +40,8 @@
 //!
 //! # On the way out
 //!
-//! Scheme, authority and `host` become the origin's, `authorization` becomes the token's, marked
-//! sensitive. The path stays as it is, byte for byte. `host` is set for HTTP/2 too, where it equals
+//! Scheme, authority and `host` become the origin's. `authorization` becomes the token's, marked
+//! sensitive; where the profile sends the token in another header, `authorization` is removed. The path stays as it is, byte for byte. `host` is set for HTTP/2 too, where it equals
 //! `:authority`. The version becomes HTTP/1.1, which clients take as "whatever the connection
 //! speaks": a client over HTTP/1.1 refuses a request that says it is HTTP/2. Removed are:
 //!
@@ -136,10 +137,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version,
-    header::{AUTHORIZATION, HOST},
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version, header::HOST};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -154,6 +152,7 @@ pub use self::{
 use crate::{
     context::RequestContext,
     hop_by_hop::{is_connection_field, remove_fields, strip_named_fields},
+    model::{Profile, TokenHeader},
     rejection::{Refusal, RefusalFormat, Rejection},
     secret::{REDACTED, Scrubber},
     withheld::is_withheld,
@@ -171,6 +170,7 @@ pub struct HfTokenLayer {
 struct Settings {
     origin: Origin,
     source: TokenSource,
+    token_header: TokenHeader,
     bill_to: Option<HeaderValue>,
     // `None` is the usual, and costs nothing to clone.
     allowed: Option<Arc<[HeaderName]>>,
@@ -182,8 +182,18 @@ impl HfTokenLayer {
     #[must_use]
     pub fn new(origin: Origin, source: TokenSource) -> Self {
         let refusals = RefusalFormat::default();
-        let settings = Settings { origin, source, bill_to: None, allowed: None, refusals };
+        let token_header = TokenHeader::Bearer;
+        let settings =
+            Settings { origin, source, token_header, bill_to: None, allowed: None, refusals };
         Self { settings: Arc::new(settings) }
+    }
+
+    /// Sets the kind of upstream, which tells the header of the token. By default the token is sent
+    /// as `authorization: Bearer`.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        Arc::make_mut(&mut self.settings).token_header = profile.into_token_header();
+        self
     }
 
     /// Charges an organisation or a resource group of the Hub: the value of `x-hf-bill-to`. Nobody
@@ -279,7 +289,7 @@ impl Settings {
             is_connection_field(name.as_str()) || is_withheld(name.as_str())
         });
         headers.insert(HOST, self.origin.host());
-        headers.insert(AUTHORIZATION, self.source.current().field());
+        self.source.current().put_into(headers, &self.token_header);
         if let Some(name) = &self.bill_to {
             headers.insert(X_HF_BILL_TO, name.clone());
         }

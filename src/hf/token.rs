@@ -1,12 +1,13 @@
 use std::{error::Error, fmt, io};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
-use crate::secret::Secret;
+use crate::{model::TokenHeader, secret::Secret};
 
 /// A token as it is sent.
 pub(super) struct Token {
-    field: HeaderValue,
+    bearer: HeaderValue,
+    plain: HeaderValue,
 }
 
 impl Token {
@@ -19,21 +20,31 @@ impl Token {
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(TokenError::Malformed);
         }
-        let field = HeaderValue::try_from(format!("Bearer {token}"));
-        let mut field = field.map_err(|_| TokenError::Malformed)?;
-        field.set_sensitive(true);
-        Ok(Self { field })
+        let sensitive = |value: &str| {
+            let mut value = HeaderValue::try_from(value).map_err(|_| TokenError::Malformed)?;
+            value.set_sensitive(true);
+            Ok(value)
+        };
+        Ok(Self { bearer: sensitive(&format!("Bearer {token}"))?, plain: sensitive(token)? })
     }
 
-    /// The value of `authorization`, marked sensitive.
-    pub(super) fn field(&self) -> HeaderValue {
-        self.field.clone()
+    /// Puts the token into its header, in place of whatever `authorization` there is. The value is
+    /// marked sensitive.
+    pub(super) fn put_into(&self, headers: &mut HeaderMap, header: &TokenHeader) {
+        match header {
+            TokenHeader::Bearer => {
+                headers.insert(AUTHORIZATION, self.bearer.clone());
+            }
+            TokenHeader::Plain(name) => {
+                headers.remove(AUTHORIZATION);
+                headers.insert(name.clone(), self.plain.clone());
+            }
+        }
     }
 
     /// The token itself.
     pub(super) fn secret(&self) -> Secret {
-        let token = self.field.as_bytes().strip_prefix(b"Bearer ").unwrap_or_default();
-        Secret::new(str::from_utf8(token).unwrap_or_default())
+        Secret::new(self.plain.to_str().unwrap_or_default())
     }
 }
 
@@ -82,6 +93,8 @@ impl Error for TokenError {}
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     #[test]
@@ -96,8 +109,18 @@ mod tests {
     fn a_token_is_never_printed() {
         let token = Token::new("hf_secret").unwrap();
         assert_eq!(token.secret().expose(), "hf_secret");
-        assert!(token.field().is_sensitive());
-        assert_eq!(token.field().as_bytes(), b"Bearer hf_secret");
-        assert!(!format!("{token:?} {:?}", token.field()).contains("hf_secret"));
+        let name = HeaderName::from_static("x-api-key");
+        for (header, at, value) in [
+            (TokenHeader::Bearer, AUTHORIZATION, "Bearer hf_secret"),
+            (TokenHeader::Plain(name.clone()), name, "hf_secret"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer the-callers"));
+            token.put_into(&mut headers, &header);
+            assert_eq!(headers.len(), 1);
+            assert!(headers[&at].is_sensitive());
+            assert_eq!(headers[&at], value);
+            assert!(!format!("{token:?} {headers:?}").contains("hf_secret"));
+        }
     }
 }

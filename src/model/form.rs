@@ -38,9 +38,10 @@ pub(crate) enum Takes {
     /// TGI's form, unless the body has marks of SGLang's or of vLLM's demo server.
     Sampled,
     /// TEI's classification; beside `parameters`, any task of Hugging Face's inference toolkit.
-    Predict,
-    /// Whatever the body looks like: an endpoint's own route, or that of a model.
-    Any,
+    Predict { generates: bool },
+    /// Whatever the body looks like: an endpoint's own route, or that of a model. Where nothing is
+    /// generated, `inputs` are read.
+    Any { generates: bool },
     /// Unknown.
     Unknown,
 }
@@ -74,6 +75,11 @@ impl Forms {
 }
 
 impl Takes {
+    /// Whether text in `inputs` is a prompt.
+    pub(crate) const fn generates(self) -> bool {
+        !matches!(self, Self::Predict { generates: false } | Self::Any { generates: false })
+    }
+
     /// The forms of a body with these marks. None where the form is unknown.
     pub(crate) const fn forms(self, marks: Forms, has_parameters: bool) -> Forms {
         const ANY: Forms = Forms::of(Form::Chat)
@@ -89,10 +95,15 @@ impl Takes {
                 let forms = marks.among(SAMPLED);
                 if forms.is_empty() { Forms::of(Form::Generate) } else { forms }
             }
-            Self::Predict if !has_parameters && !marks.has(Form::Instances) => {
+            Self::Predict { .. } if !has_parameters && !marks.has(Form::Instances) => {
                 Forms::of(Form::Reads)
             }
-            Self::Predict | Self::Any => marks.among(ANY),
+            Self::Predict { generates: true } | Self::Any { generates: true } => marks.among(ANY),
+            Self::Predict { .. } | Self::Any { .. } => {
+                let forms = marks.among(ANY).without(Form::Generate).without(Form::Task);
+                let inputs = marks.has(Form::Generate) || marks.has(Form::Task);
+                if inputs { forms.and(Form::Reads) } else { forms }
+            }
             Self::Unknown => Forms::NONE,
         }
     }

@@ -1,13 +1,15 @@
-//! Which model of which provider a request will reach.
+//! Kinds of upstreams, and which model of which provider a request will reach.
 //!
-//! An [`Upstream`] knows where its kind of upstream looks for the name of the model, and reads a
-//! [`Target`] off the request as it goes there. What it cannot tell for certain is a
-//! [`TargetError`], never a guess: of two names that differ none is the first.
+//! A [`Profile`] describes a kind of upstream. Layers ask it for the form of a body, the name of the
+//! output limit, the header of the token and the schemas that apply. It also knows where the
+//! upstream looks for the name of the model, and reads a [`Target`] off the request as it goes
+//! there. What it cannot tell for certain is a [`TargetError`], never a guess: of two names that
+//! differ none is the first.
 //!
 //! ```
 //! use http::{Request, header::CONTENT_TYPE};
 //! use tower_inference::{
-//!     model::{Policy, Provider, TargetError, Upstream},
+//!     model::{Policy, Profile, Provider, TargetError},
 //!     payload::Payload,
 //! };
 //!
@@ -15,7 +17,7 @@
 //!     let request = Request::post(path).header(CONTENT_TYPE, "application/json");
 //!     request.body(Payload::buffered(body)).unwrap()
 //! };
-//! let router = Upstream::router();
+//! let router = Profile::router();
 //!
 //! let request = post("/v1/chat/completions", r#"{"model": "org/name:together"}"#);
 //! let target = router.target(&request)?;
@@ -29,7 +31,7 @@
 //! assert_eq!(router.target(&request), Err(TargetError::Conflict));
 //!
 //! // An endpoint serves its one model, whatever the body calls it.
-//! let endpoint = Upstream::endpoint("org/name");
+//! let endpoint = Profile::endpoint("org/name");
 //! let request = post("/v1/chat/completions", r#"{"model": "https://x.endpoints.example"}"#);
 //! assert_eq!(endpoint.target(&request)?.to_string(), "org/name");
 //! # Ok::<(), TargetError>(())
@@ -39,14 +41,14 @@
 //!
 //! | upstream | route (POST, unless it says otherwise) | model | provider |
 //! |---|---|---|---|
-//! | [router](Upstream::router) | the [routes of OpenAI](#routes), by `/v1/…` | the body's `model` before its colon | the body's `model` after its colon; without one, [`Policy::Fastest`] |
+//! | [router](Profile::router) | the [routes of OpenAI](#routes), by `/v1/…` | the body's `model` before its colon | the body's `model` after its colon; without one, [`Policy::Fastest`] |
 //! | | `/hf-inference/models/{model}`, `/models/{model}`, alone or followed by `/pipeline/{task}` or a chat, completion or embedding route of OpenAI | the path's; the body may only repeat it | `hf-inference` |
 //! | | `/{provider}` and then a route of OpenAI, also below `/openai`, `/inference` or `/compatibility` | the body's, as the provider calls it | the path's; the body may only repeat it |
 //! | | `/{provider}/…`, any method | unknown: each provider has its own way to say it | the path's; the body may only repeat it |
-//! | [server](Upstream::server) | the routes of OpenAI | the body's, colons included | none |
-//! | [endpoint](Upstream::endpoint) | the routes of OpenAI, TGI and TEI; `/models/{model}…` of its own model | its own, whatever the body says | none |
+//! | [compatible, OpenAI, Azure, Mistral, Anthropic](Profile::compatible) | the routes of OpenAI | the body's, colons included | none |
+//! | [endpoint](Profile::endpoint) | the routes of OpenAI, TGI and TEI; `/models/{model}…` of its own model | its own, whatever the body says | none |
 //!
-//! [`Upstream::route`] adds to the routes of OpenAI, those below a provider included, and on an
+//! [`Profile::route`] adds to the routes of OpenAI, those below a provider included, and on an
 //! endpoint to all.
 //!
 //! # Routes
@@ -74,33 +76,37 @@
 //! # Limits
 //!
 //! - Query and header fields are not looked at, nor members that choose an adapter (SGLang's
-//!   `lora_path`, TGI's `parameters.adapter_id`): behind a [server](Upstream::server) that goes by
+//!   `lora_path`, TGI's `parameters.adapter_id`): behind a [server](Profile::compatible) that goes by
 //!   them, remove them.
 //! - What stands before the path in the origin of the upstream is not seen. Behind
 //!   `https://router.huggingface.co/together`, every request is Together's.
 //! - TGI takes the body's `model` for the name of an adapter. An endpoint that serves several is a
-//!   [server](Upstream::server), not an [endpoint](Upstream::endpoint).
+//!   [server](Profile::compatible), not an [endpoint](Profile::endpoint).
 //! - A model that the answer of another is made with (a moderation model, a draft model, a tool's)
 //!   is not a target.
 
 mod body;
+mod body_form;
 mod error;
 #[cfg(any(feature = "throttle", feature = "transform"))]
 mod form;
 mod name;
+mod profile;
+mod reach;
 mod route;
 mod target;
-mod upstream;
+mod wire;
 
+#[cfg(any(feature = "throttle", feature = "transform"))]
+pub(crate) use self::form::{Form, Forms, Takes};
+#[cfg(feature = "schema")]
+pub(crate) use self::profile::Dialect;
 #[cfg(feature = "client")]
 pub(crate) use self::route::{is_of_endpoint, is_plain};
 pub use self::{
+    body_form::BodyForm,
     error::TargetError,
+    profile::Profile,
     target::{Policy, Provider, Target},
-    upstream::Upstream,
-};
-#[cfg(any(feature = "throttle", feature = "transform"))]
-pub(crate) use self::{
-    form::{Form, Forms, Takes},
-    route::takes,
+    wire::{OutputLimit, StreamUsage, TokenHeader},
 };

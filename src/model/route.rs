@@ -1,10 +1,9 @@
 //! Where models are reached, and what forms the bodies have there.
 
-#[cfg(any(feature = "throttle", feature = "transform"))]
-use super::form::{Form, Takes};
+use super::BodyForm;
 
 /// Below `/v1`.
-const OPENAI: [&str; 14] = [
+const OPENAI: [&str; 16] = [
     "/audio/speech",
     "/audio/transcriptions",
     "/audio/translations",
@@ -15,9 +14,11 @@ const OPENAI: [&str; 14] = [
     "/images/generations",
     "/images/variations",
     "/messages",
+    "/messages/count_tokens",
     "/moderations",
     "/rerank",
     "/responses",
+    "/responses/input_tokens",
     "/score",
 ];
 
@@ -104,21 +105,20 @@ pub(super) fn of_model(rest: &str) -> OfModel<'_> {
     OfModel { model: task.unwrap_or(rest), openai: false }
 }
 
-/// What the bodies of a request to this path may be.
+/// The form of the bodies that a path takes.
 ///
 /// The end of the path decides, so that routes below a prefix or a provider's name are known too. A
 /// path that some upstreams read as another one (percent signs, case, doubled and trailing slashes,
 /// matrix parameters) is taken for that one.
-#[cfg(any(feature = "throttle", feature = "transform"))]
-pub(crate) fn takes(path: &str) -> Takes {
-    if may_be_read_otherwise(path) {
-        takes_as_written(&folded(path))
-    } else {
-        takes_as_written(path)
-    }
+pub(super) fn form(path: &str) -> BodyForm {
+    if may_be_read_otherwise(path) { form_as_written(&folded(path)) } else { form_as_written(path) }
 }
 
-#[cfg(any(feature = "throttle", feature = "transform"))]
+/// Whether some upstreams read `path` as `route`, which it is not.
+pub(super) fn may_be_same(route: &str, path: &str) -> bool {
+    may_be_read_otherwise(path) && folded(path) == folded(route)
+}
+
 fn may_be_read_otherwise(path: &str) -> bool {
     let bytes = path.as_bytes();
     let odd = |b: &u8| matches!(b, b'%' | b';' | b'\\');
@@ -131,61 +131,60 @@ fn may_be_read_otherwise(path: &str) -> bool {
         || capitals()
 }
 
-#[cfg(any(feature = "throttle", feature = "transform"))]
-fn takes_as_written(path: &str) -> Takes {
+fn form_as_written(path: &str) -> BodyForm {
     // A model may be called `org/embeddings`.
     let path = match path.split_once("/models/") {
         Some((_, rest)) => match rest.strip_prefix(of_model(rest).model) {
-            Some("") | None => return Takes::Any,
+            Some("") | None => return BodyForm::Any,
             Some(route) => route,
         },
         None => path,
     };
-    let Some((before, last)) = path.rsplit_once('/') else { return Takes::Unknown };
+    let Some((before, last)) = path.rsplit_once('/') else { return BodyForm::Unknown };
     let around = before.rsplit('/').next().unwrap_or_default();
     match (around, last) {
         ("pipeline", task) => of_task(task),
-        ("chat", "completions") => Takes::One(Form::Chat),
+        ("chat", "completions") => BodyForm::Chat,
         // `/completion` and `/infill` are llama.cpp's own.
-        (_, "completions" | "completion" | "infill") => Takes::One(Form::Completion),
-        (_, "responses") => Takes::One(Form::Responses),
-        (_, "messages") => Takes::One(Form::Messages),
-        (_, "generate" | "generate_stream") => Takes::Sampled,
-        ("", "") | (_, "invocations" | "vertex") => Takes::Any,
-        (_, "predict") => Takes::Predict,
+        (_, "completions" | "completion" | "infill") => BodyForm::Completion,
+        (_, "responses") => BodyForm::Responses,
+        (_, "messages") => BodyForm::Messages,
+        (_, "generate" | "generate_stream") => BodyForm::Generate,
+        ("", "") | (_, "invocations" | "vertex") => BodyForm::Any,
+        (_, "predict") => BodyForm::Predict,
         ("audio", "speech" | "transcriptions" | "translations")
-        | ("images", "edits" | "generations" | "variations") => Takes::One(Form::Media),
-        (
+        | ("images", "edits" | "generations" | "variations") => BodyForm::Media,
+        (_, "embeddings") => BodyForm::Embeddings,
+        (_, "embed" | "embed_all" | "embed_sparse") => BodyForm::Embed,
+        (_, "rerank") => BodyForm::Rerank,
+        (_, "similarity") => BodyForm::Similarity,
+        ("responses", "input_tokens")
+        | (
             _,
-            "chat_tokenize" | "classify" | "count_tokens" | "decode" | "detokenize" | "embed"
-            | "embed_all" | "embed_sparse" | "embeddings" | "moderations" | "pooling" | "rerank"
-            | "score" | "similarity" | "tokenize",
-        ) => Takes::One(Form::Reads),
-        _ => Takes::Unknown,
+            "chat_tokenize" | "classify" | "count_tokens" | "decode" | "detokenize" | "moderations"
+            | "pooling" | "score" | "tokenize",
+        ) => BodyForm::Reads,
+        _ => BodyForm::Unknown,
     }
 }
 
 /// By the names of the Hub's tasks.
-#[cfg(any(feature = "throttle", feature = "transform"))]
-fn of_task(task: &str) -> Takes {
+fn of_task(task: &str) -> BodyForm {
     match task {
-        "feature-extraction"
-        | "fill-mask"
+        "feature-extraction" => BodyForm::FeatureExtraction,
+        "sentence-similarity" => BodyForm::SentenceSimilarity,
+        "fill-mask"
         | "question-answering"
-        | "sentence-similarity"
         | "table-question-answering"
         | "text-classification"
         | "token-classification"
-        | "zero-shot-classification" => Takes::One(Form::Reads),
-        "text-to-audio" | "text-to-image" | "text-to-speech" | "text-to-video" => {
-            Takes::One(Form::Media)
-        }
-        _ => Takes::Any,
+        | "zero-shot-classification" => BodyForm::Reads,
+        "text-to-audio" | "text-to-image" | "text-to-speech" | "text-to-video" => BodyForm::Media,
+        _ => BodyForm::Any,
     }
 }
 
 /// The path as the least strict reader has it.
-#[cfg(any(feature = "throttle", feature = "transform"))]
 fn folded(path: &str) -> String {
     let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
     let mut folded = String::with_capacity(decoded.len());
@@ -243,44 +242,43 @@ mod tests {
         assert_eq!(parts("/pipeline/x"), ("", false));
     }
 
-    #[cfg(any(feature = "throttle", feature = "transform"))]
     mod forms {
         use super::*;
 
         #[test]
         fn each_route_has_its_forms() {
             for (path, expected) in [
-                ("/v1/chat/completions", Takes::One(Form::Chat)),
-                ("/chat/completions", Takes::One(Form::Chat)),
-                ("/openai/deployments/gpt/chat/completions", Takes::One(Form::Chat)),
-                ("/v1/v1/chat/completions", Takes::One(Form::Chat)),
-                ("/models/a/b/v1/chat/completions", Takes::One(Form::Chat)),
-                ("/v1/completions", Takes::One(Form::Completion)),
-                ("/completion", Takes::One(Form::Completion)),
-                ("/v1/responses", Takes::One(Form::Responses)),
-                ("/v1/messages", Takes::One(Form::Messages)),
-                ("/v1/messages/count_tokens", Takes::One(Form::Reads)),
-                ("/generate", Takes::Sampled),
-                ("/generate_stream", Takes::Sampled),
-                ("/", Takes::Any),
-                ("/invocations", Takes::Any),
-                ("/vertex", Takes::Any),
-                ("/predict", Takes::Predict),
-                ("/models/gpt2", Takes::Any),
-                ("/hf-inference/models/a/b", Takes::Any),
-                ("/models/a/b/pipeline/text-generation", Takes::Any),
-                ("/models/a/b/pipeline/feature-extraction", Takes::One(Form::Reads)),
-                ("/models/a/b/pipeline/text-to-image", Takes::One(Form::Media)),
-                ("/v1/embeddings", Takes::One(Form::Reads)),
-                ("/v1/images/generations", Takes::One(Form::Media)),
-                ("/v1/audio/speech", Takes::One(Form::Media)),
-                ("/chat", Takes::Unknown),
-                ("/v1/files", Takes::Unknown),
-                ("/api/generations", Takes::Unknown),
-                ("*", Takes::Unknown),
-                ("", Takes::Unknown),
+                ("/v1/chat/completions", BodyForm::Chat),
+                ("/chat/completions", BodyForm::Chat),
+                ("/openai/deployments/gpt/chat/completions", BodyForm::Chat),
+                ("/v1/v1/chat/completions", BodyForm::Chat),
+                ("/models/a/b/v1/chat/completions", BodyForm::Chat),
+                ("/v1/completions", BodyForm::Completion),
+                ("/completion", BodyForm::Completion),
+                ("/v1/responses", BodyForm::Responses),
+                ("/v1/messages", BodyForm::Messages),
+                ("/v1/messages/count_tokens", BodyForm::Reads),
+                ("/generate", BodyForm::Generate),
+                ("/generate_stream", BodyForm::Generate),
+                ("/", BodyForm::Any),
+                ("/invocations", BodyForm::Any),
+                ("/vertex", BodyForm::Any),
+                ("/predict", BodyForm::Predict),
+                ("/models/gpt2", BodyForm::Any),
+                ("/hf-inference/models/a/b", BodyForm::Any),
+                ("/models/a/b/pipeline/text-generation", BodyForm::Any),
+                ("/models/a/b/pipeline/feature-extraction", BodyForm::FeatureExtraction),
+                ("/models/a/b/pipeline/text-to-image", BodyForm::Media),
+                ("/v1/embeddings", BodyForm::Embeddings),
+                ("/v1/images/generations", BodyForm::Media),
+                ("/v1/audio/speech", BodyForm::Media),
+                ("/chat", BodyForm::Unknown),
+                ("/v1/files", BodyForm::Unknown),
+                ("/api/generations", BodyForm::Unknown),
+                ("*", BodyForm::Unknown),
+                ("", BodyForm::Unknown),
             ] {
-                assert_eq!(takes(path), expected, "{path}");
+                assert_eq!(form(path), expected, "{path}");
             }
         }
 
@@ -295,7 +293,7 @@ mod tests {
                 "/Models/org/embeddings",
                 "//models//org/embeddings",
             ] {
-                assert_eq!(takes(path), Takes::Any, "{path}");
+                assert_eq!(form(path), BodyForm::Any, "{path}");
             }
         }
 
@@ -315,10 +313,10 @@ mod tests {
                 "/v1\\chat\\completions",
                 "/v1/chat/completions%3Fx",
             ] {
-                assert_eq!(takes(path), Takes::One(Form::Chat), "{path}");
+                assert_eq!(form(path), BodyForm::Chat, "{path}");
             }
             for path in ["//", "/.", "/%2e", "/;x"] {
-                assert_eq!(takes(path), Takes::Any, "{path}");
+                assert_eq!(form(path), BodyForm::Any, "{path}");
             }
         }
 
@@ -328,7 +326,7 @@ mod tests {
             let others = TGI.iter().chain(&TEI).map(|route| (*route).to_owned());
             let of_model = OF_MODEL.iter().map(|route| format!("/models/a/b{route}"));
             for path in openai.chain(others).chain(of_model) {
-                assert_ne!(takes(&path), Takes::Unknown, "{path}");
+                assert_ne!(form(&path), BodyForm::Unknown, "{path}");
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     context::RequestContext,
     identity::Identity,
     memory_limit::MemoryLimit,
-    model::{Target, Upstream},
+    model::{Profile, Target},
     payload::Payload,
     rejection::{Refusal, RefusalFormat, Rejection},
 };
@@ -28,7 +28,7 @@ pub struct ModelRulesLayer {
 
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    pub(super) upstream: Upstream,
+    pub(super) profile: Profile,
     pub(super) rules: ModelRules,
     open: Vec<(Method, Box<str>)>,
     pub(super) list_limit: u64,
@@ -37,13 +37,13 @@ pub(super) struct Settings {
 }
 
 impl ModelRulesLayer {
-    /// Holds every request to `upstream` to `rules`.
+    /// Holds every request to an upstream of this `profile` to `rules`.
     #[must_use]
-    pub fn new(upstream: Upstream, rules: ModelRules) -> Self {
+    pub fn new(profile: Profile, rules: ModelRules) -> Self {
         let (open, list_limit) = (Vec::new(), 10 * 1024 * 1024);
         let memory = MemoryLimit::new(64 * 1024 * 1024);
         let refusals = RefusalFormat::default();
-        let settings = Settings { upstream, rules, open, list_limit, memory, refusals };
+        let settings = Settings { profile, rules, open, list_limit, memory, refusals };
         Self { settings: Arc::new(settings) }
     }
 
@@ -146,14 +146,14 @@ impl Settings {
         let caller = context.identity();
         let (method, path) = (request.method(), request.uri().path());
         if matches!(*method, Method::GET | Method::HEAD) && path == "/v1/models" {
-            let Some(model) = self.upstream.only_model() else { return Ok(Decision::List) };
+            let Some(model) = self.profile.only_model() else { return Ok(Decision::List) };
             // Whatever the endpoint calls it there, it is the one.
             return self.judge(&Target::of(model), caller.as_deref());
         }
         if self.open.iter().any(|(open, at)| open == method && **at == *path) {
             return Ok(Decision::Pass);
         }
-        let target = self.upstream.target(request).map_err(|error| error.rejection())?;
+        let target = self.profile.target(request).map_err(|error| error.rejection())?;
         context.set_target(&target);
         self.judge(&target, caller.as_deref())
     }

@@ -93,7 +93,7 @@ impl List {
     fn entry(&self, entry: Node<'_>, document: &Bytes, list: &mut Joined) {
         let Some(model) = entry.get("id").and_then(Node::as_str) else { return };
         let target = Target::of(&*model);
-        if !self.settings.upstream.has_providers() {
+        if !self.settings.profile.has_providers() {
             if self.allows(&target) {
                 list.add(entry.raw());
             }

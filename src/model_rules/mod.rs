@@ -12,7 +12,7 @@
 //! use std::convert::Infallible;
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! use tower_inference::{
-//!     model::Upstream,
+//!     model::Profile,
 //!     model_rules::{ModelRules, ModelRulesLayer, Models},
 //!     payload::{Payload, PayloadLayer},
 //! };
@@ -25,7 +25,7 @@
 //!
 //! let gateway = ServiceBuilder::new()
 //!     .layer(PayloadLayer::new())
-//!     .layer(ModelRulesLayer::new(Upstream::router(), rules))
+//!     .layer(ModelRulesLayer::new(Profile::router(), rules))
 //!     .service(service_fn(|_: Request<Payload>| async {
 //!         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
 //!     }));

@@ -14,7 +14,7 @@ use self::{clamp::Clamp, system::Injection};
 use super::layer::TransformLayer;
 use crate::{
     generation::{AskForUsage, OutputTokens},
-    model::{Takes, takes},
+    model::{Profile, Takes},
     payload::{Content, DocumentError, EditError, Edits, Literal, Payload, Pointer, only_json},
     rejection::Rejection,
 };
@@ -49,6 +49,7 @@ pub(super) struct Around<'a> {
     pub(super) headers: &'a HeaderMap,
     /// Whether a body that is neither JSON nor text passes as it is.
     pub(super) binary: bool,
+    pub(super) profile: &'a Profile,
 }
 
 /// Applies edits that follow one another. Where there is no body, there is nothing to edit.
@@ -76,26 +77,34 @@ pub(super) fn apply(
         Err(DocumentError::Empty) => return Ok(Edited::default()),
         Err(error) => return Err(error.rejection()),
     };
-    let takes = takes(around.path);
+    let takes = around.profile.takes(around.path);
     let mut document = document.edit();
     let mut hide_usage = false;
     for edit in edits {
-        hide_usage |= edit.apply(&mut document, takes)?;
+        hide_usage |= edit.apply(&mut document, takes, around.profile)?;
     }
     Ok(Edited { bytes: document.finish(), hide_usage })
 }
 
 impl JsonEdit {
     /// Whether the upstream was asked for a usage chunk that the caller did not ask for.
-    fn apply<'a>(&'a self, edits: &mut Edits<'a>, takes: Takes) -> Result<bool, Rejection> {
+    fn apply<'a>(
+        &'a self,
+        edits: &mut Edits<'a>,
+        takes: Takes,
+        profile: &Profile,
+    ) -> Result<bool, Rejection> {
         match self {
             Self::Default(pointer, value) => edits.set_default(pointer, value).map(drop),
             Self::Override(pointer, value) => edits.set(pointer, value),
             Self::Remove(pointer) => edits.remove(pointer).map(drop),
             Self::Clamp(clamp) => return clamp.apply(edits).map(|()| false),
-            Self::OutputTokens(tokens) => return tokens.apply(edits, takes).map(|_| false),
+            Self::OutputTokens(tokens) => {
+                return tokens.apply(edits, takes, profile.limit_of_chats()).map(|_| false);
+            }
             Self::Aliases(aliases) => return aliases.apply(edits).map(|()| false),
             Self::System(injection) => return injection.apply(edits).map(|()| false),
+            Self::AskForUsage(_) if !profile.asks_for_usage() => return Ok(false),
             Self::AskForUsage(usage) => return usage.apply(edits, takes),
         }
         .map(|()| false)

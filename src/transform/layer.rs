@@ -23,6 +23,7 @@ use super::{
 use crate::{
     context::RequestContext,
     hop_by_hop::strip_connection_fields,
+    model::Profile,
     payload::{self, Payload},
     rejection::{RefusalFormat, Rejection},
 };
@@ -33,6 +34,7 @@ use crate::{
 pub struct TransformLayer {
     steps: Arc<Vec<Step>>,
     pub(super) binary: bool,
+    profile: Arc<Profile>,
     refusals: RefusalFormat,
 }
 
@@ -41,6 +43,14 @@ impl TransformLayer {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Sets the kind of upstream, which tells the form of each body, the name of the output limit,
+    /// and whether a stream is asked for its usage. Defaults to [`Profile::compatible`].
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = Arc::new(profile);
+        self
     }
 
     /// How refusals look. [`RefusalFormat::Problem`] by default.
@@ -93,6 +103,7 @@ impl TransformLayer {
                         query: target.query(&parts.uri),
                         headers: &parts.headers,
                         binary: self.binary,
+                        profile: &self.profile,
                     };
                     let edited = apply(edits, payload, around)?;
                     hide_usage |= edited.hide_usage;

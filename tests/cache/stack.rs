@@ -4,7 +4,7 @@ use tower_inference::{
     access_log::{AccessLogLayer, Record, RecordSink},
     auth::{AuthLayer, Jwt, Keys},
     context::CacheOutcome,
-    model::Upstream as Kind,
+    model::Profile,
     model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::PayloadLayer,
     request_id::RequestIdLayer,
@@ -134,7 +134,7 @@ async fn hits_are_judged_like_all_others() {
             .auth(auth())
             .throttle(ThrottleLayer::new(Limit::global(rate)))
             .payload(PayloadLayer::new())
-            .model_rules(ModelRulesLayer::new(Kind::server(), rules))
+            .model_rules(ModelRulesLayer::new(Profile::compatible(), rules))
             .cache(cache.clone())
             .layer(upstream.clone())
     };

@@ -19,7 +19,7 @@ use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
     memory_limit::MemoryLimit,
-    model::{Policy, Upstream},
+    model::{Policy, Profile},
     model_rules::{ModelRules, ModelRulesLayer, Models},
     rejection::Rejection,
 };
@@ -47,7 +47,7 @@ const ROUTER: &str = r#"{"object": "list", "data": [
   ], "models": ["secret/model"], "has_more": true}"#;
 
 fn router(rule: Models) -> ModelRulesLayer {
-    ModelRulesLayer::new(Upstream::router(), ModelRules::new().allow(rule))
+    ModelRulesLayer::new(Profile::router(), ModelRules::new().allow(rule))
 }
 
 /// The answer to `method /v1/models` where the upstream gives `answer`.
@@ -154,7 +154,7 @@ async fn a_server_lists_the_models_that_are_allowed() {
     let list = json!({"object": "list", "data": [{"id": "a/b:c"}, {"id": "a/d"}, {"id": "x"}],
         "models": [{"name": "x"}]});
     let rules = ModelRules::new().allow(Models::of(["a/*"]).scope("infer"));
-    let layer = ModelRulesLayer::new(Upstream::server(), rules);
+    let layer = ModelRulesLayer::new(Profile::compatible(), rules);
     for (who, expected) in [
         (Some(caller()), json!({"object": "list", "data": [{"id": "a/b:c"}, {"id": "a/d"}]})),
         (None, json!({"object": "list", "data": []})),
@@ -167,7 +167,7 @@ async fn a_server_lists_the_models_that_are_allowed() {
 #[tokio::test]
 async fn an_endpoints_list_is_for_those_who_may_use_its_model() {
     let rules = ModelRules::new().allow(Models::of(["org/m"]).scope("infer"));
-    let layer = ModelRulesLayer::new(Upstream::endpoint("org/m"), rules);
+    let layer = ModelRulesLayer::new(Profile::endpoint("org/m"), rules);
     let list = r#"{"object":"list","data":[{"id":"/repository"}]}"#;
     let answer = listed(&layer, Method::GET, Some(caller()), whole(list)).await;
     assert_eq!(text(answer).await, list);
@@ -384,7 +384,7 @@ async fn whoever_leaves_while_the_list_comes_lets_go_of_it() {
 async fn a_list_is_not_seen_by_debug() {
     let list = whole(r#"{"data":[{"id":"canary"}]}"#);
     let layer =
-        ModelRulesLayer::new(Upstream::server(), ModelRules::new().allow(Models::of(["*"])));
+        ModelRulesLayer::new(Profile::compatible(), ModelRules::new().allow(Models::of(["*"])));
     let answer = listed(&layer, Method::GET, None, list).await;
     assert!(!format!("{:?}", answer.body()).contains("canary"));
     assert!(text(answer).await.contains("canary"));

@@ -9,7 +9,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
-    model::{Policy, Upstream},
+    model::{BodyForm, Policy, Profile},
     model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::Payload,
     rejection::{Refusal, RefusalFormat, Rejection},
@@ -18,7 +18,7 @@ use tower_inference::{
 use crate::{CHAT, ISSUER, asked, caller, chat, json as read_json, passes, request};
 
 fn router(rules: impl IntoIterator<Item = Models>) -> ModelRulesLayer {
-    ModelRulesLayer::new(Upstream::router(), all_of(rules))
+    ModelRulesLayer::new(Profile::router(), all_of(rules))
 }
 
 fn all_of(rules: impl IntoIterator<Item = Models>) -> ModelRules {
@@ -27,7 +27,7 @@ fn all_of(rules: impl IntoIterator<Item = Models>) -> ModelRules {
 
 #[tokio::test]
 async fn nothing_is_allowed_by_default() {
-    for upstream in [Upstream::router(), Upstream::server(), Upstream::endpoint("m")] {
+    for upstream in [Profile::router(), Profile::compatible(), Profile::endpoint("m")] {
         let layer = ModelRulesLayer::new(upstream, ModelRules::new());
         assert!(!passes(&layer, chat("m:together", Some(caller()))).await);
     }
@@ -202,20 +202,20 @@ async fn two_tenants_have_rules_of_their_own() {
 #[tokio::test]
 async fn an_endpoints_model_is_what_its_operator_calls_it() {
     let rules = || all_of([Models::of(["org/m"]).scope("infer")]);
-    let layer = ModelRulesLayer::new(Upstream::endpoint("org/m"), rules());
+    let layer = ModelRulesLayer::new(Profile::endpoint("org/m"), rules());
     for model in ["tgi", "http://127.0.0.1:55563/v1", "evil/model"] {
         assert!(passes(&layer, chat(model, Some(caller()))).await, "{model}");
         assert!(!passes(&layer, chat(model, None)).await, "{model}");
     }
     assert!(passes(&layer, request(Method::POST, "/embed", "{}", Some(caller()))).await);
-    let layer = ModelRulesLayer::new(Upstream::endpoint("org/other"), rules());
+    let layer = ModelRulesLayer::new(Profile::endpoint("org/other"), rules());
     assert!(!passes(&layer, chat("org/m", Some(caller()))).await);
 }
 
 #[tokio::test]
 async fn routes_without_a_model_are_closed_until_they_are_opened() {
     let health = |path| request(Method::GET, path, "", None);
-    let closed = ModelRulesLayer::new(Upstream::endpoint("m"), all_of([Models::of(["*"])]));
+    let closed = ModelRulesLayer::new(Profile::endpoint("m"), all_of([Models::of(["*"])]));
     for path in ["/health", "/metrics", "/info", "/v1/models/m"] {
         assert!(!passes(&closed, health(path)).await, "{path}");
     }
@@ -276,7 +276,7 @@ async fn refusals_look_as_they_are_told_to() {
 
     let mut grpc = request(Method::POST, "/tei.v1.Embed/Embed", "", None);
     grpc.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
-    let upstream = Upstream::endpoint("m").route("/tei.v1.Embed/Embed");
+    let upstream = Profile::endpoint("m").route("/tei.v1.Embed/Embed", BodyForm::Unknown);
     let (response, called) = asked(&ModelRulesLayer::new(upstream, ModelRules::new()), grpc).await;
     assert!(!called);
     assert_eq!(response.headers()["grpc-status"], "7");

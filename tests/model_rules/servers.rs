@@ -19,7 +19,7 @@ use tower_inference::{
     context::RequestContext,
     hf::{HfTokenLayer, TokenSource},
     identity::{Identity, Proof},
-    model::Upstream,
+    model::Profile,
     model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::Payload,
     secret::Secret,
@@ -84,7 +84,7 @@ async fn gateway() -> SocketAddr {
     let client: Client<_, Payload> = Client::builder(TokioExecutor::new()).build_http();
     // The payload layer comes along.
     let stack = Stack::new()
-        .model_rules(ModelRulesLayer::new(Upstream::router(), rules))
+        .model_rules(ModelRulesLayer::new(Profile::router(), rules))
         .upstream(UpstreamLayer::new())
         .hf_token(HfTokenLayer::new(origin, token))
         .layer(client);

@@ -19,7 +19,7 @@ use tower_inference::{
     access_log::{AccessLogLayer, Sink},
     auth::{AuthLayer, Jwt, Keys},
     hf::{HfTokenLayer, TokenSource},
-    model::{Policy, Upstream},
+    model::{Policy, Profile},
     model_rules::{ModelRules, ModelRulesLayer, Models},
     schema::{Parameter, Schema, SchemaLayer},
     secret::Secret,
@@ -122,7 +122,7 @@ pub fn model_rules() -> ModelRulesLayer {
     });
     let last = Models::of(["meta-llama/*"]).policies([Policy::Fastest]);
     let rules = others.chain([last]).fold(ModelRules::new(), ModelRules::allow);
-    ModelRulesLayer::new(Upstream::router(), rules)
+    ModelRulesLayer::new(Profile::router(), rules)
 }
 
 /// What a chat request must be.

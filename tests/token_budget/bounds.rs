@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use tower_inference::{
-    model::Upstream,
+    model::Profile,
     throttle::{Concurrency, Quota, Weight, Weights},
     transform::TransformLayer,
 };
@@ -98,7 +98,7 @@ async fn a_limit_that_is_put_in_fits_the_budget() {
         let sent = seen.lock().unwrap().pop().unwrap();
         assert!(sent.ends_with(&format!(r#""max_tokens":{put}}}"#)), "{sent}");
     }
-    let dear = Weights::new(Upstream::server(), Weight::new(1, 10));
+    let dear = Weights::new(Profile::compatible(), Weight::new(1, 10));
     let budget = Budget::of(1_000);
     let layer = budget.layer.clone().weights(dear);
     let request = r#"{"messages":[{"content":"abcd"}]}"#;

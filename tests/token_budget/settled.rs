@@ -10,7 +10,7 @@ use std::{
 use tower::Service;
 use tower_inference::{
     context::RequestContext,
-    model::Upstream,
+    model::Profile,
     rejection::{Refusal, RefusalFormat, Rejection},
     throttle::{Weight, Weights},
 };
@@ -217,7 +217,7 @@ async fn a_retry_from_outside_is_charged_by_its_own_answer() {
 async fn weights_turn_tokens_into_what_they_cost() {
     let mut budget = Budget::plenty();
     let weights =
-        Weights::new(Upstream::server(), Weight::new(100, 100)).model("m", Weight::new(2, 3));
+        Weights::new(Profile::compatible(), Weight::new(100, 100)).model("m", Weight::new(2, 3));
     budget.layer = budget.layer.weights(weights);
     assert_eq!(budget.charge(chat(), Answer::json(usage(7, 9))).await, 2 * 7 + 3 * 9);
     let other = post("/v1/chat/completions", CHAT.replace("\"m\"", "\"other\""));

@@ -7,7 +7,7 @@ use http::Request;
 
 use crate::{
     generation::{AskForUsage, OutputTokens, violation_at},
-    model::{Form, takes},
+    model::{Form, Profile},
     payload::{Content, Document, DocumentError, Kind, Node, Payload, is_bodiless},
     rejection::Rejection,
 };
@@ -40,6 +40,7 @@ pub(super) struct Prepared {
 pub(super) struct Estimator {
     output: OutputTokens,
     ask: AskForUsage,
+    profile: Arc<Profile>,
     tokenizer: Option<Tokenizer>,
     flat: Option<u64>,
 }
@@ -54,6 +55,7 @@ impl Estimator {
         Self {
             output: OutputTokens::missing(1_024),
             ask: AskForUsage::new(),
+            profile: Arc::default(),
             tokenizer: None,
             flat: None,
         }
@@ -61,6 +63,10 @@ impl Estimator {
 
     pub(super) fn set_output(&mut self, tokens: u32) {
         self.output = OutputTokens::missing(tokens);
+    }
+
+    pub(super) fn set_profile(&mut self, profile: Profile) {
+        self.profile = Arc::new(profile);
     }
 
     pub(super) fn set_tokenizer(&mut self, tokenizer: Tokenizer) {
@@ -96,13 +102,13 @@ impl Estimator {
     }
 
     fn read(&self, path: &str, document: &Document) -> Result<Prepared, Rejection> {
-        let takes = takes(path);
+        let takes = self.profile.takes(path);
         let mut edits = document.edit();
-        let output = self.output.apply(&mut edits, takes)?;
+        let output = self.output.apply(&mut edits, takes, self.profile.limit_of_chats())?;
         if let Some(pointer) = output.miscounted {
             return Err(violation_at(pointer, "type", "must be a whole number, at least 1"));
         }
-        let hide_usage = self.ask.apply(&mut edits, takes)?;
+        let hide_usage = self.profile.asks_for_usage() && self.ask.apply(&mut edits, takes)?;
         let root = document.root();
         let mut estimate =
             Estimate { prompt: self.prompt(root), output: output.tokens, bounded: output.bounded };

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     context::RequestContext,
+    model::Profile,
     payload::{self, Payload},
     rejection::{RefusalFormat, Rejection},
     throttle::{
@@ -125,8 +126,9 @@ use crate::{
 /// ([`attempts`](RequestContext::attempts)), each further time is charged the prompt's estimate. A
 /// retry from further out passes this layer again, and is reserved and charged on its own.
 ///
-/// A stream of `messages` or a `prompt` is asked for its usage; the chunk that tells it is hidden
-/// from a caller who did not ask, as by `TransformLayer::include_usage`.
+/// A stream of `messages` or a `prompt` is asked for its usage, unless the [profile](Self::profile)
+/// says otherwise; the chunk that tells it is hidden from a caller who did not ask, as by
+/// `TransformLayer::include_usage`.
 ///
 /// # Limits
 ///
@@ -185,6 +187,15 @@ impl TokenBudgetLayer {
     #[must_use]
     pub fn succeeding(mut self, old: &Self) -> Self {
         self.limits().succeed(&old.settings.limits);
+        self
+    }
+
+    /// Sets the kind of upstream, which tells the form of each body, the name of the output limit
+    /// that is put in, and whether a stream is asked for its usage. Defaults to
+    /// [`Profile::compatible`].
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.settings().estimator.set_profile(profile);
         self
     }
 

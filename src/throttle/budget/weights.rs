@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use http::Request;
 
-use crate::{model::Upstream, payload::Payload};
+use crate::{model::Profile, payload::Payload};
 
 /// What a token costs: so many permits for one of the prompt, and for one of the answer.
 ///
@@ -41,17 +41,17 @@ impl Weight {
 /// where the table does not, as `org/name`.
 #[derive(Clone, Debug)]
 pub struct Weights {
-    upstream: Arc<Upstream>,
+    profile: Arc<Profile>,
     otherwise: Weight,
     models: Arc<BTreeMap<Box<str>, Weight>>,
 }
 
 impl Weights {
-    /// A table for the models of `upstream`. One that is not in it costs `otherwise`, and so does a
+    /// A table for the models of an upstream of this `profile`. One that is not in it costs `otherwise`, and so does a
     /// request whose model cannot be told for certain: let it be the dearest.
     #[must_use]
-    pub fn new(upstream: Upstream, otherwise: Weight) -> Self {
-        Self { upstream: Arc::new(upstream), otherwise, models: Arc::default() }
+    pub fn new(profile: Profile, otherwise: Weight) -> Self {
+        Self { profile: Arc::new(profile), otherwise, models: Arc::default() }
     }
 
     /// Sets what a model costs.
@@ -62,7 +62,7 @@ impl Weights {
     }
 
     pub(super) fn of(&self, request: &Request<Payload>) -> Weight {
-        let Ok(target) = self.upstream.target(request) else { return self.otherwise };
+        let Ok(target) = self.profile.target(request) else { return self.otherwise };
         let Some(model) = target.model.as_deref() else { return self.otherwise };
         let exact = self.models.get(target.to_string().as_str());
         exact.or_else(|| self.models.get(model)).copied().unwrap_or(self.otherwise)

@@ -19,7 +19,8 @@ const CHAT: &str = "/v1/chat/completions";
 /// A request to a path, whose bodies are all JSON.
 fn around(path: &str) -> Around<'_> {
     static NONE: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
-    Around { path, query: None, headers: &NONE, binary: false }
+    static PROFILE: Profile = Profile::compatible();
+    Around { path, query: None, headers: &NONE, binary: false, profile: &PROFILE }
 }
 
 /// What goes upstream, and whether the usage is hidden.

@@ -1,60 +1,16 @@
+//! Which model of which provider a request reaches.
+
 use std::borrow::Cow;
 
 use http::{Method, Request};
 
-use super::{Provider, Target, TargetError, body, name, route};
+use super::{Profile, Provider, Target, TargetError, body, name, profile::Kind, route};
 use crate::payload::Payload;
 
 /// The provider that serves `…/models/{model}`.
 const HF_INFERENCE: &str = "hf-inference";
 
-/// A kind of upstream: where requests to it name their model.
-///
-/// See the [module](super) for the routes of each.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    kind: Kind,
-    routes: Vec<Box<str>>,
-}
-
-#[derive(Clone, Debug)]
-enum Kind {
-    Router,
-    Server,
-    Endpoint(Box<str>),
-}
-
-impl Upstream {
-    /// `router.huggingface.co`: many models, of many providers.
-    #[must_use]
-    pub const fn router() -> Self {
-        Self::of(Kind::Router)
-    }
-
-    /// A server that speaks as OpenAI does, of several models: the body's `model` says which.
-    #[must_use]
-    pub const fn server() -> Self {
-        Self::of(Kind::Server)
-    }
-
-    /// A server of one model: an Inference Endpoint, TGI, TEI, vLLM. `model` is what the rules call
-    /// it; what a body calls it (`tgi`, nothing, the endpoint's URL) is not looked at.
-    pub fn endpoint(model: impl Into<Box<str>>) -> Self {
-        Self::of(Kind::Endpoint(model.into()))
-    }
-
-    /// Adds a route that models are reached by, such as `/pooling` or, for gRPC,
-    /// `/tei.v1.Embed/Embed`. On an endpoint it reaches the one model; else its model is the body's.
-    /// On the router, what begins with a provider's name stays that provider's:
-    /// `/novita/v3/openai/chat/completions`.
-    ///
-    /// Compared byte for byte, for POST.
-    #[must_use]
-    pub fn route(mut self, path: impl Into<Box<str>>) -> Self {
-        self.routes.push(path.into());
-        self
-    }
-
+impl Profile {
     /// What `request` will reach, as it stands: after whatever edits it.
     ///
     /// # Errors
@@ -66,7 +22,7 @@ impl Upstream {
             return Err(TargetError::Path);
         }
         let post = request.method() == Method::POST;
-        let added = post && self.routes.iter().any(|route| **route == *path);
+        let added = post && self.is_added(path);
         match &self.kind {
             Kind::Endpoint(model) => {
                 let own = |rest| *route::of_model(rest).model == **model;
@@ -105,10 +61,6 @@ impl Upstream {
     #[cfg(feature = "model-rules")]
     pub(crate) const fn has_providers(&self) -> bool {
         matches!(self.kind, Kind::Router)
-    }
-
-    const fn of(kind: Kind) -> Self {
-        Self { kind, routes: Vec::new() }
     }
 }
 
