@@ -13,8 +13,9 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    ChatLimits, Parameter, ResponseBody, ResponseFuture, ResponseSchema, Schema,
+    BuiltIn, ChatLimits, Parameter, ResponseBody, ResponseFuture, ResponseSchema, Schema,
     response::Expectation,
+    routes::Routes,
     rules::{BodyRule, Rules},
 };
 use crate::{context::RequestContext, payload::Payload, rejection::RefusalFormat};
@@ -32,6 +33,15 @@ impl SchemaLayer {
     #[must_use]
     pub fn new(schema: Schema) -> Self {
         Self::of(BodyRule::Schema(schema))
+    }
+
+    /// Holds every body to the built-in schema of its path, as the profile tells it. A body whose
+    /// path has none passes unread.
+    ///
+    /// [`model`](Self::model) and [`route`](Self::route) come first.
+    #[must_use]
+    pub fn built_in(schemas: &BuiltIn) -> Self {
+        Self::of(BodyRule::BuiltIn(Arc::new(Routes::new(schemas))))
     }
 
     /// Holds bodies to the schema of their [route](Self::route) or [model](Self::model), and refuses

@@ -142,6 +142,7 @@
 
 mod arena;
 mod body;
+mod bounds;
 mod builtin;
 mod chat;
 mod compile;
@@ -159,12 +160,14 @@ mod openapi;
 mod parameters;
 mod reach;
 mod response;
+mod routes;
 mod rules;
 mod survey;
 mod watched;
 
 pub use self::{
     body::ResponseBody,
+    bounds::{BuiltIn, BuiltInError},
     chat::{ChatLimits, Streaming},
     compile::{Schema, SchemaBuilder},
     draft::Draft,

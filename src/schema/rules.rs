@@ -4,7 +4,10 @@ use bytes::Bytes;
 use http::Request;
 use http_body::Body;
 
-use super::{ChatLimits, Parameter, ResponseSchema, Schema};
+use super::{
+    ChatLimits, Parameter, ResponseSchema, Schema,
+    routes::{OfPath, Routes},
+};
 use crate::{
     context::RequestContext,
     payload::{Content, Document, DocumentError, Payload, is_bodiless, only_json, says_json},
@@ -28,6 +31,7 @@ pub(super) struct Rules {
 #[derive(Clone, Debug)]
 pub(super) enum BodyRule {
     Schema(Schema),
+    BuiltIn(Arc<Routes>),
     Any,
     Unlisted,
 }
@@ -76,14 +80,23 @@ impl Rules {
         context: &RequestContext,
     ) -> Result<(), Rejection> {
         let by_model = !self.models.is_empty();
+        let OfPath { schema, binary } = match &self.body {
+            BodyRule::BuiltIn(routes) => routes.of_path(request.uri().path()),
+            BodyRule::Schema(schema) => OfPath { schema: Some(schema), binary: false },
+            BodyRule::Any | BodyRule::Unlisted => OfPath { schema: None, binary: false },
+        };
         match &self.body {
-            BodyRule::Any if !by_model && self.limits.is_none() => return Ok(()),
+            BodyRule::Any | BodyRule::BuiltIn(_)
+                if schema.is_none() && !by_model && self.limits.is_none() =>
+            {
+                return Ok(());
+            }
             _ if is_bodiless(request.method()) && is_absent(request.body()) => return Ok(()),
             BodyRule::Unlisted if !by_model => return Err(unlisted()),
-            BodyRule::Any | BodyRule::Unlisted | BodyRule::Schema(_) => {}
+            _ => {}
         }
         let bytes = request.body().bytes();
-        match self.binary.then(|| Content::of(request.headers(), bytes)) {
+        match (self.binary || binary).then(|| Content::of(request.headers(), bytes)) {
             Some(Content::Binary) => return Ok(()),
             Some(Content::Json) => {}
             // A form can be valid JSON, and say something else to who reads it as a form.
@@ -92,12 +105,10 @@ impl Rules {
             None => {}
         }
         let document = request.body().document().map_err(DocumentError::rejection)?;
-        match (self.schema_of_model(document, context), &self.body) {
-            (Some(schema), _) | (None, BodyRule::Schema(schema)) => {
-                check_document(document, schema)?;
-            }
-            (None, BodyRule::Any) => {}
+        match (self.schema_of_model(document, context).or(schema), &self.body) {
+            (Some(schema), _) => check_document(document, schema)?,
             (None, BodyRule::Unlisted) => return Err(unlisted()),
+            (None, _) => {}
         }
         let beyond = self.limits.as_ref().map(|limits| limits.check(document)).unwrap_or_default();
         if beyond.is_empty() { Ok(()) } else { Err(broken(Refusal::SchemaViolation, beyond)) }

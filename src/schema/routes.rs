@@ -1,0 +1,47 @@
+//! The built-in schema of each route.
+
+use super::{BuiltIn, Schema};
+use crate::model::{BodyForm, Profile};
+
+/// The built-in schemas, compiled, by the form of the bodies.
+#[derive(Clone, Debug)]
+pub(super) struct Routes {
+    profile: Profile,
+    schemas: Vec<(BodyForm, Schema)>,
+}
+
+/// What holds for the bodies of a path.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfPath<'a> {
+    pub(super) schema: Option<&'a Schema>,
+    /// Bodies that are neither JSON nor text pass unread.
+    pub(super) binary: bool,
+}
+
+impl Routes {
+    pub(super) fn new(built_in: &BuiltIn) -> Self {
+        const FORMS: [BodyForm; 13] = [
+            BodyForm::Chat,
+            BodyForm::Completion,
+            BodyForm::Responses,
+            BodyForm::Messages,
+            BodyForm::Generate,
+            BodyForm::Any,
+            BodyForm::Predict,
+            BodyForm::Embeddings,
+            BodyForm::Embed,
+            BodyForm::Rerank,
+            BodyForm::Similarity,
+            BodyForm::FeatureExtraction,
+            BodyForm::SentenceSimilarity,
+        ];
+        let schemas = FORMS.into_iter().filter_map(|form| Some((form, built_in.of_form(form)?)));
+        Self { profile: built_in.profile().clone(), schemas: schemas.collect() }
+    }
+
+    pub(super) fn of_path(&self, path: &str) -> OfPath<'_> {
+        let form = self.profile.form(path);
+        let schema = self.schemas.iter().find(|(of, _)| *of == form).map(|(_, schema)| schema);
+        OfPath { schema, binary: form == BodyForm::Any }
+    }
+}
