@@ -13,7 +13,7 @@ use tower_inference::{
     model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::{Payload, PayloadLayer},
     request_id::RequestIdLayer,
-    schema::{Schema, SchemaLayer},
+    schema::{BuiltIn, Schema, SchemaLayer},
     stack::Stack,
     throttle::{Limit, PeerAddress, Rate, ThrottleLayer, TokenBudgetLayer},
     transform::{ModelAliases, TransformLayer},
@@ -25,7 +25,7 @@ async fn upstream(_: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallib
 }
 
 fn schema() -> SchemaLayer {
-    SchemaLayer::new(Schema::embeddings())
+    SchemaLayer::new(BuiltIn::of(Profile::openai()).embeddings())
 }
 
 async fn status<S, B>(service: S, body: &'static str) -> StatusCode

@@ -21,7 +21,7 @@ use tower_inference::{
     model::Profile,
     model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::{Document, Payload, PayloadLayer},
-    schema::{ChatLimits, Schema, SchemaLayer},
+    schema::{BuiltIn, ChatLimits, SchemaLayer},
     transform::TransformLayer,
 };
 
@@ -29,7 +29,7 @@ const LENGTH: usize = 8 << 20;
 const TURNS: usize = 3;
 
 pub fn print(_criterion: &mut Criterion) {
-    let schema = Schema::chat_completion();
+    let schema = BuiltIn::of(Profile::openai()).chat_completion();
     println!("\nworst bodies, {} MiB each: milliseconds, and times serde_json", LENGTH >> 20);
     println!("{:28} {:>8} {:>16} {:>16} {:>16}", "", "serde", "document", "layers", "schema");
     for (what, body) in cases() {

@@ -38,7 +38,7 @@ pub(crate) fn route(path: &str) -> Option<Route> {
     if path == "/v1/models" {
         return Some(Route { name: "/v1/models", methods: "GET, HEAD", payload: Payload::Json });
     }
-    let kinds = [OPENAI, TGI, TEI].into_iter().flatten();
+    let kinds = KINDS.into_iter().flatten();
     let post = |(name, payload)| Route { name, methods: "POST", payload };
     kinds.copied().find(|(name, _)| *name == path).or_else(|| task(path)).map(post)
 }
@@ -47,7 +47,7 @@ pub(crate) fn route(path: &str) -> Option<Route> {
 #[cfg(test)]
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, String, Payload)> {
     let one_path = |name: &'static str, payload| (name, name.replace("{model}", "org/m"), payload);
-    let kinds = [OPENAI, TGI, TEI, &OF_MODEL].into_iter().flatten();
+    let kinds = KINDS.into_iter().chain([&OF_MODEL[..]]).flatten();
     let routes = kinds.map(move |(name, payload)| one_path(name, *payload));
     let below = OF_MODEL.iter().map(move |(name, payload)| {
         let (name, path, payload) = one_path(name, *payload);
@@ -55,6 +55,8 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String, Payload)> {
     });
     std::iter::once(one_path("/v1/models", Payload::Json)).chain(routes).chain(below)
 }
+
+const KINDS: [&[(&str, Payload)]; 5] = [OPENAI, ANTHROPIC, SERVERS, TGI, TEI];
 
 const OPENAI: &[(&str, Payload)] = &[
     ("/v1/audio/speech", Payload::Json),
@@ -68,6 +70,24 @@ const OPENAI: &[(&str, Payload)] = &[
     ("/v1/images/variations", Payload::Streamed),
     ("/v1/moderations", Payload::Json),
     ("/v1/responses", Payload::Json),
+    ("/v1/responses/input_tokens", Payload::Json),
+];
+
+/// Of Anthropic, also served by vLLM, SGLang, llama.cpp and LiteLLM.
+const ANTHROPIC: &[(&str, Payload)] =
+    &[("/v1/messages", Payload::Json), ("/v1/messages/count_tokens", Payload::Json)];
+
+/// What vLLM, SGLang and llama.cpp serve beside the routes of OpenAI.
+const SERVERS: &[(&str, Payload)] = &[
+    ("/classify", Payload::Json),
+    ("/completion", Payload::Json),
+    ("/detokenize", Payload::Json),
+    ("/infill", Payload::Json),
+    ("/pooling", Payload::Json),
+    ("/score", Payload::Json),
+    ("/v1/rerank", Payload::Json),
+    ("/v1/score", Payload::Json),
+    ("/v2/rerank", Payload::Json),
 ];
 
 const TGI: &[(&str, Payload)] = &[
@@ -96,11 +116,12 @@ const TEI: &[(&str, Payload)] = &[
 const TASKS: [&str; 2] = ["/hf-inference/models/", "/models/"];
 
 /// `/models/{model}`, and with what may follow it.
-const OF_MODEL: [(&str, Payload); 5] = [
+const OF_MODEL: [(&str, Payload); 6] = [
     ("/models/{model}/pipeline/feature-extraction", Payload::Json),
     ("/models/{model}/pipeline/sentence-similarity", Payload::Json),
     ("/models/{model}/v1/chat/completions", Payload::Json),
     ("/models/{model}/v1/completions", Payload::Json),
+    ("/models/{model}/v1/embeddings", Payload::Json),
     ("/models/{model}", Payload::Any),
 ];
 
@@ -133,7 +154,7 @@ mod tests {
 
     #[test]
     fn inference_is_open_by_kind_of_upstream() {
-        for (path, payload_of_it) in [OPENAI, TGI, TEI].into_iter().flatten() {
+        for (path, payload_of_it) in KINDS.into_iter().flatten() {
             let found = route(path).unwrap_or_else(|| panic!("{path}"));
             assert_eq!((found.name, found.payload), (*path, *payload_of_it));
             assert!(found.takes(&Method::POST) && !found.takes(&Method::GET), "{path}");

@@ -21,6 +21,8 @@ mod cache;
 mod client;
 #[path = "args_limits.rs"]
 mod limits;
+#[path = "args_profile.rs"]
+pub(crate) mod profile;
 #[path = "args_redis.rs"]
 mod redis;
 #[path = "args_slots.rs"]
@@ -65,6 +67,8 @@ pub(crate) struct Serve {
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) access_log: AccessLog,
     pub(crate) schema: Option<Schema>,
+    /// Members whose bounds the built-in schemas do not hold.
+    pub(crate) without_bounds: Vec<String>,
     pub(crate) max_tokens: Option<NonZeroU32>,
     pub(crate) limits: Limits,
     /// `None`: each request is answered by the upstream.
@@ -94,6 +98,8 @@ pub(crate) enum Parts {
 pub(crate) struct Upstream {
     pub(crate) url: String,
     pub(crate) token: TokenPlace,
+    /// `None`: as the host tells.
+    pub(crate) profile: Option<profile::Kind>,
 }
 
 #[derive(Debug, Eq, PartialEq)]
@@ -196,6 +202,7 @@ struct Given {
     cache: cache::Given,
     redis: redis::Given,
     client: Client,
+    profile: profile::Given,
     upstream: Option<String>,
     hf_token_env: Option<String>,
     hf_token_file: Option<PathBuf>,
@@ -268,6 +275,7 @@ impl Given {
             limit if limits::FLAGS.contains(&limit) => self.limits.take(limit, &text()?),
             cache if cache::FLAGS.contains(&cache) => self.cache.take(cache, &text()?),
             client if client::FLAGS.contains(&client) => self.client.take(client, &text()?),
+            profile if profile::FLAGS.contains(&profile) => self.profile.take(profile, text()?),
             redis if redis::FLAGS.contains(&redis) => self.redis.take(redis, &text()?),
             "--upstream" => once(flag, &mut self.upstream, text()?),
             "--hf-token-env" => once(flag, &mut self.hf_token_env, text()?),
@@ -316,6 +324,9 @@ impl Given {
             (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
             _ => return Err(UsageError("--tls-cert and --tls-key go together".to_owned())),
         };
+        if !self.profile.without_bounds.is_empty() && self.schema != Some(Schema::Builtin) {
+            return Err(UsageError("--without-bound goes with --schema builtin".to_owned()));
+        }
         let max_bodies = std::mem::take(&mut self.bodies).resolve();
         let limits = std::mem::take(&mut self.limits).resolve()?;
         let real = self.upstream_given() || self.callers_given();
@@ -351,6 +362,7 @@ impl Given {
                 threads: self.threads,
                 access_log: self.access_log.unwrap_or(AccessLog::Stdout),
                 schema: self.schema,
+                without_bounds: self.profile.without_bounds,
                 max_tokens: self.max_tokens,
                 limits,
                 cache,
@@ -368,7 +380,10 @@ impl Given {
     }
 
     fn upstream_given(&self) -> bool {
-        self.upstream.is_some() || self.hf_token_env.is_some() || self.hf_token_file.is_some()
+        self.upstream.is_some()
+            || self.hf_token_env.is_some()
+            || self.hf_token_file.is_some()
+            || self.profile.kind.is_some()
     }
 
     fn callers_given(&self) -> bool {
@@ -389,7 +404,7 @@ impl Given {
         if token.is_none() {
             missing.push("--hf-token-env or --hf-token-file");
         }
-        Some(Upstream { url: self.upstream.take()?, token: token? })
+        Some(Upstream { url: self.upstream.take()?, token: token?, profile: self.profile.kind })
     }
 
     fn callers(&mut self, missing: &mut Vec<&'static str>) -> Option<Callers> {

@@ -49,6 +49,7 @@ fn nothing_given_is_the_demo_with_the_defaults_of_the_help() {
         threads: None,
         access_log: AccessLog::Stdout,
         schema: None,
+        without_bounds: Vec::new(),
         max_tokens: None,
         limits: Limits::default(),
         cache: Some(CACHE),
@@ -345,10 +346,35 @@ fn flags_of_versions_to_come_are_known_and_refused() {
 }
 
 #[test]
+fn a_profile_is_one_of_the_upstream() {
+    let check = "--check --upstream https://u.example --hf-token-file f --profile mistral";
+    let Ok(Command::Check { upstream: Some(upstream), .. }) = parse_words(check) else {
+        panic!("a check of an upstream");
+    };
+    assert_eq!(upstream.profile, Some(profile::Kind::Mistral));
+    let refused = refused("--profile mistral");
+    assert!(refused.contains("--upstream"), "{refused}");
+}
+
+#[test]
+fn a_bound_is_lifted_of_the_built_in_schemas() {
+    let Ok(Command::Serve(serve)) = parse_words("--schema builtin --without-bound stop") else {
+        panic!("a demo with schemas");
+    };
+    assert_eq!(serve.without_bounds, ["stop"]);
+    for flags in ["--without-bound stop", "--without-bound stop --schema f.json"] {
+        assert_eq!(refused(flags), "--without-bound goes with --schema builtin");
+    }
+}
+
+#[test]
 fn a_check_needs_no_callers() {
     let check = parse_words("--check --upstream https://u.example --hf-token-file f");
-    let upstream =
-        Upstream { url: "https://u.example".to_owned(), token: TokenPlace::File("f".into()) };
+    let upstream = Upstream {
+        url: "https://u.example".to_owned(),
+        token: TokenPlace::File("f".into()),
+        profile: None,
+    };
     let expected =
         Command::Check { upstream: Some(upstream), model: "tgi".to_owned(), threads: None };
     assert_eq!(check, Ok(expected));
@@ -364,6 +390,7 @@ fn help_wins_and_names_every_flag() {
         include_str!("args_cache.rs"),
         include_str!("args_client.rs"),
         include_str!("args_limits.rs"),
+        include_str!("args_profile.rs"),
         include_str!("args_redis.rs")
     );
     let arms = source.lines().filter_map(|line| line.trim().strip_prefix("\"--"));

@@ -5,7 +5,8 @@ use std::fs;
 use serde_json::{Value, json};
 use tower_inference::{
     memory_limit::MemoryLimit,
-    schema::{Schema, SchemaError, SchemaLayer},
+    model::Profile,
+    schema::{BuiltIn, Schema, SchemaError, SchemaLayer},
     transform::TransformLayer,
 };
 
@@ -22,10 +23,19 @@ pub(crate) struct Bodies {
 }
 
 impl Bodies {
-    pub(crate) fn new(serve: &args::Serve) -> Result<Self, Error> {
+    pub(crate) fn new(serve: &args::Serve, profile: &Profile) -> Result<Self, Error> {
         let schema = match &serve.schema {
             None => SchemaLayer::any_body(),
-            Some(args::Schema::Builtin) => builtin(),
+            Some(args::Schema::Builtin) => {
+                let schemas = serve
+                    .without_bounds
+                    .iter()
+                    .try_fold(BuiltIn::of(profile.clone()), |schemas, member| {
+                        schemas.without_bound(member)
+                    });
+                let schemas = schemas.map_err(|error| format!("--without-bound: {error}"))?;
+                SchemaLayer::built_in(&schemas)
+            }
             Some(args::Schema::File(file)) => {
                 let named = |error: Error| format!("--schema {}: {error}", file.display());
                 let text = fs::read_to_string(file).map_err(|error| named(error.into()))?;
@@ -37,36 +47,12 @@ impl Bodies {
         };
         let output = match serve.max_tokens {
             None => TransformLayer::new(),
-            Some(most) => TransformLayer::new().output_tokens(most.get()),
+            Some(most) => TransformLayer::new().profile(profile.clone()).output_tokens(most.get()),
         };
         let memory = usize::try_from(serve.max_bodies).unwrap_or(usize::MAX);
         let memory = MemoryLimit::new(memory);
         Ok(Self { max_bytes: serve.max_body, memory, schema, output })
     }
-}
-
-/// The crate's own schemas. A route that has none here takes any JSON.
-fn builtin() -> SchemaLayer {
-    let embed = Schema::tei_embed();
-    let generate = Schema::tgi_generate();
-    let embeddings = Schema::embeddings();
-    let completion = Schema::completion();
-    any_task(chats(&Schema::chat_completion()), Schema::any_task())
-        .route("/v1/completions", completion.clone())
-        .route("/models/{model}/v1/completions", completion)
-        .route("/v1/embeddings", embeddings.clone())
-        .route("/embeddings", embeddings)
-        .route("/v1/responses", Schema::responses())
-        .route("/generate", generate.clone())
-        .route("/generate_stream", generate)
-        .route("/embed", embed.clone())
-        .route("/embed_all", embed.clone())
-        .route("/embed_sparse", embed)
-        .route("/predict", Schema::tei_predict())
-        .route("/rerank", Schema::tei_rerank())
-        .route("/similarity", Schema::tei_similarity())
-        .route("/models/{model}/pipeline/feature-extraction", Schema::feature_extraction())
-        .route("/models/{model}/pipeline/sentence-similarity", Schema::sentence_similarity())
 }
 
 /// Holds the bodies of the routes to it that take any task.

@@ -7,8 +7,8 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_inference::{
-    client::HttpsClient, context::RequestContext, hf::HfTokenLayer, payload::Payload,
-    rejection::Rejection, upstream::UpstreamLayer,
+    client::HttpsClient, context::RequestContext, hf::HfTokenLayer, model::Profile,
+    payload::Payload, rejection::Rejection, transform::TransformLayer, upstream::UpstreamLayer,
 };
 
 use crate::{Error, verdict::Verdict};
@@ -19,17 +19,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MAX_ANSWER: usize = 1 << 20;
 
 /// Asks for one token of a completion, the way a caller's request would go.
-pub(crate) async fn check(hf_token: HfTokenLayer, model: &str) -> Result<Verdict, Error> {
+pub(crate) async fn check(
+    hf_token: HfTokenLayer,
+    profile: &Profile,
+    model: &str,
+) -> Result<Verdict, Error> {
     let scrubber = hf_token.scrubber();
     let client = HttpsClient::builder().build()?;
+    // Under the name that the upstream knows.
+    let limit = TransformLayer::new().profile(profile.clone()).output_tokens(1);
     let upstream = ServiceBuilder::new()
+        .layer(limit)
         .layer(UpstreamLayer::new().head_timeout(PATIENCE))
         .layer(hf_token)
         .service(client);
     let question = json!({
         "model": model,
         "messages": [{ "role": "user", "content": "ping" }],
-        "max_tokens": 1,
     });
     let context = RequestContext::new();
     let request = Request::post("/v1/chat/completions")

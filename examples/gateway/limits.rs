@@ -1,6 +1,7 @@
 //! The layers that limit what callers take.
 
 use tower_inference::{
+    model::Profile,
     throttle::{Concurrency, ForwardedField, Limit, PeerAddress, ThrottleLayer, TokenBudgetLayer},
     upstream::UpstreamLayer,
 };
@@ -16,7 +17,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    pub(crate) fn new(settings: &Serve) -> Result<Self, Error> {
+    pub(crate) fn new(settings: &Serve, profile: &Profile) -> Result<Self, Error> {
         let limits = &settings.limits;
         let peer = match limits.auth_failures {
             Some(failures) => {
@@ -44,6 +45,7 @@ impl Limits {
             .caller_share(settings.slots.caller_share);
         let budget = limits.token_budget.map(|budget| {
             let layer = TokenBudgetLayer::new(Limit::per_identity(budget).name("tokens"))
+                .profile(profile.clone())
                 .flat_cost(limits.binary_cost.into());
             match settings.max_tokens {
                 Some(most) => layer.output_limit(most.get()),

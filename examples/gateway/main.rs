@@ -35,7 +35,7 @@ use std::{
 };
 
 use tokio::{net::TcpListener, runtime, task::JoinSet};
-use tower_inference::hf::HfTokenLayer;
+use tower_inference::{hf::HfTokenLayer, model::Profile};
 
 use self::{
     args::{Command, Parts, Serve},
@@ -112,18 +112,24 @@ async fn run(command: Command, output: &Output) -> Result<i32, Error> {
         Command::Help => Ok(SUCCESS),
         Command::Serve(serve) => serve_until_told(*serve, output).await,
         Command::Check { upstream: Some(upstream), model, .. } => {
-            check(upstream::real(upstream)?, &model, output).await
+            let profile = upstream::profile(&upstream);
+            check(upstream::real(upstream, &profile)?, &profile, &model, output).await
         }
         Command::Check { upstream: None, model, .. } => {
             let demo = Demo::start().await?;
-            check(upstream::of(&demo)?, &model, output).await
+            check(upstream::of(&demo)?, &Profile::compatible(), &model, output).await
         }
     }
 }
 
-async fn check(hf_token: HfTokenLayer, model: &str, output: &Output) -> Result<i32, Error> {
+async fn check(
+    hf_token: HfTokenLayer,
+    profile: &Profile,
+    model: &str,
+    output: &Output,
+) -> Result<i32, Error> {
     output.scrub(&hf_token.scrubber());
-    let verdict = check::check(hf_token, model).await?;
+    let verdict = check::check(hf_token, profile, model).await?;
     output.say(verdict.words);
     Ok(if verdict.fine { SUCCESS } else { FAILURE })
 }
@@ -143,8 +149,12 @@ async fn serve_until_told(serve: Serve, output: &Output) -> Result<i32, Error> {
         );
     }
     let server = Server::new(tls, &serve, output.clone());
-    let bodies = Bodies::new(&serve)?;
-    let limits = Limits::new(&serve)?;
+    let profile = match &serve.parts {
+        Parts::Demo => Profile::compatible(),
+        Parts::Real { upstream, .. } => upstream::profile(upstream),
+    };
+    let bodies = Bodies::new(&serve, &profile)?;
+    let limits = Limits::new(&serve, &profile)?;
 
     let cache = |url: &str| {
         let layer = |cache| cache::layer(cache, serve.redis.as_ref(), url);
@@ -158,7 +168,7 @@ async fn serve_until_told(serve: Serve, output: &Output) -> Result<i32, Error> {
             (Some(demo), cache, hf_token, callers)
         }
         Parts::Real { upstream, callers } => {
-            (None, cache(&upstream.url)?, upstream::real(upstream)?, callers)
+            (None, cache(&upstream.url)?, upstream::real(upstream, &profile)?, callers)
         }
     };
     let keys = callers::keys(&callers)?;

@@ -3,6 +3,7 @@
 use tower_inference::{
     client::HttpsClient,
     hf::{HfTokenLayer, Origin, TokenSource},
+    model::Profile,
     payload::Payload,
 };
 
@@ -19,8 +20,8 @@ pub(crate) struct Way {
 }
 
 /// Sends requests to the upstream that the flags name.
-pub(crate) fn real(upstream: args::Upstream) -> Result<HfTokenLayer, Error> {
-    let args::Upstream { url, token } = upstream;
+pub(crate) fn real(upstream: args::Upstream, profile: &Profile) -> Result<HfTokenLayer, Error> {
+    let args::Upstream { url, token, .. } = upstream;
     let origin = Origin::new(&url).map_err(|error| format!("--upstream: {error}"))?;
     let token = match token {
         TokenPlace::Env(name) => {
@@ -31,7 +32,12 @@ pub(crate) fn real(upstream: args::Upstream) -> Result<HfTokenLayer, Error> {
             TokenSource::file(file).map_err(|error| format!("--hf-token-file: {error}"))?
         }
     };
-    Ok(HfTokenLayer::new(origin, token))
+    Ok(HfTokenLayer::new(origin, token).profile(profile.clone()))
+}
+
+/// Returns the kind of the upstream that the flags name.
+pub(crate) fn profile(upstream: &args::Upstream) -> Profile {
+    args::profile::of(upstream.profile, &upstream.url)
 }
 
 /// Makes the connections.

@@ -39,6 +39,7 @@ enum Form {
     Chat,
     Completion,
     Responses,
+    Messages,
     Generate,
     /// Each of chat, completion and generation, instances of them, and bodies of unknown forms.
     Any,
@@ -68,6 +69,18 @@ const TABLE: &[Row] = &[
     row("/v1/images/variations", Form::Files),
     row("/v1/moderations", Form::Reads("")),
     row("/v1/responses", Form::Responses),
+    row("/v1/responses/input_tokens", Form::Reads("")),
+    row("/v1/messages", Form::Messages),
+    row("/v1/messages/count_tokens", Form::Reads("")),
+    row("/classify", Form::Reads("")),
+    row("/completion", Form::Completion),
+    row("/detokenize", Form::Reads("")),
+    row("/infill", Form::Completion),
+    row("/pooling", Form::Reads("")),
+    row("/score", Form::Reads("")),
+    row("/v1/rerank", Form::Reads(r#"{"query":"q","documents":"a"}"#)),
+    row("/v1/score", Form::Reads("")),
+    row("/v2/rerank", Form::Reads(r#"{"query":"q","documents":"a"}"#)),
     row("/", Form::Any),
     row("/chat_tokenize", Form::Reads("")),
     row("/generate", Form::Generate),
@@ -87,6 +100,7 @@ const TABLE: &[Row] = &[
     row("/models/{model}/pipeline/sentence-similarity", Form::Reads(r#"{"inputs":5}"#)),
     row("/models/{model}/v1/chat/completions", Form::Chat),
     row("/models/{model}/v1/completions", Form::Completion),
+    row("/models/{model}/v1/embeddings", Form::Reads(r#"{"input":5}"#)),
     row("/models/{model}", Form::Any),
 ];
 
@@ -139,6 +153,12 @@ impl Form {
                 Some("/max_output_tokens"),
                 Some(json!({ "model": "m", "input": 5 })),
             )],
+            Self::Messages => {
+                let good =
+                    json!({ "model": "m", "messages": [{ "role": "user", "content": "once" }] });
+                let bad = json!({ "model": "m", "messages": [{ "role": "user" }] });
+                vec![body(good, Some("/max_tokens"), Some(bad))]
+            }
             Self::Generate => vec![generation()],
             Self::Predict => vec![body(
                 json!({ "inputs": "once", "parameters": {} }),

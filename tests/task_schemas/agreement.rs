@@ -164,7 +164,7 @@ fn verdicts_are_those_of_the_specifications_but_for_named_differences() {
     let mut unnamed = BTreeSet::new();
     let (mut bodies_judged, mut judged, mut different) = (0, 0, 0);
     for (task, specification) in specified() {
-        let (ours, theirs) = ((task.schema)(), theirs(&folder, specification));
+        let (ours, theirs) = (task.built_in(), theirs(&folder, specification));
         let captured = captures.iter().filter(|capture| capture.task == task.name);
         for body in captured.map(|capture| capture.body.clone()).chain(bodies(task.name)) {
             assert!(accepts(&ours, &body), "{}: ours refuses {body}", task.name);
@@ -210,7 +210,7 @@ fn verdicts_are_those_of_the_specifications_but_for_named_differences() {
 fn whole_bodies_differ_where_it_is_named() {
     for (name, body, ours, why) in singular() {
         let task = TASKS.iter().find(|task| task.name == name).unwrap();
-        assert_eq!(accepts(&(task.schema)(), &body), ours == Accepts, "{name}, {why}: {body}");
+        assert_eq!(accepts(&task.built_in(), &body), ours == Accepts, "{name}, {why}: {body}");
     }
 }
 

@@ -6,11 +6,15 @@ mod answers;
 
 use std::sync::LazyLock;
 
-use tower_inference::schema::Schema;
+use tower_inference::{
+    model::Profile,
+    schema::{BuiltIn, Schema},
+};
 
 static SCHEMAS: LazyLock<Vec<Schema>> = LazyLock::new(|| {
     let mut schemas = answers::compiled();
-    schemas.extend([Schema::chat_completion(), Schema::embeddings(), Schema::responses()]);
+    let built_in = BuiltIn::of(Profile::openai());
+    schemas.extend([built_in.chat_completion(), built_in.embeddings(), built_in.responses()]);
     schemas
 });
 

@@ -1,0 +1,122 @@
+//! The kind of upstream.
+
+use axum::http::Uri;
+use tower_inference::model::Profile;
+
+use super::{UsageError, once};
+
+pub(super) const FLAGS: [&str; 2] = ["--profile", "--without-bound"];
+
+/// The profiles that can be named.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Anthropic,
+    Azure,
+    Compatible,
+    Mistral,
+    OpenAi,
+    Router,
+    Tei,
+}
+
+const KINDS: [(&str, Kind); 7] = [
+    ("anthropic", Kind::Anthropic),
+    ("azure", Kind::Azure),
+    ("compatible", Kind::Compatible),
+    ("mistral", Kind::Mistral),
+    ("openai", Kind::OpenAi),
+    ("router", Kind::Router),
+    ("tei", Kind::Tei),
+];
+
+/// The flags as they were given.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Given {
+    pub(super) kind: Option<Kind>,
+    /// The members whose bounds are lifted.
+    pub(crate) without_bounds: Vec<String>,
+}
+
+impl Given {
+    /// Takes the value of one of these flags.
+    pub(super) fn take(&mut self, flag: &str, value: String) -> Result<(), UsageError> {
+        match flag {
+            "--profile" => {
+                let kind = KINDS.iter().find(|(name, _)| *name == value).map(|(_, kind)| *kind);
+                let kind = kind.ok_or_else(|| {
+                    let names = KINDS.map(|(name, _)| name).join(", ");
+                    UsageError(format!("{flag} wants one of {names}, not `{value}`"))
+                })?;
+                once(flag, &mut self.kind, kind)
+            }
+            "--without-bound" => {
+                self.without_bounds.push(value);
+                Ok(())
+            }
+            _ => Err(UsageError(format!("{flag} is not a flag of this gateway"))),
+        }
+    }
+}
+
+/// The profile of an upstream: as it was named, or as its host tells for certain.
+pub(crate) fn of(kind: Option<Kind>, upstream: &str) -> Profile {
+    let Some(kind) = kind else {
+        let uri = upstream.parse::<Uri>().ok();
+        return uri.and_then(|uri| Profile::of_host(uri.host()?)).unwrap_or_default();
+    };
+    match kind {
+        Kind::Anthropic => Profile::anthropic(),
+        Kind::Azure => Profile::azure_openai(),
+        Kind::Compatible => Profile::compatible(),
+        Kind::Mistral => Profile::mistral(),
+        Kind::OpenAi => Profile::openai(),
+        Kind::Router => Profile::router(),
+        // Which model it is, no layer of this gateway asks.
+        Kind::Tei => Profile::tei("tei"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_inference::model::BodyForm;
+
+    use super::*;
+
+    #[test]
+    fn a_profile_is_named_or_told_from_the_host() {
+        let told = |url| format!("{:?}", of(None, url));
+        let named = |kind| format!("{:?}", of(Some(kind), "https://llm.internal"));
+        for (url, kind) in [
+            ("https://api.openai.com", Kind::OpenAi),
+            ("https://API.OpenAI.com:443/v1", Kind::OpenAi),
+            ("https://eu.api.openai.com", Kind::OpenAi),
+            ("https://team.openai.azure.com/openai", Kind::Azure),
+            ("https://api.mistral.ai", Kind::Mistral),
+            ("https://api.anthropic.com", Kind::Anthropic),
+            ("https://router.huggingface.co", Kind::Router),
+            ("https://api.openai.com.evil.example", Kind::Compatible),
+            ("https://evilapi.openai.com", Kind::Compatible),
+            ("https://openai.azure.com.example", Kind::Compatible),
+            ("http://127.0.0.1:8000", Kind::Compatible),
+            ("not a url", Kind::Compatible),
+        ] {
+            assert_eq!(told(url), named(kind), "{url}");
+        }
+        let forced = of(Some(Kind::Compatible), "https://api.openai.com");
+        assert_eq!(format!("{forced:?}"), named(Kind::Compatible));
+        assert_eq!(forced.form("/v1/messages"), BodyForm::Messages);
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_refused_with_the_names() {
+        let refused = Given::default().take("--profile", "vllm".to_owned()).unwrap_err().0;
+        assert!(refused.starts_with("--profile wants one of anthropic, azure"), "{refused}");
+        let mut given = Given::default();
+        for (name, kind) in KINDS {
+            given.kind = None;
+            given.take("--profile", name.to_owned()).unwrap();
+            assert_eq!(given.kind, Some(kind));
+        }
+        assert!(given.take("--profile", "tei".to_owned()).is_err(), "twice");
+    }
+}
