@@ -82,6 +82,7 @@ const SERVERS: &[(&str, Payload)] = &[
     ("/classify", Payload::Json),
     ("/completion", Payload::Json),
     ("/detokenize", Payload::Json),
+    ("/embedding", Payload::Json),
     ("/infill", Payload::Json),
     ("/pooling", Payload::Json),
     ("/score", Payload::Json),

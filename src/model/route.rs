@@ -154,7 +154,8 @@ fn form_as_written(path: &str) -> BodyForm {
         (_, "predict") => BodyForm::Predict,
         ("audio", "speech" | "transcriptions" | "translations")
         | ("images", "edits" | "generations" | "variations") => BodyForm::Media,
-        (_, "embeddings") => BodyForm::Embeddings,
+        // `/embedding` is llama.cpp's own.
+        (_, "embeddings" | "embedding") => BodyForm::Embeddings,
         (_, "embed" | "embed_all" | "embed_sparse") => BodyForm::Embed,
         (_, "rerank") => BodyForm::Rerank,
         (_, "similarity") => BodyForm::Similarity,

@@ -75,6 +75,7 @@ const TABLE: &[Row] = &[
     row("/classify", Form::Reads("")),
     row("/completion", Form::Completion),
     row("/detokenize", Form::Reads("")),
+    row("/embedding", Form::Reads(r#"{"input":5}"#)),
     row("/infill", Form::Completion),
     row("/pooling", Form::Reads("")),
     row("/score", Form::Reads("")),

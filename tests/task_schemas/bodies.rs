@@ -30,6 +30,40 @@ pub(crate) fn bodies(task: &str) -> Vec<Value> {
             json!({"input": "a", "model": null, "dimensions": null, "encoding_format": null}),
         ],
         "responses" => responses(),
+        "messages" => vec![
+            json!({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}),
+            json!({"model": "m", "system": [{"type": "text", "text": "Be brief.",
+            "cache_control": {"type": "ephemeral"}}], "stop_sequences": ["a", "b", "c", "d", "e"],
+            "temperature": 1, "top_p": 0.5, "top_k": 5, "stream": true,
+            "metadata": {"user_id": "u"}, "thinking": {"type": "enabled", "budget_tokens": 1024},
+            "tools": [{"name": "f", "description": "d", "input_schema": {"type": "object"}},
+                {"type": "web_search_20250305", "name": "web_search"}],
+            "tool_choice": {"type": "auto"},
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "?"},
+                    {"type": "image", "source": {"type": "base64", "media_type": "image/png",
+                        "data": IMAGE}}]},
+                {"role": "assistant", "content": [{"type": "thinking", "thinking": "t",
+                    "signature": "s"}, {"type": "tool_use", "id": "t1", "name": "f", "input": {}}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1",
+                    "content": "done"}]},
+            ]}),
+        ],
+        "rerank" => vec![
+            json!({"query": "a", "texts": ["b"], "raw_scores": true}),
+            json!({"model": "m", "query": "a", "documents": ["b", {"text": "c"}], "top_n": 1,
+                "return_documents": true}),
+            json!({"query": {"content": [{"type": "text", "text": "a"}]},
+                "documents": {"content": [{"type": "text", "text": "b"}]}}),
+        ],
+        "generate" => {
+            let mut bodies = generations();
+            bodies.push(json!({"text": "Once", "sampling_params": {"temperature": 0}}));
+            bodies.push(json!({"text": ["a", "b"], "sampling_params": [{}, {}], "stream": false}));
+            bodies.push(json!({"input_ids": [1, 2], "sampling_params": null}));
+            bodies.push(json!({"prompt": "Once", "n": 2}));
+            bodies
+        }
         "text_generation" => {
             let mut bodies = generations();
             bodies.push(json!({"inputs": "", "stream": true, "parameters": {"top_p": 1}}));

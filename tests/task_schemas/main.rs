@@ -7,6 +7,7 @@ mod captures;
 #[path = "../support/conformance.rs"]
 mod conformance;
 mod differences;
+mod parties;
 mod verdicts;
 
 use std::{collections::BTreeSet, fs, path::Path};

@@ -34,6 +34,56 @@ fn without(pointer: &'static str, why: &'static str) -> Edit {
 fn spoiled(task: &str) -> Vec<(Value, Vec<Edit>)> {
     match task {
         "chat_completion" => spoiled_chats(),
+        "messages" => vec![(
+            json!({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [
+                {"type": "text", "text": "?"}]}]}),
+            vec![
+                without("/messages", "there is nothing to answer"),
+                to("/messages", json!([]), "no message"),
+                to("/messages/0/role", json!(5), "a role is a word"),
+                without("/messages/0/content", "a message without content"),
+                without("/messages/0/content/0/text", "a text without text"),
+                to("/messages/0/content/0/type", json!("image"), "an image without a source"),
+                to("/messages/0/content/0/type", json!("tool_use"), "a call without a name"),
+                to("/messages/0/content/0/type", json!("tool_result"), "a result of no call"),
+                to("/max_tokens", json!("5"), "a number in quotes is a string"),
+                to("/stop_sequences", json!("a"), "one is an array too"),
+                to("/top_p", json!(1.5), "a probability"),
+                to("/tool_choice", json!("auto"), "an object here"),
+                to("/tools", json!([{"input_schema": {}}]), "a tool without a name"),
+            ],
+        )],
+        "rerank" => vec![(
+            json!({"query": "a", "documents": ["b"]}),
+            vec![
+                without("/query", "ranked by what"),
+                without("/documents", "nothing to rank"),
+                to("/documents", json!([]), "nothing to rank"),
+                to("/documents", json!("b"), "one is an array too"),
+                to("/documents", json!([5]), "a document is text, or an object"),
+                to("/query", json!(5), "a query is text, or an object"),
+                to("/texts", json!("a"), "one is an array too"),
+            ],
+        )],
+        "generate" => vec![
+            (
+                json!({"inputs": "once", "parameters": {}}),
+                vec![
+                    to("/inputs", json!(5), "a prompt is text"),
+                    to("/inputs", json!(""), "TGI refuses what is empty"),
+                    to("/parameters/temperature", json!(0), "TGI wants more than 0"),
+                    without("/inputs", "no prompt of any form"),
+                ],
+            ),
+            (
+                json!({"text": "once", "sampling_params": {}}),
+                vec![
+                    to("/text", json!(5), "a prompt is text"),
+                    to("/text", json!([]), "no prompt"),
+                    to("/sampling_params", json!("x"), "settings are an object"),
+                ],
+            ),
+        ],
         "completion" => vec![(
             json!({"model": "m", "prompt": "Once"}),
             vec![
