@@ -37,6 +37,7 @@ use tower_inference::{
     clock::{FakeClock, SharedClock},
     context::RequestContext,
     hf::{HfToken, HfTokenLayer, Origin, ResponseBody, ResponseFuture, TokenError, TokenSource},
+    model::{Profile, TokenHeader},
     rejection::{Refusal, RefusalFormat, Rejection},
     secret::Secret,
     upstream::UpstreamLayer,
@@ -170,6 +171,35 @@ async fn the_token_is_there_once_and_marked_sensitive() {
         let values: Vec<_> = sent.headers().get_all("authorization").iter().collect();
         assert_eq!(values, [&format!("Bearer {TOKEN}")]);
         assert!(values[0].is_sensitive());
+    }
+}
+
+#[tokio::test]
+async fn the_profile_names_the_header_of_the_token() {
+    let keyed = TokenHeader::Plain(HeaderName::from_static("x-key"));
+    for (profile, name, value) in [
+        (Profile::compatible(), "authorization", format!("Bearer {TOKEN}")),
+        (Profile::openai(), "authorization", format!("Bearer {TOKEN}")),
+        (Profile::anthropic(), "x-api-key", TOKEN.to_owned()),
+        (Profile::azure_openai(), "api-key", TOKEN.to_owned()),
+        (Profile::compatible().token_header(keyed), "x-key", TOKEN.to_owned()),
+    ] {
+        let request = Request::get("/v1/models")
+            .header("authorization", "Bearer the-callers-own")
+            .header("x-api-key", "the-callers-own")
+            .header("api-key", "the-callers-own")
+            .header("anthropic-version", "2023-06-01");
+        let sent = sent(layer().profile(profile), request.body(()).unwrap()).await;
+        let headers = sent.headers();
+        assert_eq!(headers[name], value);
+        assert!(headers[name].is_sensitive());
+        assert_eq!(headers["anthropic-version"], "2023-06-01");
+        assert_eq!(headers.len(), 3, "host, the version and the token: {headers:?}");
+        // It is as secret there as anywhere.
+        let answer = Response::builder().header(name, TOKEN).header("x-echo", TOKEN);
+        let answer = answer.body(Full::<Bytes>::default()).unwrap();
+        let answer = received(layer(), answer).await;
+        assert!(answer.headers().is_empty(), "{:?}", answer.headers());
     }
 }
 

@@ -276,3 +276,58 @@ impl Default for Profile {
         Self::compatible()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(profile: Option<Profile>) -> Option<String> {
+        profile.map(|profile| format!("{profile:?}"))
+    }
+
+    #[test]
+    fn a_host_tells_its_profile_where_that_is_certain() {
+        for (host, profile) in [
+            ("api.openai.com", Some(Profile::openai())),
+            ("API.OpenAI.com", Some(Profile::openai())),
+            ("eu.api.openai.com", Some(Profile::openai())),
+            ("team.openai.azure.com", Some(Profile::azure_openai())),
+            ("api.mistral.ai", Some(Profile::mistral())),
+            ("codestral.mistral.ai", Some(Profile::mistral())),
+            ("api.anthropic.com", Some(Profile::anthropic())),
+            ("router.huggingface.co", Some(Profile::router())),
+            // Others serve what they like, and a name within a name proves nothing.
+            ("openai.azure.com", None),
+            ("evilapi.openai.com", None),
+            ("api.openai.com.example", None),
+            ("router.huggingface.co.example", None),
+            ("team.services.ai.azure.com", None),
+            ("x.endpoints.huggingface.cloud", None),
+            ("api.groq.com", None),
+            ("127.0.0.1", None),
+            ("", None),
+        ] {
+            assert_eq!(same(Profile::of_host(host)), same(profile), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_route_of_ones_own_comes_before_the_known_ones() {
+        let profile = Profile::compatible()
+            .route("/", BodyForm::Reads)
+            .route("/Ask", BodyForm::Unknown)
+            .route("/Ask", BodyForm::Chat);
+        for (path, form) in [
+            ("/", BodyForm::Reads),
+            ("//", BodyForm::Reads),
+            ("/Ask", BodyForm::Chat),
+            ("/Ask/", BodyForm::Chat),
+            ("/ASK", BodyForm::Chat),
+            ("/%41sk", BodyForm::Chat),
+            ("/Asks", BodyForm::Unknown),
+            ("/invocations", BodyForm::Any),
+        ] {
+            assert_eq!(profile.form(path), form, "{path}");
+        }
+    }
+}
