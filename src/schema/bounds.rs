@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, error::Error, fmt};
 use serde_json::{Map, Value};
 
 use super::Schema;
-use crate::model::{BodyForm, Dialect, Profile};
+use crate::model::{Dialect, Profile};
 
 /// The built-in schemas, as a [`Profile`] has them.
 ///
@@ -78,28 +78,6 @@ impl BuiltIn {
 
     pub(super) const fn profile(&self) -> &Profile {
         &self.profile
-    }
-
-    /// The schema of a form, where it has one.
-    pub(super) fn of_form(&self, form: BodyForm) -> Option<Schema> {
-        let tei = self.profile.dialect() == Dialect::Tei;
-        Some(match form {
-            BodyForm::Chat => self.chat_completion(),
-            BodyForm::Completion => self.completion(),
-            BodyForm::Responses => self.responses(),
-            BodyForm::Messages => self.messages(),
-            BodyForm::Generate => self.generate(),
-            BodyForm::Predict if tei => self.tei_predict(),
-            BodyForm::Any | BodyForm::Predict => self.any_task(),
-            BodyForm::Embeddings => self.embeddings(),
-            BodyForm::Embed => self.tei_embed(),
-            BodyForm::Rerank if tei => self.tei_rerank(),
-            BodyForm::Rerank => self.rerank(),
-            BodyForm::Similarity => self.tei_similarity(),
-            BodyForm::FeatureExtraction => self.feature_extraction(),
-            BodyForm::SentenceSimilarity => self.sentence_similarity(),
-            BodyForm::Reads | BodyForm::Media | BodyForm::Unknown => return None,
-        })
     }
 
     #[expect(clippy::expect_used, reason = "our own schemas; a test compiles each")]

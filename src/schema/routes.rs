@@ -1,7 +1,7 @@
 //! The built-in schema of each route.
 
 use super::{BuiltIn, Schema};
-use crate::model::{BodyForm, Profile};
+use crate::model::{BodyForm, Dialect, Profile};
 
 /// The built-in schemas, compiled, by the form of the bodies.
 #[derive(Clone, Debug)]
@@ -43,5 +43,29 @@ impl Routes {
         let form = self.profile.form(path);
         let schema = self.schemas.iter().find(|(of, _)| *of == form).map(|(_, schema)| schema);
         OfPath { schema, binary: form == BodyForm::Any }
+    }
+}
+
+impl BuiltIn {
+    /// The schema of a form, where it has one.
+    fn of_form(&self, form: BodyForm) -> Option<Schema> {
+        let tei = self.profile().dialect() == Dialect::Tei;
+        Some(match form {
+            BodyForm::Chat => self.chat_completion(),
+            BodyForm::Completion => self.completion(),
+            BodyForm::Responses => self.responses(),
+            BodyForm::Messages => self.messages(),
+            BodyForm::Generate => self.generate(),
+            BodyForm::Predict if tei => self.tei_predict(),
+            BodyForm::Any | BodyForm::Predict => self.any_task(),
+            BodyForm::Embeddings => self.embeddings(),
+            BodyForm::Embed => self.tei_embed(),
+            BodyForm::Rerank if tei => self.tei_rerank(),
+            BodyForm::Rerank => self.rerank(),
+            BodyForm::Similarity => self.tei_similarity(),
+            BodyForm::FeatureExtraction => self.feature_extraction(),
+            BodyForm::SentenceSimilarity => self.sentence_similarity(),
+            BodyForm::Reads | BodyForm::Media | BodyForm::Unknown => return None,
+        })
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     client::{CHAT, json as json_of, post, send},
     process::{Gateway, run},
-    stub::{Folder, Stub, gateway},
+    stub::{Folder, Stub, UPSTREAM_TOKEN, gateway},
     token::{self, Signer},
 };
 
@@ -73,13 +73,72 @@ async fn each_route_has_a_schema_of_its_own() {
         ),
         // The body of one route is not that of another.
         ((CHAT_PATH, EMBEDDINGS), [""]),
-        (("/v1/embeddings", CHAT), [""]),
+        (("/v1/responses", CHAT), [""]),
         (("/v1/embeddings", r#"{"model":"demo","input":5}"#), ["/input"]),
         (("/rerank", r#"{"query":"q","texts":"a"}"#), ["/texts"]),
         (("/generate", r#"{"inputs":["a"]}"#), ["/inputs"]),
     ] {
         assert_eq!(violations(&gateway, &mut stub, &caller, bad).await, pointers, "{bad:?}");
     }
+}
+
+#[tokio::test]
+async fn the_profile_names_the_limit_the_header_of_the_token_and_the_schemas() {
+    let signer = Signer::es256();
+    let caller = signer.sign(&token::claims());
+    let many =
+        r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stop":["a","b","c","d","e"]}"#;
+    let messages = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#;
+    for (name, header, value, limit) in [
+        ("openai", "authorization", format!("Bearer {UPSTREAM_TOKEN}"), "max_completion_tokens"),
+        ("azure", "api-key", UPSTREAM_TOKEN.to_owned(), "max_completion_tokens"),
+        ("anthropic", "x-api-key", UPSTREAM_TOKEN.to_owned(), "max_tokens"),
+        ("compatible", "authorization", format!("Bearer {UPSTREAM_TOKEN}"), "max_tokens"),
+    ] {
+        let folder = Folder::new(&format!("profile-{name}"));
+        let mut stub = Stub::start().await;
+        let flags = ["--profile", name, "--max-tokens", "9", "--schema", "builtin"];
+        let gateway = gateway(&folder, &stub.served.url, &signer, flags).await;
+        // Clients authenticate with bearer, whatever the upstream wants.
+        for (path, limit) in [(CHAT_PATH, limit), ("/v1/messages", "max_tokens")] {
+            let request = post(path, &caller, messages);
+            let (answer, seen) = tokio::join!(send(gateway.address, request), async {
+                let mut seen = stub.seen().await;
+                seen.answer("ok").await;
+                seen
+            });
+            assert_eq!(answer.status(), StatusCode::OK, "{name} {path}");
+            assert_eq!(seen.headers[header], value, "{name}");
+            let bearer = seen.headers.contains_key("authorization");
+            assert_eq!(bearer, header == "authorization", "{name}");
+            let body: Value = serde_json::from_slice(&seen.body).unwrap();
+            assert_eq!(body[limit], 9, "{name} {path}");
+        }
+        if matches!(name, "openai" | "azure") {
+            let found = violations(&gateway, &mut stub, &caller, (CHAT_PATH, many)).await;
+            assert_eq!(found, ["/stop"], "{name}");
+        } else {
+            sent_on(&gateway, &mut stub, &caller, (CHAT_PATH, many)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bound_is_lifted_by_its_name() {
+    let signer = Signer::es256();
+    let caller = signer.sign(&token::claims());
+    let many =
+        r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stop":["a","b","c","d","e"]}"#;
+    let folder = Folder::new("lifted");
+    let mut stub = Stub::start().await;
+    let flags = ["--profile", "openai", "--schema", "builtin", "--without-bound", "stop"];
+    let gateway = gateway(&folder, &stub.served.url, &signer, flags).await;
+    assert_eq!(sent_on(&gateway, &mut stub, &caller, (CHAT_PATH, many)).await, many);
+
+    let output = run(["--schema", "builtin", "--without-bound", "stops"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("--without-bound: no built-in schema"), "{said}");
 }
 
 #[tokio::test]
