@@ -45,8 +45,8 @@
 //! | | `/hf-inference/models/{model}`, `/models/{model}`, alone or followed by `/pipeline/{task}` or a chat, completion or embedding route of OpenAI | the path's; the body may only repeat it | `hf-inference` |
 //! | | `/{provider}` and then a route of OpenAI, also below `/openai`, `/inference` or `/compatibility` | the body's, as the provider calls it | the path's; the body may only repeat it |
 //! | | `/{provider}/…`, any method | unknown: each provider has its own way to say it | the path's; the body may only repeat it |
-//! | [compatible, OpenAI, Azure, Mistral, Anthropic](Profile::compatible) | the routes of OpenAI | the body's, colons included | none |
-//! | [endpoint](Profile::endpoint) | the routes of OpenAI, TGI and TEI; `/models/{model}…` of its own model | its own, whatever the body says | none |
+//! | [compatible](Profile::compatible), OpenAI, Azure, Mistral, Anthropic | the routes of OpenAI | the body's, colons included | none |
+//! | [endpoint](Profile::endpoint), [TEI](Profile::tei) | the routes of OpenAI, TGI and TEI; `/models/{model}…` of its own model | its own, whatever the body says | none |
 //!
 //! [`Profile::route`] adds to the routes of OpenAI, those below a provider included, and on an
 //! endpoint to all.
@@ -55,10 +55,14 @@
 //!
 //! Of OpenAI, below `/v1`: `audio/speech`, `audio/transcriptions`, `audio/translations`,
 //! `chat/completions`, `completions`, `embeddings`, `images/edits`, `images/generations`,
-//! `images/variations`, `messages`, `moderations`, `rerank`, `responses`, `score`. Of TGI: `/`,
-//! `/chat_tokenize`, `/generate`, `/generate_stream`, `/invocations`, `/tokenize`, `/vertex`. Of
-//! TEI: `/decode`, `/embed`, `/embed_all`, `/embed_sparse`, `/embeddings`, `/predict`, `/rerank`,
-//! `/similarity`.
+//! `images/variations`, `messages`, `messages/count_tokens`, `moderations`, `rerank`, `responses`,
+//! `responses/input_tokens`, `score`. Of TGI: `/`, `/chat_tokenize`, `/generate`,
+//! `/generate_stream`, `/invocations`, `/tokenize`, `/vertex`. Of TEI: `/decode`, `/embed`,
+//! `/embed_all`, `/embed_sparse`, `/embeddings`, `/predict`, `/rerank`, `/similarity`.
+//!
+//! A model is reached by these. The [form](Profile::form) of a body is known on more: by the end of
+//! the path alone, so below any prefix, and on vLLM's and llama.cpp's own routes (`/classify`,
+//! `/completion`, `/detokenize`, `/embedding`, `/infill`, `/pooling`, `/score`).
 //!
 //! # How they are compared
 //!
@@ -76,12 +80,12 @@
 //! # Limits
 //!
 //! - Query and header fields are not looked at, nor members that choose an adapter (SGLang's
-//!   `lora_path`, TGI's `parameters.adapter_id`): behind a [server](Profile::compatible) that goes by
-//!   them, remove them.
+//!   `lora_path`, TGI's `parameters.adapter_id`): behind a server that goes by them,
+//!   remove them.
 //! - What stands before the path in the origin of the upstream is not seen. Behind
 //!   `https://router.huggingface.co/together`, every request is Together's.
-//! - TGI takes the body's `model` for the name of an adapter. An endpoint that serves several is a
-//!   [server](Profile::compatible), not an [endpoint](Profile::endpoint).
+//! - TGI takes the body's `model` for the name of an adapter. An endpoint that serves several is
+//!   [compatible](Profile::compatible), not an [endpoint](Profile::endpoint).
 //! - A model that the answer of another is made with (a moderation model, a draft model, a tool's)
 //!   is not a target.
 

@@ -90,6 +90,8 @@
 //! `/query/NAME` and `/header/NAME`; in the shape of API Gateway, required parameters that are missing
 //! or blank are named in its message, as API Gateway does.
 //!
+//! [`SchemaLayer::built_in`] needs no names: the path of the request tells its schema.
+//!
 //! Parameters are checked once the body is there, because the layer stands inside the payload
 //! layer. To refuse by them before a byte is read, and before `100 Continue` is sent, check them in a
 //! [streamed](crate::payload::PayloadLayer::streamed) payload first:

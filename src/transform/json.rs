@@ -153,17 +153,22 @@ impl TransformLayer {
     /// Limits the tokens that the upstream generates to `most`, at least one, in every form that a
     /// body has.
     ///
-    /// The path tells the form. Where a route takes several, the body tells it:
+    /// The path tells the form, as the [profile](Self::profile) has it. Where a route takes several,
+    /// the body tells it:
     ///
     /// | path ends with | form of the body | its limit, put in where it is missing |
     /// |---|---|---|
-    /// | `/chat/completions` | chat | `max_tokens`, unless there is `max_completion_tokens` |
+    /// | `/chat/completions` | chat | `max_tokens` or `max_completion_tokens`, as the profile says, unless either is there |
     /// | `/completions`, `/completion`, `/infill` | completion | `max_tokens` |
     /// | `/responses` | response | `max_output_tokens` |
     /// | `/messages` | message of Anthropic | `max_tokens` |
     /// | `/generate`, `/generate_stream` | TGI's, or with `text` or `input_ids` SGLang's, or with `prompt` a completion | `parameters.max_new_tokens`; `sampling_params.max_new_tokens`; `max_tokens` |
     /// | `/`, `/invocations`, `/vertex`, `/models/{model}`, `/pipeline/{task}` | with `messages` a chat, with `prompt` a completion, with text in `inputs` TGI's; with `instances` one of these for each | as above |
     /// | `/predict` | the same, where there are `parameters` | as above |
+    ///
+    /// Where the profile says that the model [generates nothing](crate::model::Profile::generates_nothing),
+    /// a body with `inputs` is left alone. A route of your own gets the form that
+    /// [`Profile::route`](crate::model::Profile::route) names.
     ///
     /// A body that fits several forms gets the limit of each. In a body of a known form, each
     /// output limit of any known party is cut to `most`, at the top and in objects such as `parameters`,
@@ -213,7 +218,8 @@ impl TransformLayer {
     /// caller did not ask, the chunk that tells it is hidden again from the answer.
     ///
     /// Chats and completions are asked, by the path and the form of the body as in
-    /// [`output_tokens`](Self::output_tokens), where `stream` is `true`. What is neither a truth value
+    /// [`output_tokens`](Self::output_tokens), where `stream` is `true`; none where the
+    /// [profile](Self::profile) says that its upstream is not to be asked. What is neither a truth value
     /// nor `null` there is refused, for some upstreams take `1` or `"true"` for it. OpenAI's responses
     /// tell their usage without being asked, and refuse a request that asks.
     #[must_use]

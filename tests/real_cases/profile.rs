@@ -75,10 +75,12 @@ where
     Outcome { arrived, status: head.status, sent }
 }
 
+type Answer = dyn Fn(&Value) -> Response<Full<Bytes>> + Send + Sync;
+
 #[derive(Clone)]
 struct Upstream {
     arrived: Arc<Mutex<Option<Bytes>>>,
-    answer: Arc<dyn Fn(&Value) -> Response<Full<Bytes>> + Send + Sync>,
+    answer: Arc<Answer>,
 }
 
 impl Service<Request<Payload>> for Upstream {
@@ -191,8 +193,7 @@ async fn stop_nine_sequences() {
     }
     // The other bounds stay, and so does the type.
     for (member, value) in [("n", json!(129)), ("stop", json!([5]))] {
-        let mut body = json!({"messages": [{"role": "user", "content": "Hi"}]});
-        body[member] = value;
+        let body = json!({"messages": [{"role": "user", "content": "Hi"}], member: value});
         let outcome = send(SchemaLayer::built_in(&lifted), CHAT, &body.to_string(), fine).await;
         assert_eq!(outcome.status, StatusCode::UNPROCESSABLE_ENTITY, "{member}");
     }
