@@ -65,12 +65,26 @@ fn varies_within(headers: &HeaderMap, keyed: &[HeaderName]) -> bool {
         headers.get_all(VARY).iter().flat_map(|field| field.as_bytes().split(|b| *b == b','));
     let mut names = names.map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
     names.all(|name| {
-        // The gateway asks for the same coding always, and no browser is told the answer's origin.
-        let settled = [&b"accept-encoding"[..], b"origin"];
-        settled.iter().any(|other| name.eq_ignore_ascii_case(other))
+        SETTLED.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
             || keyed.iter().any(|other| name.eq_ignore_ascii_case(other.as_str().as_bytes()))
     })
 }
+
+/// Request headers that make no difference to a response behind this cache.
+///
+/// The cache asks for the same coding always, and the key holds the host. The others belong to CORS:
+/// they change `access-control-*` alone, which is never stored. A browser sends
+/// `access-control-request-*` with a preflight only (Fetch section 4.8), but servers name them on each
+/// response: tower-http's `CorsLayer` (cors/vary.rs), which TGI and TEI use, and Spring's
+/// `DefaultCorsProcessor`. The last name is of Private Network Access.
+const SETTLED: [&str; 6] = [
+    "accept-encoding",
+    "host",
+    "origin",
+    "access-control-request-method",
+    "access-control-request-headers",
+    "access-control-request-private-network",
+];
 
 /// RFC 9111 section 1.2.2.
 const OLDEST: u64 = 1 << 31;
@@ -129,7 +143,10 @@ mod tests {
             ("cache-control", "private=\"x\""),
             ("cache-control", "max-age=60, no-cache"),
             ("vary", "*"),
+            ("vary", "origin, *"),
             ("vary", "accept, x-user"),
+            ("vary", "access-control-request-headers, x-user"),
+            ("vary", "access-control-request"),
         ] {
             assert!(!is_storable(200, &[field]), "{field:?}");
         }
