@@ -72,6 +72,7 @@ struct Record {
     generated: AtomicU64,
     stream_end: AtomicU8,
     answer_read: AtomicBool,
+    output_limited: AtomicBool,
     tapped: AtomicBool,
     payload: Lock<Option<Weak<Shared>>>,
 }
@@ -352,6 +353,19 @@ impl RequestContext {
             StreamEnd::Cut => 3,
         };
         self.record.stream_end.store(end, Relaxed);
+    }
+
+    /// Whether a layer of this crate holds the output to a limit that the request did not have when it
+    /// passed the layers further out.
+    #[cfg(feature = "cache")]
+    pub(crate) fn output_is_limited(&self) -> bool {
+        self.record.output_limited.load(Relaxed)
+    }
+
+    /// A layer of this crate holds the output to a limit.
+    #[cfg(feature = "throttle")]
+    pub(crate) fn announce_output_is_limited(&self) {
+        self.record.output_limited.store(true, Relaxed);
     }
 
     /// Whether a layer will read the answer's body, so that the upstream must not compress it.

@@ -186,6 +186,7 @@ mod generation;
 mod head;
 mod key;
 mod layer;
+mod limited;
 mod listing;
 mod memory;
 #[cfg_attr(not(feature = "cache-compression"), path = "packed_none.rs")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{
     HeaderMap, HeaderName, StatusCode,
-    header::{AGE, CONTENT_RANGE, SET_COOKIE, VARY},
+    header::{AGE, CONTENT_RANGE, CONTENT_TYPE, SET_COOKIE, VARY},
     response::Parts,
 };
 
@@ -30,6 +30,7 @@ pub(super) struct Freshness {
 /// RFC 9111 section 3, and stricter: only 2xx, only whole, and never one that sets a cookie.
 pub(super) fn storable(head: &Parts, keyed: &[HeaderName]) -> Option<Freshness> {
     let whole = head.status.is_success()
+        && !is_page(&head.headers)
         && head.status != StatusCode::PARTIAL_CONTENT
         && !head.headers.contains_key(CONTENT_RANGE);
     if !whole || !is_for_others(&head.headers, keyed) {
@@ -46,6 +47,18 @@ pub(super) fn storable(head: &Parts, keyed: &[HeaderName]) -> Option<Freshness> 
         stale_if_error: seconds(control.stale_if_error),
         // RFC 9111 section 5.2.2.10: `s-maxage` means it as well.
         must_revalidate: control.must_revalidate || control.shared_max_age.is_some(),
+    })
+}
+
+/// Whether the response is a page: of a login, a load balancer, or an application that starts. No API
+/// of inference answers with one.
+fn is_page(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+    let media_type = media_type.and_then(|value| value.split(|byte| *byte == b';').next());
+    media_type.is_some_and(|media_type| {
+        let media_type = media_type.trim_ascii();
+        media_type.eq_ignore_ascii_case(b"text/html")
+            || media_type.eq_ignore_ascii_case(b"application/xhtml+xml")
     })
 }
 
@@ -138,6 +151,8 @@ mod tests {
         for field in [
             ("set-cookie", "a=b"),
             ("content-range", "bytes 0-1/2"),
+            ("content-type", "Text/HTML; charset=utf-8"),
+            ("content-type", "application/xhtml+xml"),
             ("cache-control", "no-store"),
             ("cache-control", "private"),
             ("cache-control", "private=\"x\""),

@@ -98,14 +98,27 @@
 
 mod events;
 mod found;
+mod glance;
 mod json;
+mod lines;
+mod passing;
+mod place;
+mod story;
+mod usage;
+mod words;
 
 use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 
-use self::{events::Events, json::Scanner};
+use self::{
+    events::{Events, News},
+    found::Found,
+    json::Scanner,
+    lines::Lines,
+    words::Endings,
+};
 use crate::{
     body::{BodyEnd, Watch, is_coded},
     context::{RequestContext, Usage},
@@ -123,6 +136,37 @@ pub struct Tap {
 enum Kind {
     Json(Scanner),
     Events(Events),
+    Lines(Lines),
+}
+
+/// Whether a response is whole, by its own words.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "the cache alone asks"))]
+pub(crate) enum Verdict {
+    /// Nothing that it says is against it.
+    Whole,
+    /// Its output has met a limit, of the request or of the server.
+    Limited,
+    /// It failed.
+    Failed,
+    /// It does not say that it has ended, or ends by a word that is not known for a good end.
+    Unproven,
+    /// It is of a form that says nothing of its end.
+    Silent,
+}
+
+impl Verdict {
+    const fn of(endings: Endings) -> Self {
+        if endings.has(Endings::FAILED) {
+            Self::Failed
+        } else if endings.has(Endings::OTHER) {
+            Self::Unproven
+        } else if endings.has(Endings::LIMIT) {
+            Self::Limited
+        } else {
+            Self::Whole
+        }
+    }
 }
 
 impl Tap {
@@ -163,58 +207,74 @@ impl Tap {
             Kind::Events(Events::new())
         } else if is_json(media_type) {
             Kind::Json(Scanner::new())
+        } else if is_lines(media_type) {
+            Kind::Lines(Lines::new())
         } else {
             return None;
         };
         Some(Self { context: context.clone(), fields, kind })
     }
 
-    /// Whether what was read is a JSON object that carries an `error`.
+    /// Whether the response is whole, now that its body has ended.
     #[cfg(feature = "cache")]
-    pub(crate) fn says_error(&self) -> bool {
+    pub(crate) fn verdict(&self) -> Verdict {
         match &self.kind {
-            Kind::Json(scanner) => scanner.finish().is_some_and(|found| found.error),
-            Kind::Events(_) => false,
+            Kind::Json(scanner) => of_document(scanner),
+            Kind::Events(events) => events.verdict(),
+            Kind::Lines(lines) => lines.verdict(),
         }
     }
 
-    fn set_usage(&self, body: Usage) {
-        self.context.set_usage(Usage {
-            prompt_tokens: body.prompt_tokens.or(self.fields.prompt_tokens),
-            completion_tokens: body.completion_tokens.or(self.fields.completion_tokens),
-            total_tokens: body.total_tokens,
-        });
+    fn hear(&self, news: News, tokens: u64) {
+        self.context.set_generated_tokens(tokens);
+        if let Some(told) = news.told {
+            self.context.set_usage(told.usage(self.fields));
+        }
+        if let Some(end) = news.end {
+            self.context.set_stream_end(end);
+        }
     }
 }
 
 impl Watch for Tap {
     fn data(&mut self, data: &Bytes) {
-        match &mut self.kind {
-            Kind::Json(scanner) => scanner.feed(data),
-            Kind::Events(events) => {
-                let news = events.feed(data);
-                self.context.set_generated_tokens(events.tokens());
-                if let Some(usage) = news.usage {
-                    self.set_usage(usage);
-                }
-                if let Some(end) = news.end {
-                    self.context.set_stream_end(end);
-                }
-            }
-        }
+        let (news, tokens) = match &mut self.kind {
+            Kind::Json(scanner) => return scanner.feed(data),
+            Kind::Events(events) => (events.feed(data), events.tokens()),
+            Kind::Lines(lines) => (lines.feed(data), lines.tokens()),
+        };
+        self.hear(news, tokens);
     }
 
     fn end(&mut self, end: BodyEnd) {
-        match &self.kind {
+        let (news, tokens) = match &mut self.kind {
             Kind::Json(scanner) => {
-                self.context.set_generated_tokens(tokens_of(scanner.text_bytes()));
-                if let Some(usage) = scanner.finish().and_then(|found| found.usage()) {
-                    self.set_usage(usage);
-                }
+                let told = scanner.finish().and_then(Found::told);
+                (News { told, end: None }, tokens_of(scanner.text_bytes()))
             }
-            Kind::Events(events) => self.context.set_stream_end(events.finish(end)),
-        }
+            Kind::Events(events) => (events.finish(end), events.tokens()),
+            Kind::Lines(lines) => (lines.finish(end), lines.tokens()),
+        };
+        self.hear(news, tokens);
     }
+}
+
+/// Whether a document that stands by itself is a whole response. One that is not JSON is not.
+#[cfg(feature = "cache")]
+fn of_document(scanner: &Scanner) -> Verdict {
+    match scanner.finish() {
+        Some(found) if found.failed() => Verdict::Failed,
+        Some(found) if !found.is_open() => Verdict::of(found.endings()),
+        _ => Verdict::Unproven,
+    }
+}
+
+/// The verdict on a JSON document that does not say that it is one.
+#[cfg(feature = "cache")]
+pub(crate) fn verdict_of(document: &[u8]) -> Verdict {
+    let mut scanner = Scanner::new();
+    scanner.feed(document);
+    of_document(&scanner)
 }
 
 impl fmt::Debug for Tap {
@@ -223,6 +283,7 @@ impl fmt::Debug for Tap {
         let kind = match self.kind {
             Kind::Json(_) => "json",
             Kind::Events(_) => "events",
+            Kind::Lines(_) => "lines",
         };
         f.debug_struct("Tap").field("kind", &kind).finish_non_exhaustive()
     }
@@ -257,4 +318,10 @@ fn is_json(media_type: &[u8]) -> bool {
     let suffix = media_type.len().checked_sub(5).and_then(|at| media_type.get(at..));
     media_type.eq_ignore_ascii_case(b"application/json")
         || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json"))
+}
+
+fn is_lines(media_type: &[u8]) -> bool {
+    ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"]
+        .iter()
+        .any(|lines| media_type.eq_ignore_ascii_case(lines.as_bytes()))
 }
