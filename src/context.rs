@@ -495,13 +495,14 @@ pub struct Usage {
     pub total_tokens: Option<u64>,
 }
 
-/// How an event stream ended.
+/// How a stream of events, or of JSON in lines, ended.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum StreamEnd {
-    /// With its own end mark: `[DONE]`, a finish reason, or the last event of TGI.
+    /// With its own end mark (`[DONE]`, `message_stop`, the last event of TGI, …) or a finish reason.
     Done,
-    /// With an error event inside a 200.
+    /// With a failure inside a 200: an error, a finish reason that means one, or an end mark after
+    /// nothing.
     Failed,
     /// Without an end mark.
     Cut,

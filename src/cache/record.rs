@@ -1,14 +1,12 @@
 //! Takes down an answer as it passes, and keeps it at its true end.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE, response::Parts,
-};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE, response::Parts};
 
 use super::{
     block::Blocks,
@@ -142,12 +140,7 @@ impl Plan {
         });
         let first = usize::try_from(length.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let (shared, blocks) = shareable(&parts.headers, first.min(FIRST_PIECES));
-        let head = Head::new(
-            parts.status,
-            (parts.headers, parts.extensions),
-            shared,
-            (length, record.is_some()),
-        );
+        let head = Head::new(parts.status, (parts.headers, parts.extensions), shared, length);
         (head.clone(), Recorder { plan: self, head, tap, tapped, record }, blocks)
     }
 }
@@ -218,6 +211,7 @@ impl Watch for Recorder {
         }
         if layer.keep(self.plan.at, self.plan.number, entry.clone()) {
             self.plan.counters.count(Event::Stored);
+            self.head.stored.store(true, Relaxed);
             if let Some(turn) = self.plan.turn.take() {
                 turn.keep(&entry);
             }
@@ -280,9 +274,9 @@ impl Record {
 /// Whether a text is a page of HTML: of a login, a load balancer, or an application that starts.
 fn is_page(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
-    [&b"<!doctype html"[..], b"<html"].iter().any(|start| {
-        text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start))
-    })
+    [&b"<!doctype html"[..], b"<html"]
+        .iter()
+        .any(|start| text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start)))
 }
 
 fn tokens(context: &RequestContext) -> u64 {

@@ -1,6 +1,6 @@
 use super::{
     place::{Member, Place},
-    usage::{Counts, INPUT, Told},
+    usage::{Counts, LISTED, Told},
     words::{Endings, Status, Text, Type, belongs_to_errors},
 };
 
@@ -55,18 +55,15 @@ impl Marks {
     const MEMBERS: Self = Self(1 << 12);
     /// Of a choice: it has its finish reason.
     const FINISHED: Self = Self(1 << 13);
-    /// There was a choice.
-    const CHOICE: Self = Self(1 << 14);
     /// There are several roots.
-    const MANY: Self = Self(1 << 15);
+    const MANY: Self = Self(1 << 14);
     /// An event of a form that is known.
-    pub(super) const KNOWN: Self = Self(1 << 16);
+    pub(super) const KNOWN: Self = Self(1 << 15);
     /// Inside of what an event adds.
-    const WITHIN: Self = Self(1 << 17);
+    const WITHIN: Self = Self(1 << 16);
 
-    const OF_ROOT: Self = Self(
-        Self::ANSWERS.0 | Self::EXPLAINS.0 | Self::TYPED.0 | Self::CODED.0 | Self::MEMBERS.0,
-    );
+    const OF_ROOT: Self =
+        Self(Self::ANSWERS.0 | Self::EXPLAINS.0 | Self::TYPED.0 | Self::CODED.0 | Self::MEMBERS.0);
 
     const fn add(&mut self, other: Self) {
         self.0 |= other.0;
@@ -97,8 +94,7 @@ impl Found {
 
     /// The words by which generations ended.
     pub(super) const fn endings(&self) -> Endings {
-        let incomplete =
-            self.has(Marks::INCOMPLETE) || matches!(self.event_type, Type::Incomplete);
+        let incomplete = self.has(Marks::INCOMPLETE) || matches!(self.event_type, Type::Incomplete);
         match (incomplete, self.reason.is_empty()) {
             (false, _) => self.endings,
             (true, false) => self.endings.and(self.reason),
@@ -127,7 +123,13 @@ impl Found {
         }
         if matches!(
             name,
-            b"usage" | b"type" | b"event_type" | b"error" | b"token" | b"choices" | b"candidates"
+            b"usage"
+                | b"type"
+                | b"event_type"
+                | b"error"
+                | b"token"
+                | b"choices"
+                | b"candidates"
                 | b"delta"
         ) {
             self.marks.add(Marks::KNOWN);
@@ -143,7 +145,7 @@ impl Found {
             (Place::Errors, _) => self.marks.add(Marks::FAILED),
             (Place::Prefill, _) => {
                 if let Some(counts) = self.counts(Place::Details) {
-                    counts.count(INPUT);
+                    counts.count(LISTED);
                 }
             }
             (Place::Root, Member::Error) => self.marks.remove(Marks::ERROR),
@@ -179,13 +181,7 @@ impl Found {
                     self.marks.add(Marks::FAILED);
                 }
             }
-            Place::Choice => {
-                self.marks.add(Marks::CHOICE);
-                if !self.has(Marks::FINISHED) {
-                    self.marks.add(Marks::OPEN);
-                }
-            }
-            Place::Choices if !self.has(Marks::CHOICE) => self.marks.add(Marks::OPEN),
+            Place::Choice if !self.has(Marks::FINISHED) => self.marks.add(Marks::OPEN),
             _ => {}
         }
     }

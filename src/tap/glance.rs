@@ -92,14 +92,12 @@ pub(super) fn glance(document: &[u8]) -> Glance {
                     .iter()
                     .any(|end| value.starts_with(end))
             }
-            [b'"', b'r', ..] => {
-                [&b"completed\""[..], b"failed\"", b"incomplete\"", b"cancelled\""].iter().any(
-                    |end| {
-                        let word = value.strip_prefix(b"\"response.");
-                        word.is_some_and(|word| word.starts_with(end))
-                    },
-                )
-            }
+            [b'"', b'r', ..] => [&b"completed\""[..], b"failed\"", b"incomplete\"", b"cancelled\""]
+                .iter()
+                .any(|end| {
+                    let word = value.strip_prefix(b"\"response.");
+                    word.is_some_and(|word| word.starts_with(end))
+                }),
             _ => false,
         };
     }

@@ -58,40 +58,58 @@
 //!
 //! # What is read
 //!
-//! | answer | usage | end |
+//! | response | usage | end |
 //! |---|---|---|
 //! | any | `x-prompt-tokens`, `x-generated-tokens` (TGI); `x-compute-tokens` (TEI), as prompt tokens | |
-//! | `application/json`, `+json` | `usage` (OpenAI); `details` (TGI), also of an object that is alone in an array | |
-//! | `text/event-stream` | the same of the last event that has any; `response.usage` (OpenAI's responses) | see [`StreamEnd`](crate::context::StreamEnd) |
+//! | `application/json`, `+json` | see below, also of an object that is alone in an array | |
+//! | `text/event-stream` | the same, of all events; the last count stands | see [`StreamEnd`](crate::context::StreamEnd) |
+//! | `application/x-ndjson`, `application/jsonl` | the same, of all lines | the same, where a line speaks of it |
+//!
+//! Of the objects with counts, the first of these that is there is read:
+//!
+//! | object | of |
+//! |---|---|
+//! | `usage` | OpenAI, vLLM, Mistral, Anthropic, Bedrock, embeddings and rankings |
+//! | `usage` in `response`, `message`, `delta` or `x_groq` | OpenAI's responses, Anthropic's and Cohere's streams, Groq |
+//! | `tokens`, then `billed_units`, in such a `usage` or in `meta` | Cohere |
+//! | `details`, `meta_info`, `usageMetadata` | TGI, SGLang, Gemini |
+//! | the root: `prompt_eval_count`, `eval_count`; `tokens_evaluated`, `tokens_predicted` | Ollama; llama.cpp |
+//! | `timings` | llama.cpp |
+//!
+//! `input_tokens` and `output_tokens` stand in for `prompt_tokens` and `completion_tokens`. Tokens that
+//! a cache of prompts took or gave (`cache_creation_input_tokens`, `cache_read_input_tokens`) are added
+//! to `input_tokens`. A body's counts stand over the fields; TGI's list `prefill` is counted where
+//! neither tells of the prompt. A count is a whole number; anything else (a negative number, a fraction,
+//! a string) is unknown, and one beyond `u64` is `u64::MAX`. Of members with the same name the last
+//! stands.
 //!
 //! The tokens of the text that has passed are estimated
 //! ([`generated_tokens`](crate::context::RequestContext::generated_tokens)), for responses that end
 //! before they tell their usage: a quarter of its bytes in UTF-8, and at least one for each event of
 //! TGI that carries a `token`. Of a stream, texts are `content`, `reasoning_content`, `reasoning`,
-//! `thinking`, `refusal`, `text`, `arguments`, `partial_json` and `name`, inside of `choices`, of a
-//! `delta` or of a `token`, and a `delta` that is a string. An event of an unknown form counts with all
-//! its bytes. Of a JSON document, texts are the members of these names, and `generated_text`.
+//! `thinking`, `refusal`, `text`, `arguments`, `partial_json` and `name`, inside of `choices`, of
+//! `candidates`, of a `delta` or of a `token`, and a `delta` that is a string. An event of an unknown form
+//! counts with all its bytes. Of a JSON document, texts are the members of these names,
+//! `generated_text`, and a `response` that is a string.
 //!
-//! What the body says stands over the fields. `input_tokens` and `output_tokens` stand in for
-//! `prompt_tokens` and `completion_tokens`. A count is a whole number; anything else (a negative
-//! number, a fraction, a string) is unknown, and one beyond `u64` is `u64::MAX`. Of members with
-//! the same name the last stands.
+//! # How a stream ends
 //!
-//! A stream is [`Failed`](crate::context::StreamEnd::Failed) by an event of type `error`, one that
-//! carries an `error`, or `response.failed`, whatever follows. It is
-//! [`Done`](crate::context::StreamEnd::Done) by `[DONE]`, by TGI's `generated_text`, by
-//! `response.completed` or `response.incomplete`; and by a `finish_reason` if the body then ends
-//! whole. Else it was [`Cut`](crate::context::StreamEnd::Cut).
+//! | end | by |
+//! |---|---|
+//! | [`Failed`](crate::context::StreamEnd::Failed), whatever follows | an `error` or `errors`, an object of type `error`, an error of one level (`message` or `detail` beside nothing but codes), a status `failed` or `cancelled`; a finish reason that means it (`abort`, `error`, `insufficient_system_resource`, …); the fields `event: error` and `error:`; `[DONE]` after neither text nor finish reason |
+//! | [`Done`](crate::context::StreamEnd::Done) | `[DONE]`, `generated_text` (TGI), `response.completed` and `response.incomplete` (OpenAI), `message_stop` (Anthropic), `message-end` (Cohere), `done` (Ollama), `stop` (llama.cpp); a finish reason, if the body then ends whole |
+//! | [`Cut`](crate::context::StreamEnd::Cut) | none of these |
+//!
+//! The last event need not be closed by a blank line.
 //!
 //! # Limits
 //!
 //! A document that is not JSON, is cut off, or is deeper than 128 has no usage; text inside of
-//! strings is not checked to be UTF-8. An event beyond
-//! [`Framer::DEFAULT_MAX_FRAME`](crate::sse::Framer::DEFAULT_MAX_FRAME) is passed over.
+//! strings is not checked to be UTF-8.
 //!
-//! A JSON answer allocates nothing, whatever its length. An event stream allocates one buffer, and
-//! only when an event is cut between two frames of the body: as long as the longest of those, at
-//! most twice the limit. Every other answer has no tap at all.
+//! A JSON response allocates nothing, whatever its length. An event stream allocates one buffer, and
+//! only when an event is cut between two frames of the body: of at most 128 KiB. An event of which more
+//! than 64 KiB are there before its end is read as it passes. Every other response has no tap at all.
 //!
 //! With several choices, a `finish_reason` of one is taken for the end of all, so a stream without
 //! an end mark may be called done too early.

@@ -5,9 +5,9 @@ use crate::context::Usage;
 /// Counts of tokens, by the slots below.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counts {
-    values: [u64; 8],
+    values: [u64; 9],
     // A bit for each.
-    known: u8,
+    known: u16,
 }
 
 /// Of the whole prompt.
@@ -24,12 +24,16 @@ pub(super) const CACHED: u8 = 6;
 /// Gemini's output besides its candidates.
 pub(super) const THOUGHTS: u8 = 7;
 
+/// Tokens of the prompt that are listed one by one.
+pub(super) const LISTED: u8 = 8;
+
 /// What a response has told of its usage so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Told {
     prompt: Option<u64>,
     // Tokens of the prompt that stand beside it.
     beside: Option<u64>,
+    listed: Option<u64>,
     completion: Option<u64>,
     total: Option<u64>,
 }
@@ -71,10 +75,11 @@ impl Counts {
         let told = Told {
             prompt: self.get(PROMPT).or_else(|| self.get(INPUT)),
             beside,
+            listed: self.get(LISTED),
             completion: completion.map(|completion| completion.saturating_add(thoughts)),
             total: self.get(TOTAL),
         };
-        let says = told.prompt.or(told.completion).or(told.total).is_some();
+        let says = told.prompt.or(told.listed).or(told.completion).or(told.total).is_some();
         says.then_some(told)
     }
 }
@@ -87,15 +92,16 @@ impl Told {
         Self {
             prompt: later.prompt.or(self.prompt),
             beside: later.beside.or(self.beside),
+            listed: later.listed.or(self.listed),
             completion: later.completion.or(self.completion),
             // An old total would be that of other parts.
             total: if anew { later.total } else { later.total.or(self.total) },
         }
     }
 
-    /// Whether it tells of any output.
+    /// Whether it tells of any output, or at least of work.
     pub(super) fn has_output(&self) -> bool {
-        self.completion.is_some_and(|tokens| tokens > 0)
+        self.completion.or(self.total).is_some_and(|tokens| tokens > 0)
     }
 
     /// The usage. What the body does not say, the response's `fields` may.
@@ -103,7 +109,7 @@ impl Told {
         let beside = self.beside.unwrap_or_default();
         let prompt = self.prompt.map(|prompt| prompt.saturating_add(beside));
         Usage {
-            prompt_tokens: prompt.or(fields.prompt_tokens),
+            prompt_tokens: prompt.or(fields.prompt_tokens).or(self.listed),
             completion_tokens: self.completion.or(fields.completion_tokens),
             total_tokens: self.total,
         }
