@@ -72,6 +72,7 @@ struct Record {
     generated: AtomicU64,
     stream_end: AtomicU8,
     answer_read: AtomicBool,
+    #[cfg(any(feature = "cache", feature = "throttle"))]
     output_limited: AtomicBool,
     tapped: AtomicBool,
     payload: Lock<Option<Weak<Shared>>>,
@@ -334,7 +335,7 @@ impl RequestContext {
         self.record.tapped.store(false, Relaxed);
     }
 
-    /// How the event stream of the answer ended; `None` while it runs, and for other answers.
+    /// How the stream of the response ended; `None` while it runs, and for other responses.
     #[must_use]
     pub fn stream_end(&self) -> Option<StreamEnd> {
         match self.record.stream_end.load(Relaxed) {

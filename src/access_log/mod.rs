@@ -81,7 +81,7 @@
 //! | `model` | that the request asked for | not known |
 //! | `model_target` | model and provider that it reaches, as the model rules judged it | not judged |
 //! | `usage` | `prompt_tokens`, `completion_tokens`, `total_tokens`, as the upstream counts them | not said |
-//! | `stream_end` | of an event stream: `done`, `failed`, `cut` | no event stream |
+//! | `stream_end` | of a stream of events or of JSON in lines: `done`, `failed`, `cut` | no such stream |
 //!
 //! A request that is cancelled before its head has no `status`: nobody was answered, so there is
 //! none to invent. Never in a record: credentials, the query, bodies, claims.

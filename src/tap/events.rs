@@ -59,13 +59,13 @@ impl Events {
             if let Some(passing) = &mut self.passing {
                 passing.feed(piece);
             } else if part.closes && self.pending.is_empty() {
-                tells |= self.read(piece);
+                tells |= self.read(piece, true);
                 continue;
             } else {
                 self.wait(piece);
             }
             if part.closes {
-                tells |= self.conclude();
+                tells |= self.conclude(true);
             }
         }
         News {
@@ -79,14 +79,15 @@ impl Events {
         self.story.tokens()
     }
 
-    /// The body has ended. llama.cpp's last event can lack the blank line that would close it.
+    /// The body has ended. llama.cpp's last event can lack the blank line that would close it. Text is
+    /// not taken out of one: it may have been cut.
     pub(super) fn finish(&mut self, body: BodyEnd) -> News {
         if let Some(passing) = &mut self.passing {
             passing.feed(b"\n");
         } else if !self.pending.is_empty() {
             self.pending.push(b'\n');
         }
-        let tells = self.conclude();
+        let tells = self.conclude(false);
         self.story.finish(body);
         News { told: self.story.told().filter(|_| tells), end: self.story.end() }
     }
@@ -114,21 +115,21 @@ impl Events {
     }
 
     /// Reads what was held back, or has passed.
-    fn conclude(&mut self) -> bool {
+    fn conclude(&mut self, closed: bool) -> bool {
         if let Some(passing) = self.passing.take() {
-            return passing.finish(&mut self.story);
+            return passing.finish(&mut self.story, closed);
         }
         if self.pending.is_empty() {
             return false;
         }
         let mut pending = std::mem::take(&mut self.pending);
-        let tells = self.read(&pending);
+        let tells = self.read(&pending, closed);
         pending.clear();
         self.pending = pending;
         tells
     }
 
-    fn read(&mut self, frame: &[u8]) -> bool {
+    fn read(&mut self, frame: &[u8], closed: bool) -> bool {
         let first = !std::mem::replace(&mut self.started, true);
         let frame = if first { strip_byte_order_mark(frame) } else { frame };
 
@@ -157,7 +158,9 @@ impl Events {
         // An event of an unknown form is charged by its bytes.
         let known = glance.known || said.done || matches!(document.trim_ascii(), b"" | b"{}");
         let bytes = if known { glance.text } else { document.len() as u64 };
-        self.story.deliver(bytes, glance.token);
+        if closed {
+            self.story.deliver(bytes, glance.token);
+        }
         if glance.open {
             self.story.leave_open();
         }

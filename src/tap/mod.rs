@@ -114,6 +114,8 @@
 //! With several choices, a `finish_reason` of one is taken for the end of all, so a stream without
 //! an end mark may be called done too early.
 
+#![cfg_attr(not(feature = "cache"), allow(dead_code, reason = "the cache alone asks for verdicts"))]
+
 mod events;
 mod found;
 mod glance;
@@ -159,7 +161,6 @@ enum Kind {
 
 /// Whether a response is whole, by its own words.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "the cache alone asks"))]
 pub(crate) enum Verdict {
     /// Nothing that it says is against it.
     Whole,

@@ -319,7 +319,8 @@ async fn a_response_that_met_a_limit_is_stored_where_the_limit_is_known() {
         (Gateway::with_budget(), UNLIMITED.to_owned(), true),
     ] {
         assert_eq!(gateway.twice(CHAT, &body, &plain("\"length\"")).await.0, stored, "{body}");
-        let body = body.replace("\"model\"", "\"stream\":true,\"model\"");
+        // Another text: the plain response would serve as this stream.
+        let body = body.replace("hi.", "ho.").replace("\"model\"", "\"stream\":true,\"model\"");
         let (kept, told) = gateway.twice(CHAT, &body, &chunks("\"length\"")).await;
         // It is in the upstream's own words that it has ended.
         assert_eq!((kept, told.end), (stored, Some(StreamEnd::Done)), "{body}");
