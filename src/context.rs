@@ -72,6 +72,8 @@ struct Record {
     generated: AtomicU64,
     stream_end: AtomicU8,
     answer_read: AtomicBool,
+    #[cfg(any(feature = "cache", feature = "throttle"))]
+    output_limited: AtomicBool,
     tapped: AtomicBool,
     payload: Lock<Option<Weak<Shared>>>,
 }
@@ -333,7 +335,7 @@ impl RequestContext {
         self.record.tapped.store(false, Relaxed);
     }
 
-    /// How the event stream of the answer ended; `None` while it runs, and for other answers.
+    /// How the stream of the response ended; `None` while it runs, and for other responses.
     #[must_use]
     pub fn stream_end(&self) -> Option<StreamEnd> {
         match self.record.stream_end.load(Relaxed) {
@@ -352,6 +354,19 @@ impl RequestContext {
             StreamEnd::Cut => 3,
         };
         self.record.stream_end.store(end, Relaxed);
+    }
+
+    /// Whether a layer of this crate holds the output to a limit that the request did not have when it
+    /// passed the layers further out.
+    #[cfg(feature = "cache")]
+    pub(crate) fn output_is_limited(&self) -> bool {
+        self.record.output_limited.load(Relaxed)
+    }
+
+    /// A layer of this crate holds the output to a limit.
+    #[cfg(feature = "throttle")]
+    pub(crate) fn announce_output_is_limited(&self) {
+        self.record.output_limited.store(true, Relaxed);
     }
 
     /// Whether a layer will read the answer's body, so that the upstream must not compress it.
@@ -481,13 +496,14 @@ pub struct Usage {
     pub total_tokens: Option<u64>,
 }
 
-/// How an event stream ended.
+/// How a stream of events, or of JSON in lines, ended.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum StreamEnd {
-    /// With its own end mark: `[DONE]`, a finish reason, or the last event of TGI.
+    /// With its own end mark (`[DONE]`, `message_stop`, the last event of TGI, …) or a finish reason.
     Done,
-    /// With an error event inside a 200.
+    /// With a failure inside a 200: an error, a finish reason that means one, or an end mark after
+    /// nothing.
     Failed,
     /// Without an end mark.
     Cut,

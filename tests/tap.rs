@@ -110,13 +110,18 @@ const TGI: &str = r#"{"generated_text":" a","details":{"finish_reason":"length",
 
 #[test]
 fn tgi_generate() {
-    assert_eq!(json(TGI), Some((None, Some(20), None)));
+    // The tokens of the prompt are listed.
+    assert_eq!(json(TGI), Some((Some(1), Some(20), None)));
+    assert_eq!(
+        json(&TGI.replace("details\":{", "details\":{\"input_length\":4,")),
+        Some((Some(4), Some(20), None))
+    );
     assert_eq!(json(r#"{"generated_text":" a"}"#), None);
 }
 
 #[test]
 fn tgi_generate_in_an_array_of_one() {
-    assert_eq!(json(&format!("[{TGI}]")), Some((None, Some(20), None)));
+    assert_eq!(json(&format!("[{TGI}]")), Some((Some(1), Some(20), None)));
     assert_eq!(json(&format!("[{TGI},{TGI}]")), None, "whose would it be?");
     assert_eq!(json(&format!("[[{TGI}]]")), None);
 }
@@ -166,6 +171,8 @@ fn only_what_can_be_read_is_claimed() {
         "Application/JSON; charset=utf-8",
         "application/vnd.api+json",
         "application/problem+JSON ;a=b",
+        "application/x-ndjson",
+        "application/jsonl; charset=utf-8",
         "text/event-stream",
         "TEXT/Event-Stream;charset=UTF-8",
     ] {
@@ -179,9 +186,7 @@ fn only_what_can_be_read_is_claimed() {
         assert!(coded("identity") && coded("Identity"));
         assert!(!coded("gzip") && !coded("br") && !coded("identity, gzip") && !coded(""));
     }
-    for media_type in
-        ["", "text/plain", "application/jsonl", "application/x-ndjson", "json", "+jso"]
-    {
+    for media_type in ["", "text/plain", "application/json-seq", "json", "+jso"] {
         assert!(!claims(200, &[("content-type", media_type)]), "{media_type}");
     }
     assert!(!claims(200, &[]));
@@ -358,13 +363,13 @@ fn a_stream_without_any_end_is_cut() {
         "data: {\"choices\":[{\"delta\":{},\"finish_reason\":null}]}\n\n",
         // Some servers send an empty one with every event.
         "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"\"}]}\n\n",
-        "data: {\"finish_reason\":\"stop\",\"choices\":[{\"delta\":{\"finish_reason\":\"stop\"}}]}\n\n",
-        // Never dispatched: no blank line.
-        "data: [DONE]\n",
+        "data: {\"choices\":[{\"delta\":{\"finish_reason\":\"stop\"}}]}\n\n",
+        // The text that stopped vLLM.
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":null,\"stop_reason\":\"stop\"}]}\n\n",
+        "data: [DON",
         "data: x [DONE]\n\n",
         "data: [DONE]\ndata: x\n\n",
         "event: [DONE]\n\n",
-        "event: error\n\n",
         "event: errors\ndata: x\n\n",
         "data: {\"choices\":[{\"delta\":{\"content\":\"[DONE] {\\\"error\\\":1}\"}}]}\n\n",
         "data: {\"error\":null}\n\n",
@@ -388,6 +393,7 @@ fn a_failure_inside_of_a_200_stays_one() {
         r#"data: {"\u0065rror":{}}"#,
         "event: error\ndata: out of memory",
         "event: error\ndata",
+        "event: error",
         r#"data: {"type":"error","message":"m"}"#,
         "event: response.failed\ndata: {}",
         r#"data: {"type":"response.failed","response":{}}"#,
@@ -451,14 +457,62 @@ fn openai_responses_stream() {
     assert_eq!(stream(&format!("{first}{delta}")), (None, Some(StreamEnd::Cut)));
 }
 
+/// Usage and end of an event that no buffer holds, whatever the pieces in which it comes.
 #[test]
-fn an_oversize_event_is_passed_over_and_the_next_is_read() {
-    let long = format!("data: {{\"error\":\"{}\"}}\n\n{CHAT}", "x".repeat(1024 * 1024));
-    let expected = (Some((Some(9), Some(2), Some(11))), Some(StreamEnd::Done));
-    for size in [long.len(), 1000, 65536] {
-        let chunks: Vec<&[u8]> = long.as_bytes().chunks(size).collect();
-        assert_eq!(run_to(&[EVENTS], &chunks, BodyEnd::Complete), expected, "{size}");
+fn an_event_beyond_a_mebibyte_is_read_as_it_passes() {
+    let text = "x".repeat(1024 * 1024 + 1);
+    let usage = r#""usage":{"input_tokens":9,"output_tokens":300000,"total_tokens":300009}"#;
+    let completed = format!(
+        "event: response.completed\r\ndata: {{\"type\":\"response.completed\",\"response\":{{\"output\":\
+         [{{\"content\":[{{\"text\":\"{text}\"}}]}}],{usage}}}}}\r\n\r\n"
+    );
+    let two_lines = completed.replace(",\"usage\"", ",\r\ndata:\"usage\"");
+    let expected = (Some((Some(9), Some(300_000), Some(300_009))), Some(StreamEnd::Done));
+    let failed = format!("data: {{\"output\":\"{text}\",\"error\":{{\"code\":500}}}}\n\n");
+    let by_field = format!("error: {{\"message\":\"{text}\"}}\n\n");
+    let marked = format!("\u{feff}{completed}");
+    let unclosed = completed.trim_end().to_owned();
+    let fails = (None, Some(StreamEnd::Failed));
+    for (stream, expected) in [
+        (&completed, expected),
+        (&two_lines, expected),
+        (&marked, expected),
+        (&unclosed, expected),
+        (&failed, fails),
+        (&by_field, fails),
+    ] {
+        // What follows is read as well, where the event is closed.
+        let closed = stream.ends_with("\n\n") || stream.ends_with("\r\n\r\n");
+        let then = format!("{stream}data: {{\"a\":1}}\n\ndata: [DONE]\n\n");
+        let then = if closed { &then } else { stream };
+        for (stream, size) in
+            [(stream, stream.len()), (stream, 1000), (stream, 65_536), (then, 7919)]
+        {
+            let chunks: Vec<&[u8]> = stream.as_bytes().chunks(size).collect();
+            let found = run_to(&[EVENTS], &chunks, BodyEnd::Complete);
+            assert_eq!(found, expected, "{size}, {}", &stream[..40]);
+        }
     }
+}
+
+#[test]
+fn the_text_of_a_long_event_is_estimated() {
+    let text = "x".repeat(400_000);
+    let counted = |event: &str| {
+        let context = RequestContext::new();
+        let mut tap = Tap::claim(&context, StatusCode::OK, &headers(&[EVENTS])).unwrap();
+        for chunk in event.as_bytes().chunks(10_000) {
+            tap.data(&Bytes::copy_from_slice(chunk));
+        }
+        context.generated_tokens()
+    };
+    let delta = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
+    assert_eq!(counted(&delta), 100_000);
+    // Repeats what was delivered before.
+    let whole = format!("data: {{\"type\":\"response.output_text.done\",\"text\":\"{text}\"}}\n\n");
+    assert_eq!(counted(&whole), 0);
+    let unknown = format!("data: {{\"a\":\"{text}\"}}\n\n");
+    assert_eq!(counted(&unknown), 100_002);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
 use bytes::Bytes;
@@ -28,8 +28,8 @@ pub(super) struct Shared {
     own: Lock<Option<(HeaderMap, Extensions)>>,
     /// Bytes of the body, where that is known.
     pub(super) length: Option<u64>,
-    /// The answer is to be kept, if it ends well.
-    pub(super) stored: bool,
+    /// It was stored: known once it is whole.
+    pub(super) stored: AtomicBool,
     /// What it took, once it is whole.
     pub(super) cost: OnceLock<Cost>,
     /// The whole answer, where the second tier had it: nothing follows.
@@ -41,10 +41,17 @@ impl Head {
         status: StatusCode,
         own: (HeaderMap, Extensions),
         headers: Fields,
-        (length, stored): (Option<u64>, bool),
+        length: Option<u64>,
     ) -> Self {
-        let (own, cost) = (Lock::new(Some(own)), OnceLock::new());
-        Self(Arc::new(Shared { status, headers, own, length, stored, cost, found: None }))
+        Self(Arc::new(Shared {
+            status,
+            headers,
+            own: Lock::new(Some(own)),
+            length,
+            stored: AtomicBool::new(false),
+            cost: OnceLock::new(),
+            found: None,
+        }))
     }
 
     /// In place of an answer.
@@ -54,7 +61,7 @@ impl Head {
             headers: Fields::default(),
             own: Lock::default(),
             length: None,
-            stored: false,
+            stored: AtomicBool::new(false),
             cost: OnceLock::new(),
             found: Some(entry),
         }))

@@ -13,9 +13,11 @@
 //!     payload::Payload,
 //! };
 //!
+//! const ANSWER: &str = r#"{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}"#;
+//!
 //! async fn upstream(_: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallible> {
 //!     let response = Response::builder().header("content-type", "application/json");
-//!     Ok(response.body(Full::from(r#"{"choices": []}"#)).unwrap())
+//!     Ok(response.body(Full::from(ANSWER)).unwrap())
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -33,11 +35,11 @@
 //!     context.set_identity(Arc::new(caller));
 //!     let answer = service.clone().oneshot(request).await.unwrap();
 //!     let status = answer.headers()["cache-status"].clone();
-//!     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), r#"{"choices": []}"#);
+//!     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), ANSWER);
 //!     status.to_str().unwrap().to_owned()
 //! };
 //! let first = ask(r#"{"model": "m", "temperature": 0, "messages": []}"#).await;
-//! assert_eq!(first, "tower-inference; fwd=miss; stored");
+//! assert_eq!(first, "tower-inference; fwd=miss");
 //! // Whatever the order of the members, and the way in which they are written.
 //! let second = ask(r#"{"messages":[],"temperature":0.0,"model":"m"}"#).await;
 //! assert!(second.starts_with("tower-inference; hit; ttl="));
@@ -77,9 +79,14 @@
 //!
 //! | answer | whole by |
 //! |---|---|
-//! | `text/event-stream` | its own end mark, without an error event, and the end of its body: see [`tap`](crate::tap) |
-//! | JSON | its length, or its grammar; without a member `error` |
-//! | any other | its length |
+//! | `text/event-stream`, JSON in lines | its own end mark and the end of its body: see [`tap`](crate::tap) |
+//! | JSON | its length or its grammar |
+//! | any other | its length; no page of HTML, and no error in JSON |
+//!
+//! A failure inside of a 200 is not stored: an error of any shape, a finish reason that is not known for
+//! a good end, a stream that said nothing, `{}`, and an empty body. A response that was cut by a limit
+//! of its output (`length`, `max_tokens`) is stored where the request has such a limit, or a layer of
+//! this crate put one in; the upstream's own default may be another tomorrow.
 //!
 //! Nothing is held back for that: the answer is recorded as it flows. Fields of one hop, one caller
 //! or one moment (`connection` and what it names, `x-request-id`, `ratelimit`, `retry-after`, …) are
@@ -149,8 +156,9 @@
 //! - A hit is as quick as memory: an answer that was streamed over a minute is replayed at once.
 //! - There is no task in the background. While something is stale, one of those who ask for it
 //!   waits for the new answer, and may leave before it is there.
-//! - With a streamed answer, `stored` in `cache-status` is a promise: whether it is kept is known at
-//!   its end.
+//! - `cache-status` says `stored` only of a response that has been stored. Whether one is, is known at
+//!   its end, and its head has passed by then: so the first caller is never told, and a caller that
+//!   shares the response is when its head comes after that end.
 //! - What follows an answer's announced length (trailers over HTTP/2) is not kept where the one who
 //!   reads leaves right there.
 //! - A panic inside of a body that is shared is a broken body to all who read it.
@@ -186,6 +194,7 @@ mod generation;
 mod head;
 mod key;
 mod layer;
+mod limited;
 mod listing;
 mod memory;
 #[cfg_attr(not(feature = "cache-compression"), path = "packed_none.rs")]

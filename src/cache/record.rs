@@ -1,12 +1,12 @@
 //! Takes down an answer as it passes, and keeps it at its true end.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, response::Parts};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE, response::Parts};
 
 use super::{
     block::Blocks,
@@ -23,12 +23,12 @@ use super::{
 };
 use crate::{
     body::{BodyEnd, Watch, is_coded},
-    context::{RequestContext, StreamEnd},
+    context::RequestContext,
     hop_by_hop,
     payload::{Document, says_json},
     rejection::Rejection,
     sse::says_event_stream,
-    tap::Tap,
+    tap::{Tap, Verdict, verdict_of},
 };
 
 /// What is known of an answer before there is one.
@@ -41,6 +41,8 @@ pub(super) struct Plan {
     pub(super) flight: Weak<Flight<Head, Chunk>>,
     /// For how long it may be kept; `None` when it is not to be.
     pub(super) ttl: Option<Duration>,
+    /// The request limits its output.
+    pub(super) limited: bool,
     pub(super) start: Start,
     pub(super) counters: Arc<Counters>,
     /// Of the call, which is nobody's own.
@@ -76,14 +78,12 @@ struct Record {
 /// As many bytes of the body as the first block has room for, at most.
 const FIRST_PIECES: usize = 1024;
 
-/// By what a body is known to be whole.
+/// What a body is, as far as its head tells.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
-    /// Its own end mark.
-    Events,
-    /// Its length, or its grammar.
     Json,
-    /// Its length.
+    /// Text, or of no type: a page or an error may hide there.
+    Text,
     Other,
 }
 
@@ -140,22 +140,21 @@ impl Plan {
         });
         let first = usize::try_from(length.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let (shared, blocks) = shareable(&parts.headers, first.min(FIRST_PIECES));
-        let head = Head::new(
-            parts.status,
-            (parts.headers, parts.extensions),
-            shared,
-            (length, record.is_some()),
-        );
+        let head = Head::new(parts.status, (parts.headers, parts.extensions), shared, length);
         (head.clone(), Recorder { plan: self, head, tap, tapped, record }, blocks)
     }
 }
 
 impl Kind {
     fn of(headers: &HeaderMap) -> Self {
-        if says_event_stream(headers) {
-            Self::Events
-        } else if says_json(headers) {
+        let text = |media_type: &HeaderValue| {
+            let start = media_type.as_bytes().get(..5);
+            start.is_some_and(|start| start.eq_ignore_ascii_case(b"text/"))
+        };
+        if says_json(headers) {
             Self::Json
+        } else if headers.get(CONTENT_TYPE).is_none_or(text) && !says_event_stream(headers) {
+            Self::Text
         } else {
             Self::Other
         }
@@ -195,8 +194,12 @@ impl Watch for Recorder {
         let now = layer.now();
         let cost =
             Cost { tokens: tokens(&self.tapped), time: now.saturating_sub(self.plan.started) };
-        let _once = self.head.cost.set(cost);
-        let record = self.record.take().filter(|record| self.may_be_whole(record, end));
+        let verdict = self.tap.as_ref().map_or(Verdict::Silent, Tap::verdict);
+        if verdict != Verdict::Failed {
+            // A failure that is shared saves nobody a call.
+            let _once = self.head.cost.set(cost);
+        }
+        let record = self.record.take().filter(|record| self.may_be_whole(record, verdict, end));
         let Some(record) = record else { return };
         let settings = layer.settings();
         let counters = Arc::clone(&self.plan.counters);
@@ -208,6 +211,7 @@ impl Watch for Recorder {
         }
         if layer.keep(self.plan.at, self.plan.number, entry.clone()) {
             self.plan.counters.count(Event::Stored);
+            self.head.stored.store(true, Relaxed);
             if let Some(turn) = self.plan.turn.take() {
                 turn.keep(&entry);
             }
@@ -234,24 +238,30 @@ impl Recorder {
 
     /// RFC 9111 section 3.3, and stricter: never what is not known to be whole, nor what says that
     /// it failed.
-    fn may_be_whole(&self, record: &Record, end: BodyEnd) -> bool {
+    fn may_be_whole(&self, record: &Record, verdict: Verdict, end: BodyEnd) -> bool {
         let ended = matches!(end, BodyEnd::Complete | BodyEnd::Trailers);
         if !ended || record.announced.is_some() && !record.has_reached() {
             return false;
         }
-        let said = match record.kind {
-            Kind::Events => self.tapped.stream_end() == Some(StreamEnd::Done),
-            Kind::Json => !self.tap.as_ref().is_some_and(Tap::says_error),
-            Kind::Other => record.has_reached(),
+        let empty = record.length == 0 && self.head.status != StatusCode::NO_CONTENT;
+        let whole = match verdict {
+            Verdict::Whole => true,
+            // A limit that is the server's own may be another tomorrow.
+            Verdict::Limited => self.plan.limited || self.plan.context.output_is_limited(),
+            Verdict::Failed | Verdict::Unproven => false,
+            Verdict::Silent => record.has_reached(),
         };
-        said && !self.plan.context.fell_back()
+        whole && !empty && !self.plan.context.fell_back()
     }
 
     /// What only the whole body can tell.
     fn is_whole(&self, record: &Record, entry: &Entry) -> bool {
-        record.kind != Kind::Json
-            || record.has_reached()
-            || Document::parse(entry.pieces.body().clone()).is_ok()
+        let body = entry.pieces.body();
+        match record.kind {
+            Kind::Json => record.has_reached() || Document::parse(body.clone()).is_ok(),
+            Kind::Text => !is_page(body) && verdict_of(body) != Verdict::Failed,
+            Kind::Other => true,
+        }
     }
 }
 
@@ -259,6 +269,14 @@ impl Record {
     fn has_reached(&self) -> bool {
         self.announced == Some(self.length as u64)
     }
+}
+
+/// Whether a text is a page of HTML: of a login, a load balancer, or an application that starts.
+fn is_page(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    [&b"<!doctype html"[..], b"<html"]
+        .iter()
+        .any(|start| text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start)))
 }
 
 fn tokens(context: &RequestContext) -> u64 {

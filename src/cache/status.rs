@@ -17,7 +17,7 @@ pub(super) enum Outcome {
     /// By the upstream.
     Forwarded {
         why: Forward,
-        /// The answer is kept, once it has ended well.
+        /// The response has been stored. One that is still under way has not.
         stored: bool,
         /// Together with another request that had gone before.
         collapsed: bool,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{
     HeaderMap, HeaderName, StatusCode,
-    header::{AGE, CONTENT_RANGE, SET_COOKIE, VARY},
+    header::{AGE, CONTENT_RANGE, CONTENT_TYPE, SET_COOKIE, VARY},
     response::Parts,
 };
 
@@ -30,6 +30,7 @@ pub(super) struct Freshness {
 /// RFC 9111 section 3, and stricter: only 2xx, only whole, and never one that sets a cookie.
 pub(super) fn storable(head: &Parts, keyed: &[HeaderName]) -> Option<Freshness> {
     let whole = head.status.is_success()
+        && !is_page(&head.headers)
         && head.status != StatusCode::PARTIAL_CONTENT
         && !head.headers.contains_key(CONTENT_RANGE);
     if !whole || !is_for_others(&head.headers, keyed) {
@@ -49,6 +50,18 @@ pub(super) fn storable(head: &Parts, keyed: &[HeaderName]) -> Option<Freshness> 
     })
 }
 
+/// Whether the response is a page: of a login, a load balancer, or an application that starts. No API
+/// of inference answers with one.
+fn is_page(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+    let media_type = media_type.and_then(|value| value.split(|byte| *byte == b';').next());
+    media_type.is_some_and(|media_type| {
+        let media_type = media_type.trim_ascii();
+        media_type.eq_ignore_ascii_case(b"text/html")
+            || media_type.eq_ignore_ascii_case(b"application/xhtml+xml")
+    })
+}
+
 /// Whether the answer says of itself nothing that keeps it from all but the one who asked.
 pub(super) fn is_for_others(headers: &HeaderMap, keyed: &[HeaderName]) -> bool {
     let control = Control::of(headers);
@@ -65,12 +78,26 @@ fn varies_within(headers: &HeaderMap, keyed: &[HeaderName]) -> bool {
         headers.get_all(VARY).iter().flat_map(|field| field.as_bytes().split(|b| *b == b','));
     let mut names = names.map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
     names.all(|name| {
-        // The gateway asks for the same coding always, and no browser is told the answer's origin.
-        let settled = [&b"accept-encoding"[..], b"origin"];
-        settled.iter().any(|other| name.eq_ignore_ascii_case(other))
+        SETTLED.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
             || keyed.iter().any(|other| name.eq_ignore_ascii_case(other.as_str().as_bytes()))
     })
 }
+
+/// Request headers that make no difference to a response behind this cache.
+///
+/// The cache asks for the same coding always, and the key holds the host. The others belong to CORS:
+/// they change `access-control-*` alone, which is never stored. A browser sends
+/// `access-control-request-*` with a preflight only (Fetch section 4.8), but servers name them on each
+/// response: tower-http's `CorsLayer` (cors/vary.rs), which TGI and TEI use, and Spring's
+/// `DefaultCorsProcessor`. The last name is of Private Network Access.
+const SETTLED: [&str; 6] = [
+    "accept-encoding",
+    "host",
+    "origin",
+    "access-control-request-method",
+    "access-control-request-headers",
+    "access-control-request-private-network",
+];
 
 /// RFC 9111 section 1.2.2.
 const OLDEST: u64 = 1 << 31;
@@ -124,12 +151,17 @@ mod tests {
         for field in [
             ("set-cookie", "a=b"),
             ("content-range", "bytes 0-1/2"),
+            ("content-type", "Text/HTML; charset=utf-8"),
+            ("content-type", "application/xhtml+xml"),
             ("cache-control", "no-store"),
             ("cache-control", "private"),
             ("cache-control", "private=\"x\""),
             ("cache-control", "max-age=60, no-cache"),
             ("vary", "*"),
+            ("vary", "origin, *"),
             ("vary", "accept, x-user"),
+            ("vary", "access-control-request-headers, x-user"),
+            ("vary", "access-control-request"),
         ] {
             assert!(!is_storable(200, &[field]), "{field:?}");
         }

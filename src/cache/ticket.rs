@@ -1,6 +1,6 @@
 //! What goes with a request from the call to the head of its answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
@@ -124,7 +124,8 @@ impl Ticket {
         collapsed: bool,
     ) -> Response<ResponseBody<R>> {
         *response.status_mut() = head.status;
-        let outcome = Outcome::Forwarded { why: self.why, stored: head.stored, collapsed };
+        let outcome =
+            Outcome::Forwarded { why: self.why, stored: head.stored.load(Relaxed), collapsed };
         self.tell(response.headers_mut(), outcome);
         response
     }

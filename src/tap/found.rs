@@ -1,247 +1,302 @@
-use crate::context::Usage;
+use super::{
+    place::{Member, Place},
+    usage::{Counts, LISTED, Told},
+    words::{Endings, Status, Text, Type, belongs_to_errors},
+};
 
 /// What a document said.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Found {
-    usage: Counts,
-    response: Counts,
-    details: Counts,
-    /// An `error` that says something.
-    pub(super) error: bool,
-    /// A `finish_reason` that says something, of any choice.
-    pub(super) finished: bool,
-    /// A `generated_text`.
-    pub(super) generated: bool,
+    counts: [Counts; SOURCES],
+    endings: Endings,
+    // Why it is incomplete, if it is.
+    reason: Endings,
+    marks: Marks,
     /// The `type`.
     pub(super) event_type: Type,
     /// Bytes of texts, in UTF-8.
     pub(super) text: u64,
+    /// Those of them that an event of a stream adds, if its form is known.
+    pub(super) fresh: u64,
 }
 
-/// The types of events that end a stream.
+/// Objects that hold counts. Of several, the first that is there stands.
+const SOURCES: usize = 7;
+
+/// What is true of a document.
 #[derive(Clone, Copy, Default, Eq, PartialEq)]
-pub(super) enum Type {
-    #[default]
-    Other,
-    Error,
-    Failed,
-    Completed,
+pub(super) struct Marks(u32);
+
+impl Marks {
+    /// An `error` in the root that says something.
+    const ERROR: Self = Self(1);
+    /// One in a part of the response.
+    const PART_ERROR: Self = Self(1 << 1);
+    /// Any other sign of a failure. Nothing takes it back.
+    const FAILED: Self = Self(1 << 2);
+    /// A `generated_text`.
+    pub(super) const GENERATED: Self = Self(1 << 3);
+    /// The document's own end mark: `done` of Ollama, `stop` of llama.cpp.
+    pub(super) const DONE: Self = Self(1 << 4);
+    /// It says of itself that it has not ended.
+    const OPEN: Self = Self(1 << 5);
+    /// The root has no members, or is no object and empty.
+    const EMPTY: Self = Self(1 << 6);
+    const INCOMPLETE: Self = Self(1 << 7);
+    /// Of the root: it has a member that no error has.
+    const ANSWERS: Self = Self(1 << 8);
+    /// Of the root: it says in words what went wrong.
+    const EXPLAINS: Self = Self(1 << 9);
+    /// Of the root: its type is not that of an error.
+    const TYPED: Self = Self(1 << 10);
+    /// Of the root: its code is that of an error.
+    const CODED: Self = Self(1 << 11);
+    /// Of the root: it has members.
+    const MEMBERS: Self = Self(1 << 12);
+    /// Of a choice: it has its finish reason.
+    const FINISHED: Self = Self(1 << 13);
+    /// There are several roots.
+    const MANY: Self = Self(1 << 14);
+    /// An event of a form that is known.
+    pub(super) const KNOWN: Self = Self(1 << 15);
+    /// Inside of what an event adds.
+    const WITHIN: Self = Self(1 << 16);
+
+    const OF_ROOT: Self =
+        Self(Self::ANSWERS.0 | Self::EXPLAINS.0 | Self::TYPED.0 | Self::CODED.0 | Self::MEMBERS.0);
+
+    const fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    const fn remove(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
+
+    const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
-/// What an object or array is.
-#[derive(Clone, Copy, Eq, PartialEq)]
-pub(super) enum Place {
-    /// None: around the document.
-    Outside,
-    /// An array around the root.
-    Batch,
-    Root,
-    Usage,
-    Details,
-    Response,
-    ResponseUsage,
-    Choices,
-    Choice,
-    Other,
-}
-
-/// What a value is, by its name and the place of that.
-#[derive(Clone, Copy, Eq, PartialEq)]
-pub(super) enum Member {
-    Usage,
-    Details,
-    Response,
-    Choices,
-    Error,
-    GeneratedText,
-    Type,
-    FinishReason,
-    /// What a model may have written.
-    Text,
-    /// One of the counts below.
-    Count(u8),
-    Other,
-}
-
-/// Counts of tokens, by the numbers below.
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    values: [u64; 5],
-    // A bit for each.
-    known: u8,
-}
-
-/// A name, or a word: as much of it as the longest that is looked for. A longer one is none.
-#[derive(Default)]
-pub(super) struct Text {
-    bytes: [u8; 20],
-    len: u8,
-}
-
-const PROMPT: u8 = 0;
-const COMPLETION: u8 = 1;
-const TOTAL: u8 = 2;
-const INPUT: u8 = 3;
-const OUTPUT: u8 = 4;
-
-// === impl Found, Counts ===
+// === impl Found ===
 
 impl Found {
-    /// The usage, if the document says anything of it.
-    pub(super) fn usage(&self) -> Option<Usage> {
-        [&self.usage, &self.response, &self.details]
-            .into_iter()
-            .find(|counts| counts.known != 0)
-            .map(|counts| Usage {
-                prompt_tokens: counts.get(PROMPT).or_else(|| counts.get(INPUT)),
-                completion_tokens: counts.get(COMPLETION).or_else(|| counts.get(OUTPUT)),
-                total_tokens: counts.get(TOTAL),
-            })
+    pub(super) const fn has(&self, mark: Marks) -> bool {
+        self.marks.has(mark)
+    }
+
+    /// What the document tells of usage, if anything.
+    pub(super) fn told(&self) -> Option<Told> {
+        // Whose would it be?
+        let alone = !self.has(Marks::MANY);
+        self.counts.iter().find_map(Counts::told).filter(|_| alone)
+    }
+
+    /// The words by which generations ended.
+    pub(super) const fn endings(&self) -> Endings {
+        let incomplete = self.has(Marks::INCOMPLETE) || matches!(self.event_type, Type::Incomplete);
+        match (incomplete, self.reason.is_empty()) {
+            (false, _) => self.endings,
+            (true, false) => self.endings.and(self.reason),
+            (true, true) => self.endings.and(Endings::OTHER),
+        }
+    }
+
+    /// Whether it says that it failed.
+    pub(super) fn failed(&self) -> bool {
+        let failed = Marks(Marks::ERROR.0 | Marks::PART_ERROR.0 | Marks::FAILED.0);
+        self.has(failed)
+            || self.endings.has(Endings::FAILED)
+            || matches!(self.event_type, Type::Error | Type::Failed)
+    }
+
+    /// Whether a document that stands by itself holds no whole response.
+    pub(super) const fn is_open(&self) -> bool {
+        self.marks.has(Marks(Marks::OPEN.0 | Marks::EMPTY.0))
+    }
+
+    /// A member of the root is named.
+    pub(super) fn name(&mut self, name: &[u8]) {
+        self.marks.add(Marks::MEMBERS);
+        if !belongs_to_errors(name) {
+            self.marks.add(Marks::ANSWERS);
+        }
+        if matches!(
+            name,
+            b"usage"
+                | b"type"
+                | b"event_type"
+                | b"error"
+                | b"token"
+                | b"choices"
+                | b"candidates"
+                | b"delta"
+        ) {
+            self.marks.add(Marks::KNOWN);
+        }
+        if matches!(name, b"token" | b"choices" | b"candidates" | b"delta") {
+            self.marks.add(Marks::WITHIN);
+        }
     }
 
     /// A value of `member` begins: what one before it said no longer stands.
-    pub(super) fn forget(&mut self, place: Place, member: Member) {
+    pub(super) fn begin(&mut self, place: Place, member: Member) {
         match (place, member) {
-            (_, Member::Error) => self.error = false,
-            (_, Member::GeneratedText) => self.generated = false,
+            (Place::Errors, _) => self.marks.add(Marks::FAILED),
+            (Place::Prefill, _) => {
+                if let Some(counts) = self.counts(Place::Details) {
+                    counts.count(LISTED);
+                }
+            }
+            (Place::Root, Member::Error) => self.marks.remove(Marks::ERROR),
+            (Place::Part, Member::Error) => self.marks.remove(Marks::PART_ERROR),
+            (_, Member::GeneratedText) => self.marks.remove(Marks::GENERATED),
             (_, Member::Type) => self.event_type = Type::Other,
-            (Place::Root, Member::Usage) => self.usage = Counts::default(),
-            (Place::Root, Member::Details) => self.details = Counts::default(),
-            (_, Member::Response | Member::Usage) => self.response = Counts::default(),
-            (_, Member::Count(count)) => self.set(place, count, None),
+            (Place::Root, Member::Usage) => self.clear(Place::Usage),
+            (Place::Root, Member::Details) => self.clear(Place::Details),
+            (Place::Root, Member::Response) | (Place::Part, Member::Usage) => {
+                self.clear(Place::PartUsage);
+            }
+            (_, Member::Count(slot)) => self.set(place, slot, None),
             _ => {}
         }
     }
 
-    pub(super) fn text(&mut self, member: Member, text: &Text) {
+    pub(super) fn open(&mut self, place: Place, member: Member, inside: Place) {
+        match (inside, member) {
+            (Place::Root, _) => self.marks.remove(Marks::OF_ROOT),
+            (Place::Choice, _) => self.marks.remove(Marks::FINISHED),
+            (_, Member::Error) => self.fail(place),
+            (_, Member::Explanation) => self.marks.add(Marks::EXPLAINS),
+            _ => {}
+        }
+    }
+
+    pub(super) fn close(&mut self, place: Place) {
+        match place {
+            Place::Root if !self.has(Marks::MEMBERS) => self.marks.add(Marks::EMPTY),
+            Place::Root => {
+                let flat = self.has(Marks::EXPLAINS) && !self.has(Marks::ANSWERS);
+                if flat && (!self.has(Marks::TYPED) || self.has(Marks::CODED)) {
+                    self.marks.add(Marks::FAILED);
+                }
+            }
+            Place::Choice if !self.has(Marks::FINISHED) => self.marks.add(Marks::OPEN),
+            _ => {}
+        }
+    }
+
+    /// Another root follows.
+    pub(super) const fn again(&mut self) {
+        self.marks.add(Marks::MANY);
+    }
+
+    pub(super) fn text(&mut self, place: Place, member: Member, text: &Text) {
         match member {
             // Some servers send empty ones with every event.
-            Member::Error => self.error = !text.is_empty(),
-            Member::FinishReason => self.finished |= !text.is_empty(),
-            Member::GeneratedText => self.generated = true,
-            Member::Type => self.event_type = Type::of(text.as_bytes()),
+            Member::Error if !text.is_empty() => self.fail(place),
+            Member::Message | Member::Explanation if place == Place::Root && !text.is_empty() => {
+                self.marks.add(Marks::EXPLAINS);
+            }
+            Member::Finish => self.end(place, Endings::of(text)),
+            Member::Reason => self.reason = self.reason.and(Endings::of(text)),
+            Member::Status => match Status::of(text) {
+                Status::Ended(ending) => self.endings = self.endings.and(ending),
+                Status::Incomplete => self.marks.add(Marks::INCOMPLETE),
+                Status::Open => self.marks.add(Marks::OPEN),
+                Status::Fine => self.marks.add(Marks::ANSWERS),
+                Status::Unknown => {}
+            },
+            Member::GeneratedText => self.marks.add(Marks::GENERATED),
+            Member::Object if text.as_bytes() == b"error" => self.marks.add(Marks::FAILED),
+            Member::Type => {
+                let name = text.as_bytes();
+                self.event_type = Type::of(name);
+                let of_error = name.windows(4).any(|part| part == b"rror");
+                if !of_error {
+                    self.marks.add(Marks::TYPED);
+                }
+            }
+            _ if place == Place::Outside && text.is_empty() => self.marks.add(Marks::EMPTY),
             _ => {}
         }
     }
 
     pub(super) fn number(&mut self, place: Place, member: Member, number: Option<u64>) {
         match member {
-            Member::Error => self.error = true,
-            Member::Count(count) => self.set(place, count, number),
+            Member::Error => self.fail(place),
+            Member::Count(slot) => self.set(place, slot, number),
+            Member::Code | Member::Status if number.is_none_or(|code| code >= 400) => {
+                self.marks.add(Marks::CODED);
+            }
             _ => {}
         }
     }
 
-    fn set(&mut self, place: Place, count: u8, number: Option<u64>) {
-        let counts = match place {
-            Place::Usage => &mut self.usage,
-            Place::ResponseUsage => &mut self.response,
-            _ => &mut self.details,
+    /// `true`, `false` or `null`, of which this is the first letter.
+    pub(super) fn literal(&mut self, place: Place, member: Member, letter: u8) {
+        match (member, letter) {
+            (Member::Error, b't') => self.fail(place),
+            (Member::Done, b't') => self.marks.add(Marks::DONE),
+            (Member::Done, b'f') => self.marks.add(Marks::OPEN),
+            (Member::Success, b't') => self.marks.add(Marks::ANSWERS),
+            (Member::Success, b'f') => self.marks.add(Marks::FAILED),
+            (Member::Truncated, b't') => self.end(place, Endings::OTHER),
+            (Member::StoppedAtLimit, b't') => self.end(place, Endings::LIMIT),
+            (Member::StoppedOfItself, b't') => self.end(place, Endings::WHOLE),
+            (Member::Finish, b'n') if place == Place::Root => self.marks.add(Marks::OPEN),
+            (_, b'n') if place == Place::Outside => self.marks.add(Marks::EMPTY),
+            _ => {}
+        }
+    }
+
+    /// So many bytes of what a model may have written.
+    pub(super) const fn written(&mut self, bytes: u64) {
+        self.text = self.text.saturating_add(bytes);
+        if self.has(Marks::WITHIN) {
+            self.fresh = self.fresh.saturating_add(bytes);
+        }
+    }
+
+    fn end(&mut self, place: Place, ending: Endings) {
+        self.endings = self.endings.and(ending);
+        if place == Place::Choice && !ending.is_empty() {
+            self.marks.add(Marks::FINISHED);
+        }
+    }
+
+    const fn fail(&mut self, place: Place) {
+        self.marks.add(match place {
+            Place::Root => Marks::ERROR,
+            Place::Part => Marks::PART_ERROR,
+            _ => Marks::FAILED,
+        });
+    }
+
+    fn set(&mut self, place: Place, slot: u8, number: Option<u64>) {
+        if let Some(counts) = self.counts(place) {
+            counts.set(slot, number);
+        }
+    }
+
+    fn clear(&mut self, place: Place) {
+        if let Some(counts) = self.counts(place) {
+            *counts = Counts::default();
+        }
+    }
+
+    fn counts(&mut self, place: Place) -> Option<&mut Counts> {
+        let source = match place {
+            Place::Usage => 0,
+            Place::PartUsage => 1,
+            // What was taken, before what is billed of it.
+            Place::Tokens => 2,
+            Place::Billed => 3,
+            Place::Details | Place::Info | Place::Metadata => 4,
+            Place::Root => 5,
+            Place::Timings => 6,
+            _ => return None,
         };
-        let bit = 1 << count;
-        match (number, counts.values.get_mut(usize::from(count))) {
-            (Some(number), Some(value)) => {
-                *value = number;
-                counts.known |= bit;
-            }
-            _ => counts.known &= !bit,
-        }
-    }
-}
-
-impl Counts {
-    fn get(&self, count: u8) -> Option<u64> {
-        let known = self.known & (1 << count) != 0;
-        self.values.get(usize::from(count)).copied().filter(|_| known)
-    }
-}
-
-// === impl Place, Member, Type ===
-
-impl Place {
-    /// What an object or array is that stands here.
-    pub(super) const fn inside(self, member: Member, object: bool) -> Self {
-        match (self, member, object) {
-            (Self::Outside, _, false) => Self::Batch,
-            (Self::Outside | Self::Batch, _, true) => Self::Root,
-            (Self::Root, Member::Usage, true) => Self::Usage,
-            (Self::Root, Member::Details, true) => Self::Details,
-            (Self::Root, Member::Response, true) => Self::Response,
-            (Self::Root, Member::Choices, false) => Self::Choices,
-            (Self::Response, Member::Usage, true) => Self::ResponseUsage,
-            (Self::Choices, _, true) => Self::Choice,
-            _ => Self::Other,
-        }
-    }
-}
-
-impl Member {
-    pub(super) fn of(place: Place, name: &[u8]) -> Self {
-        match (place, name) {
-            (Place::Root | Place::Response, b"usage") => Self::Usage,
-            (Place::Root, b"details") => Self::Details,
-            (Place::Root, b"response") => Self::Response,
-            (Place::Root, b"choices") => Self::Choices,
-            (Place::Root, b"error") => Self::Error,
-            (Place::Root, b"generated_text") => Self::GeneratedText,
-            (Place::Root, b"type") => Self::Type,
-            (Place::Choice, b"finish_reason") => Self::FinishReason,
-            (Place::Usage | Place::ResponseUsage, b"prompt_tokens") => Self::Count(PROMPT),
-            (Place::Usage | Place::ResponseUsage, b"completion_tokens") => Self::Count(COMPLETION),
-            (Place::Usage | Place::ResponseUsage, b"total_tokens") => Self::Count(TOTAL),
-            (Place::Usage | Place::ResponseUsage, b"input_tokens") => Self::Count(INPUT),
-            (Place::Usage | Place::ResponseUsage, b"output_tokens") => Self::Count(OUTPUT),
-            (Place::Details, b"input_length") => Self::Count(PROMPT),
-            (Place::Details, b"generated_tokens") => Self::Count(COMPLETION),
-            (
-                Place::Choice | Place::Root | Place::Other,
-                b"content" | b"text" | b"generated_text" | b"reasoning_content" | b"reasoning"
-                | b"thinking" | b"refusal" | b"arguments",
-            ) => Self::Text,
-            _ => Self::Other,
-        }
-    }
-}
-
-impl Type {
-    pub(super) fn of(name: &[u8]) -> Self {
-        match name {
-            b"error" => Self::Error,
-            b"response.failed" => Self::Failed,
-            // An incomplete one met its bound of tokens; its stream is whole.
-            b"response.completed" | b"response.incomplete" => Self::Completed,
-            _ => Self::Other,
-        }
-    }
-}
-
-// === impl Text ===
-
-impl Text {
-    const TOO_LONG: u8 = u8::MAX;
-
-    /// An empty one, that stays of no use unless it is `wanted`.
-    pub(super) const fn wanted_if(wanted: bool) -> Self {
-        Self { bytes: [0; 20], len: if wanted { 0 } else { Self::TOO_LONG } }
-    }
-
-    pub(super) fn push(&mut self, more: &[u8]) {
-        let end = usize::from(self.len).saturating_add(more.len());
-        match self.bytes.get_mut(usize::from(self.len)..end) {
-            Some(room) => {
-                room.copy_from_slice(more);
-                self.len = u8::try_from(end).unwrap_or(Self::TOO_LONG);
-            }
-            None => self.len = Self::TOO_LONG,
-        }
-    }
-
-    const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Empty when it is none that is looked for.
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+        self.counts.get_mut(source)
     }
 }

@@ -2,8 +2,10 @@ use memchr::memchr2;
 
 use super::{
     append,
-    found::{Found, Member, Place, Text},
+    found::Found,
     length_of_unit,
+    place::{Member, Place},
+    words::Text,
 };
 
 /// Reads a JSON document (RFC 8259) piece by piece: checks its grammar, and keeps a few numbers and
@@ -14,7 +16,7 @@ pub(super) struct Scanner {
     // A bit for each level, the innermost the lowest: whether it is an object.
     objects: u128,
     // What the outermost levels are. All others are `Place::Other`.
-    places: [Place; 4],
+    places: [Place; 6],
     // Whose value comes next, or is being read.
     member: Member,
     text: Text,
@@ -74,9 +76,9 @@ impl Scanner {
             state: State::Value,
             depth: 0,
             objects: 0,
-            places: [Place::Other; 4],
+            places: [Place::Other; 6],
             member: Member::Other,
-            text: Text::default(),
+            text: Text::EMPTY,
             number: None,
             found: Found::default(),
         }
@@ -101,6 +103,12 @@ impl Scanner {
     pub(super) const fn finish(&self) -> Option<&Found> {
         match self.state {
             State::End => Some(&self.found),
+            // Only what follows it ends a number.
+            State::Number(Part::Zero | Part::Whole | Part::Fraction | Part::Power)
+                if self.depth == 0 =>
+            {
+                Some(&self.found)
+            }
             _ => None,
         }
     }
@@ -123,7 +131,7 @@ impl Scanner {
             (FirstName | Comma, b'}') => self.close(true),
             (Value | FirstValue, _) => self.value(byte),
             (Name | FirstName, b'"') => {
-                self.text = Text::default();
+                self.text = Text::EMPTY;
                 State::Text(Role::Name)
             }
             (Colon, b':') => Value,
@@ -156,25 +164,22 @@ impl Scanner {
 
     /// A value begins.
     fn value(&mut self, byte: u8) -> State {
-        match self.place() {
-            // Only of an object, or of the one in an array, anything is known.
-            Place::Outside if !matches!(byte, b'{' | b'[') => return State::Stopped,
-            Place::Batch if byte != b'{' => return State::Stopped,
-            _ => self.found.forget(self.place(), self.member),
-        }
+        self.found.begin(self.place(), self.member);
         match byte {
             b'{' => self.open(true),
             b'[' => self.open(false),
             b'"' => {
-                self.text = Text::wanted_if(self.member != Member::Other);
+                self.text = Text::wanted_if(self.member != Member::Other || self.depth == 0);
                 State::Text(Role::Value)
             }
-            b't' => {
-                self.found.error |= self.member == Member::Error;
-                State::Literal(b"rue")
+            b't' | b'f' | b'n' => {
+                self.found.literal(self.place(), self.member, byte);
+                State::Literal(match byte {
+                    b't' => b"rue",
+                    b'f' => b"alse",
+                    _ => b"ull",
+                })
             }
-            b'f' => State::Literal(b"alse"),
-            b'n' => State::Literal(b"ull"),
             b'-' => {
                 self.number = None;
                 State::Number(Part::Minus)
@@ -195,8 +200,9 @@ impl Scanner {
         if self.depth == Self::MAX_DEPTH {
             return State::Stopped;
         }
-        self.found.error |= self.member == Member::Error;
-        let place = self.place().inside(self.member, object);
+        let around = self.place();
+        let place = around.inside(self.member, object);
+        self.found.open(around, self.member, place);
         if let Some(slot) = self.places.get_mut(usize::from(self.depth)) {
             *slot = place;
         }
@@ -210,6 +216,7 @@ impl Scanner {
         if object != self.in_object() {
             return State::Stopped;
         }
+        self.found.close(self.place());
         self.depth = self.depth.saturating_sub(1);
         self.objects >>= 1;
         self.after()
@@ -217,12 +224,10 @@ impl Scanner {
 
     fn comma(&mut self) -> State {
         self.member = Member::Other;
-        match self.place() {
-            // Whose usage would it be?
-            Place::Batch => State::Stopped,
-            _ if self.in_object() => State::Name,
-            _ => State::Value,
+        if self.place() == Place::Batch {
+            self.found.again();
         }
+        if self.in_object() { State::Name } else { State::Value }
     }
 
     /// What may stand after a value.
@@ -255,11 +260,15 @@ impl Scanner {
         match (tail.first(), role) {
             (None, _) => {}
             (Some(b'"'), Role::Name) => {
-                self.member = Member::of(self.place(), self.text.as_bytes());
+                let place = self.place();
+                self.member = Member::of(place, self.text.as_bytes());
+                if place == Place::Root {
+                    self.found.name(self.text.as_bytes());
+                }
                 self.state = State::Colon;
             }
             (Some(b'"'), Role::Value) => {
-                self.found.text(self.member, &self.text);
+                self.found.text(self.place(), self.member, &self.text);
                 self.state = self.after();
             }
             (Some(_), _) => self.state = State::Escape(role),
@@ -269,9 +278,8 @@ impl Scanner {
 
     /// Counts what a model may have written.
     fn delivered(&mut self, role: Role, bytes: u64) {
-        let written = matches!(self.member, Member::Text | Member::GeneratedText);
-        if written && matches!(role, Role::Value) {
-            self.found.text = self.found.text.saturating_add(bytes);
+        if self.member.is_written() && matches!(role, Role::Value) {
+            self.found.written(bytes);
         }
     }
 

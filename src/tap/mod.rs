@@ -58,54 +58,87 @@
 //!
 //! # What is read
 //!
-//! | answer | usage | end |
+//! | response | usage | end |
 //! |---|---|---|
 //! | any | `x-prompt-tokens`, `x-generated-tokens` (TGI); `x-compute-tokens` (TEI), as prompt tokens | |
-//! | `application/json`, `+json` | `usage` (OpenAI); `details` (TGI), also of an object that is alone in an array | |
-//! | `text/event-stream` | the same of the last event that has any; `response.usage` (OpenAI's responses) | see [`StreamEnd`](crate::context::StreamEnd) |
+//! | `application/json`, `+json` | see below, also of an object that is alone in an array | |
+//! | `text/event-stream` | the same, of all events; the last count stands | see [`StreamEnd`](crate::context::StreamEnd) |
+//! | `application/x-ndjson`, `application/jsonl` | the same, of all lines | the same, where a line speaks of it |
+//!
+//! Of the objects with counts, the first of these that is there is read:
+//!
+//! | object | of |
+//! |---|---|
+//! | `usage` | OpenAI, vLLM, Mistral, Anthropic, Bedrock, embeddings and rankings |
+//! | `usage` in `response`, `message`, `delta` or `x_groq` | OpenAI's responses, Anthropic's and Cohere's streams, Groq |
+//! | `tokens`, then `billed_units`, in such a `usage` or in `meta` | Cohere |
+//! | `details`, `meta_info`, `usageMetadata` | TGI, SGLang, Gemini |
+//! | the root: `prompt_eval_count`, `eval_count`; `tokens_evaluated`, `tokens_predicted` | Ollama; llama.cpp |
+//! | `timings` | llama.cpp |
+//!
+//! `input_tokens` and `output_tokens` stand in for `prompt_tokens` and `completion_tokens`. Tokens that
+//! a cache of prompts took or gave (`cache_creation_input_tokens`, `cache_read_input_tokens`) are added
+//! to `input_tokens`. A body's counts stand over the fields; TGI's list `prefill` is counted where
+//! neither tells of the prompt. A count is a whole number; anything else (a negative number, a fraction,
+//! a string) is unknown, and one beyond `u64` is `u64::MAX`. Of members with the same name the last
+//! stands.
 //!
 //! The tokens of the text that has passed are estimated
 //! ([`generated_tokens`](crate::context::RequestContext::generated_tokens)), for responses that end
 //! before they tell their usage: a quarter of its bytes in UTF-8, and at least one for each event of
 //! TGI that carries a `token`. Of a stream, texts are `content`, `reasoning_content`, `reasoning`,
-//! `thinking`, `refusal`, `text`, `arguments`, `partial_json` and `name`, inside of `choices`, of a
-//! `delta` or of a `token`, and a `delta` that is a string. An event of an unknown form counts with all
-//! its bytes. Of a JSON document, texts are the members of these names, and `generated_text`.
+//! `thinking`, `refusal`, `text`, `arguments`, `partial_json` and `name`, inside of `choices`, of
+//! `candidates`, of a `delta` or of a `token`, and a `delta` that is a string. An event of an unknown form
+//! counts with all its bytes. Of a JSON document, texts are the members of these names,
+//! `generated_text`, and a `response` that is a string.
 //!
-//! What the body says stands over the fields. `input_tokens` and `output_tokens` stand in for
-//! `prompt_tokens` and `completion_tokens`. A count is a whole number; anything else (a negative
-//! number, a fraction, a string) is unknown, and one beyond `u64` is `u64::MAX`. Of members with
-//! the same name the last stands.
+//! # How a stream ends
 //!
-//! A stream is [`Failed`](crate::context::StreamEnd::Failed) by an event of type `error`, one that
-//! carries an `error`, or `response.failed`, whatever follows. It is
-//! [`Done`](crate::context::StreamEnd::Done) by `[DONE]`, by TGI's `generated_text`, by
-//! `response.completed` or `response.incomplete`; and by a `finish_reason` if the body then ends
-//! whole. Else it was [`Cut`](crate::context::StreamEnd::Cut).
+//! | end | by |
+//! |---|---|
+//! | [`Failed`](crate::context::StreamEnd::Failed), whatever follows | an `error` or `errors`, an object of type `error`, an error of one level (`message` or `detail` beside nothing but codes), a status `failed` or `cancelled`; a finish reason that means it (`abort`, `error`, `insufficient_system_resource`, …); the fields `event: error` and `error:`; `[DONE]` after neither text nor finish reason |
+//! | [`Done`](crate::context::StreamEnd::Done) | `[DONE]`, `generated_text` (TGI), `response.completed` and `response.incomplete` (OpenAI), `message_stop` (Anthropic), `message-end` (Cohere), `done` (Ollama), `stop` (llama.cpp); a finish reason, if the body then ends whole |
+//! | [`Cut`](crate::context::StreamEnd::Cut) | none of these |
+//!
+//! The last event need not be closed by a blank line.
 //!
 //! # Limits
 //!
 //! A document that is not JSON, is cut off, or is deeper than 128 has no usage; text inside of
-//! strings is not checked to be UTF-8. An event beyond
-//! [`Framer::DEFAULT_MAX_FRAME`](crate::sse::Framer::DEFAULT_MAX_FRAME) is passed over.
+//! strings is not checked to be UTF-8.
 //!
-//! A JSON answer allocates nothing, whatever its length. An event stream allocates one buffer, and
-//! only when an event is cut between two frames of the body: as long as the longest of those, at
-//! most twice the limit. Every other answer has no tap at all.
+//! A JSON response allocates nothing, whatever its length. An event stream allocates one buffer, and
+//! only when an event is cut between two frames of the body: of at most 128 KiB. An event of which more
+//! than 64 KiB are there before its end is read as it passes. Every other response has no tap at all.
 //!
 //! With several choices, a `finish_reason` of one is taken for the end of all, so a stream without
 //! an end mark may be called done too early.
 
+#![cfg_attr(not(feature = "cache"), allow(dead_code, reason = "the cache alone asks for verdicts"))]
+
 mod events;
 mod found;
+mod glance;
 mod json;
+mod lines;
+mod passing;
+mod place;
+mod story;
+mod usage;
+mod words;
 
 use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 
-use self::{events::Events, json::Scanner};
+use self::{
+    events::{Events, News},
+    found::Found,
+    json::Scanner,
+    lines::Lines,
+    words::Endings,
+};
 use crate::{
     body::{BodyEnd, Watch, is_coded},
     context::{RequestContext, Usage},
@@ -123,6 +156,36 @@ pub struct Tap {
 enum Kind {
     Json(Scanner),
     Events(Events),
+    Lines(Lines),
+}
+
+/// Whether a response is whole, by its own words.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// Nothing that it says is against it.
+    Whole,
+    /// Its output has met a limit, of the request or of the server.
+    Limited,
+    /// It failed.
+    Failed,
+    /// It does not say that it has ended, or ends by a word that is not known for a good end.
+    Unproven,
+    /// It is of a form that says nothing of its end.
+    Silent,
+}
+
+impl Verdict {
+    const fn of(endings: Endings) -> Self {
+        if endings.has(Endings::FAILED) {
+            Self::Failed
+        } else if endings.has(Endings::OTHER) {
+            Self::Unproven
+        } else if endings.has(Endings::LIMIT) {
+            Self::Limited
+        } else {
+            Self::Whole
+        }
+    }
 }
 
 impl Tap {
@@ -163,58 +226,74 @@ impl Tap {
             Kind::Events(Events::new())
         } else if is_json(media_type) {
             Kind::Json(Scanner::new())
+        } else if is_lines(media_type) {
+            Kind::Lines(Lines::new())
         } else {
             return None;
         };
         Some(Self { context: context.clone(), fields, kind })
     }
 
-    /// Whether what was read is a JSON object that carries an `error`.
+    /// Whether the response is whole, now that its body has ended.
     #[cfg(feature = "cache")]
-    pub(crate) fn says_error(&self) -> bool {
+    pub(crate) fn verdict(&self) -> Verdict {
         match &self.kind {
-            Kind::Json(scanner) => scanner.finish().is_some_and(|found| found.error),
-            Kind::Events(_) => false,
+            Kind::Json(scanner) => of_document(scanner),
+            Kind::Events(events) => events.verdict(),
+            Kind::Lines(lines) => lines.verdict(),
         }
     }
 
-    fn set_usage(&self, body: Usage) {
-        self.context.set_usage(Usage {
-            prompt_tokens: body.prompt_tokens.or(self.fields.prompt_tokens),
-            completion_tokens: body.completion_tokens.or(self.fields.completion_tokens),
-            total_tokens: body.total_tokens,
-        });
+    fn hear(&self, news: News, tokens: u64) {
+        self.context.set_generated_tokens(tokens);
+        if let Some(told) = news.told {
+            self.context.set_usage(told.usage(self.fields));
+        }
+        if let Some(end) = news.end {
+            self.context.set_stream_end(end);
+        }
     }
 }
 
 impl Watch for Tap {
     fn data(&mut self, data: &Bytes) {
-        match &mut self.kind {
-            Kind::Json(scanner) => scanner.feed(data),
-            Kind::Events(events) => {
-                let news = events.feed(data);
-                self.context.set_generated_tokens(events.tokens());
-                if let Some(usage) = news.usage {
-                    self.set_usage(usage);
-                }
-                if let Some(end) = news.end {
-                    self.context.set_stream_end(end);
-                }
-            }
-        }
+        let (news, tokens) = match &mut self.kind {
+            Kind::Json(scanner) => return scanner.feed(data),
+            Kind::Events(events) => (events.feed(data), events.tokens()),
+            Kind::Lines(lines) => (lines.feed(data), lines.tokens()),
+        };
+        self.hear(news, tokens);
     }
 
     fn end(&mut self, end: BodyEnd) {
-        match &self.kind {
+        let (news, tokens) = match &mut self.kind {
             Kind::Json(scanner) => {
-                self.context.set_generated_tokens(tokens_of(scanner.text_bytes()));
-                if let Some(usage) = scanner.finish().and_then(|found| found.usage()) {
-                    self.set_usage(usage);
-                }
+                let told = scanner.finish().and_then(Found::told);
+                (News { told, end: None }, tokens_of(scanner.text_bytes()))
             }
-            Kind::Events(events) => self.context.set_stream_end(events.finish(end)),
-        }
+            Kind::Events(events) => (events.finish(end), events.tokens()),
+            Kind::Lines(lines) => (lines.finish(end), lines.tokens()),
+        };
+        self.hear(news, tokens);
     }
+}
+
+/// Whether a document that stands by itself is a whole response. One that is not JSON is not.
+#[cfg(feature = "cache")]
+fn of_document(scanner: &Scanner) -> Verdict {
+    match scanner.finish() {
+        Some(found) if found.failed() => Verdict::Failed,
+        Some(found) if !found.is_open() => Verdict::of(found.endings()),
+        _ => Verdict::Unproven,
+    }
+}
+
+/// The verdict on a JSON document that does not say that it is one.
+#[cfg(feature = "cache")]
+pub(crate) fn verdict_of(document: &[u8]) -> Verdict {
+    let mut scanner = Scanner::new();
+    scanner.feed(document);
+    of_document(&scanner)
 }
 
 impl fmt::Debug for Tap {
@@ -223,6 +302,7 @@ impl fmt::Debug for Tap {
         let kind = match self.kind {
             Kind::Json(_) => "json",
             Kind::Events(_) => "events",
+            Kind::Lines(_) => "lines",
         };
         f.debug_struct("Tap").field("kind", &kind).finish_non_exhaustive()
     }
@@ -257,4 +337,10 @@ fn is_json(media_type: &[u8]) -> bool {
     let suffix = media_type.len().checked_sub(5).and_then(|at| media_type.get(at..));
     media_type.eq_ignore_ascii_case(b"application/json")
         || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json"))
+}
+
+fn is_lines(media_type: &[u8]) -> bool {
+    ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"]
+        .iter()
+        .any(|lines| media_type.eq_ignore_ascii_case(lines.as_bytes()))
 }

@@ -199,7 +199,7 @@ async fn a_function_may_map_requests_to_one() {
     // What goes upstream is what was asked.
     let upstream = Upstream::new(|_, request| {
         assert_eq!(request.body().bytes().unwrap(), r#"{"question":"WHY"}"#);
-        json("{}")
+        json("[]")
     });
     told(&layer, &upstream, question("WHY")).await;
 }

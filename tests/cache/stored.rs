@@ -28,20 +28,20 @@ async fn is_kept(
 }
 
 fn with(name: &'static str, value: &'static str) -> Response<ScriptedBody> {
-    let mut response = json("{}");
+    let mut response = json("[]");
     response.headers_mut().insert(name, value.parse().unwrap());
     response
 }
 
 fn status(status: u16) -> Response<ScriptedBody> {
-    let mut response = json("{}");
+    let mut response = json("[]");
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     response
 }
 
 #[tokio::test]
 async fn whole_answers_are_kept() {
-    assert!(is_kept(|| json("{}"), plain).await);
+    assert!(is_kept(|| json("[]"), plain).await);
     assert!(is_kept(|| status(201), plain).await);
     assert!(is_kept(|| with("vary", "accept, accept-encoding"), plain).await);
     // Of a length that only the body knows.
@@ -55,8 +55,25 @@ async fn whole_answers_are_kept() {
         Response::builder().header("content-type", "application/json").body(body).unwrap()
     };
     assert!(is_kept(grammar, plain).await);
-    // Empty.
-    assert!(is_kept(|| Response::new(ScriptedBody::default().announce(0)), plain).await);
+    // Empty, and meant to be.
+    assert!(is_kept(|| Response::builder().status(204).body(empty()).unwrap(), plain).await);
+}
+
+fn empty() -> ScriptedBody {
+    ScriptedBody::default().announce(0)
+}
+
+#[tokio::test]
+async fn what_says_nothing_is_not_kept() {
+    assert!(!is_kept(|| Response::new(empty()), plain).await);
+    for body in ["{}", " { } ", "null", "\"\"", "<html>", "{\"a\":1"] {
+        let upstream = Upstream::new(move |_, _| json(body));
+        assert_eq!(calls(&layer(Scope::Identity).0, &upstream, plain).await, 2, "{body}");
+    }
+    for body in ["[]", "0", "\"x\"", "false", "[1]", "[{\"a\":1},{\"a\":2}]", "{\"choices\":[]}"] {
+        let upstream = Upstream::new(move |_, _| json(body));
+        assert_eq!(calls(&layer(Scope::Identity).0, &upstream, plain).await, 1, "{body}");
+    }
 }
 
 #[tokio::test]
@@ -82,12 +99,12 @@ async fn answers_that_forbid_it_are_not_kept() {
 #[tokio::test]
 async fn truncated_bodies_are_not_kept() {
     let short = || {
-        let mut response = json("{}");
+        let mut response = json("[]");
         response.headers_mut().insert("content-length", "3".parse().unwrap());
         response
     };
     assert!(!is_kept(short, plain).await);
-    let broken = || json("{}").map(|_| ScriptedBody::new([Step::Data(b"{"), Step::Error]));
+    let broken = || json("[]").map(|_| ScriptedBody::new([Step::Data(b"{"), Step::Error]));
     assert!(!is_kept(broken, plain).await);
     let unsized_json = |body: &'static [u8]| {
         let body = ScriptedBody::new([Step::Data(body)]);
@@ -103,8 +120,11 @@ async fn truncated_bodies_are_not_kept() {
 async fn half_streams_are_not_kept() {
     type Steps = fn() -> Vec<Step>;
     let of = |steps: Steps| Upstream::new(move |_, _| events(steps()));
-    let streams: [(usize, Steps); 6] = [
-        (1, || vec![Step::Data(b"data: {}\n\n"), Step::Data(b"data: [DONE]\n\n")]),
+    let streams: [(usize, Steps); 8] = [
+        // An end mark after nothing.
+        (2, || vec![Step::Data(b"data: {}\n\n"), Step::Data(b"data: [DONE]\n\n")]),
+        (2, || vec![Step::Data(b"data: [DONE]\n\n")]),
+        (1, || vec![Step::Data(b"data: {\"a\":1}\n\n"), Step::Data(b"data: [DONE]\n\n")]),
         (1, || vec![Step::Data(b"data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n")]),
         (1, || vec![Step::Data(b"data:{\"token\":{},\"generated_text\":\"x\"}\n\n")]),
         // Without an end mark.
@@ -168,7 +188,7 @@ async fn large_answers_pass_and_are_not_kept() {
 async fn trailers_are_kept() {
     let upstream = Upstream::new(|_, _| {
         let trailers = [(header::ETAG, "7".parse().unwrap())].into_iter().collect();
-        events([Step::Data(b"data: [DONE]\n\n"), Step::Trailers(trailers)])
+        events([Step::Data(b"data: 1\n\ndata: [DONE]\n\n"), Step::Trailers(trailers)])
     });
     let (layer, _) = layer(Scope::Identity);
     for _ in 0..2 {
@@ -181,7 +201,7 @@ async fn trailers_are_kept() {
 #[tokio::test]
 async fn fields_of_one_hop_or_one_caller_are_not_kept() {
     let upstream = Upstream::new(|_, _| {
-        let mut response = json("{}");
+        let mut response = json("[]");
         for (name, value) in [
             ("connection", "x-hop"),
             ("x-hop", "1"),
@@ -232,7 +252,7 @@ async fn answers_are_asked_for_as_they_are_kept() {
     let (layer, _) = layer(Scope::Identity);
     let upstream = Upstream::new(|_, request| {
         assert_eq!(request.headers()["accept-encoding"], "identity");
-        json("{}")
+        json("[]")
     });
     let mut request = plain();
     request.headers_mut().insert("accept-encoding", "gzip".parse().unwrap());

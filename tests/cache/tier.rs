@@ -166,7 +166,7 @@ async fn a_stream_is_replayed_in_its_chunks_with_its_trailers() {
 async fn what_is_not_kept_is_not_brought() {
     let map = Map::default();
     let failing = Upstream::new(|_, _| {
-        let mut response = json("{}");
+        let mut response = json("[]");
         *response.status_mut() = StatusCode::BAD_REQUEST;
         response
     });
@@ -318,7 +318,7 @@ async fn a_model_that_is_down_still_answers_what_it_answered() {
     told(&replica().0, &upstream, plain()).await;
 
     let down = Upstream::new(|_, _| {
-        let mut response = json("{}");
+        let mut response = json("[]");
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response
     });
@@ -452,11 +452,11 @@ async fn a_panic_of_the_call_is_the_originators() {
     let replica = map.replica();
     let upstream = Upstream::of(|number, _| {
         assert!(number > 0, "of the first");
-        Box::pin(async { Ok(json("{}")) })
+        Box::pin(async { Ok(json("[]")) })
     });
     let first = tokio::spawn(replica.layer(upstream.clone()).oneshot(plain()));
     assert!(first.await.unwrap_err().is_panic());
-    assert_eq!(told(&replica, &upstream, plain()).await, "{}");
+    assert_eq!(told(&replica, &upstream, plain()).await, "[]");
 }
 
 /// It counts what it is made ready for.
@@ -483,10 +483,10 @@ async fn the_instance_that_was_made_ready_is_called() {
 
         fn call(&mut self, _: Request<Payload>) -> Self::Future {
             assert!(std::mem::take(&mut self.0), "not made ready");
-            ready(Ok(json("{}")))
+            ready(Ok(json("[]")))
         }
     }
 
     let answer = Map::default().replica().layer(Careful(false)).oneshot(plain()).await.unwrap();
-    assert_eq!(text(answer).await, "{}");
+    assert_eq!(text(answer).await, "[]");
 }

@@ -187,7 +187,7 @@ async fn the_first_byte_is_there_while_the_upstream_still_sends() {
         let request = Request::post(format!("http://{server}{CHAT}"))
             .version(version)
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from_static(b"{}")))
+            .body(Full::new(Bytes::from_static(b"[]")))
             .unwrap();
         let mut body = client(version).request(request).await.unwrap().into_body();
         let mut read = Vec::new();
@@ -220,7 +220,7 @@ async fn a_long_stream_is_replayed_to_a_slow_client() {
         let request = Request::post(format!("http://{server}{CHAT}"))
             .version(version)
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from_static(b"{}")))
+            .body(Full::new(Bytes::from_static(b"[]")))
             .unwrap();
         let body = client(version).request(request).await.unwrap().into_body();
         for _ in 0..1_000 {

@@ -112,7 +112,7 @@ async fn the_same_is_asked_of_the_upstream_once() {
     let mut gateway = Counted::start("hit", ["--cache-ttl", "5m"]).await;
     let token = gateway.token("a", "t");
     let first = gateway.ask(&token, ZERO).await;
-    assert_eq!(status(&first), "tower-inference; fwd=miss; stored");
+    assert_eq!(status(&first), "tower-inference; fwd=miss");
     assert!(!first.headers().contains_key("age"));
     let first = bytes(first).await;
     // Another token of the same caller, and other white space.
@@ -196,7 +196,7 @@ async fn a_stream_is_passed_on_as_it_comes_and_replayed_byte_by_byte() {
     let gateway = stub::gateway(&folder, &stub.served.url, &signer, ["--cache-ttl", "1h"]).await;
     let token = signer.sign(&token::claims());
     let first = send(gateway.address, post(PATH, &token, ZERO_STREAM)).await;
-    assert_eq!(status(&first), "tower-inference; fwd=miss; stored");
+    assert_eq!(status(&first), "tower-inference; fwd=miss");
     let mut seen = stub.seen().await;
     let mut body = first.into_body();
     // The upstream has sent no more than this.
@@ -301,8 +301,8 @@ async fn two_who_ask_at_once_share_one_call() {
         seen.answer(&sent[0]).await;
         // The upstream is still at it.
         let second = send(gateway.address, post(PATH, &token, body)).await;
-        assert_eq!(status(&first), "tower-inference; fwd=miss; stored");
-        assert_eq!(status(&second), "tower-inference; fwd=miss; stored; collapsed");
+        assert_eq!(status(&first), "tower-inference; fwd=miss");
+        assert_eq!(status(&second), "tower-inference; fwd=miss; collapsed");
         let (mut first, mut second) = (first.into_body(), second.into_body());
         assert_eq!(piece(&mut first).await.unwrap(), sent[0]);
         assert_eq!(piece(&mut second).await.unwrap(), sent[0]);

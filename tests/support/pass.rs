@@ -44,10 +44,10 @@ impl<B> Service<Request<B>> for Trivial {
     }
 
     fn call(&mut self, _request: Request<B>) -> Self::Future {
-        let mut response = Response::new(Full::new(Bytes::from_static(b"{}")));
+        let mut response = Response::new(Full::new(Bytes::from_static(br#"{"a":1}"#)));
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("2"));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("7"));
         *response.headers_mut() = headers;
         ready(Ok(response))
     }

@@ -177,11 +177,11 @@ fn is_out_of_range(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("number out of range")
 }
 
-/// With an end mark, and without an error.
+/// With an end mark, and without an error. The last event may lack its blank line.
 fn ends_well(stream: &[u8]) -> bool {
     let (mut framer, mut decoder) = (Framer::new(), Decoder::new());
     let (mut ended, mut failed) = (false, false);
-    for frame in framer.push(Bytes::copy_from_slice(stream)) {
+    for frame in framer.push(Bytes::from([stream, b"\n\n"].concat())) {
         let Some(event) = decoder.decode(&frame) else { continue };
         let value = serde_json::from_slice(event.data());
         ended |= value.as_ref().is_err_and(is_out_of_range);
@@ -197,7 +197,7 @@ fn ends_well(stream: &[u8]) -> bool {
         let mut reasons = choices.map(|choice| choice.get("finish_reason"));
         ended |= event.data().trim_ascii() == b"[DONE]"
             || value.get("generated_text").is_some_and(Value::is_string)
-            || matches!(kind, "response.completed" | "response.incomplete")
+            || kind == "response.completed"
             || reasons.any(says);
     }
     ended && !failed

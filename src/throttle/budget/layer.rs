@@ -383,6 +383,9 @@ where
             return BudgetFuture::refuse(exhausted.into(), responder, context);
         }
         context.announce_answer_is_read();
+        if estimate.bounded {
+            context.announce_output_is_limited();
+        }
         parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let request = Request::from_parts(parts, payload);
 

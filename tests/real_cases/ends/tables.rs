@@ -1,0 +1,691 @@
+//! The parties, and what they send.
+
+use tower_inference::context::StreamEnd;
+
+use super::*;
+
+/// Party, source, media type, body.
+type Row = (&'static str, &'static str, &'static str, &'static str);
+
+/// Failures inside of a 200: none is stored, none is recorded as done.
+const FAILURES: &[Row] = &[
+    (
+        "OpenAI, plain",
+        "platform.openai.com/docs/guides/error-codes",
+        JSON,
+        r#"{"error":{"message":"m","type":"server_error","param":null,"code":null}}"#,
+    ),
+    (
+        "vLLM before 0.10",
+        "vllm/entrypoints/openai/protocol.py, ErrorResponse",
+        JSON,
+        r#"{"object":"error","message":"m","type":"BadRequestError","param":null,"code":400}"#,
+    ),
+    (
+        "vLLM before 0.10, streamed",
+        "the same",
+        EVENTS,
+        "data: {\"object\":\"error\",\"message\":\"m\",\"type\":\"InternalServerError\",\"code\":500}\n\ndata: [DONE]\n\n",
+    ),
+    ("FastAPI", "fastapi/exception_handlers.py", JSON, r#"{"detail":"Internal Server Error"}"#),
+    (
+        "FastAPI, of a body",
+        "the same",
+        JSON,
+        r#"{"detail":[{"loc":["body","x"],"msg":"field required","type":"value_error"}]}"#,
+    ),
+    (
+        "FastAPI, streamed without a field",
+        "the same",
+        EVENTS,
+        "{\"detail\":\"Internal Server Error\"}",
+    ),
+    (
+        "Cohere, Mistral's gateway",
+        "docs.cohere.com/reference/errors",
+        JSON,
+        r#"{"message":"m","code":1234}"#,
+    ),
+    ("Cohere, with its id", "the same", JSON, r#"{"id":"i","message":"too many tokens"}"#),
+    ("API Gateway", "AWS's gateway responses", JSON, r#"{"message":"Internal server error"}"#),
+    (
+        "AWS Lambda",
+        "docs.aws.amazon.com/lambda, errors",
+        JSON,
+        r#"{"errorMessage":"m","errorType":"RuntimeError","stackTrace":[]}"#,
+    ),
+    (
+        "RFC 9457",
+        "section 3",
+        JSON,
+        r#"{"type":"about:blank","title":"t","status":503,"detail":"d"}"#,
+    ),
+    (
+        "TGI",
+        "router/src/lib.rs, ErrorResponse",
+        JSON,
+        r#"{"error":"Request failed during generation","error_type":"generation"}"#,
+    ),
+    (
+        "TGI, streamed",
+        "router/src/server.rs, generate_stream",
+        EVENTS,
+        "data:{\"error\":\"e\",\"error_type\":\"generation\"}\n\n",
+    ),
+    (
+        "TGI, chat, streamed",
+        "the same, chat_completions",
+        EVENTS,
+        "event: error\ndata: {\"error\":\"e\"}\n\ndata: [DONE]\n\n",
+    ),
+    ("Ollama", "ollama docs/api/errors", JSON, r#"{"error":"model not found"}"#),
+    (
+        "Ollama, streamed",
+        "the same",
+        LINES,
+        "{\"model\":\"m\",\"message\":{\"content\":\"a\"},\"done\":false}\n{\"error\":\"an error was encountered\"}\n",
+    ),
+    (
+        "Anthropic",
+        "platform.claude.com/docs, errors",
+        JSON,
+        r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+    ),
+    (
+        "Anthropic, streamed",
+        "the same, streaming",
+        EVENTS,
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":1}}}\n\nevent: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n",
+    ),
+    (
+        "an event of type error without data",
+        "WHATWG HTML 9.2.6 dispatches none",
+        EVENTS,
+        "data: {\"a\":1}\n\nevent: error\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "llama.cpp before October 2025",
+        "tools/server/utils.hpp",
+        EVENTS,
+        "error: {\"code\":500,\"message\":\"m\"}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "OpenRouter, in a choice",
+        "openrouter.ai/docs, streaming",
+        EVENTS,
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"error\":{\"code\":502},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "Groq",
+        "console.groq.com/docs, x_groq",
+        EVENTS,
+        "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}],\"x_groq\":{\"error\":\"over capacity\"}}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "OpenAI's responses",
+        "platform.openai.com/docs/api-reference/responses",
+        JSON,
+        r#"{"object":"response","status":"failed","error":{"code":"server_error","message":"m"},"output":[]}"#,
+    ),
+    (
+        "OpenAI's responses, cancelled",
+        "the same",
+        JSON,
+        r#"{"object":"response","status":"cancelled","error":null,"output":[]}"#,
+    ),
+    (
+        "OpenAI's responses, under way",
+        "the same, background",
+        JSON,
+        r#"{"object":"response","status":"in_progress","error":null,"output":[]}"#,
+    ),
+    (
+        "OpenAI's responses, streamed",
+        "the same, streaming",
+        EVENTS,
+        "data: {\"type\":\"response.failed\",\"response\":{\"status\":\"failed\",\"error\":{\"code\":\"x\"}}}\n\n",
+    ),
+    (
+        "Cloudflare",
+        "developers.cloudflare.com/fundamentals/api",
+        JSON,
+        r#"{"result":null,"success":false,"errors":[{"code":7003,"message":"m"}],"messages":[]}"#,
+    ),
+    ("a list of errors", "jsonapi.org, errors", JSON, r#"{"errors":[{"status":"500"}]}"#),
+    (
+        "vLLM and SGLang, aborted",
+        "vllm/v1/engine/__init__.py",
+        JSON,
+        r#"{"choices":[{"message":{"content":"a"},"finish_reason":"abort"}]}"#,
+    ),
+    (
+        "SGLang's own route",
+        "python/sglang/srt/managers, meta_info",
+        JSON,
+        r#"{"text":"a","meta_info":{"finish_reason":{"type":"abort","message":"m"},"prompt_tokens":1}}"#,
+    ),
+    (
+        "Cohere",
+        "docs.cohere.com/reference/chat",
+        JSON,
+        r#"{"id":"i","finish_reason":"ERROR","message":{"role":"assistant","content":[]}}"#,
+    ),
+    ("Cohere, toxic", "the same, version 1", JSON, r#"{"text":"a","finish_reason":"ERROR_TOXIC"}"#),
+    (
+        "Cohere, streamed",
+        "the same",
+        EVENTS,
+        "event: message-end\ndata: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"ERROR\"}}\n\n",
+    ),
+    (
+        "Gemini",
+        "ai.google.dev/api/generate-content, FinishReason",
+        JSON,
+        r#"{"candidates":[{"content":{"parts":[]},"finishReason":"MALFORMED_FUNCTION_CALL"}]}"#,
+    ),
+    (
+        "Gemini, cut by a filter",
+        "the same",
+        JSON,
+        r#"{"candidates":[{"content":{"parts":[]},"finishReason":"RECITATION"}]}"#,
+    ),
+    (
+        "Mistral, the context is full",
+        "docs.mistral.ai/api, finish_reason",
+        JSON,
+        r#"{"choices":[{"message":{"content":"a"},"finish_reason":"model_length"}]}"#,
+    ),
+    (
+        "Anthropic, the context is full",
+        "platform.claude.com/docs, stop reasons",
+        JSON,
+        r#"{"type":"message","content":[],"stop_reason":"model_context_window_exceeded"}"#,
+    ),
+    (
+        "Anthropic, no reason",
+        "the same",
+        JSON,
+        r#"{"type":"message","content":[],"stop_reason":null}"#,
+    ),
+    (
+        "llama.cpp's own route, the context is full",
+        "tools/server/README.md",
+        JSON,
+        r#"{"content":"a","stop":true,"stop_type":"limit","truncated":true}"#,
+    ),
+    (
+        "Zhipu",
+        "docs.bigmodel.cn, finish_reason",
+        JSON,
+        r#"{"choices":[{"message":{"content":"a"},"finish_reason":"network_error"}]}"#,
+    ),
+    ("an end mark after nothing", "ggml-org/llama.cpp#16104", EVENTS, "data: [DONE]\n\n"),
+    (
+        "an end mark after a role",
+        "the same",
+        EVENTS,
+        "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null},\"finish_reason\":null}]}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "a page",
+        "Spaces while they start, load balancers",
+        "text/html",
+        "<!DOCTYPE html><html></html>",
+    ),
+    ("a page that is said to be JSON", "the same", JSON, "<!DOCTYPE html><html></html>"),
+    ("a page that is said to be text", "the same", "text/plain", "\n<!doctype HTML><html></html>"),
+    ("an error that is said to be text", "nginx's default_type", "text/plain", r#"{"error":"m"}"#),
+    ("a page in place of a stream", "the same", EVENTS, "<html>\n\n</html>\n\n"),
+    ("nothing", "", JSON, ""),
+    ("an empty object", "", JSON, "{}"),
+];
+
+#[tokio::test]
+async fn no_failure_is_stored_or_recorded_as_done() {
+    for (party, source, media_type, body) in FAILURES {
+        let answer =
+            Answer::of(media_type, [*body]).field("content-length", &body.len().to_string());
+        let (stored, told) = Gateway::new().twice(CHAT, &limited(), &answer).await;
+        assert!(!stored, "{party} ({source})");
+        assert_ne!(told.end, Some(StreamEnd::Done), "{party} ({source})");
+    }
+}
+
+/// Responses that are whole: stored, and recorded as done where they are streams.
+const WHOLE: &[Row] = &[
+    (
+        "OpenAI's responses",
+        "platform.openai.com/docs/api-reference/responses",
+        JSON,
+        r#"{"object":"response","status":"completed","error":null,"incomplete_details":null,"output":[]}"#,
+    ),
+    (
+        "OpenAI's responses, filtered",
+        "the same",
+        JSON,
+        r#"{"object":"response","status":"incomplete","error":null,"incomplete_details":{"reason":"content_filter"},"output":[]}"#,
+    ),
+    (
+        "Anthropic",
+        "platform.claude.com/docs, stop reasons",
+        JSON,
+        r#"{"type":"message","role":"assistant","content":[],"stop_reason":"tool_use","stop_sequence":null}"#,
+    ),
+    (
+        "Anthropic, a stop sequence",
+        "the same",
+        JSON,
+        r#"{"type":"message","content":[],"stop_reason":"stop_sequence"}"#,
+    ),
+    (
+        "TGI",
+        "router/src/lib.rs, FinishReason",
+        JSON,
+        r#"[{"generated_text":"a","details":{"finish_reason":"eos_token","generated_tokens":1}}]"#,
+    ),
+    ("TGI without details", "the same", JSON, r#"{"generated_text":"a"}"#),
+    ("TEI's embeddings", "docs of TEI", JSON, "[[0.1,-2e-3],[0.3]]"),
+    ("TEI's ranking", "docs of TEI", JSON, r#"[{"index":1,"score":0.9},{"index":0,"score":0.1}]"#),
+    (
+        "OpenAI's embeddings",
+        "platform.openai.com/docs/api-reference/embeddings",
+        JSON,
+        r#"{"object":"list","data":[{"embedding":[0.1]}],"model":"m","usage":{"prompt_tokens":1,"total_tokens":1}}"#,
+    ),
+    (
+        "vLLM, stopped by a text",
+        "vllm/entrypoints/openai/protocol.py",
+        JSON,
+        r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop","stop_reason":"error"}],"error":null}"#,
+    ),
+    (
+        "Cohere",
+        "docs.cohere.com/reference/chat",
+        JSON,
+        r#"{"id":"i","finish_reason":"COMPLETE","message":{"role":"assistant","content":[]}}"#,
+    ),
+    (
+        "Gemini",
+        "ai.google.dev/api/generate-content",
+        JSON,
+        r#"{"candidates":[{"content":{"parts":[]},"finishReason":"STOP"}]}"#,
+    ),
+    (
+        "Cloudflare",
+        "developers.cloudflare.com/fundamentals/api",
+        JSON,
+        r#"{"result":{"response":"a"},"success":true,"errors":[],"messages":[]}"#,
+    ),
+    ("an API of one's own", "", JSON, r#"{"message":"hello","value":7}"#),
+    (
+        "Ollama, streamed",
+        "ollama docs/api.md",
+        LINES,
+        "{\"model\":\"m\",\"message\":{\"content\":\"a\"},\"done\":false}\n{\"message\":{\"content\":\"\"},\"done_reason\":\"stop\",\"done\":true}\n",
+    ),
+    (
+        "llama.cpp's own route, streamed",
+        "tools/server/README.md",
+        EVENTS,
+        "data: {\"content\":\"a\",\"stop\":false}\n\ndata: {\"content\":\"\",\"stop\":true,\"stop_type\":\"eos\",\"truncated\":false}\n\n",
+    ),
+    (
+        "SGLang's own route, streamed",
+        "python/sglang/srt/entrypoints/http_server.py",
+        EVENTS,
+        "data: {\"text\":\"a\",\"meta_info\":{\"finish_reason\":null}}\n\ndata: {\"text\":\"ab\",\"meta_info\":{\"finish_reason\":{\"type\":\"stop\",\"matched\":2}}}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "Cohere, streamed",
+        "docs.cohere.com/reference/chat-stream",
+        EVENTS,
+        "event: content-delta\ndata: {\"type\":\"content-delta\",\"index\":0,\"delta\":{\"message\":{\"content\":{\"text\":\"a\"}}}}\n\nevent: message-end\ndata: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"COMPLETE\"}}\n\n",
+    ),
+    (
+        "Gemini, streamed",
+        "ai.google.dev/api/generate-content",
+        EVENTS,
+        "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"finishReason\":\"STOP\"}]}\r\n\r\n",
+    ),
+    (
+        "OpenAI's responses, streamed",
+        "platform.openai.com/docs/api-reference/responses-streaming",
+        EVENTS,
+        "data: {\"type\":\"response.created\",\"response\":{\"status\":\"in_progress\",\"error\":null}}\n\ndata: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"error\":null}}\n\n",
+    ),
+    (
+        "an error that is null",
+        "OpenAI's responses, some proxies",
+        EVENTS,
+        "error: null\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}],\"error\":null}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "a stream without finish reasons",
+        "FastChat",
+        EVENTS,
+        "data: {\"text\":\"a\"}\n\ndata: [DONE]\n\n",
+    ),
+];
+
+#[tokio::test]
+async fn what_is_whole_is_stored() {
+    for (party, source, media_type, body) in WHOLE {
+        let answer = Answer::of(media_type, [*body]);
+        let (stored, told) = Gateway::new().twice(CHAT, UNLIMITED, &answer).await;
+        assert!(stored, "{party} ({source})");
+        let end = (*media_type != JSON).then_some(StreamEnd::Done);
+        assert_eq!(told.end, end, "{party} ({source})");
+    }
+}
+
+/// Responses that have met a limit: stored only where the request has one.
+const LIMITED: &[Row] = &[
+    (
+        "Anthropic",
+        "platform.claude.com/docs, stop reasons",
+        JSON,
+        r#"{"type":"message","content":[],"stop_reason":"max_tokens"}"#,
+    ),
+    (
+        "OpenAI's responses",
+        "platform.openai.com/docs/api-reference/responses",
+        JSON,
+        r#"{"object":"response","status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[]}"#,
+    ),
+    (
+        "OpenAI's responses, streamed",
+        "the same",
+        EVENTS,
+        "data: {\"type\":\"response.incomplete\",\"response\":{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"max_output_tokens\"}}}\n\n",
+    ),
+    (
+        "TGI",
+        "router/src/lib.rs, FinishReason",
+        JSON,
+        r#"{"generated_text":"a","details":{"finish_reason":"length","generated_tokens":20}}"#,
+    ),
+    (
+        "TGI, streamed",
+        "the same",
+        EVENTS,
+        "data:{\"token\":{\"text\":\"a\"},\"generated_text\":\"a\",\"details\":{\"finish_reason\":\"length\",\"generated_tokens\":1,\"input_length\":1}}\n\n",
+    ),
+    (
+        "SGLang's own route",
+        "python/sglang/srt/managers, meta_info",
+        JSON,
+        r#"{"text":"a","meta_info":{"finish_reason":{"type":"length","length":1}}}"#,
+    ),
+    (
+        "Ollama",
+        "ollama docs/api.md",
+        JSON,
+        r#"{"model":"m","response":"a","done":true,"done_reason":"length"}"#,
+    ),
+    (
+        "llama.cpp's own route",
+        "tools/server/README.md",
+        JSON,
+        r#"{"content":"a","stop":true,"stop_type":"limit","truncated":false}"#,
+    ),
+    (
+        "llama.cpp's own route, older",
+        "examples/server/README.md",
+        JSON,
+        r#"{"content":"a","stop":true,"stopped_eos":false,"stopped_limit":true}"#,
+    ),
+    (
+        "Cohere",
+        "docs.cohere.com/reference/chat",
+        JSON,
+        r#"{"id":"i","finish_reason":"MAX_TOKENS","message":{"content":[]}}"#,
+    ),
+    (
+        "Gemini",
+        "ai.google.dev/api/generate-content",
+        JSON,
+        r#"{"candidates":[{"finishReason":"MAX_TOKENS"}]}"#,
+    ),
+    (
+        "Bedrock's Converse",
+        "docs.aws.amazon.com/bedrock, Converse",
+        JSON,
+        r#"{"output":{"message":{}},"stopReason":"max_tokens"}"#,
+    ),
+];
+
+#[tokio::test]
+async fn what_met_a_limit_is_stored_under_a_limit_of_the_request() {
+    for (party, source, media_type, body) in LIMITED {
+        let answer = Answer::of(media_type, [*body]);
+        let (stored, told) = Gateway::new().twice(CHAT, UNLIMITED, &answer).await;
+        assert!(!stored, "{party} ({source})");
+        assert_eq!(told.end, (*media_type != JSON).then_some(StreamEnd::Done), "{party}");
+        let (stored, _) = Gateway::new().twice(CHAT, &limited(), &answer).await;
+        assert!(stored, "{party} ({source})");
+    }
+}
+
+/// Party, source, media type, body, and what it tells of usage.
+type Usage = (&'static str, &'static str, &'static str, &'static str, Tokens);
+
+const USAGE: &[Usage] = &[
+    (
+        "Anthropic",
+        "platform.claude.com/docs, prompt caching",
+        JSON,
+        r#"{"type":"message","content":[],"stop_reason":"end_turn","usage":{"input_tokens":5,"cache_creation_input_tokens":100,"cache_read_input_tokens":1000,"output_tokens":7}}"#,
+        (Some(1105), Some(7), None),
+    ),
+    (
+        "Anthropic, streamed: cumulative",
+        "the same, streaming",
+        EVENTS,
+        "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5,\"cache_read_input_tokens\":1000,\"output_tokens\":1}}}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":null},\"usage\":{\"output_tokens\":4}}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":7}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+        (Some(1005), Some(7), None),
+    ),
+    (
+        "Anthropic, streamed: all of it again",
+        "the same",
+        EVENTS,
+        "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5,\"cache_read_input_tokens\":1000,\"output_tokens\":1}}}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"input_tokens\":6,\"cache_read_input_tokens\":1000,\"output_tokens\":7}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+        (Some(1006), Some(7), None),
+    ),
+    (
+        "LiteLLM: both namings",
+        "litellm/types/utils.py",
+        JSON,
+        r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,"cache_read_input_tokens":4}}"#,
+        (Some(9), Some(2), Some(11)),
+    ),
+    (
+        "OpenAI's responses",
+        "platform.openai.com/docs/api-reference/responses",
+        JSON,
+        r#"{"object":"response","status":"completed","usage":{"input_tokens":36,"input_tokens_details":{"cached_tokens":9},"output_tokens":87,"total_tokens":123}}"#,
+        (Some(36), Some(87), Some(123)),
+    ),
+    (
+        "OpenAI's responses, streamed",
+        "the same",
+        EVENTS,
+        "data: {\"type\":\"response.incomplete\",\"response\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":4,\"total_tokens\":7}}}\n\n",
+        (Some(3), Some(4), Some(7)),
+    ),
+    (
+        "Groq",
+        "console.groq.com/docs, x_groq",
+        EVENTS,
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],\"x_groq\":{\"id\":\"r\",\"usage\":{\"queue_time\":0.1,\"prompt_tokens\":8,\"completion_tokens\":2,\"total_tokens\":10}}}\n\ndata: [DONE]\n\n",
+        (Some(8), Some(2), Some(10)),
+    ),
+    (
+        "Cohere",
+        "docs.cohere.com/reference/chat",
+        JSON,
+        r#"{"finish_reason":"COMPLETE","usage":{"billed_units":{"input_tokens":5,"output_tokens":6},"tokens":{"input_tokens":71,"output_tokens":8}}}"#,
+        (Some(71), Some(8), None),
+    ),
+    (
+        "Cohere, billed units alone",
+        "the same",
+        JSON,
+        r#"{"finish_reason":"COMPLETE","usage":{"billed_units":{"input_tokens":5,"output_tokens":6}}}"#,
+        (Some(5), Some(6), None),
+    ),
+    (
+        "Cohere, streamed",
+        "docs.cohere.com/reference/chat-stream",
+        EVENTS,
+        "data: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"COMPLETE\",\"usage\":{\"billed_units\":{\"input_tokens\":5},\"tokens\":{\"input_tokens\":71,\"output_tokens\":8}}}}\n\n",
+        (Some(71), Some(8), None),
+    ),
+    (
+        "Cohere's embeddings",
+        "docs.cohere.com/reference/embed",
+        JSON,
+        r#"{"embeddings":{"float":[[0.1]]},"meta":{"billed_units":{"input_tokens":2}}}"#,
+        (Some(2), None, None),
+    ),
+    (
+        "Jina's ranking",
+        "jina.ai/reranker",
+        JSON,
+        r#"{"results":[{"index":0}],"usage":{"total_tokens":15}}"#,
+        (None, None, Some(15)),
+    ),
+    (
+        "Mistral",
+        "docs.mistral.ai/api",
+        JSON,
+        r#"{"choices":[],"usage":{"prompt_tokens":4,"total_tokens":6,"completion_tokens":2}}"#,
+        (Some(4), Some(2), Some(6)),
+    ),
+    (
+        "Ollama",
+        "ollama docs/api.md",
+        JSON,
+        r#"{"message":{"content":"a"},"done":true,"done_reason":"stop","prompt_eval_count":26,"eval_count":9}"#,
+        (Some(26), Some(9), None),
+    ),
+    (
+        "Ollama, streamed",
+        "the same",
+        LINES,
+        "{\"message\":{\"content\":\"a\"},\"done\":false}\n{\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":26,\"eval_count\":9}",
+        (Some(26), Some(9), None),
+    ),
+    (
+        "vLLM, usage in each chunk",
+        "vllm docs, continuous_usage_stats",
+        EVENTS,
+        "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":1,\"total_tokens\":5}}\n\ndata: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":2,\"total_tokens\":6}}\n\ndata: [DONE]\n\n",
+        (Some(4), Some(2), Some(6)),
+    ),
+    (
+        "TGI",
+        "router/src/lib.rs, Details",
+        JSON,
+        r#"{"generated_text":"a","details":{"finish_reason":"length","generated_tokens":20,"prefill":[{"id":0,"text":"x"},{"id":1,"text":"y"}]}}"#,
+        (Some(2), Some(20), None),
+    ),
+    (
+        "TGI, streamed",
+        "the same, StreamDetails",
+        EVENTS,
+        "data:{\"token\":{\"text\":\"a\"},\"generated_text\":\"a\",\"details\":{\"finish_reason\":\"length\",\"generated_tokens\":1,\"input_length\":5}}\n\n",
+        (Some(5), Some(1), None),
+    ),
+    (
+        "llama.cpp's own route",
+        "tools/server/README.md",
+        JSON,
+        r#"{"content":"a","stop":true,"tokens_evaluated":12,"tokens_predicted":3,"timings":{"prompt_n":1,"predicted_n":3}}"#,
+        (Some(12), Some(3), None),
+    ),
+    (
+        "llama.cpp, chat",
+        "tools/server/server-task.h, result_timings",
+        EVENTS,
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],\"timings\":{\"cache_n\":10,\"prompt_n\":2,\"prompt_ms\":1.5,\"predicted_n\":3}}\n\ndata: [DONE]\n\n",
+        (Some(12), Some(3), None),
+    ),
+    (
+        "SGLang's own route",
+        "python/sglang/srt/managers, meta_info",
+        JSON,
+        r#"{"text":"a","meta_info":{"finish_reason":{"type":"stop"},"prompt_tokens":6,"completion_tokens":2}}"#,
+        (Some(6), Some(2), None),
+    ),
+    (
+        "Gemini",
+        "ai.google.dev/api/generate-content, UsageMetadata",
+        JSON,
+        r#"{"candidates":[],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":5,"thoughtsTokenCount":10,"totalTokenCount":19}}"#,
+        (Some(4), Some(15), Some(19)),
+    ),
+    (
+        "Bedrock's Converse",
+        "docs.aws.amazon.com/bedrock, TokenUsage",
+        JSON,
+        r#"{"output":{},"stopReason":"end_turn","usage":{"inputTokens":30,"outputTokens":6,"totalTokens":36}}"#,
+        (Some(30), Some(6), Some(36)),
+    ),
+];
+
+#[tokio::test]
+async fn usage_is_read_of_every_party() {
+    for (party, source, media_type, body, usage) in USAGE {
+        // In pieces, so that no event is whole in one.
+        let pieces = body.as_bytes().chunks(7).map(|piece| str::from_utf8(piece).unwrap());
+        for answer in [Answer::of(media_type, [*body]), Answer::of(media_type, pieces)] {
+            let gateway = Gateway::new();
+            gateway.ask(CHAT, UNLIMITED, &answer, usize::MAX).await;
+            let end = (*media_type != JSON).then_some(StreamEnd::Done);
+            assert_eq!(gateway.last(), Told { usage: *usage, end }, "{party} ({source})");
+        }
+    }
+}
+
+/// What servers, and what stands before them, put in `vary`; and whether the cache stores it.
+const VARY: &[(&str, &str, &str, bool)] = &[
+    (
+        "TGI, TEI",
+        "tower-http, src/cors/vary.rs",
+        "origin, access-control-request-method, access-control-request-headers",
+        true,
+    ),
+    (
+        "Spring",
+        "DefaultCorsProcessor",
+        "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
+        true,
+    ),
+    (
+        "private networks",
+        "wicg.github.io/private-network-access",
+        "origin, access-control-request-private-network",
+        true,
+    ),
+    ("vLLM, SGLang", "starlette/middleware/cors.py", "Origin", true),
+    ("gzip of nginx, Cloudflare, CloudFront", "nginx, gzip_vary", "Accept-Encoding", true),
+    ("actix, salvo", "", "origin,,accept-encoding", true),
+    ("virtual hosts", "RFC 9110 section 12.5.5", "host", true),
+    ("fields of the key", "CacheLayer::fields", "accept, anthropic-version", true),
+    ("all", "RFC 9110 section 12.5.5", "*", false),
+    ("all, among others", "the same", "origin, *", false),
+    ("the caller", "", "authorization", false),
+    ("a session", "", "origin, cookie", false),
+    ("a language", "", "accept-language", false),
+    ("a browser", "", "user-agent", false),
+    ("another name", "", "access-control-request-headers, x-user", false),
+];
+
+#[tokio::test]
+async fn vary_prevents_what_is_no_part_of_the_key() {
+    for (party, source, vary, stores) in VARY {
+        let answer = Answer::of(JSON, ["[[0.1]]"]).field("vary", vary);
+        let (stored, _) = Gateway::new().twice("/embed", r#"{"inputs":["a"]}"#, &answer).await;
+        assert_eq!(stored, *stores, "{party} ({source})");
+    }
+}
