@@ -27,7 +27,7 @@ pub(super) fn check_coding(
     let taken = if decompress { Coding::TAKEN } else { "identity" };
     coding.map(Some).ok_or_else(|| {
         let detail = if chunked {
-            format!("content-encoding: a body of this coding is not taken here, one of {taken} is")
+            format!("content-encoding: a body of this coding is not taken here, but: {taken}")
         } else {
             "transfer-encoding: only chunked is taken here".to_owned()
         };

@@ -114,9 +114,154 @@ fn recording() -> (AccessLogLayer, Arc<Mutex<Vec<(BodyEnd, Option<StreamEnd>)>>>
     (layer, records)
 }
 
-/// Every layer that has a timer of its own, or waits for a response.
-fn waiting(log: AccessLogLayer, budget: TokenBudgetLayer) -> Stack<
-    impl Sized, impl Sized, impl Sized, impl Sized, impl Sized, impl Sized,
-> {
-    unimplemented!()
+/// Every layer that has a timer of its own, or waits for a response, with its defaults.
+macro_rules! gateway {
+    ($log:expr, $budget:expr, $upstream:expr) => {
+        Stack::new()
+            .stalled_reader(StalledReaderLayer::new())
+            .access_log($log)
+            .throttle(ThrottleLayer::new(Limit::global(Concurrency::of(1))))
+            .payload(PayloadLayer::new())
+            .schema(SchemaLayer::new(Schema::chat_completion()))
+            .transform(TransformLayer::new().output_tokens(100).include_usage())
+            .cache(CacheLayer::new("upstream", Scope::Shared))
+            .token_budget($budget)
+            .upstream(UpstreamLayer::new())
+            .layer($upstream)
+    };
+}
+
+fn budget() -> TokenBudgetLayer {
+    TokenBudgetLayer::new(Limit::global(Rate::per_day(1_000_000)).name("tokens"))
+}
+
+/// All that came of a response, and whether its end did.
+async fn read<R>(response: Response<R>) -> (String, bool)
+where
+    R: Body<Data = Bytes>,
+{
+    let mut body = std::pin::pin!(response.into_body());
+    let mut text = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => text.extend(frame.into_data().unwrap_or_default()),
+            Err(_) => return (String::from_utf8(text).unwrap(), false),
+        }
+    }
+    (String::from_utf8(text).unwrap(), true)
+}
+
+/// How long a party is silent, where, and from which report.
+const PAUSES: &[(&str, Duration, Duration, Duration)] = &[
+    // Source; before the head, before the first byte, in the middle.
+    ("ayunis-core#1245", Duration::ZERO, Duration::ZERO, Duration::from_secs(75)),
+    ("qwen-code#5975, Franklin#74, tracker#577", Duration::ZERO, Duration::ZERO, MINUTE.saturating_mul(2)),
+    ("a queue in vLLM, whose head is sent at once", Duration::ZERO, Duration::from_secs(180), SECOND),
+    ("a prompt in llama.cpp, read before the head", Duration::from_secs(240), SECOND, SECOND),
+    ("hidden reasoning", SECOND, Duration::from_secs(120), Duration::from_secs(290)),
+];
+
+#[tokio::test(start_paused = true)]
+async fn reasoning_pause_of_75_seconds() {
+    for (source, head, first, pause) in PAUSES.iter().copied() {
+        let acts =
+            [Act::Pause(first), Act::Say(ROLE), Act::Pause(pause), Act::Say(TEXT), Act::Say(STOP), Act::Say(DONE)];
+        let (upstream, open) = playing(head, "text/event-stream", &acts);
+        let (log, records) = recording();
+        let gateway = gateway!(log, budget(), upstream);
+        let start = Instant::now();
+        let response = gateway.clone().oneshot(chat(BODY)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{source}");
+        let (text, whole) = read(response).await;
+        assert!(whole, "{source}");
+        assert_eq!(text, [ROLE, TEXT, STOP, DONE].concat(), "{source}");
+        assert_eq!(start.elapsed(), head + first + pause, "{source}");
+        let record = (BodyEnd::Complete, Some(StreamEnd::Done));
+        assert_eq!(*records.lock().unwrap(), [record], "{source}");
+        assert_eq!(Arc::strong_count(&open), 2, "{source}: the service has one");
+    }
+}
+
+/// Followers of a shared call wait as long as its leader does.
+#[tokio::test(start_paused = true)]
+async fn a_shared_call_pauses_for_all_of_its_readers() {
+    let acts = [Act::Say(ROLE), Act::Pause(4 * MINUTE), Act::Say(TEXT), Act::Say(STOP), Act::Say(DONE)];
+    let (upstream, _open) = playing(MINUTE, "text/event-stream", &acts);
+    let gateway = Stack::new()
+        .stalled_reader(StalledReaderLayer::new())
+        .payload(PayloadLayer::new())
+        .cache(CacheLayer::new("upstream", Scope::Shared))
+        .upstream(UpstreamLayer::new().in_flight(1))
+        .layer(upstream);
+    let start = Instant::now();
+    let reader = async || read(gateway.clone().oneshot(chat(BODY)).await.unwrap()).await;
+    let (leader, one, other) = tokio::join!(reader(), reader(), reader());
+    for (text, whole) in [leader, one, other] {
+        assert!(whole);
+        assert_eq!(text, [ROLE, TEXT, STOP, DONE].concat());
+    }
+    assert_eq!(start.elapsed(), 5 * MINUTE);
+}
+
+/// DeepSeek sends blank lines until a response that does not stream is there
+/// (https://api-docs.deepseek.com/quick_start/rate_limit): no deadline of ours ends it, also where
+/// the response is held back to be checked.
+#[tokio::test(start_paused = true)]
+async fn blank_lines_before_a_response_keep_it_alive() {
+    let answer = "{\"choices\":[]}";
+    let acts = [
+        Act::Say("\n"),
+        Act::Pause(2 * MINUTE),
+        Act::Say("\n"),
+        Act::Pause(2 * MINUTE),
+        Act::Say(answer),
+    ];
+    let (upstream, _open) = playing(SECOND, "application/json", &acts);
+    let schema = Schema::new(&serde_json::json!({ "required": ["choices"] })).unwrap();
+    let checked = SchemaLayer::any_body().response(ResponseSchema::refuse(schema));
+    let gateway = Stack::new()
+        .payload(PayloadLayer::new())
+        .schema(checked)
+        .upstream(UpstreamLayer::new())
+        .layer(upstream);
+    let response = gateway.oneshot(chat("{}")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(read(response).await, (format!("\n\n{answer}"), true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn finish_reason_and_then_silence() {
+    for acts in [
+        &[Act::Say(ROLE), Act::Say(TEXT), Act::Say(STOP), Act::Hang][..],
+        // Without the finish reason too, the end is the same.
+        &[Act::Say(ROLE), Act::Say(TEXT), Act::Hang],
+    ] {
+        let (upstream, open) = playing(Duration::ZERO, "text/event-stream", acts);
+        let (log, records) = recording();
+        let budget = budget();
+        let gateway = gateway!(log, budget.clone(), upstream);
+        let start = Instant::now();
+        let response = gateway.clone().oneshot(chat(BODY)).await.unwrap();
+        let (text, whole) = read(response).await;
+        let said = acts.iter().filter_map(|act| match act {
+            Act::Say(text) => Some(*text),
+            Act::Pause(_) | Act::Hang => None,
+        });
+        assert_eq!((text, whole), (said.collect(), false));
+        assert_eq!(start.elapsed(), 5 * MINUTE, "the idle timeout");
+
+        assert_eq!(Arc::strong_count(&open), 2, "the upstream's connection is closed");
+        assert_eq!(*records.lock().unwrap(), [(BodyEnd::Error, Some(StreamEnd::Cut))]);
+        let used = async || {
+            let standing = budget.standing("tokens", &Subject::global()).await.unwrap();
+            1_000_000 - standing.remaining
+        };
+        let charged = used().await;
+        assert!((1..=110).contains(&charged), "{charged}");
+        // The slot is free, and nothing more is charged for the first.
+        let again = gateway.oneshot(chat(BODY)).await.unwrap();
+        assert_eq!(again.status(), StatusCode::OK);
+        drop(again);
+        assert!(used().await <= 2 * charged.max(110));
+    }
 }
