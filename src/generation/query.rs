@@ -69,7 +69,12 @@ mod tests {
         for query in ["", "&&", "a=b", "max_tokens_=500", "temperature=5", "n", "n=x"] {
             assert_eq!(asked(query), Ok(Asked::NOTHING), "{query}");
         }
-        for query in ["max_new_tokens=100", "a&max_%6eew_tokens=%31%30%30", "max_tokens=+100", "max_tokens=1e2"] {
+        for query in [
+            "max_new_tokens=100",
+            "a&max_%6eew_tokens=%31%30%30",
+            "max_tokens=+100",
+            "max_tokens=1e2",
+        ] {
             assert_eq!(asked(query), tokens(100), "{query}");
         }
         for query in [

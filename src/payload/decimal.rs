@@ -128,7 +128,9 @@ mod tests {
         {
             assert_eq!(whole_number(text), Some(number), "{text}");
         }
-        for other in ["", " 7", "7 ", "7.5", "-7", "-7.0", "7.", ".7e1", "07.0", "0x7", "1e20", "\u{ff17}"] {
+        for other in
+            ["", " 7", "7 ", "7.5", "-7", "-7.0", "7.", ".7e1", "07.0", "0x7", "1e20", "\u{ff17}"]
+        {
             assert_eq!(whole_number(other), None, "{other}");
         }
     }

@@ -36,7 +36,7 @@ impl EditError {
         Self { fault, pointer: pointer.prefix(tokens) }
     }
 
-    /// The rejection that says so: `schema-violation` with the pointer, or `payload-too-large` for
+    /// The rejection that says so: `invalid-payload` with the pointer, or `payload-too-large` for
     /// what is beyond the bounds.
     #[must_use]
     pub fn rejection(self) -> Rejection {
@@ -50,7 +50,7 @@ impl EditError {
             }
         };
         let violation = Violation::new(self.pointer, keyword, self.fault.as_str());
-        Rejection::new(Refusal::SchemaViolation).with_violations(vec![violation])
+        Rejection::new(Refusal::InvalidPayload).with_violations(vec![violation])
     }
 }
 

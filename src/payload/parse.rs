@@ -197,7 +197,11 @@ impl<R: Room> Parser<'_, R> {
     /// Opens an array or object.
     fn enter(&mut self, inside: Inside, tag: Tag) -> Result<(), R::Error> {
         if self.progress.depth == self.progress.bounds.depth {
-            return Err(Malformed::new(Reason::TooDeep(self.progress.bounds.depth), self.progress.at).into());
+            return Err(Malformed::new(
+                Reason::TooDeep(self.progress.bounds.depth),
+                self.progress.at,
+            )
+            .into());
         }
         if let Some(around) = self.progress.slots.get_mut(self.progress.open as usize) {
             around.set_len(self.progress.count);

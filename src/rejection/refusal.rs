@@ -51,8 +51,8 @@ pub enum Refusal {
     /// `invalid-parameters`, 400: a header field or a member of the query is missing, or not as it
     /// must be.
     InvalidParameters,
-    /// `schema-violation`, 422 (400): a value in the body is not as it must be.
-    SchemaViolation,
+    /// `invalid-payload`, 422 (400): a value in the body is not as it must be.
+    InvalidPayload,
     /// `overloaded`, 503: too much is in flight.
     Overloaded,
     /// `model-loading`, 503: the model is not ready yet.
@@ -170,7 +170,7 @@ rows! {
     InvalidParameters: "invalid-parameters", "The parameters are not as they must be",
         BAD_REQUEST / BAD_REQUEST, "BAD_REQUEST_PARAMETERS", "Invalid request parameters",
         "BadRequestException", "invalid_request_error", 3;
-    SchemaViolation: "schema-violation", "A value in the body is not as it must be",
+    InvalidPayload: "invalid-payload", "A value in the body is not as it must be",
         UNPROCESSABLE_ENTITY / BAD_REQUEST, "BAD_REQUEST_BODY", "Invalid request body",
         "BadRequestException", "invalid_request_error", 3;
     Overloaded: "overloaded", "Too much is in flight",

@@ -103,7 +103,7 @@ impl Rules {
         if beyond.is_empty() {
             return Ok(());
         }
-        Err(Rejection::new(Refusal::SchemaViolation).with_violations(beyond))
+        Err(Rejection::new(Refusal::InvalidPayload).with_violations(beyond))
     }
 
     fn schema_of_model(&self, document: &Document, context: &RequestContext) -> Option<&Schema> {
@@ -122,7 +122,7 @@ fn check_document(document: &Document, schema: &Schema) -> Result<(), Rejection>
     if schema.is_valid(document) {
         return Ok(());
     }
-    Err(Rejection::new(Refusal::SchemaViolation).with_violations(schema.violations(document)))
+    Err(Rejection::new(Refusal::InvalidPayload).with_violations(schema.violations(document)))
 }
 
 fn is_absent(payload: &Payload) -> bool {

@@ -16,7 +16,7 @@ use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
-use tower::{Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::payload::Payload;
 
 const CHAT: &str = "/v1/chat/completions";
@@ -34,12 +34,8 @@ impl Seen {
 /// An upstream that answers every request with 200 and remembers the bodies.
 fn upstream(
     seen: &Seen,
-) -> impl Service<
-    Request<Payload>,
-    Response = Response<Full<Bytes>>,
-    Error = Infallible,
-    Future: Send,
-> + Clone
+) -> impl Service<Request<Payload>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
++ Clone
 + Send
 + 'static {
     let seen = seen.clone();

@@ -1,6 +1,5 @@
 //! Bodies as clients write them: charsets, broken text, names that come twice, many values.
 
-use tower::Layer;
 use tower_inference::{
     model::Upstream,
     model_rules::{ModelRules, ModelRulesLayer, Models},
@@ -90,7 +89,8 @@ async fn bytes_beyond_ascii_are_refused_under_a_charset_of_ascii() {
 #[tokio::test]
 async fn lone_surrogate_from_truncation() {
     let seen = Seen::default();
-    let stack = Stack::new().schema(Schema::chat_completion()).layer(upstream(&seen));
+    let stack =
+        Stack::new().schema(SchemaLayer::new(Schema::chat_completion())).layer(upstream(&seen));
     let body = r#"{"model":"m","messages":[{"role":"tool","tool_call_id":"c1","content":"log tail \ud83d"},{"role":"user","content":"go on"}]}"#;
     let escape = body.find("\\ud83d").unwrap();
     let (status, said) = answer(stack, chat(body)).await;

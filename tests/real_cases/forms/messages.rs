@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use http::{HeaderName, header::CONTENT_ENCODING};
 use serde_json::json;
-use tower::Layer;
 use tower_inference::{
     model::Upstream,
     model_rules::{ModelRules, ModelRulesLayer},
@@ -72,7 +71,7 @@ async fn payloads_that_cannot_be_read() {
 
     let streamed = Stack::new()
         .payload(PayloadLayer::streamed())
-        .schema(Schema::chat_completion())
+        .schema(SchemaLayer::new(Schema::chat_completion()))
         .layer(upstream(&seen));
     let message = "bodies are not read here, so they cannot be checked";
     shown(streamed, chat(&with("")), "unsupported_media_type", message).await;
@@ -86,7 +85,11 @@ async fn payloads_that_cannot_be_decoded() {
     for (coding, body, message) in [
         ("gzip", PROMPT, "content-encoding: the body is not gzip"),
         ("gzip", "", "content-encoding: the coded body ends too early"),
-        ("br, gzip", PROMPT, "content-encoding: a body of this coding is not taken here, but: gzip, br, zstd"),
+        (
+            "br, gzip",
+            PROMPT,
+            "content-encoding: a body of this coding is not taken here, but: gzip, br, zstd",
+        ),
     ] {
         let mut request = chat(body);
         request.headers_mut().insert(CONTENT_ENCODING, coding.parse().unwrap());
@@ -113,7 +116,8 @@ async fn payloads_that_do_not_come() {
 #[tokio::test]
 async fn values_that_break_a_schema_or_a_limit() {
     let seen = Seen::default();
-    let schema = || Stack::new().schema(Schema::chat_completion()).layer(upstream(&seen));
+    let schema =
+        || Stack::new().schema(SchemaLayer::new(Schema::chat_completion())).layer(upstream(&seen));
     for (members, message) in [
         ("\"model\":\"m\",\"temperature\":3", "/temperature: must be at most 2"),
         ("\"model\":\"m\",\"n\":\"4\"", "/n: must be an integer or null"),
@@ -123,9 +127,8 @@ async fn values_that_break_a_schema_or_a_limit() {
     }
     shown(schema(), chat("[]"), "invalid_payload", "the body: must be an object").await;
 
-    let limited = |limits| {
-        Stack::new().schema(SchemaLayer::any_body().limits(limits)).layer(upstream(&seen))
-    };
+    let limited =
+        |limits| Stack::new().schema(SchemaLayer::any_body().limits(limits)).layer(upstream(&seen));
     let two = r#"{"messages":[{"content":"tell-no-one"},{}],"n":4}"#;
     for (limits, body, message) in [
         (ChatLimits::new().n(2), two, "/n: must be an integer of at most 2"),
@@ -184,7 +187,11 @@ async fn edits_that_cannot_be_done() {
             "/a: another name differs from this one in case only",
         ),
         (edits().clamp_json(pointer("/k"), 1..=5), with("\"k\":\"5\""), "/k: must be a number"),
-        (edits().system_message(SystemMessage::new("be kind")), "{}".into(), "/messages: must be an array"),
+        (
+            edits().system_message(SystemMessage::new("be kind")),
+            "{}".into(),
+            "/messages: must be an array",
+        ),
         (
             edits().model_aliases(ModelAliases::new([("a", "b")]).refuse_others()),
             with("\"model\":\"tell-no-one\""),

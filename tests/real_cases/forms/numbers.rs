@@ -76,7 +76,8 @@ async fn every_layer_gives_one_verdict() {
             }
         };
 
-        let stack = Stack::new().schema(Schema::chat_completion()).layer(upstream(&seen));
+        let stack =
+            Stack::new().schema(SchemaLayer::new(Schema::chat_completion())).layer(upstream(&seen));
         sent_as_it_came(answer(stack, chat(&body)).await.0, "schema");
 
         let stack = Stack::new().token_budget(budget()).layer(upstream(&seen));
@@ -123,7 +124,7 @@ async fn edits_hold_numbers_by_their_value() {
 async fn integers_as_doubles() {
     let body = r#"{"model":"m","n":1.0,"max_tokens":256.0,"seed":7.0,"top_logprobs":0.0,"logprobs":true,"messages":[{"role":"user","content":"hi"}]}"#;
     let seen = Seen::default();
-    let checked = Stack::new().schema(Schema::chat_completion());
+    let checked = Stack::new().schema(SchemaLayer::new(Schema::chat_completion()));
     assert_eq!(answer(checked.clone().layer(upstream(&seen)), chat(body)).await.0, StatusCode::OK);
     assert_eq!(seen.take(), [body]);
 
@@ -198,9 +199,8 @@ async fn query_parameters_are_read_alike() {
 async fn a_temperature_of_zero_is_zero_however_it_is_written() {
     for (spelling, calls) in [("0", 1), ("0.0", 1), ("-0.0", 1), ("0e5", 1), ("0.1", 2)] {
         let seen = Seen::default();
-        let stack = Stack::new()
-            .cache(CacheLayer::new("upstream", Scope::Shared))
-            .layer(upstream(&seen));
+        let stack =
+            Stack::new().cache(CacheLayer::new("upstream", Scope::Shared)).layer(upstream(&seen));
         let body = format!(r#"{{"model":"m","messages":[],"temperature":{spelling}}}"#);
         for _ in 0..2 {
             assert_eq!(answer(stack.clone(), chat(&body)).await.0, StatusCode::OK);

@@ -108,7 +108,7 @@ fn playing(
 fn recording() -> (AccessLogLayer, Arc<Mutex<Vec<(BodyEnd, Option<StreamEnd>)>>>) {
     let records = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&records);
-    let layer = AccessLogLayer::to(move |record: &Record| {
+    let layer = AccessLogLayer::to(move |record: &Record<'_>| {
         log.lock().unwrap().push((record.outcome(), record.stream_end()));
     });
     (layer, records)
@@ -155,8 +155,18 @@ where
 const PAUSES: &[(&str, Duration, Duration, Duration)] = &[
     // Source; before the head, before the first byte, in the middle.
     ("ayunis-core#1245", Duration::ZERO, Duration::ZERO, Duration::from_secs(75)),
-    ("qwen-code#5975, Franklin#74, tracker#577", Duration::ZERO, Duration::ZERO, MINUTE.saturating_mul(2)),
-    ("a queue in vLLM, whose head is sent at once", Duration::ZERO, Duration::from_secs(180), SECOND),
+    (
+        "qwen-code#5975, Franklin#74, tracker#577",
+        Duration::ZERO,
+        Duration::ZERO,
+        MINUTE.saturating_mul(2),
+    ),
+    (
+        "a queue in vLLM, whose head is sent at once",
+        Duration::ZERO,
+        Duration::from_secs(180),
+        SECOND,
+    ),
     ("a prompt in llama.cpp, read before the head", Duration::from_secs(240), SECOND, SECOND),
     ("hidden reasoning", SECOND, Duration::from_secs(120), Duration::from_secs(290)),
 ];
@@ -164,8 +174,14 @@ const PAUSES: &[(&str, Duration, Duration, Duration)] = &[
 #[tokio::test(start_paused = true)]
 async fn reasoning_pause_of_75_seconds() {
     for (source, head, first, pause) in PAUSES.iter().copied() {
-        let acts =
-            [Act::Pause(first), Act::Say(ROLE), Act::Pause(pause), Act::Say(TEXT), Act::Say(STOP), Act::Say(DONE)];
+        let acts = [
+            Act::Pause(first),
+            Act::Say(ROLE),
+            Act::Pause(pause),
+            Act::Say(TEXT),
+            Act::Say(STOP),
+            Act::Say(DONE),
+        ];
         let (upstream, open) = playing(head, "text/event-stream", &acts);
         let (log, records) = recording();
         let gateway = gateway!(log, budget(), upstream);
@@ -185,7 +201,8 @@ async fn reasoning_pause_of_75_seconds() {
 /// Followers of a shared call wait as long as its leader does.
 #[tokio::test(start_paused = true)]
 async fn a_shared_call_pauses_for_all_of_its_readers() {
-    let acts = [Act::Say(ROLE), Act::Pause(4 * MINUTE), Act::Say(TEXT), Act::Say(STOP), Act::Say(DONE)];
+    let acts =
+        [Act::Say(ROLE), Act::Pause(4 * MINUTE), Act::Say(TEXT), Act::Say(STOP), Act::Say(DONE)];
     let (upstream, _open) = playing(MINUTE, "text/event-stream", &acts);
     let gateway = Stack::new()
         .stalled_reader(StalledReaderLayer::new())
