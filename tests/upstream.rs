@@ -395,8 +395,8 @@ async fn trailers_pass() {
 fn a_body_error_says_in_lower_case_which_deadline_it_was() {
     let errors = [
         (BodyError::FirstByteTimeout, "begin"),
-        (BodyError::IdleTimeout, "silent"),
-        (BodyError::TotalTimeout, "whole"),
+        (BodyError::IdleTimeout, "idle"),
+        (BodyError::TotalTimeout, "total"),
         (BodyError::Broken, "broke"),
     ];
     for (error, word) in errors {

@@ -110,7 +110,7 @@ impl JsonEdit {
 /// are not. Refused with `invalid-payload` and the pointer: a body, or a value on the way, that is
 /// not an object; and a name that differs in case only from one that an edit leads through, for
 /// some upstreams (Go's `encoding/json`) take the one for the other. What an edit would bring
-/// beyond the bounds of the payload's depth and nodes is refused with `malformed-payload`; the
+/// beyond the bounds of the payload's depth and nodes is refused with `payload-too-large`; the
 /// limit in bytes holds for what the caller sent.
 impl TransformLayer {
     /// Puts a value where the caller has none.

@@ -203,9 +203,9 @@ fn nodes_are_bounded_names_included() {
 
     let zeros = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
     let million = Bounds::new().nodes(1_000_000);
-    assert_eq!(bounded(&zeros(999_999), million), None);
+    assert_eq!(bounded(zeros(999_999), million), None);
     let at = 1 + 2 * 999_999;
-    assert_eq!(bounded(&zeros(1_000_000), million), Some((Reason::TooManyNodes(1_000_000), at)));
+    assert_eq!(bounded(zeros(1_000_000), million), Some((Reason::TooManyNodes(1_000_000), at)));
     // By default there may be as many as the bytes hold.
     assert_eq!(Document::parse(zeros(1_010_000)).unwrap().nodes(), 1_010_001);
 }

@@ -121,11 +121,14 @@ async fn values_that_break_a_schema_or_a_limit() {
     for (members, message) in [
         ("\"model\":\"m\",\"temperature\":3", "/temperature: must be at most 2"),
         ("\"model\":\"m\",\"n\":\"4\"", "/n: must be an integer or null"),
-        ("", "the body: model is required"),
     ] {
         shown(schema(), chat(&with(members)), "invalid_payload", message).await;
     }
-    shown(schema(), chat("[]"), "invalid_payload", "the body: must be an object").await;
+    for (body, message) in
+        [("[]", "the body: must be an object"), ("{}", "the body: messages is required")]
+    {
+        shown(schema(), chat(body), "invalid_payload", message).await;
+    }
 
     let limited =
         |limits| Stack::new().schema(SchemaLayer::any_body().limits(limits)).layer(upstream(&seen));
@@ -232,11 +235,13 @@ async fn budgets_and_rules_that_cannot_be_held() {
         let service = Stack::new().token_budget(budget(1_000_000)).layer(upstream(&seen));
         shown(service, chat(&with(members)), "invalid_payload", message).await;
     }
-    let service = Stack::new().token_budget(budget(100)).layer(upstream(&seen));
+    // The limits of callers are shown to them; this one is everybody's.
+    let shown_budget = TokenBudgetLayer::new(Limit::global(Rate::per_day(100)).shown(true));
+    let service = Stack::new().token_budget(shown_budget).layer(upstream(&seen));
     let (status, said) = answer(service, chat(&with("\"max_tokens\":1000"))).await;
     assert_eq!((status.as_u16(), &said["error"]["code"]), (400, &json!("exceeds_limit")));
     let message = said["error"]["message"].as_str().unwrap();
-    assert!(message.contains("tokens") && !message.contains(PROMPT), "{message}");
+    assert!(message.contains("output limit") && !message.contains(PROMPT), "{message}");
 
     // What it says of the body's model is the model's module's own.
     let rules = ModelRulesLayer::new(Upstream::server(), ModelRules::new());
