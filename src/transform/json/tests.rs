@@ -111,8 +111,10 @@ fn what_an_edit_brings_is_held_to_the_bounds() {
     let deep = (0..127).fold(json!(1), |inner, _| json!([inner]));
     assert!(apply_all(&[default("/a", deep.clone())], "{}").is_ok());
     let rejection = apply_all(&[default("/a/b", deep)], "{}").unwrap_err();
-    assert_eq!(rejection.refusal(), Refusal::MalformedPayload);
-    assert_eq!(rejection.detail(), "nested too deeply");
+    assert_eq!(rejection.refusal(), Refusal::PayloadTooLarge);
+    let detail = "/a/b: would have more than 128 arrays and objects in one another; \
+        PayloadLayer::depth sets this bound";
+    assert_eq!(rejection.detail(), detail);
 }
 
 #[test]
