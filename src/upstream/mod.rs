@@ -181,10 +181,10 @@ impl UpstreamLayer {
     /// Sets how long to wait for more of a body that has begun.
     ///
     /// Defaults to five minutes, as the first byte has. Reasoning models pause for more than a minute
-    /// in the middle of a stream, and vLLM, SGLang and llama.cpp send nothing meanwhile. Envoy
-    /// (`stream_idle_timeout`), streams of API Gateway and undici (`bodyTimeout`), which is under
-    /// OpenAI's client for Node, wait five minutes too. nginx (`proxy_read_timeout`) waits one, and is
-    /// raised for models. [`Duration::MAX`] waits for ever.
+    /// in the middle of a stream. vLLM sends nothing meanwhile unless `--sse-keep-alive-interval` is
+    /// set, and llama.cpp sends comments since b9478 only. Envoy (`stream_idle_timeout`), streams of
+    /// API Gateway and the `fetch` of Node (undici's `bodyTimeout`) wait five minutes too. nginx
+    /// (`proxy_read_timeout`) waits one, and is raised for models. [`Duration::MAX`] waits for ever.
     ///
     /// A server that hangs keeps its slot for as long. Connections that are lost are found sooner, by
     /// the client's own keep-alive (HTTP/2 pings, TCP).

@@ -1,8 +1,15 @@
-//! What people see: OpenAI's and Hugging Face's clients show `error.message` alone, so it names the
-//! place and the reason, whichever layer refuses the body.
+//! What people see: OpenAI's clients show `error.message` alone, so it names the place and the reason,
+//! whichever layer refuses the body.
 //!
-//! Sources: openai-python `_exceptions.py` and openai-node `core/error.ts` build their text from
-//! `error.message`; huggingface_hub `hf_raise_for_status` from `error` and `x-request-id`.
+//! | refused by | place | tested |
+//! |---|---|---|
+//! | `PayloadLayer`: JSON | byte | [`payloads_that_cannot_be_read`] |
+//! | `PayloadLayer`: type, charset, coding | header | the same, [`payloads_that_cannot_be_decoded`], `bodies` |
+//! | `PayloadLayer`: bytes, depth, values, time | the setter of the bound | `bodies`, [`payloads_that_do_not_come`] |
+//! | `SchemaLayer`: schema, limits | pointer | [`values_that_break_a_schema_or_a_limit`] |
+//! | `SchemaLayer`: parameters | parameter, header | [`parameters_that_are_not_as_they_must_be`] |
+//! | `TransformLayer`: edits, output limit | pointer, parameter | [`edits_that_cannot_be_done`] |
+//! | `TokenBudgetLayer`, `ModelRulesLayer` | pointer; "the body" | [`budgets_and_rules_that_cannot_be_held`] |
 
 use std::time::Duration;
 

@@ -161,13 +161,8 @@ const PAUSES: &[(&str, Duration, Duration, Duration)] = &[
         Duration::ZERO,
         MINUTE.saturating_mul(2),
     ),
-    (
-        "a queue in vLLM, whose head is sent at once",
-        Duration::ZERO,
-        Duration::from_secs(180),
-        SECOND,
-    ),
-    ("a prompt in llama.cpp, read before the head", Duration::from_secs(240), SECOND, SECOND),
+    ("vllm#54424: a queue, after the head", Duration::ZERO, Duration::from_secs(180), SECOND),
+    ("llama.cpp#23994: a long prompt, before the head", Duration::from_secs(240), SECOND, SECOND),
     ("hidden reasoning", SECOND, Duration::from_secs(120), Duration::from_secs(290)),
 ];
 
