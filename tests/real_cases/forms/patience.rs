@@ -104,9 +104,12 @@ fn playing(
     (service, open)
 }
 
+/// How the responses of the records ended.
+type Ends = Arc<Mutex<Vec<(BodyEnd, Option<StreamEnd>)>>>;
+
 /// Records, as they are written.
-fn recording() -> (AccessLogLayer, Arc<Mutex<Vec<(BodyEnd, Option<StreamEnd>)>>>) {
-    let records = Arc::new(Mutex::new(Vec::new()));
+fn recording() -> (AccessLogLayer, Ends) {
+    let records = Ends::default();
     let log = Arc::clone(&records);
     let layer = AccessLogLayer::to(move |record: &Record<'_>| {
         log.lock().unwrap().push((record.outcome(), record.stream_end()));
