@@ -111,7 +111,7 @@ type Ends = Arc<Mutex<Vec<(BodyEnd, Option<StreamEnd>)>>>;
 fn recording() -> (AccessLogLayer, Ends) {
     let records = Ends::default();
     let log = Arc::clone(&records);
-    let layer = AccessLogLayer::to(move |record: &Record<'_>| {
+    let layer = AccessLogLayer::sink(move |record: &Record<'_>| {
         log.lock().unwrap().push((record.outcome(), record.stream_end()));
     });
     (layer, records)
