@@ -162,19 +162,18 @@ fn counts_tools_under_both_names() {
 }
 
 #[test]
-fn limits_n_however_it_is_written() {
+fn limits_n_by_its_value_however_it_is_written() {
     let limits = ChatLimits::new().n(3);
-    for within in ["0", "1", "3", "null"] {
+    for within in ["0", "1", "3", "null", "3.0", "1e0", "30E-1", "-0", "0.0"] {
         assert_eq!(check_text(&limits, &format!(r#"{{"n": {within}}}"#)), [], "{within}");
     }
     for beyond in [
         "4",
-        "3.0",
-        "1e0",
+        "4.0",
         "1e1",
         "3E-1",
         "-1",
-        "-0",
+        "-1.0",
         "\"3\"",
         "[1]",
         "{}",

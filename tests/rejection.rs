@@ -38,7 +38,7 @@ const TABLE: &[Row] = &[
     (Refusal::UnsupportedMediaType, "unsupported-media-type", 415, 415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type", "UnsupportedMediaTypeException", "invalid_request_error", 3),
     (Refusal::MalformedPayload, "malformed-payload", 400, 400, "BAD_REQUEST_BODY", "Invalid request body", "BadRequestException", "invalid_request_error", 3),
     (Refusal::InvalidParameters, "invalid-parameters", 400, 400, "BAD_REQUEST_PARAMETERS", "Invalid request parameters", "BadRequestException", "invalid_request_error", 3),
-    (Refusal::SchemaViolation, "schema-violation", 422, 400, "BAD_REQUEST_BODY", "Invalid request body", "BadRequestException", "invalid_request_error", 3),
+    (Refusal::InvalidPayload, "invalid-payload", 422, 400, "BAD_REQUEST_BODY", "Invalid request body", "BadRequestException", "invalid_request_error", 3),
     (Refusal::Overloaded, "overloaded", 503, 503, "DEFAULT_5XX", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
     (Refusal::ModelLoading, "model-loading", 503, 503, "INTEGRATION_FAILURE", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
     (Refusal::UpstreamUnavailable, "upstream-unavailable", 502, 502, "INTEGRATION_FAILURE", "Internal server error", "InternalServerErrorException", "server_error", 14),
@@ -264,7 +264,7 @@ fn only_grpc_itself_gets_a_grpc_status() {
 #[tokio::test]
 async fn a_problem_says_where() {
     let violations = vec![Violation::new("/messages/0/role", "enum", "is not one of the roles")];
-    let rejection = Rejection::new(Refusal::SchemaViolation)
+    let rejection = Rejection::new(Refusal::InvalidPayload)
         .with_position(17)
         .with_violations(violations.clone());
     assert_eq!((rejection.position(), rejection.violations()), (Some(17), &*violations));
@@ -277,6 +277,45 @@ async fn a_problem_says_where() {
     }]);
     assert_eq!(body["errors"], errors);
     assert_eq!(json_of(gateway(rejection)).await, json!({ "message": "Invalid request body" }));
+}
+
+/// OpenAI's clients show `error.message` and nothing else.
+#[tokio::test]
+async fn the_message_names_the_place_of_the_first_violation() {
+    let long = format!("/{}/b/{}", "a".repeat(200), "c".repeat(100));
+    let around = format!("somewhere in /{}/b: must be true", "a".repeat(200));
+    let longest = "somewhere in the body: must be true";
+    for (pointer, message) in [
+        ("/n", "/n: must be true"),
+        ("", "the body: must be true"),
+        ("/query/limit", "/query/limit: must be true"),
+        (&*long, &*around),
+        (&*format!("/{}", "é".repeat(200)), longest),
+    ] {
+        let violation = Violation::new(pointer, "const", "must be true");
+        assert_eq!(violation.to_string(), message);
+        let others = vec![violation, Violation::new("/z", "const", "must be false")];
+        let rejection = Rejection::new(Refusal::InvalidPayload).with_violations(others);
+        assert_eq!(rejection.detail(), message);
+        let body = json_of(problem(rejection.clone())).await;
+        assert_eq!(
+            (&body["error"]["message"], &body["detail"]),
+            (&json!(message), &json!(message))
+        );
+        let other = rejection.with_detail("something else");
+        assert_eq!(json_of(problem(other)).await["error"]["message"], "something else");
+    }
+    let none = Rejection::new(Refusal::InvalidPayload).with_violations(Vec::new());
+    assert_eq!(none.detail(), Refusal::InvalidPayload.title());
+}
+
+/// Every layer raises them, with a schema or without one.
+#[test]
+fn no_refusal_speaks_of_a_schema() {
+    for refusal in Refusal::ALL {
+        let said = format!("{} {}", refusal.slug(), refusal.title()).to_lowercase();
+        assert!(!said.contains("schema"), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -96,11 +96,11 @@ async fn no_head_within_five_minutes_is_a_504() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deadline_of_the_head_is_settable_and_so_is_that_of_the_whole() {
+async fn the_deadline_of_the_head_is_settable_and_so_is_the_total() {
     for layer in [
         UpstreamLayer::new().head_timeout(SECOND),
-        UpstreamLayer::new().whole_timeout(SECOND),
-        UpstreamLayer::new().head_timeout(Duration::MAX).whole_timeout(SECOND),
+        UpstreamLayer::new().total_timeout(SECOND),
+        UpstreamLayer::new().head_timeout(Duration::MAX).total_timeout(SECOND),
     ] {
         let client = service_fn(|_: Request<()>| pending::<io::Result<Response<Empty<Bytes>>>>());
         let start = Instant::now();
@@ -111,7 +111,7 @@ async fn the_deadline_of_the_head_is_settable_and_so_is_that_of_the_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_of_for_ever_never_passes() {
-    let layer = UpstreamLayer::new().head_timeout(Duration::MAX).whole_timeout(Duration::MAX);
+    let layer = UpstreamLayer::new().head_timeout(Duration::MAX).total_timeout(Duration::MAX);
     let client = service_fn(async |_: Request<()>| {
         tokio::time::sleep(10_000 * MINUTE).await;
         Ok::<_, io::Error>(Response::new(Empty::<Bytes>::new()))
@@ -207,43 +207,43 @@ async fn refusals_take_the_chosen_format() {
 // === After the head ===
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_begin_within_two_minutes_breaks() {
+async fn a_body_that_does_not_begin_within_five_minutes_breaks() {
     let mut body = body_of(UpstreamLayer::new(), ScriptedBody::new([Step::Stall])).await;
     let start = Instant::now();
     assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyError::FirstByteTimeout);
-    assert_eq!(start.elapsed(), 2 * MINUTE);
+    assert_eq!(start.elapsed(), 5 * MINUTE);
     assert!(body.frame().await.is_none());
     assert!(body.is_end_stream());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_falls_silent_for_a_minute_breaks() {
+async fn a_body_that_is_idle_for_five_minutes_breaks() {
     let steps = [Step::Data(b"a"), Step::Pending, Step::Data(b"b"), Step::Stall];
     let mut body = body_of(UpstreamLayer::new(), ScriptedBody::new(steps)).await;
     for expected in ["a", "b"] {
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), expected);
     }
     let start = Instant::now();
-    assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyError::SilenceTimeout);
-    assert_eq!(start.elapsed(), MINUTE);
+    assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyError::IdleTimeout);
+    assert_eq!(start.elapsed(), 5 * MINUTE);
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_is_noticed_though_a_later_deadline_was_waited_for_before() {
+async fn idleness_is_noticed_though_a_later_deadline_was_waited_for_before() {
     let steps = [Step::Pending, Step::Data(b"a"), Step::Stall];
     let mut body = body_of(UpstreamLayer::new(), ScriptedBody::new(steps)).await;
     body.frame().await.unwrap().unwrap();
     let start = Instant::now();
-    assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyError::SilenceTimeout);
-    assert_eq!(start.elapsed(), MINUTE);
+    assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyError::IdleTimeout);
+    assert_eq!(start.elapsed(), 5 * MINUTE);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_deadlines_of_the_body_are_settable() {
     let layer = UpstreamLayer::new()
         .first_byte_timeout(SECOND)
-        .silence_timeout(2 * SECOND)
-        .whole_timeout(Duration::MAX);
+        .idle_timeout(2 * SECOND)
+        .total_timeout(Duration::MAX);
     let start = Instant::now();
     let mut body = body_of(layer.clone(), ScriptedBody::new([Step::Stall])).await;
     assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyError::FirstByteTimeout);
@@ -253,7 +253,7 @@ async fn the_deadlines_of_the_body_are_settable() {
     let mut body = body_of(layer, ScriptedBody::new(steps)).await;
     body.frame().await.unwrap().unwrap();
     let start = Instant::now();
-    assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyError::SilenceTimeout);
+    assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyError::IdleTimeout);
     assert_eq!(start.elapsed(), 2 * SECOND);
 }
 
@@ -265,12 +265,12 @@ async fn the_time_of_a_reader_that_does_not_poll_does_not_count() {
     body.frame().await.unwrap().unwrap();
     tokio::time::advance(5 * MINUTE).await;
     let start = Instant::now();
-    assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyError::SilenceTimeout);
-    assert_eq!(start.elapsed(), MINUTE);
+    assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyError::IdleTimeout);
+    assert_eq!(start.elapsed(), 5 * MINUTE);
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_that_have_arrived_win_over_a_silence_that_has_passed() {
+async fn bytes_that_have_arrived_win_over_an_idle_timeout_that_has_passed() {
     let steps = [Step::Data(b"a"), Step::Pending, Step::Data(b"b")];
     let mut body = body_of(UpstreamLayer::new(), ScriptedBody::new(steps)).await;
     body.frame().await.unwrap().unwrap();
@@ -310,7 +310,7 @@ impl Body for Drip {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_whole_answer_ends_after_fifteen_minutes_however_lively() {
+async fn the_response_ends_after_fifteen_minutes_however_lively() {
     let service = answering(|| Response::new(Drip::new(b"token", 10 * SECOND)));
     let response = UpstreamLayer::new().layer(service).oneshot(request()).await.unwrap();
     let (mut body, start, mut frames) = (body(response), Instant::now(), 0);
@@ -320,12 +320,12 @@ async fn the_whole_answer_ends_after_fifteen_minutes_however_lively() {
             Err(error) => break error,
         }
     };
-    assert_eq!((error, frames), (BodyError::WholeTimeout, 89));
+    assert_eq!((error, frames), (BodyError::TotalTimeout, 89));
     assert_eq!(start.elapsed(), 15 * MINUTE);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_whole_is_counted_from_the_call_and_holds_for_bytes_that_never_wait() {
+async fn the_total_is_counted_from_the_call_and_holds_for_bytes_that_never_wait() {
     let client = service_fn(async |_: Request<()>| {
         tokio::time::sleep(4 * MINUTE).await;
         let steps = (0..9).map(|_| Step::Data(b"x"));
@@ -336,7 +336,7 @@ async fn the_whole_is_counted_from_the_call_and_holds_for_bytes_that_never_wait(
     tokio::time::advance(10 * MINUTE).await;
     body.frame().await.unwrap().unwrap();
     tokio::time::advance(MINUTE).await;
-    assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyError::WholeTimeout);
+    assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyError::TotalTimeout);
 }
 
 #[tokio::test(start_paused = true)]
@@ -349,7 +349,7 @@ async fn empty_frames_are_no_sign_of_life() {
             break error;
         }
     };
-    assert_eq!((error, start.elapsed()), (BodyError::FirstByteTimeout, 2 * MINUTE));
+    assert_eq!((error, start.elapsed()), (BodyError::FirstByteTimeout, 5 * MINUTE));
 }
 
 #[tokio::test(start_paused = true)]
@@ -395,8 +395,8 @@ async fn trailers_pass() {
 fn a_body_error_says_in_lower_case_which_deadline_it_was() {
     let errors = [
         (BodyError::FirstByteTimeout, "begin"),
-        (BodyError::SilenceTimeout, "silent"),
-        (BodyError::WholeTimeout, "whole"),
+        (BodyError::IdleTimeout, "idle"),
+        (BodyError::TotalTimeout, "total"),
         (BodyError::Broken, "broke"),
     ];
     for (error, word) in errors {
@@ -800,7 +800,7 @@ async fn a_caller_that_leaves_closes_the_connection_to_the_upstream() {
 #[tokio::test]
 async fn a_deadline_in_the_body_closes_the_connection_to_the_upstream() {
     let mut upstream = RawUpstream::answering(FIRST_CHUNK).await;
-    let service = UpstreamLayer::new().silence_timeout(Duration::ZERO).layer(client());
+    let service = UpstreamLayer::new().idle_timeout(Duration::ZERO).layer(client());
     let response = service.oneshot(get(upstream.address)).await.unwrap();
     let mut body = body(response);
     let error = loop {
@@ -808,7 +808,7 @@ async fn a_deadline_in_the_body_closes_the_connection_to_the_upstream() {
             break error;
         }
     };
-    assert_eq!(error, BodyError::SilenceTimeout);
+    assert_eq!(error, BodyError::IdleTimeout);
     assert!(matches!(upstream.next().await, Seen::Request(_)));
     assert_eq!(upstream.next().await, Seen::Closed);
     drop(body);

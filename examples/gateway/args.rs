@@ -30,7 +30,7 @@ mod slots;
 
 pub(crate) use self::{
     cache::{Cache, CacheScope},
-    client::Client,
+    client::{Client, Deadlines},
     limits::Limits,
     redis::{Redis, SecretPlace},
     slots::Slots,

@@ -5,29 +5,56 @@ use std::time::Duration;
 use super::{A_TIME, UsageError, once, read};
 use crate::units;
 
-pub(super) const FLAGS: [&str; 2] = ["--upstream-idle", "--upstream-retry"];
+pub(super) const FLAGS: [&str; 7] = [
+    "--upstream-keep-alive",
+    "--upstream-retry",
+    "--upstream-connect-timeout",
+    "--upstream-head-timeout",
+    "--upstream-first-byte-timeout",
+    "--upstream-idle-timeout",
+    "--upstream-total-timeout",
+];
 
-/// `None` is as the client has it.
+/// `None` is as the client or the layer has it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Client {
-    pub(crate) idle: Option<Duration>,
+    /// Of an idle connection.
+    pub(crate) keep_alive: Option<Duration>,
     /// Zero is off.
     pub(crate) retry: Option<Duration>,
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) deadlines: Deadlines,
+}
+
+/// How long a response may take. None is zero.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Deadlines {
+    pub(crate) head: Option<Duration>,
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) total: Option<Duration>,
 }
 
 impl Client {
     /// Takes the value of one of these flags.
     pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), UsageError> {
-        match flag {
-            "--upstream-idle" => {
-                let idle = read(flag, value, units::time, A_TIME)?;
-                once(flag, &mut self.idle, idle)
+        let timeout = match flag {
+            "--upstream-keep-alive" => {
+                let time = read(flag, value, units::time, A_TIME)?;
+                return once(flag, &mut self.keep_alive, time);
             }
             "--upstream-retry" => {
                 let retry = read(flag, value, units::time, "a time such as 1s, or 0s for off")?;
-                once(flag, &mut self.retry, retry)
+                return once(flag, &mut self.retry, retry);
             }
-            _ => Err(UsageError(format!("{flag} is not a flag of this gateway"))),
-        }
+            "--upstream-connect-timeout" => &mut self.connect_timeout,
+            "--upstream-head-timeout" => &mut self.deadlines.head,
+            "--upstream-first-byte-timeout" => &mut self.deadlines.first_byte,
+            "--upstream-idle-timeout" => &mut self.deadlines.idle,
+            "--upstream-total-timeout" => &mut self.deadlines.total,
+            _ => return Err(UsageError(format!("{flag} is not a flag of this gateway"))),
+        };
+        let time = |text: &str| units::time(text).filter(|time| !time.is_zero());
+        once(flag, timeout, read(flag, value, time, "a time that is not zero, such as 5m")?)
     }
 }

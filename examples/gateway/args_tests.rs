@@ -62,10 +62,40 @@ fn nothing_given_is_the_demo_with_the_defaults_of_the_help() {
 
 #[test]
 fn connections_to_the_upstream_are_kept_and_retried_as_the_flags_say() {
-    let client = Client { idle: Some(Duration::from_secs(2)), retry: Some(Duration::ZERO) };
-    assert_eq!(served("--upstream-idle 2s --upstream-retry 0s").client, client);
-    assert_eq!(refused("--upstream-idle x"), "--upstream-idle wants a time such as 30s, not `x`");
+    let client = Client {
+        keep_alive: Some(Duration::from_secs(2)),
+        retry: Some(Duration::ZERO),
+        ..Client::default()
+    };
+    assert_eq!(served("--upstream-keep-alive 2s --upstream-retry 0s").client, client);
+    let wanted = "--upstream-keep-alive wants a time such as 30s, not `x`";
+    assert_eq!(refused("--upstream-keep-alive x"), wanted);
     assert!(refused("--upstream-retry 1s --upstream-retry 2s").contains("given twice"));
+}
+
+#[test]
+fn every_deadline_of_the_upstream_has_a_flag() {
+    let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
+    let given = served(
+        "--upstream-connect-timeout 1m --upstream-head-timeout 2m --upstream-first-byte-timeout 3m \
+         --upstream-idle-timeout 4m --upstream-total-timeout 1h",
+    );
+    let deadlines = Deadlines {
+        head: minutes(2),
+        first_byte: minutes(3),
+        idle: minutes(4),
+        total: minutes(60),
+    };
+    let client = Client { connect_timeout: minutes(1), deadlines, ..Client::default() };
+    assert_eq!(given.client, client);
+    for flag in client::FLAGS {
+        assert!(HELP.contains(&format!("  {flag} TIME")), "{flag}");
+        assert!(refused(&format!("{flag} 1s {flag} 1s")).contains("given twice"), "{flag}");
+        if flag.ends_with("-timeout") {
+            let wanted = format!("{flag} wants a time that is not zero, such as 5m, not `0s`");
+            assert_eq!(refused(&format!("{flag} 0s")), wanted);
+        }
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use tower_inference::{
     upstream::UpstreamLayer,
 };
 
-use crate::{Error, args::Serve, shared};
+use crate::{Error, args::Serve, shared, upstream};
 
 pub(crate) struct Limits {
     /// Outside authentication.
@@ -40,7 +40,7 @@ impl Limits {
                 None => ThrottleLayer::new(limit),
             })
         });
-        let upstream = UpstreamLayer::new()
+        let upstream = upstream::layer(settings.client.deadlines)
             .in_flight(settings.slots.upstream_slots)
             .caller_share(settings.slots.caller_share);
         let budget = limits.token_budget.map(|budget| {

@@ -5,6 +5,7 @@ use tower_inference::{
     hf::{HfTokenLayer, Origin, TokenSource},
     model::Profile,
     payload::Payload,
+    upstream::UpstreamLayer,
 };
 
 use crate::{
@@ -42,15 +43,37 @@ pub(crate) fn profile(upstream: &args::Upstream) -> Profile {
 
 /// Makes the connections.
 pub(crate) fn client(client: args::Client) -> Result<HttpsClient<Payload>, Error> {
-    let args::Client { idle, retry } = client;
+    let args::Client { keep_alive, retry, connect_timeout, deadlines: _ } = client;
     let mut builder = HttpsClient::builder();
-    if let Some(idle) = idle {
-        builder = builder.pool_idle_timeout(idle);
+    if let Some(keep_alive) = keep_alive {
+        builder = builder.pool_idle_timeout(keep_alive);
+    }
+    if let Some(timeout) = connect_timeout {
+        builder = builder.connect_timeout(timeout);
     }
     if let Some(retry) = retry {
         builder = builder.retry_window(retry);
     }
     Ok(builder.build()?)
+}
+
+/// Waits for responses as long as the flags say.
+pub(crate) fn layer(deadlines: args::Deadlines) -> UpstreamLayer {
+    let args::Deadlines { head, first_byte, idle, total } = deadlines;
+    let mut layer = UpstreamLayer::new();
+    if let Some(timeout) = head {
+        layer = layer.head_timeout(timeout);
+    }
+    if let Some(timeout) = first_byte {
+        layer = layer.first_byte_timeout(timeout);
+    }
+    if let Some(timeout) = idle {
+        layer = layer.idle_timeout(timeout);
+    }
+    if let Some(timeout) = total {
+        layer = layer.total_timeout(timeout);
+    }
+    layer
 }
 
 /// Sends requests to the demo's.

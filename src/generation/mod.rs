@@ -33,5 +33,5 @@ pub(crate) fn violation_at(
 ) -> Rejection {
     let violation = Violation::new(pointer, keyword, detail);
     let detail = [&violation.pointer, ": ", &violation.detail].concat();
-    Rejection::new(Refusal::SchemaViolation).with_detail(detail).with_violations(vec![violation])
+    Rejection::new(Refusal::InvalidPayload).with_detail(detail).with_violations(vec![violation])
 }

@@ -5,7 +5,10 @@ use std::{borrow::Cow, ops::RangeInclusive};
 use percent_encoding::percent_decode_str;
 
 use super::names::{Known, Role, known};
-use crate::rejection::{Refusal, Rejection, Violation};
+use crate::{
+    payload::whole_number,
+    rejection::{Refusal, Rejection, Violation},
+};
 
 /// What a query asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,7 +28,7 @@ impl Asked {
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let Some(Known { name: known, role }) = known(&decoded(name)) else { continue };
-            let number = || decoded(value).trim().parse::<u64>().ok();
+            let number = || whole_number(decoded(value).trim());
             match role {
                 Role::Limit => {
                     let limits = |tokens: &u64| {
@@ -66,7 +69,12 @@ mod tests {
         for query in ["", "&&", "a=b", "max_tokens_=500", "temperature=5", "n", "n=x"] {
             assert_eq!(asked(query), Ok(Asked::NOTHING), "{query}");
         }
-        for query in ["max_new_tokens=100", "a&max_%6eew_tokens=%31%30%30", "max_tokens=+100"] {
+        for query in [
+            "max_new_tokens=100",
+            "a&max_%6eew_tokens=%31%30%30",
+            "max_tokens=+100",
+            "max_tokens=1e2",
+        ] {
             assert_eq!(asked(query), tokens(100), "{query}");
         }
         for query in [
@@ -85,7 +93,7 @@ mod tests {
         ] {
             assert_eq!(asked(query), Err(Refusal::InvalidParameters), "{query}");
         }
-        let both = asked("num_return_sequences=50&max_length=7");
+        let both = asked("num_return_sequences=50.0&max_length=7.0");
         assert_eq!(both, Ok(Asked { tokens: Some(7), answers: 50 }));
     }
 }

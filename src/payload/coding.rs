@@ -26,8 +26,13 @@ pub(super) fn check_coding(
     };
     let taken = if decompress { Coding::TAKEN } else { "identity" };
     coding.map(Some).ok_or_else(|| {
+        let detail = if chunked {
+            format!("content-encoding: a body of this coding is not taken here, but: {taken}")
+        } else {
+            "transfer-encoding: only chunked is taken here".to_owned()
+        };
         Rejection::new(Refusal::UnsupportedMediaType)
-            .with_detail("bodies of this coding are not taken here")
+            .with_detail(detail)
             .with_field(ACCEPT_ENCODING, HeaderValue::from_static(taken))
     })
 }
@@ -61,7 +66,7 @@ pub(super) fn uncoded() -> Rejection {
 }
 
 /// What is said of a coded body that ends in the midst of it, or before.
-pub(super) const TOO_SHORT: &str = "the coded body ends too early";
+pub(super) const TOO_SHORT: &str = "content-encoding: the coded body ends too early";
 
 #[cfg(test)]
 mod tests {

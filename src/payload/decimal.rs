@@ -46,6 +46,17 @@ impl<'a> Decimal<'a> {
     pub(crate) const fn is_integer(self) -> bool {
         self.exponent >= 0
     }
+
+    /// The integer that it is, if that fits. Works through at most 39 digits, whatever the exponent.
+    pub(crate) fn to_i128(self) -> Option<i128> {
+        let ten = |sum: i128, digit: i128| sum.checked_mul(10)?.checked_add(digit);
+        let mut digits = self.digits().map(|digit| i128::from(digit - b'0'));
+        let digits = digits.try_fold(0, ten)?;
+        // Zero has no exponent. Ten to the power of 38 is the greatest that fits.
+        let zeros = usize::try_from(self.exponent).ok().filter(|zeros| *zeros < 39)?;
+        let size = std::iter::repeat_n(0, zeros).try_fold(digits, ten)?;
+        Some(if self.negative { -size } else { size })
+    }
 }
 
 impl PartialEq for Decimal<'_> {
@@ -72,5 +83,55 @@ impl std::hash::Hash for Decimal<'_> {
         }
         state.write_u64(group);
         state.write_u32(count);
+    }
+}
+
+/// Reads a whole number from a text that is not a document, such as a member of a query: as a document
+/// has it, or as Rust reads it (`007`, `+7`).
+#[cfg(any(feature = "throttle", feature = "transform"))]
+pub(crate) fn whole_number(text: &str) -> Option<u64> {
+    let written = || {
+        // For its grammar alone.
+        let _number: serde_json::Number = text.parse().ok()?;
+        u64::try_from(Decimal::new(text).to_i128()?).ok()
+    };
+    text.parse().ok().or_else(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_read_however_they_are_written() {
+        let read = |text| Decimal::new(text).to_i128();
+        for one in ["1", "1.0", "1e0", "1E+0", "1.000", "10e-1", "0.1e1", "100.00e-2", "0.001E3"] {
+            assert_eq!(read(one), Some(1), "{one}");
+        }
+        for zero in ["0", "-0", "0.0", "0e9999999999999999999999999999999999999999", "-0.0e-5"] {
+            assert_eq!(read(zero), Some(0), "{zero}");
+        }
+        assert_eq!(read("-2.56e2"), Some(-256));
+        assert_eq!(read("18446744073709551615.0"), Some(u64::MAX.into()));
+        let most = i128::MAX.to_string();
+        assert_eq!(read(&most), Some(i128::MAX));
+        for none in ["1.5", "1e-1", "1e39", "1e400", "1e99999999999999999999", "9e38"] {
+            assert_eq!(read(none), None, "{none}");
+        }
+    }
+
+    #[cfg(any(feature = "throttle", feature = "transform"))]
+    #[test]
+    fn texts_are_whole_numbers_as_rust_or_json_has_them() {
+        for (text, number) in
+            [("7", 7), ("+7", 7), ("007", 7), ("7.0", 7), ("7e0", 7), ("0.7E1", 7), ("70e-1", 7)]
+        {
+            assert_eq!(whole_number(text), Some(number), "{text}");
+        }
+        for other in
+            ["", " 7", "7 ", "7.5", "-7", "-7.0", "7.", ".7e1", "07.0", "0x7", "1e20", "\u{ff17}"]
+        {
+            assert_eq!(whole_number(other), None, "{other}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use flate2::bufread::MultiGzDecoder;
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
-use super::coding::TOO_SHORT;
+use super::{PayloadError, coding::TOO_SHORT};
 use crate::rejection::{Refusal, Rejection};
 
 /// A content coding that can be taken off (RFC 9110 section 8.4.1, RFC 7932, RFC 8878).
@@ -40,9 +40,9 @@ impl Coding {
 
     const fn broken(self) -> &'static str {
         match self {
-            Self::Gzip => "the body is not gzip",
-            Self::Brotli => "the body is not br",
-            Self::Zstd => "the body is not zstd with a window of at most 8 MiB",
+            Self::Gzip => "content-encoding: the body is not gzip",
+            Self::Brotli => "content-encoding: the body is not br",
+            Self::Zstd => "content-encoding: the body is not zstd with a window of at most 8 MiB",
         }
     }
 }
@@ -115,7 +115,7 @@ impl Decoder {
         self.done = step.done;
         self.decoded.grow(step.given);
         if self.decoded.length > self.limit {
-            return Err(Rejection::new(Refusal::PayloadTooLarge));
+            return Err(PayloadError::TooLarge(Some(self.limit)).rejection());
         }
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Broken {
     fn rejection(self, coding: Coding) -> Rejection {
         Rejection::new(Refusal::MalformedPayload).with_detail(match self {
             Self::TooShort => TOO_SHORT,
-            Self::TooLong => "more data after the coded body",
+            Self::TooLong => "content-encoding: more data after the coded body",
             Self::Invalid => coding.broken(),
         })
     }

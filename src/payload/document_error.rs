@@ -1,6 +1,6 @@
 use std::{error::Error, fmt};
 
-use super::{Malformed, parse::Room};
+use super::{Malformed, Reason, parse::Room};
 use crate::{
     memory_limit::{MemoryExhausted, MemoryPermit},
     rejection::{Refusal, Rejection},
@@ -21,21 +21,38 @@ pub enum DocumentError {
 }
 
 impl DocumentError {
-    /// The refusal of a layer that must look into the body: `unsupported-media-type` for one that
-    /// is streamed, `overloaded` where no memory is left, `malformed-payload` else, with the position.
+    /// The rejection of a layer that must look into the body: `unsupported-media-type` for one that
+    /// is streamed, `overloaded` where no memory is left, `payload-too-large` for one beyond a
+    /// bound, `malformed-payload` else. The last two name the position.
     #[must_use]
     pub fn rejection(self) -> Rejection {
-        let malformed = Rejection::new(Refusal::MalformedPayload);
         match self {
             Self::Streamed => Rejection::new(Refusal::UnsupportedMediaType)
                 .with_detail("bodies are not read here, so they cannot be checked"),
-            Self::Empty => malformed.with_detail("the body is empty").with_position(0),
-            Self::Malformed(Malformed { reason, position }) => {
-                malformed.with_detail(reason.as_str()).with_position(position)
+            Self::Empty => Rejection::new(Refusal::MalformedPayload)
+                .with_detail("the body is empty")
+                .with_position(0),
+            Self::Malformed(Malformed { reason, position }) if reason.is_bound() => {
+                beyond(format_args!("the body has {reason} at byte {position}"), reason)
+                    .with_position(position)
             }
+            Self::Malformed(malformed) => Rejection::new(Refusal::MalformedPayload)
+                .with_detail(format!("the body is not strict JSON: {malformed}"))
+                .with_position(malformed.position),
             Self::Exhausted => MemoryExhausted.into(),
         }
     }
+}
+
+/// The rejection of a document beyond the bound that `reason` names. It says who can raise the bound,
+/// because the document may be in order.
+pub(super) fn beyond(what: fmt::Arguments<'_>, reason: Reason) -> Rejection {
+    let setter = match reason {
+        Reason::TooDeep(_) => "; PayloadLayer::depth sets this bound",
+        Reason::TooManyNodes(_) => "; PayloadLayer::nodes sets this bound",
+        _ => "",
+    };
+    Rejection::new(Refusal::PayloadTooLarge).with_detail(format!("{what}{setter}"))
 }
 
 impl From<Malformed> for DocumentError {

@@ -343,9 +343,9 @@ impl<'a> Edits<'a> {
         let nodes = self.nodes - gone as usize + come;
         let around = pointer.tokens().len();
         let reason = if around + depth > bounds.depth as usize {
-            Reason::TooDeep
+            Reason::TooDeep(bounds.depth)
         } else if nodes > bounds.nodes as usize {
-            Reason::TooManyNodes
+            Reason::TooManyNodes(bounds.nodes)
         } else {
             return Ok(nodes);
         };

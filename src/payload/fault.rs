@@ -1,6 +1,6 @@
 use std::{error::Error, fmt};
 
-use super::{Pointer, Reason};
+use super::{Pointer, Reason, document_error::beyond};
 use crate::rejection::{Refusal, Rejection, Violation};
 
 /// Why an edit cannot be done, and where.
@@ -36,7 +36,7 @@ impl EditError {
         Self { fault, pointer: pointer.prefix(tokens) }
     }
 
-    /// The refusal that says so: `schema-violation` with the pointer, or `malformed-payload` for
+    /// The rejection that says so: `invalid-payload` with the pointer, or `payload-too-large` for
     /// what is beyond the bounds.
     #[must_use]
     pub fn rejection(self) -> Rejection {
@@ -45,11 +45,12 @@ impl EditError {
             EditFault::NoElement => "minItems",
             EditFault::Twin => "propertyNames",
             EditFault::Bounds(reason) => {
-                return Rejection::new(Refusal::MalformedPayload).with_detail(reason.as_str());
+                let place = if self.pointer.is_empty() { "the body" } else { &self.pointer };
+                return beyond(format_args!("{place}: would have {reason}"), reason);
             }
         };
         let violation = Violation::new(self.pointer, keyword, self.fault.as_str());
-        Rejection::new(Refusal::SchemaViolation).with_violations(vec![violation])
+        Rejection::new(Refusal::InvalidPayload).with_violations(vec![violation])
     }
 }
 
@@ -69,7 +70,10 @@ impl EditFault {
 
 impl fmt::Display for EditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.pointer, self.fault.as_str())
+        match self.fault {
+            EditFault::Bounds(reason) => write!(f, "{:?}: {reason}", self.pointer),
+            fault => write!(f, "{:?}: {}", self.pointer, fault.as_str()),
+        }
     }
 }
 

@@ -23,10 +23,10 @@ pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PayloadError {
-    /// It is beyond the limit.
-    TooLarge,
-    /// It did not arrive in time.
-    TimedOut,
+    /// It has more bytes than the limit, which is given where it is known.
+    TooLarge(Option<u64>),
+    /// It did not arrive within the deadline, which is given.
+    TimedOut(Duration),
     /// The caller's connection broke, or a layer further out cut it off.
     Broken(Box<dyn Error + Send + Sync>),
 }
@@ -36,8 +36,12 @@ impl PayloadError {
     #[must_use]
     pub fn rejection(&self) -> Rejection {
         match self {
-            Self::TooLarge => Rejection::new(Refusal::PayloadTooLarge),
-            Self::TimedOut => Rejection::new(Refusal::PayloadTimeout),
+            Self::TooLarge(None) => Rejection::new(Refusal::PayloadTooLarge)
+                .with_detail("the body is larger than a layer further out allows"),
+            Self::TooLarge(Some(_)) => Rejection::new(Refusal::PayloadTooLarge)
+                .with_detail(format!("{self}; PayloadLayer::limit sets this bound")),
+            Self::TimedOut(_) => Rejection::new(Refusal::PayloadTimeout)
+                .with_detail(format!("{self}; PayloadLayer::deadline sets this bound")),
             Self::Broken(_) => {
                 Rejection::new(Refusal::MalformedPayload).with_detail("the body broke off")
             }
@@ -51,12 +55,12 @@ impl From<BoxError> for PayloadError {
         let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
         while let Some(known) = cause {
             match known.downcast_ref() {
-                Some(Self::TooLarge) => return Self::TooLarge,
-                Some(Self::TimedOut) => return Self::TimedOut,
+                Some(Self::TooLarge(limit)) => return Self::TooLarge(*limit),
+                Some(Self::TimedOut(deadline)) => return Self::TimedOut(*deadline),
                 Some(Self::Broken(_)) | None => {}
             }
             if known.is::<LengthLimitError>() {
-                return Self::TooLarge;
+                return Self::TooLarge(None);
             }
             cause = known.source();
         }
@@ -66,11 +70,12 @@ impl From<BoxError> for PayloadError {
 
 impl fmt::Display for PayloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TooLarge => "the body is too large",
-            Self::TimedOut => "the body did not arrive in time",
-            Self::Broken(_) => "the body broke off",
-        })
+        match self {
+            Self::TooLarge(None) => f.write_str("the body is too large"),
+            Self::TooLarge(Some(limit)) => write!(f, "the body is larger than {limit} bytes"),
+            Self::TimedOut(deadline) => write!(f, "the body did not arrive within {deadline:?}"),
+            Self::Broken(_) => f.write_str("the body broke off"),
+        }
     }
 }
 
@@ -78,7 +83,7 @@ impl Error for PayloadError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Broken(error) => Some(&**error),
-            Self::TooLarge | Self::TimedOut => None,
+            Self::TooLarge(_) | Self::TimedOut(_) => None,
         }
     }
 }
@@ -165,7 +170,7 @@ impl<B: Source + ?Sized> Flow<B> {
             Poll::Ready(ended) => ended,
             Poll::Pending => {
                 ready!(self.as_mut().poll_deadline(cx));
-                Some(Err(PayloadError::TimedOut))
+                Some(Err(PayloadError::TimedOut(self.limits.deadline)))
             }
         };
         *self.project().over = !matches!(next, Some(Ok(_)));
@@ -192,7 +197,12 @@ impl<B: Source + ?Sized> Flow<B> {
             // A layer further out may have counted the same bytes already.
             context.add_bytes_in(this.read.saturating_sub(context.bytes_in()));
         }
-        if *this.read > this.limits.bytes { Err(PayloadError::TooLarge) } else { Ok(frame) }
+        let limit = this.limits.bytes;
+        if *this.read > limit { Err(PayloadError::TooLarge(Some(limit))) } else { Ok(frame) }
+    }
+
+    pub(super) const fn deadline(&self) -> Duration {
+        self.limits.deadline
     }
 
     pub(super) fn has_ended(&self) -> bool {

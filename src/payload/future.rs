@@ -253,7 +253,8 @@ impl<S> Reading<S> {
         }
         // A body that is always ready, and gives nothing, must run into the deadline as well; so
         // must one that takes long to decode.
-        let deadline = body.poll_deadline(cx).map(|()| Err(PayloadError::TimedOut.rejection()));
+        let timed_out = PayloadError::TimedOut(body.deadline());
+        let deadline = body.poll_deadline(cx).map(|()| Err(timed_out.rejection()));
         turn::end(cx);
         deadline
     }
@@ -319,7 +320,8 @@ impl<S> Reading<S> {
         S: Service<Request<Payload>>,
     {
         let checked = read.and_then(|buffered| {
-            self.layer.check_body(&buffered, &self.parts.method, &self.context)?;
+            let (charset, method) = (self.head.charset, &self.parts.method);
+            self.layer.check_body(&buffered, charset, method, &self.context)?;
             Ok(buffered)
         });
         let buffered = match checked {

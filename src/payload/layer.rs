@@ -14,19 +14,19 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Bounds, DocumentError, Payload,
+    Bounds, DocumentError, Payload, PayloadError,
     body::Buffered,
     coding::check_coding,
     decode::Coding,
     flow::{Flow, Limits},
     future::{Reading, Refused, ResponseFuture, set_framing},
-    media::{only_json, says_json},
+    media::{Charset, charset_of_json, check_charset, only_json},
 };
 use crate::{
     body::{ResponseBody, content_length},
     context::RequestContext,
     memory_limit::{MemoryLimit, MemoryPermit},
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{RefusalFormat, Rejection},
 };
 
 /// Turns `Request<B>` into `Request<Payload>`, for any body `B`.
@@ -205,26 +205,29 @@ impl PayloadLayer {
         let said = content_length(&parts.headers).unwrap_or(0);
         let announced = said.max(body.size_hint().lower());
         if announced > self.limits.bytes {
-            return Err(Rejection::new(Refusal::PayloadTooLarge));
+            return Err(PayloadError::TooLarge(Some(self.limits.bytes)).rejection());
         }
         let coding = match self.mode {
             Mode::Json | Mode::Bytes => check_coding(&parts.headers, self.decompress)?,
             Mode::Streamed => None,
         };
-        let mistyped = self.mode == Mode::Json && !says_json(&parts.headers);
+        let charset = charset_of_json(&parts.headers);
+        let mistyped = self.mode == Mode::Json && charset.is_none();
         if mistyped && (announced > 0 || !is_bodiless(&parts.method)) {
             return Err(only_json());
         }
-        Ok(Head { announced, coding, mistyped })
+        Ok(Head { announced, coding, mistyped, charset })
     }
 
     /// What only the whole body decides.
     pub(super) fn check_body(
         &self,
         buffered: &Arc<Buffered>,
+        charset: Option<Charset>,
         method: &Method,
         context: &RequestContext,
     ) -> Result<(), Rejection> {
+        check_charset(charset, buffered.bytes())?;
         if self.mode != Mode::Json {
             return Ok(());
         }
@@ -270,6 +273,8 @@ pub(super) struct Head {
     pub(super) coding: Option<Coding>,
     /// The type is not JSON, which is refused if any byte comes: what is not there needs no type.
     pub(super) mistyped: bool,
+    /// Of a type that is JSON.
+    pub(super) charset: Option<Charset>,
 }
 
 /// Methods whose requests have no use for a body (RFC 9110 section 9.3).
@@ -346,7 +351,8 @@ where
                     return ResponseFuture::reading(body, reading);
                 }
             };
-            if let Err(rejection) = layer.check_body(&buffered, &parts.method, &context) {
+            let checked = layer.check_body(&buffered, head.charset, &parts.method, &context);
+            if let Err(rejection) = checked {
                 return refuse(rejection);
             }
             set_framing(&mut parts.headers, &buffered);

@@ -57,10 +57,10 @@ pub enum Reason {
     DuplicateName,
     /// Something after the value (section 2).
     TrailingData,
-    /// More arrays and objects in one another than the bound.
-    TooDeep,
-    /// More nodes than the bound.
-    TooManyNodes,
+    /// More arrays and objects in one another than the bound, which is given.
+    TooDeep(u32),
+    /// More nodes than the bound, which is given.
+    TooManyNodes(u32),
     /// Four GiB or more.
     TooLong,
     /// A number beyond the range of `f64`, where one is asked for.
@@ -68,7 +68,13 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// What is wrong, for people.
+    /// Whether the document may be JSON, and is beyond a bound of its reader.
+    pub(super) const fn is_bound(self) -> bool {
+        matches!(self, Self::TooDeep(_) | Self::TooManyNodes(_) | Self::TooLong)
+    }
+
+    /// What is wrong, for people. The text of a bound has no number; that of [`Display`](fmt::Display)
+    /// does.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -85,9 +91,9 @@ impl Reason {
             Self::LoneSurrogate => "half of a surrogate pair",
             Self::DuplicateName => "a second member of the same name",
             Self::TrailingData => "more data after the document",
-            Self::TooDeep => "nested too deeply",
-            Self::TooManyNodes => "too many values",
-            Self::TooLong => "too long",
+            Self::TooDeep(_) => "too many arrays and objects in one another",
+            Self::TooManyNodes(_) => "too many values",
+            Self::TooLong => "4 GiB or more",
             Self::NumberOutOfRange => "a number out of range",
         }
     }
@@ -95,6 +101,12 @@ impl Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        match self {
+            Self::TooDeep(most) => {
+                write!(f, "more than {most} arrays and objects in one another")
+            }
+            Self::TooManyNodes(most) => write!(f, "more than {most} values"),
+            _ => f.write_str(self.as_str()),
+        }
     }
 }

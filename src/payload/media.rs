@@ -7,14 +7,65 @@ use http::{
 
 use crate::rejection::{Refusal, Rejection};
 
-/// Whether the type says that it is JSON: `application/json`, or what ends in `+json` (RFC 6839
-/// section 3.1).
+/// Whether the type says that it is JSON in UTF-8: `application/json`, or what ends in `+json` (RFC
+/// 6839 section 3.1).
 pub(crate) fn says_json(headers: &HeaderMap) -> bool {
+    charset_of_json(headers).is_some()
+}
+
+/// The charset that the type names, if the type is JSON.
+pub(super) fn charset_of_json(headers: &HeaderMap) -> Option<Charset> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     match (values.next(), values.next()) {
-        (Some(value), None) => value.to_str().is_ok_and(is_json),
-        _ => false,
+        (Some(value), None) => json_in(value.to_str().ok()?),
+        _ => None,
     }
+}
+
+/// A charset whose bytes are those of UTF-8.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Charset {
+    Utf8,
+    /// The same where all bytes are ASCII. For others, readers differ: to browsers the label means
+    /// windows-1252 (WHATWG Encoding section 4.2), to .NET each such byte is a question mark.
+    Ascii,
+}
+
+impl Charset {
+    /// The labels of UTF-8 in WHATWG Encoding section 4.2, and those by which clients name ASCII.
+    /// They are compared without case and without the space around them, as section 4.2 asks.
+    fn of(label: &str) -> Option<Self> {
+        const UTF_8: [&str; 6] = [
+            "utf-8",
+            "utf8",
+            "unicode-1-1-utf-8",
+            "unicode11utf8",
+            "unicode20utf8",
+            "x-unicode20utf8",
+        ];
+        const ASCII: [&str; 3] = ["us-ascii", "ascii", "ansi_x3.4-1968"];
+        let label = label.trim_matches(SPACE);
+        let is = |own: &&str| own.eq_ignore_ascii_case(label);
+        if UTF_8.iter().any(is) {
+            Some(Self::Utf8)
+        } else {
+            ASCII.iter().any(is).then_some(Self::Ascii)
+        }
+    }
+}
+
+/// Refuses bytes that are not ASCII under a type that says so.
+pub(super) fn check_charset(charset: Option<Charset>, bytes: &[u8]) -> Result<(), Rejection> {
+    let beyond = match charset {
+        Some(Charset::Ascii) => bytes.iter().position(|byte| !byte.is_ascii()),
+        Some(Charset::Utf8) | None => None,
+    };
+    beyond.map_or(Ok(()), |at| {
+        let detail = format!("content-type: the charset is us-ascii, and byte {at} is not");
+        Err(Rejection::new(Refusal::UnsupportedMediaType)
+            .with_detail(detail)
+            .with_position(at as u64))
+    })
 }
 
 /// What a body holds, by its type and its first bytes.
@@ -73,52 +124,60 @@ fn says_text(headers: &HeaderMap) -> bool {
 /// Refuses what does not say so.
 pub(crate) fn only_json() -> Rejection {
     Rejection::new(Refusal::UnsupportedMediaType)
-        .with_detail("only application/json in utf-8 is taken here")
+        .with_detail("content-type: only application/json in utf-8 is taken here")
         .with_field(ACCEPT, HeaderValue::from_static("application/json"))
 }
 
-/// Whether a media type (RFC 9110 section 8.3.1) is JSON, and names no charset but UTF-8.
-fn is_json(media_type: &str) -> bool {
+/// The charset of a media type (RFC 9110 section 8.3.1) that is JSON. `None` for other types, and
+/// for those that name another charset than UTF-8.
+fn json_in(media_type: &str) -> Option<Charset> {
     if media_type == "application/json" {
-        return true;
+        return Some(Charset::Utf8);
     }
     let (essence, parameters) =
         media_type.split_at(media_type.find(';').unwrap_or(media_type.len()));
-    let Some((top, sub)) = essence.trim_matches(SPACE).split_once('/') else { return false };
+    let (top, sub) = essence.trim_matches(SPACE).split_once('/')?;
     let suffix = sub.len().checked_sub(5).and_then(|at| sub.get(at..));
     // gRPC frames its messages, in JSON or not: a body of them is no document.
     let framed = sub.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("grpc"));
     if framed {
-        return false;
+        return None;
     }
     let json = top.eq_ignore_ascii_case("application") && sub.eq_ignore_ascii_case("json")
         || sub.len() > 5 && suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"));
-    json && is_token(top) && is_token(sub) && all_utf8(parameters)
+    charset(parameters).filter(|_| json && is_token(top) && is_token(sub))
 }
 
 const SPACE: [char; 2] = [' ', '\t'];
 
-/// Whether these are well-formed parameters (RFC 9110 section 5.6.6), and no charset among them is
-/// other than UTF-8. Two parsers that take a broken one apart differently would read two charsets.
-fn all_utf8(mut parameters: &str) -> bool {
+/// The charset that these parameters name; UTF-8 where they name none (RFC 8259 section 8.1).
+///
+/// `None` for parameters that are not well formed (RFC 9110 section 5.6.6): two parsers that take
+/// them apart differently would read two charsets. Space around the equals sign, which the grammar
+/// does not have, changes no reading.
+fn charset(mut parameters: &str) -> Option<Charset> {
+    let mut charset = Charset::Utf8;
     loop {
         parameters = parameters.trim_start_matches(SPACE);
         if parameters.is_empty() {
-            return true;
+            return Some(charset);
         }
-        let Some(rest) = parameters.strip_prefix(';') else { return false };
-        let rest = rest.trim_start_matches(SPACE);
+        let rest = parameters.strip_prefix(';')?.trim_start_matches(SPACE);
         if rest.is_empty() || rest.starts_with(';') {
             parameters = rest;
             continue;
         }
-        let Some((name, rest)) = rest.split_once('=') else { return false };
-        let Some((value, rest)) = value(rest) else { return false };
-        let foreign = name.eq_ignore_ascii_case("charset") && !value.eq_ignore_ascii_case("utf-8");
-        if !is_token(name) || foreign {
-            return false;
+        let (name, rest) = rest.split_once('=')?;
+        let name = name.trim_end_matches(SPACE);
+        let (value, rest) = value(rest.trim_start_matches(SPACE))?;
+        if name.eq_ignore_ascii_case("charset") {
+            // Of two, the narrower.
+            match Charset::of(value)? {
+                Charset::Ascii => charset = Charset::Ascii,
+                Charset::Utf8 => {}
+            }
         }
-        parameters = rest;
+        parameters = is_token(name).then_some(rest)?;
     }
 }
 
@@ -192,6 +251,7 @@ mod tests {
 
     #[test]
     fn types_that_are_json_in_utf_8_are_told_from_others() {
+        let is_json = |media_type: &str| json_in(media_type) == Some(Charset::Utf8);
         for json in [
             "application/json",
             "Application/JSON ; charset=UTF-8",

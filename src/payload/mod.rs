@@ -48,10 +48,10 @@
 //! | more bytes than the limit, whatever was announced | 413 `payload-too-large` |
 //! | a body that takes longer than the deadline (30 s) | 408 `payload-timeout` |
 //! | a `content-encoding`, or a `transfer-encoding` other than `chunked` | 415 `unsupported-media-type`, `accept-encoding: identity`; when [coded bodies](#coded-bodies) are taken, with their names |
-//! | a type that is not JSON (binary, a form, text, gRPC in any format, none at all), a charset other than UTF-8 | 415 `unsupported-media-type`, `accept: application/json` |
+//! | a type that is not JSON (binary, a form, text, gRPC in any format, none at all), a charset other than UTF-8 or ASCII, a byte beyond ASCII under the latter | 415 `unsupported-media-type`, `accept: application/json` |
 //! | no body, where the method has a use for one | 400 `malformed-payload` |
 //! | what is not strict JSON: see [`Document`] and [`Reason`] | 400 `malformed-payload`, with the position |
-//! | a depth beyond 128, more than 1,000,000 nodes | 400 `malformed-payload`, with the position |
+//! | a [depth](PayloadLayer::depth) beyond 128, more [nodes](PayloadLayer::nodes) than are set | 413 `payload-too-large`, with the position |
 //! | a connection that breaks | 400 `malformed-payload` |
 //! | a body, window or document for which the [memory limit](PayloadLayer::memory_limit) (256 MiB in all) has no room | 503 `overloaded`, `retry-after` |
 //!
@@ -134,7 +134,6 @@ mod arena;
 mod body;
 mod coding;
 mod collect;
-#[cfg(any(feature = "cache", feature = "schema"))]
 mod decimal;
 #[cfg_attr(not(feature = "decompression"), path = "decode_none.rs")]
 mod decode;
@@ -161,6 +160,8 @@ mod text;
 pub(crate) use self::collect::Collected;
 #[cfg(any(feature = "cache", feature = "schema"))]
 pub(crate) use self::decimal::Decimal;
+#[cfg(any(feature = "throttle", feature = "transform"))]
+pub(crate) use self::decimal::whole_number;
 #[cfg(any(feature = "schema", feature = "throttle"))]
 pub(crate) use self::layer::is_bodiless;
 #[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{
     Document, Malformed, Reason,
     arena::Slot,
+    decimal::Decimal,
     pointer::{index, is_alike},
     text::{characters, contents, count_work, unescape},
 };
@@ -75,16 +76,25 @@ impl<'a> Node<'a> {
         (self.kind() == Kind::Number).then(|| self.text())
     }
 
-    /// A number that is written as an integer, without fraction and exponent, and fits.
+    /// Returns a number that is an integer and fits, however it is written: `256`, `256.0` and
+    /// `2.56e2` are one number.
     #[must_use]
     pub fn as_u64(self) -> Option<u64> {
-        self.slot.is_integer().then(|| self.text())?.parse().ok()
+        let text = self.number()?;
+        if self.slot.is_integer() && text != "-0" {
+            return text.parse().ok();
+        }
+        u64::try_from(Decimal::new(text).to_i128()?).ok()
     }
 
-    /// A number that is written as an integer, without fraction and exponent, and fits.
+    /// Returns a number that is an integer and fits, however it is written.
     #[must_use]
     pub fn as_i64(self) -> Option<i64> {
-        self.slot.is_integer().then(|| self.text())?.parse().ok()
+        let text = self.number()?;
+        if self.slot.is_integer() {
+            return text.parse().ok();
+        }
+        i64::try_from(Decimal::new(text).to_i128()?).ok()
     }
 
     /// A number, rounded to the nearest `f64`. `None` when it is beyond the largest.

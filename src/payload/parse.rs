@@ -197,7 +197,11 @@ impl<R: Room> Parser<'_, R> {
     /// Opens an array or object.
     fn enter(&mut self, inside: Inside, tag: Tag) -> Result<(), R::Error> {
         if self.progress.depth == self.progress.bounds.depth {
-            return Err(Malformed::new(Reason::TooDeep, self.progress.at).into());
+            return Err(Malformed::new(
+                Reason::TooDeep(self.progress.bounds.depth),
+                self.progress.at,
+            )
+            .into());
         }
         if let Some(around) = self.progress.slots.get_mut(self.progress.open as usize) {
             around.set_len(self.progress.count);
@@ -384,7 +388,8 @@ impl<R: Room> Parser<'_, R> {
     fn push(&mut self, slot: Slot) -> Result<(), R::Error> {
         let (length, most) = (self.progress.slots.len(), self.progress.bounds.nodes as usize);
         if length >= most {
-            return Err(Malformed::new(Reason::TooManyNodes, slot.start as usize).into());
+            let reason = Reason::TooManyNodes(self.progress.bounds.nodes);
+            return Err(Malformed::new(reason, slot.start as usize).into());
         }
         if length == self.progress.slots.capacity() {
             // Doubles, but never past the bound. Until the slots are moved there are both.

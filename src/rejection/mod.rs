@@ -44,7 +44,7 @@
 mod refusal;
 mod render;
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use http::{HeaderName, HeaderValue, header::RETRY_AFTER};
 
@@ -71,7 +71,8 @@ struct More {
     violations: Vec<Violation>,
 }
 
-/// One place where a request is not as it must be.
+/// One place where a request is not as it must be. Displayed with its pointer:
+/// `/n: must be at most 4`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Violation {
@@ -79,7 +80,7 @@ pub struct Violation {
     /// [`InvalidParameters`](Refusal::InvalidParameters) into an object of the parameters, so that
     /// `/query/limit` and `/header/x-tenant` lead to those of these names.
     pub pointer: String,
-    /// The keyword of the schema, or the name of the limit, that is broken there.
+    /// The keyword of JSON Schema, or the name of the limit, that is broken there.
     pub keyword: Cow<'static, str>,
     /// What is wrong there, without the value.
     pub detail: String,
@@ -93,6 +94,26 @@ impl Violation {
         detail: impl Into<String>,
     ) -> Self {
         Self { pointer: pointer.into(), keyword: keyword.into(), detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// A longer pointer holds names of the caller's making, and would be in the way: gRPC has the
+        /// detail in a header.
+        const LONGEST: usize = 256;
+        let Self { pointer, detail, .. } = self;
+        match pointer.len() {
+            0 => write!(f, "the body: {detail}"),
+            1..=LONGEST => write!(f, "{pointer}: {detail}"),
+            _ => {
+                // A pointer to where it is in is true still; one without its end is not.
+                let start = pointer.char_indices().take_while(|(at, _)| *at <= LONGEST);
+                let end = start.filter(|(_, char)| *char == '/').last().map_or(0, |(at, _)| at);
+                let around = pointer.get(..end).filter(|around| !around.is_empty());
+                write!(f, "somewhere in {}: {detail}", around.unwrap_or("the body"))
+            }
+        }
     }
 }
 
@@ -133,9 +154,16 @@ impl Rejection {
         self
     }
 
-    /// Says where the body breaks its schema, or which parameters are not as they must be.
+    /// Says where the body is not as it must be, or which parameters are not.
+    ///
+    /// The first violation becomes the detail, because most clients show nothing else:
+    /// `/n: must be at most 4`. Call [`with_detail`](Self::with_detail) afterwards to say something
+    /// else.
     #[must_use]
     pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
+        if let Some(first) = violations.first() {
+            self.more.detail = Cow::Owned(first.to_string());
+        }
         self.more.violations = violations;
         self
     }
@@ -164,7 +192,7 @@ impl Rejection {
         self.more.position
     }
 
-    /// Where the body breaks its schema, or which parameters are not as they must be.
+    /// Where the body is not as it must be, or which parameters are not.
     #[must_use]
     pub fn violations(&self) -> &[Violation] {
         &self.more.violations

@@ -40,7 +40,7 @@ pub enum Refusal {
     ExceedsLimit,
     /// `throttle-unavailable`, 503: nobody can count right now.
     ThrottleUnavailable,
-    /// `payload-too-large`, 413: the body is beyond the limit.
+    /// `payload-too-large`, 413: the body is beyond a bound, in bytes, depth or values.
     PayloadTooLarge,
     /// `payload-timeout`, 408: the body did not arrive in time.
     PayloadTimeout,
@@ -51,8 +51,8 @@ pub enum Refusal {
     /// `invalid-parameters`, 400: a header field or a member of the query is missing, or not as it
     /// must be.
     InvalidParameters,
-    /// `schema-violation`, 422 (400): the body breaks its schema.
-    SchemaViolation,
+    /// `invalid-payload`, 422 (400): a value in the body is not as it must be.
+    InvalidPayload,
     /// `overloaded`, 503: too much is in flight.
     Overloaded,
     /// `model-loading`, 503: the model is not ready yet.
@@ -64,7 +64,7 @@ pub enum Refusal {
     /// `not-cached`, 504: an answer that is kept was asked for, and there is none (RFC 9111 section
     /// 5.2.1.7).
     NotCached,
-    /// `invalid-upstream-response`, 502: the upstream answered, but not as its schema says.
+    /// `invalid-upstream-response`, 502: the upstream's response is not as it must be.
     InvalidUpstreamResponse,
 }
 
@@ -170,7 +170,7 @@ rows! {
     InvalidParameters: "invalid-parameters", "The parameters are not as they must be",
         BAD_REQUEST / BAD_REQUEST, "BAD_REQUEST_PARAMETERS", "Invalid request parameters",
         "BadRequestException", "invalid_request_error", 3;
-    SchemaViolation: "schema-violation", "The body breaks its schema",
+    InvalidPayload: "invalid-payload", "A value in the body is not as it must be",
         UNPROCESSABLE_ENTITY / BAD_REQUEST, "BAD_REQUEST_BODY", "Invalid request body",
         "BadRequestException", "invalid_request_error", 3;
     Overloaded: "overloaded", "Too much is in flight",
@@ -185,10 +185,10 @@ rows! {
     UpstreamTimeout: "upstream-timeout", "The upstream did not answer in time",
         GATEWAY_TIMEOUT / GATEWAY_TIMEOUT, "INTEGRATION_TIMEOUT", "Endpoint request timed out",
         "InternalServerErrorException", "server_error", 4;
-    NotCached: "not-cached", "No answer is kept",
+    NotCached: "not-cached", "No response is in the cache",
         GATEWAY_TIMEOUT / GATEWAY_TIMEOUT, "DEFAULT_5XX", "Endpoint request timed out",
         "InternalServerErrorException", "invalid_request_error", 5;
-    InvalidUpstreamResponse: "invalid-upstream-response", "The upstream's answer breaks its schema",
+    InvalidUpstreamResponse: "invalid-upstream-response", "The upstream's response is not as it must be",
         BAD_GATEWAY / BAD_GATEWAY, "INTEGRATION_FAILURE", "Internal server error",
         "InternalServerErrorException", "server_error", 13;
 }

@@ -7,7 +7,7 @@ use crate::{
 /// set.
 ///
 /// A limit holds whatever the schema: what cannot be read as within it is refused, so that a value
-/// of another type, or a number written in another way (`3.0`, `"3"`), does not slip past.
+/// of another type, such as `"3"`, does not slip past. Numbers are judged by their value: `3.0` is 3.
 /// `null` is a member that is not there, as OpenAI has it. A member whose name differs from a
 /// limited one in case only is refused, for some upstreams (Go's `encoding/json`) take the one for
 /// the other.

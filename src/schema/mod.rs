@@ -62,7 +62,8 @@
 //! | a body for which no schema is named, under [`SchemaLayer::by_route`] | 404 `not-found` |
 //! | a body that is streamed, or whose type is not JSON in UTF-8 | 415 `unsupported-media-type` |
 //! | a body that is not strict JSON, where the payload layer let it pass | 400 `malformed-payload` |
-//! | the schema, and then [`ChatLimits`] | 422 `schema-violation`, in the shape of API Gateway 400 |
+//! | a body beyond the depth or the nodes of the payload layer | 413 `payload-too-large` |
+//! | the schema, and then [`ChatLimits`] | 422 `invalid-payload`, in the shape of API Gateway 400 |
 //!
 //! No body where the method has no use for one (GET, HEAD, DELETE, OPTIONS, TRACE) is held to
 //! parameters alone. The schema is that of the body's model, if it has one of its own, among those

@@ -77,8 +77,9 @@ impl ResponseSchema {
         self
     }
 
-    /// Sets how long an answer may be held back, from when its body is first waited for: 30 seconds
-    /// by default. Counts for [`refuse`](Self::refuse) alone.
+    /// Sets how long a response may be held back, from when its body is first waited for. Defaults to
+    /// five minutes, as the upstream's own deadlines do: a model that reasons sends its head, and then
+    /// blank lines until it is done. Counts for [`refuse`](Self::refuse) alone.
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -90,7 +91,7 @@ impl ResponseSchema {
     }
 
     fn of(schema: Schema, mode: Mode) -> Self {
-        let (limit, deadline) = (10 * 1024 * 1024, Duration::from_secs(30));
+        let (limit, deadline) = (10 * 1024 * 1024, Duration::from_secs(5 * 60));
         let memory = MemoryLimit::new(256 * 1024 * 1024);
         Self { schema, mode, limit, deadline, memory }
     }

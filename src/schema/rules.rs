@@ -11,7 +11,7 @@ use super::{
 use crate::{
     context::RequestContext,
     payload::{Content, Document, DocumentError, Payload, is_bodiless, only_json, says_json},
-    rejection::{Refusal, Rejection, Violation},
+    rejection::{Refusal, Rejection},
 };
 
 /// What requests are held to.
@@ -71,7 +71,7 @@ impl Rules {
         if violations.is_empty() {
             return Ok(());
         }
-        Err(broken(Refusal::InvalidParameters, violations))
+        Err(Rejection::new(Refusal::InvalidParameters).with_violations(violations))
     }
 
     fn check_body(
@@ -111,7 +111,10 @@ impl Rules {
             (None, _) => {}
         }
         let beyond = self.limits.as_ref().map(|limits| limits.check(document)).unwrap_or_default();
-        if beyond.is_empty() { Ok(()) } else { Err(broken(Refusal::SchemaViolation, beyond)) }
+        if beyond.is_empty() {
+            return Ok(());
+        }
+        Err(Rejection::new(Refusal::InvalidPayload).with_violations(beyond))
     }
 
     fn schema_of_model(&self, document: &Document, context: &RequestContext) -> Option<&Schema> {
@@ -130,7 +133,7 @@ fn check_document(document: &Document, schema: &Schema) -> Result<(), Rejection>
     if schema.is_valid(document) {
         return Ok(());
     }
-    Err(broken(Refusal::SchemaViolation, schema.violations(document)))
+    Err(Rejection::new(Refusal::InvalidPayload).with_violations(schema.violations(document)))
 }
 
 fn is_absent(payload: &Payload) -> bool {
@@ -140,21 +143,3 @@ fn is_absent(payload: &Payload) -> bool {
 fn unlisted() -> Rejection {
     Rejection::new(Refusal::NotFound).with_detail("no such route or model is served here")
 }
-
-/// A refusal that says the first violation in its detail as well, which is all that most clients
-/// show.
-fn broken(refusal: Refusal, violations: Vec<Violation>) -> Rejection {
-    let rejection = Rejection::new(refusal);
-    let rejection = match violations.first() {
-        None => rejection,
-        Some(Violation { pointer, detail, .. }) if (1..=MAX_SHOWN).contains(&pointer.len()) => {
-            rejection.with_detail(format!("{pointer}: {detail}"))
-        }
-        Some(first) => rejection.with_detail(first.detail.clone()),
-    };
-    rejection.with_violations(violations)
-}
-
-/// A longer pointer holds names of the caller's making, and would be in the way: gRPC has the detail
-/// in a header field.
-const MAX_SHOWN: usize = 256;

@@ -116,10 +116,10 @@ impl JsonEdit {
 ///
 /// A request without a body passes as it is; one whose body is streamed is refused with 415. `null`
 /// counts as missing. Objects that are missing on the way of a pointer are made, elements of arrays
-/// are not. Refused with `schema-violation` and the pointer: a body, or a value on the way, that is
+/// are not. Refused with `invalid-payload` and the pointer: a body, or a value on the way, that is
 /// not an object; and a name that differs in case only from one that an edit leads through, for
 /// some upstreams (Go's `encoding/json`) take the one for the other. What an edit would bring
-/// beyond the bounds of the payload's depth and nodes is refused with `malformed-payload`; the
+/// beyond the bounds of the payload's depth and nodes is refused with `payload-too-large`; the
 /// limit in bytes holds for what the caller sent.
 impl TransformLayer {
     /// Puts a value where the caller has none.
@@ -174,7 +174,7 @@ impl TransformLayer {
     /// output limit of any known party is cut to `most`, at the top and in objects such as `parameters`,
     /// `options` and `generationConfig`. A number within the limit stays as it was written. One below
     /// 1, which some upstreams take for "without limit", and what is not a number are refused with 422
-    /// `schema-violation`. So are a body that is no object, `parameters` that are none, and more than
+    /// `invalid-payload`. So are a body that is no object, `parameters` that are none, and more than
     /// 128 `instances`.
     ///
     /// A body of an unknown form is not edited. It is refused where it has a known output limit

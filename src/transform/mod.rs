@@ -65,7 +65,7 @@
 //! | a path with dot segments that is to be stripped or prefixed; a target beyond 65,534 bytes | 403 `forbidden` |
 //! | a path without the prefix that is to be stripped; no path at all, as of `OPTIONS *` | 404 `not-found` |
 //! | JSON of a streamed body | 415 `unsupported-media-type` |
-//! | JSON of another shape than the edit needs; see [`TransformLayer`] | 422 `schema-violation` |
+//! | JSON of another shape than the edit needs; see [`TransformLayer`] | 422 `invalid-payload` |
 //!
 //! A request that is refused has reached nobody.
 //!

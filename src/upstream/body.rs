@@ -21,10 +21,10 @@ pub enum BodyError {
     /// No byte of the body came within
     /// [`first_byte_timeout`](super::UpstreamLayer::first_byte_timeout).
     FirstByteTimeout,
-    /// The body went silent for [`silence_timeout`](super::UpstreamLayer::silence_timeout).
-    SilenceTimeout,
-    /// The answer took longer than [`whole_timeout`](super::UpstreamLayer::whole_timeout).
-    WholeTimeout,
+    /// The body was idle for [`idle_timeout`](super::UpstreamLayer::idle_timeout).
+    IdleTimeout,
+    /// The answer took longer than [`total_timeout`](super::UpstreamLayer::total_timeout).
+    TotalTimeout,
     /// The upstream, or the connection to it, broke. The log says how.
     Broken,
 }
@@ -33,8 +33,8 @@ impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::FirstByteTimeout => "the upstream's body did not begin in time",
-            Self::SilenceTimeout => "the upstream's body was silent for too long",
-            Self::WholeTimeout => "the upstream's answer took too long as a whole",
+            Self::IdleTimeout => "the upstream's body was idle for too long",
+            Self::TotalTimeout => "the upstream's response took too long in total",
             Self::Broken => "the upstream's body broke off",
         })
     }
@@ -124,7 +124,7 @@ where
         let error = match body.poll_frame(cx) {
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Ready(Some(Ok(frame))) => {
-                let whole = expiry(*this.started, this.deadlines.whole);
+                let whole = expiry(*this.started, this.deadlines.total);
                 if whole.is_none_or(|whole| Instant::now() < whole) {
                     // An empty frame is no sign of life: HTTP/2 lets a peer send them for ever.
                     if frame.data_ref().is_none_or(|data| !data.is_empty()) {
@@ -133,7 +133,7 @@ where
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                BodyError::WholeTimeout
+                BodyError::TotalTimeout
             }
             Poll::Ready(Some(Err(error))) => {
                 failure::warn("the upstream's body broke off", error);
@@ -162,13 +162,13 @@ impl<B> TimedBody<B> {
         let started = *this.started.get_or_insert(waiting);
 
         let (patience, error) = if *this.begun {
-            (this.deadlines.silence, BodyError::SilenceTimeout)
+            (this.deadlines.idle, BodyError::IdleTimeout)
         } else {
             (this.deadlines.first_byte, BodyError::FirstByteTimeout)
         };
         let frame = expiry(Some(waiting), patience).map(|at| (at, error));
         let whole =
-            expiry(Some(started), this.deadlines.whole).map(|at| (at, BodyError::WholeTimeout));
+            expiry(Some(started), this.deadlines.total).map(|at| (at, BodyError::TotalTimeout));
         let Some((deadline, error)) =
             [frame, whole].into_iter().flatten().min_by_key(|(at, _)| *at)
         else {

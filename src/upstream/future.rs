@@ -148,7 +148,7 @@ where
             Poll::Pending => {
                 if this.timer.is_none() {
                     let started = *this.started.insert(Instant::now());
-                    let patience = this.deadlines.head.min(this.deadlines.whole);
+                    let patience = this.deadlines.head.min(this.deadlines.total);
                     let deadline = expiry(Some(started), patience);
                     this.timer.set(deadline.map(sleep_until));
                 }

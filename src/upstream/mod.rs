@@ -36,9 +36,9 @@
 //! | deadline | from | to | default |
 //! |---|---|---|---|
 //! | [`head_timeout`](UpstreamLayer::head_timeout) | call | head of the answer, connecting included | 5 min |
-//! | [`first_byte_timeout`](UpstreamLayer::first_byte_timeout) | head | first byte of the body | 2 min |
-//! | [`silence_timeout`](UpstreamLayer::silence_timeout) | bytes | next bytes, trailers or end | 1 min |
-//! | [`whole_timeout`](UpstreamLayer::whole_timeout) | call | end of the body | 15 min |
+//! | [`first_byte_timeout`](UpstreamLayer::first_byte_timeout) | head | first byte of the body | 5 min |
+//! | [`idle_timeout`](UpstreamLayer::idle_timeout) | bytes | next bytes, trailers or end | 5 min |
+//! | [`total_timeout`](UpstreamLayer::total_timeout) | call | end of the body | 15 min |
 //!
 //! A deadline that passes before the head is a 504; afterwards it is a [`BodyError`], which makes a
 //! server break the connection off, so that nobody takes half an answer for a whole one. Either way
@@ -47,7 +47,7 @@
 //! The two deadlines between head and end run only while someone waits: from the first poll that
 //! finds nothing, to bytes. The time that a slow reader spends without polling does not count, and
 //! bytes that have arrived meanwhile are handed on even when the deadline has passed. Empty frames
-//! are not bytes. The whole is the whole, readers included.
+//! are not bytes. The total includes the time of slow readers.
 //!
 //! # Slots
 //!
@@ -136,8 +136,8 @@ pub struct UpstreamLayer {
 struct Deadlines {
     head: Duration,
     first_byte: Duration,
-    silence: Duration,
-    whole: Duration,
+    idle: Duration,
+    total: Duration,
 }
 
 impl UpstreamLayer {
@@ -147,19 +147,19 @@ impl UpstreamLayer {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         let deadlines = Deadlines {
             head: minutes(5),
-            first_byte: minutes(2),
-            silence: minutes(1),
-            whole: minutes(15),
+            first_byte: minutes(5),
+            idle: minutes(5),
+            total: minutes(15),
         };
         let settings =
             Settings { max: 1_024, caller_share: 25, address: PeerAddress::connection() };
         Self { deadlines, slots: Slots::new(settings), refusals: RefusalFormat::default() }
     }
 
-    /// How long to wait for the head of the answer, connecting included; then 504.
+    /// Sets how long to wait for the head of the response, connecting included; then 504.
     ///
-    /// Five minutes by default: a model that does not stream sends its head when it is done, and
-    /// reasoning takes minutes. That is what API Gateway can be raised to. A caller with less
+    /// Defaults to five minutes: a model that does not stream sends its head when it is done, and
+    /// reasoning takes minutes. That is what API Gateway can be raised to. A client with less
     /// patience ends the call by leaving. [`Duration::MAX`] waits for ever.
     #[must_use]
     pub const fn head_timeout(mut self, timeout: Duration) -> Self {
@@ -167,33 +167,40 @@ impl UpstreamLayer {
         self
     }
 
-    /// How long to wait, after the head, for the first byte of the body.
+    /// Sets how long to wait, after the head, for the first byte of the body.
     ///
-    /// Two minutes by default: a server that streams sends its head at once, and its first token
-    /// after the queue and the prompt. [`Duration::MAX`] waits for ever.
+    /// Defaults to five minutes: a server that streams sends its head at once, and its first token
+    /// after the queue, the prompt and the reasoning that is not shown. [`Duration::MAX`] waits for
+    /// ever.
     #[must_use]
     pub const fn first_byte_timeout(mut self, timeout: Duration) -> Self {
         self.deadlines.first_byte = timeout;
         self
     }
 
-    /// How long to wait for more of a body that has begun.
+    /// Sets how long to wait for more of a body that has begun.
     ///
-    /// One minute by default: tokens and keep-alive comments come every few seconds.
-    /// [`Duration::MAX`] waits for ever.
+    /// Defaults to five minutes, as the first byte has. Reasoning models pause for more than a minute
+    /// in the middle of a stream. vLLM sends nothing meanwhile unless `--sse-keep-alive-interval` is
+    /// set, and llama.cpp sends comments since b9478 only. Envoy (`stream_idle_timeout`), streams of
+    /// API Gateway and the `fetch` of Node (undici's `bodyTimeout`) wait five minutes too. nginx
+    /// (`proxy_read_timeout`) waits one, and is raised for models. [`Duration::MAX`] waits for ever.
+    ///
+    /// A server that hangs keeps its slot for as long. Connections that are lost are found sooner, by
+    /// the client's own keep-alive (HTTP/2 pings, TCP).
     #[must_use]
-    pub const fn silence_timeout(mut self, timeout: Duration) -> Self {
-        self.deadlines.silence = timeout;
+    pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.deadlines.idle = timeout;
         self
     }
 
-    /// How long the answer may take from the call to the end of its body.
+    /// Sets how long the response may take from the call to the end of its body.
     ///
-    /// 15 minutes by default, as API Gateway allows a streamed answer. [`Duration::MAX`] waits for
+    /// Defaults to 15 minutes, as API Gateway allows a streamed response. [`Duration::MAX`] waits for
     /// ever.
     #[must_use]
-    pub const fn whole_timeout(mut self, timeout: Duration) -> Self {
-        self.deadlines.whole = timeout;
+    pub const fn total_timeout(mut self, timeout: Duration) -> Self {
+        self.deadlines.total = timeout;
         self
     }
 

@@ -686,6 +686,36 @@ async fn discovery_leads_to_the_keys() {
     }
 }
 
+/// auth0/express-openid-connect#203: a client took the page of the redirect for the keys, and one that
+/// follows redirects can be led to other keys (symfony/symfony#65951).
+#[tokio::test]
+async fn a_redirect_to_other_keys_is_not_followed() {
+    for discovered in [true, false] {
+        let provider = Provider::new();
+        provider.status(301);
+        let remote = if discovered {
+            RemoteKeys::discovery(ISSUER, provider.client())
+        } else {
+            provider.source()
+        };
+        let (layer, source, clock) = layer_of(remote);
+        let outcome = try_token(&layer, &ed("EdDSA")).await;
+        assert_eq!(outcome.refusal(), Some(Refusal::IdentityProviderUnavailable));
+        assert_eq!(outcome.status, 503);
+        assert!(outcome.headers.contains_key("retry-after"));
+        assert_eq!(provider.seen().len(), 1, "nothing else was asked");
+        // Keys that are there stay in use.
+        provider.status(200);
+        clock.advance(seconds(60));
+        assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+        for status in [301, 302, 303, 307, 308] {
+            provider.status(status);
+            assert_eq!(source.refresh().await, Err(KeysError::Status(status)));
+            assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+        }
+    }
+}
+
 #[test]
 fn addresses_are_safe_ones() {
     let client = || Provider::new().client();

@@ -216,7 +216,7 @@ def test_body_that_breaks_its_schema_is_shown_where(recorder, guarded_recorder, 
     api = openai_client(guarded_recorder)
     words = [{"role": "user", "content": "one"}, {"role": "user", "content": 5}]
     error = refusal(openai.UnprocessableEntityError, api, messages=words)
-    is_refusal(error, guarded_recorder, 422, "schema-violation")
+    is_refusal(error, guarded_recorder, 422, "invalid-payload")
     assert error.body["message"].startswith("/messages/1/content: ")
     assert "5" not in error.body["message"].partition(": ")[2]
     error = refusal(openai.UnprocessableEntityError, api, messages=[])

@@ -40,7 +40,7 @@ async fn violations(
     let answer = send(gateway.address, post(path, caller, body)).await;
     assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{path} {body}");
     let problem = json_of(answer).await;
-    assert_eq!(problem["type"], "urn:tower-inference:refusal:schema-violation");
+    assert_eq!(problem["type"], "urn:tower-inference:refusal:invalid-payload");
     assert!(stub.saw_nothing());
     let pointers = problem["errors"].as_array().unwrap().iter();
     pointers.map(|error| error["pointer"].as_str().unwrap().to_owned()).collect()

@@ -75,6 +75,6 @@ async fn it_is_not_when_that_is_turned_off() {
 
 #[tokio::test]
 async fn it_does_not_meet_the_close_when_no_connection_is_reused() {
-    let seen = two("closing-idle", ["--upstream-idle", "0s"]).await;
+    let seen = two("closing-idle", ["--upstream-keep-alive", "0s"]).await;
     assert_eq!(seen, ([StatusCode::OK; 2], 1));
 }

@@ -35,6 +35,7 @@ mod drain;
 mod flags;
 mod heads;
 mod limits;
+mod patience;
 #[allow(dead_code, reason = "shared with the attacks")]
 mod process;
 mod proxy;

@@ -71,7 +71,7 @@ fn what_has_no_document_says_why_and_how_it_is_refused() {
     assert_eq!(reason.reason, Reason::ExpectedValue);
     let rejection = malformed.rejection();
     assert_eq!((rejection.refusal(), rejection.position()), (Refusal::MalformedPayload, Some(3)));
-    assert_eq!(rejection.detail(), "expected a value");
+    assert_eq!(rejection.detail(), "the body is not strict JSON: expected a value at byte 3");
 }
 
 #[tokio::test]
@@ -100,9 +100,12 @@ async fn a_broken_body_ends_after_its_error() {
 async fn the_cause_is_found_through_the_wrapping_of_others() {
     let limited = Limited::new(Full::from(Bytes::from("too long")), 3);
     let error = Payload::streamed(axum::body::Body::new(limited)).collect().await.unwrap_err();
-    assert!(matches!(error, PayloadError::TooLarge), "{error:?}");
-    let error: Box<dyn Error + Send + Sync> = Box::new(PayloadError::TimedOut);
-    assert!(matches!(PayloadError::from(error), PayloadError::TimedOut));
+    assert!(matches!(error, PayloadError::TooLarge(None)), "{error:?}");
+    let error: Box<dyn Error + Send + Sync> =
+        Box::new(PayloadError::TimedOut(std::time::Duration::from_secs(7)));
+    assert!(
+        matches!(PayloadError::from(error), PayloadError::TimedOut(after) if after.as_secs() == 7)
+    );
 }
 
 #[tokio::test]

@@ -281,7 +281,11 @@ async fn what_ends_too_early_is_refused_wherever_it_ends() {
                 let request = coding.post().body(body).unwrap();
                 let (reason, answer) = refusal(decoding(), request).await;
                 assert_eq!(reason, Refusal::MalformedPayload, "{coding:?} {end}");
-                assert_eq!(detail(&answer), "the coded body ends too early", "{coding:?} {end}");
+                assert_eq!(
+                    detail(&answer),
+                    "content-encoding: the coded body ends too early",
+                    "{coding:?} {end}"
+                );
             }
         }
     }
@@ -297,7 +301,7 @@ async fn what_is_broken_or_has_more_after_it_is_refused() {
         broken[at] = if coding == Coding::Brotli { 0x11 } else { !broken[at] };
         let mut wrong = vec![(broken, coding.broken())];
         let too_long = if coding == Coding::Brotli {
-            "more data after the coded body"
+            "content-encoding: more data after the coded body"
         } else {
             coding.broken()
         };
@@ -320,9 +324,9 @@ async fn what_is_broken_or_has_more_after_it_is_refused() {
 impl Coding {
     const fn broken(self) -> &'static str {
         match self {
-            Self::Gzip => "the body is not gzip",
-            Self::Brotli => "the body is not br",
-            Self::Zstd => "the body is not zstd with a window of at most 8 MiB",
+            Self::Gzip => "content-encoding: the body is not gzip",
+            Self::Brotli => "content-encoding: the body is not br",
+            Self::Zstd => "content-encoding: the body is not zstd with a window of at most 8 MiB",
         }
     }
 }
@@ -332,7 +336,10 @@ async fn the_large_window_of_brotli_is_not_taken() {
     let coded = brotli(&[b' '; 100], 30, true);
     let request = Coding::Brotli.post().body(full(coded)).unwrap();
     let (reason, answer) = refusal(PayloadLayer::bytes().decompress(), request).await;
-    assert_eq!((reason, detail(&answer)), (Refusal::MalformedPayload, "the body is not br"));
+    assert_eq!(
+        (reason, detail(&answer)),
+        (Refusal::MalformedPayload, "content-encoding: the body is not br")
+    );
 }
 
 #[tokio::test]
@@ -353,7 +360,7 @@ async fn an_empty_coded_body_is_not_an_empty_body() {
             let request = coding.post().body(body).unwrap();
             let (reason, answer) = refusal(PayloadLayer::bytes().decompress(), request).await;
             assert_eq!(reason, Refusal::MalformedPayload);
-            assert_eq!(detail(&answer), "the coded body ends too early");
+            assert_eq!(detail(&answer), "content-encoding: the coded body ends too early");
         }
         let ended = coding.post().body(Full::<Bytes>::default()).unwrap();
         assert_eq!(refusal(decoding(), ended).await.0, Refusal::MalformedPayload);

@@ -246,7 +246,7 @@ fn edits_stay_within_the_bounds() {
         edits.set(&pointer, &value).err().map(|error| error.fault)
     };
     let (deep, rich) =
-        (EditFault::Bounds(Reason::TooDeep), EditFault::Bounds(Reason::TooManyNodes));
+        (EditFault::Bounds(Reason::TooDeep(2)), EditFault::Bounds(Reason::TooManyNodes(5)));
     assert_eq!(fault("/a/b", json!(7)), None);
     assert_eq!(fault("/a/b", json!([])), Some(deep));
     assert_eq!(fault("/a", json!([1, 2])), None);

@@ -64,7 +64,7 @@ const OPEN_REFUSED: [(&str, Reason); 25] = [
     ("i_string_truncated-utf-8.json", Reason::NotUtf8),
     ("i_string_utf16BE_no_BOM.json", Reason::NotUtf8),
     ("i_string_utf16LE_no_BOM.json", Reason::NotUtf8),
-    ("i_structure_500_nested_arrays.json", Reason::TooDeep),
+    ("i_structure_500_nested_arrays.json", Reason::TooDeep(128)),
     ("i_structure_UTF-8_BOM_empty_object.json", Reason::ByteOrderMark),
 ];
 
@@ -170,18 +170,18 @@ fn faults_hold_nothing_of_the_input() {
 fn depth_is_bounded_whatever_is_nested() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     assert_eq!(Document::parse(nested(128)).unwrap().depth(), 128);
-    assert_eq!(refused(nested(129)), (Reason::TooDeep, 128));
-    assert_eq!(refused(nested(100_000)), (Reason::TooDeep, 128));
-    assert_eq!(refused("[".repeat(1_000_000)), (Reason::TooDeep, 128));
-    assert_eq!(refused("{\"a\":".repeat(50_000)), (Reason::TooDeep, 128 * 5));
-    assert_eq!(refused("[{\"a\":".repeat(50_000)).0, Reason::TooDeep);
+    assert_eq!(refused(nested(129)), (Reason::TooDeep(128), 128));
+    assert_eq!(refused(nested(100_000)), (Reason::TooDeep(128), 128));
+    assert_eq!(refused("[".repeat(1_000_000)), (Reason::TooDeep(128), 128));
+    assert_eq!(refused("{\"a\":".repeat(50_000)), (Reason::TooDeep(128), 128 * 5));
+    assert_eq!(refused("[{\"a\":".repeat(50_000)).0, Reason::TooDeep(128));
     // Side by side is not deep, and what ended does not make it less.
     assert_eq!(Document::parse("[[[]],[]]").unwrap().depth(), 3);
     assert_eq!(Document::parse(format!("[{}[]]", "[],".repeat(1_000))).unwrap().depth(), 2);
 
     let flat = Bounds::new().depth(0);
     assert_eq!(bounded("1", flat), None);
-    assert_eq!(bounded("[]", flat), Some((Reason::TooDeep, 0)));
+    assert_eq!(bounded("[]", flat), Some((Reason::TooDeep(0), 0)));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn the_deepest_bound_there_is_overflows_no_stack() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     let bounds = Bounds::new().depth(u32::MAX);
     let document = Document::parse_within(nested(1_024), bounds).unwrap();
-    assert_eq!(bounded(nested(1_025), bounds), Some((Reason::TooDeep, 1_024)));
+    assert_eq!(bounded(nested(1_025), bounds), Some((Reason::TooDeep(1_024), 1_024)));
     assert!(document.to_value().unwrap().is_array());
 }
 
@@ -197,13 +197,17 @@ fn the_deepest_bound_there_is_overflows_no_stack() {
 fn nodes_are_bounded_names_included() {
     let two = Bounds::new().nodes(2);
     assert_eq!(bounded("[1]", two), None);
-    assert_eq!(bounded("[1,2]", two), Some((Reason::TooManyNodes, 3)));
-    assert_eq!(bounded("{\"a\":1}", two), Some((Reason::TooManyNodes, 5)));
-    assert_eq!(bounded("1", Bounds::new().nodes(0)), Some((Reason::TooManyNodes, 0)));
+    assert_eq!(bounded("[1,2]", two), Some((Reason::TooManyNodes(2), 3)));
+    assert_eq!(bounded("{\"a\":1}", two), Some((Reason::TooManyNodes(2), 5)));
+    assert_eq!(bounded("1", Bounds::new().nodes(0)), Some((Reason::TooManyNodes(0), 0)));
 
     let zeros = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
-    assert_eq!(Document::parse(zeros(999_999)).unwrap().nodes(), 1_000_000);
-    assert_eq!(refused(zeros(1_000_000)).0, Reason::TooManyNodes);
+    let million = Bounds::new().nodes(1_000_000);
+    assert_eq!(bounded(zeros(999_999), million), None);
+    let at = 1 + 2 * 999_999;
+    assert_eq!(bounded(zeros(1_000_000), million), Some((Reason::TooManyNodes(1_000_000), at)));
+    // By default there may be as many as the bytes hold.
+    assert_eq!(Document::parse(zeros(1_010_000)).unwrap().nodes(), 1_010_001);
 }
 
 // === names ===
@@ -305,8 +309,22 @@ fn numbers_keep_their_digits() {
     };
     assert_eq!(read("0"), (Some(0), Some(0), Some(0.0)));
     assert_eq!(read("-7"), (None, Some(-7), Some(-7.0)));
-    assert_eq!(read("1.0"), (None, None, Some(1.0)));
-    assert_eq!(read("1e2"), (None, None, Some(100.0)));
+    // Integers are integers however they are written (RFC 8259 section 6 has one kind of number).
+    for (text, number) in [("1.0", 1), ("1e2", 100), ("2.56E+2", 256), ("70e-1", 7), ("0.0", 0)] {
+        assert_eq!(read(text), (Some(number), Some(number as i64), Some(number as f64)), "{text}");
+    }
+    for (text, number) in [("-0", 0), ("-0.0", 0), ("-7.0", -7), ("-7e0", -7)] {
+        assert_eq!(
+            (read(text).0, read(text).1),
+            (u64::try_from(number).ok(), Some(number)),
+            "{text}"
+        );
+    }
+    for text in ["1.5", "5e-1", "1e-400"] {
+        assert_eq!((read(text).0, read(text).1), (None, None), "{text}");
+    }
+    assert_eq!(read("18446744073709551615.0").0, Some(u64::MAX));
+    assert_eq!(read("1.8446744073709551616e19").0, None);
     assert_eq!(read("18446744073709551615").0, Some(u64::MAX));
     assert_eq!(read("18446744073709551616").0, None);
     assert_eq!(read("-9223372036854775808").1, Some(i64::MIN));

@@ -116,6 +116,34 @@ async fn nodes_are_weighed_with_the_bytes() {
     }
 }
 
+/// A body has as many values as its bytes hold. The most is one for two bytes: 5,242,880 in 10 MiB,
+/// of 16 bytes each, and both tables while the last one grows.
+#[test]
+fn the_densest_body_within_the_limit_in_bytes_is_weighed_and_passes() {
+    let body = format!("[0{}]", ",0".repeat(5 * MIB - 2));
+    assert_eq!(body.len(), 10 * MIB - 1);
+    let limit = MemoryLimit::new(256 * MIB);
+    let layer = PayloadLayer::new().memory_limit(limit.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut weighed = 0;
+    let cost = allocation_counter::measure(|| {
+        let request = post().body(full(body)).unwrap();
+        let sent = runtime.block_on(send(layer.clone(), request)).unwrap();
+        assert_eq!(sent.body().document().unwrap().nodes(), 5 * MIB);
+        weighed = limit.taken_bytes();
+    });
+    println!("{weighed} bytes stay weighed, {} were allocated at once", cost.bytes_max);
+    assert!((90 * MIB..100 * MIB).contains(&weighed), "{weighed}");
+    assert!(cost.bytes_max < 140 * MIB as u64, "{}", cost.bytes_max);
+
+    // One is refused as soon as the sum has no room for it, and by no bound of its own.
+    let taken = MemoryLimit::new(64 * MIB);
+    let body = format!("[0{}]", ",0".repeat(5 * MIB - 2));
+    let request = post().body(full(body)).unwrap();
+    let (reason, _) = runtime.block_on(refusal(layer.memory_limit(taken.clone()), request));
+    assert_eq!((reason, taken.taken_bytes()), (Refusal::Overloaded, 0));
+}
+
 #[tokio::test]
 async fn a_document_that_a_layer_asks_for_later_is_weighed_too() {
     let numbers = || format!("[0{}]", ",0".repeat(120_000));

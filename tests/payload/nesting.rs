@@ -38,8 +38,8 @@ fn assert_refused(what: &str, layer: PayloadLayer, coding: Option<Coding>, text:
     on_a_small_stack(move || {
         let cost = measure(|| {
             let (reason, answer) = run(refusal(layer, request));
-            assert_eq!(reason, Refusal::MalformedPayload, "{what}");
-            assert_eq!(answer.status(), 400, "{what}");
+            assert_eq!(reason, Refusal::PayloadTooLarge, "{what}");
+            assert_eq!(answer.status(), 413, "{what}");
         });
         println!("{what}: {} bytes", cost.bytes_max);
         assert!(cost.bytes_max < 20_000_000, "{what}: {}", cost.bytes_max);

@@ -41,11 +41,11 @@ async fn a_body_that_breaks_the_schema_is_refused_with_every_place() {
     assert_eq!(errors, expected.map(|(at, keyword)| (at.to_owned(), keyword.to_owned())));
 
     let problem = answer.json();
-    assert_eq!(problem["type"], "urn:tower-inference:refusal:schema-violation");
-    assert_eq!(problem["error"]["code"], "schema_violation");
+    assert_eq!(problem["type"], "urn:tower-inference:refusal:invalid-payload");
+    assert_eq!(problem["error"]["code"], "invalid_payload");
     assert_eq!(problem["error"]["type"], "invalid_request_error");
     let rejection = answer.head.extensions.get::<Rejection>().unwrap();
-    assert_eq!(rejection.refusal(), Refusal::SchemaViolation);
+    assert_eq!(rejection.refusal(), Refusal::InvalidPayload);
     assert_eq!(rejection.violations().len(), 2);
 }
 
@@ -61,7 +61,8 @@ async fn the_message_that_clients_show_says_where_and_what() {
 
     // At the root there is no pointer to show.
     let problem = json_answer(SchemaLayer::new(inputs()), "[]").await.json();
-    assert_eq!(problem["detail"], problem["errors"][0]["detail"]);
+    let detail = problem["errors"][0]["detail"].as_str().unwrap();
+    assert_eq!(problem["detail"], format!("the body: {detail}"));
 }
 
 #[tokio::test]
@@ -89,7 +90,7 @@ async fn a_refused_request_never_reaches_the_service_and_is_noted() {
         let _answer = service.clone().oneshot(request).await.unwrap();
         assert_eq!(calls.load(SeqCst), calls_then);
     }
-    assert_eq!(context.refusal(), Some("schema-violation"));
+    assert_eq!(context.refusal(), Some("invalid-payload"));
 }
 
 #[tokio::test]

@@ -149,10 +149,10 @@ impl Tree {
         let mut after = self.clone();
         let bounded = |after: &Self| match after.measure() {
             (_, depth) if depth > DEPTH as usize => {
-                Err((EditFault::Bounds(Reason::TooDeep), names.len()))
+                Err((EditFault::Bounds(Reason::TooDeep(DEPTH)), names.len()))
             }
             (nodes, _) if nodes > NODES as usize => {
-                Err((EditFault::Bounds(Reason::TooManyNodes), names.len()))
+                Err((EditFault::Bounds(Reason::TooManyNodes(NODES)), names.len()))
             }
             _ => Ok(()),
         };

@@ -95,7 +95,7 @@ use crate::{
 /// one window.
 ///
 /// A request without a body passes, and is charged nothing, unless its method has a use for one. A
-/// limit below 1, and what is not a number, are refused with 422 `schema-violation`, in the query
+/// limit below 1, and what is not a number, are refused with 422 `invalid-payload`, in the query
 /// with 400 `invalid-parameters`; a streamed body with 415, and one that is not JSON with 400, unless
 /// they have a [flat cost](Self::flat_cost).
 ///

@@ -48,7 +48,7 @@ fn edited(edit: JsonEdit, body: &str) -> String {
 #[track_caller]
 fn refused(edit: JsonEdit, body: &str) -> (String, String) {
     let rejection = apply_all(&[edit], body).unwrap_err();
-    assert_eq!(rejection.refusal(), Refusal::SchemaViolation, "{body}");
+    assert_eq!(rejection.refusal(), Refusal::InvalidPayload, "{body}");
     let [violation] = rejection.violations() else { panic!("one violation") };
     assert!(!violation.detail.is_empty());
     (violation.pointer.clone(), violation.keyword.clone().into_owned())
@@ -112,8 +112,10 @@ fn what_an_edit_brings_is_held_to_the_bounds() {
     let deep = (0..127).fold(json!(1), |inner, _| json!([inner]));
     assert!(apply_all(&[default("/a", deep.clone())], "{}").is_ok());
     let rejection = apply_all(&[default("/a/b", deep)], "{}").unwrap_err();
-    assert_eq!(rejection.refusal(), Refusal::MalformedPayload);
-    assert_eq!(rejection.detail(), "nested too deeply");
+    assert_eq!(rejection.refusal(), Refusal::PayloadTooLarge);
+    let detail = "/a/b: would have more than 128 arrays and objects in one another; \
+        PayloadLayer::depth sets this bound";
+    assert_eq!(rejection.detail(), detail);
 }
 
 #[test]
