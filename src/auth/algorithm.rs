@@ -59,22 +59,22 @@ impl Algorithm {
         }
     }
 
-    pub(super) fn of_name(name: &str) -> Option<Self> {
+    pub(super) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|algorithm| algorithm.name() == name)
     }
 
     /// How its signatures are verified.
-    pub(super) const fn scheme(self) -> Scheme {
+    pub(super) const fn scheme(self) -> SignatureScheme {
         match self {
-            Self::Rs256 => Scheme::Rsa(&signature::RSA_PKCS1_2048_8192_SHA256),
-            Self::Rs384 => Scheme::Rsa(&signature::RSA_PKCS1_2048_8192_SHA384),
-            Self::Rs512 => Scheme::Rsa(&signature::RSA_PKCS1_2048_8192_SHA512),
-            Self::Ps256 => Scheme::Rsa(&signature::RSA_PSS_2048_8192_SHA256),
-            Self::Ps384 => Scheme::Rsa(&signature::RSA_PSS_2048_8192_SHA384),
-            Self::Ps512 => Scheme::Rsa(&signature::RSA_PSS_2048_8192_SHA512),
-            Self::Es256 => Scheme::P256(&signature::ECDSA_P256_SHA256_FIXED),
-            Self::Es384 => Scheme::P384(&signature::ECDSA_P384_SHA384_FIXED),
-            Self::EdDsa => Scheme::Ed25519(&signature::ED25519),
+            Self::Rs256 => SignatureScheme::Rsa(&signature::RSA_PKCS1_2048_8192_SHA256),
+            Self::Rs384 => SignatureScheme::Rsa(&signature::RSA_PKCS1_2048_8192_SHA384),
+            Self::Rs512 => SignatureScheme::Rsa(&signature::RSA_PKCS1_2048_8192_SHA512),
+            Self::Ps256 => SignatureScheme::Rsa(&signature::RSA_PSS_2048_8192_SHA256),
+            Self::Ps384 => SignatureScheme::Rsa(&signature::RSA_PSS_2048_8192_SHA384),
+            Self::Ps512 => SignatureScheme::Rsa(&signature::RSA_PSS_2048_8192_SHA512),
+            Self::Es256 => SignatureScheme::P256(&signature::ECDSA_P256_SHA256_FIXED),
+            Self::Es384 => SignatureScheme::P384(&signature::ECDSA_P384_SHA384_FIXED),
+            Self::EdDsa => SignatureScheme::Ed25519(&signature::ED25519),
         }
     }
 }
@@ -87,7 +87,7 @@ impl fmt::Display for Algorithm {
 
 /// A kind of key together with what verifies under it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Scheme {
+pub(super) enum SignatureScheme {
     Rsa(&'static RsaParameters),
     P256(&'static EcdsaVerificationAlgorithm),
     P384(&'static EcdsaVerificationAlgorithm),

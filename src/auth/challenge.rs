@@ -7,7 +7,7 @@ use http::{
     header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
 
-use super::{error::KeysError, remote::Absence};
+use super::{error::KeysError, fetcher::KeysUnavailable};
 use crate::rejection::{Refusal, Rejection};
 
 /// What a request says of its sender.
@@ -16,8 +16,8 @@ pub(super) enum Credentials<'a> {
     /// Nothing, or nothing of ours.
     None,
     /// More than one thing.
-    Several,
-    /// This, of which nothing is known yet; see [`is_several`].
+    Multiple,
+    /// This, of which nothing is known yet; see [`is_multiple`].
     Bearer(&'a [u8]),
 }
 
@@ -27,7 +27,7 @@ impl<'a> Credentials<'a> {
         let mut fields = headers.get_all(AUTHORIZATION).iter();
         let (field, more) = (fields.next(), fields.next());
         if more.is_some() {
-            return Self::Several;
+            return Self::Multiple;
         }
         let field = field.map(HeaderValue::as_bytes).unwrap_or_default();
         let end = field.iter().position(|byte| *byte == b' ').unwrap_or(field.len());
@@ -42,37 +42,37 @@ impl<'a> Credentials<'a> {
 
 /// Whether there is more than one in what follows the scheme: a list, or words. (What else is no
 /// `b64token` of RFC 6750 section 2.1 is one credential, and a bad one.)
-pub(super) fn is_several(token: &[u8]) -> bool {
+pub(super) fn is_multiple(token: &[u8]) -> bool {
     token.iter().any(|byte| matches!(byte, b' ' | b'\t' | b','))
 }
 
 /// Why a request is refused here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Failure {
-    NoCredentials,
-    SeveralCredentials,
+pub(super) enum AuthFailure {
+    MissingCredentials,
+    MultipleCredentials,
     /// Whatever holds before the signature does. The reason is for the log: all of these look the
     /// same from outside.
     Token(&'static str),
     /// The signature held, and this claim (or `typ`) does not.
     Claim(&'static str),
     /// The signature held, and this claim is not what it must be.
-    Mistyped(&'static str, &'static str),
+    WrongType(&'static str, &'static str),
     /// The signature held, and the claim that was chosen for the tenant is no name.
     Tenant,
     Expired,
     Scope,
-    Unavailable(Absence),
+    Unavailable(KeysUnavailable),
 }
 
-impl Failure {
+impl AuthFailure {
     /// For the log.
     pub(super) const fn reason(self) -> &'static str {
         match self {
-            Self::NoCredentials => "no credentials",
-            Self::SeveralCredentials => "more than one",
+            Self::MissingCredentials => "no credentials",
+            Self::MultipleCredentials => "more than one",
             Self::Token(reason) => reason,
-            Self::Claim(claim) | Self::Mistyped(claim, _) => claim,
+            Self::Claim(claim) | Self::WrongType(claim, _) => claim,
             Self::Tenant => "the tenant",
             Self::Expired => "exp",
             Self::Scope => "scope",
@@ -90,50 +90,50 @@ pub(super) struct Challenges {
 
 impl Challenges {
     pub(super) fn new(realm: Option<&str>, scopes: &[Box<str>], tenant: Option<&str>) -> Self {
-        let listed = scopes.iter().map(|scope| legal(scope).replace(' ', ""));
+        let listed = scopes.iter().map(|scope| quotable(scope).replace(' ', ""));
         let listed = listed.filter(|scope| !scope.is_empty()).collect::<Vec<_>>();
-        let tenant = tenant.map(legal).unwrap_or_default();
-        Self { realm: realm.map(legal), scope: listed.join(" "), tenant }
+        let tenant = tenant.map(quotable).unwrap_or_default();
+        Self { realm: realm.map(quotable), scope: listed.join(" "), tenant }
     }
 
-    pub(super) fn rejection(&self, failure: Failure) -> Rejection {
+    pub(super) fn rejection(&self, failure: AuthFailure) -> Rejection {
         let (refusal, error, detail) = match failure {
             // Without an error code: nothing is wrong with what was not sent (section 3).
-            Failure::NoCredentials => {
-                return challenged(Rejection::new(Refusal::MissingCredentials), self.field(&[]));
+            AuthFailure::MissingCredentials => {
+                return with_challenge(Rejection::new(Refusal::MissingCredentials), self.field(&[]));
             }
-            Failure::Unavailable(Absence { pause, reason }) => {
+            AuthFailure::Unavailable(KeysUnavailable { retry_after, reason }) => {
                 return Rejection::new(Refusal::IdentityProviderUnavailable)
-                    .with_detail(absent(reason))
-                    .with_retry_after(pause);
+                    .with_detail(unavailable_detail(reason))
+                    .with_retry_after(retry_after);
             }
-            Failure::SeveralCredentials => (
+            AuthFailure::MultipleCredentials => (
                 Refusal::InvalidRequest,
                 "invalid_request",
                 "there must be one authorization field with one token".to_owned(),
             ),
-            Failure::Token(_) => {
+            AuthFailure::Token(_) => {
                 (Refusal::InvalidToken, "invalid_token", "the token does not hold".to_owned())
             }
-            Failure::Claim(claim) => (
+            AuthFailure::Claim(claim) => (
                 Refusal::InvalidToken,
                 "invalid_token",
                 format!("the signature holds, {claim} does not"),
             ),
-            Failure::Mistyped(claim, expected) => (
+            AuthFailure::WrongType(claim, expected) => (
                 Refusal::InvalidToken,
                 "invalid_token",
                 format!("the signature holds, {claim} is not {expected}"),
             ),
-            Failure::Tenant => (
+            AuthFailure::Tenant => (
                 Refusal::InvalidToken,
                 "invalid_token",
                 format!("the signature holds, {} is not a string, or an empty one", self.tenant),
             ),
-            Failure::Expired => {
+            AuthFailure::Expired => {
                 (Refusal::ExpiredToken, "invalid_token", "the token has expired".to_owned())
             }
-            Failure::Scope => (
+            AuthFailure::Scope => (
                 Refusal::InsufficientScope,
                 "insufficient_scope",
                 "the token lacks a scope".to_owned(),
@@ -144,7 +144,7 @@ impl Challenges {
             parameters.push(("scope", self.scope.as_str()));
         }
         let field = self.field(&parameters);
-        challenged(Rejection::new(refusal).with_detail(detail), field)
+        with_challenge(Rejection::new(refusal).with_detail(detail), field)
     }
 
     /// `Bearer`, with the realm and these parameters.
@@ -160,7 +160,7 @@ impl Challenges {
 }
 
 /// What a client is told of keys that are not there. The operator's log has the reason.
-const fn absent(reason: Option<KeysError>) -> &'static str {
+const fn unavailable_detail(reason: Option<KeysError>) -> &'static str {
     match reason {
         Some(KeysError::Busy) => "too many requests wait for the keys of the identity provider",
         Some(reason) if reason.is_of_response() => {
@@ -171,13 +171,13 @@ const fn absent(reason: Option<KeysError>) -> &'static str {
     }
 }
 
-fn challenged(rejection: Rejection, field: HeaderValue) -> Rejection {
+fn with_challenge(rejection: Rejection, field: HeaderValue) -> Rejection {
     rejection.with_field(WWW_AUTHENTICATE, field)
 }
 
 /// What may stand between the quotes of a parameter: %x20-21 / %x23-5B / %x5D-7E (section 3). The rest
 /// is left out.
-fn legal(text: &str) -> String {
+fn quotable(text: &str) -> String {
     text.chars().filter(|char| matches!(char, ' '..='~') && !matches!(char, '"' | '\\')).collect()
 }
 
@@ -205,8 +205,8 @@ mod tests {
             (&["Basic abc"], Credentials::None),
             (&["Bearerabc"], Credentials::None),
             (&["Bearer\tabc"], Credentials::None),
-            (&["Bearer a", "Bearer a"], Credentials::Several),
-            (&["Basic a", "Bearer a"], Credentials::Several),
+            (&["Bearer a", "Bearer a"], Credentials::Multiple),
+            (&["Basic a", "Bearer a"], Credentials::Multiple),
         ];
         for (fields, expected) in cases {
             assert_eq!(Credentials::of(&headers(fields)), *expected, "{fields:?}");

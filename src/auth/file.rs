@@ -8,19 +8,19 @@ use std::{
     time::Duration,
 };
 
-use super::{MAX_BYTES, error::KeysError, keys::Keys, nanos, source::Shared};
+use super::{MAX_BYTES, error::KeysError, key_set::Keys, nanos, source::KeyStore};
 use crate::{lock::Lock, printable::Printable};
 
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct KeyFile {
     path: PathBuf,
     /// When to look again, in nanoseconds; the maximum while someone does.
-    next: AtomicU64,
-    seen: Lock<Seen>,
+    next_reload: AtomicU64,
+    last_read: Lock<LastRead>,
 }
 
-struct Seen {
+struct LastRead {
     /// The content itself: times of files are too coarse, and lengths repeat.
     content: Vec<u8>,
     failing: bool,
@@ -34,39 +34,39 @@ impl KeyFile {
     pub(super) fn open(path: &Path) -> Result<(Self, Keys), KeysError> {
         let content = read(path)?;
         let keys = Keys::from_jwks(&content)?;
-        let seen = Lock::new(Seen { content, failing: false });
-        Ok((Self { path: path.to_owned(), next: AtomicU64::new(0), seen }, keys))
+        let last_read = Lock::new(LastRead { content, failing: false });
+        Ok((Self { path: path.to_owned(), next_reload: AtomicU64::new(0), last_read }, keys))
     }
 
     /// Takes what has changed, if it is time to look and nobody else does.
-    pub(super) fn look(&self, now: Duration, shared: &Shared) {
-        let next = self.next.load(SeqCst);
-        if nanos(now) < next || self.next.compare_exchange(next, u64::MAX, SeqCst, SeqCst).is_err()
+    pub(super) fn reload_if_due(&self, now: Duration, store: &KeyStore) {
+        let next_reload = self.next_reload.load(SeqCst);
+        if nanos(now) < next_reload || self.next_reload.compare_exchange(next_reload, u64::MAX, SeqCst, SeqCst).is_err()
         {
             return;
         }
-        self.take(now, shared);
-        self.next.store(nanos(now.saturating_add(BETWEEN_LOOKS)), SeqCst);
+        self.reload(now, store);
+        self.next_reload.store(nanos(now.saturating_add(RELOAD_INTERVAL)), SeqCst);
     }
 
-    fn take(&self, now: Duration, shared: &Shared) {
-        let mut seen = self.seen.lock();
+    fn reload(&self, now: Duration, store: &KeyStore) {
+        let mut last_read = self.last_read.lock();
         let path = Printable(self.path.display());
         let taken = read(&self.path).and_then(|content| {
-            if content == seen.content {
+            if content == last_read.content {
                 return Ok(());
             }
             let keys = Keys::read(&content)?;
             let count = keys.count();
-            let changed = shared.take(keys, now)?;
-            seen.content = content;
+            let changed = store.accept(keys, now)?;
+            last_read.content = content;
             if changed {
                 tracing::info!(keys = count, file = %path, "the keys have changed");
             }
             Ok(())
         });
         let failing = taken.is_err();
-        if failing != std::mem::replace(&mut seen.failing, failing) {
+        if failing != std::mem::replace(&mut last_read.failing, failing) {
             match taken {
                 Ok(()) => tracing::info!(file = %path, "the keys can be read again"),
                 Err(reason) => {

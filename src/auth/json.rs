@@ -11,13 +11,13 @@ use serde_core::{
 };
 
 /// Takes the members of an object, one at a time.
-pub(super) trait Members<'de> {
+pub(super) trait ReadMembers<'de> {
     /// Reads the value of `name` from `map`, which must be left at the next name.
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error>;
 }
 
 /// Reads a whole document, which must be an object, into `members`.
-pub(super) fn object<'de, M: Members<'de>>(json: &'de [u8], mut members: M) -> Option<M> {
+pub(super) fn object<'de, M: ReadMembers<'de>>(json: &'de [u8], mut members: M) -> Option<M> {
     let mut json = serde_json::Deserializer::from_slice(json);
     json.deserialize_map(ObjectVisitor(&mut members)).ok()?;
     json.end().ok()?;
@@ -32,7 +32,7 @@ pub(super) fn without_mark(json: &[u8]) -> &[u8] {
 
 struct ObjectVisitor<'m, M>(&'m mut M);
 
-impl<'de, M: Members<'de>> Visitor<'de> for ObjectVisitor<'_, M> {
+impl<'de, M: ReadMembers<'de>> Visitor<'de> for ObjectVisitor<'_, M> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,7 +41,7 @@ impl<'de, M: Members<'de>> Visitor<'de> for ObjectVisitor<'_, M> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut names = BTreeSet::new();
-        while let Some(Text(name)) = map.next_key()? {
+        while let Some(JsonStr(name)) = map.next_key()? {
             self.0.member(&name, &mut map)?;
             if !names.insert(name) {
                 return Err(A::Error::custom("a name stands twice"));
@@ -52,29 +52,29 @@ impl<'de, M: Members<'de>> Visitor<'de> for ObjectVisitor<'_, M> {
 }
 
 /// A string, borrowed where it holds no escape.
-pub(super) struct Text<'de>(pub(super) Cow<'de, str>);
+pub(super) struct JsonStr<'de>(pub(super) Cow<'de, str>);
 
-impl<'de> Deserialize<'de> for Text<'de> {
+impl<'de> Deserialize<'de> for JsonStr<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor)
+        deserializer.deserialize_str(JsonStrVisitor)
     }
 }
 
-struct TextVisitor;
+struct JsonStrVisitor;
 
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text<'de>;
+impl<'de> Visitor<'de> for JsonStrVisitor {
+    type Value = JsonStr<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string")
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-        Ok(Text(Cow::Borrowed(text)))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<JsonStr<'de>, E> {
+        Ok(JsonStr(Cow::Borrowed(text)))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-        Ok(Text(Cow::Owned(text.to_owned())))
+    fn visit_str<E>(self, text: &str) -> Result<JsonStr<'de>, E> {
+        Ok(JsonStr(Cow::Owned(text.to_owned())))
     }
 }
 
@@ -109,7 +109,7 @@ impl<'de> Visitor<'de> for OneOrManyVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMany<'de>, A::Error> {
         let mut many = Vec::new();
-        while let Some(Text(text)) = seq.next_element()? {
+        while let Some(JsonStr(text)) = seq.next_element()? {
             many.push(text);
         }
         Ok(OneOrMany::Many(many))
@@ -117,64 +117,64 @@ impl<'de> Visitor<'de> for OneOrManyVisitor {
 }
 
 /// Any value, read for its syntax and its names, and forgotten.
-pub(super) struct Skipped;
+pub(super) struct IgnoredValue;
 
-impl<'de> Deserialize<'de> for Skipped {
+impl<'de> Deserialize<'de> for IgnoredValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SkippedVisitor)
+        deserializer.deserialize_any(IgnoredVisitor)
     }
 }
 
-struct SkippedVisitor;
+struct IgnoredVisitor;
 
-impl<'de> Visitor<'de> for SkippedVisitor {
-    type Value = Skipped;
+impl<'de> Visitor<'de> for IgnoredVisitor {
+    type Value = IgnoredValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_unit<E>(self) -> Result<Skipped, E> {
-        Ok(Skipped)
+    fn visit_unit<E>(self) -> Result<IgnoredValue, E> {
+        Ok(IgnoredValue)
     }
 
-    fn visit_bool<E>(self, _value: bool) -> Result<Skipped, E> {
-        Ok(Skipped)
+    fn visit_bool<E>(self, _value: bool) -> Result<IgnoredValue, E> {
+        Ok(IgnoredValue)
     }
 
-    fn visit_i64<E>(self, _value: i64) -> Result<Skipped, E> {
-        Ok(Skipped)
+    fn visit_i64<E>(self, _value: i64) -> Result<IgnoredValue, E> {
+        Ok(IgnoredValue)
     }
 
-    fn visit_u64<E>(self, _value: u64) -> Result<Skipped, E> {
-        Ok(Skipped)
+    fn visit_u64<E>(self, _value: u64) -> Result<IgnoredValue, E> {
+        Ok(IgnoredValue)
     }
 
-    fn visit_f64<E>(self, _value: f64) -> Result<Skipped, E> {
-        Ok(Skipped)
+    fn visit_f64<E>(self, _value: f64) -> Result<IgnoredValue, E> {
+        Ok(IgnoredValue)
     }
 
-    fn visit_str<E>(self, _value: &str) -> Result<Skipped, E> {
-        Ok(Skipped)
+    fn visit_str<E>(self, _value: &str) -> Result<IgnoredValue, E> {
+        Ok(IgnoredValue)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Skipped, A::Error> {
-        while seq.next_element::<Skipped>()?.is_some() {}
-        Ok(Skipped)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<IgnoredValue, A::Error> {
+        while seq.next_element::<IgnoredValue>()?.is_some() {}
+        Ok(IgnoredValue)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Skipped, A::Error> {
-        ObjectVisitor(&mut SkippedMembers).visit_map(map)?;
-        Ok(Skipped)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<IgnoredValue, A::Error> {
+        ObjectVisitor(&mut IgnoredMembers).visit_map(map)?;
+        Ok(IgnoredValue)
     }
 }
 
 /// Takes no member of an object.
-pub(super) struct SkippedMembers;
+pub(super) struct IgnoredMembers;
 
-impl<'de> Members<'de> for SkippedMembers {
+impl<'de> ReadMembers<'de> for IgnoredMembers {
     fn member<A: MapAccess<'de>>(&mut self, _name: &str, map: &mut A) -> Result<(), A::Error> {
-        map.next_value::<Skipped>().map(|_| ())
+        map.next_value::<IgnoredValue>().map(|_| ())
     }
 }
 
@@ -182,27 +182,27 @@ impl<'de> Members<'de> for SkippedMembers {
 mod tests {
     use super::*;
 
-    fn holds(json: &str) -> bool {
-        object(json.as_bytes(), SkippedMembers).is_some()
+    fn is_valid(json: &str) -> bool {
+        object(json.as_bytes(), IgnoredMembers).is_some()
     }
 
     #[test]
     fn names_are_unique_at_every_depth() {
-        assert!(holds(r#"{"a":1,"b":[{"a":{}},{"a":null}],"c":{"a":-1.5e3,"b":"\u00e9"}}"#));
-        assert!(!holds(r#"{"a":1,"a":1}"#));
-        assert!(!holds(r#"{"a":1,"\u0061":2}"#));
-        assert!(!holds(r#"{"x":{"a":1,"b":2,"a":3}}"#));
-        assert!(!holds(r#"{"x":[[{"a":1,"a":3}]]}"#));
+        assert!(is_valid(r#"{"a":1,"b":[{"a":{}},{"a":null}],"c":{"a":-1.5e3,"b":"\u00e9"}}"#));
+        assert!(!is_valid(r#"{"a":1,"a":1}"#));
+        assert!(!is_valid(r#"{"a":1,"\u0061":2}"#));
+        assert!(!is_valid(r#"{"x":{"a":1,"b":2,"a":3}}"#));
+        assert!(!is_valid(r#"{"x":[[{"a":1,"a":3}]]}"#));
     }
 
     #[test]
     fn only_a_whole_object_is_a_document() {
         for json in ["", "[]", "1", "null", "{", "{}x", "{} {}", "{\"a\":}", "{a:1}", "\u{feff}{}"]
         {
-            assert!(!holds(json), "{json}");
+            assert!(!is_valid(json), "{json}");
         }
-        assert!(object(b"{\"a\":\"\xff\"}", SkippedMembers).is_none());
-        assert!(!holds(r#"{"a":"\ud800"}"#));
-        assert!(!holds(&format!("{{\"a\":{}{}}}", "[".repeat(1_000), "]".repeat(1_000))));
+        assert!(object(b"{\"a\":\"\xff\"}", IgnoredMembers).is_none());
+        assert!(!is_valid(r#"{"a":"\ud800"}"#));
+        assert!(!is_valid(&format!("{{\"a\":{}{}}}", "[".repeat(1_000), "]".repeat(1_000))));
     }
 }

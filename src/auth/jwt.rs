@@ -4,7 +4,7 @@ use super::{algorithm::Algorithm, source::KeySource};
 use crate::clock::SharedClock;
 
 /// The longest leeway: RFC 7519 section 4.1.4 speaks of "a few minutes".
-const MOST_LEEWAY: Duration = Duration::from_secs(5 * 60);
+const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
 
 /// What a JSON Web Token must be to be accepted: an access token of one issuer, for this audience.
 ///
@@ -23,7 +23,7 @@ pub struct Jwt {
     pub(super) audiences: Option<Vec<Box<str>>>,
     pub(super) client_id_as_audience: bool,
     pub(super) algorithms: Vec<Algorithm>,
-    pub(super) types: Types,
+    pub(super) types: AcceptedTypes,
     pub(super) access_tokens: bool,
     pub(super) leeway: Duration,
     pub(super) required_scopes: Vec<Box<str>>,
@@ -48,7 +48,7 @@ impl Jwt {
             audiences: Some(vec![audience.into()]),
             client_id_as_audience: false,
             algorithms: Algorithm::ALL.to_vec(),
-            types: Types { accepted: vec!["JWT".into(), "at+jwt".into()], required: false },
+            types: AcceptedTypes { accepted: vec!["JWT".into(), "at+jwt".into()], required: false },
             access_tokens: false,
             leeway: Duration::from_secs(30),
             required_scopes: Vec::new(),
@@ -96,7 +96,7 @@ impl Jwt {
     #[must_use]
     pub fn types<T: Into<Box<str>>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
         let accepted = types.into_iter().map(Into::into).collect();
-        self.types = Types { accepted, required: true };
+        self.types = AcceptedTypes { accepted, required: true };
         self
     }
 
@@ -112,7 +112,7 @@ impl Jwt {
     /// time service drifts in weeks; at most five minutes.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
-        self.leeway = leeway.min(MOST_LEEWAY);
+        self.leeway = leeway.min(MAX_LEEWAY);
         self
     }
 
@@ -181,24 +181,24 @@ impl fmt::Debug for Jwt {
 
 /// The accepted values of `typ`.
 #[derive(Clone, Debug)]
-pub(super) struct Types {
+pub(super) struct AcceptedTypes {
     accepted: Vec<Box<str>>,
     /// Whether there must be one.
     required: bool,
 }
 
-impl Types {
-    pub(super) fn accept(&self, kind: Option<&str>) -> bool {
+impl AcceptedTypes {
+    pub(super) fn accepts(&self, kind: Option<&str>) -> bool {
         let Some(kind) = kind else {
             return !self.required;
         };
-        self.accepted.iter().any(|accepted| bare(accepted).eq_ignore_ascii_case(bare(kind)))
+        self.accepted.iter().any(|accepted| without_prefix(accepted).eq_ignore_ascii_case(without_prefix(kind)))
     }
 }
 
 /// A media type without the `application/` that may be left out when nothing else has a slash
 /// (RFC 7515 section 4.1.9).
-fn bare(kind: &str) -> &str {
+fn without_prefix(kind: &str) -> &str {
     match kind.split_at_checked(b"application/".len()) {
         Some((start, rest))
             if start.eq_ignore_ascii_case("application/") && !rest.contains('/') =>
@@ -215,17 +215,17 @@ mod tests {
 
     #[test]
     fn types_are_media_types() {
-        let default = Types { accepted: vec!["JWT".into(), "at+jwt".into()], required: false };
+        let default = AcceptedTypes { accepted: vec!["JWT".into(), "at+jwt".into()], required: false };
         for kind in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt"] {
-            assert!(default.accept(Some(kind)), "{kind}");
+            assert!(default.accepts(Some(kind)), "{kind}");
         }
         for kind in
             ["", "application/", "logout+jwt", "dpop+jwt", "at+jwt;x=1", "text/at+jwt", "id_token"]
         {
-            assert!(!default.accept(Some(kind)), "{kind}");
+            assert!(!default.accepts(Some(kind)), "{kind}");
         }
-        assert!(default.accept(None));
-        assert!(!Types { accepted: vec!["x".into()], required: true }.accept(None));
-        assert!(!Types { accepted: vec![], required: true }.accept(Some("JWT")));
+        assert!(default.accepts(None));
+        assert!(!AcceptedTypes { accepted: vec!["x".into()], required: true }.accepts(None));
+        assert!(!AcceptedTypes { accepted: vec![], required: true }.accepts(Some("JWT")));
     }
 }

@@ -9,9 +9,9 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    future::{ResponseFuture, Waiting},
+    future::{ResponseFuture, WaitingRequest},
     jwt::Jwt,
-    verifier::{Verdict, Verifier},
+    verifier::{Verdict, TokenVerifier},
 };
 use crate::{body::ResponseBody, context::RequestContext, rejection::RefusalFormat};
 
@@ -20,7 +20,7 @@ use crate::{body::ResponseBody, context::RequestContext, rejection::RefusalForma
 /// See the [module documentation](super).
 #[derive(Clone)]
 pub struct AuthLayer {
-    verifier: Arc<Verifier>,
+    verifier: Arc<TokenVerifier>,
     refusals: RefusalFormat,
 }
 
@@ -29,7 +29,7 @@ impl AuthLayer {
     /// remember.
     #[must_use]
     pub fn new(jwt: Jwt) -> Self {
-        Self { verifier: Arc::new(Verifier::new(jwt)), refusals: RefusalFormat::default() }
+        Self { verifier: Arc::new(TokenVerifier::new(jwt)), refusals: RefusalFormat::default() }
     }
 
     /// How refusals look. Default [`RefusalFormat::Problem`].
@@ -61,7 +61,7 @@ impl fmt::Debug for AuthLayer {
 #[derive(Clone)]
 pub struct Auth<S> {
     inner: S,
-    verifier: Arc<Verifier>,
+    verifier: Arc<TokenVerifier>,
     refusals: RefusalFormat,
 }
 
@@ -81,22 +81,22 @@ where
         let context = RequestContext::ensure(request.extensions_mut());
         // Whoever set one before, it was not proved here.
         context.clear_identity();
-        hide(request.headers_mut());
-        match self.verifier.judge(request.headers(), false) {
-            Verdict::Admit(identity) => {
+        mark_sensitive(request.headers_mut());
+        match self.verifier.verify(request.headers(), false) {
+            Verdict::Allow(identity) => {
                 context.set_identity(identity);
                 ResponseFuture::pass(self.inner.call(request))
             }
-            Verdict::Refuse(rejection) => {
+            Verdict::Reject(rejection) => {
                 let responder = self.refusals.for_request(&request);
-                ResponseFuture::refuse(rejection, responder, context)
+                ResponseFuture::reject(rejection, responder, context)
             }
             Verdict::Wait(waiter) => {
                 // The readied instance is the one that is called later:
                 // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::wait(Waiting {
+                ResponseFuture::wait(WaitingRequest {
                     waiter,
                     verifier: Arc::clone(&self.verifier),
                     responder: self.refusals.for_request(&request),
@@ -121,7 +121,7 @@ impl<S: fmt::Debug> fmt::Debug for Auth<S> {
 
 /// Marks the credentials, so that no `Debug` further in prints them. Of several fields the first is
 /// enough: such a request goes nowhere.
-fn hide(headers: &mut HeaderMap) {
+fn mark_sensitive(headers: &mut HeaderMap) {
     if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
         HeaderValue::set_sensitive(credentials, true);
     }

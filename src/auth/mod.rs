@@ -132,18 +132,18 @@ mod algorithm;
 mod challenge;
 mod error;
 mod file;
-mod flight;
+mod shared_future;
 mod future;
 mod json;
 mod jwk;
 mod jwt;
-mod keys;
+mod key_set;
 mod layer;
-mod oidc;
-mod remote;
+mod remote_keys;
+mod fetcher;
 mod source;
-mod token;
-mod verified;
+mod token_parts;
+mod token_cache;
 mod verifier;
 
 use std::time::Duration;
@@ -153,9 +153,9 @@ pub use self::{
     error::KeysError,
     future::ResponseFuture,
     jwt::Jwt,
-    keys::Keys,
+    key_set::Keys,
     layer::{Auth, AuthLayer},
-    oidc::RemoteKeys,
+    remote_keys::RemoteKeys,
     source::KeySource,
 };
 

@@ -9,13 +9,13 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use super::{
-    challenge::{Challenges, Credentials, Failure, is_several},
-    flight::Waiter,
+    challenge::{Challenges, Credentials, AuthFailure, is_multiple},
+    shared_future::Waiter,
     json::OneOrMany,
     jwt::Jwt,
-    remote::{Course, Fetched, Need},
-    token::{Claims, Header, NumericDate, Parts, Unreadable, base64url},
-    verified::{Found, Held, Now, Verified, Window},
+    fetcher::{FetchDecision, FetchResult, FetchReason},
+    token_parts::{TokenClaims, TokenHeader, NumericDate, TokenParts, ClaimsError, base64url},
+    token_cache::{CacheLookup, VerifiedClaims, ClockReading, TokenCache, ValidityPeriod},
 };
 use crate::{
     identity::{Identity, Proof},
@@ -23,24 +23,24 @@ use crate::{
 };
 
 /// A configuration and what it remembers.
-pub(super) struct Verifier {
+pub(super) struct TokenVerifier {
     jwt: Jwt,
-    verified: Verified,
+    cache: TokenCache,
     challenges: Challenges,
 }
 
 /// What becomes of a request.
 pub(super) enum Verdict {
-    Admit(Arc<Identity>),
-    Refuse(Rejection),
+    Allow(Arc<Identity>),
+    Reject(Rejection),
     /// To be judged again when there are keys.
-    Wait(Waiter<Fetched>),
+    Wait(Waiter<FetchResult>),
 }
 
-impl Verifier {
+impl TokenVerifier {
     pub(super) fn new(jwt: Jwt) -> Self {
         Self {
-            verified: Verified::new(jwt.cache_bytes, jwt.max_token_bytes),
+            cache: TokenCache::new(jwt.cache_bytes, jwt.max_token_bytes),
             challenges: Challenges::new(
                 jwt.realm.as_deref(),
                 &jwt.required_scopes,
@@ -55,78 +55,78 @@ impl Verifier {
     }
 
     /// Judges a request. One that has `waited` for keys does not wait again.
-    pub(super) fn judge(&self, headers: &HeaderMap, waited: bool) -> Verdict {
-        self.examine(headers, waited).unwrap_or_else(|failure| {
+    pub(super) fn verify(&self, headers: &HeaderMap, waited: bool) -> Verdict {
+        self.verify_headers(headers, waited).unwrap_or_else(|failure| {
             let rejection = self.challenges.rejection(failure);
             tracing::debug!(
                 refusal = rejection.refusal().slug(),
                 reason = failure.reason(),
                 "a request is refused",
             );
-            Verdict::Refuse(rejection)
+            Verdict::Reject(rejection)
         })
     }
 
-    fn examine(&self, headers: &HeaderMap, waited: bool) -> Result<Verdict, Failure> {
+    fn verify_headers(&self, headers: &HeaderMap, waited: bool) -> Result<Verdict, AuthFailure> {
         let token = match Credentials::of(headers) {
-            Credentials::None => return Err(Failure::NoCredentials),
-            Credentials::Several => return Err(Failure::SeveralCredentials),
+            Credentials::None => return Err(AuthFailure::MissingCredentials),
+            Credentials::Multiple => return Err(AuthFailure::MultipleCredentials),
             Credentials::Bearer(token) => token,
         };
         if token.len() > self.jwt.max_token_bytes {
-            return Err(Failure::Token("longer than allowed"));
+            return Err(AuthFailure::Token("longer than allowed"));
         }
         loop {
-            if let Some(verdict) = self.attempt(token, waited)? {
+            if let Some(verdict) = self.try_verify(token, waited)? {
                 return Ok(verdict);
             }
         }
     }
 
     /// `None` when the keys have changed meanwhile.
-    fn attempt(&self, token: &[u8], waited: bool) -> Result<Option<Verdict>, Failure> {
-        let now = Now::of(&self.jwt.clock);
+    fn try_verify(&self, token: &[u8], waited: bool) -> Result<Option<Verdict>, AuthFailure> {
+        let now = ClockReading::of(&self.jwt.clock);
         let current = self.jwt.keys.current(now.monotonic);
-        let need = match current.snapshot() {
+        let reason = match current.snapshot() {
             _ if waited => None,
-            None => Some(Need::Any),
-            Some(_) => current.due.then_some(Need::Newer),
+            None => Some(FetchReason::NoKeys),
+            Some(_) => current.due.then_some(FetchReason::KeysAged),
         };
-        let found = current.snapshot().map(|keys| self.verified.find(token, keys.generation, now));
+        let found = current.snapshot().map(|keys| self.cache.get(token, keys.generation, now));
         let (remembered, until) = match found {
-            Some(Found::Expired) => return Err(Failure::Expired),
-            Some(Found::Identity(identity)) if need.is_none() => {
-                return Ok(Some(Verdict::Admit(identity)));
+            Some(CacheLookup::Expired) => return Err(AuthFailure::Expired),
+            Some(CacheLookup::Hit(identity)) if reason.is_none() => {
+                return Ok(Some(Verdict::Allow(identity)));
             }
-            Some(Found::Identity(identity)) => (Some(identity), None),
-            Some(Found::Nothing { until }) => (None, until),
+            Some(CacheLookup::Hit(identity)) => (Some(identity), None),
+            Some(CacheLookup::Miss { until }) => (None, until),
             None => (None, None),
         };
 
         // Before anything is fetched: what is no token of ours makes nobody wait.
-        if is_several(token) {
-            return Err(Failure::SeveralCredentials);
+        if is_multiple(token) {
+            return Err(AuthFailure::MultipleCredentials);
         }
-        let parts = Parts::of(token).ok_or(Failure::Token("not three parts"))?;
-        let json = base64url(parts.header).ok_or(Failure::Token("the header is not base64url"))?;
-        let (header, algorithm) = Header::of(&json).ok_or(Failure::Token("the header"))?;
+        let parts = TokenParts::of(token).ok_or(AuthFailure::Token("not three parts"))?;
+        let json = base64url(parts.header).ok_or(AuthFailure::Token("the header is not base64url"))?;
+        let (header, algorithm) = TokenHeader::of(&json).ok_or(AuthFailure::Token("the header"))?;
         if !self.jwt.algorithms.contains(&algorithm) {
-            return Err(Failure::Token("the algorithm"));
+            return Err(AuthFailure::Token("the algorithm"));
         }
 
-        if let Some(need) = need {
-            match self.jwt.keys.call(need, current.serial(), now.monotonic) {
-                Course::Wait(waiter) => return Ok(Some(Verdict::Wait(waiter))),
-                Course::LookAgain => return Ok(None),
-                Course::Unavailable(absence) => return Err(Failure::Unavailable(absence)),
-                Course::GoOn => {}
+        if let Some(reason) = reason {
+            match self.jwt.keys.request_fetch(reason, current.fetch_number(), now.monotonic) {
+                FetchDecision::Wait(waiter) => return Ok(Some(Verdict::Wait(waiter))),
+                FetchDecision::KeysChanged => return Ok(None),
+                FetchDecision::Unavailable(unavailable) => return Err(AuthFailure::Unavailable(unavailable)),
+                FetchDecision::Proceed => {}
             }
         }
         if let Some(identity) = remembered {
-            return Ok(Some(Verdict::Admit(identity)));
+            return Ok(Some(Verdict::Allow(identity)));
         }
         let Some(snapshot) = current.snapshot() else {
-            return Err(Failure::Unavailable(self.jwt.keys.absence(now.monotonic)));
+            return Err(AuthFailure::Unavailable(self.jwt.keys.unavailable(now.monotonic)));
         };
 
         let candidates = snapshot.keys.find(header.key_id.as_deref(), algorithm);
@@ -135,44 +135,44 @@ impl Verifier {
             let held = candidates.any(|key| key.verify_sig(parts.signed, signature).is_ok());
             if held { Ok(()) } else { Err("the signature") }
         });
-        let held = held.ok_or(Failure::Token("the signature is not base64url"))?;
+        let held = held.ok_or(AuthFailure::Token("the signature is not base64url"))?;
         if let Err(reason) = held {
-            let refused = Failure::Token(reason);
+            let refused = AuthFailure::Token(reason);
             if waited {
                 return Err(refused);
             }
             // The key may have been renewed since: under another kid, its old one, or none at all.
-            return match self.jwt.keys.call(Need::Unknown, current.serial(), now.monotonic) {
-                Course::Wait(waiter) => Ok(Some(Verdict::Wait(waiter))),
-                Course::LookAgain => Ok(None),
-                Course::Unavailable(absence) => Err(Failure::Unavailable(absence)),
-                Course::GoOn => Err(refused),
+            return match self.jwt.keys.request_fetch(FetchReason::NotVerified, current.fetch_number(), now.monotonic) {
+                FetchDecision::Wait(waiter) => Ok(Some(Verdict::Wait(waiter))),
+                FetchDecision::KeysChanged => Ok(None),
+                FetchDecision::Unavailable(unavailable) => Err(AuthFailure::Unavailable(unavailable)),
+                FetchDecision::Proceed => Err(refused),
             };
         }
 
-        let claims = base64url(parts.payload).ok_or(Failure::Claim("the payload"))?;
-        let held = self.check(header.kind.as_deref(), claims, now)?;
+        let claims = base64url(parts.payload).ok_or(AuthFailure::Claim("the payload"))?;
+        let held = self.check_claims(header.token_type.as_deref(), claims, now)?;
         let identity = Arc::clone(&held.identity);
-        self.verified.keep(token, held, snapshot.generation, now, until);
-        Ok(Some(Verdict::Admit(identity)))
+        self.cache.insert(token, held, snapshot.generation, now, until);
+        Ok(Some(Verdict::Allow(identity)))
     }
 
     /// Checks what a token says of itself, once its signature held.
-    fn check(&self, kind: Option<&str>, json: Vec<u8>, now: Now) -> Result<Held, Failure> {
+    fn check_claims(&self, token_type: Option<&str>, json: Vec<u8>, now: ClockReading) -> Result<VerifiedClaims, AuthFailure> {
         let jwt = &self.jwt;
-        let claims = Claims::of(&json).map_err(|unreadable| match unreadable {
-            Unreadable::Payload => Failure::Claim("the payload"),
-            Unreadable::Claim(claim, expected) => Failure::Mistyped(claim, expected),
+        let claims = TokenClaims::of(&json).map_err(|error| match error {
+            ClaimsError::NotAnObject => AuthFailure::Claim("the payload"),
+            ClaimsError::WrongType(claim, expected) => AuthFailure::WrongType(claim, expected),
         })?;
-        let holds = |held: bool, claim| if held { Ok(()) } else { Err(Failure::Claim(claim)) };
+        let holds = |held: bool, claim| if held { Ok(()) } else { Err(AuthFailure::Claim(claim)) };
 
-        holds(jwt.types.accept(kind), "typ")?;
+        holds(jwt.types.accepts(token_type), "typ")?;
         holds(claims.issuer.as_deref() == Some(&*jwt.issuer), "iss")?;
-        holds(self.is_for_us(&claims), "aud")?;
-        let expires = claims.expires.ok_or(Failure::Claim("exp"))?.0;
+        holds(self.has_our_audience(&claims), "aud")?;
+        let expires = claims.expires.ok_or(AuthFailure::Claim("exp"))?.0;
         let until = expires.saturating_add(jwt.leeway);
         if now.wall >= until {
-            return Err(Failure::Expired);
+            return Err(AuthFailure::Expired);
         }
         // The moment from which it holds: neither issued nor to be used later than now.
         let from = |date: Option<NumericDate>| {
@@ -182,7 +182,7 @@ impl Verifier {
         holds(not_before <= now.wall, "nbf")?;
         holds(issued <= now.wall, "iat")?;
         let subject = claims.subject.as_deref().filter(|subject| !subject.is_empty());
-        let subject = subject.ok_or(Failure::Claim("sub"))?;
+        let subject = subject.ok_or(AuthFailure::Claim("sub"))?;
         let access = jwt.client_id_as_audience;
         let token_use = claims.token_use.as_deref().filter(|_| access).unwrap_or("access");
         holds(token_use == "access", "token_use")?;
@@ -195,10 +195,10 @@ impl Verifier {
         }
         let has = |required: &str| claims.scopes().any(|scope| scope == required);
         if !jwt.required_scopes.iter().all(|required| has(required)) {
-            return Err(Failure::Scope);
+            return Err(AuthFailure::Scope);
         }
 
-        let expiry = UNIX_EPOCH.checked_add(expires).ok_or(Failure::Claim("exp"))?;
+        let expiry = UNIX_EPOCH.checked_add(expires).ok_or(AuthFailure::Claim("exp"))?;
         let mut identity = Identity::new(Proof::Jwt, jwt.issuer.clone(), subject)
             .with_scopes(claims.scopes())
             .with_expiry(expiry);
@@ -210,16 +210,16 @@ impl Verifier {
                     let tenant: Box<str> = tenant.as_str().into();
                     identity = identity.with_tenant(tenant);
                 }
-                Some(_) => return Err(Failure::Tenant),
+                Some(_) => return Err(AuthFailure::Tenant),
             }
         }
-        let window = Window { from: not_before.max(issued), until };
-        Ok(Held { identity: Arc::new(identity), window })
+        let validity = ValidityPeriod { from: not_before.max(issued), until };
+        Ok(VerifiedClaims { identity: Arc::new(identity), validity })
     }
 
     /// Whether the token is for one of our audiences. `client_id` is looked at only when there is no
     /// `aud`, as API Gateway does it.
-    fn is_for_us(&self, claims: &Claims<'_>) -> bool {
+    fn has_our_audience(&self, claims: &TokenClaims<'_>) -> bool {
         let Some(audiences) = &self.jwt.audiences else {
             return true;
         };

@@ -17,92 +17,92 @@ use std::{
 
 use crate::lock::Lock;
 
-pub(super) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The future and who waits for it.
-struct Flight<T> {
-    state: Lock<State<T>>,
-    waiters: Arc<Waiters>,
+struct SharedFuture<T> {
+    state: Lock<PollState<T>>,
+    waiters: Arc<WaiterList>,
 }
 
-enum State<T> {
+enum PollState<T> {
     /// Nobody polls.
-    Parked(Boxed<T>),
+    Idle(BoxFuture<T>),
     /// Someone polls, and looks again at who else woke before it parks.
-    Polled,
+    Polling,
     /// Done; `None` when it panicked.
-    Landed(Option<T>),
+    Done(Option<T>),
 }
 
-/// Where a flight is found by those who come later. It keeps the flight, so that one who starts it
+/// Where a shared is found by those who come later. It keeps the shared, so that one who starts it
 /// and leaves takes it from nobody.
-pub(super) struct Departure<T>(Option<Arc<Flight<T>>>);
+pub(super) struct FetchSlot<T>(Option<Arc<SharedFuture<T>>>);
 
-impl<T> Default for Departure<T> {
+impl<T> Default for FetchSlot<T> {
     fn default() -> Self {
         Self(None)
     }
 }
 
-impl<T> Departure<T> {
+impl<T> FetchSlot<T> {
     /// Starts `future` and waits for it.
-    pub(super) fn start(&mut self, future: Boxed<T>, seat: Seat) -> Waiter<T> {
-        let flight = Flight { state: Lock::new(State::Parked(future)), waiters: Arc::default() };
-        let flight = Arc::new(flight);
-        self.0 = Some(Arc::clone(&flight));
-        Waiter::new(flight, seat)
+    pub(super) fn start(&mut self, future: BoxFuture<T>, permit: WaitPermit) -> Waiter<T> {
+        let shared = SharedFuture { state: Lock::new(PollState::Idle(future)), waiters: Arc::default() };
+        let shared = Arc::new(shared);
+        self.0 = Some(Arc::clone(&shared));
+        Waiter::new(shared, permit)
     }
 
     /// The one that is under way, if one is.
-    pub(super) fn under_way(&self) -> Option<UnderWay<T>> {
-        self.0.as_ref().filter(|flight| !flight.landed()).cloned().map(UnderWay)
+    pub(super) fn in_progress(&self) -> Option<InProgress<T>> {
+        self.0.as_ref().filter(|shared| !shared.is_done()).cloned().map(InProgress)
     }
 
-    /// Gives up the flight. What comes back must not be dropped under a lock: the future may go
+    /// Gives up the shared. What comes back must not be dropped under a lock: the future may go
     /// with it.
-    pub(super) fn give_up(&mut self) -> Self {
+    pub(super) fn abandon(&mut self) -> Self {
         Self(self.0.take())
     }
 }
 
-/// A flight that had not landed a moment ago.
-pub(super) struct UnderWay<T>(Arc<Flight<T>>);
+/// A shared that had not landed a moment ago.
+pub(super) struct InProgress<T>(Arc<SharedFuture<T>>);
 
-impl<T> UnderWay<T> {
-    pub(super) fn wait(self, seat: Seat) -> Waiter<T> {
-        Waiter::new(self.0, seat)
+impl<T> InProgress<T> {
+    pub(super) fn wait(self, permit: WaitPermit) -> Waiter<T> {
+        Waiter::new(self.0, permit)
     }
 
     /// Whether those who waited have all gone.
-    pub(super) fn is_deserted(&self) -> bool {
+    pub(super) fn has_no_waiters(&self) -> bool {
         self.0.waiters.list.lock().is_empty()
     }
 }
 
-impl<T> Flight<T> {
-    fn landed(&self) -> bool {
-        matches!(*self.state.lock(), State::Landed(_))
+impl<T> SharedFuture<T> {
+    fn is_done(&self) -> bool {
+        matches!(*self.state.lock(), PollState::Done(_))
     }
 
-    fn land(&self, output: Option<T>) {
-        *self.state.lock() = State::Landed(output);
+    fn finish(&self, output: Option<T>) {
+        *self.state.lock() = PollState::Done(output);
         self.waiters.wake_all();
     }
 }
 
-/// Waits for a flight. `None` when the future panicked.
+/// Waits for a shared. `None` when the future panicked.
 pub(super) struct Waiter<T> {
-    flight: Arc<Flight<T>>,
+    shared: Arc<SharedFuture<T>>,
     number: u64,
-    _seat: Seat,
+    _seat: WaitPermit,
 }
 
 impl<T> Waiter<T> {
-    fn new(flight: Arc<Flight<T>>, seat: Seat) -> Self {
-        let number = flight.waiters.next.fetch_add(1, SeqCst);
-        // At once, so that nobody takes the flight for deserted.
-        flight.waiters.register(number, Waker::noop());
-        Self { flight, number, _seat: seat }
+    fn new(shared: Arc<SharedFuture<T>>, permit: WaitPermit) -> Self {
+        let number = shared.waiters.next.fetch_add(1, SeqCst);
+        // At once, so that nobody takes the shared for deserted.
+        shared.waiters.register(number, Waker::noop());
+        Self { shared, number, _seat: permit }
     }
 }
 
@@ -110,39 +110,39 @@ impl<T: Clone> Future for Waiter<T> {
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let flight = &self.flight;
+        let shared = &self.shared;
         // Before the future is looked for: whoever finds it taken must be woken by whoever has it.
-        flight.waiters.register(self.number, cx.waker());
+        shared.waiters.register(self.number, cx.waker());
         let mut future = {
-            let mut state = flight.state.lock();
-            match std::mem::replace(&mut *state, State::Polled) {
-                State::Parked(future) => future,
-                State::Polled => return Poll::Pending,
-                State::Landed(output) => {
-                    *state = State::Landed(output.clone());
+            let mut state = shared.state.lock();
+            match std::mem::replace(&mut *state, PollState::Polling) {
+                PollState::Idle(future) => future,
+                PollState::Polling => return Poll::Pending,
+                PollState::Done(output) => {
+                    *state = PollState::Done(output.clone());
                     return Poll::Ready(output);
                 }
             }
         };
 
-        flight.waiters.woken.store(false, SeqCst);
-        let crash = Crash(flight);
-        let waker = Waker::from(Arc::clone(&flight.waiters));
+        shared.waiters.woken.store(false, SeqCst);
+        let guard = PanicGuard(shared);
+        let waker = Waker::from(Arc::clone(&shared.waiters));
         let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
-        std::mem::forget(crash);
+        std::mem::forget(guard);
 
         match polled {
             Poll::Ready(output) => {
                 // Its parts may be anybody's, so they go before anyone is told.
                 drop(future);
-                flight.land(Some(output.clone()));
+                shared.finish(Some(output.clone()));
                 Poll::Ready(Some(output))
             }
             Poll::Pending => {
-                *flight.state.lock() = State::Parked(future);
+                *shared.state.lock() = PollState::Idle(future);
                 // Those who were woken meanwhile found it taken and went back to sleep.
-                if flight.waiters.woken.load(SeqCst) {
-                    flight.waiters.wake_all();
+                if shared.waiters.woken.load(SeqCst) {
+                    shared.waiters.wake_all();
                 }
                 Poll::Pending
             }
@@ -152,38 +152,38 @@ impl<T: Clone> Future for Waiter<T> {
 
 impl<T> Drop for Waiter<T> {
     fn drop(&mut self) {
-        self.flight.waiters.forget(self.number);
+        self.shared.waiters.remove(self.number);
         // A wake-up reaches every waiter, so none is lost with this one.
     }
 }
 
-/// Lands the flight when the future panics, so that nobody waits for what will not come.
-struct Crash<'a, T>(&'a Flight<T>);
+/// Lands the shared when the future panics, so that nobody waits for what will not come.
+struct PanicGuard<'a, T>(&'a SharedFuture<T>);
 
-impl<T> Drop for Crash<'_, T> {
+impl<T> Drop for PanicGuard<'_, T> {
     fn drop(&mut self) {
-        self.0.land(None);
+        self.0.finish(None);
     }
 }
 
-// === impl Waiters ===
+// === impl WaiterList ===
 
-/// The waker that the future gets. Apart from the flight, so that whoever keeps the waker does not
+/// The waker that the future gets. Apart from the shared, so that whoever keeps the waker does not
 /// keep the future.
 #[derive(Default)]
-struct Waiters {
+struct WaiterList {
     woken: AtomicBool,
     next: AtomicU64,
     list: Lock<BTreeMap<u64, Waker>>,
 }
 
-impl Waiters {
+impl WaiterList {
     fn register(&self, number: u64, waker: &Waker) {
         // The one that it replaces is foreign: it goes after the lock.
         let _replaced = self.list.lock().insert(number, waker.clone());
     }
 
-    fn forget(&self, number: u64) {
+    fn remove(&self, number: u64) {
         let _gone = self.list.lock().remove(&number);
     }
 
@@ -195,7 +195,7 @@ impl Waiters {
     }
 }
 
-impl Wake for Waiters {
+impl Wake for WaiterList {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -206,25 +206,25 @@ impl Wake for Waiters {
     }
 }
 
-// === impl Seats ===
+// === impl WaitPermits ===
 
 /// Bounds how many wait at a time.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seats(Arc<AtomicUsize>);
+pub(super) struct WaitPermits(Arc<AtomicUsize>);
 
-impl Seats {
+impl WaitPermits {
     /// `None` when `most` are taken.
-    pub(super) fn take(&self, most: usize) -> Option<Seat> {
-        let seat = |taken: usize| (taken < most).then_some(taken + 1);
-        self.0.fetch_update(SeqCst, SeqCst, seat).ok().map(|_| Seat(Arc::clone(&self.0)))
+    pub(super) fn acquire(&self, max: usize) -> Option<WaitPermit> {
+        let permit = |taken: usize| (taken < max).then_some(taken + 1);
+        self.0.fetch_update(SeqCst, SeqCst, permit).ok().map(|_| WaitPermit(Arc::clone(&self.0)))
     }
 }
 
 /// The right to wait; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Seat(Arc<AtomicUsize>);
+pub(super) struct WaitPermit(Arc<AtomicUsize>);
 
-impl Drop for Seat {
+impl Drop for WaitPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
     }
@@ -260,8 +260,8 @@ mod tests {
         Pin::new(waiter).poll(&mut Context::from_waker(waker))
     }
 
-    fn seat() -> Seat {
-        Seats::default().take(1).unwrap()
+    fn permit() -> WaitPermit {
+        WaitPermits::default().acquire(1).unwrap()
     }
 
     /// A future that ends when told, and keeps the waker it was last polled with.
@@ -269,7 +269,7 @@ mod tests {
     struct Gate(Arc<Lock<(bool, Option<Waker>)>>);
 
     impl Gate {
-        fn future(&self) -> Boxed<u8> {
+        fn future(&self) -> BoxFuture<u8> {
             let gate = self.clone();
             Box::pin(poll_fn(move |cx| {
                 let mut gate = gate.0.lock();
@@ -291,9 +291,9 @@ mod tests {
     #[test]
     fn all_are_woken_and_any_of_them_can_go_on() {
         let gate = Gate::default();
-        let mut departure = Departure::default();
-        let mut one = departure.start(gate.future(), seat());
-        let mut two = departure.under_way().unwrap().wait(seat());
+        let mut slot = FetchSlot::default();
+        let mut one = slot.start(gate.future(), permit());
+        let mut two = slot.in_progress().unwrap().wait(permit());
         let ((flag_one, waker_one), (flag_two, waker_two)) = (flag(), flag());
         assert!(poll(&mut one, &waker_one).is_pending());
         assert!(poll(&mut two, &waker_two).is_pending());
@@ -302,13 +302,13 @@ mod tests {
         // The one that began it never polls again.
         assert_eq!(poll(&mut two, &waker_two), Poll::Ready(Some(7)));
         assert!(flag_one.take());
-        assert!(departure.under_way().is_none());
+        assert!(slot.in_progress().is_none());
         assert_eq!(poll(&mut one, &waker_one), Poll::Ready(Some(7)));
     }
 
     #[test]
     fn one_who_found_it_taken_is_woken_when_it_was_woken_meanwhile() {
-        let mut departure = Departure::default();
+        let mut slot = FetchSlot::default();
         let second = Arc::new(Lock::new(None::<Waiter<u8>>));
         let (flag_two, waker_two) = flag();
         let future = {
@@ -328,8 +328,8 @@ mod tests {
                 Poll::Pending
             })
         };
-        let mut one = departure.start(Box::pin(future), seat());
-        *second.lock() = Some(departure.under_way().unwrap().wait(seat()));
+        let mut one = slot.start(Box::pin(future), permit());
+        *second.lock() = Some(slot.in_progress().unwrap().wait(permit()));
         assert!(poll(&mut one, &flag().1).is_pending());
         // Should the first never poll again, the second must know.
         assert!(flag_two.take());
@@ -346,7 +346,7 @@ mod tests {
         }
         let gone = Arc::new(AtomicBool::new(false));
         let gate = Gate::default();
-        let mut departure = Departure::default();
+        let mut slot = FetchSlot::default();
         let future = {
             let (guard, future) = (Gone(Arc::clone(&gone)), gate.future());
             Box::pin(async move {
@@ -354,50 +354,50 @@ mod tests {
                 future.await
             })
         };
-        let mut one = departure.start(future, seat());
-        let two = departure.under_way().unwrap().wait(seat());
+        let mut one = slot.start(future, permit());
+        let two = slot.in_progress().unwrap().wait(permit());
         assert!(poll(&mut one, &flag().1).is_pending());
-        assert!(!departure.under_way().unwrap().is_deserted());
+        assert!(!slot.in_progress().unwrap().has_no_waiters());
         drop(one);
         drop(two);
-        assert!(departure.under_way().unwrap().is_deserted());
+        assert!(slot.in_progress().unwrap().has_no_waiters());
         assert!(!gone.load(SeqCst));
         // The waker that the future has given away keeps nothing.
-        drop(departure.give_up());
+        drop(slot.abandon());
         assert!(gone.load(SeqCst));
-        assert!(departure.under_way().is_none());
+        assert!(slot.in_progress().is_none());
         gate.open();
     }
 
     #[test]
     fn a_panic_lands_it_for_all() {
-        let mut departure = Departure::<u8>::default();
-        let mut one = departure.start(Box::pin(async { panic!("as the test wants it") }), seat());
-        let mut two = departure.under_way().unwrap().wait(seat());
+        let mut slot = FetchSlot::<u8>::default();
+        let mut one = slot.start(Box::pin(async { panic!("as the test wants it") }), permit());
+        let mut two = slot.in_progress().unwrap().wait(permit());
         let panicked =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll(&mut one, &flag().1)));
         assert!(panicked.is_err());
         assert_eq!(poll(&mut two, &flag().1), Poll::Ready(None));
-        assert!(departure.under_way().is_none());
+        assert!(slot.in_progress().is_none());
     }
 
     #[test]
     fn seats_are_bounded_and_come_back() {
-        let seats = Seats::default();
-        assert!(seats.take(0).is_none());
-        let (one, two) = (seats.take(2), seats.take(2));
-        assert!(one.is_some() && two.is_some() && seats.take(2).is_none());
+        let wait_permits = WaitPermits::default();
+        assert!(wait_permits.acquire(0).is_none());
+        let (one, two) = (wait_permits.acquire(2), wait_permits.acquire(2));
+        assert!(one.is_some() && two.is_some() && wait_permits.acquire(2).is_none());
         drop(one);
-        assert!(seats.take(2).is_some());
+        assert!(wait_permits.acquire(2).is_some());
     }
 
     #[test]
     fn many_threads_wait_for_one_future() {
         for _ in 0..200 {
             let gate = Gate::default();
-            let mut departure = Departure::default();
-            let first = departure.start(gate.future(), seat());
-            let waiters = (0..4).map(|_| departure.under_way().unwrap().wait(seat()));
+            let mut slot = FetchSlot::default();
+            let first = slot.start(gate.future(), permit());
+            let waiters = (0..4).map(|_| slot.in_progress().unwrap().wait(permit()));
             let waiters: Vec<_> = waiters.chain([first]).collect();
             std::thread::scope(|scope| {
                 for (index, waiter) in waiters.into_iter().enumerate() {

@@ -11,7 +11,7 @@ use serde_json::{Number, Value};
 
 use super::{
     algorithm::Algorithm,
-    json::{self, Members, OneOrMany, Skipped, Text},
+    json::{self, ReadMembers, OneOrMany, IgnoredValue, JsonStr},
 };
 
 /// The longest signature there is: RSA with 8,192 bits.
@@ -28,7 +28,7 @@ pub(super) fn base64url(text: &[u8]) -> Option<Vec<u8>> {
 
 /// The three parts of a JWS in compact serialization (RFC 7515 section 7.1).
 #[derive(Clone, Copy)]
-pub(super) struct Parts<'a> {
+pub(super) struct TokenParts<'a> {
     pub(super) header: &'a [u8],
     pub(super) payload: &'a [u8],
     pub(super) signature: &'a [u8],
@@ -36,7 +36,7 @@ pub(super) struct Parts<'a> {
     pub(super) signed: &'a [u8],
 }
 
-impl<'a> Parts<'a> {
+impl<'a> TokenParts<'a> {
     /// `None` unless there are exactly three, none of them empty. A JWE has five.
     pub(super) fn of(token: &'a [u8]) -> Option<Self> {
         let mut parts = token.split(|byte| *byte == b'.');
@@ -61,39 +61,39 @@ impl<'a> Parts<'a> {
 /// What a header says that matters here. The keys that it may carry or point at (`jwk`, `jku`,
 /// `x5c`, `x5u`) are not read (RFC 8725 section 3.10).
 #[derive(Default)]
-pub(super) struct Header<'a> {
+pub(super) struct TokenHeader<'a> {
     algorithm: Option<Cow<'a, str>>,
     pub(super) key_id: Option<Cow<'a, str>>,
-    pub(super) kind: Option<Cow<'a, str>>,
-    refused: bool,
+    pub(super) token_type: Option<Cow<'a, str>>,
+    unsupported: bool,
 }
 
-impl<'a> Header<'a> {
+impl<'a> TokenHeader<'a> {
     /// The header, with its algorithm. `None` when it cannot be read, names no algorithm of ours, or
     /// asks for what is not done here.
     pub(super) fn of(json: &'a [u8]) -> Option<(Self, Algorithm)> {
         let header = json::object(json, Self::default())?;
-        let algorithm = Algorithm::of_name(header.algorithm.as_deref()?)?;
-        (!header.refused).then_some((header, algorithm))
+        let algorithm = Algorithm::from_name(header.algorithm.as_deref()?)?;
+        (!header.unsupported).then_some((header, algorithm))
     }
 }
 
-impl<'a> Members<'a> for Header<'a> {
+impl<'a> ReadMembers<'a> for TokenHeader<'a> {
     fn member<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "alg" => self.algorithm = Some(map.next_value::<Text<'_>>()?.0),
-            "kid" => self.key_id = Some(map.next_value::<Text<'_>>()?.0),
-            "typ" => self.kind = Some(map.next_value::<Text<'_>>()?.0),
+            "alg" => self.algorithm = Some(map.next_value::<JsonStr<'_>>()?.0),
+            "kid" => self.key_id = Some(map.next_value::<JsonStr<'_>>()?.0),
+            "typ" => self.token_type = Some(map.next_value::<JsonStr<'_>>()?.0),
             // No extension is understood here, so none that must be (RFC 7515 section 4.1.11). An
             // encrypted token has an `enc` (RFC 7516 section 9).
             "crit" | "enc" => {
-                map.next_value::<Skipped>()?;
-                self.refused = true;
+                map.next_value::<IgnoredValue>()?;
+                self.unsupported = true;
             }
             // An unencoded payload (RFC 7797) would be verified over other bytes than are read.
-            "b64" => self.refused |= !map.next_value::<bool>()?,
+            "b64" => self.unsupported |= !map.next_value::<bool>()?,
             _ => {
-                map.next_value::<Skipped>()?;
+                map.next_value::<IgnoredValue>()?;
             }
         }
         Ok(())
@@ -102,7 +102,7 @@ impl<'a> Members<'a> for Header<'a> {
 
 /// The claims that are checked. The others are kept as they came.
 #[derive(Default)]
-pub(super) struct Claims<'a> {
+pub(super) struct TokenClaims<'a> {
     pub(super) issuer: Option<Cow<'a, str>>,
     pub(super) subject: Option<Cow<'a, str>>,
     pub(super) audience: Option<OneOrMany<'a>>,
@@ -116,10 +116,10 @@ pub(super) struct Claims<'a> {
     pub(super) scp: Option<OneOrMany<'a>>,
 }
 
-impl<'a> Claims<'a> {
+impl<'a> TokenClaims<'a> {
     /// The claims, or why they cannot be read.
-    pub(super) fn of(json: &'a [u8]) -> Result<Self, Unreadable> {
-        json::object(json, Self::default()).ok_or_else(|| Unreadable::of(json))
+    pub(super) fn of(json: &'a [u8]) -> Result<Self, ClaimsError> {
+        json::object(json, Self::default()).ok_or_else(|| ClaimsError::of(json))
     }
 
     /// What the token may be used for. `scope` is one string with spaces (RFC 8693 section 4.2), or
@@ -137,22 +137,22 @@ impl<'a> Claims<'a> {
     }
 }
 
-impl<'a> Members<'a> for Claims<'a> {
+impl<'a> ReadMembers<'a> for TokenClaims<'a> {
     fn member<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "iss" => self.issuer = Some(map.next_value::<Text<'_>>()?.0),
-            "sub" => self.subject = Some(map.next_value::<Text<'_>>()?.0),
+            "iss" => self.issuer = Some(map.next_value::<JsonStr<'_>>()?.0),
+            "sub" => self.subject = Some(map.next_value::<JsonStr<'_>>()?.0),
             "aud" => self.audience = Some(map.next_value()?),
-            "client_id" => self.client_id = Some(map.next_value::<Text<'_>>()?.0),
-            "token_use" => self.token_use = Some(map.next_value::<Text<'_>>()?.0),
+            "client_id" => self.client_id = Some(map.next_value::<JsonStr<'_>>()?.0),
+            "token_use" => self.token_use = Some(map.next_value::<JsonStr<'_>>()?.0),
             "exp" => self.expires = Some(map.next_value()?),
             "nbf" => self.not_before = Some(map.next_value()?),
             "iat" => self.issued = Some(map.next_value()?),
-            "jti" => self.token_id = Some(map.next_value::<Text<'_>>()?.0),
+            "jti" => self.token_id = Some(map.next_value::<JsonStr<'_>>()?.0),
             "scope" => self.scope = Some(map.next_value()?),
             "scp" => self.scp = Some(map.next_value()?),
             _ => {
-                map.next_value::<Skipped>()?;
+                map.next_value::<IgnoredValue>()?;
             }
         }
         Ok(())
@@ -161,14 +161,14 @@ impl<'a> Members<'a> for Claims<'a> {
 
 /// Why claims cannot be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Unreadable {
+pub(super) enum ClaimsError {
     /// The payload is not a JSON object, or has a name twice.
-    Payload,
+    NotAnObject,
     /// This claim is not what it must be.
-    Claim(&'static str, &'static str),
+    WrongType(&'static str, &'static str),
 }
 
-impl Unreadable {
+impl ClaimsError {
     /// The first claim of another type in `json`, which was not read. Apart from the reading, so
     /// that tokens that hold pay nothing for it.
     #[cold]
@@ -194,9 +194,9 @@ impl Unreadable {
         let claims: Value = serde_json::from_slice(json).unwrap_or_default();
         let mistyped = CLAIMS.into_iter().find_map(|(name, (expected, is))| {
             let value = claims.get(name)?;
-            (!is(value)).then_some(Self::Claim(name, expected))
+            (!is(value)).then_some(Self::WrongType(name, expected))
         });
-        mistyped.unwrap_or(Self::Payload)
+        mistyped.unwrap_or(Self::NotAnObject)
     }
 }
 
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_token_has_three_parts_none_of_them_empty() {
-        let parts = Parts::of(b"ab.cd.ef").unwrap();
+        let parts = TokenParts::of(b"ab.cd.ef").unwrap();
         assert_eq!(
             (parts.header, parts.payload, parts.signature),
             (&b"ab"[..], &b"cd"[..], &b"ef"[..])
@@ -236,7 +236,7 @@ mod tests {
         for token in
             ["", ".", "..", "a.b", "a.b.", ".b.c", "a..c", "a.b.c.d", "a.b.c.d.e", "a.b.c."]
         {
-            assert!(Parts::of(token.as_bytes()).is_none(), "{token}");
+            assert!(TokenParts::of(token.as_bytes()).is_none(), "{token}");
         }
     }
 
@@ -254,14 +254,14 @@ mod tests {
         let text = |length: usize| URL_SAFE_NO_PAD.encode(vec![7; length]);
         for (length, read) in [(1, true), (64, true), (256, true), (1_024, true), (1_030, false)] {
             let text = format!("a.b.{}", text(length));
-            let parts = Parts::of(text.as_bytes()).unwrap();
+            let parts = TokenParts::of(text.as_bytes()).unwrap();
             assert_eq!(parts.with_signature(<[u8]>::len), read.then_some(length), "{length}");
         }
     }
 
     #[test]
     fn a_header_that_asks_for_more_is_refused() {
-        let algorithm = |json: &str| Header::of(json.as_bytes()).map(|(_, algorithm)| algorithm);
+        let algorithm = |json: &str| TokenHeader::of(json.as_bytes()).map(|(_, algorithm)| algorithm);
         assert_eq!(
             algorithm(r#"{"alg":"RS256","jku":"https://evil.example"}"#),
             Some(Algorithm::Rs256)
@@ -292,7 +292,7 @@ mod tests {
     fn dates_are_whole_or_not_and_never_absurd() {
         let date = |number: &str| {
             let json = format!(r#"{{"exp":{number}}}"#);
-            Claims::of(json.as_bytes()).ok()?.expires.map(|date| date.0)
+            TokenClaims::of(json.as_bytes()).ok()?.expires.map(|date| date.0)
         };
         assert_eq!(date("0"), Some(Duration::ZERO));
         assert_eq!(date("1300.25"), Some(Duration::from_millis(1_300_250)));
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn scopes_come_from_both_claims() {
         let scopes = |json: &str| {
-            let claims = Claims::of(json.as_bytes()).unwrap();
+            let claims = TokenClaims::of(json.as_bytes()).unwrap();
             claims.scopes().map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(scopes(r#"{}"#), [""; 0]);

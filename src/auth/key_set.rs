@@ -6,15 +6,15 @@ use serde_json::Value;
 use super::{
     algorithm::Algorithm,
     error::KeysError,
-    json::{self, SkippedMembers},
-    jwk::{Key, Unfit},
+    json::{self, IgnoredMembers},
+    jwk::{VerificationKey, SkipReason},
 };
 
 /// Keys taken from one set; what follows is skipped.
-const MOST_KEYS: usize = 64;
+const MAX_KEYS: usize = 64;
 
-/// Skipped keys that are named with their reason; of the others the number is said.
-const MOST_REASONS: usize = 8;
+/// SkippedKeys keys that are named with their reason; of the others the number is said.
+const MAX_REASONS: usize = 8;
 
 /// A set of public keys (RFC 7517). Clones share it.
 ///
@@ -25,15 +25,15 @@ const MOST_REASONS: usize = 8;
 /// Numbers are read as issuers write them: with leading zeros or without those that belong there,
 /// padded, in either alphabet of base64. A byte-order mark before the set is skipped.
 ///
-/// Skipped keys are logged at `warn` with the reason, once for each change of the set; keys that say
+/// SkippedKeys keys are logged at `warn` with the reason, once for each change of the set; keys that say
 /// that they are for encryption, at `debug`. Each key is parsed once, here. Nothing of it is printed
 /// but its `kid`.
 #[derive(Clone)]
-pub struct Keys(Arc<Set>);
+pub struct Keys(Arc<KeyList>);
 
-struct Set {
-    keys: Box<[Key]>,
-    skipped: Skipped,
+struct KeyList {
+    keys: Box<[VerificationKey]>,
+    skipped: SkippedKeys,
 }
 
 impl Keys {
@@ -55,34 +55,34 @@ impl Keys {
     /// As [`from_jwks`](Self::from_jwks), without a word about what is skipped. The set may be empty.
     pub(super) fn read(json: &[u8]) -> Result<Self, KeysError> {
         let json = json::without_mark(json);
-        json::object(json, SkippedMembers).ok_or(KeysError::Malformed)?;
+        json::object(json, IgnoredMembers).ok_or(KeysError::Malformed)?;
         let set: Value = serde_json::from_slice(json).map_err(|_| KeysError::Malformed)?;
         let jwks = set.get("keys").and_then(Value::as_array).ok_or(KeysError::Malformed)?;
 
         let mut keys = Vec::new();
         let mut skipped = Vec::new();
         for (index, jwk) in jwks.iter().enumerate() {
-            let key = if keys.len() < MOST_KEYS { Key::of(jwk) } else { Err(Unfit::TooMany) };
+            let key = if keys.len() < MAX_KEYS { VerificationKey::of(jwk) } else { Err(SkipReason::TooMany) };
             match key {
                 // Said twice, it is one: two of a name are tried, and they must be two.
                 Ok(key) if keys.contains(&key) => {}
                 Ok(key) => keys.push(key),
-                Err(unfit) => skipped.push((index + 1, unfit)),
+                Err(reason) => skipped.push((index + 1, reason)),
             }
         }
         // Keycloak has a key for encryption in each set: nothing that an operator should look into,
         // unless there is no other.
         if !keys.is_empty() {
-            skipped.retain(|(position, unfit)| {
-                let encryption = *unfit == Unfit::Encryption;
+            skipped.retain(|(position, reason)| {
+                let encryption = *reason == SkipReason::Encryption;
                 if encryption {
                     tracing::debug!(position, "a key of the set is for encryption");
                 }
                 !encryption
             });
         }
-        let skipped = Skipped::of(&skipped);
-        Ok(Self(Arc::new(Set { keys: keys.into(), skipped })))
+        let skipped = SkippedKeys::of(&skipped);
+        Ok(Self(Arc::new(KeyList { keys: keys.into(), skipped })))
     }
 
     pub(super) fn count(&self) -> usize {
@@ -93,7 +93,7 @@ impl Keys {
         self.0.keys.is_empty()
     }
 
-    pub(super) fn skipped(&self) -> &Skipped {
+    pub(super) fn skipped(&self) -> &SkippedKeys {
         &self.0.skipped
     }
 
@@ -101,18 +101,18 @@ impl Keys {
     /// most two, the old one and the new one while both are in use. The reason for none is for the
     /// log.
     pub(super) fn find(&self, key_id: Option<&str>, algorithm: Algorithm) -> Candidates<'_> {
-        let named = |key: &&Key| key_id.is_none_or(|id| key.id.as_deref() == Some(id));
+        let named = |key: &&VerificationKey| key_id.is_none_or(|id| key.id.as_deref() == Some(id));
         let mut named = self.0.keys.iter().filter(named).peekable();
         if named.peek().is_none() {
             return Err("no such key");
         }
-        let mut fitting = named.filter_map(|key| key.verifier(algorithm));
-        let Some(first) = fitting.next() else {
+        let mut matching = named.filter_map(|key| key.verifier(algorithm));
+        let Some(first) = matching.next() else {
             return Err("no key for this algorithm");
         };
-        let second = fitting.next();
+        let second = matching.next();
         // Without a name, which two are tried must not depend on their order.
-        if key_id.is_none() && fitting.next().is_some() {
+        if key_id.is_none() && matching.next().is_some() {
             return Err("no kid, and more than two keys");
         }
         Ok([Some(first), second])
@@ -138,18 +138,18 @@ impl fmt::Debug for Keys {
     }
 }
 
-// === impl Skipped ===
+// === impl SkippedKeys ===
 
 /// The keys of a set that are not used, by their position in it, from one.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Skipped {
-    first: Vec<(usize, Unfit)>,
+pub(super) struct SkippedKeys {
+    first: Vec<(usize, SkipReason)>,
     count: usize,
 }
 
-impl Skipped {
-    fn of(all: &[(usize, Unfit)]) -> Self {
-        Self { first: all.iter().take(MOST_REASONS).copied().collect(), count: all.len() }
+impl SkippedKeys {
+    fn of(all: &[(usize, SkipReason)]) -> Self {
+        Self { first: all.iter().take(MAX_REASONS).copied().collect(), count: all.len() }
     }
 
     /// Says what is skipped of a set that came from `source`, beside the `usable` keys.
@@ -161,11 +161,11 @@ impl Skipped {
     }
 }
 
-impl fmt::Display for Skipped {
+impl fmt::Display for SkippedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (position, unfit)) in self.first.iter().enumerate() {
+        for (index, (position, reason)) in self.first.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}#{position}: {unfit}")?;
+            write!(f, "{comma}#{position}: {reason}")?;
         }
         match self.count - self.first.len() {
             0 => Ok(()),
@@ -180,11 +180,11 @@ mod tests {
 
     #[test]
     fn a_long_list_of_skipped_keys_is_cut() {
-        let two = Skipped::of(&[(2, Unfit::Symmetric), (3, Unfit::Missing("n"))]);
+        let two = SkippedKeys::of(&[(2, SkipReason::Symmetric), (3, SkipReason::Missing("n"))]);
         assert_eq!(two.to_string(), "#2: a symmetric key, #3: n is missing");
-        let all: Vec<_> = (1..=50_000).map(|position| (position, Unfit::Type)).collect();
-        let many = Skipped::of(&all);
+        let all: Vec<_> = (1..=50_000).map(|position| (position, SkipReason::Type)).collect();
+        let many = SkippedKeys::of(&all);
         assert!(many.to_string().ends_with("#8: kty is not supported, and 49992 more"), "{many}");
-        assert_eq!(many.first.len(), MOST_REASONS);
+        assert_eq!(many.first.len(), MAX_REASONS);
     }
 }

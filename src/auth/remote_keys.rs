@@ -9,11 +9,11 @@ use tower_service::Service;
 use super::{
     MAX_BYTES,
     error::KeysError,
-    flight::Boxed,
-    json::{self, Members, Skipped, Text},
-    keys::Keys,
-    remote::{Bounds, Remote},
-    source::{KeySource, Origin},
+    shared_future::BoxFuture,
+    json::{self, ReadMembers, IgnoredValue, JsonStr},
+    key_set::Keys,
+    fetcher::{FetchBounds, KeyFetcher},
+    source::{KeySource, SourceKind},
 };
 
 /// Keys that are fetched from a server, through the user's own client.
@@ -35,25 +35,25 @@ use super::{
 /// never replaces keys that can.
 #[derive(Clone)]
 pub struct RemoteKeys {
-    get: Get,
-    target: Target,
-    bounds: Bounds,
+    get: HttpGet,
+    target: KeyLocation,
+    bounds: FetchBounds,
     timeout: Duration,
     max_bytes: usize,
     plain: bool,
 }
 
 #[derive(Clone)]
-enum Target {
+enum KeyLocation {
     Discovery { issuer: String },
     Jwks { url: String },
 }
 
 /// One GET through the user's client: the address, and how much and how long to read.
-type Get = Arc<dyn Fn(Uri, Limits) -> Boxed<Result<Vec<u8>, KeysError>> + Send + Sync>;
+type HttpGet = Arc<dyn Fn(Uri, ReadLimits) -> BoxFuture<Result<Vec<u8>, KeysError>> + Send + Sync>;
 
 #[derive(Clone, Copy)]
-struct Limits {
+struct ReadLimits {
     bytes: usize,
     time: Duration,
 }
@@ -74,7 +74,7 @@ impl RemoteKeys {
         B: Body + Send,
         B::Data: Send,
     {
-        Self::new(Target::Discovery { issuer: issuer.into() }, client)
+        Self::new(KeyLocation::Discovery { issuer: issuer.into() }, client)
     }
 
     /// The keys at `url`, without discovery. For the client see [`discovery`](Self::discovery).
@@ -87,10 +87,10 @@ impl RemoteKeys {
         B: Body + Send,
         B::Data: Send,
     {
-        Self::new(Target::Jwks { url: url.into() }, client)
+        Self::new(KeyLocation::Jwks { url: url.into() }, client)
     }
 
-    fn new<C, Q, B>(target: Target, client: C) -> Self
+    fn new<C, Q, B>(target: KeyLocation, client: C) -> Self
     where
         C: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
         C::Future: Send,
@@ -98,23 +98,23 @@ impl RemoteKeys {
         B: Body + Send,
         B::Data: Send,
     {
-        let get = move |uri, limits: Limits| {
+        let get = move |uri, limits: ReadLimits| {
             let client = client.clone();
             let got = async move {
                 let got = get(client, uri, limits.bytes);
                 tokio::time::timeout(limits.time, got).await.unwrap_or(Err(KeysError::Timeout))
             };
-            Box::pin(got) as Boxed<_>
+            Box::pin(got) as BoxFuture<_>
         };
         Self {
             get: Arc::new(get),
             target,
-            bounds: Bounds {
+            bounds: FetchBounds {
                 max_age: Duration::from_secs(60 * 60),
-                stale_limit: Duration::from_secs(24 * 60 * 60),
+                max_stale_age: Duration::from_secs(24 * 60 * 60),
                 cool_down: Duration::from_secs(30),
                 max_waiting: 1_024,
-                patience: Duration::ZERO,
+                abandon_after: Duration::ZERO,
             },
             timeout: Duration::from_millis(1_500),
             max_bytes: MAX_BYTES,
@@ -134,7 +134,7 @@ impl RemoteKeys {
     /// second.
     #[must_use]
     pub fn stale_limit(mut self, age: Duration) -> Self {
-        self.bounds.stale_limit = age.max(Duration::from_secs(1));
+        self.bounds.max_stale_age = age.max(Duration::from_secs(1));
         self
     }
 
@@ -188,17 +188,17 @@ impl RemoteKeys {
     pub fn build(self) -> Result<KeySource, KeysError> {
         let Self { get, target, mut bounds, timeout, max_bytes, plain } = self;
         // Keys that may no longer be used have to be asked for by then.
-        bounds.max_age = bounds.max_age.min(bounds.stale_limit / 2);
+        bounds.max_age = bounds.max_age.min(bounds.max_stale_age / 2);
         // One answer, or two with discovery.
-        bounds.patience = timeout * 2;
-        let limits = Limits { bytes: max_bytes, time: timeout };
+        bounds.abandon_after = timeout * 2;
+        let limits = ReadLimits { bytes: max_bytes, time: timeout };
         let (address, issuer) = match target {
-            Target::Discovery { issuer } => (well_known(&issuer)?, Some(Arc::from(issuer))),
-            Target::Jwks { url } => (absolute(&url)?, None),
+            KeyLocation::Discovery { issuer } => (well_known(&issuer)?, Some(Arc::from(issuer))),
+            KeyLocation::Jwks { url } => (absolute(&url)?, None),
         };
         // A discovery document may not lead to a worse channel than it came by.
-        let worst = if plain { Channel::Plain } else { channel(&address) };
-        if worst == Channel::Plain && !plain {
+        let weakest = if plain { Transport::Plain } else { transport(&address) };
+        if weakest == Transport::Plain && !plain {
             return Err(KeysError::InsecureUrl);
         }
         let host = address.host().unwrap_or_default().into();
@@ -206,19 +206,19 @@ impl RemoteKeys {
             let (get, address, issuer) = (Arc::clone(&get), address.clone(), issuer.clone());
             Box::pin(async move {
                 let jwks = match issuer {
-                    Some(issuer) => jwks_uri(&get(address, limits).await?, &issuer, worst)?,
+                    Some(issuer) => jwks_uri(&get(address, limits).await?, &issuer, weakest)?,
                     None => address,
                 };
                 Keys::read(&get(jwks, limits).await?)
-            }) as Boxed<_>
+            }) as BoxFuture<_>
         });
-        Ok(KeySource::new(Origin::Remote(Remote::new(fetch, bounds, host))))
+        Ok(KeySource::new(SourceKind::Remote(KeyFetcher::new(fetch, bounds, host))))
     }
 }
 
 impl fmt::Debug for RemoteKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Target::Discovery { issuer: address } | Target::Jwks { url: address }) = &self.target;
+        let (KeyLocation::Discovery { issuer: address } | KeyLocation::Jwks { url: address }) = &self.target;
         // Not the whole address: people put keys into queries, and users before hosts.
         let address = absolute(address).ok();
         f.debug_struct("RemoteKeys")
@@ -228,7 +228,7 @@ impl fmt::Debug for RemoteKeys {
     }
 }
 
-async fn get<C, Q, B>(mut client: C, uri: Uri, most: usize) -> Result<Vec<u8>, KeysError>
+async fn get<C, Q, B>(mut client: C, uri: Uri, max_bytes: usize) -> Result<Vec<u8>, KeysError>
 where
     C: Service<Request<Q>, Response = Response<B>>,
     Q: Default,
@@ -244,14 +244,14 @@ where
     }
 
     let mut body = pin!(response.into_body());
-    if body.size_hint().lower() > most as u64 {
+    if body.size_hint().lower() > max_bytes as u64 {
         return Err(KeysError::TooLarge);
     }
     let mut read = Vec::new();
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         let frame = frame.map_err(|_| KeysError::Unreachable)?;
         let Ok(mut data) = frame.into_data() else { continue };
-        if data.remaining() > most - read.len() {
+        if data.remaining() > max_bytes - read.len() {
             return Err(KeysError::TooLarge);
         }
         while data.has_remaining() {
@@ -289,51 +289,51 @@ fn well_known(issuer: &str) -> Result<Uri, KeysError> {
 
 /// How an address is reached, the best first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Channel {
+enum Transport {
     Https,
     /// By plain `http`, without leaving the machine.
     Loopback,
     Plain,
 }
 
-fn channel(uri: &Uri) -> Channel {
+fn transport(uri: &Uri) -> Transport {
     if uri.scheme() == Some(&Scheme::HTTPS) {
-        return Channel::Https;
+        return Transport::Https;
     }
     let host = uri.host().unwrap_or_default();
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let loopback = address.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
     if loopback || host.eq_ignore_ascii_case("localhost") {
-        Channel::Loopback
+        Transport::Loopback
     } else {
-        Channel::Plain
+        Transport::Plain
     }
 }
 
 /// The address of the keys, out of the discovery document of `issuer`.
-fn jwks_uri(document: &[u8], issuer: &str, worst: Channel) -> Result<Uri, KeysError> {
-    let document = json::object(json::without_mark(document), Discovery::default());
+fn jwks_uri(document: &[u8], issuer: &str, weakest: Transport) -> Result<Uri, KeysError> {
+    let document = json::object(json::without_mark(document), DiscoveryDocument::default());
     let document = document.ok_or(KeysError::Malformed)?;
     if document.issuer.ok_or(KeysError::Malformed)? != issuer {
         return Err(KeysError::IssuerMismatch);
     }
     let uri = absolute(&document.jwks_uri.ok_or(KeysError::Malformed)?)?;
-    if channel(&uri) <= worst { Ok(uri) } else { Err(KeysError::InsecureUrl) }
+    if transport(&uri) <= weakest { Ok(uri) } else { Err(KeysError::InsecureUrl) }
 }
 
 #[derive(Default)]
-struct Discovery {
+struct DiscoveryDocument {
     issuer: Option<String>,
     jwks_uri: Option<String>,
 }
 
-impl<'de> Members<'de> for Discovery {
+impl<'de> ReadMembers<'de> for DiscoveryDocument {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "issuer" => self.issuer = Some(map.next_value::<Text<'_>>()?.0.into_owned()),
-            "jwks_uri" => self.jwks_uri = Some(map.next_value::<Text<'_>>()?.0.into_owned()),
+            "issuer" => self.issuer = Some(map.next_value::<JsonStr<'_>>()?.0.into_owned()),
+            "jwks_uri" => self.jwks_uri = Some(map.next_value::<JsonStr<'_>>()?.0.into_owned()),
             _ => {
-                map.next_value::<Skipped>()?;
+                map.next_value::<IgnoredValue>()?;
             }
         }
         Ok(())
@@ -375,12 +375,12 @@ mod tests {
 
     #[test]
     fn loopback_is_an_address_not_a_likeness_of_one() {
-        let of = |address: &str| channel(&address.parse().unwrap());
-        assert_eq!(of("https://a.example"), Channel::Https);
+        let of = |address: &str| transport(&address.parse().unwrap());
+        assert_eq!(of("https://a.example"), Transport::Https);
         for address in
             ["http://127.0.0.1:80", "http://127.1.2.3", "http://[::1]:8080", "http://localhost:1"]
         {
-            assert_eq!(of(address), Channel::Loopback, "{address}");
+            assert_eq!(of(address), Transport::Loopback, "{address}");
         }
         for address in [
             "http://a.example",
@@ -390,33 +390,33 @@ mod tests {
             "http://[::2]",
             "http://0.0.0.0",
         ] {
-            assert_eq!(of(address), Channel::Plain, "{address}");
+            assert_eq!(of(address), Transport::Plain, "{address}");
         }
     }
 
     #[test]
     fn a_document_names_its_issuer_to_the_letter_and_leads_to_no_worse_channel() {
-        let uri = |issuer: &str, keys: &str, worst| {
+        let uri = |issuer: &str, keys: &str, weakest| {
             let document = format!(r#"{{"issuer":"{issuer}","jwks_uri":"{keys}","more":[]}}"#);
-            jwks_uri(document.as_bytes(), "https://a.example", worst).map(|uri| uri.to_string())
+            jwks_uri(document.as_bytes(), "https://a.example", weakest).map(|uri| uri.to_string())
         };
         let (https, plain, loopback) =
             ("https://k.example/k", "http://k.example/k", "http://[::1]/k");
-        assert_eq!(uri("https://a.example", https, Channel::Https).unwrap(), https);
-        assert_eq!(uri("https://a.example", loopback, Channel::Https), Err(KeysError::InsecureUrl));
-        assert_eq!(uri("https://a.example", loopback, Channel::Loopback).unwrap(), loopback);
-        assert_eq!(uri("https://a.example", plain, Channel::Loopback), Err(KeysError::InsecureUrl));
-        assert_eq!(uri("https://a.example", plain, Channel::Plain).unwrap(), plain);
-        assert_eq!(uri("https://a.example", "/k", Channel::Plain), Err(KeysError::InvalidUrl));
+        assert_eq!(uri("https://a.example", https, Transport::Https).unwrap(), https);
+        assert_eq!(uri("https://a.example", loopback, Transport::Https), Err(KeysError::InsecureUrl));
+        assert_eq!(uri("https://a.example", loopback, Transport::Loopback).unwrap(), loopback);
+        assert_eq!(uri("https://a.example", plain, Transport::Loopback), Err(KeysError::InsecureUrl));
+        assert_eq!(uri("https://a.example", plain, Transport::Plain).unwrap(), plain);
+        assert_eq!(uri("https://a.example", "/k", Transport::Plain), Err(KeysError::InvalidUrl));
         for issuer in ["https://a.example/", "https://A.example", "https://b.example", ""] {
             assert_eq!(
-                uri(issuer, https, Channel::Plain),
+                uri(issuer, https, Transport::Plain),
                 Err(KeysError::IssuerMismatch),
                 "{issuer}"
             );
         }
         for document in ["", "[]", "{}", r#"{"issuer":"https://a.example"}"#] {
-            let refused = jwks_uri(document.as_bytes(), "https://a.example", Channel::Https);
+            let refused = jwks_uri(document.as_bytes(), "https://a.example", Transport::Https);
             assert_eq!(refused, Err(KeysError::Malformed), "{document}");
         }
     }
