@@ -4,8 +4,8 @@ use aws_lc_rs::signature::{self, EcdsaVerificationAlgorithm, EdDSAParameters, Rs
 
 /// A signature algorithm of RFC 7518 section 3.1, or `EdDSA` of RFC 8037.
 ///
-/// There is no `none` and no `HS256`: a verifier that holds public keys alone cannot be talked into
-/// using one as a secret.
+/// `none` and the symmetric algorithms do not exist here. A token can therefore never use a public key
+/// as a shared secret.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -25,12 +25,12 @@ pub enum Algorithm {
     Es256,
     /// `ES384`: ECDSA on P-384 with SHA-384.
     Es384,
-    /// `EdDSA`, on Ed25519 alone.
+    /// `EdDSA` with Ed25519. Ed448 is not supported.
     EdDsa,
 }
 
 impl Algorithm {
-    /// Each of them.
+    /// Every algorithm.
     pub const ALL: &'static [Self] = &[
         Self::Rs256,
         Self::Rs384,
@@ -43,7 +43,7 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// The name that a token's `alg` has, exactly.
+    /// Returns the value of `alg` in a token.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ impl Algorithm {
         Self::ALL.iter().copied().find(|algorithm| algorithm.name() == name)
     }
 
-    /// How its signatures are verified.
+    /// Returns the key type and its verification parameters.
     pub(super) const fn scheme(self) -> SignatureScheme {
         match self {
             Self::Rs256 => SignatureScheme::Rsa(&signature::RSA_PKCS1_2048_8192_SHA256),
@@ -85,7 +85,7 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// A kind of key together with what verifies under it.
+/// A key type and its verification parameters.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum SignatureScheme {
     Rsa(&'static RsaParameters),

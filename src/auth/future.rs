@@ -11,9 +11,8 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    shared_future::Waiter,
-    fetcher::FetchResult,
-    verifier::{Verdict, TokenVerifier},
+    keys::{FetchResult, Waiter},
+    token::{TokenVerifier, Verdict},
 };
 use crate::{
     body::ResponseBody,
@@ -22,7 +21,7 @@ use crate::{
 };
 
 pin_project! {
-    /// The answer of the inner service, or a refusal. Made by [`Auth`](super::Auth).
+    /// Response future for [`Auth`](super::Auth).
     pub struct ResponseFuture<F, S, B> {
         #[pin]
         state: ResponseState<F, S, B>,
@@ -33,9 +32,9 @@ pin_project! {
     #[project = ResponseStateProj]
     enum ResponseState<F, S, B> {
         Pass { #[pin] future: F },
-        // Boxed: few requests ever wait for keys, and all others would be as large.
+        // Boxed, because few requests wait and the other variants would be as large.
         Wait { waiting: Option<Box<WaitingRequest<S, B>>> },
-        Reject { refusal: Option<(Rejection, Responder, RequestContext)> },
+        Reject { rejection: Option<(Rejection, Responder, RequestContext)> },
     }
 }
 
@@ -63,7 +62,7 @@ impl<F, S, B> ResponseFuture<F, S, B> {
         responder: Responder,
         context: RequestContext,
     ) -> Self {
-        Self { state: ResponseState::Reject { refusal: Some((rejection, responder, context)) } }
+        Self { state: ResponseState::Reject { rejection: Some((rejection, responder, context)) } }
     }
 }
 
@@ -82,9 +81,9 @@ where
                     let response = ready!(future.poll(cx))?;
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
-                ResponseStateProj::Reject { refusal } => {
-                    let Some((rejection, responder, context)) = refusal.take() else {
-                        // Polled after its end: never ready again.
+                ResponseStateProj::Reject { rejection } => {
+                    let Some((rejection, responder, context)) = rejection.take() else {
+                        // A poll after completion stays pending.
                         return Poll::Pending;
                     };
                     return Poll::Ready(Ok(responder.respond(rejection, &context)));
@@ -93,8 +92,8 @@ where
                     let Some(request) = waiting else {
                         return Poll::Pending;
                     };
-                    // How the fetch ended is seen by the keys that are there now.
-                    let _ended = ready!(Pin::new(&mut request.waiter).poll(cx));
+                    // The verifier reads the outcome from the source.
+                    let _outcome = ready!(Pin::new(&mut request.waiter).poll(cx));
                     let Some(request) = waiting.take() else {
                         return Poll::Pending;
                     };
@@ -112,7 +111,7 @@ impl<S, B> WaitingRequest<S, B> {
         S: Service<Request<B>>,
     {
         let Self { waiter, verifier, responder, context, mut inner, request } = self;
-        // Gives the seat back.
+        // Returns the wait permit.
         drop(waiter);
         match verifier.verify(request.headers(), true) {
             Verdict::Allow(identity) => {
@@ -120,9 +119,9 @@ impl<S, B> WaitingRequest<S, B> {
                 ResponseState::Pass { future: inner.call(request) }
             }
             Verdict::Reject(rejection) => {
-                ResponseState::Reject { refusal: Some((rejection, responder, context)) }
+                ResponseState::Reject { rejection: Some((rejection, responder, context)) }
             }
-            // Not said to one that has waited.
+            // Never returned for a request that has waited.
             Verdict::Wait(waiter) => ResponseState::Wait {
                 waiting: Some(Box::new(Self {
                     waiter,
@@ -142,7 +141,7 @@ impl<F, S, B> fmt::Debug for ResponseFuture<F, S, B> {
         let state = match self.state {
             ResponseState::Pass { .. } => "pass",
             ResponseState::Wait { .. } => "wait",
-            ResponseState::Reject { .. } => "refuse",
+            ResponseState::Reject { .. } => "reject",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish()
     }
