@@ -137,34 +137,34 @@ async fn change_of_the_provider_is_logged_once() {
     let source = provider.source().max_age(Duration::from_secs(60)).build().unwrap();
     let layer = layer(source, &clock);
     let forever = claims(json!({ "exp": NOW + 100_000 }));
-    let held = ED25519.token(&json!({ "alg": "EdDSA", "kid": "EdDSA" }), &forever);
+    let valid = ED25519.token(&json!({ "alg": "EdDSA", "kid": "EdDSA" }), &forever);
 
     provider.fail(true);
-    visible_output(&layer, &held).await;
+    visible_output(&layer, &valid).await;
     let lines = taken();
     assert_eq!(lines.matches("cannot fetch keys").count(), 1, "{lines}");
     assert!(lines.contains("keys.example") && lines.contains("cannot reach the server"), "{lines}");
     for _ in 0..5 {
         clock.advance(Duration::from_secs(30));
-        visible_output(&layer, &held).await;
+        visible_output(&layer, &valid).await;
     }
     assert_eq!(taken().matches("WARN").count(), 0);
 
     provider.fail(false);
     clock.advance(Duration::from_secs(30));
-    visible_output(&layer, &held).await;
+    visible_output(&layer, &valid).await;
     let lines = taken();
     assert!(lines.contains("keys can be fetched again"), "{lines}");
     assert!(lines.contains("keys changed") && lines.contains("keys=9"), "{lines}");
 
     // A fetch of the same keys logs nothing.
     clock.advance(Duration::from_secs(60));
-    visible_output(&layer, &held).await;
+    visible_output(&layer, &valid).await;
     assert_eq!((taken().as_str(), provider.calls()), ("", 8));
 
     provider.keys(&set(&[ED25519.jwk_with(json!({ "kid": "EdDSA" })), json!({ "kty": "oct" })]));
     clock.advance(Duration::from_secs(60));
-    visible_output(&layer, &held).await;
+    visible_output(&layer, &valid).await;
     let lines = taken();
     assert!(lines.contains("keys changed") && lines.contains("keys=1"), "{lines}");
     assert!(lines.contains("skipped keys of the set"), "{lines}");
@@ -178,17 +178,17 @@ async fn change_of_a_key_file_is_logged_once() {
     fs::write(&path, jwks()).unwrap();
     let clock = clock();
     let layer = layer(KeySource::file(&path).unwrap(), &clock);
-    let held = ED25519.token(
+    let valid = ED25519.token(
         &json!({ "alg": "EdDSA", "kid": "EdDSA" }),
         &claims(json!({ "exp": NOW + 100_000 })),
     );
-    visible_output(&layer, &held).await;
+    visible_output(&layer, &valid).await;
     assert_eq!(taken(), "");
 
     fs::write(&path, "{").unwrap();
     for warnings in [1, 0, 0] {
         clock.advance(Duration::from_secs(1));
-        visible_output(&layer, &held).await;
+        visible_output(&layer, &valid).await;
         let lines = taken();
         assert_eq!(
             lines.matches("cannot use the key file; the last keys stay in use").count(),
@@ -197,7 +197,7 @@ async fn change_of_a_key_file_is_logged_once() {
     }
     fs::write(&path, set(&[ED25519.jwk_with(json!({ "kid": "EdDSA" }))])).unwrap();
     clock.advance(Duration::from_secs(1));
-    visible_output(&layer, &held).await;
+    visible_output(&layer, &valid).await;
     let lines = taken();
     assert!(lines.contains("keys changed") && lines.contains("keys=1"), "{lines}");
     assert!(lines.contains("the key file is usable again"), "{lines}");
@@ -237,13 +237,13 @@ async fn skipped_keys_are_logged_once_for_each_change() {
     provider.keys(&set(&[oct.clone(), good.clone(), enc.clone()]));
     let source = provider.source().max_age(Duration::from_secs(60)).build().unwrap();
     let layer = layer(source, &clock);
-    let held = ED25519
+    let valid = ED25519
         .token(&json!({ "alg": "EdDSA", "kid": "k1" }), &claims(json!({ "exp": NOW + 100_000 })));
     let fetch = async || {
         let calls = provider.calls();
         clock.advance(Duration::from_secs(60));
         for _ in 0..3 {
-            assert!(!visible_output(&layer, &held).await.contains("secret"));
+            assert!(!visible_output(&layer, &valid).await.contains("secret"));
         }
         assert_eq!(provider.calls(), calls + 1);
         warnings()

@@ -4,8 +4,8 @@ use aws_lc_rs::signature::{self, EcdsaVerificationAlgorithm, EdDSAParameters, Rs
 
 /// A signature algorithm of RFC 7518 section 3.1, or `EdDSA` of RFC 8037.
 ///
-/// `none` and the symmetric algorithms do not exist here. A token can therefore never use a public key
-/// as a shared secret.
+/// `none` and the symmetric algorithms do not exist here. A token can therefore never use a public
+/// key as a shared secret.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Algorithm {

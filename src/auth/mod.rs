@@ -1,9 +1,9 @@
 //! Authenticates callers by JSON Web Tokens.
 //!
-//! A gateway spends its own upstream token on every request that it forwards. It must therefore know
-//! its callers. [`AuthLayer`] rejects each request without a valid bearer token of your identity
-//! provider. Inner layers read the verified [`Identity`](crate::identity::Identity) from the
-//! [`RequestContext`](crate::context::RequestContext).
+//! A gateway spends its own upstream token on every request that it forwards. It must therefore
+//! know its callers. [`AuthLayer`] rejects each request without a valid bearer token of your
+//! identity provider. Inner layers read the verified [`Identity`](crate::identity::Identity) from
+//! the [`RequestContext`](crate::context::RequestContext).
 //!
 //! ```
 //! # use tower_inference::auth::{AuthLayer, Jwt, KeySource};
@@ -56,7 +56,8 @@
 //! # }
 //! ```
 //!
-//! Most identity providers publish their keys. [`RemoteKeys`] fetches them through your HTTP client:
+//! Most identity providers publish their keys. [`RemoteKeys`] fetches them through your HTTP
+//! client:
 //!
 //! ```
 //! # use bytes::Bytes;
@@ -80,11 +81,11 @@
 //! The token is in the `authorization` header as `Bearer <token>` (RFC 6750). [`Jwt`] holds the
 //! requirements for it. The checks follow RFC 7519 and its best current practice (RFC 8725).
 //!
-//! `scope` and `scp` are a string with spaces or an array of strings. The scopes of both count. `aud` is
-//! a string or an array of strings. `exp`, `nbf` and `iat` are JSON numbers up to the year 9999. They may
-//! have a fraction or an exponent. A claim of another type rejects the token. Provider-specific claims
-//! such as `permissions`, `roles` and `groups` are not scopes. The identity returns them as
-//! [claims](crate::identity::Identity::claim).
+//! `scope` and `scp` are a string with spaces or an array of strings. The scopes of both count.
+//! `aud` is a string or an array of strings. `exp`, `nbf` and `iat` are JSON numbers up to the year
+//! 9999. They may have a fraction or an exponent. A claim of another type rejects the token.
+//! Provider-specific claims such as `permissions`, `roles` and `groups` are not scopes. The
+//! identity returns them as [claims](crate::identity::Identity::claim).
 //!
 //! # Rejections
 //!
@@ -103,25 +104,26 @@
 //!
 //! # Keys
 //!
-//! A key verifies a token if its `kid` and its type match. RSA keys verify `RS…` and `PS…`. P-256 keys
-//! verify `ES256`, P-384 keys verify `ES384` and Ed25519 keys verify `EdDSA`. A key with an `alg` verifies
-//! only that algorithm. If several keys share a `kid` and an algorithm then the first two are tried. A
-//! token without `kid` is verified if at most two keys match its `alg`: the old one and the new one.
+//! A key verifies a token if its `kid` and its type match. RSA keys verify `RS…` and `PS…`. P-256
+//! keys verify `ES256`, P-384 keys verify `ES384` and Ed25519 keys verify `EdDSA`. A key with an
+//! `alg` verifies only that algorithm. If several keys share a `kid` and an algorithm then the
+//! first two are tried. A token without `kid` is verified if at most two keys match its `alg`: the
+//! old one and the new one.
 //!
-//! If no key verifies the token then [`RemoteKeys`] fetches the keys again and verifies it with the new
-//! ones. A key is therefore found after a rotation under a new `kid`, the old one or none. All these
-//! requests together cause one fetch in a [cool-down](RemoteKeys::cool_down). Requests with a valid token
-//! do not wait for the fetch.
+//! If no key verifies the token then [`RemoteKeys`] fetches the keys again and verifies it with the
+//! new ones. A key is therefore found after a rotation under a new `kid`, the old one or none. All
+//! these requests together cause one fetch in a [cool-down](RemoteKeys::cool_down). Requests with a
+//! valid token do not wait for the fetch.
 //!
 //! # Cache
 //!
-//! A valid token is verified once and then cached. It leaves the cache when it expires or the keys
+//! A valid token is verified once. The cached result is used until the token expires or the keys
 //! change. A lookup compares the whole token. Cached tokens also expire on the monotonic clock, so
 //! setting the wall clock back does not extend them. Invalid tokens are not cached.
 //!
-//! Cached tokens are wiped from memory when they are removed. Copies in the server's read buffer and in
-//! the request's header are not wiped. The header is marked sensitive and stays in the request.
-//! `HfTokenLayer` removes it.
+//! Cached tokens are wiped from memory when they are removed. Copies in the server's read buffer
+//! and in the request's header are not wiped. The header is marked sensitive and stays in the
+//! request. `HfTokenLayer` removes it.
 //!
 //! # Logs
 //!
@@ -139,8 +141,8 @@
 //!
 //! - Tokens in a query, form or cookie are not read.
 //! - A revoked token is accepted until it expires. Opaque tokens are rejected.
-//! - A withdrawn key verifies tokens until the next fetch. The age of the keys or a token with a new key
-//!   causes it.
+//! - A withdrawn key verifies tokens until the next fetch. A fetch starts when the keys exceed
+//!   [`max_age`](RemoteKeys::max_age) or a token has a new key.
 //! - A token outside of the cache expires on the wall clock only.
 //! - CORS preflight requests carry no credentials. Respond to them in an outer layer.
 //! - A request that waits for keys also keeps the inner service's readiness.

@@ -61,9 +61,9 @@ fn new_token_allocates_little_and_cached_token_nothing() {
         "tenant": "acme-research",
     });
     for algorithm in ["RS256", "ES256", "EdDSA"] {
-        let held = token(algorithm, claims.clone());
-        let new = allocations(&layer, &held);
-        let known = allocations(&layer, &held);
+        let valid = token(algorithm, claims.clone());
+        let new = allocations(&layer, &valid);
+        let known = allocations(&layer, &valid);
         println!("{algorithm}: {new} new, {known} known");
         assert!(new <= 14, "{algorithm}: {new}");
         assert_eq!(known, 0, "{algorithm}");
@@ -76,10 +76,10 @@ async fn token_stays_cached_when_the_same_keys_are_fetched_again() {
     let source = provider.source().build().unwrap();
     source.refresh().await.unwrap();
     let layer = AuthLayer::new(jwt_of(source.clone()));
-    let held = token("EdDSA", json!({}));
-    assert_ne!(allocations(&layer, &held), 0);
-    assert_eq!(allocations(&layer, &held), 0);
+    let valid = token("EdDSA", json!({}));
+    assert_ne!(allocations(&layer, &valid), 0);
+    assert_eq!(allocations(&layer, &valid), 0);
     source.refresh().await.unwrap();
     assert_eq!(provider.calls(), 2);
-    assert_eq!(allocations(&layer, &held), 0);
+    assert_eq!(allocations(&layer, &valid), 0);
 }

@@ -318,10 +318,10 @@ async fn strict_access_tokens_follow_rfc_9068() {
 
 #[tokio::test]
 async fn token_beyond_the_maximum_length_is_rejected() {
-    let held = token("EdDSA", json!({ "pad": "x".repeat(1_000) }));
+    let valid = token("EdDSA", json!({ "pad": "x".repeat(1_000) }));
     let layer = |bytes| AuthLayer::new(jwt().max_token_bytes(bytes));
-    assert!(try_token(&layer(held.len()), &held).await.passed());
-    assert!(!try_token(&layer(held.len() - 1), &held).await.passed());
+    assert!(try_token(&layer(valid.len()), &valid).await.passed());
+    assert!(!try_token(&layer(valid.len() - 1), &valid).await.passed());
 
     let default = super::layer();
     let long = |pad: usize| token("EdDSA", json!({ "pad": "x".repeat(pad) }));

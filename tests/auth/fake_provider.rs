@@ -37,7 +37,7 @@ struct State {
     dropped: AtomicUsize,
     fails: AtomicBool,
     /// Waits for `release` before the response.
-    held: AtomicBool,
+    paused: AtomicBool,
     release: Notify,
     delay: Mutex<Duration>,
 }
@@ -64,7 +64,7 @@ impl FakeProvider {
             calls: AtomicUsize::new(0),
             dropped: AtomicUsize::new(0),
             fails: AtomicBool::new(false),
-            held: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             release: Notify::new(),
             delay: Mutex::default(),
         }))
@@ -100,12 +100,12 @@ impl FakeProvider {
     }
 
     /// Delays responses until [`FakeProvider::release`].
-    pub fn hold(&self) {
-        self.0.held.store(true, SeqCst);
+    pub fn pause(&self) {
+        self.0.paused.store(true, SeqCst);
     }
 
     pub fn release(&self) {
-        self.0.held.store(false, SeqCst);
+        self.0.paused.store(false, SeqCst);
         self.0.release.notify_waiters();
     }
 
@@ -141,7 +141,7 @@ impl State {
         if delay > Duration::ZERO {
             tokio::time::sleep(delay).await;
         }
-        while self.held.load(SeqCst) {
+        while self.paused.load(SeqCst) {
             self.release.notified().await;
         }
         call.1 = true;

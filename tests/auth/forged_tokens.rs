@@ -32,8 +32,8 @@ async fn expect_usual_rejection(layer: &AuthLayer, token: &str, what: &str) {
 #[tokio::test]
 async fn every_failure_before_the_signature_has_the_same_response() {
     let layer = layer();
-    let held = token("RS256", json!({}));
-    let (signed, signature) = held.rsplit_once('.').unwrap();
+    let valid = token("RS256", json!({}));
+    let (signed, signature) = valid.rsplit_once('.').unwrap();
     let (header, payload) = signed.split_once('.').unwrap();
     let claims = claims(json!({}));
     let sign = |header: Value| RSA.token(&header, &claims);
@@ -54,13 +54,13 @@ async fn every_failure_before_the_signature_has_the_same_response() {
         ("long signature", format!("{signed}.{}", "A".repeat(4_000))),
         ("no signature", format!("{signed}.")),
         ("two parts", signed.to_owned()),
-        ("four parts", format!("{held}.x")),
-        ("five parts, as a JWE", format!("{held}.{header}.{payload}")),
+        ("four parts", format!("{valid}.x")),
+        ("five parts, as a JWE", format!("{valid}.{header}.{payload}")),
         ("no header", format!(".{payload}.{signature}")),
         ("no payload", format!("{header}..{signature}")),
-        ("padding", format!("{held}=")),
-        ("a quote", format!("{held}\"")),
-        ("another letter", format!("{held}\u{e9}")),
+        ("padding", format!("{valid}=")),
+        ("a quote", format!("{valid}\"")),
+        ("another letter", format!("{valid}\u{e9}")),
         ("padded header", format!("{header}=.{payload}.{signature}")),
         ("the other alphabet", format!("{}.{payload}.{signature}", header.replace('e', "+"))),
         ("header is no JSON", format!("{}.{payload}.{signature}", encode("alg"))),
@@ -226,22 +226,22 @@ async fn repeated_claim_is_rejected() {
 async fn signature_has_one_encoding() {
     let layer = layer();
     for algorithm in ["ES256", "EdDSA", "RS256"] {
-        let held = token(algorithm, json!({}));
-        let last = held.chars().last().unwrap();
+        let valid = token(algorithm, json!({}));
+        let last = valid.chars().last().unwrap();
         let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         for other in alphabet.chars().filter(|char| *char != last) {
-            let spelled = format!("{}{other}", &held[..held.len() - 1]);
+            let spelled = format!("{}{other}", &valid[..valid.len() - 1]);
             assert!(!try_token(&layer, &spelled).await.passed(), "{algorithm}");
         }
-        assert!(try_token(&layer, &held).await.passed());
+        assert!(try_token(&layer, &valid).await.passed());
     }
 }
 
 #[tokio::test]
 async fn ecdsa_signature_has_two_numbers_of_full_length() {
     let layer = layer();
-    let held = token("ES256", json!({}));
-    let (signed, signature) = held.rsplit_once('.').unwrap();
+    let valid = token("ES256", json!({}));
+    let (signed, signature) = valid.rsplit_once('.').unwrap();
     let signature = decode(signature);
     // ASN.1, too short, too long and zero.
     let (r, s) = signature.split_at(32);
@@ -259,8 +259,8 @@ async fn ecdsa_signature_has_two_numbers_of_full_length() {
 #[tokio::test]
 async fn token_in_the_query_is_ignored() {
     let mut request = request(&[]);
-    let held = token("EdDSA", json!({}));
-    *request.uri_mut() = format!("/v1/models?access_token={held}").parse().unwrap();
+    let valid = token("EdDSA", json!({}));
+    *request.uri_mut() = format!("/v1/models?access_token={valid}").parse().unwrap();
     let outcome = send(&layer(), request).await;
     assert_eq!(outcome.refusal(), Some(Refusal::MissingCredentials));
 }
@@ -313,12 +313,12 @@ proptest! {
         algorithm in 0..ALGORITHMS.len(), at in any::<prop::sample::Index>(), to in 0x21_u8..0x7f,
     ) {
         let layer = AuthLayer::new(jwt());
-        let held = token(ALGORITHMS[algorithm], json!({}));
-        prop_assert!(run(try_token(&layer, &held)).passed());
-        let mut mutated = held.clone().into_bytes();
+        let valid = token(ALGORITHMS[algorithm], json!({}));
+        prop_assert!(run(try_token(&layer, &valid)).passed());
+        let mut mutated = valid.clone().into_bytes();
         let at = at.index(mutated.len());
         mutated[at] = to;
         let mutated = String::from_utf8(mutated).unwrap();
-        prop_assert_eq!(run(try_token(&layer, &mutated)).passed(), mutated == held);
+        prop_assert_eq!(run(try_token(&layer, &mutated)).passed(), mutated == valid);
     }
 }

@@ -77,12 +77,12 @@ async fn unusable_file_never_refiles_usable_keys() {
     clock.advance(seconds(100_000));
     assert!(source.is_ready());
     assert_eq!(source.refresh().await, Ok(()));
-    let held = mint_later(100_000);
-    assert!(try_token(&layer, &held).await.passed());
+    let valid = mint_later(100_000);
+    assert!(try_token(&layer, &valid).await.passed());
     // A usable file is loaded again.
     file.write(&[ED25519_OTHER.jwk_with(json!({ "kid": "a" }))]);
     clock.advance(seconds(1));
-    assert!(!try_token(&layer, &held).await.passed());
+    assert!(!try_token(&layer, &valid).await.passed());
 }
 
 fn mint_later(later: u64) -> String {

@@ -51,7 +51,8 @@ async fn rsa_key_verifies_its_alg_or_every_rsa_algorithm() {
 async fn curve_verifies_only_its_algorithm() {
     for (signer, own) in [(&*P256, "ES256"), (&*P384, "ES384"), (&*ED25519, "EdDSA")] {
         let bare = signer.jwk_with(json!({ "kid": "k" }));
-        // The signer ignores the header. The signature is valid but the header has a wrong algorithm.
+        // The signer ignores the header. The signature is valid but the header has a wrong
+        // algorithm.
         assert_eq!(verifies(bare, signer, &ALGORITHMS).await, [own]);
         for alg in ALGORITHMS.iter().filter(|alg| **alg != own) {
             let bound = signer.jwk_with(json!({ "kid": "k", "alg": alg }));

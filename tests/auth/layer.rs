@@ -54,14 +54,14 @@ async fn challenge_for_missing_credentials_has_no_error() {
 
 #[tokio::test]
 async fn repeated_credentials_are_a_bad_request() {
-    let held = format!("Bearer {}", token("EdDSA", json!({})));
-    let twice = format!("{held}, {held}");
-    let spaced = format!("{held} {held}");
-    let tabbed = format!("{held}\tx");
+    let valid = format!("Bearer {}", token("EdDSA", json!({})));
+    let twice = format!("{valid}, {valid}");
+    let spaced = format!("{valid} {valid}");
+    let tabbed = format!("{valid}\tx");
     for fields in [
-        &[held.as_str(), &held][..],
-        &[&held, "Basic dXNlcjpwYXNz"],
-        &["", &held],
+        &[valid.as_str(), &valid][..],
+        &[&valid, "Basic dXNlcjpwYXNz"],
+        &["", &valid],
         &[&twice],
         &[&spaced],
         &[&tabbed],
@@ -74,9 +74,9 @@ async fn repeated_credentials_are_a_bad_request() {
 
 #[tokio::test]
 async fn scheme_is_case_insensitive_and_may_have_several_spaces() {
-    let held = token("EdDSA", json!({}));
+    let valid = token("EdDSA", json!({}));
     for scheme in ["Bearer ", "bearer ", "BEARER ", "bEaReR    "] {
-        let outcome = send(&layer(), request(&[&format!("{scheme}{held}")])).await;
+        let outcome = send(&layer(), request(&[&format!("{scheme}{valid}")])).await;
         assert!(outcome.passed(), "{scheme}");
     }
 }
@@ -181,8 +181,8 @@ async fn text(
 
 #[tokio::test]
 async fn credentials_are_forwarded_as_sensitive() {
-    let held = token("EdDSA", json!({}));
-    let response = layer().layer(service_fn(print_headers)).oneshot(bearer(&held)).await.unwrap();
+    let valid = token("EdDSA", json!({}));
+    let response = layer().layer(service_fn(print_headers)).oneshot(bearer(&valid)).await.unwrap();
     assert_eq!(text(response).await, r#"{"authorization": Sensitive}"#);
 }
 

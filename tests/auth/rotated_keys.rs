@@ -1,5 +1,5 @@
-//! Rotation of a key under the same `kid` or without one. One fetch in a cool-down finds the new key.
-//! Clients cannot cause more fetches.
+//! Rotation of a key under the same `kid` or without one. One fetch in a cool-down finds the new
+//! key. Clients cannot cause more fetches.
 
 use serde_json::{Value, json};
 use tower_inference::{
@@ -140,16 +140,16 @@ async fn concurrent_forgeries_share_one_fetch_and_valid_tokens_do_not_wait() {
     let kid = json!("sig");
     provider.keys(&one_key(&ED25519, &kid));
     let (layer, _source, _clock) = layer_of(&provider).await;
-    provider.hold();
+    provider.pause();
     let forged: Vec<_> = (0..100)
         .map(|number| spawn(&layer, signed(&ED25519_OTHER, "EdDSA", &kid, number)))
         .collect();
     settle().await;
     assert!(forged.iter().all(|request| !request.is_finished()));
     // A new token passes and then a cached one.
-    let held = signed(&ED25519, "EdDSA", &kid, 0);
+    let valid = signed(&ED25519, "EdDSA", &kid, 0);
     for _ in 0..2 {
-        assert!(try_token(&layer, &held).await.passed());
+        assert!(try_token(&layer, &valid).await.passed());
     }
     provider.release();
     for request in forged {
@@ -206,8 +206,8 @@ async fn request_that_fetched_the_first_keys_does_not_fetch_for_its_signature() 
 async fn malformed_signature_causes_no_fetch() {
     let provider = FakeProvider::new();
     let (layer, _source, _clock) = layer_of(&provider).await;
-    let held = super::issuer::token("EdDSA", json!({}));
-    let (signed, _) = held.rsplit_once('.').unwrap();
+    let valid = super::issuer::token("EdDSA", json!({}));
+    let (signed, _) = valid.rsplit_once('.').unwrap();
     for signature in ["A", "AA=", "+/+/", &encode([7; 2_000])] {
         let outcome = try_token(&layer, &format!("{signed}.{signature}")).await;
         assert_eq!(outcome.refusal(), INVALID);

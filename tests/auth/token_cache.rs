@@ -24,12 +24,12 @@ async fn cached_token_expires_at_the_exact_second() {
         clock.set_wall(UNIX_EPOCH + seconds(NOW));
         let jwt = jwt().clock(SharedClock::new(clock.clone())).leeway(seconds(leeway));
         let layer = AuthLayer::new(jwt);
-        let held = token("EdDSA", json!({ "exp": NOW + 300 }));
-        assert!(try_token(&layer, &held).await.passed());
+        let valid = token("EdDSA", json!({ "exp": NOW + 300 }));
+        assert!(try_token(&layer, &valid).await.passed());
         clock.advance(seconds(299 + leeway));
-        assert!(try_token(&layer, &held).await.passed());
+        assert!(try_token(&layer, &valid).await.passed());
         clock.advance(seconds(1));
-        assert_eq!(try_token(&layer, &held).await.refusal(), Some(Refusal::ExpiredToken));
+        assert_eq!(try_token(&layer, &valid).await.refusal(), Some(Refusal::ExpiredToken));
     }
 }
 
@@ -37,16 +37,16 @@ async fn cached_token_expires_at_the_exact_second() {
 async fn setting_the_clock_back_does_not_extend_a_token() {
     let clock = fake_clock();
     let layer = AuthLayer::new(jwt().clock(SharedClock::new(clock.clone())));
-    let held = token("EdDSA", json!({ "exp": NOW + 300 }));
-    assert!(try_token(&layer, &held).await.passed());
+    let valid = token("EdDSA", json!({ "exp": NOW + 300 }));
+    assert!(try_token(&layer, &valid).await.passed());
     clock.advance(seconds(200));
     clock.set_wall(UNIX_EPOCH + seconds(NOW));
     // The monotonic clock leaves 100 seconds.
-    assert!(try_token(&layer, &held).await.passed());
+    assert!(try_token(&layer, &valid).await.passed());
     clock.advance(seconds(100));
     clock.set_wall(UNIX_EPOCH + seconds(NOW));
     for _ in 0..2 {
-        assert_eq!(try_token(&layer, &held).await.refusal(), Some(Refusal::ExpiredToken));
+        assert_eq!(try_token(&layer, &valid).await.refusal(), Some(Refusal::ExpiredToken));
     }
 }
 
@@ -54,15 +54,15 @@ async fn setting_the_clock_back_does_not_extend_a_token() {
 async fn token_expires_when_the_clock_is_set_ahead_until_it_is_corrected() {
     let clock = fake_clock();
     let layer = AuthLayer::new(jwt().clock(SharedClock::new(clock.clone())));
-    let held = token("EdDSA", json!({ "exp": NOW + 300 }));
-    assert!(try_token(&layer, &held).await.passed());
+    let valid = token("EdDSA", json!({ "exp": NOW + 300 }));
+    assert!(try_token(&layer, &valid).await.passed());
     clock.set_wall(UNIX_EPOCH + seconds(NOW + 300));
-    assert!(!try_token(&layer, &held).await.passed());
+    assert!(!try_token(&layer, &valid).await.passed());
     clock.set_wall(UNIX_EPOCH + seconds(NOW));
-    assert!(try_token(&layer, &held).await.passed());
+    assert!(try_token(&layer, &valid).await.passed());
     // Before `iat`.
     clock.set_wall(UNIX_EPOCH + seconds(NOW - 11));
-    assert_eq!(try_token(&layer, &held).await.refusal(), Some(Refusal::InvalidToken));
+    assert_eq!(try_token(&layer, &valid).await.refusal(), Some(Refusal::InvalidToken));
 }
 
 #[tokio::test]
@@ -72,11 +72,11 @@ async fn two_layers_do_not_share_a_cache() {
     let strict = AuthLayer::new(jwt().clock(clock.clone()).required_scopes(["infer"]).unwrap());
     let elsewhere = tower_inference::auth::Jwt::new(Keys::from_jwks(jwks()).unwrap(), ISSUER, "b");
     let elsewhere = AuthLayer::new(elsewhere.clock(clock));
-    let held = token("EdDSA", json!({}));
+    let valid = token("EdDSA", json!({}));
     for _ in 0..2 {
-        assert!(try_token(&open, &held).await.passed());
-        assert_eq!(try_token(&strict, &held).await.refusal(), Some(Refusal::InsufficientScope));
-        assert_eq!(try_token(&elsewhere, &held).await.refusal(), Some(Refusal::InvalidToken));
+        assert!(try_token(&open, &valid).await.passed());
+        assert_eq!(try_token(&strict, &valid).await.refusal(), Some(Refusal::InsufficientScope));
+        assert_eq!(try_token(&elsewhere, &valid).await.refusal(), Some(Refusal::InvalidToken));
     }
 }
 
@@ -91,17 +91,17 @@ async fn token_leaves_the_cache_when_the_keys_change() {
     let layer = AuthLayer::new(jwt);
 
     let header = json!({ "alg": "EdDSA", "kid": "k" });
-    let held = ED25519.token(&header, &claims(json!({})));
-    assert!(try_token(&layer, &held).await.passed());
+    let valid = ED25519.token(&header, &claims(json!({})));
+    assert!(try_token(&layer, &valid).await.passed());
 
     // A fetch of the same keys keeps the cache. A new key under the same `kid` clears it.
     clock.advance(seconds(60));
-    assert!(try_token(&layer, &held).await.passed());
+    assert!(try_token(&layer, &valid).await.passed());
     provider.keys(&set(&[ED25519_OTHER.jwk_with(json!({ "kid": "k" }))]));
     clock.advance(seconds(59));
-    assert!(try_token(&layer, &held).await.passed());
+    assert!(try_token(&layer, &valid).await.passed());
     clock.advance(seconds(1));
-    assert_eq!(try_token(&layer, &held).await.refusal(), Some(Refusal::InvalidToken));
+    assert_eq!(try_token(&layer, &valid).await.refusal(), Some(Refusal::InvalidToken));
     assert_eq!(provider.calls(), 3);
 }
 
@@ -111,19 +111,19 @@ async fn token_leaves_the_cache_when_the_kid_of_its_key_changes() {
     provider.keys(&set(&[ED25519.jwk_with(json!({ "kid": "k" }))]));
     let source = provider.source().build().unwrap();
     let layer = AuthLayer::new(jwt_of(source.clone()));
-    let held = ED25519.token(&json!({ "alg": "EdDSA", "kid": "k" }), &claims(json!({})));
-    assert!(try_token(&layer, &held).await.passed());
+    let valid = ED25519.token(&json!({ "alg": "EdDSA", "kid": "k" }), &claims(json!({})));
+    assert!(try_token(&layer, &valid).await.passed());
     provider.keys(&set(&[ED25519.jwk_with(json!({ "kid": "l" }))]));
     source.refresh().await.unwrap();
-    assert_eq!(try_token(&layer, &held).await.refusal(), Some(Refusal::InvalidToken));
+    assert_eq!(try_token(&layer, &valid).await.refusal(), Some(Refusal::InvalidToken));
 }
 
 #[tokio::test]
 async fn token_passes_without_a_cache() {
     let layer = AuthLayer::new(jwt().max_cache_bytes(0));
-    let held = token("EdDSA", json!({}));
+    let valid = token("EdDSA", json!({}));
     for _ in 0..3 {
-        assert!(try_token(&layer, &held).await.passed());
+        assert!(try_token(&layer, &valid).await.passed());
     }
 }
 
@@ -153,8 +153,8 @@ async fn tokens_pass_beyond_the_size_of_the_cache() {
     let first = token("EdDSA", json!({ "sub": "first" }));
     assert!(try_token(&layer, &first).await.passed());
     for number in 0..1_000 {
-        let held = token("EdDSA", json!({ "sub": number.to_string() }));
-        let outcome = try_token(&layer, &held).await;
+        let valid = token("EdDSA", json!({ "sub": number.to_string() }));
+        let outcome = try_token(&layer, &valid).await;
         assert_eq!(outcome.identity.unwrap().subject(), number.to_string());
     }
     assert!(try_token(&layer, &first).await.passed());

@@ -1,7 +1,7 @@
 //! Wycheproof's tests of JSON Web Signatures and Keys.
 //!
-//! The payloads are not claims, so every token is rejected. The rejection of a valid signature differs
-//! from the rejection of an invalid one.
+//! The payloads are not claims, so every token is rejected. The rejection of a valid signature
+//! differs from the rejection of an invalid one.
 
 use std::{collections::BTreeMap, fs};
 
@@ -85,7 +85,8 @@ async fn keys_are_accepted_as_wycheproof_expects() {
     let refused: [(&str, &[u64]); 3] = [
         ("null acceptsValid: valid", &[2]),
         ("null long_key: valid", &[13, 14, 15]),
-        // A key with the weak primes of some smart cards before 2017. The check is left to the issuer.
+        // A key with the weak primes of some smart cards before 2017. The check is left to the
+        // issuer.
         ("null rejectsKeyWithRocaVulnerability: invalid", &[7]),
     ];
     assert_eq!(differ, exceptions(&refused));

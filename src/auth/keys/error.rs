@@ -39,7 +39,7 @@ pub enum KeysError {
 
 impl KeysError {
     /// Returns true if the server responded and its response cannot be used.
-    pub(in crate::auth) const fn is_bad_response(self) -> bool {
+    pub(crate) const fn is_bad_response(self) -> bool {
         matches!(
             self,
             Self::InvalidUrl
@@ -79,9 +79,9 @@ impl std::error::Error for KeysError {}
 
 /// Tells a rejected request why there are no keys.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(in crate::auth) struct KeysUnavailable {
+pub(crate) struct KeysUnavailable {
     /// The time until the next fetch may start.
-    pub(in crate::auth) retry_after: Duration,
+    pub(crate) retry_after: Duration,
     /// The error of the last fetch.
-    pub(in crate::auth) cause: Option<KeysError>,
+    pub(crate) cause: Option<KeysError>,
 }

@@ -1,7 +1,8 @@
 //! One key of a set (RFC 7517).
 //!
-//! Only the members that affect verification are read. All other members are ignored in any form (RFC
-//! 7517 section 4). Oracle pads `x5t` and other issuers put text without a certificate into `x5c`.
+//! Only the members that affect verification are read. All other members are ignored in any form
+//! (RFC 7517 section 4). Oracle pads `x5t` and other issuers put text without a certificate into
+//! `x5c`.
 
 use std::{borrow::Cow, fmt};
 
@@ -117,8 +118,8 @@ impl PartialEq for VerificationKey {
 struct Jwk<'a>(Node<'a>);
 
 impl<'a> Jwk<'a> {
-    /// Returns the value of a member. `null` counts as absent, because some serializers write it for
-    /// unset members: <https://github.com/Abblix/Oidc.Server/pull/263>.
+    /// Returns the value of a member. `null` counts as absent, because some serializers write it
+    /// for unset members: <https://github.com/Abblix/Oidc.Server/pull/263>.
     fn get(&self, name: &str) -> Option<Node<'a>> {
         self.0.get(name).filter(|value| !value.is_null())
     }
@@ -210,8 +211,8 @@ impl<'a> Jwk<'a> {
     }
 }
 
-/// Decodes base64url (RFC 7518 section 2). Padding and the standard alphabet are accepted too, because
-/// issuers write them and each form has one meaning.
+/// Decodes base64url (RFC 7518 section 2). Padding and the standard alphabet are accepted too,
+/// because issuers write them and each form has one meaning.
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -227,8 +228,8 @@ fn without_leading_zeros(mut octets: Vec<u8>) -> Vec<u8> {
     octets
 }
 
-/// The minimum of 2,048 bits is from RFC 7518 section 3.3. The maximum of 8,192 bits bounds the cost
-/// of a verification.
+/// The minimum of 2,048 bits is from RFC 7518 section 3.3. The maximum of 8,192 bits bounds the
+/// cost of a verification.
 fn is_valid_modulus(n: &[u8]) -> bool {
     let Some(first @ 1..) = n.first() else {
         return false;
@@ -246,8 +247,8 @@ fn is_valid_exponent(e: &[u8]) -> bool {
 
 /// Returns the uncompressed form of a point (SEC 1 section 2.3.3). Coordinates should have the full
 /// length (RFC 7518 section 6.2.1.2). Keycloak and others drop or add leading zeros:
-/// <https://github.com/keycloak/keycloak/issues/14933>. The number is the same. A point outside of the
-/// curve is rejected later.
+/// <https://github.com/keycloak/keycloak/issues/14933>. The number is the same. A point outside of
+/// the curve is rejected later.
 fn point(x: &[u8], y: &[u8], length: usize) -> Option<Vec<u8>> {
     let mut point = vec![4];
     for coordinate in [x, y] {

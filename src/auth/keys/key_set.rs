@@ -36,16 +36,16 @@ const MAX_REASONS: usize = 8;
 /// # Ok::<(), KeysError>(())
 /// ```
 ///
-/// A key verifies only the algorithms that its type, curve, `alg`, `use` and `key_ops` all allow. Keys
-/// that allow none are skipped and the other keys stay usable. Skipped are symmetric keys, encryption
-/// keys, unknown types and RSA keys outside of 2,048 to 8,192 bits. A set may have 64 keys. Further keys
-/// are skipped too.
+/// A key verifies only the algorithms that its type, curve, `alg`, `use` and `key_ops` all allow.
+/// Keys that allow none are skipped and the other keys stay usable. Skipped are symmetric keys,
+/// encryption keys, unknown types and RSA keys outside of 2,048 to 8,192 bits. A set may have 64
+/// keys. Further keys are skipped too.
 ///
-/// Numbers are accepted as issuers write them: with or without leading zeros or padding and in either
-/// alphabet of base64. A byte-order mark before the set is skipped.
+/// Numbers are accepted as issuers write them: with or without leading zeros or padding and in
+/// either alphabet of base64. A byte-order mark before the set is skipped.
 ///
-/// Skipped keys are logged at `warn` with the reason. Each change of the set is logged once. Encryption
-/// keys are logged at `debug`. The `Debug` output shows only each `kid`.
+/// Skipped keys are logged at `warn` with the reason. Each change of the set is logged once.
+/// Encryption keys are logged at `debug`. The `Debug` output shows only each `kid`.
 #[derive(Clone)]
 pub struct Keys(Arc<KeyList>);
 
@@ -59,9 +59,9 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// Returns [`KeysError::Malformed`] if `json` is not an object with an array `keys`. Also returned
-    /// if an object in it repeats a member name. Returns [`KeysError::NoUsableKey`] if no key can verify
-    /// a token.
+    /// Returns [`KeysError::Malformed`] if `json` is not an object with an array `keys`. Also
+    /// returned if an object in it repeats a member name. Returns [`KeysError::NoUsableKey`] if no
+    /// key can verify a token.
     pub fn from_jwks(json: impl AsRef<[u8]>) -> Result<Self, KeysError> {
         let keys = Self::parse(Bytes::copy_from_slice(json.as_ref()))?;
         if keys.is_empty() {
@@ -92,8 +92,8 @@ impl Keys {
                 Err(reason) => skipped.push((index + 1, reason)),
             }
         }
-        // Keycloak publishes an encryption key in each set. It needs no warning unless the set has no
-        // other key.
+        // Keycloak publishes an encryption key in each set. It needs no warning unless the set has
+        // no other key.
         if !keys.is_empty() {
             skipped.retain(|(position, reason)| {
                 let encryption = *reason == SkipReason::Encryption;
@@ -119,13 +119,10 @@ impl Keys {
         &self.0.skipped
     }
 
-    /// Returns the keys that may have signed a token with this `kid` and `alg`. There are at most two,
-    /// because an issuer may use an old and a new key at the same time. The error is for the log.
-    pub(in crate::auth) fn find(
-        &self,
-        key_id: Option<&str>,
-        algorithm: Algorithm,
-    ) -> Candidates<'_> {
+    /// Returns the keys that may have signed a token with this `kid` and `alg`. There are at most
+    /// two, because an issuer may use an old and a new key at the same time. The error is for the
+    /// log.
+    pub(crate) fn find(&self, key_id: Option<&str>, algorithm: Algorithm) -> Candidates<'_> {
         let named = |key: &&VerificationKey| key_id.is_none_or(|id| key.id.as_deref() == Some(id));
         let mut named = self.0.keys.iter().filter(named).peekable();
         if named.peek().is_none() {
@@ -145,7 +142,7 @@ impl Keys {
 }
 
 /// The keys that may verify a token.
-pub(in crate::auth) type Candidates<'a> = Result<[Option<&'a ParsedPublicKey>; 2], &'static str>;
+pub(crate) type Candidates<'a> = Result<[Option<&'a ParsedPublicKey>; 2], &'static str>;
 
 impl Eq for Keys {}
 

@@ -1,7 +1,7 @@
 //! Sources of verification keys.
 //!
-//! [`KeySource`] is what the verifier reads. It holds a fixed set, a file or a server. `key_set` and
-//! `jwk` parse a set. `store` swaps one set for the next. `fetch` holds the steps of a fetch.
+//! [`KeySource`] is what the verifier reads. It holds a fixed set, a file or a server. `key_set`
+//! and `jwk` parse a set. `store` swaps one set for the next. `fetch` holds the steps of a fetch.
 
 mod deadline;
 mod document;

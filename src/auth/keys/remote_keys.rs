@@ -46,16 +46,16 @@ use super::{
 /// - *No keys yet.* Requests wait for the first fetch. If it fails they are rejected with
 ///   `identity-provider-unavailable`. The next fetch starts after 1 second. Each further failure
 ///   doubles the delay up to 30 seconds.
-/// - *No key verifies the token.* Its `kid` is unknown or its signature is invalid. An issuer may have
-///   replaced the key under the same `kid` or without one. The request waits for a fetch and is then
-///   verified with the current keys. All these requests together cause one fetch in a
+/// - *No key verifies the token.* Its `kid` is unknown or its signature is invalid. An issuer may
+///   have replaced the key under the same `kid` or without one. The request waits for a fetch and
+///   is then verified with the current keys. All these requests together cause one fetch in a
 ///   [cool-down](Self::cool_down). Requests with a known key do not wait.
-/// - *The keys exceed [`max_age`](Self::max_age).* One request waits for the fetch. It waits at most
-///   two [fetch timeouts](Self::fetch_timeout). All other requests use the present keys. If the fetch
-///   fails the keys stay in use up to [`max_stale_age`](Self::max_stale_age).
+/// - *The keys exceed [`max_age`](Self::max_age).* One request waits for the fetch. It waits at
+///   most two [fetch timeouts](Self::fetch_timeout). All other requests use the present keys. If
+///   the fetch fails the keys stay in use up to [`max_stale_age`](Self::max_stale_age).
 ///
-/// A response that cannot be used never replaces usable keys. Examples are a status other than 200 and
-/// a set without a usable key.
+/// A response that cannot be used never replaces usable keys. Examples are a status other than 200
+/// and a set without a usable key.
 #[derive(Clone)]
 pub struct RemoteKeys {
     get: HttpGet,
@@ -77,11 +77,12 @@ type HttpGet = Arc<dyn Fn(Uri, ReadLimits) -> BoxFuture<Result<Bytes, KeysError>
 impl RemoteKeys {
     /// Finds the keys of `issuer` by OpenID Connect Discovery.
     ///
-    /// The discovery document is at `{issuer}/.well-known/openid-configuration`. It must name `issuer`
-    /// exactly (OpenID Connect Discovery 1.0 section 4.3). Each fetch reads the document and the keys.
+    /// The discovery document is at `{issuer}/.well-known/openid-configuration`. It must name
+    /// `issuer` exactly (OpenID Connect Discovery 1.0 section 4.3). Each fetch reads the document
+    /// and the keys.
     ///
-    /// `client` is any HTTP client whose request body is empty by `Default`. A client that also serves
-    /// the upstream takes a [`Payload`](crate::payload::Payload).
+    /// `client` is any HTTP client whose request body is empty by `Default`. A client that also
+    /// serves the upstream takes a [`Payload`](crate::payload::Payload).
     pub fn discovery<C, Q, B>(issuer: impl Into<String>, client: C) -> Self
     where
         C: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -94,7 +95,8 @@ impl RemoteKeys {
         Self::new(KeyLocation::Discovery { issuer: issuer.into() }, client)
     }
 
-    /// Reads the keys from `url` without discovery. See [`discovery`](Self::discovery) for the client.
+    /// Reads the keys from `url` without discovery. See [`discovery`](Self::discovery) for the
+    /// client.
     pub fn jwks<C, Q, B>(url: impl Into<String>, client: C) -> Self
     where
         C: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -159,17 +161,18 @@ impl RemoteKeys {
     /// The minimum is 1 second and the maximum is 1 hour. Any client can send such a token, so the
     /// cool-down bounds the load that clients can put on the server.
     ///
-    /// A fetch that loses all its waiters does not count. The next request that needs keys continues
-    /// it. A new fetch replaces it after two [fetch timeouts](Self::fetch_timeout). Clients that
-    /// disconnect can therefore cause one fetch in that time. They cannot keep other clients from the
-    /// keys.
+    /// A fetch that loses all its waiters does not count. The next request that needs keys
+    /// continues it. A new fetch replaces it after two [fetch timeouts](Self::fetch_timeout).
+    /// Clients that disconnect can therefore cause one fetch in that time. They cannot keep other
+    /// clients from the keys.
     #[must_use]
     pub fn cool_down(mut self, time: Duration) -> Self {
         self.bounds.cool_down = time.clamp(Duration::from_secs(1), Duration::from_secs(60 * 60));
         self
     }
 
-    /// Sets the time for one response from the connection to the last byte. Defaults to 1.5 seconds.
+    /// Sets the time for one response from the connection to the last byte. Defaults to 1.5
+    /// seconds.
     ///
     /// The maximum is 30 seconds. Discovery needs two responses.
     #[must_use]
@@ -185,7 +188,8 @@ impl RemoteKeys {
         self
     }
 
-    /// Sets the maximum number of requests that wait for a fetch at the same time. Defaults to 1,024.
+    /// Sets the maximum number of requests that wait for a fetch at the same time. Defaults to
+    /// 1,024.
     ///
     /// Further requests that need the fetch are rejected with `identity-provider-unavailable`.
     #[must_use]
@@ -208,8 +212,8 @@ impl RemoteKeys {
     /// # Errors
     ///
     /// Returns [`KeysError::InvalidUrl`] if the address is not an absolute URL without user
-    /// information. Returns [`KeysError::InsecureUrl`] if it uses plain `http` and is neither a loopback
-    /// address nor allowed by [`dangerous_plain_http`](Self::dangerous_plain_http).
+    /// information. Returns [`KeysError::InsecureUrl`] if it uses plain `http` and is neither a
+    /// loopback address nor allowed by [`dangerous_plain_http`](Self::dangerous_plain_http).
     pub fn build(self) -> Result<KeySource, KeysError> {
         let Self { get, location, mut bounds, limits, allow_plain_http } = self;
         // The next fetch must come before the keys become unusable.

@@ -13,11 +13,11 @@ use crate::clock::SharedClock;
 
 /// A source of verification keys: a fixed set, a file or a server.
 ///
-/// [`From<Keys>`](#impl-From<Keys>-for-KeySource) makes a fixed source. [`file`](Self::file) reads a
-/// file. [`RemoteKeys`](super::RemoteKeys) fetches the keys from a server. Clones share their keys.
+/// `KeySource::from` takes a fixed set of [`Keys`]. [`file`](Self::file) reads a file.
+/// [`RemoteKeys`](super::RemoteKeys) fetches the keys from a server. Clones share their keys.
 ///
-/// Requests read the keys without waiting for each other. A new set replaces the whole previous set. An
-/// unusable set never replaces a usable one. There is no background task: a request or
+/// Requests read the keys without waiting for each other. A new set replaces the whole previous
+/// set. An unusable set never replaces a usable one. There is no background task: a request or
 /// [`refresh`](Self::refresh) reads the file or fetches the keys.
 #[derive(Clone)]
 pub struct KeySource {
@@ -35,11 +35,11 @@ enum Origin {
 impl KeySource {
     /// Reads the keys from a JWK Set file.
     ///
-    /// Requests check the file at most once a second and use a changed file from then on. A change that
-    /// cannot be used is logged once. The last usable keys then stay in use without limit.
+    /// Requests check the file at most once a second and use a changed file from then on. A change
+    /// that cannot be used is logged once. The last usable keys then stay in use without limit.
     ///
-    /// The request's thread reads the file, so the file belongs on a local disk. The file may have at
-    /// most 150,000 bytes.
+    /// The request's thread reads the file, so the file belongs on a local disk. The file may have
+    /// at most 150,000 bytes.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl KeySource {
         self
     }
 
-    pub(in crate::auth) const fn shared_clock(&self) -> &SharedClock {
+    pub(crate) const fn shared_clock(&self) -> &SharedClock {
         &self.clock
     }
 
@@ -92,7 +92,7 @@ impl KeySource {
     }
 
     /// Requests a fetch. `seen` is the load number of the keys that the request read.
-    pub(in crate::auth) fn request_fetch(
+    pub(crate) fn request_fetch(
         &self,
         reason: FetchReason,
         seen: u64,
@@ -104,7 +104,7 @@ impl KeySource {
         }
     }
 
-    pub(in crate::auth) fn unavailable(&self, now: Duration) -> KeysUnavailable {
+    pub(crate) fn unavailable(&self, now: Duration) -> KeysUnavailable {
         match &self.origin {
             Origin::Server(fetcher) => fetcher.unavailable(now),
             Origin::Fixed(_) | Origin::File(_) => KeysUnavailable::default(),
@@ -112,7 +112,7 @@ impl KeySource {
     }
 
     /// Returns the keys at `now` on the source's monotonic clock. Never waits.
-    pub(in crate::auth) fn current(&self, now: Duration) -> CurrentKeys {
+    pub(crate) fn current(&self, now: Duration) -> CurrentKeys {
         if let Origin::File(file) = &self.origin {
             file.reload_if_due(now);
         }
@@ -161,21 +161,21 @@ impl fmt::Debug for KeySource {
 }
 
 /// The keys that a request reads.
-pub(in crate::auth) struct CurrentKeys {
+pub(crate) struct CurrentKeys {
     snapshot: Guard<Option<Arc<KeySnapshot>>>,
     usable: bool,
     /// Whether the keys are old enough for a fetch that may start now.
-    pub(in crate::auth) due: bool,
+    pub(crate) due: bool,
 }
 
 impl CurrentKeys {
     /// Returns `None` if there are no keys or they exceed `max_stale_age`.
-    pub(in crate::auth) fn snapshot(&self) -> Option<&KeySnapshot> {
+    pub(crate) fn snapshot(&self) -> Option<&KeySnapshot> {
         self.snapshot.as_deref().filter(|_| self.usable)
     }
 
     /// Returns the load number of the keys even if they are too old. Returns zero without keys.
-    pub(in crate::auth) fn load_number(&self) -> u64 {
+    pub(crate) fn load_number(&self) -> u64 {
         self.snapshot.as_ref().map_or(0, |snapshot| snapshot.load_number)
     }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::lock::Lock;
 
 /// Holds the current set. A swap replaces the whole set, so readers never wait.
-pub(super) struct KeyStore {
+pub(crate) struct KeyStore {
     current: ArcSwapOption<KeySnapshot>,
     /// The skipped keys of the last log line. Only a change is logged again.
     skipped: Lock<SkippedKeys>,
@@ -20,10 +20,10 @@ pub(super) struct KeyStore {
 }
 
 /// A set and when it was loaded.
-pub(in crate::auth) struct KeySnapshot {
-    pub(in crate::auth) keys: Keys,
+pub(crate) struct KeySnapshot {
+    pub(crate) keys: Keys,
     /// Counts the changes of the keys. A cached token is valid for one generation.
-    pub(in crate::auth) generation: u64,
+    pub(crate) generation: u64,
     /// Counts the loads from one.
     pub(super) load_number: u64,
     /// The time of the load on the source's monotonic clock.

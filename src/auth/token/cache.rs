@@ -1,8 +1,8 @@
 //! A cache of verified tokens, so that each token is verified once.
 //!
-//! A lookup compares the whole token. The hash covers only the end of the signature, which is as good as
-//! random, and it is keyed. A comparison starts only when the keyed hashes are equal. Its time therefore
-//! reveals nothing about a token that the client does not have.
+//! A lookup compares the whole token. The hash covers only the end of the signature, which is as
+//! good as random, and it is keyed. A comparison starts only when the keyed hashes are equal. Its
+//! time therefore reveals nothing about a token that the client does not have.
 
 use std::{
     hash::{Hash, Hasher},

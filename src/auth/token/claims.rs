@@ -34,8 +34,9 @@ impl<'a> TokenClaims<'a> {
         json::object(json, Self::default()).ok_or_else(|| ClaimsError::find(json))
     }
 
-    /// Returns the scopes of `scope` and `scp`. `scope` is a string with spaces (RFC 8693 section 4.2).
-    /// IdentityServer, Spring and PingFederate write an array instead. `scp` is a string or an array.
+    /// Returns the scopes of `scope` and `scp`. `scope` is a string with spaces (RFC 8693 section
+    /// 4.2). IdentityServer, Spring and PingFederate write an array instead. `scp` is a string or
+    /// an array.
     pub(super) fn scopes(&self) -> impl Iterator<Item = &str> {
         let claims = self.scope.iter().chain(&self.scp);
         let listed = claims.flat_map(|claim| {
@@ -81,8 +82,8 @@ pub(super) enum ClaimsError {
 }
 
 impl ClaimsError {
-    /// Finds the first claim with a wrong type. This is separate from parsing, so that valid tokens do
-    /// not pay for it.
+    /// Finds the first claim with a wrong type. This is separate from parsing, so that valid tokens
+    /// do not pay for it.
     #[cold]
     fn find(json: &[u8]) -> Self {
         const STRING: ExpectedType = ("a string", |value| value.is_string());
@@ -115,8 +116,8 @@ impl ClaimsError {
 /// The type of a claim in words and the check for it.
 type ExpectedType = (&'static str, fn(&Value) -> bool);
 
-/// Seconds since 1970-01-01 UTC with an optional fraction (RFC 7519 section 2). The last one is in the
-/// year 9999.
+/// Seconds since 1970-01-01 UTC with an optional fraction (RFC 7519 section 2). The last one is in
+/// the year 9999.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct NumericDate(pub(super) Duration);
 

@@ -14,7 +14,8 @@ pub(super) enum Credentials<'a> {
 }
 
 impl<'a> Credentials<'a> {
-    /// Reads the `authorization` header (RFC 6750 section 2.1). Form and query parameters are not read.
+    /// Reads the `authorization` header (RFC 6750 section 2.1). Form and query parameters are not
+    /// read.
     pub(super) fn from_headers(headers: &'a HeaderMap) -> Self {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let (value, further) = (values.next(), values.next());
@@ -32,8 +33,8 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// Returns true if the text after the scheme is a list or several words. Any other text that is not a
-/// `b64token` (RFC 6750 section 2.1) is one invalid token.
+/// Returns true if the text after the scheme is a list or several words. Any other text that is not
+/// a `b64token` (RFC 6750 section 2.1) is one invalid token.
 pub(super) fn is_list(token: &[u8]) -> bool {
     token.iter().any(|byte| matches!(byte, b' ' | b'\t' | b','))
 }

@@ -1,12 +1,12 @@
 //! A strict reader of JSON objects. It rejects a repeated member name at any depth.
 //!
 //! Two parsers may read different tokens from one text if a name occurs twice (RFC 8725 section 2.4
-//! describes the class). RFC 7519 section 4 allows a parser to reject such a text. `serde_json` bounds
-//! the depth at 128.
+//! describes the class). RFC 7519 section 4 allows a parser to reject such a text. `serde_json`
+//! bounds the depth at 128.
 //!
-//! Key sets are read by [`payload::Document`](crate::payload::Document). It needs three allocations for a
-//! token header and three for typical claims. This reader needs two for each. It also accepts exactly
-//! the numbers and depths that the identity accepts when it parses its claims later.
+//! Key sets are read by [`payload::Document`](crate::payload::Document). It needs three allocations
+//! for a token header and three for typical claims. This reader needs two for each. It also accepts
+//! exactly the numbers and depths that the identity accepts when it parses its claims later.
 
 use std::{borrow::Cow, collections::BTreeSet, fmt};
 

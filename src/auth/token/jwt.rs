@@ -25,10 +25,10 @@ const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
 /// # Ok::<(), JwtError>(())
 /// ```
 ///
-/// The checks run in a fixed order. The syntax, the algorithm and the signature come first. Then come
-/// `typ`, `iss`, `aud`, `exp`, `nbf`, `iat` and `sub`. The scopes come last. Every token needs `exp` and
-/// `sub`. Each [`AuthLayer::new`](crate::auth::AuthLayer::new) has its own cache of verified tokens even
-/// if the `Jwt` is a clone.
+/// The checks run in a fixed order. The syntax, the algorithm and the signature come first. Then
+/// come `typ`, `iss`, `aud`, `exp`, `nbf`, `iat` and `sub`. The scopes come last. Every token needs
+/// `exp` and `sub`. Each [`AuthLayer::new`](crate::auth::AuthLayer::new) has its own cache of
+/// verified tokens even if the `Jwt` is a clone.
 #[derive(Clone)]
 pub struct Jwt {
     pub(super) keys: KeySource,
@@ -95,16 +95,16 @@ impl Jwt {
 
     /// Accepts tokens for any audience.
     ///
-    /// A token that the issuer made for another service is then valid here. Every service that receives
-    /// such a token can use it here.
+    /// A token that the issuer made for another service is then valid here. Every service that
+    /// receives such a token can use it here.
     #[must_use]
     pub fn dangerous_any_audience(mut self) -> Self {
         self.audiences = None;
         self
     }
 
-    /// Reads the audience from `client_id` if a token has no `aud`. Access tokens of Amazon Cognito need
-    /// this.
+    /// Reads the audience from `client_id` if a token has no `aud`. Access tokens of Amazon Cognito
+    /// need this.
     ///
     /// A token with a `token_use` must then say `access`.
     #[must_use]
@@ -122,8 +122,8 @@ impl Jwt {
         self
     }
 
-    /// Sets the accepted values of the `typ` header and requires one. By default `typ` is `JWT`, `at+jwt`
-    /// or absent.
+    /// Sets the accepted values of the `typ` header and requires one. By default `typ` is `JWT`,
+    /// `at+jwt` or absent.
     ///
     /// Case and a leading `application/` make no difference (RFC 7515 section 4.1.9). An empty list
     /// rejects every token.
@@ -136,15 +136,16 @@ impl Jwt {
 
     /// Accepts only access tokens of RFC 9068.
     ///
-    /// Their `typ` is `at+jwt`. They must have `client_id`, `iat`, `jti` and `aud`. Auth0 and Keycloak
-    /// can be configured to issue them. Entra ID and Cognito do not issue them.
+    /// Their `typ` is `at+jwt`. They must have `client_id`, `iat`, `jti` and `aud`. Auth0 and
+    /// Keycloak can be configured to issue them. Entra ID and Cognito do not issue them.
     #[must_use]
     pub fn strict_access_tokens(mut self) -> Self {
         self.strict_access_tokens = true;
         self.token_types(["at+jwt"])
     }
 
-    /// Sets the tolerated difference between clocks for `exp`, `nbf` and `iat`. Defaults to 30 seconds.
+    /// Sets the tolerated difference between clocks for `exp`, `nbf` and `iat`. Defaults to 30
+    /// seconds.
     ///
     /// The maximum is 5 minutes. A host without time synchronization drifts by 30 seconds in weeks.
     #[must_use]
@@ -155,13 +156,13 @@ impl Jwt {
 
     /// Sets the scopes that every token must have. Defaults to none.
     ///
-    /// Scopes are in `scope` or in `scp`. Both may be a string or an array. Entra ID and Okta use `scp`.
-    /// A required scope also tells access tokens from identity tokens if `typ` does not.
+    /// Scopes are in `scope` or in `scp`. Both may be a string or an array. Entra ID and Okta use
+    /// `scp`. A required scope also tells access tokens from identity tokens if `typ` does not.
     ///
     /// # Errors
     ///
-    /// Returns [`JwtError::InvalidScope`] if a scope is empty or has a character that RFC 6749 section
-    /// 3.3 excludes. No token could have such a scope.
+    /// Returns [`JwtError::InvalidScope`] if a scope is empty or has a character that RFC 6749
+    /// section 3.3 excludes. No token could have such a scope.
     pub fn required_scopes<T: Into<Box<str>>>(
         mut self,
         scopes: impl IntoIterator<Item = T>,
@@ -175,8 +176,8 @@ impl Jwt {
         }
     }
 
-    /// Sets the claim that names the tenant of the [identity](crate::identity::Identity::tenant). Defaults
-    /// to none.
+    /// Sets the claim that names the tenant of the [identity](crate::identity::Identity::tenant).
+    /// Defaults to none.
     ///
     /// A token without the claim has no tenant. A token is rejected if the claim is empty or not a
     /// string.
@@ -190,8 +191,8 @@ impl Jwt {
     ///
     /// # Errors
     ///
-    /// Returns [`JwtError::InvalidRealm`] if the realm has a character other than printable ASCII. Quotes
-    /// and backslashes are excluded too.
+    /// Returns [`JwtError::InvalidRealm`] if the realm has a character other than printable ASCII.
+    /// Quotes and backslashes are excluded too.
     pub fn realm(mut self, realm: impl Into<Box<str>>) -> Result<Self, JwtError> {
         let realm = realm.into();
         if !realm.bytes().all(|byte| byte == b' ' || is_scope_byte(byte)) {
@@ -203,7 +204,8 @@ impl Jwt {
 
     /// Sets the maximum memory for verified tokens in bytes. Defaults to 8 MiB.
     ///
-    /// The default holds about 1,500 tokens. A cached token is not verified again. Zero disables the cache.
+    /// The default holds about 1,500 tokens. A cached token is not verified again. Zero disables
+    /// the cache.
     #[must_use]
     pub const fn max_cache_bytes(mut self, bytes: u64) -> Self {
         self.max_cache_bytes = bytes;
@@ -219,7 +221,8 @@ impl Jwt {
         self
     }
 
-    /// Sets the clock for the claims and for the age of the keys. Defaults to the clock of the keys.
+    /// Sets the clock for the claims and for the age of the keys. Defaults to the clock of the
+    /// keys.
     #[must_use]
     pub fn clock(mut self, clock: SharedClock) -> Self {
         self.keys = self.keys.clock(clock.clone());
@@ -228,8 +231,8 @@ impl Jwt {
     }
 }
 
-/// Returns true for %x21, %x23-5B and %x5D-7E (RFC 6749 section 3.3). These bytes need no escape in a
-/// challenge.
+/// Returns true for %x21, %x23-5B and %x5D-7E (RFC 6749 section 3.3). These bytes need no escape in
+/// a challenge.
 const fn is_scope_byte(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)
 }
@@ -288,7 +291,8 @@ impl TokenTypes {
     }
 }
 
-/// Removes a leading `application/`. It is optional if the rest has no slash (RFC 7515 section 4.1.9).
+/// Removes a leading `application/`. It is optional if the rest has no slash (RFC 7515 section
+/// 4.1.9).
 fn without_prefix(kind: &str) -> &str {
     match kind.split_at_checked(b"application/".len()) {
         Some((start, rest))

@@ -1,7 +1,8 @@
 //! Verification of one token.
 //!
-//! `verifier` runs the checks in order. `credentials` finds the token in a request. `parts` and `claims`
-//! parse it. `cache` stores verified tokens. `rejections` writes the response for a failed check.
+//! `verifier` runs the checks in order. `credentials` finds the token in a request. `parts` and
+//! `claims` parse it. `cache` stores verified tokens. `rejections` writes the response for a failed
+//! check.
 
 mod cache;
 mod claims;

@@ -1,4 +1,5 @@
-//! The parts of a token and its header. Nothing in them is trusted before the signature is verified.
+//! The parts of a token and its header. Nothing in them is trusted before the signature is
+//! verified.
 
 use std::borrow::Cow;
 
@@ -11,8 +12,8 @@ use crate::auth::algorithm::Algorithm;
 /// The length of an RSA signature with 8,192 bits. No other signature is longer.
 const MAX_SIGNATURE_BYTES: usize = 1_024;
 
-/// Decodes base64url without padding (RFC 7515 section 2). Unused bits must be zero, so that a signature
-/// has one encoding.
+/// Decodes base64url without padding (RFC 7515 section 2). Unused bits must be zero, so that a
+/// signature has one encoding.
 pub(super) fn base64url(text: &[u8]) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
@@ -28,7 +29,8 @@ pub(super) struct TokenParts<'a> {
 }
 
 impl<'a> TokenParts<'a> {
-    /// Returns `None` unless the token has exactly three parts and none is empty. A JWE has five parts.
+    /// Returns `None` unless the token has exactly three parts and none is empty. A JWE has five
+    /// parts.
     pub(super) fn split(token: &'a [u8]) -> Option<Self> {
         let mut parts = token.split(|byte| *byte == b'.');
         let (header, payload, signature) = (parts.next()?, parts.next()?, parts.next()?);
@@ -49,8 +51,8 @@ impl<'a> TokenParts<'a> {
     }
 }
 
-/// The header parameters that affect verification. Keys in the header (`jwk` and `x5c`) and links to
-/// keys (`jku` and `x5u`) are not read (RFC 8725 section 3.10).
+/// The header parameters that affect verification. Keys in the header (`jwk` and `x5c`) and links
+/// to keys (`jku` and `x5u`) are not read (RFC 8725 section 3.10).
 #[derive(Default)]
 pub(super) struct TokenHeader<'a> {
     algorithm: Option<Cow<'a, str>>,
@@ -60,8 +62,8 @@ pub(super) struct TokenHeader<'a> {
 }
 
 impl<'a> TokenHeader<'a> {
-    /// Returns the header and its algorithm. Returns `None` if the header is malformed, its algorithm is
-    /// unknown or it requires an unsupported feature.
+    /// Returns the header and its algorithm. Returns `None` if the header is malformed, its
+    /// algorithm is unknown or it requires an unsupported feature.
     pub(super) fn parse(json: &'a [u8]) -> Option<(Self, Algorithm)> {
         let header = json::object(json, Self::default())?;
         let algorithm = Algorithm::from_name(header.algorithm.as_deref()?)?;
@@ -75,13 +77,14 @@ impl<'a> ReadMembers<'a> for TokenHeader<'a> {
             "alg" => self.algorithm = Some(map.next_value::<JsonStr<'_>>()?.0),
             "kid" => self.key_id = Some(map.next_value::<JsonStr<'_>>()?.0),
             "typ" => self.token_type = Some(map.next_value::<JsonStr<'_>>()?.0),
-            // `crit` lists extensions that a verifier must understand (RFC 7515 section 4.1.11). This
-            // one understands none. `enc` marks an encrypted token (RFC 7516 section 9).
+            // `crit` lists extensions that a verifier must understand (RFC 7515 section 4.1.11).
+            // This one understands none. `enc` marks an encrypted token (RFC 7516 section 9).
             "crit" | "enc" => {
                 map.next_value::<IgnoredValue>()?;
                 self.unsupported = true;
             }
-            // The signature of an unencoded payload (RFC 7797) covers other bytes than the parsed ones.
+            // The signature of an unencoded payload (RFC 7797) covers other bytes than the parsed
+            // ones.
             "b64" => self.unsupported |= !map.next_value::<bool>()?,
             _ => {
                 map.next_value::<IgnoredValue>()?;
@@ -113,7 +116,8 @@ mod tests {
     #[test]
     fn base64url_has_one_encoding() {
         assert_eq!(base64url(b"_-8").unwrap(), [0xff, 0xef]);
-        // Padding. The standard alphabet. White space. Unused bits that are not zero. One character.
+        // Padding. The standard alphabet. White space. Unused bits that are not zero. One
+        // character.
         for text in ["_-8=", "/+8", "_-8\n", " _-8", "_-9", "_-_-_", "é"] {
             assert!(base64url(text.as_bytes()).is_none(), "{text}");
         }

@@ -14,8 +14,8 @@ use crate::{
 pub(super) enum AuthFailure<'a> {
     MissingCredentials,
     MultipleCredentials,
-    /// Any failure before the signature is verified. The reason is for the log. Clients receive the same
-    /// response for all of these failures.
+    /// Any failure before the signature is verified. The reason is for the log. Clients receive the
+    /// same response for all of these failures.
     InvalidToken(&'static str),
     /// The signature is valid and this part of the token is not.
     InvalidClaim(&'static str),
@@ -137,8 +137,8 @@ const fn unavailable_detail(cause: Option<KeysError>) -> &'static str {
     }
 }
 
-/// Removes the characters that a quoted parameter must not contain. RFC 6750 section 3 allows %x20-21,
-/// %x23-5B and %x5D-7E.
+/// Removes the characters that a quoted parameter must not contain. RFC 6750 section 3 allows
+/// %x20-21, %x23-5B and %x5D-7E.
 fn without_illegal(text: &str) -> String {
     text.chars().filter(|char| matches!(char, ' '..='~') && !matches!(char, '"' | '\\')).collect()
 }

@@ -24,14 +24,14 @@ use crate::{
 };
 
 /// The settings of a layer and its cache.
-pub(in crate::auth) struct TokenVerifier {
+pub(crate) struct TokenVerifier {
     jwt: Jwt,
     cache: TokenCache,
     rejections: RejectionWriter,
 }
 
 /// The result for a request.
-pub(in crate::auth) enum Verdict {
+pub(crate) enum Verdict {
     Allow(Arc<Identity>),
     Reject(Rejection),
     /// The request waits for keys and is then verified again.
@@ -39,7 +39,7 @@ pub(in crate::auth) enum Verdict {
 }
 
 impl TokenVerifier {
-    pub(in crate::auth) fn new(jwt: Jwt) -> Self {
+    pub(crate) fn new(jwt: Jwt) -> Self {
         let (realm, tenant_claim) = (jwt.realm.clone(), jwt.tenant_claim.as_deref());
         Self {
             cache: TokenCache::new(jwt.max_cache_bytes, jwt.max_token_bytes),
@@ -48,12 +48,12 @@ impl TokenVerifier {
         }
     }
 
-    pub(in crate::auth) const fn jwt(&self) -> &Jwt {
+    pub(crate) const fn jwt(&self) -> &Jwt {
         &self.jwt
     }
 
     /// Verifies the token of a request. A request that has `waited` for keys does not wait again.
-    pub(in crate::auth) fn verify(&self, headers: &HeaderMap, waited: bool) -> Verdict {
+    pub(crate) fn verify(&self, headers: &HeaderMap, waited: bool) -> Verdict {
         self.verify_headers(headers, waited).unwrap_or_else(|failure| {
             let rejection = self.rejections.rejection(failure);
             tracing::debug!(

@@ -5,8 +5,9 @@ use http::{Uri, uri::Scheme};
 use super::super::error::KeysError;
 use crate::loopback::is_loopback;
 
-/// Parses an absolute address. It rejects user information, because a password must not reach a log.
-pub(in crate::auth::keys) fn absolute(address: &str) -> Result<Uri, KeysError> {
+/// Parses an absolute address. It rejects user information, because a password must not reach a
+/// log.
+pub(crate) fn absolute(address: &str) -> Result<Uri, KeysError> {
     let uri: Uri = address.parse().map_err(|_| KeysError::InvalidUrl)?;
     let authority = uri.authority().ok_or(KeysError::InvalidUrl)?;
     let http = matches!(uri.scheme_str(), Some("http" | "https"));
@@ -16,9 +17,9 @@ pub(in crate::auth::keys) fn absolute(address: &str) -> Result<Uri, KeysError> {
     Ok(uri)
 }
 
-/// Returns the address of the discovery document of `issuer` (OpenID Connect Discovery 1.0 sections 3
-/// and 4.1).
-pub(in crate::auth::keys) fn well_known(issuer: &str) -> Result<Uri, KeysError> {
+/// Returns the address of the discovery document of `issuer` (OpenID Connect Discovery 1.0 sections
+/// 3 and 4.1).
+pub(crate) fn well_known(issuer: &str) -> Result<Uri, KeysError> {
     if issuer.contains(['?', '#']) {
         return Err(KeysError::InvalidUrl);
     }
@@ -29,14 +30,14 @@ pub(in crate::auth::keys) fn well_known(issuer: &str) -> Result<Uri, KeysError> 
 
 /// How a request reaches an address. The safest transport comes first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(in crate::auth::keys) enum Transport {
+pub(crate) enum Transport {
     Https,
     /// Plain `http` that does not leave the machine.
     Loopback,
     PlainHttp,
 }
 
-pub(in crate::auth::keys) fn transport(uri: &Uri) -> Transport {
+pub(crate) fn transport(uri: &Uri) -> Transport {
     if uri.scheme() == Some(&Scheme::HTTPS) {
         Transport::Https
     } else if is_loopback(uri.host().unwrap_or_default()) {

@@ -9,9 +9,9 @@ use super::{
 };
 
 /// Returns the address of the keys from the discovery document of `issuer`. The document must name
-/// `issuer` exactly (OpenID Connect Discovery 1.0 section 4.3). The address must not use a less secure
-/// transport than `weakest`.
-pub(in crate::auth::keys) fn jwks_uri(
+/// `issuer` exactly (OpenID Connect Discovery 1.0 section 4.3). The address must not use a less
+/// secure transport than `weakest`.
+pub(crate) fn jwks_uri(
     document: Bytes,
     issuer: &str,
     weakest: Transport,

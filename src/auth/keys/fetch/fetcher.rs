@@ -19,22 +19,22 @@ const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 /// The result that waiters receive. The store has the new keys by then.
-pub(in crate::auth) type FetchResult = Result<(), KeysError>;
+pub(crate) type FetchResult = Result<(), KeysError>;
 
 /// Fetches the keys once.
 type FetchKeys = Box<dyn Fn() -> BoxFuture<Result<Keys, KeysError>> + Send + Sync>;
 
 #[derive(Clone, Copy, Debug)]
-pub(in crate::auth::keys) struct FetchBounds {
-    pub(in crate::auth::keys) max_age: Duration,
-    pub(in crate::auth::keys) max_stale_age: Duration,
-    pub(in crate::auth::keys) cool_down: Duration,
-    pub(in crate::auth::keys) max_waiting: usize,
+pub(crate) struct FetchBounds {
+    pub(crate) max_age: Duration,
+    pub(crate) max_stale_age: Duration,
+    pub(crate) cool_down: Duration,
+    pub(crate) max_waiting: usize,
     /// The age at which a fetch without waiters is replaced by a new one.
-    pub(in crate::auth::keys) abandon_after: Duration,
+    pub(crate) abandon_after: Duration,
 }
 
-pub(in crate::auth::keys) struct KeyFetcher {
+pub(crate) struct KeyFetcher {
     fetch: FetchKeys,
     bounds: FetchBounds,
     store: KeyStore,
@@ -57,7 +57,7 @@ struct FetchState {
 
 /// Why a request needs a fetch.
 #[derive(Clone, Copy)]
-pub(in crate::auth) enum FetchReason {
+pub(crate) enum FetchReason {
     /// The source has no usable keys.
     NoKeys,
     /// The keys are older than `max_age`.
@@ -67,7 +67,7 @@ pub(in crate::auth) enum FetchReason {
 }
 
 /// The next step of the request.
-pub(in crate::auth) enum FetchDecision {
+pub(crate) enum FetchDecision {
     /// Waits for the fetch.
     Wait(Waiter<FetchResult>),
     /// Starts over, because the keys changed since the request read them.
@@ -79,7 +79,7 @@ pub(in crate::auth) enum FetchDecision {
 }
 
 impl KeyFetcher {
-    pub(in crate::auth::keys) fn new(
+    pub(crate) fn new(
         fetch: impl Fn() -> BoxFuture<Result<Keys, KeysError>> + Send + Sync + 'static,
         bounds: FetchBounds,
         host: &str,
@@ -94,28 +94,28 @@ impl KeyFetcher {
         }
     }
 
-    pub(in crate::auth::keys) const fn store(&self) -> &KeyStore {
+    pub(crate) const fn store(&self) -> &KeyStore {
         &self.store
     }
 
     /// Returns false if the keys exceed `max_stale_age`.
-    pub(in crate::auth::keys) fn is_usable(&self, snapshot: &KeySnapshot, now: Duration) -> bool {
+    pub(crate) fn is_usable(&self, snapshot: &KeySnapshot, now: Duration) -> bool {
         now.saturating_sub(snapshot.loaded_at) < self.bounds.max_stale_age
     }
 
     /// Returns true if the keys exceed `max_age` and the delay after a failure has passed.
-    pub(in crate::auth::keys) fn is_due(&self, now: Duration) -> bool {
+    pub(crate) fn is_due(&self, now: Duration) -> bool {
         self.next_fetch.has_passed(now)
     }
 
-    pub(in crate::auth::keys) fn unavailable(&self, now: Duration) -> KeysUnavailable {
+    pub(crate) fn unavailable(&self, now: Duration) -> KeysUnavailable {
         let cause = self.state.lock().last_error;
         KeysUnavailable { retry_after: self.next_fetch.remaining(now), cause }
     }
 
-    /// Starts a fetch or joins the current one if `reason` requires it. `seen` is the load number of
-    /// the keys that the request read.
-    pub(in crate::auth::keys) fn request_fetch(
+    /// Starts a fetch or joins the current one if `reason` requires it. `seen` is the load number
+    /// of the keys that the request read.
+    pub(crate) fn request_fetch(
         self: &Arc<Self>,
         clock: &SharedClock,
         reason: FetchReason,
@@ -171,7 +171,7 @@ impl KeyFetcher {
 
     /// Starts a fetch without regard to delays or joins the current one. Returns `None` if too many
     /// requests wait.
-    pub(in crate::auth::keys) fn fetch_now(
+    pub(crate) fn fetch_now(
         self: &Arc<Self>,
         clock: &SharedClock,
         now: Duration,
@@ -229,8 +229,8 @@ impl KeyFetcher {
         state.slot.start(future, permit)
     }
 
-    /// Sets the start of the next fetch after `failures` consecutive failures. It is never before the
-    /// keys reach `max_age`.
+    /// Sets the start of the next fetch after `failures` consecutive failures. It is never before
+    /// the keys reach `max_age`.
     fn delay_next_fetch(&self, failures: u32, now: Duration) {
         let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         let delay = FIRST_RETRY_DELAY.saturating_mul(doubled).min(MAX_RETRY_DELAY);
@@ -286,8 +286,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A fetcher whose server is unreachable. It has keys of load 1 from time zero. They age after a
-    /// minute.
+    /// A fetcher whose server is unreachable. It has keys of load 1 from time zero. They age after
+    /// a minute.
     fn fetcher() -> Arc<KeyFetcher> {
         let fetch = || Box::pin(async { Err(KeysError::Unreachable) }) as BoxFuture<_>;
         let bounds = FetchBounds {

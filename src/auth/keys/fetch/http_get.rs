@@ -10,13 +10,13 @@ use tower_service::Service;
 use super::super::error::KeysError;
 
 #[derive(Clone, Copy)]
-pub(in crate::auth::keys) struct ReadLimits {
-    pub(in crate::auth::keys) max_bytes: usize,
-    pub(in crate::auth::keys) timeout: Duration,
+pub(crate) struct ReadLimits {
+    pub(crate) max_bytes: usize,
+    pub(crate) timeout: Duration,
 }
 
 /// Returns the body of the response. The timeout covers the whole exchange.
-pub(in crate::auth::keys) async fn http_get<C, Q, B>(
+pub(crate) async fn http_get<C, Q, B>(
     client: C,
     uri: Uri,
     limits: ReadLimits,

@@ -1,8 +1,8 @@
 //! Fetches keys from a server.
 //!
-//! `fetcher` decides when to fetch and which requests wait. `shared_future` lets several requests wait
-//! for one fetch. `wait_permit` bounds their number. `http_get`, `address` and `discovery` are the
-//! steps of one fetch.
+//! `fetcher` decides when to fetch and which requests wait. `shared_future` lets several requests
+//! wait for one fetch. `wait_permit` bounds their number. `http_get`, `address` and `discovery` are
+//! the steps of one fetch.
 
 mod address;
 mod discovery;
@@ -18,7 +18,7 @@ pub(super) use self::{
     http_get::{ReadLimits, http_get},
     shared_future::BoxFuture,
 };
-pub(in crate::auth) use self::{
+pub(crate) use self::{
     fetcher::{FetchDecision, FetchReason, FetchResult},
     shared_future::Waiter,
 };

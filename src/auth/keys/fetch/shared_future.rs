@@ -1,8 +1,8 @@
 //! One future that several waiters poll. No task drives it.
 //!
-//! Any waiter may poll the future. It passes a waker that wakes every waiter. When a waiter is dropped
-//! another one polls the same future. When the last waiter is dropped the slot keeps the future for
-//! the next waiter.
+//! Any waiter may poll the future. It passes a waker that wakes every waiter. When a waiter is
+//! dropped another one polls the same future. When the last waiter is dropped the slot keeps the
+//! future for the next waiter.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use std::{
 use super::wait_permit::WaitPermit;
 use crate::lock::Lock;
 
-pub(in crate::auth::keys) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 struct SharedFuture<T> {
     state: Lock<PollState<T>>,
@@ -34,8 +34,8 @@ enum PollState<T> {
     Done(Option<T>),
 }
 
-/// Holds the current future so that later requests find it. The slot also keeps the future alive while
-/// nobody waits.
+/// Holds the current future so that later requests find it. The slot also keeps the future alive
+/// while nobody waits.
 pub(super) struct FetchSlot<T>(Option<Arc<SharedFuture<T>>>);
 
 impl<T> Default for FetchSlot<T> {
@@ -59,7 +59,8 @@ impl<T> FetchSlot<T> {
         self.0.as_ref().filter(|shared| !shared.is_done()).cloned().map(InProgress)
     }
 
-    /// Empties the slot. The returned slot may own the future, so it must be dropped outside of locks.
+    /// Empties the slot. The returned slot may own the future, so it must be dropped outside of
+    /// locks.
     pub(super) fn abandon(&mut self) -> Self {
         Self(self.0.take())
     }
@@ -90,7 +91,7 @@ impl<T> SharedFuture<T> {
 }
 
 /// Waits for a shared future. Resolves to `None` if the future panicked.
-pub(in crate::auth) struct Waiter<T> {
+pub(crate) struct Waiter<T> {
     shared: Arc<SharedFuture<T>>,
     id: u64,
     _permit: WaitPermit,
@@ -169,8 +170,8 @@ impl<T> Drop for PanicGuard<'_, T> {
 
 // === impl WaiterList ===
 
-/// The waker that the future receives. It does not own the future, so a stored waker does not keep the
-/// future alive.
+/// The waker that the future receives. It does not own the future, so a stored waker does not keep
+/// the future alive.
 #[derive(Default)]
 struct WaiterList {
     woken: AtomicBool,
