@@ -2,8 +2,7 @@
 
 use http::{Uri, uri::Scheme};
 
-use super::super::error::KeysError;
-use crate::loopback::is_loopback;
+use crate::{auth::keys::error::KeysError, loopback::is_loopback};
 
 /// Parses an absolute address. It rejects user information, because a password must not reach a
 /// log.

@@ -3,10 +3,8 @@
 use bytes::Bytes;
 use http::Uri;
 
-use super::{
-    super::{document::parse_document, error::KeysError},
-    address::{Transport, absolute, transport},
-};
+use super::address::{Transport, absolute, transport};
+use crate::auth::keys::{document::parse_document, error::KeysError};
 
 /// Returns the address of the keys from the discovery document of `issuer`. The document must name
 /// `issuer` exactly (OpenID Connect Discovery 1.0 section 4.3). The address must not use a less

@@ -3,16 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    super::{
+    shared_future::{BoxFuture, FetchSlot, InProgress, Waiter},
+    wait_permit::{WaitPermit, WaitPermits},
+};
+use crate::{
+    auth::keys::{
         deadline::Deadline,
         error::{KeysError, KeysUnavailable},
         key_set::Keys,
         store::{KeySnapshot, KeyStore},
     },
-    shared_future::{BoxFuture, FetchSlot, InProgress, Waiter},
-    wait_permit::{WaitPermit, WaitPermits},
+    clock::SharedClock,
+    lock::Lock,
 };
-use crate::{clock::SharedClock, lock::Lock};
 
 /// The delay after a failed fetch. Each further failure doubles it up to the maximum.
 const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, header::ACCEPT};
 use http_body::Body;
 use tower_service::Service;
 
-use super::super::error::KeysError;
+use crate::auth::keys::error::KeysError;
 
 #[derive(Clone, Copy)]
 pub(crate) struct ReadLimits {
