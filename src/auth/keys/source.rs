@@ -22,11 +22,11 @@ use crate::clock::SharedClock;
 #[derive(Clone)]
 pub struct KeySource {
     clock: SharedClock,
-    origin: Origin,
+    origin: KeyOrigin,
 }
 
 #[derive(Clone)]
-enum Origin {
+enum KeyOrigin {
     Fixed(Arc<KeyStore>),
     File(Arc<KeyFile>),
     Server(Arc<KeyFetcher>),
@@ -46,14 +46,14 @@ impl KeySource {
     /// Returns [`KeysError::Unreadable`], [`KeysError::TooLarge`], [`KeysError::Malformed`] or
     /// [`KeysError::NoUsableKey`] if the file cannot be used now.
     pub fn file(path: impl AsRef<Path>) -> Result<Self, KeysError> {
-        Ok(Self::new(Origin::File(Arc::new(KeyFile::open(path.as_ref())?))))
+        Ok(Self::new(KeyOrigin::File(Arc::new(KeyFile::open(path.as_ref())?))))
     }
 
     pub(super) fn server(fetcher: KeyFetcher) -> Self {
-        Self::new(Origin::Server(Arc::new(fetcher)))
+        Self::new(KeyOrigin::Server(Arc::new(fetcher)))
     }
 
-    fn new(origin: Origin) -> Self {
+    fn new(origin: KeyOrigin) -> Self {
         Self { clock: SharedClock::default(), origin }
     }
 
@@ -86,7 +86,7 @@ impl KeySource {
     ///
     /// Returns the [`KeysError`] of the fetch. The previous keys stay in use.
     pub async fn refresh(&self) -> Result<(), KeysError> {
-        let Origin::Server(fetcher) = &self.origin else { return Ok(()) };
+        let KeyOrigin::Server(fetcher) = &self.origin else { return Ok(()) };
         let waiter = fetcher.fetch_now(&self.clock, self.clock.monotonic());
         waiter.ok_or(KeysError::Busy)?.await.unwrap_or(Err(KeysError::Panicked))
     }
@@ -99,39 +99,39 @@ impl KeySource {
         now: Duration,
     ) -> FetchDecision {
         match &self.origin {
-            Origin::Server(fetcher) => fetcher.request_fetch(&self.clock, reason, seen, now),
-            Origin::Fixed(_) | Origin::File(_) => FetchDecision::Proceed,
+            KeyOrigin::Server(fetcher) => fetcher.request_fetch(&self.clock, reason, seen, now),
+            KeyOrigin::Fixed(_) | KeyOrigin::File(_) => FetchDecision::Proceed,
         }
     }
 
     pub(crate) fn unavailable(&self, now: Duration) -> KeysUnavailable {
         match &self.origin {
-            Origin::Server(fetcher) => fetcher.unavailable(now),
-            Origin::Fixed(_) | Origin::File(_) => KeysUnavailable::default(),
+            KeyOrigin::Server(fetcher) => fetcher.unavailable(now),
+            KeyOrigin::Fixed(_) | KeyOrigin::File(_) => KeysUnavailable::default(),
         }
     }
 
     /// Returns the keys at `now` on the source's monotonic clock. Never waits.
     pub(crate) fn current(&self, now: Duration) -> CurrentKeys {
-        if let Origin::File(file) = &self.origin {
+        if let KeyOrigin::File(file) = &self.origin {
             file.reload_if_due(now);
         }
         let snapshot = self.store().load();
         let (usable, due) = match (&self.origin, &*snapshot) {
             (_, None) => (false, false),
-            (Origin::Server(fetcher), Some(snapshot)) => {
+            (KeyOrigin::Server(fetcher), Some(snapshot)) => {
                 (fetcher.is_usable(snapshot, now), fetcher.is_due(now))
             }
-            (Origin::Fixed(_) | Origin::File(_), Some(_)) => (true, false),
+            (KeyOrigin::Fixed(_) | KeyOrigin::File(_), Some(_)) => (true, false),
         };
         CurrentKeys { snapshot, usable, due }
     }
 
     fn store(&self) -> &KeyStore {
         match &self.origin {
-            Origin::Fixed(store) => store,
-            Origin::File(file) => file.store(),
-            Origin::Server(fetcher) => fetcher.store(),
+            KeyOrigin::Fixed(store) => store,
+            KeyOrigin::File(file) => file.store(),
+            KeyOrigin::Server(fetcher) => fetcher.store(),
         }
     }
 }
@@ -141,16 +141,16 @@ impl From<Keys> for KeySource {
         let store = KeyStore::new("the given set");
         // `Keys::from_jwks` has rejected a set without keys.
         let _replaced = store.replace(keys, Duration::ZERO);
-        Self::new(Origin::Fixed(Arc::new(store)))
+        Self::new(KeyOrigin::Fixed(Arc::new(store)))
     }
 }
 
 impl fmt::Debug for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let origin = match &self.origin {
-            Origin::Fixed(_) => "keys",
-            Origin::File(_) => "file",
-            Origin::Server(_) => "remote",
+            KeyOrigin::Fixed(_) => "keys",
+            KeyOrigin::File(_) => "file",
+            KeyOrigin::Server(_) => "remote",
         };
         let snapshot = self.store().load();
         f.debug_struct("KeySource")
