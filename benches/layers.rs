@@ -74,7 +74,7 @@ fn layers(criterion: &mut Criterion) {
             signer.sign(&claims)
         })
         .collect();
-    let forgetful = || AuthLayer::new(pass::jwt(&signer).cache_bytes(0));
+    let forgetful = || AuthLayer::new(pass::jwt(&signer).max_cache_bytes(0));
     bench(criterion, "auth, new RS256 token", "layer", forgetful(), &tokens);
     bench(criterion, "stack, new RS256 token", "layer", whole(forgetful()), &tokens);
 }
@@ -155,7 +155,7 @@ fn in_turns(_: &mut Criterion) {
     turns("upstream", UpstreamLayer::new(), &warm);
     turns("hf token", pass::hf_token(), &warm);
     turns("stack, token seen before", whole(pass::auth(&signer)), &warm);
-    let forgetful = || AuthLayer::new(pass::jwt(&signer).cache_bytes(0));
+    let forgetful = || AuthLayer::new(pass::jwt(&signer).max_cache_bytes(0));
     turns("auth, new RS256 token", forgetful(), &warm);
     turns("stack, new RS256 token", whole(forgetful()), &warm);
 }

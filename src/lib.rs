@@ -53,7 +53,7 @@ pub mod clock;
 #[cfg(any(feature = "cache", feature = "hf", feature = "transform", feature = "upstream"))]
 mod hop_by_hop;
 mod lock;
-#[cfg(any(feature = "client", feature = "hf"))]
+#[cfg(any(feature = "auth", feature = "client", feature = "hf"))]
 mod loopback;
 pub mod memory_limit;
 #[cfg(any(feature = "throttle", feature = "upstream"))]

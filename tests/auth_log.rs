@@ -1,11 +1,11 @@
-//! What `AuthLayer` logs, and what nothing of it ever prints. A process of its own: who listens to
-//! tracing is settled once in each.
+//! The log of `AuthLayer` and the secrets that it never prints. The tests run in their own process,
+//! because a process has one global subscriber.
 #![allow(unreachable_pub, reason = "modules of one test crate")]
 
-#[path = "auth/mint.rs"]
-mod mint;
-#[path = "auth/provider.rs"]
-mod provider;
+#[path = "auth/fake_provider.rs"]
+mod fake_provider;
+#[path = "auth/issuer.rs"]
+mod issuer;
 mod support;
 
 use std::{
@@ -17,10 +17,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use fake_provider::FakeProvider;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use mint::{AUDIENCE, ED25519, ED25519_OTHER, ISSUER, NOW, claims, jwks, set, token};
-use provider::Provider;
+use issuer::{AUDIENCE, ED25519, ED25519_OTHER, ISSUER, NOW, claims, jwks, set, token};
 use serde_json::json;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
@@ -32,7 +32,7 @@ thread_local! {
     static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Writes to the lines of the thread: a test runs on one.
+/// Writes to the lines of the current thread. Each test runs on one thread.
 struct Lines;
 
 impl io::Write for Lines {
@@ -67,15 +67,15 @@ fn taken() -> String {
 
 fn layer(keys: impl Into<KeySource>, clock: &FakeClock) -> AuthLayer {
     let jwt = Jwt::new(keys, ISSUER, AUDIENCE).clock(SharedClock::new(clock.clone()));
-    AuthLayer::new(jwt.cache_bytes(0))
+    AuthLayer::new(jwt.max_cache_bytes(0))
 }
 
 fn clock() -> FakeClock {
     FakeClock::new(UNIX_EPOCH + Duration::from_secs(NOW))
 }
 
-/// Sends a request to a handler that prints its fields; all that can be seen of it.
-async fn everything_of(layer: &AuthLayer, token: &str) -> String {
+/// Sends a request to a handler that prints its headers. Returns everything that is printed.
+async fn visible_output(layer: &AuthLayer, token: &str) -> String {
     let mut service = layer.layer(service_fn(|request: Request<String>| async move {
         let fields = format!("{:?}", request.headers());
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(fields)))
@@ -92,7 +92,7 @@ async fn everything_of(layer: &AuthLayer, token: &str) -> String {
 }
 
 #[tokio::test]
-async fn no_part_of_a_token_is_printed_anywhere() {
+async fn no_part_of_a_token_is_printed() {
     listen();
     let layer = layer(Keys::from_jwks(jwks()).unwrap(), &clock());
     let secret =
@@ -108,11 +108,17 @@ async fn no_part_of_a_token_is_printed_anywhere() {
     ];
     let mut seen = String::new();
     for token in &tokens {
-        seen += &everything_of(&layer, token).await;
+        seen += &visible_output(&layer, token).await;
     }
     let lines = taken();
     assert_eq!(lines.matches("DEBUG").count(), 5, "{lines}");
-    for reason in ["exp", "aud", "no such key", "not three parts", "more than one"] {
+    for reason in [
+        "the bearer token has expired",
+        "claim `aud` does not name this service",
+        "no key has this kid",
+        "the token does not have three parts",
+        "expected one `authorization` header with exactly one bearer token",
+    ] {
         assert!(lines.contains(&format!("reason=\"{reason}\"")), "{reason}: {lines}");
     }
     assert_eq!(seen.matches("Sensitive").count(), 2, "{seen}");
@@ -124,84 +130,89 @@ async fn no_part_of_a_token_is_printed_anywhere() {
 }
 
 #[tokio::test]
-async fn what_changes_with_the_provider_is_said_once() {
+async fn change_of_the_provider_is_logged_once() {
     listen();
-    let provider = Provider::new();
+    let provider = FakeProvider::new();
     let clock = clock();
     let source = provider.source().max_age(Duration::from_secs(60)).build().unwrap();
     let layer = layer(source, &clock);
     let forever = claims(json!({ "exp": NOW + 100_000 }));
-    let held = ED25519.token(&json!({ "alg": "EdDSA", "kid": "EdDSA" }), &forever);
+    let valid = ED25519.token(&json!({ "alg": "EdDSA", "kid": "EdDSA" }), &forever);
 
     provider.fail(true);
-    everything_of(&layer, &held).await;
+    visible_output(&layer, &valid).await;
     let lines = taken();
-    assert_eq!(lines.matches("the keys cannot be fetched").count(), 1, "{lines}");
-    assert!(lines.contains("keys.example") && lines.contains("cannot be reached"), "{lines}");
+    assert_eq!(lines.matches("cannot fetch keys").count(), 1, "{lines}");
+    assert!(lines.contains("keys.example") && lines.contains("cannot reach the server"), "{lines}");
     for _ in 0..5 {
         clock.advance(Duration::from_secs(30));
-        everything_of(&layer, &held).await;
+        visible_output(&layer, &valid).await;
     }
     assert_eq!(taken().matches("WARN").count(), 0);
 
     provider.fail(false);
     clock.advance(Duration::from_secs(30));
-    everything_of(&layer, &held).await;
+    visible_output(&layer, &valid).await;
     let lines = taken();
-    assert!(lines.contains("the keys can be fetched again"), "{lines}");
-    assert!(lines.contains("the keys have changed") && lines.contains("keys=9"), "{lines}");
+    assert!(lines.contains("keys can be fetched again"), "{lines}");
+    assert!(lines.contains("keys changed") && lines.contains("keys=9"), "{lines}");
 
-    // Fetched again, the same; nothing to say.
+    // A fetch of the same keys logs nothing.
     clock.advance(Duration::from_secs(60));
-    everything_of(&layer, &held).await;
+    visible_output(&layer, &valid).await;
     assert_eq!((taken().as_str(), provider.calls()), ("", 8));
 
     provider.keys(&set(&[ED25519.jwk_with(json!({ "kid": "EdDSA" })), json!({ "kty": "oct" })]));
     clock.advance(Duration::from_secs(60));
-    everything_of(&layer, &held).await;
+    visible_output(&layer, &valid).await;
     let lines = taken();
-    assert!(lines.contains("the keys have changed") && lines.contains("keys=1"), "{lines}");
-    assert!(lines.contains("keys of the set are skipped"), "{lines}");
+    assert!(lines.contains("keys changed") && lines.contains("keys=1"), "{lines}");
+    assert!(lines.contains("skipped keys of the set"), "{lines}");
 }
 
 #[tokio::test]
-async fn what_changes_with_a_file_is_said_once() {
+async fn change_of_a_key_file_is_logged_once() {
     listen();
     let path =
         std::env::temp_dir().join(format!("tower-inference-log-{}.json", std::process::id()));
     fs::write(&path, jwks()).unwrap();
     let clock = clock();
     let layer = layer(KeySource::file(&path).unwrap(), &clock);
-    let held = ED25519.token(
+    let valid = ED25519.token(
         &json!({ "alg": "EdDSA", "kid": "EdDSA" }),
         &claims(json!({ "exp": NOW + 100_000 })),
     );
-    everything_of(&layer, &held).await;
+    visible_output(&layer, &valid).await;
     assert_eq!(taken(), "");
 
     fs::write(&path, "{").unwrap();
     for warnings in [1, 0, 0] {
         clock.advance(Duration::from_secs(1));
-        everything_of(&layer, &held).await;
+        visible_output(&layer, &valid).await;
         let lines = taken();
-        assert_eq!(lines.matches("the keys cannot be read; the last stay").count(), warnings);
+        assert_eq!(
+            lines.matches("cannot use the key file; the last keys stay in use").count(),
+            warnings
+        );
     }
     fs::write(&path, set(&[ED25519.jwk_with(json!({ "kid": "EdDSA" }))])).unwrap();
     clock.advance(Duration::from_secs(1));
-    everything_of(&layer, &held).await;
+    visible_output(&layer, &valid).await;
     let lines = taken();
-    assert!(lines.contains("the keys have changed") && lines.contains("keys=1"), "{lines}");
-    assert!(lines.contains("the keys can be read again"), "{lines}");
+    assert!(lines.contains("keys changed") && lines.contains("keys=1"), "{lines}");
+    assert!(lines.contains("the key file is usable again"), "{lines}");
     fs::remove_file(&path).unwrap();
 }
 
 #[tokio::test]
-async fn what_a_source_prints_holds_no_key() {
-    let remote = RemoteKeys::discovery(ISSUER, Provider::new().client());
+async fn debug_output_of_a_source_holds_no_key() {
+    let remote = RemoteKeys::discovery(ISSUER, FakeProvider::new().client());
     let printed = format!("{remote:?} {:?}", remote.clone().build().unwrap());
     assert!(printed.contains("issuer.example"));
-    let secret =
-        RemoteKeys::jwks("https://u:secret@k.example/secret?key=secret", Provider::new().client());
+    let secret = RemoteKeys::jwks(
+        "https://u:secret@k.example/secret?key=secret",
+        FakeProvider::new().client(),
+    );
     assert!(!format!("{secret:?}").contains("secret"));
     let source =
         KeySource::from(Keys::from_jwks(set(&[ED25519.jwk_with(json!({ "kid": "k" }))])).unwrap());
@@ -216,9 +227,9 @@ fn warnings() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn skipped_keys_are_reported_once_for_each_change() {
+async fn skipped_keys_are_logged_once_for_each_change() {
     listen();
-    let (provider, clock) = (Provider::new(), clock());
+    let (provider, clock) = (FakeProvider::new(), clock());
     let good = ED25519.jwk_with(json!({ "kid": "k1" }));
     let oct = json!({ "kty": "oct", "k": "secret" });
     let enc = json!({ "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB" });
@@ -226,13 +237,13 @@ async fn skipped_keys_are_reported_once_for_each_change() {
     provider.keys(&set(&[oct.clone(), good.clone(), enc.clone()]));
     let source = provider.source().max_age(Duration::from_secs(60)).build().unwrap();
     let layer = layer(source, &clock);
-    let held = ED25519
+    let valid = ED25519
         .token(&json!({ "alg": "EdDSA", "kid": "k1" }), &claims(json!({ "exp": NOW + 100_000 })));
     let fetch = async || {
         let calls = provider.calls();
         clock.advance(Duration::from_secs(60));
         for _ in 0..3 {
-            assert!(!everything_of(&layer, &held).await.contains("secret"));
+            assert!(!visible_output(&layer, &valid).await.contains("secret"));
         }
         assert_eq!(provider.calls(), calls + 1);
         warnings()
@@ -241,11 +252,11 @@ async fn skipped_keys_are_reported_once_for_each_change() {
     let said = fetch().await;
     assert_eq!(said.len(), 1, "{said:?}");
     for part in [
-        "keys of the set are skipped",
+        "skipped keys of the set",
         "source=keys.example",
         "keys=1",
         "skipped=1",
-        "reasons=#1: a symmetric key",
+        "reasons=#1: the key is symmetric",
     ] {
         assert!(said[0].contains(part), "{part}: {said:?}");
     }
@@ -255,20 +266,20 @@ async fn skipped_keys_are_reported_once_for_each_change() {
     provider.keys(&set(&[oct.clone(), good, enc.clone(), weak]));
     let said = fetch().await;
     assert_eq!(said.len(), 1, "{said:?}");
-    let reasons = "reasons=#1: a symmetric key, #4: n has not 2048 to 8192 bits";
+    let reasons = "reasons=#1: the key is symmetric, #4: n does not have 2048 to 8192 bits";
     assert!(said[0].contains("skipped=2") && said[0].contains(reasons), "{said:?}");
     assert_eq!(fetch().await, [""; 0]);
 
-    // Nothing left that verifies: why, and that the last keys stay in use.
+    // A set without a usable key logs the reasons. The last keys stay in use.
     provider.keys(&set(&[oct, enc]));
     let said = fetch().await;
     assert_eq!(said.len(), 2, "{said:?}");
-    assert!(said[0].contains("keys=0") && said[0].contains("#1: a symmetric key"), "{said:?}");
-    assert!(said[1].contains("the fetched keys cannot be used"), "{said:?}");
-    assert!(said[1].contains("no key can verify anything"), "{said:?}");
+    assert!(said[0].contains("keys=0") && said[0].contains("#1: the key is symmetric"), "{said:?}");
+    assert!(said[1].contains("cannot use the fetched keys"), "{said:?}");
+    assert!(said[1].contains("the key set has no usable key"), "{said:?}");
     assert_eq!(fetch().await, [""; 0]);
 
-    // Another reason is another line.
+    // A new reason is logged.
     provider.status(301);
     let said = fetch().await;
     assert_eq!(said.len(), 1, "{said:?}");
@@ -276,23 +287,23 @@ async fn skipped_keys_are_reported_once_for_each_change() {
 }
 
 #[tokio::test]
-async fn a_key_for_encryption_is_no_matter_for_a_warning() {
+async fn encryption_key_is_logged_without_a_warning() {
     listen();
     let enc = json!({ "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB" });
     let good = ED25519.jwk_with(json!({ "kid": "k" }));
     let _source = KeySource::from(Keys::from_jwks(set(&[enc.clone(), good])).unwrap());
     let lines = taken();
-    assert!(lines.contains("a key of the set is for encryption"), "{lines}");
+    assert!(lines.contains("skipped an encryption key of the set"), "{lines}");
     assert!(!lines.contains("WARN"), "{lines}");
-    // But when there is no other.
+    // It is a warning if the set has no other key.
     Keys::from_jwks(set(&[enc])).unwrap_err();
     let said = warnings();
     assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].contains("#1: for encryption"), "{said:?}");
+    assert!(said[0].contains("#1: the key is for encryption"), "{said:?}");
 }
 
 #[tokio::test]
-async fn keys_of_a_given_set_and_of_a_file_are_reported_as_well() {
+async fn skipped_keys_of_a_set_and_of_a_file_are_logged() {
     listen();
     let jwks = set(&[ED25519.jwk_with(json!({ "kid": "k" })), json!({ "kty": "AKP" })]);
     let source = KeySource::from(Keys::from_jwks(&jwks).unwrap());
@@ -310,7 +321,7 @@ async fn keys_of_a_given_set_and_of_a_file_are_reported_as_well() {
     fs::write(&path, r#"{"keys":[{"kty":"oct"}]}"#).unwrap();
     for expected in [2, 0, 0] {
         clock.advance(Duration::from_secs(1));
-        everything_of(&layer, &token("EdDSA", json!({}))).await;
+        visible_output(&layer, &token("EdDSA", json!({}))).await;
         let said = warnings();
         assert_eq!(said.len(), expected, "{said:?}");
     }

@@ -33,8 +33,8 @@ pub(crate) fn auth(callers: Callers, keys: KeySource) -> Result<AuthLayer, Error
     let mut audiences = audiences.into_iter();
     let first = audiences.next().ok_or("--audience is missing")?;
     let jwt = Jwt::new(keys, issuer, first)
-        .audiences(audiences)
-        .required_scopes(scopes)
-        .tenant_claim(tenant_claim);
+        .additional_audiences(audiences)
+        .tenant_claim(tenant_claim)
+        .required_scopes(scopes)?;
     Ok(AuthLayer::new(jwt))
 }

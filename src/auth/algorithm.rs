@@ -4,8 +4,8 @@ use aws_lc_rs::signature::{self, EcdsaVerificationAlgorithm, EdDSAParameters, Rs
 
 /// A signature algorithm of RFC 7518 section 3.1, or `EdDSA` of RFC 8037.
 ///
-/// There is no `none` and no `HS256`: a verifier that holds public keys alone cannot be talked into
-/// using one as a secret.
+/// `none` and the symmetric algorithms do not exist here. A token can therefore never use a public
+/// key as a shared secret.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -25,12 +25,12 @@ pub enum Algorithm {
     Es256,
     /// `ES384`: ECDSA on P-384 with SHA-384.
     Es384,
-    /// `EdDSA`, on Ed25519 alone.
+    /// `EdDSA` with Ed25519. Ed448 is not supported.
     EdDsa,
 }
 
 impl Algorithm {
-    /// Each of them.
+    /// Every algorithm.
     pub const ALL: &'static [Self] = &[
         Self::Rs256,
         Self::Rs384,
@@ -43,7 +43,7 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// The name that a token's `alg` has, exactly.
+    /// Returns the value of `alg` in a token.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -59,22 +59,22 @@ impl Algorithm {
         }
     }
 
-    pub(super) fn of_name(name: &str) -> Option<Self> {
+    pub(super) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|algorithm| algorithm.name() == name)
     }
 
-    /// How its signatures are verified.
-    pub(super) const fn scheme(self) -> Scheme {
+    /// Returns the key type and its verification parameters.
+    pub(super) const fn scheme(self) -> SignatureScheme {
         match self {
-            Self::Rs256 => Scheme::Rsa(&signature::RSA_PKCS1_2048_8192_SHA256),
-            Self::Rs384 => Scheme::Rsa(&signature::RSA_PKCS1_2048_8192_SHA384),
-            Self::Rs512 => Scheme::Rsa(&signature::RSA_PKCS1_2048_8192_SHA512),
-            Self::Ps256 => Scheme::Rsa(&signature::RSA_PSS_2048_8192_SHA256),
-            Self::Ps384 => Scheme::Rsa(&signature::RSA_PSS_2048_8192_SHA384),
-            Self::Ps512 => Scheme::Rsa(&signature::RSA_PSS_2048_8192_SHA512),
-            Self::Es256 => Scheme::P256(&signature::ECDSA_P256_SHA256_FIXED),
-            Self::Es384 => Scheme::P384(&signature::ECDSA_P384_SHA384_FIXED),
-            Self::EdDsa => Scheme::Ed25519(&signature::ED25519),
+            Self::Rs256 => SignatureScheme::Rsa(&signature::RSA_PKCS1_2048_8192_SHA256),
+            Self::Rs384 => SignatureScheme::Rsa(&signature::RSA_PKCS1_2048_8192_SHA384),
+            Self::Rs512 => SignatureScheme::Rsa(&signature::RSA_PKCS1_2048_8192_SHA512),
+            Self::Ps256 => SignatureScheme::Rsa(&signature::RSA_PSS_2048_8192_SHA256),
+            Self::Ps384 => SignatureScheme::Rsa(&signature::RSA_PSS_2048_8192_SHA384),
+            Self::Ps512 => SignatureScheme::Rsa(&signature::RSA_PSS_2048_8192_SHA512),
+            Self::Es256 => SignatureScheme::P256(&signature::ECDSA_P256_SHA256_FIXED),
+            Self::Es384 => SignatureScheme::P384(&signature::ECDSA_P384_SHA384_FIXED),
+            Self::EdDsa => SignatureScheme::Ed25519(&signature::ED25519),
         }
     }
 }
@@ -85,9 +85,9 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// A kind of key together with what verifies under it.
+/// A key type and its verification parameters.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Scheme {
+pub(super) enum SignatureScheme {
     Rsa(&'static RsaParameters),
     P256(&'static EcdsaVerificationAlgorithm),
     P384(&'static EcdsaVerificationAlgorithm),

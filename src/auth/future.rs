@@ -11,9 +11,8 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    flight::Waiter,
-    remote::Fetched,
-    verifier::{Verdict, Verifier},
+    keys::{FetchResult, Waiter},
+    token::{TokenVerifier, Verdict},
 };
 use crate::{
     body::ResponseBody,
@@ -22,27 +21,27 @@ use crate::{
 };
 
 pin_project! {
-    /// The answer of the inner service, or a refusal. Made by [`Auth`](super::Auth).
+    /// Response future for [`Auth`](super::Auth).
     pub struct ResponseFuture<F, S, B> {
         #[pin]
-        state: State<F, S, B>,
+        state: ResponseState<F, S, B>,
     }
 }
 
 pin_project! {
-    #[project = StateProj]
-    enum State<F, S, B> {
+    #[project = ResponseStateProj]
+    enum ResponseState<F, S, B> {
         Pass { #[pin] future: F },
-        // Boxed: few requests ever wait for keys, and all others would be as large.
-        Wait { waiting: Option<Box<Waiting<S, B>>> },
-        Refuse { refusal: Option<(Rejection, Responder, RequestContext)> },
+        // Boxed, because few requests wait and the other variants would be as large.
+        Wait { waiting: Option<Box<WaitingRequest<S, B>>> },
+        Reject { rejection: Option<(Rejection, Responder, RequestContext)> },
     }
 }
 
 /// A request that waits for keys.
-pub(super) struct Waiting<S, B> {
-    pub(super) waiter: Waiter<Fetched>,
-    pub(super) verifier: Arc<Verifier>,
+pub(super) struct WaitingRequest<S, B> {
+    pub(super) waiter: Waiter<FetchResult>,
+    pub(super) verifier: Arc<TokenVerifier>,
     pub(super) responder: Responder,
     pub(super) context: RequestContext,
     pub(super) inner: S,
@@ -51,19 +50,19 @@ pub(super) struct Waiting<S, B> {
 
 impl<F, S, B> ResponseFuture<F, S, B> {
     pub(super) const fn pass(future: F) -> Self {
-        Self { state: State::Pass { future } }
+        Self { state: ResponseState::Pass { future } }
     }
 
-    pub(super) fn wait(waiting: Waiting<S, B>) -> Self {
-        Self { state: State::Wait { waiting: Some(Box::new(waiting)) } }
+    pub(super) fn wait(waiting: WaitingRequest<S, B>) -> Self {
+        Self { state: ResponseState::Wait { waiting: Some(Box::new(waiting)) } }
     }
 
-    pub(super) const fn refuse(
+    pub(super) const fn reject(
         rejection: Rejection,
         responder: Responder,
         context: RequestContext,
     ) -> Self {
-        Self { state: State::Refuse { refusal: Some((rejection, responder, context)) } }
+        Self { state: ResponseState::Reject { rejection: Some((rejection, responder, context)) } }
     }
 }
 
@@ -78,27 +77,27 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Pass { future } => {
+                ResponseStateProj::Pass { future } => {
                     let response = ready!(future.poll(cx))?;
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
-                StateProj::Refuse { refusal } => {
-                    let Some((rejection, responder, context)) = refusal.take() else {
-                        // Polled after its end: never ready again.
+                ResponseStateProj::Reject { rejection } => {
+                    let Some((rejection, responder, context)) = rejection.take() else {
+                        // A poll after completion stays pending.
                         return Poll::Pending;
                     };
                     return Poll::Ready(Ok(responder.respond(rejection, &context)));
                 }
-                StateProj::Wait { waiting } => {
-                    let Some(held) = waiting else {
+                ResponseStateProj::Wait { waiting } => {
+                    let Some(request) = waiting else {
                         return Poll::Pending;
                     };
-                    // How the fetch ended is seen by the keys that are there now.
-                    let _ended = ready!(Pin::new(&mut held.waiter).poll(cx));
-                    let Some(held) = waiting.take() else {
+                    // The verifier reads the outcome from the source.
+                    let _outcome = ready!(Pin::new(&mut request.waiter).poll(cx));
+                    let Some(request) = waiting.take() else {
                         return Poll::Pending;
                     };
-                    held.go_on()
+                    request.resume()
                 }
             };
             this.state.set(next);
@@ -106,24 +105,24 @@ where
     }
 }
 
-impl<S, B> Waiting<S, B> {
-    fn go_on(self) -> State<S::Future, S, B>
+impl<S, B> WaitingRequest<S, B> {
+    fn resume(self) -> ResponseState<S::Future, S, B>
     where
         S: Service<Request<B>>,
     {
         let Self { waiter, verifier, responder, context, mut inner, request } = self;
-        // Gives the seat back.
+        // Returns the wait permit.
         drop(waiter);
-        match verifier.judge(request.headers(), true) {
-            Verdict::Admit(identity) => {
+        match verifier.verify(request.headers(), true) {
+            Verdict::Allow(identity) => {
                 context.set_identity(identity);
-                State::Pass { future: inner.call(request) }
+                ResponseState::Pass { future: inner.call(request) }
             }
-            Verdict::Refuse(rejection) => {
-                State::Refuse { refusal: Some((rejection, responder, context)) }
+            Verdict::Reject(rejection) => {
+                ResponseState::Reject { rejection: Some((rejection, responder, context)) }
             }
-            // Not said to one that has waited.
-            Verdict::Wait(waiter) => State::Wait {
+            // Never returned for a request that has waited.
+            Verdict::Wait(waiter) => ResponseState::Wait {
                 waiting: Some(Box::new(Self {
                     waiter,
                     verifier,
@@ -140,9 +139,9 @@ impl<S, B> Waiting<S, B> {
 impl<F, S, B> fmt::Debug for ResponseFuture<F, S, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
-            State::Pass { .. } => "pass",
-            State::Wait { .. } => "wait",
-            State::Refuse { .. } => "refuse",
+            ResponseState::Pass { .. } => "pass",
+            ResponseState::Wait { .. } => "wait",
+            ResponseState::Reject { .. } => "reject",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish()
     }

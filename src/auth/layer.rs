@@ -1,41 +1,45 @@
-use std::{
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Request, Response, header::AUTHORIZATION};
 use tower_layer::Layer;
-use tower_service::Service;
 
 use super::{
-    future::{ResponseFuture, Waiting},
-    jwt::Jwt,
-    verifier::{Verdict, Verifier},
+    service::Auth,
+    token::{Jwt, TokenVerifier},
 };
-use crate::{body::ResponseBody, context::RequestContext, rejection::RefusalFormat};
+use crate::rejection::RefusalFormat;
 
-/// Lets requests with a valid token pass, and says whose they are.
+/// A layer that rejects requests without a valid bearer token.
 ///
-/// See the [module documentation](super).
+/// See the [module docs](super) for an example.
 #[derive(Clone)]
 pub struct AuthLayer {
-    verifier: Arc<Verifier>,
-    refusals: RefusalFormat,
+    verifier: Arc<TokenVerifier>,
+    format: RefusalFormat,
 }
 
 impl AuthLayer {
-    /// Verifies tokens as `jwt` says. Clones of the layer, and the services it makes, share what they
-    /// remember.
+    /// Accepts tokens that meet the requirements of `jwt`.
+    ///
+    /// Clones of the layer and their services share one cache of verified tokens.
     #[must_use]
     pub fn new(jwt: Jwt) -> Self {
-        Self { verifier: Arc::new(Verifier::new(jwt)), refusals: RefusalFormat::default() }
+        let verifier = Arc::new(TokenVerifier::new(jwt));
+        Self { verifier, format: RefusalFormat::default() }
     }
 
-    /// How refusals look. Default [`RefusalFormat::Problem`].
+    /// Sets the format of rejections. Defaults to [`RefusalFormat::Problem`].
+    ///
+    /// ```
+    /// # use tower_inference::auth::{AuthLayer, Jwt, KeySource};
+    /// use tower_inference::rejection::RefusalFormat;
+    /// # let keys = KeySource::file("tests/data/jwks.json").unwrap();
+    /// # let jwt = Jwt::new(keys, "https://issuer.example", "https://gateway.example");
+    ///
+    /// let layer = AuthLayer::new(jwt).rejections(RefusalFormat::ApiGateway);
+    /// ```
     #[must_use]
-    pub const fn refusals(mut self, format: RefusalFormat) -> Self {
-        self.refusals = format;
+    pub const fn rejections(mut self, format: RefusalFormat) -> Self {
+        self.format = format;
         self
     }
 }
@@ -44,7 +48,7 @@ impl<S> Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Auth<S> {
-        Auth { inner, verifier: Arc::clone(&self.verifier), refusals: self.refusals }
+        Auth::from_parts(inner, Arc::clone(&self.verifier), self.format)
     }
 }
 
@@ -52,77 +56,7 @@ impl fmt::Debug for AuthLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthLayer")
             .field("jwt", self.verifier.jwt())
-            .field("refusals", &self.refusals)
+            .field("rejections", &self.format)
             .finish()
-    }
-}
-
-/// Lets requests with a valid token pass. Made by [`AuthLayer`].
-#[derive(Clone)]
-pub struct Auth<S> {
-    inner: S,
-    verifier: Arc<Verifier>,
-    refusals: RefusalFormat,
-}
-
-impl<S, B, R> Service<Request<B>> for Auth<S>
-where
-    S: Service<Request<B>, Response = Response<R>> + Clone,
-{
-    type Response = Response<ResponseBody<R>>;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future, S, B>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let context = RequestContext::ensure(request.extensions_mut());
-        // Whoever set one before, it was not proved here.
-        context.clear_identity();
-        hide(request.headers_mut());
-        match self.verifier.judge(request.headers(), false) {
-            Verdict::Admit(identity) => {
-                context.set_identity(identity);
-                ResponseFuture::pass(self.inner.call(request))
-            }
-            Verdict::Refuse(rejection) => {
-                let responder = self.refusals.for_request(&request);
-                ResponseFuture::refuse(rejection, responder, context)
-            }
-            Verdict::Wait(waiter) => {
-                // The readied instance is the one that is called later:
-                // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
-                let clone = self.inner.clone();
-                let inner = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::wait(Waiting {
-                    waiter,
-                    verifier: Arc::clone(&self.verifier),
-                    responder: self.refusals.for_request(&request),
-                    context,
-                    inner,
-                    request,
-                })
-            }
-        }
-    }
-}
-
-impl<S: fmt::Debug> fmt::Debug for Auth<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Auth")
-            .field("inner", &self.inner)
-            .field("jwt", self.verifier.jwt())
-            .field("refusals", &self.refusals)
-            .finish()
-    }
-}
-
-/// Marks the credentials, so that no `Debug` further in prints them. Of several fields the first is
-/// enough: such a request goes nowhere.
-fn hide(headers: &mut HeaderMap) {
-    if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
-        HeaderValue::set_sensitive(credentials, true);
     }
 }

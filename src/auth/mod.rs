@@ -1,9 +1,19 @@
-//! Who calls: JSON Web Tokens, verified here.
+//! Authenticates callers by JSON Web Tokens.
 //!
-//! [`AuthLayer`] lets a request pass whose `authorization: Bearer …` (RFC 6750) is a JSON Web Token
-//! that holds, and puts the caller's [`Identity`](crate::identity::Identity) into the
-//! [`RequestContext`](crate::context::RequestContext). [`Jwt`] says what must hold; the rules are those
-//! of RFC 7519 and of its best current practice, RFC 8725.
+//! A gateway spends its own upstream token on every request that it forwards. It must therefore
+//! know its callers. [`AuthLayer`] rejects each request without a valid bearer token of your
+//! identity provider. Inner layers read the verified [`Identity`](crate::identity::Identity) from
+//! the [`RequestContext`](crate::context::RequestContext).
+//!
+//! ```
+//! # use tower_inference::auth::{AuthLayer, Jwt, KeySource};
+//! let keys = KeySource::file("tests/data/jwks.json")?;
+//! let jwt = Jwt::new(keys, "https://issuer.example", "https://gateway.example");
+//! let layer = AuthLayer::new(jwt);
+//! # Ok::<(), tower_inference::auth::KeysError>(())
+//! ```
+//!
+//! # Example
 //!
 //! ```
 //! use http::{Request, Response};
@@ -22,7 +32,8 @@
 //! )
 //! .unwrap();
 //! let jwt = Jwt::new(keys, "https://issuer.example", "https://gateway.example")
-//!     .required_scopes(["infer"]);
+//!     .required_scopes(["infer"])
+//!     .unwrap();
 //! let service = AuthLayer::new(jwt).layer(service_fn(|request: Request<String>| async move {
 //!     let caller = RequestContext::of(request.extensions()).and_then(RequestContext::identity);
 //!     Ok::<_, Infallible>(Response::new(caller.unwrap().subject().to_owned()))
@@ -38,13 +49,15 @@
 //! let response = service.clone().oneshot(request.body(String::new()).unwrap()).await.unwrap();
 //! assert_eq!(response.status(), 200);
 //!
+//! // A request without a token is rejected.
 //! let response = service.oneshot(Request::new(String::new())).await.unwrap();
 //! assert_eq!(response.status(), 401);
 //! assert_eq!(response.headers()["www-authenticate"], "Bearer");
 //! # }
 //! ```
 //!
-//! Most issuers publish their keys. [`RemoteKeys`] fetches them through a client of your own:
+//! Most identity providers publish their keys. [`RemoteKeys`] fetches them through your HTTP
+//! client:
 //!
 //! ```
 //! # use bytes::Bytes;
@@ -52,117 +65,101 @@
 //! # use http_body_util::{Empty, Full};
 //! # use std::convert::Infallible;
 //! # use tower::service_fn;
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use tower_inference::auth::{AuthLayer, Jwt, KeysError, RemoteKeys};
 //! # let client = service_fn(|_: Request<Empty<Bytes>>| async {
 //! #     Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
 //! # });
-//! use tower_inference::auth::{AuthLayer, Jwt, RemoteKeys};
-//!
 //! let issuer = "https://issuer.example";
 //! let keys = RemoteKeys::discovery(issuer, client).build()?;
-//! assert!(!keys.is_ready()); // until `keys.refresh().await`, or the first request
+//! assert!(!keys.is_ready()); // until `keys.refresh().await` or the first request
 //! let layer = AuthLayer::new(Jwt::new(keys, issuer, "https://gateway.example"));
-//! # Ok(())
-//! # }
+//! # Ok::<(), KeysError>(())
 //! ```
 //!
-//! # Refusals
+//! # Tokens
 //!
-//! | what came | refusal | challenge |
+//! The token is in the `authorization` header as `Bearer <token>` (RFC 6750). [`Jwt`] holds the
+//! requirements for it. The checks follow RFC 7519 and its best current practice (RFC 8725).
+//!
+//! `scope` and `scp` are a string with spaces or an array of strings. The scopes of both count.
+//! `aud` is a string or an array of strings. `exp`, `nbf` and `iat` are JSON numbers up to the year
+//! 9999. They may have a fraction or an exponent. A claim of another type rejects the token.
+//! Provider-specific claims such as `permissions`, `roles` and `groups` are not scopes. The
+//! identity returns them as [claims](crate::identity::Identity::claim).
+//!
+//! # Rejections
+//!
+//! | request | rejection | challenge |
 //! |---|---|---|
-//! | no `authorization` field, another scheme, no token | `missing-credentials` | `Bearer`, without an error |
-//! | two fields, two tokens | `invalid-request` | `error="invalid_request"` |
-//! | a token that cannot be read, whose key is unknown, whose signature does not hold | `invalid-token` | `error="invalid_token"`, the same for all of these |
-//! | a signed token in which a claim does not hold, or has another type | `invalid-token` | the same error, naming the claim |
-//! | a signed token of ours that has expired | `expired-token` | `error="invalid_token"` |
-//! | a signed token of ours that lacks a scope | `insufficient-scope` | `error="insufficient_scope"`, and the scopes |
-//! | there are no keys | `identity-provider-unavailable` | none; `retry-after`; `detail` says whether the provider was reached |
+//! | no bearer token | `missing-credentials` | `Bearer` without an error |
+//! | several headers or tokens | `invalid-request` | `error="invalid_request"` |
+//! | malformed token, unknown key or invalid signature | `invalid-token` | `error="invalid_token"` |
+//! | valid signature and invalid claim | `invalid-token` | the same error; the description names the claim |
+//! | expired token | `expired-token` | `error="invalid_token"` |
+//! | missing scope | `insufficient-scope` | `error="insufficient_scope"` and the required scopes |
+//! | no keys | `identity-provider-unavailable` | none; the response has `retry-after` |
+//!
+//! All failures before a valid signature get the same response. `detail` tells whether the identity
+//! provider was reached if there are no keys.
 //!
 //! # Keys
 //!
-//! A token is verified only with a key of its `kid` that goes with its `alg`: RSA keys with `RS…` and
-//! `PS…`, P-256 with `ES256`, P-384 with `ES384`, Ed25519 with `EdDSA`, each only with the key's own
-//! `alg` where it has one. Of the keys that share a `kid` and an algorithm the first two are tried. A
-//! token without `kid` is verified only when at most two keys go with its `alg`: the old one and the
-//! new one.
+//! A key verifies a token if its `kid` and its type match. RSA keys verify `RS…` and `PS…`. P-256
+//! keys verify `ES256`, P-384 keys verify `ES384` and Ed25519 keys verify `EdDSA`. A key with an
+//! `alg` verifies only that algorithm. If several keys share a `kid` and an algorithm then the
+//! first two are tried. A token without `kid` is verified if at most two keys match its `alg`: the
+//! old one and the new one.
 //!
-//! When none of them verifies the token, [`RemoteKeys`] are fetched again, once in a
-//! [cool-down](RemoteKeys::cool_down) for all such tokens together, and the token is judged by what
-//! comes. So a key is found that was renewed under a new `kid`, under its old one, or without any.
-//! Requests whose token holds do not wait for this, and remembered tokens are forgotten when the keys
-//! change.
+//! If no key verifies the token then [`RemoteKeys`] fetches the keys again and verifies it with the
+//! new ones. A key is therefore found after a rotation under a new `kid`, the old one or none. All
+//! these requests together cause one fetch in a [cool-down](RemoteKeys::cool_down). Requests with a
+//! valid token do not wait for the fetch.
 //!
-//! # Claims
+//! # Cache
 //!
-//! `scope` and `scp` are a string with spaces or an array of strings, and count together. `aud` is a
-//! string or an array of strings. `exp`, `nbf` and `iat` are JSON numbers, with or without a fraction
-//! or an exponent, up to the year 9999. A claim of another type rejects the token. Claims that grant
-//! something in one provider's own way (`permissions`, `roles`, `groups`) are no scopes; the identity
-//! has them as [claims](crate::identity::Identity::claim).
+//! A valid token is verified once. The cached result is used until the token expires or the keys
+//! change. A lookup compares the whole token. Cached tokens also expire on the monotonic clock, so
+//! setting the wall clock back does not extend them. Invalid tokens are not cached.
 //!
-//! # What is remembered
-//!
-//! A token that held is not verified again until it expires or the keys change, whichever is first.
-//! It is looked up by all of its bytes. Its end counts on the monotonic clock too: a wall clock that is
-//! set back revives nothing that is still remembered. Tokens that do not hold are not remembered.
-//!
-//! Remembered tokens lie in memory as they came and are wiped when they go. What a server's read
-//! buffer and the request's own field hold of them is not wiped. The field is marked sensitive and goes
-//! on with the request; `HfTokenLayer` removes it.
+//! Cached tokens are wiped from memory when they are removed. Copies in the server's read buffer
+//! and in the request's header are not wiped. The header is marked sensitive and stays in the
+//! request. `HfTokenLayer` removes it.
 //!
 //! # Logs
 //!
-//! `info` when keys change or can be had again. `warn` when they cannot, once for each change of the
-//! reason, and when keys of a set are skipped, with the reasons, once for each change of these. `debug`
-//! for each refusal with its reason, and for keys that say that they are for encryption. No line holds
-//! a token, a claim's value or a `kid`.
+//! | level | event |
+//! |---|---|
+//! | `info` | keys changed or can be loaded again |
+//! | `warn` | keys cannot be loaded; logged once for each change of the reason |
+//! | `warn` | keys of a set are skipped; logged once for each change of the skipped keys |
+//! | `debug` | a request is rejected |
+//! | `debug` | an encryption key of a set is skipped |
 //!
-//! # Limits
+//! Each event has its reason. No log line holds a token, a claim's value or a `kid`.
 //!
-//! - Tokens are accepted from the `authorization` field alone, not from a query, form or cookie.
-//! - A token that was revoked is accepted until it expires. Opaque tokens are refused.
-//! - A key that was withdrawn verifies tokens until the keys are next fetched: for their age, or
-//!   because a token of a new key came.
-//! - A token that is not remembered is judged by the wall clock alone.
-//! - Preflight requests of CORS carry no credentials: answer them further out.
-//! - A request that waits for keys keeps the readiness of the inner service meanwhile.
-//! - Fetching needs tokio's timer.
+//! # Caveats
+//!
+//! - Tokens in a query, form or cookie are not read.
+//! - A revoked token is accepted until it expires. Opaque tokens are rejected.
+//! - A withdrawn key verifies tokens until the next fetch. A fetch starts when the keys exceed
+//!   [`max_age`](RemoteKeys::max_age) or a token has a new key.
+//! - A token outside of the cache expires on the wall clock only.
+//! - CORS preflight requests carry no credentials. Respond to them in an outer layer.
+//! - A request that waits for keys also keeps the inner service's readiness.
+//! - Fetching keys needs a tokio runtime with its timer.
 
 mod algorithm;
-mod challenge;
-mod error;
-mod file;
-mod flight;
 mod future;
-mod json;
-mod jwk;
-mod jwt;
 mod keys;
 mod layer;
-mod oidc;
-mod remote;
-mod source;
+mod service;
 mod token;
-mod verified;
-mod verifier;
-
-use std::time::Duration;
 
 pub use self::{
     algorithm::Algorithm,
-    error::KeysError,
     future::ResponseFuture,
-    jwt::Jwt,
-    keys::Keys,
-    layer::{Auth, AuthLayer},
-    oidc::RemoteKeys,
-    source::KeySource,
+    keys::{KeySource, Keys, KeysError, RemoteKeys},
+    layer::AuthLayer,
+    service::Auth,
+    token::{Jwt, JwtError},
 };
-
-/// What is read of a set of keys, as API Gateway has it for its JWT authorizers.
-const MAX_BYTES: usize = 150_000;
-
-/// For atomics; they last 584 years.
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}

@@ -1,4 +1,4 @@
-//! What goes over the wire, and the contract of a layer.
+//! Responses to the client and the contract of a layer.
 
 use std::{
     convert::Infallible,
@@ -19,14 +19,14 @@ use tower_inference::{
 };
 
 use super::{
-    Outcome, bearer, jwt, layer,
-    mint::{ED25519_OTHER, NOW, claims, token},
-    request, send,
+    Outcome, bearer,
+    issuer::{ED25519_OTHER, NOW, claims, token},
+    jwt, layer, request, send,
     support::Probe,
     try_token,
 };
 
-fn says(outcome: &Outcome, status: u16, slug: &str, challenge: &str) {
+fn expect_rejection(outcome: &Outcome, status: u16, slug: &str, challenge: &str) {
     assert_eq!(outcome.status, status);
     assert_eq!(outcome.json()["type"], format!("urn:tower-inference:refusal:{slug}"));
     assert_eq!(outcome.headers["content-type"], "application/problem+json");
@@ -36,80 +36,87 @@ fn says(outcome: &Outcome, status: u16, slug: &str, challenge: &str) {
 }
 
 #[tokio::test]
-async fn missing_credentials_are_challenged_without_an_error() {
+async fn challenge_for_missing_credentials_has_no_error() {
     for fields in
         [&[][..], &[""], &["Basic dXNlcjpwYXNz"], &["Bearer"], &["Digest a, b"], &["bearerx y"]]
     {
-        says(&send(&layer(), request(fields)).await, 401, "missing-credentials", "Bearer");
+        expect_rejection(
+            &send(&layer(), request(fields)).await,
+            401,
+            "missing-credentials",
+            "Bearer",
+        );
     }
-    let layer = AuthLayer::new(jwt().realm("inference \"eu\"\\"));
+    let layer = AuthLayer::new(jwt().realm("inference eu").unwrap());
     let outcome = send(&layer, request(&[])).await;
-    says(&outcome, 401, "missing-credentials", r#"Bearer realm="inference eu""#);
+    expect_rejection(&outcome, 401, "missing-credentials", r#"Bearer realm="inference eu""#);
 }
 
 #[tokio::test]
-async fn credentials_that_come_twice_are_a_bad_request() {
-    let held = format!("Bearer {}", token("EdDSA", json!({})));
-    let twice = format!("{held}, {held}");
-    let spaced = format!("{held} {held}");
-    let tabbed = format!("{held}\tx");
+async fn repeated_credentials_are_a_bad_request() {
+    let valid = format!("Bearer {}", token("EdDSA", json!({})));
+    let twice = format!("{valid}, {valid}");
+    let spaced = format!("{valid} {valid}");
+    let tabbed = format!("{valid}\tx");
     for fields in [
-        &[held.as_str(), &held][..],
-        &[&held, "Basic dXNlcjpwYXNz"],
-        &["", &held],
+        &[valid.as_str(), &valid][..],
+        &[&valid, "Basic dXNlcjpwYXNz"],
+        &["", &valid],
         &[&twice],
         &[&spaced],
         &[&tabbed],
     ] {
         let outcome = send(&layer(), request(fields)).await;
-        let challenge = r#"Bearer error="invalid_request", error_description="there must be one authorization field with one token""#;
-        says(&outcome, 400, "invalid-request", challenge);
+        let challenge = r#"Bearer error="invalid_request", error_description="expected one `authorization` header with exactly one bearer token""#;
+        expect_rejection(&outcome, 400, "invalid-request", challenge);
     }
 }
 
 #[tokio::test]
-async fn the_scheme_is_case_insensitive_and_may_be_followed_by_spaces() {
-    let held = token("EdDSA", json!({}));
+async fn scheme_is_case_insensitive_and_may_have_several_spaces() {
+    let valid = token("EdDSA", json!({}));
     for scheme in ["Bearer ", "bearer ", "BEARER ", "bEaReR    "] {
-        let outcome = send(&layer(), request(&[&format!("{scheme}{held}")])).await;
+        let outcome = send(&layer(), request(&[&format!("{scheme}{valid}")])).await;
         assert!(outcome.passed(), "{scheme}");
     }
 }
 
 #[tokio::test]
-async fn each_refusal_has_its_challenge() {
-    let layer = AuthLayer::new(jwt().realm("r").required_scopes(["infer", "models:read"]));
+async fn every_rejection_has_its_challenge() {
+    let layer = AuthLayer::new(
+        jwt().realm("r").unwrap().required_scopes(["infer", "models:read"]).unwrap(),
+    );
     let forged =
         ED25519_OTHER.token(&json!({ "alg": "EdDSA", "kid": "EdDSA" }), &claims(json!({})));
-    says(
+    expect_rejection(
         &try_token(&layer, &forged).await,
         401,
         "invalid-token",
-        r#"Bearer realm="r", error="invalid_token", error_description="the token does not hold""#,
+        r#"Bearer realm="r", error="invalid_token", error_description="invalid bearer token""#,
     );
-    says(
+    expect_rejection(
         &try_token(&layer, &token("EdDSA", json!({ "exp": NOW }))).await,
         401,
         "expired-token",
-        r#"Bearer realm="r", error="invalid_token", error_description="the token has expired""#,
+        r#"Bearer realm="r", error="invalid_token", error_description="the bearer token has expired""#,
     );
-    says(
+    expect_rejection(
         &try_token(&layer, &token("EdDSA", json!({ "aud": "x" }))).await,
         401,
         "invalid-token",
-        r#"Bearer realm="r", error="invalid_token", error_description="the signature holds, aud does not""#,
+        r#"Bearer realm="r", error="invalid_token", error_description="claim `aud` does not name this service""#,
     );
-    says(
+    expect_rejection(
         &try_token(&layer, &token("EdDSA", json!({}))).await,
         403,
         "insufficient-scope",
-        r#"Bearer realm="r", error="insufficient_scope", error_description="the token lacks a scope", scope="infer models:read""#,
+        r#"Bearer realm="r", error="insufficient_scope", error_description="missing scope `infer`", scope="infer models:read""#,
     );
 }
 
 #[tokio::test]
-async fn refusals_look_like_api_gateways_when_asked_to() {
-    let layer = layer().refusals(RefusalFormat::ApiGateway);
+async fn rejections_have_the_format_of_api_gateway_when_configured() {
+    let layer = layer().rejections(RefusalFormat::ApiGateway);
     let outcome = try_token(&layer, "nonsense").await;
     assert_eq!(outcome.status, 401);
     assert_eq!(outcome.json(), json!({ "message": "Unauthorized" }));
@@ -118,7 +125,7 @@ async fn refusals_look_like_api_gateways_when_asked_to() {
 }
 
 #[tokio::test]
-async fn grpc_is_refused_with_a_status() {
+async fn grpc_request_is_rejected_with_a_grpc_status() {
     let mut request = bearer("nonsense");
     request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
     let outcome = send(&layer(), request).await;
@@ -138,7 +145,7 @@ async fn every_method_needs_a_token() {
 }
 
 #[tokio::test]
-async fn an_identity_that_others_have_put_there_is_removed() {
+async fn identity_from_an_outer_layer_is_removed() {
     let planted = Arc::new(Identity::new(Proof::Other("planted"), "i", "admin"));
     for (fields, subject) in
         [(format!("Bearer {}", token("EdDSA", json!({}))), Some("user-7")), (String::new(), None)]
@@ -153,15 +160,15 @@ async fn an_identity_that_others_have_put_there_is_removed() {
 }
 
 #[tokio::test]
-async fn the_refusal_is_noted_in_the_context() {
+async fn context_has_the_rejection() {
     let mut request = request(&[]);
     let context = RequestContext::ensure(request.extensions_mut());
     send(&layer(), request).await;
     assert_eq!(context.refusal(), Some("missing-credentials"));
 }
 
-/// Answers with what a careless handler would log.
-async fn print_fields(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
+/// Responds with the headers as a handler would log them.
+async fn print_headers(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(Response::new(Full::from(format!("{:?}", request.headers()))))
 }
 
@@ -173,14 +180,14 @@ async fn text(
 }
 
 #[tokio::test]
-async fn credentials_go_on_marked_sensitive() {
-    let held = token("EdDSA", json!({}));
-    let response = layer().layer(service_fn(print_fields)).oneshot(bearer(&held)).await.unwrap();
+async fn credentials_are_forwarded_as_sensitive() {
+    let valid = token("EdDSA", json!({}));
+    let response = layer().layer(service_fn(print_headers)).oneshot(bearer(&valid)).await.unwrap();
     assert_eq!(text(response).await, r#"{"authorization": Sensitive}"#);
 }
 
 #[tokio::test]
-async fn the_readied_instance_is_called_at_once() {
+async fn ready_instance_is_called() {
     let mut service =
         layer().layer(Probe::new(|_request: Request<()>| Response::new(Full::<Bytes>::default())));
     for _ in 0..3 {
@@ -191,7 +198,7 @@ async fn the_readied_instance_is_called_at_once() {
     }
 }
 
-/// Says that it is not ready, then that it cannot be.
+/// A service whose readiness and calls fail.
 #[derive(Clone)]
 struct Unready;
 
@@ -210,7 +217,7 @@ impl Service<Request<()>> for Unready {
 }
 
 #[tokio::test]
-async fn readiness_and_errors_are_the_inner_services() {
+async fn readiness_and_errors_of_the_inner_service_pass_through() {
     let mut service = layer().layer(Unready);
     assert_eq!(service.ready().await.map(|_| ()), Err("gone"));
     let field = format!("Bearer {}", token("EdDSA", json!({})));
@@ -219,7 +226,7 @@ async fn readiness_and_errors_are_the_inner_services() {
 }
 
 #[test]
-fn its_types_go_where_their_parts_go() {
+fn public_types_have_the_auto_traits_of_their_parts() {
     fn anywhere<T: Send + Sync + Unpin + 'static>() {}
     fn cloned<T: Clone + std::fmt::Debug>() {}
     anywhere::<AuthLayer>();
@@ -230,10 +237,22 @@ fn its_types_go_where_their_parts_go() {
     anywhere::<KeySource>();
     anywhere::<RemoteKeys>();
     fn sent(_: impl Send + 'static) {}
-    let source = KeySource::from(Keys::from_jwks(super::mint::jwks()).unwrap());
+    let source = KeySource::from(Keys::from_jwks(super::issuer::jwks()).unwrap());
     sent(async move { source.refresh().await });
     cloned::<AuthLayer>();
     cloned::<Auth<()>>();
     cloned::<Jwt>();
     cloned::<RemoteKeys>();
+}
+
+#[tokio::test]
+async fn service_gives_access_to_its_inner_service() {
+    let mut service = Auth::new(Unready, jwt());
+    assert!(service.ready().await.is_err());
+    let Unready = service.get_ref();
+    *service.get_mut() = Unready;
+    let Unready = service.into_inner();
+
+    let service = Auth::new(service_fn(print_headers), jwt());
+    assert_eq!(service.oneshot(request(&[])).await.unwrap().status(), 401);
 }

@@ -1,4 +1,4 @@
-//! `AuthLayer`: who passes, who is refused and how, and what the identity provider sees of it.
+//! Tests of `AuthLayer`: accepted and rejected tokens, rejections, key sources and fetches.
 #![allow(unreachable_pub, reason = "modules of one test crate")]
 
 #[path = "../support/conformance.rs"]
@@ -6,18 +6,18 @@ mod conformance;
 #[path = "../support/mod.rs"]
 mod support;
 
-mod adversary;
-mod checks;
-mod costs;
-mod file;
+mod allocations;
+mod claims;
+mod fake_provider;
+mod forged_tokens;
+mod identity_providers;
+mod issuer;
+mod key_files;
+mod key_sets;
 mod layer;
-mod mint;
-mod parties;
-mod provider;
-mod remembered;
-mod remote;
-mod renewed;
-mod set;
+mod remote_keys;
+mod rotated_keys;
+mod token_cache;
 mod wycheproof;
 
 use std::{
@@ -42,9 +42,9 @@ use tower_inference::{
     rejection::{Refusal, Rejection},
 };
 
-use mint::{AUDIENCE, ISSUER, NOW, jwks};
+use issuer::{AUDIENCE, ISSUER, NOW, jwks};
 
-/// A clock that stands at [`NOW`].
+/// A clock that is stopped at [`NOW`].
 fn fake_clock() -> FakeClock {
     FakeClock::new(UNIX_EPOCH + Duration::from_secs(NOW))
 }
@@ -53,7 +53,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A verifier of the set of all algorithms, on a clock that stands at [`NOW`], without leeway.
+/// Settings with keys of all algorithms, a clock that is stopped at [`NOW`] and no leeway.
 fn jwt() -> Jwt {
     jwt_of(Keys::from_jwks(jwks()).unwrap())
 }
@@ -66,7 +66,7 @@ fn layer() -> AuthLayer {
     AuthLayer::new(jwt())
 }
 
-/// What a client gets, and what came through to the service.
+/// The response and the request that the inner service received.
 #[derive(Debug)]
 struct Outcome {
     status: StatusCode,
@@ -96,16 +96,16 @@ impl Outcome {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// Everything that a client can tell.
-    fn outside(&self) -> (StatusCode, &HeaderMap, &str) {
+    /// Everything that a client can see.
+    fn visible(&self) -> (StatusCode, &HeaderMap, &str) {
         (self.status, &self.headers, &self.body)
     }
 }
 
-fn request(fields: &[&str]) -> Request<Full<Bytes>> {
+fn request(values: &[&str]) -> Request<Full<Bytes>> {
     let mut request = Request::builder().uri("/v1/chat/completions");
-    for field in fields {
-        request = request.header("authorization", *field);
+    for value in values {
+        request = request.header("authorization", *value);
     }
     request.body(Full::default()).unwrap()
 }

@@ -1,0 +1,94 @@
+//! Keys from a file. Requests reload it.
+
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::{
+    deadline::Deadline,
+    error::KeysError,
+    key_set::{Keys, MAX_SET_BYTES},
+    store::KeyStore,
+};
+use crate::{lock::Lock, printable::Printable};
+
+const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(super) struct KeyFile {
+    path: PathBuf,
+    store: KeyStore,
+    next_reload: Deadline,
+    last_read: Lock<LastRead>,
+}
+
+struct LastRead {
+    /// The content shows a change. Timestamps of files are too coarse and a length may repeat.
+    content: Bytes,
+    failed: bool,
+}
+
+impl KeyFile {
+    pub(super) fn open(path: &Path) -> Result<Self, KeysError> {
+        let content = read(path)?;
+        let store = KeyStore::new(Printable(path.display()).to_string());
+        store.replace(Keys::parse(content.clone())?, Duration::ZERO)?;
+        let last_read = Lock::new(LastRead { content, failed: false });
+        Ok(Self { path: path.to_owned(), store, next_reload: Deadline::default(), last_read })
+    }
+
+    pub(super) const fn store(&self) -> &KeyStore {
+        &self.store
+    }
+
+    /// Reloads the file unless it was reloaded within the interval or another thread reloads it.
+    pub(super) fn reload_if_due(&self, now: Duration) {
+        if self.next_reload.claim(now) {
+            self.reload(now);
+            self.next_reload.set(now.saturating_add(RELOAD_INTERVAL));
+        }
+    }
+
+    fn reload(&self, now: Duration) {
+        let mut last_read = self.last_read.lock();
+        let file = self.store.name();
+        let reloaded = read(&self.path).and_then(|content| {
+            if content == last_read.content {
+                return Ok(());
+            }
+            let keys = Keys::parse(content.clone())?;
+            let count = keys.count();
+            let changed = self.store.replace(keys, now)?;
+            last_read.content = content;
+            if changed {
+                tracing::info!(keys = count, %file, "keys changed");
+            }
+            Ok(())
+        });
+        let failed = reloaded.is_err();
+        if failed != std::mem::replace(&mut last_read.failed, failed) {
+            match reloaded {
+                Ok(()) => tracing::info!(%file, "the key file is usable again"),
+                Err(reason) => {
+                    tracing::warn!(%file, %reason, "cannot use the key file; the last keys stay in use");
+                }
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Bytes, KeysError> {
+    let unreadable = |_| KeysError::Unreadable;
+    // Checked before the file is opened. Opening a pipe blocks until another process writes to it.
+    if !path.metadata().map_err(unreadable)?.is_file() {
+        return Err(KeysError::Unreadable);
+    }
+    let file = File::open(path).map_err(unreadable)?;
+    let mut content = Vec::new();
+    file.take(MAX_SET_BYTES as u64 + 1).read_to_end(&mut content).map_err(unreadable)?;
+    if content.len() > MAX_SET_BYTES { Err(KeysError::TooLarge) } else { Ok(content.into()) }
+}

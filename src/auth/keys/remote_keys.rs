@@ -1,0 +1,260 @@
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    error::KeysError,
+    fetch::{
+        BoxFuture, FetchBounds, KeyFetcher, ReadLimits, Transport, absolute, http_get, jwks_uri,
+        transport, well_known,
+    },
+    key_set::{Keys, MAX_SET_BYTES},
+    source::KeySource,
+};
+
+/// Builds a [`KeySource`] that fetches keys from a server.
+///
+/// ```
+/// # use bytes::Bytes;
+/// # use http::{Request, Response};
+/// # use http_body_util::{Empty, Full};
+/// # use std::{convert::Infallible, time::Duration};
+/// # use tower::service_fn;
+/// # use tower_inference::auth::{KeysError, RemoteKeys};
+/// # let client = service_fn(|_: Request<Empty<Bytes>>| async {
+/// #     Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+/// # });
+/// let keys = RemoteKeys::discovery("https://issuer.example", client.clone())
+///     .max_age(Duration::from_secs(10 * 60))
+///     .fetch_timeout(Duration::from_secs(3))
+///     .build()?;
+/// assert!(!keys.is_ready()); // until the first fetch
+///
+/// let plain = RemoteKeys::jwks("http://keys.example/jwks.json", client).build();
+/// assert_eq!(plain.unwrap_err(), KeysError::InsecureUrl);
+/// # Ok::<(), KeysError>(())
+/// ```
+///
+/// # Fetching
+///
+/// There is no background task. A request that needs keys fetches them. Other requests wait for the
+/// same fetch:
+///
+/// - *No keys yet.* Requests wait for the first fetch. If it fails they are rejected with
+///   `identity-provider-unavailable`. The next fetch starts after 1 second. Each further failure
+///   doubles the delay up to 30 seconds.
+/// - *No key verifies the token.* Its `kid` is unknown or its signature is invalid. An issuer may
+///   have replaced the key under the same `kid` or without one. The request waits for a fetch and
+///   is then verified with the current keys. All these requests together cause one fetch in a
+///   [cool-down](Self::cool_down). Requests with a known key do not wait.
+/// - *The keys exceed [`max_age`](Self::max_age).* One request waits for the fetch. It waits at
+///   most two [fetch timeouts](Self::fetch_timeout). All other requests use the present keys. If
+///   the fetch fails the keys stay in use up to [`max_stale_age`](Self::max_stale_age).
+///
+/// A response that cannot be used never replaces usable keys. Examples are a status other than 200
+/// and a set without a usable key.
+#[derive(Clone)]
+pub struct RemoteKeys {
+    get: HttpGet,
+    location: KeyLocation,
+    bounds: FetchBounds,
+    limits: ReadLimits,
+    allow_plain_http: bool,
+}
+
+#[derive(Clone)]
+enum KeyLocation {
+    Discovery { issuer: String },
+    Jwks { url: String },
+}
+
+/// Sends a GET request through the user's client.
+type HttpGet = Arc<dyn Fn(Uri, ReadLimits) -> BoxFuture<Result<Bytes, KeysError>> + Send + Sync>;
+
+impl RemoteKeys {
+    /// Finds the keys of `issuer` by OpenID Connect Discovery.
+    ///
+    /// The discovery document is at `{issuer}/.well-known/openid-configuration`. It must name
+    /// `issuer` exactly (OpenID Connect Discovery 1.0 section 4.3). Each fetch reads the document
+    /// and the keys.
+    ///
+    /// `client` is any HTTP client whose request body is empty by `Default`. A client that also
+    /// serves the upstream takes a [`Payload`](crate::payload::Payload).
+    pub fn discovery<C, Q, B>(issuer: impl Into<String>, client: C) -> Self
+    where
+        C: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        C::Future: Send,
+        C::Error: Into<Box<dyn Error + Send + Sync>>,
+        Q: Default + Send + 'static,
+        B: Body + Send,
+        B::Data: Send,
+    {
+        Self::new(KeyLocation::Discovery { issuer: issuer.into() }, client)
+    }
+
+    /// Reads the keys from `url` without discovery. See [`discovery`](Self::discovery) for the
+    /// client.
+    pub fn jwks<C, Q, B>(url: impl Into<String>, client: C) -> Self
+    where
+        C: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        C::Future: Send,
+        C::Error: Into<Box<dyn Error + Send + Sync>>,
+        Q: Default + Send + 'static,
+        B: Body + Send,
+        B::Data: Send,
+    {
+        Self::new(KeyLocation::Jwks { url: url.into() }, client)
+    }
+
+    fn new<C, Q, B>(location: KeyLocation, client: C) -> Self
+    where
+        C: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        C::Future: Send,
+        Q: Default + Send + 'static,
+        B: Body + Send,
+        B::Data: Send,
+    {
+        let get = move |uri, limits| {
+            let client = client.clone();
+            // The async block hides `B`, which need not be `'static`.
+            Box::pin(async move { http_get(client, uri, limits).await }) as BoxFuture<_>
+        };
+        Self {
+            get: Arc::new(get),
+            location,
+            bounds: FetchBounds {
+                max_age: Duration::from_secs(60 * 60),
+                max_stale_age: Duration::from_secs(24 * 60 * 60),
+                cool_down: Duration::from_secs(30),
+                max_waiting: 1_024,
+                abandon_after: Duration::ZERO,
+            },
+            limits: ReadLimits { max_bytes: MAX_SET_BYTES, timeout: Duration::from_millis(1_500) },
+            allow_plain_http: false,
+        }
+    }
+
+    /// Sets the age at which the keys are fetched again. Defaults to 1 hour.
+    ///
+    /// The minimum is 1 second. The maximum is half of [`max_stale_age`](Self::max_stale_age).
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.bounds.max_age = age.max(Duration::from_secs(1));
+        self
+    }
+
+    /// Sets the age up to which the keys stay in use while fetches fail. Defaults to 24 hours.
+    ///
+    /// The minimum is 1 second. Older keys verify nothing.
+    #[must_use]
+    pub fn max_stale_age(mut self, age: Duration) -> Self {
+        self.bounds.max_stale_age = age.max(Duration::from_secs(1));
+        self
+    }
+
+    /// Sets the minimum time between two fetches for tokens that no key verifies. Defaults to 30
+    /// seconds.
+    ///
+    /// The minimum is 1 second and the maximum is 1 hour. Any client can send such a token, so the
+    /// cool-down bounds the load that clients can put on the server.
+    ///
+    /// A fetch that loses all its waiters does not count. The next request that needs keys
+    /// continues it. A new fetch replaces it after two [fetch timeouts](Self::fetch_timeout).
+    /// Clients that disconnect can therefore cause one fetch in that time. They cannot keep other
+    /// clients from the keys.
+    #[must_use]
+    pub fn cool_down(mut self, time: Duration) -> Self {
+        self.bounds.cool_down = time.clamp(Duration::from_secs(1), Duration::from_secs(60 * 60));
+        self
+    }
+
+    /// Sets the time for one response from the connection to the last byte. Defaults to 1.5
+    /// seconds.
+    ///
+    /// The maximum is 30 seconds. Discovery needs two responses.
+    #[must_use]
+    pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.timeout = timeout.min(Duration::from_secs(30));
+        self
+    }
+
+    /// Sets the maximum size of one response body in bytes. Defaults to 150,000.
+    #[must_use]
+    pub const fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.limits.max_bytes = bytes;
+        self
+    }
+
+    /// Sets the maximum number of requests that wait for a fetch at the same time. Defaults to
+    /// 1,024.
+    ///
+    /// Further requests that need the fetch are rejected with `identity-provider-unavailable`.
+    #[must_use]
+    pub const fn max_waiting(mut self, requests: usize) -> Self {
+        self.bounds.max_waiting = requests;
+        self
+    }
+
+    /// Allows addresses with plain `http`.
+    ///
+    /// Any host between the gateway and the server can then replace the keys and sign tokens.
+    #[must_use]
+    pub const fn dangerous_plain_http(mut self) -> Self {
+        self.allow_plain_http = true;
+        self
+    }
+
+    /// Builds the source. It fetches nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`KeysError::InvalidUrl`] if the address is not an absolute URL without user
+    /// information. Returns [`KeysError::InsecureUrl`] if it uses plain `http` and is neither a
+    /// loopback address nor allowed by [`dangerous_plain_http`](Self::dangerous_plain_http).
+    pub fn build(self) -> Result<KeySource, KeysError> {
+        let Self { get, location, mut bounds, limits, allow_plain_http } = self;
+        // The next fetch must come before the keys become unusable.
+        bounds.max_age = bounds.max_age.min(bounds.max_stale_age / 2);
+        // Discovery has two responses.
+        bounds.abandon_after = limits.timeout * 2;
+        let (address, issuer) = match location {
+            KeyLocation::Discovery { issuer } => {
+                (well_known(&issuer)?, Some(Arc::<str>::from(issuer)))
+            }
+            KeyLocation::Jwks { url } => (absolute(&url)?, None),
+        };
+        // A discovery document must not lead to a less secure transport than its own.
+        let weakest = if allow_plain_http { Transport::PlainHttp } else { transport(&address) };
+        if weakest == Transport::PlainHttp && !allow_plain_http {
+            return Err(KeysError::InsecureUrl);
+        }
+        let host = address.host().unwrap_or_default().to_owned();
+        let fetch = move || {
+            let (get, address, issuer) = (Arc::clone(&get), address.clone(), issuer.clone());
+            Box::pin(async move {
+                let jwks = match issuer {
+                    Some(issuer) => jwks_uri(get(address, limits).await?, &issuer, weakest)?,
+                    None => address,
+                };
+                Keys::parse(get(jwks, limits).await?)
+            }) as BoxFuture<_>
+        };
+        Ok(KeySource::server(KeyFetcher::new(fetch, bounds, &host)))
+    }
+}
+
+impl fmt::Debug for RemoteKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (KeyLocation::Discovery { issuer: address } | KeyLocation::Jwks { url: address }) =
+            &self.location;
+        // Only the host. A query or user information may hold a secret.
+        let address = absolute(address).ok();
+        f.debug_struct("RemoteKeys")
+            .field("host", &address.as_ref().and_then(Uri::host))
+            .field("bounds", &self.bounds)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! The bearer token of a request (RFC 6750).
+
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+
+/// The credentials in the `authorization` header.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Credentials<'a> {
+    /// There is no header or no bearer token in it.
+    Missing,
+    /// There are several headers.
+    Multiple,
+    /// There is one bearer token. It may still be a list. See [`is_list`].
+    Bearer(&'a [u8]),
+}
+
+impl<'a> Credentials<'a> {
+    /// Reads the `authorization` header (RFC 6750 section 2.1). Form and query parameters are not
+    /// read.
+    pub(super) fn from_headers(headers: &'a HeaderMap) -> Self {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let (value, further) = (values.next(), values.next());
+        if further.is_some() {
+            return Self::Multiple;
+        }
+        let value = value.map(HeaderValue::as_bytes).unwrap_or_default();
+        let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
+        let (scheme, token) = value.split_at(end);
+        let token = token.trim_ascii_start();
+        if !scheme.eq_ignore_ascii_case(b"bearer") || token.is_empty() {
+            return Self::Missing;
+        }
+        Self::Bearer(token)
+    }
+}
+
+/// Returns true if the text after the scheme is a list or several words. Any other text that is not
+/// a `b64token` (RFC 6750 section 2.1) is one invalid token.
+pub(super) fn is_list(token: &[u8]) -> bool {
+    token.iter().any(|byte| matches!(byte, b' ' | b'\t' | b','))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_header_with_one_bearer_token_is_read() {
+        let cases: &[(&[&'static str], Credentials<'_>)] = &[
+            (&[], Credentials::Missing),
+            (&["Bearer abc"], Credentials::Bearer(b"abc")),
+            (&["bEARER   a.b.c=="], Credentials::Bearer(b"a.b.c==")),
+            (&["Bearer"], Credentials::Missing),
+            (&["Bearer "], Credentials::Missing),
+            (&[""], Credentials::Missing),
+            (&["Basic abc"], Credentials::Missing),
+            (&["Bearerabc"], Credentials::Missing),
+            (&["Bearer\tabc"], Credentials::Missing),
+            (&["Bearer a", "Bearer a"], Credentials::Multiple),
+            (&["Basic a", "Bearer a"], Credentials::Multiple),
+        ];
+        for (values, expected) in cases {
+            let mut headers = HeaderMap::new();
+            for value in *values {
+                headers.append(AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            assert_eq!(Credentials::from_headers(&headers), *expected, "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Verification of one token.
+//!
+//! `verifier` runs the checks in order. `credentials` finds the token in a request. `parts` and
+//! `claims` parse it. `cache` stores verified tokens. `rejections` writes the response for a failed
+//! check.
+
+mod cache;
+mod claims;
+mod credentials;
+mod json;
+mod jwt;
+mod parts;
+mod rejections;
+mod verifier;
+
+pub use self::jwt::{Jwt, JwtError};
+pub(super) use self::verifier::{TokenVerifier, Verdict};

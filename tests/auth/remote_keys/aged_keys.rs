@@ -1,0 +1,132 @@
+//! Fetches of aged keys and unusable responses.
+
+use super::*;
+
+#[tokio::test]
+async fn one_request_fetches_aged_keys_and_the_others_proceed() {
+    let provider = FakeProvider::new();
+    let (layer, source, clock) = layer_of(provider.source());
+    source.refresh().await.unwrap();
+    clock.advance(seconds(3_600) - Duration::from_millis(1));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    assert_eq!(provider.calls(), 1);
+
+    clock.advance(Duration::from_millis(1));
+    provider.pause();
+    let one = spawn(&layer, ed("EdDSA"));
+    settle().await;
+    assert!(!one.is_finished());
+    for _ in 0..10 {
+        assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+        clock.advance(seconds(1));
+    }
+    provider.release();
+    assert!(one.await.unwrap().passed());
+    assert_eq!(provider.calls(), 2);
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    assert_eq!(provider.calls(), 2);
+}
+
+#[tokio::test]
+async fn stale_keys_stay_in_use_up_to_max_stale_age() {
+    let provider = FakeProvider::new();
+    let (layer, source, clock) = layer_of(provider.source().max_stale_age(seconds(7_200)));
+    source.refresh().await.unwrap();
+    provider.fail(true);
+    clock.advance(seconds(3_600));
+    for pause in [1, 2, 4, 8, 16, 30, 30] {
+        let calls = provider.calls();
+        for _ in 0..5 {
+            assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+        }
+        assert_eq!(provider.calls(), calls + 1);
+        clock.advance(seconds(pause));
+    }
+    clock.advance(seconds(3_500) - Duration::from_millis(1));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    assert!(source.is_ready());
+    clock.advance(seconds(30));
+    assert!(!source.is_ready());
+    assert_eq!(try_token(&layer, &ed("EdDSA")).await.refusal(), UNAVAILABLE);
+    provider.fail(false);
+    clock.advance(seconds(30));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+}
+
+#[tokio::test]
+async fn unusable_response_never_replaces_usable_keys() {
+    let provider = FakeProvider::new();
+    let (layer, source, _clock) = layer_of(provider.source());
+    source.refresh().await.unwrap();
+    let large = format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(150_000));
+    for (text, error) in [
+        ("", KeysError::Malformed),
+        ("<html>", KeysError::Malformed),
+        ("{}", KeysError::Malformed),
+        ("{\"keys\":[]}", KeysError::NoUsableKey),
+        ("{\"keys\":[{\"kty\":\"oct\",\"k\":\"AA\"}]}", KeysError::NoUsableKey),
+        (&large, KeysError::TooLarge),
+    ] {
+        provider.keys(text);
+        assert_eq!(source.refresh().await, Err(error));
+        assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    }
+    provider.keys(&crate::issuer::jwks());
+    for status in [201, 204, 301, 302, 304, 307, 404, 500, 503] {
+        provider.status(status);
+        assert_eq!(source.refresh().await, Err(KeysError::Status(status)));
+    }
+    provider.status(200);
+    provider.fail(true);
+    assert_eq!(source.refresh().await, Err(KeysError::Unreachable));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn requests_on_many_threads_cause_one_failed_fetch_for_aged_keys() {
+    for _ in 0..50 {
+        let provider = FakeProvider::new();
+        let (layer, source, clock) = layer_of(provider.source());
+        source.refresh().await.unwrap();
+        provider.fail(true);
+        clock.advance(seconds(3_600));
+        let requests: Vec<_> = (0..32).map(|_| spawn(&layer, ed("EdDSA"))).collect();
+        for request in requests {
+            assert!(request.await.unwrap().passed());
+        }
+        assert_eq!(provider.calls(), 2);
+    }
+}
+
+#[tokio::test]
+async fn request_that_has_waited_does_not_wait_again() {
+    let provider = FakeProvider::new();
+    provider.pause();
+    let (layer, _source, clock) = layer_of(provider.source());
+    // The first request that passes ages the keys while the others resume.
+    let service = layer.layer(service_fn(move |_request: Request<Full<Bytes>>| {
+        clock.advance(seconds(3_600));
+        async { Ok::<_, std::io::Error>(Response::new(Full::<Bytes>::default())) }
+    }));
+    let claims = claims(json!({ "exp": crate::NOW + 100_000 }));
+    let valid = ED25519.token(&json!({ "alg": "EdDSA", "kid": "EdDSA" }), &claims);
+    let requests: Vec<_> =
+        (0..3).map(|_| tokio::spawn(service.clone().oneshot(bearer(&valid)))).collect();
+    settle().await;
+    provider.release();
+    for request in requests {
+        assert_eq!(request.await.unwrap().unwrap().status(), StatusCode::OK);
+    }
+    assert_eq!(provider.calls(), 1);
+}
+
+#[tokio::test]
+async fn maximum_ages_do_not_overflow() {
+    let provider = FakeProvider::new();
+    let remote = provider.source().max_age(Duration::MAX).max_stale_age(Duration::MAX);
+    let (layer, _source, clock) = layer_of(remote);
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    clock.advance(seconds(900_000));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    assert_eq!(provider.calls(), 1);
+}
