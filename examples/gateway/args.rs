@@ -89,6 +89,7 @@ pub(crate) enum Schema {
 
 /// Who answers and who vouches.
 #[derive(Debug, Eq, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each process")]
 pub(crate) enum Parts {
     Demo,
     Real { upstream: Upstream, callers: Callers },
