@@ -53,14 +53,12 @@ impl Marks {
     const CODED: Self = Self(1 << 11);
     /// Of the root: it has members.
     const MEMBERS: Self = Self(1 << 12);
-    /// Of a choice: it has its finish reason.
-    const FINISHED: Self = Self(1 << 13);
     /// There are several roots.
-    const MANY: Self = Self(1 << 14);
+    const MANY: Self = Self(1 << 13);
     /// An event of a form that is known.
-    pub(super) const KNOWN: Self = Self(1 << 15);
+    pub(super) const KNOWN: Self = Self(1 << 14);
     /// Inside of what an event adds.
-    const WITHIN: Self = Self(1 << 16);
+    const WITHIN: Self = Self(1 << 15);
 
     const OF_ROOT: Self =
         Self(Self::ANSWERS.0 | Self::EXPLAINS.0 | Self::TYPED.0 | Self::CODED.0 | Self::MEMBERS.0);
@@ -165,7 +163,6 @@ impl Found {
     pub(super) fn open(&mut self, place: Place, member: Member, inside: Place) {
         match (inside, member) {
             (Place::Root, _) => self.marks.remove(Marks::OF_ROOT),
-            (Place::Choice, _) => self.marks.remove(Marks::FINISHED),
             (_, Member::Error) => self.fail(place),
             (_, Member::Explanation) => self.marks.add(Marks::EXPLAINS),
             _ => {}
@@ -181,7 +178,6 @@ impl Found {
                     self.marks.add(Marks::FAILED);
                 }
             }
-            Place::Choice if !self.has(Marks::FINISHED) => self.marks.add(Marks::OPEN),
             _ => {}
         }
     }
@@ -198,7 +194,8 @@ impl Found {
             Member::Message | Member::Explanation if place == Place::Root && !text.is_empty() => {
                 self.marks.add(Marks::EXPLAINS);
             }
-            Member::Finish => self.end(place, Endings::of(text)),
+            Member::Finish if text.is_empty() => self.marks.add(Marks::OPEN),
+            Member::Finish => self.end(Endings::of(text)),
             Member::Reason => self.reason = self.reason.and(Endings::of(text)),
             Member::Status => match Status::of(text) {
                 Status::Ended(ending) => self.endings = self.endings.and(ending),
@@ -241,10 +238,10 @@ impl Found {
             (Member::Done, b'f') => self.marks.add(Marks::OPEN),
             (Member::Success, b't') => self.marks.add(Marks::ANSWERS),
             (Member::Success, b'f') => self.marks.add(Marks::FAILED),
-            (Member::Truncated, b't') => self.end(place, Endings::OTHER),
-            (Member::StoppedAtLimit, b't') => self.end(place, Endings::LIMIT),
-            (Member::StoppedOfItself, b't') => self.end(place, Endings::WHOLE),
-            (Member::Finish, b'n') if place == Place::Root => self.marks.add(Marks::OPEN),
+            (Member::Truncated, b't') => self.end(Endings::OTHER),
+            (Member::StoppedAtLimit, b't') => self.end(Endings::LIMIT),
+            (Member::StoppedOfItself, b't') => self.end(Endings::WHOLE),
+            (Member::Finish, b'n') => self.marks.add(Marks::OPEN),
             (_, b'n') if place == Place::Outside => self.marks.add(Marks::EMPTY),
             _ => {}
         }
@@ -258,11 +255,8 @@ impl Found {
         }
     }
 
-    fn end(&mut self, place: Place, ending: Endings) {
+    fn end(&mut self, ending: Endings) {
         self.endings = self.endings.and(ending);
-        if place == Place::Choice && !ending.is_empty() {
-            self.marks.add(Marks::FINISHED);
-        }
     }
 
     const fn fail(&mut self, place: Place) {

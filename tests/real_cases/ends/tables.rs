@@ -316,6 +316,7 @@ const WHOLE: &[Row] = &[
         JSON,
         r#"{"result":{"response":"a"},"success":true,"errors":[],"messages":[]}"#,
     ),
+    ("a choice that says nothing of its end", "", JSON, r#"{"choices":[{"text":"a"}]}"#),
     ("an API of one's own", "", JSON, r#"{"message":"hello","value":7}"#),
     (
         "Ollama, streamed",
