@@ -1,10 +1,10 @@
 //! Bodies as clients write them: charsets, broken text, names that come twice, many values.
 
 use tower_inference::{
-    model::Upstream,
+    model::Profile,
     model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::PayloadLayer,
-    schema::{Schema, SchemaLayer},
+    schema::{BuiltIn, SchemaLayer},
     stack::Stack,
 };
 
@@ -89,8 +89,9 @@ async fn bytes_beyond_ascii_are_refused_under_a_charset_of_ascii() {
 #[tokio::test]
 async fn lone_surrogate_from_truncation() {
     let seen = Seen::default();
-    let stack =
-        Stack::new().schema(SchemaLayer::new(Schema::chat_completion())).layer(upstream(&seen));
+    let stack = Stack::new()
+        .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
+        .layer(upstream(&seen));
     let body = r#"{"model":"m","messages":[{"role":"tool","tool_call_id":"c1","content":"log tail \ud83d"},{"role":"user","content":"go on"}]}"#;
     let escape = body.find("\\ud83d").unwrap();
     let (status, said) = answer(stack, chat(body)).await;
@@ -108,7 +109,7 @@ async fn duplicate_model_member() {
     let rules = ModelRules::new().allow(Models::of(["org/allowed"]));
     let stack = Stack::new()
         .payload(PayloadLayer::new())
-        .model_rules(ModelRulesLayer::new(Upstream::server(), rules))
+        .model_rules(ModelRulesLayer::new(Profile::compatible(), rules))
         .layer(upstream(&seen));
     for body in [
         r#"{"model":"org/allowed","model":"org/blocked","stream":false,"str\u0065am":true,"messages":[{"role":"user","content":"hi"}]}"#,
@@ -141,7 +142,7 @@ async fn json_body_with_1000_token_chunks() {
     let seen = Seen::default();
     let stack = Stack::new()
         .payload(PayloadLayer::new())
-        .schema(SchemaLayer::new(Schema::embeddings()))
+        .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).embeddings()))
         .layer(upstream(&seen));
     let request = post("/v1/embeddings", "application/json", body.clone());
     let (status, said) = answer(stack, request).await;

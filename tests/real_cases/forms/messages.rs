@@ -16,10 +16,10 @@ use std::time::Duration;
 use http::{HeaderName, header::CONTENT_ENCODING};
 use serde_json::json;
 use tower_inference::{
-    model::Upstream,
+    model::Profile,
     model_rules::{ModelRules, ModelRulesLayer},
     payload::{PayloadLayer, Pointer},
-    schema::{ChatLimits, Parameter, Schema, SchemaLayer, Streaming},
+    schema::{BuiltIn, ChatLimits, Parameter, SchemaLayer, Streaming},
     stack::Stack,
     throttle::{Limit, Rate, TokenBudgetLayer},
     transform::{ModelAliases, SystemMessage, TransformLayer},
@@ -78,7 +78,7 @@ async fn payloads_that_cannot_be_read() {
 
     let streamed = Stack::new()
         .payload(PayloadLayer::streamed())
-        .schema(SchemaLayer::new(Schema::chat_completion()))
+        .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
         .layer(upstream(&seen));
     let message = "bodies are not read here, so they cannot be checked";
     shown(streamed, chat(&with("")), "unsupported_media_type", message).await;
@@ -123,8 +123,11 @@ async fn payloads_that_do_not_come() {
 #[tokio::test]
 async fn values_that_break_a_schema_or_a_limit() {
     let seen = Seen::default();
-    let schema =
-        || Stack::new().schema(SchemaLayer::new(Schema::chat_completion())).layer(upstream(&seen));
+    let schema = || {
+        Stack::new()
+            .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
+            .layer(upstream(&seen))
+    };
     for (members, message) in [
         ("\"model\":\"m\",\"temperature\":3", "/temperature: must be at most 2"),
         ("\"model\":\"m\",\"n\":\"4\"", "/n: must be an integer or null"),
@@ -251,7 +254,7 @@ async fn budgets_and_rules_that_cannot_be_held() {
     assert!(message.contains("output limit") && !message.contains(PROMPT), "{message}");
 
     // What it says of the body's model is the model's module's own.
-    let rules = ModelRulesLayer::new(Upstream::server(), ModelRules::new());
+    let rules = ModelRulesLayer::new(Profile::compatible(), ModelRules::new());
     for body in [with(""), with("\"model\":\"tell-no-one\""), with("\"model\":7")] {
         let service = Stack::new().model_rules(rules.clone()).layer(upstream(&seen));
         let (status, said) = answer(service, chat(&body)).await;

@@ -19,8 +19,9 @@
 
 use tower_inference::{
     cache::{CacheLayer, Scope},
+    model::Profile,
     payload::Pointer,
-    schema::{ChatLimits, Schema, SchemaLayer},
+    schema::{BuiltIn, ChatLimits, SchemaLayer},
     stack::Stack,
     throttle::{Limit, Rate, Subject, TokenBudgetLayer},
     transform::TransformLayer,
@@ -76,8 +77,9 @@ async fn every_layer_gives_one_verdict() {
             }
         };
 
-        let stack =
-            Stack::new().schema(SchemaLayer::new(Schema::chat_completion())).layer(upstream(&seen));
+        let stack = Stack::new()
+            .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
+            .layer(upstream(&seen));
         sent_as_it_came(answer(stack, chat(&body)).await.0, "schema");
 
         let stack = Stack::new().token_budget(budget()).layer(upstream(&seen));
@@ -124,7 +126,8 @@ async fn edits_hold_numbers_by_their_value() {
 async fn integers_as_doubles() {
     let body = r#"{"model":"m","n":1.0,"max_tokens":256.0,"seed":7.0,"top_logprobs":0.0,"logprobs":true,"messages":[{"role":"user","content":"hi"}]}"#;
     let seen = Seen::default();
-    let checked = Stack::new().schema(SchemaLayer::new(Schema::chat_completion()));
+    let checked =
+        Stack::new().schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()));
     assert_eq!(answer(checked.clone().layer(upstream(&seen)), chat(body)).await.0, StatusCode::OK);
     assert_eq!(seen.take(), [body]);
 

@@ -14,8 +14,9 @@ use tower_inference::{
     body::BodyEnd,
     cache::{CacheLayer, Scope},
     context::StreamEnd,
+    model::Profile,
     payload::PayloadLayer,
-    schema::{ResponseSchema, Schema, SchemaLayer},
+    schema::{BuiltIn, ResponseSchema, Schema, SchemaLayer},
     stack::Stack,
     stalled_reader::StalledReaderLayer,
     throttle::{Concurrency, Limit, Rate, Subject, ThrottleLayer, TokenBudgetLayer},
@@ -125,7 +126,7 @@ macro_rules! gateway {
             .access_log($log)
             .throttle(ThrottleLayer::new(Limit::global(Concurrency::of(1))))
             .payload(PayloadLayer::new())
-            .schema(SchemaLayer::new(Schema::chat_completion()))
+            .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
             .transform(TransformLayer::new().output_tokens(100).include_usage())
             .cache(CacheLayer::new("upstream", Scope::Shared))
             .token_budget($budget)
