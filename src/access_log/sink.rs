@@ -122,6 +122,7 @@ impl Sink {
 
     /// Waits until the lines that were queued before are written or lost. Returns false when
     /// [`Sink::drain_timeout`] passed first. It blocks the thread, so do not call it in a task.
+    #[must_use]
     pub fn flush(&self) -> bool {
         self.handle.queue.flush()
     }
