@@ -125,7 +125,7 @@ impl Gateway {
         let context = RequestContext::ensure(request.extensions_mut());
         context.set_identity(Arc::new(Identity::new(Proof::Jwt, "https://issuer.example", "a")));
         let (told, sent, answer) = (self.told.clone(), self.sent.clone(), answer.clone());
-        let log = AccessLogLayer::to(move |record: &Record<'_>| {
+        let log = AccessLogLayer::sink(move |record: &Record<'_>| {
             let usage = record.usage().unwrap_or_default();
             let usage = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens);
             told.lock().unwrap().push(Told { usage, end: record.stream_end() });
