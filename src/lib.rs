@@ -65,9 +65,9 @@ mod printable;
 mod redis_link;
 pub mod secret;
 pub mod sse;
-mod turn;
 #[cfg(any(feature = "hf", feature = "transform"))]
-mod withheld;
+mod stripped_headers;
+mod turn;
 
 // The first floor: what layers tell each other.
 pub mod context;

@@ -99,7 +99,7 @@ use crate::cache::CacheLayer;
 use crate::hf::HfTokenLayer;
 #[cfg(feature = "model-rules")]
 use crate::model_rules::ModelRulesLayer;
-use crate::payload::{PayloadLayer, PayloadService};
+use crate::payload::{BufferPayload, PayloadLayer};
 #[cfg(feature = "request-id")]
 use crate::request_id::RequestIdLayer;
 #[cfg(feature = "schema")]
@@ -454,9 +454,9 @@ impl OpenPayload for Unset {}
 impl OpenPayload for ImpliedPayload {}
 
 impl<S> Layer<S> for ImpliedPayload {
-    type Service = PayloadService<S>;
+    type Service = BufferPayload<S>;
 
-    fn layer(&self, inner: S) -> PayloadService<S> {
+    fn layer(&self, inner: S) -> BufferPayload<S> {
         self.0.layer(inner)
     }
 }

@@ -31,7 +31,7 @@ use tower_inference::{
     clock::{FakeClock, SharedClock},
     context::{CacheOutcome, RequestContext, StreamEnd, TraceId, Usage},
     identity::{Identity, Proof},
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
 };
 use tracing::{
     Id, Metadata, Subscriber,
@@ -255,7 +255,7 @@ fn the_slug_of_a_refusal_is_recorded() {
     let log = Log::new();
     let service = log.layer.layer(answering(|request: Request<_>| {
         let context = RequestContext::of(request.extensions()).unwrap();
-        let responder = RefusalFormat::Problem.for_request(&request);
+        let responder = RejectionFormat::Problem.for_request(&request);
         let rejection = Rejection::new(Refusal::InvalidToken);
         responder.respond::<Empty<Bytes>>(rejection, context)
     }));

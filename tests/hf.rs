@@ -38,7 +38,7 @@ use tower_inference::{
     context::RequestContext,
     hf::{HfToken, HfTokenLayer, Origin, ResponseBody, ResponseFuture, TokenError, TokenSource},
     model::{Profile, TokenHeader},
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
     secret::Secret,
     upstream::UpstreamLayer,
 };
@@ -82,7 +82,7 @@ where
 
 #[tokio::test]
 async fn the_callers_credentials_and_claims_are_withheld() {
-    let withheld = [
+    let stripped_headers = [
         "cookie",
         "proxy-authorization",
         "x-api-key",
@@ -127,7 +127,7 @@ async fn the_callers_credentials_and_claims_are_withheld() {
         "trailer",
     ];
     let mut request = Request::new(());
-    for name in withheld {
+    for name in stripped_headers {
         request.headers_mut().append(name, HeaderValue::from_static("spoofed"));
         request.headers_mut().append(name, HeaderValue::from_static("again"));
     }
@@ -332,7 +332,7 @@ async fn fields_of_another_origin_do_not_pass() {
 
 #[tokio::test]
 async fn a_field_that_is_allowed_passes_unless_it_holds_the_token() {
-    let allowing = layer().allow_response_field(http::header::SET_COOKIE);
+    let allowing = layer().allow_response_header(http::header::SET_COOKIE);
     let answer = || Response::builder().header("alt-svc", "x");
     let kind = answer().header("set-cookie", "a=b").body(Empty::<Bytes>::new()).unwrap();
     let response = received(allowing.clone(), kind).await;
@@ -380,7 +380,7 @@ async fn a_403_of_the_upstream_passes() {
 #[tokio::test]
 async fn refusals_take_the_chosen_format() {
     let answer = Response::builder().status(401).body(Empty::<Bytes>::new()).unwrap();
-    let response = received(layer().refusals(RefusalFormat::ApiGateway), answer).await;
+    let response = received(layer().rejections(RejectionFormat::ApiGateway), answer).await;
     assert_eq!(response.headers()["x-amzn-errortype"], "InternalServerErrorException");
 }
 

@@ -193,7 +193,7 @@ async fn headers_that_speak_for_the_gateway_do_not_pass_unless_they_are_allowed(
         for left in received(layer(), one(name, "x")).await {
             assert!(left.is_empty(), "{name}: {why}");
         }
-        let allowing = layer().allow_response_field(HeaderName::from_static(name));
+        let allowing = layer().allow_response_header(HeaderName::from_static(name));
         for left in received(allowing, one(name, "x")).await {
             assert_eq!(left[*name], "x", "{name}");
         }
@@ -233,7 +233,7 @@ async fn a_header_that_holds_the_token_in_any_spelling_is_removed() {
             assert!(left.is_empty(), "{value}");
         }
         // Also where its name is allowed.
-        let allowing = layer().allow_response_field(HeaderName::from_static("link"));
+        let allowing = layer().allow_response_header(HeaderName::from_static("link"));
         for left in received(allowing, one("link", &value)).await {
             assert!(left.is_empty(), "{value}");
         }

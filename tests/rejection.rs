@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tower_inference::{
     body::ResponseBody,
     context::RequestContext,
-    rejection::{Refusal, RefusalFormat, Rejection, Violation},
+    rejection::{Refusal, Rejection, RejectionFormat, Violation},
 };
 
 /// Slug, status, status as API Gateway, its response type, its `message` and `x-amzn-errortype`,
@@ -55,7 +55,7 @@ fn identified() -> RequestContext {
     context
 }
 
-fn respond(format: RefusalFormat, content_type: &str, rejection: Rejection) -> Answer {
+fn respond(format: RejectionFormat, content_type: &str, rejection: Rejection) -> Answer {
     let request = Request::builder()
         .method(Method::POST)
         .header("content-type", content_type)
@@ -65,15 +65,15 @@ fn respond(format: RefusalFormat, content_type: &str, rejection: Rejection) -> A
 }
 
 fn problem(rejection: Rejection) -> Answer {
-    respond(RefusalFormat::Problem, "application/json", rejection)
+    respond(RejectionFormat::Problem, "application/json", rejection)
 }
 
 fn gateway(rejection: Rejection) -> Answer {
-    respond(RefusalFormat::ApiGateway, "application/json", rejection)
+    respond(RejectionFormat::ApiGateway, "application/json", rejection)
 }
 
 fn grpc(rejection: Rejection) -> Answer {
-    respond(RefusalFormat::Problem, "application/grpc", rejection)
+    respond(RejectionFormat::Problem, "application/grpc", rejection)
 }
 
 async fn json_of(answer: Answer) -> Value {
@@ -82,8 +82,8 @@ async fn json_of(answer: Answer) -> Value {
 
 #[test]
 fn the_table_has_every_refusal_once() {
-    let refusals: Vec<_> = TABLE.iter().map(|row| row.0).collect();
-    assert_eq!(refusals, Refusal::ALL);
+    let rejections: Vec<_> = TABLE.iter().map(|row| row.0).collect();
+    assert_eq!(rejections, Refusal::ALL);
     for row in TABLE {
         assert_eq!(TABLE.iter().filter(|other| other.1 == row.1).count(), 1, "{}", row.1);
         assert_eq!(row.0.slug(), row.1);
@@ -134,7 +134,7 @@ async fn every_refusal_has_the_shape_of_api_gateway() {
 #[tokio::test]
 async fn every_refusal_is_a_trailers_only_status_of_grpc() {
     for &(refusal, slug, .., code) in TABLE {
-        for format in [RefusalFormat::Problem, RefusalFormat::ApiGateway] {
+        for format in [RejectionFormat::Problem, RejectionFormat::ApiGateway] {
             let rejection = Rejection::new(refusal).with_detail("what went wrong");
             let answer = respond(format, "application/grpc+proto", rejection);
             assert_eq!(answer.status(), 200, "{slug}");
@@ -154,7 +154,7 @@ fn every_rendering_carries_the_value_and_notes_the_slug() {
             .with_detail("what went wrong")
             .with_retry_after(Duration::from_secs(3));
         for content_type in ["application/json", "application/grpc"] {
-            for format in [RefusalFormat::Problem, RefusalFormat::ApiGateway] {
+            for format in [RejectionFormat::Problem, RejectionFormat::ApiGateway] {
                 let request = Request::builder().header("content-type", content_type);
                 let responder = format.for_request(&request.body(()).unwrap());
                 let context = RequestContext::new();
@@ -252,10 +252,10 @@ fn only_grpc_itself_gets_a_grpc_status() {
         ("text/plain; a=application/grpc", false),
     ] {
         let answer =
-            respond(RefusalFormat::Problem, content_type, Rejection::new(Refusal::NotFound));
+            respond(RejectionFormat::Problem, content_type, Rejection::new(Refusal::NotFound));
         assert_eq!(answer.headers().contains_key("grpc-status"), is_grpc, "{content_type}");
     }
-    let answer: Answer = RefusalFormat::default()
+    let answer: Answer = RejectionFormat::default()
         .for_request(&Request::new(()))
         .respond(Rejection::new(Refusal::NotFound), &RequestContext::new());
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
@@ -321,7 +321,7 @@ fn no_refusal_speaks_of_a_schema() {
 #[tokio::test]
 async fn what_is_not_known_is_left_out() {
     let context = RequestContext::new();
-    for format in [RefusalFormat::Problem, RefusalFormat::ApiGateway] {
+    for format in [RejectionFormat::Problem, RejectionFormat::ApiGateway] {
         let answer: Answer = format
             .for_request(&Request::new(()))
             .respond(Rejection::new(Refusal::Throttled), &context);
@@ -343,7 +343,7 @@ async fn a_detail_cannot_break_the_body() {
 #[test]
 fn the_first_refusal_is_the_one_noted() {
     let context = RequestContext::new();
-    let responder = RefusalFormat::Problem.for_request(&Request::new(()));
+    let responder = RejectionFormat::Problem.for_request(&Request::new(()));
     for refusal in [Refusal::Throttled, Refusal::Forbidden] {
         let _answer: Answer = responder.respond(Rejection::new(refusal), &context);
     }

@@ -14,7 +14,7 @@ use tower::{Layer, ServiceExt};
 use tower_inference::{
     context::RequestContext,
     payload::{Payload, PayloadLayer},
-    rejection::{RefusalFormat, Rejection},
+    rejection::{Rejection, RejectionFormat},
     schema::{Parameter, ResponseSchema, Schema, SchemaLayer},
 };
 
@@ -205,10 +205,10 @@ async fn no_value_is_ever_said() {
         ("/", "abc", r#"{"data": ["canary"]}"#),
     ];
     for (uri, trace, body) in requests {
-        for format in [RefusalFormat::Problem, RefusalFormat::ApiGateway] {
+        for format in [RejectionFormat::Problem, RejectionFormat::ApiGateway] {
             for content_type in ["application/json", "application/grpc"] {
                 for answers in [report(), refuse()] {
-                    let layer = layer().refusals(format).response(answers);
+                    let layer = layer().rejections(format).response(answers);
                     let service =
                         (PayloadLayer::bytes(), layer).layer(Probe::new(answer as fn(_) -> _));
                     let request = Request::post(uri)

@@ -16,7 +16,7 @@ use tower_inference::{
     clock::{FakeClock, SharedClock},
     context::RequestContext,
     identity::{Identity, Proof},
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
     throttle::{
         Concurrency, Limit, LimitFields, MemoryStore, PeerAddress, Quota, Rate, ThrottleLayer,
     },
@@ -241,13 +241,13 @@ async fn waiting_as_told_is_enough() {
         let (layer, clock) = layer(limits.next().unwrap());
         let layer = limits.fold(layer, ThrottleLayer::limit);
         clock.advance(Duration::from_nanos(123_456_789));
-        let mut refusals = 0;
+        let mut rejections = 0;
         for _ in 0..20 {
             let response = send(&layer).await;
             if response.status() == 200 {
                 continue;
             }
-            refusals += 1;
+            rejections += 1;
             let rejection = response.extensions().get::<Rejection>().unwrap();
             let wait: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
             assert!(wait >= 1);
@@ -258,7 +258,7 @@ async fn waiting_as_told_is_enough() {
             clock.advance(Duration::from_secs(wait) + Duration::from_nanos(1) - exact);
             assert_eq!(send(&layer).await.status(), 200, "{wait}");
         }
-        assert!(refusals > 0);
+        assert!(rejections > 0);
     }
 }
 
@@ -269,7 +269,7 @@ async fn refusals_have_the_shape_that_was_chosen() {
         (Limit::per_identity(Quota::per_day(0)), Refusal::QuotaExceeded, "Limit Exceeded"),
     ] {
         let (layer, _clock) = layer(limit);
-        let layer = layer.refusals(RefusalFormat::ApiGateway);
+        let layer = layer.rejections(RejectionFormat::ApiGateway);
         let response = send(&layer).await;
         assert_eq!(response.status(), 429);
         assert_eq!(response.extensions().get::<Rejection>().unwrap().refusal(), refusal);

@@ -40,7 +40,7 @@ use tokio::{
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
     context::RequestContext,
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
     upstream::{BodyError, ResponseBody, Upstream, UpstreamLayer},
 };
 use wire::{Log, RawUpstream, Seen};
@@ -199,7 +199,7 @@ async fn a_clients_error_is_a_502_and_its_message_goes_nowhere() {
 #[tokio::test]
 async fn refusals_take_the_chosen_format() {
     let client = service_fn(|_: Request<()>| ready(Err::<Response<Empty<Bytes>>, _>(fmt::Error)));
-    let layer = UpstreamLayer::new().refusals(RefusalFormat::ApiGateway);
+    let layer = UpstreamLayer::new().rejections(RejectionFormat::ApiGateway);
     let response = layer.layer(client).oneshot(request()).await.unwrap();
     assert_eq!(response.headers()["x-amzn-errortype"], "InternalServerErrorException");
 }

@@ -19,7 +19,7 @@ use axum::{
 use tower_inference::{
     body::ResponseBody,
     context::RequestContext,
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
 };
 
 /// The refusal of a request whose head is at fault.
@@ -30,7 +30,7 @@ where
     if let Some(fault) = fault(request) {
         let context = RequestContext::of(request.extensions()).cloned().unwrap_or_default();
         let rejection = Rejection::new(Refusal::InvalidParameters).with_detail(fault);
-        return Some(RefusalFormat::default().for_request(request).respond(rejection, &context));
+        return Some(RejectionFormat::default().for_request(request).respond(rejection, &context));
     }
     // What hyper decodes is chunked alone: the rest would go on as if it were the body (RFC 9112
     // section 6.1). An expectation that is not met is not passed over (RFC 9110 section 10.1.1).

@@ -20,7 +20,7 @@ use tower::Service;
 use tower_inference::{
     body::ResponseBody,
     context::RequestContext,
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
 };
 
 use crate::{
@@ -96,7 +96,7 @@ where
 
 fn not_found<R, B>(request: &Request<R>) -> Response<ResponseBody<B>> {
     let context = RequestContext::of(request.extensions()).cloned().unwrap_or_default();
-    let responder = RefusalFormat::default().for_request(request);
+    let responder = RejectionFormat::default().for_request(request);
     responder.respond(Rejection::new(Refusal::NotFound), &context)
 }
 

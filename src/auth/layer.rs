@@ -6,7 +6,7 @@ use super::{
     service::Auth,
     token::{Jwt, TokenVerifier},
 };
-use crate::rejection::RefusalFormat;
+use crate::rejection::RejectionFormat;
 
 /// A layer that rejects requests without a valid bearer token.
 ///
@@ -14,7 +14,7 @@ use crate::rejection::RefusalFormat;
 #[derive(Clone)]
 pub struct AuthLayer {
     verifier: Arc<TokenVerifier>,
-    format: RefusalFormat,
+    format: RejectionFormat,
 }
 
 impl AuthLayer {
@@ -24,21 +24,21 @@ impl AuthLayer {
     #[must_use]
     pub fn new(jwt: Jwt) -> Self {
         let verifier = Arc::new(TokenVerifier::new(jwt));
-        Self { verifier, format: RefusalFormat::default() }
+        Self { verifier, format: RejectionFormat::default() }
     }
 
-    /// Sets the format of rejections. Defaults to [`RefusalFormat::Problem`].
+    /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     ///
     /// ```
     /// # use tower_inference::auth::{AuthLayer, Jwt, KeySource};
-    /// use tower_inference::rejection::RefusalFormat;
+    /// use tower_inference::rejection::RejectionFormat;
     /// # let keys = KeySource::file("tests/data/jwks.json").unwrap();
     /// # let jwt = Jwt::new(keys, "https://issuer.example", "https://gateway.example");
     ///
-    /// let layer = AuthLayer::new(jwt).rejections(RefusalFormat::ApiGateway);
+    /// let layer = AuthLayer::new(jwt).rejections(RejectionFormat::ApiGateway);
     /// ```
     #[must_use]
-    pub const fn rejections(mut self, format: RefusalFormat) -> Self {
+    pub const fn rejections(mut self, format: RejectionFormat) -> Self {
         self.format = format;
         self
     }

@@ -11,7 +11,7 @@ use super::{
     future::{ResponseFuture, WaitingRequest},
     token::{Jwt, TokenVerifier, Verdict},
 };
-use crate::{body::ResponseBody, context::RequestContext, rejection::RefusalFormat};
+use crate::{body::ResponseBody, context::RequestContext, rejection::RejectionFormat};
 
 /// Middleware that rejects requests without a valid bearer token.
 ///
@@ -20,19 +20,19 @@ use crate::{body::ResponseBody, context::RequestContext, rejection::RefusalForma
 pub struct Auth<S> {
     inner: S,
     verifier: Arc<TokenVerifier>,
-    format: RefusalFormat,
+    format: RejectionFormat,
 }
 
 impl<S> Auth<S> {
     /// Wraps `inner` with a token cache of its own and the default format of rejections.
     pub fn new(inner: S, jwt: Jwt) -> Self {
-        Self::from_parts(inner, Arc::new(TokenVerifier::new(jwt)), RefusalFormat::default())
+        Self::from_parts(inner, Arc::new(TokenVerifier::new(jwt)), RejectionFormat::default())
     }
 
     pub(super) const fn from_parts(
         inner: S,
         verifier: Arc<TokenVerifier>,
-        format: RefusalFormat,
+        format: RejectionFormat,
     ) -> Self {
         Self { inner, verifier, format }
     }

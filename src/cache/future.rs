@@ -245,7 +245,7 @@ impl<S> Waiting<S> {
                 }
                 Entered::Own(reader, number) => {
                     let Self { mut inner, request, ask, ticket, .. } = *self;
-                    let responder = layer.settings().refusals.for_request(&request);
+                    let responder = layer.settings().rejections.for_request(&request);
                     let leg = Leg { reader, number, start };
                     let originating = leg.originate(&mut inner, request, &ask, ticket, responder);
                     return State::Originate { originating: Some(originating) };

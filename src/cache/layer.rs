@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock, context::RequestContext, identity::Identity, memory_limit::MemoryLimit,
-    payload::Payload, rejection::RefusalFormat, secret::Secret,
+    payload::Payload, rejection::RejectionFormat, secret::Secret,
 };
 
 /// Keeps answers, and shares those that are under way. See the [module](super).
@@ -124,7 +124,7 @@ impl CacheLayer {
 
     /// For how long after its time an answer is still given in place of an error: not at all by
     /// default. Errors are those of the inner service, and the statuses 500, 502, 503 and 504 (RFC
-    /// 5861 section 4), refusals of this crate among them.
+    /// 5861 section 4), rejections of this crate among them.
     #[must_use]
     pub fn stale_if_error(mut self, time: Duration) -> Self {
         self.settings_mut().stale_if_error = time;
@@ -222,10 +222,10 @@ impl CacheLayer {
         self
     }
 
-    /// How refusals look. [`RefusalFormat::Problem`] by default.
+    /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     #[must_use]
-    pub fn refusals(mut self, format: RefusalFormat) -> Self {
-        self.settings_mut().refusals = format;
+    pub fn rejections(mut self, format: RejectionFormat) -> Self {
+        self.settings_mut().rejections = format;
         self
     }
 

@@ -81,7 +81,7 @@ where
                     .with_detail("cache-control is not for this caller");
                 return ResponseFuture::refuse(
                     rejection,
-                    settings.refusals.for_request(&request),
+                    settings.rejections.for_request(&request),
                     ticket,
                 );
             }
@@ -96,7 +96,7 @@ where
             let rejection = Rejection::new(Refusal::NotCached);
             return ResponseFuture::refuse(
                 rejection,
-                settings.refusals.for_request(&request),
+                settings.rejections.for_request(&request),
                 ticket,
             );
         }
@@ -109,7 +109,7 @@ where
             }
             Entered::Own(reader, number) => {
                 let leg = Leg { reader, number, start };
-                let responder = settings.refusals.for_request(&request);
+                let responder = settings.rejections.for_request(&request);
                 let originating = leg.originate(&mut self.inner, request, &ask, ticket, responder);
                 ResponseFuture::originate(originating)
             }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock, context::RequestContext, identity::Identity, memory_limit::MemoryLimit,
-    payload::Payload, rejection::RefusalFormat,
+    payload::Payload, rejection::RejectionFormat,
 };
 
 /// What a layer is told by its setters.
@@ -40,7 +40,7 @@ pub(super) struct Settings {
     pub(super) unauthorized: Unauthorized,
     /// Whether callers are told; `None` when the scope decides.
     pub(super) shown: Option<bool>,
-    pub(super) refusals: RefusalFormat,
+    pub(super) rejections: RejectionFormat,
     pub(super) max_entry: u64,
     pub(super) max_bytes: u64,
     pub(super) compress_above: Option<usize>,
@@ -94,7 +94,7 @@ impl Settings {
             may_control: None,
             unauthorized: Unauthorized::Ignore,
             shown: None,
-            refusals: RefusalFormat::default(),
+            rejections: RejectionFormat::default(),
             max_entry: MIB,
             max_bytes: 64 * MIB,
             compress_above: None,

@@ -1,5 +1,5 @@
 //! Which headers of the upstream's responses do not pass: the last lists of the module's documentation.
-//! Those of requests are in [`withheld`](crate::withheld).
+//! The request headers are in [`stripped_headers`](crate::stripped_headers).
 
 /// Whether a header of a response speaks for the upstream's own origin, about the gateway's
 /// credentials, or to a proxy in front of the gateway, and so must not pass.
@@ -82,7 +82,7 @@ pub(super) fn is_foreign(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::is_foreign;
-    use crate::withheld::is_withheld;
+    use crate::stripped_headers::is_stripped;
 
     #[test]
     fn every_header_of_the_documented_response_lists_is_foreign() {
@@ -113,18 +113,18 @@ mod tests {
         let mut count = 0;
         for name in quoted(credentials).filter(|name| !name.contains('*')) {
             if name != "authorization" {
-                assert!(is_withheld(name), "{name}");
+                assert!(is_stripped(name), "{name}");
             }
-            assert!(is_withheld(&format!("x-any-{name}")), "{name}");
+            assert!(is_stripped(&format!("x-any-{name}")), "{name}");
             count += 1;
         }
         for name in quoted(callers).filter(|name| !name.contains("HfTokenLayer")) {
-            assert!(is_withheld(&name.replace('*', "any")), "{name}");
+            assert!(is_stripped(&name.replace('*', "any")), "{name}");
             count += 1;
         }
         assert_eq!(count, 47);
         for name in ["x-amz-date", "expect", "trailer", "x_api_key", "remote_user", "any_name"] {
-            assert!(is_withheld(name), "{name}");
+            assert!(is_stripped(name), "{name}");
         }
     }
 
@@ -151,7 +151,7 @@ mod tests {
             "x-stainless-retry-count",
             "x-use-cache",
         ] {
-            assert!(!is_withheld(name), "{name}");
+            assert!(!is_stripped(name), "{name}");
         }
     }
 }

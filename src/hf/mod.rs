@@ -76,7 +76,7 @@
 //! A header that holds the token is removed, from head and trailers, and a WARN names it. The token
 //! is looked for in all the spellings of a [`Scrubber`], and so are the five tokens before it.
 //!
-//! Removed are also, unless [allowed](HfTokenLayer::allow_response_field), headers by which an
+//! Removed are also, unless [allowed](HfTokenLayer::allow_response_header), headers by which an
 //! upstream would speak for the gateway's origin, about the gateway's credentials, or to a proxy in
 //! front of the gateway:
 //!
@@ -153,9 +153,9 @@ use crate::{
     context::RequestContext,
     hop_by_hop::{is_connection_field, remove_fields, strip_named_fields},
     model::{Profile, TokenHeader},
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
     secret::{REDACTED, Scrubber},
-    withheld::is_withheld,
+    stripped_headers::is_stripped,
 };
 
 const X_HF_BILL_TO: HeaderName = HeaderName::from_static("x-hf-bill-to");
@@ -174,17 +174,17 @@ struct Settings {
     bill_to: Option<HeaderValue>,
     // `None` is the usual, and costs nothing to clone.
     allowed: Option<Arc<[HeaderName]>>,
-    refusals: RefusalFormat,
+    rejections: RejectionFormat,
 }
 
 impl HfTokenLayer {
     /// Sends requests to `origin`, with the token of `source`.
     #[must_use]
     pub fn new(origin: Origin, source: TokenSource) -> Self {
-        let refusals = RefusalFormat::default();
+        let rejections = RejectionFormat::default();
         let token_header = TokenHeader::Bearer;
         let settings =
-            Settings { origin, source, token_header, bill_to: None, allowed: None, refusals };
+            Settings { origin, source, token_header, bill_to: None, allowed: None, rejections };
         Self { settings: Arc::new(settings) }
     }
 
@@ -207,7 +207,7 @@ impl HfTokenLayer {
     /// Lets one field of the upstream's answers pass that is kept back otherwise. Never one that
     /// holds the token.
     #[must_use]
-    pub fn allow_response_field(mut self, name: HeaderName) -> Self {
+    pub fn allow_response_header(mut self, name: HeaderName) -> Self {
         let settings = Arc::make_mut(&mut self.settings);
         let before = settings.allowed.iter().flat_map(|allowed| allowed.iter()).cloned();
         settings.allowed = Some(before.chain([name]).collect());
@@ -221,10 +221,10 @@ impl HfTokenLayer {
         self.settings.source.scrubber().clone()
     }
 
-    /// How refusals look. [`RefusalFormat::Problem`] by default.
+    /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     #[must_use]
-    pub fn refusals(mut self, format: RefusalFormat) -> Self {
-        Arc::make_mut(&mut self.settings).refusals = format;
+    pub fn rejections(mut self, format: RejectionFormat) -> Self {
+        Arc::make_mut(&mut self.settings).rejections = format;
         self
     }
 }
@@ -259,7 +259,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S::Future> {
         let context = RequestContext::ensure(request.extensions_mut());
-        let responder = self.settings.refusals.for_request(&request);
+        let responder = self.settings.rejections.for_request(&request);
         match self.settings.prepare(&mut request) {
             Ok(()) => {
                 let scrubber = self.settings.source.scrubber().clone();
@@ -286,7 +286,7 @@ impl Settings {
         let headers = request.headers_mut();
         strip_named_fields(headers);
         remove_fields(headers, |name| {
-            is_connection_field(name.as_str()) || is_withheld(name.as_str())
+            is_connection_field(name.as_str()) || is_stripped(name.as_str())
         });
         headers.insert(HOST, self.origin.host());
         self.source.current().put_into(headers, &self.token_header);

@@ -17,7 +17,7 @@ use crate::{
 };
 
 pin_project! {
-    /// The future of [`RuledModels`](super::RuledModels).
+    /// The future of [`EnforceModelRules`](super::EnforceModelRules).
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, R> {
         #[pin]

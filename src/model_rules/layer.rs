@@ -17,7 +17,7 @@ use crate::{
     memory_limit::MemoryLimit,
     model::{Profile, Target},
     payload::Payload,
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
 };
 
 /// Lets pass what the rules allow. See the [module](super).
@@ -33,7 +33,7 @@ pub(super) struct Settings {
     open: Vec<(Method, Box<str>)>,
     pub(super) list_limit: u64,
     pub(super) memory: MemoryLimit,
-    refusals: RefusalFormat,
+    rejections: RejectionFormat,
 }
 
 impl ModelRulesLayer {
@@ -42,8 +42,8 @@ impl ModelRulesLayer {
     pub fn new(profile: Profile, rules: ModelRules) -> Self {
         let (open, list_limit) = (Vec::new(), 10 * 1024 * 1024);
         let memory = MemoryLimit::new(64 * 1024 * 1024);
-        let refusals = RefusalFormat::default();
-        let settings = Settings { profile, rules, open, list_limit, memory, refusals };
+        let rejections = RejectionFormat::default();
+        let settings = Settings { profile, rules, open, list_limit, memory, rejections };
         Self { settings: Arc::new(settings) }
     }
 
@@ -78,30 +78,30 @@ impl ModelRulesLayer {
         self
     }
 
-    /// How refusals look. [`RefusalFormat::Problem`] by default.
+    /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     #[must_use]
-    pub fn refusals(mut self, format: RefusalFormat) -> Self {
-        Arc::make_mut(&mut self.settings).refusals = format;
+    pub fn rejections(mut self, format: RejectionFormat) -> Self {
+        Arc::make_mut(&mut self.settings).rejections = format;
         self
     }
 }
 
 impl<S> Layer<S> for ModelRulesLayer {
-    type Service = RuledModels<S>;
+    type Service = EnforceModelRules<S>;
 
-    fn layer(&self, inner: S) -> RuledModels<S> {
-        RuledModels { inner, settings: Arc::clone(&self.settings) }
+    fn layer(&self, inner: S) -> EnforceModelRules<S> {
+        EnforceModelRules { inner, settings: Arc::clone(&self.settings) }
     }
 }
 
 /// The service of [`ModelRulesLayer`].
 #[derive(Clone, Debug)]
-pub struct RuledModels<S> {
+pub struct EnforceModelRules<S> {
     inner: S,
     settings: Arc<Settings>,
 }
 
-impl<S, R> Service<Request<Payload>> for RuledModels<S>
+impl<S, R> Service<Request<Payload>> for EnforceModelRules<S>
 where
     S: Service<Request<Payload>, Response = Response<R>>,
     R: Body<Data = Bytes>,
@@ -116,7 +116,7 @@ where
 
     fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
         let context = RequestContext::ensure(request.extensions_mut());
-        let responder = self.settings.refusals.for_request(&request);
+        let responder = self.settings.rejections.for_request(&request);
         match self.settings.decide(&request, &context) {
             Ok(Decision::Pass) => {
                 ResponseFuture::passing(self.inner.call(request), responder, context)

@@ -99,6 +99,6 @@ mod rules;
 
 pub use self::{
     future::ResponseFuture,
-    layer::{ModelRulesLayer, RuledModels},
+    layer::{EnforceModelRules, ModelRulesLayer},
     rules::{ModelRules, Models},
 };

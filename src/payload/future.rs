@@ -37,7 +37,7 @@ use crate::{
 };
 
 pin_project! {
-    /// The answer of a [`PayloadService`](super::PayloadService).
+    /// The answer of a [`BufferPayload`](super::BufferPayload).
     pub struct ResponseFuture<B, S, F> {
         #[pin]
         state: State<B, S, F>,

@@ -26,7 +26,7 @@ use crate::{
     body::{ResponseBody, content_length},
     context::RequestContext,
     memory_limit::{MemoryLimit, MemoryPermit},
-    rejection::{RefusalFormat, Rejection},
+    rejection::{Rejection, RejectionFormat},
 };
 
 /// Turns `Request<B>` into `Request<Payload>`, for any body `B`.
@@ -41,7 +41,7 @@ pub struct PayloadLayer {
     limits: Limits,
     bounds: Bounds,
     memory: MemoryLimit,
-    refusals: RefusalFormat,
+    rejections: RejectionFormat,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -167,10 +167,10 @@ impl PayloadLayer {
         self
     }
 
-    /// Sets how refusals look.
+    /// Sets the format of rejections.
     #[must_use]
-    pub const fn refusals(mut self, format: RefusalFormat) -> Self {
-        self.refusals = format;
+    pub const fn rejections(mut self, format: RejectionFormat) -> Self {
+        self.rejections = format;
         self
     }
 
@@ -181,7 +181,7 @@ impl PayloadLayer {
             limits: Limits { bytes: 10 * 1024 * 1024, deadline: Duration::from_secs(30) },
             bounds: Bounds::new(),
             memory: MemoryLimit::new(256 * 1024 * 1024),
-            refusals: RefusalFormat::Problem,
+            rejections: RejectionFormat::Problem,
         }
     }
 
@@ -289,21 +289,21 @@ impl Default for PayloadLayer {
 }
 
 impl<S> Layer<S> for PayloadLayer {
-    type Service = PayloadService<S>;
+    type Service = BufferPayload<S>;
 
-    fn layer(&self, inner: S) -> PayloadService<S> {
-        PayloadService { inner, layer: self.clone() }
+    fn layer(&self, inner: S) -> BufferPayload<S> {
+        BufferPayload { inner, layer: self.clone() }
     }
 }
 
 /// Reads the body, and hands it on as a [`Payload`]. Made by [`PayloadLayer`].
 #[derive(Clone, Debug)]
-pub struct PayloadService<S> {
+pub struct BufferPayload<S> {
     inner: S,
     layer: PayloadLayer,
 }
 
-impl<S, B, R> Service<Request<B>> for PayloadService<S>
+impl<S, B, R> Service<Request<B>> for BufferPayload<S>
 where
     S: Service<Request<Payload>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes> + Send + 'static,
@@ -319,7 +319,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let layer = &self.layer;
-        let responder = layer.refusals.for_request(&request);
+        let responder = layer.rejections.for_request(&request);
         let (mut parts, body) = request.into_parts();
         let context = RequestContext::ensure(&mut parts.extensions);
         let refuse =

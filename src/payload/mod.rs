@@ -185,7 +185,7 @@ pub use self::{
     fault::{EditError, EditFault},
     flow::PayloadError,
     future::ResponseFuture,
-    layer::{PayloadLayer, PayloadService},
+    layer::{BufferPayload, PayloadLayer},
     literal::Literal,
     malformed::{Malformed, Reason},
     node::{Elements, Kind, Members, Node},

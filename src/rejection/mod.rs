@@ -12,13 +12,13 @@
 //! use tower_inference::{
 //!     body::ResponseBody,
 //!     context::RequestContext,
-//!     rejection::{Refusal, RefusalFormat, Rejection},
+//!     rejection::{Refusal, RejectionFormat, Rejection},
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! let request = Request::new(());
-//! let responder = RefusalFormat::Problem.for_request(&request);
+//! let responder = RejectionFormat::Problem.for_request(&request);
 //! let rejection = Rejection::new(Refusal::Throttled)
 //!     .with_detail("at most 10 requests a second")
 //!     .with_retry_after(Duration::from_millis(1_200));
@@ -50,7 +50,7 @@ use http::{HeaderName, HeaderValue, header::RETRY_AFTER};
 
 pub use self::{
     refusal::Refusal,
-    render::{RefusalFormat, Responder},
+    render::{RejectionFormat, Responder},
 };
 use crate::memory_limit::MemoryExhausted;
 

@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 use super::{Refusal, Rejection};
 use crate::{body::ResponseBody, context::RequestContext};
 
-/// How refusals look. gRPC requests get a gRPC status under either.
+/// How rejections look. gRPC requests get a gRPC status under either.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
-pub enum RefusalFormat {
+pub enum RejectionFormat {
     /// `application/problem+json` (RFC 9457) with an `error` member as OpenAI's.
     #[default]
     Problem,
@@ -21,7 +21,7 @@ pub enum RefusalFormat {
     ApiGateway,
 }
 
-impl RefusalFormat {
+impl RejectionFormat {
     /// Fixes the shape of a refusal of `request`, before the request is given away.
     pub fn for_request<B>(self, request: &Request<B>) -> Responder {
         let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
@@ -38,10 +38,10 @@ fn is_grpc(content_type: &[u8]) -> bool {
     })
 }
 
-/// Renders the refusals of one request.
+/// Renders the rejections of one request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Responder {
-    format: RefusalFormat,
+    format: RejectionFormat,
     grpc: bool,
 }
 
@@ -61,10 +61,10 @@ impl Responder {
         } else {
             let row = rejection.refusal.row();
             let (status, content_type, body) = match self.format {
-                RefusalFormat::Problem => {
+                RejectionFormat::Problem => {
                     (row.status, "application/problem+json", problem(&rejection, id))
                 }
-                RefusalFormat::ApiGateway => (
+                RejectionFormat::ApiGateway => (
                     row.gateway_status,
                     "application/json",
                     json!({ "message": gateway_message(&rejection) }),
@@ -90,7 +90,7 @@ impl Responder {
                 HeaderValue::from(u16::from(rejection.refusal.row().grpc_status)),
             );
             headers.insert(GRPC_MESSAGE, grpc_message(rejection.detail()));
-        } else if self.format == RefusalFormat::ApiGateway {
+        } else if self.format == RejectionFormat::ApiGateway {
             let error = HeaderValue::from_static(rejection.refusal.row().gateway_error);
             headers.insert(AMZN_ERROR_TYPE, error);
             if let Some(id) = id.and_then(|id| HeaderValue::from_str(id).ok()) {

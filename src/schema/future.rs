@@ -20,7 +20,7 @@ use crate::{
 };
 
 pin_project! {
-    /// The future of [`Validated`](super::Validated). Dropping it drops the inner one, or the answer
+    /// The future of [`ValidateSchema`](super::ValidateSchema). Dropping it drops the inner one, or the answer
     /// that is held back.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, B> {

@@ -18,13 +18,13 @@ use super::{
     routes::Routes,
     rules::{BodyRule, Rules},
 };
-use crate::{context::RequestContext, payload::Payload, rejection::RefusalFormat};
+use crate::{context::RequestContext, payload::Payload, rejection::RejectionFormat};
 
 /// Holds requests to a schema, and their answers where that is asked for. See the [module](super).
 #[derive(Clone, Debug)]
 pub struct SchemaLayer {
     rules: Arc<Rules>,
-    refusals: RefusalFormat,
+    rejections: RejectionFormat,
 }
 
 impl SchemaLayer {
@@ -61,7 +61,7 @@ impl SchemaLayer {
     /// Handles requests of a route as `layer` would, or by a schema alone. The route is the one that
     /// [`RequestContext::route`] names; none by default.
     ///
-    /// Nothing of the layer around it counts for them but [`refusals`](Self::refusals). The routes
+    /// Nothing of the layer around it counts for them but [`rejections`](Self::rejections). The routes
     /// of `layer` itself do not count. Of two for one name, the later stands.
     #[must_use]
     pub fn route(mut self, name: impl Into<Box<str>>, layer: impl Into<Self>) -> Self {
@@ -116,15 +116,15 @@ impl SchemaLayer {
         self
     }
 
-    /// How refusals look. [`RefusalFormat::Problem`] by default.
+    /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     #[must_use]
-    pub const fn refusals(mut self, format: RefusalFormat) -> Self {
-        self.refusals = format;
+    pub const fn rejections(mut self, format: RejectionFormat) -> Self {
+        self.rejections = format;
         self
     }
 
     fn of(body: BodyRule) -> Self {
-        Self { rules: Arc::new(Rules::new(body)), refusals: RefusalFormat::Problem }
+        Self { rules: Arc::new(Rules::new(body)), rejections: RejectionFormat::Problem }
     }
 }
 
@@ -136,21 +136,21 @@ impl From<Schema> for SchemaLayer {
 }
 
 impl<S> Layer<S> for SchemaLayer {
-    type Service = Validated<S>;
+    type Service = ValidateSchema<S>;
 
-    fn layer(&self, inner: S) -> Validated<S> {
-        Validated { inner, layer: self.clone() }
+    fn layer(&self, inner: S) -> ValidateSchema<S> {
+        ValidateSchema { inner, layer: self.clone() }
     }
 }
 
 /// The service of [`SchemaLayer`].
 #[derive(Clone, Debug)]
-pub struct Validated<S> {
+pub struct ValidateSchema<S> {
     inner: S,
     layer: SchemaLayer,
 }
 
-impl<S, R> Service<Request<Payload>> for Validated<S>
+impl<S, R> Service<Request<Payload>> for ValidateSchema<S>
 where
     S: Service<Request<Payload>, Response = Response<R>>,
     R: Body<Data = Bytes>,
@@ -166,9 +166,9 @@ where
     fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
         let context = RequestContext::ensure(request.extensions_mut());
         let rules = self.layer.rules.of_route(context.route());
-        let refusals = self.layer.refusals;
+        let rejections = self.layer.rejections;
         if let Err(rejection) = rules.check(&request, &context) {
-            return ResponseFuture::refused(rejection, refusals.for_request(&request), context);
+            return ResponseFuture::refused(rejection, rejections.for_request(&request), context);
         }
         // An answer to HEAD has the fields of a body, and none.
         let schema = rules.response.as_ref().filter(|_| *request.method() != Method::HEAD);
@@ -180,7 +180,7 @@ where
                 request.headers_mut().remove(RANGE);
                 request.headers_mut().remove(IF_RANGE);
             }
-            let (method, responder) = (request.method().clone(), refusals.for_request(&request));
+            let (method, responder) = (request.method().clone(), rejections.for_request(&request));
             Box::new(Expectation::new(schema.clone(), method, responder, context))
         });
         ResponseFuture::calling(self.inner.call(request), expectation)

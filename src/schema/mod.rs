@@ -176,7 +176,7 @@ pub use self::{
     draft::Draft,
     error::{SchemaError, SchemaFault},
     future::ResponseFuture,
-    layer::{SchemaLayer, Validated},
+    layer::{SchemaLayer, ValidateSchema},
     parameters::Parameter,
     response::ResponseSchema,
 };

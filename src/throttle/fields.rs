@@ -26,7 +26,7 @@ const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Which fields tell callers of the limits that are [shown](super::Limit::shown), on answers and on
-/// refusals. Concurrency has no window to tell of, and limits in shadow are not told.
+/// rejections. Concurrency has no window to tell of, and limits in shadow are not told.
 ///
 /// | field | a rate of 10 a second, burst 20 | a quota of 1,000 a day |
 /// |---|---|---|

@@ -19,7 +19,7 @@ use super::{
     limits::{Limits, Unit},
     store::Reply,
 };
-use crate::{context::RequestContext, rejection::RefusalFormat};
+use crate::{context::RequestContext, rejection::RejectionFormat};
 
 /// Lets pass what its limits allow. See the [module](super).
 ///
@@ -27,7 +27,7 @@ use crate::{context::RequestContext, rejection::RefusalFormat};
 #[derive(Clone, Debug)]
 pub struct ThrottleLayer {
     limits: Arc<Limits>,
-    refusals: RefusalFormat,
+    rejections: RejectionFormat,
 }
 
 impl ThrottleLayer {
@@ -36,7 +36,7 @@ impl ThrottleLayer {
     pub fn new(limit: Limit) -> Self {
         Self {
             limits: Arc::new(Limits::new(limit, Unit::Requests)),
-            refusals: RefusalFormat::default(),
+            rejections: RejectionFormat::default(),
         }
     }
 
@@ -61,7 +61,7 @@ impl ThrottleLayer {
     /// A limit that now counts in another way (a quota instead of a rate, a month instead of a day)
     /// begins anew as well. Requests in flight stay counted until they end.
     #[must_use]
-    pub fn succeeding(mut self, old: &Self) -> Self {
+    pub fn inherit_state(mut self, old: &Self) -> Self {
         Arc::make_mut(&mut self.limits).succeed(&old.limits);
         self
     }
@@ -73,10 +73,10 @@ impl ThrottleLayer {
         self
     }
 
-    /// How refusals look. [`RefusalFormat::Problem`] by default.
+    /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     #[must_use]
-    pub const fn refusals(mut self, format: RefusalFormat) -> Self {
-        self.refusals = format;
+    pub const fn rejections(mut self, format: RejectionFormat) -> Self {
+        self.rejections = format;
         self
     }
 
@@ -157,7 +157,7 @@ where
         let limits = &self.layer.limits;
         let mut asks = Asks::new();
         if let Err(rejection) = limits.asks(&request, context, 1, &mut asks) {
-            let responder = self.layer.refusals.for_request(&request);
+            let responder = self.layer.rejections.for_request(&request);
             return ResponseFuture::refuse(rejection, responder, context.clone());
         }
         match limits.store().backend().decide(&asks) {
@@ -168,7 +168,7 @@ where
                     ResponseFuture::pass(self.inner.call(request), due)
                 }
                 Err(rejection) => {
-                    let responder = self.layer.refusals.for_request(&request);
+                    let responder = self.layer.rejections.for_request(&request);
                     ResponseFuture::refuse(rejection, responder, context.clone())
                 }
             },
@@ -181,7 +181,7 @@ where
                     later,
                     limits: Arc::clone(limits),
                     asks,
-                    responder: self.layer.refusals.for_request(&request),
+                    responder: self.layer.rejections.for_request(&request),
                     context: context.clone(),
                     inner,
                     request,

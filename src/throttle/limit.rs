@@ -160,7 +160,7 @@ impl Limit {
         self
     }
 
-    /// Whether refusals and fields of answers tell callers of this limit. Default: those by identity,
+    /// Whether rejections and fields of answers tell callers of this limit. Default: those by identity,
     /// claim and tenant, which are the caller's own; not the others, whose state is that of strangers.
     #[must_use]
     pub const fn shown(mut self, yes: bool) -> Self {

@@ -79,7 +79,7 @@
 //! |---|---|
 //! | clones of a layer, and all services it makes | counters, [counts](ThrottleLayer::counts) |
 //! | layers with clones of one [`Store`] | counters of limits of the same name, unit (requests or tokens) and kind of allowance |
-//! | a layer and its [successor](ThrottleLayer::succeeding) | the store; counts of limits of the same name |
+//! | a layer and its [successor](ThrottleLayer::inherit_state) | the store; counts of limits of the same name |
 //! | replicas with `RedisStore`s of one namespace and secret | rates and quotas; requests in flight are each replica's own |
 //!
 //! A place in flight is given back when the body of the answer has ended or was dropped, at the head

@@ -25,7 +25,7 @@ use crate::{
     hop_by_hop::strip_connection_fields,
     model::Profile,
     payload::{self, Payload},
-    rejection::{RefusalFormat, Rejection},
+    rejection::{Rejection, RejectionFormat},
 };
 
 /// Edits requests on the way to the upstream, in the order in which the edits are written. See the
@@ -35,7 +35,7 @@ pub struct TransformLayer {
     steps: Arc<Vec<Step>>,
     pub(super) binary: bool,
     profile: Arc<Profile>,
-    refusals: RefusalFormat,
+    rejections: RejectionFormat,
 }
 
 impl TransformLayer {
@@ -53,10 +53,10 @@ impl TransformLayer {
         self
     }
 
-    /// How refusals look. [`RefusalFormat::Problem`] by default.
+    /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     #[must_use]
-    pub const fn refusals(mut self, format: RefusalFormat) -> Self {
-        self.refusals = format;
+    pub const fn rejections(mut self, format: RejectionFormat) -> Self {
+        self.rejections = format;
         self
     }
 
@@ -150,7 +150,7 @@ where
         if self.layer.steps.is_empty() {
             return ResponseFuture::calling(self.inner.call(request), None);
         }
-        let responder = self.layer.refusals.for_request(&request);
+        let responder = self.layer.rejections.for_request(&request);
         let (mut parts, mut payload) = request.into_parts();
         let context = RequestContext::ensure(&mut parts.extensions);
         match self.layer.edit(&mut parts, &mut payload, &context) {

@@ -1,12 +1,12 @@
 //! Fields that no edit touches. The table of the module's documentation.
 
-use crate::{hop_by_hop::is_connection_field, withheld::is_withheld};
+use crate::{hop_by_hop::is_connection_field, stripped_headers::is_stripped};
 
 /// Whether a field belongs to the connection, the framing, the credentials or another layer.
 pub(super) fn is_reserved(name: &str) -> bool {
     is_connection_field(name)
         // Set before them, it would be lost.
-        || is_withheld(name)
+        || is_stripped(name)
         || NAMES.contains(&name)
         || STARTS.iter().any(|start| name.starts_with(start))
 }
@@ -73,7 +73,7 @@ mod tests {
         for name in ["connection", "http2-settings", "keep-alive", "transfer-encoding", "upgrade"] {
             assert!(is_connection_field(name) && listed.contains(&name), "{name}");
         }
-        // What another page says is withheld.
+        // Headers that the docs list as stripped.
         let docs = include_str!("../hf/mod.rs");
         let (credentials, rest) = docs.split_once("in the query").unwrap();
         let credentials = credentials.split_once("//! - the caller's credentials").unwrap().1;

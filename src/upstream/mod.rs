@@ -121,7 +121,7 @@ use crate::{
     context::RequestContext,
     hop_by_hop,
     peer::PeerAddress,
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
 };
 
 /// Deadlines and a load limit around a client. See the [module](self).
@@ -129,7 +129,7 @@ use crate::{
 pub struct UpstreamLayer {
     deadlines: Deadlines,
     slots: Arc<Slots>,
-    refusals: RefusalFormat,
+    rejections: RejectionFormat,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -153,7 +153,7 @@ impl UpstreamLayer {
         };
         let settings =
             Settings { max: 1_024, caller_share: 25, address: PeerAddress::connection() };
-        Self { deadlines, slots: Slots::new(settings), refusals: RefusalFormat::default() }
+        Self { deadlines, slots: Slots::new(settings), rejections: RejectionFormat::default() }
     }
 
     /// Sets how long to wait for the head of the response, connecting included; then 504.
@@ -236,10 +236,10 @@ impl UpstreamLayer {
         self
     }
 
-    /// How refusals look. [`RefusalFormat::Problem`] by default.
+    /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     #[must_use]
-    pub const fn refusals(mut self, format: RefusalFormat) -> Self {
-        self.refusals = format;
+    pub const fn rejections(mut self, format: RejectionFormat) -> Self {
+        self.rejections = format;
         self
     }
 }
@@ -298,7 +298,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S::Future> {
         let context = RequestContext::ensure(request.extensions_mut());
-        let responder = self.layer.refusals.for_request(&request);
+        let responder = self.layer.rejections.for_request(&request);
         if self.failed {
             let rejection = Rejection::new(Refusal::UpstreamUnavailable);
             return ResponseFuture::refused(rejection, responder, context);

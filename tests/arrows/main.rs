@@ -23,7 +23,7 @@ const GROUND: &[&str] = &[
     "secret",
     "sse",
     "turn",
-    "withheld",
+    "stripped_headers",
 ];
 const FIRST: &[&str] =
     &["identity", "context", "rejection", "tap", "payload", "model", "generation"];

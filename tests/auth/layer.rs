@@ -15,7 +15,7 @@ use tower_inference::{
     auth::{Auth, AuthLayer, Jwt, KeySource, Keys, RemoteKeys, ResponseFuture},
     context::RequestContext,
     identity::{Identity, Proof},
-    rejection::{Refusal, RefusalFormat},
+    rejection::{Refusal, RejectionFormat},
 };
 
 use super::{
@@ -116,7 +116,7 @@ async fn every_rejection_has_its_challenge() {
 
 #[tokio::test]
 async fn rejections_have_the_format_of_api_gateway_when_configured() {
-    let layer = layer().rejections(RefusalFormat::ApiGateway);
+    let layer = layer().rejections(RejectionFormat::ApiGateway);
     let outcome = try_token(&layer, "nonsense").await;
     assert_eq!(outcome.status, 401);
     assert_eq!(outcome.json(), json!({ "message": "Unauthorized" }));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, panic::AssertUnwindSafe, task::Waker};
 use tokio::sync::{Semaphore, mpsc};
 use tower_inference::{
     memory_limit::MemoryLimit,
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
 };
 
 use super::*;
@@ -170,7 +170,7 @@ async fn a_refusal_of_our_own_is_shared_with_nobody() {
         Box::pin(async move {
             gate.acquire().await.unwrap().forget();
             if number < 2 {
-                let responder = RefusalFormat::Problem.for_request(&request);
+                let responder = RejectionFormat::Problem.for_request(&request);
                 let rejection = Rejection::new(Refusal::Throttled);
                 let response = responder.respond::<()>(rejection, &context(&request));
                 return Ok(response.map(|_| ScriptedBody::new([Step::Data(b"refused")])));
@@ -593,7 +593,7 @@ async fn nobody_is_left_behind() {
             match number % 5 {
                 0 => Err(Fault),
                 1 => {
-                    let responder = RefusalFormat::Problem.for_request(&request);
+                    let responder = RejectionFormat::Problem.for_request(&request);
                     let rejection = Rejection::new(Refusal::Overloaded);
                     let response = responder.respond::<()>(rejection, &context(&request));
                     Ok(response.map(|_| ScriptedBody::default()))

@@ -3,7 +3,7 @@
 use tokio::sync::Semaphore;
 use tower_inference::{
     cache::Unauthorized,
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
 };
 
 use super::*;
@@ -270,7 +270,7 @@ async fn what_is_stale_stands_in_for_errors() {
             Ok(response)
         },
         |request| {
-            let responder = RefusalFormat::Problem.for_request(&request);
+            let responder = RejectionFormat::Problem.for_request(&request);
             let rejection = Rejection::new(Refusal::UpstreamTimeout);
             let response = responder.respond::<()>(rejection, &context(&request));
             Ok(response.map(|_| ScriptedBody::default()))

@@ -12,7 +12,7 @@ use tower_inference::{
     model::{BodyForm, Policy, Profile},
     model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::Payload,
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
 };
 
 use crate::{CHAT, ISSUER, asked, caller, chat, json as read_json, passes, request};
@@ -227,7 +227,7 @@ async fn routes_without_a_model_are_closed_until_they_are_opened() {
     assert!(!passes(&open, request(Method::POST, "/health", "", None)).await);
 }
 
-// === refusals ===
+// === rejections ===
 
 #[tokio::test]
 async fn a_refusal_names_neither_model_nor_provider() {
@@ -263,7 +263,7 @@ async fn a_streamed_body_that_would_have_to_be_read_is_415() {
 
 #[tokio::test]
 async fn refusals_look_as_they_are_told_to() {
-    let layer = router([]).refusals(RefusalFormat::ApiGateway);
+    let layer = router([]).rejections(RejectionFormat::ApiGateway);
     let (response, _) = asked(&layer, chat("m", None)).await;
     assert_eq!(response.headers()["x-amzn-errortype"], "AccessDeniedException");
 

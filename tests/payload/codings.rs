@@ -221,7 +221,7 @@ async fn a_body_is_decoded_once_and_by_whichever_layer_is_told_to() {
     }
 }
 
-// === refusals ===
+// === rejections ===
 
 #[tokio::test]
 async fn codings_are_refused_unless_they_are_asked_for() {

@@ -23,7 +23,7 @@ use tower_inference::{
     body::ResponseBody,
     context::RequestContext,
     payload::{Payload, PayloadError, PayloadLayer},
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
 };
 
 use crate::support::{Probe, ScriptedBody, Step};
@@ -200,7 +200,7 @@ async fn only_a_model_that_can_be_a_name_is_noted() {
     assert_eq!(model(r#"["model","m"]"#.into()).await, None);
 }
 
-// === refusals ===
+// === rejections ===
 
 #[tokio::test]
 async fn a_length_beyond_the_limit_is_refused_before_reading() {
@@ -364,7 +364,7 @@ async fn types_and_codings_are_refused_by_name() {
 
 #[tokio::test]
 async fn refusals_take_the_shape_that_was_chosen() {
-    let layer = PayloadLayer::new().refusals(RefusalFormat::ApiGateway);
+    let layer = PayloadLayer::new().rejections(RejectionFormat::ApiGateway);
     let (_, answer) = refusal(layer, post().body(full("{")).unwrap()).await;
     assert_eq!(answer.headers()["x-amzn-errortype"], "BadRequestException");
 }

@@ -11,7 +11,7 @@ use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
     payload::Payload,
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
     throttle::{Limit, Quota, Rate, RedisStore, Store, Subject, ThrottleLayer, TokenBudgetLayer},
 };
 
@@ -213,7 +213,7 @@ async fn failures_survive_a_flush() {
         let layer = ThrottleLayer::new(limit).store(store.clone());
         let inner = service_fn(|mut request: Request<()>| {
             let context = RequestContext::ensure(request.extensions_mut());
-            let responder = RefusalFormat::default().for_request(&request);
+            let responder = RejectionFormat::default().for_request(&request);
             let rejection = Rejection::new(Refusal::InvalidToken);
             std::future::ready(Ok::<_, Infallible>(
                 responder.respond::<Full<Bytes>>(rejection, &context),

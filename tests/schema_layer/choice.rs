@@ -5,7 +5,7 @@ use tower::{ServiceBuilder, util::MapRequestLayer};
 use tower_inference::{
     context::RequestContext,
     payload::PayloadLayer,
-    rejection::RefusalFormat,
+    rejection::RejectionFormat,
     schema::{Parameter, SchemaLayer},
 };
 
@@ -140,11 +140,11 @@ async fn of_any_body_those_of_a_named_model_are_checked() {
 async fn a_route_has_rules_of_its_own_and_nothing_else() {
     let inner = SchemaLayer::new(inputs())
         .route("chat", SchemaLayer::any_body())
-        .refusals(RefusalFormat::ApiGateway);
+        .rejections(RejectionFormat::ApiGateway);
     let layer = SchemaLayer::any_body()
         .parameter(Parameter::query("limit").required())
         .route("chat", inner);
-    // The parameter of the others is not asked for; the shape of refusals is; and the inner routes
+    // The parameter of the others is not asked for; the shape of rejections is; and the inner routes
     // do not count.
     let refused = routed(layer.clone(), Some("chat"), None, "{}").await;
     assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);

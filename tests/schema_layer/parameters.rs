@@ -6,7 +6,7 @@ use http_body_util::Full;
 use serde_json::json;
 use tower_inference::{
     payload::PayloadLayer,
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
     schema::{Parameter, SchemaLayer},
 };
 
@@ -168,7 +168,7 @@ async fn every_parameter_that_is_broken_is_named_once() {
     assert_eq!(refused.json()["error"]["message"], "/query/q1: is blank");
     assert_eq!(refused.json()["error"]["code"], "invalid_parameters");
 
-    let layer = layer().refusals(RefusalFormat::ApiGateway);
+    let layer = layer().rejections(RejectionFormat::ApiGateway);
     let refused = answer((PayloadLayer::new(), layer), request()).await;
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
     let message = "Missing required request parameters: [q1, a/b~c, x-team]";

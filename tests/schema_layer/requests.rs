@@ -13,7 +13,7 @@ use tower::{Layer, ServiceBuilder, ServiceExt};
 use tower_inference::{
     context::RequestContext,
     payload::PayloadLayer,
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
     schema::{ChatLimits, Parameter, SchemaLayer},
 };
 
@@ -67,7 +67,7 @@ async fn the_message_that_clients_show_says_where_and_what() {
 
 #[tokio::test]
 async fn api_gateway_says_no_more_than_that_it_is_invalid() {
-    let layer = SchemaLayer::new(inputs()).refusals(RefusalFormat::ApiGateway);
+    let layer = SchemaLayer::new(inputs()).rejections(RejectionFormat::ApiGateway);
     let answer = json_answer(layer, "{}").await;
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
     assert_eq!(answer.head.headers["x-amzn-errortype"], "BadRequestException");

@@ -505,10 +505,10 @@ fn what_the_upstream_would_refuse_is_refused() {
             }
         }
         let enough = task.specification.is_some() || edits_of_task >= 6;
-        assert!(enough, "{}: {edits_of_task} refusals", task.name);
+        assert!(enough, "{}: {edits_of_task} rejections", task.name);
         refused += edits_of_task;
     }
-    println!("{refused} refusals");
+    println!("{refused} rejections");
 }
 
 #[test]

@@ -101,7 +101,7 @@ async fn a_successor_keeps_state_and_counts() {
     // Other numbers, one more limit, another order of the calls.
     let new = ThrottleLayer::new(Limit::global(Rate::per_hour(100)))
         .limit(Limit::per_identity(Rate::per_minute(4)))
-        .succeeding(&old);
+        .inherit_state(&old);
     let [identity, global] = &new.counts()[..] else { panic!() };
     assert_eq!((&*identity.name, identity.allowed, identity.refused), ("identity", 2, 1));
     assert_eq!((&*global.name, global.allowed, global.refused), ("global", 0, 0));
@@ -121,7 +121,7 @@ async fn a_successor_keeps_state_and_counts() {
 async fn a_limit_of_another_name_begins_anew() {
     let (old, _clock) = layer(Limit::global(Rate::per_hour(1)));
     assert!(passes(&old, nobody()).await);
-    let new = ThrottleLayer::new(Limit::global(Rate::per_hour(1)).name("all")).succeeding(&old);
+    let new = ThrottleLayer::new(Limit::global(Rate::per_hour(1)).name("all")).inherit_state(&old);
     assert!(passes(&new, Request::new(http_body_util::Empty::new())).await);
     assert!(!passes(&new, nobody()).await);
 }

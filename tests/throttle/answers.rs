@@ -3,7 +3,7 @@
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower_inference::{
-    rejection::RefusalFormat,
+    rejection::RejectionFormat,
     throttle::{Limit, Quota, Rate, RequestHead},
 };
 
@@ -42,7 +42,7 @@ async fn a_quota_has_its_own_slug_and_words() {
 #[tokio::test]
 async fn refusals_look_as_chosen() {
     let (layer, _clock) = layer(Limit::global(Rate::per_second(0)));
-    let layer = layer.refusals(RefusalFormat::ApiGateway);
+    let layer = layer.rejections(RejectionFormat::ApiGateway);
     let response = send(&layer, from(user("a"))).await;
     assert_eq!(response.headers()["x-amzn-errortype"], "TooManyRequestsException");
     let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -244,7 +244,7 @@ async fn a_successor_counts_those_in_flight() {
     let old = one();
     let inner = Probe::new(|_| Response::new(ScriptedBody::new([Step::Stall])));
     let held = old.layer(inner).oneshot(nobody()).await.unwrap();
-    let new = ThrottleLayer::new(Limit::global(Concurrency::of(2))).succeeding(&old);
+    let new = ThrottleLayer::new(Limit::global(Concurrency::of(2))).inherit_state(&old);
     assert_eq!(free(&new).await, 1);
     drop(held);
     assert_eq!(free(&new).await, 2);

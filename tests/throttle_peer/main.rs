@@ -23,7 +23,7 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_inference::{
     auth::{AuthLayer, Jwt, Keys},
     clock::{FakeClock, SharedClock},
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
     stack::Stack,
     throttle::{ForwardedField, Limit, MemoryStore, PeerAddress, Rate, ThrottleLayer},
 };
@@ -117,7 +117,7 @@ impl Server {
 #[tokio::test]
 async fn an_address_that_guesses_is_refused_and_another_is_served() {
     let (layer, clock) = failures(PeerAddress::connection());
-    let server = Server::start(layer.refusals(RefusalFormat::ApiGateway)).await;
+    let server = Server::start(layer.rejections(RejectionFormat::ApiGateway)).await;
     for _ in 0..3 {
         assert_eq!(server.get("127.0.0.1", Some("guess"), &[]).await.status(), 401);
     }

@@ -11,7 +11,7 @@ use tower::Service;
 use tower_inference::{
     context::RequestContext,
     model::Profile,
-    rejection::{Refusal, RefusalFormat, Rejection},
+    rejection::{Refusal, Rejection, RejectionFormat},
     throttle::{Weight, Weights},
 };
 
@@ -89,7 +89,7 @@ async fn our_own_refusal_is_free_until_the_upstream_was_called() {
         let inner = service_fn(move |mut request: Request<Payload>| {
             let context = RequestContext::ensure(request.extensions_mut());
             (0..attempts).for_each(|_| context.add_attempt());
-            let responder = RefusalFormat::default().for_request(&request);
+            let responder = RejectionFormat::default().for_request(&request);
             let rejection = Rejection::new(Refusal::UpstreamUnavailable);
             let response = responder.respond::<ScriptedBody>(rejection, &context);
             ready(Ok::<_, Infallible>(response))

@@ -6,7 +6,7 @@ use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
     payload::Payload,
-    rejection::{Refusal, RefusalFormat},
+    rejection::{Refusal, RejectionFormat},
     transform::{FieldName, InvalidFieldName, Source, TransformLayer},
 };
 
@@ -190,11 +190,11 @@ async fn a_caller_cannot_have_a_field_end_at_this_hop() {
 #[tokio::test]
 async fn refusals_look_as_they_are_told_to_and_are_noted() {
     for (format, status, content_type) in [
-        (RefusalFormat::Problem, 401, "application/problem+json"),
-        (RefusalFormat::ApiGateway, 401, "application/json"),
+        (RejectionFormat::Problem, 401, "application/problem+json"),
+        (RejectionFormat::ApiGateway, 401, "application/json"),
     ] {
         let edits = TransformLayer::new().set_field(name("x-tenant"), Source::tenant());
-        let gateway = edits.refusals(format).layer(Probe::new(|_: Request<Payload>| {
+        let gateway = edits.rejections(format).layer(Probe::new(|_: Request<Payload>| {
             panic!("a refused request went on");
             #[expect(unreachable_code, reason = "it says what the answer would be")]
             Response::new(Full::<Bytes>::default())

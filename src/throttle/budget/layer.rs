@@ -19,7 +19,7 @@ use crate::{
     context::RequestContext,
     model::Profile,
     payload::{self, Payload},
-    rejection::{RefusalFormat, Rejection},
+    rejection::{Rejection, RejectionFormat},
     throttle::{
         Limit, LimitCounts, LimitError, LimitFields, LimitStanding, Store, Subject,
         ask::Asks,
@@ -150,7 +150,7 @@ pub(super) struct Settings {
     pub(super) limits: Arc<Limits>,
     pub(super) estimator: Estimator,
     weights: Option<Weights>,
-    refusals: RefusalFormat,
+    rejections: RejectionFormat,
 }
 
 impl TokenBudgetLayer {
@@ -162,7 +162,7 @@ impl TokenBudgetLayer {
                 limits: Arc::new(Limits::new(limit, Unit::Tokens)),
                 estimator: Estimator::new(),
                 weights: None,
-                refusals: RefusalFormat::default(),
+                rejections: RejectionFormat::default(),
             }),
         }
     }
@@ -185,7 +185,7 @@ impl TokenBudgetLayer {
     /// Takes over from a layer whose settings were changed: its store, and the counts of each limit
     /// that both have by name. To be called last: what is added later begins anew.
     #[must_use]
-    pub fn succeeding(mut self, old: &Self) -> Self {
+    pub fn inherit_state(mut self, old: &Self) -> Self {
         self.limits().succeed(&old.settings.limits);
         self
     }
@@ -246,10 +246,10 @@ impl TokenBudgetLayer {
         self
     }
 
-    /// How refusals look. [`RefusalFormat::Problem`] by default.
+    /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     #[must_use]
-    pub fn refusals(mut self, format: RefusalFormat) -> Self {
-        self.settings().refusals = format;
+    pub fn rejections(mut self, format: RejectionFormat) -> Self {
+        self.settings().rejections = format;
         self
     }
 
@@ -353,7 +353,7 @@ where
     fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
         let context = RequestContext::ensure(request.extensions_mut());
         let settings = &self.layer.settings;
-        let responder = settings.refusals.for_request(&request);
+        let responder = settings.rejections.for_request(&request);
         let prepared = match settings.estimator.prepare(&request) {
             Ok(Some(prepared)) => prepared,
             Ok(None) => {

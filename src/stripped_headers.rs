@@ -1,15 +1,14 @@
-//! The fields of a request that no upstream gets to see. `hf`, which removes them, lists them in its
-//! documentation, and tests the one against the other.
+//! The request headers that no upstream receives. `hf` removes them and its docs list them. A test
+//! compares the two.
 
-/// Whether a field of a request is withheld from the upstream. `authorization` is not among them:
-/// it is overwritten.
-pub(crate) fn is_withheld(name: &str) -> bool {
+/// Whether a request header is removed before the upstream. `authorization` is overwritten instead.
+pub(crate) fn is_stripped(name: &str) -> bool {
     // CGI and WSGI servers read an underscore as a dash: `x_api_key` is `x-api-key` to them.
     if memchr::memchr(b'_', name.as_bytes()).is_some() {
         return true;
     }
-    // By the two ends of a name, so that most names are compared with nothing at all: every field
-    // of every request comes by here.
+    // By the two ends of a name, so that most names need no comparison. This runs for every header of
+    // every request.
     let (names, starts): (&[&str], &[&str]) = match name.as_bytes() {
         [b'c', ..] => (&["cf-connecting-ip"], &["cf-access-", "client-cert"]),
         [b'e', ..] => (&["expect"], &[]),
