@@ -65,6 +65,7 @@ mod printable;
 mod redis_link;
 pub mod secret;
 pub mod sse;
+mod text_tokens;
 mod turn;
 #[cfg(any(feature = "hf", feature = "transform"))]
 mod withheld;
@@ -131,3 +132,9 @@ pub mod bounds {}
 #[doc = include_str!("docs/costs.md")]
 #[cfg(doc)]
 pub mod costs {}
+
+/// How the tokens of a text are estimated, beside the true counts of eight tokenizers.
+///
+#[doc = include_str!("docs/estimates.md")]
+#[cfg(doc)]
+pub mod estimates {}
