@@ -70,6 +70,7 @@ struct Record {
     counted: AtomicBool,
     usage: Lock<Option<Usage>>,
     generated: AtomicU64,
+    generated_at_least: AtomicU64,
     stream_end: AtomicU8,
     answer_read: AtomicBool,
     #[cfg(any(feature = "cache", feature = "throttle"))]
@@ -320,9 +321,16 @@ impl RequestContext {
         self.record.generated.load(Relaxed)
     }
 
-    /// Sets the estimate. The last one stands.
-    pub(crate) fn set_generated_tokens(&self, tokens: u64) {
+    /// Tokens that the text has at least, whatever the tokenizer.
+    #[cfg(feature = "throttle")]
+    pub(crate) fn least_generated_tokens(&self) -> u64 {
+        self.record.generated_at_least.load(Relaxed)
+    }
+
+    /// Sets the estimate, and the tokens that there are at least. The last ones stand.
+    pub(crate) fn set_generated_tokens(&self, tokens: u64, least: u64) {
         self.record.generated.store(tokens, Relaxed);
+        self.record.generated_at_least.store(least, Relaxed);
     }
 
     /// Forgets what was read of an earlier answer, so that the next is read anew: a retry from
@@ -331,6 +339,7 @@ impl RequestContext {
     pub(crate) fn forget_answer(&self) {
         *self.record.usage.lock() = None;
         self.record.generated.store(0, Relaxed);
+        self.record.generated_at_least.store(0, Relaxed);
         self.record.stream_end.store(0, Relaxed);
         self.record.tapped.store(false, Relaxed);
     }
@@ -431,7 +440,8 @@ impl RequestContext {
             self.set_usage(usage);
         }
         if fork.generated_tokens() > 0 {
-            self.set_generated_tokens(fork.generated_tokens());
+            let least = fork.record.generated_at_least.load(Relaxed);
+            self.set_generated_tokens(fork.generated_tokens(), least);
         }
         if let Some(end) = fork.stream_end() {
             self.set_stream_end(end);

@@ -67,6 +67,7 @@ pub mod secret;
 pub mod sse;
 #[cfg(any(feature = "hf", feature = "transform"))]
 mod stripped_headers;
+mod text_tokens;
 mod turn;
 
 // The first floor: what layers tell each other.
@@ -131,3 +132,9 @@ pub mod bounds {}
 #[doc = include_str!("docs/costs.md")]
 #[cfg(doc)]
 pub mod costs {}
+
+/// How the tokens of a text are estimated, beside the true counts of eight tokenizers.
+///
+#[doc = include_str!("docs/estimates.md")]
+#[cfg(doc)]
+pub mod estimates {}

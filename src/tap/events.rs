@@ -79,6 +79,11 @@ impl Events {
         self.story.tokens()
     }
 
+    /// The tokens that the text has at least.
+    pub(super) fn least_tokens(&self) -> u64 {
+        self.story.least_tokens()
+    }
+
     /// The body has ended. llama.cpp's last event can lack the blank line that would close it. Text is
     /// not taken out of one: it may have been cut.
     pub(super) fn finish(&mut self, body: BodyEnd) -> News {
@@ -154,12 +159,18 @@ impl Events {
         }
         said.done = lines == 1 && data.trim_ascii() == b"[DONE]";
         let document = if lines > 1 { frame } else { data };
-        let glance = glance(document);
+        let mut text = self.story.text();
+        let glance = glance(document, &mut text);
         // An event of an unknown form is charged by its bytes.
         let known = glance.known || said.done || matches!(document.trim_ascii(), b"" | b"{}");
-        let bytes = if known { glance.text } else { document.len() as u64 };
-        if closed {
-            self.story.deliver(bytes, glance.token);
+        if !closed {
+            // It may have been cut.
+        } else if glance.token {
+            self.story.deliver_token(&text, glance.special);
+        } else if known {
+            self.story.deliver(text);
+        } else {
+            self.story.deliver_unknown(document.len() as u64);
         }
         if glance.open {
             self.story.leave_open();

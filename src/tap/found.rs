@@ -1,5 +1,6 @@
 use super::{
     place::{Member, Place},
+    texts::Texts,
     usage::{Counts, LISTED, Told},
     words::{Endings, Status, Text, Type, belongs_to_errors},
 };
@@ -14,10 +15,7 @@ pub(super) struct Found {
     marks: Marks,
     /// The `type`.
     pub(super) event_type: Type,
-    /// Bytes of texts, in UTF-8.
-    pub(super) text: u64,
-    /// Those of them that an event of a stream adds, if its form is known.
-    pub(super) fresh: u64,
+    pub(super) texts: Texts,
 }
 
 /// Objects that hold counts. Of several, the first that is there stands.
@@ -247,12 +245,10 @@ impl Found {
         }
     }
 
-    /// So many bytes of what a model may have written.
-    pub(super) const fn written(&mut self, bytes: u64) {
-        self.text = self.text.saturating_add(bytes);
-        if self.has(Marks::WITHIN) {
-            self.fresh = self.fresh.saturating_add(bytes);
-        }
+    /// What a model may have written.
+    pub(super) fn written(&mut self) -> &mut Texts {
+        self.texts.set_within(self.has(Marks::WITHIN));
+        &mut self.texts
     }
 
     fn end(&mut self, ending: Endings) {

@@ -1,6 +1,7 @@
 use memchr::{memchr_iter, memchr2};
 
-use super::length_of_unit;
+use super::unescaped;
+use crate::text_tokens::TextTokens;
 
 /// What a glance at a document tells.
 #[derive(Default)]
@@ -9,21 +10,24 @@ pub(super) struct Glance {
     pub(super) matters: bool,
     /// It has the form of an event that is known.
     pub(super) known: bool,
-    /// Bytes of generated text, in UTF-8.
-    pub(super) text: u64,
     /// It is TGI's event of one token.
     pub(super) token: bool,
+    /// That token is one of a chat template.
+    pub(super) special: bool,
     /// A choice has no finish reason yet.
     pub(super) open: bool,
 }
 
 /// Glances at a document: so that deltas, of which a stream mostly consists, cost one search for
-/// colons. Quotes inside of strings are escaped, so what looks like a name is one.
-pub(super) fn glance(document: &[u8]) -> Glance {
+/// colons. Quotes inside of strings are escaped, so what looks like a name is one. Generated text is
+/// added to `said`.
+pub(super) fn glance(document: &[u8], said: &mut TextTokens) -> Glance {
     let mut glance = Glance::default();
     // Inside of an array of choices, or of a delta. An event of OpenAI's responses that repeats the
     // text of earlier ones has neither.
     let mut generated = false;
+    // The text before, and whether it was reasoning.
+    let mut before = (&[][..], false);
     for at in memchr_iter(b':', document) {
         let (name, value) = document.split_at_checked(at).unwrap_or_default();
         let value = value.get(1..).unwrap_or_default().trim_ascii_start();
@@ -33,7 +37,7 @@ pub(super) fn glance(document: &[u8]) -> Glance {
             glance.open |= is(b"\"finish_reason\"");
             continue;
         }
-        let mut text = false;
+        let (mut text, mut reasoning) = (false, false);
         match name {
             [.., b'e', b'"'] => {
                 let usage = is(b"\"usage\"");
@@ -72,16 +76,26 @@ pub(super) fn glance(document: &[u8]) -> Glance {
             [.., b'o', b'"'] => glance.matters |= is(b"\"meta_info\""),
             [.., b't', b'"'] => {
                 glance.matters |= is(b"\"generated_text\"");
-                text = is(b"\"content\"") || is(b"\"reasoning_content\"") || is(b"\"text\"");
+                reasoning = is(b"\"reasoning_content\"");
+                text = reasoning || is(b"\"content\"") || is(b"\"text\"");
             }
             [.., b'g' | b'l', b'"'] => {
                 glance.matters |= is(b"\"detail\"") || is(b"\"msg\"");
-                text = is(b"\"reasoning\"") || is(b"\"thinking\"") || is(b"\"refusal\"");
+                reasoning = is(b"\"reasoning\"") || is(b"\"thinking\"");
+                text = reasoning || is(b"\"refusal\"");
+                glance.special |= is(b"\"special\"") && value.starts_with(b"true");
             }
             _ => {}
         }
         if text && generated {
-            glance.text = glance.text.saturating_add(length_of_text(value));
+            let without = *said;
+            let text = read_text(value, said);
+            // Servers repeat it under its older name (vLLM's `reasoning_content`), or in parts
+            // (OpenRouter's `reasoning_details`).
+            if (reasoning || before.1) && text == before.0 {
+                *said = without;
+            }
+            before = (text, reasoning || before.1);
         }
         // What an event's `type` may be.
         glance.matters |= match value {
@@ -107,28 +121,32 @@ pub(super) fn glance(document: &[u8]) -> Glance {
     glance
 }
 
-/// The bytes of a string in UTF-8, once its escapes are read; zero where no string begins. One that
-/// is not closed has the length that is there.
-fn length_of_text(value: &[u8]) -> u64 {
-    let Some(mut rest) = value.strip_prefix(b"\"") else { return 0 };
-    let mut length = 0_u64;
+/// Adds a string to `said`, once its escapes are read; nothing where no string begins, and what there
+/// is of one that is not closed. Gives the string as it is written.
+fn read_text<'a>(value: &'a [u8], said: &mut TextTokens) -> &'a [u8] {
+    let Some(string) = value.strip_prefix(b"\"") else { return &[] };
+    let mut rest = string;
     while let Some(at) = memchr2(b'"', b'\\', rest) {
-        length = length.saturating_add(at as u64);
-        let Some([b'\\', escaped, ..]) = rest.get(at..) else { return length };
-        let (read, long) = match escaped {
-            b'u' => (6, length_of_escape(rest.get(at.saturating_add(2)..).unwrap_or_default())),
-            _ => (2, 1),
+        said.feed(rest.get(..at).unwrap_or_default());
+        let Some([b'\\', escaped, digits @ ..]) = rest.get(at..) else {
+            let read = string.len().saturating_sub(rest.len()).saturating_add(at);
+            return string.get(..read).unwrap_or_default();
         };
-        length = length.saturating_add(long);
-        rest = rest.get(at.saturating_add(read)..).unwrap_or_default();
+        rest = digits;
+        if *escaped == b'u' {
+            said.feed_unit(code_of(digits));
+            rest = digits.get(4..).unwrap_or_default();
+        } else {
+            said.feed(&[unescaped(*escaped)]);
+        }
     }
-    length.saturating_add(rest.len() as u64)
+    said.feed(rest);
+    string
 }
 
-/// The bytes in UTF-8 of `\u` and these digits. Each half of a surrogate pair is half of four.
-fn length_of_escape(digits: &[u8]) -> u64 {
-    let code = digits.get(..4).unwrap_or_default().iter().fold(0, |code: u32, digit| {
+/// What follows on `\u`: half of a pair, or a character.
+fn code_of(digits: &[u8]) -> u32 {
+    digits.get(..4).unwrap_or_default().iter().fold(0, |code: u32, digit| {
         (code << 4) | char::from(*digit).to_digit(16).unwrap_or_default()
-    });
-    length_of_unit(code)
+    })
 }

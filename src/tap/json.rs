@@ -3,8 +3,9 @@ use memchr::memchr2;
 use super::{
     append,
     found::Found,
-    length_of_unit,
     place::{Member, Place},
+    texts::{TextKind, Texts},
+    unescaped,
     words::Text,
 };
 
@@ -113,9 +114,9 @@ impl Scanner {
         }
     }
 
-    /// Bytes of texts so far, in UTF-8.
-    pub(super) const fn text_bytes(&self) -> u64 {
-        self.found.text
+    /// The texts so far.
+    pub(super) const fn texts(&self) -> &Texts {
+        &self.found.texts
     }
 
     fn step(&mut self, byte: u8) {
@@ -140,7 +141,7 @@ impl Scanner {
             (Escape(role), b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
                 // In none of the words that are looked for.
                 self.text.push(b"\0");
-                self.delivered(role, 1);
+                self.delivered(role, |texts, kind| texts.feed(kind, &[unescaped(byte)]));
                 State::Text(role)
             }
             (Hex(role, left, code), _) => match char::from(byte).to_digit(16) {
@@ -150,7 +151,7 @@ impl Scanner {
                         Hex(role, left.saturating_sub(1), code)
                     } else {
                         self.text.push(&[u8::try_from(code).unwrap_or_default()]);
-                        self.delivered(role, length_of_unit(code.into()));
+                        self.delivered(role, |texts, kind| texts.feed_unit(kind, code.into()));
                         State::Text(role)
                     }
                 }
@@ -170,6 +171,7 @@ impl Scanner {
             b'[' => self.open(false),
             b'"' => {
                 self.text = Text::wanted_if(self.member != Member::Other || self.depth == 0);
+                self.found.texts.end();
                 State::Text(Role::Value)
             }
             b't' | b'f' | b'n' => {
@@ -256,7 +258,7 @@ impl Scanner {
             return &[];
         }
         self.text.push(plain);
-        self.delivered(role, plain.len() as u64);
+        self.delivered(role, |texts, kind| texts.feed(kind, plain));
         match (tail.first(), role) {
             (None, _) => {}
             (Some(b'"'), Role::Name) => {
@@ -277,9 +279,9 @@ impl Scanner {
     }
 
     /// Counts what a model may have written.
-    fn delivered(&mut self, role: Role, bytes: u64) {
-        if self.member.is_written() && matches!(role, Role::Value) {
-            self.found.written(bytes);
+    fn delivered(&mut self, role: Role, read: impl FnOnce(&mut Texts, TextKind)) {
+        if let (Role::Value, Some(kind)) = (role, self.member.written()) {
+            read(self.found.written(), kind);
         }
     }
 

@@ -44,6 +44,11 @@ impl Lines {
         self.story.tokens()
     }
 
+    /// The tokens that the text has at least.
+    pub(super) const fn least_tokens(&self) -> u64 {
+        self.story.least_tokens()
+    }
+
     /// The body has ended. Where no line speaks of an end, a whole body has none.
     pub(super) fn finish(&mut self, body: BodyEnd) -> News {
         let tells = self.conclude();
@@ -66,7 +71,7 @@ impl Lines {
         let scanner = std::mem::replace(&mut self.scanner, Scanner::new());
         let Some(found) = scanner.finish() else { return false };
         self.speaks |= found.has(Marks::DONE) || found.is_open() || !found.endings().is_empty();
-        self.story.deliver(found.text, false);
+        self.story.deliver_counted(found.texts.cost());
         self.story.hear(found, Said::default())
     }
 }

@@ -85,11 +85,11 @@
 //!
 //! The tokens of the text that has passed are estimated
 //! ([`generated_tokens`](crate::context::RequestContext::generated_tokens)), for responses that end
-//! before they tell their usage: a quarter of its bytes in UTF-8, and at least one for each event of
-//! TGI that carries a `token`. Of a stream, texts are `content`, `reasoning_content`, `reasoning`,
+//! before they tell their usage: by its words, numbers, marks and letters, as the prompt of a token
+//! budget, and at least one for each event of TGI that carries a `token`. Of a stream, texts are `content`, `reasoning_content`, `reasoning`,
 //! `thinking`, `refusal`, `text`, `arguments`, `partial_json` and `name`, inside of `choices`, of
 //! `candidates`, of a `delta` or of a `token`, and a `delta` that is a string. An event of an unknown form
-//! counts with all its bytes. Of a JSON document, texts are the members of these names,
+//! counts with a quarter of its bytes. Of a JSON document, texts are the members of these names,
 //! `generated_text`, and a `response` that is a string.
 //!
 //! # How a stream ends
@@ -124,6 +124,7 @@ mod lines;
 mod passing;
 mod place;
 mod story;
+mod texts;
 mod usage;
 mod words;
 
@@ -244,8 +245,9 @@ impl Tap {
         }
     }
 
-    fn hear(&self, news: News, tokens: u64) {
-        self.context.set_generated_tokens(tokens);
+    /// By the estimate, and at least, so many tokens were generated so far.
+    fn hear(&self, news: News, (tokens, least): (u64, u64)) {
+        self.context.set_generated_tokens(tokens, least);
         if let Some(told) = news.told {
             self.context.set_usage(told.usage(self.fields));
         }
@@ -259,8 +261,14 @@ impl Watch for Tap {
     fn data(&mut self, data: &Bytes) {
         let (news, tokens) = match &mut self.kind {
             Kind::Json(scanner) => return scanner.feed(data),
-            Kind::Events(events) => (events.feed(data), events.tokens()),
-            Kind::Lines(lines) => (lines.feed(data), lines.tokens()),
+            Kind::Events(events) => {
+                let news = events.feed(data);
+                (news, (events.tokens(), events.least_tokens()))
+            }
+            Kind::Lines(lines) => {
+                let news = lines.feed(data);
+                (news, (lines.tokens(), lines.least_tokens()))
+            }
         };
         self.hear(news, tokens);
     }
@@ -269,10 +277,16 @@ impl Watch for Tap {
         let (news, tokens) = match &mut self.kind {
             Kind::Json(scanner) => {
                 let told = scanner.finish().and_then(Found::told);
-                (News { told, end: None }, tokens_of(scanner.text_bytes()))
+                (News { told, end: None }, (scanner.texts().estimate(), scanner.texts().least()))
             }
-            Kind::Events(events) => (events.finish(end), events.tokens()),
-            Kind::Lines(lines) => (lines.finish(end), lines.tokens()),
+            Kind::Events(events) => {
+                let news = events.finish(end);
+                (news, (events.tokens(), events.least_tokens()))
+            }
+            Kind::Lines(lines) => {
+                let news = lines.finish(end);
+                (news, (lines.tokens(), lines.least_tokens()))
+            }
         };
         self.hear(news, tokens);
     }
@@ -314,17 +328,14 @@ fn count(headers: &HeaderMap, name: &str) -> Option<u64> {
         .then(|| digits.iter().fold(0, |count, digit| append(count, *digit)))
 }
 
-/// How many tokens a text of so many bytes has, estimated as that of a prompt.
-const fn tokens_of(bytes: u64) -> u64 {
-    bytes.div_ceil(4)
-}
-
-/// The bytes in UTF-8 of a UTF-16 code unit. Each half of a surrogate pair is half of four.
-const fn length_of_unit(code: u32) -> u64 {
-    match code {
-        0..0x80 => 1,
-        0x80..0x800 | 0xd800..0xe000 => 2,
-        _ => 3,
+/// The character that this one stands for after a backslash (RFC 8259 section 7).
+const fn unescaped(escaped: u8) -> u8 {
+    match escaped {
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'b' | b'f' => b' ',
+        other => other,
     }
 }
 

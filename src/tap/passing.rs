@@ -99,9 +99,10 @@ impl Passing {
     /// The event has ended. True when it tells of usage.
     pub(super) fn finish(&self, story: &mut Story, closed: bool) -> bool {
         let found = self.scanner.finish().copied().unwrap_or_default();
-        let bytes = if found.has(Marks::KNOWN) { found.fresh } else { self.length };
-        if closed {
-            story.deliver(bytes, false);
+        if closed && found.has(Marks::KNOWN) {
+            story.deliver_counted(found.texts.fresh());
+        } else if closed {
+            story.deliver_unknown(self.length);
         }
         let event_type = Type::of(self.event_type.as_bytes());
         story.hear(&found, Said { event_type, error: self.error, done: false, empty: self.empty })

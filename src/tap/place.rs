@@ -1,6 +1,7 @@
 //! Where something is looked for in a document, and by which name.
 
 use super::{
+    texts::TextKind,
     usage::{CACHED, COMPLETION, CREATED, INPUT, OUTPUT, PROMPT, THOUGHTS, TOTAL},
     words::explains,
 };
@@ -89,7 +90,7 @@ pub(super) enum Member {
     StoppedAtLimit,
     StoppedOfItself,
     /// What a model may have written.
-    Text,
+    Text(TextKind),
     /// A count, by its slot.
     Count(u8),
     Other,
@@ -245,15 +246,16 @@ impl Member {
     }
 
     fn text(name: &[u8]) -> Self {
-        match name {
-            b"content" | b"text" | b"generated_text" | b"reasoning_content" | b"reasoning"
-            | b"thinking" | b"refusal" | b"arguments" => Self::Text,
-            _ => Self::Other,
-        }
+        TextKind::of(name).map_or(Self::Other, Self::Text)
     }
 
-    /// Whether a string of this member is what a model may have written.
-    pub(super) const fn is_written(self) -> bool {
-        matches!(self, Self::Text | Self::GeneratedText | Self::Response | Self::Delta)
+    /// What a string of this member is, where a model may have written it.
+    pub(super) const fn written(self) -> Option<TextKind> {
+        match self {
+            Self::Text(kind) => Some(kind),
+            Self::GeneratedText => Some(TextKind::Generated),
+            Self::Response | Self::Delta => Some(TextKind::Content),
+            _ => None,
+        }
     }
 }

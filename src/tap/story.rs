@@ -1,11 +1,10 @@
 use super::{
     Verdict,
     found::{Found, Marks},
-    tokens_of,
     usage::Told,
     words::{Endings, Type},
 };
-use crate::{body::BodyEnd, context::StreamEnd};
+use crate::{body::BodyEnd, context::StreamEnd, text_tokens::TextTokens};
 
 /// What a stream has told so far, event by event.
 #[derive(Default)]
@@ -21,11 +20,20 @@ pub(super) struct Story {
 /// The text that a stream has delivered.
 #[derive(Clone, Copy, Default)]
 struct Delivered {
-    // In UTF-8.
-    bytes: u64,
-    // Events of TGI, which carry one token each.
+    text: TextTokens,
+    // Bytes of events of an unknown form, which may be no text of a model.
+    unknown: u64,
+    // Events of TGI, which say that they carry one token each.
     tokens: u64,
+    // What their texts have beyond, and texts that were counted by themselves, in hundredths of a
+    // token: by the estimate, and at least.
+    beyond: (u64, u64),
 }
+
+/// Tokens that the text of one token may look like, at least, before the estimate has more of them; and
+/// before there are certainly more, as no vocabulary has a token of so much text.
+const LOOKS_LIKE_MORE: u64 = 2;
+const IS_MORE: u64 = 8;
 
 /// What an event says beside its document.
 #[derive(Clone, Copy, Default)]
@@ -41,10 +49,36 @@ pub(super) struct Said {
 }
 
 impl Story {
-    /// Text that was delivered: its bytes, and whether it is TGI's event of one token.
-    pub(super) const fn deliver(&mut self, bytes: u64, token: bool) {
-        self.delivered.bytes = self.delivered.bytes.saturating_add(bytes);
-        self.delivered.tokens = self.delivered.tokens.saturating_add(token as u64);
+    /// The text so far, to be added to and delivered.
+    pub(super) const fn text(&self) -> TextTokens {
+        self.delivered.text
+    }
+
+    pub(super) const fn deliver(&mut self, text: TextTokens) {
+        self.delivered.text = text;
+    }
+
+    /// An event of an unknown form is charged by its bytes.
+    pub(super) const fn deliver_unknown(&mut self, bytes: u64) {
+        self.delivered.unknown = self.delivered.unknown.saturating_add(bytes);
+    }
+
+    /// TGI's event of one token, by what its text would be.
+    pub(super) fn deliver_token(&mut self, text: &TextTokens, special: bool) {
+        let (estimate, least) = text.tokens_since(&self.delivered.text);
+        self.delivered.tokens = self.delivered.tokens.saturating_add(1);
+        // A token of a phrase or a mark looks like a few. Those of a template are marked.
+        let estimate = if special || least < LOOKS_LIKE_MORE { 1 } else { estimate };
+        let least = if special || least < IS_MORE { 1 } else { least };
+        let beyond = |tokens: u64| tokens.saturating_sub(1).saturating_mul(100);
+        self.deliver_counted((beyond(estimate), beyond(least)));
+    }
+
+    /// Text that was counted by itself, in hundredths of a token.
+    pub(super) const fn deliver_counted(&mut self, (estimate, least): (u64, u64)) {
+        let beyond = &mut self.delivered.beyond;
+        beyond.0 = beyond.0.saturating_add(estimate);
+        beyond.1 = beyond.1.saturating_add(least);
     }
 
     pub(super) const fn leave_open(&mut self) {
@@ -99,7 +133,15 @@ impl Story {
 
     /// The tokens of the text that was delivered so far, estimated.
     pub(super) fn tokens(&self) -> u64 {
-        tokens_of(self.delivered.bytes).max(self.delivered.tokens)
+        let Delivered { text, unknown, tokens, beyond } = &self.delivered;
+        let events = tokens.saturating_add(beyond.0.div_ceil(100));
+        text.estimate().saturating_add(unknown.div_ceil(4)).saturating_add(events)
+    }
+
+    /// The tokens that the text has at least.
+    pub(super) const fn least_tokens(&self) -> u64 {
+        let Delivered { text, tokens, beyond, .. } = &self.delivered;
+        text.least().saturating_add(*tokens).saturating_add(beyond.1 / 100)
     }
 
     /// Whether nothing was said: neither text, nor a finish reason, nor a count of output.

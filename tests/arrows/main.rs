@@ -22,6 +22,7 @@ const GROUND: &[&str] = &[
     "redis_link",
     "secret",
     "sse",
+    "text_tokens",
     "turn",
     "stripped_headers",
 ];
