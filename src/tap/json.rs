@@ -301,8 +301,11 @@ impl Scanner {
             (Part::Point | Part::Fraction, _) => Part::Fraction,
             (Part::Exponent | Part::Sign | Part::Power, _) => Part::Power,
         };
-        self.number =
-            self.number.map(|number| digits.iter().fold(number, |sum, digit| append(sum, *digit)));
+        self.number = self.number.and_then(|number| match part {
+            // Writers of doubles make `12.0` of 12.
+            Part::Fraction => digits.iter().all(|digit| *digit == b'0').then_some(number),
+            _ => Some(digits.iter().fold(number, |sum, digit| append(sum, *digit))),
+        });
 
         let part = match (part, tail.first()) {
             (part, None) => part,
@@ -319,7 +322,7 @@ impl Scanner {
                 return &[];
             }
         };
-        if !tail.is_empty() {
+        if !tail.is_empty() && !matches!(part, Part::Point) {
             self.number = None;
         }
         self.state = State::Number(part);

@@ -79,7 +79,7 @@
 //! `input_tokens` and `output_tokens` stand in for `prompt_tokens` and `completion_tokens`. Tokens that
 //! a cache of prompts took or gave (`cache_creation_input_tokens`, `cache_read_input_tokens`) are added
 //! to `input_tokens`. A body's counts stand over the fields; TGI's list `prefill` is counted where
-//! neither tells of the prompt. A count is a whole number; anything else (a negative number, a fraction,
+//! neither tells of the prompt. A count is a whole number, also one written `12.0`; anything else (a negative number, a fraction,
 //! a string) is unknown, and one beyond `u64` is `u64::MAX`. Of members with the same name the last
 //! stands.
 //!
