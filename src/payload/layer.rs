@@ -1,33 +1,14 @@
-use std::{
-    any::Any,
-    error::Error,
-    mem,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, request::Parts};
-use http_body::Body;
 use tower_layer::Layer;
-use tower_service::Service;
 
 use super::{
-    Bounds, DocumentError, Payload, PayloadError,
-    body::Buffered,
-    coding::check_coding,
-    decode::Coding,
-    flow::{Flow, Limits},
-    future::{Reading, Refused, ResponseFuture, set_framing},
-    media::{Charset, charset_of_json, check_charset, only_json},
+    body::bounded::BodyLimits,
+    json::bounds::Bounds,
+    read::settings::{ReadMode, ReadSettings},
+    service::BufferPayload,
 };
-use crate::{
-    body::{ResponseBody, content_length},
-    context::RequestContext,
-    memory_limit::{MemoryLimit, MemoryPermit},
-    rejection::{Rejection, RejectionFormat},
-};
+use crate::{memory_limit::MemoryLimit, rejection::RejectionFormat};
 
 /// Turns `Request<B>` into `Request<Payload>`, for any body `B`.
 ///
@@ -36,19 +17,8 @@ use crate::{
 /// [`bytes`](Self::bytes) buffers whatever comes, [`streamed`](Self::streamed) lets it flow.
 #[derive(Clone, Debug)]
 pub struct PayloadLayer {
-    mode: Mode,
-    decompress: bool,
-    limits: Limits,
-    bounds: Bounds,
-    memory: MemoryLimit,
+    settings: ReadSettings,
     rejections: RejectionFormat,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Mode {
-    Json,
-    Bytes,
-    Streamed,
 }
 
 impl PayloadLayer {
@@ -57,7 +27,7 @@ impl PayloadLayer {
     /// A body may be absent when the method has no use for one: GET, HEAD, DELETE, OPTIONS, TRACE.
     #[must_use]
     pub fn new() -> Self {
-        Self::of(Mode::Json)
+        Self::of(ReadMode::Json)
     }
 
     /// Buffers the body whatever its type. Its document is read when a layer asks for it; one of
@@ -65,7 +35,7 @@ impl PayloadLayer {
     /// other tasks run.
     #[must_use]
     pub fn bytes() -> Self {
-        Self::of(Mode::Bytes)
+        Self::of(ReadMode::Bytes)
     }
 
     /// Lets the body flow past unread, of any type and coding.
@@ -77,7 +47,7 @@ impl PayloadLayer {
     /// for, and so holds the time that the upstream takes to read: raise it for long uploads.
     #[must_use]
     pub fn streamed() -> Self {
-        Self::of(Mode::Streamed)
+        Self::of(ReadMode::Streamed)
     }
 
     /// Takes bodies whose `content-encoding` is `gzip`, `br` or `zstd` too, and decodes them: by
@@ -117,7 +87,7 @@ impl PayloadLayer {
     #[cfg_attr(docsrs, doc(cfg(feature = "decompression")))]
     #[must_use]
     pub const fn decompress(mut self) -> Self {
-        self.decompress = true;
+        self.settings.decompress = true;
         self
     }
 
@@ -126,7 +96,7 @@ impl PayloadLayer {
     /// may have no more either before or after it is decoded.
     #[must_use]
     pub const fn limit(mut self, bytes: u64) -> Self {
-        self.limits.bytes = bytes;
+        self.settings.limits.bytes = bytes;
         self
     }
 
@@ -134,7 +104,7 @@ impl PayloadLayer {
     /// seconds by default. A slower one is refused with 408.
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
-        self.limits.deadline = deadline;
+        self.settings.limits.deadline = deadline;
         self
     }
 
@@ -142,14 +112,14 @@ impl PayloadLayer {
     /// [`Bounds::depth`].
     #[must_use]
     pub const fn depth(mut self, depth: u32) -> Self {
-        self.bounds = self.bounds.depth(depth);
+        self.settings.bounds = self.settings.bounds.depth(depth);
         self
     }
 
     /// Sets how many nodes the document may have: see [`Bounds::nodes`].
     #[must_use]
     pub const fn nodes(mut self, nodes: u32) -> Self {
-        self.bounds = self.bounds.nodes(nodes);
+        self.settings.bounds = self.settings.bounds.nodes(nodes);
         self
     }
 
@@ -163,7 +133,7 @@ impl PayloadLayer {
     /// [`streamed`](Self::streamed) body is not collected, and takes nothing.
     #[must_use]
     pub fn memory_limit(mut self, limit: MemoryLimit) -> Self {
-        self.memory = limit;
+        self.settings.memory = limit;
         self
     }
 
@@ -174,112 +144,16 @@ impl PayloadLayer {
         self
     }
 
-    fn of(mode: Mode) -> Self {
-        Self {
+    fn of(mode: ReadMode) -> Self {
+        let settings = ReadSettings {
             mode,
             decompress: false,
-            limits: Limits { bytes: 10 * 1024 * 1024, deadline: Duration::from_secs(30) },
+            limits: BodyLimits { bytes: 10 * 1024 * 1024, deadline: Duration::from_secs(30) },
             bounds: Bounds::new(),
             memory: MemoryLimit::new(256 * 1024 * 1024),
-            rejections: RejectionFormat::Problem,
-        }
-    }
-
-    pub(super) const fn limit_in_bytes(&self) -> u64 {
-        self.limits.bytes
-    }
-
-    pub(super) fn permit(&self) -> MemoryPermit {
-        self.memory.permit()
-    }
-
-    /// Whether a document is to be read in turns before the request goes on. One that the layer
-    /// does not ask for is, too, because a layer further in would read it in one go.
-    pub(super) fn reads_in_turns(&self, buffered: &Buffered) -> bool {
-        let begins = |bytes: &[u8]| matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['));
-        buffered.is_unread_beyond(TURN) && (self.mode == Mode::Json || begins(buffered.bytes()))
-    }
-
-    /// What the head alone decides.
-    fn check_head<B: Body>(&self, parts: &Parts, body: &B) -> Result<Head, Rejection> {
-        let said = content_length(&parts.headers).unwrap_or(0);
-        let announced = said.max(body.size_hint().lower());
-        if announced > self.limits.bytes {
-            return Err(PayloadError::TooLarge(Some(self.limits.bytes)).rejection());
-        }
-        let coding = match self.mode {
-            Mode::Json | Mode::Bytes => check_coding(&parts.headers, self.decompress)?,
-            Mode::Streamed => None,
         };
-        let charset = charset_of_json(&parts.headers);
-        let mistyped = self.mode == Mode::Json && charset.is_none();
-        if mistyped && (announced > 0 || !is_bodiless(&parts.method)) {
-            return Err(only_json());
-        }
-        Ok(Head { announced, coding, mistyped, charset })
+        Self { settings, rejections: RejectionFormat::Problem }
     }
-
-    /// What only the whole body decides.
-    pub(super) fn check_body(
-        &self,
-        buffered: &Arc<Buffered>,
-        charset: Option<Charset>,
-        method: &Method,
-        context: &RequestContext,
-    ) -> Result<(), Rejection> {
-        check_charset(charset, buffered.bytes())?;
-        if self.mode != Mode::Json {
-            return Ok(());
-        }
-        let document = match buffered.document_within(self.bounds) {
-            Ok(document) => document,
-            Err(DocumentError::Empty) if is_bodiless(method) => return Ok(()),
-            Err(error) => return Err(error.rejection()),
-        };
-        if context.model().is_none() {
-            let model = document.root().get("model").and_then(|model| model.as_str());
-            if let Some(model) = model.filter(|model| model.len() <= MAX_MODEL) {
-                context.set_model(model);
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes a payload of what was read, whose weight `memory` has taken.
-    pub(super) fn buffer(
-        &self,
-        bytes: Bytes,
-        trailers: Option<Box<HeaderMap>>,
-        memory: MemoryPermit,
-        context: &RequestContext,
-    ) -> Arc<Buffered> {
-        let buffered = Arc::new(Buffered::new(bytes, trailers, self.bounds, Some(memory)));
-        context.remember_payload(Arc::<Buffered>::downgrade(&buffered));
-        buffered
-    }
-}
-
-/// Bytes of a document that are read before others get their turn.
-pub(super) const TURN: usize = 256 * 1024;
-
-/// A longer model is nobody's name, and not noted.
-const MAX_MODEL: usize = 256;
-
-/// What the head says of the body.
-pub(super) struct Head {
-    /// At least as many bytes will come, if what it says is true.
-    pub(super) announced: u64,
-    /// What is to be taken off.
-    pub(super) coding: Option<Coding>,
-    /// The type is not JSON, which is refused if any byte comes: what is not there needs no type.
-    pub(super) mistyped: bool,
-    /// Of a type that is JSON.
-    pub(super) charset: Option<Charset>,
-}
-
-/// Methods whose requests have no use for a body (RFC 9110 section 9.3).
-pub(crate) fn is_bodiless(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS | Method::TRACE)
 }
 
 impl Default for PayloadLayer {
@@ -292,72 +166,6 @@ impl<S> Layer<S> for PayloadLayer {
     type Service = BufferPayload<S>;
 
     fn layer(&self, inner: S) -> BufferPayload<S> {
-        BufferPayload { inner, layer: self.clone() }
-    }
-}
-
-/// Reads the body, and hands it on as a [`Payload`]. Made by [`PayloadLayer`].
-#[derive(Clone, Debug)]
-pub struct BufferPayload<S> {
-    inner: S,
-    layer: PayloadLayer,
-}
-
-impl<S, B, R> Service<Request<B>> for BufferPayload<S>
-where
-    S: Service<Request<Payload>, Response = Response<R>> + Clone,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    type Response = Response<ResponseBody<R>>;
-    type Error = S::Error;
-    type Future = ResponseFuture<B, S, S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let layer = &self.layer;
-        let responder = layer.rejections.for_request(&request);
-        let (mut parts, body) = request.into_parts();
-        let context = RequestContext::ensure(&mut parts.extensions);
-        let refuse =
-            |rejection| ResponseFuture::refused(Refused::new(rejection, responder, &context));
-
-        let head = match layer.check_head(&parts, &body) {
-            Ok(head) => head,
-            Err(rejection) => return refuse(rejection),
-        };
-        let payload = if layer.mode == Mode::Streamed {
-            let mut payload = Payload::streamed(body);
-            payload.bind(layer.limits, &context);
-            payload
-        } else {
-            let own = (&body as &dyn Any).downcast_ref().and_then(Payload::shared);
-            let plain = head.coding.is_none();
-            let buffered = match own {
-                Some(own) if plain && !layer.reads_in_turns(own) => own.clone(),
-                None if plain && body.is_end_stream() => {
-                    layer.buffer(Bytes::new(), None, layer.permit(), &context)
-                }
-                _ => {
-                    // https://docs.rs/tower-service/latest/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
-                    let clone = self.inner.clone();
-                    let inner = mem::replace(&mut self.inner, clone);
-                    let body = Flow::new(body, layer.limits, Some(context.clone()));
-                    let layer = layer.clone();
-                    let reading = Reading::new(inner, layer, parts, context, responder, head);
-                    return ResponseFuture::reading(body, reading);
-                }
-            };
-            let checked = layer.check_body(&buffered, head.charset, &parts.method, &context);
-            if let Err(rejection) = checked {
-                return refuse(rejection);
-            }
-            set_framing(&mut parts.headers, &buffered);
-            Payload::of(buffered)
-        };
-        ResponseFuture::calling(self.inner.call(Request::from_parts(parts, payload)))
+        BufferPayload::from_parts(inner, self.settings.clone(), self.rejections)
     }
 }

@@ -130,64 +130,56 @@
 //! not changed, but where they are [edited](Document::edit): names, numbers and spaces reach the
 //! upstream as they were written.
 
-mod arena;
 mod body;
 mod coding;
-mod collect;
-mod decimal;
-#[cfg_attr(not(feature = "decompression"), path = "decode_none.rs")]
-mod decode;
-mod document;
-mod document_error;
+mod content_type;
 mod edit;
-mod fault;
-mod flow;
+mod error;
 mod future;
+mod json;
 mod layer;
-mod literal;
-mod malformed;
-mod media;
-mod names;
-mod node;
-mod parse;
-mod pointer;
-#[cfg(any(feature = "throttle", feature = "transform"))]
-mod replace;
-mod splice;
-mod text;
+mod read;
+mod service;
 
-#[cfg(any(feature = "model-rules", feature = "schema"))]
-pub(crate) use self::collect::Collected;
-#[cfg(any(feature = "cache", feature = "schema"))]
-pub(crate) use self::decimal::Decimal;
 #[cfg(any(feature = "throttle", feature = "transform"))]
-pub(crate) use self::decimal::whole_number;
-#[cfg(any(feature = "schema", feature = "throttle"))]
-pub(crate) use self::layer::is_bodiless;
+pub(crate) use self::body::replace::replace;
 #[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
-pub(crate) use self::media::Content;
+pub(crate) use self::content_type::ContentKind;
 #[cfg(any(feature = "schema", feature = "transform"))]
-pub(crate) use self::media::only_json;
-pub(crate) use self::media::{first_of_json, says_json};
+pub(crate) use self::content_type::only_json;
+pub(crate) use self::content_type::{first_of_json, says_json};
+#[cfg(any(feature = "throttle", feature = "transform"))]
+pub(crate) use self::json::case_fold::fold_to_ascii;
+#[cfg(any(feature = "cache", feature = "schema"))]
+pub(crate) use self::json::decimal::Decimal;
+#[cfg(any(feature = "throttle", feature = "transform"))]
+pub(crate) use self::json::decimal::whole_number;
 #[cfg(feature = "schema")]
-pub(crate) use self::node::Entries;
-#[cfg(any(feature = "throttle", feature = "transform"))]
-pub(crate) use self::pointer::fold_to_ascii;
-#[cfg(any(feature = "throttle", feature = "transform"))]
-pub(crate) use self::replace::replace;
+pub(crate) use self::json::node::Entries;
 #[cfg(all(test, feature = "schema"))]
-pub(crate) use self::text::work;
+pub(crate) use self::json::parse::string::work;
+#[cfg(any(feature = "model-rules", feature = "schema"))]
+pub(crate) use self::read::collect::CollectedBody;
+#[cfg(any(feature = "schema", feature = "throttle"))]
+pub(crate) use self::read::settings::is_bodiless;
 pub use self::{
-    body::Payload,
-    document::{Bounds, Document},
-    document_error::DocumentError,
-    edit::Edits,
-    fault::{EditError, EditFault},
-    flow::PayloadError,
+    body::payload::Payload,
+    edit::{
+        edits::Edits,
+        error::{EditError, EditFault},
+        literal::Literal,
+        pointer::{InvalidPointer, Pointer},
+    },
+    error::PayloadError,
     future::ResponseFuture,
-    layer::{BufferPayload, PayloadLayer},
-    literal::Literal,
-    malformed::{Malformed, Reason},
-    node::{Elements, Kind, Members, Node},
-    pointer::{InvalidPointer, Pointer},
+    json::{
+        bounds::Bounds,
+        document::Document,
+        error::DocumentError,
+        fault::{Malformed, Reason},
+        kind::Kind,
+        node::{Elements, Members, Node},
+    },
+    layer::PayloadLayer,
+    service::BufferPayload,
 };

@@ -1,29 +1,24 @@
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{
-    Method, Request, Response,
-    header::{IF_RANGE, RANGE},
-};
-use http_body::Body;
 use tower_layer::Layer;
-use tower_service::Service;
 
 use super::{
-    BuiltIn, ChatLimits, Parameter, ResponseBody, ResponseFuture, ResponseSchema, Schema,
-    response::Expectation,
-    routes::Routes,
-    rules::{BodyRule, Rules},
+    built_in::{bounds::BuiltIn, routes::BuiltInRoutes},
+    compile::schema::Schema,
+    request::{
+        chat_limits::ChatLimits,
+        parameter::Parameter,
+        rules::{BodyRule, RequestRules},
+    },
+    response::response_schema::ResponseSchema,
+    service::ValidateSchema,
 };
-use crate::{context::RequestContext, payload::Payload, rejection::RejectionFormat};
+use crate::rejection::RejectionFormat;
 
 /// Holds requests to a schema, and their answers where that is asked for. See the [module](super).
 #[derive(Clone, Debug)]
 pub struct SchemaLayer {
-    rules: Arc<Rules>,
+    rules: Arc<RequestRules>,
     rejections: RejectionFormat,
 }
 
@@ -41,7 +36,7 @@ impl SchemaLayer {
     /// [`model`](Self::model) and [`route`](Self::route) come first.
     #[must_use]
     pub fn built_in(schemas: &BuiltIn) -> Self {
-        Self::of(BodyRule::BuiltIn(Arc::new(Routes::new(schemas))))
+        Self::of(BodyRule::BuiltIn(Arc::new(BuiltInRoutes::new(schemas))))
     }
 
     /// Holds bodies to the schema of their [route](Self::route) or [model](Self::model), and refuses
@@ -124,7 +119,7 @@ impl SchemaLayer {
     }
 
     fn of(body: BodyRule) -> Self {
-        Self { rules: Arc::new(Rules::new(body)), rejections: RejectionFormat::Problem }
+        Self { rules: Arc::new(RequestRules::new(body)), rejections: RejectionFormat::Problem }
     }
 }
 
@@ -139,50 +134,6 @@ impl<S> Layer<S> for SchemaLayer {
     type Service = ValidateSchema<S>;
 
     fn layer(&self, inner: S) -> ValidateSchema<S> {
-        ValidateSchema { inner, layer: self.clone() }
-    }
-}
-
-/// The service of [`SchemaLayer`].
-#[derive(Clone, Debug)]
-pub struct ValidateSchema<S> {
-    inner: S,
-    layer: SchemaLayer,
-}
-
-impl<S, R> Service<Request<Payload>> for ValidateSchema<S>
-where
-    S: Service<Request<Payload>, Response = Response<R>>,
-    R: Body<Data = Bytes>,
-{
-    type Response = Response<ResponseBody<R>>;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future, R>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
-        let context = RequestContext::ensure(request.extensions_mut());
-        let rules = self.layer.rules.of_route(context.route());
-        let rejections = self.layer.rejections;
-        if let Err(rejection) = rules.check(&request, &context) {
-            return ResponseFuture::refused(rejection, rejections.for_request(&request), context);
-        }
-        // An answer to HEAD has the fields of a body, and none.
-        let schema = rules.response.as_ref().filter(|_| *request.method() != Method::HEAD);
-        let expectation = schema.map(|schema| {
-            context.announce_answer_is_read();
-            if schema.must_be_whole() {
-                // A server may ignore a range (RFC 9110 section 14.2). One that sends the part that was
-                // asked for sends what cannot be checked.
-                request.headers_mut().remove(RANGE);
-                request.headers_mut().remove(IF_RANGE);
-            }
-            let (method, responder) = (request.method().clone(), rejections.for_request(&request));
-            Box::new(Expectation::new(schema.clone(), method, responder, context))
-        });
-        ResponseFuture::calling(self.inner.call(request), expectation)
+        ValidateSchema::from_parts(inner, Arc::clone(&self.rules), self.rejections)
     }
 }

@@ -128,7 +128,7 @@
 //! event at WARN, target `tower_inference::schema`: the request's id, its route, and the violations,
 //! which name members of the answer but hold no values.
 #![doc = ""]
-#![doc = include_str!("builtin.md")]
+#![doc = include_str!("built_in/built_in.md")]
 #![doc = ""]
 //! # Limits
 //!
@@ -143,40 +143,29 @@
 //! - Members of the query are decoded as forms are. To an upstream that takes a plus sign literally,
 //!   another value goes than was checked.
 
-mod arena;
-mod body;
-mod bounds;
-mod builtin;
-mod chat;
+mod built_in;
 mod compile;
-mod draft;
-mod equality;
-mod error;
 mod explain;
-mod finding;
 mod future;
-mod held;
 mod layer;
-mod nearest;
-mod number;
-mod openapi;
-mod parameters;
-mod reach;
+mod request;
 mod response;
-mod routes;
-mod rules;
-mod survey;
-mod watched;
+mod service;
+mod validate;
 
 pub use self::{
-    body::ResponseBody,
-    bounds::{BuiltIn, BuiltInError},
-    chat::{ChatLimits, Streaming},
-    compile::{Schema, SchemaBuilder},
-    draft::Draft,
-    error::{SchemaError, SchemaFault},
+    built_in::bounds::{BuiltIn, BuiltInError},
+    compile::{
+        draft::Draft,
+        error::{SchemaError, SchemaFault},
+        schema::{Schema, SchemaBuilder},
+    },
     future::ResponseFuture,
-    layer::{SchemaLayer, ValidateSchema},
-    parameters::Parameter,
-    response::ResponseSchema,
+    layer::SchemaLayer,
+    request::{
+        chat_limits::{ChatLimits, Streaming},
+        parameter::Parameter,
+    },
+    response::{body::ResponseBody, response_schema::ResponseSchema},
+    service::ValidateSchema,
 };

@@ -15,7 +15,7 @@ use super::layer::TransformLayer;
 use crate::{
     generation::{AskForUsage, OutputTokens},
     model::{Profile, Takes},
-    payload::{Content, DocumentError, EditError, Edits, Literal, Payload, Pointer, only_json},
+    payload::{ContentKind, DocumentError, EditError, Edits, Literal, Payload, Pointer, only_json},
     rejection::Rejection,
 };
 
@@ -64,12 +64,12 @@ pub(super) fn apply(
         }
     }
     if around.binary {
-        match Content::of(around.headers, payload.bytes()) {
-            Content::Binary => return Ok(Edited::default()),
-            Content::Text if payload.bytes().is_none_or(|bytes| !bytes.is_empty()) => {
+        match ContentKind::of(around.headers, payload.bytes()) {
+            ContentKind::Binary => return Ok(Edited::default()),
+            ContentKind::Text if payload.bytes().is_none_or(|bytes| !bytes.is_empty()) => {
                 return Err(only_json());
             }
-            Content::Text | Content::Json => {}
+            ContentKind::Text | ContentKind::Json => {}
         }
     }
     let document = match payload.document() {

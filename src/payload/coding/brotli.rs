@@ -1,0 +1,78 @@
+use brotli_decompressor::{
+    Allocator, BrotliDecompressStream, BrotliResult, BrotliState, SliceWrapper, StandardAlloc,
+};
+
+use super::step::{DecodeError, Step};
+
+pub(crate) struct Brotli {
+    state: BrotliState<Counted, Counted, Counted>,
+    finished: bool,
+}
+
+/// Counts the bytes that the decoder has allocated: its window and the tables of its codes.
+#[derive(Default)]
+struct Counted {
+    bytes: usize,
+}
+
+impl<T: Clone + Default> Allocator<T> for Counted {
+    type AllocatedMemory = <StandardAlloc as Allocator<T>>::AllocatedMemory;
+
+    fn alloc_cell(&mut self, length: usize) -> Self::AllocatedMemory {
+        self.bytes = self.bytes.saturating_add(length.saturating_mul(size_of::<T>()));
+        StandardAlloc::default().alloc_cell(length)
+    }
+
+    fn free_cell(&mut self, cell: Self::AllocatedMemory) {
+        let length = SliceWrapper::<T>::slice(&cell).len();
+        self.bytes = self.bytes.saturating_sub(length.saturating_mul(size_of::<T>()));
+    }
+}
+
+impl Brotli {
+    pub(crate) fn new() -> Self {
+        let alloc = Counted::default;
+        // Strict: a window is at most 16 MiB (RFC 7932 section 9.1), not the 1 GiB of an extension.
+        Self { state: BrotliState::new_strict(alloc(), alloc(), alloc()), finished: false }
+    }
+
+    pub(crate) fn weight(&self) -> usize {
+        let BrotliState { alloc_u8, alloc_u32, alloc_hc, .. } = &self.state;
+        size_of::<Self>() + alloc_u8.bytes + alloc_u32.bytes + alloc_hc.bytes
+    }
+
+    pub(crate) fn step(
+        &mut self,
+        input: &[u8],
+        last: bool,
+        room: &mut [u8],
+    ) -> Result<Step, DecodeError> {
+        let (mut taken, mut given) = (0, 0);
+        if !self.finished {
+            let (mut left, mut free, mut total) = (input.len(), room.len(), 0);
+            let result = BrotliDecompressStream(
+                &mut left,
+                &mut taken,
+                input,
+                &mut free,
+                &mut given,
+                room,
+                &mut total,
+                &mut self.state,
+            );
+            match result {
+                BrotliResult::ResultSuccess => self.finished = true,
+                BrotliResult::NeedsMoreOutput => {}
+                BrotliResult::NeedsMoreInput if last && given < room.len() => {
+                    return Err(DecodeError::TooShort);
+                }
+                BrotliResult::NeedsMoreInput => {}
+                BrotliResult::ResultFailure => return Err(DecodeError::Invalid),
+            }
+        }
+        if self.finished && taken < input.len() {
+            return Err(DecodeError::TooLong);
+        }
+        Ok(Step { taken, given, done: self.finished && last })
+    }
+}

@@ -1,0 +1,238 @@
+use std::fmt;
+
+use bytes::{Buf, Bytes};
+use flate2::bufread::MultiGzDecoder;
+
+use super::{
+    brotli::Brotli,
+    chunks::Chunks,
+    error::too_short,
+    gzip::{GZIP, GZIP_HEADER, Input, gunzip},
+    step::DecodeError,
+    zstd::Zstd,
+};
+use crate::{
+    payload::error::PayloadError,
+    rejection::{Refusal, Rejection},
+};
+
+/// A content coding that can be taken off (RFC 9110 section 8.4.1, RFC 7932, RFC 8878).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Coding {
+    Gzip,
+    Brotli,
+    Zstd,
+}
+
+impl Coding {
+    /// Their names, for `accept-encoding`.
+    pub(crate) const TAKEN: &str = "gzip, br, zstd";
+
+    pub(crate) fn named(name: &[u8]) -> Option<Self> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        if is("gzip") || is("x-gzip") {
+            Some(Self::Gzip)
+        } else if is("br") {
+            Some(Self::Brotli)
+        } else if is("zstd") {
+            Some(Self::Zstd)
+        } else {
+            None
+        }
+    }
+
+    const fn broken(self) -> &'static str {
+        match self {
+            Self::Gzip => "content-encoding: the body is not gzip",
+            Self::Brotli => "content-encoding: the body is not br",
+            Self::Zstd => "content-encoding: the body is not zstd with a window of at most 8 MiB",
+        }
+    }
+}
+
+/// Takes a coding off, a step at a time.
+///
+/// A step reads and writes little, so that others can have their turn between two of them, and what
+/// is too large is noticed before much of it is there.
+pub(crate) struct Decoder {
+    coding: Coding,
+    codec: Codec,
+    // What came, and is not decoded yet.
+    input: Bytes,
+    // How much came in all.
+    came: usize,
+    // No more will come.
+    ended: bool,
+    // The last step had room for no more.
+    full: bool,
+    done: bool,
+    limit: u64,
+    decoded: Chunks,
+}
+
+impl Decoder {
+    /// Coded bytes that a step reads. A few of them can say much, and a few more can say it again.
+    const STEP: usize = 4 * 1024;
+
+    /// Takes `coding` off a body that may have `limit` bytes without it.
+    pub(crate) fn boxed(coding: Coding, limit: u64) -> Box<Self> {
+        let codec = match coding {
+            Coding::Gzip => Codec::Gzip(MultiGzDecoder::new(Input::default())),
+            Coding::Brotli => Codec::Brotli(Box::new(Brotli::new())),
+            Coding::Zstd => Codec::Zstd(Zstd::new()),
+        };
+        let (input, came, decoded) = (Bytes::new(), 0, Chunks::default());
+        let (ended, full, done) = (false, false, false);
+        Box::new(Self { coding, codec, input, came, ended, full, done, limit, decoded })
+    }
+
+    /// Gives it more to decode. It must not be busy.
+    pub(crate) fn push(&mut self, data: Bytes) {
+        self.came = self.came.saturating_add(data.len());
+        self.input = data;
+    }
+
+    /// Says that no more will come.
+    pub(crate) const fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Whether there is something to do before more is given to it, or before all is done.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.input.is_empty() || self.full || self.ended && !self.done
+    }
+
+    pub(crate) fn step(&mut self) -> Result<(), Rejection> {
+        let input = self.input.slice(..self.input.len().min(Self::STEP));
+        let last = self.ended && input.len() == self.input.len();
+        let room = self.decoded.room();
+        let size = room.len();
+        let stepped = match &mut self.codec {
+            Codec::Gzip(gzip) => gunzip(gzip, input, last, room),
+            Codec::Brotli(brotli) => brotli.step(&input, last, room),
+            Codec::Zstd(zstd) => zstd.step(&input, last, room),
+        };
+        let step = stepped.map_err(|broken| broken.rejection(self.coding))?;
+        self.input.advance(step.taken);
+        self.full = step.given == size;
+        self.done = step.done;
+        self.decoded.grow(step.given);
+        if self.decoded.length > self.limit {
+            return Err(PayloadError::TooLarge(Some(self.limit)).rejection());
+        }
+        Ok(())
+    }
+
+    /// How many bytes of memory it takes now: its window and tables, what was decoded, and what is
+    /// left to decode.
+    pub(crate) fn weight(&self) -> usize {
+        let codec = match &self.codec {
+            Codec::Gzip(_) => GZIP + self.came.min(GZIP_HEADER),
+            Codec::Brotli(brotli) => brotli.weight(),
+            Codec::Zstd(zstd) => zstd.context.sizeof(),
+        };
+        codec + self.decoded.weight() + self.input.len()
+    }
+
+    /// What was decoded.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        // The window goes before the pieces are put together.
+        drop(self.codec);
+        self.decoded.into_bytes()
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Decoder").field(&self.coding).finish()
+    }
+}
+
+impl DecodeError {
+    /// Tells a caller how to mend it, and nothing of what was decoded.
+    fn rejection(self, coding: Coding) -> Rejection {
+        let detail = match self {
+            Self::TooShort => return too_short(),
+            Self::TooLong => "content-encoding: more data after the coded body",
+            Self::Invalid => coding.broken(),
+        };
+        Rejection::new(Refusal::MalformedPayload).with_detail(detail)
+    }
+}
+
+enum Codec {
+    Gzip(MultiGzDecoder<Input>),
+    Brotli(Box<Brotli>),
+    Zstd(Zstd),
+}
+
+#[cfg(test)]
+mod tests {
+    use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, zstd_sys::ZSTD_EndDirective};
+
+    use super::*;
+
+    /// A frame that does not say its length, as a stream has it.
+    fn zstd(data: &[u8], window_log: u32) -> Bytes {
+        let mut context = CCtx::create();
+        context.set_parameter(CParameter::WindowLog(window_log)).unwrap();
+        let mut coded = Vec::with_capacity(zstd_safe::compress_bound(data.len()));
+        let (mut from, mut to) = (InBuffer::around(data), OutBuffer::around(&mut coded));
+        for end in [ZSTD_EndDirective::ZSTD_e_flush, ZSTD_EndDirective::ZSTD_e_end] {
+            while context.compress_stream2(&mut to, &mut from, end).unwrap() > 0 {}
+        }
+        coded.into()
+    }
+
+    fn run(decoder: &mut Decoder) -> Result<(), Rejection> {
+        while decoder.is_busy() {
+            decoder.step()?;
+        }
+        Ok(())
+    }
+
+    fn memory(decoder: &Decoder) -> usize {
+        let Codec::Zstd(zstd) = &decoder.codec else { panic!("not zstd") };
+        zstd.context.sizeof()
+    }
+
+    /// Its memory is that of C, which no allocator of ours can count.
+    #[test]
+    fn a_zstd_window_costs_8_mib_and_no_more() {
+        let zeros = vec![0; 32 << 20];
+        let mut decoder = Decoder::boxed(Coding::Zstd, 16 << 20);
+        decoder.push(zstd(&zeros, 23));
+        let refused = run(&mut decoder).unwrap_err();
+        assert_eq!(refused.refusal(), Refusal::PayloadTooLarge);
+        assert!(decoder.decoded.length <= (16 << 20) + Chunks::CHUNK as u64);
+        let window = memory(&decoder);
+        assert!((8 << 20..9 << 20).contains(&window), "{window}");
+
+        let mut decoder = Decoder::boxed(Coding::Zstd, u64::MAX);
+        decoder.push(zstd(&zeros, 24));
+        assert_eq!(run(&mut decoder).unwrap_err().refusal(), Refusal::MalformedPayload);
+        let window = memory(&decoder);
+        assert!(window < 1 << 20, "{window}");
+    }
+
+    #[test]
+    fn a_step_reads_and_writes_little() {
+        let mut decoder = Decoder::boxed(Coding::Zstd, u64::MAX);
+        decoder.push(zstd(&vec![0; 1 << 20], 20));
+        let mut steps = 0;
+        while decoder.is_busy() {
+            let (left, length) = (decoder.input.len(), decoder.decoded.length);
+            decoder.step().unwrap();
+            assert!(left - decoder.input.len() <= Decoder::STEP);
+            assert!(decoder.decoded.length - length <= Chunks::CHUNK as u64);
+            steps += 1;
+        }
+        assert!(steps >= (1 << 20) / Chunks::CHUNK, "{steps}");
+        decoder.end();
+        run(&mut decoder).unwrap();
+        let decoded = decoder.into_bytes();
+        assert_eq!(decoded.len(), 1 << 20);
+        // Room is made for what there is.
+        assert_eq!(decoded.try_into_mut().unwrap().capacity(), 1 << 20);
+    }
+}

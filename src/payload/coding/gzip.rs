@@ -1,0 +1,60 @@
+use std::io::{self, BufRead, ErrorKind, Read};
+
+use bytes::{Buf, Bytes};
+use flate2::bufread::MultiGzDecoder;
+
+use super::step::{DecodeError, Step};
+
+/// A window of 32 KiB (RFC 1951 section 2) and the tables.
+pub(crate) const GZIP: usize = 44 * 1024;
+/// The fields of a header, which are kept: each at most 64 KiB, and no longer than what has come.
+pub(crate) const GZIP_HEADER: usize = 192 * 1024;
+
+/// Members that follow one another are one body (RFC 1952 section 2.2). What is no member is not.
+pub(crate) fn gunzip(
+    gzip: &mut MultiGzDecoder<Input>,
+    input: Bytes,
+    last: bool,
+    room: &mut [u8],
+) -> Result<Step, DecodeError> {
+    let before = input.len();
+    *gzip.get_mut() = Input { bytes: input, last };
+    let read = gzip.read(room);
+    let taken = before - gzip.get_ref().bytes.len();
+    match read {
+        Ok(given) => Ok(Step { taken, given, done: given == 0 }),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Ok(Step { taken, given: 0, done: false })
+        }
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(DecodeError::TooShort),
+        Err(_) => Err(DecodeError::Invalid),
+    }
+}
+
+/// Blocks where more may come.
+#[derive(Default)]
+pub(crate) struct Input {
+    bytes: Bytes,
+    last: bool,
+}
+
+impl BufRead for Input {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.bytes.is_empty() && !self.last {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(&self.bytes)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.bytes.advance(amount);
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}

@@ -1,0 +1,15 @@
+/// What a step has read of its input, and written into its room.
+pub(crate) struct Step {
+    pub(crate) taken: usize,
+    pub(crate) given: usize,
+    /// The body is whole, and its end was said.
+    pub(crate) done: bool,
+}
+
+/// Why coded bytes cannot be decoded.
+#[derive(Clone, Copy)]
+pub(crate) enum DecodeError {
+    TooShort,
+    TooLong,
+    Invalid,
+}

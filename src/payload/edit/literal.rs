@@ -1,0 +1,91 @@
+use std::fmt;
+
+use serde_json::Value;
+
+/// A JSON value that edits put into documents: written once, when it is made.
+///
+/// ```
+/// use tower_inference::payload::Literal;
+///
+/// assert_eq!(Literal::from(0.7).as_str(), "0.7");
+/// assert_eq!(Literal::from("org/model").as_str(), "\"org/model\"");
+/// assert_eq!(Literal::from(serde_json::json!({"type": "text"})).as_str(), r#"{"type":"text"}"#);
+/// ```
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub struct Literal {
+    text: Box<str>,
+    nodes: usize,
+    depth: usize,
+}
+
+impl Literal {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// How many nodes it has, counted as [`Bounds::nodes`](crate::payload::Bounds::nodes) does.
+    pub(crate) const fn nodes(&self) -> usize {
+        self.nodes
+    }
+
+    /// How many arrays and objects stand in one another.
+    pub(crate) const fn depth(&self) -> usize {
+        self.depth
+    }
+}
+
+impl<V: Into<Value>> From<V> for Literal {
+    fn from(value: V) -> Self {
+        let value = value.into();
+        let (nodes, depth) = measure(&value);
+        Self { text: value.to_string().into(), nodes, depth }
+    }
+}
+
+/// Nodes and depth. Recursive, as writing and dropping a [`Value`] are.
+fn measure(value: &Value) -> (usize, usize) {
+    let around = |inner: (usize, usize), (nodes, depth)| (inner.0 + nodes, inner.1.max(depth));
+    match value {
+        Value::Array(elements) => {
+            let (nodes, depth) = elements.iter().map(measure).fold((0, 0), around);
+            (nodes + 1, depth + 1)
+        }
+        Value::Object(members) => {
+            let (nodes, depth) = members.values().map(measure).fold((0, 0), around);
+            (nodes + members.len() + 1, depth + 1)
+        }
+        _ => (1, 0),
+    }
+}
+
+impl fmt::Debug for Literal {
+    // Without its text, which may be a prompt.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Literal").field("bytes", &self.text.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::payload::Document;
+
+    #[test]
+    fn nodes_and_depth_are_the_documents() {
+        for value in [
+            json!(null),
+            json!("a"),
+            json!([]),
+            json!({}),
+            json!({"a": [1, {"b": [[]]}], "c": {"d": {}}}),
+        ] {
+            let literal = Literal::from(value);
+            let document = Document::parse(literal.as_str().to_owned()).unwrap();
+            assert_eq!((literal.nodes, literal.depth), (document.nodes(), document.depth()));
+        }
+    }
+}

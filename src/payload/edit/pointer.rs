@@ -1,0 +1,180 @@
+use std::{error::Error, fmt, str::FromStr};
+
+use crate::payload::json::{case_fold::is_folded_alike, node::array_index};
+
+/// A JSON pointer (RFC 6901), read once.
+///
+/// ```
+/// use tower_inference::payload::Pointer;
+///
+/// let pointer: Pointer = "/stream_options/include_usage".parse()?;
+/// assert_eq!(pointer, Pointer::new(["stream_options", "include_usage"]));
+/// assert!("stream_options".parse::<Pointer>().is_err());
+/// # Ok::<(), tower_inference::payload::InvalidPointer>(())
+/// ```
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub struct Pointer {
+    tokens: Box<[Token]>,
+}
+
+/// One step of a pointer.
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub(crate) struct Token {
+    pub(crate) name: Box<str>,
+    /// The name as JSON, and a colon: what stands before the value of a new member.
+    pub(crate) written: Box<str>,
+    marks: u64,
+}
+
+impl Pointer {
+    /// Leads through the members of these names. None: to the whole document.
+    pub fn new<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Self {
+        Self { tokens: names.into_iter().map(|name| Token::new(name.as_ref())).collect() }
+    }
+
+    pub(crate) const fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
+    /// The pointer to what the first `count` tokens lead to.
+    pub(crate) fn prefix(&self, count: usize) -> String {
+        let mut text = String::new();
+        for token in self.tokens.iter().take(count) {
+            text.push('/');
+            text.push_str(&token.name.replace('~', "~0").replace('/', "~1"));
+        }
+        text
+    }
+}
+
+impl FromStr for Pointer {
+    type Err = InvalidPointer;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPointer> {
+        if text.is_empty() {
+            return Ok(Self::new::<&str>([]));
+        }
+        let tokens = text.strip_prefix('/').ok_or(InvalidPointer)?.split('/');
+        let name = |token: &str| {
+            let mut escapes = token.split('~').skip(1);
+            let legal = escapes.all(|escape| escape.starts_with(['0', '1']));
+            legal.then(|| token.replace("~1", "/").replace("~0", "~")).ok_or(InvalidPointer)
+        };
+        Ok(Self::new(tokens.map(name).collect::<Result<Vec<_>, _>>()?))
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.prefix(self.tokens.len()))
+    }
+}
+
+impl fmt::Debug for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pointer({self})")
+    }
+}
+
+impl Token {
+    fn new(name: &str) -> Self {
+        let written = format!("{}:", serde_json::Value::from(name));
+        Self { name: name.into(), written: written.into(), marks: marks(name) }
+    }
+
+    /// False when no name that these are the [`marks`] of is like this one.
+    pub(crate) const fn may_be_among(&self, marks: u64) -> bool {
+        self.marks & marks != 0
+    }
+
+    /// The index of an element that it says: digits, without a leading zero (section 4).
+    pub(crate) fn index(&self) -> Option<usize> {
+        array_index(&self.name)
+    }
+
+    /// How the name of a member compares with this one.
+    pub(crate) fn compare(&self, name: &str) -> Likeness {
+        let own = &*self.name;
+        // Where all is ASCII, names of different lengths differ.
+        if own.len() == name.len() {
+            if own == name {
+                return Likeness::Same;
+            }
+            if own.eq_ignore_ascii_case(name) {
+                return Likeness::OtherCase;
+            }
+        }
+        if (name.is_ascii() && own.is_ascii()) || !is_folded_alike(own, name) {
+            return Likeness::Different;
+        }
+        Likeness::OtherCase
+    }
+}
+
+/// One of 64 bits, which names that are alike share. All of them for a name beyond ASCII, whose
+/// case is not that simple.
+pub(crate) fn marks(name: &str) -> u64 {
+    if !name.is_ascii() {
+        return u64::MAX;
+    }
+    // Without the bit that lower case is.
+    let fold = |byte: Option<&u8>| byte.map_or(0, |byte| u32::from(byte & !0x20));
+    let bytes = name.as_bytes();
+    let mixed = fold(bytes.first()) ^ (fold(bytes.last()) << 1) ^ ((bytes.len() as u32) << 2);
+    1 << (mixed % 64)
+}
+
+/// How two names compare.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Likeness {
+    Same,
+    /// A reader that folds case takes one for the other.
+    OtherCase,
+    Different,
+}
+
+/// What is not a JSON pointer: it neither is empty nor starts with a slash, or holds a tilde that
+/// is not followed by 0 or 1 (RFC 6901 section 3).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub struct InvalidPointer;
+
+impl fmt::Display for InvalidPointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a JSON pointer")
+    }
+}
+
+impl Error for InvalidPointer {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for text in ["", "/", "/a", "/a/0/b", "/a~1b/m~0n", "/~01", "//", "/\"\\\u{2603}"] {
+            let pointer: Pointer = text.parse().unwrap();
+            assert_eq!(pointer.to_string(), text);
+        }
+        for text in ["a", "/~", "/~2", "/a~/b", "#/a"] {
+            assert_eq!(text.parse::<Pointer>(), Err(InvalidPointer), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_alike_where_go_takes_them_for_one() {
+        let token = Token::new("max_tokens");
+        assert_eq!(token.compare("max_tokens"), Likeness::Same);
+        for name in ["Max_Tokens", "MAX_TOKENS", "max_to\u{212a}ens", "max_token\u{17f}"] {
+            assert_eq!(token.compare(name), Likeness::OtherCase, "{name}");
+            assert!(token.may_be_among(marks(name)));
+        }
+        for name in ["", "max_token", "maxTokens", "max-tokens", "max_tokens ", "max_tokénsé"] {
+            assert_eq!(token.compare(name), Likeness::Different, "{name}");
+        }
+        let token = Token::new("straße");
+        assert_eq!(token.compare("STRASSE"), Likeness::OtherCase);
+        assert!(token.may_be_among(marks("STRASSE")));
+    }
+}

@@ -1,0 +1,148 @@
+use super::operation::{Change, NewText, Operation};
+use crate::payload::json::{document::Document, kind::Kind};
+
+/// Bytes that go, and what comes in their place.
+struct Splice<'a> {
+    start: u32,
+    end: u32,
+    comma: Comma,
+    text: Option<NewText<'a>>,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Comma {
+    None,
+    Before,
+    After,
+}
+
+impl Splice<'_> {
+    fn len(&self) -> usize {
+        usize::from(self.comma != Comma::None) + self.text.map_or(0, |text| text.len())
+    }
+
+    fn write(&self, into: &mut Vec<u8>) {
+        if self.comma == Comma::Before {
+            into.push(b',');
+        }
+        if let Some(text) = &self.text {
+            text.write(into);
+        }
+        if self.comma == Comma::After {
+            into.push(b',');
+        }
+    }
+}
+
+/// Writes the document with all changes, in one pass, into a buffer of the right size.
+///
+/// No change lies inside another: edits that would, settle the earlier ones first.
+pub(crate) fn render(document: &Document, operations: &[Operation<'_>]) -> Vec<u8> {
+    let text = document.text().as_bytes();
+    let mut splices = Vec::with_capacity(operations.len());
+    for (index, op) in operations.iter().enumerate() {
+        let earlier = operations.get(..index).unwrap_or_default();
+        splices.extend(splice(document, op, earlier, operations));
+    }
+    cut(document, operations, &mut splices);
+    // What is put in goes before what is taken out at the same place; else as written.
+    splices.sort_by_key(|splice| (splice.start, splice.end));
+
+    let gone: usize = splices.iter().map(|splice| (splice.end - splice.start) as usize).sum();
+    let come: usize = splices.iter().map(Splice::len).sum();
+    let mut written = Vec::with_capacity((text.len() + come).saturating_sub(gone));
+    let mut at = 0;
+    for splice in &splices {
+        written.extend_from_slice(text.get(at..splice.start as usize).unwrap_or_default());
+        splice.write(&mut written);
+        at = splice.end as usize;
+    }
+    written.extend_from_slice(text.get(at..).unwrap_or_default());
+    written
+}
+
+/// What a change writes, and where. Removals are left to [`cut`].
+fn splice<'a>(
+    document: &Document,
+    op: &Operation<'a>,
+    earlier: &[Operation<'_>],
+    operations: &[Operation<'_>],
+) -> Option<Splice<'a>> {
+    let slot = document.slot(op.at);
+    // How many elements or members of this container are left.
+    let left = || {
+        let removed = operations.iter().filter(|other| other.removes_from(op.at)).count();
+        slot.len() as usize - removed
+    };
+    Some(match op.change {
+        Change::Remove(_) => return None,
+        Change::Replace(text) => {
+            Splice { start: slot.start, end: slot.end, comma: Comma::None, text: Some(text) }
+        }
+        Change::Prepend(text) => {
+            let comma = if left() > 0 { Comma::After } else { Comma::None };
+            Splice { start: slot.start + 1, end: slot.start + 1, comma, text: Some(text) }
+        }
+        Change::Append(text) => {
+            let follows =
+                left() > 0 || earlier.iter().any(|other| other.new_member(op.at).is_some());
+            let comma = if follows { Comma::Before } else { Comma::None };
+            // Behind the last value, before the space that the bracket stands in.
+            let inside = document.text().get(slot.start as usize..slot.end as usize - 1);
+            let spaces = |char| matches!(char, ' ' | '\n' | '\r' | '\t');
+            let length = inside.unwrap_or_default().trim_end_matches(spaces).len();
+            let at = slot.start + length as u32;
+            Splice { start: at, end: at, comma, text: Some(text) }
+        }
+    })
+}
+
+/// Takes out what is removed, each run of neighbours with one of the commas around it.
+fn cut(document: &Document, operations: &[Operation<'_>], splices: &mut Vec<Splice<'_>>) {
+    let removal = |op: &Operation<'_>| match op.change {
+        Change::Remove(container) => Some((container, op.at)),
+        Change::Replace(_) | Change::Append(_) | Change::Prepend(_) => None,
+    };
+    let mut removed: Vec<(u32, u32)> = operations.iter().filter_map(removal).collect();
+    removed.sort_unstable();
+    for of_one in removed.chunk_by(|one, other| one.0 == other.0) {
+        let mut removed = of_one.iter().map(|(_, at)| *at).peekable();
+        let mut run = None;
+        let mut kept = None;
+        let mut gone = |start, end| {
+            splices.push(Splice { start, end, comma: Comma::None, text: None });
+        };
+        let mut end = 0;
+        for (start, value) in children(document, of_one.first().map_or(0, |(at, _)| *at)) {
+            if removed.next_if_eq(&value).is_some() {
+                run.get_or_insert(start);
+                end = document.slot(value).end;
+                continue;
+            }
+            // With the comma behind it.
+            if let Some(from) = run.take() {
+                gone(from, start);
+            }
+            kept = Some(document.slot(value).end);
+            if removed.peek().is_none() {
+                break;
+            }
+        }
+        // The last ones, with the comma before them.
+        if let Some(from) = run {
+            gone(kept.unwrap_or(from), end);
+        }
+    }
+}
+
+/// Where each element or member of a container starts, and the slot of its value.
+fn children(document: &Document, container: u32) -> impl Iterator<Item = (u32, u32)> {
+    let slot = document.slot(container);
+    let name = u32::from(slot.kind() == Kind::Object);
+    let mut at = container + 1;
+    (0..slot.len()).map(move |_| {
+        let (start, value) = (document.slot(at).start, at + name);
+        at = document.slot(value).next;
+        (start, value)
+    })
+}

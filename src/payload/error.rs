@@ -1,0 +1,76 @@
+use std::{error::Error, fmt, time::Duration};
+
+use http_body_util::LengthLimitError;
+
+use crate::rejection::{Refusal, Rejection};
+
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why a body could not be read to its end.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// It has more bytes than the limit, which is given where it is known.
+    TooLarge(Option<u64>),
+    /// It did not arrive within the deadline, which is given.
+    TimedOut(Duration),
+    /// The caller's connection broke, or a layer further out cut it off.
+    Broken(Box<dyn Error + Send + Sync>),
+}
+
+impl PayloadError {
+    /// The refusal that says so.
+    #[must_use]
+    pub fn rejection(&self) -> Rejection {
+        match self {
+            Self::TooLarge(None) => Rejection::new(Refusal::PayloadTooLarge)
+                .with_detail("the body is larger than a layer further out allows"),
+            Self::TooLarge(Some(_)) => Rejection::new(Refusal::PayloadTooLarge)
+                .with_detail(format!("{self}; PayloadLayer::limit sets this bound")),
+            Self::TimedOut(_) => Rejection::new(Refusal::PayloadTimeout)
+                .with_detail(format!("{self}; PayloadLayer::deadline sets this bound")),
+            Self::Broken(_) => {
+                Rejection::new(Refusal::MalformedPayload).with_detail("the body broke off")
+            }
+        }
+    }
+}
+
+impl From<BoxError> for PayloadError {
+    /// Keeps what a body further in has found out, whatever it was wrapped into on the way.
+    fn from(error: BoxError) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
+        while let Some(known) = cause {
+            match known.downcast_ref() {
+                Some(Self::TooLarge(limit)) => return Self::TooLarge(*limit),
+                Some(Self::TimedOut(deadline)) => return Self::TimedOut(*deadline),
+                Some(Self::Broken(_)) | None => {}
+            }
+            if known.is::<LengthLimitError>() {
+                return Self::TooLarge(None);
+            }
+            cause = known.source();
+        }
+        Self::Broken(error)
+    }
+}
+
+impl fmt::Display for PayloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge(None) => f.write_str("the body is too large"),
+            Self::TooLarge(Some(limit)) => write!(f, "the body is larger than {limit} bytes"),
+            Self::TimedOut(deadline) => write!(f, "the body did not arrive within {deadline:?}"),
+            Self::Broken(_) => f.write_str("the body broke off"),
+        }
+    }
+}
+
+impl Error for PayloadError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Broken(error) => Some(&**error),
+            Self::TooLarge(_) | Self::TimedOut(_) => None,
+        }
+    }
+}

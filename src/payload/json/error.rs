@@ -1,0 +1,81 @@
+use std::{error::Error, fmt};
+
+use super::fault::{Malformed, Reason};
+use crate::{
+    memory_limit::MemoryExhausted,
+    rejection::{Refusal, Rejection},
+};
+
+/// Why a payload has no JSON document.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// It is streamed: the route takes bodies without looking into them.
+    Streamed,
+    /// There is no body.
+    Empty,
+    /// It is not strict JSON.
+    Malformed(Malformed),
+    /// The [memory limit](crate::payload::PayloadLayer::memory_limit) has no room for it.
+    Exhausted,
+}
+
+impl DocumentError {
+    /// The rejection of a layer that must look into the body: `unsupported-media-type` for one that
+    /// is streamed, `overloaded` where no memory is left, `payload-too-large` for one beyond a
+    /// bound, `malformed-payload` else. The last two name the position.
+    #[must_use]
+    pub fn rejection(self) -> Rejection {
+        match self {
+            Self::Streamed => Rejection::new(Refusal::UnsupportedMediaType)
+                .with_detail("bodies are not read here, so they cannot be checked"),
+            Self::Empty => Rejection::new(Refusal::MalformedPayload)
+                .with_detail("the body is empty")
+                .with_position(0),
+            Self::Malformed(Malformed { reason, position }) if reason.is_bound() => {
+                bound_rejection(format_args!("the body has {reason} at byte {position}"), reason)
+                    .with_position(position)
+            }
+            Self::Malformed(malformed) => Rejection::new(Refusal::MalformedPayload)
+                .with_detail(format!("the body is not strict JSON: {malformed}"))
+                .with_position(malformed.position),
+            Self::Exhausted => MemoryExhausted.into(),
+        }
+    }
+}
+
+/// The rejection of a document beyond the bound that `reason` names. It says who can raise the bound,
+/// because the document may be in order.
+pub(crate) fn bound_rejection(what: fmt::Arguments<'_>, reason: Reason) -> Rejection {
+    let setter = match reason {
+        Reason::TooDeep(_) => "; PayloadLayer::depth sets this bound",
+        Reason::TooManyNodes(_) => "; PayloadLayer::nodes sets this bound",
+        _ => "",
+    };
+    Rejection::new(Refusal::PayloadTooLarge).with_detail(format!("{what}{setter}"))
+}
+
+impl From<Malformed> for DocumentError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl fmt::Display for DocumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Streamed => f.write_str("the body is streamed"),
+            Self::Empty => f.write_str("the body is empty"),
+            Self::Malformed(malformed) => malformed.fmt(f),
+            Self::Exhausted => f.write_str("no memory is left for the document"),
+        }
+    }
+}
+
+impl Error for DocumentError {}
+
+impl From<MemoryExhausted> for DocumentError {
+    fn from(_: MemoryExhausted) -> Self {
+        Self::Exhausted
+    }
+}

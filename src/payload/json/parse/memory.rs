@@ -1,0 +1,43 @@
+use crate::{
+    memory_limit::MemoryPermit,
+    payload::json::{error::DocumentError, fault::Malformed},
+};
+
+/// The memory that a document may take while it is read.
+pub(crate) trait Memory {
+    /// A malformed document, or one that has no room.
+    type Error: From<Malformed>;
+
+    fn take(&mut self, bytes: usize) -> Result<(), Self::Error>;
+
+    fn give_back(&mut self, bytes: usize);
+}
+
+/// As much as the bounds allow.
+#[derive(Default)]
+pub(crate) struct Unlimited;
+
+impl Memory for Unlimited {
+    type Error = Malformed;
+
+    fn take(&mut self, _bytes: usize) -> Result<(), Malformed> {
+        Ok(())
+    }
+
+    fn give_back(&mut self, _bytes: usize) {}
+}
+
+/// Without a permit, as much as the bounds allow.
+impl Memory for Option<MemoryPermit> {
+    type Error = DocumentError;
+
+    fn take(&mut self, bytes: usize) -> Result<(), DocumentError> {
+        Ok(self.as_mut().map_or(Ok(()), |permit| permit.grow(bytes))?)
+    }
+
+    fn give_back(&mut self, bytes: usize) {
+        if let Some(permit) = self {
+            permit.shrink(bytes);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+use std::hash::RandomState;
+
+use super::{
+    names::{NamesOfObject, hashes, is_same},
+    slot::Slot,
+    string::contents,
+};
+
+/// The names of objects with many members, indexed once while the document is read: for the check
+/// that no name comes twice, and for all look-ups after it.
+///
+/// Names are hashed with a key drawn at random, so that no client can prepare names that collide.
+#[derive(Clone, Default)]
+pub(crate) struct NameIndex {
+    state: RandomState,
+    // In the order of their slots, once the document has been read.
+    objects: Vec<Wide>,
+    entries: Vec<Entry>,
+}
+
+/// An object whose names are indexed.
+#[derive(Clone, Copy)]
+struct Wide {
+    object: u32,
+    first: u32,
+    count: u32,
+}
+
+/// A name. Entries of an object are sorted, so that equal names are neighbors, and so are names that
+/// differ in case only.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+struct Entry {
+    folded: u32,
+    exact: u32,
+    slot: u32,
+}
+
+impl NameIndex {
+    /// How many bytes the index takes for an object of `count` members, at most: its tables double.
+    pub(crate) const fn weight(count: u32) -> usize {
+        2 * (size_of::<Wide>() + size_of::<Entry>() * count as usize)
+    }
+
+    /// Indexes the names of an object, and returns where the earliest second name starts.
+    ///
+    /// `members` begins with the slot of the first name, which is slot `object + 1`.
+    pub(crate) fn add(
+        &mut self,
+        text: &str,
+        members: &[Slot],
+        object: u32,
+        count: u32,
+    ) -> Option<u32> {
+        let first = self.entries.len();
+        self.entries.reserve(count as usize);
+        self.objects.push(Wide { object, first: first as u32, count });
+        let names = NamesOfObject { slots: members, first: object + 1, at: 0 };
+        for (slot, name) in names {
+            let (folded, exact) = hashes(&self.state, contents(text, name));
+            self.entries.push(Entry { folded, exact, slot });
+        }
+        let added = self.entries.get_mut(first..).unwrap_or_default();
+        added.sort_unstable();
+        let name = |entry: &Entry| members.get((entry.slot - object - 1) as usize);
+        let equal = |one: &Entry, other: &Entry| match (name(one), name(other)) {
+            (Some(one), Some(other)) => is_same(contents(text, one), contents(text, other)),
+            _ => false,
+        };
+        // Names of the same hash are the same, but for accidents.
+        let of_one_hash = added.chunk_by(|one, other| one.hash() == other.hash());
+        let second = of_one_hash.filter_map(|alike| {
+            let mut later = alike.iter().enumerate().skip(1);
+            later.find_map(|(index, entry)| {
+                let mut earlier = alike.iter().take(index);
+                earlier.any(|other| equal(other, entry)).then_some(entry)
+            })
+        });
+        second.filter_map(name).map(|name| name.start).min()
+    }
+
+    /// Makes the objects ready for look-ups.
+    pub(crate) fn finish(&mut self) {
+        self.objects.sort_unstable_by_key(|wide| wide.object);
+    }
+
+    /// The slots of names in `object` that have the hash of `name`: those that equal it, and
+    /// accidents. `None` when the object is not indexed.
+    pub(crate) fn same(&self, object: u32, name: &str) -> Option<impl Iterator<Item = u32> + '_> {
+        let entries = self.of(object)?;
+        let (folded, exact) = hashes(&self.state, name);
+        let from = entries.partition_point(|entry| entry.hash() < (folded, exact));
+        let found = entries.get(from..).unwrap_or_default().iter();
+        Some(found.take_while(move |entry| entry.hash() == (folded, exact)).map(|entry| entry.slot))
+    }
+
+    /// The slots of names in `object` that have the hash of `name` without its case: those that are
+    /// [alike](crate::payload::json::case_fold::is_alike), and accidents. `None` when the object is not indexed.
+    pub(crate) fn alike(&self, object: u32, name: &str) -> Option<impl Iterator<Item = u32> + '_> {
+        let entries = self.of(object)?;
+        let (folded, _) = hashes(&self.state, name);
+        let from = entries.partition_point(|entry| entry.folded < folded);
+        let found = entries.get(from..).unwrap_or_default().iter();
+        Some(found.take_while(move |entry| entry.folded == folded).map(|entry| entry.slot))
+    }
+
+    fn of(&self, object: u32) -> Option<&[Entry]> {
+        let at = self.objects.binary_search_by_key(&object, |wide| wide.object).ok()?;
+        let Wide { first, count, .. } = *self.objects.get(at)?;
+        self.entries.get(first as usize..)?.get(..count as usize)
+    }
+}
+
+impl Entry {
+    const fn hash(&self) -> (u32, u32) {
+        (self.folded, self.exact)
+    }
+}
+
+#[cfg(test)]
+mod tests;

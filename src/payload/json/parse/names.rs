@@ -1,0 +1,149 @@
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use super::{
+    slot::Slot,
+    string::{characters, contents, count_work},
+};
+use crate::payload::json::case_fold::fold;
+
+/// Objects with more members than this are indexed.
+pub(crate) const FEW: u32 = 16;
+
+/// Where the earliest second name of an object with few members starts.
+///
+/// `members` begins with the slot of the first name, which is slot `object + 1`. Allocates nothing.
+pub(crate) fn duplicate(text: &str, members: &[Slot], object: u32) -> Option<u32> {
+    let names = || NamesOfObject { slots: members, first: object + 1, at: 0 }.map(|(_, name)| name);
+    let mut seen = 0_u64;
+    for (index, name) in names().enumerate() {
+        if name.is_escaped() {
+            return hashed_duplicate(text, names());
+        }
+        let written = contents(text, name);
+        // Two names of different marks differ.
+        let mark = 1 << mark(written.as_bytes());
+        let again = seen & mark != 0;
+        if again && names().take(index).any(|earlier| contents(text, earlier) == written) {
+            return Some(name.start);
+        }
+        seen |= mark;
+    }
+    None
+}
+
+/// The same where names have escapes, each of which is decoded once.
+fn hashed_duplicate<'a>(text: &str, names: impl Iterator<Item = &'a Slot> + Clone) -> Option<u32> {
+    let state = RandomState::new();
+    let mut hashes = [0; FEW as usize];
+    for (index, name) in names.clone().enumerate() {
+        let written = contents(text, name);
+        let hash = exact_hash(&state, written);
+        let mut earlier = names.clone().zip(&hashes).take(index);
+        let is_again = |(earlier, own): (&Slot, &u32)| {
+            *own == hash && is_same(contents(text, earlier), written)
+        };
+        if earlier.any(is_again) {
+            return Some(name.start);
+        }
+        if let Some(own) = hashes.get_mut(index) {
+            *own = hash;
+        }
+    }
+    None
+}
+
+/// A number below 64.
+fn mark(name: &[u8]) -> u32 {
+    let last = name.last().copied().unwrap_or(0);
+    let middle = name.get(name.len() / 2).copied().unwrap_or(0);
+    let mixed = (name.len() as u32) ^ (u32::from(last) << 1) ^ (u32::from(middle) << 2);
+    mixed % 64
+}
+
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    count_work(one.len().min(other.len()));
+    one == other || characters(one).eq(characters(other))
+}
+
+/// The names of an object's members, with their slots.
+#[derive(Clone)]
+pub(crate) struct NamesOfObject<'a> {
+    pub(crate) slots: &'a [Slot],
+    pub(crate) first: u32,
+    pub(crate) at: u32,
+}
+
+impl<'a> Iterator for NamesOfObject<'a> {
+    type Item = (u32, &'a Slot);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let name = self.slots.get(self.at as usize)?;
+        // The value follows its name, and the next name the value's subtree.
+        let value = self.slots.get(self.at as usize + 1)?;
+        let slot = self.first + self.at;
+        self.at = value.next - self.first;
+        Some((slot, name))
+    }
+}
+
+/// The hash of a name without its case, and the one of the name as it is.
+pub(crate) fn hashes(state: &impl BuildHasher, written: &str) -> (u32, u32) {
+    let (mut folded, mut exact) = (Feed::new(state), Feed::new(state));
+    if written.is_ascii() && !written.contains('\\') {
+        for byte in written.bytes() {
+            exact.put(byte);
+            folded.put(byte.to_ascii_lowercase());
+        }
+    } else {
+        let put = |feed: &mut Feed<_>, char: char| {
+            char.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| feed.put(byte));
+        };
+        for char in characters(written) {
+            put(&mut exact, char);
+            fold(char).for_each(|char| put(&mut folded, char));
+        }
+    }
+    count_work(written.len());
+    (folded.finish(), exact.finish())
+}
+
+const BLOCK: usize = 32;
+
+/// The hash of a name as it is.
+fn exact_hash(state: &impl BuildHasher, written: &str) -> u32 {
+    let mut exact = Feed::new(state);
+    for char in characters(written) {
+        char.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| exact.put(byte));
+    }
+    count_work(written.len());
+    exact.finish()
+}
+
+/// Gives a hasher its bytes in blocks of one size, so that equal bytes have equal hashes.
+struct Feed<H> {
+    hasher: H,
+    block: [u8; BLOCK],
+    filled: usize,
+}
+
+impl<H: Hasher> Feed<H> {
+    fn new(state: &impl BuildHasher<Hasher = H>) -> Self {
+        Self { hasher: state.build_hasher(), block: [0; BLOCK], filled: 0 }
+    }
+
+    fn put(&mut self, byte: u8) {
+        if let Some(slot) = self.block.get_mut(self.filled) {
+            *slot = byte;
+        }
+        self.filled += 1;
+        if self.filled == BLOCK {
+            self.hasher.write(&self.block);
+            self.filled = 0;
+        }
+    }
+
+    fn finish(mut self) -> u32 {
+        self.hasher.write(self.block.get(..self.filled).unwrap_or_default());
+        self.hasher.finish() as u32
+    }
+}

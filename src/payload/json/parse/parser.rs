@@ -1,0 +1,352 @@
+use bytestring::ByteString;
+
+use super::{
+    arena::Arena,
+    memory::Memory,
+    name_index::NameIndex,
+    names::{FEW, duplicate},
+    progress::{Container, Progress},
+    scan::ordinary,
+    slot::{Slot, Tag},
+};
+use crate::payload::json::{
+    fault::{Malformed, Reason},
+    kind::Kind,
+};
+
+impl Progress {
+    /// Reads on in the same text for at least `turn` bytes, and returns the arena at its end.
+    ///
+    /// There is no recursion: while an array or object is open, its slot says which one is around
+    /// it. There is no allocation but the slots, and the index of wide objects.
+    pub(crate) fn read<R: Memory>(
+        &mut self,
+        text: &ByteString,
+        turn: usize,
+        memory: &mut R,
+    ) -> Result<Option<Arena>, R::Error> {
+        let until = self.at.saturating_add(turn);
+        let mut parser = Parser { text, bytes: text.as_bytes(), memory, progress: self };
+        loop {
+            parser.leaf()?;
+            if parser.follow()? {
+                break;
+            }
+            if parser.progress.at >= until {
+                return Ok(None);
+            }
+        }
+        if let Some(index) = &mut self.index {
+            index.finish();
+        }
+        let slots = std::mem::take(&mut self.slots);
+        let (text, index) = (text.clone(), self.index.take());
+        Ok(Some(Arena { text, slots, depth: self.deepest, index }))
+    }
+}
+
+/// Reads values, one after the other.
+struct Parser<'a, R> {
+    text: &'a str,
+    bytes: &'a [u8],
+    memory: &'a mut R,
+    progress: &'a mut Progress,
+}
+
+impl<R: Memory> Parser<'_, R> {
+    /// Reads to the end of the next value that holds no other: a scalar, or the brackets of an
+    /// empty array or object, whose closing one is left to `follow`.
+    fn leaf(&mut self) -> Result<(), R::Error> {
+        loop {
+            match self.token() {
+                b'"' => return self.string(),
+                b'{' => {
+                    self.enter(Container::Object, Tag::OBJECT)?;
+                    if self.token() == b'}' {
+                        return Ok(());
+                    }
+                    self.name()?;
+                }
+                b'[' => {
+                    self.enter(Container::Array, Tag::ARRAY)?;
+                    if self.token() == b']' {
+                        return Ok(());
+                    }
+                }
+                b'-' | b'0'..=b'9' => return self.number(),
+                b't' => return self.literal(b"true", Tag::TRUE),
+                b'f' => return self.literal(b"false", Tag::FALSE),
+                b'n' => return self.literal(b"null", Tag::NULL),
+                _ => return Err(self.unexpected(Reason::ExpectedValue).into()),
+            }
+            self.progress.count = 1;
+        }
+    }
+
+    /// Reads what follows a whole value, to where the next one starts. True at the end.
+    fn follow(&mut self) -> Result<bool, R::Error> {
+        loop {
+            match (self.progress.inside, self.token()) {
+                (Container::Array, b',') => {
+                    self.progress.at += 1;
+                    self.progress.count += 1;
+                    return Ok(false);
+                }
+                (Container::Object, b',') => {
+                    self.progress.at += 1;
+                    self.progress.count += 1;
+                    self.token();
+                    self.name()?;
+                    return Ok(false);
+                }
+                (Container::Array, b']') | (Container::Object, b'}') => self.leave()?,
+                (Container::Nothing, _) if self.progress.at == self.bytes.len() => return Ok(true),
+                (Container::Nothing, _) => {
+                    return Err(self.unexpected(Reason::TrailingData).into());
+                }
+                _ => return Err(self.unexpected(Reason::ExpectedComma).into()),
+            }
+        }
+    }
+
+    /// Opens an array or object.
+    fn enter(&mut self, inside: Container, tag: Tag) -> Result<(), R::Error> {
+        if self.progress.depth == self.progress.bounds.depth {
+            return Err(Malformed::new(
+                Reason::TooDeep(self.progress.bounds.depth),
+                self.progress.at,
+            )
+            .into());
+        }
+        if let Some(around) = self.progress.slots.get_mut(self.progress.open as usize) {
+            around.set_len(self.progress.count);
+        }
+        let index = self.progress.slots.len() as u32;
+        self.push(Slot::new(self.progress.at, self.progress.open, tag))?;
+        self.progress.at += 1;
+        self.progress.depth += 1;
+        self.progress.deepest = self.progress.deepest.max(self.progress.depth);
+        (self.progress.inside, self.progress.open, self.progress.count) = (inside, index, 0);
+        Ok(())
+    }
+
+    /// Closes the innermost array or object, and returns to the one around it.
+    fn leave(&mut self) -> Result<(), R::Error> {
+        self.progress.at += 1;
+        self.progress.depth -= 1;
+        let next = self.progress.slots.len() as u32;
+        let Some(slot) = self.progress.slots.get_mut(self.progress.open as usize) else {
+            return Ok(());
+        };
+        slot.set_len(self.progress.count);
+        slot.end = self.progress.at as u32;
+        let around = std::mem::replace(&mut slot.next, next);
+
+        if self.progress.inside == Container::Object && self.progress.count > 1 {
+            self.check_names()?;
+        }
+        self.progress.open = around;
+        (self.progress.inside, self.progress.count) = match self.progress.slots.get(around as usize)
+        {
+            None => (Container::Nothing, 0),
+            Some(slot) if slot.kind() == Kind::Array => (Container::Array, slot.len()),
+            Some(slot) => (Container::Object, slot.len()),
+        };
+        Ok(())
+    }
+
+    /// Checks that no name comes twice in the innermost object, which is whole.
+    fn check_names(&mut self) -> Result<(), R::Error> {
+        let Progress { open, count, .. } = *self.progress;
+        let members = self.progress.slots.get(open as usize + 1..).unwrap_or_default();
+        let second = if count > FEW {
+            self.memory.take(NameIndex::weight(count))?;
+            self.progress.index.get_or_insert_default().add(self.text, members, open, count)
+        } else {
+            duplicate(self.text, members, open)
+        };
+        match second {
+            None => Ok(()),
+            Some(start) => Err(Malformed::new(Reason::DuplicateName, start as usize).into()),
+        }
+    }
+
+    /// Reads a member's name and its colon.
+    fn name(&mut self) -> Result<(), R::Error> {
+        if self.peek() != b'"' {
+            return Err(self.unexpected(Reason::ExpectedName).into());
+        }
+        self.string()?;
+        if self.token() != b':' {
+            return Err(self.unexpected(Reason::ExpectedColon).into());
+        }
+        self.progress.at += 1;
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<(), R::Error> {
+        let start = self.progress.at;
+        self.progress.at += 1;
+        let mut tag = Tag::STRING;
+        loop {
+            self.progress.at += ordinary(self.bytes.get(self.progress.at..).unwrap_or_default());
+            match self.peek() {
+                b'"' => {
+                    self.progress.at += 1;
+                    return self.push_leaf(start, tag);
+                }
+                b'\\' => {
+                    tag = Tag::ESCAPED_STRING;
+                    self.escape()?;
+                }
+                _ => return Err(self.unexpected(Reason::ControlCharacter).into()),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), R::Error> {
+        let start = self.progress.at;
+        self.progress.at += 1;
+        match self.peek() {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {
+                self.progress.at += 1;
+                return Ok(());
+            }
+            b'u' => self.progress.at += 1,
+            _ => return Err(self.unexpected(Reason::InvalidEscape).into()),
+        }
+        match self.code_unit()? {
+            0xd800..=0xdbff => {}
+            0xdc00..=0xdfff => return Err(Malformed::new(Reason::LoneSurrogate, start).into()),
+            _ => return Ok(()),
+        }
+        // A high surrogate: the low one follows at once (section 7).
+        for expected in [b'\\', b'u'] {
+            if self.peek() != expected {
+                return Err(self.lone(start).into());
+            }
+            self.progress.at += 1;
+        }
+        match self.code_unit()? {
+            0xdc00..=0xdfff => Ok(()),
+            _ => Err(Malformed::new(Reason::LoneSurrogate, start).into()),
+        }
+    }
+
+    fn code_unit(&mut self) -> Result<u32, R::Error> {
+        let mut unit = 0;
+        for _ in 0..4 {
+            let Some(digit) = char::from(self.peek()).to_digit(16) else {
+                return Err(self.unexpected(Reason::InvalidEscape).into());
+            };
+            unit = (unit << 4) | digit;
+            self.progress.at += 1;
+        }
+        Ok(unit)
+    }
+
+    fn number(&mut self) -> Result<(), R::Error> {
+        let start = self.progress.at;
+        let mut tag = Tag::INTEGER;
+        if self.peek() == b'-' {
+            self.progress.at += 1;
+        }
+        if self.peek() == b'0' {
+            self.progress.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == b'.' {
+            tag = Tag::FRACTION;
+            self.progress.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), b'e' | b'E') {
+            tag = Tag::FRACTION;
+            self.progress.at += 1;
+            if matches!(self.peek(), b'+' | b'-') {
+                self.progress.at += 1;
+            }
+            self.digits()?;
+        }
+        self.push_leaf(start, tag)
+    }
+
+    /// One digit or more.
+    fn digits(&mut self) -> Result<(), R::Error> {
+        let rest = self.bytes.get(self.progress.at..).unwrap_or_default();
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.progress.at += digits;
+        if digits == 0 { Err(self.unexpected(Reason::InvalidNumber).into()) } else { Ok(()) }
+    }
+
+    fn literal(&mut self, literal: &[u8], tag: Tag) -> Result<(), R::Error> {
+        let start = self.progress.at;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        if !rest.starts_with(literal) {
+            let reason = if literal.starts_with(rest) {
+                self.progress.at = self.bytes.len();
+                Reason::UnexpectedEnd
+            } else {
+                Reason::ExpectedValue
+            };
+            return Err(Malformed::new(reason, self.progress.at).into());
+        }
+        self.progress.at += literal.len();
+        self.push_leaf(start, tag)
+    }
+
+    fn push_leaf(&mut self, start: usize, tag: Tag) -> Result<(), R::Error> {
+        self.push(Slot::leaf((start, self.progress.at), self.progress.slots.len(), tag))
+    }
+
+    fn push(&mut self, slot: Slot) -> Result<(), R::Error> {
+        let (length, most) = (self.progress.slots.len(), self.progress.bounds.nodes as usize);
+        if length >= most {
+            let reason = Reason::TooManyNodes(self.progress.bounds.nodes);
+            return Err(Malformed::new(reason, slot.start as usize).into());
+        }
+        if length == self.progress.slots.capacity() {
+            // Doubles, but never past the bound. Until the slots are moved there are both.
+            let more = length.max(16).min(most - length);
+            self.memory.take((length + more) * size_of::<Slot>())?;
+            self.progress.slots.reserve_exact(more);
+            self.memory.give_back(length * size_of::<Slot>());
+        }
+        self.progress.slots.push(slot);
+        Ok(())
+    }
+
+    /// The byte here. Zero at the end: a zero byte is legal nowhere.
+    fn peek(&self) -> u8 {
+        self.bytes.get(self.progress.at).copied().unwrap_or(0)
+    }
+
+    /// Skips space (section 2), and gives the byte there.
+    fn token(&mut self) -> u8 {
+        loop {
+            let byte = self.peek();
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return byte;
+            }
+            self.progress.at += 1;
+        }
+    }
+
+    #[cold]
+    fn unexpected(&self, reason: Reason) -> Malformed {
+        let ended = self.progress.at >= self.bytes.len();
+        Malformed::new(if ended { Reason::UnexpectedEnd } else { reason }, self.progress.at)
+    }
+
+    #[cold]
+    fn lone(&self, start: usize) -> Malformed {
+        match self.unexpected(Reason::LoneSurrogate) {
+            ended @ Malformed { reason: Reason::UnexpectedEnd, .. } => ended,
+            _ => Malformed::new(Reason::LoneSurrogate, start),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+use super::{memory::Memory, name_index::NameIndex, slot::Slot};
+use crate::payload::json::{
+    bounds::Bounds,
+    fault::{Malformed, Reason},
+};
+
+/// How far a document has been read, between two turns.
+pub(crate) struct Progress {
+    pub(crate) bounds: Bounds,
+    pub(crate) at: usize,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) index: Option<Box<NameIndex>>,
+    // The innermost open array or object: its kind, its slot, how many it holds so far.
+    pub(crate) inside: Container,
+    pub(crate) open: u32,
+    pub(crate) count: u32,
+    pub(crate) depth: u32,
+    pub(crate) deepest: u32,
+}
+
+impl Progress {
+    /// Begins to read a text.
+    pub(crate) fn new<R: Memory>(
+        text: &str,
+        bounds: Bounds,
+        memory: &mut R,
+    ) -> Result<Self, R::Error> {
+        if text.starts_with('\u{feff}') {
+            return Err(Malformed::new(Reason::ByteOrderMark, 0).into());
+        }
+        // Spans are held in 32 bits.
+        if u32::try_from(text.len()).is_err() {
+            return Err(Malformed::new(Reason::TooLong, u32::MAX as usize).into());
+        }
+        let capacity = estimate(text.len()).min(bounds.nodes as usize);
+        memory.take(capacity * size_of::<Slot>())?;
+        Ok(Self {
+            bounds,
+            at: 0,
+            slots: Vec::with_capacity(capacity),
+            index: None,
+            inside: Container::Nothing,
+            open: NONE,
+            count: 0,
+            depth: 0,
+            deepest: 0,
+        })
+    }
+}
+
+/// Slots for a document of `length` bytes. Chats need one for each 6 to 100 bytes, so this is
+/// nearly always enough; a long document of short values grows by doubling.
+fn estimate(length: usize) -> usize {
+    (length / 4 + 2).min(1024 + length / 64)
+}
+
+/// No array or object.
+const NONE: u32 = u32::MAX;
+
+/// The kind of the innermost open array or object.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) enum Container {
+    Nothing,
+    Array,
+    Object,
+}

@@ -1,0 +1,90 @@
+use crate::payload::json::kind::Kind;
+
+/// One value, or one name of a member.
+///
+/// Slots stand in document order. An array is followed by its elements, an object by a name and a
+/// value for each member, so that a subtree is a range: from a slot to its `next`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    /// First byte, the quote or bracket included.
+    pub(crate) start: u32,
+    /// First byte after it.
+    pub(crate) end: u32,
+    /// First slot after its subtree. While an array or object is being read: the one around it.
+    pub(crate) next: u32,
+    tag: Tag,
+}
+
+impl Slot {
+    pub(crate) const fn new(start: usize, next: u32, tag: Tag) -> Self {
+        Self { start: start as u32, end: 0, next, tag }
+    }
+
+    /// A slot without a subtree, at `index`.
+    pub(crate) const fn leaf(span: (usize, usize), index: usize, tag: Tag) -> Self {
+        Self { start: span.0 as u32, end: span.1 as u32, next: index as u32 + 1, tag }
+    }
+
+    pub(crate) const fn kind(&self) -> Kind {
+        self.tag.kind()
+    }
+
+    /// How many elements or members. Zero for other kinds.
+    pub(crate) const fn len(&self) -> u32 {
+        if self.tag.0 & Tag::HOLDS == 0 { 0 } else { self.tag.0 >> Tag::BITS }
+    }
+
+    pub(crate) const fn set_len(&mut self, len: u32) {
+        self.tag.0 = (self.tag.0 & Tag::MASK) | (len << Tag::BITS);
+    }
+
+    /// Whether a string holds escapes.
+    pub(crate) const fn is_escaped(&self) -> bool {
+        self.tag.0 == Tag::ESCAPED_STRING.0
+    }
+
+    /// Whether a number has neither a fraction nor an exponent.
+    pub(crate) const fn is_integer(&self) -> bool {
+        self.tag.0 == Tag::INTEGER.0
+    }
+
+    pub(crate) const fn is_true(&self) -> bool {
+        self.tag.0 == Tag::TRUE.0
+    }
+}
+
+/// The kind in the low bits; above them, for arrays and objects, how many they hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tag(u32);
+
+impl Tag {
+    const BITS: u32 = 4;
+    const MASK: u32 = (1 << Self::BITS) - 1;
+    // Set in the two kinds that hold others.
+    const HOLDS: u32 = 8;
+
+    /// The most that an array or object can hold.
+    pub(crate) const MAX_LEN: u32 = u32::MAX >> Self::BITS;
+
+    // The lowest bit tells two tags of a kind apart.
+    pub(crate) const NULL: Self = Self(0);
+    pub(crate) const FALSE: Self = Self(2);
+    pub(crate) const TRUE: Self = Self(3);
+    pub(crate) const INTEGER: Self = Self(4);
+    pub(crate) const FRACTION: Self = Self(5);
+    pub(crate) const STRING: Self = Self(6);
+    pub(crate) const ESCAPED_STRING: Self = Self(7);
+    pub(crate) const ARRAY: Self = Self(8);
+    pub(crate) const OBJECT: Self = Self(10);
+
+    const fn kind(self) -> Kind {
+        match (self.0 & Self::MASK) >> 1 {
+            0 => Kind::Null,
+            1 => Kind::Bool,
+            2 => Kind::Number,
+            3 => Kind::String,
+            4 => Kind::Array,
+            _ => Kind::Object,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+use std::{
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, request::Parts};
+use http_body::Frame;
+use tower_service::Service;
+
+use super::{
+    collect::CollectedBody,
+    settings::{Head, ReadSettings, TURN, is_bodiless},
+};
+use crate::{
+    body::ResponseBody,
+    context::RequestContext,
+    memory_limit::MemoryPermit,
+    payload::{
+        body::{
+            bounded::{BoundedBody, ErasedBody},
+            buffered::Buffered,
+            framing::set_framing,
+            payload::Payload,
+        },
+        coding::{error::too_short, header::forget_coding},
+        content_type::only_json,
+        error::PayloadError,
+        json::document::Parsing,
+    },
+    rejection::{Rejection, Responder},
+    turn,
+};
+
+/// A refusal that is about to be rendered.
+pub(crate) struct PendingRejection {
+    rejection: Rejection,
+    responder: Responder,
+    context: RequestContext,
+}
+
+impl PendingRejection {
+    pub(crate) fn new(
+        rejection: Rejection,
+        responder: Responder,
+        context: &RequestContext,
+    ) -> Self {
+        Self { rejection, responder, context: context.clone() }
+    }
+
+    pub(crate) fn respond<R>(self) -> Response<ResponseBody<R>> {
+        self.responder.respond(self.rejection, &self.context)
+    }
+}
+
+/// A request whose body is being read, and who shall have it.
+pub(crate) struct BodyReader<S> {
+    inner: S,
+    settings: ReadSettings,
+    parts: Parts,
+    context: RequestContext,
+    responder: Responder,
+    head: Head,
+    collected: CollectedBody,
+    // Of what is collected.
+    memory: MemoryPermit,
+    trailers: Option<Box<HeaderMap>>,
+    // The payload of a layer further out, if its bytes are the very ones that came.
+    known: Option<Arc<Buffered>>,
+    // Boxed, because few documents are read in more than one turn.
+    parsing: Option<Box<PartialDocument>>,
+}
+
+/// A payload whose long document is being read.
+struct PartialDocument {
+    buffered: Arc<Buffered>,
+    parsing: Parsing<Option<MemoryPermit>>,
+}
+
+impl<S> BodyReader<S> {
+    /// Frames that are taken, and steps of decoding that are done, before others get their turn.
+    const AT_ONCE: usize = 64;
+    pub(crate) fn new(
+        inner: S,
+        settings: ReadSettings,
+        parts: Parts,
+        context: RequestContext,
+        responder: Responder,
+        head: Head,
+    ) -> Self {
+        let memory = settings.permit();
+        Self {
+            inner,
+            settings,
+            parts,
+            context,
+            responder,
+            head,
+            collected: CollectedBody::Nothing,
+            memory,
+            trailers: None,
+            known: None,
+            parsing: None,
+        }
+    }
+
+    /// Reads to the end of the body, and then its document, if that is long.
+    pub(crate) fn poll<B: ErasedBody>(
+        &mut self,
+        body: Pin<&mut BoundedBody<B>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Arc<Buffered>, Rejection>> {
+        if self.parsing.is_none() {
+            ready!(self.poll_body(body, cx))?;
+            let buffered = self.assemble()?;
+            if !self.settings.reads_in_turns(&buffered) {
+                return Poll::Ready(Ok(buffered));
+            }
+            match buffered.parsing() {
+                Ok(parsing) => self.parsing = Some(Box::new(PartialDocument { buffered, parsing })),
+                Err(error) => {
+                    // PendingRejection where the document is asked for.
+                    buffered.set_document(Err(error));
+                    return Poll::Ready(Ok(buffered));
+                }
+            }
+        }
+        let Some(in_turns) = &mut self.parsing else { return Poll::Pending };
+        let parsed = match in_turns.parsing.read(TURN) {
+            Ok(None) => {
+                turn::end(cx);
+                return Poll::Pending;
+            }
+            Ok(Some(parsed)) => Ok(parsed),
+            Err(error) => Err(error),
+        };
+        in_turns.buffered.set_document(parsed);
+        Poll::Ready(Ok(Arc::clone(&in_turns.buffered)))
+    }
+
+    /// Reads to the end of the body.
+    fn poll_body<B: ErasedBody>(
+        &mut self,
+        mut body: Pin<&mut BoundedBody<B>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Rejection>> {
+        for _ in 0..Self::AT_ONCE {
+            if self.collected.is_busy() {
+                self.collected.step(&mut self.memory)?;
+            } else {
+                match ready!(body.as_mut().poll_next(cx)) {
+                    None => {}
+                    Some(Err(error)) => return Poll::Ready(Err(error.rejection())),
+                    Some(Ok(frame)) => self.take(frame)?,
+                }
+            }
+            if body.has_ended() {
+                self.collected.end();
+                if !self.collected.is_busy() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+        // A body that is always ready, and gives nothing, must run into the deadline as well; so
+        // must one that takes long to decode.
+        let timed_out = PayloadError::TimedOut(body.deadline());
+        let deadline = body.poll_deadline(cx).map(|()| Err(timed_out.rejection()));
+        turn::end(cx);
+        deadline
+    }
+
+    fn take(&mut self, frame: Frame<Bytes>) -> Result<(), Rejection> {
+        match frame.into_data() {
+            Ok(data) if data.is_empty() => {}
+            Ok(data) => {
+                if self.head.mistyped {
+                    return Err(only_json());
+                }
+                self.known = match (&self.collected, self.head.coding) {
+                    (CollectedBody::Nothing, None) => self.recognise(&data),
+                    (CollectedBody::Nothing, Some(coding)) => {
+                        self.collected =
+                            CollectedBody::coded(coding, self.settings.max_body_bytes());
+                        None
+                    }
+                    _ => None,
+                };
+                if self.known.is_some() {
+                    // It is weighed where it was read.
+                    self.collected = CollectedBody::One(data);
+                } else {
+                    self.collected.push(data, self.head.announced, &mut self.memory)?;
+                }
+            }
+            Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
+        }
+        Ok(())
+    }
+
+    /// The payload that these very bytes belong to: at the same place in memory, and of the same
+    /// length. While it is held, nothing else can stand there.
+    fn recognise(&self, data: &Bytes) -> Option<Arc<Buffered>> {
+        let known: Arc<Buffered> = self.context.payload()?.downcast().ok()?;
+        let bytes = known.bytes();
+        (bytes.as_ptr() == data.as_ptr() && bytes.len() == data.len()).then_some(known)
+    }
+
+    /// Makes a payload of what was collected.
+    fn assemble(&mut self) -> Result<Arc<Buffered>, Rejection> {
+        let mut trailers = self.trailers.take();
+        if self.head.coding.is_some() {
+            if matches!(self.collected, CollectedBody::Nothing) && !is_bodiless(&self.parts.method)
+            {
+                return Err(too_short());
+            }
+            forget_coding(&mut self.parts.headers);
+            trailers.as_deref_mut().map(forget_coding);
+        }
+        let bytes = mem::take(&mut self.collected).into_bytes(&mut self.memory);
+        Ok(match self.known.take() {
+            Some(known) if trailers.is_none() && !known.has_trailers() => known,
+            _ => {
+                let memory = self.memory.split(self.memory.bytes());
+                self.settings.buffer(bytes, trailers, memory, &self.context)
+            }
+        })
+    }
+
+    /// Hands the request on, unless the body is refused.
+    pub(crate) fn finish(
+        mut self,
+        read: Result<Arc<Buffered>, Rejection>,
+    ) -> Result<S::Future, PendingRejection>
+    where
+        S: Service<Request<Payload>>,
+    {
+        let checked = read.and_then(|buffered| {
+            let (charset, method) = (self.head.charset, &self.parts.method);
+            self.settings.check_body(&buffered, charset, method, &self.context)?;
+            Ok(buffered)
+        });
+        let buffered = match checked {
+            Ok(buffered) => buffered,
+            Err(rejection) => {
+                return Err(PendingRejection::new(rejection, self.responder, &self.context));
+            }
+        };
+        set_framing(&mut self.parts.headers, &buffered);
+        Ok(self.inner.call(Request::from_parts(self.parts, Payload::of(buffered))))
+    }
+}

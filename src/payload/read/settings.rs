@@ -1,0 +1,134 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, request::Parts};
+use http_body::Body;
+
+use crate::{
+    body::content_length,
+    context::RequestContext,
+    memory_limit::{MemoryLimit, MemoryPermit},
+    payload::{
+        body::{bounded::BodyLimits, buffered::Buffered},
+        coding::{decoder::Coding, header::check_coding},
+        content_type::{Charset, charset_of_json, check_charset, only_json},
+        error::PayloadError,
+        json::{bounds::Bounds, error::DocumentError},
+    },
+    rejection::Rejection,
+};
+
+/// How bodies are read and checked.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadSettings {
+    pub(crate) mode: ReadMode,
+    pub(crate) decompress: bool,
+    pub(crate) limits: BodyLimits,
+    pub(crate) bounds: Bounds,
+    pub(crate) memory: MemoryLimit,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ReadMode {
+    Json,
+    Bytes,
+    Streamed,
+}
+
+impl ReadSettings {
+    pub(crate) const fn max_body_bytes(&self) -> u64 {
+        self.limits.bytes
+    }
+
+    pub(crate) fn permit(&self) -> MemoryPermit {
+        self.memory.permit()
+    }
+
+    /// Whether a document is to be read in turns before the request goes on. One that the layer
+    /// does not ask for is, too, because a layer further in would read it in one go.
+    pub(crate) fn reads_in_turns(&self, buffered: &Buffered) -> bool {
+        let begins = |bytes: &[u8]| matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['));
+        buffered.is_unread_beyond(TURN) && (self.mode == ReadMode::Json || begins(buffered.bytes()))
+    }
+
+    /// What the head alone decides.
+    pub(crate) fn check_head<B: Body>(&self, parts: &Parts, body: &B) -> Result<Head, Rejection> {
+        let said = content_length(&parts.headers).unwrap_or(0);
+        let announced = said.max(body.size_hint().lower());
+        if announced > self.limits.bytes {
+            return Err(PayloadError::TooLarge(Some(self.limits.bytes)).rejection());
+        }
+        let coding = match self.mode {
+            ReadMode::Json | ReadMode::Bytes => check_coding(&parts.headers, self.decompress)?,
+            ReadMode::Streamed => None,
+        };
+        let charset = charset_of_json(&parts.headers);
+        let mistyped = self.mode == ReadMode::Json && charset.is_none();
+        if mistyped && (announced > 0 || !is_bodiless(&parts.method)) {
+            return Err(only_json());
+        }
+        Ok(Head { announced, coding, mistyped, charset })
+    }
+
+    /// What only the whole body decides.
+    pub(crate) fn check_body(
+        &self,
+        buffered: &Arc<Buffered>,
+        charset: Option<Charset>,
+        method: &Method,
+        context: &RequestContext,
+    ) -> Result<(), Rejection> {
+        check_charset(charset, buffered.bytes())?;
+        if self.mode != ReadMode::Json {
+            return Ok(());
+        }
+        let document = match buffered.document_within(self.bounds) {
+            Ok(document) => document,
+            Err(DocumentError::Empty) if is_bodiless(method) => return Ok(()),
+            Err(error) => return Err(error.rejection()),
+        };
+        if context.model().is_none() {
+            let model = document.root().get("model").and_then(|model| model.as_str());
+            if let Some(model) = model.filter(|model| model.len() <= MAX_MODEL) {
+                context.set_model(model);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a payload of what was read, whose weight `memory` has taken.
+    pub(crate) fn buffer(
+        &self,
+        bytes: Bytes,
+        trailers: Option<Box<HeaderMap>>,
+        memory: MemoryPermit,
+        context: &RequestContext,
+    ) -> Arc<Buffered> {
+        let buffered = Arc::new(Buffered::new(bytes, trailers, self.bounds, Some(memory)));
+        context.remember_payload(Arc::<Buffered>::downgrade(&buffered));
+        buffered
+    }
+}
+
+/// Bytes of a document that are read before others get their turn.
+pub(crate) const TURN: usize = 256 * 1024;
+
+/// A longer model is nobody's name, and not noted.
+const MAX_MODEL: usize = 256;
+
+/// What the head says of the body.
+pub(crate) struct Head {
+    /// At least as many bytes will come, if what it says is true.
+    pub(crate) announced: u64,
+    /// What is to be taken off.
+    pub(crate) coding: Option<Coding>,
+    /// The type is not JSON, which is refused if any byte comes: what is not there needs no type.
+    pub(crate) mistyped: bool,
+    /// Of a type that is JSON.
+    pub(crate) charset: Option<Charset>,
+}
+
+/// Methods whose requests have no use for a body (RFC 9110 section 9.3).
+pub(crate) fn is_bodiless(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS | Method::TRACE)
+}

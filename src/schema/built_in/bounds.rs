@@ -1,0 +1,359 @@
+//! How the built-in schemas are put together for a profile, and how single bounds are lifted.
+
+use std::{collections::BTreeSet, error::Error, fmt};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    model::{Dialect, Profile},
+    schema::compile::schema::Schema,
+};
+
+/// The built-in schemas, as a [`Profile`] has them.
+///
+/// [`SchemaLayer::built_in`](crate::schema::SchemaLayer::built_in) holds each route to its own. A bound that
+/// a deployment does not have is lifted by the name of its member:
+///
+/// ```
+/// use tower_inference::{model::Profile, payload::Document, schema::{BuiltIn, SchemaLayer}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let body = r#"{"messages": [{"role": "user", "content": "Hi"}], "stop": ["a", "b", "c", "d", "e"]}"#;
+/// let body = Document::parse(body)?;
+///
+/// let openai = BuiltIn::of(Profile::openai());
+/// assert!(!openai.chat_completion().is_valid(&body));
+/// assert!(BuiltIn::of(Profile::compatible()).chat_completion().is_valid(&body));
+///
+/// let lifted = openai.without_bound("stop")?;
+/// assert!(lifted.chat_completion().is_valid(&body));
+/// assert!(lifted.clone().without_bound("stopp").is_err());
+/// let layer = SchemaLayer::built_in(&lifted);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct BuiltIn {
+    profile: Profile,
+    lifted: Vec<Box<str>>,
+}
+
+/// Why built-in schemas cannot be made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum BuiltInError {
+    /// No schema of the profile bounds a member of this name. Returned by
+    /// [`BuiltIn::without_bound`].
+    UnknownBound {
+        /// The name that was given.
+        member: String,
+        /// The members that have bounds, in order.
+        known: Vec<String>,
+    },
+}
+
+impl BuiltIn {
+    /// The schemas of a profile, with all their bounds.
+    #[must_use]
+    pub const fn of(profile: Profile) -> Self {
+        Self { profile, lifted: Vec::new() }
+    }
+
+    /// Lifts the bounds of a member by its name, in every schema that has it: its range, its length,
+    /// its list of words, and what its own members and elements are held to. Its type stays.
+    ///
+    /// # Errors
+    ///
+    /// [`BuiltInError::UnknownBound`] when no schema of the profile bounds a member of this name.
+    pub fn without_bound(mut self, member: &str) -> Result<Self, BuiltInError> {
+        let mut known = BTreeSet::new();
+        for (name, _) in FILES.iter().filter(|(name, _)| !name.ends_with("_response")) {
+            collect_bounded(&self.source(name), &mut known);
+        }
+        if !known.remove(member) {
+            let known = known.into_iter().collect();
+            return Err(BuiltInError::UnknownBound { member: member.to_owned(), known });
+        }
+        self.lifted.push(member.into());
+        Ok(self)
+    }
+
+    pub(crate) const fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    #[expect(clippy::expect_used, reason = "our own schemas; a test compiles each")]
+    pub(crate) fn compiled(&self, name: &str) -> Schema {
+        let schema = self.source(name);
+        let mut builder = Schema::builder();
+        let mut referred = BTreeSet::new();
+        collect_references(&schema, &mut referred);
+        for part in referred {
+            builder = builder.document(format!("{URN}{part}"), self.source(&part));
+        }
+        builder.build(&schema).expect("a built-in schema is legal")
+    }
+
+    /// The text of a schema, with what the profile adds and without what was lifted.
+    fn source(&self, name: &str) -> Value {
+        let mut schema = read(FILES, name).unwrap_or_default();
+        let added = match self.profile.dialect() {
+            Dialect::OpenAi => read(OPENAI, name),
+            Dialect::Anthropic => read(ANTHROPIC, name),
+            Dialect::Compatible | Dialect::Tei => None,
+        };
+        if let Some(added) = added {
+            merge(&mut schema, added);
+        }
+        for member in &self.lifted {
+            lift(&mut schema, member);
+        }
+        schema
+    }
+}
+
+impl fmt::Display for BuiltInError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownBound { member, known } => {
+                let known = known.join(", ");
+                write!(
+                    f,
+                    "no built-in schema of this profile bounds `{member}`; bounded are {known}"
+                )
+            }
+        }
+    }
+}
+
+impl Error for BuiltInError {}
+
+/// What the names of the parts of a schema begin with.
+const URN: &str = "urn:tower-inference:";
+
+macro_rules! files {
+    ($folder:literal: $($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("tasks/", $folder, $name, ".json")))),*]
+    };
+}
+
+const FILES: &[(&str, &str)] = files!["":
+    "any_task",
+    "audio_classification",
+    "automatic_speech_recognition",
+    "chat_completion",
+    "chat_completion_response",
+    "completion",
+    "document_question_answering",
+    "embeddings",
+    "embeddings_response",
+    "feature_extraction",
+    "fill_mask",
+    "generate",
+    "image_classification",
+    "image_segmentation",
+    "image_to_text",
+    "messages",
+    "object_detection",
+    "question_answering",
+    "rerank",
+    "responses",
+    "sentence_similarity",
+    "summarization",
+    "table_question_answering",
+    "tei_embed",
+    "tei_predict",
+    "tei_rerank",
+    "tei_similarity",
+    "tei_tokenize",
+    "text_classification",
+    "text_generation",
+    "text_to_image",
+    "text_to_speech",
+    "tgi_generate",
+    "token_classification",
+    "translation",
+    "zero_shot_classification",
+];
+
+/// What OpenAI's reference says beyond what compatible servers take.
+const OPENAI: &[(&str, &str)] =
+    files!["openai/": "chat_completion", "completion", "embeddings", "responses"];
+
+/// What Anthropic's reference says beyond that.
+const ANTHROPIC: &[(&str, &str)] = files!["anthropic/": "messages"];
+
+#[expect(clippy::expect_used, reason = "our own schemas; a test compiles each")]
+fn read(files: &[(&str, &str)], name: &str) -> Option<Value> {
+    let (_, text) = files.iter().find(|(file, _)| *file == name)?;
+    Some(serde_json::from_str(text).expect("a built-in schema is JSON"))
+}
+
+/// JSON Merge Patch (RFC 7386 section 2).
+fn merge(into: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *into = patch;
+        return;
+    };
+    if !into.is_object() {
+        *into = Value::Object(Map::new());
+    }
+    let Value::Object(into) = into else { return };
+    for (name, value) in patch {
+        if value.is_null() {
+            into.remove(&name);
+        } else {
+            merge(into.entry(name).or_insert(Value::Null), value);
+        }
+    }
+}
+
+/// What bounds a value beside its type.
+const BOUNDS: [&str; 12] = [
+    "additionalProperties",
+    "enum",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minimum",
+    "pattern",
+];
+
+/// Lifts the bounds of a member wherever a schema names it.
+fn lift(schema: &mut Value, member: &str) {
+    match schema {
+        Value::Array(schemas) => schemas.iter_mut().for_each(|schema| lift(schema, member)),
+        Value::Object(keywords) => {
+            if let Some(named) = keywords.get_mut("properties").and_then(|all| all.get_mut(member))
+            {
+                unbind(named);
+            }
+            // A condition says to whom a rule applies, and bounds nobody.
+            let rules = keywords.iter_mut().filter(|(keyword, _)| *keyword != "if");
+            rules.for_each(|(_, schema)| lift(schema, member));
+        }
+        _ => {}
+    }
+}
+
+/// Takes the bounds out of a schema and of those of its elements and alternatives.
+fn unbind(schema: &mut Value) {
+    match schema {
+        Value::Array(schemas) => schemas.iter_mut().for_each(unbind),
+        Value::Object(keywords) => {
+            keywords.retain(|keyword, _| !BOUNDS.contains(&keyword.as_str()));
+            let inner = keywords.iter_mut().filter(|(keyword, _)| {
+                matches!(keyword.as_str(), "items" | "anyOf" | "oneOf" | "allOf")
+            });
+            inner.for_each(|(_, schema)| unbind(schema));
+        }
+        _ => {}
+    }
+}
+
+/// The members that a schema bounds.
+fn collect_bounded(schema: &Value, into: &mut BTreeSet<String>) {
+    match schema {
+        Value::Array(schemas) => schemas.iter().for_each(|schema| collect_bounded(schema, into)),
+        Value::Object(keywords) => {
+            for (name, named) in
+                keywords.get("properties").and_then(Value::as_object).into_iter().flatten()
+            {
+                let mut unbound = named.clone();
+                unbind(&mut unbound);
+                if unbound != *named {
+                    into.insert(name.clone());
+                }
+            }
+            let rules = keywords.iter().filter(|(keyword, _)| *keyword != "if");
+            rules.for_each(|(_, schema)| collect_bounded(schema, into));
+        }
+        _ => {}
+    }
+}
+
+/// The built-in schemas that a schema refers to.
+fn collect_references(schema: &Value, into: &mut BTreeSet<String>) {
+    match schema {
+        Value::Array(schemas) => schemas.iter().for_each(|schema| collect_references(schema, into)),
+        Value::Object(keywords) => {
+            let reference = keywords.get("$ref").and_then(Value::as_str);
+            if let Some(name) = reference.and_then(|reference| reference.strip_prefix(URN)) {
+                into.extend(name.split('#').next().map(str::to_owned));
+            }
+            keywords.values().for_each(|schema| collect_references(schema, into));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_patch_is_merged_as_rfc_7386_says() {
+        for (into, patch, merged) in [
+            (
+                json!({"a": 1, "b": 2}),
+                json!({"a": null, "c": [null]}),
+                json!({"b": 2, "c": [null]}),
+            ),
+            (json!({"a": {"b": 1}}), json!({"a": {"c": 2}}), json!({"a": {"b": 1, "c": 2}})),
+            (json!({"a": [1]}), json!({"a": {"b": null, "c": 1}}), json!({"a": {"c": 1}})),
+            (json!(1), json!({"a": 1}), json!({"a": 1})),
+            (json!({"a": 1}), json!([1]), json!([1])),
+        ] {
+            let mut value = into;
+            merge(&mut value, patch);
+            assert_eq!(value, merged);
+        }
+    }
+
+    #[test]
+    fn a_bound_is_lifted_and_its_type_stays() {
+        let mut schema = json!({
+            "properties": {
+                "a": {"type": "array", "maxItems": 4, "items": {"type": "integer", "minimum": 1}},
+                "b": {"maximum": 2},
+            },
+            "if": {"properties": {"a": {"maxItems": 4}}},
+            "then": {"properties": {"a": {"minItems": 1}}},
+        });
+        lift(&mut schema, "a");
+        let lifted = json!({
+            "properties": {"a": {"type": "array", "items": {"type": "integer"}}, "b": {"maximum": 2}},
+            "if": {"properties": {"a": {"maxItems": 4}}},
+            "then": {"properties": {"a": {}}},
+        });
+        assert_eq!(schema, lifted);
+    }
+
+    #[test]
+    fn every_schema_of_every_profile_compiles_with_every_bound_lifted() {
+        let profiles =
+            [Profile::compatible(), Profile::openai(), Profile::anthropic(), Profile::tei("m")];
+        for profile in profiles {
+            let all = BuiltIn::of(profile);
+            let Err(BuiltInError::UnknownBound { known, .. }) = all.clone().without_bound("")
+            else {
+                panic!("a member without a name has no bound");
+            };
+            let mut lifted = all.clone();
+            for member in &known {
+                lifted = lifted.without_bound(member).unwrap();
+                assert!(lifted.clone().without_bound(member).is_err(), "{member} is bound no more");
+            }
+            for (name, _) in FILES {
+                let _ = (all.compiled(name), lifted.compiled(name));
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+use super::measure::{
+    AROUND_COUNTS, TEXTS, beyond, characters, images, present, too_many, too_many_choices,
+};
+use crate::{
+    payload::{Document, Kind, Node, Pointer},
+    rejection::Violation,
+};
+
+/// How large a chat request may be, beyond what its schema says. Nothing is limited until it is
+/// set.
+///
+/// A limit holds whatever the schema: what cannot be read as within it is refused, so that a value
+/// of another type, such as `"3"`, does not slip past. Numbers are judged by their value: `3.0` is 3.
+/// `null` is a member that is not there, as OpenAI has it. A member whose name differs from a
+/// limited one in case only is refused, for some upstreams (Go's `encoding/json`) take the one for
+/// the other.
+///
+/// ```
+/// use tower_inference::{payload::Document, schema::ChatLimits};
+///
+/// let limits = ChatLimits::new().messages(2).n(1);
+/// let document = Document::parse(r#"{"messages": [{"role": "user", "content": "hi"}], "n": 4}"#)?;
+/// let violations = limits.check(&document);
+/// assert_eq!(violations.len(), 1);
+/// assert_eq!(violations[0].pointer, "/n");
+/// assert_eq!(violations[0].keyword, "n");
+/// assert_eq!(violations[0].detail, "must be an integer of at most 1");
+/// # Ok::<(), tower_inference::payload::Malformed>(())
+/// ```
+///
+/// # Limits
+///
+/// They cover the bodies of chat completions (`messages`), responses (`input`, `instructions`),
+/// completions (`prompt`, `suffix`) and TGI (`inputs`), and each of the `instances` that Vertex AI
+/// wraps as a request of its own. What the upstream adds from elsewhere is not counted: earlier
+/// turns that `previous_response_id` or `conversation` name, stored prompts (a `prompt` that is an
+/// object), files by id. Nor are images that a text links to, as TGI reads them from
+/// `![](https://…)`, nor prompts of token ids.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ChatLimits {
+    messages: Option<usize>,
+    characters: Option<usize>,
+    images: Option<usize>,
+    tools: Option<usize>,
+    n: Option<u64>,
+    streaming: Streaming,
+}
+
+/// Whether a chat request may, must or must not ask for a stream.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Streaming {
+    /// It may.
+    #[default]
+    Either,
+    /// It must: `stream` is `true`.
+    Required,
+    /// It must not: `stream` is `false`, `null` or absent.
+    Forbidden,
+}
+
+impl ChatLimits {
+    /// Limits nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            messages: None,
+            characters: None,
+            images: None,
+            tools: None,
+            n: None,
+            streaming: Streaming::Either,
+        }
+    }
+
+    /// Sets how many messages there may be: elements of `messages`, and of `input`, where a string
+    /// is one. Unlimited by default.
+    #[must_use]
+    pub const fn messages(mut self, at_most: usize) -> Self {
+        self.messages = Some(at_most);
+        self
+    }
+
+    /// Sets how many characters of text there may be in all, in Unicode scalar values. Unlimited
+    /// by default.
+    ///
+    /// Every string counts that is in `messages`, `input`, `inputs`, `instructions`, `prompt` or
+    /// `suffix`: contents, parts of text, earlier answers, arguments and results of tools, names. Left out
+    /// are the words, of 64 characters at most, of `role`, `type`, `id`, `tool_call_id`, `call_id`
+    /// and `status`, and what is no text: `image_url`, `image`, `input_audio`, `audio`,
+    /// `video_url`, `video`, `file_data` and `file_url`.
+    #[must_use]
+    pub const fn characters(mut self, at_most: usize) -> Self {
+        self.characters = Some(at_most);
+        self
+    }
+
+    /// Sets how many images there may be in `messages`, `input` and `inputs`: parts of the type `image_url`,
+    /// `input_image` or `image`, and whatever else has a member of such a name. Unlimited by
+    /// default.
+    #[must_use]
+    pub const fn images(mut self, at_most: usize) -> Self {
+        self.images = Some(at_most);
+        self
+    }
+
+    /// Sets how many tools may be offered: elements of `tools`, and of `functions`, their older
+    /// name. Unlimited by default.
+    #[must_use]
+    pub const fn tools(mut self, at_most: usize) -> Self {
+        self.tools = Some(at_most);
+        self
+    }
+
+    /// Sets how many answers may be asked for: `n`, `best_of` and `num_return_sequences`, also in
+    /// `parameters` and `sampling_params`. Unlimited by default.
+    #[must_use]
+    pub const fn n(mut self, at_most: u64) -> Self {
+        self.n = Some(at_most);
+        self
+    }
+
+    /// Sets whether a stream may be asked for. Either by default.
+    #[must_use]
+    pub const fn streaming(mut self, streaming: Streaming) -> Self {
+        self.streaming = streaming;
+        self
+    }
+
+    /// The limits that a body is beyond, in the order above: at most one of each, `keyword` being
+    /// its name; or those of the first instance that is beyond one. Costs a pass over the document for `characters`, and one for `images`.
+    #[must_use]
+    pub fn check(&self, document: &Document) -> Vec<Violation> {
+        let root = document.root();
+        if *self == Self::new() {
+            return Vec::new();
+        }
+        let found = self.check_request(root);
+        if !found.is_empty() {
+            return found;
+        }
+        let instances = present(root, "instances").map(Node::elements).into_iter().flatten();
+        for (index, instance) in instances.enumerate() {
+            let mut found = self.check_instance(instance);
+            if !found.is_empty() {
+                for violation in &mut found {
+                    violation.pointer.insert_str(0, &format!("/instances/{index}"));
+                }
+                return found;
+            }
+        }
+        Vec::new()
+    }
+
+    fn check_instance(&self, instance: Node<'_>) -> Vec<Violation> {
+        if instance.kind() == Kind::Object {
+            // A stream is asked for beside the instances.
+            return Self { streaming: Streaming::Either, ..self.clone() }.check_request(instance);
+        }
+        let beyond = self.characters.filter(|at_most| characters("", instance) > *at_most);
+        let violation = |at_most| {
+            let detail = format!("must not have more than {at_most} characters of text in all");
+            Violation::new("", "characters", detail)
+        };
+        beyond.map(violation).into_iter().collect()
+    }
+
+    fn check_request(&self, root: Node<'_>) -> Vec<Violation> {
+        if root.kind() != Kind::Object {
+            return vec![Violation::new("", "type", "must be an object")];
+        }
+        let all = |limit: &'static str, name: &str, at_most: usize, what: &str| {
+            let detail = format!("must not have more than {at_most} {what} in all");
+            Violation::new(format!("/{name}"), limit, detail)
+        };
+        let twins = LIMITED.iter().flat_map(|own| {
+            let others = root.alike(own).filter(|(name, _)| !name.says(own));
+            others.map(|(name, _)| name)
+        });
+        if let Some(twin) = twins.min_by_key(|name| name.index()) {
+            let pointer = Pointer::new([twin.string()]).to_string();
+            let detail = "differs in case only from a name that is limited";
+            return vec![Violation::new(pointer, "name", detail)];
+        }
+        let checks = [
+            self.messages
+                .and_then(|at_most| too_many(root, "messages", ["messages", "input"], at_most)),
+            self.characters.and_then(|at_most| {
+                let name = beyond(root, &TEXTS, at_most, characters)?;
+                Some(all("characters", name, at_most, "characters of text"))
+            }),
+            self.images.and_then(|at_most| {
+                let name = beyond(root, &["messages", "input", "inputs"], at_most, images)?;
+                Some(all("images", name, at_most, "images"))
+            }),
+            self.tools.and_then(|at_most| too_many(root, "tools", ["tools", "functions"], at_most)),
+            self.n.and_then(|at_most| {
+                let inside = |around: &str| {
+                    let name = too_many_choices(present(root, around)?, at_most)?;
+                    Some(format!("/{around}/{name}"))
+                };
+                let pointer = too_many_choices(root, at_most).map(|name| format!("/{name}"));
+                let pointer = pointer.or_else(|| AROUND_COUNTS.into_iter().find_map(inside))?;
+                let detail = format!("must be an integer of at most {at_most}");
+                Some(Violation::new(pointer, "n", detail))
+            }),
+            self.check_streaming(root),
+        ];
+        checks.into_iter().flatten().collect()
+    }
+
+    fn check_streaming(&self, root: Node<'_>) -> Option<Violation> {
+        let stream = present(root, "stream");
+        let asked_for = stream.and_then(Node::as_bool);
+        let detail = match self.streaming {
+            Streaming::Required if asked_for != Some(true) => "must be true",
+            Streaming::Forbidden if stream.is_some() && asked_for != Some(false) => "must be false",
+            _ => return None,
+        };
+        Some(Violation::new("/stream", "streaming", detail))
+    }
+}
+
+/// Members of a body that a limit may be about.
+const LIMITED: [&str; 15] = [
+    "best_of",
+    "functions",
+    "input",
+    "inputs",
+    "instances",
+    "instructions",
+    "messages",
+    "n",
+    "num_return_sequences",
+    "parameters",
+    "prompt",
+    "sampling_params",
+    "stream",
+    "suffix",
+    "tools",
+];

@@ -1,0 +1,51 @@
+use std::fmt;
+
+use crate::{
+    memory_limit::MemoryExhausted,
+    payload::Malformed,
+    rejection::{Refusal, Rejection, Violation},
+};
+
+/// Why an answer is not as it must be, or why that is not known.
+pub(crate) enum ResponseFault {
+    Coded,
+    TooLong,
+    /// The memory limit has no room for it.
+    Exhausted,
+    Malformed(Malformed),
+    Broken(Vec<Violation>),
+}
+
+impl ResponseFault {
+    pub(crate) fn rejection(&self) -> Rejection {
+        let rejection = Rejection::new(Refusal::InvalidUpstreamResponse);
+        match self {
+            Self::Coded => rejection.with_detail("the upstream's answer is coded, and not checked"),
+            Self::TooLong => rejection.with_detail("the upstream's answer is too long"),
+            Self::Exhausted => MemoryExhausted.into(),
+            Self::Malformed(_) => rejection.with_detail("the upstream's answer is not strict JSON"),
+            Self::Broken(_) => rejection,
+        }
+    }
+}
+
+/// For the log: without values.
+impl fmt::Display for ResponseFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Coded => f.write_str("has a content coding"),
+            Self::TooLong => f.write_str("is too long"),
+            Self::Exhausted => f.write_str("finds no memory left"),
+            Self::Malformed(malformed) => write!(f, "is not strict JSON: {malformed}"),
+            Self::Broken(violations) => {
+                f.write_str("breaks its schema")?;
+                for (at, violation) in violations.iter().enumerate() {
+                    let between = if at == 0 { ":" } else { ";" };
+                    let Violation { pointer, keyword, detail } = violation;
+                    write!(f, "{between} {pointer:?} {keyword}: {detail}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
