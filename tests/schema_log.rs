@@ -69,7 +69,7 @@ fn report() -> ResponseSchema {
 }
 
 fn refuse() -> ResponseSchema {
-    ResponseSchema::refuse(expected())
+    ResponseSchema::reject(expected())
 }
 
 /// What is logged of an answer whose body is read to its end.
@@ -121,7 +121,7 @@ async fn an_answer_that_breaks_its_schema_is_one_event_without_values() {
 
 #[tokio::test]
 async fn what_cannot_be_checked_is_said() {
-    let short = || (report().limit(10), refuse().limit(10));
+    let short = || (report().max_body_bytes(10), refuse().max_body_bytes(10));
     let whole = || (report(), refuse());
     for (schemas, answer, coding, said) in [
         (whole as fn() -> _, &br#"{"data": [] canary"#[..], None, "is not strict JSON: expected"),

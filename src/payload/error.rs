@@ -26,9 +26,9 @@ impl PayloadError {
             Self::TooLarge(None) => Rejection::new(Refusal::PayloadTooLarge)
                 .with_detail("the body is larger than a layer further out allows"),
             Self::TooLarge(Some(_)) => Rejection::new(Refusal::PayloadTooLarge)
-                .with_detail(format!("{self}; PayloadLayer::limit sets this bound")),
+                .with_detail(format!("{self}; PayloadLayer::max_body_bytes sets this bound")),
             Self::TimedOut(_) => Rejection::new(Refusal::PayloadTimeout)
-                .with_detail(format!("{self}; PayloadLayer::deadline sets this bound")),
+                .with_detail(format!("{self}; PayloadLayer::body_timeout sets this bound")),
             Self::Broken(_) => {
                 Rejection::new(Refusal::MalformedPayload).with_detail("the body broke off")
             }

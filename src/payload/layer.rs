@@ -4,7 +4,7 @@ use tower_layer::Layer;
 
 use super::{
     body::bounded::BodyLimits,
-    json::bounds::Bounds,
+    json::bounds::DocumentBounds,
     read::settings::{ReadMode, ReadSettings},
     service::BufferPayload,
 };
@@ -95,31 +95,31 @@ impl PayloadLayer {
     /// with 413: before a byte is read when `content-length` says so, else on the way. A coded body
     /// may have no more either before or after it is decoded.
     #[must_use]
-    pub const fn limit(mut self, bytes: u64) -> Self {
-        self.settings.limits.bytes = bytes;
+    pub const fn max_body_bytes(mut self, bytes: u64) -> Self {
+        self.settings.limits.max_bytes = bytes;
         self
     }
 
     /// Sets how long the whole body may take to arrive, from when it is first waited for: 30
     /// seconds by default. A slower one is refused with 408.
     #[must_use]
-    pub const fn deadline(mut self, deadline: Duration) -> Self {
-        self.settings.limits.deadline = deadline;
+    pub const fn body_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.limits.timeout = timeout;
         self
     }
 
     /// Sets how many arrays and objects of the document may stand in one another: see
-    /// [`Bounds::depth`].
+    /// [`DocumentBounds::max_depth`].
     #[must_use]
-    pub const fn depth(mut self, depth: u32) -> Self {
-        self.settings.bounds = self.settings.bounds.depth(depth);
+    pub const fn max_depth(mut self, depth: u32) -> Self {
+        self.settings.bounds = self.settings.bounds.max_depth(depth);
         self
     }
 
-    /// Sets how many nodes the document may have: see [`Bounds::nodes`].
+    /// Sets how many nodes the document may have: see [`DocumentBounds::max_values`].
     #[must_use]
-    pub const fn nodes(mut self, nodes: u32) -> Self {
-        self.settings.bounds = self.settings.bounds.nodes(nodes);
+    pub const fn max_values(mut self, values: u32) -> Self {
+        self.settings.bounds = self.settings.bounds.max_values(values);
         self
     }
 
@@ -148,8 +148,8 @@ impl PayloadLayer {
         let settings = ReadSettings {
             mode,
             decompress: false,
-            limits: BodyLimits { bytes: 10 * 1024 * 1024, deadline: Duration::from_secs(30) },
-            bounds: Bounds::new(),
+            limits: BodyLimits { max_bytes: 10 * 1024 * 1024, timeout: Duration::from_secs(30) },
+            bounds: DocumentBounds::new(),
             memory: MemoryLimit::new(256 * 1024 * 1024),
         };
         Self { settings, rejections: RejectionFormat::Problem }

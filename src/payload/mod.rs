@@ -26,7 +26,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! let gateway = ServiceBuilder::new()
-//!     .layer(PayloadLayer::new().limit(1 << 20))
+//!     .layer(PayloadLayer::new().max_body_bytes(1 << 20))
 //!     .service(service_fn(upstream));
 //! let post = |body: &'static str| {
 //!     let request = Request::post("/v1/chat/completions").header("content-type", "application/json");
@@ -50,8 +50,8 @@
 //! | a `content-encoding`, or a `transfer-encoding` other than `chunked` | 415 `unsupported-media-type`, `accept-encoding: identity`; when [coded bodies](#coded-bodies) are taken, with their names |
 //! | a type that is not JSON (binary, a form, text, gRPC in any format, none at all), a charset other than UTF-8 or ASCII, a byte beyond ASCII under the latter | 415 `unsupported-media-type`, `accept: application/json` |
 //! | no body, where the method has a use for one | 400 `malformed-payload` |
-//! | what is not strict JSON: see [`Document`] and [`Reason`] | 400 `malformed-payload`, with the position |
-//! | a [depth](PayloadLayer::depth) beyond 128, more [nodes](PayloadLayer::nodes) than are set | 413 `payload-too-large`, with the position |
+//! | what is not strict JSON: see [`Document`] and [`JsonFault`] | 400 `malformed-payload`, with the position |
+//! | a [depth](PayloadLayer::max_depth) beyond 128, more [nodes](PayloadLayer::max_values) than are set | 413 `payload-too-large`, with the position |
 //! | a connection that breaks | 400 `malformed-payload` |
 //! | a body, window or document for which the [memory limit](PayloadLayer::memory_limit) (256 MiB in all) has no room | 503 `overloaded`, `retry-after` |
 //!
@@ -173,10 +173,10 @@ pub use self::{
     error::PayloadError,
     future::ResponseFuture,
     json::{
-        bounds::Bounds,
+        bounds::DocumentBounds,
         document::Document,
         error::DocumentError,
-        fault::{Malformed, Reason},
+        fault::{JsonError, JsonFault},
         kind::Kind,
         node::{Elements, Members, Node},
     },

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use super::{
-    built_in::{bounds::BuiltIn, routes::BuiltInRoutes},
+    built_in::{bounds::BuiltInSchemas, routes::BuiltInRoutes},
     compile::schema::Schema,
     request::{
         chat_limits::ChatLimits,
@@ -35,8 +35,8 @@ impl SchemaLayer {
     ///
     /// [`model`](Self::model) and [`route`](Self::route) come first.
     #[must_use]
-    pub fn built_in(schemas: &BuiltIn) -> Self {
-        Self::of(BodyRule::BuiltIn(Arc::new(BuiltInRoutes::new(schemas))))
+    pub fn built_in(schemas: &BuiltInSchemas) -> Self {
+        Self::of(BodyRule::BuiltInSchemas(Arc::new(BuiltInRoutes::new(schemas))))
     }
 
     /// Holds bodies to the schema of their [route](Self::route) or [model](Self::model), and refuses
@@ -81,7 +81,7 @@ impl SchemaLayer {
     ///
     /// Under [`any_body`](Self::any_body), bodies must then be JSON.
     #[must_use]
-    pub fn limits(mut self, limits: ChatLimits) -> Self {
+    pub fn chat_limits(mut self, limits: ChatLimits) -> Self {
         Arc::make_mut(&mut self.rules).limits = Some(limits);
         self
     }

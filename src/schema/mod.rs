@@ -114,7 +114,7 @@
 //!
 //! # Answers
 //!
-//! | | [`report`](ResponseSchema::report) | [`refuse`](ResponseSchema::refuse) |
+//! | | [`report`](ResponseSchema::report) | [`refuse`](ResponseSchema::reject) |
 //! |---|---|---|
 //! | head and bytes | flow as they come | held back until all are there and checked |
 //! | breaks the schema, or is not strict JSON | the log says so | 502 `invalid-upstream-response`, and the log |
@@ -134,9 +134,9 @@
 //!
 //! - A body is checked in one go, on the thread that polls: a few microseconds for a usual one. So
 //!   is a copied answer, before its last bytes are handed on.
-//! - [`ResponseSchema::refuse`] delays the first byte until the last has come, and keeps up to its
+//! - [`ResponseSchema::reject`] delays the first byte until the last has come, and keeps up to its
 //!   limit for each request in flight. Its deadline waits on tokio's timer.
-//! - Answers are held to the default [`Bounds`](crate::payload::Bounds) of a document.
+//! - Answers are held to the default [`DocumentBounds`](crate::payload::DocumentBounds) of a document.
 //! - An answer that is left or fails before its end is not reported on, and an event stream is not
 //!   checked at all.
 //! - The model is the caller's word. Who may use which is not decided here.
@@ -154,7 +154,7 @@ mod service;
 mod validate;
 
 pub use self::{
-    built_in::bounds::{BuiltIn, BuiltInError},
+    built_in::bounds::{BuiltInError, BuiltInSchemas},
     compile::{
         draft::Draft,
         error::{SchemaError, SchemaFault},

@@ -8,7 +8,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
-    payload::{DocumentError, Payload, PayloadError, PayloadLayer, Reason},
+    payload::{DocumentError, JsonFault, Payload, PayloadError, PayloadLayer},
     rejection::Refusal,
 };
 
@@ -68,7 +68,7 @@ fn what_has_no_document_says_why_and_how_it_is_refused() {
 
     let malformed = Payload::buffered("[1,]").document().unwrap_err();
     let DocumentError::Malformed(reason) = malformed else { panic!("{malformed}") };
-    assert_eq!(reason.reason, Reason::ExpectedValue);
+    assert_eq!(reason.fault, JsonFault::ExpectedValue);
     let rejection = malformed.rejection();
     assert_eq!((rejection.refusal(), rejection.position()), (Refusal::MalformedPayload, Some(3)));
     assert_eq!(rejection.detail(), "the body is not strict JSON: expected a value at byte 3");

@@ -390,7 +390,7 @@ async fn the_limit_counts_the_decoded_bytes_and_the_coded() {
         for size in [1, 100, coded.len()] {
             let within = |limit| {
                 let body = ScriptedBody::chunked(&coded, size);
-                let layer = PayloadLayer::bytes().decompress().limit(limit);
+                let layer = PayloadLayer::bytes().decompress().max_body_bytes(limit);
                 send(layer, coding.post().body(body).unwrap())
             };
             assert_eq!(within(100_000).await.unwrap().body().bytes().unwrap().len(), 100_000);
@@ -406,7 +406,7 @@ async fn the_limit_counts_the_decoded_bytes_and_the_coded() {
             request = request.header("content-length", coded.len());
         }
         let request = request.body(ScriptedBody::chunked(&coded, 10)).unwrap();
-        let layer = decoding().limit(coded.len() as u64 - 1);
+        let layer = decoding().max_body_bytes(coded.len() as u64 - 1);
         assert_eq!(refusal(layer, request).await.0, Refusal::PayloadTooLarge);
     }
 }
@@ -457,7 +457,7 @@ fn a_bomb_costs_the_limit_and_a_window_and_is_not_read_to_its_end() {
             let frames: Vec<_> = frames.collect();
             let body = Counted { frames: frames.into_iter(), given: given.clone() };
             let request = coding.post().body(body).unwrap();
-            let layer = PayloadLayer::bytes().decompress().limit(limit);
+            let layer = PayloadLayer::bytes().decompress().max_body_bytes(limit);
             let cost = measure(|| {
                 let (reason, _) = run(refusal(layer, request));
                 assert_eq!(reason, Refusal::PayloadTooLarge);
@@ -554,7 +554,7 @@ proptest! {
     ) {
         let layer = if json { PayloadLayer::new() } else { PayloadLayer::bytes() };
         let body = cut(&bytes, &cuts);
-        let sent = run(send(layer.decompress().limit(10_000), coding.post().body(body).unwrap()));
+        let sent = run(send(layer.decompress().max_body_bytes(10_000), coding.post().body(body).unwrap()));
         if let Err(answer) = sent {
             prop_assert!(matches!(answer.status().as_u16(), 400 | 413));
         }
@@ -572,7 +572,7 @@ proptest! {
             let at = at.index(coded.len());
             coded[at] = byte;
         }
-        let layer = PayloadLayer::bytes().decompress().limit(100_000);
+        let layer = PayloadLayer::bytes().decompress().max_body_bytes(100_000);
         let sent = run(send(layer, coding.post().body(cut(&coded, &cuts)).unwrap()));
         match sent {
             // Those that have a check find it.

@@ -4,7 +4,7 @@ use allocation_counter::measure;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tower_inference::payload::{
-    Bounds, Document, EditFault, Edits, Kind, Literal, Pointer, Reason,
+    Document, DocumentBounds, EditFault, Edits, JsonFault, Kind, Literal, Pointer,
 };
 
 use crate::edits::check;
@@ -238,7 +238,7 @@ fn a_fault_says_where() {
 
 #[test]
 fn edits_stay_within_the_bounds() {
-    let bounds = Bounds::new().depth(2).nodes(5);
+    let bounds = DocumentBounds::new().max_depth(2).max_values(5);
     let document = Document::parse_within(r#"{"a":{"b":1}}"#, bounds).unwrap();
     let fault = |pointer: &str, value: Value| {
         let (pointer, value) = (at(pointer), literal(value));
@@ -246,7 +246,7 @@ fn edits_stay_within_the_bounds() {
         edits.set(&pointer, &value).err().map(|error| error.fault)
     };
     let (deep, rich) =
-        (EditFault::Bounds(Reason::TooDeep(2)), EditFault::Bounds(Reason::TooManyNodes(5)));
+        (EditFault::Bounds(JsonFault::TooDeep(2)), EditFault::Bounds(JsonFault::TooManyValues(5)));
     assert_eq!(fault("/a/b", json!(7)), None);
     assert_eq!(fault("/a/b", json!([])), Some(deep));
     assert_eq!(fault("/a", json!([1, 2])), None);

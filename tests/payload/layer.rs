@@ -182,7 +182,7 @@ async fn bytes_of_any_type_are_buffered_and_read_by_nobody() {
     assert_eq!(RequestContext::of(request.extensions()).unwrap().model(), None);
     // Asked for, the document is held to the layer's bounds.
     let deep = Request::post("/").body(full("[[]]")).unwrap();
-    let deep = send(PayloadLayer::bytes().depth(1), deep).await.unwrap();
+    let deep = send(PayloadLayer::bytes().max_depth(1), deep).await.unwrap();
     assert!(deep.body().document().is_err());
 }
 
@@ -208,11 +208,14 @@ async fn a_length_beyond_the_limit_is_refused_before_reading() {
     let request = post().header("content-length", "11").body(Untouched(polled.clone())).unwrap();
     for layer in [PayloadLayer::new(), PayloadLayer::bytes(), PayloadLayer::streamed()] {
         let request = request_like(&request, polled.clone());
-        assert_eq!(refusal(layer.limit(10), request).await.0, Refusal::PayloadTooLarge);
+        assert_eq!(refusal(layer.max_body_bytes(10), request).await.0, Refusal::PayloadTooLarge);
     }
     // By the body's own word, where there is no field.
     let hinted = post().body(ScriptedBody::new([Step::Stall]).announce(11)).unwrap();
-    assert_eq!(refusal(PayloadLayer::new().limit(10), hinted).await.0, Refusal::PayloadTooLarge);
+    assert_eq!(
+        refusal(PayloadLayer::new().max_body_bytes(10), hinted).await.0,
+        Refusal::PayloadTooLarge
+    );
     assert_eq!(polled.load(Relaxed), 0);
 }
 
@@ -239,7 +242,7 @@ async fn more_bytes_than_the_limit_are_refused_whatever_was_said() {
         let request = |limit| {
             let body = ScriptedBody::chunked(text, size);
             let request = post().header("content-length", "1").body(body).unwrap();
-            send(PayloadLayer::new().limit(limit), request)
+            send(PayloadLayer::new().max_body_bytes(limit), request)
         };
         assert!(request(9).await.is_ok());
         assert_eq!(request(8).await.unwrap_err().status(), StatusCode::PAYLOAD_TOO_LARGE);
@@ -255,7 +258,7 @@ async fn a_slow_body_is_refused_at_the_deadline() {
     assert_eq!(start.elapsed().as_secs(), 30);
 
     let stalled = ScriptedBody::new([Step::Stall]);
-    let layer = PayloadLayer::new().deadline(Duration::from_secs(2));
+    let layer = PayloadLayer::new().body_timeout(Duration::from_secs(2));
     assert_eq!(refusal(layer, post().body(stalled).unwrap()).await.0, Refusal::PayloadTimeout);
     assert_eq!(start.elapsed().as_secs(), 32);
 }
@@ -321,8 +324,8 @@ async fn malformed_json_is_refused_with_its_position() {
     assert_eq!(body["detail"], message);
 
     for (layer, text, expected) in [
-        (PayloadLayer::new().depth(1), "[[]]", Refusal::PayloadTooLarge),
-        (PayloadLayer::new().nodes(2), "[1,2]", Refusal::PayloadTooLarge),
+        (PayloadLayer::new().max_depth(1), "[[]]", Refusal::PayloadTooLarge),
+        (PayloadLayer::new().max_values(2), "[1,2]", Refusal::PayloadTooLarge),
         (PayloadLayer::new(), "\u{feff}{}", Refusal::MalformedPayload),
     ] {
         assert_eq!(refusal(layer, post().body(full(text)).unwrap()).await.0, expected);
@@ -385,7 +388,7 @@ async fn a_streamed_body_is_unread_and_counted() {
     let context = RequestContext::new();
     let body = ScriptedBody::new([Step::Data(b"abc"), Step::Data(b"def")]);
     let request = Request::post("/").extension(context.clone()).body(body).unwrap();
-    let request = send(PayloadLayer::streamed().limit(5), request).await.unwrap();
+    let request = send(PayloadLayer::streamed().max_body_bytes(5), request).await.unwrap();
     assert!(request.body().is_streamed());
     assert_eq!(context.bytes_in(), 0);
     let mut body = request.into_body();
@@ -459,11 +462,11 @@ async fn bytes_that_are_not_the_very_same_are_read_again() {
 async fn the_stricter_bounds_hold_in_either_order() {
     let request = || post().body(full("[[1]]")).unwrap();
     for (row, (wide, strict, expected)) in [
-        (PayloadLayer::new(), PayloadLayer::new().limit(4), Refusal::PayloadTooLarge),
-        (PayloadLayer::new(), PayloadLayer::new().depth(1), Refusal::PayloadTooLarge),
-        (PayloadLayer::new(), PayloadLayer::new().nodes(2), Refusal::PayloadTooLarge),
-        (PayloadLayer::bytes(), PayloadLayer::new().depth(1), Refusal::PayloadTooLarge),
-        (PayloadLayer::bytes().depth(1), PayloadLayer::new(), Refusal::PayloadTooLarge),
+        (PayloadLayer::new(), PayloadLayer::new().max_body_bytes(4), Refusal::PayloadTooLarge),
+        (PayloadLayer::new(), PayloadLayer::new().max_depth(1), Refusal::PayloadTooLarge),
+        (PayloadLayer::new(), PayloadLayer::new().max_values(2), Refusal::PayloadTooLarge),
+        (PayloadLayer::bytes(), PayloadLayer::new().max_depth(1), Refusal::PayloadTooLarge),
+        (PayloadLayer::bytes().max_depth(1), PayloadLayer::new(), Refusal::PayloadTooLarge),
     ]
     .into_iter()
     .enumerate()
@@ -482,8 +485,9 @@ async fn the_stricter_bounds_hold_in_either_order() {
     // Streamed twice: the body fails at the lower limit, wherever that was set.
     for (first, second) in [(3, 10), (10, 3)] {
         let body = ScriptedBody::new([Step::Data(b"abcd")]);
-        let once = send(PayloadLayer::streamed().limit(first), Request::new(body)).await.unwrap();
-        let twice = send(PayloadLayer::streamed().limit(second), once).await.unwrap();
+        let once =
+            send(PayloadLayer::streamed().max_body_bytes(first), Request::new(body)).await.unwrap();
+        let twice = send(PayloadLayer::streamed().max_body_bytes(second), once).await.unwrap();
         let error = twice.into_body().collect().await.unwrap_err();
         assert!(matches!(error, PayloadError::TooLarge(Some(3))));
     }
@@ -501,7 +505,7 @@ async fn a_streamed_payload_is_read_where_a_route_inside_expects_json() {
 
     let body = ScriptedBody::new([Step::Data(b"[1,"), Step::Data(b"2]")]);
     let streamed =
-        send(PayloadLayer::streamed().limit(4), post().body(body).unwrap()).await.unwrap();
+        send(PayloadLayer::streamed().max_body_bytes(4), post().body(body).unwrap()).await.unwrap();
     assert_eq!(refusal(PayloadLayer::new(), streamed).await.0, Refusal::PayloadTooLarge);
 }
 

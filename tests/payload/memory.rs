@@ -91,8 +91,9 @@ async fn unfinished_bodies_share_one_sum_and_small_ones_pass() {
 async fn the_sum_is_one_of_all_clones_and_services_of_a_layer() {
     let limit = MemoryLimit::new(4 * MIB);
     let layer = PayloadLayer::new().memory_limit(limit.clone());
-    let first = send(layer.clone().depth(3), post().body(full(text(2 * MIB))).unwrap()).await;
-    let second = refusal(layer.limit(9 << 20), post().body(full(text(2 * MIB))).unwrap()).await;
+    let first = send(layer.clone().max_depth(3), post().body(full(text(2 * MIB))).unwrap()).await;
+    let second =
+        refusal(layer.max_body_bytes(9 << 20), post().body(full(text(2 * MIB))).unwrap()).await;
     assert_eq!(second.0, Refusal::Overloaded);
     drop(first);
     assert_eq!(limit.taken_bytes(), 0);
@@ -107,7 +108,7 @@ async fn nodes_are_weighed_with_the_bytes() {
         let sent = send(layer, post().body(full(numbers())).unwrap()).await;
         assert_eq!(sent.is_ok(), fits);
         if let Ok(request) = &sent {
-            let nodes = request.body().document().unwrap().nodes();
+            let nodes = request.body().document().unwrap().value_count();
             assert!(limit.taken_bytes() >= 600_000 + 16 * nodes, "{}", limit.taken_bytes());
             assert!(limit.taken_bytes() <= 600_000 + 32 * nodes + 64, "{}", limit.taken_bytes());
         }
@@ -129,7 +130,7 @@ fn the_densest_body_within_the_limit_in_bytes_is_weighed_and_passes() {
     let cost = allocation_counter::measure(|| {
         let request = post().body(full(body)).unwrap();
         let sent = runtime.block_on(send(layer.clone(), request)).unwrap();
-        assert_eq!(sent.body().document().unwrap().nodes(), 5 * MIB);
+        assert_eq!(sent.body().document().unwrap().value_count(), 5 * MIB);
         weighed = limit.taken_bytes();
     });
     println!("{weighed} bytes stay weighed, {} were allocated at once", cost.bytes_max);
@@ -155,7 +156,7 @@ async fn a_document_that_a_layer_asks_for_later_is_weighed_too() {
         assert!(before < MIB);
         match request.body().document() {
             Ok(document) => {
-                assert!(fits && limit.taken_bytes() >= before + 16 * document.nodes());
+                assert!(fits && limit.taken_bytes() >= before + 16 * document.value_count());
             }
             Err(error) => {
                 assert_eq!((fits, error), (false, DocumentError::Exhausted));

@@ -59,7 +59,7 @@ fn nesting_is_refused_on_a_small_stack_at_little_cost() {
 /// The bound itself is no more than a small stack could bear.
 #[test]
 fn nesting_up_to_the_highest_bound_is_read_on_a_small_stack() {
-    let layer = PayloadLayer::new().depth(u32::MAX);
+    let layer = PayloadLayer::new().max_depth(u32::MAX);
     for (what, text) in nested() {
         assert_refused(what, layer.clone(), None, &text);
     }

@@ -366,7 +366,7 @@ async fn curl_sends_two_megabytes_when_it_is_told_to() {
     for (layer, authorized, status) in [
         (PayloadLayer::bytes(), false, "401 0"),
         (PayloadLayer::new(), true, "415 0"),
-        (PayloadLayer::bytes().limit(1_999_999), true, "413 0"),
+        (PayloadLayer::bytes().max_body_bytes(1_999_999), true, "413 0"),
     ] {
         let (gateway, _upstream, token) = guarded(layer).await;
         let authorization = format!("authorization: Bearer {token}");

@@ -121,7 +121,7 @@ async fn a_streamed_upload_goes_on_as_it_came() {
 
 #[tokio::test]
 async fn a_streamed_upload_beyond_the_limit_never_seems_whole_to_the_upstream() {
-    let (mut caller, mut upstream) = gateway(PayloadLayer::streamed().limit(4)).await;
+    let (mut caller, mut upstream) = gateway(PayloadLayer::streamed().max_body_bytes(4)).await;
     let chunks = "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n";
     caller.write_all(format!("{HEAD}{chunks}").as_bytes()).await.unwrap();
     assert!(read_until(&mut caller, "\r\n\r\n").await.starts_with("HTTP/1.1 502"));
@@ -132,7 +132,7 @@ async fn a_streamed_upload_beyond_the_limit_never_seems_whole_to_the_upstream() 
 
 #[tokio::test]
 async fn the_rest_of_a_refused_body_is_not_taken_for_a_request() {
-    let (mut caller, mut upstream) = gateway(PayloadLayer::new().limit(9)).await;
+    let (mut caller, mut upstream) = gateway(PayloadLayer::new().max_body_bytes(9)).await;
     let inside = "GET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n";
     let head = format!("{HEAD}content-length: {}\r\n\r\n", inside.len());
     caller.write_all(format!("{head}{inside}").as_bytes()).await.unwrap();
@@ -171,7 +171,7 @@ async fn inspect(request: Request<Payload>) -> Result<Response<String>, Infallib
 fn app() -> Router {
     // The router hides the type of the body from the layer inside it.
     let inside = PayloadLayer::new().layer(service_fn(inspect));
-    let outside = ServiceBuilder::new().layer(PayloadLayer::new().limit(64)).map_request(
+    let outside = ServiceBuilder::new().layer(PayloadLayer::new().max_body_bytes(64)).map_request(
         |mut request: Request<Payload>| {
             let place = Place(place(request.body()));
             request.extensions_mut().insert(place);

@@ -1,10 +1,10 @@
-//! Bounds: of schemas, of stacks, of time.
+//! DocumentBounds: of schemas, of stacks, of time.
 
 use std::thread;
 
 use serde_json::{Map, Value, json};
 use tower_inference::{
-    payload::{Bounds, Document},
+    payload::{Document, DocumentBounds},
     schema::{Schema, SchemaFault},
 };
 
@@ -113,7 +113,8 @@ fn a_long_way_through_a_schema_is_cut_before_the_stack_ends() {
         // The chain alone, and once more for each level.
         let schema = Schema::new(&chain(100, back.clone())).unwrap();
         assert!(accepts(&schema, &arrays(8)));
-        let deep = Document::parse_within(arrays(1_024), Bounds::new().depth(1_024)).unwrap();
+        let deep =
+            Document::parse_within(arrays(1_024), DocumentBounds::new().max_depth(1_024)).unwrap();
         assert!(!schema.is_valid(&deep));
         let violations = schema.violations(&deep);
         assert_eq!(violations.len(), 1);

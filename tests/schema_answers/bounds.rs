@@ -3,7 +3,7 @@
 use allocation_counter::measure;
 use serde_json::{Value, json};
 use tower_inference::{
-    payload::{Bounds, Document},
+    payload::{Document, DocumentBounds},
     rejection::Violation,
     schema::Schema,
 };
@@ -17,7 +17,7 @@ fn cost(schema: &Schema, document: &Document) -> (u64, u64, Vec<Violation>) {
 
 #[track_caller]
 fn costs_at_most(schema: &Value, body: &str, allocations: u64, bytes: u64) -> Vec<Violation> {
-    let bounds = Bounds::new().nodes(4_000_000).depth(1_024);
+    let bounds = DocumentBounds::new().max_values(4_000_000).max_depth(1_024);
     let document = Document::parse_within(body.to_owned(), bounds).unwrap();
     let (count, most, violations) = cost(&Schema::new(schema).unwrap(), &document);
     eprintln!(

@@ -247,11 +247,11 @@ async fn a_body_of_another_type_is_not_read_as_json() {
 
 #[tokio::test]
 async fn chat_limits_hold_beside_a_schema_and_without_one() {
-    let limits = || ChatLimits::new().n(2);
+    let limits = || ChatLimits::new().max_choices(2);
     for layer in [
-        SchemaLayer::new(inputs()).limits(limits()),
-        SchemaLayer::new(kind("x")).model("m", inputs()).limits(limits()),
-        SchemaLayer::any_body().limits(limits()),
+        SchemaLayer::new(inputs()).chat_limits(limits()),
+        SchemaLayer::new(kind("x")).model("m", inputs()).chat_limits(limits()),
+        SchemaLayer::any_body().chat_limits(limits()),
     ] {
         let layers = || (PayloadLayer::new(), layer.clone());
         let held = answer(layers(), post(r#"{"model":"m","inputs":"a","n":2}"#)).await;
@@ -264,7 +264,7 @@ async fn chat_limits_hold_beside_a_schema_and_without_one() {
         assert_eq!(streamed.status(), 415);
     }
     // The schema is asked first.
-    let layers = (PayloadLayer::new(), SchemaLayer::new(inputs()).limits(limits()));
+    let layers = (PayloadLayer::new(), SchemaLayer::new(inputs()).chat_limits(limits()));
     let broken = answer(layers, post(r#"{"inputs":"a","n":5}"#)).await;
     assert_eq!(broken.json()["errors"][0]["keyword"], "maximum");
 }

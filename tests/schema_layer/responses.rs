@@ -39,7 +39,7 @@ fn report() -> SchemaLayer {
 }
 
 fn refuse() -> SchemaLayer {
-    SchemaLayer::any_body().response(ResponseSchema::refuse(expected()))
+    SchemaLayer::any_body().response(ResponseSchema::reject(expected()))
 }
 
 fn request(method: Method) -> Request<Payload> {
@@ -180,7 +180,7 @@ async fn an_answer_that_breaks_its_schema_is_refused_before_its_head_is_sent() {
 async fn an_answer_beyond_the_limit_is_refused() {
     let body = r#"{"data": []}"#;
     let layer = |limit| {
-        let schema = ResponseSchema::refuse(expected()).limit(limit);
+        let schema = ResponseSchema::reject(expected()).max_body_bytes(limit);
         SchemaLayer::any_body().response(schema)
     };
     let length = body.len() as u64;
@@ -222,7 +222,7 @@ async fn an_answer_that_breaks_off_is_refused_as_the_upstreams_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_held_back_no_longer_than_the_deadline() {
-    let schema = ResponseSchema::refuse(expected()).deadline(Duration::from_secs(2));
+    let schema = ResponseSchema::reject(expected()).body_timeout(Duration::from_secs(2));
     let layer = SchemaLayer::any_body().response(schema);
     let started = tokio::time::Instant::now();
     let body = ScriptedBody::new([Step::Data(b"{"), Step::Stall]);
@@ -438,7 +438,7 @@ async fn a_part_of_an_answer_cannot_be_had_where_it_must_hold() {
 #[tokio::test]
 async fn responses_share_one_sum_of_memory_until_they_are_sent() {
     let limit = MemoryLimit::new(4 << 20);
-    let expected = || ResponseSchema::refuse(expected()).memory_limit(limit.clone());
+    let expected = || ResponseSchema::reject(expected()).memory_limit(limit.clone());
     let layer = || SchemaLayer::any_body().response(expected());
     let long = || {
         let text = format!(r#"{{"data":[],"text":"{}"}}"#, "x".repeat(2 << 20));

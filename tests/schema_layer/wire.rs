@@ -157,7 +157,7 @@ async fn a_refused_answer_is_a_whole_answer() {
         });
         let gateway = Stack::new()
             .upstream(UpstreamLayer::new())
-            .schema(SchemaLayer::any_body().response(ResponseSchema::refuse(vectors())))
+            .schema(SchemaLayer::any_body().response(ResponseSchema::reject(vectors())))
             .payload(PayloadLayer::new())
             .layer(directed);
         let address = serve(Router::new().fallback_service(gateway)).await;

@@ -13,7 +13,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     model::{BodyForm, Profile},
     payload::Payload,
-    schema::{BuiltIn, SchemaLayer},
+    schema::{BuiltInSchemas, SchemaLayer},
 };
 
 const CHAT: &str = "/v1/chat/completions";
@@ -36,7 +36,7 @@ async fn status(profile: Profile, path: &str, body: &Value) -> StatusCode {
     let upstream = |_: Request<Payload>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     };
-    let service = SchemaLayer::built_in(&BuiltIn::of(profile)).layer(service_fn(upstream));
+    let service = SchemaLayer::built_in(&BuiltInSchemas::new(profile)).layer(service_fn(upstream));
     let request = Request::post(path).header(CONTENT_TYPE, "application/json");
     let request = request.body(Payload::buffered(body.to_string())).unwrap();
     service.oneshot(request).await.unwrap().status()

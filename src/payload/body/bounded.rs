@@ -45,15 +45,18 @@ where
 /// How much of a body is taken, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyLimits {
-    pub(crate) bytes: u64,
-    pub(crate) deadline: Duration,
+    pub(crate) max_bytes: u64,
+    pub(crate) timeout: Duration,
 }
 
 impl BodyLimits {
-    pub(crate) const NONE: Self = Self { bytes: u64::MAX, deadline: Duration::MAX };
+    pub(crate) const NONE: Self = Self { max_bytes: u64::MAX, timeout: Duration::MAX };
 
     fn stricter(self, other: Self) -> Self {
-        Self { bytes: self.bytes.min(other.bytes), deadline: self.deadline.min(other.deadline) }
+        Self {
+            max_bytes: self.max_bytes.min(other.max_bytes),
+            timeout: self.timeout.min(other.timeout),
+        }
     }
 }
 
@@ -95,8 +98,8 @@ impl<B: ErasedBody + ?Sized> BoundedBody<B> {
             Poll::Ready(Some(Ok(frame))) => self.as_mut().count(frame).map(Some).transpose(),
             Poll::Ready(ended) => ended,
             Poll::Pending => {
-                ready!(self.as_mut().poll_deadline(cx));
-                Some(Err(PayloadError::TimedOut(self.limits.deadline)))
+                ready!(self.as_mut().poll_timeout(cx));
+                Some(Err(PayloadError::TimedOut(self.limits.timeout)))
             }
         };
         *self.project().over = !matches!(next, Some(Ok(_)));
@@ -104,13 +107,13 @@ impl<B: ErasedBody + ?Sized> BoundedBody<B> {
     }
 
     /// Ready once the time is up.
-    pub(crate) fn poll_deadline(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_timeout(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if this.limits.deadline == Duration::MAX {
+        if this.limits.timeout == Duration::MAX {
             return Poll::Pending;
         }
         if this.sleep.is_none() {
-            this.sleep.set(Some(sleep(this.limits.deadline)));
+            this.sleep.set(Some(sleep(this.limits.timeout)));
         }
         this.sleep.as_pin_mut().map_or(Poll::Pending, |sleep| sleep.poll(cx))
     }
@@ -123,12 +126,12 @@ impl<B: ErasedBody + ?Sized> BoundedBody<B> {
             // A layer further out may have counted the same bytes already.
             context.add_bytes_in(this.read.saturating_sub(context.bytes_in()));
         }
-        let limit = this.limits.bytes;
+        let limit = this.limits.max_bytes;
         if *this.read > limit { Err(PayloadError::TooLarge(Some(limit))) } else { Ok(frame) }
     }
 
-    pub(crate) const fn deadline(&self) -> Duration {
-        self.limits.deadline
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.limits.timeout
     }
 
     pub(crate) fn has_ended(&self) -> bool {

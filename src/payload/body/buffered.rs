@@ -6,7 +6,7 @@ use http::HeaderMap;
 use crate::{
     memory_limit::MemoryPermit,
     payload::json::{
-        bounds::Bounds,
+        bounds::DocumentBounds,
         document::{Document, Parsing},
         error::DocumentError,
     },
@@ -25,7 +25,7 @@ pub(crate) struct Buffered {
     pub(crate) bytes: Bytes,
     // Boxed, because hardly any request has them.
     pub(crate) trailers: Option<Box<HeaderMap>>,
-    bounds: Bounds,
+    bounds: DocumentBounds,
     document: OnceLock<Result<Parsed, DocumentError>>,
     // Of the bytes, unless they carry it themselves. `None` where no limit holds.
     memory: Option<MemoryPermit>,
@@ -43,7 +43,7 @@ impl Buffered {
     pub(crate) fn new(
         mut bytes: Bytes,
         trailers: Option<Box<HeaderMap>>,
-        bounds: Bounds,
+        bounds: DocumentBounds,
         mut memory: Option<MemoryPermit>,
     ) -> Self {
         if bytes.len() > Self::SHORT
@@ -59,7 +59,7 @@ impl Buffered {
     }
 
     #[cfg(any(feature = "throttle", feature = "transform"))]
-    pub(crate) const fn bounds(&self) -> Bounds {
+    pub(crate) const fn bounds(&self) -> DocumentBounds {
         self.bounds
     }
 
@@ -113,9 +113,14 @@ impl Buffered {
     }
 
     /// The document, if it is within `bounds` too.
-    pub(crate) fn document_within(&self, bounds: Bounds) -> Result<&Document, DocumentError> {
+    pub(crate) fn document_within(
+        &self,
+        bounds: DocumentBounds,
+    ) -> Result<&Document, DocumentError> {
         let document = self.document()?;
-        if document.depth() > bounds.depth as usize || document.nodes() > bounds.nodes as usize {
+        if document.depth() > bounds.depth as usize
+            || document.value_count() > bounds.values as usize
+        {
             // Says where it goes beyond.
             Document::parse_within(self.bytes.clone(), bounds)?;
         }

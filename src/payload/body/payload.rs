@@ -19,7 +19,7 @@ use crate::{
     lock::Lock,
     payload::{
         error::PayloadError,
-        json::{bounds::Bounds, document::Document, error::DocumentError},
+        json::{bounds::DocumentBounds, document::Document, error::DocumentError},
     },
 };
 
@@ -47,9 +47,9 @@ enum Storage {
 }
 
 impl Payload {
-    /// A body that is there as a whole. Its document is held to the default [`Bounds`].
+    /// A body that is there as a whole. Its document is held to the default [`DocumentBounds`].
     pub fn buffered(bytes: impl Into<Bytes>) -> Self {
-        Self::of(Arc::new(Buffered::new(bytes.into(), None, Bounds::new(), None)))
+        Self::of(Arc::new(Buffered::new(bytes.into(), None, DocumentBounds::new(), None)))
     }
 
     /// A body that flows past. A [`Payload`] stays as it is, buffered or not.

@@ -42,7 +42,7 @@ mod tests {
     use http::{HeaderMap, Request, header::CONTENT_LENGTH};
 
     use super::*;
-    use crate::{memory_limit::MemoryLimit, payload::Bounds};
+    use crate::{memory_limit::MemoryLimit, payload::DocumentBounds};
 
     /// The head and the payload of a request with these bytes, after they became others.
     fn replaced(
@@ -55,7 +55,7 @@ mod tests {
             parts.headers.insert(*name, value.parse().unwrap());
         }
         RequestContext::ensure(&mut parts.extensions);
-        let bounds = Bounds::new().depth(2);
+        let bounds = DocumentBounds::new().max_depth(2);
         let buffered =
             Buffered::new(Bytes::from_static(b"{}"), trailers.map(Box::new), bounds, None);
         let mut payload = Payload::of(Arc::new(buffered));
@@ -122,7 +122,7 @@ mod tests {
             let mut memory = limit.permit();
             memory.grow(length).unwrap();
             let bytes = Bytes::from(vec![b' '; length]);
-            Payload::of(Arc::new(Buffered::new(bytes, None, Bounds::new(), Some(memory))))
+            Payload::of(Arc::new(Buffered::new(bytes, None, DocumentBounds::new(), Some(memory))))
         };
         let (mut parts, ()) = Request::new(()).into_parts();
         let mut first = payload(300_000);

@@ -11,7 +11,7 @@ use super::{
     target::{Lookup, Target, marks_of},
 };
 use crate::payload::json::{
-    document::Document, fault::Reason, kind::Kind, node::Node, parse::slot::Slot,
+    document::Document, fault::JsonFault, kind::Kind, node::Node, parse::slot::Slot,
 };
 
 /// Edits of a [`Document`], which leave every byte that they do not touch as it was.
@@ -69,7 +69,7 @@ pub struct Edits<'a> {
 
 impl<'a> Edits<'a> {
     pub(crate) const fn new(document: &'a Document) -> Self {
-        let nodes = document.nodes();
+        let nodes = document.value_count();
         Self { document: Cow::Borrowed(document), operations: Vec::new(), nodes, marks: None }
     }
 
@@ -90,7 +90,7 @@ impl<'a> Edits<'a> {
     /// # Errors
     ///
     /// As [`get`](Self::get), for an element that is not there, and for what would be beyond the
-    /// [`Bounds`](crate::payload::Bounds) that the document was read within.
+    /// [`DocumentBounds`](crate::payload::DocumentBounds) that the document was read within.
     pub fn set(&mut self, pointer: &'a Pointer, value: &'a Literal) -> Result<(), EditError> {
         let place = self.find_whole(pointer)?;
         self.put(pointer, place, value)
@@ -149,7 +149,7 @@ impl<'a> Edits<'a> {
             self.settle()?;
             at = self.array(pointer)?;
         }
-        self.nodes = self.fit(pointer, 1 + value.depth(), 0, value.nodes())?;
+        self.nodes = self.fit(pointer, 1 + value.depth(), 0, value.value_count())?;
         self.operations.push(Operation { at, change: Change::Prepend(NewText::value(&[], value)) });
         Ok(())
     }
@@ -247,7 +247,7 @@ impl<'a> Edits<'a> {
         let bytes = render(&self.document, &self.operations);
         let document = Document::parse_within(bytes, self.document.bounds());
         let document = document.map_err(|malformed| EditError {
-            fault: EditFault::Bounds(malformed.reason),
+            fault: EditFault::Bounds(malformed.fault),
             pointer: String::new(),
         })?;
         self.operations.clear();
@@ -286,7 +286,7 @@ impl<'a> Edits<'a> {
                 return Err(EditError::new(EditFault::NoElement, pointer, token + 1));
             }
         };
-        self.nodes = self.fit(pointer, value.depth(), gone, come + value.nodes())?;
+        self.nodes = self.fit(pointer, value.depth(), gone, come + value.value_count())?;
         self.operations.push(Operation { at, change });
         Ok(())
     }
@@ -308,14 +308,14 @@ impl<'a> Edits<'a> {
         let bounds = self.document.bounds();
         let nodes = self.nodes - gone as usize + come;
         let around = pointer.tokens().len();
-        let reason = if around + depth > bounds.depth as usize {
-            Reason::TooDeep(bounds.depth)
-        } else if nodes > bounds.nodes as usize {
-            Reason::TooManyNodes(bounds.nodes)
+        let fault = if around + depth > bounds.depth as usize {
+            JsonFault::TooDeep(bounds.depth)
+        } else if nodes > bounds.values as usize {
+            JsonFault::TooManyValues(bounds.values)
         } else {
             return Ok(nodes);
         };
-        Err(EditError::new(EditFault::Bounds(reason), pointer, around))
+        Err(EditError::new(EditFault::Bounds(fault), pointer, around))
     }
 
     /// The slot of the array that a pointer leads to.

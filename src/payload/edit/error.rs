@@ -2,7 +2,7 @@ use std::{error::Error, fmt};
 
 use super::pointer::Pointer;
 use crate::{
-    payload::json::{error::bound_rejection, fault::Reason},
+    payload::json::{error::bound_rejection, fault::JsonFault},
     rejection::{Refusal, Rejection, Violation},
 };
 
@@ -31,7 +31,7 @@ pub enum EditFault {
     /// A name that differs in case only from the one that is edited.
     Twin,
     /// The edited document would be beyond its bounds, for this reason.
-    Bounds(Reason),
+    Bounds(JsonFault),
 }
 
 impl EditError {
@@ -47,9 +47,9 @@ impl EditError {
             EditFault::NotAnObject | EditFault::NotAnArray => "type",
             EditFault::NoElement => "minItems",
             EditFault::Twin => "propertyNames",
-            EditFault::Bounds(reason) => {
+            EditFault::Bounds(fault) => {
                 let place = if self.pointer.is_empty() { "the body" } else { &self.pointer };
-                return bound_rejection(format_args!("{place}: would have {reason}"), reason);
+                return bound_rejection(format_args!("{place}: would have {fault}"), fault);
             }
         };
         let violation = Violation::new(self.pointer, keyword, self.fault.as_str());
@@ -66,7 +66,7 @@ impl EditFault {
             Self::NotAnArray => "must be an array",
             Self::NoElement => "there is no such element",
             Self::Twin => "another name differs from this one in case only",
-            Self::Bounds(reason) => reason.as_str(),
+            Self::Bounds(fault) => fault.as_str(),
         }
     }
 }
@@ -74,7 +74,7 @@ impl EditFault {
 impl fmt::Display for EditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.fault {
-            EditFault::Bounds(reason) => write!(f, "{:?}: {reason}", self.pointer),
+            EditFault::Bounds(fault) => write!(f, "{:?}: {fault}", self.pointer),
             fault => write!(f, "{:?}: {}", self.pointer, fault.as_str()),
         }
     }

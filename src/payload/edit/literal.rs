@@ -25,8 +25,8 @@ impl Literal {
         &self.text
     }
 
-    /// How many nodes it has, counted as [`Bounds::nodes`](crate::payload::Bounds::nodes) does.
-    pub(crate) const fn nodes(&self) -> usize {
+    /// How many nodes it has, counted as [`DocumentBounds::max_values`](crate::payload::DocumentBounds::max_values) does.
+    pub(crate) const fn value_count(&self) -> usize {
         self.nodes
     }
 
@@ -85,7 +85,7 @@ mod tests {
         ] {
             let literal = Literal::from(value);
             let document = Document::parse(literal.as_str().to_owned()).unwrap();
-            assert_eq!((literal.nodes, literal.depth), (document.nodes(), document.depth()));
+            assert_eq!((literal.nodes, literal.depth), (document.value_count(), document.depth()));
         }
     }
 }

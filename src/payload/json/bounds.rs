@@ -2,12 +2,12 @@ use super::parse::slot::Tag;
 
 /// How deep and how rich a document may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Bounds {
+pub struct DocumentBounds {
     pub(crate) depth: u32,
-    pub(crate) nodes: u32,
+    pub(crate) values: u32,
 }
 
-impl Bounds {
+impl DocumentBounds {
     // What a thread's stack holds when a `serde_json::Value` of this depth is dropped.
     const MAX_DEPTH: u32 = 1_024;
 
@@ -15,12 +15,12 @@ impl Bounds {
     /// the bytes hold.
     #[must_use]
     pub const fn new() -> Self {
-        Self { depth: 128, nodes: Tag::MAX_LEN }
+        Self { depth: 128, values: Tag::MAX_LEN }
     }
 
     /// Sets how many arrays and objects may stand in one another: 128 by default, at most 1,024.
     #[must_use]
-    pub const fn depth(mut self, depth: u32) -> Self {
+    pub const fn max_depth(mut self, depth: u32) -> Self {
         self.depth = if depth < Self::MAX_DEPTH { depth } else { Self::MAX_DEPTH };
         self
     }
@@ -33,13 +33,13 @@ impl Bounds {
     /// 84 MB, and 127 MB while they grow. A [memory limit](super::PayloadLayer::memory_limit) counts
     /// them for all bodies together. Embeddings of token ids have a million in 5 MB.
     #[must_use]
-    pub const fn nodes(mut self, nodes: u32) -> Self {
-        self.nodes = if nodes < Tag::MAX_LEN { nodes } else { Tag::MAX_LEN };
+    pub const fn max_values(mut self, values: u32) -> Self {
+        self.values = if values < Tag::MAX_LEN { values } else { Tag::MAX_LEN };
         self
     }
 }
 
-impl Default for Bounds {
+impl Default for DocumentBounds {
     fn default() -> Self {
         Self::new()
     }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{
-    bounds::Bounds,
-    fault::{Malformed, Reason},
+    bounds::DocumentBounds,
+    fault::{JsonError, JsonFault},
     node::Node,
     parse::{
         arena::Arena,
@@ -22,7 +22,7 @@ use super::{
 /// stay as they were written.
 ///
 /// ```
-/// use tower_inference::payload::{Document, Reason};
+/// use tower_inference::payload::{Document, JsonFault};
 ///
 /// let document = Document::parse(r#"{"model": "m", "temperature": 0.70, "stop": ["\u2603"]}"#)?;
 /// let root = document.root();
@@ -32,23 +32,23 @@ use super::{
 /// assert_eq!(document.to_value()?["temperature"], 0.7);
 ///
 /// let twice = Document::parse(r#"{"model": "m", "mod\u0065l": "n"}"#).unwrap_err();
-/// assert_eq!((twice.reason, twice.position), (Reason::DuplicateName, 15));
-/// # Ok::<(), tower_inference::payload::Malformed>(())
+/// assert_eq!((twice.fault, twice.position), (JsonFault::DuplicateName, 15));
+/// # Ok::<(), tower_inference::payload::JsonError>(())
 /// ```
 #[derive(Clone)]
 pub struct Document {
     pub(crate) arena: Arena,
-    bounds: Bounds,
+    bounds: DocumentBounds,
 }
 
 impl Document {
-    /// Reads a document within the default [`Bounds`].
+    /// Reads a document within the default [`DocumentBounds`].
     ///
     /// # Errors
     ///
     /// When the bytes are not strict JSON.
-    pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, Malformed> {
-        Self::parse_within(bytes, Bounds::new())
+    pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, JsonError> {
+        Self::parse_within(bytes, DocumentBounds::new())
     }
 
     /// Reads a document within `bounds`.
@@ -56,7 +56,10 @@ impl Document {
     /// # Errors
     ///
     /// When the bytes are not strict JSON, or beyond the bounds.
-    pub fn parse_within(bytes: impl Into<Bytes>, bounds: Bounds) -> Result<Self, Malformed> {
+    pub fn parse_within(
+        bytes: impl Into<Bytes>,
+        bounds: DocumentBounds,
+    ) -> Result<Self, JsonError> {
         let mut parsing = Parsing::new(bytes.into(), bounds, Unlimited)?;
         loop {
             if let Some((document, Unlimited)) = parsing.read(usize::MAX)? {
@@ -79,7 +82,7 @@ impl Document {
 
     /// How many nodes it has: values, and names of members.
     #[must_use]
-    pub const fn nodes(&self) -> usize {
+    pub const fn value_count(&self) -> usize {
         self.arena.slots.len()
     }
 
@@ -89,7 +92,7 @@ impl Document {
         self.arena.depth as usize
     }
 
-    pub(crate) const fn bounds(&self) -> Bounds {
+    pub(crate) const fn bounds(&self) -> DocumentBounds {
         self.bounds
     }
 
@@ -110,16 +113,20 @@ impl Document {
 /// A document that is read in turns, between which others have theirs.
 pub(crate) struct Parsing<R> {
     text: ByteString,
-    bounds: Bounds,
+    bounds: DocumentBounds,
     progress: Progress,
     memory: R,
 }
 
 impl<R: Memory> Parsing<R> {
     /// Begins to read a document.
-    pub(crate) fn new(bytes: Bytes, bounds: Bounds, mut memory: R) -> Result<Self, R::Error> {
+    pub(crate) fn new(
+        bytes: Bytes,
+        bounds: DocumentBounds,
+        mut memory: R,
+    ) -> Result<Self, R::Error> {
         let text = ByteString::try_from(bytes)
-            .map_err(|error| Malformed::new(Reason::NotUtf8, error.valid_up_to()))?;
+            .map_err(|error| JsonError::new(JsonFault::NotUtf8, error.valid_up_to()))?;
         let progress = Progress::new(&text, bounds, &mut memory)?;
         Ok(Self { text, bounds, progress, memory })
     }
@@ -143,7 +150,7 @@ impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Document")
             .field("bytes", &self.arena.text.len())
-            .field("nodes", &self.nodes())
+            .field("nodes", &self.value_count())
             .field("depth", &self.depth())
             .finish()
     }

@@ -1,6 +1,6 @@
 use std::{error::Error, fmt};
 
-use super::fault::{Malformed, Reason};
+use super::fault::{JsonError, JsonFault};
 use crate::{
     memory_limit::MemoryExhausted,
     rejection::{Refusal, Rejection},
@@ -15,7 +15,7 @@ pub enum DocumentError {
     /// There is no body.
     Empty,
     /// It is not strict JSON.
-    Malformed(Malformed),
+    Malformed(JsonError),
     /// The [memory limit](crate::payload::PayloadLayer::memory_limit) has no room for it.
     Exhausted,
 }
@@ -32,8 +32,8 @@ impl DocumentError {
             Self::Empty => Rejection::new(Refusal::MalformedPayload)
                 .with_detail("the body is empty")
                 .with_position(0),
-            Self::Malformed(Malformed { reason, position }) if reason.is_bound() => {
-                bound_rejection(format_args!("the body has {reason} at byte {position}"), reason)
+            Self::Malformed(JsonError { fault, position }) if fault.is_bound() => {
+                bound_rejection(format_args!("the body has {fault} at byte {position}"), fault)
                     .with_position(position)
             }
             Self::Malformed(malformed) => Rejection::new(Refusal::MalformedPayload)
@@ -46,17 +46,17 @@ impl DocumentError {
 
 /// The rejection of a document beyond the bound that `reason` names. It says who can raise the bound,
 /// because the document may be in order.
-pub(crate) fn bound_rejection(what: fmt::Arguments<'_>, reason: Reason) -> Rejection {
-    let setter = match reason {
-        Reason::TooDeep(_) => "; PayloadLayer::depth sets this bound",
-        Reason::TooManyNodes(_) => "; PayloadLayer::nodes sets this bound",
+pub(crate) fn bound_rejection(what: fmt::Arguments<'_>, fault: JsonFault) -> Rejection {
+    let setter = match fault {
+        JsonFault::TooDeep(_) => "; PayloadLayer::max_depth sets this bound",
+        JsonFault::TooManyValues(_) => "; PayloadLayer::max_values sets this bound",
         _ => "",
     };
     Rejection::new(Refusal::PayloadTooLarge).with_detail(format!("{what}{setter}"))
 }
 
-impl From<Malformed> for DocumentError {
-    fn from(malformed: Malformed) -> Self {
+impl From<JsonError> for DocumentError {
+    fn from(malformed: JsonError) -> Self {
         Self::Malformed(malformed)
     }
 }

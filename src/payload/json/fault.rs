@@ -5,31 +5,31 @@ use std::{error::Error, fmt};
 /// Holds nothing of the bytes themselves, so it may be shown and logged.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
-pub struct Malformed {
+pub struct JsonError {
     /// What is wrong.
-    pub reason: Reason,
+    pub fault: JsonFault,
     /// At which byte, counted from zero. The length, where more was expected.
     pub position: u64,
 }
 
-impl Malformed {
-    pub(crate) const fn new(reason: Reason, position: usize) -> Self {
-        Self { reason, position: position as u64 }
+impl JsonError {
+    pub(crate) const fn new(fault: JsonFault, position: usize) -> Self {
+        Self { fault, position: position as u64 }
     }
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at byte {}", self.reason, self.position)
+        write!(f, "{} at byte {}", self.fault, self.position)
     }
 }
 
-impl Error for Malformed {}
+impl Error for JsonError {}
 
 /// What is wrong with a JSON document. Sections are those of RFC 8259.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum JsonFault {
     /// A byte-order mark, which section 8.1 forbids to send.
     ByteOrderMark,
     /// Bytes that are not UTF-8 (section 8.1).
@@ -60,17 +60,17 @@ pub enum Reason {
     /// More arrays and objects in one another than the bound, which is given.
     TooDeep(u32),
     /// More nodes than the bound, which is given.
-    TooManyNodes(u32),
+    TooManyValues(u32),
     /// Four GiB or more.
     TooLong,
     /// A number beyond the range of `f64`, where one is asked for.
     NumberOutOfRange,
 }
 
-impl Reason {
+impl JsonFault {
     /// Whether the document may be JSON, and is beyond a bound of its reader.
     pub(crate) const fn is_bound(self) -> bool {
-        matches!(self, Self::TooDeep(_) | Self::TooManyNodes(_) | Self::TooLong)
+        matches!(self, Self::TooDeep(_) | Self::TooManyValues(_) | Self::TooLong)
     }
 
     /// What is wrong, for people. The text of a bound has no number; that of [`Display`](fmt::Display)
@@ -92,20 +92,20 @@ impl Reason {
             Self::DuplicateName => "a second member of the same name",
             Self::TrailingData => "more data after the document",
             Self::TooDeep(_) => "too many arrays and objects in one another",
-            Self::TooManyNodes(_) => "too many values",
+            Self::TooManyValues(_) => "too many values",
             Self::TooLong => "4 GiB or more",
             Self::NumberOutOfRange => "a number out of range",
         }
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for JsonFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooDeep(most) => {
                 write!(f, "more than {most} arrays and objects in one another")
             }
-            Self::TooManyNodes(most) => write!(f, "more than {most} values"),
+            Self::TooManyValues(most) => write!(f, "more than {most} values"),
             _ => f.write_str(self.as_str()),
         }
     }

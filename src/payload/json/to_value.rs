@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use super::{
     document::Document,
-    fault::{Malformed, Reason},
+    fault::{JsonError, JsonFault},
     kind::Kind,
     node::Node,
     parse::{
@@ -18,9 +18,9 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// [`Reason::NumberOutOfRange`] when a number, such as `1e400`, is none of `u64`, `i64` and a
+    /// [`JsonFault::NumberOutOfRange`] when a number, such as `1e400`, is none of `u64`, `i64` and a
     /// finite `f64`.
-    pub fn to_value(&self) -> Result<Value, Malformed> {
+    pub fn to_value(&self) -> Result<Value, JsonError> {
         self.root().to_value()
     }
 }
@@ -31,7 +31,7 @@ impl Node<'_> {
     /// # Errors
     ///
     /// As [`Document::to_value`].
-    pub fn to_value(self) -> Result<Value, Malformed> {
+    pub fn to_value(self) -> Result<Value, JsonError> {
         let slots = self.arena().slots.get(self.index_range());
         // From the last slot to the first, so that what an array holds lies ready when its turn
         // comes, first element on top.
@@ -45,7 +45,7 @@ impl Node<'_> {
 }
 
 /// The value of a slot. What it holds is taken from the end of `ready`, first element last.
-fn value_of(arena: &Arena, slot: &Slot, ready: &mut Vec<Value>) -> Result<Value, Malformed> {
+fn value_of(arena: &Arena, slot: &Slot, ready: &mut Vec<Value>) -> Result<Value, JsonError> {
     let mut take = || ready.pop().unwrap_or_default();
     Ok(match slot.kind() {
         Kind::Null => Value::Null,
@@ -54,7 +54,7 @@ fn value_of(arena: &Arena, slot: &Slot, ready: &mut Vec<Value>) -> Result<Value,
             let digits = arena.text.get(slot.start as usize..slot.end as usize);
             // By serde_json's own hand, so that the value is what its reader makes of it.
             let number = serde_json::from_str(digits.unwrap_or_default());
-            let error = Malformed::new(Reason::NumberOutOfRange, slot.start as usize);
+            let error = JsonError::new(JsonFault::NumberOutOfRange, slot.start as usize);
             Value::Number(number.map_err(|_| error)?)
         }
         Kind::String => unescape(contents(&arena.text, slot)).into(),

@@ -165,8 +165,8 @@ impl<S> BodyReader<S> {
         }
         // A body that is always ready, and gives nothing, must run into the deadline as well; so
         // must one that takes long to decode.
-        let timed_out = PayloadError::TimedOut(body.deadline());
-        let deadline = body.poll_deadline(cx).map(|()| Err(timed_out.rejection()));
+        let timed_out = PayloadError::TimedOut(body.timeout());
+        let deadline = body.poll_timeout(cx).map(|()| Err(timed_out.rejection()));
         turn::end(cx);
         deadline
     }

@@ -13,7 +13,7 @@ use crate::{
         coding::{decoder::Coding, header::check_coding},
         content_type::{Charset, charset_of_json, check_charset, only_json},
         error::PayloadError,
-        json::{bounds::Bounds, error::DocumentError},
+        json::{bounds::DocumentBounds, error::DocumentError},
     },
     rejection::Rejection,
 };
@@ -24,7 +24,7 @@ pub(crate) struct ReadSettings {
     pub(crate) mode: ReadMode,
     pub(crate) decompress: bool,
     pub(crate) limits: BodyLimits,
-    pub(crate) bounds: Bounds,
+    pub(crate) bounds: DocumentBounds,
     pub(crate) memory: MemoryLimit,
 }
 
@@ -37,7 +37,7 @@ pub(crate) enum ReadMode {
 
 impl ReadSettings {
     pub(crate) const fn max_body_bytes(&self) -> u64 {
-        self.limits.bytes
+        self.limits.max_bytes
     }
 
     pub(crate) fn permit(&self) -> MemoryPermit {
@@ -55,8 +55,8 @@ impl ReadSettings {
     pub(crate) fn check_head<B: Body>(&self, parts: &Parts, body: &B) -> Result<Head, Rejection> {
         let said = content_length(&parts.headers).unwrap_or(0);
         let announced = said.max(body.size_hint().lower());
-        if announced > self.limits.bytes {
-            return Err(PayloadError::TooLarge(Some(self.limits.bytes)).rejection());
+        if announced > self.limits.max_bytes {
+            return Err(PayloadError::TooLarge(Some(self.limits.max_bytes)).rejection());
         }
         let coding = match self.mode {
             ReadMode::Json | ReadMode::Bytes => check_coding(&parts.headers, self.decompress)?,

@@ -15,15 +15,15 @@ use crate::{
 /// a deployment does not have is lifted by the name of its member:
 ///
 /// ```
-/// use tower_inference::{model::Profile, payload::Document, schema::{BuiltIn, SchemaLayer}};
+/// use tower_inference::{model::Profile, payload::Document, schema::{BuiltInSchemas, SchemaLayer}};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let body = r#"{"messages": [{"role": "user", "content": "Hi"}], "stop": ["a", "b", "c", "d", "e"]}"#;
 /// let body = Document::parse(body)?;
 ///
-/// let openai = BuiltIn::of(Profile::openai());
+/// let openai = BuiltInSchemas::new(Profile::openai());
 /// assert!(!openai.chat_completion().is_valid(&body));
-/// assert!(BuiltIn::of(Profile::compatible()).chat_completion().is_valid(&body));
+/// assert!(BuiltInSchemas::new(Profile::compatible()).chat_completion().is_valid(&body));
 ///
 /// let lifted = openai.without_bound("stop")?;
 /// assert!(lifted.chat_completion().is_valid(&body));
@@ -33,7 +33,7 @@ use crate::{
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct BuiltIn {
+pub struct BuiltInSchemas {
     profile: Profile,
     lifted: Vec<Box<str>>,
 }
@@ -43,7 +43,7 @@ pub struct BuiltIn {
 #[non_exhaustive]
 pub enum BuiltInError {
     /// No schema of the profile bounds a member of this name. Returned by
-    /// [`BuiltIn::without_bound`].
+    /// [`BuiltInSchemas::without_bound`].
     UnknownBound {
         /// The name that was given.
         member: String,
@@ -52,10 +52,10 @@ pub enum BuiltInError {
     },
 }
 
-impl BuiltIn {
+impl BuiltInSchemas {
     /// The schemas of a profile, with all their bounds.
     #[must_use]
-    pub const fn of(profile: Profile) -> Self {
+    pub const fn new(profile: Profile) -> Self {
         Self { profile, lifted: Vec::new() }
     }
 
@@ -341,7 +341,7 @@ mod tests {
         let profiles =
             [Profile::compatible(), Profile::openai(), Profile::anthropic(), Profile::tei("m")];
         for profile in profiles {
-            let all = BuiltIn::of(profile);
+            let all = BuiltInSchemas::new(profile);
             let Err(BuiltInError::UnknownBound { known, .. }) = all.clone().without_bound("")
             else {
                 panic!("a member without a name has no bound");

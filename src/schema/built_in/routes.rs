@@ -1,6 +1,6 @@
 //! The built-in schema of each route.
 
-use super::bounds::BuiltIn;
+use super::bounds::BuiltInSchemas;
 use crate::{
     model::{BodyForm, Dialect, Profile},
     schema::compile::schema::Schema,
@@ -22,7 +22,7 @@ pub(crate) struct PathSchema<'a> {
 }
 
 impl BuiltInRoutes {
-    pub(crate) fn new(built_in: &BuiltIn) -> Self {
+    pub(crate) fn new(built_in: &BuiltInSchemas) -> Self {
         const FORMS: [BodyForm; 13] = [
             BodyForm::Chat,
             BodyForm::Completion,
@@ -49,7 +49,7 @@ impl BuiltInRoutes {
     }
 }
 
-impl BuiltIn {
+impl BuiltInSchemas {
     /// The schema of a form, where it has one.
     fn of_form(&self, form: BodyForm) -> Option<Schema> {
         let tei = self.profile().dialect() == Dialect::Tei;

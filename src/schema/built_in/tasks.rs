@@ -1,11 +1,11 @@
 //! The built-in schemas, one constructor for each.
 
-use super::bounds::BuiltIn;
+use super::bounds::BuiltInSchemas;
 use crate::schema::compile::schema::Schema;
 
 /// The schemas. The [module](crate::schema#built-in-schemas) says where each belongs and how strict
 /// it is. Each call compiles: call once and clone.
-impl BuiltIn {
+impl BuiltInSchemas {
     // === OpenAI's routes ===
 
     /// A chat, as `POST /v1/chat/completions` takes it.
@@ -32,7 +32,7 @@ impl BuiltIn {
     /// the start of a document. vLLM's `prompt_embeds` and the `input_prefix` and `input_suffix` of
     /// llama.cpp's `/infill` stand in for it. A `max_tokens` of 0 scores the prompt, so it passes.
     ///
-    /// The profile of OpenAI adds its bounds: those of [`BuiltIn::chat_completion`], a `best_of` to
+    /// The profile of OpenAI adds its bounds: those of [`BuiltInSchemas::chat_completion`], a `best_of` to
     /// 20, `logprobs` to 5, a prompt that is not mixed.
     #[must_use]
     pub fn completion(&self) -> Schema {
@@ -56,7 +56,7 @@ impl BuiltIn {
     /// One of `input`, `prompt`, `previous_response_id` and `conversation`. Messages, function
     /// calls, their outputs and references are looked into; items, parts and tools of other types
     /// pass unseen, because their number grows. The profile of OpenAI adds the bounds of
-    /// [`BuiltIn::chat_completion`].
+    /// [`BuiltInSchemas::chat_completion`].
     #[must_use]
     pub fn responses(&self) -> Schema {
         self.compiled("responses")
@@ -80,7 +80,7 @@ impl BuiltIn {
         self.compiled("rerank")
     }
 
-    /// What `/generate` takes: with `inputs`, [`BuiltIn::tgi_generate`]; else SGLang's `text`,
+    /// What `/generate` takes: with `inputs`, [`BuiltInSchemas::tgi_generate`]; else SGLang's `text`,
     /// `input_ids` or `input_embeds`, or the `prompt` of vLLM's demo server.
     #[must_use]
     pub fn generate(&self) -> Schema {
@@ -92,7 +92,7 @@ impl BuiltIn {
     /// A text to go on from: `inputs`, `parameters`, `stream`.
     ///
     /// From the task's specification, with the ranges that TGI states; a `seed` of 0 and a
-    /// `frequency_penalty` of -2 pass, as in TGI. [`BuiltIn::tgi_generate`] is for TGI's own route,
+    /// `frequency_penalty` of -2 pass, as in TGI. [`BuiltInSchemas::tgi_generate`] is for TGI's own route,
     /// and stricter.
     #[must_use]
     pub fn text_generation(&self) -> Schema {
@@ -153,7 +153,7 @@ impl BuiltIn {
 
     /// A question, and the image of a document as base64 text or URL.
     ///
-    /// Parameters: those of [`BuiltIn::question_answering`], `lang`, and `word_boxes`, of four
+    /// Parameters: those of [`BuiltInSchemas::question_answering`], `lang`, and `word_boxes`, of four
     /// numbers each. From the task's specification, which leaves the type of the image open.
     #[must_use]
     pub fn document_question_answering(&self) -> Schema {
@@ -171,7 +171,7 @@ impl BuiltIn {
 
     /// A text to translate.
     ///
-    /// Parameters: `src_lang`, `tgt_lang`, and those of [`BuiltIn::summarization`]. From the task's
+    /// Parameters: `src_lang`, `tgt_lang`, and those of [`BuiltInSchemas::summarization`]. From the task's
     /// specification.
     #[must_use]
     pub fn translation(&self) -> Schema {
@@ -189,7 +189,7 @@ impl BuiltIn {
 
     /// A sentence, and those to compare it with.
     ///
-    /// From the task's specification. [`BuiltIn::tei_similarity`] is for TEI's own route, and
+    /// From the task's specification. [`BuiltInSchemas::tei_similarity`] is for TEI's own route, and
     /// stricter.
     #[must_use]
     pub fn sentence_similarity(&self) -> Schema {
@@ -207,7 +207,7 @@ impl BuiltIn {
 
     /// Sound to label, as base64 text.
     ///
-    /// Parameters: those of [`BuiltIn::text_classification`]. From the task's specification.
+    /// Parameters: those of [`BuiltInSchemas::text_classification`]. From the task's specification.
     #[must_use]
     pub fn audio_classification(&self) -> Schema {
         self.compiled("audio_classification")
@@ -215,7 +215,7 @@ impl BuiltIn {
 
     /// An image to label, as base64 text.
     ///
-    /// Parameters: those of [`BuiltIn::text_classification`]. From the task's specification.
+    /// Parameters: those of [`BuiltInSchemas::text_classification`]. From the task's specification.
     #[must_use]
     pub fn image_classification(&self) -> Schema {
         self.compiled("image_classification")
@@ -266,9 +266,9 @@ impl BuiltIn {
     /// Any body that an endpoint takes at its own routes (`/`, `/invocations`, `/vertex`), or a model
     /// at `/models/{model}`: judged by its form.
     ///
-    /// A body with `messages` is held to [`BuiltIn::chat_completion`], one with a `prompt` to
-    /// [`BuiltIn::completion`], and one with `inputs` to the tasks of Hugging Face and TEI, of which it
-    /// must fit one. `parameters` of text generation are held to [`BuiltIn::text_generation`]. A body
+    /// A body with `messages` is held to [`BuiltInSchemas::chat_completion`], one with a `prompt` to
+    /// [`BuiltInSchemas::completion`], and one with `inputs` to the tasks of Hugging Face and TEI, of which it
+    /// must fit one. `parameters` of text generation are held to [`BuiltInSchemas::text_generation`]. A body
     /// that fits several forms must satisfy each. Of `instances`, 128 at most, each is held to the
     /// same. A body of another form passes.
     #[must_use]

@@ -1,6 +1,6 @@
 use std::{error::Error, fmt};
 
-use crate::payload::Malformed;
+use crate::payload::JsonError;
 
 /// Why a schema cannot be used, and where.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,7 +42,7 @@ impl Error for SchemaError {}
 #[non_exhaustive]
 pub enum SchemaFault {
     /// The text is not strict JSON, or holds a number that no `f64` does.
-    Malformed(Malformed),
+    Malformed(JsonError),
     /// `$schema` names something other than a known draft.
     UnknownDraft(String),
     /// It breaks the rules of its draft: which of them, for people.

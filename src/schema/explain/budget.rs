@@ -1,4 +1,4 @@
-//! Bounds on what it costs to say where a document breaks its schema.
+//! DocumentBounds on what it costs to say where a document breaks its schema.
 
 use std::cell::Cell;
 
@@ -36,7 +36,7 @@ impl ExplainBudget {
     const ENOUGH: usize = 128;
 
     pub(crate) fn new(document: &Document, levels: usize, schemas: usize) -> Self {
-        let nodes = document.nodes().saturating_mul(Self::STEPS_PER_NODE);
+        let nodes = document.value_count().saturating_mul(Self::STEPS_PER_NODE);
         let bytes = document.bytes().len() / Self::BYTES_PER_STEP;
         Self {
             steps: Cell::new(Self::STEPS.saturating_add(nodes).saturating_add(bytes)),

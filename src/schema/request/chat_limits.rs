@@ -18,14 +18,14 @@ use crate::{
 /// ```
 /// use tower_inference::{payload::Document, schema::ChatLimits};
 ///
-/// let limits = ChatLimits::new().messages(2).n(1);
+/// let limits = ChatLimits::new().max_messages(2).max_choices(1);
 /// let document = Document::parse(r#"{"messages": [{"role": "user", "content": "hi"}], "n": 4}"#)?;
 /// let violations = limits.check(&document);
 /// assert_eq!(violations.len(), 1);
 /// assert_eq!(violations[0].pointer, "/n");
 /// assert_eq!(violations[0].keyword, "n");
 /// assert_eq!(violations[0].detail, "must be an integer of at most 1");
-/// # Ok::<(), tower_inference::payload::Malformed>(())
+/// # Ok::<(), tower_inference::payload::JsonError>(())
 /// ```
 ///
 /// # Limits
@@ -76,8 +76,8 @@ impl ChatLimits {
     /// Sets how many messages there may be: elements of `messages`, and of `input`, where a string
     /// is one. Unlimited by default.
     #[must_use]
-    pub const fn messages(mut self, at_most: usize) -> Self {
-        self.messages = Some(at_most);
+    pub const fn max_messages(mut self, max: usize) -> Self {
+        self.messages = Some(max);
         self
     }
 
@@ -90,8 +90,8 @@ impl ChatLimits {
     /// and `status`, and what is no text: `image_url`, `image`, `input_audio`, `audio`,
     /// `video_url`, `video`, `file_data` and `file_url`.
     #[must_use]
-    pub const fn characters(mut self, at_most: usize) -> Self {
-        self.characters = Some(at_most);
+    pub const fn max_characters(mut self, max: usize) -> Self {
+        self.characters = Some(max);
         self
     }
 
@@ -99,24 +99,24 @@ impl ChatLimits {
     /// `input_image` or `image`, and whatever else has a member of such a name. Unlimited by
     /// default.
     #[must_use]
-    pub const fn images(mut self, at_most: usize) -> Self {
-        self.images = Some(at_most);
+    pub const fn max_images(mut self, max: usize) -> Self {
+        self.images = Some(max);
         self
     }
 
     /// Sets how many tools may be offered: elements of `tools`, and of `functions`, their older
     /// name. Unlimited by default.
     #[must_use]
-    pub const fn tools(mut self, at_most: usize) -> Self {
-        self.tools = Some(at_most);
+    pub const fn max_tools(mut self, max: usize) -> Self {
+        self.tools = Some(max);
         self
     }
 
     /// Sets how many answers may be asked for: `n`, `best_of` and `num_return_sequences`, also in
     /// `parameters` and `sampling_params`. Unlimited by default.
     #[must_use]
-    pub const fn n(mut self, at_most: u64) -> Self {
-        self.n = Some(at_most);
+    pub const fn max_choices(mut self, max: u64) -> Self {
+        self.n = Some(max);
         self
     }
 

@@ -33,7 +33,7 @@ pub(crate) struct RequestRules {
 #[derive(Clone, Debug)]
 pub(crate) enum BodyRule {
     Schema(Schema),
-    BuiltIn(Arc<BuiltInRoutes>),
+    BuiltInSchemas(Arc<BuiltInRoutes>),
     Any,
     Unlisted,
 }
@@ -83,12 +83,12 @@ impl RequestRules {
     ) -> Result<(), Rejection> {
         let by_model = !self.models.is_empty();
         let PathSchema { schema, binary } = match &self.body {
-            BodyRule::BuiltIn(routes) => routes.of_path(request.uri().path()),
+            BodyRule::BuiltInSchemas(routes) => routes.of_path(request.uri().path()),
             BodyRule::Schema(schema) => PathSchema { schema: Some(schema), binary: false },
             BodyRule::Any | BodyRule::Unlisted => PathSchema { schema: None, binary: false },
         };
         match &self.body {
-            BodyRule::Any | BodyRule::BuiltIn(_)
+            BodyRule::Any | BodyRule::BuiltInSchemas(_)
                 if schema.is_none() && !by_model && self.limits.is_none() =>
             {
                 return Ok(());

@@ -48,15 +48,20 @@ impl Expectation {
     pub(crate) fn copy(&self, headers: &HeaderMap) -> ResponseCopy {
         let announced = content_length(headers).unwrap_or(0);
         let memory = self.schema.memory.permit();
-        ResponseCopy { collected: CollectedBody::default(), announced, left: self.limit(), memory }
+        ResponseCopy {
+            collected: CollectedBody::default(),
+            announced,
+            left: self.max_bytes(),
+            memory,
+        }
     }
 
-    const fn limit(&self) -> u64 {
-        self.schema.limit
+    const fn max_bytes(&self) -> u64 {
+        self.schema.max_bytes
     }
 
-    pub(crate) const fn deadline(&self) -> Duration {
-        self.schema.deadline
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.schema.timeout
     }
 
     pub(crate) fn plan(&self, head: &Parts) -> ResponsePlan {
@@ -65,7 +70,7 @@ impl Expectation {
         }
         let readable = if is_coded(&head.headers) {
             Err(ResponseFault::Coded)
-        } else if content_length(&head.headers).is_some_and(|length| length > self.limit()) {
+        } else if content_length(&head.headers).is_some_and(|length| length > self.max_bytes()) {
             Err(ResponseFault::TooLong)
         } else {
             Ok(())

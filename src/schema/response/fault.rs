@@ -2,7 +2,7 @@ use std::fmt;
 
 use crate::{
     memory_limit::MemoryExhausted,
-    payload::Malformed,
+    payload::JsonError,
     rejection::{Refusal, Rejection, Violation},
 };
 
@@ -12,7 +12,7 @@ pub(crate) enum ResponseFault {
     TooLong,
     /// The memory limit has no room for it.
     Exhausted,
-    Malformed(Malformed),
+    Malformed(JsonError),
     Broken(Vec<Violation>),
 }
 

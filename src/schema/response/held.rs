@@ -97,7 +97,7 @@ impl<B: Body<Data = Bytes>> HeldResponse<B> {
 
         // A body that is always ready, and gives nothing, must run into the deadline as well.
         if this.timer.is_none() {
-            this.timer.set(Some(sleep(parts.expectation.deadline())));
+            this.timer.set(Some(sleep(parts.expectation.timeout())));
         }
         match this.timer.as_pin_mut() {
             Some(timer) => timer.poll(cx).map(|()| Err(Rejection::new(Refusal::UpstreamTimeout))),

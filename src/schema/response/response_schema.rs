@@ -10,8 +10,8 @@ use crate::{memory_limit::MemoryLimit, schema::compile::schema::Schema};
 pub struct ResponseSchema {
     pub(crate) schema: Schema,
     pub(crate) enforcement: Enforcement,
-    pub(crate) limit: u64,
-    pub(crate) deadline: Duration,
+    pub(crate) max_bytes: u64,
+    pub(crate) timeout: Duration,
     pub(crate) memory: MemoryLimit,
 }
 
@@ -41,15 +41,15 @@ impl ResponseSchema {
     /// well. One that fails half-way is a 502 `upstream-unavailable`, one that takes too long a 504
     /// `upstream-timeout`.
     #[must_use]
-    pub fn refuse(schema: Schema) -> Self {
+    pub fn reject(schema: Schema) -> Self {
         Self::of(schema, Enforcement::Reject)
     }
 
     /// Sets how many bytes of an answer are kept at most: 10 MiB by default. A longer one is refused,
     /// or the log says that it was not checked.
     #[must_use]
-    pub const fn limit(mut self, bytes: u64) -> Self {
-        self.limit = bytes;
+    pub const fn max_body_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
         self
     }
 
@@ -68,10 +68,10 @@ impl ResponseSchema {
 
     /// Sets how long a response may be held back, from when its body is first waited for. Defaults to
     /// five minutes, as the upstream's own deadlines do: a model that reasons sends its head, and then
-    /// blank lines until it is done. Counts for [`refuse`](Self::refuse) alone.
+    /// blank lines until it is done. Counts for [`refuse`](Self::reject) alone.
     #[must_use]
-    pub const fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+    pub const fn body_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
@@ -80,8 +80,8 @@ impl ResponseSchema {
     }
 
     fn of(schema: Schema, enforcement: Enforcement) -> Self {
-        let (limit, deadline) = (10 * 1024 * 1024, Duration::from_secs(5 * 60));
+        let (max_bytes, timeout) = (10 * 1024 * 1024, Duration::from_secs(5 * 60));
         let memory = MemoryLimit::new(256 * 1024 * 1024);
-        Self { schema, enforcement, limit, deadline, memory }
+        Self { schema, enforcement, max_bytes, timeout, memory }
     }
 }

@@ -114,7 +114,7 @@ fn what_an_edit_brings_is_held_to_the_bounds() {
     let rejection = apply_all(&[default("/a/b", deep)], "{}").unwrap_err();
     assert_eq!(rejection.refusal(), Refusal::PayloadTooLarge);
     let detail = "/a/b: would have more than 128 arrays and objects in one another; \
-        PayloadLayer::depth sets this bound";
+        PayloadLayer::max_depth sets this bound";
     assert_eq!(rejection.detail(), detail);
 }
 

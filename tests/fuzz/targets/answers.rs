@@ -8,12 +8,12 @@ use std::sync::LazyLock;
 
 use tower_inference::{
     model::Profile,
-    schema::{BuiltIn, Schema},
+    schema::{BuiltInSchemas, Schema},
 };
 
 static SCHEMAS: LazyLock<Vec<Schema>> = LazyLock::new(|| {
     let mut schemas = answers::compiled();
-    let built_in = BuiltIn::of(Profile::openai());
+    let built_in = BuiltInSchemas::new(Profile::openai());
     schemas.extend([built_in.chat_completion(), built_in.embeddings(), built_in.responses()]);
     schemas
 });

@@ -4,7 +4,7 @@ use tower_inference::{
     model::Profile,
     model_rules::{ModelRules, ModelRulesLayer, Models},
     payload::PayloadLayer,
-    schema::{BuiltIn, SchemaLayer},
+    schema::{BuiltInSchemas, SchemaLayer},
     stack::Stack,
 };
 
@@ -90,7 +90,7 @@ async fn bytes_beyond_ascii_are_refused_under_a_charset_of_ascii() {
 async fn lone_surrogate_from_truncation() {
     let seen = Seen::default();
     let stack = Stack::new()
-        .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
+        .schema(SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).chat_completion()))
         .layer(upstream(&seen));
     let body = r#"{"model":"m","messages":[{"role":"tool","tool_call_id":"c1","content":"log tail \ud83d"},{"role":"user","content":"go on"}]}"#;
     let escape = body.find("\\ud83d").unwrap();
@@ -142,7 +142,7 @@ async fn json_body_with_1000_token_chunks() {
     let seen = Seen::default();
     let stack = Stack::new()
         .payload(PayloadLayer::new())
-        .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).embeddings()))
+        .schema(SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).embeddings()))
         .layer(upstream(&seen));
     let request = post("/v1/embeddings", "application/json", body.clone());
     let (status, said) = answer(stack, request).await;
@@ -157,20 +157,20 @@ async fn a_bound_that_is_hit_is_named_with_its_value_and_its_setter() {
     let deep = "[".repeat(129) + &"]".repeat(129);
     for (layer, body, message) in [
         (
-            PayloadLayer::new().limit(40),
+            PayloadLayer::new().max_body_bytes(40),
             HI,
-            "the body is larger than 40 bytes; PayloadLayer::limit sets this bound",
+            "the body is larger than 40 bytes; PayloadLayer::max_body_bytes sets this bound",
         ),
         (
-            PayloadLayer::new().nodes(5),
+            PayloadLayer::new().max_values(5),
             "[1,2,3,4,5]",
-            "the body has more than 5 values at byte 9; PayloadLayer::nodes sets this bound",
+            "the body has more than 5 values at byte 9; PayloadLayer::max_values sets this bound",
         ),
         (
             PayloadLayer::new(),
             &deep,
             "the body has more than 128 arrays and objects in one another at byte 128; \
-             PayloadLayer::depth sets this bound",
+             PayloadLayer::max_depth sets this bound",
         ),
     ] {
         let stack = layer.layer(upstream(&seen));

@@ -19,7 +19,7 @@ use tower_inference::{
     model::Profile,
     model_rules::{ModelRules, ModelRulesLayer},
     payload::{PayloadLayer, Pointer},
-    schema::{BuiltIn, ChatLimits, Parameter, SchemaLayer, Streaming},
+    schema::{BuiltInSchemas, ChatLimits, Parameter, SchemaLayer, Streaming},
     stack::Stack,
     throttle::{Limit, Rate, TokenBudgetLayer},
     transform::{ModelAliases, SystemMessage, TransformLayer},
@@ -78,7 +78,7 @@ async fn payloads_that_cannot_be_read() {
 
     let streamed = Stack::new()
         .payload(PayloadLayer::streamed())
-        .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
+        .schema(SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).chat_completion()))
         .layer(upstream(&seen));
     let message = "bodies are not read here, so they cannot be checked";
     shown(streamed, chat(&with("")), "unsupported_media_type", message).await;
@@ -110,13 +110,13 @@ async fn payloads_that_cannot_be_decoded() {
 async fn payloads_that_do_not_come() {
     let request = Request::post(CHAT).header(CONTENT_TYPE, "application/json");
     let request = request.body(crate::support::ScriptedBody::new([crate::support::Step::Stall]));
-    let layer = PayloadLayer::new().deadline(Duration::from_secs(30));
+    let layer = PayloadLayer::new().body_timeout(Duration::from_secs(30));
     let service = layer.layer(upstream(&Seen::default()));
     let response = service.oneshot(request.unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let body: Value = serde_json::from_slice(&body).unwrap();
-    let message = "the body did not arrive within 30s; PayloadLayer::deadline sets this bound";
+    let message = "the body did not arrive within 30s; PayloadLayer::body_timeout sets this bound";
     assert_eq!(body["error"]["message"], message);
 }
 
@@ -125,7 +125,7 @@ async fn values_that_break_a_schema_or_a_limit() {
     let seen = Seen::default();
     let schema = || {
         Stack::new()
-            .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
+            .schema(SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).chat_completion()))
             .layer(upstream(&seen))
     };
     for (members, message) in [
@@ -140,21 +140,22 @@ async fn values_that_break_a_schema_or_a_limit() {
         shown(schema(), chat(body), "invalid_payload", message).await;
     }
 
-    let limited =
-        |limits| Stack::new().schema(SchemaLayer::any_body().limits(limits)).layer(upstream(&seen));
+    let limited = |limits| {
+        Stack::new().schema(SchemaLayer::any_body().chat_limits(limits)).layer(upstream(&seen))
+    };
     let two = r#"{"messages":[{"content":"tell-no-one"},{}],"n":4}"#;
     for (limits, body, message) in [
-        (ChatLimits::new().n(2), two, "/n: must be an integer of at most 2"),
-        (ChatLimits::new().messages(1), two, "/messages: must not have more than 1 messages"),
+        (ChatLimits::new().max_choices(2), two, "/n: must be an integer of at most 2"),
+        (ChatLimits::new().max_messages(1), two, "/messages: must not have more than 1 messages"),
         (
-            ChatLimits::new().characters(3),
+            ChatLimits::new().max_characters(3),
             two,
             "/messages: must not have more than 3 characters of text in all",
         ),
         (ChatLimits::new().streaming(Streaming::Required), two, "/stream: must be true"),
-        (ChatLimits::new().n(2), "[\"tell-no-one\"]", "the body: must be an object"),
+        (ChatLimits::new().max_choices(2), "[\"tell-no-one\"]", "the body: must be an object"),
         (
-            ChatLimits::new().n(2),
+            ChatLimits::new().max_choices(2),
             r#"{"N":1,"a":"tell-no-one"}"#,
             "/N: differs in case only from a name that is limited",
         ),
@@ -219,11 +220,11 @@ async fn edits_that_cannot_be_done() {
         shown(service, chat(&body), "invalid_payload", message).await;
     }
     let service = Stack::new()
-        .payload(PayloadLayer::new().depth(3))
+        .payload(PayloadLayer::new().max_depth(3))
         .transform(edits().override_json(pointer("/a/b/c/d"), 1))
         .layer(upstream(&seen));
     let message = "/a/b/c/d: would have more than 3 arrays and objects in one another; \
-        PayloadLayer::depth sets this bound";
+        PayloadLayer::max_depth sets this bound";
     shown(service, chat(&with("")), "payload_too_large", message).await;
 
     let service = Stack::new().transform(edits().output_tokens(5)).layer(upstream(&seen));

@@ -1,12 +1,12 @@
 use crate::{
     memory_limit::MemoryPermit,
-    payload::json::{error::DocumentError, fault::Malformed},
+    payload::json::{error::DocumentError, fault::JsonError},
 };
 
 /// The memory that a document may take while it is read.
 pub(crate) trait Memory {
     /// A malformed document, or one that has no room.
-    type Error: From<Malformed>;
+    type Error: From<JsonError>;
 
     fn take(&mut self, bytes: usize) -> Result<(), Self::Error>;
 
@@ -18,9 +18,9 @@ pub(crate) trait Memory {
 pub(crate) struct Unlimited;
 
 impl Memory for Unlimited {
-    type Error = Malformed;
+    type Error = JsonError;
 
-    fn take(&mut self, _bytes: usize) -> Result<(), Malformed> {
+    fn take(&mut self, _bytes: usize) -> Result<(), JsonError> {
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use super::{
     slot::{Slot, Tag},
 };
 use crate::payload::json::{
-    fault::{Malformed, Reason},
+    fault::{JsonError, JsonFault},
     kind::Kind,
 };
 
@@ -77,7 +77,7 @@ impl<R: Memory> Parser<'_, R> {
                 b't' => return self.literal(b"true", Tag::TRUE),
                 b'f' => return self.literal(b"false", Tag::FALSE),
                 b'n' => return self.literal(b"null", Tag::NULL),
-                _ => return Err(self.unexpected(Reason::ExpectedValue).into()),
+                _ => return Err(self.unexpected(JsonFault::ExpectedValue).into()),
             }
             self.progress.count = 1;
         }
@@ -102,9 +102,9 @@ impl<R: Memory> Parser<'_, R> {
                 (Container::Array, b']') | (Container::Object, b'}') => self.leave()?,
                 (Container::Nothing, _) if self.progress.at == self.bytes.len() => return Ok(true),
                 (Container::Nothing, _) => {
-                    return Err(self.unexpected(Reason::TrailingData).into());
+                    return Err(self.unexpected(JsonFault::TrailingData).into());
                 }
-                _ => return Err(self.unexpected(Reason::ExpectedComma).into()),
+                _ => return Err(self.unexpected(JsonFault::ExpectedComma).into()),
             }
         }
     }
@@ -112,8 +112,8 @@ impl<R: Memory> Parser<'_, R> {
     /// Opens an array or object.
     fn enter(&mut self, inside: Container, tag: Tag) -> Result<(), R::Error> {
         if self.progress.depth == self.progress.bounds.depth {
-            return Err(Malformed::new(
-                Reason::TooDeep(self.progress.bounds.depth),
+            return Err(JsonError::new(
+                JsonFault::TooDeep(self.progress.bounds.depth),
                 self.progress.at,
             )
             .into());
@@ -167,18 +167,18 @@ impl<R: Memory> Parser<'_, R> {
         };
         match second {
             None => Ok(()),
-            Some(start) => Err(Malformed::new(Reason::DuplicateName, start as usize).into()),
+            Some(start) => Err(JsonError::new(JsonFault::DuplicateName, start as usize).into()),
         }
     }
 
     /// Reads a member's name and its colon.
     fn name(&mut self) -> Result<(), R::Error> {
         if self.peek() != b'"' {
-            return Err(self.unexpected(Reason::ExpectedName).into());
+            return Err(self.unexpected(JsonFault::ExpectedName).into());
         }
         self.string()?;
         if self.token() != b':' {
-            return Err(self.unexpected(Reason::ExpectedColon).into());
+            return Err(self.unexpected(JsonFault::ExpectedColon).into());
         }
         self.progress.at += 1;
         Ok(())
@@ -199,7 +199,7 @@ impl<R: Memory> Parser<'_, R> {
                     tag = Tag::ESCAPED_STRING;
                     self.escape()?;
                 }
-                _ => return Err(self.unexpected(Reason::ControlCharacter).into()),
+                _ => return Err(self.unexpected(JsonFault::ControlCharacter).into()),
             }
         }
     }
@@ -213,11 +213,11 @@ impl<R: Memory> Parser<'_, R> {
                 return Ok(());
             }
             b'u' => self.progress.at += 1,
-            _ => return Err(self.unexpected(Reason::InvalidEscape).into()),
+            _ => return Err(self.unexpected(JsonFault::InvalidEscape).into()),
         }
         match self.code_unit()? {
             0xd800..=0xdbff => {}
-            0xdc00..=0xdfff => return Err(Malformed::new(Reason::LoneSurrogate, start).into()),
+            0xdc00..=0xdfff => return Err(JsonError::new(JsonFault::LoneSurrogate, start).into()),
             _ => return Ok(()),
         }
         // A high surrogate: the low one follows at once (section 7).
@@ -229,7 +229,7 @@ impl<R: Memory> Parser<'_, R> {
         }
         match self.code_unit()? {
             0xdc00..=0xdfff => Ok(()),
-            _ => Err(Malformed::new(Reason::LoneSurrogate, start).into()),
+            _ => Err(JsonError::new(JsonFault::LoneSurrogate, start).into()),
         }
     }
 
@@ -237,7 +237,7 @@ impl<R: Memory> Parser<'_, R> {
         let mut unit = 0;
         for _ in 0..4 {
             let Some(digit) = char::from(self.peek()).to_digit(16) else {
-                return Err(self.unexpected(Reason::InvalidEscape).into());
+                return Err(self.unexpected(JsonFault::InvalidEscape).into());
             };
             unit = (unit << 4) | digit;
             self.progress.at += 1;
@@ -277,20 +277,20 @@ impl<R: Memory> Parser<'_, R> {
         let rest = self.bytes.get(self.progress.at..).unwrap_or_default();
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.progress.at += digits;
-        if digits == 0 { Err(self.unexpected(Reason::InvalidNumber).into()) } else { Ok(()) }
+        if digits == 0 { Err(self.unexpected(JsonFault::InvalidNumber).into()) } else { Ok(()) }
     }
 
     fn literal(&mut self, literal: &[u8], tag: Tag) -> Result<(), R::Error> {
         let start = self.progress.at;
         let rest = self.bytes.get(start..).unwrap_or_default();
         if !rest.starts_with(literal) {
-            let reason = if literal.starts_with(rest) {
+            let fault = if literal.starts_with(rest) {
                 self.progress.at = self.bytes.len();
-                Reason::UnexpectedEnd
+                JsonFault::UnexpectedEnd
             } else {
-                Reason::ExpectedValue
+                JsonFault::ExpectedValue
             };
-            return Err(Malformed::new(reason, self.progress.at).into());
+            return Err(JsonError::new(fault, self.progress.at).into());
         }
         self.progress.at += literal.len();
         self.push_leaf(start, tag)
@@ -301,10 +301,10 @@ impl<R: Memory> Parser<'_, R> {
     }
 
     fn push(&mut self, slot: Slot) -> Result<(), R::Error> {
-        let (length, most) = (self.progress.slots.len(), self.progress.bounds.nodes as usize);
+        let (length, most) = (self.progress.slots.len(), self.progress.bounds.values as usize);
         if length >= most {
-            let reason = Reason::TooManyNodes(self.progress.bounds.nodes);
-            return Err(Malformed::new(reason, slot.start as usize).into());
+            let fault = JsonFault::TooManyValues(self.progress.bounds.values);
+            return Err(JsonError::new(fault, slot.start as usize).into());
         }
         if length == self.progress.slots.capacity() {
             // Doubles, but never past the bound. Until the slots are moved there are both.
@@ -334,16 +334,16 @@ impl<R: Memory> Parser<'_, R> {
     }
 
     #[cold]
-    fn unexpected(&self, reason: Reason) -> Malformed {
+    fn unexpected(&self, fault: JsonFault) -> JsonError {
         let ended = self.progress.at >= self.bytes.len();
-        Malformed::new(if ended { Reason::UnexpectedEnd } else { reason }, self.progress.at)
+        JsonError::new(if ended { JsonFault::UnexpectedEnd } else { fault }, self.progress.at)
     }
 
     #[cold]
-    fn lone(&self, start: usize) -> Malformed {
-        match self.unexpected(Reason::LoneSurrogate) {
-            ended @ Malformed { reason: Reason::UnexpectedEnd, .. } => ended,
-            _ => Malformed::new(Reason::LoneSurrogate, start),
+    fn lone(&self, start: usize) -> JsonError {
+        match self.unexpected(JsonFault::LoneSurrogate) {
+            ended @ JsonError { fault: JsonFault::UnexpectedEnd, .. } => ended,
+            _ => JsonError::new(JsonFault::LoneSurrogate, start),
         }
     }
 }

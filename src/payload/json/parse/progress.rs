@@ -1,12 +1,12 @@
 use super::{memory::Memory, name_index::NameIndex, slot::Slot};
 use crate::payload::json::{
-    bounds::Bounds,
-    fault::{Malformed, Reason},
+    bounds::DocumentBounds,
+    fault::{JsonError, JsonFault},
 };
 
 /// How far a document has been read, between two turns.
 pub(crate) struct Progress {
-    pub(crate) bounds: Bounds,
+    pub(crate) bounds: DocumentBounds,
     pub(crate) at: usize,
     pub(crate) slots: Vec<Slot>,
     pub(crate) index: Option<Box<NameIndex>>,
@@ -22,17 +22,17 @@ impl Progress {
     /// Begins to read a text.
     pub(crate) fn new<R: Memory>(
         text: &str,
-        bounds: Bounds,
+        bounds: DocumentBounds,
         memory: &mut R,
     ) -> Result<Self, R::Error> {
         if text.starts_with('\u{feff}') {
-            return Err(Malformed::new(Reason::ByteOrderMark, 0).into());
+            return Err(JsonError::new(JsonFault::ByteOrderMark, 0).into());
         }
         // Spans are held in 32 bits.
         if u32::try_from(text.len()).is_err() {
-            return Err(Malformed::new(Reason::TooLong, u32::MAX as usize).into());
+            return Err(JsonError::new(JsonFault::TooLong, u32::MAX as usize).into());
         }
-        let capacity = estimate(text.len()).min(bounds.nodes as usize);
+        let capacity = estimate(text.len()).min(bounds.values as usize);
         memory.take(capacity * size_of::<Slot>())?;
         Ok(Self {
             bounds,

@@ -1,5 +1,5 @@
 use crate::payload::{
-    Document, Literal, Pointer, Reason,
+    Document, JsonFault, Literal, Pointer,
     json::parse::string::{characters, unescape, work},
 };
 
@@ -88,7 +88,7 @@ fn names_of_many_small_objects_are_compared_and_not_collected() {
     let one = object(16, |at| format!("\\u0061\\u0061\\u0061{at:02}"));
     let text = format!("[{}]", vec![one; 200].join(","));
     let (document, work) = work_of(|| Document::parse(text.clone()).unwrap());
-    assert_eq!(document.nodes(), 1 + 200 * 33);
+    assert_eq!(document.value_count(), 1 + 200 * 33);
     assert!(work <= text.len(), "{work} for {}", text.len());
 }
 
@@ -97,8 +97,8 @@ fn the_earliest_second_name_is_told() {
     let is_second = |text: &str, position: usize| {
         let malformed = Document::parse(text.to_owned()).unwrap_err();
         assert_eq!(
-            (malformed.reason, malformed.position),
-            (Reason::DuplicateName, position as u64)
+            (malformed.fault, malformed.position),
+            (JsonFault::DuplicateName, position as u64)
         );
     };
     is_second(r#"{"a":1,"b":2,"\u0062":3,"a":4}"#, 13);
@@ -114,7 +114,7 @@ fn the_earliest_second_name_is_told() {
             let end = names[count - 2];
             let start = text[..end].rfind('"').unwrap();
             let malformed = Document::parse(text.clone()).unwrap_err();
-            assert_eq!(malformed.reason, Reason::DuplicateName, "{what}");
+            assert_eq!(malformed.fault, JsonFault::DuplicateName, "{what}");
             assert_eq!(malformed.position, start as u64, "{what} {text}");
         }
     }

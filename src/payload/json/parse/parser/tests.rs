@@ -1,13 +1,14 @@
 use bytestring::ByteString;
 
 use super::*;
-use crate::payload::json::{bounds::Bounds, parse::memory::Unlimited};
+use crate::payload::json::{bounds::DocumentBounds, parse::memory::Unlimited};
 
 type Slots = Vec<(u32, u32, u32, u32)>;
 
-fn read(text: &str, turn: usize) -> (Result<Slots, Malformed>, usize) {
+fn read(text: &str, turn: usize) -> (Result<Slots, JsonError>, usize) {
     let text = &ByteString::from(text);
-    let mut progress = match Progress::new(text, Bounds::new().depth(8), &mut Unlimited) {
+    let mut progress = match Progress::new(text, DocumentBounds::new().max_depth(8), &mut Unlimited)
+    {
         Ok(progress) => progress,
         Err(malformed) => return (Err(malformed), 1),
     };
