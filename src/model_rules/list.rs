@@ -27,7 +27,7 @@ use crate::{
     model::{Policy, Provider, Target},
     payload::{CollectedBody, Document, Kind, Node, Payload},
     rejection::{Refusal, Rejection},
-    turn,
+    yield_now,
 };
 
 /// Who asked for a list.
@@ -226,7 +226,7 @@ impl<R: Body<Data = Bytes>> Reading<R> {
                 }
             }
         }
-        turn::end(cx);
+        yield_now::wake_later(cx);
         Poll::Pending
     }
 

@@ -84,7 +84,7 @@ pub(crate) enum ContentKind {
 impl ContentKind {
     /// What these bytes hold; none where they are streamed.
     pub(crate) fn of(headers: &HeaderMap, bytes: Option<&Bytes>) -> Self {
-        let first = bytes.and_then(|bytes| first_of_json(bytes));
+        let first = bytes.and_then(|bytes| first_json_byte(bytes));
         if says_json(headers) || matches!(first, Some(b'{' | b'[')) {
             Self::Json
         } else if says_text(headers) || bytes.is_some_and(|bytes| is_text(bytes)) {
@@ -97,7 +97,7 @@ impl ContentKind {
 
 /// The first byte of what a reader that is less strict may take for JSON: behind a byte-order mark,
 /// or in UTF-16 or UTF-32, which Python's `json.loads` tells by their zeros.
-pub(crate) fn first_of_json(bytes: &[u8]) -> Option<u8> {
+pub(crate) fn first_json_byte(bytes: &[u8]) -> Option<u8> {
     let before = |b: &u8| b.is_ascii_whitespace() || b"\0\xef\xbb\xbf\xfe\xff".contains(b);
     bytes.iter().copied().find(|b| !before(b))
 }
@@ -122,7 +122,7 @@ fn says_text(headers: &HeaderMap) -> bool {
 }
 
 /// Refuses what does not say so.
-pub(crate) fn only_json() -> Rejection {
+pub(crate) fn json_required() -> Rejection {
     Rejection::new(Refusal::UnsupportedMediaType)
         .with_detail("content-type: only application/json in utf-8 is taken here")
         .with_field(ACCEPT, HeaderValue::from_static("application/json"))

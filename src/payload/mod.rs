@@ -146,8 +146,8 @@ pub(crate) use self::body::replace::replace;
 #[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
 pub(crate) use self::content_type::ContentKind;
 #[cfg(any(feature = "schema", feature = "transform"))]
-pub(crate) use self::content_type::only_json;
-pub(crate) use self::content_type::{first_of_json, says_json};
+pub(crate) use self::content_type::json_required;
+pub(crate) use self::content_type::{first_json_byte, says_json};
 #[cfg(any(feature = "throttle", feature = "transform"))]
 pub(crate) use self::json::case_fold::fold_to_ascii;
 #[cfg(any(feature = "cache", feature = "schema"))]

@@ -88,7 +88,7 @@ where
             let own = (&body as &dyn Any).downcast_ref().and_then(Payload::shared);
             let plain = head.coding.is_none();
             let buffered = match own {
-                Some(own) if plain && !settings.reads_in_turns(own) => own.clone(),
+                Some(own) if plain && !settings.parses_in_steps(own) => own.clone(),
                 None if plain && body.is_end_stream() => {
                     settings.buffer(Bytes::new(), None, settings.permit(), &context)
                 }

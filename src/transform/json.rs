@@ -15,7 +15,9 @@ use super::layer::TransformLayer;
 use crate::{
     generation::{AskForUsage, OutputTokens},
     model::{Profile, Takes},
-    payload::{ContentKind, DocumentError, EditError, Edits, Literal, Payload, Pointer, only_json},
+    payload::{
+        ContentKind, DocumentError, EditError, Edits, Literal, Payload, Pointer, json_required,
+    },
     rejection::Rejection,
 };
 
@@ -67,7 +69,7 @@ pub(super) fn apply(
         match ContentKind::of(around.headers, payload.bytes()) {
             ContentKind::Binary => return Ok(Edited::default()),
             ContentKind::Text if payload.bytes().is_none_or(|bytes| !bytes.is_empty()) => {
-                return Err(only_json());
+                return Err(json_required());
             }
             ContentKind::Text | ContentKind::Json => {}
         }

@@ -23,8 +23,8 @@ const GROUND: &[&str] = &[
     "secret",
     "sse",
     "text_tokens",
-    "turn",
     "stripped_headers",
+    "yield_now",
 ];
 const FIRST: &[&str] =
     &["identity", "context", "rejection", "tap", "payload", "model", "generation"];

@@ -177,10 +177,10 @@ fn a_twin_that_was_removed_stands_in_no_way() {
     let (upper, lower, value) = (at("/A"), at("/a"), literal(json!(7)));
     let document = Document::parse(r#"{"A":1}"#).unwrap();
     let mut edits = document.edit();
-    assert_eq!(edits.set(&lower, &value).unwrap_err().fault, EditFault::Twin);
+    assert_eq!(edits.set(&lower, &value).unwrap_err().fault, EditFault::AmbiguousName);
     edits.remove(&upper).unwrap();
     edits.set(&lower, &value).unwrap();
-    assert_eq!(edits.set(&upper, &value).unwrap_err().fault, EditFault::Twin);
+    assert_eq!(edits.set(&upper, &value).unwrap_err().fault, EditFault::AmbiguousName);
     assert_eq!(edits.finish().unwrap(), r#"{"a":7}"#);
 }
 
@@ -220,10 +220,10 @@ fn a_fault_says_where() {
         ("/a/c/0/x", EditFault::NotAnObject, "/a/c/0"),
         ("/a/c/1", EditFault::NoElement, "/a/c/1"),
         ("/a/c/1/x", EditFault::NoElement, "/a/c/1"),
-        ("/A/x", EditFault::Twin, "/A"),
-        ("/a/B", EditFault::Twin, "/a/B"),
-        ("/b~0/x", EditFault::Twin, "/b~0"),
-        ("/B~0/D~1", EditFault::Twin, "/B~0/D~1"),
+        ("/A/x", EditFault::AmbiguousName, "/A"),
+        ("/a/B", EditFault::AmbiguousName, "/a/B"),
+        ("/b~0/x", EditFault::AmbiguousName, "/b~0"),
+        ("/B~0/D~1", EditFault::AmbiguousName, "/B~0/D~1"),
     ] {
         let document = Document::parse(text).unwrap();
         let (pointer, value) = (at(pointer), literal(json!(1)));

@@ -210,7 +210,7 @@ impl Tree {
             Kind::Object => {
                 let twin = |tree: &Self| tree.name != *name && fold(&tree.name) == fold(name);
                 if self.inner.iter().any(twin) {
-                    return Err((EditFault::Twin, index + 1));
+                    return Err((EditFault::AmbiguousName, index + 1));
                 }
                 match self.inner.iter_mut().find(|tree| tree.name == *name) {
                     Some(tree) => tree.find(names, index + 1),

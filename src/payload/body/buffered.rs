@@ -21,7 +21,7 @@ pub(crate) enum NextFrame {
 }
 
 /// What the copies of a buffered payload share.
-pub(crate) struct Buffered {
+pub(crate) struct BufferedBody {
     pub(crate) bytes: Bytes,
     // Boxed, because hardly any request has them.
     pub(crate) trailers: Option<Box<HeaderMap>>,
@@ -34,7 +34,7 @@ pub(crate) struct Buffered {
 /// A document, and the permit for what it takes beside its bytes.
 type Parsed = (Document, Option<MemoryPermit>);
 
-impl Buffered {
+impl BufferedBody {
     /// Shorter bytes do not carry their permit: it ends with the payload, while a client may still
     /// be sending them.
     const SHORT: usize = 16 * 1024;
@@ -91,7 +91,7 @@ impl Buffered {
     }
 
     /// Whether there is a document of more than `length` bytes to read.
-    pub(crate) fn is_unread_beyond(&self, length: usize) -> bool {
+    pub(crate) fn is_unparsed_beyond(&self, length: usize) -> bool {
         self.bytes.len() > length && self.document.get().is_none()
     }
 

@@ -3,12 +3,12 @@ use http::{
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 
-use super::buffered::Buffered;
+use super::buffered::BufferedBody;
 use crate::body::content_length;
 
 /// Makes the fields say the length that is known now (RFC 9112 section 6.1): what an outer layer
 /// left there may be another body's.
-pub(crate) fn set_framing(headers: &mut HeaderMap, buffered: &Buffered) {
+pub(crate) fn set_framing(headers: &mut HeaderMap, buffered: &BufferedBody) {
     if buffered.has_trailers() && headers.contains_key(TRANSFER_ENCODING) {
         // It stays chunked: nothing else can carry trailers.
         headers.remove(CONTENT_LENGTH);

@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::{
     bounded::{BodyLimits, BoundedBody, ErasedBody},
-    buffered::{Buffered, NextFrame},
+    buffered::{BufferedBody, NextFrame},
 };
 use crate::{
     context::RequestContext,
@@ -41,7 +41,7 @@ pub struct Payload {
 }
 
 enum Storage {
-    Buffered { buffered: Arc<Buffered>, next: NextFrame },
+    Buffered { buffered: Arc<BufferedBody>, next: NextFrame },
     // In a lock, because a boxed body need not be `Sync`; a request that holds it is all the same.
     Streamed { flow: Lock<Pin<Box<BoundedBody<dyn ErasedBody + Send>>>> },
 }
@@ -49,7 +49,7 @@ enum Storage {
 impl Payload {
     /// A body that is there as a whole. Its document is held to the default [`DocumentBounds`].
     pub fn buffered(bytes: impl Into<Bytes>) -> Self {
-        Self::of(Arc::new(Buffered::new(bytes.into(), None, DocumentBounds::new(), None)))
+        Self::of(Arc::new(BufferedBody::new(bytes.into(), None, DocumentBounds::new(), None)))
     }
 
     /// A body that flows past. A [`Payload`] stays as it is, buffered or not.
@@ -102,7 +102,7 @@ impl Payload {
         matches!(self.kind, Storage::Streamed { .. })
     }
 
-    pub(crate) fn of(buffered: Arc<Buffered>) -> Self {
+    pub(crate) fn of(buffered: Arc<BufferedBody>) -> Self {
         let next = buffered.after(None);
         Self { kind: Storage::Buffered { buffered, next } }
     }
@@ -114,7 +114,7 @@ impl Payload {
         }
     }
 
-    pub(crate) const fn shared(&self) -> Option<&Arc<Buffered>> {
+    pub(crate) const fn shared(&self) -> Option<&Arc<BufferedBody>> {
         match &self.kind {
             Storage::Buffered { buffered, .. } => Some(buffered),
             Storage::Streamed { .. } => None,

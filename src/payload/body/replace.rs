@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 
-use super::{buffered::Buffered, framing::set_framing, payload::Payload};
+use super::{buffered::BufferedBody, framing::set_framing, payload::Payload};
 use crate::{body::remove_digests, context::RequestContext, memory_limit::MemoryExhausted};
 
 /// Gives a buffered request other bytes: held to the same bounds, followed by the same trailers,
@@ -28,9 +28,9 @@ pub(crate) fn replace(
     if let Some(trailers) = &mut trailers {
         remove_digests(trailers);
     }
-    let buffered = Arc::new(Buffered::new(bytes, trailers, buffered.bounds(), memory));
+    let buffered = Arc::new(BufferedBody::new(bytes, trailers, buffered.bounds(), memory));
     if let Some(context) = RequestContext::of(&parts.extensions) {
-        context.remember_payload(Arc::<Buffered>::downgrade(&buffered));
+        context.remember_payload(Arc::<BufferedBody>::downgrade(&buffered));
     }
     set_framing(&mut parts.headers, &buffered);
     *payload = Payload::of(buffered);
@@ -57,7 +57,7 @@ mod tests {
         RequestContext::ensure(&mut parts.extensions);
         let bounds = DocumentBounds::new().max_depth(2);
         let buffered =
-            Buffered::new(Bytes::from_static(b"{}"), trailers.map(Box::new), bounds, None);
+            BufferedBody::new(Bytes::from_static(b"{}"), trailers.map(Box::new), bounds, None);
         let mut payload = Payload::of(Arc::new(buffered));
         replace(&mut parts, &mut payload, Bytes::from_static(bytes.as_bytes())).unwrap();
         (parts, payload)
@@ -103,7 +103,7 @@ mod tests {
         let (parts, payload) = replaced(&[], None, r#"{"a":{"b":{}}}"#);
         assert!(payload.document().is_err());
         let context = RequestContext::of(&parts.extensions).unwrap();
-        let known: Arc<Buffered> = context.payload().unwrap().downcast().unwrap();
+        let known: Arc<BufferedBody> = context.payload().unwrap().downcast().unwrap();
         assert!(Arc::ptr_eq(&known, payload.shared().unwrap()));
     }
 
@@ -122,7 +122,12 @@ mod tests {
             let mut memory = limit.permit();
             memory.grow(length).unwrap();
             let bytes = Bytes::from(vec![b' '; length]);
-            Payload::of(Arc::new(Buffered::new(bytes, None, DocumentBounds::new(), Some(memory))))
+            Payload::of(Arc::new(BufferedBody::new(
+                bytes,
+                None,
+                DocumentBounds::new(),
+                Some(memory),
+            )))
         };
         let (mut parts, ()) = Request::new(()).into_parts();
         let mut first = payload(300_000);

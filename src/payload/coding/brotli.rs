@@ -5,17 +5,17 @@ use brotli_decompressor::{
 use super::step::{DecodeError, Step};
 
 pub(crate) struct Brotli {
-    state: BrotliState<Counted, Counted, Counted>,
+    state: BrotliState<CountingAlloc, CountingAlloc, CountingAlloc>,
     finished: bool,
 }
 
 /// Counts the bytes that the decoder has allocated: its window and the tables of its codes.
 #[derive(Default)]
-struct Counted {
+struct CountingAlloc {
     bytes: usize,
 }
 
-impl<T: Clone + Default> Allocator<T> for Counted {
+impl<T: Clone + Default> Allocator<T> for CountingAlloc {
     type AllocatedMemory = <StandardAlloc as Allocator<T>>::AllocatedMemory;
 
     fn alloc_cell(&mut self, length: usize) -> Self::AllocatedMemory {
@@ -31,7 +31,7 @@ impl<T: Clone + Default> Allocator<T> for Counted {
 
 impl Brotli {
     pub(crate) fn new() -> Self {
-        let alloc = Counted::default;
+        let alloc = CountingAlloc::default;
         // Strict: a window is at most 16 MiB (RFC 7932 section 9.1), not the 1 GiB of an extension.
         Self { state: BrotliState::new_strict(alloc(), alloc(), alloc()), finished: false }
     }
@@ -45,34 +45,34 @@ impl Brotli {
         &mut self,
         input: &[u8],
         last: bool,
-        room: &mut [u8],
+        output: &mut [u8],
     ) -> Result<Step, DecodeError> {
-        let (mut taken, mut given) = (0, 0);
+        let (mut consumed, mut written) = (0, 0);
         if !self.finished {
-            let (mut left, mut free, mut total) = (input.len(), room.len(), 0);
+            let (mut left, mut free, mut total) = (input.len(), output.len(), 0);
             let result = BrotliDecompressStream(
                 &mut left,
-                &mut taken,
+                &mut consumed,
                 input,
                 &mut free,
-                &mut given,
-                room,
+                &mut written,
+                output,
                 &mut total,
                 &mut self.state,
             );
             match result {
                 BrotliResult::ResultSuccess => self.finished = true,
                 BrotliResult::NeedsMoreOutput => {}
-                BrotliResult::NeedsMoreInput if last && given < room.len() => {
+                BrotliResult::NeedsMoreInput if last && written < output.len() => {
                     return Err(DecodeError::TooShort);
                 }
                 BrotliResult::NeedsMoreInput => {}
                 BrotliResult::ResultFailure => return Err(DecodeError::Invalid),
             }
         }
-        if self.finished && taken < input.len() {
+        if self.finished && consumed < input.len() {
             return Err(DecodeError::TooLong);
         }
-        Ok(Step { taken, given, done: self.finished && last })
+        Ok(Step { consumed, written, done: self.finished && last })
     }
 }

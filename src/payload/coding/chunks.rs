@@ -15,7 +15,7 @@ impl Chunks {
     pub(crate) const CHUNK: usize = 16 * 1024;
 
     /// Where more can be put. Never empty.
-    pub(crate) fn room(&mut self) -> &mut [u8] {
+    pub(crate) fn output(&mut self) -> &mut [u8] {
         if self.chunks.is_empty() || self.filled == Self::CHUNK {
             self.chunks.push(vec![0; Self::CHUNK]);
             self.filled = 0;
@@ -25,9 +25,9 @@ impl Chunks {
     }
 
     /// Says how much was put there.
-    pub(crate) const fn grow(&mut self, given: usize) {
-        self.filled += given;
-        self.length += given as u64;
+    pub(crate) const fn grow(&mut self, written: usize) {
+        self.filled += written;
+        self.length += written as u64;
     }
 
     pub(crate) const fn weight(&self) -> usize {

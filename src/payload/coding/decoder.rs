@@ -16,7 +16,7 @@ use crate::{
     rejection::{Refusal, Rejection},
 };
 
-/// A content coding that can be taken off (RFC 9110 section 8.4.1, RFC 7932, RFC 8878).
+/// A content coding that can be consumed off (RFC 9110 section 8.4.1, RFC 7932, RFC 8878).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Coding {
     Gzip,
@@ -26,7 +26,7 @@ pub(crate) enum Coding {
 
 impl Coding {
     /// Their names, for `accept-encoding`.
-    pub(crate) const TAKEN: &str = "gzip, br, zstd";
+    pub(crate) const ACCEPTED: &str = "gzip, br, zstd";
 
     pub(crate) fn named(name: &[u8]) -> Option<Self> {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
@@ -41,7 +41,7 @@ impl Coding {
         }
     }
 
-    const fn broken(self) -> &'static str {
+    const fn invalid_detail(self) -> &'static str {
         match self {
             Self::Gzip => "content-encoding: the body is not gzip",
             Self::Brotli => "content-encoding: the body is not br",
@@ -57,14 +57,14 @@ impl Coding {
 pub(crate) struct Decoder {
     coding: Coding,
     codec: Codec,
-    // What came, and is not decoded yet.
+    // What received, and is not decoded yet.
     input: Bytes,
-    // How much came in all.
-    came: usize,
+    // How much received in all.
+    received: usize,
     // No more will come.
     ended: bool,
-    // The last step had room for no more.
-    full: bool,
+    // The last step had output for no more.
+    output_full: bool,
     done: bool,
     limit: u64,
     decoded: Chunks,
@@ -81,14 +81,14 @@ impl Decoder {
             Coding::Brotli => Codec::Brotli(Box::new(Brotli::new())),
             Coding::Zstd => Codec::Zstd(Zstd::new()),
         };
-        let (input, came, decoded) = (Bytes::new(), 0, Chunks::default());
-        let (ended, full, done) = (false, false, false);
-        Box::new(Self { coding, codec, input, came, ended, full, done, limit, decoded })
+        let (input, received, decoded) = (Bytes::new(), 0, Chunks::default());
+        let (ended, output_full, done) = (false, false, false);
+        Box::new(Self { coding, codec, input, received, ended, output_full, done, limit, decoded })
     }
 
     /// Gives it more to decode. It must not be busy.
     pub(crate) fn push(&mut self, data: Bytes) {
-        self.came = self.came.saturating_add(data.len());
+        self.received = self.received.saturating_add(data.len());
         self.input = data;
     }
 
@@ -97,26 +97,26 @@ impl Decoder {
         self.ended = true;
     }
 
-    /// Whether there is something to do before more is given to it, or before all is done.
+    /// Whether there is something to do before more is written to it, or before all is done.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.input.is_empty() || self.full || self.ended && !self.done
+        !self.input.is_empty() || self.output_full || self.ended && !self.done
     }
 
     pub(crate) fn step(&mut self) -> Result<(), Rejection> {
         let input = self.input.slice(..self.input.len().min(Self::STEP));
         let last = self.ended && input.len() == self.input.len();
-        let room = self.decoded.room();
-        let size = room.len();
+        let output = self.decoded.output();
+        let size = output.len();
         let stepped = match &mut self.codec {
-            Codec::Gzip(gzip) => gunzip(gzip, input, last, room),
-            Codec::Brotli(brotli) => brotli.step(&input, last, room),
-            Codec::Zstd(zstd) => zstd.step(&input, last, room),
+            Codec::Gzip(gzip) => gunzip(gzip, input, last, output),
+            Codec::Brotli(brotli) => brotli.step(&input, last, output),
+            Codec::Zstd(zstd) => zstd.step(&input, last, output),
         };
-        let step = stepped.map_err(|broken| broken.rejection(self.coding))?;
-        self.input.advance(step.taken);
-        self.full = step.given == size;
+        let step = stepped.map_err(|error| error.rejection(self.coding))?;
+        self.input.advance(step.consumed);
+        self.output_full = step.written == size;
         self.done = step.done;
-        self.decoded.grow(step.given);
+        self.decoded.grow(step.written);
         if self.decoded.length > self.limit {
             return Err(PayloadError::TooLarge(Some(self.limit)).rejection());
         }
@@ -127,7 +127,7 @@ impl Decoder {
     /// left to decode.
     pub(crate) fn weight(&self) -> usize {
         let codec = match &self.codec {
-            Codec::Gzip(_) => GZIP + self.came.min(GZIP_HEADER),
+            Codec::Gzip(_) => GZIP + self.received.min(GZIP_HEADER),
             Codec::Brotli(brotli) => brotli.weight(),
             Codec::Zstd(zstd) => zstd.context.sizeof(),
         };
@@ -154,7 +154,7 @@ impl DecodeError {
         let detail = match self {
             Self::TooShort => return too_short(),
             Self::TooLong => "content-encoding: more data after the coded body",
-            Self::Invalid => coding.broken(),
+            Self::Invalid => coding.invalid_detail(),
         };
         Rejection::new(Refusal::MalformedPayload).with_detail(detail)
     }

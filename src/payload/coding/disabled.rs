@@ -1,4 +1,4 @@
-//! In place of `decode` without feature `decompression`: no coding is known, so none is taken off.
+//! In place of `decode` without feature `decompression`: no coding is known, so none is consumed off.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use crate::rejection::Rejection;
 pub(crate) enum Coding {}
 
 impl Coding {
-    pub(crate) const TAKEN: &str = "identity";
+    pub(crate) const ACCEPTED: &str = "identity";
 
     pub(crate) const fn named(_name: &[u8]) -> Option<Self> {
         None

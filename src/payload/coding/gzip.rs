@@ -15,16 +15,16 @@ pub(crate) fn gunzip(
     gzip: &mut MultiGzDecoder<Input>,
     input: Bytes,
     last: bool,
-    room: &mut [u8],
+    output: &mut [u8],
 ) -> Result<Step, DecodeError> {
     let before = input.len();
     *gzip.get_mut() = Input { bytes: input, last };
-    let read = gzip.read(room);
-    let taken = before - gzip.get_ref().bytes.len();
+    let read = gzip.read(output);
+    let consumed = before - gzip.get_ref().bytes.len();
     match read {
-        Ok(given) => Ok(Step { taken, given, done: given == 0 }),
+        Ok(written) => Ok(Step { consumed, written, done: written == 0 }),
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            Ok(Step { taken, given: 0, done: false })
+            Ok(Step { consumed, written: 0, done: false })
         }
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(DecodeError::TooShort),
         Err(_) => Err(DecodeError::Invalid),

@@ -9,7 +9,7 @@ use crate::{
     rejection::{Refusal, Rejection},
 };
 
-/// The coding that is to be taken off. Refuses what stays coded: what was checked would not be what
+/// The coding that is to be consumed off. Refuses what stays coded: what was checked would not be what
 /// the upstream decodes.
 pub(crate) fn check_coding(
     headers: &HeaderMap,
@@ -24,16 +24,16 @@ pub(crate) fn check_coding(
         // Codings in one another multiply what a few bytes can become, and nobody sends them.
         _ => None,
     };
-    let taken = if decompress { Coding::TAKEN } else { "identity" };
+    let consumed = if decompress { Coding::ACCEPTED } else { "identity" };
     coding.map(Some).ok_or_else(|| {
         let detail = if chunked {
-            format!("content-encoding: a body of this coding is not taken here, but: {taken}")
+            format!("content-encoding: a body of this coding is not consumed here, but: {consumed}")
         } else {
-            "transfer-encoding: only chunked is taken here".to_owned()
+            "transfer-encoding: only chunked is consumed here".to_owned()
         };
         Rejection::new(Refusal::UnsupportedMediaType)
             .with_detail(detail)
-            .with_field(ACCEPT_ENCODING, HeaderValue::from_static(taken))
+            .with_field(ACCEPT_ENCODING, HeaderValue::from_static(consumed))
     })
 }
 
@@ -54,7 +54,7 @@ fn listed<'a>(
 /// Removes what is true of the coded bytes alone: the coding itself, and their digests. Those of
 /// RFC 9530 sections 2 and 3 are of the coded bytes both; `digest` is that of RFC 3230, and
 /// `content-md5` that of RFC 1864.
-pub(crate) fn forget_coding(fields: &mut HeaderMap) {
+pub(crate) fn remove_coding_headers(fields: &mut HeaderMap) {
     fields.remove(CONTENT_ENCODING);
     remove_digests(fields);
 }

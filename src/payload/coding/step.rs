@@ -1,7 +1,7 @@
-/// What a step has read of its input, and written into its room.
+/// What a step has read of its input, and written into its output.
 pub(crate) struct Step {
-    pub(crate) taken: usize,
-    pub(crate) given: usize,
+    pub(crate) consumed: usize,
+    pub(crate) written: usize,
     /// The body is whole, and its end was said.
     pub(crate) done: bool,
 }

@@ -5,7 +5,7 @@ use super::step::{DecodeError, Step};
 pub(crate) struct Zstd {
     pub(crate) context: DCtx<'static>,
     // At the end of a frame: one may follow (RFC 8878 section 3), or the end.
-    whole: bool,
+    frame_ended: bool,
 }
 
 impl Zstd {
@@ -16,26 +16,26 @@ impl Zstd {
         let mut context = DCtx::create();
         // Never refused: 23 is between zstd's own bounds.
         let _set = context.set_parameter(DParameter::WindowLogMax(Self::WINDOW_LOG));
-        Self { context, whole: false }
+        Self { context, frame_ended: false }
     }
 
     pub(crate) fn step(
         &mut self,
         input: &[u8],
         last: bool,
-        room: &mut [u8],
+        output: &mut [u8],
     ) -> Result<Step, DecodeError> {
-        let (mut taken, mut given) = (0, 0);
-        if !(self.whole && input.is_empty()) {
-            let size = room.len();
-            let (mut from, mut to) = (InBuffer::around(input), OutBuffer::around(room));
+        let (mut consumed, mut written) = (0, 0);
+        if !(self.frame_ended && input.is_empty()) {
+            let size = output.len();
+            let (mut from, mut to) = (InBuffer::around(input), OutBuffer::around(output));
             let hint = self.context.decompress_stream(&mut to, &mut from);
-            self.whole = hint.map_err(|_code| DecodeError::Invalid)? == 0;
-            (taken, given) = (from.pos(), to.pos());
-            if last && !self.whole && taken == input.len() && given < size {
+            self.frame_ended = hint.map_err(|_code| DecodeError::Invalid)? == 0;
+            (consumed, written) = (from.pos(), to.pos());
+            if last && !self.frame_ended && consumed == input.len() && written < size {
                 return Err(DecodeError::TooShort);
             }
         }
-        Ok(Step { taken, given, done: self.whole && last && taken == input.len() })
+        Ok(Step { consumed, written, done: self.frame_ended && last && consumed == input.len() })
     }
 }

@@ -8,7 +8,7 @@ use super::{
     operation::{Change, NewText, Operation},
     pointer::Pointer,
     render::render,
-    target::{Lookup, Target, marks_of},
+    target::{Lookup, Target, name_bits_of},
 };
 use crate::payload::json::{
     document::Document, fault::JsonFault, kind::Kind, node::Node, parse::slot::Slot,
@@ -64,13 +64,13 @@ pub struct Edits<'a> {
     nodes: usize,
     // Of the names in the document's own object, once they are known: most that an edit looks for
     // are not there.
-    marks: Option<u64>,
+    name_bits: Option<u64>,
 }
 
 impl<'a> Edits<'a> {
     pub(crate) const fn new(document: &'a Document) -> Self {
         let nodes = document.value_count();
-        Self { document: Cow::Borrowed(document), operations: Vec::new(), nodes, marks: None }
+        Self { document: Cow::Borrowed(document), operations: Vec::new(), nodes, name_bits: None }
     }
 
     /// The value that a pointer leads to; `None` where it is missing.
@@ -92,7 +92,7 @@ impl<'a> Edits<'a> {
     /// As [`get`](Self::get), for an element that is not there, and for what would be beyond the
     /// [`DocumentBounds`](crate::payload::DocumentBounds) that the document was read within.
     pub fn set(&mut self, pointer: &'a Pointer, value: &'a Literal) -> Result<(), EditError> {
-        let place = self.find_whole(pointer)?;
+        let place = self.find_applied(pointer)?;
         self.put(pointer, place, value)
     }
 
@@ -124,7 +124,7 @@ impl<'a> Edits<'a> {
     ///
     /// As [`get`](Self::get).
     pub fn remove(&mut self, pointer: &Pointer) -> Result<bool, EditError> {
-        let Target::Value { container, at } = self.find_whole(pointer)? else { return Ok(false) };
+        let Target::Value { container, at } = self.find_applied(pointer)? else { return Ok(false) };
         if pointer.tokens().is_empty() {
             self.nodes = 1;
             self.operations.push(Operation { at, change: Change::Replace(NewText::NULL) });
@@ -146,10 +146,10 @@ impl<'a> Edits<'a> {
     ) -> Result<(), EditError> {
         let mut at = self.array(pointer)?;
         if self.operations.iter().any(|op| op.prepends_to(at)) {
-            self.settle()?;
+            self.apply_pending()?;
             at = self.array(pointer)?;
         }
-        self.nodes = self.fit(pointer, 1 + value.depth(), 0, value.value_count())?;
+        self.nodes = self.check_bounds(pointer, 1 + value.depth(), 0, value.value_count())?;
         self.operations.push(Operation { at, change: Change::Prepend(NewText::value(&[], value)) });
         Ok(())
     }
@@ -164,7 +164,7 @@ impl<'a> Edits<'a> {
         pointer: &Pointer,
         mut keep: impl FnMut(Node<'_>) -> bool,
     ) -> Result<(), EditError> {
-        self.find_whole(pointer)?;
+        self.find_applied(pointer)?;
         let container = self.array(pointer)?;
         let mut at = container + 1;
         for _ in 0..self.slot(container).len() {
@@ -186,7 +186,7 @@ impl<'a> Edits<'a> {
         matters: impl Fn(&str, bool) -> bool,
     ) -> Result<&Document, EditError> {
         if self.operations.iter().any(|op| self.reaches(op, &matters)) {
-            self.settle()?;
+            self.apply_pending()?;
         }
         Ok(&self.document)
     }
@@ -223,7 +223,7 @@ impl<'a> Edits<'a> {
         pointer: &'a Pointer,
         value: &'a Literal,
     ) -> Result<(), EditError> {
-        self.marks.get_or_insert_with(|| marks_of(&self.document));
+        self.name_bits.get_or_insert_with(|| name_bits_of(&self.document));
         match self.lookup().walk(object, pointer)? {
             Some(place) => self.put(pointer, place, value),
             None => Err(EditError::new(EditFault::NotAnObject, pointer, 0)),
@@ -243,7 +243,7 @@ impl<'a> Edits<'a> {
     }
 
     /// Writes the edits so far, and reads the result.
-    fn settle(&mut self) -> Result<(), EditError> {
+    fn apply_pending(&mut self) -> Result<(), EditError> {
         let bytes = render(&self.document, &self.operations);
         let document = Document::parse_within(bytes, self.document.bounds());
         let document = document.map_err(|malformed| EditError {
@@ -252,7 +252,7 @@ impl<'a> Edits<'a> {
         })?;
         self.operations.clear();
         self.document = Cow::Owned(document);
-        self.marks = None;
+        self.name_bits = None;
         Ok(())
     }
 
@@ -264,7 +264,7 @@ impl<'a> Edits<'a> {
     ) -> Result<(), EditError> {
         let names = |token| pointer.tokens().get(token..).unwrap_or_default();
         let slot = |at| self.slot(at);
-        let (at, change, gone, come) = match place {
+        let (at, change, removed, added) = match place {
             Target::Value { at, .. }
                 if self.document.node(at).raw() == value.as_str().as_bytes() =>
             {
@@ -286,7 +286,8 @@ impl<'a> Edits<'a> {
                 return Err(EditError::new(EditFault::NoElement, pointer, token + 1));
             }
         };
-        self.nodes = self.fit(pointer, value.depth(), gone, come + value.value_count())?;
+        self.nodes =
+            self.check_bounds(pointer, value.depth(), removed, added + value.value_count())?;
         self.operations.push(Operation { at, change });
         Ok(())
     }
@@ -298,15 +299,15 @@ impl<'a> Edits<'a> {
     }
 
     /// How many nodes there will be, if the bounds allow that.
-    fn fit(
+    fn check_bounds(
         &self,
         pointer: &Pointer,
         depth: usize,
-        gone: u32,
-        come: usize,
+        removed: u32,
+        added: usize,
     ) -> Result<usize, EditError> {
         let bounds = self.document.bounds();
-        let nodes = self.nodes - gone as usize + come;
+        let nodes = self.nodes - removed as usize + added;
         let around = pointer.tokens().len();
         let fault = if around + depth > bounds.depth as usize {
             JsonFault::TooDeep(bounds.depth)
@@ -327,12 +328,12 @@ impl<'a> Edits<'a> {
     }
 
     /// Where a pointer leads, once no earlier edit lies within the value.
-    fn find_whole(&mut self, pointer: &Pointer) -> Result<Target, EditError> {
+    fn find_applied(&mut self, pointer: &Pointer) -> Result<Target, EditError> {
         let place = self.find(pointer)?;
         if let Target::Value { at, .. } = place {
             let within = at..self.slot(at).next;
             if self.operations.iter().any(|op| within.contains(&op.at)) {
-                self.settle()?;
+                self.apply_pending()?;
                 return self.find(pointer);
             }
         }
@@ -342,17 +343,17 @@ impl<'a> Edits<'a> {
     /// Where a pointer leads, once no earlier edit stands in the way.
     fn find(&mut self, pointer: &Pointer) -> Result<Target, EditError> {
         loop {
-            self.marks.get_or_insert_with(|| marks_of(&self.document));
+            self.name_bits.get_or_insert_with(|| name_bits_of(&self.document));
             match self.lookup().walk(0, pointer)? {
                 Some(place) => return Ok(place),
-                None => self.settle()?,
+                None => self.apply_pending()?,
             }
         }
     }
 
     fn lookup(&self) -> Lookup<'_, 'a> {
         let operations = &self.operations;
-        Lookup { document: &self.document, operations, marks: self.marks }
+        Lookup { document: &self.document, operations, name_bits: self.name_bits }
     }
 
     fn slot(&self, at: u32) -> &Slot {

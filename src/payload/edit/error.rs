@@ -29,7 +29,7 @@ pub enum EditFault {
     /// No such element: arrays do not grow on the way.
     NoElement,
     /// A name that differs in case only from the one that is edited.
-    Twin,
+    AmbiguousName,
     /// The edited document would be beyond its bounds, for this reason.
     Bounds(JsonFault),
 }
@@ -46,7 +46,7 @@ impl EditError {
         let keyword = match self.fault {
             EditFault::NotAnObject | EditFault::NotAnArray => "type",
             EditFault::NoElement => "minItems",
-            EditFault::Twin => "propertyNames",
+            EditFault::AmbiguousName => "propertyNames",
             EditFault::Bounds(fault) => {
                 let place = if self.pointer.is_empty() { "the body" } else { &self.pointer };
                 return bound_rejection(format_args!("{place}: would have {fault}"), fault);
@@ -65,7 +65,7 @@ impl EditFault {
             Self::NotAnObject => "must be an object",
             Self::NotAnArray => "must be an array",
             Self::NoElement => "there is no such element",
-            Self::Twin => "another name differs from this one in case only",
+            Self::AmbiguousName => "another name differs from this one in case only",
             Self::Bounds(fault) => fault.as_str(),
         }
     }

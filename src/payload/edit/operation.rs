@@ -1,4 +1,4 @@
-use super::{literal::Literal, pointer::Token};
+use super::{literal::Literal, pointer::PointerToken};
 
 /// One change of the document.
 #[derive(Clone, Copy)]
@@ -34,7 +34,7 @@ impl<'a> Operation<'a> {
     }
 
     /// The first name that it makes in an object.
-    pub(crate) fn new_member(&self, object: u32) -> Option<&'a Token> {
+    pub(crate) fn new_member(&self, object: u32) -> Option<&'a PointerToken> {
         match self.change {
             Change::Append(text) if self.at == object => text.first_name(),
             _ => None,
@@ -46,7 +46,7 @@ impl<'a> Operation<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct NewText<'a> {
     /// Names of the members that are made on the way to the value, outermost first.
-    names: &'a [Token],
+    names: &'a [PointerToken],
     /// Whether the outermost name goes into an object that is there.
     inside: bool,
     value: &'a str,
@@ -54,18 +54,18 @@ pub(crate) struct NewText<'a> {
 
 impl<'a> NewText<'a> {
     /// A value that takes the place of another.
-    pub(crate) const fn value(names: &'a [Token], value: &'a Literal) -> Self {
+    pub(crate) const fn value(names: &'a [PointerToken], value: &'a Literal) -> Self {
         Self { names, inside: false, value: value.as_str() }
     }
 
     /// A member of an object that is there.
-    pub(crate) const fn member(names: &'a [Token], value: &'a Literal) -> Self {
+    pub(crate) const fn member(names: &'a [PointerToken], value: &'a Literal) -> Self {
         Self { names, inside: true, value: value.as_str() }
     }
 
     pub(crate) const NULL: Self = Self { names: &[], inside: false, value: "null" };
 
-    pub(crate) fn first_name(&self) -> Option<&'a Token> {
+    pub(crate) fn first_name(&self) -> Option<&'a PointerToken> {
         self.names.first()
     }
 

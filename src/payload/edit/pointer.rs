@@ -14,25 +14,25 @@ use crate::payload::json::{case_fold::is_folded_alike, node::array_index};
 /// ```
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct Pointer {
-    tokens: Box<[Token]>,
+    tokens: Box<[PointerToken]>,
 }
 
 /// One step of a pointer.
 #[derive(Clone, Eq, Hash, PartialEq)]
-pub(crate) struct Token {
+pub(crate) struct PointerToken {
     pub(crate) name: Box<str>,
     /// The name as JSON, and a colon: what stands before the value of a new member.
     pub(crate) written: Box<str>,
-    marks: u64,
+    name_bits: u64,
 }
 
 impl Pointer {
     /// Leads through the members of these names. None: to the whole document.
     pub fn new<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Self {
-        Self { tokens: names.into_iter().map(|name| Token::new(name.as_ref())).collect() }
+        Self { tokens: names.into_iter().map(|name| PointerToken::new(name.as_ref())).collect() }
     }
 
-    pub(crate) const fn tokens(&self) -> &[Token] {
+    pub(crate) const fn tokens(&self) -> &[PointerToken] {
         &self.tokens
     }
 
@@ -76,15 +76,15 @@ impl fmt::Debug for Pointer {
     }
 }
 
-impl Token {
+impl PointerToken {
     fn new(name: &str) -> Self {
         let written = format!("{}:", serde_json::Value::from(name));
-        Self { name: name.into(), written: written.into(), marks: marks(name) }
+        Self { name: name.into(), written: written.into(), name_bits: name_bits(name) }
     }
 
-    /// False when no name that these are the [`marks`] of is like this one.
-    pub(crate) const fn may_be_among(&self, marks: u64) -> bool {
-        self.marks & marks != 0
+    /// False when no name that these are the [`name_bits`] of is like this one.
+    pub(crate) const fn may_match_any(&self, name_bits: u64) -> bool {
+        self.name_bits & name_bits != 0
     }
 
     /// The index of an element that it says: digits, without a leading zero (section 4).
@@ -93,27 +93,27 @@ impl Token {
     }
 
     /// How the name of a member compares with this one.
-    pub(crate) fn compare(&self, name: &str) -> Likeness {
+    pub(crate) fn compare(&self, name: &str) -> NameMatch {
         let own = &*self.name;
         // Where all is ASCII, names of different lengths differ.
         if own.len() == name.len() {
             if own == name {
-                return Likeness::Same;
+                return NameMatch::Same;
             }
             if own.eq_ignore_ascii_case(name) {
-                return Likeness::OtherCase;
+                return NameMatch::OtherCase;
             }
         }
         if (name.is_ascii() && own.is_ascii()) || !is_folded_alike(own, name) {
-            return Likeness::Different;
+            return NameMatch::Different;
         }
-        Likeness::OtherCase
+        NameMatch::OtherCase
     }
 }
 
 /// One of 64 bits, which names that are alike share. All of them for a name beyond ASCII, whose
 /// case is not that simple.
-pub(crate) fn marks(name: &str) -> u64 {
+pub(crate) fn name_bits(name: &str) -> u64 {
     if !name.is_ascii() {
         return u64::MAX;
     }
@@ -126,7 +126,7 @@ pub(crate) fn marks(name: &str) -> u64 {
 
 /// How two names compare.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Likeness {
+pub(crate) enum NameMatch {
     Same,
     /// A reader that folds case takes one for the other.
     OtherCase,
@@ -164,17 +164,17 @@ mod tests {
 
     #[test]
     fn names_are_alike_where_go_takes_them_for_one() {
-        let token = Token::new("max_tokens");
-        assert_eq!(token.compare("max_tokens"), Likeness::Same);
+        let token = PointerToken::new("max_tokens");
+        assert_eq!(token.compare("max_tokens"), NameMatch::Same);
         for name in ["Max_Tokens", "MAX_TOKENS", "max_to\u{212a}ens", "max_token\u{17f}"] {
-            assert_eq!(token.compare(name), Likeness::OtherCase, "{name}");
-            assert!(token.may_be_among(marks(name)));
+            assert_eq!(token.compare(name), NameMatch::OtherCase, "{name}");
+            assert!(token.may_match_any(name_bits(name)));
         }
         for name in ["", "max_token", "maxTokens", "max-tokens", "max_tokens ", "max_tokénsé"] {
-            assert_eq!(token.compare(name), Likeness::Different, "{name}");
+            assert_eq!(token.compare(name), NameMatch::Different, "{name}");
         }
-        let token = Token::new("straße");
-        assert_eq!(token.compare("STRASSE"), Likeness::OtherCase);
-        assert!(token.may_be_among(marks("STRASSE")));
+        let token = PointerToken::new("straße");
+        assert_eq!(token.compare("STRASSE"), NameMatch::OtherCase);
+        assert!(token.may_match_any(name_bits("STRASSE")));
     }
 }

@@ -36,7 +36,7 @@ impl Splice<'_> {
 
 /// Writes the document with all changes, in one pass, into a buffer of the right size.
 ///
-/// No change lies inside another: edits that would, settle the earlier ones first.
+/// No change lies inside another: edits that would, apply_pending the earlier ones first.
 pub(crate) fn render(document: &Document, operations: &[Operation<'_>]) -> Vec<u8> {
     let text = document.text().as_bytes();
     let mut splices = Vec::with_capacity(operations.len());
@@ -48,9 +48,9 @@ pub(crate) fn render(document: &Document, operations: &[Operation<'_>]) -> Vec<u
     // What is put in goes before what is taken out at the same place; else as written.
     splices.sort_by_key(|splice| (splice.start, splice.end));
 
-    let gone: usize = splices.iter().map(|splice| (splice.end - splice.start) as usize).sum();
-    let come: usize = splices.iter().map(Splice::len).sum();
-    let mut written = Vec::with_capacity((text.len() + come).saturating_sub(gone));
+    let removed: usize = splices.iter().map(|splice| (splice.end - splice.start) as usize).sum();
+    let added: usize = splices.iter().map(Splice::len).sum();
+    let mut written = Vec::with_capacity((text.len() + added).saturating_sub(removed));
     let mut at = 0;
     for splice in &splices {
         written.extend_from_slice(text.get(at..splice.start as usize).unwrap_or_default());
@@ -109,7 +109,7 @@ fn cut(document: &Document, operations: &[Operation<'_>], splices: &mut Vec<Spli
         let mut removed = of_one.iter().map(|(_, at)| *at).peekable();
         let mut run = None;
         let mut kept = None;
-        let mut gone = |start, end| {
+        let mut cut_out = |start, end| {
             splices.push(Splice { start, end, comma: Comma::None, text: None });
         };
         let mut end = 0;
@@ -121,7 +121,7 @@ fn cut(document: &Document, operations: &[Operation<'_>], splices: &mut Vec<Spli
             }
             // With the comma behind it.
             if let Some(from) = run.take() {
-                gone(from, start);
+                cut_out(from, start);
             }
             kept = Some(document.slot(value).end);
             if removed.peek().is_none() {
@@ -130,7 +130,7 @@ fn cut(document: &Document, operations: &[Operation<'_>], splices: &mut Vec<Spli
         }
         // The last ones, with the comma before them.
         if let Some(from) = run {
-            gone(kept.unwrap_or(from), end);
+            cut_out(kept.unwrap_or(from), end);
         }
     }
 }

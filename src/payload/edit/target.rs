@@ -1,14 +1,14 @@
 use super::{
     error::{EditError, EditFault},
     operation::{Change, Operation},
-    pointer::{Likeness, Pointer, Token, marks},
+    pointer::{NameMatch, Pointer, PointerToken, name_bits},
 };
 use crate::payload::json::{
     document::Document,
     kind::Kind,
     node::Node,
     parse::{
-        names::FEW,
+        names::MAX_UNINDEXED,
         slot::Slot,
         string::{contents, unescape},
     },
@@ -41,7 +41,7 @@ pub(crate) enum Target {
 pub(crate) struct Lookup<'e, 'a> {
     pub(crate) document: &'e Document,
     pub(crate) operations: &'e [Operation<'a>],
-    pub(crate) marks: Option<u64>,
+    pub(crate) name_bits: Option<u64>,
 }
 
 impl Lookup<'_, '_> {
@@ -55,10 +55,10 @@ impl Lookup<'_, '_> {
             }
             let next = match self.document.slot(at).kind() {
                 Kind::Object => match self.member(at, token) {
-                    Found::Here(value) => value,
-                    Found::Missing => return Ok(Some(Target::Object { at, token: index })),
-                    Found::Changed => return Ok(None),
-                    Found::Twin => return fault(EditFault::Twin, index + 1),
+                    MemberLookup::Here(value) => value,
+                    MemberLookup::Missing => return Ok(Some(Target::Object { at, token: index })),
+                    MemberLookup::Changed => return Ok(None),
+                    MemberLookup::Twin => return fault(EditFault::AmbiguousName, index + 1),
                 },
                 Kind::Array => {
                     let Some(nth) = token.index() else {
@@ -80,13 +80,13 @@ impl Lookup<'_, '_> {
         Ok((!self.is_taken(at)).then_some(Target::Value { container, at }))
     }
 
-    fn member(&self, object: u32, token: &Token) -> Found {
+    fn member(&self, object: u32, token: &PointerToken) -> MemberLookup {
         let new = self.operations.iter().filter_map(|op| op.new_member(object));
-        if new.filter(|new| token.compare(&new.name) != Likeness::Different).count() > 0 {
-            return Found::Changed;
+        if new.filter(|new| token.compare(&new.name) != NameMatch::Different).count() > 0 {
+            return MemberLookup::Changed;
         }
-        if object == 0 && self.marks.is_some_and(|marks| !token.may_be_among(marks)) {
-            return Found::Missing;
+        if object == 0 && self.name_bits.is_some_and(|name_bits| !token.may_match_any(name_bits)) {
+            return MemberLookup::Missing;
         }
         let mut name = object + 1;
         let all = (0..self.document.slot(object).len()).map(|_| {
@@ -100,15 +100,15 @@ impl Lookup<'_, '_> {
         }
     }
 
-    fn member_among(&self, names: impl Iterator<Item = u32>, token: &Token) -> Found {
-        let mut found = Found::Missing;
+    fn member_among(&self, names: impl Iterator<Item = u32>, token: &PointerToken) -> MemberLookup {
+        let mut found = MemberLookup::Missing;
         for name in names {
             let value = name + 1;
             match self.compare(name, token) {
-                Likeness::Different => {}
-                Likeness::Same => found = Found::Here(value),
-                Likeness::OtherCase if self.is_taken(value) => return Found::Changed,
-                Likeness::OtherCase => return Found::Twin,
+                NameMatch::Different => {}
+                NameMatch::Same => found = MemberLookup::Here(value),
+                NameMatch::OtherCase if self.is_taken(value) => return MemberLookup::Changed,
+                NameMatch::OtherCase => return MemberLookup::Twin,
             }
         }
         found
@@ -129,7 +129,7 @@ impl Lookup<'_, '_> {
     }
 
     /// How the name of a member, which stands in this slot, compares with a token.
-    fn compare(&self, name: u32, token: &Token) -> Likeness {
+    fn compare(&self, name: u32, token: &PointerToken) -> NameMatch {
         let slot = self.document.slot(name);
         let written = contents(&self.document.arena.text, slot);
         if slot.is_escaped() { token.compare(&unescape(written)) } else { token.compare(written) }
@@ -137,7 +137,7 @@ impl Lookup<'_, '_> {
 }
 
 /// What an object holds of a name.
-enum Found {
+enum MemberLookup {
     /// The slot of its value.
     Here(u32),
     Missing,
@@ -147,15 +147,15 @@ enum Found {
     Twin,
 }
 
-/// The [`marks`] of all names in the outermost object; all of them where its names are indexed.
-pub(crate) fn marks_of(document: &Document) -> u64 {
+/// The [`name_bits`] of all names in the outermost object; all of them where its names are indexed.
+pub(crate) fn name_bits_of(document: &Document) -> u64 {
     let root = document.root();
-    if root.len() > FEW as usize {
+    if root.len() > MAX_UNINDEXED as usize {
         return u64::MAX;
     }
     let names = root.names_and_values().step_by(2).map(Node::slot);
-    let marks = |name: &Slot| {
-        if name.is_escaped() { u64::MAX } else { marks(contents(&document.arena.text, name)) }
+    let name_bits = |name: &Slot| {
+        if name.is_escaped() { u64::MAX } else { name_bits(contents(&document.arena.text, name)) }
     };
-    names.fold(0, |all, name| all | marks(name))
+    names.fold(0, |all, name| all | name_bits(name))
 }

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::{
     collect::CollectedBody,
-    settings::{Head, ReadSettings, TURN, is_bodiless},
+    settings::{BodyHead, PARSE_STEP, ReadSettings, is_bodiless},
 };
 use crate::{
     body::ResponseBody,
@@ -21,17 +21,17 @@ use crate::{
     payload::{
         body::{
             bounded::{BoundedBody, ErasedBody},
-            buffered::Buffered,
+            buffered::BufferedBody,
             framing::set_framing,
             payload::Payload,
         },
-        coding::{error::too_short, header::forget_coding},
-        content_type::only_json,
+        coding::{error::too_short, header::remove_coding_headers},
+        content_type::json_required,
         error::PayloadError,
         json::document::Parsing,
     },
     rejection::{Rejection, Responder},
-    turn,
+    yield_now,
 };
 
 /// A refusal that is about to be rendered.
@@ -62,33 +62,33 @@ pub(crate) struct BodyReader<S> {
     parts: Parts,
     context: RequestContext,
     responder: Responder,
-    head: Head,
+    head: BodyHead,
     collected: CollectedBody,
     // Of what is collected.
     memory: MemoryPermit,
     trailers: Option<Box<HeaderMap>>,
     // The payload of a layer further out, if its bytes are the very ones that came.
-    known: Option<Arc<Buffered>>,
+    known: Option<Arc<BufferedBody>>,
     // Boxed, because few documents are read in more than one turn.
     parsing: Option<Box<PartialDocument>>,
 }
 
 /// A payload whose long document is being read.
 struct PartialDocument {
-    buffered: Arc<Buffered>,
+    buffered: Arc<BufferedBody>,
     parsing: Parsing<Option<MemoryPermit>>,
 }
 
 impl<S> BodyReader<S> {
     /// Frames that are taken, and steps of decoding that are done, before others get their turn.
-    const AT_ONCE: usize = 64;
+    const MAX_STEPS: usize = 64;
     pub(crate) fn new(
         inner: S,
         settings: ReadSettings,
         parts: Parts,
         context: RequestContext,
         responder: Responder,
-        head: Head,
+        head: BodyHead,
     ) -> Self {
         let memory = settings.permit();
         Self {
@@ -111,11 +111,11 @@ impl<S> BodyReader<S> {
         &mut self,
         body: Pin<&mut BoundedBody<B>>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Arc<Buffered>, Rejection>> {
+    ) -> Poll<Result<Arc<BufferedBody>, Rejection>> {
         if self.parsing.is_none() {
             ready!(self.poll_body(body, cx))?;
             let buffered = self.assemble()?;
-            if !self.settings.reads_in_turns(&buffered) {
+            if !self.settings.parses_in_steps(&buffered) {
                 return Poll::Ready(Ok(buffered));
             }
             match buffered.parsing() {
@@ -127,17 +127,17 @@ impl<S> BodyReader<S> {
                 }
             }
         }
-        let Some(in_turns) = &mut self.parsing else { return Poll::Pending };
-        let parsed = match in_turns.parsing.read(TURN) {
+        let Some(partial) = &mut self.parsing else { return Poll::Pending };
+        let parsed = match partial.parsing.read(PARSE_STEP) {
             Ok(None) => {
-                turn::end(cx);
+                yield_now::wake_later(cx);
                 return Poll::Pending;
             }
             Ok(Some(parsed)) => Ok(parsed),
             Err(error) => Err(error),
         };
-        in_turns.buffered.set_document(parsed);
-        Poll::Ready(Ok(Arc::clone(&in_turns.buffered)))
+        partial.buffered.set_document(parsed);
+        Poll::Ready(Ok(Arc::clone(&partial.buffered)))
     }
 
     /// Reads to the end of the body.
@@ -146,7 +146,7 @@ impl<S> BodyReader<S> {
         mut body: Pin<&mut BoundedBody<B>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Rejection>> {
-        for _ in 0..Self::AT_ONCE {
+        for _ in 0..Self::MAX_STEPS {
             if self.collected.is_busy() {
                 self.collected.step(&mut self.memory)?;
             } else {
@@ -167,7 +167,7 @@ impl<S> BodyReader<S> {
         // must one that takes long to decode.
         let timed_out = PayloadError::TimedOut(body.timeout());
         let deadline = body.poll_timeout(cx).map(|()| Err(timed_out.rejection()));
-        turn::end(cx);
+        yield_now::wake_later(cx);
         deadline
     }
 
@@ -176,7 +176,7 @@ impl<S> BodyReader<S> {
             Ok(data) if data.is_empty() => {}
             Ok(data) => {
                 if self.head.mistyped {
-                    return Err(only_json());
+                    return Err(json_required());
                 }
                 self.known = match (&self.collected, self.head.coding) {
                     (CollectedBody::Nothing, None) => self.recognise(&data),
@@ -201,22 +201,22 @@ impl<S> BodyReader<S> {
 
     /// The payload that these very bytes belong to: at the same place in memory, and of the same
     /// length. While it is held, nothing else can stand there.
-    fn recognise(&self, data: &Bytes) -> Option<Arc<Buffered>> {
-        let known: Arc<Buffered> = self.context.payload()?.downcast().ok()?;
+    fn recognise(&self, data: &Bytes) -> Option<Arc<BufferedBody>> {
+        let known: Arc<BufferedBody> = self.context.payload()?.downcast().ok()?;
         let bytes = known.bytes();
         (bytes.as_ptr() == data.as_ptr() && bytes.len() == data.len()).then_some(known)
     }
 
     /// Makes a payload of what was collected.
-    fn assemble(&mut self) -> Result<Arc<Buffered>, Rejection> {
+    fn assemble(&mut self) -> Result<Arc<BufferedBody>, Rejection> {
         let mut trailers = self.trailers.take();
         if self.head.coding.is_some() {
             if matches!(self.collected, CollectedBody::Nothing) && !is_bodiless(&self.parts.method)
             {
                 return Err(too_short());
             }
-            forget_coding(&mut self.parts.headers);
-            trailers.as_deref_mut().map(forget_coding);
+            remove_coding_headers(&mut self.parts.headers);
+            trailers.as_deref_mut().map(remove_coding_headers);
         }
         let bytes = mem::take(&mut self.collected).into_bytes(&mut self.memory);
         Ok(match self.known.take() {
@@ -231,7 +231,7 @@ impl<S> BodyReader<S> {
     /// Hands the request on, unless the body is refused.
     pub(crate) fn finish(
         mut self,
-        read: Result<Arc<Buffered>, Rejection>,
+        read: Result<Arc<BufferedBody>, Rejection>,
     ) -> Result<S::Future, PendingRejection>
     where
         S: Service<Request<Payload>>,

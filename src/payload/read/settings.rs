@@ -9,9 +9,9 @@ use crate::{
     context::RequestContext,
     memory_limit::{MemoryLimit, MemoryPermit},
     payload::{
-        body::{bounded::BodyLimits, buffered::Buffered},
+        body::{bounded::BodyLimits, buffered::BufferedBody},
         coding::{decoder::Coding, header::check_coding},
-        content_type::{Charset, charset_of_json, check_charset, only_json},
+        content_type::{Charset, charset_of_json, check_charset, json_required},
         error::PayloadError,
         json::{bounds::DocumentBounds, error::DocumentError},
     },
@@ -46,13 +46,18 @@ impl ReadSettings {
 
     /// Whether a document is to be read in turns before the request goes on. One that the layer
     /// does not ask for is, too, because a layer further in would read it in one go.
-    pub(crate) fn reads_in_turns(&self, buffered: &Buffered) -> bool {
+    pub(crate) fn parses_in_steps(&self, buffered: &BufferedBody) -> bool {
         let begins = |bytes: &[u8]| matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['));
-        buffered.is_unread_beyond(TURN) && (self.mode == ReadMode::Json || begins(buffered.bytes()))
+        buffered.is_unparsed_beyond(PARSE_STEP)
+            && (self.mode == ReadMode::Json || begins(buffered.bytes()))
     }
 
     /// What the head alone decides.
-    pub(crate) fn check_head<B: Body>(&self, parts: &Parts, body: &B) -> Result<Head, Rejection> {
+    pub(crate) fn check_head<B: Body>(
+        &self,
+        parts: &Parts,
+        body: &B,
+    ) -> Result<BodyHead, Rejection> {
         let said = content_length(&parts.headers).unwrap_or(0);
         let announced = said.max(body.size_hint().lower());
         if announced > self.limits.max_bytes {
@@ -65,15 +70,15 @@ impl ReadSettings {
         let charset = charset_of_json(&parts.headers);
         let mistyped = self.mode == ReadMode::Json && charset.is_none();
         if mistyped && (announced > 0 || !is_bodiless(&parts.method)) {
-            return Err(only_json());
+            return Err(json_required());
         }
-        Ok(Head { announced, coding, mistyped, charset })
+        Ok(BodyHead { announced, coding, mistyped, charset })
     }
 
     /// What only the whole body decides.
     pub(crate) fn check_body(
         &self,
-        buffered: &Arc<Buffered>,
+        buffered: &Arc<BufferedBody>,
         charset: Option<Charset>,
         method: &Method,
         context: &RequestContext,
@@ -103,21 +108,21 @@ impl ReadSettings {
         trailers: Option<Box<HeaderMap>>,
         memory: MemoryPermit,
         context: &RequestContext,
-    ) -> Arc<Buffered> {
-        let buffered = Arc::new(Buffered::new(bytes, trailers, self.bounds, Some(memory)));
-        context.remember_payload(Arc::<Buffered>::downgrade(&buffered));
+    ) -> Arc<BufferedBody> {
+        let buffered = Arc::new(BufferedBody::new(bytes, trailers, self.bounds, Some(memory)));
+        context.remember_payload(Arc::<BufferedBody>::downgrade(&buffered));
         buffered
     }
 }
 
 /// Bytes of a document that are read before others get their turn.
-pub(crate) const TURN: usize = 256 * 1024;
+pub(crate) const PARSE_STEP: usize = 256 * 1024;
 
 /// A longer model is nobody's name, and not noted.
 const MAX_MODEL: usize = 256;
 
 /// What the head says of the body.
-pub(crate) struct Head {
+pub(crate) struct BodyHead {
     /// At least as many bytes will come, if what it says is true.
     pub(crate) announced: u64,
     /// What is to be taken off.

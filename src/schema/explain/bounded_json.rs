@@ -70,13 +70,13 @@ impl<'a> BoundedInstance<'a> {
     }
 
     /// The array or object that this is, as long as anything may be spent on it.
-    fn inside(&self, content: Option<Node<'a>>) -> Option<BoundedContainer<'a, Node<'a>>> {
+    fn container(&self, content: Option<Node<'a>>) -> Option<BoundedContainer<'a, Node<'a>>> {
         let content = content?;
         if self.position.depth >= self.budget.levels && !content.is_empty() {
             self.budget.spend_all();
         }
-        let inside = BoundedContainer { content, position: self.position, budget: self.budget };
-        (!self.budget.is_spent()).then_some(inside)
+        let container = BoundedContainer { content, position: self.position, budget: self.budget };
+        (!self.budget.is_spent()).then_some(container)
     }
 }
 
@@ -97,14 +97,14 @@ impl<'a> JsonNode<'a, BoundedJson> for BoundedInstance<'a> {
     type Array = BoundedContainer<'a, Node<'a>>;
     type Number = <Instance<'a> as JsonNode<'a, DocumentJson>>::Number;
 
-    // Once all is spent there is nothing inside any more, and most keywords have nothing to say.
+    // Once all is spent there is nothing container any more, and most keywords have nothing to say.
 
     fn as_object(&self) -> Option<Self::Object> {
-        self.inside(self.instance.as_object())
+        self.container(self.instance.as_object())
     }
 
     fn as_array(&self) -> Option<Self::Array> {
-        self.inside(self.instance.as_array())
+        self.container(self.instance.as_array())
     }
 
     fn as_string(&self) -> Option<Cow<'a, str>> {
@@ -178,9 +178,9 @@ pub(crate) struct BoundedContainer<'a, T> {
 impl<'a> BoundedContainer<'a, Node<'a>> {
     /// A pass over what `pass` gives.
     fn pass<I>(&self, pass: I) -> BoundedIter<'a, I> {
-        let inside =
+        let container =
             BoundedContainer { content: pass, position: self.position, budget: self.budget };
-        BoundedIter { inside, before: self.budget.made.get() }
+        BoundedIter { container, before: self.budget.made.get() }
     }
 }
 
@@ -235,14 +235,14 @@ impl<'a> Array<'a, BoundedJson> for BoundedContainer<'a, Node<'a>> {
 
 /// A pass over elements or members, which ends early.
 pub(crate) struct BoundedIter<'a, I> {
-    inside: BoundedContainer<'a, I>,
+    container: BoundedContainer<'a, I>,
     before: usize,
 }
 
 impl<'a, I: Iterator> BoundedIter<'a, I> {
     fn advance(&mut self) -> Option<(I::Item, &'a ExplainBudget)> {
-        let item = self.inside.content.next()?;
-        let budget = self.inside.budget;
+        let item = self.container.content.next()?;
+        let budget = self.container.budget;
         (!budget.has_enough(self.before)).then_some((item, budget))
     }
 }
@@ -255,7 +255,7 @@ impl<'a> Iterator for BoundedIter<'a, Elements<'a>> {
         const INDEX: usize = 7;
         let (value, budget) = self.advance()?;
         budget.step(0);
-        Some(BoundedInstance::new(value, self.inside.position.below(INDEX), budget))
+        Some(BoundedInstance::new(value, self.container.position.below(INDEX), budget))
     }
 }
 
@@ -269,7 +269,7 @@ impl<'a> Iterator for BoundedIter<'a, Members<'a>> {
             Cow::Owned(name) => Cow::Owned(shown(&name).to_owned()),
         };
         budget.step(name.len());
-        let position = self.inside.position.below(name.len());
+        let position = self.container.position.below(name.len());
         Some((name, BoundedInstance::new(value, position, budget)))
     }
 }

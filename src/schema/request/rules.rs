@@ -7,7 +7,9 @@ use http_body::Body;
 use super::{chat_limits::ChatLimits, parameter::Parameter};
 use crate::{
     context::RequestContext,
-    payload::{ContentKind, Document, DocumentError, Payload, is_bodiless, only_json, says_json},
+    payload::{
+        ContentKind, Document, DocumentError, Payload, is_bodiless, json_required, says_json,
+    },
     rejection::{Refusal, Rejection},
     schema::{
         built_in::routes::{BuiltInRoutes, PathSchema},
@@ -102,8 +104,8 @@ impl RequestRules {
             Some(ContentKind::Binary) => return Ok(()),
             Some(ContentKind::Json) => {}
             // A form can be valid JSON, and say something else to who reads it as a form.
-            Some(ContentKind::Text) => return Err(only_json()),
-            None if !says_json(request.headers()) => return Err(only_json()),
+            Some(ContentKind::Text) => return Err(json_required()),
+            None if !says_json(request.headers()) => return Err(json_required()),
             None => {}
         }
         let document = request.body().document().map_err(DocumentError::rejection)?;

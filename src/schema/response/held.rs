@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     rejection::{Refusal, Rejection},
-    turn,
+    yield_now,
 };
 
 pin_project! {
@@ -40,7 +40,7 @@ struct HeldParts {
 
 impl<B> HeldResponse<B> {
     /// Frames that are parts before others get their turn.
-    const AT_ONCE: usize = 64;
+    const MAX_FRAMES: usize = 64;
 
     pub(crate) fn new(head: Parts, body: B, expectation: Box<Expectation>) -> Self {
         let copy = expectation.copy(&head.headers);
@@ -68,7 +68,7 @@ impl<B: Body<Data = Bytes>> HeldResponse<B> {
     fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
         let mut this = self.project();
         let Some(parts) = this.parts else { return Poll::Pending };
-        let mut turns = 0..Self::AT_ONCE;
+        let mut turns = 0..Self::MAX_FRAMES;
         while turns.next().is_some() {
             if this.body.is_end_stream() {
                 return Poll::Ready(Ok(()));
@@ -92,7 +92,7 @@ impl<B: Body<Data = Bytes>> HeldResponse<B> {
             }
         }
         if turns.is_empty() {
-            turn::end(cx);
+            yield_now::wake_later(cx);
         }
 
         // A body that is always ready, and gives nothing, must run into the deadline as well.

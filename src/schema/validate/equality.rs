@@ -7,7 +7,7 @@ use super::number::WrittenNumber;
 use crate::payload::{Kind, Node};
 
 /// As many elements are compared one by one; more are sorted first.
-const FEW: usize = 12;
+const MAX_COMPARED: usize = 12;
 
 /// Whether a value of the document is what `const` or `enum` asks for. Numbers are compared by
 /// their value: `1.0` is `1`.
@@ -42,7 +42,7 @@ pub(crate) fn equals_value(node: Node<'_>, expected: &Value) -> bool {
 pub(crate) fn is_unique(array: Node<'_>) -> bool {
     // To compare arrays and objects one by one would pass over each of them many times.
     let is_leaf = |element: Node<'_>| !matches!(element.kind(), Kind::Array | Kind::Object);
-    if array.len() <= FEW && array.elements().all(is_leaf) {
+    if array.len() <= MAX_COMPARED && array.elements().all(is_leaf) {
         let mut elements = array.elements();
         return std::iter::from_fn(|| elements.next().map(|element| (element, elements.clone())))
             .all(|(element, mut later)| !later.any(|other| equal(element, other)));

@@ -14,13 +14,13 @@ use super::{
 pub(crate) struct NameIndex {
     state: RandomState,
     // In the order of their slots, once the document has been read.
-    objects: Vec<Wide>,
-    entries: Vec<Entry>,
+    objects: Vec<IndexedObject>,
+    entries: Vec<NameEntry>,
 }
 
 /// An object whose names are indexed.
 #[derive(Clone, Copy)]
-struct Wide {
+struct IndexedObject {
     object: u32,
     first: u32,
     count: u32,
@@ -29,7 +29,7 @@ struct Wide {
 /// A name. Entries of an object are sorted, so that equal names are neighbors, and so are names that
 /// differ in case only.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
-struct Entry {
+struct NameEntry {
     folded: u32,
     exact: u32,
     slot: u32,
@@ -38,7 +38,7 @@ struct Entry {
 impl NameIndex {
     /// How many bytes the index takes for an object of `count` members, at most: its tables double.
     pub(crate) const fn weight(count: u32) -> usize {
-        2 * (size_of::<Wide>() + size_of::<Entry>() * count as usize)
+        2 * (size_of::<IndexedObject>() + size_of::<NameEntry>() * count as usize)
     }
 
     /// Indexes the names of an object, and returns where the earliest second name starts.
@@ -53,16 +53,16 @@ impl NameIndex {
     ) -> Option<u32> {
         let first = self.entries.len();
         self.entries.reserve(count as usize);
-        self.objects.push(Wide { object, first: first as u32, count });
+        self.objects.push(IndexedObject { object, first: first as u32, count });
         let names = NamesOfObject { slots: members, first: object + 1, at: 0 };
         for (slot, name) in names {
             let (folded, exact) = hashes(&self.state, contents(text, name));
-            self.entries.push(Entry { folded, exact, slot });
+            self.entries.push(NameEntry { folded, exact, slot });
         }
         let added = self.entries.get_mut(first..).unwrap_or_default();
         added.sort_unstable();
-        let name = |entry: &Entry| members.get((entry.slot - object - 1) as usize);
-        let equal = |one: &Entry, other: &Entry| match (name(one), name(other)) {
+        let name = |entry: &NameEntry| members.get((entry.slot - object - 1) as usize);
+        let equal = |one: &NameEntry, other: &NameEntry| match (name(one), name(other)) {
             (Some(one), Some(other)) => is_same(contents(text, one), contents(text, other)),
             _ => false,
         };
@@ -103,14 +103,14 @@ impl NameIndex {
         Some(found.take_while(move |entry| entry.folded == folded).map(|entry| entry.slot))
     }
 
-    fn of(&self, object: u32) -> Option<&[Entry]> {
+    fn of(&self, object: u32) -> Option<&[NameEntry]> {
         let at = self.objects.binary_search_by_key(&object, |wide| wide.object).ok()?;
-        let Wide { first, count, .. } = *self.objects.get(at)?;
+        let IndexedObject { first, count, .. } = *self.objects.get(at)?;
         self.entries.get(first as usize..)?.get(..count as usize)
     }
 }
 
-impl Entry {
+impl NameEntry {
     const fn hash(&self) -> (u32, u32) {
         (self.folded, self.exact)
     }

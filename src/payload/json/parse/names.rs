@@ -7,7 +7,7 @@ use super::{
 use crate::payload::json::case_fold::fold;
 
 /// Objects with more members than this are indexed.
-pub(crate) const FEW: u32 = 16;
+pub(crate) const MAX_UNINDEXED: u32 = 16;
 
 /// Where the earliest second name of an object with few members starts.
 ///
@@ -21,7 +21,7 @@ pub(crate) fn duplicate(text: &str, members: &[Slot], object: u32) -> Option<u32
         }
         let written = contents(text, name);
         // Two names of different marks differ.
-        let mark = 1 << mark(written.as_bytes());
+        let mark = 1 << name_bit(written.as_bytes());
         let again = seen & mark != 0;
         if again && names().take(index).any(|earlier| contents(text, earlier) == written) {
             return Some(name.start);
@@ -34,7 +34,7 @@ pub(crate) fn duplicate(text: &str, members: &[Slot], object: u32) -> Option<u32
 /// The same where names have escapes, each of which is decoded once.
 fn hashed_duplicate<'a>(text: &str, names: impl Iterator<Item = &'a Slot> + Clone) -> Option<u32> {
     let state = RandomState::new();
-    let mut hashes = [0; FEW as usize];
+    let mut hashes = [0; MAX_UNINDEXED as usize];
     for (index, name) in names.clone().enumerate() {
         let written = contents(text, name);
         let hash = exact_hash(&state, written);
@@ -53,7 +53,7 @@ fn hashed_duplicate<'a>(text: &str, names: impl Iterator<Item = &'a Slot> + Clon
 }
 
 /// A number below 64.
-fn mark(name: &[u8]) -> u32 {
+fn name_bit(name: &[u8]) -> u32 {
     let last = name.last().copied().unwrap_or(0);
     let middle = name.get(name.len() / 2).copied().unwrap_or(0);
     let mixed = (name.len() as u32) ^ (u32::from(last) << 1) ^ (u32::from(middle) << 2);
@@ -88,14 +88,14 @@ impl<'a> Iterator for NamesOfObject<'a> {
 
 /// The hash of a name without its case, and the one of the name as it is.
 pub(crate) fn hashes(state: &impl BuildHasher, written: &str) -> (u32, u32) {
-    let (mut folded, mut exact) = (Feed::new(state), Feed::new(state));
+    let (mut folded, mut exact) = (BlockHasher::new(state), BlockHasher::new(state));
     if written.is_ascii() && !written.contains('\\') {
         for byte in written.bytes() {
             exact.put(byte);
             folded.put(byte.to_ascii_lowercase());
         }
     } else {
-        let put = |feed: &mut Feed<_>, char: char| {
+        let put = |feed: &mut BlockHasher<_>, char: char| {
             char.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| feed.put(byte));
         };
         for char in characters(written) {
@@ -111,7 +111,7 @@ const BLOCK: usize = 32;
 
 /// The hash of a name as it is.
 fn exact_hash(state: &impl BuildHasher, written: &str) -> u32 {
-    let mut exact = Feed::new(state);
+    let mut exact = BlockHasher::new(state);
     for char in characters(written) {
         char.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| exact.put(byte));
     }
@@ -120,13 +120,13 @@ fn exact_hash(state: &impl BuildHasher, written: &str) -> u32 {
 }
 
 /// Gives a hasher its bytes in blocks of one size, so that equal bytes have equal hashes.
-struct Feed<H> {
+struct BlockHasher<H> {
     hasher: H,
     block: [u8; BLOCK],
     filled: usize,
 }
 
-impl<H: Hasher> Feed<H> {
+impl<H: Hasher> BlockHasher<H> {
     fn new(state: &impl BuildHasher<Hasher = H>) -> Self {
         Self { hasher: state.build_hasher(), block: [0; BLOCK], filled: 0 }
     }

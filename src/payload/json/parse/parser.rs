@@ -4,7 +4,7 @@ use super::{
     arena::Arena,
     memory::Memory,
     name_index::NameIndex,
-    names::{FEW, duplicate},
+    names::{MAX_UNINDEXED, duplicate},
     progress::{Container, Progress},
     scan::ordinary,
     slot::{Slot, Tag},
@@ -86,7 +86,7 @@ impl<R: Memory> Parser<'_, R> {
     /// Reads what follows a whole value, to where the next one starts. True at the end.
     fn follow(&mut self) -> Result<bool, R::Error> {
         loop {
-            match (self.progress.inside, self.token()) {
+            match (self.progress.container, self.token()) {
                 (Container::Array, b',') => {
                     self.progress.at += 1;
                     self.progress.count += 1;
@@ -110,7 +110,7 @@ impl<R: Memory> Parser<'_, R> {
     }
 
     /// Opens an array or object.
-    fn enter(&mut self, inside: Container, tag: Tag) -> Result<(), R::Error> {
+    fn enter(&mut self, container: Container, tag: Tag) -> Result<(), R::Error> {
         if self.progress.depth == self.progress.bounds.depth {
             return Err(JsonError::new(
                 JsonFault::TooDeep(self.progress.bounds.depth),
@@ -126,7 +126,7 @@ impl<R: Memory> Parser<'_, R> {
         self.progress.at += 1;
         self.progress.depth += 1;
         self.progress.deepest = self.progress.deepest.max(self.progress.depth);
-        (self.progress.inside, self.progress.open, self.progress.count) = (inside, index, 0);
+        (self.progress.container, self.progress.open, self.progress.count) = (container, index, 0);
         Ok(())
     }
 
@@ -142,16 +142,16 @@ impl<R: Memory> Parser<'_, R> {
         slot.end = self.progress.at as u32;
         let around = std::mem::replace(&mut slot.next, next);
 
-        if self.progress.inside == Container::Object && self.progress.count > 1 {
+        if self.progress.container == Container::Object && self.progress.count > 1 {
             self.check_names()?;
         }
         self.progress.open = around;
-        (self.progress.inside, self.progress.count) = match self.progress.slots.get(around as usize)
-        {
-            None => (Container::Nothing, 0),
-            Some(slot) if slot.kind() == Kind::Array => (Container::Array, slot.len()),
-            Some(slot) => (Container::Object, slot.len()),
-        };
+        (self.progress.container, self.progress.count) =
+            match self.progress.slots.get(around as usize) {
+                None => (Container::Nothing, 0),
+                Some(slot) if slot.kind() == Kind::Array => (Container::Array, slot.len()),
+                Some(slot) => (Container::Object, slot.len()),
+            };
         Ok(())
     }
 
@@ -159,7 +159,7 @@ impl<R: Memory> Parser<'_, R> {
     fn check_names(&mut self) -> Result<(), R::Error> {
         let Progress { open, count, .. } = *self.progress;
         let members = self.progress.slots.get(open as usize + 1..).unwrap_or_default();
-        let second = if count > FEW {
+        let second = if count > MAX_UNINDEXED {
             self.memory.take(NameIndex::weight(count))?;
             self.progress.index.get_or_insert_default().add(self.text, members, open, count)
         } else {

@@ -11,7 +11,7 @@ pub(crate) struct Progress {
     pub(crate) slots: Vec<Slot>,
     pub(crate) index: Option<Box<NameIndex>>,
     // The innermost open array or object: its kind, its slot, how many it holds so far.
-    pub(crate) inside: Container,
+    pub(crate) container: Container,
     pub(crate) open: u32,
     pub(crate) count: u32,
     pub(crate) depth: u32,
@@ -39,7 +39,7 @@ impl Progress {
             at: 0,
             slots: Vec::with_capacity(capacity),
             index: None,
-            inside: Container::Nothing,
+            container: Container::Nothing,
             open: NONE,
             count: 0,
             depth: 0,

@@ -7,7 +7,7 @@ use std::{future::Future, pin::pin, task::Context};
 ///
 /// A task that wakes itself instead is queued again at once, and tokio looks for I/O only after
 /// dozens of polls: other clients would wait for that many turns.
-pub(crate) fn end(cx: &mut Context<'_>) {
+pub(crate) fn wake_later(cx: &mut Context<'_>) {
     // The first poll hands the waker to the scheduler, or wakes where there is none.
     let _pending = pin!(tokio::task::yield_now()).poll(cx);
 }
@@ -46,7 +46,7 @@ mod tests {
             if read.is_finished() {
                 return Poll::Ready(());
             }
-            end(cx);
+            wake_later(cx);
             Poll::Pending
         })
         .await;
@@ -66,7 +66,7 @@ mod tests {
         }
 
         let count = Arc::new(Count::default());
-        end(&mut Context::from_waker(&Arc::clone(&count).into()));
+        wake_later(&mut Context::from_waker(&Arc::clone(&count).into()));
         assert_eq!(count.0.load(Relaxed), 1);
     }
 }
