@@ -7,13 +7,13 @@ use http::{
 
 use crate::rejection::{Refusal, Rejection};
 
-/// Whether the type says that it is JSON in UTF-8: `application/json`, or what ends in `+json` (RFC
-/// 6839 section 3.1).
+/// Whether the type is JSON in UTF-8: `application/json` or a type that ends in `+json` (RFC 6839
+/// section 3.1).
 pub(crate) fn says_json(headers: &HeaderMap) -> bool {
     charset_of_json(headers).is_some()
 }
 
-/// The charset that the type names, if the type is JSON.
+/// Returns the charset of a JSON type.
 pub(super) fn charset_of_json(headers: &HeaderMap) -> Option<Charset> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     match (values.next(), values.next()) {
@@ -22,18 +22,19 @@ pub(super) fn charset_of_json(headers: &HeaderMap) -> Option<Charset> {
     }
 }
 
-/// A charset whose bytes are those of UTF-8.
+/// A charset whose bytes are valid UTF-8.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Charset {
     Utf8,
-    /// The same where all bytes are ASCII. For others, readers differ: to browsers the label means
-    /// windows-1252 (WHATWG Encoding section 4.2), to .NET each such byte is a question mark.
+    /// Equal to UTF-8 if all bytes are ASCII. Readers disagree on other bytes. Browsers take the
+    /// label for windows-1252 (WHATWG Encoding section 4.2). .NET reads each such byte as a
+    /// question mark.
     Ascii,
 }
 
 impl Charset {
-    /// The labels of UTF-8 in WHATWG Encoding section 4.2, and those by which clients name ASCII.
-    /// They are compared without case and without the space around them, as section 4.2 asks.
+    /// The labels of UTF-8 in WHATWG Encoding section 4.2 and the labels that clients use for
+    /// ASCII. As in that section, case and surrounding space do not count.
     fn of(label: &str) -> Option<Self> {
         const UTF_8: [&str; 6] = [
             "utf-8",
@@ -54,7 +55,7 @@ impl Charset {
     }
 }
 
-/// Refuses bytes that are not ASCII under a type that says so.
+/// Rejects bytes beyond ASCII under a type that declares ASCII.
 pub(super) fn check_charset(charset: Option<Charset>, bytes: &[u8]) -> Result<(), Rejection> {
     let beyond = match charset {
         Some(Charset::Ascii) => bytes.iter().position(|byte| !byte.is_ascii()),
@@ -68,21 +69,21 @@ pub(super) fn check_charset(charset: Option<Charset>, bytes: &[u8]) -> Result<()
     })
 }
 
-/// What a body holds, by its type and its first bytes.
+/// The kind of a body by its type and its first bytes.
 #[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ContentKind {
-    /// JSON, or what a reader that is less strict may take for it.
+    /// JSON, or bytes that a lenient parser may accept as JSON.
     Json,
-    /// Other text: a form, a plain prompt, XML.
+    /// Other text: a form, a plain prompt or XML.
     Text,
-    /// An image, a sound, a file; or what is streamed, so that nobody knows.
+    /// An image, audio or a file. Also a streamed body, whose bytes are not known.
     Binary,
 }
 
 #[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
 impl ContentKind {
-    /// What these bytes hold; none where they are streamed.
+    /// Returns the kind of these bytes. `bytes` is `None` for a streamed body.
     pub(crate) fn of(headers: &HeaderMap, bytes: Option<&Bytes>) -> Self {
         let first = bytes.and_then(|bytes| first_json_byte(bytes));
         if says_json(headers) || matches!(first, Some(b'{' | b'[')) {
@@ -95,20 +96,20 @@ impl ContentKind {
     }
 }
 
-/// The first byte of what a reader that is less strict may take for JSON: behind a byte-order mark,
-/// or in UTF-16 or UTF-32, which Python's `json.loads` tells by their zeros.
+/// Returns the first byte that a lenient parser may read as JSON. A byte-order mark may precede it.
+/// The text may be UTF-16 or UTF-32, which Python's `json.loads` recognizes by the zeros.
 pub(crate) fn first_json_byte(bytes: &[u8]) -> Option<u8> {
     let before = |b: &u8| b.is_ascii_whitespace() || b"\0\xef\xbb\xbf\xfe\xff".contains(b);
     bytes.iter().copied().find(|b| !before(b))
 }
 
-/// Whether bytes are characters of UTF-8 without a zero. Silence is a row of zeros.
+/// Whether the bytes are UTF-8 without a zero. Silent audio is valid UTF-8 but consists of zeros.
 #[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
 fn is_text(bytes: &[u8]) -> bool {
     memchr::memchr(0, bytes).is_none() && str::from_utf8(bytes).is_ok()
 }
 
-/// Whether the type is one of text, or of a form whose members are text.
+/// Whether the type is text or a form with text members.
 #[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
 fn says_text(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_TYPE).iter().any(|value| {
@@ -121,15 +122,15 @@ fn says_text(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Refuses what does not say so.
+/// The rejection of a body whose type is not JSON.
 pub(crate) fn json_required() -> Rejection {
     Rejection::new(Refusal::UnsupportedMediaType)
         .with_detail("content-type: only application/json in utf-8 is taken here")
         .with_field(ACCEPT, HeaderValue::from_static("application/json"))
 }
 
-/// The charset of a media type (RFC 9110 section 8.3.1) that is JSON. `None` for other types, and
-/// for those that name another charset than UTF-8.
+/// Returns the charset of a JSON media type (RFC 9110 section 8.3.1). `None` for other types and
+/// other charsets.
 fn json_in(media_type: &str) -> Option<Charset> {
     if media_type == "application/json" {
         return Some(Charset::Utf8);
@@ -138,7 +139,7 @@ fn json_in(media_type: &str) -> Option<Charset> {
         media_type.split_at(media_type.find(';').unwrap_or(media_type.len()));
     let (top, sub) = essence.trim_matches(SPACE).split_once('/')?;
     let suffix = sub.len().checked_sub(5).and_then(|at| sub.get(at..));
-    // gRPC frames its messages, in JSON or not: a body of them is no document.
+    // gRPC frames its messages, so a gRPC body is no document even if the messages are JSON.
     let framed = sub.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("grpc"));
     if framed {
         return None;
@@ -150,11 +151,11 @@ fn json_in(media_type: &str) -> Option<Charset> {
 
 const SPACE: [char; 2] = [' ', '\t'];
 
-/// The charset that these parameters name; UTF-8 where they name none (RFC 8259 section 8.1).
+/// Returns the charset in these parameters, or UTF-8 if they name none (RFC 8259 section 8.1).
 ///
-/// `None` for parameters that are not well formed (RFC 9110 section 5.6.6): two parsers that take
-/// them apart differently would read two charsets. Space around the equals sign, which the grammar
-/// does not have, changes no reading.
+/// Returns `None` for malformed parameters (RFC 9110 section 5.6.6), because two parsers could read
+/// two charsets from them. Space around the equals sign breaks the grammar but is read by all
+/// parsers alike.
 fn charset(mut parameters: &str) -> Option<Charset> {
     let mut charset = Charset::Utf8;
     loop {
@@ -171,7 +172,7 @@ fn charset(mut parameters: &str) -> Option<Charset> {
         let name = name.trim_end_matches(SPACE);
         let (value, rest) = value(rest.trim_start_matches(SPACE))?;
         if name.eq_ignore_ascii_case("charset") {
-            // Of two, the narrower.
+            // If the type names two, the narrower one applies.
             match Charset::of(value)? {
                 Charset::Ascii => charset = Charset::Ascii,
                 Charset::Utf8 => {}
@@ -181,8 +182,8 @@ fn charset(mut parameters: &str) -> Option<Charset> {
     }
 }
 
-/// A parameter's value, and what follows it: a token, or a quoted string. One that holds escapes is
-/// not taken apart: no charset needs them.
+/// Splits a parameter's value from the rest. A value is a token or a quoted string. Quoted strings
+/// with escapes are not parsed, because no charset needs them.
 fn value(text: &str) -> Option<(&str, &str)> {
     if let Some(quoted) = text.strip_prefix('"') {
         let (value, rest) = quoted.split_once('"')?;

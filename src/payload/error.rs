@@ -6,20 +6,21 @@ use crate::rejection::{Refusal, Rejection};
 
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Why a body could not be read to its end.
+/// The reason why a body could not be read to its end.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PayloadError {
-    /// It has more bytes than the limit, which is given where it is known.
+    /// The body is larger than the limit. The limit is given if it is known.
     TooLarge(Option<u64>),
-    /// It did not arrive within the deadline, which is given.
+    /// The body did not arrive within this timeout.
     TimedOut(Duration),
-    /// The caller's connection broke, or a layer further out cut it off.
+    /// The client's connection broke or an outer layer cut the body off.
     Broken(Box<dyn Error + Send + Sync>),
 }
 
 impl PayloadError {
-    /// The refusal that says so.
+    /// Returns the rejection for this error: `payload-too-large`, `payload-timeout` or
+    /// `malformed-payload`.
     #[must_use]
     pub fn rejection(&self) -> Rejection {
         match self {
@@ -37,7 +38,7 @@ impl PayloadError {
 }
 
 impl From<BoxError> for PayloadError {
-    /// Keeps what a body further in has found out, whatever it was wrapped into on the way.
+    /// Finds the error of an inner body in the chain of sources, so that wrapping does not hide it.
     fn from(error: BoxError) -> Self {
         let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
         while let Some(known) = cause {

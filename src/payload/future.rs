@@ -19,7 +19,7 @@ use super::{
 use crate::body::ResponseBody;
 
 pin_project! {
-    /// The answer of a [`BufferPayload`](super::BufferPayload).
+    /// The future of [`BufferPayload`](super::BufferPayload).
     pub struct ResponseFuture<B, S, F> {
         #[pin]
         state: State<B, S, F>,

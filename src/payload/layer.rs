@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{memory_limit::MemoryLimit, rejection::RejectionFormat};
 
-/// Turns `Request<B>` into `Request<Payload>`, for any body `B`.
+/// A [`Layer`] that turns `Request<B>` into `Request<Payload>` for any body `B`.
 ///
-/// See the [module](super) for what is refused. One of three kinds, by the route's configuration
-/// and never by what the request says of itself: [`new`](Self::new) expects JSON,
-/// [`bytes`](Self::bytes) buffers whatever comes, [`streamed`](Self::streamed) lets it flow.
+/// The configuration chooses one of three modes. The request cannot change it. [`new`](Self::new)
+/// requires JSON, [`bytes`](Self::bytes) buffers any type and [`streamed`](Self::streamed) does not
+/// buffer. See the [module docs](super) for an example and the rejections.
 #[derive(Clone, Debug)]
 pub struct PayloadLayer {
     settings: ReadSettings,
@@ -22,41 +22,45 @@ pub struct PayloadLayer {
 }
 
 impl PayloadLayer {
-    /// Expects JSON: the type must say so, and the document is read before the request goes on.
+    /// Creates a layer that requires JSON.
     ///
-    /// A body may be absent when the method has no use for one: GET, HEAD, DELETE, OPTIONS, TRACE.
+    /// The document is parsed before the inner service is called. The body may be absent with the
+    /// methods GET, HEAD, DELETE, OPTIONS and TRACE.
     #[must_use]
     pub fn new() -> Self {
         Self::of(ReadMode::Json)
     }
 
-    /// Buffers the body whatever its type. Its document is read when a layer asks for it; one of
-    /// more than 256 KiB that begins as an array or object is read at once, in turns between which
-    /// other tasks run.
+    /// Creates a layer that buffers bodies of any type.
+    ///
+    /// The document is parsed when a layer first reads it. A body of more than 256 KiB that starts
+    /// as an array or object is parsed at once, in steps between which other tasks run.
     #[must_use]
     pub fn bytes() -> Self {
         Self::of(ReadMode::Bytes)
     }
 
-    /// Lets the body flow past unread, of any type and coding.
+    /// Creates a layer that streams bodies of any type and coding without reading them.
     ///
-    /// It is still held to the limit and the deadline, as far as it came: when it breaks one, the
-    /// body that is on its way to the upstream fails with a [`PayloadError`](super::PayloadError).
-    /// The upstream then sees a request that breaks off (a closed connection, in HTTP/2 a reset
-    /// stream), never one that seems whole. The deadline counts from when the body is first waited
-    /// for, and so holds the time that the upstream takes to read: raise it for long uploads.
+    /// The size limit and the timeout still apply. A body that exceeds one fails with a
+    /// [`PayloadError`](super::PayloadError) on its way to the upstream. The upstream then sees an
+    /// aborted request (a closed connection or a reset HTTP/2 stream) and never one that looks
+    /// complete.
+    ///
+    /// The timeout starts when the body is first polled and includes the time in which the upstream
+    /// reads it. Raise it for long uploads.
     #[must_use]
     pub fn streamed() -> Self {
         Self::of(ReadMode::Streamed)
     }
 
-    /// Takes bodies whose `content-encoding` is `gzip`, `br` or `zstd` too, and decodes them: by
-    /// default they are refused with 415, as those of another coding still are.
+    /// Decodes bodies with the `content-encoding` `gzip`, `br` or `zstd`. By default they are
+    /// rejected with 415.
     ///
-    /// What is checked, and goes on, is the decoded body, as if it had never been coded: without
-    /// the `content-encoding`, with its own `content-length`, and without the digests of the coded
-    /// bytes (RFC 9530). A [`streamed`](Self::streamed) body is not decoded, and keeps its coding.
-    /// See the [module](super#coded-bodies) for what it may cost.
+    /// Inner layers and the upstream see the decoded body. `content-encoding` and the digests of
+    /// the coded bytes (RFC 9530) are removed and `content-length` is updated. A
+    /// [`streamed`](Self::streamed) body is not decoded. See the [module docs](super#coded-bodies)
+    /// for the memory that decoding takes.
     ///
     /// ```
     /// # use bytes::Bytes;
@@ -79,8 +83,8 @@ impl PayloadLayer {
     ///     .header("content-encoding", "gzip")
     ///     .body(Full::new(Bytes::from(&gzip[..])))
     ///     .unwrap();
-    /// let answer = PayloadLayer::new().decompress().layer(upstream).oneshot(request).await.unwrap();
-    /// assert_eq!(answer.status(), 200);
+    /// let response = PayloadLayer::new().decompress().layer(upstream).oneshot(request).await.unwrap();
+    /// assert_eq!(response.status(), 200);
     /// # }
     /// ```
     #[cfg(feature = "decompression")]
@@ -91,24 +95,27 @@ impl PayloadLayer {
         self
     }
 
-    /// Sets how many bytes a body may have: 10 MiB by default, as in API Gateway. More is refused
-    /// with 413: before a byte is read when `content-length` says so, else on the way. A coded body
-    /// may have no more either before or after it is decoded.
+    /// Sets the maximum size of a body in bytes. Defaults to 10 MiB, as in API Gateway.
+    ///
+    /// A larger body is rejected with 413. It is rejected before any byte is read if
+    /// `content-length` exceeds the maximum. The maximum applies to a coded body before and after
+    /// decoding.
     #[must_use]
     pub const fn max_body_bytes(mut self, bytes: u64) -> Self {
         self.settings.limits.max_bytes = bytes;
         self
     }
 
-    /// Sets how long the whole body may take to arrive, from when it is first waited for: 30
-    /// seconds by default. A slower one is refused with 408.
+    /// Sets the time in which the whole body must arrive. Defaults to 30 seconds.
+    ///
+    /// The time starts when the body is first polled. A slower body is rejected with 408.
     #[must_use]
     pub const fn body_timeout(mut self, timeout: Duration) -> Self {
         self.settings.limits.timeout = timeout;
         self
     }
 
-    /// Sets how many arrays and objects of the document may stand in one another: see
+    /// Sets the maximum nesting depth of the document. Defaults to 128. See
     /// [`DocumentBounds::max_depth`].
     #[must_use]
     pub const fn max_depth(mut self, depth: u32) -> Self {
@@ -116,28 +123,27 @@ impl PayloadLayer {
         self
     }
 
-    /// Sets how many nodes the document may have: see [`DocumentBounds::max_values`].
+    /// Sets the maximum number of values in the document. See [`DocumentBounds::max_values`].
     #[must_use]
     pub const fn max_values(mut self, values: u32) -> Self {
         self.settings.bounds = self.settings.bounds.max_values(values);
         self
     }
 
-    /// Sets the limit of memory that all bodies share while they are read, sent on and retained:
-    /// 256 MiB by default, for this layer and its clones.
+    /// Sets the memory limit that all bodies share. Defaults to 256 MiB for this layer and its
+    /// clones.
     ///
-    /// Bodies are weighed with the nodes of their documents and the windows of their codings, as
-    /// they arrive. A body that finds no room is refused with 503 `overloaded` and `retry-after`;
-    /// small ones are [served first](crate::memory_limit#small-permits-are-served-first). A limit
-    /// that several layers are given holds for all of them together. A
-    /// [`streamed`](Self::streamed) body is not collected, and takes nothing.
+    /// The limit counts bodies, documents and decoders until they are dropped. A body without room
+    /// is rejected with 503 `overloaded` and `retry-after`. Small bodies are [served
+    /// first](crate::memory_limit#small-permits-are-served-first). Several layers can share one
+    /// limit. A [`streamed`](Self::streamed) body takes nothing.
     #[must_use]
     pub fn memory_limit(mut self, limit: MemoryLimit) -> Self {
         self.settings.memory = limit;
         self
     }
 
-    /// Sets the format of rejections.
+    /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     #[must_use]
     pub const fn rejections(mut self, format: RejectionFormat) -> Self {
         self.rejections = format;

@@ -20,7 +20,9 @@ use super::{
 };
 use crate::{body::ResponseBody, context::RequestContext, rejection::RejectionFormat};
 
-/// Reads the body, and hands it on as a [`Payload`]. Made by [`PayloadLayer`].
+/// Middleware that reads the request's body and passes it on as a [`Payload`].
+///
+/// [`PayloadLayer`](super::PayloadLayer) makes it. See the [module docs](super) for an example.
 #[derive(Clone, Debug)]
 pub struct BufferPayload<S> {
     inner: S,

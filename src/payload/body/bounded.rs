@@ -14,7 +14,7 @@ use crate::{
     payload::error::{BoxError, PayloadError},
 };
 
-/// A body of any type, with one type of error, so that it can be boxed.
+/// A body of any type with one error type. It can be boxed.
 pub(crate) trait ErasedBody {
     fn poll_erased(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PolledFrame;
 
@@ -42,7 +42,7 @@ where
     }
 }
 
-/// How much of a body is taken, and for how long.
+/// The bounds on the size of a body and on its time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyLimits {
     pub(crate) max_bytes: u64,
@@ -61,14 +61,14 @@ impl BodyLimits {
 }
 
 pin_project! {
-    /// A body that is held to its limits, and counted, while it flows.
+    /// A body that enforces its limits and counts its bytes while it streams.
     pub(crate) struct BoundedBody<B: ?Sized> {
         limits: BodyLimits,
-        // Bytes that came so far.
+        // Bytes received so far.
         read: u64,
         over: bool,
         context: Option<RequestContext>,
-        // Made when the body is first waited for: one that is there already needs no timer.
+        // Created on the first `Pending`. A body that is ready needs no timer.
         #[pin]
         sleep: Option<Sleep>,
         #[pin]
@@ -83,7 +83,8 @@ impl<B> BoundedBody<B> {
 }
 
 impl<B: ErasedBody + ?Sized> BoundedBody<B> {
-    /// Holds it to `limits` as well, and counts it in `context` unless it is counted already.
+    /// Applies the stricter of both limits. Counts the bytes in `context` unless they are counted
+    /// already.
     pub(crate) fn bind(self: Pin<&mut Self>, limits: BodyLimits, context: &RequestContext) {
         let this = self.project();
         *this.limits = this.limits.stricter(limits);
@@ -106,7 +107,7 @@ impl<B: ErasedBody + ?Sized> BoundedBody<B> {
         Poll::Ready(next)
     }
 
-    /// Ready once the time is up.
+    /// Ready when the timeout has elapsed.
     pub(crate) fn poll_timeout(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         if this.limits.timeout == Duration::MAX {
@@ -123,7 +124,7 @@ impl<B: ErasedBody + ?Sized> BoundedBody<B> {
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         *this.read = this.read.saturating_add(length);
         if let Some(context) = this.context {
-            // A layer further out may have counted the same bytes already.
+            // An outer layer may have counted the same bytes already.
             context.add_bytes_in(this.read.saturating_sub(context.bytes_in()));
         }
         let limit = this.limits.max_bytes;

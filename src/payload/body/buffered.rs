@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// What a buffered body gives away next.
+/// The next frame of a buffered body.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(crate) enum NextFrame {
     Data,
@@ -20,26 +20,26 @@ pub(crate) enum NextFrame {
     Nothing,
 }
 
-/// What the copies of a buffered payload share.
+/// The shared part of all clones of a buffered payload.
 pub(crate) struct BufferedBody {
     pub(crate) bytes: Bytes,
-    // Boxed, because hardly any request has them.
+    // Boxed because requests rarely have trailers.
     pub(crate) trailers: Option<Box<HeaderMap>>,
     bounds: DocumentBounds,
     document: OnceLock<Result<Parsed, DocumentError>>,
-    // Of the bytes, unless they carry it themselves. `None` where no limit holds.
+    // The permit of bytes that do not carry it themselves. `None` if no limit applies.
     memory: Option<MemoryPermit>,
 }
 
-/// A document, and the permit for what it takes beside its bytes.
+/// A document and the permit for its memory.
 type Parsed = (Document, Option<MemoryPermit>);
 
 impl BufferedBody {
-    /// Shorter bytes do not carry their permit: it ends with the payload, while a client may still
-    /// be sending them.
+    /// Shorter bytes do not carry their permit. It ends with the payload even if a client is still
+    /// sending them.
     const SHORT: usize = 16 * 1024;
 
-    /// `memory` holds the weight of the bytes.
+    /// Creates a body. `memory` has taken its size.
     pub(crate) fn new(
         mut bytes: Bytes,
         trailers: Option<Box<HeaderMap>>,
@@ -90,29 +90,29 @@ impl BufferedBody {
         }
     }
 
-    /// Whether there is a document of more than `length` bytes to read.
+    /// Whether a document of more than `length` bytes is not parsed yet.
     pub(crate) fn is_unparsed_beyond(&self, length: usize) -> bool {
         self.bytes.len() > length && self.document.get().is_none()
     }
 
-    /// Begins to read the document in turns.
+    /// Starts to parse the document in steps.
     pub(crate) fn parsing(&self) -> Result<Parsing<Option<MemoryPermit>>, DocumentError> {
         let memory = self.memory.as_ref().map(|memory| memory.limit().permit());
         Parsing::new(self.bytes.clone(), self.bounds, memory)
     }
 
-    /// Keeps what was read in turns, unless the document was read meanwhile.
+    /// Stores a document that was parsed in steps unless another handle has stored one already.
     pub(crate) fn set_document(&self, parsed: Result<Parsed, DocumentError>) {
         let _read_already = self.document.set(parsed);
     }
 
-    /// A permit of the same limit.
+    /// Creates a permit of the same limit.
     #[cfg(any(feature = "throttle", feature = "transform"))]
     pub(crate) fn new_permit(&self) -> Option<MemoryPermit> {
         self.memory.as_ref().map(|memory| memory.limit().permit())
     }
 
-    /// The document, if it is within `bounds` too.
+    /// Returns the document if it is also within `bounds`.
     pub(crate) fn document_within(
         &self,
         bounds: DocumentBounds,
@@ -121,13 +121,13 @@ impl BufferedBody {
         if document.depth() > bounds.depth as usize
             || document.value_count() > bounds.values as usize
         {
-            // Says where it goes beyond.
+            // Finds the position at which it exceeds the bounds.
             Document::parse_within(self.bytes.clone(), bounds)?;
         }
         Ok(document)
     }
 
-    /// What is given away after `given`; at first, after nothing.
+    /// Returns the frame that follows `given`. `None` asks for the first frame.
     pub(crate) const fn after(&self, given: Option<NextFrame>) -> NextFrame {
         match given {
             None if !self.bytes.is_empty() => NextFrame::Data,

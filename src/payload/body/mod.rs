@@ -1,4 +1,4 @@
-//! A request's body: buffered, or streamed within its bounds.
+//! The body of a request, buffered or streamed within its bounds.
 
 pub(crate) mod bounded;
 pub(crate) mod buffered;

@@ -23,10 +23,10 @@ use crate::{
     },
 };
 
-/// A request's body, as the layers that inspect it see it.
+/// A request's body for layers that inspect it.
 ///
-/// Either *buffered*: its bytes are there, and so is its JSON [`Document`], which is read on first
-/// use and shared with all copies; or *streamed*: it flows past, and nobody looks into it.
+/// A *buffered* payload has its bytes and a JSON [`Document`]. The document is parsed on first use
+/// and shared with all clones. A *streamed* payload passes through without inspection.
 ///
 /// ```
 /// use tower_inference::payload::Payload;
@@ -42,23 +42,23 @@ pub struct Payload {
 
 enum Storage {
     Buffered { buffered: Arc<BufferedBody>, next: NextFrame },
-    // In a lock, because a boxed body need not be `Sync`; a request that holds it is all the same.
+    // A lock makes this `Sync`, because a boxed body need not be.
     Streamed { flow: Lock<Pin<Box<BoundedBody<dyn ErasedBody + Send>>>> },
 }
 
 impl Payload {
-    /// A body that is there as a whole. Its document is held to the default [`DocumentBounds`].
+    /// Creates a buffered payload. Its document must be within the default [`DocumentBounds`].
     pub fn buffered(bytes: impl Into<Bytes>) -> Self {
         Self::of(Arc::new(BufferedBody::new(bytes.into(), None, DocumentBounds::new(), None)))
     }
 
-    /// A body that flows past. A [`Payload`] stays as it is, buffered or not.
+    /// Creates a streamed payload. A [`Payload`] stays as it is.
     pub fn streamed<B>(body: B) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        // What is a `Payload` already is taken out by its own type, and not boxed again.
+        // A `Payload` is taken out by its own type so that it is not boxed again.
         let mut body = Some(body);
         if let Some(own) = (&mut body as &mut dyn Any).downcast_mut::<Option<Self>>()
             && let Some(own) = own.take()
@@ -73,30 +73,30 @@ impl Payload {
         }
     }
 
-    /// All its bytes, however much of them was given away; `None` when it is streamed.
+    /// Returns all bytes, including those already sent. Returns `None` if the payload is streamed.
     #[must_use]
     pub fn bytes(&self) -> Option<&Bytes> {
         self.shared().map(|buffered| &buffered.bytes)
     }
 
-    /// Its JSON document, which is read the first time that any copy is asked for it.
+    /// Returns the JSON document. It is parsed on the first call on any clone.
     ///
     /// # Errors
     ///
-    /// When it is streamed, empty, or not strict JSON. [`DocumentError::rejection`] turns that into
-    /// an answer.
+    /// Returns an error if the payload is streamed, empty or not strict JSON.
+    /// [`DocumentError::rejection`] converts the error into a response.
     pub fn document(&self) -> Result<&Document, DocumentError> {
         self.shared().ok_or(DocumentError::Streamed)?.document()
     }
 
-    /// A copy of a buffered body, which is given away from its start again; `None` when it is
-    /// streamed.
+    /// Clones a buffered payload. The clone starts at the first byte. Returns `None` if the payload
+    /// is streamed.
     #[must_use]
     pub fn try_clone(&self) -> Option<Self> {
         self.shared().cloned().map(Self::of)
     }
 
-    /// Whether it flows past, unread.
+    /// Returns whether the payload is streamed.
     #[must_use]
     pub const fn is_streamed(&self) -> bool {
         matches!(self.kind, Storage::Streamed { .. })
@@ -107,7 +107,7 @@ impl Payload {
         Self { kind: Storage::Buffered { buffered, next } }
     }
 
-    /// Holds a streamed body to `limits`.
+    /// Applies `limits` to a streamed body.
     pub(crate) fn bind(&mut self, limits: BodyLimits, context: &RequestContext) {
         if let Storage::Streamed { flow } = &mut self.kind {
             flow.get_mut().as_mut().bind(limits, context);
@@ -122,7 +122,7 @@ impl Payload {
     }
 }
 
-/// An empty body.
+/// An empty payload.
 impl Default for Payload {
     fn default() -> Self {
         Self::buffered(Bytes::new())
@@ -172,7 +172,7 @@ impl Body for Payload {
 }
 
 impl fmt::Debug for Payload {
-    // Without its content, which may be a prompt.
+    // Omits the content, which may be a prompt.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.bytes() {
             Some(bytes) => f.debug_struct("Payload").field("buffered", &bytes.len()).finish(),

@@ -6,13 +6,12 @@ use http::request::Parts;
 use super::{buffered::BufferedBody, framing::set_framing, payload::Payload};
 use crate::{body::remove_digests, context::RequestContext, memory_limit::MemoryExhausted};
 
-/// Gives a buffered request other bytes: held to the same bounds, followed by the same trailers,
-/// and with a head that says their length and no longer what the others were. A streamed one stays
-/// as it is.
+/// Replaces the bytes of a buffered request. The bounds and the trailers stay. The framing headers
+/// are updated and digests of the old bytes are removed. A streamed request does not change.
 ///
 /// # Errors
 ///
-/// When the memory limit that the bytes were read under has no room for the others.
+/// Returns an error if the memory limit of the old bytes has no room for the new ones.
 pub(crate) fn replace(
     parts: &mut Parts,
     payload: &mut Payload,
@@ -44,7 +43,7 @@ mod tests {
     use super::*;
     use crate::{memory_limit::MemoryLimit, payload::DocumentBounds};
 
-    /// The head and the payload of a request with these bytes, after they became others.
+    /// Replaces the body of a request and returns its head and payload.
     fn replaced(
         fields: &[(&'static str, &'static str)],
         trailers: Option<HeaderMap>,
@@ -133,7 +132,7 @@ mod tests {
         let mut first = payload(300_000);
         replace(&mut parts, &mut first, Bytes::from(vec![b' '; 400_000])).unwrap();
         assert_eq!(limit.taken_bytes(), 400_000);
-        // Both are in memory for a moment.
+        // Both bodies are in memory for a moment.
         let longer = Bytes::from(vec![b' '; 500_000]);
         assert_eq!(replace(&mut parts, &mut first, longer), Err(MemoryExhausted));
         assert_eq!((first.bytes().unwrap().len(), limit.taken_bytes()), (400_000, 400_000));

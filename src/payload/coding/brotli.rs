@@ -9,7 +9,7 @@ pub(crate) struct Brotli {
     finished: bool,
 }
 
-/// Counts the bytes that the decoder has allocated: its window and the tables of its codes.
+/// Counts the bytes that the decoder allocates for its window and its tables.
 #[derive(Default)]
 struct CountingAlloc {
     bytes: usize,
@@ -32,7 +32,8 @@ impl<T: Clone + Default> Allocator<T> for CountingAlloc {
 impl Brotli {
     pub(crate) fn new() -> Self {
         let alloc = CountingAlloc::default;
-        // Strict: a window is at most 16 MiB (RFC 7932 section 9.1), not the 1 GiB of an extension.
+        // Strict mode limits the window to 16 MiB (RFC 7932 section 9.1). An extension permits 1
+        // GiB.
         Self { state: BrotliState::new_strict(alloc(), alloc(), alloc()), finished: false }
     }
 

@@ -1,12 +1,12 @@
 use bytes::Bytes;
 
-/// Bytes in chunks of one size, put together in the end: so a body that turns out too large has
-/// cost what it is, and no copy of it.
+/// Bytes in chunks of one size. They are joined at the end, so a body that exceeds the limit is
+/// never copied.
 #[derive(Default)]
 pub(crate) struct Chunks {
-    // All are full but the last.
+    // All chunks except the last are full.
     chunks: Vec<Vec<u8>>,
-    // How much of the last is filled.
+    // The filled part of the last chunk.
     filled: usize,
     pub(crate) length: u64,
 }
@@ -14,7 +14,7 @@ pub(crate) struct Chunks {
 impl Chunks {
     pub(crate) const CHUNK: usize = 16 * 1024;
 
-    /// Where more can be put. Never empty.
+    /// Returns the free part of the last chunk. It is never empty.
     pub(crate) fn output(&mut self) -> &mut [u8] {
         if self.chunks.is_empty() || self.filled == Self::CHUNK {
             self.chunks.push(vec![0; Self::CHUNK]);
@@ -24,7 +24,7 @@ impl Chunks {
         last.get_mut(self.filled..).unwrap_or_default()
     }
 
-    /// Says how much was put there.
+    /// Marks bytes of the last chunk as filled.
     pub(crate) const fn grow(&mut self, written: usize) {
         self.filled += written;
         self.length += written as u64;

@@ -16,7 +16,7 @@ use crate::{
     rejection::{Refusal, Rejection},
 };
 
-/// A content coding that can be consumed off (RFC 9110 section 8.4.1, RFC 7932, RFC 8878).
+/// A content coding that can be decoded (RFC 9110 section 8.4.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Coding {
     Gzip,
@@ -25,7 +25,7 @@ pub(crate) enum Coding {
 }
 
 impl Coding {
-    /// Their names, for `accept-encoding`.
+    /// The value of `accept-encoding`.
     pub(crate) const ACCEPTED: &str = "gzip, br, zstd";
 
     pub(crate) fn named(name: &[u8]) -> Option<Self> {
@@ -50,20 +50,19 @@ impl Coding {
     }
 }
 
-/// Takes a coding off, a step at a time.
+/// Decodes a body in small steps.
 ///
-/// A step reads and writes little, so that others can have their turn between two of them, and what
-/// is too large is noticed before much of it is there.
+/// Other tasks can run between two steps. A body that exceeds the limit is noticed early.
 pub(crate) struct Decoder {
     coding: Coding,
     codec: Codec,
-    // What received, and is not decoded yet.
+    // Received bytes that are not decoded yet.
     input: Bytes,
-    // How much received in all.
+    // Number of received bytes.
     received: usize,
-    // No more will come.
+    // No more bytes will arrive.
     ended: bool,
-    // The last step had output for no more.
+    // The last step filled its output.
     output_full: bool,
     done: bool,
     limit: u64,
@@ -71,10 +70,10 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// Coded bytes that a step reads. A few of them can say much, and a few more can say it again.
+    /// Coded bytes in one step. A few coded bytes can expand to many decoded ones.
     const STEP: usize = 4 * 1024;
 
-    /// Takes `coding` off a body that may have `limit` bytes without it.
+    /// Creates a decoder for a body of at most `limit` decoded bytes.
     pub(crate) fn boxed(coding: Coding, limit: u64) -> Box<Self> {
         let codec = match coding {
             Coding::Gzip => Codec::Gzip(MultiGzDecoder::new(Input::default())),
@@ -86,18 +85,18 @@ impl Decoder {
         Box::new(Self { coding, codec, input, received, ended, output_full, done, limit, decoded })
     }
 
-    /// Gives it more to decode. It must not be busy.
+    /// Adds coded bytes. The decoder must not be busy.
     pub(crate) fn push(&mut self, data: Bytes) {
         self.received = self.received.saturating_add(data.len());
         self.input = data;
     }
 
-    /// Says that no more will come.
+    /// Marks the last byte as received.
     pub(crate) const fn end(&mut self) {
         self.ended = true;
     }
 
-    /// Whether there is something to do before more is written to it, or before all is done.
+    /// Whether a step can run before more bytes are added or the body is complete.
     pub(crate) fn is_busy(&self) -> bool {
         !self.input.is_empty() || self.output_full || self.ended && !self.done
     }
@@ -123,8 +122,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// How many bytes of memory it takes now: its window and tables, what was decoded, and what is
-    /// left to decode.
+    /// Returns the memory in use: the window and tables, the decoded bytes and the pending coded
+    /// bytes.
     pub(crate) fn weight(&self) -> usize {
         let codec = match &self.codec {
             Codec::Gzip(_) => GZIP + self.received.min(GZIP_HEADER),
@@ -134,9 +133,9 @@ impl Decoder {
         codec + self.decoded.weight() + self.input.len()
     }
 
-    /// What was decoded.
+    /// Returns the decoded bytes.
     pub(crate) fn into_bytes(self) -> Bytes {
-        // The window goes before the pieces are put together.
+        // Frees the window before the chunks are joined.
         drop(self.codec);
         self.decoded.into_bytes()
     }
@@ -149,7 +148,7 @@ impl fmt::Debug for Decoder {
 }
 
 impl DecodeError {
-    /// Tells a caller how to mend it, and nothing of what was decoded.
+    /// Tells the client what to fix without showing decoded bytes.
     fn rejection(self, coding: Coding) -> Rejection {
         let detail = match self {
             Self::TooShort => return too_short(),
@@ -172,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    /// A frame that does not say its length, as a stream has it.
+    /// Creates a frame without a declared length, as in a stream.
     fn zstd(data: &[u8], window_log: u32) -> Bytes {
         let mut context = CCtx::create();
         context.set_parameter(CParameter::WindowLog(window_log)).unwrap();
@@ -196,7 +195,7 @@ mod tests {
         zstd.context.sizeof()
     }
 
-    /// Its memory is that of C, which no allocator of ours can count.
+    /// zstd allocates in C, so a Rust allocator cannot count it.
     #[test]
     fn a_zstd_window_costs_8_mib_and_no_more() {
         let zeros = vec![0; 32 << 20];
@@ -232,7 +231,7 @@ mod tests {
         run(&mut decoder).unwrap();
         let decoded = decoder.into_bytes();
         assert_eq!(decoded.len(), 1 << 20);
-        // Room is made for what there is.
+        // The buffer has the exact size.
         assert_eq!(decoded.try_into_mut().unwrap().capacity(), 1 << 20);
     }
 }

@@ -1,4 +1,4 @@
-//! In place of `decode` without feature `decompression`: no coding is known, so none is consumed off.
+//! Replaces `decoder` without feature `decompression`. No coding is known, so none is decoded.
 
 use bytes::Bytes;
 

@@ -7,10 +7,12 @@ use super::step::{DecodeError, Step};
 
 /// A window of 32 KiB (RFC 1951 section 2) and the tables.
 pub(crate) const GZIP: usize = 44 * 1024;
-/// The fields of a header, which are kept: each at most 64 KiB, and no longer than what has come.
+/// The decoder keeps the header's fields. Each has at most 64 KiB and no more than the received
+/// bytes.
 pub(crate) const GZIP_HEADER: usize = 192 * 1024;
 
-/// Members that follow one another are one body (RFC 1952 section 2.2). What is no member is not.
+/// Decodes members in sequence as one body (RFC 1952 section 2.2). Other data after a member is an
+/// error.
 pub(crate) fn gunzip(
     gzip: &mut MultiGzDecoder<Input>,
     input: Bytes,
@@ -31,7 +33,7 @@ pub(crate) fn gunzip(
     }
 }
 
-/// Blocks where more may come.
+/// Returns `WouldBlock` while more bytes may arrive.
 #[derive(Default)]
 pub(crate) struct Input {
     bytes: Bytes,

@@ -9,19 +9,19 @@ use crate::{
     rejection::{Refusal, Rejection},
 };
 
-/// The coding that is to be consumed off. Refuses what stays coded: what was checked would not be what
-/// the upstream decodes.
+/// Returns the coding to decode. Rejects all other codings, because the upstream would decode bytes
+/// that were not checked.
 pub(crate) fn check_coding(
     headers: &HeaderMap,
     decompress: bool,
 ) -> Result<Option<Coding>, Rejection> {
     let mut codings = listed(headers, CONTENT_ENCODING, "identity");
-    // hyper takes the chunks apart, and leaves any other transfer coding to us.
+    // hyper decodes `chunked` and passes on other transfer codings.
     let chunked = listed(headers, TRANSFER_ENCODING, "chunked").next().is_none();
     let coding = match (codings.next(), codings.next()) {
         (None, _) if chunked => return Ok(None),
         (Some(name), None) if chunked && decompress => Coding::named(name),
-        // Codings in one another multiply what a few bytes can become, and nobody sends them.
+        // Nested codings multiply the expansion and are not used in practice.
         _ => None,
     };
     let consumed = if decompress { Coding::ACCEPTED } else { "identity" };
@@ -37,7 +37,7 @@ pub(crate) fn check_coding(
     })
 }
 
-/// What a field lists, without `ordinary`.
+/// Returns the values in a list header without `ordinary`.
 fn listed<'a>(
     headers: &'a HeaderMap,
     name: HeaderName,
@@ -51,9 +51,8 @@ fn listed<'a>(
     })
 }
 
-/// Removes what is true of the coded bytes alone: the coding itself, and their digests. Those of
-/// RFC 9530 sections 2 and 3 are of the coded bytes both; `digest` is that of RFC 3230, and
-/// `content-md5` that of RFC 1864.
+/// Removes the headers that describe the coded bytes. RFC 9530 sections 2 and 3 define both current
+/// digests over the coded bytes. RFC 3230 defines `digest` and RFC 1864 defines `content-md5`.
 pub(crate) fn remove_coding_headers(fields: &mut HeaderMap) {
     fields.remove(CONTENT_ENCODING);
     remove_digests(fields);

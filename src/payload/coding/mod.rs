@@ -1,4 +1,4 @@
-//! Content codings: which are accepted, and how they are decoded.
+//! Checks and decodes content codings.
 
 #[cfg(feature = "decompression")]
 mod brotli;

@@ -1,12 +1,12 @@
-/// What a step has read of its input, and written into its output.
+/// The bytes that a step has read and written.
 pub(crate) struct Step {
     pub(crate) consumed: usize,
     pub(crate) written: usize,
-    /// The body is whole, and its end was said.
+    /// The body is complete and its end was marked.
     pub(crate) done: bool,
 }
 
-/// Why coded bytes cannot be decoded.
+/// The reason why coded bytes cannot be decoded.
 #[derive(Clone, Copy)]
 pub(crate) enum DecodeError {
     TooShort,

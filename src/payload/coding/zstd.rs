@@ -4,17 +4,17 @@ use super::step::{DecodeError, Step};
 
 pub(crate) struct Zstd {
     pub(crate) context: DCtx<'static>,
-    // At the end of a frame: one may follow (RFC 8878 section 3), or the end.
+    // At the end of a frame. Another frame may follow (RFC 8878 section 3).
     frame_ended: bool,
 }
 
 impl Zstd {
-    /// As the coding `zstd` has it: RFC 9659 section 3.
+    /// The limit of RFC 9659 section 3.
     const WINDOW_LOG: u32 = 23;
 
     pub(crate) fn new() -> Self {
         let mut context = DCtx::create();
-        // Never refused: 23 is between zstd's own bounds.
+        // 23 is within zstd's own bounds, so this cannot fail.
         let _set = context.set_parameter(DParameter::WindowLogMax(Self::WINDOW_LOG));
         Self { context, frame_ended: false }
     }

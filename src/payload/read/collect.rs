@@ -11,30 +11,29 @@ use crate::{
 pub(crate) enum CollectedBody {
     #[default]
     Nothing,
-    /// One frame, which is not copied.
+    /// One frame without a copy.
     One(Bytes),
-    /// Several, copied together as they come: a frame that was kept would hold on to the buffer
-    /// that it was read into, however short it is.
+    /// Several frames, copied together as they arrive. Keeping a short frame would keep the whole
+    /// buffer that it was read into.
     Many(Vec<u8>),
-    /// Frames that are decoded as they come.
+    /// Frames that are decoded as they arrive.
     Coded(Box<Decoder>),
 }
 
 impl CollectedBody {
-    /// Room that is made on the announcement of a length alone. Beyond it, room is made for what
-    /// has come: an announcement costs the caller nothing.
+    /// The largest buffer that is allocated because of a declared length. Larger buffers are
+    /// allocated only for received bytes, because a declared length costs the client nothing.
     const TRUSTED: u64 = 64 * 1024;
-    /// A frame that is not copied keeps the buffer that the server read it into. It is weighed as
-    /// at least this much, the size of a frame in HTTP/2 (RFC 9113 section 4.2).
+    /// The size that counts for a frame that is not copied, because it keeps the server's read
+    /// buffer. This is the frame size of HTTP/2 (RFC 9113 section 4.2).
     const READ_BUFFER: usize = 16 * 1024;
 
-    /// Nothing yet of a body that will be coded, and may have `limit` bytes without that.
+    /// Creates an empty coded body that may have `limit` decoded bytes.
     pub(crate) fn coded(coding: Coding, limit: u64) -> Self {
         Self::Coded(Decoder::boxed(coding, limit))
     }
 
-    /// Adds a frame, once `memory` has room for it. `announced` is how many bytes there will be in
-    /// all, if that is true.
+    /// Adds a frame if `memory` has room for it. `announced` is the declared length of the body.
     pub(crate) fn push(
         &mut self,
         data: Bytes,
@@ -63,11 +62,11 @@ impl CollectedBody {
             Self::Many(all) => {
                 let (length, room) = (all.len() + data.len(), all.capacity());
                 if length > room {
-                    // Doubles, but not past what was announced.
+                    // Doubles the buffer up to the declared length.
                     let doubled = room.saturating_mul(2).max(length);
                     let announced = usize::try_from(announced).unwrap_or(usize::MAX);
                     let more = if announced < length { doubled } else { doubled.min(announced) };
-                    // Until the bytes are moved there are both.
+                    // Both buffers exist until the bytes are moved.
                     memory.grow(more)?;
                     all.reserve_exact(more - all.len());
                     memory.shrink(room);
@@ -82,19 +81,19 @@ impl CollectedBody {
         Ok(())
     }
 
-    /// Says that no frame will follow.
+    /// Marks the last frame as received.
     pub(crate) fn end(&mut self) {
         if let Self::Coded(decoder) = self {
             decoder.end();
         }
     }
 
-    /// Whether there is a step to do before a frame is added, or the whole is taken.
+    /// Whether decoding must proceed before the next frame or the end.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, Self::Coded(decoder) if decoder.is_busy())
     }
 
-    /// Does a step, and weighs what it has made: a window or a piece at most.
+    /// Decodes one step and counts its memory. A step adds at most one window or one chunk.
     pub(crate) fn step(&mut self, memory: &mut MemoryPermit) -> Result<(), Rejection> {
         match self {
             Self::Coded(decoder) => {
@@ -105,7 +104,7 @@ impl CollectedBody {
         }
     }
 
-    /// The whole, of which `memory` keeps the weight.
+    /// Returns all bytes. `memory` keeps their size.
     pub(crate) fn into_bytes(self, memory: &mut MemoryPermit) -> Bytes {
         match self {
             Self::Nothing => Bytes::new(),
@@ -113,7 +112,7 @@ impl CollectedBody {
             Self::Many(all) => all.into(),
             Self::Coded(decoder) => {
                 let data = decoder.into_bytes();
-                // The window, and the pieces that the data was put together from.
+                // The window and the separate chunks are gone.
                 memory.shrink(memory.bytes().saturating_sub(data.len()));
                 data
             }

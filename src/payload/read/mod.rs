@@ -1,4 +1,4 @@
-//! Reads a request's body, and checks it.
+//! Reads and checks the body of a request.
 
 pub(crate) mod collect;
 pub(crate) mod reader;

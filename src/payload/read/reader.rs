@@ -34,7 +34,7 @@ use crate::{
     yield_now,
 };
 
-/// A refusal that is about to be rendered.
+/// A rejection that is not rendered yet.
 pub(crate) struct PendingRejection {
     rejection: Rejection,
     responder: Responder,
@@ -55,7 +55,7 @@ impl PendingRejection {
     }
 }
 
-/// A request whose body is being read, and who shall have it.
+/// A request whose body is being read, and the service that receives it.
 pub(crate) struct BodyReader<S> {
     inner: S,
     settings: ReadSettings,
@@ -64,23 +64,23 @@ pub(crate) struct BodyReader<S> {
     responder: Responder,
     head: BodyHead,
     collected: CollectedBody,
-    // Of what is collected.
+    // For the collected bytes.
     memory: MemoryPermit,
     trailers: Option<Box<HeaderMap>>,
-    // The payload of a layer further out, if its bytes are the very ones that came.
+    // The payload of an outer layer if the received bytes are its own.
     known: Option<Arc<BufferedBody>>,
-    // Boxed, because few documents are read in more than one turn.
+    // Boxed because few documents need more than one step.
     parsing: Option<Box<PartialDocument>>,
 }
 
-/// A payload whose long document is being read.
+/// A payload whose long document is being parsed.
 struct PartialDocument {
     buffered: Arc<BufferedBody>,
     parsing: Parsing<Option<MemoryPermit>>,
 }
 
 impl<S> BodyReader<S> {
-    /// Frames that are taken, and steps of decoding that are done, before others get their turn.
+    /// Frames and decoding steps until the task yields.
     const MAX_STEPS: usize = 64;
     pub(crate) fn new(
         inner: S,
@@ -106,7 +106,7 @@ impl<S> BodyReader<S> {
         }
     }
 
-    /// Reads to the end of the body, and then its document, if that is long.
+    /// Reads the body to its end and then parses its document if it is long.
     pub(crate) fn poll<B: ErasedBody>(
         &mut self,
         body: Pin<&mut BoundedBody<B>>,
@@ -121,7 +121,7 @@ impl<S> BodyReader<S> {
             match buffered.parsing() {
                 Ok(parsing) => self.parsing = Some(Box::new(PartialDocument { buffered, parsing })),
                 Err(error) => {
-                    // PendingRejection where the document is asked for.
+                    // The error is returned where the document is read.
                     buffered.set_document(Err(error));
                     return Poll::Ready(Ok(buffered));
                 }
@@ -140,7 +140,7 @@ impl<S> BodyReader<S> {
         Poll::Ready(Ok(Arc::clone(&partial.buffered)))
     }
 
-    /// Reads to the end of the body.
+    /// Reads the body to its end.
     fn poll_body<B: ErasedBody>(
         &mut self,
         mut body: Pin<&mut BoundedBody<B>>,
@@ -163,8 +163,8 @@ impl<S> BodyReader<S> {
                 }
             }
         }
-        // A body that is always ready, and gives nothing, must run into the deadline as well; so
-        // must one that takes long to decode.
+        // The timeout must also end a body that is always ready without data, and one that decodes
+        // slowly.
         let timed_out = PayloadError::TimedOut(body.timeout());
         let deadline = body.poll_timeout(cx).map(|()| Err(timed_out.rejection()));
         yield_now::wake_later(cx);
@@ -188,7 +188,7 @@ impl<S> BodyReader<S> {
                     _ => None,
                 };
                 if self.known.is_some() {
-                    // It is weighed where it was read.
+                    // Its memory is counted where it was read.
                     self.collected = CollectedBody::One(data);
                 } else {
                     self.collected.push(data, self.head.announced, &mut self.memory)?;
@@ -199,15 +199,15 @@ impl<S> BodyReader<S> {
         Ok(())
     }
 
-    /// The payload that these very bytes belong to: at the same place in memory, and of the same
-    /// length. While it is held, nothing else can stand there.
+    /// Returns the payload of an outer layer that owns these bytes. They have the same address and
+    /// length. The address stays unique while the payload is alive.
     fn recognise(&self, data: &Bytes) -> Option<Arc<BufferedBody>> {
         let known: Arc<BufferedBody> = self.context.payload()?.downcast().ok()?;
         let bytes = known.bytes();
         (bytes.as_ptr() == data.as_ptr() && bytes.len() == data.len()).then_some(known)
     }
 
-    /// Makes a payload of what was collected.
+    /// Creates a payload of the collected bytes.
     fn assemble(&mut self) -> Result<Arc<BufferedBody>, Rejection> {
         let mut trailers = self.trailers.take();
         if self.head.coding.is_some() {
@@ -228,7 +228,7 @@ impl<S> BodyReader<S> {
         })
     }
 
-    /// Hands the request on, unless the body is refused.
+    /// Calls the inner service unless the body is rejected.
     pub(crate) fn finish(
         mut self,
         read: Result<Arc<BufferedBody>, Rejection>,

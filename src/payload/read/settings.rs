@@ -18,7 +18,7 @@ use crate::{
     rejection::Rejection,
 };
 
-/// How bodies are read and checked.
+/// The settings for reading and checking bodies.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadSettings {
     pub(crate) mode: ReadMode,
@@ -44,15 +44,15 @@ impl ReadSettings {
         self.memory.permit()
     }
 
-    /// Whether a document is to be read in turns before the request goes on. One that the layer
-    /// does not ask for is, too, because a layer further in would read it in one go.
+    /// Whether the document is parsed in steps before the inner service is called. This also
+    /// applies to modes that need no document, because an inner layer would parse it in one step.
     pub(crate) fn parses_in_steps(&self, buffered: &BufferedBody) -> bool {
         let begins = |bytes: &[u8]| matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['));
         buffered.is_unparsed_beyond(PARSE_STEP)
             && (self.mode == ReadMode::Json || begins(buffered.bytes()))
     }
 
-    /// What the head alone decides.
+    /// Checks the head of a request.
     pub(crate) fn check_head<B: Body>(
         &self,
         parts: &Parts,
@@ -75,7 +75,7 @@ impl ReadSettings {
         Ok(BodyHead { announced, coding, mistyped, charset })
     }
 
-    /// What only the whole body decides.
+    /// Checks the whole body of a request.
     pub(crate) fn check_body(
         &self,
         buffered: &Arc<BufferedBody>,
@@ -101,7 +101,7 @@ impl ReadSettings {
         Ok(())
     }
 
-    /// Makes a payload of what was read, whose weight `memory` has taken.
+    /// Creates a payload. `memory` has taken its size.
     pub(crate) fn buffer(
         &self,
         bytes: Bytes,
@@ -115,25 +115,26 @@ impl ReadSettings {
     }
 }
 
-/// Bytes of a document that are read before others get their turn.
+/// Bytes of a document that are parsed until the task yields.
 pub(crate) const PARSE_STEP: usize = 256 * 1024;
 
-/// A longer model is nobody's name, and not noted.
+/// Longer model names are not recorded. No known model has one.
 const MAX_MODEL: usize = 256;
 
-/// What the head says of the body.
+/// Facts about the body from the head of its request.
 pub(crate) struct BodyHead {
-    /// At least as many bytes will come, if what it says is true.
+    /// The declared size, which the client may exceed.
     pub(crate) announced: u64,
-    /// What is to be taken off.
+    /// The coding that is decoded.
     pub(crate) coding: Option<Coding>,
-    /// The type is not JSON, which is refused if any byte comes: what is not there needs no type.
+    /// The type is not JSON. This is an error only if the body has bytes, because an absent body
+    /// needs no type.
     pub(crate) mistyped: bool,
-    /// Of a type that is JSON.
+    /// The charset if the type is JSON.
     pub(crate) charset: Option<Charset>,
 }
 
-/// Methods whose requests have no use for a body (RFC 9110 section 9.3).
+/// Whether a request of this method needs no body (RFC 9110 section 9.3).
 pub(crate) fn is_bodiless(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS | Method::TRACE)
 }
