@@ -1,14 +1,13 @@
-//! Long work in turns, between which other tasks run.
+//! Yields to other tasks during long work.
 
 use std::{future::Future, pin::pin, task::Context};
 
-/// Ends a turn of a task that has more to do: it is polled again once other tasks have run, and new
-/// I/O was looked for.
+/// Schedules another poll of the current task after other tasks have run and new I/O was polled.
 ///
-/// A task that wakes itself instead is queued again at once, and tokio looks for I/O only after
-/// dozens of polls: other clients would wait for that many turns.
+/// A task that wakes itself is queued at once. tokio then polls I/O only after dozens of polls, so
+/// other clients would wait that long.
 pub(crate) fn wake_later(cx: &mut Context<'_>) {
-    // The first poll hands the waker to the scheduler, or wakes where there is none.
+    // The first poll passes the waker to the scheduler. Without a scheduler it wakes the task.
     let _pending = pin!(tokio::task::yield_now()).poll(cx);
 }
 
@@ -28,7 +27,7 @@ mod tests {
 
     use super::*;
 
-    /// The scheduler of one thread looks for I/O after 61 polls of tasks that wake themselves.
+    /// A single-threaded scheduler polls I/O after 61 polls of tasks that wake themselves.
     #[expect(clippy::disallowed_methods, reason = "the test waits for the task")]
     #[tokio::test]
     async fn io_is_looked_for_between_two_turns() {
@@ -39,7 +38,7 @@ mod tests {
         let mut turns = 0;
         poll_fn(|cx| {
             turns += 1;
-            // The reader waits since the first turn.
+            // The reader has waited since the first turn.
             if turns == 2 {
                 here.write_all(&[7]).unwrap();
             }

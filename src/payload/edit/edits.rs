@@ -14,11 +14,11 @@ use crate::payload::json::{
     document::Document, fault::JsonFault, kind::Kind, node::Node, parse::slot::Slot,
 };
 
-/// Edits of a [`Document`], which leave every byte that they do not touch as it was.
+/// Edits of a [`Document`] that leave all other bytes unchanged.
 ///
-/// Each edit sees what the earlier ones did. They are written at the end, in one pass; only where
-/// an edit reaches into what an earlier one has changed, that is written and read again before. An
-/// edit that fails changes nothing.
+/// Each edit sees the earlier ones. All edits are written in one pass at the end. An edit inside a
+/// value that an earlier edit changed first writes and parses the earlier edits. A failed edit
+/// changes nothing.
 ///
 /// ```
 /// use tower_inference::payload::{Document, Literal, Pointer};
@@ -45,25 +45,25 @@ use crate::payload::json::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// # What counts as missing
+/// # Missing values
 ///
-/// `null` does, as in the APIs of OpenAI and Hugging Face: [`set_default`](Self::set_default)
-/// replaces it, and an object takes its place where a pointer leads through it. Objects that are
-/// missing on the way to a member are made; elements of arrays are not.
+/// `null` counts as missing, as in the APIs of OpenAI and Hugging Face.
+/// [`set_default`](Self::set_default) replaces it. Missing objects on the path to a member are
+/// created, also in place of `null`. Missing elements of arrays are not created.
 ///
-/// # Names in another case
+/// # Names that differ in case
 ///
-/// JSON tells `max_tokens` and `Max_Tokens` apart; readers that fold case (Go's `encoding/json`,
-/// .NET's web defaults) take the one that comes last. Such a twin of a name that a pointer leads
-/// through is an error, for every edit: what was edited must be what is used.
+/// JSON distinguishes `max_tokens` from `Max_Tokens`. Readers that ignore case (Go's
+/// `encoding/json`, .NET's web defaults) use the one that comes last. Every edit fails if its
+/// pointer meets such a name. The upstream therefore uses the value that was edited.
 #[derive(Clone)]
 pub struct Edits<'a> {
     document: Cow<'a, Document>,
     operations: Vec<Operation<'a>>,
-    // How many nodes the edited document has.
+    // The number of values after all edits.
     nodes: usize,
-    // Of the names in the document's own object, once they are known: most that an edit looks for
-    // are not there.
+    // The bits of the names in the root object. Most names in pointers are absent and are skipped
+    // by these bits.
     name_bits: Option<u64>,
 }
 
@@ -73,11 +73,12 @@ impl<'a> Edits<'a> {
         Self { document: Cow::Borrowed(document), operations: Vec::new(), nodes, name_bits: None }
     }
 
-    /// The value that a pointer leads to; `None` where it is missing.
+    /// Returns the value at a pointer. Returns `None` if it is missing.
     ///
     /// # Errors
     ///
-    /// When the pointer leads through a value that has no members, or through a name with a twin.
+    /// Returns an error if the pointer leads through a value without members or meets a name that
+    /// differs only in case.
     pub fn get(&mut self, pointer: &Pointer) -> Result<Option<Node<'_>>, EditError> {
         Ok(match self.find(pointer)? {
             Target::Value { at, .. } => Some(self.document.node(at)).filter(|node| !node.is_null()),
@@ -85,22 +86,23 @@ impl<'a> Edits<'a> {
         })
     }
 
-    /// Puts a value where a pointer leads, whatever is there.
+    /// Sets the value at a pointer.
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get), for an element that is not there, and for what would be beyond the
-    /// [`DocumentBounds`](crate::payload::DocumentBounds) that the document was read within.
+    /// Returns the errors of [`get`](Self::get). Also returns an error for an element that does not
+    /// exist and for a result beyond the document's
+    /// [`DocumentBounds`](crate::payload::DocumentBounds).
     pub fn set(&mut self, pointer: &'a Pointer, value: &'a Literal) -> Result<(), EditError> {
         let place = self.find_applied(pointer)?;
         self.put(pointer, place, value)
     }
 
-    /// Puts a value where it is missing. True when it was.
+    /// Sets the value at a pointer if it is missing. Returns whether it was.
     ///
     /// # Errors
     ///
-    /// As [`set`](Self::set).
+    /// Returns the errors of [`set`](Self::set).
     pub fn set_default(
         &mut self,
         pointer: &'a Pointer,
@@ -117,12 +119,12 @@ impl<'a> Edits<'a> {
         Ok(missing)
     }
 
-    /// Removes the member or element that a pointer leads to, `null` or not; of the whole document,
-    /// `null` is left. True when it was there.
+    /// Removes the member or element at a pointer, even if it is `null`. The whole document becomes
+    /// `null`. Returns whether the value existed.
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get).
+    /// Returns the errors of [`get`](Self::get).
     pub fn remove(&mut self, pointer: &Pointer) -> Result<bool, EditError> {
         let Target::Value { container, at } = self.find_applied(pointer)? else { return Ok(false) };
         if pointer.tokens().is_empty() {
@@ -134,11 +136,11 @@ impl<'a> Edits<'a> {
         Ok(true)
     }
 
-    /// Puts a value before all elements of the array that a pointer leads to.
+    /// Inserts a value before all elements of the array at a pointer.
     ///
     /// # Errors
     ///
-    /// As [`set`](Self::set), and when there is no array.
+    /// Returns the errors of [`set`](Self::set). Also returns an error if the value is no array.
     pub fn insert_first(
         &mut self,
         pointer: &'a Pointer,
@@ -154,11 +156,11 @@ impl<'a> Edits<'a> {
         Ok(())
     }
 
-    /// Keeps those elements of the array that a pointer leads to of which `keep` says so.
+    /// Keeps the elements of the array at a pointer for which `keep` returns true.
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get), and when there is no array.
+    /// Returns the errors of [`get`](Self::get). Also returns an error if the value is no array.
     pub fn retain(
         &mut self,
         pointer: &Pointer,
@@ -177,9 +179,9 @@ impl<'a> Edits<'a> {
         Ok(())
     }
 
-    /// The document as the edits so far have left it. They are written only where one of them may
-    /// have changed what `matters`: a member of the outermost object, by its name, as a whole or
-    /// somewhere inside.
+    /// Returns the document with the edits so far. They are written only if one changed a member
+    /// that `matters`. `matters` receives the name of a member of the root object and whether the
+    /// member changed as a whole.
     #[cfg(any(feature = "throttle", feature = "transform"))]
     pub(crate) fn read(
         &mut self,
@@ -208,14 +210,15 @@ impl<'a> Edits<'a> {
         true
     }
 
-    /// Replaces a number that was [read](Self::read) since.
+    /// Replaces a number that was [read](Self::read) since the last edit.
     #[cfg(any(feature = "throttle", feature = "transform"))]
     pub(crate) fn replace(&mut self, number: u32, value: &'a Literal) {
         self.operations
             .push(Operation { at: number, change: Change::Replace(NewText::value(&[], value)) });
     }
 
-    /// Puts a value where a pointer leads from an object that was [read](Self::read) since.
+    /// Sets the value at a pointer that starts at an object. The object was [read](Self::read)
+    /// since the last edit.
     #[cfg(any(feature = "throttle", feature = "transform"))]
     pub(crate) fn set_in(
         &mut self,
@@ -230,7 +233,7 @@ impl<'a> Edits<'a> {
         }
     }
 
-    /// The edited document; `None` when nothing changed.
+    /// Returns the edited document. Returns `None` if nothing changed.
     #[must_use]
     pub fn finish(self) -> Option<Bytes> {
         match self.document {
@@ -242,7 +245,7 @@ impl<'a> Edits<'a> {
         }
     }
 
-    /// Writes the edits so far, and reads the result.
+    /// Writes the edits so far and parses the result.
     fn apply_pending(&mut self) -> Result<(), EditError> {
         let bytes = render(&self.document, &self.operations);
         let document = Document::parse_within(bytes, self.document.bounds());
@@ -273,7 +276,7 @@ impl<'a> Edits<'a> {
             Target::Value { at, .. } => {
                 (at, Change::Replace(NewText::value(&[], value)), slot(at).next - at, 0)
             }
-            // Each name is a node, and the object around it another.
+            // Each name counts as a value and so does the object around it.
             Target::Null { at, token } => {
                 let names = names(token);
                 (at, Change::Replace(NewText::value(names, value)), 1, 2 * names.len())
@@ -298,7 +301,7 @@ impl<'a> Edits<'a> {
         self.operations.push(Operation { at, change: Change::Remove(container) });
     }
 
-    /// How many nodes there will be, if the bounds allow that.
+    /// Returns the number of values after an edit if the bounds permit it.
     fn check_bounds(
         &self,
         pointer: &Pointer,
@@ -319,7 +322,7 @@ impl<'a> Edits<'a> {
         Err(EditError::new(EditFault::Bounds(fault), pointer, around))
     }
 
-    /// The slot of the array that a pointer leads to.
+    /// Returns the slot of the array at a pointer.
     fn array(&mut self, pointer: &Pointer) -> Result<u32, EditError> {
         match self.find(pointer)? {
             Target::Value { at, .. } if self.slot(at).kind() == Kind::Array => Ok(at),
@@ -327,7 +330,7 @@ impl<'a> Edits<'a> {
         }
     }
 
-    /// Where a pointer leads, once no earlier edit lies within the value.
+    /// Finds the target of a pointer. Applies earlier edits inside the value first.
     fn find_applied(&mut self, pointer: &Pointer) -> Result<Target, EditError> {
         let place = self.find(pointer)?;
         if let Target::Value { at, .. } = place {
@@ -340,7 +343,7 @@ impl<'a> Edits<'a> {
         Ok(place)
     }
 
-    /// Where a pointer leads, once no earlier edit stands in the way.
+    /// Finds the target of a pointer. Applies earlier edits on the path first.
     fn find(&mut self, pointer: &Pointer) -> Result<Target, EditError> {
         loop {
             self.name_bits.get_or_insert_with(|| name_bits_of(&self.document));
@@ -362,7 +365,7 @@ impl<'a> Edits<'a> {
 }
 
 impl fmt::Debug for Edits<'_> {
-    // Without the content, which may be a prompt.
+    // Omits the content, which may be a prompt.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Edits")
             .field("document", &self.document)
@@ -372,7 +375,7 @@ impl fmt::Debug for Edits<'_> {
 }
 
 impl Document {
-    /// Starts to edit it.
+    /// Starts to edit the document.
     #[must_use]
     pub const fn edit(&self) -> Edits<'_> {
         Edits::new(self)

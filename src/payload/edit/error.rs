@@ -6,31 +6,31 @@ use crate::{
     rejection::{Refusal, Rejection, Violation},
 };
 
-/// Why an edit cannot be done, and where.
+/// The reason why an edit failed and its position.
 ///
-/// Holds nothing of the document's values, so it may be shown and logged.
+/// It contains no value of the document, so it can be shown and logged.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct EditError {
-    /// What is wrong.
+    /// The reason.
     pub fault: EditFault,
-    /// Where, as a JSON pointer: the edit's own, or the part of it that leads there.
+    /// The position as a JSON pointer: the edit's own pointer or its start.
     pub pointer: String,
 }
 
-/// What stands in the way of an edit.
+/// The reason why an edit failed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum EditFault {
-    /// Something else where the pointer asks for an object.
+    /// The pointer leads through a value that is no object.
     NotAnObject,
-    /// Something else, or nothing, where the edit asks for an array.
+    /// The value at the pointer is no array.
     NotAnArray,
-    /// No such element: arrays do not grow on the way.
+    /// The array has no such element. Edits do not create elements.
     NoElement,
-    /// A name that differs in case only from the one that is edited.
+    /// The document has a name that differs only in case from the edited one.
     AmbiguousName,
-    /// The edited document would be beyond its bounds, for this reason.
+    /// The edited document would exceed a bound.
     Bounds(JsonFault),
 }
 
@@ -39,8 +39,8 @@ impl EditError {
         Self { fault, pointer: pointer.prefix(tokens) }
     }
 
-    /// The rejection that says so: `invalid-payload` with the pointer, or `payload-too-large` for
-    /// what is beyond the bounds.
+    /// Returns the rejection for this error: `payload-too-large` beyond a bound and otherwise
+    /// `invalid-payload` with the pointer.
     #[must_use]
     pub fn rejection(self) -> Rejection {
         let keyword = match self.fault {
@@ -58,7 +58,7 @@ impl EditError {
 }
 
 impl EditFault {
-    /// What is wrong, for people.
+    /// Returns the reason as text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-/// A JSON value that edits put into documents: written once, when it is made.
+/// A JSON value that edits insert into documents. It is serialized once on creation.
 ///
 /// ```
 /// use tower_inference::payload::Literal;
@@ -19,18 +19,19 @@ pub struct Literal {
 }
 
 impl Literal {
-    /// As it is written.
+    /// Returns the JSON text.
     #[must_use]
     pub const fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// How many nodes it has, counted as [`DocumentBounds::max_values`](crate::payload::DocumentBounds::max_values) does.
+    /// Returns the number of values as
+    /// [`DocumentBounds::max_values`](crate::payload::DocumentBounds::max_values) counts them.
     pub(crate) const fn value_count(&self) -> usize {
         self.nodes
     }
 
-    /// How many arrays and objects stand in one another.
+    /// Returns the nesting depth.
     pub(crate) const fn depth(&self) -> usize {
         self.depth
     }
@@ -44,7 +45,8 @@ impl<V: Into<Value>> From<V> for Literal {
     }
 }
 
-/// Nodes and depth. Recursive, as writing and dropping a [`Value`] are.
+/// Returns the number of values and the depth. Recursion is safe because serializing and dropping a
+/// [`Value`] are recursive too.
 fn measure(value: &Value) -> (usize, usize) {
     let around = |inner: (usize, usize), (nodes, depth)| (inner.0 + nodes, inner.1.max(depth));
     match value {
@@ -61,7 +63,7 @@ fn measure(value: &Value) -> (usize, usize) {
 }
 
 impl fmt::Debug for Literal {
-    // Without its text, which may be a prompt.
+    // Omits the text, which may be a prompt.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Literal").field("bytes", &self.text.len()).finish()
     }

@@ -1,4 +1,4 @@
-//! Edits of a document that leave all other bytes as they were.
+//! Edits documents and leaves all other bytes unchanged.
 
 pub(crate) mod edits;
 pub(crate) mod error;

@@ -1,9 +1,9 @@
 use super::{literal::Literal, pointer::PointerToken};
 
-/// One change of the document.
+/// One pending edit.
 #[derive(Clone, Copy)]
 pub(crate) struct Operation<'a> {
-    /// The slot of the value that is replaced or removed, or that something is put into.
+    /// The slot of the value that is replaced or removed, or that receives a value.
     pub(crate) at: u32,
     pub(crate) change: Change<'a>,
 }
@@ -11,16 +11,16 @@ pub(crate) struct Operation<'a> {
 #[derive(Clone, Copy)]
 pub(crate) enum Change<'a> {
     Replace(NewText<'a>),
-    /// From the array or object in this slot.
+    /// Removes the value from the array or object in this slot.
     Remove(u32),
-    /// As the last member of an object.
+    /// Adds the last member of an object.
     Append(NewText<'a>),
-    /// As the first element of an array.
+    /// Adds the first element of an array.
     Prepend(NewText<'a>),
 }
 
 impl<'a> Operation<'a> {
-    /// Whether it changes which element of an array is which.
+    /// Whether it changes the indexes of an array's elements.
     pub(crate) fn shifts(&self, array: u32) -> bool {
         self.removes_from(array) || self.prepends_to(array)
     }
@@ -33,7 +33,7 @@ impl<'a> Operation<'a> {
         self.at == array && matches!(self.change, Change::Prepend(_))
     }
 
-    /// The first name that it makes in an object.
+    /// Returns the name that it adds to an object.
     pub(crate) fn new_member(&self, object: u32) -> Option<&'a PointerToken> {
         match self.change {
             Change::Append(text) if self.at == object => text.first_name(),
@@ -42,23 +42,23 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// What an edit writes: a value, inside the objects that it needs around it.
+/// The text that an edit inserts: a value and the new objects around it.
 #[derive(Clone, Copy)]
 pub(crate) struct NewText<'a> {
-    /// Names of the members that are made on the way to the value, outermost first.
+    /// Names of the new members on the path to the value, outermost first.
     names: &'a [PointerToken],
-    /// Whether the outermost name goes into an object that is there.
+    /// Whether the outermost name belongs to an existing object.
     inside: bool,
     value: &'a str,
 }
 
 impl<'a> NewText<'a> {
-    /// A value that takes the place of another.
+    /// Creates the text of a value that replaces another.
     pub(crate) const fn value(names: &'a [PointerToken], value: &'a Literal) -> Self {
         Self { names, inside: false, value: value.as_str() }
     }
 
-    /// A member of an object that is there.
+    /// Creates the text of a new member of an existing object.
     pub(crate) const fn member(names: &'a [PointerToken], value: &'a Literal) -> Self {
         Self { names, inside: true, value: value.as_str() }
     }
@@ -69,7 +69,7 @@ impl<'a> NewText<'a> {
         self.names.first()
     }
 
-    /// How many objects it makes.
+    /// Returns the number of new objects.
     const fn objects(&self) -> usize {
         self.names.len() - if self.inside { 1 } else { 0 }
     }

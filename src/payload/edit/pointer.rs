@@ -2,7 +2,7 @@ use std::{error::Error, fmt, str::FromStr};
 
 use crate::payload::json::{case_fold::is_folded_alike, node::array_index};
 
-/// A JSON pointer (RFC 6901), read once.
+/// A parsed JSON pointer (RFC 6901).
 ///
 /// ```
 /// use tower_inference::payload::Pointer;
@@ -21,13 +21,14 @@ pub struct Pointer {
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub(crate) struct PointerToken {
     pub(crate) name: Box<str>,
-    /// The name as JSON, and a colon: what stands before the value of a new member.
+    /// The name as JSON and a colon, ready to be written before a value.
     pub(crate) written: Box<str>,
     name_bits: u64,
 }
 
 impl Pointer {
-    /// Leads through the members of these names. None: to the whole document.
+    /// Creates a pointer through members of these names. Without names it points to the whole
+    /// document.
     pub fn new<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Self {
         Self { tokens: names.into_iter().map(|name| PointerToken::new(name.as_ref())).collect() }
     }
@@ -36,7 +37,7 @@ impl Pointer {
         &self.tokens
     }
 
-    /// The pointer to what the first `count` tokens lead to.
+    /// Returns the pointer of the first `count` steps as text.
     pub(crate) fn prefix(&self, count: usize) -> String {
         let mut text = String::new();
         for token in self.tokens.iter().take(count) {
@@ -82,20 +83,20 @@ impl PointerToken {
         Self { name: name.into(), written: written.into(), name_bits: name_bits(name) }
     }
 
-    /// False when no name that these are the [`name_bits`] of is like this one.
+    /// Returns false if no name with these [`name_bits`] matches this one.
     pub(crate) const fn may_match_any(&self, name_bits: u64) -> bool {
         self.name_bits & name_bits != 0
     }
 
-    /// The index of an element that it says: digits, without a leading zero (section 4).
+    /// Returns the index of an array element: digits without a leading zero (section 4).
     pub(crate) fn index(&self) -> Option<usize> {
         array_index(&self.name)
     }
 
-    /// How the name of a member compares with this one.
+    /// Compares the name of a member with this one.
     pub(crate) fn compare(&self, name: &str) -> NameMatch {
         let own = &*self.name;
-        // Where all is ASCII, names of different lengths differ.
+        // ASCII names of different lengths differ.
         if own.len() == name.len() {
             if own == name {
                 return NameMatch::Same;
@@ -111,30 +112,30 @@ impl PointerToken {
     }
 }
 
-/// One of 64 bits, which names that are alike share. All of them for a name beyond ASCII, whose
-/// case is not that simple.
+/// Returns one of 64 bits, which is equal for names that differ only in case. Returns all bits for
+/// a name beyond ASCII, whose case folding can change its length.
 pub(crate) fn name_bits(name: &str) -> u64 {
     if !name.is_ascii() {
         return u64::MAX;
     }
-    // Without the bit that lower case is.
+    // Clears the bit of lower case.
     let fold = |byte: Option<&u8>| byte.map_or(0, |byte| u32::from(byte & !0x20));
     let bytes = name.as_bytes();
     let mixed = fold(bytes.first()) ^ (fold(bytes.last()) << 1) ^ ((bytes.len() as u32) << 2);
     1 << (mixed % 64)
 }
 
-/// How two names compare.
+/// The result of comparing two names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum NameMatch {
     Same,
-    /// A reader that folds case takes one for the other.
+    /// Equal for a reader that ignores case.
     OtherCase,
     Different,
 }
 
-/// What is not a JSON pointer: it neither is empty nor starts with a slash, or holds a tilde that
-/// is not followed by 0 or 1 (RFC 6901 section 3).
+/// The text is no JSON pointer (RFC 6901 section 3). A pointer is empty or starts with a slash.
+/// Each tilde in it is followed by 0 or 1.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct InvalidPointer;

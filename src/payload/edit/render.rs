@@ -1,7 +1,7 @@
 use super::operation::{Change, NewText, Operation};
 use crate::payload::json::{document::Document, kind::Kind};
 
-/// Bytes that go, and what comes in their place.
+/// A range of bytes and its replacement.
 struct Splice<'a> {
     start: u32,
     end: u32,
@@ -34,9 +34,9 @@ impl Splice<'_> {
     }
 }
 
-/// Writes the document with all changes, in one pass, into a buffer of the right size.
+/// Writes the document with all edits in one pass into a buffer of the exact size.
 ///
-/// No change lies inside another: edits that would, apply_pending the earlier ones first.
+/// No edit is inside another, because an edit applies earlier edits inside its value first.
 pub(crate) fn render(document: &Document, operations: &[Operation<'_>]) -> Vec<u8> {
     let text = document.text().as_bytes();
     let mut splices = Vec::with_capacity(operations.len());
@@ -45,7 +45,7 @@ pub(crate) fn render(document: &Document, operations: &[Operation<'_>]) -> Vec<u
         splices.extend(splice(document, op, earlier, operations));
     }
     cut(document, operations, &mut splices);
-    // What is put in goes before what is taken out at the same place; else as written.
+    // At the same position, insertions come before removals. The order of insertions stays.
     splices.sort_by_key(|splice| (splice.start, splice.end));
 
     let removed: usize = splices.iter().map(|splice| (splice.end - splice.start) as usize).sum();
@@ -61,7 +61,7 @@ pub(crate) fn render(document: &Document, operations: &[Operation<'_>]) -> Vec<u
     written
 }
 
-/// What a change writes, and where. Removals are left to [`cut`].
+/// Returns the replacement for an edit. [`cut`] handles removals.
 fn splice<'a>(
     document: &Document,
     op: &Operation<'a>,
@@ -69,7 +69,7 @@ fn splice<'a>(
     operations: &[Operation<'_>],
 ) -> Option<Splice<'a>> {
     let slot = document.slot(op.at);
-    // How many elements or members of this container are left.
+    // The number of elements or members that stay in this container.
     let left = || {
         let removed = operations.iter().filter(|other| other.removes_from(op.at)).count();
         slot.len() as usize - removed
@@ -87,7 +87,7 @@ fn splice<'a>(
             let follows =
                 left() > 0 || earlier.iter().any(|other| other.new_member(op.at).is_some());
             let comma = if follows { Comma::Before } else { Comma::None };
-            // Behind the last value, before the space that the bracket stands in.
+            // After the last value and before the white space at the bracket.
             let inside = document.text().get(slot.start as usize..slot.end as usize - 1);
             let spaces = |char| matches!(char, ' ' | '\n' | '\r' | '\t');
             let length = inside.unwrap_or_default().trim_end_matches(spaces).len();
@@ -97,7 +97,7 @@ fn splice<'a>(
     })
 }
 
-/// Takes out what is removed, each run of neighbours with one of the commas around it.
+/// Removes each run of adjacent members or elements together with one comma.
 fn cut(document: &Document, operations: &[Operation<'_>], splices: &mut Vec<Splice<'_>>) {
     let removal = |op: &Operation<'_>| match op.change {
         Change::Remove(container) => Some((container, op.at)),
@@ -119,7 +119,7 @@ fn cut(document: &Document, operations: &[Operation<'_>], splices: &mut Vec<Spli
                 end = document.slot(value).end;
                 continue;
             }
-            // With the comma behind it.
+            // Removes the comma after the run.
             if let Some(from) = run.take() {
                 cut_out(from, start);
             }
@@ -128,14 +128,14 @@ fn cut(document: &Document, operations: &[Operation<'_>], splices: &mut Vec<Spli
                 break;
             }
         }
-        // The last ones, with the comma before them.
+        // A run at the end takes the comma before it.
         if let Some(from) = run {
             cut_out(kept.unwrap_or(from), end);
         }
     }
 }
 
-/// Where each element or member of a container starts, and the slot of its value.
+/// Returns the start of each element or member and the slot of its value.
 fn children(document: &Document, container: u32) -> impl Iterator<Item = (u32, u32)> {
     let slot = document.slot(container);
     let name = u32::from(slot.kind() == Kind::Object);

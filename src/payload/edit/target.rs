@@ -14,30 +14,30 @@ use crate::payload::json::{
     },
 };
 
-/// Where a pointer leads.
+/// The target of a pointer.
 #[derive(Clone, Copy)]
 pub(crate) enum Target {
     Value {
         container: u32,
         at: u32,
     },
-    /// An object that lacks the member of this token.
+    /// An object without the member of this step.
     Object {
         at: u32,
         token: usize,
     },
-    /// A `null` in place of the object that this token asks for.
+    /// A `null` in place of the object for this step.
     Null {
         at: u32,
         token: usize,
     },
-    /// An array that lacks the element of this token.
+    /// An array without the element of this step.
     Array {
         token: usize,
     },
 }
 
-/// Follows pointers through a document that has pending edits.
+/// Follows pointers through a document with pending edits.
 pub(crate) struct Lookup<'e, 'a> {
     pub(crate) document: &'e Document,
     pub(crate) operations: &'e [Operation<'a>],
@@ -45,7 +45,8 @@ pub(crate) struct Lookup<'e, 'a> {
 }
 
 impl Lookup<'_, '_> {
-    /// Follows a pointer from the value in a slot; `None` when an earlier edit stands in the way.
+    /// Follows a pointer from the value in a slot. Returns `None` if a pending edit must be applied
+    /// first.
     pub(crate) fn walk(&self, from: u32, pointer: &Pointer) -> Result<Option<Target>, EditError> {
         let (mut container, mut at) = (from, from);
         for (index, token) in pointer.tokens().iter().enumerate() {
@@ -121,14 +122,14 @@ impl Lookup<'_, '_> {
         Some((0..nth).fold(array + 1, |at, _| self.document.slot(at).next))
     }
 
-    /// Whether an earlier edit has replaced or removed the value itself.
+    /// Whether a pending edit has replaced or removed the value.
     pub(crate) fn is_taken(&self, at: u32) -> bool {
         let taken =
             |op: &Operation<'_>| matches!(op.change, Change::Replace(_) | Change::Remove(_));
         self.operations.iter().any(|op| op.at == at && taken(op))
     }
 
-    /// How the name of a member, which stands in this slot, compares with a token.
+    /// Compares the name in a slot with a step of a pointer.
     fn compare(&self, name: u32, token: &PointerToken) -> NameMatch {
         let slot = self.document.slot(name);
         let written = contents(&self.document.arena.text, slot);
@@ -136,18 +137,19 @@ impl Lookup<'_, '_> {
     }
 }
 
-/// What an object holds of a name.
+/// The result of looking up a name in an object.
 enum MemberLookup {
-    /// The slot of its value.
+    /// The slot of the value.
     Here(u32),
     Missing,
-    /// What an earlier edit made or took.
+    /// A pending edit has added or removed the name.
     Changed,
-    /// A name that differs in case only.
+    /// Another name differs only in case.
     Twin,
 }
 
-/// The [`name_bits`] of all names in the outermost object; all of them where its names are indexed.
+/// Returns the [`name_bits`] of all names in the root object. Returns all bits if the names are
+/// indexed.
 pub(crate) fn name_bits_of(document: &Document) -> u64 {
     let root = document.root();
     if root.len() > MAX_UNINDEXED as usize {

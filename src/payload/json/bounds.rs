@@ -1,6 +1,6 @@
 use super::parse::slot::Tag;
 
-/// How deep and how rich a document may be.
+/// The maximum depth and the maximum number of values of a document.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DocumentBounds {
     pub(crate) depth: u32,
@@ -8,30 +8,31 @@ pub struct DocumentBounds {
 }
 
 impl DocumentBounds {
-    // What a thread's stack holds when a `serde_json::Value` of this depth is dropped.
+    // Dropping a `serde_json::Value` of this depth fits on a thread's stack.
     const MAX_DEPTH: u32 = 1_024;
 
-    /// The defaults: a depth of 128, as `serde_json` and most peers have it, and as many nodes as
-    /// the bytes hold.
+    /// Creates the default bounds: a depth of 128, as in `serde_json`, and as many values as the
+    /// body has room for.
     #[must_use]
     pub const fn new() -> Self {
         Self { depth: 128, values: Tag::MAX_LEN }
     }
 
-    /// Sets how many arrays and objects may stand in one another: 128 by default, at most 1,024.
+    /// Sets the maximum nesting depth of arrays and objects. Defaults to 128. The maximum is 1,024.
     #[must_use]
     pub const fn max_depth(mut self, depth: u32) -> Self {
         self.depth = if depth < Self::MAX_DEPTH { depth } else { Self::MAX_DEPTH };
         self
     }
 
-    /// Sets how many nodes a document may have, each value and each name of a member being one.
-    /// Defaults to 268,435,455, which is also the most.
+    /// Sets the maximum number of values. Each value and each member name counts as one. Defaults
+    /// to 268,435,455, which is also the maximum.
     ///
-    /// A node takes 16 bytes, whatever it is, and at least two bytes of the body. The bound in bytes
-    /// so bounds the nodes too: a body such as `[0,0,0,…` of 10 MiB has 5,242,880 of them, which take
-    /// 84 MB, and 127 MB while they grow. A [memory limit](super::PayloadLayer::memory_limit) counts
-    /// them for all bodies together. Embeddings of token ids have a million in 5 MB.
+    /// A value takes 16 bytes of memory and at least two bytes of the body. The maximum size of a
+    /// body therefore limits the values too. A body of 10 MiB such as `[0,0,0,…` has 5,242,880
+    /// values. They take 84 MB, and 127 MB while the document is parsed. A [memory
+    /// limit](crate::payload::PayloadLayer::memory_limit) counts the values of all bodies together.
+    /// A request for embeddings with a million token ids has about 5 MB.
     #[must_use]
     pub const fn max_values(mut self, values: u32) -> Self {
         self.values = if values < Tag::MAX_LEN { values } else { Tag::MAX_LEN };

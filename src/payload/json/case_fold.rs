@@ -1,7 +1,7 @@
 #[cfg(any(feature = "throttle", feature = "transform"))]
 use std::borrow::Cow;
 
-/// Whether a reader that folds case takes one name for the other.
+/// Whether a reader that ignores case takes both names for one.
 pub(crate) fn is_alike(name: &str, other: &str) -> bool {
     if name.is_ascii() && other.is_ascii() {
         return name.eq_ignore_ascii_case(other);
@@ -9,8 +9,8 @@ pub(crate) fn is_alike(name: &str, other: &str) -> bool {
     is_folded_alike(name, other)
 }
 
-/// A name without its case, where that is ASCII of at most `longest` bytes: what it is alike among
-/// many names of ASCII is then found without folding it for each of them.
+/// Removes the case of a name if the result is ASCII of at most `longest` bytes. The result can be
+/// looked up among many ASCII names without folding the name for each of them.
 #[cfg(any(feature = "throttle", feature = "transform"))]
 pub(crate) fn fold_to_ascii(name: &str, longest: usize) -> Option<Cow<'_, str>> {
     if name.is_ascii() {
@@ -30,8 +30,8 @@ pub(crate) fn is_folded_alike(name: &str, other: &str) -> bool {
     name.chars().flat_map(fold).eq(other.chars().flat_map(fold))
 }
 
-/// A character without its case. Both ways, because Go folds the long s and the Kelvin sign into
-/// `s` and `k` as well, and each is reached in one direction only.
+/// Removes the case of a character. Go also folds the long s and the Kelvin sign into `s` and `k`.
+/// Each is reached in one direction only, so both directions apply.
 pub(crate) fn fold(char: char) -> impl Iterator<Item = char> {
     char.to_uppercase().flat_map(char::to_lowercase)
 }

@@ -1,16 +1,16 @@
-/// A number as `digits × 10^exponent`, with neither leading nor trailing zeros among the digits.
-/// Equal numbers are equal here, however they were written.
+/// A number as `digits × 10^exponent` without leading and trailing zeros among the digits. Equal
+/// numbers are equal in this form.
 #[derive(Clone, Copy)]
 pub(crate) struct Decimal<'a> {
     pub(crate) negative: bool,
-    /// The digits before the point, and those after it.
+    /// The digits before and after the decimal point.
     pub(crate) digits: (&'a [u8], &'a [u8]),
-    /// An exponent beyond the range of `i128` is taken for its end.
+    /// An exponent beyond `i128` is saturated.
     pub(crate) exponent: i128,
 }
 
 impl<'a> Decimal<'a> {
-    /// The number that this text of JSON is.
+    /// Converts a JSON number.
     pub(crate) fn new(text: &'a str) -> Self {
         let negative = text.starts_with('-');
         let text = text.trim_start_matches('-');
@@ -30,7 +30,7 @@ impl<'a> Decimal<'a> {
             (whole, fraction)
         };
         if whole.is_empty() && fraction.is_empty() {
-            // Zero has no sign and no size.
+            // Zero has no sign and no exponent.
             return Self { negative: false, digits: (b"", b""), exponent: 0 };
         }
         let limit = if exponent.starts_with('-') { i128::MIN } else { i128::MAX };
@@ -47,12 +47,12 @@ impl<'a> Decimal<'a> {
         self.exponent >= 0
     }
 
-    /// The integer that it is, if that fits. Works through at most 39 digits, whatever the exponent.
+    /// Returns the integer if it fits. Reads at most 39 digits for any exponent.
     pub(crate) fn to_i128(self) -> Option<i128> {
         let ten = |sum: i128, digit: i128| sum.checked_mul(10)?.checked_add(digit);
         let mut digits = self.digits().map(|digit| i128::from(digit - b'0'));
         let digits = digits.try_fold(0, ten)?;
-        // Zero has no exponent. Ten to the power of 38 is the greatest that fits.
+        // Zero has no exponent. The largest power of ten that fits is 10^38.
         let zeros = usize::try_from(self.exponent).ok().filter(|zeros| *zeros < 39)?;
         let size = std::iter::repeat_n(0, zeros).try_fold(digits, ten)?;
         Some(if self.negative { -size } else { size })
@@ -71,7 +71,7 @@ impl PartialEq for Decimal<'_> {
 impl std::hash::Hash for Decimal<'_> {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         (self.negative, self.exponent).hash(state);
-        // By groups of 19, which 64 bits hold.
+        // 64 bits hold 19 digits.
         let (mut group, mut count) = (0_u64, 0_u32);
         for digit in self.digits() {
             group = group * 10 + u64::from(digit - b'0');
@@ -86,12 +86,12 @@ impl std::hash::Hash for Decimal<'_> {
     }
 }
 
-/// Reads a whole number from a text that is not a document, such as a member of a query: as a document
-/// has it, or as Rust reads it (`007`, `+7`).
+/// Reads a whole number outside of a document, such as a query parameter. Accepts the forms of JSON
+/// and of Rust (`007`, `+7`).
 #[cfg(any(feature = "throttle", feature = "transform"))]
 pub(crate) fn whole_number(text: &str) -> Option<u64> {
     let written = || {
-        // For its grammar alone.
+        // Checks the grammar only.
         let _number: serde_json::Number = text.parse().ok()?;
         u64::try_from(Decimal::new(text).to_i128()?).ok()
     };

@@ -15,11 +15,11 @@ use super::{
     },
 };
 
-/// A JSON document: its bytes, and where in them each value stands.
+/// A parsed JSON document. Values are read in place from its bytes.
 ///
-/// Read strictly by RFC 8259: UTF-8 without a byte-order mark, no second member of a name, no half
-/// of a surrogate pair, nothing after the document, bounded in depth and count. Names and numbers
-/// stay as they were written.
+/// Parsing is strict (RFC 8259). The text is UTF-8 without a byte-order mark. Duplicate names, lone
+/// surrogates and data after the document are errors. Depth and number of values are bounded. Names
+/// and numbers keep their original spelling.
 ///
 /// ```
 /// use tower_inference::payload::{Document, JsonFault};
@@ -42,20 +42,20 @@ pub struct Document {
 }
 
 impl Document {
-    /// Reads a document within the default [`DocumentBounds`].
+    /// Parses a document within the default [`DocumentBounds`].
     ///
     /// # Errors
     ///
-    /// When the bytes are not strict JSON.
+    /// Returns an error if the bytes are not strict JSON or exceed a bound.
     pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, JsonError> {
         Self::parse_within(bytes, DocumentBounds::new())
     }
 
-    /// Reads a document within `bounds`.
+    /// Parses a document within `bounds`.
     ///
     /// # Errors
     ///
-    /// When the bytes are not strict JSON, or beyond the bounds.
+    /// Returns an error if the bytes are not strict JSON or exceed a bound.
     pub fn parse_within(
         bytes: impl Into<Bytes>,
         bounds: DocumentBounds,
@@ -68,25 +68,25 @@ impl Document {
         }
     }
 
-    /// The outermost value.
+    /// Returns the outermost value.
     #[must_use]
     pub fn root(&self) -> Node<'_> {
         self.node(0)
     }
 
-    /// The document as it was written.
+    /// Returns the bytes of the document.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         self.arena.text.as_bytes()
     }
 
-    /// How many nodes it has: values, and names of members.
+    /// Returns the number of values. Each member name counts as one.
     #[must_use]
     pub const fn value_count(&self) -> usize {
         self.arena.slots.len()
     }
 
-    /// How many arrays and objects stand in one another, where they are most. Zero for a scalar.
+    /// Returns the maximum nesting depth of arrays and objects. A scalar has depth 0.
     #[must_use]
     pub const fn depth(&self) -> usize {
         self.arena.depth as usize
@@ -104,13 +104,13 @@ impl Document {
         self.arena.slot(index)
     }
 
-    /// The node that gave its index.
+    /// Returns the node with this index.
     pub(crate) fn node(&self, index: u32) -> Node<'_> {
         Node::new(&self.arena, index)
     }
 }
 
-/// A document that is read in turns, between which others have theirs.
+/// A document that is parsed in steps between which other tasks run.
 pub(crate) struct Parsing<R> {
     text: ByteString,
     bounds: DocumentBounds,
@@ -119,7 +119,7 @@ pub(crate) struct Parsing<R> {
 }
 
 impl<R: Memory> Parsing<R> {
-    /// Begins to read a document.
+    /// Starts to parse a document.
     pub(crate) fn new(
         bytes: Bytes,
         bounds: DocumentBounds,
@@ -131,8 +131,7 @@ impl<R: Memory> Parsing<R> {
         Ok(Self { text, bounds, progress, memory })
     }
 
-    /// Reads on for at least `turn` bytes, and returns the document at its end, with the room that
-    /// it takes.
+    /// Parses at least `turn` bytes. Returns the document and its memory at the end.
     pub(crate) fn read(&mut self, turn: usize) -> Result<Option<(Document, R)>, R::Error>
     where
         R: Default,
@@ -146,7 +145,7 @@ impl<R: Memory> Parsing<R> {
 }
 
 impl fmt::Debug for Document {
-    // Without its content, which may be a prompt.
+    // Omits the content, which may be a prompt.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Document")
             .field("bytes", &self.arena.text.len())

@@ -6,24 +6,29 @@ use crate::{
     rejection::{Refusal, Rejection},
 };
 
-/// Why a payload has no JSON document.
+/// The reason why a payload has no JSON document.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum DocumentError {
-    /// It is streamed: the route takes bodies without looking into them.
+    /// The payload is streamed, so this route does not read bodies.
     Streamed,
-    /// There is no body.
+    /// The body is empty.
     Empty,
-    /// It is not strict JSON.
+    /// The body is not strict JSON.
     Malformed(JsonError),
-    /// The [memory limit](crate::payload::PayloadLayer::memory_limit) has no room for it.
+    /// The [memory limit](crate::payload::PayloadLayer::memory_limit) has no room for the document.
     Exhausted,
 }
 
 impl DocumentError {
-    /// The rejection of a layer that must look into the body: `unsupported-media-type` for one that
-    /// is streamed, `overloaded` where no memory is left, `payload-too-large` for one beyond a
-    /// bound, `malformed-payload` else. The last two name the position.
+    /// Returns the rejection for a layer that needs the document.
+    ///
+    /// | error | rejection |
+    /// |---|---|
+    /// | streamed | `unsupported-media-type` |
+    /// | no memory | `overloaded` |
+    /// | beyond a bound | `payload-too-large` with the position |
+    /// | other | `malformed-payload` with the position |
     #[must_use]
     pub fn rejection(self) -> Rejection {
         match self {
@@ -44,8 +49,8 @@ impl DocumentError {
     }
 }
 
-/// The rejection of a document beyond the bound that `reason` names. It says who can raise the bound,
-/// because the document may be in order.
+/// The rejection of a document beyond a bound. It names the setter of the bound, because the
+/// document itself may be valid.
 pub(crate) fn bound_rejection(what: fmt::Arguments<'_>, fault: JsonFault) -> Rejection {
     let setter = match fault {
         JsonFault::TooDeep(_) => "; PayloadLayer::max_depth sets this bound",

@@ -1,14 +1,14 @@
 use std::{error::Error, fmt};
 
-/// Why bytes are not a JSON document, and where.
+/// The reason why bytes are no JSON document and its position.
 ///
-/// Holds nothing of the bytes themselves, so it may be shown and logged.
+/// It contains none of the bytes, so it can be shown and logged.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct JsonError {
-    /// What is wrong.
+    /// The reason.
     pub fault: JsonFault,
-    /// At which byte, counted from zero. The length, where more was expected.
+    /// The byte position, counted from zero. It is the length if the document ends early.
     pub position: u64,
 }
 
@@ -26,55 +26,54 @@ impl fmt::Display for JsonError {
 
 impl Error for JsonError {}
 
-/// What is wrong with a JSON document. Sections are those of RFC 8259.
+/// The reason why bytes are no JSON document. Sections are those of RFC 8259.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum JsonFault {
-    /// A byte-order mark, which section 8.1 forbids to send.
+    /// A byte-order mark, which section 8.1 forbids.
     ByteOrderMark,
     /// Bytes that are not UTF-8 (section 8.1).
     NotUtf8,
-    /// The end, where more was expected.
+    /// The document ends early.
     UnexpectedEnd,
-    /// Something else where a value was expected (section 3).
+    /// Other data in place of a value (section 3).
     ExpectedValue,
-    /// Something else where a member's name was expected (section 4).
+    /// Other data in place of a member's name (section 4).
     ExpectedName,
-    /// Something else where the colon after a name was expected (section 4).
+    /// Other data in place of the colon after a name (section 4).
     ExpectedColon,
-    /// Something else where a comma or the end of the array or object was expected.
+    /// Other data in place of a comma or the end of an array or object.
     ExpectedComma,
-    /// A number that breaks the grammar (section 6).
+    /// A malformed number (section 6).
     InvalidNumber,
     /// A control character in a string (section 7).
     ControlCharacter,
-    /// A backslash in a string, and then no escape of section 7.
+    /// An unknown escape in a string (section 7).
     InvalidEscape,
-    /// Half of a surrogate pair, which names no character (section 8.2).
+    /// Half of a surrogate pair, which is no character (section 8.2).
     LoneSurrogate,
-    /// A second member of the same name, decoded. Section 4 leaves to chance which one counts; what
-    /// was checked must be what is used.
+    /// A second member with the same name after decoding. Readers disagree on which one counts
+    /// (section 4).
     DuplicateName,
-    /// Something after the value (section 2).
+    /// More data after the value (section 2).
     TrailingData,
-    /// More arrays and objects in one another than the bound, which is given.
+    /// Nesting beyond the maximum depth, which is given.
     TooDeep(u32),
-    /// More nodes than the bound, which is given.
+    /// More values than the maximum, which is given.
     TooManyValues(u32),
-    /// Four GiB or more.
+    /// A document of 4 GiB or more.
     TooLong,
-    /// A number beyond the range of `f64`, where one is asked for.
+    /// A number beyond the range of `f64` where an `f64` is needed.
     NumberOutOfRange,
 }
 
 impl JsonFault {
-    /// Whether the document may be JSON, and is beyond a bound of its reader.
+    /// Whether the document exceeds a bound. It may be valid JSON.
     pub(crate) const fn is_bound(self) -> bool {
         matches!(self, Self::TooDeep(_) | Self::TooManyValues(_) | Self::TooLong)
     }
 
-    /// What is wrong, for people. The text of a bound has no number; that of [`Display`](fmt::Display)
-    /// does.
+    /// Returns the reason as text. [`Display`](fmt::Display) adds the value of a bound.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

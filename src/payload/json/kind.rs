@@ -1,4 +1,4 @@
-/// What a value is.
+/// The kind of a JSON value.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "JSON has no seventh")]
 pub enum Kind {

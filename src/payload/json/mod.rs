@@ -1,4 +1,4 @@
-//! JSON documents: read strictly, then looked into in place.
+//! Parses JSON documents strictly and reads their values in place.
 
 pub(crate) mod bounds;
 pub(crate) mod case_fold;

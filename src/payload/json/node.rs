@@ -11,11 +11,11 @@ use super::{
     },
 };
 
-/// One value of a [`Document`]. Copied freely.
+/// One value of a [`Document`](super::document::Document). It is cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Node<'a> {
     arena: &'a Arena,
-    // Its own, so that it is looked up once.
+    // Stored so that it is looked up once.
     slot: &'a Slot,
     index: u32,
 }
@@ -25,7 +25,7 @@ impl<'a> Node<'a> {
         Self { arena, slot: arena.slot(index), index }
     }
 
-    /// Another node of the same document.
+    /// Returns another node of the same document.
     fn at(self, index: u32) -> Self {
         Self::new(self.arena, index)
     }
@@ -34,7 +34,7 @@ impl<'a> Node<'a> {
         self.arena
     }
 
-    /// Its slot and those of what it holds.
+    /// Returns the indexes of its slot and of all slots inside it.
     pub(crate) const fn index_range(self) -> Range<usize> {
         self.index as usize..self.slot.next as usize
     }
@@ -43,38 +43,38 @@ impl<'a> Node<'a> {
         self.slot
     }
 
-    /// What it is.
+    /// Returns the kind of the value.
     #[must_use]
     pub fn kind(self) -> Kind {
         self.slot.kind()
     }
 
-    /// Whether it is `null`.
+    /// Returns whether the value is `null`.
     #[must_use]
     pub fn is_null(self) -> bool {
         self.kind() == Kind::Null
     }
 
-    /// The truth value, of one.
+    /// Returns the value of a boolean.
     #[must_use]
     pub fn as_bool(self) -> Option<bool> {
         (self.kind() == Kind::Bool).then(|| self.slot.is_true())
     }
 
-    /// What a string says. Borrowed, unless it was written with escapes.
+    /// Returns the text of a string. It is borrowed unless the string has escapes.
     #[must_use]
     pub fn as_str(self) -> Option<Cow<'a, str>> {
         (self.kind() == Kind::String).then(|| self.string())
     }
 
-    /// A number, digit for digit as it was written.
+    /// Returns a number with its original digits.
     #[must_use]
     pub fn number(self) -> Option<&'a str> {
         (self.kind() == Kind::Number).then(|| self.text())
     }
 
-    /// Returns a number that is an integer and fits, however it is written: `256`, `256.0` and
-    /// `2.56e2` are one number.
+    /// Returns a number that is an integer and fits. `256`, `256.0` and `2.56e2` are the same
+    /// number.
     #[must_use]
     pub fn as_u64(self) -> Option<u64> {
         let text = self.number()?;
@@ -84,7 +84,8 @@ impl<'a> Node<'a> {
         u64::try_from(Decimal::new(text).to_i128()?).ok()
     }
 
-    /// Returns a number that is an integer and fits, however it is written.
+    /// Returns a number that is an integer and fits. `256`, `256.0` and `2.56e2` are the same
+    /// number.
     #[must_use]
     pub fn as_i64(self) -> Option<i64> {
         let text = self.number()?;
@@ -94,43 +95,43 @@ impl<'a> Node<'a> {
         i64::try_from(Decimal::new(text).to_i128()?).ok()
     }
 
-    /// A number, rounded to the nearest `f64`. `None` when it is beyond the largest.
+    /// Returns a number as the nearest `f64`. Returns `None` if it exceeds the range.
     #[must_use]
     pub fn as_f64(self) -> Option<f64> {
         self.number()?.parse().ok().filter(|number: &f64| number.is_finite())
     }
 
-    /// How many elements or members there are. Zero for what is neither array nor object.
+    /// Returns the number of elements or members. Other kinds have none.
     #[must_use]
     pub fn len(self) -> usize {
         self.slot.len() as usize
     }
 
-    /// Whether there are no elements or members.
+    /// Returns whether there are no elements or members.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// The elements of an array; none for other kinds.
+    /// Returns the elements of an array. Other kinds have none.
     #[must_use]
     pub fn elements(self) -> Elements<'a> {
         self.held(if self.kind() == Kind::Array { self.len() } else { 0 })
     }
 
-    /// The members of an object, as (name, value), in the order in which they were written; none
-    /// for other kinds.
+    /// Returns the members of an object as (name, value) in their original order. Other kinds have
+    /// none.
     #[must_use]
     pub fn members(self) -> Members<'a> {
         Members { slots: self.names_and_values() }
     }
 
-    /// The names and values of an object, by turns; none for other kinds.
+    /// Returns the names and values of an object in turn. Other kinds have none.
     pub(crate) fn names_and_values(self) -> Elements<'a> {
         self.held(if self.kind() == Kind::Object { self.len() * 2 } else { 0 })
     }
 
-    /// The value of an object's member.
+    /// Returns the value of an object's member.
     #[must_use]
     pub fn get(self, name: &str) -> Option<Self> {
         if let Some(mut names) = self.arena.same(self.index, name) {
@@ -141,22 +142,21 @@ impl<'a> Node<'a> {
         entries.find_map(|(own, value)| own.says(name).then_some(value))
     }
 
-    /// The names and values of an object's members that a reader which folds case takes for those of
-    /// `name`, the exact one included.
+    /// Returns the members of an object whose names equal `name` for a reader that ignores case.
     pub(crate) fn alike<'n>(self, name: &'n str) -> impl Iterator<Item = (Self, Self)> + 'n
     where
         'a: 'n,
     {
         let indexed = self.arena.alike(self.index, name);
-        // Without an index there are few members.
+        // Objects without an index have few members.
         let few = indexed.is_none().then(|| self.members().entries());
         let pair = move |slot| (self.at(slot), self.at(slot + 1));
         let all = indexed.into_iter().flatten().map(pair).chain(few.into_iter().flatten());
         all.filter(move |(own, _)| is_alike(&own.string(), name))
     }
 
-    /// The value that a JSON pointer leads to from here (RFC 6901). The empty pointer leads to
-    /// this value itself.
+    /// Returns the value at a JSON pointer that starts at this value (RFC 6901). The empty pointer
+    /// leads to this value.
     #[must_use]
     pub fn pointer(self, pointer: &str) -> Option<Self> {
         let Some(tokens) = pointer.strip_prefix('/') else {
@@ -172,31 +172,31 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// The bytes of the value, as written.
+    /// Returns the original bytes of the value.
     #[must_use]
     pub fn raw(self) -> &'a [u8] {
         self.text().as_bytes()
     }
 
-    /// Where in the document's bytes the value stands, its quotes or brackets included.
+    /// Returns the range of the value in the document's bytes, including quotes and brackets.
     #[must_use]
     pub fn span(self) -> Range<usize> {
         self.slot.start as usize..self.slot.end as usize
     }
 
-    /// Tells it from the others of its document, and grows as the document goes on.
+    /// Returns the index of the node. It is unique in the document and increases with the position.
     #[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
     pub(crate) const fn index(self) -> u32 {
         self.index
     }
 
-    /// What a string says, or a name.
+    /// Returns the text of a string or a name.
     pub(crate) fn string(self) -> Cow<'a, str> {
         let written = contents(&self.arena.text, self.slot);
         if self.slot.is_escaped() { unescape(written) } else { Cow::Borrowed(written) }
     }
 
-    /// Whether it is a string that says `text`. Allocates nothing.
+    /// Whether it is a string with this text. Allocates nothing.
     pub(crate) fn says(self, text: &str) -> bool {
         let slot = self.slot;
         if slot.kind() != Kind::String {
@@ -204,20 +204,20 @@ impl<'a> Node<'a> {
         }
         let length = (slot.end - slot.start) as usize;
         if slot.is_escaped() {
-            // An escape takes one to six times the bytes of its character.
+            // An escape has one to six times the bytes of its character.
             let lengths = text.len() + 2..=text.len().saturating_mul(6) + 2;
             count_work(text.len().min(length));
             let written = contents(&self.arena.text, slot);
             return lengths.contains(&length) && characters(written).eq(text.chars());
         }
-        // The length is compared first: most names differ in it.
+        // The length is compared first because most names differ in it.
         length == text.len() + 2 && {
             let own = slot.start as usize + 1..slot.start as usize + 1 + text.len();
             self.arena.text.as_bytes().get(own) == Some(text.as_bytes())
         }
     }
 
-    /// The values and names that it holds, as many as `left`: all of them, or none.
+    /// Returns the `left` slots directly inside this value.
     fn held(self, left: usize) -> Elements<'a> {
         let first = self.index + 1;
         let end = if left == 0 { first } else { self.slot.next };
@@ -230,10 +230,10 @@ impl<'a> Node<'a> {
     }
 }
 
-/// What a validator asks for.
+/// Methods for the schema validator.
 #[cfg(feature = "schema")]
 impl Node<'_> {
-    /// How many code points a string has. Allocates nothing.
+    /// Returns the number of code points in a string. Allocates nothing.
     pub(crate) fn code_points(self) -> Option<usize> {
         let slot = self.slot;
         let written = || contents(&self.arena.text, slot);
@@ -246,7 +246,7 @@ impl Node<'_> {
         })
     }
 
-    /// Whether two strings say the same, however they are written. Allocates nothing.
+    /// Whether two strings have the same text after decoding. Allocates nothing.
     pub(crate) fn says_the_same(self, other: Self) -> bool {
         let own = contents(&self.arena.text, self.slot);
         let other = contents(&other.arena.text, other.slot);
@@ -254,37 +254,37 @@ impl Node<'_> {
         own == other || characters(own).eq(characters(other))
     }
 
-    /// How many bytes a string takes as it was written, without its quotes.
+    /// Returns the number of bytes between the quotes of a string.
     pub(crate) fn written_length(self) -> Option<usize> {
         let slot = self.slot;
         (slot.kind() == Kind::String).then(|| (slot.end - slot.start) as usize - 2)
     }
 
-    /// Whether it is a number that is written without fraction and exponent.
+    /// Whether a number is written without a fraction and an exponent.
     pub(crate) fn is_written_as_integer(self) -> bool {
         self.slot.is_integer()
     }
 
-    /// Which document it is of, by address, and which of its nodes: no two nodes share both.
+    /// Returns the address of the document and the index of the node. The pair is unique.
     pub(crate) fn identity(self) -> (usize, u32) {
         (std::ptr::from_ref(self.arena).addr(), self.index)
     }
 }
 
 impl fmt::Debug for Node<'_> {
-    // Without its content, which may be a prompt.
+    // Omits the content, which may be a prompt.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("kind", &self.kind()).field("span", &self.span()).finish()
     }
 }
 
-/// The elements of an array. Made by [`Node::elements`].
+/// The elements of an array. Returned by [`Node::elements`].
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {
     arena: &'a Arena,
-    // Those that are left, and what they hold.
+    // The remaining slots and all slots inside them.
     slots: &'a [Slot],
-    // Which slot of the document the first of them is.
+    // The index of the first remaining slot.
     first: u32,
     left: usize,
 }
@@ -307,14 +307,14 @@ impl<'a> Iterator for Elements<'a> {
 impl ExactSizeIterator for Elements<'_> {}
 
 impl<'a> Elements<'a> {
-    /// Goes on behind `slot`, which is the first or the second.
+    /// Continues after `slot`, which is the first or the second.
     fn skip(&mut self, slot: &Slot) {
         self.slots = self.slots.get((slot.next - self.first) as usize..).unwrap_or_default();
         self.first = slot.next;
         self.left = self.left.saturating_sub(1);
     }
 
-    /// The name and the value of a member.
+    /// Returns the name and the value of a member.
     fn pair(&mut self) -> Option<(Node<'a>, Node<'a>)> {
         let [name, value, ..] = self.slots else { return None };
         let (arena, index) = (self.arena, self.first);
@@ -325,21 +325,21 @@ impl<'a> Elements<'a> {
     }
 }
 
-/// The members of an object, as (name, value). Made by [`Node::members`].
+/// The members of an object as (name, value). Returned by [`Node::members`].
 #[derive(Clone, Debug)]
 pub struct Members<'a> {
-    // Names and values, by turns.
+    // Names and values in turn.
     slots: Elements<'a>,
 }
 
 impl<'a> Members<'a> {
-    /// The same, as (name, value), with the name as a node.
+    /// Returns the members with their names as nodes.
     pub(crate) const fn entries(self) -> Entries<'a> {
         Entries(self.slots)
     }
 }
 
-/// The members of an object, the names as nodes. Made by [`Members::entries`].
+/// The members of an object with their names as nodes. Returned by [`Members::entries`].
 #[derive(Clone)]
 pub(crate) struct Entries<'a>(Elements<'a>);
 
@@ -367,7 +367,8 @@ impl<'a> Iterator for Members<'a> {
 
 impl ExactSizeIterator for Members<'_> {}
 
-/// An array's index in a pointer: digits, without a leading zero (RFC 6901 section 4).
+/// Parses the index of an array element in a pointer: digits without a leading zero (RFC 6901
+/// section 4).
 pub(crate) fn array_index(token: &str) -> Option<usize> {
     let digits = token.bytes().all(|byte| byte.is_ascii_digit());
     let legal = digits && (token == "0" || !token.starts_with('0'));

@@ -13,28 +13,27 @@ use super::{
 };
 
 impl Document {
-    /// The same document for users of `serde_json`. Costs an allocation for each string and
-    /// container.
+    /// Converts the document to a `serde_json` value. Allocates for each string, array and object.
     ///
     /// # Errors
     ///
-    /// [`JsonFault::NumberOutOfRange`] when a number, such as `1e400`, is none of `u64`, `i64` and a
-    /// finite `f64`.
+    /// Returns [`JsonFault::NumberOutOfRange`] if a number fits none of `u64`, `i64` and a finite
+    /// `f64`. An example is `1e400`.
     pub fn to_value(&self) -> Result<Value, JsonError> {
         self.root().to_value()
     }
 }
 
 impl Node<'_> {
-    /// The value for users of `serde_json`.
+    /// Converts the value to a `serde_json` value.
     ///
     /// # Errors
     ///
-    /// As [`Document::to_value`].
+    /// Returns the errors of [`Document::to_value`].
     pub fn to_value(self) -> Result<Value, JsonError> {
         let slots = self.arena().slots.get(self.index_range());
-        // From the last slot to the first, so that what an array holds lies ready when its turn
-        // comes, first element on top.
+        // Slots are read backwards, so the elements of an array are ready before the array. The
+        // first element is on top.
         let mut ready = Vec::new();
         for slot in slots.unwrap_or_default().iter().rev() {
             let value = value_of(self.arena(), slot, &mut ready)?;
@@ -44,7 +43,7 @@ impl Node<'_> {
     }
 }
 
-/// The value of a slot. What it holds is taken from the end of `ready`, first element last.
+/// Converts one slot. Its elements or members are at the end of `ready`, the first one last.
 fn value_of(arena: &Arena, slot: &Slot, ready: &mut Vec<Value>) -> Result<Value, JsonError> {
     let mut take = || ready.pop().unwrap_or_default();
     Ok(match slot.kind() {
@@ -52,7 +51,7 @@ fn value_of(arena: &Arena, slot: &Slot, ready: &mut Vec<Value>) -> Result<Value,
         Kind::Bool => slot.is_true().into(),
         Kind::Number => {
             let digits = arena.text.get(slot.start as usize..slot.end as usize);
-            // By serde_json's own hand, so that the value is what its reader makes of it.
+            // serde_json parses the number itself, so the value equals that of its own parser.
             let number = serde_json::from_str(digits.unwrap_or_default());
             let error = JsonError::new(JsonFault::NumberOutOfRange, slot.start as usize);
             Value::Number(number.map_err(|_| error)?)

@@ -7,36 +7,36 @@ use super::{
     slot::{Slot, Tag},
 };
 
-/// A document as it was read: its text, and where in it each value stands.
+/// A parsed document: its text and the positions of its values.
 #[derive(Clone)]
 pub(crate) struct Arena {
     pub(crate) text: ByteString,
     pub(crate) slots: Vec<Slot>,
     pub(crate) depth: u32,
-    // Boxed, because hardly any document has a wide object.
+    // Boxed because few documents have an object with many members.
     pub(crate) index: Option<Box<NameIndex>>,
 }
 
 impl Arena {
     pub(crate) fn slot(&self, index: u32) -> &Slot {
-        // No node is made for a slot that is not there.
+        // A default for an index without a slot. Nodes always have one.
         const NULL: &Slot = &Slot::leaf((0, 0), 0, Tag::NULL);
         self.slots.get(index as usize).unwrap_or(NULL)
     }
 
-    /// As [`NameIndex::same`].
+    /// See [`NameIndex::same`].
     pub(crate) fn same(&self, object: u32, name: &str) -> Option<impl Iterator<Item = u32> + '_> {
         self.index.as_ref()?.same(object, name)
     }
 
-    /// As [`NameIndex::alike`].
+    /// See [`NameIndex::alike`].
     pub(crate) fn alike(&self, object: u32, name: &str) -> Option<impl Iterator<Item = u32> + '_> {
         self.index.as_ref()?.alike(object, name)
     }
 }
 
 impl fmt::Debug for Arena {
-    // Without the text, which may be a prompt.
+    // Omits the text, which may be a prompt.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Arena")
             .field("bytes", &self.text.len())

@@ -3,9 +3,9 @@ use crate::{
     payload::json::{error::DocumentError, fault::JsonError},
 };
 
-/// The memory that a document may take while it is read.
+/// The memory that a document may take while it is parsed.
 pub(crate) trait Memory {
-    /// A malformed document, or one that has no room.
+    /// A malformed document or a lack of memory.
     type Error: From<JsonError>;
 
     fn take(&mut self, bytes: usize) -> Result<(), Self::Error>;
@@ -13,7 +13,7 @@ pub(crate) trait Memory {
     fn give_back(&mut self, bytes: usize);
 }
 
-/// As much as the bounds allow.
+/// No limit besides the bounds of the document.
 #[derive(Default)]
 pub(crate) struct Unlimited;
 
@@ -27,7 +27,7 @@ impl Memory for Unlimited {
     fn give_back(&mut self, _bytes: usize) {}
 }
 
-/// Without a permit, as much as the bounds allow.
+/// `None` has no limit besides the bounds of the document.
 impl Memory for Option<MemoryPermit> {
     type Error = DocumentError;
 

@@ -1,4 +1,4 @@
-//! Reads the bytes of a document into an arena.
+//! Parses the bytes of a document into an arena.
 
 pub(crate) mod arena;
 pub(crate) mod memory;

@@ -6,19 +6,19 @@ use super::{
     string::contents,
 };
 
-/// The names of objects with many members, indexed once while the document is read: for the check
-/// that no name comes twice, and for all look-ups after it.
+/// The names of objects with many members. They are indexed once during parsing to find duplicates
+/// and to speed up lookups.
 ///
-/// Names are hashed with a key drawn at random, so that no client can prepare names that collide.
+/// Names are hashed with a random key, so a client cannot prepare collisions.
 #[derive(Clone, Default)]
 pub(crate) struct NameIndex {
     state: RandomState,
-    // In the order of their slots, once the document has been read.
+    // Sorted by slot after the document was parsed.
     objects: Vec<IndexedObject>,
     entries: Vec<NameEntry>,
 }
 
-/// An object whose names are indexed.
+/// An object with indexed names.
 #[derive(Clone, Copy)]
 struct IndexedObject {
     object: u32,
@@ -26,8 +26,8 @@ struct IndexedObject {
     count: u32,
 }
 
-/// A name. Entries of an object are sorted, so that equal names are neighbors, and so are names that
-/// differ in case only.
+/// A name. The entries of an object are sorted, so equal names are adjacent and so are names that
+/// differ only in case.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 struct NameEntry {
     folded: u32,
@@ -36,14 +36,15 @@ struct NameEntry {
 }
 
 impl NameIndex {
-    /// How many bytes the index takes for an object of `count` members, at most: its tables double.
+    /// Returns the maximum size in bytes of the index for an object of `count` members. Its vectors
+    /// double as they grow.
     pub(crate) const fn weight(count: u32) -> usize {
         2 * (size_of::<IndexedObject>() + size_of::<NameEntry>() * count as usize)
     }
 
-    /// Indexes the names of an object, and returns where the earliest second name starts.
+    /// Indexes the names of an object. Returns the start of the earliest duplicate name.
     ///
-    /// `members` begins with the slot of the first name, which is slot `object + 1`.
+    /// `members` starts with the slot of the first name, which is slot `object + 1`.
     pub(crate) fn add(
         &mut self,
         text: &str,
@@ -66,7 +67,7 @@ impl NameIndex {
             (Some(one), Some(other)) => is_same(contents(text, one), contents(text, other)),
             _ => false,
         };
-        // Names of the same hash are the same, but for accidents.
+        // Names with equal hashes are almost always equal.
         let of_one_hash = added.chunk_by(|one, other| one.hash() == other.hash());
         let second = of_one_hash.filter_map(|alike| {
             let mut later = alike.iter().enumerate().skip(1);
@@ -78,13 +79,13 @@ impl NameIndex {
         second.filter_map(name).map(|name| name.start).min()
     }
 
-    /// Makes the objects ready for look-ups.
+    /// Prepares lookups.
     pub(crate) fn finish(&mut self) {
         self.objects.sort_unstable_by_key(|wide| wide.object);
     }
 
-    /// The slots of names in `object` that have the hash of `name`: those that equal it, and
-    /// accidents. `None` when the object is not indexed.
+    /// Returns the slots of names in `object` with the hash of `name`. A collision can add other
+    /// names. Returns `None` if the object is not indexed.
     pub(crate) fn same(&self, object: u32, name: &str) -> Option<impl Iterator<Item = u32> + '_> {
         let entries = self.of(object)?;
         let (folded, exact) = hashes(&self.state, name);
@@ -93,8 +94,9 @@ impl NameIndex {
         Some(found.take_while(move |entry| entry.hash() == (folded, exact)).map(|entry| entry.slot))
     }
 
-    /// The slots of names in `object` that have the hash of `name` without its case: those that are
-    /// [alike](crate::payload::json::case_fold::is_alike), and accidents. `None` when the object is not indexed.
+    /// Returns the slots of names in `object` with the case-insensitive hash of `name`. Such names
+    /// are usually [alike](crate::payload::json::case_fold::is_alike). A collision can add other
+    /// names. Returns `None` if the object is not indexed.
     pub(crate) fn alike(&self, object: u32, name: &str) -> Option<impl Iterator<Item = u32> + '_> {
         let entries = self.of(object)?;
         let (folded, _) = hashes(&self.state, name);

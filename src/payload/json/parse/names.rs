@@ -6,12 +6,12 @@ use super::{
 };
 use crate::payload::json::case_fold::fold;
 
-/// Objects with more members than this are indexed.
+/// Objects with more members are indexed.
 pub(crate) const MAX_UNINDEXED: u32 = 16;
 
-/// Where the earliest second name of an object with few members starts.
+/// Returns the start of the earliest duplicate name in an object with few members.
 ///
-/// `members` begins with the slot of the first name, which is slot `object + 1`. Allocates nothing.
+/// `members` starts with the slot of the first name, which is slot `object + 1`. Allocates nothing.
 pub(crate) fn duplicate(text: &str, members: &[Slot], object: u32) -> Option<u32> {
     let names = || NamesOfObject { slots: members, first: object + 1, at: 0 }.map(|(_, name)| name);
     let mut seen = 0_u64;
@@ -20,7 +20,7 @@ pub(crate) fn duplicate(text: &str, members: &[Slot], object: u32) -> Option<u32
             return hashed_duplicate(text, names());
         }
         let written = contents(text, name);
-        // Two names of different marks differ.
+        // Names with different bits differ.
         let mark = 1 << name_bit(written.as_bytes());
         let again = seen & mark != 0;
         if again && names().take(index).any(|earlier| contents(text, earlier) == written) {
@@ -31,7 +31,7 @@ pub(crate) fn duplicate(text: &str, members: &[Slot], object: u32) -> Option<u32
     None
 }
 
-/// The same where names have escapes, each of which is decoded once.
+/// Finds duplicates among names with escapes. Each name is decoded once.
 fn hashed_duplicate<'a>(text: &str, names: impl Iterator<Item = &'a Slot> + Clone) -> Option<u32> {
     let state = RandomState::new();
     let mut hashes = [0; MAX_UNINDEXED as usize];
@@ -52,7 +52,7 @@ fn hashed_duplicate<'a>(text: &str, names: impl Iterator<Item = &'a Slot> + Clon
     None
 }
 
-/// A number below 64.
+/// Returns a number below 64.
 fn name_bit(name: &[u8]) -> u32 {
     let last = name.last().copied().unwrap_or(0);
     let middle = name.get(name.len() / 2).copied().unwrap_or(0);
@@ -65,7 +65,7 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one == other || characters(one).eq(characters(other))
 }
 
-/// The names of an object's members, with their slots.
+/// The names of an object's members with their slots.
 #[derive(Clone)]
 pub(crate) struct NamesOfObject<'a> {
     pub(crate) slots: &'a [Slot],
@@ -78,7 +78,7 @@ impl<'a> Iterator for NamesOfObject<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let name = self.slots.get(self.at as usize)?;
-        // The value follows its name, and the next name the value's subtree.
+        // A value follows its name. The next name follows the value's subtree.
         let value = self.slots.get(self.at as usize + 1)?;
         let slot = self.first + self.at;
         self.at = value.next - self.first;
@@ -86,7 +86,7 @@ impl<'a> Iterator for NamesOfObject<'a> {
     }
 }
 
-/// The hash of a name without its case, and the one of the name as it is.
+/// Returns the case-insensitive hash and the exact hash of a name.
 pub(crate) fn hashes(state: &impl BuildHasher, written: &str) -> (u32, u32) {
     let (mut folded, mut exact) = (BlockHasher::new(state), BlockHasher::new(state));
     if written.is_ascii() && !written.contains('\\') {
@@ -109,7 +109,7 @@ pub(crate) fn hashes(state: &impl BuildHasher, written: &str) -> (u32, u32) {
 
 const BLOCK: usize = 32;
 
-/// The hash of a name as it is.
+/// Returns the exact hash of a name.
 fn exact_hash(state: &impl BuildHasher, written: &str) -> u32 {
     let mut exact = BlockHasher::new(state);
     for char in characters(written) {
@@ -119,7 +119,7 @@ fn exact_hash(state: &impl BuildHasher, written: &str) -> u32 {
     exact.finish()
 }
 
-/// Gives a hasher its bytes in blocks of one size, so that equal bytes have equal hashes.
+/// Feeds a hasher in blocks of equal size, so that equal bytes have equal hashes.
 struct BlockHasher<H> {
     hasher: H,
     block: [u8; BLOCK],

@@ -15,10 +15,10 @@ use crate::payload::json::{
 };
 
 impl Progress {
-    /// Reads on in the same text for at least `turn` bytes, and returns the arena at its end.
+    /// Parses at least `turn` bytes of the same text. Returns the arena at its end.
     ///
-    /// There is no recursion: while an array or object is open, its slot says which one is around
-    /// it. There is no allocation but the slots, and the index of wide objects.
+    /// The parser does not recurse. The slot of an open array or object stores its parent. The
+    /// parser allocates only the slots and the index of objects with many members.
     pub(crate) fn read<R: Memory>(
         &mut self,
         text: &ByteString,
@@ -45,7 +45,7 @@ impl Progress {
     }
 }
 
-/// Reads values, one after the other.
+/// Parses one value after the other.
 struct Parser<'a, R> {
     text: &'a str,
     bytes: &'a [u8],
@@ -54,8 +54,8 @@ struct Parser<'a, R> {
 }
 
 impl<R: Memory> Parser<'_, R> {
-    /// Reads to the end of the next value that holds no other: a scalar, or the brackets of an
-    /// empty array or object, whose closing one is left to `follow`.
+    /// Parses up to the end of the next scalar or empty container. The closing bracket of the
+    /// container is left to `follow`.
     fn leaf(&mut self) -> Result<(), R::Error> {
         loop {
             match self.token() {
@@ -83,7 +83,7 @@ impl<R: Memory> Parser<'_, R> {
         }
     }
 
-    /// Reads what follows a whole value, to where the next one starts. True at the end.
+    /// Parses the text after a value up to the start of the next one. Returns true at the end.
     fn follow(&mut self) -> Result<bool, R::Error> {
         loop {
             match (self.progress.container, self.token()) {
@@ -130,7 +130,7 @@ impl<R: Memory> Parser<'_, R> {
         Ok(())
     }
 
-    /// Closes the innermost array or object, and returns to the one around it.
+    /// Closes the innermost array or object and returns to its parent.
     fn leave(&mut self) -> Result<(), R::Error> {
         self.progress.at += 1;
         self.progress.depth -= 1;
@@ -155,7 +155,7 @@ impl<R: Memory> Parser<'_, R> {
         Ok(())
     }
 
-    /// Checks that no name comes twice in the innermost object, which is whole.
+    /// Checks that the names of the innermost object are unique. The object is complete.
     fn check_names(&mut self) -> Result<(), R::Error> {
         let Progress { open, count, .. } = *self.progress;
         let members = self.progress.slots.get(open as usize + 1..).unwrap_or_default();
@@ -171,7 +171,7 @@ impl<R: Memory> Parser<'_, R> {
         }
     }
 
-    /// Reads a member's name and its colon.
+    /// Parses a member's name and its colon.
     fn name(&mut self) -> Result<(), R::Error> {
         if self.peek() != b'"' {
             return Err(self.unexpected(JsonFault::ExpectedName).into());
@@ -220,7 +220,7 @@ impl<R: Memory> Parser<'_, R> {
             0xdc00..=0xdfff => return Err(JsonError::new(JsonFault::LoneSurrogate, start).into()),
             _ => return Ok(()),
         }
-        // A high surrogate: the low one follows at once (section 7).
+        // The low surrogate directly follows the high one (section 7).
         for expected in [b'\\', b'u'] {
             if self.peek() != expected {
                 return Err(self.lone(start).into());
@@ -272,7 +272,7 @@ impl<R: Memory> Parser<'_, R> {
         self.push_leaf(start, tag)
     }
 
-    /// One digit or more.
+    /// Parses at least one digit.
     fn digits(&mut self) -> Result<(), R::Error> {
         let rest = self.bytes.get(self.progress.at..).unwrap_or_default();
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -307,7 +307,7 @@ impl<R: Memory> Parser<'_, R> {
             return Err(JsonError::new(fault, slot.start as usize).into());
         }
         if length == self.progress.slots.capacity() {
-            // Doubles, but never past the bound. Until the slots are moved there are both.
+            // Doubles up to the bound. Both vectors exist until the slots are moved.
             let more = length.max(16).min(most - length);
             self.memory.take((length + more) * size_of::<Slot>())?;
             self.progress.slots.reserve_exact(more);
@@ -317,12 +317,12 @@ impl<R: Memory> Parser<'_, R> {
         Ok(())
     }
 
-    /// The byte here. Zero at the end: a zero byte is legal nowhere.
+    /// Returns the current byte. Returns zero at the end, because a zero byte is always an error.
     fn peek(&self) -> u8 {
         self.bytes.get(self.progress.at).copied().unwrap_or(0)
     }
 
-    /// Skips space (section 2), and gives the byte there.
+    /// Skips white space (section 2) and returns the next byte.
     fn token(&mut self) -> u8 {
         loop {
             let byte = self.peek();

@@ -4,13 +4,13 @@ use crate::payload::json::{
     fault::{JsonError, JsonFault},
 };
 
-/// How far a document has been read, between two turns.
+/// The state of a document between two steps of parsing.
 pub(crate) struct Progress {
     pub(crate) bounds: DocumentBounds,
     pub(crate) at: usize,
     pub(crate) slots: Vec<Slot>,
     pub(crate) index: Option<Box<NameIndex>>,
-    // The innermost open array or object: its kind, its slot, how many it holds so far.
+    // The innermost open array or object: its kind, its slot and its number of elements so far.
     pub(crate) container: Container,
     pub(crate) open: u32,
     pub(crate) count: u32,
@@ -19,7 +19,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Begins to read a text.
+    /// Starts to parse a text.
     pub(crate) fn new<R: Memory>(
         text: &str,
         bounds: DocumentBounds,
@@ -28,7 +28,7 @@ impl Progress {
         if text.starts_with('\u{feff}') {
             return Err(JsonError::new(JsonFault::ByteOrderMark, 0).into());
         }
-        // Spans are held in 32 bits.
+        // Positions have 32 bits.
         if u32::try_from(text.len()).is_err() {
             return Err(JsonError::new(JsonFault::TooLong, u32::MAX as usize).into());
         }
@@ -48,13 +48,13 @@ impl Progress {
     }
 }
 
-/// Slots for a document of `length` bytes. Chats need one for each 6 to 100 bytes, so this is
-/// nearly always enough; a long document of short values grows by doubling.
+/// Estimates the slots of a document of `length` bytes. Chat requests need one slot for 6 to 100
+/// bytes, so the estimate usually suffices. A long document of short values grows by doubling.
 fn estimate(length: usize) -> usize {
     (length / 4 + 2).min(1024 + length / 64)
 }
 
-/// No array or object.
+/// No array or object is open.
 const NONE: u32 = u32::MAX;
 
 /// The kind of the innermost open array or object.

@@ -1,10 +1,10 @@
-/// How many bytes stand before the first quote, backslash or control character.
+/// Returns the number of bytes before the first quote, backslash or control character.
 pub(crate) fn ordinary(bytes: &[u8]) -> usize {
     // Most names and many values end in the first word.
     if let Some(index) = bytes.first_chunk().and_then(special) {
         return index;
     }
-    // Blocks, which the compiler turns into vector instructions, and then words.
+    // The compiler vectorizes whole blocks. Words follow.
     let (blocks, _) = bytes.as_chunks::<16>();
     let plain =
         |block: &&[u8; 16]| !block.iter().fold(false, |found, byte| found | is_special(*byte));
@@ -26,13 +26,13 @@ fn is_special(byte: u8) -> bool {
     (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
-/// Where in a word the first quote, backslash or control character stands.
+/// Returns the position of the first quote, backslash or control character in a word.
 fn special(word: &[u8; 8]) -> Option<usize> {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;
 
-    // Subtraction borrows out of a byte only where it was found to be special, so that the lowest
-    // mark, which is the one that counts, is always true.
+    // Subtraction borrows only out of a byte that is special. The lowest mark is therefore always
+    // right and only the lowest is used.
     let word = u64::from_le_bytes(*word);
     let quote = word ^ (ONES * b'"' as u64);
     let backslash = word ^ (ONES * b'\\' as u64);

@@ -1,16 +1,16 @@
 use crate::payload::json::kind::Kind;
 
-/// One value, or one name of a member.
+/// One value or one member name.
 ///
-/// Slots stand in document order. An array is followed by its elements, an object by a name and a
-/// value for each member, so that a subtree is a range: from a slot to its `next`.
+/// Slots are in document order. The elements of an array follow it. The members of an object follow
+/// it as a name and a value each. A subtree is therefore the range from a slot to its `next`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
-    /// First byte, the quote or bracket included.
+    /// The first byte, including a quote or bracket.
     pub(crate) start: u32,
-    /// First byte after it.
+    /// The byte after the last one.
     pub(crate) end: u32,
-    /// First slot after its subtree. While an array or object is being read: the one around it.
+    /// The slot after its subtree. For an open array or object it is the parent.
     pub(crate) next: u32,
     tag: Tag,
 }
@@ -20,7 +20,7 @@ impl Slot {
         Self { start: start as u32, end: 0, next, tag }
     }
 
-    /// A slot without a subtree, at `index`.
+    /// Creates a slot without a subtree at `index`.
     pub(crate) const fn leaf(span: (usize, usize), index: usize, tag: Tag) -> Self {
         Self { start: span.0 as u32, end: span.1 as u32, next: index as u32 + 1, tag }
     }
@@ -29,7 +29,7 @@ impl Slot {
         self.tag.kind()
     }
 
-    /// How many elements or members. Zero for other kinds.
+    /// Returns the number of elements or members. Other kinds have none.
     pub(crate) const fn len(&self) -> u32 {
         if self.tag.0 & Tag::HOLDS == 0 { 0 } else { self.tag.0 >> Tag::BITS }
     }
@@ -38,7 +38,7 @@ impl Slot {
         self.tag.0 = (self.tag.0 & Tag::MASK) | (len << Tag::BITS);
     }
 
-    /// Whether a string holds escapes.
+    /// Whether a string has escapes.
     pub(crate) const fn is_escaped(&self) -> bool {
         self.tag.0 == Tag::ESCAPED_STRING.0
     }
@@ -53,20 +53,21 @@ impl Slot {
     }
 }
 
-/// The kind in the low bits; above them, for arrays and objects, how many they hold.
+/// The kind in the low bits. For arrays and objects the high bits hold the number of elements or
+/// members.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tag(u32);
 
 impl Tag {
     const BITS: u32 = 4;
     const MASK: u32 = (1 << Self::BITS) - 1;
-    // Set in the two kinds that hold others.
+    // Set for arrays and objects.
     const HOLDS: u32 = 8;
 
-    /// The most that an array or object can hold.
+    /// The maximum number of elements or members.
     pub(crate) const MAX_LEN: u32 = u32::MAX >> Self::BITS;
 
-    // The lowest bit tells two tags of a kind apart.
+    // The lowest bit distinguishes two tags of one kind.
     pub(crate) const NULL: Self = Self(0);
     pub(crate) const FALSE: Self = Self(2);
     pub(crate) const TRUE: Self = Self(3);

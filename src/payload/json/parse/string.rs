@@ -2,13 +2,13 @@ use std::{borrow::Cow, iter};
 
 use super::slot::Slot;
 
-/// What stands between the quotes of a string, as written.
+/// Returns the original text between the quotes of a string.
 pub(crate) fn contents<'a>(text: &'a str, string: &Slot) -> &'a str {
     let (start, end) = (string.start as usize + 1, (string.end as usize).saturating_sub(1));
     text.get(start..end).unwrap_or_default()
 }
 
-/// What a string says. The reader has checked its escapes.
+/// Decodes a string. The parser has checked its escapes.
 pub(crate) fn unescape(written: &str) -> Cow<'_, str> {
     let Some(first) = written.find('\\') else { return Cow::Borrowed(written) };
     let (plain, mut rest) = written.split_at(first);
@@ -25,7 +25,7 @@ pub(crate) fn unescape(written: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The characters that a string says. Allocates nothing.
+/// Returns the decoded characters of a string. Allocates nothing.
 pub(crate) fn characters(written: &str) -> impl Iterator<Item = char> {
     let mut rest = written.chars();
     iter::from_fn(move || {
@@ -45,8 +45,7 @@ thread_local! {
     static WORK: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// Counts bytes of names that are decoded, hashed or compared, for tests that bound the work of a
-/// document by a count.
+/// Counts the bytes of names that are decoded, hashed or compared. Tests limit this count.
 #[cfg(test)]
 pub(crate) fn count_work(bytes: usize) {
     WORK.set(WORK.get() + bytes);
@@ -55,13 +54,13 @@ pub(crate) fn count_work(bytes: usize) {
 #[cfg(not(test))]
 pub(crate) const fn count_work(_bytes: usize) {}
 
-/// The bytes counted on this thread.
+/// Returns the bytes counted on this thread.
 #[cfg(test)]
 pub(crate) fn work() -> usize {
     WORK.get()
 }
 
-/// The character that an escape stands for, and the escape's length without its backslash.
+/// Returns the character of an escape and the length of the escape without its backslash.
 fn decode(escape: &str) -> Option<(char, usize)> {
     let char = match escape.bytes().next()? {
         b'b' => '\u{8}',
