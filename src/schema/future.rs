@@ -20,8 +20,8 @@ use crate::{
 };
 
 pin_project! {
-    /// The future of [`ValidateSchema`](super::ValidateSchema). Dropping it drops the inner one, or the answer
-    /// that is held back.
+    /// The future of [`ValidateSchema`](super::ValidateSchema). Dropping it drops the inner future
+    /// or the response that is held back.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, B> {
         #[pin]
@@ -34,7 +34,7 @@ pin_project! {
     #[project_replace = StateOwn]
     enum State<F, B> {
         Calling { #[pin] future: F, expectation: Option<Box<Expectation>> },
-        // Boxed, so that who holds nothing back carries none of it.
+        // Boxed so that the future stays small if no response is held back.
         Holding { held: Pin<Box<HeldResponse<B>>> },
         Rejected { rejection: Rejection, responder: Responder, context: RequestContext },
         Done,
@@ -93,7 +93,7 @@ where
                     };
                 }
             };
-            // What was called, or held back, is given back now.
+            // Drops the inner future or the body that was held back.
             state.set(State::Done);
             return Poll::Ready(Ok(response));
         }
@@ -123,7 +123,7 @@ fn receive<B: Body<Data = Bytes>>(
 }
 
 impl<F, B> fmt::Debug for ResponseFuture<F, B> {
-    // Without the answer that may be held back.
+    // Omits the response that may be held back.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ResponseFuture")
             .field(match &self.state {

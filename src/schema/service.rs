@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{context::RequestContext, payload::Payload, rejection::RejectionFormat};
 
-/// The service of [`SchemaLayer`].
+/// Middleware that validates requests and responses.
+///
+/// [`SchemaLayer`](super::SchemaLayer) makes it. See the [module docs](super) for an example.
 #[derive(Clone, Debug)]
 pub struct ValidateSchema<S> {
     inner: S,
@@ -71,13 +73,13 @@ where
             let responder = self.format.for_request(&request);
             return ResponseFuture::rejected(rejection, responder, context);
         }
-        // An answer to HEAD has the fields of a body, and none.
+        // A response to HEAD has the headers of a body but no body.
         let schema = rules.response.as_ref().filter(|_| *request.method() != Method::HEAD);
         let expectation = schema.map(|schema| {
             context.announce_answer_is_read();
             if schema.must_be_whole() {
-                // A server may ignore a range (RFC 9110 section 14.2). One that sends the part that was
-                // asked for sends what cannot be checked.
+                // A partial response cannot be checked. A server may ignore a range (RFC 9110
+                // section 14.2).
                 request.headers_mut().remove(RANGE);
                 request.headers_mut().remove(IF_RANGE);
             }

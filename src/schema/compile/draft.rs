@@ -1,8 +1,9 @@
 /// A draft of JSON Schema.
 ///
-/// A schema names its own in `$schema`; [`SchemaBuilder::draft`](crate::schema::SchemaBuilder::draft) is for
-/// those that do not. API Gateway's models and OpenAPI 3.0 are of draft 4, Hugging Face's task
-/// schemas of draft 6, OpenAPI 3.1 of 2020-12.
+/// `$schema` names the draft of a schema.
+/// [`SchemaBuilder::draft`](crate::schema::SchemaBuilder::draft) sets the draft of schemas that
+/// name none. API Gateway's models and OpenAPI 3.0 use draft 4, Hugging Face's task schemas draft 6
+/// and OpenAPI 3.1 draft 2020-12.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Draft {
@@ -20,7 +21,7 @@ pub enum Draft {
 }
 
 impl Draft {
-    /// The draft that `$schema` names.
+    /// Returns the draft that `$schema` names.
     pub(crate) fn of(uri: &str) -> Option<Self> {
         Self::from_engine(jsonschema::Draft::from_schema_uri(uri))
     }
@@ -46,12 +47,12 @@ impl Draft {
         }
     }
 
-    /// Whether `$ref` makes all keywords beside it void: up to draft 7 (its section 8.3).
+    /// Whether `$ref` disables all keywords next to it, as up to draft 7 (section 8.3).
     pub(crate) const fn refers_alone(self) -> bool {
         matches!(self, Self::Draft4 | Self::Draft6 | Self::Draft7)
     }
 
-    /// What kind of schemas stand in the value of a keyword.
+    /// Returns the form of subschemas in the value of a keyword.
     pub(crate) fn subschemas(self, keyword: &str) -> Subschemas {
         let since = |draft: Self| self as u8 >= draft as u8;
         match keyword {
@@ -83,7 +84,7 @@ impl Draft {
     }
 }
 
-/// What kind of schemas stand in the value of a keyword.
+/// The form of subschemas in the value of a keyword.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(crate) enum Subschemas {
     None,
@@ -93,13 +94,13 @@ pub(crate) enum Subschemas {
     Members(AppliesTo),
 }
 
-/// What a schema in another applies to.
+/// The value that a subschema applies to.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(crate) enum AppliesTo {
-    /// The very value.
+    /// The same value.
     SameValue,
-    /// What the value holds.
+    /// Elements or members of the value.
     Children,
-    /// What a reference says.
+    /// No value, unless a reference leads to the subschema.
     Nothing,
 }

@@ -2,16 +2,16 @@ use std::{error::Error, fmt};
 
 use crate::payload::JsonError;
 
-/// Why a schema cannot be used, and where.
+/// The reason why a schema is invalid and its position.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct SchemaError {
-    /// What is wrong.
+    /// The reason.
     pub fault: SchemaFault,
-    /// In which of the further documents, by its URI. `None` for the schema itself.
+    /// The URI of the additional document with the fault. `None` for the schema itself.
     pub document: Option<String>,
-    /// Where, as a JSON pointer (RFC 6901). Empty for the whole, or where it is not known. The
-    /// `anyOf` that stands for `nullable` is a step of it.
+    /// The position as a JSON pointer (RFC 6901). It is empty for the whole schema or if the
+    /// position is unknown. The `anyOf` that replaces `nullable` counts as a step.
     pub pointer: String,
 }
 
@@ -37,24 +37,24 @@ impl fmt::Display for SchemaError {
 
 impl Error for SchemaError {}
 
-/// What is wrong with a schema.
+/// The reason why a schema is invalid.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SchemaFault {
-    /// The text is not strict JSON, or holds a number that no `f64` does.
+    /// The text is not strict JSON or contains a number beyond `f64`.
     Malformed(JsonError),
-    /// `$schema` names something other than a known draft.
+    /// `$schema` names an unknown draft.
     UnknownDraft(String),
-    /// It breaks the rules of its draft: which of them, for people.
+    /// The schema violates the rules of its draft. The text names the rule.
     Illegal(String),
-    /// A reference, or the URI of a document, leads nowhere: nothing is ever fetched.
+    /// A reference or the URI of a document does not resolve. Nothing is fetched.
     Unresolved(String),
-    /// A pattern needs look-around or back-references, which cannot be matched in linear time, or
-    /// is too large, or no regular expression at all.
+    /// A pattern is invalid, too large or needs look-around or back-references, which take more
+    /// than linear time.
     Pattern(String),
-    /// Its objects and arrays, or its references, stand too deep in one another.
+    /// Arrays, objects or references are nested too deeply.
     TooDeep,
-    /// It holds too many values.
+    /// The schema has too many values.
     TooLarge,
 }
 

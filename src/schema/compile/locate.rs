@@ -32,8 +32,8 @@ pub(crate) fn translate(error: &ValidationError<'_>, document: Option<&str>) -> 
     SchemaError::at(fault, document, error.instance_path().as_str())
 }
 
-/// Which of the further documents a fault stands in: the first that has something there, unless
-/// the schema itself does.
+/// Returns the first additional document with a value at the fault's position, unless the schema
+/// itself has one there.
 pub(crate) fn document_at(own: &SchemaError, sources: &[SchemaDocument<'_>]) -> Option<String> {
     let stands =
         |source: &&SchemaDocument<'_>| match (source.value.pointer(&own.pointer), &own.fault) {
@@ -47,7 +47,7 @@ fn pattern_of(error: &ValidationError<'_>) -> SchemaFault {
     SchemaFault::Pattern(error.instance().as_str().unwrap_or_default().to_owned())
 }
 
-/// Says where the reference stands that leads nowhere, and how it is written.
+/// Sets the position and the text of an unresolved reference.
 pub(crate) fn locate(
     own: &mut SchemaError,
     error: &ReferencingError,

@@ -1,4 +1,4 @@
-//! Compiles a schema: its draft, its references, OpenAPI's terms, and how deep it goes.
+//! Compiles schemas.
 
 pub(crate) mod draft;
 pub(crate) mod error;

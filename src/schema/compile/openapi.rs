@@ -1,19 +1,18 @@
-//! What OpenAPI 3.0 writes and JSON Schema does not know, put into its terms.
+//! Converts OpenAPI 3.0 keywords to JSON Schema.
 
 use serde_json::{Map, Value, json};
 
 use super::draft::{Draft, Subschemas};
 
-/// Puts OpenAPI's terms into those of `draft`, in a schema and all that stand in it.
+/// Converts OpenAPI keywords in a schema and its subschemas to `draft`.
 ///
-/// | OpenAPI | becomes |
+/// | OpenAPI | JSON Schema |
 /// |---|---|
-/// | `nullable: true` | `null` among the types and the values of `enum`, or a branch of `anyOf` |
-/// | `exclusiveMinimum: true`, from draft 6 on | `exclusiveMinimum` with the value of `minimum` |
-/// | `format: int32`, `int64`, where formats are asserted | `minimum` and `maximum` |
+/// | `nullable: true` | `null` in `type` and `enum`, or a branch of `anyOf` |
+/// | `exclusiveMinimum: true` from draft 6 on | `exclusiveMinimum` with the value of `minimum` |
+/// | `format: int32` and `int64` if formats are asserted | `minimum` and `maximum` |
 ///
-/// Data are not looked into, be it in `enum`, `const`, `default`, `example` or a keyword that the
-/// draft does not know.
+/// Data in `enum`, `const`, `default`, `example` and unknown keywords do not change.
 pub(crate) fn rewrite(schema: &mut Value, draft: Draft, formats: bool) {
     let Value::Object(schema) = schema else { return };
     let draft = schema.get("$schema").and_then(Value::as_str).and_then(Draft::of).unwrap_or(draft);
@@ -43,7 +42,7 @@ pub(crate) fn rewrite(schema: &mut Value, draft: Draft, formats: bool) {
     }
 }
 
-/// Draft 4's and OpenAPI's boolean, which later drafts have a number for.
+/// Converts the boolean of draft 4 and OpenAPI to the number of later drafts.
 fn exclude(schema: &mut Map<String, Value>, bound: &str, exclusive: &str) {
     let Some(&Value::Bool(is_exclusive)) = schema.get(exclusive) else { return };
     schema.remove(exclusive);
@@ -52,7 +51,7 @@ fn exclude(schema: &mut Map<String, Value>, bound: &str, exclusive: &str) {
     }
 }
 
-/// The range of OpenAPI's integers, unless the schema asks for less.
+/// Adds the range of OpenAPI's integers unless the schema has a narrower one.
 fn bound(schema: &mut Map<String, Value>) {
     let (min, max) = match schema.get("format").and_then(Value::as_str) {
         Some("int32") => (i64::from(i32::MIN), i64::from(i32::MAX)),
@@ -72,7 +71,7 @@ fn bound(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Keywords that judge a `null` by other schemas.
+/// Keywords that apply other schemas to a `null`.
 const JUDGES: [&str; 10] = [
     "$ref",
     "$dynamicRef",
@@ -83,19 +82,19 @@ const JUDGES: [&str; 10] = [
     "if",
     "then",
     "else",
-    // With a value of `enum` beside it, which the list cannot say.
+    // Only if `enum` is also present, because the list cannot express both.
     "const",
 ];
 
-/// Lets a schema accept `null` too. Keywords that are not named here do not judge a `null`.
+/// Makes a schema also accept `null`. Keywords not named here accept it already.
 fn allow_null(schema: &mut Map<String, Value>, draft: Draft) {
     let null = json!({"type": "null"});
     let known = |keyword: &str| draft.engine().is_known_keyword(keyword);
 
     let mut inner = Map::new();
     if draft.refers_alone() && schema.contains_key("$ref") {
-        // All that is void beside the reference stays beside it. Definitions stay in their place,
-        // where references look for them.
+        // Keywords that the reference disables stay next to it. Definitions stay in place so that
+        // references find them.
         let stays = |keyword: &str| !known(keyword) || matches!(keyword, "definitions" | "$schema");
         let (outer, judging) =
             std::mem::take(schema).into_iter().partition(|(keyword, _)| stays(keyword));

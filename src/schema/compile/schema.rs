@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// A JSON Schema, compiled once. Copies are cheap and share it.
+/// A compiled JSON Schema. Clones are cheap and share it.
 ///
 /// ```
 /// use serde_json::json;
@@ -39,83 +39,85 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// OpenAPI's terms count in every draft. `nullable: true` allows `null`, also beside `$ref`, `enum`,
-/// `const`, `allOf`, `oneOf`, `anyOf` and `not`; a boolean `exclusiveMinimum` or `exclusiveMaximum`
-/// makes its bound exclusive; `example`, `discriminator`, `readOnly` and `writeOnly` say nothing,
-/// and `format` does so on request alone: see [`SchemaBuilder::formats`].
+/// OpenAPI keywords work in every draft:
 ///
-/// # Limits
+/// - `nullable: true` accepts `null`, also next to `$ref`, `enum`, `const`, `allOf`, `oneOf`,
+///   `anyOf` and `not`.
+/// - A boolean `exclusiveMinimum` or `exclusiveMaximum` makes its bound exclusive.
+/// - `example`, `discriminator`, `readOnly` and `writeOnly` have no effect.
+/// - `format` applies only with [`SchemaBuilder::formats`].
 ///
-/// - A schema may be 128 arrays and objects deep and hold 262,144 values, as may each further
-///   document; a compiled pattern may take a megabyte. A schema deeper than 24 is compiled on a
-///   thread of its own, which ends before the call does.
-/// - A document that would lead through more than 2,500 schemas in one another, which takes a schema
-///   that refers to itself and a deep document, is not as the schema says.
-/// - Numbers are compared as the nearest `f64` unless they are integers of 64 bits, as `serde_json`
-///   would hold them; those beyond any `f64` are beyond every bound, a multiple of no fraction, and
-///   equal to nothing in a schema.
-/// - A reference that leads into the `allOf`, `oneOf`, `not` and the like of a nullable schema,
-///   and not to that schema, leads nowhere or to what `null` was added to.
-/// - Custom meta-schemas are refused, and `idn-email` and `idn-hostname` are not checked.
+/// # Caveats
+///
+/// - A schema and each additional document may be 128 levels deep and have 262,144 values. A
+///   compiled pattern may take a megabyte. A schema deeper than 24 levels is compiled on a
+///   temporary thread.
+/// - A document is invalid if its validation needs more than 2,500 nested schemas. This takes a
+///   recursive schema and a deep document.
+/// - Integers of 64 bits are compared exactly. Other numbers are compared as the nearest `f64`, as
+///   in `serde_json`. A number beyond `f64` exceeds every bound, is a multiple of no fraction and
+///   equals no number in a schema.
+/// - A reference must lead to a nullable schema itself. A reference into its `allOf`, `oneOf` or
+///   `not` does not resolve or leads to the converted schema.
+/// - Custom meta-schemas are rejected. `idn-email` and `idn-hostname` are not checked.
 #[derive(Clone)]
 pub struct Schema(Arc<Compiled>);
 
 struct Compiled {
     validator: Validator<DocumentJson>,
-    // The same once more, over a view that bounds what an answer costs.
+    // The same schema for a view that limits the cost of collecting violations.
     explainer: Validator<BoundedJson>,
     depth: ValidationDepth,
 }
 
 impl Schema {
-    /// Compiles a schema that refers to nothing outside it, of the draft that it names, or else of
+    /// Compiles a schema without external references. `$schema` names the draft. The default is
     /// 2020-12.
     ///
     /// # Errors
     ///
-    /// See [`SchemaFault`].
+    /// Returns a [`SchemaError`] if the schema is invalid. See [`SchemaFault`].
     pub fn new(schema: &Value) -> Result<Self, SchemaError> {
         Self::builder().build(schema)
     }
 
-    /// Reads and compiles a schema, as [`Schema::new`] does.
+    /// Parses and compiles a schema, as [`Schema::new`] does.
     ///
     /// # Errors
     ///
-    /// See [`SchemaFault`].
+    /// Returns a [`SchemaError`] if the schema is invalid. See [`SchemaFault`].
     pub fn parse(text: impl Into<Bytes>) -> Result<Self, SchemaError> {
         Self::builder().parse(text)
     }
 
-    /// For schemas that name no draft, refer to others, or ask for formats.
+    /// Creates a builder for schemas with another default draft, external references or formats.
     pub const fn builder() -> SchemaBuilder {
         SchemaBuilder { draft: Draft::Draft202012, documents: Vec::new(), formats: false }
     }
 
-    /// Whether a document is as the schema says. Does not allocate, but where names or values with
-    /// escapes are looked at.
+    /// Returns whether a document matches the schema. Allocates only for names and strings with
+    /// escapes.
     #[must_use]
     pub fn is_valid(&self, document: &Document) -> bool {
         self.0.depth.allows(document.depth())
             && self.0.validator.is_valid(Instance::Value(document.root()))
     }
 
-    /// Whether a string that stands in no document is as the schema says.
+    /// Returns whether a string outside of a document matches the schema.
     pub(crate) fn is_valid_text(&self, text: &str) -> bool {
         self.0.validator.is_valid(Instance::Name(text))
     }
 
-    /// Where a document breaks the schema, in the order of the document; none when it does not.
+    /// Returns the violations of the schema in document order.
     ///
-    /// At most 16 places, the last of which says when there are more. Where alternatives (`anyOf`,
-    /// `oneOf`) all fail, those of the one that came nearest. A pointer names members as the caller
-    /// did, in 256 bytes at most; no value is told.
+    /// There are at most 16. The last one tells if there are more. If all alternatives of `anyOf`
+    /// or `oneOf` fail then only the violations of the closest one are returned. A pointer has at
+    /// most 256 bytes and uses the client's member names. No violation contains a value.
     ///
-    /// To gather them takes 65,536 steps of the validator and eight for each node of the document,
-    /// a megabyte or two at once, and once more the names of members that are not known. What that
-    /// does not suffice for is told of the whole document, under the keyword `schema`; so it is,
-    /// too, where the schema goes deeper than a stack holds while details are gathered: 600 schemas
-    /// in one another.
+    /// Collecting violations takes at most 65,536 steps of the validator and eight more for each
+    /// value of the document. It takes one or two megabytes and a copy of unknown member names.
+    /// Beyond these bounds the violation names the whole document with the keyword `schema`. The
+    /// same applies to a schema with more than 600 nested schemas, which would overflow the stack.
     #[must_use]
     pub fn violations(&self, document: &Document) -> Vec<Violation> {
         if !self.0.depth.allows(document.depth()) {
@@ -137,7 +139,7 @@ impl fmt::Debug for Schema {
     }
 }
 
-/// What a schema is compiled with. Made by [`Schema::builder`].
+/// Options of a schema. Created by [`Schema::builder`].
 ///
 /// ```
 /// use serde_json::json;
@@ -161,34 +163,34 @@ pub struct SchemaBuilder {
 }
 
 impl SchemaBuilder {
-    /// Sets the draft of what does not name its own in `$schema`: 2020-12 by default.
+    /// Sets the draft of schemas without `$schema`. Defaults to 2020-12.
     pub const fn draft(mut self, draft: Draft) -> Self {
         self.draft = draft;
         self
     }
 
-    /// Gives a document that references may lead into, under its URI. A relative one is resolved
-    /// as references are, against the `$id` of the schema. Nothing that is not given is fetched.
+    /// Adds a document that references can lead to. A relative URI is resolved against the `$id` of
+    /// the schema. No document is fetched.
     pub fn document(mut self, uri: impl Into<String>, document: Value) -> Self {
         self.documents.push((uri.into(), document));
         self
     }
 
-    /// Asserts `format`; by default it says nothing about what is valid.
+    /// Checks `format`. By default it has no effect.
     ///
-    /// The formats are those of JSON Schema, and of OpenAPI `int32` and `int64`, which bound numbers,
-    /// and `byte`, which is base64 (RFC 4648 section 4). Others, `float`, `double`, `binary` and
-    /// `password` among them, say nothing.
+    /// The formats are those of JSON Schema and three of OpenAPI: `int32` and `int64` for numbers
+    /// and `byte` for base64 (RFC 4648 section 4). Other formats such as `float`, `double`,
+    /// `binary` and `password` have no effect.
     pub const fn formats(mut self) -> Self {
         self.formats = true;
         self
     }
 
-    /// Reads and compiles a schema.
+    /// Parses and compiles a schema.
     ///
     /// # Errors
     ///
-    /// See [`SchemaFault`].
+    /// Returns a [`SchemaError`] if the schema is invalid. See [`SchemaFault`].
     pub fn parse(&self, text: impl Into<Bytes>) -> Result<Schema, SchemaError> {
         let document = Document::parse(text).and_then(|document| document.to_value());
         self.build(&document.map_err(|error| SchemaError::new(SchemaFault::Malformed(error)))?)
@@ -198,7 +200,7 @@ impl SchemaBuilder {
     ///
     /// # Errors
     ///
-    /// See [`SchemaFault`].
+    /// Returns a [`SchemaError`] if the schema is invalid. See [`SchemaFault`].
     pub fn build(&self, schema: &Value) -> Result<Schema, SchemaError> {
         let mut deepest = measure(schema, None)?;
         for (uri, document) in &self.documents {
@@ -207,8 +209,8 @@ impl SchemaBuilder {
         if deepest <= SHALLOW {
             return self.compile(schema);
         }
-        // The compiler calls itself for each schema in another, on up to nine ways at a time, and
-        // takes kilobytes for each.
+        // The compiler recurses for each nested schema in up to nine calls. Each call takes
+        // kilobytes of stack.
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(DEEP_STACK);
             let compiling = thread.spawn_scoped(scope, || self.compile(schema));
@@ -276,7 +278,7 @@ impl SchemaBuilder {
         draft: Draft,
     ) -> Result<Compiled, ValidationError<'static>> {
         let base = base_of(schema, draft)?;
-        // Without a retriever: what is not there, is not there.
+        // Without a retriever nothing is fetched.
         let mut registry =
             Registry::new().draft(draft.engine()).retrieve_known_draft_meta_schemas(false);
         for ((uri, _), value) in self.documents.iter().zip(documents) {
@@ -307,29 +309,29 @@ impl SchemaBuilder {
     }
 }
 
-/// How many places an answer tells.
+/// The maximum number of returned violations.
 const MOST_VIOLATIONS: usize = 16;
 
-/// How many schemas may stand in one another while details are gathered: what a stack of two
-/// megabytes holds in a build that is not optimized. To gather takes more of it than to judge.
+/// The maximum number of nested schemas while violations are collected. They fit on a stack of two
+/// megabytes in an unoptimized build. Collecting takes more stack than validating.
 const MAX_EXPLAINED: usize = 600;
 
-/// As deep as a schema may be that is compiled on the stack that is there.
+/// The maximum depth of a schema that is compiled on the current stack.
 const SHALLOW: usize = 24;
 
-/// In bytes. They are taken as they are used.
+/// Stack size in bytes. The system commits pages on first use.
 const DEEP_STACK: usize = 32 << 20;
 
-/// How many arrays and objects may stand in one another.
+/// The maximum nesting depth of a schema.
 const MAX_DEPTH: usize = 128;
 
-/// How many values a schema may hold, or one of the further documents.
+/// The maximum number of values in a schema or an additional document.
 const MAX_VALUES: usize = 1 << 18;
 
-/// In bytes, of a compiled pattern, and of what is kept while it is matched.
+/// The maximum size in bytes of a compiled pattern and of its cache.
 const PATTERN: usize = 1 << 20;
 
-/// How deep a document is, within the bounds.
+/// Returns the depth of a document within the bounds.
 fn measure(document: &Value, uri: Option<&str>) -> Result<usize, SchemaError> {
     let (mut values, mut deepest) = (0, 0);
     let mut pending = vec![(document, 0)];
@@ -352,18 +354,18 @@ fn measure(document: &Value, uri: Option<&str>) -> Result<usize, SchemaError> {
     Ok(deepest)
 }
 
-/// The draft that a document names, if it is a known one, or else the given one.
+/// Returns the known draft that a document names, or else the given one.
 fn draft_of(document: &Value, draft: Draft) -> Draft {
     document.get("$schema").and_then(Value::as_str).and_then(Draft::of).unwrap_or(draft)
 }
 
-/// What relative references in a schema are resolved against.
+/// Returns the base URI of relative references in a schema.
 fn base_of(schema: &Value, draft: Draft) -> Result<Uri<String>, ReferencingError> {
     let resource = draft.engine().create_resource_ref(schema);
     uri::from_str(resource.id().map_or("json-schema:///", |id| id.trim_end_matches('#')))
 }
 
-/// Holds a document to the rules of its draft.
+/// Checks a document by the rules of its draft.
 fn check(document: &Value, draft: Draft) -> Result<(), ValidationError<'_>> {
     match draft {
         Draft::Draft4 => jsonschema::draft4::meta::validate(document),
@@ -374,7 +376,7 @@ fn check(document: &Value, draft: Draft) -> Result<(), ValidationError<'_>> {
     }
 }
 
-/// RFC 4648 section 4, with its padding.
+/// Base64 with padding (RFC 4648 section 4).
 fn is_base64(text: &str) -> bool {
     let data = text.trim_end_matches('=');
     let padding = text.len() - data.len();

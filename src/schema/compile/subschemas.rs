@@ -1,4 +1,4 @@
-//! Where in the documents schemas stand, and what they refer to.
+//! Finds the subschemas and references of a schema.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{
     error::{SchemaError, SchemaFault},
 };
 
-/// The schema, or a further document.
+/// The schema or an additional document.
 pub(crate) struct SchemaDocument<'a> {
     pub(crate) uri: Option<&'a str>,
     pub(crate) value: &'a Value,
@@ -19,12 +19,12 @@ pub(crate) struct SchemaDocument<'a> {
 /// A keyword that refers to another schema.
 pub(crate) struct Reference<'a> {
     pub(crate) source: usize,
-    /// Where the keyword stands.
+    /// The position of the keyword.
     pub(crate) pointer: String,
     pub(crate) text: &'a str,
 }
 
-/// A schema that no keyword of a schema holds, but that a reference leads to.
+/// A schema that only a reference leads to. No keyword of a schema contains it.
 pub(crate) struct ReferencedSchema {
     pub(crate) source: usize,
     pub(crate) pointer: String,
@@ -38,8 +38,8 @@ pub(crate) struct SubschemaScan<'a> {
 }
 
 impl<'a> SubschemaScan<'a> {
-    /// Looks at all schemas: those that stand in a schema, and those elsewhere, such as below
-    /// OpenAPI's `components`, that a reference leads to.
+    /// Finds all subschemas. Some are outside of any schema, such as those in OpenAPI's
+    /// `components`, and only a reference leads to them.
     pub(crate) fn of(sources: &[SchemaDocument<'a>]) -> Result<Self, SchemaError> {
         let mut survey = Self::default();
         let mut seen = BTreeSet::new();
@@ -74,8 +74,8 @@ impl<'a> SubschemaScan<'a> {
             }
             let Some(reference) = survey.references.get(followed) else { return Ok(survey) };
             followed += 1;
-            // Which document is meant depends on identifiers; a path that leads somewhere in
-            // another does no harm.
+            // Identifiers decide which document is meant. Following a path that also exists in
+            // another document is harmless.
             let fragment = reference.text.split_once('#').map_or("", |(_, fragment)| fragment);
             if !fragment.starts_with('/') || fragment.split('/').any(|token| DATA.contains(&token))
             {
@@ -99,10 +99,10 @@ impl<'a> SubschemaScan<'a> {
     }
 }
 
-/// Keywords whose value is data, whatever it looks like.
+/// Keywords whose values are data.
 const DATA: [&str; 5] = ["const", "default", "enum", "example", "examples"];
 
-/// The draft that a schema names, or else the one around it.
+/// Returns the draft that a schema names, or else that of its parent.
 fn declared(schema: &Map<String, Value>, draft: Draft) -> Result<Draft, &str> {
     match schema.get("$schema").and_then(Value::as_str) {
         Some(uri) => Draft::of(uri).ok_or(uri),
@@ -110,7 +110,7 @@ fn declared(schema: &Map<String, Value>, draft: Draft) -> Result<Draft, &str> {
     }
 }
 
-/// The references of a schema, each with its keyword.
+/// Returns the references of a schema with their keywords.
 pub(crate) fn references(
     schema: &Map<String, Value>,
 ) -> impl Iterator<Item = (&'static str, &str)> {
@@ -119,7 +119,8 @@ pub(crate) fn references(
         .filter_map(|keyword| Some((keyword, schema.get(keyword)?.as_str()?)))
 }
 
-/// Shows the schemas that stand in `schema`: what each applies to, its keyword, the token after that.
+/// Calls `see` for each subschema with the value it applies to, its keyword and the token after the
+/// keyword.
 pub(crate) fn each_subschema<'a>(
     schema: &'a Map<String, Value>,
     draft: Draft,
@@ -145,7 +146,7 @@ pub(crate) fn each_subschema<'a>(
     }
 }
 
-/// A token of a JSON pointer (RFC 6901 section 3).
+/// Escapes a token of a JSON pointer (RFC 6901 section 3).
 fn escape(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }

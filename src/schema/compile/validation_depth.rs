@@ -1,4 +1,4 @@
-//! How deep a validation can go.
+//! Limits the recursion of a validation.
 
 use std::collections::BTreeMap;
 
@@ -10,35 +10,35 @@ use super::{
     subschemas::{each_subschema, references},
 };
 
-/// How many schemas can stand in one another while a document is validated.
+/// The number of nested schemas during the validation of a document.
 ///
-/// The validator calls itself for each. A schema that does not come back to itself has a longest
-/// way through it; one that does may go round once for each level of the document.
+/// The validator recurses for each. A schema without recursion has a longest path. A recursive
+/// schema can repeat once for each level of the document.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ValidationDepth {
-    /// At one value: along `allOf`, `$ref` and the like.
+    /// At one value, along `allOf`, `$ref` and similar keywords.
     here: usize,
-    /// From the root to the deepest value. `None` where the schema comes back to itself.
+    /// From the root to the deepest value. `None` if the schema is recursive.
     whole: Option<usize>,
 }
 
 impl ValidationDepth {
-    /// What a stack of two megabytes holds, with room for a build that is not optimized.
+    /// Fits on a stack of two megabytes in an unoptimized build.
     const MOST: usize = 2_500;
 
-    /// Whether documents of some depth can be validated.
+    /// Returns whether documents of this depth can be validated.
     pub(crate) fn allows(self, depth: usize) -> bool {
         let round = self.here.saturating_mul(depth + 1);
         self.whole.map_or(round, |whole| whole.min(round)) <= Self::MOST
     }
 
-    /// How many schemas can stand in one another at one value.
+    /// Returns the number of nested schemas at one value.
     pub(crate) const fn at_one_value(self) -> usize {
         self.here
     }
 
-    /// How deep a document can be seen when so many schemas may stand in one another. `None` when
-    /// not even its root can.
+    /// Returns the maximum depth of a document for which `most` nested schemas suffice. Returns
+    /// `None` if they do not suffice for its root.
     pub(crate) fn levels(self, most: usize) -> Option<usize> {
         if self.whole.is_some_and(|whole| whole <= most) {
             return Some(usize::MAX);
@@ -46,7 +46,7 @@ impl ValidationDepth {
         (most / self.here.max(1)).checked_sub(1)
     }
 
-    /// Follows the schema `root`, whose URI is `uri`, and what it refers to.
+    /// Follows the schema `root` at `uri` and its references.
     pub(crate) fn of(
         registry: &Registry<'_>,
         uri: Uri<String>,
@@ -70,7 +70,7 @@ impl ValidationDepth {
             let resolver = resolver.in_subresource(own.create_resource_ref(value))?;
             let Some(draft) = Draft::from_engine(own) else { continue };
             for (keyword, text) in references(schema) {
-                // What leads nowhere is for the compiler to say.
+                // The compiler reports references that do not resolve.
                 if let Ok(target) = resolver.lookup(text) {
                     let (contents, resolver, engine) = target.into_inner();
                     pending.push((Some((node, AppliesTo::SameValue)), contents, engine, resolver));
@@ -96,7 +96,7 @@ impl ValidationDepth {
                 }
             });
         }
-        // Where a dynamic reference leads depends on the way that led to it.
+        // The target of a dynamic reference depends on the path to it.
         for (from, name) in dynamic {
             let targets = anchors.get(name).into_iter().flatten();
             graph.edges.extend(targets.map(|to| (from, *to, true)));
@@ -109,9 +109,9 @@ impl ValidationDepth {
 
 #[derive(Default)]
 struct Graph {
-    /// Numbers of the schemas, by their address.
+    /// Numbers of the schemas by their address.
     nodes: BTreeMap<usize, usize>,
-    /// From, to, and whether it applies to the very value.
+    /// From, to and whether the edge applies to the same value.
     edges: Vec<(usize, usize, bool)>,
 }
 
@@ -122,10 +122,10 @@ impl Graph {
         (node, node == next)
     }
 
-    /// How many schemas the longest way leads through, and whether some way comes back to itself.
+    /// Returns the number of schemas on the longest path and whether there is a cycle.
     ///
-    /// Schemas are taken away once all ways that lead to them are known. Those that stay are on a
-    /// circle or behind one; each counts once, as the validator enters none twice for one value.
+    /// A schema is removed once all paths to it are known. The remaining ones are on a cycle or
+    /// behind one. Each counts once, because the validator enters no schema twice for one value.
     fn longest(&self, counts: impl Fn(bool) -> bool) -> (usize, bool) {
         let mut leads_to = vec![Vec::new(); self.nodes.len()];
         let mut unknown = vec![0_usize; self.nodes.len()];

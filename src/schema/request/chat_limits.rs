@@ -6,14 +6,12 @@ use crate::{
     rejection::Violation,
 };
 
-/// How large a chat request may be, beyond what its schema says. Nothing is limited until it is
-/// set.
+/// Limits on the size of chat requests in addition to their schema. Nothing is limited by default.
 ///
-/// A limit holds whatever the schema: what cannot be read as within it is refused, so that a value
-/// of another type, such as `"3"`, does not slip past. Numbers are judged by their value: `3.0` is 3.
-/// `null` is a member that is not there, as OpenAI has it. A member whose name differs from a
-/// limited one in case only is refused, for some upstreams (Go's `encoding/json`) take the one for
-/// the other.
+/// A value that cannot be read as within a limit is rejected. The string `"3"` does not bypass a
+/// limit on a number. Numbers are compared by value, so `3.0` is 3. `null` counts as absent, as in
+/// OpenAI's API. A member whose name differs only in case from a limited one is rejected, because
+/// some upstreams (Go's `encoding/json`) ignore case.
 ///
 /// ```
 /// use tower_inference::{payload::Document, schema::ChatLimits};
@@ -28,14 +26,19 @@ use crate::{
 /// # Ok::<(), tower_inference::payload::JsonError>(())
 /// ```
 ///
-/// # Limits
+/// # Caveats
 ///
-/// They cover the bodies of chat completions (`messages`), responses (`input`, `instructions`),
-/// completions (`prompt`, `suffix`) and TGI (`inputs`), and each of the `instances` that Vertex AI
-/// wraps as a request of its own. What the upstream adds from elsewhere is not counted: earlier
-/// turns that `previous_response_id` or `conversation` name, stored prompts (a `prompt` that is an
-/// object), files by id. Nor are images that a text links to, as TGI reads them from
-/// `![](https://…)`, nor prompts of token ids.
+/// The limits apply to chat completions (`messages`), responses (`input`, `instructions`),
+/// completions (`prompt`, `suffix`) and TGI (`inputs`). Each of Vertex AI's `instances` is checked
+/// as a request of its own.
+///
+/// Content that the upstream adds is not counted:
+///
+/// - earlier turns by `previous_response_id` or `conversation`
+/// - stored prompts (a `prompt` that is an object)
+/// - files by id
+/// - images in links of a text, which TGI reads from `![](https://…)`
+/// - prompts of token ids
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ChatLimits {
     messages: Option<usize>,
@@ -46,21 +49,21 @@ pub struct ChatLimits {
     streaming: Streaming,
 }
 
-/// Whether a chat request may, must or must not ask for a stream.
+/// Whether a chat request may request a stream.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Streaming {
-    /// It may.
+    /// With or without a stream.
     #[default]
     Either,
-    /// It must: `stream` is `true`.
+    /// `stream` must be `true`.
     Required,
-    /// It must not: `stream` is `false`, `null` or absent.
+    /// `stream` must be `false`, `null` or absent.
     Forbidden,
 }
 
 impl ChatLimits {
-    /// Limits nothing.
+    /// Creates limits that permit everything.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -73,46 +76,49 @@ impl ChatLimits {
         }
     }
 
-    /// Sets how many messages there may be: elements of `messages`, and of `input`, where a string
-    /// is one. Unlimited by default.
+    /// Sets the maximum number of messages: elements of `messages` and `input`. A string as `input`
+    /// is one message. Unlimited by default.
     #[must_use]
     pub const fn max_messages(mut self, max: usize) -> Self {
         self.messages = Some(max);
         self
     }
 
-    /// Sets how many characters of text there may be in all, in Unicode scalar values. Unlimited
-    /// by default.
+    /// Sets the maximum number of characters of text in Unicode scalar values. Unlimited by
+    /// default.
     ///
-    /// Every string counts that is in `messages`, `input`, `inputs`, `instructions`, `prompt` or
-    /// `suffix`: contents, parts of text, earlier answers, arguments and results of tools, names. Left out
-    /// are the words, of 64 characters at most, of `role`, `type`, `id`, `tool_call_id`, `call_id`
-    /// and `status`, and what is no text: `image_url`, `image`, `input_audio`, `audio`,
-    /// `video_url`, `video`, `file_data` and `file_url`.
+    /// All strings in `messages`, `input`, `inputs`, `instructions`, `prompt` and `suffix` count.
+    /// They include contents, earlier responses, tool arguments, tool results and names.
+    ///
+    /// Two kinds of members do not count:
+    ///
+    /// - words of at most 64 characters in `role`, `type`, `id`, `tool_call_id`, `call_id` and
+    ///   `status`
+    /// - media in `image_url`, `image`, `input_audio`, `audio`, `video_url`, `video`, `file_data`
+    ///   and `file_url`
     #[must_use]
     pub const fn max_characters(mut self, max: usize) -> Self {
         self.characters = Some(max);
         self
     }
 
-    /// Sets how many images there may be in `messages`, `input` and `inputs`: parts of the type `image_url`,
-    /// `input_image` or `image`, and whatever else has a member of such a name. Unlimited by
-    /// default.
+    /// Sets the maximum number of images in `messages`, `input` and `inputs`. An image is an object
+    /// with the type or a member `image_url`, `input_image` or `image`. Unlimited by default.
     #[must_use]
     pub const fn max_images(mut self, max: usize) -> Self {
         self.images = Some(max);
         self
     }
 
-    /// Sets how many tools may be offered: elements of `tools`, and of `functions`, their older
-    /// name. Unlimited by default.
+    /// Sets the maximum number of tools: elements of `tools` and of the older `functions`.
+    /// Unlimited by default.
     #[must_use]
     pub const fn max_tools(mut self, max: usize) -> Self {
         self.tools = Some(max);
         self
     }
 
-    /// Sets how many answers may be asked for: `n`, `best_of` and `num_return_sequences`, also in
+    /// Sets the maximum number of choices: `n`, `best_of` and `num_return_sequences`, also in
     /// `parameters` and `sampling_params`. Unlimited by default.
     #[must_use]
     pub const fn max_choices(mut self, max: u64) -> Self {
@@ -120,15 +126,16 @@ impl ChatLimits {
         self
     }
 
-    /// Sets whether a stream may be asked for. Either by default.
+    /// Sets whether a stream may be requested. Defaults to [`Streaming::Either`].
     #[must_use]
     pub const fn streaming(mut self, streaming: Streaming) -> Self {
         self.streaming = streaming;
         self
     }
 
-    /// The limits that a body is beyond, in the order above: at most one of each, `keyword` being
-    /// its name; or those of the first instance that is beyond one. Costs a pass over the document for `characters`, and one for `images`.
+    /// Returns at most one violation of each limit in the order of the setters. `keyword` names the
+    /// limit. Of several instances only the first one with a violation is reported.
+    /// `max_characters` and `max_images` cost one pass over the document each.
     #[must_use]
     pub fn check(&self, document: &Document) -> Vec<Violation> {
         let root = document.root();
@@ -154,7 +161,7 @@ impl ChatLimits {
 
     fn check_instance(&self, instance: Node<'_>) -> Vec<Violation> {
         if instance.kind() == Kind::Object {
-            // A stream is asked for beside the instances.
+            // A stream is requested next to the instances.
             return Self { streaming: Streaming::Either, ..self.clone() }.check_request(instance);
         }
         let beyond = self.characters.filter(|at_most| characters("", instance) > *at_most);
@@ -221,7 +228,7 @@ impl ChatLimits {
     }
 }
 
-/// Members of a body that a limit may be about.
+/// Members of a body that a limit applies to.
 const LIMITED: [&str; 15] = [
     "best_of",
     "functions",

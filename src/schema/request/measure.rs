@@ -1,40 +1,40 @@
-//! Counts what chat requests are limited in.
+//! Counts messages, text, images, tools and choices of chat requests.
 
 use crate::{
     payload::{Kind, Node},
     rejection::Violation,
 };
 
-/// Members of a body whose strings are text.
+/// Members of a body with text.
 pub(crate) const TEXTS: [&str; 6] =
     ["messages", "input", "inputs", "instructions", "prompt", "suffix"];
 
-/// Members that say how many answers are asked for.
+/// Members with a number of choices.
 const COUNTS: [&str; 3] = ["n", "best_of", "num_return_sequences"];
 
-/// Members that hold such members.
+/// Members that contain such members.
 pub(crate) const AROUND_COUNTS: [&str; 2] = ["parameters", "sampling_params"];
 
-/// Members that hold no text but a word.
+/// Members with a word and no text.
 const WORDS: [&str; 6] = ["role", "type", "id", "tool_call_id", "call_id", "status"];
 
-/// How long a word is at most. Templates write roles into the prompt, whatever they are.
+/// The maximum length of a word. Templates write any role into the prompt, so a longer one counts
+/// as text.
 const LONGEST_WORD: usize = 64;
 
-/// Members that hold no text but media.
+/// Members with media and no text.
 const MEDIA: [&str; 8] =
     ["image_url", "image", "input_audio", "audio", "video_url", "video", "file_data", "file_url"];
 
-/// Types of parts that are images, and members that make one of any object.
+/// Types of image parts and members that make an object an image.
 const IMAGES: [&str; 3] = ["image_url", "input_image", "image"];
 
-/// A member that is there and not `null`.
+/// Returns a member that is present and not `null`.
 pub(crate) fn present<'a>(root: Node<'a>, name: &str) -> Option<Node<'a>> {
     root.get(name).filter(|value| !value.is_null())
 }
 
-/// A violation when the elements of `names` are too many together, at the first with which they
-/// are.
+/// Returns a violation at the first of `names` with which their elements exceed the limit.
 pub(crate) fn too_many(
     root: Node<'_>,
     limit: &'static str,
@@ -62,7 +62,7 @@ pub(crate) fn too_many(
     })
 }
 
-/// The name of a number of answers that is beyond `at_most`, or that only some readers see.
+/// Returns the name of a number of choices that exceeds `at_most` or that only some readers see.
 pub(crate) fn too_many_choices(object: Node<'_>, at_most: u64) -> Option<&'static str> {
     COUNTS.into_iter().find(|own| {
         object.alike(own).any(|(name, value)| {
@@ -72,7 +72,7 @@ pub(crate) fn too_many_choices(object: Node<'_>, at_most: u64) -> Option<&'stati
     })
 }
 
-/// The first of `names` with which the sum is beyond `at_most`.
+/// Returns the first of `names` with which the sum exceeds `at_most`.
 pub(crate) fn beyond<'n>(
     root: Node<'_>,
     names: &'n [&'n str],
@@ -88,9 +88,9 @@ pub(crate) fn beyond<'n>(
     names.iter().copied().find(|name| passes(name))
 }
 
-// Both go as deep as the document, whose bounds are 1,024 at most.
+// Both functions recurse as deep as the document, at most 1,024 levels.
 
-/// The characters of text in the member `name`.
+/// Returns the number of characters of text in the member `name`.
 pub(crate) fn characters(name: &str, value: Node<'_>) -> usize {
     match value.kind() {
         Kind::String => {
@@ -106,7 +106,7 @@ pub(crate) fn characters(name: &str, value: Node<'_>) -> usize {
     }
 }
 
-/// The images in the member of any name.
+/// Returns the number of images in a member.
 pub(crate) fn images(_: &str, value: Node<'_>) -> usize {
     match value.kind() {
         Kind::Array => value.elements().map(|element| images("", element)).sum(),

@@ -1,4 +1,4 @@
-//! Checks of a request: its parameters, its body, and the limits of chats.
+//! Checks the parameters and the body of a request.
 
 pub(crate) mod chat_limits;
 mod measure;

@@ -9,10 +9,10 @@ use crate::{
     schema::compile::{error::SchemaError, schema::Schema},
 };
 
-/// What a header field or a member of the query must be.
+/// The rules for a header or a query parameter.
 ///
-/// One that is there must not be blank; more is asked for by the setters. When it is there several
-/// times, each time counts.
+/// A parameter that is present must not be blank. Setters add rules. All values of a repeated
+/// parameter are checked.
 ///
 /// ```
 /// use http::HeaderName;
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Parameter {
     location: Location,
-    // Ready for the violation.
+    // Precomputed for violations.
     pointer: Box<str>,
     required: bool,
     blank: bool,
@@ -40,16 +40,18 @@ enum Location {
 }
 
 impl Parameter {
-    /// A header field. Fields that are lists are not split: each line is a value.
+    /// Creates the rules of a header. Each line is one value. Lists in a line are not split.
     #[must_use]
     pub fn header(name: HeaderName) -> Self {
         let pointer = pointer("header", name.as_str());
         Self::of(Location::Header(name), pointer)
     }
 
-    /// A member of the query, decoded as forms are (WHATWG URL section 5.1): members are split at
-    /// `&` alone, a plus sign is a space, and `%` with two hexadecimal digits is a byte. The name is
-    /// compared decoded, and exactly.
+    /// Creates the rules of a query parameter.
+    ///
+    /// The query is decoded as a form (WHATWG URL section 5.1). Only `&` separates parameters, `+`
+    /// is a space and `%` with two hexadecimal digits is a byte. The decoded name must match
+    /// exactly.
     #[must_use]
     pub fn query(name: impl Into<Box<str>>) -> Self {
         let name = name.into();
@@ -57,39 +59,40 @@ impl Parameter {
         Self::of(Location::Query(name), pointer)
     }
 
-    /// Asks for it to be there. It may be absent by default.
+    /// Requires the parameter. It may be absent by default.
     #[must_use]
     pub const fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
-    /// Lets it be blank, that is, empty or nothing but white space; OpenAPI's `allowEmptyValue`. A
-    /// pattern or list of values still counts then.
+    /// Accepts an empty value or white space, as OpenAPI's `allowEmptyValue` does. A pattern or a
+    /// list of values still applies.
     #[must_use]
     pub const fn allow_blank(mut self) -> Self {
         self.blank = true;
         self
     }
 
-    /// Asks for a value that `pattern` matches as a whole, from its first character to its last:
-    /// unlike in a schema, where a pattern without anchors may match anywhere. Anchors do no harm.
+    /// Requires values that `pattern` matches from the first to the last character. Anchors are
+    /// redundant. In a schema, a pattern without anchors may match any part.
     ///
-    /// The dialect is that of schemas, and the time it takes is linear: there is no look-around and
-    /// no back-reference.
+    /// The pattern has the syntax of schemas. Matching takes linear time, so look-around and
+    /// back-references are not supported.
     ///
     /// # Errors
     ///
-    /// When it is not a legal pattern.
+    /// Returns an error if the pattern is invalid.
     pub fn pattern(mut self, pattern: &str) -> Result<Self, SchemaError> {
-        // On its own first: what closes our group and opens another is not one pattern.
+        // Compiles the pattern alone first. A pattern such as `a)(b` would otherwise become valid
+        // inside of the group.
         Schema::new(&json!({ "pattern": pattern }))?;
         let whole = format!("^(?:{pattern})$");
         self.pattern = Some(Schema::new(&json!({ "pattern": whole }))?);
         Ok(self)
     }
 
-    /// Asks for one of `values`, compared exactly.
+    /// Requires one of these values. They must match exactly.
     #[must_use]
     pub fn one_of<T: Into<Box<str>>>(mut self, values: impl IntoIterator<Item = T>) -> Self {
         self.values = Some(values.into_iter().map(Into::into).collect());
@@ -100,7 +103,7 @@ impl Parameter {
         Self { location, pointer, required: false, blank: false, pattern: None, values: None }
     }
 
-    /// The first way in which a request breaks it.
+    /// Returns the first violation.
     pub(crate) fn check(&self, query: &str, headers: &HeaderMap) -> Option<Violation> {
         let checked = match &self.location {
             Location::Header(name) => {
@@ -118,7 +121,7 @@ impl Parameter {
         Some(Violation::new(self.pointer.clone(), keyword, detail))
     }
 
-    /// A value is `None` when it is not UTF-8.
+    /// A value is `None` if it is not UTF-8.
     fn check_values<'a>(
         &self,
         mut values: impl Iterator<Item = Option<Cow<'a, str>>>,
@@ -135,7 +138,7 @@ impl Parameter {
 
     fn check_value(&self, value: &str) -> Result<(), ParameterFault> {
         if !self.blank && value.trim().is_empty() {
-            // To API Gateway, what is blank is missing.
+            // API Gateway treats a blank parameter as missing.
             let keyword = if self.required { "required" } else { "allowEmptyValue" };
             return Err((keyword, "is blank"));
         }
@@ -149,14 +152,14 @@ impl Parameter {
     }
 }
 
-/// The keyword that is broken, and what to say of it.
+/// The violated keyword and its detail.
 type ParameterFault = (&'static str, &'static str);
 
 fn pointer(place: &str, name: &str) -> Box<str> {
     format!("/{place}/{}", name.replace('~', "~0").replace('/', "~1")).into()
 }
 
-/// `None` when the bytes that it stands for are not UTF-8.
+/// Returns `None` if the decoded bytes are not UTF-8.
 fn decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains(['%', '+']) {
         return Some(Cow::Borrowed(text));

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// What requests are held to.
+/// The rules for requests.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestRules {
     body: BodyRule,
@@ -31,7 +31,7 @@ pub(crate) struct RequestRules {
     pub(crate) routes: BTreeMap<Box<str>, Arc<Self>>,
 }
 
-/// What holds for bodies whose model has no schema of its own.
+/// The rule for bodies whose model has no schema of its own.
 #[derive(Clone, Debug)]
 pub(crate) enum BodyRule {
     Schema(Schema),
@@ -53,7 +53,7 @@ impl RequestRules {
         }
     }
 
-    /// Those of a route, or else these.
+    /// Returns the rules of a route or else these rules.
     pub(crate) fn of_route(&self, route: Option<&str>) -> &Self {
         route.and_then(|route| self.routes.get(route)).map_or(self, AsRef::as_ref)
     }
@@ -103,7 +103,7 @@ impl RequestRules {
         match (self.binary || binary).then(|| ContentKind::of(request.headers(), bytes)) {
             Some(ContentKind::Binary) => return Ok(()),
             Some(ContentKind::Json) => {}
-            // A form can be valid JSON, and say something else to who reads it as a form.
+            // A form can be valid JSON but has another meaning as a form.
             Some(ContentKind::Text) => return Err(json_required()),
             None if !says_json(request.headers()) => return Err(json_required()),
             None => {}
@@ -133,7 +133,7 @@ impl RequestRules {
 }
 
 fn check_document(document: &Document, schema: &Schema) -> Result<(), Rejection> {
-    // Only a document that breaks it is asked where.
+    // Violations are collected only for an invalid document.
     if schema.is_valid(document) {
         return Ok(());
     }

@@ -16,7 +16,7 @@ use super::{
 use crate::body::{self, BodyEnd, Watch, WatchedBody};
 
 pin_project! {
-    /// The inner service's body, of which a copy may be copy; one that was held back; or a refusal.
+    /// The body of the inner service, a body that was held back or a rejection.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -40,7 +40,7 @@ impl<B> ResponseBody<B> {
 }
 
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
-    /// Lets a body flow, and checks it at its end.
+    /// Streams a body and checks it at its end.
     pub(crate) fn copied(response: Response<B>, expectation: Box<Expectation>) -> Response<Self> {
         let method = expectation.method.clone();
         let copy = Ok(expectation.copy(response.headers()));
@@ -84,7 +84,7 @@ pin_project! {
     enum Kind<B> {
         Passed { #[pin] body: B },
         Copied { #[pin] body: WatchedBody<B, ResponseReporter> },
-        // `None` once it was given away.
+        // `None` once it was sent.
         Held { data: Option<Bytes>, trailers: Option<Box<HeaderMap>> },
     }
 }
@@ -124,7 +124,7 @@ impl<B: Body<Data = Bytes>> Body for CheckedBody<B> {
                 let length = data.as_ref().map_or(0, |data| data.len() as u64);
                 let mut hint = SizeHint::with_exact(length);
                 if trailers.is_some() {
-                    // A server that knows the length of a body sends no trailers over HTTP/1.1.
+                    // Over HTTP/1.1 a server sends no trailers after a body of known length.
                     hint = SizeHint::default();
                     hint.set_lower(length);
                 }
@@ -135,7 +135,7 @@ impl<B: Body<Data = Bytes>> Body for CheckedBody<B> {
 }
 
 impl<B: fmt::Debug> fmt::Debug for Kind<B> {
-    // Without what was held back, which may be a completion.
+    // Omits the held body, which may be a completion.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Passed { body } => f.debug_struct("Passed").field("body", body).finish(),
@@ -147,7 +147,7 @@ impl<B: fmt::Debug> fmt::Debug for Kind<B> {
 
 // === impl ResponseReporter ===
 
-/// Keeps a copy of an answer, and checks it at its end.
+/// Copies a response and checks it at its end.
 struct ResponseReporter(Box<CheckedCopy>);
 
 struct CheckedCopy {
@@ -166,12 +166,12 @@ impl Watch for ResponseReporter {
     }
 
     fn end(&mut self, end: BodyEnd) {
-        // Half an answer is not checked, and who ended it half-way is no matter of schemas.
+        // A partial response cannot be checked.
         if matches!(end, BodyEnd::Error | BodyEnd::Cancelled) {
             return;
         }
         let CheckedCopy { expectation, copy } = &mut *self.0;
-        // The end is told once, so the fault that takes its place is not looked at.
+        // The end is reported once, so the placeholder is never read.
         let copy = std::mem::replace(copy, Err(ResponseFault::TooLong));
         let checked = copy.and_then(|copy| {
             let (body, _memory) = copy.into_bytes();
@@ -184,7 +184,7 @@ impl Watch for ResponseReporter {
 }
 
 impl fmt::Debug for ResponseReporter {
-    // Without what it keeps, which may be a completion.
+    // Omits the copy, which may be a completion.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseReporter").finish_non_exhaustive()
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 const TARGET: &str = "tower_inference::schema";
 
-/// What is expected of one answer.
+/// The rules for one response.
 pub(crate) struct Expectation {
     schema: ResponseSchema,
     pub(crate) method: Method,
@@ -24,13 +24,13 @@ pub(crate) struct Expectation {
     context: RequestContext,
 }
 
-/// What to do with an answer, by its head.
+/// The treatment of a response, decided by its head.
 pub(crate) enum ResponsePlan {
-    /// It is none of those that are looked at.
+    /// The response is not checked.
     Pass,
-    /// Keep a copy of what flows.
+    /// Check a copy while the response streams.
     Copy,
-    /// Hold it back.
+    /// Hold the response back.
     Hold,
     Reject(ResponseFault),
 }
@@ -86,7 +86,7 @@ impl Expectation {
         }
     }
 
-    /// Checks a whole answer.
+    /// Checks a complete response.
     pub(crate) fn check(&self, body: Bytes) -> Result<(), ResponseFault> {
         let document = Document::parse(body).map_err(ResponseFault::Malformed)?;
         if self.schema.schema.is_valid(&document) {
@@ -95,7 +95,7 @@ impl Expectation {
         Err(ResponseFault::Broken(self.schema.schema.violations(&document)))
     }
 
-    /// The refusal of an answer, which the log says more of.
+    /// Logs the fault and returns its rejection. The log has more details.
     pub(crate) fn fault(&self, fault: &ResponseFault) -> Rejection {
         self.log(fault);
         fault.rejection()
@@ -117,7 +117,7 @@ impl Expectation {
     }
 }
 
-/// The bytes of an answer, up to the limit.
+/// The bytes of a response up to the limit.
 pub(crate) struct ResponseCopy {
     collected: CollectedBody,
     announced: u64,
@@ -133,7 +133,7 @@ impl ResponseCopy {
         pushed.map_err(|MemoryExhausted| ResponseFault::Exhausted)
     }
 
-    /// All of it, with the permit for its memory.
+    /// Returns all bytes and the permit for their memory.
     pub(crate) fn into_bytes(mut self) -> (Bytes, MemoryPermit) {
         (self.collected.into_bytes(&mut self.memory), self.memory)
     }

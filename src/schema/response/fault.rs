@@ -6,7 +6,7 @@ use crate::{
     rejection::{Refusal, Rejection, Violation},
 };
 
-/// Why an answer is not as it must be, or why that is not known.
+/// The reason why a response is invalid or cannot be checked.
 pub(crate) enum ResponseFault {
     Coded,
     TooLong,
@@ -29,7 +29,7 @@ impl ResponseFault {
     }
 }
 
-/// For the log: without values.
+/// The text for the log. It contains no values.
 impl fmt::Display for ResponseFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

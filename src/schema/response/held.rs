@@ -19,14 +19,14 @@ use crate::{
 };
 
 pin_project! {
-    /// An answer that is held back until it is checked.
+    /// A response that is held back until it was checked.
     pub(crate) struct HeldResponse<B> {
         #[pin]
         body: B,
-        // Made when there is something to wait for.
+        // Created on the first `Pending`.
         #[pin]
         timer: Option<Sleep>,
-        // `None` once it was given away.
+        // `None` once the response was returned.
         parts: Option<HeldParts>,
     }
 }
@@ -39,7 +39,7 @@ struct HeldParts {
 }
 
 impl<B> HeldResponse<B> {
-    /// Frames that are parts before others get their turn.
+    /// Frames until the task yields.
     const MAX_FRAMES: usize = 64;
 
     pub(crate) fn new(head: Parts, body: B, expectation: Box<Expectation>) -> Self {
@@ -54,7 +54,7 @@ impl<B: Body<Data = Bytes>> Future for HeldResponse<B> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let read = ready!(self.as_mut().poll_body(cx));
-        // Polled after it was ready, there is nothing left.
+        // Polled again after completion.
         let Some(parts) = self.project().parts.take() else { return Poll::Pending };
         Poll::Ready(match read {
             Ok(()) => parts.checked(),
@@ -64,7 +64,7 @@ impl<B: Body<Data = Bytes>> Future for HeldResponse<B> {
 }
 
 impl<B: Body<Data = Bytes>> HeldResponse<B> {
-    /// Reads to the end of the body.
+    /// Reads the body to its end.
     fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
         let mut this = self.project();
         let Some(parts) = this.parts else { return Poll::Pending };
@@ -95,7 +95,7 @@ impl<B: Body<Data = Bytes>> HeldResponse<B> {
             yield_now::wake_later(cx);
         }
 
-        // A body that is always ready, and gives nothing, must run into the deadline as well.
+        // The timeout must also end a body that is always ready without data.
         if this.timer.is_none() {
             this.timer.set(Some(sleep(parts.expectation.timeout())));
         }

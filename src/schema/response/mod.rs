@@ -1,4 +1,4 @@
-//! Checks of a response: passed, copied as it streams, or held back.
+//! Checks responses: passed, copied while they stream, or held back.
 
 pub(crate) mod body;
 pub(crate) mod expectation;

@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use crate::{memory_limit::MemoryLimit, schema::compile::schema::Schema};
 
-/// What answers must be, and what becomes of one that is not.
+/// A schema for responses and the treatment of invalid ones.
 ///
-/// Looked at are answers of a 2xx status that say they are JSON in UTF-8. Others pass: errors,
-/// event streams, what has no body (to HEAD, 204, 205) or a part of one (206).
+/// Only 2xx responses with a JSON type in UTF-8 are checked. Errors, event streams, responses
+/// without a body (HEAD, 204, 205) and partial ones (206) pass.
 #[derive(Clone, Debug)]
 pub struct ResponseSchema {
     pub(crate) schema: Schema,
@@ -23,52 +23,52 @@ pub(crate) enum Enforcement {
 }
 
 impl ResponseSchema {
-    /// Lets every answer flow as it comes, and says in the log when it broke the schema.
+    /// Streams every response and logs a violation of the schema.
     ///
-    /// A copy is kept until its end. Nothing is said of an answer that fails, or that its reader
-    /// leaves, before that.
+    /// A copy is kept until the end. Nothing is logged if the response fails or is dropped earlier.
     #[must_use]
     pub fn report(schema: Schema) -> Self {
         Self::of(schema, Enforcement::Report)
     }
 
-    /// Holds the head of an answer back until all of its body is there, and refuses it with 502
-    /// `invalid-upstream-response` if it breaks the schema. The log says how: the caller can do
-    /// nothing about it.
+    /// Holds every response back until it was checked. An invalid response is rejected with 502
+    /// `invalid-upstream-response`. The log names the violations, because the client cannot fix
+    /// them.
     ///
-    /// Ranges are not asked for: the request goes on without `range` and `if-range`. An answer that
-    /// cannot be checked, because it is coded or longer than the limit, is refused as
-    /// well. One that fails half-way is a 502 `upstream-unavailable`, one that takes too long a 504
-    /// `upstream-timeout`.
+    /// The headers `range` and `if-range` are removed from the request. A response that has a
+    /// content coding or exceeds the limit cannot be checked and is rejected too. A response that
+    /// fails midway becomes 502 `upstream-unavailable`. A response that exceeds the timeout becomes
+    /// 504 `upstream-timeout`.
     #[must_use]
     pub fn reject(schema: Schema) -> Self {
         Self::of(schema, Enforcement::Reject)
     }
 
-    /// Sets how many bytes of an answer are kept at most: 10 MiB by default. A longer one is refused,
-    /// or the log says that it was not checked.
+    /// Sets the maximum size in bytes of a response that is checked. Defaults to 10 MiB. A larger
+    /// response is rejected, or the log tells that it was not checked.
     #[must_use]
     pub const fn max_body_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// Sets the limit of memory that all responses share while they are kept: 256 MiB by default,
-    /// for this value and its clones.
+    /// Sets the memory limit that all checked responses share. Defaults to 256 MiB for this value
+    /// and its clones.
     ///
-    /// Beyond it a response is refused with 503 `overloaded`, or the log says that it was not
-    /// checked. A limit that is also given to others, such as
-    /// [`PayloadLayer::memory_limit`](crate::payload::PayloadLayer::memory_limit), holds for all of
-    /// them together.
+    /// A response without room is rejected with 503 `overloaded`, or the log tells that it was not
+    /// checked. Several layers can share one limit, such as that of
+    /// [`PayloadLayer::memory_limit`](crate::payload::PayloadLayer::memory_limit).
     #[must_use]
     pub fn memory_limit(mut self, limit: MemoryLimit) -> Self {
         self.memory = limit;
         self
     }
 
-    /// Sets how long a response may be held back, from when its body is first waited for. Defaults to
-    /// five minutes, as the upstream's own deadlines do: a model that reasons sends its head, and then
-    /// blank lines until it is done. Counts for [`refuse`](Self::reject) alone.
+    /// Sets the time in which the body of a held response must arrive. Defaults to 5 minutes, as
+    /// the upstream's own timeouts do.
+    ///
+    /// The time starts when the body is first polled. A reasoning model may send its head early and
+    /// then blank lines until it is done. Only [`reject`](Self::reject) uses this timeout.
     #[must_use]
     pub const fn body_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
