@@ -1,4 +1,4 @@
-//! How the built-in schemas are put together for a profile, and how single bounds are lifted.
+//! Assembles the built-in schemas of a profile and removes single bounds.
 
 use std::{collections::BTreeSet, error::Error, fmt};
 
@@ -9,10 +9,10 @@ use crate::{
     schema::compile::schema::Schema,
 };
 
-/// The built-in schemas, as a [`Profile`] has them.
+/// The built-in schemas of a [`Profile`].
 ///
-/// [`SchemaLayer::built_in`](crate::schema::SchemaLayer::built_in) holds each route to its own. A bound that
-/// a deployment does not have is lifted by the name of its member:
+/// [`SchemaLayer::built_in`](crate::schema::SchemaLayer::built_in) checks each route by its own. A
+/// bound that does not fit a deployment can be removed by the name of its member:
 ///
 /// ```
 /// use tower_inference::{model::Profile, payload::Document, schema::{BuiltInSchemas, SchemaLayer}};
@@ -38,33 +38,34 @@ pub struct BuiltInSchemas {
     lifted: Vec<Box<str>>,
 }
 
-/// Why built-in schemas cannot be made.
+/// The reason why a bound cannot be removed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum BuiltInError {
     /// No schema of the profile bounds a member of this name. Returned by
     /// [`BuiltInSchemas::without_bound`].
     UnknownBound {
-        /// The name that was given.
+        /// The given name.
         member: String,
-        /// The members that have bounds, in order.
+        /// The members with bounds in order.
         known: Vec<String>,
     },
 }
 
 impl BuiltInSchemas {
-    /// The schemas of a profile, with all their bounds.
+    /// Creates the schemas of a profile with all their bounds.
     #[must_use]
     pub const fn new(profile: Profile) -> Self {
         Self { profile, lifted: Vec::new() }
     }
 
-    /// Lifts the bounds of a member by its name, in every schema that has it: its range, its length,
-    /// its list of words, and what its own members and elements are held to. Its type stays.
+    /// Removes the bounds of a member from every schema: its range, its length, its list of words
+    /// and the rules for its members and elements. Its type is still checked.
     ///
     /// # Errors
     ///
-    /// [`BuiltInError::UnknownBound`] when no schema of the profile bounds a member of this name.
+    /// Returns [`BuiltInError::UnknownBound`] if no schema of the profile bounds a member of this
+    /// name.
     pub fn without_bound(mut self, member: &str) -> Result<Self, BuiltInError> {
         let mut known = BTreeSet::new();
         for (name, _) in FILES.iter().filter(|(name, _)| !name.ends_with("_response")) {
@@ -94,7 +95,7 @@ impl BuiltInSchemas {
         builder.build(&schema).expect("a built-in schema is legal")
     }
 
-    /// The text of a schema, with what the profile adds and without what was lifted.
+    /// Returns a schema with the additions of the profile and without the removed bounds.
     fn source(&self, name: &str) -> Value {
         let mut schema = read(FILES, name).unwrap_or_default();
         let added = match self.profile.dialect() {
@@ -128,7 +129,7 @@ impl fmt::Display for BuiltInError {
 
 impl Error for BuiltInError {}
 
-/// What the names of the parts of a schema begin with.
+/// The prefix of the names of schemas.
 const URN: &str = "urn:tower-inference:";
 
 macro_rules! files {
@@ -176,11 +177,11 @@ const FILES: &[(&str, &str)] = files!["":
     "zero_shot_classification",
 ];
 
-/// What OpenAI's reference says beyond what compatible servers take.
+/// Additions for OpenAI to the schemas of compatible servers.
 const OPENAI: &[(&str, &str)] =
     files!["openai/": "chat_completion", "completion", "embeddings", "responses"];
 
-/// What Anthropic's reference says beyond that.
+/// Additions for Anthropic.
 const ANTHROPIC: &[(&str, &str)] = files!["anthropic/": "messages"];
 
 #[expect(clippy::expect_used, reason = "our own schemas; a test compiles each")]
@@ -208,7 +209,7 @@ fn merge(into: &mut Value, patch: Value) {
     }
 }
 
-/// What bounds a value beside its type.
+/// Keywords that bound a value besides its type.
 const BOUNDS: [&str; 12] = [
     "additionalProperties",
     "enum",
@@ -224,7 +225,7 @@ const BOUNDS: [&str; 12] = [
     "pattern",
 ];
 
-/// Lifts the bounds of a member wherever a schema names it.
+/// Removes the bounds of a member wherever a schema names it.
 fn lift(schema: &mut Value, member: &str) {
     match schema {
         Value::Array(schemas) => schemas.iter_mut().for_each(|schema| lift(schema, member)),
@@ -233,7 +234,7 @@ fn lift(schema: &mut Value, member: &str) {
             {
                 unbind(named);
             }
-            // A condition says to whom a rule applies, and bounds nobody.
+            // `if` selects requests and bounds nothing.
             let rules = keywords.iter_mut().filter(|(keyword, _)| *keyword != "if");
             rules.for_each(|(_, schema)| lift(schema, member));
         }
@@ -241,7 +242,7 @@ fn lift(schema: &mut Value, member: &str) {
     }
 }
 
-/// Takes the bounds out of a schema and of those of its elements and alternatives.
+/// Removes the bounds from a schema and from its elements and alternatives.
 fn unbind(schema: &mut Value) {
     match schema {
         Value::Array(schemas) => schemas.iter_mut().for_each(unbind),
@@ -256,7 +257,7 @@ fn unbind(schema: &mut Value) {
     }
 }
 
-/// The members that a schema bounds.
+/// Collects the members that a schema bounds.
 fn collect_bounded(schema: &Value, into: &mut BTreeSet<String>) {
     match schema {
         Value::Array(schemas) => schemas.iter().for_each(|schema| collect_bounded(schema, into)),
@@ -277,7 +278,7 @@ fn collect_bounded(schema: &Value, into: &mut BTreeSet<String>) {
     }
 }
 
-/// The built-in schemas that a schema refers to.
+/// Collects the built-in schemas that a schema refers to.
 fn collect_references(schema: &Value, into: &mut BTreeSet<String>) {
     match schema {
         Value::Array(schemas) => schemas.iter().for_each(|schema| collect_references(schema, into)),

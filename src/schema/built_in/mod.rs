@@ -1,4 +1,4 @@
-//! The built-in schemas, and which path has which.
+//! The built-in schemas and their routes.
 
 pub(crate) mod bounds;
 pub(crate) mod routes;

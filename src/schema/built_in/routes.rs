@@ -1,4 +1,4 @@
-//! The built-in schema of each route.
+//! Finds the built-in schema of a route.
 
 use super::bounds::BuiltInSchemas;
 use crate::{
@@ -6,14 +6,14 @@ use crate::{
     schema::compile::schema::Schema,
 };
 
-/// The built-in schemas, compiled, by the form of the bodies.
+/// The compiled built-in schemas by the form of the bodies.
 #[derive(Clone, Debug)]
 pub(crate) struct BuiltInRoutes {
     profile: Profile,
     schemas: Vec<(BodyForm, Schema)>,
 }
 
-/// What holds for the bodies of a path.
+/// The rule for the bodies of a path.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathSchema<'a> {
     pub(crate) schema: Option<&'a Schema>,
@@ -50,7 +50,7 @@ impl BuiltInRoutes {
 }
 
 impl BuiltInSchemas {
-    /// The schema of a form, where it has one.
+    /// Returns the schema of a form if it has one.
     fn of_form(&self, form: BodyForm) -> Option<Schema> {
         let tei = self.profile().dialect() == Dialect::Tei;
         Some(match form {

@@ -1,87 +1,98 @@
-//! The built-in schemas, one constructor for each.
+//! A constructor for each built-in schema.
 
 use super::bounds::BuiltInSchemas;
 use crate::schema::compile::schema::Schema;
 
-/// The schemas. The [module](crate::schema#built-in-schemas) says where each belongs and how strict
-/// it is. Each call compiles: call once and clone.
+/// The schemas. The [module docs](crate::schema#built-in-schemas) list their routes and their
+/// strictness. Each call compiles a schema, so call once and clone.
 impl BuiltInSchemas {
     // === OpenAI's routes ===
 
-    /// A chat, as `POST /v1/chat/completions` takes it.
+    /// The schema of a chat request to `POST /v1/chat/completions`.
     ///
-    /// At least one message, of any role. Content is a string, an array of parts, or `null`; only
-    /// the roles `user`, `system` and `developer` must have some. Parts of the types `text`,
-    /// `image_url`, `input_audio`, `video_url` and `audio_url` hold what their type says, and other
-    /// types pass unseen. `tool_choice` is any word or object. Members that are not OpenAI's
-    /// (`top_k`, `guided_json`, `structured_outputs`, `chat_template_kwargs`) pass unseen.
+    /// There is at least one message of any role. Content is a string, an array of parts or `null`.
+    /// Only the roles `user`, `system` and `developer` require it. Parts of the types `text`,
+    /// `image_url`, `input_audio`, `video_url` and `audio_url` are checked. Parts of other types
+    /// pass. `tool_choice` is any word or object. Members that OpenAI does not have (`top_k`,
+    /// `guided_json`, `structured_outputs`, `chat_template_kwargs`) pass.
     ///
-    /// The profile of OpenAI adds OpenAI's reference and its bounds: the roles that it knows, a
-    /// tool's response that names its call, a `temperature` to 2, penalties of -2 to 2, four `stop`
-    /// strings, 128 choices, 20 `top_logprobs`, at least one token, `metadata` of strings. TGI's own
-    /// forms pass there too: `logit_bias` as an array, arguments of a call as an object, the formats
-    /// `json` and `regex`.
+    /// The profile of OpenAI adds these bounds:
+    ///
+    /// - the known roles
+    /// - the id of the call in a tool's response
+    /// - a `temperature` of at most 2 and penalties from -2 to 2
+    /// - four `stop` strings, 128 choices and 20 `top_logprobs`
+    /// - at least one token
+    /// - `metadata` of strings
+    ///
+    /// It also accepts TGI's own forms: `logit_bias` as an array, tool arguments as an object and
+    /// the response formats `json` and `regex`.
     #[must_use]
     pub fn chat_completion(&self) -> Schema {
         self.compiled("chat_completion")
     }
 
-    /// A prompt to go on from, as `POST /v1/completions` takes it.
+    /// The schema of a completion request to `POST /v1/completions`.
     ///
-    /// The prompt is a string, or an array of strings, token ids and arrays of token ids; `null` is
-    /// the start of a document. vLLM's `prompt_embeds` and the `input_prefix` and `input_suffix` of
-    /// llama.cpp's `/infill` stand in for it. A `max_tokens` of 0 scores the prompt, so it passes.
+    /// The prompt is a string or an array of strings, token ids and arrays of token ids. `null` is
+    /// the start of a document. vLLM's `prompt_embeds` can replace the prompt. So can the
+    /// `input_prefix` and `input_suffix` of llama.cpp's `/infill`. A `max_tokens` of 0 scores the
+    /// prompt and passes.
     ///
-    /// The profile of OpenAI adds its bounds: those of [`BuiltInSchemas::chat_completion`], a `best_of` to
-    /// 20, `logprobs` to 5, a prompt that is not mixed.
+    /// The profile of OpenAI adds the bounds of [`BuiltInSchemas::chat_completion`]. It also limits
+    /// `best_of` to 20 and `logprobs` to 5 and rejects a mixed prompt.
     #[must_use]
     pub fn completion(&self) -> Schema {
         self.compiled("completion")
     }
 
-    /// Texts to embed, as `POST /v1/embeddings` takes them, also TEI's.
+    /// The schema of an embeddings request to `POST /v1/embeddings`, also TEI's.
     ///
-    /// The input is a string, or an array of strings, token ids, arrays of token ids, and objects
-    /// (Jina's texts and pictures, a turn of a chat). vLLM's `messages` stand in for it.
+    /// The input is a string or an array. Elements are strings, token ids, arrays of token ids and
+    /// objects (texts and images of Jina, a turn of a chat). vLLM's `messages` can replace the
+    /// input.
     ///
-    /// The profile of OpenAI adds its bounds: strings, token ids or arrays of them, never mixed, none
-    /// empty, at most 2048; the encodings `float` and `base64`.
+    /// The profile of OpenAI permits strings, token ids or arrays of token ids but no mixture. It
+    /// permits at most 2048 elements and no empty one. The encodings are `float` and `base64`.
     #[must_use]
     pub fn embeddings(&self) -> Schema {
         self.compiled("embeddings")
     }
 
-    /// What is to be answered, as `POST /v1/responses` takes it.
+    /// The schema of a request to `POST /v1/responses`.
     ///
-    /// One of `input`, `prompt`, `previous_response_id` and `conversation`. Messages, function
-    /// calls, their outputs and references are looked into; items, parts and tools of other types
-    /// pass unseen, because their number grows. The profile of OpenAI adds the bounds of
+    /// One of `input`, `prompt`, `previous_response_id` and `conversation` is required. Messages,
+    /// function calls, their outputs and references are checked. Items, parts and tools of other
+    /// types pass, because OpenAI adds new ones. The profile of OpenAI adds the bounds of
     /// [`BuiltInSchemas::chat_completion`].
     #[must_use]
     pub fn responses(&self) -> Schema {
         self.compiled("responses")
     }
 
-    /// A chat, as Anthropic's `POST /v1/messages` takes it, also that of vLLM, llama.cpp and LiteLLM.
+    /// The schema of a chat request to Anthropic's `POST /v1/messages`, also that of vLLM,
+    /// llama.cpp and LiteLLM.
     ///
-    /// `max_tokens` may be missing, because a layer further in may put it in. Text, images,
-    /// documents, calls of tools and their results are looked into; blocks and tools of other types
-    /// pass unseen. The profile of Anthropic adds its bounds: a model, the roles `user` and
-    /// `assistant`, a `temperature` to 1, at least one token.
+    /// `max_tokens` may be absent, because an inner layer may add it. Text, images, documents, tool
+    /// calls and their results are checked. Blocks and tools of other types pass. The profile of
+    /// Anthropic requires a model, the roles `user` and `assistant`, a `temperature` of at most 1
+    /// and at least one token.
     #[must_use]
     pub fn messages(&self) -> Schema {
         self.compiled("messages")
     }
 
-    /// A query, and what to rank by it: `texts`, as TEI's `/rerank` takes them, or `documents`, as
-    /// those of vLLM, llama.cpp, Cohere and Jina do.
+    /// The schema of a rerank request: a query and `texts` (TEI) or `documents` (vLLM, llama.cpp,
+    /// Cohere, Jina).
     #[must_use]
     pub fn rerank(&self) -> Schema {
         self.compiled("rerank")
     }
 
-    /// What `/generate` takes: with `inputs`, [`BuiltInSchemas::tgi_generate`]; else SGLang's `text`,
-    /// `input_ids` or `input_embeds`, or the `prompt` of vLLM's demo server.
+    /// The schema of a request to `/generate`.
+    ///
+    /// A body with `inputs` must match [`BuiltInSchemas::tgi_generate`]. Other bodies have SGLang's
+    /// `text`, `input_ids` or `input_embeds` or the `prompt` of vLLM's demo server.
     #[must_use]
     pub fn generate(&self) -> Schema {
         self.compiled("generate")
@@ -89,188 +100,197 @@ impl BuiltInSchemas {
 
     // === Hugging Face's tasks ===
 
-    /// A text to go on from: `inputs`, `parameters`, `stream`.
+    /// The schema of text generation: `inputs`, `parameters` and `stream`.
     ///
-    /// From the task's specification, with the ranges that TGI states; a `seed` of 0 and a
-    /// `frequency_penalty` of -2 pass, as in TGI. [`BuiltInSchemas::tgi_generate`] is for TGI's own route,
-    /// and stricter.
+    /// It follows the task's specification with the ranges of TGI. As in TGI, a `seed` of 0 and a
+    /// `frequency_penalty` of -2 pass. [`BuiltInSchemas::tgi_generate`] is stricter and for TGI's
+    /// own route.
     #[must_use]
     pub fn text_generation(&self) -> Schema {
         self.compiled("text_generation")
     }
 
-    /// A text to embed, or several; TEI's parameters beside `inputs`, as `huggingface_hub` sends
-    /// them.
+    /// The schema of feature extraction: one text or several, with the parameters of TEI next to
+    /// `inputs` as `huggingface_hub` sends them.
     ///
-    /// From the task's specification. `truncation_direction` may begin with a capital, as TEI's
-    /// first versions want it.
+    /// It follows the task's specification. `truncation_direction` may start with a capital, as
+    /// early versions of TEI require.
     #[must_use]
     pub fn feature_extraction(&self) -> Schema {
         self.compiled("feature_extraction")
     }
 
-    /// A text to label.
+    /// The schema of text classification.
     ///
-    /// Parameters: `top_k`, `function_to_apply`. From the task's specification.
+    /// It follows the task's specification. Parameters: `top_k`, `function_to_apply`.
     #[must_use]
     pub fn text_classification(&self) -> Schema {
         self.compiled("text_classification")
     }
 
-    /// A text whose words are to be labelled.
+    /// The schema of token classification.
     ///
-    /// Parameters: `aggregation_strategy`, `ignore_labels`, `stride`. From the task's
-    /// specification.
+    /// It follows the task's specification. Parameters: `aggregation_strategy`, `ignore_labels`,
+    /// `stride`.
     #[must_use]
     pub fn token_classification(&self) -> Schema {
         self.compiled("token_classification")
     }
 
-    /// A text, and the labels to choose from: `candidate_labels` is required.
+    /// The schema of zero-shot classification: a text and the required `candidate_labels`.
     ///
-    /// Other parameters: `hypothesis_template`, `multi_label`. From the task's specification.
+    /// It follows the task's specification. Other parameters: `hypothesis_template`, `multi_label`.
     #[must_use]
     pub fn zero_shot_classification(&self) -> Schema {
         self.compiled("zero_shot_classification")
     }
 
-    /// A question, and the context that answers it.
+    /// The schema of question answering: a question and its context.
     ///
-    /// Parameters: `top_k`, the lengths of answer, question and window, `handle_impossible_answer`,
-    /// `align_to_words`. From the task's specification.
+    /// It follows the task's specification. Parameters: `top_k`, `handle_impossible_answer`,
+    /// `align_to_words` and the lengths of answer, question and window.
     #[must_use]
     pub fn question_answering(&self) -> Schema {
         self.compiled("question_answering")
     }
 
-    /// A question, and a table: columns of strings, no numbers.
+    /// The schema of table question answering: a question and a table with columns of strings.
     ///
-    /// Parameters: `padding`, `sequential`, `truncation`. From the task's specification.
+    /// It follows the task's specification. Numbers in the table are invalid. Parameters:
+    /// `padding`, `sequential`, `truncation`.
     #[must_use]
     pub fn table_question_answering(&self) -> Schema {
         self.compiled("table_question_answering")
     }
 
-    /// A question, and the image of a document as base64 text or URL.
+    /// The schema of document question answering: a question and an image as base64 text or URL.
     ///
-    /// Parameters: those of [`BuiltInSchemas::question_answering`], `lang`, and `word_boxes`, of four
-    /// numbers each. From the task's specification, which leaves the type of the image open.
+    /// It follows the task's specification, which does not define the type of the image.
+    /// Parameters: those of [`BuiltInSchemas::question_answering`], `lang` and `word_boxes` of four
+    /// numbers each.
     #[must_use]
     pub fn document_question_answering(&self) -> Schema {
         self.compiled("document_question_answering")
     }
 
-    /// A text to summarize.
+    /// The schema of summarization.
     ///
-    /// Parameters: `truncation`, `clean_up_tokenization_spaces`, `generate_parameters`, which is
-    /// not looked into. From the task's specification.
+    /// It follows the task's specification. Parameters: `truncation`,
+    /// `clean_up_tokenization_spaces` and `generate_parameters`, whose content is not checked.
     #[must_use]
     pub fn summarization(&self) -> Schema {
         self.compiled("summarization")
     }
 
-    /// A text to translate.
+    /// The schema of translation.
     ///
-    /// Parameters: `src_lang`, `tgt_lang`, and those of [`BuiltInSchemas::summarization`]. From the task's
-    /// specification.
+    /// It follows the task's specification. Parameters: `src_lang`, `tgt_lang` and those of
+    /// [`BuiltInSchemas::summarization`].
     #[must_use]
     pub fn translation(&self) -> Schema {
         self.compiled("translation")
     }
 
-    /// A text with a mask in it.
+    /// The schema of fill-mask.
     ///
-    /// Parameters: `top_k`, `targets`. From the task's specification. How the mask is written
-    /// depends on the model: it is not looked for.
+    /// It follows the task's specification. Parameters: `top_k`, `targets`. The mask depends on the
+    /// model and is not checked.
     #[must_use]
     pub fn fill_mask(&self) -> Schema {
         self.compiled("fill_mask")
     }
 
-    /// A sentence, and those to compare it with.
+    /// The schema of sentence similarity: a sentence and the sentences to compare it with.
     ///
-    /// From the task's specification. [`BuiltInSchemas::tei_similarity`] is for TEI's own route, and
-    /// stricter.
+    /// It follows the task's specification. [`BuiltInSchemas::tei_similarity`] is stricter and for
+    /// TEI's own route.
     #[must_use]
     pub fn sentence_similarity(&self) -> Schema {
         self.compiled("sentence_similarity")
     }
 
-    /// Speech as base64 text.
+    /// The schema of automatic speech recognition: audio as base64 text.
     ///
-    /// Parameters: `return_timestamps`, also `"word"` or `"char"` as in Transformers, and
-    /// `generation_parameters`. From the task's specification.
+    /// It follows the task's specification. Parameters: `generation_parameters` and
+    /// `return_timestamps`, which may be `"word"` or `"char"` as in Transformers.
     #[must_use]
     pub fn automatic_speech_recognition(&self) -> Schema {
         self.compiled("automatic_speech_recognition")
     }
 
-    /// Sound to label, as base64 text.
+    /// The schema of audio classification: audio as base64 text.
     ///
-    /// Parameters: those of [`BuiltInSchemas::text_classification`]. From the task's specification.
+    /// It follows the task's specification. Parameters: those of
+    /// [`BuiltInSchemas::text_classification`].
     #[must_use]
     pub fn audio_classification(&self) -> Schema {
         self.compiled("audio_classification")
     }
 
-    /// An image to label, as base64 text.
+    /// The schema of image classification: an image as base64 text.
     ///
-    /// Parameters: those of [`BuiltInSchemas::text_classification`]. From the task's specification.
+    /// It follows the task's specification. Parameters: those of
+    /// [`BuiltInSchemas::text_classification`].
     #[must_use]
     pub fn image_classification(&self) -> Schema {
         self.compiled("image_classification")
     }
 
-    /// An image to cut into segments, as base64 text.
+    /// The schema of image segmentation: an image as base64 text.
     ///
-    /// Parameters: `subtask` and three thresholds. From the task's specification.
+    /// It follows the task's specification. Parameters: `subtask` and three thresholds.
     #[must_use]
     pub fn image_segmentation(&self) -> Schema {
         self.compiled("image_segmentation")
     }
 
-    /// An image whose objects are to be found, as base64 text.
+    /// The schema of object detection: an image as base64 text.
     ///
-    /// Parameter: `threshold`. From the task's specification.
+    /// It follows the task's specification. Parameter: `threshold`.
     #[must_use]
     pub fn object_detection(&self) -> Schema {
         self.compiled("object_detection")
     }
 
-    /// An image to describe, as base64 text or URL.
+    /// The schema of image to text: an image as base64 text or URL.
     ///
-    /// Parameters: `max_new_tokens`, `generation_parameters`. From the task's specification, which
-    /// leaves the type open.
+    /// It follows the task's specification, which does not define the type of the image.
+    /// Parameters: `max_new_tokens`, `generation_parameters`.
     #[must_use]
     pub fn image_to_text(&self) -> Schema {
         self.compiled("image_to_text")
     }
 
-    /// A text to draw.
+    /// The schema of text to image.
     ///
-    /// Parameters: `negative_prompt`, `guidance_scale`, `num_inference_steps`, `width`, `height`,
-    /// `scheduler`, `seed`. From the task's specification, which states no ranges.
+    /// It follows the task's specification, which has no ranges. Parameters: `negative_prompt`,
+    /// `guidance_scale`, `num_inference_steps`, `width`, `height`, `scheduler`, `seed`.
     #[must_use]
     pub fn text_to_image(&self) -> Schema {
         self.compiled("text_to_image")
     }
 
-    /// A text to speak.
+    /// The schema of text to speech.
     ///
-    /// Parameters: `generation_parameters`. From the task's specification.
+    /// It follows the task's specification. Parameters: `generation_parameters`.
     #[must_use]
     pub fn text_to_speech(&self) -> Schema {
         self.compiled("text_to_speech")
     }
 
-    /// Any body that an endpoint takes at its own routes (`/`, `/invocations`, `/vertex`), or a model
-    /// at `/models/{model}`: judged by its form.
+    /// The schema of any body at an endpoint's own routes (`/`, `/invocations`, `/vertex`) or at
+    /// `/models/{model}`. The form of the body decides.
     ///
-    /// A body with `messages` is held to [`BuiltInSchemas::chat_completion`], one with a `prompt` to
-    /// [`BuiltInSchemas::completion`], and one with `inputs` to the tasks of Hugging Face and TEI, of which it
-    /// must fit one. `parameters` of text generation are held to [`BuiltInSchemas::text_generation`]. A body
-    /// that fits several forms must satisfy each. Of `instances`, 128 at most, each is held to the
-    /// same. A body of another form passes.
+    /// | form | rule |
+    /// |---|---|
+    /// | `messages` | [`BuiltInSchemas::chat_completion`] |
+    /// | `prompt` | [`BuiltInSchemas::completion`] |
+    /// | `inputs` | at least one task of Hugging Face or TEI |
+    /// | `parameters` of text generation | [`BuiltInSchemas::text_generation`] |
+    /// | `instances` | at most 128, each by the same rules |
+    /// | other | passes |
+    ///
+    /// A body with several forms must match each.
     #[must_use]
     pub fn any_task(&self) -> Schema {
         self.compiled("any_task")
@@ -278,37 +298,37 @@ impl BuiltInSchemas {
 
     // === Text Embeddings Inference ===
 
-    /// Texts to embed, as TEI's `/embed`, `/embed_all` and `/embed_sparse` take them: a string, or
-    /// an array of strings and arrays of token ids, or token ids.
+    /// The schema of TEI's `/embed`, `/embed_all` and `/embed_sparse`: a string, token ids, or an
+    /// array of strings and arrays of token ids.
     ///
-    /// What is empty is refused, as by TEI. How many texts a request may hold is for the server's
-    /// operator to say.
+    /// As in TEI, empty texts are invalid. The number of texts is limited by the server's settings
+    /// and not here.
     #[must_use]
     pub fn tei_embed(&self) -> Schema {
         self.compiled("tei_embed")
     }
 
-    /// A query, and the texts to rank by it, at least one, as TEI's `/rerank` takes them.
+    /// The schema of TEI's `/rerank`: a query and at least one text.
     #[must_use]
     pub fn tei_rerank(&self) -> Schema {
         self.compiled("tei_rerank")
     }
 
-    /// Texts to classify, as TEI's `/predict` takes them: a string, a pair of strings, or an array
-    /// of arrays of one or two.
+    /// The schema of TEI's `/predict`: a string, a pair of strings, or an array of arrays of one or
+    /// two strings.
     #[must_use]
     pub fn tei_predict(&self) -> Schema {
         self.compiled("tei_predict")
     }
 
-    /// A sentence, and those to compare it with, at least one, none empty, as TEI's `/similarity`
-    /// takes them.
+    /// The schema of TEI's `/similarity`: a sentence and at least one sentence to compare it with.
+    /// Empty texts are invalid.
     #[must_use]
     pub fn tei_similarity(&self) -> Schema {
         self.compiled("tei_similarity")
     }
 
-    /// Texts to tokenize, as TEI's `/tokenize` takes them: one or several, none empty.
+    /// The schema of TEI's `/tokenize`: one text or several. Empty texts are invalid.
     #[must_use]
     pub fn tei_tokenize(&self) -> Schema {
         self.compiled("tei_tokenize")
@@ -316,12 +336,12 @@ impl BuiltInSchemas {
 
     // === Text Generation Inference ===
 
-    /// A text to go on from, as TGI's `/generate` and `/generate_stream` take it.
+    /// The schema of TGI's `/generate` and `/generate_stream`.
     ///
-    /// What TGI's own validation refuses is refused: an empty text, no token to generate, a `top_p`
-    /// or `typical_p` of 1, a grammar of the wrong kind. What the server's operator sets is not
-    /// known here: the greatest length, `best_of`, `top_n_tokens`. Four `stop` strings are its
-    /// default, and the most here.
+    /// It rejects requests that TGI's validation rejects: an empty text, no token to generate, a
+    /// `top_p` or `typical_p` of 1 and a grammar of the wrong kind. Bounds in the server's settings
+    /// are not known here: the maximum length, `best_of` and `top_n_tokens`. At most four `stop`
+    /// strings are valid, which is TGI's default.
     #[must_use]
     pub fn tgi_generate(&self) -> Schema {
         self.compiled("tgi_generate")
@@ -329,18 +349,18 @@ impl BuiltInSchemas {
 
     // === responses ===
 
-    /// The whole answer to a chat, not the events of a stream.
+    /// The schema of a complete chat response. Events of a stream are not covered.
     ///
-    /// From OpenAI's reference, but for what compatible upstreams are known to leave out: `object`,
-    /// `usage`, `system_fingerprint` and `logprobs` need not be there. No choices are an answer.
+    /// It follows OpenAI's reference. Compatible upstreams may omit `object`, `usage`,
+    /// `system_fingerprint` and `logprobs`. An empty list of choices is valid.
     #[must_use]
     pub fn chat_completion_response(&self) -> Schema {
         self.compiled("chat_completion_response")
     }
 
-    /// Embeddings, as numbers or as base64 text.
+    /// The schema of an embeddings response with numbers or base64 text.
     ///
-    /// From OpenAI's reference; `object` and `usage` need not be there.
+    /// It follows OpenAI's reference. `object` and `usage` may be absent.
     #[must_use]
     pub fn embeddings_response(&self) -> Schema {
         self.compiled("embeddings_response")

@@ -1,5 +1,5 @@
-//! The document as the validator sees it when details are gathered: each detail says which value
-//! it is about, and the view ends early when there are enough of them.
+//! Shows the validator a view of the document while violations are collected. Each error identifies
+//! its value. The view ends early when there are enough errors.
 
 use std::{borrow::Cow, ops::ControlFlow};
 
@@ -18,7 +18,7 @@ use crate::{
     schema::validate::instance::{DocumentJson, Instance},
 };
 
-/// The representation that details are gathered from. It judges as [`DocumentJson`] does.
+/// The representation for collecting violations. It validates as [`DocumentJson`] does.
 pub(crate) struct BoundedJson;
 
 impl Json for BoundedJson {
@@ -38,7 +38,7 @@ impl Json for BoundedJson {
         string: &str,
         f: impl FnOnce(BoundedInstance<'_>) -> T,
     ) -> T {
-        // A string that stands in no document: what arises from it is about no value.
+        // The string is in no document, so an error about it has no value.
         let budget = ExplainBudget::spent();
         f(BoundedInstance {
             instance: Instance::Name(string),
@@ -49,18 +49,18 @@ impl Json for BoundedJson {
     }
 }
 
-/// A value of the document, or the name of a member that is looked at as a string.
+/// A value of the document or a member name that is checked as a string.
 #[derive(Clone, Copy)]
 pub(crate) struct BoundedInstance<'a> {
     instance: Instance<'a>,
-    /// Of the value, or of the value whose name it is.
+    /// The index of the value, or of the value that the name belongs to.
     index: u32,
     position: Position,
     budget: &'a ExplainBudget,
 }
 
 impl<'a> BoundedInstance<'a> {
-    /// The whole document.
+    /// Creates a view of the whole document.
     pub(crate) fn of_document(document: &'a Document, budget: &'a ExplainBudget) -> Self {
         Self::new(document.root(), Position { depth: 0, path: 0 }, budget)
     }
@@ -69,7 +69,7 @@ impl<'a> BoundedInstance<'a> {
         Self { instance: Instance::Value(node), index: node.index(), position, budget }
     }
 
-    /// The array or object that this is, as long as anything may be spent on it.
+    /// Returns the array or object while the budget lasts.
     fn container(&self, content: Option<Node<'a>>) -> Option<BoundedContainer<'a, Node<'a>>> {
         let content = content?;
         if self.position.depth >= self.budget.levels && !content.is_empty() {
@@ -80,14 +80,15 @@ impl<'a> BoundedInstance<'a> {
     }
 }
 
-/// What the validator sees of a name: all of it, unless it is so long that the copies which every
-/// detail below it carries would cost too much.
+/// Returns the visible part of a name. Each error below a long name has a copy of it, so the copies
+/// are bounded.
 pub(crate) fn shown(name: &str) -> &str {
     const LONGEST: usize = 1_024;
     start_of(name, LONGEST)
 }
 
-/// What a detail is about: the index of a value, when the document had been seen whole until then.
+/// Returns the index of the value that an error is about. Returns `None` if the budget was spent
+/// before.
 pub(crate) fn index_of(instance: &Value) -> Option<u32> {
     instance.as_u64().and_then(|index| index.try_into().ok())
 }
@@ -97,7 +98,7 @@ impl<'a> JsonNode<'a, BoundedJson> for BoundedInstance<'a> {
     type Array = BoundedContainer<'a, Node<'a>>;
     type Number = <Instance<'a> as JsonNode<'a, DocumentJson>>::Number;
 
-    // Once all is spent there is nothing container any more, and most keywords have nothing to say.
+    // Once the budget is spent the view is empty, and most keywords report no error.
 
     fn as_object(&self) -> Option<Self::Object> {
         self.container(self.instance.as_object())
@@ -154,7 +155,7 @@ impl<'a> JsonNode<'a, BoundedJson> for BoundedInstance<'a> {
         self.budget.is_spent() || self.instance.equals_value(expected)
     }
 
-    /// Asked for once for each detail that is made.
+    /// The validator calls this once for each error.
     fn to_value(&self) -> Cow<'a, Value> {
         if self.budget.note(self.position) {
             Cow::Owned(Value::from(self.index))
@@ -168,7 +169,7 @@ impl<'a> JsonNode<'a, BoundedJson> for BoundedInstance<'a> {
     }
 }
 
-/// An object or array, or the pass over one.
+/// An object or array, or an iterator over one.
 pub(crate) struct BoundedContainer<'a, T> {
     content: T,
     position: Position,
@@ -176,7 +177,7 @@ pub(crate) struct BoundedContainer<'a, T> {
 }
 
 impl<'a> BoundedContainer<'a, Node<'a>> {
-    /// A pass over what `pass` gives.
+    /// Iterates over `pass`.
     fn pass<I>(&self, pass: I) -> BoundedIter<'a, I> {
         let container =
             BoundedContainer { content: pass, position: self.position, budget: self.budget };
@@ -194,7 +195,7 @@ impl<'a> Object<'a, BoundedJson> for BoundedContainer<'a, Node<'a>> {
     }
 
     fn get(&self, key: &<DocumentJson as Json>::PreparedKey) -> Option<BoundedInstance<'a>> {
-        // A look-up passes over the members, one faster than a step.
+        // A lookup iterates over the members. Each is cheaper than a step.
         self.budget.step(self.content.len());
         let value = self.content.get(key)?;
         Some(BoundedInstance::new(value, self.position.below(key.len()), self.budget))
@@ -233,7 +234,7 @@ impl<'a> Array<'a, BoundedJson> for BoundedContainer<'a, Node<'a>> {
     }
 }
 
-/// A pass over elements or members, which ends early.
+/// An iterator over elements or members that ends early.
 pub(crate) struct BoundedIter<'a, I> {
     container: BoundedContainer<'a, I>,
     before: usize,
@@ -251,7 +252,7 @@ impl<'a> Iterator for BoundedIter<'a, Elements<'a>> {
     type Item = BoundedInstance<'a>;
 
     fn next(&mut self) -> Option<BoundedInstance<'a>> {
-        // An index takes seven digits at most, below ten million.
+        // Indexes below ten million have at most seven digits.
         const INDEX: usize = 7;
         let (value, budget) = self.advance()?;
         budget.step(0);

@@ -1,38 +1,39 @@
-//! DocumentBounds on what it costs to say where a document breaks its schema.
+//! Limits the cost of collecting violations.
 
 use std::cell::Cell;
 
 use crate::payload::Document;
 
-/// What may still be spent on one answer.
+/// The remaining budget for one response.
 ///
-/// A `Cell`, because the validator sees shared views only.
+/// It uses `Cell` because the validator only has shared references to views.
 #[derive(Debug)]
 pub(crate) struct ExplainBudget {
     steps: Cell<usize>,
     room: Cell<usize>,
     pub(crate) made: Cell<usize>,
     shortened: Cell<bool>,
-    /// How deep details are gathered.
+    /// The maximum depth at which violations are collected.
     pub(crate) levels: usize,
-    /// How many schemas stand in one another at one value, at most.
+    /// The maximum number of nested schemas at one value.
     schemas: usize,
 }
 
 impl ExplainBudget {
-    // Four to eight anyOf that look at the whole document, one in the other, are walked to the end.
+    // Enough for four to eight nested `anyOf` that each check the whole document.
     const STEPS: usize = 65_536;
     const STEPS_PER_NODE: usize = 8;
     const BYTES_PER_STEP: usize = 64;
 
-    // What a detail takes besides its pointer and its way through the schema: 2,048 of them at most.
+    // The size of an error without its pointer and its path in the schema. At most 2,048 errors
+    // fit.
     const DETAIL: usize = 512;
-    /// A token of the way through the schema, such as `/anyOf` or `/3`.
+    /// A step of the path in the schema, such as `/anyOf` or `/3`.
     const TOKEN: usize = 16;
     const ROOM: usize = 1_048_576;
 
-    /// How many details one pass over an array or object makes before it ends. Elements that break
-    /// an `anyOf` make a dozen each, of which one is shown.
+    /// The maximum number of errors in one iteration over an array or object. An element that
+    /// violates an `anyOf` causes about a dozen, of which one is shown.
     const ENOUGH: usize = 128;
 
     pub(crate) fn new(document: &Document, levels: usize, schemas: usize) -> Self {
@@ -77,8 +78,8 @@ impl ExplainBudget {
         self.steps.set(self.steps.get().saturating_sub(cost));
     }
 
-    /// Notes a detail. `false` when nothing more is to be noted: what the validator finds from
-    /// then on may come from having seen a part only.
+    /// Counts an error. Returns false if the budget is spent. Later errors may result from the
+    /// shortened view.
     pub(crate) fn note(&self, position: Position) -> bool {
         let whole = !self.is_spent();
         let way = self.schemas.saturating_mul(position.depth.saturating_add(1));
@@ -88,8 +89,8 @@ impl ExplainBudget {
         whole
     }
 
-    /// Whether a pass that began when `before` details were made has made enough. That alone
-    /// never turns a verdict: only passes that gather make details, not those that judge.
+    /// Whether an iteration that started at `before` errors has caused enough. This cannot change
+    /// the validity, because only iterations that collect cause errors.
     pub(crate) fn has_enough(&self, before: usize) -> bool {
         let enough = self.is_spent() || self.made.get().saturating_sub(before) >= Self::ENOUGH;
         if enough {
@@ -99,16 +100,16 @@ impl ExplainBudget {
     }
 }
 
-/// How far in a value is.
+/// The position of a value.
 #[derive(Clone, Copy)]
 pub(crate) struct Position {
     pub(crate) depth: usize,
-    /// How long the pointer to it is, in bytes.
+    /// The length of its pointer in bytes.
     pub(crate) path: usize,
 }
 
 impl Position {
-    /// Of what is below, behind a token of so many bytes.
+    /// Returns the position behind a token of this many bytes.
     pub(crate) const fn below(self, token: usize) -> Self {
         Self { depth: self.depth.saturating_add(1), path: self.path.saturating_add(token + 1) }
     }

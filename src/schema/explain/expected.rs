@@ -1,4 +1,4 @@
-//! What a schema expects at one place, in words.
+//! Describes the expected value at one position.
 
 use jsonschema::{JsonType, JsonTypeSet, ValidationError, error::ValidationErrorKind as Kind};
 use serde_json::Value;
@@ -12,15 +12,15 @@ pub(crate) enum Expected<'e> {
     Types(Types),
     /// One of these values.
     Options(Vec<&'e Value>),
-    /// A member of one of these names.
+    /// A member with one of these names.
     Required(Vec<&'e str>),
-    /// That this member was not here.
+    /// The absence of this member.
     Known,
-    /// That it is in order otherwise.
+    /// Another rule.
     Other(OtherKind<'e>),
 }
 
-/// A kind that stands for itself.
+/// A kind of error that describes itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OtherKind<'e>(&'e Kind);
 
@@ -66,7 +66,7 @@ impl std::fmt::Display for Types {
             (JsonType::Object, "an object"),
             (JsonType::Null, "null"),
         ];
-        // An integer is a number.
+        // `number` includes integers.
         let any_number = self.0.contains(JsonType::Number);
         let words: Vec<&str> = WORDS
             .iter()
@@ -178,7 +178,7 @@ impl std::fmt::Display for OtherKind<'_> {
                 f.write_str("must fit one of the alternatives")
             }
             Kind::Referencing(_) => f.write_str("cannot be judged, for the schema is not whole"),
-            // Said elsewhere, or by a keyword that is not ours: its message may hold the value.
+            // Covered above or caused by a custom keyword, whose message may contain the value.
             Kind::Custom { .. }
             | Kind::AdditionalProperties { .. }
             | Kind::Constant { .. }

@@ -1,4 +1,4 @@
-//! One place where a document breaks its schema, and the words for it.
+//! One position where a document violates its schema.
 
 use std::borrow::Cow;
 
@@ -10,36 +10,36 @@ use super::{
 };
 use crate::{payload::Document, rejection::Violation};
 
-/// A place, and what is expected there.
+/// A position and the expected value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Finding<'e> {
-    /// Of the value it is about. Grows as the document goes on.
+    /// The index of the value. It increases with the position in the document.
     pub(crate) index: u32,
-    /// Where the value is, as the validator says.
+    /// The validator's pointer to the value.
     pub(crate) path: &'e str,
-    /// Within the path still.
+    /// The position below the path.
     pub(crate) within: Within,
     pub(crate) keyword: Cow<'e, str>,
     pub(crate) expected: Expected<'e>,
 }
 
-/// What a finding is about, below its path.
+/// The position of a finding below its path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Within {
     Nothing,
-    /// The member of the object with this index that has the finding's index.
+    /// The member of the object with this index.
     MemberOf(u32),
     /// The name of that member.
     NameIn(u32),
 }
 
 impl<'e> Finding<'e> {
-    /// How many tokens the pointer to it has.
+    /// Returns the number of steps in the pointer.
     pub(crate) fn depth(&self) -> usize {
         depth(self.path) + usize::from(self.within != Within::Nothing)
     }
 
-    /// The types that would do, when the value is of another.
+    /// Returns the expected types if the value has another type.
     pub(crate) fn mistyped(&self, document: &Document) -> Option<Types> {
         match &self.expected {
             Expected::Types(types) => Some(*types),
@@ -54,7 +54,7 @@ impl<'e> Finding<'e> {
         }
     }
 
-    /// What is answered.
+    /// Converts the finding to a violation.
     pub(crate) fn violation(&self, document: &Document) -> Violation {
         let mut pointer = self.path.to_owned();
         let mut detail = self.expected.to_string();
@@ -62,7 +62,7 @@ impl<'e> Finding<'e> {
             let mut members = document.node(object).members();
             let member = members.find(|(_, value)| value.index() == self.index);
             let name = member.map(|(name, _)| name).unwrap_or_default();
-            // RFC 6901 section 3. Of a name that is too long, as much as shows that it is.
+            // Escaped by RFC 6901 section 3. A long name is shortened.
             pointer.push('/');
             pointer
                 .push_str(&start_of(&name, LONGEST_POINTER).replace('~', "~0").replace('/', "~1"));
@@ -71,7 +71,7 @@ impl<'e> Finding<'e> {
             detail.insert_str(0, "its name ");
         }
         if pointer.len() > LONGEST_POINTER {
-            // A pointer to where it is in is true still; one without its end is not.
+            // A shorter pointer to a parent is still true. A pointer cut inside a token is not.
             let end = pointer.get(..=LONGEST_POINTER).map_or_else(
                 || start_of(&pointer, LONGEST_POINTER).rfind('/'),
                 |start| start.rfind('/'),
@@ -83,10 +83,10 @@ impl<'e> Finding<'e> {
     }
 }
 
-/// How many bytes a pointer has at most.
+/// The maximum length of a pointer in bytes.
 const LONGEST_POINTER: usize = 256;
 
-/// How many tokens a pointer has.
+/// Returns the number of steps in a pointer.
 pub(crate) fn depth(pointer: &str) -> usize {
     pointer.bytes().filter(|byte| *byte == b'/').count()
 }

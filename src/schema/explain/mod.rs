@@ -1,8 +1,8 @@
-//! Where a document breaks its schema, said so that a person sees what to fix.
+//! Describes where a document violates its schema so that a person can fix it.
 //!
-//! Details cost what validation costs once more, and within fixed bounds whatever the document:
-//! see [`ExplainBudget`]. The validator passes over a view of the document that ends
-//! early, and what it finds after that is dropped, so that all that is said is true.
+//! Collecting violations costs one more validation within fixed bounds for any document: see
+//! [`ExplainBudget`]. The validator iterates over a view of the document that ends early. Errors
+//! after that point are dropped, so every reported violation is true.
 
 pub(crate) mod bounded_json;
 mod budget;
@@ -21,8 +21,8 @@ use self::{
 };
 use crate::{payload::Document, rejection::Violation};
 
-/// Where `document` breaks the schema, in its order, at most `at_most` places and at least one. To
-/// be asked of a document that is known to break it.
+/// Returns at least one and at most `at_most` violations in document order. The document must be
+/// invalid.
 pub(crate) fn explain(
     validator: &Validator<BoundedJson>,
     limits: Option<(usize, usize)>,
@@ -53,7 +53,7 @@ pub(crate) fn explain(
     let mut violations: Vec<Violation> = Vec::new();
     for finding in told {
         let violation = finding.violation(document);
-        // Two places that are too far in may lie in the same one.
+        // Two deep positions may share a shortened pointer.
         if !violations.contains(&violation) {
             violations.push(violation);
         }
@@ -66,5 +66,5 @@ pub(crate) fn explain(
     violations
 }
 
-/// What the last place says when there are others.
+/// The suffix of the last violation if others were left out.
 const MORE: &str = "; and there is more, which is not shown";

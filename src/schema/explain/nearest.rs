@@ -1,4 +1,5 @@
-//! What the validator found, as a person needs it: of alternatives, the one that came nearest.
+//! Converts validator errors to findings. If all alternatives fail then only the closest one is
+//! reported.
 
 use std::{borrow::Cow, cmp::Reverse};
 
@@ -12,15 +13,14 @@ use super::{
 };
 use crate::payload::{Document, Node};
 
-/// The places that one error of the validator is about; none when it was made after the document
-/// was no longer seen whole.
+/// Returns the findings of an error. Returns none for an error from a shortened view.
 pub(crate) fn findings<'e>(
     error: &'e ValidationError<'_>,
     document: &Document,
 ) -> Vec<Finding<'e>> {
     if let Kind::AnyOf { context } | Kind::OneOfNotValid { context } = error.kind() {
-        // That no alternative fits was known before their details were gathered: each that is true
-        // makes it true that none fits.
+        // The validator knows that no alternative matches before it collects their errors. One true
+        // error for each alternative suffices.
         let nearest = nearest(error, context, document);
         if !nearest.is_empty() {
             return nearest;
@@ -36,7 +36,7 @@ pub(crate) fn findings<'e>(
     };
     match error.kind() {
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
-            // They are in the order of the document.
+            // The names are in document order.
             let mut unexpected = unexpected.iter();
             let mut next = unexpected.next();
             let is_next = |name: &str| {
@@ -50,7 +50,7 @@ pub(crate) fn findings<'e>(
         }
         Kind::FalseSchema => {
             let schema = error.schema_path().as_str();
-            // The error is about the object's first member then, which comes after its own name.
+            // The error is about the first member's value, which follows its name.
             let object = index.saturating_sub(2);
             let all = if is_keyword(schema, "/propertyNames") {
                 unknown_members(index, document, |_| true, &finding(Expected::Known))
@@ -68,7 +68,7 @@ pub(crate) fn findings<'e>(
                 .map(|it| Finding { within: Within::NameIn(index), keyword: keyword.clone(), ..it })
                 .collect()
         }
-        // A pass over the members that ended early does not know what it did not come to.
+        // An iteration that ended early may have missed the member.
         Kind::Required { property }
             if property.as_str().is_some_and(|name| document.node(index).get(name).is_some()) =>
         {
@@ -78,8 +78,8 @@ pub(crate) fn findings<'e>(
     }
 }
 
-/// Whether a path in the schema ends in a keyword, not in the name of a member or definition that
-/// is called the same.
+/// Whether a path in the schema ends in a keyword and not in a member or definition of the same
+/// name.
 fn is_keyword(path: &str, keyword: &str) -> bool {
     const NAMED: [&str; 6] = [
         "/properties",
@@ -93,7 +93,7 @@ fn is_keyword(path: &str, keyword: &str) -> bool {
     before.is_some_and(|before| !NAMED.iter().any(|named| before.ends_with(named)))
 }
 
-/// A finding for each of the object's members that is not known, as far as anyone would read.
+/// Returns a finding for each unknown member of the object up to a maximum.
 fn unknown_members<'e>(
     object: u32,
     document: &Document,
@@ -107,15 +107,15 @@ fn unknown_members<'e>(
     members.take(MOST_MEMBERS).map(finding).collect()
 }
 
-/// How many members of one object are told.
+/// The maximum number of unknown members of one object.
 const MOST_MEMBERS: usize = 64;
 
-/// What to fix where none of the alternatives fits.
+/// Returns the findings of the closest alternative if all of them fail.
 ///
-/// Those of another type than the value come last: when there is no other, all their types are
-/// told. Then those that a discriminator rules out, a member of which they want a certain value:
-/// when that rules out every one, all those values are told. Of the rest, the one whose faults lie
-/// deepest, then the one with the fewest, then the one that went furthest.
+/// Alternatives of another type than the value come last. If there are no others then their types
+/// are merged. Next come alternatives that a discriminator excludes: a member that must have a
+/// certain value. If all are excluded then the values are merged. Among the rest, the order is by
+/// the deepest violations, then the fewest, then the latest in the document.
 fn nearest<'e>(
     error: &'e ValidationError<'_>,
     context: &'e [Vec<ValidationError<'static>>],
@@ -167,9 +167,8 @@ fn is_at(finding: &Finding<'_>, pointer: &str) -> bool {
     finding.within == Within::Nothing && finding.path == pointer
 }
 
-/// How near an alternative came, judged by what it says of the value itself and of its members. A
-/// member that must have one certain value tells alternatives apart more surely than one that may
-/// have several.
+/// Returns how close an alternative is, by its rules for the value and its members. A member with
+/// one permitted value distinguishes alternatives better than one with several.
 fn closeness(branch: &[Finding<'_>], here: &str) -> u8 {
     let level = depth(here);
     let of = |finding: &Finding<'_>| match &finding.expected {
@@ -186,8 +185,8 @@ fn closeness(branch: &[Finding<'_>], here: &str) -> u8 {
     branch.iter().map(of).min().unwrap_or_default()
 }
 
-/// When each of the alternatives wants another value of the same place, the value itself or a
-/// member of it: all those values.
+/// Merges the permitted values if each alternative expects another value at the same position: the
+/// value itself or one member.
 fn every_option<'e>(branches: &[&Vec<Finding<'e>>], here: &str) -> Option<Finding<'e>> {
     let options = |finding: &Finding<'e>| match &finding.expected {
         Expected::Options(options) if finding.depth() <= depth(here) + 1 => Some(options.clone()),
@@ -202,7 +201,7 @@ fn every_option<'e>(branches: &[&Vec<Finding<'e>>], here: &str) -> Option<Findin
         for branch in others {
             let same = branch.iter().filter(|finding| finding.path == candidate.path);
             for option in same.filter_map(options).next()? {
-                // More are not told.
+                // More values are not shown.
                 if all.len() <= MOST_OPTIONS && !all.contains(&option) {
                     all.push(option);
                 }
@@ -213,8 +212,8 @@ fn every_option<'e>(branches: &[&Vec<Finding<'e>>], here: &str) -> Option<Findin
     })
 }
 
-/// When each of several alternatives lacks members only: those that all lack, or, when each lacks
-/// another one, that one of them is required.
+/// Merges required members if the alternatives lack only members. Returns the members that all of
+/// them lack, or else one finding that requires one of them.
 fn every_required<'e>(branches: &[&Vec<Finding<'e>>]) -> Option<Vec<Finding<'e>>> {
     let (first, others) = branches.split_first()?;
     let required = |finding: &Finding<'e>| matches!(finding.expected, Expected::Required(_));

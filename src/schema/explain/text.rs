@@ -1,10 +1,10 @@
-//! Values and names of a schema as short texts.
+//! Shortens values and names of a schema.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// The start of a text, of so many bytes at most.
+/// Returns the start of a text with at most `bytes` bytes.
 pub(crate) fn start_of(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or_default()).unwrap_or_default()
@@ -14,7 +14,7 @@ pub(crate) fn many(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// How many options and names are told.
+/// The maximum number of options and names in a message.
 pub(crate) const MOST_OPTIONS: usize = 16;
 
 pub(crate) fn list<'a>(mut options: impl Iterator<Item = Cow<'a, str>>) -> String {
@@ -25,7 +25,7 @@ pub(crate) fn list<'a>(mut options: impl Iterator<Item = Cow<'a, str>>) -> Strin
     told
 }
 
-/// A value of the schema: a string without its quotes, another as JSON.
+/// Returns a string without quotes, or another value as JSON.
 pub(crate) fn short(value: &Value) -> Cow<'_, str> {
     match value {
         Value::String(string) => cut(string),
@@ -35,7 +35,7 @@ pub(crate) fn short(value: &Value) -> Cow<'_, str> {
     }
 }
 
-/// A text of the schema, of 64 bytes at most.
+/// Shortens a text to 64 bytes.
 pub(crate) fn cut(text: &str) -> Cow<'_, str> {
     const LONGEST: usize = 64;
     if text.len() <= LONGEST {

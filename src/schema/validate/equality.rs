@@ -6,11 +6,11 @@ use serde_json::Value;
 use super::number::WrittenNumber;
 use crate::payload::{Kind, Node};
 
-/// As many elements are compared one by one; more are sorted first.
+/// Up to this many elements are compared one by one. More are sorted first.
 const MAX_COMPARED: usize = 12;
 
-/// Whether a value of the document is what `const` or `enum` asks for. Numbers are compared by
-/// their value: `1.0` is `1`.
+/// Whether a value equals that of `const` or `enum`. Numbers are compared by value, so `1.0` equals
+/// `1`.
 pub(crate) fn equals_value(node: Node<'_>, expected: &Value) -> bool {
     match expected {
         Value::Null => node.is_null(),
@@ -35,12 +35,12 @@ pub(crate) fn equals_value(node: Node<'_>, expected: &Value) -> bool {
     }
 }
 
-/// Whether no element of an array is there twice (`uniqueItems`).
+/// Whether the elements of an array are unique (`uniqueItems`).
 ///
-/// Many elements are sorted by a hash that is keyed at random, so that nobody can prepare an array
-/// that takes quadratic time.
+/// Many elements are sorted by a hash with a random key, so no client can prepare an array that
+/// takes quadratic time.
 pub(crate) fn is_unique(array: Node<'_>) -> bool {
-    // To compare arrays and objects one by one would pass over each of them many times.
+    // Comparing arrays and objects pairwise would read each of them many times.
     let is_leaf = |element: Node<'_>| !matches!(element.kind(), Kind::Array | Kind::Object);
     if array.len() <= MAX_COMPARED && array.elements().all(is_leaf) {
         let mut elements = array.elements();
@@ -51,7 +51,7 @@ pub(crate) fn is_unique(array: Node<'_>) -> bool {
     let mut hashed = Vec::with_capacity(array.len());
     hashed.extend(array.elements().map(|element| (hash(element, &state), element)));
     hashed.sort_unstable_by_key(|(hash, _)| *hash);
-    // Elements of the same hash are the same, but for accidents.
+    // Elements with equal hashes are almost always equal.
     hashed.chunk_by(|one, other| one.0 == other.0).all(|same| {
         let earlier = |index| same.iter().take(index);
         same.iter()
@@ -82,7 +82,7 @@ fn equal(one: Node<'_>, other: Node<'_>) -> bool {
     }
 }
 
-/// A hash that is the same for equal values.
+/// Equal values have equal hashes.
 fn hash(node: Node<'_>, state: &RandomState) -> u64 {
     let mut hasher = state.build_hasher();
     std::mem::discriminant(&node.kind()).hash(&mut hasher);
@@ -96,7 +96,7 @@ fn hash(node: Node<'_>, state: &RandomState) -> u64 {
             node.elements().for_each(|element| hasher.write_u64(hash(element, state)));
         }
         Kind::Object => {
-            // The order of members does not count.
+            // The order of members does not matter.
             let members = node.members().map(|(name, value)| {
                 let mut hasher = state.build_hasher();
                 name.hash(&mut hasher);
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use crate::payload::{Document, work};
 
-    /// Twelve objects of escaped names, equal up to their last values.
+    /// Creates twelve objects with escaped names that differ only in their last values.
     fn objects(names: usize) -> Document {
         let members: String = (0..names).map(|at| format!("\"\\u0061{at:05}\":0,")).collect();
         let object = |last: usize| format!("{{{members}\"last\":{last}}}");

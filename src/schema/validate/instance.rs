@@ -12,7 +12,7 @@ use super::{
 };
 use crate::payload::{Elements, Entries, Kind, Node};
 
-/// The representation that the validator walks: the payload's own document.
+/// Lets the validator read the payload's document in place.
 pub(crate) struct DocumentJson;
 
 impl Json for DocumentJson {
@@ -20,8 +20,8 @@ impl Json for DocumentJson {
     type PreparedKey = Box<str>;
     type StringBuffer = ();
 
-    // A look-up passes over the members as well, so one pass for all names costs less whatever their
-    // number (measured: 3 to 10 names among 4 to 64). No document has more members than this.
+    // A lookup also iterates over the members, so one iteration for all names is cheaper (measured
+    // for 3 to 10 names among 4 to 64). No document has more members than this.
     const KEYS_PER_LOOKUP: usize = 1 << 27;
     const ACYCLIC: bool = true;
 
@@ -34,7 +34,7 @@ impl Json for DocumentJson {
     }
 }
 
-/// A value of the document, or a string that stands in none.
+/// A value of the document or a string outside of it.
 #[derive(Clone, Copy)]
 pub(crate) enum Instance<'a> {
     Value(Node<'a>),
@@ -120,8 +120,8 @@ impl<'a> JsonNode<'a, DocumentJson> for Instance<'a> {
             Self::Value(node) => node.written_length()? as u64,
             Self::Name(name) => name.len() as u64,
         };
-        // A code point takes four bytes of UTF-8, or the twelve of two escapes, at most. Whether
-        // there are escapes shows only when the short string passes the coarse bounds.
+        // A code point takes at most four bytes of UTF-8 or twelve of two escapes. Escapes are
+        // counted only if the coarse bounds do not decide.
         let (fewest, most) = (written.div_ceil(12), written);
         if most < min || fewest > max {
             return Some(false);
@@ -139,8 +139,8 @@ impl<'a> JsonNode<'a, DocumentJson> for Instance<'a> {
         }
     }
 
-    /// Errors and annotations alone ask for it, and here they show no values: building one would
-    /// cost as much as the document is large.
+    /// Only errors and annotations use the value, and they must not show it. A real value would
+    /// cost as much as the document.
     fn to_value(&self) -> Cow<'a, Value> {
         Cow::Borrowed(&Value::Null)
     }
@@ -151,7 +151,7 @@ impl<'a> JsonNode<'a, DocumentJson> for Instance<'a> {
                 let (document, index) = node.identity();
                 NodeIdentity::tagged(document, index)
             }
-            // No node of a document has this tag: an index is below 2^28.
+            // Indexes are below 2^28, so no node has this tag.
             Self::Name(name) => NodeIdentity::tagged(name.as_ptr().addr(), u32::MAX),
         })
     }
@@ -179,7 +179,7 @@ impl<'a> Object<'a, DocumentJson> for Node<'a> {
         (): &mut (),
         mut f: impl FnMut(Instance<'_>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        // A name is a node as well.
+        // A name is a node too.
         Node::members(*self).entries().try_for_each(|(name, _)| f(Instance::Value(name)))
     }
 }
@@ -239,7 +239,7 @@ mod tests {
         Instance::Value(document.root())
     }
 
-    /// All but the one thing that is other than asked for, and what comes after it.
+    /// Conformance holds except for this deliberate difference and the checks after it.
     #[test]
     #[should_panic(expected = "to_value round-trips")]
     fn the_validators_own_checks_hold_but_for_values() {

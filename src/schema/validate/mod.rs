@@ -1,4 +1,4 @@
-//! Shows the validator a payload's document, without a copy.
+//! Lets the validator read documents without a copy.
 
 mod equality;
 pub(crate) mod instance;

@@ -5,12 +5,11 @@ use serde_json::Number;
 
 use crate::payload::{Decimal, Node};
 
-/// A number as it was written.
+/// A number in its original spelling.
 ///
-/// What `serde_json` holds exactly is judged as it would be there. What it would round is judged as
-/// written where digits decide (`type: integer`, `multipleOf` a whole number, `uniqueItems`), and
-/// by the nearest `f64` where sizes are compared. What is beyond any `f64`, such as `1e400`, is
-/// larger, or smaller, than every bound.
+/// Numbers that `serde_json` represents exactly are treated as it does. Others use their digits for
+/// `type: integer`, `uniqueItems` and `multipleOf` with a whole number. They use the nearest `f64`
+/// in comparisons. A number beyond `f64`, such as `1e400`, exceeds every bound.
 #[derive(Clone, Copy)]
 pub(crate) struct WrittenNumber<'a> {
     text: &'a str,
@@ -42,7 +41,7 @@ impl JsonNumber for WrittenNumber<'_> {
             .filter(|number: &f64| number.is_finite())
     }
 
-    /// `multipleOf` alone reads it, for numbers of 2^53 and more, and understands no exponents.
+    /// Only `multipleOf` reads this, for numbers of at least 2^53. It does not support exponents.
     fn as_str(&self) -> Cow<'_, str> {
         if self.whole || !self.text.contains(['e', 'E']) {
             return Cow::Borrowed(self.text);
@@ -51,14 +50,14 @@ impl JsonNumber for WrittenNumber<'_> {
         if decimal.exponent < 0 {
             return Cow::Borrowed(self.text);
         }
-        // A divisor of at most 2^53 has at most 53 factors of two or of five. From as many zeros on,
-        // more change nothing in what it divides.
+        // A divisor up to 2^53 has at most 53 factors of two or five. More zeros do not change
+        // divisibility.
         let zeros = std::iter::repeat_n('0', decimal.exponent.min(53) as usize);
         let sign = decimal.negative.then_some('-').into_iter();
         Cow::Owned(sign.chain(decimal.digits().map(char::from)).chain(zeros).collect())
     }
 
-    /// Nobody asks for it, as there are no annotations of numbers.
+    /// Never called, because numbers have no annotations.
     fn to_number(&self) -> Cow<'_, Number> {
         let number = self.text.parse::<Number>().ok();
         Cow::Owned(number.unwrap_or_else(|| Number::from(0)))
@@ -75,18 +74,17 @@ impl JsonNumber for WrittenNumber<'_> {
     }
 
     fn is_written_as_integer(&self) -> bool {
-        // 2^63. Where a writer of JSON goes over to exponents, they are integers all the same.
+        // 2^63. JSON writers use exponents for larger integers.
         const LARGE: f64 = 9_223_372_036_854_775_808.0;
         self.whole
             || (self.as_f64().is_none_or(|number| number.abs() >= LARGE) && self.is_integer())
     }
 }
 
-/// A number of at most 15 digits and no exponent, as most are.
+/// Parses a number with at most 15 digits and no exponent, which is the usual case.
 ///
-/// Its digits, as an integer, and the power of ten that they are divided by are whole in an `f64`,
-/// so that the division rounds once, as reading all at once would: Clinger, "How to read floating
-/// point numbers accurately".
+/// An `f64` represents the digits and the power of ten exactly, so the division rounds once and the
+/// result equals that of a full parser (Clinger, "How to read floating point numbers accurately").
 fn short(text: &str) -> Option<f64> {
     const LONGEST: usize = 15;
     let digits = text.strip_prefix('-').unwrap_or(text);
@@ -105,7 +103,7 @@ fn short(text: &str) -> Option<f64> {
         }
     }
     let number = number as f64 / divisor as f64;
-    // Sixteen digits and no point may be more than an `f64` holds.
+    // Sixteen digits without a decimal point may exceed the precision of an `f64`.
     let is_whole = is_fraction || digits.len() <= LONGEST;
     is_whole.then_some(if digits.len() == text.len() { number } else { -number })
 }
