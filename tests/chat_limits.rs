@@ -228,7 +228,7 @@ fn requests_of_tgi_and_those_that_are_wrapped_are_limited_as_well() {
     ] {
         assert_eq!(check(&limits, &body), [], "{body}");
     }
-    let name = "differs in case only from a name that is limited";
+    let name = "differs only in case from a limited member";
     for twin in ["Inputs", "INSTANCES", "Parameters"] {
         let found = check(&limits, &json!({ twin: 5 }));
         assert_eq!(found, said(&format!("/{twin}"), "name", name));
@@ -305,7 +305,7 @@ fn a_name_that_differs_in_case_only_slips_past_nothing() {
     let limits = ChatLimits::new().max_messages(1).max_choices(1);
     for name in ["N", "Messages", "message\u{17f}", "TOOLS", "Stream"] {
         let found = check(&limits, &json!({ name: 5 }));
-        let detail = "differs in case only from a name that is limited";
+        let detail = "differs only in case from a limited member";
         assert_eq!(found, said(&format!("/{name}"), "name", detail), "{name}");
     }
     assert_eq!(check(&limits, &json!({ "Model": "m", "nn": 5 })), []);

@@ -109,7 +109,7 @@ async fn an_answer_that_breaks_its_schema_is_one_event_without_values() {
             "request_id=\"id-7\"",
             "route=\"vectors\"",
             refused,
-            "breaks its schema",
+            "violates its schema",
             "\"/data\" type:",
             "\"/n\" maximum:",
         ] {
@@ -125,7 +125,7 @@ async fn what_cannot_be_checked_is_said() {
     let whole = || (report(), refuse());
     for (schemas, answer, coding, said) in [
         (whole as fn() -> _, &br#"{"data": [] canary"#[..], None, "is not strict JSON: expected"),
-        (whole, b"", None, "is not strict JSON: ends too early at byte 0"),
+        (whole, b"", None, "is not strict JSON: unexpected end at byte 0"),
         (short, br#"{"data": []}"#, None, "is too long"),
         (whole, br#"{"data": []}"#, Some("gzip"), "has a content coding"),
     ] {
@@ -172,7 +172,7 @@ async fn an_answer_of_announced_length_is_whole_with_its_last_byte() {
     let mut response = service.oneshot(request).await.unwrap();
     assert!(response.body_mut().frame().await.unwrap().is_ok());
     drop(response);
-    assert!(taken().contains("breaks its schema"));
+    assert!(taken().contains("violates its schema"));
 }
 
 fn answer(_: Request<Payload>) -> Response<Full<Bytes>> {
@@ -230,6 +230,6 @@ async fn no_value_is_ever_said() {
         }
     }
     seen += &taken();
-    assert!(seen.contains("breaks its schema") && seen.contains("is not as its pattern says"));
+    assert!(seen.contains("violates its schema") && seen.contains("does not match its pattern"));
     assert!(!seen.contains("canary") && !seen.contains("kanari"), "{seen}");
 }

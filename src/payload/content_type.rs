@@ -62,7 +62,7 @@ pub(super) fn check_charset(charset: Option<Charset>, bytes: &[u8]) -> Result<()
         Some(Charset::Utf8) | None => None,
     };
     beyond.map_or(Ok(()), |at| {
-        let detail = format!("content-type: the charset is us-ascii, and byte {at} is not");
+        let detail = format!("content-type: the charset is us-ascii but byte {at} is not ASCII");
         Err(Rejection::new(Refusal::UnsupportedMediaType)
             .with_detail(detail)
             .with_position(at as u64))
@@ -125,7 +125,7 @@ fn says_text(headers: &HeaderMap) -> bool {
 /// The rejection of a body whose type is not JSON.
 pub(crate) fn json_required() -> Rejection {
     Rejection::new(Refusal::UnsupportedMediaType)
-        .with_detail("content-type: only application/json in utf-8 is taken here")
+        .with_detail("content-type: this route accepts only application/json in UTF-8")
         .with_field(ACCEPT, HeaderValue::from_static("application/json"))
 }
 

@@ -25,14 +25,13 @@ impl PayloadError {
     pub fn rejection(&self) -> Rejection {
         match self {
             Self::TooLarge(None) => Rejection::new(Refusal::PayloadTooLarge)
-                .with_detail("the body is larger than a layer further out allows"),
+                .with_detail("the request body exceeds the limit of an outer layer"),
             Self::TooLarge(Some(_)) => Rejection::new(Refusal::PayloadTooLarge)
                 .with_detail(format!("{self}; PayloadLayer::max_body_bytes sets this bound")),
             Self::TimedOut(_) => Rejection::new(Refusal::PayloadTimeout)
                 .with_detail(format!("{self}; PayloadLayer::body_timeout sets this bound")),
-            Self::Broken(_) => {
-                Rejection::new(Refusal::MalformedPayload).with_detail("the body broke off")
-            }
+            Self::Broken(_) => Rejection::new(Refusal::MalformedPayload)
+                .with_detail("the request body ended early"),
         }
     }
 }
@@ -59,10 +58,14 @@ impl From<BoxError> for PayloadError {
 impl fmt::Display for PayloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLarge(None) => f.write_str("the body is too large"),
-            Self::TooLarge(Some(limit)) => write!(f, "the body is larger than {limit} bytes"),
-            Self::TimedOut(deadline) => write!(f, "the body did not arrive within {deadline:?}"),
-            Self::Broken(_) => f.write_str("the body broke off"),
+            Self::TooLarge(None) => f.write_str("the request body is too large"),
+            Self::TooLarge(Some(limit)) => {
+                write!(f, "the request body exceeds the limit of {limit} bytes")
+            }
+            Self::TimedOut(deadline) => {
+                write!(f, "the request body did not arrive within {deadline:?}")
+            }
+            Self::Broken(_) => f.write_str("the request body ended early"),
         }
     }
 }

@@ -92,7 +92,7 @@ async fn a_broken_body_ends_after_its_error() {
     let error = payload.frame().await.unwrap().unwrap_err();
     assert!(matches!(error, PayloadError::Broken(_)));
     assert_eq!(error.source().unwrap().to_string(), "scripted");
-    assert_eq!(error.rejection().detail(), "the body broke off");
+    assert_eq!(error.rejection().detail(), "the request body ended early");
     assert!(payload.is_end_stream() && payload.frame().await.is_none());
 }
 

@@ -283,7 +283,7 @@ async fn what_ends_too_early_is_refused_wherever_it_ends() {
                 assert_eq!(reason, Refusal::MalformedPayload, "{coding:?} {end}");
                 assert_eq!(
                     detail(&answer),
-                    "content-encoding: the coded body ends too early",
+                    "content-encoding: the coded body is truncated",
                     "{coding:?} {end}"
                 );
             }
@@ -360,7 +360,7 @@ async fn an_empty_coded_body_is_not_an_empty_body() {
             let request = coding.post().body(body).unwrap();
             let (reason, answer) = refusal(PayloadLayer::bytes().decompress(), request).await;
             assert_eq!(reason, Refusal::MalformedPayload);
-            assert_eq!(detail(&answer), "content-encoding: the coded body ends too early");
+            assert_eq!(detail(&answer), "content-encoding: the coded body is truncated");
         }
         let ended = coding.post().body(Full::<Bytes>::default()).unwrap();
         assert_eq!(refusal(decoding(), ended).await.0, Refusal::MalformedPayload);

@@ -305,7 +305,10 @@ async fn a_body_that_breaks_is_refused() {
     let body = ScriptedBody::new([Step::Data(b"{\"model\":"), Step::Error]);
     let (reason, answer) = refusal(PayloadLayer::new(), post().body(body).unwrap()).await;
     assert_eq!(reason, Refusal::MalformedPayload);
-    assert_eq!(answer.extensions().get::<Rejection>().unwrap().detail(), "the body broke off");
+    assert_eq!(
+        answer.extensions().get::<Rejection>().unwrap().detail(),
+        "the request body ended early"
+    );
     // Whoever cut it off: the reason stays.
     let body = Limited::new(ScriptedBody::new([Step::Data(b"[1,2]")]), 3);
     let (reason, _) = refusal(PayloadLayer::new(), post().body(body).unwrap()).await;
@@ -320,7 +323,7 @@ async fn malformed_json_is_refused_with_its_position() {
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["position"], 13);
-    let message = "the body is not strict JSON: a second member of the same name at byte 13";
+    let message = "the body is not strict JSON: duplicate member name at byte 13";
     assert_eq!(body["detail"], message);
 
     for (layer, text, expected) in [

@@ -80,11 +80,11 @@ fn each_keyword_has_its_words() {
         (json!({"type": "boolean"}), json!("x"), "must be a boolean"),
         (json!({"const": "a"}), json!("b"), "must be a"),
         (json!({"const": 1.5}), json!("b"), "must be 1.5"),
-        (json!({"const": {"a": 1}}), json!("b"), "must be a certain object"),
+        (json!({"const": {"a": 1}}), json!("b"), "must be a specific object"),
         (
             json!({"enum": ["a", 2, null, [1]]}),
             json!("b"),
-            "must be one of: a, 2, null, a certain array",
+            "must be one of: a, 2, null, a specific array",
         ),
         (json!({"maximum": 2}), json!(3), "must be at most 2"),
         (json!({"minimum": 2}), json!(1), "must be at least 2"),
@@ -99,26 +99,26 @@ fn each_keyword_has_its_words() {
         (json!({"maxProperties": 1}), json!({"a": 1, "b": 2}), "must not have more than 1 member"),
         (json!({"minProperties": 2}), json!({"a": 1}), "must have at least 2 members"),
         (json!({"minProperties": 1}), json!({}), "must not be empty"),
-        (json!({"uniqueItems": true}), json!([1, 2, 1]), "must not hold the same element twice"),
+        (json!({"uniqueItems": true}), json!([1, 2, 1]), "must not contain the same element twice"),
         (json!({"pattern": "^a+$"}), json!("b"), "must match the pattern ^a+$"),
         (
             json!({"contains": {"const": 1}}),
             json!([2]),
-            "must hold the elements it has to contain, and no more of them",
+            "must contain the required elements and not more",
         ),
         (
             json!({"contains": {"const": 1}, "maxContains": 1}),
             json!([1, 1]),
-            "must hold the elements it has to contain, and no more of them",
+            "must contain the required elements and not more",
         ),
-        (json!({"not": {"type": "string"}}), json!("b"), "must not be what the schema rules out"),
-        (json!({"unevaluatedItems": false}), json!([1]), "holds elements that are not known here"),
+        (json!({"not": {"type": "string"}}), json!("b"), "must not match the excluded schema"),
+        (json!({"unevaluatedItems": false}), json!([1]), "has unknown elements"),
         (json!({"prefixItems": [true], "items": false}), json!([1, 2]), "is not allowed here"),
         (json!(false), json!(1), "is not allowed here"),
         (
             json!({"oneOf": [true, true]}),
             json!(1),
-            "must fit one of the alternatives, and fits more than one",
+            "must match one of the alternatives and matches several",
         ),
         (json!({"required": ["a"]}), json!({}), "a is required"),
         (json!({"dependentRequired": {"a": ["b"]}}), json!({"a": 1}), "b is required"),
@@ -144,7 +144,7 @@ fn members_that_are_not_known_are_pointed_to_one_by_one() {
     let alone = json!({"additionalProperties": false, "patternProperties": {"^a$": true}});
     for schema in [closed, unevaluated, alone] {
         let told = lines(&schema, &json!({"a": 1, "m~n": 1, "x/y": 2}));
-        assert_eq!(told, "/m~0n: is not known here\n/x~1y: is not known here", "{schema}");
+        assert_eq!(told, "/m~0n: is unknown here\n/x~1y: is unknown here", "{schema}");
     }
 }
 
@@ -153,7 +153,7 @@ fn members_of_what_may_have_none_are_pointed_to_one_by_one() {
     for none in [json!({"additionalProperties": false}), json!({"propertyNames": false})] {
         let schema = json!({"properties": {"a": none.clone()}});
         let told = lines(&schema, &json!({"a": {"x": 1, "y": 2}}));
-        assert_eq!(told, "/a/x: is not known here\n/a/y: is not known here", "{none}");
+        assert_eq!(told, "/a/x: is unknown here\n/a/y: is unknown here", "{none}");
     }
     // A member that is called as the keyword is.
     let schema = json!({"properties": {"additionalProperties": false, "propertyNames": false}});
@@ -209,7 +209,7 @@ fn the_same_is_not_said_twice() {
 #[test]
 fn at_most_sixteen_are_told_and_the_last_says_that_there_are_more() {
     let schema = json!({"items": {"type": "string"}});
-    let more = "; and there is more, which is not shown";
+    let more = "; more violations are not shown";
     let told = explain(&schema, &json!(vec![0; 16]));
     assert_eq!(told.len(), 16);
     assert!(told.iter().all(|v| v.detail == "must be a string"));
@@ -259,12 +259,12 @@ fn a_pointer_that_would_be_too_long_leads_to_what_it_is_in() {
                 assert_eq!(violation.detail, "must be a string");
             } else {
                 assert_eq!(violation.pointer, "/deep");
-                assert_eq!(violation.detail, "further in, something must be a string");
+                assert_eq!(violation.detail, "a nested value must be a string");
             }
         }
     }
     let closed = json!({"properties": {"a": true}, "additionalProperties": false});
     let told = explain(&closed, &json!({"é".repeat(100_000): 5}));
     assert_eq!(told[0].pointer, "");
-    assert_eq!(told[0].detail, "further in, something is not known here");
+    assert_eq!(told[0].detail, "a nested value is unknown here");
 }

@@ -119,7 +119,7 @@ async fn the_body_says_its_model_and_else_the_context_does() {
 async fn a_body_for_which_nothing_is_named_is_refused() {
     let refused = routed(SchemaLayer::by_route(), Some("chat"), None, "{}").await;
     assert_eq!(refused.status(), StatusCode::NOT_FOUND);
-    assert_eq!(refused.json()["error"]["message"], "no such route or model is served here");
+    assert_eq!(refused.json()["error"]["message"], "this gateway serves no such route or model");
 }
 
 #[tokio::test]

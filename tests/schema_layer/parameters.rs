@@ -160,7 +160,7 @@ async fn every_parameter_that_is_broken_is_named_once() {
     let errors = [
         ("/query/q1", "required", "is blank"),
         ("/query/a~1b~0c", "required", "is missing"),
-        ("/query/limit", "pattern", "is not as its pattern says"),
+        ("/query/limit", "pattern", "does not match its pattern"),
         ("/header/x-team", "required", "is missing"),
     ]
     .map(|(at, by, detail)| json!({ "pointer": at, "keyword": by, "detail": detail }));

@@ -24,16 +24,16 @@ pub(crate) fn check_coding(
         // Nested codings multiply the expansion and are not used in practice.
         _ => None,
     };
-    let consumed = if decompress { Coding::ACCEPTED } else { "identity" };
+    let accepted = if decompress { Coding::ACCEPTED } else { "identity" };
     coding.map(Some).ok_or_else(|| {
         let detail = if chunked {
-            format!("content-encoding: a body of this coding is not consumed here, but: {consumed}")
+            format!("content-encoding: this route accepts only {accepted}")
         } else {
-            "transfer-encoding: only chunked is consumed here".to_owned()
+            "transfer-encoding: only chunked is accepted".to_owned()
         };
         Rejection::new(Refusal::UnsupportedMediaType)
             .with_detail(detail)
-            .with_field(ACCEPT_ENCODING, HeaderValue::from_static(consumed))
+            .with_field(ACCEPT_ENCODING, HeaderValue::from_static(accepted))
     })
 }
 

@@ -64,8 +64,8 @@ impl EditFault {
         match self {
             Self::NotAnObject => "must be an object",
             Self::NotAnArray => "must be an array",
-            Self::NoElement => "there is no such element",
-            Self::AmbiguousName => "another name differs from this one in case only",
+            Self::NoElement => "the element does not exist",
+            Self::AmbiguousName => "another name differs only in case",
             Self::Bounds(fault) => fault.as_str(),
         }
     }

@@ -33,7 +33,7 @@ impl DocumentError {
     pub fn rejection(self) -> Rejection {
         match self {
             Self::Streamed => Rejection::new(Refusal::UnsupportedMediaType)
-                .with_detail("bodies are not read here, so they cannot be checked"),
+                .with_detail("this route does not read bodies, so it cannot check them"),
             Self::Empty => Rejection::new(Refusal::MalformedPayload)
                 .with_detail("the body is empty")
                 .with_position(0),
@@ -72,7 +72,7 @@ impl fmt::Display for DocumentError {
             Self::Streamed => f.write_str("the body is streamed"),
             Self::Empty => f.write_str("the body is empty"),
             Self::Malformed(malformed) => malformed.fmt(f),
-            Self::Exhausted => f.write_str("no memory is left for the document"),
+            Self::Exhausted => f.write_str("the memory limit has no room for the document"),
         }
     }
 }

@@ -78,22 +78,22 @@ impl JsonFault {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ByteOrderMark => "a byte-order mark is not allowed",
-            Self::NotUtf8 => "not utf-8",
-            Self::UnexpectedEnd => "ends too early",
+            Self::NotUtf8 => "not UTF-8",
+            Self::UnexpectedEnd => "unexpected end",
             Self::ExpectedValue => "expected a value",
-            Self::ExpectedName => "expected the name of a member",
+            Self::ExpectedName => "expected a member name",
             Self::ExpectedColon => "expected a colon",
             Self::ExpectedComma => "expected a comma or the end of the array or object",
-            Self::InvalidNumber => "not a number",
-            Self::ControlCharacter => "a control character in a string",
-            Self::InvalidEscape => "not an escape",
-            Self::LoneSurrogate => "half of a surrogate pair",
-            Self::DuplicateName => "a second member of the same name",
+            Self::InvalidNumber => "invalid number",
+            Self::ControlCharacter => "control character in a string",
+            Self::InvalidEscape => "invalid escape",
+            Self::LoneSurrogate => "lone surrogate",
+            Self::DuplicateName => "duplicate member name",
             Self::TrailingData => "more data after the document",
-            Self::TooDeep(_) => "too many arrays and objects in one another",
+            Self::TooDeep(_) => "too many nested arrays and objects",
             Self::TooManyValues(_) => "too many values",
             Self::TooLong => "4 GiB or more",
-            Self::NumberOutOfRange => "a number out of range",
+            Self::NumberOutOfRange => "number out of range",
         }
     }
 }
@@ -102,7 +102,7 @@ impl fmt::Display for JsonFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooDeep(most) => {
-                write!(f, "more than {most} arrays and objects in one another")
+                write!(f, "more than {most} nested arrays and objects")
             }
             Self::TooManyValues(most) => write!(f, "more than {most} values"),
             _ => f.write_str(self.as_str()),

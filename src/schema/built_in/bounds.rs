@@ -120,7 +120,7 @@ impl fmt::Display for BuiltInError {
                 let known = known.join(", ");
                 write!(
                     f,
-                    "no built-in schema of this profile bounds `{member}`; bounded are {known}"
+                    "no built-in schema of this profile bounds `{member}`; bounded members: {known}"
                 )
             }
         }

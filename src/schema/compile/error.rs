@@ -62,16 +62,13 @@ impl fmt::Display for SchemaFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(malformed) => write!(f, "the schema is not JSON: {malformed}"),
-            Self::UnknownDraft(uri) => write!(f, "no known draft of JSON Schema: {uri}"),
-            Self::Illegal(detail) => write!(f, "not a legal schema: {detail}"),
+            Self::UnknownDraft(uri) => write!(f, "unknown draft of JSON Schema: {uri}"),
+            Self::Illegal(detail) => write!(f, "invalid schema: {detail}"),
             Self::Unresolved(reference) => {
-                write!(f, "nothing that was given is named {reference}, and nothing is fetched")
+                write!(f, "unresolved reference {reference}; nothing is fetched")
             }
             Self::Pattern(pattern) => {
-                write!(
-                    f,
-                    "not a pattern that is matched in linear time and little memory: {pattern}"
-                )
+                write!(f, "the pattern is invalid, too large or not linear-time: {pattern}")
             }
             Self::TooDeep => f.write_str("the schema is nested too deeply"),
             Self::TooLarge => f.write_str("the schema is too large"),

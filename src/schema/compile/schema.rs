@@ -121,7 +121,7 @@ impl Schema {
     #[must_use]
     pub fn violations(&self, document: &Document) -> Vec<Violation> {
         if !self.0.depth.allows(document.depth()) {
-            let detail = "nested too deeply for a schema that refers to itself";
+            let detail = "is nested too deeply for a recursive schema";
             return vec![Violation::new("", "$ref", detail)];
         }
         if self.0.validator.is_valid(Instance::Value(document.root())) {

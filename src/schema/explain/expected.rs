@@ -116,7 +116,7 @@ impl std::fmt::Display for Expected<'_> {
                     write!(f, "one of these is required: {}", list(many.iter().map(|n| cut(n))))
                 }
             },
-            Self::Known => f.write_str("is not known here"),
+            Self::Known => f.write_str("is unknown here"),
             Self::Other(kind) => write!(f, "{}", kind),
         }
     }
@@ -154,7 +154,7 @@ impl std::fmt::Display for OtherKind<'_> {
             Kind::MultipleOf { multiple_of } => write!(f, "must be a multiple of {multiple_of}"),
             Kind::Pattern { pattern } => write!(f, "must match the pattern {}", cut(pattern)),
             Kind::BacktrackLimitExceeded { .. } | Kind::RegexEngineFailure { .. } => {
-                f.write_str("cannot be held against its pattern")
+                f.write_str("cannot be matched against its pattern")
             }
             Kind::Format { format } => write!(f, "must have the format {}", cut(format)),
             Kind::ContentEncoding { content_encoding } => {
@@ -164,20 +164,20 @@ impl std::fmt::Display for OtherKind<'_> {
                 write!(f, "must hold {}", cut(content_media_type))
             }
             Kind::FromUtf8 { .. } => f.write_str("must hold UTF-8"),
-            Kind::Contains => {
-                f.write_str("must hold the elements it has to contain, and no more of them")
-            }
-            Kind::UniqueItems => f.write_str("must not hold the same element twice"),
-            Kind::UnevaluatedItems { .. } => f.write_str("holds elements that are not known here"),
+            Kind::Contains => f.write_str("must contain the required elements and not more"),
+            Kind::UniqueItems => f.write_str("must not contain the same element twice"),
+            Kind::UnevaluatedItems { .. } => f.write_str("has unknown elements"),
             Kind::FalseSchema => f.write_str("is not allowed here"),
-            Kind::Not { .. } => f.write_str("must not be what the schema rules out"),
+            Kind::Not { .. } => f.write_str("must not match the excluded schema"),
             Kind::OneOfMultipleValid { .. } => {
-                f.write_str("must fit one of the alternatives, and fits more than one")
+                f.write_str("must match one of the alternatives and matches several")
             }
             Kind::AnyOf { .. } | Kind::OneOfNotValid { .. } => {
-                f.write_str("must fit one of the alternatives")
+                f.write_str("must match one of the alternatives")
             }
-            Kind::Referencing(_) => f.write_str("cannot be judged, for the schema is not whole"),
+            Kind::Referencing(_) => {
+                f.write_str("cannot be checked because the schema is incomplete")
+            }
             // Covered above or caused by a custom keyword, whose message may contain the value.
             Kind::Custom { .. }
             | Kind::AdditionalProperties { .. }
@@ -186,7 +186,7 @@ impl std::fmt::Display for OtherKind<'_> {
             | Kind::PropertyNames { .. }
             | Kind::Required { .. }
             | Kind::Type { .. }
-            | Kind::UnevaluatedProperties { .. } => f.write_str("is not as the schema says"),
+            | Kind::UnevaluatedProperties { .. } => f.write_str("does not match the schema"),
         }
     }
 }

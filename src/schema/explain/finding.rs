@@ -77,7 +77,7 @@ impl<'e> Finding<'e> {
                 |start| start.rfind('/'),
             );
             pointer.truncate(end.unwrap_or_default());
-            detail.insert_str(0, "further in, something ");
+            detail.insert_str(0, "a nested value ");
         }
         Violation::new(pointer, self.keyword.clone().into_owned(), detail)
     }

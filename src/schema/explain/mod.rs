@@ -29,7 +29,7 @@ pub(crate) fn explain(
     document: &Document,
     at_most: usize,
 ) -> Vec<Violation> {
-    let whole = || vec![Violation::new("", "schema", "is not as the schema says")];
+    let whole = || vec![Violation::new("", "schema", "does not match the schema")];
     let Some((levels, schemas)) = limits else { return whole() };
     let budget = ExplainBudget::new(document, levels, schemas);
     let view = BoundedInstance::of_document(document, &budget);
@@ -67,4 +67,4 @@ pub(crate) fn explain(
 }
 
 /// The suffix of the last violation if others were left out.
-const MORE: &str = "; and there is more, which is not shown";
+const MORE: &str = "; more violations are not shown";

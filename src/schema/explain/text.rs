@@ -29,8 +29,8 @@ pub(crate) fn list<'a>(mut options: impl Iterator<Item = Cow<'a, str>>) -> Strin
 pub(crate) fn short(value: &Value) -> Cow<'_, str> {
     match value {
         Value::String(string) => cut(string),
-        Value::Array(_) => Cow::Borrowed("a certain array"),
-        Value::Object(_) => Cow::Borrowed("a certain object"),
+        Value::Array(_) => Cow::Borrowed("a specific array"),
+        Value::Object(_) => Cow::Borrowed("a specific object"),
         scalar => Cow::Owned(cut(&scalar.to_string()).into_owned()),
     }
 }

@@ -134,7 +134,7 @@ impl ChatLimits {
     }
 
     /// Returns at most one violation of each limit in the order of the setters. `keyword` names the
-    /// limit. Of several instances only the first one with a violation is reported.
+    /// limit. Only the first of several instances with a violation is reported.
     /// `max_characters` and `max_images` cost one pass over the document each.
     #[must_use]
     pub fn check(&self, document: &Document) -> Vec<Violation> {
@@ -186,7 +186,7 @@ impl ChatLimits {
         });
         if let Some(twin) = twins.min_by_key(|name| name.index()) {
             let pointer = Pointer::new([twin.string()]).to_string();
-            let detail = "differs in case only from a name that is limited";
+            let detail = "differs only in case from a limited member";
             return vec![Violation::new(pointer, "name", detail)];
         }
         let checks = [

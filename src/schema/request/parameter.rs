@@ -128,7 +128,7 @@ impl Parameter {
     ) -> Result<(), ParameterFault> {
         match values.next() {
             Some(first) => std::iter::once(first).chain(values).try_for_each(|value| {
-                let value = value.ok_or(("type", "is not utf-8"))?;
+                let value = value.ok_or(("type", "is not UTF-8"))?;
                 self.check_value(&value)
             }),
             None if self.required => Err(("required", "is missing")),
@@ -143,10 +143,10 @@ impl Parameter {
             return Err((keyword, "is blank"));
         }
         if self.pattern.as_ref().is_some_and(|pattern| !pattern.is_valid_text(value)) {
-            return Err(("pattern", "is not as its pattern says"));
+            return Err(("pattern", "does not match its pattern"));
         }
         if self.values.as_ref().is_some_and(|values| !values.iter().any(|own| **own == *value)) {
-            return Err(("enum", "is none of its values"));
+            return Err(("enum", "is not an allowed value"));
         }
         Ok(())
     }

@@ -145,5 +145,5 @@ fn is_absent(payload: &Payload) -> bool {
 }
 
 fn unlisted() -> Rejection {
-    Rejection::new(Refusal::NotFound).with_detail("no such route or model is served here")
+    Rejection::new(Refusal::NotFound).with_detail("this gateway serves no such route or model")
 }

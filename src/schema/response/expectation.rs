@@ -112,7 +112,7 @@ impl Expectation {
             route = self.context.route(),
             refused = self.schema.enforcement == Enforcement::Reject,
             %fault,
-            "an answer is not held to its schema",
+            "a response failed its schema check",
         );
     }
 }

@@ -20,10 +20,15 @@ impl ResponseFault {
     pub(crate) fn rejection(&self) -> Rejection {
         let rejection = Rejection::new(Refusal::InvalidUpstreamResponse);
         match self {
-            Self::Coded => rejection.with_detail("the upstream's answer is coded, and not checked"),
-            Self::TooLong => rejection.with_detail("the upstream's answer is too long"),
+            Self::Coded => rejection
+                .with_detail("the upstream's response has a content coding and cannot be checked"),
+            Self::TooLong => {
+                rejection.with_detail("the upstream's response exceeds the size limit")
+            }
             Self::Exhausted => MemoryExhausted.into(),
-            Self::Malformed(_) => rejection.with_detail("the upstream's answer is not strict JSON"),
+            Self::Malformed(_) => {
+                rejection.with_detail("the upstream's response is not strict JSON")
+            }
             Self::Broken(_) => rejection,
         }
     }
@@ -35,10 +40,10 @@ impl fmt::Display for ResponseFault {
         match self {
             Self::Coded => f.write_str("has a content coding"),
             Self::TooLong => f.write_str("is too long"),
-            Self::Exhausted => f.write_str("finds no memory left"),
+            Self::Exhausted => f.write_str("exceeds the memory limit"),
             Self::Malformed(malformed) => write!(f, "is not strict JSON: {malformed}"),
             Self::Broken(violations) => {
-                f.write_str("breaks its schema")?;
+                f.write_str("violates its schema")?;
                 for (at, violation) in violations.iter().enumerate() {
                     let between = if at == 0 { ":" } else { ";" };
                     let Violation { pointer, keyword, detail } = violation;

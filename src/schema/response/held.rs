@@ -85,7 +85,7 @@ impl<B: Body<Data = Bytes>> HeldResponse<B> {
                 },
                 Poll::Ready(Some(Err(_))) => {
                     let rejection = Rejection::new(Refusal::UpstreamUnavailable)
-                        .with_detail("the upstream's answer broke off");
+                        .with_detail("the upstream's response ended early");
                     return Poll::Ready(Err(rejection));
                 }
                 Poll::Pending => break,

@@ -15,7 +15,7 @@ pub struct ResponseSchema {
     pub(crate) memory: MemoryLimit,
 }
 
-/// What happens to a response that breaks its schema.
+/// The treatment of a response that violates its schema.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Enforcement {
     Report,
