@@ -30,7 +30,7 @@ mod tests {
     /// A single-threaded scheduler polls I/O after 61 polls of tasks that wake themselves.
     #[expect(clippy::disallowed_methods, reason = "the test waits for the task")]
     #[tokio::test]
-    async fn io_is_looked_for_between_two_turns() {
+    async fn io_is_polled_between_two_turns() {
         let (mut here, there) = std::os::unix::net::UnixStream::pair().unwrap();
         there.set_nonblocking(true).unwrap();
         let mut there = UnixStream::from_std(there).unwrap();
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_without_a_runtime_is_woken_at_once() {
+    fn task_without_a_runtime_is_woken_at_once() {
         #[derive(Default)]
         struct Count(AtomicUsize);
 

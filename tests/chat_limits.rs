@@ -24,7 +24,7 @@ fn user(content: impl Into<Value>) -> Value {
 }
 
 #[test]
-fn nothing_is_limited_until_it_is_set() {
+fn nothing_is_limited_by_default() {
     let body = json!({"messages": 5, "n": "many", "stream": [], "tools": {}});
     assert_eq!(check(&ChatLimits::new(), &body), []);
     assert_eq!(check(&ChatLimits::default(), &json!([])), []);
@@ -42,7 +42,7 @@ fn counts_messages() {
 }
 
 #[test]
-fn messages_by_another_name_count_as_well() {
+fn input_counts_as_messages() {
     let limits = ChatLimits::new().max_messages(1);
     let too_many = said("/input", "messages", "must not have more than 1 messages");
     assert_eq!(check(&limits, &json!({"input": "a"})), []);
@@ -55,7 +55,7 @@ fn messages_by_another_name_count_as_well() {
 }
 
 #[test]
-fn what_cannot_be_counted_is_refused() {
+fn uncountable_values_are_rejected() {
     let limits = ChatLimits::new().max_messages(3).max_tools(3);
     for wrong in [json!("x"), json!({"0": {}}), json!(1), json!(true)] {
         let found = check(&limits, &json!({"messages": wrong, "tools": wrong}));
@@ -91,7 +91,7 @@ fn counts_characters_of_all_texts() {
 }
 
 #[test]
-fn text_elsewhere_in_a_message_counts_as_well() {
+fn text_in_other_members_counts() {
     let limits = ChatLimits::new().max_characters(10);
     let long = "elevenchars";
     let call = json!({"id": "c", "type": "function", "function": {"arguments": long}});
@@ -127,11 +127,11 @@ fn counts_images() {
     let beyond = "must not have more than 1 images in all";
     let image = json!({"type": "image_url", "image_url": {"url": "https://example.org/a.png"}});
     assert_eq!(check(&limits, &json!({"messages": [user(json!([image]))]})), []);
-    let refused = said("/messages", "images", beyond);
-    assert_eq!(check(&limits, &json!({"messages": [user(json!([image, image]))]})), refused);
+    let rejected = said("/messages", "images", beyond);
+    assert_eq!(check(&limits, &json!({"messages": [user(json!([image, image]))]})), rejected);
     // One in each of two messages.
     let body = json!({"messages": [user(json!([image])), user(json!([image]))]});
-    assert_eq!(check(&limits, &body), refused);
+    assert_eq!(check(&limits, &body), rejected);
     // An image without its type, a type without its image, and the names of others.
     for other in [
         json!({"type": "text", "text": "", "image_url": "https://example.org"}),
@@ -140,7 +140,7 @@ fn counts_images() {
         json!({"type": "tool_result", "content": [{"type": "image"}]}),
     ] {
         let body = json!({"messages": [user(json!([image, other]))]});
-        assert_eq!(check(&limits, &body), refused, "{other}");
+        assert_eq!(check(&limits, &body), rejected, "{other}");
     }
     let input = json!({"type": "input_image", "image_url": "https://example.org", "detail": "low"});
     let body = json!({"input": [{"role": "user", "content": [input, input]}]});
@@ -162,7 +162,7 @@ fn counts_tools_under_both_names() {
 }
 
 #[test]
-fn limits_n_by_its_value_however_it_is_written() {
+fn choices_are_compared_by_value() {
     let limits = ChatLimits::new().max_choices(3);
     for within in ["0", "1", "3", "null", "3.0", "1e0", "30E-1", "-0", "0.0"] {
         assert_eq!(check_text(&limits, &format!(r#"{{"n": {within}}}"#)), [], "{within}");
@@ -192,7 +192,7 @@ fn limits_n_by_its_value_however_it_is_written() {
 }
 
 #[test]
-fn requests_of_tgi_and_those_that_are_wrapped_are_limited_as_well() {
+fn tgi_requests_and_instances_are_limited() {
     let limits = ChatLimits::new().max_messages(1).max_characters(10).max_images(0).max_choices(2);
     let beyond = "must not have more than 10 characters of text in all";
     let count = "must be an integer of at most 2";
@@ -236,7 +236,7 @@ fn requests_of_tgi_and_those_that_are_wrapped_are_limited_as_well() {
 }
 
 #[test]
-fn a_stream_may_be_required_or_forbidden() {
+fn stream_can_be_required_or_forbidden() {
     let required = ChatLimits::new().streaming(Streaming::Required);
     let forbidden = ChatLimits::new().streaming(Streaming::Forbidden);
     for (stream, either) in [
@@ -256,12 +256,12 @@ fn a_stream_may_be_required_or_forbidden() {
     }
     assert_eq!(check(&required, &json!({})), said("/stream", "streaming", "must be true"));
     assert_eq!(check(&forbidden, &json!({})), []);
-    let refused = said("/stream", "streaming", "must be false");
-    assert_eq!(check(&forbidden, &json!({"stream": true})), refused);
+    let rejected = said("/stream", "streaming", "must be false");
+    assert_eq!(check(&forbidden, &json!({"stream": true})), rejected);
 }
 
 #[test]
-fn each_limit_has_its_own_place_in_the_answer() {
+fn each_limit_has_its_own_violation() {
     let limits = ChatLimits::new()
         .max_messages(0)
         .max_characters(1)
@@ -289,7 +289,7 @@ fn each_limit_has_its_own_place_in_the_answer() {
 }
 
 #[test]
-fn a_message_as_deep_as_a_document_may_be_is_counted() {
+fn deepest_message_is_counted() {
     use tower_inference::payload::DocumentBounds;
 
     let depth = 1_000;
@@ -301,7 +301,7 @@ fn a_message_as_deep_as_a_document_may_be_is_counted() {
 }
 
 #[test]
-fn a_name_that_differs_in_case_only_slips_past_nothing() {
+fn name_in_another_case_is_rejected() {
     let limits = ChatLimits::new().max_messages(1).max_choices(1);
     for name in ["N", "Messages", "message\u{17f}", "TOOLS", "Stream"] {
         let found = check(&limits, &json!({ name: 5 }));

@@ -205,7 +205,7 @@ mod tests {
 
     #[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
     #[test]
-    fn a_body_is_told_by_its_type_and_its_bytes() {
+    fn content_kind_depends_on_type_and_bytes() {
         let content = |media_type: &'static str, bytes: &'static [u8]| {
             let mut headers = HeaderMap::new();
             if !media_type.is_empty() {
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn types_that_are_json_in_utf_8_are_told_from_others() {
+    fn json_types_in_utf_8_are_recognized() {
         let is_json = |media_type: &str| json_in(media_type) == Some(Charset::Utf8);
         for json in [
             "application/json",

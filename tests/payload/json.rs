@@ -1,4 +1,4 @@
-//! The document: what is accepted, what is refused and where, and what can be read.
+//! The document: what is accepted, what is rejected and where, and what can be read.
 
 use std::{fs, ops::Range};
 
@@ -9,7 +9,7 @@ use tower_inference::payload::{Document, DocumentBounds, JsonError, JsonFault, K
 
 use crate::{conformance, reader};
 
-fn refused(text: impl Into<Bytes>) -> (JsonFault, u64) {
+fn rejected(text: impl Into<Bytes>) -> (JsonFault, u64) {
     let JsonError { fault: reason, position, .. } = Document::parse(text).unwrap_err();
     (reason, position)
 }
@@ -21,7 +21,7 @@ fn bounded(text: impl Into<Bytes>, bounds: DocumentBounds) -> Option<(JsonFault,
 
 // === conformance ===
 
-/// Accepted by the grammar, which leaves repeated names to the reader; refused here.
+/// Accepted by the grammar, which leaves repeated names to the reader; rejected here.
 const REPEATED_NAMES: [&str; 2] =
     ["y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json"];
 
@@ -39,7 +39,7 @@ const OPEN_ACCEPTED: [&str; 10] = [
     "i_number_very_big_negative_int.json",
 ];
 
-/// Left open by RFC 8259, and refused here, with the reason.
+/// Left open by RFC 8259, and rejected here, with the reason.
 const OPEN_REFUSED: [(&str, JsonFault); 25] = [
     ("i_object_key_lone_2nd_surrogate.json", JsonFault::LoneSurrogate),
     ("i_string_1st_surrogate_but_2nd_missing.json", JsonFault::LoneSurrogate),
@@ -95,7 +95,7 @@ fn the_json_parsing_test_suite_is_judged_as_documented() {
 }
 
 #[test]
-fn each_fault_has_its_reason_and_place() {
+fn each_json_error_has_its_fault_and_position() {
     for (text, expected) in [
         ("", (JsonFault::UnexpectedEnd, 0)),
         (" ", (JsonFault::UnexpectedEnd, 1)),
@@ -132,20 +132,20 @@ fn each_fault_has_its_reason_and_place() {
         ("\"\\ud800\\u0041\"", (JsonFault::LoneSurrogate, 1)),
         ("\"\\ud800\\", (JsonFault::UnexpectedEnd, 8)),
     ] {
-        assert_eq!(refused(text), expected, "{text:?}");
+        assert_eq!(rejected(text), expected, "{text:?}");
     }
-    assert_eq!(refused(&b"[\"\xff\"]"[..]), (JsonFault::NotUtf8, 2));
+    assert_eq!(rejected(&b"[\"\xff\"]"[..]), (JsonFault::NotUtf8, 2));
 }
 
 #[test]
-fn control_characters_are_found_wherever_they_stand() {
+fn control_characters_are_found_at_any_position() {
     for before in 0..40 {
         for after in [0, 40] {
             let text =
                 |char: char| format!("\"{}{char}{}\"", "x".repeat(before), "y".repeat(after));
             for control in '\0'..' ' {
                 let expected = (JsonFault::ControlCharacter, before as u64 + 1);
-                assert_eq!(refused(text(control)), expected, "{control:?}");
+                assert_eq!(rejected(text(control)), expected, "{control:?}");
             }
             for legal in [' ', '!', '#', '[', ']', '\u{7f}', '\u{80}', '\u{9f}', 'é'] {
                 assert!(Document::parse(text(legal)).is_ok(), "{legal:?}");
@@ -155,7 +155,7 @@ fn control_characters_are_found_wherever_they_stand() {
 }
 
 #[test]
-fn faults_hold_nothing_of_the_input() {
+fn json_errors_omit_the_input() {
     let fault = Document::parse(r#"{"hf_secret": "prompt", "hf_secret": 1}"#).unwrap_err();
     assert_eq!(fault.to_string(), "duplicate member name at byte 24");
     assert!(!format!("{fault:?}").contains("hf_secret"));
@@ -167,14 +167,14 @@ fn faults_hold_nothing_of_the_input() {
 // === bounds ===
 
 #[test]
-fn depth_is_bounded_whatever_is_nested() {
+fn depth_is_bounded_for_arrays_and_objects() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     assert_eq!(Document::parse(nested(128)).unwrap().depth(), 128);
-    assert_eq!(refused(nested(129)), (JsonFault::TooDeep(128), 128));
-    assert_eq!(refused(nested(100_000)), (JsonFault::TooDeep(128), 128));
-    assert_eq!(refused("[".repeat(1_000_000)), (JsonFault::TooDeep(128), 128));
-    assert_eq!(refused("{\"a\":".repeat(50_000)), (JsonFault::TooDeep(128), 128 * 5));
-    assert_eq!(refused("[{\"a\":".repeat(50_000)).0, JsonFault::TooDeep(128));
+    assert_eq!(rejected(nested(129)), (JsonFault::TooDeep(128), 128));
+    assert_eq!(rejected(nested(100_000)), (JsonFault::TooDeep(128), 128));
+    assert_eq!(rejected("[".repeat(1_000_000)), (JsonFault::TooDeep(128), 128));
+    assert_eq!(rejected("{\"a\":".repeat(50_000)), (JsonFault::TooDeep(128), 128 * 5));
+    assert_eq!(rejected("[{\"a\":".repeat(50_000)).0, JsonFault::TooDeep(128));
     // Side by side is not deep, and what ended does not make it less.
     assert_eq!(Document::parse("[[[]],[]]").unwrap().depth(), 3);
     assert_eq!(Document::parse(format!("[{}[]]", "[],".repeat(1_000))).unwrap().depth(), 2);
@@ -185,7 +185,7 @@ fn depth_is_bounded_whatever_is_nested() {
 }
 
 #[test]
-fn the_deepest_bound_there_is_overflows_no_stack() {
+fn maximum_depth_fits_on_the_stack() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     let bounds = DocumentBounds::new().max_depth(u32::MAX);
     let document = Document::parse_within(nested(1_024), bounds).unwrap();
@@ -194,7 +194,7 @@ fn the_deepest_bound_there_is_overflows_no_stack() {
 }
 
 #[test]
-fn nodes_are_bounded_names_included() {
+fn values_and_names_are_bounded() {
     let two = DocumentBounds::new().max_values(2);
     assert_eq!(bounded("[1]", two), None);
     assert_eq!(bounded("[1,2]", two), Some((JsonFault::TooManyValues(2), 3)));
@@ -216,13 +216,13 @@ fn nodes_are_bounded_names_included() {
 // === names ===
 
 #[test]
-fn a_name_may_stand_once_however_it_is_written() {
-    assert_eq!(refused(r#"{"a":1,"a":1}"#), (JsonFault::DuplicateName, 7));
-    assert_eq!(refused(r#"{"a":1,"\u0061":1}"#), (JsonFault::DuplicateName, 7));
-    assert_eq!(refused(r#"{"\u0061":1,"\u0061":1}"#), (JsonFault::DuplicateName, 12));
-    assert_eq!(refused(r#"{"":1,"":2}"#), (JsonFault::DuplicateName, 6));
-    assert_eq!(refused(r#"[{"x":{"a":[],"b":{},"a":2}}]"#), (JsonFault::DuplicateName, 21));
-    assert_eq!(refused(r#"{"\ud83d\ude00":1,"😀":2}"#), (JsonFault::DuplicateName, 18));
+fn duplicate_names_are_found_in_any_spelling() {
+    assert_eq!(rejected(r#"{"a":1,"a":1}"#), (JsonFault::DuplicateName, 7));
+    assert_eq!(rejected(r#"{"a":1,"\u0061":1}"#), (JsonFault::DuplicateName, 7));
+    assert_eq!(rejected(r#"{"\u0061":1,"\u0061":1}"#), (JsonFault::DuplicateName, 12));
+    assert_eq!(rejected(r#"{"":1,"":2}"#), (JsonFault::DuplicateName, 6));
+    assert_eq!(rejected(r#"[{"x":{"a":[],"b":{},"a":2}}]"#), (JsonFault::DuplicateName, 21));
+    assert_eq!(rejected(r#"{"\ud83d\ude00":1,"😀":2}"#), (JsonFault::DuplicateName, 18));
     for legal in [
         r#"{"a":1,"A":1}"#,
         r#"{"a":{"a":1},"b":{"a":1}}"#,
@@ -237,7 +237,7 @@ fn a_name_may_stand_once_however_it_is_written() {
 }
 
 #[test]
-fn the_second_name_is_found_among_any_number() {
+fn duplicate_name_is_found_among_any_number_of_names() {
     for count in [2, 3, 15, 16, 17, 18, 64, 65, 1_000, 20_000] {
         let members: Vec<String> = (0..count).map(|name| format!("\"{name}\":[{name}]")).collect();
         let all = format!("{{{}}}", members.join(","));
@@ -247,20 +247,20 @@ fn the_second_name_is_found_among_any_number() {
             let open = all.strip_suffix('}').unwrap();
             let other = (again + 1) % count;
             let twice = format!("{open},\"{again}\":0,\"{other}\":0,\"{again}\":0}}");
-            assert_eq!(refused(twice), (JsonFault::DuplicateName, all.len() as u64), "{count}");
+            assert_eq!(rejected(twice), (JsonFault::DuplicateName, all.len() as u64), "{count}");
         }
     }
 }
 
 #[test]
-fn many_names_take_no_quadratic_time() {
+fn many_names_take_linear_time() {
     // 400,000 names of one length. Compared pair by pair this would take hours.
     let mut body = String::from("{");
     for name in 0..400_000 {
         body.push_str(&format!("\"{name:08}\":0,"));
     }
     body.push_str("\"00000000\":0}");
-    assert_eq!(refused(body).0, JsonFault::DuplicateName);
+    assert_eq!(rejected(body).0, JsonFault::DuplicateName);
 }
 
 // === reading ===
@@ -296,7 +296,7 @@ fn values_are_read_by_kind() {
 }
 
 #[test]
-fn a_member_is_found_by_its_decoded_name() {
+fn member_is_found_by_its_decoded_name() {
     let document = Document::parse(r#"{"\u006dodel":"m","a":"model"}"#).unwrap();
     assert_eq!(document.root().get("model").unwrap().as_str().unwrap(), "m");
     assert!(document.root().get(r"\u006dodel").is_none());
@@ -338,7 +338,7 @@ fn numbers_keep_their_digits() {
 }
 
 #[test]
-fn pointers_lead_where_rfc_6901_says() {
+fn pointers_follow_rfc_6901() {
     let text = r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,
         "m~n":8,"~1":9,"list":[[],{"x":[10,11]}]}"#;
     let document = Document::parse(text).unwrap();
@@ -372,7 +372,7 @@ fn pointers_lead_where_rfc_6901_says() {
 }
 
 #[test]
-fn a_value_is_what_serde_json_makes_of_it() {
+fn value_equals_that_of_serde_json() {
     for text in [
         "null",
         "-0",
@@ -390,7 +390,7 @@ fn a_value_is_what_serde_json_makes_of_it() {
 }
 
 #[test]
-fn a_number_that_nothing_holds_is_an_error_not_another_number() {
+fn number_out_of_range_is_an_error() {
     let document = Document::parse("[1, -1e400]").unwrap();
     let fault = document.to_value().unwrap_err();
     assert_eq!((fault.fault, fault.position), (JsonFault::NumberOutOfRange, 4));
@@ -443,7 +443,7 @@ const SEEDS: [&str; 4] = [
 
 proptest! {
     #[test]
-    fn what_serde_json_writes_is_read_back(value in any_value(), pretty in any::<bool>()) {
+    fn serde_json_output_is_parsed(value in any_value(), pretty in any::<bool>()) {
         let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
         let text = text.unwrap();
         let document = Document::parse(text.clone()).unwrap();
@@ -453,7 +453,7 @@ proptest! {
     }
 
     #[test]
-    fn mutated_documents_are_judged_as_by_serde_json(
+    fn mutated_documents_agree_with_serde_json(
         seed in 0..SEEDS.len(),
         edits in prop::collection::vec((any::<prop::sample::Index>(), 0..3_u8, any::<u8>(), any::<prop::sample::Index>()), 1..8),
     ) {
@@ -473,12 +473,12 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_judged_as_by_serde_json(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+    fn arbitrary_bytes_agree_with_serde_json(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
         reader::holds(&bytes);
     }
 
     #[test]
-    fn any_string_is_found_to_its_end(text in any::<String>(), pad in 0..40_usize) {
+    fn any_string_is_parsed_to_its_end(text in any::<String>(), pad in 0..40_usize) {
         let text = " ".repeat(pad) + &text;
         let written = serde_json::to_string(&[&text]).unwrap();
         let document = Document::parse(written).unwrap();
@@ -488,7 +488,7 @@ proptest! {
 }
 
 #[test]
-fn whatever_is_cut_short_is_refused() {
+fn truncated_documents_are_rejected() {
     for seed in SEEDS {
         for length in 0..seed.len() {
             assert!(Document::parse(seed.as_bytes()[..length].to_vec()).is_err());

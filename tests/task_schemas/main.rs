@@ -118,7 +118,7 @@ fn accepts(schema: &Schema, body: &Value) -> bool {
 }
 
 #[test]
-fn each_schema_has_its_file_its_row_and_its_tests() {
+fn each_schema_has_a_file_a_row_and_tests() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/schema/built_in");
     let page = fs::read_to_string(folder.join("built_in.md")).unwrap();
     let mut written = BTreeSet::new();
@@ -139,7 +139,7 @@ fn each_schema_has_its_file_its_row_and_its_tests() {
 }
 
 #[test]
-fn a_verdict_allocates_nothing() {
+fn validation_does_not_allocate() {
     for task in &TASKS {
         let schema = task.built_in();
         for body in bodies::bodies(task.name) {

@@ -180,7 +180,7 @@ parties! {
 }
 
 #[tokio::test]
-async fn what_no_upstream_takes_is_refused_by_every_profile() {
+async fn universally_invalid_bodies_are_rejected_by_every_profile() {
     let profiles =
         [Profile::compatible(), Profile::openai(), Profile::anthropic(), Profile::tei("m")];
     for (path, body) in [
@@ -214,7 +214,7 @@ async fn what_no_upstream_takes_is_refused_by_every_profile() {
 }
 
 #[tokio::test]
-async fn a_profile_has_the_bounds_of_its_own_party() {
+async fn profile_has_the_bounds_of_its_upstream() {
     let messages = |role: &str, temperature: f64| {
         json!({"model": "m", "max_tokens": 5, "temperature": temperature,
             "messages": [{"role": role, "content": "Hi"}]})

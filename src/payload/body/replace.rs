@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_says_the_new_length_and_nothing_of_the_old_bytes() {
+    fn head_describes_the_new_bytes() {
         let fields = [
             ("content-length", "2"),
             ("content-digest", "sha-256=:x:"),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_follow_but_for_those_of_the_old_bytes() {
+    fn trailers_stay_except_old_digests() {
         let mut trailers = HeaderMap::new();
         trailers.insert("x-checked", "yes".parse().unwrap());
         trailers.insert("content-digest", "sha-256=:x:".parse().unwrap());
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_stay_and_the_context_knows_the_new_payload() {
+    fn bounds_stay_and_the_context_has_the_new_payload() {
         let (parts, payload) = replaced(&[], None, r#"{"a":{"b":{}}}"#);
         assert!(payload.document().is_err());
         let context = RequestContext::of(&parts.extensions).unwrap();
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_flows_past_stays() {
+    fn streamed_payload_is_not_replaced() {
         let (mut parts, ()) = Request::new(()).into_parts();
         let mut payload = Payload::streamed(http_body_util::Full::new(Bytes::from_static(b"x")));
         replace(&mut parts, &mut payload, Bytes::new()).unwrap();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_are_weighed_in_place_of_the_first() {
+    fn new_bytes_replace_the_old_in_the_memory_limit() {
         let limit = MemoryLimit::new(1 << 20);
         let payload = |length: usize| {
             let mut memory = limit.permit();

@@ -197,7 +197,7 @@ mod tests {
 
     /// zstd allocates in C, so a Rust allocator cannot count it.
     #[test]
-    fn a_zstd_window_costs_8_mib_and_no_more() {
+    fn zstd_window_costs_at_most_8_mib() {
         let zeros = vec![0; 32 << 20];
         let mut decoder = Decoder::boxed(Coding::Zstd, 16 << 20);
         decoder.push(zstd(&zeros, 23));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_reads_and_writes_little() {
+    fn step_reads_and_writes_little() {
         let mut decoder = Decoder::boxed(Coding::Zstd, u64::MAX);
         decoder.push(zstd(&vec![0; 1 << 20], 20));
         let mut steps = 0;

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn codings_other_than_none_are_refused_however_they_are_listed() {
+    fn unknown_codings_are_rejected_in_any_list() {
         let coded = |name, values| check(name, values, false).is_err();
         assert!(!coded(CONTENT_ENCODING, &[]));
         assert!(!coded(CONTENT_ENCODING, &["identity", "Identity, identity"]));

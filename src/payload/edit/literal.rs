@@ -77,7 +77,7 @@ mod tests {
     use crate::payload::Document;
 
     #[test]
-    fn nodes_and_depth_are_the_documents() {
+    fn value_count_and_depth_match_the_document() {
         for value in [
             json!(null),
             json!("a"),

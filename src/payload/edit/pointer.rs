@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn pointers_round_trip() {
         for text in ["", "/", "/a", "/a/0/b", "/a~1b/m~0n", "/~01", "//", "/\"\\\u{2603}"] {
             let pointer: Pointer = text.parse().unwrap();
             assert_eq!(pointer.to_string(), text);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_alike_where_go_takes_them_for_one() {
+    fn names_match_as_in_go() {
         let token = PointerToken::new("max_tokens");
         assert_eq!(token.compare("max_tokens"), NameMatch::Same);
         for name in ["Max_Tokens", "MAX_TOKENS", "max_to\u{212a}ens", "max_token\u{17f}"] {

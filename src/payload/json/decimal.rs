@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn integers_are_read_however_they_are_written() {
+    fn integers_are_read_in_any_spelling() {
         let read = |text| Decimal::new(text).to_i128();
         for one in ["1", "1.0", "1e0", "1E+0", "1.000", "10e-1", "0.1e1", "100.00e-2", "0.001E3"] {
             assert_eq!(read(one), Some(1), "{one}");
@@ -122,7 +122,7 @@ mod tests {
 
     #[cfg(any(feature = "throttle", feature = "transform"))]
     #[test]
-    fn texts_are_whole_numbers_as_rust_or_json_has_them() {
+    fn whole_numbers_follow_rust_or_json() {
         for (text, number) in
             [("7", 7), ("+7", 7), ("007", 7), ("7.0", 7), ("7e0", 7), ("0.7E1", 7), ("70e-1", 7)]
         {

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn several_frames_become_one() {
+    fn several_frames_are_joined() {
         let (mut collected, mut memory) = (CollectedBody::default(), unlimited());
         for piece in ["a", "", "bc", "def"] {
             collected.push(piece.into(), 0, &mut memory).unwrap();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lying_announcement_makes_little_room() {
+    fn false_declared_length_allocates_little() {
         let (mut collected, mut memory) = (CollectedBody::default(), unlimited());
         collected.push("a".into(), u64::MAX, &mut memory).unwrap();
         collected.push("b".into(), u64::MAX, &mut memory).unwrap();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_collected_is_weighed_by_its_room() {
+    fn collected_bytes_count_by_capacity() {
         for announced in [0, 1 << 20, 3 << 20] {
             let (mut collected, mut memory) = (CollectedBody::default(), unlimited());
             for _ in 0..96 {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_without_room_is_not_taken() {
+    fn frame_beyond_the_memory_limit_is_rejected() {
         let limit = MemoryLimit::new(200 * 1024);
         let (mut collected, mut memory) = (CollectedBody::default(), limit.permit());
         let frame = || Bytes::from(vec![0; 16 * 1024]);

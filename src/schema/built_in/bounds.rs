@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_patch_is_merged_as_rfc_7386_says() {
+    fn merge_patch_follows_rfc_7386() {
         for (into, patch, merged) in [
             (
                 json!({"a": 1, "b": 2}),
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_is_lifted_and_its_type_stays() {
+    fn bound_is_removed_and_type_stays() {
         let mut schema = json!({
             "properties": {
                 "a": {"type": "array", "maxItems": 4, "items": {"type": "integer", "minimum": 1}},
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn every_schema_of_every_profile_compiles_with_every_bound_lifted() {
+    fn every_schema_compiles_without_any_bound() {
         let profiles =
             [Profile::compatible(), Profile::openai(), Profile::anthropic(), Profile::tei("m")];
         for profile in profiles {

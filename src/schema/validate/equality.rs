@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn unique_items_are_each_passed_over_once() {
+    fn unique_items_are_read_once() {
         for names in [4, 15, 1_000] {
             let document = objects(names);
             let before = work();

@@ -242,13 +242,13 @@ mod tests {
     /// Conformance holds except for this deliberate difference and the checks after it.
     #[test]
     #[should_panic(expected = "to_value round-trips")]
-    fn the_validators_own_checks_hold_but_for_values() {
+    fn conformance_holds_except_for_values() {
         let document = Document::parse(document().to_string()).unwrap();
         assert_conformance::<DocumentJson>(&root(&document));
     }
 
     #[test]
-    fn no_two_nodes_are_taken_for_one() {
+    fn node_identities_are_unique() {
         let document = Document::parse(r#"[[], [[]], {"a": "a"}, "", "", {}]"#).unwrap();
         let mut pending = vec![root(&document)];
         let mut seen = Vec::new();
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_that_stands_nowhere_is_a_string() {
+    fn detached_string_is_a_string() {
         for name in ["", "h\u{e9}llo"] {
             DocumentJson::with_string_node(&mut (), name, |node| {
                 assert_eq!(node.json_type(), JsonType::String);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_counted_in_code_points_escaped_or_not() {
+    fn lengths_are_counted_in_code_points() {
         let texts = [
             "",
             "abc",

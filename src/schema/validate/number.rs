@@ -116,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn short_numbers_are_read_as_all_are(text in "-?(0|[1-9][0-9]{0,16})([.][0-9]{1,16})?") {
+        fn short_numbers_agree_with_the_full_parser(text in "-?(0|[1-9][0-9]{0,16})([.][0-9]{1,16})?") {
             if let Some(number) = short(&text) {
                 prop_assert_eq!(number.to_bits(), text.parse::<f64>().unwrap().to_bits());
             } else {

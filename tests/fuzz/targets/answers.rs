@@ -1,8 +1,8 @@
 //! Any bytes, held to schemas of many kinds and to the crate's own.
 #![no_main]
 
-#[path = "../../support/answers.rs"]
-mod answers;
+#[path = "../../support/violations.rs"]
+mod violations;
 
 use std::sync::LazyLock;
 
@@ -12,10 +12,10 @@ use tower_inference::{
 };
 
 static SCHEMAS: LazyLock<Vec<Schema>> = LazyLock::new(|| {
-    let mut schemas = answers::compiled();
+    let mut schemas = violations::compiled();
     let built_in = BuiltInSchemas::new(Profile::openai());
     schemas.extend([built_in.chat_completion(), built_in.embeddings(), built_in.responses()]);
     schemas
 });
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| answers::hold(&SCHEMAS, bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| violations::hold(&SCHEMAS, bytes));

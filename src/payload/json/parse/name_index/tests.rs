@@ -37,7 +37,7 @@ fn slow_names() -> Vec<(&'static str, Namer)> {
 }
 
 #[test]
-fn names_are_read_in_linear_work_and_looked_up_in_less() {
+fn names_are_parsed_in_linear_work() {
     for (what, name) in slow_names() {
         for count in [17, 1_000, 8_000] {
             let text = object(count, name);
@@ -60,7 +60,7 @@ fn names_are_read_in_linear_work_and_looked_up_in_less() {
 }
 
 #[test]
-fn edits_of_a_wide_object_do_not_pass_over_it_for_each_pointer() {
+fn edits_of_a_wide_object_use_its_index() {
     for (what, name) in slow_names() {
         let document = Document::parse(object(8_000, name)).unwrap();
         let pointers: Vec<Pointer> =
@@ -83,7 +83,7 @@ fn edits_of_a_wide_object_do_not_pass_over_it_for_each_pointer() {
 }
 
 #[test]
-fn names_of_many_small_objects_are_compared_and_not_collected() {
+fn names_of_small_objects_are_compared_in_place() {
     // As many members as are compared in place, all escaped, all alike up to their ends.
     let one = object(16, |at| format!("\\u0061\\u0061\\u0061{at:02}"));
     let text = format!("[{}]", vec![one; 200].join(","));
@@ -93,7 +93,7 @@ fn names_of_many_small_objects_are_compared_and_not_collected() {
 }
 
 #[test]
-fn the_earliest_second_name_is_told() {
+fn earliest_duplicate_name_is_reported() {
     let is_second = |text: &str, position: usize| {
         let malformed = Document::parse(text.to_owned()).unwrap_err();
         assert_eq!(
@@ -126,7 +126,7 @@ fn escaped(char: char) -> String {
 }
 
 #[test]
-fn wide_objects_within_one_another_are_each_looked_up() {
+fn nested_wide_objects_are_each_indexed() {
     let inner = |at: usize| object(20, |name| format!("in{at}-{name}"));
     let members: Vec<_> = (0..30).map(|at| format!("\"out{at}\":{}", inner(at))).collect();
     let document = Document::parse(format!("{{{}}}", members.join(","))).unwrap();
@@ -143,7 +143,7 @@ fn wide_objects_within_one_another_are_each_looked_up() {
 }
 
 #[test]
-fn twins_are_found_in_wide_objects() {
+fn case_variants_are_found_in_wide_objects() {
     let twin = object(40, |at| if at == 31 { "Max_Toke\\u006es".into() } else { format!("x{at}") });
     let document = Document::parse(twin).unwrap();
     let pointer: Pointer = "/max_tokens".parse().unwrap();

@@ -26,7 +26,7 @@ fn read(text: &str, turn: usize) -> (Result<Slots, JsonError>, usize) {
 }
 
 #[test]
-fn a_document_that_is_read_in_turns_is_the_same() {
+fn document_parsed_in_steps_is_the_same() {
     let wide = (0..40).map(|at| format!("\"n{at}\":[{at},{{}}]")).collect::<Vec<_>>();
     let wide = format!("{{{}}}", wide.join(","));
     for text in [

@@ -36,28 +36,28 @@ fn array_of(element: &str, count: usize) -> String {
 }
 
 #[test]
-fn a_million_wrong_elements_cost_what_a_few_do() {
-    let told = costs_at_most(
+fn a_million_wrong_elements_cost_as_much_as_a_few() {
+    let reported = costs_at_most(
         &json!({"items": {"type": "string"}}),
         &array_of("0", 1_000_000),
         2_000,
         262_144,
     );
-    assert_eq!(told.len(), 16);
-    assert_eq!(told[0].pointer, "/0");
+    assert_eq!(reported.len(), 16);
+    assert_eq!(reported[0].pointer, "/0");
 
     let one_of = json!({"items": {"oneOf": [{"type": "string"}, {"type": "null"}, {"required": ["a"], "type": "object"}]}});
     costs_at_most(&one_of, &array_of("0", 1_000_000), 4_000, 262_144);
 }
 
 #[test]
-fn the_last_of_many_elements_is_still_found() {
+fn last_of_many_elements_is_found() {
     let mut body = array_of("\"x\"", 500_000);
     body.insert_str(body.len() - 1, ",5");
     let schema = json!({"anyOf": [{"type": "string"}, {"anyOf": [{"items": {"type": "string"}}]}]});
-    let told = costs_at_most(&schema, &body, 1_000, 65_536);
-    assert_eq!(told[0].pointer, "/500000");
-    assert_eq!(told[0].detail, "must be a string");
+    let reported = costs_at_most(&schema, &body, 1_000, 65_536);
+    assert_eq!(reported[0].pointer, "/500000");
+    assert_eq!(reported[0].detail, "must be a string");
 }
 
 /// Alternatives in alternatives, so many levels of them.
@@ -70,10 +70,10 @@ fn alternatives(levels: usize) -> Value {
 }
 
 #[test]
-fn a_thousand_alternatives_in_alternatives_cost_a_bounded_answer() {
+fn nested_alternatives_have_a_bounded_cost() {
     for levels in [1, 10, 100, 280] {
-        let told = costs_at_most(&alternatives(levels), "5", 20_000, 2_097_152);
-        assert!(told[0].detail.starts_with("must be a string or null"));
+        let reported = costs_at_most(&alternatives(levels), "5", 20_000, 2_097_152);
+        assert!(reported[0].detail.starts_with("must be a string or null"));
         let mut items = alternatives(levels);
         let root = items.as_object_mut().unwrap();
         let level = root.remove("$ref").unwrap();
@@ -81,53 +81,56 @@ fn a_thousand_alternatives_in_alternatives_cost_a_bounded_answer() {
         costs_at_most(&items, &array_of("5", 100_000), 20_000, 2_097_152);
     }
     // Deeper than a stack holds while details are gathered.
-    let told = costs_at_most(&alternatives(1_000), "5", 100, 16_384);
-    assert_eq!(told[0].detail, "does not match the schema");
+    let reported = costs_at_most(&alternatives(1_000), "5", 100, 16_384);
+    assert_eq!(reported[0].detail, "does not match the schema");
 }
 
 #[test]
-fn alternatives_at_each_level_of_a_deep_document_cost_a_bounded_answer() {
+fn alternatives_at_each_level_have_a_bounded_cost() {
     let branch = json!({"type": "array", "items": {"$ref": "#"}});
     let schema = json!({"anyOf": [branch.clone(), branch.clone(), branch, {"type": "null"}]});
     for depth in [4, 8, 16, 32, 64, 128] {
         let body = format!("{}5{}", "[".repeat(depth), "]".repeat(depth));
-        let told = costs_at_most(&schema, &body, 20_000, 2_097_152);
-        assert_eq!(told[0].pointer, "/0".repeat(depth));
-        assert!(told[0].detail.starts_with("must be an array or null"));
+        let reported = costs_at_most(&schema, &body, 20_000, 2_097_152);
+        assert_eq!(reported[0].pointer, "/0".repeat(depth));
+        assert!(reported[0].detail.starts_with("must be an array or null"));
     }
-    // Judged deeper than told.
+    // Judged deeper than reported.
     for depth in [500, 600] {
         let body = format!("{}5{}", "[".repeat(depth), "]".repeat(depth));
-        let told = costs_at_most(&schema, &body, 20_000, 4_194_304);
-        assert_eq!((&*told[0].pointer, &*told[0].detail), ("", "does not match the schema"));
+        let reported = costs_at_most(&schema, &body, 20_000, 4_194_304);
+        assert_eq!(
+            (&*reported[0].pointer, &*reported[0].detail),
+            ("", "does not match the schema")
+        );
     }
 }
 
 #[test]
-fn what_takes_too_long_to_find_is_told_of_the_whole() {
+fn violation_beyond_the_budget_names_the_whole_document() {
     let mut all = vec![json!({"items": {"type": "string"}}); 20];
     // Of an array that is not seen to its end, the first would be said though it is not so.
     all.push(json!({"not": {"items": {"type": "integer"}}, "maxItems": 5}));
     let body = array_of("\"x\"", 500_000);
-    let told = costs_at_most(&json!({"allOf": all}), &body, 100, 65_536);
-    assert_eq!(told.len(), 1);
-    assert_eq!((&*told[0].pointer, &*told[0].keyword), ("", "schema"));
-    assert_eq!(told[0].detail, "does not match the schema");
+    let reported = costs_at_most(&json!({"allOf": all}), &body, 100, 65_536);
+    assert_eq!(reported.len(), 1);
+    assert_eq!((&*reported[0].pointer, &*reported[0].keyword), ("", "schema"));
+    assert_eq!(reported[0].detail, "does not match the schema");
 }
 
 #[test]
-fn members_that_are_not_known_cost_their_names_once() {
+fn unknown_members_cost_their_names_once() {
     let members: Vec<String> = (0..100_000).map(|i| format!("\"member-{i}\":0")).collect();
     let body = format!("{{{}}}", members.join(","));
     let closed = json!({"properties": {"a": true}, "additionalProperties": false});
-    let told = costs_at_most(&closed, &body, 101_000, 8_388_608);
-    assert_eq!(told.len(), 16);
-    assert_eq!(told[0].pointer, "/member-0");
-    assert_eq!(told[15].pointer, "/member-15");
+    let reported = costs_at_most(&closed, &body, 101_000, 8_388_608);
+    assert_eq!(reported.len(), 16);
+    assert_eq!(reported[0].pointer, "/member-0");
+    assert_eq!(reported[15].pointer, "/member-15");
 }
 
 #[test]
-fn details_below_long_names_cost_no_copy_of_them() {
+fn violations_below_long_names_do_not_copy_them() {
     let schema = json!({"additionalProperties": {"items": {"type": "string"}}});
     let body = format!("{{\"{}\":{}}}", "n".repeat(1_000_000), array_of("0", 10_000));
     costs_at_most(&schema, &body, 2_000, 1_048_576);
@@ -137,16 +140,16 @@ fn details_below_long_names_cost_no_copy_of_them() {
 }
 
 #[test]
-fn a_thousand_members_that_are_missing_cost_a_bounded_answer() {
+fn a_thousand_missing_members_have_a_bounded_cost() {
     let names: Vec<_> = (0..1_000).map(|i| format!("name-{i}")).collect();
     let schema = json!({"items": {"required": names}});
-    let told = costs_at_most(&schema, &array_of("{}", 10_000), 20_000, 2_097_152);
-    assert_eq!(told[0].detail, "name-0 is required");
+    let reported = costs_at_most(&schema, &array_of("{}", 10_000), 20_000, 2_097_152);
+    assert_eq!(reported[0].detail, "name-0 is required");
 }
 
 #[test]
-fn elements_that_repeat_cost_a_bounded_answer() {
+fn repeated_elements_have_a_bounded_cost() {
     let schema = json!({"items": {"uniqueItems": true}});
-    let told = costs_at_most(&schema, &array_of("[1,1]", 100_000), 110_000_000, 8_388_608);
-    assert_eq!(told.len(), 16);
+    let reported = costs_at_most(&schema, &array_of("[1,1]", 100_000), 110_000_000, 8_388_608);
+    assert_eq!(reported.len(), 16);
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tower_inference::payload::Document;
 
-use crate::answers::{compiled, hold, schemas};
+use crate::violations::{compiled, hold, schemas};
 
 fn canaries() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -99,22 +99,22 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn no_value_is_ever_told(body in canaries()) {
+    fn no_violation_contains_a_value(body in canaries()) {
         let compiled = compiled();
         let text = body.to_string();
         hold(&compiled, text.as_bytes());
         let document = Document::parse(text).unwrap();
         for schema in compiled {
             let violations = schema.violations(&document);
-            let told = format!("{violations:?}");
-            prop_assert!(!told.contains("CANARY") && !told.contains("987654"), "{}", told);
+            let reported = format!("{violations:?}");
+            prop_assert!(!reported.contains("CANARY") && !reported.contains("987654"), "{}", reported);
             // Of a small document more is known than that it is wrong.
             prop_assert!(violations.iter().all(|violation| violation.keyword != "schema"));
         }
     }
 
     #[test]
-    fn what_is_told_is_what_the_validator_finds_without_bounds(body in canaries()) {
+    fn violations_agree_with_the_unbounded_validator(body in canaries()) {
         let document = Document::parse(body.to_string()).unwrap();
         for (schema, compiled) in schemas().iter().zip(compiled()) {
             let validator = jsonschema::validator_for(schema).unwrap();
@@ -129,12 +129,12 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_hold(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+    fn arbitrary_bytes_have_bounded_violations(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
         hold(&compiled(), &bytes);
     }
 
     #[test]
-    fn any_text_like_json_holds(text in r#"[\[\]{}",:0-9a-z\\~/. ]{0,40}"#) {
+    fn json_like_text_has_bounded_violations(text in r#"[\[\]{}",:0-9a-z\\~/. ]{0,40}"#) {
         hold(&compiled(), text.as_bytes());
     }
 }

@@ -1,15 +1,15 @@
 //! What an answer says of a body that breaks its schema, and what it costs.
 
 mod alternatives;
-#[path = "../support/answers.rs"]
-mod answers;
 mod bounds;
 mod holds;
+#[path = "../support/violations.rs"]
+mod violations;
 
 use serde_json::{Value, json};
 use tower_inference::{payload::Document, rejection::Violation, schema::Schema};
 
-use self::answers::chat;
+use self::violations::chat;
 
 fn explain(schema: &Value, body: &Value) -> Vec<Violation> {
     explain_text(schema, &body.to_string())
@@ -41,18 +41,18 @@ fn one(schema: &Value, body: &Value) -> (String, String) {
 }
 
 #[test]
-fn a_body_that_is_in_order_has_no_violations() {
+fn valid_body_has_no_violations() {
     assert_eq!(explain(&chat(), &chat_with("temperature", json!(1))), []);
 }
 
 #[test]
-fn all_violations_are_told_in_the_order_of_the_document() {
+fn violations_are_in_document_order() {
     let body = r#"{
         "temperature": 3,
         "messages": [{"role": "robot", "content": "hi"}, {"content": "hi"}, 5],
         "model": ""
     }"#;
-    let told: Vec<_> = explain_text(&chat(), body)
+    let reported: Vec<_> = explain_text(&chat(), body)
         .into_iter()
         .map(|v| (v.pointer, v.keyword.into_owned(), v.detail))
         .collect();
@@ -64,11 +64,11 @@ fn all_violations_are_told_in_the_order_of_the_document() {
         ("/model", "minLength", "must not be empty"),
     ];
     let expected = expected.map(|(at, keyword, detail)| (at.into(), keyword.into(), detail.into()));
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }
 
 #[test]
-fn each_keyword_has_its_words() {
+fn each_keyword_has_its_message() {
     for (schema, body, detail) in [
         (json!({"type": "string"}), json!(1), "must be a string"),
         (
@@ -138,44 +138,45 @@ fn keywords_are_those_of_the_schema() {
 }
 
 #[test]
-fn members_that_are_not_known_are_pointed_to_one_by_one() {
+fn each_unknown_member_has_a_violation() {
     let closed = json!({"properties": {"a": true}, "additionalProperties": false});
     let unevaluated = json!({"properties": {"a": true}, "unevaluatedProperties": false});
     let alone = json!({"additionalProperties": false, "patternProperties": {"^a$": true}});
     for schema in [closed, unevaluated, alone] {
-        let told = lines(&schema, &json!({"a": 1, "m~n": 1, "x/y": 2}));
-        assert_eq!(told, "/m~0n: is unknown here\n/x~1y: is unknown here", "{schema}");
+        let reported = lines(&schema, &json!({"a": 1, "m~n": 1, "x/y": 2}));
+        assert_eq!(reported, "/m~0n: is unknown here\n/x~1y: is unknown here", "{schema}");
     }
 }
 
 #[test]
-fn members_of_what_may_have_none_are_pointed_to_one_by_one() {
+fn each_member_of_an_empty_object_has_a_violation() {
     for none in [json!({"additionalProperties": false}), json!({"propertyNames": false})] {
         let schema = json!({"properties": {"a": none.clone()}});
-        let told = lines(&schema, &json!({"a": {"x": 1, "y": 2}}));
-        assert_eq!(told, "/a/x: is unknown here\n/a/y: is unknown here", "{none}");
+        let reported = lines(&schema, &json!({"a": {"x": 1, "y": 2}}));
+        assert_eq!(reported, "/a/x: is unknown here\n/a/y: is unknown here", "{none}");
     }
     // A member that is called as the keyword is.
     let schema = json!({"properties": {"additionalProperties": false, "propertyNames": false}});
-    let told =
+    let reported =
         lines(&schema, &json!({"additionalProperties": {"a": 1}, "propertyNames": {"a": 1}}));
     let expected =
         "/additionalProperties: is not allowed here\n/propertyNames: is not allowed here";
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }
 
 #[test]
-fn names_that_break_a_rule_are_pointed_to() {
+fn invalid_names_have_violations() {
     let schema = json!({"propertyNames": {"maxLength": 3}});
-    let told = explain(&schema, &json!({"abc": 1, "a/bcd": 1, "\u{1}\"xyz": 1}));
-    let told: Vec<_> = told.iter().map(|v| (&*v.pointer, &*v.keyword, &*v.detail)).collect();
+    let reported = explain(&schema, &json!({"abc": 1, "a/bcd": 1, "\u{1}\"xyz": 1}));
+    let reported: Vec<_> =
+        reported.iter().map(|v| (&*v.pointer, &*v.keyword, &*v.detail)).collect();
     let detail = "its name must not be longer than 3 characters";
     let expected = [("/\u{1}\"xyz", "propertyNames", detail), ("/a~1bcd", "propertyNames", detail)];
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }
 
 #[test]
-fn a_member_that_comes_after_many_wrong_ones_is_not_said_to_be_missing() {
+fn member_after_many_wrong_ones_is_not_reported_missing() {
     let name = |i| format!("member-{i}");
     let mut properties: serde_json::Map<_, _> =
         (0..1_000).map(|i| (name(i), json!({"type": "string"}))).collect();
@@ -185,45 +186,45 @@ fn a_member_that_comes_after_many_wrong_ones_is_not_said_to_be_missing() {
     });
     let members: Vec<_> = (0..1_000).map(|i| format!("\"{}\": 5", name(i))).collect();
     let body = format!("{{{}, \"model\": \"m\"}}", members.join(","));
-    let told = explain_text(&schema, &body);
-    assert_eq!(told.len(), 16);
-    assert!(told.iter().all(|v| v.keyword == "type"), "{told:?}");
+    let reported = explain_text(&schema, &body);
+    assert_eq!(reported.len(), 16);
+    assert!(reported.iter().all(|v| v.keyword == "type"), "{told:?}");
 }
 
 #[test]
-fn a_pointer_leads_to_the_place() {
+fn pointer_leads_to_the_value() {
     let schema = json!({"additionalProperties": {"items": {"type": "string"}}});
-    let told = explain(&schema, &json!({"a/b~c": ["", 1]}));
-    assert_eq!(told[0].pointer, "/a~1b~0c/1");
+    let reported = explain(&schema, &json!({"a/b~c": ["", 1]}));
+    assert_eq!(reported[0].pointer, "/a~1b~0c/1");
     // Names are what they say, however they are written.
-    let told = explain_text(&schema, r#"{"\u0061\u002f": [1]}"#);
-    assert_eq!(told[0].pointer, "/a~1/0");
+    let reported = explain_text(&schema, r#"{"\u0061\u002f": [1]}"#);
+    assert_eq!(reported[0].pointer, "/a~1/0");
 }
 
 #[test]
-fn the_same_is_not_said_twice() {
+fn violations_are_not_repeated() {
     let schema = json!({"allOf": [{"type": "string"}, {"type": "string"}, {"$ref": "#/allOf/0"}]});
     assert_eq!(explain(&schema, &json!(1)).len(), 1);
 }
 
 #[test]
-fn at_most_sixteen_are_told_and_the_last_says_that_there_are_more() {
+fn at_most_sixteen_violations_and_a_note_of_more() {
     let schema = json!({"items": {"type": "string"}});
     let more = "; more violations are not shown";
-    let told = explain(&schema, &json!(vec![0; 16]));
-    assert_eq!(told.len(), 16);
-    assert!(told.iter().all(|v| v.detail == "must be a string"));
+    let reported = explain(&schema, &json!(vec![0; 16]));
+    assert_eq!(reported.len(), 16);
+    assert!(reported.iter().all(|v| v.detail == "must be a string"));
     for count in [17, 100, 1_000, 100_000] {
-        let told = explain(&schema, &json!(vec![0; count]));
-        assert_eq!(told.len(), 16);
-        assert!(told[..15].iter().all(|v| v.detail == "must be a string"));
-        assert_eq!(told[15].detail, format!("must be a string{more}"));
-        assert_eq!(told[15].pointer, "/15");
+        let reported = explain(&schema, &json!(vec![0; count]));
+        assert_eq!(reported.len(), 16);
+        assert!(reported[..15].iter().all(|v| v.detail == "must be a string"));
+        assert_eq!(reported[15].detail, format!("must be a string{more}"));
+        assert_eq!(reported[15].pointer, "/15");
     }
 }
 
 #[test]
-fn what_the_schema_says_is_cut_to_a_bounded_length() {
+fn schema_texts_are_shortened() {
     let long = "x".repeat(1_000);
     let many: Vec<_> = (0..1_000).map(|i| format!("option-{i}")).collect();
     for schema in [
@@ -244,16 +245,16 @@ fn what_the_schema_says_is_cut_to_a_bounded_length() {
 }
 
 #[test]
-fn a_pointer_that_would_be_too_long_leads_to_what_it_is_in() {
+fn long_pointer_leads_to_a_parent() {
     let schema = json!({"additionalProperties": {
         "propertyNames": {"maxLength": 4_000},
         "additionalProperties": {"type": "string"},
     }});
     for length in [250, 255, 256, 1_000, 2_000, 5_000, 100_000] {
         let name = "é".repeat(length / 2);
-        let told = explain(&schema, &json!({"deep": {name: 5}}));
-        assert!(!told.is_empty());
-        for violation in told {
+        let reported = explain(&schema, &json!({"deep": {name: 5}}));
+        assert!(!reported.is_empty());
+        for violation in reported {
             if violation.pointer.len() > 5 {
                 assert!(length < 255 && violation.pointer.len() <= 256);
                 assert_eq!(violation.detail, "must be a string");
@@ -264,7 +265,7 @@ fn a_pointer_that_would_be_too_long_leads_to_what_it_is_in() {
         }
     }
     let closed = json!({"properties": {"a": true}, "additionalProperties": false});
-    let told = explain(&closed, &json!({"é".repeat(100_000): 5}));
-    assert_eq!(told[0].pointer, "");
-    assert_eq!(told[0].detail, "a nested value is unknown here");
+    let reported = explain(&closed, &json!({"é".repeat(100_000): 5}));
+    assert_eq!(reported[0].pointer, "");
+    assert_eq!(reported[0].detail, "a nested value is unknown here");
 }
