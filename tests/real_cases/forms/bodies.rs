@@ -81,7 +81,7 @@ async fn bytes_beyond_ascii_are_refused_under_a_charset_of_ascii() {
         assert_eq!((status.as_u16(), seen.take().len()), (415, 0));
         assert_eq!(
             said["error"]["message"],
-            "content-type: the charset is us-ascii, and byte 6 is not"
+            "content-type: the charset is us-ascii but byte 6 is not ASCII"
         );
     }
 }
