@@ -2,7 +2,7 @@ use brotli_decompressor::{
     Allocator, BrotliDecompressStream, BrotliResult, BrotliState, SliceWrapper, StandardAlloc,
 };
 
-use super::step::{DecodeError, Step};
+use super::step::{DecodeError, DecodeStep};
 
 pub(crate) struct Brotli {
     state: BrotliState<CountingAlloc, CountingAlloc, CountingAlloc>,
@@ -47,7 +47,7 @@ impl Brotli {
         input: &[u8],
         last: bool,
         output: &mut [u8],
-    ) -> Result<Step, DecodeError> {
+    ) -> Result<DecodeStep, DecodeError> {
         let (mut consumed, mut written) = (0, 0);
         if !self.finished {
             let (mut left, mut free, mut total) = (input.len(), output.len(), 0);
@@ -74,6 +74,6 @@ impl Brotli {
         if self.finished && consumed < input.len() {
             return Err(DecodeError::TooLong);
         }
-        Ok(Step { consumed, written, done: self.finished && last })
+        Ok(DecodeStep { consumed, written, done: self.finished && last })
     }
 }

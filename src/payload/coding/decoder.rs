@@ -7,7 +7,7 @@ use super::{
     brotli::Brotli,
     chunks::Chunks,
     error::too_short,
-    gzip::{GZIP, GZIP_HEADER, Input, gunzip},
+    gzip::{GZIP, GZIP_HEADER, GzipInput, gunzip},
     step::DecodeError,
     zstd::Zstd,
 };
@@ -76,7 +76,7 @@ impl Decoder {
     /// Creates a decoder for a body of at most `limit` decoded bytes.
     pub(crate) fn boxed(coding: Coding, limit: u64) -> Box<Self> {
         let codec = match coding {
-            Coding::Gzip => Codec::Gzip(MultiGzDecoder::new(Input::default())),
+            Coding::Gzip => Codec::Gzip(MultiGzDecoder::new(GzipInput::default())),
             Coding::Brotli => Codec::Brotli(Box::new(Brotli::new())),
             Coding::Zstd => Codec::Zstd(Zstd::new()),
         };
@@ -160,7 +160,7 @@ impl DecodeError {
 }
 
 enum Codec {
-    Gzip(MultiGzDecoder<Input>),
+    Gzip(MultiGzDecoder<GzipInput>),
     Brotli(Box<Brotli>),
     Zstd(Zstd),
 }

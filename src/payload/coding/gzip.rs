@@ -3,7 +3,7 @@ use std::io::{self, BufRead, ErrorKind, Read};
 use bytes::{Buf, Bytes};
 use flate2::bufread::MultiGzDecoder;
 
-use super::step::{DecodeError, Step};
+use super::step::{DecodeError, DecodeStep};
 
 /// A window of 32 KiB (RFC 1951 section 2) and the tables.
 pub(crate) const GZIP: usize = 44 * 1024;
@@ -14,19 +14,19 @@ pub(crate) const GZIP_HEADER: usize = 192 * 1024;
 /// Decodes members in sequence as one body (RFC 1952 section 2.2). Other data after a member is an
 /// error.
 pub(crate) fn gunzip(
-    gzip: &mut MultiGzDecoder<Input>,
+    gzip: &mut MultiGzDecoder<GzipInput>,
     input: Bytes,
     last: bool,
     output: &mut [u8],
-) -> Result<Step, DecodeError> {
+) -> Result<DecodeStep, DecodeError> {
     let before = input.len();
-    *gzip.get_mut() = Input { bytes: input, last };
+    *gzip.get_mut() = GzipInput { bytes: input, last };
     let read = gzip.read(output);
     let consumed = before - gzip.get_ref().bytes.len();
     match read {
-        Ok(written) => Ok(Step { consumed, written, done: written == 0 }),
+        Ok(written) => Ok(DecodeStep { consumed, written, done: written == 0 }),
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            Ok(Step { consumed, written: 0, done: false })
+            Ok(DecodeStep { consumed, written: 0, done: false })
         }
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(DecodeError::TooShort),
         Err(_) => Err(DecodeError::Invalid),
@@ -35,12 +35,12 @@ pub(crate) fn gunzip(
 
 /// Returns `WouldBlock` while more bytes may arrive.
 #[derive(Default)]
-pub(crate) struct Input {
+pub(crate) struct GzipInput {
     bytes: Bytes,
     last: bool,
 }
 
-impl BufRead for Input {
+impl BufRead for GzipInput {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.bytes.is_empty() && !self.last {
             return Err(ErrorKind::WouldBlock.into());
@@ -53,7 +53,7 @@ impl BufRead for Input {
     }
 }
 
-impl Read for Input {
+impl Read for GzipInput {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.fill_buf()?.read(into)?;
         self.consume(read);

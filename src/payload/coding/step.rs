@@ -1,5 +1,5 @@
 /// The bytes that a step has read and written.
-pub(crate) struct Step {
+pub(crate) struct DecodeStep {
     pub(crate) consumed: usize,
     pub(crate) written: usize,
     /// The body is complete and its end was marked.

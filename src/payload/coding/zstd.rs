@@ -1,6 +1,6 @@
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
-use super::step::{DecodeError, Step};
+use super::step::{DecodeError, DecodeStep};
 
 pub(crate) struct Zstd {
     pub(crate) context: DCtx<'static>,
@@ -24,7 +24,7 @@ impl Zstd {
         input: &[u8],
         last: bool,
         output: &mut [u8],
-    ) -> Result<Step, DecodeError> {
+    ) -> Result<DecodeStep, DecodeError> {
         let (mut consumed, mut written) = (0, 0);
         if !(self.frame_ended && input.is_empty()) {
             let size = output.len();
@@ -36,6 +36,10 @@ impl Zstd {
                 return Err(DecodeError::TooShort);
             }
         }
-        Ok(Step { consumed, written, done: self.frame_ended && last && consumed == input.len() })
+        Ok(DecodeStep {
+            consumed,
+            written,
+            done: self.frame_ended && last && consumed == input.len(),
+        })
     }
 }

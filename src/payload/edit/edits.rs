@@ -5,13 +5,13 @@ use bytes::Bytes;
 use super::{
     error::{EditError, EditFault},
     literal::Literal,
-    operation::{Change, NewText, Operation},
+    operation::{Change, EditOperation, NewText},
     pointer::Pointer,
     render::render,
-    target::{Lookup, Target, name_bits_of},
+    target::{PointerLookup, PointerTarget, name_bits_of},
 };
 use crate::payload::json::{
-    document::Document, fault::JsonFault, kind::Kind, node::Node, parse::slot::Slot,
+    document::Document, fault::JsonFault, kind::Kind, node::Node, parse::slot::ValueSlot,
 };
 
 /// Edits of a [`Document`] that leave all other bytes unchanged.
@@ -59,7 +59,7 @@ use crate::payload::json::{
 #[derive(Clone)]
 pub struct Edits<'a> {
     document: Cow<'a, Document>,
-    operations: Vec<Operation<'a>>,
+    operations: Vec<EditOperation<'a>>,
     // The number of values after all edits.
     nodes: usize,
     // The bits of the names in the root object. Most names in pointers are absent and are skipped
@@ -81,8 +81,12 @@ impl<'a> Edits<'a> {
     /// differs only in case.
     pub fn get(&mut self, pointer: &Pointer) -> Result<Option<Node<'_>>, EditError> {
         Ok(match self.find(pointer)? {
-            Target::Value { at, .. } => Some(self.document.node(at)).filter(|node| !node.is_null()),
-            Target::Object { .. } | Target::Null { .. } | Target::Array { .. } => None,
+            PointerTarget::Value { at, .. } => {
+                Some(self.document.node(at)).filter(|node| !node.is_null())
+            }
+            PointerTarget::Object { .. }
+            | PointerTarget::Null { .. }
+            | PointerTarget::Array { .. } => None,
         })
     }
 
@@ -110,8 +114,10 @@ impl<'a> Edits<'a> {
     ) -> Result<bool, EditError> {
         let place = self.find(pointer)?;
         let missing = match place {
-            Target::Value { at, .. } => self.slot(at).kind() == Kind::Null,
-            Target::Object { .. } | Target::Null { .. } | Target::Array { .. } => true,
+            PointerTarget::Value { at, .. } => self.slot(at).kind() == Kind::Null,
+            PointerTarget::Object { .. }
+            | PointerTarget::Null { .. }
+            | PointerTarget::Array { .. } => true,
         };
         if missing {
             self.put(pointer, place, value)?;
@@ -126,10 +132,12 @@ impl<'a> Edits<'a> {
     ///
     /// Returns the errors of [`get`](Self::get).
     pub fn remove(&mut self, pointer: &Pointer) -> Result<bool, EditError> {
-        let Target::Value { container, at } = self.find_applied(pointer)? else { return Ok(false) };
+        let PointerTarget::Value { container, at } = self.find_applied(pointer)? else {
+            return Ok(false);
+        };
         if pointer.tokens().is_empty() {
             self.nodes = 1;
-            self.operations.push(Operation { at, change: Change::Replace(NewText::NULL) });
+            self.operations.push(EditOperation { at, change: Change::Replace(NewText::NULL) });
         } else {
             self.take(container, at);
         }
@@ -152,7 +160,8 @@ impl<'a> Edits<'a> {
             at = self.array(pointer)?;
         }
         self.nodes = self.check_bounds(pointer, 1 + value.depth(), 0, value.value_count())?;
-        self.operations.push(Operation { at, change: Change::Prepend(NewText::value(&[], value)) });
+        self.operations
+            .push(EditOperation { at, change: Change::Prepend(NewText::value(&[], value)) });
         Ok(())
     }
 
@@ -194,7 +203,7 @@ impl<'a> Edits<'a> {
     }
 
     #[cfg(any(feature = "throttle", feature = "transform"))]
-    fn reaches(&self, op: &Operation<'a>, matters: impl Fn(&str, bool) -> bool) -> bool {
+    fn reaches(&self, op: &EditOperation<'a>, matters: impl Fn(&str, bool) -> bool) -> bool {
         if op.at == 0 {
             return op.new_member(0).is_none_or(|new| matters(&new.name, true));
         }
@@ -213,8 +222,10 @@ impl<'a> Edits<'a> {
     /// Replaces a number that was [read](Self::read) since the last edit.
     #[cfg(any(feature = "throttle", feature = "transform"))]
     pub(crate) fn replace(&mut self, number: u32, value: &'a Literal) {
-        self.operations
-            .push(Operation { at: number, change: Change::Replace(NewText::value(&[], value)) });
+        self.operations.push(EditOperation {
+            at: number,
+            change: Change::Replace(NewText::value(&[], value)),
+        });
     }
 
     /// Sets the value at a pointer that starts at an object. The object was [read](Self::read)
@@ -262,43 +273,43 @@ impl<'a> Edits<'a> {
     fn put(
         &mut self,
         pointer: &'a Pointer,
-        place: Target,
+        place: PointerTarget,
         value: &'a Literal,
     ) -> Result<(), EditError> {
         let names = |token| pointer.tokens().get(token..).unwrap_or_default();
         let slot = |at| self.slot(at);
         let (at, change, removed, added) = match place {
-            Target::Value { at, .. }
+            PointerTarget::Value { at, .. }
                 if self.document.node(at).raw() == value.as_str().as_bytes() =>
             {
                 return Ok(());
             }
-            Target::Value { at, .. } => {
+            PointerTarget::Value { at, .. } => {
                 (at, Change::Replace(NewText::value(&[], value)), slot(at).next - at, 0)
             }
             // Each name counts as a value and so does the object around it.
-            Target::Null { at, token } => {
+            PointerTarget::Null { at, token } => {
                 let names = names(token);
                 (at, Change::Replace(NewText::value(names, value)), 1, 2 * names.len())
             }
-            Target::Object { at, token } => {
+            PointerTarget::Object { at, token } => {
                 let names = names(token);
                 (at, Change::Append(NewText::member(names, value)), 0, 2 * names.len() - 1)
             }
-            Target::Array { token } => {
+            PointerTarget::Array { token } => {
                 return Err(EditError::new(EditFault::NoElement, pointer, token + 1));
             }
         };
         self.nodes =
             self.check_bounds(pointer, value.depth(), removed, added + value.value_count())?;
-        self.operations.push(Operation { at, change });
+        self.operations.push(EditOperation { at, change });
         Ok(())
     }
 
     fn take(&mut self, container: u32, at: u32) {
         let own = u32::from(self.slot(container).kind() == Kind::Object);
         self.nodes -= (self.slot(at).next - at + own) as usize;
-        self.operations.push(Operation { at, change: Change::Remove(container) });
+        self.operations.push(EditOperation { at, change: Change::Remove(container) });
     }
 
     /// Returns the number of values after an edit if the bounds permit it.
@@ -325,15 +336,15 @@ impl<'a> Edits<'a> {
     /// Returns the slot of the array at a pointer.
     fn array(&mut self, pointer: &Pointer) -> Result<u32, EditError> {
         match self.find(pointer)? {
-            Target::Value { at, .. } if self.slot(at).kind() == Kind::Array => Ok(at),
+            PointerTarget::Value { at, .. } if self.slot(at).kind() == Kind::Array => Ok(at),
             _ => Err(EditError::new(EditFault::NotAnArray, pointer, pointer.tokens().len())),
         }
     }
 
     /// Finds the target of a pointer. Applies earlier edits inside the value first.
-    fn find_applied(&mut self, pointer: &Pointer) -> Result<Target, EditError> {
+    fn find_applied(&mut self, pointer: &Pointer) -> Result<PointerTarget, EditError> {
         let place = self.find(pointer)?;
-        if let Target::Value { at, .. } = place {
+        if let PointerTarget::Value { at, .. } = place {
             let within = at..self.slot(at).next;
             if self.operations.iter().any(|op| within.contains(&op.at)) {
                 self.apply_pending()?;
@@ -344,7 +355,7 @@ impl<'a> Edits<'a> {
     }
 
     /// Finds the target of a pointer. Applies earlier edits on the path first.
-    fn find(&mut self, pointer: &Pointer) -> Result<Target, EditError> {
+    fn find(&mut self, pointer: &Pointer) -> Result<PointerTarget, EditError> {
         loop {
             self.name_bits.get_or_insert_with(|| name_bits_of(&self.document));
             match self.lookup().walk(0, pointer)? {
@@ -354,12 +365,12 @@ impl<'a> Edits<'a> {
         }
     }
 
-    fn lookup(&self) -> Lookup<'_, 'a> {
+    fn lookup(&self) -> PointerLookup<'_, 'a> {
         let operations = &self.operations;
-        Lookup { document: &self.document, operations, name_bits: self.name_bits }
+        PointerLookup { document: &self.document, operations, name_bits: self.name_bits }
     }
 
-    fn slot(&self, at: u32) -> &Slot {
+    fn slot(&self, at: u32) -> &ValueSlot {
         self.document.slot(at)
     }
 }

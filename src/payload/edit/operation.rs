@@ -2,7 +2,7 @@ use super::{literal::Literal, pointer::PointerToken};
 
 /// One pending edit.
 #[derive(Clone, Copy)]
-pub(crate) struct Operation<'a> {
+pub(crate) struct EditOperation<'a> {
     /// The slot of the value that is replaced or removed, or that receives a value.
     pub(crate) at: u32,
     pub(crate) change: Change<'a>,
@@ -19,7 +19,7 @@ pub(crate) enum Change<'a> {
     Prepend(NewText<'a>),
 }
 
-impl<'a> Operation<'a> {
+impl<'a> EditOperation<'a> {
     /// Whether it changes the indexes of an array's elements.
     pub(crate) fn shifts(&self, array: u32) -> bool {
         self.removes_from(array) || self.prepends_to(array)

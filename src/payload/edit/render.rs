@@ -1,4 +1,4 @@
-use super::operation::{Change, NewText, Operation};
+use super::operation::{Change, EditOperation, NewText};
 use crate::payload::json::{document::Document, kind::Kind};
 
 /// A range of bytes and its replacement.
@@ -37,7 +37,7 @@ impl Splice<'_> {
 /// Writes the document with all edits in one pass into a buffer of the exact size.
 ///
 /// No edit is inside another, because an edit applies earlier edits inside its value first.
-pub(crate) fn render(document: &Document, operations: &[Operation<'_>]) -> Vec<u8> {
+pub(crate) fn render(document: &Document, operations: &[EditOperation<'_>]) -> Vec<u8> {
     let text = document.text().as_bytes();
     let mut splices = Vec::with_capacity(operations.len());
     for (index, op) in operations.iter().enumerate() {
@@ -64,9 +64,9 @@ pub(crate) fn render(document: &Document, operations: &[Operation<'_>]) -> Vec<u
 /// Returns the replacement for an edit. [`cut`] handles removals.
 fn splice<'a>(
     document: &Document,
-    op: &Operation<'a>,
-    earlier: &[Operation<'_>],
-    operations: &[Operation<'_>],
+    op: &EditOperation<'a>,
+    earlier: &[EditOperation<'_>],
+    operations: &[EditOperation<'_>],
 ) -> Option<Splice<'a>> {
     let slot = document.slot(op.at);
     // The number of elements or members that stay in this container.
@@ -98,8 +98,8 @@ fn splice<'a>(
 }
 
 /// Removes each run of adjacent members or elements together with one comma.
-fn cut(document: &Document, operations: &[Operation<'_>], splices: &mut Vec<Splice<'_>>) {
-    let removal = |op: &Operation<'_>| match op.change {
+fn cut(document: &Document, operations: &[EditOperation<'_>], splices: &mut Vec<Splice<'_>>) {
+    let removal = |op: &EditOperation<'_>| match op.change {
         Change::Remove(container) => Some((container, op.at)),
         Change::Replace(_) | Change::Append(_) | Change::Prepend(_) => None,
     };

@@ -1,6 +1,6 @@
 use super::{
     error::{EditError, EditFault},
-    operation::{Change, Operation},
+    operation::{Change, EditOperation},
     pointer::{NameMatch, Pointer, PointerToken, name_bits},
 };
 use crate::payload::json::{
@@ -9,14 +9,14 @@ use crate::payload::json::{
     node::Node,
     parse::{
         names::MAX_UNINDEXED,
-        slot::Slot,
+        slot::ValueSlot,
         string::{contents, unescape},
     },
 };
 
 /// The target of a pointer.
 #[derive(Clone, Copy)]
-pub(crate) enum Target {
+pub(crate) enum PointerTarget {
     Value {
         container: u32,
         at: u32,
@@ -38,16 +38,20 @@ pub(crate) enum Target {
 }
 
 /// Follows pointers through a document with pending edits.
-pub(crate) struct Lookup<'e, 'a> {
+pub(crate) struct PointerLookup<'e, 'a> {
     pub(crate) document: &'e Document,
-    pub(crate) operations: &'e [Operation<'a>],
+    pub(crate) operations: &'e [EditOperation<'a>],
     pub(crate) name_bits: Option<u64>,
 }
 
-impl Lookup<'_, '_> {
+impl PointerLookup<'_, '_> {
     /// Follows a pointer from the value in a slot. Returns `None` if a pending edit must be applied
     /// first.
-    pub(crate) fn walk(&self, from: u32, pointer: &Pointer) -> Result<Option<Target>, EditError> {
+    pub(crate) fn walk(
+        &self,
+        from: u32,
+        pointer: &Pointer,
+    ) -> Result<Option<PointerTarget>, EditError> {
         let (mut container, mut at) = (from, from);
         for (index, token) in pointer.tokens().iter().enumerate() {
             let fault = |fault, tokens| Err(EditError::new(fault, pointer, tokens));
@@ -57,7 +61,9 @@ impl Lookup<'_, '_> {
             let next = match self.document.slot(at).kind() {
                 Kind::Object => match self.member(at, token) {
                     MemberLookup::Here(value) => value,
-                    MemberLookup::Missing => return Ok(Some(Target::Object { at, token: index })),
+                    MemberLookup::Missing => {
+                        return Ok(Some(PointerTarget::Object { at, token: index }));
+                    }
                     MemberLookup::Changed => return Ok(None),
                     MemberLookup::Twin => return fault(EditFault::AmbiguousName, index + 1),
                 },
@@ -70,15 +76,17 @@ impl Lookup<'_, '_> {
                     }
                     match self.element(at, nth) {
                         Some(value) => value,
-                        None => return Ok(Some(Target::Array { token: index })),
+                        None => return Ok(Some(PointerTarget::Array { token: index })),
                     }
                 }
-                Kind::Null if index > 0 => return Ok(Some(Target::Null { at, token: index })),
+                Kind::Null if index > 0 => {
+                    return Ok(Some(PointerTarget::Null { at, token: index }));
+                }
                 _ => return fault(EditFault::NotAnObject, index),
             };
             (container, at) = (at, next);
         }
-        Ok((!self.is_taken(at)).then_some(Target::Value { container, at }))
+        Ok((!self.is_taken(at)).then_some(PointerTarget::Value { container, at }))
     }
 
     fn member(&self, object: u32, token: &PointerToken) -> MemberLookup {
@@ -125,7 +133,7 @@ impl Lookup<'_, '_> {
     /// Whether a pending edit has replaced or removed the value.
     pub(crate) fn is_taken(&self, at: u32) -> bool {
         let taken =
-            |op: &Operation<'_>| matches!(op.change, Change::Replace(_) | Change::Remove(_));
+            |op: &EditOperation<'_>| matches!(op.change, Change::Replace(_) | Change::Remove(_));
         self.operations.iter().any(|op| op.at == at && taken(op))
     }
 
@@ -156,7 +164,7 @@ pub(crate) fn name_bits_of(document: &Document) -> u64 {
         return u64::MAX;
     }
     let names = root.names_and_values().step_by(2).map(Node::slot);
-    let name_bits = |name: &Slot| {
+    let name_bits = |name: &ValueSlot| {
         if name.is_escaped() { u64::MAX } else { name_bits(contents(&document.arena.text, name)) }
     };
     names.fold(0, |all, name| all | name_bits(name))

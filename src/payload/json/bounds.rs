@@ -1,4 +1,4 @@
-use super::parse::slot::Tag;
+use super::parse::slot::SlotTag;
 
 /// The maximum depth and the maximum number of values of a document.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -15,7 +15,7 @@ impl DocumentBounds {
     /// body has room for.
     #[must_use]
     pub const fn new() -> Self {
-        Self { depth: 128, values: Tag::MAX_LEN }
+        Self { depth: 128, values: SlotTag::MAX_LEN }
     }
 
     /// Sets the maximum nesting depth of arrays and objects. Defaults to 128. The maximum is 1,024.
@@ -35,7 +35,7 @@ impl DocumentBounds {
     /// A request for embeddings with a million token ids has about 5 MB.
     #[must_use]
     pub const fn max_values(mut self, values: u32) -> Self {
-        self.values = if values < Tag::MAX_LEN { values } else { Tag::MAX_LEN };
+        self.values = if values < SlotTag::MAX_LEN { values } else { SlotTag::MAX_LEN };
         self
     }
 }

@@ -9,9 +9,9 @@ use super::{
     node::Node,
     parse::{
         arena::Arena,
-        memory::{Memory, Unlimited},
-        progress::Progress,
-        slot::Slot,
+        memory::{ParseMemory, Unlimited},
+        progress::ParseProgress,
+        slot::ValueSlot,
     },
 };
 
@@ -100,7 +100,7 @@ impl Document {
         &self.arena.text
     }
 
-    pub(crate) fn slot(&self, index: u32) -> &Slot {
+    pub(crate) fn slot(&self, index: u32) -> &ValueSlot {
         self.arena.slot(index)
     }
 
@@ -114,11 +114,11 @@ impl Document {
 pub(crate) struct Parsing<R> {
     text: ByteString,
     bounds: DocumentBounds,
-    progress: Progress,
+    progress: ParseProgress,
     memory: R,
 }
 
-impl<R: Memory> Parsing<R> {
+impl<R: ParseMemory> Parsing<R> {
     /// Starts to parse a document.
     pub(crate) fn new(
         bytes: Bytes,
@@ -127,7 +127,7 @@ impl<R: Memory> Parsing<R> {
     ) -> Result<Self, R::Error> {
         let text = ByteString::try_from(bytes)
             .map_err(|error| JsonError::new(JsonFault::NotUtf8, error.valid_up_to()))?;
-        let progress = Progress::new(&text, bounds, &mut memory)?;
+        let progress = ParseProgress::new(&text, bounds, &mut memory)?;
         Ok(Self { text, bounds, progress, memory })
     }
 

@@ -6,7 +6,7 @@ use super::{
     kind::Kind,
     parse::{
         arena::Arena,
-        slot::Slot,
+        slot::ValueSlot,
         string::{characters, contents, count_work, unescape},
     },
 };
@@ -16,7 +16,7 @@ use super::{
 pub struct Node<'a> {
     arena: &'a Arena,
     // Stored so that it is looked up once.
-    slot: &'a Slot,
+    slot: &'a ValueSlot,
     index: u32,
 }
 
@@ -39,7 +39,7 @@ impl<'a> Node<'a> {
         self.index as usize..self.slot.next as usize
     }
 
-    pub(crate) const fn slot(self) -> &'a Slot {
+    pub(crate) const fn slot(self) -> &'a ValueSlot {
         self.slot
     }
 
@@ -283,7 +283,7 @@ impl fmt::Debug for Node<'_> {
 pub struct Elements<'a> {
     arena: &'a Arena,
     // The remaining slots and all slots inside them.
-    slots: &'a [Slot],
+    slots: &'a [ValueSlot],
     // The index of the first remaining slot.
     first: u32,
     left: usize,
@@ -308,7 +308,7 @@ impl ExactSizeIterator for Elements<'_> {}
 
 impl<'a> Elements<'a> {
     /// Continues after `slot`, which is the first or the second.
-    fn skip(&mut self, slot: &Slot) {
+    fn skip(&mut self, slot: &ValueSlot) {
         self.slots = self.slots.get((slot.next - self.first) as usize..).unwrap_or_default();
         self.first = slot.next;
         self.left = self.left.saturating_sub(1);

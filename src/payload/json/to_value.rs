@@ -7,7 +7,7 @@ use super::{
     node::Node,
     parse::{
         arena::Arena,
-        slot::Slot,
+        slot::ValueSlot,
         string::{contents, unescape},
     },
 };
@@ -44,7 +44,7 @@ impl Node<'_> {
 }
 
 /// Converts one slot. Its elements or members are at the end of `ready`, the first one last.
-fn value_of(arena: &Arena, slot: &Slot, ready: &mut Vec<Value>) -> Result<Value, JsonError> {
+fn value_of(arena: &Arena, slot: &ValueSlot, ready: &mut Vec<Value>) -> Result<Value, JsonError> {
     let mut take = || ready.pop().unwrap_or_default();
     Ok(match slot.kind() {
         Kind::Null => Value::Null,

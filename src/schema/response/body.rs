@@ -30,12 +30,14 @@ impl<B> ResponseBody<B> {
     }
 
     pub(crate) const fn passed(body: B) -> Self {
-        Self::new(body::ResponseBody::inner(CheckedBody { kind: Kind::Passed { body } }))
+        Self::new(body::ResponseBody::inner(CheckedBody { kind: BodyState::Passed { body } }))
     }
 
     pub(crate) fn held(data: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
         let data = Some(data).filter(|data| !data.is_empty());
-        Self::new(body::ResponseBody::inner(CheckedBody { kind: Kind::Held { data, trailers } }))
+        Self::new(body::ResponseBody::inner(CheckedBody {
+            kind: BodyState::Held { data, trailers },
+        }))
     }
 }
 
@@ -46,7 +48,7 @@ impl<B: Body<Data = Bytes>> ResponseBody<B> {
         let copy = Ok(expectation.copy(response.headers()));
         let reporter = ResponseReporter(Box::new(CheckedCopy { expectation, copy }));
         WatchedBody::of_response(response, &method, reporter).map(|body| {
-            Self::new(body::ResponseBody::inner(CheckedBody { kind: Kind::Copied { body } }))
+            Self::new(body::ResponseBody::inner(CheckedBody { kind: BodyState::Copied { body } }))
         })
     }
 }
@@ -75,13 +77,13 @@ pin_project! {
     #[derive(Debug)]
     pub(crate) struct CheckedBody<B> {
         #[pin]
-        kind: Kind<B>,
+        kind: BodyState<B>,
     }
 }
 
 pin_project! {
-    #[project = KindProj]
-    enum Kind<B> {
+    #[project = BodyStateProj]
+    enum BodyState<B> {
         Passed { #[pin] body: B },
         Copied { #[pin] body: WatchedBody<B, ResponseReporter> },
         // `None` once it was sent.
@@ -98,9 +100,9 @@ impl<B: Body<Data = Bytes>> Body for CheckedBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
-            KindProj::Passed { body } => body.poll_frame(cx),
-            KindProj::Copied { body } => body.poll_frame(cx),
-            KindProj::Held { data, trailers } => {
+            BodyStateProj::Passed { body } => body.poll_frame(cx),
+            BodyStateProj::Copied { body } => body.poll_frame(cx),
+            BodyStateProj::Held { data, trailers } => {
                 let data = data.take().map(Frame::data);
                 let frame = data.or_else(|| trailers.take().map(|all| Frame::trailers(*all)));
                 Poll::Ready(frame.map(Ok))
@@ -110,17 +112,17 @@ impl<B: Body<Data = Bytes>> Body for CheckedBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Passed { body } => body.is_end_stream(),
-            Kind::Copied { body } => body.is_end_stream(),
-            Kind::Held { data, trailers } => data.is_none() && trailers.is_none(),
+            BodyState::Passed { body } => body.is_end_stream(),
+            BodyState::Copied { body } => body.is_end_stream(),
+            BodyState::Held { data, trailers } => data.is_none() && trailers.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Passed { body } => body.size_hint(),
-            Kind::Copied { body } => body.size_hint(),
-            Kind::Held { data, trailers } => {
+            BodyState::Passed { body } => body.size_hint(),
+            BodyState::Copied { body } => body.size_hint(),
+            BodyState::Held { data, trailers } => {
                 let length = data.as_ref().map_or(0, |data| data.len() as u64);
                 let mut hint = SizeHint::with_exact(length);
                 if trailers.is_some() {
@@ -134,7 +136,7 @@ impl<B: Body<Data = Bytes>> Body for CheckedBody<B> {
     }
 }
 
-impl<B: fmt::Debug> fmt::Debug for Kind<B> {
+impl<B: fmt::Debug> fmt::Debug for BodyState<B> {
     // Omits the held body, which may be a completion.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

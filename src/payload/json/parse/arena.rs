@@ -4,23 +4,23 @@ use bytestring::ByteString;
 
 use super::{
     name_index::NameIndex,
-    slot::{Slot, Tag},
+    slot::{SlotTag, ValueSlot},
 };
 
 /// A parsed document: its text and the positions of its values.
 #[derive(Clone)]
 pub(crate) struct Arena {
     pub(crate) text: ByteString,
-    pub(crate) slots: Vec<Slot>,
+    pub(crate) slots: Vec<ValueSlot>,
     pub(crate) depth: u32,
     // Boxed because few documents have an object with many members.
     pub(crate) index: Option<Box<NameIndex>>,
 }
 
 impl Arena {
-    pub(crate) fn slot(&self, index: u32) -> &Slot {
+    pub(crate) fn slot(&self, index: u32) -> &ValueSlot {
         // A default for an index without a slot. Nodes always have one.
-        const NULL: &Slot = &Slot::leaf((0, 0), 0, Tag::NULL);
+        const NULL: &ValueSlot = &ValueSlot::leaf((0, 0), 0, SlotTag::NULL);
         self.slots.get(index as usize).unwrap_or(NULL)
     }
 

@@ -4,7 +4,7 @@ use crate::{
 };
 
 /// The memory that a document may take while it is parsed.
-pub(crate) trait Memory {
+pub(crate) trait ParseMemory {
     /// A malformed document or a lack of memory.
     type Error: From<JsonError>;
 
@@ -17,7 +17,7 @@ pub(crate) trait Memory {
 #[derive(Default)]
 pub(crate) struct Unlimited;
 
-impl Memory for Unlimited {
+impl ParseMemory for Unlimited {
     type Error = JsonError;
 
     fn take(&mut self, _bytes: usize) -> Result<(), JsonError> {
@@ -28,7 +28,7 @@ impl Memory for Unlimited {
 }
 
 /// `None` has no limit besides the bounds of the document.
-impl Memory for Option<MemoryPermit> {
+impl ParseMemory for Option<MemoryPermit> {
     type Error = DocumentError;
 
     fn take(&mut self, bytes: usize) -> Result<(), DocumentError> {

@@ -2,7 +2,7 @@ use std::hash::RandomState;
 
 use super::{
     names::{NamesOfObject, hashes, is_same},
-    slot::Slot,
+    slot::ValueSlot,
     string::contents,
 };
 
@@ -48,7 +48,7 @@ impl NameIndex {
     pub(crate) fn add(
         &mut self,
         text: &str,
-        members: &[Slot],
+        members: &[ValueSlot],
         object: u32,
         count: u32,
     ) -> Option<u32> {

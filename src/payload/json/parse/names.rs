@@ -1,7 +1,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::{
-    slot::Slot,
+    slot::ValueSlot,
     string::{characters, contents, count_work},
 };
 use crate::payload::json::case_fold::fold;
@@ -12,7 +12,7 @@ pub(crate) const MAX_UNINDEXED: u32 = 16;
 /// Returns the start of the earliest duplicate name in an object with few members.
 ///
 /// `members` starts with the slot of the first name, which is slot `object + 1`. Allocates nothing.
-pub(crate) fn duplicate(text: &str, members: &[Slot], object: u32) -> Option<u32> {
+pub(crate) fn duplicate(text: &str, members: &[ValueSlot], object: u32) -> Option<u32> {
     let names = || NamesOfObject { slots: members, first: object + 1, at: 0 }.map(|(_, name)| name);
     let mut seen = 0_u64;
     for (index, name) in names().enumerate() {
@@ -32,14 +32,17 @@ pub(crate) fn duplicate(text: &str, members: &[Slot], object: u32) -> Option<u32
 }
 
 /// Finds duplicates among names with escapes. Each name is decoded once.
-fn hashed_duplicate<'a>(text: &str, names: impl Iterator<Item = &'a Slot> + Clone) -> Option<u32> {
+fn hashed_duplicate<'a>(
+    text: &str,
+    names: impl Iterator<Item = &'a ValueSlot> + Clone,
+) -> Option<u32> {
     let state = RandomState::new();
     let mut hashes = [0; MAX_UNINDEXED as usize];
     for (index, name) in names.clone().enumerate() {
         let written = contents(text, name);
         let hash = exact_hash(&state, written);
         let mut earlier = names.clone().zip(&hashes).take(index);
-        let is_again = |(earlier, own): (&Slot, &u32)| {
+        let is_again = |(earlier, own): (&ValueSlot, &u32)| {
             *own == hash && is_same(contents(text, earlier), written)
         };
         if earlier.any(is_again) {
@@ -68,13 +71,13 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
 /// The names of an object's members with their slots.
 #[derive(Clone)]
 pub(crate) struct NamesOfObject<'a> {
-    pub(crate) slots: &'a [Slot],
+    pub(crate) slots: &'a [ValueSlot],
     pub(crate) first: u32,
     pub(crate) at: u32,
 }
 
 impl<'a> Iterator for NamesOfObject<'a> {
-    type Item = (u32, &'a Slot);
+    type Item = (u32, &'a ValueSlot);
 
     fn next(&mut self) -> Option<Self::Item> {
         let name = self.slots.get(self.at as usize)?;

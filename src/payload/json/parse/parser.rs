@@ -2,24 +2,24 @@ use bytestring::ByteString;
 
 use super::{
     arena::Arena,
-    memory::Memory,
+    memory::ParseMemory,
     name_index::NameIndex,
     names::{MAX_UNINDEXED, duplicate},
-    progress::{Container, Progress},
+    progress::{Container, ParseProgress},
     scan::ordinary,
-    slot::{Slot, Tag},
+    slot::{SlotTag, ValueSlot},
 };
 use crate::payload::json::{
     fault::{JsonError, JsonFault},
     kind::Kind,
 };
 
-impl Progress {
+impl ParseProgress {
     /// Parses at least `turn` bytes of the same text. Returns the arena at its end.
     ///
     /// The parser does not recurse. The slot of an open array or object stores its parent. The
     /// parser allocates only the slots and the index of objects with many members.
-    pub(crate) fn read<R: Memory>(
+    pub(crate) fn read<R: ParseMemory>(
         &mut self,
         text: &ByteString,
         turn: usize,
@@ -50,10 +50,10 @@ struct Parser<'a, R> {
     text: &'a str,
     bytes: &'a [u8],
     memory: &'a mut R,
-    progress: &'a mut Progress,
+    progress: &'a mut ParseProgress,
 }
 
-impl<R: Memory> Parser<'_, R> {
+impl<R: ParseMemory> Parser<'_, R> {
     /// Parses up to the end of the next scalar or empty container. The closing bracket of the
     /// container is left to `follow`.
     fn leaf(&mut self) -> Result<(), R::Error> {
@@ -61,22 +61,22 @@ impl<R: Memory> Parser<'_, R> {
             match self.token() {
                 b'"' => return self.string(),
                 b'{' => {
-                    self.enter(Container::Object, Tag::OBJECT)?;
+                    self.enter(Container::Object, SlotTag::OBJECT)?;
                     if self.token() == b'}' {
                         return Ok(());
                     }
                     self.name()?;
                 }
                 b'[' => {
-                    self.enter(Container::Array, Tag::ARRAY)?;
+                    self.enter(Container::Array, SlotTag::ARRAY)?;
                     if self.token() == b']' {
                         return Ok(());
                     }
                 }
                 b'-' | b'0'..=b'9' => return self.number(),
-                b't' => return self.literal(b"true", Tag::TRUE),
-                b'f' => return self.literal(b"false", Tag::FALSE),
-                b'n' => return self.literal(b"null", Tag::NULL),
+                b't' => return self.literal(b"true", SlotTag::TRUE),
+                b'f' => return self.literal(b"false", SlotTag::FALSE),
+                b'n' => return self.literal(b"null", SlotTag::NULL),
                 _ => return Err(self.unexpected(JsonFault::ExpectedValue).into()),
             }
             self.progress.count = 1;
@@ -110,7 +110,7 @@ impl<R: Memory> Parser<'_, R> {
     }
 
     /// Opens an array or object.
-    fn enter(&mut self, container: Container, tag: Tag) -> Result<(), R::Error> {
+    fn enter(&mut self, container: Container, tag: SlotTag) -> Result<(), R::Error> {
         if self.progress.depth == self.progress.bounds.depth {
             return Err(JsonError::new(
                 JsonFault::TooDeep(self.progress.bounds.depth),
@@ -122,7 +122,7 @@ impl<R: Memory> Parser<'_, R> {
             around.set_len(self.progress.count);
         }
         let index = self.progress.slots.len() as u32;
-        self.push(Slot::new(self.progress.at, self.progress.open, tag))?;
+        self.push(ValueSlot::new(self.progress.at, self.progress.open, tag))?;
         self.progress.at += 1;
         self.progress.depth += 1;
         self.progress.deepest = self.progress.deepest.max(self.progress.depth);
@@ -157,7 +157,7 @@ impl<R: Memory> Parser<'_, R> {
 
     /// Checks that the names of the innermost object are unique. The object is complete.
     fn check_names(&mut self) -> Result<(), R::Error> {
-        let Progress { open, count, .. } = *self.progress;
+        let ParseProgress { open, count, .. } = *self.progress;
         let members = self.progress.slots.get(open as usize + 1..).unwrap_or_default();
         let second = if count > MAX_UNINDEXED {
             self.memory.take(NameIndex::weight(count))?;
@@ -187,7 +187,7 @@ impl<R: Memory> Parser<'_, R> {
     fn string(&mut self) -> Result<(), R::Error> {
         let start = self.progress.at;
         self.progress.at += 1;
-        let mut tag = Tag::STRING;
+        let mut tag = SlotTag::STRING;
         loop {
             self.progress.at += ordinary(self.bytes.get(self.progress.at..).unwrap_or_default());
             match self.peek() {
@@ -196,7 +196,7 @@ impl<R: Memory> Parser<'_, R> {
                     return self.push_leaf(start, tag);
                 }
                 b'\\' => {
-                    tag = Tag::ESCAPED_STRING;
+                    tag = SlotTag::ESCAPED_STRING;
                     self.escape()?;
                 }
                 _ => return Err(self.unexpected(JsonFault::ControlCharacter).into()),
@@ -247,7 +247,7 @@ impl<R: Memory> Parser<'_, R> {
 
     fn number(&mut self) -> Result<(), R::Error> {
         let start = self.progress.at;
-        let mut tag = Tag::INTEGER;
+        let mut tag = SlotTag::INTEGER;
         if self.peek() == b'-' {
             self.progress.at += 1;
         }
@@ -257,12 +257,12 @@ impl<R: Memory> Parser<'_, R> {
             self.digits()?;
         }
         if self.peek() == b'.' {
-            tag = Tag::FRACTION;
+            tag = SlotTag::FRACTION;
             self.progress.at += 1;
             self.digits()?;
         }
         if matches!(self.peek(), b'e' | b'E') {
-            tag = Tag::FRACTION;
+            tag = SlotTag::FRACTION;
             self.progress.at += 1;
             if matches!(self.peek(), b'+' | b'-') {
                 self.progress.at += 1;
@@ -280,7 +280,7 @@ impl<R: Memory> Parser<'_, R> {
         if digits == 0 { Err(self.unexpected(JsonFault::InvalidNumber).into()) } else { Ok(()) }
     }
 
-    fn literal(&mut self, literal: &[u8], tag: Tag) -> Result<(), R::Error> {
+    fn literal(&mut self, literal: &[u8], tag: SlotTag) -> Result<(), R::Error> {
         let start = self.progress.at;
         let rest = self.bytes.get(start..).unwrap_or_default();
         if !rest.starts_with(literal) {
@@ -296,11 +296,11 @@ impl<R: Memory> Parser<'_, R> {
         self.push_leaf(start, tag)
     }
 
-    fn push_leaf(&mut self, start: usize, tag: Tag) -> Result<(), R::Error> {
-        self.push(Slot::leaf((start, self.progress.at), self.progress.slots.len(), tag))
+    fn push_leaf(&mut self, start: usize, tag: SlotTag) -> Result<(), R::Error> {
+        self.push(ValueSlot::leaf((start, self.progress.at), self.progress.slots.len(), tag))
     }
 
-    fn push(&mut self, slot: Slot) -> Result<(), R::Error> {
+    fn push(&mut self, slot: ValueSlot) -> Result<(), R::Error> {
         let (length, most) = (self.progress.slots.len(), self.progress.bounds.values as usize);
         if length >= most {
             let fault = JsonFault::TooManyValues(self.progress.bounds.values);
@@ -309,9 +309,9 @@ impl<R: Memory> Parser<'_, R> {
         if length == self.progress.slots.capacity() {
             // Doubles up to the bound. Both vectors exist until the slots are moved.
             let more = length.max(16).min(most - length);
-            self.memory.take((length + more) * size_of::<Slot>())?;
+            self.memory.take((length + more) * size_of::<ValueSlot>())?;
             self.progress.slots.reserve_exact(more);
-            self.memory.give_back(length * size_of::<Slot>());
+            self.memory.give_back(length * size_of::<ValueSlot>());
         }
         self.progress.slots.push(slot);
         Ok(())

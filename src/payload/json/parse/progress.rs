@@ -1,14 +1,14 @@
-use super::{memory::Memory, name_index::NameIndex, slot::Slot};
+use super::{memory::ParseMemory, name_index::NameIndex, slot::ValueSlot};
 use crate::payload::json::{
     bounds::DocumentBounds,
     fault::{JsonError, JsonFault},
 };
 
 /// The state of a document between two steps of parsing.
-pub(crate) struct Progress {
+pub(crate) struct ParseProgress {
     pub(crate) bounds: DocumentBounds,
     pub(crate) at: usize,
-    pub(crate) slots: Vec<Slot>,
+    pub(crate) slots: Vec<ValueSlot>,
     pub(crate) index: Option<Box<NameIndex>>,
     // The innermost open array or object: its kind, its slot and its number of elements so far.
     pub(crate) container: Container,
@@ -18,9 +18,9 @@ pub(crate) struct Progress {
     pub(crate) deepest: u32,
 }
 
-impl Progress {
+impl ParseProgress {
     /// Starts to parse a text.
-    pub(crate) fn new<R: Memory>(
+    pub(crate) fn new<R: ParseMemory>(
         text: &str,
         bounds: DocumentBounds,
         memory: &mut R,
@@ -33,7 +33,7 @@ impl Progress {
             return Err(JsonError::new(JsonFault::TooLong, u32::MAX as usize).into());
         }
         let capacity = estimate(text.len()).min(bounds.values as usize);
-        memory.take(capacity * size_of::<Slot>())?;
+        memory.take(capacity * size_of::<ValueSlot>())?;
         Ok(Self {
             bounds,
             at: 0,

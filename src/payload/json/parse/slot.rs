@@ -5,23 +5,23 @@ use crate::payload::json::kind::Kind;
 /// Slots are in document order. The elements of an array follow it. The members of an object follow
 /// it as a name and a value each. A subtree is therefore the range from a slot to its `next`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot {
+pub(crate) struct ValueSlot {
     /// The first byte, including a quote or bracket.
     pub(crate) start: u32,
     /// The byte after the last one.
     pub(crate) end: u32,
     /// The slot after its subtree. For an open array or object it is the parent.
     pub(crate) next: u32,
-    tag: Tag,
+    tag: SlotTag,
 }
 
-impl Slot {
-    pub(crate) const fn new(start: usize, next: u32, tag: Tag) -> Self {
+impl ValueSlot {
+    pub(crate) const fn new(start: usize, next: u32, tag: SlotTag) -> Self {
         Self { start: start as u32, end: 0, next, tag }
     }
 
     /// Creates a slot without a subtree at `index`.
-    pub(crate) const fn leaf(span: (usize, usize), index: usize, tag: Tag) -> Self {
+    pub(crate) const fn leaf(span: (usize, usize), index: usize, tag: SlotTag) -> Self {
         Self { start: span.0 as u32, end: span.1 as u32, next: index as u32 + 1, tag }
     }
 
@@ -31,34 +31,34 @@ impl Slot {
 
     /// Returns the number of elements or members. Other kinds have none.
     pub(crate) const fn len(&self) -> u32 {
-        if self.tag.0 & Tag::HOLDS == 0 { 0 } else { self.tag.0 >> Tag::BITS }
+        if self.tag.0 & SlotTag::HOLDS == 0 { 0 } else { self.tag.0 >> SlotTag::BITS }
     }
 
     pub(crate) const fn set_len(&mut self, len: u32) {
-        self.tag.0 = (self.tag.0 & Tag::MASK) | (len << Tag::BITS);
+        self.tag.0 = (self.tag.0 & SlotTag::MASK) | (len << SlotTag::BITS);
     }
 
     /// Whether a string has escapes.
     pub(crate) const fn is_escaped(&self) -> bool {
-        self.tag.0 == Tag::ESCAPED_STRING.0
+        self.tag.0 == SlotTag::ESCAPED_STRING.0
     }
 
     /// Whether a number has neither a fraction nor an exponent.
     pub(crate) const fn is_integer(&self) -> bool {
-        self.tag.0 == Tag::INTEGER.0
+        self.tag.0 == SlotTag::INTEGER.0
     }
 
     pub(crate) const fn is_true(&self) -> bool {
-        self.tag.0 == Tag::TRUE.0
+        self.tag.0 == SlotTag::TRUE.0
     }
 }
 
 /// The kind in the low bits. For arrays and objects the high bits hold the number of elements or
 /// members.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tag(u32);
+pub(crate) struct SlotTag(u32);
 
-impl Tag {
+impl SlotTag {
     const BITS: u32 = 4;
     const MASK: u32 = (1 << Self::BITS) - 1;
     // Set for arrays and objects.

@@ -1,9 +1,9 @@
 use std::{borrow::Cow, iter};
 
-use super::slot::Slot;
+use super::slot::ValueSlot;
 
 /// Returns the original text between the quotes of a string.
-pub(crate) fn contents<'a>(text: &'a str, string: &Slot) -> &'a str {
+pub(crate) fn contents<'a>(text: &'a str, string: &ValueSlot) -> &'a str {
     let (start, end) = (string.start as usize + 1, (string.end as usize).saturating_sub(1));
     text.get(start..end).unwrap_or_default()
 }

@@ -7,17 +7,17 @@ type Slots = Vec<(u32, u32, u32, u32)>;
 
 fn read(text: &str, turn: usize) -> (Result<Slots, JsonError>, usize) {
     let text = &ByteString::from(text);
-    let mut progress = match Progress::new(text, DocumentBounds::new().max_depth(8), &mut Unlimited)
-    {
-        Ok(progress) => progress,
-        Err(malformed) => return (Err(malformed), 1),
-    };
+    let mut progress =
+        match ParseProgress::new(text, DocumentBounds::new().max_depth(8), &mut Unlimited) {
+            Ok(progress) => progress,
+            Err(malformed) => return (Err(malformed), 1),
+        };
     let mut turns = 1;
     loop {
         match progress.read(text, turn, &mut Unlimited) {
             Ok(None) => turns += 1,
             Ok(Some(arena)) => {
-                let slot = |slot: &Slot| (slot.start, slot.end, slot.next, slot.len());
+                let slot = |slot: &ValueSlot| (slot.start, slot.end, slot.next, slot.len());
                 return (Ok(arena.slots.iter().map(slot).collect()), turns);
             }
             Err(malformed) => return (Err(malformed), turns),
