@@ -353,7 +353,7 @@ fn the_first_refusal_is_the_one_noted() {
 #[tokio::test]
 async fn api_gateway_names_the_parameters_that_are_missing() {
     let missing = |pointer| Violation::new(pointer, "required", "is missing");
-    let wrong = Violation::new("/query/limit", "pattern", "is not as its pattern says");
+    let wrong = Violation::new("/query/limit", "pattern", "does not match its pattern");
     let of = |violations| {
         gateway(Rejection::new(Refusal::InvalidParameters).with_violations(violations))
     };

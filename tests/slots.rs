@@ -224,7 +224,7 @@ async fn the_slot_of_a_shared_call_is_that_of_the_caller_who_made_it() {
 async fn half_a_request(upstream: &TcpListener) -> (Stopped, TcpStream) {
     let client: Client<HttpConnector, Payload> = Client::builder(TokioExecutor::new()).build_http();
     let service = Stack::new()
-        .payload(PayloadLayer::streamed().deadline(Duration::from_millis(100)))
+        .payload(PayloadLayer::streamed().body_timeout(Duration::from_millis(100)))
         .upstream(UpstreamLayer::new().in_flight(1))
         .layer(client);
     let uri = format!("http://{}/", upstream.local_addr().unwrap());

@@ -157,7 +157,7 @@ async fn a_refusal_has_the_pointer() {
     assert_eq!(sent.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(127), "]".repeat(127));
     let nested = TransformLayer::new().default_json(at("/b"), json!([[1]]));
-    let sent = send(PayloadLayer::new().depth(2), nested.clone(), post("{}")).await;
+    let sent = send(PayloadLayer::new().max_depth(2), nested.clone(), post("{}")).await;
     assert_eq!(sent.status, StatusCode::PAYLOAD_TOO_LARGE);
     let sent = send(PayloadLayer::new(), nested, post(deep)).await;
     assert_eq!(sent.status, StatusCode::OK);

@@ -25,9 +25,9 @@ use crate::{
     identity::Identity,
     memory_limit::MemoryPermit,
     model::{Policy, Provider, Target},
-    payload::{Collected, Document, Kind, Node, Payload},
+    payload::{CollectedBody, Document, Kind, Node, Payload},
     rejection::{Refusal, Rejection},
-    turn,
+    yield_now,
 };
 
 /// Who asked for a list.
@@ -69,7 +69,7 @@ impl List {
             return Err(unreadable());
         }
         let memory = self.settings.memory.permit();
-        let (read, length) = (Collected::default(), 0);
+        let (read, length) = (CollectedBody::default(), 0);
         let announced = announced.unwrap_or(0);
         let (parts, body) = (Some(parts), Box::pin(body));
         let reading = Reading { list: self, parts, body, read, announced, length, memory };
@@ -196,7 +196,7 @@ pub(super) struct Reading<R> {
     list: List,
     parts: Option<Parts>,
     body: Pin<Box<R>>,
-    read: Collected,
+    read: CollectedBody,
     // At least as many bytes will come, if that is true.
     announced: u64,
     length: u64,
@@ -226,7 +226,7 @@ impl<R: Body<Data = Bytes>> Reading<R> {
                 }
             }
         }
-        turn::end(cx);
+        yield_now::wake_later(cx);
         Poll::Pending
     }
 

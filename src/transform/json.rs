@@ -15,7 +15,9 @@ use super::layer::TransformLayer;
 use crate::{
     generation::{AskForUsage, OutputTokens},
     model::{Profile, Takes},
-    payload::{Content, DocumentError, EditError, Edits, Literal, Payload, Pointer, only_json},
+    payload::{
+        ContentKind, DocumentError, EditError, Edits, Literal, Payload, Pointer, json_required,
+    },
     rejection::Rejection,
 };
 
@@ -64,12 +66,12 @@ pub(super) fn apply(
         }
     }
     if around.binary {
-        match Content::of(around.headers, payload.bytes()) {
-            Content::Binary => return Ok(Edited::default()),
-            Content::Text if payload.bytes().is_none_or(|bytes| !bytes.is_empty()) => {
-                return Err(only_json());
+        match ContentKind::of(around.headers, payload.bytes()) {
+            ContentKind::Binary => return Ok(Edited::default()),
+            ContentKind::Text if payload.bytes().is_none_or(|bytes| !bytes.is_empty()) => {
+                return Err(json_required());
             }
-            Content::Text | Content::Json => {}
+            ContentKind::Text | ContentKind::Json => {}
         }
     }
     let document = match payload.document() {

@@ -23,8 +23,8 @@ const GROUND: &[&str] = &[
     "secret",
     "sse",
     "text_tokens",
-    "turn",
     "stripped_headers",
+    "yield_now",
 ];
 const FIRST: &[&str] =
     &["identity", "context", "rejection", "tap", "payload", "model", "generation"];
@@ -50,9 +50,7 @@ const WITH_CYCLES: &[&str] = &[
     "generation",
     "hf",
     "model_rules",
-    "payload",
     "rejection",
-    "schema",
     "tap",
     "throttle",
     "transform",

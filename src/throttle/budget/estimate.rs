@@ -12,7 +12,7 @@ use super::{
 use crate::{
     generation::{AskForUsage, OutputTokens, violation_at},
     model::{Form, Profile},
-    payload::{Content, Document, DocumentError, Node, Payload, is_bodiless},
+    payload::{ContentKind, Document, DocumentError, Node, Payload, is_bodiless},
     rejection::Rejection,
 };
 
@@ -135,13 +135,13 @@ impl Estimator {
         error: DocumentError,
     ) -> Result<Prepared, Rejection> {
         let bytes = request.body().bytes();
-        match (Content::of(request.headers(), bytes), bytes, self.flat) {
-            (Content::Binary, _, Some(prompt)) => {
+        match (ContentKind::of(request.headers(), bytes), bytes, self.flat) {
+            (ContentKind::Binary, _, Some(prompt)) => {
                 let most_of_prompt = prompt.saturating_mul(MOST_OF_FLAT);
                 let estimate = Estimate { prompt, most_of_prompt, output: 0, bounded: true };
                 Ok(Prepared { estimate, bytes: None, hide_usage: false })
             }
-            (Content::Text, Some(text), Some(flat)) => {
+            (ContentKind::Text, Some(text), Some(flat)) => {
                 let mut prepared = self.by_bytes(text.len());
                 let Estimate { prompt, most_of_prompt, .. } = &mut prepared.estimate;
                 *prompt = flat.max(*prompt);

@@ -113,8 +113,8 @@ fn what_an_edit_brings_is_held_to_the_bounds() {
     assert!(apply_all(&[default("/a", deep.clone())], "{}").is_ok());
     let rejection = apply_all(&[default("/a/b", deep)], "{}").unwrap_err();
     assert_eq!(rejection.refusal(), Refusal::PayloadTooLarge);
-    let detail = "/a/b: would have more than 128 arrays and objects in one another; \
-        PayloadLayer::depth sets this bound";
+    let detail = "/a/b: would have more than 128 nested arrays and objects; \
+        PayloadLayer::max_depth sets this bound";
     assert_eq!(rejection.detail(), detail);
 }
 
