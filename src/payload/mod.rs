@@ -85,7 +85,7 @@
 //! The upstream gets a plain body: `content-encoding` is removed, `content-length` is that of the
 //! decoded bytes, and the digests of the coded ones are removed from fields and trailers
 //! (`content-digest` and `repr-digest` of RFC 9530, and before it `digest` and `content-md5`).
-//! [`bytes_in`](crate::context::RequestContext::bytes_in) stays what came over the wire.
+//! [`bytes_in`](crate::context::Outcome::bytes_in) stays what came over the wire.
 //!
 //! # What goes on
 //!

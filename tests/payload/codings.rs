@@ -107,7 +107,7 @@ async fn a_coded_body_arrives_plain_however_it_was_cut() {
                 assert_eq!(request.body().bytes().unwrap(), TEXT, "{coding:?} {size}");
                 let context = RequestContext::of(request.extensions()).unwrap();
                 // What came over the wire.
-                assert_eq!(context.bytes_in(), coded.len() as u64);
+                assert_eq!(context.outcome().bytes_in, coded.len() as u64);
                 assert!(!request.headers().contains_key("content-encoding"));
             }
         }
@@ -212,7 +212,7 @@ async fn a_body_is_decoded_once_and_by_whichever_layer_is_told_to() {
         let second = send(decoding(), first).await.unwrap();
         assert_eq!(second.body().bytes().unwrap(), TEXT);
         let context = RequestContext::of(second.extensions()).unwrap();
-        assert_eq!(context.bytes_in(), coded.len() as u64);
+        assert_eq!(context.outcome().bytes_in, coded.len() as u64);
 
         // Somebody has read it, and left it coded.
         let buffered = request().map(|_| Payload::buffered(coded.clone()));

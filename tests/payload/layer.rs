@@ -97,7 +97,7 @@ async fn a_json_body_arrives_whole_however_it_was_cut() {
         assert_eq!(request.body().bytes().unwrap(), text);
         let context = RequestContext::of(request.extensions()).unwrap();
         assert_eq!(context.model(), Some("org/model"));
-        assert_eq!(context.bytes_in(), text.len() as u64);
+        assert_eq!(context.outcome().bytes_in, text.len() as u64);
     }
 }
 
@@ -374,8 +374,8 @@ async fn refusals_are_noted_in_the_context() {
     let context = RequestContext::new();
     let request = post().extension(context.clone()).body(ScriptedBody::new([Step::Data(b"{}}")]));
     refusal(PayloadLayer::new(), request.unwrap()).await;
-    assert_eq!(context.refusal(), Some("malformed-payload"));
-    assert_eq!(context.bytes_in(), 3);
+    assert_eq!(context.outcome().rejection, Some("malformed-payload"));
+    assert_eq!(context.outcome().bytes_in, 3);
 }
 
 // === streamed ===
@@ -387,10 +387,10 @@ async fn a_streamed_body_is_unread_and_counted() {
     let request = Request::post("/").extension(context.clone()).body(body).unwrap();
     let request = send(PayloadLayer::streamed().limit(5), request).await.unwrap();
     assert!(request.body().is_streamed());
-    assert_eq!(context.bytes_in(), 0);
+    assert_eq!(context.outcome().bytes_in, 0);
     let mut body = request.into_body();
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "abc");
-    assert_eq!(context.bytes_in(), 3);
+    assert_eq!(context.outcome().bytes_in, 3);
     let error = body.frame().await.unwrap().unwrap_err();
     assert!(matches!(error, PayloadError::TooLarge(Some(5))));
     assert!(body.frame().await.is_none());
@@ -428,7 +428,7 @@ async fn bytes_are_recognised_when_their_type_is_hidden() {
     let document: *const _ = kept.document().unwrap();
     let second = send(PayloadLayer::new(), first.map(axum::body::Body::new)).await.unwrap();
     assert!(std::ptr::eq(document, second.body().document().unwrap()));
-    assert_eq!(RequestContext::of(second.extensions()).unwrap().bytes_in(), 13);
+    assert_eq!(RequestContext::of(second.extensions()).unwrap().outcome().bytes_in, 13);
 }
 
 /// What a second layer reads when something between it and the first has changed the body.
@@ -497,7 +497,7 @@ async fn a_streamed_payload_is_read_where_a_route_inside_expects_json() {
     let read = send(PayloadLayer::new(), streamed).await.unwrap();
     assert_eq!(read.body().document().unwrap().root().len(), 2);
     // Counted once.
-    assert_eq!(RequestContext::of(read.extensions()).unwrap().bytes_in(), 5);
+    assert_eq!(RequestContext::of(read.extensions()).unwrap().outcome().bytes_in, 5);
 
     let body = ScriptedBody::new([Step::Data(b"[1,"), Step::Data(b"2]")]);
     let streamed =

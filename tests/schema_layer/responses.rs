@@ -387,7 +387,7 @@ async fn a_refused_answer_is_noted_and_travels_as_a_value() {
     let response = refuse().layer(Probe::new(move |_| body())).oneshot(request).await.unwrap();
     let rejection = response.extensions().get::<Rejection>().unwrap();
     assert_eq!(rejection.refusal(), Refusal::InvalidUpstreamResponse);
-    assert_eq!(context.refusal(), Some("invalid-upstream-response"));
+    assert_eq!(context.outcome().rejection, Some("invalid-upstream-response"));
     let body: Value = Answer::of(response).await.json();
     assert_eq!(body["status"], 502);
 }
