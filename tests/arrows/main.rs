@@ -53,7 +53,6 @@ const WITH_CYCLES: &[&str] = &[
     "payload",
     "rejection",
     "schema",
-    "tap",
     "throttle",
     "transform",
     "upstream",
