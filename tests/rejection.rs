@@ -160,7 +160,7 @@ fn every_rendering_carries_the_value_and_notes_the_slug() {
                 let context = RequestContext::new();
                 let answer: Answer = responder.respond(rejection.clone(), &context);
                 assert_eq!(answer.extensions().get::<Rejection>(), Some(&rejection));
-                assert_eq!(context.refusal(), Some(slug));
+                assert_eq!(context.outcome().rejection, Some(slug));
             }
         }
     }
@@ -347,7 +347,7 @@ fn the_first_refusal_is_the_one_noted() {
     for refusal in [Refusal::Throttled, Refusal::Forbidden] {
         let _answer: Answer = responder.respond(Rejection::new(refusal), &context);
     }
-    assert_eq!(context.refusal(), Some("throttled"));
+    assert_eq!(context.outcome().rejection, Some("throttled"));
 }
 
 #[tokio::test]

@@ -122,8 +122,11 @@ async fn a_caller_beyond_its_share_is_told_so() {
     let context = RequestContext::of(request.extensions()).unwrap().clone();
     let Ok(refused) = service.oneshot(request).await;
     assert_eq!(refused.headers()["retry-after"], "1");
-    assert_eq!(context.refusal(), Some("throttled"));
-    assert_eq!((context.limited_by(), context.attempts()), (Some("caller-share"), 0));
+    assert_eq!(context.outcome().rejection, Some("throttled"));
+    assert_eq!(
+        (context.outcome().limited_by.as_deref(), context.outcome().attempts),
+        (Some("caller-share"), 0)
+    );
     let body = refused.into_body().collect().await.unwrap().to_bytes();
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(problem["detail"], "too many requests of this caller are in flight");

@@ -93,7 +93,7 @@ async fn the_upstream_gets_the_edited_body_and_its_length() {
     // What is asked for stays on record.
     let context = RequestContext::of(&sent.head().extensions).unwrap();
     assert_eq!(context.model(), Some("small"));
-    assert_eq!(context.bytes_in(), body.len() as u64);
+    assert_eq!(context.outcome().bytes_in, body.len() as u64);
     // The layers further in read the new document.
     let (_, payload) = sent.reached.as_ref().unwrap();
     let model = payload.document().unwrap().root().get("model").unwrap();

@@ -107,7 +107,8 @@
 //! upstream's reason phrase there, and a server would send it on.
 //!
 //! A 401 or 407 of the upstream means our credentials, never the caller's, so the caller gets a 502
-//! and the log a WARN; [`RequestContext::upstream_status`] keeps the upstream's word. A 403 passes:
+//! and the log a WARN; [`Outcome::upstream_status`](crate::context::Outcome::upstream_status) keeps
+//! the upstream's word. A 403 passes:
 //! it may be about the model.
 //!
 //! # Limits

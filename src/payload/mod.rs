@@ -123,7 +123,7 @@
 //! The upstream receives the decoded body. `content-encoding` is removed and `content-length` is
 //! updated. The digests of the coded bytes are removed from headers and trailers: `content-digest`
 //! and `repr-digest` (RFC 9530) and the older `digest` and `content-md5`.
-//! [`bytes_in`](crate::context::RequestContext::bytes_in) counts the bytes on the wire.
+//! [`bytes_in`](crate::context::Outcome::bytes_in) counts the bytes on the wire.
 //!
 //! # Forwarding
 //!

@@ -51,7 +51,6 @@ const WITH_CYCLES: &[&str] = &[
     "hf",
     "model_rules",
     "rejection",
-    "tap",
     "throttle",
     "transform",
     "upstream",

@@ -313,7 +313,7 @@ async fn the_record_notes_the_refusal() {
     let request = chat("m", None);
     let context = RequestContext::of(request.extensions()).unwrap().clone();
     let (response, _) = asked(&router([]), request).await;
-    assert_eq!(context.refusal(), Some("forbidden"));
+    assert_eq!(context.outcome().rejection, Some("forbidden"));
     let rejection = response.extensions().get::<Rejection>().unwrap();
     assert_eq!(rejection.refusal(), Refusal::Forbidden);
 }

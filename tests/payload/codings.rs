@@ -107,7 +107,7 @@ async fn coded_body_is_decoded_for_any_frame_boundaries() {
                 assert_eq!(request.body().bytes().unwrap(), TEXT, "{coding:?} {size}");
                 let context = RequestContext::of(request.extensions()).unwrap();
                 // What came over the wire.
-                assert_eq!(context.bytes_in(), coded.len() as u64);
+                assert_eq!(context.outcome().bytes_in, coded.len() as u64);
                 assert!(!request.headers().contains_key("content-encoding"));
             }
         }
@@ -212,7 +212,7 @@ async fn body_is_decoded_once_by_the_layer_that_decompresses() {
         let second = send(decoding(), first).await.unwrap();
         assert_eq!(second.body().bytes().unwrap(), TEXT);
         let context = RequestContext::of(second.extensions()).unwrap();
-        assert_eq!(context.bytes_in(), coded.len() as u64);
+        assert_eq!(context.outcome().bytes_in, coded.len() as u64);
 
         // Somebody has read it, and left it coded.
         let buffered = request().map(|_| Payload::buffered(coded.clone()));

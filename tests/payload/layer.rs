@@ -97,7 +97,7 @@ async fn json_body_is_joined_for_any_frame_boundaries() {
         assert_eq!(request.body().bytes().unwrap(), text);
         let context = RequestContext::of(request.extensions()).unwrap();
         assert_eq!(context.model(), Some("org/model"));
-        assert_eq!(context.bytes_in(), text.len() as u64);
+        assert_eq!(context.outcome().bytes_in, text.len() as u64);
     }
 }
 
@@ -380,8 +380,8 @@ async fn rejections_are_recorded_in_the_context() {
     let context = RequestContext::new();
     let request = post().extension(context.clone()).body(ScriptedBody::new([Step::Data(b"{}}")]));
     refusal(PayloadLayer::new(), request.unwrap()).await;
-    assert_eq!(context.refusal(), Some("malformed-payload"));
-    assert_eq!(context.bytes_in(), 3);
+    assert_eq!(context.outcome().rejection, Some("malformed-payload"));
+    assert_eq!(context.outcome().bytes_in, 3);
 }
 
 // === streamed ===
@@ -393,10 +393,10 @@ async fn streamed_body_is_counted_without_reading() {
     let request = Request::post("/").extension(context.clone()).body(body).unwrap();
     let request = send(PayloadLayer::streamed().max_body_bytes(5), request).await.unwrap();
     assert!(request.body().is_streamed());
-    assert_eq!(context.bytes_in(), 0);
+    assert_eq!(context.outcome().bytes_in, 0);
     let mut body = request.into_body();
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "abc");
-    assert_eq!(context.bytes_in(), 3);
+    assert_eq!(context.outcome().bytes_in, 3);
     let error = body.frame().await.unwrap().unwrap_err();
     assert!(matches!(error, PayloadError::TooLarge(Some(5))));
     assert!(body.frame().await.is_none());
@@ -434,7 +434,7 @@ async fn bytes_are_recognized_behind_a_hidden_type() {
     let document: *const _ = kept.document().unwrap();
     let second = send(PayloadLayer::new(), first.map(axum::body::Body::new)).await.unwrap();
     assert!(std::ptr::eq(document, second.body().document().unwrap()));
-    assert_eq!(RequestContext::of(second.extensions()).unwrap().bytes_in(), 13);
+    assert_eq!(RequestContext::of(second.extensions()).unwrap().outcome().bytes_in, 13);
 }
 
 /// What a second layer reads when something between it and the first has changed the body.
@@ -504,7 +504,7 @@ async fn streamed_payload_is_read_by_an_inner_json_layer() {
     let read = send(PayloadLayer::new(), streamed).await.unwrap();
     assert_eq!(read.body().document().unwrap().root().len(), 2);
     // Counted once.
-    assert_eq!(RequestContext::of(read.extensions()).unwrap().bytes_in(), 5);
+    assert_eq!(RequestContext::of(read.extensions()).unwrap().outcome().bytes_in, 5);
 
     let body = ScriptedBody::new([Step::Data(b"[1,"), Step::Data(b"2]")]);
     let streamed =

@@ -165,7 +165,7 @@ async fn inspect(request: Request<Payload>) -> Result<Response<String>, Infallib
     assert_eq!(request.extensions().get::<Place>().unwrap().0, place(request.body()));
     let length = request.body().document().map_or(0, |document| document.root().len());
     let context = RequestContext::of(request.extensions()).unwrap();
-    Ok(Response::new(format!("{length} of {}", context.bytes_in())))
+    Ok(Response::new(format!("{length} of {}", context.outcome().bytes_in)))
 }
 
 fn app() -> Router {

@@ -90,7 +90,7 @@ async fn rejected_request_skips_the_service_and_is_recorded() {
         let _answer = service.clone().oneshot(request).await.unwrap();
         assert_eq!(calls.load(SeqCst), calls_then);
     }
-    assert_eq!(context.refusal(), Some("invalid-payload"));
+    assert_eq!(context.outcome().rejection, Some("invalid-payload"));
 }
 
 #[tokio::test]

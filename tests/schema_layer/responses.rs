@@ -390,7 +390,7 @@ async fn rejected_response_is_recorded_and_kept_as_an_extension() {
     let response = reject().layer(Probe::new(move |_| body())).oneshot(request).await.unwrap();
     let rejection = response.extensions().get::<Rejection>().unwrap();
     assert_eq!(rejection.refusal(), Refusal::InvalidUpstreamResponse);
-    assert_eq!(context.refusal(), Some("invalid-upstream-response"));
+    assert_eq!(context.outcome().rejection, Some("invalid-upstream-response"));
     let body: Value = Received::of(response).await.json();
     assert_eq!(body["status"], 502);
 }

@@ -205,7 +205,7 @@ async fn refusals_look_as_they_are_told_to_and_are_noted() {
         assert_eq!(answer.status(), status);
         assert_eq!(answer.headers()["content-type"], content_type);
         assert!(answer.headers().contains_key("www-authenticate"));
-        assert_eq!(context.refusal(), Some("missing-credentials"));
+        assert_eq!(context.outcome().rejection, Some("missing-credentials"));
     }
 }
 

@@ -126,7 +126,7 @@ use crate::{
 /// count. `tap` says which members are text.
 ///
 /// Where the upstream was called more than once behind this layer
-/// ([`attempts`](RequestContext::attempts)), each further time is charged the prompt's estimate. A
+/// ([`attempts`](crate::context::Outcome::attempts)), each further time is charged the prompt's estimate. A
 /// retry from further out passes this layer again, and is reserved and charged on its own.
 ///
 /// A stream of `messages` or a `prompt` is asked for its usage, unless the [profile](Self::profile)

@@ -1,15 +1,13 @@
-//! The texts of a JSON document that a model may have written.
-
 use crate::text_tokens::TextTokens;
 
-/// What a text is, by its name.
+/// The kinds of generated text by the names of their members.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum TextKind {
-    /// Stands for itself.
+    /// A text that no other member repeats.
     Content,
-    // The others may repeat one another: `reasoning` stands beside its older name
-    // `reasoning_content` (vLLM) and in parts (OpenRouter's `reasoning_details`), `thinking` beside
-    // both (LiteLLM), and a `generated_text` beside each of its tokens (TGI's `details`).
+    // The others may repeat each other. `reasoning` comes beside its older name `reasoning_content`
+    // (vLLM) and in parts (OpenRouter's `reasoning_details`). `thinking` comes beside both
+    // (LiteLLM). A `generated_text` comes beside each of its tokens (TGI's `details`).
     Generated,
     Part,
     Reasoning,
@@ -17,15 +15,15 @@ pub(super) enum TextKind {
     Thinking,
 }
 
-/// The tokens of all texts.
+/// The tokens of all generated texts of a document.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Texts {
+pub(crate) struct GeneratedText {
     tokens: TextTokens,
-    // Of each kind, in hundredths, the least that there are: up to 42 million tokens.
+    // The least tokens of each kind in hundredths: up to 42 million tokens.
     least: [u32; 6],
-    // Whether it is what an event of a stream adds, and those that are: by the estimate, and at least.
-    within: bool,
-    fresh: (u32, u32),
+    // Whether the next text is new in this event, and the cost of all such texts.
+    in_delta: bool,
+    delta_cost: (u32, u32),
 }
 
 impl TextKind {
@@ -42,7 +40,7 @@ impl TextKind {
     }
 }
 
-impl Texts {
+impl GeneratedText {
     pub(super) fn feed(&mut self, kind: TextKind, bytes: &[u8]) {
         self.read(kind, |tokens| tokens.feed(bytes));
     }
@@ -51,32 +49,32 @@ impl Texts {
         self.read(kind, |tokens| tokens.feed_unit(code));
     }
 
-    /// Whether the next text is what an event of a stream adds, if its form is known.
-    pub(super) const fn set_within(&mut self, within: bool) {
-        self.within = within;
+    /// Sets whether the next text is new in this event of a stream.
+    pub(super) const fn set_in_delta(&mut self, in_delta: bool) {
+        self.in_delta = in_delta;
     }
 
-    /// What an event adds, in hundredths of a token: by the estimate, and at least.
-    pub(super) fn fresh(&self) -> (u64, u64) {
-        (self.fresh.0.into(), self.fresh.1.into())
+    /// Returns the cost of the texts that are new in this event, as [`cost`](Self::cost) does.
+    pub(crate) fn delta_cost(&self) -> (u64, u64) {
+        (self.delta_cost.0.into(), self.delta_cost.1.into())
     }
 
-    /// Another text begins.
-    pub(super) const fn end(&mut self) {
+    /// Ends a text. The next one is independent of it.
+    pub(super) const fn end_text(&mut self) {
         self.tokens.end();
     }
 
-    pub(super) const fn estimate(&self) -> u64 {
+    pub(crate) const fn estimate(&self) -> u64 {
         self.tokens.estimate()
     }
 
-    /// The tokens that there are at least, if texts that may repeat one another do.
-    pub(super) fn least(&self) -> u64 {
+    /// Returns the least number of tokens, assuming that texts repeat each other where they may.
+    pub(crate) fn least(&self) -> u64 {
         self.cost().1 / 100
     }
 
-    /// The same in hundredths of a token, after the estimate.
-    pub(super) fn cost(&self) -> (u64, u64) {
+    /// Returns the estimate and the least number of tokens, both in hundredths of a token.
+    pub(crate) fn cost(&self) -> (u64, u64) {
         let [content, others @ ..] = self.least;
         let largest = others.into_iter().max().unwrap_or_default();
         (self.tokens.cost().0, content.saturating_add(largest).into())
@@ -89,14 +87,14 @@ impl Texts {
         if let Some(least) = self.least.get_mut(kind as usize) {
             *least = grown(*least, before.1, after.1);
         }
-        if self.within {
-            let (estimate, least) = self.fresh;
-            self.fresh = (grown(estimate, before.0, after.0), grown(least, before.1, after.1));
+        if self.in_delta {
+            let (estimate, least) = self.delta_cost;
+            self.delta_cost = (grown(estimate, before.0, after.0), grown(least, before.1, after.1));
         }
     }
 }
 
-/// What was charged may be taken back as well.
+/// Returns `sum` changed by the difference of two costs, which may be negative.
 fn grown(sum: u32, before: u64, after: u64) -> u32 {
     let sum = u64::from(sum).saturating_add(after).saturating_sub(before);
     u32::try_from(sum).unwrap_or(u32::MAX)
