@@ -125,7 +125,7 @@ fn says_text(headers: &HeaderMap) -> bool {
 pub(crate) fn only_json() -> Rejection {
     Rejection::new(Refusal::UnsupportedMediaType)
         .with_detail("content-type: only application/json in utf-8 is taken here")
-        .with_field(ACCEPT, HeaderValue::from_static("application/json"))
+        .with_header(ACCEPT, HeaderValue::from_static("application/json"))
 }
 
 /// The charset of a media type (RFC 9110 section 8.3.1) that is JSON. `None` for other types, and

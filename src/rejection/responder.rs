@@ -7,30 +7,31 @@ use http::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Refusal, Rejection};
+use super::{refusal::Refusal, value::Rejection};
 use crate::{body::ResponseBody, context::RequestContext};
 
-/// How rejections look. gRPC requests get a gRPC status under either.
+/// The format of rejections. A gRPC request gets a gRPC status in both formats.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum RejectionFormat {
-    /// `application/problem+json` (RFC 9457) with an `error` member as OpenAI's.
+    /// `application/problem+json` (RFC 9457) with the `error` member of OpenAI's API.
     #[default]
     Problem,
-    /// `{"message": …}` with `x-amzn-errortype`, and API Gateway's statuses.
+    /// `{"message": …}` with `x-amzn-errortype` and the statuses of API Gateway.
     ApiGateway,
 }
 
 impl RejectionFormat {
-    /// Fixes the shape of a refusal of `request`, before the request is given away.
+    /// Returns the responder for `request`. Call it before the request is passed on.
     pub fn for_request<B>(self, request: &Request<B>) -> Responder {
         let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         Responder { format: self, grpc: content_type.is_some_and(is_grpc) }
     }
 }
 
-/// `application/grpc`, alone or with a message format or parameters; not `application/grpc-web`,
-/// whose trailers are part of the body.
+/// Matches `application/grpc`, alone or with a message format or parameters.
+///
+/// It does not match `application/grpc-web`, which has its trailers in the body.
 fn is_grpc(content_type: &[u8]) -> bool {
     content_type.split_at_checked(b"application/grpc".len()).is_some_and(|(start, rest)| {
         start.eq_ignore_ascii_case(b"application/grpc")
@@ -46,20 +47,23 @@ pub struct Responder {
 }
 
 impl Responder {
-    /// The answer. The refusal is also noted in `context` and put into the response's extensions.
+    /// Renders a rejection as a response.
+    ///
+    /// It records the refusal in `context` and puts the rejection into the extensions of the response.
     pub fn respond<B>(
         self,
         rejection: Rejection,
         context: &RequestContext,
     ) -> Response<ResponseBody<B>> {
-        context.set_refusal(rejection.refusal.slug());
+        let refusal = rejection.refusal();
+        context.set_refusal(refusal.slug());
         let id = context.request_id();
         let (status, content_type, body) = if self.grpc {
-            // Trailers-only: the status stands in the head, and no body follows (gRPC over HTTP/2,
+            // Trailers-only: the head carries the status and no body follows (gRPC over HTTP/2,
             // "Responses").
             (StatusCode::OK, "application/grpc", Bytes::new())
         } else {
-            let row = rejection.refusal.row();
+            let row = refusal.row();
             let (status, content_type, body) = match self.format {
                 RejectionFormat::Problem => {
                     (row.status, "application/problem+json", problem(&rejection, id))
@@ -77,21 +81,18 @@ impl Responder {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        for (name, value) in rejection.fields() {
+        for (name, value) in rejection.headers() {
             headers.append(name, value);
         }
-        if rejection.refusal.status() == StatusCode::UNAUTHORIZED {
-            // RFC 9110 section 11.6.1: a 401 names at least one challenge.
+        if refusal.status() == StatusCode::UNAUTHORIZED {
+            // A 401 has at least one challenge (RFC 9110 section 11.6.1).
             headers.entry(WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
         }
         if self.grpc {
-            headers.insert(
-                GRPC_STATUS,
-                HeaderValue::from(u16::from(rejection.refusal.row().grpc_status)),
-            );
+            headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(refusal.row().grpc_status)));
             headers.insert(GRPC_MESSAGE, grpc_message(rejection.detail()));
         } else if self.format == RejectionFormat::ApiGateway {
-            let error = HeaderValue::from_static(rejection.refusal.row().gateway_error);
+            let error = HeaderValue::from_static(refusal.row().gateway_error);
             headers.insert(AMZN_ERROR_TYPE, error);
             if let Some(id) = id.and_then(|id| HeaderValue::from_str(id).ok()) {
                 headers.insert(AMZN_REQUEST_ID, id);
@@ -108,7 +109,7 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 fn problem(rejection: &Rejection, id: Option<&str>) -> Value {
-    let row = rejection.refusal.row();
+    let row = rejection.refusal().row();
     let mut problem = Map::new();
     let mut member = |name: &str, value: Value| problem.insert(name.to_owned(), value);
     member("type", format!("urn:tower-inference:refusal:{}", row.slug).into());
@@ -129,22 +130,25 @@ fn problem(rejection: &Rejection, id: Option<&str>) -> Value {
     }
     if !rejection.violations().is_empty() {
         let errors = rejection.violations().iter();
-        let errors = errors
-            .map(|at| json!({ "pointer": at.pointer, "keyword": at.keyword, "detail": at.detail }));
+        let errors = errors.map(
+            |own| json!({ "pointer": own.pointer, "keyword": own.keyword, "detail": own.detail }),
+        );
         member("errors", errors.collect());
     }
     Value::Object(problem)
 }
 
-/// The one message of API Gateway that says more than the refusal: it names the required
-/// parameters that are missing or blank, as the operator named them.
+/// Returns the `message` of API Gateway.
+///
+/// It is the same for every rejection of one refusal, except that `invalid-parameters` names the
+/// required parameters that are missing or blank.
 fn gateway_message(rejection: &Rejection) -> Cow<'static, str> {
-    let message = Cow::Borrowed(rejection.refusal.row().gateway_message);
-    if rejection.refusal != Refusal::InvalidParameters {
+    let message = Cow::Borrowed(rejection.refusal().row().gateway_message);
+    if rejection.refusal() != Refusal::InvalidParameters {
         return message;
     }
-    let missing = rejection.violations().iter().filter(|at| at.keyword == "required");
-    let names = missing.filter_map(|at| at.pointer.rsplit('/').next());
+    let missing = rejection.violations().iter().filter(|own| own.keyword == "required");
+    let names = missing.filter_map(|own| own.pointer.rsplit('/').next());
     let names: Vec<_> = names.map(|name| name.replace("~1", "/").replace("~0", "~")).collect();
     if names.is_empty() {
         return message;
@@ -152,8 +156,8 @@ fn gateway_message(rejection: &Rejection) -> Cow<'static, str> {
     format!("Missing required request parameters: [{}]", names.join(", ")).into()
 }
 
-/// Percent-encodes what gRPC does not allow in a message as it is: all but the printable ASCII
-/// characters without `%` (gRPC over HTTP/2, "Status-Message").
+/// Percent-encodes everything except printable ASCII without `%` (gRPC over HTTP/2,
+/// "Status-Message").
 fn grpc_message(detail: &str) -> HeaderValue {
     let mut encoded = String::with_capacity(detail.len());
     for byte in detail.bytes() {
