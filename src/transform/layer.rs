@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     context::RequestContext,
-    hop_by_hop::strip_connection_fields,
+    hop_by_hop::strip_connection_headers,
     model::Profile,
     payload::{self, Payload},
     rejection::{Rejection, RejectionFormat},
@@ -91,7 +91,7 @@ impl TransformLayer {
                     // A caller who names our field in `connection` would have it end at the next
                     // hop (RFC 9110 section 7.6.1).
                     if parts.headers.contains_key(CONNECTION) {
-                        strip_connection_fields(&mut parts.headers);
+                        strip_connection_headers(&mut parts.headers);
                     }
                     edit.apply(&mut parts.headers, &known)?;
                 }

@@ -207,7 +207,7 @@ async fn a_shared_call_pauses_for_all_of_its_readers() {
         .stalled_reader(StalledReaderLayer::new())
         .payload(PayloadLayer::new())
         .cache(CacheLayer::new("upstream", Scope::Shared))
-        .upstream(UpstreamLayer::new().in_flight(1))
+        .upstream(UpstreamLayer::new().max_in_flight(1))
         .layer(upstream);
     let start = Instant::now();
     let reader = async || read(gateway.clone().oneshot(chat(BODY)).await.unwrap()).await;

@@ -4,15 +4,15 @@ use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use crate::{model::TokenHeader, secret::Secret};
 
-/// A token as it is sent.
-pub(super) struct Token {
+/// A token in the two forms of its header.
+pub(crate) struct Token {
     bearer: HeaderValue,
     plain: HeaderValue,
 }
 
 impl Token {
-    /// Takes visible ASCII only: no token has more (RFC 6750 section 2.1), and a space or a line
-    /// break inside says that something else was read.
+    /// Accepts visible ASCII only (RFC 6750 section 2.1). A space or a line break inside shows that the
+    /// text is something else.
     pub(super) fn new(token: &str) -> Result<Self, TokenError> {
         if token.is_empty() {
             return Err(TokenError::Empty);
@@ -28,9 +28,8 @@ impl Token {
         Ok(Self { bearer: sensitive(&format!("Bearer {token}"))?, plain: sensitive(token)? })
     }
 
-    /// Puts the token into its header, in place of whatever `authorization` there is. The value is
-    /// marked sensitive.
-    pub(super) fn put_into(&self, headers: &mut HeaderMap, header: &TokenHeader) {
+    /// Sets the token's header to a sensitive value and removes any other `authorization`.
+    pub(crate) fn insert_into(&self, headers: &mut HeaderMap, header: &TokenHeader) {
         match header {
             TokenHeader::Bearer => {
                 headers.insert(AUTHORIZATION, self.bearer.clone());
@@ -42,7 +41,7 @@ impl Token {
         }
     }
 
-    /// The token itself.
+    /// Returns the token itself.
     pub(super) fn secret(&self) -> Secret {
         Secret::new(self.plain.to_str().unwrap_or_default())
     }
@@ -54,22 +53,23 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Why there is no token. Never holds what was read.
+/// An error from reading a token. It never contains the text that was read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The environment has no such variable. Holds its name, unless that looks like a token: one
-    /// that is given where its variable's name belongs must not be repeated.
+    /// The environment has no variable of this name.
+    ///
+    /// The name is empty when it looks like a token that was passed by mistake.
     NoVariable(String),
     /// The file cannot be read.
     Unreadable(io::ErrorKind),
-    /// The path is not a regular file's.
+    /// The path does not lead to a regular file.
     NotAFile,
     /// The file is larger than 16 KiB.
     TooLarge,
-    /// There is nothing, or blank space alone.
+    /// The text is empty or blank.
     Empty,
-    /// There is more than visible ASCII: a space or a line break inside, or no text at all.
+    /// The text contains something other than visible ASCII, such as a space.
     Malformed,
 }
 
@@ -81,10 +81,10 @@ impl fmt::Display for TokenError {
             }
             Self::NoVariable(name) => write!(f, "the environment has no variable {name}"),
             Self::Unreadable(kind) => write!(f, "the token's file cannot be read: {kind}"),
-            Self::NotAFile => f.write_str("the token's path is not a regular file's"),
+            Self::NotAFile => f.write_str("the token's path does not lead to a regular file"),
             Self::TooLarge => f.write_str("the token's file is larger than 16 KiB"),
             Self::Empty => f.write_str("the token is empty"),
-            Self::Malformed => f.write_str("the token is not visible ASCII throughout"),
+            Self::Malformed => f.write_str("the token must consist of visible ASCII"),
         }
     }
 }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_never_printed() {
+    fn a_token_is_inserted_as_sensitive_and_never_printed() {
         let token = Token::new("hf_secret").unwrap();
         assert_eq!(token.secret().expose(), "hf_secret");
         let name = HeaderName::from_static("x-api-key");
@@ -116,7 +116,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer the-callers"));
-            token.put_into(&mut headers, &header);
+            token.insert_into(&mut headers, &header);
             assert_eq!(headers.len(), 1);
             assert!(headers[&at].is_sensitive());
             assert_eq!(headers[&at], value);
