@@ -333,14 +333,14 @@ async fn headers_for_another_origin_do_not_pass() {
 #[tokio::test]
 async fn an_allowed_header_passes_unless_it_contains_the_token() {
     let allowing = layer().allow_response_header(http::header::SET_COOKIE);
-    let response = || Response::builder().header("alt-svc", "x");
-    let kind = response().header("set-cookie", "a=b").body(Empty::<Bytes>::new()).unwrap();
+    let builder = || Response::builder().header("alt-svc", "x");
+    let kind = builder().header("set-cookie", "a=b").body(Empty::<Bytes>::new()).unwrap();
     let response = received(allowing.clone(), kind).await;
     assert_eq!(
         (response.headers().len(), &response.headers()["set-cookie"]),
         (1, &HeaderValue::from_static("a=b"))
     );
-    let leak = response().header("set-cookie", TOKEN).body(Empty::<Bytes>::new()).unwrap();
+    let leak = builder().header("set-cookie", TOKEN).body(Empty::<Bytes>::new()).unwrap();
     assert!(received(allowing, leak).await.headers().is_empty());
 }
 
@@ -623,9 +623,9 @@ fn passing_allocates_nothing() {
     let sources = [source(), TokenSource::file(folder.file("token")).unwrap()];
     for source in sources {
         let layer = HfTokenLayer::new(ROUTER.parse().unwrap(), source);
-        let response = Mutex::new(None);
+        let next = Mutex::new(None);
         let mut service = layer.layer(service_fn(|_: Request<()>| {
-            ready(Ok::<_, Infallible>(response.lock().unwrap().take().unwrap()))
+            ready(Ok::<_, Infallible>(next.lock().unwrap().take().unwrap()))
         }));
         let request = || {
             let mut request = Request::post("/v1/chat/completions")
@@ -644,7 +644,7 @@ fn passing_allocates_nothing() {
                 .header("content-type", "text/event-stream")
                 .header("date", "Mon, 23 Nov 2026 00:00:00 GMT")
                 .header("x-trace", "a value that is longer than the token that is looked for");
-            *response.lock().unwrap() = Some(response.body(Full::from("data")).unwrap());
+            *next.lock().unwrap() = Some(response.body(Full::from("data")).unwrap());
             request
         };
         let mut pass = |request| {

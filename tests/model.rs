@@ -11,7 +11,7 @@ use proptest::{prelude::*, sample::select};
 use serde_json::Value;
 use tower_inference::{
     model::{BodyForm, Policy, Profile, Provider, Target, TargetError},
-    model_rules::{ModelRules, Models},
+    model_rules::{ModelRule, ModelRules},
     payload::{DocumentError, Payload, Reason},
     rejection::Refusal,
 };
@@ -701,8 +701,8 @@ type Allowed = (ModelRules, fn(&str, &str) -> bool);
 
 #[test]
 fn whatever_passes_reaches_only_what_is_allowed_however_it_is_read() {
-    let one = Models::of(["good/model"]).providers(["together", "hf-inference"]);
-    let all = Models::of(["*"]).providers(["together"]);
+    let one = ModelRule::new(["good/model"]).providers(["together", "hf-inference"]);
+    let all = ModelRule::new(["*"]).providers(["together"]);
     let rows: [Allowed; 2] = [
         (ModelRules::new().allow(one), |model, provider| {
             model == "good/model" && matches!(provider, "together" | "hf-inference")
@@ -825,7 +825,7 @@ fn a_route_that_is_added_below_a_providers_name_stays_the_providers() {
     ];
     check(&router, &rows);
     // Not open to those who may use the model of whichever provider the router picks.
-    let rules = ModelRules::new().allow(Models::of(["org/name"]).any_provider());
+    let rules = ModelRules::new().allow(ModelRule::new(["org/name"]).any_provider());
     let request = post(path, r#"{"model":"org/name"}"#);
     assert!(!rules.allows(&router.target(&request).unwrap(), None));
 }

@@ -36,7 +36,7 @@ use tower_inference::{
     cache::{CacheLayer, Cacheable, Scope},
     hf::{HfTokenLayer, Origin, TokenSource},
     model::{BodyForm, Profile},
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::{Payload, PayloadLayer},
     rejection::{Refusal, Rejection},
     request_id::RequestIdLayer,
@@ -72,7 +72,7 @@ fn model_rules() -> ModelRulesLayer {
         .into_iter()
         .chain(health)
         .fold(Profile::endpoint("demo"), |profile, path| profile.route(path, BodyForm::Unknown));
-    ModelRulesLayer::new(endpoint, ModelRules::new().allow(Models::of(["demo"])))
+    ModelRulesLayer::new(endpoint, ModelRules::new().allow(ModelRule::new(["demo"])))
 }
 
 fn hf_token(origin: SocketAddr) -> HfTokenLayer {

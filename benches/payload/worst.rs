@@ -19,7 +19,7 @@ use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
     model::Profile,
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::{Document, Payload, PayloadLayer},
     schema::{BuiltIn, ChatLimits, SchemaLayer},
     transform::TransformLayer,
@@ -73,7 +73,7 @@ fn pass(body: &Bytes) -> u16 {
             .remove_json("/stream_options/include_usage".parse().unwrap()),
         ModelRulesLayer::new(
             Profile::router(),
-            ModelRules::new().allow(Models::of(["*"]).any_provider()),
+            ModelRules::new().allow(ModelRule::new(["*"]).any_provider()),
         ),
         CacheLayer::new("upstream", Scope::Identity).cacheable(Cacheable::by(|_| true)),
     );

@@ -20,7 +20,7 @@ use tower_inference::{
     auth::{AuthLayer, Jwt, Keys},
     hf::{HfTokenLayer, TokenSource},
     model::{Policy, Profile},
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     schema::{BuiltIn, Parameter, Schema, SchemaLayer},
     secret::Secret,
     throttle::{Limit, Rate, TokenBudgetLayer},
@@ -118,9 +118,9 @@ pub fn hf_token() -> HfTokenLayer {
 pub fn model_rules() -> ModelRulesLayer {
     let others = (0..9).map(|number| {
         let names = [format!("org-{number}/*"), format!("meta-llama/Llama-{number}")];
-        Models::of(names).providers(["together", "hf-inference"]).scope(token::SCOPE)
+        ModelRule::new(names).providers(["together", "hf-inference"]).scope(token::SCOPE)
     });
-    let last = Models::of(["meta-llama/*"]).policies([Policy::Fastest]);
+    let last = ModelRule::new(["meta-llama/*"]).policies([Policy::Fastest]);
     let rules = others.chain([last]).fold(ModelRules::new(), ModelRules::allow);
     ModelRulesLayer::new(Profile::router(), rules)
 }

@@ -5,44 +5,44 @@ use crate::{
     model::{Policy, Provider, Target},
 };
 
-/// Who may use which models of which providers: nobody anything, until it is allowed.
+/// The rules that allow callers to use models. Without a rule nothing is allowed.
 #[derive(Clone, Debug, Default)]
 pub struct ModelRules {
-    rules: Vec<Models>,
+    rules: Vec<ModelRule>,
 }
 
 impl ModelRules {
-    /// Allows nothing yet.
+    /// Creates an empty set of rules, which allows nothing.
     #[must_use]
     pub const fn new() -> Self {
         Self { rules: Vec::new() }
     }
 
-    /// Allows `models`, beside what is allowed already.
+    /// Adds a rule.
     #[must_use]
-    pub fn allow(mut self, models: Models) -> Self {
-        self.rules.push(models);
+    pub fn allow(mut self, rule: ModelRule) -> Self {
+        self.rules.push(rule);
         self
     }
 
-    /// Whether a caller may use `target`.
+    /// Returns whether a caller may use `target`.
     #[must_use]
     pub fn allows(&self, target: &Target<'_>, caller: Option<&Identity>) -> bool {
         self.rules.iter().any(|rule| rule.covers(target) && rule.holds_for(caller))
     }
 }
 
-/// A rule: models, providers, and for whom.
+/// A rule that allows some callers to use some models of some providers.
 ///
 /// ```
 /// use tower_inference::{
 ///     identity::{Identity, Proof},
 ///     model::{Policy, Provider, Target},
-///     model_rules::{ModelRules, Models},
+///     model_rules::{ModelRule, ModelRules},
 /// };
 ///
 /// let rules = ModelRules::new().allow(
-///     Models::of(["meta-llama/*", "openai/gpt-oss-20b"])
+///     ModelRule::new(["meta-llama/*", "openai/gpt-oss-20b"])
 ///         .providers(["together"])
 ///         .policies([Policy::Cheapest])
 ///         .tenant("https://issuer.example", "acme")
@@ -58,22 +58,22 @@ impl ModelRules {
 /// assert!(!rules.allows(&target, Some(&caller)));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Models {
-    names: Vec<Pattern>,
+pub struct ModelRule {
+    names: Vec<NamePattern>,
     providers: Vec<Box<str>>,
     policies: Vec<Policy>,
     any_provider: bool,
     conditions: Vec<Condition>,
 }
 
-impl Models {
-    /// Models by their names: `org/name`, all of an owner as `org/*`, or all as `*`.
+impl ModelRule {
+    /// Creates a rule for models by their names.
     ///
-    /// Compared byte for byte, case included. A star elsewhere stands for itself, and so for
-    /// nothing: no model has one in its name.
-    pub fn of<T: Into<Box<str>>>(names: impl IntoIterator<Item = T>) -> Self {
+    /// `org/name` is one model, `org/*` is every model of an owner and `*` is every model. Names are
+    /// compared byte for byte. A star elsewhere in a name matches no model.
+    pub fn new<T: Into<Box<str>>>(names: impl IntoIterator<Item = T>) -> Self {
         Self {
-            names: names.into_iter().map(|name| Pattern::of(name.into())).collect(),
+            names: names.into_iter().map(|name| NamePattern::new(name.into())).collect(),
             providers: Vec::new(),
             policies: Vec::new(),
             any_provider: false,
@@ -81,50 +81,56 @@ impl Models {
         }
     }
 
-    /// Adds providers by their names in suffixes and paths: `together`, `hf-inference`. None by
-    /// default: only models of endpoints and servers, which have no providers, are allowed.
+    /// Adds providers by their names in suffixes and paths, such as `together` or `hf-inference`.
+    ///
+    /// By default the rule has no provider. It then allows only models of endpoints and servers, which
+    /// have none.
     #[must_use]
     pub fn providers<T: Into<Box<str>>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.providers.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// Adds policies by which the router may choose a provider: any that serves the model. None by
-    /// default. [`Policy::Fastest`] is also what a model without a suffix asks for.
+    /// Adds policies by which the router may choose any provider of the model.
+    ///
+    /// By default the rule has no policy. A model without a suffix means [`Policy::Fastest`].
     #[must_use]
     pub fn policies(mut self, policies: impl IntoIterator<Item = Policy>) -> Self {
         self.policies.extend(policies);
         self
     }
 
-    /// Any provider, and any policy; but a provider's own routes only if it is in
-    /// [`providers`](Self::providers), too.
+    /// Allows any provider and any policy.
+    ///
+    /// The own routes of a provider are allowed only when [`providers`](Self::providers) lists it.
     #[must_use]
     pub const fn any_provider(mut self) -> Self {
         self.any_provider = true;
         self
     }
 
-    /// For callers with a scope.
+    /// Limits the rule to callers with a scope.
     #[must_use]
     pub fn scope(self, scope: impl Into<Box<str>>) -> Self {
         self.when(Condition::Scope(scope.into()))
     }
 
-    /// For callers that an issuer vouches for. Scopes and claims mean what their issuer says: name
-    /// it where there are several.
+    /// Limits the rule to callers of an issuer.
+    ///
+    /// Use it with a scope or a claim when there are several issuers, because each issuer gives them a
+    /// meaning of its own.
     #[must_use]
     pub fn issuer(self, issuer: impl Into<Box<str>>) -> Self {
         self.when(Condition::Issuer(issuer.into()))
     }
 
-    /// For callers on behalf of an issuer's tenant.
+    /// Limits the rule to a tenant of an issuer.
     #[must_use]
     pub fn tenant(self, issuer: impl Into<Box<str>>, tenant: impl Into<Box<str>>) -> Self {
         self.issuer(issuer).when(Condition::Tenant(tenant.into()))
     }
 
-    /// For one caller: how proved, by whom, who.
+    /// Limits the rule to one principal.
     #[must_use]
     pub fn principal(
         self,
@@ -135,7 +141,7 @@ impl Models {
         self.issuer(issuer).when(Condition::Subject(proof, subject.into()))
     }
 
-    /// For callers with a claim that is `value`, or an array that holds it.
+    /// Limits the rule to callers with a claim that equals `value` or is an array with it.
     #[must_use]
     pub fn claim(self, name: impl Into<Box<str>>, value: impl Into<Value>) -> Self {
         self.when(Condition::Claim(name.into(), value.into()))
@@ -164,16 +170,16 @@ impl Models {
 }
 
 #[derive(Clone, Debug)]
-enum Pattern {
-    /// `*`, also what is unknown.
+enum NamePattern {
+    /// `*`, which also matches an unknown model.
     Any,
-    /// `org/*`, kept with its slash.
+    /// `org/*`, stored as `org/`.
     Owner(Box<str>),
     Exact(Box<str>),
 }
 
-impl Pattern {
-    fn of(name: Box<str>) -> Self {
+impl NamePattern {
+    fn new(name: Box<str>) -> Self {
         match name.strip_suffix('*') {
             Some("") => Self::Any,
             Some(owner) if owner.ends_with('/') => Self::Owner(owner.into()),
@@ -191,7 +197,7 @@ impl Pattern {
     }
 }
 
-/// What must be true of the caller.
+/// A condition on the caller.
 #[derive(Clone, Debug)]
 enum Condition {
     Scope(Box<str>),
