@@ -62,8 +62,8 @@ fn model_rules() -> ModelRulesLayer {
 /// Edits what it finds, and would hide the usage of a stream.
 fn transform() -> TransformLayer {
     TransformLayer::new()
-        .set_field("x-stage".parse().unwrap(), "test")
-        .output_tokens(16)
+        .set_header("x-stage".parse().unwrap(), "test")
+        .max_output_tokens(16)
         .include_usage()
 }
 

@@ -82,7 +82,7 @@ fn hf_token(origin: SocketAddr) -> HfTokenLayer {
 
 /// Fields and the query, since no gRPC call has JSON.
 fn transform() -> TransformLayer {
-    let edits = TransformLayer::new().set_field("x-stage".parse().unwrap(), "test");
+    let edits = TransformLayer::new().set_header("x-stage".parse().unwrap(), "test");
     edits.remove_query("debug")
 }
 

@@ -68,7 +68,7 @@ fn pass(body: &Bytes) -> u16 {
         PayloadLayer::new(),
         SchemaLayer::any_body().limits(ChatLimits::new().characters(usize::MAX).images(1_000)),
         TransformLayer::new()
-            .output_tokens(256)
+            .max_output_tokens(256)
             .default_json("/user".parse().unwrap(), "u")
             .remove_json("/stream_options/include_usage".parse().unwrap()),
         ModelRulesLayer::new(

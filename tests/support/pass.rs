@@ -143,16 +143,16 @@ pub fn budget() -> TokenBudgetLayer {
 
 /// Holds what [`request`] says within limits that it keeps: nothing is to be edited.
 pub fn limits() -> TransformLayer {
-    TransformLayer::new().output_tokens(4_096).include_usage()
+    TransformLayer::new().max_output_tokens(4_096).include_usage()
 }
 
 /// Edits a field, and two members of the body.
 pub fn edits() -> TransformLayer {
     let aliases = ModelAliases::new([("meta-llama/Llama-3.1-8B-Instruct", "org/small")]);
     TransformLayer::new()
-        .set_field("x-team".parse().unwrap(), "search")
+        .set_header("x-team".parse().unwrap(), "search")
         .model_aliases(aliases)
-        .output_tokens(32)
+        .max_output_tokens(32)
 }
 
 /// JSON lines that go nowhere.

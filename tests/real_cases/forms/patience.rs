@@ -127,7 +127,7 @@ macro_rules! gateway {
             .throttle(ThrottleLayer::new(Limit::global(Concurrency::of(1))))
             .payload(PayloadLayer::new())
             .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
-            .transform(TransformLayer::new().output_tokens(100).include_usage())
+            .transform(TransformLayer::new().max_output_tokens(100).include_usage())
             .cache(CacheLayer::new("upstream", Scope::Shared))
             .token_budget($budget)
             .upstream(UpstreamLayer::new())

@@ -7,12 +7,12 @@ use tower_inference::{
     identity::{Identity, Proof},
     payload::Payload,
     rejection::{Refusal, RejectionFormat},
-    transform::{FieldName, InvalidFieldName, Source, TransformLayer},
+    transform::{EditableHeader, EditableHeaderError, TransformLayer, ValueSource},
 };
 
 use crate::{caller, context_of, said, sent, sent_as, support::Probe};
 
-fn name(name: &str) -> FieldName {
+fn name(name: &str) -> EditableHeader {
     name.parse().unwrap()
 }
 
@@ -21,17 +21,17 @@ fn values(headers: &HeaderMap, name: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn fields_are_set_appended_removed_and_renamed_in_the_order_written() {
+async fn headers_are_set_appended_removed_and_renamed_in_order() {
     let edits = TransformLayer::new()
-        .set_field(name("x-set"), "one")
-        .append_field(name("x-set"), "two")
-        .append_field(name("x-new"), "three")
-        .remove_field(name("x-gone"))
-        .rename_field(name("x-old"), name("x-renamed"))
-        .rename_field(name("x-absent"), name("x-kept"))
+        .set_header(name("x-set"), "one")
+        .append_header(name("x-set"), "two")
+        .append_header(name("x-new"), "three")
+        .remove_header(name("x-gone"))
+        .rename_header(name("x-old"), name("x-renamed"))
+        .rename_header(name("x-absent"), name("x-kept"))
         // Seen by the edits that follow.
-        .set_field(name("x-temporary"), "four")
-        .rename_field(name("x-temporary"), name("x-last"));
+        .set_header(name("x-temporary"), "four")
+        .rename_header(name("x-temporary"), name("x-last"));
     let request = Request::get("/")
         .header("x-set", "caller")
         .header("x-set", "caller again")
@@ -59,88 +59,97 @@ async fn fields_are_set_appended_removed_and_renamed_in_the_order_written() {
 }
 
 #[tokio::test]
-async fn values_come_from_what_is_known_of_the_request() {
+async fn values_come_from_the_request_context() {
     for (source, expected) in [
-        (Source::literal("text"), "text"),
-        (Source::subject(), "user-7"),
-        (Source::issuer(), "https://issuer.example"),
-        (Source::tenant(), "acme"),
-        (Source::claim("team"), "search"),
-        (Source::claim("level"), "3"),
-        (Source::claim("staff"), "true"),
-        (Source::stage(), "prod"),
-        (Source::route(), "chat"),
+        (ValueSource::literal("text"), "text"),
+        (ValueSource::subject(), "user-7"),
+        (ValueSource::issuer(), "https://issuer.example"),
+        (ValueSource::tenant(), "acme"),
+        (ValueSource::claim("team"), "search"),
+        (ValueSource::claim("level"), "3"),
+        (ValueSource::claim("staff"), "true"),
+        (ValueSource::stage(), "prod"),
+        (ValueSource::route(), "chat"),
         (
-            Source::literal("t-").then(Source::tenant()).then("-".into()).then(Source::stage()),
+            ValueSource::literal("t-")
+                .then(ValueSource::tenant())
+                .then("-".into())
+                .then(ValueSource::stage()),
             "t-acme-prod",
         ),
     ] {
-        let edits = TransformLayer::new().set_field(name("x-value"), source.clone());
+        let edits = TransformLayer::new().set_header(name("x-value"), source.clone());
         let parts = sent(edits, Request::get("/")).await.unwrap();
         assert_eq!(values(&parts.headers, "x-value"), [expected], "{source:?}");
     }
     let context = context_of(None);
     context.set_request_id("id-1".parse().unwrap());
-    let edits = TransformLayer::new().set_field(name("x-value"), Source::request_id());
+    let edits = TransformLayer::new().set_header(name("x-value"), ValueSource::request_id());
     let parts = sent_as(context, edits, Request::get("/")).await.unwrap();
     assert_eq!(values(&parts.headers, "x-value"), ["id-1"]);
 }
 
 #[tokio::test]
-async fn what_is_missing_is_a_refusal_and_never_an_empty_field() {
+async fn a_missing_value_is_rejected() {
     for (source, refusal) in [
-        (Source::claim("absent"), Refusal::Forbidden),
-        (Source::claim("nothing"), Refusal::Forbidden),
-        (Source::claim("groups"), Refusal::Forbidden),
-        (Source::claim("empty"), Refusal::Forbidden),
-        (Source::literal("t-").then(Source::claim("empty")), Refusal::Forbidden),
-        (Source::request_id(), Refusal::Forbidden),
-        (Source::trace_id(), Refusal::Forbidden),
-        (Source::literal(""), Refusal::Forbidden),
-        (Source::literal("x").then(Source::claim("absent")), Refusal::Forbidden),
+        (ValueSource::claim("absent"), Refusal::Forbidden),
+        (ValueSource::claim("nothing"), Refusal::Forbidden),
+        (ValueSource::claim("groups"), Refusal::Forbidden),
+        (ValueSource::claim("empty"), Refusal::Forbidden),
+        (ValueSource::literal("t-").then(ValueSource::claim("empty")), Refusal::Forbidden),
+        (ValueSource::request_id(), Refusal::Forbidden),
+        (ValueSource::trace_id(), Refusal::Forbidden),
+        (ValueSource::literal(""), Refusal::Forbidden),
+        (ValueSource::literal("x").then(ValueSource::claim("absent")), Refusal::Forbidden),
     ] {
         for edits in [
-            TransformLayer::new().set_field(name("x-value"), source.clone()),
-            TransformLayer::new().append_field(name("x-value"), source.clone()),
+            TransformLayer::new().set_header(name("x-value"), source.clone()),
+            TransformLayer::new().append_header(name("x-value"), source.clone()),
         ] {
             let request = Request::get("/").header("x-value", "caller");
             assert_eq!(said(&sent(edits, request).await).0, refusal, "{source:?}");
         }
     }
-    for source in [Source::subject(), Source::issuer(), Source::tenant(), Source::claim("team")] {
-        let edits = TransformLayer::new().set_field(name("x-value"), source);
+    for source in [
+        ValueSource::subject(),
+        ValueSource::issuer(),
+        ValueSource::tenant(),
+        ValueSource::claim("team"),
+    ] {
+        let edits = TransformLayer::new().set_header(name("x-value"), source);
         let refused = sent_as(context_of(None), edits, Request::get("/")).await;
         assert_eq!(said(&refused).0, Refusal::MissingCredentials);
     }
     let stranger = || Identity::new(Proof::Jwt, "", "");
     for (identity, source) in [
-        (stranger(), Source::tenant()),
-        (stranger().with_tenant(""), Source::tenant()),
-        (stranger(), Source::subject()),
-        (stranger(), Source::issuer()),
+        (stranger(), ValueSource::tenant()),
+        (stranger().with_tenant(""), ValueSource::tenant()),
+        (stranger(), ValueSource::subject()),
+        (stranger(), ValueSource::issuer()),
     ] {
-        let edits =
-            TransformLayer::new().set_field(name("x-value"), Source::literal("t-").then(source));
+        let edits = TransformLayer::new()
+            .set_header(name("x-value"), ValueSource::literal("t-").then(source));
         let refused = sent_as(context_of(Some(identity)), edits, Request::get("/")).await;
         assert_eq!(said(&refused).0, Refusal::Forbidden);
     }
 }
 
 #[tokio::test]
-async fn what_may_be_missing_is_left_out_and_the_callers_own_never_stands_in_for_it() {
+async fn a_missing_optional_value_removes_the_clients_own() {
     let nobody = || context_of(None);
     let request = || Request::get("/?v=caller&w").header("x-value", "caller");
-    for source in [Source::tenant(), Source::claim("absent"), Source::claim("empty")] {
-        let source = Source::literal("t-").then(source).optional();
+    for source in [ValueSource::tenant(), ValueSource::claim("absent"), ValueSource::claim("empty")]
+    {
+        let source = ValueSource::literal("t-").then(source).optional();
         let set = TransformLayer::new()
-            .set_field(name("x-value"), source.clone())
+            .set_header(name("x-value"), source.clone())
             .set_query("v", source.clone());
         let parts = sent_as(nobody(), set, request()).await.unwrap();
         assert_eq!(values(&parts.headers, "x-value"), [""; 0]);
         assert_eq!(parts.uri, "/?w");
 
         let append = TransformLayer::new()
-            .append_field(name("x-value"), source.clone())
+            .append_header(name("x-value"), source.clone())
             .append_query("v", source);
         let parts = sent_as(nobody(), append, request()).await.unwrap();
         assert_eq!(values(&parts.headers, "x-value"), ["caller"]);
@@ -148,34 +157,34 @@ async fn what_may_be_missing_is_left_out_and_the_callers_own_never_stands_in_for
     }
     // A list is not missing.
     let edits =
-        TransformLayer::new().set_field(name("x-value"), Source::claim("groups").optional());
+        TransformLayer::new().set_header(name("x-value"), ValueSource::claim("groups").optional());
     assert_eq!(said(&sent(edits, request()).await).0, Refusal::Forbidden);
 }
 
 #[tokio::test]
-async fn a_value_that_is_no_field_value_is_refused_and_not_repeated() {
+async fn an_invalid_header_value_is_rejected_and_not_repeated() {
     let long = "x".repeat(4_097);
     for value in
         ["a\r\nx-evil: 1", "a\nb", "a\0b", "a\tb", "\u{7f}", "caf\u{e9}", " a", "a ", "", &long]
     {
-        let edits = TransformLayer::new().set_field(name("x-value"), Source::claim("evil"));
+        let edits = TransformLayer::new().set_header(name("x-value"), ValueSource::claim("evil"));
         let caller = caller().with_claim("evil", value);
         let refused = sent_as(context_of(Some(caller)), edits, Request::get("/")).await;
         let (refusal, detail) = said(&refused);
         assert_eq!(refusal, Refusal::Forbidden, "{value:?}");
         assert!(value.len() < 3 || !detail.contains(value), "{detail}");
     }
-    let edits = TransformLayer::new().set_field(name("x-value"), Source::claim("long"));
+    let edits = TransformLayer::new().set_header(name("x-value"), ValueSource::claim("long"));
     let caller = caller().with_claim("long", "x".repeat(4_096));
     let parts = sent_as(context_of(Some(caller)), edits, Request::get("/")).await.unwrap();
     assert_eq!(parts.headers["x-value"].len(), 4_096);
 }
 
 #[tokio::test]
-async fn a_caller_cannot_have_a_field_end_at_this_hop() {
+async fn a_client_cannot_make_an_edited_header_hop_by_hop() {
     let edits = TransformLayer::new()
-        .set_field(name("x-tenant"), Source::tenant())
-        .set_field(name("x-two"), "2");
+        .set_header(name("x-tenant"), ValueSource::tenant())
+        .set_header(name("x-two"), "2");
     let request = Request::get("/")
         .header("connection", "X-Tenant, x-two, x-mine")
         .header("x-mine", "1")
@@ -188,12 +197,12 @@ async fn a_caller_cannot_have_a_field_end_at_this_hop() {
 }
 
 #[tokio::test]
-async fn refusals_look_as_they_are_told_to_and_are_noted() {
+async fn rejections_have_the_chosen_format_and_are_recorded() {
     for (format, status, content_type) in [
         (RejectionFormat::Problem, 401, "application/problem+json"),
         (RejectionFormat::ApiGateway, 401, "application/json"),
     ] {
-        let edits = TransformLayer::new().set_field(name("x-tenant"), Source::tenant());
+        let edits = TransformLayer::new().set_header(name("x-tenant"), ValueSource::tenant());
         let gateway = edits.rejections(format).layer(Probe::new(|_: Request<Payload>| {
             panic!("a refused request went on");
             #[expect(unreachable_code, reason = "it says what the answer would be")]
@@ -210,17 +219,17 @@ async fn refusals_look_as_they_are_told_to_and_are_noted() {
 }
 
 #[test]
-fn a_fixed_text_is_not_printed() {
-    let source = Source::literal("hunter2").then(Source::claim("team"));
+fn debug_output_does_not_contain_a_fixed_text() {
+    let source = ValueSource::literal("hunter2").then(ValueSource::claim("team"));
     let layer =
-        TransformLayer::new().set_field(name("x-internal"), source).set_query("q", "hunter2");
+        TransformLayer::new().set_header(name("x-internal"), source).set_query("q", "hunter2");
     let printed = format!("{layer:?}");
     assert!(printed.contains("x-internal") && printed.contains("team"), "{printed}");
     assert!(!printed.contains("hunter2"), "{printed}");
 }
 
 #[test]
-fn reserved_fields_have_no_name_here() {
+fn reserved_headers_are_not_editable() {
     for reserved in [
         "host",
         "te",
@@ -246,12 +255,16 @@ fn reserved_fields_have_no_name_here() {
         "openai-organization",
         "content_length",
     ] {
-        let parsed = reserved.parse::<FieldName>();
-        assert!(matches!(parsed, Err(InvalidFieldName::Reserved(_))), "{reserved}");
-        let said = parsed.unwrap_err().to_string();
-        assert!(said.contains(&reserved.to_lowercase()), "{said}");
+        let parsed = reserved.parse::<EditableHeader>();
+        assert!(matches!(parsed, Err(EditableHeaderError::Reserved(_))), "{reserved}");
+        let error = parsed.unwrap_err().to_string();
+        assert!(error.contains(&reserved.to_lowercase()), "{error}");
     }
     for malformed in ["", "x team", "x:team", "x\r\n", ":path"] {
-        assert_eq!(malformed.parse::<FieldName>(), Err(InvalidFieldName::Malformed), "{malformed}");
+        assert_eq!(
+            malformed.parse::<EditableHeader>(),
+            Err(EditableHeaderError::Malformed),
+            "{malformed}"
+        );
     }
 }

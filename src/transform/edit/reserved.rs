@@ -1,11 +1,11 @@
-//! Fields that no edit touches. The table of the module's documentation.
+//! The reserved headers. The docs of `transform` list them and a test compares the two.
 
 use crate::{hop_by_hop::is_connection_header, stripped_headers::is_stripped};
 
-/// Whether a field belongs to the connection, the framing, the credentials or another layer.
+/// Returns whether a header belongs to the connection, the framing, the credentials or another layer.
 pub(super) fn is_reserved(name: &str) -> bool {
     is_connection_header(name)
-        // Set before them, it would be lost.
+        // `HfTokenLayer` would remove it again.
         || is_stripped(name)
         || NAMES.contains(&name)
         || STARTS.iter().any(|start| name.starts_with(start))
@@ -32,24 +32,25 @@ const STARTS: &[&str] = &["access-control-", "apigw-", "content-", "grpc-", "x-a
 mod tests {
     use super::*;
 
-    /// What stands between backquotes.
+    /// Returns the texts between backquotes.
     fn quoted(text: &str) -> Vec<&str> {
         text.split('`').skip(1).step_by(2).collect()
     }
 
-    /// The names of the module's table; `*` stands for anything.
+    /// Returns the documented names. `*` matches any text.
     fn listed() -> Vec<&'static str> {
-        let docs = include_str!("mod.rs");
-        let table = docs.split_once("//! # Reserved fields").unwrap().1;
+        let docs = include_str!("../mod.rs");
+        let table = docs.split_once("//! # Reserved headers").unwrap().1;
         let table = table.split_once("\n//! # ").unwrap().0;
         let rows = table.lines().filter(|line| line.starts_with("//! | `"));
         rows.flat_map(|row| quoted(row.split('|').nth(1).unwrap())).collect()
     }
 
     #[test]
-    fn all_that_is_listed_is_reserved() {
-        let docs = include_str!("mod.rs");
-        let ends = docs.split_once("whatever ends in ").unwrap().1.split_once(" |").unwrap().0;
+    fn every_documented_header_is_reserved() {
+        let docs = include_str!("../mod.rs");
+        let ends =
+            docs.split_once("every name that ends in ").unwrap().1.split_once(" |").unwrap().0;
         let ends = quoted(ends);
         assert_eq!((listed().len(), ends.len()), (70, 13));
         for name in listed() {
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_reserved_is_listed() {
+    fn every_reserved_header_is_documented() {
         let listed = listed();
         for name in NAMES {
             assert!(listed.contains(name), "{name}");
@@ -74,7 +75,7 @@ mod tests {
             assert!(is_connection_header(name) && listed.contains(&name), "{name}");
         }
         // The request headers that `hf` documents as removed.
-        let docs = include_str!("../hf/mod.rs");
+        let docs = include_str!("../../hf/mod.rs");
         for reason in ["credentials of", "identity and address", "route by them", "choose who pays"]
         {
             let row =
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_upstreams_take_is_free() {
+    fn headers_that_upstreams_read_are_not_reserved() {
         for name in [
             "accept",
             "accept-encoding",

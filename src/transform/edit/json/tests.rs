@@ -16,38 +16,38 @@ fn at(pointer: &str) -> Pointer {
 
 const CHAT: &str = "/v1/chat/completions";
 
-/// A request to a path, whose bodies are all JSON.
-fn around(path: &str) -> Around<'_> {
+/// A request with a JSON body.
+fn request(path: &str) -> RequestInfo<'_> {
     static NONE: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
     static PROFILE: Profile = Profile::compatible();
-    Around { path, query: None, headers: &NONE, binary: false, profile: &PROFILE }
+    RequestInfo { path, query: None, headers: &NONE, binary_bodies: false, profile: &PROFILE }
 }
 
-/// What goes upstream, and whether the usage is hidden.
+/// Returns the body for the upstream and whether the usage is hidden.
 fn apply_at(
     path: &str,
     edits: &[JsonEdit],
     body: &str,
 ) -> Result<(Option<String>, bool), Rejection> {
-    let edited = apply(edits, &Payload::buffered(body.to_owned()), around(path))?;
+    let edited = super::apply_all(edits, &Payload::buffered(body.to_owned()), request(path))?;
     let bytes = edited.bytes.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
     Ok((bytes, edited.hide_usage))
 }
 
-fn apply_all(edits: &[JsonEdit], body: &str) -> Result<(Option<String>, bool), Rejection> {
+fn apply_to_chat(edits: &[JsonEdit], body: &str) -> Result<(Option<String>, bool), Rejection> {
     apply_at(CHAT, edits, body)
 }
 
-/// What goes upstream.
+/// Returns the body for the upstream.
 #[track_caller]
 fn edited(edit: JsonEdit, body: &str) -> String {
-    apply_all(&[edit], body).unwrap().0.unwrap_or_else(|| body.to_owned())
+    apply_to_chat(&[edit], body).unwrap().0.unwrap_or_else(|| body.to_owned())
 }
 
-/// Where a body is refused, and by which keyword.
+/// Returns pointer and keyword of the violation.
 #[track_caller]
 fn refused(edit: JsonEdit, body: &str) -> (String, String) {
-    let rejection = apply_all(&[edit], body).unwrap_err();
+    let rejection = apply_to_chat(&[edit], body).unwrap_err();
     assert_eq!(rejection.refusal(), Refusal::InvalidPayload, "{body}");
     let [violation] = rejection.violations() else { panic!("one violation") };
     assert!(!violation.detail.is_empty());
@@ -71,29 +71,29 @@ fn tokens(most: u32) -> JsonEdit {
 }
 
 fn system(message: SystemMessage) -> JsonEdit {
-    JsonEdit::System(Injection::new(message))
+    JsonEdit::System(SystemMessageEdit::new(message))
 }
 
 fn usage() -> JsonEdit {
     JsonEdit::AskForUsage(AskForUsage::new())
 }
 
-// === what a body must be ===
+// === the body ===
 
 #[test]
-fn where_there_is_no_body_there_is_nothing_to_edit() {
-    assert_eq!(apply_all(&[set("/a", json!(1))], "").unwrap(), (None, false));
+fn an_empty_body_stays_empty() {
+    assert_eq!(apply_to_chat(&[set("/a", json!(1))], "").unwrap(), (None, false));
 }
 
 #[test]
-fn a_streamed_body_is_refused() {
+fn a_streamed_body_is_rejected() {
     let payload = || Payload::streamed(http_body_util::Full::new(Bytes::from_static(b"{}")));
-    let rejection = apply(&[usage()], &payload(), around(CHAT)).unwrap_err();
+    let rejection = super::apply_all(&[usage()], &payload(), request(CHAT)).unwrap_err();
     assert_eq!(rejection.refusal(), Refusal::UnsupportedMediaType);
 }
 
 #[test]
-fn a_body_that_is_not_an_object_is_refused() {
+fn a_body_that_is_not_an_object_is_rejected() {
     for body in ["[]", "[{\"model\": \"m\"}]", "1", "\"a\"", "null", "true"] {
         let here = (String::new(), "type".to_owned());
         assert_eq!(refused(default("/a", json!(1)), body), here);
@@ -103,15 +103,15 @@ fn a_body_that_is_not_an_object_is_refused() {
         assert_eq!(refused(system(SystemMessage::new("s")), body), here);
         assert_eq!(refused(JsonEdit::Aliases(ModelAliases::new([("a", "b")])), body), here);
     }
-    let rejection = apply_all(&[usage()], "{").unwrap_err();
+    let rejection = apply_to_chat(&[usage()], "{").unwrap_err();
     assert_eq!(rejection.refusal(), Refusal::MalformedPayload);
 }
 
 #[test]
-fn what_an_edit_brings_is_held_to_the_bounds() {
+fn an_edit_beyond_the_bounds_is_rejected() {
     let deep = (0..127).fold(json!(1), |inner, _| json!([inner]));
-    assert!(apply_all(&[default("/a", deep.clone())], "{}").is_ok());
-    let rejection = apply_all(&[default("/a/b", deep)], "{}").unwrap_err();
+    assert!(apply_to_chat(&[default("/a", deep.clone())], "{}").is_ok());
+    let rejection = apply_to_chat(&[default("/a/b", deep)], "{}").unwrap_err();
     assert_eq!(rejection.refusal(), Refusal::PayloadTooLarge);
     let detail = "/a/b: would have more than 128 arrays and objects in one another; \
         PayloadLayer::depth sets this bound";
@@ -119,24 +119,24 @@ fn what_an_edit_brings_is_held_to_the_bounds() {
 }
 
 #[test]
-fn edits_are_done_in_the_order_in_which_they_are_written() {
-    let both = |edits: [JsonEdit; 2]| apply_all(&edits, r#"{"n":1}"#).unwrap().0.unwrap();
+fn edits_run_in_order() {
+    let both = |edits: [JsonEdit; 2]| apply_to_chat(&edits, r#"{"n":1}"#).unwrap().0.unwrap();
     let clamped = both([default("/max_tokens", json!(900)), clamp("/max_tokens", 1..=512)]);
     assert_eq!(clamped, r#"{"n":1,"max_tokens":512}"#);
     let defaulted = both([clamp("/max_tokens", 1..=512), default("/max_tokens", json!(900))]);
     assert_eq!(defaulted, r#"{"n":1,"max_tokens":900}"#);
     let aliases = |from: &str, to: &str| JsonEdit::Aliases(ModelAliases::new([(from, to)]));
     let twice = [set("/model", json!("a")), aliases("a", "b"), aliases("b", "c")];
-    assert_eq!(apply_all(&twice, "{}").unwrap().0.unwrap(), r#"{"model":"c"}"#);
+    assert_eq!(apply_to_chat(&twice, "{}").unwrap().0.unwrap(), r#"{"model":"c"}"#);
 }
 
 // === clamp ===
 
 #[test]
-fn a_number_within_the_range_stays_as_it_was_written() {
+fn a_number_within_the_range_keeps_its_bytes() {
     for number in ["1", "4096", "4096.0", "1e3", "40.96E2", "4095.999", "1.0000", "0.4096e+4"] {
         let body = format!("{{ \"n\" :{number} }}");
-        assert_eq!(apply_all(&[clamp("/n", 1..=4096)], &body).unwrap().0, None, "{number}");
+        assert_eq!(apply_to_chat(&[clamp("/n", 1..=4096)], &body).unwrap().0, None, "{number}");
         assert_eq!(
             edited(tokens(4096), &format!("{{\"max_tokens\":{number}}}")).find(number),
             Some(14)
@@ -145,7 +145,7 @@ fn a_number_within_the_range_stays_as_it_was_written() {
 }
 
 #[test]
-fn a_number_beyond_the_range_becomes_its_end() {
+fn a_number_outside_the_range_becomes_its_bound() {
     let huge = format!("1{}", "0".repeat(100));
     let above = [
         "4097",
@@ -172,7 +172,7 @@ fn a_number_beyond_the_range_becomes_its_end() {
     }
     for number in ["-0", "0.0", "1e-400", "-1E-5", "-5"] {
         let body = format!("{{\"n\":{number}}}");
-        assert_eq!(apply_all(&[clamp("/n", -5..=4096)], &body).unwrap().0, None, "{number}");
+        assert_eq!(apply_to_chat(&[clamp("/n", -5..=4096)], &body).unwrap().0, None, "{number}");
     }
     // At the very ends, where an f64 has no single steps left.
     let whole = i64::MIN..=i64::MAX;
@@ -187,7 +187,7 @@ fn a_number_beyond_the_range_becomes_its_end() {
 }
 
 #[test]
-fn what_is_not_a_number_is_refused() {
+fn a_limit_that_is_not_a_number_is_rejected() {
     for value in ["\"5\"", "true", "[5]", "{}", "\"\""] {
         let body = format!("{{\"max_tokens\":{value}}}");
         let here = ("/max_tokens".to_owned(), "type".to_owned());
@@ -199,7 +199,10 @@ fn what_is_not_a_number_is_refused() {
 #[test]
 fn a_number_that_is_missing_stays_missing() {
     for body in ["{}", "{\"n\":null}", "{\"a\":{}}"] {
-        assert_eq!(apply_all(&[clamp("/n", 1..=9), clamp("/a/n", 1..=9)], body).unwrap().0, None);
+        assert_eq!(
+            apply_to_chat(&[clamp("/n", 1..=9), clamp("/a/n", 1..=9)], body).unwrap().0,
+            None
+        );
     }
 }
 
@@ -214,14 +217,14 @@ fn both_names_are_limited() {
 }
 
 #[test]
-fn a_limit_of_nothing_lets_one_token_through() {
+fn a_limit_of_zero_means_one_token() {
     assert_eq!(edited(tokens(0), r#"{"max_tokens": 5}"#), r#"{"max_tokens": 1}"#);
 }
 
 // === names in another case ===
 
 #[test]
-fn a_name_in_another_case_is_refused_beside_the_edited_one_and_alone() {
+fn a_name_in_another_case_is_rejected() {
     let twin = |pointer: &str| (pointer.to_owned(), "propertyNames".to_owned());
     for body in [
         r#"{"max_tokens":5,"Max_Tokens":100000}"#,
@@ -258,7 +261,7 @@ fn a_name_in_another_case_is_refused_beside_the_edited_one_and_alone() {
 // === model aliases ===
 
 #[test]
-fn a_model_is_called_what_the_table_says() {
+fn a_model_gets_its_name_in_the_table() {
     let table =
         || ModelAliases::new([("small", "org/a-8b"), ("big", "org/b"), ("small", "org/a-9b")]);
     let aliases = || JsonEdit::Aliases(table());
@@ -274,10 +277,10 @@ fn a_model_is_called_what_the_table_says() {
         "{}",
         r#"{"model":null}"#,
     ] {
-        assert_eq!(apply_all(&[aliases()], body).unwrap().0, None, "{body}");
+        assert_eq!(apply_to_chat(&[aliases()], body).unwrap().0, None, "{body}");
     }
 
-    let strict = || JsonEdit::Aliases(table().refuse_others());
+    let strict = || JsonEdit::Aliases(table().reject_others());
     assert_eq!(edited(strict(), r#"{"model":"big"}"#), r#"{"model":"org/b"}"#);
     for (body, keyword) in [
         (r#"{"model":"Small"}"#, "enum"),
@@ -297,7 +300,7 @@ fn a_model_is_called_what_the_table_says() {
 const OURS: &str = r#"{"content":"be \"kind\"","role":"system"}"#;
 
 #[test]
-fn the_system_message_stands_before_all_others() {
+fn the_system_message_is_the_first_message() {
     let message = || system(SystemMessage::new("be \"kind\""));
     let caller = r#"{"role":"system","content":"x"}"#;
     for (body, expected) in [
@@ -323,10 +326,12 @@ fn sorted(text: &str) -> String {
 }
 
 #[test]
-fn two_system_messages_stand_the_last_written_first() {
+fn the_last_system_message_is_the_first_of_two() {
     let both = [system(SystemMessage::new("one")), system(SystemMessage::new("two"))];
-    let text =
-        apply_all(&both, r#"{"messages":[{"role":"user","content":"hi"}]}"#).unwrap().0.unwrap();
+    let text = apply_to_chat(&both, r#"{"messages":[{"role":"user","content":"hi"}]}"#)
+        .unwrap()
+        .0
+        .unwrap();
     let value: Value = serde_json::from_str(&text).unwrap();
     let contents: Vec<&Value> =
         value["messages"].as_array().unwrap().iter().map(|message| &message["content"]).collect();
@@ -334,7 +339,7 @@ fn two_system_messages_stand_the_last_written_first() {
 }
 
 #[test]
-fn the_callers_own_system_messages_go_where_that_is_asked_for() {
+fn the_clients_system_messages_can_be_removed() {
     let message = || system(SystemMessage::new("be \"kind\"").instead_of_others());
     let user = r#"{ "role" : "user", "content": "hi" }"#;
     for (before, after) in [
@@ -357,11 +362,11 @@ fn the_callers_own_system_messages_go_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_system_message_stays_away_where_that_is_asked_for() {
+fn the_clients_system_message_can_take_precedence() {
     let message = || system(SystemMessage::new("be \"kind\"").unless_others());
     for role in ["system", "developer"] {
         let body = format!(r#"{{"messages":[{{"role":"user"}},{{"role":"{role}"}}]}}"#);
-        assert_eq!(apply_all(&[message()], &body).unwrap().0, None);
+        assert_eq!(apply_to_chat(&[message()], &body).unwrap().0, None);
     }
     let body = r#"{"messages":[{"role":"user"}]}"#;
     assert!(sorted(&edited(message(), body)).contains(OURS));
@@ -369,7 +374,7 @@ fn a_system_message_stays_away_where_that_is_asked_for() {
 }
 
 #[test]
-fn many_system_messages_go_at_once() {
+fn many_system_messages_are_removed_at_once() {
     let count = 100_000;
     let body = format!(r#"{{"messages":[{}{{}}]}}"#, r#"{"role":"system"},"#.repeat(count));
     let message = system(SystemMessage::new("be \"kind\"").instead_of_others());
@@ -379,7 +384,7 @@ fn many_system_messages_go_at_once() {
 // === usage ===
 
 #[test]
-fn usage_is_asked_for_and_hidden_where_the_caller_did_not_ask() {
+fn usage_is_requested_and_hidden_unless_the_client_requested_it() {
     for (body, expected) in [
         (r#"{"stream":true}"#, r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
         (
@@ -399,25 +404,25 @@ fn usage_is_asked_for_and_hidden_where_the_caller_did_not_ask() {
             r#"{"stream":true,"stream_options":{"include_usage":true}}"#,
         ),
     ] {
-        assert_eq!(apply_all(&[usage()], body).unwrap(), (Some(expected.to_owned()), true));
-        assert_eq!(apply_all(&[usage()], expected).unwrap(), (None, false));
+        assert_eq!(apply_to_chat(&[usage()], body).unwrap(), (Some(expected.to_owned()), true));
+        assert_eq!(apply_to_chat(&[usage()], expected).unwrap(), (None, false));
     }
 }
 
 #[test]
-fn usage_is_not_asked_for_where_nothing_streams() {
+fn usage_is_not_requested_without_a_stream() {
     for body in [
         "{}",
         r#"{"stream":false}"#,
         r#"{"stream":null}"#,
         r#"{"stream":false,"stream_options":5}"#,
     ] {
-        assert_eq!(apply_all(&[usage()], body).unwrap(), (None, false), "{body}");
+        assert_eq!(apply_to_chat(&[usage()], body).unwrap(), (None, false), "{body}");
     }
 }
 
 #[test]
-fn what_might_be_taken_for_a_stream_is_refused() {
+fn an_ambiguous_stream_member_is_rejected() {
     for (body, pointer) in [
         (r#"{"stream":1}"#, "/stream"),
         (r#"{"stream":"true"}"#, "/stream"),
@@ -448,7 +453,9 @@ fn a_typical_set_of_edits_is_written_once() {
             let payload = Payload::buffered(body);
             payload.document().unwrap();
             let mut edited = None;
-            let cost = measure(|| edited = Some(apply(&edits, &payload, around(CHAT)).unwrap()));
+            let cost = measure(|| {
+                edited = Some(super::apply_all(&edits, &payload, request(CHAT)).unwrap())
+            });
             (cost, edited.unwrap().bytes.map(|bytes| bytes.len()))
         };
         // The changes, their places, and the text: each bytes of it once.
@@ -463,7 +470,7 @@ fn a_typical_set_of_edits_is_written_once() {
 // === secrets ===
 
 #[test]
-fn prompts_are_not_shown() {
+fn debug_output_does_not_contain_prompts() {
     let message = SystemMessage::new("sesame");
     assert!(!format!("{message:?}").contains("sesame"));
     let edits = [system(message), default("/a", json!("sesame"))];
@@ -473,7 +480,7 @@ fn prompts_are_not_shown() {
 // === recorded bodies ===
 
 #[test]
-fn what_real_clients_send_keeps_what_is_not_edited() {
+fn bodies_of_real_clients_keep_other_bytes() {
     let edits = [
         JsonEdit::Aliases(ModelAliases::new([("m", "org/model")])),
         tokens(3),
@@ -493,7 +500,7 @@ fn what_real_clients_send_keeps_what_is_not_edited() {
             if before.root().kind() != Kind::Object {
                 continue;
             }
-            let (after, _) = apply_all(&edits, body).unwrap();
+            let (after, _) = apply_to_chat(&edits, body).unwrap();
             let after = Document::parse(after.unwrap()).unwrap();
             for (name, value) in before.root().members() {
                 let kept = after.root().get(&name).unwrap().raw() == value.raw();
@@ -540,9 +547,9 @@ proptest! {
     ) {
         let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\" : {value}")).collect();
         let body = format!("{{ {} }}", members.join(" ,"));
-        if let Ok((once, _)) = apply_all(&[tokens(most)], &body) {
+        if let Ok((once, _)) = apply_to_chat(&[tokens(most)], &body) {
             let once = once.unwrap_or(body);
-            prop_assert_eq!(apply_all(&[tokens(most)], &once).unwrap().0, None);
+            prop_assert_eq!(apply_to_chat(&[tokens(most)], &once).unwrap().0, None);
         }
     }
 }

@@ -4,88 +4,58 @@ use http::Uri;
 
 use super::{
     encoding::{decode, encode},
-    layer::TransformLayer,
-    step::Step,
-    target::Target,
-    value::{Known, Source},
+    uri::UriEdits,
 };
-use crate::rejection::Rejection;
+use crate::{
+    rejection::Rejection,
+    transform::value::{RequestValues, ValueSource},
+};
 
 /// An edit of the query.
 #[derive(Clone, Debug)]
-pub(super) enum QueryEdit {
-    Set(Box<str>, Source),
-    Append(Box<str>, Source),
+pub(crate) enum QueryEdit {
+    Set(Box<str>, ValueSource),
+    Append(Box<str>, ValueSource),
     Remove(Box<str>),
     Rename(Box<str>, Box<str>),
 }
 
 impl QueryEdit {
-    pub(super) fn apply(
+    pub(crate) fn apply(
         &self,
-        target: &mut Target,
+        edits: &mut UriEdits,
         uri: &Uri,
-        known: &Known<'_>,
+        values: &RequestValues<'_>,
     ) -> Result<(), Rejection> {
-        let query = target.query(uri);
+        let query = edits.query(uri);
         let has = |name: &str| {
             query.is_some_and(|query| query.split('&').any(|pair| is_named(pair, name)))
         };
         let edited = match self {
-            Self::Set(name, source) => match source.value(known)? {
-                Some(value) => replaced(query, name, Some(&written(name, &value))),
+            Self::Set(name, source) => match source.value(values)? {
+                Some(value) => replaced(query, name, Some(&encoded_pair(name, &value))),
                 None if has(name) => replaced(query, name, None),
                 None => return Ok(()),
             },
-            Self::Append(name, source) => match source.value(known)? {
-                Some(value) => Some(appended(query, &written(name, &value))),
+            Self::Append(name, source) => match source.value(values)? {
+                Some(value) => Some(appended(query, &encoded_pair(name, &value))),
                 None => return Ok(()),
             },
             Self::Remove(name) if has(name) => replaced(query, name, None),
             Self::Rename(from, to) if has(from) => query.map(|query| renamed(query, from, to)),
             Self::Remove(_) | Self::Rename(..) => return Ok(()),
         };
-        target.set_query(edited);
+        edits.set_query(edited);
         Ok(())
     }
 }
 
-/// Edits of the query. Members that no edit names stay byte for byte. Names are compared decoded, a
-/// plus sign both as itself and as a space, because upstreams differ in how they read it.
-impl TransformLayer {
-    /// Sets a member of the query, whatever the caller has there: in the place of the first one of
-    /// that name, or else at the end.
-    #[must_use]
-    pub fn set_query(self, name: impl Into<Box<str>>, value: impl Into<Source>) -> Self {
-        self.step(Step::Query(QueryEdit::Set(name.into(), value.into())))
-    }
-
-    /// Adds a member at the end of the query.
-    #[must_use]
-    pub fn append_query(self, name: impl Into<Box<str>>, value: impl Into<Source>) -> Self {
-        self.step(Step::Query(QueryEdit::Append(name.into(), value.into())))
-    }
-
-    /// Removes all members of that name from the query.
-    #[must_use]
-    pub fn remove_query(self, name: impl Into<Box<str>>) -> Self {
-        self.step(Step::Query(QueryEdit::Remove(name.into())))
-    }
-
-    /// Gives all members of a name another. Their values stay byte for byte; members that had the
-    /// other name before go. Without a member `from` nothing changes.
-    #[must_use]
-    pub fn rename_query(self, from: impl Into<Box<str>>, to: impl Into<Box<str>>) -> Self {
-        self.step(Step::Query(QueryEdit::Rename(from.into(), to.into())))
-    }
-}
-
-fn written(name: &str, value: &str) -> String {
+fn encoded_pair(name: &str, value: &str) -> String {
     format!("{}={}", encode(name), encode(value))
 }
 
-/// Whether a pair has this name, to an upstream that takes a plus sign for itself or to one that
-/// takes it for a space.
+/// Returns whether a pair has this name for an upstream that reads a plus sign as a plus sign or as a
+/// space.
 fn is_named(pair: &str, name: &str) -> bool {
     let own = pair.split_once('=').map_or(pair, |(own, _)| own);
     let is = |own: &str| *decode(own.as_bytes()) == *name.as_bytes();
@@ -99,7 +69,7 @@ fn appended(query: Option<&str>, pair: &str) -> String {
     }
 }
 
-/// The query with `pair`, or nothing, for all members of `name`. `None` when nothing is left.
+/// Replaces all parameters of `name` by `pair`. `None` when the query becomes empty.
 fn replaced(query: Option<&str>, name: &str, pair: Option<&str>) -> Option<String> {
     let mut pair = pair;
     let mut kept: Vec<&str> = Vec::new();

@@ -7,50 +7,50 @@ use crate::{
     rejection::Rejection,
 };
 
-/// A message that a [`TransformLayer`](crate::transform::TransformLayer) puts before those of the
-/// caller, who cannot remove it.
+/// A message that [`TransformLayer`](crate::transform::TransformLayer) adds before the client's
+/// messages. The client cannot remove it.
 ///
-/// By default the caller's own system messages follow it.
+/// By default the client's own system messages follow it.
 #[derive(Clone, Eq, PartialEq)]
 pub struct SystemMessage {
     content: Box<str>,
     role: &'static str,
-    others: Others,
+    others: OthersPolicy,
 }
 
-/// What becomes of the caller's own system messages.
+/// The treatment of the client's own system messages.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Others {
+enum OthersPolicy {
     Follow,
-    Go,
-    Win,
+    Remove,
+    Prefer,
 }
 
 impl SystemMessage {
-    /// A message of the role `system`.
+    /// Creates a message of the role `system`.
     pub fn new(content: impl Into<Box<str>>) -> Self {
-        Self { content: content.into(), role: "system", others: Others::Follow }
+        Self { content: content.into(), role: "system", others: OthersPolicy::Follow }
     }
 
-    /// Gives it the role `developer`, as OpenAI's newer models call it.
+    /// Sets the role to `developer`, the name for newer models of OpenAI.
     #[must_use]
     pub const fn developer(mut self) -> Self {
         self.role = "developer";
         self
     }
 
-    /// Removes the caller's own messages of the roles `system` and `developer`, wherever they
-    /// stand and however the role's case is.
+    /// Removes the client's messages of the roles `system` and `developer` in any case and at any
+    /// position.
     #[must_use]
     pub const fn instead_of_others(mut self) -> Self {
-        self.others = Others::Go;
+        self.others = OthersPolicy::Remove;
         self
     }
 
-    /// Leaves the messages alone where the caller has one of the role `system` or `developer`.
+    /// Adds nothing when the client has a message of the role `system` or `developer`.
     #[must_use]
     pub const fn unless_others(mut self) -> Self {
-        self.others = Others::Win;
+        self.others = OthersPolicy::Prefer;
         self
     }
 }
@@ -66,16 +66,16 @@ impl fmt::Debug for SystemMessage {
     }
 }
 
-/// A message as it is written.
+/// A system message as the layer writes it.
 #[derive(Clone, Debug)]
-pub(in crate::transform) struct Injection {
+pub(crate) struct SystemMessageEdit {
     messages: Pointer,
     message: Literal,
-    others: Others,
+    others: OthersPolicy,
 }
 
-impl Injection {
-    pub(super) fn new(message: SystemMessage) -> Self {
+impl SystemMessageEdit {
+    pub(crate) fn new(message: SystemMessage) -> Self {
         let SystemMessage { content, role, others } = message;
         let message = Literal::from(json!({ "role": role, "content": content }));
         Self { messages: Pointer::new(["messages"]), message, others }
@@ -83,9 +83,9 @@ impl Injection {
 
     pub(super) fn apply<'a>(&'a self, edits: &mut Edits<'a>) -> Result<(), Rejection> {
         match self.others {
-            Others::Follow => Ok(()),
-            Others::Go => edits.retain(&self.messages, |message| !is_system(message)),
-            Others::Win => match edits.get(&self.messages) {
+            OthersPolicy::Follow => Ok(()),
+            OthersPolicy::Remove => edits.retain(&self.messages, |message| !is_system(message)),
+            OthersPolicy::Prefer => match edits.get(&self.messages) {
                 Ok(Some(messages)) if messages.elements().any(is_system) => return Ok(()),
                 messages => messages.map(drop),
             },
@@ -95,7 +95,7 @@ impl Injection {
     }
 }
 
-/// Whether a message would be taken for one of the system, by a reader that folds case too.
+/// Returns whether a reader that ignores case may take a message for a system message.
 fn is_system(message: Node<'_>) -> bool {
     message.members().any(|(name, value)| {
         let is = |role: &str| {

@@ -6,20 +6,19 @@ use crate::{
     rejection::Rejection,
 };
 
-/// Names of models that callers use, and what the upstream calls them.
+/// A table from the model names of clients to those of the upstream.
 ///
-/// Names are compared exactly, a `:provider` suffix being part of them. What is not in the table
-/// passes as it is, unless [others are refused](Self::refuse_others).
+/// Names are compared exactly, including a `:provider` suffix. A name that is not in the table passes
+/// unchanged unless the table [rejects others](Self::reject_others).
 #[derive(Clone, Eq, PartialEq)]
 pub struct ModelAliases {
     model: Pointer,
     names: BTreeMap<Box<str>, Literal>,
-    refuses_others: bool,
+    rejects_others: bool,
 }
 
 impl ModelAliases {
-    /// A table of (what the caller asks for, what the upstream gets). Of two rows for one name, the
-    /// later stands.
+    /// Creates a table of pairs (client's name, upstream's name). The last pair for a name applies.
     pub fn new<A, M>(aliases: impl IntoIterator<Item = (A, M)>) -> Self
     where
         A: Into<Box<str>>,
@@ -29,28 +28,28 @@ impl ModelAliases {
         Self {
             model: Pointer::new(["model"]),
             names: aliases.into_iter().map(row).collect(),
-            refuses_others: false,
+            rejects_others: false,
         }
     }
 
-    /// Refuses a request whose `model` is not in the table, or is missing.
+    /// Rejects a request whose `model` is missing or not in the table.
     #[must_use]
-    pub const fn refuse_others(mut self) -> Self {
-        self.refuses_others = true;
+    pub const fn reject_others(mut self) -> Self {
+        self.rejects_others = true;
         self
     }
 
     pub(super) fn apply<'a>(&'a self, edits: &mut Edits<'a>) -> Result<(), Rejection> {
-        let refused = |keyword, detail| Err(violation(&self.model, keyword, detail));
-        let asked = match edits.get(&self.model).map_err(EditError::rejection)? {
+        let rejected = |keyword, detail| Err(violation(&self.model, keyword, detail));
+        let requested = match edits.get(&self.model).map_err(EditError::rejection)? {
             Some(model) => model.as_str(),
-            None if self.refuses_others => return refused("required", "must name a model"),
+            None if self.rejects_others => return rejected("required", "must name a model"),
             None => return Ok(()),
         };
-        let Some(asked) = asked else { return refused("type", "must be a string") };
-        match self.names.get(&*asked) {
+        let Some(requested) = requested else { return rejected("type", "must be a string") };
+        match self.names.get(&*requested) {
             Some(model) => edits.set(&self.model, model).map_err(EditError::rejection),
-            None if self.refuses_others => refused("enum", "must be a model that is served here"),
+            None if self.rejects_others => rejected("enum", "must be a model of this gateway"),
             None => Ok(()),
         }
     }
@@ -60,7 +59,7 @@ impl fmt::Debug for ModelAliases {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ModelAliases")
             .field("names", &self.names.keys())
-            .field("refuses_others", &self.refuses_others)
+            .field("rejects_others", &self.rejects_others)
             .finish()
     }
 }

@@ -6,19 +6,19 @@ use crate::{
     rejection::Rejection,
 };
 
-/// Holds a number within a range.
+/// Moves a number into a range.
 #[derive(Clone, Debug)]
-pub(in crate::transform) struct Clamp {
+pub(crate) struct Clamp {
     pointer: Pointer,
     range: RangeInclusive<i64>,
-    least: Literal,
-    greatest: Literal,
+    min: Literal,
+    max: Literal,
 }
 
 impl Clamp {
-    pub(super) fn new(pointer: Pointer, range: RangeInclusive<i64>) -> Self {
-        let (least, greatest) = (Literal::from(*range.start()), Literal::from(*range.end()));
-        Self { pointer, range, least, greatest }
+    pub(crate) fn new(pointer: Pointer, range: RangeInclusive<i64>) -> Self {
+        let (min, max) = (Literal::from(*range.start()), Literal::from(*range.end()));
+        Self { pointer, range, min, max }
     }
 
     pub(super) fn apply<'a>(&'a self, edits: &mut Edits<'a>) -> Result<(), Rejection> {
@@ -28,8 +28,8 @@ impl Clamp {
         let bound = match compare(node, &self.range) {
             None => return Err(violation(&self.pointer, "type", "must be a number")),
             Some(Ordering::Equal) => return Ok(()),
-            Some(Ordering::Less) => &self.least,
-            Some(Ordering::Greater) => &self.greatest,
+            Some(Ordering::Less) => &self.min,
+            Some(Ordering::Greater) => &self.max,
         };
         edits.set(&self.pointer, bound).map_err(EditError::rejection)
     }
