@@ -12,7 +12,7 @@ use super::{
     value::ValueSource,
 };
 use crate::{
-    generation::{AskForUsage, OutputTokens},
+    generation::{IncludeUsage, OutputTokens},
     model::Profile,
     payload::{Literal, Pointer},
     rejection::RejectionFormat,
@@ -267,7 +267,7 @@ impl TransformLayer {
     /// a boolean nor `null` is rejected, because some upstreams read `1` or `"true"` as `true`.
     #[must_use]
     pub fn include_usage(self) -> Self {
-        self.edit_json(JsonEdit::AskForUsage(AskForUsage::new()))
+        self.edit_json(JsonEdit::IncludeUsage(IncludeUsage::new()))
     }
 }
 

@@ -11,7 +11,7 @@ use self::clamp::Clamp;
 pub(crate) use self::system::SystemMessageEdit;
 pub use self::{alias::ModelAliases, system::SystemMessage};
 use crate::{
-    generation::{AskForUsage, OutputTokens},
+    generation::{IncludeUsage, OutputTokens},
     model::{Profile, Takes},
     payload::{Content, DocumentError, EditError, Edits, Literal, Payload, Pointer, only_json},
     rejection::Rejection,
@@ -27,7 +27,7 @@ pub(crate) enum JsonEdit {
     OutputTokens(OutputTokens),
     Aliases(ModelAliases),
     System(SystemMessageEdit),
-    AskForUsage(AskForUsage),
+    IncludeUsage(IncludeUsage),
 }
 
 /// The result of editing a body.
@@ -102,8 +102,8 @@ impl JsonEdit {
             }
             Self::Aliases(aliases) => return aliases.apply(edits).map(|()| false),
             Self::System(injection) => return injection.apply(edits).map(|()| false),
-            Self::AskForUsage(_) if !profile.asks_for_usage() => return Ok(false),
-            Self::AskForUsage(usage) => return usage.apply(edits, takes),
+            Self::IncludeUsage(_) if !profile.asks_for_usage() => return Ok(false),
+            Self::IncludeUsage(usage) => return usage.apply(edits, takes),
         }
         .map(|()| false)
         .map_err(EditError::rejection)

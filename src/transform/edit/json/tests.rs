@@ -1,4 +1,4 @@
-use std::sync::LazyLock;
+use std::{ops::RangeInclusive, sync::LazyLock};
 
 use allocation_counter::measure;
 use proptest::prelude::*;
@@ -29,7 +29,7 @@ fn apply_at(
     edits: &[JsonEdit],
     body: &str,
 ) -> Result<(Option<String>, bool), Rejection> {
-    let edited = super::apply_all(edits, &Payload::buffered(body.to_owned()), request(path))?;
+    let edited = apply_all(edits, &Payload::buffered(body.to_owned()), request(path))?;
     let bytes = edited.bytes.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
     Ok((bytes, edited.hide_usage))
 }
@@ -75,7 +75,7 @@ fn system(message: SystemMessage) -> JsonEdit {
 }
 
 fn usage() -> JsonEdit {
-    JsonEdit::AskForUsage(AskForUsage::new())
+    JsonEdit::IncludeUsage(IncludeUsage::new())
 }
 
 // === the body ===
@@ -88,7 +88,7 @@ fn an_empty_body_stays_empty() {
 #[test]
 fn a_streamed_body_is_rejected() {
     let payload = || Payload::streamed(http_body_util::Full::new(Bytes::from_static(b"{}")));
-    let rejection = super::apply_all(&[usage()], &payload(), request(CHAT)).unwrap_err();
+    let rejection = apply_all(&[usage()], &payload(), request(CHAT)).unwrap_err();
     assert_eq!(rejection.refusal(), Refusal::UnsupportedMediaType);
 }
 
@@ -453,9 +453,8 @@ fn a_typical_set_of_edits_is_written_once() {
             let payload = Payload::buffered(body);
             payload.document().unwrap();
             let mut edited = None;
-            let cost = measure(|| {
-                edited = Some(super::apply_all(&edits, &payload, request(CHAT)).unwrap())
-            });
+            let cost =
+                measure(|| edited = Some(apply_all(&edits, &payload, request(CHAT)).unwrap()));
             (cost, edited.unwrap().bytes.map(|bytes| bytes.len()))
         };
         // The changes, their places, and the text: each bytes of it once.

@@ -1,4 +1,4 @@
-//! The usage chunk that was asked for on the caller's behalf is hidden from the caller.
+//! Hides the usage chunk that only the gateway requested.
 
 use std::{
     pin::Pin,
@@ -22,25 +22,26 @@ pin_project! {
     pub(crate) struct HideUsage<B> {
         #[pin]
         body: B,
-        filter: Filter,
+        filter: UsageFilter,
     }
 }
 
 impl<B: Body<Data = Bytes>> HideUsage<B> {
-    /// Hides the chunk of an answer that [is an event stream](is_event_stream). What a watch is to
-    /// see stands in `response` already.
+    /// Hides the chunk of a response that [is an event stream](is_event_stream).
+    ///
+    /// A watch that must see the chunk wraps the body of `response` before.
     pub(crate) fn of_response(mut response: Response<B>) -> Response<Self> {
-        // They would be true of another body.
+        // These headers describe the unfiltered body.
         response.headers_mut().remove(CONTENT_LENGTH);
         remove_digests(response.headers_mut());
         response.map(|body| {
-            let filter = Filter::new(body.is_end_stream());
+            let filter = UsageFilter::new(body.is_end_stream());
             Self { body, filter }
         })
     }
 }
 
-/// Whether an answer is an event stream that can be read.
+/// Returns whether a response is an event stream without a content coding.
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     says_event_stream(headers) && !is_coded(headers)
 }
@@ -59,13 +60,13 @@ impl<B: Body<Data = Bytes>> Body for HideUsage<B> {
             if let Some(trailers) = filter.trailers.take() {
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
             }
-            if filter.over {
+            if filter.ended {
                 return Poll::Ready(None);
             }
             let shown = match ready!(body.as_mut().poll_frame(cx)) {
                 None => filter.finish(),
                 Some(Err(error)) => {
-                    filter.over = true;
+                    filter.ended = true;
                     return Poll::Ready(Some(Err(error)));
                 }
                 Some(Ok(frame)) => match frame.into_data() {
@@ -87,69 +88,71 @@ impl<B: Body<Data = Bytes>> Body for HideUsage<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.filter.over && self.filter.trailers.is_none()
+        self.filter.ended && self.filter.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        // How much is hidden is known when it was.
-        if self.filter.over { SizeHint::with_exact(0) } else { SizeHint::default() }
+        // The hidden length is not known before the end.
+        if self.filter.ended { SizeHint::with_exact(0) } else { SizeHint::default() }
     }
 }
 
-/// Lets all events pass but the usage chunk.
-struct Filter {
+/// Passes all events except the usage chunk.
+struct UsageFilter {
     framer: Framer,
     decoder: Decoder,
     // The last frame was hidden and ended with a carriage return, whose line feed may still come.
     hid_carriage_return: bool,
-    // Come when all data was shown.
+    // Returned after all data.
     trailers: Option<HeaderMap>,
-    over: bool,
+    ended: bool,
 }
 
-impl Filter {
-    /// The longest event that is held back until it is complete. The chunk has a few hundred bytes.
+impl UsageFilter {
+    /// The maximum size of an event that is buffered until it is complete. The chunk has a few hundred
+    /// bytes.
     const MAX_EVENT: usize = 64 * 1024;
 
-    fn new(over: bool) -> Self {
+    fn new(ended: bool) -> Self {
         let framer = Framer::new().max_frame(Self::MAX_EVENT);
         let decoder = Decoder::new();
-        Self { framer, decoder, hid_carriage_return: false, trailers: None, over }
+        Self { framer, decoder, hid_carriage_return: false, trailers: None, ended }
     }
 
-    /// What to show of the events that `data` completes: a piece of it, unless something is hidden.
+    /// Returns the visible bytes of the events that `data` completes. Without a hidden event they are a
+    /// slice of `data`.
     fn push(&mut self, data: Bytes) -> Bytes {
-        let (mut whole, mut length) = (data.clone(), 0);
+        let (mut unchanged, mut length) = (data.clone(), 0);
         let Self { framer, decoder, hid_carriage_return, .. } = self;
         let mut edited = (framer.pending() > 0).then(Vec::new);
         for frame in framer.push(data) {
             let mut bytes = frame.bytes().clone();
-            let late = std::mem::take(hid_carriage_return) && bytes.starts_with(b"\n");
-            if late {
+            let second_half = std::mem::take(hid_carriage_return) && bytes.starts_with(b"\n");
+            if second_half {
                 bytes.advance(1);
             }
             let hidden = is_usage_chunk(decoder, &frame);
             if hidden {
-                let beside = beside_the_event(&bytes);
-                *hid_carriage_return = bytes.ends_with(b"\r") && !beside.ends_with(b"\r");
-                bytes = beside;
+                let others = other_lines(&bytes);
+                *hid_carriage_return = bytes.ends_with(b"\r") && !others.ends_with(b"\r");
+                bytes = others;
             }
-            if late || hidden {
-                edited.get_or_insert_with(|| whole.get(..length).unwrap_or_default().to_vec());
+            if second_half || hidden {
+                edited.get_or_insert_with(|| unchanged.get(..length).unwrap_or_default().to_vec());
             }
             match &mut edited {
                 Some(edited) => edited.extend_from_slice(&bytes),
                 None => length += bytes.len(),
             }
         }
-        whole.truncate(length);
-        edited.map_or(whole, Bytes::from)
+        unchanged.truncate(length);
+        edited.map_or(unchanged, Bytes::from)
     }
 
-    /// What to show of an event that no blank line closed. Clients that read line by line take it
-    /// for one.
+    /// Ends the stream and returns the visible bytes of an event without a blank line. Clients that read
+    /// line by line accept such an event.
     fn finish(&mut self) -> Bytes {
-        self.over = true;
+        self.ended = true;
         let mut rest = std::mem::take(&mut self.framer).finish();
         if self.hid_carriage_return && rest.starts_with(b"\n") {
             rest.advance(1);
@@ -166,17 +169,17 @@ impl Filter {
     }
 }
 
-/// What else stands in a frame whose event is hidden, byte for byte: the line feed of a line end that
-/// was cut, comments, an id.
-fn beside_the_event(frame: &Bytes) -> Bytes {
+/// Returns the other lines of a frame whose event is hidden, such as comments and an id, and the line
+/// feed of a split line end.
+fn other_lines(frame: &Bytes) -> Bytes {
     let mut rest = strip_byte_order_mark(frame);
-    let mut beside = Vec::new();
-    let mut says_something = false;
+    let mut others = Vec::new();
+    let mut has_content = false;
     if let Some(after) = rest.strip_prefix(b"\n") {
-        beside.push(b'\n');
+        others.push(b'\n');
         rest = after;
     }
-    let late = beside.len();
+    let start = others.len();
     while let Some(at) = memchr2(b'\n', b'\r', rest) {
         let (content, end) = rest.split_at_checked(at).unwrap_or_default();
         let end_length = if end.starts_with(b"\r\n") { 2 } else { 1 };
@@ -184,24 +187,25 @@ fn beside_the_event(frame: &Bytes) -> Bytes {
         rest = after;
         let name = content.split(|byte| *byte == b':').next().unwrap_or_default();
         if !matches!(name, b"data" | b"event") {
-            says_something |= !content.is_empty();
-            beside.extend_from_slice(line);
+            has_content |= !content.is_empty();
+            others.extend_from_slice(line);
         }
     }
-    if !says_something {
-        // The blank line closed the event alone.
-        beside.truncate(late);
+    if !has_content {
+        // The remaining blank line belongs to the hidden event.
+        others.truncate(start);
     }
-    beside.into()
+    others.into()
 }
 
 fn join(first: Bytes, second: &Bytes) -> Bytes {
     if second.is_empty() { first } else { [first, second.clone()].concat().into() }
 }
 
-/// The chunk that OpenAI's streams end with when they are asked for usage: no choices, and the
-/// usage (`stream_options.include_usage` in OpenAI's API reference). Not one that says more: an
-/// error, or that it is an event of its own kind.
+/// Returns whether a frame is the usage chunk at the end of a stream: no choices and the usage
+/// (`stream_options.include_usage` in OpenAI's API reference).
+///
+/// An event with an error or a type of its own is not the chunk.
 fn is_usage_chunk(decoder: &mut Decoder, frame: &sse::Frame) -> bool {
     let Some(event) = decoder.decode(frame) else { return false };
     if event.event_type() != "message" || !may_be_without_choices(event.data()) {
@@ -214,7 +218,8 @@ fn is_usage_chunk(decoder: &mut Decoder, frame: &sse::Frame) -> bool {
         && chunk.root().get("error").is_none_or(|error| error.kind() == Kind::Null)
 }
 
-/// So that the other chunks are not read: they have choices, and often a `"usage": null`.
+/// Returns whether a chunk may have no choices. It saves parsing the other chunks, which often have a
+/// `"usage": null`.
 fn may_be_without_choices(data: &[u8]) -> bool {
     const CHOICES: &[u8] = b"\"choices\"";
     memmem::find_iter(data, CHOICES).any(|at| {

@@ -7,8 +7,8 @@ use crate::{
 
 const CHAT: &str = "/v1/chat/completions";
 
-/// What goes upstream, and what it may generate.
-fn limited(most: u32, path: &str, body: &str) -> Result<(String, Output), Rejection> {
+/// Returns the body for the upstream and its maximum output.
+fn limited(most: u32, path: &str, body: &str) -> Result<(String, OutputBound), Rejection> {
     limited_for(&Profile::compatible(), most, path, body)
 }
 
@@ -17,7 +17,7 @@ fn limited_for(
     most: u32,
     path: &str,
     body: &str,
-) -> Result<(String, Output), Rejection> {
+) -> Result<(String, OutputBound), Rejection> {
     let document = Document::parse(body.to_owned()).unwrap();
     let tokens = OutputTokens::new(most);
     let mut edits = document.edit();
@@ -31,7 +31,7 @@ fn edited(path: &str, body: &str) -> String {
     limited(9, path, body).unwrap().0
 }
 
-/// Where a body is refused, and by which keyword.
+/// Returns pointer and keyword of the violation.
 #[track_caller]
 fn refused(path: &str, body: &str) -> (String, String) {
     let rejection = limited(9, path, body).unwrap_err();
@@ -42,7 +42,7 @@ fn refused(path: &str, body: &str) -> (String, String) {
 }
 
 #[test]
-fn each_form_gets_its_own_limit_where_it_has_none() {
+fn each_form_gets_its_missing_limit() {
     for (path, body, expected) in [
         (CHAT, "{}", r#"{"max_tokens":9}"#),
         (CHAT, r#"{"messages":[]}"#, r#"{"messages":[],"max_tokens":9}"#),
@@ -115,7 +115,7 @@ fn each_form_gets_its_own_limit_where_it_has_none() {
 }
 
 #[test]
-fn a_body_that_fits_several_forms_satisfies_each() {
+fn a_body_of_several_forms_gets_each_limit() {
     assert_eq!(
         edited("/", r#"{"messages":[],"inputs":"i","prompt":"p","max_completion_tokens":3}"#),
         r#"{"messages":[],"inputs":"i","prompt":"p","max_completion_tokens":3,"max_tokens":9,"parameters":{"max_new_tokens":9}}"#
@@ -126,7 +126,7 @@ fn a_body_that_fits_several_forms_satisfies_each() {
 }
 
 #[test]
-fn each_instance_is_held_to_the_limit_of_its_own_form() {
+fn each_instance_gets_the_limit_of_its_form() {
     let (went, output) = limited(
         9,
         "/vertex",
@@ -258,7 +258,7 @@ fn no_spelling_bypasses_the_limit() {
 }
 
 #[test]
-fn a_body_of_no_known_form_is_judged_wherever_it_may_hold_a_request() {
+fn a_body_of_an_unknown_form_is_checked_at_every_depth() {
     let at = |pointer: &str| (pointer.to_owned(), "maximum".to_owned());
     for (body, pointer) in [
         (r#"[{"inputs":"a"},{"max_tokens":10}]"#, "/1/max_tokens"),
@@ -282,7 +282,7 @@ fn a_body_of_no_known_form_is_judged_wherever_it_may_hold_a_request() {
 }
 
 #[test]
-fn routes_that_generate_no_text_are_left_alone() {
+fn routes_that_generate_no_text_are_not_edited() {
     for (path, body) in [
         ("/v1/embeddings", r#"{"input":"x","max_tokens":5000,"MAX_TOKENS":"x"}"#),
         ("/v1/images/generations", r#"{"prompt":"x"}"#),
@@ -298,7 +298,7 @@ fn routes_that_generate_no_text_are_left_alone() {
 }
 
 #[test]
-fn a_task_of_another_kind_is_cut_and_gets_nothing_put_in() {
+fn a_task_without_text_has_its_limits_lowered_and_none_added() {
     let (went, output) =
         limited(9, "/", r#"{"inputs":{"question":"q"},"parameters":{"max_length":99}}"#).unwrap();
     assert_eq!(went, r#"{"inputs":{"question":"q"},"parameters":{"max_length":9}}"#);
@@ -308,7 +308,7 @@ fn a_task_of_another_kind_is_cut_and_gets_nothing_put_in() {
 }
 
 #[test]
-fn a_body_that_is_no_object_is_refused_where_the_route_is_known() {
+fn a_body_that_is_not_an_object_is_rejected_on_known_routes() {
     for body in ["[]", r#"["a",{"max_new_tokens":99}]"#, "1", "\"a\"", "null", "true"] {
         for path in [CHAT, "/", "/generate", "/models/gpt2", "/vertex", "/invocations"] {
             assert_eq!(refused(path, body), (String::new(), "type".to_owned()), "{path} {body}");
@@ -324,7 +324,7 @@ fn a_body_that_is_no_object_is_refused_where_the_route_is_known() {
 }
 
 #[test]
-fn answers_and_prompts_multiply_what_is_reserved() {
+fn completions_and_prompts_multiply_the_output() {
     let tokens = |path, body| limited(9, path, body).unwrap().1.tokens;
     for (path, body, expected) in [
         (CHAT, r#"{"n":3}"#, 27),
@@ -349,7 +349,7 @@ fn answers_and_prompts_multiply_what_is_reserved() {
 }
 
 #[test]
-fn a_name_in_another_case_is_refused() {
+fn a_name_in_another_case_is_rejected() {
     let twin = |pointer: &str| (pointer.to_owned(), "propertyNames".to_owned());
     for body in [
         r#"{"max_tokens":5,"Max_Tokens":100000}"#,
@@ -371,7 +371,7 @@ fn a_name_in_another_case_is_refused() {
 }
 
 #[test]
-fn earlier_edits_are_seen() {
+fn earlier_edits_are_respected() {
     let (inputs, parameters) = (Pointer::new(["inputs"]), Pointer::new(["parameters"]));
     let (text, large) = (
         Literal::from("a"),
@@ -398,7 +398,7 @@ fn earlier_edits_are_seen() {
 }
 
 #[test]
-fn the_profile_names_the_limit_of_a_chat_alone() {
+fn the_profile_names_only_the_limit_of_a_chat() {
     let openai = Profile::openai();
     for (path, body, expected) in [
         (CHAT, r#"{"messages":[]}"#, r#"{"messages":[],"max_completion_tokens":9}"#),
@@ -417,7 +417,7 @@ fn the_profile_names_the_limit_of_a_chat_alone() {
 }
 
 #[test]
-fn inputs_of_a_model_that_generates_nothing_are_read() {
+fn inputs_of_a_model_that_generates_nothing_are_not_edited() {
     let tei = Profile::tei("m");
     for (path, body) in [
         ("/", r#"{"inputs":"i"}"#),
@@ -438,7 +438,7 @@ fn inputs_of_a_model_that_generates_nothing_are_read() {
 }
 
 #[test]
-fn a_route_of_ones_own_has_the_form_that_the_profile_names() {
+fn an_added_route_has_the_form_of_the_profile() {
     let profile = Profile::compatible()
         .route("/ask", BodyForm::Chat)
         .route("/", BodyForm::Reads)

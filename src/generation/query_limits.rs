@@ -1,47 +1,52 @@
-//! Limits in the query.
+//! OutputBound limits in the query.
 
 use std::{borrow::Cow, ops::RangeInclusive};
 
 use percent_encoding::percent_decode_str;
 
-use super::names::{Known, Role, known};
+use super::member_names::{KnownMember, MemberRole, known};
 use crate::{
     payload::whole_number,
     rejection::{Refusal, Rejection, Violation},
 };
 
-/// What a query asks for.
+/// The output limits of a query.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Asked {
-    /// The greatest limit that it has.
+pub(crate) struct QueryLimits {
+    /// The greatest limit.
     pub(crate) tokens: Option<u64>,
-    /// How many answers.
+    /// The number of completions.
     pub(crate) answers: u64,
 }
 
-impl Asked {
-    pub(crate) const NOTHING: Self = Self { tokens: None, answers: 1 };
+impl QueryLimits {
+    pub(crate) const NONE: Self = Self { tokens: None, answers: 1 };
 
-    /// Reads a query as forms are read. What is not a number within the range is refused.
+    /// Reads a query. A limit that is not a number within the range is rejected.
     pub(super) fn of(query: &str, range: &RangeInclusive<i64>) -> Result<Self, Rejection> {
-        let mut asked = Self::NOTHING;
+        let mut limits = Self::NONE;
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let Some(Known { name: known, role }) = known(&decoded(name)) else { continue };
+            let Some(KnownMember { name: known, role }) = known(&decoded(name)) else { continue };
             let number = || whole_number(decoded(value).trim());
             match role {
-                Role::Limit => {
-                    let limits = |tokens: &u64| {
+                MemberRole::Limit => {
+                    let within = |tokens: &u64| {
                         i64::try_from(*tokens).is_ok_and(|tokens| range.contains(&tokens))
                     };
-                    let tokens = number().filter(limits).ok_or_else(|| refused(known, range))?;
-                    asked.tokens = asked.tokens.max(Some(tokens));
+                    let tokens = number().filter(within).ok_or_else(|| rejection(known, range))?;
+                    limits.tokens = limits.tokens.max(Some(tokens));
                 }
-                Role::Count => asked.answers = asked.answers.max(number().unwrap_or_default()),
-                Role::Container | Role::Mark(_) | Role::Inputs | Role::Holder => {}
+                MemberRole::Count => {
+                    limits.answers = limits.answers.max(number().unwrap_or_default())
+                }
+                MemberRole::Container
+                | MemberRole::Mark(_)
+                | MemberRole::Inputs
+                | MemberRole::Holder => {}
             }
         }
-        Ok(asked)
+        Ok(limits)
     }
 }
 
@@ -52,7 +57,7 @@ fn decoded(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn refused(name: &str, range: &RangeInclusive<i64>) -> Rejection {
+fn rejection(name: &str, range: &RangeInclusive<i64>) -> Rejection {
     let detail = format!("must be a number of at least 1 and at most {}", range.end());
     let violation = Violation::new(format!("/query/{name}"), "maximum", detail);
     Rejection::new(Refusal::InvalidParameters).with_violations(vec![violation])
@@ -63,11 +68,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_and_counts_are_found_however_they_are_written() {
-        let asked = |query| Asked::of(query, &(1..=100)).map_err(|refused| refused.refusal());
-        let tokens = |tokens| Ok(Asked { tokens: Some(tokens), answers: 1 });
+    fn limits_and_counts_are_found_in_every_spelling() {
+        let limits =
+            |query| QueryLimits::of(query, &(1..=100)).map_err(|rejection| rejection.refusal());
+        let tokens = |tokens| Ok(QueryLimits { tokens: Some(tokens), answers: 1 });
         for query in ["", "&&", "a=b", "max_tokens_=500", "temperature=5", "n", "n=x"] {
-            assert_eq!(asked(query), Ok(Asked::NOTHING), "{query}");
+            assert_eq!(limits(query), Ok(QueryLimits::NONE), "{query}");
         }
         for query in [
             "max_new_tokens=100",
@@ -75,7 +81,7 @@ mod tests {
             "max_tokens=+100",
             "max_tokens=1e2",
         ] {
-            assert_eq!(asked(query), tokens(100), "{query}");
+            assert_eq!(limits(query), tokens(100), "{query}");
         }
         for query in [
             "max_new_tokens=101",
@@ -91,9 +97,9 @@ mod tests {
             "%6dax_new_tokens=101",
             "n_predict=101",
         ] {
-            assert_eq!(asked(query), Err(Refusal::InvalidParameters), "{query}");
+            assert_eq!(limits(query), Err(Refusal::InvalidParameters), "{query}");
         }
-        let both = asked("num_return_sequences=50.0&max_length=7.0");
-        assert_eq!(both, Ok(Asked { tokens: Some(7), answers: 50 }));
+        let both = limits("num_return_sequences=50.0&max_length=7.0");
+        assert_eq!(both, Ok(QueryLimits { tokens: Some(7), answers: 50 }));
     }
 }

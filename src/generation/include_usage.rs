@@ -1,13 +1,13 @@
-use super::violation;
+use super::violation::violation;
 use crate::{
     model::{Form, Takes},
     payload::{EditError, Edits, Literal, Pointer},
     rejection::Rejection,
 };
 
-/// Asks for the usage of a stream.
+/// Requests the usage of a stream.
 #[derive(Clone, Debug)]
-pub(crate) struct AskForUsage {
+pub(crate) struct IncludeUsage {
     messages: Pointer,
     prompt: Pointer,
     stream: Pointer,
@@ -15,7 +15,7 @@ pub(crate) struct AskForUsage {
     yes: Literal,
 }
 
-impl AskForUsage {
+impl IncludeUsage {
     pub(crate) fn new() -> Self {
         Self {
             messages: Pointer::new(["messages"]),
@@ -26,24 +26,26 @@ impl AskForUsage {
         }
     }
 
-    /// True when the caller did not ask. Only chats and completions are asked: OpenAI's responses and
-    /// Anthropic's messages tell their usage, and refuse to be asked.
+    /// Requests the usage unless the client did. Returns whether it was added.
+    ///
+    /// Only chats and completions have the member. OpenAI's responses and Anthropic's messages report
+    /// their usage without it and reject it.
     pub(crate) fn apply<'a>(
         &'a self,
         edits: &mut Edits<'a>,
         takes: Takes,
     ) -> Result<bool, Rejection> {
-        if !self.may_ask(edits, takes)? {
+        if !self.is_supported(edits, takes)? {
             return Ok(false);
         }
-        let asks = flag(edits, &self.stream)? && !flag(edits, &self.include_usage)?;
-        if asks {
+        let adds = flag(edits, &self.stream)? && !flag(edits, &self.include_usage)?;
+        if adds {
             edits.set(&self.include_usage, &self.yes).map_err(EditError::rejection)?;
         }
-        Ok(asks)
+        Ok(adds)
     }
 
-    fn may_ask(&self, edits: &mut Edits<'_>, takes: Takes) -> Result<bool, Rejection> {
+    fn is_supported(&self, edits: &mut Edits<'_>, takes: Takes) -> Result<bool, Rejection> {
         let mut has =
             |mark| edits.get(mark).map(|node| node.is_some()).map_err(EditError::rejection);
         Ok(match takes {
@@ -54,7 +56,7 @@ impl AskForUsage {
     }
 }
 
-/// A truth value; false where it is missing.
+/// Returns a boolean. A missing one is false.
 fn flag(edits: &mut Edits<'_>, pointer: &Pointer) -> Result<bool, Rejection> {
     match edits.get(pointer).map_err(EditError::rejection)? {
         None => Ok(false),
