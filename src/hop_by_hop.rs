@@ -36,7 +36,7 @@ pub(crate) fn strip_named_headers(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes the headers that `selects` selects. Allocates only when there are some.
+/// Removes the headers that `selects` returns `true` for. Allocates only when it removes some.
 pub(crate) fn remove_headers(headers: &mut HeaderMap, selects: impl Fn(&HeaderName) -> bool) {
     let mut kept = 0;
     loop {

@@ -7,7 +7,7 @@ use super::settings::Settings;
 use crate::{
     context::RequestContext,
     identity::Identity,
-    model::{Policy, Provider, Target},
+    model::{Provider, ProviderPolicy, Target},
     payload::{Document, Kind, Node, Payload},
 };
 
@@ -44,7 +44,7 @@ impl ListFilter {
     /// Adds the allowed part of an entry.
     fn push_entry(&self, entry: Node<'_>, document: &Bytes, list: &mut ArrayWriter) {
         let Some(model) = entry.get("id").and_then(Node::as_str) else { return };
-        let target = Target::of(&*model);
+        let target = Target::new(&*model);
         if !self.settings.profile.has_providers() {
             if self.allows(&target) {
                 list.push(entry.raw());
@@ -53,7 +53,10 @@ impl ListFilter {
         }
         // When the router chooses, any provider of the model may serve it.
         let chosen = |policy| self.allows(&target.clone().with_provider(Provider::Chosen(policy)));
-        if [Policy::Fastest, Policy::Cheapest, Policy::Preferred].into_iter().any(chosen) {
+        if [ProviderPolicy::Fastest, ProviderPolicy::Cheapest, ProviderPolicy::Preferred]
+            .into_iter()
+            .any(chosen)
+        {
             return list.push(entry.raw());
         }
         let Some(providers) = entry.get("providers") else { return };

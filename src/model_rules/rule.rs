@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use crate::{
     identity::{Identity, Proof},
-    model::{Policy, Provider, Target},
+    model::{Provider, ProviderPolicy, Target},
 };
 
 /// The rules that allow callers to use models. Without a rule nothing is allowed.
@@ -37,31 +37,31 @@ impl ModelRules {
 /// ```
 /// use tower_inference::{
 ///     identity::{Identity, Proof},
-///     model::{Policy, Provider, Target},
+///     model::{ProviderPolicy, Provider, Target},
 ///     model_rules::{ModelRule, ModelRules},
 /// };
 ///
 /// let rules = ModelRules::new().allow(
 ///     ModelRule::new(["meta-llama/*", "openai/gpt-oss-20b"])
 ///         .providers(["together"])
-///         .policies([Policy::Cheapest])
+///         .policies([ProviderPolicy::Cheapest])
 ///         .tenant("https://issuer.example", "acme")
 ///         .scope("infer"),
 /// );
 /// let caller = Identity::new(Proof::Jwt, "https://issuer.example", "user-7")
 ///     .with_tenant("acme")
 ///     .with_scopes(["infer"]);
-/// let target = Target::of("openai/gpt-oss-20b").with_provider(Provider::Named("together".into()));
+/// let target = Target::new("openai/gpt-oss-20b").with_provider(Provider::Named("together".into()));
 /// assert!(rules.allows(&target, Some(&caller)));
 /// assert!(!rules.allows(&target, None));
-/// let target = target.with_provider(Provider::Chosen(Policy::Fastest));
+/// let target = target.with_provider(Provider::Chosen(ProviderPolicy::Fastest));
 /// assert!(!rules.allows(&target, Some(&caller)));
 /// ```
 #[derive(Clone, Debug)]
 pub struct ModelRule {
     names: Vec<NamePattern>,
     providers: Vec<Box<str>>,
-    policies: Vec<Policy>,
+    policies: Vec<ProviderPolicy>,
     any_provider: bool,
     conditions: Vec<Condition>,
 }
@@ -93,9 +93,9 @@ impl ModelRule {
 
     /// Adds policies by which the router may choose any provider of the model.
     ///
-    /// By default the rule has no policy. A model without a suffix means [`Policy::Fastest`].
+    /// By default the rule has no policy. A model without a suffix means [`ProviderPolicy::Fastest`].
     #[must_use]
-    pub fn policies(mut self, policies: impl IntoIterator<Item = Policy>) -> Self {
+    pub fn policies(mut self, policies: impl IntoIterator<Item = ProviderPolicy>) -> Self {
         self.policies.extend(policies);
         self
     }

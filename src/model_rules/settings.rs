@@ -50,7 +50,7 @@ impl Settings {
         if matches!(*method, Method::GET | Method::HEAD) && path == "/v1/models" {
             // An endpoint lists its one model under a name of its own, so the list is not filtered.
             let Some(model) = self.profile.only_model() else { return Ok(Decision::FilterList) };
-            return self.judge(&Target::of(model), caller.as_deref());
+            return self.judge(&Target::new(model), caller.as_deref());
         }
         if self.open_routes.iter().any(|(open, at)| open == method && **at == *path) {
             return Ok(Decision::Pass);

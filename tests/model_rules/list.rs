@@ -19,7 +19,7 @@ use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
     memory_limit::MemoryLimit,
-    model::{Policy, Profile},
+    model::{Profile, ProviderPolicy},
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     rejection::Rejection,
 };
@@ -117,7 +117,7 @@ async fn forbidden_models_and_providers_are_removed() {
 
 #[tokio::test]
 async fn a_policy_lists_every_provider() {
-    let chosen = ModelRule::new(["org/one", "org/five"]).policies([Policy::Cheapest]);
+    let chosen = ModelRule::new(["org/one", "org/five"]).policies([ProviderPolicy::Cheapest]);
     let expected = rows(&[("org/one", &["together", "groq"]), ("org/five", &[])]);
     assert_eq!(left(chosen, None).await, expected);
 }

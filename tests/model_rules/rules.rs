@@ -9,7 +9,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
-    model::{BodyForm, Policy, Profile},
+    model::{BodyForm, Profile, ProviderPolicy},
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::Payload,
     rejection::{Refusal, Rejection, RejectionFormat},
@@ -94,7 +94,8 @@ async fn only_listed_providers_are_allowed() {
 
 #[tokio::test]
 async fn a_policy_is_allowed_only_by_its_name() {
-    let layer = router([ModelRule::new(["m"]).providers(["together"]).policies([Policy::Fastest])]);
+    let layer =
+        router([ModelRule::new(["m"]).providers(["together"]).policies([ProviderPolicy::Fastest])]);
     for (model, allowed) in [
         ("m", true),
         ("m:fastest", true),

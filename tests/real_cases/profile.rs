@@ -384,7 +384,7 @@ async fn mistral_refuses_stream_options() {
             stream.body(Full::from(STREAM)).unwrap()
         }
     };
-    let chosen = Profile::compatible().stream_usage(StreamUsage::Unasked);
+    let chosen = Profile::compatible().stream_usage(StreamUsage::Unrequested);
     for profile in [Profile::mistral(), chosen] {
         let transform = TransformLayer::new().include_usage().profile(profile.clone());
         let asked = send(transform, CHAT, body, mistral).await;

@@ -1,24 +1,24 @@
 use http::HeaderName;
 
-/// The name by which the output of a chat is limited where the client names no limit.
+/// The name of the output limit that is added to a chat without one.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum OutputLimit {
     /// `max_tokens`, which vLLM, SGLang, TGI, llama.cpp, Ollama and Mistral take.
     MaxTokens,
-    /// `max_completion_tokens`. OpenAI's reasoning models refuse the other name.
+    /// `max_completion_tokens`. OpenAI's reasoning models reject the other name.
     MaxCompletionTokens,
 }
 
-/// How an upstream comes to tell the usage of a stream.
+/// Whether a stream is asked for its usage.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum StreamUsage {
-    /// It tells the usage when `stream_options.include_usage` asks for it.
-    Asked,
-    /// It is not asked: it tells the usage by itself, or never. Mistral's API refuses
-    /// `stream_options`.
-    Unasked,
+    /// The gateway requests the usage with `stream_options.include_usage`.
+    Requested,
+    /// The gateway does not request the usage. The upstream sends it unrequested or never. Mistral's API
+    /// rejects `stream_options`.
+    Unrequested,
 }
 
 /// The header that carries the upstream's token.

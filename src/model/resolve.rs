@@ -1,21 +1,26 @@
-//! Which model of which provider a request reaches.
+//! Finds the target of a request.
 
 use std::borrow::Cow;
 
 use http::{Method, Request};
 
-use super::{Profile, Provider, Target, TargetError, body, name, profile::Kind, route};
+use super::{
+    TargetError, body_model, name,
+    profile::{Kind, Profile},
+    route,
+    target::{Provider, Target},
+};
 use crate::payload::Payload;
 
 /// The provider that serves `…/models/{model}`.
 const HF_INFERENCE: &str = "hf-inference";
 
 impl Profile {
-    /// What `request` will reach, as it stands: after whatever edits it.
+    /// Returns the target of `request`. Call it after every edit of the request.
     ///
     /// # Errors
     ///
-    /// When that cannot be told for certain.
+    /// Returns a [`TargetError`] when the target is not certain.
     pub fn target<'a>(&'a self, request: &'a Request<Payload>) -> Result<Target<'a>, TargetError> {
         let path = request.uri().path();
         if !route::is_plain(path) {
@@ -25,30 +30,30 @@ impl Profile {
         let added = post && self.is_added(path);
         match &self.kind {
             Kind::Endpoint(model) => {
-                let own = |rest| *route::of_model(rest).model == **model;
+                let own = |rest| *route::model_route(rest).model == **model;
                 let known =
                     route::is_of_endpoint(path) || path.strip_prefix("/models/").is_some_and(own);
                 if added || post && known {
-                    Ok(Target::of(&**model))
+                    Ok(Target::new(&**model))
                 } else {
                     Err(TargetError::Route)
                 }
             }
             Kind::Server if added || post && route::is_openai(path) => {
-                let model = body::required(request)?;
-                if name::is_plain(&model) { Ok(Target::of(model)) } else { Err(TargetError::Name) }
+                let model = body_model::required(request)?;
+                if name::is_plain(&model) { Ok(Target::new(model)) } else { Err(TargetError::Name) }
             }
             Kind::Server => Err(TargetError::Route),
             Kind::Router
                 if added && !route::is_below_name(path) || post && route::is_openai(path) =>
             {
-                name::with_suffix(body::required(request)?)
+                name::with_suffix(body_model::required(request)?)
             }
-            Kind::Router => routed(path, added, request),
+            Kind::Router => on_router(path, added, request),
         }
     }
 
-    /// The one model, if it serves one.
+    /// Returns the model of an upstream that serves only one.
     #[cfg(feature = "model-rules")]
     pub(crate) fn only_model(&self) -> Option<&str> {
         match &self.kind {
@@ -57,22 +62,22 @@ impl Profile {
         }
     }
 
-    /// Whether its models are computed by providers.
+    /// Returns whether providers compute its models.
     #[cfg(feature = "model-rules")]
     pub(crate) const fn has_providers(&self) -> bool {
         matches!(self.kind, Kind::Router)
     }
 }
 
-/// The router's routes that begin with a provider.
-fn routed<'a>(
+/// Returns the target of a route of the router that begins with a provider.
+fn on_router<'a>(
     path: &'a str,
     added: bool,
     request: &'a Request<Payload>,
 ) -> Result<Target<'a>, TargetError> {
     let mut prefixes = ["/hf-inference/models/", "/models/"].into_iter();
     if let Some(rest) = prefixes.find_map(|prefix| path.strip_prefix(prefix)) {
-        return of_model(rest, request);
+        return on_hf_inference(rest, request);
     }
     let (provider, rest) = path
         .strip_prefix('/')
@@ -82,19 +87,19 @@ fn routed<'a>(
         return Err(TargetError::Route);
     }
     if added || request.method() == Method::POST && route::is_openai_of_provider(rest) {
-        let model = agreed(body::required(request)?, provider)?;
+        let model = without_suffix(body_model::required(request)?, provider)?;
         let plain = name::is_plain(&model);
-        let target = Target::of(model).with_provider(Provider::Route(provider));
+        let target = Target::new(model).with_provider(Provider::Route(provider));
         return if plain { Ok(target) } else { Err(TargetError::Name) };
     }
-    if let Some(model) = body::optional(request)? {
-        agreed(model, provider)?;
+    if let Some(model) = body_model::optional(request)? {
+        without_suffix(model, provider)?;
     }
     Ok(Target::unknown(provider))
 }
 
-/// The model before its colon, if what stands behind names the provider once more.
-fn agreed<'a>(model: Cow<'a, str>, provider: &str) -> Result<Cow<'a, str>, TargetError> {
+/// Returns the model before its colon. The suffix may only repeat the provider.
+fn without_suffix<'a>(model: Cow<'a, str>, provider: &str) -> Result<Cow<'a, str>, TargetError> {
     match name::split(model) {
         (model, None) => Ok(model),
         (model, Some(suffix)) if suffix == provider => Ok(model),
@@ -102,21 +107,24 @@ fn agreed<'a>(model: Cow<'a, str>, provider: &str) -> Result<Cow<'a, str>, Targe
     }
 }
 
-/// `{model}`, and what may follow it, of Hugging Face's own inference.
-fn of_model<'a>(rest: &'a str, request: &'a Request<Payload>) -> Result<Target<'a>, TargetError> {
-    let route::OfModel { model, openai } = route::of_model(rest);
+/// Returns the target of a route of HF Inference, which begins with `{model}`.
+fn on_hf_inference<'a>(
+    rest: &'a str,
+    request: &'a Request<Payload>,
+) -> Result<Target<'a>, TargetError> {
+    let route::ModelRoute { model, openai } = route::model_route(rest);
     if request.method() != Method::POST {
         return Err(TargetError::Route);
     }
     if !name::is_of_hub(model) {
         return Err(TargetError::Name);
     }
-    // A task may take pictures and sounds, unseen; the routes of OpenAI take JSON with a `model`.
-    let named = if openai { body::of_json(request)? } else { body::optional(request)? };
+    // A task may take pictures and sounds. The routes of OpenAI take JSON with a `model`.
+    let named = if openai { body_model::of_json(request)? } else { body_model::optional(request)? };
     if let Some(named) = named
-        && agreed(named, HF_INFERENCE)? != model
+        && without_suffix(named, HF_INFERENCE)? != model
     {
         return Err(TargetError::Conflict);
     }
-    Ok(Target::of(model).with_provider(Provider::Named(HF_INFERENCE.into())))
+    Ok(Target::new(model).with_provider(Provider::Named(HF_INFERENCE.into())))
 }

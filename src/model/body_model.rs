@@ -1,4 +1,4 @@
-//! What the body says of the model.
+//! Reads the model's name from the body.
 
 use std::borrow::Cow;
 
@@ -7,29 +7,28 @@ use http::Request;
 use super::{TargetError, name::MAX_LEN};
 use crate::payload::{DocumentError, Payload, first_of_json, says_json};
 
-/// Other members by which gateways and servers choose what is reached.
+/// Other members by which gateways and servers choose a model or provider.
 const CHOOSERS: [&str; 4] = ["models", "provider", "providers", "fallbacks"];
 
-/// The body's `model`, where it alone says what is reached.
+/// Returns the body's `model` for a route where only the body names it.
 pub(super) fn required(request: &Request<Payload>) -> Result<Cow<'_, str>, TargetError> {
     of_json(request)?.ok_or(TargetError::Missing)
 }
 
-/// The body's `model`, where bodies are JSON and nothing else.
+/// Returns the body's `model` for a route that takes only JSON.
 pub(super) fn of_json(request: &Request<Payload>) -> Result<Option<Cow<'_, str>>, TargetError> {
     let payload = request.body();
     if payload.is_streamed() {
         return Err(TargetError::Body(DocumentError::Streamed));
     }
-    // A form can be valid JSON, and name another model.
+    // A form body can also be valid JSON, with another model for its reader.
     if !says_json(request.headers()) {
         return Err(TargetError::MediaType);
     }
     read(payload)
 }
 
-/// The body's `model`, where the path says what is reached and the body may repeat it. Pictures and
-/// sounds say nothing.
+/// Returns the body's `model` for a route whose path names the model. Pictures and sounds have none.
 pub(super) fn optional(request: &Request<Payload>) -> Result<Option<Cow<'_, str>>, TargetError> {
     let payload = request.body();
     let object = || payload.bytes().and_then(|bytes| first_of_json(bytes)) == Some(b'{');
@@ -51,7 +50,7 @@ fn read(payload: &Payload) -> Result<Option<Cow<'_, str>>, TargetError> {
         }
     }
     let Some(model) = model.filter(|model| !model.is_null()) else { return Ok(None) };
-    // Written with escapes, a byte takes up to six.
+    // An escaped byte takes up to six bytes.
     if model.span().len() > 6 * MAX_LEN + 2 {
         return Err(TargetError::Name);
     }
@@ -67,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_folded_as_go_folds_them() {
+    fn names_are_compared_as_go_compares_them() {
         let others: String = (0..40).map(|at| format!(",\"x{at}\":0")).collect();
         for others in ["", &others] {
             let read = |name: &str| {
