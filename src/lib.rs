@@ -67,7 +67,8 @@ pub mod secret;
 pub mod sse;
 #[cfg(any(feature = "hf", feature = "transform"))]
 mod stripped_headers;
-mod turn;
+mod text_tokens;
+mod yield_now;
 
 // The first floor: what layers tell each other.
 pub mod context;
@@ -131,3 +132,9 @@ pub mod bounds {}
 #[doc = include_str!("docs/costs.md")]
 #[cfg(doc)]
 pub mod costs {}
+
+/// How the tokens of a text are estimated, beside the true counts of eight tokenizers.
+///
+#[doc = include_str!("docs/estimates.md")]
+#[cfg(doc)]
+pub mod estimates {}

@@ -362,8 +362,8 @@ async fn a_401_of_the_upstream_is_the_gateways_fault() {
 
         assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
         assert!(!response.headers().contains_key("www-authenticate"));
-        assert_eq!(context.upstream_status(), Some(status));
-        assert_eq!(context.refusal(), Some("upstream-unavailable"));
+        assert_eq!(context.outcome().upstream_status, Some(status));
+        assert_eq!(context.outcome().rejection, Some("upstream-unavailable"));
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["detail"], "the upstream rejected the gateway's token");

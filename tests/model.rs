@@ -12,7 +12,7 @@ use serde_json::Value;
 use tower_inference::{
     model::{BodyForm, Profile, Provider, ProviderPolicy, Target, TargetError},
     model_rules::{ModelRule, ModelRules},
-    payload::{DocumentError, Payload, Reason},
+    payload::{DocumentError, JsonFault, Payload},
     rejection::Refusal,
 };
 
@@ -38,9 +38,9 @@ fn check(upstream: &Profile, rows: &[(&str, &str, Result<&str, TargetError>)]) {
 }
 
 /// Why the body is no document, of a target that has none because of it.
-fn malformed(path: &str, body: &str) -> Reason {
+fn malformed(path: &str, body: &str) -> JsonFault {
     match reached(&Profile::router(), &post(path, body)) {
-        Err(TargetError::Body(DocumentError::Malformed(malformed))) => malformed.reason,
+        Err(TargetError::Body(DocumentError::Malformed(malformed))) => malformed.fault,
         other => panic!("{path} {body}: {other:?}"),
     }
 }
@@ -86,9 +86,9 @@ fn a_body_without_a_model_has_no_target() {
         (CHAT, "", Err(EMPTY)),
     ];
     check(&Profile::router(), &rows);
-    assert_eq!(malformed(CHAT, "model=org/name"), Reason::ExpectedValue);
-    assert_eq!(malformed(CHAT, r#"{"model":"a","model":"b"}"#), Reason::DuplicateName);
-    assert_eq!(malformed(CHAT, r#"{"model":"a","mod\u0065l":"b"}"#), Reason::DuplicateName);
+    assert_eq!(malformed(CHAT, "model=org/name"), JsonFault::ExpectedValue);
+    assert_eq!(malformed(CHAT, r#"{"model":"a","model":"b"}"#), JsonFault::DuplicateName);
+    assert_eq!(malformed(CHAT, r#"{"model":"a","mod\u0065l":"b"}"#), JsonFault::DuplicateName);
 }
 
 #[test]
@@ -226,9 +226,9 @@ fn a_path_and_a_body_that_disagree_have_no_target() {
     ];
     check(&Profile::router(), &rows);
     // What a reader that is less strict might find an object in.
-    assert_eq!(malformed(path, r#"{"model":"a","model":"org/name"}"#), Reason::DuplicateName);
-    assert_eq!(malformed(path, r#" {"model":"a" "#), Reason::UnexpectedEnd);
-    assert_eq!(malformed(path, "\u{feff}{\"model\":\"a\"}"), Reason::ByteOrderMark);
+    assert_eq!(malformed(path, r#"{"model":"a","model":"org/name"}"#), JsonFault::DuplicateName);
+    assert_eq!(malformed(path, r#" {"model":"a" "#), JsonFault::UnexpectedEnd);
+    assert_eq!(malformed(path, "\u{feff}{\"model\":\"a\"}"), JsonFault::ByteOrderMark);
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn every_format_carries_the_rejection_and_records_the_slug() {
                 let context = RequestContext::new();
                 let response: TestResponse = responder.respond(rejection.clone(), &context);
                 assert_eq!(response.extensions().get::<Rejection>(), Some(&rejection));
-                assert_eq!(context.refusal(), Some(slug));
+                assert_eq!(context.outcome().rejection, Some(slug));
             }
         }
     }
@@ -347,13 +347,13 @@ fn the_first_refusal_is_recorded() {
     for refusal in [Refusal::Throttled, Refusal::Forbidden] {
         let _response: TestResponse = responder.respond(Rejection::new(refusal), &context);
     }
-    assert_eq!(context.refusal(), Some("throttled"));
+    assert_eq!(context.outcome().rejection, Some("throttled"));
 }
 
 #[tokio::test]
 async fn api_gateway_names_the_parameters_that_are_missing() {
     let missing = |pointer| Violation::new(pointer, "required", "is missing");
-    let wrong = Violation::new("/query/limit", "pattern", "is not as its pattern says");
+    let wrong = Violation::new("/query/limit", "pattern", "does not match its pattern");
     let of = |violations| {
         gateway(Rejection::new(Refusal::InvalidParameters).with_violations(violations))
     };

@@ -122,8 +122,11 @@ async fn a_caller_beyond_its_share_gets_429() {
     let context = RequestContext::of(request.extensions()).unwrap().clone();
     let Ok(refused) = service.oneshot(request).await;
     assert_eq!(refused.headers()["retry-after"], "1");
-    assert_eq!(context.refusal(), Some("throttled"));
-    assert_eq!((context.limited_by(), context.attempts()), (Some("caller-share"), 0));
+    assert_eq!(context.outcome().rejection, Some("throttled"));
+    assert_eq!(
+        (context.outcome().limited_by.as_deref(), context.outcome().attempts),
+        (Some("caller-share"), 0)
+    );
     let body = refused.into_body().collect().await.unwrap().to_bytes();
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(problem["detail"], "too many requests of this caller are in flight");
@@ -224,7 +227,7 @@ async fn the_slot_of_a_shared_call_counts_for_the_caller_that_started_it() {
 async fn half_a_request(upstream: &TcpListener) -> (Stopped, TcpStream) {
     let client: Client<HttpConnector, Payload> = Client::builder(TokioExecutor::new()).build_http();
     let service = Stack::new()
-        .payload(PayloadLayer::streamed().deadline(Duration::from_millis(100)))
+        .payload(PayloadLayer::streamed().body_timeout(Duration::from_millis(100)))
         .upstream(UpstreamLayer::new().max_in_flight(1))
         .layer(client);
     let uri = format!("http://{}/", upstream.local_addr().unwrap());

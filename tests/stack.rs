@@ -13,7 +13,7 @@ use tower_inference::{
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::{Payload, PayloadLayer},
     request_id::RequestIdLayer,
-    schema::{BuiltIn, Schema, SchemaLayer},
+    schema::{BuiltInSchemas, Schema, SchemaLayer},
     stack::Stack,
     throttle::{Limit, PeerAddress, Rate, ThrottleLayer, TokenBudgetLayer},
     transform::{ModelAliases, TransformLayer},
@@ -25,7 +25,7 @@ async fn upstream(_: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallib
 }
 
 fn schema() -> SchemaLayer {
-    SchemaLayer::new(BuiltIn::of(Profile::openai()).embeddings())
+    SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).embeddings())
 }
 
 async fn status<S, B>(service: S, body: &'static str) -> StatusCode
@@ -94,7 +94,7 @@ async fn a_layer_that_looks_into_bodies_brings_the_payload_along() {
 
 #[tokio::test]
 async fn a_payload_layer_of_ones_own_stands_whenever_it_is_set() {
-    let small = PayloadLayer::new().limit(4);
+    let small = PayloadLayer::new().max_body_bytes(4);
     let (before, after) = (Stack::new().payload(small.clone()), Stack::new().schema(schema()));
     let before = before.schema(schema()).layer(service_fn(upstream));
     let after = after.payload(small).layer(service_fn(upstream));

@@ -93,7 +93,7 @@ async fn the_upstream_gets_the_edited_body_and_its_length() {
     // What is asked for stays on record.
     let context = RequestContext::of(&sent.head().extensions).unwrap();
     assert_eq!(context.model(), Some("small"));
-    assert_eq!(context.bytes_in(), body.len() as u64);
+    assert_eq!(context.outcome().bytes_in, body.len() as u64);
     // The layers further in read the new document.
     let (_, payload) = sent.reached.as_ref().unwrap();
     let model = payload.document().unwrap().root().get("model").unwrap();
@@ -157,7 +157,7 @@ async fn a_rejection_has_the_pointer() {
     assert_eq!(sent.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(127), "]".repeat(127));
     let nested = TransformLayer::new().default_json(at("/b"), json!([[1]]));
-    let sent = send(PayloadLayer::new().depth(2), nested.clone(), post("{}")).await;
+    let sent = send(PayloadLayer::new().max_depth(2), nested.clone(), post("{}")).await;
     assert_eq!(sent.status, StatusCode::PAYLOAD_TOO_LARGE);
     let sent = send(PayloadLayer::new(), nested, post(deep)).await;
     assert_eq!(sent.status, StatusCode::OK);

@@ -184,8 +184,8 @@ async fn a_clients_error_is_a_502_and_its_message_goes_nowhere() {
     drop(guard);
 
     assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
-    assert_eq!(context.refusal(), Some("upstream-unavailable"));
-    assert_eq!((context.attempts(), context.upstream_status()), (1, None));
+    assert_eq!(context.outcome().rejection, Some("upstream-unavailable"));
+    assert_eq!((context.outcome().attempts, context.outcome().upstream_status), (1, None));
     let fields = format!("{:?}", response.headers());
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
@@ -431,7 +431,7 @@ async fn a_request_beyond_the_slots_is_rejected_at_once() {
     let third = service.clone().oneshot(third).await.unwrap();
     assert_eq!(third.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(third.headers()["retry-after"], "1");
-    assert_eq!((context.refusal(), context.attempts()), (Some("overloaded"), 0));
+    assert_eq!((context.outcome().rejection, context.outcome().attempts), (Some("overloaded"), 0));
     drop(first);
     assert!(is_free(&service).await);
     drop(second);
@@ -607,8 +607,8 @@ async fn the_context_has_the_attempt_and_the_upstreams_status() {
     request.extensions_mut().insert(context.clone());
     let response = UpstreamLayer::new().layer(client).oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(context.attempts(), 1);
-    assert_eq!(context.upstream_status(), Some(StatusCode::TOO_MANY_REQUESTS));
+    assert_eq!(context.outcome().attempts, 1);
+    assert_eq!(context.outcome().upstream_status, Some(StatusCode::TOO_MANY_REQUESTS));
 }
 
 #[tokio::test]
@@ -623,7 +623,7 @@ async fn a_rejection_of_an_inner_layer_is_not_the_upstreams_status() {
     let mut request = request();
     request.extensions_mut().insert(context.clone());
     UpstreamLayer::new().layer(client).oneshot(request).await.unwrap();
-    assert_eq!(context.upstream_status(), None);
+    assert_eq!(context.outcome().upstream_status, None);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tower_inference::{
     memory_limit::MemoryLimit,
     model::Profile,
-    schema::{BuiltIn, Schema, SchemaError, SchemaLayer},
+    schema::{BuiltInSchemas, Schema, SchemaError, SchemaLayer},
     transform::TransformLayer,
 };
 
@@ -30,7 +30,7 @@ impl Bodies {
                 let schemas = serve
                     .without_bounds
                     .iter()
-                    .try_fold(BuiltIn::of(profile.clone()), |schemas, member| {
+                    .try_fold(BuiltInSchemas::new(profile.clone()), |schemas, member| {
                         schemas.without_bound(member)
                     });
                 let schemas = schemas.map_err(|error| format!("--without-bound: {error}"))?;

@@ -136,7 +136,7 @@
 //!
 //! Answers tell `age` (RFC 9111) and `cache-status` (RFC 9211) under [`Scope::Identity`], and under
 //! wider ones only [when asked](CacheLayer::cache_status). The
-//! [`RequestContext`](crate::context::RequestContext::cache) tells hits from misses always.
+//! [`RequestContext`](crate::context::Outcome::cache) tells hits from misses always.
 //!
 //! # Where it is kept
 //!

@@ -28,7 +28,7 @@ use crate::{
     payload::{Document, says_json},
     rejection::Rejection,
     sse::says_event_stream,
-    tap::{Tap, Verdict, verdict_of},
+    tap::{Completeness, Tap},
 };
 
 /// What is known of an answer before there is one.
@@ -194,12 +194,13 @@ impl Watch for Recorder {
         let now = layer.now();
         let cost =
             Cost { tokens: tokens(&self.tapped), time: now.saturating_sub(self.plan.started) };
-        let verdict = self.tap.as_ref().map_or(Verdict::Silent, Tap::verdict);
-        if verdict != Verdict::Failed {
+        let completeness = self.tap.as_ref().map_or(Completeness::Unstated, Tap::completeness);
+        if completeness != Completeness::Failed {
             // A failure that is shared saves nobody a call.
             let _once = self.head.cost.set(cost);
         }
-        let record = self.record.take().filter(|record| self.may_be_whole(record, verdict, end));
+        let record =
+            self.record.take().filter(|record| self.may_be_whole(record, completeness, end));
         let Some(record) = record else { return };
         let settings = layer.settings();
         let counters = Arc::clone(&self.plan.counters);
@@ -238,18 +239,18 @@ impl Recorder {
 
     /// RFC 9111 section 3.3, and stricter: never what is not known to be whole, nor what says that
     /// it failed.
-    fn may_be_whole(&self, record: &Record, verdict: Verdict, end: BodyEnd) -> bool {
+    fn may_be_whole(&self, record: &Record, completeness: Completeness, end: BodyEnd) -> bool {
         let ended = matches!(end, BodyEnd::Complete | BodyEnd::Trailers);
         if !ended || record.announced.is_some() && !record.has_reached() {
             return false;
         }
         let empty = record.length == 0 && self.head.status != StatusCode::NO_CONTENT;
-        let whole = match verdict {
-            Verdict::Whole => true,
+        let whole = match completeness {
+            Completeness::Complete => true,
             // A limit that is the server's own may be another tomorrow.
-            Verdict::Limited => self.plan.limited || self.plan.context.output_is_limited(),
-            Verdict::Failed | Verdict::Unproven => false,
-            Verdict::Silent => record.has_reached(),
+            Completeness::Limited => self.plan.limited || self.plan.context.output_is_limited(),
+            Completeness::Failed | Completeness::Unproven => false,
+            Completeness::Unstated => record.has_reached(),
         };
         whole && !empty && !self.plan.context.fell_back()
     }
@@ -259,7 +260,7 @@ impl Recorder {
         let body = entry.pieces.body();
         match record.kind {
             Kind::Json => record.has_reached() || Document::parse(body.clone()).is_ok(),
-            Kind::Text => !is_page(body) && verdict_of(body) != Verdict::Failed,
+            Kind::Text => !is_page(body) && Completeness::of_body(body) != Completeness::Failed,
             Kind::Other => true,
         }
     }

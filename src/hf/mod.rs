@@ -91,7 +91,7 @@
 //! there and a server would send it.
 //!
 //! A 401 or 407 of the upstream is about the gateway's token and not about the caller. The caller gets a
-//! 502 and the log a WARN event. [`RequestContext::upstream_status`] keeps the upstream's status. A 403
+//! 502 and the log a WARN event. [`Outcome::upstream_status`] keeps the upstream's status. A 403
 //! passes, because it may be about the model.
 //!
 //! # Caveats
@@ -106,7 +106,7 @@
 //! - The request that checks a token's file waits for the disk. A half-written file is read as it is, so
 //!   replace the file by renaming, as Kubernetes does.
 //!
-//! [`RequestContext::upstream_status`]: crate::context::RequestContext::upstream_status
+//! [`Outcome::upstream_status`]: crate::context::Outcome::upstream_status
 //! [`Scrubber`]: crate::secret::Scrubber
 
 mod body;

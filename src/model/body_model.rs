@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::Request;
 
 use super::{TargetError, name::MAX_LEN};
-use crate::payload::{DocumentError, Payload, first_of_json, says_json};
+use crate::payload::{DocumentError, Payload, first_json_byte, says_json};
 
 /// Other members by which gateways and servers choose a model or provider.
 const CHOOSERS: [&str; 4] = ["models", "provider", "providers", "fallbacks"];
@@ -31,7 +31,7 @@ pub(super) fn of_json(request: &Request<Payload>) -> Result<Option<Cow<'_, str>>
 /// Returns the body's `model` for a route whose path names the model. Pictures and sounds have none.
 pub(super) fn optional(request: &Request<Payload>) -> Result<Option<Cow<'_, str>>, TargetError> {
     let payload = request.body();
-    let object = || payload.bytes().and_then(|bytes| first_of_json(bytes)) == Some(b'{');
+    let object = || payload.bytes().and_then(|bytes| first_json_byte(bytes)) == Some(b'{');
     match read(payload) {
         Err(TargetError::Body(_)) if !object() => Ok(None),
         model => model,

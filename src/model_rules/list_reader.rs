@@ -19,9 +19,9 @@ use super::list_filter::ListFilter;
 use crate::{
     body::{ResponseBody, content_length, is_coded, remove_digests},
     memory_limit::MemoryPermit,
-    payload::Collected,
+    payload::CollectedBody,
     rejection::{Refusal, Rejection},
-    turn,
+    yield_now,
 };
 
 /// A response to a request for the list of models.
@@ -53,7 +53,7 @@ impl<R: Body> ListResponse<R> {
             filter,
             parts: Some(parts),
             body: Box::pin(body),
-            collected: Collected::default(),
+            collected: CollectedBody::default(),
             announced: announced.unwrap_or(0),
             length: 0,
         }))
@@ -65,7 +65,7 @@ pub(super) struct ListReader<R> {
     filter: ListFilter,
     parts: Option<Parts>,
     body: Pin<Box<R>>,
-    collected: Collected,
+    collected: CollectedBody,
     // The least number of bytes that the upstream announced.
     announced: u64,
     length: u64,
@@ -95,7 +95,7 @@ impl<R: Body<Data = Bytes>> ListReader<R> {
                 }
             }
         }
-        turn::end(cx);
+        yield_now::wake_later(cx);
         Poll::Pending
     }
 

@@ -1,5 +1,9 @@
 use super::{Concurrency, Quota, Rate};
 
+/// The longest that failures of a rate are owed, in ns, unless one fill of the bucket takes longer: a
+/// day. A quota owes the limit of its next window, which is a day at least.
+const MAX_FAILURE_DEBT: u64 = 86_400 * 1_000_000_000;
+
 /// How much a [`Limit`](super::Limit) allows: made from a [`Rate`], a [`Quota`] or a
 /// [`Concurrency`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -8,6 +12,8 @@ pub struct Allowance(pub(super) Kind);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     Rate(Rate),
+    /// A rate of failures, which happen before they are counted: they stay owed in full.
+    Failures(Rate),
     Quota(Quota),
     Concurrency(Concurrency),
 }
@@ -16,9 +22,27 @@ impl Allowance {
     /// The most permits that can ever be there at once.
     pub(super) fn capacity(self) -> u64 {
         match self.0 {
-            Kind::Rate(rate) => rate.capacity().into(),
+            Kind::Rate(rate) | Kind::Failures(rate) => rate.capacity().into(),
             Kind::Quota(quota) => quota.limit(),
             Kind::Concurrency(concurrency) => concurrency.most().into(),
+        }
+    }
+
+    /// The same for a limit that counts failures.
+    pub(super) const fn of_failures(self) -> Self {
+        match self.0 {
+            Kind::Rate(rate) => Self(Kind::Failures(rate)),
+            _ => self,
+        }
+    }
+
+    /// Of a rate, the most that a caller can owe beyond a full bucket, in ns: one fill of it. Failures
+    /// are owed for a day if that is longer.
+    pub(super) fn max_debt(self) -> u64 {
+        match self.0 {
+            Kind::Rate(rate) => rate.fill(),
+            Kind::Failures(rate) => rate.fill().max(MAX_FAILURE_DEBT),
+            Kind::Quota(_) | Kind::Concurrency(_) => 0,
         }
     }
 

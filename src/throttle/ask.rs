@@ -57,7 +57,7 @@ pub(super) struct Settlement {
     pub(super) overflow: Key,
     pub(super) allowance: Allowance,
     pub(super) window: u32,
-    /// Permits to take (beyond what is there: as debt, of at most all that the allowance holds), or,
-    /// negative, to give back.
+    /// Permits to take (beyond what is there: as debt, within the allowance's bound), or, negative, to
+    /// give back.
     pub(super) permits: i64,
 }

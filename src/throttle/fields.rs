@@ -222,14 +222,14 @@ fn quota_most(allowance: Allowance) -> Option<u64> {
     let of = |quota: Quota| quota.limit_in(Window { number: 0, start: 0, end: 0 });
     match allowance.0 {
         Kind::Quota(quota) => Some(of(quota)),
-        Kind::Rate(_) | Kind::Concurrency(_) => None,
+        Kind::Rate(_) | Kind::Failures(_) | Kind::Concurrency(_) => None,
     }
 }
 
 /// Until all is there again; where nothing is left, until one is.
 fn until(ask: &Ask, standing: &Standing) -> Duration {
     match ask.allowance.0 {
-        Kind::Rate(rate) if standing.remaining == 0 => {
+        Kind::Rate(rate) | Kind::Failures(rate) if standing.remaining == 0 => {
             let Some(interval) = rate.interval() else { return standing.reset.max(standing.wait) };
             let others = u64::from(rate.capacity()).saturating_sub(1).saturating_mul(interval);
             standing.reset.saturating_sub(Duration::from_nanos(others))
@@ -262,7 +262,7 @@ struct Text(Vec<u8>);
 impl Text {
     fn policy(&mut self, label: &str, allowance: Allowance, most: Option<u64>, unit: Unit) {
         let (most, window) = match allowance.0 {
-            Kind::Rate(rate) => {
+            Kind::Rate(rate) | Kind::Failures(rate) => {
                 let (permits, period) = rate.permits();
                 (u64::from(permits), Some(period.as_secs()))
             }

@@ -9,7 +9,7 @@ use std::{
 
 use governor::{RateLimiter, clock, middleware::NoOpMiddleware, nanos::Nanos, state::StateStore};
 
-use super::{ask::Standing, rate::Rate};
+use super::{allowance::Allowance, ask::Standing, rate::Rate};
 
 /// The theoretical arrival time, in ns.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -90,20 +90,19 @@ pub(super) fn decide(rate: Rate, tat: u64, now: u64, cost: u64) -> (Standing, u6
     (standing, next)
 }
 
-/// Takes more, or gives back, without asking. Debt is at most what the bucket holds, so a caller
-/// waits for two fills of it at the longest.
-pub(super) fn settle(rate: Rate, tat: u64, now: u64, permits: i64) -> u64 {
+/// Takes more, or gives back, without asking. The allowance bounds the debt.
+pub(super) fn settle(allowance: Allowance, rate: Rate, tat: u64, now: u64, permits: i64) -> u64 {
     let Some(interval) = rate.interval() else { return tat };
+    let change = permits.unsigned_abs().saturating_mul(interval);
     if permits < 0 {
-        tat.saturating_sub(permits.unsigned_abs().saturating_mul(interval)).max(now)
+        tat.saturating_sub(change).max(now)
     } else {
-        charge(tat, now, permits.unsigned_abs(), interval, u64::from(rate.capacity()))
+        tat.max(now).saturating_add(change).min(latest(allowance, rate, now))
     }
 }
 
-fn charge(tat: u64, now: u64, permits: u64, interval: u64, burst: u64) -> u64 {
-    // What a bucket holds grows in ten years at most, and a monotonic time is at most 2^62 ns.
-    let window = burst.saturating_mul(interval);
-    let most = now.saturating_add(window).saturating_add(window);
-    tat.max(now).saturating_add(permits.saturating_mul(interval)).min(most)
+/// The latest arrival time: a full bucket was taken, and all debt that there can be.
+pub(super) fn latest(allowance: Allowance, rate: Rate, now: u64) -> u64 {
+    // A bucket fills in ten years at most, and a monotonic time is at most 2^62 ns.
+    now.saturating_add(rate.fill()).saturating_add(allowance.max_debt())
 }

@@ -175,8 +175,9 @@ impl Limit {
     /// authentication, by address: `Stack::peer_throttle`.
     ///
     /// A request passes where one failure is left, and is charged when its answer comes. Attempts at
-    /// the same time may take more than is left; that is debt, and must grow back first. An attempt
-    /// whose caller leaves before its answer is not charged. Of a
+    /// the same time may take more than is left; that is debt, and must grow back first. A rate owes
+    /// them all, for a day or one fill of its bucket at most, whichever is longer; a quota owes the
+    /// limit of its next window at most. An attempt whose caller leaves before its answer is not charged. Of a
     /// [`Concurrency`](super::Concurrency), which failures do not have, it makes no difference.
     ///
     /// ```
@@ -189,6 +190,15 @@ impl Limit {
     #[must_use]
     pub const fn failed_authentications(mut self) -> Self {
         self.failures = true;
+        self
+    }
+
+    /// The same with the allowances of what it counts, its tiers' too.
+    pub(super) fn resolved(mut self) -> Self {
+        if self.failures {
+            self.allowance = self.allowance.of_failures();
+            self.tiers = self.tiers.map(|tiers| Arc::new(tiers.of_failures()));
+        }
         self
     }
 

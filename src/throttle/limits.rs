@@ -83,6 +83,7 @@ impl Limits {
 
     /// Adds a limit at its place in the order, under a name of its own.
     pub(super) fn push(&mut self, limit: Limit) {
+        let limit = limit.resolved();
         let name = self.free_name(&limit.name);
         let rank = limit.by.rank();
         let place = self.held.partition_point(|held| held.limit.by.rank() <= rank);
@@ -251,7 +252,7 @@ impl Limits {
         context.set_limited_by(Arc::clone(&held.name));
         let refusal = match ask.allowance.0 {
             Kind::Quota(_) => Refusal::QuotaExceeded,
-            Kind::Rate(_) | Kind::Concurrency(_) => Refusal::Throttled,
+            Kind::Rate(_) | Kind::Failures(_) | Kind::Concurrency(_) => Refusal::Throttled,
         };
         let mut rejection = Rejection::new(refusal).with_retry_after(wait);
         if held.limit.shown {
@@ -312,7 +313,7 @@ impl Limits {
 /// a rate, or a day a month, the old state means nothing.
 fn limit_key(keys: &Keys, unit: Unit, name: &str, allowance: Allowance) -> Key {
     let kind = match allowance.0 {
-        Kind::Rate(_) => "rate",
+        Kind::Rate(_) | Kind::Failures(_) => "rate",
         Kind::Concurrency(_) => "concurrency",
         Kind::Quota(quota) => match quota.period() {
             Period::Day => "day",
@@ -415,7 +416,7 @@ impl Unit {
     fn detail(self, allowance: Allowance, most: u64) -> String {
         let of = |count| self.of(count);
         match allowance.0 {
-            Kind::Rate(rate) => {
+            Kind::Rate(rate) | Kind::Failures(rate) => {
                 let (permits, period) = rate.permits();
                 let period = match period.as_secs() {
                     1 => "a second",

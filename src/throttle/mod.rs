@@ -70,7 +70,7 @@
 //!
 //! Answers tell callers, in [fields](LimitFields) and in words, only of limits that are the caller's
 //! own: [`Limit::shown`]. Operators find the
-//! name of every limit that refused in the [`RequestContext`](crate::context::RequestContext::limited_by)
+//! name of every limit that refused in the [`RequestContext`](crate::context::Outcome::limited_by)
 //! and the access log, and that of a limit in [shadow](Limit::shadow) that would have.
 //!
 //! # What is shared

@@ -48,7 +48,7 @@ impl Owed {
                 Kind::Concurrency(_) if standing.allows => {
                     i64::try_from(ask.cost).map_or(i64::MIN, |cost| -cost)
                 }
-                Kind::Rate(_) | Kind::Quota(_) if held.limit.counts_failures() => 1,
+                Kind::Failures(_) | Kind::Quota(_) if held.limit.counts_failures() => 1,
                 _ => continue,
             };
             parts.push(Part {

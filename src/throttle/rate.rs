@@ -75,6 +75,11 @@ impl Rate {
         self.capacity
     }
 
+    /// The time that the whole bucket takes to grow, in ns.
+    pub(super) const fn fill(self) -> u64 {
+        self.interval.saturating_mul(self.capacity as u64)
+    }
+
     /// One replica's share of it, at least one permit at once.
     #[cfg(feature = "redis")]
     pub(super) fn share(self, replicas: u32) -> Self {

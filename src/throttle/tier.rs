@@ -33,6 +33,13 @@ impl Tiers {
         Self { by: TierOf::Function(Arc::new(of)), allowances }
     }
 
+    /// The same for a limit that counts failures.
+    pub(super) fn of_failures(&self) -> Self {
+        let allowances = self.allowances.iter();
+        let allowances = allowances.map(|(name, one)| (name.clone(), one.of_failures())).collect();
+        Self { by: self.by.clone(), allowances }
+    }
+
     pub(super) fn allowances(&self) -> impl Iterator<Item = Allowance> {
         self.allowances.iter().map(|(_, allowance)| *allowance)
     }

@@ -65,7 +65,7 @@ async fn those_who_come_meanwhile_share_one_call() {
         let answer = call.await.unwrap();
         let status = answer.headers()["cache-status"].to_str().unwrap().to_owned();
         assert_eq!(text(answer).await, r#"{"call":0}"#);
-        outcomes.push((context.cache().unwrap().as_str(), status));
+        outcomes.push((context.outcome().cache.unwrap().as_str(), status));
     }
     let told = |status: &str| format!("tower-inference; fwd=miss{status}");
     assert_eq!(
@@ -190,7 +190,7 @@ async fn a_refusal_of_our_own_is_shared_with_nobody() {
         let answer = task.await.unwrap().unwrap();
         let refused = answer.extensions().get::<Rejection>().is_some();
         assert_eq!(refused, answer.status() == StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(refused, context.refusal().is_some());
+        assert_eq!(refused, context.outcome().rejection.is_some());
         statuses.push(answer.status().as_u16());
         assert_eq!(text(answer).await.starts_with("refused"), refused);
     }
@@ -551,7 +551,9 @@ async fn each_request_of_a_flight_has_a_record_of_its_own() {
         assert_eq!(context.identity().unwrap().subject(), "a");
         context.add_attempt();
         context.set_upstream("https://router.example".into());
-        context.set_upstream_status(StatusCode::OK);
+        let mut outcome = context.outcome();
+        outcome.upstream_status = Some(StatusCode::OK);
+        context.set_outcome(outcome);
         json("[]")
     });
     let requests = [plain(), plain()];
@@ -561,9 +563,9 @@ async fn each_request_of_a_flight_has_a_record_of_its_own() {
         text(call.await.unwrap()).await;
     }
     let [first, second] = contexts;
-    assert_eq!((first.attempts(), first.upstream()), (1, Some("https://router.example")));
-    assert_eq!(first.upstream_status(), Some(StatusCode::OK));
-    assert_eq!((second.attempts(), second.upstream()), (0, None));
+    assert_eq!((first.outcome().attempts, first.upstream()), (1, Some("https://router.example")));
+    assert_eq!(first.outcome().upstream_status, Some(StatusCode::OK));
+    assert_eq!((second.outcome().attempts, second.upstream()), (0, None));
 }
 
 /// A cache within a cache would wait for itself.

@@ -19,7 +19,7 @@ async fn the_same_request_is_answered_by_what_was_kept() {
     assert_eq!(second.headers()["content-length"], first.len().to_string());
     assert_eq!(second.body().size_hint().exact(), Some(first.len() as u64));
     assert_eq!(text(second).await, first);
-    assert_eq!((upstream.calls(), context.cache().unwrap().as_str()), (1, "hit"));
+    assert_eq!((upstream.calls(), context.outcome().cache.unwrap().as_str()), (1, "hit"));
 
     clock.advance(Duration::from_secs(280));
     assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":1}"#);

@@ -227,7 +227,7 @@ async fn requests_that_no_cache_understands_pass() {
             let answer = ask(&layer, &upstream, request).await;
             assert_eq!(answer.headers()["cache-status"], "tower-inference; fwd=bypass");
             assert_eq!(text(answer).await, format!("{{\"call\":{number}}}"));
-            assert_eq!(context.cache().unwrap().as_str(), "bypass");
+            assert_eq!(context.outcome().cache.unwrap().as_str(), "bypass");
         }
     }
     assert_eq!(layer.entries(), 0);

@@ -173,11 +173,11 @@ async fn what_a_call_learns_is_told_to_the_one_who_began_it() {
         if leaves {
             drop(body);
             follower.into_body().collect().await.unwrap();
-            assert_eq!((first.usage(), first.attempts()), (None, 1));
+            assert_eq!((first.outcome().usage, first.outcome().attempts), (None, 1));
         } else {
             while body.frame().await.is_some() {}
-            assert_eq!(first.usage().unwrap().total_tokens, Some(12));
+            assert_eq!(first.outcome().usage.unwrap().total_tokens, Some(12));
         }
-        assert_eq!((second.usage(), second.attempts()), (None, 0));
+        assert_eq!((second.outcome().usage, second.outcome().attempts), (None, 0));
     }
 }

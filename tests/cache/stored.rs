@@ -242,7 +242,7 @@ async fn an_answer_of_somebody_else_is_not_kept_for_the_first_choice() {
     let request = plain();
     let record = context(&request);
     assert_eq!(told(&layer, &upstream, request).await, r#"{"call":0}"#);
-    assert!(record.fell_back());
+    assert!(record.outcome().fell_back);
     assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":1}"#);
     assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":1}"#);
 }

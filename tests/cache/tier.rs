@@ -132,7 +132,7 @@ async fn what_one_replica_was_answered_another_answers() {
     assert_eq!(answer.headers()[header::AGE], "0");
     assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json");
     assert_eq!(text(answer).await, r#"{"call":0}"#);
-    assert_eq!(context.cache(), Some(CacheOutcome::Hit));
+    assert_eq!(context.outcome().cache, Some(CacheOutcome::Hit));
     let [counts] = &other.counts()[..] else { panic!("one route and model") };
     assert_eq!((counts.hits, counts.misses, counts.stored), (1, 0, 0));
 

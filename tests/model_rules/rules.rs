@@ -314,7 +314,7 @@ async fn the_context_has_the_refusal() {
     let request = chat("m", None);
     let context = RequestContext::of(request.extensions()).unwrap().clone();
     let (response, _) = asked(&router([]), request).await;
-    assert_eq!(context.refusal(), Some("forbidden"));
+    assert_eq!(context.outcome().rejection, Some("forbidden"));
     let rejection = response.extensions().get::<Rejection>().unwrap();
     assert_eq!(rejection.refusal(), Refusal::Forbidden);
 }

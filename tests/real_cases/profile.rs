@@ -19,7 +19,7 @@ use tower_inference::{
     identity::{Identity, Proof},
     model::{OutputLimit, Profile, StreamUsage},
     payload::{Payload, PayloadLayer},
-    schema::{BuiltIn, BuiltInError, SchemaLayer},
+    schema::{BuiltInError, BuiltInSchemas, SchemaLayer},
     throttle::{Limit, Rate, Subject, TokenBudgetLayer},
     transform::TransformLayer,
 };
@@ -110,7 +110,7 @@ fn fine(_: &Value) -> Response<Full<Bytes>> {
 }
 
 fn schemas(profile: Profile) -> SchemaLayer {
-    SchemaLayer::built_in(&BuiltIn::of(profile))
+    SchemaLayer::built_in(&BuiltInSchemas::new(profile))
 }
 
 fn budget(profile: Profile) -> TokenBudgetLayer {
@@ -183,7 +183,7 @@ async fn stop_nine_sequences() {
     let chat = json!({"model": "m", "max_tokens": 64, "temperature": 0,
         "messages": [{"role": "user", "content": "Say hi."}], "stop": stop});
     let completion = json!({"model": "m", "prompt": "def f(", "stop": ["a", "b", "c", "d", "e"]});
-    let lifted = BuiltIn::of(Profile::openai()).without_bound("stop").unwrap();
+    let lifted = BuiltInSchemas::new(Profile::openai()).without_bound("stop").unwrap();
     for (path, body) in [(CHAT, chat), ("/v1/completions", completion)] {
         let body = body.to_string();
         let openai = send(schemas(Profile::openai()), path, &body, fine).await;
@@ -198,7 +198,7 @@ async fn stop_nine_sequences() {
         assert_eq!(outcome.status, StatusCode::UNPROCESSABLE_ENTITY, "{member}");
     }
     let BuiltInError::UnknownBound { member, known } =
-        BuiltIn::of(Profile::openai()).without_bound("stops").unwrap_err()
+        BuiltInSchemas::new(Profile::openai()).without_bound("stops").unwrap_err()
     else {
         panic!("another error");
     };

@@ -167,7 +167,7 @@ async fn a_budget_survives_a_flush() {
             let layer = TokenBudgetLayer::new(allowance).store(store.clone());
             let left =
                 async || layer.standing("global", &Subject::global()).await.unwrap().remaining;
-            // Sixteen are reserved; nine are used, and then 46.
+            // Seventeen are reserved; nine are used, and then 46.
             chat(&layer, 6, 3).await;
             chat(&layer, 40, 6).await;
             let settled = async {
@@ -179,8 +179,8 @@ async fn a_budget_survives_a_flush() {
             assert_eq!(left().await, 100 - 9 - 46);
             server.wire().must("FLUSHALL");
             assert_eq!(left().await, 100 - 9 - 46, "{brand:?}");
-            chat(&layer, 6, 10).await;
-            assert_eq!(left().await, 100 - 9 - 46 - 16, "{brand:?}");
+            chat(&layer, 7, 10).await;
+            assert_eq!(left().await, 100 - 9 - 46 - 17, "{brand:?}");
             server.wire().must("FLUSHALL");
         }
     }

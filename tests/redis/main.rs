@@ -6,6 +6,7 @@
 
 mod cache_shared;
 mod cache_tier;
+mod failures;
 mod fake;
 mod faults;
 mod forgetful;

@@ -56,7 +56,8 @@ fn rate(interval: i64, most: u64, cost: i64) -> Row {
         kind: "r",
         first: interval,
         most,
-        offset: 0,
+        // Of debt, one fill of the bucket.
+        offset: most * interval as u64,
         cost,
         enforced: true,
         window: 0,
@@ -66,7 +67,7 @@ fn rate(interval: i64, most: u64, cost: i64) -> Row {
 }
 
 fn quota(kind: &'static str, most: u64, cost: i64) -> Row {
-    Row { kind, first: -1, ..rate(0, most, cost) }
+    Row { kind, first: -1, offset: 0, ..rate(0, most, cost) }
 }
 
 fn on_both(test: impl Fn(&mut Script)) {
@@ -257,6 +258,23 @@ fn debt_is_at_most_one_window() {
             // Five seconds of debt, and one for the permit.
             let told = script.one("d", now, rate(1_000_000, 5, 1));
             assert_eq!((told.allows, told.wait), (false, 6_000_000));
+        }
+    });
+}
+
+#[test]
+fn a_longer_debt_is_kept_by_later_decisions() {
+    on_both(|script| {
+        let row = |cost| Row { offset: 100_000_000, ..rate(1_000_000, 5, cost) };
+        for (permits, owed) in [(30, 26_000_000), (1 << 52, 101_000_000)] {
+            script.forget();
+            script.one("s", (EPOCH, 0), row(permits));
+            for _ in 0..2 {
+                let told = script.one("d", (EPOCH, 0), row(1));
+                assert_eq!((told.allows, told.wait), (false, owed));
+            }
+            assert!(!script.one("d", (EPOCH + owed as u64 / 1_000_000 - 1, 0), row(1)).allows);
+            assert!(script.one("d", (EPOCH + owed as u64 / 1_000_000, 0), row(1)).allows);
         }
     });
 }

@@ -21,7 +21,7 @@ use tower_inference::{
     hf::{HfTokenLayer, TokenSource},
     model::{Policy, Profile},
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
-    schema::{BuiltIn, Parameter, Schema, SchemaLayer},
+    schema::{BuiltInSchemas, Parameter, Schema, SchemaLayer},
     secret::Secret,
     throttle::{Limit, Rate, TokenBudgetLayer},
     transform::{ModelAliases, TransformLayer},
@@ -127,7 +127,7 @@ pub fn model_rules() -> ModelRulesLayer {
 
 /// What a chat request must be.
 pub fn chat() -> Schema {
-    BuiltIn::of(Profile::openai()).chat_completion()
+    BuiltInSchemas::new(Profile::openai()).chat_completion()
 }
 
 /// Checks the body, and one field.

@@ -33,7 +33,7 @@ async fn the_narrowest_refusal_is_told_whatever_the_order_of_the_calls() {
         let mut request = from(user("a"));
         let context = context(&mut request);
         assert!(!passes(&layer, request).await);
-        assert_eq!(context.limited_by(), Some(names[first]));
+        assert_eq!(context.outcome().limited_by.as_deref(), Some(names[first]));
     }
 }
 

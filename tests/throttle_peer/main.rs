@@ -176,6 +176,19 @@ async fn behind_a_proxy_the_address_is_the_one_that_it_adds() {
 
 #[tokio::test]
 async fn attempts_at_once_leave_a_debt() {
+    // Ten were taken of three, so seven are owed, and one more must be there.
+    owes_after(10, 480).await;
+}
+
+/// A thousand guesses at once are not paid within one window, and are owed for a day at most.
+#[tokio::test]
+async fn a_thousand_attempts_at_once_stay_owed() {
+    owes_after(1_000, (1_000 - 3 + 1) * 60).await;
+    owes_after(2_000, 86_400 + 60).await;
+}
+
+/// Lets so many attempts in before any of them has its answer: how long the next must wait.
+async fn owes_after(attempts_at_once: u64, seconds: u64) {
     let (layer, clock) = failures(PeerAddress::connection());
     // Holds the answers back until all have been let in.
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
@@ -193,22 +206,20 @@ async fn attempts_at_once_leave_a_debt() {
     };
     let service = layer.layer(inner);
     let mut attempts = tokio::task::JoinSet::new();
-    for _ in 0..10 {
+    for _ in 0..attempts_at_once {
         attempts.spawn(service.clone().oneshot(Request::new(())));
     }
-    while layer.counts()[0].allowed < 10 {
+    while layer.counts()[0].allowed < attempts_at_once {
         tokio::task::yield_now().await;
     }
     gate.add_permits(1);
     while let Some(ended) = attempts.join_next().await {
         assert_eq!(ended.unwrap().unwrap().status(), 200);
     }
-    // Ten were taken of three. Debt is at most what the bucket holds, so three are owed, and one more
-    // must be there.
     let refused = service.clone().oneshot(Request::new(())).await.unwrap();
     assert_eq!(refused.status(), 429);
-    assert_eq!(refused.headers()["retry-after"], "240");
-    clock.advance(Duration::from_secs(239));
+    assert_eq!(refused.headers()["retry-after"], seconds.to_string());
+    clock.advance(Duration::from_secs(seconds - 1));
     assert_eq!(service.clone().oneshot(Request::new(())).await.unwrap().status(), 429);
     clock.advance(Duration::from_secs(1));
     assert_eq!(service.oneshot(Request::new(())).await.unwrap().status(), 200);

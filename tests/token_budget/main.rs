@@ -4,7 +4,10 @@
 mod support;
 
 mod bounds;
+mod counts;
 mod cuts;
+mod floor;
+mod media;
 mod requests;
 mod settled;
 mod wire;
@@ -114,9 +117,9 @@ fn post(path: &str, body: impl Into<String>) -> Request<Payload> {
     request.body(Payload::buffered(body.into())).unwrap()
 }
 
-/// A chat of 8 bytes: 2 tokens, and 4 around the message; at most 10 come out.
+/// A chat of two words: 3 tokens by the estimate, and 4 around the message; at most 10 come out.
 const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"abcd"}],"max_tokens":10}"#;
-const CHAT_PROMPT: u64 = 6;
+const CHAT_PROMPT: u64 = 7;
 const STREAMED: &str =
     r#"{"model":"m","messages":[{"role":"user","content":"abcd"}],"max_tokens":10,"stream":true}"#;
 
@@ -128,21 +131,24 @@ fn streamed() -> Request<Payload> {
     post("/v1/chat/completions", STREAMED)
 }
 
-/// A stream of `tokens` deltas, with its usage if there is one.
+/// A stream of `tokens` deltas of one word, with its usage if there is one.
 fn events(tokens: u64, usage: Option<(u64, u64)>) -> String {
     let mut stream = String::from(
         "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n",
     );
-    for token in 0..tokens {
-        stream += &format!(
-            "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"t{token}\"}},\"finish_reason\":null}}],\"usage\":null}}\n\n",
-        );
+    for _ in 0..tokens {
+        stream += "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" tea\"},\"finish_reason\":null}],\"usage\":null}\n\n";
     }
     stream += "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
     if let Some((prompt, completion)) = usage {
         stream += &usage_chunk(prompt, completion);
     }
     stream + "data: [DONE]\n\n"
+}
+
+/// The estimate of so many words of eight letters at most.
+fn estimate_of(words: u64) -> u64 {
+    (words * 122).div_ceil(100)
 }
 
 fn usage_chunk(prompt: u64, completion: u64) -> String {

@@ -80,13 +80,13 @@ async fn the_output_limit_is_reserved_for_each_answer() {
     let three = CHAT.replace("10}", "10,\"n\":3}");
     assert_eq!(reserved(chat, &three).await, CHAT_PROMPT + 30);
     let two = r#"{"prompt":["abcd","efgh"],"max_tokens":10,"best_of":2}"#;
-    assert_eq!(reserved("/v1/completions", two).await, 2 + 40);
+    assert_eq!(reserved("/v1/completions", two).await, 3 + 40);
     assert_eq!(reserved("/v1/completions", r#"{"prompt":[1,2,3],"max_tokens":10}"#).await, 13);
-    assert_eq!(reserved("/v1/embeddings", r#"{"input":["abcd","ef"]}"#).await, 2);
+    assert_eq!(reserved("/v1/embeddings", r#"{"input":["abcd","ef"]}"#).await, 3);
     assert_eq!(reserved(chat, r#"{"messages":[]}"#).await, 1_024);
     let picture = r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}],"max_tokens":1}"#;
-    // The role's and the part's own words are within the rounding.
-    assert_eq!(reserved(chat, picture).await, 4 + 1 + 1_000 + 1);
+    // The role and the type of the part are two words and three.
+    assert_eq!(reserved(chat, picture).await, 4 + 4 + 1_000 + 1);
 }
 
 #[tokio::test]
@@ -167,9 +167,13 @@ async fn bodies_that_cannot_be_read_are_refused_or_have_their_price() {
 #[tokio::test]
 async fn a_body_of_an_unknown_form_is_charged_by_bytes_both_ways() {
     let budget = Budget::plenty();
-    let long = "x".repeat(40_000);
-    let answer =
-        |length: usize| Answer::json(format!(r#"{{"text":"{}"}}"#, "y".repeat(length - 11)));
+    let long = "word ".repeat(8_000);
+    let answer = |length: usize| {
+        Answer::json(format!(
+            r#"{{"text":"{}"}}"#,
+            "word ".repeat(length / 5)[..length - 11].to_owned()
+        ))
+    };
     for path in ["/some/route", "/", "/vertex", "/models/org/name", "/invocations"] {
         // Whatever the members are called.
         for name in ["query", "options", "metadata", "user"] {
@@ -203,9 +207,9 @@ async fn an_output_limit_in_the_query_is_reserved() {
         used
     };
     let body = r#"{"inputs":"abcd","parameters":{"max_new_tokens":10}}"#;
-    assert_eq!(reserved("/?max_new_tokens=4000", body).await, 1 + 4_000);
-    assert_eq!(reserved("/?max_new_tokens=5&num_return_sequences=3", body).await, 1 + 30);
-    assert_eq!(reserved("/?a=b", body).await, 1 + 10);
+    assert_eq!(reserved("/?max_new_tokens=4000", body).await, 2 + 4_000);
+    assert_eq!(reserved("/?max_new_tokens=5&num_return_sequences=3", body).await, 2 + 30);
+    assert_eq!(reserved("/?a=b", body).await, 2 + 10);
 }
 
 #[tokio::test]
@@ -217,14 +221,14 @@ async fn images_and_sound_cost_the_same_each() {
         budget.charge(post(path, body), answer).await - before
     };
     let image = r#"{"prompt":"abcd"}"#;
-    assert_eq!(reserved("/v1/images/generations", image).await, 1 + 1_000);
-    assert_eq!(reserved("/v1/images/generations", r#"{"prompt":"abcd","n":3}"#).await, 1 + 3_000);
-    assert_eq!(reserved("/v1/audio/speech", r#"{"input":"abcd"}"#).await, 1 + 1_000);
+    assert_eq!(reserved("/v1/images/generations", image).await, 2 + 1_000);
+    assert_eq!(reserved("/v1/images/generations", r#"{"prompt":"abcd","n":3}"#).await, 2 + 3_000);
+    assert_eq!(reserved("/v1/audio/speech", r#"{"input":"abcd"}"#).await, 2 + 1_000);
 }
 
 #[tokio::test]
 async fn a_refusal_says_when_to_come_again() {
-    let budget = Budget::of(16);
+    let budget = Budget::of(17);
     let layer = budget.layer.clone();
     assert_eq!(budget.charge(chat(), Answer::json(usage(6, 10))).await, 16);
     let inner = service_fn(|_| ready(Ok::<_, Infallible>(Answer::json("{}").give())));

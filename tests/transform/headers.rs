@@ -214,7 +214,7 @@ async fn rejections_have_the_chosen_format_and_are_recorded() {
         assert_eq!(answer.status(), status);
         assert_eq!(answer.headers()["content-type"], content_type);
         assert!(answer.headers().contains_key("www-authenticate"));
-        assert_eq!(context.refusal(), Some("missing-credentials"));
+        assert_eq!(context.outcome().rejection, Some("missing-credentials"));
     }
 }
 

@@ -62,7 +62,7 @@ where
     let (parts, body) = answer.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let recorded = recorded.lock().unwrap().expect("no record");
-    assert_eq!(recorded, (context.usage(), context.stream_end()));
+    assert_eq!(recorded, (context.outcome().usage, context.outcome().stream_end));
     (Response::from_parts(parts, body), context)
 }
 
@@ -80,8 +80,12 @@ async fn the_chunk_is_hidden_for_every_split_of_the_stream() {
             let body = ScriptedBody::chunked(whole.as_bytes(), size);
             let (answer, context) = answered(UNASKED, stream(body)).await;
             assert_eq!(*answer.body(), shown, "{line_end:?} {size}");
-            assert_eq!(context.usage().unwrap().total_tokens, Some(12), "{line_end:?} {size}");
-            assert_eq!(context.stream_end(), Some(StreamEnd::Done));
+            assert_eq!(
+                context.outcome().usage.unwrap().total_tokens,
+                Some(12),
+                "{line_end:?} {size}"
+            );
+            assert_eq!(context.outcome().stream_end, Some(StreamEnd::Done));
             assert!(context.answer_is_read());
 
             let (start, end) = whole.as_bytes().split_at(size);
@@ -104,7 +108,7 @@ async fn an_unfinished_chunk_at_the_end_is_hidden() {
         } else {
             assert_eq!(*answer.body(), shown, "{cut}");
         }
-        assert_eq!(context.stream_end(), Some(StreamEnd::Cut), "{cut}");
+        assert_eq!(context.outcome().stream_end, Some(StreamEnd::Cut), "{cut}");
     }
 }
 

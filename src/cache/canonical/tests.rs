@@ -91,7 +91,7 @@ fn ignored_members_are_those_of_the_root() {
 fn the_deepest_document_is_put_whole() {
     let depth = 1_024;
     let text = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    let bounds = crate::payload::Bounds::new().depth(1_024);
+    let bounds = crate::payload::DocumentBounds::new().max_depth(1_024);
     let document = Document::parse_within(text, bounds).unwrap();
     let mut bytes = Vec::new();
     put_canonical(document.root(), |_| false, &mut bytes);

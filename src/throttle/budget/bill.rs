@@ -21,12 +21,8 @@ use crate::{
     },
 };
 
-/// A token is at least a byte, and the estimate takes four bytes for one.
-const MOST_OF_PROMPT: u64 = 4;
 /// What chat templates put around a prompt.
 const AROUND_PROMPT: u64 = 256;
-/// The estimate of a text is at most so many times its true count.
-const MOST_OF_TEXT: u64 = 2;
 
 /// Settled exactly once: at the end of the answer, or by being dropped.
 #[derive(Debug)]
@@ -175,7 +171,7 @@ impl Open {
             Some(deltas) => deltas.tokens(),
             None => self.context.generated_tokens(),
         };
-        let least = delivered / MOST_OF_TEXT;
+        let least = self.context.least_generated_tokens();
         let delivered =
             if self.estimate.bounded { delivered } else { delivered.max(self.bytes.div_ceil(4)) };
         match self.context.usage() {
@@ -200,7 +196,7 @@ impl Open {
         // A completion may repeat its prompt.
         let prompt = self.context.usage().and_then(|usage| usage.prompt_tokens);
         let repeated = prompt.unwrap_or(self.estimate.prompt);
-        let least = (delivered / MOST_OF_TEXT).saturating_sub(repeated);
+        let least = self.context.least_generated_tokens().saturating_sub(repeated);
         if self.context.usage().is_some() {
             self.told(guess, least)
         } else {
@@ -228,8 +224,8 @@ impl Open {
     /// A count within what the prompt and the output limit can have taken, and not below the text
     /// that was delivered. Reasoning is output.
     fn believed(&self, prompt: u64, completion: u64, least: u64) -> (u64, u64) {
-        let Estimate { prompt: estimate, output, bounded: _ } = self.estimate;
-        let most = estimate.saturating_mul(MOST_OF_PROMPT).saturating_add(AROUND_PROMPT);
+        let Estimate { most_of_prompt, output, .. } = self.estimate;
+        let most = most_of_prompt.saturating_add(AROUND_PROMPT);
         let prompt = prompt.min(most);
         if output == 0 {
             // Nothing was reserved for an output: both share what the prompt can have taken.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::estimate::Tokenizer;
+use super::tokenizer::Tokenizer;
 use crate::{
     payload::{Document, Kind, Node},
     sse::{Decoder, Framer},

@@ -1,25 +1,27 @@
 //! What a request may cost at the most, before it is sent.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
 
+use super::{
+    prompt::{MEDIA, Prompt},
+    tokenizer::Tokenizer,
+};
 use crate::{
     generation::{IncludeUsage, OutputTokens, violation_at},
     model::{Form, Profile},
-    payload::{Content, Document, DocumentError, Kind, Node, Payload, is_bodiless},
+    payload::{ContentKind, Document, DocumentError, Node, Payload, is_bodiless},
     rejection::Rejection,
 };
-
-/// The user's own way to count the tokens of a text.
-#[derive(Clone)]
-pub(super) struct Tokenizer(Arc<dyn Fn(&str) -> u64 + Send + Sync>);
 
 /// What a request may take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Estimate {
     pub(super) prompt: u64,
+    /// What the prompt can have taken at the most: a token is at least a byte.
+    pub(super) most_of_prompt: u64,
     /// The limit, for each of the answers that are asked for.
     pub(super) output: u64,
     /// Whether the upstream is held to that: it may be more where the form of the body is unknown.
@@ -45,10 +47,8 @@ pub(super) struct Estimator {
     flat: Option<u64>,
 }
 
-/// A picture, a sound, a file.
-const MEDIA: u64 = 1_000;
-/// What stands around a message: its role, and the marks of its start and end.
-const AROUND_MESSAGE: u64 = 4;
+/// A flat cost stands for an upload that may be so many times longer.
+const MOST_OF_FLAT: u64 = 4;
 
 impl Estimator {
     pub(super) fn new() -> Self {
@@ -110,11 +110,18 @@ impl Estimator {
         }
         let hide_usage = self.profile.asks_for_usage() && self.ask.apply(&mut edits, takes)?;
         let root = document.root();
-        let mut estimate =
-            Estimate { prompt: self.prompt(root), output: output.tokens, bounded: output.bounded };
+        let prompt = Prompt::of(root, self.tokenizer.as_ref());
+        let mut estimate = Estimate {
+            prompt: prompt.tokens(),
+            most_of_prompt: prompt.most(),
+            output: output.tokens,
+            bounded: output.bounded,
+        };
         if !output.bounded {
             // Which of the members are read is unknown.
-            estimate.prompt = estimate.prompt.max(tokens_of(document.bytes().len()));
+            let bytes = document.bytes().len();
+            estimate.prompt = estimate.prompt.max(prompt.by_bytes(bytes));
+            estimate.most_of_prompt = estimate.most_of_prompt.max(bytes as u64);
         } else if output.forms.has(Form::Media) {
             estimate.output = media(root);
         }
@@ -128,14 +135,17 @@ impl Estimator {
         error: DocumentError,
     ) -> Result<Prepared, Rejection> {
         let bytes = request.body().bytes();
-        match (Content::of(request.headers(), bytes), bytes, self.flat) {
-            (Content::Binary, _, Some(prompt)) => {
-                let estimate = Estimate { prompt, output: 0, bounded: true };
+        match (ContentKind::of(request.headers(), bytes), bytes, self.flat) {
+            (ContentKind::Binary, _, Some(prompt)) => {
+                let most_of_prompt = prompt.saturating_mul(MOST_OF_FLAT);
+                let estimate = Estimate { prompt, most_of_prompt, output: 0, bounded: true };
                 Ok(Prepared { estimate, bytes: None, hide_usage: false })
             }
-            (Content::Text, Some(text), Some(flat)) => {
+            (ContentKind::Text, Some(text), Some(flat)) => {
                 let mut prepared = self.by_bytes(text.len());
-                prepared.estimate.prompt = prepared.estimate.prompt.max(flat);
+                let Estimate { prompt, most_of_prompt, .. } = &mut prepared.estimate;
+                *prompt = flat.max(*prompt);
+                *most_of_prompt = flat.saturating_mul(MOST_OF_FLAT).max(*most_of_prompt);
                 Ok(prepared)
             }
             _ => Err(error.rejection()),
@@ -144,139 +154,15 @@ impl Estimator {
 
     /// A body of so many bytes of which nothing else is known.
     const fn by_bytes(&self, bytes: usize) -> Prepared {
-        let (prompt, output) = (tokens_of(bytes), self.output.most());
-        let estimate = Estimate { prompt, output, bounded: false };
+        let (prompt, output) = ((bytes as u64).div_ceil(4), self.output.most());
+        let most_of_prompt = bytes as u64;
+        let estimate = Estimate { prompt, most_of_prompt, output, bounded: false };
         Prepared { estimate, bytes: None, hide_usage: false }
     }
-
-    fn prompt(&self, root: Node<'_>) -> u64 {
-        let mut tally = Tally { tokenizer: self.tokenizer.as_ref(), tokens: 0, bytes: 0 };
-        for (name, value) in root.members() {
-            match &*name {
-                _ if value.is_null() => {}
-                "messages" => {
-                    let messages = u64::try_from(value.len()).unwrap_or(u64::MAX);
-                    tally.add(messages.saturating_mul(AROUND_MESSAGE));
-                    tally.read(value);
-                }
-                "tools" | "functions" | "response_format" | "guided_json" | "json_schema"
-                | "text_format" => tally.raw(value),
-                // Said of the answer, or of the machine.
-                "model" | "user" | "stop" | "metadata" | "stream_options" | "options"
-                | "logit_bias" | "tool_choice" | "sampling_params" => {}
-                // Some hold texts, such as the labels of a classification.
-                "parameters" => tally.texts(value),
-                _ if matches!(value.kind(), Kind::String | Kind::Array | Kind::Object) => {
-                    tally.read(value);
-                }
-                _ => {}
-            }
-        }
-        tally.sum()
-    }
-}
-
-/// A quarter of so many bytes.
-const fn tokens_of(bytes: usize) -> u64 {
-    (bytes as u64).div_ceil(4)
 }
 
 /// What is drawn or spoken.
 fn media(root: Node<'_>) -> u64 {
     let many = root.get("n").and_then(Node::as_u64).unwrap_or(1);
     MEDIA.saturating_mul(many)
-}
-
-fn is_there(root: Node<'_>, name: &str) -> bool {
-    root.get(name).is_some_and(|node| !node.is_null())
-}
-
-/// What was read so far.
-struct Tally<'a> {
-    tokenizer: Option<&'a Tokenizer>,
-    tokens: u64,
-    // Not yet in tokens.
-    bytes: u64,
-}
-
-impl Tally<'_> {
-    const fn add(&mut self, tokens: u64) {
-        self.tokens = self.tokens.saturating_add(tokens);
-    }
-
-    fn text(&mut self, text: &str) {
-        match self.tokenizer {
-            Some(tokenizer) => self.add(tokenizer.count(text)),
-            None => self.bytes = self.bytes.saturating_add(text.len() as u64),
-        }
-    }
-
-    /// As it is written: a schema, whose names are read as well.
-    fn raw(&mut self, node: Node<'_>) {
-        self.text(str::from_utf8(node.raw()).unwrap_or_default());
-    }
-
-    /// The strings of a value, and numbers as tokens.
-    fn read(&mut self, node: Node<'_>) {
-        match node.kind() {
-            Kind::String => {
-                if let Some(text) = node.as_str() {
-                    self.text(&text);
-                }
-            }
-            Kind::Number => self.add(1),
-            Kind::Array => node.elements().for_each(|element| self.read(element)),
-            Kind::Object if is_media(node) => self.add(MEDIA),
-            // The depth of a document is bounded.
-            Kind::Object => node.members().for_each(|(_, member)| self.read(member)),
-            _ => {}
-        }
-    }
-
-    /// The strings of a value alone.
-    fn texts(&mut self, node: Node<'_>) {
-        match node.kind() {
-            Kind::String => self.read(node),
-            Kind::Array => node.elements().for_each(|element| self.texts(element)),
-            Kind::Object => node.members().for_each(|(_, member)| self.texts(member)),
-            _ => {}
-        }
-    }
-
-    fn sum(self) -> u64 {
-        self.tokens.saturating_add(self.bytes.div_ceil(4))
-    }
-}
-
-fn is_media(node: Node<'_>) -> bool {
-    const NAMES: [&str; 9] = [
-        "image_url",
-        "image",
-        "input_audio",
-        "audio_url",
-        "audio",
-        "video_url",
-        "video",
-        "file",
-        "file_data",
-    ];
-    NAMES.iter().any(|name| is_there(node, name))
-}
-
-// === impl Tokenizer ===
-
-impl Tokenizer {
-    pub(super) fn new(count: impl Fn(&str) -> u64 + Send + Sync + 'static) -> Self {
-        Self(Arc::new(count))
-    }
-
-    pub(super) fn count(&self, text: &str) -> u64 {
-        (self.0)(text)
-    }
-}
-
-impl fmt::Debug for Tokenizer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tokenizer(..)")
-    }
 }

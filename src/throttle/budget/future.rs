@@ -17,7 +17,7 @@ use crate::{
     body::ResponseBody,
     context::RequestContext,
     payload::Payload,
-    rejection::{Rejection, Responder},
+    rejection::{Refusal, Rejection, Responder},
     throttle::{
         ask::{Asks, Decision},
         store::{Later, Unavailable},
@@ -80,10 +80,24 @@ impl Admission {
             Err(Unavailable) => (Decision::default(), settings.limits.unavailable()),
         };
         match rejection {
-            Some(rejection) => Err((rejection, context)),
+            Some(rejection) => Err((saying_its_size(rejection, estimate.0), context)),
             None => Ok(Bill::new(&settings, asks, decision, context, estimate)),
         }
     }
+}
+
+/// Tells the caller what its request would have reserved. Of the budget the rejection tells alone.
+fn saying_its_size(rejection: Rejection, estimate: Estimate) -> Rejection {
+    if rejection.refusal() == Refusal::ThrottleUnavailable {
+        return rejection;
+    }
+    let Estimate { prompt, output, .. } = estimate;
+    let detail = format!(
+        "{}; the prompt of this request is estimated at {prompt} tokens, and its output limit is \
+         {output}",
+        rejection.detail()
+    );
+    rejection.with_detail(detail)
 }
 
 impl<F, S> BudgetFuture<F, S> {

@@ -6,8 +6,10 @@ mod deltas;
 mod estimate;
 mod future;
 mod layer;
+mod prompt;
 #[cfg(test)]
 mod tests;
+mod tokenizer;
 mod weights;
 
 pub use self::{

@@ -153,7 +153,7 @@ fn the_readied_instance_is_called_and_all_is_settled_once() {
         .store(Store::new(far.clone()));
     let mut future = call(&layer);
     assert!(poll(future.as_mut()).is_pending());
-    assert_eq!(*far.0.costs.lock(), [11, 11, 11]);
+    assert_eq!(*far.0.costs.lock(), [12, 12, 12]);
     // The one in shadow would refuse: it has taken nothing, and gets nothing back.
     let standings = [standing(true, 7), standing(false, 0), standing(true, 0)];
     far.say(Ok(Decision { passes: true, standings: standings.into_iter().collect() }));
@@ -162,7 +162,7 @@ fn the_readied_instance_is_called_and_all_is_settled_once() {
     assert_eq!(far.settled(), []);
     read(response);
     drop(future);
-    assert_eq!(far.settled(), [(5 + 2 - 11, 7), (-11, 0)]);
+    assert_eq!(far.settled(), [(5 + 2 - 12, 7), (-12, 0)]);
 }
 
 #[test]

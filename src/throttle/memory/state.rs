@@ -63,7 +63,7 @@ impl State {
     /// What the allowance says to so many permits, and the state if they are taken.
     pub(super) fn decide(self, allowance: Allowance, cost: u64, now: &Now<'_>) -> (Standing, Self) {
         match allowance.0 {
-            Kind::Rate(rate) => {
+            Kind::Rate(rate) | Kind::Failures(rate) => {
                 let tat = if self.rest & KIND == 0 { self.value } else { 0 };
                 let (standing, value) = gcra::decide(rate, tat, now.monotonic, cost);
                 (standing, Self { value, rest: 0 })
@@ -82,9 +82,10 @@ impl State {
         now: &Now<'_>,
     ) -> Self {
         match allowance.0 {
-            Kind::Rate(rate) => {
+            Kind::Rate(rate) | Kind::Failures(rate) => {
                 let tat = if self.rest & KIND == 0 { self.value } else { 0 };
-                Self { value: gcra::settle(rate, tat, now.monotonic, permits), rest: 0 }
+                let value = gcra::settle(allowance, rate, tat, now.monotonic, permits);
+                Self { value, rest: 0 }
             }
             Kind::Quota(quota) => {
                 let mut counter = Counter::of(self, quota, now);

@@ -437,6 +437,7 @@ fn share_of(asks: &Asks, replicas: u32) -> Asks {
 fn share(allowance: Allowance, replicas: u32) -> Allowance {
     Allowance(match allowance.0 {
         Kind::Rate(rate) => Kind::Rate(rate.share(replicas)),
+        Kind::Failures(rate) => Kind::Failures(rate.share(replicas)),
         Kind::Quota(quota) => Kind::Quota(quota.share(replicas)),
         Kind::Concurrency(concurrency) => Kind::Concurrency(concurrency),
     })

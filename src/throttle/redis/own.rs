@@ -9,6 +9,7 @@ use crate::{
     throttle::{
         allowance::{Allowance, Kind},
         ask::Settlement,
+        gcra,
         key::Key,
     },
 };
@@ -96,7 +97,9 @@ impl Own {
             return Floor::default();
         }
         let value = match allowance.0 {
-            Kind::Rate(_) => value.saturating_sub(now).saturating_sub(nanos(self.slack)) / 1_000,
+            Kind::Rate(_) | Kind::Failures(_) => {
+                value.saturating_sub(now).saturating_sub(nanos(self.slack)) / 1_000
+            }
             Kind::Quota(_) | Kind::Concurrency(_) => value,
         };
         Floor { value, window, reset }
@@ -114,11 +117,10 @@ impl Own {
             let goes_on = (known.reset, known.window) == (reset, window);
             let before = if goes_on { known.value } else { 0 };
             let value = match allowance.0 {
-                Kind::Rate(rate) => {
-                    let each = rate.interval().unwrap_or(0);
-                    let held = u64::from(rate.capacity()).saturating_mul(each);
-                    let most = now.saturating_add(held).saturating_add(held);
-                    before.max(now).saturating_add(permits.saturating_mul(each)).min(most)
+                Kind::Rate(rate) | Kind::Failures(rate) => {
+                    let more = permits.saturating_mul(rate.interval().unwrap_or(0));
+                    let latest = gcra::latest(allowance, rate, now);
+                    before.max(now).saturating_add(more).min(latest)
                 }
                 Kind::Quota(quota) => before
                     .saturating_add(permits)
@@ -135,7 +137,7 @@ impl Own {
         let Some(mut count) = generations.get(settlement.key) else { return };
         let permits = settlement.permits.unsigned_abs();
         match settlement.allowance.0 {
-            Kind::Rate(rate) => {
+            Kind::Rate(rate) | Kind::Failures(rate) => {
                 let back = permits.saturating_mul(rate.interval().unwrap_or(0));
                 count.value = count.value.saturating_sub(back);
             }

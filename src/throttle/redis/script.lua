@@ -6,7 +6,7 @@
 --   kind: r (rate), d, w, m (quota of a day, week, month)
 --   a rate's interval in microseconds, or the number of a quota's first window, or -1
 --   burst, or limit
---   offset of the first window
+--   a rate's longest debt in microseconds, or the offset of a quota's first window
 --   cost, or permits to settle
 --   enforced: 1 or 0
 --   the window that is settled
@@ -15,7 +15,7 @@
 --   the window of that, or 0
 --   the reset that it was counted after, or 0
 --
--- Debt is at most one window's: what a bucket holds, or the next window's limit.
+-- A quota's debt is at most the next window's limit.
 --
 -- A rate's state is its theoretical arrival time in microseconds since 2026 (so that a double holds
 -- it to some hundredths for decades); a quota's is `window:used`. `=` and the time of the last reset
@@ -116,7 +116,7 @@ for i, key in ipairs(KEYS) do
 
   if kind == 'r' then
     local interval = first
-    local most_tat = now + 2 * most * interval
+    local most_tat = now + most * interval + offset
     local stored = tonumber(value)
     if stored == nil or stored ~= stored then stored = now end
     if refund then stored = stored + cost * interval end

@@ -126,10 +126,11 @@ fn put(
     const MOST: i128 = 1 << 52;
     let permits = permits.clamp(-MOST, MOST);
     match allowance.0 {
-        Kind::Rate(rate) => {
+        Kind::Rate(rate) | Kind::Failures(rate) => {
             // An interval of nothing is never multiplied: the burst is zero then.
             let interval = rate.interval().unwrap_or(1);
-            call.arg("r").arg(interval as f64 / 1_000.0).arg(rate.capacity()).arg(0);
+            call.arg("r").arg(interval as f64 / 1_000.0).arg(rate.capacity());
+            call.arg(allowance.max_debt() as f64 / 1_000.0);
         }
         Kind::Quota(quota) => {
             let kind = match quota.period() {
@@ -188,7 +189,7 @@ pub(super) fn read(told: &[i64], asks: &Asks) -> Option<(Decision, AllTold)> {
         let [allows, remaining, most, wait, reset, window, extra, last_reset, restored] = row;
         let wait = match ask.allowance.0 {
             // Nothing will ever pass.
-            Kind::Rate(rate) if rate.capacity() == 0 => rate.permits().1,
+            Kind::Rate(rate) | Kind::Failures(rate) if rate.capacity() == 0 => rate.permits().1,
             _ => Duration::from_micros(number(wait)),
         };
         standings.push(Standing {

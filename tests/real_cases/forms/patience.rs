@@ -16,7 +16,7 @@ use tower_inference::{
     context::StreamEnd,
     model::Profile,
     payload::PayloadLayer,
-    schema::{BuiltIn, ResponseSchema, Schema, SchemaLayer},
+    schema::{BuiltInSchemas, ResponseSchema, Schema, SchemaLayer},
     stack::Stack,
     stalled_reader::StalledReaderLayer,
     throttle::{Concurrency, Limit, Rate, Subject, ThrottleLayer, TokenBudgetLayer},
@@ -126,7 +126,7 @@ macro_rules! gateway {
             .access_log($log)
             .throttle(ThrottleLayer::new(Limit::global(Concurrency::of(1))))
             .payload(PayloadLayer::new())
-            .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
+            .schema(SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).chat_completion()))
             .transform(TransformLayer::new().max_output_tokens(100).include_usage())
             .cache(CacheLayer::new("upstream", Scope::Shared))
             .token_budget($budget)
@@ -234,7 +234,7 @@ async fn blank_lines_before_a_response_keep_it_alive() {
     ];
     let (upstream, _open) = playing(SECOND, "application/json", &acts);
     let schema = Schema::new(&serde_json::json!({ "required": ["choices"] })).unwrap();
-    let checked = SchemaLayer::any_body().response(ResponseSchema::refuse(schema));
+    let checked = SchemaLayer::any_body().response(ResponseSchema::reject(schema));
     let gateway = Stack::new()
         .payload(PayloadLayer::new())
         .schema(checked)

@@ -13,7 +13,9 @@ pub use self::{alias::ModelAliases, system::SystemMessage};
 use crate::{
     generation::{IncludeUsage, OutputTokens},
     model::{Profile, Takes},
-    payload::{Content, DocumentError, EditError, Edits, Literal, Payload, Pointer, only_json},
+    payload::{
+        ContentKind, DocumentError, EditError, Edits, Literal, Payload, Pointer, json_required,
+    },
     rejection::Rejection,
 };
 
@@ -62,12 +64,12 @@ pub(crate) fn apply_all(
         }
     }
     if request.binary_bodies {
-        match Content::of(request.headers, payload.bytes()) {
-            Content::Binary => return Ok(EditedBody::default()),
-            Content::Text if payload.bytes().is_none_or(|bytes| !bytes.is_empty()) => {
-                return Err(only_json());
+        match ContentKind::of(request.headers, payload.bytes()) {
+            ContentKind::Binary => return Ok(EditedBody::default()),
+            ContentKind::Text if payload.bytes().is_none_or(|bytes| !bytes.is_empty()) => {
+                return Err(json_required());
             }
-            Content::Text | Content::Json => {}
+            ContentKind::Text | ContentKind::Json => {}
         }
     }
     let document = match payload.document() {

@@ -1,0 +1,369 @@
+//! How many tokens a text has, without a vocabulary: an estimate, and a number that no common
+//! tokenizer stays below.
+//!
+//! Byte-pair tokenizers first cut a text into words, numbers, runs of punctuation and spaces (the
+//! `pat_str` of `tiktoken`, the `pre_tokenizer` of a `tokenizer.json`) and merge bytes only inside of
+//! those. So each run costs about one token or more, however common its word is, and scripts of which
+//! a vocabulary holds few words cost by the letter. The weights below are fitted to the counts of eight
+//! tokenizers in `tests/data/token_counts`, whose README says how.
+
+/// Counts a text that comes in pieces of any length.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TextTokens {
+    cost: Cost,
+    run: Run,
+    // Characters of the run so far.
+    length: u32,
+    // Of a word: how many are capital letters, and whether one has an accent.
+    capitals: u32,
+    accented: bool,
+    // A lone mark of punctuation that a space came before.
+    after_space: bool,
+    last: u8,
+    // The bits of a character that is not whole, and the bytes that it lacks.
+    partial: u32,
+    missing: u8,
+}
+
+/// In hundredths of a token.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    least: u64,
+    estimate: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Run {
+    #[default]
+    None,
+    Word,
+    Digits,
+    /// Of ASCII.
+    Marks,
+    Spaces,
+    Lines,
+    Letters(Script),
+    /// Marks and pictures beyond ASCII.
+    Symbols,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Script {
+    Arabic,
+    Cyrillic,
+    Greek,
+    Han,
+    Hangul,
+    Hebrew,
+    Indic,
+    Kana,
+    Other,
+    Thai,
+}
+
+/// Hundredths of a token: what the cheapest tokenizer takes at least, and the estimate.
+type Weight = (u64, u64);
+
+const WORD: Weight = (94, 122);
+/// Each letter beyond the eighth of a word.
+const LONG: Weight = (0, 10);
+/// Each letter beyond the sixteenth: no word any more.
+const VERY_LONG: Weight = (0, 32);
+/// Each capital letter after the first of a word.
+const CAPITAL: Weight = (0, 15);
+const ACCENT: Weight = (30, 62);
+/// Of Vietnamese, mostly.
+const TWO_ACCENTS: Weight = (0, 102);
+/// Each letter beyond the fourth of a word that has an accent, so that it is no English one.
+const LONG_ACCENTED: Weight = (28, 40);
+/// The first three digits of a number, and each further three.
+const DIGITS: Weight = (95, 208);
+/// A word takes the space before it for its own, a number does not.
+const SPACE_BEFORE_DIGITS: Weight = (85, 125);
+const LONE_MARK: Weight = (92, 125);
+/// A mark that stands directly before a word, as in `.len` or `"name`, is often part of its token.
+const MARK_OF_WORD: Weight = (0, 20);
+const MARKS: Weight = (100, 140);
+const SAME_MARK: Weight = (0, 4);
+const OTHER_MARK: Weight = (0, 15);
+/// Two or more, such as an indentation.
+const SPACES: Weight = (20, 130);
+const LINES: Weight = (92, 120);
+/// Marks take the end of their line for their own.
+const LINES_AFTER_MARKS: Weight = (48, 70);
+const SYMBOL: Weight = (48, 115);
+const PICTURE: Weight = (150, 260);
+
+impl Script {
+    /// Of a run of letters, and of each letter.
+    const fn weights(self) -> (Weight, Weight) {
+        match self {
+            Self::Arabic => ((0, 0), (33, 70)),
+            Self::Cyrillic => ((88, 150), (11, 27)),
+            Self::Greek => ((88, 180), (25, 52)),
+            Self::Han => ((0, 0), (58, 118)),
+            Self::Hangul => ((0, 0), (72, 166)),
+            Self::Hebrew => ((0, 0), (40, 86)),
+            Self::Indic => ((0, 0), (27, 62)),
+            Self::Kana => ((0, 0), (46, 92)),
+            Self::Other => ((0, 0), (34, 90)),
+            Self::Thai => ((0, 0), (33, 72)),
+        }
+    }
+}
+
+/// What a character beyond ASCII is.
+enum Class {
+    Accent,
+    TwoAccents,
+    Letter(Script),
+    Symbol,
+    Picture,
+}
+
+impl Class {
+    /// By Unicode's blocks, roughly: what is not named counts as a letter of a rare script below
+    /// U+2000, and as a symbol above.
+    const fn of(code: u32) -> Self {
+        match code {
+            0xd7 | 0xf7 | ..0xc0 => Self::Symbol,
+            0xc0..0x250 | 0x300..0x370 => Self::Accent,
+            0x1e00..0x1f00 => Self::TwoAccents,
+            0x370..0x400 | 0x1f00..0x2000 => Self::Letter(Script::Greek),
+            0x400..0x530 => Self::Letter(Script::Cyrillic),
+            0x590..0x600 => Self::Letter(Script::Hebrew),
+            0x600..0x780 => Self::Letter(Script::Arabic),
+            0x780..0xe00 => Self::Letter(Script::Indic),
+            0xe00..0xe80 => Self::Letter(Script::Thai),
+            0x1100..0x1200 | 0xac00..0xd7b0 => Self::Letter(Script::Hangul),
+            ..0x2000 => Self::Letter(Script::Other),
+            0x3040..0x3100 => Self::Letter(Script::Kana),
+            0x3400..0xa000 => Self::Letter(Script::Han),
+            // Halves of pairs in the escapes of JSON: the first stands for both.
+            0xfe00..0xfe10 | 0xd800..0xdc00 | 0x1_0000.. => Self::Picture,
+            _ => Self::Symbol,
+        }
+    }
+}
+
+impl TextTokens {
+    /// The estimate of what was fed so far, rounded up.
+    pub(crate) const fn estimate(&self) -> u64 {
+        self.cost.estimate.div_ceil(100)
+    }
+
+    /// The tokens that what was fed so far has at least, rounded down.
+    pub(crate) const fn least(&self) -> u64 {
+        self.cost.least / 100
+    }
+
+    /// The estimate and the least in hundredths, not rounded.
+    pub(crate) const fn cost(&self) -> (u64, u64) {
+        (self.cost.estimate, self.cost.least)
+    }
+
+    /// The estimate and the least of what was fed since this was the same as `before`.
+    pub(crate) const fn tokens_since(&self, before: &Self) -> (u64, u64) {
+        let estimate = self.cost.estimate.saturating_sub(before.cost.estimate);
+        (estimate.div_ceil(100), self.cost.least.saturating_sub(before.cost.least) / 100)
+    }
+
+    /// The text has ended; another begins.
+    pub(crate) const fn end(&mut self) {
+        self.run = Run::None;
+        self.missing = 0;
+    }
+
+    /// Counts more of the text. What is not UTF-8 counts as symbols.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
+        while let Some((&byte, rest)) = bytes.split_first() {
+            bytes = rest;
+            if self.run == Run::Word && byte.is_ascii_lowercase() {
+                // Most of most texts.
+                let more = rest.iter().position(|byte| !byte.is_ascii_lowercase());
+                let more = more.unwrap_or(rest.len());
+                bytes = rest.get(more..).unwrap_or_default();
+                self.grow_word(u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1));
+                self.last = byte;
+            } else {
+                self.byte(byte);
+            }
+        }
+    }
+
+    /// Counts a character, or half of a pair (UTF-16).
+    pub(crate) fn feed_unit(&mut self, code: u32) {
+        match u8::try_from(code) {
+            Ok(byte) if byte.is_ascii() => self.byte(byte),
+            _ if matches!(code, 0xdc00..0xe000) => {}
+            _ => self.wide(code),
+        }
+    }
+
+    fn byte(&mut self, byte: u8) {
+        match byte {
+            b'a'..=b'z' => self.letter(false),
+            b'A'..=b'Z' => self.letter(true),
+            b'0'..=b'9' => self.digit(),
+            b' ' | b'\t' => self.space(),
+            b'\n' | b'\r' => self.line(),
+            ..0x80 => self.mark(byte),
+            0x80..0xc0 if self.missing > 0 => {
+                self.partial = (self.partial << 6) | u32::from(byte & 0x3f);
+                self.missing = self.missing.saturating_sub(1);
+                if self.missing == 0 {
+                    self.wide(self.partial);
+                }
+                return;
+            }
+            0xc2..0xe0 => (self.partial, self.missing) = (u32::from(byte & 0x1f), 1),
+            0xe0..0xf0 => (self.partial, self.missing) = (u32::from(byte & 0x0f), 2),
+            0xf0..0xf5 => (self.partial, self.missing) = (u32::from(byte & 0x07), 3),
+            _ => self.wide(0),
+        }
+        if byte.is_ascii() {
+            self.missing = 0;
+            self.last = byte;
+        }
+    }
+
+    const fn add(&mut self, (least, estimate): Weight, times: u32) {
+        let times = times as u64;
+        self.cost.least = self.cost.least.saturating_add(least.saturating_mul(times));
+        self.cost.estimate = self.cost.estimate.saturating_add(estimate.saturating_mul(times));
+    }
+
+    /// Whether the run goes on that the next character belongs to; else it begins.
+    fn goes_on(&mut self, run: Run) -> bool {
+        if self.run == run {
+            self.length = self.length.saturating_add(1);
+            return true;
+        }
+        (self.run, self.length) = (run, 1);
+        false
+    }
+
+    fn letter(&mut self, capital: bool) {
+        self.takes_mark();
+        // `camelCase` is two words.
+        if capital && self.run == Run::Word && !self.last.is_ascii_uppercase() {
+            self.run = Run::None;
+        }
+        if self.run == Run::Word {
+            self.grow_word(1);
+        } else {
+            self.begin_word();
+        }
+        if capital {
+            self.capitals = self.capitals.saturating_add(1);
+            if self.capitals > 1 {
+                self.add(CAPITAL, 1);
+            }
+        }
+    }
+
+    fn begin_word(&mut self) {
+        (self.run, self.length, self.capitals, self.accented) = (Run::Word, 1, 0, false);
+        self.add(WORD, 1);
+    }
+
+    fn grow_word(&mut self, letters: u32) {
+        let before = self.length;
+        self.length = before.saturating_add(letters);
+        let beyond = |length: u32| self.length.saturating_sub(length.max(before));
+        let (long, very_long, accented) = (beyond(8), beyond(16), beyond(4));
+        self.add(LONG, long);
+        self.add(VERY_LONG, very_long);
+        if self.accented {
+            self.add(LONG_ACCENTED, accented);
+        }
+    }
+
+    fn accent(&mut self, weight: Weight) {
+        self.takes_mark();
+        if self.run == Run::Word {
+            self.grow_word(1);
+        } else {
+            self.begin_word();
+        }
+        if !std::mem::replace(&mut self.accented, true) {
+            self.add(LONG_ACCENTED, self.length.saturating_sub(4));
+        }
+        self.add(weight, 1);
+        // Neither case: a capital letter after it begins a word.
+        self.last = 0;
+    }
+
+    /// A word begins after a lone mark: what that one was charged is taken back.
+    const fn takes_mark(&mut self) {
+        if matches!(self.run, Run::Marks) && self.length == 1 && !self.after_space {
+            self.take_back(LONE_MARK);
+            self.add(MARK_OF_WORD, 1);
+        }
+    }
+
+    const fn take_back(&mut self, (least, estimate): Weight) {
+        self.cost.least = self.cost.least.saturating_sub(least);
+        self.cost.estimate = self.cost.estimate.saturating_sub(estimate);
+    }
+
+    fn digit(&mut self) {
+        let after_space = self.run == Run::Spaces && self.length == 1;
+        let more = self.goes_on(Run::Digits);
+        if !more && after_space {
+            self.add(SPACE_BEFORE_DIGITS, 1);
+        }
+        if self.length % 3 == 1 {
+            self.add(DIGITS, 1);
+        }
+    }
+
+    fn mark(&mut self, mark: u8) {
+        let after_space = self.run == Run::Spaces && self.length == 1;
+        if !self.goes_on(Run::Marks) {
+            self.after_space = after_space;
+            self.add(LONE_MARK, 1);
+            return;
+        }
+        if self.length == 2 {
+            self.take_back(LONE_MARK);
+            self.add(MARKS, 1);
+        }
+        self.add(if mark == self.last { SAME_MARK } else { OTHER_MARK }, 1);
+    }
+
+    fn space(&mut self) {
+        if self.goes_on(Run::Spaces) && self.length == 2 {
+            self.add(SPACES, 1);
+        }
+    }
+
+    fn line(&mut self) {
+        let after_marks = matches!(self.run, Run::Marks | Run::Symbols);
+        if !self.goes_on(Run::Lines) {
+            self.add(if after_marks { LINES_AFTER_MARKS } else { LINES }, 1);
+        }
+    }
+
+    fn wide(&mut self, code: u32) {
+        match Class::of(code) {
+            Class::Accent => self.accent(ACCENT),
+            Class::TwoAccents => self.accent(TWO_ACCENTS),
+            Class::Letter(script) => {
+                let (run, letter) = script.weights();
+                if !self.goes_on(Run::Letters(script)) {
+                    self.add(run, 1);
+                }
+                self.add(letter, 1);
+            }
+            Class::Symbol => {
+                self.run = Run::Symbols;
+                self.add(SYMBOL, 1);
+            }
+            Class::Picture => {
+                self.run = Run::Symbols;
+                self.add(PICTURE, 1);
+            }
+        }
+    }
+}

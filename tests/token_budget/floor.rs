@@ -1,0 +1,125 @@
+//! Usage is not believed below the text that was delivered.
+
+use super::*;
+
+const PATH: &str = "/v1/chat/completions";
+
+fn asking() -> Request<Payload> {
+    post(PATH, r#"{"messages":[{"content":"x"}],"max_tokens":100000}"#)
+}
+
+fn asking_for_a_stream() -> Request<Payload> {
+    post(PATH, r#"{"messages":[{"content":"x"}],"max_tokens":100000,"stream":true}"#)
+}
+
+/// 20 kB of a carried text, and the lowest true count of so much, in hundredths of the floor that is
+/// asserted.
+fn texts() -> Vec<(&'static str, String, u64)> {
+    let of = |name, text: &str, count: usize| {
+        let times = 20_000_usize.div_ceil(text.len());
+        (name, text.repeat(times), (count * times) as u64)
+    };
+    vec![
+        of("english", include_str!("../data/token_counts/english.txt"), 268),
+        of("chinese", include_str!("../data/token_counts/chinese.txt"), 213),
+        of("code", include_str!("../data/token_counts/code.rs"), 502),
+        of("json", include_str!("../data/token_counts/minified.json"), 223),
+    ]
+}
+
+/// A stream of `text` in deltas of so many characters, which tells one token.
+fn stream(text: &str, size: usize, name: &str) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    let deltas = characters.chunks(size).map(|delta| {
+        let delta: String = delta.iter().collect();
+        let event = serde_json::json!({"choices": [{"delta": {name: delta}}]});
+        format!("data: {event}\n\n")
+    });
+    deltas.collect::<String>() + &usage_chunk(1, 1) + "data: [DONE]\n\n"
+}
+
+#[tokio::test]
+async fn an_upstream_that_tells_one_token_is_charged_by_the_text() {
+    for (name, text, lowest) in texts() {
+        let whole = serde_json::json!({
+            "choices": [{"message": {"content": text}}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+        });
+        let charged = Budget::plenty().charge(asking(), Answer::json(whole.to_string())).await;
+        assert!(charged >= lowest * 75 / 100, "{name}: {charged} of {lowest}");
+        assert!(charged <= lowest, "{name}: {charged} of {lowest}");
+        for size in [1, 3, 1_000] {
+            let answer = Answer::stream(stream(&text, size, "content"));
+            let streamed = Budget::plenty().charge(asking_for_a_stream(), answer).await;
+            assert!(streamed.abs_diff(charged) <= 2, "{name} by {size}: {streamed}, {charged}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn escapes_count_as_what_they_stand_for() {
+    let (_, text, _) = texts().remove(1);
+    let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+    let told = r#""usage":{"prompt_tokens":1,"completion_tokens":1}"#;
+    let charge = async |text: &str| {
+        let whole = format!(r#"{{"choices":[{{"message":{{"content":"{text}"}}}}],{told}}}"#);
+        Budget::plenty().charge(asking(), Answer::json(whole)).await
+    };
+    let plain = charge(&text.replace('\n', "\\n")).await;
+    assert!(plain > 1_000);
+    assert_eq!(charge(&escaped).await, plain);
+}
+
+/// Where a server says its reasoning twice, an honest count of it stands.
+#[tokio::test]
+async fn reasoning_that_is_said_twice_counts_once() {
+    // 1.1 tokens for a word, as of most tokenizers.
+    let (text, honest) = ("thinking about it again. ".repeat(100), 550);
+    let used = format!(r#""usage":{{"prompt_tokens":1,"completion_tokens":{honest}}}"#);
+    let messages = [
+        // vLLM, which renamed the member: vllm/entrypoints/openai/protocol.py.
+        format!(r#"{{"reasoning":"{text}","reasoning_content":"{text}"}}"#),
+        // OpenRouter: https://openrouter.ai/docs/use-cases/reasoning-tokens
+        format!(
+            r#"{{"reasoning":"{text}","reasoning_details":[{{"type":"reasoning.text","text":"{text}"}}]}}"#
+        ),
+        // LiteLLM: https://docs.litellm.ai/docs/reasoning_content
+        format!(
+            r#"{{"reasoning_content":"{text}","thinking_blocks":[{{"type":"thinking","thinking":"{text}"}}]}}"#
+        ),
+    ];
+    for message in &messages {
+        let whole = format!(r#"{{"choices":[{{"message":{message}}}],{used}}}"#);
+        assert_eq!(Budget::plenty().charge(asking(), Answer::json(whole)).await, 551, "{message}");
+        let delta = format!("data: {{\"choices\":[{{\"delta\":{message}}}]}}\n\n");
+        let stream = delta + &usage_chunk(1, honest) + "data: [DONE]\n\n";
+        let charged = Budget::plenty().charge(asking_for_a_stream(), Answer::stream(stream)).await;
+        assert_eq!(charged, 551, "{message}");
+    }
+    // TGI's details repeat the text token by token: router/src/lib.rs, `Details`.
+    let tokens: Vec<String> =
+        text.split_inclusive(' ').map(|word| format!(r#"{{"id":1,"text":"{word}"}}"#)).collect();
+    let whole = format!(
+        r#"[{{"generated_text":"{text}","details":{{"generated_tokens":{honest},"input_length":1,"tokens":[{}]}}}}]"#,
+        tokens.join(",")
+    );
+    let generate = r#"{"inputs":"x","parameters":{"max_new_tokens":100000,"details":true}}"#;
+    let charged = Budget::plenty().charge(post("/generate", generate), Answer::json(whole)).await;
+    assert_eq!(charged, 551);
+}
+
+/// A tool call is output as well, and an event that says one token is one.
+#[tokio::test]
+async fn arguments_and_events_of_tokens_have_their_floor() {
+    let arguments = serde_json::json!({"city": "Lisbon", "days": [1, 2, 3]}).to_string().repeat(50);
+    let call = serde_json::json!({"choices": [{"message": {"tool_calls": [{"function": {
+        "name": "weather", "arguments": arguments}}]}}], "usage": {"prompt_tokens": 1, "completion_tokens": 1}});
+    let charged = Budget::plenty().charge(asking(), Answer::json(call.to_string())).await;
+    assert!(charged > 500, "{charged}");
+    let event = "data:{\"index\":1,\"token\":{\"id\":1,\"text\":\"a\",\"special\":false},\"generated_text\":null,\"details\":null}\n\n";
+    let last = "data:{\"token\":{\"id\":2,\"text\":\"\",\"special\":true},\"generated_text\":\"a\",\"details\":{\"generated_tokens\":1,\"input_length\":1}}\n\n";
+    let generate = r#"{"inputs":"x","parameters":{"max_new_tokens":1000}}"#;
+    let stream = Answer::stream(event.repeat(299) + last);
+    let charged = Budget::plenty().charge(post("/generate_stream", generate), stream).await;
+    assert_eq!(charged, 1 + 300);
+}
