@@ -30,7 +30,7 @@ use tower_inference::{
     throttle::{
         Concurrency, Limit, LimitFields, PeerAddress, Quota, Rate, RequestHead, ThrottleLayer,
     },
-    transform::{Source, TransformLayer},
+    transform::{TransformLayer, ValueSource},
     upstream::UpstreamLayer,
 };
 
@@ -74,12 +74,12 @@ fn by_model() -> SchemaLayer {
 fn unmet() -> (PayloadLayer, TransformLayer) {
     let name = || "x-absent".parse().unwrap();
     let edits = TransformLayer::new()
-        .remove_field(name())
-        .rename_field(name(), "x-other".parse().unwrap())
-        .append_field(name(), Source::claim("absent").optional())
+        .remove_header(name())
+        .rename_header(name(), "x-other".parse().unwrap())
+        .append_header(name(), ValueSource::claim("absent").optional())
         .remove_query("c")
         .rename_query("c", "d")
-        .append_query("c", Source::tenant().optional());
+        .append_query("c", ValueSource::tenant().optional());
     (PayloadLayer::new(), edits)
 }
 

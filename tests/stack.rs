@@ -10,7 +10,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
     cache::{CacheLayer, Scope},
     model::Profile,
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::{Payload, PayloadLayer},
     request_id::RequestIdLayer,
     schema::{BuiltInSchemas, Schema, SchemaLayer},
@@ -104,7 +104,7 @@ async fn a_payload_layer_of_ones_own_stands_whenever_it_is_set() {
 
 #[tokio::test]
 async fn schemas_see_what_came_and_model_rules_what_goes() {
-    let rules = ModelRules::new().allow(Models::of(["org/small"]).providers(["together"]));
+    let rules = ModelRules::new().allow(ModelRule::new(["org/small"]).providers(["together"]));
     let aliases = ModelAliases::new([("small", "org/small:together"), ("big", "org/big:together")]);
     let schema = Schema::new(&json!({ "properties": { "model": { "pattern": "^[a-z]+$" } } }));
     // Innermost first: each has its place all the same.

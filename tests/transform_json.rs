@@ -76,7 +76,7 @@ fn post(body: impl Into<Bytes>) -> Request<Full<Bytes>> {
 fn typical() -> TransformLayer {
     TransformLayer::new()
         .model_aliases(ModelAliases::new([("small", "meta-llama/Llama-3.1-8B-Instruct")]))
-        .output_tokens(4096)
+        .max_output_tokens(4096)
         .default_json(at("/temperature"), 0.7)
         .include_usage()
 }
@@ -116,7 +116,7 @@ async fn each_edit_has_its_setter() {
 }
 
 #[tokio::test]
-async fn edits_run_as_they_are_written_whatever_stands_between() {
+async fn json_edits_run_in_order_between_other_edits() {
     let transform = TransformLayer::new()
         .override_json(at("/a"), 9)
         .clamp_json(at("/a"), 1..=5)
@@ -129,7 +129,7 @@ async fn edits_run_as_they_are_written_whatever_stands_between() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_as_it_should_be_is_not_copied() {
+async fn an_unchanged_body_is_not_copied() {
     let body = Bytes::from(r#"{"model":"m","max_tokens":5,"temperature":0,"stream":false}"#);
     let place = body.as_ptr();
     let sent = send(PayloadLayer::new(), typical(), post(body)).await;
@@ -144,7 +144,7 @@ async fn a_request_without_a_body_passes() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_the_pointer() {
+async fn a_rejection_has_the_pointer() {
     let body = r#"{"max_tokens":5,"MAX_TOKENS":100000}"#;
     let sent = send(PayloadLayer::new(), typical(), post(body)).await;
     assert!(sent.reached.is_none());
@@ -164,7 +164,7 @@ async fn a_refusal_has_the_pointer() {
 }
 
 #[tokio::test]
-async fn a_chunked_body_goes_on_with_its_trailers() {
+async fn a_chunked_body_keeps_its_trailers() {
     let trailers = [("x-checked", "yes"), ("content-digest", "sha-256=:x:")];
     let trailers = trailers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     let body = ScriptedBody::new([

@@ -19,7 +19,7 @@ use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
     model::Profile,
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::{Document, Payload, PayloadLayer},
     schema::{BuiltInSchemas, ChatLimits, SchemaLayer},
     transform::TransformLayer,
@@ -69,12 +69,12 @@ fn pass(body: &Bytes) -> u16 {
         SchemaLayer::any_body()
             .chat_limits(ChatLimits::new().max_characters(usize::MAX).max_images(1_000)),
         TransformLayer::new()
-            .output_tokens(256)
+            .max_output_tokens(256)
             .default_json("/user".parse().unwrap(), "u")
             .remove_json("/stream_options/include_usage".parse().unwrap()),
         ModelRulesLayer::new(
             Profile::router(),
-            ModelRules::new().allow(Models::of(["*"]).any_provider()),
+            ModelRules::new().allow(ModelRule::new(["*"]).any_provider()),
         ),
         CacheLayer::new("upstream", Scope::Identity).cacheable(Cacheable::by(|_| true)),
     );

@@ -47,7 +47,9 @@ impl Bodies {
         };
         let output = match serve.max_tokens {
             None => TransformLayer::new(),
-            Some(most) => TransformLayer::new().profile(profile.clone()).output_tokens(most.get()),
+            Some(most) => {
+                TransformLayer::new().profile(profile.clone()).max_output_tokens(most.get())
+            }
         };
         let memory = usize::try_from(serve.max_bodies).unwrap_or(usize::MAX);
         let memory = MemoryLimit::new(memory);

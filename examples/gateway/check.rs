@@ -27,7 +27,7 @@ pub(crate) async fn check(
     let scrubber = hf_token.scrubber();
     let client = HttpsClient::builder().build()?;
     // Under the name that the upstream knows.
-    let limit = TransformLayer::new().profile(profile.clone()).output_tokens(1);
+    let limit = TransformLayer::new().profile(profile.clone()).max_output_tokens(1);
     let upstream = ServiceBuilder::new()
         .layer(limit)
         .layer(UpstreamLayer::new().head_timeout(PATIENCE))

@@ -93,10 +93,10 @@ impl Piece for Head {
 pub(super) fn shareable(headers: &HeaderMap, more: usize) -> (Fields, Blocks) {
     let mut headers = Cow::Borrowed(headers);
     if [CONNECTION, TE, TRANSFER_ENCODING].iter().any(|name| headers.contains_key(name)) {
-        hop_by_hop::strip_named_fields(headers.to_mut());
+        hop_by_hop::strip_named_headers(headers.to_mut());
     }
     let is_shared = |name: &HeaderName| {
-        !hop_by_hop::is_connection_field(name.as_str()) && !is_for_one(name) && *name != TRAILER
+        !hop_by_hop::is_connection_header(name.as_str()) && !is_for_one(name) && *name != TRAILER
     };
     let fields = || headers.iter().filter(|(name, _)| is_shared(name));
     let sum = |(count, length), (_, value): (_, &HeaderValue)| (count + 1, length + value.len());

@@ -181,7 +181,7 @@ impl Watch for Recorder {
     fn trailers(&mut self, trailers: &HeaderMap) {
         if let Some(record) = &mut self.record {
             let mut trailers = trailers.clone();
-            hop_by_hop::strip_connection_fields(&mut trailers);
+            hop_by_hop::strip_connection_headers(&mut trailers);
             record.trailers = Some(Fields::from(&trailers));
         }
     }

@@ -126,7 +126,7 @@ fn says_text(headers: &HeaderMap) -> bool {
 pub(crate) fn json_required() -> Rejection {
     Rejection::new(Refusal::UnsupportedMediaType)
         .with_detail("content-type: this route accepts only application/json in UTF-8")
-        .with_field(ACCEPT, HeaderValue::from_static("application/json"))
+        .with_header(ACCEPT, HeaderValue::from_static("application/json"))
 }
 
 /// Returns the charset of a JSON media type (RFC 9110 section 8.3.1). `None` for other types and

@@ -262,7 +262,7 @@ impl Limits {
             let mut headers = HeaderMap::new();
             fields.put(false, &mut headers);
             for (name, value) in &headers {
-                rejection = rejection.with_field(name.clone(), value.clone());
+                rejection = rejection.with_header(name.clone(), value.clone());
             }
         }
         Some(rejection)

@@ -5,7 +5,7 @@ use tower_inference::{
     auth::{AuthLayer, Jwt, Keys},
     context::CacheOutcome,
     model::Profile,
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::PayloadLayer,
     request_id::RequestIdLayer,
     stack::Stack,
@@ -138,7 +138,7 @@ async fn hits_are_judged_like_all_others() {
             .cache(cache.clone())
             .layer(upstream.clone())
     };
-    let allowed = || ModelRules::new().allow(Models::of(["m"]));
+    let allowed = || ModelRules::new().allow(ModelRule::new(["m"]));
     let many = Rate::per_hour(100);
     let token = signer().sign(&token::claims());
     let open = with(allowed(), many);
@@ -151,7 +151,7 @@ async fn hits_are_judged_like_all_others() {
     let mut expired = token::claims();
     expired["exp"] = 1.into();
     assert_eq!(status(open, &signer().sign(&expired)).await, 401);
-    let other = ModelRules::new().allow(Models::of(["other"]));
+    let other = ModelRules::new().allow(ModelRule::new(["other"]));
     assert_eq!(status(with(other, many), &token).await, 403);
     assert_eq!(status(with(allowed(), Rate::per_hour(0)), &token).await, 429);
     assert_eq!(upstream.calls(), 1);

@@ -298,7 +298,7 @@ async fn embeddings_with_messages() {
         let openai = send(schemas(Profile::openai()), path, &body, fine).await;
         assert_eq!(openai.status == StatusCode::OK, openai_takes, "{body}");
         // Nothing is generated, so no limit is put in.
-        let limited = TransformLayer::new().output_tokens(4096).include_usage();
+        let limited = TransformLayer::new().max_output_tokens(4096).include_usage();
         assert_passes(&send(limited, path, &body, fine).await, &body);
         assert_passes(&send(budget(Profile::compatible()), path, &body, fine).await, &body);
     }
@@ -317,7 +317,7 @@ async fn max_tokens_put_into_reasoning_model() {
     };
     let chosen = Profile::compatible().output_limit(OutputLimit::MaxCompletionTokens);
     for profile in [Profile::openai(), Profile::azure_openai(), chosen] {
-        let transform = TransformLayer::new().output_tokens(4096).profile(profile.clone());
+        let transform = TransformLayer::new().max_output_tokens(4096).profile(profile.clone());
         let edited = send(transform, CHAT, body, reasoning).await;
         let budgeted = send(budget(profile).output_limit(4096), CHAT, body, reasoning).await;
         for outcome in [edited, budgeted] {
@@ -326,7 +326,7 @@ async fn max_tokens_put_into_reasoning_model() {
         }
     }
     // The name is the profile's, whatever the model is called.
-    let transform = TransformLayer::new().output_tokens(4096);
+    let transform = TransformLayer::new().max_output_tokens(4096);
     let outcome = send(transform, CHAT, body, reasoning).await;
     assert_eq!(outcome.status, StatusCode::BAD_REQUEST);
     assert_eq!(outcome.arrived()["max_tokens"], 4096);
@@ -353,7 +353,7 @@ async fn responses_with_stored_prompt_given_max_tokens() {
             let body = body.to_string();
             let judged = send(layers.0, "/v1/responses", &body, responses).await;
             assert_passes(&judged, &body);
-            let transform = TransformLayer::new().output_tokens(4096).include_usage();
+            let transform = TransformLayer::new().max_output_tokens(4096).include_usage();
             let transform = transform.profile(profile);
             let edited = send(transform, "/v1/responses", &body, responses).await;
             let budgeted = send(layers.1, "/v1/responses", &body, responses).await;
@@ -384,7 +384,7 @@ async fn mistral_refuses_stream_options() {
             stream.body(Full::from(STREAM)).unwrap()
         }
     };
-    let chosen = Profile::compatible().stream_usage(StreamUsage::Unasked);
+    let chosen = Profile::compatible().stream_usage(StreamUsage::Unrequested);
     for profile in [Profile::mistral(), chosen] {
         let transform = TransformLayer::new().include_usage().profile(profile.clone());
         let asked = send(transform, CHAT, body, mistral).await;

@@ -33,7 +33,7 @@ pub(crate) fn check_coding(
         };
         Rejection::new(Refusal::UnsupportedMediaType)
             .with_detail(detail)
-            .with_field(ACCEPT_ENCODING, HeaderValue::from_static(accepted))
+            .with_header(ACCEPT_ENCODING, HeaderValue::from_static(accepted))
     })
 }
 

@@ -10,7 +10,7 @@ use super::{
     tokenizer::Tokenizer,
 };
 use crate::{
-    generation::{AskForUsage, OutputTokens, violation_at},
+    generation::{IncludeUsage, OutputTokens, violation_at},
     model::{Form, Profile},
     payload::{ContentKind, Document, DocumentError, Node, Payload, is_bodiless},
     rejection::Rejection,
@@ -41,7 +41,7 @@ pub(super) struct Prepared {
 #[derive(Clone, Debug)]
 pub(super) struct Estimator {
     output: OutputTokens,
-    ask: AskForUsage,
+    ask: IncludeUsage,
     profile: Arc<Profile>,
     tokenizer: Option<Tokenizer>,
     flat: Option<u64>,
@@ -54,7 +54,7 @@ impl Estimator {
     pub(super) fn new() -> Self {
         Self {
             output: OutputTokens::missing(1_024),
-            ask: AskForUsage::new(),
+            ask: IncludeUsage::new(),
             profile: Arc::default(),
             tokenizer: None,
             flat: None,

@@ -80,7 +80,7 @@ use crate::{
 /// `logit_bias`, `tool_choice` and `sampling_params`; and `tools`, `functions`, `response_format` and
 /// the like as they are written.
 ///
-/// The path and the body tell the form, as for `TransformLayer::output_tokens`:
+/// The path and the body tell the form, as for `TransformLayer::max_output_tokens`:
 ///
 /// | form | output that is reserved |
 /// |---|---|
@@ -93,7 +93,7 @@ use crate::{
 /// A request that may take more than a budget ever holds (the burst of a rate, the limit of a quota) is
 /// rejected with 400 `exceeds-limit`, since waiting does not help. This and a 429 name the estimate of
 /// the prompt and the output limit. Put
-/// `TransformLayer::output_tokens` in front to cut its output limit instead. A reservation that is
+/// `TransformLayer::max_output_tokens` in front to cut its output limit instead. A reservation that is
 /// never settled, because the process or the shared store was lost, costs itself and is back within
 /// one window.
 ///

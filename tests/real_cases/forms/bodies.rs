@@ -2,7 +2,7 @@
 
 use tower_inference::{
     model::Profile,
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::PayloadLayer,
     schema::{BuiltInSchemas, SchemaLayer},
     stack::Stack,
@@ -106,7 +106,7 @@ async fn lone_surrogate_from_truncation() {
 #[tokio::test]
 async fn duplicate_model_member() {
     let seen = Seen::default();
-    let rules = ModelRules::new().allow(Models::of(["org/allowed"]));
+    let rules = ModelRules::new().allow(ModelRule::new(["org/allowed"]));
     let stack = Stack::new()
         .payload(PayloadLayer::new())
         .model_rules(ModelRulesLayer::new(Profile::compatible(), rules))

@@ -204,13 +204,21 @@ async fn edits_that_cannot_be_done() {
             "/messages: must be an array",
         ),
         (
-            edits().model_aliases(ModelAliases::new([("a", "b")]).refuse_others()),
+            edits().model_aliases(ModelAliases::new([("a", "b")]).reject_others()),
             with("\"model\":\"tell-no-one\""),
             "/model: must be a model that is served here",
         ),
-        (edits().output_tokens(5), with("\"max_tokens\":-1"), "/max_tokens: must be at least 1"),
-        (edits().output_tokens(5), with("\"max_tokens\":\"5\""), "/max_tokens: must be a number"),
-        (edits().output_tokens(5), "[]".into(), "the body: must be an object"),
+        (
+            edits().max_output_tokens(5),
+            with("\"max_tokens\":-1"),
+            "/max_tokens: must be at least 1",
+        ),
+        (
+            edits().max_output_tokens(5),
+            with("\"max_tokens\":\"5\""),
+            "/max_tokens: must be a number",
+        ),
+        (edits().max_output_tokens(5), "[]".into(), "the body: must be an object"),
         (edits().include_usage(), with("\"stream\":1"), "/stream: must be true or false"),
     ] {
         let service = Stack::new().transform(layer).layer(upstream(&seen));
@@ -224,7 +232,7 @@ async fn edits_that_cannot_be_done() {
         PayloadLayer::max_depth sets this bound";
     shown(service, chat(&with("")), "payload_too_large", message).await;
 
-    let service = Stack::new().transform(edits().output_tokens(5)).layer(upstream(&seen));
+    let service = Stack::new().transform(edits().max_output_tokens(5)).layer(upstream(&seen));
     let request = post("/models/gpt2?max_new_tokens=9", "application/json", with(""));
     let message = "/query/max_new_tokens: must be a number of at least 1 and at most 5";
     shown(service, request, "invalid_parameters", message).await;

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `SchemaLayer`, `type: integer` | body | [`every_layer_gives_one_verdict`] |
 //! | `ChatLimits::max_choices` | body | the same |
-//! | `TransformLayer::output_tokens`, `clamp_json` | body | the same |
+//! | `TransformLayer::max_output_tokens`, `clamp_json` | body | the same |
 //! | `TokenBudgetLayer`: limits, answers, images | body | the same, and [`integers_as_doubles`] |
 //! | `output_tokens` and the budget | query | [`query_parameters_are_read_alike`] |
 //! | `CacheLayer`, a `temperature` of zero | body | [`a_temperature_of_zero_is_zero_however_it_is_written`] |
@@ -111,7 +111,7 @@ async fn edits_hold_numbers_by_their_value() {
     ] {
         let pointer: Pointer = "/max_tokens".parse().unwrap();
         for layer in [
-            TransformLayer::new().output_tokens(256),
+            TransformLayer::new().max_output_tokens(256),
             TransformLayer::new().clamp_json(pointer, 1..=256),
         ] {
             let stack = Stack::new().transform(layer).layer(upstream(&seen));
@@ -176,7 +176,7 @@ async fn integers_as_doubles() {
 #[tokio::test]
 async fn query_parameters_are_read_alike() {
     let seen = Seen::default();
-    let edits = TransformLayer::new().output_tokens(256);
+    let edits = TransformLayer::new().max_output_tokens(256);
     for (query, passes) in [
         ("max_new_tokens=256", true),
         ("max_new_tokens=256.0", true),

@@ -127,7 +127,7 @@ macro_rules! gateway {
             .throttle(ThrottleLayer::new(Limit::global(Concurrency::of(1))))
             .payload(PayloadLayer::new())
             .schema(SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).chat_completion()))
-            .transform(TransformLayer::new().output_tokens(100).include_usage())
+            .transform(TransformLayer::new().max_output_tokens(100).include_usage())
             .cache(CacheLayer::new("upstream", Scope::Shared))
             .token_budget($budget)
             .upstream(UpstreamLayer::new())
@@ -207,7 +207,7 @@ async fn a_shared_call_pauses_for_all_of_its_readers() {
         .stalled_reader(StalledReaderLayer::new())
         .payload(PayloadLayer::new())
         .cache(CacheLayer::new("upstream", Scope::Shared))
-        .upstream(UpstreamLayer::new().in_flight(1))
+        .upstream(UpstreamLayer::new().max_in_flight(1))
         .layer(upstream);
     let start = Instant::now();
     let reader = async || read(gateway.clone().oneshot(chat(BODY)).await.unwrap()).await;
