@@ -19,7 +19,7 @@ use token::Signer;
 use tower::{Layer, Service};
 use tower_inference::{
     access_log::AccessLogLayer,
-    cache::{CacheLayer, Cacheable, Scope},
+    cache::{CacheLayer, Cacheable, Freshness, Scope, SharedCalls},
     context::RequestContext,
     identity::{Identity, Proof},
     payload::{Payload, PayloadLayer},
@@ -121,7 +121,8 @@ fn cache(which: fn(&Request<Payload>) -> bool) -> (PayloadLayer, CacheLayer) {
 /// Shares what it does not keep.
 fn shared() -> (PayloadLayer, CacheLayer) {
     let (payload, cache) = cache(|_| true);
-    (payload, cache.ttl(Duration::ZERO).coalesce_all())
+    let freshness = Freshness::new().ttl(Duration::ZERO);
+    (payload, cache.freshness(freshness).shared_calls(SharedCalls::new().share_all()))
 }
 
 fn report() -> ResponseSchema {

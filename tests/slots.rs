@@ -21,7 +21,7 @@ use tokio::{
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
-    cache::{CacheLayer, Cacheable, Scope},
+    cache::{CacheLayer, Cacheable, Scope, SharedCalls},
     context::RequestContext,
     identity::{Identity, Proof},
     payload::{Payload, PayloadLayer},
@@ -196,7 +196,9 @@ async fn setters_work_in_any_order() {
 #[tokio::test]
 async fn the_slot_of_a_shared_call_counts_for_the_caller_that_started_it() {
     let all = Scope::by(|_| Some("all".to_owned()));
-    let cache = CacheLayer::new("upstream", all).cacheable(Cacheable::always()).coalesce_all();
+    let cache = CacheLayer::new("upstream", all)
+        .cacheable(Cacheable::always())
+        .shared_calls(SharedCalls::new().share_all());
     let service = Stack::new()
         .payload(PayloadLayer::new())
         .cache(cache)

@@ -674,7 +674,7 @@ const VARY: &[(&str, &str, &str, bool)] = &[
     ("gzip of nginx, Cloudflare, CloudFront", "nginx, gzip_vary", "Accept-Encoding", true),
     ("actix, salvo", "", "origin,,accept-encoding", true),
     ("virtual hosts", "RFC 9110 section 12.5.5", "host", true),
-    ("fields of the key", "CacheLayer::fields", "accept, anthropic-version", true),
+    ("fields of the key", "CacheKey::headers", "accept, anthropic-version", true),
     ("all", "RFC 9110 section 12.5.5", "*", false),
     ("all, among others", "the same", "origin, *", false),
     ("the caller", "", "authorization", false),
