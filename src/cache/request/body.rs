@@ -31,7 +31,7 @@ pub enum BodyError {
     /// Returned when the inner service's body fails and is shared.
     Broken,
     /// Returned when the other readers of a shared body have waited for this one as long as
-    /// [`slow_reader_timeout`](super::super::SharedCalls::slow_reader_timeout) allows.
+    /// [`slow_reader_timeout`](crate::cache::SharedCalls::slow_reader_timeout) allows.
     TooSlow,
 }
 

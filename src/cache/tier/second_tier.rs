@@ -10,7 +10,7 @@ use crate::secret::Secret;
 /// # fn main() -> Result<(), tower_inference::cache::RedisError> {
 /// use std::time::Duration;
 /// use tower_inference::{
-///     cache::{RedisCache, SecondTier},
+///     cache::{CacheLayer, RedisCache, Scope, SecondTier},
 ///     secret::Secret,
 /// };
 ///
@@ -18,6 +18,7 @@ use crate::secret::Secret;
 /// let secret = Secret::new("the same 32 random bytes for all replicas");
 /// let tier = SecondTier::new(redis, secret).encrypted().lease_timeout(Duration::from_secs(2));
 /// assert!(!format!("{tier:?}").contains("password"));
+/// let layer = CacheLayer::new("router", Scope::Tenant).second_tier(tier);
 /// # Ok(())
 /// # }
 /// # #[cfg(not(feature = "redis"))]
