@@ -59,11 +59,15 @@ pub(super) struct LimitSet(u8);
 
 impl LimitSet {
     pub(super) const NONE: Self = Self(0);
-    const MAX_TOKENS: Self = Self(1);
-    const MAX_COMPLETION_TOKENS: Self = Self(2);
+    pub(super) const MAX_TOKENS: Self = Self(1);
+    pub(super) const MAX_COMPLETION_TOKENS: Self = Self(2);
     const MAX_OUTPUT_TOKENS: Self = Self(4);
     const PARAMETERS: Self = Self(8);
     const SAMPLING_PARAMS: Self = Self(16);
+
+    pub(super) const fn remove(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
 
     pub(super) const fn insert(&mut self, other: Self) {
         self.0 |= other.0;

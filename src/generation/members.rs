@@ -27,6 +27,10 @@ pub(super) struct OutputMembers {
     pub(super) greatest: Option<u64>,
     /// The nodes of limits above the range.
     pub(super) excess: SmallVec<[u32; 4]>,
+    /// The node of the value of `max_completion_tokens`.
+    pub(super) completion_limit: Option<u32>,
+    /// `max_tokens` is `null`.
+    pub(super) has_null_limit: bool,
     /// The number of completions for each prompt.
     pub(super) answers: u64,
     /// The pointer of an invalid number of completions.
@@ -55,6 +59,8 @@ impl OutputMembers {
             limits: LimitSet::NONE,
             greatest: None,
             excess: SmallVec::new(),
+            completion_limit: None,
+            has_null_limit: false,
             answers: 1,
             miscounted: None,
             prompts: 1,
@@ -88,11 +94,15 @@ impl OutputMembers {
             }
             // `null` counts as missing.
             if value.is_null() {
+                self.has_null_limit |= at.is_request() && *known_name == "max_tokens";
                 continue;
             }
             match role {
                 MemberRole::Limit => {
                     self.limits.insert(form_limit(at, known_name));
+                    if at.is_request() && *known_name == "max_completion_tokens" {
+                        self.completion_limit = Some(value.index());
+                    }
                     match limit(value, &here, range)? {
                         Some(tokens) => self.greatest = self.greatest.max(Some(tokens)),
                         None => self.excess.push(value.index()),
@@ -207,6 +217,8 @@ fn limit(
     match compare(value, range) {
         Some(Ordering::Equal) => Ok(Some(rounded_up(value))),
         Some(Ordering::Greater) => Ok(None),
+        // No limit, in llama.cpp (tools/server/README.md, `n_predict`) and Ollama.
+        Some(Ordering::Less) if value.as_i64() == Some(-1) => Ok(None),
         Some(Ordering::Less) => Err(violation_at(at.pointer(), "minimum", "must be at least 1")),
         None => Err(violation_at(at.pointer(), "type", "must be a number")),
     }

@@ -1,7 +1,9 @@
 use std::{ops::RangeInclusive, sync::Arc};
 
+use smallvec::SmallVec;
+
 use super::{
-    member_names::{FORM_LIMITS, FormLimit, MemberRole, known},
+    member_names::{FORM_LIMITS, FormLimit, LimitSet, MemberRole, known},
     member_path::MemberPath,
     members::{OutputMembers, check_unknown_form},
     query_limits::QueryLimits,
@@ -18,6 +20,7 @@ use crate::{
 pub(crate) struct OutputTokens {
     range: RangeInclusive<i64>,
     most: Literal,
+    max_tokens: Literal,
     tokens: u64,
     added: Arc<[Pointer; FORM_LIMITS.len()]>,
 }
@@ -45,6 +48,7 @@ impl OutputTokens {
         Self {
             range: 1..=i64::from(most),
             most: Literal::from(most),
+            max_tokens: Literal::from("max_tokens"),
             tokens: u64::from(most),
             added: Arc::new(FORM_LIMITS.map(|limit| Pointer::new(limit.added))),
         }
@@ -63,6 +67,10 @@ impl OutputTokens {
     }
 
     /// Lowers the limits of a body of a known form and adds missing ones. A chat gets the name `of_chats`.
+    ///
+    /// A chat's `max_completion_tokens` becomes `max_tokens` when that is the name of the profile,
+    /// because older servers ignore the newer name (ollama/ollama#7125, ggml-org/llama.cpp#13700). Both
+    /// names at once would be a duplicate for TGI.
     ///
     /// A body of an unknown form is not edited. It is rejected when it has a greater limit.
     pub(crate) fn apply<'a>(
@@ -86,10 +94,14 @@ impl OutputTokens {
         }
         let members = OutputMembers::of(root, &MemberPath::ROOT, &self.range)?;
         let forms = takes.forms(members.marks, members.has_parameters);
-        if forms == Forms::of(Form::Reads) {
+        let limited = members.greatest.is_some() || !members.excess.is_empty();
+        let reads = forms == Forms::of(Form::Reads);
+        if reads && !limited {
             return Ok(OutputBound { bounded: true, ..OutputBound::of(forms) });
         }
-        if forms.is_empty() {
+        // A body that limits its output may generate, whatever its route.
+        if reads || forms.is_empty() {
+            let forms = Forms::NONE;
             let greatest =
                 check_unknown_form(root, &MemberPath::ROOT, &self.range)?.max(self.tokens);
             let tokens = greatest.saturating_mul(members.answers).saturating_mul(members.prompts);
@@ -105,7 +117,10 @@ impl OutputTokens {
             None => Instances::default(),
         };
         let root = GeneratingObject { index: root.index(), members, forms };
-        self.write(edits, root, instances, of_chats)
+        let mut renamed = SmallVec::<[u32; 4]>::new();
+        let output = self.write(edits, root, instances, of_chats, &mut renamed)?;
+        edits.rename(&renamed, &self.max_tokens).map_err(EditError::rejection)?;
+        Ok(output)
     }
 
     /// Rejects a greater limit in the query, because Hugging Face's inference toolkit reads the query as
@@ -163,6 +178,7 @@ impl OutputTokens {
         mut root: GeneratingObject,
         instances: Instances,
         of_chats: OutputLimit,
+        renamed: &mut SmallVec<[u32; 4]>,
     ) -> Result<OutputBound, Rejection> {
         let mut output =
             OutputBound { bounded: !root.forms.has(Form::Task), ..OutputBound::of(root.forms) };
@@ -171,14 +187,15 @@ impl OutputTokens {
         let own = root.forms.without(Form::Instances);
         root.forms = if instances.texts > 0 { own.and(Form::Generate) } else { own };
         let (answers, prompts) = (root.members.answers, root.members.prompts);
-        let each = self.limit(edits, root, of_chats)?;
+        let each = self.limit(edits, root, of_chats, renamed)?;
         let prompts = if own.is_empty() { instances.texts } else { prompts.max(instances.texts) };
         output.add(each, answers, prompts);
         for mut object in instances.objects {
             output.bounded &= !object.forms.has(Form::Task);
             output.miscounted = output.miscounted.or_else(|| object.members.miscounted.take());
             let (own, prompts) = (object.members.answers, object.members.prompts);
-            output.add(self.limit(edits, object, of_chats)?.max(each), answers.max(own), prompts);
+            let own_limit = self.limit(edits, object, of_chats, renamed)?;
+            output.add(own_limit.max(each), answers.max(own), prompts);
         }
         if instances.unknown > 0 {
             output.bounded = false;
@@ -193,8 +210,20 @@ impl OutputTokens {
         edits: &mut Edits<'a>,
         object: GeneratingObject,
         of_chats: OutputLimit,
+        renamed: &mut SmallVec<[u32; 4]>,
     ) -> Result<u64, Rejection> {
         let GeneratingObject { index, mut members, forms } = object;
+        if forms.has(Form::Chat)
+            && of_chats == OutputLimit::MaxTokens
+            && let Some(value) = members.completion_limit
+            && !members.limits.intersects(LimitSet::MAX_TOKENS)
+        {
+            if members.has_null_limit {
+                members.limits.remove(LimitSet::MAX_COMPLETION_TOKENS);
+            } else {
+                renamed.push(value);
+            }
+        }
         let mut greatest = members.greatest;
         for number in members.excess {
             edits.replace(number, &self.most);

@@ -228,6 +228,18 @@ impl<'a> Edits<'a> {
         });
     }
 
+    /// Renames the members with these values, which were [read](Self::read) since the last edit, and
+    /// writes the edits so far. No other member has the new name.
+    #[cfg(any(feature = "throttle", feature = "transform"))]
+    pub(crate) fn rename(&mut self, values: &[u32], name: &'a Literal) -> Result<(), EditError> {
+        for value in values {
+            // The name of a member is the node before its value.
+            let change = Change::Replace(NewText::value(&[], name));
+            self.operations.push(EditOperation { at: value.saturating_sub(1), change });
+        }
+        if values.is_empty() { Ok(()) } else { self.apply_pending() }
+    }
+
     /// Sets the value at a pointer that starts at an object. The object was [read](Self::read)
     /// since the last edit.
     #[cfg(any(feature = "throttle", feature = "transform"))]
