@@ -1,5 +1,5 @@
-//! Through a whole gateway, from socket to socket: a hyper server, the layer, a hyper client, and an
-//! upstream that records what comes.
+//! A complete gateway on sockets: a hyper server, the layer, a hyper client and a recording
+//! upstream.
 
 use std::{convert::Infallible, fs, net::SocketAddr, path::Path, process::Stdio};
 

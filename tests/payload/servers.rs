@@ -1,4 +1,4 @@
-//! Behind real servers, and in front of a real client: hyper over HTTP/1.1, and axum.
+//! The layer with real servers and clients: hyper over HTTP/1.1 and axum.
 
 use std::{convert::Infallible, sync::Arc};
 

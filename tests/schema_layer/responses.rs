@@ -1,4 +1,4 @@
-//! Responds: reported as they flow, or held back until they are checked.
+//! Responses that are reported while they stream or held back until they were checked.
 
 use std::{
     convert::Infallible,

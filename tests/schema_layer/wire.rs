@@ -1,4 +1,4 @@
-//! On real connections, HTTP/1.1 and HTTP/2: axum routes with a layer each, and a hyper client.
+//! HTTP/1.1 and HTTP/2 connections with axum routes and a hyper client.
 
 use std::{convert::Infallible, io, net::SocketAddr};
 

@@ -1,4 +1,4 @@
-//! What an answer says of a body that breaks its schema, and what it costs.
+//! Violations of a schema and their cost.
 
 mod alternatives;
 mod bounds;
