@@ -319,7 +319,10 @@ async fn rejected_client_receives_no_100_continue() {
         let mut caller = TcpStream::connect(gateway).await.unwrap();
         caller.write_all(head.as_bytes()).await.unwrap();
         let response = read_head(&mut caller).await;
-        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{layer:?} {head}: {answer}");
+        assert!(
+            response.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{layer:?} {head}: {response}"
+        );
     }
 }
 
