@@ -51,9 +51,9 @@ async fn forward(
     sender: Arc<Mutex<SendRequest<Payload>>>,
     request: Request<Payload>,
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
-    let response = sender.lock().await.send_request(request).await;
+    let received = sender.lock().await.send_request(request).await;
     let mut response = Response::new(Empty::new());
-    *response.status_mut() = response.map_or(StatusCode::BAD_GATEWAY, |response| response.status());
+    *response.status_mut() = received.map_or(StatusCode::BAD_GATEWAY, |response| response.status());
     Ok(response)
 }
 
