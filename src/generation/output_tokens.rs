@@ -94,14 +94,10 @@ impl OutputTokens {
         }
         let members = OutputMembers::of(root, &MemberPath::ROOT, &self.range)?;
         let forms = takes.forms(members.marks, members.has_parameters);
-        let limited = members.greatest.is_some() || !members.excess.is_empty();
-        let reads = forms == Forms::of(Form::Reads);
-        if reads && !limited {
+        if forms == Forms::of(Form::Reads) {
             return Ok(OutputBound { bounded: true, ..OutputBound::of(forms) });
         }
-        // A body that limits its output may generate, whatever its route.
-        if reads || forms.is_empty() {
-            let forms = Forms::NONE;
+        if forms.is_empty() {
             let greatest =
                 check_unknown_form(root, &MemberPath::ROOT, &self.range)?.max(self.tokens);
             let tokens = greatest.saturating_mul(members.answers).saturating_mul(members.prompts);
@@ -222,6 +218,7 @@ impl OutputTokens {
                 members.limits.remove(LimitSet::MAX_COMPLETION_TOKENS);
             } else {
                 renamed.push(value);
+                members.limits.insert(LimitSet::MAX_TOKENS);
             }
         }
         let mut greatest = members.greatest;

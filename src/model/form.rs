@@ -95,11 +95,7 @@ impl Takes {
                 let forms = marks.among(SAMPLED);
                 if forms.is_empty() { Forms::of(Form::Generate) } else { forms }
             }
-            // TEI's classification, unless a member says otherwise.
-            Self::Predict { .. }
-                if !has_parameters
-                    && marks.without(Form::Generate).without(Form::Task).is_empty() =>
-            {
+            Self::Predict { .. } if !has_parameters && !marks.has(Form::Instances) => {
                 Forms::of(Form::Reads)
             }
             Self::Predict { generates: true } | Self::Any { generates: true } => marks.among(ANY),

@@ -354,13 +354,15 @@ async fn no_route_generates_more_than_is_allowed() {
                 with_limit(&good, limit, 99_999),
                 with_limit(&good, limit, 1e300),
                 with_limit(&good, limit, 100.5),
+                // No limit, in llama.cpp.
+                with_limit(&good, limit, -1),
             ] {
                 let status = doors.json(&path, &greedy.to_string()).await;
                 assert_eq!(status, StatusCode::OK, "{path} {greedy}");
                 let arrived = doors.seen.one();
                 assert_eq!(arrived.pointer(limit), Some(&json!(MOST)), "{path} {greedy}");
             }
-            for wrong in [json!(-1), json!(0), json!("99999"), json!(true), json!([99_999])] {
+            for wrong in [json!(-2), json!(0), json!("99999"), json!(true), json!([99_999])] {
                 let wrong = with_limit(&good, limit, wrong).to_string();
                 let status = doors.json(&path, &wrong).await;
                 assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {wrong}");

@@ -42,9 +42,12 @@ async fn owed_after(brand: Brand, attempts_at_once: u64) -> Option<u64> {
     for _ in 0..attempts_at_once {
         attempts.spawn(service.clone().oneshot(Request::new(())));
     }
-    while layer.counts()[0].allowed < attempts_at_once {
-        tokio::task::yield_now().await;
-    }
+    let all_allowed = async {
+        while layer.counts()[0].allowed < attempts_at_once {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), all_allowed).await.expect("one was rejected");
     gate.add_permits(1);
     while let Some(ended) = attempts.join_next().await {
         assert_eq!(ended.unwrap().unwrap().status(), StatusCode::OK);
