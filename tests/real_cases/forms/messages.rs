@@ -210,7 +210,7 @@ async fn edits_that_cannot_be_done() {
         ),
         (
             edits().max_output_tokens(5),
-            with("\"max_tokens\":-1"),
+            with("\"max_tokens\":0"),
             "/max_tokens: must be at least 1",
         ),
         (
