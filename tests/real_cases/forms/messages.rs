@@ -208,11 +208,7 @@ async fn edits_that_cannot_be_done() {
             with("\"model\":\"tell-no-one\""),
             "/model: must be a model of this gateway",
         ),
-        (
-            edits().max_output_tokens(5),
-            with("\"max_tokens\":0"),
-            "/max_tokens: must be at least 1",
-        ),
+        (edits().max_output_tokens(5), with("\"max_tokens\":0"), "/max_tokens: must be at least 1"),
         (
             edits().max_output_tokens(5),
             with("\"max_tokens\":\"5\""),
