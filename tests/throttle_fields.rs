@@ -16,10 +16,10 @@ use tower_inference::{
     clock::{FakeClock, SharedClock},
     context::RequestContext,
     identity::{Identity, Proof},
+    limits::{Concurrency, Limit, LimitHeaders, MemoryStore, Quota, Rate},
+    peer::PeerAddress,
     rejection::{Refusal, Rejection, RejectionFormat},
-    throttle::{
-        Concurrency, Limit, LimitFields, MemoryStore, PeerAddress, Quota, Rate, ThrottleLayer,
-    },
+    throttle::ThrottleLayer,
 };
 
 /// 2026-11-23 09:08:07 UTC, a Monday.
@@ -156,8 +156,8 @@ async fn only_what_is_the_callers_own_and_enforced_is_told() {
         Limit::per_route(rate()),
         Limit::per_peer(address, rate()),
         Limit::per_identity(rate()).shadow(),
-        Limit::per_identity(rate()).shown(false),
-        Limit::per_identity(Concurrency::of(3)),
+        Limit::per_identity(rate()).hidden(),
+        Limit::per_identity(Concurrency::new(3)),
     ] {
         let (layer, _clock) = layer(limit);
         assert_eq!(told(&send(&layer).await), upstream);
@@ -171,13 +171,13 @@ async fn only_what_is_the_callers_own_and_enforced_is_told() {
 async fn fields_are_those_that_were_chosen() {
     let open_ai = ["limit", "remaining", "reset"].map(|of| format!("x-ratelimit-{of}-requests"));
     for (fields, draft, own) in [
-        (LimitFields::Off, false, false),
-        (LimitFields::RateLimit, true, false),
-        (LimitFields::OpenAi, false, true),
-        (LimitFields::All, true, true),
+        (LimitHeaders::Off, false, false),
+        (LimitHeaders::RateLimit, true, false),
+        (LimitHeaders::OpenAi, false, true),
+        (LimitHeaders::All, true, true),
     ] {
         let (layer, _clock) = layer(Limit::per_identity(rate()));
-        let layer = layer.limit(Limit::per_tenant(Rate::per_minute(2))).fields(fields);
+        let layer = layer.limit(Limit::per_tenant(Rate::per_minute(2))).headers(fields);
         for status in [200, 200, 429] {
             let response = send(&layer).await;
             assert_eq!(response.status(), status);
@@ -187,7 +187,7 @@ async fn fields_are_those_that_were_chosen() {
         }
     }
     let (layer, _clock) = layer(Limit::per_identity(rate()));
-    let layer = layer.limit(Limit::per_tenant(Rate::per_minute(2))).fields(LimitFields::OpenAi);
+    let layer = layer.limit(Limit::per_tenant(Rate::per_minute(2))).headers(LimitHeaders::OpenAi);
     let response = send(&layer).await;
     // Of the one that has less left.
     let values = open_ai.map(|name| response.headers()[name].to_str().unwrap().to_owned());
@@ -214,13 +214,13 @@ async fn fields_cost_one_allocation_and_none_when_off() {
         allocation_counter::measure(|| run(measured)).count_total
     };
     let (told, _clock) = layer(Limit::per_identity(Rate::per_hour(100)));
-    let off = counted(&told.clone().fields(LimitFields::Off));
+    let off = counted(&told.clone().headers(LimitHeaders::Off));
     assert_eq!(counted(&told), off + 1);
     let plans = [("free", Rate::per_hour(50))];
     let (tier, _clock) = layer(Limit::per_identity(Rate::per_hour(100)).plans("plan", plans));
-    let off = counted(&tier.clone().fields(LimitFields::Off));
+    let off = counted(&tier.clone().headers(LimitHeaders::Off));
     assert_eq!(counted(&tier), off + 1);
-    let (unshown, _clock) = layer(Limit::per_identity(Rate::per_hour(100)).shown(false));
+    let (unshown, _clock) = layer(Limit::per_identity(Rate::per_hour(100)).hidden());
     assert_eq!(counted(&unshown), off);
 }
 

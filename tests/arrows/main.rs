@@ -12,6 +12,7 @@ use std::{
 /// Floors from the ground up; within the first, a module may use those before it.
 const GROUND: &[&str] = &[
     "body",
+    "calendar",
     "clock",
     "hop_by_hop",
     "lock",
@@ -27,7 +28,7 @@ const GROUND: &[&str] = &[
     "stripped_headers",
 ];
 const FIRST: &[&str] =
-    &["identity", "context", "rejection", "tap", "payload", "model", "generation"];
+    &["identity", "context", "rejection", "tap", "payload", "model", "generation", "limits"];
 const SECOND: &[&str] = &[
     "access_log",
     "auth",
@@ -39,6 +40,7 @@ const SECOND: &[&str] = &[
     "schema",
     "stalled_reader",
     "throttle",
+    "token_budget",
     "transform",
     "upstream",
 ];
@@ -54,7 +56,6 @@ const WITH_CYCLES: &[&str] = &[
     "rejection",
     "schema",
     "tap",
-    "throttle",
     "transform",
     "upstream",
 ];

@@ -24,8 +24,9 @@ use tower_inference::{
     clock::{FakeClock, SharedClock},
     context::{RequestContext, StreamEnd},
     identity::{Identity, Proof},
+    limits::{Limit, MemoryStore, Rate, Subject},
     payload::{Payload, PayloadLayer},
-    throttle::{Limit, MemoryStore, Rate, Subject, TokenBudgetLayer},
+    token_budget::TokenBudgetLayer,
 };
 
 use crate::support::{ScriptedBody, Step};
@@ -98,8 +99,8 @@ impl Gateway {
 
     async fn charged(&self) -> u64 {
         let budget = self.budget.as_ref().unwrap();
-        let standing = budget.standing("global", &Subject::global()).await.unwrap();
-        u64::from(DAY) - standing.remaining
+        let state = budget.limit_state("global", &Subject::global()).await.unwrap();
+        u64::from(DAY) - state.remaining
     }
 
     fn calls(&self) -> usize {

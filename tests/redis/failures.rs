@@ -8,8 +8,9 @@ use http_body_util::Full;
 use tokio::sync::Semaphore;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
+    limits::{Limit, Rate, RedisStore, Store},
     rejection::{Refusal, Rejection},
-    throttle::{Limit, Rate, RedisStore, Store, ThrottleLayer},
+    throttle::ThrottleLayer,
 };
 
 use super::{

@@ -10,9 +10,11 @@ use tower_inference::{
     cache::{RedisCache, Tier},
     context::RequestContext,
     identity::{Identity, Proof},
+    limits::{Limit, Quota, Rate, RedisStore, Store, Subject},
     payload::Payload,
     rejection::{Refusal, Rejection, RejectionFormat},
-    throttle::{Limit, Quota, Rate, RedisStore, Store, Subject, ThrottleLayer, TokenBudgetLayer},
+    throttle::ThrottleLayer,
+    token_budget::TokenBudgetLayer,
 };
 
 use super::{
@@ -134,7 +136,7 @@ fn patient_cache(server: &Server) -> RedisCache {
 async fn a_server_that_starts_again_empty_gives_nothing_anew() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let Some(mut server) = brand.start() else { continue };
-        let store: Store = store(&server).wait(Duration::from_millis(300)).into();
+        let store: Store = store(&server).decision_timeout(Duration::from_millis(300)).into();
         let gateway = Gateway::new(quota(5), store.clone());
         assert_eq!(gateway.passing("a", 9).await, 5);
         server.end();
@@ -166,7 +168,7 @@ async fn a_budget_survives_a_flush() {
             let store: Store = store(&server).into();
             let layer = TokenBudgetLayer::new(allowance).store(store.clone());
             let left =
-                async || layer.standing("global", &Subject::global()).await.unwrap().remaining;
+                async || layer.limit_state("global", &Subject::global()).await.unwrap().remaining;
             // Seventeen are reserved; nine are used, and then 46.
             chat(&layer, 6, 3).await;
             chat(&layer, 40, 6).await;
@@ -294,7 +296,7 @@ async fn a_policy_is_warned_of_once_a_change_of_it() {
     let mut wire = server.wire();
     wire.must("CONFIG SET maxmemory 1073741824");
     wire.must("CONFIG SET maxmemory-policy allkeys-lru");
-    let store = store(&server).wait(Duration::from_millis(300));
+    let store = store(&server).decision_timeout(Duration::from_millis(300));
     let gateway = Gateway::new(burst(50), store);
     let back = async || {
         let back = async {

@@ -9,8 +9,9 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
+    limits::{Limit, Quota, Rate, RedisStore, Store},
     secret::Secret,
-    throttle::{Limit, Quota, Rate, RedisStore, Store, ThrottleLayer},
+    throttle::ThrottleLayer,
 };
 
 use super::server::{Brand, Cluster, Server};
@@ -46,7 +47,7 @@ pub fn quota(most: u64) -> Limit {
 
 /// Waits for its answers long enough for a machine that is busy with other things.
 pub fn patient(store: RedisStore) -> RedisStore {
-    store.wait(Duration::from_secs(10))
+    store.decision_timeout(Duration::from_secs(10))
 }
 
 // === impl Gateway ===

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use tower_inference::{
     cache::{RedisCache, Tier},
-    throttle::RedisStore,
+    limits::RedisStore,
 };
 
 use super::{
@@ -44,7 +44,7 @@ async fn no_flood_is_read_whatever_its_form() {
         for flood in Flood::ALL {
             let fake = Fake::start(flood, when, POURED).await;
             let store = RedisStore::single(secret(&fake.address()), secret(HASHING)).unwrap();
-            let gateway = Gateway::new(burst(20), store.wait(Duration::from_secs(10)));
+            let gateway = Gateway::new(burst(20), store.decision_timeout(Duration::from_secs(10)));
             let (status, _) = gateway.ask("a").await;
             // A reply that comes together with a flood may be lost with it.
             let passes = when == When::AfterUse && status == StatusCode::OK;
@@ -79,7 +79,7 @@ async fn the_newer_protocol_is_read_as_well() {
         let Some(server) = brand.start() else { continue };
         let address = secret(&format!("{}/?protocol=resp3", server.address()));
         let store = RedisStore::single(address.clone(), secret(HASHING)).unwrap();
-        let gateway = Gateway::new(burst(3), store.wait(Duration::from_secs(10)));
+        let gateway = Gateway::new(burst(3), store.decision_timeout(Duration::from_secs(10)));
         assert_eq!(gateway.passing("a", 5).await, 3, "{brand:?}");
         let cache = RedisCache::single(address).unwrap().wait(Duration::from_secs(10));
         let value = Bytes::from(vec![b'x'; 1 << 20]);
@@ -100,7 +100,7 @@ async fn the_log_says_which_bound_was_broken() {
     ] {
         let fake = Fake::start(flood, When::InUse, POURED).await;
         let store = RedisStore::single(secret(&fake.address()), secret(HASHING)).unwrap();
-        let gateway = Gateway::new(burst(20), store.wait(Duration::from_secs(10)));
+        let gateway = Gateway::new(burst(20), store.decision_timeout(Duration::from_secs(10)));
         changes();
         assert_eq!(gateway.ask("a").await.0, StatusCode::SERVICE_UNAVAILABLE);
         let said = changes();

@@ -10,7 +10,7 @@ use super::{
     wire::{Reply, Wire},
 };
 
-const SCRIPT: &str = include_str!("../../src/throttle/redis/script.lua");
+const SCRIPT: &str = include_str!("../../src/limits/store/redis/script.lua");
 
 /// 2026-01-01, where the script's own time begins.
 const EPOCH: u64 = 1_767_225_600;

@@ -4,7 +4,7 @@ use std::fs;
 
 use http::StatusCode;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tower_inference::throttle::{RedisError, RedisStore, WhenAway};
+use tower_inference::limits::{OutagePolicy, RedisError, RedisStore};
 
 use super::{
     gateway::{Gateway, HASHING, NAMESPACE, burst, patient, secret},
@@ -45,7 +45,8 @@ fn with_tls(brand: Brand, name: &str) -> Option<(Server, u16, String)> {
 
 fn store(port: u16) -> RedisStore {
     let address = secret(&format!("rediss://localhost:{port}"));
-    patient(RedisStore::single(address, secret(HASHING)).unwrap()).when_away(WhenAway::Refuse)
+    patient(RedisStore::single(address, secret(HASHING)).unwrap())
+        .outage_policy(OutagePolicy::Reject)
 }
 
 /// Refused, and nothing was sent that the server could have understood.

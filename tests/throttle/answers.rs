@@ -3,8 +3,8 @@
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower_inference::{
+    limits::{Limit, Quota, Rate, RequestHead},
     rejection::RejectionFormat,
-    throttle::{Limit, Quota, Rate, RequestHead},
 };
 
 use crate::{from, layer, send, told, user};
@@ -21,8 +21,8 @@ async fn only_the_callers_own_limits_are_told() {
         (Limit::per_key(key, none), "Too many requests"),
         (Limit::global(none), "Too many requests"),
         // Its owner may say otherwise.
-        (Limit::per_key(key, none).shown(true), "at most 0 requests a second"),
-        (Limit::per_identity(none).shown(false), "Too many requests"),
+        (Limit::per_key(key, none).shown(), "at most 0 requests a second"),
+        (Limit::per_identity(none).hidden(), "Too many requests"),
     ] {
         let (layer, _clock) = layer(limit);
         assert_eq!(told(&send(&layer, from(user("a"))).await).1, detail);

@@ -12,7 +12,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Empty, Full};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_inference::throttle::{Concurrency, Limit, Rate, Subject, ThrottleLayer};
+use tower_inference::{
+    limits::{Concurrency, Limit, Rate, Subject},
+    throttle::ThrottleLayer,
+};
 
 use crate::{
     from, layer, nobody, passes,
@@ -21,12 +24,12 @@ use crate::{
 };
 
 fn one() -> ThrottleLayer {
-    layer(Limit::global(Concurrency::of(1))).0
+    layer(Limit::global(Concurrency::new(1))).0
 }
 
 /// How many places there are.
 async fn free(layer: &ThrottleLayer) -> u64 {
-    layer.standing("global", &Subject::global()).await.unwrap().remaining
+    layer.limit_state("global", &Subject::global()).await.unwrap().remaining
 }
 
 async fn answered<R>(
@@ -212,7 +215,7 @@ async fn a_refused_request_takes_no_place() {
 
 #[tokio::test]
 async fn places_are_each_callers_own() {
-    let (layer, _clock) = layer(Limit::per_identity(Concurrency::of(1)));
+    let (layer, _clock) = layer(Limit::per_identity(Concurrency::new(1)));
     let inner = Probe::new(|_| Response::new(ScriptedBody::new([Step::Stall])));
     let held = layer.layer(inner).oneshot(from(user("a"))).await.unwrap();
     assert!(passes(&layer, from(user("b"))).await);
@@ -227,7 +230,7 @@ async fn places_are_each_callers_own() {
 
 #[tokio::test]
 async fn in_shadow_only_places_that_there_are_are_taken_and_given_back() {
-    let (layer, _clock) = layer(Limit::global(Concurrency::of(1)).shadow());
+    let (layer, _clock) = layer(Limit::global(Concurrency::new(1)).shadow());
     let inner = Probe::new(|_| Response::new(ScriptedBody::new([Step::Stall])));
     let one = layer.layer(inner.clone()).oneshot(nobody()).await.unwrap();
     let two = layer.layer(inner).oneshot(nobody()).await.unwrap();
@@ -244,7 +247,7 @@ async fn a_successor_counts_those_in_flight() {
     let old = one();
     let inner = Probe::new(|_| Response::new(ScriptedBody::new([Step::Stall])));
     let held = old.layer(inner).oneshot(nobody()).await.unwrap();
-    let new = ThrottleLayer::new(Limit::global(Concurrency::of(2))).inherit_state(&old);
+    let new = ThrottleLayer::new(Limit::global(Concurrency::new(2))).inherit_state(&old);
     assert_eq!(free(&new).await, 1);
     drop(held);
     assert_eq!(free(&new).await, 2);

@@ -14,7 +14,8 @@ use http_body_util::Empty;
 use serde_json::json;
 use tower_inference::{
     identity::{Identity, Proof},
-    throttle::{Limit, PeerAddress, Rate, RequestHead},
+    limits::{Limit, Rate, RequestHead},
+    peer::PeerAddress,
 };
 
 use crate::{ISSUER, context, from, layer, nobody, passes, send, told, user};

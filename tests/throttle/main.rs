@@ -24,8 +24,9 @@ use tower_inference::{
     clock::{FakeClock, SharedClock},
     context::RequestContext,
     identity::{Identity, Proof},
+    limits::{Limit, MemoryStore},
     rejection::Rejection,
-    throttle::{Limit, MemoryStore, ResponseBody, ThrottleLayer},
+    throttle::{ResponseBody, ThrottleLayer},
 };
 
 use crate::support::Probe;

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http::Request;
-use tower_inference::throttle::{Limit, PeerAddress, Rate, RequestHead, Subject};
+use tower_inference::{
+    limits::{Limit, Rate, RequestHead, Subject},
+    peer::PeerAddress,
+};
 
 use crate::{context, from, layer, nobody, passes, send, told, user};
 
@@ -46,7 +49,7 @@ async fn one_refusal_takes_nothing_from_the_others() {
     for _ in 0..5 {
         assert!(!passes(&layer, from(user("a"))).await);
     }
-    assert_eq!(layer.standing("identity", &principal).await.unwrap().remaining, 2);
+    assert_eq!(layer.limit_state("identity", &principal).await.unwrap().remaining, 2);
     // And the other way: a narrow refusal takes nothing of the wide one.
     let (layer, _clock) = crate::layer(Limit::per_identity(Rate::per_hour(1)));
     let layer = layer.limit(Limit::global(Rate::per_hour(3)));
@@ -98,8 +101,8 @@ async fn names_are_unique() {
     assert!(passes(&layer, from(user("a"))).await);
     assert!(!passes(&layer, from(user("a"))).await);
     let principal = Subject::identity(&user("a").principal());
-    assert_eq!(layer.standing("identity", &principal).await.unwrap().remaining, 1);
-    assert_eq!(layer.standing("identity-2", &principal).await.unwrap().remaining, 0);
+    assert_eq!(layer.limit_state("identity", &principal).await.unwrap().remaining, 1);
+    assert_eq!(layer.limit_state("identity-2", &principal).await.unwrap().remaining, 0);
 }
 
 #[tokio::test]

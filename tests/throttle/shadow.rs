@@ -1,6 +1,6 @@
 //! Limits that tell what they would refuse, and refuse nothing.
 
-use tower_inference::throttle::{Limit, Rate};
+use tower_inference::limits::{Limit, Rate};
 
 use crate::{context, from, layer, nobody, passes, user};
 
@@ -23,8 +23,8 @@ async fn a_limit_in_shadow_counts_and_names_what_it_would_refuse() {
     assert_eq!(context.limited_by(), Some("global"));
 
     let [identity, global] = &layer.counts()[..] else { panic!() };
-    assert_eq!((identity.allowed, identity.refused, identity.shadow_refused), (1, 0, 3));
-    assert_eq!((global.allowed, global.refused, global.shadow_refused), (3, 1, 0));
+    assert_eq!((identity.allowed, identity.rejected, identity.shadow_rejected), (1, 0, 3));
+    assert_eq!((global.allowed, global.rejected, global.shadow_rejected), (3, 1, 0));
 }
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn a_refusal_takes_nothing_from_a_limit_in_shadow() {
         assert!(!passes(&layer, from(user("a"))).await);
     }
     let [identity, _global] = &layer.counts()[..] else { panic!() };
-    assert_eq!((identity.allowed, identity.shadow_refused), (0, 0));
+    assert_eq!((identity.allowed, identity.shadow_rejected), (0, 0));
 }
 
 #[tokio::test]
@@ -44,5 +44,5 @@ async fn a_limit_in_shadow_asks_nobody_who_they_are() {
     assert!(passes(&layer, nobody()).await);
     assert!(passes(&layer, nobody()).await);
     let [identity] = &layer.counts()[..] else { panic!() };
-    assert_eq!((identity.allowed, identity.shadow_refused), (1, 1));
+    assert_eq!((identity.allowed, identity.shadow_rejected), (1, 1));
 }

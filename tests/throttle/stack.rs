@@ -14,10 +14,12 @@ use tower::{Layer, ServiceExt};
 use tower_inference::{
     access_log::{AccessLogLayer, Record, RecordSink},
     auth::{AuthLayer, Jwt, Keys},
+    limits::{Concurrency, Limit, Rate},
     payload::{Payload, PayloadLayer},
+    peer::PeerAddress,
     rejection::Rejection,
     stack::Stack,
-    throttle::{Concurrency, Limit, PeerAddress, Rate, ThrottleLayer},
+    throttle::ThrottleLayer,
 };
 
 use crate::{
@@ -86,7 +88,7 @@ async fn by_address_before_auth_and_by_caller_before_the_body() {
 
 #[tokio::test]
 async fn what_is_in_flight_of_a_caller_is_counted_before_the_body_is_read() {
-    let callers = ThrottleLayer::new(Limit::per_identity(Concurrency::of(1)));
+    let callers = ThrottleLayer::new(Limit::per_identity(Concurrency::new(1)));
     let service = Stack::new().payload(PayloadLayer::new()).throttle(callers).auth(auth());
     let service =
         service.layer(Probe::new(|_: Request<Payload>| Response::new(Empty::<Bytes>::new())));

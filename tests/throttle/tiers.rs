@@ -1,6 +1,6 @@
 //! Numbers that differ by plan or tier.
 
-use tower_inference::throttle::{Limit, LimitError, Rate, Subject};
+use tower_inference::limits::{Limit, LimitError, Rate, Subject};
 
 use crate::{from, layer, nobody, passes, send, told, user};
 
@@ -55,9 +55,9 @@ async fn who_changes_plan_keeps_what_is_counted() {
     }
     assert!(!passes(&layer, from(user("a").with_claim("plan", "free"))).await);
     // An hour's two are used; of an hour's three, so is more than half of the time.
-    let gold = Subject::identity(&user("a").principal()).of_tier("gold");
-    let standing = layer.standing("identity", &gold).await.unwrap();
-    assert_eq!((standing.most, standing.remaining), (3, 0));
-    let unheard = Subject::identity(&user("a").principal()).of_tier("unheard-of");
-    assert_eq!(layer.standing("identity", &unheard).await, Err(LimitError::NoSuchTier));
+    let gold = Subject::identity(&user("a").principal()).tier("gold");
+    let state = layer.limit_state("identity", &gold).await.unwrap();
+    assert_eq!((state.capacity, state.remaining), (3, 0));
+    let unheard = Subject::identity(&user("a").principal()).tier("unheard-of");
+    assert_eq!(layer.limit_state("identity", &unheard).await, Err(LimitError::NoSuchTier));
 }

@@ -23,9 +23,11 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_inference::{
     auth::{AuthLayer, Jwt, Keys},
     clock::{FakeClock, SharedClock},
+    limits::{Limit, MemoryStore, Rate},
+    peer::{ForwardedField, PeerAddress},
     rejection::{Refusal, Rejection, RejectionFormat},
     stack::Stack,
-    throttle::{ForwardedField, Limit, MemoryStore, PeerAddress, Rate, ThrottleLayer},
+    throttle::ThrottleLayer,
 };
 
 static SIGNER: LazyLock<token::Signer> = LazyLock::new(token::Signer::es256);

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use tower_inference::{
+    limits::{Concurrency, Quota},
     model::Profile,
-    throttle::{Concurrency, Quota, Weight, Weights},
+    token_budget::{Weight, Weights},
     transform::TransformLayer,
 };
 
@@ -20,11 +21,11 @@ fn of_each_kind() -> (Vec<TokenBudgetLayer>, FakeClock) {
         Limit::global(Rate::per_day(1_000)),
         Limit::global(Quota::per_day(1_000)),
         Limit::global(Quota::per_month(1_000)),
-        Limit::global(Concurrency::of(1_000)),
+        Limit::global(Concurrency::new(1_000)),
     ];
     let layer = |limit: Limit| {
         let store = MemoryStore::new().clock(SharedClock::new(clock.clone()));
-        TokenBudgetLayer::new(limit.shown(true)).store(store)
+        TokenBudgetLayer::new(limit.shown()).store(store)
     };
     (limits.into_iter().map(layer).collect(), clock)
 }
@@ -38,7 +39,7 @@ async fn send(layer: &TokenBudgetLayer, body: &str, answer: Answer) -> Response<
 }
 
 async fn left(layer: &TokenBudgetLayer) -> u64 {
-    layer.standing("global", &Subject::global()).await.unwrap().remaining
+    layer.limit_state("global", &Subject::global()).await.unwrap().remaining
 }
 
 /// A request of `output` tokens, and the like by multiplication.

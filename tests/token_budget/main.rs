@@ -26,8 +26,9 @@ use support::{ScriptedBody, Step};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     clock::{FakeClock, SharedClock},
+    limits::{Limit, MemoryStore, Rate, Subject},
     payload::Payload,
-    throttle::{Limit, MemoryStore, Rate, Subject, TokenBudgetLayer},
+    token_budget::TokenBudgetLayer,
 };
 
 /// Never reached, and each permit takes a whole number of nanoseconds to grow.
@@ -54,8 +55,8 @@ impl Budget {
 
     /// Tokens that were taken so far, but for debt.
     async fn used(&self) -> u64 {
-        let standing = self.layer.standing("global", &Subject::global()).await.unwrap();
-        u64::from(self.most) - standing.remaining
+        let state = self.layer.limit_state("global", &Subject::global()).await.unwrap();
+        u64::from(self.most) - state.remaining
     }
 
     /// What one request is charged whose answer is read to its end.

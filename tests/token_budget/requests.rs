@@ -18,7 +18,7 @@ async fn sent(layer: &TokenBudgetLayer, path: &str, body: &str) -> Result<String
 
 #[tokio::test]
 async fn a_missing_output_limit_is_put_in() {
-    let layer = Budget::plenty().layer.output_limit(77);
+    let layer = Budget::plenty().layer.default_output_limit(77);
     let sent = async |path, body| sent(&layer, path, body).await;
     let chat = "/v1/chat/completions";
     assert_eq!(
@@ -235,7 +235,7 @@ async fn a_refusal_says_when_to_come_again() {
     let refused = layer.layer(inner).oneshot(chat()).await.unwrap();
     assert_eq!(refused.status(), 429);
     assert!(refused.headers().contains_key("retry-after"));
-    assert_eq!(layer.counts()[0].refused, 1);
+    assert_eq!(layer.counts()[0].rejected, 1);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tower_inference::{
     context::RequestContext,
     model::Profile,
     rejection::{Refusal, Rejection, RejectionFormat},
-    throttle::{Weight, Weights},
+    token_budget::{Weight, Weights},
 };
 
 use super::*;
