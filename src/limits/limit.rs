@@ -135,9 +135,9 @@ impl Limit {
 
     /// Sets the name in headers, log records and the store.
     ///
-    /// Defaults to `identity`, `claim`, `tenant`, `peer`, `key`, `route` or `global`. If two limits of
-    /// a layer have one name, the later one gets a number, such as `identity-2`. Counters are found by
-    /// name, so name each limit whose place in the layer may change.
+    /// Defaults to the kind of limit, such as `identity` or `global`. If two limits of a layer have one
+    /// name, the later one gets a number: `identity-2`. Counters are found by name, so name each limit
+    /// whose place in the layer may change.
     #[must_use]
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = name.into();
@@ -162,10 +162,13 @@ impl Limit {
 
     /// Counts failed authentications alone.
     ///
-    /// For a layer outside authentication that counts by address, such as `Stack::peer_throttle`. It
-    /// counts the rejections `invalid-token`, `expired-token`, `invalid-api-key`, `invalid-signature`
-    /// and `invalid-request`. Missing credentials are no attempt, and a missing scope belongs to valid
-    /// credentials: neither counts.
+    /// For a layer outside authentication that counts by address, such as `Stack::peer_throttle`.
+    ///
+    /// | rejection | counts |
+    /// |---|---|
+    /// | `invalid-token`, `expired-token`, `invalid-api-key`, `invalid-signature`, `invalid-request` | yes |
+    /// | `missing-credentials`, which is no attempt to guess | no |
+    /// | `insufficient-scope`, which belongs to valid credentials | no |
     ///
     /// A request passes if one permit is available. It takes the permit when its response arrives.
     /// Parallel attempts may take more permits than are available. The rest is debt, which must grow

@@ -7,7 +7,7 @@ use http_body::Body;
 use super::body::ResponseBody;
 use crate::limits::{Decision, LimitSet, PermitRequest, RateLimitHeaders, Release};
 
-/// What the layer does with the response to a request that passed.
+/// The layer's work on the response to a request that passed.
 #[derive(Debug)]
 pub(super) struct OnResponse {
     release: Option<Release>,

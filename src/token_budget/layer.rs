@@ -102,8 +102,8 @@ impl TokenBudgetLayer {
         self
     }
 
-    /// Accepts bodies that are not JSON, such as images, sounds, files and streams, at this cost each.
-    /// By default, they are rejected.
+    /// Accepts bodies that are not JSON at this cost each, such as images and streams. They are rejected
+    /// by default.
     ///
     /// Other text costs a quarter of its bytes if that is more. A body that claims to be JSON or
     /// begins like JSON is still rejected if it is invalid or streamed. An image in a chat is

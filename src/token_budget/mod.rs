@@ -62,10 +62,13 @@
 //! | picture, sound, video, document or other base64 | 1,000 |
 //! | number, such as a token id | 1 |
 //!
-//! [`estimates`](crate::estimates) compares the estimate with eight tokenizers. All strings in the
-//! body's members are text, except in `model`, `user`, `stop`, `metadata`, `stream_options`,
-//! `options`, `logit_bias`, `tool_choice` and `sampling_params`. Schemas such as `tools`, `functions`
-//! and `response_format` count as they are written.
+//! [`estimates`](crate::estimates) compares the estimate with eight tokenizers.
+//!
+//! | member of the body | text |
+//! |---|---|
+//! | `model`, `user`, `stop`, `metadata`, `stream_options`, `options`, `logit_bias`, `tool_choice`, `sampling_params` | none |
+//! | `tools`, `functions`, `response_format` and other schemas | the schema as it is written |
+//! | all others | all strings |
 //!
 //! The output depends on the form of the request. The path and the body determine the form, as in
 //! `TransformLayer::output_tokens`.

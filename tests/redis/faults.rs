@@ -1,5 +1,5 @@
-//! What goes wrong with a shared store: that it is noticed within the wait, said once, never means
-//! no limit, and ends when its cause ends.
+//! Faults of a shared store. Each is noticed within the timeout, logged once, never lifts a limit, and
+//! ends with its cause.
 
 use std::time::{Duration, Instant};
 
@@ -23,13 +23,13 @@ const LOCAL: OutagePolicy = OutagePolicy::Local { replicas: 2 };
 
 const BOTH: [OutagePolicy; 2] = [LOCAL, OutagePolicy::Reject];
 
-/// A replica with 20 permits for each caller: alone, it has 10.
+/// A replica with 20 permits for each caller, of which its share is 10.
 fn gateway(address: &str, outage: OutagePolicy) -> Gateway {
     let store = RedisStore::single(secret(address), secret(HASHING)).unwrap();
     Gateway::new(burst(20), store.decision_timeout(WAIT).outage_policy(outage))
 }
 
-/// Asks until the server counts it.
+/// Sends requests until the server counts one.
 async fn shares(gateway: &Gateway, server: &Server) {
     shares_by(gateway, || server.scripts()).await;
 }
@@ -51,7 +51,7 @@ async fn shares_by(gateway: &Gateway, scripts: impl Fn() -> u64) {
     }
 }
 
-/// How many of 30 requests pass while the store is away; they must be what was chosen.
+/// Asserts that the outage policy decides on 30 requests while the store is away.
 async fn away(gateway: &Gateway, outage: OutagePolicy, caller: &str) {
     let asked = async {
         let mut passed = 0;
@@ -207,14 +207,14 @@ async fn a_server_that_crashes_and_starts_again(brand: Brand) {
 }
 
 #[tokio::test]
-async fn a_way_that_is_stalled() {
+async fn a_stalled_connection() {
     let Some(mut server) = Brand::Redis.start() else { return };
     let proxy = Proxy::to(server.port).await;
     survives(&mut server, &proxy.address(), |_| proxy.stall(), |_, ()| proxy.go_on()).await;
 }
 
 #[tokio::test]
-async fn a_way_that_is_cut() {
+async fn a_cut_connection() {
     let Some(mut server) = Brand::Redis.start() else { return };
     let proxy = Proxy::to(server.port).await;
     let port = server.port;
@@ -223,7 +223,7 @@ async fn a_way_that_is_cut() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_when_the_store_is_made() {
+async fn a_server_that_is_away_when_the_store_is_created() {
     logged::listen();
     for outage in BOTH {
         let Some(mut server) = Brand::Redis.start() else { return };
@@ -239,7 +239,7 @@ async fn a_server_that_is_not_there_when_the_store_is_made() {
 }
 
 #[tokio::test]
-async fn a_replica_takes_over_what_was_counted() {
+async fn a_promoted_replica_keeps_the_counts() {
     let Some(mut primary) = Brand::Redis.start() else { return };
     let Some(replica) = Brand::Redis.start() else { return };
     replica.wire().must(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
@@ -271,7 +271,7 @@ fn clustered(cluster: &Cluster, outage: OutagePolicy) -> Gateway {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slot_that_moves_keeps_what_was_counted() {
+async fn a_moved_slot_keeps_the_counts() {
     let Some(shared) = Shared::redis_cluster() else { return };
     let Shared::Cluster(cluster) = &shared else { return };
     let gateways = [(), ()].map(|()| clustered(cluster, OutagePolicy::Reject));
@@ -285,7 +285,7 @@ async fn a_slot_that_moves_keeps_what_was_counted() {
 }
 
 #[tokio::test]
-async fn a_node_of_a_cluster_that_crashes_and_starts_again() {
+async fn a_cluster_node_that_crashes_and_restarts() {
     logged::listen();
     for outage in BOTH {
         let Some(mut cluster) = Brand::Redis.cluster() else { return };

@@ -1,4 +1,4 @@
-//! Servers that lose counters: by being flushed, by starting again empty, and by evicting.
+//! Servers that lose counters by a flush, an empty restart or an eviction.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -133,7 +133,7 @@ fn patient_cache(server: &Server) -> RedisCache {
 }
 
 #[tokio::test]
-async fn a_server_that_starts_again_empty_gives_nothing_anew() {
+async fn a_server_that_restarts_empty_grants_nothing_again() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let Some(mut server) = brand.start() else { continue };
         let store: Store = store(&server).decision_timeout(Duration::from_millis(300)).into();
@@ -239,7 +239,7 @@ async fn failures_survive_a_flush() {
 
 /// Warned of once, and again when it changes; whoever may not ask is not warned, and served.
 #[tokio::test]
-async fn a_policy_that_does_not_fit_is_warned_of() {
+async fn an_evicting_server_is_logged() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let Some(server) = brand.start() else { continue };
         logged::listen();
@@ -290,7 +290,7 @@ async fn a_policy_that_does_not_fit_is_warned_of() {
 }
 
 #[tokio::test]
-async fn a_policy_is_warned_of_once_a_change_of_it() {
+async fn an_evicting_server_is_logged_once_per_change() {
     let Some(server) = Brand::Redis.start() else { return };
     logged::listen();
     let mut wire = server.wire();

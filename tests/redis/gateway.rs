@@ -1,4 +1,4 @@
-//! Gateways before one shared store, and what they let pass.
+//! Gateways with one shared store.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use super::server::{Brand, Cluster, Server};
 
 pub const NAMESPACE: &str = "tower-inference";
 
-/// What the keys are hashed with. Whoever finds it in a log or on the server has found a defect.
+/// The secret of the key hash. It must be neither in a log nor on the server.
 pub const HASHING: &str = "hashing-0123456789abcdef-0123456789abcdef";
 
 /// One replica: a layer with a store of its own.

@@ -1,4 +1,4 @@
-//! A server that sends more than it was asked for: its connection is closed before it costs memory.
+//! A server that sends too much. Its connection is closed before it costs memory.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn until(what: &str, is: impl Fn() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_flood_is_read_whatever_its_form() {
+async fn no_flood_of_any_form_is_read() {
     for when in [When::AtFirst, When::InUse, When::AfterUse] {
         for flood in Flood::ALL {
             let fake = Fake::start(flood, when, POURED).await;
@@ -74,7 +74,7 @@ async fn no_flood_of_values_is_read() {
 
 /// What real servers say in the newer protocol is within the bounds.
 #[tokio::test]
-async fn the_newer_protocol_is_read_as_well() {
+async fn the_newer_protocol_is_read_too() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let Some(server) = brand.start() else { continue };
         let address = secret(&format!("{}/?protocol=resp3", server.address()));
@@ -89,7 +89,7 @@ async fn the_newer_protocol_is_read_as_well() {
 }
 
 #[tokio::test]
-async fn the_log_says_which_bound_was_broken() {
+async fn the_log_names_the_exceeded_bound() {
     logged::listen();
     for (flood, cause) in [
         (Flood::Bytes(1 << 40), "a reply is longer than the connection allows"),

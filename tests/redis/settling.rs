@@ -1,4 +1,4 @@
-//! What is put right after a decision, and what never leaves the process.
+//! Settlements after a decision, and counts that stay in the process.
 
 use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
@@ -58,7 +58,7 @@ async fn chat(layer: &TokenBudgetLayer, prompt: u64, completion: u64) -> StatusC
 }
 
 #[tokio::test]
-async fn replicas_share_what_budgets_settle_and_carry_its_debt() {
+async fn replicas_share_settlements_and_their_debt() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let Some(server) = brand.start() else { continue };
         let stores: [Store; 2] = [(), ()].map(|()| store(&server).into());
@@ -81,7 +81,7 @@ async fn replicas_share_what_budgets_settle_and_carry_its_debt() {
 }
 
 #[tokio::test]
-async fn what_is_settled_while_the_server_is_away_is_told_later() {
+async fn settlements_during_an_outage_are_sent_later() {
     let Some(server) = Brand::Redis.start() else { return };
     // The server forgets with its process, so it hangs instead: and is told only once.
     let store: Store = store(&server).decision_timeout(Duration::from_millis(200)).into();
@@ -110,7 +110,7 @@ async fn what_is_settled_while_the_server_is_away_is_told_later() {
     settled(&store, 3).await;
     let state = layer.limit_state("global", &Subject::global()).await.unwrap();
     let charged = 1_000 - state.remaining;
-    // The one that was refused may have been counted when the server went on.
+    // The server may have counted the rejected request after it resumed.
     assert!([21, 21 + 17].contains(&charged), "{charged}");
     assert_eq!(store.redis_counts().unwrap().unsettled, 0);
 }
@@ -153,7 +153,7 @@ async fn in_flight(layer: &ThrottleLayer) -> u64 {
 }
 
 #[tokio::test]
-async fn a_place_in_flight_is_given_back_however_the_server_decides() {
+async fn a_permit_in_flight_is_given_back_after_any_decision() {
     let Some(server) = Brand::Redis.start() else { return };
     let store: Store = store(&server).decision_timeout(Duration::from_millis(300)).into();
     let layer = one_at_a_time(&store, 1);
@@ -163,7 +163,7 @@ async fn a_place_in_flight_is_given_back_however_the_server_decides() {
     let response = layer.layer(inner).oneshot(request("a")).await.unwrap();
     assert_eq!((response.status(), in_flight(&layer).await), (StatusCode::OK, 1));
 
-    // Refused for its place: nothing is taken of what the server counts.
+    // A request rejected for its permit in flight takes nothing on the server.
     let before = store.redis_counts().unwrap();
     let second = layer.layer(inner).oneshot(request("a")).await.unwrap();
     assert_eq!(second.status(), StatusCode::TOO_MANY_REQUESTS);
@@ -172,7 +172,7 @@ async fn a_place_in_flight_is_given_back_however_the_server_decides() {
     response.into_body().collect().await.unwrap();
     assert_eq!(in_flight(&layer).await, 0);
 
-    // Refused by the server.
+    // The server rejects the request.
     let third = layer.layer(inner).oneshot(request("a")).await.unwrap();
     assert_eq!((third.status(), in_flight(&layer).await), (StatusCode::TOO_MANY_REQUESTS, 0));
 
@@ -198,7 +198,7 @@ async fn until_up(layer: &ThrottleLayer) {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_while_idle_is_made_again_unnoticed() {
+async fn a_connection_closed_while_idle_is_replaced() {
     let Some(server) = Brand::Redis.start() else { return };
     logged::listen();
     let gateway = Gateway::new(burst(20), store(&server));
@@ -237,7 +237,7 @@ async fn requests_that_touch_the_server_are_counted() {
 }
 
 #[tokio::test]
-async fn what_a_replica_decides_alone_is_settled_alone() {
+async fn local_decisions_are_settled_locally() {
     let Some(mut server) = Brand::Redis.start() else { return };
     let store: Store = store(&server)
         .decision_timeout(Duration::from_millis(200))

@@ -1,4 +1,4 @@
-//! What replicas share, whatever the server is.
+//! Limits that replicas share on each kind of server.
 
 use std::time::{Duration, Instant};
 

@@ -1,11 +1,11 @@
-//! Limits that tell what they would refuse, and refuse nothing.
+//! Limits in shadow report what they would reject.
 
 use tower_inference::limits::{Limit, Rate};
 
 use crate::{context, from, layer, nobody, passes, user};
 
 #[tokio::test]
-async fn a_limit_in_shadow_counts_and_names_what_it_would_refuse() {
+async fn a_limit_in_shadow_counts_and_names_what_it_would_reject() {
     let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(1)).shadow());
     let layer = layer.limit(Limit::global(Rate::per_hour(3)));
     for number in 0..3 {
@@ -15,7 +15,7 @@ async fn a_limit_in_shadow_counts_and_names_what_it_would_refuse() {
         assert_eq!(context.shadow_limited_by(), (number > 0).then_some("identity"));
         assert_eq!(context.limited_by(), None);
     }
-    // Both at once: each has its word.
+    // Both limits are reported.
     let mut request = from(user("a"));
     let context = context(&mut request);
     assert!(!passes(&layer, request).await);
@@ -28,7 +28,7 @@ async fn a_limit_in_shadow_counts_and_names_what_it_would_refuse() {
 }
 
 #[tokio::test]
-async fn a_refusal_takes_nothing_from_a_limit_in_shadow() {
+async fn a_rejection_takes_nothing_from_a_limit_in_shadow() {
     let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(2)).shadow());
     let layer = layer.limit(Limit::global(Rate::per_hour(0)));
     for _ in 0..5 {
@@ -39,7 +39,7 @@ async fn a_refusal_takes_nothing_from_a_limit_in_shadow() {
 }
 
 #[tokio::test]
-async fn a_limit_in_shadow_asks_nobody_who_they_are() {
+async fn a_limit_in_shadow_needs_no_identity() {
     let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(1)).shadow());
     assert!(passes(&layer, nobody()).await);
     assert!(passes(&layer, nobody()).await);

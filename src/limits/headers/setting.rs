@@ -25,7 +25,7 @@
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum LimitHeaders {
-    /// No headers. Those of the upstream pass.
+    /// No headers. The upstream's headers pass.
     Off,
     /// `ratelimit-policy` and `ratelimit`.
     #[default]

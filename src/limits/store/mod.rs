@@ -10,11 +10,11 @@ mod permit;
 #[cfg(feature = "redis")]
 mod redis;
 
+#[cfg(test)]
+pub(crate) use self::fake::FakeStore;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::{OutagePolicy, RedisCounts, RedisError, RedisStore};
-#[cfg(test)]
-pub(crate) use self::fake::FakeStore;
 pub(crate) use self::{
     backend::{StoreDecision, StoreFuture, StoreUnavailable},
     permit::{Decision, PermitOutcome, PermitRequest, PermitRequests, Settlement},

@@ -1,4 +1,4 @@
-//! Whose counter a request takes from: an identity, a claim, a tenant, an address or a route.
+//! The subject of a request selects its counter. It is an identity, a tenant, an address or a route.
 
 mod count_by;
 mod hash;

@@ -2,7 +2,7 @@
 
 use crate::payload::Node;
 
-/// The estimate of a picture, sound, video or document, whatever its size.
+/// The estimate of a picture, sound, video or document of any size.
 pub(super) const MEDIUM: u64 = 1_000;
 /// A shorter string is an id, a name or a word.
 const MIN_BASE64: usize = 256;
@@ -109,9 +109,10 @@ const fn is_of_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=' | b'\r' | b'\n')
 }
 
-/// Returns whether the text starts like a known type of file in base64: PNG, JPEG, GIF, RIFF (WebP, WAV), BMP, TIFF,
-/// PDF, MP3, Ogg, FLAC, Matroska, ZIP (DOCX).
+/// Returns whether the text starts like a known type of file in base64.
 pub(super) fn has_magic(text: &str) -> bool {
+    // PNG, JPEG, GIF, RIFF (WebP, WAV), BMP, TIFF (two byte orders), PDF, MP3 (two kinds), Ogg, FLAC,
+    // Matroska and ZIP (DOCX), in this order.
     const MAGIC: [&str; 14] = [
         "iVBORw0KGgo",
         "/9j/",

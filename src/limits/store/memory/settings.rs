@@ -23,7 +23,7 @@ pub struct MemoryStore {
     pub(super) clock: SharedClock,
 }
 
-/// What a [`MemoryStore`] does with a new key when it is full of keys in use.
+/// How a [`MemoryStore`] treats a new key when it is full of keys in use.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum OverflowPolicy {

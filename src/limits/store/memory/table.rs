@@ -100,7 +100,8 @@ impl CounterTable {
         }
     }
 
-    /// Shifts displaced keys back, so that no tombstones are left (Knuth, volume 3, 6.4, algorithm R).
+    /// Shifts displaced keys back, so that no tombstones are left. This is algorithm R of Knuth's
+    /// volume 3 section 6.4.
     fn remove_at(&mut self, mut hole: usize, count: &AtomicUsize) {
         let mut at = hole;
         loop {

@@ -66,7 +66,7 @@ fn waits_are_exact() {
 }
 
 #[test]
-fn what_one_refuses_takes_nothing_of_the_others() {
+fn a_rejection_takes_nothing_of_other_counters() {
     let (memory, _) = store(100);
     let wide = request(&memory, 1, Rate::per_hour(10), 1);
     let narrow = request(&memory, 2, Rate::per_hour(1), 1);
@@ -74,14 +74,14 @@ fn what_one_refuses_takes_nothing_of_the_others() {
     assert!(!memory.decide_now(&[wide, narrow], true).passes);
     assert_eq!(memory.decide_now(&[wide], false).outcomes[0].remaining, 9);
 
-    // In shadow it stops nobody.
+    // A limit in shadow rejects nothing.
     let shadow = PermitRequest { enforced: false, ..narrow };
     let decision = memory.decide_now(&[wide, shadow], true);
     assert!(decision.passes && !decision.outcomes[1].allows);
     assert_eq!(decision.outcomes[0].remaining, 8);
 }
 
-/// Whoever joins on the 20th has less in that month, and the whole limit from the next one on.
+/// A caller that joins on the 20th has less in that month and the whole limit afterwards.
 #[test]
 fn the_first_period_is_shorter_by_its_offset() {
     let (memory, clock) = store(100);
@@ -96,9 +96,9 @@ fn the_first_period_is_shorter_by_its_offset() {
     assert_eq!(passed(&memory), 10);
 }
 
-/// One that asks for the same limits in the opposite order locks in the same one.
+/// Requests for the same limits in the opposite order take the locks in the same order.
 #[test]
-fn opposite_orders_do_not_wait_for_each_other() {
+fn opposite_orders_do_not_deadlock() {
     let (memory, _) = store(100_000);
     let requests: Vec<PermitRequest> =
         (0..64).map(|key| request(&memory, key, Quota::per_day(1_000_000), 1)).collect();
@@ -133,9 +133,9 @@ fn the_overflow_is_not_swept_into_a_fresh_burst() {
     }
 }
 
-/// Its own counter was idle and is forgotten: what is given back to it is not given to strangers.
+/// An idle counter was evicted. Permits that are given back to it go to no other.
 #[test]
-fn what_is_given_back_to_a_forgotten_counter_is_given_to_nobody() {
+fn permits_of_an_evicted_counter_are_given_to_no_other() {
     let (memory, clock) = store(1);
     let gone = request(&memory, 1, Rate::per_hour(10), 10);
     let outcome = memory.decide_now(&[gone], true).outcomes[0];
@@ -154,7 +154,7 @@ fn debug_output_holds_no_key() {
     let (memory, _) = store(100);
     let one = request(&memory, 1, Rate::per_second(1), 1);
     assert!(memory.decide_now(&[one], true).passes);
-    assert_eq!(format!("{memory:?}"), "MemoryBackend { keys: 1, max_keys: 100, .. }");
+    assert_eq!(format!("{memory:?}"), "Memory { keys: 1, max_keys: 100, .. }");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn two_threads_take_all_or_nothing() {
 }
 
 #[test]
-fn a_clock_set_ahead_grants_nothing_twice_and_set_back_locks_nobody_out() {
+fn a_changed_wall_clock_neither_grants_twice_nor_locks_out() {
     let (memory, clock) = store(100);
     let one = request(&memory, 1, Quota::per_day(1), 1);
     assert!(memory.decide_now(&[one], true).passes);
@@ -195,7 +195,7 @@ fn a_clock_set_ahead_grants_nothing_twice_and_set_back_locks_nobody_out() {
     assert!(!memory.decide_now(&[one], true).passes);
     let wait = memory.decide_now(&[one], true).outcomes[0].retry_after;
     clock.advance(wait);
-    // Ten seconds are missing to midnight, and sweeping does not forget the window.
+    // Ten seconds are left to midnight, and sweeping does not evict the window.
     for _ in 0..10 {
         assert!(!memory.decide_now(&[one], true).passes);
     }
@@ -209,7 +209,7 @@ fn a_clock_set_ahead_grants_nothing_twice_and_set_back_locks_nobody_out() {
     assert!(!memory.decide_now(&[one], true).passes);
 }
 
-/// Whatever an upstream says that it used, the caller is back after two windows.
+/// Even the largest usage locks a caller out for two windows at most.
 #[test]
 fn debt_is_at_most_one_window() {
     for permits in [11, 1_000_000, i64::MAX] {
@@ -232,7 +232,7 @@ fn debt_is_at_most_one_window() {
     }
 }
 
-/// A reservation never exceeds what the limit holds, so one that is lost costs one window at most.
+/// A reservation never exceeds the capacity, so a lost one costs one window at most.
 #[test]
 fn a_cost_beyond_the_capacity_never_passes() {
     let (memory, _) = store(100);
@@ -252,7 +252,7 @@ fn a_cost_beyond_the_capacity_never_passes() {
 }
 
 #[test]
-fn debt_is_carried_from_window_to_window() {
+fn debt_is_carried_over_to_later_windows() {
     let (memory, clock) = store(100);
     let one = request(&memory, 1, Quota::per_day(10), 1);
     let outcome = memory.decide_now(&[one], true).outcomes[0];
@@ -265,17 +265,17 @@ fn debt_is_carried_from_window_to_window() {
     clock.advance(Duration::from_nanos(1));
     let told = memory.decide_now(&[one], true).outcomes[0];
     assert_eq!((told.allows, told.remaining), (true, 4));
-    // Of an old window nothing is given back.
+    // Permits of an old window are not given back.
     memory.settle(&[settlement(&one, &outcome, -5)]);
     assert_eq!(memory.decide_now(&[one], false).outcomes[0].remaining, 4);
     memory.settle(&[settlement(&one, &told, -5)]);
     assert_eq!(memory.decide_now(&[one], false).outcomes[0].remaining, 9);
 }
 
-/// First asked while the wall clock was a day ahead, so that its window is tomorrow's: when that has
-/// had its time, tomorrow is another.
+/// The first request comes while the wall clock is a day ahead, so its window is tomorrow's. When that
+/// window's time is over, the real tomorrow is a new window.
 #[test]
-fn a_window_of_a_clock_that_was_ahead_does_not_lock_out_for_the_next() {
+fn a_window_of_a_clock_that_was_ahead_ends_in_time() {
     let (memory, clock) = store(100);
     clock.set_wall(at(20_001 * DAY + DAY / 2));
     let one = request(&memory, 1, Quota::per_day(1), 1);
@@ -288,7 +288,7 @@ fn a_window_of_a_clock_that_was_ahead_does_not_lock_out_for_the_next() {
 }
 
 #[test]
-fn the_debt_of_one_who_does_not_come_back_is_forgotten() {
+fn the_debt_of_an_absent_caller_is_evicted() {
     let (memory, clock) = store(100);
     let one = request(&memory, 1, Quota::per_day(1), 1);
     let outcome = memory.decide_now(&[one], true).outcomes[0];
@@ -308,7 +308,7 @@ fn the_debt_of_one_who_does_not_come_back_is_forgotten() {
 }
 
 #[test]
-fn a_full_store_shares_or_refuses_and_evicts_nobody() {
+fn a_full_store_shares_or_rejects_and_evicts_no_key_in_use() {
     let rate = Rate::per_hour(2);
     let (mut memory, clock) = store(1);
     let [known, new, newer] = [1, 2, 3].map(|key| request(&memory, key, rate, 1));
@@ -324,12 +324,12 @@ fn a_full_store_shares_or_refuses_and_evicts_nobody() {
     assert!(!told.passes);
     assert_eq!(told.outcomes[0].retry_after, RETRY_FULL);
 
-    // Idle keys leave by calls alone.
+    // Requests evict idle keys.
     clock.advance(Duration::from_secs(3_600));
     assert!(memory.decide_now(&[new], true).passes);
     assert_eq!(memory.count.load(Ordering::Relaxed), 1);
 
-    // A place that was taken from the overflow is given back to it.
+    // A permit that was taken from the overflow counter is given back to it.
     memory.overflow_policy = OverflowPolicy::Share;
     let outcome =
         memory.decide_now(&[PermitRequest { overflow: busy.key, ..busy }], true).outcomes[0];
@@ -340,7 +340,7 @@ fn a_full_store_shares_or_refuses_and_evicts_nobody() {
 }
 
 #[test]
-fn room_is_not_made_by_forgetting_what_is_asked_for_together() {
+fn a_new_key_does_not_evict_a_key_of_the_same_request() {
     let (memory, clock) = store(2);
     let [idle, one, other] = [1, 2, 3].map(|key| request(&memory, key, Rate::per_second(1), 1));
     assert!(memory.decide_now(&[idle], true).passes);
@@ -351,7 +351,7 @@ fn room_is_not_made_by_forgetting_what_is_asked_for_together() {
 }
 
 #[test]
-fn who_comes_often_stays_known_while_there_is_room() {
+fn a_frequent_caller_keeps_its_key_while_there_is_room() {
     let (memory, clock) = store(1_000);
     let fast = Rate::per_second(1_000_000);
     let [one, other] = [1, 2].map(|key| request(&memory, key, fast, 1));
@@ -372,8 +372,8 @@ fn who_comes_often_stays_known_while_there_is_room() {
 }
 
 #[test]
-fn an_idle_store_is_swept_by_calls() {
-    // So few that they are one shard.
+fn an_idle_store_is_swept_by_requests() {
+    // Few keys have one shard.
     let (memory, clock) = store(1_000);
     for key in 0..900 {
         memory.decide_now(&[request(&memory, key, Rate::per_second(1), 1)], true);
@@ -387,7 +387,7 @@ fn an_idle_store_is_swept_by_calls() {
 }
 
 #[test]
-fn parallel_requests_get_the_burst_and_what_grew() {
+fn parallel_requests_get_the_burst_and_the_growth() {
     const BURST: u32 = 200;
     let memory = MemoryBackend::new(MemoryStore::new());
     let one = request(&memory, 1, Rate::per_second(1_000).burst(BURST), 1);
@@ -459,7 +459,7 @@ proptest! {
     ) {
         let (memory, clock) = store(100);
         let rate = Rate::per_minute(permits as u32).burst(burst as u32);
-        // What is there, in ns of growth: a permit is `each` of them.
+        // The available permits in ns of growth. A permit takes `each` of them.
         let each = i128::from(60_000_000_000_u64.div_ceil(permits));
         let full = i128::from(burst) * each;
         let mut there = full;

@@ -153,8 +153,7 @@ impl SharedCounters {
         reply.await.is_ok()
     }
 
-    /// Queues settlements for the server. Those of permits in flight and of the local share are
-    /// settled at once.
+    /// Queues settlements for the server. Permits in flight and the local share are settled at once.
     pub(super) fn settle(&self, settlements: &[Settlement]) {
         let mut lost = 0;
         for settlement in settlements {

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What a [`RedisStore`](super::RedisStore) has done in this process. Returned by
+/// The counts of a [`RedisStore`](super::RedisStore) in this process. Returned by
 /// [`Store::redis_counts`](crate::limits::Store::redis_counts).
 ///
 /// The share of decisions that needed the server is `server` of `server + leased + local + rejected`.

@@ -90,8 +90,8 @@ impl Leases {
         Some(decision)
     }
 
-    /// Returns the permits that a call of the server should take ahead. Of parallel calls for one key,
-    /// only the first takes a lease.
+    /// Returns the permits that a call of the server should take ahead. Only the first of parallel calls
+    /// for one key takes a lease.
     pub(super) fn ahead(&self, requests: &PermitRequests) -> PermitsAhead {
         if !self.are_enabled() {
             return requests.iter().map(|_| 0).collect();

@@ -1,27 +1,31 @@
--- Decides on, or settles, all counters of one call. Nothing is written unless all that are enforced allow.
+-- Decides on, settles or resets all counters of one call. A decision writes nothing unless all enforced
+-- limits allow the request.
 --
--- ARGV[1] is 'd' (decide), 'l' (look), 's' (settle: one after another, as keys may be named twice), 'r'
--- (reset the keys) or 'p' (probe: do all that the others do to a key, and leave nothing); then, for all
--- but the last two, eleven for each key:
---   kind: r (rate), d, w, m (quota of a day, week, month)
---   a rate's interval in microseconds, or the number of a quota's first window, or -1
+-- ARGV[1] is the mode:
+--   d  decide
+--   l  decide without taking permits
+--   s  settle in order, as a key may occur twice
+--   r  reset the keys
+--   p  probe: use all commands on a key, and leave nothing
+-- The modes d, l and s have eleven further arguments for each key:
+--   kind: r (rate), or d, w, m (quota of a day, week, month)
+--   a rate's interval in microseconds; the number of a quota's first window, or -1
 --   burst, or limit
 --   a rate's longest debt in microseconds, or the offset of a quota's first window
 --   cost, or permits to settle
 --   enforced: 1 or 0
 --   the window that is settled
---   permits to take ahead, as many as there are
---   what the caller has counted here itself, at least: microseconds of a rate, permits of a quota
---   the window of that, or 0
---   the reset that it was counted after, or 0
+--   permits to take ahead, as many as are available
+--   the replica's own count here: microseconds of a rate, permits of a quota
+--   the window of that count, or 0
+--   the last reset before that count, or 0
 --
 -- A quota's debt is at most the next window's limit.
 --
--- A rate's state is its theoretical arrival time in microseconds since 2026 (so that a double holds
--- it to some hundredths for decades); a quota's is `window:used`. `=` and the time of the last reset
--- may follow, which is kept for as long as callers may remember what they counted before it. What
--- cannot be read counts as nothing; so does a state that this server has lost, but for what its caller
--- has counted itself.
+-- The state of a rate is its theoretical arrival time in microseconds since 2026. A double holds it to
+-- some hundredths for decades. The state of a quota is `window:used`. `=` and the time of the last reset
+-- may follow. It is kept as long as replicas keep counts from before it. An invalid state counts as
+-- nothing. So does a lost state, but for the replica's own count.
 
 local EPOCH = 1767225600
 local time = redis.call('TIME')
@@ -42,7 +46,7 @@ end
 local function window_of(kind, day)
   if kind == 'd' then return day end
   if kind == 'w' then return math.floor((day + 3) / 7) end
-  -- At most one too early.
+  -- The estimate may be one month too early.
   local month = math.floor(day / 30.436875) - 1
   while first_day(month + 1) <= day do month = month + 1 end
   return month
@@ -54,10 +58,10 @@ local function start_of(kind, window)
   return first_day(window) * 86400
 end
 
--- The longest window, and a day, in seconds.
+-- The longest window and a day, in seconds.
 local REMEMBERED = 32 * 86400
 
--- The state, and when it was reset.
+-- Returns the state and the time of its reset.
 local function read(key)
   local value = redis.pcall('GET', key)
   if type(value) ~= 'string' then return '', 0 end
@@ -103,12 +107,12 @@ for i, key in ipairs(KEYS) do
     tonumber(ARGV[at + 9]), tonumber(ARGV[at + 10]), tonumber(ARGV[at + 11])
   local least = math.min(math.max(cost, 1), math.max(most, 1))
   local allows, remaining, wait, reset, window, extra = false, 0, 0, 0, 0, 0
-  -- What is given back was taken from the caller's own count before, and from the state only now.
+  -- The replica has subtracted these permits from its own count already.
   local refund = ARGV[1] == 's' and cost < 0
   local restored = false
   local value, last_reset = read(key)
   if own_reset > last_reset then
-    -- The reset was lost.
+    -- The server has lost the reset.
     value, last_reset = '', own_reset
   elseif own_reset < last_reset then
     own, own_window = 0, 0
@@ -145,9 +149,9 @@ for i, key in ipairs(KEYS) do
       return most
     end
     local today = window_of(kind, math.floor(seconds / 86400))
-    -- A count of an older window, in the terms of this one.
+    -- A count of an older window is carried over to this one.
     local function carried(old, before)
-      -- The server's clock was set back: its window goes on.
+      -- The server's clock was set back, so the window lasts longer.
       if old >= today then return old, before end
       local held = most * (today - old)
       if first >= old and first < today then held = held - (most - limit_in(first)) end

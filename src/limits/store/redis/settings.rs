@@ -54,8 +54,8 @@ use crate::{
 ///
 /// # Outages
 ///
-/// A server is away if it is unreachable, read-only, full, forbidding or slower than the
-/// [`decision_timeout`](Self::decision_timeout). Then the [`outage_policy`](Self::outage_policy)
+/// A server is away if it cannot be reached or refuses to write. It is also away if it is slower than
+/// the [`decision_timeout`](Self::decision_timeout). Then the [`outage_policy`](Self::outage_policy)
 /// decides and no request waits. It also decides on the request whose timeout has passed, although the
 /// server may have counted that one. The store retries every half second with all that a decision
 /// needs. Each change of state is one line in the log. Counts of an outage are not merged. Afterwards,
@@ -104,7 +104,7 @@ pub struct RedisStore {
     pub(super) outage: OutagePolicy,
 }
 
-/// What decides while the shared store is away.
+/// How requests are decided while the shared store is away.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum OutagePolicy {

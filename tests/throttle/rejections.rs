@@ -1,4 +1,4 @@
-//! What a refusal tells, and of whose limits.
+//! The slug, detail and format of rejections.
 
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use tower_inference::{
 use crate::{from, layer, send, told, user};
 
 #[tokio::test]
-async fn only_the_callers_own_limits_are_told() {
+async fn only_the_callers_own_limits_are_shown() {
     let none = Rate::per_second(0);
     let key = |_: &RequestHead<'_>| Some("x");
     for (limit, detail) in [
@@ -20,7 +20,7 @@ async fn only_the_callers_own_limits_are_told() {
         (Limit::per_route(none), "Too many requests"),
         (Limit::per_key(key, none), "Too many requests"),
         (Limit::global(none), "Too many requests"),
-        // Its owner may say otherwise.
+        // A setting changes the default.
         (Limit::per_key(key, none).shown(), "at most 0 requests a second"),
         (Limit::per_identity(none).hidden(), "Too many requests"),
     ] {
@@ -30,17 +30,17 @@ async fn only_the_callers_own_limits_are_told() {
 }
 
 #[tokio::test]
-async fn a_quota_has_its_own_slug_and_words() {
+async fn a_quota_has_its_own_slug_and_detail() {
     let (layer, _clock) = layer(Limit::per_identity(Quota::per_day(0)));
     let response = send(&layer, from(user("a"))).await;
     let (slug, detail, wait) = told(&response);
     assert_eq!((slug, detail), ("quota-exceeded", "the quota of 0 requests a day is used up"));
-    // To the end of the day, which began 9 h 8 min 7 s ago.
+    // The day ends in 24 h less 9 h 8 min 7 s.
     assert_eq!(wait, Some("53513"));
 }
 
 #[tokio::test]
-async fn refusals_look_as_chosen() {
+async fn rejections_have_the_chosen_format() {
     let (layer, _clock) = layer(Limit::global(Rate::per_second(0)));
     let layer = layer.rejections(RejectionFormat::ApiGateway);
     let response = send(&layer, from(user("a"))).await;

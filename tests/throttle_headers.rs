@@ -1,4 +1,4 @@
-//! What the fields of answers tell callers of their limits, and that waiting as told is enough.
+//! The response headers that describe limits, and that waiting for the reset is enough.
 
 use std::{
     convert::Infallible,
@@ -41,7 +41,7 @@ fn request(plan: &str) -> Request<Empty<Bytes>> {
     request
 }
 
-/// The answer to a request over a service that has fields of its own.
+/// Returns a response of a service that sets such headers itself.
 async fn send_as(
     layer: &ThrottleLayer,
     plan: &str,
@@ -60,7 +60,7 @@ async fn send(layer: &ThrottleLayer) -> Response<impl http_body::Body<Data = Byt
     send_as(layer, "free").await
 }
 
-/// `ratelimit-policy` and `ratelimit`, each line of them.
+/// Returns all lines of `ratelimit-policy` and `ratelimit`.
 fn told<B>(response: &Response<B>) -> [String; 2] {
     ["ratelimit-policy", "ratelimit"].map(|name| {
         let lines = response.headers().get_all(name).iter();
@@ -73,12 +73,12 @@ fn rate() -> Rate {
 }
 
 #[tokio::test]
-async fn a_rate_tells_its_permits_and_when_more_come() {
+async fn headers_of_a_rate_show_permits_and_reset() {
     let (layer, clock) = layer(Limit::per_identity(rate()));
     for (status, expected) in [
         (200, "\"identity\";r=2;t=1"),
         (200, "\"identity\";r=1;t=1"),
-        // Nothing is left: until one is.
+        // Without permits left, the reset is that of one permit.
         (200, "\"identity\";r=0;t=1"),
         (429, "\"identity\";r=0;t=1"),
     ] {
@@ -91,7 +91,7 @@ async fn a_rate_tells_its_permits_and_when_more_come() {
 }
 
 #[tokio::test]
-async fn where_nothing_is_left_the_time_is_that_of_one() {
+async fn without_permits_left_the_reset_is_that_of_one_permit() {
     let (layer, clock) = layer(Limit::per_identity(Rate::per_minute(6).burst(3)));
     assert_eq!(told(&send(&layer).await)[1], "\"identity\";r=2;t=10");
     assert_eq!(told(&send(&layer).await)[1], "\"identity\";r=1;t=20");
@@ -103,11 +103,11 @@ async fn where_nothing_is_left_the_time_is_that_of_one() {
 }
 
 #[tokio::test]
-async fn a_quota_tells_its_window() {
+async fn headers_of_a_quota_show_its_window() {
     for (quota, policy, limit) in [
         (Quota::per_day(10), "\"identity\";q=10;w=86400", Some("\"identity\";r=9;t=53513")),
         (Quota::per_week(10), "\"identity\";q=10;w=604800", None),
-        // Months have no one length.
+        // Months differ in length.
         (Quota::per_month(10), "\"identity\";q=10", None),
     ] {
         let (layer, _clock) = layer(Limit::per_identity(quota));
@@ -120,7 +120,7 @@ async fn a_quota_tells_its_window() {
 }
 
 #[tokio::test]
-async fn the_first_periods_offset_is_told() {
+async fn headers_show_the_offset_of_the_first_period() {
     let first = std::time::UNIX_EPOCH + Duration::from_secs(NOW);
     let quota = Quota::per_day(10).first_period_offset(4, first);
     let (layer, _clock) = layer(Limit::per_identity(quota));
@@ -128,7 +128,7 @@ async fn the_first_periods_offset_is_told() {
 }
 
 #[tokio::test]
-async fn several_limits_are_one_list() {
+async fn several_limits_form_one_list() {
     let (layer, _clock) = layer(Limit::per_tenant(Rate::per_hour(100)).name("a \"b\\c\u{e9}"));
     let layer = layer.limit(Limit::per_identity(rate()));
     let response = send(&layer).await;
@@ -140,7 +140,7 @@ async fn several_limits_are_one_list() {
 }
 
 #[tokio::test]
-async fn a_tier_is_told_its_own_numbers() {
+async fn headers_show_the_tiers_own_allowance() {
     let plans = [("gold", Rate::per_minute(600))];
     let (layer, _clock) = layer(Limit::per_identity(rate()).plans("plan", plans));
     assert_eq!(told(&send_as(&layer, "gold").await)[0], "\"identity\";q=600;w=60");
@@ -148,7 +148,7 @@ async fn a_tier_is_told_its_own_numbers() {
 }
 
 #[tokio::test]
-async fn only_what_is_the_callers_own_and_enforced_is_told() {
+async fn only_shown_and_enforced_limits_are_in_headers() {
     let upstream = ["\"upstream\";q=1", "\"upstream\";r=1"];
     let address = PeerAddress::connection();
     for limit in [
@@ -161,14 +161,14 @@ async fn only_what_is_the_callers_own_and_enforced_is_told() {
     ] {
         let (layer, _clock) = layer(limit);
         assert_eq!(told(&send(&layer).await), upstream);
-        // Beside one that is told, they are not.
+        // A shown limit does not reveal the others.
         let layer = layer.limit(Limit::per_tenant(rate()));
         assert_eq!(told(&send(&layer).await)[0], "\"tenant\";q=2;w=1");
     }
 }
 
 #[tokio::test]
-async fn fields_are_those_that_were_chosen() {
+async fn the_chosen_headers_are_sent() {
     let open_ai = ["limit", "remaining", "reset"].map(|of| format!("x-ratelimit-{of}-requests"));
     for (fields, draft, own) in [
         (LimitHeaders::Off, false, false),
@@ -189,16 +189,16 @@ async fn fields_are_those_that_were_chosen() {
     let (layer, _clock) = layer(Limit::per_identity(rate()));
     let layer = layer.limit(Limit::per_tenant(Rate::per_minute(2))).headers(LimitHeaders::OpenAi);
     let response = send(&layer).await;
-    // Of the one that has less left.
+    // The headers describe the limit with the least left.
     let values = open_ai.map(|name| response.headers()[name].to_str().unwrap().to_owned());
     assert_eq!(values, ["2", "1", "30s"]);
 }
 
 #[tokio::test]
-async fn fields_cost_one_allocation_and_none_when_off() {
+async fn headers_cost_one_allocation_and_none_when_off() {
     let counted = |layer: &ThrottleLayer| {
         let service = layer.layer(service_fn(|_: Request<Empty<Bytes>>| async {
-            // Room for fields is the answer's own.
+            // The response has room for the headers already.
             let mut response = Response::new(Empty::<Bytes>::new());
             response.headers_mut().reserve(8);
             Ok::<_, Infallible>(response)
@@ -225,7 +225,7 @@ async fn fields_cost_one_allocation_and_none_when_off() {
 }
 
 #[tokio::test]
-async fn waiting_as_told_is_enough() {
+async fn waiting_until_the_reset_is_enough() {
     let rates = || Limit::per_identity(Rate::per_minute(7).burst(2));
     let slower = || Limit::per_tenant(Rate::per_hour(9).burst(1));
     let third = || Limit::global(Rate::per_second(3).burst(1));
@@ -252,7 +252,7 @@ async fn waiting_as_told_is_enough() {
             let wait: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
             assert!(wait >= 1);
             let exact = rejection.retry_after().unwrap();
-            // Not a nanosecond too much is asked for, but for the rounding.
+            // The wait is exact but for the rounding.
             clock.advance(exact.checked_sub(Duration::from_nanos(1)).unwrap());
             assert_eq!(send(&layer).await.status(), 429);
             clock.advance(Duration::from_secs(wait) + Duration::from_nanos(1) - exact);
@@ -263,7 +263,7 @@ async fn waiting_as_told_is_enough() {
 }
 
 #[tokio::test]
-async fn refusals_have_the_shape_that_was_chosen() {
+async fn rejections_and_headers_have_the_chosen_format() {
     for (limit, refusal, message) in [
         (Limit::per_identity(Rate::per_second(0)), Refusal::Throttled, "Too Many Requests"),
         (Limit::per_identity(Quota::per_day(0)), Refusal::QuotaExceeded, "Limit Exceeded"),
@@ -293,7 +293,7 @@ async fn refusals_have_the_shape_that_was_chosen() {
 }
 
 #[tokio::test]
-async fn an_address_is_one_whatever_its_spelling() {
+async fn spellings_of_one_address_share_a_counter() {
     let (layer, _clock) = layer(Limit::per_peer(PeerAddress::connection(), Rate::per_hour(1)));
     let mut statuses = Vec::new();
     for address in ["203.0.113.7", "::ffff:203.0.113.7", "2001:db8::1", "2001:db8::2", "::1"] {
