@@ -44,7 +44,7 @@ fn pointer(text: &str) -> Pointer {
 fn layer() -> TransformLayer {
     TransformLayer::new()
         .model_aliases(ModelAliases::new([("small", "meta-llama/Llama-3.1-8B-Instruct")]))
-        .output_tokens(4096)
+        .max_output_tokens(4096)
         .default_json(pointer("/temperature"), 0.7)
         .include_usage()
 }

@@ -27,7 +27,7 @@
 //! # }
 //! ```
 //!
-//! # Limits
+//! # Caveats
 //!
 //! A watch runs inside `poll_frame` and `drop`. It must not block and must not panic.
 
@@ -238,14 +238,14 @@ impl<B: Body<Data = Bytes>, W: Watch> Body for WatchedBody<B, W> {
     }
 }
 
-/// The announced length. `None` unless it is digits alone (RFC 9110 section 8.6).
+/// Returns the announced length. `None` unless it consists of digits (RFC 9110 section 8.6).
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     let length = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
     // `parse` takes a leading plus sign as well.
     length.bytes().all(|digit| digit.is_ascii_digit()).then(|| length.parse().ok())?
 }
 
-/// Whether a response has a content coding. `identity` is none (RFC 9110 section 12.5.3).
+/// Returns whether a response has a content coding. `identity` is none (RFC 9110 section 12.5.3).
 pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
@@ -255,9 +255,9 @@ pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
 pub(crate) const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
 
 /// Removes the headers that would be wrong for an edited body.
-pub(crate) fn remove_digests(fields: &mut HeaderMap) {
+pub(crate) fn remove_digests(headers: &mut HeaderMap) {
     for name in DIGESTS {
-        fields.remove(name);
+        headers.remove(name);
     }
 }
 

@@ -12,14 +12,14 @@ use http::{
 /// the body (`content-*`) stay even when `connection` names them. Layers have read the body by
 /// these headers, and the next hop must not read another one.
 #[cfg(any(feature = "cache", feature = "transform", feature = "upstream"))]
-pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
-    strip_named_fields(headers);
-    remove_fields(headers, |name| is_connection_field(name.as_str()));
+pub(crate) fn strip_connection_headers(headers: &mut HeaderMap) {
+    strip_named_headers(headers);
+    remove_headers(headers, |name| is_connection_header(name.as_str()));
 }
 
-/// The part of [`strip_connection_fields`] that depends on values. A caller that walks all names
-/// itself uses it with [`is_connection_field`].
-pub(crate) fn strip_named_fields(headers: &mut HeaderMap) {
+/// The part of [`strip_connection_headers`] that depends on values. A caller that walks all names
+/// itself uses it with [`is_connection_header`].
+pub(crate) fn strip_named_headers(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers.get_all(CONNECTION).iter().flat_map(options).collect();
         for name in named {
@@ -36,12 +36,12 @@ pub(crate) fn strip_named_fields(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes the headers that `doomed` selects. Allocates only when there are some.
-pub(crate) fn remove_fields(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
+/// Removes the headers that `selects` returns `true` for. Allocates only when it removes some.
+pub(crate) fn remove_headers(headers: &mut HeaderMap, selects: impl Fn(&HeaderName) -> bool) {
     let mut kept = 0;
     loop {
         let mut names = headers.keys().enumerate().skip(kept);
-        let Some((index, name)) = names.find(|(_, name)| doomed(name)) else { return };
+        let Some((index, name)) = names.find(|(_, name)| selects(name)) else { return };
         let name = name.clone();
         headers.remove(name);
         // The map fills the gap with its last entry, so every entry before the gap was checked.
@@ -50,8 +50,8 @@ pub(crate) fn remove_fields(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName
 }
 
 /// Returns the names in one `connection` header, without those that are removed anyway.
-fn options(field: &HeaderValue) -> impl Iterator<Item = HeaderName> {
-    let options = field.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+fn options(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    let options = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     options
         .filter(|option| !is_handled(option))
         .filter_map(|option| HeaderName::from_bytes(option).ok())
@@ -64,7 +64,7 @@ fn is_handled(option: &[u8]) -> bool {
 }
 
 /// Returns whether a header is hop-by-hop by its name alone.
-pub(crate) fn is_connection_field(name: &str) -> bool {
+pub(crate) fn is_connection_header(name: &str) -> bool {
     match name.as_bytes() {
         [b'c', ..] => name == "connection",
         [b'h', ..] => name == "http2-settings",
@@ -86,13 +86,13 @@ fn asks_for_trailers(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
-    fn stripped(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn stripped(list: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        for (name, value) in fields {
+        for (name, value) in list {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        strip_named_fields(&mut headers);
-        remove_fields(&mut headers, |name| is_connection_field(name.as_str()));
+        strip_named_headers(&mut headers);
+        remove_headers(&mut headers, |name| is_connection_header(name.as_str()));
         headers
     }
 
@@ -158,7 +158,7 @@ mod tests {
             let name = format!("{}-{index}", if index % 3 == 0 { "keep" } else { "drop" });
             headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_static("v"));
         }
-        remove_fields(&mut headers, |name| name.as_str().starts_with("drop"));
+        remove_headers(&mut headers, |name| name.as_str().starts_with("drop"));
         assert_eq!(headers.len(), 67);
         assert!(headers.keys().all(|name| name.as_str().starts_with("keep")));
     }

@@ -114,11 +114,10 @@ impl Identity {
         self
     }
 
-    /// Returns about how many bytes of memory it takes, with its claims as they are once one was
-    /// asked for.
+    /// Returns about how many bytes of memory it takes once its claims are parsed.
     #[cfg(feature = "auth")]
     pub(crate) fn memory(&self) -> usize {
-        // Of an allocation.
+        // The overhead of an allocation.
         const HEAD: usize = 16;
         let texts = [Some(&*self.issuer), Some(&*self.subject), self.tenant.as_deref()];
         let texts = texts.into_iter().flatten().chain(self.scopes());
@@ -211,8 +210,10 @@ impl CredentialClaims {
         self.parsed.get_or_init(|| serde_json::from_slice(&self.json).unwrap_or_default())
     }
 
-    /// Bytes of the text, and of the tree that it is parsed into, at most about: a map has nodes with
-    /// places for eleven members, of which a split leaves half empty; an array grows by doubling.
+    /// Returns an upper estimate of the bytes of the text and of its parsed tree.
+    ///
+    /// A node of a map has room for eleven members and a split leaves half of it empty. An array grows by
+    /// doubling.
     #[cfg(feature = "auth")]
     fn memory(&self) -> usize {
         const OF_MAP: usize = 640;
@@ -226,7 +227,7 @@ impl CredentialClaims {
             b':' => OF_NAME,
             _ => 0,
         };
-        // All text stands in the tree once more.
+        // The tree has a copy of all text.
         self.json.capacity() + self.json.len() + self.json.iter().map(tree).sum::<usize>()
     }
 }

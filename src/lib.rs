@@ -70,7 +70,7 @@ pub mod sse;
 #[cfg(any(feature = "hf", feature = "transform"))]
 mod stripped_headers;
 mod text_tokens;
-mod turn;
+mod yield_now;
 
 // The first floor: what layers tell each other.
 pub mod context;

@@ -1,13 +1,13 @@
-//! Text that is safe to show: in one line, in the order in which it was written, and visible.
+//! Escapes text for logs, so that it stays visible in one line and in its order.
 
 #[cfg(feature = "access-log")]
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-/// Whether a character does something to a line other than to stand in it: controls (which command
-/// terminals and end lines), separators of lines and paragraphs, and what reorders or hides text
-/// (Unicode Technical Report 36, section 3.2; Unicode Standard Annex 9, section 2; "Trojan Source",
-/// CVE-2021-42574).
+/// Returns whether a character may end a line, command a terminal, reorder text or hide text.
+///
+/// Sources: Unicode Technical Report 36 section 3.2, Unicode Standard Annex 9 section 2 and "Trojan
+/// Source" (CVE-2021-42574).
 pub(crate) const fn is_unprintable(character: char) -> bool {
     matches!(
         character,
@@ -25,7 +25,7 @@ pub(crate) const fn is_unprintable(character: char) -> bool {
     )
 }
 
-/// `text`, with what is not printable escaped as in Rust.
+/// Returns `text` with unprintable characters escaped as in Rust.
 #[cfg(feature = "access-log")]
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().any(is_unprintable) {
@@ -35,18 +35,18 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Displays what it holds, with what is not printable escaped as in Rust.
+/// Displays a value with unprintable characters escaped as in Rust.
 pub(crate) struct Printable<T>(pub(crate) T);
 
 impl<T: fmt::Display> fmt::Display for Printable<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaping(f), "{}", self.0)
+        write!(EscapeWriter(f), "{}", self.0)
     }
 }
 
-struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+struct EscapeWriter<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
-impl fmt::Write for Escaping<'_, '_> {
+impl fmt::Write for EscapeWriter<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.chars().try_for_each(|character| self.write_char(character))
     }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_reorders_hides_or_commands_is_escaped() {
+    fn unprintable_characters_are_escaped() {
         for (text, expected) in [
             ("a\nb\r\u{1b}[2J\u{9b}", r"a\nb\r\u{1b}[2J\u{9b}"),
             ("a\u{202e}b\u{2066}c\u{2069}", r"a\u{202e}b\u{2066}c\u{2069}"),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printable_stays_as_it_is() {
+    fn printable_text_is_unchanged() {
         let text = "org/name: \"a\\b\" é 漢字 עברית 😀";
         assert_eq!(Printable(text).to_string(), text);
     }

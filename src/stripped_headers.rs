@@ -1,14 +1,15 @@
-//! The request headers that no upstream receives. `hf` removes them and its docs list them. A test
+//! The request headers that no upstream receives. `hf` removes them and documents them, and a test
 //! compares the two.
 
-/// Whether a request header is removed before the upstream. `authorization` is overwritten instead.
+/// Returns whether a request header is removed before the upstream. `authorization` is overwritten
+/// instead.
 pub(crate) fn is_stripped(name: &str) -> bool {
     // CGI and WSGI servers read an underscore as a dash: `x_api_key` is `x-api-key` to them.
     if memchr::memchr(b'_', name.as_bytes()).is_some() {
         return true;
     }
-    // By the two ends of a name, so that most names need no comparison. This runs for every header of
-    // every request.
+    // Selects the comparisons by both ends of a name, so that most names need none. This runs for every
+    // header of every request.
     let (names, starts): (&[&str], &[&str]) = match name.as_bytes() {
         [b'c', ..] => (&["cf-connecting-ip"], &["cf-access-", "client-cert"]),
         [b'e', ..] => (&["expect"], &[]),

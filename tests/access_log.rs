@@ -140,19 +140,20 @@ async fn a_record_holds_what_the_layers_further_in_said() {
             context.set_model("meta-llama/Llama-3.3-70B-Instruct");
             context.set_target("meta-llama/Llama-3.3-70B-Instruct:together");
             context.set_upstream("https://router.huggingface.co".into());
-            context.add_attempt();
-            context.add_attempt();
-            context.set_upstream_status(StatusCode::OK);
             let mut usage = Usage::default();
             usage.prompt_tokens = Some(11);
             usage.completion_tokens = Some(22);
             usage.total_tokens = Some(33);
-            context.set_usage(usage);
-            context.set_stream_end(StreamEnd::Done);
-            context.set_refusal("throttled");
-            context.set_limited_by("identity".into());
-            context.set_shadow_limited_by("global".into());
-            context.set_cache(CacheOutcome::Miss);
+            let mut outcome = context.outcome();
+            outcome.attempts = 2;
+            outcome.upstream_status = Some(StatusCode::OK);
+            outcome.usage = Some(usage);
+            outcome.stream_end = Some(StreamEnd::Done);
+            outcome.rejection = Some("throttled");
+            outcome.limited_by = Some("identity".into());
+            outcome.shadow_limited_by = Some("global".into());
+            outcome.cache = Some(CacheOutcome::Miss);
+            context.set_outcome(outcome);
             request.into_body().collect().await.unwrap();
             clock.advance(Duration::from_micros(1_500));
             Ok::<_, Infallible>(Response::new(ScriptedBody::new([
@@ -299,8 +300,10 @@ fn long_values_are_cut() {
         context.set_target(&*long);
         context.set_route(long.clone());
         context.set_stage(long.clone());
-        context.set_limited_by((&*long).into());
-        context.set_shadow_limited_by((&*long).into());
+        let mut outcome = context.outcome();
+        outcome.limited_by = Some((&*long).into());
+        outcome.shadow_limited_by = Some((&*long).into());
+        context.set_outcome(outcome);
         context.set_upstream(long.into());
         Response::new(Empty::<Bytes>::new())
     }));
@@ -590,7 +593,9 @@ struct SaysOnDrop(RequestContext);
 
 impl Drop for SaysOnDrop {
     fn drop(&mut self) {
-        self.0.set_stream_end(StreamEnd::Cut);
+        let mut outcome = self.0.outcome();
+        outcome.stream_end = Some(StreamEnd::Cut);
+        self.0.set_outcome(outcome);
     }
 }
 

@@ -67,8 +67,10 @@ fn line(path: &str, text: &'static str) -> Value {
         context.set_route(text);
         context.set_stage(text);
         context.set_upstream(text.into());
-        context.set_limited_by(text.into());
-        context.set_shadow_limited_by(text.into());
+        let mut outcome = context.outcome();
+        outcome.limited_by = Some(text.into());
+        outcome.shadow_limited_by = Some(text.into());
+        context.set_outcome(outcome);
         context.set_request_id(text.parse().unwrap());
         ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
     }));

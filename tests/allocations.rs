@@ -19,7 +19,7 @@ use token::Signer;
 use tower::{Layer, Service};
 use tower_inference::{
     access_log::AccessLogLayer,
-    cache::{CacheLayer, Cacheable, Scope},
+    cache::{CacheLayer, Cacheable, Freshness, Scope, SharedCalls},
     context::RequestContext,
     identity::{Identity, Proof},
     limits::{Concurrency, Limit, LimitHeaders, Quota, Rate, RequestHead},
@@ -30,7 +30,7 @@ use tower_inference::{
     stack::Stack,
     stalled_reader::StalledReaderLayer,
     throttle::ThrottleLayer,
-    transform::{Source, TransformLayer},
+    transform::{TransformLayer, ValueSource},
     upstream::UpstreamLayer,
 };
 
@@ -74,12 +74,12 @@ fn by_model() -> SchemaLayer {
 fn unmet() -> (PayloadLayer, TransformLayer) {
     let name = || "x-absent".parse().unwrap();
     let edits = TransformLayer::new()
-        .remove_field(name())
-        .rename_field(name(), "x-other".parse().unwrap())
-        .append_field(name(), Source::claim("absent").optional())
+        .remove_header(name())
+        .rename_header(name(), "x-other".parse().unwrap())
+        .append_header(name(), ValueSource::claim("absent").optional())
         .remove_query("c")
         .rename_query("c", "d")
-        .append_query("c", Source::tenant().optional());
+        .append_query("c", ValueSource::tenant().optional());
     (PayloadLayer::new(), edits)
 }
 
@@ -121,7 +121,8 @@ fn cache(which: fn(&Request<Payload>) -> bool) -> (PayloadLayer, CacheLayer) {
 /// Shares what it does not keep.
 fn shared() -> (PayloadLayer, CacheLayer) {
     let (payload, cache) = cache(|_| true);
-    (payload, cache.ttl(Duration::ZERO).coalesce_all())
+    let freshness = Freshness::new().ttl(Duration::ZERO);
+    (payload, cache.freshness(freshness).shared_calls(SharedCalls::new().share_all()))
 }
 
 fn report() -> ResponseSchema {

@@ -24,7 +24,7 @@ fn user(content: impl Into<Value>) -> Value {
 }
 
 #[test]
-fn nothing_is_limited_until_it_is_set() {
+fn nothing_is_limited_by_default() {
     let body = json!({"messages": 5, "n": "many", "stream": [], "tools": {}});
     assert_eq!(check(&ChatLimits::new(), &body), []);
     assert_eq!(check(&ChatLimits::default(), &json!([])), []);
@@ -33,7 +33,7 @@ fn nothing_is_limited_until_it_is_set() {
 
 #[test]
 fn counts_messages() {
-    let limits = ChatLimits::new().messages(2);
+    let limits = ChatLimits::new().max_messages(2);
     let too_many = said("/messages", "messages", "must not have more than 2 messages");
     assert_eq!(check(&limits, &json!({"messages": [user("a"), user("b")]})), []);
     assert_eq!(check(&limits, &json!({"messages": [user("a"), user("b"), user("c")]})), too_many);
@@ -42,8 +42,8 @@ fn counts_messages() {
 }
 
 #[test]
-fn messages_by_another_name_count_as_well() {
-    let limits = ChatLimits::new().messages(1);
+fn input_counts_as_messages() {
+    let limits = ChatLimits::new().max_messages(1);
     let too_many = said("/input", "messages", "must not have more than 1 messages");
     assert_eq!(check(&limits, &json!({"input": "a"})), []);
     assert_eq!(check(&limits, &json!({"input": [user("a")]})), []);
@@ -55,8 +55,8 @@ fn messages_by_another_name_count_as_well() {
 }
 
 #[test]
-fn what_cannot_be_counted_is_refused() {
-    let limits = ChatLimits::new().messages(3).tools(3);
+fn uncountable_values_are_rejected() {
+    let limits = ChatLimits::new().max_messages(3).max_tools(3);
     for wrong in [json!("x"), json!({"0": {}}), json!(1), json!(true)] {
         let found = check(&limits, &json!({"messages": wrong, "tools": wrong}));
         assert_eq!(found.len(), 2);
@@ -71,7 +71,7 @@ fn what_cannot_be_counted_is_refused() {
 
 #[test]
 fn counts_characters_of_all_texts() {
-    let limits = ChatLimits::new().characters(10);
+    let limits = ChatLimits::new().max_characters(10);
     let beyond = "must not have more than 10 characters of text in all";
     let parts = |text: &str| {
         user(json!([
@@ -91,8 +91,8 @@ fn counts_characters_of_all_texts() {
 }
 
 #[test]
-fn text_elsewhere_in_a_message_counts_as_well() {
-    let limits = ChatLimits::new().characters(10);
+fn text_in_other_members_counts() {
+    let limits = ChatLimits::new().max_characters(10);
     let long = "elevenchars";
     let call = json!({"id": "c", "type": "function", "function": {"arguments": long}});
     for (name, body) in [
@@ -123,15 +123,15 @@ fn text_elsewhere_in_a_message_counts_as_well() {
 
 #[test]
 fn counts_images() {
-    let limits = ChatLimits::new().images(1);
+    let limits = ChatLimits::new().max_images(1);
     let beyond = "must not have more than 1 images in all";
     let image = json!({"type": "image_url", "image_url": {"url": "https://example.org/a.png"}});
     assert_eq!(check(&limits, &json!({"messages": [user(json!([image]))]})), []);
-    let refused = said("/messages", "images", beyond);
-    assert_eq!(check(&limits, &json!({"messages": [user(json!([image, image]))]})), refused);
+    let rejected = said("/messages", "images", beyond);
+    assert_eq!(check(&limits, &json!({"messages": [user(json!([image, image]))]})), rejected);
     // One in each of two messages.
     let body = json!({"messages": [user(json!([image])), user(json!([image]))]});
-    assert_eq!(check(&limits, &body), refused);
+    assert_eq!(check(&limits, &body), rejected);
     // An image without its type, a type without its image, and the names of others.
     for other in [
         json!({"type": "text", "text": "", "image_url": "https://example.org"}),
@@ -140,18 +140,18 @@ fn counts_images() {
         json!({"type": "tool_result", "content": [{"type": "image"}]}),
     ] {
         let body = json!({"messages": [user(json!([image, other]))]});
-        assert_eq!(check(&limits, &body), refused, "{other}");
+        assert_eq!(check(&limits, &body), rejected, "{other}");
     }
     let input = json!({"type": "input_image", "image_url": "https://example.org", "detail": "low"});
     let body = json!({"input": [{"role": "user", "content": [input, input]}]});
     assert_eq!(check(&limits, &body), said("/input", "images", beyond));
-    let none = ChatLimits::new().images(0);
+    let none = ChatLimits::new().max_images(0);
     assert_eq!(check(&none, &json!({"messages": [user("![](https://example.org/a.png)")]})), []);
 }
 
 #[test]
 fn counts_tools_under_both_names() {
-    let limits = ChatLimits::new().tools(1);
+    let limits = ChatLimits::new().max_tools(1);
     let tool = json!({"type": "function", "function": {"name": "f"}});
     let too_many = "must not have more than 1 tools";
     assert_eq!(check(&limits, &json!({"tools": [tool]})), []);
@@ -162,8 +162,8 @@ fn counts_tools_under_both_names() {
 }
 
 #[test]
-fn limits_n_by_its_value_however_it_is_written() {
-    let limits = ChatLimits::new().n(3);
+fn choices_are_compared_by_value() {
+    let limits = ChatLimits::new().max_choices(3);
     for within in ["0", "1", "3", "null", "3.0", "1e0", "30E-1", "-0", "0.0"] {
         assert_eq!(check_text(&limits, &format!(r#"{{"n": {within}}}"#)), [], "{within}");
     }
@@ -192,8 +192,8 @@ fn limits_n_by_its_value_however_it_is_written() {
 }
 
 #[test]
-fn requests_of_tgi_and_those_that_are_wrapped_are_limited_as_well() {
-    let limits = ChatLimits::new().messages(1).characters(10).images(0).n(2);
+fn tgi_requests_and_instances_are_limited() {
+    let limits = ChatLimits::new().max_messages(1).max_characters(10).max_images(0).max_choices(2);
     let beyond = "must not have more than 10 characters of text in all";
     let count = "must be an integer of at most 2";
     let long = "elevenchars";
@@ -228,7 +228,7 @@ fn requests_of_tgi_and_those_that_are_wrapped_are_limited_as_well() {
     ] {
         assert_eq!(check(&limits, &body), [], "{body}");
     }
-    let name = "differs in case only from a name that is limited";
+    let name = "differs only in case from a limited member";
     for twin in ["Inputs", "INSTANCES", "Parameters"] {
         let found = check(&limits, &json!({ twin: 5 }));
         assert_eq!(found, said(&format!("/{twin}"), "name", name));
@@ -236,7 +236,7 @@ fn requests_of_tgi_and_those_that_are_wrapped_are_limited_as_well() {
 }
 
 #[test]
-fn a_stream_may_be_required_or_forbidden() {
+fn stream_can_be_required_or_forbidden() {
     let required = ChatLimits::new().streaming(Streaming::Required);
     let forbidden = ChatLimits::new().streaming(Streaming::Forbidden);
     for (stream, either) in [
@@ -256,18 +256,18 @@ fn a_stream_may_be_required_or_forbidden() {
     }
     assert_eq!(check(&required, &json!({})), said("/stream", "streaming", "must be true"));
     assert_eq!(check(&forbidden, &json!({})), []);
-    let refused = said("/stream", "streaming", "must be false");
-    assert_eq!(check(&forbidden, &json!({"stream": true})), refused);
+    let rejected = said("/stream", "streaming", "must be false");
+    assert_eq!(check(&forbidden, &json!({"stream": true})), rejected);
 }
 
 #[test]
-fn each_limit_has_its_own_place_in_the_answer() {
+fn each_limit_has_its_own_violation() {
     let limits = ChatLimits::new()
-        .messages(0)
-        .characters(1)
-        .images(0)
-        .tools(0)
-        .n(1)
+        .max_messages(0)
+        .max_characters(1)
+        .max_images(0)
+        .max_tools(0)
+        .max_choices(1)
         .streaming(Streaming::Forbidden);
     let image = json!({"type": "image_url", "image_url": {"url": "https://example.org"}});
     let body = json!({
@@ -289,23 +289,23 @@ fn each_limit_has_its_own_place_in_the_answer() {
 }
 
 #[test]
-fn a_message_as_deep_as_a_document_may_be_is_counted() {
-    use tower_inference::payload::Bounds;
+fn deepest_message_is_counted() {
+    use tower_inference::payload::DocumentBounds;
 
     let depth = 1_000;
     let body =
         format!(r#"{{"messages": {}"{}"{}}}"#, "[".repeat(depth), "x".repeat(5), "]".repeat(depth));
-    let document = Document::parse_within(body, Bounds::new().depth(1_024)).unwrap();
-    assert_eq!(ChatLimits::new().characters(5).images(0).check(&document), []);
-    assert_eq!(ChatLimits::new().characters(4).check(&document).len(), 1);
+    let document = Document::parse_within(body, DocumentBounds::new().max_depth(1_024)).unwrap();
+    assert_eq!(ChatLimits::new().max_characters(5).max_images(0).check(&document), []);
+    assert_eq!(ChatLimits::new().max_characters(4).check(&document).len(), 1);
 }
 
 #[test]
-fn a_name_that_differs_in_case_only_slips_past_nothing() {
-    let limits = ChatLimits::new().messages(1).n(1);
+fn name_in_another_case_is_rejected() {
+    let limits = ChatLimits::new().max_messages(1).max_choices(1);
     for name in ["N", "Messages", "message\u{17f}", "TOOLS", "Stream"] {
         let found = check(&limits, &json!({ name: 5 }));
-        let detail = "differs in case only from a name that is limited";
+        let detail = "differs only in case from a limited member";
         assert_eq!(found, said(&format!("/{name}"), "name", detail), "{name}");
     }
     assert_eq!(check(&limits, &json!({ "Model": "m", "nn": 5 })), []);

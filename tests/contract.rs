@@ -30,7 +30,7 @@ use tower_inference::{
     hf::{HfTokenLayer, TokenSource},
     limits::{Concurrency, Limit, Rate},
     model::Profile,
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::PayloadLayer,
     request_id::RequestIdLayer,
     schema::{ResponseSchema, Schema, SchemaLayer},
@@ -57,15 +57,15 @@ fn hf_token() -> HfTokenLayer {
 }
 
 fn model_rules() -> ModelRulesLayer {
-    let rules = ModelRules::new().allow(Models::of(["demo"]));
+    let rules = ModelRules::new().allow(ModelRule::new(["demo"]));
     ModelRulesLayer::new(Profile::compatible(), rules)
 }
 
 /// Edits what it finds, and would hide the usage of a stream.
 fn transform() -> TransformLayer {
     TransformLayer::new()
-        .set_field("x-stage".parse().unwrap(), "test")
-        .output_tokens(16)
+        .set_header("x-stage".parse().unwrap(), "test")
+        .max_output_tokens(16)
         .include_usage()
 }
 

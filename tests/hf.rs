@@ -66,22 +66,22 @@ async fn sent(layer: HfTokenLayer, request: Request<()>) -> Request<()> {
     sent.into_inner().unwrap().expect("the client is called")
 }
 
-/// What the caller gets of such an answer.
-async fn received<R>(layer: HfTokenLayer, answer: Response<R>) -> Response<ResponseBody<R>>
+/// Returns the response that the caller gets for a response of the upstream.
+async fn received<R>(layer: HfTokenLayer, response: Response<R>) -> Response<ResponseBody<R>>
 where
     R: http_body::Body<Data = Bytes>,
 {
-    let answer = Mutex::new(Some(answer));
+    let response = Mutex::new(Some(response));
     let client = service_fn(|_: Request<()>| {
-        ready(Ok::<_, Infallible>(answer.lock().unwrap().take().unwrap()))
+        ready(Ok::<_, Infallible>(response.lock().unwrap().take().unwrap()))
     });
     layer.layer(client).oneshot(Request::new(())).await.unwrap()
 }
 
-// === On the way out ===
+// === The request ===
 
 #[tokio::test]
-async fn the_callers_credentials_and_claims_are_withheld() {
+async fn credentials_and_identity_of_the_caller_are_removed() {
     let stripped_headers = [
         "cookie",
         "proxy-authorization",
@@ -139,7 +139,7 @@ async fn the_callers_credentials_and_claims_are_withheld() {
 }
 
 #[tokio::test]
-async fn fields_of_the_callers_connection_end_here_without_another_layer() {
+async fn hop_by_hop_headers_are_removed_without_another_layer() {
     let request = Request::get("/")
         .header("connection", "x-hop, authorization, host")
         .header("x-hop", "1")
@@ -160,7 +160,7 @@ async fn fields_of_the_callers_connection_end_here_without_another_layer() {
 }
 
 #[tokio::test]
-async fn the_token_is_there_once_and_marked_sensitive() {
+async fn the_token_is_sent_once_and_marked_sensitive() {
     let request = Request::get("/")
         .header("authorization", "Bearer the-callers")
         .header("authorization", "AWS4-HMAC-SHA256 Credential=AKIA")
@@ -196,10 +196,10 @@ async fn the_profile_names_the_header_of_the_token() {
         assert_eq!(headers["anthropic-version"], "2023-06-01");
         assert_eq!(headers.len(), 3, "host, the version and the token: {headers:?}");
         // It is as secret there as anywhere.
-        let answer = Response::builder().header(name, TOKEN).header("x-echo", TOKEN);
-        let answer = answer.body(Full::<Bytes>::default()).unwrap();
-        let answer = received(layer(), answer).await;
-        assert!(answer.headers().is_empty(), "{:?}", answer.headers());
+        let response = Response::builder().header(name, TOKEN).header("x-echo", TOKEN);
+        let response = response.body(Full::<Bytes>::default()).unwrap();
+        let response = received(layer(), response).await;
+        assert!(response.headers().is_empty(), "{:?}", response.headers());
     }
 }
 
@@ -221,7 +221,7 @@ async fn every_request_goes_to_the_origin() {
 }
 
 #[tokio::test]
-async fn the_record_names_the_origin() {
+async fn the_context_names_the_origin() {
     let context = RequestContext::new();
     let mut request = Request::new(());
     request.extensions_mut().insert(context.clone());
@@ -230,7 +230,7 @@ async fn the_record_names_the_origin() {
 }
 
 #[tokio::test]
-async fn credentials_in_the_query_are_withheld_and_the_rest_stays() {
+async fn only_credentials_are_removed_from_the_query() {
     let request =
         Request::get("/a%2Fb?x=%2F&X-Amz-Signature=s&X-Amz-Security-Token=t&access_token=u&y");
     let sent = sent(layer(), request.body(()).unwrap()).await;
@@ -238,7 +238,7 @@ async fn credentials_in_the_query_are_withheld_and_the_rest_stays() {
 }
 
 #[tokio::test]
-async fn billing_is_the_gateways_to_set() {
+async fn only_the_gateway_sets_the_billed_account() {
     let request = Request::get("/").header("x-hf-bill-to", "somebody").body(()).unwrap();
     let sent = sent(layer().bill_to(HeaderValue::from_static("our-org")), request).await;
     let values: Vec<_> = sent.headers().get_all("x-hf-bill-to").iter().collect();
@@ -246,13 +246,13 @@ async fn billing_is_the_gateways_to_set() {
 }
 
 #[tokio::test]
-async fn the_version_of_the_callers_connection_does_not_bind_the_client() {
+async fn the_version_is_not_forwarded() {
     let request = Request::get("/").version(Version::HTTP_2).body(()).unwrap();
     assert_eq!(sent(layer(), request).await.version(), Version::HTTP_11);
 }
 
 #[tokio::test]
-async fn tunnels_traces_and_what_has_no_path_are_refused_without_a_call() {
+async fn connect_trace_and_targets_without_a_path_are_rejected() {
     let uncalled =
         service_fn(|_: Request<()>| -> Ready<Result<Response<Empty<Bytes>>, Infallible>> {
             panic!("the client is called")
@@ -271,19 +271,19 @@ async fn tunnels_traces_and_what_has_no_path_are_refused_without_a_call() {
     }
 }
 
-// === On the way back ===
+// === The response ===
 
 #[tokio::test]
-async fn a_field_that_repeats_the_token_is_removed_and_logged_without_it() {
+async fn a_header_that_repeats_the_token_is_removed_and_logged_without_it() {
     let log = Log::default();
     let guard = tracing::dispatcher::set_default(&log.dispatch());
-    let answer = Response::builder()
+    let response = Response::builder()
         .header("x-echo", format!("Bearer {TOKEN}"))
         .header("x-echo", "harmless")
         .header("location", format!("https://evil.example/?t={TOKEN}&x"))
         .header("etag", TOKEN)
         .header("content-type", "text/plain");
-    let response = received(layer(), answer.body(Empty::<Bytes>::new()).unwrap()).await;
+    let response = received(layer(), response.body(Empty::<Bytes>::new()).unwrap()).await;
     drop(guard);
     let names: Vec<_> = response.headers().keys().map(HeaderName::as_str).collect();
     assert_eq!(names, ["content-type"]);
@@ -292,7 +292,7 @@ async fn a_field_that_repeats_the_token_is_removed_and_logged_without_it() {
 }
 
 #[tokio::test]
-async fn trailers_are_scrubbed_as_the_head_is() {
+async fn trailers_are_filtered_like_the_head() {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     trailers.insert("grpc-message", HeaderValue::from_static(TOKEN));
@@ -321,26 +321,26 @@ const FOREIGN: [&str; 12] = [
 ];
 
 #[tokio::test]
-async fn fields_of_another_origin_do_not_pass() {
-    let mut answer = Response::new(Empty::<Bytes>::new());
+async fn headers_for_another_origin_do_not_pass() {
+    let mut response = Response::new(Empty::<Bytes>::new());
     for name in FOREIGN {
-        answer.headers_mut().append(name, HeaderValue::from_static("x"));
-        answer.headers_mut().append(name, HeaderValue::from_static("y"));
+        response.headers_mut().append(name, HeaderValue::from_static("x"));
+        response.headers_mut().append(name, HeaderValue::from_static("y"));
     }
-    assert!(received(layer(), answer).await.headers().is_empty());
+    assert!(received(layer(), response).await.headers().is_empty());
 }
 
 #[tokio::test]
-async fn a_field_that_is_allowed_passes_unless_it_holds_the_token() {
+async fn an_allowed_header_passes_unless_it_contains_the_token() {
     let allowing = layer().allow_response_header(http::header::SET_COOKIE);
-    let answer = || Response::builder().header("alt-svc", "x");
-    let kind = answer().header("set-cookie", "a=b").body(Empty::<Bytes>::new()).unwrap();
+    let builder = || Response::builder().header("alt-svc", "x");
+    let kind = builder().header("set-cookie", "a=b").body(Empty::<Bytes>::new()).unwrap();
     let response = received(allowing.clone(), kind).await;
     assert_eq!(
         (response.headers().len(), &response.headers()["set-cookie"]),
         (1, &HeaderValue::from_static("a=b"))
     );
-    let leak = answer().header("set-cookie", TOKEN).body(Empty::<Bytes>::new()).unwrap();
+    let leak = builder().header("set-cookie", TOKEN).body(Empty::<Bytes>::new()).unwrap();
     assert!(received(allowing, leak).await.headers().is_empty());
 }
 
@@ -362,25 +362,25 @@ async fn a_401_of_the_upstream_is_the_gateways_fault() {
 
         assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
         assert!(!response.headers().contains_key("www-authenticate"));
-        assert_eq!(context.upstream_status(), Some(status));
-        assert_eq!(context.refusal(), Some("upstream-unavailable"));
+        assert_eq!(context.outcome().upstream_status, Some(status));
+        assert_eq!(context.outcome().rejection, Some("upstream-unavailable"));
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(body["detail"], "the upstream refused the gateway's token");
+        assert_eq!(body["detail"], "the upstream rejected the gateway's token");
         assert!(log.text().contains("WARN"), "{}", log.text());
     }
 }
 
 #[tokio::test]
 async fn a_403_of_the_upstream_passes() {
-    let answer = Response::builder().status(403).body(Empty::<Bytes>::new()).unwrap();
-    assert_eq!(received(layer(), answer).await.status(), StatusCode::FORBIDDEN);
+    let response = Response::builder().status(403).body(Empty::<Bytes>::new()).unwrap();
+    assert_eq!(received(layer(), response).await.status(), StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
-async fn refusals_take_the_chosen_format() {
-    let answer = Response::builder().status(401).body(Empty::<Bytes>::new()).unwrap();
-    let response = received(layer().rejections(RejectionFormat::ApiGateway), answer).await;
+async fn rejections_have_the_chosen_format() {
+    let response = Response::builder().status(401).body(Empty::<Bytes>::new()).unwrap();
+    let response = received(layer().rejections(RejectionFormat::ApiGateway), response).await;
     assert_eq!(response.headers()["x-amzn-errortype"], "InternalServerErrorException");
 }
 
@@ -396,7 +396,7 @@ async fn an_error_of_the_client_passes_untouched() {
 // === Tokens ===
 
 #[test]
-fn the_line_of_the_promise_compiles() -> Result<(), Box<dyn std::error::Error>> {
+fn the_documented_setup_compiles() -> Result<(), Box<dyn std::error::Error>> {
     let origin: Origin = "https://router.huggingface.co".parse()?;
     // A variable that cargo sets for its tests.
     let _layer = HfTokenLayer::new(origin, TokenSource::env("CARGO_PKG_NAME")?);
@@ -404,7 +404,7 @@ fn the_line_of_the_promise_compiles() -> Result<(), Box<dyn std::error::Error>> 
 }
 
 #[tokio::test]
-async fn the_environment_is_read_where_its_variable_is_named() {
+async fn the_named_environment_variable_is_read() {
     let source = TokenSource::env("CARGO_PKG_NAME").unwrap();
     let layer = HfTokenLayer::new(ROUTER.parse().unwrap(), source);
     let sent = sent(layer, Request::new(())).await;
@@ -414,7 +414,7 @@ async fn the_environment_is_read_where_its_variable_is_named() {
 }
 
 #[test]
-fn what_is_no_token_is_refused_when_it_is_given_and_not_repeated() {
+fn an_invalid_token_is_an_error_that_does_not_repeat_it() {
     assert_eq!(TokenSource::value(Secret::new("")).unwrap_err(), TokenError::Empty);
     for token in ["hf secret", "hf_secret\n", "Bearer hf_secret", "hf_sëcret", "hf_secret\r\nx: y"]
     {
@@ -425,7 +425,7 @@ fn what_is_no_token_is_refused_when_it_is_given_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn nothing_that_is_printed_holds_the_token() {
+async fn no_debug_output_contains_the_token() {
     let layer = layer();
     let mut service =
         layer.layer(Probe::new(|_: Request<()>| Response::new(ScriptedBody::default())));
@@ -482,7 +482,7 @@ impl Filed {
 }
 
 #[tokio::test]
-async fn a_file_is_read_again_when_it_has_changed_and_a_second_has_passed() {
+async fn a_changed_file_is_read_again_after_a_second() {
     let folder = Folder::new();
     fs::write(folder.file("token"), "first\r\n \n").unwrap();
     let filed = Filed::new(folder.file("token"));
@@ -502,7 +502,7 @@ async fn a_file_is_read_again_when_it_has_changed_and_a_second_has_passed() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_symbolic_link_that_is_swapped_is_followed() {
+async fn a_swapped_symbolic_link_is_followed() {
     // As Kubernetes does: token -> ..data/token, ..data -> a folder with a date.
     use std::os::unix::fs::symlink;
     let folder = Folder::new();
@@ -521,7 +521,7 @@ async fn a_symbolic_link_that_is_swapped_is_followed() {
 }
 
 #[tokio::test]
-async fn a_file_gone_bad_leaves_the_last_good_token_with_one_warning_a_state() {
+async fn an_invalid_file_keeps_the_last_good_token_and_warns_once_a_state() {
     let folder = Folder::new();
     let path = folder.file("token");
     fs::write(&path, "good").unwrap();
@@ -557,7 +557,7 @@ async fn a_file_gone_bad_leaves_the_last_good_token_with_one_warning_a_state() {
 }
 
 #[test]
-fn a_file_without_a_token_is_refused_at_the_start() {
+fn a_file_without_a_token_is_an_error_at_the_start() {
     let folder = Folder::new();
     let error = |path: PathBuf| TokenSource::file(path).unwrap_err();
     let write = |name: &str, content: &[u8]| {
@@ -573,7 +573,7 @@ fn a_file_without_a_token_is_refused_at_the_start() {
 }
 
 #[tokio::test]
-async fn an_answer_is_scrubbed_of_the_token_that_its_request_carried() {
+async fn the_token_of_the_request_is_removed_from_its_response() {
     let folder = Folder::new();
     fs::write(folder.file("token"), "token-before").unwrap();
     let filed = Filed::new(folder.file("token"));
@@ -593,7 +593,7 @@ async fn an_answer_is_scrubbed_of_the_token_that_its_request_carried() {
 // === The contract, and cost ===
 
 #[tokio::test]
-async fn only_a_readied_instance_is_called() {
+async fn only_the_instance_that_was_ready_is_called() {
     let mut service =
         layer().layer(Probe::new(|_: Request<()>| Response::new(ScriptedBody::new([Step::Stall]))));
     for _ in 0..2 {
@@ -606,7 +606,7 @@ async fn only_a_readied_instance_is_called() {
 }
 
 #[test]
-fn the_parts_are_what_their_parts_are() {
+fn auto_traits_follow_the_inner_types() {
     fn check<T: Send + Sync + Unpin + fmt::Debug + 'static>() {}
     check::<HfTokenLayer>();
     check::<HfToken<()>>();
@@ -617,15 +617,15 @@ fn the_parts_are_what_their_parts_are() {
 }
 
 #[test]
-fn what_passes_allocates_nothing() {
+fn passing_allocates_nothing() {
     let folder = Folder::new();
     fs::write(folder.file("token"), TOKEN).unwrap();
     let sources = [source(), TokenSource::file(folder.file("token")).unwrap()];
     for source in sources {
         let layer = HfTokenLayer::new(ROUTER.parse().unwrap(), source);
-        let answer = Mutex::new(None);
+        let next = Mutex::new(None);
         let mut service = layer.layer(service_fn(|_: Request<()>| {
-            ready(Ok::<_, Infallible>(answer.lock().unwrap().take().unwrap()))
+            ready(Ok::<_, Infallible>(next.lock().unwrap().take().unwrap()))
         }));
         let request = || {
             let mut request = Request::post("/v1/chat/completions")
@@ -644,7 +644,7 @@ fn what_passes_allocates_nothing() {
                 .header("content-type", "text/event-stream")
                 .header("date", "Mon, 23 Nov 2026 00:00:00 GMT")
                 .header("x-trace", "a value that is longer than the token that is looked for");
-            *answer.lock().unwrap() = Some(response.body(Full::from("data")).unwrap());
+            *next.lock().unwrap() = Some(response.body(Full::from("data")).unwrap());
             request
         };
         let mut pass = |request| {
@@ -694,7 +694,7 @@ async fn gateway(upstream: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Sends these bytes, and reads one answer until `end`.
+/// Sends these bytes and reads one response until `end`.
 async fn exchange(caller: &mut TcpStream, request: &str, end: &[u8]) -> String {
     caller.write_all(request.as_bytes()).await.unwrap();
     let mut read = Vec::new();
@@ -707,7 +707,7 @@ async fn exchange(caller: &mut TcpStream, request: &str, end: &[u8]) -> String {
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 #[tokio::test]
-async fn on_the_wire_the_callers_credentials_are_gone_and_ours_is_there_once() {
+async fn on_the_wire_the_token_replaces_the_callers_credentials() {
     let mut upstream = RawUpstream::answering(OK).await;
     let mut caller = TcpStream::connect(gateway(upstream.address).await).await.unwrap();
     let request = "GET http://evil.example/v1/models?access_token=SPOOFED HTTP/1.1\r\n\
@@ -730,7 +730,7 @@ async fn on_the_wire_the_callers_credentials_are_gone_and_ours_is_there_once() {
 }
 
 #[tokio::test]
-async fn on_the_wire_the_path_is_the_callers_byte_for_byte() {
+async fn on_the_wire_the_path_keeps_its_bytes() {
     let mut upstream = RawUpstream::answering(OK).await;
     let mut caller = TcpStream::connect(gateway(upstream.address).await).await.unwrap();
     for target in [
@@ -750,7 +750,7 @@ async fn on_the_wire_the_path_is_the_callers_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn on_the_wire_no_field_of_the_callers_connection_is_forwarded() {
+async fn on_the_wire_no_hop_by_hop_header_is_forwarded() {
     let mut upstream = RawUpstream::answering(OK).await;
     let gateway = gateway(upstream.address).await;
     let mut tried = 0;
@@ -786,18 +786,18 @@ async fn on_the_wire_no_field_of_the_callers_connection_is_forwarded() {
 
 #[tokio::test]
 async fn on_the_wire_a_hostile_upstream_cannot_repeat_the_token_to_the_caller() {
-    let answer = format!(
+    let response = format!(
         "HTTP/1.1 307 {TOKEN}\r\nlocation: https://evil.example/#{TOKEN}\r\n\
          x-echo: Bearer {TOKEN}\r\nset-cookie: t={TOKEN}\r\nset-cookie: a=b\r\n\
          trailer: x-late, x-fine\r\ntransfer-encoding: chunked\r\n\r\n\
          2\r\nok\r\n0\r\nx-late: {TOKEN}\r\nx-fine: 1\r\n\r\n"
     );
-    let upstream = RawUpstream::answering(answer).await;
+    let upstream = RawUpstream::answering(response).await;
     let mut caller = TcpStream::connect(gateway(upstream.address).await).await.unwrap();
     let request = "GET / HTTP/1.1\r\nhost: gateway\r\nte: trailers\r\n\r\n";
-    let answer = exchange(&mut caller, request, b"x-fine: 1\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 307 Temporary Redirect\r\n"), "{answer}");
-    assert!(!answer.contains(TOKEN) && !answer.contains("cookie"), "{answer}");
+    let response = exchange(&mut caller, request, b"x-fine: 1\r\n\r\n").await;
+    assert!(response.starts_with("HTTP/1.1 307 Temporary Redirect\r\n"), "{response}");
+    assert!(!response.contains(TOKEN) && !response.contains("cookie"), "{response}");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use tower::{Layer, Service};
 use tower_inference::{
-    cache::{Cache, CacheLayer, Scope},
+    cache::{Cache, CacheLayer, MemoryTier, Scope, SharedCalls},
     context::RequestContext,
     identity::{Identity, Proof},
     memory_limit::MemoryLimit,
@@ -168,8 +168,12 @@ fn run(service: &mut Cache<Upstream>, request: Request<Payload>) {
     }
 }
 
+fn memory() -> MemoryTier {
+    MemoryTier::new().max_bytes(256 << 20)
+}
+
 fn cache() -> CacheLayer {
-    CacheLayer::new("upstream", Scope::Identity).max_bytes(256 << 20)
+    CacheLayer::new("upstream", Scope::Identity).memory(memory())
 }
 
 /// Asserts that what `fill` leaves in a cache takes at most 1.3 times its weight; and not so little
@@ -212,8 +216,11 @@ fn entries_take_what_they_weigh_whatever_they_are_slices_of() {
 
 #[test]
 fn compressed_entries_and_other_variants_take_what_they_weigh() {
-    assert_weighed(|| cache().compress_above(1_000), fill(STREAM, 200, WITH_USAGE));
-    assert_weighed(|| cache().compress_above(1_000), fill(LARGE, 200, ""));
+    assert_weighed(
+        || cache().memory(memory().compress_above(1_000)),
+        fill(STREAM, 200, WITH_USAGE),
+    );
+    assert_weighed(|| cache().memory(memory().compress_above(1_000)), fill(LARGE, 200, ""));
     assert_weighed(cache, |layer| {
         fill(STREAM, 100, WITH_USAGE)(layer);
         let mut service = layer.layer(STREAM);
@@ -228,7 +235,9 @@ fn compressed_entries_and_other_variants_take_what_they_weigh() {
 /// Evicted, replaced, forgotten or over: what it took is given back.
 #[test]
 fn entries_that_leave_give_all_back() {
-    let layer = || CacheLayer::new("upstream", Scope::Identity).max_bytes(1 << 20);
+    let layer = || {
+        CacheLayer::new("upstream", Scope::Identity).memory(MemoryTier::new().max_bytes(1 << 20))
+    };
     assert_weighed(layer, |layer| {
         let mut service = layer.layer(TINY);
         for number in 0..3_000 {
@@ -244,7 +253,7 @@ fn entries_that_leave_give_all_back() {
 fn recordings_take_what_is_counted() {
     for upstream in [STREAM, MANY] {
         let memory = MemoryLimit::new(64 << 20);
-        let layer = cache().memory_limit(memory.clone());
+        let layer = cache().shared_calls(SharedCalls::new().memory_limit(memory.clone()));
         let mut service = layer.layer(upstream);
         let mut cx = Context::from_waker(Waker::noop());
         let mut under_way = Vec::with_capacity(3);

@@ -10,9 +10,9 @@ use http_body_util::Full;
 use proptest::{prelude::*, sample::select};
 use serde_json::Value;
 use tower_inference::{
-    model::{BodyForm, Policy, Profile, Provider, Target, TargetError},
-    model_rules::{ModelRules, Models},
-    payload::{DocumentError, Payload, Reason},
+    model::{BodyForm, Profile, Provider, ProviderPolicy, Target, TargetError},
+    model_rules::{ModelRule, ModelRules},
+    payload::{DocumentError, JsonFault, Payload},
     rejection::Refusal,
 };
 
@@ -38,9 +38,9 @@ fn check(upstream: &Profile, rows: &[(&str, &str, Result<&str, TargetError>)]) {
 }
 
 /// Why the body is no document, of a target that has none because of it.
-fn malformed(path: &str, body: &str) -> Reason {
+fn malformed(path: &str, body: &str) -> JsonFault {
     match reached(&Profile::router(), &post(path, body)) {
-        Err(TargetError::Body(DocumentError::Malformed(malformed))) => malformed.reason,
+        Err(TargetError::Body(DocumentError::Malformed(malformed))) => malformed.fault,
         other => panic!("{path} {body}: {other:?}"),
     }
 }
@@ -53,7 +53,7 @@ const CHAT: &str = "/v1/chat/completions";
 // === the router ===
 
 #[test]
-fn the_routers_own_routes_are_about_the_bodys_model() {
+fn the_routers_own_routes_reach_the_bodys_model() {
     let rows = [
         (CHAT, r#"{"model":"org/name"}"#, Ok("org/name:fastest")),
         (CHAT, r#"{"model":"org/name:fastest"}"#, Ok("org/name:fastest")),
@@ -86,13 +86,13 @@ fn a_body_without_a_model_has_no_target() {
         (CHAT, "", Err(EMPTY)),
     ];
     check(&Profile::router(), &rows);
-    assert_eq!(malformed(CHAT, "model=org/name"), Reason::ExpectedValue);
-    assert_eq!(malformed(CHAT, r#"{"model":"a","model":"b"}"#), Reason::DuplicateName);
-    assert_eq!(malformed(CHAT, r#"{"model":"a","mod\u0065l":"b"}"#), Reason::DuplicateName);
+    assert_eq!(malformed(CHAT, "model=org/name"), JsonFault::ExpectedValue);
+    assert_eq!(malformed(CHAT, r#"{"model":"a","model":"b"}"#), JsonFault::DuplicateName);
+    assert_eq!(malformed(CHAT, r#"{"model":"a","mod\u0065l":"b"}"#), JsonFault::DuplicateName);
 }
 
 #[test]
-fn what_is_no_name_has_no_target() {
+fn an_invalid_name_has_no_target() {
     let long = format!("{{\"model\":\"{}\"}}", "n".repeat(257));
     let escaped = format!("{{\"model\":\"{}\"}}", "\\u006e".repeat(100_000));
     let word = format!("{{\"model\":\"org/{}\"}}", "n".repeat(97));
@@ -152,7 +152,7 @@ fn what_is_no_name_has_no_target() {
 }
 
 #[test]
-fn members_that_may_be_taken_for_the_model_leave_no_target() {
+fn a_member_that_some_read_as_the_model_has_no_target() {
     for member in [
         "Model",
         "MODEL",
@@ -186,7 +186,7 @@ fn members_that_may_be_taken_for_the_model_leave_no_target() {
 }
 
 #[test]
-fn a_path_may_name_the_model_of_hugging_faces_own_inference() {
+fn a_path_names_the_model_of_hf_inference() {
     let hf = "org/name:hf-inference";
     let rows = [
         ("/hf-inference/models/org/name", r#"{"inputs":"x"}"#, Ok(hf)),
@@ -226,9 +226,9 @@ fn a_path_and_a_body_that_disagree_have_no_target() {
     ];
     check(&Profile::router(), &rows);
     // What a reader that is less strict might find an object in.
-    assert_eq!(malformed(path, r#"{"model":"a","model":"org/name"}"#), Reason::DuplicateName);
-    assert_eq!(malformed(path, r#" {"model":"a" "#), Reason::UnexpectedEnd);
-    assert_eq!(malformed(path, "\u{feff}{\"model\":\"a\"}"), Reason::ByteOrderMark);
+    assert_eq!(malformed(path, r#"{"model":"a","model":"org/name"}"#), JsonFault::DuplicateName);
+    assert_eq!(malformed(path, r#" {"model":"a" "#), JsonFault::UnexpectedEnd);
+    assert_eq!(malformed(path, "\u{feff}{\"model\":\"a\"}"), JsonFault::ByteOrderMark);
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn a_provider_has_routes_of_its_own() {
 }
 
 #[test]
-fn a_path_that_can_be_read_in_two_ways_has_no_target() {
+fn an_ambiguous_path_has_no_target() {
     let body = r#"{"model":"org/name"}"#;
     for path in [
         "//v1/chat/completions",
@@ -337,7 +337,7 @@ fn other_spellings_of_a_path_are_other_providers() {
 }
 
 #[test]
-fn of_a_streamed_body_only_the_path_can_speak() {
+fn a_streamed_body_names_no_model() {
     let streamed = |path| request(Method::POST, path, Payload::streamed(Full::from("{}")));
     let router = Profile::router();
     for (path, expected) in [
@@ -404,7 +404,7 @@ fn a_server_has_models_and_no_providers() {
 }
 
 #[test]
-fn an_endpoint_has_one_model_whatever_the_body_calls_it() {
+fn an_endpoint_ignores_the_bodys_model() {
     let endpoint = Profile::endpoint("org/name");
     for body in [
         "",
@@ -444,18 +444,18 @@ fn an_endpoint_has_one_model_whatever_the_body_calls_it() {
 }
 
 #[test]
-fn names_are_borrowed_unless_they_were_written_with_escapes() {
+fn names_without_escapes_are_borrowed() {
     let router = Profile::router();
     let plain = post(CHAT, r#"{"model":"org/name:together"}"#);
     let target = router.target(&plain).unwrap();
     assert!(matches!(target.model, Some(Cow::Borrowed("org/name"))));
     assert!(matches!(target.provider, Provider::Named(Cow::Borrowed("together"))));
     assert_eq!(Box::<str>::from(&target), target.to_string().into_boxed_str());
-    assert_eq!(Box::<str>::from(&Target::of("m")), Box::<str>::from("m"));
+    assert_eq!(Box::<str>::from(&Target::new("m")), Box::<str>::from("m"));
 }
 
 #[test]
-fn an_error_says_what_is_wrong_and_nothing_of_the_request() {
+fn an_error_does_not_repeat_the_request() {
     let all = [
         (TargetError::Path, Refusal::Forbidden),
         (TargetError::Route, Refusal::Forbidden),
@@ -502,7 +502,7 @@ fn expected(
 }
 
 #[test]
-fn recorded_requests_reach_what_their_clients_meant() {
+fn recorded_requests_have_the_expected_target() {
     let (mut urls, mut count) = (0, 0);
     for client in ["openai", "hf", "js", "curl"] {
         for (name, request, body) in captures(client) {
@@ -700,9 +700,9 @@ fn resolved(path: &str) -> String {
 type Allowed = (ModelRules, fn(&str, &str) -> bool);
 
 #[test]
-fn whatever_passes_reaches_only_what_is_allowed_however_it_is_read() {
-    let one = Models::of(["good/model"]).providers(["together", "hf-inference"]);
-    let all = Models::of(["*"]).providers(["together"]);
+fn an_allowed_request_reaches_only_allowed_models_for_every_reader() {
+    let one = ModelRule::new(["good/model"]).providers(["together", "hf-inference"]);
+    let all = ModelRule::new(["*"]).providers(["together"]);
     let rows: [Allowed; 2] = [
         (ModelRules::new().allow(one), |model, provider| {
             model == "good/model" && matches!(provider, "together" | "hf-inference")
@@ -743,8 +743,8 @@ fn readings_of_what_passes_are(
 }
 
 #[test]
-fn policies_are_named_as_their_suffixes() {
-    for policy in [Policy::Fastest, Policy::Cheapest, Policy::Preferred] {
+fn policies_have_the_names_of_their_suffixes() {
+    for policy in [ProviderPolicy::Fastest, ProviderPolicy::Cheapest, ProviderPolicy::Preferred] {
         let body = format!(r#"{{"model":"m:{}"}}"#, policy.as_str());
         let (router, request) = (Profile::router(), post(CHAT, &body));
         let target = router.target(&request).unwrap();
@@ -753,7 +753,7 @@ fn policies_are_named_as_their_suffixes() {
 }
 
 #[test]
-fn a_body_that_others_read_as_json_is_not_taken_for_a_picture() {
+fn a_body_that_some_read_as_json_is_not_a_picture() {
     let router = Profile::router();
     let json = r#" {"model":"org/other"}"#;
     // As Python's `json.loads` tells them apart, with a mark and without.
@@ -789,7 +789,7 @@ fn a_body_that_others_read_as_json_is_not_taken_for_a_picture() {
 }
 
 #[test]
-fn where_the_path_names_the_model_a_chat_is_json_all_the_same() {
+fn a_chat_below_a_model_must_be_json() {
     let router = Profile::router();
     let path = "/hf-inference/models/org/name/v1/chat/completions";
     for (media_type, body) in [
@@ -809,7 +809,7 @@ fn where_the_path_names_the_model_a_chat_is_json_all_the_same() {
 }
 
 #[test]
-fn a_route_that_is_added_below_a_providers_name_stays_the_providers() {
+fn an_added_route_below_a_provider_stays_the_providers() {
     let path = "/novita/v3/openai/chat/completions";
     let router = Profile::router()
         .route(path, BodyForm::Chat)
@@ -825,7 +825,7 @@ fn a_route_that_is_added_below_a_providers_name_stays_the_providers() {
     ];
     check(&router, &rows);
     // Not open to those who may use the model of whichever provider the router picks.
-    let rules = ModelRules::new().allow(Models::of(["org/name"]).any_provider());
+    let rules = ModelRules::new().allow(ModelRule::new(["org/name"]).any_provider());
     let request = post(path, r#"{"model":"org/name"}"#);
     assert!(!rules.allows(&router.target(&request).unwrap(), None));
 }

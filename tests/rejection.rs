@@ -1,4 +1,4 @@
-//! Every refusal in every rendering: status, fields, body, and the value that travels along.
+//! Every refusal in every format: status, headers, body and the rejection in the extensions.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ const TABLE: &[Row] = &[
     (Refusal::InvalidUpstreamResponse, "invalid-upstream-response", 502, 502, "INTEGRATION_FAILURE", "Internal server error", "InternalServerErrorException", "server_error", 13),
 ];
 
-type Answer = Response<ResponseBody<Empty<Bytes>>>;
+type TestResponse = Response<ResponseBody<Empty<Bytes>>>;
 
 fn identified() -> RequestContext {
     let context = RequestContext::new();
@@ -55,7 +55,7 @@ fn identified() -> RequestContext {
     context
 }
 
-fn respond(format: RejectionFormat, content_type: &str, rejection: Rejection) -> Answer {
+fn respond(format: RejectionFormat, content_type: &str, rejection: Rejection) -> TestResponse {
     let request = Request::builder()
         .method(Method::POST)
         .header("content-type", content_type)
@@ -64,20 +64,20 @@ fn respond(format: RejectionFormat, content_type: &str, rejection: Rejection) ->
     format.for_request(&request).respond(rejection, &identified())
 }
 
-fn problem(rejection: Rejection) -> Answer {
+fn problem(rejection: Rejection) -> TestResponse {
     respond(RejectionFormat::Problem, "application/json", rejection)
 }
 
-fn gateway(rejection: Rejection) -> Answer {
+fn gateway(rejection: Rejection) -> TestResponse {
     respond(RejectionFormat::ApiGateway, "application/json", rejection)
 }
 
-fn grpc(rejection: Rejection) -> Answer {
+fn grpc(rejection: Rejection) -> TestResponse {
     respond(RejectionFormat::Problem, "application/grpc", rejection)
 }
 
-async fn json_of(answer: Answer) -> Value {
-    serde_json::from_slice(&answer.into_body().collect().await.unwrap().to_bytes()).unwrap()
+async fn json_of(response: TestResponse) -> Value {
+    serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
 }
 
 #[test]
@@ -97,11 +97,11 @@ fn the_table_has_every_refusal_once() {
 #[tokio::test]
 async fn every_refusal_is_a_problem_that_openai_clients_show() {
     for &(refusal, slug, status, _, _, _, _, openai_type, _) in TABLE {
-        let answer = problem(Rejection::new(refusal).with_detail("what went wrong"));
-        assert_eq!(answer.status().as_u16(), status, "{slug}");
-        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        let response = problem(Rejection::new(refusal).with_detail("what went wrong"));
+        assert_eq!(response.status().as_u16(), status, "{slug}");
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
         for absent in ["x-amzn-errortype", "x-amzn-requestid", "grpc-status", "grpc-message"] {
-            assert!(!answer.headers().contains_key(absent), "{slug} has {absent}");
+            assert!(!response.headers().contains_key(absent), "{slug} has {absent}");
         }
         let expected = json!({
             "type": format!("urn:tower-inference:refusal:{slug}"),
@@ -115,19 +115,19 @@ async fn every_refusal_is_a_problem_that_openai_clients_show() {
                 "code": slug.replace('-', "_"),
             },
         });
-        assert_eq!(json_of(answer).await, expected);
+        assert_eq!(json_of(response).await, expected);
     }
 }
 
 #[tokio::test]
-async fn every_refusal_has_the_shape_of_api_gateway() {
+async fn every_refusal_has_the_format_of_api_gateway() {
     for &(refusal, slug, _, status, _, message, error_type, _, _) in TABLE {
-        let answer = gateway(Rejection::new(refusal).with_detail("not shown in this shape"));
-        assert_eq!(answer.status().as_u16(), status, "{slug}");
-        assert_eq!(answer.headers()["content-type"], "application/json");
-        assert_eq!(answer.headers()["x-amzn-errortype"], error_type);
-        assert_eq!(answer.headers()["x-amzn-requestid"], "id-7");
-        assert_eq!(json_of(answer).await, json!({ "message": message }), "{slug}");
+        let response = gateway(Rejection::new(refusal).with_detail("not shown in this format"));
+        assert_eq!(response.status().as_u16(), status, "{slug}");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        assert_eq!(response.headers()["x-amzn-errortype"], error_type);
+        assert_eq!(response.headers()["x-amzn-requestid"], "id-7");
+        assert_eq!(json_of(response).await, json!({ "message": message }), "{slug}");
     }
 }
 
@@ -136,19 +136,19 @@ async fn every_refusal_is_a_trailers_only_status_of_grpc() {
     for &(refusal, slug, .., code) in TABLE {
         for format in [RejectionFormat::Problem, RejectionFormat::ApiGateway] {
             let rejection = Rejection::new(refusal).with_detail("what went wrong");
-            let answer = respond(format, "application/grpc+proto", rejection);
-            assert_eq!(answer.status(), 200, "{slug}");
-            assert_eq!(answer.headers()["content-type"], "application/grpc");
-            assert_eq!(answer.headers()["grpc-status"], code.to_string());
-            assert_eq!(answer.headers()["grpc-message"], "what went wrong");
-            assert!(!answer.headers().contains_key("x-amzn-errortype"));
-            assert!(answer.into_body().collect().await.unwrap().to_bytes().is_empty());
+            let response = respond(format, "application/grpc+proto", rejection);
+            assert_eq!(response.status(), 200, "{slug}");
+            assert_eq!(response.headers()["content-type"], "application/grpc");
+            assert_eq!(response.headers()["grpc-status"], code.to_string());
+            assert_eq!(response.headers()["grpc-message"], "what went wrong");
+            assert!(!response.headers().contains_key("x-amzn-errortype"));
+            assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
         }
     }
 }
 
 #[test]
-fn every_rendering_carries_the_value_and_notes_the_slug() {
+fn every_format_carries_the_rejection_and_records_the_slug() {
     for &(refusal, slug, ..) in TABLE {
         let rejection = Rejection::new(refusal)
             .with_detail("what went wrong")
@@ -158,9 +158,9 @@ fn every_rendering_carries_the_value_and_notes_the_slug() {
                 let request = Request::builder().header("content-type", content_type);
                 let responder = format.for_request(&request.body(()).unwrap());
                 let context = RequestContext::new();
-                let answer: Answer = responder.respond(rejection.clone(), &context);
-                assert_eq!(answer.extensions().get::<Rejection>(), Some(&rejection));
-                assert_eq!(context.refusal(), Some(slug));
+                let response: TestResponse = responder.respond(rejection.clone(), &context);
+                assert_eq!(response.extensions().get::<Rejection>(), Some(&rejection));
+                assert_eq!(context.outcome().rejection, Some(slug));
             }
         }
     }
@@ -170,35 +170,35 @@ fn every_rendering_carries_the_value_and_notes_the_slug() {
 fn a_401_always_names_a_challenge() {
     for &(refusal, slug, status, ..) in TABLE {
         for render in [problem, gateway, grpc] {
-            let challenges = |answer: &Answer| {
-                let fields = answer.headers().get_all(WWW_AUTHENTICATE).iter();
-                fields.map(|field| field.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+            let challenges = |response: &TestResponse| {
+                let values = response.headers().get_all(WWW_AUTHENTICATE).iter();
+                values.map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
             };
-            let answer = render(Rejection::new(refusal));
+            let response = render(Rejection::new(refusal));
             let expected: &[&str] = if status == 401 { &["Bearer"] } else { &[] };
-            assert_eq!(challenges(&answer), expected, "{slug}");
+            assert_eq!(challenges(&response), expected, "{slug}");
 
-            // The layer's own challenge takes its place, in each rendering.
+            // The layer's own challenge replaces it in every format.
             let own = r#"Bearer error="invalid_token""#;
-            let rejection =
-                Rejection::new(refusal).with_field(WWW_AUTHENTICATE, HeaderValue::from_static(own));
+            let rejection = Rejection::new(refusal)
+                .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(own));
             assert_eq!(challenges(&render(rejection)), [own], "{slug}");
         }
     }
 }
 
 #[test]
-fn fields_of_the_rejection_stand_in_each_rendering() {
+fn every_format_has_the_headers_of_the_rejection() {
     let accept = HeaderName::from_static("accept");
     for render in [problem, gateway, grpc] {
-        let answer = render(
+        let response = render(
             Rejection::new(Refusal::UnsupportedMediaType)
-                .with_field(accept.clone(), HeaderValue::from_static("application/json"))
-                .with_field(accept.clone(), HeaderValue::from_static("text/plain")),
+                .with_header(accept.clone(), HeaderValue::from_static("application/json"))
+                .with_header(accept.clone(), HeaderValue::from_static("text/plain")),
         );
-        let accepts: Vec<_> = answer.headers().get_all("accept").iter().collect();
+        let accepts: Vec<_> = response.headers().get_all("accept").iter().collect();
         assert_eq!(accepts, ["application/json", "text/plain"]);
-        assert!(!answer.headers().contains_key("retry-after"));
+        assert!(!response.headers().contains_key("retry-after"));
     }
 }
 
@@ -215,8 +215,8 @@ fn retry_after_is_whole_seconds_rounded_up_and_at_least_one() {
         (Duration::MAX, "18446744073709551615"),
     ] {
         for render in [problem, gateway, grpc] {
-            let answer = render(Rejection::new(Refusal::Throttled).with_retry_after(after));
-            assert_eq!(answer.headers()["retry-after"], expected, "{after:?}");
+            let response = render(Rejection::new(Refusal::Throttled).with_retry_after(after));
+            assert_eq!(response.headers()["retry-after"], expected, "{after:?}");
         }
     }
 }
@@ -232,13 +232,13 @@ fn grpc_messages_are_percent_encoded() {
         ("\u{0}\u{7f}", "%00%7F"),
         ("", ""),
     ] {
-        let answer = grpc(Rejection::new(Refusal::Forbidden).with_detail(detail));
-        assert_eq!(answer.headers()["grpc-message"], expected, "{detail:?}");
+        let response = grpc(Rejection::new(Refusal::Forbidden).with_detail(detail));
+        assert_eq!(response.headers()["grpc-message"], expected, "{detail:?}");
     }
 }
 
 #[test]
-fn only_grpc_itself_gets_a_grpc_status() {
+fn only_grpc_requests_get_a_grpc_status() {
     for (content_type, is_grpc) in [
         ("application/grpc", true),
         ("application/grpc+proto", true),
@@ -251,18 +251,18 @@ fn only_grpc_itself_gets_a_grpc_status() {
         ("application/json", false),
         ("text/plain; a=application/grpc", false),
     ] {
-        let answer =
+        let response =
             respond(RejectionFormat::Problem, content_type, Rejection::new(Refusal::NotFound));
-        assert_eq!(answer.headers().contains_key("grpc-status"), is_grpc, "{content_type}");
+        assert_eq!(response.headers().contains_key("grpc-status"), is_grpc, "{content_type}");
     }
-    let answer: Answer = RejectionFormat::default()
+    let response: TestResponse = RejectionFormat::default()
         .for_request(&Request::new(()))
         .respond(Rejection::new(Refusal::NotFound), &RequestContext::new());
-    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
 }
 
 #[tokio::test]
-async fn a_problem_says_where() {
+async fn a_problem_has_position_and_violations() {
     let violations = vec![Violation::new("/messages/0/role", "enum", "is not one of the roles")];
     let rejection = Rejection::new(Refusal::InvalidPayload)
         .with_position(17)
@@ -279,9 +279,9 @@ async fn a_problem_says_where() {
     assert_eq!(json_of(gateway(rejection)).await, json!({ "message": "Invalid request body" }));
 }
 
-/// OpenAI's clients show `error.message` and nothing else.
+/// The clients of OpenAI show only `error.message`.
 #[tokio::test]
-async fn the_message_names_the_place_of_the_first_violation() {
+async fn the_message_has_the_pointer_of_the_first_violation() {
     let long = format!("/{}/b/{}", "a".repeat(200), "c".repeat(100));
     let around = format!("somewhere in /{}/b: must be true", "a".repeat(200));
     let longest = "somewhere in the body: must be true";
@@ -309,24 +309,24 @@ async fn the_message_names_the_place_of_the_first_violation() {
     assert_eq!(none.detail(), Refusal::InvalidPayload.title());
 }
 
-/// Every layer raises them, with a schema or without one.
+/// Layers without a schema use these refusals too.
 #[test]
-fn no_refusal_speaks_of_a_schema() {
+fn no_refusal_mentions_a_schema() {
     for refusal in Refusal::ALL {
-        let said = format!("{} {}", refusal.slug(), refusal.title()).to_lowercase();
-        assert!(!said.contains("schema"), "{said}");
+        let text = format!("{} {}", refusal.slug(), refusal.title()).to_lowercase();
+        assert!(!text.contains("schema"), "{text}");
     }
 }
 
 #[tokio::test]
-async fn what_is_not_known_is_left_out() {
+async fn unknown_members_are_left_out() {
     let context = RequestContext::new();
     for format in [RejectionFormat::Problem, RejectionFormat::ApiGateway] {
-        let answer: Answer = format
+        let response: TestResponse = format
             .for_request(&Request::new(()))
             .respond(Rejection::new(Refusal::Throttled), &context);
-        assert!(!answer.headers().contains_key("x-amzn-requestid"));
-        let body = json_of(answer).await;
+        assert!(!response.headers().contains_key("x-amzn-requestid"));
+        let body = json_of(response).await;
         for absent in ["instance", "position", "errors"] {
             assert!(body.get(absent).is_none(), "{absent}");
         }
@@ -341,19 +341,19 @@ async fn a_detail_cannot_break_the_body() {
 }
 
 #[test]
-fn the_first_refusal_is_the_one_noted() {
+fn the_first_refusal_is_recorded() {
     let context = RequestContext::new();
     let responder = RejectionFormat::Problem.for_request(&Request::new(()));
     for refusal in [Refusal::Throttled, Refusal::Forbidden] {
-        let _answer: Answer = responder.respond(Rejection::new(refusal), &context);
+        let _response: TestResponse = responder.respond(Rejection::new(refusal), &context);
     }
-    assert_eq!(context.refusal(), Some("throttled"));
+    assert_eq!(context.outcome().rejection, Some("throttled"));
 }
 
 #[tokio::test]
 async fn api_gateway_names_the_parameters_that_are_missing() {
     let missing = |pointer| Violation::new(pointer, "required", "is missing");
-    let wrong = Violation::new("/query/limit", "pattern", "is not as its pattern says");
+    let wrong = Violation::new("/query/limit", "pattern", "does not match its pattern");
     let of = |violations| {
         gateway(Rejection::new(Refusal::InvalidParameters).with_violations(violations))
     };

@@ -69,7 +69,7 @@ fn report() -> ResponseSchema {
 }
 
 fn refuse() -> ResponseSchema {
-    ResponseSchema::refuse(expected())
+    ResponseSchema::reject(expected())
 }
 
 /// What is logged of an answer whose body is read to its end.
@@ -99,8 +99,8 @@ fn body(data: &'static [u8]) -> ScriptedBody {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_its_schema_is_one_event_without_values() {
-    for (schema, refused) in [(report(), "refused=false"), (refuse(), "refused=true")] {
+async fn invalid_response_is_one_event_without_values() {
+    for (schema, rejected) in [(report(), "refused=false"), (refuse(), "refused=true")] {
         let answer = body(br#"{"data": "canary", "n": 777}"#);
         let log = logged(schema, answer, None).await;
         assert_eq!(log.lines().count(), 1, "{log}");
@@ -108,8 +108,8 @@ async fn an_answer_that_breaks_its_schema_is_one_event_without_values() {
             "WARN tower_inference::schema:",
             "request_id=\"id-7\"",
             "route=\"vectors\"",
-            refused,
-            "breaks its schema",
+            rejected,
+            "violates its schema",
             "\"/data\" type:",
             "\"/n\" maximum:",
         ] {
@@ -120,12 +120,12 @@ async fn an_answer_that_breaks_its_schema_is_one_event_without_values() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_checked_is_said() {
-    let short = || (report().limit(10), refuse().limit(10));
+async fn unchecked_response_is_logged() {
+    let short = || (report().max_body_bytes(10), refuse().max_body_bytes(10));
     let whole = || (report(), refuse());
     for (schemas, answer, coding, said) in [
         (whole as fn() -> _, &br#"{"data": [] canary"#[..], None, "is not strict JSON: expected"),
-        (whole, b"", None, "is not strict JSON: ends too early at byte 0"),
+        (whole, b"", None, "is not strict JSON: unexpected end at byte 0"),
         (short, br#"{"data": []}"#, None, "is too long"),
         (whole, br#"{"data": []}"#, Some("gzip"), "has a content coding"),
     ] {
@@ -138,7 +138,7 @@ async fn what_cannot_be_checked_is_said() {
 }
 
 #[tokio::test]
-async fn an_answer_that_holds_or_never_ends_is_not_spoken_of() {
+async fn valid_or_unfinished_response_is_not_logged() {
     let holding = || body(br#"{"data": [], "n": 4}"#);
     let broken = || ScriptedBody::new([Step::Data(b"{}"), Step::Error]);
     for schema in [report(), refuse()] {
@@ -161,7 +161,7 @@ async fn an_answer_that_holds_or_never_ends_is_not_spoken_of() {
 
 /// A server that knows the length drops the body with its last byte.
 #[tokio::test]
-async fn an_answer_of_announced_length_is_whole_with_its_last_byte() {
+async fn response_of_known_length_ends_with_its_last_byte() {
     listen();
     let service = SchemaLayer::any_body().response(report()).layer(Probe::new(|_| {
         let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
@@ -172,7 +172,7 @@ async fn an_answer_of_announced_length_is_whole_with_its_last_byte() {
     let mut response = service.oneshot(request).await.unwrap();
     assert!(response.body_mut().frame().await.unwrap().is_ok());
     drop(response);
-    assert!(taken().contains("breaks its schema"));
+    assert!(taken().contains("violates its schema"));
 }
 
 fn answer(_: Request<Payload>) -> Response<Full<Bytes>> {
@@ -182,7 +182,7 @@ fn answer(_: Request<Payload>) -> Response<Full<Bytes>> {
 
 /// Whatever a caller or an upstream sends, its values appear in no refusal, log or `Debug`.
 #[tokio::test]
-async fn no_value_is_ever_said() {
+async fn log_contains_no_value() {
     listen();
     let mut seen = String::new();
     let layer = || {
@@ -230,6 +230,6 @@ async fn no_value_is_ever_said() {
         }
     }
     seen += &taken();
-    assert!(seen.contains("breaks its schema") && seen.contains("is not as its pattern says"));
+    assert!(seen.contains("violates its schema") && seen.contains("does not match its pattern"));
     assert!(!seen.contains("canary") && !seen.contains("kanari"), "{seen}");
 }

@@ -37,7 +37,7 @@ use tower_inference::{
     hf::{HfTokenLayer, Origin, TokenSource},
     limits::{Concurrency, Limit, Rate},
     model::{BodyForm, Profile},
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::{Payload, PayloadLayer},
     rejection::{Refusal, Rejection},
     request_id::RequestIdLayer,
@@ -74,7 +74,7 @@ fn model_rules() -> ModelRulesLayer {
         .into_iter()
         .chain(health)
         .fold(Profile::endpoint("demo"), |profile, path| profile.route(path, BodyForm::Unknown));
-    ModelRulesLayer::new(endpoint, ModelRules::new().allow(Models::of(["demo"])))
+    ModelRulesLayer::new(endpoint, ModelRules::new().allow(ModelRule::new(["demo"])))
 }
 
 fn hf_token(origin: SocketAddr) -> HfTokenLayer {
@@ -84,7 +84,7 @@ fn hf_token(origin: SocketAddr) -> HfTokenLayer {
 
 /// Fields and the query, since no gRPC call has JSON.
 fn transform() -> TransformLayer {
-    let edits = TransformLayer::new().set_field("x-stage".parse().unwrap(), "test");
+    let edits = TransformLayer::new().set_header("x-stage".parse().unwrap(), "test");
     edits.remove_query("debug")
 }
 

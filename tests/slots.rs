@@ -1,4 +1,4 @@
-//! The slots of `UpstreamLayer`: shared fairly by callers, and given back whoever stops.
+//! The slots of `UpstreamLayer`: the shares of callers, and the release of a slot by every end.
 
 mod support;
 
@@ -21,7 +21,7 @@ use tokio::{
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
-    cache::{CacheLayer, Cacheable, Scope},
+    cache::{CacheLayer, Cacheable, Scope, SharedCalls},
     context::RequestContext,
     identity::{Identity, Proof},
     payload::{Payload, PayloadLayer},
@@ -30,7 +30,7 @@ use tower_inference::{
     upstream::{BodyError, UpstreamLayer},
 };
 
-/// Who calls.
+/// The caller of a request.
 #[derive(Clone, Default)]
 struct From {
     subject: Option<&'static str>,
@@ -98,7 +98,7 @@ const OVERLOADED: Option<StatusCode> = Some(StatusCode::SERVICE_UNAVAILABLE);
 
 #[tokio::test]
 async fn a_principal_leaves_a_quarter_of_the_slots_to_others() {
-    let service = UpstreamLayer::new().in_flight(16).layer(service_fn(stream));
+    let service = UpstreamLayer::new().max_in_flight(16).layer(service_fn(stream));
     let mut open = Vec::new();
     // Wherever the principal calls from.
     let greedy = From { address: Some("192.0.2.1:1"), ..subject("greedy") };
@@ -113,8 +113,8 @@ async fn a_principal_leaves_a_quarter_of_the_slots_to_others() {
 }
 
 #[tokio::test]
-async fn a_caller_beyond_its_share_is_told_so() {
-    let service = UpstreamLayer::new().in_flight(4).layer(service_fn(stream));
+async fn a_caller_beyond_its_share_gets_429() {
+    let service = UpstreamLayer::new().max_in_flight(4).layer(service_fn(stream));
     let greedy = subject("greedy");
     let mut open = Vec::new();
     assert_eq!(fill(&service, &greedy, "", &mut open).await, (3, TOO_MANY));
@@ -122,8 +122,11 @@ async fn a_caller_beyond_its_share_is_told_so() {
     let context = RequestContext::of(request.extensions()).unwrap().clone();
     let Ok(refused) = service.oneshot(request).await;
     assert_eq!(refused.headers()["retry-after"], "1");
-    assert_eq!(context.refusal(), Some("throttled"));
-    assert_eq!((context.limited_by(), context.attempts()), (Some("caller-share"), 0));
+    assert_eq!(context.outcome().rejection, Some("throttled"));
+    assert_eq!(
+        (context.outcome().limited_by.as_deref(), context.outcome().attempts),
+        (Some("caller-share"), 0)
+    );
     let body = refused.into_body().collect().await.unwrap().to_bytes();
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(problem["detail"], "too many requests of this caller are in flight");
@@ -131,7 +134,7 @@ async fn a_caller_beyond_its_share_is_told_so() {
 
 #[tokio::test]
 async fn without_an_identity_the_address_counts() {
-    let service = UpstreamLayer::new().in_flight(16).layer(service_fn(stream));
+    let service = UpstreamLayer::new().max_in_flight(16).layer(service_fn(stream));
     let mut open = Vec::new();
     assert_eq!(fill(&service, &address("192.0.2.1:1"), "", &mut open).await, (12, TOO_MANY));
     // Another port, and the same address as IPv6 maps it.
@@ -143,7 +146,7 @@ async fn without_an_identity_the_address_counts() {
 
 #[tokio::test]
 async fn an_ipv6_network_is_one_caller() {
-    let service = UpstreamLayer::new().in_flight(16).layer(service_fn(stream));
+    let service = UpstreamLayer::new().max_in_flight(16).layer(service_fn(stream));
     let mut open = Vec::new();
     assert_eq!(fill(&service, &address("[2001:db8::1]:1"), "", &mut open).await, (12, TOO_MANY));
     let same = address("[2001:db8::ffff:1]:1");
@@ -153,9 +156,9 @@ async fn an_ipv6_network_is_one_caller() {
 }
 
 #[tokio::test]
-async fn behind_a_proxy_the_address_that_it_names_counts() {
+async fn behind_a_proxy_the_forwarded_address_counts() {
     let peer = PeerAddress::connection().behind(ForwardedField::XForwardedFor, ["10.0.0.0/8"]);
-    let layer = UpstreamLayer::new().peer_address(peer.unwrap()).in_flight(16);
+    let layer = UpstreamLayer::new().peer_address(peer.unwrap()).max_in_flight(16);
     let service = layer.layer(service_fn(stream));
     let of = |client| From { forwarded_for: Some(client), ..address("10.0.0.1:1") };
     let mut open = Vec::new();
@@ -165,19 +168,19 @@ async fn behind_a_proxy_the_address_that_it_names_counts() {
 
 #[tokio::test]
 async fn unknown_callers_share_all_slots() {
-    let service = UpstreamLayer::new().in_flight(16).layer(service_fn(stream));
+    let service = UpstreamLayer::new().max_in_flight(16).layer(service_fn(stream));
     let counted = fill(&service, &From::default(), "", &mut Vec::new()).await;
     assert_eq!(counted, (16, OVERLOADED));
 }
 
 #[tokio::test]
-async fn the_share_is_settable_in_any_order_of_the_calls() {
+async fn setters_work_in_any_order() {
     for (layer, first, second) in [
-        (UpstreamLayer::new().caller_share(50).in_flight(8), 6, 2),
-        (UpstreamLayer::new().in_flight(8).caller_share(50), 6, 2),
-        (UpstreamLayer::new().in_flight(8).caller_share(100), 8, 0),
-        (UpstreamLayer::new().in_flight(8).caller_share(255), 8, 0),
-        (UpstreamLayer::new().in_flight(8).caller_share(0), 6, 1),
+        (UpstreamLayer::new().caller_share(50).max_in_flight(8), 6, 2),
+        (UpstreamLayer::new().max_in_flight(8).caller_share(50), 6, 2),
+        (UpstreamLayer::new().max_in_flight(8).caller_share(100), 8, 0),
+        (UpstreamLayer::new().max_in_flight(8).caller_share(255), 8, 0),
+        (UpstreamLayer::new().max_in_flight(8).caller_share(0), 6, 1),
     ] {
         let service = layer.layer(service_fn(stream));
         let mut open = Vec::new();
@@ -191,14 +194,16 @@ async fn the_share_is_settable_in_any_order_of_the_calls() {
 
 /// The slot of a shared call is the leader's, also after the leader has left.
 #[tokio::test]
-async fn the_slot_of_a_shared_call_is_that_of_the_caller_who_made_it() {
+async fn the_slot_of_a_shared_call_counts_for_the_caller_that_started_it() {
     let all = Scope::by(|_| Some("all".to_owned()));
-    let cache = CacheLayer::new("upstream", all).cacheable(Cacheable::always()).coalesce_all();
+    let cache = CacheLayer::new("upstream", all)
+        .cacheable(Cacheable::always())
+        .shared_calls(SharedCalls::new().share_all());
     let service = Stack::new()
         .payload(PayloadLayer::new())
         .cache(cache)
         // A share of one slot.
-        .upstream(UpstreamLayer::new().in_flight(4))
+        .upstream(UpstreamLayer::new().max_in_flight(4))
         .layer(service_fn(stream));
     let shared = r#"{"shared":true}"#;
     let (leader, follower) = (subject("leader"), subject("follower"));
@@ -224,8 +229,8 @@ async fn the_slot_of_a_shared_call_is_that_of_the_caller_who_made_it() {
 async fn half_a_request(upstream: &TcpListener) -> (Stopped, TcpStream) {
     let client: Client<HttpConnector, Payload> = Client::builder(TokioExecutor::new()).build_http();
     let service = Stack::new()
-        .payload(PayloadLayer::streamed().deadline(Duration::from_millis(100)))
-        .upstream(UpstreamLayer::new().in_flight(1))
+        .payload(PayloadLayer::streamed().body_timeout(Duration::from_millis(100)))
+        .upstream(UpstreamLayer::new().max_in_flight(1))
         .layer(client);
     let uri = format!("http://{}/", upstream.local_addr().unwrap());
     let request = move || {

@@ -11,11 +11,11 @@ use tower_inference::{
     cache::{CacheLayer, Scope},
     limits::{Limit, Rate},
     model::Profile,
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::{Payload, PayloadLayer},
     peer::PeerAddress,
     request_id::RequestIdLayer,
-    schema::{BuiltIn, Schema, SchemaLayer},
+    schema::{BuiltInSchemas, Schema, SchemaLayer},
     stack::Stack,
     throttle::ThrottleLayer,
     token_budget::TokenBudgetLayer,
@@ -28,7 +28,7 @@ async fn upstream(_: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallib
 }
 
 fn schema() -> SchemaLayer {
-    SchemaLayer::new(BuiltIn::of(Profile::openai()).embeddings())
+    SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).embeddings())
 }
 
 async fn status<S, B>(service: S, body: &'static str) -> StatusCode
@@ -97,7 +97,7 @@ async fn a_layer_that_looks_into_bodies_brings_the_payload_along() {
 
 #[tokio::test]
 async fn a_payload_layer_of_ones_own_stands_whenever_it_is_set() {
-    let small = PayloadLayer::new().limit(4);
+    let small = PayloadLayer::new().max_body_bytes(4);
     let (before, after) = (Stack::new().payload(small.clone()), Stack::new().schema(schema()));
     let before = before.schema(schema()).layer(service_fn(upstream));
     let after = after.payload(small).layer(service_fn(upstream));
@@ -107,7 +107,7 @@ async fn a_payload_layer_of_ones_own_stands_whenever_it_is_set() {
 
 #[tokio::test]
 async fn schemas_see_what_came_and_model_rules_what_goes() {
-    let rules = ModelRules::new().allow(Models::of(["org/small"]).providers(["together"]));
+    let rules = ModelRules::new().allow(ModelRule::new(["org/small"]).providers(["together"]));
     let aliases = ModelAliases::new([("small", "org/small:together"), ("big", "org/big:together")]);
     let schema = Schema::new(&json!({ "properties": { "model": { "pattern": "^[a-z]+$" } } }));
     // Innermost first: each has its place all the same.

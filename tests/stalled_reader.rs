@@ -229,7 +229,7 @@ async fn slot_permit_and_record_are_given_back_while_the_server_still_owns_the_b
     });
     let stack = |slots: usize, permits: u32| {
         Stack::new()
-            .upstream(UpstreamLayer::new().in_flight(slots))
+            .upstream(UpstreamLayer::new().max_in_flight(slots))
             .throttle(ThrottleLayer::new(Limit::global(Concurrency::new(permits))))
             .access_log(log.clone())
             .stalled_reader(layer())

@@ -76,7 +76,7 @@ fn post(body: impl Into<Bytes>) -> Request<Full<Bytes>> {
 fn typical() -> TransformLayer {
     TransformLayer::new()
         .model_aliases(ModelAliases::new([("small", "meta-llama/Llama-3.1-8B-Instruct")]))
-        .output_tokens(4096)
+        .max_output_tokens(4096)
         .default_json(at("/temperature"), 0.7)
         .include_usage()
 }
@@ -93,7 +93,7 @@ async fn the_upstream_gets_the_edited_body_and_its_length() {
     // What is asked for stays on record.
     let context = RequestContext::of(&sent.head().extensions).unwrap();
     assert_eq!(context.model(), Some("small"));
-    assert_eq!(context.bytes_in(), body.len() as u64);
+    assert_eq!(context.outcome().bytes_in, body.len() as u64);
     // The layers further in read the new document.
     let (_, payload) = sent.reached.as_ref().unwrap();
     let model = payload.document().unwrap().root().get("model").unwrap();
@@ -116,7 +116,7 @@ async fn each_edit_has_its_setter() {
 }
 
 #[tokio::test]
-async fn edits_run_as_they_are_written_whatever_stands_between() {
+async fn json_edits_run_in_order_between_other_edits() {
     let transform = TransformLayer::new()
         .override_json(at("/a"), 9)
         .clamp_json(at("/a"), 1..=5)
@@ -129,7 +129,7 @@ async fn edits_run_as_they_are_written_whatever_stands_between() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_as_it_should_be_is_not_copied() {
+async fn an_unchanged_body_is_not_copied() {
     let body = Bytes::from(r#"{"model":"m","max_tokens":5,"temperature":0,"stream":false}"#);
     let place = body.as_ptr();
     let sent = send(PayloadLayer::new(), typical(), post(body)).await;
@@ -144,7 +144,7 @@ async fn a_request_without_a_body_passes() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_the_pointer() {
+async fn a_rejection_has_the_pointer() {
     let body = r#"{"max_tokens":5,"MAX_TOKENS":100000}"#;
     let sent = send(PayloadLayer::new(), typical(), post(body)).await;
     assert!(sent.reached.is_none());
@@ -157,14 +157,14 @@ async fn a_refusal_has_the_pointer() {
     assert_eq!(sent.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(127), "]".repeat(127));
     let nested = TransformLayer::new().default_json(at("/b"), json!([[1]]));
-    let sent = send(PayloadLayer::new().depth(2), nested.clone(), post("{}")).await;
+    let sent = send(PayloadLayer::new().max_depth(2), nested.clone(), post("{}")).await;
     assert_eq!(sent.status, StatusCode::PAYLOAD_TOO_LARGE);
     let sent = send(PayloadLayer::new(), nested, post(deep)).await;
     assert_eq!(sent.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_chunked_body_goes_on_with_its_trailers() {
+async fn a_chunked_body_keeps_its_trailers() {
     let trailers = [("x-checked", "yes"), ("content-digest", "sha-256=:x:")];
     let trailers = trailers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     let body = ScriptedBody::new([

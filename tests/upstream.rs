@@ -1,4 +1,4 @@
-//! `UpstreamLayer`: deadlines, slots, and what becomes of the client's errors and answers.
+//! `UpstreamLayer`: deadlines, slots and the errors and responses of the HTTP client.
 
 mod support;
 #[path = "support/wire.rs"]
@@ -52,14 +52,14 @@ fn request() -> Request<()> {
     Request::new(())
 }
 
-/// A service that answers every request with what `answer` makes.
-fn answering<R>(
-    answer: impl Fn() -> Response<R> + Clone,
+/// A service that responds to every request with a new response of `make`.
+fn responding<R>(
+    make: impl Fn() -> Response<R> + Clone,
 ) -> impl Service<Request<()>, Response = Response<R>, Error = io::Error, Future: Send> + Clone
 where
     R: Send + 'static,
 {
-    service_fn(move |_: Request<()>| ready(Ok(answer())))
+    service_fn(move |_: Request<()>| ready(Ok(make())))
 }
 
 /// The timer inside keeps the body where it is.
@@ -96,7 +96,7 @@ async fn no_head_within_five_minutes_is_a_504() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deadline_of_the_head_is_settable_and_so_is_the_total() {
+async fn head_and_total_timeouts_are_settable() {
     for layer in [
         UpstreamLayer::new().head_timeout(SECOND),
         UpstreamLayer::new().total_timeout(SECOND),
@@ -110,7 +110,7 @@ async fn the_deadline_of_the_head_is_settable_and_so_is_the_total() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_of_for_ever_never_passes() {
+async fn the_longest_timeout_never_passes() {
     let layer = UpstreamLayer::new().head_timeout(Duration::MAX).total_timeout(Duration::MAX);
     let client = service_fn(async |_: Request<()>| {
         tokio::time::sleep(10_000 * MINUTE).await;
@@ -138,7 +138,7 @@ impl Drop for Alive {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_clients_future_is_dropped_with_the_deadline_and_not_later() {
+async fn a_deadline_drops_the_clients_future_at_once() {
     let alive = Arc::new(AtomicUsize::new(0));
     let client = service_fn(|_: Request<()>| {
         let alive = Alive::new(&alive);
@@ -184,8 +184,8 @@ async fn a_clients_error_is_a_502_and_its_message_goes_nowhere() {
     drop(guard);
 
     assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
-    assert_eq!(context.refusal(), Some("upstream-unavailable"));
-    assert_eq!((context.attempts(), context.upstream_status()), (1, None));
+    assert_eq!(context.outcome().rejection, Some("upstream-unavailable"));
+    assert_eq!((context.outcome().attempts, context.outcome().upstream_status), (1, None));
     let fields = format!("{:?}", response.headers());
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
@@ -197,7 +197,7 @@ async fn a_clients_error_is_a_502_and_its_message_goes_nowhere() {
 }
 
 #[tokio::test]
-async fn refusals_take_the_chosen_format() {
+async fn rejections_have_the_chosen_format() {
     let client = service_fn(|_: Request<()>| ready(Err::<Response<Empty<Bytes>>, _>(fmt::Error)));
     let layer = UpstreamLayer::new().rejections(RejectionFormat::ApiGateway);
     let response = layer.layer(client).oneshot(request()).await.unwrap();
@@ -207,7 +207,7 @@ async fn refusals_take_the_chosen_format() {
 // === After the head ===
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_begin_within_five_minutes_breaks() {
+async fn a_body_without_a_first_byte_within_five_minutes_fails() {
     let mut body = body_of(UpstreamLayer::new(), ScriptedBody::new([Step::Stall])).await;
     let start = Instant::now();
     assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyError::FirstByteTimeout);
@@ -217,7 +217,7 @@ async fn a_body_that_does_not_begin_within_five_minutes_breaks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_idle_for_five_minutes_breaks() {
+async fn a_body_that_is_idle_for_five_minutes_fails() {
     let steps = [Step::Data(b"a"), Step::Pending, Step::Data(b"b"), Step::Stall];
     let mut body = body_of(UpstreamLayer::new(), ScriptedBody::new(steps)).await;
     for expected in ["a", "b"] {
@@ -229,7 +229,7 @@ async fn a_body_that_is_idle_for_five_minutes_breaks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn idleness_is_noticed_though_a_later_deadline_was_waited_for_before() {
+async fn a_shorter_deadline_moves_an_armed_timer() {
     let steps = [Step::Pending, Step::Data(b"a"), Step::Stall];
     let mut body = body_of(UpstreamLayer::new(), ScriptedBody::new(steps)).await;
     body.frame().await.unwrap().unwrap();
@@ -258,7 +258,7 @@ async fn the_deadlines_of_the_body_are_settable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_a_reader_that_does_not_poll_does_not_count() {
+async fn time_between_polls_does_not_count_as_idle() {
     let steps = [Step::Data(b"a"), Step::Pending, Step::Stall];
     let mut body = body_of(UpstreamLayer::new(), ScriptedBody::new(steps)).await;
     tokio::time::advance(5 * MINUTE).await;
@@ -270,7 +270,7 @@ async fn the_time_of_a_reader_that_does_not_poll_does_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_that_have_arrived_win_over_an_idle_timeout_that_has_passed() {
+async fn bytes_that_arrived_in_time_are_delivered_after_the_deadline() {
     let steps = [Step::Data(b"a"), Step::Pending, Step::Data(b"b")];
     let mut body = body_of(UpstreamLayer::new(), ScriptedBody::new(steps)).await;
     body.frame().await.unwrap().unwrap();
@@ -310,8 +310,8 @@ impl Body for Drip {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_response_ends_after_fifteen_minutes_however_lively() {
-    let service = answering(|| Response::new(Drip::new(b"token", 10 * SECOND)));
+async fn an_active_response_ends_after_fifteen_minutes() {
+    let service = responding(|| Response::new(Drip::new(b"token", 10 * SECOND)));
     let response = UpstreamLayer::new().layer(service).oneshot(request()).await.unwrap();
     let (mut body, start, mut frames) = (body(response), Instant::now(), 0);
     let error = loop {
@@ -325,7 +325,7 @@ async fn the_response_ends_after_fifteen_minutes_however_lively() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_total_is_counted_from_the_call_and_holds_for_bytes_that_never_wait() {
+async fn the_total_starts_with_the_call_and_covers_a_body_that_never_waits() {
     let client = service_fn(async |_: Request<()>| {
         tokio::time::sleep(4 * MINUTE).await;
         let steps = (0..9).map(|_| Step::Data(b"x"));
@@ -340,8 +340,8 @@ async fn the_total_is_counted_from_the_call_and_holds_for_bytes_that_never_wait(
 }
 
 #[tokio::test(start_paused = true)]
-async fn empty_frames_are_no_sign_of_life() {
-    let service = answering(|| Response::new(Drip::new(b"", 10 * SECOND)));
+async fn empty_frames_do_not_reset_the_idle_timeout() {
+    let service = responding(|| Response::new(Drip::new(b"", 10 * SECOND)));
     let response = UpstreamLayer::new().layer(service).oneshot(request()).await.unwrap();
     let (mut body, start) = (body(response), Instant::now());
     let error = loop {
@@ -353,7 +353,7 @@ async fn empty_frames_are_no_sign_of_life() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_upstreams_body_is_dropped_with_the_deadline_and_not_later() {
+async fn a_deadline_drops_the_upstreams_body_at_once() {
     let alive = Arc::new(AtomicUsize::new(0));
     let service = service_fn(|_: Request<()>| {
         let mut body = Drip::new(b"", 60 * MINUTE);
@@ -392,7 +392,7 @@ async fn trailers_pass() {
 }
 
 #[test]
-fn a_body_error_says_in_lower_case_which_deadline_it_was() {
+fn a_body_error_names_its_deadline() {
     let errors = [
         (BodyError::FirstByteTimeout, "begin"),
         (BodyError::IdleTimeout, "idle"),
@@ -419,10 +419,10 @@ where
 }
 
 #[tokio::test]
-async fn one_more_than_fits_is_refused_at_once() {
+async fn a_request_beyond_the_slots_is_rejected_at_once() {
     let service = UpstreamLayer::new()
-        .in_flight(2)
-        .layer(answering(|| Response::new(ScriptedBody::new([Step::Stall]))));
+        .max_in_flight(2)
+        .layer(responding(|| Response::new(ScriptedBody::new([Step::Stall]))));
     let first = service.clone().oneshot(request()).await.unwrap();
     let second = service.clone().oneshot(request()).await.unwrap();
     let context = RequestContext::new();
@@ -431,7 +431,7 @@ async fn one_more_than_fits_is_refused_at_once() {
     let third = service.clone().oneshot(third).await.unwrap();
     assert_eq!(third.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(third.headers()["retry-after"], "1");
-    assert_eq!((context.refusal(), context.attempts()), (Some("overloaded"), 0));
+    assert_eq!((context.outcome().rejection, context.outcome().attempts), (Some("overloaded"), 0));
     drop(first);
     assert!(is_free(&service).await);
     drop(second);
@@ -439,14 +439,14 @@ async fn one_more_than_fits_is_refused_at_once() {
 
 #[tokio::test]
 async fn slots_are_shared_by_all_services_of_a_layer() {
-    let layer = UpstreamLayer::new().in_flight(1);
+    let layer = UpstreamLayer::new().max_in_flight(1);
     let stalled = || Response::new(ScriptedBody::new([Step::Stall]));
-    let _taken = layer.layer(answering(stalled)).oneshot(request()).await.unwrap();
-    assert!(!is_free(&layer.clone().layer(answering(stalled))).await);
+    let _taken = layer.layer(responding(stalled)).oneshot(request()).await.unwrap();
+    assert!(!is_free(&layer.clone().layer(responding(stalled))).await);
 }
 
 #[tokio::test]
-async fn a_thousand_and_twenty_four_fit_by_default() {
+async fn the_default_is_1024_slots() {
     let client = service_fn(|_: Request<()>| pending::<io::Result<Response<Empty<Bytes>>>>());
     let mut service = UpstreamLayer::new().layer(client);
     let _in_flight: Vec<_> = (0..1_024).map(|_| service.call(request())).collect();
@@ -454,10 +454,10 @@ async fn a_thousand_and_twenty_four_fit_by_default() {
 }
 
 #[tokio::test]
-async fn a_slot_is_free_at_the_end_of_the_body_though_the_body_is_kept() {
+async fn the_end_of_the_body_frees_the_slot_before_the_drop() {
     let service = UpstreamLayer::new()
-        .in_flight(1)
-        .layer(answering(|| Response::new(Full::new(Bytes::from("whole")))));
+        .max_in_flight(1)
+        .layer(responding(|| Response::new(Full::new(Bytes::from("whole")))));
     let mut body = body(service.clone().oneshot(request()).await.unwrap());
     assert!(!is_free(&service).await);
     body.frame().await.unwrap().unwrap();
@@ -470,10 +470,10 @@ async fn a_slot_is_free_at_the_end_of_the_body_though_the_body_is_kept() {
 }
 
 #[tokio::test]
-async fn a_slot_is_free_at_once_when_there_is_no_body() {
+async fn a_response_without_a_body_frees_the_slot_at_once() {
     let service = UpstreamLayer::new()
-        .in_flight(1)
-        .layer(answering(|| Response::new(ScriptedBody::new([Step::Stall]))));
+        .max_in_flight(1)
+        .layer(responding(|| Response::new(ScriptedBody::new([Step::Stall]))));
     let mut head = request();
     *head.method_mut() = Method::HEAD;
     let kept = service.clone().oneshot(head).await.unwrap();
@@ -482,17 +482,17 @@ async fn a_slot_is_free_at_once_when_there_is_no_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slot_is_free_after_every_other_end() {
+async fn every_other_end_frees_the_slot() {
     // A body that breaks, kept.
     let steps = || Response::new(ScriptedBody::new([Step::Error]));
-    let service = UpstreamLayer::new().in_flight(1).layer(answering(steps));
+    let service = UpstreamLayer::new().max_in_flight(1).layer(responding(steps));
     let mut body = body(service.clone().oneshot(request()).await.unwrap());
     body.frame().await.unwrap().unwrap_err();
     assert!(is_free(&service).await);
 
     // A call that is dropped, before and after its first poll.
     let client = service_fn(|_: Request<()>| pending::<io::Result<Response<Empty<Bytes>>>>());
-    let mut service = UpstreamLayer::new().in_flight(1).layer(client);
+    let mut service = UpstreamLayer::new().max_in_flight(1).layer(client);
     drop(service.call(request()));
     let mut call = Box::pin(service.call(request()));
     assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -507,12 +507,12 @@ async fn a_slot_is_free_after_every_other_end() {
 }
 
 #[tokio::test]
-async fn a_slot_is_free_after_a_panic() {
+async fn a_panic_frees_the_slot() {
     let client = service_fn(|request: Request<()>| async move {
         assert_ne!(request.uri().path(), "/panic");
         Ok::<_, io::Error>(Response::new(Empty::<Bytes>::new()))
     });
-    let service = UpstreamLayer::new().in_flight(1).layer(client);
+    let service = UpstreamLayer::new().max_in_flight(1).layer(client);
     let panicking = Request::get("/panic").body(()).unwrap();
     let call = tokio::spawn(service.clone().oneshot(panicking));
     assert!(call.await.unwrap_err().is_panic());
@@ -522,7 +522,7 @@ async fn a_slot_is_free_after_a_panic() {
     let panics = service_fn(|_: Request<()>| -> Ready<io::Result<Response<Empty<Bytes>>>> {
         panic!("in call")
     });
-    let mut service = UpstreamLayer::new().in_flight(1).layer(panics);
+    let mut service = UpstreamLayer::new().max_in_flight(1).layer(panics);
     for _ in 0..2 {
         let call = std::panic::catch_unwind(AssertUnwindSafe(|| drop(service.call(request()))));
         assert!(call.is_err(), "refused, because the slot was lost");
@@ -575,13 +575,13 @@ async fn a_client_that_failed_in_poll_ready_is_a_502_from_then_on() {
 }
 
 #[test]
-fn a_client_that_is_not_ready_is_waited_for() {
+fn readiness_of_the_client_is_forwarded() {
     let mut service = UpstreamLayer::new().layer(Moody::new(Poll::Pending));
     assert!(service.poll_ready(&mut Context::from_waker(Waker::noop())).is_pending());
 }
 
 #[tokio::test]
-async fn only_a_readied_instance_is_called() {
+async fn only_the_instance_that_was_ready_is_called() {
     let mut service = UpstreamLayer::new()
         .layer(Probe::new(|_: Request<()>| Response::new(ScriptedBody::new([Step::Data(b"x")]))));
     for _ in 0..2 {
@@ -593,11 +593,11 @@ async fn only_a_readied_instance_is_called() {
     service.clone().oneshot(request()).await.unwrap();
 }
 
-// === Request and answer ===
+// === Request and response ===
 
 #[tokio::test]
-async fn the_record_has_the_attempt_and_the_upstreams_status() {
-    let client = answering(|| {
+async fn the_context_has_the_attempt_and_the_upstreams_status() {
+    let client = responding(|| {
         let mut response = Response::new(Empty::<Bytes>::new());
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         response
@@ -607,13 +607,13 @@ async fn the_record_has_the_attempt_and_the_upstreams_status() {
     request.extensions_mut().insert(context.clone());
     let response = UpstreamLayer::new().layer(client).oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(context.attempts(), 1);
-    assert_eq!(context.upstream_status(), Some(StatusCode::TOO_MANY_REQUESTS));
+    assert_eq!(context.outcome().attempts, 1);
+    assert_eq!(context.outcome().upstream_status, Some(StatusCode::TOO_MANY_REQUESTS));
 }
 
 #[tokio::test]
-async fn a_refusal_of_an_inner_layer_is_not_taken_for_the_upstreams_status() {
-    let client = answering(|| {
+async fn a_rejection_of_an_inner_layer_is_not_the_upstreams_status() {
+    let client = responding(|| {
         let mut response = Response::new(Empty::<Bytes>::new());
         *response.status_mut() = StatusCode::FORBIDDEN;
         response.extensions_mut().insert(Rejection::new(Refusal::Forbidden));
@@ -623,11 +623,11 @@ async fn a_refusal_of_an_inner_layer_is_not_taken_for_the_upstreams_status() {
     let mut request = request();
     request.extensions_mut().insert(context.clone());
     UpstreamLayer::new().layer(client).oneshot(request).await.unwrap();
-    assert_eq!(context.upstream_status(), None);
+    assert_eq!(context.outcome().upstream_status, None);
 }
 
 #[tokio::test]
-async fn an_answer_that_is_read_is_asked_for_without_coding() {
+async fn a_response_that_a_layer_reads_is_requested_without_coding() {
     for (is_read, expected) in [(false, "gzip"), (true, "identity")] {
         let client = service_fn(move |request: Request<()>| {
             let accepted: Vec<_> = request.headers().get_all("accept-encoding").iter().collect();
@@ -646,7 +646,7 @@ async fn an_answer_that_is_read_is_asked_for_without_coding() {
 }
 
 #[tokio::test]
-async fn fields_and_version_of_a_connection_end_with_it() {
+async fn headers_and_version_of_a_connection_do_not_pass() {
     let client = service_fn(|request: Request<()>| {
         assert!(!request.headers().contains_key("connection"));
         assert!(!request.headers().contains_key("x-hop"));
@@ -674,9 +674,9 @@ async fn fields_and_version_of_a_connection_end_with_it() {
 }
 
 #[tokio::test]
-async fn interim_answers_do_not_pass() {
+async fn interim_responses_do_not_pass() {
     for status in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS, StatusCode::EARLY_HINTS] {
-        let client = answering(move || {
+        let client = responding(move || {
             let mut response = Response::new(Empty::<Bytes>::new());
             *response.status_mut() = status;
             response
@@ -687,8 +687,8 @@ async fn interim_answers_do_not_pass() {
 }
 
 #[tokio::test]
-async fn redirects_pass_as_they_are() {
-    let client = answering(|| {
+async fn redirects_pass_unchanged() {
+    let client = responding(|| {
         let response = Response::builder().status(307).header("location", "https://a.example/");
         response.body(Empty::<Bytes>::new()).unwrap()
     });
@@ -702,17 +702,17 @@ async fn redirects_pass_as_they_are() {
 // === Runtime and cost ===
 
 #[test]
-fn an_answer_that_is_there_at_once_needs_no_runtime() {
-    let client = answering(|| Response::new(Full::new(Bytes::from("x"))));
+fn an_immediate_response_needs_no_runtime() {
+    let client = responding(|| Response::new(Full::new(Bytes::from("x"))));
     let mut service = UpstreamLayer::new().layer(client);
     let mut call = Box::pin(service.call(request()));
-    let answer = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    let Poll::Ready(Ok(response)) = answer else { panic!("not ready") };
+    let response = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Ok(response)) = response else { panic!("not ready") };
     assert!(poll_once(&mut body(response)).is_ready());
 }
 
 #[test]
-fn to_wait_outside_a_runtime_panics_as_documented() {
+fn waiting_outside_a_runtime_panics() {
     let client = service_fn(|_: Request<()>| pending::<io::Result<Response<Empty<Bytes>>>>());
     let mut service = UpstreamLayer::new().layer(client);
     let mut call = Box::pin(service.call(request()));
@@ -723,7 +723,7 @@ fn to_wait_outside_a_runtime_panics_as_documented() {
 }
 
 #[tokio::test]
-async fn what_passes_allocates_nothing_even_when_it_waits() {
+async fn passing_and_waiting_allocate_nothing() {
     // Pending once, at the head and in the body; no box of its own.
     #[derive(Debug, Default)]
     struct Once(bool);
@@ -762,7 +762,7 @@ async fn what_passes_allocates_nothing_even_when_it_waits() {
 }
 
 #[test]
-fn the_parts_are_what_their_parts_are() {
+fn auto_traits_follow_the_inner_types() {
     fn check<T: Send + Sync + Unpin + fmt::Debug + 'static>() {}
     check::<UpstreamLayer>();
     check::<Upstream<()>>();
@@ -785,7 +785,7 @@ fn get(address: SocketAddr) -> Request<Empty<Bytes>> {
 const FIRST_CHUNK: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
 
 #[tokio::test]
-async fn a_caller_that_leaves_closes_the_connection_to_the_upstream() {
+async fn a_dropped_call_closes_the_connection_to_the_upstream() {
     let mut upstream = RawUpstream::answering(FIRST_CHUNK).await;
     let service = UpstreamLayer::new().layer(client());
 
@@ -836,7 +836,7 @@ async fn gateway(upstream: SocketAddr) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_caller_that_hangs_up_on_the_gateway_closes_the_connection_to_the_upstream() {
+async fn a_client_that_disconnects_closes_the_connection_to_the_upstream() {
     let mut upstream = RawUpstream::answering(FIRST_CHUNK).await;
     let gateway = gateway(upstream.address).await;
     let mut caller = TcpStream::connect(gateway).await.unwrap();
@@ -852,8 +852,8 @@ async fn a_caller_that_hangs_up_on_the_gateway_closes_the_connection_to_the_upst
 
 #[tokio::test]
 async fn connection_close_of_the_upstream_does_not_reach_the_caller() {
-    let answer = "HTTP/1.0 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
-    let upstream = RawUpstream::answering(answer).await;
+    let response = "HTTP/1.0 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
+    let upstream = RawUpstream::answering(response).await;
     let gateway = gateway(upstream.address).await;
     let mut caller = TcpStream::connect(gateway).await.unwrap();
     // Twice over one connection.
@@ -870,10 +870,10 @@ async fn connection_close_of_the_upstream_does_not_reach_the_caller() {
 }
 
 #[tokio::test]
-async fn interim_answers_of_the_upstream_do_not_reach_the_caller() {
-    let answer = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n\
+async fn interim_responses_of_the_upstream_do_not_reach_the_caller() {
+    let response = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n\
         HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-    let upstream = RawUpstream::answering(answer).await;
+    let upstream = RawUpstream::answering(response).await;
     let gateway = gateway(upstream.address).await;
     let mut caller = TcpStream::connect(gateway).await.unwrap();
     caller.write_all(b"GET / HTTP/1.1\r\nhost: gateway\r\n\r\n").await.unwrap();
@@ -886,8 +886,8 @@ async fn interim_answers_of_the_upstream_do_not_reach_the_caller() {
 
 #[tokio::test]
 async fn a_switch_of_protocols_is_a_502() {
-    let answer = "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
-    let upstream = RawUpstream::answering(answer).await;
+    let response = "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
+    let upstream = RawUpstream::answering(response).await;
     let service = UpstreamLayer::new().layer(client());
     let response = service.oneshot(get(upstream.address)).await.unwrap();
     assert_eq!(response.status(), StatusCode::BAD_GATEWAY);

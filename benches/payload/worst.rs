@@ -19,9 +19,9 @@ use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
     model::Profile,
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::{Document, Payload, PayloadLayer},
-    schema::{BuiltIn, ChatLimits, SchemaLayer},
+    schema::{BuiltInSchemas, ChatLimits, SchemaLayer},
     transform::TransformLayer,
 };
 
@@ -29,7 +29,7 @@ const LENGTH: usize = 8 << 20;
 const TURNS: usize = 3;
 
 pub fn print(_criterion: &mut Criterion) {
-    let schema = BuiltIn::of(Profile::openai()).chat_completion();
+    let schema = BuiltInSchemas::new(Profile::openai()).chat_completion();
     println!("\nworst bodies, {} MiB each: milliseconds, and times serde_json", LENGTH >> 20);
     println!("{:28} {:>8} {:>16} {:>16} {:>16}", "", "serde", "document", "layers", "schema");
     for (what, body) in cases() {
@@ -66,14 +66,15 @@ fn timed<T>(run: impl FnOnce() -> T) -> Duration {
 fn pass(body: &Bytes) -> u16 {
     let layers = (
         PayloadLayer::new(),
-        SchemaLayer::any_body().limits(ChatLimits::new().characters(usize::MAX).images(1_000)),
+        SchemaLayer::any_body()
+            .chat_limits(ChatLimits::new().max_characters(usize::MAX).max_images(1_000)),
         TransformLayer::new()
-            .output_tokens(256)
+            .max_output_tokens(256)
             .default_json("/user".parse().unwrap(), "u")
             .remove_json("/stream_options/include_usage".parse().unwrap()),
         ModelRulesLayer::new(
             Profile::router(),
-            ModelRules::new().allow(Models::of(["*"]).any_provider()),
+            ModelRules::new().allow(ModelRule::new(["*"]).any_provider()),
         ),
         CacheLayer::new("upstream", Scope::Identity).cacheable(Cacheable::by(|_| true)),
     );

@@ -62,7 +62,7 @@ impl Given {
 pub(crate) fn of(kind: Option<Kind>, upstream: &str) -> Profile {
     let Some(kind) = kind else {
         let uri = upstream.parse::<Uri>().ok();
-        return uri.and_then(|uri| Profile::of_host(uri.host()?)).unwrap_or_default();
+        return uri.and_then(|uri| Profile::from_host(uri.host()?)).unwrap_or_default();
     };
     match kind {
         Kind::Anthropic => Profile::anthropic(),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tower_inference::{
     memory_limit::MemoryLimit,
     model::Profile,
-    schema::{BuiltIn, Schema, SchemaError, SchemaLayer},
+    schema::{BuiltInSchemas, Schema, SchemaError, SchemaLayer},
     transform::TransformLayer,
 };
 
@@ -30,7 +30,7 @@ impl Bodies {
                 let schemas = serve
                     .without_bounds
                     .iter()
-                    .try_fold(BuiltIn::of(profile.clone()), |schemas, member| {
+                    .try_fold(BuiltInSchemas::new(profile.clone()), |schemas, member| {
                         schemas.without_bound(member)
                     });
                 let schemas = schemas.map_err(|error| format!("--without-bound: {error}"))?;
@@ -47,7 +47,9 @@ impl Bodies {
         };
         let output = match serve.max_tokens {
             None => TransformLayer::new(),
-            Some(most) => TransformLayer::new().profile(profile.clone()).output_tokens(most.get()),
+            Some(most) => {
+                TransformLayer::new().profile(profile.clone()).max_output_tokens(most.get())
+            }
         };
         let memory = usize::try_from(serve.max_bodies).unwrap_or(usize::MAX);
         let memory = MemoryLimit::new(memory);

@@ -1,7 +1,7 @@
 //! The layer that gives answers again.
 
 use tower_inference::{
-    cache::{CacheLayer, Scope},
+    cache::{CacheLayer, Freshness, MemoryTier, Scope, SharedCalls},
     memory_limit::MemoryLimit,
 };
 
@@ -24,12 +24,12 @@ pub(crate) fn layer(
         CacheScope::Shared => Scope::Shared,
     };
     // By its address: other upstreams that share a server have other answers.
-    let mut layer = CacheLayer::new(url, scope).ttl(*ttl);
+    let mut layer = CacheLayer::new(url, scope).freshness(Freshness::new().ttl(*ttl));
     if let Some(bytes) = max_bytes {
-        layer = layer.max_bytes(*bytes);
+        layer = layer.memory(MemoryTier::new().max_bytes(*bytes));
     }
     if let Some(bytes) = max_shared {
-        layer = layer.memory_limit(MemoryLimit::new(*bytes));
+        layer = layer.shared_calls(SharedCalls::new().memory_limit(MemoryLimit::new(*bytes)));
     }
     if let Some(tier) = redis.map(shared::responses).transpose()?.flatten() {
         layer = layer.second_tier(tier);

@@ -27,7 +27,7 @@ pub(crate) async fn check(
     let scrubber = hf_token.scrubber();
     let client = HttpsClient::builder().build()?;
     // Under the name that the upstream knows.
-    let limit = TransformLayer::new().profile(profile.clone()).output_tokens(1);
+    let limit = TransformLayer::new().profile(profile.clone()).max_output_tokens(1);
     let upstream = ServiceBuilder::new()
         .layer(limit)
         .layer(UpstreamLayer::new().head_timeout(PATIENCE))
@@ -45,7 +45,7 @@ pub(crate) async fn check(
     let Ok(response) = upstream.oneshot(request).await;
     let refusal = response.extensions().get().map(Rejection::refusal);
     // The gateway's layers may have answered in the upstream's place, but they keep its word.
-    let status = context.upstream_status().unwrap_or_else(|| response.status());
+    let status = context.outcome().upstream_status.unwrap_or_else(|| response.status());
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
 

@@ -44,7 +44,7 @@ impl Limits {
             })
         });
         let upstream = upstream::layer(settings.client.deadlines)
-            .in_flight(settings.slots.upstream_slots)
+            .max_in_flight(settings.slots.upstream_slots)
             .caller_share(settings.slots.caller_share);
         let budget = limits.token_budget.map(|budget| {
             let layer = TokenBudgetLayer::new(Limit::per_identity(budget).name("tokens"))

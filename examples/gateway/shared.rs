@@ -37,7 +37,7 @@ pub(crate) fn responses(redis: &Redis) -> Result<Option<SecondTier>, Error> {
     let refused = |error| format!("--redis-cache: {error}");
     let mut cache = RedisCache::single(Secret::new(url)).map_err(refused)?;
     if let Some(wait) = redis.wait {
-        cache = cache.wait(wait);
+        cache = cache.read_timeout(wait);
     }
     Ok(Some(SecondTier::new(cache, secret(redis)?).encrypted()))
 }

@@ -38,8 +38,9 @@ pub(crate) fn gateway(
         ($behind:expr) => {{
             let behind = $behind;
             let of = |payload: PayloadLayer, schema, edits| {
-                let stack =
-                    behind.clone().payload(payload.limit(max_bytes).memory_limit(memory.clone()));
+                let stack = behind
+                    .clone()
+                    .payload(payload.max_body_bytes(max_bytes).memory_limit(memory.clone()));
                 stack.schema(schema).transform(edits).layer(client.clone())
             };
             let inference = Inference {

@@ -38,13 +38,14 @@ impl Verdict {
             None => of_status(status, &body, message.as_deref()),
         };
         let mut words = format!("{finding}: {advice}.");
-        // What is said of a token that was refused may hold a part of it.
-        let quoted = refusal.is_none() && !status.is_success() && !of_credentials(status);
+        let fine = refusal.is_none() && status.is_success() && is_completion(&body);
+        // A message about a refused token may hold a part of it.
+        let quoted = refusal.is_none() && !fine && !of_credentials(status);
         if let Some(message) = message.filter(|_| quoted) {
             words.push_str(" It said: ");
             words.push_str(&message);
         }
-        Self { fine: refusal.is_none() && status.is_success(), words }
+        Self { fine, words }
     }
 }
 
@@ -62,7 +63,12 @@ fn of_status(
 ) -> (&'static str, &'static str) {
     let about_model = message.is_some_and(|message| message.to_lowercase().contains("model"));
     match status.as_u16() {
-        200..=299 => ("Fine", "the upstream took the token and answered a chat completion"),
+        200..=299 if is_completion(body) => {
+            ("Fine", "the upstream took the token and answered a chat completion")
+        }
+        200..=299 => {
+            ("The response is no chat completion", "the upstream failed or is another server")
+        }
         300..=399 => ("The address is not the upstream's own", "it answers with a redirect"),
         400 | 404 | 422 if about_model => {
             ("The model is unknown", "the token was taken; name a model with --check-model")
@@ -80,6 +86,13 @@ fn of_status(
         500.. => ("The upstream failed", "the gateway's settings did not cause this"),
         _ => ("The request was refused", "the upstream was reached"),
     }
+}
+
+/// Whether the body is a chat completion that ended well. Servers send failures with 200 too.
+fn is_completion(body: &Value) -> bool {
+    let choice = &body["choices"][0];
+    let is_failure = |reason: &str| matches!(reason, "abort" | "error");
+    choice["message"].is_object() && !choice["finish_reason"].as_str().is_some_and(is_failure)
 }
 
 /// The upstream's own words, wherever its kind puts them, without the token.

@@ -1,5 +1,3 @@
-//! What the cache was good for, by route and model.
-
 use std::{
     hash::{BuildHasher as _, RandomState},
     sync::{
@@ -9,39 +7,40 @@ use std::{
     time::Duration,
 };
 
-/// What the cache did for requests of one route and model. From
-/// [`CacheLayer::counts`](super::CacheLayer::counts).
+/// Counts of a [cache](super) for one route and model.
+///
+/// [`CacheLayer::counts`](super::CacheLayer::counts) returns them.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct CacheCounts {
-    /// The route, by its name in the context; empty where it has none.
+    /// Route of the requests, empty if they have none.
     pub route: Box<str>,
-    /// The model that was asked for; empty where it is not known.
+    /// Requested model, empty if it is not known.
     pub model: Box<str>,
-    /// Requests that were answered from what was kept, stale answers included.
+    /// Requests that received an entry, including stale ones.
     pub hits: u64,
-    /// Requests for which the upstream was called, though they may be shared.
+    /// Requests that called the upstream, possibly on behalf of others.
     pub misses: u64,
-    /// Requests that were answered together with another that had gone before.
+    /// Requests that shared the call of another request.
     pub followers: u64,
-    /// Requests that are not for a cache.
+    /// Requests that bypassed the cache.
     pub bypasses: u64,
-    /// Answers that were kept.
+    /// Responses that were stored.
     pub stored: u64,
-    /// Answers that had to go before their time, to make room for others.
+    /// Entries that were evicted to make room for others.
     pub evicted: u64,
-    /// Bytes of bodies that were given to hits and followers.
+    /// Bytes of bodies that hits and followers received.
     pub bytes: u64,
-    /// Tokens, of prompts and answers, that hits and followers did not take: as the upstream counted
-    /// them the first time.
+    /// Tokens of prompts and responses that hits and followers saved. The upstream counted them for
+    /// the first request.
     pub saved_tokens: u64,
-    /// Time of the upstream that hits and followers did not take.
+    /// Upstream time that hits and followers saved.
     pub saved_time: Duration,
 }
 
-/// Which of them.
+/// An event that is counted.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Event {
+pub(crate) enum CacheEvent {
     Hit,
     Miss,
     Follower,
@@ -50,35 +49,35 @@ pub(super) enum Event {
     Evicted,
 }
 
-/// What an answer took.
+/// The cost of an upstream call.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cost {
-    /// Tokens, of the prompt and of the answer.
-    pub(super) tokens: u64,
-    /// From the call to the end of the body.
-    pub(super) time: Duration,
+pub(crate) struct CallCost {
+    /// Tokens of the prompt and the response.
+    pub(crate) tokens: u64,
+    /// Time from the call to the end of the body.
+    pub(crate) time: Duration,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(crate) struct EventCounters {
     events: [AtomicU64; 6],
     bytes: AtomicU64,
     tokens: AtomicU64,
     micros: AtomicU64,
 }
 
-impl Counters {
-    pub(super) fn count(&self, event: Event) {
+impl EventCounters {
+    pub(crate) fn count(&self, event: CacheEvent) {
         if let Some(counter) = self.events.get(event as usize) {
             counter.fetch_add(1, Relaxed);
         }
     }
 
-    pub(super) fn add_bytes(&self, bytes: u64) {
+    pub(crate) fn add_bytes(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Relaxed);
     }
 
-    pub(super) fn saved(&self, cost: Cost) {
+    pub(crate) fn saved(&self, cost: CallCost) {
         self.tokens.fetch_add(cost.tokens, Relaxed);
         let micros = u64::try_from(cost.time.as_micros()).unwrap_or(u64::MAX);
         self.micros.fetch_add(micros, Relaxed);
@@ -103,29 +102,29 @@ impl Counters {
     }
 }
 
-/// Counters of at most so many pairs of route and model, and of all others together. A pair that is
-/// there stays: it is found without a lock.
+/// Counters of a bounded number of pairs of route and model, and of all others together. Pairs are
+/// never removed, so that they are found without a lock.
 #[derive(Debug)]
-pub(super) struct Counts {
-    // Open addressing, at most half full.
+pub(crate) struct CounterTable {
+    /// Open addressing, at most half full.
     slots: Box<[OnceLock<Pair>]>,
     used: AtomicUsize,
     hasher: RandomState,
-    others: Arc<Counters>,
+    others: Arc<EventCounters>,
 }
 
 #[derive(Debug)]
 struct Pair {
     route: Box<str>,
     model: Box<str>,
-    counters: Arc<Counters>,
+    counters: Arc<EventCounters>,
 }
 
-/// Names come with requests: their number is bounded.
-const MOST: usize = 256;
+/// Clients choose the names of models, so their number is bounded.
+const MAX_PAIRS: usize = 256;
 
-impl Counts {
-    pub(super) fn of(&self, route: &str, model: &str) -> Arc<Counters> {
+impl CounterTable {
+    pub(crate) fn of(&self, route: &str, model: &str) -> Arc<EventCounters> {
         let start = self.hasher.hash_one((route, model)) as usize % self.slots.len();
         let (before, from) = self.slots.split_at(start);
         for slot in from.iter().chain(before) {
@@ -137,9 +136,9 @@ impl Counts {
         Arc::clone(&self.others)
     }
 
-    /// Adds the pair where there is still room: unless another one was quicker.
+    /// Adds a pair if there is room. Another thread may have added one to the slot.
     fn add<'a>(&self, slot: &'a OnceLock<Pair>, route: &str, model: &str) -> Option<&'a Pair> {
-        let more = |used: usize| (used < MOST).then_some(used + 1);
+        let more = |used: usize| (used < MAX_PAIRS).then_some(used + 1);
         self.used.fetch_update(Relaxed, Relaxed, more).ok()?;
         let mut added = false;
         let pair = slot.get_or_init(|| {
@@ -152,28 +151,28 @@ impl Counts {
         Some(pair)
     }
 
-    pub(super) fn read(&self) -> Vec<CacheCounts> {
+    pub(crate) fn read(&self) -> Vec<CacheCounts> {
         let mut pairs: Vec<_> = self.slots.iter().filter_map(OnceLock::get).collect();
         pairs.sort_unstable_by_key(|pair| (&pair.route, &pair.model));
         let read = |pair: &&Pair| pair.counters.read(&pair.route, &pair.model);
         let mut counts: Vec<_> = pairs.iter().map(read).collect();
-        if self.used.load(Relaxed) >= MOST {
+        if self.used.load(Relaxed) >= MAX_PAIRS {
             counts.push(self.others.read("other", "other"));
         }
         counts
     }
 }
 
-/// Of an empty text nothing is there to be read, not even masked out: to compare two of them so costs
-/// processors with AVX-512 a hundred nanoseconds.
+/// Compares names. Two empty ones are compared without a read, which takes a hundred nanoseconds on
+/// processors with AVX-512.
 fn is_same(one: &str, other: &str) -> bool {
     one.len() == other.len() && (one.is_empty() || one == other)
 }
 
-impl Default for Counts {
+impl Default for CounterTable {
     fn default() -> Self {
         Self {
-            slots: (0..2 * MOST).map(|_| OnceLock::new()).collect(),
+            slots: (0..2 * MAX_PAIRS).map(|_| OnceLock::new()).collect(),
             used: AtomicUsize::new(0),
             hasher: RandomState::new(),
             others: Arc::default(),
@@ -186,35 +185,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_bounded_and_the_rest_is_counted_together() {
-        let counts = Counts::default();
+    fn pairs_are_bounded_and_the_others_counted_together() {
+        let counts = CounterTable::default();
         for number in 0..1_000 {
-            counts.of("chat", &number.to_string()).count(Event::Hit);
+            counts.of("chat", &number.to_string()).count(CacheEvent::Hit);
         }
-        // Those that are there stay.
-        counts.of("chat", "7").count(Event::Miss);
+        // Existing pairs remain.
+        counts.of("chat", "7").count(CacheEvent::Miss);
         let read = counts.read();
-        assert_eq!(read.len(), MOST + 1);
+        assert_eq!(read.len(), MAX_PAIRS + 1);
         assert_eq!(read.iter().map(|counts| counts.hits).sum::<u64>(), 1_000);
         let seven = read.iter().find(|counts| &*counts.model == "7").unwrap();
         assert_eq!((seven.hits, seven.misses), (1, 1));
-        assert_eq!(read.last().unwrap().hits, 1_000 - MOST as u64);
+        assert_eq!(read.last().unwrap().hits, 1_000 - MAX_PAIRS as u64);
     }
 
     #[test]
-    fn threads_that_add_at_once_add_each_pair_once() {
-        let counts = Counts::default();
+    fn concurrent_threads_add_each_pair_once() {
+        let counts = CounterTable::default();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for number in 0..1_000 {
-                        counts.of("chat", &(number % 300).to_string()).count(Event::Hit);
+                        counts.of("chat", &(number % 300).to_string()).count(CacheEvent::Hit);
                     }
                 });
             }
         });
         let read = counts.read();
-        assert_eq!(read.len(), MOST + 1);
+        assert_eq!(read.len(), MAX_PAIRS + 1);
         assert_eq!(read.iter().map(|counts| counts.hits).sum::<u64>(), 4_000);
     }
 }

@@ -1,4 +1,15 @@
-//! Answers that are kept and shared, streams included: one call for many callers.
+//! Stores responses and shares calls in flight.
+//!
+//! Many clients send the same request to a model. Each upstream call takes seconds and costs money.
+//! [`CacheLayer`] responds to repeated requests from memory. Concurrent identical requests share one
+//! upstream call while its response streams.
+//!
+//! ```
+//! # use tower_inference::cache::{CacheLayer, Scope};
+//! let layer = CacheLayer::new("router", Scope::Identity);
+//! ```
+//!
+//! # Example
 //!
 //! ```
 //! use bytes::Bytes;
@@ -13,19 +24,19 @@
 //!     payload::Payload,
 //! };
 //!
-//! const ANSWER: &str = r#"{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}"#;
+//! const CHAT: &str = r#"{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}"#;
 //!
 //! async fn upstream(_: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallible> {
 //!     let response = Response::builder().header("content-type", "application/json");
-//!     Ok(response.body(Full::from(ANSWER)).unwrap())
+//!     Ok(response.body(Full::from(CHAT)).unwrap())
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! let cache = CacheLayer::new("router", Scope::Identity);
-//! let service = cache.layer(service_fn(upstream));
+//! let service = CacheLayer::new("router", Scope::Identity).layer(service_fn(upstream));
 //!
-//! let ask = async |body: &'static str| {
+//! // Returns the `cache-status` of a request.
+//! let send = async |body: &'static str| {
 //!     let mut request = Request::post("/v1/chat/completions")
 //!         .header("content-type", "application/json")
 //!         .body(Payload::buffered(body))
@@ -33,200 +44,174 @@
 //!     let context = RequestContext::ensure(request.extensions_mut());
 //!     let caller = Identity::new(Proof::Jwt, "https://issuer.example", "user-7");
 //!     context.set_identity(Arc::new(caller));
-//!     let answer = service.clone().oneshot(request).await.unwrap();
-//!     let status = answer.headers()["cache-status"].clone();
-//!     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), ANSWER);
+//!     let response = service.clone().oneshot(request).await.unwrap();
+//!     let status = response.headers()["cache-status"].clone();
+//!     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), CHAT);
 //!     status.to_str().unwrap().to_owned()
 //! };
-//! let first = ask(r#"{"model": "m", "temperature": 0, "messages": []}"#).await;
+//! let first = send(r#"{"model": "m", "temperature": 0, "messages": []}"#).await;
 //! assert_eq!(first, "tower-inference; fwd=miss");
-//! // Whatever the order of the members, and the way in which they are written.
-//! let second = ask(r#"{"messages":[],"temperature":0.0,"model":"m"}"#).await;
+//! // The order and the form of the members do not matter.
+//! let second = send(r#"{"messages":[],"temperature":0.0,"model":"m"}"#).await;
 //! assert!(second.starts_with("tower-inference; hit; ttl="));
-//! // What is sampled is sampled each time.
-//! let sampled = ask(r#"{"model": "m", "temperature": 1, "messages": []}"#).await;
+//! // A sampled response is not stored.
+//! let sampled = send(r#"{"model": "m", "temperature": 1, "messages": []}"#).await;
 //! assert_eq!(sampled, "tower-inference; fwd=bypass");
 //! # }
 //! ```
 //!
-//! # Whose, and which
+//! # Keys
 //!
-//! An answer is found again by a key of 256 bits, an HMAC over all that may change it:
+//! The key of a response is an HMAC of 256 bits over everything that can change it:
 //!
-//! | part | which |
+//! | part | content |
 //! |---|---|
-//! | [namespace](CacheLayer::new) | the upstream's name |
-//! | [`Scope`] | who shares: one principal (how proved, issuer, subject), one tenant of one issuer, those for whom a function says the same, or all |
-//! | [epoch](CacheLayer::epoch) | |
-//! | method, host, path, [query](CacheLayer::query) | `GET` and `POST`; other methods pass |
-//! | [fields](CacheLayer::fields) | `accept` and some that servers of inference look at; `content-type`, unless it is `application/json` |
-//! | body | as JSON: the order of members, white space and escapes make no difference, numbers are compared exactly; without `stream`, `stream_options` and [ignored members](CacheLayer::ignore_members). What is not JSON, byte by byte |
+//! | [namespace](CacheLayer::new) | the name of the upstream |
+//! | [`Scope`] | the callers that share: a principal, a tenant, a name from a function, or everyone |
+//! | [epoch](CacheKey::epoch) | a number that you change with the rules of inner layers |
+//! | method | `GET` or `POST`; other methods bypass the cache |
+//! | target | host, path and [query](CacheKey::query) |
+//! | [headers](CacheKey::headers) | `accept` and some headers of inference APIs |
+//! | `content-type` | unless it is `application/json` |
+//! | JSON body | all members except for `stream`, `stream_options` and [ignored ones](CacheKey::ignore_members) |
+//! | other body | all bytes |
 //!
-//! `stream` and `stream_options` choose one of three variants below the key: plain, streamed,
-//! streamed with usage. Only what is [cacheable](CacheLayer::cacheable) has a key: by default, what
-//! is deterministic by its own words.
+//! The order of members, white space and escapes do not change the key of a JSON body. Numbers are
+//! compared exactly.
 //!
-//! The cache is bypassed where the scope does not know who calls, or their credential has
-//! [expired](crate::identity::Identity::expires_at); by bodies that are streamed and calls of gRPC;
-//! and by requests for a part (`range`), on a condition (`if-…`), or to upgrade.
+//! `stream` and `stream_options` select one of three variants of a response: plain, streamed, or
+//! streamed with usage. Only [cacheable](CacheLayer::cacheable) requests have a key. By default these
+//! are the deterministic ones.
 //!
-//! # What is kept
+//! A request bypasses the cache for any of these reasons:
 //!
-//! An answer with a status of 2xx (not 206), without `set-cookie`, a content coding, `no-store`,
-//! `no-cache`, `private`, or a `vary` on what is no part of the key. (Servers put a bare `no-cache` on
-//! each stream, for the sake of browsers: of a stream it forbids nothing.) And only once it is known to
-//! be whole:
+//! - The scope lacks a property of the caller.
+//! - The caller's identity has [expired](crate::identity::Identity::expires_at).
+//! - The body is streamed, or the call is gRPC.
+//! - The request asks for a part (`range`), has a condition (`if-…`) or upgrades the protocol.
 //!
-//! | answer | whole by |
+//! # Stored responses
+//!
+//! A stored response has a status of 2xx except for 206. It has no `set-cookie` and no content
+//! coding. It has no `no-store`, `no-cache` or `private`, and no `vary` by a header outside of the
+//! key. A bare `no-cache` of a stream is ignored: servers add it to every stream because of browsers.
+//!
+//! A response is stored once it is known to be complete:
+//!
+//! | response | proof of completeness |
 //! |---|---|
-//! | `text/event-stream`, JSON in lines | its own end mark and the end of its body: see [`tap`](crate::tap) |
+//! | `text/event-stream`, JSON lines | its end mark and the end of its body, see [`tap`](crate::tap) |
 //! | JSON | its length or its grammar |
-//! | any other | its length; no page of HTML, and no error in JSON |
+//! | other | its length; HTML pages and JSON errors are never stored |
 //!
-//! A failure inside of a 200 is not stored: an error of any shape, a finish reason that is not known for
-//! a good end, a stream that said nothing, `{}`, and an empty body. A response that was cut by a limit
-//! of its output (`length`, `max_tokens`) is stored where the request has such a limit, or a layer of
-//! this crate put one in; the upstream's own default may be another tomorrow.
+//! A failure with a status of 200 is not stored. Failures are an error object, an unknown finish
+//! reason, a stream without content, `{}` and an empty body. A response that reached its output limit
+//! (`length`, `max_tokens`) is stored only if the request has that limit, possibly from a layer of this
+//! crate. The upstream's default limit may change.
 //!
-//! Nothing is held back for that: the answer is recorded as it flows. Fields of one hop, one caller
-//! or one moment (`connection` and what it names, `x-request-id`, `ratelimit`, `retry-after`, …) are
-//! not kept, nor shown to those who share. What was answered by
-//! [somebody else](crate::context::RequestContext::set_fell_back) than was asked is not kept.
+//! Recording does not delay the response. Headers of one hop, one caller or one moment are neither
+//! stored nor shared, for example `connection`, `x-request-id`, `ratelimit` and `retry-after`. The
+//! response of a [fallback](crate::context::RequestContext::set_fell_back) is not stored.
 //!
-//! It is given again in the very chunks in which it came, with its trailers. A finished chat answer
-//! in text alone also serves as another variant: a stream with usage as either of the others, a
-//! plain one as a stream.
+//! A hit replays the original chunks and trailers. A finished chat of text alone also serves other
+//! variants. A stream with usage serves both others, and a plain response serves both streams.
 //!
-//! # What is under way
+//! # Shared calls
 //!
-//! Requests of one key and variant that come while the first is under way share its call, be it
-//! plain or streamed. Each reads from the start, at its own pace; whoever leaves leaves the others
-//! undisturbed; with the last of them, the call is cancelled. Nobody drives it but those who read.
+//! Requests with the same key and variant join the call that is in flight. Each reads the response
+//! from its start and at its own pace. A client that disconnects does not disturb the others. The last
+//! one cancels the call. There is no background task: the readers drive the call.
 //!
-//! - An error, a panic, and a refusal of this crate's own (of a budget further in, of an upstream
-//!   that cannot be reached) go to the one who began the call. The next of the others begins a call
-//!   with a request of its own, which the rest share; should that come to nothing too, each calls
-//!   for itself. An answer of the upstream is shared whatever its status; but under a scope wider than
-//!   [`Scope::Identity`], one that is for its caller alone (`private`, `no-store`, `no-cache`,
-//!   `set-cookie`, `vary` on what is no part of the key) is given to nobody else either.
-//! - A response that is larger than [`max_entry`](CacheLayer::max_entry) is passed on in step: the
-//!   fastest reader is at most a [window](CacheLayer::window) ahead of the slowest. Slow readers cost
-//!   the others at most one [total time](CacheLayer::slowest_deadline). Each time the others wait,
-//!   a quarter of the rest of that time may pass, and then the readers behind are cut with a
-//!   [`BodyError`].
-//! - All shared calls take at most one [sum of memory](CacheLayer::memory_limit). Requests beyond it
-//!   are served, and neither shared nor stored.
-//! - Further in, the call has a [`RequestContext`](crate::context::RequestContext) of its own, with
-//!   the identity of the one who began it. What it learns is told to that one alone.
+//! - Responses of the upstream are shared whatever their status. Under a scope wider than
+//!   [`Scope::Identity`], a response that is private to its caller is not shared. It is private if it has
+//!   `private`, `no-store`, `no-cache`, `set-cookie` or a `vary` by a header outside of the key.
+//! - Errors, panics and rejections of inner layers go only to the request that began the call. One of
+//!   the others then begins a new call, which the rest share. After two failed calls a request calls
+//!   the upstream alone.
+//! - A response that is larger than [`max_entry_bytes`](MemoryTier::max_entry_bytes) is not recorded.
+//!   Its fastest reader is at most [`max_gap_bytes`](SharedCalls::max_gap_bytes) ahead of the slowest
+//!   one. A reader that is too slow is cut with a [`BodyError`]. All slow readers of a response
+//!   together delay the others by at most
+//!   [`slow_reader_timeout`](SharedCalls::slow_reader_timeout).
+//! - All shared calls together take at most [`memory_limit`](SharedCalls::memory_limit). Beyond it,
+//!   responses are neither shared nor stored.
+//! - The call has its own [`RequestContext`](crate::context::RequestContext) with the identity of the
+//!   request that began it. Only that request learns its outcome.
 //!
 //! # Freshness
 //!
-//! | | by default |
+//! | setting | default |
 //! |---|---|
-//! | [time to live](CacheLayer::ttl), by route and model too | 5 min |
-//! | [said by the answer](CacheLayer::ttl_from_answers) | no |
-//! | [stale while another fetches it](CacheLayer::stale_while_revalidate) | no |
-//! | [stale in place of an error](CacheLayer::stale_if_error) | no |
-//! | `cache-control` of requests, for [those who may](CacheLayer::may_control): `no-cache`, `no-store`, `max-age`, `min-fresh`, `max-stale`, `only-if-cached` | nobody |
+//! | [time to live](Freshness::ttl), also by route and model | 5 min |
+//! | [`cache-control` of responses](Freshness::from_responses) | ignored unless it forbids to store |
+//! | [stale while revalidate](Freshness::stale_while_revalidate) | no |
+//! | [stale if error](Freshness::stale_if_error) | no |
+//! | [`cache-control` of requests](ClientControl) | ignored |
 //!
-//! `no-cache` of many at once is still one call. Entries can be forgotten by
-//! [request](CacheLayer::invalidate), [route](CacheLayer::invalidate_route),
-//! [model](CacheLayer::invalidate_model), [tenant](CacheLayer::invalidate_tenant), or
-//! [all](CacheLayer::invalidate_all); then, what is under way is not kept either.
+//! Concurrent requests with `no-cache` share one call.
 //!
-//! Answers tell `age` (RFC 9111) and `cache-status` (RFC 9211) under [`Scope::Identity`], and under
-//! wider ones only [when asked](CacheLayer::cache_status). The
-//! [`RequestContext`](crate::context::RequestContext::cache) tells hits from misses always.
+//! You can invalidate responses by [request](CacheLayer::invalidate),
+//! [route](CacheLayer::invalidate_route), [model](CacheLayer::invalidate_model) or
+//! [tenant](CacheLayer::invalidate_tenant), or [all](CacheLayer::invalidate_all) of them. Responses in
+//! flight at that time are not stored.
 //!
-//! # Where it is kept
+//! Under [`Scope::Identity`], responses have `age` (RFC 9111) and `cache-status` (RFC 9211). Wider
+//! scopes need [`cache_status`](CacheLayer::cache_status). The
+//! [`RequestContext`](crate::context::Outcome::cache) always has the outcome.
 //!
-//! In memory, bounded by [`max_bytes`](CacheLayer::max_bytes), dropped least used first, and compressed
-//! above a size if you ask for it (`compress_above`, feature `cache-compression`); and, where it is given one, in a [second tier](CacheLayer::second_tier), too: Redis or Valkey, which replicas
-//! share, or a [`Tier`] of one's own.
+//! # Tiers
 //!
-//! Entries are copies: they keep nothing of the connection's buffers, and are weighed by the memory
-//! that they take. An entry that is over leaves when requests come after its time, a few entries a
-//! request.
+//! Responses are stored in [memory](MemoryTier). The least used ones are evicted beyond
+//! [`max_bytes`](MemoryTier::max_bytes). With feature `cache-compression`, `MemoryTier::compress_above`
+//! compresses large ones. A [second tier](CacheLayer::second_tier) stores responses in Redis or
+//! Valkey, which replicas share, or in your own [`Tier`].
 //!
-//! # Limits
+//! Entries are copies and do not hold the buffers of a connection. Their weight is the memory that
+//! they take. Each lookup removes a few expired entries.
 //!
-//! - `POST` is kept by a rule of this cache's own, not by RFC 9111, which asks answers to say so.
-//! - Under a scope wider than [`Scope::Identity`], callers can learn by the time an answer takes
-//!   that another has asked the same.
-//! - A hit is as quick as memory: an answer that was streamed over a minute is replayed at once.
-//! - There is no task in the background. While something is stale, one of those who ask for it
-//!   waits for the new answer, and may leave before it is there.
-//! - `cache-status` says `stored` only of a response that has been stored. Whether one is, is known at
-//!   its end, and its head has passed by then: so the first caller is never told, and a caller that
-//!   shares the response is when its head comes after that end.
-//! - What follows an answer's announced length (trailers over HTTP/2) is not kept where the one who
-//!   reads leaves right there.
-//! - A panic inside of a body that is shared is a broken body to all who read it.
-//! - Those who wait for others waste what they have reserved by being made ready (a permit of a
-//!   concurrency limit), should they need to call themselves.
-//! - [Invalidation](CacheLayer::invalidate_route) by more than 1,024 names forgets all.
-//! - Of several such layers in one another, the outermost keeps and shares.
-//! - In a [second tier](CacheLayer::second_tier) variants are apart: what one replica was told as a
-//!   stream, another that asks for a plain answer does not find.
-//! - `only-if-cached` asks memory alone.
-//! - A request for an [invalidation](CacheLayer::invalidate_all) reaches the tier, and not the
-//!   memories of other replicas.
+//! # Caveats
+//!
+//! - RFC 9111 stores a response to `POST` only if it is marked as fresh. This cache does not require
+//!   it.
+//! - Under a scope wider than [`Scope::Identity`], the response time reveals that another caller has
+//!   sent the same request.
+//! - A hit has no delay between its chunks. A stream of one minute is replayed at once.
+//! - There is no background revalidation. The first request for a stale response waits for the new
+//!   one, and may be cancelled before.
+//! - `cache-status` has `stored` only if the response is already stored. This is known at its end, so
+//!   the first response never has it. A follower has it if its head comes after that end.
+//! - HTTP/2 trailers after the announced length are not stored if the reader stops at that length.
+//! - A panic in a shared body is a failed body for all its readers.
+//! - A request that waits for a shared call also keeps the inner service's readiness, for example a
+//!   permit of a concurrency limit.
+//! - [Invalidating](CacheLayer::invalidate_route) more than 1,024 names invalidates everything.
+//! - Only the outermost of several nested cache layers stores and shares.
+//! - The [second tier](CacheLayer::second_tier) does not convert variants. A streamed response of one
+//!   replica does not serve a plain request of another.
+//! - `only-if-cached` looks in memory only.
+//! - [Invalidation](CacheLayer::invalidate_all) reaches the second tier, but not the memory of other
+//!   replicas.
 
-mod ask;
-mod block;
-mod body;
-mod cacheable;
-mod call;
-mod canonical;
-mod codec;
-mod control;
-mod convert;
 mod counts;
-mod deterministic;
 mod entry;
-mod expiry;
-mod fields;
 mod flight;
-mod flights;
-mod function;
-mod future;
-mod generation;
-mod head;
 mod key;
 mod layer;
-mod limited;
-mod listing;
-mod memory;
-#[cfg_attr(not(feature = "cache-compression"), path = "packed_none.rs")]
-mod packed;
-mod places;
-mod record;
-#[cfg(feature = "redis")]
-mod redis;
+mod policy;
+mod request;
 mod scope;
-mod seal;
-mod second;
-mod service;
 mod settings;
-mod status;
-mod storable;
-mod ticket;
 mod tier;
-mod unauthorized;
-mod variants;
 
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-pub use self::redis::{RedisCache, RedisError};
+pub use self::tier::{RedisCache, RedisError};
 pub use self::{
-    body::{BodyError, ResponseBody},
-    cacheable::Cacheable,
     counts::CacheCounts,
-    future::ResponseFuture,
     layer::CacheLayer,
+    policy::Cacheable,
+    request::{BodyError, Cache, ResponseBody, ResponseFuture},
     scope::{Scope, ScopeFunction},
-    second::SecondTier,
-    service::Cache,
-    tier::{Leased, Tier, TierFuture},
-    unauthorized::Unauthorized,
+    settings::{CacheKey, ClientControl, Freshness, MemoryTier, SharedCalls, Unauthorized},
+    tier::{LeaseResult, SecondTier, Tier, TierFuture},
 };

@@ -1,83 +1,82 @@
-//! Who shares an answer.
-
 use std::sync::Arc;
 
 use http::Request;
 
-use super::{function::Function, key::Making};
+use super::{key::KeyHasher, settings::Function};
 use crate::{identity::Identity, payload::Payload};
 
-/// Who shares an answer. What a scope needs to know and does not, it bypasses the cache for.
+/// The callers that share responses.
+///
+/// The cache is bypassed if a scope lacks a property of the caller.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Scope {
-    /// One principal: (how proved, issuer, subject). Without an identity, the cache is bypassed.
+    /// One principal: its proof, issuer and subject. Requests without an identity bypass the cache.
     Identity,
-    /// The callers of one tenant of one issuer. Without a tenant, the cache is bypassed.
+    /// The callers of one tenant of one issuer. Requests without a tenant bypass the cache.
     ///
-    /// What one of them was answered, the others may learn: see the limits of the
+    /// Callers can learn that another one has sent the same request. See the caveats of the
     /// [module](crate::cache).
     Tenant,
-    /// All, those without an identity too. Not where the token of the upstream depends on the
-    /// caller.
+    /// All callers, including those without an identity. Do not use it if the upstream token depends
+    /// on the caller.
     ///
-    /// Who comes with an `authorization` that no layer has made an identity of bypasses the cache
-    /// (RFC 9111 section 3.5).
+    /// A request with `authorization` and without an identity bypasses the cache (RFC 9111 section
+    /// 3.5).
     Shared,
-    /// Those for whom a function says the same. See [`Scope::by`].
+    /// The callers for which a function returns the same name. Made by [`Scope::by`].
     By(ScopeFunction),
 }
 
 impl Scope {
-    /// Those for whom `scope` says the same share answers; for whom it says nothing, the cache is
-    /// bypassed.
+    /// Creates a scope of the callers for which `scope` returns the same name.
     ///
-    /// It must tell tenants apart, and those of several issuers: a name alone does not.
+    /// Requests for which it returns `None` bypass the cache. The name must differ between tenants,
+    /// and between equal names of different issuers.
     pub fn by(scope: impl Fn(&Request<Payload>) -> Option<String> + Send + Sync + 'static) -> Self {
         Self::By(ScopeFunction(Function::new(Arc::new(scope))))
     }
 
-    /// Whether several callers may share one answer.
-    pub(super) const fn is_wide(&self) -> bool {
+    /// Returns whether several callers share responses.
+    pub(crate) const fn is_wide(&self) -> bool {
         !matches!(self, Self::Identity)
     }
 
-    /// Puts into the key who the caller is, among those who do not share. `None` when that is not
-    /// known.
-    pub(super) fn put(
+    /// Hashes the caller. Returns `None` if the request lacks a property of the scope.
+    pub(crate) fn hash(
         &self,
-        making: &mut Making,
+        hasher: &mut KeyHasher,
         request: &Request<Payload>,
         identity: Option<&Identity>,
     ) -> Option<()> {
         match self {
             Self::Identity => {
                 let principal = identity?.principal();
-                making.part(b"identity");
-                making.part(principal.proof.name().as_bytes());
-                making.part(principal.issuer.as_bytes());
-                making.part(principal.subject.as_bytes());
+                hasher.part(b"identity");
+                hasher.part(principal.proof.name().as_bytes());
+                hasher.part(principal.issuer.as_bytes());
+                hasher.part(principal.subject.as_bytes());
             }
             Self::Tenant => {
                 let identity = identity?;
                 let tenant = identity.tenant()?;
-                making.part(b"tenant");
-                making.part(identity.issuer().as_bytes());
-                making.part(tenant.as_bytes());
+                hasher.part(b"tenant");
+                hasher.part(identity.issuer().as_bytes());
+                hasher.part(tenant.as_bytes());
             }
-            Self::Shared => making.part(b"shared"),
+            Self::Shared => hasher.part(b"shared"),
             Self::By(ScopeFunction(scope)) => {
                 let scope = scope(request)?;
-                making.part(b"by");
-                making.part(scope.as_bytes());
+                hasher.part(b"by");
+                hasher.part(scope.as_bytes());
             }
         }
         Some(())
     }
 }
 
-/// A function that tells who shares answers. Made by [`Scope::by`].
+/// The function of [`Scope::By`]. Made by [`Scope::by`].
 #[derive(Clone, Debug)]
-pub struct ScopeFunction(Function<Scoping>);
+pub struct ScopeFunction(Function<ScopeOf>);
 
-type Scoping = dyn Fn(&Request<Payload>) -> Option<String> + Send + Sync;
+type ScopeOf = dyn Fn(&Request<Payload>) -> Option<String> + Send + Sync;

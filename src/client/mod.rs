@@ -73,7 +73,7 @@
 //!
 //! The client sends no request a third time. It does not repeat a request that failed on a new
 //! connection or after the first byte of its response. The second attempt counts in
-//! [`RequestContext::attempts`](crate::context::RequestContext::attempts). A repetition by hyper's
+//! [`Outcome::attempts`](crate::context::Outcome::attempts). A repetition by hyper's
 //! client does not count because the upstream saw nothing of the first attempt.
 //!
 //! The client copies the head of a request with a buffered body and keeps it until the response

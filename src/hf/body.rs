@@ -7,26 +7,27 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::Scrub;
+use super::response_filter::ResponseFilter;
 use crate::body;
 
 pin_project! {
-    /// The upstream's body, its trailers without the token; or a refusal.
+    /// Response body for [`HfToken`](super::HfToken): the upstream's body with filtered trailers, or a
+    /// rejection.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
         body: body::ResponseBody<B>,
-        scrub: Option<Scrub>,
+        filter: Option<ResponseFilter>,
     }
 }
 
 impl<B> ResponseBody<B> {
-    pub(super) const fn scrubbed(body: B, scrub: Scrub) -> Self {
-        Self { body: body::ResponseBody::inner(body), scrub: Some(scrub) }
+    pub(super) const fn filtered(body: B, filter: ResponseFilter) -> Self {
+        Self { body: body::ResponseBody::inner(body), filter: Some(filter) }
     }
 
-    pub(super) const fn refusal(body: body::ResponseBody<B>) -> Self {
-        Self { body, scrub: None }
+    pub(super) const fn rejection(body: body::ResponseBody<B>) -> Self {
+        Self { body, filter: None }
     }
 }
 
@@ -40,10 +41,10 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
         let mut polled = ready!(this.body.poll_frame(cx));
-        if let (Some(Ok(frame)), Some(scrub)) = (&mut polled, this.scrub)
+        if let (Some(Ok(frame)), Some(filter)) = (&mut polled, this.filter)
             && let Some(trailers) = frame.trailers_mut()
         {
-            scrub.clean(trailers);
+            filter.apply(trailers);
         }
         Poll::Ready(polled)
     }

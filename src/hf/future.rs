@@ -8,50 +8,52 @@ use http::{Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{ResponseBody, Scrub};
+use super::{body::ResponseBody, response_filter::ResponseFilter};
 use crate::{
     context::RequestContext,
     rejection::{Refusal, Rejection, Responder},
 };
 
 pin_project! {
-    /// The future of [`HfToken`](super::HfToken).
+    /// Response future for [`HfToken`](super::HfToken).
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F> {
         #[pin]
-        state: State<F>,
+        state: ResponseState<F>,
         responder: Responder,
         context: RequestContext,
     }
 }
 
 pin_project! {
-    #[project = StateProj]
+    #[project = ResponseStateProj]
     #[derive(Debug)]
-    enum State<F> {
-        // `None` once it was answered.
-        Refused { rejection: Option<Rejection> },
-        Calling { #[pin] future: F, scrub: Option<Scrub> },
+    enum ResponseState<F> {
+        // `None` after completion.
+        Reject { rejection: Option<Rejection> },
+        Pass { #[pin] future: F, filter: Option<ResponseFilter> },
     }
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) const fn refused(
+    pub(super) const fn reject(
         rejection: Rejection,
         responder: Responder,
         context: RequestContext,
     ) -> Self {
-        Self { state: State::Refused { rejection: Some(rejection) }, responder, context }
+        let state = ResponseState::Reject { rejection: Some(rejection) };
+        Self { state, responder, context }
     }
 
-    pub(super) const fn calling(
+    pub(super) const fn pass(
         future: F,
-        scrub: Scrub,
+        filter: ResponseFilter,
         responder: Responder,
         context: RequestContext,
     ) -> Self {
-        Self { state: State::Calling { future, scrub: Some(scrub) }, responder, context }
+        let state = ResponseState::Pass { future, filter: Some(filter) };
+        Self { state, responder, context }
     }
 }
 
@@ -64,38 +66,39 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let answer = match this.state.project() {
-            StateProj::Refused { rejection } => rejection.take().map(Err),
-            StateProj::Calling { future, scrub } => {
+        let result = match this.state.project() {
+            ResponseStateProj::Reject { rejection } => rejection.take().map(Err),
+            ResponseStateProj::Pass { future, filter } => {
                 let response = ready!(future.poll(cx)?);
-                scrub.take().map(|scrub| accept(response, scrub, this.context))
+                filter.take().map(|filter| filtered(response, filter, this.context))
             }
         };
-        match answer {
+        match result {
             Some(Ok(response)) => Poll::Ready(Ok(response)),
             Some(Err(rejection)) => {
                 let response = this.responder.respond(rejection, this.context);
-                Poll::Ready(Ok(response.map(ResponseBody::refusal)))
+                Poll::Ready(Ok(response.map(ResponseBody::rejection)))
             }
-            // Polled after it was ready.
+            // A poll after completion stays pending.
             None => Poll::Pending,
         }
     }
 }
 
-fn accept<R>(
+/// Returns the upstream's response as the gateway sends it.
+fn filtered<R>(
     mut response: Response<R>,
-    scrub: Scrub,
+    filter: ResponseFilter,
     context: &RequestContext,
 ) -> Result<Response<ResponseBody<R>>, Rejection> {
     let status = response.status();
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
         context.set_upstream_status(status);
-        tracing::warn!(status = status.as_u16(), "the upstream refused the gateway's token");
+        tracing::warn!(status = status.as_u16(), "the upstream rejected the gateway's token");
         return Err(Rejection::new(Refusal::UpstreamUnavailable)
-            .with_detail("the upstream refused the gateway's token"));
+            .with_detail("the upstream rejected the gateway's token"));
     }
     response.extensions_mut().clear();
-    scrub.clean(response.headers_mut());
-    Ok(response.map(|body| ResponseBody::scrubbed(body, scrub)))
+    filter.apply(response.headers_mut());
+    Ok(response.map(|body| ResponseBody::filtered(body, filter)))
 }

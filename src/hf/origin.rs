@@ -5,11 +5,10 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme},
 };
 
-use super::query;
+use super::query::without_credentials;
 use crate::loopback::is_loopback;
 
-/// The one place that the token may be sent to: scheme, host and port, and where there is one, a
-/// path that every request goes below.
+/// The only origin that may receive the token: scheme, host, port and an optional path prefix.
 ///
 /// ```
 /// use tower_inference::hf::{Origin, OriginError};
@@ -24,23 +23,24 @@ use crate::loopback::is_loopback;
 pub struct Origin {
     scheme: Scheme,
     authority: Authority,
-    // The authority again, as the `host` field.
+    // The authority as the `host` header.
     host: HeaderValue,
-    // Without its last slash: empty when there is none.
+    // Without its last slash. Empty when there is none.
     prefix: Box<str>,
     name: Arc<str>,
 }
 
 impl Origin {
-    /// Parses `https://host[:port][/prefix]`. `http` only when the host is this machine: an address
-    /// in 127.0.0.0/8, `[::1]` or `localhost`.
+    /// Parses `https://host[:port][/prefix]`.
     ///
-    /// The path of a request is appended to the prefix byte for byte, so a `..` in it is the
-    /// upstream's to resolve: a prefix is a convenience, no fence.
+    /// `http` is accepted only for this machine: an address in 127.0.0.0/8, `[::1]` or `localhost`.
+    /// The path of a request is appended to the prefix byte for byte. An upstream that resolves a
+    /// `..` in it leaves the prefix, so a prefix is no access control.
     ///
     /// # Errors
     ///
-    /// An [`OriginError`] for anything else, user names, queries and fragments included.
+    /// Returns an [`OriginError`] for any other text, such as one with a user name, a query or a
+    /// fragment.
     pub fn new(origin: &str) -> Result<Self, OriginError> {
         let parsed = Self::parse(origin)?;
         let loopback = is_loopback(parsed.authority.host());
@@ -50,29 +50,30 @@ impl Origin {
         Ok(parsed)
     }
 
-    /// As [`Origin::new`], but `http` to any host: whoever is on the way there reads the token, and
-    /// may answer in the upstream's place.
+    /// Parses an origin like [`Origin::new`] and accepts `http` for any host.
+    ///
+    /// Everyone on the network path can read the token and can respond in place of the upstream.
     ///
     /// # Errors
     ///
-    /// As [`Origin::new`], but for [`OriginError::PlainHttp`].
+    /// Returns the errors of [`Origin::new`] except [`OriginError::PlainHttp`].
     pub fn dangerous_plain_http(origin: &str) -> Result<Self, OriginError> {
         Self::parse(origin)
     }
 
-    /// `https://host[:port]`, without the prefix and without the scheme's own port.
+    /// Returns `https://host[:port]` without the prefix and without a default port.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.name
     }
 
     fn parse(origin: &str) -> Result<Self, OriginError> {
-        // The parser drops a fragment without a word.
+        // The parser drops a fragment silently.
         if origin.contains('#') {
             return Err(OriginError::Fragment);
         }
         let uri: Uri = origin.parse().map_err(|_| OriginError::Malformed)?;
-        let (scheme, own_port) = match uri.scheme_str() {
+        let (scheme, default_port) = match uri.scheme_str() {
             Some("https") => (Scheme::HTTPS, 443),
             Some("http") => (Scheme::HTTP, 80),
             _ => return Err(OriginError::Scheme),
@@ -94,7 +95,7 @@ impl Origin {
             None => None,
             Some(port) => Some(port.parse::<u16>().map_err(|_| OriginError::Malformed)?),
         };
-        let port = port.filter(|port| *port != own_port);
+        let port = port.filter(|port| *port != default_port);
         let host = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
 
         let name = format!("{scheme}://{host}").into();
@@ -115,15 +116,17 @@ impl Origin {
         self.host.clone()
     }
 
-    /// Points `uri` at this origin, whatever it pointed at. Its path stays as it is, byte for byte;
-    /// its query loses the credentials. `None` when it has no path: `*`, or an authority alone.
-    pub(super) fn aim(&self, uri: Uri) -> Option<Uri> {
+    /// Returns `uri` at this origin.
+    ///
+    /// The path keeps its bytes and the query loses its credentials. `None` when `uri` has no path, as
+    /// `*` or an authority alone.
+    pub(super) fn redirect(&self, uri: Uri) -> Option<Uri> {
         let mut parts = uri.into_parts();
         let path = parts.path_and_query.take()?;
         if !path.path().starts_with('/') {
             return None;
         }
-        let kept = path.query().and_then(query::without_credentials);
+        let kept = path.query().and_then(without_credentials);
         let path = if self.prefix.is_empty() && kept.is_none() {
             path
         } else {
@@ -146,7 +149,7 @@ impl Origin {
 impl FromStr for Origin {
     type Err = OriginError;
 
-    /// As [`Origin::new`].
+    /// Parses an origin with [`Origin::new`].
     fn from_str(origin: &str) -> Result<Self, OriginError> {
         Self::new(origin)
     }
@@ -158,33 +161,33 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why a text is not an [`Origin`].
+/// An error from parsing an [`Origin`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum OriginError {
-    /// It is not an absolute URI with a host, or its port is none.
+    /// The text is not an absolute URI with a host and a valid port.
     Malformed,
-    /// Its scheme is neither `https` nor `http`.
+    /// The scheme is neither `https` nor `http`.
     Scheme,
-    /// Its scheme is `http` and its host another machine.
+    /// The scheme is `http` and the host is another machine.
     PlainHttp,
-    /// It has a user name or a password.
+    /// The origin has a user name or a password.
     UserInfo,
-    /// It has a query.
+    /// The origin has a query.
     Query,
-    /// It has a fragment.
+    /// The origin has a fragment.
     Fragment,
 }
 
 impl fmt::Display for OriginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed => "an origin is written https://host[:port][/prefix]",
-            Self::Scheme => "the scheme of an origin is https, or http",
-            Self::PlainHttp => "plain http is allowed to this machine only",
-            Self::UserInfo => "an origin has no user name",
-            Self::Query => "an origin has no query",
-            Self::Fragment => "an origin has no fragment",
+            Self::Malformed => "expected an origin of the form https://host[:port][/prefix]",
+            Self::Scheme => "the scheme of an origin must be https or http",
+            Self::PlainHttp => "plain http is allowed only to this machine",
+            Self::UserInfo => "an origin must not have a user name",
+            Self::Query => "an origin must not have a query",
+            Self::Fragment => "an origin must not have a fragment",
         })
     }
 }
@@ -195,9 +198,9 @@ impl Error for OriginError {}
 mod tests {
     use super::*;
 
-    fn aimed(origin: &str, uri: &str) -> Option<String> {
+    fn redirected(origin: &str, uri: &str) -> Option<String> {
         let origin = Origin::new(origin).unwrap();
-        origin.aim(uri.parse().unwrap()).map(|uri| uri.to_string())
+        origin.redirect(uri.parse().unwrap()).map(|uri| uri.to_string())
     }
 
     #[test]
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_more_or_less_than_an_origin_is_refused() {
+    fn other_texts_are_no_origin() {
         for (written, error) in [
             ("https://user@a.example", OriginError::UserInfo),
             ("https://user:word@a.example", OriginError::UserInfo),
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_leaves_this_machine_only_when_asked_for_by_name() {
+    fn plain_http_to_another_machine_needs_the_dangerous_constructor() {
         for written in ["http://tgi.internal", "http://127.0.0.1.nip.io", "http://10.0.0.1"] {
             assert_eq!(Origin::new(written), Err(OriginError::PlainHttp), "{written}");
             assert_eq!(Origin::dangerous_plain_http(written).unwrap().as_str(), written);
@@ -246,31 +249,31 @@ mod tests {
     }
 
     #[test]
-    fn every_uri_is_pointed_at_the_origin() {
+    fn every_uri_is_sent_to_the_origin() {
         let router = "https://router.huggingface.co";
         for uri in ["/v1/models", "http://evil.example/v1/models", "https://u:p@evil:1/v1/models"] {
-            let aimed = aimed(router, uri).unwrap();
-            assert_eq!(aimed, "https://router.huggingface.co/v1/models", "{uri}");
+            let redirected = redirected(router, uri).unwrap();
+            assert_eq!(redirected, "https://router.huggingface.co/v1/models", "{uri}");
         }
-        assert_eq!(aimed(router, "*"), None);
-        assert_eq!(aimed(router, "evil.example:443"), None);
+        assert_eq!(redirected(router, "*"), None);
+        assert_eq!(redirected(router, "evil.example:443"), None);
     }
 
     #[test]
     fn a_query_loses_its_credentials() {
-        let aim = |uri| aimed("https://a.example", uri).unwrap();
-        assert_eq!(aim("/a%2Fb?x=1&access_token=t"), "https://a.example/a%2Fb?x=1");
-        assert_eq!(aim("/a%2Fb?X-Amz-Signature=s"), "https://a.example/a%2Fb");
+        let redirect = |uri| redirected("https://a.example", uri).unwrap();
+        assert_eq!(redirect("/a%2Fb?x=1&access_token=t"), "https://a.example/a%2Fb?x=1");
+        assert_eq!(redirect("/a%2Fb?X-Amz-Signature=s"), "https://a.example/a%2Fb");
     }
 
     #[test]
-    fn the_path_stays_byte_for_byte() {
+    fn the_path_keeps_its_bytes() {
         for path in ["/", "/a%2Fb", "//evil.example/x", "/a/../b", "/a//b", "/%e4?x=%2f&&y=", "/?"]
         {
             let expected = format!("https://a.example{path}");
-            assert_eq!(aimed("https://a.example", path).unwrap(), expected);
+            assert_eq!(redirected("https://a.example", path).unwrap(), expected);
             let expected = format!("https://a.example/v1{path}");
-            assert_eq!(aimed("https://a.example/v1/", path).unwrap(), expected);
+            assert_eq!(redirected("https://a.example/v1/", path).unwrap(), expected);
         }
     }
 }

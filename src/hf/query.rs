@@ -1,7 +1,7 @@
-//! Credentials in a query: of presigned URLs (SigV4) and of clients that cannot set fields.
+//! Credentials in a query, as in presigned URLs (SigV4) and from clients that cannot set headers.
 
-/// The query without the parameters that are credentials; `None` when it has none. What stays does
-/// so byte for byte.
+/// Returns the query without credentials, or `None` when it has none. The other parameters keep their
+/// bytes.
 pub(super) fn without_credentials(query: &str) -> Option<String> {
     let credentials = |parameter: &&str| is_credentials(parameter.split('=').next().unwrap_or(""));
     query.split('&').find(credentials)?;
@@ -10,7 +10,8 @@ pub(super) fn without_credentials(query: &str) -> Option<String> {
 }
 
 fn is_credentials(name: &str) -> bool {
-    // Longer than any of them; decoding never lengthens, and what is longer can only match a prefix.
+    // Longer than every known name. A longer name can match only by its prefix, and decoding never
+    // lengthens it.
     let mut decoded = [0; 24];
     let mut length = 0;
     for (place, byte) in decoded.iter_mut().zip(decode(name.as_bytes())) {
@@ -40,7 +41,7 @@ const CREDENTIALS: &[&[u8]] = &[
     b"x-api-key",
 ];
 
-/// Percent-decodes (RFC 3986 section 2.1): the upstream reads `X%2DAmz` as `X-Amz`.
+/// Percent-decodes (RFC 3986 section 2.1), because the upstream reads `X%2DAmz` as `X-Amz`.
 fn decode(mut bytes: &[u8]) -> impl Iterator<Item = u8> {
     let digit =
         |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
@@ -62,14 +63,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_presigned_query_loses_its_signature_and_nothing_else() {
+    fn only_the_signature_of_a_presigned_query_is_removed() {
         let query = "a=%2F&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIA%2F20261123&b\
             &X-Amz-Security-Token=t&X-Amz-Signature=s&x-amz-date=1&X%2damz%2DExpires=9&&c==";
         assert_eq!(without_credentials(query).unwrap(), "a=%2F&b&&c==");
     }
 
     #[test]
-    fn tokens_and_keys_go_however_they_are_written() {
+    fn tokens_and_keys_are_removed_in_every_spelling() {
         for name in [
             "access_token",
             "access-token[]",
@@ -87,13 +88,13 @@ mod tests {
     }
 
     #[test]
-    fn other_queries_are_left_alone() {
+    fn other_queries_are_unchanged() {
         for query in
             ["", "a=1", "a=access_token", "max_tokens=5", "page_token=3", "%", "%6=%zz", "="]
         {
             assert_eq!(without_credentials(query), None, "{query}");
         }
-        // As long as the longest, and longer.
+        // As long as the longest known name, and longer.
         assert_eq!(without_credentials("authorization123=1&authorizationauthorization=1"), None);
     }
 }

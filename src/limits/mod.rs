@@ -64,7 +64,7 @@
 //!   long is not rejected by the next limit.
 //! - A cost beyond a limit's capacity is rejected with `exceeds-limit` and no `retry-after`.
 //! - Clients learn only of limits that are [shown](Limit::shown). The
-//!   [`RequestContext`](crate::context::RequestContext::limited_by) and the access log name the limit
+//!   [`RequestContext`](crate::context::Outcome::limited_by) and the access log name the limit
 //!   that rejected a request. They also name a limit in [shadow](Limit::shadow) that would have.
 //!
 //! # Stores

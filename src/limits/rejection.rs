@@ -93,7 +93,7 @@ impl LimitSet {
             let mut map = HeaderMap::new();
             headers.write(false, &mut map);
             for (name, value) in &map {
-                rejection = rejection.with_field(name.clone(), value.clone());
+                rejection = rejection.with_header(name.clone(), value.clone());
             }
         }
         Some(rejection)

@@ -1,8 +1,8 @@
 /// The form of the bodies that a route takes.
 ///
-/// It tells where the prompt is, by which name the output is limited, how tokens are charged, and
-/// which built-in schema applies. [`Profile::form`](super::Profile::form) tells the form of a path;
-/// [`Profile::route`](super::Profile::route) names the form of a route of your own.
+/// The form decides the member of the prompt, the name of the output limit, the charge of tokens and the
+/// built-in schema. [`Profile::form`](super::Profile::form) returns the form of a path.
+/// [`Profile::route`](super::Profile::route) sets the form of a route of your own.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum BodyForm {
@@ -11,18 +11,17 @@ pub enum BodyForm {
     /// A prompt to continue: `prompt`, as OpenAI's `/v1/completions`, llama.cpp's `/completion` and
     /// `/infill`.
     Completion,
-    /// OpenAI's `/v1/responses`, with `input`, a stored prompt, a previous response or a
-    /// conversation.
+    /// OpenAI's `/v1/responses` with `input`, a stored prompt, a previous response or a conversation.
     Responses,
     /// Anthropic's `/v1/messages`.
     Messages,
-    /// Text in `inputs`, as TGI's `/generate`. With `text` or `input_ids` it is SGLang's, with
-    /// `prompt` that of vLLM's demo server.
+    /// Text in `inputs`, as TGI's `/generate`. A body with `text` or `input_ids` is SGLang's. A body with
+    /// `prompt` is one of vLLM's demo server.
     Generate,
-    /// The body tells: a chat, a prompt, a task of Hugging Face, or `instances` of them. An
-    /// endpoint's own routes (`/`, `/invocations`, `/vertex`), and `/models/{model}`.
+    /// The body decides: a chat, a prompt, a task of Hugging Face or `instances` of them. The own routes of
+    /// an endpoint (`/`, `/invocations`, `/vertex`) and `/models/{model}` have this form.
     Any,
-    /// TEI's `/predict`. With `parameters` it is any task, as in Hugging Face's inference toolkit.
+    /// TEI's `/predict`. With `parameters` it is any task of Hugging Face's inference toolkit.
     Predict,
     /// Texts to embed: `input`, as OpenAI's `/v1/embeddings`.
     Embeddings,
@@ -30,17 +29,17 @@ pub enum BodyForm {
     Embed,
     /// Documents to rank by a query, as the `/rerank` of TEI, vLLM, Cohere and Jina.
     Rerank,
-    /// A sentence, and others to compare it with, as TEI's `/similarity`.
+    /// A sentence and others to compare it with, as TEI's `/similarity`.
     Similarity,
-    /// Hugging Face's task of this name, at `…/pipeline/feature-extraction`.
+    /// Hugging Face's task of this name at `…/pipeline/feature-extraction`.
     FeatureExtraction,
-    /// Hugging Face's task of this name, at `…/pipeline/sentence-similarity`.
+    /// Hugging Face's task of this name at `…/pipeline/sentence-similarity`.
     SentenceSimilarity,
-    /// JSON from which no text is generated: scores, classes, tokens.
+    /// JSON from which scores, classes or tokens are computed. No text is generated.
     Reads,
-    /// Images and sound in or out: no tokens of text are limited.
+    /// Images and sound in or out. No tokens of text are limited.
     Media,
-    /// Unknown: never edited, refused where it names an output limit that is too great, and charged
-    /// by its bytes.
+    /// An unknown form. The body is never edited and is charged by its bytes. It is rejected when it has a
+    /// known output limit above the maximum.
     Unknown,
 }

@@ -5,34 +5,35 @@ use crate::{
     rejection::{Refusal, Rejection},
 };
 
-/// Why nobody can say which model a request will reach.
+/// An error from finding the target of a request.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum TargetError {
-    /// The path can be read in more than one way: percent signs, dot segments, empty ones before
-    /// the last, or other than letters, digits and `-._~/`.
+    /// The path is ambiguous. It has a percent sign, a dot segment, an empty segment before the last or a
+    /// character other than letters, digits and `-._~/`.
     Path,
-    /// The route reaches no model, or none that is known here.
+    /// The route reaches no known model.
     Route,
-    /// The model's name is in the body, whose type is not JSON in UTF-8.
+    /// The body has to name the model and its type is not JSON in UTF-8.
     MediaType,
-    /// The model's name is in the body, which cannot be read.
+    /// The body has to name the model and cannot be read.
     Body(DocumentError),
     /// The body names no model.
     Missing,
-    /// What stands for the model or the provider is not a name: not a string, empty, too long, a
-    /// URL, a path.
+    /// The name of the model or the provider is not valid: not a string, empty, too long, a URL or a
+    /// path.
     Name,
-    /// The body has members which some upstreams take for the model, and others do not.
+    /// The body has members that only some upstreams read as the model.
     Ambiguous,
     /// Path and body name different models or providers.
     Conflict,
 }
 
 impl TargetError {
-    /// The refusal that says so. What the caller can mend in the body is `malformed-payload` (400)
-    /// or `unsupported-media-type` (415), as when the body cannot be read; all else is `forbidden`
-    /// (403).
+    /// Returns the rejection for this error.
+    ///
+    /// An error that the client can correct in the body is 400 `malformed-payload` or 415
+    /// `unsupported-media-type`. Every other error is 403 `forbidden`.
     #[must_use]
     pub fn rejection(self) -> Rejection {
         let refusal = match self {
@@ -48,13 +49,13 @@ impl TargetError {
 
     const fn as_str(self) -> &'static str {
         match self {
-            Self::Path => "the path can be read in more than one way",
-            Self::Route => "this route reaches no model that is known here",
-            Self::MediaType => "the model is named in the body, which must be application/json",
-            Self::Body(_) => "the model is named in the body, which cannot be read",
+            Self::Path => "the path is ambiguous",
+            Self::Route => "this route reaches no known model",
+            Self::MediaType => "the body names the model and must be application/json",
+            Self::Body(_) => "the body names the model and cannot be read",
             Self::Missing => "the body names no model",
-            Self::Name => "the model's name is not one",
-            Self::Ambiguous => "the body has a member that may be taken for the model",
+            Self::Name => "the model's name is not valid",
+            Self::Ambiguous => "the body has a member that some upstreams read as the model",
             Self::Conflict => "path and body name different models or providers",
         }
     }

@@ -1,12 +1,12 @@
-//! The forms that bodies of requests have.
+//! The forms of request bodies, as layers that limit the output distinguish them.
 
-/// A form of a request's body: where the prompt is, and which members limit the output.
+/// A form of a request body, which decides the members of the prompt and of the output limit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(crate) enum Form {
-    /// `messages`, as OpenAI's chat completions, and those of vLLM, SGLang, TGI and llama.cpp.
+    /// `messages`, as chat completions of OpenAI and of vLLM, SGLang, TGI and llama.cpp.
     Chat,
-    /// `prompt`, as OpenAI's completions, and those of vLLM and llama.cpp.
+    /// `prompt`, as completions of OpenAI and of vLLM and llama.cpp.
     Completion,
     /// `input`, as OpenAI's responses.
     Responses,
@@ -16,31 +16,31 @@ pub(crate) enum Form {
     Generate,
     /// `text` or `input_ids` beside `sampling_params`, as SGLang's `/generate`.
     Sampling,
-    /// An object in `inputs`: a task of Hugging Face whose answer has a length of its own.
+    /// An object in `inputs`, as a task of Hugging Face whose output has a fixed length.
     Task,
     /// `instances`, as Vertex AI wraps requests for TGI and TEI.
     Instances,
-    /// Embeddings, rankings, classes, tokens: nothing is generated.
+    /// Embeddings, rankings, classes or tokens. No text is generated.
     Reads,
-    /// Images and sound: no tokens of text are generated.
+    /// Images and sound. No text is generated.
     Media,
 }
 
-/// A set of forms. A body that fits several must satisfy each.
+/// A set of forms. A body of several forms gets the limit of each.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Forms(u16);
 
-/// What the bodies of a route may be.
+/// The forms that a route takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Takes {
-    /// This form, whatever the body looks like.
+    /// Always this form.
     One(Form),
-    /// TGI's form, unless the body has marks of SGLang's or of vLLM's demo server.
+    /// TGI's form unless the body has marks of SGLang or of vLLM's demo server.
     Sampled,
-    /// TEI's classification; beside `parameters`, any task of Hugging Face's inference toolkit.
+    /// TEI's classification, or with `parameters` any task of Hugging Face's inference toolkit.
     Predict { generates: bool },
-    /// Whatever the body looks like: an endpoint's own route, or that of a model. Where nothing is
-    /// generated, `inputs` are read.
+    /// The form that the body shows, on the own routes of an endpoint or a model. `inputs` are not a prompt
+    /// when the model generates nothing.
     Any { generates: bool },
     /// Unknown.
     Unknown,
@@ -75,12 +75,12 @@ impl Forms {
 }
 
 impl Takes {
-    /// Whether text in `inputs` is a prompt.
+    /// Returns whether text in `inputs` is a prompt.
     pub(crate) const fn generates(self) -> bool {
         !matches!(self, Self::Predict { generates: false } | Self::Any { generates: false })
     }
 
-    /// The forms of a body with these marks. None where the form is unknown.
+    /// Returns the forms of a body with these marks. Empty when the form is unknown.
     pub(crate) const fn forms(self, marks: Forms, has_parameters: bool) -> Forms {
         const ANY: Forms = Forms::of(Form::Chat)
             .and(Form::Completion)
@@ -95,7 +95,11 @@ impl Takes {
                 let forms = marks.among(SAMPLED);
                 if forms.is_empty() { Forms::of(Form::Generate) } else { forms }
             }
-            Self::Predict { .. } if !has_parameters && !marks.has(Form::Instances) => {
+            // TEI's classification, unless a member says otherwise.
+            Self::Predict { .. }
+                if !has_parameters
+                    && marks.without(Form::Generate).without(Form::Task).is_empty() =>
+            {
                 Forms::of(Form::Reads)
             }
             Self::Predict { generates: true } | Self::Any { generates: true } => marks.among(ANY),

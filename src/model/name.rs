@@ -1,18 +1,21 @@
-//! What a name looks like.
+//! The syntax of names.
 
 use std::borrow::Cow;
 
-use super::{Policy, Provider, Target, TargetError};
+use super::{
+    TargetError,
+    target::{Provider, ProviderPolicy, Target},
+};
 
-/// Bytes of the longest `model`, its suffix included.
+/// The maximum length of a `model` in bytes, including its suffix.
 pub(super) const MAX_LEN: usize = 256;
 
-/// A model as the router takes it: a name of the Hub, and after a colon a provider or a policy.
+/// Parses a model of the router: a name of the Hub and, after a colon, a provider or a policy.
 pub(super) fn with_suffix(model: Cow<'_, str>) -> Result<Target<'_>, TargetError> {
     let (name, suffix) = split(model);
     let provider = match suffix {
-        None => Provider::Chosen(Policy::Fastest),
-        Some(suffix) => match Policy::of(&suffix) {
+        None => Provider::Chosen(ProviderPolicy::Fastest),
+        Some(suffix) => match ProviderPolicy::from_suffix(&suffix) {
             Some(policy) => Provider::Chosen(policy),
             None if is_word(&suffix) => Provider::Named(suffix),
             None => return Err(TargetError::Name),
@@ -21,10 +24,10 @@ pub(super) fn with_suffix(model: Cow<'_, str>) -> Result<Target<'_>, TargetError
     if !is_of_hub(&name) {
         return Err(TargetError::Name);
     }
-    Ok(Target::of(name).with_provider(provider))
+    Ok(Target::new(name).with_provider(provider))
 }
 
-/// What stands before the first colon, and what after it.
+/// Splits at the first colon.
 pub(super) fn split(model: Cow<'_, str>) -> (Cow<'_, str>, Option<Cow<'_, str>>) {
     match model {
         Cow::Borrowed(model) => match model.split_once(':') {
@@ -38,18 +41,19 @@ pub(super) fn split(model: Cow<'_, str>) -> (Cow<'_, str>, Option<Cow<'_, str>>)
     }
 }
 
-/// `name` or `owner/name`, of the characters that the Hub allows.
+/// Returns whether a name is `name` or `owner/name` in the characters of the Hub.
 pub(super) fn is_of_hub(name: &str) -> bool {
     name.split('/').count() <= 2 && name.split('/').all(is_word)
 }
 
-/// A name that a server or a provider gave: any number of words, of a few characters more.
+/// Returns whether a name may be one of a server or a provider: any number of words in a few more
+/// characters.
 pub(super) fn is_plain(name: &str) -> bool {
     let word = |word: &str| {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._@+:".contains(&b);
         !word.is_empty() && !word.starts_with('.') && word.bytes().all(plain)
     };
-    // `http:host` is a URL too, for those who parse as browsers do.
+    // Browsers parse `http:host` as a URL too.
     let scheme = name.split(':').next().filter(|scheme| scheme.len() < name.len());
     let url = scheme.is_some_and(|scheme| {
         scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
@@ -61,7 +65,7 @@ pub(super) fn is_plain(name: &str) -> bool {
         && name.split('/').all(word)
 }
 
-/// A word of a name of the Hub, or of a provider's name.
+/// Returns whether a text is a word of a Hub name or a provider's name.
 pub(super) fn is_word(word: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     (1..=96).contains(&word.len())

@@ -1,40 +1,44 @@
 use http::HeaderName;
 
-use super::{BodyForm, OutputLimit, StreamUsage, TokenHeader, route};
 #[cfg(any(feature = "throttle", feature = "transform"))]
-use super::{Form, Takes};
+use super::form::{Form, Takes};
+use super::{
+    body_form::BodyForm,
+    profile_settings::{OutputLimit, StreamUsage, TokenHeader},
+    route,
+};
 
-/// A kind of upstream: its routes, the forms of its bodies, the names that it knows, the header
-/// that carries its token, and the built-in schemas that apply.
+/// The properties of a kind of upstream.
 ///
-/// Layers that take none use [`Profile::compatible`]. A profile is chosen by the operator, or told
-/// from the upstream's host by [`Profile::of_host`]; never from a model's name, which is the
-/// client's word.
+/// They are its routes, the forms of its bodies, the names of its members, the header of its token and
+/// the built-in schemas that apply. Layers use [`Profile::compatible`] by default. The operator chooses a
+/// profile or finds it by the upstream's host with [`Profile::from_host`]. A model's name never decides,
+/// because the client chooses it.
 ///
 /// ```
 /// use tower_inference::model::{BodyForm, OutputLimit, Profile};
 ///
 /// let host = "llm.internal";
-/// let profile = Profile::of_host(host).unwrap_or_default();
+/// let profile = Profile::from_host(host).unwrap_or_default();
 /// assert_eq!(profile.form("/v1/chat/completions"), BodyForm::Chat);
 ///
-/// // A server with a route of its own, whose models reason.
+/// // A server with a route of its own and reasoning models.
 /// let profile = Profile::compatible()
 ///     .route("/ask", BodyForm::Chat)
 ///     .output_limit(OutputLimit::MaxCompletionTokens);
 /// assert_eq!(profile.form("/ask"), BodyForm::Chat);
 /// ```
 ///
-/// | profile | output limit of a chat | asks for the usage of a stream | token | schemas |
+/// | profile | output limit of a chat | requests the usage of a stream | token | schemas |
 /// |---|---|---|---|---|
-/// | [`compatible`](Self::compatible), [`router`](Self::router), [`endpoint`](Self::endpoint) | `max_tokens` | yes | `authorization: Bearer` | of what vLLM, SGLang, TGI, TEI, llama.cpp, Ollama, LiteLLM and Mistral take |
+/// | [`compatible`](Self::compatible), [`router`](Self::router), [`endpoint`](Self::endpoint) | `max_tokens` | yes | `authorization: Bearer` | what vLLM, SGLang, TGI, TEI, llama.cpp, Ollama, LiteLLM and Mistral accept |
 /// | [`openai`](Self::openai) | `max_completion_tokens` | yes | `authorization: Bearer` | OpenAI's, with its bounds |
 /// | [`azure_openai`](Self::azure_openai) | `max_completion_tokens` | yes | `api-key` | OpenAI's, with its bounds |
 /// | [`mistral`](Self::mistral) | `max_tokens` | no | `authorization: Bearer` | as `compatible` |
 /// | [`anthropic`](Self::anthropic) | `max_tokens` | yes, on its compatible routes | `x-api-key` | Anthropic's for messages, else as `compatible` |
 /// | [`tei`](Self::tei) | `max_tokens` | yes | `authorization: Bearer` | TEI's for ranking, else as `compatible` |
 ///
-/// The [module](super) says where each looks for the model's name.
+/// The [module docs](super) describe where each upstream reads the model's name.
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub(super) kind: Kind,
@@ -46,7 +50,7 @@ pub struct Profile {
     generates: bool,
 }
 
-/// Where the name of the model is.
+/// The location of the model's name.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     Router,
@@ -54,7 +58,7 @@ pub(super) enum Kind {
     Endpoint(Box<str>),
 }
 
-/// Whose reference bodies are held to.
+/// The API whose reference the built-in schemas follow.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Dialect {
     Compatible,
@@ -64,21 +68,23 @@ pub(crate) enum Dialect {
 }
 
 impl Profile {
-    /// The Inference Providers of Hugging Face, `router.huggingface.co`: many models, of many
-    /// providers.
+    /// Returns the profile of Hugging Face's Inference Providers, `router.huggingface.co`, which has many
+    /// models of many providers.
     #[must_use]
     pub const fn router() -> Self {
         Self::of(Kind::Router)
     }
 
-    /// A server that speaks as OpenAI does, of one model or several: vLLM, SGLang, llama.cpp,
-    /// Ollama, LiteLLM, Groq, Together, Fireworks, DeepSeek. The default of every layer.
+    /// Returns the profile of a server with OpenAI's API and one or more models, such as vLLM, SGLang,
+    /// llama.cpp, Ollama, LiteLLM, Groq, Together, Fireworks and DeepSeek.
+    ///
+    /// It is the default of every layer.
     #[must_use]
     pub const fn compatible() -> Self {
         Self::of(Kind::Server)
     }
 
-    /// OpenAI's own API, `api.openai.com`.
+    /// Returns the profile of OpenAI's own API, `api.openai.com`.
     #[must_use]
     pub const fn openai() -> Self {
         let mut profile = Self::compatible();
@@ -87,20 +93,21 @@ impl Profile {
         profile
     }
 
-    /// OpenAI's models at Azure, `*.openai.azure.com`, with a key of the resource.
+    /// Returns the profile of OpenAI's models at Azure, `*.openai.azure.com`, with a key of the resource.
     #[must_use]
     pub fn azure_openai() -> Self {
         Self::openai().token_header(TokenHeader::Plain(HeaderName::from_static("api-key")))
     }
 
-    /// Mistral's own API, `api.mistral.ai`. It refuses `stream_options`, and tells the usage of a
-    /// stream without it.
+    /// Returns the profile of Mistral's own API, `api.mistral.ai`.
+    ///
+    /// It rejects `stream_options` and reports the usage of a stream without it.
     #[must_use]
     pub const fn mistral() -> Self {
-        Self::compatible().stream_usage(StreamUsage::Unasked)
+        Self::compatible().stream_usage(StreamUsage::Unrequested)
     }
 
-    /// Anthropic's own API, `api.anthropic.com`. Clients send `anthropic-version` themselves.
+    /// Returns the profile of Anthropic's own API, `api.anthropic.com`. Clients send `anthropic-version`.
     #[must_use]
     pub fn anthropic() -> Self {
         let mut profile = Self::compatible();
@@ -108,13 +115,15 @@ impl Profile {
         profile.token_header(TokenHeader::Plain(HeaderName::from_static("x-api-key")))
     }
 
-    /// A server of one model: an Inference Endpoint, TGI, vLLM. `model` is what model rules and
-    /// weights call it; what a body calls it (`tgi`, nothing, the endpoint's URL) is not looked at.
+    /// Returns the profile of a server of one model, such as an Inference Endpoint, TGI or vLLM.
+    ///
+    /// `model` is the model's name for model rules and weights. The name in a body is ignored, because
+    /// clients send `tgi`, nothing or the endpoint's URL.
     pub fn endpoint(model: impl Into<Box<str>>) -> Self {
         Self::of(Kind::Endpoint(model.into()))
     }
 
-    /// A Text Embeddings Inference server of one model, which [generates
+    /// Returns the profile of a Text Embeddings Inference server of one model, which [generates
     /// nothing](Self::generates_nothing).
     pub fn tei(model: impl Into<Box<str>>) -> Self {
         let mut profile = Self::endpoint(model).generates_nothing();
@@ -122,13 +131,19 @@ impl Profile {
         profile
     }
 
-    /// Returns the profile of an upstream whose host tells it for certain: `api.openai.com` and its
-    /// regions, `*.openai.azure.com`, `api.mistral.ai`, `codestral.mistral.ai`,
-    /// `api.anthropic.com`, `router.huggingface.co`. `None` for any other host.
+    /// Returns the profile of a well-known host, or `None` for any other host.
     ///
-    /// The host is without a port, as [`http::Uri::host`] returns it, and is compared in any case.
+    /// | host | profile |
+    /// |---|---|
+    /// | `api.openai.com` and its regions | [`openai`](Self::openai) |
+    /// | `*.openai.azure.com` | [`azure_openai`](Self::azure_openai) |
+    /// | `api.mistral.ai`, `codestral.mistral.ai` | [`mistral`](Self::mistral) |
+    /// | `api.anthropic.com` | [`anthropic`](Self::anthropic) |
+    /// | `router.huggingface.co` | [`router`](Self::router) |
+    ///
+    /// The host has no port, as [`http::Uri::host`] returns it. Case does not matter.
     #[must_use]
-    pub fn of_host(host: &str) -> Option<Self> {
+    pub fn from_host(host: &str) -> Option<Self> {
         let host = host.to_ascii_lowercase();
         match host.as_str() {
             "api.openai.com" => Some(Self::openai()),
@@ -141,32 +156,32 @@ impl Profile {
         }
     }
 
-    /// Adds a route, and names the form of its bodies: `/pooling`, or for gRPC
-    /// `/tei.v1.Embed/Embed`. The form of a known route can be named anew, as `BodyForm::Reads` for
-    /// the `/` of an endpoint that classifies.
+    /// Adds a route with the form of its bodies, such as `/pooling` or for gRPC `/tei.v1.Embed/Embed`.
     ///
-    /// A model is reached by it: on an endpoint the one model, else the one that the body names. On
-    /// the router, a path that begins with a provider's name stays that provider's:
+    /// It can also change the form of a known route, for example to `BodyForm::Reads` for the `/` of an
+    /// endpoint that classifies. The last form for a path applies.
+    ///
+    /// The route reaches the one model of an endpoint or else the model that the body names. On the router
+    /// a path that begins with a provider's name stays a route of this provider, as
     /// `/novita/v3/openai/chat/completions`.
     ///
-    /// Model rules compare the path byte for byte, and for POST. The form also holds for other
-    /// spellings of the path (case, doubled and trailing slashes, percent signs), which some
-    /// upstreams take for the same. Of two forms for one path, the later holds.
+    /// Model rules compare the path byte for byte for POST requests. The form also applies to other
+    /// spellings of the path that some upstreams accept (case, doubled and trailing slashes, percent
+    /// signs).
     #[must_use]
     pub fn route(mut self, path: impl Into<Box<str>>, form: BodyForm) -> Self {
         self.routes.push((path.into(), form));
         self
     }
 
-    /// Sets the name by which the output of a chat is limited. The other forms of bodies have one
-    /// name each.
+    /// Sets the name of the output limit of a chat. Every other form has only one name.
     #[must_use]
     pub const fn output_limit(mut self, name: OutputLimit) -> Self {
         self.output_limit = name;
         self
     }
 
-    /// Sets whether a stream is asked for its usage.
+    /// Sets whether the gateway requests the usage of a stream.
     #[must_use]
     pub const fn stream_usage(mut self, usage: StreamUsage) -> Self {
         self.stream_usage = usage;
@@ -180,18 +195,20 @@ impl Profile {
         self
     }
 
-    /// Says that a body with `inputs` generates no text, because the model embeds, ranks, classifies
-    /// or draws. By default such a body at `/`, `/invocations`, `/vertex` and `/models/{model}` is
-    /// taken for TGI's: it is given a limit of its output, and charged for that.
+    /// Declares that the model embeds, ranks, classifies or draws, so a body with `inputs` generates no
+    /// text.
+    ///
+    /// By default such a body at `/`, `/invocations`, `/vertex` and `/models/{model}` counts as TGI's. It
+    /// then gets an output limit and is charged for it.
     #[must_use]
     pub const fn generates_nothing(mut self) -> Self {
         self.generates = false;
         self
     }
 
-    /// Returns the form of the bodies that a path takes.
+    /// Returns the form of the bodies of a path.
     ///
-    /// Unless the path was [added](Self::route), its end decides, so that routes below a prefix or a
+    /// For a path that was not [added](Self::route) its end decides, so routes below a prefix or a
     /// provider's name are known too.
     #[must_use]
     pub fn form(&self, path: &str) -> BodyForm {
@@ -204,18 +221,18 @@ impl Profile {
         }
     }
 
-    /// Whether the path was added, byte for byte.
+    /// Returns whether exactly this path was added.
     pub(super) fn is_added(&self, path: &str) -> bool {
         self.routes.iter().any(|(route, _)| **route == *path)
     }
 
-    /// Whose reference bodies are held to.
+    /// Returns the API whose reference the built-in schemas follow.
     #[cfg(feature = "schema")]
     pub(crate) const fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// What the bodies of a request to this path may be.
+    /// Returns the forms that a path takes.
     #[cfg(any(feature = "throttle", feature = "transform"))]
     pub(crate) fn takes(&self, path: &str) -> Takes {
         let generates = self.generates;
@@ -239,19 +256,19 @@ impl Profile {
         }
     }
 
-    /// The name of the limit that a chat is given.
+    /// Returns the name of the output limit of a chat.
     #[cfg(any(feature = "throttle", feature = "transform"))]
     pub(crate) const fn limit_of_chats(&self) -> OutputLimit {
         self.output_limit
     }
 
-    /// Whether a stream is asked for its usage.
+    /// Returns whether the gateway requests the usage of a stream.
     #[cfg(any(feature = "throttle", feature = "transform"))]
     pub(crate) fn asks_for_usage(&self) -> bool {
-        self.stream_usage == StreamUsage::Asked
+        self.stream_usage == StreamUsage::Requested
     }
 
-    /// The header that carries the upstream's token.
+    /// Returns the header that carries the upstream's token.
     #[cfg(feature = "hf")]
     pub(crate) fn into_token_header(self) -> TokenHeader {
         self.token_header
@@ -263,14 +280,14 @@ impl Profile {
             dialect: Dialect::Compatible,
             routes: Vec::new(),
             output_limit: OutputLimit::MaxTokens,
-            stream_usage: StreamUsage::Asked,
+            stream_usage: StreamUsage::Requested,
             token_header: TokenHeader::Bearer,
             generates: true,
         }
     }
 }
 
-/// [`Profile::compatible`].
+/// Returns [`Profile::compatible`].
 impl Default for Profile {
     fn default() -> Self {
         Self::compatible()
@@ -286,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_tells_its_profile_where_that_is_certain() {
+    fn a_well_known_host_has_its_profile() {
         for (host, profile) in [
             ("api.openai.com", Some(Profile::openai())),
             ("API.OpenAI.com", Some(Profile::openai())),
@@ -296,7 +313,7 @@ mod tests {
             ("codestral.mistral.ai", Some(Profile::mistral())),
             ("api.anthropic.com", Some(Profile::anthropic())),
             ("router.huggingface.co", Some(Profile::router())),
-            // Others serve what they like, and a name within a name proves nothing.
+            // Other hosts may be anything, also those that contain a well-known name.
             ("openai.azure.com", None),
             ("evilapi.openai.com", None),
             ("api.openai.com.example", None),
@@ -307,12 +324,12 @@ mod tests {
             ("127.0.0.1", None),
             ("", None),
         ] {
-            assert_eq!(same(Profile::of_host(host)), same(profile), "{host}");
+            assert_eq!(same(Profile::from_host(host)), same(profile), "{host}");
         }
     }
 
     #[test]
-    fn a_route_of_ones_own_comes_before_the_known_ones() {
+    fn an_added_route_precedes_the_known_ones() {
         let profile = Profile::compatible()
             .route("/", BodyForm::Reads)
             .route("/Ask", BodyForm::Unknown)

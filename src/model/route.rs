@@ -1,4 +1,4 @@
-//! Where models are reached, and what forms the bodies have there.
+//! The routes that reach a model and the forms of their bodies.
 
 use super::BodyForm;
 
@@ -43,16 +43,16 @@ const TEI: [&str; 8] = [
     "/similarity",
 ];
 
-/// What may follow a model's name in a path.
-const OF_MODEL: [&str; 3] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
+/// The routes that may follow a model's name in a path.
+const BELOW_MODEL: [&str; 3] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
 
-/// Whether the path can be read in one way only.
+/// Returns whether every reader reads the path alike.
 pub(crate) fn is_plain(path: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
     path.bytes().all(plain)
         && path.strip_prefix('/').is_some_and(|path| {
             let mut segments = path.split('/').rev();
-            // Empty at the end: a slash at the end, which makes it another path.
+            // The last segment may be empty. A slash at the end makes another path.
             segments.next().is_some_and(|last| !is_dots(last))
                 && segments.all(|segment| !segment.is_empty() && !is_dots(segment))
         })
@@ -62,24 +62,24 @@ fn is_dots(segment: &str) -> bool {
     matches!(segment, "." | "..")
 }
 
-/// `/v1/…` of OpenAI.
+/// Returns whether a path is a route of OpenAI below `/v1`.
 pub(super) fn is_openai(path: &str) -> bool {
     path.strip_prefix("/v1").is_some_and(|path| OPENAI.contains(&path))
 }
 
-/// Whether the path goes on below its first segment, and that may be the name of a provider.
+/// Returns whether a path has more segments below a first one that may be a provider's name.
 pub(super) fn is_below_name(path: &str) -> bool {
     path.strip_prefix('/')
         .and_then(|path| path.split_once('/'))
         .is_some_and(|(first, _)| first != "v1")
 }
 
-/// What an endpoint answers with its model: TGI, TEI, or any server that speaks as OpenAI does.
+/// Returns whether a path is a route of an endpoint's model: TGI, TEI or a server with OpenAI's API.
 pub(crate) fn is_of_endpoint(path: &str) -> bool {
     is_openai(path) || TGI.contains(&path) || TEI.contains(&path)
 }
 
-/// Whether below a provider's name this is a route of OpenAI.
+/// Returns whether a path below a provider's name is a route of OpenAI.
 pub(super) fn is_openai_of_provider(path: &str) -> bool {
     let mut prefixes = ["/openai", "/inference", "/compatibility"].into_iter();
     is_openai(path) || prefixes.any(|prefix| path.strip_prefix(prefix).is_some_and(is_openai))
@@ -87,43 +87,43 @@ pub(super) fn is_openai_of_provider(path: &str) -> bool {
 
 /// A path below `models/`.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct OfModel<'a> {
+pub(super) struct ModelRoute<'a> {
     pub(super) model: &'a str,
-    /// A route of OpenAI follows, whose bodies have a `model` as well.
+    /// Whether a route of OpenAI follows. Its bodies also have a `model`.
     pub(super) openai: bool,
 }
 
-/// Takes `{model}`, `{model}/pipeline/{task}` or `{model}/v1/…` apart.
-pub(super) fn of_model(rest: &str) -> OfModel<'_> {
-    if let Some(model) = OF_MODEL.iter().find_map(|route| rest.strip_suffix(route)) {
-        return OfModel { model, openai: true };
+/// Parses `{model}`, `{model}/pipeline/{task}` or `{model}/v1/…`.
+pub(super) fn model_route(rest: &str) -> ModelRoute<'_> {
+    if let Some(model) = BELOW_MODEL.iter().find_map(|route| rest.strip_suffix(route)) {
+        return ModelRoute { model, openai: true };
     }
     let task = rest.rsplit_once('/').and_then(|(rest, task)| {
         let task = !task.is_empty() && task.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
         rest.strip_suffix("/pipeline").filter(|_| task)
     });
-    OfModel { model: task.unwrap_or(rest), openai: false }
+    ModelRoute { model: task.unwrap_or(rest), openai: false }
 }
 
-/// The form of the bodies that a path takes.
+/// Returns the form of the bodies of a path.
 ///
-/// The end of the path decides, so that routes below a prefix or a provider's name are known too. A
-/// path that some upstreams read as another one (percent signs, case, doubled and trailing slashes,
-/// matrix parameters) is taken for that one.
+/// The end of the path decides, so routes below a prefix or a provider's name are known too. A path that
+/// some upstreams read as another one (percent signs, case, doubled and trailing slashes, matrix
+/// parameters) has the form of that one.
 pub(super) fn form(path: &str) -> BodyForm {
-    if may_be_read_otherwise(path) { form_as_written(&folded(path)) } else { form_as_written(path) }
+    if is_ambiguous(path) { form_of_exact(&normalised(path)) } else { form_of_exact(path) }
 }
 
-/// Whether some upstreams read `path` as `route`, which it is not.
+/// Returns whether some upstreams read `path` as `route`, although it is another path.
 pub(super) fn may_be_same(route: &str, path: &str) -> bool {
-    may_be_read_otherwise(path) && folded(path) == folded(route)
+    is_ambiguous(path) && normalised(path) == normalised(route)
 }
 
-fn may_be_read_otherwise(path: &str) -> bool {
+fn is_ambiguous(path: &str) -> bool {
     let bytes = path.as_bytes();
     let odd = |b: &u8| matches!(b, b'%' | b';' | b'\\');
     let pair = |pair: &[u8]| matches!(pair, b"//" | b"/.");
-    // Names of models have capitals.
+    // Names of models may have capitals.
     let capitals = || bytes.iter().any(u8::is_ascii_uppercase) && !path.contains("/models/");
     bytes.iter().any(odd)
         || bytes.windows(2).any(pair)
@@ -131,10 +131,10 @@ fn may_be_read_otherwise(path: &str) -> bool {
         || capitals()
 }
 
-fn form_as_written(path: &str) -> BodyForm {
-    // A model may be called `org/embeddings`.
+fn form_of_exact(path: &str) -> BodyForm {
+    // A model may have the name `org/embeddings`.
     let path = match path.split_once("/models/") {
-        Some((_, rest)) => match rest.strip_prefix(of_model(rest).model) {
+        Some((_, rest)) => match rest.strip_prefix(model_route(rest).model) {
             Some("") | None => return BodyForm::Any,
             Some(route) => route,
         },
@@ -143,7 +143,7 @@ fn form_as_written(path: &str) -> BodyForm {
     let Some((before, last)) = path.rsplit_once('/') else { return BodyForm::Unknown };
     let around = before.rsplit('/').next().unwrap_or_default();
     match (around, last) {
-        ("pipeline", task) => of_task(task),
+        ("pipeline", task) => task_form(task),
         ("chat", "completions") => BodyForm::Chat,
         // `/completion` and `/infill` are llama.cpp's own.
         (_, "completions" | "completion" | "infill") => BodyForm::Completion,
@@ -169,8 +169,8 @@ fn form_as_written(path: &str) -> BodyForm {
     }
 }
 
-/// By the names of the Hub's tasks.
-fn of_task(task: &str) -> BodyForm {
+/// Returns the form of a task of the Hub.
+fn task_form(task: &str) -> BodyForm {
     match task {
         "feature-extraction" => BodyForm::FeatureExtraction,
         "sentence-similarity" => BodyForm::SentenceSimilarity,
@@ -185,8 +185,8 @@ fn of_task(task: &str) -> BodyForm {
     }
 }
 
-/// The path as the least strict reader has it.
-fn folded(path: &str) -> String {
+/// Returns the path as the least strict reader reads it.
+fn normalised(path: &str) -> String {
     let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
     let mut folded = String::with_capacity(decoded.len());
     for segment in decoded.split(['/', '\\']) {
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_plain_when_everybody_reads_the_same() {
+    fn a_path_is_plain_when_every_reader_agrees() {
         for path in ["/", "/v1/models", "/a/b.c/d_e-f~g/", "/...", "/.x"] {
             assert!(is_plain(path), "{path}");
         }
@@ -225,9 +225,9 @@ mod tests {
     }
 
     #[test]
-    fn a_models_name_ends_where_its_route_begins() {
+    fn a_model_route_is_split_at_its_route() {
         let parts = |rest| {
-            let OfModel { model, openai } = of_model(rest);
+            let ModelRoute { model, openai } = model_route(rest);
             (model, openai)
         };
         assert_eq!(parts("gpt2"), ("gpt2", false));
@@ -284,7 +284,7 @@ mod tests {
         }
 
         #[test]
-        fn a_models_name_is_no_route() {
+        fn a_models_name_is_not_a_route() {
             for path in [
                 "/models/org/embeddings",
                 "/models/embed",
@@ -299,7 +299,7 @@ mod tests {
         }
 
         #[test]
-        fn a_path_that_may_be_read_as_another_is_taken_for_it() {
+        fn an_ambiguous_path_has_the_form_of_its_reading() {
             for path in [
                 "/v1/chat/completions/",
                 "//v1//chat//completions",
@@ -322,10 +322,10 @@ mod tests {
         }
 
         #[test]
-        fn the_forms_of_every_known_route_are_known() {
+        fn every_known_route_has_a_form() {
             let openai = OPENAI.iter().map(|route| format!("/v1{route}"));
             let others = TGI.iter().chain(&TEI).map(|route| (*route).to_owned());
-            let of_model = OF_MODEL.iter().map(|route| format!("/models/a/b{route}"));
+            let of_model = BELOW_MODEL.iter().map(|route| format!("/models/a/b{route}"));
             for path in openai.chain(others).chain(of_model) {
                 assert_ne!(form(&path), BodyForm::Unknown, "{path}");
             }

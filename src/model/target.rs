@@ -1,33 +1,33 @@
 use std::{borrow::Cow, fmt};
 
-/// The model and the provider that a request will reach, as the upstream calls them.
+/// The model and the provider that a request reaches, under the upstream's names.
 ///
-/// Displayed in the notation of Hugging Face: `org/name:together`, `org/name:fastest`, and without
-/// a colon where there are no providers. A model that is unknown is a `*`.
+/// Displayed as Hugging Face writes them: `org/name:together`, `org/name:fastest` or `org/name` for an
+/// upstream without providers. An unknown model is displayed as `*`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Target<'a> {
-    /// The model. `None` on a route of a provider's own, which says it in a way of its own.
+    /// The model. `None` on an own route of a provider, which names the model in another way.
     pub model: Option<Cow<'a, str>>,
     /// The provider.
     pub provider: Provider<'a>,
 }
 
 impl<'a> Target<'a> {
-    /// The model of an upstream that has no providers to choose from.
+    /// Creates a target at an upstream without providers.
     #[must_use]
-    pub fn of(model: impl Into<Cow<'a, str>>) -> Self {
+    pub fn new(model: impl Into<Cow<'a, str>>) -> Self {
         Self { model: Some(model.into()), provider: Provider::Own }
     }
 
-    /// The same model of a provider.
+    /// Sets the provider.
     #[must_use]
     pub fn with_provider(mut self, provider: Provider<'a>) -> Self {
         self.provider = provider;
         self
     }
 
-    /// Whatever model a route of the provider's own is about.
+    /// Creates a target for an own route of a provider, with an unknown model.
     pub(super) const fn unknown(provider: &'a str) -> Self {
         Self { model: None, provider: Provider::Route(provider) }
     }
@@ -43,7 +43,7 @@ impl fmt::Display for Target<'_> {
     }
 }
 
-/// As it is displayed.
+/// Converts into the displayed text.
 impl From<&Target<'_>> for Box<str> {
     fn from(target: &Target<'_>) -> Self {
         let model = target.model.as_deref().unwrap_or(UNKNOWN);
@@ -54,25 +54,25 @@ impl From<&Target<'_>> for Box<str> {
     }
 }
 
-/// What stands for a model that is unknown.
+/// The displayed name of an unknown model.
 const UNKNOWN: &str = "*";
 
-/// Who computes.
+/// The provider that computes a model.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Provider<'a> {
-    /// The upstream itself: there is none to choose.
+    /// The upstream itself, which has no providers.
     Own,
-    /// The one that the request names.
+    /// The provider that the request names.
     Named(Cow<'a, str>),
-    /// The one whose own route it is: `/{provider}/…`.
+    /// The provider of an own route, `/{provider}/…`.
     Route(&'a str),
-    /// Any that the router picks.
-    Chosen(Policy),
+    /// A provider that the router chooses.
+    Chosen(ProviderPolicy),
 }
 
 impl Provider<'_> {
-    /// What stands after the model's colon; `None` for an upstream that has no providers.
+    /// Returns the text after the model's colon. `None` for an upstream without providers.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match self {
@@ -84,12 +84,13 @@ impl Provider<'_> {
     }
 }
 
-/// How the router picks a provider where the request names none. It may pick any that serves the
-/// model and that the account has not turned off.
+/// How the router chooses a provider when the request names none.
+///
+/// It chooses among the providers that serve the model and that the account has not turned off.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
-pub enum Policy {
-    /// `:fastest`, by throughput. Also what no suffix means.
+pub enum ProviderPolicy {
+    /// `:fastest`, by throughput. It is the default without a suffix.
     Fastest,
     /// `:cheapest`, by the price of a token.
     Cheapest,
@@ -97,8 +98,8 @@ pub enum Policy {
     Preferred,
 }
 
-impl Policy {
-    /// Its suffix, without the colon.
+impl ProviderPolicy {
+    /// Returns the suffix without the colon.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -108,7 +109,7 @@ impl Policy {
         }
     }
 
-    pub(super) fn of(suffix: &str) -> Option<Self> {
+    pub(super) fn from_suffix(suffix: &str) -> Option<Self> {
         let all = [Self::Fastest, Self::Cheapest, Self::Preferred];
         all.into_iter().find(|policy| policy.as_str() == suffix)
     }

@@ -9,7 +9,10 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::list::{Accepted, List, Reading};
+use super::{
+    list_filter::ListFilter,
+    list_reader::{ListReader, ListResponse},
+};
 use crate::{
     body::ResponseBody,
     context::RequestContext,
@@ -17,49 +20,50 @@ use crate::{
 };
 
 pin_project! {
-    /// The future of [`EnforceModelRules`](super::EnforceModelRules).
+    /// Response future for [`EnforceModelRules`](super::EnforceModelRules).
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, R> {
         #[pin]
-        state: State<F, R>,
+        state: ResponseState<F, R>,
         responder: Responder,
         context: RequestContext,
     }
 }
 
 pin_project! {
-    #[project = StateProj]
-    enum State<F, R> {
-        // `None` once it was answered.
-        Refused { rejection: Option<Rejection> },
-        Passing { #[pin] future: F },
-        Listing { #[pin] future: F, list: Option<Box<List>> },
-        // Boxed, as the list is: requests that pass need no room for it.
-        Reading { reading: Box<Reading<R>> },
+    #[project = ResponseStateProj]
+    enum ResponseState<F, R> {
+        // `None` after completion.
+        Reject { rejection: Option<Rejection> },
+        Pass { #[pin] future: F },
+        // Boxed, because few requests are for a list.
+        Filter { #[pin] future: F, filter: Option<Box<ListFilter>> },
+        Read { reader: Box<ListReader<R>> },
     }
 }
 
 impl<F, R> ResponseFuture<F, R> {
-    pub(super) const fn refused(
+    pub(super) const fn reject(
         rejection: Rejection,
         responder: Responder,
         context: RequestContext,
     ) -> Self {
-        Self { state: State::Refused { rejection: Some(rejection) }, responder, context }
+        let state = ResponseState::Reject { rejection: Some(rejection) };
+        Self { state, responder, context }
     }
 
-    pub(super) const fn passing(future: F, responder: Responder, context: RequestContext) -> Self {
-        Self { state: State::Passing { future }, responder, context }
+    pub(super) const fn pass(future: F, responder: Responder, context: RequestContext) -> Self {
+        Self { state: ResponseState::Pass { future }, responder, context }
     }
 
-    pub(super) fn listing(
+    pub(super) fn filter(
         future: F,
-        list: List,
+        filter: ListFilter,
         responder: Responder,
         context: RequestContext,
     ) -> Self {
-        let list = Some(Box::new(list));
-        Self { state: State::Listing { future, list }, responder, context }
+        let state = ResponseState::Filter { future, filter: Some(Box::new(filter)) };
+        Self { state, responder, context }
     }
 }
 
@@ -73,32 +77,32 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            // ## Listing => (Reading | Refused)
-            // ## Reading => Refused
+            // Filter => Read | Reject
+            // Read => Reject
             let next = match this.state.as_mut().project() {
-                StateProj::Passing { future } => {
+                ResponseStateProj::Pass { future } => {
                     let response = ready!(future.poll(cx))?;
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
-                StateProj::Refused { rejection } => {
-                    // `None` when it is polled after it was ready.
+                ResponseStateProj::Reject { rejection } => {
+                    // A poll after completion stays pending.
                     let Some(rejection) = rejection.take() else { return Poll::Pending };
                     return Poll::Ready(Ok(this.responder.respond(rejection, this.context)));
                 }
-                StateProj::Listing { future, list } => {
+                ResponseStateProj::Filter { future, filter } => {
                     let response = ready!(future.poll(cx))?;
-                    let Some(list) = list.take() else { return Poll::Pending };
-                    match list.accept(response) {
-                        Ok(Accepted::Whole(response)) => return Poll::Ready(Ok(response)),
-                        Ok(Accepted::Reading(reading)) => {
-                            State::Reading { reading: Box::new(reading) }
+                    let Some(filter) = filter.take() else { return Poll::Pending };
+                    match ListResponse::new(*filter, response) {
+                        Ok(ListResponse::Complete(response)) => return Poll::Ready(Ok(response)),
+                        Ok(ListResponse::Incomplete(reader)) => {
+                            ResponseState::Read { reader: Box::new(reader) }
                         }
-                        Err(rejection) => State::Refused { rejection: Some(rejection) },
+                        Err(rejection) => ResponseState::Reject { rejection: Some(rejection) },
                     }
                 }
-                StateProj::Reading { reading } => match ready!(reading.poll(cx)) {
+                ResponseStateProj::Read { reader } => match ready!(reader.poll(cx)) {
                     Ok(response) => return Poll::Ready(Ok(response)),
-                    Err(rejection) => State::Refused { rejection: Some(rejection) },
+                    Err(rejection) => ResponseState::Reject { rejection: Some(rejection) },
                 },
             };
             this.state.set(next);
@@ -107,15 +111,14 @@ where
 }
 
 impl<F, R> fmt::Debug for ResponseFuture<F, R> {
-    // Without the answer.
+    // Without the list.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ResponseFuture")
-            .field(match &self.state {
-                State::Refused { .. } => &"refused",
-                State::Passing { .. } => &"passing",
-                State::Listing { .. } => &"listing",
-                State::Reading { .. } => &"reading",
-            })
-            .finish()
+        let state = match self.state {
+            ResponseState::Reject { .. } => "reject",
+            ResponseState::Pass { .. } => "pass",
+            ResponseState::Filter { .. } => "filter",
+            ResponseState::Read { .. } => "read",
+        };
+        f.debug_struct("ResponseFuture").field("state", &state).finish()
     }
 }

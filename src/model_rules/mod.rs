@@ -1,9 +1,10 @@
-//! Who may use which model of which provider.
+//! Middleware that rejects requests for models and providers that the caller may not use.
 //!
-//! [`ModelRulesLayer`] lets a request pass when one of its [`ModelRules`] allows this caller the
-//! [`Target`](crate::model::Target) that the request will reach, as it goes upstream. All else is
-//! refused, and so is a request whose target cannot be told for certain: without a rule for it, no
-//! prompt leaves for a provider. `GET /v1/models` answers with what the caller may use.
+//! One token at the router of Hugging Face reaches every model of every provider. An operator has to
+//! decide which of them may see the prompts of which callers. [`ModelRulesLayer`] compares the
+//! [`Target`](crate::model::Target) of a request, as it goes upstream, with [`ModelRules`]. A request
+//! passes when one rule allows it. The layer rejects every other request, also one whose target is not
+//! certain. `GET /v1/models` lists only the models that the caller may use.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -13,15 +14,15 @@
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! use tower_inference::{
 //!     model::Profile,
-//!     model_rules::{ModelRules, ModelRulesLayer, Models},
+//!     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
 //!     payload::{Payload, PayloadLayer},
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! let rules = ModelRules::new()
-//!     .allow(Models::of(["meta-llama/*"]).providers(["together", "hf-inference"]))
-//!     .allow(Models::of(["*"]).any_provider().scope("infer:anywhere"));
+//!     .allow(ModelRule::new(["meta-llama/*"]).providers(["together", "hf-inference"]))
+//!     .allow(ModelRule::new(["*"]).any_provider().scope("infer:anywhere"));
 //!
 //! let gateway = ServiceBuilder::new()
 //!     .layer(PayloadLayer::new())
@@ -34,8 +35,8 @@
 //!         .header("content-type", "application/json")
 //!         .body(Full::<Bytes>::from(format!(r#"{{"model": "{model}"}}"#)))
 //!         .unwrap();
-//!     let answer = gateway.clone().oneshot(request);
-//!     async { answer.await.unwrap().status() }
+//!     let response = gateway.clone().oneshot(request);
+//!     async { response.await.unwrap().status() }
 //! };
 //!
 //! assert_eq!(status("meta-llama/Llama-3.1-8B-Instruct:together").await, 200);
@@ -48,57 +49,62 @@
 //!
 //! # Rules
 //!
-//! A request passes when any rule allows it; there are none that forbid, so their order says
-//! nothing. A rule without a condition holds for everyone, anonymous callers included; one with
-//! several holds when all of them do; a condition on an identity never holds without one.
+//! Rules only allow, so their order does not matter. A rule without a condition applies to every
+//! caller, anonymous callers included. All conditions of a rule must match. A condition never matches a
+//! caller without an identity.
 //!
 //! | provider of the target | allowed by |
 //! |---|---|
 //! | none: an endpoint, a server | every rule for the model |
-//! | named: `org/name:together`, `/hf-inference/models/…`, `/models/…` | [`Models::providers`] that lists it, [`Models::any_provider`] |
-//! | by its own route: `/together/v1/…`, `/fal-ai/…` | [`Models::providers`] that lists it; where the route does not tell the model, for `*` only |
-//! | chosen by the router: `:cheapest`, no suffix (which is `:fastest`) | [`Models::policies`] that lists it, [`Models::any_provider`] |
+//! | named: `org/name:together`, `/hf-inference/models/…`, `/models/…` | [`ModelRule::providers`] that lists it, [`ModelRule::any_provider`] |
+//! | on its own route: `/together/v1/…`, `/fal-ai/…` | [`ModelRule::providers`] that lists it; for `*` only where the route does not name the model |
+//! | chosen by the router: `:cheapest`, no suffix (which means `:fastest`) | [`ModelRule::policies`] that lists it, [`ModelRule::any_provider`] |
 //!
-//! # Refusals
+//! # Rejections
 //!
-//! | what | with |
+//! | cause | rejection |
 //! |---|---|
-//! | no rule allows it | 403 `forbidden` |
-//! | its target cannot be told | what [`TargetError::rejection`](crate::model::TargetError::rejection) says: 403 `forbidden`, 400 `malformed-payload`, 415 `unsupported-media-type` |
-//! | a list of models that cannot be read | 502 `upstream-unavailable` |
+//! | no rule allows the target | 403 `forbidden` |
+//! | the target is not certain | that of [`TargetError::rejection`](crate::model::TargetError::rejection): 403 `forbidden`, 400 `malformed-payload`, 415 `unsupported-media-type` |
+//! | the upstream's list of models is coded, too long or not a list | 502 `upstream-unavailable` |
+//! | the memory for lists is used up | 503 `overloaded` |
 //!
-//! No detail names a model or a provider: the caller knows what it asked for, and the
-//! [`RequestContext`](crate::context::RequestContext::target) has it for the log.
+//! No detail names a model or a provider. The
+//! [`RequestContext`](crate::context::RequestContext::target) has them for the log.
 //!
 //! # The list of models
 //!
-//! GET and HEAD of `/v1/models` pass for everyone who gets here. An answer of 2xx is written anew:
-//! `object`, which is `list`, and `data` with the entries of the models that the caller may use,
-//! byte for byte as they came. Of a router's entry the providers that the caller may not use are
-//! removed, and without providers the entry is; where a policy is allowed for the model all
-//! providers stay, because any may be reached. An endpoint's list passes as it is, to those who may use its model.
+//! Every caller may GET and HEAD `/v1/models`. The layer rewrites a response of 2xx. `object` is `list`
+//! and `data` has the entries of the allowed models with their bytes unchanged. In an entry of the
+//! router, providers that the caller may not use are removed. An entry without providers left is removed
+//! too. When a policy allows the model all its providers stay, because the router may choose any of
+//! them. The list of an endpoint passes unchanged to callers that may use its model.
 //!
-//! The upstream is asked without the caller's conditions and ranges, and for no coding. An answer
-//! that is coded, beyond the limit or no list is refused, but to HEAD; one that is not 2xx passes.
-//! Fields that describe the old bytes or the whole list go (`etag`, `last-modified`, digests, ranges,
-//! `link`, `x-total-count`), and `cache-control` becomes `no-store`: the list is one caller's.
+//! The request goes upstream without conditions and ranges and with `accept-encoding: identity`. A
+//! response other than 2xx passes unchanged. Headers that describe the unfiltered list are removed
+//! (`etag`, `last-modified`, digests, ranges, `link`, `x-total-count`). `cache-control` becomes
+//! `no-store`, because the list is for one caller.
 //!
-//! # Limits
+//! # Caveats
 //!
-//! - Rules name models as the request does. The Hub finds some names in any case, and follows
-//!   renamed ones: neither is allowed by a rule for the other.
-//! - A single model's entry (`GET /v1/models/{model}`) and lists elsewhere are refused like
-//!   every route that reaches no model. [`ModelRulesLayer::open`] opens them, unfiltered.
-//! - A list is read as a whole before any of it is sent on: up to the limit, and its document.
-//!   How long that may take is for [`UpstreamLayer`](crate::upstream::UpstreamLayer) to say.
+//! - A rule names a model as the request does. The Hub finds some models in any case and follows renames.
+//!   A rule for one spelling does not allow another.
+//! - The entry of a single model (`GET /v1/models/{model}`) and lists on other routes are rejected like
+//!   every route that reaches no model. [`ModelRulesLayer::open_route`] opens them without a filter.
+//! - The layer reads a list completely before it sends any of it.
+//!   [`UpstreamLayer`](crate::upstream::UpstreamLayer) has the deadlines for that.
 
 mod future;
 mod layer;
-mod list;
-mod rules;
+mod list_filter;
+mod list_reader;
+mod rule;
+mod service;
+mod settings;
 
 pub use self::{
     future::ResponseFuture,
-    layer::{EnforceModelRules, ModelRulesLayer},
-    rules::{ModelRules, Models},
+    layer::ModelRulesLayer,
+    rule::{ModelRule, ModelRules},
+    service::EnforceModelRules,
 };

@@ -1,8 +1,19 @@
-//! The request's body: read once, bounded, and parsed once for all layers that look into it.
+//! Buffers the body of each request once and parses it once for all inner layers.
 //!
-//! [`PayloadLayer`] turns `Request<B>` into `Request<Payload>`, for any body `B`. Layers that
-//! inspect are services of `Request<Payload>`; one that has no [`PayloadLayer`] outside it does not
-//! compile. A [`Payload`] is a body like any other, so the user's own client sends it on.
+//! Several layers look into a request's body: validation, transforms, the cache and the token
+//! budget. Each would otherwise read and parse it again without a bound on size or time.
+//! [`PayloadLayer`] turns `Request<B>` into `Request<Payload>` for any body `B`. The inner layers
+//! share the bytes and one parsed [`Document`].
+//!
+//! ```
+//! # use tower_inference::payload::PayloadLayer;
+//! # use std::time::Duration;
+//! let layer = PayloadLayer::new()
+//!     .max_body_bytes(1 << 20)
+//!     .body_timeout(Duration::from_secs(10));
+//! ```
+//!
+//! # Example
 //!
 //! ```
 //! use bytes::Bytes;
@@ -26,78 +37,22 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! let gateway = ServiceBuilder::new()
-//!     .layer(PayloadLayer::new().limit(1 << 20))
+//!     .layer(PayloadLayer::new().max_body_bytes(1 << 20))
 //!     .service(service_fn(upstream));
 //! let post = |body: &'static str| {
 //!     let request = Request::post("/v1/chat/completions").header("content-type", "application/json");
 //!     gateway.clone().oneshot(request.body(Full::from(body)).unwrap())
 //! };
 //!
-//! let answer = post(r#"{"model": "org/model", "stream": true}"#).await.unwrap();
-//! assert_eq!(answer.status(), 200);
-//! let answer = post(r#"{"model": "org/model", "model": "org/other"}"#).await.unwrap();
-//! assert_eq!(answer.status(), 400);
+//! let response = post(r#"{"model": "org/model", "stream": true}"#).await.unwrap();
+//! assert_eq!(response.status(), 200);
+//! let response = post(r#"{"model": "org/model", "model": "org/other"}"#).await.unwrap();
+//! assert_eq!(response.status(), 400);
 //! # }
 //! ```
 //!
-//! # What is refused
-//!
-//! | what | with |
-//! |---|---|
-//! | `content-length` beyond the limit (10 MiB); nothing is read, and no `100 Continue` is sent | 413 `payload-too-large` |
-//! | more bytes than the limit, whatever was announced | 413 `payload-too-large` |
-//! | a body that takes longer than the deadline (30 s) | 408 `payload-timeout` |
-//! | a `content-encoding`, or a `transfer-encoding` other than `chunked` | 415 `unsupported-media-type`, `accept-encoding: identity`; when [coded bodies](#coded-bodies) are taken, with their names |
-//! | a type that is not JSON (binary, a form, text, gRPC in any format, none at all), a charset other than UTF-8 or ASCII, a byte beyond ASCII under the latter | 415 `unsupported-media-type`, `accept: application/json` |
-//! | no body, where the method has a use for one | 400 `malformed-payload` |
-//! | what is not strict JSON: see [`Document`] and [`Reason`] | 400 `malformed-payload`, with the position |
-//! | a [depth](PayloadLayer::depth) beyond 128, more [nodes](PayloadLayer::nodes) than are set | 413 `payload-too-large`, with the position |
-//! | a connection that breaks | 400 `malformed-payload` |
-//! | a body, window or document for which the [memory limit](PayloadLayer::memory_limit) (256 MiB in all) has no room | 503 `overloaded`, `retry-after` |
-//!
-//! [`PayloadLayer::bytes`] does without the rows on types and JSON, [`PayloadLayer::streamed`] also
-//! without the one on codings. Sounds, pictures and streams of gRPC pass these two as they came.
-//!
-//! What the head decides is decided before a byte is read. A server that answers
-//! `expect: 100-continue` (RFC 9110 section 10.1.1) when the body is first asked for, as hyper does
-//! over HTTP/1.1, so tells a caller to continue only when nothing in the head is in the way, be it
-//! here or in a layer further out.
-//!
-//! # Coded bodies
-//!
-//! With feature `decompression`, `PayloadLayer::decompress` takes off one `content-encoding`:
-//! `gzip` (RFC 1952, all its members), `br` (RFC 7932) or `zstd` (RFC 8878, all its frames).
-//! Several in one another are refused, as is any other.
-//!
-//! | what | with |
-//! |---|---|
-//! | more coded bytes than the limit, or more decoded ones | 413 `payload-too-large` |
-//! | one that ends too early, is broken, has more after it, or has not a byte | 400 `malformed-payload` |
-//! | a `zstd` window beyond 8 MiB (RFC 9659), the large window of `br` | 400 `malformed-payload` |
-//!
-//! A body that is refused has cost no more memory than the limit and its window: 32 KiB for `gzip`,
-//! whose header may hold another 192; 8 MiB for `zstd`; 16 MiB for `br`, and another 8 while that
-//! grows. It is decoded as it comes, in steps of at most 4 KiB coded and 16 KiB decoded; after 64 of
-//! them others have their turn. Then the deadline is looked at, so that a body which came in time,
-//! and says more than can be decoded in time, is a 408 too. A step of `br` may fill its window
-//! before it gives a byte: some 30 ms of work for 16 MiB, the longest that is done in one go.
-//!
-//! The upstream gets a plain body: `content-encoding` is removed, `content-length` is that of the
-//! decoded bytes, and the digests of the coded ones are removed from fields and trailers
-//! (`content-digest` and `repr-digest` of RFC 9530, and before it `digest` and `content-md5`).
-//! [`bytes_in`](crate::context::RequestContext::bytes_in) stays what came over the wire.
-//!
-//! # What goes on
-//!
-//! A body that came in chunks goes on with a `content-length`; one with trailers stays as it came,
-//! and they follow it. The string member `model` of a document is noted in the
-//! [`RequestContext`](crate::context::RequestContext), unless it is longer than 256 bytes.
-//!
-//! The layer may be applied twice: what is a [`Payload`] already is not read, parsed or boxed
-//! again, and when a framework between the two has hidden the type, the inner layer recognises the
-//! bytes. The stricter limits hold.
-//!
-//! Without the layer, the compiler asks for a body of type [`Payload`]:
+//! A [`Payload`] is itself a body, so the user's HTTP client can send it. A stack that lacks the
+//! [`PayloadLayer`] does not compile:
 //!
 //! ```compile_fail,E0277
 //! # use bytes::Bytes;
@@ -109,85 +64,155 @@
 //! async fn inspecting(request: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallible> {
 //!     Ok(Response::new(Full::default()))
 //! }
-//! let answer = service_fn(inspecting).oneshot(Request::new(Full::<Bytes>::default()));
+//! let response = service_fn(inspecting).oneshot(Request::new(Full::<Bytes>::default()));
 //! ```
 //!
-//! # Limits
+//! # Rejections
 //!
-//! The deadline needs a tokio runtime with its timer on. A buffered body takes up to three times
-//! its size while it is read, a decoded one twice its size. A document takes 16 bytes for each node,
-//! up to twice as much while it grows, and 24 for each member of an object that has more than 16. All
-//! of that is weighed by the [memory limit](PayloadLayer::memory_limit), at least 16 KiB for each
-//! body, until the last handle of the bytes is dropped. Bodies of at most 16 KiB are weighed until
+//! | request | rejection |
+//! |---|---|
+//! | `content-length` above the limit (10 MiB); nothing is read and no `100 Continue` is sent | 413 `payload-too-large` |
+//! | more bytes than the limit | 413 `payload-too-large` |
+//! | a body that takes longer than the timeout (30 s) | 408 `payload-timeout` |
+//! | a `content-encoding` | 415 `unsupported-media-type`; `accept-encoding` names the accepted codings |
+//! | a `transfer-encoding` other than `chunked` | 415 `unsupported-media-type` |
+//! | a type that is not JSON: binary, form, text, gRPC or none | 415 `unsupported-media-type`, `accept: application/json` |
+//! | a charset other than UTF-8 or ASCII | 415 `unsupported-media-type`, `accept: application/json` |
+//! | a byte beyond ASCII in a body declared as ASCII | 415 `unsupported-media-type` |
+//! | no body with a method that needs one | 400 `malformed-payload` |
+//! | a body that is not strict JSON (see [`JsonFault`]) | 400 `malformed-payload` with the position |
+//! | nesting beyond the [maximum](PayloadLayer::max_depth) of 128 | 413 `payload-too-large` with the position |
+//! | more values than the [maximum](PayloadLayer::max_values) | 413 `payload-too-large` with the position |
+//! | a connection that breaks | 400 `malformed-payload` |
+//! | no room in the [memory limit](PayloadLayer::memory_limit) (256 MiB in all) | 503 `overloaded`, `retry-after` |
+//!
+//! [`PayloadLayer::bytes`] does not check the type and does not require JSON.
+//! [`PayloadLayer::streamed`] also accepts any coding. Both pass audio, images and gRPC streams
+//! unchanged.
+//!
+//! The head is checked before any byte of the body is read. hyper sends `100 Continue` over
+//! HTTP/1.1 when the body is first read (RFC 9110 section 10.1.1). A client that expects it
+//! therefore sends nothing if the head is rejected.
+//!
+//! # Coded bodies
+//!
+//! With feature `decompression`, `PayloadLayer::decompress` decodes one `content-encoding`: `gzip`
+//! (RFC 1952), `br` (RFC 7932) or `zstd` (RFC 8878). Several gzip members or zstd frames in a row
+//! are one body. Nested codings and all other codings are rejected.
+//!
+//! | coded body | rejection |
+//! |---|---|
+//! | more coded bytes or more decoded bytes than the limit | 413 `payload-too-large` |
+//! | truncated, corrupt or empty | 400 `malformed-payload` |
+//! | followed by more data | 400 `malformed-payload` |
+//! | a `zstd` window beyond 8 MiB (RFC 9659) | 400 `malformed-payload` |
+//! | the large window of `br` | 400 `malformed-payload` |
+//!
+//! A rejected body costs at most the limit plus the decoder's window:
+//!
+//! | coding | memory of the decoder |
+//! |---|---|
+//! | `gzip` | 32 KiB and up to 192 KiB for its header |
+//! | `zstd` | 8 MiB |
+//! | `br` | 16 MiB and another 8 MiB while it grows |
+//!
+//! Decoding proceeds while the body arrives. A step reads at most 4 KiB and writes at most 16 KiB.
+//! After 64 steps the task yields and checks the timeout, so a body that takes too long to decode
+//! is a 408 too. The longest step fills a window of `br`: 16 MiB in about 30 ms.
+//!
+//! The upstream receives the decoded body. `content-encoding` is removed and `content-length` is
+//! updated. The digests of the coded bytes are removed from headers and trailers: `content-digest`
+//! and `repr-digest` (RFC 9530) and the older `digest` and `content-md5`.
+//! [`bytes_in`](crate::context::Outcome::bytes_in) counts the bytes on the wire.
+//!
+//! # Forwarding
+//!
+//! - A chunked body without trailers is forwarded with a `content-length`. A body with trailers
+//!   stays chunked and keeps them.
+//! - The string member `model` of the document is recorded in the
+//!   [`RequestContext`](crate::context::RequestContext) if it has at most 256 bytes.
+//! - The layer can be applied twice. A [`Payload`] is not read, parsed or boxed again. The inner
+//!   layer also recognizes its bytes behind a framework that hides the type. The stricter limits
+//!   apply.
+//! - Bytes change only where a layer [edits](Document::edit) them. Names, numbers and white space
+//!   reach the upstream as the client wrote them.
+//!
+//! # Memory
+//!
+//! The [memory limit](PayloadLayer::memory_limit) counts the following bytes for all bodies
+//! together.
+//!
+//! | what | bytes |
+//! |---|---|
+//! | a buffered body | its size, up to three times that while it is read, at least 16 KiB |
+//! | a decoded body | twice its size while it is decoded |
+//! | a document | 16 for each value or name, up to twice that while it grows |
+//! | an object with more than 16 members | 24 more for each member |
+//!
+//! Bytes are counted until their last handle is dropped. Bodies of at most 16 KiB are counted until
 //! their [`Payload`] is dropped.
 //!
-//! A document of more than 256 KiB is read in turns, between which other tasks run. Inside a turn,
-//! the names of one object are sorted in one go. What the layers further in do with a document, and
-//! its reading after an edit, is not divided. Signatures of fields (RFC 9421) that cover a coding or a digest that was removed no
-//! longer hold upstream. Bodies of 4 GiB and more
-//! have no document. Names that differ in case only are two names, as JSON has it, though some
-//! upstreams (Go's `encoding/json`) take them for one: [`Edits`] refuse such twins. The bytes are
-//! not changed, but where they are [edited](Document::edit): names, numbers and spaces reach the
-//! upstream as they were written.
+//! # Caveats
+//!
+//! - The timeout needs a tokio runtime with its timer enabled.
+//! - A document of more than 256 KiB is parsed in steps between which other tasks run. Sorting the
+//!   names of one object is one step. Inner layers process a document in one step, and so does
+//!   parsing after an edit.
+//! - Signatures (RFC 9421) that cover a removed coding or digest no longer verify upstream.
+//! - Bodies of 4 GiB and more have no document.
+//! - JSON names are case-sensitive. Some upstreams ignore case (Go's `encoding/json`). [`Edits`]
+//!   reject names that differ only in case from an edited one.
 
-mod arena;
 mod body;
 mod coding;
-mod collect;
-mod decimal;
-#[cfg_attr(not(feature = "decompression"), path = "decode_none.rs")]
-mod decode;
-mod document;
-mod document_error;
+mod content_type;
 mod edit;
-mod fault;
-mod flow;
+mod error;
 mod future;
+mod json;
 mod layer;
-mod literal;
-mod malformed;
-mod media;
-mod names;
-mod node;
-mod parse;
-mod pointer;
-#[cfg(any(feature = "throttle", feature = "transform"))]
-mod replace;
-mod splice;
-mod text;
+mod read;
+mod service;
 
-#[cfg(any(feature = "model-rules", feature = "schema"))]
-pub(crate) use self::collect::Collected;
-#[cfg(any(feature = "cache", feature = "schema"))]
-pub(crate) use self::decimal::Decimal;
 #[cfg(any(feature = "throttle", feature = "transform"))]
-pub(crate) use self::decimal::whole_number;
-#[cfg(any(feature = "schema", feature = "throttle"))]
-pub(crate) use self::layer::is_bodiless;
+pub(crate) use self::body::replace::replace;
 #[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
-pub(crate) use self::media::Content;
+pub(crate) use self::content_type::ContentKind;
 #[cfg(any(feature = "schema", feature = "transform"))]
-pub(crate) use self::media::only_json;
-pub(crate) use self::media::{first_of_json, says_json};
+pub(crate) use self::content_type::json_required;
+pub(crate) use self::content_type::{first_json_byte, says_json};
+#[cfg(any(feature = "throttle", feature = "transform"))]
+pub(crate) use self::json::case_fold::fold_to_ascii;
+#[cfg(any(feature = "cache", feature = "schema"))]
+pub(crate) use self::json::decimal::Decimal;
+#[cfg(any(feature = "throttle", feature = "transform"))]
+pub(crate) use self::json::decimal::whole_number;
 #[cfg(feature = "schema")]
-pub(crate) use self::node::Entries;
-#[cfg(any(feature = "throttle", feature = "transform"))]
-pub(crate) use self::pointer::fold_to_ascii;
-#[cfg(any(feature = "throttle", feature = "transform"))]
-pub(crate) use self::replace::replace;
+pub(crate) use self::json::node::Entries;
 #[cfg(all(test, feature = "schema"))]
-pub(crate) use self::text::work;
+pub(crate) use self::json::parse::string::work;
+#[cfg(any(feature = "model-rules", feature = "schema"))]
+pub(crate) use self::read::collect::CollectedBody;
+#[cfg(any(feature = "schema", feature = "throttle"))]
+pub(crate) use self::read::settings::is_bodiless;
 pub use self::{
-    body::Payload,
-    document::{Bounds, Document},
-    document_error::DocumentError,
-    edit::Edits,
-    fault::{EditError, EditFault},
-    flow::PayloadError,
+    body::payload::Payload,
+    edit::{
+        edits::Edits,
+        error::{EditError, EditFault},
+        literal::Literal,
+        pointer::{InvalidPointer, Pointer},
+    },
+    error::PayloadError,
     future::ResponseFuture,
-    layer::{BufferPayload, PayloadLayer},
-    literal::Literal,
-    malformed::{Malformed, Reason},
-    node::{Elements, Kind, Members, Node},
-    pointer::{InvalidPointer, Pointer},
+    json::{
+        bounds::DocumentBounds,
+        document::Document,
+        error::DocumentError,
+        fault::{JsonError, JsonFault},
+        kind::Kind,
+        node::{Elements, Members, Node},
+    },
+    layer::PayloadLayer,
+    service::BufferPayload,
 };

@@ -2,83 +2,84 @@ use std::fmt;
 
 use http::StatusCode;
 
-/// Why a request is refused: the one vocabulary of every layer.
+/// The reason of a rejection.
 ///
-/// Each has a stable slug, and a name among API Gateway's [response types]. Documented with its
-/// slug and status; where the shape of API Gateway has another status, it stands in brackets.
+/// Each reason has a stable slug and a name among the [response types] of API Gateway. The docs give
+/// slug and status. A status in brackets is the one of [`ApiGateway`](super::RejectionFormat::ApiGateway)
+/// where it differs.
 ///
 /// [response types]: https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// `missing-credentials`, 401: no credentials came.
+    /// `missing-credentials`, 401: the request has no credentials.
     MissingCredentials,
-    /// `invalid-request`, 400: credentials came twice, or in two ways (RFC 6750 section 3.1).
+    /// `invalid-request`, 400: the request has more than one credential (RFC 6750 section 3.1).
     InvalidRequest,
-    /// `invalid-token`, 401: the token does not hold, whatever the reason.
+    /// `invalid-token`, 401: the token is not valid, for any reason but its age.
     InvalidToken,
-    /// `expired-token`, 401: the token held once.
+    /// `expired-token`, 401: the token is past its expiry.
     ExpiredToken,
-    /// `invalid-api-key`, 401 (403): no such key.
+    /// `invalid-api-key`, 401 (403): the API key is unknown.
     InvalidApiKey,
-    /// `invalid-signature`, 401 (403): the signature does not hold.
+    /// `invalid-signature`, 401 (403): the signature of the request does not match.
     InvalidSignature,
-    /// `insufficient-scope`, 403: the token lacks a scope.
+    /// `insufficient-scope`, 403: the token lacks a required scope.
     InsufficientScope,
-    /// `forbidden`, 403: the caller may not do this.
+    /// `forbidden`, 403: the caller is not allowed to do this.
     Forbidden,
-    /// `not-found`, 404 (403): no such route.
+    /// `not-found`, 404 (403): no route matches.
     NotFound,
-    /// `identity-provider-unavailable`, 503: nobody can be recognised right now.
+    /// `identity-provider-unavailable`, 503: the keys that verify tokens are not available.
     IdentityProviderUnavailable,
-    /// `throttled`, 429: too many requests at once.
+    /// `throttled`, 429: a rate or concurrency limit is reached.
     Throttled,
-    /// `quota-exceeded`, 429: the period's share is used up.
+    /// `quota-exceeded`, 429: the quota of the period is used up.
     QuotaExceeded,
-    /// `exceeds-limit`, 400: one request asks for more than its limit ever allows at once, so waiting
-    /// does not help.
+    /// `exceeds-limit`, 400: one request exceeds what its limit ever allows at once. Waiting does not
+    /// help.
     ExceedsLimit,
-    /// `throttle-unavailable`, 503: nobody can count right now.
+    /// `throttle-unavailable`, 503: the store of the limits is not available.
     ThrottleUnavailable,
-    /// `payload-too-large`, 413: the body is beyond a bound, in bytes, depth or values.
+    /// `payload-too-large`, 413: the body exceeds a bound of bytes, depth or values.
     PayloadTooLarge,
     /// `payload-timeout`, 408: the body did not arrive in time.
     PayloadTimeout,
-    /// `unsupported-media-type`, 415: a type or coding that is not taken here.
+    /// `unsupported-media-type`, 415: the media type or the content coding is not supported.
     UnsupportedMediaType,
-    /// `malformed-payload`, 400: the body is not what its type says.
+    /// `malformed-payload`, 400: the body is not valid for its media type.
     MalformedPayload,
-    /// `invalid-parameters`, 400: a header field or a member of the query is missing, or not as it
-    /// must be.
+    /// `invalid-parameters`, 400: a header or a query parameter is missing or not valid.
     InvalidParameters,
-    /// `invalid-payload`, 422 (400): a value in the body is not as it must be.
+    /// `invalid-payload`, 422 (400): a value in the body is not valid.
     InvalidPayload,
-    /// `overloaded`, 503: too much is in flight.
+    /// `overloaded`, 503: the gateway has too much in flight.
     Overloaded,
     /// `model-loading`, 503: the model is not ready yet.
     ModelLoading,
-    /// `upstream-unavailable`, 502: the upstream cannot be reached, or broke off.
+    /// `upstream-unavailable`, 502: the upstream cannot be reached or did not complete its response.
     UpstreamUnavailable,
-    /// `upstream-timeout`, 504: the upstream did not answer in time.
+    /// `upstream-timeout`, 504: the upstream did not respond in time.
     UpstreamTimeout,
-    /// `not-cached`, 504: an answer that is kept was asked for, and there is none (RFC 9111 section
+    /// `not-cached`, 504: the request wants a cached response and there is none (RFC 9111 section
     /// 5.2.1.7).
     NotCached,
-    /// `invalid-upstream-response`, 502: the upstream's response is not as it must be.
+    /// `invalid-upstream-response`, 502: the upstream's response does not match its schema.
     InvalidUpstreamResponse,
 }
 
-/// A row of the table: all that the renderings need to know of a refusal.
+/// Everything that a responder needs to know about a refusal.
 pub(super) struct Row {
     pub(super) slug: &'static str,
     pub(super) title: &'static str,
     pub(super) status: StatusCode,
     pub(super) gateway_status: StatusCode,
     pub(super) gateway_type: &'static str,
-    /// What API Gateway says in `message`, and calls the error in `x-amzn-errortype`.
+    /// The `message` of API Gateway.
     pub(super) gateway_message: &'static str,
+    /// The `x-amzn-errortype` of API Gateway.
     pub(super) gateway_error: &'static str,
-    /// OpenAI's kind of error, which its clients show.
+    /// The `error.type` of OpenAI.
     pub(super) openai_type: &'static str,
     /// A code of gRPC's `google.rpc.Code`.
     pub(super) grpc_status: u8,
@@ -89,7 +90,7 @@ macro_rules! rows {
         $gateway_type:literal, $gateway_message:literal, $gateway_error:literal,
         $openai_type:literal, $grpc_status:literal;)*) => {
         impl Refusal {
-            /// Each of them, for tables and tests.
+            /// Every refusal, for tables and tests.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             pub(super) const fn row(self) -> Row {
@@ -115,7 +116,7 @@ rows! {
     MissingCredentials: "missing-credentials", "Credentials are missing",
         UNAUTHORIZED / UNAUTHORIZED, "UNAUTHORIZED", "Unauthorized", "UnauthorizedException",
         "authentication_error", 16;
-    InvalidRequest: "invalid-request", "The credentials cannot be told apart",
+    InvalidRequest: "invalid-request", "The request has more than one credential",
         BAD_REQUEST / BAD_REQUEST, "DEFAULT_4XX", "Bad Request", "BadRequestException",
         "invalid_request_error", 3;
     InvalidToken: "invalid-token", "The token is not valid",
@@ -127,16 +128,16 @@ rows! {
     InvalidApiKey: "invalid-api-key", "The API key is not valid",
         UNAUTHORIZED / FORBIDDEN, "INVALID_API_KEY", "Forbidden", "ForbiddenException",
         "authentication_error", 16;
-    InvalidSignature: "invalid-signature", "The signature does not hold",
+    InvalidSignature: "invalid-signature", "The signature is not valid",
         UNAUTHORIZED / FORBIDDEN, "INVALID_SIGNATURE", "The request signature does not match",
         "InvalidSignatureException", "authentication_error", 16;
-    InsufficientScope: "insufficient-scope", "The token lacks a scope",
+    InsufficientScope: "insufficient-scope", "The token lacks a required scope",
         FORBIDDEN / FORBIDDEN, "ACCESS_DENIED", "Forbidden", "ForbiddenException",
         "permission_error", 7;
     Forbidden: "forbidden", "This is not allowed",
         FORBIDDEN / FORBIDDEN, "ACCESS_DENIED", "User is not authorized to access this resource",
         "AccessDeniedException", "permission_error", 7;
-    NotFound: "not-found", "There is nothing here",
+    NotFound: "not-found", "No route matches",
         NOT_FOUND / FORBIDDEN, "RESOURCE_NOT_FOUND", "Missing Authentication Token",
         "MissingAuthenticationTokenException", "invalid_request_error", 12;
     IdentityProviderUnavailable: "identity-provider-unavailable",
@@ -149,10 +150,10 @@ rows! {
     QuotaExceeded: "quota-exceeded", "The quota is used up",
         TOO_MANY_REQUESTS / TOO_MANY_REQUESTS, "QUOTA_EXCEEDED", "Limit Exceeded",
         "LimitExceededException", "rate_limit_error", 8;
-    ExceedsLimit: "exceeds-limit", "The request asks for more than its limit allows at once",
+    ExceedsLimit: "exceeds-limit", "The request exceeds what its limit allows at once",
         BAD_REQUEST / BAD_REQUEST, "DEFAULT_4XX", "Bad Request", "BadRequestException",
         "invalid_request_error", 3;
-    ThrottleUnavailable: "throttle-unavailable", "The store of the limits cannot be reached",
+    ThrottleUnavailable: "throttle-unavailable", "The store of the limits is not available",
         SERVICE_UNAVAILABLE / SERVICE_UNAVAILABLE, "DEFAULT_5XX", "Service Unavailable",
         "ServiceUnavailableException", "server_error", 14;
     PayloadTooLarge: "payload-too-large", "The body is too large",
@@ -161,19 +162,19 @@ rows! {
     PayloadTimeout: "payload-timeout", "The body did not arrive in time",
         REQUEST_TIMEOUT / REQUEST_TIMEOUT, "DEFAULT_4XX", "Request Timeout",
         "RequestTimeoutException", "invalid_request_error", 4;
-    UnsupportedMediaType: "unsupported-media-type", "The media type is not taken here",
+    UnsupportedMediaType: "unsupported-media-type", "The media type is not supported",
         UNSUPPORTED_MEDIA_TYPE / UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE",
         "Unsupported Media Type", "UnsupportedMediaTypeException", "invalid_request_error", 3;
     MalformedPayload: "malformed-payload", "The body cannot be read",
         BAD_REQUEST / BAD_REQUEST, "BAD_REQUEST_BODY", "Invalid request body",
         "BadRequestException", "invalid_request_error", 3;
-    InvalidParameters: "invalid-parameters", "The parameters are not as they must be",
+    InvalidParameters: "invalid-parameters", "The parameters are not valid",
         BAD_REQUEST / BAD_REQUEST, "BAD_REQUEST_PARAMETERS", "Invalid request parameters",
         "BadRequestException", "invalid_request_error", 3;
-    InvalidPayload: "invalid-payload", "A value in the body is not as it must be",
+    InvalidPayload: "invalid-payload", "A value in the body is not valid",
         UNPROCESSABLE_ENTITY / BAD_REQUEST, "BAD_REQUEST_BODY", "Invalid request body",
         "BadRequestException", "invalid_request_error", 3;
-    Overloaded: "overloaded", "Too much is in flight",
+    Overloaded: "overloaded", "The gateway has too much in flight",
         SERVICE_UNAVAILABLE / SERVICE_UNAVAILABLE, "DEFAULT_5XX", "Service Unavailable",
         "ServiceUnavailableException", "server_error", 14;
     ModelLoading: "model-loading", "The model is not ready yet",
@@ -182,37 +183,37 @@ rows! {
     UpstreamUnavailable: "upstream-unavailable", "The upstream cannot be reached",
         BAD_GATEWAY / BAD_GATEWAY, "INTEGRATION_FAILURE", "Internal server error",
         "InternalServerErrorException", "server_error", 14;
-    UpstreamTimeout: "upstream-timeout", "The upstream did not answer in time",
+    UpstreamTimeout: "upstream-timeout", "The upstream did not respond in time",
         GATEWAY_TIMEOUT / GATEWAY_TIMEOUT, "INTEGRATION_TIMEOUT", "Endpoint request timed out",
         "InternalServerErrorException", "server_error", 4;
     NotCached: "not-cached", "No response is in the cache",
         GATEWAY_TIMEOUT / GATEWAY_TIMEOUT, "DEFAULT_5XX", "Endpoint request timed out",
         "InternalServerErrorException", "invalid_request_error", 5;
-    InvalidUpstreamResponse: "invalid-upstream-response", "The upstream's response is not as it must be",
+    InvalidUpstreamResponse: "invalid-upstream-response", "The upstream's response is not valid",
         BAD_GATEWAY / BAD_GATEWAY, "INTEGRATION_FAILURE", "Internal server error",
         "InternalServerErrorException", "server_error", 13;
 }
 
 impl Refusal {
-    /// The stable name that `type` ends in, that logs carry and clients may match on.
+    /// Returns the stable name. `type` ends with it, logs have it and clients may match on it.
     #[must_use]
     pub const fn slug(self) -> &'static str {
         self.row().slug
     }
 
-    /// What it is, in a few words that never change with the request.
+    /// Returns a short description, which is the same for every request.
     #[must_use]
     pub const fn title(self) -> &'static str {
         self.row().title
     }
 
-    /// The status of the answer.
+    /// Returns the status of the response in the [`Problem`](super::RejectionFormat::Problem) format.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         self.row().status
     }
 
-    /// The name of API Gateway's response type.
+    /// Returns the name of the response type of API Gateway.
     #[must_use]
     pub const fn gateway_type(self) -> &'static str {
         self.row().gateway_type

@@ -9,10 +9,10 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{
+use super::response::{
     body::ResponseBody,
-    held::Held,
-    response::{Expectation, Plan},
+    expectation::{Expectation, ResponsePlan},
+    held::HeldResponse,
 };
 use crate::{
     context::RequestContext,
@@ -20,8 +20,8 @@ use crate::{
 };
 
 pin_project! {
-    /// The future of [`ValidateSchema`](super::ValidateSchema). Dropping it drops the inner one, or the answer
-    /// that is held back.
+    /// The future of [`ValidateSchema`](super::ValidateSchema). Dropping it drops the inner future
+    /// or the response that is held back.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, B> {
         #[pin]
@@ -34,9 +34,9 @@ pin_project! {
     #[project_replace = StateOwn]
     enum State<F, B> {
         Calling { #[pin] future: F, expectation: Option<Box<Expectation>> },
-        // Boxed, so that who holds nothing back carries none of it.
-        Holding { held: Pin<Box<Held<B>>> },
-        Refused { rejection: Rejection, responder: Responder, context: RequestContext },
+        // Boxed so that the future stays small if no response is held back.
+        Holding { held: Pin<Box<HeldResponse<B>>> },
+        Rejected { rejection: Rejection, responder: Responder, context: RequestContext },
         Done,
     }
 }
@@ -46,12 +46,12 @@ impl<F, B> ResponseFuture<F, B> {
         Self { state: State::Calling { future, expectation } }
     }
 
-    pub(super) const fn refused(
+    pub(super) const fn rejected(
         rejection: Rejection,
         responder: Responder,
         context: RequestContext,
     ) -> Self {
-        Self { state: State::Refused { rejection, responder, context } }
+        Self { state: State::Rejected { rejection, responder, context } }
     }
 }
 
@@ -67,14 +67,14 @@ where
         loop {
             // ## Calling => (Holding | Done)
             // ## Holding => Done
-            // ## Refused => Done
+            // ## Rejected => Done
             let response = match state.as_mut().project() {
                 StateProj::Calling { future, expectation } => {
                     let response = ready!(future.poll(cx))?;
                     match expectation.take() {
                         None => response.map(ResponseBody::passed),
                         Some(expectation) => match receive(response, expectation) {
-                            Received::Answer(response) => response,
+                            Received::Response(response) => response,
                             Received::Held(held) => {
                                 state.set(State::Holding { held });
                                 continue;
@@ -83,9 +83,9 @@ where
                     }
                 }
                 StateProj::Holding { held } => ready!(held.as_mut().poll(cx)),
-                StateProj::Refused { .. } | StateProj::Done => {
+                StateProj::Rejected { .. } | StateProj::Done => {
                     return match state.project_replace(State::Done) {
-                        StateOwn::Refused { rejection, responder, context } => {
+                        StateOwn::Rejected { rejection, responder, context } => {
                             let response = responder.respond(rejection, &context);
                             Poll::Ready(Ok(response.map(ResponseBody::new)))
                         }
@@ -93,7 +93,7 @@ where
                     };
                 }
             };
-            // What was called, or held back, is given back now.
+            // Drops the inner future or the body that was held back.
             state.set(State::Done);
             return Poll::Ready(Ok(response));
         }
@@ -101,8 +101,8 @@ where
 }
 
 enum Received<B> {
-    Answer(Response<ResponseBody<B>>),
-    Held(Pin<Box<Held<B>>>),
+    Response(Response<ResponseBody<B>>),
+    Held(Pin<Box<HeldResponse<B>>>),
 }
 
 fn receive<B: Body<Data = Bytes>>(
@@ -110,22 +110,26 @@ fn receive<B: Body<Data = Bytes>>(
     expectation: Box<Expectation>,
 ) -> Received<B> {
     let (head, body) = response.into_parts();
-    Received::Answer(match expectation.plan(&head) {
-        Plan::Pass => Response::from_parts(head, ResponseBody::passed(body)),
-        Plan::Copy => ResponseBody::copied(Response::from_parts(head, body), expectation),
-        Plan::Refuse(fault) => expectation.refused(expectation.fault(&fault)),
-        Plan::Hold => return Received::Held(Box::pin(Held::new(head, body, expectation))),
+    Received::Response(match expectation.plan(&head) {
+        ResponsePlan::Pass => Response::from_parts(head, ResponseBody::passed(body)),
+        ResponsePlan::Copy => ResponseBody::copied(Response::from_parts(head, body), expectation),
+        ResponsePlan::Reject(fault) => {
+            expectation.rejected(expectation.fault(&fault)).map(ResponseBody::new)
+        }
+        ResponsePlan::Hold => {
+            return Received::Held(Box::pin(HeldResponse::new(head, body, expectation)));
+        }
     })
 }
 
 impl<F, B> fmt::Debug for ResponseFuture<F, B> {
-    // Without the answer that may be held back.
+    // Omits the response that may be held back.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ResponseFuture")
             .field(match &self.state {
                 State::Calling { .. } => &"calling",
                 State::Holding { .. } => &"holding",
-                State::Refused { .. } => &"refused",
+                State::Rejected { .. } => &"rejected",
                 State::Done => &"done",
             })
             .finish()

@@ -1,115 +1,112 @@
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{
-    Method, Request, Response,
-    header::{IF_RANGE, RANGE},
-};
-use http_body::Body;
 use tower_layer::Layer;
-use tower_service::Service;
 
 use super::{
-    BuiltIn, ChatLimits, Parameter, ResponseBody, ResponseFuture, ResponseSchema, Schema,
-    response::Expectation,
-    routes::Routes,
-    rules::{BodyRule, Rules},
+    built_in::{bounds::BuiltInSchemas, routes::BuiltInRoutes},
+    compile::schema::Schema,
+    request::{
+        chat_limits::ChatLimits,
+        parameter::Parameter,
+        rules::{BodyRule, RequestRules},
+    },
+    response::response_schema::ResponseSchema,
+    service::ValidateSchema,
 };
-use crate::{context::RequestContext, payload::Payload, rejection::RejectionFormat};
+use crate::rejection::RejectionFormat;
 
-/// Holds requests to a schema, and their answers where that is asked for. See the [module](super).
+/// A [`Layer`] that validates requests and optionally responses. See the [module docs](super).
 #[derive(Clone, Debug)]
 pub struct SchemaLayer {
-    rules: Arc<Rules>,
+    rules: Arc<RequestRules>,
     rejections: RejectionFormat,
 }
 
 impl SchemaLayer {
-    /// Holds every body to `schema`, but for what [`model`](Self::model) and
-    /// [`route`](Self::route) say otherwise.
+    /// Creates a layer that checks every body by `schema`. [`model`](Self::model) and
+    /// [`route`](Self::route) add exceptions.
     #[must_use]
     pub fn new(schema: Schema) -> Self {
         Self::of(BodyRule::Schema(schema))
     }
 
-    /// Holds every body to the built-in schema of its path, as the profile tells it. A body whose
-    /// path has none passes unread.
+    /// Creates a layer that checks every body by the built-in schema of its path. A body whose path
+    /// has no schema passes.
     ///
-    /// [`model`](Self::model) and [`route`](Self::route) come first.
+    /// [`model`](Self::model) and [`route`](Self::route) take precedence.
     #[must_use]
-    pub fn built_in(schemas: &BuiltIn) -> Self {
-        Self::of(BodyRule::BuiltIn(Arc::new(Routes::new(schemas))))
+    pub fn built_in(schemas: &BuiltInSchemas) -> Self {
+        Self::of(BodyRule::BuiltInSchemas(Arc::new(BuiltInRoutes::new(schemas))))
     }
 
-    /// Holds bodies to the schema of their [route](Self::route) or [model](Self::model), and refuses
-    /// those for which neither is named: 404 `not-found`.
+    /// Creates a layer that checks bodies by the schema of their [route](Self::route) or
+    /// [model](Self::model). Other bodies are rejected with 404 `not-found`.
     #[must_use]
     pub fn by_route() -> Self {
         Self::of(BodyRule::Unlisted)
     }
 
-    /// Lets any body pass unread, also one that is streamed: for parameters and answers alone, and
-    /// for routes that take other bodies.
+    /// Creates a layer that accepts any body, also a streamed one. Use it to check only parameters
+    /// or responses.
     #[must_use]
     pub fn any_body() -> Self {
         Self::of(BodyRule::Any)
     }
 
-    /// Handles requests of a route as `layer` would, or by a schema alone. The route is the one that
-    /// [`RequestContext::route`] names; none by default.
+    /// Handles the requests of a route by `layer` or by a schema.
+    /// [`RequestContext::route`](crate::context::RequestContext::route) names the route. There are
+    /// no routes by default.
     ///
-    /// Nothing of the layer around it counts for them but [`rejections`](Self::rejections). The routes
-    /// of `layer` itself do not count. Of two for one name, the later stands.
+    /// Only [`rejections`](Self::rejections) of the outer layer apply to such requests. Routes
+    /// inside `layer` are ignored. A second layer for a name replaces the first.
     #[must_use]
     pub fn route(mut self, name: impl Into<Box<str>>, layer: impl Into<Self>) -> Self {
         Arc::make_mut(&mut self.rules).routes.insert(name.into(), layer.into().rules);
         self
     }
 
-    /// Holds bodies that name a model to a schema of that model's own, instead of the one for all.
-    /// None by default.
+    /// Checks bodies that name this model by a schema of its own. There are no such models by
+    /// default.
     ///
-    /// The model is the string member `model` of the body, or else
-    /// [`RequestContext::model`]. Names are compared exactly; one with a suffix (`:fastest`,
-    /// `:together`) that is not listed itself has the schema of the name without it. Under
-    /// [`any_body`](Self::any_body), bodies must then be JSON, so that it is known whose they are.
+    /// The model is the string member `model` of the body or else
+    /// [`RequestContext::model`](crate::context::RequestContext::model). Names must match exactly.
+    /// A name with a suffix (`:fastest`, `:together`) that has no schema uses that of the name
+    /// without it. With [`any_body`](Self::any_body) all bodies must then be JSON, because the
+    /// model must be known.
     #[must_use]
     pub fn model(mut self, name: impl Into<Box<str>>, schema: Schema) -> Self {
         Arc::make_mut(&mut self.rules).models.insert(name.into(), schema);
         self
     }
 
-    /// Holds bodies to limits of chat requests, once they hold to their schema. None by default.
+    /// Checks chat requests by these limits after the schema. There are no limits by default.
     ///
-    /// Under [`any_body`](Self::any_body), bodies must then be JSON.
+    /// With [`any_body`](Self::any_body) all bodies must then be JSON.
     #[must_use]
-    pub fn limits(mut self, limits: ChatLimits) -> Self {
+    pub fn chat_limits(mut self, limits: ChatLimits) -> Self {
         Arc::make_mut(&mut self.rules).limits = Some(limits);
         self
     }
 
-    /// Lets bodies pass unread that are neither JSON nor text: images, sounds, files. By default, every
-    /// body that is not JSON is refused where there is a schema.
+    /// Accepts bodies that are neither JSON nor text, such as images and audio. By default a schema
+    /// rejects them.
     ///
-    /// For routes that take either. A body that looks like JSON is held to the schema whatever its
-    /// type says.
+    /// Use it for routes that accept both. A body that looks like JSON must match the schema
+    /// whatever its type is.
     #[must_use]
     pub fn binary_bodies(mut self) -> Self {
         Arc::make_mut(&mut self.rules).binary = true;
         self
     }
 
-    /// Holds a header field or a member of the query to what `parameter` says. None by default.
+    /// Checks a header or a query parameter. There are no parameters by default.
     #[must_use]
     pub fn parameter(mut self, parameter: Parameter) -> Self {
         Arc::make_mut(&mut self.rules).parameters.push(parameter);
         self
     }
 
-    /// Holds answers to a schema. They are not looked at by default.
+    /// Checks responses. They are not checked by default.
     #[must_use]
     pub fn response(mut self, schema: ResponseSchema) -> Self {
         Arc::make_mut(&mut self.rules).response = Some(schema);
@@ -124,11 +121,11 @@ impl SchemaLayer {
     }
 
     fn of(body: BodyRule) -> Self {
-        Self { rules: Arc::new(Rules::new(body)), rejections: RejectionFormat::Problem }
+        Self { rules: Arc::new(RequestRules::new(body)), rejections: RejectionFormat::Problem }
     }
 }
 
-/// Holds every body to the schema, as [`SchemaLayer::new`].
+/// Checks every body by the schema, as [`SchemaLayer::new`] does.
 impl From<Schema> for SchemaLayer {
     fn from(schema: Schema) -> Self {
         Self::new(schema)
@@ -139,50 +136,6 @@ impl<S> Layer<S> for SchemaLayer {
     type Service = ValidateSchema<S>;
 
     fn layer(&self, inner: S) -> ValidateSchema<S> {
-        ValidateSchema { inner, layer: self.clone() }
-    }
-}
-
-/// The service of [`SchemaLayer`].
-#[derive(Clone, Debug)]
-pub struct ValidateSchema<S> {
-    inner: S,
-    layer: SchemaLayer,
-}
-
-impl<S, R> Service<Request<Payload>> for ValidateSchema<S>
-where
-    S: Service<Request<Payload>, Response = Response<R>>,
-    R: Body<Data = Bytes>,
-{
-    type Response = Response<ResponseBody<R>>;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future, R>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
-        let context = RequestContext::ensure(request.extensions_mut());
-        let rules = self.layer.rules.of_route(context.route());
-        let rejections = self.layer.rejections;
-        if let Err(rejection) = rules.check(&request, &context) {
-            return ResponseFuture::refused(rejection, rejections.for_request(&request), context);
-        }
-        // An answer to HEAD has the fields of a body, and none.
-        let schema = rules.response.as_ref().filter(|_| *request.method() != Method::HEAD);
-        let expectation = schema.map(|schema| {
-            context.announce_answer_is_read();
-            if schema.must_be_whole() {
-                // A server may ignore a range (RFC 9110 section 14.2). One that sends the part that was
-                // asked for sends what cannot be checked.
-                request.headers_mut().remove(RANGE);
-                request.headers_mut().remove(IF_RANGE);
-            }
-            let (method, responder) = (request.method().clone(), rejections.for_request(&request));
-            Box::new(Expectation::new(schema.clone(), method, responder, context))
-        });
-        ResponseFuture::calling(self.inner.call(request), expectation)
+        ValidateSchema::from_parts(inner, Arc::clone(&self.rules), self.rejections)
     }
 }

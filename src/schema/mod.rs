@@ -1,10 +1,20 @@
-//! Requests, and answers, held to JSON Schemas.
+//! Validates requests and responses by JSON Schema.
 //!
-//! [`SchemaLayer`] refuses what the upstream would refuse, before it costs: a body that breaks its
-//! [`Schema`], a header field or a member of the query that breaks its [`Parameter`]. Where it is
-//! asked to, it holds answers to a [`ResponseSchema`] as well. It is a service of
-//! [`Payload`](crate::payload::Payload)s, so a [`PayloadLayer`](crate::payload::PayloadLayer) goes
-//! outside it.
+//! A malformed request costs an upstream call before the upstream rejects it. [`SchemaLayer`]
+//! rejects it in the gateway and tells the client which member is wrong. It checks bodies by a
+//! [`Schema`], headers and query parameters by a [`Parameter`] and chat requests by [`ChatLimits`].
+//! It can also check responses by a [`ResponseSchema`].
+//!
+//! ```
+//! # use tower_inference::{model::Profile, schema::{BuiltInSchemas, SchemaLayer}};
+//! let schemas = BuiltInSchemas::new(Profile::openai());
+//! let layer = SchemaLayer::built_in(&schemas);
+//! ```
+//!
+//! # Example
+//!
+//! The layer is a service of [`Payload`](crate::payload::Payload) requests. A
+//! [`PayloadLayer`](crate::payload::PayloadLayer) must be outside of it.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -42,32 +52,33 @@
 //!
 //! assert_eq!(post(r#"{"inputs": "hello"}"#).await?.status(), 200);
 //!
-//! let refused = post(r#"{"inputs": 7}"#).await?;
-//! assert_eq!(refused.status(), 422);
-//! let refused = refused.into_body().collect().await?.to_bytes();
-//! let refused: Value = serde_json::from_slice(&refused)?;
-//! assert_eq!(refused["errors"][0]["pointer"], "/inputs");
-//! assert_eq!(refused["errors"][0]["keyword"], "type");
+//! let rejected = post(r#"{"inputs": 7}"#).await?;
+//! assert_eq!(rejected.status(), 422);
+//! let rejected = rejected.into_body().collect().await?.to_bytes();
+//! let rejected: Value = serde_json::from_slice(&rejected)?;
+//! assert_eq!(rejected["errors"][0]["pointer"], "/inputs");
+//! assert_eq!(rejected["errors"][0]["keyword"], "type");
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What a request is held to
+//! # Requests
 //!
-//! In this order, and what is refused is refused with everything that is wrong of its kind:
+//! The checks run in this order. A rejection lists all violations of its row.
 //!
-//! | what | refused with |
+//! | check | rejection |
 //! |---|---|
-//! | parameters, whatever the body, also when it is absent or streamed | 400 `invalid-parameters` |
-//! | a body for which no schema is named, under [`SchemaLayer::by_route`] | 404 `not-found` |
-//! | a body that is streamed, or whose type is not JSON in UTF-8 | 415 `unsupported-media-type` |
-//! | a body that is not strict JSON, where the payload layer let it pass | 400 `malformed-payload` |
-//! | a body beyond the depth or the nodes of the payload layer | 413 `payload-too-large` |
-//! | the schema, and then [`ChatLimits`] | 422 `invalid-payload`, in the shape of API Gateway 400 |
+//! | parameters, also if the body is absent or streamed | 400 `invalid-parameters` |
+//! | the body has a schema ([`SchemaLayer::by_route`] only) | 404 `not-found` |
+//! | the body is buffered and its type is JSON in UTF-8 | 415 `unsupported-media-type` |
+//! | the body is strict JSON, if the payload layer did not check it | 400 `malformed-payload` |
+//! | the body is within the depth and the number of values of the payload layer | 413 `payload-too-large` |
+//! | the schema and then [`ChatLimits`] | 422 `invalid-payload`; 400 in the format of API Gateway |
 //!
-//! No body where the method has no use for one (GET, HEAD, DELETE, OPTIONS, TRACE) is held to
-//! parameters alone. The schema is that of the body's model, if it has one of its own, among those
-//! of the request's route:
+//! Requests of the methods GET, HEAD, DELETE, OPTIONS and TRACE may have no body. Then only the
+//! parameters are checked.
+//!
+//! Each route can have its own schema and so can each model of a route:
 //!
 //! ```
 //! use serde_json::json;
@@ -83,19 +94,18 @@
 //! # }
 //! ```
 //!
-//! A request of a route that is not named there has its body refused. `SchemaLayer::new(schema)` in
-//! place of `by_route` would hold it to `schema`.
+//! A request of another route is rejected in this example. With `SchemaLayer::new(schema)` in place
+//! of `by_route` its body must match `schema`. [`SchemaLayer::built_in`] finds the schema by the
+//! request's path.
 //!
-//! The first violation, with its pointer, is also the message that OpenAI's and Hugging Face's
-//! clients show. No violation holds a value. The pointer leads into the body, or for parameters to
-//! `/query/NAME` and `/header/NAME`; in the shape of API Gateway, required parameters that are missing
-//! or blank are named in its message, as API Gateway does.
+//! OpenAI's and Hugging Face's clients show the first violation as the error message. A violation
+//! has a pointer into the body, or `/query/NAME` or `/header/NAME` for parameters. It contains no
+//! value of the request. In the format of API Gateway the message names missing and blank
+//! parameters, as API Gateway does.
 //!
-//! [`SchemaLayer::built_in`] needs no names: the path of the request tells its schema.
-//!
-//! Parameters are checked once the body is there, because the layer stands inside the payload
-//! layer. To refuse by them before a byte is read, and before `100 Continue` is sent, check them in a
-//! [streamed](crate::payload::PayloadLayer::streamed) payload first:
+//! The body is read before parameters are checked, because the layer is inside of the payload
+//! layer. A [streamed](crate::payload::PayloadLayer::streamed) payload outside of both checks
+//! parameters before any byte is read and before `100 Continue` is sent:
 //!
 //! ```
 //! use tower::ServiceBuilder;
@@ -112,71 +122,63 @@
 //! # }
 //! ```
 //!
-//! # Answers
+//! # Responses
 //!
-//! | | [`report`](ResponseSchema::report) | [`refuse`](ResponseSchema::refuse) |
+//! | response | [`report`](ResponseSchema::report) | [`reject`](ResponseSchema::reject) |
 //! |---|---|---|
-//! | head and bytes | flow as they come | held back until all are there and checked |
-//! | breaks the schema, or is not strict JSON | the log says so | 502 `invalid-upstream-response`, and the log |
-//! | coded, or longer than the limit | the log says so | 502 `invalid-upstream-response`, and the log |
-//! | breaks off | passes as it is | 502 `upstream-unavailable` |
-//! | is not there in time | | 504 `upstream-timeout` |
-//! | not 2xx; 204, 205, 206; to HEAD; not JSON, event streams above all | passes as it is | passes as it is |
+//! | head and bytes | streamed | held back until checked |
+//! | violates the schema or is not strict JSON | logged | 502 `invalid-upstream-response` and logged |
+//! | has a content coding or exceeds the limit | logged | 502 `invalid-upstream-response` and logged |
+//! | fails before its end | passed | 502 `upstream-unavailable` |
+//! | exceeds the timeout | passed | 504 `upstream-timeout` |
+//! | other status than 2xx | passed | passed |
+//! | 204, 205, 206 or a response to HEAD | passed | passed |
+//! | not JSON, such as an event stream | passed | passed |
 //!
-//! The layer announces that it reads the answer, so that
-//! [`UpstreamLayer`](crate::upstream::UpstreamLayer) asks for one without a coding. The log is one
-//! event at WARN, target `tower_inference::schema`: the request's id, its route, and the violations,
-//! which name members of the answer but hold no values.
-#![doc = ""]
-#![doc = include_str!("builtin.md")]
-#![doc = ""]
-//! # Limits
+//! [`UpstreamLayer`](crate::upstream::UpstreamLayer) then requests the response without a coding.
 //!
-//! - A body is checked in one go, on the thread that polls: a few microseconds for a usual one. So
-//!   is a copied answer, before its last bytes are handed on.
-//! - [`ResponseSchema::refuse`] delays the first byte until the last has come, and keeps up to its
-//!   limit for each request in flight. Its deadline waits on tokio's timer.
-//! - Answers are held to the default [`Bounds`](crate::payload::Bounds) of a document.
-//! - An answer that is left or fails before its end is not reported on, and an event stream is not
-//!   checked at all.
-//! - The model is the caller's word. Who may use which is not decided here.
-//! - Members of the query are decoded as forms are. To an upstream that takes a plus sign literally,
-//!   another value goes than was checked.
+//! The log has one event per response at WARN with target `tower_inference::schema`. It names the
+//! request's id, its route and the violations. Violations contain member names of the response and
+//! no values.
+#![doc = ""]
+#![doc = include_str!("built_in/built_in.md")]
+#![doc = ""]
+//! # Caveats
+//!
+//! - A body is checked in one step on the thread that polls. A usual body takes a few microseconds.
+//!   A copied response is checked before its last bytes are forwarded.
+//! - [`ResponseSchema::reject`] delays the first byte until the last one has arrived. It keeps up
+//!   to its limit in memory for each request. Its timeout needs tokio's timer.
+//! - Responses must be within the default [`DocumentBounds`](crate::payload::DocumentBounds).
+//! - A response that fails or is dropped before its end is not reported. Event streams are not
+//!   checked.
+//! - The client chooses the model. This layer does not decide who may use it.
+//! - Query parameters are decoded as forms. An upstream that reads `+` literally sees another value
+//!   than the one that was checked.
 
-mod arena;
-mod body;
-mod bounds;
-mod builtin;
-mod chat;
+mod built_in;
 mod compile;
-mod draft;
-mod equality;
-mod error;
 mod explain;
-mod finding;
 mod future;
-mod held;
 mod layer;
-mod nearest;
-mod number;
-mod openapi;
-mod parameters;
-mod reach;
+mod request;
 mod response;
-mod routes;
-mod rules;
-mod survey;
-mod watched;
+mod service;
+mod validate;
 
 pub use self::{
-    body::ResponseBody,
-    bounds::{BuiltIn, BuiltInError},
-    chat::{ChatLimits, Streaming},
-    compile::{Schema, SchemaBuilder},
-    draft::Draft,
-    error::{SchemaError, SchemaFault},
+    built_in::bounds::{BuiltInError, BuiltInSchemas},
+    compile::{
+        draft::Draft,
+        error::{SchemaError, SchemaFault},
+        schema::{Schema, SchemaBuilder},
+    },
     future::ResponseFuture,
-    layer::{SchemaLayer, ValidateSchema},
-    parameters::Parameter,
-    response::ResponseSchema,
+    layer::SchemaLayer,
+    request::{
+        chat_limits::{ChatLimits, Streaming},
+        parameter::Parameter,
+    },
+    response::{body::ResponseBody, response_schema::ResponseSchema},
+    service::ValidateSchema,
 };

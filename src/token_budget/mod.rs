@@ -71,7 +71,7 @@
 //! | all others | all strings |
 //!
 //! The output depends on the form of the request. The path and the body determine the form, as in
-//! `TransformLayer::output_tokens`.
+//! `TransformLayer::max_output_tokens`.
 //!
 //! | form | reserved output |
 //! |---|---|
@@ -100,7 +100,7 @@
 //! | has a body that is not JSON | 400, or a [flat cost](TokenBudgetLayer::flat_cost) |
 //!
 //! The detail of the first two names the estimate of the prompt and the output limit. To lower an
-//! output limit instead of rejecting it, put `TransformLayer::output_tokens` in front. A request
+//! output limit instead of rejecting it, put `TransformLayer::max_output_tokens` in front. A request
 //! without a body passes without a charge if its method needs none.
 //!
 //! # Charge
@@ -134,7 +134,7 @@
 //! Tokens beyond the reservation are debt. Later requests wait until it is paid. It is at most one
 //! window's limit.
 //!
-//! Each further [attempt](crate::context::RequestContext::attempts) behind the layer is charged the
+//! Each further [attempt](crate::context::Outcome::attempts) behind the layer is charged the
 //! estimate of the prompt. A retry from outside of the layer is a request of its own.
 //!
 //! A stream of `messages` or of a `prompt` is made to report its usage, unless the

@@ -17,46 +17,48 @@ use crate::{
 };
 
 pin_project! {
-    /// The body of an answer, as the caller gets it.
+    /// Response body for [`Transform`](super::Transform): the inner body, without the usage chunk when
+    /// only the gateway requested it, or a rejection.
     pub struct ResponseBody<B> {
         #[pin]
-        kind: Shown<B>,
+        kind: BodyKind<B>,
     }
 }
 
 pin_project! {
-    #[project = ShownProj]
-    enum Shown<B> {
-        All { #[pin] body: body::ResponseBody<B> },
-        WithoutUsage { #[pin] body: HideUsage<WatchedBody<B, Tapped>> },
+    #[project = BodyKindProj]
+    enum BodyKind<B> {
+        Unchanged { #[pin] body: body::ResponseBody<B> },
+        WithoutUsage { #[pin] body: HideUsage<WatchedBody<B, UsageWatch>> },
     }
 }
 
 impl<B> ResponseBody<B> {
-    pub(super) const fn plain(body: body::ResponseBody<B>) -> Self {
-        Self { kind: Shown::All { body } }
+    pub(super) const fn unchanged(body: body::ResponseBody<B>) -> Self {
+        Self { kind: BodyKind::Unchanged { body } }
     }
 }
 
-/// Hides the usage chunk, if the answer is an event stream that can be read.
-pub(super) fn hide<B: Body<Data = Bytes>>(
+/// Hides the usage chunk of a response that is a readable event stream.
+pub(super) fn hide_usage<B: Body<Data = Bytes>>(
     response: Response<B>,
     context: &RequestContext,
 ) -> Response<ResponseBody<B>> {
     if !response.status().is_success() || !is_event_stream(response.headers()) {
-        return response.map(body::ResponseBody::inner).map(ResponseBody::plain);
+        return response.map(body::ResponseBody::inner).map(ResponseBody::unchanged);
     }
-    // Layers further out will not see the usage: it is read here.
+    // Layers further out do not see the usage, so it is read here.
     let tap = Tap::claim(context, response.status(), response.headers());
-    let response = WatchedBody::of_response(response, &Method::POST, Tapped(tap));
-    HideUsage::of_response(response).map(|body| ResponseBody { kind: Shown::WithoutUsage { body } })
+    let response = WatchedBody::of_response(response, &Method::POST, UsageWatch(tap));
+    HideUsage::of_response(response)
+        .map(|body| ResponseBody { kind: BodyKind::WithoutUsage { body } })
 }
 
-/// What reads the usage, unless a layer further in does.
+/// Reads the usage unless a layer further in reads it.
 #[derive(Debug)]
-struct Tapped(Option<Tap>);
+struct UsageWatch(Option<Tap>);
 
-impl Watch for Tapped {
+impl Watch for UsageWatch {
     fn data(&mut self, data: &Bytes) {
         if let Some(tap) = &mut self.0 {
             tap.data(data);
@@ -85,30 +87,30 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
-            ShownProj::All { body } => body.poll_frame(cx),
-            ShownProj::WithoutUsage { body } => body.poll_frame(cx),
+            BodyKindProj::Unchanged { body } => body.poll_frame(cx),
+            BodyKindProj::WithoutUsage { body } => body.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Shown::All { body } => body.is_end_stream(),
-            Shown::WithoutUsage { body } => body.is_end_stream(),
+            BodyKind::Unchanged { body } => body.is_end_stream(),
+            BodyKind::WithoutUsage { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Shown::All { body } => body.size_hint(),
-            Shown::WithoutUsage { body } => body.size_hint(),
+            BodyKind::Unchanged { body } => body.size_hint(),
+            BodyKind::WithoutUsage { body } => body.size_hint(),
         }
     }
 }
 
 impl<B> fmt::Debug for ResponseBody<B> {
-    // Without the bytes: they are somebody's completion.
+    // Without the bytes, which are part of a completion.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hides = matches!(self.kind, Shown::WithoutUsage { .. });
-        f.debug_struct("ResponseBody").field("hides_usage", &hides).finish_non_exhaustive()
+        let hides_usage = matches!(self.kind, BodyKind::WithoutUsage { .. });
+        f.debug_struct("ResponseBody").field("hides_usage", &hides_usage).finish_non_exhaustive()
     }
 }

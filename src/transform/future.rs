@@ -9,7 +9,7 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{ResponseBody, body::hide};
+use super::body::{ResponseBody, hide_usage};
 use crate::{
     body,
     context::RequestContext,
@@ -17,42 +17,36 @@ use crate::{
 };
 
 pin_project! {
-    /// The future of [`Transform`](super::Transform).
+    /// Response future for [`Transform`](super::Transform).
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F> {
         #[pin]
-        state: State<F>,
+        state: ResponseState<F>,
     }
 }
 
 pin_project! {
-    #[project = StateProj]
-    enum State<F> {
-        // `None` once it was answered.
-        Refused { refused: Option<Refused> },
-        // With the context of a request whose caller must not see the usage chunk.
-        Calling { #[pin] future: F, hidden_from: Option<RequestContext> },
+    #[project = ResponseStateProj]
+    enum ResponseState<F> {
+        // `None` after completion.
+        Reject { rejection: Option<(Rejection, Responder, RequestContext)> },
+        // With the context of a request whose client must not see the usage chunk.
+        Pass { #[pin] future: F, hide_usage: Option<RequestContext> },
     }
 }
 
-struct Refused {
-    rejection: Rejection,
-    responder: Responder,
-    context: RequestContext,
-}
-
 impl<F> ResponseFuture<F> {
-    pub(super) const fn refused(
+    pub(super) const fn reject(
         rejection: Rejection,
         responder: Responder,
         context: RequestContext,
     ) -> Self {
-        let refused = Some(Refused { rejection, responder, context });
-        Self { state: State::Refused { refused } }
+        let rejection = Some((rejection, responder, context));
+        Self { state: ResponseState::Reject { rejection } }
     }
 
-    pub(super) const fn calling(future: F, hidden_from: Option<RequestContext>) -> Self {
-        Self { state: State::Calling { future, hidden_from } }
+    pub(super) const fn pass(future: F, hide_usage: Option<RequestContext>) -> Self {
+        Self { state: ResponseState::Pass { future, hide_usage } }
     }
 }
 
@@ -65,18 +59,19 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Calling { future, hidden_from } => {
+            ResponseStateProj::Pass { future, hide_usage: context } => {
                 let response = ready!(future.poll(cx))?;
-                Poll::Ready(Ok(match hidden_from.take() {
-                    Some(context) => hide(response, &context),
-                    None => response.map(body::ResponseBody::inner).map(ResponseBody::plain),
+                Poll::Ready(Ok(match context.take() {
+                    Some(context) => hide_usage(response, &context),
+                    None => response.map(body::ResponseBody::inner).map(ResponseBody::unchanged),
                 }))
             }
-            StateProj::Refused { refused } => {
-                let Some(Refused { rejection, responder, context }) = refused.take() else {
+            ResponseStateProj::Reject { rejection } => {
+                let Some((rejection, responder, context)) = rejection.take() else {
+                    // A poll after completion stays pending.
                     return Poll::Pending;
                 };
-                Poll::Ready(Ok(responder.respond(rejection, &context).map(ResponseBody::plain)))
+                Poll::Ready(Ok(responder.respond(rejection, &context).map(ResponseBody::unchanged)))
             }
         }
     }
@@ -86,9 +81,9 @@ impl<F> fmt::Debug for ResponseFuture<F> {
     // Without the request.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Refused { .. } => "refused",
-            State::Calling { .. } => "calling",
+            ResponseState::Reject { .. } => "reject",
+            ResponseState::Pass { .. } => "pass",
         };
-        f.debug_tuple("ResponseFuture").field(&state).finish()
+        f.debug_struct("ResponseFuture").field("state", &state).finish()
     }
 }

@@ -1,9 +1,10 @@
-//! Edits of requests on the way to the upstream: fields, query, path, and the body's JSON.
+//! Middleware that edits requests on the way to the upstream: headers, query, path and JSON body.
 //!
-//! [`TransformLayer`] makes its edits in the order in which they are written, each on what the ones
-//! before have left. What no edit names stays as it came, byte for byte. It is a service of
-//! [`Payload`](crate::payload::Payload)s, so a [`PayloadLayer`](crate::payload::PayloadLayer) goes
-//! outside it.
+//! A gateway has to map its own URLs and model names to those of an upstream, set defaults and limits
+//! and pass the caller's identity on. [`TransformLayer`] makes such edits in the order in which they are
+//! written. Everything that no edit names keeps its bytes. The layer takes requests with a
+//! [`Payload`](crate::payload::Payload), so a [`PayloadLayer`](crate::payload::PayloadLayer) goes outside
+//! of it.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -15,7 +16,7 @@
 //!     context::RequestContext,
 //!     identity::{Identity, Proof},
 //!     payload::{Payload, PayloadLayer},
-//!     transform::{ModelAliases, Path, Source, TransformLayer},
+//!     transform::{ModelAliases, PathTemplate, TransformLayer, ValueSource},
 //! };
 //!
 //! async fn upstream(request: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -31,11 +32,11 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let edits = TransformLayer::new()
-//!     .set_path(Path::new("/v1/chat/completions", [])?)
+//!     .set_path(PathTemplate::new("/v1/chat/completions", [])?)
 //!     .remove_query("debug")
-//!     .set_field("x-team".parse()?, Source::claim("team"))
+//!     .set_header("x-team".parse()?, ValueSource::claim("team"))
 //!     .model_aliases(ModelAliases::new([("small", "org/small")]))
-//!     .output_tokens(256);
+//!     .max_output_tokens(256);
 //! let gateway =
 //!     ServiceBuilder::new().layer(PayloadLayer::new()).layer(edits).service(service_fn(upstream));
 //!
@@ -54,85 +55,79 @@
 //! # }
 //! ```
 //!
-//! # What an edit cannot do
+//! # Rejections
 //!
-//! | what | with |
+//! A rejected request does not reach the inner service.
+//!
+//! | cause | rejection |
 //! |---|---|
-//! | a value is missing, and not [optional](Source::optional): no identity; no such claim, tenant, stage, … | 401 `missing-credentials`; 403 `forbidden` |
-//! | a value is empty, longer than 4,096 bytes, holds control characters, or is a claim that is an array or an object | 403 `forbidden` |
-//! | a value for a field that is not visible ASCII, or begins or ends with a space | 403 `forbidden` |
-//! | a value for a path that is, holds or encodes a dot segment or an empty one | 403 `forbidden` |
-//! | a path with dot segments that is to be stripped or prefixed; a target beyond 65,534 bytes | 403 `forbidden` |
-//! | a path without the prefix that is to be stripped; no path at all, as of `OPTIONS *` | 404 `not-found` |
-//! | JSON of a streamed body | 415 `unsupported-media-type` |
-//! | JSON of another shape than the edit needs; see [`TransformLayer`] | 422 `invalid-payload` |
+//! | a value is missing and not [optional](ValueSource::optional): no identity; no such claim, tenant, stage, … | 401 `missing-credentials`; 403 `forbidden` |
+//! | a value is empty, longer than 4,096 bytes or has control characters | 403 `forbidden` |
+//! | a claim is an array or an object | 403 `forbidden` |
+//! | a value for a header is not visible ASCII, or begins or ends with a space | 403 `forbidden` |
+//! | a value for a path has a dot segment or an empty segment in any encoding | 403 `forbidden` |
+//! | a path with dot segments is to be stripped or prefixed | 403 `forbidden` |
+//! | the edited path and query are longer than 65,534 bytes | 403 `forbidden` |
+//! | the path does not have the prefix that is to be stripped | 404 `not-found` |
+//! | the target has no path, as in `OPTIONS *` | 404 `not-found` |
+//! | the JSON of a streamed body is to be edited | 415 `unsupported-media-type` |
+//! | the JSON has another shape than the edit needs; see [`TransformLayer`] | 422 `invalid-payload` |
 //!
-//! A request that is refused has reached nobody.
+//! # Reserved headers
 //!
-//! # Reserved fields
+//! No edit changes a reserved header, so an [`EditableHeader`] cannot be made for one. Reserved are also
+//! names with an underscore, which some servers read as a dash. The list has the headers that API Gateway
+//! reserves and those that `HfTokenLayer` removes. A layer further in can set one of them.
 //!
-//! No edit sets, adds to, removes or renames these, nor any field with an underscore in its name,
-//! which some servers read as a dash. A [`FieldName`] of one cannot be made.
-//!
-//! | fields | because |
+//! | headers | reason |
 //! |---|---|
-//! | `connection`, `http2-settings`, `keep-alive`, `proxy-*`, `te`, `trailer`, `trailers`, `transfer-encoding`, `upgrade` | they belong to a connection, or frame the message |
-//! | `expect` | it was between the caller and our server |
-//! | `content-*`, `digest`, `repr-digest` | the body was read, and will be, by them |
+//! | `connection`, `http2-settings`, `keep-alive`, `proxy-*`, `te`, `trailer`, `trailers`, `transfer-encoding`, `upgrade` | belong to a connection or frame the message |
+//! | `expect` | is between the client and the gateway |
+//! | `content-*`, `digest`, `repr-digest` | describe the body |
 //! | `host`, `authorization` | `HfTokenLayer` sets them |
-//! | `x-hf-bill-to`, `openai-organization`, `openai-project` | they spend money: `HfTokenLayer::bill_to` sets the first |
-//! | `x-amz-*`, and whatever ends in `access-key`, `api-key`, `apikey`, `assertion`, `authorization`, `cookie`, `credential`, `credentials`, `jwt`, `password`, `secret`, `subscription-key`, `token` | they are credentials |
-//! | `forwarded`, `x-forwarded-*`, `x-original-*`, `x-real-ip`, `x-client-ip`, `true-client-ip`, `cf-connecting-ip`, `x-auth-*`, `x-authent*`, `x-remote-*`, `remote-*`, `x-amzn-*`, `x-ms-client-principal*`, `x-ms-token-*`, `x-goog-iap-*`, `x-goog-authenticated-user-*`, `cf-access-*`, `x-pomerium-*`, `x-vouch-*`, `x-webauth-*`, `tailscale-user-*`, `client-cert*`, `x-client-cert*`, `ssl-client-*`, `x-ssl-client-*`, `x-arr-clientcert`, `x-consumer-*` | proxies tell by them who the caller is |
-//! | `via`, `x-host`, `x-rewrite-url` | proxies go by them, and some upstreams |
-//! | `x-request-id`, `traceparent`, `tracestate` | they tie the records of a request together: `RequestIdLayer` reads and sets them |
-//! | `access-control-*`, `apigw-*`, `date`, `grpc-*`, `origin` | browsers, gateways and gRPC go by them |
-//!
-//! They are those that API Gateway reserves, and those that `HfTokenLayer` withholds from the
-//! upstream: set here, they would be lost without a word. Who needs one of them upstream sets it
-//! further in.
+//! | `x-hf-bill-to`, `openai-organization`, `openai-project` | choose who pays; `HfTokenLayer::bill_to` sets the first |
+//! | `x-amz-*`, every name that ends in `access-key`, `api-key`, `apikey`, `assertion`, `authorization`, `cookie`, `credential`, `credentials`, `jwt`, `password`, `secret`, `subscription-key`, `token` | are credentials |
+//! | `forwarded`, `x-forwarded-*`, `x-original-*`, `x-real-ip`, `x-client-ip`, `true-client-ip`, `cf-connecting-ip`, `x-auth-*`, `x-authent*`, `x-remote-*`, `remote-*`, `x-amzn-*`, `x-ms-client-principal*`, `x-ms-token-*`, `x-goog-iap-*`, `x-goog-authenticated-user-*`, `cf-access-*`, `x-pomerium-*`, `x-vouch-*`, `x-webauth-*`, `tailscale-user-*`, `client-cert*`, `x-client-cert*`, `ssl-client-*`, `x-ssl-client-*`, `x-arr-clientcert`, `x-consumer-*` | state the identity or the address of the caller |
+//! | `via`, `x-host`, `x-rewrite-url` | proxies and some upstreams act on them |
+//! | `x-request-id`, `traceparent`, `tracestate` | correlate the records of a request; `RequestIdLayer` sets them |
+//! | `access-control-*`, `apigw-*`, `date`, `grpc-*`, `origin` | browsers, gateways and gRPC act on them |
 //!
 //! # The usage chunk
 //!
-//! With [`TransformLayer::include_usage`] the upstream is asked to end its stream with a chunk of
-//! usage, and not to code the stream. The usage is read for the
-//! [`RequestContext`](crate::context::RequestContext), whoever sees it. From a caller who did not ask
-//! for it the chunk is hidden: the event whose `choices` are empty and whose `usage` is an object, and
-//! that is neither an error nor of a type of its own. All other bytes pass as they came, comments
-//! within it and a `"usage": null` of other chunks among them; `content-length` and digests of the
-//! answer go.
+//! With [`TransformLayer::include_usage`] the upstream ends its stream with a chunk of usage and sends the
+//! stream without a content coding. The layer reads the usage into the
+//! [`RequestContext`](crate::context::RequestContext). It hides the chunk from a client that did not
+//! request it: the event with empty `choices` and an object as `usage`, unless it has an error or an event
+//! type of its own. All other bytes pass unchanged. `content-length` and digests of the response are
+//! removed.
 //!
-//! An event is shown when it is complete; one beyond 64 KiB passes unread. What of an event has come
-//! when the stream ends is shown, unless it is the chunk; when it fails, it is not.
+//! The layer passes an event on when the event is complete. An event beyond 64 KiB passes unread. When the
+//! stream ends within an event, its bytes pass unless they are the chunk. When the stream fails, they do
+//! not.
 //!
-//! # Limits
+//! # Caveats
 //!
-//! - Answers are edited in no other way.
-//! - A plus sign in a query is a space to some upstreams and a plus to others: names are compared in
-//!   both ways, and written values hold none.
-//! - Servers that take `;` for `&` in a query see members that the edits do not.
-//! - An upstream that codes its event stream, though asked not to, shows the usage chunk.
-//! - Names in a query are compared with the case of their letters, which some servers ignore.
-//! - Trailers of a request are not edited.
+//! - Responses are not edited otherwise. Request trailers are not edited.
+//! - Some servers read `;` as `&` in a query and find parameters that the edits do not.
+//! - Names in a query are compared with their case, which some servers ignore.
+//! - A written query value has no plus sign. Upstreams differ in whether it means a space.
+//! - An upstream that codes its event stream in spite of the request shows the usage chunk.
 
 mod body;
-mod encoding;
-mod fields;
+mod edit;
 mod future;
-mod json;
 mod layer;
-mod path;
-mod query;
-mod reserved;
-mod step;
-mod target;
+mod service;
+mod settings;
 mod value;
 
 pub use self::{
     body::ResponseBody,
-    fields::{FieldName, InvalidFieldName},
+    edit::{
+        EditableHeader, EditableHeaderError, ModelAliases, PathError, PathTemplate, SystemMessage,
+    },
     future::ResponseFuture,
-    json::{ModelAliases, SystemMessage},
-    layer::{Transform, TransformLayer},
-    path::{InvalidPath, Path},
-    value::Source,
+    layer::TransformLayer,
+    service::Transform,
+    value::ValueSource,
 };

@@ -8,27 +8,27 @@ use crate::{
     rejection::{Refusal, Rejection},
 };
 
-/// Where a value comes from, that is put into a field, the query or the path.
+/// The source of a value for a header, a query parameter or the path.
 ///
 /// ```
-/// use tower_inference::transform::Source;
+/// use tower_inference::transform::ValueSource;
 ///
-/// let source = Source::literal("team-").then(Source::claim("team"));
+/// let source = ValueSource::literal("team-").then(ValueSource::claim("team"));
 /// # let _ = source;
 /// ```
 ///
-/// What is not there, or empty, when a request comes is a refusal, never an empty value: without an
-/// identity `missing-credentials` (401), else `forbidden` (403); unless it is
-/// [`optional`](Self::optional). A value is at most 4,096 bytes long and holds no control characters.
-/// What an edit cannot put in its place is refused with `forbidden`, a fixed text like any other.
+/// A request for which the value is missing or empty is rejected, unless the source is
+/// [`optional`](Self::optional). The rejection is 401 `missing-credentials` without an identity and 403
+/// `forbidden` otherwise. A value has at most 4,096 bytes and no control characters. A value that is not
+/// valid in its position is rejected with `forbidden`, also a fixed text.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Source {
-    parts: Vec<Part>,
+pub struct ValueSource {
+    parts: Vec<ValuePart>,
     optional: bool,
 }
 
 #[derive(Clone, Eq, PartialEq)]
-enum Part {
+enum ValuePart {
     Literal(Box<str>),
     Subject,
     Issuer,
@@ -40,64 +40,65 @@ enum Part {
     Stage,
 }
 
-impl Source {
-    /// The longest value, in bytes.
+impl ValueSource {
+    /// The maximum length of a value in bytes.
     const MAX_LEN: usize = 4_096;
 
-    /// Always the same text.
+    /// Returns a source of fixed text.
     pub fn literal(text: impl Into<Box<str>>) -> Self {
-        Self::of(Part::Literal(text.into()))
+        Self::of(ValuePart::Literal(text.into()))
     }
 
-    /// The caller's subject: [`Identity::subject`].
+    /// Returns a source of the caller's subject, [`Identity::subject`].
     #[must_use]
     pub fn subject() -> Self {
-        Self::of(Part::Subject)
+        Self::of(ValuePart::Subject)
     }
 
-    /// Who vouches for the caller: [`Identity::issuer`].
+    /// Returns a source of the caller's issuer, [`Identity::issuer`].
     #[must_use]
     pub fn issuer() -> Self {
-        Self::of(Part::Issuer)
+        Self::of(ValuePart::Issuer)
     }
 
-    /// The caller's tenant: [`Identity::tenant`].
+    /// Returns a source of the caller's tenant, [`Identity::tenant`].
     #[must_use]
     pub fn tenant() -> Self {
-        Self::of(Part::Tenant)
+        Self::of(ValuePart::Tenant)
     }
 
-    /// A claim of the caller's: a string, a number or a truth value. An array or an object is
-    /// refused.
+    /// Returns a source of a claim of the caller: a string, a number or a boolean.
+    ///
+    /// An array or an object is rejected.
     pub fn claim(name: impl Into<Box<str>>) -> Self {
-        Self::of(Part::Claim(name.into()))
+        Self::of(ValuePart::Claim(name.into()))
     }
 
-    /// The request's id: [`RequestContext::request_id`].
+    /// Returns a source of the request id, [`RequestContext::request_id`].
     #[must_use]
     pub fn request_id() -> Self {
-        Self::of(Part::RequestId)
+        Self::of(ValuePart::RequestId)
     }
 
-    /// The trace's id: [`RequestContext::trace_id`].
+    /// Returns a source of the trace id, [`RequestContext::trace_id`].
     #[must_use]
     pub fn trace_id() -> Self {
-        Self::of(Part::TraceId)
+        Self::of(ValuePart::TraceId)
     }
 
-    /// The route's name: [`RequestContext::route`].
+    /// Returns a source of the route's name, [`RequestContext::route`].
     #[must_use]
     pub fn route() -> Self {
-        Self::of(Part::Route)
+        Self::of(ValuePart::Route)
     }
 
-    /// The stage: [`RequestContext::stage`].
+    /// Returns a source of the stage, [`RequestContext::stage`].
     #[must_use]
     pub fn stage() -> Self {
-        Self::of(Part::Stage)
+        Self::of(ValuePart::Stage)
     }
 
-    /// This value, and another behind it.
+    /// Appends another value to this one.
     #[must_use]
     pub fn then(mut self, other: Self) -> Self {
         self.parts.extend(other.parts);
@@ -105,77 +106,78 @@ impl Source {
         self
     }
 
-    /// Lets the request pass when something is missing: nothing is added then, and what was to be
-    /// set is removed, so that the caller's own never stands in for it.
+    /// Lets a request pass when the value is missing.
+    ///
+    /// An append then adds nothing. A set removes the client's own value.
     #[must_use]
     pub const fn optional(mut self) -> Self {
         self.optional = true;
         self
     }
 
-    fn of(part: Part) -> Self {
+    fn of(part: ValuePart) -> Self {
         Self { parts: vec![part], optional: false }
     }
 
-    pub(super) const fn is_optional(&self) -> bool {
+    pub(crate) const fn is_optional(&self) -> bool {
         self.optional
     }
 
-    /// The value for a request; `None` when it is missing and may be.
-    pub(super) fn value<'a>(
+    /// Returns the value for a request. `None` when an optional value is missing.
+    pub(crate) fn value<'a>(
         &'a self,
-        known: &'a Known<'_>,
+        request: &'a RequestValues<'_>,
     ) -> Result<Option<Cow<'a, str>>, Rejection> {
-        let mut whole = Cow::Borrowed("");
+        let mut joined = Cow::Borrowed("");
         for part in &self.parts {
-            match part.value(known) {
-                Ok(value) if whole.is_empty() => whole = value,
-                Ok(value) => whole.to_mut().push_str(&value),
-                Err(missing) if self.optional && missing.may_be() => return Ok(None),
+            match part.value(request) {
+                Ok(value) if joined.is_empty() => joined = value,
+                Ok(value) => joined.to_mut().push_str(&value),
+                Err(missing) if self.optional && missing.allows_optional() => return Ok(None),
                 Err(missing) => return Err(missing.rejection()),
             }
         }
-        if whole.chars().any(char::is_control) {
-            return Err(unusable("a value that is needed here holds control characters"));
+        if joined.chars().any(char::is_control) {
+            return Err(unusable("a required value has control characters"));
         }
-        match whole.len() {
-            0 => Err(unusable("a value that is needed here is empty")),
-            1..=Self::MAX_LEN => Ok(Some(whole)),
-            _ => Err(unusable("a value that is needed here is too long")),
+        match joined.len() {
+            0 => Err(unusable("a required value is empty")),
+            1..=Self::MAX_LEN => Ok(Some(joined)),
+            _ => Err(unusable("a required value is too long")),
         }
     }
 }
 
-/// For plain texts.
-impl From<&str> for Source {
+/// Converts into a fixed text.
+impl From<&str> for ValueSource {
     fn from(text: &str) -> Self {
         Self::literal(text)
     }
 }
 
-impl Part {
-    fn value<'a>(&'a self, known: &'a Known<'_>) -> Result<Cow<'a, str>, Missing> {
+impl ValuePart {
+    fn value<'a>(&'a self, request: &'a RequestValues<'_>) -> Result<Cow<'a, str>, MissingValue> {
         let value = match self {
             Self::Literal(text) => return Ok(Cow::Borrowed(text)),
-            Self::Subject => Some(known.identity()?.subject()),
-            Self::Issuer => Some(known.identity()?.issuer()),
-            Self::Tenant => known.identity()?.tenant(),
-            Self::Claim(name) => return text_of(known.identity()?.claim(name)),
-            Self::RequestId => known.context.request_id(),
-            Self::TraceId => known.context.trace_id().map(|id| id.as_str()),
-            Self::Route => known.context.route(),
-            Self::Stage => known.context.stage(),
+            Self::Subject => Some(request.identity()?.subject()),
+            Self::Issuer => Some(request.identity()?.issuer()),
+            Self::Tenant => request.identity()?.tenant(),
+            Self::Claim(name) => return claim_text(request.identity()?.claim(name)),
+            Self::RequestId => request.context.request_id(),
+            Self::TraceId => request.context.trace_id().map(|id| id.as_str()),
+            Self::Route => request.context.route(),
+            Self::Stage => request.context.stage(),
         };
         let missing = match self {
-            Self::Subject | Self::Issuer | Self::Tenant => Missing::Claim,
-            _ => Missing::Context,
+            Self::Subject | Self::Issuer | Self::Tenant => MissingValue::Claim,
+            _ => MissingValue::Context,
         };
         value.filter(|value| !value.is_empty()).map(Cow::Borrowed).ok_or(missing)
     }
 }
 
-impl fmt::Debug for Part {
-    // Without a fixed text: some upstreams take one for a secret.
+impl fmt::Debug for ValuePart {
+    // Without the fixed text, which may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Literal(_) => "literal",
@@ -191,60 +193,60 @@ impl fmt::Debug for Part {
     }
 }
 
-fn text_of(claim: Option<&Value>) -> Result<Cow<'_, str>, Missing> {
+fn claim_text(claim: Option<&Value>) -> Result<Cow<'_, str>, MissingValue> {
     match claim {
         Some(Value::String(text)) if !text.is_empty() => Ok(Cow::Borrowed(text)),
         Some(Value::Number(number)) => Ok(Cow::Owned(number.to_string())),
-        Some(Value::Bool(truth)) => Ok(Cow::Borrowed(if *truth { "true" } else { "false" })),
-        Some(Value::Array(_) | Value::Object(_)) => Err(Missing::Text),
-        Some(Value::String(_) | Value::Null) | None => Err(Missing::Claim),
+        Some(Value::Bool(value)) => Ok(Cow::Borrowed(if *value { "true" } else { "false" })),
+        Some(Value::Array(_) | Value::Object(_)) => Err(MissingValue::ClaimText),
+        Some(Value::String(_) | Value::Null) | None => Err(MissingValue::Claim),
     }
 }
 
-/// What is not there.
+/// The reason why a value is missing.
 #[derive(Clone, Copy)]
-enum Missing {
+enum MissingValue {
     Identity,
     Claim,
-    /// There is a claim, but no text to it.
-    Text,
+    /// The claim is not text.
+    ClaimText,
     Context,
 }
 
-impl Missing {
-    /// Whether an optional value may be missing in this way.
-    const fn may_be(self) -> bool {
-        !matches!(self, Self::Text)
+impl MissingValue {
+    /// Returns whether an optional value may be missing for this reason.
+    const fn allows_optional(self) -> bool {
+        !matches!(self, Self::ClaimText)
     }
 
     fn rejection(self) -> Rejection {
         match self {
             Self::Identity => Rejection::new(Refusal::MissingCredentials),
-            Self::Claim => unusable("the credentials lack a claim that is needed here"),
-            Self::Text => unusable("a claim that is needed here is a list or an object"),
-            Self::Context => unusable("a value that is needed here is not known"),
+            Self::Claim => unusable("the credentials lack a required claim"),
+            Self::ClaimText => unusable("a required claim is an array or an object"),
+            Self::Context => unusable("a required value is not available"),
         }
     }
 }
 
-/// A value that cannot go where it should.
-pub(super) fn unusable(detail: &'static str) -> Rejection {
+/// Returns the rejection of a value that is missing or not valid in its position.
+pub(crate) fn unusable(detail: &'static str) -> Rejection {
     Rejection::new(Refusal::Forbidden).with_detail(detail)
 }
 
-/// What is known of a request.
-pub(super) struct Known<'a> {
+/// Reads the values of a request.
+pub(crate) struct RequestValues<'a> {
     context: &'a RequestContext,
     identity: OnceCell<Option<Arc<Identity>>>,
 }
 
-impl<'a> Known<'a> {
-    pub(super) const fn new(context: &'a RequestContext) -> Self {
+impl<'a> RequestValues<'a> {
+    pub(crate) const fn new(context: &'a RequestContext) -> Self {
         Self { context, identity: OnceCell::new() }
     }
 
-    fn identity(&self) -> Result<&Identity, Missing> {
+    fn identity(&self) -> Result<&Identity, MissingValue> {
         let identity = self.identity.get_or_init(|| self.context.identity());
-        identity.as_deref().ok_or(Missing::Identity)
+        identity.as_deref().ok_or(MissingValue::Identity)
     }
 }

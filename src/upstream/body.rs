@@ -3,7 +3,6 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -11,21 +10,26 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Deadlines, failure, slots::Slot};
+use super::{
+    deadlines::{Deadlines, deadline},
+    failure::log_failure,
+    slots::Slot,
+};
 use crate::body::{self, WatchedBody};
 
-/// Why the body of an answer broke off. The upstream's connection is closed with it.
+/// Why a response body broke off. The connection to the upstream is closed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// No byte of the body came within
+    /// No byte of the body arrived within
     /// [`first_byte_timeout`](super::UpstreamLayer::first_byte_timeout).
     FirstByteTimeout,
-    /// The body was idle for [`idle_timeout`](super::UpstreamLayer::idle_timeout).
+    /// No further byte arrived within
+    /// [`idle_timeout`](super::UpstreamLayer::idle_timeout).
     IdleTimeout,
-    /// The answer took longer than [`total_timeout`](super::UpstreamLayer::total_timeout).
+    /// The response took longer than [`total_timeout`](super::UpstreamLayer::total_timeout).
     TotalTimeout,
-    /// The upstream, or the connection to it, broke. The log says how.
+    /// The upstream or the connection to it failed. The log has the kind of the error.
     Broken,
 }
 
@@ -43,7 +47,8 @@ impl fmt::Display for BodyError {
 impl Error for BodyError {}
 
 pin_project! {
-    /// The upstream's body under its deadlines, or a refusal.
+    /// Response body for [`Upstream`](super::Upstream): the upstream's body with its deadlines, or a
+    /// rejection.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -82,20 +87,20 @@ where
 }
 
 pin_project! {
-    /// Waits for each frame as long as it may.
+    /// A body that fails when a deadline passes.
     #[derive(Debug)]
     pub(super) struct TimedBody<B> {
-        // `None` once it failed: dropping it is what closes the upstream's connection.
+        // `None` after a failure. Dropping the body closes the upstream's connection.
         #[pin]
         body: Option<B>,
-        // Armed for the earliest deadline since it last fired. A later one moves it only then, so
-        // that a stream of many frames touches the timer once in a while and not at each of them.
+        // Armed for the earliest deadline since it last fired. A later deadline moves it only when it
+        // fires, so that a fast stream seldom touches the timer.
         #[pin]
         timer: Option<Sleep>,
         deadlines: Deadlines,
-        // When the call began to wait, or the body if the call never did.
+        // When the call first waited, or else the body.
         started: Option<Instant>,
-        // When the reader first found nothing, since the last frame.
+        // When the reader first had to wait after the last frame.
         waiting: Option<Instant>,
         begun: bool,
     }
@@ -124,9 +129,9 @@ where
         let error = match body.poll_frame(cx) {
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Ready(Some(Ok(frame))) => {
-                let whole = expiry(*this.started, this.deadlines.total);
-                if whole.is_none_or(|whole| Instant::now() < whole) {
-                    // An empty frame is no sign of life: HTTP/2 lets a peer send them for ever.
+                let total = deadline(*this.started, this.deadlines.total);
+                if total.is_none_or(|total| Instant::now() < total) {
+                    // An empty frame is not progress, because HTTP/2 peers may send them without end.
                     if frame.data_ref().is_none_or(|data| !data.is_empty()) {
                         *this.begun = true;
                         *this.waiting = None;
@@ -136,7 +141,7 @@ where
                 BodyError::TotalTimeout
             }
             Poll::Ready(Some(Err(error))) => {
-                failure::warn("the upstream's body broke off", error);
+                log_failure("the upstream's body broke off", error);
                 BodyError::Broken
             }
             Poll::Pending => ready!(self.as_mut().poll_deadline(cx)),
@@ -155,22 +160,22 @@ where
 }
 
 impl<B> TimedBody<B> {
-    /// Ready with the deadline that passed. Called when there is no frame.
+    /// Waits for the next deadline and returns its error. Called when the body has no frame.
     fn poll_deadline(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BodyError> {
         let mut this = self.project();
         let waiting = *this.waiting.get_or_insert_with(Instant::now);
         let started = *this.started.get_or_insert(waiting);
 
-        let (patience, error) = if *this.begun {
+        let (timeout, error) = if *this.begun {
             (this.deadlines.idle, BodyError::IdleTimeout)
         } else {
             (this.deadlines.first_byte, BodyError::FirstByteTimeout)
         };
-        let frame = expiry(Some(waiting), patience).map(|at| (at, error));
-        let whole =
-            expiry(Some(started), this.deadlines.total).map(|at| (at, BodyError::TotalTimeout));
+        let frame = deadline(Some(waiting), timeout).map(|at| (at, error));
+        let total =
+            deadline(Some(started), this.deadlines.total).map(|at| (at, BodyError::TotalTimeout));
         let Some((deadline, error)) =
-            [frame, whole].into_iter().flatten().min_by_key(|(at, _)| *at)
+            [frame, total].into_iter().flatten().min_by_key(|(at, _)| *at)
         else {
             return Poll::Pending;
         };
@@ -186,14 +191,9 @@ impl<B> TimedBody<B> {
             if Instant::now() >= deadline {
                 break;
             }
-            // It was still armed for a wait that is over.
+            // The timer was armed for an earlier wait.
             timer.reset(deadline);
         }
         Poll::Ready(error)
     }
-}
-
-/// `None` when that is never.
-pub(super) fn expiry(since: Option<Instant>, patience: Duration) -> Option<Instant> {
-    since?.checked_add(patience)
 }

@@ -1,15 +1,16 @@
 use std::{any::type_name, error::Error, io};
 
-/// Logs that the client failed, and of what kind. Never its message: clients put URLs into theirs,
-/// and a URL can hold a secret.
-pub(super) fn warn<E: Into<Box<dyn Error + Send + Sync>>>(what: &'static str, error: E) {
+/// Logs a failure of the HTTP client with the kind and the type of its error.
+///
+/// The message of the error is left out. HTTP clients put URLs there, which may contain secrets.
+pub(super) fn log_failure<E: Into<Box<dyn Error + Send + Sync>>>(message: &'static str, error: E) {
     let error = error.into();
-    tracing::warn!(kind = ?io_kind(&*error), error = type_name::<E>(), "{what}");
+    tracing::warn!(kind = ?io_kind(&*error), error = type_name::<E>(), "{message}");
 }
 
-/// The kind of the outermost I/O error among the causes.
+/// Returns the kind of the outermost I/O error among the causes.
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
-    // Bounded, since a cause may name itself.
+    // Bounded because an error may be its own source.
     std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
         .take(16)
         .find_map(|error| error.downcast_ref().map(io::Error::kind))
@@ -52,14 +53,14 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_is_found_under_other_errors() {
+    fn the_kind_is_found_below_other_errors() {
         let refused = Wrapped(io::ErrorKind::ConnectionRefused.into());
         assert_eq!(io_kind(&refused), Some(io::ErrorKind::ConnectionRefused));
         assert_eq!(io_kind(&fmt::Error), None);
     }
 
     #[test]
-    fn an_error_that_names_itself_as_its_cause_is_left() {
+    fn an_error_that_is_its_own_source_ends_the_search() {
         assert_eq!(io_kind(&Circle), None);
     }
 }

@@ -2,7 +2,7 @@ use std::{
     convert::Infallible,
     error::Error,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -12,9 +12,9 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    Deadlines,
-    body::{ResponseBody, TimedBody, expiry},
-    failure,
+    body::{ResponseBody, TimedBody},
+    deadlines::{Deadlines, deadline},
+    failure::log_failure,
     slots::Slot,
 };
 use crate::{
@@ -25,63 +25,44 @@ use crate::{
 };
 
 pin_project! {
-    /// The future of [`Upstream`](super::Upstream). Dropping it drops the client's.
+    /// Response future for [`Upstream`](super::Upstream). Dropping it drops the future of the HTTP
+    /// client.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F> {
         #[pin]
-        state: State<F>,
+        state: ResponseState<F>,
         responder: Responder,
         context: RequestContext,
     }
 }
 
 pin_project! {
-    #[project = StateProj]
+    #[project = ResponseStateProj]
     #[derive(Debug)]
-    enum State<F> {
-        // `None` once it was answered: what was called is gone by then.
-        Refused { rejection: Option<Rejection> },
-        Calling { #[pin] call: Call<F> },
-    }
-}
-
-pin_project! {
-    #[derive(Debug)]
-    pub(super) struct Call<F> {
-        #[pin]
-        future: F,
-        // Made when there is something to wait for.
-        #[pin]
-        timer: Option<Sleep>,
-        started: Option<Instant>,
-        deadlines: Deadlines,
-        method: Method,
-        slot: Option<Slot>,
-    }
-}
-
-impl<F> Call<F> {
-    pub(super) const fn new(future: F, deadlines: Deadlines, method: Method, slot: Slot) -> Self {
-        Self { future, timer: None, started: None, deadlines, method, slot: Some(slot) }
+    enum ResponseState<F> {
+        // `None` after completion.
+        Reject { rejection: Option<Rejection> },
+        Pass { #[pin] call: UpstreamCall<F> },
     }
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) const fn refused(
+    pub(super) const fn reject(
         rejection: Rejection,
         responder: Responder,
         context: RequestContext,
     ) -> Self {
-        Self { state: State::Refused { rejection: Some(rejection) }, responder, context }
+        let state = ResponseState::Reject { rejection: Some(rejection) };
+        Self { state, responder, context }
     }
 
-    pub(super) const fn calling(
-        call: Call<F>,
+    pub(super) const fn pass(
+        call: UpstreamCall<F>,
         responder: Responder,
         context: RequestContext,
     ) -> Self {
-        Self { state: State::Calling { call }, responder, context }
+        Self { state: ResponseState::Pass { call }, responder, context }
     }
 }
 
@@ -96,29 +77,45 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let answer = match this.state.as_mut().project() {
-            StateProj::Refused { rejection } => match rejection.take() {
+        let result = match this.state.as_mut().project() {
+            ResponseStateProj::Reject { rejection } => match rejection.take() {
                 Some(rejection) => Err(rejection),
-                // Polled after it was ready.
+                // A poll after completion stays pending.
                 None => return Poll::Pending,
             },
-            StateProj::Calling { call } => match call.poll(cx, this.context) {
-                Poll::Ready(answer) => answer,
-                Poll::Pending => return Poll::Pending,
-            },
+            ResponseStateProj::Pass { call } => ready!(call.poll(cx, this.context)),
         };
-        // The client's future, and with it a connection that is waited for, goes now.
-        this.state.set(State::Refused { rejection: None });
-        Poll::Ready(Ok(match answer {
-            Ok(response) => response,
-            Err(rejection) => {
-                this.responder.respond(rejection, this.context).map(ResponseBody::new)
-            }
-        }))
+        // Drops the client's future and a connection attempt at once.
+        this.state.set(ResponseState::Reject { rejection: None });
+        Poll::Ready(Ok(result.unwrap_or_else(|rejection| {
+            this.responder.respond(rejection, this.context).map(ResponseBody::new)
+        })))
     }
 }
 
-impl<F, R, E> Call<F>
+pin_project! {
+    /// A call of the HTTP client with its deadline and its slot.
+    #[derive(Debug)]
+    pub(super) struct UpstreamCall<F> {
+        #[pin]
+        future: F,
+        // Created by the first poll that has to wait.
+        #[pin]
+        timer: Option<Sleep>,
+        started: Option<Instant>,
+        deadlines: Deadlines,
+        method: Method,
+        slot: Option<Slot>,
+    }
+}
+
+impl<F> UpstreamCall<F> {
+    pub(super) const fn new(future: F, deadlines: Deadlines, method: Method, slot: Slot) -> Self {
+        Self { future, timer: None, started: None, deadlines, method, slot: Some(slot) }
+    }
+}
+
+impl<F, R, E> UpstreamCall<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
     E: Into<Box<dyn Error + Send + Sync>>,
@@ -134,7 +131,7 @@ where
         match this.future.poll(cx) {
             Poll::Ready(Ok(response)) => {
                 let Some(slot) = this.slot.take() else { return Poll::Pending };
-                Poll::Ready(accept(response, context).map(|response| {
+                Poll::Ready(forwarded(response, context).map(|response| {
                     let timed = |body| TimedBody::new(body, *this.deadlines, *this.started);
                     WatchedBody::of_response(response.map(timed), this.method, slot)
                         .map(body::ResponseBody::inner)
@@ -142,15 +139,14 @@ where
                 }))
             }
             Poll::Ready(Err(error)) => {
-                failure::warn("the upstream cannot be reached", error);
+                log_failure("the upstream cannot be reached", error);
                 Poll::Ready(Err(Rejection::new(Refusal::UpstreamUnavailable)))
             }
             Poll::Pending => {
                 if this.timer.is_none() {
                     let started = *this.started.insert(Instant::now());
-                    let patience = this.deadlines.head.min(this.deadlines.total);
-                    let deadline = expiry(Some(started), patience);
-                    this.timer.set(deadline.map(sleep_until));
+                    let timeout = this.deadlines.head.min(this.deadlines.total);
+                    this.timer.set(deadline(Some(started), timeout).map(sleep_until));
                 }
                 match this.timer.as_mut().as_pin_mut().map(|timer| timer.poll(cx)) {
                     Some(Poll::Ready(())) => {
@@ -163,24 +159,24 @@ where
     }
 }
 
-/// Makes the upstream's answer one of ours.
-fn accept<R>(
+/// Returns the upstream's response as the gateway sends it.
+fn forwarded<R>(
     mut response: Response<R>,
     context: &RequestContext,
 ) -> Result<Response<R>, Rejection> {
-    // A refusal of a layer further in is not the upstream's word.
+    // A rejection of a layer further in does not come from the upstream.
     if response.extensions().get::<Rejection>().is_none() {
         context.set_upstream_status(response.status());
     }
-    // Clients swallow what is interim (RFC 9110 section 15.2). One that gets here is a switch of
-    // protocols, which nobody asked for: `upgrade` was removed on the way out.
+    // HTTP clients skip interim responses (RFC 9110 section 15.2). The remaining case is 101, which
+    // is wrong because `upgrade` was removed from the request.
     if response.status().is_informational() {
         return Err(Rejection::new(Refusal::UpstreamUnavailable)
-            .with_detail("the upstream did not finish its answer"));
+            .with_detail("the upstream did not complete its response"));
     }
-    hop_by_hop::strip_connection_fields(response.headers_mut());
-    // The version, too, is of the connection (RFC 9110 section 2.5): a server that is given 1.0
-    // answers in 1.0.
+    hop_by_hop::strip_connection_headers(response.headers_mut());
+    // The version is hop-by-hop too (RFC 9110 section 2.5). A server would respond in HTTP/1.0 to a
+    // response that says 1.0.
     *response.version_mut() = Version::HTTP_11;
     Ok(response)
 }

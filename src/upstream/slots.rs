@@ -1,4 +1,4 @@
-//! The requests in flight, and whose they are.
+//! The slots of requests in flight and the share of each caller.
 
 use std::{
     collections::hash_map::{Entry, RandomState},
@@ -20,78 +20,79 @@ use crate::{
     peer::PeerAddress,
 };
 
-/// Enough that threads seldom meet at one lock.
+/// Enough that threads seldom contend for one lock.
 const SHARDS: usize = 16;
 
-/// How many requests may be in flight, in all and of one caller.
+/// The bounds on requests in flight.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(super) struct SlotSettings {
     pub(super) max: usize,
     /// In percent of `max`.
     pub(super) caller_share: u8,
-    /// Of callers without an identity.
+    /// Finds the caller of a request without an identity.
     pub(super) address: PeerAddress,
 }
 
-/// How many requests are in flight, and how many of them are whose.
+/// Counts the requests in flight in total and by caller.
 pub(super) struct Slots {
-    settings: Settings,
+    settings: SlotSettings,
     taken: AtomicUsize,
-    // Random, so that no caller can choose to share its count with another one.
+    // Random, so that no caller can choose a hash that collides with another caller's.
     hasher: RandomState,
     callers: [Lock<Callers>; SHARDS],
 }
 
-/// The slots that each caller has. A caller leaves with its last slot, so there are at most as many
-/// callers as slots.
+/// The slots of each caller. The last slot of a caller removes its entry, so there are at most as
+/// many entries as slots.
 #[expect(clippy::disallowed_types, reason = "bounded by the slots")]
-type Callers = std::collections::HashMap<Caller, usize, BuildHasherDefault<Hashed>>;
+type Callers = std::collections::HashMap<Caller, usize, BuildHasherDefault<IdentityHasher>>;
 
 /// The hash of a caller's principal or address.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Caller(u64);
 
-/// Why there is no slot.
+/// Why a request gets no slot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Full {
+pub(super) enum NoSlot {
     /// All slots are taken.
-    Slots,
-    /// The caller has its share, and the slots that are free are for others.
+    Full,
+    /// The caller has its share and the free slots are reserved for other callers.
     Share,
 }
 
-impl Settings {
-    /// How many slots a caller may take as long as one is free. One at least.
+impl SlotSettings {
+    /// Returns how many slots a caller may take as long as one is free. At least 1.
     fn share(&self) -> usize {
         let share = (self.max as u128 * u128::from(self.caller_share.min(100))).div_ceil(100);
         usize::try_from(share).unwrap_or(usize::MAX).max(1)
     }
 
-    /// How many slots are in use when no caller gets more than its share.
+    /// Returns how many slots may be taken before each caller is limited to its share.
     const fn unreserved(&self) -> usize {
         self.max - self.max / 4
     }
 }
 
 impl Slots {
-    pub(super) fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self {
+    fn new(settings: SlotSettings) -> Self {
+        Self {
             settings,
             taken: AtomicUsize::new(0),
             hasher: RandomState::new(),
             callers: std::array::from_fn(|_| Lock::default()),
-        })
+        }
     }
 
-    /// The same slots with other settings, none of them taken.
-    pub(super) fn set(&self, change: impl FnOnce(&mut Settings)) -> Arc<Self> {
+    /// Creates free slots with changed settings.
+    pub(super) fn with_settings(&self, change: impl FnOnce(&mut SlotSettings)) -> Arc<Self> {
         let mut settings = self.settings.clone();
         change(&mut settings);
-        Self::new(settings)
+        Arc::new(Self::new(settings))
     }
 
-    /// Whose request it is: the principal's, else the address's. `None` when neither is known, and
-    /// when no caller is held to a share.
+    /// Returns the caller of a request by its principal or else by its address.
+    ///
+    /// `None` when neither is known or when callers have no share.
     pub(super) fn caller<B>(
         &self,
         request: &Request<B>,
@@ -100,7 +101,7 @@ impl Slots {
         if self.settings.caller_share >= 100 {
             return None;
         }
-        // The first element keeps principals and addresses apart.
+        // The first element separates principals from addresses.
         let hash = if let Some(identity) = context.identity() {
             self.hasher.hash_one((0_u8, identity.principal()))
         } else {
@@ -111,7 +112,7 @@ impl Slots {
     }
 
     /// Takes a slot for `caller`.
-    pub(super) fn take(self: &Arc<Self>, caller: Option<Caller>) -> Result<Slot, Full> {
+    pub(super) fn take(self: &Arc<Self>, caller: Option<Caller>) -> Result<Slot, NoSlot> {
         let Some(caller) = caller else {
             self.take_below(self.settings.max)?;
             return Ok(Slot { slots: Some(Arc::clone(self)), caller: None });
@@ -129,18 +130,18 @@ impl Slots {
         Ok(Slot { slots: Some(Arc::clone(self)), caller: Some(caller) })
     }
 
-    /// Counts one slot more, unless `limit` slots are taken.
-    fn take_below(&self, limit: usize) -> Result<(), Full> {
+    /// Takes a slot unless `limit` slots are taken.
+    fn take_below(&self, limit: usize) -> Result<(), NoSlot> {
         // Relaxed: the count guards no other memory.
-        let room = |taken: usize| (taken < limit).then(|| taken + 1);
-        match self.taken.fetch_update(Relaxed, Relaxed, room) {
+        let next = |taken: usize| (taken < limit).then(|| taken + 1);
+        match self.taken.fetch_update(Relaxed, Relaxed, next) {
             Ok(_before) => Ok(()),
-            Err(taken) if taken < self.settings.max => Err(Full::Share),
-            Err(_taken) => Err(Full::Slots),
+            Err(taken) if taken < self.settings.max => Err(NoSlot::Share),
+            Err(_taken) => Err(NoSlot::Full),
         }
     }
 
-    fn give_back(&self, caller: Option<Caller>) {
+    fn release(&self, caller: Option<Caller>) {
         self.taken.fetch_sub(1, Relaxed);
         let Some(caller) = caller else { return };
         if let Entry::Occupied(mut own) = self.shard(caller).lock().entry(caller) {
@@ -153,8 +154,14 @@ impl Slots {
 
     fn shard(&self, caller: Caller) -> &Lock<Callers> {
         let [first, ..] = &self.callers;
-        // Bits that the table in the shard uses neither for its buckets nor for its tags.
+        // The hash table of the shard uses other bits for its buckets and tags.
         self.callers.get((caller.0 >> 32) as usize % SHARDS).unwrap_or(first)
+    }
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self::new(SlotSettings { max: 1_024, caller_share: 25, address: PeerAddress::connection() })
     }
 }
 
@@ -167,7 +174,7 @@ impl fmt::Debug for Slots {
     }
 }
 
-/// One request in flight. Given back at the end of the response's body, or when dropped; once.
+/// The slot of one request in flight. The end of the response body or a drop releases it once.
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Option<Arc<Slots>>,
@@ -175,9 +182,9 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    fn give_back(&mut self) {
+    fn release(&mut self) {
         if let Some(slots) = self.slots.take() {
-            slots.give_back(self.caller);
+            slots.release(self.caller);
         }
     }
 }
@@ -186,23 +193,23 @@ impl Watch for Slot {
     fn data(&mut self, _data: &Bytes) {}
 
     fn end(&mut self, _end: BodyEnd) {
-        self.give_back();
+        self.release();
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.give_back();
+        self.release();
     }
 }
 
-/// Hashes what is a hash already.
+/// Returns a key that is a hash already.
 #[derive(Default)]
-pub(super) struct Hashed(u64);
+pub(super) struct IdentityHasher(u64);
 
-impl Hasher for Hashed {
+impl Hasher for IdentityHasher {
     fn write(&mut self, bytes: &[u8]) {
-        // Not called: the key is one `u64`.
+        // Not called because the key is one `u64`.
         self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
     }
 
@@ -225,11 +232,11 @@ mod tests {
     const B: Option<Caller> = Some(Caller(2));
 
     fn slots(max: usize) -> Arc<Slots> {
-        Slots::new(Settings { max, caller_share: 25, address: PeerAddress::connection() })
+        Slots::default().with_settings(|settings| settings.max = max)
     }
 
-    /// As many slots as `caller` gets, and why there are no more.
-    fn all(slots: &Arc<Slots>, caller: Option<Caller>) -> (Vec<Slot>, Full) {
+    /// Takes every slot that `caller` gets.
+    fn all(slots: &Arc<Slots>, caller: Option<Caller>) -> (Vec<Slot>, NoSlot) {
         let mut taken = Vec::new();
         loop {
             match slots.take(caller) {
@@ -244,10 +251,10 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_is_given_back_exactly_once() {
+    fn a_slot_is_released_exactly_once() {
         let slots = slots(2);
         let (mut first, second) = (slots.take(A).unwrap(), slots.take(None).unwrap());
-        assert_eq!(slots.take(None).err(), Some(Full::Slots));
+        assert_eq!(slots.take(None).err(), Some(NoSlot::Full));
         first.end(BodyEnd::Complete);
         drop(first);
         assert_eq!((slots.taken.load(Relaxed), callers(&slots)), (1, 0));
@@ -256,22 +263,22 @@ mod tests {
     }
 
     #[test]
-    fn no_room_means_no_slot() {
-        assert_eq!(slots(0).take(None).err(), Some(Full::Slots));
-        assert_eq!(slots(0).take(A).err(), Some(Full::Slots));
+    fn zero_slots_reject_every_request() {
+        assert_eq!(slots(0).take(None).err(), Some(NoSlot::Full));
+        assert_eq!(slots(0).take(A).err(), Some(NoSlot::Full));
     }
 
     #[test]
-    fn one_caller_leaves_a_quarter_free_and_another_gets_it() {
+    fn one_caller_leaves_a_quarter_for_others() {
         let slots = slots(1_024);
         let (mut greedy, full) = all(&slots, A);
-        assert_eq!((greedy.len(), full), (768, Full::Share));
+        assert_eq!((greedy.len(), full), (768, NoSlot::Share));
         let (others, full) = all(&slots, B);
-        assert_eq!((others.len(), full), (256, Full::Slots));
-        // A slot that is given back goes to the caller without its share.
+        assert_eq!((others.len(), full), (256, NoSlot::Full));
+        // A released slot goes to a caller below its share.
         greedy.pop();
-        assert_eq!(slots.take(A).err(), Some(Full::Share));
-        assert_eq!(slots.take(B).err(), Some(Full::Share));
+        assert_eq!(slots.take(A).err(), Some(NoSlot::Share));
+        assert_eq!(slots.take(B).err(), Some(NoSlot::Share));
         assert!(slots.take(Some(Caller(3))).is_ok());
         drop((greedy, others));
         assert_eq!((slots.taken.load(Relaxed), callers(&slots)), (0, 0));
@@ -281,28 +288,28 @@ mod tests {
     fn a_caller_below_its_share_gets_the_last_slot() {
         let slots = slots(8);
         let (_others, full) = all(&slots, A);
-        assert_eq!((slots.taken.load(Relaxed), full), (6, Full::Share));
+        assert_eq!((slots.taken.load(Relaxed), full), (6, NoSlot::Share));
         let _first = slots.take(B).unwrap();
         let _second = slots.take(B).unwrap();
-        assert_eq!(slots.take(B).err(), Some(Full::Slots));
+        assert_eq!(slots.take(B).err(), Some(NoSlot::Full));
     }
 
     #[test]
     fn each_caller_gets_one_slot_however_small_the_share() {
-        let slots = slots(3).set(|settings| settings.caller_share = 0);
+        let slots = slots(3).with_settings(|settings| settings.caller_share = 0);
         let _others: Vec<_> =
             [A, B].into_iter().map(|caller| slots.take(caller).unwrap()).collect();
         assert!(slots.take(Some(Caller(3))).is_ok());
     }
 
     #[test]
-    fn unknown_callers_are_held_to_no_share() {
+    fn unknown_callers_have_no_share() {
         let slots = slots(8);
         assert_eq!(all(&slots, None).0.len(), 8);
     }
 
     #[test]
-    fn callers_leave_with_their_last_slot() {
+    fn the_last_slot_removes_its_caller() {
         let slots = slots(1_000);
         let caller = || Some(Caller(slots.hasher.hash_one(RandomState::new().hash_one(0))));
         for _ in 0..100 {
@@ -311,7 +318,7 @@ mod tests {
             drop(taken);
             assert_eq!(callers(&slots), 0);
         }
-        let places: usize = slots.callers.iter().map(|callers| callers.lock().capacity()).sum();
-        assert!(places <= 4_000, "{places} places for 500 callers at a time");
+        let capacity: usize = slots.callers.iter().map(|callers| callers.lock().capacity()).sum();
+        assert!(capacity <= 4_000, "{capacity} entries for 500 callers at a time");
     }
 }

@@ -164,7 +164,7 @@ async fn context_has_the_rejection() {
     let mut request = request(&[]);
     let context = RequestContext::ensure(request.extensions_mut());
     send(&layer(), request).await;
-    assert_eq!(context.refusal(), Some("missing-credentials"));
+    assert_eq!(context.outcome().rejection, Some("missing-credentials"));
 }
 
 /// Responds with the headers as a handler would log them.

@@ -1,8 +1,8 @@
-//! What is kept compressed, and given again as it came.
+//! Compressed entries.
 
 use super::*;
 
-/// A long stream of a chat, with its usage, in chunks that are no events.
+/// A long chat stream with its usage. Its chunks do not end at events.
 fn long(trailers: bool) -> Response<ScriptedBody> {
     let head = r#""id":"c","object":"chat.completion.chunk","created":1,"model":"m""#;
     let mut stream: String = (0..2_000)
@@ -27,18 +27,18 @@ fn with_usage() -> Request<Payload> {
 }
 
 #[tokio::test]
-async fn what_is_compressed_is_given_again_as_it_came() {
+async fn a_compressed_entry_replays_its_original_chunks() {
     for trailers in [true, false] {
         let upstream = Upstream::new(move |_, _| long(trailers));
         let (whole, _) = layer(Scope::Identity);
         let (packed, _) = layer(Scope::Identity);
-        let packed = packed.compress_above(16 << 10);
-        let first = read(ask(&whole, &upstream, with_usage()).await).await;
-        assert_eq!(read(ask(&packed, &upstream, with_usage()).await).await, first);
+        let packed = packed.memory(MemoryTier::new().compress_above(16 << 10));
+        let first = read(send(&whole, &upstream, with_usage()).await).await;
+        assert_eq!(read(send(&packed, &upstream, with_usage()).await).await, first);
         assert_eq!((first.0.len() > 100, first.1.is_some()), (true, trailers));
         assert!(packed.bytes() * 5 < whole.bytes(), "{} of {}", packed.bytes(), whole.bytes());
         for _ in 0..2 {
-            assert_eq!(read(ask(&packed, &upstream, with_usage()).await).await, first);
+            assert_eq!(read(send(&packed, &upstream, with_usage()).await).await, first);
         }
         assert_eq!(upstream.calls(), 2);
         packed.invalidate(&with_usage());
@@ -47,27 +47,27 @@ async fn what_is_compressed_is_given_again_as_it_came() {
 }
 
 #[tokio::test]
-async fn what_is_compressed_is_told_as_another_variant() {
+async fn a_compressed_entry_is_converted_to_another_variant() {
     let upstream = Upstream::new(|_, _| long(false));
     let (layer, _) = layer(Scope::Identity);
-    let layer = layer.compress_above(16 << 10);
-    told(&layer, &upstream, with_usage()).await;
-    let plain = told(&layer, &upstream, plain()).await;
+    let layer = layer.memory(MemoryTier::new().compress_above(16 << 10));
+    body_of(&layer, &upstream, with_usage()).await;
+    let plain = body_of(&layer, &upstream, plain()).await;
     assert!(plain.contains("word 0 word 1 ") && plain.contains("word 1999 "));
-    assert!(!told(&layer, &upstream, streamed()).await.contains("usage"));
+    assert!(!body_of(&layer, &upstream, streamed()).await.contains("usage"));
     assert_eq!(upstream.calls(), 1);
 }
 
 #[tokio::test]
-async fn what_is_short_is_kept_as_it_came() {
+async fn a_short_entry_is_not_compressed() {
     let upstream = Upstream::new(|_, _| json(&format!("{{\"a\":\"{}\"}}", "a".repeat(1_000))));
     let (whole, _) = layer(Scope::Identity);
     let (packed, _) = layer(Scope::Identity);
-    let packed = packed.compress_above(2_000);
-    told(&whole, &upstream, plain()).await;
-    told(&packed, &upstream, plain()).await;
+    let packed = packed.memory(MemoryTier::new().compress_above(2_000));
+    body_of(&whole, &upstream, plain()).await;
+    body_of(&packed, &upstream, plain()).await;
     assert_eq!(packed.bytes(), whole.bytes());
-    let frame = async || read(ask(&packed, &upstream, plain()).await).await.0.remove(0);
-    // Without a copy.
+    let frame = async || read(send(&packed, &upstream, plain()).await).await.0.remove(0);
+    // Two hits share the body without a copy.
     assert_eq!(frame().await.as_ptr(), frame().await.as_ptr());
 }

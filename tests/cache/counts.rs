@@ -1,11 +1,11 @@
-//! What the cache was good for.
+//! The counts of a cache.
 
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
-async fn what_the_cache_was_good_for_is_counted() {
+async fn hits_and_savings_are_counted() {
     let (layer, clock) = layer(Scope::Identity);
     let of = |model: &str, temperature: u8| {
         let body = format!(r#"{{"model":"{model}","temperature":{temperature}}}"#);
@@ -15,24 +15,24 @@ async fn what_the_cache_was_good_for_is_counted() {
         request
     };
     let moved = clock.clone();
-    let answer = r#"{"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}"#;
+    let response = r#"{"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}"#;
     let upstream = Upstream::new(move |_, _| {
         moved.advance(SECOND * 2);
-        json(answer)
+        json(response)
     });
-    let first = ask(&layer, &upstream, of("m", 0)).await;
-    let follower = ask(&layer, &upstream, of("m", 0)).await;
+    let first = send(&layer, &upstream, of("m", 0)).await;
+    let follower = send(&layer, &upstream, of("m", 0)).await;
     text(first).await;
     text(follower).await;
-    told(&layer, &upstream, of("m", 0)).await;
-    told(&layer, &upstream, of("m", 1)).await;
-    told(&layer, &upstream, of("n", 0)).await;
+    body_of(&layer, &upstream, of("m", 0)).await;
+    body_of(&layer, &upstream, of("m", 1)).await;
+    body_of(&layer, &upstream, of("n", 0)).await;
 
     let counts = layer.counts();
     let [m, n] = &counts[..] else { panic!("{counts:?}") };
     assert_eq!((&*m.route, &*m.model), ("chat", "m"));
     assert_eq!((m.hits, m.misses, m.followers, m.bypasses, m.stored), (1, 1, 1, 1, 1));
-    assert_eq!(m.bytes, 2 * answer.len() as u64);
+    assert_eq!(m.bytes, 2 * response.len() as u64);
     assert_eq!((m.saved_tokens, m.saved_time), (24, SECOND * 4));
     assert_eq!((n.hits, n.misses, n.saved_tokens), (0, 1, 0));
 }

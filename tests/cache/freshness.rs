@@ -1,40 +1,42 @@
-//! How long an answer is given, and who may ask for another.
+//! Freshness of responses, and `cache-control` of requests.
 
 use tokio::sync::Semaphore;
 use tower_inference::{
-    cache::Unauthorized,
+    cache::{ClientControl, Freshness, Unauthorized},
     rejection::{Refusal, Rejection, RejectionFormat},
 };
 
 use super::*;
 
-fn asking(control: &'static str) -> Request<Payload> {
+fn controlled_by(control: &'static str) -> Request<Payload> {
     let mut request = plain();
     request.headers_mut().insert("cache-control", control.parse().unwrap());
     request
 }
 
-/// A layer that lets callers control it.
+/// A layer that caller `a` controls.
 fn controlled() -> (CacheLayer, FakeClock) {
     let (layer, clock) = layer(Scope::Identity);
-    (layer.may_control(|identity| identity.subject() == "a"), clock)
+    (layer.client_control(ClientControl::new(|identity| identity.subject() == "a")), clock)
 }
 
-fn status(answer: &Answer) -> &str {
-    let status = answer.headers()["cache-status"].to_str().unwrap();
+fn status(response: &CacheResponse) -> &str {
+    let status = response.headers()["cache-status"].to_str().unwrap();
     status.strip_prefix("tower-inference; ").unwrap()
 }
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
-async fn each_route_and_model_may_have_a_time_of_its_own() {
+async fn routes_and_models_have_their_own_ttl() {
     let (layer, clock) = layer(Scope::Identity);
-    let layer = layer
-        .ttl(SECOND * 10)
-        .ttl_of_route("embeddings", SECOND * 20)
-        .ttl_of_model("slow", SECOND * 30)
-        .ttl_of_model("never", Duration::ZERO);
+    let layer = layer.freshness(
+        Freshness::new()
+            .ttl(SECOND * 10)
+            .route_ttl("embeddings", SECOND * 20)
+            .model_ttl("slow", SECOND * 30)
+            .model_ttl("never", Duration::ZERO),
+    );
     let of = |route: &'static str, model: &str| {
         let request = plain();
         let context = context(&request);
@@ -48,17 +50,17 @@ async fn each_route_and_model_may_have_a_time_of_its_own() {
     for (route, model, ttl) in
         [("chat", "m", 10), ("embeddings", "m2", 20), ("embeddings", "slow", 30)]
     {
-        told(&layer, &upstream, of(route, model)).await;
+        body_of(&layer, &upstream, of(route, model)).await;
         clock.advance(SECOND * (ttl - 1));
-        assert_eq!(status(&ask(&layer, &upstream, of(route, model)).await), "hit; ttl=1");
+        assert_eq!(status(&send(&layer, &upstream, of(route, model)).await), "hit; ttl=1");
         clock.advance(SECOND);
-        assert!(status(&ask(&layer, &upstream, of(route, model)).await).starts_with("fwd=miss"));
+        assert!(status(&send(&layer, &upstream, of(route, model)).await).starts_with("fwd=miss"));
     }
-    assert_eq!(status(&ask(&layer, &upstream, of("chat", "never")).await), "fwd=bypass");
+    assert_eq!(status(&send(&layer, &upstream, of("chat", "never")).await), "fwd=bypass");
 }
 
 #[tokio::test]
-async fn the_answer_has_a_say_when_it_is_asked() {
+async fn responses_set_their_ttl_with_from_responses() {
     let says = |control: &'static str| {
         Upstream::new(move |_, _| {
             let mut response = json("[]");
@@ -68,20 +70,20 @@ async fn the_answer_has_a_say_when_it_is_asked() {
     };
     for (asked, expected) in [(false, "hit; ttl=300"), (true, "hit; ttl=7")] {
         let (layer, _) = layer(Scope::Identity);
-        let layer = if asked { layer.ttl_from_answers() } else { layer };
+        let layer = if asked { layer.freshness(Freshness::new().from_responses()) } else { layer };
         let upstream = says("max-age=7");
-        told(&layer, &upstream, plain()).await;
-        assert_eq!(status(&ask(&layer, &upstream, plain()).await), expected);
+        body_of(&layer, &upstream, plain()).await;
+        assert_eq!(status(&send(&layer, &upstream, plain()).await), expected);
     }
     let (layer, _) = layer(Scope::Identity);
-    let layer = layer.ttl_from_answers();
+    let layer = layer.freshness(Freshness::new().from_responses());
     let upstream = says("max-age=0");
-    told(&layer, &upstream, plain()).await;
+    body_of(&layer, &upstream, plain()).await;
     assert_eq!(layer.entries(), 0);
 }
 
 #[tokio::test]
-async fn what_another_cache_had_is_as_old_as_it_says() {
+async fn the_age_in_other_caches_counts() {
     let (layer, clock) = layer(Scope::Identity);
     clock.advance(SECOND * 1_000);
     let upstream = Upstream::new(|_, _| {
@@ -89,44 +91,44 @@ async fn what_another_cache_had_is_as_old_as_it_says() {
         response.headers_mut().insert("age", "100".parse().unwrap());
         response
     });
-    told(&layer, &upstream, plain()).await;
+    body_of(&layer, &upstream, plain()).await;
     clock.advance(SECOND * 5);
-    assert_eq!(ask(&layer, &upstream, plain()).await.headers()["age"], "105");
+    assert_eq!(send(&layer, &upstream, plain()).await.headers()["age"], "105");
 }
 
-/// RFC 9651 section 3.3.1: 15 digits.
+/// An integer has at most 15 digits (RFC 9651 section 3.3.1).
 #[tokio::test]
-async fn a_time_without_end_is_told_as_a_field_can() {
+async fn the_longest_ttl_fits_into_the_header() {
     let (layer, _) = layer(Scope::Identity);
-    let layer = layer.ttl(Duration::MAX);
+    let layer = layer.freshness(Freshness::new().ttl(Duration::MAX));
     let upstream = Upstream::numbers();
-    told(&layer, &upstream, plain()).await;
-    assert_eq!(status(&ask(&layer, &upstream, plain()).await), "hit; ttl=999999999999999");
+    body_of(&layer, &upstream, plain()).await;
+    assert_eq!(status(&send(&layer, &upstream, plain()).await), "hit; ttl=999999999999999");
 }
 
 #[tokio::test]
-async fn a_clock_set_back_makes_nothing_young_again() {
+async fn setting_the_wall_clock_back_extends_no_entry() {
     let (layer, clock) = layer(Scope::Identity);
     let upstream = Upstream::numbers();
-    told(&layer, &upstream, plain()).await;
+    body_of(&layer, &upstream, plain()).await;
     clock.advance(SECOND * 300);
     clock.set_wall(std::time::UNIX_EPOCH);
-    assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":1}"#);
+    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":1}"#);
 }
 
 #[tokio::test]
-async fn who_may_is_given_what_they_ask_for() {
+async fn cache_control_of_an_authorized_caller_is_obeyed() {
     let (layer, clock) = controlled();
     let upstream = Upstream::numbers();
-    told(&layer, &upstream, plain()).await;
+    body_of(&layer, &upstream, plain()).await;
     clock.advance(SECOND * 100);
     let is_hit = async |control| {
-        let answer = ask(&layer, &upstream, asking(control)).await;
-        let hit = status(&answer).starts_with("hit");
+        let response = send(&layer, &upstream, controlled_by(control)).await;
+        let hit = status(&response).starts_with("hit");
         if !hit {
-            assert_eq!(status(&answer), "fwd=request");
-            // Left before its end: what was kept stays.
-            drop(answer);
+            assert_eq!(status(&response), "fwd=request");
+            // The body is dropped before its end, so the entry stays.
+            drop(response);
         }
         hit
     };
@@ -137,52 +139,53 @@ async fn who_may_is_given_what_they_ask_for() {
     assert!(is_hit("min-fresh=200").await);
     assert!(!is_hit("min-fresh=201").await);
     assert!(is_hit("only-if-cached").await);
-    let stored = ask(&layer, &upstream, asking("no-store")).await;
+    let stored = send(&layer, &upstream, controlled_by("no-store")).await;
     assert_eq!(status(&stored), "fwd=bypass");
     assert_eq!(text(stored).await, r#"{"call":5}"#);
-    assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":0}"#);
-    // What is asked for anew is kept in place of the other.
-    assert_eq!(told(&layer, &upstream, asking("no-cache")).await, r#"{"call":6}"#);
-    assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":6}"#);
+    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":0}"#);
+    // The new response replaces the entry.
+    assert_eq!(body_of(&layer, &upstream, controlled_by("no-cache")).await, r#"{"call":6}"#);
+    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":6}"#);
 }
 
 #[tokio::test]
-async fn what_is_only_to_be_given_if_it_is_kept_calls_nobody() {
+async fn only_if_cached_does_not_call_the_upstream() {
     let (layer, _) = controlled();
     let upstream = Upstream::numbers();
-    let answer = ask(&layer, &upstream, asking("only-if-cached")).await;
-    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
-    let refusal = answer.extensions().get::<Rejection>().unwrap().refusal();
+    let response = send(&layer, &upstream, controlled_by("only-if-cached")).await;
+    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+    let refusal = response.extensions().get::<Rejection>().unwrap().refusal();
     assert_eq!((refusal, upstream.calls()), (Refusal::NotCached, 0));
 }
 
 #[tokio::test]
-async fn who_may_not_is_told_as_the_settings_say() {
+async fn cache_control_of_an_unauthorized_caller_is_handled_as_set() {
     let (layer, _) = layer(Scope::Identity);
     let upstream = Upstream::numbers();
-    let not_me = layer.may_control(|identity| identity.subject() == "somebody else");
-    told(&not_me, &upstream, plain()).await;
+    let others = ClientControl::new(|identity| identity.subject() == "somebody else");
+    let ignoring = layer.clone().client_control(others.clone());
+    body_of(&ignoring, &upstream, plain()).await;
 
-    let ignored = ask(&not_me, &upstream, asking("no-cache")).await;
+    let ignored = send(&ignoring, &upstream, controlled_by("no-cache")).await;
     assert_eq!(status(&ignored), "hit; ttl=300");
     assert!(!ignored.headers().contains_key("warning"));
 
-    let warned = not_me.clone().unauthorized(Unauthorized::Warn);
-    let answer = ask(&warned, &upstream, asking("no-cache")).await;
-    assert_eq!(status(&answer), "hit; ttl=300");
-    assert_eq!(answer.headers()["warning"], "199 - \"cache-control of the request was ignored\"");
-    assert!(!ask(&warned, &upstream, plain()).await.headers().contains_key("warning"));
+    let warned = layer.clone().client_control(others.clone().unauthorized(Unauthorized::Warn));
+    let response = send(&warned, &upstream, controlled_by("no-cache")).await;
+    assert_eq!(status(&response), "hit; ttl=300");
+    assert_eq!(response.headers()["warning"], "199 - \"cache-control of the request was ignored\"");
+    assert!(!send(&warned, &upstream, plain()).await.headers().contains_key("warning"));
 
-    let refused = not_me.unauthorized(Unauthorized::Refuse);
-    let answer = ask(&refused, &upstream, asking("max-age=0")).await;
-    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
-    assert_eq!(answer.extensions().get::<Rejection>().unwrap().refusal(), Refusal::Forbidden);
-    assert_eq!(ask(&refused, &upstream, plain()).await.status(), StatusCode::OK);
+    let refused = layer.client_control(others.unauthorized(Unauthorized::Reject));
+    let response = send(&refused, &upstream, controlled_by("max-age=0")).await;
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert_eq!(response.extensions().get::<Rejection>().unwrap().refusal(), Refusal::Forbidden);
+    assert_eq!(send(&refused, &upstream, plain()).await.status(), StatusCode::OK);
     assert_eq!(upstream.calls(), 1);
 }
 
 #[tokio::test]
-async fn a_flood_of_no_cache_stays_one_call() {
+async fn concurrent_no_cache_requests_share_one_call() {
     let (layer, _) = controlled();
     let gate = Arc::new(Semaphore::new(0));
     let opened = Arc::clone(&gate);
@@ -194,14 +197,15 @@ async fn a_flood_of_no_cache_stays_one_call() {
         })
     });
     gate.add_permits(1);
-    told(&layer, &upstream, plain()).await;
+    body_of(&layer, &upstream, plain()).await;
     let service = layer.layer(upstream.clone());
-    let calls: Vec<_> =
-        (0..100).map(|_| tokio::spawn(service.clone().oneshot(asking("no-cache")))).collect();
+    let calls: Vec<_> = (0..100)
+        .map(|_| tokio::spawn(service.clone().oneshot(controlled_by("no-cache"))))
+        .collect();
     while upstream.calls() < 2 {
         tokio::task::yield_now().await;
     }
-    // All of them have come by now: one after the other, on this one thread.
+    // All of them have joined by now, one after the other on this thread.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -212,11 +216,11 @@ async fn a_flood_of_no_cache_stays_one_call() {
     assert_eq!(upstream.calls(), 2);
 }
 
-/// The first who finds it stale fetches; the others are given what there is meanwhile.
+/// The first request fetches a new response. The others get the stale one meanwhile.
 #[tokio::test]
-async fn what_is_stale_is_given_while_another_fetches_it() {
+async fn a_stale_entry_is_served_while_it_is_revalidated() {
     let (layer, clock) = layer(Scope::Identity);
-    let layer = layer.stale_while_revalidate(SECOND * 60);
+    let layer = layer.freshness(Freshness::new().stale_while_revalidate(SECOND * 60));
     let gate = Arc::new(Semaphore::new(1));
     let opened = Arc::clone(&gate);
     let upstream = Upstream::of(move |number, _| {
@@ -226,41 +230,41 @@ async fn what_is_stale_is_given_while_another_fetches_it() {
             Ok(json(&format!("{{\"call\":{number}}}")))
         })
     });
-    told(&layer, &upstream, plain()).await;
+    body_of(&layer, &upstream, plain()).await;
     clock.advance(SECOND * 310);
     let fetching = tokio::spawn(layer.layer(upstream.clone()).oneshot(plain()));
     while upstream.calls() < 2 {
         tokio::task::yield_now().await;
     }
-    let stale = ask(&layer, &upstream, plain()).await;
+    let stale = send(&layer, &upstream, plain()).await;
     assert_eq!(
         (status(&stale), &stale.headers()["age"]),
         ("hit; ttl=-10", &"310".parse().unwrap())
     );
     assert_eq!(text(stale).await, r#"{"call":0}"#);
-    // Who fetches may leave: the next one does.
+    // The fetching request is dropped, and the next one fetches.
     fetching.abort();
     assert!(fetching.await.is_err());
     let fetching = tokio::spawn(layer.layer(upstream.clone()).oneshot(plain()));
     while upstream.calls() < 3 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":0}"#);
+    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":0}"#);
     gate.add_permits(1);
     let fetched = fetching.await.unwrap().unwrap();
     assert_eq!(status(&fetched), "fwd=stale");
     assert_eq!(text(fetched).await, r#"{"call":2}"#);
-    assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":2}"#);
+    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":2}"#);
     assert_eq!(upstream.calls(), 3);
 
-    // After that time, everybody waits.
+    // After that time every request waits.
     clock.advance(SECOND * 360);
     gate.add_permits(1);
-    assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":3}"#);
+    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":3}"#);
 }
 
 #[tokio::test]
-async fn what_is_stale_stands_in_for_errors() {
+async fn a_stale_entry_replaces_errors() {
     type Failure = fn(Request<Payload>) -> Result<Response<ScriptedBody>, Fault>;
     let failures: [Failure; 3] = [
         |_| Err(Fault),
@@ -279,33 +283,40 @@ async fn what_is_stale_stands_in_for_errors() {
     for (number, failure) in failures.into_iter().enumerate() {
         for stands_in in [true, false] {
             let (layer, clock) = layer(Scope::Identity);
-            let layer = if stands_in { layer.stale_if_error(SECOND * 60) } else { layer };
+            let layer = if stands_in {
+                layer.freshness(Freshness::new().stale_if_error(SECOND * 60))
+            } else {
+                layer
+            };
             let upstream = Upstream::of(move |number, request| {
-                let answer = if number == 0 { Ok(json("[]")) } else { failure(request) };
-                Box::pin(async { answer })
+                let response = if number == 0 { Ok(json("[]")) } else { failure(request) };
+                Box::pin(async { response })
             });
-            told(&layer, &upstream, plain()).await;
+            body_of(&layer, &upstream, plain()).await;
             clock.advance(SECOND * 310);
             for _ in 0..2 {
-                let answer = layer.layer(upstream.clone()).oneshot(plain()).await;
-                let stale = answer.is_ok_and(|answer| {
-                    answer.status() == StatusCode::OK && status(&answer) == "hit; ttl=-10"
+                let response = layer.layer(upstream.clone()).oneshot(plain()).await;
+                let stale = response.is_ok_and(|response| {
+                    response.status() == StatusCode::OK && status(&response) == "hit; ttl=-10"
                 });
                 assert_eq!(stale, stands_in, "{number}");
             }
             assert_eq!(upstream.calls(), 3);
-            // And no longer than that.
+            // The entry has expired.
             clock.advance(SECOND * 50);
-            let answer = layer.layer(upstream.clone()).oneshot(plain()).await;
-            assert!(!answer.is_ok_and(|answer| answer.status() == StatusCode::OK), "{number}");
+            let response = layer.layer(upstream.clone()).oneshot(plain()).await;
+            assert!(
+                !response.is_ok_and(|response| response.status() == StatusCode::OK),
+                "{number}"
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn nothing_stands_in_for_what_is_no_failure_of_the_upstream() {
+async fn a_stale_entry_replaces_no_other_response() {
     let (layer, clock) = layer(Scope::Identity);
-    let layer = layer.stale_if_error(SECOND * 60);
+    let layer = layer.freshness(Freshness::new().stale_if_error(SECOND * 60));
     let upstream = Upstream::new(|number, _| {
         let mut response = json("[]");
         if number > 0 {
@@ -313,30 +324,32 @@ async fn nothing_stands_in_for_what_is_no_failure_of_the_upstream() {
         }
         response
     });
-    told(&layer, &upstream, plain()).await;
+    body_of(&layer, &upstream, plain()).await;
     clock.advance(SECOND * 310);
-    let answer = ask(&layer, &upstream, plain()).await;
-    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    let response = send(&layer, &upstream, plain()).await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[tokio::test]
-async fn what_must_be_fetched_anew_is_never_given_stale() {
+async fn must_revalidate_forbids_stale_entries() {
     let (layer, clock) = layer(Scope::Identity);
-    let layer = layer.stale_if_error(SECOND * 60).stale_while_revalidate(SECOND * 60);
+    let layer = layer.freshness(
+        Freshness::new().stale_if_error(SECOND * 60).stale_while_revalidate(SECOND * 60),
+    );
     let upstream = Upstream::of(|number, _| {
         let mut response = json("[]");
         let control = "must-revalidate".parse().unwrap();
         response.headers_mut().insert("cache-control", control);
-        let answer = if number == 0 { Ok(response) } else { Err(Fault) };
-        Box::pin(async { answer })
+        let response = if number == 0 { Ok(response) } else { Err(Fault) };
+        Box::pin(async { response })
     });
-    told(&layer, &upstream, plain()).await;
+    body_of(&layer, &upstream, plain()).await;
     clock.advance(SECOND * 301);
     assert!(layer.layer(upstream).oneshot(plain()).await.is_err());
 }
 
 #[tokio::test]
-async fn callers_who_share_are_not_told_how_unless_that_is_asked_for() {
+async fn wide_scopes_hide_cache_status_by_default() {
     for scope in [Scope::Tenant, Scope::Shared, Scope::by(|_| Some(String::new()))] {
         let (layer, clock) = layer(scope);
         let upstream = Upstream::new(|_, _| {
@@ -345,21 +358,18 @@ async fn callers_who_share_are_not_told_how_unless_that_is_asked_for() {
             response.headers_mut().insert("date", date);
             response
         });
-        told(&layer, &upstream, plain()).await;
+        body_of(&layer, &upstream, plain()).await;
         clock.advance(SECOND);
-        let answer = ask(&layer, &upstream, plain()).await;
+        let response = send(&layer, &upstream, plain()).await;
         for name in ["age", "cache-status", "date"] {
-            assert!(!answer.headers().contains_key(name), "{name}");
+            assert!(!response.headers().contains_key(name), "{name}");
         }
-        let shown = layer.cache_status(true);
-        let answer = ask(&shown, &upstream, plain()).await;
+        let shown = layer.cache_status();
+        let response = send(&shown, &upstream, plain()).await;
         assert_eq!(
-            (status(&answer), &answer.headers()["age"]),
+            (status(&response), &response.headers()["age"]),
             ("hit; ttl=299", &"1".parse().unwrap())
         );
         assert_eq!(upstream.calls(), 1);
     }
-    let (layer, _) = layer(Scope::Identity);
-    let answer = ask(&layer.cache_status(false), &Upstream::numbers(), plain()).await;
-    assert!(!answer.headers().contains_key("cache-status"));
 }

@@ -1,9 +1,9 @@
-//! What is forgotten when it is told to be.
+//! Invalidation.
 
 use super::*;
 
 #[tokio::test]
-async fn what_is_invalidated_is_forgotten() {
+async fn invalidated_responses_are_not_served() {
     let request = |route: &'static str, model: &str, tenant: &str| {
         let identity = Identity::new(Proof::Jwt, ISSUER, "a").with_tenant(tenant);
         let body = format!(r#"{{"model":"{model}-sent","temperature":0,"x":"{route}"}}"#);
@@ -30,40 +30,40 @@ async fn what_is_invalidated_is_forgotten() {
     for (number, (forgets, forgets_others)) in cases.into_iter().enumerate() {
         let (layer, _) = layer(Scope::Tenant);
         let upstream = Upstream::numbers();
-        told(&layer, &upstream, base()).await;
+        body_of(&layer, &upstream, base()).await;
         forgets_others(&layer);
-        assert_eq!(told(&layer, &upstream, base()).await, r#"{"call":0}"#, "{number}");
+        assert_eq!(body_of(&layer, &upstream, base()).await, r#"{"call":0}"#, "{number}");
         forgets(&layer);
-        assert_eq!(told(&layer, &upstream, base()).await, r#"{"call":1}"#, "{number}");
+        assert_eq!(body_of(&layer, &upstream, base()).await, r#"{"call":1}"#, "{number}");
     }
     let (layer, _) = layer(Scope::Tenant);
     let upstream = Upstream::numbers();
-    told(&layer, &upstream, base()).await;
+    body_of(&layer, &upstream, base()).await;
     layer.invalidate(&request("chat", "m", "u"));
-    assert_eq!(told(&layer, &upstream, base()).await, r#"{"call":0}"#);
+    assert_eq!(body_of(&layer, &upstream, base()).await, r#"{"call":0}"#);
     layer.invalidate(&base());
-    assert_eq!(told(&layer, &upstream, base()).await, r#"{"call":1}"#);
+    assert_eq!(body_of(&layer, &upstream, base()).await, r#"{"call":1}"#);
 }
 
-/// What was asked before the invalidation is not kept after it, nor joined.
+/// A call from before the invalidation is neither stored nor joined after it.
 #[tokio::test]
-async fn what_is_under_way_when_it_is_invalidated_is_not_kept() {
+async fn invalidation_concerns_calls_in_flight() {
     let cases: [fn(&CacheLayer); 2] =
         [CacheLayer::invalidate_all, |layer| layer.invalidate(&plain())];
     for invalidate in cases {
         let (layer, _) = layer(Scope::Identity);
         let upstream = Upstream::numbers();
-        let first = ask(&layer, &upstream, plain()).await;
+        let first = send(&layer, &upstream, plain()).await;
         invalidate(&layer);
         assert_eq!(text(first).await, r#"{"call":0}"#);
         assert_eq!(layer.entries(), 0);
 
-        // Nor in place of what was asked for since.
-        let second = ask(&layer, &upstream, plain()).await;
+        // It does not replace a newer response either.
+        let second = send(&layer, &upstream, plain()).await;
         invalidate(&layer);
-        let third = ask(&layer, &upstream, plain()).await;
+        let third = send(&layer, &upstream, plain()).await;
         assert_eq!(text(third).await, r#"{"call":2}"#);
         assert_eq!(text(second).await, r#"{"call":1}"#);
-        assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":2}"#);
+        assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":2}"#);
     }
 }

@@ -1,4 +1,4 @@
-//! `CacheLayer`: what it keeps, who shares what, and that nobody is given what is not theirs.
+//! `CacheLayer`.
 
 #[path = "../support/conformance.rs"]
 mod conformance;
@@ -40,7 +40,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tower::{Layer, Service, ServiceExt as _};
 use tower_inference::{
-    cache::{CacheLayer, ResponseBody, Scope},
+    cache::{CacheLayer, MemoryTier, ResponseBody, Scope, SharedCalls},
     clock::{FakeClock, SharedClock},
     context::RequestContext,
     identity::{Identity, Proof},
@@ -52,7 +52,7 @@ use crate::support::{ScriptedBody, Step};
 const ISSUER: &str = "https://issuer.example";
 const CHAT: &str = "/v1/chat/completions";
 
-/// A layer whose clock the test moves.
+/// A layer with a fake clock.
 fn layer(scope: Scope) -> (CacheLayer, FakeClock) {
     // 2026-11-23 09:08:07 UTC.
     let clock = FakeClock::new(std::time::UNIX_EPOCH + Duration::from_secs(1_795_424_887));
@@ -64,7 +64,7 @@ fn user(subject: &str) -> Identity {
     Identity::new(Proof::Jwt, ISSUER, subject).with_tenant("acme")
 }
 
-/// A request of somebody's, with a body.
+/// A request with a body.
 fn post(identity: Option<Identity>, path: &str, body: &str) -> Request<Payload> {
     let mut request = Request::post(path)
         .header(header::CONTENT_TYPE, "application/json")
@@ -77,12 +77,12 @@ fn post(identity: Option<Identity>, path: &str, body: &str) -> Request<Payload> 
     request
 }
 
-/// One that is answered alike each time.
+/// A deterministic request.
 fn plain() -> Request<Payload> {
     post(Some(user("a")), CHAT, r#"{"model":"m","temperature":0,"messages":[]}"#)
 }
 
-/// The same, by a stream.
+/// The same request for a stream.
 fn streamed() -> Request<Payload> {
     post(Some(user("a")), CHAT, r#"{"model":"m","temperature":0,"messages":[],"stream":true}"#)
 }
@@ -91,34 +91,36 @@ fn context<B>(request: &Request<B>) -> RequestContext {
     RequestContext::of(request.extensions()).unwrap().clone()
 }
 
-/// What an upstream is asked, and answers.
+/// A scripted upstream that counts its calls.
 #[derive(Clone)]
 struct Upstream {
-    answer: Arc<dyn Fn(usize, Request<Payload>) -> Answering + Send + Sync>,
+    respond: Arc<dyn Fn(usize, Request<Payload>) -> UpstreamFuture + Send + Sync>,
     calls: Arc<AtomicUsize>,
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response<ScriptedBody>, Fault>> + Send>>;
+type UpstreamFuture = Pin<Box<dyn Future<Output = Result<Response<ScriptedBody>, Fault>> + Send>>;
 
 #[derive(Debug, PartialEq)]
 struct Fault;
 
 impl Upstream {
-    /// Answers each call, by its number, at once.
+    /// Responds at once, given the number of the call.
     fn new(
-        answer: impl Fn(usize, Request<Payload>) -> Response<ScriptedBody> + Send + Sync + 'static,
+        respond: impl Fn(usize, Request<Payload>) -> Response<ScriptedBody> + Send + Sync + 'static,
     ) -> Self {
         Self::of(move |number, request| {
-            let response = answer(number, request);
+            let response = respond(number, request);
             Box::pin(async { Ok(response) })
         })
     }
 
-    fn of(answer: impl Fn(usize, Request<Payload>) -> Answering + Send + Sync + 'static) -> Self {
-        Self { answer: Arc::new(answer), calls: Arc::default() }
+    fn of(
+        respond: impl Fn(usize, Request<Payload>) -> UpstreamFuture + Send + Sync + 'static,
+    ) -> Self {
+        Self { respond: Arc::new(respond), calls: Arc::default() }
     }
 
-    /// Answers with the number of the call, as JSON.
+    /// Responds with the number of the call as JSON.
     fn numbers() -> Self {
         Self::new(|number, _| json(&format!("{{\"call\":{number}}}")))
     }
@@ -131,19 +133,19 @@ impl Upstream {
 impl Service<Request<Payload>> for Upstream {
     type Response = Response<ScriptedBody>;
     type Error = Fault;
-    type Future = Answering;
+    type Future = UpstreamFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Payload>) -> Answering {
+    fn call(&mut self, request: Request<Payload>) -> UpstreamFuture {
         let number = self.calls.fetch_add(1, SeqCst);
-        (self.answer)(number, request)
+        (self.respond)(number, request)
     }
 }
 
-/// A JSON answer with its length.
+/// A JSON response with its length.
 fn json(body: &str) -> Response<ScriptedBody> {
     Response::builder()
         .header(header::CONTENT_TYPE, "application/json")
@@ -160,15 +162,15 @@ fn events(steps: impl IntoIterator<Item = Step>) -> Response<ScriptedBody> {
         .unwrap()
 }
 
-type Answer = Response<ResponseBody<ScriptedBody>>;
+type CacheResponse = Response<ResponseBody<ScriptedBody>>;
 
-async fn ask(layer: &CacheLayer, upstream: &Upstream, request: Request<Payload>) -> Answer {
+async fn send(layer: &CacheLayer, upstream: &Upstream, request: Request<Payload>) -> CacheResponse {
     layer.layer(upstream.clone()).oneshot(request).await.unwrap()
 }
 
-/// The frames of a body, and its trailers.
-async fn read(answer: Answer) -> (Vec<Bytes>, Option<HeaderMap>) {
-    let mut body = answer.into_body();
+/// Reads the frames and the trailers of a response.
+async fn read(response: CacheResponse) -> (Vec<Bytes>, Option<HeaderMap>) {
+    let mut body = response.into_body();
     let (mut frames, mut trailers) = (Vec::new(), None);
     while let Some(frame) = body.frame().await {
         match frame.unwrap().into_data() {
@@ -179,11 +181,11 @@ async fn read(answer: Answer) -> (Vec<Bytes>, Option<HeaderMap>) {
     (frames, trailers)
 }
 
-async fn text(answer: Answer) -> String {
-    String::from_utf8(read(answer).await.0.concat()).unwrap()
+async fn text(response: CacheResponse) -> String {
+    String::from_utf8(read(response).await.0.concat()).unwrap()
 }
 
-/// The body of an answer to this request.
-async fn told(layer: &CacheLayer, upstream: &Upstream, request: Request<Payload>) -> String {
-    text(ask(layer, upstream, request).await).await
+/// Returns the body of the response to a request.
+async fn body_of(layer: &CacheLayer, upstream: &Upstream, request: Request<Payload>) -> String {
+    text(send(layer, upstream, request).await).await
 }

@@ -1,4 +1,4 @@
-//! Readers that are slow, fast, leave, or stall for ever, in any order: whoever reads on gets all.
+//! Readers of a shared call that are slow or fast, leave or stall, in any order.
 
 use std::{collections::BTreeMap, task::Waker};
 
@@ -8,16 +8,16 @@ use tower_inference::cache::BodyError;
 
 use super::*;
 
-/// What happens next.
+/// A step of the script.
 #[derive(Clone, Debug)]
 enum Event {
-    /// The upstream sends a chunk of so many bytes.
+    /// The upstream sends a chunk of this length.
     Sends(usize),
     Comes,
-    /// One of the readers is polled, so many times at most.
+    /// A reader is polled up to this number of times.
     Reads(usize, usize),
     Leaves(usize),
-    /// Nobody polls it any more, and it does not leave.
+    /// A reader is not polled any more and not dropped.
     Stalls(usize),
 }
 
@@ -31,21 +31,21 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-type Call = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send>>;
+type Call = Pin<Box<dyn Future<Output = Result<CacheResponse, Fault>> + Send>>;
 
-/// One who asked.
+/// A request or its body.
 enum Reader {
     Waits(Call),
     Reads(Pin<Box<ResponseBody<ScriptedBody>>>, Vec<u8>),
 }
 
 impl Reader {
-    /// Polls it once. `None` when there is nothing yet.
+    /// Polls once. Returns `None` if it is pending.
     fn step(&mut self, cx: &mut Context<'_>) -> Option<Result<bool, BodyError>> {
         match self {
             Self::Waits(call) => {
-                let Poll::Ready(answer) = call.as_mut().poll(cx) else { return None };
-                let body = Box::pin(answer.unwrap().into_body());
+                let Poll::Ready(response) = call.as_mut().poll(cx) else { return None };
+                let body = Box::pin(response.unwrap().into_body());
                 *self = Self::Reads(body, Vec::new());
                 Some(Ok(true))
             }
@@ -63,7 +63,7 @@ impl Reader {
         }
     }
 
-    /// To the end.
+    /// Reads to the end.
     async fn finish(mut self) -> Result<Vec<u8>, BodyError> {
         let all = std::future::poll_fn(|cx| {
             loop {
@@ -83,12 +83,14 @@ impl Reader {
     }
 }
 
-/// What each call of the upstream is to send, by its channel.
+/// The channel of each upstream call and the bytes that it has sent.
 type Sent = Vec<(mpsc::UnboundedSender<Step>, Vec<u8>)>;
 
-async fn play(script: Vec<Event>, max_entry: u64) {
+async fn play(script: Vec<Event>, max_entry_bytes: u64) {
     let (layer, _) = layer(Scope::Identity);
-    let layer = layer.max_entry(max_entry).window(300).slowest_deadline(Duration::from_secs(5));
+    let layer = layer
+        .memory(MemoryTier::new().max_entry_bytes(max_entry_bytes))
+        .shared_calls(SharedCalls::new().max_gap_bytes(300));
     let sent: Arc<Mutex<Sent>> = Arc::default();
     let channels = Arc::clone(&sent);
     let upstream = Upstream::new(move |_, _| {
@@ -139,49 +141,49 @@ async fn play(script: Vec<Event>, max_entry: u64) {
         }
     }
 
-    // All that are left read on, each as fast as it can.
+    // The remaining readers read to the end.
     let mut reading = tokio::task::JoinSet::new();
     for reader in readers.into_values() {
         reading.spawn(reader.finish());
     }
-    let mut told = Vec::new();
+    let mut sent_bodies = Vec::new();
     for (send, all) in &mut *sent.lock().unwrap() {
         all.extend_from_slice(b"\n\ndata: [DONE]\n\n");
         let _nobody_reads = send.send(Step::Data(b"\n\ndata: [DONE]\n\n"));
-        told.push(all.clone());
+        sent_bodies.push(all.clone());
     }
     tokio::task::yield_now().await;
-    // Those who began a call of their own since have nothing sent to them.
+    // Calls that began since then end without a chunk.
     sent.lock().unwrap().clear();
     while let Some(read) = reading.join_next().await {
         let read = read.unwrap().unwrap();
-        assert!(told.contains(&read) || read.is_empty(), "{read:?} of {told:?}");
+        assert!(sent_bodies.contains(&read) || read.is_empty(), "{read:?} of {sent_bodies:?}");
     }
     drop(stalled);
     if layer.entries() > 0 {
-        let kept = told_again(&layer).await;
-        assert!(told.contains(&kept));
+        let kept = replayed(&layer).await;
+        assert!(sent_bodies.contains(&kept));
     }
 }
 
-async fn told_again(layer: &CacheLayer) -> Vec<u8> {
-    told(layer, &Upstream::numbers(), streamed()).await.into_bytes()
+async fn replayed(layer: &CacheLayer) -> Vec<u8> {
+    body_of(layer, &Upstream::numbers(), streamed()).await.into_bytes()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn whoever_reads_on_gets_all(
+    fn active_readers_receive_the_whole_body(
         script in prop::collection::vec(event(), 1..60),
-        // All is kept; nothing is, and the window holds.
-        max_entry in prop_oneof![Just(1_u64 << 20), Just(400)],
+        // With a recording, and without one.
+        max_entry_bytes in prop_oneof![Just(1_u64 << 20), Just(400)],
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
             .unwrap();
-        runtime.block_on(play(script, max_entry));
+        runtime.block_on(play(script, max_entry_bytes));
     }
 }

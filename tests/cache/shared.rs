@@ -1,16 +1,16 @@
-//! Who shares answers, and who does not; kept or under way.
+//! Which requests share responses, both stored and in flight.
 
 use std::time::UNIX_EPOCH;
 
 use proptest::prelude::*;
-use tower_inference::cache::Cacheable;
+use tower_inference::cache::{CacheKey, Cacheable};
 
 use super::*;
 use crate::conformance;
 
 const BODY: &str = r#"{"model":"m","temperature":0,"messages":[]}"#;
 
-/// Whether the second is answered by what the first was answered: kept, and under way.
+/// Returns whether two requests share a response, both stored and in flight.
 async fn meet(layer: &CacheLayer, first: Request<Payload>, second: Request<Payload>) -> bool {
     let upstream = Upstream::numbers();
     let again = |request: &Request<Payload>| {
@@ -23,18 +23,18 @@ async fn meet(layer: &CacheLayer, first: Request<Payload>, second: Request<Paylo
     };
     let (flying, stored) = (upstream.clone(), upstream.clone());
     layer.invalidate_all();
-    // Under way.
+    // In flight.
     let mut service = layer.layer(flying);
     let waker = std::task::Waker::noop();
     assert!(service.poll_ready(&mut Context::from_waker(waker)).is_ready());
     let begun = service.call(again(&first));
-    let joined = told(layer, &stored, again(&second)).await == r#"{"call":0}"#;
+    let joined = body_of(layer, &stored, again(&second)).await == r#"{"call":0}"#;
     drop(begun);
     layer.invalidate_all();
-    // Kept.
+    // Stored.
     let upstream = Upstream::numbers();
-    told(layer, &upstream, first).await;
-    let hit = told(layer, &upstream, second).await == r#"{"call":0}"#;
+    body_of(layer, &upstream, first).await;
+    let hit = body_of(layer, &upstream, second).await == r#"{"call":0}"#;
     assert_eq!(joined, hit);
     hit
 }
@@ -48,12 +48,12 @@ fn from(issuer: &str, subject: &str, tenant: &str) -> Request<Payload> {
 }
 
 #[tokio::test]
-async fn an_identity_shares_with_itself_alone() {
+async fn the_identity_scope_separates_principals() {
     let (layer, _) = layer(Scope::Identity);
     assert!(meet(&layer, from("i", "a", "t"), from("i", "a", "t")).await);
     assert!(meet(&layer, from("i", "a", "t"), from("i", "a", "u")).await);
     assert!(!meet(&layer, from("i", "a", "t"), from("i", "b", "t")).await);
-    // The same subject of two issuers, and the same proved in two ways.
+    // The issuer and the proof belong to the principal.
     assert!(!meet(&layer, from("i", "a", "t"), from("j", "a", "t")).await);
     let key = of(Identity::new(Proof::ApiKey, "i", "a").with_tenant("t"));
     assert!(!meet(&layer, from("i", "a", "t"), key).await);
@@ -61,23 +61,23 @@ async fn an_identity_shares_with_itself_alone() {
 }
 
 #[tokio::test]
-async fn a_tenant_shares_with_its_own_and_two_issuers_never_meet() {
+async fn the_tenant_scope_separates_tenants_and_issuers() {
     let (layer, _) = layer(Scope::Tenant);
     assert!(meet(&layer, from("i", "a", "t"), from("i", "b", "t")).await);
     assert!(!meet(&layer, from("i", "a", "t"), from("i", "a", "u")).await);
     assert!(!meet(&layer, from("i", "a", "t"), from("j", "a", "t")).await);
     let none = || of(Identity::new(Proof::Jwt, "i", "a"));
     assert!(!meet(&layer, none(), none()).await);
-    // Nothing of one runs into the other.
+    // Issuer and tenant are separate parts of the key.
     assert!(!meet(&layer, from("ab", "a", "c"), from("a", "a", "bc")).await);
 }
 
 #[tokio::test]
-async fn what_is_shared_by_all_is_shared_by_those_without_an_identity_too() {
+async fn the_shared_scope_includes_anonymous_callers() {
     let (layer, _) = layer(Scope::Shared);
     assert!(meet(&layer, from("i", "a", "t"), from("j", "b", "u")).await);
     assert!(meet(&layer, post(None, CHAT, BODY), from("i", "a", "t")).await);
-    // But not by credentials that nobody has looked at.
+    // Unverified credentials bypass the cache.
     let stranger = || {
         let mut request = post(None, CHAT, BODY);
         request.headers_mut().insert("authorization", "Bearer x".parse().unwrap());
@@ -87,7 +87,7 @@ async fn what_is_shared_by_all_is_shared_by_those_without_an_identity_too() {
 }
 
 #[tokio::test]
-async fn a_function_may_say_who_shares() {
+async fn a_function_defines_a_scope() {
     let by = Scope::by(|request| {
         let plan = request.headers().get("x-plan")?;
         plan.to_str().ok().map(str::to_owned)
@@ -104,7 +104,7 @@ async fn a_function_may_say_who_shares() {
 }
 
 #[tokio::test]
-async fn a_caller_whose_token_has_expired_is_given_nothing() {
+async fn an_expired_identity_bypasses_the_cache() {
     for scope in [Scope::Identity, Scope::Tenant, Scope::Shared] {
         let (layer, clock) = layer(scope);
         let wall = UNIX_EPOCH + Duration::from_secs(1_795_424_887);
@@ -116,7 +116,7 @@ async fn a_caller_whose_token_has_expired_is_given_nothing() {
 }
 
 #[tokio::test]
-async fn whatever_may_change_the_answer_parts_requests() {
+async fn parts_of_the_key_separate_requests() {
     let (layer, _) = layer(Scope::Identity);
     let base = || post(Some(user("a")), "/v1/chat/completions?a=1", BODY);
     assert!(meet(&layer, base(), base()).await);
@@ -136,13 +136,13 @@ async fn whatever_may_change_the_answer_parts_requests() {
         differ(&mut other);
         assert!(!meet(&layer, base(), other).await, "{number}");
     }
-    // The host of HTTP/2, and of HTTP/1.1.
+    // HTTP/2 and HTTP/1.1 have the host in different places.
     let mut other = base();
     other.headers_mut().insert("host", "A.example".parse().unwrap());
     let mut same = base();
     *same.uri_mut() = "http://a.example/v1/chat/completions?a=1".parse().unwrap();
     assert!(meet(&layer, same, other).await);
-    // What no server of models looks at does not.
+    // Other headers and the form of the body do not matter.
     let mut other = base();
     other.headers_mut().insert("user-agent", "curl/8".parse().unwrap());
     *other.body_mut() = Payload::buffered(
@@ -152,10 +152,10 @@ async fn whatever_may_change_the_answer_parts_requests() {
 }
 
 #[tokio::test]
-async fn what_parts_requests_can_be_chosen() {
+async fn the_parts_of_the_key_can_be_set() {
     let (layer, _) = layer(Scope::Identity);
-    let layer =
-        layer.ignore_members(["user"]).fields(["x-tier".parse().unwrap()]).query(["version"]);
+    let key = CacheKey::new().ignore_members(["user"]).headers(["x-tier".parse().unwrap()]);
+    let layer = layer.key(key.query(["version"]));
     let by_user = |user_of: &str, query: &str| {
         let body = format!(r#"{{"temperature":0,"user":"{user_of}"}}"#);
         post(Some(user("a")), &format!("{CHAT}?{query}"), &body)
@@ -168,44 +168,40 @@ async fn what_parts_requests_can_be_chosen() {
 }
 
 #[tokio::test]
-async fn namespaces_epochs_and_secrets_part_requests() {
+async fn another_epoch_is_another_key() {
     let (layer, _) = layer(Scope::Shared);
     let upstream = Upstream::numbers();
-    told(&layer, &upstream, plain()).await;
-    for other in [
-        layer.clone().epoch(1),
-        layer.clone().secret(&tower_inference::secret::Secret::new("another")),
-    ] {
-        assert_ne!(told(&other, &upstream, plain()).await, r#"{"call":0}"#);
-    }
-    assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":0}"#);
+    body_of(&layer, &upstream, plain()).await;
+    let other = layer.clone().key(CacheKey::new().epoch(1));
+    assert_ne!(body_of(&other, &upstream, plain()).await, r#"{"call":0}"#);
+    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":0}"#);
 }
 
 #[tokio::test]
-async fn a_function_may_map_requests_to_one() {
+async fn canonical_bodies_make_the_key() {
     let (layer, _) = layer(Scope::Identity);
-    let layer = layer.canonical(|request| {
+    let layer = layer.key(CacheKey::new().canonical(|request| {
         let document = request.body().document().ok()?;
         let question = document.root().get("question")?.as_str()?;
         let canonical = format!("{{\"question\":\"{}\"}}", question.to_lowercase());
         Some(Payload::buffered(canonical))
-    });
+    }));
     let question =
         |text: &str| post(Some(user("a")), "/embed", &format!("{{\"question\":\"{text}\"}}"));
     assert!(meet(&layer, question("WHY"), question("why")).await);
     assert!(!meet(&layer, question("why"), question("how")).await);
     let plain = |text: &str| post(Some(user("a")), "/embed", &format!("{{\"x\":\"{text}\"}}"));
     assert!(!meet(&layer, plain("WHY"), plain("why")).await);
-    // What goes upstream is what was asked.
+    // The original body goes upstream.
     let upstream = Upstream::new(|_, request| {
         assert_eq!(request.body().bytes().unwrap(), r#"{"question":"WHY"}"#);
         json("[]")
     });
-    told(&layer, &upstream, question("WHY")).await;
+    body_of(&layer, &upstream, question("WHY")).await;
 }
 
 #[tokio::test]
-async fn requests_that_no_cache_understands_pass() {
+async fn unsupported_requests_bypass_the_cache() {
     let (layer, _) = layer(Scope::Identity);
     let layer = layer.cacheable(Cacheable::always());
     let different: [fn(&mut Request<Payload>); 6] = [
@@ -224,17 +220,17 @@ async fn requests_that_no_cache_understands_pass() {
             let mut request = of(user("a"));
             differ(&mut request);
             let context = context(&request);
-            let answer = ask(&layer, &upstream, request).await;
-            assert_eq!(answer.headers()["cache-status"], "tower-inference; fwd=bypass");
-            assert_eq!(text(answer).await, format!("{{\"call\":{number}}}"));
-            assert_eq!(context.cache().unwrap().as_str(), "bypass");
+            let response = send(&layer, &upstream, request).await;
+            assert_eq!(response.headers()["cache-status"], "tower-inference; fwd=bypass");
+            assert_eq!(text(response).await, format!("{{\"call\":{number}}}"));
+            assert_eq!(context.outcome().cache.unwrap().as_str(), "bypass");
         }
     }
     assert_eq!(layer.entries(), 0);
 }
 
 #[tokio::test]
-async fn which_requests_are_answered_alike_can_be_chosen() {
+async fn cacheable_requests_can_be_set() {
     let sampled = || post(Some(user("a")), CHAT, r#"{"temperature":1}"#);
     let (deterministic, _) = layer(Scope::Identity);
     assert!(!meet(&deterministic, sampled(), sampled()).await);
@@ -247,7 +243,7 @@ async fn which_requests_are_answered_alike_can_be_chosen() {
 }
 
 #[tokio::test]
-async fn options_of_streams_part_requests_unless_they_only_ask_for_usage() {
+async fn unknown_stream_options_are_part_of_the_key() {
     let (layer, _) = layer(Scope::Identity);
     let stream = |options: &str| {
         let body = format!(r#"{{"temperature":0,"stream":true,"stream_options":{options}}}"#);
@@ -266,9 +262,9 @@ async fn options_of_streams_part_requests_unless_they_only_ask_for_usage() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever the names, two tenants never share: be it kept or under way.
+    /// Two tenants never share a response, whatever their names.
     #[test]
-    fn two_tenants_never_meet(
+    fn tenants_never_share(
         one in ("[ab:|]{0,3}", "[ab:|]{0,3}"),
         other in ("[ab:|]{0,3}", "[ab:|]{0,3}"),
     ) {
@@ -283,11 +279,11 @@ proptest! {
     }
 }
 
-/// RFC 8785's examples: each says the same as its canonical form, but for a number that the form
-/// rounds to what a double can hold.
+/// The examples of RFC 8785. Each equals its canonical form, except for a number that the form rounds
+/// to a double.
 #[tokio::test]
 #[ignore = "needs CONFORMANCE_DATA"]
-async fn documents_meet_if_they_are_equal_however_they_are_written() {
+async fn equal_documents_share_a_response() {
     let folder = conformance::path("jcs/testdata");
     let (layer, _) = layer(Scope::Identity);
     let layer = layer.cacheable(Cacheable::always());

@@ -1,4 +1,4 @@
-//! The cache among the other layers: behind those who judge, before what costs.
+//! The cache in a stack of layers.
 
 use tower_inference::{
     access_log::{AccessLogLayer, Record, RecordSink},
@@ -6,7 +6,7 @@ use tower_inference::{
     context::CacheOutcome,
     limits::{Limit, Rate, Subject},
     model::Profile,
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::PayloadLayer,
     request_id::RequestIdLayer,
     stack::Stack,
@@ -27,7 +27,7 @@ fn auth() -> AuthLayer {
     AuthLayer::new(Jwt::new(keys, token::ISSUER, token::AUDIENCE))
 }
 
-/// Status, outcome of the cache, tokens in all, attempts, and the origin.
+/// Status, cache outcome, total tokens, attempts and upstream.
 type Told = (u16, Option<CacheOutcome>, Option<u64>, u32);
 
 #[derive(Clone, Default)]
@@ -36,8 +36,9 @@ struct Seen(Arc<Mutex<Vec<Told>>>);
 impl RecordSink for Seen {
     fn record(&self, record: &Record<'_>) {
         let tokens = record.usage().and_then(|usage| usage.total_tokens);
-        let told = (record.status().unwrap().as_u16(), record.cache(), tokens, record.attempts());
-        self.0.lock().unwrap().push(told);
+        let body_of =
+            (record.status().unwrap().as_u16(), record.cache(), tokens, record.attempts());
+        self.0.lock().unwrap().push(body_of);
     }
 }
 
@@ -65,7 +66,7 @@ async fn a_hit_is_logged_and_not_charged() {
     let (seen, upstream) = (Seen::default(), answering());
     let budget = TokenBudgetLayer::new(Limit::global(Rate::per_day(1_000)).shown());
     let (cache, _) = layer(Scope::Identity);
-    // Innermost first: each has its place all the same.
+    // The stack orders the layers.
     let service = Stack::new()
         .cache(cache)
         .token_budget(budget.clone())
@@ -74,11 +75,11 @@ async fn a_hit_is_logged_and_not_charged() {
         .request_id(RequestIdLayer::new())
         .layer(upstream.clone());
     let token = signer().sign(&token::claims());
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for body in [BODY, BODY, r#"{"model":"m","temperature":1,"messages":[],"max_tokens":9}"#] {
-        let answer = service.clone().oneshot(by(&token, body)).await.unwrap();
-        answers.push(answer.headers().clone());
-        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), ANSWER);
+        let response = service.clone().oneshot(by(&token, body)).await.unwrap();
+        responses.push(response.headers().clone());
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), ANSWER);
     }
     let left = budget.limit_state("global", &Subject::global()).await.unwrap().remaining;
     assert_eq!((upstream.calls(), left), (2, 1_000 - 2 * 12));
@@ -90,14 +91,14 @@ async fn a_hit_is_logged_and_not_charged() {
             (200, Some(CacheOutcome::Bypass), Some(12), 1),
         ]
     );
-    // What was left of the budget then is nobody's business now; each has an id of its own.
-    assert!(answers[0].contains_key("ratelimit") && !answers[1].contains_key("ratelimit"));
-    assert_ne!(answers[0]["x-request-id"], answers[1]["x-request-id"]);
+    // A hit has its own request id and no rate limit headers of the first response.
+    assert!(responses[0].contains_key("ratelimit") && !responses[1].contains_key("ratelimit"));
+    assert_ne!(responses[0]["x-request-id"], responses[1]["x-request-id"]);
 }
 
-/// One call, charged once, also when who began it leaves.
+/// The leader leaves during the call.
 #[tokio::test]
-async fn a_call_that_is_handed_over_is_charged_once() {
+async fn a_shared_call_is_charged_once() {
     let budget = TokenBudgetLayer::new(Limit::global(Rate::per_day(1_000)));
     let (send, receive) = tokio::sync::mpsc::unbounded_channel();
     let receive = Mutex::new(Some(receive));
@@ -126,9 +127,9 @@ where
     service.oneshot(by(token, BODY)).await.unwrap().status().as_u16()
 }
 
-/// Auth, limits and rules judge each request, hits too.
+/// Authentication, limits and rules apply to hits as well.
 #[tokio::test]
-async fn hits_are_judged_like_all_others() {
+async fn outer_layers_apply_to_hits() {
     let upstream = answering();
     let (cache, _) = layer(Scope::Shared);
     let with = |rules: ModelRules, rate| {
@@ -140,29 +141,28 @@ async fn hits_are_judged_like_all_others() {
             .cache(cache.clone())
             .layer(upstream.clone())
     };
-    let allowed = || ModelRules::new().allow(Models::of(["m"]));
+    let allowed = || ModelRules::new().allow(ModelRule::new(["m"]));
     let many = Rate::per_hour(100);
     let token = signer().sign(&token::claims());
     let open = with(allowed(), many);
     for _ in 0..2 {
-        let answer = open.clone().oneshot(by(&token, BODY)).await.unwrap();
-        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), ANSWER);
+        let response = open.clone().oneshot(by(&token, BODY)).await.unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), ANSWER);
     }
     assert_eq!(upstream.calls(), 1);
 
     let mut expired = token::claims();
     expired["exp"] = 1.into();
     assert_eq!(status(open, &signer().sign(&expired)).await, 401);
-    let other = ModelRules::new().allow(Models::of(["other"]));
+    let other = ModelRules::new().allow(ModelRule::new(["other"]));
     assert_eq!(status(with(other, many), &token).await, 403);
     assert_eq!(status(with(allowed(), Rate::per_hour(0)), &token).await, 429);
     assert_eq!(upstream.calls(), 1);
 }
 
-/// What a call learns is told to the one who began it, at the latest with the end of the body; and
-/// nothing more once that one has left.
+/// The context of the call is merged by the end of the body, and never after the leader has left.
 #[tokio::test]
-async fn what_a_call_learns_is_told_to_the_one_who_began_it() {
+async fn the_leader_learns_the_outcome_of_its_call() {
     let budget = || TokenBudgetLayer::new(Limit::global(Rate::per_day(1_000)));
     for leaves in [false, true] {
         let (cache, _) = layer(Scope::Identity);
@@ -175,11 +175,11 @@ async fn what_a_call_learns_is_told_to_the_one_who_began_it() {
         if leaves {
             drop(body);
             follower.into_body().collect().await.unwrap();
-            assert_eq!((first.usage(), first.attempts()), (None, 1));
+            assert_eq!((first.outcome().usage, first.outcome().attempts), (None, 1));
         } else {
             while body.frame().await.is_some() {}
-            assert_eq!(first.usage().unwrap().total_tokens, Some(12));
+            assert_eq!(first.outcome().usage.unwrap().total_tokens, Some(12));
         }
-        assert_eq!((second.usage(), second.attempts()), (None, 0));
+        assert_eq!((second.outcome().usage, second.outcome().attempts), (None, 0));
     }
 }

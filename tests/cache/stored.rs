@@ -1,29 +1,29 @@
-//! What is kept, and what is not.
+//! Which responses are stored.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// How many times the upstream is called for two requests in a row.
+/// Returns the number of upstream calls for two successive requests.
 async fn calls(
     layer: &CacheLayer,
     upstream: &Upstream,
     request: fn() -> Request<Payload>,
 ) -> usize {
     for _ in 0..2 {
-        let answer = ask(layer, upstream, request()).await;
-        let _however_it_ends = answer.into_body().collect().await;
+        let response = send(layer, upstream, request()).await;
+        let _however_it_ends = response.into_body().collect().await;
     }
     assert_eq!(layer.entries(), usize::from(upstream.calls() == 1));
     upstream.calls()
 }
 
-/// Whether the answer is kept.
+/// Returns whether a response is stored.
 async fn is_kept(
-    answer: fn() -> Response<ScriptedBody>,
+    response: fn() -> Response<ScriptedBody>,
     request: fn() -> Request<Payload>,
 ) -> bool {
-    let upstream = Upstream::new(move |_, _| answer());
+    let upstream = Upstream::new(move |_, _| response());
     calls(&layer(Scope::Identity).0, &upstream, request).await == 1
 }
 
@@ -40,22 +40,22 @@ fn status(status: u16) -> Response<ScriptedBody> {
 }
 
 #[tokio::test]
-async fn whole_answers_are_kept() {
+async fn complete_responses_are_stored() {
     assert!(is_kept(|| json("[]"), plain).await);
     assert!(is_kept(|| status(201), plain).await);
     assert!(is_kept(|| with("vary", "accept, accept-encoding"), plain).await);
-    // Of a length that only the body knows.
+    // The body has the length.
     let sized = || {
         Response::new(ScriptedBody::new([Step::Data(b"\0\x01"), Step::Data(b"\x02")]).announce(3))
     };
     assert!(is_kept(sized, plain).await);
-    // Of no length, and whole by its grammar.
+    // Without a length, the grammar proves that JSON is complete.
     let grammar = || {
         let body = ScriptedBody::new([Step::Data(b"[[0.5,"), Step::Data(b"1],[2,3]]")]);
         Response::builder().header("content-type", "application/json").body(body).unwrap()
     };
     assert!(is_kept(grammar, plain).await);
-    // Empty, and meant to be.
+    // A status of 204 has no body.
     assert!(is_kept(|| Response::builder().status(204).body(empty()).unwrap(), plain).await);
 }
 
@@ -64,7 +64,7 @@ fn empty() -> ScriptedBody {
 }
 
 #[tokio::test]
-async fn what_says_nothing_is_not_kept() {
+async fn empty_responses_are_not_stored() {
     assert!(!is_kept(|| Response::new(empty()), plain).await);
     for body in ["{}", " { } ", "null", "\"\"", "<html>", "{\"a\":1"] {
         let upstream = Upstream::new(move |_, _| json(body));
@@ -77,7 +77,7 @@ async fn what_says_nothing_is_not_kept() {
 }
 
 #[tokio::test]
-async fn errors_are_not_kept() {
+async fn errors_are_not_stored() {
     for code in [301, 400, 404, 429, 500, 503] {
         let upstream = Upstream::new(move |_, _| status(code));
         assert_eq!(calls(&layer(Scope::Identity).0, &upstream, plain).await, 2, "{code}");
@@ -86,7 +86,7 @@ async fn errors_are_not_kept() {
 }
 
 #[tokio::test]
-async fn answers_that_forbid_it_are_not_kept() {
+async fn responses_can_forbid_to_be_stored() {
     assert!(!is_kept(|| with("set-cookie", "a=b"), plain).await);
     assert!(!is_kept(|| with("cache-control", "no-store"), plain).await);
     assert!(!is_kept(|| with("cache-control", "private"), plain).await);
@@ -97,7 +97,7 @@ async fn answers_that_forbid_it_are_not_kept() {
 }
 
 #[tokio::test]
-async fn truncated_bodies_are_not_kept() {
+async fn truncated_bodies_are_not_stored() {
     let short = || {
         let mut response = json("[]");
         response.headers_mut().insert("content-length", "3".parse().unwrap());
@@ -112,26 +112,26 @@ async fn truncated_bodies_are_not_kept() {
     };
     let half = Upstream::new(move |_, _| unsized_json(br#"{"choices":[{"#));
     assert_eq!(calls(&layer(Scope::Identity).0, &half, plain).await, 2);
-    // Bytes without a length may have been cut anywhere.
+    // Binary data without a length may be truncated.
     assert!(!is_kept(|| Response::new(ScriptedBody::new([Step::Data(b"\0")])), plain).await);
 }
 
 #[tokio::test]
-async fn half_streams_are_not_kept() {
+async fn incomplete_streams_are_not_stored() {
     type Steps = fn() -> Vec<Step>;
     let of = |steps: Steps| Upstream::new(move |_, _| events(steps()));
     let streams: [(usize, Steps); 8] = [
-        // An end mark after nothing.
+        // An end mark without content.
         (2, || vec![Step::Data(b"data: {}\n\n"), Step::Data(b"data: [DONE]\n\n")]),
         (2, || vec![Step::Data(b"data: [DONE]\n\n")]),
         (1, || vec![Step::Data(b"data: {\"a\":1}\n\n"), Step::Data(b"data: [DONE]\n\n")]),
         (1, || vec![Step::Data(b"data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n")]),
         (1, || vec![Step::Data(b"data:{\"token\":{},\"generated_text\":\"x\"}\n\n")]),
-        // Without an end mark.
+        // No end mark.
         (2, || vec![Step::Data(b"data: {}\n\n")]),
-        // Broken off, though after its end mark.
+        // A failure after the end mark.
         (2, || vec![Step::Data(b"data: [DONE]\n\n"), Step::Error]),
-        // An error within: TGI goes on to say that it is done.
+        // An error before the end mark, as TGI sends it.
         (2, || {
             vec![
                 Step::Data(b"data:{\"error\":{\"message\":\"x\"}}\n\n"),
@@ -146,33 +146,33 @@ async fn half_streams_are_not_kept() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_only_reader_leaves_is_not_kept() {
+async fn a_cancelled_response_is_not_stored() {
     let (layer, _) = layer(Scope::Identity);
     let upstream = Upstream::new(|_, _| {
         events([Step::Data(b"data: {}\n\n"), Step::Data(b"data: [DONE]\n\n")])
     });
-    let mut body = ask(&layer, &upstream, streamed()).await.into_body();
+    let mut body = send(&layer, &upstream, streamed()).await.into_body();
     body.frame().await.unwrap().unwrap();
     drop(body);
     assert_eq!(layer.entries(), 0);
 }
 
-/// hyper does not poll a body whose length it has sent.
+/// hyper stops polling a body at its length.
 #[tokio::test]
-async fn an_answer_is_kept_once_its_length_was_read() {
+async fn a_response_is_stored_once_its_length_was_read() {
     let (layer, _) = layer(Scope::Identity);
     let upstream = Upstream::numbers();
-    let mut body = ask(&layer, &upstream, plain()).await.into_body();
+    let mut body = send(&layer, &upstream, plain()).await.into_body();
     body.frame().await.unwrap().unwrap();
     drop(body);
     assert_eq!(layer.entries(), 1);
 }
 
 #[tokio::test]
-async fn large_answers_pass_and_are_not_kept() {
+async fn large_responses_are_not_stored() {
     for announced in [true, false] {
         let (layer, _) = layer(Scope::Identity);
-        let layer = layer.max_entry(1_000);
+        let layer = layer.memory(MemoryTier::new().max_entry_bytes(1_000));
         let upstream = Upstream::new(move |_, _| {
             let mut response = json(&format!("[{}1]", "1,".repeat(600)));
             if !announced {
@@ -185,21 +185,21 @@ async fn large_answers_pass_and_are_not_kept() {
 }
 
 #[tokio::test]
-async fn trailers_are_kept() {
+async fn trailers_are_stored() {
     let upstream = Upstream::new(|_, _| {
         let trailers = [(header::ETAG, "7".parse().unwrap())].into_iter().collect();
         events([Step::Data(b"data: 1\n\ndata: [DONE]\n\n"), Step::Trailers(trailers)])
     });
     let (layer, _) = layer(Scope::Identity);
     for _ in 0..2 {
-        let (frames, trailers) = read(ask(&layer, &upstream, streamed()).await).await;
+        let (frames, trailers) = read(send(&layer, &upstream, streamed()).await).await;
         assert_eq!((frames.len(), &trailers.unwrap()[header::ETAG]), (1, &"7".parse().unwrap()));
     }
     assert_eq!(upstream.calls(), 1);
 }
 
 #[tokio::test]
-async fn fields_of_one_hop_or_one_caller_are_not_kept() {
+async fn headers_of_one_hop_or_one_caller_are_not_stored() {
     let upstream = Upstream::new(|_, _| {
         let mut response = json("[]");
         for (name, value) in [
@@ -214,14 +214,14 @@ async fn fields_of_one_hop_or_one_caller_are_not_kept() {
         response
     });
     let (layer, _) = layer(Scope::Identity);
-    let first = ask(&layer, &upstream, plain()).await;
+    let first = send(&layer, &upstream, plain()).await;
     assert_eq!(first.headers()["x-request-id"], "r");
-    // One that shares it, and one that comes later.
-    let follower = ask(&layer, &upstream, plain()).await;
+    // A follower, and a later hit.
+    let follower = send(&layer, &upstream, plain()).await;
     text(first).await;
-    let later = ask(&layer, &upstream, plain()).await;
-    for answer in [follower, later] {
-        let headers = answer.headers();
+    let later = send(&layer, &upstream, plain()).await;
+    for response in [follower, later] {
+        let headers = response.headers();
         assert_eq!(headers["x-model"], "m");
         for name in ["connection", "x-hop", "x-request-id", "x-ratelimit-remaining-tokens"] {
             assert!(!headers.contains_key(name), "{name}");
@@ -231,7 +231,7 @@ async fn fields_of_one_hop_or_one_caller_are_not_kept() {
 }
 
 #[tokio::test]
-async fn an_answer_of_somebody_else_is_not_kept_for_the_first_choice() {
+async fn a_fallback_response_is_not_stored() {
     let (layer, _) = layer(Scope::Identity);
     let upstream = Upstream::new(|number, request| {
         if number == 0 {
@@ -241,14 +241,14 @@ async fn an_answer_of_somebody_else_is_not_kept_for_the_first_choice() {
     });
     let request = plain();
     let record = context(&request);
-    assert_eq!(told(&layer, &upstream, request).await, r#"{"call":0}"#);
-    assert!(record.fell_back());
-    assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":1}"#);
-    assert_eq!(told(&layer, &upstream, plain()).await, r#"{"call":1}"#);
+    assert_eq!(body_of(&layer, &upstream, request).await, r#"{"call":0}"#);
+    assert!(record.outcome().fell_back);
+    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":1}"#);
+    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":1}"#);
 }
 
 #[tokio::test]
-async fn answers_are_asked_for_as_they_are_kept() {
+async fn the_upstream_is_asked_for_uncompressed_responses() {
     let (layer, _) = layer(Scope::Identity);
     let upstream = Upstream::new(|_, request| {
         assert_eq!(request.headers()["accept-encoding"], "identity");
@@ -256,17 +256,17 @@ async fn answers_are_asked_for_as_they_are_kept() {
     });
     let mut request = plain();
     request.headers_mut().insert("accept-encoding", "gzip".parse().unwrap());
-    told(&layer, &upstream, request).await;
+    body_of(&layer, &upstream, request).await;
 }
 
 #[tokio::test]
 async fn memory_is_bounded() {
     let (layer, _) = layer(Scope::Identity);
-    let layer = layer.max_bytes(1 << 20).max_entry(64 << 10);
+    let layer = layer.memory(MemoryTier::new().max_bytes(1 << 20).max_entry_bytes(64 << 10));
     let upstream = Upstream::new(|_, _| json(&format!("\"{}\"", "x".repeat(20_000))));
     for number in 0..200 {
         let body = format!(r#"{{"temperature":0,"n":{number}}}"#);
-        told(&layer, &upstream, post(Some(user("a")), CHAT, &body)).await;
+        body_of(&layer, &upstream, post(Some(user("a")), CHAT, &body)).await;
         assert!(layer.bytes() <= 1 << 20);
     }
     assert!((30..=52).contains(&layer.entries()), "{}", layer.entries());
@@ -277,9 +277,9 @@ async fn memory_is_bounded() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// Half of them from what upstreams send, so that some are whole.
+    /// Half of the parts are real, so that some responses are complete.
     #[test]
-    fn whatever_an_upstream_sends_is_given_again_only_if_it_is_whole(
+    fn only_complete_responses_are_stored(
         how in prop::array::uniform5(any::<u8>()),
         what in prop::collection::vec(prop_oneof![0_u8..24, 0xf0_u8.., Just(6), any::<u8>()], 0..12),
     ) {

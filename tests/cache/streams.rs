@@ -1,4 +1,4 @@
-//! Streams are told again as they were told, and one variant may stand for another.
+//! Replay of streams, and conversion between variants.
 
 use std::fs;
 
@@ -28,7 +28,7 @@ fn with_usage() -> Request<Payload> {
     post(Some(user("a")), CHAT, body)
 }
 
-/// Answers as it is asked, in plain or by a stream.
+/// Responds in the requested variant.
 fn chat() -> Upstream {
     Upstream::new(|_, request| {
         let root = request.body().document().unwrap().root();
@@ -50,13 +50,13 @@ fn data(stream: &str) -> Vec<Value> {
 #[tokio::test]
 async fn a_finished_stream_with_usage_serves_all_variants() {
     let ((layer, _), upstream) = (layer(Scope::Identity), chat());
-    told(&layer, &upstream, with_usage()).await;
-    let plain = ask(&layer, &upstream, plain()).await;
+    body_of(&layer, &upstream, with_usage()).await;
+    let plain = send(&layer, &upstream, plain()).await;
     assert_eq!(plain.headers()["content-type"], "application/json");
     assert_eq!(plain.headers()["cache-status"], "tower-inference; hit; ttl=300");
     let plain: Value = serde_json::from_str(&text(plain).await).unwrap();
     assert_eq!(plain, serde_json::from_str::<Value>(PLAIN).unwrap());
-    let stream = told(&layer, &upstream, streamed()).await;
+    let stream = body_of(&layer, &upstream, streamed()).await;
     assert!(stream.ends_with("data: [DONE]\n\n"));
     assert!(!stream.contains("usage"));
     assert_eq!(data(&stream).len(), 4);
@@ -64,14 +64,14 @@ async fn a_finished_stream_with_usage_serves_all_variants() {
 }
 
 #[tokio::test]
-async fn a_plain_answer_is_told_as_a_stream() {
+async fn a_plain_response_serves_streams() {
     let ((layer, clock), upstream) = (layer(Scope::Identity), chat());
-    told(&layer, &upstream, plain()).await;
+    body_of(&layer, &upstream, plain()).await;
     clock.advance(Duration::from_secs(100));
-    let stream = ask(&layer, &upstream, with_usage()).await;
+    let stream = send(&layer, &upstream, with_usage()).await;
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
     assert!(!stream.headers().contains_key("content-length"));
-    // It is as old as what it was made of.
+    // It has the age of the original.
     assert_eq!(stream.headers()["age"], "100");
     let stream = data(&text(stream).await);
     let usage = stream[stream.len() - 2]["usage"].clone();
@@ -83,44 +83,44 @@ async fn a_plain_answer_is_told_as_a_stream() {
 }
 
 #[tokio::test]
-async fn a_stream_without_usage_is_no_plain_answer() {
+async fn a_stream_without_usage_serves_no_other_variant() {
     let ((layer, _), upstream) = (layer(Scope::Identity), chat());
-    told(&layer, &upstream, streamed()).await;
-    assert_eq!(told(&layer, &upstream, plain()).await, PLAIN);
+    body_of(&layer, &upstream, streamed()).await;
+    assert_eq!(body_of(&layer, &upstream, plain()).await, PLAIN);
     assert_eq!(upstream.calls(), 2);
 }
 
 #[tokio::test]
-async fn what_is_no_chat_or_not_text_alone_is_converted_into_nothing() {
+async fn other_responses_are_not_converted() {
     let calls_a_tool = PLAIN.replace(r#""content":"Hi""#, r#""content":null,"tool_calls":[{}]"#);
-    for (path, answer) in [("/v1/responses", PLAIN.to_owned()), (CHAT, calls_a_tool)] {
+    for (path, response) in [("/v1/responses", PLAIN.to_owned()), (CHAT, calls_a_tool)] {
         let (layer, _) = layer(Scope::Identity);
-        let upstream = Upstream::new(move |_, _| json(&answer));
+        let upstream = Upstream::new(move |_, _| json(&response));
         let ask_for = |stream: bool| {
             let body = format!(r#"{{"temperature":0,"stream":{stream}}}"#);
             post(Some(user("a")), path, &body)
         };
-        told(&layer, &upstream, ask_for(false)).await;
-        told(&layer, &upstream, ask_for(true)).await;
+        body_of(&layer, &upstream, ask_for(false)).await;
+        body_of(&layer, &upstream, ask_for(true)).await;
         assert_eq!(upstream.calls(), 2, "{path}");
     }
 }
 
 #[tokio::test]
-async fn what_is_forgotten_is_forgotten_in_all_variants() {
+async fn invalidation_concerns_all_variants() {
     let ((layer, _), upstream) = (layer(Scope::Identity), chat());
-    told(&layer, &upstream, with_usage()).await;
-    told(&layer, &upstream, plain()).await;
+    body_of(&layer, &upstream, with_usage()).await;
+    body_of(&layer, &upstream, plain()).await;
     layer.invalidate(&streamed());
     assert_eq!(layer.entries(), 0);
-    told(&layer, &upstream, plain()).await;
+    body_of(&layer, &upstream, plain()).await;
     assert_eq!(upstream.calls(), 2);
 }
 
-/// Every vector, cut at every byte, passes unchanged, and is replayed in the same pieces.
+/// Each vector is split at each byte.
 #[tokio::test]
 #[ignore = "needs CONFORMANCE_DATA"]
-async fn streams_pass_and_are_replayed_as_they_came() {
+async fn streams_are_replayed_in_their_original_chunks() {
     let vectors = fs::read(conformance::path("sse/vectors.json")).unwrap();
     let vectors: Value = serde_json::from_slice(&vectors).unwrap();
     for case in vectors["cases"].as_array().unwrap() {
@@ -131,8 +131,8 @@ async fn streams_pass_and_are_replayed_as_they_came() {
             let (layer, _) = layer(Scope::Identity);
             let sent = pieces.clone();
             let upstream = Upstream::new(move |_, _| events(sent.clone().map(Step::Bytes)));
-            let passed = read(ask(&layer, &upstream, streamed()).await).await.0;
-            let replayed = read(ask(&layer, &upstream, streamed()).await).await.0;
+            let passed = read(send(&layer, &upstream, streamed()).await).await.0;
+            let replayed = read(send(&layer, &upstream, streamed()).await).await.0;
             assert_eq!((&passed[..], &replayed[..]), (&pieces[..], &pieces[..]), "{case}");
             assert_eq!(upstream.calls(), 1, "{case}");
         }

@@ -1,17 +1,17 @@
-//! A second tier, which replicas share: what one has answered is an answer of all of them.
+//! A second tier that replicas share.
 
 use std::{collections::BTreeMap, future::ready};
 
 use tokio::sync::Semaphore;
 use tower_inference::{
-    cache::{Leased, SecondTier, Tier, TierFuture},
+    cache::{ClientControl, Freshness, LeaseResult, SecondTier, Tier, TierFuture},
     context::CacheOutcome,
     secret::Secret,
 };
 
 use super::*;
 
-/// A server's memory. Reading passes a gate where there is one.
+/// The memory of a server. A gate can block reads.
 #[derive(Clone, Debug, Default)]
 struct Map(Arc<Mutex<Held>>);
 
@@ -29,7 +29,7 @@ impl Map {
         self.0.lock().unwrap()
     }
 
-    /// Lets nobody read until it is given permits.
+    /// Reads wait for permits.
     fn close(&self) -> Arc<Semaphore> {
         let gate = Arc::new(Semaphore::new(0));
         self.held().gate = Some(Arc::clone(&gate));
@@ -40,7 +40,7 @@ impl Map {
         self.held().reads
     }
 
-    /// One of those who share it.
+    /// A replica that shares the tier.
     fn replica(&self) -> CacheLayer {
         self.replica_by(|tier| tier)
     }
@@ -89,9 +89,9 @@ impl Tier for Map {
         Box::pin(ready(!held.away))
     }
 
-    fn lease(&self, key: [u8; 32], holder: [u8; 16], _: Duration) -> TierFuture<Leased> {
+    fn lease(&self, key: [u8; 32], holder: [u8; 16], _: Duration) -> TierFuture<LeaseResult> {
         let has = *self.held().leases.entry(key).or_insert(holder);
-        Box::pin(ready(if has == holder { Leased::Won } else { Leased::Taken }))
+        Box::pin(ready(if has == holder { LeaseResult::Granted } else { LeaseResult::Taken }))
     }
 
     fn release(&self, key: [u8; 32], holder: [u8; 16]) {
@@ -102,17 +102,17 @@ impl Tier for Map {
     }
 }
 
-fn status(answer: &Answer) -> &str {
-    answer.headers()["cache-status"].to_str().unwrap()
+fn status(response: &CacheResponse) -> &str {
+    response.headers()["cache-status"].to_str().unwrap()
 }
 
-fn asking(control: &'static str) -> Request<Payload> {
+fn controlled_by(control: &'static str) -> Request<Payload> {
     let mut request = plain();
     request.headers_mut().insert("cache-control", control.parse().unwrap());
     request
 }
 
-/// No replica asks the upstream.
+/// An upstream that must not be called.
 fn nobody() -> Upstream {
     Upstream::new(|_, _| panic!("the upstream is called"))
 }
@@ -120,30 +120,30 @@ fn nobody() -> Upstream {
 const DONE: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n";
 
 #[tokio::test]
-async fn what_one_replica_was_answered_another_answers() {
+async fn replicas_serve_the_responses_of_others() {
     let map = Map::default();
     let [one, other] = [map.replica(), map.replica()];
-    assert_eq!(told(&one, &Upstream::numbers(), plain()).await, r#"{"call":0}"#);
+    assert_eq!(body_of(&one, &Upstream::numbers(), plain()).await, r#"{"call":0}"#);
 
     let request = plain();
     let context = context(&request);
-    let answer = ask(&other, &nobody(), request).await;
-    assert!(status(&answer).starts_with("tower-inference; hit; ttl="), "{}", status(&answer));
-    assert_eq!(answer.headers()[header::AGE], "0");
-    assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json");
-    assert_eq!(text(answer).await, r#"{"call":0}"#);
-    assert_eq!(context.cache(), Some(CacheOutcome::Hit));
+    let response = send(&other, &nobody(), request).await;
+    assert!(status(&response).starts_with("tower-inference; hit; ttl="), "{}", status(&response));
+    assert_eq!(response.headers()[header::AGE], "0");
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+    assert_eq!(text(response).await, r#"{"call":0}"#);
+    assert_eq!(context.outcome().cache, Some(CacheOutcome::Hit));
     let [counts] = &other.counts()[..] else { panic!("one route and model") };
     assert_eq!((counts.hits, counts.misses, counts.stored), (1, 0, 0));
 
-    // From now on it is in memory.
+    // The response is in memory now.
     let reads = map.reads();
-    assert_eq!(told(&other, &nobody(), plain()).await, r#"{"call":0}"#);
+    assert_eq!(body_of(&other, &nobody(), plain()).await, r#"{"call":0}"#);
     assert_eq!(map.reads(), reads);
 }
 
 #[tokio::test]
-async fn a_stream_is_replayed_in_its_chunks_with_its_trailers() {
+async fn the_tier_stores_chunks_and_trailers() {
     let map = Map::default();
     let upstream = Upstream::new(|_, _| {
         let (start, end) = DONE.split_at(20);
@@ -154,16 +154,16 @@ async fn a_stream_is_replayed_in_its_chunks_with_its_trailers() {
             Step::Trailers(trailers),
         ])
     });
-    let first = read(ask(&map.replica(), &upstream, streamed()).await).await;
-    let again = read(ask(&map.replica(), &nobody(), streamed()).await).await;
+    let first = read(send(&map.replica(), &upstream, streamed()).await).await;
+    let again = read(send(&map.replica(), &nobody(), streamed()).await).await;
     assert_eq!(first, again);
     assert_eq!(again.0.len(), 2);
     assert_eq!(again.1.unwrap()["x-sum"], "7");
 }
 
-/// Half a stream, an error, an answer that is too large: none of them is brought.
+/// Incomplete streams, errors and large responses.
 #[tokio::test]
-async fn what_is_not_kept_is_not_brought() {
+async fn only_stored_responses_reach_the_tier() {
     let map = Map::default();
     let failing = Upstream::new(|_, _| {
         let mut response = json("[]");
@@ -171,20 +171,20 @@ async fn what_is_not_kept_is_not_brought() {
         response
     });
     let half = Upstream::new(|_, _| events([Step::Bytes(Bytes::from(&DONE[..20]))]));
-    told(&map.replica(), &failing, plain()).await;
-    told(&map.replica(), &half, streamed()).await;
-    let small = map.replica().max_entry(10);
-    told(&small, &Upstream::new(|_, _| json("{\"more\":\"than ten\"}")), plain()).await;
+    body_of(&map.replica(), &failing, plain()).await;
+    body_of(&map.replica(), &half, streamed()).await;
+    let small = map.replica().memory(MemoryTier::new().max_entry_bytes(10));
+    body_of(&small, &Upstream::new(|_, _| json("{\"more\":\"than ten\"}")), plain()).await;
     let upstream = Upstream::numbers();
-    told(&map.replica(), &upstream, plain()).await;
-    told(&map.replica(), &upstream, streamed()).await;
+    body_of(&map.replica(), &upstream, plain()).await;
+    body_of(&map.replica(), &upstream, streamed()).await;
     assert_eq!(upstream.calls(), 2);
 }
 
 #[tokio::test]
-async fn nobody_is_given_what_is_anothers() {
+async fn scopes_are_separate_in_the_tier() {
     let map = Map::default();
-    told(&map.replica(), &Upstream::numbers(), plain()).await;
+    body_of(&map.replica(), &Upstream::numbers(), plain()).await;
     let body = r#"{"model":"m","temperature":0,"messages":[]}"#;
     let others = [
         user("b"),
@@ -193,26 +193,26 @@ async fn nobody_is_given_what_is_anothers() {
     ];
     for other in others {
         let upstream = Upstream::numbers();
-        told(&map.replica(), &upstream, post(Some(other), CHAT, body)).await;
+        body_of(&map.replica(), &upstream, post(Some(other), CHAT, body)).await;
         assert_eq!(upstream.calls(), 1);
     }
-    // Another secret is another cache.
+    // Another secret has other keys.
     let (layer, _) = layer(Scope::Identity);
     let layer = layer.second_tier(SecondTier::new(map.clone(), Secret::new("of others")));
     let upstream = Upstream::numbers();
-    told(&layer, &upstream, plain()).await;
+    body_of(&layer, &upstream, plain()).await;
     assert_eq!(upstream.calls(), 1);
 }
 
 #[tokio::test]
-async fn all_who_wait_share_one_look() {
+async fn concurrent_requests_share_one_lookup() {
     let map = Map::default();
-    told(&map.replica(), &Upstream::numbers(), plain()).await;
+    body_of(&map.replica(), &Upstream::numbers(), plain()).await;
     let (other, before) = (map.replica(), map.reads());
     let gate = map.close();
     let asks = (0..100).map(|_| {
         let other = other.clone();
-        tokio::spawn(async move { told(&other, &nobody(), plain()).await })
+        tokio::spawn(async move { body_of(&other, &nobody(), plain()).await })
     });
     let asks: Vec<_> = asks.collect();
     tokio::task::yield_now().await;
@@ -220,21 +220,21 @@ async fn all_who_wait_share_one_look() {
     for asked in asks {
         assert_eq!(asked.await.unwrap(), r#"{"call":0}"#);
     }
-    // Of the answer, the model's epoch, the tenant's, and that of all.
+    // One read of the response, and of the epochs of the model, the tenant and all entries.
     assert_eq!(map.reads() - before, 4);
     let [counts] = &other.counts()[..] else { panic!("one route and model") };
     assert_eq!((counts.hits, counts.misses, counts.followers), (100, 0, 0));
 }
 
 #[tokio::test]
-async fn who_leaves_while_it_looks_leaves_the_others_undisturbed() {
+async fn followers_outlive_the_leader_of_a_lookup() {
     let map = Map::default();
     let (replica, gate) = (map.replica(), map.close());
     let upstream = Upstream::numbers();
     let mut asks: Vec<_> = (0..3)
         .map(|_| {
             let (replica, upstream) = (replica.clone(), upstream.clone());
-            tokio::spawn(async move { told(&replica, &upstream, plain()).await })
+            tokio::spawn(async move { body_of(&replica, &upstream, plain()).await })
         })
         .collect();
     while map.reads() == 0 {
@@ -248,74 +248,80 @@ async fn who_leaves_while_it_looks_leaves_the_others_undisturbed() {
         assert_eq!(asked.await.unwrap(), r#"{"call":0}"#);
     }
     assert_eq!(upstream.calls(), 1);
-    // With the last, the look is over, and nothing is called.
+    // The last request ends the lookup, and the upstream is not called.
     let gate = map.close();
     let (other, upstream) = (map.replica(), Upstream::numbers());
-    let asking = {
+    let controlled_by = {
         let upstream = upstream.clone();
-        tokio::spawn(async move { told(&other, &upstream, streamed()).await })
+        tokio::spawn(async move { body_of(&other, &upstream, streamed()).await })
     };
     tokio::task::yield_now().await;
-    asking.abort();
-    assert!(asking.await.unwrap_err().is_cancelled());
+    controlled_by.abort();
+    assert!(controlled_by.await.unwrap_err().is_cancelled());
     gate.add_permits(1_000);
     tokio::task::yield_now().await;
     assert_eq!(upstream.calls(), 0);
 }
 
 #[tokio::test]
-async fn who_asks_for_a_new_answer_is_given_one_and_brings_it() {
+async fn no_cache_replaces_the_response_in_the_tier() {
     let map = Map::default();
     let upstream = Upstream::numbers();
-    let replica = || map.replica().may_control(|_| true);
-    told(&replica(), &upstream, plain()).await;
-    assert_eq!(told(&replica(), &upstream, asking("no-cache")).await, r#"{"call":1}"#);
-    assert_eq!(told(&replica(), &nobody(), plain()).await, r#"{"call":1}"#);
-    assert_eq!(told(&replica(), &nobody(), asking("max-age=60")).await, r#"{"call":1}"#);
-    assert_eq!(told(&replica(), &upstream, asking("min-fresh=3600")).await, r#"{"call":2}"#);
-    assert_eq!(told(&replica(), &upstream, asking("max-age=0")).await, r#"{"call":3}"#);
+    let replica = || map.replica().client_control(ClientControl::new(|_| true));
+    body_of(&replica(), &upstream, plain()).await;
+    assert_eq!(body_of(&replica(), &upstream, controlled_by("no-cache")).await, r#"{"call":1}"#);
+    assert_eq!(body_of(&replica(), &nobody(), plain()).await, r#"{"call":1}"#);
+    assert_eq!(body_of(&replica(), &nobody(), controlled_by("max-age=60")).await, r#"{"call":1}"#);
+    assert_eq!(
+        body_of(&replica(), &upstream, controlled_by("min-fresh=3600")).await,
+        r#"{"call":2}"#
+    );
+    assert_eq!(body_of(&replica(), &upstream, controlled_by("max-age=0")).await, r#"{"call":3}"#);
 }
 
-/// It joins one that looks, and does not take what that has found.
+/// The request joins a lookup and does not accept its entry.
 #[tokio::test]
-async fn who_takes_nothing_old_shares_no_look() {
+async fn no_cache_does_not_accept_a_shared_lookup() {
     let map = Map::default();
     let upstream = Upstream::numbers();
-    told(&map.replica(), &upstream, plain()).await;
-    let replica = map.replica().may_control(|_| true);
+    body_of(&map.replica(), &upstream, plain()).await;
+    let replica = map.replica().client_control(ClientControl::new(|_| true));
     let (gate, before) = (map.close(), map.reads());
     let asks = ["max-age=60", "no-cache", "no-cache"].map(|control| {
         let (replica, upstream) = (replica.clone(), upstream.clone());
-        tokio::spawn(async move { told(&replica, &upstream, asking(control)).await })
+        tokio::spawn(async move { body_of(&replica, &upstream, controlled_by(control)).await })
     });
     tokio::task::yield_now().await;
     assert_eq!(map.reads() - before, 4);
     gate.add_permits(4);
-    // The two others look together, for what their answer would be kept under.
+    // The two others share a lookup for the epochs of their response.
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
     assert_eq!(map.reads() - before, 8);
     gate.add_permits(4);
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for asked in asks {
-        answers.push(asked.await.unwrap());
+        responses.push(asked.await.unwrap());
     }
-    assert_eq!(answers, [r#"{"call":0}"#, r#"{"call":1}"#, r#"{"call":1}"#]);
+    assert_eq!(responses, [r#"{"call":0}"#, r#"{"call":1}"#, r#"{"call":1}"#]);
 }
 
 #[tokio::test]
-async fn a_model_that_is_down_still_answers_what_it_answered() {
+async fn stale_entries_of_the_tier_replace_errors() {
     let map = Map::default();
     let replica = || {
         let (layer, clock) = layer(Scope::Identity);
         let tier = SecondTier::new(map.clone(), Secret::new("of all replicas"));
         let day = Duration::from_secs(86_400);
-        let layer = layer.stale_if_error(day).second_tier(tier).may_control(|_| true);
+        let layer = layer
+            .freshness(Freshness::new().stale_if_error(day))
+            .second_tier(tier)
+            .client_control(ClientControl::new(|_| true));
         (layer, clock)
     };
     let upstream = Upstream::numbers();
-    told(&replica().0, &upstream, plain()).await;
+    body_of(&replica().0, &upstream, plain()).await;
 
     let down = Upstream::new(|_, _| {
         let mut response = json("[]");
@@ -327,14 +333,14 @@ async fn a_model_that_is_down_still_answers_what_it_answered() {
         let (other, clock) = replica();
         clock.advance(Duration::from_secs(3_600));
         clock.set_wall(std::time::UNIX_EPOCH + Duration::from_secs(1_795_424_887 + 3_600));
-        let answer = ask(&other, &failing, plain()).await;
-        assert_eq!(answer.status(), StatusCode::OK);
-        assert!(status(&answer).contains("hit; ttl=-3300"), "{}", status(&answer));
-        assert_eq!(text(answer).await, r#"{"call":0}"#);
+        let response = send(&other, &failing, plain()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(status(&response).contains("hit; ttl=-3300"), "{}", status(&response));
+        assert_eq!(text(response).await, r#"{"call":0}"#);
         assert_eq!(failing.calls(), 1);
-        // Not to one who does not take what is stale.
-        match other.layer(failing.clone()).oneshot(asking("min-fresh=1")).await {
-            Ok(answer) => assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE),
+        // Not for a request that does not accept stale entries.
+        match other.layer(failing.clone()).oneshot(controlled_by("min-fresh=1")).await {
+            Ok(response) => assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE),
             Err(fault) => assert_eq!(fault, Fault),
         }
         assert_eq!(failing.calls(), 2);
@@ -342,11 +348,11 @@ async fn a_model_that_is_down_still_answers_what_it_answered() {
     let (other, clock) = replica();
     clock.advance(Duration::from_secs(3_600));
     clock.set_wall(std::time::UNIX_EPOCH + Duration::from_secs(1_795_424_887 + 3_600));
-    assert_eq!(told(&other, &upstream, plain()).await, r#"{"call":1}"#, "it is up again");
+    assert_eq!(body_of(&other, &upstream, plain()).await, r#"{"call":1}"#, "it is up again");
 }
 
 #[tokio::test]
-async fn what_one_invalidates_no_replica_finds() {
+async fn invalidation_concerns_all_replicas() {
     let request = || {
         let request = plain();
         context(&request).set_route("chat");
@@ -363,27 +369,31 @@ async fn what_one_invalidates_no_replica_finds() {
     for (number, invalidate) in ways.into_iter().enumerate() {
         let map = Map::default();
         let (one, upstream) = (map.replica(), Upstream::numbers());
-        told(&one, &upstream, request()).await;
+        body_of(&one, &upstream, request()).await;
         one.invalidate_route("another");
-        assert_eq!(told(&map.replica(), &nobody(), request()).await, r#"{"call":0}"#);
+        assert_eq!(body_of(&map.replica(), &nobody(), request()).await, r#"{"call":0}"#);
         invalidate(&one, &request());
-        assert_eq!(told(&map.replica(), &upstream, request()).await, r#"{"call":1}"#, "{number}");
-        assert_eq!(told(&one, &nobody(), request()).await, r#"{"call":1}"#, "{number}");
+        assert_eq!(
+            body_of(&map.replica(), &upstream, request()).await,
+            r#"{"call":1}"#,
+            "{number}"
+        );
+        assert_eq!(body_of(&one, &nobody(), request()).await, r#"{"call":1}"#, "{number}");
     }
 }
 
 #[tokio::test]
-async fn a_tier_that_is_away_is_a_miss() {
+async fn an_unavailable_tier_is_a_miss() {
     let map = Map::default();
     map.held().away = true;
     let (one, upstream) = (map.replica_by(|tier| tier.encrypted()), Upstream::numbers());
-    assert_eq!(told(&one, &upstream, plain()).await, r#"{"call":0}"#);
-    assert_eq!(told(&one, &upstream, plain()).await, r#"{"call":0}"#, "memory is still there");
-    assert_eq!(told(&map.replica(), &upstream, plain()).await, r#"{"call":1}"#);
+    assert_eq!(body_of(&one, &upstream, plain()).await, r#"{"call":0}"#);
+    assert_eq!(body_of(&one, &upstream, plain()).await, r#"{"call":0}"#, "memory is still there");
+    assert_eq!(body_of(&map.replica(), &upstream, plain()).await, r#"{"call":1}"#);
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_leases_one_replica_of_all_asks() {
+async fn a_lease_lets_one_replica_call_the_upstream() {
     let map = Map::default();
     let upstream = Upstream::of(|number, _| {
         Box::pin(async move {
@@ -393,9 +403,9 @@ async fn with_leases_one_replica_of_all_asks() {
     });
     let asks: Vec<_> = (0..8)
         .map(|_| {
-            let replica = map.replica_by(|tier| tier.lease(Duration::from_secs(2)));
+            let replica = map.replica_by(|tier| tier.lease_timeout(Duration::from_secs(2)));
             let upstream = upstream.clone();
-            tokio::spawn(async move { told(&replica, &upstream, plain()).await })
+            tokio::spawn(async move { body_of(&replica, &upstream, plain()).await })
         })
         .collect();
     for asked in asks {
@@ -405,18 +415,18 @@ async fn with_leases_one_replica_of_all_asks() {
     assert!(map.held().leases.is_empty());
 }
 
-/// The lease is given back as soon as it is known that nothing will be brought: at the head of an
-/// answer that is not kept, by an error, and by one who leaves.
+/// A lease is released once no response will be stored: at the head of an unstorable response, by an
+/// error or by a cancelled request.
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_what_will_not_come() {
+async fn a_lease_is_released_early() {
     let map = Map::default();
-    let leased = || map.replica_by(|tier| tier.lease(Duration::from_secs(60)));
+    let leased = || map.replica_by(|tier| tier.lease_timeout(Duration::from_secs(60)));
     let open = Arc::new(Semaphore::new(0));
     let unkept = Upstream::new(|_, _| {
         let body = ScriptedBody::new([Step::Bytes(Bytes::from("{"))]);
         Response::builder().status(500).body(body).unwrap()
     });
-    let unread = ask(&leased(), &unkept, plain()).await;
+    let unread = send(&leased(), &unkept, plain()).await;
     assert!(map.held().leases.is_empty());
     drop(unread);
 
@@ -444,10 +454,9 @@ async fn nobody_waits_for_what_will_not_come() {
     assert!(map.held().leases.is_empty());
 }
 
-/// The inner service is called later than it would be without a tier, and unwinds into its caller
-/// all the same; the next begins anew.
+/// The inner service is called after the lookup. Its panic unwinds in the leader nevertheless.
 #[tokio::test]
-async fn a_panic_of_the_call_is_the_originators() {
+async fn a_panic_after_a_lookup_unwinds_in_the_leader() {
     let map = Map::default();
     let replica = map.replica();
     let upstream = Upstream::of(|number, _| {
@@ -456,12 +465,12 @@ async fn a_panic_of_the_call_is_the_originators() {
     });
     let first = tokio::spawn(replica.layer(upstream.clone()).oneshot(plain()));
     assert!(first.await.unwrap_err().is_panic());
-    assert_eq!(told(&replica, &upstream, plain()).await, "[]");
+    assert_eq!(body_of(&replica, &upstream, plain()).await, "[]");
 }
 
-/// It counts what it is made ready for.
+/// A service that counts its readiness.
 #[tokio::test]
-async fn the_instance_that_was_made_ready_is_called() {
+async fn the_ready_instance_is_called() {
     #[derive(Debug)]
     struct Careful(bool);
 
@@ -487,6 +496,6 @@ async fn the_instance_that_was_made_ready_is_called() {
         }
     }
 
-    let answer = Map::default().replica().layer(Careful(false)).oneshot(plain()).await.unwrap();
-    assert_eq!(text(answer).await, "[]");
+    let response = Map::default().replica().layer(Careful(false)).oneshot(plain()).await.unwrap();
+    assert_eq!(text(response).await, "[]");
 }

@@ -1,4 +1,4 @@
-//! A thousand at once, over real connections.
+//! Concurrent requests over real connections.
 
 use std::{convert::Infallible, net::SocketAddr};
 
@@ -19,7 +19,7 @@ use super::*;
 
 const MANY: usize = 1_000;
 
-/// A server that lives as long as the test's runtime, which ends its tasks.
+/// A server. The runtime of the test ends its tasks.
 async fn serve<S, B>(service: S) -> SocketAddr
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
@@ -51,11 +51,11 @@ where
     Client::builder(TokioExecutor::new()).http2_only(version == Version::HTTP_2).build_http()
 }
 
-/// An upstream that ends its answer once all have come, and counts its calls.
+/// An upstream that counts its calls and finishes its response once all requests have come.
 async fn upstream(stream: bool, come: Arc<Notify>) -> (SocketAddr, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
-    let answer = move || {
+    let response = move || {
         let (counted, come) = (Arc::clone(&counted), Arc::clone(&come));
         async move {
             counted.fetch_add(1, SeqCst);
@@ -68,7 +68,7 @@ async fn upstream(stream: bool, come: Arc<Notify>) -> (SocketAddr, Arc<AtomicUsi
                 let body = format!("{{\"text\":\"{}\"}}", "x".repeat(20_000));
                 return response.body(Body::from(body)).unwrap();
             }
-            // The head and half of it, and then the rest.
+            // The head and half of the body come before the rest.
             let (send, body) = http_body_util::channel::Channel::<Bytes, Infallible>::new(100);
             tokio::spawn(async move {
                 let mut send = send;
@@ -84,7 +84,7 @@ async fn upstream(stream: bool, come: Arc<Notify>) -> (SocketAddr, Arc<AtomicUsi
             response.header("content-type", "text/event-stream").body(Body::new(body)).unwrap()
         }
     };
-    (serve(Router::new().route("/v1/chat/completions", post(answer))).await, calls)
+    (serve(Router::new().route("/v1/chat/completions", post(response))).await, calls)
 }
 
 async fn a_thousand(version: Version, stream: bool) {
@@ -100,18 +100,18 @@ async fn a_thousand(version: Version, stream: bool) {
     let caching =
         cache.clone().layer(UpstreamLayer::new().layer(to_origin.layer(client(Version::HTTP_11))));
     let counting = tower::service_fn(move |request: Request<Payload>| {
-        // It is part of the flight once it was called.
-        let answer = caching.clone().oneshot(request);
+        // A request has joined once it was called.
+        let response = caching.clone().oneshot(request);
         let (arrived, come) = (Arc::clone(&arrived), Arc::clone(&come));
         async move {
-            let mut answer = Box::pin(answer);
-            let first = std::future::poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
+            let mut response = Box::pin(response);
+            let first = std::future::poll_fn(|cx| Poll::Ready(response.as_mut().poll(cx))).await;
             if arrived.fetch_add(1, SeqCst) + 1 == MANY {
                 come.notify_one();
             }
             match first {
-                Poll::Ready(answer) => answer,
-                Poll::Pending => answer.await,
+                Poll::Ready(response) => response,
+                Poll::Pending => response.await,
             }
         }
     });
@@ -119,8 +119,8 @@ async fn a_thousand(version: Version, stream: bool) {
     let server = serve(counting).await;
 
     let body = format!("{{\"model\":\"m\",\"messages\":[],\"stream\":{stream}}}");
-    // Over HTTP/2 a hundred share a connection: a client's h2 takes thousands of small frames at once
-    // for a flood.
+    // Over HTTP/2, a hundred requests share a connection. A client's h2 rejects thousands of small
+    // frames at once as a flood.
     let clients: Vec<_> = (0..10).map(|_| client(version)).collect();
     let mut reading = JoinSet::new();
     for number in 0..MANY {
@@ -129,11 +129,11 @@ async fn a_thousand(version: Version, stream: bool) {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body.clone())))
             .unwrap();
-        let answer = clients[number % clients.len()].request(request);
+        let response = clients[number % clients.len()].request(request);
         reading.spawn(async {
-            let answer = answer.await.unwrap();
-            assert_eq!(answer.status(), StatusCode::OK);
-            answer.into_body().collect().await
+            let response = response.await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            response.into_body().collect().await
         });
     }
     let mut first = None;
@@ -170,9 +170,9 @@ async fn a_thousand_streams_over_http_2_are_one_call() {
     a_thousand(Version::HTTP_2, true).await;
 }
 
-/// The upstream sends on only once the first half has arrived.
+/// The upstream continues once the client has the first half.
 #[tokio::test]
-async fn the_first_byte_is_there_while_the_upstream_still_sends() {
+async fn the_first_byte_is_not_delayed() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let come = Arc::new(Notify::new());
         let (origin, _) = upstream(true, Arc::clone(&come)).await;
@@ -200,8 +200,7 @@ async fn the_first_byte_is_there_while_the_upstream_still_sends() {
     }
 }
 
-/// All that the windows let through comes before the client reads any of it; and h2 ends connections
-/// whose peers send too many small frames.
+/// The windows are full before the client reads. h2 ends connections with too many small frames.
 #[tokio::test]
 async fn a_long_stream_is_replayed_to_a_slow_client() {
     let frames = (0..2_000).map(|number| format!("data: {{\"number\":{number}}}\n\n"));

@@ -9,8 +9,9 @@ from clients import ASKED, TIMEOUT
 from recorder import TOKEN, Answer
 from tool_calls import CALL, calling_a_tool, tool_use_in_pieces
 
-MESSAGE = {"model": ASKED["model"], "messages": ASKED["messages"]}
-MESSAGE |= {"max_tokens": ASKED["max_tokens"], "temperature": 0}
+MESSAGE = {name: ASKED[name] for name in ("model", "messages", "max_tokens")}
+# Newer models take none, so the SDK has no parameter for it.
+GREEDY = {"temperature": 0}
 TOOL = {
     "name": "weather",
     "description": "Tells the weather of a city.",
@@ -28,7 +29,8 @@ def client(server, token=None) -> anthropic.Anthropic:
 
 
 def test_message_is_the_same(model, guarded_model):
-    direct, through = (client(it).messages.create(**MESSAGE) for it in (model, guarded_model))
+    servers = model, guarded_model
+    direct, through = (client(it).messages.create(**MESSAGE, extra_body=GREEDY) for it in servers)
     assert direct.content[0].text
     assert (through.content, through.usage) == (direct.content, direct.usage)
     assert through.stop_reason == direct.stop_reason
@@ -36,7 +38,7 @@ def test_message_is_the_same(model, guarded_model):
 
 def test_stream_arrives_in_the_same_pieces(model, guarded_model):
     def stream(server):
-        with client(server).messages.stream(**MESSAGE) as events:
+        with client(server).messages.stream(**MESSAGE, extra_body=GREEDY) as events:
             pieces = list(events.text_stream)
             return pieces, events.get_final_message(), events.response.headers
 
@@ -65,7 +67,8 @@ def test_tools_pass_both_ways(stream, recorder, guarded_recorder):
 
     [received] = recorder.received
     assert received.values("authorization") == [f"Bearer {TOKEN}"]
-    assert received.values("anthropic-version") == ["2023-06-01"]
+    [version] = received.values("anthropic-version")
+    assert version
     sent = json.loads(received.body)
     assert sent == asked | ({"stream": True} if stream else {})
 

@@ -80,7 +80,7 @@ impl Caller {
         let response: Response<ResponseBody<ClientBody>> = upstream.call(request).await.unwrap();
         let status = response.status().as_u16();
         let whole = response.into_body().collect().await.is_ok();
-        Outcome { status, attempts: context.attempts(), whole }
+        Outcome { status, attempts: context.outcome().attempts, whole }
     }
 }
 

@@ -38,7 +38,22 @@ async fn each_answer_is_put_into_words() {
     let model_away = r#"{"error":{"message":"The requested model 'tgi' does not exist","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#;
     let loading = r#"{"error":"Model tgi is currently loading","estimated_time":20.0}"#;
     for (name, status, body, start) in [
-        ("check-200", 200, r#"{"choices":[]}"#, "Fine: "),
+        (
+            "check-200",
+            200,
+            r#"{"choices":[{"message":{"content":"p"},"finish_reason":"length"}]}"#,
+            "Fine: ",
+        ),
+        // Failures that some servers send with 200.
+        ("check-none", 200, r#"{"choices":[]}"#, "The response is no chat completion: "),
+        ("check-error", 200, r#"{"error":"CUDA"}"#, "The response is no chat completion: "),
+        (
+            "check-aborted",
+            200,
+            r#"{"choices":[{"message":{"content":""},"finish_reason":"abort"}]}"#,
+            "The response is no chat completion: ",
+        ),
+        ("check-page", 200, "<html>", "The response is no chat completion: "),
         ("check-401", 401, "", "The token is wrong: "),
         (
             "check-402",
@@ -68,7 +83,7 @@ async fn each_answer_is_put_into_words() {
     ] {
         let (code, said) = said(name, status, body).await;
         assert!(said.starts_with(start), "{status}: {said}");
-        assert_eq!(code, Some(i32::from(status != 200)), "{said}");
+        assert_eq!(code, Some(i32::from(start != "Fine: ")), "{said}");
     }
 }
 

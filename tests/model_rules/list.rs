@@ -19,8 +19,8 @@ use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
     memory_limit::MemoryLimit,
-    model::{Policy, Profile},
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model::{Profile, ProviderPolicy},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     rejection::Rejection,
 };
 
@@ -46,7 +46,7 @@ const ROUTER: &str = r#"{"object": "list", "data": [
     "org/nine", null
   ], "models": ["secret/model"], "has_more": true}"#;
 
-fn router(rule: Models) -> ModelRulesLayer {
+fn router(rule: ModelRule) -> ModelRulesLayer {
     ModelRulesLayer::new(Profile::router(), ModelRules::new().allow(rule))
 }
 
@@ -74,7 +74,7 @@ fn whole(list: impl Into<Bytes>) -> Response<Full<Bytes>> {
 }
 
 /// What is left of the router's list: each model with its providers.
-async fn left(rule: Models, caller: Option<Identity>) -> Vec<(String, Vec<String>)> {
+async fn left(rule: ModelRule, caller: Option<Identity>) -> Vec<(String, Vec<String>)> {
     let answer = listed(&router(rule), Method::GET, caller, whole(ROUTER)).await;
     assert_eq!(answer.status(), StatusCode::OK);
     let answer = read_lenient(&text(answer).await);
@@ -100,31 +100,31 @@ fn rows(rows: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
 }
 
 #[tokio::test]
-async fn models_and_providers_that_are_not_allowed_are_left_out() {
-    let together = Models::of(["org/*"]).providers(["together"]);
+async fn forbidden_models_and_providers_are_removed() {
+    let together = ModelRule::new(["org/*"]).providers(["together"]);
     assert_eq!(left(together, None).await, rows(&[("org/one", &["together"])]));
 
-    let two = Models::of(["org/*"]).providers(["hf-inference", "groq"]);
+    let two = ModelRule::new(["org/*"]).providers(["hf-inference", "groq"]);
     let expected = rows(&[("org/one", &["groq"]), ("org/two", &["groq", "hf-inference"])]);
     assert_eq!(left(two, None).await, expected);
 
-    let exact = Models::of(["other/three", "org/One"]).any_provider();
+    let exact = ModelRule::new(["other/three", "org/One"]).any_provider();
     assert_eq!(left(exact, None).await, rows(&[("other/three", &["together"])]));
 
-    assert_eq!(left(Models::of(["*"]), None).await, []);
-    assert_eq!(left(Models::of(["*"]).providers(["Together"]), None).await, []);
+    assert_eq!(left(ModelRule::new(["*"]), None).await, []);
+    assert_eq!(left(ModelRule::new(["*"]).providers(["Together"]), None).await, []);
 }
 
 #[tokio::test]
-async fn whoever_lets_the_router_choose_sees_every_provider() {
-    let chosen = Models::of(["org/one", "org/five"]).policies([Policy::Cheapest]);
+async fn a_policy_lists_every_provider() {
+    let chosen = ModelRule::new(["org/one", "org/five"]).policies([ProviderPolicy::Cheapest]);
     let expected = rows(&[("org/one", &["together", "groq"]), ("org/five", &[])]);
     assert_eq!(left(chosen, None).await, expected);
 }
 
 #[tokio::test]
-async fn each_caller_sees_a_list_of_their_own() {
-    let rule = || Models::of(["*"]).providers(["together"]).tenant(ISSUER, "acme");
+async fn each_caller_gets_its_own_list() {
+    let rule = || ModelRule::new(["*"]).providers(["together"]).tenant(ISSUER, "acme");
     let globex = Identity::new(Proof::Jwt, ISSUER, "user-7").with_tenant("globex");
     let acme = rows(&[("org/one", &["together"]), ("other/three", &["together"])]);
     assert_eq!(left(rule(), Some(caller())).await, acme);
@@ -133,8 +133,8 @@ async fn each_caller_sees_a_list_of_their_own() {
 }
 
 #[tokio::test]
-async fn what_is_kept_keeps_its_bytes() {
-    let layer = router(Models::of(["org/*"]).providers(["together", "hf-inference"]));
+async fn remaining_entries_keep_their_bytes() {
+    let layer = router(ModelRule::new(["org/*"]).providers(["together", "hf-inference"]));
     let answer = listed(&layer, Method::GET, None, whole(ROUTER)).await;
     let expected = r#"{"object":"list","data":[{"id": "org/one", "object": "model", "owned_by": "org", "providers": [{"provider": "together", "status": "live", "context_length": 131072.0}], "x": 1e400},{"\u0069d": "org\/two", "providers": [{"provider":"hf-inference"}]}]}"#;
     assert_eq!(answer.headers()[header::CONTENT_LENGTH], expected.len().to_string());
@@ -142,7 +142,7 @@ async fn what_is_kept_keeps_its_bytes() {
     assert_eq!(text(answer).await, expected);
 
     // An entry that loses nothing is not written anew.
-    let layer = router(Models::of(["org/one"]).providers(["together", "groq"]));
+    let layer = router(ModelRule::new(["org/one"]).providers(["together", "groq"]));
     let answer = text(listed(&layer, Method::GET, None, whole(ROUTER)).await).await;
     let entry =
         ROUTER.find(r#"{"id": "org/one""#).unwrap()..ROUTER.find(",\n    {\"\\u0069d").unwrap();
@@ -150,10 +150,10 @@ async fn what_is_kept_keeps_its_bytes() {
 }
 
 #[tokio::test]
-async fn a_server_lists_the_models_that_are_allowed() {
+async fn a_server_lists_only_allowed_models() {
     let list = json!({"object": "list", "data": [{"id": "a/b:c"}, {"id": "a/d"}, {"id": "x"}],
         "models": [{"name": "x"}]});
-    let rules = ModelRules::new().allow(Models::of(["a/*"]).scope("infer"));
+    let rules = ModelRules::new().allow(ModelRule::new(["a/*"]).scope("infer"));
     let layer = ModelRulesLayer::new(Profile::compatible(), rules);
     for (who, expected) in [
         (Some(caller()), json!({"object": "list", "data": [{"id": "a/b:c"}, {"id": "a/d"}]})),
@@ -165,8 +165,8 @@ async fn a_server_lists_the_models_that_are_allowed() {
 }
 
 #[tokio::test]
-async fn an_endpoints_list_is_for_those_who_may_use_its_model() {
-    let rules = ModelRules::new().allow(Models::of(["org/m"]).scope("infer"));
+async fn an_endpoints_list_needs_permission_for_its_model() {
+    let rules = ModelRules::new().allow(ModelRule::new(["org/m"]).scope("infer"));
     let layer = ModelRulesLayer::new(Profile::endpoint("org/m"), rules);
     let list = r#"{"object":"list","data":[{"id":"/repository"}]}"#;
     let answer = listed(&layer, Method::GET, Some(caller()), whole(list)).await;
@@ -176,8 +176,8 @@ async fn an_endpoints_list_is_for_those_who_may_use_its_model() {
 }
 
 #[tokio::test]
-async fn a_list_that_cannot_be_read_is_refused() {
-    let layer = router(Models::of(["*"]).any_provider()).list_limit(1_000);
+async fn an_unreadable_list_is_rejected() {
+    let layer = router(ModelRule::new(["*"]).any_provider()).max_list_bytes(1_000);
     let coded = |coding: &str| {
         let mut coded = whole(r#"{"data":[]}"#);
         coded.headers_mut().insert(header::CONTENT_ENCODING, coding.parse().unwrap());
@@ -213,8 +213,8 @@ async fn a_list_that_cannot_be_read_is_refused() {
 }
 
 #[tokio::test]
-async fn the_limit_is_held_while_the_list_comes() {
-    let layer = router(Models::of(["*"]).any_provider()).list_limit(20);
+async fn the_limit_applies_while_the_list_arrives() {
+    let layer = router(ModelRule::new(["*"]).any_provider()).max_list_bytes(20);
     let body = |data| ScriptedBody::new([Step::Data(b"{\"data\":["), Step::Pending, data]);
     let fits = body(Step::Data(b"        ]}"));
     let answer = listed(&layer, Method::GET, None, Response::new(fits)).await;
@@ -228,12 +228,12 @@ async fn the_limit_is_held_while_the_list_comes() {
 }
 
 #[tokio::test]
-async fn trailers_and_many_frames_make_no_difference() {
+async fn many_frames_and_trailers_change_nothing() {
     let digest: HeaderMap = [(header::ETAG, "\"whole\"".parse().unwrap())].into_iter().collect();
     let mut steps: Vec<Step> =
         ROUTER.as_bytes().chunks(3).map(|piece| Step::Bytes(Bytes::from_static(piece))).collect();
     steps.push(Step::Trailers(digest));
-    let layer = router(Models::of(["org/*"]).providers(["together"]));
+    let layer = router(ModelRule::new(["org/*"]).providers(["together"]));
     let answer = listed(&layer, Method::GET, None, Response::new(ScriptedBody::new(steps))).await;
     let Ok(answer) = answer.into_body().collect().await else { panic!("broken") };
     assert!(answer.trailers().is_none());
@@ -242,8 +242,8 @@ async fn trailers_and_many_frames_make_no_difference() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_list_passes_when_it_says_so() {
-    let layer = router(Models::of(["*"]));
+async fn other_statuses_pass_unchanged() {
+    let layer = router(ModelRule::new(["*"]));
     for status in [304, 307, 401, 404, 429, 500, 503] {
         let mut answer = whole("as it came");
         *answer.status_mut() = StatusCode::from_u16(status).unwrap();
@@ -273,7 +273,7 @@ const OF_THE_WHOLE: [&str; 14] = [
 ];
 
 #[tokio::test]
-async fn fields_that_speak_of_the_whole_list_go() {
+async fn headers_of_the_unfiltered_list_are_removed() {
     for method in [Method::GET, Method::HEAD] {
         let head = method == Method::HEAD;
         // A service that is no server may leave the body there.
@@ -284,7 +284,7 @@ async fn fields_that_speak_of_the_whole_list_go() {
         answer.headers_mut().insert("content-length", "11".parse().unwrap());
         answer.headers_mut().insert("cache-control", "public, max-age=60".parse().unwrap());
         answer.headers_mut().insert("x-request-id", "r-1".parse().unwrap());
-        let answer = listed(&router(Models::of(["*"])), method, None, answer).await;
+        let answer = listed(&router(ModelRule::new(["*"])), method, None, answer).await;
         let mut fields: Vec<_> = answer.headers().keys().map(|name| name.as_str()).collect();
         fields.sort_unstable();
         let mut expected = vec!["cache-control", "content-type", "x-request-id"];
@@ -299,7 +299,7 @@ async fn fields_that_speak_of_the_whole_list_go() {
 }
 
 #[tokio::test]
-async fn the_upstream_is_asked_for_the_whole_list_uncoded() {
+async fn the_request_is_for_the_whole_list_without_coding() {
     let inner = service_fn(|request: Request<_>| async move {
         let mut fields: Vec<_> = request.headers().keys().map(|name| name.as_str()).collect();
         fields.sort_unstable();
@@ -321,13 +321,13 @@ async fn the_upstream_is_asked_for_the_whole_list_uncoded() {
     ] {
         request.headers_mut().append(name, "x".parse().unwrap());
     }
-    let answer = router(Models::of(["*"])).layer(inner).oneshot(request).await.unwrap();
+    let answer = router(ModelRule::new(["*"])).layer(inner).oneshot(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_list_cannot_be_had_by_another_way() {
-    let layer = router(Models::of(["*"]).any_provider());
+async fn other_paths_to_the_list_are_rejected() {
+    let layer = router(ModelRule::new(["*"]).any_provider());
     for (method, path) in [
         (Method::GET, "/v1/models/"),
         (Method::GET, "//v1/models"),
@@ -346,21 +346,21 @@ async fn a_list_cannot_be_had_by_another_way() {
         assert!(!crate::passes(&layer, asked).await, "{said}");
     }
     // Opening it does not stop its being filtered.
-    let layer = router(Models::of(["*"])).open(Method::GET, "/v1/models");
+    let layer = router(ModelRule::new(["*"])).open_route(Method::GET, "/v1/models");
     let answer = listed(&layer, Method::GET, None, whole(r#"{"data":[{"id":"m"}]}"#)).await;
     assert_eq!(read_json(answer).await["data"], json!([]));
 }
 
 #[tokio::test]
-async fn the_services_error_passes_untouched() {
+async fn the_inner_error_passes_untouched() {
     let failing = service_fn(|_| async { Err::<Response<Full<Bytes>>, _>(io::ErrorKind::Other) });
-    let layer = router(Models::of(["*"]));
+    let layer = router(ModelRule::new(["*"]));
     let asked = request(Method::GET, "/v1/models", "", None);
     assert_eq!(layer.layer(failing).oneshot(asked).await.err(), Some(io::ErrorKind::Other));
 }
 
 #[tokio::test]
-async fn whoever_leaves_while_the_list_comes_lets_go_of_it() {
+async fn a_dropped_request_drops_the_upstreams_list() {
     let held = Arc::new(());
     let inside = Arc::clone(&held);
     let inner = service_fn(move |_| {
@@ -371,7 +371,7 @@ async fn whoever_leaves_while_the_list_comes_lets_go_of_it() {
     });
     let asked = request(Method::GET, "/v1/models", "", None);
     {
-        let service = router(Models::of(["*"])).layer(inner);
+        let service = router(ModelRule::new(["*"])).layer(inner);
         let mut future = pin!(service.oneshot(asked));
         let mut cx = Context::from_waker(Waker::noop());
         assert!(future.as_mut().poll(&mut cx).is_pending());
@@ -381,19 +381,19 @@ async fn whoever_leaves_while_the_list_comes_lets_go_of_it() {
 }
 
 #[tokio::test]
-async fn a_list_is_not_seen_by_debug() {
+async fn debug_output_does_not_contain_the_list() {
     let list = whole(r#"{"data":[{"id":"canary"}]}"#);
     let layer =
-        ModelRulesLayer::new(Profile::compatible(), ModelRules::new().allow(Models::of(["*"])));
+        ModelRulesLayer::new(Profile::compatible(), ModelRules::new().allow(ModelRule::new(["*"])));
     let answer = listed(&layer, Method::GET, None, list).await;
     assert!(!format!("{:?}", answer.body()).contains("canary"));
     assert!(text(answer).await.contains("canary"));
 }
 
 #[tokio::test]
-async fn lists_share_one_sum_of_memory_until_they_are_sent() {
+async fn lists_share_one_memory_limit_until_they_are_sent() {
     let limit = MemoryLimit::new(9 << 20);
-    let layer = router(Models::of(["*"]).any_provider()).memory_limit(limit.clone());
+    let layer = router(ModelRule::new(["*"]).any_provider()).memory_limit(limit.clone());
     let long = || {
         let entry = format!(r#"{{"id":"org/one","x":"{}"}}"#, "x".repeat(2 << 20));
         whole(format!(r#"{{"object":"list","data":[{entry}]}}"#))

@@ -9,19 +9,19 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
-    model::{BodyForm, Policy, Profile},
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model::{BodyForm, Profile, ProviderPolicy},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::Payload,
     rejection::{Refusal, Rejection, RejectionFormat},
 };
 
 use crate::{CHAT, ISSUER, asked, caller, chat, json as read_json, passes, request};
 
-fn router(rules: impl IntoIterator<Item = Models>) -> ModelRulesLayer {
+fn router(rules: impl IntoIterator<Item = ModelRule>) -> ModelRulesLayer {
     ModelRulesLayer::new(Profile::router(), all_of(rules))
 }
 
-fn all_of(rules: impl IntoIterator<Item = Models>) -> ModelRules {
+fn all_of(rules: impl IntoIterator<Item = ModelRule>) -> ModelRules {
     rules.into_iter().fold(ModelRules::new(), ModelRules::allow)
 }
 
@@ -32,7 +32,7 @@ async fn nothing_is_allowed_by_default() {
         assert!(!passes(&layer, chat("m:together", Some(caller()))).await);
     }
     // Nor any provider, by a rule for the model alone.
-    let layer = router([Models::of(["*"])]);
+    let layer = router([ModelRule::new(["*"])]);
     for model in ["m", "m:together", "m:fastest"] {
         assert!(!passes(&layer, chat(model, Some(caller()))).await, "{model}");
     }
@@ -40,8 +40,8 @@ async fn nothing_is_allowed_by_default() {
 }
 
 #[tokio::test]
-async fn models_are_allowed_by_name_by_owner_or_all() {
-    let layer = router([Models::of(["meta-llama/*", "org/one", "gpt2"]).any_provider()]);
+async fn a_rule_names_a_model_an_owner_or_all() {
+    let layer = router([ModelRule::new(["meta-llama/*", "org/one", "gpt2"]).any_provider()]);
     for model in ["meta-llama/A", "meta-llama/b.c", "org/one", "gpt2"] {
         assert!(passes(&layer, chat(model, None)).await, "{model}");
     }
@@ -58,17 +58,17 @@ async fn models_are_allowed_by_name_by_owner_or_all() {
     ] {
         assert!(!passes(&layer, chat(model, None)).await, "{model}");
     }
-    assert!(passes(&router([Models::of(["*"]).any_provider()]), chat("any/thing", None)).await);
+    assert!(passes(&router([ModelRule::new(["*"]).any_provider()]), chat("any/thing", None)).await);
     // A star anywhere else is no pattern.
-    let layer = router([Models::of(["meta*", "*/A", "org/o*"]).any_provider()]);
+    let layer = router([ModelRule::new(["meta*", "*/A", "org/o*"]).any_provider()]);
     for model in ["meta-llama/A", "org/one"] {
         assert!(!passes(&layer, chat(model, None)).await, "{model}");
     }
 }
 
 #[tokio::test]
-async fn no_provider_is_reached_that_is_not_listed() {
-    let layer = router([Models::of(["org/*"]).providers(["together", "hf-inference"])]);
+async fn only_listed_providers_are_allowed() {
+    let layer = router([ModelRule::new(["org/*"]).providers(["together", "hf-inference"])]);
     let post = |path, body| request(Method::POST, path, body, None);
     let model = r#"{"model":"org/m"}"#;
 
@@ -93,8 +93,9 @@ async fn no_provider_is_reached_that_is_not_listed() {
 }
 
 #[tokio::test]
-async fn a_policy_reaches_any_provider_and_is_listed_by_name() {
-    let layer = router([Models::of(["m"]).providers(["together"]).policies([Policy::Fastest])]);
+async fn a_policy_is_allowed_only_by_its_name() {
+    let layer =
+        router([ModelRule::new(["m"]).providers(["together"]).policies([ProviderPolicy::Fastest])]);
     for (model, allowed) in [
         ("m", true),
         ("m:fastest", true),
@@ -107,32 +108,32 @@ async fn a_policy_reaches_any_provider_and_is_listed_by_name() {
         assert_eq!(passes(&layer, chat(model, None)).await, allowed, "{model}");
     }
     // A policy is no provider of that name.
-    let layer = router([Models::of(["m"]).providers(["fastest"])]);
+    let layer = router([ModelRule::new(["m"]).providers(["fastest"])]);
     assert!(!passes(&layer, chat("m", None)).await);
     assert!(!passes(&layer, chat("m:fastest", None)).await);
 }
 
 #[tokio::test]
-async fn a_providers_own_routes_are_open_only_when_it_is_listed() {
+async fn the_own_routes_of_a_provider_need_it_in_the_list() {
     let post = |path| request(Method::POST, path, r#"{"model":"m"}"#, None);
-    let any = router([Models::of(["*"]).any_provider()]);
+    let any = router([ModelRule::new(["*"]).any_provider()]);
     for path in ["/together/v1/chat/completions", "/fal-ai/flux", "/api/whoami-v2", "/_x/y"] {
         assert!(!passes(&any, post(path)).await, "{path}");
     }
-    let listed = router([Models::of(["*"]).providers(["fal-ai"])]);
+    let listed = router([ModelRule::new(["*"]).providers(["fal-ai"])]);
     assert!(passes(&listed, post("/fal-ai/flux")).await);
     assert!(passes(&listed, request(Method::GET, "/fal-ai/flux/requests/1", "", None)).await);
     assert!(!passes(&listed, post("/together/v1/chat/completions")).await);
 }
 
 #[tokio::test]
-async fn rules_ask_who_calls() {
+async fn conditions_compare_the_caller() {
     let other = |issuer, tenant: &str| {
         Identity::new(Proof::Jwt, issuer, "user-8").with_tenant(tenant).with_scopes(["read"])
     };
     let groups = || caller().with_claim("groups", json!(["ml", "ops"])).with_claim("plan", "pro");
-    let m = || Models::of(["m"]).any_provider();
-    let rows: [(&str, Models, Option<Identity>, bool); 24] = [
+    let m = || ModelRule::new(["m"]).any_provider();
+    let rows: [(&str, ModelRule, Option<Identity>, bool); 24] = [
         ("everyone", m(), None, true),
         ("everyone", m(), Some(caller()), true),
         ("scope", m().scope("infer"), Some(caller()), true),
@@ -165,9 +166,9 @@ async fn rules_ask_who_calls() {
 }
 
 #[tokio::test]
-async fn one_rule_is_enough_and_their_order_says_nothing() {
-    let one = || Models::of(["a/*"]).providers(["together"]).scope("infer");
-    let two = || Models::of(["b/*"]).providers(["groq"]);
+async fn one_matching_rule_in_any_order_is_enough() {
+    let one = || ModelRule::new(["a/*"]).providers(["together"]).scope("infer");
+    let two = || ModelRule::new(["b/*"]).providers(["groq"]);
     for rules in [[one(), two()], [two(), one()]] {
         let layer = router(rules);
         assert!(passes(&layer, chat("a/m:together", Some(caller()))).await);
@@ -180,10 +181,10 @@ async fn one_rule_is_enough_and_their_order_says_nothing() {
 }
 
 #[tokio::test]
-async fn two_tenants_have_rules_of_their_own() {
+async fn rules_of_two_tenants_are_separate() {
     let layer = router([
-        Models::of(["org/*"]).providers(["together"]).tenant(ISSUER, "acme"),
-        Models::of(["*"]).providers(["hf-inference"]).tenant(ISSUER, "globex"),
+        ModelRule::new(["org/*"]).providers(["together"]).tenant(ISSUER, "acme"),
+        ModelRule::new(["*"]).providers(["hf-inference"]).tenant(ISSUER, "globex"),
     ]);
     let of = |tenant: &str| Some(Identity::new(Proof::Jwt, ISSUER, "user-7").with_tenant(tenant));
     for (tenant, model, allowed) in [
@@ -200,8 +201,8 @@ async fn two_tenants_have_rules_of_their_own() {
 }
 
 #[tokio::test]
-async fn an_endpoints_model_is_what_its_operator_calls_it() {
-    let rules = || all_of([Models::of(["org/m"]).scope("infer")]);
+async fn an_endpoints_model_has_the_operators_name() {
+    let rules = || all_of([ModelRule::new(["org/m"]).scope("infer")]);
     let layer = ModelRulesLayer::new(Profile::endpoint("org/m"), rules());
     for model in ["tgi", "http://127.0.0.1:55563/v1", "evil/model"] {
         assert!(passes(&layer, chat(model, Some(caller()))).await, "{model}");
@@ -213,13 +214,13 @@ async fn an_endpoints_model_is_what_its_operator_calls_it() {
 }
 
 #[tokio::test]
-async fn routes_without_a_model_are_closed_until_they_are_opened() {
+async fn routes_without_a_model_are_rejected_until_opened() {
     let health = |path| request(Method::GET, path, "", None);
-    let closed = ModelRulesLayer::new(Profile::endpoint("m"), all_of([Models::of(["*"])]));
+    let closed = ModelRulesLayer::new(Profile::endpoint("m"), all_of([ModelRule::new(["*"])]));
     for path in ["/health", "/metrics", "/info", "/v1/models/m"] {
         assert!(!passes(&closed, health(path)).await, "{path}");
     }
-    let open = closed.open(Method::GET, "/health");
+    let open = closed.open_route(Method::GET, "/health");
     assert!(passes(&open, health("/health")).await);
     for path in ["/health/", "//health", "/Health", "/%68ealth", "/metrics"] {
         assert!(!passes(&open, health(path)).await, "{path}");
@@ -230,8 +231,8 @@ async fn routes_without_a_model_are_closed_until_they_are_opened() {
 // === rejections ===
 
 #[tokio::test]
-async fn a_refusal_names_neither_model_nor_provider() {
-    let layer = router([Models::of(["m"]).providers(["together"])]);
+async fn a_rejection_names_neither_model_nor_provider() {
+    let layer = router([ModelRule::new(["m"]).providers(["together"])]);
     let secret = "sekret/model:sekret-provider";
     let bodies = [
         (format!(r#"{{"model":"{secret}"}}"#), 403, "forbidden"),
@@ -253,7 +254,7 @@ async fn a_refusal_names_neither_model_nor_provider() {
 
 #[tokio::test]
 async fn a_streamed_body_that_would_have_to_be_read_is_415() {
-    let layer = router([Models::of(["*"]).any_provider()]);
+    let layer = router([ModelRule::new(["*"]).any_provider()]);
     let mut streamed = chat("m", None);
     *streamed.body_mut() = Payload::streamed(Full::from(r#"{"model":"m"}"#));
     let (response, called) = asked(&layer, streamed).await;
@@ -262,7 +263,7 @@ async fn a_streamed_body_that_would_have_to_be_read_is_415() {
 }
 
 #[tokio::test]
-async fn refusals_look_as_they_are_told_to() {
+async fn rejections_have_the_chosen_format() {
     let layer = router([]).rejections(RejectionFormat::ApiGateway);
     let (response, _) = asked(&layer, chat("m", None)).await;
     assert_eq!(response.headers()["x-amzn-errortype"], "AccessDeniedException");
@@ -286,8 +287,8 @@ async fn refusals_look_as_they_are_told_to() {
 // === the record ===
 
 #[tokio::test]
-async fn the_record_has_what_goes_upstream_refused_or_not() {
-    let layer = router([Models::of(["org/m"]).providers(["together"])]);
+async fn the_context_has_the_target_of_every_request() {
+    let layer = router([ModelRule::new(["org/m"]).providers(["together"])]);
     for (request, target) in [
         (chat("org/m:together", None), Some("org/m:together")),
         (chat("org/m", None), Some("org/m:fastest")),
@@ -309,18 +310,18 @@ async fn the_record_has_what_goes_upstream_refused_or_not() {
 }
 
 #[tokio::test]
-async fn the_record_notes_the_refusal() {
+async fn the_context_has_the_refusal() {
     let request = chat("m", None);
     let context = RequestContext::of(request.extensions()).unwrap().clone();
     let (response, _) = asked(&router([]), request).await;
-    assert_eq!(context.refusal(), Some("forbidden"));
+    assert_eq!(context.outcome().rejection, Some("forbidden"));
     let rejection = response.extensions().get::<Rejection>().unwrap();
     assert_eq!(rejection.refusal(), Refusal::Forbidden);
 }
 
 #[tokio::test]
-async fn a_request_that_passes_is_not_touched() {
-    let layer = router([Models::of(["*"]).any_provider()]);
+async fn an_allowed_request_passes_unchanged() {
+    let layer = router([ModelRule::new(["*"]).any_provider()]);
     let inner = service_fn(|request: Request<Payload>| async move {
         assert_eq!(request.uri(), "/v1/chat/completions?x=%2F");
         assert_eq!(request.headers().len(), 3);

@@ -20,7 +20,7 @@ use tower_inference::{
     hf::{HfTokenLayer, TokenSource},
     identity::{Identity, Proof},
     model::Profile,
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::Payload,
     secret::Secret,
     stack::Stack,
@@ -77,8 +77,8 @@ async fn upstream(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, I
 async fn gateway() -> SocketAddr {
     let upstream = serve(service_fn(upstream)).await;
     let rules = ModelRules::new()
-        .allow(Models::of(["org/*"]).providers(["together"]).tenant(ISSUER, "acme"))
-        .allow(Models::of(["*"]).any_provider().tenant(ISSUER, "globex"));
+        .allow(ModelRule::new(["org/*"]).providers(["together"]).tenant(ISSUER, "acme"))
+        .allow(ModelRule::new(["*"]).any_provider().tenant(ISSUER, "globex"));
     let origin = format!("http://{upstream}").parse().unwrap();
     let token = TokenSource::value(Secret::new("hf_list")).unwrap();
     let client: Client<_, Payload> = Client::builder(TokioExecutor::new()).build_http();
@@ -147,7 +147,7 @@ async fn a_tenant_sees_its_models_over_either_version() {
 }
 
 #[tokio::test]
-async fn a_head_tells_nothing_of_the_whole_list() {
+async fn a_head_response_has_no_length_of_the_whole_list() {
     let gateway = gateway().await;
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let fields = [("x-tenant", "acme"), ("if-none-match", "\"whole\"")];

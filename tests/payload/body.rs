@@ -8,7 +8,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
-    payload::{DocumentError, Payload, PayloadError, PayloadLayer, Reason},
+    payload::{DocumentError, JsonFault, Payload, PayloadError, PayloadLayer},
     rejection::Refusal,
 };
 
@@ -21,7 +21,7 @@ async fn collect(payload: Payload) -> (Bytes, Option<HeaderMap>) {
 }
 
 #[tokio::test]
-async fn a_buffered_body_gives_its_bytes_once_and_says_how_many() {
+async fn buffered_body_yields_its_bytes_once_with_an_exact_size() {
     let mut payload = Payload::buffered("hello");
     assert_eq!((payload.size_hint().exact(), payload.is_end_stream()), (Some(5), false));
     let frame = payload.frame().await.unwrap().unwrap();
@@ -37,7 +37,7 @@ async fn a_buffered_body_gives_its_bytes_once_and_says_how_many() {
 }
 
 #[tokio::test]
-async fn a_copy_starts_from_the_beginning() {
+async fn clone_starts_at_the_first_byte() {
     let mut payload = Payload::buffered("hello");
     payload.frame().await.unwrap().unwrap();
     let copy = payload.try_clone().unwrap();
@@ -47,7 +47,7 @@ async fn a_copy_starts_from_the_beginning() {
 }
 
 #[test]
-fn copies_share_one_document() {
+fn clones_share_one_document() {
     let payload = Payload::buffered(r#"{"a":1}"#);
     let copy = payload.try_clone().unwrap();
     let document: *const _ = copy.document().unwrap();
@@ -55,7 +55,7 @@ fn copies_share_one_document() {
 }
 
 #[test]
-fn what_has_no_document_says_why_and_how_it_is_refused() {
+fn document_errors_have_reasons_and_rejections() {
     let streamed = Payload::streamed(Full::from("{}"));
     assert_eq!(streamed.document().unwrap_err(), DocumentError::Streamed);
     assert!(streamed.bytes().is_none() && streamed.is_streamed());
@@ -68,14 +68,14 @@ fn what_has_no_document_says_why_and_how_it_is_refused() {
 
     let malformed = Payload::buffered("[1,]").document().unwrap_err();
     let DocumentError::Malformed(reason) = malformed else { panic!("{malformed}") };
-    assert_eq!(reason.reason, Reason::ExpectedValue);
+    assert_eq!(reason.fault, JsonFault::ExpectedValue);
     let rejection = malformed.rejection();
     assert_eq!((rejection.refusal(), rejection.position()), (Refusal::MalformedPayload, Some(3)));
     assert_eq!(rejection.detail(), "the body is not strict JSON: expected a value at byte 3");
 }
 
 #[tokio::test]
-async fn a_streamed_body_passes_frames_trailers_and_hints() {
+async fn streamed_body_passes_frames_trailers_and_size_hints() {
     let mut trailers = HeaderMap::new();
     trailers.insert("x-sum", "1".parse().unwrap());
     let steps =
@@ -87,17 +87,17 @@ async fn a_streamed_body_passes_frames_trailers_and_hints() {
 }
 
 #[tokio::test]
-async fn a_broken_body_ends_after_its_error() {
+async fn failed_body_ends_after_its_error() {
     let mut payload = Payload::streamed(ScriptedBody::new([Step::Error, Step::Data(b"late")]));
     let error = payload.frame().await.unwrap().unwrap_err();
     assert!(matches!(error, PayloadError::Broken(_)));
     assert_eq!(error.source().unwrap().to_string(), "scripted");
-    assert_eq!(error.rejection().detail(), "the body broke off");
+    assert_eq!(error.rejection().detail(), "the request body ended early");
     assert!(payload.is_end_stream() && payload.frame().await.is_none());
 }
 
 #[tokio::test]
-async fn the_cause_is_found_through_the_wrapping_of_others() {
+async fn payload_error_is_found_inside_wrapping_errors() {
     let limited = Limited::new(Full::from(Bytes::from("too long")), 3);
     let error = Payload::streamed(axum::body::Body::new(limited)).collect().await.unwrap_err();
     assert!(matches!(error, PayloadError::TooLarge(None)), "{error:?}");
@@ -109,7 +109,7 @@ async fn the_cause_is_found_through_the_wrapping_of_others() {
 }
 
 #[tokio::test]
-async fn a_payload_in_a_payload_is_the_same_payload() {
+async fn payload_is_not_wrapped_twice() {
     let once = Payload::streamed(ScriptedBody::new([Step::Error]));
     let twice = Payload::streamed(Payload::streamed(once));
     // A second box would have wrapped the error a second time.
@@ -120,13 +120,13 @@ async fn a_payload_in_a_payload_is_the_same_payload() {
 }
 
 #[test]
-fn payloads_can_be_sent_shared_and_moved() {
+fn payload_is_send_sync_and_unpin() {
     fn check<T: Send + Sync + Unpin + 'static>() {}
     check::<Payload>();
 }
 
 #[test]
-fn debug_shows_no_content() {
+fn debug_omits_the_content() {
     assert_eq!(format!("{:?}", Payload::buffered("prompt")), "Payload { buffered: 6 }");
     assert!(
         format!("{:?}", Payload::streamed(Full::from("prompt"))).starts_with("Payload { streamed")
@@ -135,7 +135,7 @@ fn debug_shows_no_content() {
 
 /// What an outer layer left in the fields may be another body's.
 #[tokio::test]
-async fn the_length_in_the_fields_is_that_of_the_body_that_goes_on() {
+async fn content_length_matches_the_forwarded_body() {
     async fn echo(request: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallible> {
         let length = request.headers()[CONTENT_LENGTH].clone();
         Ok(Response::builder().header("x-length", length).body(Full::default()).unwrap())
@@ -147,8 +147,8 @@ async fn the_length_in_the_fields_is_that_of_the_body_that_goes_on() {
         let given = service.clone().oneshot(given).await.unwrap();
         let read = request().body(Full::<Bytes>::from(body)).unwrap();
         let read = service.oneshot(read).await.unwrap();
-        for answer in [given.headers(), read.headers()] {
-            assert_eq!(answer["x-length"], length, "{body:?}");
+        for response in [given.headers(), read.headers()] {
+            assert_eq!(response["x-length"], length, "{body:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Content codings: what is decoded, what that may cost, and what is refused.
+//! Content codings: what is decoded, what that may cost, and what is rejected.
 
 use std::{
     convert::Infallible,
@@ -90,14 +90,14 @@ fn decoding() -> PayloadLayer {
     PayloadLayer::new().decompress()
 }
 
-fn detail(answer: &Answer) -> &str {
-    answer.extensions().get::<Rejection>().unwrap().detail()
+fn detail(response: &Answer) -> &str {
+    response.extensions().get::<Rejection>().unwrap().detail()
 }
 
 // === what goes on ===
 
 #[tokio::test]
-async fn a_coded_body_arrives_plain_however_it_was_cut() {
+async fn coded_body_is_decoded_for_any_frame_boundaries() {
     for coding in CODINGS {
         let coded = coding.code(TEXT.as_bytes());
         for size in 1..=coded.len() {
@@ -107,7 +107,7 @@ async fn a_coded_body_arrives_plain_however_it_was_cut() {
                 assert_eq!(request.body().bytes().unwrap(), TEXT, "{coding:?} {size}");
                 let context = RequestContext::of(request.extensions()).unwrap();
                 // What came over the wire.
-                assert_eq!(context.bytes_in(), coded.len() as u64);
+                assert_eq!(context.outcome().bytes_in, coded.len() as u64);
                 assert!(!request.headers().contains_key("content-encoding"));
             }
         }
@@ -119,7 +119,7 @@ async fn a_coded_body_arrives_plain_however_it_was_cut() {
 }
 
 #[tokio::test]
-async fn a_coding_has_its_name_and_an_old_one() {
+async fn coding_is_known_by_its_name_and_its_old_name() {
     for (name, coding) in
         [("x-gzip", Coding::Gzip), ("GZip", Coding::Gzip), ("identity, br", Coding::Brotli)]
     {
@@ -130,7 +130,7 @@ async fn a_coding_has_its_name_and_an_old_one() {
 }
 
 #[tokio::test]
-async fn members_and_frames_that_follow_one_another_are_one_body() {
+async fn consecutive_members_and_frames_are_one_body() {
     let (half, rest) = TEXT.as_bytes().split_at(10);
     for coding in [Coding::Gzip, Coding::Zstd] {
         let parts = [&[][..], half, &[], rest, &[]].map(|part| coding.code(part)).concat();
@@ -147,7 +147,7 @@ async fn members_and_frames_that_follow_one_another_are_one_body() {
 }
 
 #[tokio::test]
-async fn the_fields_are_those_of_the_decoded_body() {
+async fn headers_describe_the_decoded_body() {
     let digests = ["content-digest", "repr-digest", "digest", "content-md5"];
     for coding in CODINGS {
         let coded = coding.code(TEXT.as_bytes());
@@ -182,7 +182,7 @@ async fn the_fields_are_those_of_the_decoded_body() {
 }
 
 #[tokio::test]
-async fn a_streamed_body_keeps_its_coding() {
+async fn streamed_body_keeps_its_coding() {
     for coding in CODINGS {
         let coded = Bytes::from(coding.code(TEXT.as_bytes()));
         let request = coding.post().header("content-digest", "sha-256=:AA==:");
@@ -195,7 +195,7 @@ async fn a_streamed_body_keeps_its_coding() {
 }
 
 #[tokio::test]
-async fn a_body_is_decoded_once_and_by_whichever_layer_is_told_to() {
+async fn body_is_decoded_once_by_the_layer_that_decompresses() {
     for coding in CODINGS {
         let coded = coding.code(TEXT.as_bytes());
         let request = || coding.post().body(full(coded.clone())).unwrap();
@@ -212,7 +212,7 @@ async fn a_body_is_decoded_once_and_by_whichever_layer_is_told_to() {
         let second = send(decoding(), first).await.unwrap();
         assert_eq!(second.body().bytes().unwrap(), TEXT);
         let context = RequestContext::of(second.extensions()).unwrap();
-        assert_eq!(context.bytes_in(), coded.len() as u64);
+        assert_eq!(context.outcome().bytes_in, coded.len() as u64);
 
         // Somebody has read it, and left it coded.
         let buffered = request().map(|_| Payload::buffered(coded.clone()));
@@ -224,31 +224,32 @@ async fn a_body_is_decoded_once_and_by_whichever_layer_is_told_to() {
 // === rejections ===
 
 #[tokio::test]
-async fn codings_are_refused_unless_they_are_asked_for() {
+async fn codings_are_rejected_by_default() {
     for coding in CODINGS {
         for layer in [PayloadLayer::new(), PayloadLayer::bytes()] {
             let request = coding.post().body(full(coding.code(TEXT.as_bytes()))).unwrap();
-            let (reason, answer) = refusal(layer, request).await;
+            let (reason, response) = refusal(layer, request).await;
             assert_eq!(reason, Refusal::UnsupportedMediaType);
-            assert_eq!(answer.headers()["accept-encoding"], "identity");
+            assert_eq!(response.headers()["accept-encoding"], "identity");
         }
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_decoded_is_told_what_can() {
+async fn rejection_of_unknown_coding_lists_accepted_ones() {
     let unknown =
         ["deflate", "compress", "dcz", "aws-chunked", "gzip, gzip", "br, gzip", "x", "\u{ff}"];
     for layer in [decoding(), PayloadLayer::bytes().decompress()] {
         for name in unknown {
             let request = post().header("content-encoding", name.as_bytes());
-            let (reason, answer) = refusal(layer.clone(), request.body(full("{}")).unwrap()).await;
+            let (reason, response) =
+                refusal(layer.clone(), request.body(full("{}")).unwrap()).await;
             assert_eq!(reason, Refusal::UnsupportedMediaType, "{name}");
-            assert_eq!(answer.headers()["accept-encoding"], "gzip, br, zstd", "{name}");
+            assert_eq!(response.headers()["accept-encoding"], "gzip, br, zstd", "{name}");
         }
         let twice = post().header("content-encoding", "gzip").header("content-encoding", "br");
-        let (_, answer) = refusal(layer.clone(), twice.body(full("{}")).unwrap()).await;
-        assert_eq!(answer.headers()["accept-encoding"], "gzip, br, zstd");
+        let (_, response) = refusal(layer.clone(), twice.body(full("{}")).unwrap()).await;
+        assert_eq!(response.headers()["accept-encoding"], "gzip, br, zstd");
         let chunked = post().header("transfer-encoding", "gzip, chunked");
         let (reason, _) = refusal(layer, chunked.body(full("{}")).unwrap()).await;
         assert_eq!(reason, Refusal::UnsupportedMediaType);
@@ -256,34 +257,34 @@ async fn what_cannot_be_decoded_is_told_what_can() {
 }
 
 #[tokio::test]
-async fn a_coding_makes_no_other_type_json() {
+async fn coded_body_still_needs_a_json_type() {
     for coding in CODINGS {
         let coded = || full(coding.code(TEXT.as_bytes()));
         for method in [Method::POST, Method::GET] {
             for mut request in [Request::new(coded()), Request::new(coded())] {
                 *request.method_mut() = method.clone();
                 request.headers_mut().insert("content-encoding", coding.name().parse().unwrap());
-                let (reason, answer) = refusal(decoding(), request).await;
+                let (reason, response) = refusal(decoding(), request).await;
                 assert_eq!(reason, Refusal::UnsupportedMediaType);
-                assert_eq!(answer.headers()["accept"], "application/json");
+                assert_eq!(response.headers()["accept"], "application/json");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn what_ends_too_early_is_refused_wherever_it_ends() {
+async fn truncated_coded_body_is_rejected_at_any_byte() {
     for coding in CODINGS {
         let coded = coding.code(TEXT.as_bytes());
         for end in 1..coded.len() {
             for size in [1, coded.len()] {
                 let body = ScriptedBody::chunked(&coded[..end], size);
                 let request = coding.post().body(body).unwrap();
-                let (reason, answer) = refusal(decoding(), request).await;
+                let (reason, response) = refusal(decoding(), request).await;
                 assert_eq!(reason, Refusal::MalformedPayload, "{coding:?} {end}");
                 assert_eq!(
-                    detail(&answer),
-                    "content-encoding: the coded body ends too early",
+                    detail(&response),
+                    "content-encoding: the coded body is truncated",
                     "{coding:?} {end}"
                 );
             }
@@ -292,7 +293,7 @@ async fn what_ends_too_early_is_refused_wherever_it_ends() {
 }
 
 #[tokio::test]
-async fn what_is_broken_or_has_more_after_it_is_refused() {
+async fn corrupt_coded_body_and_trailing_data_are_rejected() {
     for coding in CODINGS {
         let coded = coding.code(TEXT.as_bytes());
         let mut broken = coded.clone();
@@ -313,9 +314,9 @@ async fn what_is_broken_or_has_more_after_it_is_refused() {
             for size in [1, 7, bytes.len()] {
                 let body = ScriptedBody::chunked(&bytes, size);
                 let request = coding.post().body(body).unwrap();
-                let (reason, answer) = refusal(decoding(), request).await;
+                let (reason, response) = refusal(decoding(), request).await;
                 assert_eq!(reason, Refusal::MalformedPayload);
-                assert_eq!(detail(&answer), expected);
+                assert_eq!(detail(&response), expected);
             }
         }
     }
@@ -332,42 +333,42 @@ impl Coding {
 }
 
 #[tokio::test]
-async fn the_large_window_of_brotli_is_not_taken() {
+async fn brotli_large_window_is_rejected() {
     let coded = brotli(&[b' '; 100], 30, true);
     let request = Coding::Brotli.post().body(full(coded)).unwrap();
-    let (reason, answer) = refusal(PayloadLayer::bytes().decompress(), request).await;
+    let (reason, response) = refusal(PayloadLayer::bytes().decompress(), request).await;
     assert_eq!(
-        (reason, detail(&answer)),
+        (reason, detail(&response)),
         (Refusal::MalformedPayload, "content-encoding: the body is not br")
     );
 }
 
 #[tokio::test]
-async fn malformed_json_is_placed_in_the_decoded_body() {
+async fn json_error_position_counts_decoded_bytes() {
     for coding in CODINGS {
         let request = coding.post().body(full(coding.code(br#"{"a":1,"a":2}"#))).unwrap();
-        let (reason, answer) = refusal(decoding(), request).await;
+        let (reason, response) = refusal(decoding(), request).await;
         assert_eq!(reason, Refusal::MalformedPayload);
-        assert_eq!(answer.extensions().get::<Rejection>().unwrap().position(), Some(7));
+        assert_eq!(response.extensions().get::<Rejection>().unwrap().position(), Some(7));
     }
 }
 
 #[tokio::test]
-async fn an_empty_coded_body_is_not_an_empty_body() {
+async fn empty_coded_body_is_rejected() {
     for coding in CODINGS {
         // Not a byte, whether that is known at once or not.
         for body in [ScriptedBody::new([]), ScriptedBody::new([Step::Pending, Step::Data(b"")])] {
             let request = coding.post().body(body).unwrap();
-            let (reason, answer) = refusal(PayloadLayer::bytes().decompress(), request).await;
+            let (reason, response) = refusal(PayloadLayer::bytes().decompress(), request).await;
             assert_eq!(reason, Refusal::MalformedPayload);
-            assert_eq!(detail(&answer), "content-encoding: the coded body ends too early");
+            assert_eq!(detail(&response), "content-encoding: the coded body is truncated");
         }
         let ended = coding.post().body(Full::<Bytes>::default()).unwrap();
         assert_eq!(refusal(decoding(), ended).await.0, Refusal::MalformedPayload);
         // Nothing, coded.
         let nothing = || coding.post().body(full(coding.code(b""))).unwrap();
-        let (reason, answer) = refusal(decoding(), nothing()).await;
-        assert_eq!((reason, detail(&answer)), (Refusal::MalformedPayload, "the body is empty"));
+        let (reason, response) = refusal(decoding(), nothing()).await;
+        assert_eq!((reason, detail(&response)), (Refusal::MalformedPayload, "the body is empty"));
         let passed = send(PayloadLayer::bytes().decompress(), nothing()).await.unwrap();
         assert!(passed.body().bytes().unwrap().is_empty());
 
@@ -384,13 +385,13 @@ async fn an_empty_coded_body_is_not_an_empty_body() {
 // === what it may cost ===
 
 #[tokio::test]
-async fn the_limit_counts_the_decoded_bytes_and_the_coded() {
+async fn size_limit_applies_to_coded_and_decoded_bytes() {
     for coding in CODINGS {
         let coded = coding.code(&vec![b' '; 100_000]);
         for size in [1, 100, coded.len()] {
             let within = |limit| {
                 let body = ScriptedBody::chunked(&coded, size);
-                let layer = PayloadLayer::bytes().decompress().limit(limit);
+                let layer = PayloadLayer::bytes().decompress().max_body_bytes(limit);
                 send(layer, coding.post().body(body).unwrap())
             };
             assert_eq!(within(100_000).await.unwrap().body().bytes().unwrap().len(), 100_000);
@@ -406,7 +407,7 @@ async fn the_limit_counts_the_decoded_bytes_and_the_coded() {
             request = request.header("content-length", coded.len());
         }
         let request = request.body(ScriptedBody::chunked(&coded, 10)).unwrap();
-        let layer = decoding().limit(coded.len() as u64 - 1);
+        let layer = decoding().max_body_bytes(coded.len() as u64 - 1);
         assert_eq!(refusal(layer, request).await.0, Refusal::PayloadTooLarge);
     }
 }
@@ -440,7 +441,7 @@ pub(crate) fn run<F: Future>(future: F) -> F::Output {
 const MIB: u64 = 1 << 20;
 
 #[test]
-fn a_bomb_costs_the_limit_and_a_window_and_is_not_read_to_its_end() {
+fn decompression_bomb_costs_the_limit_and_one_window() {
     // Brotli looks back upon 16 MiB, and has those before that it grew from for a moment. The window
     // of gzip is 32 KiB; that of zstd is C's, and is held to 8 MiB by the tests of `decode`.
     for (coding, window) in [(Coding::Gzip, 0), (Coding::Brotli, 24 * MIB), (Coding::Zstd, 0)] {
@@ -457,7 +458,7 @@ fn a_bomb_costs_the_limit_and_a_window_and_is_not_read_to_its_end() {
             let frames: Vec<_> = frames.collect();
             let body = Counted { frames: frames.into_iter(), given: given.clone() };
             let request = coding.post().body(body).unwrap();
-            let layer = PayloadLayer::bytes().decompress().limit(limit);
+            let layer = PayloadLayer::bytes().decompress().max_body_bytes(limit);
             let cost = measure(|| {
                 let (reason, _) = run(refusal(layer, request));
                 assert_eq!(reason, Refusal::PayloadTooLarge);
@@ -498,8 +499,8 @@ async fn a_frame_that_says_too_much_for_the_deadline_meets_it() {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(sending.as_mut().poll(&mut cx).is_pending());
         tokio::time::advance(std::time::Duration::from_secs(31)).await;
-        let answer = sending.await.unwrap_err();
-        assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT, "{coding:?}");
+        let response = sending.await.unwrap_err();
+        assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT, "{coding:?}");
     }
 }
 
@@ -534,7 +535,7 @@ fn cut(bytes: &[u8], cuts: &[usize]) -> ScriptedBody {
 
 proptest! {
     #[test]
-    fn any_bytes_come_out_as_they_were_coded(
+    fn any_bytes_survive_coding(
         coding in any_coding(),
         bytes in any_bytes(),
         cuts in vec(1..300_usize, 1..5),
@@ -546,7 +547,7 @@ proptest! {
     }
 
     #[test]
-    fn any_garbage_is_refused_or_decoded_and_nothing_else(
+    fn arbitrary_bytes_are_rejected_or_decoded(
         coding in any_coding(),
         bytes in vec(any::<u8>(), 1..500),
         cuts in vec(1..100_usize, 1..5),
@@ -554,14 +555,14 @@ proptest! {
     ) {
         let layer = if json { PayloadLayer::new() } else { PayloadLayer::bytes() };
         let body = cut(&bytes, &cuts);
-        let sent = run(send(layer.decompress().limit(10_000), coding.post().body(body).unwrap()));
-        if let Err(answer) = sent {
-            prop_assert!(matches!(answer.status().as_u16(), 400 | 413));
+        let sent = run(send(layer.decompress().max_body_bytes(10_000), coding.post().body(body).unwrap()));
+        if let Err(response) = sent {
+            prop_assert!(matches!(response.status().as_u16(), 400 | 413));
         }
     }
 
     #[test]
-    fn any_damage_is_refused_or_decoded_and_nothing_else(
+    fn damaged_bytes_are_rejected_or_decoded(
         coding in any_coding(),
         bytes in any_bytes(),
         damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
@@ -572,7 +573,7 @@ proptest! {
             let at = at.index(coded.len());
             coded[at] = byte;
         }
-        let layer = PayloadLayer::bytes().decompress().limit(100_000);
+        let layer = PayloadLayer::bytes().decompress().max_body_bytes(100_000);
         let sent = run(send(layer, coding.post().body(cut(&coded, &cuts)).unwrap()));
         match sent {
             // Those that have a check find it.
@@ -580,7 +581,7 @@ proptest! {
                 prop_assert_eq!(request.body().bytes().unwrap(), &bytes);
             }
             Ok(_) => {}
-            Err(answer) => prop_assert!(matches!(answer.status().as_u16(), 400 | 413)),
+            Err(response) => prop_assert!(matches!(response.status().as_u16(), 400 | 413)),
         }
     }
 }

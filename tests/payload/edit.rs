@@ -4,7 +4,7 @@ use allocation_counter::measure;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tower_inference::payload::{
-    Bounds, Document, EditFault, Edits, Kind, Literal, Pointer, Reason,
+    Document, DocumentBounds, EditFault, Edits, JsonFault, Kind, Literal, Pointer,
 };
 
 use crate::edits::check;
@@ -47,7 +47,7 @@ fn remove(text: &str, pointers: &[&str]) -> String {
 }
 
 #[test]
-fn a_value_is_replaced_where_it_stands() {
+fn value_is_replaced_in_place() {
     let text = "\t{ \"a\" : 1e400 , \"b\":[ 1.0,-0 ],\"\\u0063\":\"\\u2603\" }\n";
     for (pointer, old, new) in [
         ("/a", "1e400", "{ \"a\" : 7 ,"),
@@ -63,7 +63,7 @@ fn a_value_is_replaced_where_it_stands() {
 }
 
 #[test]
-fn a_member_that_is_missing_comes_last_with_the_objects_around_it() {
+fn missing_member_is_appended_with_its_parent_objects() {
     for (before, pointer, after) in [
         ("{}", "/a", r#"{"a":7}"#),
         ("{ }", "/a", r#"{"a":7 }"#),
@@ -79,7 +79,7 @@ fn a_member_that_is_missing_comes_last_with_the_objects_around_it() {
 }
 
 #[test]
-fn what_is_written_so_already_changes_nothing() {
+fn setting_the_same_text_changes_nothing() {
     let text = r#"{"a":{"b":[1,"x"]},"c":null}"#;
     for (pointer, value) in [("/a/b/1", json!("x")), ("/a/b", json!([1, "x"])), ("/c", json!(null))]
     {
@@ -90,7 +90,7 @@ fn what_is_written_so_already_changes_nothing() {
 }
 
 #[test]
-fn a_default_stands_only_where_there_is_nothing_or_null() {
+fn default_replaces_only_missing_or_null() {
     let (pointer, value) = (at("/a/b"), literal(json!(7)));
     for (before, after) in [
         ("{}", r#"{"a":{"b":7}}"#),
@@ -111,7 +111,7 @@ fn a_default_stands_only_where_there_is_nothing_or_null() {
 }
 
 #[test]
-fn what_is_removed_takes_one_comma_with_it() {
+fn removal_also_removes_one_comma() {
     let text = "{ \"a\" : 1 , \"b\" : [ 1 ,2,  3 ] ,\n \"c\":{} }";
     for (pointers, after) in [
         (&["/a"][..], "{ \"b\" : [ 1 ,2,  3 ] ,\n \"c\":{} }"),
@@ -141,7 +141,7 @@ fn what_is_removed_takes_one_comma_with_it() {
 }
 
 #[test]
-fn edits_see_what_earlier_ones_did() {
+fn edits_see_earlier_edits() {
     let (a, b, c) = (at("/a"), at("/a/b"), at("/c"));
     let (object, seven) = (literal(json!({"b": {"x": 1}})), literal(json!(7)));
     let document = Document::parse(r#"{"a":1, "c" : [0]}"#).unwrap();
@@ -159,7 +159,7 @@ fn edits_see_what_earlier_ones_did() {
 }
 
 #[test]
-fn an_index_counts_what_is_left() {
+fn indexes_count_remaining_elements() {
     let (list, first, second) = (at("/l"), at("/l/0"), at("/l/1"));
     let value = literal(json!(7));
     let document = Document::parse(r#"{"l":[1,2,3]}"#).unwrap();
@@ -173,19 +173,19 @@ fn an_index_counts_what_is_left() {
 }
 
 #[test]
-fn a_twin_that_was_removed_stands_in_no_way() {
+fn removed_case_variant_is_no_error() {
     let (upper, lower, value) = (at("/A"), at("/a"), literal(json!(7)));
     let document = Document::parse(r#"{"A":1}"#).unwrap();
     let mut edits = document.edit();
-    assert_eq!(edits.set(&lower, &value).unwrap_err().fault, EditFault::Twin);
+    assert_eq!(edits.set(&lower, &value).unwrap_err().fault, EditFault::AmbiguousName);
     edits.remove(&upper).unwrap();
     edits.set(&lower, &value).unwrap();
-    assert_eq!(edits.set(&upper, &value).unwrap_err().fault, EditFault::Twin);
+    assert_eq!(edits.set(&upper, &value).unwrap_err().fault, EditFault::AmbiguousName);
     assert_eq!(edits.finish().unwrap(), r#"{"a":7}"#);
 }
 
 #[test]
-fn an_array_takes_at_its_start_and_keeps_what_it_should() {
+fn array_elements_are_prepended_and_retained() {
     let (list, seven, eight) = (at("/l"), literal(json!(7)), literal(json!(8)));
     let insert = |text: &str| {
         let document = Document::parse(text.to_owned()).unwrap();
@@ -209,7 +209,7 @@ fn an_array_takes_at_its_start_and_keeps_what_it_should() {
 }
 
 #[test]
-fn a_fault_says_where() {
+fn edit_error_has_the_pointer() {
     let text = r#"{"a":{"b":"x","c":[1]},"B~":{"d/":1}}"#;
     for (pointer, fault, place) in [
         ("/a/b/x", EditFault::NotAnObject, "/a/b"),
@@ -220,10 +220,10 @@ fn a_fault_says_where() {
         ("/a/c/0/x", EditFault::NotAnObject, "/a/c/0"),
         ("/a/c/1", EditFault::NoElement, "/a/c/1"),
         ("/a/c/1/x", EditFault::NoElement, "/a/c/1"),
-        ("/A/x", EditFault::Twin, "/A"),
-        ("/a/B", EditFault::Twin, "/a/B"),
-        ("/b~0/x", EditFault::Twin, "/b~0"),
-        ("/B~0/D~1", EditFault::Twin, "/B~0/D~1"),
+        ("/A/x", EditFault::AmbiguousName, "/A"),
+        ("/a/B", EditFault::AmbiguousName, "/a/B"),
+        ("/b~0/x", EditFault::AmbiguousName, "/b~0"),
+        ("/B~0/D~1", EditFault::AmbiguousName, "/B~0/D~1"),
     ] {
         let document = Document::parse(text).unwrap();
         let (pointer, value) = (at(pointer), literal(json!(1)));
@@ -238,7 +238,7 @@ fn a_fault_says_where() {
 
 #[test]
 fn edits_stay_within_the_bounds() {
-    let bounds = Bounds::new().depth(2).nodes(5);
+    let bounds = DocumentBounds::new().max_depth(2).max_values(5);
     let document = Document::parse_within(r#"{"a":{"b":1}}"#, bounds).unwrap();
     let fault = |pointer: &str, value: Value| {
         let (pointer, value) = (at(pointer), literal(value));
@@ -246,7 +246,7 @@ fn edits_stay_within_the_bounds() {
         edits.set(&pointer, &value).err().map(|error| error.fault)
     };
     let (deep, rich) =
-        (EditFault::Bounds(Reason::TooDeep(2)), EditFault::Bounds(Reason::TooManyNodes(5)));
+        (EditFault::Bounds(JsonFault::TooDeep(2)), EditFault::Bounds(JsonFault::TooManyValues(5)));
     assert_eq!(fault("/a/b", json!(7)), None);
     assert_eq!(fault("/a/b", json!([])), Some(deep));
     assert_eq!(fault("/a", json!([1, 2])), None);
@@ -262,7 +262,7 @@ fn edits_stay_within_the_bounds() {
 }
 
 #[test]
-fn edits_that_do_not_meet_are_written_in_one_pass() {
+fn independent_edits_are_written_in_one_pass() {
     let text = format!(
         r#"{{"model":"small","messages":[{{"content":"{}"}}],"max_tokens":9000,"stream":true}}"#,
         "x".repeat(16_000)
@@ -298,7 +298,7 @@ fn edits_that_do_not_meet_are_written_in_one_pass() {
 }
 
 #[test]
-fn the_content_is_not_shown() {
+fn edits_debug_omits_the_content() {
     let document = Document::parse(r#"{"a":"sesame"}"#).unwrap();
     let (pointer, value) = (at("/a"), Literal::from("open"));
     let mut edits = document.edit();
@@ -395,14 +395,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
-    fn edits_do_what_the_model_does(plan in plan(), before in "[ \n]{0,2}", text in document(), after in "[ \n]{0,2}") {
+    fn edits_match_the_model(plan in plan(), before in "[ \n]{0,2}", text in document(), after in "[ \n]{0,2}") {
         let mut data = plan;
         data.extend(format!("{before}{text}{after}").into_bytes());
         check(&data);
     }
 
     #[test]
-    fn whatever_bytes_come_are_edited_or_refused(data in prop::collection::vec(any::<u8>(), 0..60)) {
+    fn arbitrary_bytes_are_edited_or_rejected(data in prop::collection::vec(any::<u8>(), 0..60)) {
         check(&data);
     }
 }

@@ -47,8 +47,8 @@ where
             Response::new(Empty::<Bytes>::new())
         }
     });
-    let answer = layer.layer(inner).oneshot(request).await.unwrap();
-    seen.take().ok_or(answer)
+    let response = layer.layer(inner).oneshot(request).await.unwrap();
+    seen.take().ok_or(response)
 }
 
 pub(crate) async fn refusal<B>(layer: PayloadLayer, request: Request<B>) -> (Refusal, Answer)
@@ -56,10 +56,10 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let answer = send(layer, request).await.expect_err("it was let through");
-    let refusal = answer.extensions().get::<Rejection>().unwrap().refusal();
-    assert_eq!(answer.status(), refusal.status());
-    (refusal, answer)
+    let response = send(layer, request).await.expect_err("it was let through");
+    let refusal = response.extensions().get::<Rejection>().unwrap().refusal();
+    assert_eq!(response.status(), refusal.status());
+    (refusal, response)
 }
 
 pub(crate) fn post() -> Builder {
@@ -89,7 +89,7 @@ impl Body for Untouched {
 // === what goes on ===
 
 #[tokio::test]
-async fn a_json_body_arrives_whole_however_it_was_cut() {
+async fn json_body_is_joined_for_any_frame_boundaries() {
     let text = r#"{"model":"org/model","messages":[{"role":"user","content":"hi"}]}"#;
     for size in 1..text.len() {
         let body = ScriptedBody::chunked(text.as_bytes(), size);
@@ -97,12 +97,12 @@ async fn a_json_body_arrives_whole_however_it_was_cut() {
         assert_eq!(request.body().bytes().unwrap(), text);
         let context = RequestContext::of(request.extensions()).unwrap();
         assert_eq!(context.model(), Some("org/model"));
-        assert_eq!(context.bytes_in(), text.len() as u64);
+        assert_eq!(context.outcome().bytes_in, text.len() as u64);
     }
 }
 
 #[tokio::test]
-async fn a_single_frame_is_not_copied() {
+async fn single_frame_is_not_copied() {
     let bytes = Bytes::from(br#"{"model":"m"}"#.to_vec());
     for layer in [PayloadLayer::new(), PayloadLayer::bytes()] {
         let request = send(layer, post().body(full(bytes.clone())).unwrap()).await.unwrap();
@@ -128,7 +128,7 @@ async fn trailers_are_kept_and_replayed() {
 }
 
 #[tokio::test]
-async fn the_fields_say_the_length_that_is_known_now() {
+async fn framing_headers_have_the_known_length() {
     let fields = |name: &'static str, value: &'static str| async move {
         let request = Request::post("/").header(name, value).body(full("[1]")).unwrap();
         let request = send(PayloadLayer::bytes(), request).await.unwrap();
@@ -144,7 +144,7 @@ async fn the_fields_say_the_length_that_is_known_now() {
 }
 
 #[tokio::test]
-async fn methods_without_a_body_need_none() {
+async fn bodiless_methods_need_no_body() {
     for method in ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"] {
         let request = || Request::builder().method(method);
         let ended = request().body(Empty::<Bytes>::new()).unwrap();
@@ -163,9 +163,9 @@ async fn methods_without_a_body_need_none() {
         let request =
             || Request::builder().method(&method).header("content-type", "application/json");
         let ended = request().body(Empty::<Bytes>::new()).unwrap();
-        let (reason, answer) = refusal(PayloadLayer::new(), ended).await;
+        let (reason, response) = refusal(PayloadLayer::new(), ended).await;
         assert_eq!(reason, Refusal::MalformedPayload);
-        assert_eq!(answer.extensions().get::<Rejection>().unwrap().position(), Some(0));
+        assert_eq!(response.extensions().get::<Rejection>().unwrap().position(), Some(0));
         let open = request().body(ScriptedBody::new([])).unwrap();
         assert_eq!(refusal(PayloadLayer::new(), open).await.0, Refusal::MalformedPayload);
         let bytes = Request::builder().method(&method).body(Empty::<Bytes>::new()).unwrap();
@@ -174,7 +174,7 @@ async fn methods_without_a_body_need_none() {
 }
 
 #[tokio::test]
-async fn bytes_of_any_type_are_buffered_and_read_by_nobody() {
+async fn bytes_mode_buffers_any_type_without_parsing() {
     let request = Request::post("/").header("content-type", "image/png").body(full("\u{89}PNG"));
     let request = send(PayloadLayer::bytes(), request.unwrap()).await.unwrap();
     assert_eq!(request.body().bytes().unwrap(), "\u{89}PNG");
@@ -182,12 +182,12 @@ async fn bytes_of_any_type_are_buffered_and_read_by_nobody() {
     assert_eq!(RequestContext::of(request.extensions()).unwrap().model(), None);
     // Asked for, the document is held to the layer's bounds.
     let deep = Request::post("/").body(full("[[]]")).unwrap();
-    let deep = send(PayloadLayer::bytes().depth(1), deep).await.unwrap();
+    let deep = send(PayloadLayer::bytes().max_depth(1), deep).await.unwrap();
     assert!(deep.body().document().is_err());
 }
 
 #[tokio::test]
-async fn only_a_model_that_can_be_a_name_is_noted() {
+async fn only_a_short_string_model_is_recorded() {
     let model = |text: String| async move {
         let request = send(PayloadLayer::new(), post().body(full(text)).unwrap()).await.unwrap();
         RequestContext::of(request.extensions()).unwrap().model().map(str::to_owned)
@@ -203,16 +203,19 @@ async fn only_a_model_that_can_be_a_name_is_noted() {
 // === rejections ===
 
 #[tokio::test]
-async fn a_length_beyond_the_limit_is_refused_before_reading() {
+async fn declared_length_beyond_the_limit_is_rejected_before_reading() {
     let polled = Arc::new(AtomicUsize::new(0));
     let request = post().header("content-length", "11").body(Untouched(polled.clone())).unwrap();
     for layer in [PayloadLayer::new(), PayloadLayer::bytes(), PayloadLayer::streamed()] {
         let request = request_like(&request, polled.clone());
-        assert_eq!(refusal(layer.limit(10), request).await.0, Refusal::PayloadTooLarge);
+        assert_eq!(refusal(layer.max_body_bytes(10), request).await.0, Refusal::PayloadTooLarge);
     }
     // By the body's own word, where there is no field.
     let hinted = post().body(ScriptedBody::new([Step::Stall]).announce(11)).unwrap();
-    assert_eq!(refusal(PayloadLayer::new().limit(10), hinted).await.0, Refusal::PayloadTooLarge);
+    assert_eq!(
+        refusal(PayloadLayer::new().max_body_bytes(10), hinted).await.0,
+        Refusal::PayloadTooLarge
+    );
     assert_eq!(polled.load(Relaxed), 0);
 }
 
@@ -233,13 +236,13 @@ async fn the_default_limit_is_10_mib() {
 }
 
 #[tokio::test]
-async fn more_bytes_than_the_limit_are_refused_whatever_was_said() {
+async fn bytes_beyond_the_limit_are_rejected_for_any_declared_length() {
     let text = b"[1,2,3,4]";
     for size in 1..=text.len() {
         let request = |limit| {
             let body = ScriptedBody::chunked(text, size);
             let request = post().header("content-length", "1").body(body).unwrap();
-            send(PayloadLayer::new().limit(limit), request)
+            send(PayloadLayer::new().max_body_bytes(limit), request)
         };
         assert!(request(9).await.is_ok());
         assert_eq!(request(8).await.unwrap_err().status(), StatusCode::PAYLOAD_TOO_LARGE);
@@ -255,7 +258,7 @@ async fn a_slow_body_is_refused_at_the_deadline() {
     assert_eq!(start.elapsed().as_secs(), 30);
 
     let stalled = ScriptedBody::new([Step::Stall]);
-    let layer = PayloadLayer::new().deadline(Duration::from_secs(2));
+    let layer = PayloadLayer::new().body_timeout(Duration::from_secs(2));
     assert_eq!(refusal(layer, post().body(stalled).unwrap()).await.0, Refusal::PayloadTimeout);
     assert_eq!(start.elapsed().as_secs(), 32);
 }
@@ -298,11 +301,14 @@ async fn a_body_that_is_always_ready_and_empty_meets_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_is_refused() {
+async fn failed_body_is_rejected() {
     let body = ScriptedBody::new([Step::Data(b"{\"model\":"), Step::Error]);
-    let (reason, answer) = refusal(PayloadLayer::new(), post().body(body).unwrap()).await;
+    let (reason, response) = refusal(PayloadLayer::new(), post().body(body).unwrap()).await;
     assert_eq!(reason, Refusal::MalformedPayload);
-    assert_eq!(answer.extensions().get::<Rejection>().unwrap().detail(), "the body broke off");
+    assert_eq!(
+        response.extensions().get::<Rejection>().unwrap().detail(),
+        "the request body ended early"
+    );
     // Whoever cut it off: the reason stays.
     let body = Limited::new(ScriptedBody::new([Step::Data(b"[1,2]")]), 3);
     let (reason, _) = refusal(PayloadLayer::new(), post().body(body).unwrap()).await;
@@ -310,19 +316,19 @@ async fn a_body_that_breaks_is_refused() {
 }
 
 #[tokio::test]
-async fn malformed_json_is_refused_with_its_position() {
+async fn malformed_json_is_rejected_with_its_position() {
     let request = post().body(full(r#"{"model":"m","model":"n"}"#)).unwrap();
-    let (reason, answer) = refusal(PayloadLayer::new(), request).await;
+    let (reason, response) = refusal(PayloadLayer::new(), request).await;
     assert_eq!(reason, Refusal::MalformedPayload);
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["position"], 13);
-    let message = "the body is not strict JSON: a second member of the same name at byte 13";
+    let message = "the body is not strict JSON: duplicate member name at byte 13";
     assert_eq!(body["detail"], message);
 
     for (layer, text, expected) in [
-        (PayloadLayer::new().depth(1), "[[]]", Refusal::PayloadTooLarge),
-        (PayloadLayer::new().nodes(2), "[1,2]", Refusal::PayloadTooLarge),
+        (PayloadLayer::new().max_depth(1), "[[]]", Refusal::PayloadTooLarge),
+        (PayloadLayer::new().max_values(2), "[1,2]", Refusal::PayloadTooLarge),
         (PayloadLayer::new(), "\u{feff}{}", Refusal::MalformedPayload),
     ] {
         assert_eq!(refusal(layer, post().body(full(text)).unwrap()).await.0, expected);
@@ -330,7 +336,7 @@ async fn malformed_json_is_refused_with_its_position() {
 }
 
 #[tokio::test]
-async fn types_and_codings_are_refused_by_name() {
+async fn types_and_codings_are_rejected_by_name() {
     let polled = Arc::new(AtomicUsize::new(0));
     let with = |fields: &[(&'static str, &'static str)]| {
         let mut request = Request::post("/");
@@ -345,15 +351,15 @@ async fn types_and_codings_are_refused_by_name() {
         &[("content-type", "application/json; charset=utf-16")],
         &[("content-type", "application/json"), ("content-type", "text/plain")],
     ] {
-        let (reason, answer) = refusal(PayloadLayer::new(), with(fields)).await;
+        let (reason, response) = refusal(PayloadLayer::new(), with(fields)).await;
         assert_eq!(reason, Refusal::UnsupportedMediaType);
-        assert_eq!(answer.headers()["accept"], "application/json");
+        assert_eq!(response.headers()["accept"], "application/json");
     }
     let gzip = [("content-type", "application/json"), ("content-encoding", "gzip")];
     for layer in [PayloadLayer::new(), PayloadLayer::bytes()] {
-        let (reason, answer) = refusal(layer, with(&gzip)).await;
+        let (reason, response) = refusal(layer, with(&gzip)).await;
         assert_eq!(reason, Refusal::UnsupportedMediaType);
-        assert_eq!(answer.headers()["accept-encoding"], "identity");
+        assert_eq!(response.headers()["accept-encoding"], "identity");
     }
     assert!(send(PayloadLayer::streamed(), with(&gzip)).await.is_ok());
     assert_eq!(polled.load(Relaxed), 0);
@@ -363,34 +369,34 @@ async fn types_and_codings_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn refusals_take_the_shape_that_was_chosen() {
+async fn rejections_have_the_configured_format() {
     let layer = PayloadLayer::new().rejections(RejectionFormat::ApiGateway);
-    let (_, answer) = refusal(layer, post().body(full("{")).unwrap()).await;
-    assert_eq!(answer.headers()["x-amzn-errortype"], "BadRequestException");
+    let (_, response) = refusal(layer, post().body(full("{")).unwrap()).await;
+    assert_eq!(response.headers()["x-amzn-errortype"], "BadRequestException");
 }
 
 #[tokio::test]
-async fn refusals_are_noted_in_the_context() {
+async fn rejections_are_recorded_in_the_context() {
     let context = RequestContext::new();
     let request = post().extension(context.clone()).body(ScriptedBody::new([Step::Data(b"{}}")]));
     refusal(PayloadLayer::new(), request.unwrap()).await;
-    assert_eq!(context.refusal(), Some("malformed-payload"));
-    assert_eq!(context.bytes_in(), 3);
+    assert_eq!(context.outcome().rejection, Some("malformed-payload"));
+    assert_eq!(context.outcome().bytes_in, 3);
 }
 
 // === streamed ===
 
 #[tokio::test]
-async fn a_streamed_body_is_unread_and_counted() {
+async fn streamed_body_is_counted_without_reading() {
     let context = RequestContext::new();
     let body = ScriptedBody::new([Step::Data(b"abc"), Step::Data(b"def")]);
     let request = Request::post("/").extension(context.clone()).body(body).unwrap();
-    let request = send(PayloadLayer::streamed().limit(5), request).await.unwrap();
+    let request = send(PayloadLayer::streamed().max_body_bytes(5), request).await.unwrap();
     assert!(request.body().is_streamed());
-    assert_eq!(context.bytes_in(), 0);
+    assert_eq!(context.outcome().bytes_in, 0);
     let mut body = request.into_body();
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "abc");
-    assert_eq!(context.bytes_in(), 3);
+    assert_eq!(context.outcome().bytes_in, 3);
     let error = body.frame().await.unwrap().unwrap_err();
     assert!(matches!(error, PayloadError::TooLarge(Some(5))));
     assert!(body.frame().await.is_none());
@@ -408,7 +414,7 @@ async fn a_streamed_body_is_held_to_the_deadline() {
 // === twice ===
 
 #[tokio::test]
-async fn a_second_layer_takes_over_what_the_first_has_read() {
+async fn second_layer_reuses_the_payload_of_the_first() {
     let request = post().body(full(r#"{"model":"m"}"#)).unwrap();
     let first = send(PayloadLayer::new(), request).await.unwrap();
     let document: *const _ = first.body().document().unwrap();
@@ -421,14 +427,14 @@ async fn a_second_layer_takes_over_what_the_first_has_read() {
 }
 
 #[tokio::test]
-async fn bytes_are_recognised_when_their_type_is_hidden() {
+async fn bytes_are_recognized_behind_a_hidden_type() {
     let request = post().body(full(r#"{"model":"m"}"#)).unwrap();
     let first = send(PayloadLayer::new(), request).await.unwrap();
     let kept = first.body().try_clone().unwrap();
     let document: *const _ = kept.document().unwrap();
     let second = send(PayloadLayer::new(), first.map(axum::body::Body::new)).await.unwrap();
     assert!(std::ptr::eq(document, second.body().document().unwrap()));
-    assert_eq!(RequestContext::of(second.extensions()).unwrap().bytes_in(), 13);
+    assert_eq!(RequestContext::of(second.extensions()).unwrap().outcome().bytes_in, 13);
 }
 
 /// What a second layer reads when something between it and the first has changed the body.
@@ -441,7 +447,7 @@ async fn read_again(first: ScriptedBody, changed: impl FnOnce(Bytes) -> Vec<Step
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_the_very_same_are_read_again() {
+async fn other_bytes_are_read_again() {
     let first = || ScriptedBody::new([Step::Data(b"1234")]);
     let part = read_again(first(), |bytes| vec![Step::Bytes(bytes.slice(..2))]).await;
     assert_eq!(part.document().unwrap().root().as_u64(), Some(12));
@@ -456,14 +462,14 @@ async fn bytes_that_are_not_the_very_same_are_read_again() {
 }
 
 #[tokio::test]
-async fn the_stricter_bounds_hold_in_either_order() {
+async fn stricter_bounds_apply_in_either_order() {
     let request = || post().body(full("[[1]]")).unwrap();
     for (row, (wide, strict, expected)) in [
-        (PayloadLayer::new(), PayloadLayer::new().limit(4), Refusal::PayloadTooLarge),
-        (PayloadLayer::new(), PayloadLayer::new().depth(1), Refusal::PayloadTooLarge),
-        (PayloadLayer::new(), PayloadLayer::new().nodes(2), Refusal::PayloadTooLarge),
-        (PayloadLayer::bytes(), PayloadLayer::new().depth(1), Refusal::PayloadTooLarge),
-        (PayloadLayer::bytes().depth(1), PayloadLayer::new(), Refusal::PayloadTooLarge),
+        (PayloadLayer::new(), PayloadLayer::new().max_body_bytes(4), Refusal::PayloadTooLarge),
+        (PayloadLayer::new(), PayloadLayer::new().max_depth(1), Refusal::PayloadTooLarge),
+        (PayloadLayer::new(), PayloadLayer::new().max_values(2), Refusal::PayloadTooLarge),
+        (PayloadLayer::bytes(), PayloadLayer::new().max_depth(1), Refusal::PayloadTooLarge),
+        (PayloadLayer::bytes().max_depth(1), PayloadLayer::new(), Refusal::PayloadTooLarge),
     ]
     .into_iter()
     .enumerate()
@@ -473,51 +479,52 @@ async fn the_stricter_bounds_hold_in_either_order() {
         let body = axum::body::Body::new(first.body().try_clone().unwrap());
         let hidden = post().extension(context).body(body).unwrap();
         assert_eq!(refusal(strict.clone(), hidden).await.0, expected);
-        let (reason, answer) = refusal(strict, first).await;
+        let (reason, response) = refusal(strict, first).await;
         assert_eq!(reason, expected);
-        let position = answer.extensions().get::<Rejection>().unwrap().position();
+        let position = response.extensions().get::<Rejection>().unwrap().position();
         // What is too long has no place.
         assert_eq!(position, [None, Some(1), Some(2), Some(1), Some(1)][row]);
     }
     // Streamed twice: the body fails at the lower limit, wherever that was set.
     for (first, second) in [(3, 10), (10, 3)] {
         let body = ScriptedBody::new([Step::Data(b"abcd")]);
-        let once = send(PayloadLayer::streamed().limit(first), Request::new(body)).await.unwrap();
-        let twice = send(PayloadLayer::streamed().limit(second), once).await.unwrap();
+        let once =
+            send(PayloadLayer::streamed().max_body_bytes(first), Request::new(body)).await.unwrap();
+        let twice = send(PayloadLayer::streamed().max_body_bytes(second), once).await.unwrap();
         let error = twice.into_body().collect().await.unwrap_err();
         assert!(matches!(error, PayloadError::TooLarge(Some(3))));
     }
 }
 
 #[tokio::test]
-async fn a_streamed_payload_is_read_where_a_route_inside_expects_json() {
+async fn streamed_payload_is_read_by_an_inner_json_layer() {
     let body = ScriptedBody::new([Step::Data(b"[1,"), Step::Data(b"2]")]);
     let request = post().body(body).unwrap();
     let streamed = send(PayloadLayer::streamed(), request).await.unwrap();
     let read = send(PayloadLayer::new(), streamed).await.unwrap();
     assert_eq!(read.body().document().unwrap().root().len(), 2);
     // Counted once.
-    assert_eq!(RequestContext::of(read.extensions()).unwrap().bytes_in(), 5);
+    assert_eq!(RequestContext::of(read.extensions()).unwrap().outcome().bytes_in, 5);
 
     let body = ScriptedBody::new([Step::Data(b"[1,"), Step::Data(b"2]")]);
     let streamed =
-        send(PayloadLayer::streamed().limit(4), post().body(body).unwrap()).await.unwrap();
+        send(PayloadLayer::streamed().max_body_bytes(4), post().body(body).unwrap()).await.unwrap();
     assert_eq!(refusal(PayloadLayer::new(), streamed).await.0, Refusal::PayloadTooLarge);
 }
 
 // === the tower contract ===
 
 #[tokio::test]
-async fn an_inner_error_passes_untouched() {
+async fn inner_error_passes_unchanged() {
     let failing = service_fn(|_: Request<Payload>| async {
         Err::<Response<Empty<Bytes>>, &'static str>("inner")
     });
-    let answer = PayloadLayer::new().layer(failing).oneshot(post().body(full("{}")).unwrap());
-    assert_eq!(answer.await.unwrap_err(), "inner");
+    let response = PayloadLayer::new().layer(failing).oneshot(post().body(full("{}")).unwrap());
+    assert_eq!(response.await.unwrap_err(), "inner");
 }
 
 #[test]
-fn readiness_is_the_inner_services_own() {
+fn readiness_is_that_of_the_inner_service() {
     struct Busy;
     impl Service<Request<Payload>> for Busy {
         type Response = Response<Empty<Bytes>>;
@@ -590,7 +597,7 @@ async fn a_request_that_is_dropped_while_it_is_read_drops_everything() {
 }
 
 #[test]
-fn the_layer_is_as_thread_safe_as_its_parts() {
+fn layer_is_as_thread_safe_as_its_parts() {
     fn check<T: Send + Sync + 'static>(_: T) {}
     let layer = PayloadLayer::new();
     check(layer.clone());
@@ -625,7 +632,7 @@ const JSON_TYPES: [&str; 3] =
     ["application/json", "application/json; charset=utf-8", "application/vnd.api+json"];
 
 #[tokio::test]
-async fn what_is_inspected_is_the_routes_choice_whatever_type_a_body_is_given() {
+async fn inspection_depends_on_the_route_and_not_on_the_type() {
     let types = OTHER_TYPES.map(Some).into_iter().chain(JSON_TYPES.map(Some)).chain([None]);
     for content_type in types {
         let json = content_type.is_some_and(|given| JSON_TYPES.contains(&given));
@@ -647,22 +654,22 @@ async fn what_is_inspected_is_the_routes_choice_whatever_type_a_body_is_given() 
                     let context = RequestContext::of(passed.extensions()).unwrap();
                     assert_eq!(context.model(), Some("m"), "{what}");
                 }
-                Err(answer) => {
+                Err(response) => {
                     assert!(!json || !body.ends_with('}'), "{what}");
                     let expected = if json {
                         Refusal::MalformedPayload
                     } else {
                         Refusal::UnsupportedMediaType
                     };
-                    let rejection = answer.extensions().get::<Rejection>().unwrap();
+                    let rejection = response.extensions().get::<Rejection>().unwrap();
                     assert_eq!(rejection.refusal(), expected, "{what}");
                     if content_type.is_some_and(|given| given.starts_with("application/grpc")) {
                         // Trailers-only: INVALID_ARGUMENT.
-                        assert_eq!(answer.status(), StatusCode::OK);
-                        assert_eq!(answer.headers()["grpc-status"], "3");
-                        assert!(answer.body().is_end_stream());
+                        assert_eq!(response.status(), StatusCode::OK);
+                        assert_eq!(response.headers()["grpc-status"], "3");
+                        assert!(response.body().is_end_stream());
                     } else {
-                        assert_eq!(answer.status(), expected.status(), "{what}");
+                        assert_eq!(response.status(), expected.status(), "{what}");
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! The memory that all bodies share: what is weighed, for how long, and who is refused.
+//! The memory that all bodies share: what is weighed, for how long, and who is rejected.
 
 use std::{
     convert::Infallible,
@@ -39,7 +39,7 @@ fn unfinished(length: usize) -> Request<ScriptedBody> {
     post().body(ScriptedBody::new(pieces.chain([Step::Stall]))).unwrap()
 }
 
-/// A request that is being read, or was refused at once.
+/// A request that is being read, or was rejected at once.
 type Pending = Pin<Box<dyn Future<Output = Result<Answer, Infallible>>>>;
 
 /// Reads of `request` what there is.
@@ -49,20 +49,20 @@ fn start(layer: &PayloadLayer, request: Request<ScriptedBody>) -> (Pending, Opti
     // Several turns, each of 64 frames.
     for _ in 0..16 {
         let mut cx = Context::from_waker(Waker::noop());
-        if let Poll::Ready(answer) = pending.as_mut().poll(&mut cx) {
-            return (pending, Some(answer.unwrap().status()));
+        if let Poll::Ready(response) = pending.as_mut().poll(&mut cx) {
+            return (pending, Some(response.unwrap().status()));
         }
     }
     (pending, None)
 }
 
 #[tokio::test]
-async fn unfinished_bodies_share_one_sum_and_small_ones_pass() {
+async fn unfinished_bodies_share_one_limit_and_small_ones_pass() {
     let limit = MemoryLimit::new(4 * MIB);
     let json = PayloadLayer::new().memory_limit(limit.clone());
     let bytes = PayloadLayer::bytes().memory_limit(limit.clone());
     let mut reading = Vec::new();
-    let mut refused = 0;
+    let mut rejected = 0;
     for turn in 0..64 {
         let layer = if turn % 2 == 0 { json.clone() } else { bytes.clone() };
         let (pending, status) = start(&layer, unfinished(256 * KIB));
@@ -70,16 +70,16 @@ async fn unfinished_bodies_share_one_sum_and_small_ones_pass() {
             None => reading.push(pending),
             Some(status) => {
                 assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-                refused += 1;
+                rejected += 1;
             }
         }
         assert!(limit.taken_bytes() <= 3 * MIB, "{}", limit.taken_bytes());
     }
     assert!((6..=12).contains(&reading.len()), "{}", reading.len());
-    assert_eq!(refused, 64 - reading.len());
-    let (reason, answer) = refusal(json.clone(), post().body(full(text(MIB))).unwrap()).await;
+    assert_eq!(rejected, 64 - reading.len());
+    let (reason, response) = refusal(json.clone(), post().body(full(text(MIB))).unwrap()).await;
     assert_eq!(reason, Refusal::Overloaded);
-    assert_eq!(answer.headers()[RETRY_AFTER], "1");
+    assert_eq!(response.headers()[RETRY_AFTER], "1");
     assert!(send(json, post().body(full(SMALL)).unwrap()).await.is_ok());
 
     // A client that leaves gives back what its body has taken.
@@ -88,18 +88,19 @@ async fn unfinished_bodies_share_one_sum_and_small_ones_pass() {
 }
 
 #[tokio::test]
-async fn the_sum_is_one_of_all_clones_and_services_of_a_layer() {
+async fn clones_and_services_of_a_layer_share_one_limit() {
     let limit = MemoryLimit::new(4 * MIB);
     let layer = PayloadLayer::new().memory_limit(limit.clone());
-    let first = send(layer.clone().depth(3), post().body(full(text(2 * MIB))).unwrap()).await;
-    let second = refusal(layer.limit(9 << 20), post().body(full(text(2 * MIB))).unwrap()).await;
+    let first = send(layer.clone().max_depth(3), post().body(full(text(2 * MIB))).unwrap()).await;
+    let second =
+        refusal(layer.max_body_bytes(9 << 20), post().body(full(text(2 * MIB))).unwrap()).await;
     assert_eq!(second.0, Refusal::Overloaded);
     drop(first);
     assert_eq!(limit.taken_bytes(), 0);
 }
 
 #[tokio::test]
-async fn nodes_are_weighed_with_the_bytes() {
+async fn values_count_in_the_memory_limit() {
     let numbers = || format!("[0{}]", ",0".repeat(300_000));
     for (most, fits) in [(16 * MIB, true), (4 * MIB, false)] {
         let limit = MemoryLimit::new(most);
@@ -107,7 +108,7 @@ async fn nodes_are_weighed_with_the_bytes() {
         let sent = send(layer, post().body(full(numbers())).unwrap()).await;
         assert_eq!(sent.is_ok(), fits);
         if let Ok(request) = &sent {
-            let nodes = request.body().document().unwrap().nodes();
+            let nodes = request.body().document().unwrap().value_count();
             assert!(limit.taken_bytes() >= 600_000 + 16 * nodes, "{}", limit.taken_bytes());
             assert!(limit.taken_bytes() <= 600_000 + 32 * nodes + 64, "{}", limit.taken_bytes());
         }
@@ -119,7 +120,7 @@ async fn nodes_are_weighed_with_the_bytes() {
 /// A body has as many values as its bytes hold. The most is one for two bytes: 5,242,880 in 10 MiB,
 /// of 16 bytes each, and both tables while the last one grows.
 #[test]
-fn the_densest_body_within_the_limit_in_bytes_is_weighed_and_passes() {
+fn densest_body_is_counted_and_passes() {
     let body = format!("[0{}]", ",0".repeat(5 * MIB - 2));
     assert_eq!(body.len(), 10 * MIB - 1);
     let limit = MemoryLimit::new(256 * MIB);
@@ -129,14 +130,14 @@ fn the_densest_body_within_the_limit_in_bytes_is_weighed_and_passes() {
     let cost = allocation_counter::measure(|| {
         let request = post().body(full(body)).unwrap();
         let sent = runtime.block_on(send(layer.clone(), request)).unwrap();
-        assert_eq!(sent.body().document().unwrap().nodes(), 5 * MIB);
+        assert_eq!(sent.body().document().unwrap().value_count(), 5 * MIB);
         weighed = limit.taken_bytes();
     });
     println!("{weighed} bytes stay weighed, {} were allocated at once", cost.bytes_max);
     assert!((90 * MIB..100 * MIB).contains(&weighed), "{weighed}");
     assert!(cost.bytes_max < 140 * MIB as u64, "{}", cost.bytes_max);
 
-    // One is refused as soon as the sum has no room for it, and by no bound of its own.
+    // One is rejected as soon as the sum has no room for it, and by no bound of its own.
     let taken = MemoryLimit::new(64 * MIB);
     let body = format!("[0{}]", ",0".repeat(5 * MIB - 2));
     let request = post().body(full(body)).unwrap();
@@ -145,7 +146,7 @@ fn the_densest_body_within_the_limit_in_bytes_is_weighed_and_passes() {
 }
 
 #[tokio::test]
-async fn a_document_that_a_layer_asks_for_later_is_weighed_too() {
+async fn document_parsed_later_is_counted() {
     let numbers = || format!("[0{}]", ",0".repeat(120_000));
     for (most, fits) in [(16 * MIB, true), (2 * MIB, false)] {
         let limit = MemoryLimit::new(most);
@@ -155,7 +156,7 @@ async fn a_document_that_a_layer_asks_for_later_is_weighed_too() {
         assert!(before < MIB);
         match request.body().document() {
             Ok(document) => {
-                assert!(fits && limit.taken_bytes() >= before + 16 * document.nodes());
+                assert!(fits && limit.taken_bytes() >= before + 16 * document.value_count());
             }
             Err(error) => {
                 assert_eq!((fits, error), (false, DocumentError::Exhausted));
@@ -169,7 +170,7 @@ async fn a_document_that_a_layer_asks_for_later_is_weighed_too() {
 }
 
 #[tokio::test]
-async fn bytes_are_weighed_until_the_last_handle_of_them_is_dropped() {
+async fn bytes_are_counted_until_their_last_handle_is_dropped() {
     let limit = MemoryLimit::new(4 * MIB);
     let layer = PayloadLayer::new().memory_limit(limit.clone());
     let request = send(layer, post().body(full(text(MIB))).unwrap()).await.unwrap();
@@ -187,7 +188,7 @@ async fn bytes_are_weighed_until_the_last_handle_of_them_is_dropped() {
 }
 
 #[tokio::test]
-async fn windows_and_decoded_bytes_are_weighed() {
+async fn windows_and_decoded_bytes_are_counted() {
     let text = text(2 * MIB);
     for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd] {
         for (most, fits) in [(64 * MIB, true), (MIB, false)] {
@@ -200,8 +201,8 @@ async fn windows_and_decoded_bytes_are_weighed() {
             let sent = send(layer, request).await;
             match &sent {
                 Ok(_) => assert!(fits && limit.taken_bytes() >= text.len()),
-                Err(answer) => {
-                    assert_eq!((fits, answer.status().as_u16()), (false, 503), "{coding:?}");
+                Err(response) => {
+                    assert_eq!((fits, response.status().as_u16()), (false, 503), "{coding:?}");
                 }
             }
             drop(sent);
@@ -212,7 +213,7 @@ async fn windows_and_decoded_bytes_are_weighed() {
 
 /// A window is taken while the body is being read, long before it is full.
 #[tokio::test]
-async fn a_window_is_weighed_while_the_body_is_unfinished() {
+async fn window_is_counted_while_the_body_is_unfinished() {
     // Not compressed well, so that the windows are used.
     let mut noise = 1_u64;
     let noise = std::iter::repeat_with(|| {
@@ -260,7 +261,7 @@ impl http_body::Body for Endless {
 }
 
 #[tokio::test]
-async fn a_streamed_body_takes_nothing() {
+async fn streamed_body_takes_no_memory() {
     let limit = MemoryLimit::new(KIB);
     let layer = PayloadLayer::streamed().memory_limit(limit.clone());
     let request = send(layer, post().body(full(text(MIB))).unwrap()).await.unwrap();
@@ -282,8 +283,8 @@ fn polls(layer: &PayloadLayer, body: Bytes) -> usize {
     let mut polls = 1;
     loop {
         match reading.as_mut().poll(&mut cx) {
-            Poll::Ready(answer) => {
-                assert_eq!(answer.unwrap().status(), StatusCode::OK);
+            Poll::Ready(response) => {
+                assert_eq!(response.unwrap().status(), StatusCode::OK);
                 return polls;
             }
             Poll::Pending => polls += 1,
@@ -292,7 +293,7 @@ fn polls(layer: &PayloadLayer, body: Bytes) -> usize {
 }
 
 #[test]
-fn a_long_document_is_read_in_turns_of_256_kib() {
+fn long_document_is_parsed_in_steps_of_256_kib() {
     let body = |length: usize| format!("[0{}]", ",0".repeat(length / 2 - 1)).into();
     for layer in [PayloadLayer::new(), PayloadLayer::bytes()] {
         assert_eq!(polls(&layer, body(1024)), 1);
@@ -303,7 +304,7 @@ fn a_long_document_is_read_in_turns_of_256_kib() {
 }
 
 #[test]
-fn bytes_that_begin_no_array_or_object_are_not_read() {
+fn bytes_without_array_or_object_are_not_parsed() {
     let layer = PayloadLayer::bytes();
     assert_eq!(polls(&layer, text(MIB)), 1);
     // What is no document is handed on all the same.
@@ -320,7 +321,7 @@ fn bytes_that_begin_no_array_or_object_are_not_read() {
 
 /// A layer further in that reads the same bytes again does not weigh them twice.
 #[tokio::test]
-async fn the_same_bytes_are_weighed_once() {
+async fn same_bytes_are_counted_once() {
     let limit = MemoryLimit::new(4 * MIB);
     let layer = PayloadLayer::new().memory_limit(limit.clone());
     let taken = limit.clone();
@@ -339,7 +340,7 @@ async fn the_same_bytes_are_weighed_once() {
 }
 
 #[test]
-fn a_document_of_a_payload_that_was_given_is_read_in_turns_too() {
+fn document_of_a_given_payload_is_parsed_in_steps() {
     let inner = service_fn(|request: Request<Payload>| async move {
         assert!(request.body().document().is_ok());
         Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))

@@ -1,4 +1,4 @@
-//! Documents that nest: refused on a small stack, at little cost, coded or not.
+//! Documents that nest: rejected on a small stack, at little cost, coded or not.
 
 use std::thread;
 
@@ -26,7 +26,7 @@ fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
     thread.join().unwrap();
 }
 
-/// Sends it, coded or plain, and asserts that it is refused at little cost.
+/// Sends it, coded or plain, and asserts that it is rejected at little cost.
 fn assert_refused(what: &str, layer: PayloadLayer, coding: Option<Coding>, text: &[u8]) {
     let what = format!("{what}, {}", coding.map_or("plain", Coding::name));
     let mut request = post();
@@ -37,9 +37,9 @@ fn assert_refused(what: &str, layer: PayloadLayer, coding: Option<Coding>, text:
     let request = request.body(full(body)).unwrap();
     on_a_small_stack(move || {
         let cost = measure(|| {
-            let (reason, answer) = run(refusal(layer, request));
+            let (reason, response) = run(refusal(layer, request));
             assert_eq!(reason, Refusal::PayloadTooLarge, "{what}");
-            assert_eq!(answer.status(), 413, "{what}");
+            assert_eq!(response.status(), 413, "{what}");
         });
         println!("{what}: {} bytes", cost.bytes_max);
         assert!(cost.bytes_max < 20_000_000, "{what}: {}", cost.bytes_max);
@@ -47,7 +47,7 @@ fn assert_refused(what: &str, layer: PayloadLayer, coding: Option<Coding>, text:
 }
 
 #[test]
-fn nesting_is_refused_on_a_small_stack_at_little_cost() {
+fn nesting_is_rejected_on_a_small_stack_at_low_cost() {
     let layer = PayloadLayer::new().decompress();
     for (what, text) in nested() {
         for coding in [None, Some(Coding::Gzip), Some(Coding::Brotli), Some(Coding::Zstd)] {
@@ -58,8 +58,8 @@ fn nesting_is_refused_on_a_small_stack_at_little_cost() {
 
 /// The bound itself is no more than a small stack could bear.
 #[test]
-fn nesting_up_to_the_highest_bound_is_read_on_a_small_stack() {
-    let layer = PayloadLayer::new().depth(u32::MAX);
+fn maximum_nesting_is_parsed_on_a_small_stack() {
+    let layer = PayloadLayer::new().max_depth(u32::MAX);
     for (what, text) in nested() {
         assert_refused(what, layer.clone(), None, &text);
     }

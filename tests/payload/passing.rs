@@ -73,14 +73,14 @@ fn to(
         let upstream = Uri::builder().scheme("http").authority(upstream.to_string());
         *request.uri_mut() = upstream.path_and_query(path).build().unwrap();
         let client = if request.version() == Version::HTTP_2 { &two } else { &one };
-        let answer = client.request(request);
-        async { Ok(answer.await?) }
+        let response = client.request(request);
+        async { Ok(response.await?) }
     })
 }
 
 async fn gateway(layer: PayloadLayer) -> (SocketAddr, RawUpstream) {
-    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-    let upstream = RawUpstream::answering(&answer[..]).await;
+    let response = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    let upstream = RawUpstream::answering(&response[..]).await;
     (serve(layer.layer(to(upstream.address))).await, upstream)
 }
 
@@ -93,7 +93,7 @@ async fn read_head(caller: &mut TcpStream) -> String {
     String::from_utf8(read).unwrap()
 }
 
-/// Sends `head` and `body` as they are; gives the status line of the final answer.
+/// Sends `head` and `body` as they are; gives the status line of the final response.
 async fn send_raw(gateway: SocketAddr, head: &str, body: &[u8]) -> String {
     let mut caller = TcpStream::connect(gateway).await.unwrap();
     caller.write_all(head.as_bytes()).await.unwrap();
@@ -120,7 +120,7 @@ async fn seen(upstream: &mut RawUpstream) -> (String, Vec<u8>) {
 // === numbers ===
 
 #[tokio::test]
-async fn numbers_reach_the_upstream_with_the_digits_they_came_with() {
+async fn numbers_keep_their_digits_on_the_way_upstream() {
     let digits = "7".repeat(100_000);
     let numbers = [
         "9223372036854775808",
@@ -210,7 +210,7 @@ fn binary_captures() -> Vec<Capture> {
 }
 
 #[tokio::test]
-async fn recorded_sounds_and_pictures_pass_unchanged() {
+async fn recorded_audio_and_images_pass_unchanged() {
     let captures = binary_captures();
     let names: Vec<_> = captures.iter().map(|capture| &*capture.name).collect();
     assert_eq!(
@@ -251,8 +251,8 @@ async fn guarded(layer: PayloadLayer) -> (SocketAddr, RawUpstream, String) {
     let signer = Signer::es256();
     let keys = Keys::from_jwks(signer.jwks()).unwrap();
     let auth = AuthLayer::new(Jwt::new(keys, token::ISSUER, token::AUDIENCE));
-    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-    let upstream = RawUpstream::answering(&answer[..]).await;
+    let response = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    let upstream = RawUpstream::answering(&response[..]).await;
     let service = auth.layer(layer.layer(to(upstream.address)));
     (serve(service).await, upstream, signer.sign(&token::claims()))
 }
@@ -260,7 +260,7 @@ async fn guarded(layer: PayloadLayer) -> (SocketAddr, RawUpstream, String) {
 const JSON: &str = "content-type: application/json\r\n";
 
 #[tokio::test]
-async fn a_caller_that_is_accepted_is_told_to_continue() {
+async fn accepted_client_receives_100_continue() {
     let gzip = Coding::Gzip.code(b"[1]");
     let coded = format!("{JSON}content-encoding: gzip\r\n");
     for (layer, fields, body) in [
@@ -285,7 +285,7 @@ async fn a_caller_that_is_accepted_is_told_to_continue() {
 }
 
 #[tokio::test]
-async fn a_caller_that_is_refused_is_not_told_to_continue() {
+async fn rejected_client_receives_no_100_continue() {
     let length = "content-length: 3\r\n";
     for (layer, authorized, fields, status) in [
         (PayloadLayer::new(), false, format!("{JSON}{length}"), 401),
@@ -318,8 +318,8 @@ async fn a_caller_that_is_refused_is_not_told_to_continue() {
         );
         let mut caller = TcpStream::connect(gateway).await.unwrap();
         caller.write_all(head.as_bytes()).await.unwrap();
-        let answer = read_head(&mut caller).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{layer:?} {head}: {answer}");
+        let response = read_head(&mut caller).await;
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{layer:?} {head}: {answer}");
     }
 }
 
@@ -328,7 +328,7 @@ async fn a_caller_that_is_refused_is_not_told_to_continue() {
 async fn curl(gateway: SocketAddr, arguments: &[&str]) -> Option<(String, bool)> {
     let mut command = Command::new("curl");
     command
-        // It waits for the answer to what it expects for as long as a test is let run.
+        // It waits for the response to what it expects for as long as a test is let run.
         .args(["--silent", "--verbose", "--http1.1", "--expect100-timeout", "600"])
         .args(["--output", "-", "--write-out", "\n%{http_code} %{size_upload}"])
         .args(["--noproxy", "*", "--data-binary", "@-"])
@@ -355,7 +355,7 @@ async fn curl(gateway: SocketAddr, arguments: &[&str]) -> Option<(String, bool)>
 }
 
 #[tokio::test]
-async fn curl_sends_two_megabytes_when_it_is_told_to() {
+async fn curl_sends_two_megabytes_after_100_continue() {
     for layer in [PayloadLayer::bytes(), PayloadLayer::streamed()] {
         let (gateway, mut upstream, token) = guarded(layer).await;
         let authorization = format!("authorization: Bearer {token}");
@@ -366,7 +366,7 @@ async fn curl_sends_two_megabytes_when_it_is_told_to() {
     for (layer, authorized, status) in [
         (PayloadLayer::bytes(), false, "401 0"),
         (PayloadLayer::new(), true, "415 0"),
-        (PayloadLayer::bytes().limit(1_999_999), true, "413 0"),
+        (PayloadLayer::bytes().max_body_bytes(1_999_999), true, "413 0"),
     ] {
         let (gateway, _upstream, token) = guarded(layer).await;
         let authorization = format!("authorization: Bearer {token}");
@@ -397,7 +397,7 @@ async fn echo(
     Ok(Response::builder().header("content-type", "application/grpc").body(body).unwrap())
 }
 
-/// Calls over HTTP/2: gives where messages are put, and the answer.
+/// Calls over HTTP/2: gives where messages are put, and the response.
 async fn call(gateway: SocketAddr) -> (Sender<Bytes, Infallible>, Response<Incoming>) {
     let client: Client<_, Channel<Bytes, Infallible>> =
         Client::builder(TokioExecutor::new()).http2_only(true).build_http();
@@ -410,34 +410,34 @@ async fn call(gateway: SocketAddr) -> (Sender<Bytes, Infallible>, Response<Incom
 }
 
 #[tokio::test]
-async fn a_grpc_stream_passes_both_ways_at_once() {
+async fn grpc_stream_passes_in_both_directions() {
     let upstream = serve(service_fn(echo)).await;
     let gateway = serve(PayloadLayer::streamed().layer(to(upstream))).await;
     // The head is there before the caller has said all.
-    let (mut messages, mut answer) = call(gateway).await;
-    assert_eq!(answer.status(), StatusCode::OK);
+    let (mut messages, mut response) = call(gateway).await;
+    assert_eq!(response.status(), StatusCode::OK);
     for (heard, said) in [("0", "1"), ("1", "2"), ("2", "3")] {
         // Each message goes out only when the one before has come back.
-        let frame = answer.body_mut().frame().await.unwrap().unwrap();
+        let frame = response.body_mut().frame().await.unwrap().unwrap();
         assert_eq!(frame.into_data().unwrap(), message(heard));
         messages.send_data(message(said)).await.unwrap();
     }
     drop(messages);
-    let frame = answer.body_mut().frame().await.unwrap().unwrap();
+    let frame = response.body_mut().frame().await.unwrap().unwrap();
     assert_eq!(frame.into_data().unwrap(), message("3"));
-    let trailers = answer.body_mut().frame().await.unwrap().unwrap().into_trailers().unwrap();
+    let trailers = response.body_mut().frame().await.unwrap().unwrap().into_trailers().unwrap();
     assert_eq!(trailers["grpc-status"], "0");
 }
 
 #[tokio::test]
-async fn a_grpc_stream_is_refused_with_a_status_where_bodies_are_inspected() {
+async fn grpc_stream_is_rejected_with_a_grpc_status() {
     let upstream = serve(service_fn(echo)).await;
     let gateway = serve(PayloadLayer::new().layer(to(upstream))).await;
     // Though the stream stays open.
-    let (_messages, mut answer) = call(gateway).await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.headers()["content-type"], "application/grpc");
+    let (_messages, mut response) = call(gateway).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "application/grpc");
     // INVALID_ARGUMENT.
-    assert_eq!(answer.headers()["grpc-status"], "3");
-    assert!(answer.body_mut().frame().await.is_none());
+    assert_eq!(response.headers()["grpc-status"], "3");
+    assert!(response.body_mut().frame().await.is_none());
 }

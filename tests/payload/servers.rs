@@ -51,9 +51,9 @@ async fn forward(
     sender: Arc<Mutex<SendRequest<Payload>>>,
     request: Request<Payload>,
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
-    let answer = sender.lock().await.send_request(request).await;
+    let response = sender.lock().await.send_request(request).await;
     let mut response = Response::new(Empty::new());
-    *response.status_mut() = answer.map_or(StatusCode::BAD_GATEWAY, |answer| answer.status());
+    *response.status_mut() = response.map_or(StatusCode::BAD_GATEWAY, |response| response.status());
     Ok(response)
 }
 
@@ -82,7 +82,7 @@ const HEAD: &str =
     "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n";
 
 #[tokio::test]
-async fn a_chunked_upload_goes_on_with_its_length() {
+async fn chunked_upload_is_forwarded_with_its_length() {
     let (mut caller, upstream) = gateway(PayloadLayer::new()).await;
     let upstream = answering(upstream, "{\"a\":1}");
     let chunks = "transfer-encoding: chunked\r\n\r\n3\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n";
@@ -95,7 +95,7 @@ async fn a_chunked_upload_goes_on_with_its_length() {
 }
 
 #[tokio::test]
-async fn an_upload_with_trailers_goes_on_with_them() {
+async fn upload_with_trailers_keeps_them() {
     let (mut caller, upstream) = gateway(PayloadLayer::new()).await;
     let upstream = answering(upstream, "\r\n0\r\nx-sum: 1\r\n\r\n");
     let chunks =
@@ -108,7 +108,7 @@ async fn an_upload_with_trailers_goes_on_with_them() {
 }
 
 #[tokio::test]
-async fn a_streamed_upload_goes_on_as_it_came() {
+async fn streamed_upload_is_forwarded_unchanged() {
     let (mut caller, mut upstream) = gateway(PayloadLayer::streamed()).await;
     let chunk = "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n";
     caller.write_all(format!("{HEAD}{chunk}").as_bytes()).await.unwrap();
@@ -120,8 +120,8 @@ async fn a_streamed_upload_goes_on_as_it_came() {
 }
 
 #[tokio::test]
-async fn a_streamed_upload_beyond_the_limit_never_seems_whole_to_the_upstream() {
-    let (mut caller, mut upstream) = gateway(PayloadLayer::streamed().limit(4)).await;
+async fn streamed_upload_beyond_the_limit_is_aborted_upstream() {
+    let (mut caller, mut upstream) = gateway(PayloadLayer::streamed().max_body_bytes(4)).await;
     let chunks = "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n";
     caller.write_all(format!("{HEAD}{chunks}").as_bytes()).await.unwrap();
     assert!(read_until(&mut caller, "\r\n\r\n").await.starts_with("HTTP/1.1 502"));
@@ -131,8 +131,8 @@ async fn a_streamed_upload_beyond_the_limit_never_seems_whole_to_the_upstream() 
 }
 
 #[tokio::test]
-async fn the_rest_of_a_refused_body_is_not_taken_for_a_request() {
-    let (mut caller, mut upstream) = gateway(PayloadLayer::new().limit(9)).await;
+async fn rest_of_a_rejected_body_is_not_parsed_as_a_request() {
+    let (mut caller, mut upstream) = gateway(PayloadLayer::new().max_body_bytes(9)).await;
     let inside = "GET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n";
     let head = format!("{HEAD}content-length: {}\r\n\r\n", inside.len());
     caller.write_all(format!("{head}{inside}").as_bytes()).await.unwrap();
@@ -165,13 +165,13 @@ async fn inspect(request: Request<Payload>) -> Result<Response<String>, Infallib
     assert_eq!(request.extensions().get::<Place>().unwrap().0, place(request.body()));
     let length = request.body().document().map_or(0, |document| document.root().len());
     let context = RequestContext::of(request.extensions()).unwrap();
-    Ok(Response::new(format!("{length} of {}", context.bytes_in())))
+    Ok(Response::new(format!("{length} of {}", context.outcome().bytes_in)))
 }
 
 fn app() -> Router {
     // The router hides the type of the body from the layer inside it.
     let inside = PayloadLayer::new().layer(service_fn(inspect));
-    let outside = ServiceBuilder::new().layer(PayloadLayer::new().limit(64)).map_request(
+    let outside = ServiceBuilder::new().layer(PayloadLayer::new().max_body_bytes(64)).map_request(
         |mut request: Request<Payload>| {
             let place = Place(place(request.body()));
             request.extensions_mut().insert(place);
@@ -194,7 +194,7 @@ async fn ask(path: &str, body: &'static str) -> (StatusCode, String) {
 }
 
 #[tokio::test]
-async fn the_layer_stands_around_and_inside_an_axum_router() {
+async fn layer_works_around_and_inside_an_axum_router() {
     assert_eq!(ask("/json", "[1,2]").await, (StatusCode::OK, "2 of 5".to_owned()));
     assert_eq!(ask("/text", "[1, 2]").await, (StatusCode::OK, "[1, 2]".to_owned()));
     let (status, body) = ask("/text", "[1, 2").await;

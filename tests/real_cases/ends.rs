@@ -1,7 +1,7 @@
-//! How responses end, what failures look like, and what a cache may store.
+//! How responses end, how failures look, and which responses a cache may store.
 //!
-//! Each table has a row for a party: who sends it, where that is to be read, what it sends, and what
-//! is done with it. A test goes over each row.
+//! Each row of a table names a server, the source of the case, the response and the expected result.
+//! A test checks each row.
 
 #[path = "ends/tables.rs"]
 mod tables;
@@ -37,59 +37,59 @@ const LINES: &str = "application/x-ndjson";
 const CHAT: &str = "/v1/chat/completions";
 const DAY: u32 = 100_000_000;
 
-/// Prompt, completion, total.
+/// Prompt, completion and total tokens.
 type Tokens = (Option<u64>, Option<u64>, Option<u64>);
 
-/// What is recorded of a request.
+/// What the access log records of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Told {
+struct Logged {
     usage: Tokens,
     end: Option<StreamEnd>,
 }
 
-/// How an upstream answers.
+/// The response of an upstream.
 #[derive(Clone)]
-struct Answer {
-    fields: Vec<(&'static str, String)>,
+struct UpstreamResponse {
+    headers: Vec<(&'static str, String)>,
     chunks: Vec<Bytes>,
 }
 
-impl Answer {
+impl UpstreamResponse {
     fn of(media_type: &str, chunks: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let chunks = chunks.into_iter().map(|chunk| Bytes::from(chunk.into())).collect();
-        Self { fields: vec![("content-type", media_type.to_owned())], chunks }
+        Self { headers: vec![("content-type", media_type.to_owned())], chunks }
     }
 
-    fn field(mut self, name: &'static str, value: &str) -> Self {
-        self.fields.push((name, value.to_owned()));
+    fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
         self
     }
 
-    fn give(&self) -> Response<ScriptedBody> {
+    fn build(&self) -> Response<ScriptedBody> {
         let mut response = Response::builder();
-        for (name, value) in &self.fields {
+        for (name, value) in &self.headers {
             response = response.header(*name, value);
         }
         response.body(ScriptedBody::new(self.chunks.iter().cloned().map(Step::Bytes))).unwrap()
     }
 }
 
-/// The layers of a gateway, and what they were told.
+/// The layers of a gateway and what they record.
 struct Gateway {
     cache: CacheLayer,
     budget: Option<TokenBudgetLayer>,
-    told: Arc<Mutex<Vec<Told>>>,
-    // Bodies that went upstream.
+    logged: Arc<Mutex<Vec<Logged>>>,
+    // Request bodies that went to the upstream.
     sent: Arc<Mutex<Vec<String>>>,
 }
 
 impl Gateway {
     fn new() -> Self {
         let cache = CacheLayer::new("upstream", Scope::Identity).cacheable(Cacheable::always());
-        Self { cache, budget: None, told: Arc::default(), sent: Arc::default() }
+        Self { cache, budget: None, logged: Arc::default(), sent: Arc::default() }
     }
 
-    /// With a budget on a clock that stands still.
+    /// Returns a gateway with a budget whose clock does not advance.
     fn with_budget() -> Self {
         let clock = SharedClock::new(FakeClock::new(SystemTime::UNIX_EPOCH));
         let store = MemoryStore::new().clock(clock);
@@ -107,16 +107,16 @@ impl Gateway {
         self.sent.lock().unwrap().len()
     }
 
-    fn last(&self) -> Told {
-        *self.told.lock().unwrap().last().unwrap()
+    fn last(&self) -> Logged {
+        *self.logged.lock().unwrap().last().unwrap()
     }
 
-    /// Asks; gives `cache-status` and as many frames of the body as are asked for.
-    async fn ask(
+    /// Sends a request. Returns `cache-status` and the first `frames` of the body.
+    async fn send(
         &self,
         path: &str,
         body: &str,
-        answer: &Answer,
+        response: &UpstreamResponse,
         frames: usize,
     ) -> (String, Vec<u8>) {
         let mut request = Request::post(path)
@@ -125,16 +125,16 @@ impl Gateway {
             .unwrap();
         let context = RequestContext::ensure(request.extensions_mut());
         context.set_identity(Arc::new(Identity::new(Proof::Jwt, "https://issuer.example", "a")));
-        let (told, sent, answer) = (self.told.clone(), self.sent.clone(), answer.clone());
+        let (logged, sent, response) = (self.logged.clone(), self.sent.clone(), response.clone());
         let log = AccessLogLayer::sink(move |record: &Record<'_>| {
             let usage = record.usage().unwrap_or_default();
             let usage = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens);
-            told.lock().unwrap().push(Told { usage, end: record.stream_end() });
+            logged.lock().unwrap().push(Logged { usage, end: record.stream_end() });
         });
         let upstream = service_fn(move |request: Request<Payload>| {
             let body = request.body().bytes().unwrap().to_vec();
             sent.lock().unwrap().push(String::from_utf8(body).unwrap());
-            ready(Ok::<_, Infallible>(answer.give()))
+            ready(Ok::<_, Infallible>(response.build()))
         });
         let outside =
             ServiceBuilder::new().layer(log).layer(PayloadLayer::new()).layer(self.cache.clone());
@@ -145,21 +145,21 @@ impl Gateway {
         .await
     }
 
-    /// Asks twice. What passes is what was sent, whatever is done with it. Gives whether the response
-    /// was stored, and what is recorded of the first.
-    async fn twice(&self, path: &str, body: &str, answer: &Answer) -> (bool, Told) {
+    /// Sends a request twice and checks that both bodies are unchanged.
+    ///
+    /// Returns whether the response was stored, and the log record of the first request.
+    async fn twice(&self, path: &str, body: &str, response: &UpstreamResponse) -> (bool, Logged) {
         let before = self.calls();
-        let whole = answer.chunks.concat();
-        let (status, first) = self.ask(path, body, answer, usize::MAX).await;
+        let whole = response.chunks.concat();
+        let (status, first) = self.send(path, body, response, usize::MAX).await;
         assert_eq!(String::from_utf8_lossy(&first), String::from_utf8_lossy(&whole));
-        // Nobody knew it yet.
         assert_eq!(status, "tower-inference; fwd=miss");
-        let told = self.last();
-        let (status, second) = self.ask(path, body, answer, usize::MAX).await;
+        let logged = self.last();
+        let (status, second) = self.send(path, body, response, usize::MAX).await;
         assert_eq!(second, whole);
         let stored = self.calls() == before + 1;
         assert_eq!(status.starts_with("tower-inference; hit"), stored, "{status}");
-        (stored, told)
+        (stored, logged)
     }
 }
 
@@ -180,7 +180,7 @@ where
     (status, read)
 }
 
-/// A request that has no limit of its own.
+/// A request without a limit of the output.
 const UNLIMITED: &str =
     r#"{"model":"m","temperature":0,"messages":[{"role":"user","content":"Say hi."}]}"#;
 
@@ -192,9 +192,9 @@ fn streamed() -> String {
     UNLIMITED.replace("\"model\"", "\"stream\":true,\"model\"")
 }
 
-/// A chat response with this finish reason, in JSON.
-fn plain(reason: &str) -> Answer {
-    Answer::of(
+/// A chat completion in JSON with this finish reason.
+fn plain(reason: &str) -> UpstreamResponse {
+    UpstreamResponse::of(
         JSON,
         [format!(
             r#"{{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{{"index":0,"message":{{"role":"assistant","content":"The ans"}},"finish_reason":{reason}}}],"usage":{{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}}}"#
@@ -202,13 +202,16 @@ fn plain(reason: &str) -> Answer {
     )
 }
 
-/// The same as a stream.
-fn chunks(reason: &str) -> Answer {
+/// The same chat completion as a stream.
+fn chunks(reason: &str) -> UpstreamResponse {
     let delta = r#"data: {"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":"The ans"},"finish_reason":null}]}"#;
     let last = format!(
         r#"data: {{"id":"c1","object":"chat.completion.chunk","choices":[{{"index":0,"delta":{{}},"finish_reason":{reason}}}]}}"#
     );
-    Answer::of(EVENTS, [format!("{delta}\n\n"), format!("{last}\n\n"), "data: [DONE]\n\n".into()])
+    UpstreamResponse::of(
+        EVENTS,
+        [format!("{delta}\n\n"), format!("{last}\n\n"), "data: [DONE]\n\n".into()],
+    )
 }
 
 // === the reported cases ===
@@ -217,7 +220,7 @@ fn chunks(reason: &str) -> Answer {
 async fn anthropic_messages_stream() {
     let gateway = Gateway::with_budget();
     let body = r#"{"model":"claude-x","max_tokens":64,"stream":true,"messages":[{"role":"user","content":"Say hi."}]}"#;
-    let answer = Answer::of(
+    let response = UpstreamResponse::of(
         "text/event-stream; charset=utf-8",
         [
             "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[],\"model\":\"claude-x\",\"stop_reason\":null,\"usage\":{\"input_tokens\":25,\"cache_read_input_tokens\":0,\"output_tokens\":1}}}\n\n",
@@ -230,17 +233,17 @@ async fn anthropic_messages_stream() {
             "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
         ],
     );
-    let (stored, told) = gateway.twice("/v1/messages", body, &answer).await;
+    let (stored, logged) = gateway.twice("/v1/messages", body, &response).await;
     let usage = (Some(25), Some(15), None);
-    assert_eq!((stored, told), (true, Told { usage, end: Some(StreamEnd::Done) }));
+    assert_eq!((stored, logged), (true, Logged { usage, end: Some(StreamEnd::Done) }));
     assert_eq!(gateway.charged().await, 40);
     assert!(!gateway.sent.lock().unwrap()[0].contains("stream_options"));
 
-    // The caller leaves after `Hello`.
+    // The client leaves after `Hello`.
     let gateway = Gateway::with_budget();
-    gateway.ask("/v1/messages", body, &answer, 4).await;
-    let told = gateway.last();
-    assert_eq!((told.usage.0, told.end), (Some(25), Some(StreamEnd::Cut)));
+    gateway.send("/v1/messages", body, &response, 4).await;
+    let logged = gateway.last();
+    assert_eq!((logged.usage.0, logged.end), (Some(25), Some(StreamEnd::Cut)));
     assert!((26..40).contains(&gateway.charged().await), "{}", gateway.charged().await);
 }
 
@@ -250,31 +253,31 @@ async fn llamacpp_error_field() {
     let error = "error: {\"code\":400,\"message\":\"the request exceeds the available context size\",\"type\":\"invalid_request_error\"}\n\n";
     let done = "data: [DONE]\n\n";
     let gateway = Gateway::with_budget();
-    let failing = Answer::of(EVENTS, [first, error, done]);
-    let (stored, told) = gateway.twice(CHAT, &streamed(), &failing).await;
-    assert_eq!((stored, told.end), (false, Some(StreamEnd::Failed)));
-    // The upstream is well again.
-    let (stored, told) = gateway.twice(CHAT, &streamed(), &chunks("\"stop\"")).await;
-    assert_eq!((stored, told.end), (true, Some(StreamEnd::Done)));
+    let failing = UpstreamResponse::of(EVENTS, [first, error, done]);
+    let (stored, logged) = gateway.twice(CHAT, &streamed(), &failing).await;
+    assert_eq!((stored, logged.end), (false, Some(StreamEnd::Failed)));
+    // The next response has no failure.
+    let (stored, logged) = gateway.twice(CHAT, &streamed(), &chunks("\"stop\"")).await;
+    assert_eq!((stored, logged.end), (true, Some(StreamEnd::Done)));
 
-    // Without the error: neither a finish reason nor content.
-    let (stored, told) =
-        Gateway::new().twice(CHAT, &streamed(), &Answer::of(EVENTS, [first, done])).await;
-    assert_eq!((stored, told.end), (false, Some(StreamEnd::Failed)));
+    // A stream with neither an error nor a finish reason nor content.
+    let (stored, logged) =
+        Gateway::new().twice(CHAT, &streamed(), &UpstreamResponse::of(EVENTS, [first, done])).await;
+    assert_eq!((stored, logged.end), (false, Some(StreamEnd::Failed)));
 }
 
 #[tokio::test]
 async fn error_event_then_done() {
     let gateway = Gateway::with_budget();
-    let failing = Answer::of(
+    let failing = UpstreamResponse::of(
         EVENTS,
         [
             "data: {\"error\":{\"message\":\"quota exceeded\",\"type\":\"GatewayTimeout\",\"code\":504}}\n\n",
             "data: [DONE]\n\n",
         ],
     );
-    let (stored, told) = gateway.twice(CHAT, &streamed(), &failing).await;
-    assert_eq!((stored, told.end), (false, Some(StreamEnd::Failed)));
+    let (stored, logged) = gateway.twice(CHAT, &streamed(), &failing).await;
+    assert_eq!((stored, logged.end), (false, Some(StreamEnd::Failed)));
     let (stored, _) = gateway.twice(CHAT, &streamed(), &chunks("\"stop\"")).await;
     assert!(stored);
 }
@@ -284,35 +287,35 @@ async fn truncated_or_aborted_answer_kept() {
     let failed = ["\"abort\"", "\"error\"", "\"insufficient_system_resource\""];
     for reason in failed.into_iter().chain(["null", "\"\"", "\"repetition\""]) {
         for body in [UNLIMITED.to_owned(), limited()] {
-            let (stored, told) = Gateway::with_budget().twice(CHAT, &body, &plain(reason)).await;
+            let (stored, logged) = Gateway::with_budget().twice(CHAT, &body, &plain(reason)).await;
             assert!(!stored, "{reason}");
-            assert_eq!(told.usage, (Some(9), Some(2), Some(11)));
+            assert_eq!(logged.usage, (Some(9), Some(2), Some(11)));
         }
-        let (stored, told) = Gateway::new().twice(CHAT, &streamed(), &chunks(reason)).await;
+        let (stored, logged) = Gateway::new().twice(CHAT, &streamed(), &chunks(reason)).await;
         assert!(!stored, "{reason}, streamed");
         let end = if failed.contains(&reason) { StreamEnd::Failed } else { StreamEnd::Done };
-        assert_eq!(told.end, Some(end), "{reason}");
+        assert_eq!(logged.end, Some(end), "{reason}");
     }
     for reason in ["stop", "tool_calls", "function_call", "content_filter", "eos_token"] {
         let reason = format!("\"{reason}\"");
         assert!(Gateway::new().twice(CHAT, UNLIMITED, &plain(&reason)).await.0, "{reason}");
-        let (stored, told) = Gateway::new().twice(CHAT, &streamed(), &chunks(&reason)).await;
-        assert_eq!((stored, told.end), (true, Some(StreamEnd::Done)), "{reason}, streamed");
+        let (stored, logged) = Gateway::new().twice(CHAT, &streamed(), &chunks(&reason)).await;
+        assert_eq!((stored, logged.end), (true, Some(StreamEnd::Done)), "{reason}, streamed");
     }
-    // Of several choices each must have ended well.
+    // Every choice must have ended well.
     let two = |reason| {
         let plain = String::from_utf8(plain("\"stop\"").chunks[0].to_vec()).unwrap();
         let other = format!("\"choices\":[{{\"index\":1,\"finish_reason\":{reason}}},");
-        Answer::of(JSON, [plain.replace("\"choices\":[", &other)])
+        UpstreamResponse::of(JSON, [plain.replace("\"choices\":[", &other)])
     };
     for (reason, stored) in [("\"stop\"", true), ("\"abort\"", false), ("null", false)] {
         assert_eq!(Gateway::new().twice(CHAT, UNLIMITED, &two(reason)).await.0, stored, "{reason}");
     }
 }
 
-/// By a limit of the request, or one that the budget puts in; not by the server's own.
+/// The limit is known if the request has it or the budget adds it. A limit of the server is unknown.
 #[tokio::test]
-async fn a_response_that_met_a_limit_is_stored_where_the_limit_is_known() {
+async fn response_at_a_known_limit_is_stored() {
     for (gateway, body, stored) in [
         (Gateway::new(), UNLIMITED.to_owned(), false),
         (Gateway::new(), UNLIMITED.replace("\"model\"", "\"max_tokens\":null,\"model\""), false),
@@ -320,11 +323,11 @@ async fn a_response_that_met_a_limit_is_stored_where_the_limit_is_known() {
         (Gateway::with_budget(), UNLIMITED.to_owned(), true),
     ] {
         assert_eq!(gateway.twice(CHAT, &body, &plain("\"length\"")).await.0, stored, "{body}");
-        // Another text: the plain response would serve as this stream.
+        // The other prompt prevents a hit of the plain response.
         let body = body.replace("hi.", "ho.").replace("\"model\"", "\"stream\":true,\"model\"");
-        let (kept, told) = gateway.twice(CHAT, &body, &chunks("\"length\"")).await;
-        // It is in the upstream's own words that it has ended.
-        assert_eq!((kept, told.end), (stored, Some(StreamEnd::Done)), "{body}");
+        let (was_stored, logged) = gateway.twice(CHAT, &body, &chunks("\"length\"")).await;
+        // The stream has its end mark in both cases.
+        assert_eq!((was_stored, logged.end), (stored, Some(StreamEnd::Done)), "{body}");
     }
 }
 
@@ -338,13 +341,17 @@ async fn done_without_blank_line() {
         "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"total_tokens\":10}}\n\n",
     ];
     for end in ["data: [DONE]", "data: [DONE]\n", "data:[DONE]\r\n"] {
-        let answer = Answer::of(EVENTS, events.into_iter().chain([end]));
+        let response = UpstreamResponse::of(EVENTS, events.into_iter().chain([end]));
         let gateway = Gateway::with_budget();
-        let (stored, told) = gateway.twice(CHAT, &body, &answer).await;
+        let (stored, logged) = gateway.twice(CHAT, &body, &response).await;
         let usage = (Some(9), Some(1), Some(10));
-        assert_eq!((stored, told), (true, Told { usage, end: Some(StreamEnd::Done) }), "{end:?}");
-        // Who leaves once it is there has it all.
-        gateway.ask(CHAT, &body.replace("hi.", "ho."), &answer, 4).await;
+        assert_eq!(
+            (stored, logged),
+            (true, Logged { usage, end: Some(StreamEnd::Done) }),
+            "{end:?}"
+        );
+        // A client that leaves after the end mark has the complete stream.
+        gateway.send(CHAT, &body.replace("hi.", "ho."), &response, 4).await;
         assert_eq!(gateway.last().end, Some(StreamEnd::Done));
     }
 }
@@ -364,23 +371,23 @@ async fn comments_empty_data_and_null_choices() {
         "data: [DONE]\n\n".to_owned(),
     ];
     let gateway = Gateway::with_budget();
-    let answer = Answer::of(EVENTS, chunks.clone());
-    let (_, shown) = gateway.ask("/v1/completions", body, &answer, usize::MAX).await;
-    // The caller did not ask for usage.
+    let response = UpstreamResponse::of(EVENTS, chunks.clone());
+    let (_, shown) = gateway.send("/v1/completions", body, &response, usize::MAX).await;
+    // The client did not request usage.
     assert_eq!(String::from_utf8(shown).unwrap(), chunks.concat().replace(usage, ""));
     assert!(gateway.sent.lock().unwrap()[0].contains("include_usage"));
-    let told = gateway.last();
-    let expected = Told { usage: (Some(1), Some(16), Some(17)), end: Some(StreamEnd::Done) };
-    assert_eq!((told, gateway.charged().await), (expected, 17));
+    let logged = gateway.last();
+    let expected = Logged { usage: (Some(1), Some(16), Some(17)), end: Some(StreamEnd::Done) };
+    assert_eq!((logged, gateway.charged().await), (expected, 17));
 }
 
 #[tokio::test]
 async fn vary_of_tower_http_cors() {
-    let answer = Answer::of(JSON, ["[[0.1,0.2]]"])
-        .field("vary", "origin, access-control-request-method, access-control-request-headers")
-        .field("access-control-allow-origin", "*")
-        .field("x-compute-tokens", "3");
+    let response = UpstreamResponse::of(JSON, ["[[0.1,0.2]]"])
+        .header("vary", "origin, access-control-request-method, access-control-request-headers")
+        .header("access-control-allow-origin", "*")
+        .header("x-compute-tokens", "3");
     let gateway = Gateway::new();
-    let (stored, told) = gateway.twice("/embed", r#"{"inputs":["a"]}"#, &answer).await;
-    assert_eq!((stored, told.usage.0), (true, Some(3)));
+    let (stored, logged) = gateway.twice("/embed", r#"{"inputs":["a"]}"#, &response).await;
+    assert_eq!((stored, logged.usage.0), (true, Some(3)));
 }

@@ -20,7 +20,7 @@ use tower_inference::{
     limits::{Limit, Rate, Subject},
     model::{OutputLimit, Profile, StreamUsage},
     payload::{Payload, PayloadLayer},
-    schema::{BuiltIn, BuiltInError, SchemaLayer},
+    schema::{BuiltInError, BuiltInSchemas, SchemaLayer},
     token_budget::TokenBudgetLayer,
     transform::TransformLayer,
 };
@@ -111,7 +111,7 @@ fn fine(_: &Value) -> Response<Full<Bytes>> {
 }
 
 fn schemas(profile: Profile) -> SchemaLayer {
-    SchemaLayer::built_in(&BuiltIn::of(profile))
+    SchemaLayer::built_in(&BuiltInSchemas::new(profile))
 }
 
 fn budget(profile: Profile) -> TokenBudgetLayer {
@@ -184,7 +184,7 @@ async fn stop_nine_sequences() {
     let chat = json!({"model": "m", "max_tokens": 64, "temperature": 0,
         "messages": [{"role": "user", "content": "Say hi."}], "stop": stop});
     let completion = json!({"model": "m", "prompt": "def f(", "stop": ["a", "b", "c", "d", "e"]});
-    let lifted = BuiltIn::of(Profile::openai()).without_bound("stop").unwrap();
+    let lifted = BuiltInSchemas::new(Profile::openai()).without_bound("stop").unwrap();
     for (path, body) in [(CHAT, chat), ("/v1/completions", completion)] {
         let body = body.to_string();
         let openai = send(schemas(Profile::openai()), path, &body, fine).await;
@@ -199,7 +199,7 @@ async fn stop_nine_sequences() {
         assert_eq!(outcome.status, StatusCode::UNPROCESSABLE_ENTITY, "{member}");
     }
     let BuiltInError::UnknownBound { member, known } =
-        BuiltIn::of(Profile::openai()).without_bound("stops").unwrap_err()
+        BuiltInSchemas::new(Profile::openai()).without_bound("stops").unwrap_err()
     else {
         panic!("another error");
     };
@@ -299,7 +299,7 @@ async fn embeddings_with_messages() {
         let openai = send(schemas(Profile::openai()), path, &body, fine).await;
         assert_eq!(openai.status == StatusCode::OK, openai_takes, "{body}");
         // Nothing is generated, so no limit is put in.
-        let limited = TransformLayer::new().output_tokens(4096).include_usage();
+        let limited = TransformLayer::new().max_output_tokens(4096).include_usage();
         assert_passes(&send(limited, path, &body, fine).await, &body);
         assert_passes(&send(budget(Profile::compatible()), path, &body, fine).await, &body);
     }
@@ -318,7 +318,7 @@ async fn max_tokens_put_into_reasoning_model() {
     };
     let chosen = Profile::compatible().output_limit(OutputLimit::MaxCompletionTokens);
     for profile in [Profile::openai(), Profile::azure_openai(), chosen] {
-        let transform = TransformLayer::new().output_tokens(4096).profile(profile.clone());
+        let transform = TransformLayer::new().max_output_tokens(4096).profile(profile.clone());
         let edited = send(transform, CHAT, body, reasoning).await;
         let budgeted =
             send(budget(profile).default_output_limit(4096), CHAT, body, reasoning).await;
@@ -328,7 +328,7 @@ async fn max_tokens_put_into_reasoning_model() {
         }
     }
     // The name is the profile's, whatever the model is called.
-    let transform = TransformLayer::new().output_tokens(4096);
+    let transform = TransformLayer::new().max_output_tokens(4096);
     let outcome = send(transform, CHAT, body, reasoning).await;
     assert_eq!(outcome.status, StatusCode::BAD_REQUEST);
     assert_eq!(outcome.arrived()["max_tokens"], 4096);
@@ -356,7 +356,7 @@ async fn responses_with_stored_prompt_given_max_tokens() {
             let body = body.to_string();
             let judged = send(layers.0, "/v1/responses", &body, responses).await;
             assert_passes(&judged, &body);
-            let transform = TransformLayer::new().output_tokens(4096).include_usage();
+            let transform = TransformLayer::new().max_output_tokens(4096).include_usage();
             let transform = transform.profile(profile);
             let edited = send(transform, "/v1/responses", &body, responses).await;
             let budgeted = send(layers.1, "/v1/responses", &body, responses).await;
@@ -387,7 +387,7 @@ async fn mistral_refuses_stream_options() {
             stream.body(Full::from(STREAM)).unwrap()
         }
     };
-    let chosen = Profile::compatible().stream_usage(StreamUsage::Unasked);
+    let chosen = Profile::compatible().stream_usage(StreamUsage::Unrequested);
     for profile in [Profile::mistral(), chosen] {
         let transform = TransformLayer::new().include_usage().profile(profile.clone());
         let asked = send(transform, CHAT, body, mistral).await;

@@ -1,4 +1,4 @@
-//! Replicas of a cache that share one server: whatever the server is, and whatever lies there.
+//! Replicas of a cache that share a server.
 
 use std::{
     convert::Infallible,
@@ -18,7 +18,7 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::time::timeout;
 use tower::{Layer as _, Service, ServiceExt as _};
 use tower_inference::{
-    cache::{CacheLayer, RedisCache, Scope, SecondTier, Tier as _},
+    cache::{CacheLayer, MemoryTier, RedisCache, Scope, SecondTier, Tier as _},
     context::RequestContext,
     identity::{Identity, Proof},
     payload::Payload,
@@ -31,16 +31,16 @@ use super::{
 };
 
 against_each! {
-    what_one_replica_was_answered_all_answer
-    whatever_lies_there_is_a_miss
-    replicas_that_ask_at_once_call_once
-    what_one_invalidates_no_other_finds
-    the_server_is_shown_nothing
-    another_secret_finds_nothing
-    what_was_evicted_is_missed
+    replicas_serve_the_responses_of_others
+    a_changed_value_is_a_miss
+    concurrent_requests_of_replicas_share_one_call
+    invalidation_concerns_all_replicas
+    the_server_learns_nothing
+    another_secret_finds_no_entry
+    an_evicted_value_is_a_miss
 }
 
-/// Counts its calls.
+/// An upstream that counts its calls.
 #[derive(Clone)]
 struct Upstream {
     streamed: bool,
@@ -62,7 +62,7 @@ impl Service<Request<Payload>> for Upstream {
         let response = Response::builder().header("content-type", media);
         let response = response.body(Full::from(body)).unwrap();
         Box::pin(async move {
-            // So that those who ask at once ask while it is under way.
+            // Concurrent requests come while the call is in flight.
             tokio::task::yield_now().await;
             Ok(response)
         })
@@ -71,7 +71,7 @@ impl Service<Request<Payload>> for Upstream {
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send>>;
 
-/// A replica before an upstream that counts its calls, and what it keeps.
+/// A replica and its upstream.
 struct Replica {
     layer: CacheLayer,
     tier: RedisCache,
@@ -91,12 +91,12 @@ impl Replica {
                 RedisCache::cluster(addresses.iter().map(|address| secret(address)))
             }
         };
-        // Long enough for a machine that is busy with other things.
-        Self::of(tier.unwrap().wait(Duration::from_secs(10)), set).await
+        // Long enough for a busy machine.
+        Self::of(tier.unwrap().read_timeout(Duration::from_secs(10)), set).await
     }
 
     async fn of(tier: RedisCache, set: impl Fn(SecondTier) -> SecondTier) -> Self {
-        // Until it has connected, nothing is found.
+        // The cache finds nothing before it has connected.
         assert!(tier.remove([0; 32]).await);
         let second = set(SecondTier::new(tier.clone(), secret(HASHING)));
         let layer = CacheLayer::new("router", Scope::Identity).second_tier(second);
@@ -121,7 +121,7 @@ impl Replica {
         self.calls.load(SeqCst)
     }
 
-    /// All that it has told the server is done.
+    /// Waits until all queued writes are done.
     async fn done(&self) {
         assert!(self.tier.remove([0; 32]).await);
     }
@@ -130,12 +130,12 @@ impl Replica {
 const JSON: (&str, &str) = ("application/json", r#"{"choices":[{"text":"seven"}]}"#);
 const STREAM: &str = "data: {\"choices\":[{\"text\":\"seven\"}]}\n\ndata: [DONE]\n\n";
 
-async fn what_one_replica_was_answered_all_answer(shared: Shared) {
+async fn replicas_serve_the_responses_of_others(shared: Shared) {
     let one = Replica::by(&shared, SecondTier::encrypted).await;
     assert_eq!(one.told(false).await, JSON.1);
     assert_eq!(one.told(true).await, STREAM);
     one.done().await;
-    // What is encrypted and what is not is read by both.
+    // Replicas read both forms of values.
     for other in [Replica::new(&shared).await, Replica::by(&shared, SecondTier::encrypted).await] {
         assert_eq!(other.told(false).await, JSON.1);
         assert_eq!(other.told(true).await, STREAM);
@@ -143,12 +143,11 @@ async fn what_one_replica_was_answered_all_answer(shared: Shared) {
     }
 }
 
-/// What there is in place of a value, and another.
+/// A changed value, made of it and of another one.
 type Spoil = fn(&[u8], &[u8]) -> Vec<u8>;
 
-/// Under each key there is: nothing, less, more, another bit, what belongs under another, and what
-/// somebody else made.
-async fn whatever_lies_there_is_a_miss(shared: Shared) {
+/// Values that are missing, truncated, extended, altered, moved or foreign.
+async fn a_changed_value_is_a_miss(shared: Shared) {
     let one = Replica::new(&shared).await;
     one.told(false).await;
     one.told(true).await;
@@ -175,10 +174,10 @@ async fn whatever_lies_there_is_a_miss(shared: Shared) {
         assert_eq!(other.told(true).await, STREAM);
         assert_eq!(other.calls(), 2);
         if spoil(b"value", b"other").is_empty() {
-            // The server shows no difference between this and nothing; it ends by its time.
+            // The server reads an empty value like a missing one. It expires.
             continue;
         }
-        // The first has put it right, for the second.
+        // The first replica has repaired the value.
         other.done().await;
         let another = Replica::new(&shared).await;
         assert_eq!(another.told(true).await, STREAM);
@@ -190,8 +189,8 @@ fn value(server: &Server, key: &str) -> Vec<u8> {
     server.wire().must(&format!("GET {key}")).bytes()
 }
 
-async fn replicas_that_ask_at_once_call_once(shared: Shared) {
-    let leased = |tier: SecondTier| tier.lease(Duration::from_secs(20));
+async fn concurrent_requests_of_replicas_share_one_call(shared: Shared) {
+    let leased = |tier: SecondTier| tier.lease_timeout(Duration::from_secs(20));
     let mut replicas = Vec::new();
     for _ in 0..4 {
         replicas.push(Replica::by(&shared, leased).await);
@@ -204,7 +203,7 @@ async fn replicas_that_ask_at_once_call_once(shared: Shared) {
     assert_eq!(replicas.iter().map(Replica::calls).sum::<usize>(), 2);
 }
 
-async fn what_one_invalidates_no_other_finds(shared: Shared) {
+async fn invalidation_concerns_all_replicas(shared: Shared) {
     let one = Replica::new(&shared).await;
     for invalidate in [
         |layer: &CacheLayer| layer.invalidate_route("completions"),
@@ -219,11 +218,11 @@ async fn what_one_invalidates_no_other_finds(shared: Shared) {
     }
 }
 
-async fn the_server_is_shown_nothing(shared: Shared) {
+async fn the_server_learns_nothing(shared: Shared) {
     let one = Replica::by(&shared, SecondTier::encrypted).await;
     one.told(false).await;
     one.done().await;
-    // The answer, and the epochs of its route, of its model and of all.
+    // The response and the epochs of its route, its model and all entries.
     assert_eq!(shared.keys().len(), 4);
     for (server, key) in shared.keys() {
         let seen = [key.as_bytes(), &value(server, &key)].concat();
@@ -236,7 +235,7 @@ async fn the_server_is_shown_nothing(shared: Shared) {
     }
 }
 
-async fn another_secret_finds_nothing(shared: Shared) {
+async fn another_secret_finds_no_entry(shared: Shared) {
     let one = Replica::new(&shared).await;
     one.told(false).await;
     one.done().await;
@@ -247,8 +246,8 @@ async fn another_secret_finds_nothing(shared: Shared) {
     assert_eq!(other.calls(), 1);
 }
 
-/// The answer, or one of the epochs that it was written with.
-async fn what_was_evicted_is_missed(shared: Shared) {
+/// Evicts the response or one of its epochs.
+async fn an_evicted_value_is_a_miss(shared: Shared) {
     let one = Replica::new(&shared).await;
     one.told(false).await;
     one.done().await;
@@ -264,21 +263,21 @@ async fn what_was_evicted_is_missed(shared: Shared) {
     }
 }
 
-/// One request waits as long as it may, and then the server is away. What is invalidated meanwhile does
-/// not come back with it.
+/// One request waits for the timeout, and then the server is unavailable. A response that is
+/// invalidated meanwhile does not come back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hangs_costs_the_wait_once() {
+async fn a_hanging_server_costs_one_timeout() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let Some(server) = brand.start() else { continue };
         let tier = RedisCache::single(secret(&server.address())).unwrap();
-        let tier = tier.wait(Duration::from_millis(500));
-        let leased = |tier: SecondTier| tier.lease(Duration::from_secs(30));
+        let tier = tier.read_timeout(Duration::from_millis(500));
+        let leased = |tier: SecondTier| tier.lease_timeout(Duration::from_secs(30));
         let mut replica = Replica::of(tier, leased).await;
-        // Nothing is in its own memory.
-        replica.layer = replica.layer.max_bytes(0);
-        // Kept by another, since what does not stay in memory is not brought.
+        // The replica stores nothing in memory.
+        replica.layer = replica.layer.memory(MemoryTier::new().max_bytes(0));
+        // Another replica writes it, because a response without room in memory is not written.
         let other = RedisCache::single(secret(&server.address())).unwrap();
-        let other = Replica::of(other.wait(Duration::from_secs(10)), leased).await;
+        let other = Replica::of(other.read_timeout(Duration::from_secs(10)), leased).await;
         other.told(false).await;
         other.done().await;
         assert_eq!((replica.told(false).await, replica.calls()), (JSON.1.into(), 0));
@@ -305,16 +304,17 @@ async fn a_server_that_hangs_costs_the_wait_once() {
     }
 }
 
-/// Not even while it is not known whether there is one.
+/// Requests do not wait for a connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_never_answers_costs_nothing() {
+async fn a_silent_server_costs_nothing() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let Some(server) = brand.start() else { continue };
         server.hang();
         let tier = RedisCache::single(secret(&server.address())).unwrap();
-        let second = SecondTier::new(tier.wait(Duration::from_secs(10)), secret(HASHING));
-        let layer = CacheLayer::new("router", Scope::Identity).max_bytes(0);
-        let layer = layer.second_tier(second.lease(Duration::from_secs(30)));
+        let second = SecondTier::new(tier.read_timeout(Duration::from_secs(10)), secret(HASHING));
+        let layer =
+            CacheLayer::new("router", Scope::Identity).memory(MemoryTier::new().max_bytes(0));
+        let layer = layer.second_tier(second.lease_timeout(Duration::from_secs(30)));
         let tier = RedisCache::single(secret(&server.address())).unwrap();
         let replica = Replica { layer, tier, calls: Arc::default() };
         let asked = async {
@@ -322,7 +322,7 @@ async fn a_server_that_never_answers_costs_nothing() {
                 replica.told(false).await;
             }
         };
-        // Each wait would be of ten seconds.
+        // Each timeout is ten seconds.
         timeout(Duration::from_secs(5), asked).await.expect("it takes too long");
         assert_eq!(replica.calls(), 1_000);
     }

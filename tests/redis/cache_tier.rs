@@ -1,9 +1,9 @@
-//! The cache's tier: bytes that replicas share, whatever the server is, and whatever is wrong.
+//! `RedisCache` as a tier.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tower_inference::cache::{Leased, RedisCache, RedisError, Tier};
+use tower_inference::cache::{LeaseResult, RedisCache, RedisError, Tier};
 
 use super::{
     gateway::{Shared, secret},
@@ -18,30 +18,30 @@ const MINUTE: Duration = Duration::from_secs(60);
 const KEY: [u8; 32] = [0xab; 32];
 
 against_each! {
-    what_one_puts_another_gets
-    values_are_found_by_their_names_alone
-    keys_lie_anywhere_tell_nothing_and_end_by_themselves
-    what_is_there_is_not_put_anew
-    what_is_removed_is_gone
-    what_is_called_is_done_in_order
-    a_lease_is_won_by_one
-    a_lease_is_given_back_by_its_holder_alone
-    a_lease_ends_by_itself
-    a_value_of_another_type_is_none
-    no_more_is_read_than_may_be_there
-    what_others_wrote_is_given_as_it_is
+    values_are_shared
+    keys_and_namespaces_are_separate
+    keys_are_spread_and_expire
+    put_new_does_not_replace
+    a_removed_value_is_not_found
+    writes_keep_their_order
+    a_lease_has_one_holder
+    only_the_holder_releases_a_lease
+    a_lease_expires
+    a_value_of_another_type_is_missing
+    reads_are_bounded
+    foreign_values_are_returned_unchanged
 }
 
-/// Waits long enough for a machine that is busy with other things.
+/// Waits long enough for a busy machine.
 fn patient(cache: RedisCache) -> RedisCache {
-    cache.wait(Duration::from_secs(10))
+    cache.read_timeout(Duration::from_secs(10))
 }
 
 fn single(address: &str) -> RedisCache {
     RedisCache::single(secret(address)).unwrap()
 }
 
-/// One that has connected: until then, nothing is found.
+/// Waits for the connection. The cache finds nothing before.
 async fn ready(cache: RedisCache) -> RedisCache {
     assert!(cache.remove([0; 32]).await);
     cache
@@ -61,7 +61,7 @@ fn anew(shared: &Shared) -> RedisCache {
     })
 }
 
-/// The server that has this key, and its name there.
+/// Returns the server of a key and the name of the key there.
 fn holder(shared: &Shared, key: [u8; 32]) -> (Wire, String) {
     let name = name(key);
     let has = |server: &&Server| server.keys().contains(&name);
@@ -85,7 +85,7 @@ async fn is(cache: &RedisCache, key: [u8; 32], value: &[u8]) -> bool {
     cache.get(key).await.as_deref() == Some(value)
 }
 
-async fn what_one_puts_another_gets(shared: Shared) {
+async fn values_are_shared(shared: Shared) {
     let [one, other] = [replica(&shared).await, replica(&shared).await];
     assert_eq!(one.get(KEY).await, None);
     assert!(put(&one, KEY, b"first").await && is(&other, KEY, b"first").await);
@@ -93,7 +93,7 @@ async fn what_one_puts_another_gets(shared: Shared) {
     assert_eq!(one.get(key(1)).await, None);
 }
 
-async fn values_are_found_by_their_names_alone(shared: Shared) {
+async fn keys_and_namespaces_are_separate(shared: Shared) {
     let one = replica(&shared).await;
     let other = ready(anew(&shared).namespace("another")).await;
     put(&one, KEY, b"one").await;
@@ -102,11 +102,11 @@ async fn values_are_found_by_their_names_alone(shared: Shared) {
     assert!(is(&one, KEY, b"one").await && is(&other, KEY, b"other").await);
 }
 
-async fn keys_lie_anywhere_tell_nothing_and_end_by_themselves(shared: Shared) {
+async fn keys_are_spread_and_expire(shared: Shared) {
     let cache = replica(&shared).await;
     for number in 0..30 {
         assert!(put(&cache, key(number), b"value").await);
-        assert_eq!(cache.lease(key(number), [7; 16], MINUTE).await, Leased::Won);
+        assert_eq!(cache.lease(key(number), [7; 16], MINUTE).await, LeaseResult::Granted);
     }
     for server in shared.servers() {
         let keys = server.keys();
@@ -121,7 +121,7 @@ async fn keys_lie_anywhere_tell_nothing_and_end_by_themselves(shared: Shared) {
     }
 }
 
-async fn what_is_there_is_not_put_anew(shared: Shared) {
+async fn put_new_does_not_replace(shared: Shared) {
     let cache = replica(&shared).await;
     let new = |value| cache.put_new(KEY, Bytes::from_static(value), MINUTE);
     assert!(new(b"first").await);
@@ -129,7 +129,7 @@ async fn what_is_there_is_not_put_anew(shared: Shared) {
     assert!(is(&cache, KEY, b"first").await);
 }
 
-async fn what_is_removed_is_gone(shared: Shared) {
+async fn a_removed_value_is_not_found(shared: Shared) {
     let cache = replica(&shared).await;
     put(&cache, KEY, b"value").await;
     assert!(cache.remove(KEY).await);
@@ -138,7 +138,7 @@ async fn what_is_removed_is_gone(shared: Shared) {
     assert!(shared.keys().is_empty());
 }
 
-async fn what_is_called_is_done_in_order(shared: Shared) {
+async fn writes_keep_their_order(shared: Shared) {
     let cache = replica(&shared).await;
     for _ in 0..20 {
         drop(cache.put(KEY, Bytes::from_static(b"value"), MINUTE));
@@ -151,7 +151,7 @@ async fn what_is_called_is_done_in_order(shared: Shared) {
     assert_eq!(cache.get(KEY).await, None);
 }
 
-async fn a_lease_is_won_by_one(shared: Shared) {
+async fn a_lease_has_one_holder(shared: Shared) {
     let replicas = [(); 3].map(|()| anew(&shared));
     for replica in &replicas {
         ready(replica.clone()).await;
@@ -161,36 +161,36 @@ async fn a_lease_is_won_by_one(shared: Shared) {
         let replica = replicas[usize::from(number) % 3].clone();
         running.spawn(async move { replica.lease(KEY, [number; 16], MINUTE).await });
     }
-    let won = running.join_all().await.into_iter().filter(|leased| *leased == Leased::Won);
+    let won = running.join_all().await.into_iter().filter(|leased| *leased == LeaseResult::Granted);
     assert_eq!(won.count(), 1);
 }
 
-async fn a_lease_is_given_back_by_its_holder_alone(shared: Shared) {
+async fn only_the_holder_releases_a_lease(shared: Shared) {
     let [one, other] = [replica(&shared).await, replica(&shared).await];
-    assert_eq!(one.lease(KEY, [1; 16], MINUTE).await, Leased::Won);
+    assert_eq!(one.lease(KEY, [1; 16], MINUTE).await, LeaseResult::Granted);
     assert_eq!(one.get(KEY).await, None, "it is no value");
     other.release(KEY, [2; 16]);
-    // What comes after it was done after it.
+    // A later write is done after it.
     assert!(put(&other, KEY, b"value").await);
-    assert_eq!(other.lease(KEY, [2; 16], MINUTE).await, Leased::Taken);
+    assert_eq!(other.lease(KEY, [2; 16], MINUTE).await, LeaseResult::Taken);
     one.release(KEY, [1; 16]);
     assert!(put(&one, KEY, b"value").await);
-    assert_eq!(other.lease(KEY, [2; 16], MINUTE).await, Leased::Won);
+    assert_eq!(other.lease(KEY, [2; 16], MINUTE).await, LeaseResult::Granted);
 }
 
-async fn a_lease_ends_by_itself(shared: Shared) {
+async fn a_lease_expires(shared: Shared) {
     let [one, other] = [replica(&shared).await, replica(&shared).await];
     let short = Duration::from_millis(30);
-    assert_eq!(one.lease(KEY, [1; 16], short).await, Leased::Won);
+    assert_eq!(one.lease(KEY, [1; 16], short).await, LeaseResult::Granted);
     drop(one);
     let end = Instant::now() + Duration::from_secs(10);
-    while other.lease(KEY, [2; 16], MINUTE).await == Leased::Taken {
+    while other.lease(KEY, [2; 16], MINUTE).await == LeaseResult::Taken {
         assert!(Instant::now() < end, "still taken");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-async fn a_value_of_another_type_is_none(shared: Shared) {
+async fn a_value_of_another_type_is_missing(shared: Shared) {
     logged::listen();
     let cache = replica(&shared).await;
     put(&cache, KEY, b"value").await;
@@ -199,22 +199,22 @@ async fn a_value_of_another_type_is_none(shared: Shared) {
         wire.must(&format!("DEL {name}"));
         wire.must(&format!("{command} {name} element"));
         if command == "PFADD" {
-            // A string, as it happens.
+            // This type reads as a string.
             assert!(cache.get(KEY).await.unwrap().starts_with(b"HYLL"));
         } else {
             assert_eq!(cache.get(KEY).await, None, "{command}");
         }
-        // And the server is not away for that.
+        // The server is still available.
         assert!(put(&cache, key(1), b"other").await && is(&cache, key(1), b"other").await);
         assert!(put(&cache, KEY, b"again").await && is(&cache, KEY, b"again").await);
     }
     assert_eq!(logged::changes(), [""; 0]);
 }
 
-async fn no_more_is_read_than_may_be_there(shared: Shared) {
+async fn reads_are_bounded(shared: Shared) {
     let [cache, generous] = [1_000, 10_000_000].map(|limit| anew(&shared).max_value(limit));
     ready(cache.clone()).await;
-    assert_eq!((cache.value_limit(), generous.value_limit()), (1_000, 10_000_000));
+    assert_eq!((cache.max_value_bytes(), generous.max_value_bytes()), (1_000, 10_000_000));
     for (length, fits) in [(999, true), (1_000, true), (1_001, false), (5_000_000, false)] {
         let value = Bytes::from(vec![b'x'; length]);
         assert!(generous.put(KEY, value.clone(), MINUTE).await);
@@ -226,7 +226,7 @@ async fn no_more_is_read_than_may_be_there(shared: Shared) {
     }
 }
 
-/// Bytes that the servers have sent.
+/// Returns the bytes that the servers have sent.
 fn sent(shared: &Shared) -> i64 {
     let of = |server: &Server| {
         let statistics = server.wire().must("INFO stats").text();
@@ -236,7 +236,7 @@ fn sent(shared: &Shared) -> i64 {
     shared.servers().iter().map(of).sum()
 }
 
-async fn what_others_wrote_is_given_as_it_is(shared: Shared) {
+async fn foreign_values_are_returned_unchanged(shared: Shared) {
     let cache = replica(&shared).await;
     put(&cache, KEY, b"value").await;
     let (mut wire, name) = holder(&shared, KEY);
@@ -249,27 +249,27 @@ async fn what_others_wrote_is_given_as_it_is(shared: Shared) {
     assert_eq!(cache.get(KEY).await, None);
 }
 
-/// What all reads of these tests may take together: a hundredth of what they would if each waited.
+/// The maximum time of all reads: a hundredth of their timeouts.
 const PATIENCE: Duration = Duration::from_secs(20);
 const WAIT: Duration = Duration::from_millis(500);
 
-/// Nothing is found, everyone wins, and nobody waits more than once.
+/// Nothing is found, each lease is granted and only one read waits.
 async fn is_away(cache: &RedisCache) {
     let asked = async {
-        // What is forbidden is noticed by whoever needs it first.
+        // The first use of a forbidden command notices it.
         cache.release(KEY, [1; 16]);
         let _perhaps = (cache.remove(KEY).await, put(cache, KEY, b"value").await);
         for _ in 0..1_000 {
             assert_eq!(cache.get(KEY).await, None);
-            assert_eq!(cache.lease(KEY, [1; 16], MINUTE).await, Leased::Won);
-            assert_eq!(cache.lease(KEY, [2; 16], MINUTE).await, Leased::Won);
+            assert_eq!(cache.lease(KEY, [1; 16], MINUTE).await, LeaseResult::Granted);
+            assert_eq!(cache.lease(KEY, [2; 16], MINUTE).await, LeaseResult::Granted);
         }
         assert!(!put(cache, KEY, b"value").await);
     };
     tokio::time::timeout(PATIENCE, asked).await.expect("it takes too long");
 }
 
-async fn is_there_again(cache: &RedisCache) {
+async fn is_available_again(cache: &RedisCache) {
     let end = Instant::now() + PATIENCE;
     while !put(cache, key(9), b"again").await || !is(cache, key(9), b"again").await {
         assert!(Instant::now() < end, "not there again");
@@ -277,40 +277,40 @@ async fn is_there_again(cache: &RedisCache) {
     }
 }
 
-/// The whole life of one fault: there, away, there again.
+/// Takes the server through a fault and back.
 async fn survives(brand: Brand, begin: impl AsyncFn(&mut Server), end: impl AsyncFn(&mut Server)) {
     let Some(mut server) = brand.start() else { return };
     logged::listen();
     server.wire().must("ACL SETUSER gateway reset on >password-in-clear ~* +@all");
     let address = format!("redis://gateway:password-in-clear@127.0.0.1:{}", server.port);
-    let cache = single(&address).wait(WAIT);
-    is_there_again(&cache).await;
+    let cache = single(&address).read_timeout(WAIT);
+    is_available_again(&cache).await;
     assert!(logged::changes().is_empty());
     begin(&mut server).await;
     is_away(&cache).await;
     let said = logged::changes();
     assert_eq!(said.len(), 1, "{said:?}");
     end(&mut server).await;
-    is_there_again(&cache).await;
+    is_available_again(&cache).await;
     let said = logged::changes();
     assert_eq!(said.len(), 1, "{said:?}");
 }
 
 #[tokio::test]
-async fn a_server_that_hangs() {
+async fn a_hanging_server() {
     for brand in [Brand::Redis, Brand::Valkey] {
         survives(brand, async |server| server.hang(), async |server| server.go_on()).await;
     }
 }
 
 #[tokio::test]
-async fn a_server_that_forbids() {
+async fn a_forbidding_server() {
     for brand in [Brand::Redis, Brand::Valkey] {
         for command in ["getrange", "set", "del", "evalsha", "script|load"] {
             let of = async |server: &mut Server, sign| {
                 server.wire().must(&format!("ACL SETUSER gateway {sign}{command}"));
                 server.wire().must("SCRIPT FLUSH");
-                // It is noticed by those who need it, and by those who connect.
+                // Its use notices it, and so does a new connection.
                 server.wire().must("CLIENT KILL USER gateway");
             };
             let begin = async |server: &mut Server| of(server, '-').await;
@@ -320,7 +320,7 @@ async fn a_server_that_forbids() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_full() {
+async fn a_full_server() {
     let begin = async |server: &mut Server| drop(server.wire().must("CONFIG SET maxmemory 1"));
     let end = async |server: &mut Server| drop(server.wire().must("CONFIG SET maxmemory 0"));
     let begin = async |server: &mut Server| {
@@ -354,19 +354,19 @@ async fn a_server_that_was_never_there() {
     let Some(mut server) = Brand::Redis.start() else { return };
     logged::listen();
     server.end();
-    let cache = single(&server.address()).wait(WAIT);
+    let cache = single(&server.address()).read_timeout(WAIT);
     is_away(&cache).await;
     server.begin();
-    is_there_again(&cache).await;
+    is_available_again(&cache).await;
     assert_eq!(logged::changes().len(), 2);
 }
 
-/// What waits to be written is bounded, and what finds no place is known at once.
+/// A write without room in the queue fails at once.
 #[tokio::test]
-async fn what_waits_is_bounded() {
+async fn queued_writes_are_bounded() {
     let Some(server) = Brand::Redis.start() else { return };
-    let cache = single(&server.address()).wait(Duration::from_secs(60));
-    is_there_again(&cache).await;
+    let cache = single(&server.address()).read_timeout(Duration::from_secs(60));
+    is_available_again(&cache).await;
     server.hang();
     let value = |length: usize| Bytes::from(vec![0; length]);
     let mut refused = 0;
@@ -383,7 +383,7 @@ async fn what_waits_is_bounded() {
         }
         tokio::task::yield_now().await;
     }
-    // One is being written, and sixteen wait.
+    // One write is in progress, and sixteen are queued.
     assert!((183..=184).contains(&refused), "{refused}");
     server.go_on();
     for told in waiting {
@@ -391,11 +391,11 @@ async fn what_waits_is_bounded() {
     }
 }
 
-/// What the docs of `RedisCache` say is enough.
+/// The commands are those of the documentation.
 const ENOUGH: &str = "+get +getrange +set +del +evalsha +script|load";
 
 #[tokio::test]
-async fn a_user_needs_few_commands_and_the_keys_of_the_namespace() {
+async fn the_documented_access_list_suffices() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let Some(server) = brand.start() else { continue };
         logged::listen();
@@ -407,11 +407,11 @@ async fn a_user_needs_few_commands_and_the_keys_of_the_namespace() {
         let address = format!("redis://gateway:password-in-clear@127.0.0.1:{}", server.port);
         let cache = ready(patient(single(&address))).await;
         assert!(put(&cache, KEY, b"value").await && is(&cache, KEY, b"value").await);
-        assert_eq!(cache.lease(KEY, [1; 16], MINUTE).await, Leased::Won);
-        assert_eq!(cache.lease(KEY, [2; 16], MINUTE).await, Leased::Taken);
+        assert_eq!(cache.lease(KEY, [1; 16], MINUTE).await, LeaseResult::Granted);
+        assert_eq!(cache.lease(KEY, [2; 16], MINUTE).await, LeaseResult::Taken);
         cache.release(KEY, [1; 16]);
         assert!(cache.remove(KEY).await);
-        // By the administrator's connection, which the default user would not get any more.
+        // Through the administrator's connection. The default user cannot connect any more.
         assert_eq!(wire.must("KEYS *").list(), []);
         let seen = format!("{cache:?} {}", logged::taken().concat());
         assert!(!seen.contains("password-in-clear"), "{seen}");
@@ -439,7 +439,7 @@ async fn a_slot_that_moves_keeps_its_values() {
 }
 
 #[test]
-fn what_cannot_be_an_address_is_refused() {
+fn invalid_addresses_are_errors() {
     let single = |address: &str| RedisCache::single(secret(address)).unwrap_err();
     assert_eq!(single("not an address"), RedisError::Address);
     assert_eq!(single("rediss://localhost/#insecure"), RedisError::Insecure);

@@ -129,7 +129,7 @@ async fn a_quota_survives_a_server_that_evicts_it() {
 }
 
 fn patient_cache(server: &Server) -> RedisCache {
-    RedisCache::single(secret(&server.address())).unwrap().wait(Duration::from_secs(10))
+    RedisCache::single(secret(&server.address())).unwrap().read_timeout(Duration::from_secs(10))
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ async fn no_flood_of_values_is_read() {
     for flood in Flood::ALL {
         let fake = Fake::start(flood, When::InUse, POURED).await;
         let cache = RedisCache::single(secret(&fake.address())).unwrap();
-        let cache = cache.wait(Duration::from_secs(10)).max_value(1 << 16);
+        let cache = cache.read_timeout(Duration::from_secs(10)).max_value(1 << 16);
         let flooded = async {
             while fake.floods() == 0 {
                 assert_eq!(cache.get([7; 32]).await, None);
@@ -81,7 +81,7 @@ async fn the_newer_protocol_is_read_too() {
         let store = RedisStore::single(address.clone(), secret(HASHING)).unwrap();
         let gateway = Gateway::new(burst(3), store.decision_timeout(Duration::from_secs(10)));
         assert_eq!(gateway.passing("a", 5).await, 3, "{brand:?}");
-        let cache = RedisCache::single(address).unwrap().wait(Duration::from_secs(10));
+        let cache = RedisCache::single(address).unwrap().read_timeout(Duration::from_secs(10));
         let value = Bytes::from(vec![b'x'; 1 << 20]);
         assert!(cache.put([1; 32], value.clone(), Duration::from_secs(60)).await);
         assert_eq!(cache.get([1; 32]).await, Some(value), "the longest value there may be");

@@ -1,10 +1,10 @@
-//! Bounds: of schemas, of stacks, of time.
+//! DocumentBounds: of schemas, of stacks, of time.
 
 use std::thread;
 
 use serde_json::{Map, Value, json};
 use tower_inference::{
-    payload::{Bounds, Document},
+    payload::{Document, DocumentBounds},
     schema::{Schema, SchemaFault},
 };
 
@@ -24,7 +24,7 @@ fn fault(schema: &Value) -> SchemaFault {
 }
 
 #[test]
-fn schemas_are_as_deep_as_128() {
+fn schemas_are_up_to_128_deep() {
     on_a_worker(|| {
         let ways: [fn(Value) -> Value; 4] = [
             |schema| json!({"items": schema}),
@@ -44,7 +44,7 @@ fn schemas_are_as_deep_as_128() {
 }
 
 #[test]
-fn deep_definitions_that_refer_to_one_another_compile() {
+fn deep_mutual_references_compile() {
     on_a_worker(|| {
         let mut definitions = Map::new();
         for index in 0..40 {
@@ -59,7 +59,7 @@ fn deep_definitions_that_refer_to_one_another_compile() {
 }
 
 #[test]
-fn schemas_are_as_large_as_a_quarter_of_a_million_values() {
+fn schemas_have_up_to_a_quarter_million_values() {
     let list = |length: usize| json!({"enum": (0..length).collect::<Vec<_>>()});
     assert!(Schema::new(&list((1 << 18) - 2)).is_ok());
     assert_eq!(fault(&list((1 << 18) - 1)), SchemaFault::TooLarge);
@@ -69,7 +69,7 @@ fn schemas_are_as_large_as_a_quarter_of_a_million_values() {
 }
 
 #[test]
-fn a_schema_may_refer_to_itself() {
+fn recursive_schema_is_valid() {
     on_a_worker(|| {
         // Without an end: nothing is asked for.
         for circle in [
@@ -106,14 +106,15 @@ fn chain(links: usize, end: Value) -> Value {
 }
 
 #[test]
-fn a_long_way_through_a_schema_is_cut_before_the_stack_ends() {
+fn deep_validation_stops_before_the_stack_overflows() {
     on_a_worker(|| {
         let arrays = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let back = json!({"items": {"$ref": "#/$defs/d0"}});
         // The chain alone, and once more for each level.
         let schema = Schema::new(&chain(100, back.clone())).unwrap();
         assert!(accepts(&schema, &arrays(8)));
-        let deep = Document::parse_within(arrays(1_024), Bounds::new().depth(1_024)).unwrap();
+        let deep =
+            Document::parse_within(arrays(1_024), DocumentBounds::new().max_depth(1_024)).unwrap();
         assert!(!schema.is_valid(&deep));
         let violations = schema.violations(&deep);
         assert_eq!(violations.len(), 1);
@@ -138,7 +139,7 @@ fn list(elements: impl Iterator<Item = String>) -> String {
 }
 
 #[test]
-fn a_million_elements_are_told_apart() {
+fn a_million_elements_are_compared() {
     let distinct = list((0..1_000_000).map(|number| number.to_string()));
     assert!(accepts(&unique(), &distinct));
     let again = list((0..1_000_000).map(|number| (number % 999_999).to_string()));
@@ -146,7 +147,7 @@ fn a_million_elements_are_told_apart() {
 }
 
 #[test]
-fn large_objects_in_another_order_are_found_equal() {
+fn large_objects_are_equal_in_any_order() {
     let members = |names: &mut dyn Iterator<Item = usize>, last: usize| {
         let members =
             names.map(|name| format!(r#""{name}": {}"#, if name == 7 { last } else { 0 }));
@@ -162,7 +163,7 @@ fn large_objects_in_another_order_are_found_equal() {
 }
 
 #[test]
-fn equal_values_are_equal_however_they_are_written() {
+fn equal_values_are_equal_in_any_spelling() {
     let same = [
         ("1", "1.0"),
         ("1", "10e-1"),

@@ -243,7 +243,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_024, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_verdict_is_the_one_on_values(
+    fn validity_agrees_with_validation_of_values(
         mut root in schema(),
         one in schema(),
         two in schema(),

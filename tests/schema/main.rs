@@ -15,7 +15,7 @@ mod suite;
 
 use serde_json::Value;
 use tower_inference::{
-    payload::{Bounds, Document},
+    payload::{Document, DocumentBounds},
     schema::{Draft, Schema},
 };
 
@@ -24,7 +24,7 @@ const DRAFTS: [Draft; 5] =
 
 /// Whether a schema accepts a document, as it is written.
 fn accepts(schema: &Schema, document: &str) -> bool {
-    let bounds = Bounds::new().depth(1_024).nodes(4_000_000);
+    let bounds = DocumentBounds::new().max_depth(1_024).max_values(4_000_000);
     schema.is_valid(&Document::parse_within(document.to_owned(), bounds).unwrap())
 }
 

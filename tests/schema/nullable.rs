@@ -26,7 +26,7 @@ fn allows_null(draft: Draft, schema: Value, good: &str, bad: &str) {
 }
 
 #[test]
-fn null_is_allowed_beside_every_keyword_that_would_refuse_it() {
+fn nullable_accepts_null_next_to_every_keyword() {
     for draft in DRAFTS {
         allows_null(draft, json!({"type": "string"}), r#""x""#, "1");
         allows_null(draft, json!({"type": "string", "maxLength": 1}), r#""x""#, r#""xy""#);
@@ -62,7 +62,7 @@ fn null_is_allowed_beside_every_keyword_that_would_refuse_it() {
 }
 
 #[test]
-fn a_null_matches_one_branch_of_one_of_that_allows_it_already() {
+fn nullable_adds_no_second_match_to_one_of() {
     for draft in DRAFTS {
         let schema =
             json!({"oneOf": [{"type": ["null", "string"]}, {"type": "number"}], "nullable": true});
@@ -71,7 +71,7 @@ fn a_null_matches_one_branch_of_one_of_that_allows_it_already() {
 }
 
 #[test]
-fn siblings_of_a_reference_count_from_2019_09_on_nullable_or_not() {
+fn siblings_of_a_reference_apply_from_2019_09() {
     for draft in DRAFTS {
         let old = matches!(draft, Draft::Draft4 | Draft::Draft6 | Draft::Draft7);
         for nullable in [false, true] {
@@ -88,7 +88,7 @@ fn siblings_of_a_reference_count_from_2019_09_on_nullable_or_not() {
 }
 
 #[test]
-fn nullable_counts_at_every_place_where_a_schema_stands() {
+fn nullable_applies_in_every_subschema() {
     let text = json!({"type": "string", "nullable": true});
     for draft in DRAFTS {
         let mut places = vec![
@@ -121,7 +121,7 @@ fn nullable_counts_at_every_place_where_a_schema_stands() {
 }
 
 #[test]
-fn a_further_document_may_be_nullable_too() {
+fn additional_document_can_be_nullable() {
     let openapi = json!({
         "openapi": "3.0.3",
         "components": {"schemas": {"A": {"properties": {"b": {"type": "string", "nullable": true}}}}},
@@ -132,7 +132,7 @@ fn a_further_document_may_be_nullable_too() {
 }
 
 #[test]
-fn data_and_names_are_left_alone() {
+fn data_and_names_are_not_converted() {
     let looks = json!({"type": "string", "nullable": true, "exclusiveMinimum": true});
     for draft in DRAFTS {
         // A member of the name "nullable" is a member.
@@ -162,14 +162,14 @@ fn data_and_names_are_left_alone() {
 }
 
 #[test]
-fn a_keyword_that_a_draft_does_not_know_holds_no_schemas() {
+fn unknown_keyword_has_no_subschemas() {
     // `if` came with draft 7: in draft 6, what stands there is data.
     let schema = json!({"if": {"$ref": "#/nowhere", "nullable": true}, "type": "number"});
     assert_eq!(accepted_in(Draft::Draft6, &schema, ["1", "null"]), ["1"]);
 }
 
 #[test]
-fn a_boolean_exclusive_bound_is_understood_in_every_draft() {
+fn boolean_exclusive_bound_works_in_every_draft() {
     for draft in DRAFTS {
         let schema = json!({"minimum": 0, "exclusiveMinimum": true, "maximum": 9, "exclusiveMaximum": false});
         assert_eq!(
@@ -187,7 +187,7 @@ fn a_boolean_exclusive_bound_is_understood_in_every_draft() {
 }
 
 #[test]
-fn a_discriminator_says_nothing_that_one_of_does_not() {
+fn discriminator_has_no_effect() {
     for draft in DRAFTS {
         let schema = json!({
             "oneOf": [{"properties": {"kind": {"enum": ["a"]}}}, {"properties": {"kind": {"enum": ["b"]}}}],

@@ -81,7 +81,7 @@ fn serves(uri: &str, draft: &str) -> bool {
         || MIXED.iter().any(|mixed| uri.ends_with(mixed))
 }
 
-/// Groups whose schema is refused: `$schema` names a document of the suite's own.
+/// Groups whose schema is rejected: `$schema` names a document of the suite's own.
 const UNKNOWN_DRAFT: [&str; 2] = ["vocabulary.json", "optional/format-assertion.json"];
 
 /// Formats that say nothing here, as the tables for them are larger than the rest of the validator.

@@ -9,7 +9,7 @@ use tower_inference::{
     schema::{Parameter, SchemaLayer},
 };
 
-use crate::{Answer, answer, inputs, kind, post};
+use crate::{Received, inputs, kind, post, respond};
 
 /// Sends `body` as the router's `route`, with the model that an outer layer has found elsewhere.
 async fn routed(
@@ -17,7 +17,7 @@ async fn routed(
     route: Option<&'static str>,
     model: Option<&'static str>,
     body: &str,
-) -> Answer {
+) -> Received {
     let mut request = post(body.to_owned());
     let context = RequestContext::ensure(request.extensions_mut());
     if let Some(route) = route {
@@ -26,7 +26,7 @@ async fn routed(
     if let Some(model) = model {
         context.set_model(model);
     }
-    answer((PayloadLayer::bytes(), layer), request).await
+    respond((PayloadLayer::bytes(), layer), request).await
 }
 
 /// The word that a body must have for its `kind` to pass; `None` when none does.
@@ -38,12 +38,12 @@ async fn held_to(
     let words = ["general", "general-m", "chat", "chat-m", "vectors"];
     let mut found = Vec::new();
     for word in words {
-        let answer = routed(layer.clone(), route, None, &body_with(word)).await;
-        if answer.passed() {
+        let response = routed(layer.clone(), route, None, &body_with(word)).await;
+        if response.passed() {
             found.push(word);
         } else {
-            let refused = [StatusCode::UNPROCESSABLE_ENTITY, StatusCode::NOT_FOUND];
-            assert!(refused.contains(&answer.status()));
+            let rejected = [StatusCode::UNPROCESSABLE_ENTITY, StatusCode::NOT_FOUND];
+            assert!(rejected.contains(&response.status()));
         }
     }
     assert!(found.len() < 2, "held to nothing: {found:?}");
@@ -51,7 +51,7 @@ async fn held_to(
 }
 
 #[tokio::test]
-async fn the_most_specific_schema_counts() {
+async fn most_specific_schema_applies() {
     let routes = |layer: SchemaLayer| {
         layer
             .route("chat", SchemaLayer::new(kind("chat")).model("org/m", kind("chat-m")))
@@ -77,7 +77,7 @@ async fn the_most_specific_schema_counts() {
 }
 
 #[tokio::test]
-async fn a_name_with_a_suffix_has_the_schema_of_the_name_without_it() {
+async fn model_suffix_is_ignored_for_the_schema() {
     let layer = SchemaLayer::by_route()
         .model("org/m", kind("general-m"))
         .model("org/m:own", kind("chat-m"));
@@ -100,7 +100,7 @@ async fn a_name_with_a_suffix_has_the_schema_of_the_name_without_it() {
 }
 
 #[tokio::test]
-async fn the_body_says_its_model_and_else_the_context_does() {
+async fn model_comes_from_the_body_or_the_context() {
     let layer = || SchemaLayer::by_route().model("org/m", kind("general-m"));
     for (model, body, status) in [
         (Some("org/m"), r#"{"kind": "general-m"}"#, 200),
@@ -116,14 +116,14 @@ async fn the_body_says_its_model_and_else_the_context_does() {
 }
 
 #[tokio::test]
-async fn a_body_for_which_nothing_is_named_is_refused() {
-    let refused = routed(SchemaLayer::by_route(), Some("chat"), None, "{}").await;
-    assert_eq!(refused.status(), StatusCode::NOT_FOUND);
-    assert_eq!(refused.json()["error"]["message"], "no such route or model is served here");
+async fn body_without_a_schema_is_rejected() {
+    let rejected = routed(SchemaLayer::by_route(), Some("chat"), None, "{}").await;
+    assert_eq!(rejected.status(), StatusCode::NOT_FOUND);
+    assert_eq!(rejected.json()["error"]["message"], "this gateway serves no such route or model");
 }
 
 #[tokio::test]
-async fn of_any_body_those_of_a_named_model_are_checked() {
+async fn any_body_still_checks_named_models() {
     let layer = || SchemaLayer::any_body().model("org/m", kind("general-m"));
     for (body, status) in [
         (r#"{"model": "org/m", "kind": "general-m"}"#, 200),
@@ -137,7 +137,7 @@ async fn of_any_body_those_of_a_named_model_are_checked() {
 }
 
 #[tokio::test]
-async fn a_route_has_rules_of_its_own_and_nothing_else() {
+async fn route_has_only_its_own_rules() {
     let inner = SchemaLayer::new(inputs())
         .route("chat", SchemaLayer::any_body())
         .rejections(RejectionFormat::ApiGateway);
@@ -146,16 +146,16 @@ async fn a_route_has_rules_of_its_own_and_nothing_else() {
         .route("chat", inner);
     // The parameter of the others is not asked for; the shape of rejections is; and the inner routes
     // do not count.
-    let refused = routed(layer.clone(), Some("chat"), None, "{}").await;
-    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let rejected = routed(layer.clone(), Some("chat"), None, "{}").await;
+    assert_eq!(rejected.status(), StatusCode::UNPROCESSABLE_ENTITY);
     assert!(routed(layer.clone(), Some("chat"), None, r#"{"inputs": ""}"#).await.passed());
-    let refused = routed(layer, Some("other"), None, "{}").await;
-    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    let rejected = routed(layer, Some("other"), None, "{}").await;
+    assert_eq!(rejected.status(), StatusCode::BAD_REQUEST);
 }
 
 /// A later setting does not change services that were made before, nor layers that were cloned.
 #[tokio::test]
-async fn a_layer_that_was_cloned_is_not_changed_by_its_original() {
+async fn clone_is_independent_of_its_original() {
     let before = SchemaLayer::by_route();
     let after = before.clone().route("chat", SchemaLayer::any_body());
     assert_eq!(routed(before, Some("chat"), None, "{}").await.status(), StatusCode::NOT_FOUND);
@@ -163,7 +163,7 @@ async fn a_layer_that_was_cloned_is_not_changed_by_its_original() {
 }
 
 #[tokio::test]
-async fn a_middleware_of_the_users_own_names_the_route() {
+async fn user_middleware_names_the_route() {
     let name = MapRequestLayer::new(|mut request: http::Request<_>| {
         RequestContext::ensure(request.extensions_mut()).set_route("chat");
         request
@@ -172,6 +172,6 @@ async fn a_middleware_of_the_users_own_names_the_route() {
         .layer(name)
         .layer(PayloadLayer::new())
         .layer(SchemaLayer::by_route().route("chat", inputs()));
-    assert!(answer(layers.clone(), post(r#"{"inputs": ""}"#)).await.passed());
-    assert_eq!(answer(layers, post("{}")).await.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(respond(layers.clone(), post(r#"{"inputs": ""}"#)).await.passed());
+    assert_eq!(respond(layers, post("{}")).await.status(), StatusCode::UNPROCESSABLE_ENTITY);
 }

@@ -1,4 +1,4 @@
-//! `SchemaLayer`: what requests and answers are held to, how that is chosen, and what a caller sees.
+//! `SchemaLayer`: what requests and responses are held to, how that is chosen, and what a caller sees.
 #![allow(unreachable_pub, reason = "modules of one test crate")]
 
 #[path = "../support/mod.rs"]
@@ -48,34 +48,34 @@ pub fn post(body: impl Into<Bytes>) -> Request<Full<Bytes>> {
 }
 
 /// What a caller gets who sends `request` through the layers to a service that says `passed`.
-pub async fn answer<L, R>(layers: L, request: Request<Full<Bytes>>) -> Answer
+pub async fn respond<L, R>(layers: L, request: Request<Full<Bytes>>) -> Received
 where
     L: Layer<Echo>,
     L::Service: Service<Request<Full<Bytes>>, Response = Response<R>, Error = Infallible>,
     R: Body<Data = Bytes, Error: Debug>,
 {
     let response = layers.layer(Probe::new(passed)).oneshot(request).await.unwrap();
-    Answer::of(response).await
+    Received::of(response).await
 }
 
-pub async fn json_answer(layer: SchemaLayer, body: &'static str) -> Answer {
-    answer((PayloadLayer::new(), layer), post(body)).await
+pub async fn respond_json(layer: SchemaLayer, body: &'static str) -> Received {
+    respond((PayloadLayer::new(), layer), post(body)).await
 }
 
 type Echo = Probe<fn(Request<Payload>) -> Response<Full<Bytes>>>;
 
-/// Answers with the very body that came.
+/// Responds with the very body that came.
 fn passed(request: Request<Payload>) -> Response<Full<Bytes>> {
     let body = request.body().bytes().cloned().unwrap_or_else(|| Bytes::from_static(b"streamed"));
     Response::builder().header("passed", "yes").body(Full::new(body)).unwrap()
 }
 
-pub struct Answer {
+pub struct Received {
     pub head: http::response::Parts,
     pub body: Bytes,
 }
 
-impl Answer {
+impl Received {
     pub async fn of<R: Body<Data = Bytes, Error: Debug>>(response: Response<R>) -> Self {
         let (head, body) = response.into_parts();
         Self { head, body: body.collect().await.unwrap().to_bytes() }
@@ -93,7 +93,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Where it was refused, and by which keywords.
+    /// Where it was rejected, and by which keywords.
     pub fn errors(&self) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let errors = self.json()["errors"].as_array().unwrap().clone();

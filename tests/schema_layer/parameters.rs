@@ -10,7 +10,7 @@ use tower_inference::{
     schema::{Parameter, SchemaLayer},
 };
 
-use crate::{Answer, answer};
+use crate::{Received, respond};
 
 const TEAM: HeaderName = HeaderName::from_static("x-team");
 
@@ -18,26 +18,26 @@ fn get(query: &str) -> Request<Full<Bytes>> {
     Request::get(format!("/v1/models{query}")).body(Full::default()).unwrap()
 }
 
-async fn ask(parameter: Parameter, request: Request<Full<Bytes>>) -> Answer {
-    answer((PayloadLayer::streamed(), SchemaLayer::any_body().parameter(parameter)), request).await
+async fn ask(parameter: Parameter, request: Request<Full<Bytes>>) -> Received {
+    respond((PayloadLayer::streamed(), SchemaLayer::any_body().parameter(parameter)), request).await
 }
 
 /// The keyword that the query breaks; `None` when it passes.
 async fn broken_by(parameter: Parameter, query: &str) -> Option<String> {
-    let answer = ask(parameter, get(query)).await;
-    if answer.passed() {
+    let response = ask(parameter, get(query)).await;
+    if response.passed() {
         return None;
     }
-    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
-    let rejection = answer.head.extensions.get::<Rejection>().unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    let rejection = response.head.extensions.get::<Rejection>().unwrap();
     assert_eq!(rejection.refusal(), Refusal::InvalidParameters);
-    let (pointer, keyword) = answer.errors().pop().unwrap();
+    let (pointer, keyword) = response.errors().pop().unwrap();
     assert_eq!(pointer, "/query/limit");
     Some(keyword)
 }
 
 #[tokio::test]
-async fn members_of_the_query_are_there_and_not_blank() {
+async fn query_parameters_are_present_and_not_blank() {
     let optional = || Parameter::query("limit");
     for (query, if_optional, if_required) in [
         ("", None, Some("required")),
@@ -67,7 +67,7 @@ async fn members_of_the_query_are_there_and_not_blank() {
 }
 
 #[tokio::test]
-async fn a_pattern_matches_the_value_as_a_whole() {
+async fn pattern_matches_the_whole_value() {
     for (pattern, holding, breaking) in [
         ("[0-9]{1,3}", &["1", "999"][..], &["1000", "x1", "1x", "1%0a", "%0a1", "+1"][..]),
         ("^[0-9]{1,3}$", &["1", "999"], &["1000", "x1", "1x", "1%0a"]),
@@ -90,14 +90,14 @@ async fn a_pattern_matches_the_value_as_a_whole() {
 }
 
 #[test]
-fn what_is_no_pattern_or_not_linear_is_an_error() {
+fn invalid_or_non_linear_pattern_is_an_error() {
     for pattern in ["(", "a)|(?:b", "[", "(?=a)", r"(a)\1", "a{2,1}"] {
         assert!(Parameter::query("limit").pattern(pattern).is_err(), "{pattern}");
     }
 }
 
 #[tokio::test]
-async fn a_value_is_one_of_those_listed() {
+async fn value_is_one_of_the_list() {
     let order = || Parameter::query("limit").one_of(["asc", "by name"]);
     for (query, broken) in [
         ("?limit=asc", None),
@@ -118,7 +118,7 @@ async fn a_value_is_one_of_those_listed() {
 }
 
 #[tokio::test]
-async fn header_fields_are_held_line_by_line() {
+async fn header_lines_are_checked_one_by_one() {
     let team = || Parameter::header(TEAM).required().pattern("[a-z]+").unwrap();
     let with = |values: &[&[u8]]| {
         let mut request = get("");
@@ -138,15 +138,15 @@ async fn header_fields_are_held_line_by_line() {
         (&[b"\xff"], Some("type")),
         (&[b"%73"], Some("pattern")),
     ] {
-        let answer = ask(team(), with(values)).await;
-        let keyword = (!answer.passed()).then(|| answer.errors().pop().unwrap());
+        let response = ask(team(), with(values)).await;
+        let keyword = (!response.passed()).then(|| response.errors().pop().unwrap());
         let expected = broken.map(|keyword| ("/header/x-team".to_owned(), keyword.to_owned()));
         assert_eq!(keyword, expected, "{values:?}");
     }
 }
 
 #[tokio::test]
-async fn every_parameter_that_is_broken_is_named_once() {
+async fn every_violated_parameter_is_named_once() {
     let layer = || {
         SchemaLayer::any_body()
             .parameter(Parameter::query("q1").required())
@@ -156,21 +156,21 @@ async fn every_parameter_that_is_broken_is_named_once() {
             .parameter(Parameter::header(TEAM).required())
     };
     let request = || get("?limit=x&limit=y&fine=1&q1=");
-    let refused = answer((PayloadLayer::new(), layer()), request()).await;
+    let rejected = respond((PayloadLayer::new(), layer()), request()).await;
     let errors = [
         ("/query/q1", "required", "is blank"),
         ("/query/a~1b~0c", "required", "is missing"),
-        ("/query/limit", "pattern", "is not as its pattern says"),
+        ("/query/limit", "pattern", "does not match its pattern"),
         ("/header/x-team", "required", "is missing"),
     ]
     .map(|(at, by, detail)| json!({ "pointer": at, "keyword": by, "detail": detail }));
-    assert_eq!(refused.json()["errors"], json!(errors));
-    assert_eq!(refused.json()["error"]["message"], "/query/q1: is blank");
-    assert_eq!(refused.json()["error"]["code"], "invalid_parameters");
+    assert_eq!(rejected.json()["errors"], json!(errors));
+    assert_eq!(rejected.json()["error"]["message"], "/query/q1: is blank");
+    assert_eq!(rejected.json()["error"]["code"], "invalid_parameters");
 
     let layer = layer().rejections(RejectionFormat::ApiGateway);
-    let refused = answer((PayloadLayer::new(), layer), request()).await;
-    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    let rejected = respond((PayloadLayer::new(), layer), request()).await;
+    assert_eq!(rejected.status(), StatusCode::BAD_REQUEST);
     let message = "Missing required request parameters: [q1, a/b~c, x-team]";
-    assert_eq!(refused.json(), json!({ "message": message }));
+    assert_eq!(rejected.json(), json!({ "message": message }));
 }

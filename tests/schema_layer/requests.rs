@@ -1,4 +1,4 @@
-//! Bodies: what passes, what is refused, and what the refusal says.
+//! Bodies: what passes, what is rejected, and what the refusal says.
 
 use std::sync::{
     Arc,
@@ -18,41 +18,41 @@ use tower_inference::{
 };
 
 use crate::{
-    Answer, answer, inputs, json_answer, kind, post, schema,
+    Received, inputs, kind, post, respond, respond_json, schema,
     support::{Probe, ScriptedBody, Step},
 };
 
 #[tokio::test]
-async fn a_body_that_holds_goes_on_as_it_was_written() {
+async fn valid_body_is_forwarded_unchanged() {
     let body = r#"{ "inputs" : "\u0061", "n": 4.0, "more": 1e400 }"#;
-    let answer = json_answer(SchemaLayer::new(inputs()), body).await;
-    assert!(answer.passed());
-    assert_eq!(answer.body, body);
+    let response = respond_json(SchemaLayer::new(inputs()), body).await;
+    assert!(response.passed());
+    assert_eq!(response.body, body);
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_the_schema_is_refused_with_every_place() {
-    let answer = json_answer(SchemaLayer::new(inputs()), r#"{"inputs": 7, "n": 5}"#).await;
-    assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(answer.head.headers["content-type"], "application/problem+json");
-    let mut errors = answer.errors();
+async fn invalid_body_is_rejected_with_every_violation() {
+    let response = respond_json(SchemaLayer::new(inputs()), r#"{"inputs": 7, "n": 5}"#).await;
+    assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(response.head.headers["content-type"], "application/problem+json");
+    let mut errors = response.errors();
     errors.sort();
     let expected = [("/inputs", "type"), ("/n", "maximum")];
     assert_eq!(errors, expected.map(|(at, keyword)| (at.to_owned(), keyword.to_owned())));
 
-    let problem = answer.json();
+    let problem = response.json();
     assert_eq!(problem["type"], "urn:tower-inference:refusal:invalid-payload");
     assert_eq!(problem["error"]["code"], "invalid_payload");
     assert_eq!(problem["error"]["type"], "invalid_request_error");
-    let rejection = answer.head.extensions.get::<Rejection>().unwrap();
+    let rejection = response.head.extensions.get::<Rejection>().unwrap();
     assert_eq!(rejection.refusal(), Refusal::InvalidPayload);
     assert_eq!(rejection.violations().len(), 2);
 }
 
 /// OpenAI's clients show `error.message`, Hugging Face's `detail`, and nothing else.
 #[tokio::test]
-async fn the_message_that_clients_show_says_where_and_what() {
-    let problem = json_answer(SchemaLayer::new(inputs()), r#"{"inputs": 7}"#).await.json();
+async fn client_message_has_pointer_and_detail() {
+    let problem = respond_json(SchemaLayer::new(inputs()), r#"{"inputs": 7}"#).await.json();
     let detail = problem["errors"][0]["detail"].as_str().unwrap();
     let message = format!("/inputs: {detail}");
     assert!(!detail.is_empty());
@@ -60,22 +60,22 @@ async fn the_message_that_clients_show_says_where_and_what() {
     assert_eq!(problem["detail"], message);
 
     // At the root there is no pointer to show.
-    let problem = json_answer(SchemaLayer::new(inputs()), "[]").await.json();
+    let problem = respond_json(SchemaLayer::new(inputs()), "[]").await.json();
     let detail = problem["errors"][0]["detail"].as_str().unwrap();
     assert_eq!(problem["detail"], format!("the body: {detail}"));
 }
 
 #[tokio::test]
-async fn api_gateway_says_no_more_than_that_it_is_invalid() {
+async fn api_gateway_format_omits_details() {
     let layer = SchemaLayer::new(inputs()).rejections(RejectionFormat::ApiGateway);
-    let answer = json_answer(layer, "{}").await;
-    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(answer.head.headers["x-amzn-errortype"], "BadRequestException");
-    assert_eq!(answer.json(), json!({ "message": "Invalid request body" }));
+    let response = respond_json(layer, "{}").await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(response.head.headers["x-amzn-errortype"], "BadRequestException");
+    assert_eq!(response.json(), json!({ "message": "Invalid request body" }));
 }
 
 #[tokio::test]
-async fn a_refused_request_never_reaches_the_service_and_is_noted() {
+async fn rejected_request_skips_the_service_and_is_recorded() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let probe = Probe::new(move |_| {
@@ -90,28 +90,28 @@ async fn a_refused_request_never_reaches_the_service_and_is_noted() {
         let _answer = service.clone().oneshot(request).await.unwrap();
         assert_eq!(calls.load(SeqCst), calls_then);
     }
-    assert_eq!(context.refusal(), Some("invalid-payload"));
+    assert_eq!(context.outcome().rejection, Some("invalid-payload"));
 }
 
 #[tokio::test]
-async fn grpc_gets_a_status_alone() {
+async fn grpc_rejection_is_only_a_status() {
     let request =
         Request::post("/inference.Service/Predict").header("content-type", "application/grpc");
     let request = request.body(Full::from("\0\0\0\0\0")).unwrap();
     let layers = (PayloadLayer::streamed(), SchemaLayer::new(inputs()));
-    let answer = answer(layers, request).await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.head.headers["grpc-status"], "3");
-    assert!(answer.body.is_empty());
+    let response = respond(layers, request).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.head.headers["grpc-status"], "3");
+    assert!(response.body.is_empty());
 }
 
 #[tokio::test]
-async fn a_streamed_body_is_refused_where_bodies_are_checked() {
-    let streamed = |layer| answer((PayloadLayer::streamed(), layer), post(r#"{"inputs": ""}"#));
-    let refused = streamed(SchemaLayer::new(inputs())).await;
-    assert_eq!(refused.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    let refused = streamed(SchemaLayer::any_body().model("m", inputs())).await;
-    assert_eq!(refused.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+async fn streamed_body_is_rejected_by_a_schema() {
+    let streamed = |layer| respond((PayloadLayer::streamed(), layer), post(r#"{"inputs": ""}"#));
+    let rejected = streamed(SchemaLayer::new(inputs())).await;
+    assert_eq!(rejected.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let rejected = streamed(SchemaLayer::any_body().model("m", inputs())).await;
+    assert_eq!(rejected.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
 
     assert!(streamed(SchemaLayer::any_body()).await.passed());
     let layer = SchemaLayer::any_body().parameter(Parameter::query("limit").required());
@@ -119,11 +119,11 @@ async fn a_streamed_body_is_refused_where_bodies_are_checked() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_absent_is_not_checked_where_the_method_has_no_use_for_one() {
+async fn absent_body_passes_for_bodiless_methods() {
     let without = |method: Method| Request::builder().method(method).uri("/v1/models");
     let ask = |method: &Method, body: &'static str, payload: PayloadLayer, layer: SchemaLayer| {
         let request = without(method.clone()).header("content-type", "application/json");
-        answer((payload, layer), request.body(Full::from(body)).unwrap())
+        respond((payload, layer), request.body(Full::from(body)).unwrap())
     };
     let bytes = PayloadLayer::bytes;
     for method in [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS] {
@@ -136,30 +136,30 @@ async fn a_body_that_is_absent_is_not_checked_where_the_method_has_no_use_for_on
         assert_eq!(checked.status(), StatusCode::UNPROCESSABLE_ENTITY, "{method}");
     }
     for method in [Method::POST, Method::PUT, Method::PATCH] {
-        let refused = ask(&method, "", bytes(), SchemaLayer::new(inputs())).await;
-        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{method}");
-        let refused = ask(&method, "", bytes(), SchemaLayer::by_route()).await;
-        assert_eq!(refused.status(), StatusCode::NOT_FOUND, "{method}");
+        let rejected = ask(&method, "", bytes(), SchemaLayer::new(inputs())).await;
+        assert_eq!(rejected.status(), StatusCode::BAD_REQUEST, "{method}");
+        let rejected = ask(&method, "", bytes(), SchemaLayer::by_route()).await;
+        assert_eq!(rejected.status(), StatusCode::NOT_FOUND, "{method}");
     }
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_refused_with_its_place() {
-    let refused = answer((PayloadLayer::bytes(), SchemaLayer::new(inputs())), post("{,")).await;
-    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(refused.json()["position"], 1);
+async fn malformed_json_is_rejected_by_the_schema_layer() {
+    let rejected = respond((PayloadLayer::bytes(), SchemaLayer::new(inputs())), post("{,")).await;
+    assert_eq!(rejected.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(rejected.json()["position"], 1);
 }
 
 #[tokio::test]
-async fn parameters_are_checked_before_the_body_and_without_one() {
+async fn parameters_are_checked_before_and_without_a_body() {
     let layer = || SchemaLayer::new(inputs()).parameter(Parameter::query("limit").required());
-    let refused = json_answer(layer(), "{}").await;
-    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(refused.errors(), [("/query/limit".to_owned(), "required".to_owned())]);
+    let rejected = respond_json(layer(), "{}").await;
+    assert_eq!(rejected.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(rejected.errors(), [("/query/limit".to_owned(), "required".to_owned())]);
 
     let request = Request::get("/v1/models").body(Full::default()).unwrap();
-    let refused = answer((PayloadLayer::new(), layer()), request).await;
-    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    let rejected = respond((PayloadLayer::new(), layer()), request).await;
+    assert_eq!(rejected.status(), StatusCode::BAD_REQUEST);
 }
 
 /// The body is not even looked at: here it never comes.
@@ -175,24 +175,25 @@ async fn parameters_can_be_checked_before_a_byte_is_read() {
         let request = Request::post(uri).header("content-type", "application/json");
         service().oneshot(request.body(ScriptedBody::new(steps)).unwrap())
     };
-    let refused = ask("/", [Step::Stall]).await.unwrap();
-    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
-    let refused = ask("/?limit=1", [Step::Data(b"{}")]).await.unwrap();
-    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let rejected = ask("/", [Step::Stall]).await.unwrap();
+    assert_eq!(rejected.status(), StatusCode::BAD_REQUEST);
+    let rejected = ask("/?limit=1", [Step::Data(b"{}")]).await.unwrap();
+    assert_eq!(rejected.status(), StatusCode::UNPROCESSABLE_ENTITY);
     let passed = ask("/?limit=1", [Step::Data(br#"{"inputs": ""}"#)]).await.unwrap();
     assert_eq!(passed.status(), StatusCode::OK);
 }
 
 /// A member's name is the caller's own, and may be of any length.
 #[tokio::test]
-async fn a_message_stays_short() {
+async fn long_message_is_shortened() {
     let words = schema(&json!({ "additionalProperties": { "type": "string" } }));
     for length in [10, 256, 100_000] {
         let body = format!(r#"{{"{}": 7}}"#, "n".repeat(length));
         let request = post(body);
-        let refused = answer((PayloadLayer::new(), SchemaLayer::new(words.clone())), request).await;
-        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
-        let problem = refused.json();
+        let rejected =
+            respond((PayloadLayer::new(), SchemaLayer::new(words.clone())), request).await;
+        assert_eq!(rejected.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        let problem = rejected.json();
         let message = problem["error"]["message"].as_str().unwrap();
         assert!(message.len() < 512, "{length}");
         assert!(message.contains("nnn") || length > 10, "{message}");
@@ -201,7 +202,7 @@ async fn a_message_stays_short() {
 
 /// Readiness, once taken, is used by the very call: nothing is cloned.
 #[tokio::test]
-async fn the_service_need_not_be_clone() {
+async fn service_need_not_be_clone() {
     struct Single;
     impl tower::Service<Request<tower_inference::payload::Payload>> for Single {
         type Response = Response<Full<Bytes>>;
@@ -221,12 +222,12 @@ async fn the_service_need_not_be_clone() {
     let request = Request::post("/").header("content-type", "application/json");
     let request = request.body(payload).unwrap();
     let response = SchemaLayer::new(inputs()).layer(Single).oneshot(request);
-    assert_eq!(Answer::of(response.await.unwrap()).await.body, "single");
+    assert_eq!(Received::of(response.await.unwrap()).await.body, "single");
 }
 
 /// A form that is valid JSON as well, and says something else to who reads it as a form.
 #[tokio::test]
-async fn a_body_of_another_type_is_not_read_as_json() {
+async fn body_of_another_type_is_not_parsed() {
     let body = r#"{"inputs":"&inputs=evil&"}"#;
     for media_type in [
         Some("application/x-www-form-urlencoded"),
@@ -240,44 +241,44 @@ async fn a_body_of_another_type_is_not_read_as_json() {
         if let Some(media_type) = media_type {
             request.headers_mut().insert("content-type", media_type.parse().unwrap());
         }
-        let answer = answer((PayloadLayer::bytes(), SchemaLayer::new(inputs())), request).await;
-        assert_eq!(answer.status(), 415, "{media_type:?}");
+        let response = respond((PayloadLayer::bytes(), SchemaLayer::new(inputs())), request).await;
+        assert_eq!(response.status(), 415, "{media_type:?}");
     }
 }
 
 #[tokio::test]
-async fn chat_limits_hold_beside_a_schema_and_without_one() {
-    let limits = || ChatLimits::new().n(2);
+async fn chat_limits_apply_with_and_without_a_schema() {
+    let limits = || ChatLimits::new().max_choices(2);
     for layer in [
-        SchemaLayer::new(inputs()).limits(limits()),
-        SchemaLayer::new(kind("x")).model("m", inputs()).limits(limits()),
-        SchemaLayer::any_body().limits(limits()),
+        SchemaLayer::new(inputs()).chat_limits(limits()),
+        SchemaLayer::new(kind("x")).model("m", inputs()).chat_limits(limits()),
+        SchemaLayer::any_body().chat_limits(limits()),
     ] {
         let layers = || (PayloadLayer::new(), layer.clone());
-        let held = answer(layers(), post(r#"{"model":"m","inputs":"a","n":2}"#)).await;
+        let held = respond(layers(), post(r#"{"model":"m","inputs":"a","n":2}"#)).await;
         assert_eq!(held.status(), 200);
-        let beyond = answer(layers(), post(r#"{"model":"m","inputs":"a","n":3}"#)).await;
+        let beyond = respond(layers(), post(r#"{"model":"m","inputs":"a","n":3}"#)).await;
         assert_eq!(beyond.status(), 422);
         assert_eq!(beyond.json()["errors"][0]["pointer"], "/n");
         assert_eq!(beyond.json()["errors"][0]["keyword"], "n");
-        let streamed = answer((PayloadLayer::streamed(), layer.clone()), post("{}")).await;
+        let streamed = respond((PayloadLayer::streamed(), layer.clone()), post("{}")).await;
         assert_eq!(streamed.status(), 415);
     }
     // The schema is asked first.
-    let layers = (PayloadLayer::new(), SchemaLayer::new(inputs()).limits(limits()));
-    let broken = answer(layers, post(r#"{"inputs":"a","n":5}"#)).await;
+    let layers = (PayloadLayer::new(), SchemaLayer::new(inputs()).chat_limits(limits()));
+    let broken = respond(layers, post(r#"{"inputs":"a","n":5}"#)).await;
     assert_eq!(broken.json()["errors"][0]["keyword"], "maximum");
 }
 
 /// What is wrong is said at a length that has nothing to do with the body's: each place repeats the
 /// names on the way to it.
 #[tokio::test]
-async fn a_refusal_is_short_however_long_the_names_and_many_the_places() {
+async fn rejection_is_short_for_long_names_and_many_violations() {
     let texts = json!({ "additionalProperties": { "type": "string" } });
     let schema = schema(&json!({ "additionalProperties": texts }));
     let numbers: Vec<_> = (0..1_000).map(|n| format!(r#""{n}":7"#)).collect();
     let body = format!(r#"{{"{}":{{{}}}}}"#, "a".repeat(10_000), numbers.join(","));
-    let answer = answer((PayloadLayer::new(), SchemaLayer::new(schema)), post(body)).await;
-    assert_eq!(answer.status(), 422);
-    assert!(answer.body.len() < 32 * 1024, "{}", answer.body.len());
+    let response = respond((PayloadLayer::new(), SchemaLayer::new(schema)), post(body)).await;
+    assert_eq!(response.status(), 422);
+    assert!(response.body.len() < 32 * 1024, "{}", response.body.len());
 }

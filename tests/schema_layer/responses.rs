@@ -1,4 +1,4 @@
-//! Answers: reported as they flow, or held back until they are checked.
+//! Responds: reported as they flow, or held back until they are checked.
 
 use std::{
     convert::Infallible,
@@ -25,7 +25,7 @@ use tower_inference::{
 };
 
 use crate::{
-    Answer, schema,
+    Received, schema,
     support::{Probe, ScriptedBody, Step},
 };
 
@@ -38,8 +38,8 @@ fn report() -> SchemaLayer {
     SchemaLayer::any_body().response(ResponseSchema::report(expected()))
 }
 
-fn refuse() -> SchemaLayer {
-    SchemaLayer::any_body().response(ResponseSchema::refuse(expected()))
+fn reject() -> SchemaLayer {
+    SchemaLayer::any_body().response(ResponseSchema::reject(expected()))
 }
 
 fn request(method: Method) -> Request<Payload> {
@@ -65,8 +65,10 @@ where
     response
 }
 
-async fn refused<B: Body<Data = Bytes, Error: std::fmt::Debug>>(response: Response<B>) -> Answer {
-    Answer::of(through(refuse(), response).await).await
+async fn rejected<B: Body<Data = Bytes, Error: std::fmt::Debug>>(
+    response: Response<B>,
+) -> Received {
+    Received::of(through(reject(), response).await).await
 }
 
 fn trailers() -> HeaderMap {
@@ -74,7 +76,7 @@ fn trailers() -> HeaderMap {
 }
 
 #[tokio::test]
-async fn a_reported_answer_shows_its_first_byte_while_the_upstream_still_sends() {
+async fn reported_response_streams_its_first_byte() {
     let (mut upstream, body) = Channel::<Bytes, io::Error>::new(4);
     let response = through(report(), json_response(body)).await;
     let mut body = pin!(response.into_body());
@@ -91,19 +93,20 @@ async fn a_reported_answer_shows_its_first_byte_while_the_upstream_still_sends()
 }
 
 #[tokio::test]
-async fn a_reported_answer_is_the_upstreams_to_the_last_byte() {
-    for answer in ["{}", r#"{"data": []}"#, "no JSON", ""] {
-        let scripted = || ScriptedBody::chunked(answer.as_bytes(), 3).announce(answer.len() as u64);
+async fn reported_response_is_unchanged() {
+    for response in ["{}", r#"{"data": []}"#, "no JSON", ""] {
+        let scripted =
+            || ScriptedBody::chunked(response.as_bytes(), 3).announce(response.len() as u64);
         let response = through(report(), json_response(scripted())).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
-        assert_eq!(response.body().size_hint().exact(), Some(answer.len() as u64));
-        assert_eq!(Answer::of(response).await.body, answer);
+        assert_eq!(response.body().size_hint().exact(), Some(response.len() as u64));
+        assert_eq!(Received::of(response).await.body, response);
     }
 }
 
 #[tokio::test]
-async fn the_error_of_a_reported_answer_passes() {
+async fn error_of_a_reported_response_passes() {
     let body = ScriptedBody::new([Step::Data(b"{"), Step::Error]);
     let response = through(report(), json_response(body)).await;
     let error = response.into_body().collect().await.err().unwrap();
@@ -111,14 +114,14 @@ async fn the_error_of_a_reported_answer_passes() {
 }
 
 #[tokio::test]
-async fn an_answer_that_holds_goes_on_whole() {
+async fn valid_held_response_is_forwarded() {
     // More frames than are taken at once.
     let body = format!(r#"{{"data": [{}1e400, -0]}}"#, "0.10, ".repeat(40));
     for size in [1, 7, 1_000] {
         let mut response = json_response(ScriptedBody::chunked(body.as_bytes(), size));
         *response.status_mut() = StatusCode::CREATED;
         response.headers_mut().insert("x-compute-time", "7".parse().unwrap());
-        let response = through(refuse(), response).await;
+        let response = through(reject(), response).await;
         assert_eq!(response.status(), StatusCode::CREATED);
         assert_eq!(response.headers()["x-compute-time"], "7");
         assert_eq!(response.body().size_hint().exact(), Some(body.len() as u64));
@@ -130,7 +133,7 @@ async fn an_answer_that_holds_goes_on_whole() {
 }
 
 #[tokio::test]
-async fn the_trailers_of_an_answer_that_was_held_back_follow_it() {
+async fn held_response_keeps_its_trailers() {
     let body = ScriptedBody::new([
         Step::Pending,
         Step::Data(br#"{"data""#),
@@ -138,7 +141,7 @@ async fn the_trailers_of_an_answer_that_was_held_back_follow_it() {
         Step::Data(b":[]}"),
         Step::Trailers(trailers()),
     ]);
-    let response = through(refuse(), json_response(body)).await;
+    let response = through(reject(), json_response(body)).await;
     // A length that is known would keep a server from sending them.
     let hint = response.body().size_hint();
     assert_eq!((hint.lower(), hint.exact()), (11, None));
@@ -151,7 +154,7 @@ async fn the_trailers_of_an_answer_that_was_held_back_follow_it() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_its_schema_is_refused_before_its_head_is_sent() {
+async fn invalid_response_is_rejected_before_its_head() {
     for (what, body) in [
         ("another type", &br#"{"data": "canary"}"#[..]),
         ("a member missing", br#"{"canary": 1}"#),
@@ -165,9 +168,9 @@ async fn an_answer_that_breaks_its_schema_is_refused_before_its_head_is_sent() {
         ("not utf-8", b"{\"data\": [], \"canary\": \"\xff\"}"),
     ] {
         for size in [1, 1_000] {
-            let answer = refused(json_response(ScriptedBody::chunked(body, size))).await;
-            assert_eq!(answer.status(), StatusCode::BAD_GATEWAY, "{what}");
-            let problem = answer.json();
+            let response = rejected(json_response(ScriptedBody::chunked(body, size))).await;
+            assert_eq!(response.status(), StatusCode::BAD_GATEWAY, "{what}");
+            let problem = response.json();
             assert_eq!(problem["error"]["code"], "invalid_upstream_response", "{what}");
             assert!(!problem.to_string().contains("canary"), "{what}: {problem}");
             // What the upstream got wrong is for the log.
@@ -177,10 +180,10 @@ async fn an_answer_that_breaks_its_schema_is_refused_before_its_head_is_sent() {
 }
 
 #[tokio::test]
-async fn an_answer_beyond_the_limit_is_refused() {
+async fn response_beyond_the_limit_is_rejected() {
     let body = r#"{"data": []}"#;
     let layer = |limit| {
-        let schema = ResponseSchema::refuse(expected()).limit(limit);
+        let schema = ResponseSchema::reject(expected()).max_body_bytes(limit);
         SchemaLayer::any_body().response(schema)
     };
     let length = body.len() as u64;
@@ -198,31 +201,31 @@ async fn an_answer_beyond_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn an_answer_that_claims_a_coding_is_refused() {
+async fn coded_response_is_rejected() {
     for (coding, status) in
         [("gzip", 502), ("identity, br", 502), ("identity", 200), ("Identity", 200)]
     {
         let mut response = json_response(ScriptedBody::new([Step::Data(br#"{"data": []}"#)]));
         response.headers_mut().insert(header::CONTENT_ENCODING, coding.parse().unwrap());
-        assert_eq!(through(refuse(), response).await.status(), status, "{coding}");
+        assert_eq!(through(reject(), response).await.status(), status, "{coding}");
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_refused_as_the_upstreams_failure() {
+async fn failed_response_is_rejected_as_upstream_failure() {
     for steps in
         [vec![Step::Error], vec![Step::Data(br#"{"data": []}"#), Step::Pending, Step::Error]]
     {
-        let answer = refused(json_response(ScriptedBody::new(steps))).await;
-        assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
-        let rejection = answer.head.extensions.get::<Rejection>().unwrap();
+        let response = rejected(json_response(ScriptedBody::new(steps))).await;
+        assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+        let rejection = response.head.extensions.get::<Rejection>().unwrap();
         assert_eq!(rejection.refusal(), Refusal::UpstreamUnavailable);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_held_back_no_longer_than_the_deadline() {
-    let schema = ResponseSchema::refuse(expected()).deadline(Duration::from_secs(2));
+    let schema = ResponseSchema::reject(expected()).body_timeout(Duration::from_secs(2));
     let layer = SchemaLayer::any_body().response(schema);
     let started = tokio::time::Instant::now();
     let body = ScriptedBody::new([Step::Data(b"{"), Step::Stall]);
@@ -256,8 +259,8 @@ impl Body for Hollow {
 
 /// Whatever is not a whole JSON document is not waited for, in either mode.
 #[tokio::test]
-async fn answers_of_other_kinds_pass_at_once() {
-    for layer in [report(), refuse()] {
+async fn other_responses_pass_at_once() {
+    for layer in [report(), reject()] {
         for (status, content_type) in [
             (200, "text/event-stream"),
             (200, "text/event-stream; charset=utf-8"),
@@ -285,21 +288,21 @@ async fn answers_of_other_kinds_pass_at_once() {
 }
 
 #[tokio::test]
-async fn json_of_any_name_is_checked() {
+async fn every_json_type_is_checked() {
     for content_type in ["application/json; charset=utf-8", "application/vnd.api+json"] {
         let mut response = json_response(ScriptedBody::new([Step::Data(b"{}")]));
         response.headers_mut().insert(header::CONTENT_TYPE, content_type.parse().unwrap());
-        assert_eq!(through(refuse(), response).await.status(), StatusCode::BAD_GATEWAY);
+        assert_eq!(through(reject(), response).await.status(), StatusCode::BAD_GATEWAY);
     }
 }
 
 /// So that the upstream is asked for one without a coding; not where nothing is read.
 #[tokio::test]
-async fn who_reads_the_answer_announces_it() {
+async fn layer_announces_that_it_reads_the_response() {
     for (layer, method, announced) in [
         (report(), Method::POST, true),
-        (refuse(), Method::GET, true),
-        (refuse(), Method::HEAD, false),
+        (reject(), Method::GET, true),
+        (reject(), Method::HEAD, false),
         (SchemaLayer::any_body(), Method::POST, false),
         (SchemaLayer::any_body().route("other", report()), Method::POST, false),
     ] {
@@ -314,19 +317,19 @@ async fn who_reads_the_answer_announces_it() {
             response
         }));
         let response = service.oneshot(request).await.unwrap();
-        // An answer to HEAD has the fields of JSON, and no body to check.
+        // An response to HEAD has the fields of JSON, and no body to check.
         let status = if announced && method == Method::GET { 502 } else { 200 };
         assert_eq!(response.status(), status, "{method}");
     }
 }
 
 #[tokio::test]
-async fn what_is_held_back_is_given_back_when_the_caller_leaves() {
+async fn held_response_is_dropped_with_the_future() {
     let held = Arc::new(());
     let body =
         Holding { body: ScriptedBody::new([Step::Data(b"{"), Step::Stall]), _held: held.clone() };
     {
-        let mut future = pin!(through(refuse(), json_response(body)));
+        let mut future = pin!(through(reject(), json_response(body)));
         let mut cx = Context::from_waker(Waker::noop());
         assert!(future.as_mut().poll(&mut cx).is_pending());
         assert_eq!(Arc::strong_count(&held), 2);
@@ -336,7 +339,7 @@ async fn what_is_held_back_is_given_back_when_the_caller_leaves() {
     // And when it has been read, before its copy is, though the future is still there.
     let steps = [Step::Data(br#"{"data":[]}"#)];
     let mut body = Some(Holding { body: ScriptedBody::new(steps), _held: held.clone() });
-    let mut service = refuse().layer(Probe::new(move |_| json_response(body.take().unwrap())));
+    let mut service = reject().layer(Probe::new(move |_| json_response(body.take().unwrap())));
     poll_fn(|cx| service.poll_ready(cx)).await.unwrap();
     let mut future = pin!(service.call(request(Method::POST)));
     let Ok::<_, Infallible>(_response) = poll_fn(|cx| future.as_mut().poll(cx)).await;
@@ -365,9 +368,9 @@ impl Body for Holding {
 }
 
 #[tokio::test]
-async fn each_route_has_answers_of_its_own() {
+async fn each_route_has_its_own_response_schema() {
     let layer = SchemaLayer::any_body()
-        .route("strict", refuse())
+        .route("strict", reject())
         .response(ResponseSchema::report(expected()));
     for (route, status) in [("strict", 502), ("other", 200)] {
         let mut request = request(Method::POST);
@@ -379,22 +382,22 @@ async fn each_route_has_answers_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_refused_answer_is_noted_and_travels_as_a_value() {
+async fn rejected_response_is_recorded_and_kept_as_an_extension() {
     let context = RequestContext::new();
     let mut request = request(Method::POST);
     request.extensions_mut().insert(context.clone());
     let body = || json_response(ScriptedBody::new([Step::Data(b"{}")]));
-    let response = refuse().layer(Probe::new(move |_| body())).oneshot(request).await.unwrap();
+    let response = reject().layer(Probe::new(move |_| body())).oneshot(request).await.unwrap();
     let rejection = response.extensions().get::<Rejection>().unwrap();
     assert_eq!(rejection.refusal(), Refusal::InvalidUpstreamResponse);
-    assert_eq!(context.refusal(), Some("invalid-upstream-response"));
-    let body: Value = Answer::of(response).await.json();
+    assert_eq!(context.outcome().rejection, Some("invalid-upstream-response"));
+    let body: Value = Received::of(response).await.json();
     assert_eq!(body["status"], 502);
 }
 
 /// hyper's client wants bodies that can be moved; servers want them sent.
 #[test]
-fn the_body_is_as_free_as_the_inner_one() {
+fn body_needs_no_more_traits_than_the_inner_one() {
     fn free<T: Send + Sync + Unpin + 'static>() {}
     fn sent<T: Send + 'static>() {}
     free::<tower_inference::schema::ResponseBody<Full<Bytes>>>();
@@ -403,11 +406,11 @@ fn the_body_is_as_free_as_the_inner_one() {
 }
 
 #[tokio::test]
-async fn what_is_held_back_is_not_seen_by_debug() {
+async fn debug_omits_the_held_response() {
     let body = br#"{"data": ["canary"]}"#;
     let trailers = [(header::ETAG, "canary".parse().unwrap())].into_iter().collect();
     let body = ScriptedBody::new([Step::Data(body), Step::Trailers(trailers)]);
-    let response = through_debug(refuse(), json_response(body)).await;
+    let response = through_debug(reject(), json_response(body)).await;
     assert!(!response.contains("canary"), "{response}");
 }
 
@@ -420,12 +423,12 @@ async fn through_debug(layer: SchemaLayer, response: Response<ScriptedBody>) -> 
 }
 
 #[tokio::test]
-async fn a_part_of_an_answer_cannot_be_had_where_it_must_hold() {
+async fn ranges_are_removed_for_held_responses() {
     let mut asked = request(Method::GET);
     asked.headers_mut().insert(header::RANGE, "bytes=0-".parse().unwrap());
     asked.headers_mut().insert(header::IF_RANGE, "\"7\"".parse().unwrap());
     // As a server that knows ranges.
-    let service = refuse().layer(Probe::new(|request: Request<Payload>| {
+    let service = reject().layer(Probe::new(|request: Request<Payload>| {
         let mut response = json_response(Full::new(Bytes::from_static(b"{\"data\": 7}")));
         if request.headers().contains_key(header::RANGE) {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -436,9 +439,9 @@ async fn a_part_of_an_answer_cannot_be_had_where_it_must_hold() {
 }
 
 #[tokio::test]
-async fn responses_share_one_sum_of_memory_until_they_are_sent() {
+async fn responses_share_one_memory_limit() {
     let limit = MemoryLimit::new(4 << 20);
-    let expected = || ResponseSchema::refuse(expected()).memory_limit(limit.clone());
+    let expected = || ResponseSchema::reject(expected()).memory_limit(limit.clone());
     let layer = || SchemaLayer::any_body().response(expected());
     let long = || {
         let text = format!(r#"{{"data":[],"text":"{}"}}"#, "x".repeat(2 << 20));
@@ -447,9 +450,9 @@ async fn responses_share_one_sum_of_memory_until_they_are_sent() {
     let first = through(layer(), long()).await;
     assert_eq!(first.status(), StatusCode::OK);
     assert!(limit.taken_bytes() >= 2 << 20);
-    let refused = through(layer(), long()).await;
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
+    let rejected = through(layer(), long()).await;
+    assert_eq!(rejected.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(rejected.headers()[header::RETRY_AFTER], "1");
     let small = through(layer(), json_response(Full::new(r#"{"data":[]}"#.into()))).await;
     assert_eq!(small.status(), StatusCode::OK);
     drop(small);

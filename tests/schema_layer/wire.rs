@@ -25,7 +25,7 @@ use tower_inference::{
     upstream::UpstreamLayer,
 };
 
-use crate::{Answer, inputs, kind, schema};
+use crate::{Received, inputs, kind, schema};
 
 const VERSIONS: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
 
@@ -49,7 +49,7 @@ async fn send(address: SocketAddr, version: Version, path: &str, body: &str) -> 
 }
 
 #[tokio::test]
-async fn routes_of_axum_have_rules_of_their_own() {
+async fn axum_routes_have_their_own_rules() {
     let checked = |layer| ServiceBuilder::new().layer(PayloadLayer::new()).layer(layer);
     let echo = || post(|body: Bytes| async { body });
     let limit = Parameter::query("limit").required().pattern("[0-9]+").unwrap();
@@ -72,11 +72,11 @@ async fn routes_of_axum_have_rules_of_their_own() {
             ] {
                 let response = send(address, version, &format!("{prefix}{path}"), body).await;
                 assert_eq!(response.status(), status, "{version:?} {prefix}{path} {body}");
-                let answer = Answer::of(response).await;
+                let response = Received::of(response).await;
                 if status == 200 {
-                    assert_eq!(answer.body, body);
+                    assert_eq!(response.body, body);
                 } else {
-                    let problem = answer.json();
+                    let problem = response.json();
                     assert_eq!(problem["error"]["message"], problem["detail"]);
                     assert_eq!(problem["errors"].as_array().unwrap().len(), 1);
                 }
@@ -87,7 +87,7 @@ async fn routes_of_axum_have_rules_of_their_own() {
 
 /// The first byte is read while the upstream has sent no more than that.
 #[tokio::test]
-async fn a_reported_answer_flows_as_it_comes() {
+async fn reported_response_streams_over_http() {
     for version in VERSIONS {
         let (give, mut given) = mpsc::channel(1);
         let slow = move |_: Request<Payload>| {
@@ -116,8 +116,8 @@ async fn a_reported_answer_flows_as_it_comes() {
     }
 }
 
-/// Answers each connection with `answer`, and closes it.
-async fn upstream(answer: &'static str) -> SocketAddr {
+/// Responds each connection with `response`, and closes it.
+async fn upstream(response: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -125,17 +125,17 @@ async fn upstream(answer: &'static str) -> SocketAddr {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut asked = [0; 4096];
             let _read = stream.read(&mut asked).await.unwrap();
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(response.as_bytes()).await.unwrap();
         }
     });
     address
 }
 
 #[tokio::test]
-async fn a_refused_answer_is_a_whole_answer() {
+async fn rejected_response_is_complete_over_http() {
     let vectors: fn() -> Schema =
         || schema(&json!({ "required": ["data"], "properties": { "data": { "type": "array" } } }));
-    for (answer, status, code) in [
+    for (response, status, code) in [
         ("content-length: 11\r\n\r\n{\"data\":[]}", 200, ""),
         ("transfer-encoding: chunked\r\n\r\nb\r\n{\"data\":[]}\r\n0\r\n\r\n", 200, ""),
         ("content-length: 2\r\n\r\n{}", 502, "invalid_upstream_response"),
@@ -145,9 +145,9 @@ async fn a_refused_answer_is_a_whole_answer() {
         ("transfer-encoding: chunked\r\n\r\nb\r\n{\"data\":[]}\r\n", 502, "upstream_unavailable"),
         ("content-length: 99999999\r\n\r\n{\"data\":[]}", 502, "invalid_upstream_response"),
     ] {
-        let answer: &'static str =
-            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{answer}").leak();
-        let upstream = upstream(answer).await;
+        let response: &'static str =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{response}").leak();
+        let upstream = upstream(response).await;
         let client: Client<HttpConnector, Payload> =
             Client::builder(TokioExecutor::new()).build_http();
         let directed = service_fn(move |mut request: Request<Payload>| {
@@ -157,19 +157,19 @@ async fn a_refused_answer_is_a_whole_answer() {
         });
         let gateway = Stack::new()
             .upstream(UpstreamLayer::new())
-            .schema(SchemaLayer::any_body().response(ResponseSchema::refuse(vectors())))
+            .schema(SchemaLayer::any_body().response(ResponseSchema::reject(vectors())))
             .payload(PayloadLayer::new())
             .layer(directed);
         let address = serve(Router::new().fallback_service(gateway)).await;
         for version in VERSIONS {
             let response = send(address, version, "/", "{}").await;
-            assert_eq!(response.status(), StatusCode::from_u16(status).unwrap(), "{answer}");
-            let answer = Answer::of(response).await;
+            assert_eq!(response.status(), StatusCode::from_u16(status).unwrap(), "{response}");
+            let response = Received::of(response).await;
             if status == 200 {
-                assert_eq!(answer.body, r#"{"data":[]}"#);
-                assert_eq!(answer.head.headers["content-length"], "11", "{version:?}");
+                assert_eq!(response.body, r#"{"data":[]}"#);
+                assert_eq!(response.head.headers["content-length"], "11", "{version:?}");
             } else {
-                assert_eq!(answer.json()["error"]["code"], code);
+                assert_eq!(response.json()["error"]["code"], code);
             }
         }
     }

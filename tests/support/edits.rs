@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use tower_inference::payload::{
-    Bounds, Document, EditError, EditFault, Edits, Kind, Literal, Node, Pointer, Reason,
+    Document, DocumentBounds, EditError, EditFault, Edits, JsonFault, Kind, Literal, Node, Pointer,
 };
 
 /// Small, so that edits run into them.
@@ -34,7 +34,7 @@ pub fn check(data: &[u8]) {
         let names: Vec<&str> = (0..byte() % 4).map(|_| NAMES[byte() % NAMES.len()]).collect();
         plan.push((kind, Pointer::new(&names), names, &literals[byte() % literals.len()]));
     }
-    let bounds = Bounds::new().depth(DEPTH).nodes(NODES);
+    let bounds = DocumentBounds::new().max_depth(DEPTH).max_values(NODES);
     let Ok(document) = Document::parse_within(Bytes::copy_from_slice(data), bounds) else { return };
 
     let mut edits = document.edit();
@@ -149,10 +149,10 @@ impl Tree {
         let mut after = self.clone();
         let bounded = |after: &Self| match after.measure() {
             (_, depth) if depth > DEPTH as usize => {
-                Err((EditFault::Bounds(Reason::TooDeep(DEPTH)), names.len()))
+                Err((EditFault::Bounds(JsonFault::TooDeep(DEPTH)), names.len()))
             }
             (nodes, _) if nodes > NODES as usize => {
-                Err((EditFault::Bounds(Reason::TooManyNodes(NODES)), names.len()))
+                Err((EditFault::Bounds(JsonFault::TooManyValues(NODES)), names.len()))
             }
             _ => Ok(()),
         };
@@ -210,7 +210,7 @@ impl Tree {
             Kind::Object => {
                 let twin = |tree: &Self| tree.name != *name && fold(&tree.name) == fold(name);
                 if self.inner.iter().any(twin) {
-                    return Err((EditFault::Twin, index + 1));
+                    return Err((EditFault::AmbiguousName, index + 1));
                 }
                 match self.inner.iter_mut().find(|tree| tree.name == *name) {
                     Some(tree) => tree.find(names, index + 1),

@@ -21,8 +21,8 @@ use tower_inference::{
     hf::{HfTokenLayer, TokenSource},
     limits::{Limit, Rate},
     model::{Policy, Profile},
-    model_rules::{ModelRules, ModelRulesLayer, Models},
-    schema::{BuiltIn, Parameter, Schema, SchemaLayer},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
+    schema::{BuiltInSchemas, Parameter, Schema, SchemaLayer},
     secret::Secret,
     token_budget::TokenBudgetLayer,
     transform::{ModelAliases, TransformLayer},
@@ -119,16 +119,16 @@ pub fn hf_token() -> HfTokenLayer {
 pub fn model_rules() -> ModelRulesLayer {
     let others = (0..9).map(|number| {
         let names = [format!("org-{number}/*"), format!("meta-llama/Llama-{number}")];
-        Models::of(names).providers(["together", "hf-inference"]).scope(token::SCOPE)
+        ModelRule::new(names).providers(["together", "hf-inference"]).scope(token::SCOPE)
     });
-    let last = Models::of(["meta-llama/*"]).policies([Policy::Fastest]);
+    let last = ModelRule::new(["meta-llama/*"]).policies([Policy::Fastest]);
     let rules = others.chain([last]).fold(ModelRules::new(), ModelRules::allow);
     ModelRulesLayer::new(Profile::router(), rules)
 }
 
 /// What a chat request must be.
 pub fn chat() -> Schema {
-    BuiltIn::of(Profile::openai()).chat_completion()
+    BuiltInSchemas::new(Profile::openai()).chat_completion()
 }
 
 /// Checks the body, and one field.
@@ -144,16 +144,16 @@ pub fn budget() -> TokenBudgetLayer {
 
 /// Holds what [`request`] says within limits that it keeps: nothing is to be edited.
 pub fn limits() -> TransformLayer {
-    TransformLayer::new().output_tokens(4_096).include_usage()
+    TransformLayer::new().max_output_tokens(4_096).include_usage()
 }
 
 /// Edits a field, and two members of the body.
 pub fn edits() -> TransformLayer {
     let aliases = ModelAliases::new([("meta-llama/Llama-3.1-8B-Instruct", "org/small")]);
     TransformLayer::new()
-        .set_field("x-team".parse().unwrap(), "search")
+        .set_header("x-team".parse().unwrap(), "search")
         .model_aliases(aliases)
-        .output_tokens(32)
+        .max_output_tokens(32)
 }
 
 /// JSON lines that go nowhere.

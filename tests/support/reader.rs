@@ -1,7 +1,7 @@
 //! What the reader and `serde_json` say of the same bytes, and where they may differ.
 
 use serde_json::Value;
-use tower_inference::payload::{Document, Malformed, Reason};
+use tower_inference::payload::{Document, JsonError, JsonFault};
 
 pub fn holds(bytes: &[u8]) {
     let ours = Document::parse(bytes.to_vec());
@@ -11,12 +11,12 @@ pub fn holds(bytes: &[u8]) {
         // Numbers are their digits here; and what stands at the very limit of depth is refused
         // there.
         (Ok(document), Err(_)) => {
-            let beyond = |malformed: Malformed| malformed.reason == Reason::NumberOutOfRange;
+            let beyond = |malformed: JsonError| malformed.fault == JsonFault::NumberOutOfRange;
             let read = document.to_value();
             assert!(document.depth() == 128 || read.is_err_and(beyond));
         }
         // There, the last of several members of a name wins; and this reader bounds the depth.
-        (Err(malformed), Ok(_)) => assert_eq!(malformed.reason, Reason::DuplicateName),
+        (Err(malformed), Ok(_)) => assert_eq!(malformed.fault, JsonFault::DuplicateName),
         (Err(malformed), Err(_)) => assert!(malformed.position <= bytes.len() as u64),
     }
 }

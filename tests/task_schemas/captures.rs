@@ -81,7 +81,7 @@ fn json(request: &Value) -> Option<Value> {
 }
 
 #[test]
-fn what_clients_were_seen_to_send_is_accepted() {
+fn captured_client_requests_are_accepted() {
     let captures = captures();
     for Capture { name, task, body } in &captures {
         assert!(accepts(&schema_of(task), body), "{name} as {task}: {body}");

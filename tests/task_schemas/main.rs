@@ -17,83 +17,95 @@ use serde_json::Value;
 use tower_inference::{
     model::Profile,
     payload::Document,
-    schema::{BuiltIn, Schema},
+    schema::{BuiltInSchemas, Schema},
 };
 
 /// A built-in schema, and the folder and file of its specification where Hugging Face has one.
 struct Task {
     name: &'static str,
-    schema: fn(&BuiltIn) -> Schema,
+    schema: fn(&BuiltInSchemas) -> Schema,
     specification: Option<(&'static str, &'static str)>,
 }
 
 impl Task {
     /// The strictest: as the profile of OpenAI has it.
     fn built_in(&self) -> Schema {
-        (self.schema)(&BuiltIn::of(Profile::openai()))
+        (self.schema)(&BuiltInSchemas::new(Profile::openai()))
     }
 }
 
 /// What a task of Hugging Face takes.
-const fn task(name: &'static str, schema: fn(&BuiltIn) -> Schema, folder: &'static str) -> Task {
+const fn task(
+    name: &'static str,
+    schema: fn(&BuiltInSchemas) -> Schema,
+    folder: &'static str,
+) -> Task {
     Task { name, schema, specification: Some((folder, "input.json")) }
 }
 
 /// What Hugging Face does not specify.
-const fn other(name: &'static str, schema: fn(&BuiltIn) -> Schema) -> Task {
+const fn other(name: &'static str, schema: fn(&BuiltInSchemas) -> Schema) -> Task {
     Task { name, schema, specification: None }
 }
 
 /// All of them.
 const TASKS: [Task; 36] = [
-    task("chat_completion", BuiltIn::chat_completion, "chat-completion"),
-    other("completion", BuiltIn::completion),
-    other("embeddings", BuiltIn::embeddings),
-    other("responses", BuiltIn::responses),
-    other("messages", BuiltIn::messages),
-    other("rerank", BuiltIn::rerank),
-    other("generate", BuiltIn::generate),
-    task("text_generation", BuiltIn::text_generation, "text-generation"),
-    task("feature_extraction", BuiltIn::feature_extraction, "feature-extraction"),
-    task("text_classification", BuiltIn::text_classification, "text-classification"),
-    task("token_classification", BuiltIn::token_classification, "token-classification"),
-    task("zero_shot_classification", BuiltIn::zero_shot_classification, "zero-shot-classification"),
-    task("question_answering", BuiltIn::question_answering, "question-answering"),
-    task("table_question_answering", BuiltIn::table_question_answering, "table-question-answering"),
+    task("chat_completion", BuiltInSchemas::chat_completion, "chat-completion"),
+    other("completion", BuiltInSchemas::completion),
+    other("embeddings", BuiltInSchemas::embeddings),
+    other("responses", BuiltInSchemas::responses),
+    other("messages", BuiltInSchemas::messages),
+    other("rerank", BuiltInSchemas::rerank),
+    other("generate", BuiltInSchemas::generate),
+    task("text_generation", BuiltInSchemas::text_generation, "text-generation"),
+    task("feature_extraction", BuiltInSchemas::feature_extraction, "feature-extraction"),
+    task("text_classification", BuiltInSchemas::text_classification, "text-classification"),
+    task("token_classification", BuiltInSchemas::token_classification, "token-classification"),
+    task(
+        "zero_shot_classification",
+        BuiltInSchemas::zero_shot_classification,
+        "zero-shot-classification",
+    ),
+    task("question_answering", BuiltInSchemas::question_answering, "question-answering"),
+    task(
+        "table_question_answering",
+        BuiltInSchemas::table_question_answering,
+        "table-question-answering",
+    ),
     task(
         "document_question_answering",
-        BuiltIn::document_question_answering,
+        BuiltInSchemas::document_question_answering,
         "document-question-answering",
     ),
-    task("summarization", BuiltIn::summarization, "summarization"),
-    task("translation", BuiltIn::translation, "translation"),
-    task("fill_mask", BuiltIn::fill_mask, "fill-mask"),
-    task("sentence_similarity", BuiltIn::sentence_similarity, "sentence-similarity"),
+    task("summarization", BuiltInSchemas::summarization, "summarization"),
+    task("translation", BuiltInSchemas::translation, "translation"),
+    task("fill_mask", BuiltInSchemas::fill_mask, "fill-mask"),
+    task("sentence_similarity", BuiltInSchemas::sentence_similarity, "sentence-similarity"),
     task(
         "automatic_speech_recognition",
-        BuiltIn::automatic_speech_recognition,
+        BuiltInSchemas::automatic_speech_recognition,
         "automatic-speech-recognition",
     ),
-    task("audio_classification", BuiltIn::audio_classification, "audio-classification"),
-    task("image_classification", BuiltIn::image_classification, "image-classification"),
-    task("image_segmentation", BuiltIn::image_segmentation, "image-segmentation"),
-    task("object_detection", BuiltIn::object_detection, "object-detection"),
-    task("image_to_text", BuiltIn::image_to_text, "image-to-text"),
-    task("text_to_image", BuiltIn::text_to_image, "text-to-image"),
-    task("text_to_speech", BuiltIn::text_to_speech, "text-to-speech"),
-    other("any_task", BuiltIn::any_task),
-    other("tei_embed", BuiltIn::tei_embed),
-    other("tei_rerank", BuiltIn::tei_rerank),
-    other("tei_predict", BuiltIn::tei_predict),
-    other("tei_similarity", BuiltIn::tei_similarity),
-    other("tei_tokenize", BuiltIn::tei_tokenize),
-    other("tgi_generate", BuiltIn::tgi_generate),
+    task("audio_classification", BuiltInSchemas::audio_classification, "audio-classification"),
+    task("image_classification", BuiltInSchemas::image_classification, "image-classification"),
+    task("image_segmentation", BuiltInSchemas::image_segmentation, "image-segmentation"),
+    task("object_detection", BuiltInSchemas::object_detection, "object-detection"),
+    task("image_to_text", BuiltInSchemas::image_to_text, "image-to-text"),
+    task("text_to_image", BuiltInSchemas::text_to_image, "text-to-image"),
+    task("text_to_speech", BuiltInSchemas::text_to_speech, "text-to-speech"),
+    other("any_task", BuiltInSchemas::any_task),
+    other("tei_embed", BuiltInSchemas::tei_embed),
+    other("tei_rerank", BuiltInSchemas::tei_rerank),
+    other("tei_predict", BuiltInSchemas::tei_predict),
+    other("tei_similarity", BuiltInSchemas::tei_similarity),
+    other("tei_tokenize", BuiltInSchemas::tei_tokenize),
+    other("tgi_generate", BuiltInSchemas::tgi_generate),
     Task {
         name: "chat_completion_response",
-        schema: BuiltIn::chat_completion_response,
+        schema: BuiltInSchemas::chat_completion_response,
         specification: Some(("chat-completion", "output.json")),
     },
-    other("embeddings_response", BuiltIn::embeddings_response),
+    other("embeddings_response", BuiltInSchemas::embeddings_response),
 ];
 
 fn schema_of(name: &str) -> Schema {
@@ -106,9 +118,9 @@ fn accepts(schema: &Schema, body: &Value) -> bool {
 }
 
 #[test]
-fn each_schema_has_its_file_its_row_and_its_tests() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/schema");
-    let page = fs::read_to_string(folder.join("builtin.md")).unwrap();
+fn each_schema_has_a_file_a_row_and_tests() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/schema/built_in");
+    let page = fs::read_to_string(folder.join("built_in.md")).unwrap();
     let mut written = BTreeSet::new();
     for file in fs::read_dir(folder.join("tasks")).unwrap() {
         let path = file.unwrap().path();
@@ -119,7 +131,7 @@ fn each_schema_has_its_file_its_row_and_its_tests() {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let schema: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{name}");
-        assert!(page.contains(&format!("[`BuiltIn::{name}`]")), "{name} is not on the page");
+        assert!(page.contains(&format!("[`BuiltInSchemas::{name}`]")), "{name} is not on the page");
         written.insert(name);
     }
     let tested: BTreeSet<_> = TASKS.iter().map(|task| task.name.to_owned()).collect();
@@ -127,7 +139,7 @@ fn each_schema_has_its_file_its_row_and_its_tests() {
 }
 
 #[test]
-fn a_verdict_allocates_nothing() {
+fn validation_does_not_allocate() {
     for task in &TASKS {
         let schema = task.built_in();
         for body in bodies::bodies(task.name) {

@@ -13,7 +13,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     model::{BodyForm, Profile},
     payload::Payload,
-    schema::{BuiltIn, SchemaLayer},
+    schema::{BuiltInSchemas, SchemaLayer},
 };
 
 const CHAT: &str = "/v1/chat/completions";
@@ -36,7 +36,7 @@ async fn status(profile: Profile, path: &str, body: &Value) -> StatusCode {
     let upstream = |_: Request<Payload>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     };
-    let service = SchemaLayer::built_in(&BuiltIn::of(profile)).layer(service_fn(upstream));
+    let service = SchemaLayer::built_in(&BuiltInSchemas::new(profile)).layer(service_fn(upstream));
     let request = Request::post(path).header(CONTENT_TYPE, "application/json");
     let request = request.body(Payload::buffered(body.to_string())).unwrap();
     service.oneshot(request).await.unwrap().status()
@@ -180,7 +180,7 @@ parties! {
 }
 
 #[tokio::test]
-async fn what_no_upstream_takes_is_refused_by_every_profile() {
+async fn universally_invalid_bodies_are_rejected_by_every_profile() {
     let profiles =
         [Profile::compatible(), Profile::openai(), Profile::anthropic(), Profile::tei("m")];
     for (path, body) in [
@@ -214,7 +214,7 @@ async fn what_no_upstream_takes_is_refused_by_every_profile() {
 }
 
 #[tokio::test]
-async fn a_profile_has_the_bounds_of_its_own_party() {
+async fn profile_has_the_bounds_of_its_upstream() {
     let messages = |role: &str, temperature: f64| {
         json!({"model": "m", "max_tokens": 5, "temperature": temperature,
             "messages": [{"role": role, "content": "Hi"}]})

@@ -491,7 +491,7 @@ fn spoiled_responses() -> Vec<(Value, Vec<Edit>)> {
 }
 
 #[test]
-fn what_the_upstream_would_refuse_is_refused() {
+fn bodies_the_upstream_rejects_are_rejected() {
     let mut refused = 0;
     for task in &TASKS {
         let schema = task.built_in();
@@ -512,7 +512,7 @@ fn what_the_upstream_would_refuse_is_refused() {
 }
 
 #[test]
-fn what_is_written_for_a_task_is_accepted() {
+fn valid_task_bodies_are_accepted() {
     for task in &TASKS {
         let schema = task.built_in();
         for body in bodies(task.name) {
@@ -522,7 +522,7 @@ fn what_is_written_for_a_task_is_accepted() {
 }
 
 #[test]
-fn members_that_are_not_known_pass() {
+fn unknown_members_pass() {
     for task in &TASKS {
         let schema = task.built_in();
         for body in bodies(task.name) {
@@ -536,7 +536,7 @@ fn members_that_are_not_known_pass() {
 }
 
 #[test]
-fn a_body_is_an_object() {
+fn body_is_an_object() {
     for task in &TASKS {
         let schema = task.built_in();
         for body in [json!(null), json!(true), json!(1), json!("x"), json!([])] {
@@ -548,7 +548,7 @@ fn a_body_is_an_object() {
 }
 
 #[test]
-fn what_providers_and_clients_add_passes() {
+fn members_of_providers_and_clients_pass() {
     let said = |message: Value| json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}, message]});
     let chat = |member: &str, value: Value| {
         edited(&said(json!({"role": "user", "content": "?"})), member, Some(value))

@@ -36,7 +36,7 @@ async fn the_narrowest_limit_is_named_in_any_order_of_setters() {
         let mut request = from(user("a"));
         let context = context(&mut request);
         assert!(!passes(&layer, request).await);
-        assert_eq!(context.limited_by(), Some(names[first]));
+        assert_eq!(context.outcome().limited_by.as_deref(), Some(names[first]));
     }
 }
 

@@ -12,15 +12,18 @@ async fn a_limit_in_shadow_counts_and_names_what_it_would_reject() {
         let mut request = from(user("a"));
         let context = context(&mut request);
         assert!(passes(&layer, request).await);
-        assert_eq!(context.shadow_limited_by(), (number > 0).then_some("identity"));
-        assert_eq!(context.limited_by(), None);
+        assert_eq!(
+            context.outcome().shadow_limited_by.as_deref(),
+            (number > 0).then_some("identity")
+        );
+        assert_eq!(context.outcome().limited_by.as_deref(), None);
     }
     // Both limits are reported.
     let mut request = from(user("a"));
     let context = context(&mut request);
     assert!(!passes(&layer, request).await);
-    assert_eq!(context.shadow_limited_by(), Some("identity"));
-    assert_eq!(context.limited_by(), Some("global"));
+    assert_eq!(context.outcome().shadow_limited_by.as_deref(), Some("identity"));
+    assert_eq!(context.outcome().limited_by.as_deref(), Some("global"));
 
     let [identity, global] = &layer.counts()[..] else { panic!() };
     assert_eq!((identity.allowed, identity.rejected, identity.shadow_rejected), (1, 0, 3));

@@ -116,7 +116,7 @@ async fn a_transform_can_lower_the_output_limit_to_the_budget() {
     let budget = Budget::of(1_000);
     let seen = Seen::default();
     let inner = budget.layer.layer(service_fn(remembering(&seen, Answer::json(usage(6, 10)))));
-    let service = TransformLayer::new().output_tokens(900).layer(inner);
+    let service = TransformLayer::new().max_output_tokens(900).layer(inner);
     let request = post("/v1/chat/completions", asking(4_000_000_000, ""));
     assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
     assert!(seen.lock().unwrap()[0].contains(r#""max_tokens":900"#));

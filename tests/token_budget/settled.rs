@@ -206,11 +206,11 @@ async fn an_outer_retry_is_charged_by_its_own_response() {
     second.extensions_mut().insert(context.clone());
     let whole = Answer::stream(events(5, Some((9, 5))));
     assert_eq!(budget.charge(first, whole).await, 14);
-    assert_eq!(context.generated_tokens(), estimate_of(5));
+    assert_eq!(context.outcome().generated_tokens, estimate_of(5));
     // The first response leaves neither its usage nor its deltas nor its claim of the tap.
     let cut = Answer { fails: true, ..Answer::stream(events(2, None).replace("[DONE]", "")) };
     assert_eq!(budget.charge(second, cut).await, CHAT_PROMPT + estimate_of(2));
-    assert_eq!(context.usage(), None);
+    assert_eq!(context.outcome().usage, None);
 }
 
 #[tokio::test]

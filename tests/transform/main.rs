@@ -5,7 +5,7 @@ mod support;
 #[path = "../support/wire.rs"]
 mod wire;
 
-mod fields;
+mod headers;
 mod path;
 mod query;
 mod servers;

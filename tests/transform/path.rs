@@ -2,13 +2,13 @@ use http::Request;
 use proptest::prelude::*;
 use tower_inference::{
     rejection::Refusal,
-    transform::{InvalidPath, Path, Source, TransformLayer},
+    transform::{PathError, PathTemplate, TransformLayer, ValueSource},
 };
 
 use crate::{caller, context_of, percent_decoded, said, sent, sent_as};
 
-fn path(text: &str) -> Path {
-    Path::new(text, []).unwrap()
+fn path(text: &str) -> PathTemplate {
+    PathTemplate::new(text, []).unwrap()
 }
 
 async fn target(edits: TransformLayer, uri: &str) -> String {
@@ -17,7 +17,8 @@ async fn target(edits: TransformLayer, uri: &str) -> String {
 
 #[tokio::test]
 async fn a_path_is_set_stripped_and_prefixed_and_the_query_stays() {
-    let of_tenant = || Path::new("/tenants/{}/v{}", [Source::tenant(), "1".into()]).unwrap();
+    let of_tenant =
+        || PathTemplate::new("/tenants/{}/v{}", [ValueSource::tenant(), "1".into()]).unwrap();
     for (edits, uri, expected) in [
         (TransformLayer::new().set_path(path("/v1/models")), "/x?a=%2f", "/v1/models?a=%2f"),
         (TransformLayer::new().set_path(of_tenant()), "/x", "/tenants/acme/v1"),
@@ -45,13 +46,13 @@ async fn a_path_is_set_stripped_and_prefixed_and_the_query_stays() {
 }
 
 #[tokio::test]
-async fn a_prefix_ends_where_a_segment_does() {
+async fn a_prefix_ends_at_a_segment() {
     for uri in ["/hfx/v1", "/", "/other", "/hf//evil.example/x", "/HF/v1"] {
         let refused =
             sent(TransformLayer::new().strip_path_prefix(path("/hf")), Request::get(uri)).await;
         assert_eq!(said(&refused).0, Refusal::NotFound, "{uri}");
     }
-    let of_tenant = || Path::new("/tenants/{}", [Source::tenant()]).unwrap();
+    let of_tenant = || PathTemplate::new("/tenants/{}", [ValueSource::tenant()]).unwrap();
     for uri in ["/tenants/other/x", "/tenants/acme2/x", "/tenants/%61cme/x", "/tenants"] {
         let refused =
             sent(TransformLayer::new().strip_path_prefix(of_tenant()), Request::get(uri)).await;
@@ -60,7 +61,7 @@ async fn a_prefix_ends_where_a_segment_does() {
 }
 
 #[tokio::test]
-async fn what_has_no_path_gets_none() {
+async fn a_target_without_a_path_is_not_edited() {
     let edits = || {
         [
             TransformLayer::new().set_path(path("/a")),
@@ -82,8 +83,8 @@ async fn what_has_no_path_gets_none() {
 }
 
 #[tokio::test]
-async fn no_path_of_the_caller_leads_out_of_a_prefix() {
-    let of_tenant = || Path::new("/tenants/{}", [Source::tenant()]).unwrap();
+async fn no_client_path_leaves_a_prefix() {
+    let of_tenant = || PathTemplate::new("/tenants/{}", [ValueSource::tenant()]).unwrap();
     for rest in [
         "/../other",
         "/x/..",
@@ -107,38 +108,41 @@ async fn no_path_of_the_caller_leads_out_of_a_prefix() {
 }
 
 #[tokio::test]
-async fn a_target_that_becomes_too_long_is_refused() {
+async fn an_edited_target_that_is_too_long_is_rejected() {
     let edits = TransformLayer::new().add_path_prefix(path("/a")).set_query("a", "b");
     let long = format!("/{}", "x".repeat(65_530));
     assert_eq!(said(&sent(edits, Request::get(long)).await).0, Refusal::Forbidden);
 }
 
 #[test]
-fn a_path_is_checked_when_it_is_written() {
+fn a_template_is_checked_when_it_is_created() {
     for (text, why) in [
-        ("", InvalidPath::Relative),
-        ("v1", InvalidPath::Relative),
-        ("/a b", InvalidPath::Character),
-        ("/a?b", InvalidPath::Character),
-        ("/a#b", InvalidPath::Character),
-        ("/%2e", InvalidPath::Character),
-        ("/é", InvalidPath::Character),
-        ("/{", InvalidPath::Character),
-        ("/a/../b", InvalidPath::Segment),
-        ("/.", InvalidPath::Segment),
-        ("//a", InvalidPath::Segment),
-        ("/a//b", InvalidPath::Segment),
-        ("/{}", InvalidPath::Values),
+        ("", PathError::Relative),
+        ("v1", PathError::Relative),
+        ("/a b", PathError::Character),
+        ("/a?b", PathError::Character),
+        ("/a#b", PathError::Character),
+        ("/%2e", PathError::Character),
+        ("/é", PathError::Character),
+        ("/{", PathError::Character),
+        ("/a/../b", PathError::Segment),
+        ("/.", PathError::Segment),
+        ("//a", PathError::Segment),
+        ("/a//b", PathError::Segment),
+        ("/{}", PathError::Values),
     ] {
-        assert_eq!(Path::new(text, []), Err(why), "{text}");
+        assert_eq!(PathTemplate::new(text, []), Err(why), "{text}");
     }
-    assert_eq!(Path::new("/", [Source::tenant()]), Err(InvalidPath::Values));
-    assert_eq!(Path::new("/{}", [Source::tenant().optional()]), Err(InvalidPath::Values));
+    assert_eq!(PathTemplate::new("/", [ValueSource::tenant()]), Err(PathError::Values));
+    assert_eq!(
+        PathTemplate::new("/{}", [ValueSource::tenant().optional()]),
+        Err(PathError::Values)
+    );
 }
 
 /// The path that a value makes, or nothing when it is refused.
 async fn with_value(template: &str, value: &str) -> Option<String> {
-    let path = Path::new(template, [Source::claim("value")]).unwrap();
+    let path = PathTemplate::new(template, [ValueSource::claim("value")]).unwrap();
     let context = context_of(Some(caller().with_claim("value", value)));
     let edits = TransformLayer::new().set_path(path);
     match sent_as(context, edits, Request::get("/x?q")).await {
@@ -156,7 +160,7 @@ async fn with_value(template: &str, value: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_value_is_one_segment_or_refused() {
+async fn a_value_stays_within_one_segment_or_is_rejected() {
     for (value, expected) in [
         ("acme", Some("/t/acme/v1")),
         ("org/model", Some("/t/org%2Fmodel/v1")),

@@ -2,7 +2,7 @@ use http::Request;
 use proptest::prelude::*;
 use tower_inference::{
     rejection::Refusal,
-    transform::{Source, TransformLayer},
+    transform::{TransformLayer, ValueSource},
 };
 
 use crate::{caller, context_of, percent_decoded, said, sent, sent_as};
@@ -13,7 +13,7 @@ async fn query(edits: TransformLayer, uri: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn members_are_set_in_their_place_appended_removed_and_renamed() {
+async fn parameters_are_set_in_place_appended_removed_and_renamed() {
     let set = || TransformLayer::new().set_query("a", "x y");
     let append = || TransformLayer::new().append_query("a", "&=");
     let remove = || TransformLayer::new().remove_query("a");
@@ -41,7 +41,7 @@ async fn members_are_set_in_their_place_appended_removed_and_renamed() {
 }
 
 #[tokio::test]
-async fn a_removal_is_not_escaped_by_spelling() {
+async fn a_removal_matches_every_spelling() {
     for pair in ["key=1", "%6bey=1", "k%65y", "%6B%65%79=%", "key==", "key"] {
         let left = query(TransformLayer::new().remove_query("key"), &format!("/?{pair}&x")).await;
         assert_eq!(left.as_deref(), Some("x"), "{pair}");
@@ -57,9 +57,9 @@ async fn a_removal_is_not_escaped_by_spelling() {
 }
 
 #[tokio::test]
-async fn values_are_encoded_and_cannot_leave_their_member() {
+async fn values_are_encoded_and_stay_within_their_parameter() {
     for value in ["&admin=1", "#x", "?", "a=b", "é", "%26", "+", "//evil", "/../", "%2e%2e", " "] {
-        let edits = TransformLayer::new().set_query("v", Source::claim("evil"));
+        let edits = TransformLayer::new().set_query("v", ValueSource::claim("evil"));
         let context = context_of(Some(caller().with_claim("evil", value)));
         let parts = sent_as(context, edits, Request::get("/p?x=1")).await.unwrap();
         let query = parts.uri.query().unwrap();
@@ -72,7 +72,7 @@ async fn values_are_encoded_and_cannot_leave_their_member() {
     }
     let long = "x".repeat(10_000);
     for value in ["\r\n", "a\0", "\u{7f}", "", &long] {
-        let edits = TransformLayer::new().set_query("v", Source::claim("evil"));
+        let edits = TransformLayer::new().set_query("v", ValueSource::claim("evil"));
         let context = context_of(Some(caller().with_claim("evil", value)));
         let refused = sent_as(context, edits, Request::get("/p?x=1")).await;
         assert_eq!(said(&refused).0, Refusal::Forbidden, "{value:?}");

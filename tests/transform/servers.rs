@@ -31,7 +31,7 @@ use tower_inference::{
     request_id::RequestIdLayer,
     secret::Secret,
     stack::Stack,
-    transform::{Path, Source, TransformLayer},
+    transform::{PathTemplate, TransformLayer, ValueSource},
     upstream::UpstreamLayer,
 };
 
@@ -75,7 +75,7 @@ const STREAM: &str = concat!(
 );
 
 #[tokio::test]
-async fn each_route_has_its_own_edits_and_the_usage_stays_on_our_side() {
+async fn each_route_has_its_own_edits_and_hides_the_usage() {
     let mut upstream = RawUpstream::answering(STREAM).await;
     let used = Arc::new(Mutex::new(Vec::new()));
     let gateway = |edits: TransformLayer| {
@@ -94,11 +94,11 @@ async fn each_route_has_its_own_edits_and_the_usage_stays_on_our_side() {
             .hf_token(HfTokenLayer::new(origin, token))
             .layer(client)
     };
-    let path = |text| Path::new(text, []).unwrap();
+    let path = |text| PathTemplate::new(text, []).unwrap();
     let hidden = TransformLayer::new()
         .set_path(path("/v1/chat/completions"))
         .append_query("region", "eu west")
-        .set_field("x-id".parse().unwrap(), Source::request_id())
+        .set_header("x-id".parse().unwrap(), ValueSource::request_id())
         .include_usage();
     let plain = TransformLayer::new().strip_path_prefix(path("/plain")).remove_query("debug");
     let app = Router::new()
@@ -140,7 +140,7 @@ async fn each_route_has_its_own_edits_and_the_usage_stays_on_our_side() {
 }
 
 #[tokio::test]
-async fn grpc_has_its_fields_and_path_edited_and_refusals_as_statuses() {
+async fn grpc_requests_are_edited_and_rejected_with_a_status() {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status("demo", tonic_health::ServingStatus::Serving).await;
     let routes = tonic::service::Routes::new(health);
@@ -153,17 +153,17 @@ async fn grpc_has_its_fields_and_path_edited_and_refusals_as_statuses() {
     };
     let request = || HealthCheckRequest { service: "demo".to_owned() };
     let edits = TransformLayer::new()
-        .strip_path_prefix(Path::new("/gateway", []).unwrap())
-        .set_field("x-stage".parse().unwrap(), "test");
+        .strip_path_prefix(PathTemplate::new("/gateway", []).unwrap())
+        .set_header("x-stage".parse().unwrap(), "test");
 
     let checked = serve_with(edits.clone()).await.check(request()).await.unwrap();
     assert_eq!(checked.get_ref().status(), ServingStatus::Serving);
 
-    let named = edits.clone().set_field("x-tenant".parse().unwrap(), Source::tenant());
+    let named = edits.clone().set_header("x-tenant".parse().unwrap(), ValueSource::tenant());
     let status = serve_with(named).await.check(request()).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unauthenticated);
 
-    let read = edits.output_tokens(16);
+    let read = edits.max_output_tokens(16);
     let status = serve_with(read).await.check(request()).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
 }

@@ -62,7 +62,7 @@ where
     let (parts, body) = answer.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let recorded = recorded.lock().unwrap().expect("no record");
-    assert_eq!(recorded, (context.usage(), context.stream_end()));
+    assert_eq!(recorded, (context.outcome().usage, context.outcome().stream_end));
     (Response::from_parts(parts, body), context)
 }
 
@@ -71,7 +71,7 @@ fn stream<B>(body: B) -> Response<B> {
 }
 
 #[tokio::test]
-async fn the_chunk_is_hidden_wherever_the_stream_is_cut() {
+async fn the_chunk_is_hidden_for_every_split_of_the_stream() {
     for line_end in ["\n", "\r\n", "\r"] {
         let ended = |text: &str| text.replace("\r\n", "\n").replace('\n', line_end);
         let whole = ended(&[FIRST, USAGE, DONE].concat());
@@ -80,8 +80,12 @@ async fn the_chunk_is_hidden_wherever_the_stream_is_cut() {
             let body = ScriptedBody::chunked(whole.as_bytes(), size);
             let (answer, context) = answered(UNASKED, stream(body)).await;
             assert_eq!(*answer.body(), shown, "{line_end:?} {size}");
-            assert_eq!(context.usage().unwrap().total_tokens, Some(12), "{line_end:?} {size}");
-            assert_eq!(context.stream_end(), Some(StreamEnd::Done));
+            assert_eq!(
+                context.outcome().usage.unwrap().total_tokens,
+                Some(12),
+                "{line_end:?} {size}"
+            );
+            assert_eq!(context.outcome().stream_end, Some(StreamEnd::Done));
             assert!(context.answer_is_read());
 
             let (start, end) = whole.as_bytes().split_at(size);
@@ -93,7 +97,7 @@ async fn the_chunk_is_hidden_wherever_the_stream_is_cut() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_in_the_chunk_ends_there() {
+async fn an_unfinished_chunk_at_the_end_is_hidden() {
     let whole = USAGE.trim_end().len();
     for cut in 0..=USAGE.len() {
         let (shown, cut_off) = (FIRST, &USAGE[..cut]);
@@ -104,12 +108,12 @@ async fn a_stream_that_ends_in_the_chunk_ends_there() {
         } else {
             assert_eq!(*answer.body(), shown, "{cut}");
         }
-        assert_eq!(context.stream_end(), Some(StreamEnd::Cut), "{cut}");
+        assert_eq!(context.outcome().stream_end, Some(StreamEnd::Cut), "{cut}");
     }
 }
 
 #[tokio::test]
-async fn a_caller_who_asked_sees_it() {
+async fn a_client_that_requested_usage_gets_the_chunk() {
     let whole = [FIRST, USAGE, DONE].concat();
     let body = ScriptedBody::chunked(whole.as_bytes(), 20);
     let (answer, _) = answered(ASKED, stream(body)).await;
@@ -149,7 +153,7 @@ async fn nothing_else_is_hidden() {
 }
 
 #[tokio::test]
-async fn the_chunk_is_known_by_what_it_says_and_not_by_how() {
+async fn the_chunk_is_recognised_by_its_members() {
     for hidden in [
         "data:{ \"usage\" : {\"total_tokens\":1}, \"choices\" : [ ] }\r\n\r\n",
         "event: message\ndata: {\"choices\":[],\ndata: \"usage\":{\"total_tokens\":1}}\n\n",
@@ -165,7 +169,7 @@ async fn the_chunk_is_known_by_what_it_says_and_not_by_how() {
 }
 
 #[tokio::test]
-async fn what_stands_beside_the_chunk_stays() {
+async fn other_lines_of_the_chunks_frame_stay() {
     const CHUNK: &str = "data: {\"choices\":[],\"usage\":{\"total_tokens\":1}}";
     for (stream_of, shown) in [
         (format!(": ping\n{CHUNK}\n\n{DONE}"), format!(": ping\n\n{DONE}")),
@@ -181,7 +185,7 @@ async fn what_stands_beside_the_chunk_stays() {
 }
 
 #[tokio::test]
-async fn the_upstream_is_asked_not_to_code_what_is_read() {
+async fn a_stream_that_is_read_is_requested_without_coding() {
     for (body, expected) in [(UNASKED, "identity"), (ASKED, "gzip, br")] {
         let upstream = service_fn(move |request: Request<Payload>| {
             assert_eq!(request.headers()[header::ACCEPT_ENCODING], expected);
@@ -200,7 +204,7 @@ async fn the_upstream_is_asked_not_to_code_what_is_read() {
 }
 
 #[test]
-fn chunks_that_pass_cost_no_allocation() {
+fn passing_chunks_allocate_nothing() {
     const CHUNKS: usize = 100;
     let delta = |at: usize| {
         let chunk = format!("data: {{\"choices\":[{{\"delta\":{at}}}],\"usage\":null}}\n\n");
@@ -218,7 +222,7 @@ fn chunks_that_pass_cost_no_allocation() {
 }
 
 #[tokio::test]
-async fn a_length_that_would_lie_goes() {
+async fn content_length_and_digests_are_removed() {
     let whole = [FIRST, USAGE].concat();
     let mut response = stream(Full::new(Bytes::from(whole.clone())));
     response.headers_mut().insert(header::CONTENT_LENGTH, whole.len().into());
@@ -261,7 +265,7 @@ impl<B> tower::Service<Request<Payload>> for Once<B> {
 }
 
 #[tokio::test]
-async fn an_event_is_shown_before_the_next_is_made() {
+async fn an_event_passes_before_the_next_arrives() {
     let (mut upstream, body) = Channel::<Bytes, Infallible>::new(1);
     let mut body = pin!(hidden_from(body));
     for event in [FIRST, DONE] {
@@ -272,7 +276,7 @@ async fn an_event_is_shown_before_the_next_is_made() {
 }
 
 #[tokio::test]
-async fn who_leaves_early_is_recorded_with_what_was_read() {
+async fn an_early_drop_records_the_usage_so_far() {
     let record = Arc::new(Mutex::new(None));
     let into = Arc::clone(&record);
     let log = AccessLogLayer::sink(move |record: &Record<'_>| {
@@ -314,7 +318,7 @@ async fn trailers_follow_the_data() {
 }
 
 #[tokio::test]
-async fn what_broke_off_is_an_error_and_never_half_a_chunk() {
+async fn a_failed_stream_passes_no_partial_chunk() {
     let steps = [Step::Data(FIRST.as_bytes()), Step::Data(&USAGE.as_bytes()[..40]), Step::Error];
     let mut body = pin!(hidden_from(ScriptedBody::new(steps)));
     let frame: Result<_, io::Error> = body.frame().await.unwrap();
@@ -325,7 +329,7 @@ async fn what_broke_off_is_an_error_and_never_half_a_chunk() {
 }
 
 #[test]
-fn the_end_is_told_as_soon_as_it_is_known() {
+fn the_end_is_reported_with_the_last_frame() {
     let mut body = pin!(hidden_from(Full::<Bytes>::from(DONE)));
     assert!(!body.is_end_stream());
     assert_eq!(body.size_hint().exact(), None);

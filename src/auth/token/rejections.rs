@@ -70,7 +70,7 @@ impl RejectionWriter {
             // A request without credentials gets no error code (RFC 6750 section 3.1).
             AuthFailure::MissingCredentials => {
                 return Rejection::new(Refusal::MissingCredentials)
-                    .with_field(WWW_AUTHENTICATE, self.challenge(&[]));
+                    .with_header(WWW_AUTHENTICATE, self.challenge(&[]));
             }
             AuthFailure::KeysUnavailable(KeysUnavailable { retry_after, cause }) => {
                 return Rejection::new(Refusal::IdentityProviderUnavailable)
@@ -108,7 +108,7 @@ impl RejectionWriter {
             parameters.push(("scope", self.scope.as_str()));
         }
         let challenge = self.challenge(&parameters);
-        Rejection::new(refusal).with_detail(detail).with_field(WWW_AUTHENTICATE, challenge)
+        Rejection::new(refusal).with_detail(detail).with_header(WWW_AUTHENTICATE, challenge)
     }
 
     /// Writes the value of `www-authenticate`.

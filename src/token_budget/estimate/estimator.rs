@@ -5,9 +5,9 @@ use http::Request;
 
 use super::{media::MEDIUM, prompt::PromptTokens};
 use crate::{
-    generation::{AskForUsage, OutputTokens, violation_at},
+    generation::{IncludeUsage, OutputTokens, violation_at},
     model::{Form, Profile},
-    payload::{Content, Document, DocumentError, Node, Payload, is_bodiless},
+    payload::{ContentKind, Document, DocumentError, Node, Payload, is_bodiless},
     rejection::Rejection,
     token_budget::tokenizer::Tokenizer,
 };
@@ -37,7 +37,7 @@ pub(crate) struct PreparedRequest {
 #[derive(Clone, Debug)]
 pub(crate) struct Estimator {
     output: OutputTokens,
-    usage: AskForUsage,
+    usage: IncludeUsage,
     profile: Arc<Profile>,
     tokenizer: Option<Tokenizer>,
     flat_cost: Option<u64>,
@@ -50,7 +50,7 @@ impl Estimator {
     pub(crate) fn new() -> Self {
         Self {
             output: OutputTokens::missing(1_024),
-            usage: AskForUsage::new(),
+            usage: IncludeUsage::new(),
             profile: Arc::default(),
             tokenizer: None,
             flat_cost: None,
@@ -130,13 +130,13 @@ impl Estimator {
         error: DocumentError,
     ) -> Result<PreparedRequest, Rejection> {
         let bytes = request.body().bytes();
-        match (Content::of(request.headers(), bytes), bytes, self.flat_cost) {
-            (Content::Binary, _, Some(prompt)) => {
+        match (ContentKind::of(request.headers(), bytes), bytes, self.flat_cost) {
+            (ContentKind::Binary, _, Some(prompt)) => {
                 let max_prompt = prompt.saturating_mul(MAX_OF_FLAT_COST);
                 let estimate = Estimate { prompt, max_prompt, output: 0, bounded: true };
                 Ok(PreparedRequest { estimate, body: None, hide_usage: false })
             }
-            (Content::Text, Some(text), Some(flat)) => {
+            (ContentKind::Text, Some(text), Some(flat)) => {
                 let mut prepared = self.estimate_bytes(text.len());
                 let Estimate { prompt, max_prompt, .. } = &mut prepared.estimate;
                 *prompt = flat.max(*prompt);

@@ -128,6 +128,7 @@ const sdks = {
         const body = {
             model: MODEL,
             max_tokens: MAX_TOKENS,
+            temperature: 0,
             messages: [{ role: "user", content: PROMPT }],
             ...(tools
                 ? { tools: [{ name: "weather", description: DESCRIPTION, input_schema: PARAMETERS }] }

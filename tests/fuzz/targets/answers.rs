@@ -1,21 +1,21 @@
 //! Any bytes, held to schemas of many kinds and to the crate's own.
 #![no_main]
 
-#[path = "../../support/answers.rs"]
-mod answers;
+#[path = "../../support/violations.rs"]
+mod violations;
 
 use std::sync::LazyLock;
 
 use tower_inference::{
     model::Profile,
-    schema::{BuiltIn, Schema},
+    schema::{BuiltInSchemas, Schema},
 };
 
 static SCHEMAS: LazyLock<Vec<Schema>> = LazyLock::new(|| {
-    let mut schemas = answers::compiled();
-    let built_in = BuiltIn::of(Profile::openai());
+    let mut schemas = violations::compiled();
+    let built_in = BuiltInSchemas::new(Profile::openai());
     schemas.extend([built_in.chat_completion(), built_in.embeddings(), built_in.responses()]);
     schemas
 });
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| answers::hold(&SCHEMAS, bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| violations::hold(&SCHEMAS, bytes));

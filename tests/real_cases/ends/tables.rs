@@ -1,13 +1,13 @@
-//! The parties, and what they send.
+//! Responses of servers and gateways.
 
 use tower_inference::context::StreamEnd;
 
 use super::*;
 
-/// Party, source, media type, body.
+/// Sender, source, media type and body.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
-/// Failures inside of a 200: none is stored, none is recorded as done.
+/// Failures with status 200. None is stored and none is logged as done.
 const FAILURES: &[Row] = &[
     (
         "OpenAI, plain",
@@ -241,17 +241,17 @@ const FAILURES: &[Row] = &[
 ];
 
 #[tokio::test]
-async fn no_failure_is_stored_or_recorded_as_done() {
-    for (party, source, media_type, body) in FAILURES {
-        let answer =
-            Answer::of(media_type, [*body]).field("content-length", &body.len().to_string());
-        let (stored, told) = Gateway::new().twice(CHAT, &limited(), &answer).await;
-        assert!(!stored, "{party} ({source})");
-        assert_ne!(told.end, Some(StreamEnd::Done), "{party} ({source})");
+async fn failures_are_not_stored_and_not_logged_as_done() {
+    for (sender, source, media_type, body) in FAILURES {
+        let response = UpstreamResponse::of(media_type, [*body])
+            .header("content-length", &body.len().to_string());
+        let (stored, logged) = Gateway::new().twice(CHAT, &limited(), &response).await;
+        assert!(!stored, "{sender} ({source})");
+        assert_ne!(logged.end, Some(StreamEnd::Done), "{sender} ({source})");
     }
 }
 
-/// Responses that are whole: stored, and recorded as done where they are streams.
+/// Complete responses. All are stored and streams are logged as done.
 const WHOLE: &[Row] = &[
     (
         "OpenAI's responses",
@@ -369,17 +369,17 @@ const WHOLE: &[Row] = &[
 ];
 
 #[tokio::test]
-async fn what_is_whole_is_stored() {
-    for (party, source, media_type, body) in WHOLE {
-        let answer = Answer::of(media_type, [*body]);
-        let (stored, told) = Gateway::new().twice(CHAT, UNLIMITED, &answer).await;
-        assert!(stored, "{party} ({source})");
+async fn complete_responses_are_stored() {
+    for (sender, source, media_type, body) in WHOLE {
+        let response = UpstreamResponse::of(media_type, [*body]);
+        let (stored, logged) = Gateway::new().twice(CHAT, UNLIMITED, &response).await;
+        assert!(stored, "{sender} ({source})");
         let end = (*media_type != JSON).then_some(StreamEnd::Done);
-        assert_eq!(told.end, end, "{party} ({source})");
+        assert_eq!(logged.end, end, "{sender} ({source})");
     }
 }
 
-/// Responses that have met a limit: stored only where the request has one.
+/// Responses that reached a limit. They are stored only if the request has one.
 const LIMITED: &[Row] = &[
     (
         "Anthropic",
@@ -456,18 +456,18 @@ const LIMITED: &[Row] = &[
 ];
 
 #[tokio::test]
-async fn what_met_a_limit_is_stored_under_a_limit_of_the_request() {
-    for (party, source, media_type, body) in LIMITED {
-        let answer = Answer::of(media_type, [*body]);
-        let (stored, told) = Gateway::new().twice(CHAT, UNLIMITED, &answer).await;
-        assert!(!stored, "{party} ({source})");
-        assert_eq!(told.end, (*media_type != JSON).then_some(StreamEnd::Done), "{party}");
-        let (stored, _) = Gateway::new().twice(CHAT, &limited(), &answer).await;
-        assert!(stored, "{party} ({source})");
+async fn limited_responses_are_stored_only_with_a_limit_in_the_request() {
+    for (sender, source, media_type, body) in LIMITED {
+        let response = UpstreamResponse::of(media_type, [*body]);
+        let (stored, logged) = Gateway::new().twice(CHAT, UNLIMITED, &response).await;
+        assert!(!stored, "{sender} ({source})");
+        assert_eq!(logged.end, (*media_type != JSON).then_some(StreamEnd::Done), "{sender}");
+        let (stored, _) = Gateway::new().twice(CHAT, &limited(), &response).await;
+        assert!(stored, "{sender} ({source})");
     }
 }
 
-/// Party, source, media type, body, and what it tells of usage.
+/// Sender, source, media type, body and its usage.
 type Usage = (&'static str, &'static str, &'static str, &'static str, Tokens);
 
 const USAGE: &[Usage] = &[
@@ -635,20 +635,22 @@ const USAGE: &[Usage] = &[
 ];
 
 #[tokio::test]
-async fn usage_is_read_of_every_party() {
-    for (party, source, media_type, body, usage) in USAGE {
-        // In pieces, so that no event is whole in one.
+async fn usage_of_every_sender_is_read() {
+    for (sender, source, media_type, body, usage) in USAGE {
+        // In pieces that each hold less than an event.
         let pieces = body.as_bytes().chunks(7).map(|piece| str::from_utf8(piece).unwrap());
-        for answer in [Answer::of(media_type, [*body]), Answer::of(media_type, pieces)] {
+        for response in
+            [UpstreamResponse::of(media_type, [*body]), UpstreamResponse::of(media_type, pieces)]
+        {
             let gateway = Gateway::new();
-            gateway.ask(CHAT, UNLIMITED, &answer, usize::MAX).await;
+            gateway.send(CHAT, UNLIMITED, &response, usize::MAX).await;
             let end = (*media_type != JSON).then_some(StreamEnd::Done);
-            assert_eq!(gateway.last(), Told { usage: *usage, end }, "{party} ({source})");
+            assert_eq!(gateway.last(), Logged { usage: *usage, end }, "{sender} ({source})");
         }
     }
 }
 
-/// What servers, and what stands before them, put in `vary`; and whether the cache stores it.
+/// Values of `vary` that servers and proxies send, and whether the cache stores the response.
 const VARY: &[(&str, &str, &str, bool)] = &[
     (
         "TGI, TEI",
@@ -672,7 +674,7 @@ const VARY: &[(&str, &str, &str, bool)] = &[
     ("gzip of nginx, Cloudflare, CloudFront", "nginx, gzip_vary", "Accept-Encoding", true),
     ("actix, salvo", "", "origin,,accept-encoding", true),
     ("virtual hosts", "RFC 9110 section 12.5.5", "host", true),
-    ("fields of the key", "CacheLayer::fields", "accept, anthropic-version", true),
+    ("fields of the key", "CacheKey::headers", "accept, anthropic-version", true),
     ("all", "RFC 9110 section 12.5.5", "*", false),
     ("all, among others", "the same", "origin, *", false),
     ("the caller", "", "authorization", false),
@@ -683,10 +685,10 @@ const VARY: &[(&str, &str, &str, bool)] = &[
 ];
 
 #[tokio::test]
-async fn vary_prevents_what_is_no_part_of_the_key() {
-    for (party, source, vary, stores) in VARY {
-        let answer = Answer::of(JSON, ["[[0.1]]"]).field("vary", vary);
-        let (stored, _) = Gateway::new().twice("/embed", r#"{"inputs":["a"]}"#, &answer).await;
-        assert_eq!(stored, *stores, "{party} ({source})");
+async fn vary_on_headers_outside_the_key_prevents_storing() {
+    for (sender, source, vary, stores) in VARY {
+        let response = UpstreamResponse::of(JSON, ["[[0.1]]"]).header("vary", vary);
+        let (stored, _) = Gateway::new().twice("/embed", r#"{"inputs":["a"]}"#, &response).await;
+        assert_eq!(stored, *stores, "{sender} ({source})");
     }
 }

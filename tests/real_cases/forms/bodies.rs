@@ -2,9 +2,9 @@
 
 use tower_inference::{
     model::Profile,
-    model_rules::{ModelRules, ModelRulesLayer, Models},
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::PayloadLayer,
-    schema::{BuiltIn, SchemaLayer},
+    schema::{BuiltInSchemas, SchemaLayer},
     stack::Stack,
 };
 
@@ -81,7 +81,7 @@ async fn bytes_beyond_ascii_are_refused_under_a_charset_of_ascii() {
         assert_eq!((status.as_u16(), seen.take().len()), (415, 0));
         assert_eq!(
             said["error"]["message"],
-            "content-type: the charset is us-ascii, and byte 6 is not"
+            "content-type: the charset is us-ascii but byte 6 is not ASCII"
         );
     }
 }
@@ -90,7 +90,7 @@ async fn bytes_beyond_ascii_are_refused_under_a_charset_of_ascii() {
 async fn lone_surrogate_from_truncation() {
     let seen = Seen::default();
     let stack = Stack::new()
-        .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
+        .schema(SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).chat_completion()))
         .layer(upstream(&seen));
     let body = r#"{"model":"m","messages":[{"role":"tool","tool_call_id":"c1","content":"log tail \ud83d"},{"role":"user","content":"go on"}]}"#;
     let escape = body.find("\\ud83d").unwrap();
@@ -98,7 +98,7 @@ async fn lone_surrogate_from_truncation() {
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert_eq!(said["error"]["code"], "malformed_payload");
     assert_eq!(said["position"], escape);
-    let message = format!("the body is not strict JSON: half of a surrogate pair at byte {escape}");
+    let message = format!("the body is not strict JSON: lone surrogate at byte {escape}");
     assert_eq!(said["error"]["message"], *message);
     assert!(seen.take().is_empty());
 }
@@ -106,7 +106,7 @@ async fn lone_surrogate_from_truncation() {
 #[tokio::test]
 async fn duplicate_model_member() {
     let seen = Seen::default();
-    let rules = ModelRules::new().allow(Models::of(["org/allowed"]));
+    let rules = ModelRules::new().allow(ModelRule::new(["org/allowed"]));
     let stack = Stack::new()
         .payload(PayloadLayer::new())
         .model_rules(ModelRulesLayer::new(Profile::compatible(), rules))
@@ -119,7 +119,7 @@ async fn duplicate_model_member() {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
         assert_eq!(said["error"]["code"], "malformed_payload");
         let message = said["error"]["message"].as_str().unwrap();
-        assert!(message.contains("a second member of the same name at byte "), "{message}");
+        assert!(message.contains("duplicate member name at byte "), "{message}");
         assert!(seen.take().is_empty());
     }
 }
@@ -142,7 +142,7 @@ async fn json_body_with_1000_token_chunks() {
     let seen = Seen::default();
     let stack = Stack::new()
         .payload(PayloadLayer::new())
-        .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).embeddings()))
+        .schema(SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).embeddings()))
         .layer(upstream(&seen));
     let request = post("/v1/embeddings", "application/json", body.clone());
     let (status, said) = answer(stack, request).await;
@@ -157,20 +157,20 @@ async fn a_bound_that_is_hit_is_named_with_its_value_and_its_setter() {
     let deep = "[".repeat(129) + &"]".repeat(129);
     for (layer, body, message) in [
         (
-            PayloadLayer::new().limit(40),
+            PayloadLayer::new().max_body_bytes(40),
             HI,
-            "the body is larger than 40 bytes; PayloadLayer::limit sets this bound",
+            "the request body exceeds the limit of 40 bytes; PayloadLayer::max_body_bytes sets this bound",
         ),
         (
-            PayloadLayer::new().nodes(5),
+            PayloadLayer::new().max_values(5),
             "[1,2,3,4,5]",
-            "the body has more than 5 values at byte 9; PayloadLayer::nodes sets this bound",
+            "the body has more than 5 values at byte 9; PayloadLayer::max_values sets this bound",
         ),
         (
             PayloadLayer::new(),
             &deep,
-            "the body has more than 128 arrays and objects in one another at byte 128; \
-             PayloadLayer::depth sets this bound",
+            "the body has more than 128 nested arrays and objects at byte 128; \
+             PayloadLayer::max_depth sets this bound",
         ),
     ] {
         let stack = layer.layer(upstream(&seen));

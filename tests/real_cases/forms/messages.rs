@@ -20,7 +20,7 @@ use tower_inference::{
     model::Profile,
     model_rules::{ModelRules, ModelRulesLayer},
     payload::{PayloadLayer, Pointer},
-    schema::{BuiltIn, ChatLimits, Parameter, SchemaLayer, Streaming},
+    schema::{BuiltInSchemas, ChatLimits, Parameter, SchemaLayer, Streaming},
     stack::Stack,
     token_budget::TokenBudgetLayer,
     transform::{ModelAliases, SystemMessage, TransformLayer},
@@ -61,27 +61,27 @@ async fn payloads_that_cannot_be_read() {
     for (body, message) in [
         ("", "the body is empty"),
         ("{\"a\":}", "the body is not strict JSON: expected a value at byte 5"),
-        ("{\"a\":1", "the body is not strict JSON: ends too early at byte 6"),
-        ("{\"a\":1,}", "the body is not strict JSON: expected the name of a member at byte 7"),
+        ("{\"a\":1", "the body is not strict JSON: unexpected end at byte 6"),
+        ("{\"a\":1,}", "the body is not strict JSON: expected a member name at byte 7"),
         ("{\"a\":1}1", "the body is not strict JSON: more data after the document at byte 7"),
         ("\u{feff}{}", "the body is not strict JSON: a byte-order mark is not allowed at byte 0"),
         ("[NaN]", "the body is not strict JSON: expected a value at byte 1"),
-        ("{'a':1}", "the body is not strict JSON: expected the name of a member at byte 1"),
+        ("{'a':1}", "the body is not strict JSON: expected a member name at byte 1"),
     ] {
         shown(payload(), chat(body), "malformed_payload", message).await;
     }
-    let message = "content-type: only application/json in utf-8 is taken here";
+    let message = "content-type: this route accepts only application/json in UTF-8";
     shown(payload(), post(CHAT, "text/plain", PROMPT), "unsupported_media_type", message).await;
     let mut coded = chat(PROMPT);
     coded.headers_mut().insert(CONTENT_ENCODING, "gzip".parse().unwrap());
-    let message = "content-encoding: a body of this coding is not taken here, but: identity";
+    let message = "content-encoding: this route accepts only identity";
     shown(payload(), coded, "unsupported_media_type", message).await;
 
     let streamed = Stack::new()
         .payload(PayloadLayer::streamed())
-        .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
+        .schema(SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).chat_completion()))
         .layer(upstream(&seen));
-    let message = "bodies are not read here, so they cannot be checked";
+    let message = "this route does not read bodies, so it cannot check them";
     shown(streamed, chat(&with("")), "unsupported_media_type", message).await;
     assert!(seen.take().is_empty());
 }
@@ -92,12 +92,8 @@ async fn payloads_that_cannot_be_decoded() {
     let seen = Seen::default();
     for (coding, body, message) in [
         ("gzip", PROMPT, "content-encoding: the body is not gzip"),
-        ("gzip", "", "content-encoding: the coded body ends too early"),
-        (
-            "br, gzip",
-            PROMPT,
-            "content-encoding: a body of this coding is not taken here, but: gzip, br, zstd",
-        ),
+        ("gzip", "", "content-encoding: the coded body is truncated"),
+        ("br, gzip", PROMPT, "content-encoding: this route accepts only gzip, br, zstd"),
     ] {
         let mut request = chat(body);
         request.headers_mut().insert(CONTENT_ENCODING, coding.parse().unwrap());
@@ -111,13 +107,14 @@ async fn payloads_that_cannot_be_decoded() {
 async fn payloads_that_do_not_come() {
     let request = Request::post(CHAT).header(CONTENT_TYPE, "application/json");
     let request = request.body(crate::support::ScriptedBody::new([crate::support::Step::Stall]));
-    let layer = PayloadLayer::new().deadline(Duration::from_secs(30));
+    let layer = PayloadLayer::new().body_timeout(Duration::from_secs(30));
     let service = layer.layer(upstream(&Seen::default()));
     let response = service.oneshot(request.unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let body: Value = serde_json::from_slice(&body).unwrap();
-    let message = "the body did not arrive within 30s; PayloadLayer::deadline sets this bound";
+    let message =
+        "the request body did not arrive within 30s; PayloadLayer::body_timeout sets this bound";
     assert_eq!(body["error"]["message"], message);
 }
 
@@ -126,7 +123,7 @@ async fn values_that_break_a_schema_or_a_limit() {
     let seen = Seen::default();
     let schema = || {
         Stack::new()
-            .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
+            .schema(SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).chat_completion()))
             .layer(upstream(&seen))
     };
     for (members, message) in [
@@ -141,23 +138,24 @@ async fn values_that_break_a_schema_or_a_limit() {
         shown(schema(), chat(body), "invalid_payload", message).await;
     }
 
-    let limited =
-        |limits| Stack::new().schema(SchemaLayer::any_body().limits(limits)).layer(upstream(&seen));
+    let limited = |limits| {
+        Stack::new().schema(SchemaLayer::any_body().chat_limits(limits)).layer(upstream(&seen))
+    };
     let two = r#"{"messages":[{"content":"tell-no-one"},{}],"n":4}"#;
     for (limits, body, message) in [
-        (ChatLimits::new().n(2), two, "/n: must be an integer of at most 2"),
-        (ChatLimits::new().messages(1), two, "/messages: must not have more than 1 messages"),
+        (ChatLimits::new().max_choices(2), two, "/n: must be an integer of at most 2"),
+        (ChatLimits::new().max_messages(1), two, "/messages: must not have more than 1 messages"),
         (
-            ChatLimits::new().characters(3),
+            ChatLimits::new().max_characters(3),
             two,
             "/messages: must not have more than 3 characters of text in all",
         ),
         (ChatLimits::new().streaming(Streaming::Required), two, "/stream: must be true"),
-        (ChatLimits::new().n(2), "[\"tell-no-one\"]", "the body: must be an object"),
+        (ChatLimits::new().max_choices(2), "[\"tell-no-one\"]", "the body: must be an object"),
         (
-            ChatLimits::new().n(2),
+            ChatLimits::new().max_choices(2),
             r#"{"N":1,"a":"tell-no-one"}"#,
-            "/N: differs in case only from a name that is limited",
+            "/N: differs only in case from a limited member",
         ),
     ] {
         shown(limited(limits), chat(body), "invalid_payload", message).await;
@@ -172,7 +170,7 @@ async fn parameters_that_are_not_as_they_must_be() {
         .parameter(Parameter::query("limit").pattern("[0-9]+").unwrap())
         .parameter(Parameter::header(HeaderName::from_static("x-team")).required());
     for (query, message) in [
-        ("?limit=ten", "/query/limit: is not as its pattern says"),
+        ("?limit=ten", "/query/limit: does not match its pattern"),
         ("?limit=", "/query/limit: is blank"),
         ("", "/header/x-team: is missing"),
     ] {
@@ -193,12 +191,12 @@ async fn edits_that_cannot_be_done() {
         (
             edits().override_json(pointer("/a/3"), 1),
             with("\"a\":[]"),
-            "/a/3: there is no such element",
+            "/a/3: the element does not exist",
         ),
         (
             edits().override_json(pointer("/a"), 1),
             with("\"A\":5"),
-            "/a: another name differs from this one in case only",
+            "/a: another name differs only in case",
         ),
         (edits().clamp_json(pointer("/k"), 1..=5), with("\"k\":\"5\""), "/k: must be a number"),
         (
@@ -207,27 +205,35 @@ async fn edits_that_cannot_be_done() {
             "/messages: must be an array",
         ),
         (
-            edits().model_aliases(ModelAliases::new([("a", "b")]).refuse_others()),
+            edits().model_aliases(ModelAliases::new([("a", "b")]).reject_others()),
             with("\"model\":\"tell-no-one\""),
             "/model: must be a model that is served here",
         ),
-        (edits().output_tokens(5), with("\"max_tokens\":-1"), "/max_tokens: must be at least 1"),
-        (edits().output_tokens(5), with("\"max_tokens\":\"5\""), "/max_tokens: must be a number"),
-        (edits().output_tokens(5), "[]".into(), "the body: must be an object"),
+        (
+            edits().max_output_tokens(5),
+            with("\"max_tokens\":-1"),
+            "/max_tokens: must be at least 1",
+        ),
+        (
+            edits().max_output_tokens(5),
+            with("\"max_tokens\":\"5\""),
+            "/max_tokens: must be a number",
+        ),
+        (edits().max_output_tokens(5), "[]".into(), "the body: must be an object"),
         (edits().include_usage(), with("\"stream\":1"), "/stream: must be true or false"),
     ] {
         let service = Stack::new().transform(layer).layer(upstream(&seen));
         shown(service, chat(&body), "invalid_payload", message).await;
     }
     let service = Stack::new()
-        .payload(PayloadLayer::new().depth(3))
+        .payload(PayloadLayer::new().max_depth(3))
         .transform(edits().override_json(pointer("/a/b/c/d"), 1))
         .layer(upstream(&seen));
-    let message = "/a/b/c/d: would have more than 3 arrays and objects in one another; \
-        PayloadLayer::depth sets this bound";
+    let message = "/a/b/c/d: would have more than 3 nested arrays and objects; \
+        PayloadLayer::max_depth sets this bound";
     shown(service, chat(&with("")), "payload_too_large", message).await;
 
-    let service = Stack::new().transform(edits().output_tokens(5)).layer(upstream(&seen));
+    let service = Stack::new().transform(edits().max_output_tokens(5)).layer(upstream(&seen));
     let request = post("/models/gpt2?max_new_tokens=9", "application/json", with(""));
     let message = "/query/max_new_tokens: must be a number of at least 1 and at most 5";
     shown(service, request, "invalid_parameters", message).await;

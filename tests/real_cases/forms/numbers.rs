@@ -6,8 +6,8 @@
 //! | reads a number | where | tested |
 //! |---|---|---|
 //! | `SchemaLayer`, `type: integer` | body | [`every_layer_gives_one_verdict`] |
-//! | `ChatLimits::n` | body | the same |
-//! | `TransformLayer::output_tokens`, `clamp_json` | body | the same |
+//! | `ChatLimits::max_choices` | body | the same |
+//! | `TransformLayer::max_output_tokens`, `clamp_json` | body | the same |
 //! | `TokenBudgetLayer`: limits, answers, images | body | the same, and [`integers_as_doubles`] |
 //! | `output_tokens` and the budget | query | [`query_parameters_are_read_alike`] |
 //! | `CacheLayer`, a `temperature` of zero | body | [`a_temperature_of_zero_is_zero_however_it_is_written`] |
@@ -22,7 +22,7 @@ use tower_inference::{
     limits::{Limit, Rate, Subject},
     model::Profile,
     payload::Pointer,
-    schema::{BuiltIn, ChatLimits, SchemaLayer},
+    schema::{BuiltInSchemas, ChatLimits, SchemaLayer},
     stack::Stack,
     token_budget::TokenBudgetLayer,
     transform::TransformLayer,
@@ -63,7 +63,7 @@ fn body(n: &str) -> String {
 #[tokio::test]
 async fn every_layer_gives_one_verdict() {
     let seen = Seen::default();
-    let limits = |n| SchemaLayer::any_body().limits(ChatLimits::new().n(n));
+    let limits = |n| SchemaLayer::any_body().chat_limits(ChatLimits::new().max_choices(n));
     for (party, spelling, integer) in SPELLINGS {
         let taken = integer.is_some();
         let body = body(spelling);
@@ -79,7 +79,7 @@ async fn every_layer_gives_one_verdict() {
         };
 
         let stack = Stack::new()
-            .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
+            .schema(SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).chat_completion()))
             .layer(upstream(&seen));
         sent_as_it_came(answer(stack, chat(&body)).await.0, "schema");
 
@@ -112,7 +112,7 @@ async fn edits_hold_numbers_by_their_value() {
     ] {
         let pointer: Pointer = "/max_tokens".parse().unwrap();
         for layer in [
-            TransformLayer::new().output_tokens(256),
+            TransformLayer::new().max_output_tokens(256),
             TransformLayer::new().clamp_json(pointer, 1..=256),
         ] {
             let stack = Stack::new().transform(layer).layer(upstream(&seen));
@@ -127,8 +127,8 @@ async fn edits_hold_numbers_by_their_value() {
 async fn integers_as_doubles() {
     let body = r#"{"model":"m","n":1.0,"max_tokens":256.0,"seed":7.0,"top_logprobs":0.0,"logprobs":true,"messages":[{"role":"user","content":"hi"}]}"#;
     let seen = Seen::default();
-    let checked =
-        Stack::new().schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()));
+    let checked = Stack::new()
+        .schema(SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).chat_completion()));
     assert_eq!(answer(checked.clone().layer(upstream(&seen)), chat(body)).await.0, StatusCode::OK);
     assert_eq!(seen.take(), [body]);
 
@@ -177,7 +177,7 @@ async fn integers_as_doubles() {
 #[tokio::test]
 async fn query_parameters_are_read_alike() {
     let seen = Seen::default();
-    let edits = TransformLayer::new().output_tokens(256);
+    let edits = TransformLayer::new().max_output_tokens(256);
     for (query, passes) in [
         ("max_new_tokens=256", true),
         ("max_new_tokens=256.0", true),

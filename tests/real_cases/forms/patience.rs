@@ -17,7 +17,7 @@ use tower_inference::{
     limits::{Concurrency, Limit, Rate, Subject},
     model::Profile,
     payload::PayloadLayer,
-    schema::{BuiltIn, ResponseSchema, Schema, SchemaLayer},
+    schema::{BuiltInSchemas, ResponseSchema, Schema, SchemaLayer},
     stack::Stack,
     stalled_reader::StalledReaderLayer,
     throttle::ThrottleLayer,
@@ -128,8 +128,8 @@ macro_rules! gateway {
             .access_log($log)
             .throttle(ThrottleLayer::new(Limit::global(Concurrency::new(1))))
             .payload(PayloadLayer::new())
-            .schema(SchemaLayer::new(BuiltIn::of(Profile::openai()).chat_completion()))
-            .transform(TransformLayer::new().output_tokens(100).include_usage())
+            .schema(SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).chat_completion()))
+            .transform(TransformLayer::new().max_output_tokens(100).include_usage())
             .cache(CacheLayer::new("upstream", Scope::Shared))
             .token_budget($budget)
             .upstream(UpstreamLayer::new())
@@ -209,7 +209,7 @@ async fn a_shared_call_pauses_for_all_of_its_readers() {
         .stalled_reader(StalledReaderLayer::new())
         .payload(PayloadLayer::new())
         .cache(CacheLayer::new("upstream", Scope::Shared))
-        .upstream(UpstreamLayer::new().in_flight(1))
+        .upstream(UpstreamLayer::new().max_in_flight(1))
         .layer(upstream);
     let start = Instant::now();
     let reader = async || read(gateway.clone().oneshot(chat(BODY)).await.unwrap()).await;
@@ -236,7 +236,7 @@ async fn blank_lines_before_a_response_keep_it_alive() {
     ];
     let (upstream, _open) = playing(SECOND, "application/json", &acts);
     let schema = Schema::new(&serde_json::json!({ "required": ["choices"] })).unwrap();
-    let checked = SchemaLayer::any_body().response(ResponseSchema::refuse(schema));
+    let checked = SchemaLayer::any_body().response(ResponseSchema::reject(schema));
     let gateway = Stack::new()
         .payload(PayloadLayer::new())
         .schema(checked)

@@ -20,12 +20,10 @@ mod lock {
     }
 }
 
-#[path = "../../../src/cache/flight.rs"]
-mod flight;
 #[path = "../../../src/memory_limit.rs"]
 mod memory_limit;
-#[path = "../../../src/cache/places.rs"]
-mod places;
+#[path = "../../../src/cache/flight/single_flight/mod.rs"]
+mod single_flight;
 
 #[cfg(test)]
 mod tests;

@@ -14,9 +14,11 @@ use std::{
 use shuttle::{check_random, future::block_on, thread};
 
 use crate::{
-    flight::{Bounds, Closed, End, Flight, News, Piece, Reader, Source, Step},
     lock::Lock,
     memory_limit::MemoryLimit,
+    single_flight::{
+        End, Flight, FlightBounds, FlightEvent, FlightSource, JoinError, Piece, Reader, Step,
+    },
 };
 
 type Steps = VecDeque<Step<u8, Chunk>>;
@@ -51,7 +53,7 @@ impl Upstream {
         Self { steps: Arc::new(Lock::new((VecDeque::new(), None))), dropped: Arc::default() }
     }
 
-    fn source(&self) -> Pin<Box<dyn Source<u8, Chunk>>> {
+    fn source(&self) -> Pin<Box<dyn FlightSource<u8, Chunk>>> {
         Box::pin(Stream(self.clone()))
     }
 
@@ -75,7 +77,7 @@ impl Upstream {
     }
 }
 
-impl Source<u8, Chunk> for Stream {
+impl FlightSource<u8, Chunk> for Stream {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>, _: bool) -> Poll<Step<u8, Chunk>> {
         let mut steps = self.0.steps.lock();
         match steps.0.pop_front() {
@@ -99,25 +101,25 @@ impl Drop for Stream {
     }
 }
 
-const WIDE: Bounds = Bounds {
-    readers: 8,
-    record: 100,
-    window: 100,
-    patience: Duration::from_secs(5),
+const WIDE: FlightBounds = FlightBounds {
+    max_readers: 8,
+    max_recorded_bytes: 100,
+    max_gap_bytes: 100,
+    slow_reader_timeout: Duration::from_secs(5),
     now: Instant::now,
 };
 
 /// Nothing is kept, and one piece may wait for the slowest.
-const NARROW: Bounds = Bounds { readers: 2, record: 0, window: 1, ..WIDE };
+const NARROW: FlightBounds = FlightBounds { max_readers: 2, max_recorded_bytes: 0, max_gap_bytes: 1, ..WIDE };
 
-fn begin(upstream: &Upstream, bounds: Bounds) -> Reader<u8, Chunk> {
+fn begin(upstream: &Upstream, bounds: FlightBounds) -> Reader<u8, Chunk> {
     begin_within(upstream, bounds, usize::MAX).0
 }
 
 /// A flight that has so much memory, and the limit on it.
 fn begin_within(
     upstream: &Upstream,
-    bounds: Bounds,
+    bounds: FlightBounds,
     memory: usize,
 ) -> (Reader<u8, Chunk>, MemoryLimit) {
     let memory = MemoryLimit::new(memory);
@@ -126,17 +128,17 @@ fn begin_within(
     (originator, memory)
 }
 
-fn next(reader: &mut Reader<u8, Chunk>) -> News<u8, Chunk> {
+fn next(reader: &mut Reader<u8, Chunk>) -> FlightEvent<u8, Chunk> {
     block_on(poll_fn(|cx| reader.poll_next(cx)))
 }
 
 /// All that a reader is told, to the end.
-fn read(mut reader: Reader<u8, Chunk>) -> (Vec<u8>, News<u8, Chunk>) {
+fn read(mut reader: Reader<u8, Chunk>) -> (Vec<u8>, FlightEvent<u8, Chunk>) {
     let mut pieces = Vec::new();
     loop {
         match next(&mut reader) {
-            News::Head(head) => assert_eq!((head, pieces.len()), (200, 0)),
-            News::Piece(Chunk(piece)) => pieces.push(piece),
+            FlightEvent::Head(head) => assert_eq!((head, pieces.len()), (200, 0)),
+            FlightEvent::Piece(Chunk(piece)) => pieces.push(piece),
             end => return (pieces, end),
         }
     }
@@ -144,7 +146,7 @@ fn read(mut reader: Reader<u8, Chunk>) -> (Vec<u8>, News<u8, Chunk>) {
 
 fn assert_whole(reader: Reader<u8, Chunk>, pieces: u8) {
     let (read, end) = read(reader);
-    assert!(matches!(end, News::Complete), "{end:?}");
+    assert!(matches!(end, FlightEvent::Complete), "{end:?}");
     assert_eq!(read, (0..pieces).collect::<Vec<_>>());
 }
 
@@ -181,10 +183,10 @@ fn a_flight_that_is_launched_late_or_never_hangs_nobody() {
                 if launched {
                     originator.launch(upstream.source());
                     assert_whole(originator, 2);
-                    assert!(matches!(follower.join().unwrap(), News::Complete));
+                    assert!(matches!(follower.join().unwrap(), FlightEvent::Complete));
                 } else {
                     drop(originator);
-                    assert!(matches!(follower.join().unwrap(), News::Alone));
+                    assert!(matches!(follower.join().unwrap(), FlightEvent::NotShared(None)));
                 }
             },
             3_000,
@@ -257,7 +259,7 @@ fn the_last_who_leaves_cancels() {
             upstream.send(Step::Head(200));
             leavers.into_iter().for_each(|thread| thread.join().unwrap());
             assert_eq!(upstream.dropped.load(SeqCst), 1);
-            assert_eq!(flight.join().err(), Some(Closed::Late));
+            assert_eq!(flight.join().err(), Some(JoinError::Late));
         },
         3_000,
     );
@@ -271,11 +273,11 @@ fn what_cannot_be_shared_is_the_originators() {
             let originator = begin(&upstream, WIDE);
             let follower = originator.flight().join().unwrap();
             let threads = [originator, follower].map(|reader| thread::spawn(|| read(reader).1));
-            upstream.send(Step::End(End::Unshared(Box::new("refused"))));
+            upstream.send(Step::End(End::NotShared(Box::new("refused"))));
             let [first, second] = threads.map(|thread| thread.join().unwrap());
-            let News::Unshared(what) = first else { panic!("{first:?}") };
+            let FlightEvent::NotShared(Some(what)) = first else { panic!("{first:?}") };
             assert_eq!(what.downcast_ref(), Some(&"refused"));
-            assert!(matches!(second, News::Alone), "{second:?}");
+            assert!(matches!(second, FlightEvent::NotShared(None)), "{second:?}");
         },
         3_000,
     );
@@ -301,8 +303,8 @@ fn a_panic_hangs_nobody() {
                 let told: Vec<_> = ends.into_iter().flatten().collect();
                 assert_eq!(told.len(), 1, "one panics, the other is told");
                 assert!(match &told[0] {
-                    News::Broken => with_head,
-                    News::Alone => !with_head,
+                    FlightEvent::Broken => with_head,
+                    FlightEvent::NotShared(None) => !with_head,
                     _ => false,
                 });
                 assert_eq!(upstream.dropped.load(SeqCst), 1);
@@ -356,7 +358,7 @@ fn one_who_stays_behind_is_cut_and_the_rest_goes_on() {
         || {
             let upstream = Upstream::new();
             // In place of a timer: nobody waits.
-            let bounds = Bounds { readers: 9, patience: Duration::ZERO, ..NARROW };
+            let bounds = FlightBounds { max_readers: 9, slow_reader_timeout: Duration::ZERO, ..NARROW };
             let mut originator = begin(&upstream, bounds);
             let mut stalled = originator.flight().join().unwrap();
             let producer = thread::spawn({
@@ -366,22 +368,22 @@ fn one_who_stays_behind_is_cut_and_the_rest_goes_on() {
             let mut pieces = Vec::new();
             loop {
                 let news = block_on(poll_fn(|cx| match originator.poll_next(cx) {
-                    Poll::Pending if originator.patience().is_some() => {
-                        originator.cut_those_behind();
+                    Poll::Pending if originator.remaining_delay().is_some() => {
+                        originator.cut_slow_readers();
                         originator.poll_next(cx)
                     }
                     polled => polled,
                 }));
                 match news {
-                    News::Head(_) => {}
-                    News::Piece(Chunk(piece)) => pieces.push(piece),
-                    News::Complete => break,
+                    FlightEvent::Head(_) => {}
+                    FlightEvent::Piece(Chunk(piece)) => pieces.push(piece),
+                    FlightEvent::Complete => break,
                     other => panic!("{other:?}"),
                 }
             }
             producer.join().unwrap();
             assert_eq!(pieces, [0, 1, 2]);
-            assert!(matches!(next(&mut stalled), News::Cut));
+            assert!(matches!(next(&mut stalled), FlightEvent::Cut));
         },
         3_000,
     );
@@ -402,7 +404,7 @@ fn stalled_readers_cost_one_sum_of_time() {
         || {
             NOW.store(0, SeqCst);
             let upstream = Upstream::new();
-            let bounds = Bounds { readers: 9, patience: Duration::from_secs(5), now, ..NARROW };
+            let bounds = FlightBounds { max_readers: 9, slow_reader_timeout: Duration::from_secs(5), now, ..NARROW };
             let mut originator = begin(&upstream, bounds);
             let flight = Arc::clone(originator.flight());
             let stalling: Vec<_> = (0..4)
@@ -422,20 +424,20 @@ fn stalled_readers_cost_one_sum_of_time() {
                 let news = block_on(poll_fn(|cx| {
                     let polled = originator.poll_next(cx);
                     if polled.is_pending()
-                        && let Some(left) = originator.patience()
+                        && let Some(left) = originator.remaining_delay()
                     {
                         // In place of a timer: the time passes at once.
                         NOW.fetch_add(left.as_millis() as u64, SeqCst);
                         waited += left;
-                        originator.cut_those_behind();
+                        originator.cut_slow_readers();
                         cx.waker().wake_by_ref();
                     }
                     polled
                 }));
                 match news {
-                    News::Head(_) => {}
-                    News::Piece(Chunk(piece)) => pieces.push(piece),
-                    News::Complete => break,
+                    FlightEvent::Head(_) => {}
+                    FlightEvent::Piece(Chunk(piece)) => pieces.push(piece),
+                    FlightEvent::Complete => break,
                     other => panic!("{other:?}"),
                 }
             }
@@ -454,21 +456,21 @@ fn the_last_who_reads_cancels_though_another_was_cut() {
     check_random(
         || {
             let upstream = Upstream::new();
-            let bounds = Bounds { patience: Duration::ZERO, ..NARROW };
+            let bounds = FlightBounds { slow_reader_timeout: Duration::ZERO, ..NARROW };
             let mut originator = begin(&upstream, bounds);
             let stalled = originator.flight().join().unwrap();
             let producer = thread::spawn({
                 let upstream = upstream.clone();
                 move || upstream.send(Step::Head(200))
             });
-            assert!(matches!(next(&mut originator), News::Head(200)));
+            assert!(matches!(next(&mut originator), FlightEvent::Head(200)));
             producer.join().unwrap();
             upstream.send(Step::Piece(Chunk(0)));
-            assert!(matches!(next(&mut originator), News::Piece(Chunk(0))));
+            assert!(matches!(next(&mut originator), FlightEvent::Piece(Chunk(0))));
             let mut cx = Context::from_waker(Waker::noop());
             assert!(originator.poll_next(&mut cx).is_pending());
-            assert_eq!(originator.patience(), Some(Duration::ZERO));
-            originator.cut_those_behind();
+            assert_eq!(originator.remaining_delay(), Some(Duration::ZERO));
+            originator.cut_slow_readers();
             drop(originator);
             assert_eq!(upstream.dropped.load(SeqCst), 1);
             drop(stalled);

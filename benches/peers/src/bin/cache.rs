@@ -24,7 +24,7 @@ use http::{HeaderValue, Request, Response, header::CONTENT_TYPE};
 use http_body::{Body, Frame};
 use tower::{Layer, Service};
 use tower_inference::{
-    cache::{CacheLayer, Cacheable, Scope},
+    cache::{CacheLayer, Cacheable, MemoryTier, Scope},
     context::RequestContext,
     payload::Payload,
 };
@@ -53,9 +53,9 @@ fn main() {
 fn costs(size: usize) {
     let upstream = Upstream::of(size);
     let events = Upstream::events(size);
-    let layer = || layer().max_bytes(256 << 20).max_entry(4 << 20);
+    let layer = || layer().memory(bounds());
     let hits = layer();
-    let (replays, packed) = (layer(), layer().compress_above(0));
+    let (replays, packed) = (layer(), layer().memory(bounds().compress_above(0)));
     let number = AtomicU64::new(0);
     let new = || number.fetch_add(1, Relaxed);
     let kept = |layer: &CacheLayer, upstream: &Upstream| {
@@ -188,6 +188,10 @@ fn read(body: impl Body<Data = Bytes>) -> usize {
             Poll::Pending => {}
         }
     }
+}
+
+fn bounds() -> MemoryTier {
+    MemoryTier::new().max_bytes(256 << 20).max_entry_bytes(4 << 20)
 }
 
 fn layer() -> CacheLayer {
@@ -352,7 +356,7 @@ fn zipf() {
 /// Fills a gibibyte, and says what the process has grown by.
 fn memory(size: usize) {
     let upstream = Upstream { copies: true, ..Upstream::of(size) };
-    let layer = layer().max_bytes(1 << 30).max_entry(4 << 20);
+    let layer = layer().memory(bounds().max_bytes(1 << 30));
     let mut service = layer.layer(upstream.clone());
     let before = resident();
     for number in 0.. {

@@ -1,0 +1,309 @@
+use std::{
+    fmt,
+    ops::Deref,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::{blocks::Blocks, expiry::ExpirySlot, header_list::HeaderList};
+use crate::cache::{
+    counts::{CallCost, EventCounters},
+    key::{Tag, Validity},
+};
+
+/// A complete response. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Entry(Arc<StoredResponse>);
+
+pub(crate) struct StoredResponse {
+    pub(crate) status: StatusCode,
+    /// The headers that are valid for every caller.
+    pub(crate) headers: HeaderList,
+    pub(crate) body: ChunkedBody,
+    pub(crate) trailers: Option<HeaderList>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) origin: Origin,
+    expiry_slot: OnceLock<ExpirySlot>,
+}
+
+/// A body and the lengths of its original chunks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ChunkedBody {
+    bytes: Bytes,
+    lengths: Box<[u32]>,
+}
+
+/// The call that an entry comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// The counters of its route and model.
+    pub(crate) counters: Arc<EventCounters>,
+    pub(crate) validity: Validity,
+    pub(crate) cost: CallCost,
+}
+
+/// The times of an entry on the monotonic clock. Setting the wall clock back does not extend them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Lifetime {
+    /// The completion of the response, less its age in other caches.
+    pub(crate) created: Duration,
+    pub(crate) fresh_until: Duration,
+    /// Until then the entry is served while a new response is fetched.
+    pub(crate) revalidate_until: Duration,
+    /// Until then the entry is served instead of an error. Never before the other times.
+    pub(crate) expires: Duration,
+}
+
+/// The use of an entry at a time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum EntryState {
+    Fresh,
+    /// Served while a new response is fetched.
+    Stale,
+    /// Served instead of an error.
+    ErrorFallback,
+    Expired,
+}
+
+impl Entry {
+    /// Copies a response.
+    pub(crate) fn new<'a>(
+        (status, headers): (StatusCode, &HeaderList),
+        (chunks, trailers): (impl Iterator<Item = &'a [u8]> + Clone, Option<&HeaderList>),
+        lifetime: Lifetime,
+        origin: Origin,
+    ) -> Self {
+        let values = headers.values_length() + trailers.map_or(0, HeaderList::values_length);
+        let mut blocks = Blocks::with_capacity(values);
+        let headers = headers.copy_into(&mut blocks);
+        let trailers = trailers.map(|trailers| trailers.copy_into(&mut blocks));
+        let body = ChunkedBody::copied(chunks);
+        let expiry_slot = OnceLock::new();
+        Self(Arc::new(StoredResponse {
+            status,
+            headers,
+            body,
+            trailers,
+            lifetime,
+            origin,
+            expiry_slot,
+        }))
+    }
+
+    /// Returns the same entry without its body.
+    #[cfg(feature = "cache-compression")]
+    pub(crate) fn without_body(&self) -> Self {
+        self.with_body(ChunkedBody::default())
+    }
+
+    /// Returns the same entry with another body.
+    #[cfg(feature = "cache-compression")]
+    pub(crate) fn with_body(&self, body: ChunkedBody) -> Self {
+        let response = &*self.0;
+        Self(Arc::new(StoredResponse {
+            status: response.status,
+            headers: response.headers.clone(),
+            body,
+            trailers: response.trailers.clone(),
+            lifetime: response.lifetime,
+            origin: response.origin.clone(),
+            expiry_slot: OnceLock::new(),
+        }))
+    }
+
+    /// Returns the memory of the entry in bytes, including its slots in the table and in the expiry
+    /// queue. A test compares it with the allocator's count.
+    pub(crate) fn weight(&self) -> u64 {
+        // Slots of two tables that grow by doubling, and the headers of the allocations.
+        const SLOTS: usize = 512;
+        let response = &*self.0;
+        let headers = response.trailers.iter().chain([&response.headers]);
+        let headers: usize = headers.map(|list| list.weight() + list.values_length()).sum();
+        let tags = response.origin.validity.tags.len() * size_of::<Tag>();
+        (size_of::<StoredResponse>() + SLOTS + tags + headers + response.body.weight()) as u64
+    }
+
+    /// Returns the bytes of the body.
+    pub(crate) fn length(&self) -> usize {
+        self.0.body.bytes.len()
+    }
+
+    /// Sets the slot in the expiry queue, which is freed with the entry. Only the first call counts.
+    pub(crate) fn set_expiry_slot(&self, slot: ExpirySlot) {
+        let _second = self.0.expiry_slot.set(slot);
+    }
+
+    pub(crate) fn age(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.0.lifetime.created)
+    }
+
+    pub(crate) fn state(&self, now: Duration) -> EntryState {
+        let lifetime = &self.0.lifetime;
+        if now < lifetime.fresh_until {
+            EntryState::Fresh
+        } else if now < lifetime.revalidate_until {
+            EntryState::Stale
+        } else if now < lifetime.expires {
+            EntryState::ErrorFallback
+        } else {
+            EntryState::Expired
+        }
+    }
+
+    /// Returns the seconds until the entry is stale, negative afterwards. They are bounded by the
+    /// integers of a structured header (RFC 9651 section 3.3.1).
+    pub(crate) fn ttl_seconds(&self, now: Duration) -> i64 {
+        const MAX: i64 = 999_999_999_999_999;
+        let seconds =
+            |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(MAX).min(MAX);
+        let fresh_until = self.0.lifetime.fresh_until;
+        match self.state(now) {
+            EntryState::Fresh => seconds(fresh_until.saturating_sub(now)),
+            // At least one second, so that a stale entry never has zero.
+            _ => -seconds(now.saturating_sub(fresh_until)).max(1),
+        }
+    }
+}
+
+impl Deref for Entry {
+    type Target = StoredResponse;
+
+    fn deref(&self) -> &StoredResponse {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Entry {
+    // Without the body: it has a completion.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("status", &self.0.status)
+            .field("length", &self.length())
+            .field("lifetime", &self.0.lifetime)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Lifetime ===
+
+impl Lifetime {
+    /// Creates the times of an entry that is fresh for `ttl` from `now` on. `stale` has how long it
+    /// is then served while a new response is fetched, and instead of an error.
+    pub(crate) fn new(
+        created: Duration,
+        now: Duration,
+        ttl: Duration,
+        stale: (Duration, Duration),
+    ) -> Self {
+        let fresh_until = now.saturating_add(ttl);
+        let revalidate_until = fresh_until.saturating_add(stale.0);
+        let expires = fresh_until.saturating_add(stale.1).max(revalidate_until);
+        Self { created, fresh_until, revalidate_until, expires }
+    }
+}
+
+// === impl ChunkedBody ===
+
+impl ChunkedBody {
+    fn copied<'a>(chunks: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
+        let mut bytes = Vec::with_capacity(chunks.clone().map(<[u8]>::len).sum());
+        let mut lengths = Vec::with_capacity(chunks.clone().count());
+        for chunk in chunks {
+            bytes.extend_from_slice(chunk);
+            // A chunk of 4 GiB or more is replayed as several.
+            let mut rest = chunk.len();
+            while let Err(_too_long) = u32::try_from(rest) {
+                lengths.push(u32::MAX);
+                rest -= u32::MAX as usize;
+            }
+            lengths.extend(u32::try_from(rest));
+        }
+        Self { bytes: bytes.into(), lengths: lengths.into() }
+    }
+
+    /// Returns `None` if the lengths do not add up to the body.
+    #[cfg(feature = "cache-compression")]
+    pub(crate) fn from_parts(bytes: Bytes, lengths: Box<[u32]>) -> Option<Self> {
+        let length = lengths.iter().try_fold(0_usize, |sum, one| sum.checked_add(*one as usize))?;
+        (length == bytes.len()).then_some(Self { bytes, lengths })
+    }
+
+    pub(crate) const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    pub(crate) const fn lengths(&self) -> &[u32] {
+        &self.lengths
+    }
+
+    /// Returns a chunk by its number and its first byte.
+    pub(crate) fn get(&self, number: usize, start: usize) -> Option<Bytes> {
+        let end = start.checked_add(*self.lengths.get(number)? as usize)?;
+        (end <= self.bytes.len()).then(|| self.bytes.slice(start..end))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Bytes> {
+        let mut rest = self.bytes.clone();
+        self.lengths.iter().map(move |length| rest.split_to(*length as usize))
+    }
+
+    fn weight(&self) -> usize {
+        self.bytes.len() + size_of_val(&*self.lengths)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use http::{HeaderValue, header::ETAG};
+
+    use super::*;
+
+    pub(crate) fn entry(chunks: &[Bytes], fresh_until: u64) -> Entry {
+        let seconds = Duration::from_secs;
+        let lifetime = Lifetime {
+            created: seconds(0),
+            fresh_until: seconds(fresh_until),
+            revalidate_until: seconds(fresh_until + 10),
+            expires: seconds(fresh_until + 20),
+        };
+        let headers = HeaderList::default();
+        let validity = Validity { since: 0, tags: Arc::default() };
+        let origin = Origin { counters: Arc::default(), validity, cost: CallCost::default() };
+        let chunks = chunks.iter().map(|chunk| &**chunk);
+        Entry::new((StatusCode::OK, &headers), (chunks, None), lifetime, origin)
+    }
+
+    #[test]
+    fn an_entry_copies_its_response() {
+        let buffer = Bytes::from(vec![b'7'; 64 * 1024]);
+        let chunks = [buffer.slice(..3), buffer.slice(10..10), buffer.slice(100..105)];
+        let value = HeaderValue::from_maybe_shared(buffer.slice(200..300)).unwrap();
+        let headers = HeaderList::from_iter([(ETAG, value)]);
+        let entry = entry(&[], 1);
+        let (lifetime, origin) = (entry.lifetime, entry.origin.clone());
+        let slices = chunks.iter().map(|chunk| &**chunk);
+        let entry =
+            Entry::new((StatusCode::OK, &headers), (slices, Some(&headers)), lifetime, origin);
+        assert!(entry.body.iter().eq(chunks.iter().cloned()));
+        assert_eq!(entry.length(), 8);
+        let trailers = entry.trailers.as_ref().unwrap();
+        assert_eq!((trailers.to_map(0), entry.headers.len()), (headers.to_map(0), 1));
+        drop((chunks, headers));
+        assert!(buffer.is_unique());
+    }
+
+    #[test]
+    fn an_entry_becomes_stale_and_expires() {
+        let entry = entry(&[], 60);
+        let at = |seconds| entry.state(Duration::from_secs(seconds));
+        assert_eq!([at(0), at(59)], [EntryState::Fresh; 2]);
+        assert_eq!([at(60), at(69)], [EntryState::Stale; 2]);
+        assert_eq!([at(70), at(79)], [EntryState::ErrorFallback; 2]);
+        assert_eq!(at(80), EntryState::Expired);
+        assert_eq!(entry.age(Duration::from_secs(61)), Duration::from_secs(61));
+    }
+}

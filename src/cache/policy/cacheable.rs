@@ -1,0 +1,62 @@
+use std::sync::Arc;
+
+use http::Request;
+
+use super::deterministic::is_deterministic;
+use crate::{cache::settings::Function, payload::Payload};
+
+/// The requests that share responses.
+#[derive(Clone, Debug)]
+pub struct Cacheable(Rule);
+
+#[derive(Clone, Debug)]
+enum Rule {
+    Deterministic,
+    Always,
+    By(Function<IsCacheable>),
+}
+
+type IsCacheable = dyn Fn(&Request<Payload>) -> bool + Send + Sync;
+
+impl Cacheable {
+    /// Selects the requests that ask for a deterministic response. This is the default.
+    ///
+    /// They have a `temperature` of zero, a `seed` or `do_sample: false`. Requests for embeddings,
+    /// rankings, classes and tokens are deterministic as well, which their path shows.
+    #[must_use]
+    pub const fn deterministic() -> Self {
+        Self(Rule::Deterministic)
+    }
+
+    /// Selects all requests. A sampled response is then sampled once.
+    #[must_use]
+    pub const fn always() -> Self {
+        Self(Rule::Always)
+    }
+
+    /// Selects the requests for which `is_cacheable` returns `true`.
+    ///
+    /// The function runs inside of `call`, so it must neither block nor panic.
+    pub fn by(is_cacheable: impl Fn(&Request<Payload>) -> bool + Send + Sync + 'static) -> Self {
+        Self(Rule::By(Function::new(Arc::new(is_cacheable))))
+    }
+
+    pub(crate) fn is(&self, request: &Request<Payload>) -> bool {
+        match &self.0 {
+            Rule::Deterministic => {
+                let path = request.uri().path();
+                let document = request.body().document();
+                document.is_ok_and(|document| is_deterministic(path, document.root()))
+            }
+            Rule::Always => true,
+            Rule::By(is_cacheable) => is_cacheable(request),
+        }
+    }
+}
+
+/// Returns [`Cacheable::deterministic`].
+impl Default for Cacheable {
+    fn default() -> Self {
+        Self::deterministic()
+    }
+}

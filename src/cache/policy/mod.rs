@@ -1,0 +1,16 @@
+//! The rules that decide which responses are stored and served.
+
+mod cacheable;
+mod control;
+mod deterministic;
+mod output_limit;
+mod status;
+mod storable;
+
+pub use self::cacheable::Cacheable;
+pub(crate) use self::{
+    control::CacheControl,
+    output_limit::limits_output,
+    status::{CACHE_STATUS, CacheStatus, ForwardReason, is_failure},
+    storable::{ResponseFreshness, is_for_others, storable},
+};

@@ -1,0 +1,199 @@
+use std::{sync::Arc, time::Duration};
+
+use http::Request;
+
+use super::lookup::Lookup;
+use crate::{
+    cache::{
+        counts::{CacheCounts, CounterTable, EventCounters},
+        entry::{Entry, EntryState, Memory, converted},
+        flight::{Admission, FlightTable},
+        key::{EntryKey, Invalidations, RequestKey, Tag, Validity, Variant, tags},
+        settings::Settings,
+        tier::monotonic,
+    },
+    context::RequestContext,
+    identity::Identity,
+    payload::Payload,
+};
+
+/// The settings of a layer, its entries and its calls in flight. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    settings: Arc<Settings>,
+    state: Arc<EngineState>,
+}
+
+#[derive(Debug)]
+struct EngineState {
+    memory: Memory,
+    invalidations: Invalidations,
+    flights: FlightTable,
+    counts: CounterTable,
+}
+
+/// The number of invalidated names. One more invalidates everything.
+const MAX_INVALIDATED: usize = 1_024;
+
+impl Engine {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { state: Arc::new(EngineState::new(&settings)), settings: Arc::new(settings) }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn settings_mut(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.state.memory
+    }
+
+    pub(crate) fn counts(&self) -> Vec<CacheCounts> {
+        self.state.counts.read()
+    }
+
+    /// Returns an engine with the same settings and without entries.
+    pub(crate) fn emptied(self) -> Self {
+        Self { state: Arc::new(EngineState::new(&self.settings)), settings: self.settings }
+    }
+
+    // === Requests ===
+
+    pub(super) fn now(&self) -> Duration {
+        monotonic(&self.settings.clock)
+    }
+
+    /// Returns the key of a request. Returns `None` if the scope does not know the caller.
+    pub(super) fn key(
+        &self,
+        request: &Request<Payload>,
+        identity: Option<&Identity>,
+    ) -> Option<EntryKey> {
+        let Settings { namespace, scope, key_secret, key, .. } = &*self.settings;
+        RequestKey { secret: key_secret, namespace, scope, settings: key }.of(request, identity)
+    }
+
+    /// Returns the validity of a call that begins now.
+    pub(super) fn validity(
+        &self,
+        request: &Request<Payload>,
+        context: &RequestContext,
+    ) -> Validity {
+        // The clock is read first, so that invalidations from now on concern the call.
+        let since = self.state.invalidations.now();
+        Validity { since, tags: tags(&self.settings.key_secret, request, context) }
+    }
+
+    pub(super) fn counters(&self, context: &RequestContext) -> Arc<EventCounters> {
+        let (route, model) = (context.route(), context.model());
+        self.state.counts.of(route.unwrap_or_default(), model.unwrap_or_default())
+    }
+
+    /// Looks for an entry in memory, or for another variant of it that can be converted.
+    pub(super) fn find(&self, lookup: &Lookup, now: Duration) -> Option<(Entry, EntryState)> {
+        let EngineState { memory, invalidations, .. } = &*self.state;
+        let find = |key| memory.find(key, now, invalidations);
+        if let Some(found) = find(lookup.key) {
+            return Some(found);
+        }
+        let (key, variant) = lookup.key;
+        let others = Variant::ALL.into_iter().filter(|other| lookup.chat && *other != variant);
+        let mut finished = others.filter_map(|other| Some((other, find((key, other))?)));
+        finished.find_map(|(other, (entry, state))| {
+            let entry = converted(&entry, other, variant)?;
+            memory.insert(lookup.key, entry.clone(), self.settings.memory.compress_above);
+            // An invalidation meanwhile may have come before the insertion.
+            if find((key, other)).is_none() {
+                memory.remove(lookup.key);
+            }
+            Some((entry, state))
+        })
+    }
+
+    /// Joins the flight for a request or begins one.
+    pub(super) fn admit(&self, lookup: &Lookup, validity: &Validity) -> Admission<Entry> {
+        let Settings { shared_calls, memory, .. } = &*self.settings;
+        let bounds = shared_calls.bounds(memory.max_entry_bytes);
+        let limits = (shared_calls.max_in_flight, bounds, &shared_calls.memory);
+        let EngineState { memory, invalidations, flights, .. } = &*self.state;
+        flights.admit(lookup.key, limits, validity, invalidations, || {
+            let now = self.now();
+            let (entry, _) = memory.find(lookup.key, now, invalidations)?;
+            lookup.control.accepts(&entry, now).then_some(entry)
+        })
+    }
+
+    pub(super) fn is_in_flight(&self, key: EntryKey) -> bool {
+        self.state.flights.is_in_flight(key)
+    }
+
+    /// Removes a flight from the table.
+    pub(super) fn unlist(&self, key: EntryKey, number: u64) {
+        self.state.flights.remove(key, Some(number));
+    }
+
+    /// Stores the entry of a flight. Returns `false` if it was invalidated or is too large.
+    pub(super) fn store(&self, key: EntryKey, number: u64, entry: Entry) -> bool {
+        let EngineState { memory, invalidations, flights, .. } = &*self.state;
+        let valid = invalidations.is_valid(&entry.origin.validity);
+        let compress_above = self.settings.memory.compress_above;
+        let listed = valid && flights.is_listed(key, number);
+        if !listed || !memory.insert(key, entry, compress_above) {
+            return false;
+        }
+        // An invalidation meanwhile may have come before the insertion.
+        let listed = flights.is_listed(key, number);
+        if !listed {
+            memory.remove(key);
+        }
+        listed
+    }
+
+    // === Invalidation ===
+
+    pub(crate) fn invalidate(&self, request: &Request<Payload>) {
+        let context = RequestContext::of(request.extensions());
+        let identity = context.and_then(RequestContext::identity);
+        let Some((key, _)) = self.key(request, identity.as_deref()) else { return };
+        if let Some(tier) = &self.settings.second_tier {
+            tier.invalidate(key);
+        }
+        // Twice, because one variant may be converted to another meanwhile.
+        for variant in Variant::ALL.into_iter().chain(Variant::ALL) {
+            // The flight first, so that its entry is not stored afterwards.
+            self.state.flights.remove((key, variant), None);
+            self.state.memory.remove((key, variant));
+        }
+    }
+
+    /// Invalidates a tag. The second tier comes first, so that no entry of before is copied from
+    /// there afterwards.
+    pub(crate) fn invalidate_tag(&self, tag: Tag) {
+        if let Some(tier) = &self.settings.second_tier {
+            tier.invalidate_tag(Some(tag));
+        }
+        self.state.invalidations.invalidate(tag);
+    }
+
+    pub(crate) fn invalidate_all(&self) {
+        if let Some(tier) = &self.settings.second_tier {
+            tier.invalidate_tag(None);
+        }
+        self.state.invalidations.invalidate_all();
+    }
+}
+
+impl EngineState {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            memory: Memory::new(settings.memory.max_bytes, settings.memory.max_entry_bytes),
+            invalidations: Invalidations::new(MAX_INVALIDATED),
+            flights: FlightTable::new(),
+            counts: CounterTable::default(),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{AGE, DATE, WARNING},
+};
+
+use super::{
+    body::{ContextMerge, Reading, ResponseBody, Role},
+    engine::Engine,
+    lookup::Lookup,
+};
+use crate::{
+    body,
+    cache::{
+        counts::{CacheEvent, EventCounters},
+        entry::{Entry, EntryState},
+        flight::{Chunk, Head, Reader},
+        policy::{CACHE_STATUS, CacheStatus, ForwardReason, is_failure},
+    },
+    context::{CacheOutcome, RequestContext},
+};
+
+/// A request from its call to the head of its response.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) engine: Engine,
+    pub(super) context: RequestContext,
+    pub(super) counters: Arc<EventCounters>,
+    forward_reason: ForwardReason,
+    /// An entry that can replace an error.
+    pub(super) stale: Option<Entry>,
+    /// Adds a warning that the request's `cache-control` was ignored.
+    pub(super) warn: bool,
+}
+
+impl Exchange {
+    pub(super) fn new(engine: &Engine, context: RequestContext) -> Self {
+        Self {
+            engine: engine.clone(),
+            counters: engine.counters(&context),
+            context,
+            forward_reason: ForwardReason::Miss,
+            stale: None,
+            warn: false,
+        }
+    }
+
+    /// Records the outcome in the context and in the counts.
+    pub(super) fn record(&self, outcome: CacheOutcome, event: CacheEvent) {
+        self.context.set_cache(outcome);
+        self.counters.count(event);
+    }
+
+    /// Returns the entry that is served without an upstream call. Remembers an entry that can
+    /// replace an error.
+    pub(super) fn find(&mut self, lookup: &Lookup) -> Option<Entry> {
+        let now = self.engine.now();
+        let (entry, state) = self.engine.find(lookup, now)?;
+        if lookup.control.accepts(&entry, now) {
+            return Some(entry);
+        }
+        if state == EntryState::Fresh || !lookup.control.accepts_stale() {
+            self.forward_reason = ForwardReason::Request;
+            return None;
+        }
+        self.forward_reason = ForwardReason::Stale;
+        if state == EntryState::Stale && self.engine.is_in_flight(lookup.key) {
+            // Another request fetches a new response.
+            return Some(entry);
+        }
+        self.stale = Some(entry);
+        None
+    }
+
+    /// Returns the entry that replaces a response with this status.
+    pub(super) fn fallback(&mut self, status: StatusCode) -> Option<Entry> {
+        self.stale.take_if(|_| is_failure(status))
+    }
+
+    /// Responds with an entry.
+    pub(super) fn hit<R>(&self, entry: Entry) -> Response<ResponseBody<R>> {
+        self.record(CacheOutcome::Hit, CacheEvent::Hit);
+        self.counters.add_bytes(entry.length() as u64);
+        self.counters.saved(entry.origin.cost);
+        let now = self.engine.now();
+        // `age`, `cache-status` and `warning` are added.
+        let mut headers = entry.headers.to_map(3);
+        if self.engine.settings().shows_status() {
+            headers.insert(AGE, HeaderValue::from(entry.age(now).as_secs()));
+        } else {
+            // It would reveal the age.
+            headers.remove(DATE);
+        }
+        self.add_status(&mut headers, CacheStatus::Hit { ttl: entry.ttl_seconds(now) });
+        let status = entry.status;
+        let mut response = Response::new(ResponseBody::replay(entry));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// Responds with a response of the inner service that is not shared.
+    pub(super) fn pass<R>(&self, mut response: Response<R>) -> Response<ResponseBody<R>> {
+        let reason = match self.context.cache() {
+            Some(CacheOutcome::Bypass) => ForwardReason::Bypass,
+            _ => self.forward_reason,
+        };
+        let status = CacheStatus::Forwarded { reason, stored: false, collapsed: false };
+        self.add_status(response.headers_mut(), status);
+        response.map(|body| ResponseBody::plain(body::ResponseBody::inner(body)))
+    }
+
+    /// Responds with the shared response that this request has begun.
+    pub(super) fn lead<R>(
+        &self,
+        head: &Head,
+        reader: Reader<Head, Chunk>,
+        merge: ContextMerge,
+    ) -> Response<ResponseBody<R>> {
+        merge.merge();
+        let (headers, extensions) = head.take_original();
+        let reading = Reading::new(reader, head.length, Role::Leader(merge));
+        let mut response = Response::new(ResponseBody::reading(reading));
+        *response.headers_mut() = headers;
+        *response.extensions_mut() = extensions;
+        self.share(response, head, false)
+    }
+
+    /// Responds with the shared response that another request has begun.
+    pub(super) fn follow<R>(
+        &self,
+        head: &Head,
+        reader: Reader<Head, Chunk>,
+    ) -> Response<ResponseBody<R>> {
+        self.record(CacheOutcome::Collapsed, CacheEvent::Follower);
+        let role = Role::Follower(head.clone(), Arc::clone(&self.counters));
+        let reading = Reading::new(reader, head.length, role);
+        let mut response = Response::new(ResponseBody::reading(reading));
+        *response.headers_mut() = head.headers.to_map(2);
+        self.share(response, head, true)
+    }
+
+    fn share<R>(
+        &self,
+        mut response: Response<ResponseBody<R>>,
+        head: &Head,
+        collapsed: bool,
+    ) -> Response<ResponseBody<R>> {
+        *response.status_mut() = head.status;
+        let (reason, stored) = (self.forward_reason, head.stored.load(Relaxed));
+        let status = CacheStatus::Forwarded { reason, stored, collapsed };
+        self.add_status(response.headers_mut(), status);
+        response
+    }
+
+    fn add_status(&self, headers: &mut HeaderMap, status: CacheStatus) {
+        if self.engine.settings().shows_status() {
+            // The cache next to the client comes last (RFC 9211 section 2).
+            headers.append(CACHE_STATUS, status.header_value());
+        }
+        if self.warn {
+            // The text of API Gateway.
+            headers.append(WARNING, HeaderValue::from_static(IGNORED));
+        }
+    }
+}
+
+const IGNORED: &str = "199 - \"cache-control of the request was ignored\"";

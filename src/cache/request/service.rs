@@ -1,0 +1,123 @@
+use std::{
+    error::Error,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    body::ResponseBody,
+    decision::Decision,
+    engine::Engine,
+    exchange::Exchange,
+    future::{Follower, ResponseFuture},
+    leader::{NewFlight, take_ready},
+};
+use crate::{
+    cache::{counts::CacheEvent, flight::Admission},
+    context::{CacheOutcome, RequestContext},
+    payload::Payload,
+    rejection::{Refusal, Rejection},
+};
+
+/// Middleware that stores responses and shares calls in flight.
+///
+/// [`CacheLayer`](crate::cache::CacheLayer) makes it. See the [module docs](crate::cache) for an
+/// example.
+#[derive(Clone, Debug)]
+pub struct Cache<S> {
+    inner: S,
+    engine: Engine,
+}
+
+impl<S> Cache<S> {
+    pub(crate) const fn new(inner: S, engine: Engine) -> Self {
+        Self { inner, engine }
+    }
+
+    /// Returns a reference to the inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, R> Service<Request<Payload>> for Cache<S>
+where
+    S: Service<Request<Payload>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Send + 'static,
+    S::Future: Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, S>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
+        let context = RequestContext::ensure(request.extensions_mut());
+        let settings = self.engine.settings();
+        let decision = self.engine.decide(&request, &context);
+        let mut exchange = Exchange::new(&self.engine, context);
+        let lookup = match decision {
+            Decision::Lookup(lookup) => lookup,
+            Decision::Bypass => {
+                exchange.record(CacheOutcome::Bypass, CacheEvent::Bypass);
+                return ResponseFuture::pass(self.inner.call(request), exchange);
+            }
+            Decision::Reject => {
+                exchange.record(CacheOutcome::Bypass, CacheEvent::Bypass);
+                let rejection = Rejection::new(Refusal::Forbidden)
+                    .with_detail("this caller may not send a cache-control header");
+                let responder = settings.rejections.for_request(&request);
+                return ResponseFuture::reject(rejection, responder, exchange);
+            }
+        };
+        exchange.warn = lookup.warn;
+        if let Some(entry) = exchange.find(&lookup) {
+            return ResponseFuture::hit(entry, exchange);
+        }
+        if lookup.control.only_if_cached {
+            // RFC 9111 section 5.2.1.7.
+            exchange.record(CacheOutcome::Miss, CacheEvent::Miss);
+            let rejection = Rejection::new(Refusal::NotCached);
+            let responder = settings.rejections.for_request(&request);
+            return ResponseFuture::reject(rejection, responder, exchange);
+        }
+        let validity = self.engine.validity(&request, &exchange.context);
+        match self.engine.admit(&lookup, &validity) {
+            Admission::Found(entry) => ResponseFuture::hit(entry, exchange),
+            Admission::Full => {
+                exchange.record(CacheOutcome::Miss, CacheEvent::Miss);
+                ResponseFuture::pass(self.inner.call(request), exchange)
+            }
+            Admission::Leader(reader, number) => {
+                let flight = NewFlight { reader, number, validity };
+                let responder = settings.rejections.for_request(&request);
+                let leader = flight.launch(&mut self.inner, request, &lookup, exchange, responder);
+                ResponseFuture::lead(leader)
+            }
+            Admission::Follower(reader) => {
+                let inner = take_ready(&mut self.inner);
+                let follower = Follower { reader, inner, request, lookup, exchange, failures: 0 };
+                ResponseFuture::follow(follower)
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! A context for an upstream call that several requests share.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+};
+
+use super::{fields::ContextFields, request_context::RequestContext};
+use crate::lock::Lock;
+
+impl RequestContext {
+    /// Creates a context for an upstream call that several requests share.
+    ///
+    /// Each request copies the results of the call with [`adopt`](Self::adopt).
+    pub(crate) fn fork(&self) -> Self {
+        let (ours, empty) = (&*self.fields, ContextFields::default());
+        let from =
+            |cell: &OnceLock<Box<str>>| cell.get().cloned().map_or_else(OnceLock::new, Into::into);
+        let fields = ContextFields {
+            request_id: ours.request_id.clone(),
+            trace_id: ours.trace_id.clone(),
+            identity: Lock::new(self.identity()),
+            route: ours.route.clone(),
+            stage: ours.stage.clone(),
+            upstream: ours.upstream.clone(),
+            model: from(&ours.model),
+            target: from(&ours.target),
+            attempts: AtomicU32::new(self.attempts()),
+            response_is_read: AtomicBool::new(self.answer_is_read()),
+            payload: Lock::new(ours.payload.lock().clone()),
+            ..empty
+        };
+        Self { fields: Arc::new(fields) }
+    }
+
+    /// Copies the results that a [fork](Self::fork) has recorded so far.
+    pub(crate) fn adopt(&self, fork: &Self) {
+        let (ours, theirs) = (&*self.fields, &*fork.fields);
+        if let Some(upstream) = theirs.upstream.get() {
+            self.set_upstream(Arc::clone(upstream));
+        }
+        if let Some(target) = theirs.target.get() {
+            self.set_target(target.clone());
+        }
+        if let Some(refusal) = fork.refusal() {
+            self.set_refusal(refusal);
+        }
+        if let Some(limit) = theirs.limited_by.get() {
+            self.set_limited_by(Arc::clone(limit));
+        }
+        if let Some(limit) = theirs.shadow_limited_by.get() {
+            self.set_shadow_limited_by(Arc::clone(limit));
+        }
+        ours.attempts.fetch_max(fork.attempts(), Relaxed);
+        if let Some(status) = fork.upstream_status() {
+            self.set_upstream_status(status);
+        }
+        if let Some(usage) = fork.usage() {
+            self.set_usage(usage);
+        }
+        if fork.generated_tokens() > 0 {
+            let least = theirs.least_generated_tokens.load(Relaxed);
+            self.set_generated_tokens(fork.generated_tokens(), least);
+        }
+        if let Some(end) = fork.stream_end() {
+            self.set_stream_end(end);
+        }
+        ours.fell_back.fetch_or(fork.fell_back(), Relaxed);
+    }
+}

@@ -1,0 +1,169 @@
+//! The part of [`RequestContext`] that only the layers of this crate use.
+
+use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
+
+use http::StatusCode;
+
+use super::{
+    cache_outcome::CacheOutcome, fields::AnyPayload, request_context::RequestContext,
+    stream_end::StreamEnd, usage::Usage,
+};
+
+// === results, which `RequestContext::outcome` shows ===
+
+impl RequestContext {
+    pub(crate) fn refusal(&self) -> Option<&'static str> {
+        self.fields.refusal.get().copied()
+    }
+
+    pub(crate) fn set_refusal(&self, slug: &'static str) {
+        let _already = self.fields.refusal.set(slug);
+    }
+
+    #[cfg(feature = "access-log")]
+    pub(crate) fn limited_by(&self) -> Option<&str> {
+        self.fields.limited_by.get().map(AsRef::as_ref)
+    }
+
+    #[cfg(any(
+        feature = "cache",
+        feature = "test-util",
+        feature = "throttle",
+        feature = "upstream"
+    ))]
+    pub(crate) fn set_limited_by(&self, limit: Arc<str>) {
+        let _already = self.fields.limited_by.set(limit);
+    }
+
+    #[cfg(feature = "access-log")]
+    pub(crate) fn shadow_limited_by(&self) -> Option<&str> {
+        self.fields.shadow_limited_by.get().map(AsRef::as_ref)
+    }
+
+    #[cfg(any(feature = "cache", feature = "test-util", feature = "throttle"))]
+    pub(crate) fn set_shadow_limited_by(&self, limit: Arc<str>) {
+        let _already = self.fields.shadow_limited_by.set(limit);
+    }
+
+    pub(crate) fn cache(&self) -> Option<CacheOutcome> {
+        CacheOutcome::from_code(self.fields.cache.load(Relaxed))
+    }
+
+    #[cfg(any(feature = "cache", feature = "test-util"))]
+    pub(crate) fn set_cache(&self, outcome: CacheOutcome) {
+        self.fields.cache.store(outcome.code(), Relaxed);
+    }
+
+    pub(crate) fn fell_back(&self) -> bool {
+        self.fields.fell_back.load(Relaxed)
+    }
+
+    pub(crate) fn attempts(&self) -> u32 {
+        self.fields.attempts.load(Relaxed)
+    }
+
+    pub(crate) fn upstream_status(&self) -> Option<StatusCode> {
+        StatusCode::from_u16(self.fields.upstream_status.load(Relaxed)).ok()
+    }
+
+    #[cfg(any(feature = "cache", feature = "hf", feature = "test-util", feature = "upstream"))]
+    pub(crate) fn set_upstream_status(&self, status: StatusCode) {
+        self.fields.upstream_status.store(status.as_u16(), Relaxed);
+    }
+
+    pub(crate) fn bytes_in(&self) -> u64 {
+        self.fields.bytes_in.load(Relaxed)
+    }
+
+    pub(crate) fn add_bytes_in(&self, bytes: u64) {
+        self.fields.bytes_in.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        *self.fields.usage.lock()
+    }
+
+    pub(crate) fn generated_tokens(&self) -> u64 {
+        self.fields.generated_tokens.load(Relaxed)
+    }
+
+    /// Returns the tokens that the response text has at least in any common tokenizer.
+    #[cfg(feature = "throttle")]
+    pub(crate) fn least_generated_tokens(&self) -> u64 {
+        self.fields.least_generated_tokens.load(Relaxed)
+    }
+
+    /// Sets the estimated tokens of the response text and the least number of them.
+    pub(crate) fn set_generated_tokens(&self, estimate: u64, least: u64) {
+        self.fields.generated_tokens.store(estimate, Relaxed);
+        self.fields.least_generated_tokens.store(least, Relaxed);
+    }
+
+    pub(crate) fn stream_end(&self) -> Option<StreamEnd> {
+        StreamEnd::from_code(self.fields.stream_end.load(Relaxed))
+    }
+
+    pub(crate) fn set_stream_end(&self, end: StreamEnd) {
+        self.fields.stream_end.store(StreamEnd::code(Some(end)), Relaxed);
+    }
+}
+
+// === agreements between layers ===
+
+impl RequestContext {
+    /// Returns true for the first caller only.
+    ///
+    /// Requests pass the outermost layer first. It counts the bytes of the body, and layers inside of
+    /// it do not count them again.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn claim_bytes_in(&self) -> bool {
+        !self.fields.bytes_in_claimed.swap(true, Relaxed)
+    }
+
+    /// Returns true for the first caller only.
+    ///
+    /// Responses pass the innermost layer first. It runs the tap, and layers outside of it read the
+    /// results here.
+    pub(crate) fn claim_tap(&self) -> bool {
+        !self.fields.tap_claimed.swap(true, Relaxed)
+    }
+
+    /// Removes what was read from an earlier response, so that a tap reads the next one.
+    ///
+    /// A retry from outside comes with the same context.
+    #[cfg(feature = "throttle")]
+    pub(crate) fn forget_answer(&self) {
+        *self.fields.usage.lock() = None;
+        self.set_generated_tokens(0, 0);
+        self.fields.stream_end.store(StreamEnd::code(None), Relaxed);
+        self.fields.tap_claimed.store(false, Relaxed);
+    }
+
+    /// Returns whether a layer of this crate limits the output below what the request allowed when it
+    /// passed the layers outside.
+    #[cfg(feature = "cache")]
+    pub(crate) fn output_is_limited(&self) -> bool {
+        self.fields.output_is_limited.load(Relaxed)
+    }
+
+    /// Announces that a layer of this crate limits the output.
+    #[cfg(feature = "throttle")]
+    pub(crate) fn announce_output_is_limited(&self) {
+        self.fields.output_is_limited.store(true, Relaxed);
+    }
+
+    /// Returns the payload that was read last, if it is still in use.
+    ///
+    /// A framework between two layers hides the type of the body. The inner layer finds here what the
+    /// outer one has read.
+    pub(crate) fn payload(&self) -> Option<Arc<AnyPayload>> {
+        self.fields.payload.lock().as_ref()?.upgrade()
+    }
+
+    /// Sets the payload that was read last.
+    ///
+    /// The reference is weak, because a context lives as long as the response flows.
+    pub(crate) fn remember_payload(&self, payload: Weak<AnyPayload>) {
+        *self.fields.payload.lock() = Some(payload);
+    }
+}

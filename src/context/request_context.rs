@@ -1,0 +1,224 @@
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use http::{Extensions, HeaderValue};
+
+use super::{fields::ContextFields, outcome::Outcome, trace_id::TraceId, usage::Usage};
+use crate::identity::Identity;
+
+/// The facts of one request that layers and handlers share.
+///
+/// It travels in the extensions of the request. Clones share their state. The [module](super) shows
+/// how a layer or handler of your own reads it and which values it may set.
+#[derive(Clone, Debug, Default)]
+pub struct RequestContext {
+    pub(super) fields: Arc<ContextFields>,
+}
+
+impl RequestContext {
+    /// Creates an empty context.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns the context in these extensions of a request.
+    ///
+    /// Returns `None` when no layer of this crate is outside of the caller of this function.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+
+    /// Returns the context in these extensions of a request. Inserts a new one if there is none.
+    pub fn ensure(extensions: &mut Extensions) -> Self {
+        extensions.get_or_insert_with(Self::new).clone()
+    }
+
+    /// Returns what the layers recorded for this request so far.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        Outcome {
+            rejection: self.refusal(),
+            limited_by: self.fields.limited_by.get().cloned(),
+            shadow_limited_by: self.fields.shadow_limited_by.get().cloned(),
+            cache: self.cache(),
+            fell_back: self.fell_back(),
+            attempts: self.attempts(),
+            upstream_status: self.upstream_status(),
+            bytes_in: self.bytes_in(),
+            usage: self.usage(),
+            generated_tokens: self.generated_tokens(),
+            stream_end: self.stream_end(),
+        }
+    }
+
+    /// Returns the id of the request.
+    ///
+    /// Returns `None` when there is none or when it is not visible ASCII.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.fields.request_id.get()?.to_str().ok()
+    }
+
+    /// Sets the id of the request. Keeps the first value.
+    pub fn set_request_id(&self, id: HeaderValue) {
+        let _already = self.fields.request_id.set(id);
+    }
+
+    /// Returns the trace that the request belongs to.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&TraceId> {
+        self.fields.trace_id.get()
+    }
+
+    /// Sets the trace that the request belongs to. Keeps the first value.
+    pub fn set_trace_id(&self, id: TraceId) {
+        let _already = self.fields.trace_id.set(id);
+    }
+
+    /// Returns the verified caller.
+    ///
+    /// Returns `None` before authentication.
+    #[must_use]
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.fields.identity.lock().clone()
+    }
+
+    /// Sets the verified caller. Replaces an earlier value.
+    ///
+    /// Call it only after a proof of the identity. `AuthLayer` removes an identity that was set
+    /// outside of it.
+    pub fn set_identity(&self, identity: Arc<Identity>) {
+        *self.fields.identity.lock() = Some(identity);
+    }
+
+    /// Removes the verified caller.
+    pub fn clear_identity(&self) {
+        *self.fields.identity.lock() = None;
+    }
+
+    /// Returns the name of the route.
+    #[must_use]
+    pub fn route(&self) -> Option<&str> {
+        self.fields.route.get().map(AsRef::as_ref)
+    }
+
+    /// Sets the name of the route. Keeps the first value.
+    pub fn set_route(&self, route: impl Into<Cow<'static, str>>) {
+        let _already = self.fields.route.set(route.into());
+    }
+
+    /// Returns the name of the stage, such as `prod`.
+    #[must_use]
+    pub fn stage(&self) -> Option<&str> {
+        self.fields.stage.get().map(AsRef::as_ref)
+    }
+
+    /// Sets the name of the stage. Keeps the first value.
+    pub fn set_stage(&self, stage: impl Into<Cow<'static, str>>) {
+        let _already = self.fields.stage.set(stage.into());
+    }
+
+    /// Returns the model that the client named.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.fields.model.get().map(AsRef::as_ref)
+    }
+
+    /// Sets the model that the client named. Keeps the first value.
+    pub fn set_model(&self, model: impl Into<Box<str>>) {
+        let _already = self.fields.model.set(model.into());
+    }
+
+    /// Returns the model and provider that go to the upstream, such as `org/name:provider`.
+    ///
+    /// The notation is that of [`Target`](crate::model::Target).
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        self.fields.target.get().map(AsRef::as_ref)
+    }
+
+    /// Sets the model and provider that go to the upstream. Keeps the first value.
+    pub fn set_target(&self, target: impl Into<Box<str>>) {
+        let _already = self.fields.target.set(target.into());
+    }
+
+    /// Returns the origin of the upstream that the request was sent to.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&str> {
+        self.fields.upstream.get().map(AsRef::as_ref)
+    }
+
+    /// Sets the origin of the upstream. Keeps the first value.
+    pub fn set_upstream(&self, origin: Arc<str>) {
+        let _already = self.fields.upstream.set(origin);
+    }
+
+    /// Counts one more request to the upstream.
+    pub fn add_attempt(&self) {
+        self.fields.attempts.fetch_add(1, Relaxed);
+    }
+
+    /// Records that another model or upstream serves the request than the client named.
+    ///
+    /// Call it before the head of the response is returned. A cache does not store such a response,
+    /// because later requests would receive it in place of their first choice.
+    pub fn set_fell_back(&self) {
+        self.fields.fell_back.store(true, Relaxed);
+    }
+
+    /// Sets the token counts that the upstream reported. Replaces an earlier value.
+    pub fn set_usage(&self, usage: Usage) {
+        *self.fields.usage.lock() = Some(usage);
+    }
+
+    /// Returns whether a layer reads the response body.
+    ///
+    /// The upstream must not compress such a body. `UpstreamLayer` sees to this.
+    #[must_use]
+    pub fn answer_is_read(&self) -> bool {
+        self.fields.response_is_read.load(Relaxed)
+    }
+
+    /// Announces that a layer reads the response body.
+    pub fn announce_answer_is_read(&self) {
+        self.fields.response_is_read.store(true, Relaxed);
+    }
+
+    /// Replaces the recorded results.
+    ///
+    /// Use it to test a layer that reads them. `None` leaves a value as it is. Names of limits and the
+    /// rejection keep their first value.
+    #[cfg(feature = "test-util")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+    pub fn set_outcome(&self, outcome: Outcome) {
+        if let Some(slug) = outcome.rejection {
+            self.set_refusal(slug);
+        }
+        if let Some(limit) = outcome.limited_by {
+            self.set_limited_by(limit);
+        }
+        if let Some(limit) = outcome.shadow_limited_by {
+            self.set_shadow_limited_by(limit);
+        }
+        if let Some(cache) = outcome.cache {
+            self.set_cache(cache);
+        }
+        if let Some(status) = outcome.upstream_status {
+            self.set_upstream_status(status);
+        }
+        if let Some(usage) = outcome.usage {
+            self.set_usage(usage);
+        }
+        if let Some(end) = outcome.stream_end {
+            self.set_stream_end(end);
+        }
+        self.fields.fell_back.store(outcome.fell_back, Relaxed);
+        self.fields.attempts.store(outcome.attempts, Relaxed);
+        self.fields.bytes_in.store(outcome.bytes_in, Relaxed);
+        self.fields.generated_tokens.store(outcome.generated_tokens, Relaxed);
+    }
+}

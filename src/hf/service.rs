@@ -1,0 +1,78 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    body::ResponseBody, future::ResponseFuture, origin::Origin, response_filter::ResponseFilter,
+    settings::Settings, token::TokenSource,
+};
+use crate::context::RequestContext;
+
+/// Middleware that sends every request to one origin with the token of that origin.
+///
+/// [`HfTokenLayer`](super::HfTokenLayer) makes it. See the [module docs](super) for an example.
+#[derive(Clone, Debug)]
+pub struct HfToken<S> {
+    inner: S,
+    settings: Arc<Settings>,
+}
+
+impl<S> HfToken<S> {
+    /// Wraps `inner` with the defaults of [`HfTokenLayer::new`](super::HfTokenLayer::new).
+    pub fn new(inner: S, origin: Origin, source: TokenSource) -> Self {
+        Self::from_parts(inner, Arc::new(Settings::new(origin, source)))
+    }
+
+    pub(super) const fn from_parts(inner: S, settings: Arc<Settings>) -> Self {
+        Self { inner, settings }
+    }
+
+    /// Returns a reference to the inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for HfToken<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Body<Data = Bytes>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S::Future> {
+        let context = RequestContext::ensure(request.extensions_mut());
+        let Settings { origin, source, allowed, format, .. } = &*self.settings;
+        let responder = format.for_request(&request);
+        match self.settings.prepare(&mut request) {
+            Ok(()) => {
+                let filter = ResponseFilter::new(source.scrubber().clone(), allowed.clone());
+                context.set_upstream(origin.name());
+                ResponseFuture::pass(self.inner.call(request), filter, responder, context)
+            }
+            Err(rejection) => ResponseFuture::reject(rejection, responder, context),
+        }
+    }
+}

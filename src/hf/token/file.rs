@@ -1,0 +1,189 @@
+use std::{
+    fs::{self, File, Metadata},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use zeroize::Zeroizing;
+
+use super::value::{Token, TokenError};
+use crate::{clock::SharedClock, lock::Lock, printable::Printable, secret::Scrubber};
+
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_BYTES: u64 = 16 * 1_024;
+
+/// A file with a token and its last good token.
+#[derive(Debug)]
+pub(super) struct TokenFile {
+    path: PathBuf,
+    clock: SharedClock,
+    // Monotonic milliseconds.
+    next_check: AtomicU64,
+    token: ArcSwap<Token>,
+    scrubber: Scrubber,
+    state: Lock<FileState>,
+}
+
+#[derive(Clone, Debug)]
+struct FileState {
+    // Of the last content, good or bad. `None` when the file could not be read.
+    version: Option<FileVersion>,
+    error: Option<TokenError>,
+}
+
+impl TokenFile {
+    pub(super) fn open(path: PathBuf, clock: SharedClock) -> Result<Self, TokenError> {
+        let (version, token) = read(&path)?;
+        let token = token?;
+        let scrubber = Scrubber::new([token.secret()]);
+        let state = FileState { version: Some(version), error: None };
+        Ok(Self::new(path, clock, Arc::new(token), scrubber, state))
+    }
+
+    fn new(
+        path: PathBuf,
+        clock: SharedClock,
+        token: Arc<Token>,
+        scrubber: Scrubber,
+        state: FileState,
+    ) -> Self {
+        let next_check = AtomicU64::new(millis(clock.monotonic() + CHECK_INTERVAL));
+        let (token, state) = (ArcSwap::new(token), Lock::new(state));
+        Self { path, clock, next_check, token, scrubber, state }
+    }
+
+    pub(super) fn with_clock(&self, clock: SharedClock) -> Self {
+        let state = self.state.lock().clone();
+        Self::new(self.path.clone(), clock, self.token.load_full(), self.scrubber(), state)
+    }
+
+    pub(super) fn scrubber(&self) -> Scrubber {
+        self.scrubber.clone()
+    }
+
+    pub(super) fn current(&self) -> Arc<Token> {
+        let now = self.clock.monotonic();
+        let due = self.next_check.load(Relaxed);
+        // One request checks the file. Concurrent requests use the current token.
+        if millis(now) >= due
+            && self
+                .next_check
+                .compare_exchange(due, millis(now + CHECK_INTERVAL), Relaxed, Relaxed)
+                .is_ok()
+        {
+            self.check();
+        }
+        self.token.load_full()
+    }
+
+    fn check(&self) {
+        let version = stat(&self.path).map(|metadata| FileVersion::of(&metadata));
+        if let Ok(version) = &version
+            && self.state.lock().version.as_ref() == Some(version)
+        {
+            return;
+        }
+        let (version, token) = match version.and_then(|_changed| read(&self.path)) {
+            Ok((version, token)) => (Some(version), token),
+            Err(error) => (None, Err(error)),
+        };
+        let error = match token {
+            Ok(token) => {
+                // First, so that no request carries a token that the scrubber does not know.
+                self.scrubber.rotate(token.secret());
+                self.token.store(Arc::new(token));
+                None
+            }
+            Err(error) => Some(error),
+        };
+        let before =
+            std::mem::replace(&mut *self.state.lock(), FileState { version, error: error.clone() });
+        let path = Printable(self.path.display());
+        match (before.error, error) {
+            (before, Some(error)) if before.as_ref() != Some(&error) => {
+                tracing::warn!(%path, %error, "the token's file is not valid; the last good token stays in use");
+            }
+            (Some(_), None) => tracing::info!(%path, "the token's file is valid again"),
+            _ => {}
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Distinguishes two contents of a file without reading it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct FileVersion {
+    modified: Option<SystemTime>,
+    length: u64,
+    // Device, inode and time of its last change. They detect a replaced file and a second write
+    // within one tick of the modification time.
+    #[cfg(unix)]
+    inode: (u64, u64, i64, i64),
+}
+
+impl FileVersion {
+    fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        use std::os::unix::fs::MetadataExt;
+        Self {
+            modified: metadata.modified().ok(),
+            length: metadata.len(),
+            #[cfg(unix)]
+            inode: (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+fn stat(path: &Path) -> Result<Metadata, TokenError> {
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    // Opening a pipe would wait for its writer.
+    if metadata.is_file() { Ok(metadata) } else { Err(TokenError::NotAFile) }
+}
+
+/// Reads the file and its version. The inner result is about the content.
+fn read(path: &Path) -> Result<(FileVersion, Result<Token, TokenError>), TokenError> {
+    stat(path)?;
+    let file = File::open(path).map_err(unreadable)?;
+    // Of the open file, because the path may lead to another one by now.
+    let version = FileVersion::of(&file.metadata().map_err(unreadable)?);
+    // Full capacity at once, because a growing buffer leaves unwiped copies behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(MAX_BYTES as usize + 32));
+    file.take(MAX_BYTES + 1).read_to_end(&mut content).map_err(unreadable)?;
+    if content.len() as u64 > MAX_BYTES {
+        return Ok((version, Err(TokenError::TooLarge)));
+    }
+    let token = str::from_utf8(content.trim_ascii_end()).map_err(|_| TokenError::Malformed);
+    Ok((version, token.and_then(Token::new)))
+}
+
+fn unreadable(error: io::Error) -> TokenError {
+    TokenError::Unreadable(error.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unchanged_file_is_not_read_again() {
+        let path = std::env::temp_dir().join(format!("tower-inference-{}", std::process::id()));
+        fs::write(&path, "token").unwrap();
+        let file = TokenFile::open(path.clone(), SharedClock::default()).unwrap();
+        let before = file.token.load_full();
+        file.check();
+        assert!(Arc::ptr_eq(&before, &file.token.load_full()));
+        fs::write(&path, "other").unwrap();
+        file.check();
+        assert!(!Arc::ptr_eq(&before, &file.token.load_full()));
+        fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,5 @@
+mod file;
+mod source;
+mod value;
+
+pub use self::{source::TokenSource, value::TokenError};

@@ -1,0 +1,5 @@
+//! Reads and checks the body of a request.
+
+pub(crate) mod collect;
+pub(crate) mod reader;
+pub(crate) mod settings;

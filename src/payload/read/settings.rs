@@ -1,0 +1,140 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, request::Parts};
+use http_body::Body;
+
+use crate::{
+    body::content_length,
+    context::RequestContext,
+    memory_limit::{MemoryLimit, MemoryPermit},
+    payload::{
+        body::{bounded::BodyLimits, buffered::BufferedBody},
+        coding::{decoder::Coding, header::check_coding},
+        content_type::{Charset, charset_of_json, check_charset, json_required},
+        error::PayloadError,
+        json::{bounds::DocumentBounds, error::DocumentError},
+    },
+    rejection::Rejection,
+};
+
+/// The settings for reading and checking bodies.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadSettings {
+    pub(crate) mode: ReadMode,
+    pub(crate) decompress: bool,
+    pub(crate) limits: BodyLimits,
+    pub(crate) bounds: DocumentBounds,
+    pub(crate) memory: MemoryLimit,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ReadMode {
+    Json,
+    Bytes,
+    Streamed,
+}
+
+impl ReadSettings {
+    pub(crate) const fn max_body_bytes(&self) -> u64 {
+        self.limits.max_bytes
+    }
+
+    pub(crate) fn permit(&self) -> MemoryPermit {
+        self.memory.permit()
+    }
+
+    /// Whether the document is parsed in steps before the inner service is called. This also
+    /// applies to modes that need no document, because an inner layer would parse it in one step.
+    pub(crate) fn parses_in_steps(&self, buffered: &BufferedBody) -> bool {
+        let begins = |bytes: &[u8]| matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['));
+        buffered.is_unparsed_beyond(PARSE_STEP)
+            && (self.mode == ReadMode::Json || begins(buffered.bytes()))
+    }
+
+    /// Checks the head of a request.
+    pub(crate) fn check_head<B: Body>(
+        &self,
+        parts: &Parts,
+        body: &B,
+    ) -> Result<BodyHead, Rejection> {
+        let said = content_length(&parts.headers).unwrap_or(0);
+        let announced = said.max(body.size_hint().lower());
+        if announced > self.limits.max_bytes {
+            return Err(PayloadError::TooLarge(Some(self.limits.max_bytes)).rejection());
+        }
+        let coding = match self.mode {
+            ReadMode::Json | ReadMode::Bytes => check_coding(&parts.headers, self.decompress)?,
+            ReadMode::Streamed => None,
+        };
+        let charset = charset_of_json(&parts.headers);
+        let mistyped = self.mode == ReadMode::Json && charset.is_none();
+        if mistyped && (announced > 0 || !is_bodiless(&parts.method)) {
+            return Err(json_required());
+        }
+        Ok(BodyHead { announced, coding, mistyped, charset })
+    }
+
+    /// Checks the whole body of a request.
+    pub(crate) fn check_body(
+        &self,
+        buffered: &Arc<BufferedBody>,
+        charset: Option<Charset>,
+        method: &Method,
+        context: &RequestContext,
+    ) -> Result<(), Rejection> {
+        check_charset(charset, buffered.bytes())?;
+        if self.mode != ReadMode::Json {
+            return Ok(());
+        }
+        let document = match buffered.document_within(self.bounds) {
+            Ok(document) => document,
+            Err(DocumentError::Empty) if is_bodiless(method) => return Ok(()),
+            Err(error) => return Err(error.rejection()),
+        };
+        if context.model().is_none() {
+            let model = document.root().get("model").and_then(|model| model.as_str());
+            if let Some(model) = model.filter(|model| model.len() <= MAX_MODEL) {
+                context.set_model(model);
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a payload. `memory` has taken its size.
+    pub(crate) fn buffer(
+        &self,
+        bytes: Bytes,
+        trailers: Option<Box<HeaderMap>>,
+        memory: MemoryPermit,
+        context: &RequestContext,
+    ) -> Arc<BufferedBody> {
+        let buffered = Arc::new(BufferedBody::new(bytes, trailers, self.bounds, Some(memory)));
+        context.remember_payload(Arc::<BufferedBody>::downgrade(&buffered));
+        buffered
+    }
+}
+
+/// Bytes of a document that are parsed until the task yields.
+pub(crate) const PARSE_STEP: usize = 256 * 1024;
+
+/// Longer model names are not recorded. No known model has one.
+const MAX_MODEL: usize = 256;
+
+/// Facts about the body from the head of its request.
+pub(crate) struct BodyHead {
+    /// The declared size, which the client may exceed.
+    pub(crate) announced: u64,
+    /// The coding that is decoded.
+    pub(crate) coding: Option<Coding>,
+    /// The type is not JSON. This is an error only if the body has bytes, because an absent body
+    /// needs no type.
+    pub(crate) mistyped: bool,
+    /// The charset if the type is JSON.
+    pub(crate) charset: Option<Charset>,
+}
+
+/// Whether a request of this method needs no body (RFC 9110 section 9.3).
+pub(crate) fn is_bodiless(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS | Method::TRACE)
+}

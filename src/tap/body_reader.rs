@@ -1,0 +1,89 @@
+use http::{HeaderMap, header::CONTENT_TYPE};
+
+#[cfg(feature = "cache")]
+use super::completeness::Completeness;
+use super::{
+    document::{DocumentFacts, JsonScanner},
+    stream::{EventStream, JsonLines, TapUpdate},
+};
+use crate::{body::BodyEnd, sse::says_event_stream};
+
+/// Reads a body by its media type.
+pub(super) enum BodyReader {
+    Json(JsonScanner),
+    Events(EventStream),
+    Lines(JsonLines),
+}
+
+impl BodyReader {
+    /// Returns the reader for the media type of these headers.
+    pub(super) fn for_media_type(headers: &HeaderMap) -> Option<Self> {
+        let media_type = headers.get(CONTENT_TYPE)?.as_bytes();
+        let media_type = media_type.split(|byte| *byte == b';').next()?.trim_ascii();
+        if says_event_stream(headers) {
+            Some(Self::Events(EventStream::new()))
+        } else if is_json(media_type) {
+            Some(Self::Json(JsonScanner::new()))
+        } else if is_json_lines(media_type) {
+            Some(Self::Lines(JsonLines::new()))
+        } else {
+            None
+        }
+    }
+
+    /// Reads a chunk. A JSON document has no results before its end.
+    pub(super) fn feed(&mut self, chunk: &[u8]) -> Option<TapUpdate> {
+        match self {
+            Self::Json(scanner) => {
+                scanner.feed(chunk);
+                None
+            }
+            Self::Events(events) => Some(events.feed(chunk)),
+            Self::Lines(lines) => Some(lines.feed(chunk)),
+        }
+    }
+
+    /// Ends the body.
+    pub(super) fn finish(&mut self, end: BodyEnd) -> TapUpdate {
+        match self {
+            Self::Json(scanner) => TapUpdate {
+                usage: scanner.finish().and_then(DocumentFacts::usage),
+                end: None,
+                tokens: scanner.texts().estimate(),
+                least_tokens: scanner.texts().least(),
+            },
+            Self::Events(events) => events.finish(end),
+            Self::Lines(lines) => lines.finish(end),
+        }
+    }
+
+    /// Returns whether the response is complete, after [`finish`](Self::finish).
+    #[cfg(feature = "cache")]
+    pub(super) fn completeness(&self) -> Completeness {
+        match self {
+            Self::Json(scanner) => Completeness::of_document(scanner),
+            Self::Events(events) => events.completeness(),
+            Self::Lines(lines) => lines.completeness(),
+        }
+    }
+
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Json(_) => "json",
+            Self::Events(_) => "events",
+            Self::Lines(_) => "lines",
+        }
+    }
+}
+
+fn is_json(media_type: &[u8]) -> bool {
+    let suffix = media_type.len().checked_sub(5).and_then(|at| media_type.get(at..));
+    media_type.eq_ignore_ascii_case(b"application/json")
+        || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json"))
+}
+
+fn is_json_lines(media_type: &[u8]) -> bool {
+    ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"]
+        .iter()
+        .any(|lines| media_type.eq_ignore_ascii_case(lines.as_bytes()))
+}

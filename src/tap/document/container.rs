@@ -1,0 +1,39 @@
+/// The role of a JSON object or array by its place in the document.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum Container {
+    /// Around the document.
+    Outside,
+    /// An array around the root.
+    Batch,
+    Root,
+    Usage,
+    /// An object in the root that is a part of the response: `response` of OpenAI's responses and
+    /// of Cohere's first version, `message` and `delta` of Anthropic and Cohere, `x_groq` of Groq.
+    Part,
+    PartUsage,
+    /// `tokens` in the usage of Cohere.
+    Tokens,
+    /// `billed_units` in the usage of Cohere.
+    BilledUnits,
+    /// `meta` of Cohere's first version, rankings and embeddings.
+    Meta,
+    /// `details` of TGI.
+    Details,
+    /// The prompt tokens in the details of TGI.
+    Prefill,
+    /// `meta_info` of SGLang.
+    MetaInfo,
+    /// `finish_reason` in the `meta_info` of SGLang.
+    MetaInfoFinish,
+    /// `usageMetadata` of Gemini.
+    UsageMetadata,
+    /// `timings` of llama.cpp.
+    Timings,
+    Choices,
+    Choice,
+    /// `incomplete_details` of OpenAI's responses.
+    IncompleteDetails,
+    /// An array of errors.
+    Errors,
+    Other,
+}

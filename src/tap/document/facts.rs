@@ -1,0 +1,270 @@
+use super::{
+    container::Container,
+    flags::DocumentFlags,
+    generated_text::GeneratedText,
+    member_role::MemberRole,
+    token_counts::{CountKind, PartialUsage, TokenCounts},
+    words::{BoundedWord, EventType, FinishReasons, ResponseStatus, belongs_to_errors},
+};
+
+/// The facts that a document states about its response.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct DocumentFacts {
+    counts: [TokenCounts; COUNT_SOURCES],
+    finish_reasons: FinishReasons,
+    // Why the response is incomplete, if it is.
+    incomplete_reason: FinishReasons,
+    flags: DocumentFlags,
+    pub(crate) event_type: EventType,
+    pub(crate) texts: GeneratedText,
+}
+
+/// The number of objects that may hold counts. The first one with counts is used.
+const COUNT_SOURCES: usize = 7;
+
+impl DocumentFacts {
+    pub(crate) const fn has(&self, flag: DocumentFlags) -> bool {
+        self.flags.has(flag)
+    }
+
+    /// Returns the token counts of the first object that has any.
+    pub(crate) fn usage(&self) -> Option<PartialUsage> {
+        // Counts of several responses would be mixed.
+        let alone = !self.has(DocumentFlags::SEVERAL_ROOTS);
+        self.counts.iter().find_map(TokenCounts::usage).filter(|_| alone)
+    }
+
+    /// Returns the finish reasons.
+    pub(crate) const fn finish_reasons(&self) -> FinishReasons {
+        let incomplete =
+            self.has(DocumentFlags::INCOMPLETE) || matches!(self.event_type, EventType::Incomplete);
+        match (incomplete, self.incomplete_reason.is_empty()) {
+            (false, _) => self.finish_reasons,
+            (true, false) => self.finish_reasons.and(self.incomplete_reason),
+            (true, true) => self.finish_reasons.and(FinishReasons::OTHER),
+        }
+    }
+
+    /// Returns whether the document reports a failure.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has(DocumentFlags::ANY_ERROR)
+            || self.finish_reasons.has(FinishReasons::FAILED)
+            || matches!(self.event_type, EventType::Error | EventType::Failed)
+    }
+
+    /// Returns whether a document that is the whole body holds no complete response.
+    pub(crate) const fn is_unfinished(&self) -> bool {
+        self.has(DocumentFlags::NO_RESPONSE)
+    }
+
+    /// Reads the name of a member of the root.
+    pub(super) fn read_root_name(&mut self, name: &[u8]) {
+        self.flags.add(DocumentFlags::MEMBERS);
+        if !belongs_to_errors(name) {
+            self.flags.add(DocumentFlags::MORE_THAN_ERROR);
+        }
+        if matches!(
+            name,
+            b"usage"
+                | b"type"
+                | b"event_type"
+                | b"error"
+                | b"token"
+                | b"choices"
+                | b"candidates"
+                | b"delta"
+        ) {
+            self.flags.add(DocumentFlags::KNOWN_EVENT);
+        }
+        if matches!(name, b"token" | b"choices" | b"candidates" | b"delta") {
+            self.flags.add(DocumentFlags::DELTA);
+        }
+    }
+
+    /// Forgets the earlier value of a repeated member.
+    pub(super) fn start_value(&mut self, container: Container, member: MemberRole) {
+        match (container, member) {
+            (Container::Errors, _) => self.flags.add(DocumentFlags::FAILED),
+            (Container::Prefill, _) => {
+                if let Some(counts) = self.counts(Container::Details) {
+                    counts.increment(CountKind::ListedPrompt);
+                }
+            }
+            (Container::Root, MemberRole::Error) => self.flags.remove(DocumentFlags::ROOT_ERROR),
+            (Container::Part, MemberRole::Error) => self.flags.remove(DocumentFlags::PART_ERROR),
+            (_, MemberRole::GeneratedText) => self.flags.remove(DocumentFlags::GENERATED_TEXT),
+            (_, MemberRole::Type) => self.event_type = EventType::Other,
+            (Container::Root, MemberRole::Usage) => self.clear(Container::Usage),
+            (Container::Root, MemberRole::Details) => self.clear(Container::Details),
+            (Container::Root, MemberRole::Response) | (Container::Part, MemberRole::Usage) => {
+                self.clear(Container::PartUsage);
+            }
+            (_, MemberRole::Count(kind)) => self.set(container, kind, None),
+            _ => {}
+        }
+    }
+
+    pub(super) fn start_container(
+        &mut self,
+        container: Container,
+        member: MemberRole,
+        inside: Container,
+    ) {
+        match (inside, member) {
+            (Container::Root, _) => self.flags.remove(DocumentFlags::OF_ROOT),
+            (_, MemberRole::Error) => self.fail(container),
+            (_, MemberRole::Explanation) => self.flags.add(DocumentFlags::EXPLANATION),
+            _ => {}
+        }
+    }
+
+    pub(super) fn end_container(&mut self, container: Container) {
+        match container {
+            Container::Root if !self.has(DocumentFlags::MEMBERS) => {
+                self.flags.add(DocumentFlags::EMPTY)
+            }
+            Container::Root => {
+                let flat = self.has(DocumentFlags::EXPLANATION)
+                    && !self.has(DocumentFlags::MORE_THAN_ERROR);
+                if flat
+                    && (!self.has(DocumentFlags::OTHER_TYPE) || self.has(DocumentFlags::ERROR_CODE))
+                {
+                    self.flags.add(DocumentFlags::FAILED);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Records that another root follows.
+    pub(super) const fn start_next_root(&mut self) {
+        self.flags.add(DocumentFlags::SEVERAL_ROOTS);
+    }
+
+    pub(super) fn read_string(
+        &mut self,
+        container: Container,
+        member: MemberRole,
+        word: &BoundedWord,
+    ) {
+        match member {
+            // Some servers send an empty one with every event.
+            MemberRole::Error if !word.is_empty() => self.fail(container),
+            MemberRole::Message | MemberRole::Explanation
+                if container == Container::Root && !word.is_empty() =>
+            {
+                self.flags.add(DocumentFlags::EXPLANATION);
+            }
+            MemberRole::FinishReason if word.is_empty() => {
+                self.flags.add(DocumentFlags::UNFINISHED)
+            }
+            MemberRole::FinishReason => self.add_finish_reason(FinishReasons::of(word)),
+            MemberRole::IncompleteReason => {
+                self.incomplete_reason = self.incomplete_reason.and(FinishReasons::of(word))
+            }
+            MemberRole::Status => match ResponseStatus::of(word) {
+                ResponseStatus::Ended(reason) => {
+                    self.finish_reasons = self.finish_reasons.and(reason)
+                }
+                ResponseStatus::Incomplete => self.flags.add(DocumentFlags::INCOMPLETE),
+                ResponseStatus::Running => self.flags.add(DocumentFlags::UNFINISHED),
+                ResponseStatus::Success => self.flags.add(DocumentFlags::MORE_THAN_ERROR),
+                ResponseStatus::Unknown => {}
+            },
+            MemberRole::GeneratedText => self.flags.add(DocumentFlags::GENERATED_TEXT),
+            MemberRole::Object if word.as_bytes() == b"error" => {
+                self.flags.add(DocumentFlags::FAILED)
+            }
+            MemberRole::Type => {
+                let name = word.as_bytes();
+                self.event_type = EventType::of(name);
+                let of_error = name.windows(4).any(|part| part == b"rror");
+                if !of_error {
+                    self.flags.add(DocumentFlags::OTHER_TYPE);
+                }
+            }
+            _ if container == Container::Outside && word.is_empty() => {
+                self.flags.add(DocumentFlags::EMPTY)
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn read_number(
+        &mut self,
+        container: Container,
+        member: MemberRole,
+        number: Option<u64>,
+    ) {
+        match member {
+            MemberRole::Error => self.fail(container),
+            MemberRole::Count(kind) => self.set(container, kind, number),
+            MemberRole::Code | MemberRole::Status if number.is_none_or(|code| code >= 400) => {
+                self.flags.add(DocumentFlags::ERROR_CODE);
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads `true`, `false` or `null` by its first letter.
+    pub(super) fn read_literal(&mut self, container: Container, member: MemberRole, letter: u8) {
+        match (member, letter) {
+            (MemberRole::Error, b't') => self.fail(container),
+            (MemberRole::Done, b't') => self.flags.add(DocumentFlags::DONE),
+            (MemberRole::Done, b'f') => self.flags.add(DocumentFlags::UNFINISHED),
+            (MemberRole::Success, b't') => self.flags.add(DocumentFlags::MORE_THAN_ERROR),
+            (MemberRole::Success, b'f') => self.flags.add(DocumentFlags::FAILED),
+            (MemberRole::Truncated, b't') => self.add_finish_reason(FinishReasons::OTHER),
+            (MemberRole::StoppedAtLimit, b't') => self.add_finish_reason(FinishReasons::LIMIT),
+            (MemberRole::StoppedByItself, b't') => self.add_finish_reason(FinishReasons::FINISHED),
+            (MemberRole::FinishReason, b'n') => self.flags.add(DocumentFlags::UNFINISHED),
+            (_, b'n') if container == Container::Outside => self.flags.add(DocumentFlags::EMPTY),
+            _ => {}
+        }
+    }
+
+    /// Returns the counter for a text that a model may have generated.
+    pub(super) fn generated_text(&mut self) -> &mut GeneratedText {
+        self.texts.set_in_delta(self.has(DocumentFlags::DELTA));
+        &mut self.texts
+    }
+
+    fn add_finish_reason(&mut self, reason: FinishReasons) {
+        self.finish_reasons = self.finish_reasons.and(reason);
+    }
+
+    const fn fail(&mut self, container: Container) {
+        self.flags.add(match container {
+            Container::Root => DocumentFlags::ROOT_ERROR,
+            Container::Part => DocumentFlags::PART_ERROR,
+            _ => DocumentFlags::FAILED,
+        });
+    }
+
+    fn set(&mut self, container: Container, kind: CountKind, number: Option<u64>) {
+        if let Some(counts) = self.counts(container) {
+            counts.set(kind, number);
+        }
+    }
+
+    fn clear(&mut self, container: Container) {
+        if let Some(counts) = self.counts(container) {
+            *counts = TokenCounts::default();
+        }
+    }
+
+    fn counts(&mut self, container: Container) -> Option<&mut TokenCounts> {
+        let source = match container {
+            Container::Usage => 0,
+            Container::PartUsage => 1,
+            // Used tokens come before billed tokens.
+            Container::Tokens => 2,
+            Container::BilledUnits => 3,
+            Container::Details | Container::MetaInfo | Container::UsageMetadata => 4,
+            Container::Root => 5,
+            Container::Timings => 6,
+            _ => return None,
+        };
+        self.counts.get_mut(source)
+    }
+}

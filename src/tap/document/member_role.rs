@@ -1,0 +1,225 @@
+use super::{
+    container::Container, generated_text::TextKind, token_counts::CountKind, words::explains,
+};
+
+/// The role of a JSON value by its name and its container.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum MemberRole {
+    Usage,
+    Response,
+    /// `message` in the root: an object or the words of an error.
+    Message,
+    Delta,
+    /// `token` in a stream of TGI.
+    Token,
+    XGroq,
+    Meta,
+    Tokens,
+    BilledUnits,
+    Details,
+    Prefill,
+    MetaInfo,
+    UsageMetadata,
+    Timings,
+    Choices,
+    IncompleteDetails,
+    Error,
+    Errors,
+    /// An explanation of an error.
+    Explanation,
+    /// A status number or an error number.
+    Code,
+    Success,
+    GeneratedText,
+    Type,
+    Object,
+    Status,
+    FinishReason,
+    /// The reason in `incomplete_details`.
+    IncompleteReason,
+    /// `done` of Ollama or `stop` of llama.cpp.
+    Done,
+    /// `truncated` of llama.cpp: the context was full.
+    Truncated,
+    /// `stopped_limit` of older llama.cpp.
+    StoppedAtLimit,
+    /// `stopped_eos` and `stopped_word` of older llama.cpp.
+    StoppedByItself,
+    /// A text that a model may have generated.
+    Text(TextKind),
+    /// A token count.
+    Count(CountKind),
+    Other,
+}
+
+impl MemberRole {
+    /// Returns the role of an object or array that is the value of this member in `around`.
+    pub(super) const fn container(self, around: Container, object: bool) -> Container {
+        match (around, self, object) {
+            (Container::Outside, _, false) => Container::Batch,
+            (Container::Outside | Container::Batch, _, true) => Container::Root,
+            (Container::Root, Self::Usage, true) => Container::Usage,
+            (Container::Root, Self::Response | Self::Message | Self::Delta | Self::XGroq, true) => {
+                Container::Part
+            }
+            (Container::Part, Self::Usage, true) => Container::PartUsage,
+            (Container::Root | Container::Part, Self::Meta, true) => Container::Meta,
+            (Container::Usage | Container::PartUsage | Container::Meta, Self::Tokens, true) => {
+                Container::Tokens
+            }
+            (
+                Container::Usage | Container::PartUsage | Container::Meta,
+                Self::BilledUnits,
+                true,
+            ) => Container::BilledUnits,
+            (Container::Root, Self::Details, true) => Container::Details,
+            (Container::Details, Self::Prefill, false) => Container::Prefill,
+            (Container::Root, Self::MetaInfo, true) => Container::MetaInfo,
+            (Container::MetaInfo, Self::FinishReason, true) => Container::MetaInfoFinish,
+            (Container::Root, Self::UsageMetadata, true) => Container::UsageMetadata,
+            (Container::Root, Self::Timings, true) => Container::Timings,
+            (Container::Root, Self::Choices, false) => Container::Choices,
+            (Container::Choices, _, true) => Container::Choice,
+            (Container::Root | Container::Part, Self::IncompleteDetails, true) => {
+                Container::IncompleteDetails
+            }
+            (Container::Root, Self::Errors, false) => Container::Errors,
+            _ => Container::Other,
+        }
+    }
+
+    pub(super) fn of(container: Container, name: &[u8]) -> Self {
+        match container {
+            Container::Root => Self::of_root(name),
+            Container::Part => match name {
+                b"usage" => Self::Usage,
+                b"meta" => Self::Meta,
+                b"error" => Self::Error,
+                b"status" => Self::Status,
+                b"incomplete_details" => Self::IncompleteDetails,
+                b"finish_reason" | b"stop_reason" => Self::FinishReason,
+                _ => Self::text(name),
+            },
+            Container::Usage | Container::PartUsage => match name {
+                b"tokens" => Self::Tokens,
+                b"billed_units" => Self::BilledUnits,
+                _ => Self::count(name),
+            },
+            Container::Tokens | Container::BilledUnits => match name {
+                b"input_tokens" => Self::Count(CountKind::Input),
+                b"output_tokens" => Self::Count(CountKind::Output),
+                _ => Self::Other,
+            },
+            Container::Meta => match name {
+                b"tokens" => Self::Tokens,
+                b"billed_units" => Self::BilledUnits,
+                _ => Self::Other,
+            },
+            Container::Details => match name {
+                b"finish_reason" => Self::FinishReason,
+                b"prefill" => Self::Prefill,
+                b"input_length" => Self::Count(CountKind::Prompt),
+                b"generated_tokens" => Self::Count(CountKind::Completion),
+                _ => Self::Other,
+            },
+            Container::MetaInfo => match name {
+                b"finish_reason" => Self::FinishReason,
+                b"prompt_tokens" => Self::Count(CountKind::Prompt),
+                b"completion_tokens" => Self::Count(CountKind::Completion),
+                _ => Self::Other,
+            },
+            Container::MetaInfoFinish if name == b"type" => Self::FinishReason,
+            Container::UsageMetadata => match name {
+                b"promptTokenCount" => Self::Count(CountKind::Prompt),
+                b"candidatesTokenCount" => Self::Count(CountKind::Completion),
+                b"thoughtsTokenCount" => Self::Count(CountKind::Thoughts),
+                b"totalTokenCount" => Self::Count(CountKind::Total),
+                _ => Self::Other,
+            },
+            Container::Timings => match name {
+                // The prompt tokens that were computed, and those that were cached.
+                b"prompt_n" => Self::Count(CountKind::Input),
+                b"cache_n" => Self::Count(CountKind::CacheRead),
+                b"predicted_n" => Self::Count(CountKind::Output),
+                _ => Self::Other,
+            },
+            // `stop_reason` of vLLM is the stop string and no finish reason.
+            Container::Choice => match name {
+                b"finish_reason" | b"finishReason" => Self::FinishReason,
+                b"error" => Self::Error,
+                _ => Self::text(name),
+            },
+            Container::IncompleteDetails if name == b"reason" => Self::IncompleteReason,
+            Container::Other => Self::text(name),
+            _ => Self::Other,
+        }
+    }
+
+    fn of_root(name: &[u8]) -> Self {
+        match name {
+            b"usage" => Self::Usage,
+            b"choices" | b"candidates" => Self::Choices,
+            b"error" => Self::Error,
+            b"errors" => Self::Errors,
+            b"type" | b"event_type" => Self::Type,
+            b"object" => Self::Object,
+            b"status" => Self::Status,
+            b"message" => Self::Message,
+            b"delta" => Self::Delta,
+            b"token" => Self::Token,
+            b"response" => Self::Response,
+            b"details" => Self::Details,
+            b"generated_text" => Self::GeneratedText,
+            b"x_groq" => Self::XGroq,
+            b"meta" => Self::Meta,
+            b"meta_info" => Self::MetaInfo,
+            b"usageMetadata" => Self::UsageMetadata,
+            b"timings" => Self::Timings,
+            b"incomplete_details" => Self::IncompleteDetails,
+            b"finish_reason" | b"stop_reason" | b"stopReason" | b"done_reason" | b"stop_type" => {
+                Self::FinishReason
+            }
+            b"done" | b"stop" => Self::Done,
+            b"truncated" => Self::Truncated,
+            b"stopped_limit" => Self::StoppedAtLimit,
+            b"stopped_eos" | b"stopped_word" => Self::StoppedByItself,
+            b"success" => Self::Success,
+            b"code" | b"status_code" | b"statusCode" | b"error_code" => Self::Code,
+            b"prompt_eval_count" | b"tokens_evaluated" => Self::Count(CountKind::Prompt),
+            b"eval_count" | b"tokens_predicted" => Self::Count(CountKind::Completion),
+            _ if explains(name) => Self::Explanation,
+            _ => Self::text(name),
+        }
+    }
+
+    fn count(name: &[u8]) -> Self {
+        match name {
+            b"prompt_tokens" => Self::Count(CountKind::Prompt),
+            b"completion_tokens" => Self::Count(CountKind::Completion),
+            b"total_tokens" | b"totalTokens" => Self::Count(CountKind::Total),
+            b"input_tokens" | b"inputTokens" => Self::Count(CountKind::Input),
+            b"output_tokens" | b"outputTokens" => Self::Count(CountKind::Output),
+            b"cache_creation_input_tokens" | b"cacheWriteInputTokens" => {
+                Self::Count(CountKind::CacheCreation)
+            }
+            b"cache_read_input_tokens" | b"cacheReadInputTokens" => {
+                Self::Count(CountKind::CacheRead)
+            }
+            _ => Self::Other,
+        }
+    }
+
+    fn text(name: &[u8]) -> Self {
+        TextKind::of(name).map_or(Self::Other, Self::Text)
+    }
+
+    /// Returns the kind of text in a string of this member, if a model may have generated it.
+    pub(super) const fn text_kind(self) -> Option<TextKind> {
+        match self {
+            Self::Text(kind) => Some(kind),
+            Self::GeneratedText => Some(TextKind::Generated),
+            Self::Response | Self::Delta => Some(TextKind::Content),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Reads one JSON document piece by piece and collects a few facts from known places.
+
+mod container;
+mod facts;
+mod flags;
+mod generated_text;
+mod literals;
+mod member_role;
+mod scanner;
+mod token_counts;
+mod words;
+
+pub(crate) use self::{
+    facts::DocumentFacts,
+    flags::DocumentFlags,
+    literals::{append_digit, code_unit, unescaped},
+    scanner::JsonScanner,
+    token_counts::PartialUsage,
+    words::{BoundedWord, EventType, FinishReasons},
+};

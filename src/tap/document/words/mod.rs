@@ -1,0 +1,15 @@
+//! The words that servers use for finish reasons, statuses and errors.
+
+mod bounded_word;
+mod error_members;
+mod event_type;
+mod finish_reasons;
+mod response_status;
+
+pub(crate) use self::{
+    bounded_word::BoundedWord, event_type::EventType, finish_reasons::FinishReasons,
+};
+pub(super) use self::{
+    error_members::{belongs_to_errors, explains},
+    response_status::ResponseStatus,
+};

@@ -1,0 +1,30 @@
+use super::{bounded_word::BoundedWord, finish_reasons::FinishReasons};
+
+/// The progress of a response by its member `status`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ResponseStatus {
+    Ended(FinishReasons),
+    /// Ended for the reason in `incomplete_details`.
+    Incomplete,
+    Running,
+    /// A server reports success of the request.
+    Success,
+    Unknown,
+}
+
+impl ResponseStatus {
+    pub(crate) fn of(word: &BoundedWord) -> Self {
+        let mut buffer = [0; BoundedWord::MAX];
+        match word.folded(&mut buffer) {
+            b"incomplete" => Self::Incomplete,
+            b"in_progress" | b"queued" | b"starting" | b"processing" | b"pending" | b"running" => {
+                Self::Running
+            }
+            b"ok" | b"success" => Self::Success,
+            _ => match FinishReasons::of(word) {
+                reason @ (FinishReasons::FAILED | FinishReasons::FINISHED) => Self::Ended(reason),
+                _ => Self::Unknown,
+            },
+        }
+    }
+}

@@ -1,0 +1,173 @@
+use super::{
+    long_event::LongEvent,
+    quick_scan::QuickScan,
+    stream_state::{EventFields, StreamState},
+    tap_update::TapUpdate,
+};
+use crate::{
+    body::BodyEnd,
+    sse::{Splitter, fields, strip_byte_order_mark},
+    tap::{
+        completeness::Completeness,
+        document::{DocumentFacts, EventType, JsonScanner},
+    },
+};
+
+/// Reads a stream of events.
+pub(crate) struct EventStream {
+    splitter: Splitter,
+    // The start of a frame that crosses chunks.
+    pending: Vec<u8>,
+    // The reader of a frame that is too long for `pending`. Boxed because few streams have one.
+    long_event: Option<Box<LongEvent>>,
+    started: bool,
+    state: StreamState,
+}
+
+impl EventStream {
+    /// The most bytes of an incomplete frame that are buffered. A longer frame is read piece by piece.
+    const MAX_PENDING: usize = 64 * 1024;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            // A frame within one chunk is read in place at any length.
+            splitter: Splitter::new(usize::MAX),
+            pending: Vec::new(),
+            long_event: None,
+            started: false,
+            state: StreamState::default(),
+        }
+    }
+
+    pub(crate) fn feed(&mut self, chunk: &[u8]) -> TapUpdate {
+        let end_before = self.state.end();
+        let mut usage_changed = false;
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let part = self.splitter.next(rest);
+            let (piece, tail) = rest.split_at_checked(part.len).unwrap_or((rest, &[]));
+            rest = tail;
+            if let Some(event) = &mut self.long_event {
+                event.feed(piece);
+            } else if part.closes && self.pending.is_empty() {
+                usage_changed |= self.read(piece, true);
+                continue;
+            } else {
+                self.buffer(piece);
+            }
+            if part.closes {
+                usage_changed |= self.end_frame(true);
+            }
+        }
+        self.state.update(usage_changed, end_before)
+    }
+
+    /// Ends the stream with its body.
+    ///
+    /// The last event of llama.cpp can lack its blank line. Its text does not count, because it may be
+    /// cut.
+    pub(crate) fn finish(&mut self, body: BodyEnd) -> TapUpdate {
+        if let Some(event) = &mut self.long_event {
+            event.feed(b"\n");
+        } else if !self.pending.is_empty() {
+            self.pending.push(b'\n');
+        }
+        let usage_changed = self.end_frame(false);
+        self.state.finish(body);
+        self.state.update(usage_changed, None)
+    }
+
+    pub(crate) fn completeness(&self) -> Completeness {
+        self.state.completeness()
+    }
+
+    /// Buffers a piece of a frame. Starts to read the frame piece by piece if it is too long.
+    fn buffer(&mut self, piece: &[u8]) {
+        if self.pending.len().saturating_add(piece.len()) <= Self::MAX_PENDING {
+            self.pending.extend_from_slice(piece);
+            return;
+        }
+        let mut event = Box::new(LongEvent::new());
+        let start = self.pending.iter().chain(piece.iter().take(3)).copied();
+        let has_mark = !self.started && start.take(3).eq("\u{feff}".bytes());
+        self.started = true;
+        let skipped = if has_mark { 3 } else { 0 };
+        let skipped_in_piece = usize::saturating_sub(skipped, self.pending.len());
+        event.feed(self.pending.get(skipped..).unwrap_or_default());
+        event.feed(piece.get(skipped_in_piece..).unwrap_or_default());
+        self.pending = Vec::new();
+        self.long_event = Some(event);
+    }
+
+    /// Reads a buffered frame or ends a long one. Returns true when it reports usage.
+    fn end_frame(&mut self, closed: bool) -> bool {
+        if let Some(event) = self.long_event.take() {
+            return event.finish(&mut self.state, closed);
+        }
+        if self.pending.is_empty() {
+            return false;
+        }
+        let mut pending = std::mem::take(&mut self.pending);
+        let usage_changed = self.read(&pending, closed);
+        pending.clear();
+        self.pending = pending;
+        usage_changed
+    }
+
+    /// Reads a frame. Returns true when it reports usage.
+    fn read(&mut self, frame: &[u8], closed: bool) -> bool {
+        let first = !std::mem::replace(&mut self.started, true);
+        let frame = if first { strip_byte_order_mark(frame) } else { frame };
+
+        let mut event = EventFields::default();
+        let (mut data, mut lines, mut bare_json) = (&[][..], 0_u8, false);
+        for (name, value) in fields(frame) {
+            match name {
+                b"event" => event.event_type = EventType::of(value),
+                b"data" => (data, lines) = (value, lines.saturating_add(1)),
+                // llama.cpp before October 2025 (tools/server/utils.hpp, server_sent_event).
+                b"error" => event.error |= !matches!(value.trim_ascii(), b"" | b"null"),
+                // A JSON document without a field name is an error of a proxy before the server.
+                [b'{', ..] => bare_json = true,
+                _ => {}
+            }
+        }
+        event.empty = lines == 0;
+        if event.empty {
+            event.error |= bare_json && scan([frame]).is_some_and(|facts| facts.has_failed());
+            let counts = event.error || event.event_type == EventType::Error;
+            return counts && self.state.add_event(&DocumentFacts::default(), event);
+        }
+        event.done = lines == 1 && data.trim_ascii() == b"[DONE]";
+        let document = if lines > 1 { frame } else { data };
+        let mut text = self.state.delivered.text();
+        let quick = QuickScan::of(document, &mut text);
+        let known = quick.known_form || event.done || matches!(document.trim_ascii(), b"" | b"{}");
+        if !closed {
+            // The text may be cut.
+        } else if quick.token_event {
+            self.state.delivered.add_token_event(&text, quick.special_token);
+        } else if known {
+            self.state.delivered.set_text(text);
+        } else {
+            self.state.delivered.add_unknown(document.len() as u64);
+        }
+        if quick.unfinished {
+            self.state.set_unfinished();
+        }
+        let data = || fields(frame).filter(|(name, _)| *name == b"data").map(|(_, line)| line);
+        let scan_all = lines > 1 || quick.needs_full_scan;
+        let facts = scan_all.then(|| scan(data())).flatten().unwrap_or_default();
+        self.state.add_event(&facts, event)
+    }
+}
+
+/// Reads a document line by line.
+fn scan<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<DocumentFacts> {
+    let mut scanner = JsonScanner::new();
+    for line in lines {
+        scanner.feed(line);
+        scanner.feed(b"\n");
+    }
+    scanner.finish().copied()
+}

@@ -1,0 +1,128 @@
+use memchr::{memchr2, memchr3};
+
+use super::stream_state::{EventFields, StreamState};
+use crate::tap::document::{BoundedWord, DocumentFlags, EventType, JsonScanner};
+
+/// Reads an event that is too long for the buffer, piece by piece.
+pub(super) struct LongEvent {
+    scanner: JsonScanner,
+    position: LinePosition,
+    // The name of the current field.
+    name: BoundedWord,
+    event_type: BoundedWord,
+    error: bool,
+    empty: bool,
+    data_bytes: u64,
+}
+
+/// The position in a line.
+#[derive(Clone, Copy)]
+enum LinePosition {
+    Name,
+    /// After the colon, where one space may follow.
+    AfterColon(EventField),
+    Value(EventField),
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum EventField {
+    Data,
+    Event,
+    Error,
+    Other,
+}
+
+impl LongEvent {
+    pub(super) fn new() -> Self {
+        Self {
+            scanner: JsonScanner::new(),
+            position: LinePosition::Name,
+            name: BoundedWord::EMPTY,
+            event_type: BoundedWord::EMPTY,
+            error: false,
+            empty: true,
+            data_bytes: 0,
+        }
+    }
+
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some(byte) = rest.first() {
+            rest = match self.position {
+                LinePosition::Name => {
+                    let at = memchr3(b':', b'\n', b'\r', rest).unwrap_or(rest.len());
+                    let (name, tail) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+                    self.name.push(name);
+                    match tail.first() {
+                        Some(b':') => {
+                            let field = self.field();
+                            self.position = LinePosition::AfterColon(field);
+                        }
+                        Some(_) => {
+                            let field = self.field();
+                            self.end_line(field);
+                        }
+                        None => {}
+                    }
+                    tail.get(1..).unwrap_or_default()
+                }
+                LinePosition::AfterColon(field) => {
+                    self.position = LinePosition::Value(field);
+                    if *byte == b' ' { rest.get(1..).unwrap_or_default() } else { rest }
+                }
+                LinePosition::Value(field) => {
+                    let at = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+                    let (value, tail) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+                    match field {
+                        EventField::Data => {
+                            self.data_bytes = self.data_bytes.saturating_add(value.len() as u64);
+                            self.scanner.feed(value);
+                        }
+                        EventField::Event => self.event_type.push(value),
+                        EventField::Error => self.error |= !value.trim_ascii().is_empty(),
+                        EventField::Other => {}
+                    }
+                    if !tail.is_empty() {
+                        self.end_line(field);
+                    }
+                    tail.get(1..).unwrap_or_default()
+                }
+            };
+        }
+    }
+
+    /// Ends the event. Returns true when it reports usage.
+    pub(super) fn finish(&self, state: &mut StreamState, closed: bool) -> bool {
+        let facts = self.scanner.finish().copied().unwrap_or_default();
+        if closed && facts.has(DocumentFlags::KNOWN_EVENT) {
+            state.delivered.add_cost(facts.texts.delta_cost());
+        } else if closed {
+            state.delivered.add_unknown(self.data_bytes);
+        }
+        let event_type = EventType::of(self.event_type.as_bytes());
+        let fields = EventFields { event_type, error: self.error, done: false, empty: self.empty };
+        state.add_event(&facts, fields)
+    }
+
+    /// Returns the field of the name that was read.
+    fn field(&mut self) -> EventField {
+        match self.name.as_bytes() {
+            b"data" => EventField::Data,
+            b"event" => {
+                self.event_type = BoundedWord::EMPTY;
+                EventField::Event
+            }
+            b"error" => EventField::Error,
+            _ => EventField::Other,
+        }
+    }
+
+    fn end_line(&mut self, field: EventField) {
+        if field == EventField::Data {
+            self.empty = false;
+            self.scanner.feed(b"\n");
+        }
+        self.name = BoundedWord::EMPTY;
+        self.position = LinePosition::Name;
+    }
+}

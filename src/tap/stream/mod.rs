@@ -1,0 +1,11 @@
+//! Reads streams of events and of JSON lines.
+
+mod delivered_text;
+mod event_stream;
+mod json_lines;
+mod long_event;
+mod quick_scan;
+mod stream_state;
+mod tap_update;
+
+pub(super) use self::{event_stream::EventStream, json_lines::JsonLines, tap_update::TapUpdate};

@@ -1,0 +1,156 @@
+use memchr::{memchr_iter, memchr2};
+
+use crate::{
+    tap::document::{code_unit, unescaped},
+    text_tokens::TextTokens,
+};
+
+/// The results of a quick scan of an event.
+///
+/// Most events of a stream are deltas. The scan costs one search for colons, and only events that
+/// may hold more are parsed. Quotes inside strings are escaped, so a match is always a member name.
+#[derive(Default)]
+pub(super) struct QuickScan {
+    /// The document may hold facts besides generated text.
+    pub(super) needs_full_scan: bool,
+    /// The document has the form of a known event.
+    pub(super) known_form: bool,
+    /// The document is an event of TGI with one token.
+    pub(super) token_event: bool,
+    /// The token belongs to a chat template.
+    pub(super) special_token: bool,
+    /// A choice has no finish reason yet.
+    pub(super) unfinished: bool,
+}
+
+impl QuickScan {
+    /// Scans a document. Adds its generated text to `generated`.
+    pub(super) fn of(document: &[u8], generated: &mut TextTokens) -> Self {
+        let mut scan = Self::default();
+        // Whether the member is inside an array of choices or a delta. An event of OpenAI's responses that
+        // repeats earlier text has neither.
+        let mut in_delta = false;
+        // The previous text, and whether it was reasoning.
+        let mut previous = (&[][..], false);
+        for at in memchr_iter(b':', document) {
+            let (name, value) = document.split_at_checked(at).unwrap_or_default();
+            let value = value.get(1..).unwrap_or_default().trim_ascii_start();
+            let name = name.trim_ascii_end();
+            let is = |text: &[u8]| name.ends_with(text);
+            if value.starts_with(b"null") {
+                scan.unfinished |= is(b"\"finish_reason\"");
+                continue;
+            }
+            let (mut text, mut reasoning) = (false, false);
+            match name {
+                [.., b'e', b'"'] => {
+                    let usage = is(b"\"usage\"");
+                    let explained = is(b"\"message\"") && value.starts_with(b"\"");
+                    scan.needs_full_scan |= usage || explained || is(b"\"stop_type\"");
+                    scan.known_form |= usage || is(b"\"type\"");
+                    text = is(b"\"name\"");
+                }
+                [.., b'n', b'"'] => {
+                    scan.needs_full_scan |= is(b"_reason\"") || is(b"Reason\"");
+                    text = is(b"\"partial_json\"");
+                    if is(b"\"token\"") && value.starts_with(b"{") {
+                        (scan.token_event, in_delta, scan.known_form) = (true, true, true);
+                    }
+                }
+                [.., b'r', b'"'] if is(b"\"error\"") => {
+                    (scan.needs_full_scan, scan.known_form) = (true, true);
+                }
+                [.., b's', b'"'] => {
+                    let (errors, success) = (is(b"\"errors\""), is(b"\"success\""));
+                    scan.needs_full_scan |=
+                        is(b"\"details\"") || is(b"\"timings\"") || errors || success;
+                    let choices = is(b"\"choices\"") || is(b"\"candidates\"");
+                    in_delta |= choices;
+                    scan.known_form |= choices;
+                    text = is(b"\"arguments\"");
+                }
+                [.., b'a', b'"'] => {
+                    let delta = is(b"\"delta\"");
+                    in_delta |= delta;
+                    scan.known_form |= delta;
+                    scan.needs_full_scan |= is(b"\"usageMetadata\"");
+                    // A string in OpenAI's responses.
+                    text = delta;
+                }
+                [.., b'p', b'"'] => {
+                    scan.needs_full_scan |= is(b"\"stop\"") && value.starts_with(b"true")
+                }
+                [.., b'o', b'"'] => scan.needs_full_scan |= is(b"\"meta_info\""),
+                [.., b't', b'"'] => {
+                    scan.needs_full_scan |= is(b"\"generated_text\"");
+                    reasoning = is(b"\"reasoning_content\"");
+                    text = reasoning || is(b"\"content\"") || is(b"\"text\"");
+                }
+                [.., b'g' | b'l', b'"'] => {
+                    scan.needs_full_scan |= is(b"\"detail\"") || is(b"\"msg\"");
+                    reasoning = is(b"\"reasoning\"") || is(b"\"thinking\"");
+                    text = reasoning || is(b"\"refusal\"");
+                    scan.special_token |= is(b"\"special\"") && value.starts_with(b"true");
+                }
+                _ => {}
+            }
+            if text && in_delta {
+                let without_text = *generated;
+                let text = read_text(value, generated);
+                // Servers repeat reasoning under its older name (vLLM's `reasoning_content`) or in parts
+                // (OpenRouter's `reasoning_details`).
+                if (reasoning || previous.1) && text == previous.0 {
+                    *generated = without_text;
+                }
+                previous = (text, reasoning || previous.1);
+            }
+            // The value may be the `type` of an event.
+            scan.needs_full_scan |= match value {
+                [b'"', b'e', ..] => value.starts_with(b"\"error\""),
+                [b'"', b'f', ..] => value.starts_with(b"\"failed\""),
+                [b'"', b'm' | b's', ..] => {
+                    [&b"\"message_stop\""[..], b"\"message-end\"", b"\"stream-end\""]
+                        .iter()
+                        .any(|end| value.starts_with(end))
+                }
+                [b'"', b'r', ..] => {
+                    [&b"completed\""[..], b"failed\"", b"incomplete\"", b"cancelled\""].iter().any(
+                        |end| {
+                            let word = value.strip_prefix(b"\"response.");
+                            word.is_some_and(|word| word.starts_with(end))
+                        },
+                    )
+                }
+                _ => false,
+            };
+        }
+        // Names and words may be written in escapes.
+        scan.needs_full_scan |= memchr_iter(b'\\', document)
+            .any(|at| document.get(at..).unwrap_or_default().starts_with(b"\\u00"));
+        scan
+    }
+}
+
+/// Counts the string at the start of `value` without its escapes. Returns the string as written.
+///
+/// A string without its closing quote counts as far as it goes. Any other value counts nothing.
+fn read_text<'a>(value: &'a [u8], generated: &mut TextTokens) -> &'a [u8] {
+    let Some(string) = value.strip_prefix(b"\"") else { return &[] };
+    let mut rest = string;
+    while let Some(at) = memchr2(b'"', b'\\', rest) {
+        generated.feed(rest.get(..at).unwrap_or_default());
+        let Some([b'\\', escaped, digits @ ..]) = rest.get(at..) else {
+            let read = string.len().saturating_sub(rest.len()).saturating_add(at);
+            return string.get(..read).unwrap_or_default();
+        };
+        rest = digits;
+        if *escaped == b'u' {
+            generated.feed_unit(code_unit(digits));
+            rest = digits.get(4..).unwrap_or_default();
+        } else {
+            generated.feed(&[unescaped(*escaped)]);
+        }
+    }
+    generated.feed(rest);
+    string
+}

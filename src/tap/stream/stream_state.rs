@@ -1,0 +1,111 @@
+use super::{delivered_text::DeliveredText, tap_update::TapUpdate};
+use crate::{
+    body::BodyEnd,
+    context::StreamEnd,
+    tap::{
+        completeness::Completeness,
+        document::{DocumentFacts, DocumentFlags, EventType, FinishReasons, PartialUsage},
+    },
+};
+
+/// The facts that the events of a stream have stated so far.
+#[derive(Default)]
+pub(super) struct StreamState {
+    end: Option<StreamEnd>,
+    finish_reasons: FinishReasons,
+    // A choice was reported as unfinished.
+    unfinished: bool,
+    usage: Option<PartialUsage>,
+    pub(super) delivered: DeliveredText,
+}
+
+/// The fields of an event apart from the document in its data.
+#[derive(Clone, Copy, Default)]
+pub(super) struct EventFields {
+    /// The value of the field `event`.
+    pub(super) event_type: EventType,
+    /// Another field than the data carries an error.
+    pub(super) error: bool,
+    /// The data is `[DONE]`.
+    pub(super) done: bool,
+    /// The event has no data.
+    pub(super) empty: bool,
+}
+
+impl StreamState {
+    pub(super) const fn set_unfinished(&mut self) {
+        self.unfinished = true;
+    }
+
+    /// Adds an event. Returns true when it reports usage.
+    pub(super) fn add_event(&mut self, facts: &DocumentFacts, fields: EventFields) -> bool {
+        let usage = facts.usage();
+        self.usage = match (self.usage, usage) {
+            (Some(earlier), Some(usage)) => Some(earlier.updated_by(usage)),
+            (earlier, usage) => usage.or(earlier),
+        };
+        self.finish_reasons = self.finish_reasons.and(facts.finish_reasons());
+
+        let is = |event_type| fields.event_type == event_type || facts.event_type == event_type;
+        let failed =
+            fields.error || facts.has_failed() || is(EventType::Error) || is(EventType::Failed);
+        // An event without data is not dispatched (WHATWG HTML section 9.2.6). An error counts anyway.
+        let ends = !fields.empty
+            && (facts.has(DocumentFlags::GENERATED_TEXT)
+                || facts.has(DocumentFlags::DONE)
+                || is(EventType::Completed)
+                || is(EventType::Incomplete));
+        let end = if failed || fields.done && self.is_blank() {
+            Some(StreamEnd::Failed)
+        } else if fields.done || ends {
+            Some(StreamEnd::Done)
+        } else {
+            None
+        };
+        // TGI and llama.cpp send `[DONE]` after an error as well.
+        if end.is_some() && self.end != Some(StreamEnd::Failed) {
+            self.end = end;
+        }
+        usage.is_some()
+    }
+
+    /// Ends the stream with its body.
+    pub(super) fn finish(&mut self, body: BodyEnd) {
+        let whole = matches!(body, BodyEnd::Complete | BodyEnd::Trailers);
+        let finished = whole && !self.finish_reasons.is_empty();
+        self.end = self.end.or(Some(if finished { StreamEnd::Done } else { StreamEnd::Cut }));
+    }
+
+    pub(super) const fn end(&self) -> Option<StreamEnd> {
+        self.end
+    }
+
+    /// Returns the results since the end of the stream was `end_before`.
+    pub(super) fn update(&self, usage_changed: bool, end_before: Option<StreamEnd>) -> TapUpdate {
+        TapUpdate {
+            usage: self.usage.filter(|_| usage_changed),
+            end: self.end.filter(|end| end_before != Some(*end)),
+            tokens: self.delivered.tokens(),
+            least_tokens: self.delivered.least_tokens(),
+        }
+    }
+
+    /// Returns whether the stream had no text, no finish reason and no count of output.
+    fn is_blank(&self) -> bool {
+        self.finish_reasons.is_empty()
+            && self.delivered.tokens() == 0
+            && !self.usage.is_some_and(|usage| usage.has_output())
+    }
+
+    /// Returns whether the stream holds a complete response, after [`finish`](Self::finish).
+    pub(super) fn completeness(&self) -> Completeness {
+        match self.end {
+            Some(StreamEnd::Failed) => Completeness::Failed,
+            Some(StreamEnd::Done) if self.finish_reasons.is_empty() && self.unfinished => {
+                Completeness::Unproven
+            }
+            Some(StreamEnd::Done) => Completeness::of(self.finish_reasons),
+            Some(StreamEnd::Cut) | None => Completeness::Unproven,
+        }
+    }
+}

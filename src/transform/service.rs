@@ -1,0 +1,76 @@
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header::ACCEPT_ENCODING};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{body::ResponseBody, future::ResponseFuture, settings::Settings};
+use crate::{context::RequestContext, payload::Payload};
+
+/// Middleware that edits requests on the way to the upstream.
+///
+/// [`TransformLayer`](super::TransformLayer) makes it, because its edits are set there. See the
+/// [module docs](super) for an example.
+#[derive(Clone, Debug)]
+pub struct Transform<S> {
+    inner: S,
+    settings: Settings,
+}
+
+impl<S> Transform<S> {
+    pub(super) const fn from_parts(inner: S, settings: Settings) -> Self {
+        Self { inner, settings }
+    }
+
+    /// Returns a reference to the inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, R> Service<Request<Payload>> for Transform<S>
+where
+    S: Service<Request<Payload>, Response = Response<R>>,
+    R: Body<Data = Bytes>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Payload>) -> Self::Future {
+        if !self.settings.has_edits() {
+            return ResponseFuture::pass(self.inner.call(request), None);
+        }
+        let responder = self.settings.format.for_request(&request);
+        let (mut parts, mut payload) = request.into_parts();
+        let context = RequestContext::ensure(&mut parts.extensions);
+        match self.settings.apply(&mut parts, &mut payload, &context) {
+            Ok(hide_usage) => {
+                let hide_usage = hide_usage.then(|| {
+                    context.announce_answer_is_read();
+                    let identity = HeaderValue::from_static("identity");
+                    parts.headers.insert(ACCEPT_ENCODING, identity);
+                    context
+                });
+                let request = Request::from_parts(parts, payload);
+                ResponseFuture::pass(self.inner.call(request), hide_usage)
+            }
+            Err(rejection) => ResponseFuture::reject(rejection, responder, context),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+use std::sync::Arc;
+
+use http::{header::CONNECTION, request::Parts};
+
+use super::{
+    edit::{Edit, JsonEdit, RequestInfo, UriEdits, apply_all},
+    value::RequestValues,
+};
+use crate::{
+    context::RequestContext,
+    hop_by_hop::strip_connection_headers,
+    model::Profile,
+    payload::{self, Payload},
+    rejection::{Rejection, RejectionFormat},
+};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings {
+    edits: Arc<Vec<Edit>>,
+    pub(super) binary_bodies: bool,
+    pub(super) profile: Arc<Profile>,
+    pub(super) format: RejectionFormat,
+}
+
+impl Settings {
+    pub(super) fn has_edits(&self) -> bool {
+        !self.edits.is_empty()
+    }
+
+    pub(super) fn push(&mut self, edit: Edit) {
+        Arc::make_mut(&mut self.edits).push(edit);
+    }
+
+    pub(super) fn push_json(&mut self, edit: JsonEdit) {
+        let edits = Arc::make_mut(&mut self.edits);
+        match edits.last_mut() {
+            Some(Edit::Json(json)) => json.push(edit),
+            _ => edits.push(Edit::Json(vec![edit])),
+        }
+    }
+
+    /// Edits a request. Returns whether the client must not see the usage chunk.
+    pub(super) fn apply(
+        &self,
+        parts: &mut Parts,
+        payload: &mut Payload,
+        context: &RequestContext,
+    ) -> Result<bool, Rejection> {
+        let mut hide_usage = false;
+        let values = RequestValues::new(context);
+        let mut uri = UriEdits::default();
+        for edit in self.edits.iter() {
+            match edit {
+                Edit::Header(edit) => {
+                    // Otherwise a client could name our header in `connection` and the next hop
+                    // would remove it (RFC 9110 section 7.6.1).
+                    if parts.headers.contains_key(CONNECTION) {
+                        strip_connection_headers(&mut parts.headers);
+                    }
+                    edit.apply(&mut parts.headers, &values)?;
+                }
+                Edit::Query(edit) => edit.apply(&mut uri, &parts.uri, &values)?,
+                Edit::Path(edit) => edit.apply(&mut uri, &parts.uri, &values)?,
+                Edit::Json(edits) => {
+                    let request = RequestInfo {
+                        path: uri.path(&parts.uri),
+                        query: uri.query(&parts.uri),
+                        headers: &parts.headers,
+                        binary_bodies: self.binary_bodies,
+                        profile: &self.profile,
+                    };
+                    let edited = apply_all(edits, payload, request)?;
+                    hide_usage |= edited.hide_usage;
+                    if let Some(bytes) = edited.bytes {
+                        payload::replace(parts, payload, bytes)?;
+                    }
+                }
+            }
+        }
+        uri.apply(&mut parts.uri)?;
+        Ok(hide_usage)
+    }
+}
