@@ -90,7 +90,7 @@ async fn unknown_names_are_errors() {
     assert_eq!(layer.reset("other", &global).await, Err(LimitError::NoSuchLimit));
     let tier = global.tier("gold");
     assert_eq!(layer.limit_state("global", &tier).await, Err(LimitError::NoSuchTier));
-    assert_eq!(LimitError::NoSuchLimit.to_string(), "there is no limit of this name");
+    assert_eq!(LimitError::NoSuchLimit.to_string(), "the layer has no limit of this name");
 }
 
 #[tokio::test]
