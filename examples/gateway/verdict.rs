@@ -66,7 +66,9 @@ fn of_status(
         200..=299 if is_completion(body) => {
             ("Fine", "the upstream took the token and answered a chat completion")
         }
-        200..=299 => ("The response is no chat completion", "the upstream failed or is another server"),
+        200..=299 => {
+            ("The response is no chat completion", "the upstream failed or is another server")
+        }
         300..=399 => ("The address is not the upstream's own", "it answers with a redirect"),
         400 | 404 | 422 if about_model => {
             ("The model is unknown", "the token was taken; name a model with --check-model")

@@ -199,7 +199,8 @@ impl Watch for Recorder {
             let _once = self.head.cost.set(cost);
         }
         let recording = self.recording.take();
-        let recording = recording.filter(|recording| self.may_be_whole(recording, completeness, end));
+        let recording =
+            recording.filter(|recording| self.may_be_whole(recording, completeness, end));
         let Some(recording) = recording else { return };
         let counters = Arc::clone(&self.plan.counters);
         let origin = Origin { counters, validity: self.plan.validity.clone(), cost };
@@ -239,7 +240,12 @@ impl Recorder {
 
     /// Returns whether the response can be complete and successful. This is stricter than RFC 9111
     /// section 3.3.
-    fn may_be_whole(&self, recording: &Recording, completeness: Completeness, end: BodyEnd) -> bool {
+    fn may_be_whole(
+        &self,
+        recording: &Recording,
+        completeness: Completeness,
+        end: BodyEnd,
+    ) -> bool {
         let ended = matches!(end, BodyEnd::Complete | BodyEnd::Trailers);
         let short = recording.announced_length.is_some() && !recording.has_announced_length();
         if !ended || short {
