@@ -197,8 +197,8 @@ async fn prose_in_the_place_of_a_medium_is_text() {
     ];
     for row in rows {
         for space in [" ", "\\n", "-/+"] {
-            let body = row.replace('@', &prose().replace(' ', space));
-            assert!(reserved("/v1/chat/completions", &body).await > 60_000, "{row} {space}");
+            let body = row.replace('@', &prose()[..34_000].replace(' ', space));
+            assert!(reserved("/v1/chat/completions", &body).await > 6_000, "{row} {space}");
         }
     }
 }
