@@ -161,11 +161,12 @@ fn lies() -> Vec<Answer> {
 async fn usage_is_believed_within_what_the_request_can_have_taken() {
     for lie in lies() {
         let budget = Budget::plenty();
-        // A prompt of eight bytes and 16 around it, with 256 of a template; ten come out.
+        // A token for each byte of the body, with 256 of a template; ten come out.
         let charged = budget.charge(chat(), lie.clone()).await;
-        assert!(charged <= 6 * 4 + 256 + 10, "{charged}: {:?}", lie.frames);
-        let embedded = budget.charge(post("/v1/embeddings", r#"{"input":"abcd"}"#), lie).await;
-        assert!(embedded <= 4 + 256, "{embedded}");
+        assert!(charged <= CHAT.len() as u64 + 256 + 10, "{charged}: {:?}", lie.frames);
+        let inputs = r#"{"input":"abcd"}"#;
+        let embedded = budget.charge(post("/v1/embeddings", inputs), lie).await;
+        assert!(embedded <= inputs.len() as u64 + 256, "{embedded}");
     }
     // Reasoning is output, and is within its limit.
     let budget = Budget::plenty();

@@ -172,8 +172,11 @@ impl Open {
             None => self.context.generated_tokens(),
         };
         let least = self.context.least_generated_tokens();
-        let delivered =
-            if self.estimate.bounded { delivered } else { delivered.max(self.bytes.div_ceil(4)) };
+        let delivered = match self.estimate {
+            Estimate { drawn: true, output, .. } => output,
+            Estimate { bounded: true, .. } => delivered,
+            _ => delivered.max(self.bytes.div_ceil(4)),
+        };
         match self.context.usage() {
             Some(_) if self.context.stream_end() == Some(StreamEnd::Done) => {
                 self.told(delivered, least)
@@ -192,7 +195,11 @@ impl Open {
         let delivered = self.context.generated_tokens();
         // A body that does not say what it was is at most what was allowed.
         let text = delivered > 0 && self.estimate.bounded;
-        let guess = if text { delivered } else { self.bytes.div_ceil(4) };
+        let guess = match self.estimate {
+            Estimate { drawn: true, output, .. } => output,
+            _ if text => delivered,
+            _ => self.bytes.div_ceil(4),
+        };
         // A completion may repeat its prompt.
         let prompt = self.context.usage().and_then(|usage| usage.prompt_tokens);
         let repeated = prompt.unwrap_or(self.estimate.prompt);

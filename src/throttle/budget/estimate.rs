@@ -26,6 +26,8 @@ pub(super) struct Estimate {
     pub(super) output: u64,
     /// Whether the upstream is held to that: it may be more where the form of the body is unknown.
     pub(super) bounded: bool,
+    /// Whether that is drawn or spoken: its bytes tell nothing of its tokens.
+    pub(super) drawn: bool,
 }
 
 /// A request that was read.
@@ -106,24 +108,24 @@ impl Estimator {
         let mut edits = document.edit();
         let output = self.output.apply(&mut edits, takes, self.profile.limit_of_chats())?;
         if let Some(pointer) = output.miscounted {
-            return Err(violation_at(pointer, "type", "must be a whole number, at least 1"));
+            return Err(miscounted(pointer));
         }
         let hide_usage = self.profile.asks_for_usage() && self.ask.apply(&mut edits, takes)?;
         let root = document.root();
         let prompt = Prompt::of(root, self.tokenizer.as_ref());
+        let bytes = document.bytes().len();
         let mut estimate = Estimate {
             prompt: prompt.tokens(),
-            most_of_prompt: prompt.most(),
+            most_of_prompt: prompt.most(bytes),
             output: output.tokens,
             bounded: output.bounded,
+            drawn: output.forms.has(Form::Media),
         };
         if !output.bounded {
             // Which of the members are read is unknown.
-            let bytes = document.bytes().len();
             estimate.prompt = estimate.prompt.max(prompt.by_bytes(bytes));
-            estimate.most_of_prompt = estimate.most_of_prompt.max(bytes as u64);
-        } else if output.forms.has(Form::Media) {
-            estimate.output = media(root);
+        } else if estimate.drawn {
+            estimate.output = media(root)?;
         }
         Ok(Prepared { estimate, bytes: edits.finish(), hide_usage })
     }
@@ -138,7 +140,8 @@ impl Estimator {
         match (ContentKind::of(request.headers(), bytes), bytes, self.flat) {
             (ContentKind::Binary, _, Some(prompt)) => {
                 let most_of_prompt = prompt.saturating_mul(MOST_OF_FLAT);
-                let estimate = Estimate { prompt, most_of_prompt, output: 0, bounded: true };
+                let (bounded, drawn) = (true, false);
+                let estimate = Estimate { prompt, most_of_prompt, output: 0, bounded, drawn };
                 Ok(Prepared { estimate, bytes: None, hide_usage: false })
             }
             (ContentKind::Text, Some(text), Some(flat)) => {
@@ -156,13 +159,26 @@ impl Estimator {
     const fn by_bytes(&self, bytes: usize) -> Prepared {
         let (prompt, output) = ((bytes as u64).div_ceil(4), self.output.most());
         let most_of_prompt = bytes as u64;
-        let estimate = Estimate { prompt, most_of_prompt, output, bounded: false };
+        let (bounded, drawn) = (false, false);
+        let estimate = Estimate { prompt, most_of_prompt, output, bounded, drawn };
         Prepared { estimate, bytes: None, hide_usage: false }
     }
 }
 
 /// What is drawn or spoken.
-fn media(root: Node<'_>) -> u64 {
-    let many = root.get("n").and_then(Node::as_u64).unwrap_or(1);
-    MEDIA.saturating_mul(many)
+fn media(root: Node<'_>) -> Result<u64, Rejection> {
+    let Some(many) = root.get("n").filter(|many| !many.is_null()) else { return Ok(MEDIA) };
+    // `3.0` is 3 for clients whose numbers are all floats.
+    let whole = || {
+        let (whole, zeros) = str::from_utf8(many.raw()).ok()?.split_once('.')?;
+        if zeros.bytes().all(|digit| digit == b'0') { whole.parse().ok() } else { None }
+    };
+    match many.as_u64().or_else(whole) {
+        Some(many @ 1..) => Ok(MEDIA.saturating_mul(many)),
+        _ => Err(miscounted("/n".into())),
+    }
+}
+
+fn miscounted(pointer: String) -> Rejection {
+    violation_at(pointer, "type", "must be a whole number, at least 1")
 }

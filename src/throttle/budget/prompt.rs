@@ -14,6 +14,10 @@ pub(super) const MEDIA: u64 = 1_000;
 const AROUND_MESSAGE: u64 = 4;
 /// A shorter string is an id, a name or a word.
 const SHORTEST_BLOB: usize = 256;
+/// A longer one is a text. Servers take addresses of 8,000 bytes (RFC 9110 section 4.1).
+const LONGEST_ADDRESS: usize = 8_192;
+/// A longer name of a member is a text. Names of APIs are shorter.
+const LONGEST_NAME: usize = 64;
 
 /// What was read of a prompt so far.
 pub(super) struct Prompt<'a> {
@@ -25,13 +29,18 @@ pub(super) struct Prompt<'a> {
     blobs: u64,
     // Bytes of texts: a token is at least one.
     bytes: u64,
+    // The upstream adds to this prompt what the body only names.
+    adds: bool,
 }
 
 impl<'a> Prompt<'a> {
     pub(super) fn of(root: Node<'_>, tokenizer: Option<&'a Tokenizer>) -> Self {
         let texts = TextTokens::default();
-        let mut prompt = Self { tokenizer, texts, tokens: 0, media: 0, blobs: 0, bytes: 0 };
+        let mut prompt =
+            Self { tokenizer, texts, tokens: 0, media: 0, blobs: 0, bytes: 0, adds: false };
         for (name, value) in root.members() {
+            prompt.name(&name);
+            prompt.adds |= !value.is_null() && adds(&name, value);
             match &*name {
                 _ if value.is_null() => {}
                 "messages" => {
@@ -39,11 +48,17 @@ impl<'a> Prompt<'a> {
                     prompt.add(messages.saturating_mul(AROUND_MESSAGE));
                     prompt.read("messages", value, false);
                 }
-                "tools" | "functions" | "response_format" | "guided_json" | "json_schema"
-                | "text_format" => prompt.schema(value),
+                "tools" => prompt.tools(value),
+                "functions"
+                | "response_format"
+                | "guided_json"
+                | "json_schema"
+                | "text_format"
+                | "chat_template_kwargs" => prompt.schema(value),
+                "input_embeds" => prompt.rows(value),
                 // Said of the answer, or of the machine.
                 "model" | "user" | "stop" | "metadata" | "stream_options" | "options"
-                | "logit_bias" | "tool_choice" | "sampling_params" => {}
+                | "logit_bias" | "allowed_token_ids" | "tool_choice" | "sampling_params" => {}
                 // The voice of an answer.
                 "audio" if value.kind() == Kind::Object => prompt.read("", value, false),
                 // Some hold texts, such as the labels of a classification.
@@ -62,11 +77,15 @@ impl<'a> Prompt<'a> {
         self.tokens.saturating_add(self.texts.estimate()).saturating_add(media)
     }
 
-    /// The most that this prompt can have taken. A document of media may have many pages.
-    pub(super) fn most(&self) -> u64 {
+    /// The most that this prompt can have taken of a body of so many bytes, of which none knows
+    /// what is read. A document of media may have many pages.
+    pub(super) fn most(&self, bytes: usize) -> u64 {
+        if self.adds {
+            return u64::MAX;
+        }
         let media = self.media.saturating_mul(4).saturating_mul(MEDIA).max(self.blobs);
         let counted = self.tokens.saturating_mul(4);
-        self.bytes.saturating_add(counted).saturating_add(media)
+        self.bytes.saturating_add(counted).saturating_add(media).max(bytes as u64)
     }
 
     /// A quarter of a body of so many bytes, where its media cost their own.
@@ -103,6 +122,43 @@ impl<'a> Prompt<'a> {
         self.text(str::from_utf8(node.raw()).unwrap_or_default());
     }
 
+    fn name(&mut self, name: &str) {
+        if name.len() > LONGEST_NAME {
+            self.text(name);
+        }
+    }
+
+    /// Schemas, and tools that the upstream runs by itself.
+    fn tools(&mut self, tools: Node<'_>) {
+        if !tools.elements().any(is_hosted) {
+            return self.schema(tools);
+        }
+        self.adds = true;
+        for tool in tools.elements() {
+            if !is_hosted(tool) {
+                self.schema(tool);
+                continue;
+            }
+            for (name, member) in tool.members() {
+                self.text(&name);
+                if is_medium(&name) {
+                    self.read(&name, member, false);
+                } else {
+                    self.schema(member);
+                }
+            }
+        }
+    }
+
+    /// Embeddings of tokens: each row of numbers is one.
+    fn rows(&mut self, rows: Node<'_>) {
+        match rows.elements().next().map(Node::kind) {
+            Some(Kind::Array) => rows.elements().for_each(|row| self.rows(row)),
+            Some(Kind::Number) => self.add(1),
+            _ => self.read("", rows, false),
+        }
+    }
+
     /// The strings of a value of this name, and numbers as tokens. Inside of a medium, what is
     /// neither its data nor its address is text.
     fn read(&mut self, name: &str, node: Node<'_>, inside: bool) {
@@ -117,17 +173,31 @@ impl<'a> Prompt<'a> {
             // The depth of a document is bounded.
             Kind::Object if !inside && is_medium(name) => {
                 self.medium();
-                node.members().for_each(|(name, member)| self.read(&name, member, true));
+                self.members(node, true);
             }
             Kind::Object => {
                 let before = self.media;
-                node.members().for_each(|(name, member)| self.read(&name, member, inside));
+                self.members(node, inside);
                 if !inside && self.media == before && is_part_of_medium(node) {
                     // By its address, or the id of a file.
                     self.medium();
+                    self.adds |= has_address(node);
                 }
             }
             _ => {}
+        }
+    }
+
+    fn members(&mut self, node: Node<'_>, inside: bool) {
+        for (name, member) in node.members() {
+            self.name(&name);
+            match &*name {
+                // What a tool was called with is read as it is written, with its names.
+                "input" | "arguments" | "args" if !inside && member.kind() == Kind::Object => {
+                    self.schema(member);
+                }
+                name => self.read(name, member, inside),
+            }
         }
     }
 
@@ -136,22 +206,35 @@ impl<'a> Prompt<'a> {
         match node.kind() {
             Kind::String => self.read(name, node, false),
             Kind::Array => node.elements().for_each(|element| self.texts_of(name, element)),
-            Kind::Object => node.members().for_each(|(name, one)| self.texts_of(&name, one)),
+            Kind::Object => node.members().for_each(|(name, one)| {
+                self.name(&name);
+                self.texts_of(&name, one);
+            }),
             _ => {}
         }
     }
 
     fn string(&mut self, name: &str, text: &str, inside: bool) {
+        self.adds |= matches!(name, "file_id" | "file_url" | "file_uri" | "fileUri")
+            || name == "type" && text == "item_reference"
+            || inside && name == "id"
+            || (inside || is_medium(name)) && is_address(text);
         if inside {
-            if is_address(text) || is_base64(text) {
+            if is_address(text) || is_data_url(text) || is_base64(text) {
                 self.blob(text);
             } else {
                 self.text(text);
             }
         } else if is_medium(name) {
-            if !text.is_empty() {
-                self.medium();
-                self.blob(text);
+            // What is short costs less as a text.
+            let short = text.len() < SHORTEST_BLOB;
+            if short || is_address(text) || is_data_url(text) || is_base64(text) {
+                if !text.is_empty() {
+                    self.medium();
+                    self.blob(text);
+                }
+            } else {
+                self.text(text);
             }
         } else if is_text(name) {
             self.text(text);
@@ -193,12 +276,17 @@ fn is_medium(name: &str) -> bool {
             | "image"
             | "images"
             | "input_image"
+            | "input_image_mask"
             | "mask"
             | "input_audio"
             | "audio_url"
             | "audio"
             | "video_url"
             | "video"
+            | "image_embeds"
+            | "audio_embeds"
+            | "prompt_embeds"
+            | "document_url"
             | "file"
             | "file_data"
             | "fileData"
@@ -238,6 +326,8 @@ fn is_data(name: &str) -> bool {
             | "image_data"
             | "multimodal_data"
             | "encrypted_content"
+            | "encrypted_index"
+            | "encrypted_stdout"
             | "signature"
             | "thoughtSignature"
             | "thought_signature"
@@ -264,8 +354,36 @@ fn is_part_of_medium(part: Node<'_>) -> bool {
     says(part.get("type"), &types) && !says(source, &["text", "content"])
 }
 
+/// Whether such a member of a request names what the upstream holds or looks up, so that the body
+/// does not bound the prompt. Of each the page is named in `tests/token_budget/held.rs`.
+fn adds(name: &str, value: Node<'_>) -> bool {
+    match name {
+        "previous_response_id" | "conversation" | "web_search_options" => true,
+        "mcp_servers" => value.len() > 0,
+        // One that is stored, as of OpenAI's responses.
+        "prompt" => value.get("id").is_some(),
+        _ => false,
+    }
+}
+
+/// Tools of other types than these are run by the upstream, which reads what they say.
+fn is_hosted(tool: Node<'_>) -> bool {
+    let kind = tool.get("type").and_then(Node::as_str);
+    kind.is_some_and(|kind| !matches!(&*kind, "function" | "custom"))
+}
+
+/// Whether a part says where its medium is.
+fn has_address(part: Node<'_>) -> bool {
+    [Some(part), part.get("source")].into_iter().flatten().any(|node| {
+        let url = node.get("url").or_else(|| node.get("uri")).and_then(Node::as_str);
+        url.is_some_and(|url| is_address(&url))
+    })
+}
+
 fn is_address(text: &str) -> bool {
-    ["http://", "https://", "gs://", "s3://", "data:"].iter().any(|scheme| text.starts_with(scheme))
+    ["http://", "https://", "gs://", "s3://"].iter().any(|scheme| text.starts_with(scheme))
+        && text.len() <= LONGEST_ADDRESS
+        && !text.contains(char::is_whitespace)
 }
 
 /// RFC 2397.
@@ -274,20 +392,43 @@ fn is_data_url(text: &str) -> bool {
     else {
         return false;
     };
-    kind.ends_with(";base64") && data.bytes().all(is_of_base64)
+    kind.ends_with(";base64") && kind.len() < SHORTEST_BLOB && is_of_base64(data)
 }
 
 fn is_base64(text: &str) -> bool {
-    text.len() >= SHORTEST_BLOB && text.bytes().all(is_of_base64)
+    text.len() >= SHORTEST_BLOB && is_of_base64(text)
 }
 
-/// RFC 4648 sections 4 and 5, in lines as of RFC 2045.
-const fn is_of_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=' | b'\r' | b'\n')
+/// One alphabet of RFC 4648 sections 4 and 5 and its padding, in lines of one length as of RFC 2045.
+/// Prose has spaces, or lines of any length.
+fn is_of_base64(text: &str) -> bool {
+    let text = text.trim_end_matches(['\r', '\n']);
+    let data = text.trim_end_matches('=');
+    let mut lines = data.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).peekable();
+    let width = lines.peek().map_or(0, |line| line.len());
+    let (mut length, mut plain, mut of_urls) = (0_usize, false, false);
+    while let Some(line) = lines.next() {
+        let last = lines.peek().is_none();
+        if line.len() > width || line.len() < width && !last {
+            return false;
+        }
+        length = length.saturating_add(line.len());
+        for byte in line.bytes() {
+            match byte {
+                b'+' | b'/' => plain = true,
+                b'-' | b'_' => of_urls = true,
+                _ if byte.is_ascii_alphanumeric() => {}
+                _ => return false,
+            }
+        }
+    }
+    let padding = text.len().saturating_sub(data.len());
+    // No number of bytes has so many digits.
+    length % 4 != 1 && padding <= 2 && !(plain && of_urls)
 }
 
 /// The first bytes of known types of files, in base64: PNG, JPEG, GIF, RIFF (WebP, WAV), BMP, TIFF,
-/// PDF, MP3, Ogg, FLAC, Matroska, ZIP (DOCX).
+/// PDF, MP3 with a tag, Ogg, FLAC, Matroska, ZIP (DOCX), AMR.
 fn has_magic(text: &str) -> bool {
     const MAGIC: [&str; 14] = [
         "iVBORw0KGgo",
@@ -299,11 +440,22 @@ fn has_magic(text: &str) -> bool {
         "TU0AK",
         "JVBERi0",
         "SUQz",
-        "//uQ",
         "T2dnU",
         "ZkxhQ",
         "GkXfo",
         "UEsDB",
+        "IyFBTVI",
     ];
-    MAGIC.iter().any(|magic| text.starts_with(magic))
+    MAGIC.iter().any(|magic| text.starts_with(magic)) || is_frame(text) || is_boxed(text)
+}
+
+/// The sync word of a frame of MPEG audio, layer III or AAC: 0xFFF1 to 0xFFF3, 0xFFF9 to 0xFFFB.
+fn is_frame(text: &str) -> bool {
+    let next = text.strip_prefix("//").and_then(|text| text.bytes().next());
+    next.is_some_and(|byte| matches!(byte, b'E'..=b'P' | b'k'..=b'v'))
+}
+
+/// MP4, M4A, HEIC, AVIF: the length of a short box, then `ftyp` (ISO/IEC 14496-12 section 4.3).
+fn is_boxed(text: &str) -> bool {
+    text.starts_with("AAAA") && text.get(6..10) == Some("Z0eX")
 }
