@@ -184,7 +184,7 @@ const UNLIMITED: &str =
     r#"{"model":"m","temperature":0,"messages":[{"role":"user","content":"Say hi."}]}"#;
 
 fn limited() -> String {
-    UNLIMITED.replace("\"model\"", "\"max_tokens\":16,\"model\"")
+    UNLIMITED.replace("\"model\"", "\"max_tokens\":2,\"model\"")
 }
 
 fn streamed() -> String {

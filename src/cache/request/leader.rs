@@ -21,10 +21,11 @@ use crate::{
         entry::Origin,
         flight::{Chunk, FlightEvent, Head, Reader},
         key::Validity,
-        policy::limits_output,
+        policy::output_limit,
         tier::TierLookup,
     },
     context::CacheOutcome,
+    model::Profile,
     payload::Payload,
     rejection::{Refusal, Rejection, Responder},
 };
@@ -70,13 +71,15 @@ impl NewFlight {
             let clock = settings.clock.clone();
             tier.find(TierLookup { key: lookup.key, control: lookup.control, origin, clock })
         });
+        let form = Profile::compatible().form(request.uri().path());
         let plan = RecordPlan {
             engine: exchange.engine.clone(),
             key: lookup.key,
             number,
             flight: Arc::downgrade(reader.flight()),
             ttl: lookup.ttl,
-            limited: limits_output(&request),
+            form,
+            output_limit: output_limit(&request, form),
             validity,
             counters: Arc::clone(&exchange.counters),
             context: call.clone(),
