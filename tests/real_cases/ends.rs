@@ -326,6 +326,8 @@ async fn response_at_a_known_limit_is_stored() {
         let body = body.replace("hi.", "ho.").replace("\"model\"", "\"stream\":true,\"model\"");
         let (was_stored, logged) = gateway.twice(CHAT, &body, &chunks("\"length\"")).await;
         // The stream has its end mark in both cases.
+        // The stream tells no count, so a limit of the request is not known to be reached.
+        let stored = stored && !body.contains("max_tokens");
         assert_eq!((was_stored, logged.end), (stored, Some(StreamEnd::Done)), "{body}");
     }
 }
