@@ -59,7 +59,7 @@ impl NewFlight {
         // Removes the flight from the table if the call panics.
         let listing = FlightListing::new(exchange.engine.clone(), lookup.key, number);
         // The recorder must be able to read the whole response.
-        exchange.context.announce_answer_is_read();
+        exchange.context.announce_response_is_read();
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let call = exchange.context.fork();
         request.extensions_mut().insert(call.clone());

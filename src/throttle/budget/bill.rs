@@ -68,7 +68,7 @@ impl Bill {
         (estimate, weight): (Estimate, Weight),
     ) -> Self {
         let owed = Owed::new(&settings.limits, &asks, &decision);
-        context.forget_answer();
+        context.forget_response();
         Self(Some(Box::new(Open {
             settings: Arc::clone(settings),
             asks,
