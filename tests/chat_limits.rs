@@ -1,4 +1,4 @@
-//! Limits of chat requests: what is counted, where the refusal points, and that nothing slips past.
+//! Limits on chat requests and their violations.
 
 use serde_json::{Value, json};
 use tower_inference::{

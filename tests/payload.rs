@@ -1,4 +1,4 @@
-//! The request's body: the JSON it is read as, the body type, the layer, and real servers.
+//! Payload tests: parsing, the body type, the layer and real servers.
 
 mod support;
 #[path = "support/token.rs"]

@@ -1,5 +1,5 @@
-//! What `SchemaLayer` logs of answers, and that nothing of it ever says a value. A process of its
-//! own: who listens to tracing is settled once in each.
+//! Log events of `SchemaLayer` contain no values. This is a process of its own, because a process
+//! has one tracing subscriber.
 
 mod support;
 

@@ -222,6 +222,7 @@ impl OutputTokens {
                 members.limits.remove(LimitSet::MAX_COMPLETION_TOKENS);
             } else {
                 renamed.push(value);
+                members.limits.insert(LimitSet::MAX_TOKENS);
             }
         }
         let mut greatest = members.greatest;

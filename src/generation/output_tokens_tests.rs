@@ -115,10 +115,71 @@ fn each_form_gets_its_missing_limit() {
 }
 
 #[test]
+fn a_chat_has_its_limit_under_the_name_of_the_profile() {
+    for (body, expected) in [
+        (r#"{"max_completion_tokens":3}"#, r#"{"max_tokens":3}"#),
+        (r#"{ "max_completion_tokens" : 30 , "n":1}"#, r#"{ "max_tokens" : 9 , "n":1}"#),
+        (r#"{"max_completion_tokens":-1}"#, r#"{"max_tokens":9}"#),
+        // Of both names, each server reads one.
+        (
+            r#"{"max_tokens":3,"max_completion_tokens":30}"#,
+            r#"{"max_tokens":3,"max_completion_tokens":9}"#,
+        ),
+        (
+            r#"{"max_tokens":null,"max_completion_tokens":3}"#,
+            r#"{"max_tokens":9,"max_completion_tokens":3}"#,
+        ),
+    ] {
+        assert_eq!(edited(CHAT, body), expected, "{body}");
+    }
+    let body = r#"{"max_completion_tokens":3}"#;
+    assert_eq!(limited_for(&Profile::openai(), 9, CHAT, body).unwrap().0, body);
+    assert_eq!(
+        edited(
+            "/vertex",
+            r#"{"instances":[{"messages":[],"max_completion_tokens":3},{"messages":[]}]}"#
+        ),
+        r#"{"instances":[{"messages":[],"max_tokens":3},{"messages":[],"max_tokens":9}]}"#
+    );
+}
+
+#[test]
+fn minus_one_is_no_limit() {
+    for (path, body, expected) in [
+        (CHAT, r#"{"max_tokens":-1}"#, r#"{"max_tokens":9}"#),
+        (CHAT, r#"{"n_predict":-1}"#, r#"{"n_predict":9,"max_tokens":9}"#),
+        (
+            "/v1/completions",
+            r#"{"prompt":"p","max_tokens":-1}"#,
+            r#"{"prompt":"p","max_tokens":9}"#,
+        ),
+    ] {
+        assert_eq!(edited(path, body), expected, "{path} {body}");
+    }
+}
+
+#[test]
+fn a_classification_that_limits_its_output_may_generate() {
+    for body in [
+        r#"{"inputs":"x","max_new_tokens":10}"#,
+        r#"{"inputs":"x","sampling_params":{"max_new_tokens":10}}"#,
+    ] {
+        assert_eq!(refused("/predict", body).1, "maximum", "{body}");
+    }
+    assert_eq!(
+        edited("/predict", r#"{"prompt":"x","max_tokens":10}"#),
+        r#"{"prompt":"x","max_tokens":9}"#
+    );
+    let body = r#"{"inputs":"x"}"#;
+    let (same, output) = limited(9, "/predict", body).unwrap();
+    assert_eq!((&*same, output.bounded), (body, true));
+}
+
+#[test]
 fn a_body_of_several_forms_gets_each_limit() {
     assert_eq!(
         edited("/", r#"{"messages":[],"inputs":"i","prompt":"p","max_completion_tokens":3}"#),
-        r#"{"messages":[],"inputs":"i","prompt":"p","max_completion_tokens":3,"max_tokens":9,"parameters":{"max_new_tokens":9}}"#
+        r#"{"messages":[],"inputs":"i","prompt":"p","max_tokens":3,"parameters":{"max_new_tokens":9}}"#
     );
     let body = r#"{"messages":[],"inputs":"i","max_tokens":4,"parameters":{"max_new_tokens":7}}"#;
     let (same, output) = limited(9, "/", body).unwrap();
@@ -237,7 +298,7 @@ fn no_spelling_bypasses_the_limit() {
             };
             assert_eq!(read(&edited(path, &whole("10"))), Some(9), "{path} {name}");
             assert_eq!(read(&edited(path, &whole("8"))), Some(8), "{path} {name}");
-            for (value, keyword) in [("-1", "minimum"), ("0", "minimum"), ("\"5\"", "type")] {
+            for (value, keyword) in [("-2", "minimum"), ("0", "minimum"), ("\"5\"", "type")] {
                 let expected = (here.clone(), keyword.to_owned());
                 assert_eq!(refused(path, &whole(value)), expected, "{path}");
             }
@@ -248,7 +309,7 @@ fn no_spelling_bypasses_the_limit() {
             let (same, output) = limited(9, path, &text("9")).unwrap();
             assert_eq!((same, output.tokens, output.bounded), (text("9"), 9, false));
             for (value, keyword) in
-                [("10", "maximum"), ("1e9", "maximum"), ("-1", "minimum"), ("\"5\"", "type")]
+                [("10", "maximum"), ("1e9", "maximum"), ("-1", "maximum"), ("\"5\"", "type")]
             {
                 let expected = (here.clone(), keyword.to_owned());
                 assert_eq!(refused(path, &text(value)), expected, "{path} {name}");

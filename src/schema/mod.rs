@@ -130,7 +130,7 @@
 //! | violates the schema or is not strict JSON | logged | 502 `invalid-upstream-response` and logged |
 //! | has a content coding or exceeds the limit | logged | 502 `invalid-upstream-response` and logged |
 //! | fails before its end | passed | 502 `upstream-unavailable` |
-//! | exceeds the timeout | passed | 504 `upstream-timeout` |
+//! | exceeds the timeout | no timeout | 504 `upstream-timeout` |
 //! | other status than 2xx | passed | passed |
 //! | 204, 205, 206 or a response to HEAD | passed | passed |
 //! | not JSON, such as an event stream | passed | passed |

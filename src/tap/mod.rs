@@ -41,7 +41,7 @@
 //!         }
 //!         // Another layer further in may have run the tap instead.
 //!         let outcome = self.context.outcome();
-//!         assert_eq!(outcome.stream_end, Some(crate::context::StreamEnd::Done));
+//!         assert_eq!(outcome.stream_end, Some(StreamEnd::Done));
 //!         assert_eq!(outcome.usage.unwrap().total_tokens, Some(12));
 //!     }
 //! }
@@ -113,15 +113,23 @@
 //!
 //! # How a stream ends
 //!
-//! | end | sign |
+//! | sign | end |
 //! |---|---|
-//! | [`Failed`](crate::context::StreamEnd::Failed), whatever follows | `error` or `errors`; an object of type `error`; `message` or `detail` with no members but codes; the status `failed` or `cancelled` |
-//! | | a finish reason of a failure (`abort`, `error`, `insufficient_system_resource`, …) |
-//! | | the fields `event: error` and `error:`; `[DONE]` after neither text nor finish reason |
-//! | [`Done`](crate::context::StreamEnd::Done) | `[DONE]`; a finish reason if the body then ends whole |
-//! | | `generated_text` (TGI), `response.completed` and `response.incomplete` (OpenAI), `message_stop` (Anthropic), `message-end` (Cohere), `done` (Ollama), `stop` (llama.cpp) |
-//! | [`Cut`](crate::context::StreamEnd::Cut) | none of these |
+//! | a value in `error` or `errors`, or the field `error:` | [`Failed`] |
+//! | an event or object of type `error` | [`Failed`] |
+//! | an object with `message` or `detail` and no other members than codes | [`Failed`] |
+//! | the status `failed` or `cancelled` | [`Failed`] |
+//! | a finish reason of a failure (`abort`, `error`, `insufficient_system_resource`, …) | [`Failed`] |
+//! | `[DONE]` after neither text, finish reason nor count of output | [`Failed`] |
+//! | any other `[DONE]` | [`Done`] |
+//! | `generated_text` (TGI) | [`Done`] |
+//! | `response.completed` or `response.incomplete` (OpenAI) | [`Done`] |
+//! | `message_stop` (Anthropic) or `message-end` (Cohere) | [`Done`] |
+//! | `done` (Ollama) or `stop` (llama.cpp) | [`Done`] |
+//! | a finish reason before the complete end of the body | [`Done`] |
+//! | none of these | [`Cut`] |
 //!
+//! A failure is final: later signs do not change it.
 //! The last event of a stream may lack its blank line.
 //!
 //! # Caveats
@@ -136,6 +144,9 @@
 //! - Other responses have no tap: other media types, bodies with a content coding and responses
 //!   without a body.
 //!
+//! [`Cut`]: crate::context::StreamEnd::Cut
+//! [`Done`]: crate::context::StreamEnd::Done
+//! [`Failed`]: crate::context::StreamEnd::Failed
 //! [`Outcome::generated_tokens`]: crate::context::Outcome::generated_tokens
 
 #![cfg_attr(
@@ -208,9 +219,11 @@ impl Tap {
     }
 
     /// Returns whether the response is complete, after its body has ended.
+    ///
+    /// On a route of a known form, a document must hold a result of a model.
     #[cfg(feature = "cache")]
-    pub(crate) fn completeness(&self) -> Completeness {
-        self.reader.completeness()
+    pub(crate) fn completeness(&self, known_form: bool) -> Completeness {
+        self.reader.completeness(known_form)
     }
 
     fn record(&self, update: &TapUpdate) {

@@ -61,12 +61,14 @@
 //! | message in `messages` | 4 for the chat template |
 //! | picture, sound, video, document or other base64 | 1,000 |
 //! | number, such as a token id | 1 |
+//! | row of `input_embeds` | 1 |
+//! | name of a member with more than 64 bytes | as text |
 //!
 //! [`estimates`](crate::estimates) compares the estimate with eight tokenizers.
 //!
 //! | member of the body | text |
 //! |---|---|
-//! | `model`, `user`, `stop`, `metadata`, `stream_options`, `options`, `logit_bias`, `tool_choice`, `sampling_params` | none |
+//! | `model`, `user`, `stop`, `metadata`, `stream_options`, `options`, `logit_bias`, `allowed_token_ids`, `tool_choice`, `sampling_params` | none |
 //! | `tools`, `functions`, `response_format` and other schemas | the schema as it is written |
 //! | all others | all strings |
 //!
@@ -110,6 +112,7 @@
 //! | complete, with usage | as reported | as reported; the estimate of its text if zero or missing |
 //! | event stream that was cut, dropped or has no usage | the estimate, or the usage so far if that is more | the estimate of its text, or the usage so far if that is more |
 //! | other, without usage or with a content coding | the estimate | the estimate of its text, or a quarter of its bytes |
+//! | pictures or sound without usage | the estimate | the reserved output |
 //! | 4xx, 503 | none | none |
 //! | 500, 502, 504, other 5xx | the estimate | none |
 //! | none: an error, a panic, a client that left before the head | the estimate | none |
@@ -122,7 +125,8 @@
 //!
 //! | count | bound |
 //! |---|---|
-//! | prompt, at most | a token for each byte of text and media, 4,000 for each shorter medium, 16 for each message, and 256 |
+//! | prompt, at most | 256, and a token for each byte of the body, or 4,000 for each medium and 16 for each message if that is more |
+//! | prompt with input that the body only names: ids, addresses, tools that the upstream runs | none |
 //! | output with reasoning, at most | the output limit that was reserved |
 //! | prompt and output where nothing is generated, at most | the bound of the prompt |
 //! | output, at least | the tokens that the delivered text has with any tokenizer |

@@ -41,7 +41,7 @@ impl ReservationRequest {
         }
         let decision = decision.unwrap_or_default();
         let release = Release::new(&settings.limits, &permit_requests, &decision);
-        context.forget_answer();
+        context.forget_response();
         Ok(Reservation(Some(Box::new(OpenReservation {
             settings,
             permit_requests,
@@ -195,8 +195,11 @@ impl OpenReservation {
             None => self.context.generated_tokens(),
         };
         let least = self.context.least_generated_tokens();
-        let delivered =
-            if self.estimate.bounded { delivered } else { delivered.max(self.bytes.div_ceil(4)) };
+        let delivered = match self.estimate {
+            Estimate { is_media: true, output, .. } => output,
+            Estimate { bounded: true, .. } => delivered,
+            _ => delivered.max(self.bytes.div_ceil(4)),
+        };
         match self.context.usage() {
             Some(_) if self.context.stream_end() == Some(StreamEnd::Done) => {
                 self.reported(delivered, least)
@@ -214,7 +217,11 @@ impl OpenReservation {
     fn whole(&self) -> (u64, u64) {
         let delivered = self.context.generated_tokens();
         let text = delivered > 0 && self.estimate.bounded;
-        let guess = if text { delivered } else { self.bytes.div_ceil(4) };
+        let guess = match self.estimate {
+            Estimate { is_media: true, output, .. } => output,
+            _ if text => delivered,
+            _ => self.bytes.div_ceil(4),
+        };
         // A completion may repeat its prompt.
         let prompt = self.context.usage().and_then(|usage| usage.prompt_tokens);
         let repeated = prompt.unwrap_or(self.estimate.prompt);

@@ -103,7 +103,7 @@ where
         {
             return ResponseFuture::reject(exhausted.into(), responder, context);
         }
-        context.announce_answer_is_read();
+        context.announce_response_is_read();
         if estimate.bounded {
             context.announce_output_is_limited();
         }

@@ -175,7 +175,7 @@ async fn answers_are_cut_to_a_length_and_nothing_else_is_touched() {
             r#"{ "max_tokens" : 5000, "seed":1e2 }"#,
             r#"{ "max_tokens" : 100, "seed":1e2 }"#,
         ),
-        (CHAT_PATH, r#"{"max_completion_tokens":101}"#, r#"{"max_completion_tokens":100}"#),
+        (CHAT_PATH, r#"{"max_completion_tokens":101}"#, r#"{"max_tokens":100}"#),
         (CHAT_PATH, r#"{ "max_tokens" : 99 }"#, r#"{ "max_tokens" : 99 }"#),
         ("/v1/completions", r#"{"max_tokens":1000}"#, r#"{"max_tokens":100}"#),
         (

@@ -1,4 +1,4 @@
-//! The body type: buffered or streamed, never boxed twice, always exact about its length.
+//! The body type: buffered or streamed, never boxed twice and with an exact length.
 
 use std::{convert::Infallible, error::Error};
 

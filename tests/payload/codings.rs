@@ -1,4 +1,4 @@
-//! Content codings: what is decoded, what that may cost, and what is rejected.
+//! Decoding of content codings, its cost and its rejections.
 
 use std::{
     convert::Infallible,

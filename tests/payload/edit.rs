@@ -1,4 +1,4 @@
-//! Edits of a document: what changes, and that nothing else does.
+//! Edits change only the edited bytes.
 
 use allocation_counter::measure;
 use proptest::prelude::*;

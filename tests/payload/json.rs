@@ -1,4 +1,4 @@
-//! The document: what is accepted, what is rejected and where, and what can be read.
+//! Parsing of documents: accepted texts, errors with positions and reading values.
 
 use std::{fs, ops::Range};
 

@@ -1,4 +1,4 @@
-//! The layer: what it refuses, what it hands on, and what it leaves alone.
+//! Rejections and forwarding of the payload layer.
 
 use std::{
     cell::Cell,

@@ -1,4 +1,4 @@
-//! The memory that all bodies share: what is weighed, for how long, and who is rejected.
+//! The memory limit that all bodies share.
 
 use std::{
     convert::Infallible,

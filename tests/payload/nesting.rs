@@ -1,4 +1,4 @@
-//! Documents that nest: rejected on a small stack, at little cost, coded or not.
+//! Deeply nested documents are rejected on a small stack at low cost.
 
 use std::thread;
 

@@ -1,5 +1,5 @@
-//! Through a whole gateway, from socket to socket: a hyper server, the layer, a hyper client, and an
-//! upstream that records what comes.
+//! A complete gateway on sockets: a hyper server, the layer, a hyper client and a recording
+//! upstream.
 
 use std::{convert::Infallible, fs, net::SocketAddr, path::Path, process::Stdio};
 
@@ -319,7 +319,10 @@ async fn rejected_client_receives_no_100_continue() {
         let mut caller = TcpStream::connect(gateway).await.unwrap();
         caller.write_all(head.as_bytes()).await.unwrap();
         let response = read_head(&mut caller).await;
-        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{layer:?} {head}: {answer}");
+        assert!(
+            response.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{layer:?} {head}: {response}"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! Behind real servers, and in front of a real client: hyper over HTTP/1.1, and axum.
+//! The layer with real servers and clients: hyper over HTTP/1.1 and axum.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -51,9 +51,9 @@ async fn forward(
     sender: Arc<Mutex<SendRequest<Payload>>>,
     request: Request<Payload>,
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
-    let response = sender.lock().await.send_request(request).await;
+    let received = sender.lock().await.send_request(request).await;
     let mut response = Response::new(Empty::new());
-    *response.status_mut() = response.map_or(StatusCode::BAD_GATEWAY, |response| response.status());
+    *response.status_mut() = received.map_or(StatusCode::BAD_GATEWAY, |response| response.status());
     Ok(response)
 }
 

@@ -1,4 +1,4 @@
-//! What a verdict allocates.
+//! Allocations of a validation.
 
 use serde_json::json;
 use tower_inference::{payload::Document, schema::Schema};

@@ -1,4 +1,4 @@
-//! DocumentBounds: of schemas, of stacks, of time.
+//! Bounds on schemas, stacks and time.
 
 use std::thread;
 

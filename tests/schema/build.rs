@@ -1,4 +1,4 @@
-//! What schemas are compiled, with what, and why others are rejected.
+//! Compiling schemas and the errors of invalid ones.
 
 use std::{io::ErrorKind, net::TcpListener};
 

@@ -1,4 +1,4 @@
-//! Verdicts on generated documents by generated schemas, beside those on `serde_json::Value`.
+//! Validation of generated documents agrees with validation of `serde_json::Value`.
 
 use jsonschema::PatternOptions;
 use proptest::{collection::vec, prelude::*, sample::select};

@@ -1,4 +1,4 @@
-//! Schemas: how they are compiled, and what they say of a document.
+//! Compiling schemas and validating documents.
 
 #[path = "../support/chat.rs"]
 mod chat;

@@ -1,4 +1,4 @@
-//! OpenAPI's `nullable`, and what else it writes that JSON Schema does not know.
+//! OpenAPI's `nullable` and other keywords that JSON Schema lacks.
 
 use serde_json::{Value, json};
 use tower_inference::schema::{Draft, Schema};

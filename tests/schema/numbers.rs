@@ -1,4 +1,4 @@
-//! Numbers: as they are written, beyond what any type holds.
+//! Numbers in any spelling and beyond the range of every type.
 
 use serde_json::{Value, json};
 use tower_inference::schema::{Draft, Schema};

@@ -1,4 +1,4 @@
-//! Which schema a body is held to, by route and by model.
+//! The choice of a schema by route and by model.
 
 use http::StatusCode;
 use tower::{ServiceBuilder, util::MapRequestLayer};

@@ -1,4 +1,4 @@
-//! `SchemaLayer`: what requests and responses are held to, how that is chosen, and what a caller sees.
+//! `SchemaLayer`: checks of requests and responses.
 #![allow(unreachable_pub, reason = "modules of one test crate")]
 
 #[path = "../support/mod.rs"]

@@ -1,4 +1,4 @@
-//! Header fields and members of the query.
+//! Headers and query parameters.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, StatusCode};

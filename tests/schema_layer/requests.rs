@@ -1,4 +1,4 @@
-//! Bodies: what passes, what is rejected, and what the refusal says.
+//! Validation of request bodies and the rejections.
 
 use std::sync::{
     Arc,

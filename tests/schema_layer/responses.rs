@@ -1,4 +1,4 @@
-//! Responds: reported as they flow, or held back until they are checked.
+//! Responses that are reported while they stream or held back until they were checked.
 
 use std::{
     convert::Infallible,
@@ -94,14 +94,14 @@ async fn reported_response_streams_its_first_byte() {
 
 #[tokio::test]
 async fn reported_response_is_unchanged() {
-    for response in ["{}", r#"{"data": []}"#, "no JSON", ""] {
+    for content in ["{}", r#"{"data": []}"#, "no JSON", ""] {
         let scripted =
-            || ScriptedBody::chunked(response.as_bytes(), 3).announce(response.len() as u64);
+            || ScriptedBody::chunked(content.as_bytes(), 3).announce(content.len() as u64);
         let response = through(report(), json_response(scripted())).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
-        assert_eq!(response.body().size_hint().exact(), Some(response.len() as u64));
-        assert_eq!(Received::of(response).await.body, response);
+        assert_eq!(response.body().size_hint().exact(), Some(content.len() as u64));
+        assert_eq!(Received::of(response).await.body, content);
     }
 }
 
@@ -311,7 +311,7 @@ async fn layer_announces_that_it_reads_the_response() {
         request.extensions_mut().insert(context.clone());
         let seen = context.clone();
         let service = layer.layer(Probe::new(move |_| {
-            assert_eq!(seen.answer_is_read(), announced);
+            assert_eq!(seen.response_is_read(), announced);
             let mut response = json_response(ScriptedBody::new([]));
             response.headers_mut().insert(header::CONTENT_LENGTH, 100.into());
             response

@@ -1,4 +1,4 @@
-//! On real connections, HTTP/1.1 and HTTP/2: axum routes with a layer each, and a hyper client.
+//! HTTP/1.1 and HTTP/2 connections with axum routes and a hyper client.
 
 use std::{convert::Infallible, io, net::SocketAddr};
 
@@ -116,7 +116,7 @@ async fn reported_response_streams_over_http() {
     }
 }
 
-/// Responds each connection with `response`, and closes it.
+/// Sends `response` on each connection and closes it.
 async fn upstream(response: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -135,7 +135,7 @@ async fn upstream(response: &'static str) -> SocketAddr {
 async fn rejected_response_is_complete_over_http() {
     let vectors: fn() -> Schema =
         || schema(&json!({ "required": ["data"], "properties": { "data": { "type": "array" } } }));
-    for (response, status, code) in [
+    for (upstream_response, status, code) in [
         ("content-length: 11\r\n\r\n{\"data\":[]}", 200, ""),
         ("transfer-encoding: chunked\r\n\r\nb\r\n{\"data\":[]}\r\n0\r\n\r\n", 200, ""),
         ("content-length: 2\r\n\r\n{}", 502, "invalid_upstream_response"),
@@ -145,9 +145,10 @@ async fn rejected_response_is_complete_over_http() {
         ("transfer-encoding: chunked\r\n\r\nb\r\n{\"data\":[]}\r\n", 502, "upstream_unavailable"),
         ("content-length: 99999999\r\n\r\n{\"data\":[]}", 502, "invalid_upstream_response"),
     ] {
-        let response: &'static str =
-            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{response}").leak();
-        let upstream = upstream(response).await;
+        let upstream_response: &'static str =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{upstream_response}")
+                .leak();
+        let upstream = upstream(upstream_response).await;
         let client: Client<HttpConnector, Payload> =
             Client::builder(TokioExecutor::new()).build_http();
         let directed = service_fn(move |mut request: Request<Payload>| {
@@ -163,7 +164,11 @@ async fn rejected_response_is_complete_over_http() {
         let address = serve(Router::new().fallback_service(gateway)).await;
         for version in VERSIONS {
             let response = send(address, version, "/", "{}").await;
-            assert_eq!(response.status(), StatusCode::from_u16(status).unwrap(), "{response}");
+            assert_eq!(
+                response.status(),
+                StatusCode::from_u16(status).unwrap(),
+                "{upstream_response}"
+            );
             let response = Received::of(response).await;
             if status == 200 {
                 assert_eq!(response.body, r#"{"data":[]}"#);

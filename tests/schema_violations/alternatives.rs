@@ -1,4 +1,4 @@
-//! Where no alternative fits: the one that came nearest is reported.
+//! The closest alternative is reported if none matches.
 
 use serde_json::{Value, json};
 

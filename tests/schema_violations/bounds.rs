@@ -1,4 +1,4 @@
-//! What an answer costs, counted in allocations and bytes.
+//! The cost of collecting violations in allocations and bytes.
 
 use allocation_counter::measure;
 use serde_json::{Value, json};

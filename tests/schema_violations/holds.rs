@@ -1,4 +1,4 @@
-//! What holds of every answer: it is bounded, true, and holds no value of the document.
+//! Violations are bounded and true and contain no value of the document.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What an answer says of a body that breaks its schema, and what it costs.
+//! Violations of a schema and their cost.
 
 mod alternatives;
 mod bounds;
@@ -188,7 +188,7 @@ fn member_after_many_wrong_ones_is_not_reported_missing() {
     let body = format!("{{{}, \"model\": \"m\"}}", members.join(","));
     let reported = explain_text(&schema, &body);
     assert_eq!(reported.len(), 16);
-    assert!(reported.iter().all(|v| v.keyword == "type"), "{told:?}");
+    assert!(reported.iter().all(|v| v.keyword == "type"), "{reported:?}");
 }
 
 #[test]

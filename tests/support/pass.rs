@@ -20,7 +20,7 @@ use tower_inference::{
     auth::{AuthLayer, Jwt, Keys},
     hf::{HfTokenLayer, TokenSource},
     limits::{Limit, Rate},
-    model::{Policy, Profile},
+    model::{Profile, ProviderPolicy},
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     schema::{BuiltInSchemas, Parameter, Schema, SchemaLayer},
     secret::Secret,
@@ -121,7 +121,7 @@ pub fn model_rules() -> ModelRulesLayer {
         let names = [format!("org-{number}/*"), format!("meta-llama/Llama-{number}")];
         ModelRule::new(names).providers(["together", "hf-inference"]).scope(token::SCOPE)
     });
-    let last = ModelRule::new(["meta-llama/*"]).policies([Policy::Fastest]);
+    let last = ModelRule::new(["meta-llama/*"]).policies([ProviderPolicy::Fastest]);
     let rules = others.chain([last]).fold(ModelRules::new(), ModelRules::allow);
     ModelRulesLayer::new(Profile::router(), rules)
 }

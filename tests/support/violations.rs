@@ -1,4 +1,4 @@
-//! What holds of every answer to a body that breaks its schema. For tests, and for fuzzing.
+//! Properties of all violations, for tests and fuzzing.
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
 use serde_json::{Value, json};

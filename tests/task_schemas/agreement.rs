@@ -1,4 +1,4 @@
-//! Hugging Face's own specifications say the same, but for what is named here.
+//! The schemas agree with Hugging Face's specifications except for listed differences.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! Bodies of each task, written by hand: together they use every parameter.
+//! Example bodies of each task that together use every parameter.
 
 use serde_json::{Value, json};
 

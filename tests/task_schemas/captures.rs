@@ -1,4 +1,4 @@
-//! Bodies as real clients sent them.
+//! Captured bodies of real clients.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! Where our verdicts are others than those of Hugging Face's specifications, and why.
+//! Differences from Hugging Face's specifications with their reasons.
 
 use serde_json::{Value, json};
 

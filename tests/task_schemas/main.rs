@@ -1,5 +1,5 @@
-//! The built-in schemas: what clients were seen to send passes, the specifications of Hugging Face
-//! agree but for named differences, and what an upstream would refuse is refused.
+//! The built-in schemas accept captured requests, agree with Hugging Face's specifications except
+//! for listed differences and reject requests that an upstream would reject.
 
 mod agreement;
 mod bodies;

@@ -1,4 +1,4 @@
-//! What is refused and why, and what passes all the same.
+//! Rejected bodies with their reasons and unusual bodies that pass.
 
 use serde_json::{Value, json};
 

@@ -162,11 +162,12 @@ fn lies() -> Vec<Answer> {
 async fn usage_is_believed_within_bounds() {
     for lie in lies() {
         let budget = Budget::plenty();
-        // The bound is 8 bytes of prompt, 16 for the message, 256 for the template and 10 of output.
+        // The bound is a token for each byte of the body, 256 for the template and 10 of output.
         let charged = budget.charge(chat(), lie.clone()).await;
-        assert!(charged <= 6 * 4 + 256 + 10, "{charged}: {:?}", lie.frames);
-        let embedded = budget.charge(post("/v1/embeddings", r#"{"input":"abcd"}"#), lie).await;
-        assert!(embedded <= 4 + 256, "{embedded}");
+        assert!(charged <= CHAT.len() as u64 + 256 + 10, "{charged}: {:?}", lie.frames);
+        let inputs = r#"{"input":"abcd"}"#;
+        let embedded = budget.charge(post("/v1/embeddings", inputs), lie).await;
+        assert!(embedded <= inputs.len() as u64 + 256, "{embedded}");
     }
     // Reasoning is output and has its bound.
     let budget = Budget::plenty();

@@ -7,6 +7,7 @@ mod bounds;
 mod counts;
 mod cuts;
 mod floor;
+mod held;
 mod media;
 mod requests;
 mod settled;

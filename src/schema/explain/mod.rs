@@ -37,21 +37,21 @@ pub(crate) fn explain(
     let mut found: Vec<_> = errors.iter().flat_map(|error| findings(error, document)).collect();
     found.sort_by_key(|finding| finding.index);
 
-    let mut told: Vec<Finding<'_>> = Vec::new();
+    let mut shown: Vec<Finding<'_>> = Vec::new();
     let mut more = budget.is_shortened();
     for finding in found {
-        if told.contains(&finding) {
+        if shown.contains(&finding) {
             continue;
         }
-        if told.len() >= at_most.max(1) {
+        if shown.len() >= at_most.max(1) {
             more = true;
             break;
         }
-        told.push(finding);
+        shown.push(finding);
     }
 
     let mut violations: Vec<Violation> = Vec::new();
-    for finding in told {
+    for finding in shown {
         let violation = finding.violation(document);
         // Two deep positions may share a shortened pointer.
         if !violations.contains(&violation) {

@@ -18,11 +18,11 @@ pub(crate) fn many(count: u64, what: &str) -> String {
 pub(crate) const MOST_OPTIONS: usize = 16;
 
 pub(crate) fn list<'a>(mut options: impl Iterator<Item = Cow<'a, str>>) -> String {
-    let mut told = options.by_ref().take(MOST_OPTIONS).collect::<Vec<_>>().join(", ");
+    let mut shown = options.by_ref().take(MOST_OPTIONS).collect::<Vec<_>>().join(", ");
     if options.next().is_some() {
-        told.push_str(", …");
+        shown.push_str(", …");
     }
-    told
+    shown
 }
 
 /// Returns a string without quotes, or another value as JSON.

@@ -22,6 +22,8 @@ pub(crate) struct Estimate {
     pub(crate) output: u64,
     /// Whether the upstream enforces `output`. It is `false` for a body of unknown form.
     pub(crate) bounded: bool,
+    /// Whether the output is pictures or sound, whose bytes do not determine the tokens.
+    pub(crate) is_media: bool,
 }
 
 /// A request with its estimate and its edits.
@@ -101,24 +103,24 @@ impl Estimator {
         let mut edits = document.edit();
         let output = self.output.apply(&mut edits, takes, self.profile.limit_of_chats())?;
         if let Some(pointer) = output.miscounted {
-            return Err(violation_at(pointer, "type", "must be a whole number, at least 1"));
+            return Err(invalid_count(pointer));
         }
         let hide_usage = self.profile.asks_for_usage() && self.usage.apply(&mut edits, takes)?;
         let root = document.root();
         let prompt = PromptTokens::of(root, self.tokenizer.as_ref());
+        let bytes = document.bytes().len();
         let mut estimate = Estimate {
             prompt: prompt.tokens(),
-            max_prompt: prompt.max(),
+            max_prompt: prompt.max(bytes),
             output: output.tokens,
             bounded: output.bounded,
+            is_media: output.forms.has(Form::Media),
         };
         if !output.bounded {
             // The upstream may read any member of an unknown form.
-            let bytes = document.bytes().len();
             estimate.prompt = estimate.prompt.max(prompt.estimate_bytes(bytes));
-            estimate.max_prompt = estimate.max_prompt.max(bytes as u64);
-        } else if output.forms.has(Form::Media) {
-            estimate.output = media_output(root);
+        } else if estimate.is_media {
+            estimate.output = media_output(root)?;
         }
         Ok(PreparedRequest { estimate, body: edits.finish(), hide_usage })
     }
@@ -133,7 +135,8 @@ impl Estimator {
         match (ContentKind::of(request.headers(), bytes), bytes, self.flat_cost) {
             (ContentKind::Binary, _, Some(prompt)) => {
                 let max_prompt = prompt.saturating_mul(MAX_OF_FLAT_COST);
-                let estimate = Estimate { prompt, max_prompt, output: 0, bounded: true };
+                let (bounded, is_media) = (true, false);
+                let estimate = Estimate { prompt, max_prompt, output: 0, bounded, is_media };
                 Ok(PreparedRequest { estimate, body: None, hide_usage: false })
             }
             (ContentKind::Text, Some(text), Some(flat)) => {
@@ -151,13 +154,26 @@ impl Estimator {
     const fn estimate_bytes(&self, bytes: usize) -> PreparedRequest {
         let (prompt, output) = ((bytes as u64).div_ceil(4), self.output.most());
         let max_prompt = bytes as u64;
-        let estimate = Estimate { prompt, max_prompt, output, bounded: false };
+        let (bounded, is_media) = (false, false);
+        let estimate = Estimate { prompt, max_prompt, output, bounded, is_media };
         PreparedRequest { estimate, body: None, hide_usage: false }
     }
 }
 
 /// Returns the tokens of the pictures or sounds that a request generates.
-fn media_output(root: Node<'_>) -> u64 {
-    let many = root.get("n").and_then(Node::as_u64).unwrap_or(1);
-    MEDIUM.saturating_mul(many)
+fn media_output(root: Node<'_>) -> Result<u64, Rejection> {
+    let Some(count) = root.get("n").filter(|count| !count.is_null()) else { return Ok(MEDIUM) };
+    // Clients whose numbers are all floats send 3 as `3.0`.
+    let whole = || {
+        let (whole, zeros) = str::from_utf8(count.raw()).ok()?.split_once('.')?;
+        if zeros.bytes().all(|digit| digit == b'0') { whole.parse().ok() } else { None }
+    };
+    match count.as_u64().or_else(whole) {
+        Some(count @ 1..) => Ok(MEDIUM.saturating_mul(count)),
+        _ => Err(invalid_count("/n".into())),
+    }
+}
+
+fn invalid_count(pointer: String) -> Rejection {
+    violation_at(pointer, "type", "must be a whole number, at least 1")
 }

@@ -5,7 +5,9 @@ use crate::payload::Node;
 /// The estimate of a picture, sound, video or document of any size.
 pub(super) const MEDIUM: u64 = 1_000;
 /// A shorter string is an id, a name or a word.
-const MIN_BASE64: usize = 256;
+pub(super) const MIN_BASE64: usize = 256;
+/// A longer string is a text. Servers accept addresses of 8,000 bytes (RFC 9110 section 4.1).
+const MAX_ADDRESS: usize = 8_192;
 
 /// Returns whether the value of a member is one medium: data, an address or an object with either.
 /// `tests/token_budget/media.rs` names the page of each API.
@@ -16,12 +18,17 @@ pub(super) fn is_medium(name: &str) -> bool {
             | "image"
             | "images"
             | "input_image"
+            | "input_image_mask"
             | "mask"
             | "input_audio"
             | "audio_url"
             | "audio"
             | "video_url"
             | "video"
+            | "image_embeds"
+            | "audio_embeds"
+            | "prompt_embeds"
+            | "document_url"
             | "file"
             | "file_data"
             | "fileData"
@@ -61,6 +68,8 @@ pub(super) fn holds_base64(name: &str) -> bool {
             | "image_data"
             | "multimodal_data"
             | "encrypted_content"
+            | "encrypted_index"
+            | "encrypted_stdout"
             | "signature"
             | "thoughtSignature"
             | "thought_signature"
@@ -88,7 +97,9 @@ pub(super) fn is_part_of_medium(part: Node<'_>) -> bool {
 }
 
 pub(super) fn is_address(text: &str) -> bool {
-    ["http://", "https://", "gs://", "s3://", "data:"].iter().any(|scheme| text.starts_with(scheme))
+    ["http://", "https://", "gs://", "s3://"].iter().any(|scheme| text.starts_with(scheme))
+        && text.len() <= MAX_ADDRESS
+        && !text.contains(char::is_whitespace)
 }
 
 /// Returns whether the text is a base64 URL of RFC 2397.
@@ -97,22 +108,45 @@ pub(super) fn is_data_url(text: &str) -> bool {
     else {
         return false;
     };
-    kind.ends_with(";base64") && data.bytes().all(is_of_base64)
+    kind.ends_with(";base64") && kind.len() < MIN_BASE64 && is_of_base64(data)
 }
 
 pub(super) fn is_base64(text: &str) -> bool {
-    text.len() >= MIN_BASE64 && text.bytes().all(is_of_base64)
+    text.len() >= MIN_BASE64 && is_of_base64(text)
 }
 
-/// Returns whether a byte belongs to base64 (RFC 4648 sections 4 and 5), or to its lines (RFC 2045).
-const fn is_of_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=' | b'\r' | b'\n')
+/// Returns whether the text is base64 in one alphabet (RFC 4648 sections 4 and 5) and in lines of one
+/// length (RFC 2045). Prose has spaces or lines of different lengths.
+fn is_of_base64(text: &str) -> bool {
+    let text = text.trim_end_matches(['\r', '\n']);
+    let data = text.trim_end_matches('=');
+    let mut lines = data.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).peekable();
+    let width = lines.peek().map_or(0, |line| line.len());
+    let (mut length, mut plain, mut of_urls) = (0_usize, false, false);
+    while let Some(line) = lines.next() {
+        let last = lines.peek().is_none();
+        if line.len() > width || line.len() < width && !last {
+            return false;
+        }
+        length = length.saturating_add(line.len());
+        for byte in line.bytes() {
+            match byte {
+                b'+' | b'/' => plain = true,
+                b'-' | b'_' => of_urls = true,
+                _ if byte.is_ascii_alphanumeric() => {}
+                _ => return false,
+            }
+        }
+    }
+    let padding = text.len().saturating_sub(data.len());
+    // A whole number of bytes never leaves one digit over.
+    length % 4 != 1 && padding <= 2 && !(plain && of_urls)
 }
 
 /// Returns whether the text starts like a known type of file in base64.
 pub(super) fn has_magic(text: &str) -> bool {
-    // PNG, JPEG, GIF, RIFF (WebP, WAV), BMP, TIFF (two byte orders), PDF, MP3 (two kinds), Ogg, FLAC,
-    // Matroska and ZIP (DOCX), in this order.
+    // PNG, JPEG, GIF, RIFF (WebP, WAV), BMP, TIFF (two byte orders), PDF, MP3 with a tag, Ogg, FLAC,
+    // Matroska, ZIP (DOCX) and AMR, in this order.
     const MAGIC: [&str; 14] = [
         "iVBORw0KGgo",
         "/9j/",
@@ -123,11 +157,24 @@ pub(super) fn has_magic(text: &str) -> bool {
         "TU0AK",
         "JVBERi0",
         "SUQz",
-        "//uQ",
         "T2dnU",
         "ZkxhQ",
         "GkXfo",
         "UEsDB",
+        "IyFBTVI",
     ];
-    MAGIC.iter().any(|magic| text.starts_with(magic))
+    MAGIC.iter().any(|magic| text.starts_with(magic)) || is_audio_frame(text) || is_mp4_box(text)
+}
+
+/// Returns whether the text starts with the sync word of MPEG audio, layer III or AAC: 0xFFF1 to
+/// 0xFFF3 and 0xFFF9 to 0xFFFB.
+fn is_audio_frame(text: &str) -> bool {
+    let next = text.strip_prefix("//").and_then(|text| text.bytes().next());
+    next.is_some_and(|byte| matches!(byte, b'E'..=b'P' | b'k'..=b'v'))
+}
+
+/// Returns whether the text starts like MP4, M4A, HEIC or AVIF: the length of a short box and `ftyp`
+/// (ISO/IEC 14496-12 section 4.3).
+fn is_mp4_box(text: &str) -> bool {
+    text.starts_with("AAAA") && text.get(6..10) == Some("Z0eX")
 }

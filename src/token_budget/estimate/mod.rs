@@ -1,6 +1,7 @@
 //! The most tokens that a request can take, before it is forwarded.
 
 mod estimator;
+mod external;
 mod media;
 mod prompt;
 

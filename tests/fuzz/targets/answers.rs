@@ -1,4 +1,4 @@
-//! Any bytes, held to schemas of many kinds and to the crate's own.
+//! Validates arbitrary bytes by many schemas and by the built-in ones.
 #![no_main]
 
 #[path = "../../support/violations.rs"]

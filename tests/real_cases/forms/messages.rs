@@ -207,7 +207,7 @@ async fn edits_that_cannot_be_done() {
         (
             edits().model_aliases(ModelAliases::new([("a", "b")]).reject_others()),
             with("\"model\":\"tell-no-one\""),
-            "/model: must be a model that is served here",
+            "/model: must be a model of this gateway",
         ),
         (
             edits().max_output_tokens(5),
