@@ -96,7 +96,7 @@
 //! |---|---|
 //! | costs more than a budget ever holds: the burst of a rate, the limit of a quota | 400 `exceeds-limit` |
 //! | exceeds what a budget holds now | 429 `throttled` or `quota-exceeded` |
-//! | has an output limit in the body that is below 1 or no number | 422 `invalid-payload` |
+//! | has an output limit in the body that is no number or below 1, except -1 for no limit | 422 `invalid-payload` |
 //! | has such a limit in the query | 400 `invalid-parameters` |
 //! | has a streamed body | 415, or a [flat cost](TokenBudgetLayer::flat_cost) |
 //! | has a body that is not JSON | 400, or a [flat cost](TokenBudgetLayer::flat_cost) |

@@ -53,7 +53,7 @@ async fn a_missing_output_limit_is_written_into_the_body() {
         assert_eq!(sent(path, body).await.unwrap(), body);
     }
     for evasion in [
-        r#"{"messages":[],"max_tokens":-1}"#,
+        r#"{"messages":[],"max_tokens":-2}"#,
         r#"{"messages":[],"n":"100"}"#,
         r#"{"messages":[],"n":0}"#,
         r#"{"messages":[],"stream":"true"}"#,

@@ -8,7 +8,7 @@ use crate::payload::Node;
 pub(super) fn is_external(name: &str, value: Node<'_>) -> bool {
     match name {
         "previous_response_id" | "conversation" | "web_search_options" => true,
-        "mcp_servers" => value.len() > 0,
+        "mcp_servers" => !value.is_empty(),
         // OpenAI's responses can name a stored prompt.
         "prompt" => value.get("id").is_some(),
         _ => false,
