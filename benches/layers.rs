@@ -26,7 +26,7 @@ use tower::{Layer, Service};
 use tower_inference::{
     access_log::AccessLogLayer,
     auth::AuthLayer,
-    cache::{CacheLayer, Scope},
+    cache::{CacheLayer, Freshness, MemoryTier, Scope},
     payload::PayloadLayer,
     request_id::RequestIdLayer,
     stack::Stack,
@@ -150,8 +150,16 @@ fn in_turns(_: &mut Criterion) {
     let around = |cache| (pass::auth(&signer), PayloadLayer::new(), cache);
     turns("auth, payload", (pass::auth(&signer), PayloadLayer::new()), &warm);
     turns("auth, payload, cache: a hit", around(kept()), &warm);
-    turns("auth, payload, cache: a miss", around(kept().max_bytes(0)), &warm);
-    turns("auth, payload, cache: bypassed", around(kept().ttl(Duration::ZERO)), &warm);
+    turns(
+        "auth, payload, cache: a miss",
+        around(kept().memory(MemoryTier::new().max_bytes(0))),
+        &warm,
+    );
+    turns(
+        "auth, payload, cache: bypassed",
+        around(kept().freshness(Freshness::new().ttl(Duration::ZERO))),
+        &warm,
+    );
     turns("upstream", UpstreamLayer::new(), &warm);
     turns("hf token", pass::hf_token(), &warm);
     turns("stack, token seen before", whole(pass::auth(&signer)), &warm);
