@@ -317,7 +317,7 @@ fn zipf() {
             let one = layer();
             run(&mut one.layer(upstream.clone()), upstream.request(0));
             let room = one.bytes() * (KEYS / share) as u64;
-            let ours = layer().max_bytes(room);
+            let ours = layer().memory(MemoryTier::new().max_bytes(room));
             let mut service = ours.layer(upstream.clone());
             let theirs = moka::sync::Cache::builder()
                 .weigher({
