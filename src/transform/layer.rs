@@ -214,8 +214,11 @@ impl TransformLayer {
     /// limit of any known API is lowered to `max`, also in objects such as `parameters`, `options` and
     /// `generationConfig`. A number within the limit keeps its bytes.
     ///
-    /// Rejected with 422 `invalid-payload` are a limit below 1 (some upstreams read it as "without
-    /// limit"), a limit that is not a number, a body that is not an object, `parameters` that are not an
+    /// A chat's `max_completion_tokens` is renamed to `max_tokens` when the profile's name is that one.
+    /// Older servers ignore the newer name, and TGI rejects both at once.
+    ///
+    /// A limit of -1 means no limit to llama.cpp and Ollama, so it is lowered to `max` as well. Rejected
+    /// with 422 `invalid-payload` are any other limit below 1, a limit that is not a number, a body that is not an object, `parameters` that are not an
     /// object and more than 128 `instances`.
     ///
     /// A body of an unknown form is not edited. It is rejected when it has a known output limit above

@@ -97,8 +97,11 @@ use crate::{
 /// never settled, because the process or the shared store was lost, costs itself and is back within
 /// one window.
 ///
-/// A request without a body passes, and is charged nothing, unless its method has a use for one. A
-/// limit below 1, and what is not a number, are refused with 422 `invalid-payload`, in the query
+/// A chat's `max_completion_tokens` is renamed to `max_tokens` when the profile's name is that one, and
+/// a limit of -1 is replaced by the default, as by `TransformLayer::max_output_tokens`.
+///
+/// A request without a body passes, and is charged nothing, unless its method has a use for one. Any
+/// other limit below 1, and what is not a number, are refused with 422 `invalid-payload`, in the query
 /// with 400 `invalid-parameters`; a streamed body with 415, and one that is not JSON with 400, unless
 /// they have a [flat cost](Self::flat_cost).
 ///
