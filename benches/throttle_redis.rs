@@ -23,8 +23,9 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
+    limits::{Limit, Rate, RedisStore},
     secret::Secret,
-    throttle::{Limit, Rate, RedisStore, ThrottleLayer},
+    throttle::ThrottleLayer,
 };
 
 const ROUNDS: usize = 11;
@@ -122,7 +123,7 @@ fn layer(port: u16, lease: u32) -> Result<ThrottleLayer, Box<dyn Error>> {
     let address = Secret::new(format!("redis://127.0.0.1:{port}"));
     let store = RedisStore::single(address, Secret::new("0123456789abcdef0123456789abcdef"))?
         // So that no side falls back to local shares on a busy machine.
-        .wait(Duration::from_secs(5))
+        .decision_timeout(Duration::from_secs(5))
         .lease(lease);
     let limit = Limit::per_identity(Rate::per_second(1_000_000_000));
     Ok(ThrottleLayer::new(limit).store(store))

@@ -49,6 +49,8 @@
 
 // The ground floor: words that every layer uses.
 pub mod body;
+#[cfg(any(feature = "access-log", feature = "throttle"))]
+mod calendar;
 pub mod clock;
 #[cfg(any(feature = "cache", feature = "hf", feature = "transform", feature = "upstream"))]
 mod hop_by_hop;
@@ -75,6 +77,9 @@ pub mod context;
 #[cfg(any(feature = "throttle", feature = "transform"))]
 mod generation;
 pub mod identity;
+#[cfg(feature = "throttle")]
+#[cfg_attr(docsrs, doc(cfg(feature = "throttle")))]
+pub mod limits;
 pub mod model;
 pub mod payload;
 pub mod rejection;
@@ -111,6 +116,9 @@ pub mod stalled_reader;
 #[cfg(feature = "throttle")]
 #[cfg_attr(docsrs, doc(cfg(feature = "throttle")))]
 pub mod throttle;
+#[cfg(feature = "throttle")]
+#[cfg_attr(docsrs, doc(cfg(feature = "throttle")))]
+pub mod token_budget;
 #[cfg(feature = "transform")]
 #[cfg_attr(docsrs, doc(cfg(feature = "transform")))]
 pub mod transform;

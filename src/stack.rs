@@ -107,7 +107,9 @@ use crate::schema::SchemaLayer;
 #[cfg(feature = "stalled-reader")]
 use crate::stalled_reader::StalledReaderLayer;
 #[cfg(feature = "throttle")]
-use crate::throttle::{ThrottleLayer, TokenBudgetLayer};
+use crate::throttle::ThrottleLayer;
+#[cfg(feature = "throttle")]
+use crate::token_budget::TokenBudgetLayer;
 #[cfg(feature = "transform")]
 use crate::transform::TransformLayer;
 #[cfg(feature = "upstream")]

@@ -1,31 +1,30 @@
-//! How many tokens a text has, without a vocabulary: an estimate, and a number that no common
-//! tokenizer stays below.
+//! Counts the tokens of a text without a vocabulary. Returns an estimate and a lower bound.
 //!
-//! Byte-pair tokenizers first cut a text into words, numbers, runs of punctuation and spaces (the
-//! `pat_str` of `tiktoken`, the `pre_tokenizer` of a `tokenizer.json`) and merge bytes only inside of
-//! those. So each run costs about one token or more, however common its word is, and scripts of which
-//! a vocabulary holds few words cost by the letter. The weights below are fitted to the counts of eight
-//! tokenizers in `tests/data/token_counts`, whose README says how.
+//! A byte-pair tokenizer first splits a text into runs: words, numbers, punctuation and spaces. The
+//! rule is the `pat_str` of `tiktoken` or the `pre_tokenizer` of a `tokenizer.json`. It merges bytes
+//! only inside of a run, so each run costs about one token or more. A script with few words in the
+//! vocabulary costs by the letter. The weights below are fitted to the counts of eight tokenizers in
+//! `tests/data/token_counts`. The README there explains the method.
 
-/// Counts a text that comes in pieces of any length.
+/// Counts a text that arrives in pieces of any length.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TextTokens {
     cost: Cost,
     run: Run,
-    // Characters of the run so far.
+    // The characters of the run so far.
     length: u32,
-    // Of a word: how many are capital letters, and whether one has an accent.
+    // The capital letters of a word, and whether a letter has an accent.
     capitals: u32,
     accented: bool,
-    // A lone mark of punctuation that a space came before.
+    // Whether a lone punctuation mark follows a space.
     after_space: bool,
     last: u8,
-    // The bits of a character that is not whole, and the bytes that it lacks.
+    // The bits of an incomplete character, and the number of its missing bytes.
     partial: u32,
     missing: u8,
 }
 
-/// In hundredths of a token.
+/// A cost in hundredths of a token.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cost {
     least: u64,
@@ -38,12 +37,12 @@ enum Run {
     None,
     Word,
     Digits,
-    /// Of ASCII.
+    /// Punctuation in ASCII.
     Marks,
     Spaces,
     Lines,
     Letters(Script),
-    /// Marks and pictures beyond ASCII.
+    /// Symbols and emoji beyond ASCII.
     Symbols,
 }
 
@@ -61,41 +60,41 @@ enum Script {
     Thai,
 }
 
-/// Hundredths of a token: what the cheapest tokenizer takes at least, and the estimate.
+/// The lower bound over all tokenizers and the estimate, in hundredths of a token.
 type Weight = (u64, u64);
 
 const WORD: Weight = (94, 122);
 /// Each letter beyond the eighth of a word.
 const LONG: Weight = (0, 10);
-/// Each letter beyond the sixteenth: no word any more.
+/// Each letter beyond the sixteenth, where a run is hardly a word.
 const VERY_LONG: Weight = (0, 32);
 /// Each capital letter after the first of a word.
 const CAPITAL: Weight = (0, 15);
 const ACCENT: Weight = (30, 62);
-/// Of Vietnamese, mostly.
+/// A letter with two accents, mostly of Vietnamese.
 const TWO_ACCENTS: Weight = (0, 102);
-/// Each letter beyond the fourth of a word that has an accent, so that it is no English one.
+/// Each letter beyond the fourth of a word with an accent, which is not English.
 const LONG_ACCENTED: Weight = (28, 40);
-/// The first three digits of a number, and each further three.
+/// Each three digits of a number.
 const DIGITS: Weight = (95, 208);
-/// A word takes the space before it for its own, a number does not.
+/// A space before a number is a token of its own. A space before a word is not.
 const SPACE_BEFORE_DIGITS: Weight = (85, 125);
 const LONE_MARK: Weight = (92, 125);
-/// A mark that stands directly before a word, as in `.len` or `"name`, is often part of its token.
+/// A mark directly before a word is often part of the word's token, as in `.len` or `"name`.
 const MARK_OF_WORD: Weight = (0, 20);
 const MARKS: Weight = (100, 140);
 const SAME_MARK: Weight = (0, 4);
 const OTHER_MARK: Weight = (0, 15);
-/// Two or more, such as an indentation.
+/// Two or more spaces, such as an indentation.
 const SPACES: Weight = (20, 130);
 const LINES: Weight = (92, 120);
-/// Marks take the end of their line for their own.
+/// A line end after marks is often part of their token.
 const LINES_AFTER_MARKS: Weight = (48, 70);
 const SYMBOL: Weight = (48, 115);
 const PICTURE: Weight = (150, 260);
 
 impl Script {
-    /// Of a run of letters, and of each letter.
+    /// Returns the weight of a run of letters, and of each letter.
     const fn weights(self) -> (Weight, Weight) {
         match self {
             Self::Arabic => ((0, 0), (33, 70)),
@@ -112,7 +111,7 @@ impl Script {
     }
 }
 
-/// What a character beyond ASCII is.
+/// The class of a character beyond ASCII.
 enum Class {
     Accent,
     TwoAccents,
@@ -122,8 +121,8 @@ enum Class {
 }
 
 impl Class {
-    /// By Unicode's blocks, roughly: what is not named counts as a letter of a rare script below
-    /// U+2000, and as a symbol above.
+    /// Classifies by blocks of Unicode, roughly. Other characters below U+2000 count as letters of a
+    /// rare script. Those above count as symbols.
     const fn of(code: u32) -> Self {
         match code {
             0xd7 | 0xf7 | ..0xc0 => Self::Symbol,
@@ -139,7 +138,7 @@ impl Class {
             ..0x2000 => Self::Letter(Script::Other),
             0x3040..0x3100 => Self::Letter(Script::Kana),
             0x3400..0xa000 => Self::Letter(Script::Han),
-            // Halves of pairs in the escapes of JSON: the first stands for both.
+            // A pair of surrogates in a JSON escape is one picture. The first half counts for both.
             0xfe00..0xfe10 | 0xd800..0xdc00 | 0x1_0000.. => Self::Picture,
             _ => Self::Symbol,
         }
@@ -147,39 +146,39 @@ impl Class {
 }
 
 impl TextTokens {
-    /// The estimate of what was fed so far, rounded up.
+    /// Returns the estimate of the text so far, rounded up.
     pub(crate) const fn estimate(&self) -> u64 {
         self.cost.estimate.div_ceil(100)
     }
 
-    /// The tokens that what was fed so far has at least, rounded down.
+    /// Returns the lower bound of the text so far, rounded down.
     pub(crate) const fn least(&self) -> u64 {
         self.cost.least / 100
     }
 
-    /// The estimate and the least in hundredths, not rounded.
+    /// Returns the estimate and the lower bound in hundredths of a token.
     pub(crate) const fn cost(&self) -> (u64, u64) {
         (self.cost.estimate, self.cost.least)
     }
 
-    /// The estimate and the least of what was fed since this was the same as `before`.
+    /// Returns the estimate and the lower bound of the text since the state `before`.
     pub(crate) const fn tokens_since(&self, before: &Self) -> (u64, u64) {
         let estimate = self.cost.estimate.saturating_sub(before.cost.estimate);
         (estimate.div_ceil(100), self.cost.least.saturating_sub(before.cost.least) / 100)
     }
 
-    /// The text has ended; another begins.
+    /// Ends the text. The next piece starts another one.
     pub(crate) const fn end(&mut self) {
         self.run = Run::None;
         self.missing = 0;
     }
 
-    /// Counts more of the text. What is not UTF-8 counts as symbols.
+    /// Counts a piece of the text. Invalid UTF-8 counts as symbols.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
         while let Some((&byte, rest)) = bytes.split_first() {
             bytes = rest;
             if self.run == Run::Word && byte.is_ascii_lowercase() {
-                // Most of most texts.
+                // The fast path: most of a text is lower-case letters.
                 let more = rest.iter().position(|byte| !byte.is_ascii_lowercase());
                 let more = more.unwrap_or(rest.len());
                 bytes = rest.get(more..).unwrap_or_default();
@@ -191,7 +190,7 @@ impl TextTokens {
         }
     }
 
-    /// Counts a character, or half of a pair (UTF-16).
+    /// Counts a character or half of a surrogate pair (UTF-16).
     pub(crate) fn feed_unit(&mut self, code: u32) {
         match u8::try_from(code) {
             Ok(byte) if byte.is_ascii() => self.byte(byte),
@@ -233,8 +232,8 @@ impl TextTokens {
         self.cost.estimate = self.cost.estimate.saturating_add(estimate.saturating_mul(times));
     }
 
-    /// Whether the run goes on that the next character belongs to; else it begins.
-    fn goes_on(&mut self, run: Run) -> bool {
+    /// Adds a character to its run. Returns `false` where the run starts.
+    fn extends(&mut self, run: Run) -> bool {
         if self.run == run {
             self.length = self.length.saturating_add(1);
             return true;
@@ -244,7 +243,7 @@ impl TextTokens {
     }
 
     fn letter(&mut self, capital: bool) {
-        self.takes_mark();
+        self.join_mark();
         // `camelCase` is two words.
         if capital && self.run == Run::Word && !self.last.is_ascii_uppercase() {
             self.run = Run::None;
@@ -280,7 +279,7 @@ impl TextTokens {
     }
 
     fn accent(&mut self, weight: Weight) {
-        self.takes_mark();
+        self.join_mark();
         if self.run == Run::Word {
             self.grow_word(1);
         } else {
@@ -290,12 +289,12 @@ impl TextTokens {
             self.add(LONG_ACCENTED, self.length.saturating_sub(4));
         }
         self.add(weight, 1);
-        // Neither case: a capital letter after it begins a word.
+        // The letter has neither case here, so a capital letter after it starts a word.
         self.last = 0;
     }
 
-    /// A word begins after a lone mark: what that one was charged is taken back.
-    const fn takes_mark(&mut self) {
+    /// Replaces the cost of a lone mark where a word follows it.
+    const fn join_mark(&mut self) {
         if matches!(self.run, Run::Marks) && self.length == 1 && !self.after_space {
             self.take_back(LONE_MARK);
             self.add(MARK_OF_WORD, 1);
@@ -309,7 +308,7 @@ impl TextTokens {
 
     fn digit(&mut self) {
         let after_space = self.run == Run::Spaces && self.length == 1;
-        let more = self.goes_on(Run::Digits);
+        let more = self.extends(Run::Digits);
         if !more && after_space {
             self.add(SPACE_BEFORE_DIGITS, 1);
         }
@@ -320,7 +319,7 @@ impl TextTokens {
 
     fn mark(&mut self, mark: u8) {
         let after_space = self.run == Run::Spaces && self.length == 1;
-        if !self.goes_on(Run::Marks) {
+        if !self.extends(Run::Marks) {
             self.after_space = after_space;
             self.add(LONE_MARK, 1);
             return;
@@ -333,14 +332,14 @@ impl TextTokens {
     }
 
     fn space(&mut self) {
-        if self.goes_on(Run::Spaces) && self.length == 2 {
+        if self.extends(Run::Spaces) && self.length == 2 {
             self.add(SPACES, 1);
         }
     }
 
     fn line(&mut self) {
         let after_marks = matches!(self.run, Run::Marks | Run::Symbols);
-        if !self.goes_on(Run::Lines) {
+        if !self.extends(Run::Lines) {
             self.add(if after_marks { LINES_AFTER_MARKS } else { LINES }, 1);
         }
     }
@@ -351,7 +350,7 @@ impl TextTokens {
             Class::TwoAccents => self.accent(TWO_ACCENTS),
             Class::Letter(script) => {
                 let (run, letter) = script.weights();
-                if !self.goes_on(Run::Letters(script)) {
+                if !self.extends(Run::Letters(script)) {
                     self.add(run, 1);
                 }
                 self.add(letter, 1);

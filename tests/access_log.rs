@@ -435,7 +435,7 @@ fn the_response_is_announced_to_be_read_unless_usage_is_ignored() {
     for (layer, expected) in [(layer, true), (ignoring, false)] {
         let service = layer.layer(answering(move |request: Request<_>| {
             let context = RequestContext::of(request.extensions()).unwrap();
-            assert_eq!(context.answer_is_read(), expected);
+            assert_eq!(context.response_is_read(), expected);
             Response::new(Empty::<Bytes>::new())
         }));
         now(service.oneshot(get("/"))).unwrap();

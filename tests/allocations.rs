@@ -22,14 +22,14 @@ use tower_inference::{
     cache::{CacheLayer, Cacheable, Freshness, Scope, SharedCalls},
     context::RequestContext,
     identity::{Identity, Proof},
+    limits::{Concurrency, Limit, LimitHeaders, Quota, Rate, RequestHead},
     payload::{Payload, PayloadLayer},
+    peer::PeerAddress,
     request_id::RequestIdLayer,
     schema::{ResponseSchema, Schema, SchemaLayer},
     stack::Stack,
     stalled_reader::StalledReaderLayer,
-    throttle::{
-        Concurrency, Limit, LimitFields, PeerAddress, Quota, Rate, RequestHead, ThrottleLayer,
-    },
+    throttle::ThrottleLayer,
     transform::{TransformLayer, ValueSource},
     upstream::UpstreamLayer,
 };
@@ -89,7 +89,7 @@ fn throttle() -> ThrottleLayer {
     ThrottleLayer::new(Limit::per_identity(Rate::per_second(1_000)).plans("plan", plans))
         .limit(Limit::per_identity(Quota::per_day(1_000_000)))
         .limit(Limit::per_peer(PeerAddress::connection(), Rate::per_second(1_000)))
-        .limit(Limit::global(Concurrency::of(100)))
+        .limit(Limit::global(Concurrency::new(100)))
 }
 
 /// The other kinds of keys.
@@ -157,8 +157,8 @@ fn each_layer_allocates_no_more_than_stated() {
         ("access log, own writer", allocations(pass::access_log(), seen), 1),
         ("access log, nobody listens", allocations(AccessLogLayer::new(), seen), 0),
         ("auth, token seen before", allocations(pass::auth(&signer), seen), 0),
-        ("throttle, four limits", allocations(throttle().fields(LimitFields::Off), known), 0),
-        ("throttle, other keys", allocations(other_keys().fields(LimitFields::Off), known), 0),
+        ("throttle, four limits", allocations(throttle().headers(LimitHeaders::Off), known), 0),
+        ("throttle, other keys", allocations(other_keys().headers(LimitHeaders::Off), known), 0),
         // What is left, of the two limits that are the caller's own.
         ("throttle, told in fields", allocations(throttle(), known), 1),
         ("payload, document and model read", allocations(PayloadLayer::new(), seen), 3),

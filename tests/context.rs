@@ -189,9 +189,9 @@ fn outcome_keeps_the_first_rejection_and_the_last_results() {
 #[test]
 fn reading_the_response_can_be_announced() {
     let context = RequestContext::new();
-    assert!(!context.answer_is_read());
-    context.announce_answer_is_read();
-    assert!(context.answer_is_read());
+    assert!(!context.response_is_read());
+    context.announce_response_is_read();
+    assert!(context.response_is_read());
 }
 
 #[test]

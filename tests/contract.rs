@@ -28,6 +28,7 @@ use tower_inference::{
     auth::{AuthLayer, Jwt, Keys},
     cache::{CacheLayer, Cacheable, Scope},
     hf::{HfTokenLayer, TokenSource},
+    limits::{Concurrency, Limit, Rate},
     model::Profile,
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::PayloadLayer,
@@ -36,7 +37,8 @@ use tower_inference::{
     secret::Secret,
     stack::Stack,
     stalled_reader::StalledReaderLayer,
-    throttle::{Concurrency, Limit, Rate, ThrottleLayer, TokenBudgetLayer},
+    throttle::ThrottleLayer,
+    token_budget::TokenBudgetLayer,
     transform::TransformLayer,
     upstream::UpstreamLayer,
 };
@@ -92,7 +94,7 @@ fn cache_of_callers() -> CacheLayer {
 /// Counts all requests, and those in flight.
 fn throttle() -> ThrottleLayer {
     ThrottleLayer::new(Limit::global(Rate::per_second(1_000)))
-        .limit(Limit::global(Concurrency::of(1_000)))
+        .limit(Limit::global(Concurrency::new(1_000)))
 }
 
 /// A request that every layer lets pass.

@@ -35,6 +35,7 @@ use tower_inference::{
     auth::{AuthLayer, Jwt, Keys},
     cache::{CacheLayer, Cacheable, Scope},
     hf::{HfTokenLayer, Origin, TokenSource},
+    limits::{Concurrency, Limit, Rate},
     model::{BodyForm, Profile},
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::{Payload, PayloadLayer},
@@ -43,7 +44,8 @@ use tower_inference::{
     schema::{Parameter, ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
-    throttle::{Concurrency, Limit, Rate, ThrottleLayer, TokenBudgetLayer},
+    throttle::ThrottleLayer,
+    token_budget::TokenBudgetLayer,
     transform::TransformLayer,
     upstream::UpstreamLayer,
 };
@@ -61,7 +63,7 @@ fn auth() -> AuthLayer {
 /// Counts all requests, and those in flight.
 fn throttle() -> ThrottleLayer {
     ThrottleLayer::new(Limit::global(Rate::per_second(1_000)))
-        .limit(Limit::global(Concurrency::of(1_000)))
+        .limit(Limit::global(Concurrency::new(1_000)))
 }
 
 /// An endpoint that serves its model by every route of these tests.

@@ -9,13 +9,16 @@ use serde_json::json;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
     cache::{CacheLayer, Scope},
+    limits::{Limit, Rate},
     model::Profile,
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::{Payload, PayloadLayer},
+    peer::PeerAddress,
     request_id::RequestIdLayer,
     schema::{BuiltInSchemas, Schema, SchemaLayer},
     stack::Stack,
-    throttle::{Limit, PeerAddress, Rate, ThrottleLayer, TokenBudgetLayer},
+    throttle::ThrottleLayer,
+    token_budget::TokenBudgetLayer,
     transform::{ModelAliases, TransformLayer},
     upstream::UpstreamLayer,
 };

@@ -27,9 +27,11 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
     access_log::{AccessLogLayer, Record},
     body::BodyEnd,
+    limits::{Concurrency, Limit, Rate},
     stack::Stack,
     stalled_reader::{BodyError, ResponseBody, StalledReaderLayer},
-    throttle::{Concurrency, Limit, Rate, ThrottleLayer, TokenBudgetLayer},
+    throttle::ThrottleLayer,
+    token_budget::TokenBudgetLayer,
     upstream::UpstreamLayer,
 };
 
@@ -228,7 +230,7 @@ async fn slot_permit_and_record_are_given_back_while_the_server_still_owns_the_b
     let stack = |slots: usize, permits: u32| {
         Stack::new()
             .upstream(UpstreamLayer::new().max_in_flight(slots))
-            .throttle(ThrottleLayer::new(Limit::global(Concurrency::of(permits))))
+            .throttle(ThrottleLayer::new(Limit::global(Concurrency::new(permits))))
             .access_log(log.clone())
             .stalled_reader(layer())
             .layer(client)

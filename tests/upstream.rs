@@ -636,7 +636,7 @@ async fn a_response_that_a_layer_reads_is_requested_without_coding() {
         });
         let context = RequestContext::new();
         if is_read {
-            context.announce_answer_is_read();
+            context.announce_response_is_read();
         }
         let mut request = Request::get("/").header("accept-encoding", "gzip").body(()).unwrap();
         request.extensions_mut().insert(context);

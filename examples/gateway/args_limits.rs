@@ -1,6 +1,6 @@
 //! What callers may take: rates, quotas and budgets of tokens; and what strangers may try.
 
-use tower_inference::throttle::{Quota, Rate};
+use tower_inference::limits::{Quota, Rate};
 
 use super::{UsageError, once, read};
 use crate::units;

@@ -1,4 +1,4 @@
-use tower_inference::throttle::Rate;
+use tower_inference::limits::Rate;
 
 use super::*;
 
@@ -149,7 +149,7 @@ fn slots_are_counts_and_a_share() {
 
 #[test]
 fn limits_are_rates_quotas_and_budgets() {
-    use tower_inference::throttle::{Quota, Rate};
+    use tower_inference::limits::{Quota, Rate};
 
     let rate = |line: &str| served(line).limits.rate.unwrap();
     assert_eq!(rate("--rate 10/s --burst 20"), Rate::per_second(10).burst(20));

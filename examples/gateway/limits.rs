@@ -1,8 +1,11 @@
 //! The layers that limit what callers take.
 
 use tower_inference::{
+    limits::{Concurrency, Limit},
     model::Profile,
-    throttle::{Concurrency, ForwardedField, Limit, PeerAddress, ThrottleLayer, TokenBudgetLayer},
+    peer::{ForwardedField, PeerAddress},
+    throttle::ThrottleLayer,
+    token_budget::TokenBudgetLayer,
     upstream::UpstreamLayer,
 };
 
@@ -31,7 +34,7 @@ impl Limits {
         };
         let rate = limits.rate.map(|rate| Limit::per_identity(rate).name("rate"));
         let quota = limits.quota.map(|quota| Limit::per_identity(quota).name("quota"));
-        let in_flight = settings.slots.max_in_flight.map(Concurrency::of);
+        let in_flight = settings.slots.max_in_flight.map(Concurrency::new);
         let in_flight = in_flight.map(|most| Limit::per_identity(most).name("in-flight"));
         let all = [rate, quota, in_flight].into_iter().flatten();
         let throttle = all.fold(None, |layer: Option<ThrottleLayer>, limit| {
@@ -48,7 +51,7 @@ impl Limits {
                 .profile(profile.clone())
                 .flat_cost(limits.binary_cost.into());
             match settings.max_tokens {
-                Some(most) => layer.output_limit(most.get()),
+                Some(most) => layer.default_output_limit(most.get()),
                 None => layer,
             }
         });

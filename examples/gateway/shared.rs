@@ -4,8 +4,8 @@ use std::{env, fs};
 
 use tower_inference::{
     cache::{RedisCache, SecondTier},
+    limits::{OutagePolicy, RedisStore, Store},
     secret::Secret,
-    throttle::{RedisStore, Store, WhenAway},
 };
 
 use crate::{
@@ -19,13 +19,13 @@ pub(crate) fn counters(redis: &Redis) -> Result<Option<Store>, Error> {
     let refused = |error| format!("--redis-limits: {error}");
     let mut store = RedisStore::single(Secret::new(url), secret(redis)?).map_err(refused)?;
     if let Some(replicas) = redis.replicas {
-        store = store.when_away(WhenAway::Local { replicas: replicas.get() });
+        store = store.outage_policy(OutagePolicy::Local { replicas: replicas.get() });
     }
     if let Some(permits) = redis.lease {
         store = store.lease(permits.get());
     }
     if let Some(wait) = redis.wait {
-        store = store.wait(wait);
+        store = store.decision_timeout(wait);
     }
     Ok(Some(store.into()))
 }

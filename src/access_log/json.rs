@@ -9,6 +9,7 @@ use std::{
 use super::record::Record;
 use crate::{
     body::BodyEnd,
+    calendar,
     context::{CacheOutcome, StreamEnd},
     printable::is_unprintable,
 };
@@ -109,7 +110,7 @@ pub(super) fn rfc3339(time: SystemTime) -> [u8; 24] {
 
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = since.as_secs().min(LAST);
-    let (year, month, day) = civil(seconds / 86_400);
+    let (year, month, day) = calendar::date(seconds / 86_400);
     let mut text = *b"0000-00-00T00:00:00.000Z";
     let parts = [
         (0, 4, year),
@@ -127,23 +128,6 @@ pub(super) fn rfc3339(time: SystemTime) -> [u8; 24] {
         }
     }
     text
-}
-
-/// Year, month and day of a number of days since 1970-01-01 (proleptic Gregorian calendar).
-///
-/// Counts from a first of March, so that the day a leap year adds is the last of its year: 400
-/// such years are 146,097 days, and five months from March or August on are 153.
-const fn civil(days: u64) -> (u64, u64, u64) {
-    // 0000-03-01 lies 719,468 days before 1970-01-01.
-    let days = days + 719_468;
-    let (cycle, day) = (days / 146_097, days % 146_097);
-    // Take out the leap days, each at the end of 4, 100 and 400 years.
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (400 * cycle + year + next, month, day)
 }
 
 /// The last digit of `value`.
@@ -358,27 +342,6 @@ mod tests {
         }
         let before = UNIX_EPOCH - Duration::from_secs(1);
         assert_eq!(&rfc3339(before), b"1970-01-01T00:00:00.000Z");
-    }
-
-    #[test]
-    fn every_day_of_a_cycle_follows_the_one_before() {
-        let leap = |year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        let mut expected = (1970, 1, 1);
-        for day in 0..146_097 * 2 {
-            assert_eq!(civil(day), expected);
-            let (year, month, date) = expected;
-            let length = match month {
-                2 if leap(year) => 29,
-                2 => 28,
-                4 | 6 | 9 | 11 => 30,
-                _ => 31,
-            };
-            expected = match (month, date) {
-                (12, 31) => (year + 1, 1, 1),
-                (_, date) if date == length => (year, month + 1, 1),
-                (month, date) => (year, month, date + 1),
-            };
-        }
     }
 
     proptest! {

@@ -38,7 +38,7 @@ impl OpenRecord {
         }
         let context = RequestContext::ensure(request.extensions_mut());
         if settings.usage {
-            context.announce_answer_is_read();
+            context.announce_response_is_read();
         }
         let user_agent = settings.user_agent.then(|| request.headers().get(USER_AGENT).cloned());
         let observation = Observation {

@@ -100,12 +100,13 @@
 //!
 //! | response | proof of completeness |
 //! |---|---|
-//! | `text/event-stream`, JSON lines | its end mark and the end of its body, see [`tap`](crate::tap) |
-//! | JSON | its length or its grammar |
+//! | `text/event-stream`, JSON lines | output, its end mark and the end of its body, see [`tap`](crate::tap) |
+//! | JSON on a route of a [known form](crate::model::BodyForm) | a result, such as a choice, an embedding or generated text |
+//! | JSON on another route | its length or its grammar, and no sign of a failure |
 //! | other | its length; HTML pages and JSON errors are never stored |
 //!
-//! A failure with a status of 200 is not stored. Failures are an error object, an unknown finish
-//! reason, a stream without content, `{}` and an empty body. A response that reached its output limit
+//! So a failure with a status of 200 is not stored, even if the form of the failure is unknown. A
+//! response that reached its output limit
 //! (`length`, `max_tokens`) is stored only if the request has that limit, possibly from a layer of this
 //! crate. The upstream's default limit may change.
 //!

@@ -26,7 +26,7 @@ impl RequestContext {
             model: from(&ours.model),
             target: from(&ours.target),
             attempts: AtomicU32::new(self.attempts()),
-            response_is_read: AtomicBool::new(self.answer_is_read()),
+            response_is_read: AtomicBool::new(self.response_is_read()),
             payload: Lock::new(ours.payload.lock().clone()),
             ..empty
         };

@@ -132,7 +132,7 @@ impl RequestContext {
     ///
     /// A retry from outside comes with the same context.
     #[cfg(feature = "throttle")]
-    pub(crate) fn forget_answer(&self) {
+    pub(crate) fn forget_response(&self) {
         *self.fields.usage.lock() = None;
         self.set_generated_tokens(0, 0);
         self.fields.stream_end.store(StreamEnd::code(None), Relaxed);

@@ -71,7 +71,7 @@
 //! | [`add_attempt`](RequestContext::add_attempt) | `UpstreamLayer`, `Client` | a client that retries inside one call |
 //! | [`set_fell_back`](RequestContext::set_fell_back) | nothing | a fallback to another model or upstream |
 //! | [`set_usage`](RequestContext::set_usage) | [`Tap`](crate::tap::Tap) | responses in a form that `Tap` does not read |
-//! | [`announce_answer_is_read`](RequestContext::announce_answer_is_read) | layers that read responses | a layer of yours that reads response bodies |
+//! | [`announce_response_is_read`](RequestContext::announce_response_is_read) | layers that read responses | a layer of yours that reads response bodies |
 //!
 //! # First and last values
 //!

@@ -179,12 +179,12 @@ impl RequestContext {
     ///
     /// The upstream must not compress such a body. `UpstreamLayer` sees to this.
     #[must_use]
-    pub fn answer_is_read(&self) -> bool {
+    pub fn response_is_read(&self) -> bool {
         self.fields.response_is_read.load(Relaxed)
     }
 
     /// Announces that a layer reads the response body.
-    pub fn announce_answer_is_read(&self) {
+    pub fn announce_response_is_read(&self) {
         self.fields.response_is_read.store(true, Relaxed);
     }
 

@@ -94,10 +94,15 @@ impl OutputTokens {
         }
         let members = OutputMembers::of(root, &MemberPath::ROOT, &self.range)?;
         let forms = takes.forms(members.marks, members.has_parameters);
-        if forms == Forms::of(Form::Reads) {
+        let reads = forms == Forms::of(Form::Reads);
+        let limited = members.greatest.is_some() || !members.excess.is_empty();
+        // Another server than TEI may generate at TEI's route when a body limits its output.
+        let may_generate = takes.generates() && limited;
+        if reads && !may_generate {
             return Ok(OutputBound { bounded: true, ..OutputBound::of(forms) });
         }
-        if forms.is_empty() {
+        if reads || forms.is_empty() {
+            let forms = Forms::NONE;
             let greatest =
                 check_unknown_form(root, &MemberPath::ROOT, &self.range)?.max(self.tokens);
             let tokens = greatest.saturating_mul(members.answers).saturating_mul(members.prompts);

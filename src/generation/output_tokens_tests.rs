@@ -159,6 +159,23 @@ fn minus_one_is_no_limit() {
 }
 
 #[test]
+fn a_classification_that_limits_its_output_may_generate() {
+    for body in [
+        r#"{"inputs":"x","max_new_tokens":10}"#,
+        r#"{"inputs":"x","sampling_params":{"max_new_tokens":10}}"#,
+    ] {
+        assert_eq!(refused("/predict", body).1, "maximum", "{body}");
+    }
+    assert_eq!(
+        edited("/predict", r#"{"prompt":"x","max_tokens":10}"#),
+        r#"{"prompt":"x","max_tokens":9}"#
+    );
+    let body = r#"{"inputs":"x"}"#;
+    let (same, output) = limited(9, "/predict", body).unwrap();
+    assert_eq!((&*same, output.bounded), (body, true));
+}
+
+#[test]
 fn a_body_of_several_forms_gets_each_limit() {
     assert_eq!(
         edited("/", r#"{"messages":[],"inputs":"i","prompt":"p","max_completion_tokens":3}"#),

@@ -95,7 +95,11 @@ impl Takes {
                 let forms = marks.among(SAMPLED);
                 if forms.is_empty() { Forms::of(Form::Generate) } else { forms }
             }
-            Self::Predict { .. } if !has_parameters && !marks.has(Form::Instances) => {
+            // TEI's classification, unless a member is of another form.
+            Self::Predict { .. }
+                if !has_parameters
+                    && marks.without(Form::Generate).without(Form::Task).is_empty() =>
+            {
                 Forms::of(Form::Reads)
             }
             Self::Predict { generates: true } | Self::Any { generates: true } => marks.among(ANY),

@@ -83,7 +83,7 @@ where
 
 /// Makes the response the whole list without a content coding.
 fn request_whole_list(request: &mut Request<Payload>, context: &RequestContext) {
-    context.announce_answer_is_read();
+    context.announce_response_is_read();
     let headers = request.headers_mut();
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     for name in [

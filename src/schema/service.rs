@@ -76,7 +76,7 @@ where
         // A response to HEAD has the headers of a body but no body.
         let schema = rules.response.as_ref().filter(|_| *request.method() != Method::HEAD);
         let expectation = schema.map(|schema| {
-            context.announce_answer_is_read();
+            context.announce_response_is_read();
             if schema.must_be_whole() {
                 // A partial response cannot be checked. A server may ignore a range (RFC 9110
                 // section 14.2).

@@ -59,9 +59,9 @@ impl BodyReader {
 
     /// Returns whether the response is complete, after [`finish`](Self::finish).
     #[cfg(feature = "cache")]
-    pub(super) fn completeness(&self) -> Completeness {
+    pub(super) fn completeness(&self, known_form: bool) -> Completeness {
         match self {
-            Self::Json(scanner) => Completeness::of_document(scanner),
+            Self::Json(scanner) => Completeness::of_document(scanner, known_form),
             Self::Events(events) => events.completeness(),
             Self::Lines(lines) => lines.completeness(),
         }

@@ -31,10 +31,13 @@ impl Completeness {
     }
 
     /// Judges a document that is the whole body.
+    ///
+    /// A response of a known form must hold a result.
     #[cfg(feature = "cache")]
-    pub(super) fn of_document(scanner: &JsonScanner) -> Self {
+    pub(super) fn of_document(scanner: &JsonScanner, known_form: bool) -> Self {
         match scanner.finish() {
             Some(facts) if facts.has_failed() => Self::Failed,
+            Some(facts) if known_form && !facts.is_proven() => Self::Unproven,
             Some(facts) if !facts.is_unfinished() => Self::of(facts.finish_reasons()),
             _ => Self::Unproven,
         }
@@ -45,6 +48,6 @@ impl Completeness {
     pub(crate) fn of_body(body: &[u8]) -> Self {
         let mut scanner = JsonScanner::new();
         scanner.feed(body);
-        Self::of_document(&scanner)
+        Self::of_document(&scanner, false)
     }
 }

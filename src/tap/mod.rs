@@ -219,9 +219,11 @@ impl Tap {
     }
 
     /// Returns whether the response is complete, after its body has ended.
+    ///
+    /// On a route of a known form, a document must hold a result of a model.
     #[cfg(feature = "cache")]
-    pub(crate) fn completeness(&self) -> Completeness {
-        self.reader.completeness()
+    pub(crate) fn completeness(&self, known_form: bool) -> Completeness {
+        self.reader.completeness(known_form)
     }
 
     fn record(&self, update: &TapUpdate) {

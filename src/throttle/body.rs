@@ -8,12 +8,13 @@ use http::{Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::owed::Owed;
-use crate::body::{self, WatchedBody};
+use crate::{
+    body::{self, WatchedBody},
+    limits::Release,
+};
 
 pin_project! {
-    /// The body of an answer, which gives back its places among those in flight at its end; or a
-    /// refusal.
+    /// The response body of [`Throttle`](super::Throttle). Its end gives permits in flight back.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -25,27 +26,31 @@ pin_project! {
     #[project = KindProj]
     #[derive(Debug)]
     enum Kind<B> {
-        // Nothing is given back at its end.
-        Free { #[pin] body: body::ResponseBody<B> },
-        Owing { #[pin] body: WatchedBody<B, Owed> },
+        // Has nothing to give back.
+        Plain { #[pin] body: body::ResponseBody<B> },
+        Releasing { #[pin] body: WatchedBody<B, Release> },
     }
 }
 
 impl<B> ResponseBody<B> {
     pub(super) const fn inner(body: B) -> Self {
-        Self::refusal(body::ResponseBody::inner(body))
+        Self::rejection(body::ResponseBody::inner(body))
     }
 
-    pub(super) const fn refusal(body: body::ResponseBody<B>) -> Self {
-        Self { kind: Kind::Free { body } }
+    pub(super) const fn rejection(body: body::ResponseBody<B>) -> Self {
+        Self { kind: Kind::Plain { body } }
     }
 }
 
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
-    /// The answer to a `method` request that owes.
-    pub(super) fn owing(response: Response<B>, method: &Method, owed: Owed) -> Response<Self> {
-        WatchedBody::of_response(response, method, owed)
-            .map(|body| Self { kind: Kind::Owing { body } })
+    /// Wraps the response to a `method` request with permits in flight.
+    pub(super) fn releasing(
+        response: Response<B>,
+        method: &Method,
+        release: Release,
+    ) -> Response<Self> {
+        WatchedBody::of_response(response, method, release)
+            .map(|body| Self { kind: Kind::Releasing { body } })
     }
 }
 
@@ -58,22 +63,22 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
-            KindProj::Free { body } => body.poll_frame(cx),
-            KindProj::Owing { body } => body.poll_frame(cx),
+            KindProj::Plain { body } => body.poll_frame(cx),
+            KindProj::Releasing { body } => body.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Free { body } => body.is_end_stream(),
-            Kind::Owing { body } => body.is_end_stream(),
+            Kind::Plain { body } => body.is_end_stream(),
+            Kind::Releasing { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Free { body } => body.size_hint(),
-            Kind::Owing { body } => body.size_hint(),
+            Kind::Plain { body } => body.size_hint(),
+            Kind::Releasing { body } => body.size_hint(),
         }
     }
 }

@@ -12,24 +12,19 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{
-    ResponseBody,
-    ask::{Asks, Decision},
-    due::Due,
-    limits::Limits,
-    store::{Later, Unavailable},
-};
+use super::{body::ResponseBody, on_response::OnResponse};
 use crate::{
     context::RequestContext,
+    limits::{Decision, LimitSet, PermitRequests, StoreFuture, StoreUnavailable},
     rejection::{Rejection, Responder},
 };
 
 pin_project! {
-    /// The answer of the inner service, or a refusal. Made by [`Throttle`](super::Throttle).
+    /// The response future of [`Throttle`](super::Throttle).
     ///
-    /// Dropped before its end, it gives back its places among those in flight. What a rate or a quota
-    /// has counted stays counted: the request came. A decision that a shared store has not told yet
-    /// may have been taken all the same.
+    /// Dropping it gives permits in flight back. Rates and quotas keep the request's permits. If it is
+    /// dropped while a shared store decides, the store may still take them.
+    #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, S, B> {
         #[pin]
         state: State<F, S, B>,
@@ -39,18 +34,18 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, S, B> {
-        Pass { #[pin] future: F, due: Option<Due> },
-        // Boxed: only what a shared store must decide waits, and that costs a round trip.
+        Pass { #[pin] future: F, on_response: Option<OnResponse> },
+        // Boxed, since only a shared store makes requests wait, and that costs a round trip.
         Wait { waiting: Option<Box<Waiting<S, B>>> },
-        Refuse { refusal: Option<(Rejection, Responder, RequestContext)> },
+        Reject { rejection: Option<(Rejection, Responder, RequestContext)> },
     }
 }
 
 /// A request that waits for a shared store.
 pub(super) struct Waiting<S, B> {
-    pub(super) later: Later<Result<Decision, Unavailable>>,
-    pub(super) limits: Arc<Limits>,
-    pub(super) asks: Asks,
+    pub(super) decision: StoreFuture<Result<Decision, StoreUnavailable>>,
+    pub(super) limits: Arc<LimitSet>,
+    pub(super) permit_requests: PermitRequests,
     pub(super) responder: Responder,
     pub(super) context: RequestContext,
     pub(super) inner: S,
@@ -58,20 +53,20 @@ pub(super) struct Waiting<S, B> {
 }
 
 impl<F, S, B> ResponseFuture<F, S, B> {
-    pub(super) const fn pass(future: F, due: Option<Due>) -> Self {
-        Self { state: State::Pass { future, due } }
+    pub(super) const fn pass(future: F, on_response: Option<OnResponse>) -> Self {
+        Self { state: State::Pass { future, on_response } }
     }
 
     pub(super) fn wait(waiting: Waiting<S, B>) -> Self {
         Self { state: State::Wait { waiting: Some(Box::new(waiting)) } }
     }
 
-    pub(super) const fn refuse(
+    pub(super) const fn reject(
         rejection: Rejection,
         responder: Responder,
         context: RequestContext,
     ) -> Self {
-        Self { state: State::Refuse { refusal: Some((rejection, responder, context)) } }
+        Self { state: State::Reject { rejection: Some((rejection, responder, context)) } }
     }
 }
 
@@ -87,38 +82,38 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Pass { future, due } => {
+                StateProj::Pass { future, on_response } => {
                     return match future.poll(cx) {
                         Poll::Pending => Poll::Pending,
-                        Poll::Ready(Ok(response)) if due.is_none() => {
+                        Poll::Ready(Ok(response)) if on_response.is_none() => {
                             Poll::Ready(Ok(response.map(ResponseBody::inner)))
                         }
-                        Poll::Ready(ended) => {
-                            // An error gives the places back at once.
-                            let due = due.take();
-                            Poll::Ready(ended.map(|response| match due {
-                                Some(due) => due.answered(response),
+                        Poll::Ready(result) => {
+                            // An error drops the release, which gives permits in flight back at once.
+                            let on_response = on_response.take();
+                            Poll::Ready(result.map(|response| match on_response {
+                                Some(on_response) => on_response.apply(response),
                                 None => response.map(ResponseBody::inner),
                             }))
                         }
                     };
                 }
-                StateProj::Refuse { refusal } => {
-                    let Some((rejection, responder, context)) = refusal.take() else {
+                StateProj::Reject { rejection } => {
+                    let Some((rejection, responder, context)) = rejection.take() else {
                         return Poll::Pending;
                     };
                     let response = responder.respond(rejection, &context);
-                    return Poll::Ready(Ok(response.map(ResponseBody::refusal)));
+                    return Poll::Ready(Ok(response.map(ResponseBody::rejection)));
                 }
                 StateProj::Wait { waiting } => {
-                    let Some(held) = waiting else {
+                    let Some(request) = waiting else {
                         return Poll::Pending;
                     };
-                    let decision = ready!(held.later.as_mut().poll(cx));
-                    let Some(held) = waiting.take() else {
+                    let decision = ready!(request.decision.as_mut().poll(cx));
+                    let Some(request) = waiting.take() else {
                         return Poll::Pending;
                     };
-                    held.go_on(decision)
+                    request.proceed(decision)
                 }
             };
             this.state.set(next);
@@ -127,29 +122,31 @@ where
 }
 
 impl<S, B> Waiting<S, B> {
-    fn go_on(self, decision: Result<Decision, Unavailable>) -> State<S::Future, S, B>
+    fn proceed(self, decision: Result<Decision, StoreUnavailable>) -> State<S::Future, S, B>
     where
         S: Service<Request<B>>,
     {
-        let Self { later: _, limits, asks, responder, context, mut inner, request } = self;
-        match limits.judge(&asks, decision.as_ref(), &context) {
+        let Self { decision: _, limits, permit_requests, responder, context, mut inner, request } =
+            self;
+        match limits.check(&permit_requests, decision.as_ref(), &context) {
             Ok(decision) => {
-                let due = decision
-                    .and_then(|decision| Due::new(&limits, &asks, decision, request.method()));
-                State::Pass { future: inner.call(request), due }
+                let on_response = decision.and_then(|decision| {
+                    OnResponse::new(&limits, &permit_requests, decision, request.method())
+                });
+                State::Pass { future: inner.call(request), on_response }
             }
-            Err(rejection) => State::Refuse { refusal: Some((rejection, responder, context)) },
+            Err(rejection) => State::Reject { rejection: Some((rejection, responder, context)) },
         }
     }
 }
 
 impl<F, S, B> fmt::Debug for ResponseFuture<F, S, B> {
-    // Without the request.
+    // Without the request, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::Pass { .. } => "pass",
             State::Wait { .. } => "wait",
-            State::Refuse { .. } => "refuse",
+            State::Reject { .. } => "reject",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish()
     }

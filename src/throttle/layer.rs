@@ -1,75 +1,76 @@
-use std::{
-    future::Future,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{future::Future, sync::Arc};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
 use tower_layer::Layer;
-use tower_service::Service;
 
-use super::{
-    Limit, LimitCounts, LimitError, LimitFields, LimitStanding, ResponseBody, ResponseFuture,
-    Store, Subject,
-    ask::Asks,
-    due::Due,
-    future::Waiting,
-    limits::{Limits, Unit},
-    store::Reply,
+use super::service::Throttle;
+use crate::{
+    limits::{
+        Limit, LimitCounts, LimitError, LimitHeaders, LimitSet, LimitState, Store, Subject, Unit,
+    },
+    rejection::RejectionFormat,
 };
-use crate::{context::RequestContext, rejection::RejectionFormat};
 
-/// Lets pass what its limits allow. See the [module](super).
+/// A layer that rejects requests beyond their limits.
 ///
-/// Clones, and the services it makes, share the counters.
+/// Clones and their services share the counters. See the [module docs](super) for an example.
 #[derive(Clone, Debug)]
 pub struct ThrottleLayer {
-    limits: Arc<Limits>,
+    limits: Arc<LimitSet>,
     rejections: RejectionFormat,
 }
 
 impl ThrottleLayer {
-    /// Holds requests to one limit, counted in memory.
+    /// Creates a layer with one limit, whose counters are in memory.
     #[must_use]
     pub fn new(limit: Limit) -> Self {
         Self {
-            limits: Arc::new(Limits::new(limit, Unit::Requests)),
+            limits: Arc::new(LimitSet::new(limit, Unit::Requests)),
             rejections: RejectionFormat::default(),
         }
     }
 
-    /// Holds requests to one more limit. A request that one refuses takes nothing from the others.
+    /// Adds a limit. A request must pass all limits of the layer.
     #[must_use]
     pub fn limit(mut self, limit: Limit) -> Self {
         Arc::make_mut(&mut self.limits).push(limit);
         self
     }
 
-    /// Where the counters are kept: a [`MemoryStore`](super::MemoryStore) of its own by default.
+    /// Sets the store of the counters. Defaults to a [`MemoryStore`](crate::limits::MemoryStore) of
+    /// the layer's own.
     #[must_use]
     pub fn store(mut self, store: impl Into<Store>) -> Self {
         Arc::make_mut(&mut self.limits).set_store(store.into());
         self
     }
 
-    /// Takes over from a layer whose settings were changed: its store, and the counts of each limit
-    /// that both have by name. Who was refused a moment ago is refused still, by the new numbers.
-    /// To be called last: what is added later begins anew.
+    /// Takes over the store of a layer whose settings were changed, and the counts of its limits.
     ///
-    /// A limit that now counts in another way (a quota instead of a rate, a month instead of a day)
-    /// begins anew as well. Requests in flight stay counted until they end.
+    /// Limits are matched by name. A caller that was rejected a moment ago stays rejected, by the new
+    /// numbers. Requests in flight stay counted until they end. A limit of another kind starts from
+    /// zero, such as a quota that was a rate. Call this setter last: a limit that is added later
+    /// starts from zero.
+    ///
+    /// ```
+    /// use tower_inference::{
+    ///     limits::{Limit, Rate},
+    ///     throttle::ThrottleLayer,
+    /// };
+    ///
+    /// let layer = ThrottleLayer::new(Limit::global(Rate::per_second(10)));
+    /// let reloaded = ThrottleLayer::new(Limit::global(Rate::per_second(20))).inherit_state(&layer);
+    /// # let _ = reloaded;
+    /// ```
     #[must_use]
     pub fn inherit_state(mut self, old: &Self) -> Self {
-        Arc::make_mut(&mut self.limits).succeed(&old.limits);
+        Arc::make_mut(&mut self.limits).inherit_state(&old.limits);
         self
     }
 
-    /// Which fields tell callers of their limits. [`LimitFields::RateLimit`] by default.
+    /// Sets the response headers that describe the limits. Defaults to [`LimitHeaders::RateLimit`].
     #[must_use]
-    pub fn fields(mut self, fields: LimitFields) -> Self {
-        Arc::make_mut(&mut self.limits).set_fields(fields);
+    pub fn headers(mut self, headers: LimitHeaders) -> Self {
+        Arc::make_mut(&mut self.limits).set_headers(headers);
         self
     }
 
@@ -80,33 +81,35 @@ impl ThrottleLayer {
         self
     }
 
-    /// What each limit has allowed and refused, in the order of the limits. Counted by this process,
+    /// Returns the counts of each limit, in the order of the limits. They count this process alone,
     /// whatever the store.
     #[must_use]
     pub fn counts(&self) -> Vec<LimitCounts> {
         self.limits.counts()
     }
 
-    /// How `subject` stands with the limit of this name. Takes nothing.
+    /// Returns the state of a limit for a subject. Takes no permits.
     ///
     /// # Errors
     ///
-    /// When there is no such limit or tier, it counts by something else, or the store cannot be
-    /// reached.
-    pub fn standing(
+    /// Returned when the layer has no such limit or tier, when the limit counts another kind of
+    /// subject and when the store cannot be reached.
+    pub fn limit_state(
         &self,
         limit: &str,
         subject: &Subject,
-    ) -> impl Future<Output = Result<LimitStanding, LimitError>> + Send + use<> {
-        self.limits.standing(limit, subject)
+    ) -> impl Future<Output = Result<LimitState, LimitError>> + Send + use<> {
+        self.limits.limit_state(limit, subject)
     }
 
-    /// Forgets what the limit of this name has counted of `subject`, in each of its tiers. Done with
-    /// the call where the store is in memory, and else with the future.
+    /// Resets the counters of a limit for a subject, in each of its tiers.
+    ///
+    /// A store in memory resets them before the future is polled.
     ///
     /// # Errors
     ///
-    /// When there is no such limit, it counts by something else, or the store cannot be reached.
+    /// Returned when the layer has no such limit, when the limit counts another kind of subject and
+    /// when the store cannot be reached.
     pub fn reset(
         &self,
         limit: &str,
@@ -120,73 +123,6 @@ impl<S> Layer<S> for ThrottleLayer {
     type Service = Throttle<S>;
 
     fn layer(&self, inner: S) -> Throttle<S> {
-        Throttle { inner, layer: self.clone() }
-    }
-}
-
-/// Lets pass what its limits allow. Made by [`ThrottleLayer`].
-#[derive(Clone, Debug)]
-pub struct Throttle<S> {
-    inner: S,
-    layer: ThrottleLayer,
-}
-
-impl<S, B, R> Service<Request<B>> for Throttle<S>
-where
-    S: Service<Request<B>, Response = Response<R>> + Clone,
-    R: Body<Data = Bytes>,
-{
-    type Response = Response<ResponseBody<R>>;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future, S, B>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // Lent by the request, where it has one: it goes along only where it is needed.
-        let made;
-        let context = match RequestContext::of(request.extensions()) {
-            Some(context) => context,
-            None => {
-                made = RequestContext::ensure(request.extensions_mut());
-                &made
-            }
-        };
-        let limits = &self.layer.limits;
-        let mut asks = Asks::new();
-        if let Err(rejection) = limits.asks(&request, context, 1, &mut asks) {
-            let responder = self.layer.rejections.for_request(&request);
-            return ResponseFuture::refuse(rejection, responder, context.clone());
-        }
-        match limits.store().backend().decide(&asks) {
-            Reply::Now(ref decision) => match limits.judge(&asks, decision.as_ref(), context) {
-                Ok(decision) => {
-                    let due = decision
-                        .and_then(|decision| Due::new(limits, &asks, decision, request.method()));
-                    ResponseFuture::pass(self.inner.call(request), due)
-                }
-                Err(rejection) => {
-                    let responder = self.layer.rejections.for_request(&request);
-                    ResponseFuture::refuse(rejection, responder, context.clone())
-                }
-            },
-            Reply::Later(later) => {
-                // The readied instance is the one that is called later:
-                // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
-                let clone = self.inner.clone();
-                let inner = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::wait(Waiting {
-                    later,
-                    limits: Arc::clone(limits),
-                    asks,
-                    responder: self.layer.rejections.for_request(&request),
-                    context: context.clone(),
-                    inner,
-                    request,
-                })
-            }
-        }
+        Throttle::from_parts(inner, Arc::clone(&self.limits), self.rejections)
     }
 }

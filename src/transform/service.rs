@@ -62,7 +62,7 @@ where
         match self.settings.apply(&mut parts, &mut payload, &context) {
             Ok(hide_usage) => {
                 let hide_usage = hide_usage.then(|| {
-                    context.announce_answer_is_read();
+                    context.announce_response_is_read();
                     let identity = HeaderValue::from_static("identity");
                     parts.headers.insert(ACCEPT_ENCODING, identity);
                     context

@@ -121,7 +121,7 @@ where
         };
 
         hop_by_hop::strip_connection_headers(request.headers_mut());
-        if context.answer_is_read() {
+        if context.response_is_read() {
             request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         context.add_attempt();

@@ -4,12 +4,14 @@ use tower_inference::{
     access_log::{AccessLogLayer, Record, RecordSink},
     auth::{AuthLayer, Jwt, Keys},
     context::CacheOutcome,
+    limits::{Limit, Rate, Subject},
     model::Profile,
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::PayloadLayer,
     request_id::RequestIdLayer,
     stack::Stack,
-    throttle::{Limit, Rate, Subject, ThrottleLayer, TokenBudgetLayer},
+    throttle::ThrottleLayer,
+    token_budget::TokenBudgetLayer,
 };
 
 use super::*;
@@ -62,7 +64,7 @@ fn answering() -> Upstream {
 #[tokio::test]
 async fn a_hit_is_logged_and_not_charged() {
     let (seen, upstream) = (Seen::default(), answering());
-    let budget = TokenBudgetLayer::new(Limit::global(Rate::per_day(1_000)).shown(true));
+    let budget = TokenBudgetLayer::new(Limit::global(Rate::per_day(1_000)).shown());
     let (cache, _) = layer(Scope::Identity);
     // The stack orders the layers.
     let service = Stack::new()
@@ -79,7 +81,7 @@ async fn a_hit_is_logged_and_not_charged() {
         responses.push(response.headers().clone());
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), ANSWER);
     }
-    let left = budget.standing("global", &Subject::global()).await.unwrap().remaining;
+    let left = budget.limit_state("global", &Subject::global()).await.unwrap().remaining;
     assert_eq!((upstream.calls(), left), (2, 1_000 - 2 * 12));
     assert_eq!(
         *seen.0.lock().unwrap(),
@@ -114,7 +116,7 @@ async fn a_shared_call_is_charged_once() {
     send.send(Step::Data(ANSWER.as_bytes())).unwrap();
     drop(send);
     assert_eq!(second.into_body().collect().await.unwrap().to_bytes(), ANSWER);
-    let left = budget.standing("global", &Subject::global()).await.unwrap().remaining;
+    let left = budget.limit_state("global", &Subject::global()).await.unwrap().remaining;
     assert_eq!((upstream.calls(), left), (1, 1_000 - 12));
 }
 

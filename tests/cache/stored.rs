@@ -66,11 +66,24 @@ fn empty() -> ScriptedBody {
 #[tokio::test]
 async fn empty_responses_are_not_stored() {
     assert!(!is_kept(|| Response::new(empty()), plain).await);
-    for body in ["{}", " { } ", "null", "\"\"", "<html>", "{\"a\":1"] {
+    for body in [
+        "{}",
+        " { } ",
+        "null",
+        "\"\"",
+        "<html>",
+        "{\"a\":1",
+        "[]",
+        "0",
+        "\"x\"",
+        "false",
+        "[{\"a\":1},{\"a\":2}]",
+        "{\"choices\":[]}",
+    ] {
         let upstream = Upstream::new(move |_, _| json(body));
         assert_eq!(calls(&layer(Scope::Identity).0, &upstream, plain).await, 2, "{body}");
     }
-    for body in ["[]", "0", "\"x\"", "false", "[1]", "[{\"a\":1},{\"a\":2}]", "{\"choices\":[]}"] {
+    for body in ["[1]", "{\"choices\":[{}]}"] {
         let upstream = Upstream::new(move |_, _| json(body));
         assert_eq!(calls(&layer(Scope::Identity).0, &upstream, plain).await, 1, "{body}");
     }

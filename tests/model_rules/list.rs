@@ -305,7 +305,7 @@ async fn the_request_is_for_the_whole_list_without_coding() {
         fields.sort_unstable();
         assert_eq!(fields, ["accept-encoding", "content-type", "x-request-id"]);
         assert_eq!(request.headers()["accept-encoding"], "identity");
-        assert!(RequestContext::of(request.extensions()).unwrap().answer_is_read());
+        assert!(RequestContext::of(request.extensions()).unwrap().response_is_read());
         Ok::<_, Infallible>(whole(r#"{"data":[]}"#))
     });
     let mut request = request(Method::GET, "/v1/models?limit=1", "", None);

@@ -327,7 +327,7 @@ async fn an_allowed_request_passes_unchanged() {
         assert_eq!(request.headers().len(), 3);
         assert_eq!(request.headers()["if-none-match"], "\"x\"");
         assert_eq!(request.body().bytes().unwrap(), r#"{ "model" : "m" }"#);
-        assert!(!RequestContext::of(request.extensions()).unwrap().answer_is_read());
+        assert!(!RequestContext::of(request.extensions()).unwrap().response_is_read());
         Ok::<_, Infallible>(Response::builder().header("etag", "7").body(Full::from("x")).unwrap())
     });
     let path = "/v1/chat/completions?x=%2F";

@@ -19,11 +19,11 @@ use tower_inference::{
     clock::{FakeClock, SharedClock},
     context::RequestContext,
     identity::{Identity, Proof},
+    limits::{Limit, MemoryStore, Rate, Subject},
     payload::Payload,
-    throttle::{
-        ForwardedField, Limit, MemoryStore, PeerAddress, Rate, Subject, ThrottleLayer,
-        TokenBudgetLayer,
-    },
+    peer::{ForwardedField, PeerAddress},
+    throttle::ThrottleLayer,
+    token_budget::TokenBudgetLayer,
 };
 
 use crate::support::{ScriptedBody, Step};
@@ -60,10 +60,10 @@ async fn base64_image_counted_as_text() {
         // Nothing grows back while this runs.
         let clock = SharedClock::new(FakeClock::new(UNIX_EPOCH));
         let store = MemoryStore::new().clock(clock);
-        let budget = TokenBudgetLayer::new(limit).output_limit(100).store(store);
+        let budget = TokenBudgetLayer::new(limit).default_output_limit(100).store(store);
         let identity = Arc::new(Identity::new(Proof::Jwt, "https://issuer.example", "user-1"));
         let subject = Subject::identity(&identity.principal());
-        let left = async || budget.standing("identity", &subject).await.unwrap().remaining;
+        let left = async || budget.limit_state("identity", &subject).await.unwrap().remaining;
         let before = left().await;
         let told = r#"{"choices":[{"message":{"content":"A bicycle."}}],"usage":{"prompt_tokens":1049,"completion_tokens":4,"input_tokens":1049,"output_tokens":4}}"#;
         let upstream = service_fn(move |_: Request<Payload>| {

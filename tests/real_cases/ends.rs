@@ -24,8 +24,9 @@ use tower_inference::{
     clock::{FakeClock, SharedClock},
     context::{RequestContext, StreamEnd},
     identity::{Identity, Proof},
+    limits::{Limit, MemoryStore, Rate, Subject},
     payload::{Payload, PayloadLayer},
-    throttle::{Limit, MemoryStore, Rate, Subject, TokenBudgetLayer},
+    token_budget::TokenBudgetLayer,
 };
 
 use crate::support::{ScriptedBody, Step};
@@ -98,8 +99,8 @@ impl Gateway {
 
     async fn charged(&self) -> u64 {
         let budget = self.budget.as_ref().unwrap();
-        let standing = budget.standing("global", &Subject::global()).await.unwrap();
-        u64::from(DAY) - standing.remaining
+        let state = budget.limit_state("global", &Subject::global()).await.unwrap();
+        u64::from(DAY) - state.remaining
     }
 
     fn calls(&self) -> usize {
@@ -184,7 +185,7 @@ const UNLIMITED: &str =
     r#"{"model":"m","temperature":0,"messages":[{"role":"user","content":"Say hi."}]}"#;
 
 fn limited() -> String {
-    UNLIMITED.replace("\"model\"", "\"max_tokens\":16,\"model\"")
+    UNLIMITED.replace("\"model\"", "\"max_tokens\":2,\"model\"")
 }
 
 fn streamed() -> String {
@@ -326,6 +327,8 @@ async fn response_at_a_known_limit_is_stored() {
         let body = body.replace("hi.", "ho.").replace("\"model\"", "\"stream\":true,\"model\"");
         let (was_stored, logged) = gateway.twice(CHAT, &body, &chunks("\"length\"")).await;
         // The stream has its end mark in both cases.
+        // The stream tells no count, so a limit of the request is not known to be reached.
+        let stored = stored && !body.contains("max_tokens");
         assert_eq!((was_stored, logged.end), (stored, Some(StreamEnd::Done)), "{body}");
     }
 }

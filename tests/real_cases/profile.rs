@@ -17,10 +17,11 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
+    limits::{Limit, Rate, Subject},
     model::{OutputLimit, Profile, StreamUsage},
     payload::{Payload, PayloadLayer},
     schema::{BuiltInError, BuiltInSchemas, SchemaLayer},
-    throttle::{Limit, Rate, Subject, TokenBudgetLayer},
+    token_budget::TokenBudgetLayer,
     transform::TransformLayer,
 };
 
@@ -319,7 +320,8 @@ async fn max_tokens_put_into_reasoning_model() {
     for profile in [Profile::openai(), Profile::azure_openai(), chosen] {
         let transform = TransformLayer::new().max_output_tokens(4096).profile(profile.clone());
         let edited = send(transform, CHAT, body, reasoning).await;
-        let budgeted = send(budget(profile).output_limit(4096), CHAT, body, reasoning).await;
+        let budgeted =
+            send(budget(profile).default_output_limit(4096), CHAT, body, reasoning).await;
         for outcome in [edited, budgeted] {
             assert_eq!(outcome.status, StatusCode::OK);
             assert_eq!(outcome.arrived()["max_completion_tokens"], 4096);
@@ -349,7 +351,8 @@ async fn responses_with_stored_prompt_given_max_tokens() {
         json!({"model": "gpt-5", "conversation": {"id": "conv_1"}, "input": "Weather?"}),
     ] {
         for profile in [Profile::openai(), Profile::compatible()] {
-            let layers = (schemas(profile.clone()), budget(profile.clone()).output_limit(4096));
+            let layers =
+                (schemas(profile.clone()), budget(profile.clone()).default_output_limit(4096));
             let body = body.to_string();
             let judged = send(layers.0, "/v1/responses", &body, responses).await;
             assert_passes(&judged, &body);
@@ -398,8 +401,8 @@ async fn mistral_refuses_stream_options() {
         assert_eq!(budgeted.arrived()["max_tokens"], 1_024);
         // Settled to what the last chunk told.
         let subject = Subject::identity(&identity().principal());
-        let standing = budget.standing("identity", &subject).await.unwrap();
-        assert_eq!(standing.remaining, 1_000_000 - 10);
+        let state = budget.limit_state("identity", &subject).await.unwrap();
+        assert_eq!(state.remaining, 1_000_000 - 10);
     }
     let outcome = send(budget(Profile::compatible()), CHAT, body, mistral).await;
     assert_eq!(outcome.status, StatusCode::UNPROCESSABLE_ENTITY, "the default asks");

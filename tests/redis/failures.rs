@@ -1,4 +1,4 @@
-//! Failed authentications that came at once stay owed in full, as in memory.
+//! Parallel failed authentications stay in debt in full, as in memory.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -8,8 +8,9 @@ use http_body_util::Full;
 use tokio::sync::Semaphore;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
+    limits::{Limit, Rate, RedisStore, Store},
     rejection::{Refusal, Rejection},
-    throttle::{Limit, Rate, RedisStore, Store, ThrottleLayer},
+    throttle::ThrottleLayer,
 };
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
     server::Brand,
 };
 
-/// How long the next attempt must wait, in seconds.
+/// Returns the seconds that the next attempt must wait.
 async fn owed_after(brand: Brand, attempts_at_once: u64) -> Option<u64> {
     let server = brand.start()?;
     let store = RedisStore::single(secret(&server.address()), secret(HASHING)).unwrap();
@@ -64,7 +65,7 @@ async fn owed_after(brand: Brand, attempts_at_once: u64) -> Option<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn attempts_at_once_stay_owed_in_full() {
+async fn parallel_attempts_stay_in_debt_in_full() {
     for brand in [Brand::Redis, Brand::Valkey] {
         for (attempts, seconds) in [(10, 480), (500, (500 - 3 + 1) * 60), (2_000, 86_400 + 60)] {
             let Some(owed) = owed_after(brand, attempts).await else { continue };

@@ -1,4 +1,4 @@
-//! A server that says whatever it is told to, and counts what is taken of it.
+//! A fake server that sends what a test chooses, and counts the bytes that are read.
 
 use std::{
     io,

@@ -1,10 +1,10 @@
-//! What goes wrong with a shared store: that it is noticed within the wait, said once, never means
-//! no limit, and ends when its cause ends.
+//! Faults of a shared store. Each is noticed within the timeout, logged once, never lifts a limit, and
+//! ends with its cause.
 
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use tower_inference::throttle::{RedisStore, WhenAway};
+use tower_inference::limits::{OutagePolicy, RedisStore};
 
 use super::{
     gateway::{Gateway, HASHING, NAMESPACE, Shared, burst, passing, patient, secret},
@@ -19,17 +19,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const WAIT: Duration = Duration::from_millis(100);
 
-const LOCAL: WhenAway = WhenAway::Local { replicas: 2 };
+const LOCAL: OutagePolicy = OutagePolicy::Local { replicas: 2 };
 
-const BOTH: [WhenAway; 2] = [LOCAL, WhenAway::Refuse];
+const BOTH: [OutagePolicy; 2] = [LOCAL, OutagePolicy::Reject];
 
-/// A replica with 20 permits for each caller: alone, it has 10.
-fn gateway(address: &str, when_away: WhenAway) -> Gateway {
+/// A replica with 20 permits for each caller, of which its share is 10.
+fn gateway(address: &str, outage: OutagePolicy) -> Gateway {
     let store = RedisStore::single(secret(address), secret(HASHING)).unwrap();
-    Gateway::new(burst(20), store.wait(WAIT).when_away(when_away))
+    Gateway::new(burst(20), store.decision_timeout(WAIT).outage_policy(outage))
 }
 
-/// Asks until the server counts it.
+/// Sends requests until the server counts one.
 async fn shares(gateway: &Gateway, server: &Server) {
     shares_by(gateway, || server.scripts()).await;
 }
@@ -51,15 +51,15 @@ async fn shares_by(gateway: &Gateway, scripts: impl Fn() -> u64) {
     }
 }
 
-/// How many of 30 requests pass while the store is away; they must be what was chosen.
-async fn away(gateway: &Gateway, when_away: WhenAway, caller: &str) {
+/// Asserts that the outage policy decides on 30 requests while the store is away.
+async fn away(gateway: &Gateway, outage: OutagePolicy, caller: &str) {
     let asked = async {
         let mut passed = 0;
         for _ in 0..30 {
-            match (gateway.ask(caller).await, when_away) {
+            match (gateway.ask(caller).await, outage) {
                 ((StatusCode::OK, _), _) => passed += 1,
-                ((StatusCode::TOO_MANY_REQUESTS, _), WhenAway::Local { .. }) => {}
-                ((StatusCode::SERVICE_UNAVAILABLE, body), WhenAway::Refuse) => {
+                ((StatusCode::TOO_MANY_REQUESTS, _), OutagePolicy::Local { .. }) => {}
+                ((StatusCode::SERVICE_UNAVAILABLE, body), OutagePolicy::Reject) => {
                     assert!(body.contains("throttle-unavailable"), "{body}");
                 }
                 (answer, _) => panic!("{answer:?}"),
@@ -68,8 +68,8 @@ async fn away(gateway: &Gateway, when_away: WhenAway, caller: &str) {
         passed
     };
     let passed = tokio::time::timeout(PATIENCE, asked).await.expect("decisions take too long");
-    let share = if when_away == LOCAL { 10 } else { 0 };
-    assert_eq!(passed, share, "{when_away:?}");
+    let share = if outage == LOCAL { 10 } else { 0 };
+    assert_eq!(passed, share, "{outage:?}");
 }
 
 /// The whole life of one fault of one server: shared, away, shared again.
@@ -80,14 +80,14 @@ async fn survives<T>(
     mut end: impl FnMut(&mut Server, T),
 ) {
     logged::listen();
-    for when_away in BOTH {
-        let [first, second] = [(), ()].map(|()| gateway(address, when_away));
+    for outage in BOTH {
+        let [first, second] = [(), ()].map(|()| gateway(address, outage));
         shares(&first, server).await;
         shares(&second, server).await;
         changes();
         let state = begin(server);
-        away(&first, when_away, "a").await;
-        away(&second, when_away, "a").await;
+        away(&first, outage, "a").await;
+        away(&second, outage, "a").await;
         let said = changes();
         assert_eq!(said.len(), 2, "one line for each of two stores: {said:?}");
         end(server, state);
@@ -95,13 +95,13 @@ async fn survives<T>(
         shares(&second, server).await;
         let said = changes();
         assert_eq!(said.len(), 2, "one line for each of two stores: {said:?}");
-        let caller = if when_away == LOCAL { "after-local" } else { "after-refusing" };
+        let caller = if outage == LOCAL { "after-local" } else { "after-refusing" };
         let gateways = [first, second];
         let mut passed = 0;
         for gateway in gateways.iter().cycle().take(60) {
             passed += usize::from(gateway.passes(caller).await);
         }
-        assert_eq!(passed, 20, "{when_away:?}");
+        assert_eq!(passed, 20, "{outage:?}");
         server.wire().must("FLUSHALL");
     }
 }
@@ -207,14 +207,14 @@ async fn a_server_that_crashes_and_starts_again(brand: Brand) {
 }
 
 #[tokio::test]
-async fn a_way_that_is_stalled() {
+async fn a_stalled_connection() {
     let Some(mut server) = Brand::Redis.start() else { return };
     let proxy = Proxy::to(server.port).await;
     survives(&mut server, &proxy.address(), |_| proxy.stall(), |_, ()| proxy.go_on()).await;
 }
 
 #[tokio::test]
-async fn a_way_that_is_cut() {
+async fn a_cut_connection() {
     let Some(mut server) = Brand::Redis.start() else { return };
     let proxy = Proxy::to(server.port).await;
     let port = server.port;
@@ -223,14 +223,14 @@ async fn a_way_that_is_cut() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_when_the_store_is_made() {
+async fn a_server_that_is_away_when_the_store_is_created() {
     logged::listen();
-    for when_away in BOTH {
+    for outage in BOTH {
         let Some(mut server) = Brand::Redis.start() else { return };
         server.end();
         changes();
-        let gateway = gateway(&server.address(), when_away);
-        away(&gateway, when_away, "a").await;
+        let gateway = gateway(&server.address(), outage);
+        away(&gateway, outage, "a").await;
         assert_eq!(changes().len(), 1);
         server.begin();
         shares(&gateway, &server).await;
@@ -239,12 +239,12 @@ async fn a_server_that_is_not_there_when_the_store_is_made() {
 }
 
 #[tokio::test]
-async fn a_replica_takes_over_what_was_counted() {
+async fn a_promoted_replica_keeps_the_counts() {
     let Some(mut primary) = Brand::Redis.start() else { return };
     let Some(replica) = Brand::Redis.start() else { return };
     replica.wire().must(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
     let proxy = Proxy::to(primary.port).await;
-    let gateway = gateway(&proxy.address(), WhenAway::Refuse);
+    let gateway = gateway(&proxy.address(), OutagePolicy::Reject);
     shares(&gateway, &primary).await;
     assert_eq!(gateway.passing("a", 15).await, 15);
     until("the replica has it all", 10, || {
@@ -256,25 +256,25 @@ async fn a_replica_takes_over_what_was_counted() {
         (told(&replica, "slave_repl_offset:")? == offset).then_some(())
     });
     primary.end();
-    away(&gateway, WhenAway::Refuse, "a").await;
+    away(&gateway, OutagePolicy::Reject, "a").await;
     replica.wire().must("REPLICAOF NO ONE");
     proxy.point(Some(replica.port));
     shares(&gateway, &replica).await;
     assert_eq!(gateway.passing("a", 30).await, 5, "fifteen were taken before");
 }
 
-fn clustered(cluster: &Cluster, when_away: WhenAway) -> Gateway {
+fn clustered(cluster: &Cluster, outage: OutagePolicy) -> Gateway {
     let addresses = cluster.addresses();
     let addresses = addresses.iter().map(|address| secret(address));
     let store = RedisStore::cluster(addresses, secret(HASHING)).unwrap();
-    Gateway::new(burst(20), store.wait(Duration::from_secs(2)).when_away(when_away))
+    Gateway::new(burst(20), store.decision_timeout(Duration::from_secs(2)).outage_policy(outage))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slot_that_moves_keeps_what_was_counted() {
+async fn a_moved_slot_keeps_the_counts() {
     let Some(shared) = Shared::redis_cluster() else { return };
     let Shared::Cluster(cluster) = &shared else { return };
-    let gateways = [(), ()].map(|()| clustered(cluster, WhenAway::Refuse));
+    let gateways = [(), ()].map(|()| clustered(cluster, OutagePolicy::Reject));
     assert_eq!(passing(&gateways, "a", 4).await, 8);
     cluster.move_slot_of(&format!("{{{NAMESPACE}}}"));
     for gateway in &gateways {
@@ -285,15 +285,15 @@ async fn a_slot_that_moves_keeps_what_was_counted() {
 }
 
 #[tokio::test]
-async fn a_node_of_a_cluster_that_crashes_and_starts_again() {
+async fn a_cluster_node_that_crashes_and_restarts() {
     logged::listen();
-    for when_away in BOTH {
+    for outage in BOTH {
         let Some(mut cluster) = Brand::Redis.cluster() else { return };
-        let gateway = clustered(&cluster, when_away);
+        let gateway = clustered(&cluster, outage);
         shares_by(&gateway, || cluster.scripts()).await;
         let holder = cluster.0.iter().position(|node| !node.keys().is_empty()).unwrap();
         cluster.0[holder].end();
-        away(&gateway, when_away, "a").await;
+        away(&gateway, outage, "a").await;
         cluster.0[holder].begin();
         until("the cluster is whole again", 20, || {
             let state = cluster.0[holder].wire().must("CLUSTER INFO").text();

@@ -1,4 +1,4 @@
-//! Servers that lose counters: by being flushed, by starting again empty, and by evicting.
+//! Servers that lose counters by a flush, an empty restart or an eviction.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -10,9 +10,11 @@ use tower_inference::{
     cache::{RedisCache, Tier},
     context::RequestContext,
     identity::{Identity, Proof},
+    limits::{Limit, Quota, Rate, RedisStore, Store, Subject},
     payload::Payload,
     rejection::{Refusal, Rejection, RejectionFormat},
-    throttle::{Limit, Quota, Rate, RedisStore, Store, Subject, ThrottleLayer, TokenBudgetLayer},
+    throttle::ThrottleLayer,
+    token_budget::TokenBudgetLayer,
 };
 
 use super::{
@@ -131,10 +133,10 @@ fn patient_cache(server: &Server) -> RedisCache {
 }
 
 #[tokio::test]
-async fn a_server_that_starts_again_empty_gives_nothing_anew() {
+async fn a_server_that_restarts_empty_grants_nothing_again() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let Some(mut server) = brand.start() else { continue };
-        let store: Store = store(&server).wait(Duration::from_millis(300)).into();
+        let store: Store = store(&server).decision_timeout(Duration::from_millis(300)).into();
         let gateway = Gateway::new(quota(5), store.clone());
         assert_eq!(gateway.passing("a", 9).await, 5);
         server.end();
@@ -166,7 +168,7 @@ async fn a_budget_survives_a_flush() {
             let store: Store = store(&server).into();
             let layer = TokenBudgetLayer::new(allowance).store(store.clone());
             let left =
-                async || layer.standing("global", &Subject::global()).await.unwrap().remaining;
+                async || layer.limit_state("global", &Subject::global()).await.unwrap().remaining;
             // Seventeen are reserved; nine are used, and then 46.
             chat(&layer, 6, 3).await;
             chat(&layer, 40, 6).await;
@@ -237,7 +239,7 @@ async fn failures_survive_a_flush() {
 
 /// Warned of once, and again when it changes; whoever may not ask is not warned, and served.
 #[tokio::test]
-async fn a_policy_that_does_not_fit_is_warned_of() {
+async fn an_evicting_server_is_logged() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let Some(server) = brand.start() else { continue };
         logged::listen();
@@ -288,13 +290,13 @@ async fn a_policy_that_does_not_fit_is_warned_of() {
 }
 
 #[tokio::test]
-async fn a_policy_is_warned_of_once_a_change_of_it() {
+async fn an_evicting_server_is_logged_once_per_change() {
     let Some(server) = Brand::Redis.start() else { return };
     logged::listen();
     let mut wire = server.wire();
     wire.must("CONFIG SET maxmemory 1073741824");
     wire.must("CONFIG SET maxmemory-policy allkeys-lru");
-    let store = store(&server).wait(Duration::from_millis(300));
+    let store = store(&server).decision_timeout(Duration::from_millis(300));
     let gateway = Gateway::new(burst(50), store);
     let back = async || {
         let back = async {

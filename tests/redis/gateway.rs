@@ -1,4 +1,4 @@
-//! Gateways before one shared store, and what they let pass.
+//! Gateways with one shared store.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -9,15 +9,16 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
+    limits::{Limit, Quota, Rate, RedisStore, Store},
     secret::Secret,
-    throttle::{Limit, Quota, Rate, RedisStore, Store, ThrottleLayer},
+    throttle::ThrottleLayer,
 };
 
 use super::server::{Brand, Cluster, Server};
 
 pub const NAMESPACE: &str = "tower-inference";
 
-/// What the keys are hashed with. Whoever finds it in a log or on the server has found a defect.
+/// The secret of the key hash. It must be neither in a log nor on the server.
 pub const HASHING: &str = "hashing-0123456789abcdef-0123456789abcdef";
 
 /// One replica: a layer with a store of its own.
@@ -46,7 +47,7 @@ pub fn quota(most: u64) -> Limit {
 
 /// Waits for its answers long enough for a machine that is busy with other things.
 pub fn patient(store: RedisStore) -> RedisStore {
-    store.wait(Duration::from_secs(10))
+    store.decision_timeout(Duration::from_secs(10))
 }
 
 // === impl Gateway ===

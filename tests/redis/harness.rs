@@ -1,4 +1,4 @@
-//! That the servers of these tests do what the tests take for granted.
+//! Tests of the test servers themselves.
 
 use super::{
     proxy::Proxy,
@@ -52,7 +52,7 @@ fn servers_refuse_scripts_when_full_and_when_replicas() {
 }
 
 #[test]
-fn a_server_that_ends_starts_again_where_it_was() {
+fn a_stopped_server_restarts_at_its_address() {
     let Some(mut server) = Brand::Redis.start() else { return };
     write(&mut server.wire());
     server.end();

@@ -1,4 +1,4 @@
-//! A server that sends more than it was asked for: its connection is closed before it costs memory.
+//! A server that sends too much. Its connection is closed before it costs memory.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use tower_inference::{
     cache::{RedisCache, Tier},
-    throttle::RedisStore,
+    limits::RedisStore,
 };
 
 use super::{
@@ -39,12 +39,12 @@ async fn until(what: &str, is: impl Fn() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_flood_is_read_whatever_its_form() {
+async fn no_flood_of_any_form_is_read() {
     for when in [When::AtFirst, When::InUse, When::AfterUse] {
         for flood in Flood::ALL {
             let fake = Fake::start(flood, when, POURED).await;
             let store = RedisStore::single(secret(&fake.address()), secret(HASHING)).unwrap();
-            let gateway = Gateway::new(burst(20), store.wait(Duration::from_secs(10)));
+            let gateway = Gateway::new(burst(20), store.decision_timeout(Duration::from_secs(10)));
             let (status, _) = gateway.ask("a").await;
             // A reply that comes together with a flood may be lost with it.
             let passes = when == When::AfterUse && status == StatusCode::OK;
@@ -74,12 +74,12 @@ async fn no_flood_of_values_is_read() {
 
 /// What real servers say in the newer protocol is within the bounds.
 #[tokio::test]
-async fn the_newer_protocol_is_read_as_well() {
+async fn the_newer_protocol_is_read_too() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let Some(server) = brand.start() else { continue };
         let address = secret(&format!("{}/?protocol=resp3", server.address()));
         let store = RedisStore::single(address.clone(), secret(HASHING)).unwrap();
-        let gateway = Gateway::new(burst(3), store.wait(Duration::from_secs(10)));
+        let gateway = Gateway::new(burst(3), store.decision_timeout(Duration::from_secs(10)));
         assert_eq!(gateway.passing("a", 5).await, 3, "{brand:?}");
         let cache = RedisCache::single(address).unwrap().read_timeout(Duration::from_secs(10));
         let value = Bytes::from(vec![b'x'; 1 << 20]);
@@ -89,7 +89,7 @@ async fn the_newer_protocol_is_read_as_well() {
 }
 
 #[tokio::test]
-async fn the_log_says_which_bound_was_broken() {
+async fn the_log_names_the_exceeded_bound() {
     logged::listen();
     for (flood, cause) in [
         (Flood::Bytes(1 << 40), "a reply is longer than the connection allows"),
@@ -100,7 +100,7 @@ async fn the_log_says_which_bound_was_broken() {
     ] {
         let fake = Fake::start(flood, When::InUse, POURED).await;
         let store = RedisStore::single(secret(&fake.address()), secret(HASHING)).unwrap();
-        let gateway = Gateway::new(burst(20), store.wait(Duration::from_secs(10)));
+        let gateway = Gateway::new(burst(20), store.decision_timeout(Duration::from_secs(10)));
         changes();
         assert_eq!(gateway.ask("a").await.0, StatusCode::SERVICE_UNAVAILABLE);
         let said = changes();

@@ -1,4 +1,4 @@
-//! The shared store, before real servers: Redis, a cluster of three of it, and Valkey.
+//! The shared store with real servers: Redis, a cluster of three nodes, and Valkey.
 //!
 //! Each test starts the servers that it needs. Where one is not installed the test says so and
 //! passes, except where `CI` is set.

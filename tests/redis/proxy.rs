@@ -1,4 +1,4 @@
-//! A way to a server that can be pointed elsewhere, stalled and cut.
+//! A proxy before a server that can be redirected, stalled and cut.
 
 use std::io;
 

@@ -1,5 +1,5 @@
-//! The script itself, at times that the test chooses: before real servers, with the one line that
-//! asks for the time put out of its way.
+//! The script on real servers, at times that the test chooses. The line that reads the time is
+//! replaced.
 
 use std::fmt::Display;
 
@@ -10,7 +10,7 @@ use super::{
     wire::{Reply, Wire},
 };
 
-const SCRIPT: &str = include_str!("../../src/throttle/redis/script.lua");
+const SCRIPT: &str = include_str!("../../src/limits/store/redis/script.lua");
 
 /// 2026-01-01, where the script's own time begins.
 const EPOCH: u64 = 1_767_225_600;
@@ -158,7 +158,7 @@ fn months() -> Vec<(i64, u64, u64)> {
 }
 
 #[test]
-fn windows_are_those_of_the_calendar() {
+fn windows_follow_the_calendar() {
     on_both(|script| {
         let months = months();
         assert_eq!(months[365 * 2 + 31 + 28].0, 25, "1972-02-29");
@@ -192,7 +192,7 @@ fn windows_are_those_of_the_calendar() {
 }
 
 #[test]
-fn the_first_window_may_hold_less() {
+fn the_first_window_may_be_smaller() {
     on_both(|script| {
         let day = EPOCH / DAY;
         let row = Row { first: day as i64, offset: 3, ..quota("d", 5, 1) };
@@ -208,7 +208,7 @@ fn the_first_window_may_hold_less() {
 }
 
 #[test]
-fn what_was_overused_is_carried_from_window_to_window() {
+fn overuse_is_carried_over_to_later_windows() {
     on_both(|script| {
         // Eight of five in January: three in February, none in March.
         let january = (EPOCH + 30 * DAY, 0);
@@ -295,9 +295,9 @@ fn a_cost_beyond_the_capacity_never_passes() {
     });
 }
 
-/// A server that has lost its keys counts no less than what its caller has counted there.
+/// A server that has lost its keys counts no less than the replica has counted there.
 #[test]
-fn what_the_caller_has_counted_is_never_given_again() {
+fn the_replicas_count_is_never_granted_again() {
     let today = (EPOCH / DAY) as i64;
     on_both(|script| {
         let now = (EPOCH, 0);
@@ -337,7 +337,7 @@ fn what_the_caller_has_counted_is_never_given_again() {
 
 /// A settlement is counted once, whether the server has lost its keys or not.
 #[test]
-fn settlements_go_with_what_the_caller_has_counted() {
+fn settlements_carry_the_replicas_count() {
     let today = (EPOCH / DAY) as i64;
     let now = (EPOCH, 0);
     on_both(|script| {
@@ -369,9 +369,9 @@ fn settlements_go_with_what_the_caller_has_counted() {
     });
 }
 
-/// What one caller resets is not brought back by what another has counted before.
+/// An earlier count of another replica does not undo a reset.
 #[test]
-fn a_reset_holds_against_what_was_counted_before_it() {
+fn a_reset_outweighs_earlier_counts() {
     let today = (EPOCH / DAY) as i64;
     on_both(|script| {
         for row in [quota("d", 5, 1), rate(1_000_000, 5, 1)] {
@@ -404,7 +404,7 @@ fn a_reset_holds_against_what_was_counted_before_it() {
 }
 
 #[test]
-fn a_server_whose_clock_is_set_back_opens_no_window_again() {
+fn a_server_clock_that_is_set_back_reopens_no_window() {
     on_both(|script| {
         let now = (EPOCH + 100 * DAY + 5, 0);
         for kind in ["d", "w", "m"] {
@@ -431,7 +431,7 @@ fn settlements_of_one_key_in_one_call_are_all_counted() {
 }
 
 #[test]
-fn shadows_stop_nobody_and_take_only_with_the_rest() {
+fn limits_in_shadow_reject_nothing_and_take_only_with_the_others() {
     on_both(|script| {
         let shadow = Row { enforced: false, ..rate(1_000_000, 1, 1) };
         let rows = |shadow, enforced| [("{n}:v1:a", shadow), ("{n}:v1:b", enforced)];
@@ -449,7 +449,7 @@ fn shadows_stop_nobody_and_take_only_with_the_rest() {
 }
 
 #[test]
-fn what_is_no_state_counts_as_none() {
+fn an_invalid_state_counts_as_none() {
     on_both(|script| {
         let absurd = format!("={}", "9".repeat(400));
         for state in [
@@ -483,7 +483,7 @@ fn what_is_no_state_counts_as_none() {
 }
 
 #[test]
-fn keys_live_as_long_as_to_forget_them_would_matter() {
+fn keys_expire_when_they_have_no_effect() {
     on_both(|script| {
         script.one("d", (EPOCH, 0), rate(1_000_000, 10, 4));
         assert!((4_000..=6_000).contains(&script.lives()));
@@ -528,7 +528,7 @@ impl Bucket {
 }
 
 #[test]
-fn rates_are_those_of_a_token_bucket() {
+fn rates_match_a_token_bucket() {
     let steps = prop::collection::vec((0_u64..3_000, 0_u64..6, 0_u64..4, -3_i64..4), 1..60);
     let cases = (1_u64..4_000, 1_u64..6, steps);
     on_both(|script| {

@@ -1,4 +1,4 @@
-//! What is put right after a decision, and what never leaves the process.
+//! Settlements after a decision, and counts that stay in the process.
 
 use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
@@ -9,11 +9,10 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
+    limits::{Concurrency, Limit, OutagePolicy, Quota, Rate, RedisStore, Store, Subject},
     payload::Payload,
-    throttle::{
-        Concurrency, Limit, Quota, Rate, RedisStore, Store, Subject, ThrottleLayer,
-        TokenBudgetLayer, WhenAway,
-    },
+    throttle::ThrottleLayer,
+    token_budget::TokenBudgetLayer,
 };
 
 use super::{
@@ -59,7 +58,7 @@ async fn chat(layer: &TokenBudgetLayer, prompt: u64, completion: u64) -> StatusC
 }
 
 #[tokio::test]
-async fn replicas_share_what_budgets_settle_and_carry_its_debt() {
+async fn replicas_share_settlements_and_their_debt() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let Some(server) = brand.start() else { continue };
         let stores: [Store; 2] = [(), ()].map(|()| store(&server).into());
@@ -67,7 +66,7 @@ async fn replicas_share_what_budgets_settle_and_carry_its_debt() {
             TokenBudgetLayer::new(Limit::global(Quota::per_month(100))).store(store.clone())
         });
         let remaining = async |layer: &TokenBudgetLayer| {
-            layer.standing("global", &Subject::global()).await.unwrap().remaining
+            layer.limit_state("global", &Subject::global()).await.unwrap().remaining
         };
         // Sixteen are reserved: six and ten. Less and more is used.
         assert_eq!(chat(&layers[0], 6, 3).await, StatusCode::OK);
@@ -82,10 +81,10 @@ async fn replicas_share_what_budgets_settle_and_carry_its_debt() {
 }
 
 #[tokio::test]
-async fn what_is_settled_while_the_server_is_away_is_told_later() {
+async fn settlements_during_an_outage_are_sent_later() {
     let Some(server) = Brand::Redis.start() else { return };
     // The server forgets with its process, so it hangs instead: and is told only once.
-    let store: Store = store(&server).wait(Duration::from_millis(200)).into();
+    let store: Store = store(&server).decision_timeout(Duration::from_millis(200)).into();
     let budget = Limit::global(Rate::per_day(1).burst(1_000));
     let layer = TokenBudgetLayer::new(budget).store(store.clone());
     let inner = service_fn(|_| pending::<Result<Response<Full<Bytes>>, Infallible>>());
@@ -109,16 +108,16 @@ async fn what_is_settled_while_the_server_is_away_is_told_later() {
     }
     server.go_on();
     settled(&store, 3).await;
-    let standing = layer.standing("global", &Subject::global()).await.unwrap();
-    let charged = 1_000 - standing.remaining;
-    // The one that was refused may have been counted when the server went on.
+    let state = layer.limit_state("global", &Subject::global()).await.unwrap();
+    let charged = 1_000 - state.remaining;
+    // The server may have counted the rejected request after it resumed.
     assert!([21, 21 + 17].contains(&charged), "{charged}");
     assert_eq!(store.redis_counts().unwrap().unsettled, 0);
 }
 
 async fn asked(store: &Store, many: u64) {
     let asked = async {
-        while store.redis_counts().unwrap().asked < many {
+        while store.redis_counts().unwrap().server < many {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
@@ -144,19 +143,19 @@ fn subject(caller: &str) -> Subject {
 /// A layer that lets one request of a caller be in flight, and so many of them pass.
 fn one_at_a_time(store: &Store, most: u32) -> ThrottleLayer {
     ThrottleLayer::new(burst(most))
-        .limit(Limit::per_identity(Concurrency::of(1)).name("in-flight"))
+        .limit(Limit::per_identity(Concurrency::new(1)).name("in-flight"))
         .store(store.clone())
 }
 
 async fn in_flight(layer: &ThrottleLayer) -> u64 {
-    let standing = layer.standing("in-flight", &subject("a")).await.unwrap();
-    standing.most - standing.remaining
+    let state = layer.limit_state("in-flight", &subject("a")).await.unwrap();
+    state.capacity - state.remaining
 }
 
 #[tokio::test]
-async fn a_place_in_flight_is_given_back_however_the_server_decides() {
+async fn a_permit_in_flight_is_given_back_after_any_decision() {
     let Some(server) = Brand::Redis.start() else { return };
-    let store: Store = store(&server).wait(Duration::from_millis(300)).into();
+    let store: Store = store(&server).decision_timeout(Duration::from_millis(300)).into();
     let layer = one_at_a_time(&store, 1);
     let inner = service_fn(|_| async {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"answer"))))
@@ -164,16 +163,16 @@ async fn a_place_in_flight_is_given_back_however_the_server_decides() {
     let response = layer.layer(inner).oneshot(request("a")).await.unwrap();
     assert_eq!((response.status(), in_flight(&layer).await), (StatusCode::OK, 1));
 
-    // Refused for its place: nothing is taken of what the server counts.
+    // A request rejected for its permit in flight takes nothing on the server.
     let before = store.redis_counts().unwrap();
     let second = layer.layer(inner).oneshot(request("a")).await.unwrap();
     assert_eq!(second.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(store.redis_counts().unwrap().asked, before.asked + 1);
+    assert_eq!(store.redis_counts().unwrap().server, before.server + 1);
     drop(second);
     response.into_body().collect().await.unwrap();
     assert_eq!(in_flight(&layer).await, 0);
 
-    // Refused by the server.
+    // The server rejects the request.
     let third = layer.layer(inner).oneshot(request("a")).await.unwrap();
     assert_eq!((third.status(), in_flight(&layer).await), (StatusCode::TOO_MANY_REQUESTS, 0));
 
@@ -191,7 +190,7 @@ async fn a_place_in_flight_is_given_back_however_the_server_decides() {
 async fn until_up(layer: &ThrottleLayer) {
     let subject = subject("other");
     let up = async {
-        while layer.standing("identity", &subject).await.is_err() {
+        while layer.limit_state("identity", &subject).await.is_err() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -199,7 +198,7 @@ async fn until_up(layer: &ThrottleLayer) {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_while_idle_is_made_again_unnoticed() {
+async fn a_connection_closed_while_idle_is_replaced() {
     let Some(server) = Brand::Redis.start() else { return };
     logged::listen();
     let gateway = Gateway::new(burst(20), store(&server));
@@ -222,14 +221,14 @@ async fn requests_that_touch_the_server_are_counted() {
         let gateway = Gateway::new(burst(1_000), store.clone());
         assert_eq!(gateway.passing("a", 50).await, 50);
         let counts = store.redis_counts().unwrap();
-        assert_eq!(counts.asked + counts.leased, 50);
-        assert!((5..=10).contains(&counts.asked), "one of ten: {counts:?}");
-        assert_eq!((counts.local, counts.refused, counts.unsettled), (0, 0, 0));
+        assert_eq!(counts.server + counts.leased, 50);
+        assert!((5..=10).contains(&counts.server), "one of ten: {counts:?}");
+        assert_eq!((counts.local, counts.rejected, counts.unsettled), (0, 0, 0));
 
         // What nobody came for goes back: all but the fifty that passed are there again.
         let subject = subject("a");
         let back = async {
-            while gateway.0.standing("identity", &subject).await.unwrap().remaining != 950 {
+            while gateway.0.limit_state("identity", &subject).await.unwrap().remaining != 950 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -238,11 +237,11 @@ async fn requests_that_touch_the_server_are_counted() {
 }
 
 #[tokio::test]
-async fn what_a_replica_decides_alone_is_settled_alone() {
+async fn local_decisions_are_settled_locally() {
     let Some(mut server) = Brand::Redis.start() else { return };
     let store: Store = store(&server)
-        .wait(Duration::from_millis(200))
-        .when_away(WhenAway::Local { replicas: 2 })
+        .decision_timeout(Duration::from_millis(200))
+        .outage_policy(OutagePolicy::Local { replicas: 2 })
         .into();
     let budget = Limit::global(Rate::per_day(1).burst(100));
     let layer = TokenBudgetLayer::new(budget).store(store.clone());
@@ -259,8 +258,8 @@ async fn what_a_replica_decides_alone_is_settled_alone() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), back).await.expect("never there again");
-    let shared = layer.standing("global", &Subject::global()).await.unwrap();
-    assert_eq!((shared.most, shared.remaining), (100, 100));
+    let shared = layer.limit_state("global", &Subject::global()).await.unwrap();
+    assert_eq!((shared.capacity, shared.remaining), (100, 100));
     assert_eq!(store.redis_counts().unwrap().settled, 0, "nothing of it is the server's");
     assert!(server.keys().is_empty());
 }

@@ -1,8 +1,8 @@
-//! What replicas share, whatever the server is.
+//! Limits that replicas share on each kind of server.
 
 use std::time::{Duration, Instant};
 
-use tower_inference::throttle::{Limit, Quota, Rate};
+use tower_inference::limits::{Limit, Quota, Rate};
 
 use super::gateway::{Gateway, HASHING, NAMESPACE, Shared, burst, passing, quota};
 
@@ -170,11 +170,11 @@ async fn who_has_nothing_left_is_told_when_it_comes_again(shared: Shared) {
     let [first, second] = shared.gateways(&limit);
     assert_eq!((first.passing("a", 1).await, second.passing("a", 1).await), (1, 1));
     let subject = subject("a");
-    let standing = first.0.standing("identity", &subject).await.unwrap();
-    assert!(!standing.allows);
-    assert_eq!((standing.remaining, standing.most), (0, 2));
-    assert!(standing.wait > Duration::ZERO && standing.wait <= Duration::from_secs(2));
-    assert!(standing.reset > standing.wait && standing.reset <= Duration::from_secs(4));
+    let state = first.0.limit_state("identity", &subject).await.unwrap();
+    assert!(!state.allows);
+    assert_eq!((state.remaining, state.capacity), (0, 2));
+    assert!(state.retry_after > Duration::ZERO && state.retry_after <= Duration::from_secs(2));
+    assert!(state.reset_after > state.retry_after && state.reset_after <= Duration::from_secs(4));
 }
 
 async fn a_reset_is_seen_by_the_other(shared: Shared) {
@@ -186,10 +186,10 @@ async fn a_reset_is_seen_by_the_other(shared: Shared) {
     assert_eq!(first.passing("a", 5).await, 0);
 }
 
-fn subject(caller: &str) -> tower_inference::throttle::Subject {
+fn subject(caller: &str) -> tower_inference::limits::Subject {
     use tower_inference::{
         identity::{Identity, Proof},
-        throttle::Subject,
+        limits::Subject,
     };
     Subject::identity(&Identity::new(Proof::Jwt, "https://issuer.example", caller).principal())
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use http::StatusCode;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tower_inference::throttle::{RedisError, RedisStore, WhenAway};
+use tower_inference::limits::{OutagePolicy, RedisError, RedisStore};
 
 use super::{
     gateway::{Gateway, HASHING, NAMESPACE, burst, patient, secret},
@@ -45,10 +45,11 @@ fn with_tls(brand: Brand, name: &str) -> Option<(Server, u16, String)> {
 
 fn store(port: u16) -> RedisStore {
     let address = secret(&format!("rediss://localhost:{port}"));
-    patient(RedisStore::single(address, secret(HASHING)).unwrap()).when_away(WhenAway::Refuse)
+    patient(RedisStore::single(address, secret(HASHING)).unwrap())
+        .outage_policy(OutagePolicy::Reject)
 }
 
-/// Refused, and nothing was sent that the server could have understood.
+/// Asserts a rejection, and that nothing readable was sent.
 async fn is_away(store: RedisStore, server: &Server) {
     let (status, body) = Gateway::new(burst(5), store).ask("a").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
@@ -56,13 +57,13 @@ async fn is_away(store: RedisStore, server: &Server) {
 }
 
 #[tokio::test]
-async fn a_certificate_of_nobody_known_is_refused() {
+async fn an_unknown_certificate_is_rejected() {
     let Some((server, port, _root)) = with_tls(Brand::Redis, "localhost") else { return };
     is_away(store(port), &server).await;
 }
 
 #[tokio::test]
-async fn roots_of_ones_own_are_trusted_for_their_names_alone() {
+async fn custom_roots_are_trusted_for_their_names_alone() {
     let Some((server, port, root)) = with_tls(Brand::Redis, "localhost") else { return };
     let own = store(port).root_certificates(root.as_bytes()).unwrap();
     assert_eq!(Gateway::new(burst(3), own.clone()).passing("a", 5).await, 3);
@@ -78,7 +79,7 @@ async fn roots_of_ones_own_are_trusted_for_their_names_alone() {
 }
 
 #[test]
-fn what_is_no_address_or_no_certificate_is_no_store() {
+fn invalid_addresses_and_certificates_are_errors() {
     let single = |address: &str| RedisStore::single(secret(address), secret(HASHING)).map(drop);
     for address in ["", "localhost", "http://localhost", "redis://", "unix:///tmp/socket"] {
         assert_eq!(single(address), Err(RedisError::Address), "{address}");
@@ -94,12 +95,12 @@ fn what_is_no_address_or_no_certificate_is_no_store() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_not_spoken_to_in_plain() {
+async fn a_server_without_tls_gets_no_plain_text() {
     let Some(server) = Brand::Redis.start() else { return };
     is_away(store(server.port), &server).await;
 }
 
-/// What the docs of `RedisStore` say is enough.
+/// The commands that the docs of `RedisStore` list are enough.
 const ENOUGH: &str = "+eval +evalsha +script|load +time +get +set +del";
 
 #[tokio::test]

@@ -311,7 +311,7 @@ async fn layer_announces_that_it_reads_the_response() {
         request.extensions_mut().insert(context.clone());
         let seen = context.clone();
         let service = layer.layer(Probe::new(move |_| {
-            assert_eq!(seen.answer_is_read(), announced);
+            assert_eq!(seen.response_is_read(), announced);
             let mut response = json_response(ScriptedBody::new([]));
             response.headers_mut().insert(header::CONTENT_LENGTH, 100.into());
             response

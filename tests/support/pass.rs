@@ -19,11 +19,12 @@ use tower_inference::{
     access_log::{AccessLogLayer, Sink},
     auth::{AuthLayer, Jwt, Keys},
     hf::{HfTokenLayer, TokenSource},
+    limits::{Limit, Rate},
     model::{Profile, ProviderPolicy},
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     schema::{BuiltInSchemas, Parameter, Schema, SchemaLayer},
     secret::Secret,
-    throttle::{Limit, Rate, TokenBudgetLayer},
+    token_budget::TokenBudgetLayer,
     transform::{ModelAliases, TransformLayer},
 };
 

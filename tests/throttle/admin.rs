@@ -1,31 +1,33 @@
-//! Looking at one key's state, resetting it, and handing all of it to a successor.
+//! Reading, resetting and inheriting the state of limits.
 
 use std::{net::IpAddr, time::Duration};
 
 use http::Request;
-use tower_inference::throttle::{
-    Limit, LimitError, PeerAddress, Rate, RequestHead, Subject, ThrottleLayer,
+use tower_inference::{
+    limits::{Limit, LimitError, Rate, RequestHead, Subject},
+    peer::PeerAddress,
+    throttle::ThrottleLayer,
 };
 
 use crate::{ISSUER, context, from, layer, nobody, passes, user};
 
 #[tokio::test]
-async fn a_standing_tells_and_takes_nothing() {
+async fn reading_the_state_takes_nothing() {
     let (layer, clock) = layer(Limit::per_identity(Rate::per_minute(2)));
     let subject = Subject::identity(&user("a").principal());
     for _ in 0..3 {
-        let standing = layer.standing("identity", &subject).await.unwrap();
-        assert_eq!((standing.allows, standing.remaining, standing.most), (true, 2, 2));
-        assert_eq!((standing.wait, standing.reset), (Duration::ZERO, Duration::ZERO));
+        let state = layer.limit_state("identity", &subject).await.unwrap();
+        assert_eq!((state.allows, state.remaining, state.capacity), (true, 2, 2));
+        assert_eq!((state.retry_after, state.reset_after), (Duration::ZERO, Duration::ZERO));
     }
     assert!(passes(&layer, from(user("a"))).await);
     assert!(passes(&layer, from(user("a"))).await);
-    let standing = layer.standing("identity", &subject).await.unwrap();
-    assert_eq!((standing.allows, standing.remaining), (false, 0));
-    assert_eq!(standing.wait, Duration::from_secs(30));
-    assert_eq!(standing.reset, Duration::from_secs(60));
-    // Exactly so long, and not a nanosecond less.
-    clock.advance(standing.wait - Duration::from_nanos(1));
+    let state = layer.limit_state("identity", &subject).await.unwrap();
+    assert_eq!((state.allows, state.remaining), (false, 0));
+    assert_eq!(state.retry_after, Duration::from_secs(30));
+    assert_eq!(state.reset_after, Duration::from_secs(60));
+    // The wait is exact to the nanosecond.
+    clock.advance(state.retry_after - Duration::from_nanos(1));
     assert!(!passes(&layer, from(user("a"))).await);
     clock.advance(Duration::from_nanos(1));
     assert!(passes(&layer, from(user("a"))).await);
@@ -57,19 +59,19 @@ async fn each_kind_of_subject_is_found_and_reset() {
     for (limit, subject) in &cases {
         let (layer, _clock) = layer(limit.clone().name("it"));
         assert!(passes(&layer, request()).await);
-        assert!(!layer.standing("it", subject).await.unwrap().allows, "{subject:?}");
+        assert!(!layer.limit_state("it", subject).await.unwrap().allows, "{subject:?}");
         assert!(!passes(&layer, request()).await);
         layer.reset("it", subject).await.unwrap();
         assert!(passes(&layer, request()).await, "{subject:?}");
         for (_, other) in cases.iter().filter(|(_, other)| other != subject) {
-            assert_eq!(layer.standing("it", other).await, Err(LimitError::OtherSubject));
-            assert_eq!(layer.reset("it", other).await, Err(LimitError::OtherSubject));
+            assert_eq!(layer.limit_state("it", other).await, Err(LimitError::WrongSubject));
+            assert_eq!(layer.reset("it", other).await, Err(LimitError::WrongSubject));
         }
     }
 }
 
 #[tokio::test]
-async fn a_reset_is_of_one_key_and_of_all_its_tiers() {
+async fn a_reset_clears_one_key_in_all_tiers() {
     let plans = [("gold", Rate::per_hour(1))];
     let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(1)).plans("plan", plans));
     let gold = || from(user("a").with_claim("plan", "gold"));
@@ -81,36 +83,36 @@ async fn a_reset_is_of_one_key_and_of_all_its_tiers() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said() {
+async fn unknown_names_are_errors() {
     let (layer, _clock) = layer(Limit::global(Rate::per_hour(1)));
     let global = Subject::global();
-    assert_eq!(layer.standing("other", &global).await, Err(LimitError::NoSuchLimit));
+    assert_eq!(layer.limit_state("other", &global).await, Err(LimitError::NoSuchLimit));
     assert_eq!(layer.reset("other", &global).await, Err(LimitError::NoSuchLimit));
-    let tier = global.of_tier("gold");
-    assert_eq!(layer.standing("global", &tier).await, Err(LimitError::NoSuchTier));
-    assert_eq!(LimitError::NoSuchLimit.to_string(), "there is no limit of this name");
+    let tier = global.tier("gold");
+    assert_eq!(layer.limit_state("global", &tier).await, Err(LimitError::NoSuchTier));
+    assert_eq!(LimitError::NoSuchLimit.to_string(), "the layer has no limit of this name");
 }
 
 #[tokio::test]
-async fn a_successor_keeps_state_and_counts() {
+async fn a_replacement_keeps_state_and_counts() {
     let (old, clock) = layer(Limit::per_identity(Rate::per_minute(2)));
     assert!(passes(&old, from(user("a"))).await);
     assert!(passes(&old, from(user("a"))).await);
     assert!(!passes(&old, from(user("a"))).await);
 
-    // Other numbers, one more limit, another order of the calls.
+    // The numbers, the limits and their order change.
     let new = ThrottleLayer::new(Limit::global(Rate::per_hour(100)))
         .limit(Limit::per_identity(Rate::per_minute(4)))
         .inherit_state(&old);
     let [identity, global] = &new.counts()[..] else { panic!() };
-    assert_eq!((&*identity.name, identity.allowed, identity.refused), ("identity", 2, 1));
-    assert_eq!((&*global.name, global.allowed, global.refused), ("global", 0, 0));
-    // The old one's debt of a minute's whole is the new one's as well.
+    assert_eq!((&*identity.name, identity.allowed, identity.rejected), ("identity", 2, 1));
+    assert_eq!((&*global.name, global.allowed, global.rejected), ("global", 0, 0));
+    // The new limit has the old one's debt of a minute.
     assert!(!passes(&new, from(user("a"))).await);
     clock.advance(Duration::from_secs(15));
     assert!(passes(&new, from(user("a"))).await);
     assert!(!passes(&new, from(user("a"))).await);
-    // While both serve, they count together.
+    // Both layers count together while both serve.
     clock.advance(Duration::from_secs(15));
     assert!(passes(&new, from(user("b"))).await);
     assert!(passes(&old, from(user("b"))).await);
@@ -118,7 +120,7 @@ async fn a_successor_keeps_state_and_counts() {
 }
 
 #[tokio::test]
-async fn a_limit_of_another_name_begins_anew() {
+async fn a_renamed_limit_starts_from_zero() {
     let (old, _clock) = layer(Limit::global(Rate::per_hour(1)));
     assert!(passes(&old, nobody()).await);
     let new = ThrottleLayer::new(Limit::global(Rate::per_hour(1)).name("all")).inherit_state(&old);

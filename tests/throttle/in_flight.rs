@@ -1,4 +1,4 @@
-//! Concurrency: a place is taken by a request that passes, and given back wherever it ends.
+//! Concurrency: a request takes a permit when it passes and gives it back where it ends.
 
 use std::{
     convert::Infallible,
@@ -12,7 +12,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Empty, Full};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_inference::throttle::{Concurrency, Limit, Rate, Subject, ThrottleLayer};
+use tower_inference::{
+    limits::{Concurrency, Limit, Rate, Subject},
+    throttle::ThrottleLayer,
+};
 
 use crate::{
     from, layer, nobody, passes,
@@ -21,12 +24,12 @@ use crate::{
 };
 
 fn one() -> ThrottleLayer {
-    layer(Limit::global(Concurrency::of(1))).0
+    layer(Limit::global(Concurrency::new(1))).0
 }
 
-/// How many places there are.
+/// The number of permits.
 async fn free(layer: &ThrottleLayer) -> u64 {
-    layer.standing("global", &Subject::global()).await.unwrap().remaining
+    layer.limit_state("global", &Subject::global()).await.unwrap().remaining
 }
 
 async fn answered<R>(
@@ -43,12 +46,12 @@ where
     });
     let mut request = nobody();
     *request.method_mut() = method;
-    // A service function that is not `Clone` cannot be throttled: hand it over as it is.
+    // The layer needs a service that is `Clone`.
     let mut service = layer.layer(Unclonable(inner));
     service.ready().await.unwrap().call(request).await.unwrap()
 }
 
-/// `Clone` in name: its clones are never called, for no decision waits here.
+/// A service whose clones are never called, since no decision waits here.
 struct Unclonable<S>(S);
 
 impl<S> Clone for Unclonable<S> {
@@ -72,7 +75,7 @@ impl<S: Service<R>, R> Service<R> for Unclonable<S> {
 }
 
 #[tokio::test]
-async fn a_place_is_held_until_the_body_has_ended() {
+async fn a_permit_is_in_flight_until_the_body_ends() {
     let layer = one();
     let body = ScriptedBody::new([Step::Data(b"one"), Step::Data(b"two")]);
     let response = answered(&layer, Method::GET, Response::new(body)).await;
@@ -83,11 +86,11 @@ async fn a_place_is_held_until_the_body_has_ended() {
     body.frame().await.unwrap().unwrap();
     assert_eq!(free(&layer).await, 0);
     assert!(body.frame().await.is_none());
-    // Given back at the end, not at the drop.
+    // The permit is given back at the end, before the drop.
     assert_eq!(free(&layer).await, 1);
     assert!(passes(&layer, nobody()).await);
     drop(body);
-    // And once alone.
+    // It is given back only once.
     assert_eq!(free(&layer).await, 1);
 }
 
@@ -105,7 +108,7 @@ async fn trailers_and_errors_end_a_body() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_dropped_gives_its_place_back() {
+async fn a_dropped_body_gives_its_permit_back() {
     let layer = one();
     let body = ScriptedBody::new([Step::Data(b"one"), Step::Stall]);
     let mut body = answered(&layer, Method::GET, Response::new(body)).await.into_body();
@@ -116,7 +119,7 @@ async fn a_body_that_is_dropped_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_body_gives_its_place_back_at_the_head() {
+async fn a_response_without_a_body_gives_its_permit_back_at_the_head() {
     let layer = one();
     let endless = || Response::new(ScriptedBody::new([Step::Stall]));
     let mut empty = endless();
@@ -133,7 +136,7 @@ async fn an_answer_without_a_body_gives_its_place_back_at_the_head() {
     let response = answered(&layer, Method::GET, Response::new(Empty::<Bytes>::new())).await;
     assert_eq!(free(&layer).await, 1);
     drop(response);
-    // A body that says with its last frame that nothing follows.
+    // The body reports its end together with its last frame.
     let full = Response::new(Full::new(Bytes::from_static(b"all")));
     let mut body = answered(&layer, Method::GET, full).await.into_body();
     assert_eq!(free(&layer).await, 0);
@@ -142,7 +145,7 @@ async fn an_answer_without_a_body_gives_its_place_back_at_the_head() {
 }
 
 #[tokio::test]
-async fn a_future_that_is_dropped_gives_its_place_back() {
+async fn a_dropped_future_gives_its_permit_back() {
     let layer = one();
     let inner = service_fn(|_: Request<Empty<Bytes>>| {
         std::future::pending::<Result<Response<Empty<Bytes>>, Infallible>>()
@@ -157,25 +160,25 @@ async fn a_future_that_is_dropped_gives_its_place_back() {
         assert_eq!(free(&layer).await, 0);
     }
     assert_eq!(free(&layer).await, 1);
-    // Not even polled.
+    // The future is never polled.
     drop(service.ready().await.unwrap().call(nobody()));
     assert_eq!(free(&layer).await, 1);
 }
 
 #[tokio::test]
-async fn an_error_gives_its_place_back_at_once() {
+async fn an_error_gives_its_permit_back_at_once() {
     let layer = one();
     let inner =
         service_fn(|_: Request<Empty<Bytes>>| async { Err::<Response<Empty<Bytes>>, _>("broken") });
     let mut service = layer.layer(inner);
     let mut future = pin!(service.ready().await.unwrap().call(nobody()));
     assert_eq!(future.as_mut().await.unwrap_err(), "broken");
-    // The future is still there.
+    // The future still exists.
     assert_eq!(free(&layer).await, 1);
 }
 
 #[tokio::test]
-async fn a_panic_gives_its_place_back() {
+async fn a_panic_gives_its_permit_back() {
     let layer = one();
     let inner = Probe::new(|_: Request<Empty<Bytes>>| -> Response<Empty<Bytes>> {
         panic!("inner service")
@@ -202,7 +205,7 @@ async fn a_panic_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn a_refused_request_takes_no_place() {
+async fn a_rejected_request_takes_no_permit() {
     let layer = one().limit(Limit::per_identity(Rate::per_hour(1)));
     assert!(passes(&layer, from(user("a"))).await);
     assert!(!passes(&layer, from(user("a"))).await);
@@ -211,8 +214,8 @@ async fn a_refused_request_takes_no_place() {
 }
 
 #[tokio::test]
-async fn places_are_each_callers_own() {
-    let (layer, _clock) = layer(Limit::per_identity(Concurrency::of(1)));
+async fn each_caller_has_its_own_permits() {
+    let (layer, _clock) = layer(Limit::per_identity(Concurrency::new(1)));
     let inner = Probe::new(|_| Response::new(ScriptedBody::new([Step::Stall])));
     let held = layer.layer(inner).oneshot(from(user("a"))).await.unwrap();
     assert!(passes(&layer, from(user("b"))).await);
@@ -226,13 +229,13 @@ async fn places_are_each_callers_own() {
 }
 
 #[tokio::test]
-async fn in_shadow_only_places_that_there_are_are_taken_and_given_back() {
-    let (layer, _clock) = layer(Limit::global(Concurrency::of(1)).shadow());
+async fn a_limit_in_shadow_takes_and_gives_back_available_permits() {
+    let (layer, _clock) = layer(Limit::global(Concurrency::new(1)).shadow());
     let inner = Probe::new(|_| Response::new(ScriptedBody::new([Step::Stall])));
     let one = layer.layer(inner.clone()).oneshot(nobody()).await.unwrap();
     let two = layer.layer(inner).oneshot(nobody()).await.unwrap();
     assert_eq!(free(&layer).await, 0);
-    // The second took none, so its end gives none back.
+    // The second request took no permit and gives none back.
     drop(two);
     assert_eq!(free(&layer).await, 0);
     drop(one);
@@ -240,18 +243,18 @@ async fn in_shadow_only_places_that_there_are_are_taken_and_given_back() {
 }
 
 #[tokio::test]
-async fn a_successor_counts_those_in_flight() {
+async fn a_replacement_counts_requests_in_flight() {
     let old = one();
     let inner = Probe::new(|_| Response::new(ScriptedBody::new([Step::Stall])));
     let held = old.layer(inner).oneshot(nobody()).await.unwrap();
-    let new = ThrottleLayer::new(Limit::global(Concurrency::of(2))).inherit_state(&old);
+    let new = ThrottleLayer::new(Limit::global(Concurrency::new(2))).inherit_state(&old);
     assert_eq!(free(&new).await, 1);
     drop(held);
     assert_eq!(free(&new).await, 2);
 }
 
 #[tokio::test]
-async fn the_body_says_of_itself_what_the_inner_one_says() {
+async fn the_body_has_the_size_hint_of_the_inner_body() {
     let layer = one();
     let full = Response::builder().header(header::CONTENT_LENGTH, 3);
     let full = full.body(Full::new(Bytes::from_static(b"all"))).unwrap();

@@ -1,4 +1,4 @@
-//! Whom each kind of limit counts together, and whom apart.
+//! The requests that each kind of limit counts together.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,14 +14,15 @@ use http_body_util::Empty;
 use serde_json::json;
 use tower_inference::{
     identity::{Identity, Proof},
-    throttle::{Limit, PeerAddress, Rate, RequestHead},
+    limits::{Limit, Rate, RequestHead},
+    peer::PeerAddress,
 };
 
 use crate::{ISSUER, context, from, layer, nobody, passes, send, told, user};
 
 const ONE: Rate = Rate::per_hour(1);
 
-/// Each of them passes once and is refused then: all are apart.
+/// Asserts that each request has a counter of its own: it passes once.
 async fn are_apart(limit: Limit, made: impl Fn() -> Vec<Request<Empty<Bytes>>>) {
     let (layer, _clock) = layer(limit);
     for (number, request) in made().into_iter().enumerate() {
@@ -32,7 +33,7 @@ async fn are_apart(limit: Limit, made: impl Fn() -> Vec<Request<Empty<Bytes>>>) 
     }
 }
 
-/// Only the first of them passes.
+/// Asserts that all requests share a counter: only the first passes.
 async fn are_one(limit: Limit, made: Vec<Request<Empty<Bytes>>>) {
     let (layer, _clock) = layer(limit);
     for (number, request) in made.into_iter().enumerate() {
@@ -49,19 +50,19 @@ async fn a_principal_is_proof_issuer_and_subject() {
             from(Identity::new(Proof::Jwt, "https://other.example", "user-7")),
             from(Identity::new(Proof::ApiKey, ISSUER, "user-7")),
             from(Identity::new(Proof::Other("mtls"), ISSUER, "user-7")),
-            // The same letters, parted elsewhere.
+            // The same letters with another boundary.
             from(Identity::new(Proof::Jwt, "a", "bc")),
             from(Identity::new(Proof::Jwt, "ab", "c")),
         ]
     })
     .await;
-    // Tenant and claims make nobody another.
+    // Tenant and claims do not change the principal.
     are_one(Limit::per_identity(ONE), vec![from(user("a")), from(user("a").with_tenant("acme"))])
         .await;
 }
 
 #[tokio::test]
-async fn a_tenant_is_its_issuers() {
+async fn a_tenant_belongs_to_its_issuer() {
     are_apart(Limit::per_tenant(ONE), || {
         vec![
             from(user("user-7").with_tenant("acme")),
@@ -75,7 +76,7 @@ async fn a_tenant_is_its_issuers() {
 }
 
 #[tokio::test]
-async fn a_claim_counts_by_its_string_and_its_issuer() {
+async fn a_claim_is_counted_by_value_and_issuer() {
     let plan = |issuer: &str, value: serde_json::Value| {
         from(Identity::new(Proof::ApiKey, issuer, "key-1").with_claim("plan", value))
     };
@@ -90,7 +91,7 @@ async fn a_claim_counts_by_its_string_and_its_issuer() {
     let gold = |subject| from(user(subject).with_claim("plan", "gold"));
     are_one(Limit::per_claim("plan", ONE), vec![gold("a"), gold("b")]).await;
 
-    // Two limits by two claims, though the values are the same.
+    // Equal values of two claims have different counters.
     let both = || from(user("a").with_claim("plan", "x").with_claim("team", "x"));
     let (layer, _clock) = layer(Limit::per_claim("plan", ONE));
     let layer = layer.limit(Limit::per_claim("team", Rate::per_hour(2)));
@@ -100,13 +101,13 @@ async fn a_claim_counts_by_its_string_and_its_issuer() {
 }
 
 #[tokio::test]
-async fn who_has_no_tenant_or_claim_shares_with_those_of_the_issuer() {
+async fn callers_without_tenant_or_claim_share_their_issuers_counter() {
     let other = || from(Identity::new(Proof::Jwt, "https://other.example", "a"));
     for limit in [Limit::per_tenant(ONE), Limit::per_claim("plan", ONE)] {
         let (layer, _clock) = layer(limit);
         assert!(passes(&layer, from(user("a"))).await);
         assert!(!passes(&layer, from(user("b"))).await);
-        // A claim that is no string is none.
+        // A claim that is no string counts as missing.
         assert!(!passes(&layer, from(user("c").with_claim("plan", 7))).await);
         assert!(passes(&layer, other()).await);
         assert!(!passes(&layer, other()).await);
@@ -114,7 +115,7 @@ async fn who_has_no_tenant_or_claim_shares_with_those_of_the_issuer() {
 }
 
 #[tokio::test]
-async fn who_is_not_known_is_refused_where_callers_are_counted() {
+async fn unauthenticated_requests_are_rejected_where_callers_are_counted() {
     for limit in [Limit::per_identity(ONE), Limit::per_tenant(ONE), Limit::per_claim("plan", ONE)] {
         let (layer, _clock) = layer(limit);
         let response = send(&layer, nobody()).await;
@@ -125,7 +126,7 @@ async fn who_is_not_known_is_refused_where_callers_are_counted() {
 }
 
 #[tokio::test]
-async fn a_peer_is_its_address() {
+async fn peers_are_counted_by_address() {
     let at = |address: &str| {
         let mut request = nobody();
         let address: IpAddr = address.parse().unwrap();
@@ -134,12 +135,12 @@ async fn a_peer_is_its_address() {
     };
     let limit = || Limit::per_peer(PeerAddress::connection(), ONE);
     are_apart(limit(), || vec![at("192.0.2.1"), at("192.0.2.2"), at("2001:db8::1")]).await;
-    // All whose address is not known are one.
+    // Unknown addresses share a counter.
     are_one(limit(), vec![nobody(), nobody()]).await;
 }
 
 #[tokio::test]
-async fn a_route_is_its_name() {
+async fn routes_are_counted_by_name() {
     let on = |route: &'static str| {
         let mut request = nobody();
         context(&mut request).set_route(route);
@@ -150,7 +151,7 @@ async fn a_route_is_its_name() {
 }
 
 #[tokio::test]
-async fn a_function_of_the_callers_own_counts_by_what_it_finds() {
+async fn a_key_function_selects_the_counter() {
     let project = |head: &RequestHead<'_>| head.headers().get("x-project").cloned();
     let of = |project: &str| {
         let mut request = nobody();
@@ -159,7 +160,7 @@ async fn a_function_of_the_callers_own_counts_by_what_it_finds() {
     };
     are_apart(Limit::per_key(project, ONE), || vec![of("a"), of("b"), nobody()]).await;
 
-    // It sees all of the head, and who calls.
+    // The function sees the whole head and the caller.
     let seen = |head: &RequestHead<'_>| {
         assert_eq!((head.method().as_str(), head.uri().path()), ("GET", "/"));
         assert_eq!(head.extensions().get(), Some(&7_u8));
@@ -174,7 +175,7 @@ async fn a_function_of_the_callers_own_counts_by_what_it_finds() {
 }
 
 #[tokio::test]
-async fn what_several_limits_count_by_is_looked_for_once() {
+async fn several_limits_share_one_key_lookup() {
     let calls = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&calls);
     let limit = Limit::per_key(move |_| Some([count.fetch_add(1, Relaxed) as u8 / 8]), ONE);
@@ -186,13 +187,13 @@ async fn what_several_limits_count_by_is_looked_for_once() {
 }
 
 #[tokio::test]
-async fn the_global_limit_counts_all() {
+async fn the_global_limit_counts_all_requests() {
     are_one(Limit::global(ONE), vec![from(user("a")), from(user("b")), nobody()]).await;
 }
 
 #[tokio::test]
-async fn kinds_of_limits_with_one_name_count_apart() {
-    // The same route and key, by two layers with one store: the kinds of subject are told apart.
+async fn kinds_of_limits_with_one_name_have_different_counters() {
+    // Two layers with one store count the same text as a route and as a key.
     let (one, _clock) = layer(Limit::per_route(ONE).name("x"));
     let key = |_: &RequestHead<'_>| Some("chat");
     let other = one.clone().limit(Limit::per_key(key, ONE).name("y"));
@@ -202,6 +203,6 @@ async fn kinds_of_limits_with_one_name_count_apart() {
         request
     };
     assert!(passes(&one, chat()).await);
-    // Refused by the route, which both count.
+    // Both layers count the route.
     assert!(!passes(&other, chat()).await);
 }

@@ -1,4 +1,4 @@
-//! `ThrottleLayer`: whom it counts together, in which order it judges, and what it gives back.
+//! `ThrottleLayer`: subjects, the order of limits and permits in flight.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -6,10 +6,10 @@ mod support;
 mod token;
 
 mod admin;
-mod answers;
 mod in_flight;
 mod keys;
 mod order;
+mod rejections;
 mod shadow;
 mod stack;
 mod tiers;
@@ -24,8 +24,9 @@ use tower_inference::{
     clock::{FakeClock, SharedClock},
     context::RequestContext,
     identity::{Identity, Proof},
+    limits::{Limit, MemoryStore},
     rejection::Rejection,
-    throttle::{Limit, MemoryStore, ResponseBody, ThrottleLayer},
+    throttle::{ResponseBody, ThrottleLayer},
 };
 
 use crate::support::Probe;
@@ -58,7 +59,7 @@ fn context(request: &mut Request<Empty<Bytes>>) -> RequestContext {
     RequestContext::ensure(request.extensions_mut())
 }
 
-/// The answer to one request, from a service of its own: what is counted is the layer's.
+/// Returns the response of a new service of the layer to one request.
 async fn send(
     layer: &ThrottleLayer,
     request: Request<Empty<Bytes>>,
@@ -76,7 +77,7 @@ async fn passes(layer: &ThrottleLayer, request: Request<Empty<Bytes>>) -> bool {
     }
 }
 
-/// Slug, detail, and seconds to wait.
+/// Returns the slug, the detail and `retry-after`.
 fn told<B>(response: &Response<B>) -> (&'static str, &str, Option<&str>) {
     let rejection = response.extensions().get::<Rejection>().unwrap();
     let wait = response.headers().get("retry-after").map(|wait| wait.to_str().unwrap());

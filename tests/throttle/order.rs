@@ -1,14 +1,17 @@
-//! In which order limits are told, and that a refusal takes nothing.
+//! The order of limits, and that a rejection takes nothing.
 
 use std::time::Duration;
 
 use http::Request;
-use tower_inference::throttle::{Limit, PeerAddress, Rate, RequestHead, Subject};
+use tower_inference::{
+    limits::{Limit, Rate, RequestHead, Subject},
+    peer::PeerAddress,
+};
 
 use crate::{context, from, layer, nobody, passes, send, told, user};
 
 #[tokio::test]
-async fn the_narrowest_refusal_is_told_whatever_the_order_of_the_calls() {
+async fn the_narrowest_limit_is_named_in_any_order_of_setters() {
     let none = Rate::per_second(0);
     let key = |_: &RequestHead<'_>| Some("x");
     let all = [
@@ -38,7 +41,7 @@ async fn the_narrowest_refusal_is_told_whatever_the_order_of_the_calls() {
 }
 
 #[tokio::test]
-async fn one_refusal_takes_nothing_from_the_others() {
+async fn a_rejection_takes_nothing_from_other_limits() {
     let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(3)));
     let layer = layer.limit(Limit::global(Rate::per_hour(1)));
     let principal = Subject::identity(&user("a").principal());
@@ -46,8 +49,8 @@ async fn one_refusal_takes_nothing_from_the_others() {
     for _ in 0..5 {
         assert!(!passes(&layer, from(user("a"))).await);
     }
-    assert_eq!(layer.standing("identity", &principal).await.unwrap().remaining, 2);
-    // And the other way: a narrow refusal takes nothing of the wide one.
+    assert_eq!(layer.limit_state("identity", &principal).await.unwrap().remaining, 2);
+    // In the other direction, a narrow rejection takes nothing of the wide limit.
     let (layer, _clock) = crate::layer(Limit::per_identity(Rate::per_hour(1)));
     let layer = layer.limit(Limit::global(Rate::per_hour(3)));
     assert!(passes(&layer, from(user("a"))).await);
@@ -60,7 +63,7 @@ async fn one_refusal_takes_nothing_from_the_others() {
 }
 
 #[tokio::test]
-async fn the_longest_wait_of_all_that_refuse_is_told_and_true() {
+async fn retry_after_is_the_longest_wait() {
     let (layer, clock) = layer(Limit::per_identity(Rate::per_second(1)));
     let layer = layer.limit(Limit::per_tenant(Rate::per_minute(1)));
     assert!(passes(&layer, from(user("a"))).await);
@@ -85,7 +88,7 @@ async fn a_short_wait_does_not_hide_a_long_one() {
 }
 
 #[tokio::test]
-async fn names_are_unique() {
+async fn limit_names_are_unique() {
     let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(2)));
     let layer = layer
         .limit(Limit::per_identity(Rate::per_hour(1)))
@@ -94,16 +97,16 @@ async fn names_are_unique() {
     let names: Vec<_> = layer.counts().into_iter().map(|counts| counts.name).collect();
     let names: Vec<_> = names.iter().map(AsRef::as_ref).collect();
     assert_eq!(names, ["identity", "identity-2", "identity-2-2", "identity-3"]);
-    // Their counters are their own: the second refuses, the first has one left.
+    // Each has its own counter: the second limit rejects, and the first has one permit left.
     assert!(passes(&layer, from(user("a"))).await);
     assert!(!passes(&layer, from(user("a"))).await);
     let principal = Subject::identity(&user("a").principal());
-    assert_eq!(layer.standing("identity", &principal).await.unwrap().remaining, 1);
-    assert_eq!(layer.standing("identity-2", &principal).await.unwrap().remaining, 0);
+    assert_eq!(layer.limit_state("identity", &principal).await.unwrap().remaining, 1);
+    assert_eq!(layer.limit_state("identity-2", &principal).await.unwrap().remaining, 0);
 }
 
 #[tokio::test]
-async fn all_services_of_a_layer_and_of_its_clones_count_together() {
+async fn services_and_clones_of_a_layer_count_together() {
     let (layer, _clock) = layer(Limit::global(Rate::per_hour(3)));
     let clone = layer.clone();
     for layer in [&layer, &clone, &layer] {
@@ -114,7 +117,7 @@ async fn all_services_of_a_layer_and_of_its_clones_count_together() {
 }
 
 #[tokio::test]
-async fn the_body_is_not_read() {
+async fn the_request_body_is_not_read() {
     use bytes::Bytes;
     use http::Response;
     use http_body_util::Empty;

@@ -1,5 +1,4 @@
-//! The throttle among the other layers: before and behind those who recognise callers, and always
-//! before the body is read.
+//! The layer outside and inside of authentication, always before the body is read.
 
 use std::{
     future::Future,
@@ -14,10 +13,12 @@ use tower::{Layer, ServiceExt};
 use tower_inference::{
     access_log::{AccessLogLayer, Record, RecordSink},
     auth::{AuthLayer, Jwt, Keys},
+    limits::{Concurrency, Limit, Rate},
     payload::{Payload, PayloadLayer},
+    peer::PeerAddress,
     rejection::Rejection,
     stack::Stack,
-    throttle::{Concurrency, Limit, PeerAddress, Rate, ThrottleLayer},
+    throttle::ThrottleLayer,
 };
 
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
     token::{self, Signer},
 };
 
-/// The status of each request, the limit that refused it, and the one that would have.
+/// The status of each request, the limit that rejected it and the limit in shadow that would have.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<Told>>>);
 
@@ -40,9 +41,9 @@ impl RecordSink for Seen {
     }
 }
 
-/// The slug, if it was refused, of a request whose body is never there.
+/// Returns the slug of the rejection of a request whose body never arrives.
 async fn slug(peers: &ThrottleLayer, callers: &ThrottleLayer, token: &str) -> (u16, &'static str) {
-    // Stalls, and would be waited for.
+    // Reading the body would never end.
     let body = ScriptedBody::new([Step::Stall]);
     let request = Request::post("/v1/chat/completions")
         .header(header::CONTENT_TYPE, "application/json")
@@ -71,22 +72,22 @@ fn signer() -> &'static Signer {
 }
 
 #[tokio::test]
-async fn by_address_before_auth_and_by_caller_before_the_body() {
+async fn addresses_are_limited_before_auth_and_callers_before_the_body() {
     let none = Rate::per_second(0);
     let open = || layer(Limit::global(Rate::per_hour(100))).0;
     let peers = layer(Limit::per_peer(PeerAddress::connection(), none)).0;
     let callers = layer(Limit::per_identity(none)).0;
     let token = signer().sign(&token::claims());
-    // Who floods is not even asked who they are.
+    // A flooding address is rejected before authentication.
     assert_eq!(slug(&peers, &open(), "no-token").await, (429, "throttled"));
     assert_eq!(slug(&open(), &callers, "no-token").await, (401, "invalid-token"));
-    // The body never comes, and is not waited for.
+    // The body never arrives, and the layer does not wait for it.
     assert_eq!(slug(&open(), &callers, &token).await, (429, "throttled"));
 }
 
 #[tokio::test]
-async fn what_is_in_flight_of_a_caller_is_counted_before_the_body_is_read() {
-    let callers = ThrottleLayer::new(Limit::per_identity(Concurrency::of(1)));
+async fn requests_in_flight_are_counted_before_the_body_is_read() {
+    let callers = ThrottleLayer::new(Limit::per_identity(Concurrency::new(1)));
     let service = Stack::new().payload(PayloadLayer::new()).throttle(callers).auth(auth());
     let service =
         service.layer(Probe::new(|_: Request<Payload>| Response::new(Empty::<Bytes>::new())));
@@ -103,7 +104,7 @@ async fn what_is_in_flight_of_a_caller_is_counted_before_the_body_is_read() {
     assert!(unfinished.as_mut().poll(&mut cx).is_pending());
     let refused = service.clone().oneshot(request()).await.unwrap();
     assert_eq!(refused.status(), 429);
-    // Its place is free once the first has left.
+    // The permit is free once the first request has ended.
     drop(unfinished);
     let mut next = Box::pin(service.oneshot(request()));
     assert!(next.as_mut().poll(&mut cx).is_pending());

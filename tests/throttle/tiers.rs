@@ -1,13 +1,13 @@
-//! Numbers that differ by plan or tier.
+//! Allowances of plans and tiers.
 
-use tower_inference::throttle::{Limit, LimitError, Rate, Subject};
+use tower_inference::limits::{Limit, LimitError, Rate, Subject};
 
 use crate::{from, layer, nobody, passes, send, told, user};
 
 const PLANS: [(&str, Rate); 2] = [("gold", Rate::per_hour(3)), ("free", Rate::per_hour(2))];
 
 #[tokio::test]
-async fn a_plan_has_numbers_of_its_own() {
+async fn a_plan_has_its_own_allowance() {
     let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(1)).plans("plan", PLANS));
     for (subject, plan, most) in [("a", "gold", 3), ("b", "free", 2), ("c", "unheard-of", 1)] {
         let caller = || from(user(subject).with_claim("plan", plan));
@@ -19,7 +19,7 @@ async fn a_plan_has_numbers_of_its_own() {
         let detail = format!("at most {most} request{plural} an hour");
         assert_eq!(told(&refused).1, detail);
     }
-    // Without a plan, the limit's own.
+    // A caller without a plan has the limit's own allowance.
     assert!(passes(&layer, from(user("d"))).await);
     assert!(!passes(&layer, from(user("d"))).await);
 }
@@ -41,23 +41,23 @@ async fn a_function_names_the_tier() {
 }
 
 #[tokio::test]
-async fn who_is_not_known_has_the_limits_own_numbers() {
+async fn unauthenticated_requests_have_the_limits_own_allowance() {
     let (layer, _clock) = layer(Limit::global(Rate::per_hour(1)).plans("plan", PLANS));
     assert!(passes(&layer, nobody()).await);
     assert!(!passes(&layer, nobody()).await);
 }
 
 #[tokio::test]
-async fn who_changes_plan_keeps_what_is_counted() {
+async fn a_caller_that_changes_plan_keeps_its_counter() {
     let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(1)).plans("plan", PLANS));
     for _ in 0..2 {
         assert!(passes(&layer, from(user("a").with_claim("plan", "free"))).await);
     }
     assert!(!passes(&layer, from(user("a").with_claim("plan", "free"))).await);
-    // An hour's two are used; of an hour's three, so is more than half of the time.
-    let gold = Subject::identity(&user("a").principal()).of_tier("gold");
-    let standing = layer.standing("identity", &gold).await.unwrap();
-    assert_eq!((standing.most, standing.remaining), (3, 0));
-    let unheard = Subject::identity(&user("a").principal()).of_tier("unheard-of");
-    assert_eq!(layer.standing("identity", &unheard).await, Err(LimitError::NoSuchTier));
+    // Two permits an hour are used, which is more than half of three permits an hour.
+    let gold = Subject::identity(&user("a").principal()).tier("gold");
+    let state = layer.limit_state("identity", &gold).await.unwrap();
+    assert_eq!((state.capacity, state.remaining), (3, 0));
+    let unheard = Subject::identity(&user("a").principal()).tier("unheard-of");
+    assert_eq!(layer.limit_state("identity", &unheard).await, Err(LimitError::NoSuchTier));
 }

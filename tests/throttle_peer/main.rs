@@ -1,4 +1,4 @@
-//! Limits by address, on real connections: who guesses credentials is refused, and nobody else.
+//! Limits by address on real connections: only addresses that guess credentials are rejected.
 
 #[path = "../support/token.rs"]
 mod token;
@@ -23,9 +23,11 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_inference::{
     auth::{AuthLayer, Jwt, Keys},
     clock::{FakeClock, SharedClock},
+    limits::{Limit, MemoryStore, Rate},
+    peer::{ForwardedField, PeerAddress},
     rejection::{Refusal, Rejection, RejectionFormat},
     stack::Stack,
-    throttle::{ForwardedField, Limit, MemoryStore, PeerAddress, Rate, ThrottleLayer},
+    throttle::ThrottleLayer,
 };
 
 static SIGNER: LazyLock<token::Signer> = LazyLock::new(token::Signer::es256);
@@ -36,7 +38,7 @@ fn auth() -> AuthLayer {
     AuthLayer::new(Jwt::new(keys, token::ISSUER, token::AUDIENCE))
 }
 
-/// At most three failures, and one more each minute, on a clock that the test moves.
+/// Allows three failures and one more each minute, on the test's clock.
 fn failures(address: PeerAddress) -> (ThrottleLayer, FakeClock) {
     let clock = FakeClock::new(UNIX_EPOCH + Duration::from_secs(1_795_424_887));
     let limit = Limit::per_peer(address, Rate::per_minute(1).burst(3)).failed_authentications();
@@ -44,7 +46,7 @@ fn failures(address: PeerAddress) -> (ThrottleLayer, FakeClock) {
     (ThrottleLayer::new(limit).store(store), clock)
 }
 
-/// A server that is stopped by its drop.
+/// A server that stops on drop.
 struct Server {
     address: SocketAddr,
     task: JoinHandle<()>,
@@ -115,7 +117,7 @@ impl Server {
 }
 
 #[tokio::test]
-async fn an_address_that_guesses_is_refused_and_another_is_served() {
+async fn a_guessing_address_is_rejected_and_others_are_served() {
     let (layer, clock) = failures(PeerAddress::connection());
     let server = Server::start(layer.rejections(RejectionFormat::ApiGateway)).await;
     for _ in 0..3 {
@@ -125,9 +127,9 @@ async fn an_address_that_guesses_is_refused_and_another_is_served() {
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(refused.headers()["retry-after"], "60");
     assert_eq!(refused.body(), r#"{"message":"Too Many Requests"}"#);
-    // A limit by address is not told.
+    // A limit by address is hidden.
     assert!(!refused.headers().contains_key("ratelimit"));
-    // Nobody is recognised at that address, not even who has a key.
+    // Even valid credentials are rejected from that address.
     assert_eq!(server.get("127.0.0.1", Some(&TOKEN), &[]).await.status(), 429);
     assert_eq!(server.get("127.0.0.2", Some(&TOKEN), &[]).await.status(), 200);
 
@@ -136,7 +138,7 @@ async fn an_address_that_guesses_is_refused_and_another_is_served() {
 }
 
 #[tokio::test]
-async fn what_holds_and_what_is_missing_is_no_failure() {
+async fn valid_and_missing_credentials_are_no_failures() {
     let (layer, _clock) = failures(PeerAddress::connection());
     let server = Server::start(layer).await;
     for _ in 0..10 {
@@ -146,7 +148,7 @@ async fn what_holds_and_what_is_missing_is_no_failure() {
 }
 
 #[tokio::test]
-async fn behind_a_proxy_the_address_is_the_one_that_it_adds() {
+async fn the_address_behind_a_proxy_is_the_one_it_adds() {
     for (field, name, address) in [
         (ForwardedField::XForwardedFor, "x-forwarded-for", ["203.0.113.7", "203.0.113.8"]),
         (ForwardedField::Forwarded, "forwarded", ["for=203.0.113.7", "for=203.0.113.8"]),
@@ -164,7 +166,7 @@ async fn behind_a_proxy_the_address_is_the_one_that_it_adds() {
         assert_eq!(statuses, [401, 401, 401, 429], "{name}");
         let fields = [(name, other)];
         assert_eq!(server.get("127.0.0.1", Some(&TOKEN), &fields).await.status(), 200);
-        // Who is no proxy cannot speak for others: neither to escape nor to have them refused.
+        // A client that is no proxy cannot claim another address.
         for _ in 0..3 {
             let fields = [(name, other)];
             assert_eq!(server.get("127.0.0.2", Some("guess"), &fields).await.status(), 401);
@@ -175,22 +177,22 @@ async fn behind_a_proxy_the_address_is_the_one_that_it_adds() {
 }
 
 #[tokio::test]
-async fn attempts_at_once_leave_a_debt() {
-    // Ten were taken of three, so seven are owed, and one more must be there.
+async fn parallel_attempts_leave_a_debt() {
+    // Ten of three permits were taken. Seven are debt, and one more must grow.
     owes_after(10, 480).await;
 }
 
-/// A thousand guesses at once are not paid within one window, and are owed for a day at most.
+/// The debt of a thousand parallel guesses lasts longer than a window, but a day at most.
 #[tokio::test]
-async fn a_thousand_attempts_at_once_stay_owed() {
+async fn a_thousand_parallel_attempts_stay_in_debt() {
     owes_after(1_000, (1_000 - 3 + 1) * 60).await;
     owes_after(2_000, 86_400 + 60).await;
 }
 
-/// Lets so many attempts in before any of them has its answer: how long the next must wait.
+/// Sends attempts in parallel before any gets its response. Returns the wait of the next attempt.
 async fn owes_after(attempts_at_once: u64, seconds: u64) {
     let (layer, clock) = failures(PeerAddress::connection());
-    // Holds the answers back until all have been let in.
+    // Delays the responses until all attempts are in.
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let inner = {
         let gate = Arc::clone(&gate);
@@ -226,7 +228,7 @@ async fn owes_after(attempts_at_once: u64, seconds: u64) {
 }
 
 #[tokio::test]
-async fn each_refusal_of_credentials_counts_and_no_other() {
+async fn only_rejections_of_credentials_count() {
     for refusal in Refusal::ALL.iter().copied() {
         let (layer, _clock) = failures(PeerAddress::connection());
         let service = layer.layer(service_fn(move |_: Request<()>| async move {

@@ -1,11 +1,12 @@
-//! A budget never locks out a caller for tokens that were not used, nor gives tokens away.
+//! A budget neither charges unused tokens for long nor grants tokens twice.
 
 use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use tower_inference::{
+    limits::{Concurrency, Quota},
     model::Profile,
-    throttle::{Concurrency, Quota, Weight, Weights},
+    token_budget::{Weight, Weights},
     transform::TransformLayer,
 };
 
@@ -13,18 +14,18 @@ use super::*;
 
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
-/// Layers with each kind of limit of 1,000 tokens, on one clock.
+/// Layers with each kind of allowance of 1,000 tokens on one clock.
 fn of_each_kind() -> (Vec<TokenBudgetLayer>, FakeClock) {
     let clock = FakeClock::new(SystemTime::UNIX_EPOCH);
     let limits = [
         Limit::global(Rate::per_day(1_000)),
         Limit::global(Quota::per_day(1_000)),
         Limit::global(Quota::per_month(1_000)),
-        Limit::global(Concurrency::of(1_000)),
+        Limit::global(Concurrency::new(1_000)),
     ];
     let layer = |limit: Limit| {
         let store = MemoryStore::new().clock(SharedClock::new(clock.clone()));
-        TokenBudgetLayer::new(limit.shown(true)).store(store)
+        TokenBudgetLayer::new(limit.shown()).store(store)
     };
     (limits.into_iter().map(layer).collect(), clock)
 }
@@ -38,7 +39,7 @@ async fn send(layer: &TokenBudgetLayer, body: &str, answer: Answer) -> Response<
 }
 
 async fn left(layer: &TokenBudgetLayer) -> u64 {
-    layer.standing("global", &Subject::global()).await.unwrap().remaining
+    layer.limit_state("global", &Subject::global()).await.unwrap().remaining
 }
 
 /// A request of `output` tokens, and the like by multiplication.
@@ -47,7 +48,7 @@ fn asking(output: u64, more: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_request_for_more_than_the_budget_holds_is_refused_and_takes_nothing() {
+async fn a_request_beyond_the_capacity_is_rejected_and_takes_nothing() {
     let (layers, _) = of_each_kind();
     let greedy = [
         asking(994, ""),
@@ -73,14 +74,14 @@ async fn a_request_for_more_than_the_budget_holds_is_refused_and_takes_nothing()
             );
         }
         assert_eq!(left(layer).await, 1_000);
-        // All that there is, and no more than that.
+        // Exactly the capacity passes.
         let most = send(layer, &asking(993, ""), Answer::json(usage(6, 10))).await;
         assert_eq!(most.status(), 200);
     }
 }
 
 #[tokio::test]
-async fn a_long_prompt_alone_is_refused_as_well() {
+async fn a_long_prompt_alone_is_rejected() {
     let budget = Budget::of(1_000);
     let long = format!(
         r#"{{"messages":[{{"role":"user","content":"{}"}}],"max_tokens":1}}"#,
@@ -91,9 +92,9 @@ async fn a_long_prompt_alone_is_refused_as_well() {
     assert_eq!(budget.charge(post("/v1/embeddings", inputs), Answer::json("{}")).await, 0);
 }
 
-/// The limit that the layer puts in by itself makes no request exceed its budget.
+/// The layer's default output limit makes no request exceed its budget.
 #[tokio::test]
-async fn a_limit_that_is_put_in_fits_the_budget() {
+async fn the_default_output_limit_fits_the_budget() {
     for (holds, put) in [(100, 50), (1_000, 500), (2_000, 1_024)] {
         let budget = Budget::of(holds);
         let seen = Seen::default();
@@ -111,7 +112,7 @@ async fn a_limit_that_is_put_in_fits_the_budget() {
 }
 
 #[tokio::test]
-async fn an_output_limit_is_cut_to_the_budget_by_choice() {
+async fn a_transform_can_lower_the_output_limit_to_the_budget() {
     let budget = Budget::of(1_000);
     let seen = Seen::default();
     let inner = budget.layer.layer(service_fn(remembering(&seen, Answer::json(usage(6, 10)))));
@@ -122,13 +123,13 @@ async fn an_output_limit_is_cut_to_the_budget_by_choice() {
 }
 
 #[tokio::test]
-async fn a_limit_in_shadow_stops_no_request_that_is_beyond_it() {
+async fn a_budget_in_shadow_rejects_nothing() {
     let budget = Budget::of(10_000);
     let layer = budget.layer.clone().limit(Limit::global(Rate::per_day(5)).name("small").shadow());
     assert_eq!(send(&layer, &asking(994, ""), Answer::json("{}")).await.status(), 200);
 }
 
-/// Documents and streams whose usage is absurd.
+/// Documents and streams with absurd usage.
 fn lies() -> Vec<Answer> {
     const ABSURD: [&str; 6] = [
         r#"{"prompt_tokens":18446744073709551615,"completion_tokens":18446744073709551615}"#,
@@ -158,23 +159,24 @@ fn lies() -> Vec<Answer> {
 }
 
 #[tokio::test]
-async fn usage_is_believed_within_what_the_request_can_have_taken() {
+async fn usage_is_believed_within_bounds() {
     for lie in lies() {
         let budget = Budget::plenty();
-        // A prompt of eight bytes and 16 around it, with 256 of a template; ten come out.
+        // The bound is a token for each byte of the body, 256 for the template and 10 of output.
         let charged = budget.charge(chat(), lie.clone()).await;
-        assert!(charged <= 6 * 4 + 256 + 10, "{charged}: {:?}", lie.frames);
-        let embedded = budget.charge(post("/v1/embeddings", r#"{"input":"abcd"}"#), lie).await;
-        assert!(embedded <= 4 + 256, "{embedded}");
+        assert!(charged <= CHAT.len() as u64 + 256 + 10, "{charged}: {:?}", lie.frames);
+        let inputs = r#"{"input":"abcd"}"#;
+        let embedded = budget.charge(post("/v1/embeddings", inputs), lie).await;
+        assert!(embedded <= inputs.len() as u64 + 256, "{embedded}");
     }
-    // Reasoning is output, and is within its limit.
+    // Reasoning is output and has its bound.
     let budget = Budget::plenty();
     let reasoned = r#"{"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":6,"completion_tokens":10,"completion_tokens_details":{"reasoning_tokens":9}}}"#;
     assert_eq!(budget.charge(chat(), Answer::json(reasoned)).await, 16);
 }
 
 #[tokio::test]
-async fn whatever_an_upstream_says_the_caller_is_back_within_two_windows() {
+async fn any_usage_locks_a_caller_out_for_two_windows_at_most() {
     for lie in lies() {
         let (layers, clock) = of_each_kind();
         for layer in &layers {
@@ -192,7 +194,7 @@ async fn whatever_an_upstream_says_the_caller_is_back_within_two_windows() {
 }
 
 #[tokio::test]
-async fn an_honest_count_stands_beside_the_floor() {
+async fn a_true_count_is_not_raised_by_the_lower_bound() {
     let budget = Budget::plenty();
     let ask = asking(10_000, "");
     let ask = || post("/v1/chat/completions", ask.as_str());
@@ -203,7 +205,7 @@ async fn an_honest_count_stands_beside_the_floor() {
         usage_chunk(6, 801)
     );
     assert_eq!(budget.charge(ask(), Answer::stream(honest)).await, 807);
-    // A completion that repeats its prompt has not generated it.
+    // A completion that repeats its prompt did not generate that part.
     let echo = format!(
         r#"{{"choices":[{{"text":"{text}x"}}],"usage":{{"prompt_tokens":800,"completion_tokens":1}}}}"#
     );
@@ -212,7 +214,7 @@ async fn an_honest_count_stands_beside_the_floor() {
 }
 
 #[tokio::test]
-async fn a_failed_request_is_not_charged_by_the_usage_it_tells() {
+async fn a_failed_request_is_not_charged_by_its_reported_usage() {
     let budget = Budget::plenty();
     for (status, charged) in [(400, 0), (429, 0), (503, 0), (500, CHAT_PROMPT)] {
         let failed = Answer::json(usage(1 << 40, 1 << 40)).status(status);
@@ -220,9 +222,9 @@ async fn a_failed_request_is_not_charged_by_the_usage_it_tells() {
     }
 }
 
-/// What was reserved and never settled costs itself, and is back within one window.
+/// A reservation that is never settled is back within one window.
 #[tokio::test]
-async fn a_reservation_that_is_lost_refills_within_one_window() {
+async fn a_lost_reservation_refills_within_one_window() {
     let (layers, clock) = of_each_kind();
     for layer in &layers[..3] {
         let inner = service_fn(|_: Request<Payload>| {
@@ -232,7 +234,7 @@ async fn a_reservation_that_is_lost_refills_within_one_window() {
         let call =
             tower::Service::call(&mut service, post("/v1/chat/completions", asking(993, "")));
         assert_eq!(left(layer).await, 0);
-        // As a crash does: nothing is settled.
+        // Forgetting the response settles nothing, like a crash.
         std::mem::forget(call);
     }
     clock.advance(Duration::from_secs(31 * 86_400));

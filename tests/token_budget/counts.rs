@@ -1,4 +1,4 @@
-//! The estimate and the floor beside the true counts of eight tokenizers, of the texts in
+//! Compares the estimate and the lower bound with eight tokenizers on the texts in
 //! `tests/data/token_counts`.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
@@ -20,14 +20,14 @@ fn text(name: &str) -> String {
     fs::read_to_string(folder().join(name)).unwrap()
 }
 
-/// What the layer charges for a prompt whose upstream fails: its estimate.
+/// Returns the charge of a prompt whose upstream fails: its estimate.
 async fn estimate(text: &str) -> u64 {
     let body = serde_json::json!({"prompt": text, "max_tokens": 1}).to_string();
     let failed = Answer::json("{}").status(500);
     Budget::plenty().charge(post("/v1/completions", body), failed).await
 }
 
-/// What the layer charges for a response of this text whose upstream tells one token.
+/// Returns the charge of a text whose upstream reports one token.
 async fn floor(text: &str) -> u64 {
     let told = serde_json::json!({
         "choices": [{"message": {"content": text}}],
@@ -107,9 +107,9 @@ async fn the_floor_is_near_the_lowest_true_count() {
     assert!(below.is_empty(), "{below:#?}");
 }
 
-/// The table of the docs is what this crate computes.
+/// The table in the docs matches the code.
 #[tokio::test]
-async fn the_docs_have_these_numbers() {
+async fn the_docs_show_these_numbers() {
     let mut rows = String::new();
     for (name, counts) in counts() {
         let (estimate, floor) = (estimate(&text(&name)).await, floor(&text(&name)).await);

@@ -1,4 +1,4 @@
-//! Streams that do not come to their end.
+//! Streams that are cut.
 
 use super::*;
 
@@ -73,21 +73,21 @@ async fn a_usage_seen_before_the_cut_counts_where_it_is_larger() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_well_and_tells_no_usage_is_charged_by_its_text() {
+async fn a_complete_stream_without_usage_is_charged_by_its_text() {
     let budget = Budget::plenty();
     let seven = estimate_of(7);
     assert_eq!(
         budget.charge(streamed(), Answer::stream(events(7, None))).await,
         CHAT_PROMPT + seven
     );
-    // Told, but not believed: a budget that streams of no cost never reach is none.
+    // A reported usage of zero is not believed, or streams would be free.
     let nothing = Answer::stream(events(7, Some((6, 0))));
     assert_eq!(budget.charge(streamed(), nothing).await, 6 + seven);
 }
 
-/// Several tokens in one delta are not one.
+/// Several tokens in one delta count as several.
 #[tokio::test]
-async fn a_stream_that_is_cut_is_charged_by_its_text_whatever_its_form() {
+async fn a_cut_stream_of_any_form_is_charged_by_its_text() {
     let budget = Budget::plenty();
     let text = "word ".repeat(8);
     let requests = [

@@ -1,4 +1,4 @@
-//! Usage is not believed below the text that was delivered.
+//! Usage below the delivered text is not believed.
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn texts() -> Vec<(&'static str, String, u64)> {
     ]
 }
 
-/// A stream of `text` in deltas of so many characters, which tells one token.
+/// A stream of `text` in deltas of some characters that reports one token.
 fn stream(text: &str, size: usize, name: &str) -> String {
     let characters: Vec<char> = text.chars().collect();
     let deltas = characters.chunks(size).map(|delta| {
@@ -39,7 +39,7 @@ fn stream(text: &str, size: usize, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_upstream_that_tells_one_token_is_charged_by_the_text() {
+async fn an_upstream_that_reports_one_token_is_charged_by_the_text() {
     for (name, text, lowest) in texts() {
         let whole = serde_json::json!({
             "choices": [{"message": {"content": text}}],
@@ -57,7 +57,7 @@ async fn an_upstream_that_tells_one_token_is_charged_by_the_text() {
 }
 
 #[tokio::test]
-async fn escapes_count_as_what_they_stand_for() {
+async fn escapes_count_as_their_characters() {
     let (_, text, _) = texts().remove(1);
     let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
     let told = r#""usage":{"prompt_tokens":1,"completion_tokens":1}"#;
@@ -70,9 +70,9 @@ async fn escapes_count_as_what_they_stand_for() {
     assert_eq!(charge(&escaped).await, plain);
 }
 
-/// Where a server says its reasoning twice, an honest count of it stands.
+/// A true count is not raised where a server sends its reasoning twice.
 #[tokio::test]
-async fn reasoning_that_is_said_twice_counts_once() {
+async fn repeated_reasoning_counts_once() {
     // 1.1 tokens for a word, as of most tokenizers.
     let (text, honest) = ("thinking about it again. ".repeat(100), 550);
     let used = format!(r#""usage":{{"prompt_tokens":1,"completion_tokens":{honest}}}"#);
@@ -108,9 +108,9 @@ async fn reasoning_that_is_said_twice_counts_once() {
     assert_eq!(charged, 551);
 }
 
-/// A tool call is output as well, and an event that says one token is one.
+/// A tool call is output, and an event of one token counts as one.
 #[tokio::test]
-async fn arguments_and_events_of_tokens_have_their_floor() {
+async fn arguments_and_token_events_have_a_lower_bound() {
     let arguments = serde_json::json!({"city": "Lisbon", "days": [1, 2, 3]}).to_string().repeat(50);
     let call = serde_json::json!({"choices": [{"message": {"tool_calls": [{"function": {
         "name": "weather", "arguments": arguments}}]}}], "usage": {"prompt_tokens": 1, "completion_tokens": 1}});

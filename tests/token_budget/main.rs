@@ -1,4 +1,4 @@
-//! `TokenBudgetLayer`: what is reserved, what is settled, and who pays for what was cut.
+//! `TokenBudgetLayer`: reservations, settlements and cut streams.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -7,6 +7,7 @@ mod bounds;
 mod counts;
 mod cuts;
 mod floor;
+mod held;
 mod media;
 mod requests;
 mod settled;
@@ -26,14 +27,15 @@ use support::{ScriptedBody, Step};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     clock::{FakeClock, SharedClock},
+    limits::{Limit, MemoryStore, Rate, Subject},
     payload::Payload,
-    throttle::{Limit, MemoryStore, Rate, Subject, TokenBudgetLayer},
+    token_budget::TokenBudgetLayer,
 };
 
-/// Never reached, and each permit takes a whole number of nanoseconds to grow.
+/// A capacity that no test reaches. Each permit takes a whole number of nanoseconds to grow.
 const PLENTY: u32 = 100_000_000;
 
-/// A budget on a clock that stands still.
+/// A budget on a stopped clock.
 struct Budget {
     layer: TokenBudgetLayer,
     clock: FakeClock,
@@ -52,13 +54,13 @@ impl Budget {
         Self { layer, clock, most }
     }
 
-    /// Tokens that were taken so far, but for debt.
+    /// Returns the tokens taken so far, without debt.
     async fn used(&self) -> u64 {
-        let standing = self.layer.standing("global", &Subject::global()).await.unwrap();
-        u64::from(self.most) - standing.remaining
+        let state = self.layer.limit_state("global", &Subject::global()).await.unwrap();
+        u64::from(self.most) - state.remaining
     }
 
-    /// What one request is charged whose answer is read to its end.
+    /// Returns the charge of one request whose response is read to its end.
     async fn charge(&self, request: Request<Payload>, answer: Answer) -> u64 {
         let before = self.used().await;
         let service =
@@ -69,7 +71,7 @@ impl Budget {
     }
 }
 
-/// What the upstream says.
+/// The upstream's response.
 #[derive(Clone)]
 struct Answer {
     status: StatusCode,
@@ -165,10 +167,10 @@ fn usage(prompt: u64, completion: u64) -> String {
     )
 }
 
-/// What reached the upstream.
+/// The bodies that reached the upstream.
 type Seen = Arc<Mutex<Vec<String>>>;
 
-/// An upstream that remembers bodies.
+/// An upstream that stores the bodies.
 fn remembering(
     seen: &Seen,
     answer: Answer,
@@ -182,7 +184,7 @@ fn remembering(
     }
 }
 
-/// Numbers by chance, the same each time (xorshift).
+/// Pseudo-random numbers, the same in each run (xorshift).
 struct Chance(u64);
 
 impl Chance {

@@ -1,6 +1,6 @@
-//! Base64 of any API is a medium of a flat cost, not text.
+//! Base64 of any API is a medium with a flat cost, not text.
 //!
-//! Each row: the party, the shape, and the page or file that names it.
+//! Each row names the API, the shape and the page or file that documents it.
 
 use super::*;
 
@@ -214,7 +214,7 @@ const ROWS: &[(&str, &str, &str, u64)] = &[
     ),
 ];
 
-/// What is reserved for the prompt of a request: the upstream fails, and told nothing.
+/// Returns the reservation of a prompt, by an upstream that fails without usage.
 async fn prompt(path: &str, body: String) -> u64 {
     Budget::plenty().charge(post(path, body), Answer::json("{}").status(500)).await
 }
@@ -231,7 +231,7 @@ async fn each_medium_has_its_flat_cost() {
     }
 }
 
-/// Text is text, whatever stands beside it and however it looks.
+/// Text counts as text in any place and of any look.
 #[tokio::test]
 async fn text_that_looks_like_data_is_text() {
     let rows = [
@@ -252,7 +252,7 @@ async fn text_that_looks_like_data_is_text() {
 
 /// A medium may be long: a document has a thousand tokens a page.
 #[tokio::test]
-async fn the_upstreams_count_of_a_medium_stands() {
+async fn the_upstreams_count_of_a_medium_is_charged() {
     let body = r#"{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"@"}}]}],"max_tokens":10}"#;
     let body = body.replace('@', &base64());
     let told = Answer::json(usage(60_000, 10));

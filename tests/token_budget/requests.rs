@@ -1,4 +1,4 @@
-//! What goes upstream, and what comes back.
+//! The request that is forwarded and the response that is returned.
 
 use tower_inference::{
     context::RequestContext,
@@ -17,8 +17,8 @@ async fn sent(layer: &TokenBudgetLayer, path: &str, body: &str) -> Result<String
 }
 
 #[tokio::test]
-async fn a_missing_output_limit_is_put_in() {
-    let layer = Budget::plenty().layer.output_limit(77);
+async fn a_missing_output_limit_is_written_into_the_body() {
+    let layer = Budget::plenty().layer.default_output_limit(77);
     let sent = async |path, body| sent(&layer, path, body).await;
     let chat = "/v1/chat/completions";
     assert_eq!(
@@ -42,7 +42,7 @@ async fn a_missing_output_limit_is_put_in() {
             "{path}"
         );
     }
-    // Not where nothing comes out, or the form is unknown.
+    // No limit is written where nothing is generated or the form is unknown.
     for (path, body) in [
         ("/v1/embeddings", r#"{"input":"x"}"#),
         ("/v1/images/generations", r#"{"prompt":"x"}"#),
@@ -64,7 +64,7 @@ async fn a_missing_output_limit_is_put_in() {
 }
 
 #[tokio::test]
-async fn the_output_limit_is_reserved_for_each_answer() {
+async fn the_output_limit_is_reserved_for_each_choice() {
     let reserved = async |path: &str, body: &str| {
         let budget = Budget::plenty();
         let inner =
@@ -90,7 +90,7 @@ async fn the_output_limit_is_reserved_for_each_answer() {
 }
 
 #[tokio::test]
-async fn a_stream_is_asked_for_its_usage_and_the_caller_does_not_see_it() {
+async fn requested_usage_of_a_stream_is_hidden_from_the_client() {
     let budget = Budget::plenty();
     let seen = Seen::default();
     let stream = events(3, Some((9, 3)));
@@ -117,7 +117,7 @@ async fn a_stream_is_asked_for_its_usage_and_the_caller_does_not_see_it() {
 }
 
 #[tokio::test]
-async fn what_a_transform_has_asked_for_is_hidden_once() {
+async fn usage_that_a_transform_requested_is_hidden_once() {
     let budget = Budget::plenty();
     let stream = events(3, Some((9, 3)));
     let inner = service_fn(remembering(&Seen::default(), Answer::stream(stream.clone())));
@@ -129,7 +129,7 @@ async fn what_a_transform_has_asked_for_is_hidden_once() {
 }
 
 #[tokio::test]
-async fn bodies_that_cannot_be_read_are_refused_or_have_their_price() {
+async fn unreadable_bodies_are_rejected_or_have_a_flat_cost() {
     let budget = Budget::plenty();
     let flat = budget.layer.clone().flat_cost(500);
     let send = async |layer: &TokenBudgetLayer, payload, json| {
@@ -152,20 +152,20 @@ async fn bodies_that_cannot_be_read_are_refused_or_have_their_price() {
     assert_eq!(send(&flat, flowing(), false).await, 200);
     assert_eq!(send(&flat, bytes(), false).await, 200);
     assert_eq!(budget.used().await, 1_000);
-    // Whoever breaks a document does not get it for the price.
+    // Invalid JSON has no flat cost.
     assert_eq!(send(&flat, Payload::buffered(r#" {"a":1,"a":2}"#), false).await, 400);
     assert_eq!(send(&flat, bytes(), true).await, 400);
-    // Nor whoever streams it.
+    // Streamed JSON has none either.
     assert_eq!(send(&flat, flowing(), true).await, 415);
     assert_eq!(budget.used().await, 1_000);
-    // Text is charged by its bytes, and so is the response: two of them.
+    // The text and the two bytes of the response are charged by bytes.
     let text = "a".repeat(4_000);
     assert_eq!(send(&flat, Payload::buffered(text), false).await, 200);
     assert_eq!(budget.used().await, 1_000 + 1_000 + 1);
 }
 
 #[tokio::test]
-async fn a_body_of_an_unknown_form_is_charged_by_bytes_both_ways() {
+async fn an_unknown_form_is_charged_by_bytes_both_ways() {
     let budget = Budget::plenty();
     let long = "word ".repeat(8_000);
     let answer = |length: usize| {
@@ -186,7 +186,7 @@ async fn a_body_of_an_unknown_form_is_charged_by_bytes_both_ways() {
             );
         }
     }
-    // No body, where the method has a use for one.
+    // The body is missing although the method needs one.
     assert_eq!(budget.charge(post("/", ""), answer(400)).await, 100);
     // An object of inputs is a task whose length is the upstream's own.
     let task = r#"{"inputs":{"question":"q","context":"c"}}"#;
@@ -213,7 +213,7 @@ async fn an_output_limit_in_the_query_is_reserved() {
 }
 
 #[tokio::test]
-async fn images_and_sound_cost_the_same_each() {
+async fn images_and_sound_have_a_fixed_cost() {
     let reserved = async |path: &str, body: &str| {
         let budget = Budget::plenty();
         let before = budget.used().await;
@@ -227,7 +227,7 @@ async fn images_and_sound_cost_the_same_each() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_when_to_come_again() {
+async fn a_rejection_has_retry_after() {
     let budget = Budget::of(17);
     let layer = budget.layer.clone();
     assert_eq!(budget.charge(chat(), Answer::json(usage(6, 10))).await, 16);
@@ -235,11 +235,11 @@ async fn a_refusal_says_when_to_come_again() {
     let refused = layer.layer(inner).oneshot(chat()).await.unwrap();
     assert_eq!(refused.status(), 429);
     assert!(refused.headers().contains_key("retry-after"));
-    assert_eq!(layer.counts()[0].refused, 1);
+    assert_eq!(layer.counts()[0].rejected, 1);
 }
 
 #[tokio::test]
-async fn fields_count_in_tokens() {
+async fn headers_count_in_tokens() {
     let layer = TokenBudgetLayer::new(Limit::per_identity(Rate::per_minute(100)));
     let inner = service_fn(|_| ready(Ok::<_, Infallible>(Answer::json(usage(6, 10)).give())));
     let mut request = chat();
@@ -248,6 +248,6 @@ async fn fields_count_in_tokens() {
     let answer = layer.layer(inner).oneshot(request).await.unwrap();
     let policy = answer.headers()["ratelimit-policy"].to_str().unwrap();
     assert_eq!(policy, r#""identity";q=100;qu="tokens";w=60"#);
-    // Who is not known has no budget.
+    // An unauthenticated request has no budget.
     assert_eq!(layer.layer(inner).oneshot(chat()).await.unwrap().status(), 401);
 }

@@ -1,4 +1,4 @@
-//! What was reserved, and is put right.
+//! The settlement of reservations.
 
 use std::{
     future::pending,
@@ -12,13 +12,13 @@ use tower_inference::{
     context::RequestContext,
     model::Profile,
     rejection::{Refusal, Rejection, RejectionFormat},
-    throttle::{Weight, Weights},
+    token_budget::{Weight, Weights},
 };
 
 use super::*;
 
 #[tokio::test]
-async fn the_sum_is_the_upstreams_own_count() {
+async fn the_charge_is_the_upstreams_own_count() {
     let budget = Budget::plenty();
     let (mut counted, mut charged) = (0, 0);
     for seed in 0..300 {
@@ -65,7 +65,7 @@ async fn the_sum_is_the_upstreams_own_count() {
 }
 
 #[tokio::test]
-async fn a_status_says_what_is_charged() {
+async fn the_status_determines_the_charge() {
     let budget = Budget::plenty();
     let error = |status| Answer::json(r#"{"error":"no"}"#).status(status);
     for status in [400, 401, 404, 408, 413, 422, 429, 503] {
@@ -82,7 +82,7 @@ async fn a_status_says_what_is_charged() {
 }
 
 #[tokio::test]
-async fn our_own_refusal_is_free_until_the_upstream_was_called() {
+async fn our_own_rejection_is_free_until_the_upstream_was_called() {
     let budget = Budget::plenty();
     for (attempts, charged) in [(0, 0), (1, CHAT_PROMPT), (3, 3 * CHAT_PROMPT)] {
         let before = budget.used().await;
@@ -100,7 +100,7 @@ async fn our_own_refusal_is_free_until_the_upstream_was_called() {
 }
 
 #[tokio::test]
-async fn who_leaves_before_the_head_pays_the_prompt_alone() {
+async fn a_client_that_leaves_before_the_head_is_charged_the_prompt() {
     let budget = Budget::of(21);
     let inner = service_fn(|_: Request<Payload>| pending::<Result<Response<ScriptedBody>, ()>>());
     let mut service = budget.layer.layer(inner);
@@ -119,7 +119,7 @@ fn streamed_within(tokens: u32) -> Request<Payload> {
 }
 
 #[tokio::test]
-async fn an_error_or_a_panic_releases_what_was_reserved() {
+async fn an_error_or_a_panic_releases_the_reservation() {
     let budget = Budget::plenty();
     let fails = service_fn(|_: Request<Payload>| ready(Err::<Response<ScriptedBody>, _>("broken")));
     assert_eq!(budget.layer.layer(fails).oneshot(chat()).await.unwrap_err(), "broken");
@@ -148,7 +148,7 @@ async fn reservations_never_pin_a_key_at_429() {
 }
 
 #[tokio::test]
-async fn requests_at_once_cannot_pass_more_than_they_reserve() {
+async fn parallel_requests_cannot_exceed_their_reservations() {
     let budget = Budget::of(100);
     let inner = service_fn(|_: Request<Payload>| {
         ready(Ok::<_, Infallible>(Answer { frames: vec![], ..Answer::json("") }.give()))
@@ -170,7 +170,7 @@ async fn requests_at_once_cannot_pass_more_than_they_reserve() {
 }
 
 #[tokio::test]
-async fn what_an_answer_took_beyond_is_debt() {
+async fn tokens_beyond_the_reservation_are_debt() {
     let budget = Budget::of(24);
     let answered = budget.charge(chat(), Answer::json(usage(30, 10))).await;
     assert_eq!(answered, 24, "all that there is");
@@ -185,7 +185,7 @@ async fn what_an_answer_took_beyond_is_debt() {
 }
 
 #[tokio::test]
-async fn a_refund_never_brings_more_than_there_was() {
+async fn a_refund_never_exceeds_the_capacity() {
     let budget = Budget::of(100);
     let body = streamed_within(90);
     let inner = service_fn(|_| ready(Ok::<_, Infallible>(Answer::json("{}").status(400).give())));
@@ -198,7 +198,7 @@ async fn a_refund_never_brings_more_than_there_was() {
 }
 
 #[tokio::test]
-async fn a_retry_from_outside_is_charged_by_its_own_answer() {
+async fn an_outer_retry_is_charged_by_its_own_response() {
     let budget = Budget::plenty();
     let mut first = streamed();
     let context = RequestContext::ensure(first.extensions_mut());
@@ -207,14 +207,14 @@ async fn a_retry_from_outside_is_charged_by_its_own_answer() {
     let whole = Answer::stream(events(5, Some((9, 5))));
     assert_eq!(budget.charge(first, whole).await, 14);
     assert_eq!(context.outcome().generated_tokens, estimate_of(5));
-    // Nothing of the first is left: neither its usage nor its deltas, nor its claim of the tap.
+    // The first response leaves neither its usage nor its deltas nor its claim of the tap.
     let cut = Answer { fails: true, ..Answer::stream(events(2, None).replace("[DONE]", "")) };
     assert_eq!(budget.charge(second, cut).await, CHAT_PROMPT + estimate_of(2));
     assert_eq!(context.outcome().usage, None);
 }
 
 #[tokio::test]
-async fn weights_turn_tokens_into_what_they_cost() {
+async fn weights_turn_tokens_into_permits() {
     let mut budget = Budget::plenty();
     let weights =
         Weights::new(Profile::compatible(), Weight::new(100, 100)).model("m", Weight::new(2, 3));
@@ -225,7 +225,7 @@ async fn weights_turn_tokens_into_what_they_cost() {
 }
 
 #[tokio::test]
-async fn nothing_without_a_body_is_charged() {
+async fn requests_without_a_body_are_not_charged() {
     let budget = Budget::of(1);
     let list = Request::get("/v1/models").body(Payload::buffered("")).unwrap();
     assert_eq!(budget.charge(list, Answer::json(usage(5, 5))).await, 0);

@@ -21,7 +21,7 @@ use tower_inference::payload::PayloadLayer;
 
 use super::*;
 
-/// Begins, never goes on, and tells when it is dropped.
+/// A body that starts, then stalls, and reports its drop.
 struct Endless {
     body: ScriptedBody,
     dropped: mpsc::UnboundedSender<()>,
@@ -46,7 +46,7 @@ impl Drop for Endless {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_pays_for_what_it_has_got() {
+async fn a_client_that_disconnects_is_charged_for_the_delivered_text() {
     let budget = Budget::plenty();
     let (tell, mut dropped) = mpsc::unbounded_channel();
     let upstream = service_fn(move |_: Request<Payload>| {

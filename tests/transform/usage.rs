@@ -86,7 +86,7 @@ async fn the_chunk_is_hidden_for_every_split_of_the_stream() {
                 "{line_end:?} {size}"
             );
             assert_eq!(context.outcome().stream_end, Some(StreamEnd::Done));
-            assert!(context.answer_is_read());
+            assert!(context.response_is_read());
 
             let (start, end) = whole.as_bytes().split_at(size);
             let steps = [start, end].map(|piece| Step::Bytes(Bytes::copy_from_slice(piece)));

@@ -10,7 +10,7 @@ mod storable;
 pub use self::cacheable::Cacheable;
 pub(crate) use self::{
     control::CacheControl,
-    output_limit::limits_output,
+    output_limit::output_limit,
     status::{CACHE_STATUS, CacheStatus, ForwardReason, is_failure},
     storable::{ResponseFreshness, is_for_others, storable},
 };

@@ -1,18 +1,35 @@
 use http::Request;
 
-use crate::payload::{Kind, Node, Payload};
+use crate::{
+    model::BodyForm,
+    payload::{Node, Payload},
+};
 
-/// Returns whether a request limits its output, possibly by an edit of the gateway. The upstream's
-/// default does not count.
+/// Returns the smallest output limit of a request, possibly of an edit of the gateway. The
+/// upstream's default does not count, and -1 is no limit.
 ///
-/// A limit is a number in the root or in one of the objects with settings.
-pub(crate) fn limits_output(request: &Request<Payload>) -> bool {
-    let Ok(document) = request.body().document() else { return false };
+/// A limit is a whole number where the form of the request reads it. A request of an unknown form may
+/// have it in the root or in one of the objects with settings.
+pub(crate) fn output_limit(request: &Request<Payload>, form: BodyForm) -> Option<u64> {
+    let document = request.body().document().ok()?;
     let root = document.root();
-    let limits = |object: Node<'_>| {
-        LIMITS.iter().any(|name| object.get(name).is_some_and(|node| node.kind() == Kind::Number))
+    let (in_root, in_settings, settings): (&[&str], &[&str], &[&str]) = match form {
+        BodyForm::Chat => (&["max_tokens", "max_completion_tokens"], &[], &[]),
+        BodyForm::Completion => (&["max_tokens", "n_predict"], &[], &[]),
+        BodyForm::Responses => (&["max_output_tokens"], &[], &[]),
+        BodyForm::Messages => (&["max_tokens"], &[], &[]),
+        // vLLM's demo server, TGI and SGLang.
+        BodyForm::Generate => {
+            (&["max_tokens"], &["max_new_tokens"], &["parameters", "sampling_params"])
+        }
+        _ => (&LIMITS, &LIMITS, &SETTINGS),
     };
-    limits(root) || SETTINGS.iter().any(|name| root.get(name).is_some_and(limits))
+    let limits = |object: Node<'_>, names: &[&str]| {
+        let limit = |name: &&str| object.get(name).and_then(Node::as_u64);
+        names.iter().filter_map(limit).min()
+    };
+    let in_settings = settings.iter().filter_map(|name| limits(root.get(name)?, in_settings)).min();
+    limits(root, in_root).into_iter().chain(in_settings).min()
 }
 
 const LIMITS: [&str; 14] = [
@@ -54,7 +71,8 @@ mod tests {
     #[test]
     fn a_limit_is_a_number_in_a_known_place() {
         let limits = |body: &str| {
-            limits_output(&Request::new(Payload::buffered(body.to_owned().into_bytes())))
+            let request = Request::new(Payload::buffered(body.to_owned().into_bytes()));
+            output_limit(&request, BodyForm::Unknown).is_some()
         };
         for body in [
             r#"{"max_tokens":5}"#,
@@ -71,6 +89,7 @@ mod tests {
             "[5]",
             "{}",
             r#"{"max_tokens":null}"#,
+            r#"{"max_tokens":-1}"#,
             r#"{"metadata":{"max_tokens":5}}"#,
             r#"{"messages":[{"max_tokens":5}]}"#,
         ] {

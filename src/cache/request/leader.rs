@@ -21,10 +21,11 @@ use crate::{
         entry::Origin,
         flight::{Chunk, FlightEvent, Head, Reader},
         key::Validity,
-        policy::limits_output,
+        policy::output_limit,
         tier::TierLookup,
     },
     context::CacheOutcome,
+    model::Profile,
     payload::Payload,
     rejection::{Refusal, Rejection, Responder},
 };
@@ -58,7 +59,7 @@ impl NewFlight {
         // Removes the flight from the table if the call panics.
         let listing = FlightListing::new(exchange.engine.clone(), lookup.key, number);
         // The recorder must be able to read the whole response.
-        exchange.context.announce_answer_is_read();
+        exchange.context.announce_response_is_read();
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let call = exchange.context.fork();
         request.extensions_mut().insert(call.clone());
@@ -70,13 +71,15 @@ impl NewFlight {
             let clock = settings.clock.clone();
             tier.find(TierLookup { key: lookup.key, control: lookup.control, origin, clock })
         });
+        let form = Profile::compatible().form(request.uri().path());
         let plan = RecordPlan {
             engine: exchange.engine.clone(),
             key: lookup.key,
             number,
             flight: Arc::downgrade(reader.flight()),
             ttl: lookup.ttl,
-            limited: limits_output(&request),
+            form,
+            output_limit: output_limit(&request, form),
             validity,
             counters: Arc::clone(&exchange.counters),
             context: call.clone(),

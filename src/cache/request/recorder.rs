@@ -21,6 +21,7 @@ use crate::{
     },
     context::RequestContext,
     hop_by_hop,
+    model::BodyForm,
     payload::{Document, says_json},
     rejection::Rejection,
     sse::says_event_stream,
@@ -37,8 +38,10 @@ pub(super) struct RecordPlan {
     pub(super) flight: Weak<Flight<Head, Chunk>>,
     /// How long the response may be stored. `None` if it is not stored.
     pub(super) ttl: Option<Duration>,
-    /// The request limits its output.
-    pub(super) limited: bool,
+    /// The form of the request's route.
+    pub(super) form: BodyForm,
+    /// The smallest output limit of the request.
+    pub(super) output_limit: Option<u64>,
     pub(super) validity: Validity,
     pub(super) counters: Arc<EventCounters>,
     /// The context of the call, which belongs to none of the requests.
@@ -81,6 +84,8 @@ enum BodyKind {
     Json,
     /// Text or an unknown type, which may be an HTML page or an error.
     Text,
+    /// An image, sound or video.
+    Media,
     Other,
 }
 
@@ -154,6 +159,8 @@ impl BodyKind {
             Self::Json
         } else if headers.get(CONTENT_TYPE).is_none_or(text) && !says_event_stream(headers) {
             Self::Text
+        } else if is_media(headers) {
+            Self::Media
         } else {
             Self::Other
         }
@@ -193,7 +200,9 @@ impl Watch for Recorder {
         let now = engine.now();
         let time = now.saturating_sub(self.plan.started);
         let cost = CallCost { tokens: tokens(&self.tap_context), time };
-        let completeness = self.tap.as_ref().map_or(Completeness::Unstated, Tap::completeness);
+        let known_form = needs_proof(self.plan.form);
+        let completeness =
+            self.tap.as_ref().map_or(Completeness::Unstated, |tap| tap.completeness(known_form));
         if completeness != Completeness::Failed {
             // Sharing a failure saves nothing.
             let _once = self.head.cost.set(cost);
@@ -254,9 +263,19 @@ impl Recorder {
         let empty = recording.length == 0 && self.head.status != StatusCode::NO_CONTENT;
         let whole = match completeness {
             Completeness::Complete => true,
-            // The upstream's own default limit may change.
-            Completeness::Limited => self.plan.limited || self.plan.context.output_is_limited(),
+            // A limit of the server's own may change.
+            Completeness::Limited => match self.plan.output_limit {
+                Some(limit) => {
+                    let told = self.tap_context.usage().and_then(|usage| usage.completion_tokens);
+                    told.is_some_and(|told| told >= limit)
+                }
+                None => self.plan.context.output_is_limited(),
+            },
             Completeness::Failed | Completeness::Unproven => false,
+            // A form that generates or embeds must prove its success, except as image or sound.
+            Completeness::Unstated if needs_proof(self.plan.form) && recording.length > 0 => {
+                recording.kind == BodyKind::Media && recording.has_announced_length()
+            }
             Completeness::Unstated => recording.has_announced_length(),
         };
         whole && !empty && !self.plan.context.fell_back()
@@ -270,7 +289,7 @@ impl Recorder {
                 recording.has_announced_length() || Document::parse(body.clone()).is_ok()
             }
             BodyKind::Text => !is_page(body) && Completeness::of_body(body) != Completeness::Failed,
-            BodyKind::Other => true,
+            BodyKind::Media | BodyKind::Other => true,
         }
     }
 }
@@ -279,6 +298,18 @@ impl Recording {
     fn has_announced_length(&self) -> bool {
         self.announced_length == Some(self.length as u64)
     }
+}
+
+/// Returns whether a response to this form must hold a result of a model.
+const fn needs_proof(form: BodyForm) -> bool {
+    !matches!(form, BodyForm::Media | BodyForm::Unknown)
+}
+
+fn is_media(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+    [&b"image/"[..], b"audio/", b"video/"].iter().any(|kind| {
+        media_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind))
+    }) && !media_type.ends_with(b"+xml")
 }
 
 /// Returns whether a text is an HTML page: of a login, a load balancer or a starting application.

@@ -31,6 +31,14 @@ pub(super) enum Container {
     Timings,
     Choices,
     Choice,
+    /// The `message` or `delta` of a choice.
+    ChoiceMessage,
+    /// A list of results: `data`, `predictions`, or an array in the array around the document.
+    Items,
+    /// An object in such a list.
+    Item,
+    /// `base_resp` of MiniMax and `header` of Spark, which hold a status number.
+    StatusHeader,
     /// `incomplete_details` of OpenAI's responses.
     IncompleteDetails,
     /// An array of errors.

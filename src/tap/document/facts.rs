@@ -1,7 +1,7 @@
 use super::{
     container::Container,
     flags::DocumentFlags,
-    generated_text::GeneratedText,
+    generated_text::{GeneratedText, TextKind},
     member_role::MemberRole,
     token_counts::{CountKind, PartialUsage, TokenCounts},
     words::{BoundedWord, EventType, FinishReasons, ResponseStatus, belongs_to_errors},
@@ -17,6 +17,37 @@ pub(crate) struct DocumentFacts {
     flags: DocumentFlags,
     pub(crate) event_type: EventType,
     pub(crate) texts: GeneratedText,
+    // The choice that is being read, and all that were.
+    choice: u64,
+    choice_ended: bool,
+    pub(crate) choices: Choices,
+}
+
+/// The choices of a response by their indexes, one bit each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Choices {
+    started: u64,
+    ended: u64,
+}
+
+impl Choices {
+    pub(crate) fn add(&mut self, index: u64, ended: bool) {
+        // Indexes beyond the last bit share it, and it never ends.
+        let bit = 1_u64 << index.min(63);
+        self.started |= bit;
+        if ended && index < 63 {
+            self.ended |= bit;
+        }
+    }
+
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self { started: self.started | other.started, ended: self.ended | other.ended }
+    }
+
+    /// Returns whether a choice has not ended.
+    pub(crate) const fn is_open(self) -> bool {
+        self.started & !self.ended != 0
+    }
 }
 
 /// The number of objects that may hold counts. The first one with counts is used.
@@ -55,6 +86,26 @@ impl DocumentFacts {
     /// Returns whether a document that is the whole body holds no complete response.
     pub(crate) const fn is_unfinished(&self) -> bool {
         self.has(DocumentFlags::NO_RESPONSE)
+    }
+
+    /// Returns whether the document is an object or an array.
+    pub(crate) const fn is_structure(&self) -> bool {
+        self.has(DocumentFlags::STRUCTURE)
+    }
+
+    /// Returns whether each part of the document holds a result.
+    pub(crate) const fn is_proven(&self) -> bool {
+        self.has(DocumentFlags::PROVEN) && !self.has(DocumentFlags::UNPROVEN_ROOT)
+    }
+
+    /// Returns whether the root holds a result.
+    const fn has_result(&self) -> bool {
+        let ended = self.has(DocumentFlags::DONE)
+            || self.has(DocumentFlags::SUCCESS)
+            || !self.finish_reasons().is_empty();
+        self.has(DocumentFlags::RESULT)
+            || self.has(DocumentFlags::GENERATED_TEXT)
+            || self.has(DocumentFlags::OUTPUT) && ended
     }
 
     /// Reads the name of a member of the root.
@@ -110,11 +161,31 @@ impl DocumentFacts {
         member: MemberRole,
         inside: Container,
     ) {
+        if container == Container::Outside {
+            self.flags.add(DocumentFlags::STRUCTURE);
+        }
         match (inside, member) {
             (Container::Root, _) => self.flags.remove(DocumentFlags::OF_ROOT),
             (_, MemberRole::Error) => self.fail(container),
+            (Container::Other | Container::Part, MemberRole::NamedError) => {
+                self.flags.add(DocumentFlags::FAILED);
+            }
             (_, MemberRole::Explanation) => self.flags.add(DocumentFlags::EXPLANATION),
+            (Container::Choice, _) => {
+                self.flags.add(DocumentFlags::RESULT);
+                (self.choice, self.choice_ended) = (0, false);
+            }
+            (Container::Part, MemberRole::Message | MemberRole::Response | MemberRole::Output)
+            | (_, MemberRole::Output | MemberRole::Text(TextKind::Content)) => {
+                if container == Container::Root {
+                    self.flags.add(DocumentFlags::OUTPUT);
+                }
+            }
+            (Container::Other, MemberRole::Embeddings) => self.flags.add(DocumentFlags::RESULT),
             _ => {}
+        }
+        if container == Container::Items {
+            self.add_result();
         }
     }
 
@@ -123,7 +194,17 @@ impl DocumentFacts {
             Container::Root if !self.has(DocumentFlags::MEMBERS) => {
                 self.flags.add(DocumentFlags::EMPTY)
             }
+            Container::Choice => self.choices.add(self.choice, self.choice_ended),
             Container::Root => {
+                self.flags.add(if self.has_result() {
+                    DocumentFlags::PROVEN
+                } else {
+                    DocumentFlags::UNPROVEN_ROOT
+                });
+                // A later root does not revoke it.
+                if self.has(DocumentFlags::ANY_ERROR) {
+                    self.flags.add(DocumentFlags::FAILED);
+                }
                 let flat = self.has(DocumentFlags::EXPLANATION)
                     && !self.has(DocumentFlags::MORE_THAN_ERROR);
                 if flat
@@ -158,7 +239,25 @@ impl DocumentFacts {
             MemberRole::FinishReason if word.is_empty() => {
                 self.flags.add(DocumentFlags::UNFINISHED)
             }
-            MemberRole::FinishReason => self.add_finish_reason(FinishReasons::of(word)),
+            MemberRole::NamedError if !word.is_empty() && word.as_bytes() != b"0" => {
+                self.flags.add(DocumentFlags::FAILED)
+            }
+            MemberRole::Response if !word.is_empty() => self.flags.add(DocumentFlags::OUTPUT),
+            MemberRole::Output => self.flags.add(DocumentFlags::OUTPUT),
+            MemberRole::TaskResult => self.flags.add(DocumentFlags::RESULT),
+            MemberRole::Text(TextKind::Content | TextKind::Part)
+                if container == Container::Root =>
+            {
+                self.flags.add(DocumentFlags::RESULT)
+            }
+            MemberRole::FinishReason => {
+                let reason = FinishReasons::of(word);
+                self.choice_ended |= !reason.is_empty();
+                if reason.is_empty() {
+                    self.flags.add(DocumentFlags::UNFINISHED);
+                }
+                self.add_finish_reason(reason)
+            }
             MemberRole::IncompleteReason => {
                 self.incomplete_reason = self.incomplete_reason.and(FinishReasons::of(word))
             }
@@ -183,6 +282,7 @@ impl DocumentFacts {
                     self.flags.add(DocumentFlags::OTHER_TYPE);
                 }
             }
+            _ if matches!(container, Container::Items | Container::Batch) => self.add_result(),
             _ if container == Container::Outside && word.is_empty() => {
                 self.flags.add(DocumentFlags::EMPTY)
             }
@@ -197,11 +297,15 @@ impl DocumentFacts {
         number: Option<u64>,
     ) {
         match member {
-            MemberRole::Error => self.fail(container),
+            MemberRole::Error if number != Some(0) => self.fail(container),
+            MemberRole::NamedError if number != Some(0) => self.flags.add(DocumentFlags::FAILED),
+            MemberRole::Index => self.choice = number.unwrap_or_default(),
+            MemberRole::TaskResult => self.flags.add(DocumentFlags::RESULT),
             MemberRole::Count(kind) => self.set(container, kind, number),
             MemberRole::Code | MemberRole::Status if number.is_none_or(|code| code >= 400) => {
                 self.flags.add(DocumentFlags::ERROR_CODE);
             }
+            _ if matches!(container, Container::Items | Container::Batch) => self.add_result(),
             _ => {}
         }
     }
@@ -210,9 +314,14 @@ impl DocumentFacts {
     pub(super) fn read_literal(&mut self, container: Container, member: MemberRole, letter: u8) {
         match (member, letter) {
             (MemberRole::Error, b't') => self.fail(container),
+            (MemberRole::NamedError, b't') => self.flags.add(DocumentFlags::FAILED),
+            (MemberRole::Vector, b'n') => self.flags.add(DocumentFlags::UNFINISHED),
             (MemberRole::Done, b't') => self.flags.add(DocumentFlags::DONE),
             (MemberRole::Done, b'f') => self.flags.add(DocumentFlags::UNFINISHED),
-            (MemberRole::Success, b't') => self.flags.add(DocumentFlags::MORE_THAN_ERROR),
+            (MemberRole::Success, b't') => {
+                self.flags.add(DocumentFlags::MORE_THAN_ERROR);
+                self.flags.add(DocumentFlags::SUCCESS);
+            }
             (MemberRole::Success, b'f') => self.flags.add(DocumentFlags::FAILED),
             (MemberRole::Truncated, b't') => self.add_finish_reason(FinishReasons::OTHER),
             (MemberRole::StoppedAtLimit, b't') => self.add_finish_reason(FinishReasons::LIMIT),
@@ -231,6 +340,15 @@ impl DocumentFacts {
 
     fn add_finish_reason(&mut self, reason: FinishReasons) {
         self.finish_reasons = self.finish_reasons.and(reason);
+    }
+
+    /// Adds an element of a list of results, or of the array around the document.
+    const fn add_result(&mut self) {
+        self.flags.add(DocumentFlags::RESULT);
+        // Outside of a root.
+        if !self.has(DocumentFlags::MEMBERS) {
+            self.flags.add(DocumentFlags::PROVEN);
+        }
     }
 
     const fn fail(&mut self, container: Container) {

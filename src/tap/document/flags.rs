@@ -36,6 +36,20 @@ impl DocumentFlags {
     /// The document is an event that adds text to the response.
     pub(super) const DELTA: Self = Self(1 << 15);
 
+    /// The root holds a result that no failure has.
+    pub(super) const RESULT: Self = Self(1 << 16);
+    /// The root has a place for output, which proves nothing without an end.
+    pub(super) const OUTPUT: Self = Self(1 << 17);
+    /// The root reports success by a flag.
+    pub(super) const SUCCESS: Self = Self(1 << 18);
+    /// A root holds no result.
+    pub(super) const UNPROVEN_ROOT: Self = Self(1 << 19);
+    /// The array around the document holds a result besides roots.
+    pub(super) const PROVEN: Self = Self(1 << 20);
+
+    /// The document is an object or an array.
+    pub(super) const STRUCTURE: Self = Self(1 << 21);
+
     /// The flags that each root sets for itself.
     pub(super) const OF_ROOT: Self = Self::any(&[
         Self::MORE_THAN_ERROR,
@@ -43,6 +57,12 @@ impl DocumentFlags {
         Self::OTHER_TYPE,
         Self::ERROR_CODE,
         Self::MEMBERS,
+        Self::ROOT_ERROR,
+        Self::PART_ERROR,
+        Self::GENERATED_TEXT,
+        Self::RESULT,
+        Self::OUTPUT,
+        Self::SUCCESS,
     ]);
     /// The flags of a failure.
     pub(super) const ANY_ERROR: Self =

@@ -1,5 +1,8 @@
 use super::{
-    container::Container, generated_text::TextKind, token_counts::CountKind, words::explains,
+    container::Container,
+    generated_text::TextKind,
+    token_counts::CountKind,
+    words::{explains, is_task_result, names_error},
 };
 
 /// The role of a JSON value by its name and its container.
@@ -30,6 +33,21 @@ pub(super) enum MemberRole {
     /// A status number or an error number.
     Code,
     Success,
+    /// A member of any other name for an error, such as `error_code`.
+    NamedError,
+    /// A place for output: `content`, `output` or `result`.
+    Output,
+    /// A list of results, such as `data`.
+    List,
+    /// `embeddings`: a list, or an object with a list for each type.
+    Embeddings,
+    /// A result of a task, such as `score`.
+    TaskResult,
+    /// The vector in an item.
+    Vector,
+    StatusHeader,
+    /// The index of a choice.
+    Index,
     GeneratedText,
     Type,
     Object,
@@ -58,10 +76,21 @@ impl MemberRole {
         match (around, self, object) {
             (Container::Outside, _, false) => Container::Batch,
             (Container::Outside | Container::Batch, _, true) => Container::Root,
+            (Container::Batch, _, false)
+            | (
+                Container::Root,
+                Self::List | Self::Embeddings | Self::TaskResult | Self::Text(TextKind::Part),
+                false,
+            ) => Container::Items,
+            (Container::Items, _, true) => Container::Item,
+            (Container::Root, Self::StatusHeader, true) => Container::StatusHeader,
+            (Container::Choice, Self::Message, true) => Container::ChoiceMessage,
             (Container::Root, Self::Usage, true) => Container::Usage,
-            (Container::Root, Self::Response | Self::Message | Self::Delta | Self::XGroq, true) => {
-                Container::Part
-            }
+            (
+                Container::Root,
+                Self::Response | Self::Message | Self::Delta | Self::XGroq | Self::Output,
+                true,
+            ) => Container::Part,
             (Container::Part, Self::Usage, true) => Container::PartUsage,
             (Container::Root | Container::Part, Self::Meta, true) => Container::Meta,
             (Container::Usage | Container::PartUsage | Container::Meta, Self::Tokens, true) => {
@@ -78,7 +107,8 @@ impl MemberRole {
             (Container::MetaInfo, Self::FinishReason, true) => Container::MetaInfoFinish,
             (Container::Root, Self::UsageMetadata, true) => Container::UsageMetadata,
             (Container::Root, Self::Timings, true) => Container::Timings,
-            (Container::Root, Self::Choices, false) => Container::Choices,
+            // DashScope has its choices in `output`.
+            (Container::Root | Container::Part, Self::Choices, false) => Container::Choices,
             (Container::Choices, _, true) => Container::Choice,
             (Container::Root | Container::Part, Self::IncompleteDetails, true) => {
                 Container::IncompleteDetails
@@ -97,7 +127,9 @@ impl MemberRole {
                 b"error" => Self::Error,
                 b"status" => Self::Status,
                 b"incomplete_details" => Self::IncompleteDetails,
+                b"choices" => Self::Choices,
                 b"finish_reason" | b"stop_reason" => Self::FinishReason,
+                _ if names_error(name) => Self::NamedError,
                 _ => Self::text(name),
             },
             Container::Usage | Container::PartUsage => match name {
@@ -146,9 +178,18 @@ impl MemberRole {
             // `stop_reason` of vLLM is the stop string and no finish reason.
             Container::Choice => match name {
                 b"finish_reason" | b"finishReason" => Self::FinishReason,
+                b"index" => Self::Index,
+                b"message" | b"delta" => Self::Message,
                 b"error" => Self::Error,
+                _ if names_error(name) => Self::NamedError,
                 _ => Self::text(name),
             },
+            Container::ChoiceMessage | Container::Item => match name {
+                b"error" => Self::Error,
+                b"embedding" => Self::Vector,
+                _ => Self::text(name),
+            },
+            Container::StatusHeader if matches!(name, b"status_code" | b"code") => Self::NamedError,
             Container::IncompleteDetails if name == b"reason" => Self::IncompleteReason,
             Container::Other => Self::text(name),
             _ => Self::Other,
@@ -167,7 +208,7 @@ impl MemberRole {
             b"message" => Self::Message,
             b"delta" => Self::Delta,
             b"token" => Self::Token,
-            b"response" => Self::Response,
+            b"response" | b"Response" => Self::Response,
             b"details" => Self::Details,
             b"generated_text" => Self::GeneratedText,
             b"x_groq" => Self::XGroq,
@@ -183,11 +224,17 @@ impl MemberRole {
             b"truncated" => Self::Truncated,
             b"stopped_limit" => Self::StoppedAtLimit,
             b"stopped_eos" | b"stopped_word" => Self::StoppedByItself,
-            b"success" => Self::Success,
-            b"code" | b"status_code" | b"statusCode" | b"error_code" => Self::Code,
+            b"success" | b"ok" => Self::Success,
+            b"code" | b"status_code" | b"statusCode" => Self::Code,
             b"prompt_eval_count" | b"tokens_evaluated" => Self::Count(CountKind::Prompt),
             b"eval_count" | b"tokens_predicted" => Self::Count(CountKind::Completion),
+            b"base_resp" | b"header" => Self::StatusHeader,
+            b"output" | b"result" => Self::Output,
+            b"data" | b"results" | b"predictions" | b"outputs" => Self::List,
+            b"embeddings" => Self::Embeddings,
+            _ if names_error(name) => Self::NamedError,
             _ if explains(name) => Self::Explanation,
+            _ if is_task_result(name) => Self::TaskResult,
             _ => Self::text(name),
         }
     }

@@ -11,10 +11,10 @@ mod token_counts;
 mod words;
 
 pub(crate) use self::{
-    facts::DocumentFacts,
+    facts::{Choices, DocumentFacts},
     flags::DocumentFlags,
     literals::{append_digit, code_unit, unescaped},
     scanner::JsonScanner,
     token_counts::PartialUsage,
-    words::{BoundedWord, EventType, FinishReasons},
+    words::{BoundedWord, EventType, FinishReasons, names_error},
 };

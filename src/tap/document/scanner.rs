@@ -114,6 +114,11 @@ impl JsonScanner {
         }
     }
 
+    /// Returns whether only white space was read.
+    pub(crate) const fn is_blank(&self) -> bool {
+        self.depth == 0 && matches!(self.state, ScanState::Value)
+    }
+
     /// Returns the generated text so far.
     pub(crate) const fn texts(&self) -> &GeneratedText {
         &self.facts.texts

@@ -52,6 +52,11 @@ impl DeliveredText {
         cost.1 = cost.1.saturating_add(least);
     }
 
+    /// Returns whether events of a known form brought text.
+    pub(super) const fn is_known(&self) -> bool {
+        self.text.estimate() > 0 || self.token_events > 0 || self.further_cost.0 > 0
+    }
+
     /// Returns the estimated tokens.
     pub(super) fn tokens(&self) -> u64 {
         let events = self.token_events.saturating_add(self.further_cost.0.div_ceil(100));

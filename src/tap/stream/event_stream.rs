@@ -1,4 +1,5 @@
 use super::{
+    field_name::is_field,
     long_event::LongEvent,
     quick_scan::QuickScan,
     stream_state::{EventFields, StreamState},
@@ -120,21 +121,25 @@ impl EventStream {
         let frame = if first { strip_byte_order_mark(frame) } else { frame };
 
         let mut event = EventFields::default();
-        let (mut data, mut lines, mut bare_json) = (&[][..], 0_u8, false);
+        let (mut data, mut lines, mut malformed) = (&[][..], 0_u8, false);
         for (name, value) in fields(frame) {
             match name {
                 b"event" => event.event_type = EventType::of(value),
                 b"data" => (data, lines) = (value, lines.saturating_add(1)),
                 // llama.cpp before October 2025 (tools/server/utils.hpp, server_sent_event).
-                b"error" => event.error |= !matches!(value.trim_ascii(), b"" | b"null"),
-                // A JSON document without a field name is an error of a proxy before the server.
-                [b'{', ..] => bare_json = true,
-                _ => {}
+                _ if name.eq_ignore_ascii_case(b"error") => {
+                    event.error |= !matches!(value.trim_ascii(), b"" | b"null");
+                }
+                _ => malformed |= !is_field(name, !value.is_empty()),
             }
         }
         event.empty = lines == 0;
+        if malformed {
+            self.state.set_malformed();
+            // A document without a field name is an error of a proxy before the server.
+            event.error |= scan(bare_lines(frame)).is_some_and(|facts| facts.has_failed());
+        }
         if event.empty {
-            event.error |= bare_json && scan([frame]).is_some_and(|facts| facts.has_failed());
             let counts = event.error || event.event_type == EventType::Error;
             return counts && self.state.add_event(&DocumentFacts::default(), event);
         }
@@ -155,11 +160,33 @@ impl EventStream {
         if quick.unfinished {
             self.state.set_unfinished();
         }
+        if quick.root_text {
+            self.state.set_root_text();
+        }
         let data = || fields(frame).filter(|(name, _)| *name == b"data").map(|(_, line)| line);
-        let scan_all = lines > 1 || quick.needs_full_scan;
-        let facts = scan_all.then(|| scan(data())).flatten().unwrap_or_default();
-        self.state.add_event(&facts, event)
+        let in_braces = matches!(document.trim_ascii(), [b'{', .., b'}'] | []);
+        let scan_all = lines > 1 || quick.needs_full_scan || !in_braces && !event.done;
+        if !scan_all {
+            if quick.open_choice {
+                self.state.open_first_choice();
+            }
+            return self.state.add_event(&DocumentFacts::default(), event);
+        }
+        let facts = scan(data());
+        if facts.is_none_or(|facts| !facts.is_structure()) {
+            self.state.set_malformed();
+        }
+        self.state.add_event(&facts.unwrap_or_default(), event)
     }
+}
+
+/// Returns the lines of a frame that are no fields.
+fn bare_lines(frame: &[u8]) -> impl Iterator<Item = &[u8]> {
+    frame.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let name = parts.next().unwrap_or_default();
+        !line.is_empty() && !is_field(name, parts.next().is_some_and(|value| !value.is_empty()))
+    })
 }
 
 /// Reads a document line by line.

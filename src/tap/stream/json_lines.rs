@@ -53,7 +53,8 @@ impl JsonLines {
 
     pub(crate) fn completeness(&self) -> Completeness {
         match self.state.end() {
-            None => Completeness::Unstated,
+            None if !self.state.is_malformed() => Completeness::Unstated,
+            None => Completeness::Unproven,
             Some(_) => self.state.completeness(),
         }
     }
@@ -61,7 +62,12 @@ impl JsonLines {
     /// Ends a line. Returns true when it reports usage.
     fn end_line(&mut self) -> bool {
         let scanner = std::mem::replace(&mut self.scanner, JsonScanner::new());
-        let Some(facts) = scanner.finish() else { return false };
+        let Some(facts) = scanner.finish() else {
+            if !scanner.is_blank() {
+                self.state.set_malformed();
+            }
+            return false;
+        };
         self.states_end |= facts.has(DocumentFlags::DONE)
             || facts.is_unfinished()
             || !facts.finish_reasons().is_empty();

@@ -1,11 +1,17 @@
 use memchr::{memchr2, memchr3};
 
-use super::stream_state::{EventFields, StreamState};
+use super::{
+    field_name::is_field,
+    stream_state::{EventFields, StreamState},
+};
 use crate::tap::document::{BoundedWord, DocumentFlags, EventType, JsonScanner};
 
 /// Reads an event that is too long for the buffer, piece by piece.
 pub(super) struct LongEvent {
     scanner: JsonScanner,
+    // Lines that are no fields.
+    bare: JsonScanner,
+    malformed: bool,
     position: LinePosition,
     // The name of the current field.
     name: BoundedWord,
@@ -30,12 +36,16 @@ enum EventField {
     Event,
     Error,
     Other,
+    /// A line that is no field.
+    Bare,
 }
 
 impl LongEvent {
     pub(super) fn new() -> Self {
         Self {
             scanner: JsonScanner::new(),
+            bare: JsonScanner::new(),
+            malformed: false,
             position: LinePosition::Name,
             name: BoundedWord::EMPTY,
             event_type: BoundedWord::EMPTY,
@@ -49,10 +59,16 @@ impl LongEvent {
         let mut rest = bytes;
         while let Some(byte) = rest.first() {
             rest = match self.position {
+                LinePosition::Name if self.name.is_empty() && is_bare(*byte) => {
+                    self.malformed = true;
+                    self.position = LinePosition::Value(EventField::Bare);
+                    rest
+                }
                 LinePosition::Name => {
                     let at = memchr3(b':', b'\n', b'\r', rest).unwrap_or(rest.len());
                     let (name, tail) = rest.split_at_checked(at).unwrap_or((rest, &[]));
                     self.name.push(name);
+                    let name_is_empty = self.name.is_empty();
                     match tail.first() {
                         Some(b':') => {
                             let field = self.field();
@@ -60,6 +76,8 @@ impl LongEvent {
                         }
                         Some(_) => {
                             let field = self.field();
+                            self.malformed |=
+                                !name_is_empty && !is_field(self.name.as_bytes(), false);
                             self.end_line(field);
                         }
                         None => {}
@@ -80,6 +98,7 @@ impl LongEvent {
                         }
                         EventField::Event => self.event_type.push(value),
                         EventField::Error => self.error |= !value.trim_ascii().is_empty(),
+                        EventField::Bare => self.bare.feed(value),
                         EventField::Other => {}
                     }
                     if !tail.is_empty() {
@@ -93,14 +112,23 @@ impl LongEvent {
 
     /// Ends the event. Returns true when it reports usage.
     pub(super) fn finish(&self, state: &mut StreamState, closed: bool) -> bool {
-        let facts = self.scanner.finish().copied().unwrap_or_default();
+        let facts = self.scanner.finish().copied();
+        let no_document = !self.empty && facts.is_none_or(|facts| !facts.is_structure());
+        if self.malformed || no_document {
+            state.set_malformed();
+        }
+        let facts = facts.unwrap_or_default();
+        if facts.is_unfinished() {
+            state.set_unfinished();
+        }
+        let error = self.error || self.bare.finish().is_some_and(|facts| facts.has_failed());
         if closed && facts.has(DocumentFlags::KNOWN_EVENT) {
             state.delivered.add_cost(facts.texts.delta_cost());
         } else if closed {
             state.delivered.add_unknown(self.data_bytes);
         }
         let event_type = EventType::of(self.event_type.as_bytes());
-        let fields = EventFields { event_type, error: self.error, done: false, empty: self.empty };
+        let fields = EventFields { event_type, error, done: false, empty: self.empty };
         state.add_event(&facts, fields)
     }
 
@@ -112,12 +140,15 @@ impl LongEvent {
                 self.event_type = BoundedWord::EMPTY;
                 EventField::Event
             }
-            b"error" => EventField::Error,
+            name if name.eq_ignore_ascii_case(b"error") => EventField::Error,
             _ => EventField::Other,
         }
     }
 
     fn end_line(&mut self, field: EventField) {
+        if field == EventField::Bare {
+            self.bare.feed(b"\n");
+        }
         if field == EventField::Data {
             self.empty = false;
             self.scanner.feed(b"\n");
@@ -125,4 +156,9 @@ impl LongEvent {
         self.name = BoundedWord::EMPTY;
         self.position = LinePosition::Name;
     }
+}
+
+/// Returns whether a line that starts with this byte is no field.
+const fn is_bare(byte: u8) -> bool {
+    !byte.is_ascii_alphanumeric() && !matches!(byte, b':' | b'\n' | b'\r' | b'-' | b'_')
 }

@@ -2,6 +2,7 @@
 
 mod delivered_text;
 mod event_stream;
+mod field_name;
 mod json_lines;
 mod long_event;
 mod quick_scan;

@@ -1,7 +1,7 @@
-use memchr::{memchr_iter, memchr2};
+use memchr::{memchr_iter, memchr2, memrchr};
 
 use crate::{
-    tap::document::{code_unit, unescaped},
+    tap::document::{code_unit, names_error, unescaped},
     text_tokens::TextTokens,
 };
 
@@ -21,6 +21,10 @@ pub(super) struct QuickScan {
     pub(super) special_token: bool,
     /// A choice has no finish reason yet.
     pub(super) unfinished: bool,
+    /// The choice without a finish reason is in an array of choices.
+    pub(super) open_choice: bool,
+    /// The document has text of a completion outside of choices.
+    pub(super) root_text: bool,
 }
 
 impl QuickScan {
@@ -30,6 +34,7 @@ impl QuickScan {
         // Whether the member is inside an array of choices or a delta. An event of OpenAI's responses that
         // repeats earlier text has neither.
         let mut in_delta = false;
+        let mut in_choices = false;
         // The previous text, and whether it was reasoning.
         let mut previous = (&[][..], false);
         for at in memchr_iter(b':', document) {
@@ -38,8 +43,14 @@ impl QuickScan {
             let name = name.trim_ascii_end();
             let is = |text: &[u8]| name.ends_with(text);
             if value.starts_with(b"null") {
-                scan.unfinished |= is(b"\"finish_reason\"");
+                let finish_reason = is(b"\"finish_reason\"");
+                scan.unfinished |= finish_reason || is(b"\"stop_reason\"");
+                scan.open_choice |= finish_reason && in_choices;
                 continue;
+            }
+            if let [quoted @ .., b'"'] = name {
+                let start = memrchr(b'"', quoted).map_or(0, |at| at.saturating_add(1));
+                scan.needs_full_scan |= names_error(quoted.get(start..).unwrap_or_default());
             }
             let (mut text, mut reasoning) = (false, false);
             match name {
@@ -66,6 +77,7 @@ impl QuickScan {
                         is(b"\"details\"") || is(b"\"timings\"") || errors || success;
                     let choices = is(b"\"choices\"") || is(b"\"candidates\"");
                     in_delta |= choices;
+                    in_choices |= choices;
                     scan.known_form |= choices;
                     text = is(b"\"arguments\"");
                 }
@@ -78,13 +90,21 @@ impl QuickScan {
                     text = delta;
                 }
                 [.., b'p', b'"'] => {
-                    scan.needs_full_scan |= is(b"\"stop\"") && value.starts_with(b"true")
+                    scan.needs_full_scan |=
+                        is(b"\"base_resp\"") || is(b"\"stop\"") && value.starts_with(b"true")
+                }
+                // The place of a choice beyond the first is read exactly.
+                [.., b'x', b'"'] => {
+                    scan.needs_full_scan |=
+                        in_choices && is(b"\"index\"") && !value.starts_with(b"0")
                 }
                 [.., b'o', b'"'] => scan.needs_full_scan |= is(b"\"meta_info\""),
                 [.., b't', b'"'] => {
                     scan.needs_full_scan |= is(b"\"generated_text\"");
                     reasoning = is(b"\"reasoning_content\"");
                     text = reasoning || is(b"\"content\"") || is(b"\"text\"");
+                    let filled = matches!(value, [b'"', after, ..] if *after != b'"');
+                    scan.root_text |= text && !in_delta && filled;
                 }
                 [.., b'g' | b'l', b'"'] => {
                     scan.needs_full_scan |= is(b"\"detail\"") || is(b"\"msg\"");

@@ -4,7 +4,7 @@ use crate::{
     context::StreamEnd,
     tap::{
         completeness::Completeness,
-        document::{DocumentFacts, DocumentFlags, EventType, FinishReasons, PartialUsage},
+        document::{Choices, DocumentFacts, DocumentFlags, EventType, FinishReasons, PartialUsage},
     },
 };
 
@@ -15,6 +15,11 @@ pub(super) struct StreamState {
     finish_reasons: FinishReasons,
     // A choice was reported as unfinished.
     unfinished: bool,
+    choices: Choices,
+    // Text of a completion came outside of choices.
+    root_text: bool,
+    // The stream has a part that is neither an event nor a document.
+    malformed: bool,
     usage: Option<PartialUsage>,
     pub(super) delivered: DeliveredText,
 }
@@ -37,6 +42,23 @@ impl StreamState {
         self.unfinished = true;
     }
 
+    /// Records that the first choice has no finish reason yet.
+    pub(super) fn open_first_choice(&mut self) {
+        self.choices.add(0, false);
+    }
+
+    pub(super) const fn set_root_text(&mut self) {
+        self.root_text = true;
+    }
+
+    pub(super) const fn is_malformed(&self) -> bool {
+        self.malformed
+    }
+
+    pub(super) const fn set_malformed(&mut self) {
+        self.malformed = true;
+    }
+
     /// Adds an event. Returns true when it reports usage.
     pub(super) fn add_event(&mut self, facts: &DocumentFacts, fields: EventFields) -> bool {
         let usage = facts.usage();
@@ -45,6 +67,8 @@ impl StreamState {
             (earlier, usage) => usage.or(earlier),
         };
         self.finish_reasons = self.finish_reasons.and(facts.finish_reasons());
+
+        self.choices = self.choices.and(facts.choices);
 
         let is = |event_type| fields.event_type == event_type || facts.event_type == event_type;
         let failed =
@@ -97,13 +121,22 @@ impl StreamState {
             && !self.usage.is_some_and(|usage| usage.has_output())
     }
 
+    /// Returns whether the stream brought output that no failure has, and left no choice open.
+    fn is_proven(&self) -> bool {
+        let ended = !self.finish_reasons.is_empty();
+        let output = ended
+            || self.root_text
+            || self.delivered.is_known()
+            || self.usage.is_some_and(|usage| usage.has_output());
+        let open = if ended { self.choices.is_open() } else { self.unfinished };
+        output && !open && !self.malformed
+    }
+
     /// Returns whether the stream holds a complete response, after [`finish`](Self::finish).
     pub(super) fn completeness(&self) -> Completeness {
         match self.end {
             Some(StreamEnd::Failed) => Completeness::Failed,
-            Some(StreamEnd::Done) if self.finish_reasons.is_empty() && self.unfinished => {
-                Completeness::Unproven
-            }
+            Some(StreamEnd::Done) if !self.is_proven() => Completeness::Unproven,
             Some(StreamEnd::Done) => Completeness::of(self.finish_reasons),
             Some(StreamEnd::Cut) | None => Completeness::Unproven,
         }

@@ -16,12 +16,13 @@ use std::time::Duration;
 use http::{HeaderName, header::CONTENT_ENCODING};
 use serde_json::json;
 use tower_inference::{
+    limits::{Limit, Rate},
     model::Profile,
     model_rules::{ModelRules, ModelRulesLayer},
     payload::{PayloadLayer, Pointer},
     schema::{BuiltInSchemas, ChatLimits, Parameter, SchemaLayer, Streaming},
     stack::Stack,
-    throttle::{Limit, Rate, TokenBudgetLayer},
+    token_budget::TokenBudgetLayer,
     transform::{ModelAliases, SystemMessage, TransformLayer},
 };
 
@@ -248,7 +249,7 @@ async fn budgets_and_rules_that_cannot_be_held() {
         shown(service, chat(&with(members)), "invalid_payload", message).await;
     }
     // The limits of callers are shown to them; this one is everybody's.
-    let shown_budget = TokenBudgetLayer::new(Limit::global(Rate::per_day(100)).shown(true));
+    let shown_budget = TokenBudgetLayer::new(Limit::global(Rate::per_day(100)).shown());
     let service = Stack::new().token_budget(shown_budget).layer(upstream(&seen));
     let (status, said) = answer(service, chat(&with("\"max_tokens\":1000"))).await;
     assert_eq!((status.as_u16(), &said["error"]["code"]), (400, &json!("exceeds_limit")));

@@ -19,11 +19,12 @@
 
 use tower_inference::{
     cache::{CacheLayer, Scope},
+    limits::{Limit, Rate, Subject},
     model::Profile,
     payload::Pointer,
     schema::{BuiltInSchemas, ChatLimits, SchemaLayer},
     stack::Stack,
-    throttle::{Limit, Rate, Subject, TokenBudgetLayer},
+    token_budget::TokenBudgetLayer,
     transform::TransformLayer,
 };
 
@@ -133,8 +134,8 @@ async fn integers_as_doubles() {
 
     let budget = budget();
     let used = async || {
-        let standing = budget.standing("tokens", &Subject::global()).await.unwrap();
-        1_000_000 - standing.remaining
+        let state = budget.limit_state("tokens", &Subject::global()).await.unwrap();
+        1_000_000 - state.remaining
     };
     // While the upstream has it, what stands is the reservation.
     let held = checked.clone().token_budget(budget.clone());
@@ -159,7 +160,7 @@ async fn integers_as_doubles() {
         biased;
         _ = &mut other => panic!("nobody answers"),
         () = tokio::task::yield_now() => {
-            1_000_000 - plain.standing("tokens", &Subject::global()).await.unwrap().remaining
+            1_000_000 - plain.limit_state("tokens", &Subject::global()).await.unwrap().remaining
         }
     };
     assert_eq!(reserved, expected);

@@ -14,12 +14,14 @@ use tower_inference::{
     body::BodyEnd,
     cache::{CacheLayer, Scope},
     context::StreamEnd,
+    limits::{Concurrency, Limit, Rate, Subject},
     model::Profile,
     payload::PayloadLayer,
     schema::{BuiltInSchemas, ResponseSchema, Schema, SchemaLayer},
     stack::Stack,
     stalled_reader::StalledReaderLayer,
-    throttle::{Concurrency, Limit, Rate, Subject, ThrottleLayer, TokenBudgetLayer},
+    throttle::ThrottleLayer,
+    token_budget::TokenBudgetLayer,
     transform::TransformLayer,
     upstream::UpstreamLayer,
 };
@@ -124,7 +126,7 @@ macro_rules! gateway {
         Stack::new()
             .stalled_reader(StalledReaderLayer::new())
             .access_log($log)
-            .throttle(ThrottleLayer::new(Limit::global(Concurrency::of(1))))
+            .throttle(ThrottleLayer::new(Limit::global(Concurrency::new(1))))
             .payload(PayloadLayer::new())
             .schema(SchemaLayer::new(BuiltInSchemas::new(Profile::openai()).chat_completion()))
             .transform(TransformLayer::new().max_output_tokens(100).include_usage())
@@ -269,8 +271,8 @@ async fn finish_reason_and_then_silence() {
         assert_eq!(Arc::strong_count(&open), 2, "the upstream's connection is closed");
         assert_eq!(*records.lock().unwrap(), [(BodyEnd::Error, Some(StreamEnd::Cut))]);
         let used = async || {
-            let standing = budget.standing("tokens", &Subject::global()).await.unwrap();
-            1_000_000 - standing.remaining
+            let state = budget.limit_state("tokens", &Subject::global()).await.unwrap();
+            1_000_000 - state.remaining
         };
         let charged = used().await;
         assert!((1..=110).contains(&charged), "{charged}");

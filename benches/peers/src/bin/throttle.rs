@@ -24,7 +24,7 @@ use tower_governor::{
 };
 use tower_inference::{
     context::RequestContext,
-    throttle::{Limit, LimitFields, Rate, RequestHead, ThrottleLayer},
+    limits::{Limit, LimitHeaders, Rate, RequestHead}, throttle::ThrottleLayer,
 };
 
 /// Lets callers of these numbers pass, and says how many nanoseconds each took.
@@ -58,9 +58,9 @@ fn contenders() -> Vec<Contender> {
     vec![
         ("a request, bare", layered(Identity::new())),
         ("governor alone, no request", governor_alone()),
-        ("a request, one limit", layered(ours(1).fields(LimitFields::Off))),
+        ("a request, one limit", layered(ours(1).headers(LimitHeaders::Off))),
         ("a request, one limit and its fields", layered(ours(1))),
-        ("a request, four limits", layered(ours(4).fields(LimitFields::Off))),
+        ("a request, four limits", layered(ours(4).headers(LimitHeaders::Off))),
         ("a request, tower_governor", layered(theirs())),
     ]
 }
@@ -70,7 +70,7 @@ fn ours(limits: usize) -> ThrottleLayer {
     let rate = || Rate::per_second(1_000_000_000).burst(1_000_000_000);
     let caller =
         |head: &RequestHead<'_>| head.extensions().get::<u64>().map(|key| key.to_le_bytes());
-    let first = ThrottleLayer::new(Limit::per_key(caller, rate()).shown(true));
+    let first = ThrottleLayer::new(Limit::per_key(caller, rate()).shown());
     let more = [Limit::per_key(caller, rate()), Limit::per_route(rate()), Limit::global(rate())];
     more.into_iter().take(limits - 1).fold(first, ThrottleLayer::limit)
 }

@@ -23,8 +23,8 @@ impl FinishReasons {
         }
         let mut buffer = [0; BoundedWord::MAX];
         match word.folded(&mut buffer) {
-            // llama.cpp and TensorRT-LLM send these while they generate.
-            b"none" | b"not_finished" => Self::NONE,
+            // llama.cpp, DashScope and TensorRT-LLM send these while they generate.
+            b"none" | b"null" | b"not_finished" => Self::NONE,
             // OpenAI, vLLM, SGLang, llama.cpp, Together, Bedrock.
             b"stop" | b"tool_calls" | b"tool_call" | b"function_call" | b"content_filter"
             | b"content_filtered"

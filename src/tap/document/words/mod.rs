@@ -6,10 +6,11 @@ mod event_type;
 mod finish_reasons;
 mod response_status;
 
+pub(crate) use self::error_members::names_error;
 pub(crate) use self::{
     bounded_word::BoundedWord, event_type::EventType, finish_reasons::FinishReasons,
 };
 pub(super) use self::{
-    error_members::{belongs_to_errors, explains},
+    error_members::{belongs_to_errors, explains, is_task_result},
     response_status::ResponseStatus,
 };

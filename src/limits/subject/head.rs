@@ -1,0 +1,65 @@
+use std::{cell::OnceCell, sync::Arc};
+
+use http::{Extensions, HeaderMap, Method, Request, Uri};
+
+use crate::{context::RequestContext, identity::Identity};
+
+/// The parts of a request that a key function may read: all but the body.
+#[derive(Debug)]
+pub struct RequestHead<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    extensions: &'a Extensions,
+    context: &'a RequestContext,
+    // Filled on first use.
+    identity: OnceCell<Option<Arc<Identity>>>,
+}
+
+impl<'a> RequestHead<'a> {
+    pub(crate) fn new<B>(request: &'a Request<B>, context: &'a RequestContext) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+            context,
+            identity: OnceCell::new(),
+        }
+    }
+
+    /// Returns the method.
+    #[must_use]
+    pub const fn method(&self) -> &'a Method {
+        self.method
+    }
+
+    /// Returns the URI.
+    #[must_use]
+    pub const fn uri(&self) -> &'a Uri {
+        self.uri
+    }
+
+    /// Returns the headers as the client sent them. A limit that counts by a header lets clients
+    /// choose their counter.
+    #[must_use]
+    pub const fn headers(&self) -> &'a HeaderMap {
+        self.headers
+    }
+
+    /// Returns the extensions that the server and outer layers have set.
+    #[must_use]
+    pub const fn extensions(&self) -> &'a Extensions {
+        self.extensions
+    }
+
+    /// Returns the verified caller, or `None` without authentication.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.get_or_init(|| self.context.identity()).as_deref()
+    }
+
+    pub(super) const fn context(&self) -> &'a RequestContext {
+        self.context
+    }
+}

@@ -1,0 +1,13 @@
+//! The subject of a request selects its counter. It is an identity, a tenant, an address or a route.
+
+mod count_by;
+mod hash;
+mod head;
+mod key;
+mod named;
+
+pub(crate) use self::{
+    count_by::{CountBy, KeyFunction},
+    key::{CounterHasher, CounterKey},
+};
+pub use self::{head::RequestHead, named::Subject};

@@ -1,0 +1,155 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    body::ResponseBody,
+    reservation::{Reservation, ReservationRequest},
+};
+use crate::{
+    body,
+    context::RequestContext,
+    limits::{Decision, StoreFuture, StoreUnavailable},
+    payload::Payload,
+    rejection::{Rejection, Responder},
+};
+
+pin_project! {
+    /// The response future of [`TokenBudget`](super::TokenBudget).
+    ///
+    /// Dropping it before the response head charges the estimate of the prompt.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F, S> {
+        #[pin]
+        state: State<F, S>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F, S> {
+        // Without a reservation where nothing is charged.
+        Pass {
+            #[pin]
+            future: F,
+            reservation: Option<Reservation>,
+            method: Method,
+            hide_usage: bool,
+        },
+        // Boxed, since only a shared store makes requests wait, and that costs a round trip.
+        Wait { waiting: Option<Box<Waiting<S>>> },
+        Reject { rejection: Option<(Rejection, Responder, RequestContext)> },
+    }
+}
+
+/// A request that waits for a shared store.
+pub(super) struct Waiting<S> {
+    pub(super) decision: StoreFuture<Result<Decision, StoreUnavailable>>,
+    pub(super) reservation: ReservationRequest,
+    pub(super) hide_usage: bool,
+    pub(super) responder: Responder,
+    pub(super) inner: S,
+    pub(super) request: Request<Payload>,
+}
+
+impl<F, S> ResponseFuture<F, S> {
+    pub(super) const fn pass(
+        future: F,
+        reservation: Option<Reservation>,
+        method: Method,
+        hide_usage: bool,
+    ) -> Self {
+        Self { state: State::Pass { future, reservation, method, hide_usage } }
+    }
+
+    pub(super) fn wait(waiting: Waiting<S>) -> Self {
+        Self { state: State::Wait { waiting: Some(Box::new(waiting)) } }
+    }
+
+    pub(super) const fn reject(
+        rejection: Rejection,
+        responder: Responder,
+        context: RequestContext,
+    ) -> Self {
+        Self { state: State::Reject { rejection: Some((rejection, responder, context)) } }
+    }
+}
+
+impl<F, S, R, E> Future for ResponseFuture<F, S>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    S: Service<Request<Payload>, Future = F>,
+    R: Body<Data = Bytes>,
+{
+    type Output = Result<Response<ResponseBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::Pass { future, reservation, method, hide_usage } => {
+                    let result = ready!(future.poll(cx));
+                    let reservation = reservation.take();
+                    return Poll::Ready(result.map(|mut response| match reservation {
+                        Some(mut reservation) => {
+                            reservation.on_response(&mut response);
+                            ResponseBody::settling(response, method, reservation, *hide_usage)
+                        }
+                        None => response.map(body::ResponseBody::inner).map(ResponseBody::plain),
+                    }));
+                }
+                StateProj::Reject { rejection } => {
+                    let Some((rejection, responder, context)) = rejection.take() else {
+                        return Poll::Pending;
+                    };
+                    let response = responder.respond(rejection, &context);
+                    return Poll::Ready(Ok(response.map(ResponseBody::plain)));
+                }
+                StateProj::Wait { waiting } => {
+                    let Some(request) = waiting else { return Poll::Pending };
+                    let decision = ready!(request.decision.as_mut().poll(cx));
+                    let Some(request) = waiting.take() else { return Poll::Pending };
+                    request.proceed(decision)
+                }
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+impl<S: Service<Request<Payload>>> Waiting<S> {
+    fn proceed(self, decision: Result<Decision, StoreUnavailable>) -> State<S::Future, S> {
+        let Self { decision: _, reservation, hide_usage, responder, mut inner, request } = self;
+        match reservation.finish(decision) {
+            Ok(reservation) => {
+                let method = request.method().clone();
+                let future = inner.call(request);
+                State::Pass { future, reservation: Some(reservation), method, hide_usage }
+            }
+            Err((rejection, context)) => {
+                State::Reject { rejection: Some((rejection, responder, context)) }
+            }
+        }
+    }
+}
+
+impl<F, S> fmt::Debug for ResponseFuture<F, S> {
+    // Without the request, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Pass { .. } => "pass",
+            State::Wait { .. } => "wait",
+            State::Reject { .. } => "reject",
+        };
+        f.debug_struct("ResponseFuture").field("state", &state).finish()
+    }
+}

@@ -1,0 +1,175 @@
+//! Rejects requests beyond budgets of inference tokens.
+//!
+//! A provider bills tokens, not requests. One request may cost a thousand times as much as another.
+//! [`TokenBudgetLayer`] reserves the most tokens that a request can take before it is forwarded. At
+//! the end of the response, the layer settles the reservation to the tokens that were used.
+//!
+//! ```
+//! use tower_inference::{limits::{Limit, Quota}, token_budget::TokenBudgetLayer};
+//!
+//! let layer = TokenBudgetLayer::new(Limit::per_identity(Quota::per_day(100_000)));
+//! ```
+//!
+//! # Example
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Full};
+//! use std::convert::Infallible;
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_inference::{
+//!     limits::{Limit, Rate, Subject},
+//!     payload::Payload,
+//!     token_budget::TokenBudgetLayer,
+//! };
+//!
+//! async fn upstream(_: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallible> {
+//!     let body = r#"{"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}}"#;
+//!     let response = Response::builder().header("content-type", "application/json");
+//!     Ok(response.body(Full::from(body)).unwrap())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let layer =
+//!     TokenBudgetLayer::new(Limit::global(Rate::per_day(1_000))).default_output_limit(100);
+//! let body = r#"{"messages": [{"role": "user", "content": "Why?"}]}"#;
+//! let request = Request::post("/v1/chat/completions").body(Payload::buffered(body)).unwrap();
+//! let response = layer.layer(service_fn(upstream)).oneshot(request).await.unwrap();
+//!
+//! // Four for the two words and the mark, four for the chat template, and the output limit.
+//! let remaining =
+//!     async || layer.limit_state("global", &Subject::global()).await.unwrap().remaining;
+//! assert_eq!(remaining().await, 1_000 - 4 - 4 - 100);
+//! response.into_body().collect().await.unwrap();
+//! assert_eq!(remaining().await, 1_000 - 9 - 3);
+//! # }
+//! ```
+//!
+//! Each permit of a [`Limit`](crate::limits::Limit) is one token. The [`limits`](crate::limits) module
+//! explains the limits. The layer belongs inside of a cache, whose hits cost nothing, and outside of
+//! the upstream.
+//!
+//! # Reservation
+//!
+//! The layer reserves the estimate of the prompt and the output limit.
+//!
+//! | part of the prompt | tokens |
+//! |---|---|
+//! | text | an estimate by words, numbers, marks and letters of each script, or the count of the [tokenizer](TokenBudgetLayer::tokenizer) |
+//! | message in `messages` | 4 for the chat template |
+//! | picture, sound, video, document or other base64 | 1,000 |
+//! | number, such as a token id | 1 |
+//! | row of `input_embeds` | 1 |
+//! | name of a member with more than 64 bytes | as text |
+//!
+//! [`estimates`](crate::estimates) compares the estimate with eight tokenizers.
+//!
+//! | member of the body | text |
+//! |---|---|
+//! | `model`, `user`, `stop`, `metadata`, `stream_options`, `options`, `logit_bias`, `allowed_token_ids`, `tool_choice`, `sampling_params` | none |
+//! | `tools`, `functions`, `response_format` and other schemas | the schema as it is written |
+//! | all others | all strings |
+//!
+//! The output depends on the form of the request. The path and the body determine the form, as in
+//! `TransformLayer::max_output_tokens`.
+//!
+//! | form | reserved output |
+//! |---|---|
+//! | generates text | the output limit, times `n` or `best_of`, times the prompts |
+//! | embeddings, rankings, classes, tokens | none |
+//! | images and speech | 1,000 for each of `n` |
+//! | several of these, in one instance each | the sum |
+//! | several of these, otherwise | the greatest |
+//! | unknown, or an object in `inputs` | as for text; the prompt is at least a quarter of the body's bytes without the base64 of media |
+//!
+//! The output limit is the greatest limit in the body and the query, under the name of any known API.
+//! If the body of a text request has none, the layer writes the
+//! [default](TokenBudgetLayer::default_output_limit) into it. It writes nothing into an unknown form.
+//!
+//! A reservation that is lost with the process or the shared store is back within one window.
+//!
+//! # Rejections
+//!
+//! | request | rejection |
+//! |---|---|
+//! | costs more than a budget ever holds: the burst of a rate, the limit of a quota | 400 `exceeds-limit` |
+//! | exceeds what a budget holds now | 429 `throttled` or `quota-exceeded` |
+//! | has an output limit in the body that is no number or below 1, except -1 for no limit | 422 `invalid-payload` |
+//! | has such a limit in the query | 400 `invalid-parameters` |
+//! | has a streamed body | 415, or a [flat cost](TokenBudgetLayer::flat_cost) |
+//! | has a body that is not JSON | 400, or a [flat cost](TokenBudgetLayer::flat_cost) |
+//!
+//! The detail of the first two names the estimate of the prompt and the output limit. To lower an
+//! output limit instead of rejecting it, put `TransformLayer::max_output_tokens` in front. A request
+//! without a body passes without a charge if its method needs none.
+//!
+//! # Charge
+//!
+//! | response | prompt | output |
+//! |---|---|---|
+//! | complete, with usage | as reported | as reported; the estimate of its text if zero or missing |
+//! | event stream that was cut, dropped or has no usage | the estimate, or the usage so far if that is more | the estimate of its text, or the usage so far if that is more |
+//! | other, without usage or with a content coding | the estimate | the estimate of its text, or a quarter of its bytes |
+//! | pictures or sound without usage | the estimate | the reserved output |
+//! | 4xx, 503 | none | none |
+//! | 500, 502, 504, other 5xx | the estimate | none |
+//! | none: an error, a panic, a client that left before the head | the estimate | none |
+//! | rejection by this crate before the upstream was called | none | none |
+//!
+//! In an unknown form, a response without usage counts a quarter of its bytes. There, a reported
+//! output may be as large as the bytes of the response or the reserved limit.
+//!
+//! The upstream's usage is believed within these bounds:
+//!
+//! | count | bound |
+//! |---|---|
+//! | prompt, at most | 256, and a token for each byte of the body, or 4,000 for each medium and 16 for each message if that is more |
+//! | prompt with input that the body only names: ids, addresses, tools that the upstream runs | none |
+//! | output with reasoning, at most | the output limit that was reserved |
+//! | prompt and output where nothing is generated, at most | the bound of the prompt |
+//! | output, at least | the tokens that the delivered text has with any tokenizer |
+//!
+//! The last bound is about 0.9 of the true count for English and code, and less for texts of many rare
+//! words. A completion may repeat its prompt, so the bound applies to prompt and output together
+//! there. The [`tap`](crate::tap) module lists the members that are text.
+//!
+//! Tokens beyond the reservation are debt. Later requests wait until it is paid. It is at most one
+//! window's limit.
+//!
+//! Each further [attempt](crate::context::Outcome::attempts) behind the layer is charged the
+//! estimate of the prompt. A retry from outside of the layer is a request of its own.
+//!
+//! A stream of `messages` or of a `prompt` is made to report its usage, unless the
+//! [profile](TokenBudgetLayer::profile) says otherwise. The usage event is removed if the client did
+//! not request it, as by `TransformLayer::include_usage`.
+//!
+//! # Caveats
+//!
+//! - The estimate of a prompt is no upper bound. A vocabulary that spells a script in bytes takes up
+//!   to twice as many tokens. The settlement uses the upstream's count.
+//! - A text that a response quotes in a member for text may be charged as the model's own.
+//! - A stream that is cut is charged by an estimate. So is an upstream that reports no usage.
+//! - A stream of OpenAI's responses reports its usage in its last event.
+
+mod body;
+mod estimate;
+mod future;
+mod layer;
+mod reservation;
+mod service;
+mod settings;
+mod stream_tokens;
+#[cfg(test)]
+mod tests;
+mod tokenizer;
+mod weights;
+
+pub use self::{
+    body::ResponseBody,
+    future::ResponseFuture,
+    layer::TokenBudgetLayer,
+    service::TokenBudget,
+    weights::{Weight, Weights},
+};

@@ -1,0 +1,303 @@
+//! The tokens that are reserved for a request, and their settlement.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+use smallvec::SmallVec;
+
+use super::{estimate::Estimate, settings::Settings, stream_tokens::StreamTokens, weights::Weight};
+use crate::{
+    body::{BodyEnd, Watch},
+    context::{RequestContext, StreamEnd},
+    generation::is_event_stream,
+    limits::{AllowanceKind, Decision, PermitRequests, Release, Settlement, StoreUnavailable},
+    rejection::{Refusal, Rejection},
+    tap::Tap,
+};
+
+/// The most tokens that a chat template adds to a prompt.
+const MAX_TEMPLATE: u64 = 256;
+
+/// A reservation that the store has to decide on.
+pub(super) struct ReservationRequest {
+    pub(super) settings: Arc<Settings>,
+    pub(super) permit_requests: PermitRequests,
+    pub(super) context: RequestContext,
+    pub(super) estimate: Estimate,
+    pub(super) weight: Weight,
+}
+
+impl ReservationRequest {
+    /// Returns the reservation of a request that passes, or its rejection.
+    pub(super) fn finish(
+        self,
+        decision: Result<Decision, StoreUnavailable>,
+    ) -> Result<Reservation, (Rejection, RequestContext)> {
+        let Self { settings, permit_requests, context, estimate, weight } = self;
+        let checked = settings.limits.check(&permit_requests, decision.as_ref(), &context);
+        if let Err(rejection) = checked {
+            return Err((with_estimate(rejection, estimate), context));
+        }
+        let decision = decision.unwrap_or_default();
+        let release = Release::new(&settings.limits, &permit_requests, &decision);
+        context.forget_response();
+        Ok(Reservation(Some(Box::new(OpenReservation {
+            settings,
+            permit_requests,
+            decision,
+            release,
+            attempts: context.attempts(),
+            context,
+            estimate,
+            weight,
+            response: ResponseKind::None,
+            tap: None,
+            stream_tokens: None,
+            bytes: 0,
+        }))))
+    }
+}
+
+/// Adds to the detail what the request would have reserved.
+fn with_estimate(rejection: Rejection, estimate: Estimate) -> Rejection {
+    if rejection.refusal() == Refusal::ThrottleUnavailable {
+        return rejection;
+    }
+    let Estimate { prompt, output, .. } = estimate;
+    let detail = format!(
+        "{}; the prompt of this request is estimated at {prompt} tokens, and its output limit is \
+         {output}",
+        rejection.detail()
+    );
+    rejection.with_detail(detail)
+}
+
+/// Tokens that are reserved. They are settled once: at the end of the response, or on drop.
+#[derive(Debug)]
+pub(super) struct Reservation(Option<Box<OpenReservation>>);
+
+#[derive(Debug)]
+struct OpenReservation {
+    settings: Arc<Settings>,
+    permit_requests: PermitRequests,
+    decision: Decision,
+    // Gives permits in flight back when it is dropped.
+    release: Option<Release>,
+    context: RequestContext,
+    estimate: Estimate,
+    weight: Weight,
+    // The attempts of this request before it was forwarded.
+    attempts: u32,
+    response: ResponseKind,
+    tap: Option<Tap>,
+    stream_tokens: Option<StreamTokens>,
+    bytes: u64,
+}
+
+/// The kind of the response, which determines the charge.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum ResponseKind {
+    /// No response, or a failure that does not reveal what was computed.
+    None,
+    /// A status that means that nothing was computed.
+    NotComputed,
+    Stream,
+    Whole,
+}
+
+impl Reservation {
+    /// Looks at the response head and sets its headers.
+    pub(super) fn on_response<R>(&mut self, response: &mut Response<R>) {
+        let Some(open) = &mut self.0 else { return };
+        let limits = &open.settings.limits;
+        open.release = open.release.take().and_then(|release| release.on_response(response));
+        if let Some(headers) = limits.response_headers(&open.permit_requests, &open.decision) {
+            headers.apply(response);
+        }
+        let (status, headers) = (response.status(), response.headers());
+        let ours = response.extensions().get::<Rejection>().is_some();
+        let not_computed = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
+        let not_sent = ours && open.context.attempts() == open.attempts;
+        open.response = if not_computed || not_sent {
+            ResponseKind::NotComputed
+        } else if status.is_server_error() {
+            ResponseKind::None
+        } else if is_event_stream(headers) {
+            ResponseKind::Stream
+        } else {
+            ResponseKind::Whole
+        };
+        // Other layers read what the tap finds in failures too.
+        open.tap = Tap::claim(&open.context, status, headers);
+        if open.response == ResponseKind::Stream {
+            open.stream_tokens =
+                open.settings.estimator.tokenizer().cloned().map(StreamTokens::new);
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some(open) = self.0.take() {
+            open.settle();
+        }
+    }
+}
+
+impl OpenReservation {
+    fn settle(&self) {
+        let (prompt, output) = self.used();
+        let used = self.weight.of(prompt, output);
+        let reserved = self.weight.cost(&self.estimate);
+        let permits = if used >= reserved {
+            i64::try_from(used.saturating_sub(reserved)).unwrap_or(i64::MAX)
+        } else {
+            i64::try_from(reserved.saturating_sub(used)).map_or(i64::MIN, |less| -less)
+        };
+        if permits == 0 {
+            return;
+        }
+        let mut settlements = SmallVec::<[Settlement; 4]>::new();
+        for (request, outcome) in self.permit_requests.iter().zip(&self.decision.outcomes) {
+            // A limit in shadow that does not allow the request has taken nothing. A limit of
+            // failures counts no tokens.
+            if outcome.allows
+                && request.cost == reserved
+                && !matches!(request.allowance.0, AllowanceKind::Concurrency(_))
+            {
+                settlements.push(Settlement {
+                    key: request.key,
+                    overflow: request.overflow,
+                    allowance: request.allowance,
+                    window: outcome.window,
+                    permits,
+                });
+            }
+        }
+        self.settings.limits.store().backend().settle(&settlements);
+    }
+
+    /// Returns the tokens of the prompt and of the output.
+    fn used(&self) -> (u64, u64) {
+        let calls = self.context.attempts().saturating_sub(self.attempts);
+        let retries = u64::from(calls.saturating_sub(1)).saturating_mul(self.estimate.prompt);
+        let (prompt, output) = match self.response {
+            ResponseKind::NotComputed => (0, 0),
+            ResponseKind::None => (self.estimate.prompt, 0),
+            ResponseKind::Stream => self.streamed(),
+            ResponseKind::Whole => self.whole(),
+        };
+        (prompt.saturating_add(retries), output)
+    }
+
+    fn streamed(&self) -> (u64, u64) {
+        let delivered = match &self.stream_tokens {
+            Some(stream) => stream.tokens(),
+            None => self.context.generated_tokens(),
+        };
+        let least = self.context.least_generated_tokens();
+        let delivered = match self.estimate {
+            Estimate { is_media: true, output, .. } => output,
+            Estimate { bounded: true, .. } => delivered,
+            _ => delivered.max(self.bytes.div_ceil(4)),
+        };
+        match self.context.usage() {
+            Some(_) if self.context.stream_end() == Some(StreamEnd::Done) => {
+                self.reported(delivered, least)
+            }
+            // The usage of a part of the stream.
+            usage => {
+                let usage = usage.unwrap_or_default();
+                let prompt = self.estimate.prompt.max(usage.prompt_tokens.unwrap_or_default());
+                let output = delivered.max(usage.completion_tokens.unwrap_or_default());
+                self.within_bounds(prompt, output, least)
+            }
+        }
+    }
+
+    fn whole(&self) -> (u64, u64) {
+        let delivered = self.context.generated_tokens();
+        let text = delivered > 0 && self.estimate.bounded;
+        let guess = match self.estimate {
+            Estimate { is_media: true, output, .. } => output,
+            _ if text => delivered,
+            _ => self.bytes.div_ceil(4),
+        };
+        // A completion may repeat its prompt.
+        let prompt = self.context.usage().and_then(|usage| usage.prompt_tokens);
+        let repeated = prompt.unwrap_or(self.estimate.prompt);
+        let least = self.context.least_generated_tokens().saturating_sub(repeated);
+        if self.context.usage().is_some() {
+            self.reported(guess, least)
+        } else {
+            self.within_bounds(self.estimate.prompt, guess.min(self.max_output()), 0)
+        }
+    }
+
+    /// Returns the upstream's own count. `guess` is the output if the upstream reports none.
+    fn reported(&self, guess: u64, least: u64) -> (u64, u64) {
+        let usage = self.context.usage().unwrap_or_default();
+        let total = usage.total_tokens;
+        let without = |known: Option<u64>| Some(total?.saturating_sub(known?));
+        let prompt = usage
+            .prompt_tokens
+            .or_else(|| without(usage.completion_tokens))
+            .unwrap_or_else(|| self.estimate.prompt.min(total.unwrap_or(u64::MAX)));
+        let output =
+            usage.completion_tokens.or_else(|| without(Some(prompt))).filter(|tokens| *tokens > 0);
+        let generates_nothing = self.estimate.output == 0;
+        let output = output.unwrap_or(if generates_nothing { 0 } else { guess });
+        self.within_bounds(prompt, output, least)
+    }
+
+    /// Bounds a count by what the prompt and the output limit can have taken, and by the text that was
+    /// delivered. Reasoning is output.
+    fn within_bounds(&self, prompt: u64, output: u64, least: u64) -> (u64, u64) {
+        let max = self.estimate.max_prompt.saturating_add(MAX_TEMPLATE);
+        let prompt = prompt.min(max);
+        if self.estimate.output == 0 {
+            // No output was reserved, so both share the bound of the prompt.
+            (prompt, output.min(max.saturating_sub(prompt)))
+        } else {
+            (prompt, output.min(self.max_output()).max(least))
+        }
+    }
+
+    /// Returns the output limit. Without a limit that the upstream enforces, it is a token for each
+    /// byte.
+    fn max_output(&self) -> u64 {
+        let Estimate { output, bounded, .. } = self.estimate;
+        if bounded { output } else { output.max(self.bytes) }
+    }
+}
+
+impl Watch for Reservation {
+    fn data(&mut self, data: &Bytes) {
+        let Some(open) = &mut self.0 else { return };
+        open.bytes = open.bytes.saturating_add(data.len() as u64);
+        if let Some(tap) = &mut open.tap {
+            tap.data(data);
+        }
+        if let Some(stream_tokens) = &mut open.stream_tokens {
+            stream_tokens.feed(data.clone());
+        }
+    }
+
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        if let Some(tap) = self.0.as_mut().and_then(|open| open.tap.as_mut()) {
+            tap.trailers(trailers);
+        }
+    }
+
+    fn end(&mut self, end: BodyEnd) {
+        if let Some(tap) = self.0.as_mut().and_then(|open| open.tap.as_mut()) {
+            tap.end(end);
+        }
+        self.settle();
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}

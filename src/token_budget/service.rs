@@ -1,0 +1,142 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header::ACCEPT_ENCODING};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    body::ResponseBody,
+    estimate::PreparedRequest,
+    future::{ResponseFuture, Waiting},
+    reservation::ReservationRequest,
+    settings::Settings,
+};
+use crate::{
+    context::RequestContext,
+    limits::{Limit, PermitRequests, StoreDecision},
+    payload::{self, Payload},
+};
+
+/// Middleware that rejects requests beyond budgets of inference tokens.
+///
+/// [`TokenBudgetLayer`](super::TokenBudgetLayer) has the settings.
+#[derive(Clone, Debug)]
+pub struct TokenBudget<S> {
+    inner: S,
+    settings: Arc<Settings>,
+}
+
+impl<S> TokenBudget<S> {
+    /// Creates a service with one budget, whose counters are in memory.
+    #[must_use]
+    pub fn new(inner: S, limit: Limit) -> Self {
+        Self::from_parts(inner, Arc::new(Settings::new(limit)))
+    }
+
+    pub(super) const fn from_parts(inner: S, settings: Arc<Settings>) -> Self {
+        Self { inner, settings }
+    }
+
+    /// Returns a reference to the inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, R> Service<Request<Payload>> for TokenBudget<S>
+where
+    S: Service<Request<Payload>, Response = Response<R>> + Clone,
+    R: Body<Data = Bytes>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, S>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
+        let context = RequestContext::ensure(request.extensions_mut());
+        let settings = &self.settings;
+        let responder = settings.rejections.for_request(&request);
+        let prepared = match settings.estimator.prepare(&request) {
+            Ok(Some(prepared)) => prepared,
+            Ok(None) => {
+                let method = request.method().clone();
+                return ResponseFuture::pass(self.inner.call(request), None, method, false);
+            }
+            Err(rejection) => return ResponseFuture::reject(rejection, responder, context),
+        };
+        let weight = settings.weight_of(&request);
+        let cost = weight.cost(&prepared.estimate);
+        let mut permit_requests = PermitRequests::new();
+        if let Err(rejection) =
+            settings.limits.permit_requests(&request, &context, cost, &mut permit_requests)
+        {
+            return ResponseFuture::reject(rejection, responder, context);
+        }
+        let prepared =
+            match settings.fit_default_limit(&request, prepared, weight, &mut permit_requests) {
+                Ok(prepared) => prepared,
+                Err(rejection) => return ResponseFuture::reject(rejection, responder, context),
+            };
+        let PreparedRequest { estimate, body, hide_usage } = prepared;
+
+        let (mut parts, mut payload) = request.into_parts();
+        if let Some(body) = body
+            && let Err(exhausted) = payload::replace(&mut parts, &mut payload, body)
+        {
+            return ResponseFuture::reject(exhausted.into(), responder, context);
+        }
+        context.announce_response_is_read();
+        if estimate.bounded {
+            context.announce_output_is_limited();
+        }
+        parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let request = Request::from_parts(parts, payload);
+
+        let decision = settings.limits.store().backend().decide(&permit_requests);
+        let settings = Arc::clone(settings);
+        let reservation =
+            ReservationRequest { settings, permit_requests, context, estimate, weight };
+        match decision {
+            StoreDecision::Now(decision) => match reservation.finish(decision) {
+                Ok(reservation) => {
+                    let method = request.method().clone();
+                    let future = self.inner.call(request);
+                    ResponseFuture::pass(future, Some(reservation), method, hide_usage)
+                }
+                Err((rejection, context)) => ResponseFuture::reject(rejection, responder, context),
+            },
+            StoreDecision::Later(decision) => {
+                // The instance that is ready must be the one that is called later:
+                // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
+                let clone = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, clone);
+                ResponseFuture::wait(Waiting {
+                    decision,
+                    reservation,
+                    hide_usage,
+                    responder,
+                    inner,
+                    request,
+                })
+            }
+        }
+    }
+}
