@@ -98,7 +98,7 @@ impl Body for Pieces {
 const TINY: Upstream = Upstream {
     content_type: "application/json",
     pieces: 1,
-    piece: |_| r#"{"choices":[]}"#.to_owned(),
+    piece: |_| r#"{"choices":[{}]}"#.to_owned(),
     buffer: BUFFER,
     trailers: true,
 };
@@ -134,8 +134,10 @@ const LARGE: Upstream = Upstream {
 
 /// As small as events are, and as many as one response that is kept may have.
 const MANY: Upstream = Upstream {
-    piece: |number| {
-        if number < 14_999 { "data: {\"a\":1}\n\n" } else { "data: [DONE]\n\n" }.to_owned()
+    piece: |number| match number {
+        14_999 => "data: [DONE]\n\n".to_owned(),
+        14_998 => "data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n".to_owned(),
+        _ => "data: {\"a\":1}\n\n".to_owned(),
     },
     pieces: 15_000,
     trailers: false,

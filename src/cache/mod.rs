@@ -102,8 +102,9 @@
 //! |---|---|
 //! | `text/event-stream`, JSON lines | output, its end mark and the end of its body, see [`tap`](crate::tap) |
 //! | JSON on a route of a [known form](crate::model::BodyForm) | a result, such as a choice, an embedding or generated text |
+//! | image, sound or video | its length |
 //! | JSON on another route | its length or its grammar, and no sign of a failure |
-//! | other | its length; HTML pages and JSON errors are never stored |
+//! | other text or data on another route | its length; HTML pages and JSON errors are never stored |
 //!
 //! So a failure with a status of 200 is not stored, even if the form of the failure is unknown. A
 //! response that reached its output limit

@@ -60,7 +60,7 @@ async fn a_compressed_entry_is_converted_to_another_variant() {
 
 #[tokio::test]
 async fn a_short_entry_is_not_compressed() {
-    let upstream = Upstream::new(|_, _| json(&format!("{{\"a\":\"{}\"}}", "a".repeat(1_000))));
+    let upstream = Upstream::new(|_, _| json(&completion(0).replace('0', &"a".repeat(1_000))));
     let (whole, _) = layer(Scope::Identity);
     let (packed, _) = layer(Scope::Identity);
     let packed = packed.memory(MemoryTier::new().compress_above(2_000));

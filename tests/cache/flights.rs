@@ -35,11 +35,14 @@ fn gated() -> (Upstream, Arc<Semaphore>) {
         let gate = Arc::clone(&opened);
         Box::pin(async move {
             gate.acquire().await.unwrap().forget();
-            Ok(json(&format!("{{\"call\":{number}}}")))
+            Ok(json(&completion(number)))
         })
     });
     (upstream, gate)
 }
+
+/// The only choice of a completion, and its end.
+const CHUNK: &str = "data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n";
 
 /// An upstream whose only body comes through a channel.
 fn channelled() -> (Upstream, mpsc::UnboundedSender<Step>) {
@@ -65,7 +68,7 @@ async fn concurrent_requests_share_one_call() {
     for (context, call) in contexts {
         let response = call.await.unwrap();
         let status = response.headers()["cache-status"].to_str().unwrap().to_owned();
-        assert_eq!(text(response).await, r#"{"call":0}"#);
+        assert_eq!(text(response).await, completion(0));
         outcomes.push((context.outcome().cache.unwrap().as_str(), status));
     }
     let body_of = |status: &str| format!("tower-inference; fwd=miss{status}");
@@ -86,18 +89,17 @@ async fn a_late_follower_reads_a_stream_from_its_start() {
     let (layer, _) = layer(Scope::Identity);
     let (upstream, sender) = channelled();
     let mut first = send(&layer, &upstream, streamed()).await.into_body();
-    sender.send(Step::Data(b"data: 1\n\n")).unwrap();
-    assert_eq!(first.frame().await.unwrap().unwrap().into_data().unwrap(), "data: 1\n\n");
+    sender.send(Step::Data(CHUNK.as_bytes())).unwrap();
+    assert_eq!(first.frame().await.unwrap().unwrap().into_data().unwrap(), CHUNK);
     // The upstream is still sending.
     let second = send(&layer, &upstream, streamed()).await;
     sender.send(Step::Data(b"data: [DONE]\n\n")).unwrap();
     drop(sender);
-    let frames = |text: &'static [&'static str]| text.to_vec();
-    assert_eq!(read(second).await.0, frames(&["data: 1\n\n", "data: [DONE]\n\n"]));
+    assert_eq!(read(second).await.0, [CHUNK, "data: [DONE]\n\n"]);
     assert_eq!(first.collect().await.unwrap().to_bytes(), "data: [DONE]\n\n");
     // The stored stream is replayed.
     let third = send(&layer, &upstream, streamed()).await;
-    assert_eq!(read(third).await.0, frames(&["data: 1\n\n", "data: [DONE]\n\n"]));
+    assert_eq!(read(third).await.0, [CHUNK, "data: [DONE]\n\n"]);
     assert_eq!(upstream.calls(), 1);
 }
 
@@ -122,7 +124,8 @@ async fn followers_outlive_the_leader() {
         let mut first = begin(&layer, &upstream, streamed());
         let second = begin(&layer, &upstream, streamed());
         let third = begin(&layer, &upstream, streamed());
-        let chunks: [&'static [u8]; 4] = [b"data: 1\n\n", b"data: 2\n", b"\n", b"data: [DONE]\n\n"];
+        let chunks: [&'static [u8]; 4] =
+            [CHUNK.as_bytes(), b"data: {}\n", b"\n", b"data: [DONE]\n\n"];
         if leaves_at == 0 {
             drop(first);
         } else {
@@ -176,7 +179,7 @@ async fn rejections_are_not_shared() {
                 let response = responder.respond::<()>(rejection, &context(&request));
                 return Ok(response.map(|_| ScriptedBody::new([Step::Data(b"refused")])));
             }
-            Ok(json(&format!("{{\"call\":{number}}}")))
+            Ok(json(&completion(number)))
         })
     });
     let (layer, _) = layer(Scope::Identity);
@@ -207,7 +210,7 @@ async fn errors_are_not_shared() {
         let gate = Arc::clone(&opened);
         Box::pin(async move {
             gate.acquire().await.unwrap().forget();
-            if number == 0 { Err(Fault) } else { Ok(json(&format!("{{\"call\":{number}}}"))) }
+            if number == 0 { Err(Fault) } else { Ok(json(&completion(number))) }
         })
     });
     let (layer, _) = layer(Scope::Identity);
@@ -216,8 +219,8 @@ async fn errors_are_not_shared() {
     assert_eq!(first.await.err(), Some(Fault));
     // The second request begins its own call, which the third one shares.
     let (second, third) = tokio::join!(second, third);
-    assert_eq!(text(second.unwrap()).await, r#"{"call":1}"#);
-    assert_eq!(text(third.unwrap()).await, r#"{"call":1}"#);
+    assert_eq!(text(second.unwrap()).await, completion(1));
+    assert_eq!(text(third.unwrap()).await, completion(1));
     assert_eq!(upstream.calls(), 2);
 }
 
@@ -230,7 +233,7 @@ async fn a_panic_unwinds_in_the_leader() {
         Box::pin(async move {
             gate.acquire().await.unwrap().forget();
             assert!(number > 0, "a fault of the client");
-            Ok(json(&format!("{{\"call\":{number}}}")))
+            Ok(json(&completion(number)))
         })
     });
     let (layer, _) = layer(Scope::Identity);
@@ -242,7 +245,7 @@ async fn a_panic_unwinds_in_the_leader() {
             break body_of;
         }
     };
-    assert_eq!(text(second_told.unwrap()).await, r#"{"call":1}"#);
+    assert_eq!(text(second_told.unwrap()).await, completion(1));
     let first = tokio::spawn(first).await;
     assert!(first.unwrap_err().is_panic());
 }
@@ -272,7 +275,7 @@ async fn a_panic_in_call_leaves_no_flight() {
     // The bound of one shared call is still free.
     let upstream = Upstream::numbers();
     for _ in 0..2 {
-        assert_eq!(body_of(&layer, &upstream, streamed()).await, r#"{"call":0}"#);
+        assert_eq!(body_of(&layer, &upstream, streamed()).await, completion(0));
     }
 }
 
@@ -350,7 +353,7 @@ async fn private_responses_are_not_shared_between_callers() {
         for (scope, expected) in [(Scope::Tenant, 4), (Scope::Identity, 2)] {
             let (layer, _) = layer(scope);
             let upstream = Upstream::new(move |number, _| {
-                let mut response = json(&format!("{{\"call\":{number}}}"));
+                let mut response = json(&completion(number));
                 response.headers_mut().insert(name, value.parse().unwrap());
                 response
             });
@@ -499,7 +502,7 @@ async fn calls_beyond_the_memory_limit_are_not_shared() {
     assert_eq!(memory.taken_bytes(), 16 << 10);
     gate.add_permits(9);
     for call in calls {
-        assert!(body_when_ready(call).await.starts_with("{\"call\":"));
+        assert!(body_when_ready(call).await.starts_with("{\"choices\":"));
         assert!(memory.taken_bytes() <= memory.max_bytes());
     }
     assert_eq!((layer.entries(), memory.taken_bytes()), (2, 0));
@@ -548,7 +551,7 @@ async fn a_large_response_admits_no_more_readers() {
         first.frame().await.unwrap().unwrap();
     }
     let other = Upstream::numbers();
-    assert_eq!(body_of(&layer, &other, streamed()).await, r#"{"call":0}"#);
+    assert_eq!(body_of(&layer, &other, streamed()).await, completion(0));
 }
 
 #[tokio::test]
@@ -562,7 +565,7 @@ async fn each_reader_has_its_own_context() {
         let mut outcome = context.outcome();
         outcome.upstream_status = Some(StatusCode::OK);
         context.set_outcome(outcome);
-        json("[]")
+        json(&completion(0))
     });
     let requests = [plain(), plain()];
     let contexts = requests.each_ref().map(context);
@@ -584,7 +587,7 @@ async fn a_layer_inside_of_itself_is_bypassed() {
     let service = layer.layer(layer.layer(upstream.clone()));
     for _ in 0..2 {
         let response = service.clone().oneshot(plain()).await.unwrap();
-        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), r#"{"call":0}"#);
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), completion(0));
     }
     assert_eq!(upstream.calls(), 1);
 }

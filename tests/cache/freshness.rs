@@ -63,7 +63,7 @@ async fn routes_and_models_have_their_own_ttl() {
 async fn responses_set_their_ttl_with_from_responses() {
     let says = |control: &'static str| {
         Upstream::new(move |_, _| {
-            let mut response = json("[]");
+            let mut response = json(&completion(0));
             response.headers_mut().insert("cache-control", control.parse().unwrap());
             response
         })
@@ -87,7 +87,7 @@ async fn the_age_in_other_caches_counts() {
     let (layer, clock) = layer(Scope::Identity);
     clock.advance(SECOND * 1_000);
     let upstream = Upstream::new(|_, _| {
-        let mut response = json("[]");
+        let mut response = json(&completion(0));
         response.headers_mut().insert("age", "100".parse().unwrap());
         response
     });
@@ -113,7 +113,7 @@ async fn setting_the_wall_clock_back_extends_no_entry() {
     body_of(&layer, &upstream, plain()).await;
     clock.advance(SECOND * 300);
     clock.set_wall(std::time::UNIX_EPOCH);
-    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":1}"#);
+    assert_eq!(body_of(&layer, &upstream, plain()).await, completion(1));
 }
 
 #[tokio::test]
@@ -141,11 +141,11 @@ async fn cache_control_of_an_authorized_caller_is_obeyed() {
     assert!(is_hit("only-if-cached").await);
     let stored = send(&layer, &upstream, controlled_by("no-store")).await;
     assert_eq!(status(&stored), "fwd=bypass");
-    assert_eq!(text(stored).await, r#"{"call":5}"#);
-    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":0}"#);
+    assert_eq!(text(stored).await, completion(5));
+    assert_eq!(body_of(&layer, &upstream, plain()).await, completion(0));
     // The new response replaces the entry.
-    assert_eq!(body_of(&layer, &upstream, controlled_by("no-cache")).await, r#"{"call":6}"#);
-    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":6}"#);
+    assert_eq!(body_of(&layer, &upstream, controlled_by("no-cache")).await, completion(6));
+    assert_eq!(body_of(&layer, &upstream, plain()).await, completion(6));
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn concurrent_no_cache_requests_share_one_call() {
         let gate = Arc::clone(&opened);
         Box::pin(async move {
             gate.acquire().await.unwrap().forget();
-            Ok(json(&format!("{{\"call\":{number}}}")))
+            Ok(json(&completion(number)))
         })
     });
     gate.add_permits(1);
@@ -211,7 +211,7 @@ async fn concurrent_no_cache_requests_share_one_call() {
     }
     gate.add_permits(100);
     for call in calls {
-        assert_eq!(text(call.await.unwrap().unwrap()).await, r#"{"call":1}"#);
+        assert_eq!(text(call.await.unwrap().unwrap()).await, completion(1));
     }
     assert_eq!(upstream.calls(), 2);
 }
@@ -227,7 +227,7 @@ async fn a_stale_entry_is_served_while_it_is_revalidated() {
         let gate = Arc::clone(&opened);
         Box::pin(async move {
             gate.acquire().await.unwrap().forget();
-            Ok(json(&format!("{{\"call\":{number}}}")))
+            Ok(json(&completion(number)))
         })
     });
     body_of(&layer, &upstream, plain()).await;
@@ -241,7 +241,7 @@ async fn a_stale_entry_is_served_while_it_is_revalidated() {
         (status(&stale), &stale.headers()["age"]),
         ("hit; ttl=-10", &"310".parse().unwrap())
     );
-    assert_eq!(text(stale).await, r#"{"call":0}"#);
+    assert_eq!(text(stale).await, completion(0));
     // The fetching request is dropped, and the next one fetches.
     fetching.abort();
     assert!(fetching.await.is_err());
@@ -249,18 +249,18 @@ async fn a_stale_entry_is_served_while_it_is_revalidated() {
     while upstream.calls() < 3 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":0}"#);
+    assert_eq!(body_of(&layer, &upstream, plain()).await, completion(0));
     gate.add_permits(1);
     let fetched = fetching.await.unwrap().unwrap();
     assert_eq!(status(&fetched), "fwd=stale");
-    assert_eq!(text(fetched).await, r#"{"call":2}"#);
-    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":2}"#);
+    assert_eq!(text(fetched).await, completion(2));
+    assert_eq!(body_of(&layer, &upstream, plain()).await, completion(2));
     assert_eq!(upstream.calls(), 3);
 
     // After that time every request waits.
     clock.advance(SECOND * 360);
     gate.add_permits(1);
-    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":3}"#);
+    assert_eq!(body_of(&layer, &upstream, plain()).await, completion(3));
 }
 
 #[tokio::test]
@@ -269,7 +269,7 @@ async fn a_stale_entry_replaces_errors() {
     let failures: [Failure; 3] = [
         |_| Err(Fault),
         |_| {
-            let mut response = json("[]");
+            let mut response = json(&completion(0));
             *response.status_mut() = StatusCode::BAD_GATEWAY;
             Ok(response)
         },
@@ -289,7 +289,8 @@ async fn a_stale_entry_replaces_errors() {
                 layer
             };
             let upstream = Upstream::of(move |number, request| {
-                let response = if number == 0 { Ok(json("[]")) } else { failure(request) };
+                let response =
+                    if number == 0 { Ok(json(&completion(0))) } else { failure(request) };
                 Box::pin(async { response })
             });
             body_of(&layer, &upstream, plain()).await;
@@ -318,7 +319,7 @@ async fn a_stale_entry_replaces_no_other_response() {
     let (layer, clock) = layer(Scope::Identity);
     let layer = layer.freshness(Freshness::new().stale_if_error(SECOND * 60));
     let upstream = Upstream::new(|number, _| {
-        let mut response = json("[]");
+        let mut response = json(&completion(0));
         if number > 0 {
             *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         }
@@ -337,7 +338,7 @@ async fn must_revalidate_forbids_stale_entries() {
         Freshness::new().stale_if_error(SECOND * 60).stale_while_revalidate(SECOND * 60),
     );
     let upstream = Upstream::of(|number, _| {
-        let mut response = json("[]");
+        let mut response = json(&completion(0));
         let control = "must-revalidate".parse().unwrap();
         response.headers_mut().insert("cache-control", control);
         let response = if number == 0 { Ok(response) } else { Err(Fault) };
@@ -353,7 +354,7 @@ async fn wide_scopes_hide_cache_status_by_default() {
     for scope in [Scope::Tenant, Scope::Shared, Scope::by(|_| Some(String::new()))] {
         let (layer, clock) = layer(scope);
         let upstream = Upstream::new(|_, _| {
-            let mut response = json("[]");
+            let mut response = json(&completion(0));
             let date = "Mon, 23 Nov 2026 09:08:07 GMT".parse().unwrap();
             response.headers_mut().insert("date", date);
             response

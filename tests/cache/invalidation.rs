@@ -32,17 +32,17 @@ async fn invalidated_responses_are_not_served() {
         let upstream = Upstream::numbers();
         body_of(&layer, &upstream, base()).await;
         forgets_others(&layer);
-        assert_eq!(body_of(&layer, &upstream, base()).await, r#"{"call":0}"#, "{number}");
+        assert_eq!(body_of(&layer, &upstream, base()).await, completion(0), "{number}");
         forgets(&layer);
-        assert_eq!(body_of(&layer, &upstream, base()).await, r#"{"call":1}"#, "{number}");
+        assert_eq!(body_of(&layer, &upstream, base()).await, completion(1), "{number}");
     }
     let (layer, _) = layer(Scope::Tenant);
     let upstream = Upstream::numbers();
     body_of(&layer, &upstream, base()).await;
     layer.invalidate(&request("chat", "m", "u"));
-    assert_eq!(body_of(&layer, &upstream, base()).await, r#"{"call":0}"#);
+    assert_eq!(body_of(&layer, &upstream, base()).await, completion(0));
     layer.invalidate(&base());
-    assert_eq!(body_of(&layer, &upstream, base()).await, r#"{"call":1}"#);
+    assert_eq!(body_of(&layer, &upstream, base()).await, completion(1));
 }
 
 /// A call from before the invalidation is neither stored nor joined after it.
@@ -55,15 +55,15 @@ async fn invalidation_concerns_calls_in_flight() {
         let upstream = Upstream::numbers();
         let first = send(&layer, &upstream, plain()).await;
         invalidate(&layer);
-        assert_eq!(text(first).await, r#"{"call":0}"#);
+        assert_eq!(text(first).await, completion(0));
         assert_eq!(layer.entries(), 0);
 
         // It does not replace a newer response either.
         let second = send(&layer, &upstream, plain()).await;
         invalidate(&layer);
         let third = send(&layer, &upstream, plain()).await;
-        assert_eq!(text(third).await, r#"{"call":2}"#);
-        assert_eq!(text(second).await, r#"{"call":1}"#);
-        assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":2}"#);
+        assert_eq!(text(third).await, completion(2));
+        assert_eq!(text(second).await, completion(1));
+        assert_eq!(body_of(&layer, &upstream, plain()).await, completion(2));
     }
 }

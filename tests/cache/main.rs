@@ -120,9 +120,9 @@ impl Upstream {
         Self { respond: Arc::new(respond), calls: Arc::default() }
     }
 
-    /// Responds with the number of the call as JSON.
+    /// Responds with the number of the call in a completion.
     fn numbers() -> Self {
-        Self::new(|number, _| json(&format!("{{\"call\":{number}}}")))
+        Self::new(|number, _| json(&completion(number)))
     }
 
     fn calls(&self) -> usize {
@@ -143,6 +143,11 @@ impl Service<Request<Payload>> for Upstream {
         let number = self.calls.fetch_add(1, SeqCst);
         (self.respond)(number, request)
     }
+}
+
+/// A completion with this number, which is stored because it holds a result.
+fn completion(number: usize) -> String {
+    format!("{{\"choices\":[{{\"message\":{{\"content\":\"{number}\"}}}}]}}")
 }
 
 /// A JSON response with its length.

@@ -28,27 +28,35 @@ async fn is_kept(
 }
 
 fn with(name: &'static str, value: &'static str) -> Response<ScriptedBody> {
-    let mut response = json("[]");
+    let mut response = json(&completion(0));
     response.headers_mut().insert(name, value.parse().unwrap());
     response
 }
 
 fn status(status: u16) -> Response<ScriptedBody> {
-    let mut response = json("[]");
+    let mut response = json(&completion(0));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     response
 }
 
 #[tokio::test]
 async fn complete_responses_are_stored() {
-    assert!(is_kept(|| json("[]"), plain).await);
+    assert!(is_kept(|| json(&completion(0)), plain).await);
     assert!(is_kept(|| status(201), plain).await);
     assert!(is_kept(|| with("vary", "accept, accept-encoding"), plain).await);
-    // The body has the length.
-    let sized = || {
+    // A body has its length: of an image anywhere, and of any type where no form is known.
+    fn sized() -> Response<ScriptedBody> {
         Response::new(ScriptedBody::new([Step::Data(b"\0\x01"), Step::Data(b"\x02")]).announce(3))
+    }
+    let image = || {
+        let mut response = sized();
+        response.headers_mut().insert("content-type", "image/png".parse().unwrap());
+        response
     };
-    assert!(is_kept(sized, plain).await);
+    let elsewhere = || post(Some(user("a")), "/elsewhere", r#"{"temperature":0}"#);
+    assert!(!is_kept(sized, plain).await);
+    assert!(is_kept(image, plain).await);
+    assert!(is_kept(sized, elsewhere).await);
     // Without a length, the grammar proves that JSON is complete.
     let grammar = || {
         let body = ScriptedBody::new([Step::Data(b"[[0.5,"), Step::Data(b"1],[2,3]]")]);
@@ -112,12 +120,13 @@ async fn responses_can_forbid_to_be_stored() {
 #[tokio::test]
 async fn truncated_bodies_are_not_stored() {
     let short = || {
-        let mut response = json("[]");
+        let mut response = json(&completion(0));
         response.headers_mut().insert("content-length", "3".parse().unwrap());
         response
     };
     assert!(!is_kept(short, plain).await);
-    let broken = || json("[]").map(|_| ScriptedBody::new([Step::Data(b"{"), Step::Error]));
+    let broken =
+        || json(&completion(0)).map(|_| ScriptedBody::new([Step::Data(b"{"), Step::Error]));
     assert!(!is_kept(broken, plain).await);
     let unsized_json = |body: &'static [u8]| {
         let body = ScriptedBody::new([Step::Data(body)]);
@@ -137,7 +146,7 @@ async fn incomplete_streams_are_not_stored() {
         // An end mark without content.
         (2, || vec![Step::Data(b"data: {}\n\n"), Step::Data(b"data: [DONE]\n\n")]),
         (2, || vec![Step::Data(b"data: [DONE]\n\n")]),
-        (1, || vec![Step::Data(b"data: {\"a\":1}\n\n"), Step::Data(b"data: [DONE]\n\n")]),
+        (2, || vec![Step::Data(b"data: {\"a\":1}\n\n"), Step::Data(b"data: [DONE]\n\n")]),
         (1, || vec![Step::Data(b"data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n")]),
         (1, || vec![Step::Data(b"data:{\"token\":{},\"generated_text\":\"x\"}\n\n")]),
         // No end mark.
@@ -201,7 +210,8 @@ async fn large_responses_are_not_stored() {
 async fn trailers_are_stored() {
     let upstream = Upstream::new(|_, _| {
         let trailers = [(header::ETAG, "7".parse().unwrap())].into_iter().collect();
-        events([Step::Data(b"data: 1\n\ndata: [DONE]\n\n"), Step::Trailers(trailers)])
+        let events = b"data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+        self::events([Step::Data(events), Step::Trailers(trailers)])
     });
     let (layer, _) = layer(Scope::Identity);
     for _ in 0..2 {
@@ -214,7 +224,7 @@ async fn trailers_are_stored() {
 #[tokio::test]
 async fn headers_of_one_hop_or_one_caller_are_not_stored() {
     let upstream = Upstream::new(|_, _| {
-        let mut response = json("[]");
+        let mut response = json(&completion(0));
         for (name, value) in [
             ("connection", "x-hop"),
             ("x-hop", "1"),
@@ -250,14 +260,14 @@ async fn a_fallback_response_is_not_stored() {
         if number == 0 {
             context(&request).set_fell_back();
         }
-        json(&format!("{{\"call\":{number}}}"))
+        json(&completion(number))
     });
     let request = plain();
     let record = context(&request);
-    assert_eq!(body_of(&layer, &upstream, request).await, r#"{"call":0}"#);
+    assert_eq!(body_of(&layer, &upstream, request).await, completion(0));
     assert!(record.outcome().fell_back);
-    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":1}"#);
-    assert_eq!(body_of(&layer, &upstream, plain()).await, r#"{"call":1}"#);
+    assert_eq!(body_of(&layer, &upstream, plain()).await, completion(1));
+    assert_eq!(body_of(&layer, &upstream, plain()).await, completion(1));
 }
 
 #[tokio::test]
@@ -265,7 +275,7 @@ async fn the_upstream_is_asked_for_uncompressed_responses() {
     let (layer, _) = layer(Scope::Identity);
     let upstream = Upstream::new(|_, request| {
         assert_eq!(request.headers()["accept-encoding"], "identity");
-        json("[]")
+        json(&completion(0))
     });
     let mut request = plain();
     request.headers_mut().insert("accept-encoding", "gzip".parse().unwrap());
@@ -276,7 +286,7 @@ async fn the_upstream_is_asked_for_uncompressed_responses() {
 async fn memory_is_bounded() {
     let (layer, _) = layer(Scope::Identity);
     let layer = layer.memory(MemoryTier::new().max_bytes(1 << 20).max_entry_bytes(64 << 10));
-    let upstream = Upstream::new(|_, _| json(&format!("\"{}\"", "x".repeat(20_000))));
+    let upstream = Upstream::new(|_, _| json(&completion(0).replace('0', &"x".repeat(20_000))));
     for number in 0..200 {
         let body = format!(r#"{{"temperature":0,"n":{number}}}"#);
         body_of(&layer, &upstream, post(Some(user("a")), CHAT, &body)).await;

@@ -123,7 +123,7 @@ const DONE: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndat
 async fn replicas_serve_the_responses_of_others() {
     let map = Map::default();
     let [one, other] = [map.replica(), map.replica()];
-    assert_eq!(body_of(&one, &Upstream::numbers(), plain()).await, r#"{"call":0}"#);
+    assert_eq!(body_of(&one, &Upstream::numbers(), plain()).await, completion(0));
 
     let request = plain();
     let context = context(&request);
@@ -131,14 +131,14 @@ async fn replicas_serve_the_responses_of_others() {
     assert!(status(&response).starts_with("tower-inference; hit; ttl="), "{}", status(&response));
     assert_eq!(response.headers()[header::AGE], "0");
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
-    assert_eq!(text(response).await, r#"{"call":0}"#);
+    assert_eq!(text(response).await, completion(0));
     assert_eq!(context.outcome().cache, Some(CacheOutcome::Hit));
     let [counts] = &other.counts()[..] else { panic!("one route and model") };
     assert_eq!((counts.hits, counts.misses, counts.stored), (1, 0, 0));
 
     // The response is in memory now.
     let reads = map.reads();
-    assert_eq!(body_of(&other, &nobody(), plain()).await, r#"{"call":0}"#);
+    assert_eq!(body_of(&other, &nobody(), plain()).await, completion(0));
     assert_eq!(map.reads(), reads);
 }
 
@@ -166,7 +166,7 @@ async fn the_tier_stores_chunks_and_trailers() {
 async fn only_stored_responses_reach_the_tier() {
     let map = Map::default();
     let failing = Upstream::new(|_, _| {
-        let mut response = json("[]");
+        let mut response = json(&completion(0));
         *response.status_mut() = StatusCode::BAD_REQUEST;
         response
     });
@@ -218,7 +218,7 @@ async fn concurrent_requests_share_one_lookup() {
     tokio::task::yield_now().await;
     gate.add_permits(1_000);
     for asked in asks {
-        assert_eq!(asked.await.unwrap(), r#"{"call":0}"#);
+        assert_eq!(asked.await.unwrap(), completion(0));
     }
     // One read of the response, and of the epochs of the model, the tenant and all entries.
     assert_eq!(map.reads() - before, 4);
@@ -245,7 +245,7 @@ async fn followers_outlive_the_leader_of_a_lookup() {
     assert!(first.await.unwrap_err().is_cancelled());
     gate.add_permits(1_000);
     for asked in asks {
-        assert_eq!(asked.await.unwrap(), r#"{"call":0}"#);
+        assert_eq!(asked.await.unwrap(), completion(0));
     }
     assert_eq!(upstream.calls(), 1);
     // The last request ends the lookup, and the upstream is not called.
@@ -269,14 +269,14 @@ async fn no_cache_replaces_the_response_in_the_tier() {
     let upstream = Upstream::numbers();
     let replica = || map.replica().client_control(ClientControl::new(|_| true));
     body_of(&replica(), &upstream, plain()).await;
-    assert_eq!(body_of(&replica(), &upstream, controlled_by("no-cache")).await, r#"{"call":1}"#);
-    assert_eq!(body_of(&replica(), &nobody(), plain()).await, r#"{"call":1}"#);
-    assert_eq!(body_of(&replica(), &nobody(), controlled_by("max-age=60")).await, r#"{"call":1}"#);
+    assert_eq!(body_of(&replica(), &upstream, controlled_by("no-cache")).await, completion(1));
+    assert_eq!(body_of(&replica(), &nobody(), plain()).await, completion(1));
+    assert_eq!(body_of(&replica(), &nobody(), controlled_by("max-age=60")).await, completion(1));
     assert_eq!(
         body_of(&replica(), &upstream, controlled_by("min-fresh=3600")).await,
-        r#"{"call":2}"#
+        completion(2)
     );
-    assert_eq!(body_of(&replica(), &upstream, controlled_by("max-age=0")).await, r#"{"call":3}"#);
+    assert_eq!(body_of(&replica(), &upstream, controlled_by("max-age=0")).await, completion(3));
 }
 
 /// The request joins a lookup and does not accept its entry.
@@ -304,7 +304,7 @@ async fn no_cache_does_not_accept_a_shared_lookup() {
     for asked in asks {
         responses.push(asked.await.unwrap());
     }
-    assert_eq!(responses, [r#"{"call":0}"#, r#"{"call":1}"#, r#"{"call":1}"#]);
+    assert_eq!(responses, [completion(0), completion(1), completion(1)]);
 }
 
 #[tokio::test]
@@ -324,7 +324,7 @@ async fn stale_entries_of_the_tier_replace_errors() {
     body_of(&replica().0, &upstream, plain()).await;
 
     let down = Upstream::new(|_, _| {
-        let mut response = json("[]");
+        let mut response = json(&completion(0));
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response
     });
@@ -336,7 +336,7 @@ async fn stale_entries_of_the_tier_replace_errors() {
         let response = send(&other, &failing, plain()).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert!(status(&response).contains("hit; ttl=-3300"), "{}", status(&response));
-        assert_eq!(text(response).await, r#"{"call":0}"#);
+        assert_eq!(text(response).await, completion(0));
         assert_eq!(failing.calls(), 1);
         // Not for a request that does not accept stale entries.
         match other.layer(failing.clone()).oneshot(controlled_by("min-fresh=1")).await {
@@ -348,7 +348,7 @@ async fn stale_entries_of_the_tier_replace_errors() {
     let (other, clock) = replica();
     clock.advance(Duration::from_secs(3_600));
     clock.set_wall(std::time::UNIX_EPOCH + Duration::from_secs(1_795_424_887 + 3_600));
-    assert_eq!(body_of(&other, &upstream, plain()).await, r#"{"call":1}"#, "it is up again");
+    assert_eq!(body_of(&other, &upstream, plain()).await, completion(1), "it is up again");
 }
 
 #[tokio::test]
@@ -371,14 +371,10 @@ async fn invalidation_concerns_all_replicas() {
         let (one, upstream) = (map.replica(), Upstream::numbers());
         body_of(&one, &upstream, request()).await;
         one.invalidate_route("another");
-        assert_eq!(body_of(&map.replica(), &nobody(), request()).await, r#"{"call":0}"#);
+        assert_eq!(body_of(&map.replica(), &nobody(), request()).await, completion(0));
         invalidate(&one, &request());
-        assert_eq!(
-            body_of(&map.replica(), &upstream, request()).await,
-            r#"{"call":1}"#,
-            "{number}"
-        );
-        assert_eq!(body_of(&one, &nobody(), request()).await, r#"{"call":1}"#, "{number}");
+        assert_eq!(body_of(&map.replica(), &upstream, request()).await, completion(1), "{number}");
+        assert_eq!(body_of(&one, &nobody(), request()).await, completion(1), "{number}");
     }
 }
 
@@ -387,9 +383,9 @@ async fn an_unavailable_tier_is_a_miss() {
     let map = Map::default();
     map.held().away = true;
     let (one, upstream) = (map.replica_by(|tier| tier.encrypted()), Upstream::numbers());
-    assert_eq!(body_of(&one, &upstream, plain()).await, r#"{"call":0}"#);
-    assert_eq!(body_of(&one, &upstream, plain()).await, r#"{"call":0}"#, "memory is still there");
-    assert_eq!(body_of(&map.replica(), &upstream, plain()).await, r#"{"call":1}"#);
+    assert_eq!(body_of(&one, &upstream, plain()).await, completion(0));
+    assert_eq!(body_of(&one, &upstream, plain()).await, completion(0), "memory is still there");
+    assert_eq!(body_of(&map.replica(), &upstream, plain()).await, completion(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -398,7 +394,7 @@ async fn a_lease_lets_one_replica_call_the_upstream() {
     let upstream = Upstream::of(|number, _| {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(300)).await;
-            Ok(json(&format!("{{\"call\":{number}}}")))
+            Ok(json(&completion(number)))
         })
     });
     let asks: Vec<_> = (0..8)
@@ -409,7 +405,7 @@ async fn a_lease_lets_one_replica_call_the_upstream() {
         })
         .collect();
     for asked in asks {
-        assert_eq!(asked.await.unwrap(), r#"{"call":0}"#);
+        assert_eq!(asked.await.unwrap(), completion(0));
     }
     assert_eq!(upstream.calls(), 1);
     assert!(map.held().leases.is_empty());
@@ -461,11 +457,11 @@ async fn a_panic_after_a_lookup_unwinds_in_the_leader() {
     let replica = map.replica();
     let upstream = Upstream::of(|number, _| {
         assert!(number > 0, "of the first");
-        Box::pin(async { Ok(json("[]")) })
+        Box::pin(async { Ok(json(&completion(0))) })
     });
     let first = tokio::spawn(replica.layer(upstream.clone()).oneshot(plain()));
     assert!(first.await.unwrap_err().is_panic());
-    assert_eq!(body_of(&replica, &upstream, plain()).await, "[]");
+    assert_eq!(body_of(&replica, &upstream, plain()).await, completion(0));
 }
 
 /// A service that counts its readiness.
@@ -492,10 +488,10 @@ async fn the_ready_instance_is_called() {
 
         fn call(&mut self, _: Request<Payload>) -> Self::Future {
             assert!(std::mem::take(&mut self.0), "not made ready");
-            ready(Ok(json("[]")))
+            ready(Ok(json(&completion(0))))
         }
     }
 
     let response = Map::default().replica().layer(Careful(false)).oneshot(plain()).await.unwrap();
-    assert_eq!(text(response).await, "[]");
+    assert_eq!(text(response).await, completion(0));
 }

@@ -30,6 +30,9 @@ use tower_inference::{
 
 use crate::token::{self, Signer};
 
+/// A cache stores a completion only when it holds a result.
+const COMPLETION: &str = r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}"#;
+
 /// The service that each layer is added to: takes any body, and answers as a server does, with two
 /// fields and room for more.
 #[derive(Clone, Copy, Debug)]
@@ -45,10 +48,10 @@ impl<B> Service<Request<B>> for Trivial {
     }
 
     fn call(&mut self, _request: Request<B>) -> Self::Future {
-        let mut response = Response::new(Full::new(Bytes::from_static(br#"{"a":1}"#)));
+        let mut response = Response::new(Full::new(Bytes::from_static(COMPLETION.as_bytes())));
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("7"));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("64"));
         *response.headers_mut() = headers;
         ready(Ok(response))
     }
