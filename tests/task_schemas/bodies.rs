@@ -37,7 +37,8 @@ pub(crate) fn bodies(task: &str) -> Vec<Value> {
             "temperature": 1, "top_p": 0.5, "top_k": 5, "stream": true,
             "metadata": {"user_id": "u"}, "thinking": {"type": "enabled", "budget_tokens": 1024},
             "tools": [{"name": "f", "description": "d", "input_schema": {"type": "object"}},
-                {"type": "web_search_20250305", "name": "web_search"}],
+                {"type": "web_search_20250305", "name": "web_search"},
+                {"type": "mcp_toolset", "mcp_server_name": "docs"}],
             "tool_choice": {"type": "auto"},
             "messages": [
                 {"role": "user", "content": [{"type": "text", "text": "?"},
@@ -369,6 +370,7 @@ fn responses() -> Vec<Value> {
                 {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
                     "content": [{"type": "output_text", "text": "Rain.", "annotations": []}]},
                 {"type": "item_reference", "id": "msg_0"},
+                {"id": "msg_1"},
             ],
             "tools": [
                 {"type": "function", "name": "weather", "parameters": {"type": "object"},

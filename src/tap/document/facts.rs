@@ -176,10 +176,10 @@ impl DocumentFacts {
                 (self.choice, self.choice_ended) = (0, false);
             }
             (Container::Part, MemberRole::Message | MemberRole::Response | MemberRole::Output)
-            | (_, MemberRole::Output | MemberRole::Text(TextKind::Content)) => {
-                if container == Container::Root {
-                    self.flags.add(DocumentFlags::OUTPUT);
-                }
+            | (_, MemberRole::Output | MemberRole::Text(TextKind::Content))
+                if container == Container::Root =>
+            {
+                self.flags.add(DocumentFlags::OUTPUT);
             }
             (Container::Other, MemberRole::Embeddings) => self.flags.add(DocumentFlags::RESULT),
             _ => {}
