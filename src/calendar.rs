@@ -1,13 +1,13 @@
-//! Dates of the proleptic Gregorian calendar, in UTC.
+//! Dates in UTC of the proleptic Gregorian calendar.
 //!
-//! The algorithms are Howard Hinnant's ("chrono-Compatible Low-Level Date Algorithms"). They count
-//! from a first of March, so that the day a leap year adds is the last of its year. 400 such years
-//! are 146,097 days. Five months from March or August on are 153 days.
+//! The algorithms are Howard Hinnant's ("chrono-Compatible Low-Level Date Algorithms"). Their years
+//! begin on March 1 so that a leap day is the last day of its year. 400 such years are 146,097 days.
+//! Five months from March or August on are 153 days.
 
 /// 0000-03-01 lies this many days before 1970-01-01.
 const DAYS_TO_1970: u64 = 719_468;
 
-/// Returns year, month and day of a number of days since 1970-01-01.
+/// Returns the date (year, month, day) of a number of days since 1970-01-01.
 pub(crate) const fn date(days: u64) -> (u64, u64, u64) {
     let days = days.saturating_add(DAYS_TO_1970);
     let (cycle, day) = (days / 146_097, days % 146_097);
@@ -27,7 +27,7 @@ pub(crate) const fn month_of(days: u64) -> u64 {
     (year - 1_970) * 12 + month - 1
 }
 
-/// Returns the first day of a month, which is counted from January 1970.
+/// Returns the first day of a month. The month is a number of months since January 1970.
 #[cfg(feature = "throttle")]
 pub(crate) const fn first_day_of(month: u64) -> u64 {
     let months = month + 1_970 * 12 - 2;

@@ -5,8 +5,8 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING},
 };
 
-/// Removes the headers of one connection (RFC 9110 sections 7.6.1 and 11.7): `connection`, the
-/// headers that it names, and the known ones.
+/// Removes the headers of one connection (RFC 9110 sections 7.6.1 and 11.7): `connection` and the
+/// headers that it names or that are known.
 ///
 /// `te: trailers` stays when it is alone, because gRPC needs it end to end. Headers that describe
 /// the body (`content-*`) stay even when `connection` names them. Layers have read the body by

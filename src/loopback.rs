@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-/// Returns whether `host`, as a URI spells it, is this machine (RFC 1122 section 3.2.1.3, RFC 4291
-/// section 2.5.3, RFC 6761 section 6.3).
+/// Returns whether the host of a URI is this machine.
+///
+/// Sources: RFC 1122 section 3.2.1.3; RFC 4291 section 2.5.3; RFC 6761 section 6.3.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")

@@ -1,12 +1,12 @@
-//! Escapes text for logs, so that it stays visible in one line and in its order.
+//! Escapes text for logs. The result is visible on one line in its order.
 
 #[cfg(feature = "access-log")]
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-/// Returns whether a character may end a line, command a terminal, reorder text or hide text.
+/// Returns whether a character may end a line, control a terminal, reorder text or hide it.
 ///
-/// Sources: Unicode Technical Report 36 section 3.2, Unicode Standard Annex 9 section 2 and "Trojan
+/// Sources: Unicode Technical Report 36 section 3.2; Unicode Standard Annex 9 section 2; "Trojan
 /// Source" (CVE-2021-42574).
 pub(crate) const fn is_unprintable(character: char) -> bool {
     matches!(

@@ -205,7 +205,7 @@ impl<S> RequestId<S> {
     }
 }
 
-/// Returns the header, unless it occurs more than once, because two values are ambiguous.
+/// Returns the header. Returns `None` if it occurs more than once, because two values are ambiguous.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut fields = headers.get_all(name).iter();
     fields.next().filter(|_| fields.next().is_none())
@@ -216,15 +216,15 @@ fn well_formed(id: &HeaderValue) -> bool {
         && id.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
 }
 
-/// A copy, as a record may outlive the request: the value is a slice of what the connection has read,
-/// and would keep all of that.
+/// Copies an id. A header value is a slice of the connection's read buffer. A record may outlive the
+/// request and would keep the whole buffer.
 fn owned(id: &HeaderValue) -> Option<HeaderValue> {
     let mut copy = Copied { bytes: [0; LONGEST], length: id.len() };
     copy.bytes.get_mut(..id.len())?.copy_from_slice(id.as_bytes());
     HeaderValue::from_maybe_shared(Bytes::from_owner(copy)).ok()
 }
 
-/// An id with its length: one allocation, where a copy that is cloned takes two.
+/// An id with its length. It takes one allocation. A `Bytes` that is copied and cloned takes two.
 struct Copied {
     bytes: [u8; LONGEST],
     length: usize,

@@ -121,8 +121,8 @@ enum Class {
 }
 
 impl Class {
-    /// Classifies by blocks of Unicode, roughly. Other characters below U+2000 count as letters of a
-    /// rare script. Those above count as symbols.
+    /// Classifies roughly by blocks of Unicode. Other characters below U+2000 count as letters of a rare
+    /// script. Characters from U+2000 on count as symbols.
     const fn of(code: u32) -> Self {
         match code {
             0xd7 | 0xf7 | ..0xc0 => Self::Symbol,

@@ -6,30 +6,30 @@
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum BodyForm {
-    /// A chat: `messages`, as OpenAI's `/v1/chat/completions`.
+    /// A chat: `messages` of OpenAI's `/v1/chat/completions`.
     Chat,
-    /// A prompt to continue: `prompt`, as OpenAI's `/v1/completions`, llama.cpp's `/completion` and
+    /// A prompt to continue: `prompt` of OpenAI's `/v1/completions` and of llama.cpp's `/completion` and
     /// `/infill`.
     Completion,
     /// OpenAI's `/v1/responses` with `input`, a stored prompt, a previous response or a conversation.
     Responses,
     /// Anthropic's `/v1/messages`.
     Messages,
-    /// Text in `inputs`, as TGI's `/generate`. A body with `text` or `input_ids` is SGLang's. A body with
+    /// Text in `inputs` of TGI's `/generate`. A body with `text` or `input_ids` is SGLang's. A body with
     /// `prompt` is one of vLLM's demo server.
     Generate,
-    /// The body decides: a chat, a prompt, a task of Hugging Face or `instances` of them. The own routes of
-    /// an endpoint (`/`, `/invocations`, `/vertex`) and `/models/{model}` have this form.
+    /// The body decides: a chat, a prompt, a task of Hugging Face or `instances` of them. `/`,
+    /// `/invocations`, `/vertex` and `/models/{model}` have this form.
     Any,
     /// TEI's `/predict`. With `parameters` it is any task of Hugging Face's inference toolkit.
     Predict,
-    /// Texts to embed: `input`, as OpenAI's `/v1/embeddings`.
+    /// Texts to embed: `input` of OpenAI's `/v1/embeddings`.
     Embeddings,
-    /// Texts to embed: `inputs`, as TEI's `/embed`.
+    /// Texts to embed: `inputs` of TEI's `/embed`.
     Embed,
-    /// Documents to rank by a query, as the `/rerank` of TEI, vLLM, Cohere and Jina.
+    /// Documents to rank by a query: `/rerank` of TEI, vLLM, Cohere and Jina.
     Rerank,
-    /// A sentence and others to compare it with, as TEI's `/similarity`.
+    /// A sentence and others to compare it with: TEI's `/similarity`.
     Similarity,
     /// Hugging Face's task of this name at `…/pipeline/feature-extraction`.
     FeatureExtraction,

@@ -20,8 +20,8 @@ pub enum TargetError {
     Body(DocumentError),
     /// The body names no model.
     Missing,
-    /// The name of the model or the provider is not valid: not a string, empty, too long, a URL or a
-    /// path.
+    /// The name of the model or the provider is not valid. It is not a string or it is empty, too long, a
+    /// URL or a path.
     Name,
     /// The body has members that only some upstreams read as the model.
     Ambiguous,

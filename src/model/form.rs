@@ -1,24 +1,24 @@
-//! The forms of request bodies, as layers that limit the output distinguish them.
+//! The forms of request bodies that layers with output limits distinguish.
 
-/// A form of a request body, which decides the members of the prompt and of the output limit.
+/// A form of a request body. It decides the members of the prompt and of the output limit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(crate) enum Form {
-    /// `messages`, as chat completions of OpenAI and of vLLM, SGLang, TGI and llama.cpp.
+    /// `messages` of chat completions (OpenAI, vLLM, SGLang, TGI and llama.cpp).
     Chat,
-    /// `prompt`, as completions of OpenAI and of vLLM and llama.cpp.
+    /// `prompt` of completions (OpenAI, vLLM and llama.cpp).
     Completion,
-    /// `input`, as OpenAI's responses.
+    /// `input` of OpenAI's responses.
     Responses,
-    /// `messages`, as Anthropic's messages.
+    /// `messages` of Anthropic's messages.
     Messages,
-    /// Text in `inputs`, as TGI's `/generate` and Hugging Face's tasks that generate text.
+    /// Text in `inputs` of TGI's `/generate` and of Hugging Face's tasks that generate text.
     Generate,
-    /// `text` or `input_ids` beside `sampling_params`, as SGLang's `/generate`.
+    /// `text` or `input_ids` beside `sampling_params` of SGLang's `/generate`.
     Sampling,
-    /// An object in `inputs`, as a task of Hugging Face whose output has a fixed length.
+    /// An object in `inputs` of a Hugging Face task whose output has a fixed length.
     Task,
-    /// `instances`, as Vertex AI wraps requests for TGI and TEI.
+    /// `instances` in which Vertex AI wraps requests for TGI and TEI.
     Instances,
     /// Embeddings, rankings, classes or tokens. No text is generated.
     Reads,
@@ -37,10 +37,10 @@ pub(crate) enum Takes {
     One(Form),
     /// TGI's form unless the body has marks of SGLang or of vLLM's demo server.
     Sampled,
-    /// TEI's classification, or with `parameters` any task of Hugging Face's inference toolkit.
+    /// TEI's classification. With `parameters` any task of Hugging Face's inference toolkit.
     Predict { generates: bool },
-    /// The form that the body shows, on the own routes of an endpoint or a model. `inputs` are not a prompt
-    /// when the model generates nothing.
+    /// The form that the body shows. The own routes of an endpoint or a model take any form. `inputs` are
+    /// not a prompt when the model generates nothing.
     Any { generates: bool },
     /// Unknown.
     Unknown,

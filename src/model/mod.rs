@@ -1,4 +1,4 @@
-//! Kinds of upstreams, and the model and provider that a request reaches.
+//! Describes upstreams and finds the model that a request reaches.
 //!
 //! Upstreams differ in their routes, bodies and names. A [`Profile`] describes one kind. Layers read from
 //! it the form of a body, the name of the output limit, the header of the token and the schemas that
@@ -61,23 +61,23 @@
 //! | TGI | `/`, `/chat_tokenize`, `/generate`, `/generate_stream`, `/invocations`, `/tokenize`, `/vertex` |
 //! | TEI | `/decode`, `/embed`, `/embed_all`, `/embed_sparse`, `/embeddings`, `/predict`, `/rerank`, `/similarity` |
 //!
-//! The [form](Profile::form) of a body is known on more routes. It depends only on the end of the path, so
-//! it is known below any prefix. It is also known on the own routes of vLLM and llama.cpp (`/classify`,
+//! The [form](Profile::form) of a body is known on more routes. It depends only on the end of the path and
+//! is known below any prefix. It is also known on the own routes of vLLM and llama.cpp (`/classify`,
 //! `/completion`, `/detokenize`, `/embedding`, `/infill`, `/pooling`, `/score`).
 //!
 //! # Comparison
 //!
-//! Paths and names are compared byte for byte, without decoding. A path has no target when it has a percent
+//! Paths and names are compared byte for byte without decoding. A path has no target when it has a percent
 //! sign, a dot segment, an empty segment before its last one or a character other than letters, digits and
 //! `-._~/`.
 //!
 //! A body that readers could read in two ways has no target either. One such case is a member `Model`
-//! beside or instead of `model`, because some readers (Go's `encoding/json`) ignore case. Another is a
+//! beside or instead of `model` because some readers (Go's `encoding/json`) ignore case. Another is a
 //! member by which other gateways choose a model: `models`, `provider`, `providers` and `fallbacks`.
 //!
 //! A name of the Hub has one or two words of letters, digits and `-._` with at most 96 bytes each. A word
 //! has no leading dot and no two dots in a row. A name of a server or provider has any number of words. Its
-//! words may contain `@`, `+` and, on a server, colons. A whole `model` has at most 256 bytes and is not a
+//! words may contain `@` and `+`. The words of a server's name may contain colons. A whole `model` has at most 256 bytes and is not a
 //! URL.
 //!
 //! # Caveats

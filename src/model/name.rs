@@ -7,10 +7,10 @@ use super::{
     target::{Provider, ProviderPolicy, Target},
 };
 
-/// The maximum length of a `model` in bytes, including its suffix.
+/// The maximum length in bytes of a `model` with its suffix.
 pub(super) const MAX_LEN: usize = 256;
 
-/// Parses a model of the router: a name of the Hub and, after a colon, a provider or a policy.
+/// Parses a model of the router: a name of the Hub with an optional `:provider` or `:policy`.
 pub(super) fn with_suffix(model: Cow<'_, str>) -> Result<Target<'_>, TargetError> {
     let (name, suffix) = split(model);
     let provider = match suffix {

@@ -10,10 +10,10 @@ use super::{
 
 /// The properties of a kind of upstream.
 ///
-/// They are its routes, the forms of its bodies, the names of its members, the header of its token and
-/// the built-in schemas that apply. Layers use [`Profile::compatible`] by default. The operator chooses a
-/// profile or finds it by the upstream's host with [`Profile::from_host`]. A model's name never decides,
-/// because the client chooses it.
+/// A profile tells the routes of an upstream and the forms of its bodies. It also tells the name of the
+/// output limit, the header of the token and the built-in schemas that apply. Layers use
+/// [`Profile::compatible`] by default. The operator chooses a profile or finds it by the upstream's host
+/// with [`Profile::from_host`]. The name of a model never decides because the client chooses it.
 ///
 /// ```
 /// use tower_inference::model::{BodyForm, OutputLimit, Profile};
@@ -68,23 +68,22 @@ pub(crate) enum Dialect {
 }
 
 impl Profile {
-    /// Returns the profile of Hugging Face's Inference Providers, `router.huggingface.co`, which has many
-    /// models of many providers.
+    /// Returns the profile of Hugging Face's Inference Providers at `router.huggingface.co`. The router
+    /// has many models of many providers.
     #[must_use]
     pub const fn router() -> Self {
         Self::of(Kind::Router)
     }
 
-    /// Returns the profile of a server with OpenAI's API and one or more models, such as vLLM, SGLang,
-    /// llama.cpp, Ollama, LiteLLM, Groq, Together, Fireworks and DeepSeek.
+    /// Returns the profile of a server with OpenAI's API. It is the default of every layer.
     ///
-    /// It is the default of every layer.
+    /// It fits vLLM, SGLang, llama.cpp, Ollama, LiteLLM, Groq, Together, Fireworks and DeepSeek.
     #[must_use]
     pub const fn compatible() -> Self {
         Self::of(Kind::Server)
     }
 
-    /// Returns the profile of OpenAI's own API, `api.openai.com`.
+    /// Returns the profile of OpenAI's own API at `api.openai.com`.
     #[must_use]
     pub const fn openai() -> Self {
         let mut profile = Self::compatible();
@@ -93,13 +92,13 @@ impl Profile {
         profile
     }
 
-    /// Returns the profile of OpenAI's models at Azure, `*.openai.azure.com`, with a key of the resource.
+    /// Returns the profile of OpenAI's models at `*.openai.azure.com`. The token is a key of the resource.
     #[must_use]
     pub fn azure_openai() -> Self {
         Self::openai().token_header(TokenHeader::Plain(HeaderName::from_static("api-key")))
     }
 
-    /// Returns the profile of Mistral's own API, `api.mistral.ai`.
+    /// Returns the profile of Mistral's own API at `api.mistral.ai`.
     ///
     /// It rejects `stream_options` and reports the usage of a stream without it.
     #[must_use]
@@ -107,7 +106,7 @@ impl Profile {
         Self::compatible().stream_usage(StreamUsage::Unrequested)
     }
 
-    /// Returns the profile of Anthropic's own API, `api.anthropic.com`. Clients send `anthropic-version`.
+    /// Returns the profile of Anthropic's own API at `api.anthropic.com`. Clients send `anthropic-version`.
     #[must_use]
     pub fn anthropic() -> Self {
         let mut profile = Self::compatible();
@@ -115,15 +114,15 @@ impl Profile {
         profile.token_header(TokenHeader::Plain(HeaderName::from_static("x-api-key")))
     }
 
-    /// Returns the profile of a server of one model, such as an Inference Endpoint, TGI or vLLM.
+    /// Returns the profile of a server of one model: an Inference Endpoint, TGI or vLLM.
     ///
-    /// `model` is the model's name for model rules and weights. The name in a body is ignored, because
-    /// clients send `tgi`, nothing or the endpoint's URL.
+    /// `model` is the model's name for model rules and weights. The name in a body is ignored because
+    /// clients send `tgi` or the endpoint's URL or nothing.
     pub fn endpoint(model: impl Into<Box<str>>) -> Self {
         Self::of(Kind::Endpoint(model.into()))
     }
 
-    /// Returns the profile of a Text Embeddings Inference server of one model, which [generates
+    /// Returns the profile of a Text Embeddings Inference server of one model. It [generates
     /// nothing](Self::generates_nothing).
     pub fn tei(model: impl Into<Box<str>>) -> Self {
         let mut profile = Self::endpoint(model).generates_nothing();
@@ -141,7 +140,7 @@ impl Profile {
     /// | `api.anthropic.com` | [`anthropic`](Self::anthropic) |
     /// | `router.huggingface.co` | [`router`](Self::router) |
     ///
-    /// The host has no port, as [`http::Uri::host`] returns it. Case does not matter.
+    /// The host has no port. [`http::Uri::host`] returns it in this form. Case does not matter.
     #[must_use]
     pub fn from_host(host: &str) -> Option<Self> {
         let host = host.to_ascii_lowercase();
@@ -156,13 +155,13 @@ impl Profile {
         }
     }
 
-    /// Adds a route with the form of its bodies, such as `/pooling` or for gRPC `/tei.v1.Embed/Embed`.
+    /// Adds a route with the form of its bodies. Examples are `/pooling` and `/tei.v1.Embed/Embed` (gRPC).
     ///
-    /// It can also change the form of a known route, for example to `BodyForm::Reads` for the `/` of an
-    /// endpoint that classifies. The last form for a path applies.
+    /// It can also change the form of a known route. An endpoint that classifies takes `BodyForm::Reads` at
+    /// `/`. The last form for a path applies.
     ///
     /// The route reaches the one model of an endpoint or else the model that the body names. On the router
-    /// a path that begins with a provider's name stays a route of this provider, as
+    /// a path that begins with a provider's name stays a route of this provider. An example is
     /// `/novita/v3/openai/chat/completions`.
     ///
     /// Model rules compare the path byte for byte for POST requests. The form also applies to other
@@ -195,8 +194,7 @@ impl Profile {
         self
     }
 
-    /// Declares that the model embeds, ranks, classifies or draws, so a body with `inputs` generates no
-    /// text.
+    /// Declares that the model generates no text from `inputs`. It embeds, ranks, classifies or draws.
     ///
     /// By default such a body at `/`, `/invocations`, `/vertex` and `/models/{model}` counts as TGI's. It
     /// then gets an output limit and is charged for it.
@@ -208,8 +206,8 @@ impl Profile {
 
     /// Returns the form of the bodies of a path.
     ///
-    /// For a path that was not [added](Self::route) its end decides, so routes below a prefix or a
-    /// provider's name are known too.
+    /// The end of a path decides unless the path was [added](Self::route). Routes below a prefix or a
+    /// provider's name are therefore known too.
     #[must_use]
     pub fn form(&self, path: &str) -> BodyForm {
         let added = self.routes.iter().rev();
@@ -264,7 +262,7 @@ impl Profile {
 
     /// Returns whether the gateway requests the usage of a stream.
     #[cfg(any(feature = "throttle", feature = "transform"))]
-    pub(crate) fn asks_for_usage(&self) -> bool {
+    pub(crate) fn requests_usage(&self) -> bool {
         self.stream_usage == StreamUsage::Requested
     }
 

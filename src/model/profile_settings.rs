@@ -4,20 +4,20 @@ use http::HeaderName;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum OutputLimit {
-    /// `max_tokens`, which vLLM, SGLang, TGI, llama.cpp, Ollama and Mistral take.
+    /// `max_tokens` for vLLM, SGLang, TGI, llama.cpp, Ollama and Mistral.
     MaxTokens,
     /// `max_completion_tokens`. OpenAI's reasoning models reject the other name.
     MaxCompletionTokens,
 }
 
-/// Whether a stream is asked for its usage.
+/// Whether the gateway requests the usage of a stream.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum StreamUsage {
-    /// The gateway requests the usage with `stream_options.include_usage`.
+    /// The gateway sends `stream_options.include_usage`.
     Requested,
-    /// The gateway does not request the usage. The upstream sends it unrequested or never. Mistral's API
-    /// rejects `stream_options`.
+    /// The gateway sends no `stream_options`. The upstream reports usage unrequested or never. Mistral's
+    /// API rejects `stream_options`.
     Unrequested,
 }
 
@@ -27,6 +27,6 @@ pub enum StreamUsage {
 pub enum TokenHeader {
     /// `authorization: Bearer TOKEN` (RFC 6750 section 2.1).
     Bearer,
-    /// The token alone in a header of this name: `x-api-key` for Anthropic, `api-key` for Azure.
+    /// The token alone in a header of this name. Anthropic takes `x-api-key` and Azure takes `api-key`.
     Plain(HeaderName),
 }

@@ -62,7 +62,7 @@ impl Profile {
         }
     }
 
-    /// Returns whether providers compute its models.
+    /// Returns whether the upstream's models run at providers.
     #[cfg(feature = "model-rules")]
     pub(crate) const fn has_providers(&self) -> bool {
         matches!(self.kind, Kind::Router)
@@ -107,7 +107,7 @@ fn without_suffix<'a>(model: Cow<'a, str>, provider: &str) -> Result<Cow<'a, str
     }
 }
 
-/// Returns the target of a route of HF Inference, which begins with `{model}`.
+/// Returns the target of a route of HF Inference. It begins with `{model}`.
 fn on_hf_inference<'a>(
     rest: &'a str,
     request: &'a Request<Payload>,

@@ -114,7 +114,7 @@ pub(super) fn form(path: &str) -> BodyForm {
     if is_ambiguous(path) { form_of_exact(&normalised(path)) } else { form_of_exact(path) }
 }
 
-/// Returns whether some upstreams read `path` as `route`, although it is another path.
+/// Returns whether some upstreams read another path as `route`.
 pub(super) fn may_be_same(route: &str, path: &str) -> bool {
     is_ambiguous(path) && normalised(path) == normalised(route)
 }

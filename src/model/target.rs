@@ -1,13 +1,13 @@
 use std::{borrow::Cow, fmt};
 
-/// The model and the provider that a request reaches, under the upstream's names.
+/// The model and the provider that a request reaches. Both have the upstream's names.
 ///
-/// Displayed as Hugging Face writes them: `org/name:together`, `org/name:fastest` or `org/name` for an
-/// upstream without providers. An unknown model is displayed as `*`.
+/// Displayed in Hugging Face's form: `org/name:together` or `org/name:fastest`. An upstream without
+/// providers has `org/name`. An unknown model is displayed as `*`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Target<'a> {
-    /// The model. `None` on an own route of a provider, which names the model in another way.
+    /// The model. `None` on an own route of a provider because each provider names the model differently.
     pub model: Option<Cow<'a, str>>,
     /// The provider.
     pub provider: Provider<'a>,
@@ -27,7 +27,7 @@ impl<'a> Target<'a> {
         self
     }
 
-    /// Creates a target for an own route of a provider, with an unknown model.
+    /// Creates a target with an unknown model for an own route of a provider.
     pub(super) const fn unknown(provider: &'a str) -> Self {
         Self { model: None, provider: Provider::Route(provider) }
     }
@@ -61,11 +61,11 @@ const UNKNOWN: &str = "*";
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Provider<'a> {
-    /// The upstream itself, which has no providers.
+    /// The upstream itself. It has no providers.
     Own,
     /// The provider that the request names.
     Named(Cow<'a, str>),
-    /// The provider of an own route, `/{provider}/…`.
+    /// The provider of an own route (`/{provider}/…`).
     Route(&'a str),
     /// A provider that the router chooses.
     Chosen(ProviderPolicy),
@@ -90,11 +90,11 @@ impl Provider<'_> {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ProviderPolicy {
-    /// `:fastest`, by throughput. It is the default without a suffix.
+    /// `:fastest` chooses by throughput. It is the default without a suffix.
     Fastest,
-    /// `:cheapest`, by the price of a token.
+    /// `:cheapest` chooses by the price of a token.
     Cheapest,
-    /// `:preferred`, by the order in the account's settings.
+    /// `:preferred` chooses by the order in the account's settings.
     Preferred,
 }
 

@@ -1,19 +1,19 @@
-//! The fields `forwarded` (RFC 7239) and `x-forwarded-for`, read from the right.
+//! Parses `forwarded` (RFC 7239) and `x-forwarded-for` from the right.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The longest element that is read. A host name has at most 255 bytes, so that `for`, `by`, `host`
-/// and `proto` find room.
+/// The maximum length of an element in bytes. A host name has at most 255 bytes, so `for`, `by`, `host`
+/// and `proto` fit.
 const MAX_ELEMENT: usize = 1_024;
 
-/// The longest value of `for` that can be an address with a port, each byte escaped.
+/// The maximum length of a value of `for`. An address with a port is shorter.
 const MAX_NODE: usize = 64;
 
-/// The elements of a list, the last first, without the space around them. Ends after one that is
-/// longer than is read, which it gives in part: nothing that can be parsed.
+/// Returns the elements of a list from the right without the space around them. An element beyond the
+/// maximum length ends the list and appears as text that is no address.
 ///
-/// Quotes are matched from the right: an open one in what a stranger sent cannot swallow what a proxy
-/// has added to it.
+/// Quotes are matched from the right. An open quote from a client cannot hide the elements that proxies
+/// appended.
 pub(super) fn from_the_right(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(list);
     std::iter::from_fn(move || {
@@ -46,7 +46,7 @@ pub(super) fn from_the_right(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The address in `for` of a `forwarded-element` (RFC 7239 section 4).
+/// Returns the address in `for` of a `forwarded-element` (RFC 7239 section 4).
 pub(super) fn forwarded(element: &[u8]) -> Option<IpAddr> {
     let mut found: Option<Value> = None;
     let mut rest = element;
@@ -75,15 +75,15 @@ pub(super) fn forwarded(element: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// The address in an element of `x-forwarded-for`.
+/// Returns the address in an element of `x-forwarded-for`.
 pub(super) fn x_forwarded_for(element: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(element).ok()?;
-    // Without brackets a port could not be told from IPv6.
+    // A port after IPv6 without brackets would be ambiguous.
     text.parse().ok().or_else(|| node(element))
 }
 
-/// `IPv4`, `[IPv6]`, each with a port or without (RFC 7239 section 6). `None` for `unknown` and for
-/// names that are made up.
+/// Parses `IPv4` or `[IPv6]` with or without a port (RFC 7239 section 6). Returns `None` for `unknown`
+/// and for obfuscated names.
 fn node(node: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(node).ok()?;
     let (address, port) = if let Some(text) = text.strip_prefix('[') {
@@ -99,14 +99,14 @@ fn node(node: &[u8]) -> Option<IpAddr> {
 fn is_port(port: &[u8]) -> bool {
     match port {
         [b'_', name @ ..] => {
-            let made_up = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-            !name.is_empty() && name.iter().all(made_up)
+            let obfuscated = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+            !name.is_empty() && name.iter().all(obfuscated)
         }
         digits => (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit),
     }
 }
 
-/// What a value says: of one that is longer than an address can be, the beginning, which is none.
+/// An unescaped value. A value beyond the maximum length is cut and is then empty.
 #[derive(Clone, Copy)]
 struct Value {
     bytes: [u8; MAX_NODE],
@@ -126,12 +126,12 @@ impl Value {
     }
 
     fn as_slice(&self) -> &[u8] {
-        // Full: something may be missing.
+        // A full buffer may lack the end of the value.
         if self.len < MAX_NODE { self.bytes.get(..self.len).unwrap_or_default() } else { b"" }
     }
 }
 
-/// A `token` or `quoted-string` (RFC 9110 section 5.6), and what comes after it.
+/// Parses a `token` or `quoted-string` (RFC 9110 section 5.6). Returns its value and the rest.
 fn value(text: &[u8]) -> Option<(Value, &[u8])> {
     let mut value = Value::new();
     let Some(quoted) = text.strip_prefix(b"\"") else {
@@ -156,7 +156,7 @@ fn value(text: &[u8]) -> Option<(Value, &[u8])> {
     }
 }
 
-/// A `tchar` (RFC 9110 section 5.6.2).
+/// Returns whether a byte is a `tchar` (RFC 9110 section 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -1,7 +1,9 @@
-//! The address of a client, at the connection or behind proxies.
+//! Finds the address of a client, also behind proxies.
 //!
-//! [`PeerAddress`] says where layers find the address. Without proxies in front, nothing needs to be
-//! set but the extension: the server puts the [`SocketAddr`] of the connection into each request.
+//! Limits and load bounds count by the address of a client. The connection has that address unless a
+//! proxy stands in front. A [`PeerAddress`] reads it from an extension of the request and, behind
+//! proxies that you name, from the header that they write. The server puts the [`SocketAddr`] of the
+//! connection into the extensions of each request.
 
 mod forwarded;
 mod network;
@@ -19,15 +21,15 @@ use http::{Extensions, HeaderMap, HeaderName, header::FORWARDED};
 use self::network::Network;
 pub use self::network::NetworkError;
 
-/// The most elements of a field that are looked at, empty ones included: more proxies than stand
-/// behind one another anywhere.
+/// The maximum number of elements of a header that are read, including empty ones. Real chains of
+/// proxies are shorter.
 const MAX_HOPS: usize = 16;
 
-/// Where the address of a peer is found: at the connection, or, behind proxies that are named, in the
-/// field that they write.
+/// The source of a client's address: the connection or a header that trusted proxies write.
 ///
-/// An IPv4 address that is mapped into IPv6 (RFC 4291 section 2.5.5.2) is the IPv4 address. Of IPv6
-/// the first 64 bits count, since that much is one subscriber's (RFC 6177).
+/// An IPv4 address that is mapped into IPv6 (RFC 4291 section 2.5.5.2) counts as the IPv4 address. Two
+/// IPv6 addresses with the same first 64 bits count as one client, because a subscriber has at least
+/// that network (RFC 6177).
 ///
 /// ```
 /// use tower_inference::peer::{ForwardedField, NetworkError, PeerAddress};
@@ -50,25 +52,25 @@ pub struct PeerAddress {
 
 type Read = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
 
-/// The field in which proxies say whom they speak for.
+/// The header in which proxies report the address of their client.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ForwardedField {
-    /// `forwarded` (RFC 7239), its parameter `for`.
+    /// The parameter `for` of `forwarded` (RFC 7239).
     Forwarded,
-    /// `x-forwarded-for`: addresses, of IPv6 in brackets or not, with a port or without.
+    /// `x-forwarded-for`, a list of addresses. An address may have a port and IPv6 may have brackets.
     XForwardedFor,
 }
 
 impl PeerAddress {
-    /// From the extension of type [`SocketAddr`], which whoever accepts the connection puts into
-    /// each request.
+    /// Reads the address from the extension of type [`SocketAddr`]. The server must put it into each
+    /// request.
     #[must_use]
     pub fn connection() -> Self {
         Self::extension(|address: &SocketAddr| address.ip())
     }
 
-    /// From an extension of another type, such as axum's `ConnectInfo<SocketAddr>`.
+    /// Reads the address from an extension of another type, such as axum's `ConnectInfo<SocketAddr>`.
     pub fn extension<T: Send + Sync + 'static>(
         read: impl Fn(&T) -> IpAddr + Send + Sync + 'static,
     ) -> Self {
@@ -80,21 +82,22 @@ impl PeerAddress {
         }
     }
 
-    /// Believes `field` where the connection comes from one of these networks: `10.0.0.0/8`,
-    /// `fd00::/8`, or an address alone. The other field is never read.
+    /// Trusts `field` on connections from these proxies. A proxy is a network such as `10.0.0.0/8` or
+    /// `fd00::/8` or a single address. Replaces an earlier setting.
     ///
-    /// It is read from the right, where each proxy has added whom it heard from: the first address
-    /// that is no proxy's is the peer's. What is left of it was sent by strangers, and changes
-    /// nothing. An element that cannot be read, `unknown` or a made-up name (RFC 7239 section 6) ends
-    /// the search, and so do 16 elements: the last proxy's address counts. Takes the place of what was
-    /// set before.
+    /// Each proxy appends the address of its client. The header is therefore read from the right. The
+    /// first address that is not a proxy's is the client's. Elements to its left are not verified and
+    /// have no effect. The search ends at an element without an address, such as `unknown` or an
+    /// obfuscated name (RFC 7239 section 6), and after 16 elements. The last proxy's address counts then.
+    /// The other header is never read.
     ///
-    /// Each proxy must add to the field, or write it anew: one that passes it on as it came lets
-    /// callers choose their address.
+    /// Each proxy must append to the header or overwrite it. A proxy that forwards it unchanged lets
+    /// clients choose their address.
     ///
     /// # Errors
     ///
-    /// When one is no network, or has bits beyond its prefix.
+    /// Returned when a text is not an address or a network and when an address has bits beyond its
+    /// prefix.
     pub fn behind<T: AsRef<str>>(
         self,
         field: ForwardedField,
@@ -105,27 +108,27 @@ impl PeerAddress {
         Ok(Self { behind: Some((field, networks)), ..self })
     }
 
-    /// Sets how many bits of an IPv4 address count: 32 by default, and at most. With 0 all share one
-    /// counter.
+    /// Sets how many leading bits of an IPv4 address count. Defaults to 32, which is also the maximum.
+    /// With 0 all IPv4 clients count as one.
     #[must_use]
     pub fn ipv4_prefix(self, bits: u8) -> Self {
         Self { ipv4_prefix: bits.min(32), ..self }
     }
 
-    /// Sets how many bits of an IPv6 address count: 64 by default, 128 at most. With 0 all share one
-    /// counter.
+    /// Sets how many leading bits of an IPv6 address count. Defaults to 64. The maximum is 128. With 0
+    /// all clients count as one.
     #[must_use]
     pub fn ipv6_prefix(self, bits: u8) -> Self {
         Self { ipv6_prefix: bits.min(128), ..self }
     }
 
-    /// The bytes that tell this peer from others; `None` when no address is known.
+    /// Returns bytes that identify the client of a request. `None` when the request has no address.
     pub(crate) fn of(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<[u8; 16]> {
         let connection = (self.read)(extensions)?.to_canonical();
         Some(self.bytes_of(self.peer(connection, headers)))
     }
 
-    /// The bytes that tell this address from others: those of its prefix.
+    /// Returns bytes that identify the client with this address: those of its prefix.
     pub(crate) fn bytes_of(&self, address: IpAddr) -> [u8; 16] {
         let bits = match address.to_canonical() {
             IpAddr::V4(_) => self.ipv4_prefix.saturating_add(96),
@@ -134,7 +137,7 @@ impl PeerAddress {
         (network::bits(address) & network::mask(bits)).to_be_bytes()
     }
 
-    /// Walks from the connection to the left while there are proxies.
+    /// Walks the header from the right while the addresses are those of proxies.
     fn peer(&self, connection: IpAddr, headers: &HeaderMap) -> IpAddr {
         let Some((field, proxies)) = &self.behind else { return connection };
         let mut address = connection;
@@ -145,12 +148,12 @@ impl PeerAddress {
             .flat_map(|value| forwarded::from_the_right(value.as_bytes()))
             .take(MAX_HOPS)
             .filter(|element| !element.is_empty());
-        while proxies.iter().any(|proxy| proxy.holds(address)) {
-            let heard_from = elements.next().and_then(|element| match field {
+        while proxies.iter().any(|proxy| proxy.contains(address)) {
+            let reported = elements.next().and_then(|element| match field {
                 ForwardedField::Forwarded => forwarded::forwarded(element),
                 ForwardedField::XForwardedFor => forwarded::x_forwarded_for(element),
             });
-            match heard_from {
+            match reported {
                 Some(next) => address = next.to_canonical(),
                 None => break,
             }

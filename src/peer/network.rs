@@ -1,17 +1,17 @@
 use std::{fmt, net::IpAddr};
 
-/// Addresses with one prefix. IPv4 lies where IPv6 maps it, so that both spellings are one.
+/// The addresses with one prefix. An IPv4 network is stored as the IPv6 network that maps it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Network {
     bits: u128,
     prefix: u8,
 }
 
-/// Why a network cannot be what it says. Each holds the text.
+/// An error in the text of a network. Each variant has the text.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum NetworkError {
-    /// Neither an address nor `address/prefix`.
+    /// The text is neither an address nor `address/prefix`.
     Malformed(Box<str>),
     /// The address has bits beyond the prefix: `10.0.0.1/8`.
     BitsBeyondPrefix(Box<str>),
@@ -28,7 +28,7 @@ impl Network {
         let (most, before) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
         let prefix = match prefix {
             None => most,
-            // `parse` takes a sign, too.
+            // `parse` would accept a sign.
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 digits.parse().ok().filter(|prefix| *prefix <= most).ok_or_else(malformed)?
             }
@@ -41,14 +41,14 @@ impl Network {
         Ok(network)
     }
 
-    pub(super) fn holds(self, address: IpAddr) -> bool {
-        // A network of IPv6 that is wide enough for the mapped addresses does not mean those of IPv4.
+    pub(super) fn contains(self, address: IpAddr) -> bool {
+        // `::/0` contains the mapped addresses, but its author means IPv6 only.
         let other_family = self.prefix < 96 && address.to_canonical().is_ipv4();
         !other_family && bits(address) & mask(self.prefix) == self.bits
     }
 }
 
-/// The bits of an address of IPv6, or of one of IPv4 where IPv6 maps it.
+/// Returns the bits of an IPv6 address. An IPv4 address is mapped into IPv6 first.
 pub(super) const fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
@@ -56,7 +56,7 @@ pub(super) const fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// The first so many of 128 bits.
+/// Returns a mask of the first `prefix` of 128 bits.
 pub(super) fn mask(prefix: u8) -> u128 {
     let rest = 128_u32.saturating_sub(u32::from(prefix));
     u128::MAX.checked_shl(rest).unwrap_or(0)
@@ -65,8 +65,8 @@ pub(super) fn mask(prefix: u8) -> u128 {
 impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(text) => write!(f, "`{text}` is neither an address nor a network"),
-            Self::BitsBeyondPrefix(text) => write!(f, "`{text}` has bits beyond its prefix"),
+            Self::Malformed(text) => write!(f, "`{text}` is neither an address nor a network; write 10.0.0.0/8 or fd00::/8"),
+            Self::BitsBeyondPrefix(text) => write!(f, "`{text}` has bits beyond its prefix; set them to zero"),
         }
     }
 }

@@ -33,7 +33,7 @@ fn x_forwarded_for(line: &str) -> IpAddr {
 }
 
 #[test]
-fn the_first_from_the_right_that_is_no_proxy_is_the_peer() {
+fn the_first_address_from_the_right_that_is_not_a_proxys_is_the_peers() {
     for (line, expected) in [
         ("203.0.113.7", "203.0.113.7"),
         ("198.51.100.1, 203.0.113.7", "203.0.113.7"),
@@ -55,7 +55,7 @@ fn the_first_from_the_right_that_is_no_proxy_is_the_peer() {
 }
 
 #[test]
-fn what_cannot_be_read_ends_the_search_at_the_last_proxy() {
+fn an_element_without_an_address_ends_the_search_at_the_last_proxy() {
     for element in
         ["unknown", "x", "203.0.113.7:", "203.0.113.7:x", "1.2.3", "[::1", "203.0.113.7 1"]
     {
@@ -84,7 +84,7 @@ fn what_cannot_be_read_ends_the_search_at_the_last_proxy() {
 }
 
 #[test]
-fn forwarded_is_read_as_its_grammar_says() {
+fn forwarded_is_parsed_by_its_grammar() {
     for (line, expected) in [
         ("for=203.0.113.7", "203.0.113.7"),
         ("For=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17"),
@@ -106,7 +106,7 @@ fn several_lines_are_one_list() {
 }
 
 #[test]
-fn only_stated_proxies_are_believed() {
+fn only_named_proxies_are_trusted() {
     let lines: [&[u8]; 1] = [b"203.0.113.7"];
     for connection in ["11.0.0.1", "192.0.2.2", "fe80::1", "::ffff:11.0.0.1"] {
         let expected = address(connection);
@@ -138,12 +138,12 @@ fn one_subscriber_is_one_peer() {
 }
 
 #[test]
-fn who_is_not_known_has_no_bytes() {
+fn a_request_without_an_address_has_no_bytes() {
     assert_eq!(PeerAddress::connection().of(&Extensions::new(), &HeaderMap::new()), None);
 }
 
 #[test]
-fn networks_are_read_strictly() {
+fn networks_are_parsed_strictly() {
     for text in ["", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "::/129", "10/8", "10.0.0.0/8/8"] {
         assert_eq!(Network::parse(text), Err(NetworkError::Malformed(text.into())));
     }
@@ -157,7 +157,7 @@ fn networks_are_read_strictly() {
 }
 
 #[test]
-fn a_field_of_any_length_costs_a_bounded_look() {
+fn a_long_header_costs_a_bounded_time() {
     // Only the last sixteen are looked at: a stranger's is never reached.
     let line = format!("203.0.113.7{}", ", 10.0.0.2".repeat(50_000));
     assert_eq!(x_forwarded_for(&line), address("10.0.0.2"));
@@ -188,7 +188,7 @@ fn nothing_is_allocated() {
 
 proptest! {
     #[test]
-    fn nothing_that_a_stranger_sends_changes_the_peer(
+    fn elements_left_of_the_peer_change_nothing(
         sent in proptest::collection::vec("[ -~\t]{0,40}|([\",;=\\\\ ]|for|10\\.0\\.0\\.1){0,12}", 0..4),
         joined: bool,
     ) {

@@ -1,10 +1,10 @@
-//! The error responses of this crate, in one vocabulary.
+//! The error responses of this crate.
 //!
 //! Clients, dashboards and alarms need errors that look alike whichever layer rejects a request. A
-//! layer describes the error as a [`Rejection`], and a [`Responder`] renders it. A [`RejectionFormat`]
-//! chooses between `application/problem+json` (RFC 9457) with the `error` member that the clients of
-//! OpenAI and Hugging Face show, and the format of API Gateway. A gRPC request gets a trailers-only
-//! status in both formats. The [`Rejection`] also travels in the extensions of the response.
+//! layer describes the error as a [`Rejection`]. A [`Responder`] renders it in a [`RejectionFormat`]. The
+//! default is `application/problem+json` (RFC 9457) with the `error` member that the clients of OpenAI
+//! and Hugging Face show. The other one is the format of API Gateway. A gRPC request gets a
+//! trailers-only status in both formats. The [`Rejection`] also travels in the extensions of the response.
 //!
 //! ```
 //! use http::Request;
@@ -41,8 +41,8 @@
 //!
 //! - A detail is written for people. It names limits and members of the request and never repeats a
 //!   value.
-//! - After the head of a response was sent, a layer can no longer reject. It ends the body with an
-//!   error instead.
+//! - A layer cannot reject a request whose response head was sent. It ends the body with an error
+//!   instead.
 
 mod refusal;
 mod responder;

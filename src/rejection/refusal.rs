@@ -5,66 +5,66 @@ use http::StatusCode;
 /// The reason of a rejection.
 ///
 /// Each reason has a stable slug and a name among the [response types] of API Gateway. The docs give
-/// slug and status. A status in brackets is the one of [`ApiGateway`](super::RejectionFormat::ApiGateway)
-/// where it differs.
+/// slug and status. Where two statuses are given the second is that of
+/// [`ApiGateway`](super::RejectionFormat::ApiGateway).
 ///
 /// [response types]: https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// `missing-credentials`, 401: the request has no credentials.
+    /// `missing-credentials` (401). The request has no credentials.
     MissingCredentials,
-    /// `invalid-request`, 400: the request has more than one credential (RFC 6750 section 3.1).
+    /// `invalid-request` (400). The request has more than one credential (RFC 6750 section 3.1).
     InvalidRequest,
-    /// `invalid-token`, 401: the token is not valid, for any reason but its age.
+    /// `invalid-token` (401). The token is not valid. Its age is not the reason.
     InvalidToken,
-    /// `expired-token`, 401: the token is past its expiry.
+    /// `expired-token` (401). The token is past its expiry.
     ExpiredToken,
-    /// `invalid-api-key`, 401 (403): the API key is unknown.
+    /// `invalid-api-key` (401 or 403). The API key is unknown.
     InvalidApiKey,
-    /// `invalid-signature`, 401 (403): the signature of the request does not match.
+    /// `invalid-signature` (401 or 403). The signature of the request does not match.
     InvalidSignature,
-    /// `insufficient-scope`, 403: the token lacks a required scope.
+    /// `insufficient-scope` (403). The token lacks a required scope.
     InsufficientScope,
-    /// `forbidden`, 403: the caller is not allowed to do this.
+    /// `forbidden` (403). The caller is not allowed to do this.
     Forbidden,
-    /// `not-found`, 404 (403): no route matches.
+    /// `not-found` (404 or 403). No route matches.
     NotFound,
-    /// `identity-provider-unavailable`, 503: the keys that verify tokens are not available.
+    /// `identity-provider-unavailable` (503). The keys that verify tokens are not available.
     IdentityProviderUnavailable,
-    /// `throttled`, 429: a rate or concurrency limit is reached.
+    /// `throttled` (429). A rate or concurrency limit is reached.
     Throttled,
-    /// `quota-exceeded`, 429: the quota of the period is used up.
+    /// `quota-exceeded` (429). The quota of the period is used up.
     QuotaExceeded,
-    /// `exceeds-limit`, 400: one request exceeds what its limit ever allows at once. Waiting does not
+    /// `exceeds-limit` (400). One request exceeds what its limit ever allows at once. Waiting does not
     /// help.
     ExceedsLimit,
-    /// `throttle-unavailable`, 503: the store of the limits is not available.
+    /// `throttle-unavailable` (503). The store of the limits is not available.
     ThrottleUnavailable,
-    /// `payload-too-large`, 413: the body exceeds a bound of bytes, depth or values.
+    /// `payload-too-large` (413). The body exceeds a bound of bytes, depth or values.
     PayloadTooLarge,
-    /// `payload-timeout`, 408: the body did not arrive in time.
+    /// `payload-timeout` (408). The body did not arrive in time.
     PayloadTimeout,
-    /// `unsupported-media-type`, 415: the media type or the content coding is not supported.
+    /// `unsupported-media-type` (415). The media type or the content coding is not supported.
     UnsupportedMediaType,
-    /// `malformed-payload`, 400: the body is not valid for its media type.
+    /// `malformed-payload` (400). The body is not valid for its media type.
     MalformedPayload,
-    /// `invalid-parameters`, 400: a header or a query parameter is missing or not valid.
+    /// `invalid-parameters` (400). A header or a query parameter is missing or not valid.
     InvalidParameters,
-    /// `invalid-payload`, 422 (400): a value in the body is not valid.
+    /// `invalid-payload` (422 or 400). A value in the body is not valid.
     InvalidPayload,
-    /// `overloaded`, 503: the gateway has too much in flight.
+    /// `overloaded` (503). The gateway has too much in flight.
     Overloaded,
-    /// `model-loading`, 503: the model is not ready yet.
+    /// `model-loading` (503). The model is not ready yet.
     ModelLoading,
-    /// `upstream-unavailable`, 502: the upstream cannot be reached or did not complete its response.
+    /// `upstream-unavailable` (502). The upstream cannot be reached or did not complete its response.
     UpstreamUnavailable,
-    /// `upstream-timeout`, 504: the upstream did not respond in time.
+    /// `upstream-timeout` (504). The upstream did not respond in time.
     UpstreamTimeout,
-    /// `not-cached`, 504: the request wants a cached response and there is none (RFC 9111 section
+    /// `not-cached` (504). The request wants a cached response and there is none (RFC 9111 section
     /// 5.2.1.7).
     NotCached,
-    /// `invalid-upstream-response`, 502: the upstream's response does not match its schema.
+    /// `invalid-upstream-response` (502). The upstream's response does not match its schema.
     InvalidUpstreamResponse,
 }
 

@@ -29,9 +29,9 @@ impl RejectionFormat {
     }
 }
 
-/// Matches `application/grpc`, alone or with a message format or parameters.
+/// Matches `application/grpc` with or without a message format or parameters.
 ///
-/// It does not match `application/grpc-web`, which has its trailers in the body.
+/// It does not match `application/grpc-web`. Its trailers are in the body.
 fn is_grpc(content_type: &[u8]) -> bool {
     content_type.split_at_checked(b"application/grpc".len()).is_some_and(|(start, rest)| {
         start.eq_ignore_ascii_case(b"application/grpc")

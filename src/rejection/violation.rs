@@ -13,7 +13,7 @@ pub struct Violation {
     pub pointer: String,
     /// The violated keyword of JSON Schema or the name of the violated limit.
     pub keyword: Cow<'static, str>,
-    /// The expected value, in words. It does not repeat the actual value.
+    /// Describes the expected value. It does not repeat the actual value.
     pub detail: String,
 }
 
@@ -30,8 +30,8 @@ impl Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// A longer pointer consists of names that the client chose. gRPC sends the text in a header,
-        /// which must stay short.
+        /// A longer pointer consists of names that the client chose. The text must stay short because gRPC
+        /// sends it in a header.
         const MAX_POINTER: usize = 256;
         let Self { pointer, detail, .. } = self;
         match pointer.len() {

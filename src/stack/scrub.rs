@@ -1,4 +1,4 @@
-//! What keeps the token out of the records, whichever of the two layers is set first.
+//! Gives the access log the scrubber of the token layer in either order of the calls.
 
 use tower_layer::Identity as Unset;
 
@@ -9,7 +9,7 @@ use crate::hf::HfTokenLayer;
 
 /// The slot of the access log.
 pub trait AccessLogSlot: sealed::Sealed {
-    /// The same slot, its records without `token`.
+    /// Returns the slot with a log that scrubs the token.
     #[cfg(feature = "hf")]
     #[doc(hidden)]
     #[must_use]
@@ -18,7 +18,7 @@ pub trait AccessLogSlot: sealed::Sealed {
 
 /// The slot of the token.
 pub trait HfTokenSlot: sealed::Sealed {
-    /// `log`, its records without the token.
+    /// Returns `log` with the scrubber of the token.
     #[cfg(feature = "access-log")]
     #[doc(hidden)]
     #[must_use]
@@ -58,7 +58,7 @@ impl HfTokenSlot for HfTokenLayer {
 mod sealed {
     use super::Unset;
 
-    #[expect(unnameable_types, reason = "nobody else's type can stand in the slot")]
+    #[expect(unnameable_types, reason = "the slots are a closed set of types")]
     pub trait Sealed {}
 
     impl Sealed for Unset {}

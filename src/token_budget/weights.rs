@@ -29,7 +29,7 @@ impl Weight {
         u32::try_from(tokens).unwrap_or(u32::MAX)
     }
 
-    /// Returns the permits for so many tokens, at most `u64::MAX`.
+    /// Returns the permits for `tokens`, at most `u64::MAX`.
     pub(super) const fn of(self, prompt: u64, output: u64) -> u64 {
         let prompt = prompt.saturating_mul(self.prompt as u64);
         prompt.saturating_add(output.saturating_mul(self.output as u64))

@@ -148,7 +148,7 @@ impl BuiltInSchemas {
     /// The schema of question answering: a question and its context.
     ///
     /// It follows the task's specification. Parameters: `top_k`, `handle_impossible_answer`,
-    /// `align_to_words` and the lengths of answer, question and window.
+    /// `align_to_words`, `max_answer_len`, `max_question_len`, `max_seq_len` and `doc_stride`.
     #[must_use]
     pub fn question_answering(&self) -> Schema {
         self.compiled("question_answering")

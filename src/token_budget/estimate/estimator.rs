@@ -105,7 +105,7 @@ impl Estimator {
         if let Some(pointer) = output.miscounted {
             return Err(invalid_count(pointer));
         }
-        let hide_usage = self.profile.asks_for_usage() && self.usage.apply(&mut edits, takes)?;
+        let hide_usage = self.profile.requests_usage() && self.usage.apply(&mut edits, takes)?;
         let root = document.root();
         let prompt = PromptTokens::of(root, self.tokenizer.as_ref());
         let bytes = document.bytes().len();

@@ -94,7 +94,7 @@ impl NameIndex {
         Some(found.take_while(move |entry| entry.hash() == (folded, exact)).map(|entry| entry.slot))
     }
 
-    /// Returns the slots of names in `object` with the case-insensitive hash of `name`. Such names
+    /// Returns the slots of names in `object` with the case-insensitive hash of `name`. These names
     /// are usually [alike](crate::payload::json::case_fold::is_alike). A collision can add other
     /// names. Returns `None` if the object is not indexed.
     pub(crate) fn alike(&self, object: u32, name: &str) -> Option<impl Iterator<Item = u32> + '_> {

@@ -104,7 +104,7 @@ impl JsonEdit {
             }
             Self::Aliases(aliases) => return aliases.apply(edits).map(|()| false),
             Self::System(injection) => return injection.apply(edits).map(|()| false),
-            Self::IncludeUsage(_) if !profile.asks_for_usage() => return Ok(false),
+            Self::IncludeUsage(_) if !profile.requests_usage() => return Ok(false),
             Self::IncludeUsage(usage) => return usage.apply(edits, takes),
         }
         .map(|()| false)
