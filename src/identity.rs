@@ -1,4 +1,4 @@
-//! The identity of a caller, and how it was proved.
+//! The identity of a caller and the proof of it.
 //!
 //! ```
 //! use tower_inference::identity::{Identity, Proof};

@@ -129,19 +129,19 @@ pub mod upstream;
 // The top floor: the whole, put together.
 pub mod stack;
 
-/// Every bound of the crate, with its default and its setter.
+/// Every bound of the crate with its default and its setter.
 ///
 #[doc = include_str!("docs/bounds.md")]
 #[cfg(doc)]
 pub mod bounds {}
 
-/// Time and allocations of each layer, and how to measure them.
+/// Time and allocations of each layer and how to measure them.
 ///
 #[doc = include_str!("docs/costs.md")]
 #[cfg(doc)]
 pub mod costs {}
 
-/// How the tokens of a text are estimated, beside the true counts of eight tokenizers.
+/// How the tokens of a text are estimated beside the true counts of eight tokenizers.
 ///
 #[doc = include_str!("docs/estimates.md")]
 #[cfg(doc)]

@@ -50,10 +50,10 @@ impl<B: 'static> Again<B> {
     pub(super) fn is_allowed(&self, error: &legacy::Error) -> bool {
         let Some(watch) = watch_of(error) else { return false };
         match watch.progress(self.called) {
-            Progress::NewConnection | Progress::Answered => false,
+            Progress::NewConnection | Progress::ResponseBegun => false,
             Progress::Shared if was_refused(error) => !self.is_stateful(),
             Progress::Shared if was_waiting(error) => self.is_stateless(),
-            Progress::Shared | Progress::Unanswered => {
+            Progress::Shared | Progress::NoResponse => {
                 was_closed(error) && self.is_within_window() && self.is_stateless()
             }
         }

@@ -51,7 +51,7 @@ where
                     // Its share of the body goes now, whenever this future does.
                     self.again = None;
                     if let Some(watch) = response.extensions_mut().remove::<Arc<Watch>>() {
-                        watch.answer();
+                        watch.note_response();
                     }
                     return Poll::Ready(Ok(response.map(ResponseBody::new)));
                 }

@@ -20,19 +20,18 @@ use tokio::{
     time::Instant,
 };
 
-/// The state of one connection. Its task counts turns; the futures of its requests note which of
-/// them were answered, and read how far a failed one got. hyper hands responses and errors over
-/// through channels, which order the two.
+/// The state of one connection. Its task counts turns. The future of a request notes the turn of its
+/// response and reads how far a failed request got. hyper's channels order the two.
 #[derive(Debug)]
 pub(super) struct Watch {
     opened: Instant,
-    /// HTTP/2 carries several requests at once, so turns say nothing about one of them.
+    /// HTTP/2 carries several requests at once. Turns then tell nothing about one of them.
     shared: bool,
     /// Changes between writing and reading: odd once bytes were written, even once bytes were read
     /// after that.
     turns: AtomicU32,
     /// The turn in which the head of the last response was read. Zero: no response yet.
-    answered: AtomicU32,
+    responded: AtomicU32,
 }
 
 /// How far a request got on the connection that failed it.
@@ -43,9 +42,9 @@ pub(super) enum Progress {
     /// The connection is reused, and several requests share it.
     Shared,
     /// The connection is reused. No byte was read after the first byte of the request.
-    Unanswered,
+    NoResponse,
     /// The connection is reused. Bytes were read, if only those of an interim response.
-    Answered,
+    ResponseBegun,
 }
 
 impl Watch {
@@ -54,32 +53,32 @@ impl Watch {
             opened: Instant::now(),
             shared,
             turns: AtomicU32::new(0),
-            answered: AtomicU32::new(0),
+            responded: AtomicU32::new(0),
         }
     }
 
     /// Notes that the head of a response has arrived.
-    pub(super) fn answer(&self) {
-        self.answered.store(self.turns.load(Relaxed).max(1), Relaxed);
+    pub(super) fn note_response(&self) {
+        self.responded.store(self.turns.load(Relaxed).max(1), Relaxed);
     }
 
-    /// How far the request got that the client was given at `called`, and that failed here.
+    /// Returns how far a request got that was sent at `called` and failed on this connection.
     ///
-    /// HTTP/1.1 carries one request at a time: all bytes of an exchange are written and read before
-    /// the next one begins. After the last response, the request is therefore the next turn, and
-    /// bytes that were read for it would be one more. A response that is still awaiting its note, or
-    /// that came before its request was written to the end, only adds turns, and prevents a retry.
+    /// HTTP/1.1 carries one request at a time. All bytes of an exchange are written and read before
+    /// the next one begins. After the last response the request is therefore the next turn. Bytes that
+    /// were read for it would be one more. A response whose turn is not noted yet only adds turns and
+    /// prevents a retry. So does one that came before its request was written to the end.
     pub(super) fn progress(&self, called: Instant) -> Progress {
-        let (turns, answered) = (self.turns.load(Relaxed), self.answered.load(Relaxed));
-        // One that was opened ahead, for a request that another connection took, is as old.
-        if answered == 0 && self.opened >= called {
+        let (turns, responded) = (self.turns.load(Relaxed), self.responded.load(Relaxed));
+        // A connection that was opened for a request that another connection took is as old.
+        if responded == 0 && self.opened >= called {
             Progress::NewConnection
         } else if self.shared {
             Progress::Shared
-        } else if answered % 2 == 0 && turns.wrapping_sub(answered) <= 1 {
-            Progress::Unanswered
+        } else if responded % 2 == 0 && turns.wrapping_sub(responded) <= 1 {
+            Progress::NoResponse
         } else {
-            Progress::Answered
+            Progress::ResponseBegun
         }
     }
 
@@ -91,7 +90,7 @@ impl Watch {
         self.turn(1);
     }
 
-    /// Begins the next turn, if this one is even (0) or odd (1). There is one writer.
+    /// Begins the next turn if this one is even (0) or odd (1). There is one writer.
     fn turn(&self, parity: u32) {
         let turns = self.turns.load(Relaxed);
         if turns % 2 == parity {
@@ -210,7 +209,7 @@ mod tests {
     async fn exchange(connection: &mut Watched<DuplexStream>, peer: &mut DuplexStream) {
         write(connection).await;
         read(connection, peer).await;
-        connection.watch.answer();
+        connection.watch.note_response();
         read(connection, peer).await;
     }
 
@@ -247,14 +246,14 @@ mod tests {
         for _ in 0..3 {
             exchange(&mut connection, &mut peer).await;
             for called in [called, later().await] {
-                assert_eq!(connection.watch.progress(called), Progress::Unanswered);
+                assert_eq!(connection.watch.progress(called), Progress::NoResponse);
             }
             write(&mut connection).await;
             write(&mut connection).await;
-            assert_eq!(connection.watch.progress(called), Progress::Unanswered);
+            assert_eq!(connection.watch.progress(called), Progress::NoResponse);
             read(&mut connection, &mut peer).await;
-            assert_eq!(connection.watch.progress(called), Progress::Answered);
-            connection.watch.answer();
+            assert_eq!(connection.watch.progress(called), Progress::ResponseBegun);
+            connection.watch.note_response();
         }
     }
 
@@ -262,23 +261,23 @@ mod tests {
     async fn a_connection_that_was_opened_ahead_and_never_used_is_reused() {
         let (mut connection, mut peer) = connection(false);
         let called = later().await;
-        assert_eq!(connection.watch.progress(called), Progress::Unanswered);
+        assert_eq!(connection.watch.progress(called), Progress::NoResponse);
         write(&mut connection).await;
-        assert_eq!(connection.watch.progress(called), Progress::Unanswered);
+        assert_eq!(connection.watch.progress(called), Progress::NoResponse);
         read(&mut connection, &mut peer).await;
-        assert_eq!(connection.watch.progress(called), Progress::Answered);
+        assert_eq!(connection.watch.progress(called), Progress::ResponseBegun);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_interim_response_is_an_answer_also_in_the_middle_of_a_body() {
+    async fn an_interim_response_counts_as_a_response_also_in_the_middle_of_a_body() {
         let (mut connection, mut peer) = connection(false);
         exchange(&mut connection, &mut peer).await;
         let called = later().await;
         write(&mut connection).await;
         read(&mut connection, &mut peer).await;
-        assert_eq!(connection.watch.progress(called), Progress::Answered);
+        assert_eq!(connection.watch.progress(called), Progress::ResponseBegun);
         write(&mut connection).await;
-        assert_eq!(connection.watch.progress(called), Progress::Answered);
+        assert_eq!(connection.watch.progress(called), Progress::ResponseBegun);
     }
 
     #[tokio::test(start_paused = true)]
@@ -286,16 +285,16 @@ mod tests {
         let (mut connection, mut peer) = connection(false);
         write(&mut connection).await;
         read(&mut connection, &mut peer).await;
-        connection.watch.answer();
+        connection.watch.note_response();
         write(&mut connection).await;
         read(&mut connection, &mut peer).await;
         let called = later().await;
         write(&mut connection).await;
-        assert_eq!(connection.watch.progress(called), Progress::Answered);
+        assert_eq!(connection.watch.progress(called), Progress::ResponseBegun);
         read(&mut connection, &mut peer).await;
-        connection.watch.answer();
+        connection.watch.note_response();
         write(&mut connection).await;
-        assert_eq!(connection.watch.progress(called), Progress::Unanswered);
+        assert_eq!(connection.watch.progress(called), Progress::NoResponse);
     }
 
     #[tokio::test(start_paused = true)]
@@ -305,9 +304,9 @@ mod tests {
         read(&mut connection, &mut peer).await;
         let called = later().await;
         write(&mut connection).await;
-        assert_eq!(connection.watch.progress(called), Progress::Answered);
-        connection.watch.answer();
-        assert_eq!(connection.watch.progress(called), Progress::Answered);
+        assert_eq!(connection.watch.progress(called), Progress::ResponseBegun);
+        connection.watch.note_response();
+        assert_eq!(connection.watch.progress(called), Progress::ResponseBegun);
     }
 
     #[tokio::test(start_paused = true)]
@@ -318,7 +317,7 @@ mod tests {
         write(&mut connection).await;
         drop(peer);
         assert_eq!(connection.read(&mut [0]).await.unwrap(), 0);
-        assert_eq!(connection.watch.progress(called), Progress::Unanswered);
+        assert_eq!(connection.watch.progress(called), Progress::NoResponse);
     }
 
     #[tokio::test(start_paused = true)]
@@ -328,7 +327,7 @@ mod tests {
         write(&mut connection).await;
         read(&mut connection, &mut peer).await;
         assert_eq!(connection.watch.progress(called), Progress::NewConnection);
-        connection.watch.answer();
+        connection.watch.note_response();
         assert_eq!(connection.watch.progress(called), Progress::Shared);
         assert_eq!(connection.watch.progress(later().await), Progress::Shared);
     }

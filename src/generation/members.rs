@@ -32,7 +32,7 @@ pub(super) struct OutputMembers {
     /// `max_tokens` is `null`.
     pub(super) has_null_limit: bool,
     /// The number of completions for each prompt.
-    pub(super) answers: u64,
+    pub(super) choices: u64,
     /// The pointer of an invalid number of completions.
     pub(super) miscounted: Option<String>,
     pub(super) prompts: u64,
@@ -61,7 +61,7 @@ impl OutputMembers {
             excess: SmallVec::new(),
             completion_limit: None,
             has_null_limit: false,
-            answers: 1,
+            choices: 1,
             miscounted: None,
             prompts: 1,
             instances: None,
@@ -109,7 +109,7 @@ impl OutputMembers {
                     }
                 }
                 MemberRole::Count => match count(value) {
-                    Some(count) => self.answers = self.answers.max(count),
+                    Some(count) => self.choices = self.choices.max(count),
                     None => self.miscounted = Some(here.pointer()),
                 },
                 MemberRole::Container => {

@@ -105,7 +105,7 @@ impl OutputTokens {
             let forms = Forms::NONE;
             let greatest =
                 check_unknown_form(root, &MemberPath::ROOT, &self.range)?.max(self.tokens);
-            let tokens = greatest.saturating_mul(members.answers).saturating_mul(members.prompts);
+            let tokens = greatest.saturating_mul(members.choices).saturating_mul(members.prompts);
             return Ok(OutputBound {
                 tokens,
                 miscounted: members.miscounted,
@@ -187,20 +187,20 @@ impl OutputTokens {
         // Instances that are texts use the settings of the body, which TGI does not read.
         let own = root.forms.without(Form::Instances);
         root.forms = if instances.texts > 0 { own.and(Form::Generate) } else { own };
-        let (answers, prompts) = (root.members.answers, root.members.prompts);
+        let (choices, prompts) = (root.members.choices, root.members.prompts);
         let each = self.limit(edits, root, of_chats, renamed)?;
         let prompts = if own.is_empty() { instances.texts } else { prompts.max(instances.texts) };
-        output.add(each, answers, prompts);
+        output.add(each, choices, prompts);
         for mut object in instances.objects {
             output.bounded &= !object.forms.has(Form::Task);
             output.miscounted = output.miscounted.or_else(|| object.members.miscounted.take());
-            let (own, prompts) = (object.members.answers, object.members.prompts);
+            let (own, prompts) = (object.members.choices, object.members.prompts);
             let own_limit = self.limit(edits, object, of_chats, renamed)?;
-            output.add(own_limit.max(each), answers.max(own), prompts);
+            output.add(own_limit.max(each), choices.max(own), prompts);
         }
         if instances.unknown > 0 {
             output.bounded = false;
-            output.add(instances.unknown.max(each), answers, 1);
+            output.add(instances.unknown.max(each), choices, 1);
         }
         Ok(output)
     }
@@ -251,8 +251,8 @@ impl OutputBound {
         Self { forms, tokens: 0, bounded: false, miscounted: None }
     }
 
-    const fn add(&mut self, each: u64, answers: u64, prompts: u64) {
-        let tokens = each.saturating_mul(answers).saturating_mul(prompts);
+    const fn add(&mut self, each: u64, choices: u64, prompts: u64) {
+        let tokens = each.saturating_mul(choices).saturating_mul(prompts);
         self.tokens = self.tokens.saturating_add(tokens);
     }
 }

@@ -16,11 +16,11 @@ pub(crate) struct QueryLimits {
     /// The greatest limit.
     pub(crate) tokens: Option<u64>,
     /// The number of completions.
-    pub(crate) answers: u64,
+    pub(crate) choices: u64,
 }
 
 impl QueryLimits {
-    pub(crate) const NONE: Self = Self { tokens: None, answers: 1 };
+    pub(crate) const NONE: Self = Self { tokens: None, choices: 1 };
 
     /// Reads a query. A limit that is not a number within the range is rejected.
     pub(super) fn of(query: &str, range: &RangeInclusive<i64>) -> Result<Self, Rejection> {
@@ -38,7 +38,7 @@ impl QueryLimits {
                     limits.tokens = limits.tokens.max(Some(tokens));
                 }
                 MemberRole::Count => {
-                    limits.answers = limits.answers.max(number().unwrap_or_default())
+                    limits.choices = limits.choices.max(number().unwrap_or_default())
                 }
                 MemberRole::Container
                 | MemberRole::Mark(_)
@@ -71,7 +71,7 @@ mod tests {
     fn limits_and_counts_are_found_in_every_spelling() {
         let limits =
             |query| QueryLimits::of(query, &(1..=100)).map_err(|rejection| rejection.refusal());
-        let tokens = |tokens| Ok(QueryLimits { tokens: Some(tokens), answers: 1 });
+        let tokens = |tokens| Ok(QueryLimits { tokens: Some(tokens), choices: 1 });
         for query in ["", "&&", "a=b", "max_tokens_=500", "temperature=5", "n", "n=x"] {
             assert_eq!(limits(query), Ok(QueryLimits::NONE), "{query}");
         }
@@ -100,6 +100,6 @@ mod tests {
             assert_eq!(limits(query), Err(Refusal::InvalidParameters), "{query}");
         }
         let both = limits("num_return_sequences=50.0&max_length=7.0");
-        assert_eq!(both, Ok(QueryLimits { tokens: Some(7), answers: 50 }));
+        assert_eq!(both, Ok(QueryLimits { tokens: Some(7), choices: 50 }));
     }
 }

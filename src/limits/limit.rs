@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{identity::Identity, peer::PeerAddress};
 
-/// A limit: whose requests are counted together, and how much they may take.
+/// A limit: the requests that are counted together and the number of permits that they may take.
 ///
 /// ```
 /// use tower_inference::limits::{Concurrency, Limit, Quota, Rate};

@@ -1,7 +1,7 @@
 //! Limits on requests and inference tokens.
 //!
-//! A gateway pays for each request that it forwards, so it must bound what one caller can take. A
-//! [`Limit`] states whose requests are counted together and how much they may take.
+//! A gateway pays for each request that it forwards and must bound the share of one caller. A
+//! [`Limit`] states which requests are counted together and how much they may take.
 //! [`ThrottleLayer`](crate::throttle::ThrottleLayer) applies limits to requests.
 //! [`TokenBudgetLayer`](crate::token_budget::TokenBudgetLayer) applies them to inference tokens.
 //!
@@ -60,7 +60,7 @@
 //!   does. Equal limits keep the order in which they were added.
 //! - The first limit that rejects a request sets the slug and the detail. The slug is
 //!   `quota-exceeded` for a quota and `throttled` otherwise.
-//! - `retry-after` is the longest wait of all limits that reject the request. A client that waits so
+//! - `retry-after` is the longest wait of all limits that reject the request. A client that waits this
 //!   long is not rejected by the next limit.
 //! - A cost beyond a limit's capacity is rejected with `exceeds-limit` and no `retry-after`.
 //! - Clients learn only of limits that are [shown](Limit::shown). The
@@ -80,8 +80,8 @@
 //!
 //! - A limit in shadow takes permits only from requests that pass all enforced limits. If it were
 //!   enforced, it might reject fewer requests than its counts say.
-//! - A limit that is renamed starts from zero. So does a limit whose kind changes, such as a month
-//!   that was a day.
+//! - A limit that is renamed starts from zero. So does a limit whose kind changes, such as a monthly
+//!   quota that was a daily one.
 //! - A limit that counts by unverified input, such as a header or a path, lets clients choose their
 //!   counter. The memory of a store stays bounded: see [`MemoryStore::max_keys`].
 

@@ -163,11 +163,11 @@ impl Node {
         !self.driver.broken.load(Relaxed) && !self.driver.task.is_finished()
     }
 
-    fn note<T>(&self, answer: RedisResult<T>) -> RedisResult<T> {
-        if answer.as_ref().is_err_and(RedisError::is_unrecoverable_error) {
+    fn note<T>(&self, result: RedisResult<T>) -> RedisResult<T> {
+        if result.as_ref().is_err_and(RedisError::is_unrecoverable_error) {
             self.driver.broken.store(true, Relaxed);
         }
-        answer
+        result
     }
 }
 
@@ -180,8 +180,8 @@ impl Drop for Driver {
 impl ConnectionLike for Node {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let answer = self.connection.send_packed_command(command).await;
-            self.note(answer)
+            let result = self.connection.send_packed_command(command).await;
+            self.note(result)
         })
     }
 
@@ -192,8 +192,8 @@ impl ConnectionLike for Node {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let answer = self.connection.send_packed_commands(pipeline, offset, count).await;
-            self.note(answer)
+            let result = self.connection.send_packed_commands(pipeline, offset, count).await;
+            self.note(result)
         })
     }
 

@@ -4,7 +4,7 @@ use memchr::{memchr, memchr2};
 
 use super::Frame;
 
-/// Decodes frames into events, and remembers the last event id and the retry time.
+/// Decodes frames into events and remembers the last event id and the retry time.
 ///
 /// A decoder reads every [`Frame`] of a stream in order.
 #[derive(Clone, Default)]
@@ -137,8 +137,8 @@ pub(crate) fn strip_byte_order_mark(stream: &[u8]) -> &[u8] {
 pub(crate) fn fields(frame: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = frame;
     let lines = std::iter::from_fn(move || {
-        // The two bytes of a CRLF make an empty line between them, which is no field: a frame
-        // holds one blank line at most, its last.
+        // A CRLF makes an empty line between its two bytes. It is no field because the only blank line
+        // of a frame is its last.
         let (line, tail) = split_once(rest, memchr2(b'\n', b'\r', rest)?);
         rest = tail;
         Some(line)

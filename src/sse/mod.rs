@@ -1,8 +1,8 @@
-//! Server-sent events (WHATWG HTML section 9.2), framed over chunks as they come.
+//! Reads server-sent events (WHATWG HTML section 9.2) from the chunks of a stream.
 //!
-//! A [`Framer`] cuts a stream after each blank line. A [`Frame`] holds the exact bytes, so that a
+//! A [`Framer`] cuts a stream after each blank line. A [`Frame`] holds the exact bytes so that a
 //! recording can be replayed with its boundaries. A [`Decoder`] returns the [`Event`] that a client
-//! would dispatch for a frame, or none.
+//! would dispatch for a frame. It returns `None` for a frame without data.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -26,12 +26,12 @@
 //! # Caveats
 //!
 //! A frame holds at most [`Framer::DEFAULT_MAX_FRAME`] bytes unless [`Framer::max_frame`] sets
-//! another bound. A longer one passes in [oversize](Frame::is_oversize) pieces, which are never
+//! another bound. A longer one passes in [oversize](Frame::is_oversize) pieces. They are never
 //! buffered and never decoded.
 //!
 //! A frame within one chunk is a slice of the chunk and keeps the chunk's memory. Only a frame that
 //! crosses chunks is copied. When a chunk ends between the CR and the LF of a blank line, the framer
-//! returns the frame at once, and the LF begins the next one. Events never depend on the cuts of a
+//! returns the frame at once. The LF then begins the next one. Events never depend on the cuts of a
 //! stream. Frames depend on them in this one place.
 
 mod event;
@@ -49,7 +49,7 @@ pub(crate) use self::{
     splitter::Splitter,
 };
 
-/// Returns whether the content type is `text/event-stream`, with any parameters.
+/// Returns whether the content type is `text/event-stream` with any parameters.
 pub(crate) fn says_event_stream(headers: &HeaderMap) -> bool {
     let media_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
     let essence = media_type.and_then(|value| value.split(|byte| *byte == b';').next());

@@ -20,7 +20,7 @@ pub struct ThrottleLayer {
 }
 
 impl ThrottleLayer {
-    /// Creates a layer with one limit, whose counters are in memory.
+    /// Creates a layer with one limit. Its counters are in memory.
     #[must_use]
     pub fn new(limit: Limit) -> Self {
         Self {
@@ -44,11 +44,11 @@ impl ThrottleLayer {
         self
     }
 
-    /// Takes over the store of a layer whose settings were changed, and the counts of its limits.
+    /// Takes over the store and the counts of the layer that this one replaces.
     ///
-    /// Limits are matched by name. A caller that was rejected a moment ago stays rejected, by the new
-    /// numbers. Requests in flight stay counted until they end. A limit of another kind starts from
-    /// zero, such as a quota that was a rate. Call this setter last: a limit that is added later
+    /// Limits are matched by name. The permits that callers have taken stay taken and the new numbers
+    /// apply to them. Requests in flight stay counted until they end. A limit whose kind changed, such
+    /// as a quota that was a rate, starts from zero. Call this setter last: a limit that is added later
     /// starts from zero.
     ///
     /// ```
@@ -81,8 +81,8 @@ impl ThrottleLayer {
         self
     }
 
-    /// Returns the counts of each limit, in the order of the limits. They count this process alone,
-    /// whatever the store.
+    /// Returns the counts of each limit in the order of the limits. They count this process alone, also
+    /// with a shared store.
     #[must_use]
     pub fn counts(&self) -> Vec<LimitCounts> {
         self.limits.counts()
@@ -102,7 +102,7 @@ impl ThrottleLayer {
         self.limits.limit_state(limit, subject)
     }
 
-    /// Resets the counters of a limit for a subject, in each of its tiers.
+    /// Resets the counters of a limit for a subject in each tier.
     ///
     /// A store in memory resets them before the future is polled.
     ///

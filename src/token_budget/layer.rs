@@ -18,8 +18,7 @@ pub struct TokenBudgetLayer {
 }
 
 impl TokenBudgetLayer {
-    /// Creates a layer with one budget, whose counters are in memory. Each permit of `limit` is a
-    /// token.
+    /// Creates a layer with one budget. Its counters are in memory. Each permit of `limit` is a token.
     #[must_use]
     pub fn new(limit: Limit) -> Self {
         Self { settings: Arc::new(Settings::new(limit)) }
@@ -40,7 +39,7 @@ impl TokenBudgetLayer {
         self
     }
 
-    /// Takes over the store of a layer whose settings were changed, and the counts of its limits.
+    /// Takes over the store and the counts of the layer that this one replaces.
     ///
     /// Limits are matched by name. Call this setter last: a limit that is added later starts from
     /// zero.
@@ -60,9 +59,10 @@ impl TokenBudgetLayer {
         self
     }
 
-    /// Sets the output limit of requests that have none. Defaults to 1,024 tokens, at least 1.
+    /// Sets the output limit of requests that have none. Defaults to 1,024 tokens. The minimum
+    /// is 1.
     ///
-    /// The layer writes the limit into the body, so that the upstream enforces it. If it would exceed
+    /// The layer writes the limit into the body so that the upstream enforces it. If it would exceed
     /// a budget, the layer writes half of the budget's capacity instead.
     #[must_use]
     pub fn default_output_limit(mut self, tokens: u32) -> Self {
@@ -73,8 +73,8 @@ impl TokenBudgetLayer {
     /// Sets a function that counts the tokens of a text. Defaults to an estimate.
     ///
     /// It counts each text of the prompt. It also counts the text of a stream that ends before it
-    /// reports its usage, so each event of each stream is parsed for it. It runs inside of `call` and
-    /// `poll_frame`: it must neither block nor panic.
+    /// reports its usage. Each event of each stream is parsed for this. The function runs inside of
+    /// `call` and `poll_frame` and must neither block nor panic.
     #[must_use]
     pub fn tokenizer(mut self, count: impl Fn(&str) -> u64 + Send + Sync + 'static) -> Self {
         self.settings().estimator.set_tokenizer(Tokenizer::new(count));
@@ -102,7 +102,7 @@ impl TokenBudgetLayer {
         self
     }
 
-    /// Accepts bodies that are not JSON at this cost each, such as images and streams. They are rejected
+    /// Accepts bodies that are not JSON, such as images and streams, at this cost each. They are rejected
     /// by default.
     ///
     /// Other text costs a quarter of its bytes if that is more. A body that claims to be JSON or
@@ -116,8 +116,8 @@ impl TokenBudgetLayer {
 
     /// Sets the response headers that describe the budgets. Defaults to [`LimitHeaders::RateLimit`].
     ///
-    /// They are sent before the response has ended, so the whole reservation is missing from what is
-    /// left.
+    /// The headers are sent before the response ends. The remaining permits in them lack the whole
+    /// reservation.
     #[must_use]
     pub fn headers(mut self, headers: LimitHeaders) -> Self {
         self.limits().set_headers(headers);
@@ -131,8 +131,8 @@ impl TokenBudgetLayer {
         self
     }
 
-    /// Returns the counts of each limit, in the order of the limits. They count this process alone,
-    /// whatever the store.
+    /// Returns the counts of each limit in the order of the limits. They count this process alone, also
+    /// with a shared store.
     #[must_use]
     pub fn counts(&self) -> Vec<LimitCounts> {
         self.settings.limits.counts()
@@ -152,7 +152,7 @@ impl TokenBudgetLayer {
         self.settings.limits.limit_state(limit, subject)
     }
 
-    /// Resets the counters of a limit for a subject, in each of its tiers.
+    /// Resets the counters of a limit for a subject in each tier.
     ///
     /// A store in memory resets them before the future is polled.
     ///

@@ -1,8 +1,8 @@
 //! Rejects requests beyond budgets of inference tokens.
 //!
-//! A provider bills tokens, not requests. One request may cost a thousand times as much as another.
+//! A provider bills tokens. One request may cost a thousand times as much as another.
 //! [`TokenBudgetLayer`] reserves the most tokens that a request can take before it is forwarded. At
-//! the end of the response, the layer settles the reservation to the tokens that were used.
+//! the end of the response the layer settles the reservation to the tokens that were used.
 //!
 //! ```
 //! use tower_inference::{limits::{Limit, Quota}, token_budget::TokenBudgetLayer};
@@ -48,8 +48,7 @@
 //! ```
 //!
 //! Each permit of a [`Limit`](crate::limits::Limit) is one token. The [`limits`](crate::limits) module
-//! explains the limits. The layer belongs inside of a cache, whose hits cost nothing, and outside of
-//! the upstream.
+//! explains the limits. Place the layer inside of a cache so that hits cost nothing.
 //!
 //! # Reservation
 //!
@@ -72,8 +71,8 @@
 //! | `tools`, `functions`, `response_format` and other schemas | the schema as it is written |
 //! | all others | all strings |
 //!
-//! The output depends on the form of the request. The path and the body determine the form, as in
-//! `TransformLayer::max_output_tokens`.
+//! The output depends on the form of the request. The path and the body determine the form
+//! ([`Profile::form`](crate::model::Profile::form)).
 //!
 //! | form | reserved output |
 //! |---|---|
@@ -84,7 +83,7 @@
 //! | several of these, otherwise | the greatest |
 //! | unknown, or an object in `inputs` | as for text; the prompt is at least a quarter of the body's bytes without the base64 of media |
 //!
-//! The output limit is the greatest limit in the body and the query, under the name of any known API.
+//! The output limit is the greatest limit in the body and the query under the name of any known API.
 //! If the body of a text request has none, the layer writes the
 //! [default](TokenBudgetLayer::default_output_limit) into it. It writes nothing into an unknown form.
 //!
@@ -94,9 +93,9 @@
 //!
 //! | request | rejection |
 //! |---|---|
-//! | costs more than a budget ever holds: the burst of a rate, the limit of a quota | 400 `exceeds-limit` |
-//! | exceeds what a budget holds now | 429 `throttled` or `quota-exceeded` |
-//! | has an output limit in the body that is no number or below 1, except -1 for no limit | 422 `invalid-payload` |
+//! | costs more than the capacity of a budget (the burst of a rate or the limit of a quota) | 400 `exceeds-limit` |
+//! | costs more than the permits that remain | 429 `throttled` or `quota-exceeded` |
+//! | has an output limit in the body that is not a number or below 1 (-1 means no limit and passes) | 422 `invalid-payload` |
 //! | has such a limit in the query | 400 `invalid-parameters` |
 //! | has a streamed body | 415, or a [flat cost](TokenBudgetLayer::flat_cost) |
 //! | has a body that is not JSON | 400, or a [flat cost](TokenBudgetLayer::flat_cost) |
@@ -118,8 +117,8 @@
 //! | none: an error, a panic, a client that left before the head | the estimate | none |
 //! | rejection by this crate before the upstream was called | none | none |
 //!
-//! In an unknown form, a response without usage counts a quarter of its bytes. There, a reported
-//! output may be as large as the bytes of the response or the reserved limit.
+//! A response without usage counts a quarter of its bytes if the form is unknown. A reported output
+//! is then bounded by the bytes of the response or by the reserved limit, whichever is larger.
 //!
 //! The upstream's usage is believed within these bounds:
 //!
@@ -131,9 +130,9 @@
 //! | prompt and output where nothing is generated, at most | the bound of the prompt |
 //! | output, at least | the tokens that the delivered text has with any tokenizer |
 //!
-//! The last bound is about 0.9 of the true count for English and code, and less for texts of many rare
-//! words. A completion may repeat its prompt, so the bound applies to prompt and output together
-//! there. The [`tap`](crate::tap) module lists the members that are text.
+//! The last bound is about 0.9 of the true count for English and code. It is lower for texts of many
+//! rare words. It applies to prompt and output together for completions because a completion may repeat
+//! its prompt. The [`tap`](crate::tap) module lists the members that are text.
 //!
 //! Tokens beyond the reservation are debt. Later requests wait until it is paid. It is at most one
 //! window's limit.
@@ -141,9 +140,9 @@
 //! Each further [attempt](crate::context::Outcome::attempts) behind the layer is charged the
 //! estimate of the prompt. A retry from outside of the layer is a request of its own.
 //!
-//! A stream of `messages` or of a `prompt` is made to report its usage, unless the
-//! [profile](TokenBudgetLayer::profile) says otherwise. The usage event is removed if the client did
-//! not request it, as by `TransformLayer::include_usage`.
+//! The layer requests the usage of a stream of `messages` or of a `prompt` unless the
+//! [profile](TokenBudgetLayer::profile) forbids it. It removes the usage event if the client did not
+//! request it. `TransformLayer::include_usage` does the same.
 //!
 //! # Caveats
 //!

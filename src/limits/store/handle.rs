@@ -7,7 +7,7 @@ use super::{
     memory::{MemoryBackend, MemoryStore},
 };
 
-/// Where limits keep their counters: a [`MemoryStore`], or a `RedisStore` that replicas share.
+/// The store of the counters of limits: a [`MemoryStore`] or a `RedisStore` that replicas share.
 ///
 /// Clones are the same store. Two layers that share a store share the counters of limits with the
 /// same name, unit and kind of allowance.

@@ -1,4 +1,4 @@
-//! Where counters are kept: in memory, or in Redis for several replicas.
+//! Stores of counters: in memory or in Redis for several replicas.
 
 mod backend;
 #[cfg(test)]

@@ -94,7 +94,7 @@ impl Estimator {
         let query = self.output.apply_to_query(request.uri().query())?;
         let estimate = &mut prepared.estimate;
         estimate.output = estimate.output.max(query.tokens.unwrap_or_default());
-        estimate.output = estimate.output.saturating_mul(query.answers);
+        estimate.output = estimate.output.saturating_mul(query.choices);
         Ok(Some(prepared))
     }
 

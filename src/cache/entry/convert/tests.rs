@@ -60,10 +60,10 @@ fn a_stream_converts_to_a_plain_response() {
 
 #[test]
 fn a_plain_response_converts_to_a_stream() {
-    let told = plain_to_stream(&bytes(&plain()), true).unwrap();
+    let stream = plain_to_stream(&bytes(&plain()), true).unwrap();
     assert_eq!(told.last().unwrap(), "data: [DONE]\n\n");
     assert_eq!(
-        value(&stream_to_plain(&told.concat().into()).unwrap()),
+        value(&stream_to_plain(&stream.concat().into()).unwrap()),
         value(&stream_to_plain(&bytes(&stream())).unwrap())
     );
     let short = plain_to_stream(&bytes(&plain()), false).unwrap();
@@ -112,9 +112,9 @@ fn transient_members_are_removed() {
     assert!(folded.get("timings").is_none() && folded.get("obfuscation").is_none());
 
     let text = plain().replace(r#","choices""#, r#","timings":{"predicted_ms":7.5},"choices""#);
-    let told = plain_to_stream(&bytes(&text), true).unwrap();
+    let stream = plain_to_stream(&bytes(&text), true).unwrap();
     assert_eq!(
-        value(&stream_to_plain(&told.concat().into()).unwrap()),
+        value(&stream_to_plain(&stream.concat().into()).unwrap()),
         value(&stream_to_plain(&bytes(&stream())).unwrap())
     );
 }
@@ -173,10 +173,10 @@ proptest! {
             }))
             .collect();
         let usage = json!({"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3});
-        let answer = json!({
+        let response = json!({
             "object": "chat.completion", "id": "x", "created": 1, "model": "m", "choices": choices, "usage": usage,
         });
-        let told = plain_to_stream(answer.to_string().as_bytes(), true).unwrap();
-        prop_assert_eq!(value(&stream_to_plain(&told.concat().into()).unwrap()), answer);
+        let stream = plain_to_stream(response.to_string().as_bytes(), true).unwrap();
+        prop_assert_eq!(value(&stream_to_plain(&stream.concat().into()).unwrap()), response);
     }
 }
