@@ -1,4 +1,4 @@
-//! What goes on on a connection, and when it is too little.
+//! Tracks the requests of a connection and closes it when one takes too long.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,12 +13,11 @@ use tokio::{
 };
 use tower_inference::body::{BodyEnd, Watch};
 
-/// How long a connection may be idle between requests. Longer than the minute after which load
-/// balancers let go of theirs: were it shorter, a request could be on its way over a connection
-/// that is being closed.
+/// How long a connection may be idle between requests. Load balancers close theirs after a minute. A
+/// shorter time here could close a connection on which a request is under way.
 const IDLE: Duration = Duration::from_secs(75);
 
-/// The requests and bytes of one connection. Nobody is woken by what is noted here.
+/// The requests and bytes of one connection. Recording wakes no task.
 #[derive(Clone)]
 pub(crate) struct Activity(Arc<Shared>);
 
@@ -29,37 +28,37 @@ struct Shared {
 
 struct State {
     in_flight: usize,
-    /// Responses that the server has not handed on whole. More than there are requests in flight:
-    /// a response was cut off, because the client does not read.
+    /// Responses that hyper has not sent completely. If there are more of them than requests in
+    /// flight, a response was cut off because the client does not read.
     unsent: usize,
-    /// Whether it was told to close.
+    /// Whether the connection is closing.
     closing: bool,
-    /// Whether it ends once no request is in flight.
+    /// Whether the connection ends when no request is in flight.
     leaving: bool,
-    /// Whether there was a request yet.
+    /// Whether a request has arrived on the connection.
     came: bool,
     http2: bool,
-    /// Whether the head of a request is on its way. Always false for HTTP/2, where not all bytes
-    /// are of requests.
+    /// Whether a request head is arriving. Always false for HTTP/2 because not all of its bytes belong
+    /// to requests.
     in_head: bool,
-    /// The beginning of the head or, without one, of the time without a request.
+    /// The start of the arriving head or of the time without a request.
     since: Instant,
 }
 
-/// What took too long.
+/// The part that took too long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Overdue {
     Head,
     Request,
-    /// The client does not read a response. Its stream stays open until the connection ends, since
-    /// hyper waits for the client's window before it looks at the body.
+    /// The client does not read a response. Its stream stays open until the connection ends because
+    /// hyper waits for the client's window before it polls the body.
     Reader,
 }
 
-/// Counts as a request in flight until it is dropped, with the answer's body.
+/// Counts a request as in flight until it is dropped with the response body.
 pub(crate) struct InFlight(Activity);
 
-/// Counts as a response that is not whole yet, until it is dropped with the server's part of it.
+/// Counts a response as unsent until hyper drops it.
 pub(crate) struct Unsent(Activity);
 
 // === impl Activity ===
@@ -80,7 +79,7 @@ impl Activity {
         Self(Arc::new(Shared { state: Mutex::new(state), closed: Notify::new() }))
     }
 
-    /// Bytes have come.
+    /// Records that bytes were read.
     pub(crate) fn read(&self) {
         let mut state = self.state();
         let begins = state.came && !state.http2 && state.in_flight == 0 && !state.in_head;
@@ -90,7 +89,7 @@ impl Activity {
         }
     }
 
-    /// The head of a request has come.
+    /// Records that the head of a request has arrived.
     pub(crate) fn begin(&self, version: Version) -> InFlight {
         let mut state = self.state();
         state.in_flight += 1;
@@ -100,27 +99,28 @@ impl Activity {
         InFlight(self.clone())
     }
 
-    /// A response is to be handed on.
+    /// Records that a response is to be sent.
     pub(crate) fn respond(&self) -> Unsent {
         self.state().unsent += 1;
         Unsent(self.clone())
     }
 
-    /// From now on, only the requests in flight are waited for. Starts the time without one anew.
+    /// Lets the connection end after the requests in flight. Restarts the time without a request.
     pub(crate) fn leave(&self) {
         let mut state = self.state();
         state.leaving = true;
         state.since = Instant::now();
     }
 
-    /// Since when no request is in flight. `None` while one is, and once it was told to close.
+    /// Returns the start of the time without a request. `None` while a request is in flight and while
+    /// the connection is closing.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
         (state.in_flight == 0 && !state.closing).then_some(state.since)
     }
 
-    /// Tells it to close, unless a request is in flight. A request that is on its way is lost, as
-    /// with every connection that is closed between two requests (RFC 9112 section 9.3.1).
+    /// Closes the connection unless a request is in flight. A request that is under way is lost, as on
+    /// every connection that is closed between two requests (RFC 9112 section 9.3.1).
     pub(crate) fn close_if_idle(&self) -> bool {
         let mut state = self.state();
         let closes = state.in_flight == 0 && !state.closing;
@@ -131,17 +131,17 @@ impl Activity {
         closes
     }
 
-    /// Waits until it is told to close.
+    /// Waits until the connection is to be closed.
     pub(crate) async fn closed(&self) {
         self.0.closed.notified().await;
     }
 
-    /// Waits until a head took longer than `head` (the first one counts from the start of the
-    /// connection), or none began within `idle`.
+    /// Waits until a head takes longer than `head` or none begins within `idle`. The first head counts
+    /// from the start of the connection.
     pub(crate) async fn overdue_within(&self, head: Duration, idle: Duration) -> Overdue {
         loop {
             let now = Instant::now();
-            // A head that begins after this look ends no earlier than the next one.
+            // A head that begins after this check is due no earlier than the next check.
             let mut next = now + head;
             let state = self.state().due(head, idle);
             if let Some((due, overdue)) = state {
@@ -154,7 +154,7 @@ impl Activity {
         }
     }
 
-    /// The same, with the usual time to be idle.
+    /// Calls [`overdue_within`](Self::overdue_within) with the usual idle time.
     pub(crate) async fn overdue(&self, head: Duration) -> Overdue {
         self.overdue_within(head, IDLE).await
     }
@@ -218,7 +218,7 @@ mod tests {
 
     const HEAD: Duration = Duration::from_secs(10);
 
-    /// What is overdue, and how long after the start of the connection.
+    /// Returns the overdue part and its time since the start of the connection.
     async fn overdue(activity: &Activity, start: Instant) -> (Overdue, Duration) {
         (activity.overdue(HEAD).await, start.elapsed())
     }
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(overdue, Overdue::Reader);
         assert!(later <= after && after <= later + HEAD, "{after:?}");
 
-        // The other request is waited for.
+        // The other request is still in flight.
         activity.leave();
         let start = Instant::now();
         let (overdue, ()) = tokio::join!(activity.overdue_within(HEAD, HEAD * 3), async {

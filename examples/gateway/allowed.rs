@@ -1,29 +1,29 @@
-//! What is open: the inference paths, by kind of upstream.
+//! The open inference paths by kind of upstream.
 //!
-//! A path is compared as it came, byte for byte: nothing is decoded, folded or normalised, so what
-//! is allowed here is what the upstream gets to see. An encoded slash, a dot segment, a doubled or
-//! a trailing slash is a different path, and a different path is closed.
+//! A path is compared byte for byte. Nothing is decoded or normalised, so the upstream receives exactly
+//! the path that is allowed here. A path with an encoded slash, a dot segment or a doubled or trailing
+//! slash is another path and is closed.
 
 use axum::http::Method;
 
 /// An open route.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Route {
-    /// As the access log names it.
+    /// The name in the access log.
     pub(crate) name: &'static str,
-    /// As `allow` names it.
+    /// The value of the header `allow`.
     pub(crate) methods: &'static str,
     pub(crate) payload: Payload,
 }
 
-/// How a route's payload travels.
+/// The handling of a route's payload.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Payload {
-    /// JSON: read whole, judged and edited before the upstream sees any of it.
+    /// JSON is buffered, validated and edited before it is sent upstream.
     Json,
-    /// JSON as above; or an image, a sound, a file, which is read whole and passed on.
+    /// JSON as above. Any other body is buffered and forwarded.
     Any,
-    /// Forms with images and audio: passed on as it comes.
+    /// Forms with images and audio are streamed.
     Streamed,
 }
 
@@ -33,7 +33,7 @@ impl Route {
     }
 }
 
-/// The route at `path`; `None` is closed.
+/// Returns the route at `path`. `None` for a closed path.
 pub(crate) fn route(path: &str) -> Option<Route> {
     if path == "/v1/models" {
         return Some(Route { name: "/v1/models", methods: "GET, HEAD", payload: Payload::Json });
@@ -43,7 +43,7 @@ pub(crate) fn route(path: &str) -> Option<Route> {
     kinds.copied().find(|(name, _)| *name == path).or_else(|| task(path)).map(post)
 }
 
-/// The names of all open routes, one path of each, and how its payload travels.
+/// Returns the name, one path and the payload of each open route.
 #[cfg(test)]
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, String, Payload)> {
     let one_path = |name: &'static str, payload| (name, name.replace("{model}", "org/m"), payload);
@@ -73,11 +73,11 @@ const OPENAI: &[(&str, Payload)] = &[
     ("/v1/responses/input_tokens", Payload::Json),
 ];
 
-/// Of Anthropic, also served by vLLM, SGLang, llama.cpp and LiteLLM.
+/// Anthropic's routes. vLLM, SGLang, llama.cpp and LiteLLM also serve them.
 const ANTHROPIC: &[(&str, Payload)] =
     &[("/v1/messages", Payload::Json), ("/v1/messages/count_tokens", Payload::Json)];
 
-/// What vLLM, SGLang and llama.cpp serve beside the routes of OpenAI.
+/// Own routes of vLLM, SGLang and llama.cpp.
 const SERVERS: &[(&str, Payload)] = &[
     ("/classify", Payload::Json),
     ("/completion", Payload::Json),
@@ -92,7 +92,7 @@ const SERVERS: &[(&str, Payload)] = &[
 ];
 
 const TGI: &[(&str, Payload)] = &[
-    // Also an endpoint's own handler, which takes what its task takes, sounds and images included.
+    // An endpoint's own handler may take sounds and images.
     ("/", Payload::Any),
     ("/chat_tokenize", Payload::Json),
     ("/generate", Payload::Json),

@@ -1,4 +1,4 @@
-//! The command line: what may be said, and what it means.
+//! Parses the command line.
 
 use std::{
     ffi::OsString,
@@ -38,15 +38,15 @@ pub(crate) use self::{
 
 pub(crate) const HELP: &str = include_str!("help.txt");
 
-/// Flags of versions to come. All take a value.
+/// Flags of later versions. All take a value.
 const RESERVED: [&str; 4] = ["--api-keys", "--iam-credentials", "--iam-region", "--policy"];
 
-/// What is asked for.
+/// The command to run.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Command {
     Help,
     Serve(Box<Serve>),
-    /// One call upstream; without an upstream, to the demo's.
+    /// Makes one request to the upstream. Without one, to the demo's upstream.
     Check {
         upstream: Option<Upstream>,
         model: String,
@@ -60,34 +60,34 @@ pub(crate) struct Serve {
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) max_body: u64,
     pub(crate) slots: Slots,
-    /// Of all bodies in memory together.
+    /// The memory of all bodies in bytes.
     pub(crate) max_bodies: u64,
     pub(crate) head_timeout: Duration,
     pub(crate) drain: Duration,
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) access_log: AccessLog,
     pub(crate) schema: Option<Schema>,
-    /// Members whose bounds the built-in schemas do not hold.
+    /// Members whose bounds are lifted in the built-in schemas.
     pub(crate) without_bounds: Vec<String>,
     pub(crate) max_tokens: Option<NonZeroU32>,
     pub(crate) limits: Limits,
-    /// `None`: each request is answered by the upstream.
+    /// `None` turns the cache off.
     pub(crate) cache: Option<Cache>,
     pub(crate) redis: Option<Redis>,
     pub(crate) client: Client,
     pub(crate) parts: Parts,
 }
 
-/// What bodies are held to.
+/// The schema of bodies.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Schema {
-    /// The crate's own, by route.
+    /// The built-in schemas by route.
     Builtin,
-    /// For chat completions alone.
+    /// A file with a schema for chat completions.
     File(PathBuf),
 }
 
-/// Who answers and who vouches.
+/// The upstream and the issuer.
 #[derive(Debug, Eq, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "there is one for each process")]
 pub(crate) enum Parts {
@@ -99,7 +99,7 @@ pub(crate) enum Parts {
 pub(crate) struct Upstream {
     pub(crate) url: String,
     pub(crate) token: TokenPlace,
-    /// `None`: as the host tells.
+    /// `None` chooses by the host.
     pub(crate) profile: Option<profile::Kind>,
 }
 
@@ -109,7 +109,7 @@ pub(crate) enum TokenPlace {
     File(PathBuf),
 }
 
-/// How callers prove who they are.
+/// Authentication of callers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Callers {
     pub(crate) issuer: String,
@@ -140,7 +140,7 @@ pub(crate) enum AccessLog {
     Off,
 }
 
-/// What is wrong with the command line, as a sentence.
+/// An error in the command line.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct UsageError(pub(crate) String);
 
@@ -156,7 +156,7 @@ impl From<lexopt::Error> for UsageError {
     }
 }
 
-/// Reads the arguments that follow the program's name.
+/// Parses the arguments after the program's name.
 pub(crate) fn parse<I>(args: I) -> Result<Command, UsageError>
 where
     I: IntoIterator<Item: Into<OsString>, IntoIter: 'static>,
@@ -174,9 +174,9 @@ where
             Arg::Short(name) => {
                 return Err(UsageError(format!("-{name} is not a flag of this gateway")));
             }
-            // Not repeated: it may be a token that was to be a flag's value.
+            // The message does not repeat the value because it may be a token.
             Arg::Value(_) => {
-                return Err(UsageError("a value stands where a flag is expected".to_owned()));
+                return Err(UsageError("expected a flag and found a value".to_owned()));
             }
         };
         given.take(&flag, &mut parser)?;
@@ -184,7 +184,7 @@ where
     given.resolve()
 }
 
-/// The flags as they were given.
+/// The given flags.
 #[derive(Debug, Default)]
 struct Given {
     listen: Option<String>,
@@ -221,11 +221,11 @@ struct Given {
 
 impl Given {
     fn take(&mut self, flag: &str, parser: &mut Parser) -> Result<(), UsageError> {
-        // The value is asked for by each arm, so that an unknown flag is called unknown.
+        // Each arm reads its value so that an unknown flag is reported as unknown.
         let mut text = || -> Result<String, UsageError> {
             let text = parser.value()?.string()?;
             if text.is_empty() {
-                return Err(UsageError(format!("{flag} wants a value")));
+                return Err(UsageError(format!("{flag} needs a value")));
             }
             Ok(text)
         };
@@ -313,20 +313,18 @@ impl Given {
 
     fn resolve(mut self) -> Result<Command, UsageError> {
         if self.check_model.is_some() && !self.check {
-            return Err(UsageError("--check-model goes with --check".to_owned()));
+            return Err(UsageError("--check-model needs --check".to_owned()));
         }
         if self.hf_token_env.is_some() && self.hf_token_file.is_some() {
-            return Err(UsageError(
-                "--hf-token-env and --hf-token-file exclude each other".to_owned(),
-            ));
+            return Err(UsageError("give either --hf-token-env or --hf-token-file".to_owned()));
         }
         let tls = match (self.tls_cert.take(), self.tls_key.take()) {
             (None, None) => None,
             (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
-            _ => return Err(UsageError("--tls-cert and --tls-key go together".to_owned())),
+            _ => return Err(UsageError("--tls-cert and --tls-key need each other".to_owned())),
         };
         if !self.profile.without_bounds.is_empty() && self.schema != Some(Schema::Builtin) {
-            return Err(UsageError("--without-bound goes with --schema builtin".to_owned()));
+            return Err(UsageError("--without-bound needs --schema builtin".to_owned()));
         }
         let max_bodies = std::mem::take(&mut self.bodies).resolve();
         let limits = std::mem::take(&mut self.limits).resolve()?;
@@ -346,7 +344,7 @@ impl Given {
             let parts = if real {
                 match (self.upstream(&mut missing), self.callers(&mut missing)) {
                     (Some(upstream), Some(callers)) => Parts::Real { upstream, callers },
-                    // Not used: what is missing is told below.
+                    // Not used: an error below names what is missing.
                     _ => Parts::Demo,
                 }
             } else {
@@ -376,7 +374,7 @@ impl Given {
             Ok(command)
         } else {
             let missing = missing.join(", ");
-            Err(UsageError(format!("these flags ask for real parts, but {missing} is missing")))
+            Err(UsageError(format!("these flags turn the demo off and need also {missing}")))
         }
     }
 
@@ -429,7 +427,7 @@ impl Given {
 pub(crate) const KEYS_COOLDOWN: Duration = Duration::from_secs(30);
 pub(crate) const TENANT_CLAIM: &str = "tenant";
 
-/// What `RemoteKeys::cool_down` takes.
+/// The range of `RemoteKeys::cool_down`.
 const COOLDOWNS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 const A_COUNT: &str = "a number that is not zero";
@@ -450,9 +448,9 @@ fn read<T>(
     flag: &str,
     text: &str,
     parse: impl FnOnce(&str) -> Option<T>,
-    wants: &str,
+    expected: &str,
 ) -> Result<T, UsageError> {
-    parse(text).ok_or_else(|| UsageError(format!("{flag} wants {wants}, not `{text}`")))
+    parse(text).ok_or_else(|| UsageError(format!("{flag} expects {expected}, not `{text}`")))
 }
 
 #[cfg(test)]

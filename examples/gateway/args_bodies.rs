@@ -1,11 +1,11 @@
-//! How much memory the bodies of all requests may take together.
+//! The memory of all request bodies.
 
 use super::{UsageError, once, read};
 use crate::units;
 
 pub(super) const FLAGS: [&str; 1] = ["--max-bodies"];
 
-/// The flag as it was given.
+/// The given flag.
 #[derive(Debug, Default)]
 pub(super) struct Given {
     max_bytes: Option<u64>,
@@ -14,7 +14,7 @@ pub(super) struct Given {
 impl Given {
     const DEFAULT: u64 = 256 << 20;
 
-    /// Takes the value of the flag.
+    /// Sets the value of the flag.
     pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), UsageError> {
         once(flag, &mut self.max_bytes, read(flag, value, units::size, "a size such as 256MiB")?)
     }

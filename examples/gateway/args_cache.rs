@@ -1,4 +1,4 @@
-//! Which answers are given again, and to whom.
+//! Flags of the cache.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use crate::units;
 pub(super) const FLAGS: [&str; 4] =
     ["--cache-ttl", "--cache-scope", "--cache-max", "--cache-max-shared"];
 
-/// What is kept of answers.
+/// The settings of the cache.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Cache {
     pub(crate) ttl: Duration,
     pub(crate) scope: CacheScope,
-    /// Of memory; `None` is as the layer has it.
+    /// The memory of all entries. `None` is the layer's default.
     pub(crate) max_bytes: Option<u64>,
-    /// Of memory for calls in flight that are shared; `None` is as the layer has it.
+    /// The memory of shared calls in flight. `None` is the layer's default.
     pub(crate) max_shared: Option<usize>,
 }
 
-/// Who shares an answer.
+/// The callers that share an entry.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum CacheScope {
     #[default]
@@ -28,7 +28,7 @@ pub(crate) enum CacheScope {
     Shared,
 }
 
-/// The flags as they were given.
+/// The given flags.
 #[derive(Debug, Default)]
 pub(super) struct Given {
     ttl: Option<Duration>,
@@ -38,7 +38,7 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// Takes the value of one of these flags.
+    /// Sets the value of one of these flags.
     pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), UsageError> {
         match flag {
             "--cache-ttl" => {
@@ -62,7 +62,7 @@ impl Given {
         }
     }
 
-    /// `None` is off, which is the default but for the demo.
+    /// Returns `None` if the cache is off. That is the default outside of the demo.
     pub(super) fn resolve(self, demo: bool) -> Result<Option<Cache>, UsageError> {
         let Self { ttl, scope, max_bytes, max_shared } = self;
         let Some(ttl) = ttl.or_else(|| demo.then_some(DEMO_TTL)) else {
@@ -72,7 +72,7 @@ impl Given {
                 ("--cache-max-shared", max_shared.is_some()),
             ];
             return match others.into_iter().find(|(_, given)| *given) {
-                Some((flag, _)) => Err(UsageError(format!("{flag} goes with --cache-ttl"))),
+                Some((flag, _)) => Err(UsageError(format!("{flag} needs --cache-ttl"))),
                 None => Ok(None),
             };
         };

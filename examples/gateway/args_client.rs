@@ -1,4 +1,4 @@
-//! How connections to the upstream are used.
+//! Flags of the connections to the upstream.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ pub(super) const FLAGS: [&str; 7] = [
     "--upstream-total-timeout",
 ];
 
-/// `None` is as the client or the layer has it.
+/// The settings of the client. `None` is the default of the client.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Client {
-    /// Of an idle connection.
+    /// How long an idle connection is reused.
     pub(crate) keep_alive: Option<Duration>,
-    /// Zero is off.
+    /// Zero turns it off.
     pub(crate) retry: Option<Duration>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) deadlines: Deadlines,
 }
 
-/// How long a response may take. None is zero.
+/// The timeouts of a response. No timeout is zero.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Deadlines {
     pub(crate) head: Option<Duration>,
@@ -36,7 +36,7 @@ pub(crate) struct Deadlines {
 }
 
 impl Client {
-    /// Takes the value of one of these flags.
+    /// Sets the value of one of these flags.
     pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), UsageError> {
         let timeout = match flag {
             "--upstream-keep-alive" => {

@@ -1,4 +1,4 @@
-//! What callers may take: rates, quotas and budgets of tokens; and what strangers may try.
+//! Flags of the limits.
 
 use tower_inference::limits::{Quota, Rate};
 
@@ -15,21 +15,21 @@ pub(super) const FLAGS: [&str; 7] = [
     "--trusted-proxy",
 ];
 
-/// What a body costs that is not JSON.
+/// The default cost of a body that is not JSON.
 pub(crate) const BINARY_COST: u32 = 1_000;
 
-/// For each principal, or for each address. What is not set is not limited.
+/// The limits. `None` is no limit.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Limits {
     pub(crate) rate: Option<Rate>,
-    /// Of the rate.
+    /// The burst of the rate.
     pub(crate) burst: Option<u32>,
     pub(crate) quota: Option<Quota>,
     pub(crate) token_budget: Option<Rate>,
-    /// In tokens.
+    /// The cost in tokens of a body that is not JSON.
     pub(crate) binary_cost: u32,
     pub(crate) auth_failures: Option<Rate>,
-    /// Networks that are believed when they say whom they speak for.
+    /// Networks of proxies whose `x-forwarded-for` is trusted.
     pub(crate) trusted_proxies: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ impl Default for Limits {
     }
 }
 
-/// The flags as they were given.
+/// The given flags.
 #[derive(Debug, Default)]
 pub(super) struct Given {
     rate: Option<(u32, Rate)>,
@@ -60,7 +60,7 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// Takes the value of one of these flags.
+    /// Sets the value of one of these flags.
     pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), UsageError> {
         match flag {
             "--rate" => {
@@ -99,28 +99,28 @@ impl Given {
         let Self { rate, burst, quota, token_budget, binary_cost, auth_failures, trusted_proxies } =
             self;
         if rate.is_none() && burst.is_some() {
-            return Err(UsageError("--burst goes with --rate".to_owned()));
+            return Err(UsageError("--burst needs --rate".to_owned()));
         }
         let burst = burst.or_else(|| rate.map(|(count, _)| count));
         let rate = rate.zip(burst).map(|((_, rate), burst)| rate.burst(burst));
-        // A proxy is asked for an address where something is counted by it.
+        // Only this limit counts by address.
         if auth_failures.is_none() && !trusted_proxies.is_empty() {
-            return Err(UsageError("--trusted-proxy goes with --auth-failures".to_owned()));
+            return Err(UsageError("--trusted-proxy needs --auth-failures".to_owned()));
         }
         if token_budget.is_none() && binary_cost.is_some() {
-            return Err(UsageError("--binary-cost goes with --token-budget".to_owned()));
+            return Err(UsageError("--binary-cost needs --token-budget".to_owned()));
         }
         let binary_cost = binary_cost.unwrap_or(BINARY_COST);
         Ok(Limits { rate, burst, quota, token_budget, binary_cost, auth_failures, trusted_proxies })
     }
 }
 
-/// `10/s`, `600/min`, `100k/h` or `1M/day`.
+/// Parses `10/s`, `600/min`, `100k/h` or `1M/day`.
 fn rate(text: &str) -> Option<Rate> {
     counted_rate(text).map(|(_, rate)| rate)
 }
 
-/// The same, and its number.
+/// Parses a rate and returns its number too.
 fn counted_rate(text: &str) -> Option<(u32, Rate)> {
     let (count, period) = text.split_once('/')?;
     let count = units::count(count)?;
@@ -134,7 +134,7 @@ fn counted_rate(text: &str) -> Option<(u32, Rate)> {
     Some((count, rate))
 }
 
-/// `10000/day`, `50k/week` or `1M/month`.
+/// Parses `10000/day`, `50k/week` or `1M/month`.
 fn quota(text: &str) -> Option<Quota> {
     let (count, period) = text.split_once('/')?;
     let count = u64::from(units::count(count)?);

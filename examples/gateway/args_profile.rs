@@ -7,7 +7,7 @@ use super::{UsageError, once};
 
 pub(super) const FLAGS: [&str; 2] = ["--profile", "--without-bound"];
 
-/// The profiles that can be named.
+/// The names of profiles.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     Anthropic,
@@ -29,7 +29,7 @@ const KINDS: [(&str, Kind); 7] = [
     ("tei", Kind::Tei),
 ];
 
-/// The flags as they were given.
+/// The given flags.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Given {
     pub(super) kind: Option<Kind>,
@@ -38,14 +38,14 @@ pub(crate) struct Given {
 }
 
 impl Given {
-    /// Takes the value of one of these flags.
+    /// Sets the value of one of these flags.
     pub(super) fn take(&mut self, flag: &str, value: String) -> Result<(), UsageError> {
         match flag {
             "--profile" => {
                 let kind = KINDS.iter().find(|(name, _)| *name == value).map(|(_, kind)| *kind);
                 let kind = kind.ok_or_else(|| {
                     let names = KINDS.map(|(name, _)| name).join(", ");
-                    UsageError(format!("{flag} wants one of {names}, not `{value}`"))
+                    UsageError(format!("{flag} expects one of {names}, not `{value}`"))
                 })?;
                 once(flag, &mut self.kind, kind)
             }
@@ -58,7 +58,7 @@ impl Given {
     }
 }
 
-/// The profile of an upstream: as it was named, or as its host tells for certain.
+/// Returns the named profile of an upstream or else that of its host.
 pub(crate) fn of(kind: Option<Kind>, upstream: &str) -> Profile {
     let Some(kind) = kind else {
         let uri = upstream.parse::<Uri>().ok();
@@ -71,7 +71,7 @@ pub(crate) fn of(kind: Option<Kind>, upstream: &str) -> Profile {
         Kind::Mistral => Profile::mistral(),
         Kind::OpenAi => Profile::openai(),
         Kind::Router => Profile::router(),
-        // Which model it is, no layer of this gateway asks.
+        // No layer of this gateway reads the name of the model.
         Kind::Tei => Profile::tei("tei"),
     }
 }
@@ -83,8 +83,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_profile_is_named_or_told_from_the_host() {
-        let told = |url| format!("{:?}", of(None, url));
+    fn a_profile_is_chosen_by_name_or_by_host() {
+        let by_host = |url| format!("{:?}", of(None, url));
         let named = |kind| format!("{:?}", of(Some(kind), "https://llm.internal"));
         for (url, kind) in [
             ("https://api.openai.com", Kind::OpenAi),
@@ -100,7 +100,7 @@ mod tests {
             ("http://127.0.0.1:8000", Kind::Compatible),
             ("not a url", Kind::Compatible),
         ] {
-            assert_eq!(told(url), named(kind), "{url}");
+            assert_eq!(by_host(url), named(kind), "{url}");
         }
         let forced = of(Some(Kind::Compatible), "https://api.openai.com");
         assert_eq!(format!("{forced:?}"), named(Kind::Compatible));
@@ -108,9 +108,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_none_is_refused_with_the_names() {
+    fn an_unknown_profile_is_rejected_with_the_known_names() {
         let refused = Given::default().take("--profile", "vllm".to_owned()).unwrap_err().0;
-        assert!(refused.starts_with("--profile wants one of anthropic, azure"), "{refused}");
+        assert!(refused.starts_with("--profile expects one of anthropic, azure"), "{refused}");
         let mut given = Given::default();
         for (name, kind) in KINDS {
             given.kind = None;

@@ -1,4 +1,4 @@
-//! Which servers count limits and keep responses for all replicas.
+//! Flags of the servers that replicas share.
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -15,29 +15,29 @@ pub(super) const FLAGS: [&str; 7] = [
     "--redis-wait",
 ];
 
-/// Servers that replicas share. Counters want a server that never evicts, and responses one that
-/// does, so each has an address of its own.
+/// The servers that replicas share. Counters need a server that never evicts and responses one that
+/// does.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Redis {
-    /// Of the server that counts limits.
+    /// The address of the server for limits.
     pub(crate) limits: Option<String>,
-    /// Of the server that keeps responses.
+    /// The address of the server for responses.
     pub(crate) cache: Option<String>,
     pub(crate) secret: SecretPlace,
-    /// `None`: requests are refused while the server is away.
+    /// `None` rejects requests while the server of the limits is unavailable.
     pub(crate) replicas: Option<NonZeroU32>,
     pub(crate) lease: Option<NonZeroU32>,
     pub(crate) wait: Option<Duration>,
 }
 
-/// Of the hashes of callers' names.
+/// The place of the secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum SecretPlace {
     Env(String),
     File(PathBuf),
 }
 
-/// The flags as they were given.
+/// The given flags.
 #[derive(Debug, Default)]
 pub(super) struct Given {
     limits: Option<String>,
@@ -50,7 +50,7 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// Takes the value of one of these flags.
+    /// Sets the value of one of these flags.
     pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), UsageError> {
         let number = || read(flag, value, |text| text.parse().ok(), A_COUNT);
         match flag {
@@ -65,17 +65,17 @@ impl Given {
         }
     }
 
-    /// With whether there are limits to share, and a cache.
+    /// Checks the flags. `limited` and `cached` tell whether there are limits and a cache to share.
     pub(super) fn resolve(self, limited: bool, cached: bool) -> Result<Option<Redis>, UsageError> {
         let Self { limits, cache, secret_env, secret_file, replicas, lease, wait } = self;
-        let wants = [
-            (limits.is_some() && !limited, "--redis-limits wants a limit to share"),
-            (cache.is_some() && !cached, "--redis-cache goes with --cache-ttl"),
-            (limits.is_none() && replicas.is_some(), "--redis-replicas goes with --redis-limits"),
-            (limits.is_none() && lease.is_some(), "--redis-lease goes with --redis-limits"),
+        let needs = [
+            (limits.is_some() && !limited, "--redis-limits needs a limit to share"),
+            (cache.is_some() && !cached, "--redis-cache needs --cache-ttl"),
+            (limits.is_none() && replicas.is_some(), "--redis-replicas needs --redis-limits"),
+            (limits.is_none() && lease.is_some(), "--redis-lease needs --redis-limits"),
         ];
-        if let Some((_, wants)) = wants.into_iter().find(|(missing, _)| *missing) {
-            return Err(UsageError(wants.to_owned()));
+        if let Some((_, needs)) = needs.into_iter().find(|(missing, _)| *missing) {
+            return Err(UsageError(needs.to_owned()));
         }
         if limits.is_none() && cache.is_none() {
             let others = [
@@ -85,7 +85,7 @@ impl Given {
             ];
             return match others.into_iter().find(|(_, given)| *given) {
                 Some((flag, _)) => {
-                    Err(UsageError(format!("{flag} goes with --redis-limits or --redis-cache")))
+                    Err(UsageError(format!("{flag} needs --redis-limits or --redis-cache")))
                 }
                 None => Ok(None),
             };

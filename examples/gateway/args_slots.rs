@@ -1,5 +1,4 @@
-//! How much is served at once: connections, requests of one principal, calls of the upstream; and
-//! for how long a client may not read.
+//! Flags of connections and of requests in flight.
 
 use std::time::Duration;
 
@@ -19,15 +18,15 @@ pub(super) const FLAGS: [&str; 6] = [
 pub(crate) struct Slots {
     pub(crate) max_connections: usize,
     pub(crate) max_connections_per_address: usize,
-    /// Requests of one principal. `None`: as many as there are slots.
+    /// The requests of one principal in flight. `None` is no limit.
     pub(crate) max_in_flight: Option<u32>,
     pub(crate) upstream_slots: usize,
-    /// In percent of the upstream's slots.
+    /// The share of one principal in percent of the upstream's slots.
     pub(crate) caller_share: u8,
     pub(crate) reader_timeout: Duration,
 }
 
-/// The flags as they were given.
+/// The given flags.
 #[derive(Debug, Default)]
 pub(super) struct Given {
     max_connections: Option<u32>,
@@ -39,7 +38,7 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// Takes the value of one of these flags.
+    /// Sets the value of one of these flags.
     pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), UsageError> {
         let count = match flag {
             "--max-connections" => &mut self.max_connections,

@@ -18,7 +18,7 @@ fn refused(line: &str) -> String {
     parse_words(line).unwrap_err().0
 }
 
-/// As the demo has it.
+/// The demo's cache.
 const CACHE: Cache = Cache {
     ttl: Duration::from_secs(300),
     scope: CacheScope::Identity,
@@ -68,7 +68,7 @@ fn connections_to_the_upstream_are_kept_and_retried_as_the_flags_say() {
         ..Client::default()
     };
     assert_eq!(served("--upstream-keep-alive 2s --upstream-retry 0s").client, client);
-    let wanted = "--upstream-keep-alive wants a time such as 30s, not `x`";
+    let wanted = "--upstream-keep-alive expects a time such as 30s, not `x`";
     assert_eq!(refused("--upstream-keep-alive x"), wanted);
     assert!(refused("--upstream-retry 1s --upstream-retry 2s").contains("given twice"));
 }
@@ -92,7 +92,7 @@ fn every_deadline_of_the_upstream_has_a_flag() {
         assert!(HELP.contains(&format!("  {flag} TIME")), "{flag}");
         assert!(refused(&format!("{flag} 1s {flag} 1s")).contains("given twice"), "{flag}");
         if flag.ends_with("-timeout") {
-            let wanted = format!("{flag} wants a time that is not zero, such as 5m, not `0s`");
+            let wanted = format!("{flag} expects a time that is not zero, such as 5m, not `0s`");
             assert_eq!(refused(&format!("{flag} 0s")), wanted);
         }
     }
@@ -118,7 +118,10 @@ fn bodies_are_held_to_a_schema_when_asked() {
     assert_eq!(served("--schema builtin").schema, Some(Schema::Builtin));
     assert_eq!(served("--schema s.json").schema, Some(Schema::File("s.json".into())));
     assert_eq!(served("--max-tokens 512").max_tokens.map(NonZeroU32::get), Some(512));
-    assert_eq!(refused("--max-tokens 0"), "--max-tokens wants a number that is not zero, not `0`");
+    assert_eq!(
+        refused("--max-tokens 0"),
+        "--max-tokens expects a number that is not zero, not `0`"
+    );
 }
 
 #[test]
@@ -134,16 +137,16 @@ fn slots_are_counts_and_a_share() {
     assert_eq!((all.max_in_flight, all.upstream_slots), (Some(8), 2_000));
     assert_eq!((all.caller_share, all.reader_timeout), (100, Duration::from_millis(300)));
     for wrong in ["0", "101", "25%", "300"] {
-        let wants = format!("--caller-share wants a percentage from 1 to 100, not `{wrong}`");
-        assert_eq!(refused(&format!("--caller-share {wrong}")), wants);
+        let expected = format!("--caller-share expects a percentage from 1 to 100, not `{wrong}`");
+        assert_eq!(refused(&format!("--caller-share {wrong}")), expected);
     }
     assert_eq!(
         refused("--reader-timeout 0s"),
-        "--reader-timeout wants a time such as 60s, not `0s`"
+        "--reader-timeout expects a time such as 60s, not `0s`"
     );
     assert_eq!(
         refused("--upstream-slots 0"),
-        "--upstream-slots wants a number that is not zero, not `0`"
+        "--upstream-slots expects a number that is not zero, not `0`"
     );
 }
 
@@ -162,16 +165,16 @@ fn limits_are_rates_quotas_and_budgets() {
     let budget = served("--token-budget 100k/min").limits.token_budget;
     assert_eq!(budget, Some(Rate::per_minute(100_000)));
 
-    assert_eq!(refused("--burst 5"), "--burst goes with --rate");
+    assert_eq!(refused("--burst 5"), "--burst needs --rate");
     assert_eq!(refused("--rate 1/s --rate 2/s"), "--rate was given twice");
     for wrong in ["10", "0/s", "/s", "10/", "10/week", "1.5/s", "5000M/s"] {
-        let wants = format!("--rate wants a rate such as 10/s, not `{wrong}`");
-        assert_eq!(refused(&format!("--rate {wrong}")), wants);
+        let expected = format!("--rate expects a rate such as 10/s, not `{wrong}`");
+        assert_eq!(refused(&format!("--rate {wrong}")), expected);
     }
-    assert_eq!(refused("--quota 1/s"), "--quota wants a quota such as 10000/day, not `1/s`");
+    assert_eq!(refused("--quota 1/s"), "--quota expects a quota such as 10000/day, not `1/s`");
     assert_eq!(
         refused("--token-budget 9/week"),
-        "--token-budget wants a budget such as 100k/min, not `9/week`"
+        "--token-budget expects a budget such as 100k/min, not `9/week`"
     );
 }
 
@@ -213,25 +216,25 @@ fn scopes_and_audiences_may_be_repeated_and_nothing_else() {
 
 #[test]
 fn missing_real_parts_are_named() {
-    let missing = |line| refused(line).replace("these flags ask for real parts, but ", "");
+    let missing = |line| refused(line).replace("these flags turn the demo off and need also ", "");
     assert_eq!(
         missing("--upstream https://u.example"),
-        "--hf-token-env or --hf-token-file, --issuer, --audience is missing"
+        "--hf-token-env or --hf-token-file, --issuer, --audience"
     );
     assert_eq!(
         missing("--issuer https://i.example --audience a"),
-        "--upstream, --hf-token-env or --hf-token-file is missing"
+        "--upstream, --hf-token-env or --hf-token-file"
     );
     for alone in ["--jwks f", "--jwks-cooldown 1s", "--scope s", "--tenant-claim t"] {
         assert_eq!(
             missing(alone),
-            "--upstream, --hf-token-env or --hf-token-file, --issuer, --audience is missing",
+            "--upstream, --hf-token-env or --hf-token-file, --issuer, --audience",
             "{alone}"
         );
     }
     assert_eq!(
         missing("--check --upstream https://u.example"),
-        "--hf-token-env or --hf-token-file is missing"
+        "--hf-token-env or --hf-token-file"
     );
 }
 
@@ -239,26 +242,26 @@ fn missing_real_parts_are_named() {
 fn contradictions_are_refused() {
     assert_eq!(
         refused("--hf-token-env A --hf-token-file b"),
-        "--hf-token-env and --hf-token-file exclude each other"
+        "give either --hf-token-env or --hf-token-file"
     );
     assert_eq!(refused("--tls-cert c"), "--tls-cert and --tls-key go together");
-    assert_eq!(refused("--check-model m"), "--check-model goes with --check");
+    assert_eq!(refused("--check-model m"), "--check-model needs --check");
 }
 
 #[test]
 fn unreadable_values_are_refused_with_what_is_wanted() {
-    assert_eq!(refused("--max-body 0"), "--max-body wants a size such as 10MiB, not `0`");
-    assert_eq!(refused("--drain 30"), "--drain wants a time such as 30s, not `30`");
-    assert_eq!(refused("--threads 0"), "--threads wants a number that is not zero, not `0`");
+    assert_eq!(refused("--max-body 0"), "--max-body expects a size such as 10MiB, not `0`");
+    assert_eq!(refused("--drain 30"), "--drain expects a time such as 30s, not `30`");
+    assert_eq!(refused("--threads 0"), "--threads expects a number that is not zero, not `0`");
     assert_eq!(refused("--head-timeout 0s"), "--head-timeout must not be zero");
     assert_eq!(
         refused("--jwks-cooldown 999ms"),
-        "--jwks-cooldown wants a time from 1s to 1h, not `999ms`"
+        "--jwks-cooldown expects a time from 1s to 1h, not `999ms`"
     );
     assert_eq!(refused("--listen"), "missing argument for option '--listen'");
-    assert_eq!(refused("--listen="), "--listen wants a value");
+    assert_eq!(refused("--listen="), "--listen needs a value");
     assert_eq!(refused("--lisen x"), "--lisen is not a flag of this gateway");
-    assert_eq!(refused("x"), "a value stands where a flag is expected");
+    assert_eq!(refused("x"), "expected a flag and found a value");
 }
 
 #[test]
@@ -291,18 +294,18 @@ fn limits_are_shared_where_a_server_is_named() {
         "--redis-limits and --redis-cache want one of --redis-secret-env and --redis-secret-file"
     );
     for flag in ["--redis-lease", "--redis-replicas"] {
-        let expected = format!("{flag} goes with --redis-limits");
+        let expected = format!("{flag} needs --redis-limits");
         assert_eq!(refused(&format!("{flag} 2")), expected);
         let cached = format!("--redis-cache redis://c --redis-secret-env S {flag} 2");
         assert_eq!(refused(&cached), expected);
     }
-    let wait = "--redis-wait goes with --redis-limits or --redis-cache";
+    let wait = "--redis-wait needs --redis-limits or --redis-cache";
     assert_eq!(refused("--redis-wait 5ms"), wait);
     let alone = "--redis-limits redis://h --redis-secret-env S";
-    assert_eq!(refused(alone), "--redis-limits wants a limit to share");
+    assert_eq!(refused(alone), "--redis-limits needs a limit to share");
     let cache = "--redis-cache redis://c --redis-secret-env S";
     for nothing in [format!("{cache} --cache-ttl 0s"), format!("{REAL} {cache}")] {
-        assert_eq!(refused(&nothing), "--redis-cache goes with --cache-ttl");
+        assert_eq!(refused(&nothing), "--redis-cache needs --cache-ttl");
     }
     for cache in [cache.to_owned(), format!("{REAL} {cache} --cache-ttl 1s")] {
         assert!(served(&cache).redis.unwrap().limits.is_none(), "{cache}");
@@ -327,24 +330,24 @@ fn answers_are_kept_by_the_demo_and_elsewhere_when_asked() {
     let shared = Cache { scope: CacheScope::Shared, ..CACHE };
     assert_eq!(served("--cache-scope shared").cache, Some(shared));
     assert_eq!(served("--cache-scope identity").cache, Some(CACHE));
-    // Off, whatever else is said of it.
+    // A time of zero turns it off in any case.
     for off in ["--cache-ttl 0s".to_owned(), format!("{REAL} --cache-ttl 0ms --cache-max 1KiB")] {
         assert_eq!(served(&off).cache, None, "{off}");
     }
 
     for flag in ["--cache-scope shared", "--cache-max 1GiB", "--cache-max-shared 1GiB"] {
         let name = flag.split(' ').next().unwrap();
-        assert_eq!(refused(&format!("{REAL} {flag}")), format!("{name} goes with --cache-ttl"));
+        assert_eq!(refused(&format!("{REAL} {flag}")), format!("{name} needs --cache-ttl"));
     }
     assert_eq!(
         refused("--cache-ttl 300"),
-        "--cache-ttl wants a time such as 5m, or 0s for off, not `300`"
+        "--cache-ttl expects a time such as 5m, or 0s for off, not `300`"
     );
     assert_eq!(
         refused("--cache-scope Shared"),
-        "--cache-scope wants identity, tenant or shared, not `Shared`"
+        "--cache-scope expects identity, tenant or shared, not `Shared`"
     );
-    assert_eq!(refused("--cache-max 0"), "--cache-max wants a size such as 256MiB, not `0`");
+    assert_eq!(refused("--cache-max 0"), "--cache-max expects a size such as 256MiB, not `0`");
     assert_eq!(refused("--cache-ttl 1m --cache-ttl 0s"), "--cache-ttl was given twice");
 }
 
@@ -354,13 +357,10 @@ fn guesses_are_limited_by_address() {
         served("--auth-failures 5/min --trusted-proxy 10.0.0.0/8 --trusted-proxy ::1").limits;
     assert_eq!(limits.auth_failures, Some(Rate::per_minute(5)));
     assert_eq!(limits.trusted_proxies, ["10.0.0.0/8", "::1"]);
-    assert_eq!(
-        refused("--rate 1/s --trusted-proxy ::1"),
-        "--trusted-proxy goes with --auth-failures"
-    );
+    assert_eq!(refused("--rate 1/s --trusted-proxy ::1"), "--trusted-proxy needs --auth-failures");
     assert_eq!(
         refused("--auth-failures 5"),
-        "--auth-failures wants a rate such as 10/min, not `5`"
+        "--auth-failures expects a rate such as 10/min, not `5`"
     );
 }
 
@@ -393,7 +393,7 @@ fn a_bound_is_lifted_of_the_built_in_schemas() {
     };
     assert_eq!(serve.without_bounds, ["stop"]);
     for flags in ["--without-bound stop", "--without-bound stop --schema f.json"] {
-        assert_eq!(refused(flags), "--without-bound goes with --schema builtin");
+        assert_eq!(refused(flags), "--without-bound needs --schema builtin");
     }
 }
 

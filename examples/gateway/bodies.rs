@@ -1,4 +1,4 @@
-//! What bodies are held to, and what becomes of them, by route.
+//! Bounds, schemas and output limits of bodies by route.
 
 use std::fs;
 
@@ -12,13 +12,13 @@ use tower_inference::{
 
 use crate::{Error, args};
 
-/// What each kind of route takes.
+/// The settings for bodies.
 pub(crate) struct Bodies {
     pub(crate) max_bytes: u64,
-    /// Of all bodies together.
+    /// The memory of all bodies.
     pub(crate) memory: MemoryLimit,
     pub(crate) schema: SchemaLayer,
-    /// Limits what is generated, by the form of each body.
+    /// Limits the output by the form of each body.
     pub(crate) output: TransformLayer,
 }
 
@@ -57,7 +57,7 @@ impl Bodies {
     }
 }
 
-/// Holds the bodies of the routes to it that take any task.
+/// Adds `schema` to the routes that take any task.
 fn any_task(layer: SchemaLayer, schema: Schema) -> SchemaLayer {
     let any = SchemaLayer::new(schema).binary_bodies();
     ["/", "/invocations", "/vertex", "/models/{model}"]
@@ -65,8 +65,8 @@ fn any_task(layer: SchemaLayer, schema: Schema) -> SchemaLayer {
         .fold(layer, |layer, route| layer.route(route, any.clone()))
 }
 
-/// A schema of chats, for bodies that may be others: those with `messages` are held to it, as they
-/// are or among `instances`.
+/// Returns a schema that applies the schema of a chat to bodies with `messages`, also among
+/// `instances`. Other bodies pass.
 fn chats_among_others(schema: Value) -> Result<Schema, SchemaError> {
     const CHAT: &str = "urn:gateway:chat";
     let chat = json!({ "required": ["messages"], "properties": { "messages": { "not": { "type": "null" } } } });

@@ -1,4 +1,4 @@
-//! The layer that gives answers again.
+//! The cache layer.
 
 use tower_inference::{
     cache::{CacheLayer, Freshness, MemoryTier, Scope, SharedCalls},
@@ -11,7 +11,7 @@ use crate::{
     shared,
 };
 
-/// For the answers of the upstream at `url`.
+/// Returns the cache for the upstream at `url`.
 pub(crate) fn layer(
     settings: &Cache,
     redis: Option<&Redis>,
@@ -23,7 +23,7 @@ pub(crate) fn layer(
         CacheScope::Tenant => Scope::Tenant,
         CacheScope::Shared => Scope::Shared,
     };
-    // By its address: other upstreams that share a server have other answers.
+    // The namespace is the address because several upstreams may share one Redis server.
     let mut layer = CacheLayer::new(url, scope).freshness(Freshness::new().ttl(*ttl));
     if let Some(bytes) = max_bytes {
         layer = layer.memory(MemoryTier::new().max_bytes(*bytes));

@@ -1,4 +1,4 @@
-//! How callers prove who they are.
+//! Authentication of callers.
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -12,7 +12,7 @@ use crate::{
     args::{Callers, Keys},
 };
 
-/// The issuer's keys: from a file, from an address, or from where discovery says.
+/// Returns the issuer's keys from a file, an address or discovery.
 pub(crate) fn keys(callers: &Callers) -> Result<KeySource, Error> {
     let client: HttpsClient<Empty<Bytes>> = HttpsClient::builder().build()?;
     let remote = match &callers.keys {
@@ -27,7 +27,7 @@ pub(crate) fn keys(callers: &Callers) -> Result<KeySource, Error> {
     keys.map_err(|error| format!("--issuer or --jwks: {error}").into())
 }
 
-/// Lets in those who have a token of the issuer, for this audience, with all the scopes.
+/// Accepts tokens of the issuer with an accepted audience and all required scopes.
 pub(crate) fn auth(callers: Callers, keys: KeySource) -> Result<AuthLayer, Error> {
     let Callers { issuer, audiences, scopes, tenant_claim, .. } = callers;
     let mut audiences = audiences.into_iter();

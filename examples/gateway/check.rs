@@ -1,4 +1,4 @@
-//! `--check`: one call upstream, and what came back, in words.
+//! `--check`: makes one upstream request and explains the response.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use tower_inference::{
 
 use crate::{Error, verdict::Verdict};
 
-/// Enough for one token of a model that is there; one that is not makes most upstreams say so.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// More of an answer than this is not looked at.
-const MAX_ANSWER: usize = 1 << 20;
+/// The time for one token of a loaded model. Most upstreams report a model that is not loaded.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The maximum number of bytes of the response that are read.
+const MAX_RESPONSE: usize = 1 << 20;
 
-/// Asks for one token of a completion, the way a caller's request would go.
+/// Requests one token of a completion through the layers that a caller's request passes.
 pub(crate) async fn check(
     hf_token: HfTokenLayer,
     profile: &Profile,
@@ -26,11 +26,11 @@ pub(crate) async fn check(
 ) -> Result<Verdict, Error> {
     let scrubber = hf_token.scrubber();
     let client = HttpsClient::builder().build()?;
-    // Under the name that the upstream knows.
+    // The profile has the name of the limit.
     let limit = TransformLayer::new().profile(profile.clone()).max_output_tokens(1);
     let upstream = ServiceBuilder::new()
         .layer(limit)
-        .layer(UpstreamLayer::new().head_timeout(PATIENCE))
+        .layer(UpstreamLayer::new().head_timeout(TIMEOUT))
         .layer(hf_token)
         .service(client);
     let question = json!({
@@ -44,9 +44,9 @@ pub(crate) async fn check(
         .body(Payload::buffered(question.to_string()))?;
     let Ok(response) = upstream.oneshot(request).await;
     let refusal = response.extensions().get().map(Rejection::refusal);
-    // The gateway's layers may have answered in the upstream's place, but they keep its word.
+    // A layer may have replaced the response. The context keeps the upstream's status.
     let status = context.outcome().upstream_status.unwrap_or_else(|| response.status());
-    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+    let body = Limited::new(response.into_body(), MAX_RESPONSE).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
 
     Ok(Verdict::new(status, refusal, &body, &scrubber))

@@ -1,8 +1,8 @@
-//! The open connections, in all and of each address.
+//! Bounds the open connections in total and per address.
 //!
-//! A connection costs a client little, so strangers could take all places and send nothing. Where a
-//! connection waits for a place, idle ones make room: those between two requests, and those that
-//! have sent no complete head, the longest idle first.
+//! A connection costs a client little. One client could open them all and send nothing. When a new
+//! connection needs room, idle ones are closed, the longest idle first. A connection is idle between
+//! two requests and while it has sent no complete head.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,28 +17,28 @@ use tokio::{
 
 use crate::activity::Activity;
 
-/// After a search in which no connection was idle, for how long no other one is made: it looks at
+/// The time between two searches for idle connections when the first one found none. A search looks at
 /// every connection.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a connection is idle before it makes room. A new one has this time for its head, so that
-/// new ones do not take each other's place while all others are busy.
+/// How long a connection must be idle before it is closed for another one. A new connection has this
+/// time to send its head.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Owns every connection: none outlives it.
+/// Owns every connection. Dropping it ends them.
 pub(crate) struct Connections {
     tasks: JoinSet<()>,
     open: HashMap<Id, Open>,
     addresses: HashMap<IpAddr, Address>,
-    /// How many were told to close, and have not yet.
+    /// The number of connections that are closing.
     closing: usize,
-    searched_in_vain: Option<Instant>,
+    last_empty_search: Option<Instant>,
     max: usize,
     max_per_address: usize,
 }
 
 struct Open {
-    /// `None` once it was told to close: it no longer counts.
+    /// `None` while the connection is closing. It then no longer counts for its address.
     address: Option<IpAddr>,
     activity: Activity,
 }
@@ -46,7 +46,7 @@ struct Open {
 #[derive(Default)]
 struct Address {
     open: HashSet<Id>,
-    searched_in_vain: Option<Instant>,
+    last_empty_search: Option<Instant>,
 }
 
 impl Connections {
@@ -56,7 +56,7 @@ impl Connections {
             open: HashMap::new(),
             addresses: HashMap::new(),
             closing: 0,
-            searched_in_vain: None,
+            last_empty_search: None,
             max,
             max_per_address,
         }
@@ -66,21 +66,21 @@ impl Connections {
         self.tasks.len()
     }
 
-    /// Whether there is a place for one more. Where there is none, idle ones are told to close.
+    /// Returns whether one more connection fits. If none does, closes idle ones.
     pub(crate) fn make_room(&mut self) -> bool {
         if self.len() < self.max {
             return true;
         }
-        if self.closing == 0 && !is_recent(self.searched_in_vain) {
-            // Several at once, so that a flood of connections does not cost a search each.
+        if self.closing == 0 && !is_recent(self.last_empty_search) {
+            // Closes several so that a flood of connections does not cost a search each.
             let idle = longest_idle(self.open.iter(), batch(self.max));
-            self.searched_in_vain = idle.is_empty().then(Instant::now);
+            self.last_empty_search = idle.is_empty().then(Instant::now);
             self.close(&idle);
         }
         false
     }
 
-    /// Serves a connection from `address`, unless the address has too many that are all busy.
+    /// Serves a connection from `address` unless the address has too many connections and all are busy.
     pub(crate) fn admit<F>(&mut self, address: IpAddr, connection: impl FnOnce(Activity) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -95,7 +95,7 @@ impl Connections {
         self.addresses.entry(address).or_default().open.insert(id);
     }
 
-    /// Waits until one has ended. Never, when there is none.
+    /// Waits until a connection ends. Waits for ever if there is none.
     pub(crate) async fn ended(&mut self) {
         let id = match self.tasks.join_next_with_id().await {
             Some(Ok((id, ()))) => id,
@@ -113,7 +113,7 @@ impl Connections {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    /// Ends them all.
+    /// Ends all connections.
     pub(crate) async fn shutdown(&mut self) {
         self.tasks.shutdown().await;
     }
@@ -123,12 +123,12 @@ impl Connections {
         if of_address.open.len() < self.max_per_address {
             return true;
         }
-        if is_recent(of_address.searched_in_vain) {
+        if is_recent(of_address.last_empty_search) {
             return false;
         }
         let open = of_address.open.iter().filter_map(|id| Some((id, self.open.get(id)?)));
         let idle = longest_idle(open, batch(self.max_per_address));
-        of_address.searched_in_vain = idle.is_empty().then(Instant::now);
+        of_address.last_empty_search = idle.is_empty().then(Instant::now);
         self.close(&idle);
         !idle.is_empty()
     }
@@ -160,12 +160,12 @@ fn is_recent(at: Option<Instant>) -> bool {
     at.is_some_and(|at| at.elapsed() < PAUSE)
 }
 
-/// How many connections make room at once.
+/// Returns how many connections one search closes.
 const fn batch(max: usize) -> usize {
     max.div_ceil(64)
 }
 
-/// At most `count` of those that have been idle for a while.
+/// Returns at most `count` connections that have been idle for the grace time.
 fn longest_idle<'a>(open: impl Iterator<Item = (&'a Id, &'a Open)>, count: usize) -> Vec<Id> {
     let idle = |(id, open): (&Id, &Open)| Some((open.activity.idle_since()?, *id));
     let now = Instant::now();
@@ -178,7 +178,8 @@ fn longest_idle<'a>(open: impl Iterator<Item = (&'a Id, &'a Open)>, count: usize
     idle.into_iter().map(|(_, id)| id).collect()
 }
 
-/// The address, or of IPv6 its first 64 bits: that much is one subscriber's (RFC 6177).
+/// Returns the address. Returns the first 64 bits of an IPv6 address because a subscriber has at least
+/// that network (RFC 6177).
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -200,12 +201,12 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Ends when it is told to close.
+    /// Ends when it is to be closed.
     async fn idle(activity: Activity) {
         activity.closed().await;
     }
 
-    /// Has a request in flight, for ever.
+    /// Has a request in flight for ever.
     async fn busy(activity: Activity) {
         let _in_flight = activity.begin(Version::HTTP_2);
         std::future::pending().await
@@ -231,7 +232,7 @@ mod tests {
             });
             sleep(GRACE).await;
         }
-        // The first one is used, and so the second is idle for longer.
+        // The first one is used again and the second has been idle for longer.
         drop(activities[0].begin(Version::HTTP_11));
         sleep(GRACE).await;
         assert!(!connections.make_room());
@@ -241,7 +242,7 @@ mod tests {
         assert_eq!(connections.len(), 1);
     }
 
-    /// Asserts that none ends by itself.
+    /// Asserts that no connection ends.
     async fn assert_none_ends(connections: &mut Connections) {
         tokio::select! {
             biased;
@@ -299,7 +300,7 @@ mod tests {
         while connections.closing > 0 {
             connections.ended().await;
         }
-        // Two of a network, and two of an address.
+        // Two connections of a network and two of an address.
         assert_eq!(connections.len(), 4);
     }
 

@@ -1,8 +1,8 @@
-//! Whether the head of a request says whom it is for, once and plainly.
+//! Rejects requests with an ambiguous host.
 //!
-//! The gateway routes by path alone and never reads the host. A proxy in front of it does, so a
-//! request that two parties could read as meant for two hosts is refused with 400 (RFC 9112 sections
-//! 3.2 and 3.3, RFC 9113 section 8.3.1).
+//! The gateway routes by path alone and never reads the host. A proxy in front of it does. A request
+//! that two parties could read as sent to two hosts is rejected with 400 (RFC 9112 sections 3.2 and
+//! 3.3, RFC 9113 section 8.3.1).
 
 use std::net::Ipv6Addr;
 
@@ -22,7 +22,7 @@ use tower_inference::{
     rejection::{Refusal, Rejection, RejectionFormat},
 };
 
-/// The refusal of a request whose head is at fault.
+/// Returns the rejection of a request with an invalid head.
 pub(crate) fn refused<T, B>(request: &Request<T>) -> Option<Response<ResponseBody<B>>>
 where
     B: HttpBody<Data = Bytes>,
@@ -32,8 +32,8 @@ where
         let rejection = Rejection::new(Refusal::InvalidParameters).with_detail(fault);
         return Some(RejectionFormat::default().for_request(request).respond(rejection, &context));
     }
-    // What hyper decodes is chunked alone: the rest would go on as if it were the body (RFC 9112
-    // section 6.1). An expectation that is not met is not passed over (RFC 9110 section 10.1.1).
+    // hyper decodes `chunked` only. Other codings would pass as the body (RFC 9112 section 6.1). An
+    // unknown expectation must be rejected (RFC 9110 section 10.1.1).
     let status = if lists(request, TRANSFER_ENCODING).any(|coding| !is(coding, "chunked")) {
         StatusCode::NOT_IMPLEMENTED
     } else if lists(request, EXPECT).any(|expected| !is(expected, "100-continue")) {
@@ -46,7 +46,7 @@ where
     Some(response)
 }
 
-/// The members of a list, which may stand in several headers (RFC 9110 section 5.6.1).
+/// Returns the members of a list. Several headers can carry one list (RFC 9110 section 5.6.1).
 fn lists<T>(request: &Request<T>, name: HeaderName) -> impl Iterator<Item = &[u8]> {
     let values = request.headers().get_all(name).into_iter();
     values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
@@ -56,7 +56,7 @@ fn is(member: &[u8], word: &str) -> bool {
     member.trim_ascii().eq_ignore_ascii_case(word.as_bytes())
 }
 
-/// The same for routes that have no layers of ours.
+/// Rejects the same requests on routes without layers.
 pub(crate) async fn check(request: extract::Request, next: Next) -> Response<Body> {
     match refused::<_, Body>(&request) {
         Some(response) => response.map(Body::new),
@@ -69,30 +69,30 @@ fn fault<T>(request: &Request<T>) -> Option<&'static str> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
-        return Some("there is more than one host header");
+        return Some("the request has more than one host header");
     }
     if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
-        return Some("the scheme is neither http nor https");
+        return Some("the scheme must be http or https");
     }
-    // The form of CONNECT, and that of OPTIONS, are theirs alone (RFC 9112 sections 3.2.3, 3.2.4).
+    // Only CONNECT has the authority form and only OPTIONS has `*` (RFC 9112 sections 3.2.3, 3.2.4).
     let authority_form = uri.authority().is_some() && uri.scheme().is_none();
     if authority_form && request.method() != Method::CONNECT {
-        return Some("the target of the request is an authority");
+        return Some("the request target must be a path, not an authority");
     }
     if uri.path() == "*" && request.method() != Method::OPTIONS {
-        return Some("the target of the request is *");
+        return Some("only OPTIONS may have the request target *");
     }
     let authority = match uri.authority() {
-        // User information has no place in a request (RFC 9110 section 4.2.4).
+        // A request must not have user information (RFC 9110 section 4.2.4).
         Some(authority) => match Authority::of(authority.as_str().as_bytes()) {
-            None => return Some("the authority is not a host and a port"),
+            None => return Some("the authority must be a host with an optional port"),
             authority => authority,
         },
         None => None,
     };
     let host = match host {
         Some(host) => match Authority::of(host.as_bytes()) {
-            None => return Some("the host header is not a host and a port"),
+            None => return Some("the host header must be a host with an optional port"),
             host => host,
         },
         None if request.version() == Version::HTTP_11 => {
@@ -101,14 +101,14 @@ fn fault<T>(request: &Request<T>) -> Option<&'static str> {
         None if !http1 && authority.is_none() => return Some("the authority is missing"),
         None => None,
     };
-    // One reader takes off one coding, another takes off two (RFC 9112 section 6.1).
+    // One reader decodes once and another one twice (RFC 9112 section 6.1).
     if lists(request, TRANSFER_ENCODING).filter(|coding| is(coding, "chunked")).nth(1).is_some() {
-        return Some("the body is chunked more than once");
+        return Some("the transfer-encoding must name chunked once");
     }
-    // In HTTP/1.1 the target of the request wins over a host that differs (RFC 9112 section 3.2.2).
+    // In HTTP/1.1 the target overrides a different host header (RFC 9112 section 3.2.2).
     let (Some(host), Some(authority)) = (host, authority) else { return None };
     let differ = !http1 && !host.is(&authority, uri);
-    differ.then_some("the host header and the authority differ")
+    differ.then_some("the host header and the authority must not differ")
 }
 
 /// `uri-host [ ":" port ]` (RFC 9110 section 7.2).
@@ -119,20 +119,20 @@ struct Authority<'a> {
 
 impl<'a> Authority<'a> {
     fn of(text: &'a [u8]) -> Option<Self> {
-        // The colons of an IPv6 address are between brackets.
+        // Colons in brackets belong to an IPv6 address.
         let end = text.iter().rposition(|byte| *byte == b']').map_or(0, |bracket| bracket + 1);
         let colon = text.iter().skip(end).position(|byte| *byte == b':');
         let (host, port) = text.split_at(colon.map_or(text.len(), |colon| end + colon));
         let port = match port.strip_prefix(b":") {
             None | Some(b"") => None,
-            // A sign would parse.
+            // `parse` would accept a sign.
             Some(port) if !port.iter().all(u8::is_ascii_digit) => return None,
             Some(port) => Some(std::str::from_utf8(port).ok()?.parse().ok()?),
         };
         is_host(host).then_some(Self { host, port })
     }
 
-    /// Whether both are the same, of a request for `uri`.
+    /// Returns whether both name one server for a request to `uri`.
     fn is(&self, other: &Self, uri: &Uri) -> bool {
         let default = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
         self.host.eq_ignore_ascii_case(other.host)
@@ -140,8 +140,8 @@ impl<'a> Authority<'a> {
     }
 }
 
-/// An address in brackets, or a name of `unreserved`, `pct-encoded` and `sub-delims` (RFC 3986 section
-/// 3.2.2), which is not empty (RFC 9110 section 4.2.1).
+/// Returns whether `host` is an address in brackets or a name in the characters of RFC 3986 section
+/// 3.2.2. It must not be empty (RFC 9110 section 4.2.1).
 fn is_host(host: &[u8]) -> bool {
     if let Some(address) = host.strip_prefix(b"[") {
         let address = address.strip_suffix(b"]").and_then(|text| std::str::from_utf8(text).ok());

@@ -1,4 +1,4 @@
-//! The layers that limit what callers take.
+//! The layers that limit callers.
 
 use tower_inference::{
     limits::{Concurrency, Limit},
@@ -12,7 +12,7 @@ use tower_inference::{
 use crate::{Error, args::Serve, shared, upstream};
 
 pub(crate) struct Limits {
-    /// Outside authentication.
+    /// Counts failed authentications, outside of authentication.
     pub(crate) peer: Option<ThrottleLayer>,
     pub(crate) throttle: Option<ThrottleLayer>,
     pub(crate) budget: Option<TokenBudgetLayer>,
@@ -55,7 +55,7 @@ impl Limits {
                 None => layer,
             }
         });
-        // One for all: what they count has names of its own.
+        // All layers share one store because their limits have different names.
         let store = settings.redis.as_ref().map(shared::counters).transpose()?.flatten();
         let Some(store) = store else {
             return Ok(Self { peer, throttle, budget, upstream });

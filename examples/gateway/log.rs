@@ -1,4 +1,4 @@
-//! The access log, and its file, which may be moved away and made anew.
+//! The access log. Its file can be rotated.
 
 use std::{
     fs::{File, OpenOptions},
@@ -12,7 +12,7 @@ use tower_inference::access_log::{AccessLogLayer, Record, Sink};
 
 use crate::{Error, args::AccessLog, output::Output};
 
-/// The layer, and what it writes to where that is a file.
+/// Returns the layer and its file if it writes to one.
 pub(crate) fn layer(
     to: &AccessLog,
     output: &Output,
@@ -38,7 +38,7 @@ pub(crate) struct LogFile {
     next: Next,
 }
 
-/// The file that the log goes on in, if that is another one.
+/// The file that replaces the current one.
 type Next = Arc<Mutex<Option<File>>>;
 
 impl LogFile {
@@ -47,11 +47,11 @@ impl LogFile {
         let next = Next::default();
         let writer =
             Rotated { file: open(path)?, next: Arc::clone(&next), mid_line: false, failed: false };
-        let sink = Sink::new(output.telling(&name, writer))?;
+        let sink = Sink::new(output.reporting(&name, writer))?;
         Ok(Self { path: path.to_owned(), name, sink, output: output.clone(), next })
     }
 
-    /// Opens what the path leads to by now. The old file stays in use where that fails.
+    /// Opens the path again. The old file stays in use if that fails.
     pub(crate) async fn reopen(&self) {
         let path = self.path.clone();
         // The disk may be slow.
@@ -60,10 +60,12 @@ impl LogFile {
         match opened.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(file) => {
                 *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
-                self.output.complain(format_args!("{name}: opened again"));
+                self.output.complain(format_args!("{name}: reopened"));
             }
             Err(error) => {
-                self.output.complain(format_args!("{name}: the old file stays in use: {error}"));
+                self.output.complain(format_args!(
+                    "{name}: cannot be reopened; the old file stays in use: {error}"
+                ));
             }
         }
     }
@@ -76,8 +78,8 @@ impl LogFile {
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
-    // To open a FIFO for writing waits for a reader, and when the last reader leaves, writing fails.
-    // Open for both, it neither waits nor fails: its lines wait for the next reader.
+    // Opening a FIFO for writing waits for a reader. Writing fails when the last reader leaves. A FIFO
+    // that is opened for reading and writing does neither: its lines wait for the next reader.
     #[cfg(unix)]
     if std::fs::metadata(path)
         .is_ok_and(|file| std::os::unix::fs::FileTypeExt::is_fifo(&file.file_type()))
@@ -87,13 +89,13 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// A file that is exchanged for the next one between two lines.
+/// A file that is replaced by the next one between two lines.
 struct Rotated {
     file: File,
     next: Next,
-    /// The file ends within a line.
+    /// Whether the file ends within a line.
     mid_line: bool,
-    /// Its last write failed: that line will not be finished.
+    /// Whether the last write failed. Its line stays unfinished.
     failed: bool,
 }
 
@@ -109,7 +111,7 @@ impl Write for Rotated {
         if let Some(next) = self.next() {
             self.file = next;
             self.failed = false;
-            // The sink ends a torn line before it goes on, but the new file has no part of it.
+            // The sink ends a torn line with a newline, but the new file has no part of that line.
             if mem::take(&mut self.mid_line) && bytes == b"\n" {
                 return Ok(bytes.len());
             }

@@ -1,6 +1,6 @@
 //! A gateway on axum: `cargo run --example gateway`.
 //!
-//! Without flags it needs nothing else and is a demo; `--help` says how to point it at real parts.
+//! Without flags it runs a demo. `--help` lists the flags for a real upstream and issuer.
 
 mod activity;
 mod allowed;
@@ -52,7 +52,7 @@ use self::{
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What the process ends with, as by convention.
+/// The exit codes.
 const SUCCESS: i32 = 0;
 const FAILURE: i32 = 1;
 const USAGE: i32 = 2;
@@ -66,7 +66,7 @@ fn main() {
         }
         Err(_) => FAILURE,
     };
-    // Does not wait for those who do not read what was said.
+    // Does not wait for the readers of the output.
     process::exit(code);
 }
 
@@ -74,20 +74,20 @@ fn parse_and_run(output: &Output) -> i32 {
     let command = match args::parse(env::args_os().skip(1)) {
         Ok(command) => command,
         Err(wrong) => {
-            output.complain(format_args!("gateway: {wrong}. --help says more."));
+            output.complain(format_args!("gateway: {wrong}. See --help."));
             return USAGE;
         }
     };
     let threads = match &command {
         Command::Help => {
-            // However slowly it is read.
+            // Waits for a slow reader.
             let printed = io::stdout().write_all(args::HELP.as_bytes());
             return if printed.is_ok() { SUCCESS } else { FAILURE };
         }
         Command::Serve(serve) => serve.threads,
         Command::Check { threads, .. } => *threads,
     };
-    output.hear_all();
+    output.capture_events();
     let mut builder = match threads.map(NonZeroUsize::get) {
         Some(1) => runtime::Builder::new_current_thread(),
         _ => runtime::Builder::new_multi_thread(),
@@ -97,7 +97,7 @@ fn parse_and_run(output: &Output) -> i32 {
     }
     let outcome = builder.enable_all().build().map_err(Error::from).and_then(|runtime| {
         let outcome = runtime.block_on(run(command, output));
-        // Ends at once: a name that is still being looked up is not waited for.
+        // Does not wait for a name lookup that is still running.
         runtime.shutdown_background();
         outcome
     });
@@ -110,7 +110,7 @@ fn parse_and_run(output: &Output) -> i32 {
 async fn run(command: Command, output: &Output) -> Result<i32, Error> {
     match command {
         Command::Help => Ok(SUCCESS),
-        Command::Serve(serve) => serve_until_told(*serve, output).await,
+        Command::Serve(serve) => serve_until_signal(*serve, output).await,
         Command::Check { upstream: Some(upstream), model, .. } => {
             let profile = upstream::profile(&upstream);
             check(upstream::real(upstream, &profile)?, &profile, &model, output).await
@@ -134,7 +134,7 @@ async fn check(
     Ok(if verdict.fine { SUCCESS } else { FAILURE })
 }
 
-async fn serve_until_told(serve: Serve, output: &Output) -> Result<i32, Error> {
+async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error> {
     let (mut signals, hangups) = (Signals::install()?, Hangups::install()?);
     let tls = serve.tls.as_ref().map(tls::acceptor).transpose()?;
     let listener = TcpListener::bind(&serve.listen)
@@ -145,7 +145,7 @@ async fn serve_until_told(serve: Serve, output: &Output) -> Result<i32, Error> {
     let url = format!("{scheme}://{address}");
     if tls.is_none() && !address.ip().is_loopback() {
         output.complain(
-            "tokens reach this address in clear text: keep TLS in front of it, or --tls-cert",
+            "this address receives tokens in clear text: put TLS in front of it or set --tls-cert",
         );
     }
     let server = Server::new(tls, &serve, output.clone());
@@ -187,11 +187,11 @@ async fn serve_until_told(serve: Serve, output: &Output) -> Result<i32, Error> {
         let (limits, cache) = (&serve.limits, serve.cache.as_ref());
         output.say(Banner { demo, url: &url, cacert, max_body, schema, limits, cache });
     }
-    // Ends with this function at the latest, issuer or not.
+    // Both tasks end with this function at the latest.
     let mut preparing = JoinSet::new();
-    let said_to = output.clone();
-    preparing.spawn(async move { ready.prepare(&said_to).await });
-    preparing.spawn(reopen_when_told(hangups, log_file.clone()));
+    let stderr = output.clone();
+    preparing.spawn(async move { ready.prepare(&stderr).await });
+    preparing.spawn(reopen_on_hangup(hangups, log_file.clone()));
     server.run(listener, app, &mut signals).await;
     if let Some(file) = log_file {
         file.close();
@@ -199,8 +199,8 @@ async fn serve_until_told(serve: Serve, output: &Output) -> Result<i32, Error> {
     Ok(SUCCESS)
 }
 
-/// SIGHUP is how rotation says that it has moved the log away. It never ends the process.
-async fn reopen_when_told(mut hangups: Hangups, log_file: Option<LogFile>) {
+/// Reopens the log on SIGHUP, which log rotation sends. The signal never ends the process.
+async fn reopen_on_hangup(mut hangups: Hangups, log_file: Option<LogFile>) {
     loop {
         hangups.next().await;
         if let Some(file) = &log_file {

@@ -1,5 +1,4 @@
-//! Where the program's own lines go: through queues, so that a full disk, a closed pipe or a pipe
-//! that nobody reads stops and delays nothing.
+//! Writes the program's lines through queues. A full disk or an unread or closed pipe delays nothing.
 
 use std::{
     fmt::Display,
@@ -18,83 +17,83 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Takes over both streams: from here on nothing else may write to them.
+    /// Takes over both streams. Nothing else may write to them afterwards.
     pub(crate) fn open() -> io::Result<Self> {
         let err = Sink::new(io::stderr())?;
-        let out = Sink::new(Told::new("stdout", io::stdout(), err.clone()))?;
+        let out = Sink::new(Reported::new("stdout", io::stdout(), err.clone()))?;
         Ok(Self { out, err })
     }
 
-    /// Also takes what the layers and panicking tasks say.
-    pub(crate) fn hear_all(&self) {
-        // Keys and tokens that cannot be had, upstreams that fail.
+    /// Writes the events of the layers and the messages of panics to stderr.
+    pub(crate) fn capture_events(&self) {
+        // Warnings report keys or tokens that cannot be loaded and upstreams that fail.
         let events = Events(self.err.clone());
         tracing_subscriber::fmt()
             .with_max_level(LevelFilter::WARN)
             .with_writer(move || events.clone())
-            // Would be told by `eprintln!`.
+            // It would use `eprintln!`, which can block.
             .log_internal_errors(false)
             .with_ansi(false)
             .init();
-        // The default hook blocks on a pipe that nobody reads.
+        // The default hook blocks on an unread pipe.
         let panics = self.clone();
         panic::set_hook(Box::new(move |panic| panics.complain(format_args!("bug: {panic}"))));
     }
 
-    /// Keeps the secrets out of all lines.
+    /// Removes the secrets from all later lines.
     pub(crate) fn scrub(&self, scrubber: &Scrubber) {
         for stream in [&self.out, &self.err] {
-            // Clones are the same stream.
+            // Clones share the stream.
             let _same = stream.clone().scrubber(scrubber.clone());
         }
     }
 
-    /// Writes `text` to stdout, each of its lines.
+    /// Writes `text` to stdout line by line.
     pub(crate) fn say(&self, text: impl Display) {
         text.to_string().lines().for_each(|line| self.out.text(line));
     }
 
-    /// Writes `text` to stderr, as one line.
+    /// Writes `text` to stderr as one line.
     pub(crate) fn complain(&self, text: impl Display) {
         self.err.text(&text.to_string());
     }
 
-    /// Where records go that are to be on stdout.
+    /// Returns the sink of stdout.
     pub(crate) const fn out(&self) -> &Sink {
         &self.out
     }
 
-    /// Tells of an error of `writer`, and of its end.
-    pub(crate) fn telling<W: Write>(&self, name: &str, writer: W) -> Told<W> {
-        Told::new(name, writer, self.err.clone())
+    /// Wraps `writer` so that stderr reports its first error and its recovery.
+    pub(crate) fn reporting<W: Write>(&self, name: &str, writer: W) -> Reported<W> {
+        Reported::new(name, writer, self.err.clone())
     }
 
-    /// Waits until `sink` has written what it has, or its time is over.
+    /// Waits until `sink` has written its lines or its drain timeout is over.
     pub(crate) fn drain(&self, name: &str, sink: &Sink) {
         let drained = sink.flush();
         match (drained, sink.dropped_lines()) {
             (true, 0) => {}
             (true, lost) => self.complain(format_args!("{name}: {lost} lines were lost")),
             (false, lost) => self.complain(format_args!(
-                "{name}: nobody reads it; {lost} lines were lost, and those that wait"
+                "{name}: not read in time; {lost} lines and the waiting ones were lost"
             )),
         }
     }
 
-    /// The last that is done.
+    /// Drains both streams. Call it last.
     pub(crate) fn close(self) {
         self.drain("stdout", &self.out);
-        // Nobody is left who could be told.
+        // No stream is left to report a loss of stderr.
         let _drained = self.err.flush();
     }
 }
 
-/// Events as lines of stderr.
+/// Writes events as lines of stderr.
 #[derive(Clone)]
 struct Events(Sink);
 
 impl Write for Events {
-    /// Is given one event.
+    /// Writes one event.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         self.0.text(String::from_utf8_lossy(event).trim_end());
         Ok(event.len())
@@ -105,25 +104,25 @@ impl Write for Events {
     }
 }
 
-/// A writer whose first error is told on stderr, and that it is over.
-pub(crate) struct Told<W> {
+/// A writer that reports its first error and its recovery on stderr.
+pub(crate) struct Reported<W> {
     name: String,
     writer: W,
     err: Sink,
     fails: bool,
 }
 
-impl<W: Write> Told<W> {
+impl<W: Write> Reported<W> {
     fn new(name: &str, writer: W, err: Sink) -> Self {
         Self { name: name.to_owned(), writer, err, fails: false }
     }
 
-    fn tell<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+    fn report<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
         let Self { name, err, fails, .. } = self;
         match &result {
-            Ok(_) if *fails => err.text(&format!("{name}: can be written again")),
+            Ok(_) if *fails => err.text(&format!("{name}: writable again")),
             Err(error) if !*fails && error.kind() != io::ErrorKind::Interrupted => {
-                err.text(&format!("{name}: cannot be written, lines are lost: {error}"));
+                err.text(&format!("{name}: cannot be written; lines are lost: {error}"));
             }
             _ => return result,
         }
@@ -132,14 +131,14 @@ impl<W: Write> Told<W> {
     }
 }
 
-impl<W: Write> Write for Told<W> {
+impl<W: Write> Write for Reported<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.writer.write(bytes);
-        self.tell(written)
+        self.report(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         let flushed = self.writer.flush();
-        if flushed.is_ok() { flushed } else { self.tell(flushed) }
+        if flushed.is_ok() { flushed } else { self.report(flushed) }
     }
 }

@@ -1,10 +1,10 @@
-//! A connection whose other side is neither waited for without end nor cut off too soon.
+//! Bounds the writes to a client and lets it read the response to a rejected body.
 //!
-//! - A peer that takes nothing of its answer for a minute is gone. Deadlines of the upstream do not
-//!   see it: nobody polls the answer's body while the connection cannot be written to.
-//! - A body that is refused half-way (413) may still be on its way when its answer is written. To
-//!   close then resets the connection, and the reset may overtake the answer (RFC 9112 section
-//!   9.6). So the rest is read and thrown away first, for a while.
+//! - A client that accepts no bytes of its response for a minute is cut off. The upstream's deadlines do
+//!   not apply because hyper does not poll the body while the connection cannot be written to.
+//! - A rejected body (413) may still be arriving when its response is written. Closing the connection
+//!   then resets it, and the reset may overtake the response (RFC 9112 section 9.6). The rest of the
+//!   body is therefore read and dropped for a while.
 
 use std::{
     future::Future as _,
@@ -27,20 +27,19 @@ use tower_inference::body::{BodyEnd, Watch};
 
 use crate::activity::Activity;
 
-/// How long a peer may take nothing of what is written to it.
+/// How long a client may accept no bytes.
 const STALL: Duration = Duration::from_secs(60);
-/// How long the rest of a refused body is read, at most.
+/// How long the rest of a rejected body is read at most.
 const LINGER: Duration = Duration::from_secs(10);
-/// How long nothing of it may come meanwhile: a connection that is only idle has no rest, and must
-/// not hold up a drain.
+/// How long the rest of a body may pause. An idle connection has no rest and must not delay a drain.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Whether the last request's body was left unread.
+/// Whether the body of the last request was left unread.
 #[derive(Clone, Default)]
 pub(crate) struct LeftUnread(Arc<AtomicBool>);
 
 impl LeftUnread {
-    /// For the next request's body.
+    /// Returns a watch for the body of the next request.
     pub(crate) fn watch(&self) -> Self {
         self.0.store(false, Relaxed);
         self.clone()
@@ -55,14 +54,14 @@ impl Watch for LeftUnread {
     }
 }
 
-/// The bytes to and from a peer.
+/// The connection to a client.
 pub(crate) struct Peer<I> {
     io: I,
     activity: Activity,
     left_unread: LeftUnread,
-    // From the first write that had to wait, to the next that did not.
+    // Set from the first write that waits to the next one that does not.
     stalled: Option<Pin<Box<Sleep>>>,
-    // From the end of writing on, and from the last byte that was thrown away.
+    // Set at the end of writing: the whole time, and the time since the last dropped byte.
     lingers: Option<[Pin<Box<Sleep>>; 2]>,
 }
 
@@ -71,7 +70,7 @@ impl<I> Peer<I> {
         Self { io, activity, left_unread, stalled: None, lingers: None }
     }
 
-    /// Bounds how long writing waits.
+    /// Bounds the wait of a write.
     fn in_time<T>(
         &mut self,
         cx: &mut Context<'_>,

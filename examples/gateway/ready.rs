@@ -1,4 +1,4 @@
-//! Whether the gateway can do its work.
+//! Readiness: whether the gateway can serve requests.
 
 use std::{
     sync::{
@@ -13,13 +13,12 @@ use tower_inference::auth::KeySource;
 
 use crate::output::Output;
 
-/// Between two attempts to have the first keys; doubled each time, up to the longest.
+/// The pause between two fetches of the first keys. It doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Set once the keys have been there, and never taken back: when the issuer is away, the keys at
-/// hand still serve, and to take a gateway out of service would help nobody. The upstream's token
-/// is there from the start, or there is no gateway.
+/// Ready once the keys have been loaded, and ready from then on. While the issuer is unavailable the
+/// loaded keys still verify tokens. The gateway does not start without the upstream's token.
 #[derive(Clone)]
 pub(crate) struct Ready {
     keys: KeySource,
@@ -39,12 +38,12 @@ impl Ready {
         }
     }
 
-    /// Has the keys fetched before the first request needs them. Ends when they are there.
+    /// Fetches the keys before the first request needs them. Ends when they are loaded.
     pub(crate) async fn prepare(&self, output: &Output) {
         let mut pause = FIRST_PAUSE;
         while !self.is() {
             if let Err(error) = self.keys.refresh().await {
-                output.complain(format_args!("the issuer's keys cannot be had: {error}"));
+                output.complain(format_args!("cannot fetch the issuer's keys: {error}"));
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }

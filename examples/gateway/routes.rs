@@ -1,4 +1,4 @@
-//! The routes: two open ones for probes, those of inference behind the layers, and nothing else.
+//! The routes: two for probes and the inference routes behind the layers.
 
 use std::{
     convert::Infallible,
@@ -29,7 +29,7 @@ use crate::{
     ready::Ready,
 };
 
-/// What is asked of the gateway itself. Neither numbered nor logged.
+/// The probes. Their requests get no id and no log record.
 pub(crate) fn probes(ready: Ready) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -42,12 +42,12 @@ async fn readiness(State(ready): State<Ready>) -> (StatusCode, &'static str) {
     if ready.is() {
         (StatusCode::OK, "ready\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the issuer's keys have not been there yet\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "the issuer's keys are not loaded yet\n")
     }
 }
 
-/// What the open routes lead to, by how their payload travels. A path that is not open ends here,
-/// before any layer that knows a token has seen it.
+/// The stacks behind the open routes, by the handling of the payload. A request to another path is
+/// rejected here before any layer that knows a token.
 #[derive(Clone)]
 pub(crate) struct Inference<S> {
     pub(crate) json: S,
@@ -66,7 +66,7 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Which of them a request is for is not known yet.
+        // The request that chooses one of them is not known yet.
         let Ok(()) = ready!(self.json.poll_ready(cx));
         let Ok(()) = ready!(self.any.poll_ready(cx));
         self.streamed.poll_ready(cx)
@@ -85,12 +85,12 @@ where
         if let Some(context) = RequestContext::of(request.extensions()) {
             context.set_route(route.name);
         }
-        let answer = match route.payload {
+        let response = match route.payload {
             Payload::Json => self.json.call(request),
             Payload::Any => self.any.call(request),
             Payload::Streamed => self.streamed.call(request),
         };
-        Box::pin(async { answer.await.map(|answer| answer.map(ResponseBody::inner)) })
+        Box::pin(async { response.await.map(|response| response.map(ResponseBody::inner)) })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Accepting, serving and draining.
+//! Accepts, serves and drains connections.
 
 use std::{convert::Infallible, io, mem, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -31,24 +31,25 @@ use crate::{
     signals::Signals,
 };
 
-/// At once, of one HTTP/2 connection. A client that resets streams faster than they are accepted is
-/// disconnected: hyper accepts 20 resets ahead, and 1,024 of its own for a client's errors.
+/// The maximum number of concurrent streams of an HTTP/2 connection. hyper disconnects a client that
+/// resets streams faster than they are accepted (20 pending resets, or 1,024 for errors).
 const MAX_STREAMS: u32 = 128;
-/// Bytes of a body that an HTTP/2 client may send before any of it is read.
+/// The bytes of a body that an HTTP/2 client may send before any of it is read.
 const STREAM_WINDOW: u32 = 256 << 10;
-/// The same of all bodies of a connection together. hyper's default is 1 MiB for each of the two.
+/// The same for all bodies of a connection. hyper's default is 1 MiB for each of the two.
 const CONNECTION_WINDOW: u32 = 512 << 10;
-/// Of each HTTP/2 stream, waiting to be sent: hyper's own 400 KiB would be 50 MiB a connection.
+/// The bytes of an HTTP/2 stream that wait to be sent. hyper's default of 400 KiB would be 50 MiB for a
+/// connection.
 const MAX_SEND_BUFFER: usize = 64 << 10;
-/// Of HTTP/1: a larger request head is answered with 431. HTTP/2 has hyper's own 16 KiB.
+/// The bytes of an HTTP/1.1 request head. A larger one gets 431. HTTP/2 has hyper's limit of 16 KiB.
 const MAX_BUFFER: usize = 64 << 10;
-/// How long a connection that was told to go may go on without a request in flight: what was
-/// answered last may still be on its way to a slow reader.
-const LAST_WORDS: Duration = Duration::from_secs(30);
-/// When accepting fails for want of file descriptors, trying again at once fails again.
+/// How long a closing connection may stay open without a request in flight. The last response may
+/// still be under way to a slow reader.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The pause after `accept` failed for want of file descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(500);
 
-/// How connections are served.
+/// The settings of all connections.
 #[derive(Clone)]
 pub(crate) struct Server {
     http: auto::Builder<TokioExecutor>,
@@ -65,10 +66,10 @@ impl Server {
     pub(crate) fn new(tls: Option<TlsAcceptor>, settings: &Serve, output: Output) -> Self {
         let Serve { head_timeout, drain, .. } = *settings;
         let mut http = auto::Builder::new(TokioExecutor::new());
-        // hyper's own limit for heads counts the time between two requests as well, knows nothing
-        // of HTTP/2, and starts only when the version is known: see `activity`.
+        // hyper's own timeout for heads includes the time between two requests. It has none for HTTP/2
+        // and starts only when the version is known. `activity` has a timeout for all of them.
         http.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_BUFFER);
-        // The pings end connections whose other side is gone.
+        // Pings end connections whose client is gone.
         http.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
@@ -90,17 +91,17 @@ impl Server {
         }
     }
 
-    /// Serves until a signal comes, then until all requests in flight are answered, the drain is
-    /// over, or another signal comes.
+    /// Serves until a signal arrives. Then waits for the requests in flight, until the drain timeout or
+    /// another signal.
     pub(crate) async fn run(self, listener: TcpListener, app: Router, signals: &mut Signals) {
         let drain = self.drain;
         let server = Arc::new(self);
         let (leave, leaving) = watch::channel(false);
         let mut connections =
             Connections::new(server.max_connections, server.max_connections_per_address);
-        // One that is accepted, and has no place yet.
+        // A connection that is accepted and waits for room.
         let mut waiting: Option<(TcpStream, SocketAddr)> = None;
-        // Accepting, for want of something that it needs.
+        // Whether the last `accept` failed.
         let mut failing = false;
         loop {
             if let Some(accepted @ (_, from)) = waiting.take_if(|_| connections.make_room()) {
@@ -116,11 +117,11 @@ impl Server {
                 accepted = accept(&listener, &mut failing, &server.output), if waiting.is_none() => {
                     waiting = Some(accepted);
                 }
-                // Others may be idle by then.
+                // Another connection may be idle by then.
                 () = sleep(connections::PAUSE), if waiting.is_some() => {}
             }
         }
-        // New connections are refused from here on.
+        // The system refuses new connections from here on.
         drop(listener);
         let said = |text: &str| server.output.complain(text);
         said(&format!("draining: {} connections are open", connections.len()));
@@ -128,10 +129,10 @@ impl Server {
         tokio::select! {
             biased;
             () = connections.all_ended() => said("drained"),
-            () = signals.next() => said("a second signal: ending at once"),
-            () = sleep(drain) => said("the drain is over: ending"),
+            () = signals.next() => said("second signal: closing all connections"),
+            () = sleep(drain) => said("drain timeout: closing all connections"),
         }
-        // So that the access log hears of those that are cut.
+        // Drops requests in flight so that the access log has their records.
         connections.shutdown().await;
     }
 
@@ -142,8 +143,8 @@ impl Server {
         app: Router,
         leaving: watch::Receiver<bool>,
     ) {
-        // Without this, the first bytes of a stream may wait for the next ones. That it cannot be
-        // set is no reason not to serve.
+        // Without it the first bytes of a stream may wait for the next ones. A failure to set it only
+        // costs time.
         let _best_effort = stream.set_nodelay(true);
         let serve = async {
             match &self.tls {
@@ -175,7 +176,7 @@ impl Server {
         let left_unread = LeftUnread::default();
         let io = TokioIo::new(Peer::new(io, activity.clone(), left_unread.clone()));
         let routed = tower::service_fn(|mut request: Request<Incoming>| {
-            // Limits by address look for it there.
+            // `PeerAddress` reads the address there.
             request.extensions_mut().insert(from);
             let in_flight = activity.begin(request.version());
             let method = request.method().clone();
@@ -185,22 +186,22 @@ impl Server {
             } else {
                 request.map(Body::new)
             };
-            let answer = app.clone().oneshot(request);
+            let response = app.clone().oneshot(request);
             async move {
-                let Ok::<Response<Body>, Infallible>(answer) = answer.await;
-                Ok::<_, Infallible>(WatchedBody::of_response(answer, &method, in_flight))
+                let Ok::<Response<Body>, Infallible>(response) = response.await;
+                Ok::<_, Infallible>(WatchedBody::of_response(response, &method, in_flight))
             }
         });
-        // Owns the response until the server has handed it on, or the client has stalled.
+        // Owns the response until hyper has sent it or the client stalls.
         let guarded = self.stalled_reader.layer(routed);
         let service = service_fn(|request: Request<Incoming>| {
             let unsent = activity.respond();
             let method = request.method().clone();
-            // A function is always ready.
-            let answer = guarded.clone().call(request);
+            // A `service_fn` is always ready.
+            let response = guarded.clone().call(request);
             async move {
-                let Ok::<_, Infallible>(answer) = answer.await;
-                Ok::<_, Infallible>(WatchedBody::of_response(answer, &method, unsent))
+                let Ok::<_, Infallible>(response) = response.await;
+                Ok::<_, Infallible>(WatchedBody::of_response(response, &method, unsent))
             }
         });
         let connection = self.http.serve_connection(io, service);
@@ -218,12 +219,12 @@ impl Server {
         activity.leave();
         tokio::select! {
             _ended = connection => {}
-            _overdue = activity.overdue_within(self.head_timeout, LAST_WORDS) => {}
+            _overdue = activity.overdue_within(self.head_timeout, CLOSE_TIMEOUT) => {}
         }
     }
 }
 
-/// The next connection, and where it comes from.
+/// Returns the next connection and its address.
 async fn accept(
     listener: &TcpListener,
     failing: &mut bool,
@@ -248,7 +249,7 @@ async fn accept(
     }
 }
 
-/// Whether a connection failed before it was accepted, which says nothing about the next one.
+/// Returns whether an error concerns only the connection that was about to be accepted.
 fn of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! What replicas share in Redis or Valkey.
+//! Limits and cache entries that replicas share in Redis or Valkey.
 
 use std::{env, fs};
 
@@ -13,7 +13,7 @@ use crate::{
     args::{Redis, SecretPlace},
 };
 
-/// The counters of limits; `None` where each replica has its own.
+/// Returns the store of the limits. `None` if each replica counts alone.
 pub(crate) fn counters(redis: &Redis) -> Result<Option<Store>, Error> {
     let Some(url) = redis.limits.as_deref() else { return Ok(None) };
     let refused = |error| format!("--redis-limits: {error}");
@@ -30,8 +30,7 @@ pub(crate) fn counters(redis: &Redis) -> Result<Option<Store>, Error> {
     Ok(Some(store.into()))
 }
 
-/// The responses, which nobody reads there who does not have the secret; `None` where each replica
-/// has its own.
+/// Returns the encrypted second tier of the cache. `None` if each replica caches alone.
 pub(crate) fn responses(redis: &Redis) -> Result<Option<SecondTier>, Error> {
     let Some(url) = redis.cache.as_deref() else { return Ok(None) };
     let refused = |error| format!("--redis-cache: {error}");
@@ -42,7 +41,7 @@ pub(crate) fn responses(redis: &Redis) -> Result<Option<SecondTier>, Error> {
     Ok(Some(SecondTier::new(cache, secret(redis)?).encrypted()))
 }
 
-/// Of both: neither uses it as it is.
+/// Returns the secret of both. Each derives its own keys from it.
 fn secret(redis: &Redis) -> Result<Secret, Error> {
     let secret = match &redis.secret {
         SecretPlace::Env(name) => {

@@ -1,8 +1,8 @@
-//! When to stop, and when to open the log again.
+//! Signals that end the process or reopen the access log.
 
 use std::io;
 
-/// SIGTERM, as orchestrators send it, and SIGINT, as Ctrl-C does.
+/// SIGTERM, which orchestrators send, and SIGINT (Ctrl-C).
 #[cfg(unix)]
 pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
@@ -11,7 +11,7 @@ pub(crate) struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    /// From here on, the signals no longer end the process by themselves.
+    /// Takes over the signals. They no longer end the process by themselves.
     pub(crate) fn install() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
@@ -40,19 +40,19 @@ impl Signals {
 
     pub(crate) async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
-            // It cannot be told, so it never comes.
+            // Without a handler no signal arrives.
             std::future::pending().await
         }
     }
 }
 
-/// SIGHUP, as log rotation sends it.
+/// SIGHUP, which log rotation sends.
 #[cfg(unix)]
 pub(crate) struct Hangups(tokio::signal::unix::Signal);
 
 #[cfg(unix)]
 impl Hangups {
-    /// From here on, the signal no longer ends the process.
+    /// Takes over the signal. It no longer ends the process.
     pub(crate) fn install() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         signal(SignalKind::hangup()).map(Self)
@@ -65,7 +65,7 @@ impl Hangups {
     }
 }
 
-/// There are none.
+/// Other systems have no SIGHUP.
 #[cfg(not(unix))]
 pub(crate) struct Hangups;
 

@@ -13,7 +13,7 @@ use tokio_rustls::{
 
 use crate::{Error, args::TlsFiles};
 
-/// Reads the files once, at the start: a renewed certificate wants a restart.
+/// Reads the files once. A renewed certificate needs a restart.
 pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, Error> {
     let TlsFiles { cert, key } = files;
     let chain = CertificateDer::pem_file_iter(cert)

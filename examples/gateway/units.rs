@@ -1,23 +1,23 @@
-//! Sizes and times, as people write them.
+//! Parses sizes, times and counts with units.
 
 use std::time::Duration;
 
 const SIZES: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
 const COUNTS: [(&str, u64); 3] = [("k", 1_000), ("M", 1_000_000), ("", 1)];
-// `ms` stands before `m` and `s`: the first suffix that fits is taken.
+// The first suffix that fits is taken, so `ms` precedes `s`.
 const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
-/// `10MiB`, `512KiB`, `1GiB` or plain bytes; not zero.
+/// Parses `10MiB`, `512KiB`, `1GiB` or plain bytes. Rejects zero.
 pub(crate) fn size(text: &str) -> Option<u64> {
     scaled(text, &SIZES).filter(|bytes| *bytes > 0)
 }
 
-/// `500ms`, `30s`, `5m` or `1h`; may be zero.
+/// Parses `500ms`, `30s`, `5m` or `1h`. Accepts zero.
 pub(crate) fn time(text: &str) -> Option<Duration> {
     scaled(text, &TIMES).map(Duration::from_millis)
 }
 
-/// `250`, `100k` or `2M`; not zero.
+/// Parses `250`, `100k` or `2M`. Rejects zero.
 pub(crate) fn count(text: &str) -> Option<u32> {
     scaled(text, &COUNTS).filter(|count| *count > 0)?.try_into().ok()
 }

@@ -1,4 +1,4 @@
-//! The upstream: where it is, and the token that it takes.
+//! The upstream: its origin, its token and its client.
 
 use tower_inference::{
     client::HttpsClient,
@@ -14,13 +14,13 @@ use crate::{
     demo::Demo,
 };
 
-/// How requests get there.
+/// The layer and the client that send requests upstream.
 pub(crate) struct Way {
     pub(crate) hf_token: HfTokenLayer,
     pub(crate) client: HttpsClient<Payload>,
 }
 
-/// Sends requests to the upstream that the flags name.
+/// Returns the token layer for the upstream that the flags name.
 pub(crate) fn real(upstream: args::Upstream, profile: &Profile) -> Result<HfTokenLayer, Error> {
     let args::Upstream { url, token, .. } = upstream;
     let origin = Origin::new(&url).map_err(|error| format!("--upstream: {error}"))?;
@@ -28,7 +28,7 @@ pub(crate) fn real(upstream: args::Upstream, profile: &Profile) -> Result<HfToke
         TokenPlace::Env(name) => {
             TokenSource::env(&name).map_err(|error| format!("--hf-token-env: {error}"))?
         }
-        // The path is not repeated, because it may be the token itself.
+        // The error does not repeat the path because it may be the token itself.
         TokenPlace::File(file) => {
             TokenSource::file(file).map_err(|error| format!("--hf-token-file: {error}"))?
         }
@@ -36,12 +36,12 @@ pub(crate) fn real(upstream: args::Upstream, profile: &Profile) -> Result<HfToke
     Ok(HfTokenLayer::new(origin, token).profile(profile.clone()))
 }
 
-/// Returns the kind of the upstream that the flags name.
+/// Returns the profile of the upstream that the flags name.
 pub(crate) fn profile(upstream: &args::Upstream) -> Profile {
     args::profile::of(upstream.profile, &upstream.url)
 }
 
-/// Makes the connections.
+/// Returns the client for the upstream.
 pub(crate) fn client(client: args::Client) -> Result<HttpsClient<Payload>, Error> {
     let args::Client { keep_alive, retry, connect_timeout, deadlines: _ } = client;
     let mut builder = HttpsClient::builder();
@@ -57,7 +57,7 @@ pub(crate) fn client(client: args::Client) -> Result<HttpsClient<Payload>, Error
     Ok(builder.build()?)
 }
 
-/// Waits for responses as long as the flags say.
+/// Returns the upstream layer with the timeouts of the flags.
 pub(crate) fn layer(deadlines: args::Deadlines) -> UpstreamLayer {
     let args::Deadlines { head, first_byte, idle, total } = deadlines;
     let mut layer = UpstreamLayer::new();
@@ -76,7 +76,7 @@ pub(crate) fn layer(deadlines: args::Deadlines) -> UpstreamLayer {
     layer
 }
 
-/// Sends requests to the demo's.
+/// Returns the token layer for the demo's upstream.
 pub(crate) fn of(demo: &Demo) -> Result<HfTokenLayer, Error> {
     let origin = Origin::new(&demo.upstream)?;
     Ok(HfTokenLayer::new(origin, TokenSource::value(demo.upstream_token.clone())?))

@@ -243,7 +243,7 @@ async fn a_log_that_is_rotated_loses_and_doubles_nothing() {
         let moved = folder.path(&format!("access.log.{rotation}"));
         fs::rename(&log, &moved).unwrap();
         gateway.signal("HUP").await;
-        gateway.complained("opened again").await;
+        gateway.complained("reopened").await;
         old.push(moved);
     }
     let status = client.status(post("/v1/chat/completions", "", CHAT)).await;

@@ -141,7 +141,7 @@ async fn a_check_does_not_print_the_token_that_an_error_repeats() {
                 run(["--check", "--upstream", &upstream.url, "--hf-token-file", &token]).await;
             assert_eq!(output.status.code(), Some(1));
             let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-            assert!(said.contains("It said: "), "{said}");
+            assert!(said.contains("Its message: "), "{said}");
             let parts = (8..=UPSTREAM_TOKEN.len()).map(|end| &UPSTREAM_TOKEN[..end]);
             assert_eq!(leak(&said), None, "{said}");
             assert!(!parts.into_iter().any(|part| said.contains(part)), "{said}");

@@ -65,7 +65,7 @@ async fn each_answer_is_put_into_words() {
             "check-403",
             403,
             r#"{"error":"insufficient permissions"}"#,
-            "The token may not do this: ",
+            "The token lacks a permission: ",
         ),
         ("check-404", 404, "Not Found", "The path is unknown: "),
         ("check-404m", 404, model_away, "The model is unknown: "),
@@ -74,11 +74,11 @@ async fn each_answer_is_put_into_words() {
             "check-422",
             422,
             r#"{"error":"x","error_type":"validation"}"#,
-            "The request was refused: ",
+            "The upstream rejected the request: ",
         ),
         ("check-429", 429, "", "Too many requests: "),
         ("check-503", 503, loading, "The model is cold: "),
-        ("check-503b", 503, "", "The model is cold, or the upstream overloaded: "),
+        ("check-503b", 503, "", "The model is cold or the upstream overloaded: "),
         ("check-500", 500, "", "The upstream failed: "),
     ] {
         let (code, said) = said(name, status, body).await;
@@ -88,7 +88,7 @@ async fn each_answer_is_put_into_words() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_away_is_told() {
+async fn an_unreachable_upstream_is_reported() {
     let upstream = Served::start(Router::new()).await;
     let url = upstream.url.clone();
     drop(upstream);

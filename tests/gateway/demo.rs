@@ -26,7 +26,7 @@ async fn the_printed_commands_do_what_they_say() {
     let (gateway, banner) = Gateway::demo(["--max-body", "64KiB", "--schema", "builtin"]).await;
     assert!(banner.text().contains("This is the demo."));
 
-    let answer = paste(&banner, "An answer").await;
+    let answer = paste(&banner, "A response").await;
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
     let content = answer["choices"][0]["message"]["content"].as_str().unwrap();
     assert_eq!(content, "This is a demo and no model has run. You wrote: Hello, gateway!");
@@ -54,7 +54,7 @@ async fn the_printed_commands_do_what_they_say() {
     assert!(refused.starts_with("HTTP/1.1 422 "), "{refused}");
     assert!(refused.contains(r#""pointer":"/messages""#), "{refused}");
 
-    let token = paste(&banner, "Another token").await;
+    let token = paste(&banner, "A new token").await;
     let token: serde_json::Value = serde_json::from_str(&token).unwrap();
     let request = post("/v1/chat/completions", token["access_token"].as_str().unwrap(), CHAT);
     assert_eq!(send(gateway.address, request).await.status(), StatusCode::OK);
@@ -141,7 +141,7 @@ async fn the_413_holds_at_the_default_limit() {
 async fn a_demo_with_limits_shows_what_is_left_and_a_429() {
     let flags = ["--rate", "6/min", "--burst", "3", "--quota", "1000/day"];
     let (_gateway, banner) = Gateway::demo(flags).await;
-    let left = paste(&banner, "What is left").await;
+    let left = paste(&banner, "The remaining permits").await;
     assert!(left.contains("ratelimit: \"rate\";r=2;t="), "{left}");
     assert!(left.contains("\"quota\";r=999;t="), "{left}");
 

@@ -67,7 +67,7 @@ async fn a_second_signal_ends_at_once() {
 async fn the_drain_has_an_end() {
     let mut all = in_flight("limit", "100ms").await;
     all.gateway.signal("INT").await;
-    all.gateway.complained("the drain is over").await;
+    all.gateway.complained("drain timeout").await;
     assert_eq!(all.gateway.ended().await.code(), Some(0));
     assert!(unless_hung(all.body.collect()).await.is_err(), "the stream is cut");
 }

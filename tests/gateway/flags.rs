@@ -3,7 +3,7 @@
 use crate::process::run;
 
 #[tokio::test]
-async fn help_is_printed_and_all_is_well() {
+async fn help_is_printed_with_exit_code_0() {
     let output = run(["--help"]).await;
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8(output.stdout).unwrap(), crate::args::HELP);
@@ -17,7 +17,7 @@ async fn help_fits_a_terminal() {
     }
 }
 
-/// What it says, when it refuses to start.
+/// Returns the message of a gateway that does not start.
 async fn refused(args: &[&str]) -> String {
     let output = run(args).await;
     assert_eq!(output.status.code(), Some(2), "{args:?}");
@@ -26,18 +26,18 @@ async fn refused(args: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn what_cannot_be_meant_is_refused_with_a_sentence_and_2() {
+async fn invalid_flags_are_rejected_with_a_message_and_exit_code_2() {
     assert_eq!(
         refused(&["--lisen", "x"]).await,
-        "gateway: --lisen is not a flag of this gateway. --help says more.\n"
+        "gateway: --lisen is not a flag of this gateway. See --help.\n"
     );
     assert_eq!(
         refused(&["--upstream", "https://u.example"]).await,
-        "gateway: these flags ask for real parts, but --hf-token-env or --hf-token-file, \
-         --issuer, --audience is missing. --help says more.\n"
+        "gateway: these flags turn the demo off and need also --hf-token-env or --hf-token-file, \
+         --issuer, --audience. See --help.\n"
     );
     assert_eq!(
         refused(&["--policy", "gateway.toml"]).await,
-        "gateway: --policy is not available in this version. --help says more.\n"
+        "gateway: --policy is not available in this version. See --help.\n"
     );
 }

@@ -55,7 +55,7 @@ async fn tls_is_served_with_either_version_of_http() {
     let key = folder.write("key.pem", &made.signing_key.serialize_pem());
     let (gateway, banner) = Gateway::demo(["--tls-cert", &cert, "--tls-key", &key]).await;
     assert!(gateway.url.starts_with("https://"));
-    assert!(banner.command("An answer").contains(&format!("--cacert '{cert}' https://")));
+    assert!(banner.command("A response").contains(&format!("--cacert '{cert}' https://")));
 
     let stream = tls(&gateway, &cert, b"h2").await;
     let request = post("https://localhost/v1/chat/completions", banner.token(), CHAT);

@@ -1,21 +1,21 @@
-//! What the demo prints: what it is, where it is, and commands to paste.
+//! The text that the demo prints: its addresses and commands to paste.
 
 use std::fmt;
 
 use super::{Demo, upstream::CALL};
 use crate::args::{Cache, CacheScope, Limits};
 
-/// The largest burst that a command to paste goes beyond.
+/// The largest burst for which a command is printed.
 const MAX_BURST: u32 = 100;
 
-/// The demo as seen from its gateway at `url`.
+/// The banner of a demo with its gateway at `url`.
 pub(crate) struct Banner<'a> {
     pub(crate) demo: &'a Demo,
     pub(crate) url: &'a str,
-    /// The gateway's own certificate, if it serves TLS.
+    /// The gateway's certificate if it serves TLS.
     pub(crate) cacert: Option<&'a str>,
     pub(crate) max_body: u64,
-    /// Whether bodies are held to schemas.
+    /// Whether bodies are validated.
     pub(crate) schema: bool,
     pub(crate) limits: &'a Limits,
     pub(crate) cache: Option<&'a Cache>,
@@ -36,7 +36,7 @@ impl fmt::Display for Banner<'_> {
         let too_much = max_body.saturating_add(1);
         let wrong = match self.schema {
             true => format!(
-                "\n# 422, with a body that breaks its schema:\n\
+                "\n# 422, for a body that does not match the schema:\n\
                  {curl} -i {chat} {auth} {json} -d '{{\"model\":\"demo\",\"messages\":\"Hello\"}}'\n"
             ),
             false => String::new(),
@@ -45,15 +45,15 @@ impl fmt::Display for Banner<'_> {
         let limited = rate.is_some() || quota.is_some() || token_budget.is_some();
         let left = match limited {
             true => format!(
-                "\n# What is left of the limits, in fields of the answer:\n\
+                "\n# The remaining permits, in headers of the response:\n\
                  {curl} -o /dev/null -D - {chat} {auth} {json} -d '{{\"model\":\"demo\",{hello}}}' | grep -i ratelimit\n"
             ),
             false => String::new(),
         };
         let beyond = match burst.filter(|burst| *burst <= MAX_BURST) {
-            // Some grow back while the first are answered.
+            // Some permits grow back meanwhile.
             Some(burst) => format!(
-                "\n# 429 beyond the burst, and after how many seconds to come again:\n\
+                "\n# 429 beyond the burst, with the seconds to wait:\n\
                  {curl} -o /dev/null -w '%{{http_code}} %header{{ratelimit}} %header{{retry-after}}\\n' \
                  '{chat}?try=[1-{}]' {auth} {json} -d '{{\"model\":\"demo\",{hello}}}'\n",
                 burst.saturating_mul(2)
@@ -67,30 +67,30 @@ impl fmt::Display for Banner<'_> {
         write!(
             f,
             r#"
-This is the demo. Its upstream has no model, and its issuer is gone with this process.
-  demo upstream  {upstream}  (wants a token that only the gateway has)
+This is the demo. Its upstream has no model. Upstream and issuer end with this process.
+  demo upstream  {upstream}  (needs a token that only the gateway has)
   demo issuer    {issuer}
 
-# Paste these first: a token with the scope that is required, and one without. They last an hour.
+# Paste these first: a token with the required scope and a token without it. They last an hour.
 TOKEN={token}
 TOKEN_WITHOUT_SCOPE={token_without_scope}
 
-# An answer:
+# A response:
 {curl} {chat} {auth} {json} -d '{{"model":"demo",{hello}}}'
 
 # A stream:
 {curl} -N {chat} {auth} {json} -d '{{"model":"demo","stream":true,{hello}}}'
 
-# 401, without a token:
+# 401, for a request without a token:
 {curl} -i {chat} {json} -d '{{"model":"demo",{hello}}}'
 
-# 403, with a token that lacks the scope:
+# 403, for a token without the scope:
 {curl} -i {chat} -H "authorization: Bearer $TOKEN_WITHOUT_SCOPE" {json} -d '{{"model":"demo",{hello}}}'
 
-# 413, with a body beyond the limit:
+# 413, for a body beyond the limit:
 head -c {too_much} /dev/zero | {curl} -i {chat} {auth} {json} --data-binary @-
 {wrong}{again}{left}{beyond}
-# Another token, when this one has expired:
+# A new token, after an hour:
 curl -sS {issuer}/token -d grant_type=client_credentials -d client_id={id} -d client_secret={secret}
 
 "#
@@ -98,28 +98,28 @@ curl -sS {issuer}/token -d grant_type=client_credentials -d client_id={id} -d cl
     }
 }
 
-/// What the cache does, shown by which call of the upstream an answer is from.
+/// Returns commands that show the cache by the number of the upstream call.
 fn again(cache: &Cache, curl: &str) -> String {
-    let told = match cache.scope {
+    let status = match cache.scope {
         CacheScope::Identity => ": %header{cache-status}, age %header{age}",
-        // Not told: it would tell one caller what another has asked.
+        // The header would reveal what another caller has requested.
         CacheScope::Tenant | CacheScope::Shared => "",
     };
-    let told = format!(r"-w 'upstream call %header{{{CALL}}}{told}, %{{time_total}} s\n'");
-    let ask = |members: &str| {
+    let format = format!(r"-w 'upstream call %header{{{CALL}}}{status}, %{{time_total}} s\n'");
+    let request = |members: &str| {
         format!(
-            r#"{curl} {told} -d '{{"model":"demo","temperature":0,{members},"messages":[{{"role":"user","content":"Once more!"}}]}}'"#
+            r#"{curl} {format} -d '{{"model":"demo","temperature":0,{members},"messages":[{{"role":"user","content":"Once more!"}}]}}'"#
         )
     };
     format!(
-        "\n# A hit. Asked twice, and the upstream once:\n\
+        "\n# A hit. Two requests and one upstream call:\n\
          for n in 1 2; do {} -o /dev/null; done\n\
-         \n# A replayed stream. First as it comes, then at once:\n\
+         \n# A replayed stream. The first has pauses and the second comes at once:\n\
          for n in 1 2; do {} -N; done\n\
-         \n# A shared call. Two at the same time, and the upstream called once:\n\
+         \n# A shared call. Two requests at a time and one upstream call:\n\
          (for n in 1 2; do {} -N -o /dev/null & done; wait)\n",
-        ask(r#""seed":1"#),
-        ask(r#""seed":2,"stream":true"#),
-        ask(r#""seed":3,"stream":true"#),
+        request(r#""seed":1"#),
+        request(r#""seed":2,"stream":true"#),
+        request(r#""seed":3,"stream":true"#),
     )
 }

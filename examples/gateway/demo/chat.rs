@@ -1,4 +1,4 @@
-//! Chat completions: the prompt's own words back, at once or as a stream.
+//! Chat completions that repeat the prompt, whole or as a stream.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ use tokio::time::{Interval, interval};
 
 use super::upstream::error;
 
-/// Between two events of a stream.
+/// The pause between two events of a stream.
 const PAUSE: Duration = Duration::from_millis(30);
 
 pub(super) async fn completions(body: Bytes) -> Response {
@@ -29,15 +29,15 @@ pub(super) async fn completions(body: Bytes) -> Response {
     };
     let Some(messages) = request["messages"].as_array().filter(|messages| !messages.is_empty())
     else {
-        return error(StatusCode::BAD_REQUEST, "`messages` wants at least one message");
+        return error(StatusCode::BAD_REQUEST, "`messages` must have at least one message");
     };
-    let answer = Answer::to(messages, limit(&request));
+    let completion = Completion::of(messages, limit(&request));
     if request["stream"] == true {
         let with_usage = request["stream_options"]["include_usage"] == true;
-        let stream = Body::new(Paced::new(answer.events(with_usage)));
+        let stream = Body::new(Paced::new(completion.events(with_usage)));
         ([(header::CONTENT_TYPE, "text/event-stream")], stream).into_response()
     } else {
-        Json(answer.whole()).into_response()
+        Json(completion.whole()).into_response()
     }
 }
 
@@ -47,21 +47,21 @@ fn limit(request: &Value) -> Option<usize> {
     usize::try_from(limit).ok()
 }
 
-/// A word is a token here.
-struct Answer {
+/// A completion. Each word counts as a token.
+struct Completion {
     words: Vec<String>,
     finish: &'static str,
     prompt_tokens: usize,
 }
 
-// === impl Answer ===
+// === impl Completion ===
 
-impl Answer {
-    fn to(messages: &[Value], limit: Option<usize>) -> Self {
+impl Completion {
+    fn of(messages: &[Value], limit: Option<usize>) -> Self {
         let texts: Vec<String> = messages.iter().map(text).collect();
         let last = texts.last().map_or("", String::as_str);
-        let answer = format!("This is a demo and no model has run. You wrote: {last}");
-        let words = answer.split_inclusive(' ').map(str::to_owned);
+        let text = format!("This is a demo and no model has run. You wrote: {last}");
+        let words = text.split_inclusive(' ').map(str::to_owned);
         let mut words: Vec<String> = words.collect();
         let limit = limit.unwrap_or(usize::MAX);
         let finish = if words.len() > limit { "length" } else { "stop" };
@@ -115,7 +115,7 @@ fn envelope(object: &str, choices: Value) -> Value {
     })
 }
 
-/// A message's text, whether it came whole or in parts.
+/// Returns the text of a message, whole or in parts.
 fn text(message: &Value) -> String {
     match &message["content"] {
         Value::String(text) => text.clone(),
@@ -127,7 +127,7 @@ fn text(message: &Value) -> String {
     }
 }
 
-/// A body that makes each of its events only when it is due.
+/// A body that sends its events one by one.
 struct Paced {
     events: VecDeque<Bytes>,
     pace: Interval,

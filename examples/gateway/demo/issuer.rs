@@ -1,4 +1,4 @@
-//! An OIDC issuer as small as it can be: discovery, keys, and tokens for clients with a secret.
+//! A minimal OIDC issuer: discovery, keys, and tokens for clients with a secret.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ use crate::Error;
 const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 const KEY_ID: &str = "demo";
 
-/// Who may ask for a token, and what it will say.
+/// A client of the issuer and the claims of its token.
 pub(super) struct Client {
     pub(super) id: &'static str,
     pub(super) secret: String,
@@ -40,7 +40,7 @@ pub(super) struct Issuer {
 }
 
 impl Issuer {
-    /// An issuer with a key that no one has seen before.
+    /// Creates an issuer with a new key.
     pub(super) fn new(
         url: String,
         audience: &'static str,
@@ -50,7 +50,7 @@ impl Issuer {
         Ok(Arc::new(Self { url, audience, clients, key, clock: SharedClock::default() }))
     }
 
-    /// A token of either client.
+    /// Returns a token of each client.
     pub(super) fn tokens(&self) -> Result<(String, String), Error> {
         let [first, second] = &self.clients;
         Ok((self.token(first)?, self.token(second)?))
@@ -64,7 +64,7 @@ impl Issuer {
             .with_state(self)
     }
 
-    /// An access token as RFC 9068 has it.
+    /// Signs an access token (RFC 9068).
     fn token(&self, client: &Client) -> Result<String, Error> {
         let now = self.clock.unix_seconds();
         let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": KEY_ID });
@@ -117,7 +117,7 @@ async fn jwks(State(issuer): State<Arc<Issuer>>) -> Json<Value> {
     }] }))
 }
 
-/// RFC 6749 section 4.4, with the client's secret in the form.
+/// The client credentials grant (RFC 6749 section 4.4) with the client's secret in the form.
 async fn token(
     State(issuer): State<Arc<Issuer>>,
     Form(form): Form<Vec<(String, String)>>,
@@ -139,12 +139,12 @@ async fn token(
     let Ok(token) = issuer.token(client) else {
         return refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error");
     };
-    let answer = json!({
+    let response = json!({
         "access_token": token,
         "token_type": "Bearer",
         "expires_in": TOKEN_LIFETIME.as_secs(),
     });
-    ([(CACHE_CONTROL, "no-store")], Json(answer)).into_response()
+    ([(CACHE_CONTROL, "no-store")], Json(response)).into_response()
 }
 
 fn refusal(status: StatusCode, error: &str) -> Response {

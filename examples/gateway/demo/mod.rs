@@ -1,4 +1,4 @@
-//! The demo: an upstream without a model and an issuer for one run, each on a loopback port.
+//! The demo: an upstream without a model and an issuer, each on a loopback port.
 
 mod banner;
 mod chat;
@@ -23,16 +23,16 @@ use crate::{
 const AUDIENCE: &str = "demo-gateway";
 const SCOPE: &str = "infer";
 
-/// Both parts, running until this is dropped.
+/// Both servers. Dropping it ends them.
 pub(crate) struct Demo {
     pub(crate) upstream: String,
     pub(crate) upstream_token: Secret,
     pub(crate) issuer: String,
-    /// A token that the gateway takes.
+    /// A token that the gateway accepts.
     pub(crate) token: String,
-    /// One that lacks the scope.
+    /// A token without the scope.
     pub(crate) token_without_scope: String,
-    /// For a fresh token at the issuer: the client's name and secret.
+    /// The name and secret of a client of the issuer.
     pub(crate) client: (&'static str, String),
     _servers: JoinSet<()>,
 }
@@ -75,7 +75,7 @@ impl Demo {
         })
     }
 
-    /// How the gateway recognises the demo's callers.
+    /// Returns the settings that authenticate the demo's callers.
     pub(crate) fn callers(&self) -> Callers {
         Callers {
             issuer: self.issuer.clone(),
@@ -90,12 +90,12 @@ impl Demo {
 
 fn serve(servers: &mut JoinSet<()>, listener: TcpListener, router: Router) {
     servers.spawn(async move {
-        // It ends with an error only when the listener is lost; the gateway then says so itself.
+        // It fails only when the listener is lost. The gateway then reports the failed requests.
         let _ended = axum::serve(listener, router).await;
     });
 }
 
-/// 128 random bits.
+/// Returns 128 random bits in hexadecimal.
 fn random_hex() -> Result<String, Error> {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes)?;

@@ -1,5 +1,4 @@
-//! An upstream in the shapes of OpenAI and TEI that says the same again to the same question, and
-//! counts how often it was asked.
+//! A deterministic upstream with the APIs of OpenAI and TEI. It numbers its responses.
 
 use std::sync::{
     Arc,
@@ -21,10 +20,10 @@ use tower_inference::secret::Secret;
 
 use super::{chat, vectors};
 
-/// Of the JSON routes; others are counted as they pass.
+/// The maximum size of a JSON body. Other bodies are counted as they stream.
 const MAX_BODY: usize = 64 << 20;
 
-/// The field with the number of the call.
+/// The header with the number of the request.
 pub(super) const CALL: HeaderName = HeaderName::from_static("x-demo-call");
 
 pub(super) fn router(token: Secret) -> Router {
@@ -43,7 +42,7 @@ pub(super) fn router(token: Secret) -> Router {
         .layer(from_fn_with_state(token, demand_token))
 }
 
-/// The upstream's own token: the gateway has it, and its callers do not.
+/// Rejects requests without the token that only the gateway has.
 async fn demand_token(State(token): State<Secret>, request: Request, next: Next) -> Response {
     let expected = format!("Bearer {}", token.expose());
     let given = request.headers().get(header::AUTHORIZATION);
@@ -54,12 +53,12 @@ async fn demand_token(State(token): State<Secret>, request: Request, next: Next)
     }
 }
 
-/// Says which call it was: an answer that is given again has the number of the first time.
+/// Numbers the responses. A cached response keeps its number.
 async fn number(State(calls): State<Arc<AtomicU64>>, request: Request, next: Next) -> Response {
     let number = calls.fetch_add(1, Ordering::Relaxed) + 1;
-    let mut answer = next.run(request).await;
-    answer.headers_mut().insert(CALL, number.into());
-    answer
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(CALL, number.into());
+    response
 }
 
 async fn models() -> Json<Value> {
@@ -67,7 +66,7 @@ async fn models() -> Json<Value> {
     Json(json!({ "object": "list", "data": [demo] }))
 }
 
-/// The tasks of Hugging Face: feature extraction of text, and of anything else its length.
+/// Serves Hugging Face's tasks: feature extraction for JSON and the length for any other body.
 async fn task(headers: HeaderMap, body: Body) -> Response {
     let content_type = headers.get(header::CONTENT_TYPE);
     if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/json")) {
@@ -98,7 +97,7 @@ async fn not_found() -> Response {
     error(StatusCode::NOT_FOUND, "the demo upstream has no such route")
 }
 
-/// An error as OpenAI has it.
+/// Returns an error in OpenAI's format.
 pub(super) fn error(status: StatusCode, message: &str) -> Response {
     let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
     (status, Json(json!({ "error": { "message": message, "type": kind } }))).into_response()

@@ -1,4 +1,4 @@
-//! Embeddings: a unit vector a text, always the same for the same text, and without meaning.
+//! Embeddings: each text has a fixed unit vector without meaning.
 
 use axum::{
     Json,
@@ -14,13 +14,13 @@ use super::upstream::error;
 const DIMENSIONS: usize = 8;
 const MAX_DIMENSIONS: u64 = 4096;
 
-/// `/v1/embeddings`.
+/// Serves `/v1/embeddings`.
 pub(super) async fn openai(body: Bytes) -> Response {
     let Ok(request) = serde_json::from_slice::<Value>(&body) else {
         return error(StatusCode::BAD_REQUEST, "the body is not JSON");
     };
     let Some(texts) = openai_inputs(&request["input"]) else {
-        return error(StatusCode::BAD_REQUEST, "`input` wants text or tokens, or a list of them");
+        return error(StatusCode::BAD_REQUEST, "`input` must be text, tokens or a list of them");
     };
     let dimensions = match &request["dimensions"] {
         Value::Null => Some(DIMENSIONS),
@@ -30,7 +30,7 @@ pub(super) async fn openai(body: Bytes) -> Response {
             .and_then(|wanted| usize::try_from(wanted).ok()),
     };
     let Some(dimensions) = dimensions else {
-        return error(StatusCode::BAD_REQUEST, "`dimensions` wants a number from 1 to 4096");
+        return error(StatusCode::BAD_REQUEST, "`dimensions` must be a number from 1 to 4096");
     };
     let base64 = request["encoding_format"] == "base64";
     let data = texts.iter().enumerate().map(|(index, text)| {
@@ -49,12 +49,11 @@ pub(super) async fn openai(body: Bytes) -> Response {
     Json(json!({ "object": "list", "model": "demo", "data": data, "usage": usage })).into_response()
 }
 
-/// TEI's `/embed`, with the fields that TEI measures by.
+/// Serves TEI's `/embed` with TEI's headers.
 pub(super) async fn tei(body: Bytes) -> Response {
     let inputs = serde_json::from_slice(&body).ok().and_then(|body: Value| texts(&body["inputs"]));
     let Some(texts) = inputs else {
-        let message =
-            json!({ "error": "`inputs` wants text, or a list of it", "error_type": "Validation" });
+        let message = json!({ "error": "`inputs` must be a text or a list of texts", "error_type": "Validation" });
         return (StatusCode::UNPROCESSABLE_ENTITY, Json(message)).into_response();
     };
     let characters: usize = texts.iter().map(|text| text.chars().count()).sum();
@@ -73,7 +72,7 @@ pub(super) async fn tei(body: Bytes) -> Response {
     (axum::response::AppendHeaders(fields), Json(vectors(&texts))).into_response()
 }
 
-/// Feature extraction as `/models/{model}` has it: one vector for a text, a list for a list.
+/// Serves feature extraction at `/models/{model}`: a vector for a text and a list for a list.
 pub(super) fn features(body: &[u8]) -> Response {
     let inputs = serde_json::from_slice::<Value>(body).map(|mut body| body["inputs"].take());
     let inputs = inputs.unwrap_or_default();
@@ -84,8 +83,8 @@ pub(super) fn features(body: &[u8]) -> Response {
         (_, Some(texts)) => Json(vectors(&texts)).into_response(),
         (_, None) => error(
             StatusCode::UNPROCESSABLE_ENTITY,
-            "of the tasks with JSON, the demo upstream knows feature extraction only: `inputs` \
-             wants text, or a list of it",
+            "the only JSON task of the demo upstream is feature extraction: `inputs` must be a text or \
+             a list of texts",
         ),
     }
 }
@@ -94,7 +93,7 @@ fn vectors(texts: &[String]) -> Value {
     texts.iter().map(|text| json!(unit_vector(text.as_bytes(), DIMENSIONS))).collect()
 }
 
-/// A text, or a list of texts.
+/// Returns the texts of one text or a list.
 fn texts(inputs: &Value) -> Option<Vec<String>> {
     match inputs {
         Value::String(text) => Some(vec![text.clone()]),
@@ -105,7 +104,7 @@ fn texts(inputs: &Value) -> Option<Vec<String>> {
     }
 }
 
-/// What OpenAI takes besides: tokens, or a list of lists of tokens.
+/// Returns OpenAI's inputs as texts. They may also be tokens or lists of tokens.
 fn openai_inputs(input: &Value) -> Option<Vec<String>> {
     let tokens = |list: &Vec<Value>| -> Option<String> {
         let numbers: Option<Vec<String>> =
@@ -120,8 +119,7 @@ fn openai_inputs(input: &Value) -> Option<Vec<String>> {
     })
 }
 
-/// `dimensions` numbers drawn from a generator (SplitMix64) whose seed is the text's hash (FNV-1a),
-/// brought to length one.
+/// Returns a unit vector from a generator (SplitMix64) that is seeded with the text's hash (FNV-1a).
 fn unit_vector(text: &[u8], dimensions: usize) -> Vec<f32> {
     let mut state = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -132,7 +130,7 @@ fn unit_vector(text: &[u8], dimensions: usize) -> Vec<f32> {
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         x ^= x >> 31;
-        // The high 24 bits are as many as an f32 holds; the middle of each step is never zero.
+        // An f32 has 24 bits of precision. The half step keeps each number from being zero.
         ((x >> 40) as f32 + 0.5) / 8_388_608.0 - 1.0
     };
     let drawn: Vec<f32> = (0..dimensions).map(|_| draw()).collect();
