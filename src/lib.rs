@@ -47,6 +47,10 @@
     warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)
 )]
 
+// First, because a macro is visible in the modules after it.
+#[macro_use]
+mod inner_service;
+
 // The ground floor: words that every layer uses.
 pub mod body;
 #[cfg(any(feature = "access-log", feature = "throttle"))]

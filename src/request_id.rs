@@ -80,7 +80,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Characters of the longest inbound id that is kept.
 const LONGEST: usize = 128;
 
-/// Middleware that gives each request an id. See the [module docs](self).
+/// A layer that gives each request an id. See the [module docs](self) for an example.
 #[derive(Clone, Debug, Default)]
 pub struct RequestIdLayer {
     trust: Trust,
@@ -146,12 +146,23 @@ impl<S> Layer<S> for RequestIdLayer {
     }
 }
 
-/// The service of [`RequestIdLayer`].
+/// Middleware that gives each request an id.
+///
+/// [`RequestIdLayer`] has the settings.
 #[derive(Clone, Debug)]
 pub struct RequestId<S> {
     inner: S,
     trust: Trust,
     ids: Ids,
+}
+
+impl<S> RequestId<S> {
+    /// Wraps `inner` with the defaults of [`RequestIdLayer::new`].
+    pub fn new(inner: S) -> Self {
+        RequestIdLayer::new().layer(inner)
+    }
+
+    inner_service_accessors!();
 }
 
 impl<S, B, R> Service<Request<B>> for RequestId<S>

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{clock::SharedClock, secret::Scrubber};
 
-/// Writes one record of each request. See the [module docs](super).
+/// A layer that writes one record of each request. See the [module docs](super) for an example.
 #[derive(Clone, Debug)]
 pub struct AccessLogLayer {
     settings: Arc<Settings>,
@@ -49,8 +49,8 @@ impl AccessLogLayer {
 
     /// Does not read the usage and the end of the event stream from the response.
     ///
-    /// By default the layer reads them in passing and the upstream is asked not to compress the
-    /// response.
+    /// By default the layer reads them as the response passes. It then requests an uncompressed
+    /// response from the upstream.
     #[must_use]
     pub fn ignore_usage(self) -> Self {
         self.set(|settings| settings.usage = false)
@@ -103,11 +103,22 @@ impl<S> Layer<S> for AccessLogLayer {
     }
 }
 
-/// The service of [`AccessLogLayer`].
+/// Middleware that writes one record of each request.
+///
+/// [`AccessLogLayer`] has the settings.
 #[derive(Clone, Debug)]
 pub struct AccessLog<S> {
     inner: S,
     settings: Arc<Settings>,
+}
+
+impl<S> AccessLog<S> {
+    /// Wraps `inner` with the defaults of [`AccessLogLayer::new`].
+    pub fn new(inner: S) -> Self {
+        AccessLogLayer::new().layer(inner)
+    }
+
+    inner_service_accessors!();
 }
 
 impl<S, B, R> Service<Request<B>> for AccessLog<S>

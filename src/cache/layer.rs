@@ -176,10 +176,17 @@ impl CacheLayer {
     }
 }
 
+impl<S> Cache<S> {
+    /// Wraps `inner` with entries of its own and the defaults of [`CacheLayer::new`].
+    pub fn new(inner: S, namespace: impl Into<Box<str>>, scope: Scope) -> Self {
+        CacheLayer::new(namespace, scope).layer(inner)
+    }
+}
+
 impl<S> Layer<S> for CacheLayer {
     type Service = Cache<S>;
 
     fn layer(&self, inner: S) -> Cache<S> {
-        Cache::new(inner, self.engine.clone())
+        Cache::from_parts(inner, self.engine.clone())
     }
 }

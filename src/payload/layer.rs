@@ -168,6 +168,13 @@ impl Default for PayloadLayer {
     }
 }
 
+impl<S> BufferPayload<S> {
+    /// Wraps `inner` with the defaults of [`PayloadLayer::new`].
+    pub fn new(inner: S) -> Self {
+        PayloadLayer::new().layer(inner)
+    }
+}
+
 impl<S> Layer<S> for PayloadLayer {
     type Service = BufferPayload<S>;
 

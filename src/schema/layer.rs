@@ -132,6 +132,13 @@ impl From<Schema> for SchemaLayer {
     }
 }
 
+impl<S> ValidateSchema<S> {
+    /// Wraps `inner` with the defaults of [`SchemaLayer::new`].
+    pub fn new(inner: S, schema: Schema) -> Self {
+        SchemaLayer::new(schema).layer(inner)
+    }
+}
+
 impl<S> Layer<S> for SchemaLayer {
     type Service = ValidateSchema<S>;
 

@@ -89,7 +89,7 @@ use tower_service::Service;
 pub use self::body::{BodyError, ResponseBody};
 use self::readers::Readers;
 
-/// Cuts off clients that stop reading. See the [module docs](self).
+/// A layer that cuts off clients that stop reading. See the [module docs](self) for an example.
 #[derive(Clone, Debug)]
 pub struct StalledReaderLayer {
     readers: Arc<Readers>,
@@ -131,11 +131,22 @@ impl<S> Layer<S> for StalledReaderLayer {
     }
 }
 
-/// The service of [`StalledReaderLayer`].
+/// Middleware that cuts off clients that stop reading.
+///
+/// [`StalledReaderLayer`] has the settings.
 #[derive(Clone, Debug)]
 pub struct StalledReader<S> {
     inner: S,
     readers: Arc<Readers>,
+}
+
+impl<S> StalledReader<S> {
+    /// Wraps `inner` with the defaults of [`StalledReaderLayer::new`].
+    pub fn new(inner: S) -> Self {
+        StalledReaderLayer::new().layer(inner)
+    }
+
+    inner_service_accessors!();
 }
 
 impl<S, B, R> Service<Request<B>> for StalledReader<S>

@@ -34,24 +34,11 @@ pub struct Cache<S> {
 }
 
 impl<S> Cache<S> {
-    pub(crate) const fn new(inner: S, engine: Engine) -> Self {
+    pub(crate) const fn from_parts(inner: S, engine: Engine) -> Self {
         Self { inner, engine }
     }
 
-    /// Returns a reference to the inner service.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// Returns a mutable reference to the inner service.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// Returns the inner service.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    inner_service_accessors!();
 }
 
 impl<S, R> Service<Request<Payload>> for Cache<S>
