@@ -38,7 +38,7 @@ pub enum Proof {
 impl Proof {
     /// Returns a short stable name, which logs and keys use.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Jwt => "jwt",
             Self::ApiKey => "api-key",
@@ -109,7 +109,7 @@ impl Identity {
 
     /// Sets when the credential expires.
     #[must_use]
-    pub const fn with_expiry(mut self, at: SystemTime) -> Self {
+    pub const fn with_expires_at(mut self, at: SystemTime) -> Self {
         self.expires_at = Some(at);
         self
     }
@@ -256,6 +256,6 @@ pub struct Principal<'a> {
 /// Formats `proof:issuer#subject` for people. An issuer may contain `#`, so this is no key.
 impl fmt::Display for Principal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}#{}", self.proof.name(), self.issuer, self.subject)
+        write!(f, "{}:{}#{}", self.proof.as_str(), self.issuer, self.subject)
     }
 }

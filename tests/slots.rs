@@ -25,7 +25,7 @@ use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
     payload::{Payload, PayloadLayer},
-    peer::{ForwardedField, PeerAddress},
+    peer::{ForwardedHeader, PeerAddress},
     stack::Stack,
     upstream::{BodyError, UpstreamLayer},
 };
@@ -157,7 +157,7 @@ async fn an_ipv6_network_is_one_caller() {
 
 #[tokio::test]
 async fn behind_a_proxy_the_forwarded_address_counts() {
-    let peer = PeerAddress::connection().behind(ForwardedField::XForwardedFor, ["10.0.0.0/8"]);
+    let peer = PeerAddress::connection().behind(ForwardedHeader::XForwardedFor, ["10.0.0.0/8"]);
     let layer = UpstreamLayer::new().peer_address(peer.unwrap()).max_in_flight(16);
     let service = layer.layer(service_fn(stream));
     let of = |client| From { forwarded_for: Some(client), ..address("10.0.0.1:1") };

@@ -194,7 +194,7 @@ fn an_oversize_frame_passes_in_pieces_unread_and_the_next_one_is_read() {
     let stream = b"data: 12345\n\ndata: 123456\r\n\r\nid: 1\r\rdata: ok\n\n";
     let limit = "data: 12345\n\n".len();
     for chunks in every_cut(stream) {
-        let (events, frames, _) = run(Framer::new().max_frame(limit), &chunks);
+        let (events, frames, _) = run(Framer::new().max_frame_bytes(limit), &chunks);
         let data: Vec<&[u8]> = events.iter().map(|(_, data, _)| &data[..]).collect();
         assert_eq!(data, [&b"12345"[..], b"ok"]);
         assert!(frames.iter().any(Frame::is_oversize));
@@ -205,9 +205,9 @@ fn an_oversize_frame_passes_in_pieces_unread_and_the_next_one_is_read() {
 fn whether_a_frame_is_oversize_does_not_depend_on_the_cuts() {
     let stream = b"data: 1\r\n\r\ndata: 2\r\n\r\ndata: 3\r\n\r\n";
     for limit in 0..12 {
-        let whole = run(Framer::new().max_frame(limit), &[stream]).0;
+        let whole = run(Framer::new().max_frame_bytes(limit), &[stream]).0;
         for chunks in every_cut(stream) {
-            let seen = run(Framer::new().max_frame(limit), &chunks).0;
+            let seen = run(Framer::new().max_frame_bytes(limit), &chunks).0;
             assert_eq!(seen, whole, "limit {limit}");
         }
         // The LF of the closing CRLF does not count.
@@ -217,7 +217,7 @@ fn whether_a_frame_is_oversize_does_not_depend_on_the_cuts() {
 
 #[test]
 fn a_skipped_first_frame_does_not_make_the_second_the_first() {
-    let mut framer = Framer::new().max_frame(12);
+    let mut framer = Framer::new().max_frame_bytes(12);
     let mut decoder = Decoder::new();
     let stream = "data: much too long\n\n\u{feff}data: a\n\n";
     let frames: Vec<Frame> = framer.push(Bytes::from(stream)).collect();
@@ -265,7 +265,7 @@ proptest! {
     fn events_do_not_depend_on_cuts_and_little_is_held(
         stream in stream(),
         sizes in prop::collection::vec(1_usize..12, 1..40),
-        limit in prop_oneof![Just(Framer::DEFAULT_MAX_FRAME), 0_usize..40],
+        limit in prop_oneof![Just(Framer::DEFAULT_MAX_FRAME_BYTES), 0_usize..40],
     ) {
         let mut chunks = Vec::new();
         let mut rest = &stream[..];
@@ -278,13 +278,13 @@ proptest! {
             }
         }
 
-        let cut = run(Framer::new().max_frame(limit), &chunks).0;
-        prop_assert_eq!(&cut, &run(Framer::new().max_frame(limit), &[&stream]).0);
-        if limit == Framer::DEFAULT_MAX_FRAME {
+        let cut = run(Framer::new().max_frame_bytes(limit), &chunks).0;
+        prop_assert_eq!(&cut, &run(Framer::new().max_frame_bytes(limit), &[&stream]).0);
+        if limit == Framer::DEFAULT_MAX_FRAME_BYTES {
             prop_assert_eq!(&cut, &reference(&stream));
         }
 
-        let mut framer = Framer::new().max_frame(limit);
+        let mut framer = Framer::new().max_frame_bytes(limit);
         for chunk in chunks {
             framer.push(Bytes::copy_from_slice(chunk)).for_each(drop);
             // And the LF that belongs to the frame before.

@@ -3,7 +3,7 @@
 use tower_inference::{
     limits::{Concurrency, Limit},
     model::Profile,
-    peer::{ForwardedField, PeerAddress},
+    peer::{ForwardedHeader, PeerAddress},
     throttle::ThrottleLayer,
     token_budget::TokenBudgetLayer,
     upstream::UpstreamLayer,
@@ -25,7 +25,7 @@ impl Limits {
         let peer = match limits.auth_failures {
             Some(failures) => {
                 let address = PeerAddress::connection()
-                    .behind(ForwardedField::XForwardedFor, &limits.trusted_proxies)
+                    .behind(ForwardedHeader::XForwardedFor, &limits.trusted_proxies)
                     .map_err(|error| format!("--trusted-proxy: {error}"))?;
                 let limit = Limit::per_peer(address, failures).failed_authentications();
                 Some(ThrottleLayer::new(limit.name("auth-failures")))

@@ -25,7 +25,7 @@ impl RecordSink for Events {
             time = str::from_utf8(&time).ok(),
             request_id = record.request_id().map(printable).as_deref(),
             trace_id = record.trace_id(),
-            principal.proof = principal.map(|principal| principal.proof.name()),
+            principal.proof = principal.map(|principal| principal.proof.as_str()),
             principal.issuer = principal.map(|principal| printable(principal.issuer)).as_deref(),
             principal.subject = principal.map(|principal| printable(principal.subject)).as_deref(),
             tenant = record.tenant().map(printable).as_deref(),

@@ -31,7 +31,7 @@ pub(super) fn line(record: &Record<'_>, take: impl FnOnce(&[u8])) {
     if let Some(principal) = record.principal() {
         object.name(name!("principal"));
         object.open();
-        object.text(name!("proof"), Some(principal.proof.name()));
+        object.text(name!("proof"), Some(principal.proof.as_str()));
         object.text(name!("issuer"), Some(principal.issuer));
         object.text(name!("subject"), Some(principal.subject));
         object.close();

@@ -145,7 +145,7 @@
 //! | setting | default |
 //! |---|---|
 //! | [time to live](Freshness::ttl), also by route and model | 5 min |
-//! | [`cache-control` of responses](Freshness::from_responses) | ignored unless it forbids to store |
+//! | [`cache-control` of responses](Freshness::obey_responses) | ignored unless it forbids to store |
 //! | [stale while revalidate](Freshness::stale_while_revalidate) | no |
 //! | [stale if error](Freshness::stale_if_error) | no |
 //! | [`cache-control` of requests](ClientControl) | ignored |

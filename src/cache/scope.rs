@@ -53,7 +53,7 @@ impl Scope {
             Self::Identity => {
                 let principal = identity?.principal();
                 hasher.part(b"identity");
-                hasher.part(principal.proof.name().as_bytes());
+                hasher.part(principal.proof.as_str().as_bytes());
                 hasher.part(principal.issuer.as_bytes());
                 hasher.part(principal.subject.as_bytes());
             }

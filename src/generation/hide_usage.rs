@@ -114,7 +114,7 @@ impl UsageFilter {
     const MAX_EVENT: usize = 64 * 1024;
 
     fn new(ended: bool) -> Self {
-        let framer = Framer::new().max_frame(Self::MAX_EVENT);
+        let framer = Framer::new().max_frame_bytes(Self::MAX_EVENT);
         let decoder = Decoder::new();
         Self { framer, decoder, hid_carriage_return: false, trailers: None, ended }
     }

@@ -201,7 +201,7 @@ pub use self::{
         edits::Edits,
         error::{EditError, EditFault},
         literal::Literal,
-        pointer::{InvalidPointer, Pointer},
+        pointer::{Pointer, PointerError},
     },
     error::PayloadError,
     future::ResponseFuture,

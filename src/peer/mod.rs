@@ -32,20 +32,20 @@ const MAX_HOPS: usize = 16;
 /// that network (RFC 6177).
 ///
 /// ```
-/// use tower_inference::peer::{ForwardedField, NetworkError, PeerAddress};
+/// use tower_inference::peer::{ForwardedHeader, NetworkError, PeerAddress};
 ///
 /// # fn main() -> Result<(), NetworkError> {
 /// let address = PeerAddress::connection()
-///     .behind(ForwardedField::XForwardedFor, ["10.0.0.0/8", "fd00::/8"])?;
+///     .behind(ForwardedHeader::XForwardedFor, ["10.0.0.0/8", "fd00::/8"])?;
 /// # let _ = address;
-/// assert!(PeerAddress::connection().behind(ForwardedField::Forwarded, ["10.0.0.1/8"]).is_err());
+/// assert!(PeerAddress::connection().behind(ForwardedHeader::Forwarded, ["10.0.0.1/8"]).is_err());
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct PeerAddress {
     read: Arc<Read>,
-    behind: Option<(ForwardedField, Arc<[Network]>)>,
+    behind: Option<(ForwardedHeader, Arc<[Network]>)>,
     ipv4_prefix: u8,
     ipv6_prefix: u8,
 }
@@ -55,7 +55,7 @@ type Read = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
 /// The header in which proxies report the address of their client.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
-pub enum ForwardedField {
+pub enum ForwardedHeader {
     /// The parameter `for` of `forwarded` (RFC 7239).
     Forwarded,
     /// `x-forwarded-for`, a list of addresses. An address may have a port and IPv6 may have brackets.
@@ -100,7 +100,7 @@ impl PeerAddress {
     /// prefix.
     pub fn behind<T: AsRef<str>>(
         self,
-        field: ForwardedField,
+        field: ForwardedHeader,
         proxies: impl IntoIterator<Item = T>,
     ) -> Result<Self, NetworkError> {
         let networks = proxies.into_iter().map(|text| Network::parse(text.as_ref()));
@@ -150,8 +150,8 @@ impl PeerAddress {
             .filter(|element| !element.is_empty());
         while proxies.iter().any(|proxy| proxy.contains(address)) {
             let reported = elements.next().and_then(|element| match field {
-                ForwardedField::Forwarded => forwarded::forwarded(element),
-                ForwardedField::XForwardedFor => forwarded::x_forwarded_for(element),
+                ForwardedHeader::Forwarded => forwarded::forwarded(element),
+                ForwardedHeader::XForwardedFor => forwarded::x_forwarded_for(element),
             });
             match reported {
                 Some(next) => address = next.to_canonical(),
@@ -162,7 +162,7 @@ impl PeerAddress {
     }
 }
 
-impl ForwardedField {
+impl ForwardedHeader {
     const fn name(self) -> HeaderName {
         match self {
             Self::Forwarded => FORWARDED,

@@ -4,7 +4,7 @@ use http::{Extensions, HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
 use super::{
-    ForwardedField::{self, Forwarded, XForwardedFor},
+    ForwardedHeader::{self, Forwarded, XForwardedFor},
     Network, NetworkError, PeerAddress,
 };
 
@@ -15,7 +15,7 @@ fn address(text: &str) -> IpAddr {
 }
 
 /// The peer of a connection from `connection` with these lines of the field.
-fn peer(field: ForwardedField, connection: &str, lines: &[&[u8]]) -> IpAddr {
+fn peer(field: ForwardedHeader, connection: &str, lines: &[&[u8]]) -> IpAddr {
     let mut headers = HeaderMap::new();
     for line in lines {
         headers.append(field.name(), HeaderValue::from_bytes(line).unwrap());

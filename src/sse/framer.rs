@@ -34,19 +34,19 @@ pub struct Frames<'a> {
 
 impl Framer {
     /// The default bound of a frame: 1 MiB.
-    pub const DEFAULT_MAX_FRAME: usize = 1024 * 1024;
+    pub const DEFAULT_MAX_FRAME_BYTES: usize = 1024 * 1024;
 
     /// Creates a framer for a new stream.
     #[must_use]
     pub fn new() -> Self {
-        Self { splitter: Splitter::new(Self::DEFAULT_MAX_FRAME), pending: BytesMut::new() }
+        Self { splitter: Splitter::new(Self::DEFAULT_MAX_FRAME_BYTES), pending: BytesMut::new() }
     }
 
-    /// Sets the bound of a frame in bytes. Defaults to [`Framer::DEFAULT_MAX_FRAME`].
+    /// Sets the bound of a frame in bytes. Defaults to [`Framer::DEFAULT_MAX_FRAME_BYTES`].
     ///
     /// The framer buffers up to twice the bound when a frame arrives in pieces.
     #[must_use]
-    pub fn max_frame(mut self, bytes: usize) -> Self {
+    pub fn max_frame_bytes(mut self, bytes: usize) -> Self {
         self.splitter.max = bytes;
         self
     }

@@ -25,7 +25,7 @@
 //!
 //! # Caveats
 //!
-//! A frame holds at most [`Framer::DEFAULT_MAX_FRAME`] bytes unless [`Framer::max_frame`] sets
+//! A frame holds at most [`Framer::DEFAULT_MAX_FRAME_BYTES`] bytes unless [`Framer::max_frame_bytes`] sets
 //! another bound. A longer one passes in [oversize](Frame::is_oversize) pieces. They are never
 //! buffered and never decoded.
 //!

@@ -37,7 +37,7 @@ async fn every_algorithm_is_verified_and_has_its_name() {
         let outcome = try_token(&layer(), &token(algorithm, json!({}))).await;
         assert!(outcome.passed(), "{algorithm}: {outcome:?}");
     }
-    let names: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
+    let names: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect();
     assert_eq!(names, ALGORITHMS);
 }
 

@@ -70,13 +70,13 @@ async fn responses_set_their_ttl_with_from_responses() {
     };
     for (asked, expected) in [(false, "hit; ttl=300"), (true, "hit; ttl=7")] {
         let (layer, _) = layer(Scope::Identity);
-        let layer = if asked { layer.freshness(Freshness::new().from_responses()) } else { layer };
+        let layer = if asked { layer.freshness(Freshness::new().obey_responses()) } else { layer };
         let upstream = says("max-age=7");
         body_of(&layer, &upstream, plain()).await;
         assert_eq!(status(&send(&layer, &upstream, plain()).await), expected);
     }
     let (layer, _) = layer(Scope::Identity);
-    let layer = layer.freshness(Freshness::new().from_responses());
+    let layer = layer.freshness(Freshness::new().obey_responses());
     let upstream = says("max-age=0");
     body_of(&layer, &upstream, plain()).await;
     assert_eq!(layer.entries(), 0);

@@ -108,7 +108,7 @@ async fn an_expired_identity_bypasses_the_cache() {
     for scope in [Scope::Identity, Scope::Tenant, Scope::Shared] {
         let (layer, clock) = layer(scope);
         let wall = UNIX_EPOCH + Duration::from_secs(1_795_424_887);
-        let caller = || of(user("a").with_expiry(wall + Duration::from_secs(10)));
+        let caller = || of(user("a").with_expires_at(wall + Duration::from_secs(10)));
         assert!(meet(&layer, caller(), caller()).await);
         clock.advance(Duration::from_secs(10));
         assert!(!meet(&layer, from(ISSUER, "a", "acme"), caller()).await);

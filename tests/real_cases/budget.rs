@@ -21,7 +21,7 @@ use tower_inference::{
     identity::{Identity, Proof},
     limits::{Limit, MemoryStore, Rate, Subject},
     payload::Payload,
-    peer::{ForwardedField, PeerAddress},
+    peer::{ForwardedHeader, PeerAddress},
     throttle::ThrottleLayer,
     token_budget::TokenBudgetLayer,
 };
@@ -87,7 +87,8 @@ async fn base64_image_counted_as_text() {
 #[tokio::test]
 async fn forwarded_for_with_ports() {
     let proxies = ["10.0.0.0/8", "fd00::/8"];
-    let address = PeerAddress::connection().behind(ForwardedField::XForwardedFor, proxies).unwrap();
+    let address =
+        PeerAddress::connection().behind(ForwardedHeader::XForwardedFor, proxies).unwrap();
     let layer = ThrottleLayer::new(Limit::per_peer(address, Rate::per_minute(2).burst(2)));
     let service = layer.layer(service_fn(|_: Request<()>| {
         ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))

@@ -212,7 +212,7 @@ async fn a_value_of_another_type_is_missing(shared: Shared) {
 }
 
 async fn reads_are_bounded(shared: Shared) {
-    let [cache, generous] = [1_000, 10_000_000].map(|limit| anew(&shared).max_value(limit));
+    let [cache, generous] = [1_000, 10_000_000].map(|limit| anew(&shared).max_entry_bytes(limit));
     ready(cache.clone()).await;
     assert_eq!((cache.max_value_bytes(), generous.max_value_bytes()), (1_000, 10_000_000));
     for (length, fits) in [(999, true), (1_000, true), (1_001, false), (5_000_000, false)] {

@@ -60,7 +60,7 @@ async fn no_flood_of_values_is_read() {
     for flood in Flood::ALL {
         let fake = Fake::start(flood, When::InUse, POURED).await;
         let cache = RedisCache::single(secret(&fake.address())).unwrap();
-        let cache = cache.read_timeout(Duration::from_secs(10)).max_value(1 << 16);
+        let cache = cache.read_timeout(Duration::from_secs(10)).max_entry_bytes(1 << 16);
         let flooded = async {
             while fake.floods() == 0 {
                 assert_eq!(cache.get([7; 32]).await, None);

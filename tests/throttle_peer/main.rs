@@ -24,7 +24,7 @@ use tower_inference::{
     auth::{AuthLayer, Jwt, Keys},
     clock::{FakeClock, SharedClock},
     limits::{Limit, MemoryStore, Rate},
-    peer::{ForwardedField, PeerAddress},
+    peer::{ForwardedHeader, PeerAddress},
     rejection::{Refusal, Rejection, RejectionFormat},
     stack::Stack,
     throttle::ThrottleLayer,
@@ -150,8 +150,8 @@ async fn valid_and_missing_credentials_are_no_failures() {
 #[tokio::test]
 async fn the_address_behind_a_proxy_is_the_one_it_adds() {
     for (field, name, address) in [
-        (ForwardedField::XForwardedFor, "x-forwarded-for", ["203.0.113.7", "203.0.113.8"]),
-        (ForwardedField::Forwarded, "forwarded", ["for=203.0.113.7", "for=203.0.113.8"]),
+        (ForwardedHeader::XForwardedFor, "x-forwarded-for", ["203.0.113.7", "203.0.113.8"]),
+        (ForwardedHeader::Forwarded, "forwarded", ["for=203.0.113.7", "for=203.0.113.8"]),
     ] {
         let peer = PeerAddress::connection().behind(field, ["127.0.0.1"]).unwrap();
         let (layer, _clock) = failures(peer);

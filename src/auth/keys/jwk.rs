@@ -147,7 +147,7 @@ impl<'a> Jwk<'a> {
         let Some(name) = self.text("alg")? else {
             return Ok(Algorithm::ALL);
         };
-        let only = Algorithm::ALL.chunks(1).find(|one| one.iter().all(|own| own.name() == name));
+        let only = Algorithm::ALL.chunks(1).find(|one| one.iter().all(|own| own.as_str() == name));
         only.ok_or_else(|| {
             let encrypts = name.starts_with("RSA") || name.starts_with("ECDH-ES");
             if encrypts { SkipReason::Encryption } else { SkipReason::Algorithm }

@@ -225,7 +225,7 @@ impl TokenVerifier {
         let expiry = expiry.ok_or(AuthFailure::InvalidClaim("claim `exp` is too late"))?;
         let mut identity = Identity::new(Proof::Jwt, jwt.issuer.clone(), subject)
             .with_scopes(claims.scopes())
-            .with_expiry(expiry);
+            .with_expires_at(expiry);
         identity = identity.with_credential_claims(json);
         if let Some(name) = &jwt.tenant_claim {
             match identity.claim(name) {

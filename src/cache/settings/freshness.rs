@@ -19,7 +19,7 @@ pub struct Freshness {
     ttl: Duration,
     route_ttls: BTreeMap<Box<str>, Duration>,
     model_ttls: BTreeMap<Box<str>, Duration>,
-    from_responses: bool,
+    obey_responses: bool,
     stale_while_revalidate: Duration,
     stale_if_error: Duration,
 }
@@ -32,7 +32,7 @@ impl Freshness {
             ttl: Duration::from_secs(300),
             route_ttls: BTreeMap::new(),
             model_ttls: BTreeMap::new(),
-            from_responses: false,
+            obey_responses: false,
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
         }
@@ -71,8 +71,8 @@ impl Freshness {
     /// `s-maxage`, `max-age`, `stale-while-revalidate` and `stale-if-error` are read. By default a
     /// response can only forbid that it is stored.
     #[must_use]
-    pub const fn from_responses(mut self) -> Self {
-        self.from_responses = true;
+    pub const fn obey_responses(mut self) -> Self {
+        self.obey_responses = true;
         self
     }
 
@@ -104,12 +104,12 @@ impl Freshness {
         let ttl = of(&self.model_ttls, context.model())
             .or_else(|| of(&self.route_ttls, context.route()))
             .unwrap_or(self.ttl);
-        (!ttl.is_zero() || self.from_responses).then_some(ttl)
+        (!ttl.is_zero() || self.obey_responses).then_some(ttl)
     }
 
     /// Returns how long a response is fresh, given the time for its request.
     pub(crate) fn of_response(&self, ttl: Duration, response: &ResponseFreshness) -> Duration {
-        response.fresh_for.filter(|_| self.from_responses).unwrap_or(ttl)
+        response.fresh_for.filter(|_| self.obey_responses).unwrap_or(ttl)
     }
 
     /// Returns how long a stale response is served while it is fetched, and instead of an error.
@@ -118,7 +118,7 @@ impl Freshness {
             return (Duration::ZERO, Duration::ZERO);
         }
         let choose = |theirs: Option<Duration>, ours: Duration| {
-            theirs.filter(|_| self.from_responses).unwrap_or(ours)
+            theirs.filter(|_| self.obey_responses).unwrap_or(ours)
         };
         (
             choose(response.stale_while_revalidate, self.stale_while_revalidate),

@@ -77,7 +77,12 @@ impl CountBy {
         Some(match self {
             Self::Identity => {
                 let principal = head.identity()?.principal();
-                hash::identity(hasher, principal.proof.name(), principal.issuer, principal.subject)
+                hash::identity(
+                    hasher,
+                    principal.proof.as_str(),
+                    principal.issuer,
+                    principal.subject,
+                )
             }
             Self::Tenant => {
                 let caller = head.identity()?;

@@ -33,7 +33,7 @@ impl Subject {
     #[must_use]
     pub fn identity(principal: &Principal<'_>) -> Self {
         Self::new(SubjectKind::Identity {
-            proof: principal.proof.name(),
+            proof: principal.proof.as_str(),
             issuer: principal.issuer.into(),
             subject: principal.subject.into(),
         })

@@ -10,7 +10,7 @@ use crate::payload::json::{case_fold::is_folded_alike, node::array_index};
 /// let pointer: Pointer = "/stream_options/include_usage".parse()?;
 /// assert_eq!(pointer, Pointer::new(["stream_options", "include_usage"]));
 /// assert!("stream_options".parse::<Pointer>().is_err());
-/// # Ok::<(), tower_inference::payload::InvalidPointer>(())
+/// # Ok::<(), tower_inference::payload::PointerError>(())
 /// ```
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct Pointer {
@@ -49,17 +49,17 @@ impl Pointer {
 }
 
 impl FromStr for Pointer {
-    type Err = InvalidPointer;
+    type Err = PointerError;
 
-    fn from_str(text: &str) -> Result<Self, InvalidPointer> {
+    fn from_str(text: &str) -> Result<Self, PointerError> {
         if text.is_empty() {
             return Ok(Self::new::<&str>([]));
         }
-        let tokens = text.strip_prefix('/').ok_or(InvalidPointer)?.split('/');
+        let tokens = text.strip_prefix('/').ok_or(PointerError)?.split('/');
         let name = |token: &str| {
             let mut escapes = token.split('~').skip(1);
             let legal = escapes.all(|escape| escape.starts_with(['0', '1']));
-            legal.then(|| token.replace("~1", "/").replace("~0", "~")).ok_or(InvalidPointer)
+            legal.then(|| token.replace("~1", "/").replace("~0", "~")).ok_or(PointerError)
         };
         Ok(Self::new(tokens.map(name).collect::<Result<Vec<_>, _>>()?))
     }
@@ -138,15 +138,15 @@ pub(crate) enum NameMatch {
 /// Each tilde in it is followed by 0 or 1.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
-pub struct InvalidPointer;
+pub struct PointerError;
 
-impl fmt::Display for InvalidPointer {
+impl fmt::Display for PointerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("not a JSON pointer")
     }
 }
 
-impl Error for InvalidPointer {}
+impl Error for PointerError {}
 
 #[cfg(test)]
 mod tests {
@@ -159,7 +159,7 @@ mod tests {
             assert_eq!(pointer.to_string(), text);
         }
         for text in ["a", "/~", "/~2", "/a~/b", "#/a"] {
-            assert_eq!(text.parse::<Pointer>(), Err(InvalidPointer), "{text}");
+            assert_eq!(text.parse::<Pointer>(), Err(PointerError), "{text}");
         }
     }
 

@@ -59,7 +59,7 @@ use crate::{
 ///
 /// A task of this value writes in the background, so that no request waits for a write. At most 1,024
 /// values are queued. Together they have at most 16 times the
-/// [longest value](Self::max_value). Further values are not stored. Queued values are lost with the
+/// [longest value](Self::max_entry_bytes). Further values are not stored. Queued values are lost with the
 /// last clone.
 ///
 /// The first use starts the connection. Until it is there, the cache finds nothing and does not wait.
@@ -70,7 +70,7 @@ pub struct RedisCache {
     places: Places,
     namespace: Box<str>,
     read_timeout: Duration,
-    max_value: usize,
+    max_value_bytes: usize,
     backend: Arc<OnceLock<RedisBackend>>,
 }
 
@@ -128,8 +128,8 @@ impl RedisCache {
 
     /// Sets the maximum length of a value, in bytes. Defaults to 1 MiB.
     #[must_use]
-    pub fn max_value(mut self, bytes: usize) -> Self {
-        self.max_value = bytes;
+    pub fn max_entry_bytes(mut self, bytes: usize) -> Self {
+        self.max_value_bytes = bytes;
         self.disconnected()
     }
 
@@ -138,7 +138,7 @@ impl RedisCache {
             places,
             namespace: "tower-inference-cache".into(),
             read_timeout: Duration::from_millis(5),
-            max_value: 1 << 20,
+            max_value_bytes: 1 << 20,
             backend: Arc::default(),
         }
     }
@@ -155,7 +155,7 @@ impl RedisCache {
                 places: self.places.clone(),
                 namespace: self.namespace.clone(),
                 read_timeout: self.read_timeout,
-                max_value_bytes: self.max_value,
+                max_value_bytes: self.max_value_bytes,
             })
         })
     }
@@ -187,6 +187,6 @@ impl Tier for RedisCache {
     }
 
     fn max_value_bytes(&self) -> usize {
-        self.max_value
+        self.max_value_bytes
     }
 }
