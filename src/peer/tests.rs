@@ -151,9 +151,9 @@ fn networks_are_parsed_strictly() {
     assert_eq!(Network::parse("10.0.0.1/8"), Err(error));
     let mapped = Network::parse("::ffff:10.0.0.0/104").unwrap();
     assert_eq!(Ok(mapped), Network::parse("10.0.0.0/8"));
-    assert!(Network::parse("0.0.0.0/0").unwrap().holds(address("1.2.3.4")));
-    assert!(!Network::parse("::/0").unwrap().holds(address("1.2.3.4")));
-    assert!(Network::parse("::/0").unwrap().holds(address("2001:db8::1")));
+    assert!(Network::parse("0.0.0.0/0").unwrap().contains(address("1.2.3.4")));
+    assert!(!Network::parse("::/0").unwrap().contains(address("1.2.3.4")));
+    assert!(Network::parse("::/0").unwrap().contains(address("2001:db8::1")));
 }
 
 #[test]

@@ -60,14 +60,14 @@ fn a_stream_converts_to_a_plain_response() {
 
 #[test]
 fn a_plain_response_converts_to_a_stream() {
-    let stream = plain_to_stream(&bytes(&plain()), true).unwrap();
-    assert_eq!(told.last().unwrap(), "data: [DONE]\n\n");
+    let events = plain_to_stream(&bytes(&plain()), true).unwrap();
+    assert_eq!(events.last().unwrap(), "data: [DONE]\n\n");
     assert_eq!(
-        value(&stream_to_plain(&stream.concat().into()).unwrap()),
+        value(&stream_to_plain(&events.concat().into()).unwrap()),
         value(&stream_to_plain(&bytes(&stream())).unwrap())
     );
     let short = plain_to_stream(&bytes(&plain()), false).unwrap();
-    assert_eq!(short.len(), told.len() - 1);
+    assert_eq!(short.len(), events.len() - 1);
     assert!(!short.concat().windows(7).any(|part| part == b"\"usage\""));
 }
 
@@ -112,9 +112,9 @@ fn transient_members_are_removed() {
     assert!(folded.get("timings").is_none() && folded.get("obfuscation").is_none());
 
     let text = plain().replace(r#","choices""#, r#","timings":{"predicted_ms":7.5},"choices""#);
-    let stream = plain_to_stream(&bytes(&text), true).unwrap();
+    let events = plain_to_stream(&bytes(&text), true).unwrap();
     assert_eq!(
-        value(&stream_to_plain(&stream.concat().into()).unwrap()),
+        value(&stream_to_plain(&events.concat().into()).unwrap()),
         value(&stream_to_plain(&bytes(&stream())).unwrap())
     );
 }
@@ -176,7 +176,7 @@ proptest! {
         let response = json!({
             "object": "chat.completion", "id": "x", "created": 1, "model": "m", "choices": choices, "usage": usage,
         });
-        let stream = plain_to_stream(response.to_string().as_bytes(), true).unwrap();
-        prop_assert_eq!(value(&stream_to_plain(&stream.concat().into()).unwrap()), response);
+        let events = plain_to_stream(response.to_string().as_bytes(), true).unwrap();
+        prop_assert_eq!(value(&stream_to_plain(&events.concat().into()).unwrap()), response);
     }
 }
