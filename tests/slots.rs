@@ -129,7 +129,10 @@ async fn a_caller_beyond_its_share_gets_429() {
     );
     let body = refused.into_body().collect().await.unwrap().to_bytes();
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(problem["detail"], "too many requests of this caller are in flight");
+    assert_eq!(
+        problem["detail"],
+        "too many requests of this caller are in flight: wait until one ends"
+    );
 }
 
 #[tokio::test]

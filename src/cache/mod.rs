@@ -87,14 +87,17 @@
 //!
 //! - The scope lacks a property of the caller.
 //! - The caller's identity has [expired](crate::identity::Identity::expires_at).
+//! - The scope is [`Scope::Shared`] and the request has `authorization` but no identity.
+//! - The request has `no-store` and its caller [may control the cache](ClientControl).
 //! - The body is streamed, or the call is gRPC.
 //! - The request asks for a part (`range`), has a condition (`if-…`) or upgrades the protocol.
 //!
 //! # Stored responses
 //!
 //! A stored response has a status of 2xx except for 206. It has no `set-cookie` and no content
-//! coding. It has no `no-store`, `no-cache` or `private`, and no `vary` by a header outside of the
-//! key. A bare `no-cache` of a stream is ignored: servers add it to every stream because of browsers.
+//! coding. It has no `no-store`, `no-cache` or `private`. It has no `vary` by a header outside of the
+//! key, except for `accept-encoding`, `host` and the headers of CORS. A bare `no-cache` of a stream is
+//! ignored because servers add it to every stream for browsers.
 //!
 //! A response is stored once it is known to be complete:
 //!
@@ -106,10 +109,9 @@
 //! | JSON on another route | its length or its grammar, and no sign of a failure |
 //! | other text or data on another route | its length; HTML pages and JSON errors are never stored |
 //!
-//! So a failure with a status of 200 is not stored, even if the form of the failure is unknown. A
-//! response that reached its output limit
-//! (`length`, `max_tokens`) is stored only if the request has that limit, possibly from a layer of this
-//! crate. The upstream's default limit may change.
+//! A failure with a status of 200 is therefore not stored even if its form is unknown. A response that
+//! reached its output limit (`length`, `max_tokens`) is stored only if the request has that limit. A
+//! layer of this crate may have added it. The upstream's default limit may change.
 //!
 //! Recording does not delay the response. Headers of one hop, one caller or one moment are neither
 //! stored nor shared, for example `connection`, `x-request-id`, `ratelimit` and `retry-after`. The

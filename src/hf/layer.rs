@@ -6,7 +6,8 @@ use tower_layer::Layer;
 use super::{origin::Origin, service::HfToken, settings::Settings, token::TokenSource};
 use crate::{model::Profile, rejection::RejectionFormat, secret::Scrubber};
 
-/// Makes [`HfToken`] services. See the [module docs](super) for an example.
+/// A layer that sends requests to one origin with its token. See the [module docs](super) for an
+/// example.
 #[derive(Clone, Debug)]
 pub struct HfTokenLayer {
     settings: Arc<Settings>,

@@ -76,6 +76,9 @@
 //! | a layer and its [replacement](crate::throttle::ThrottleLayer::inherit_state) | the store; counts of limits with one name |
 //! | replicas with `RedisStore`s of one namespace and secret | rates and quotas, but not requests in flight |
 //!
+//! While a shared store is unavailable, its `OutagePolicy` decides. By default requests are rejected
+//! with 503 `throttle-unavailable`.
+//!
 //! # Caveats
 //!
 //! - A limit in shadow takes permits only from requests that pass all enforced limits. If it were

@@ -113,11 +113,11 @@ fn exceeds_detail(unit: Unit, request: &PermitRequest) -> String {
     let (cost, capacity) = (unit.count(request.cost), unit.count(request.allowance.capacity()));
     match unit {
         Unit::Requests => {
-            format!("{cost} at once, where the limit never allows more than {capacity}")
+            format!("this costs {cost} and the limit never allows more than {capacity} at once")
         }
         Unit::Tokens => format!(
-            "the prompt and the output limit may take {cost}, and the budget never holds more than \
-             {capacity}: send a shorter prompt or a smaller output limit"
+            "the prompt and the output limit may take {cost} and the budget is at most {capacity}: send \
+             a shorter prompt or a smaller output limit"
         ),
     }
 }

@@ -49,13 +49,15 @@ impl TargetError {
 
     const fn as_str(self) -> &'static str {
         match self {
-            Self::Path => "the path is ambiguous",
+            Self::Path => {
+                "the path is ambiguous: remove percent signs, dot segments and empty segments"
+            }
             Self::Route => "this route reaches no known model",
             Self::MediaType => "the body names the model and must be application/json",
             Self::Body(_) => "the body names the model and cannot be read",
-            Self::Missing => "the body names no model",
-            Self::Name => "the model's name is not valid",
-            Self::Ambiguous => "the body has a member that some upstreams read as the model",
+            Self::Missing => "the body names no model: set the member `model`",
+            Self::Name => "the name of the model or provider is not valid",
+            Self::Ambiguous => "some upstreams read another member as the model: send only `model`",
             Self::Conflict => "path and body name different models or providers",
         }
     }

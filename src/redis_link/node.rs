@@ -254,7 +254,7 @@ struct Caused(Dialer);
 
 impl fmt::Display for Caused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no names are resolved here")
+        f.write_str("the connection resolves no names")
     }
 }
 

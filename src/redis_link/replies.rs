@@ -201,7 +201,7 @@ impl Breach {
             Self::Long => "a reply is longer than the connection allows",
             Self::Wide => "a reply has more than 32768 values",
             Self::Deep => "a reply is deeper than 16 levels",
-            Self::Unasked => "a reply came that nothing asked for",
+            Self::Unasked => "the server sent a reply without a request",
             Self::Malformed => "a reply is not RESP",
         }
     }

@@ -129,6 +129,7 @@
 //! | head and bytes | streamed | held back until checked |
 //! | violates the schema or is not strict JSON | logged | 502 `invalid-upstream-response` and logged |
 //! | has a content coding or exceeds the limit | logged | 502 `invalid-upstream-response` and logged |
+//! | exceeds the memory limit | logged | 503 `overloaded` and logged |
 //! | fails before its end | passed | 502 `upstream-unavailable` |
 //! | exceeds the timeout | no timeout | 504 `upstream-timeout` |
 //! | other status than 2xx | passed | passed |

@@ -54,6 +54,8 @@
 //!   fails further in or is dropped.
 //! - A permit in flight is given back when the response body ends or is dropped. It is given back
 //!   earlier where a request ends without a body: on an error, a panic or a client that leaves.
+//! - A request is rejected with 429. A [`Store`](crate::limits#stores) that is unavailable rejects it
+//!   with 503 unless its outage policy is local.
 //! - Put a layer that counts by identity inside of authentication. A layer outside of it can count
 //!   addresses and [failed authentications](crate::limits::Limit::failed_authentications).
 //!

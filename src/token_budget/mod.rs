@@ -99,6 +99,8 @@
 //! | has such a limit in the query | 400 `invalid-parameters` |
 //! | has a streamed body | 415, or a [flat cost](TokenBudgetLayer::flat_cost) |
 //! | has a body that is not JSON | 400, or a [flat cost](TokenBudgetLayer::flat_cost) |
+//! | is edited and the memory limit of bodies has no room | 503 `overloaded` |
+//! | arrives while the shared store is unavailable, unless its outage policy is local | 503 `throttle-unavailable` |
 //!
 //! The detail of the first two names the estimate of the prompt and the output limit. To lower an
 //! output limit instead of rejecting it, put `TransformLayer::max_output_tokens` in front. A request

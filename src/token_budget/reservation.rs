@@ -66,14 +66,14 @@ fn with_estimate(rejection: Rejection, estimate: Estimate) -> Rejection {
     }
     let Estimate { prompt, output, .. } = estimate;
     let detail = format!(
-        "{}; the prompt of this request is estimated at {prompt} tokens, and its output limit is \
+        "{}; the prompt of this request is estimated at {prompt} tokens and its output limit is \
          {output}",
         rejection.detail()
     );
     rejection.with_detail(detail)
 }
 
-/// Tokens that are reserved. They are settled once: at the end of the response, or on drop.
+/// The reserved tokens of a request. They are settled once: at the end of the response or on drop.
 #[derive(Debug)]
 pub(super) struct Reservation(Option<Box<OpenReservation>>);
 

@@ -72,6 +72,7 @@
 //! | the target has no path, as in `OPTIONS *` | 404 `not-found` |
 //! | the JSON of a streamed body is to be edited | 415 `unsupported-media-type` |
 //! | the JSON has another shape than the edit needs; see [`TransformLayer`] | 422 `invalid-payload` |
+//! | the memory limit of bodies has no room for the edited body | 503 `overloaded` |
 //!
 //! # Reserved headers
 //!

@@ -5,7 +5,7 @@ use tower_layer::Layer;
 use super::{deadlines::Deadlines, service::Upstream, slots::Slots};
 use crate::{peer::PeerAddress, rejection::RejectionFormat};
 
-/// Makes [`Upstream`] services. See the [module docs](super) for an example.
+/// A layer that bounds the calls of an upstream. See the [module docs](super) for an example.
 #[derive(Clone, Debug)]
 pub struct UpstreamLayer {
     deadlines: Deadlines,

@@ -1,8 +1,8 @@
 //! Middleware that bounds the calls of an upstream and turns the errors of an HTTP client into
 //! responses.
 //!
-//! An upstream that hangs must not hold connections and callers without end, and one busy caller
-//! must not take the capacity of all others. [`UpstreamLayer`] wraps the HTTP client with deadlines
+//! An upstream that hangs must not occupy connections and callers for ever. One busy caller must not
+//! take the capacity of all others. [`UpstreamLayer`] wraps the HTTP client with deadlines
 //! and a limit on requests in flight. The service outside of it has no errors, only responses.
 //!
 //! ```
@@ -68,9 +68,13 @@
 //!
 //! # Headers
 //!
-//! The layer removes hop-by-hop headers in both directions (RFC 9110 section 7.6.1): `connection` and
-//! the headers that it names, `keep-alive`, `transfer-encoding`, `upgrade`, `proxy-*` and a `te` other
-//! than `trailers`. `trailer` stays, because a server needs it to send trailers over HTTP/1.1.
+//! The layer removes hop-by-hop headers in both directions (RFC 9110 section 7.6.1):
+//!
+//! - `connection` and the headers that it names
+//! - `keep-alive`, `transfer-encoding`, `upgrade`, `http2-settings` and `proxy-*`
+//! - a `te` other than `trailers`
+//!
+//! `trailer` stays because a server needs it to send trailers over HTTP/1.1.
 //!
 //! The version of a response is set to HTTP/1.1, which a server takes as the version of its own
 //! connection. When an outer layer reads the response, the request gets `accept-encoding: identity`.

@@ -123,7 +123,7 @@ fn rejection(reason: NoSlot) -> Rejection {
     let rejection = match reason {
         NoSlot::Full => Rejection::new(Refusal::Overloaded),
         NoSlot::Share => Rejection::new(Refusal::Throttled)
-            .with_detail("too many requests of this caller are in flight"),
+            .with_detail("too many requests of this caller are in flight: wait until one ends"),
     };
     rejection.with_retry_after(Duration::from_secs(1))
 }

@@ -217,7 +217,7 @@ async fn what_is_no_server_or_no_secret_is_said_before_it_serves() {
     let secret = folder.write("secret", SECRET);
     let missing = folder.path("missing");
     for (url, secret, said) in [
-        ("http://127.0.0.1", &secret, ": the address of the redis server cannot be read"),
+        ("http://127.0.0.1", &secret, ": expected an address of the form redis://"),
         (
             "redis://127.0.0.1",
             &short,

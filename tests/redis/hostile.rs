@@ -96,7 +96,7 @@ async fn the_log_names_the_exceeded_bound() {
         (Flood::Numbers(1 << 40), "a reply has more than 32768 values"),
         (Flood::Nested, "a reply is deeper than 16 levels"),
         (Flood::Garbage, "a reply is not RESP"),
-        (Flood::Pushes, "a reply came that nothing asked for"),
+        (Flood::Pushes, "the server sent a reply without a request"),
     ] {
         let fake = Fake::start(flood, When::InUse, POURED).await;
         let store = RedisStore::single(secret(&fake.address()), secret(HASHING)).unwrap();

@@ -66,7 +66,7 @@ async fn a_request_beyond_the_capacity_is_rejected_and_takes_nothing() {
             assert!(!refused.headers().contains_key(RETRY_AFTER), "waiting does not help");
             let problem = refused.body();
             assert!(problem.contains("urn:tower-inference:refusal:exceeds-limit"), "{problem}");
-            assert!(problem.contains("never holds more than 1000 tokens"), "{problem}");
+            assert!(problem.contains("the budget is at most 1000 tokens"), "{problem}");
             assert!(problem.contains("the prompt of this request is estimated at"), "{problem}");
             assert!(
                 problem.contains("send a shorter prompt or a smaller output limit"),

@@ -26,9 +26,9 @@ const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
 /// ```
 ///
 /// The checks run in a fixed order. The syntax, the algorithm and the signature come first. Then
-/// come `typ`, `iss`, `aud`, `exp`, `nbf`, `iat` and `sub`. The scopes come last. Every token needs
-/// `exp` and `sub`. Each [`AuthLayer::new`](crate::auth::AuthLayer::new) has its own cache of
-/// verified tokens even if the `Jwt` is a clone.
+/// come `typ`, `iss`, `aud`, `exp`, `nbf`, `iat` and `sub`. The scopes and the tenant come last.
+/// Every token needs `exp` and `sub`. Each [`AuthLayer::new`](crate::auth::AuthLayer::new) has its
+/// own cache of verified tokens even if the `Jwt` is a clone.
 #[derive(Clone)]
 pub struct Jwt {
     pub(super) keys: KeySource,

@@ -70,8 +70,9 @@ where
             }
             Decision::Reject => {
                 exchange.record(CacheOutcome::Bypass, CacheEvent::Bypass);
-                let rejection = Rejection::new(Refusal::Forbidden)
-                    .with_detail("this caller may not send a cache-control header");
+                let rejection = Rejection::new(Refusal::Forbidden).with_detail(
+                    "this caller may not control the cache: remove the header cache-control",
+                );
                 let responder = settings.rejections.for_request(&request);
                 return ResponseFuture::reject(rejection, responder, exchange);
             }
