@@ -126,7 +126,7 @@ fn trailers(grpc_status: &'static str) -> HeaderMap {
 // === what a record holds ===
 
 #[tokio::test]
-async fn a_record_holds_what_the_layers_further_in_said() {
+async fn a_record_has_the_results_of_inner_layers() {
     let log = Log::new();
     let clock = log.clock.clone();
     let inner = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
@@ -227,7 +227,7 @@ async fn a_record_holds_what_the_layers_further_in_said() {
 }
 
 #[test]
-fn what_is_not_known_is_left_out() {
+fn members_without_a_value_are_left_out() {
     let log = Log::new();
     let mut request = get("/?key=secret");
     for (name, value) in [("user-agent", "curl/8"), ("authorization", "Bearer secret")] {
@@ -796,7 +796,7 @@ fn a_record_is_one_event() {
 }
 
 #[test]
-fn nothing_is_done_while_nobody_listens() {
+fn no_record_is_made_without_a_subscriber() {
     let events = Events { deaf: true, ..Events::default() };
     let deaf = tracing::subscriber::set_default(events.clone());
     let clock = FakeClock::new(UNIX_EPOCH);

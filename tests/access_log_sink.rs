@@ -125,7 +125,7 @@ fn lines_that_gathered_are_one_write() {
 }
 
 #[tokio::test]
-async fn a_stuck_writer_delays_no_request_and_the_loss_is_told() {
+async fn a_stuck_writer_delays_no_request_and_the_loss_is_reported() {
     let (script, writer) = Script::new();
     let sink = sink(writer).max_lines(3);
     let service = AccessLogLayer::json(sink.clone())
@@ -174,7 +174,7 @@ fn the_queue_is_bounded_in_bytes() {
 }
 
 #[test]
-fn a_line_that_never_fits_is_told_at_once() {
+fn a_line_that_never_fits_is_reported_at_once() {
     let (script, writer) = Script::new();
     let sink = sink(writer).max_bytes(8);
     sink.line(b"12345678");
@@ -185,7 +185,7 @@ fn a_line_that_never_fits_is_told_at_once() {
 }
 
 #[test]
-fn what_the_writer_fails_to_take_is_lost_and_told() {
+fn lines_that_the_writer_rejects_are_lost_and_reported() {
     let (script, writer) = Script::new();
     let sink = sink(writer);
     sink.line(b"a");

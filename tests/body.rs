@@ -159,7 +159,7 @@ fn an_empty_body_has_ended_before_it_is_polled() {
 }
 
 #[tokio::test]
-async fn the_last_frame_is_the_end_when_the_body_says_so() {
+async fn the_last_frame_is_the_end_when_is_end_stream_is_true() {
     let log = Log::default();
     let mut body = WatchedBody::new(Full::new(Bytes::from_static(b"abc")), log.clone());
     assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(3), false));
@@ -192,7 +192,7 @@ async fn fewer_bytes_than_announced_and_a_drop_are_cancelled() {
 
 /// HTTP/2: trailers follow a `content-length`, and so may an error.
 #[tokio::test]
-async fn what_follows_the_announced_bytes_is_still_seen() {
+async fn frames_after_the_announced_bytes_are_still_seen() {
     for (last, end) in [
         (Step::Trailers(trailers()), BodyEnd::Trailers),
         (Step::Error, BodyEnd::Error),
@@ -265,7 +265,7 @@ proptest! {
     /// Whatever a body does, and wherever it is dropped: what is polled is what it gives, the watch
     /// sees the same, and the end is told once.
     #[test]
-    fn each_end_is_told_exactly_once(
+    fn each_end_is_reported_exactly_once(
         steps in proptest::collection::vec(0_u8..5, 0..8),
         announced in proptest::option::of(0_u64..12),
         polls in 0_usize..12,

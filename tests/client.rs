@@ -139,7 +139,7 @@ async fn the_server_chooses_the_version_by_alpn() {
 }
 
 #[tokio::test]
-async fn a_request_that_came_over_http2_may_leave_over_http1() {
+async fn an_http2_request_may_be_sent_over_http1() {
     let authority = Authority::new();
     let client: Client = authority.trusting().build().unwrap();
     let address = authority.serve("localhost", &["http/1.1"]).await;

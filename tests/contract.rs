@@ -437,7 +437,7 @@ mod passes_errors_untouched {
     check!(hf_token, super::hf_token());
 
     #[tokio::test]
-    async fn but_upstream_answers() {
+    async fn upstream_turns_errors_into_responses() {
         let failing = service_fn(|_: Request<Full<Bytes>>| async {
             Err::<Response<Full<Bytes>>, _>("x".parse::<u8>().unwrap_err())
         });

@@ -213,7 +213,7 @@ fn an_id_that_is_not_well_formed_is_replaced_without_asking_for_trust() {
 
 proptest! {
     #[test]
-    fn exactly_the_well_formed_are_kept(id in "[A-Za-z0-9._-]{0,130}|[ -~é]{0,20}") {
+    fn only_well_formed_ids_are_kept(id in "[A-Za-z0-9._-]{0,130}|[ -~é]{0,20}") {
         let legal = (1..=128).contains(&id.len())
             && id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
         let layer = RequestIdLayer::new().dangerous_trust_all_peers();
@@ -223,7 +223,7 @@ proptest! {
 }
 
 #[test]
-fn what_the_inner_service_answers_as_id_is_replaced() {
+fn the_id_of_the_inner_services_response_is_replaced() {
     let answers = |_: Request<()>| {
         let ids = [("x-request-id", "inner"), ("x-request-id", "again"), ("server", "inner")];
         let mut response = Response::new(());
@@ -489,7 +489,7 @@ fn call_polls_frames_and_drops_are_in_the_span() {
 }
 
 #[test]
-fn what_is_cancelled_is_dropped_in_its_span() {
+fn a_cancelled_request_is_dropped_in_its_span() {
     let spans = Spans::default();
     let _listens = tracing::subscriber::set_default(spans.clone());
     let mut service = RequestIdLayer::new().layer(Logs(Next::Waits));
@@ -621,7 +621,7 @@ async fn the_instance_that_was_made_ready_is_called() {
 }
 
 #[test]
-fn poll_ready_forwards_what_the_inner_service_says() {
+fn poll_ready_forwards_the_result_of_the_inner_service() {
     struct Never;
 
     impl Service<Request<()>> for Never {

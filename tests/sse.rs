@@ -225,7 +225,7 @@ fn a_skipped_first_frame_does_not_make_the_second_the_first() {
 }
 
 #[test]
-fn what_is_not_taken_from_a_chunk_does_not_come_again() {
+fn frames_that_were_not_taken_from_a_chunk_are_dropped() {
     let mut framer = Framer::new();
     drop(framer.push(Bytes::from("data: a\n\ndata: b\n\ndata: ")));
     let frames: Vec<Frame> = framer.push(Bytes::from("c\n\n")).collect();
@@ -262,7 +262,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn events_do_not_depend_on_cuts_and_little_is_held(
+    fn events_do_not_depend_on_cuts_and_little_is_buffered(
         stream in stream(),
         sizes in prop::collection::vec(1_usize..12, 1..40),
         limit in prop_oneof![Just(Framer::DEFAULT_MAX_FRAME_BYTES), 0_usize..40],

@@ -72,7 +72,7 @@ fn limits_have_their_places_in_any_order_of_the_calls() {
 }
 
 #[tokio::test]
-async fn the_cache_stands_behind_the_rules_and_before_the_budget() {
+async fn the_cache_is_inside_the_rules_and_outside_the_budget() {
     fn same<T>(_: T, _: T) {}
     let cache = CacheLayer::new("upstream", Scope::Shared);
     let rules = ModelRulesLayer::new(Profile::compatible(), ModelRules::new());
@@ -96,7 +96,7 @@ async fn a_layer_that_looks_into_bodies_brings_the_payload_along() {
 }
 
 #[tokio::test]
-async fn a_payload_layer_of_ones_own_stands_whenever_it_is_set() {
+async fn an_explicit_payload_layer_replaces_the_implied_one_in_any_order() {
     let small = PayloadLayer::new().max_body_bytes(4);
     let (before, after) = (Stack::new().payload(small.clone()), Stack::new().schema(schema()));
     let before = before.schema(schema()).layer(service_fn(upstream));
@@ -106,7 +106,7 @@ async fn a_payload_layer_of_ones_own_stands_whenever_it_is_set() {
 }
 
 #[tokio::test]
-async fn schemas_see_what_came_and_model_rules_what_goes() {
+async fn schemas_see_the_clients_request_and_model_rules_the_upstreams() {
     let rules = ModelRules::new().allow(ModelRule::new(["org/small"]).providers(["together"]));
     let aliases = ModelAliases::new([("small", "org/small:together"), ("big", "org/big:together")]);
     let schema = Schema::new(&json!({ "properties": { "model": { "pattern": "^[a-z]+$" } } }));

@@ -179,7 +179,7 @@ async fn a_slow_client_is_not_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_body_owns_is_given_back_after_its_end_as_well() {
+async fn resources_of_a_body_are_released_after_its_end_too() {
     // hyper holds a body that has ended until the client has taken the last frame.
     let layer = layer();
     let (mut body, owned) = guarded(&layer, ScriptedBody::new([Step::Data(b"one")])).await;

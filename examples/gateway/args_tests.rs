@@ -30,7 +30,7 @@ const REAL: &str = "--upstream https://u.example --hf-token-env T --issuer https
     --audience a";
 
 #[test]
-fn nothing_given_is_the_demo_with_the_defaults_of_the_help() {
+fn without_flags_the_demo_has_the_defaults_of_the_help() {
     let expected = Serve {
         listen: "127.0.0.1:8080".to_owned(),
         tls: None,
@@ -61,7 +61,7 @@ fn nothing_given_is_the_demo_with_the_defaults_of_the_help() {
 }
 
 #[test]
-fn connections_to_the_upstream_are_kept_and_retried_as_the_flags_say() {
+fn flags_set_the_keep_alive_and_the_retry_of_upstream_connections() {
     let client = Client {
         keep_alive: Some(Duration::from_secs(2)),
         retry: Some(Duration::ZERO),
@@ -114,7 +114,7 @@ fn flags_of_serving_leave_the_demo_as_it_is() {
 }
 
 #[test]
-fn bodies_are_held_to_a_schema_when_asked() {
+fn bodies_are_validated_by_flag() {
     assert_eq!(served("--schema builtin").schema, Some(Schema::Builtin));
     assert_eq!(served("--schema s.json").schema, Some(Schema::File("s.json".into())));
     assert_eq!(served("--max-tokens 512").max_tokens.map(NonZeroU32::get), Some(512));
@@ -249,7 +249,7 @@ fn contradictions_are_refused() {
 }
 
 #[test]
-fn unreadable_values_are_refused_with_what_is_wanted() {
+fn invalid_values_are_rejected_with_the_expected_form() {
     assert_eq!(refused("--max-body 0"), "--max-body expects a size such as 10MiB, not `0`");
     assert_eq!(refused("--drain 30"), "--drain expects a time such as 30s, not `30`");
     assert_eq!(refused("--threads 0"), "--threads expects a number that is not zero, not `0`");
@@ -314,7 +314,7 @@ fn limits_are_shared_where_a_server_is_named() {
 }
 
 #[test]
-fn answers_are_kept_by_the_demo_and_elsewhere_when_asked() {
+fn the_cache_is_on_in_the_demo_and_by_flag() {
     assert_eq!(served(REAL).cache, None);
     let real = served(&format!("{REAL} --cache-ttl 5m"));
     assert_eq!(real.cache, Some(CACHE));
@@ -352,7 +352,7 @@ fn answers_are_kept_by_the_demo_and_elsewhere_when_asked() {
 }
 
 #[test]
-fn guesses_are_limited_by_address() {
+fn failed_authentications_are_limited_by_address() {
     let limits =
         served("--auth-failures 5/min --trusted-proxy 10.0.0.0/8 --trusted-proxy ::1").limits;
     assert_eq!(limits.auth_failures, Some(Rate::per_minute(5)));
@@ -365,7 +365,7 @@ fn guesses_are_limited_by_address() {
 }
 
 #[test]
-fn flags_of_versions_to_come_are_known_and_refused() {
+fn flags_of_later_versions_are_rejected_by_name() {
     for flag in RESERVED {
         assert_eq!(
             refused(&format!("{flag} x")),

@@ -154,7 +154,7 @@ const ABSURD: [&str; 3] = [
 ];
 
 #[tokio::test]
-async fn an_upstream_that_tells_absurd_usage_locks_nobody_out() {
+async fn absurd_usage_of_an_upstream_locks_no_caller_out() {
     for (number, absurd) in ABSURD.into_iter().enumerate() {
         let attacked = Attacked::start(&format!("absurd-{number}"), json(absurd), &[]).await;
         let before = attacked.left().await;
@@ -168,7 +168,7 @@ async fn an_upstream_that_tells_absurd_usage_locks_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upstream_that_tells_absurd_usage_locks_nobody_out_over_redis() {
+async fn absurd_usage_of_an_upstream_locks_no_caller_out_over_redis() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let Some(server) = brand.start() else { continue };
         let attacked =

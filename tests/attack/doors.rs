@@ -500,7 +500,7 @@ async fn text_that_is_no_json_is_charged_by_its_bytes() {
 }
 
 #[tokio::test]
-async fn each_answer_that_is_asked_for_is_reserved() {
+async fn each_requested_choice_is_reserved() {
     // 5,000 hold a request of fifty answers of 100 tokens, but for its prompt.
     let doors = Doors::open("answers", ["--token-budget", "5000/day", "--max-tokens", "100"]).await;
     for (path, body) in [

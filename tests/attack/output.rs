@@ -120,7 +120,7 @@ async fn a_stderr_that_takes_nothing_stops_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_late_reader_missed_is_counted() {
+async fn lines_that_a_late_reader_missed_are_counted() {
     let folder = Folder::new("attack-late");
     let signer = Signer::es256();
     let readers = [Reads, Sleeps];
@@ -151,7 +151,7 @@ async fn a_stdout_that_takes_nothing_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_full_disk_under_stdout_is_told_on_stderr() {
+async fn a_full_disk_under_stdout_is_reported_on_stderr() {
     let folder = Folder::new("attack-stdout-full");
     let signer = Signer::es256();
     let script = r#"exec "$0" "$@" >/dev/full"#;

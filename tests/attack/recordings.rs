@@ -57,7 +57,7 @@ impl Streams {
 
 /// Each event comes by itself, as models write them, out of a read buffer of its own.
 #[tokio::test]
-async fn small_events_keep_no_buffers_and_come_again_one_by_one() {
+async fn small_events_keep_no_buffers_and_are_replayed_one_by_one() {
     let events = size(600, 7_000);
     let mut all = Streams::start("recordings", ["--cache-ttl", "1h", "--access-log", "off"]).await;
     let mut open = Vec::new();

@@ -167,7 +167,7 @@ async fn a_token_in_place_of_its_variable_or_file_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_replaced_does_not_come_back_either() {
+async fn a_replaced_token_does_not_return_either() {
     let repeat = async |headers: http::HeaderMap| {
         let sent = headers[header::AUTHORIZATION].to_str().unwrap().to_owned();
         [("x-sent", sent), ("x-before", UPSTREAM_TOKEN.to_owned()), ("x-honest", "1".to_owned())]

@@ -234,7 +234,7 @@ fn field(name: &str, value: &str) -> Vec<u8> {
 /// hyper does not poll a body while the client's window is closed, so it does not learn that the
 /// body is gone. The gateway ends the connection, and with it the stream.
 #[tokio::test]
-async fn a_connection_with_a_closed_window_is_told_to_go() {
+async fn a_connection_with_a_closed_window_is_closed() {
     const DATA: u8 = 0;
     const HEADERS: u8 = 1;
     const SETTINGS: u8 = 4;
@@ -391,7 +391,7 @@ async fn closed(mut stream: TcpStream) {
 const NEVER: [&str; 2] = ["--head-timeout", "1h"];
 
 #[tokio::test]
-async fn idle_strangers_make_room_for_honest_clients() {
+async fn idle_connections_make_room_for_active_clients() {
     let max = size(64, 4_096);
     let max_flag = max.to_string();
     let flags = ["--max-connections", &max_flag, "--max-connections-per-address", &max_flag];

@@ -271,7 +271,7 @@ async fn a_fallback_response_is_not_stored() {
 }
 
 #[tokio::test]
-async fn the_upstream_is_asked_for_uncompressed_responses() {
+async fn uncompressed_responses_are_requested_from_the_upstream() {
     let (layer, _) = layer(Scope::Identity);
     let upstream = Upstream::new(|_, request| {
         assert_eq!(request.headers()["accept-encoding"], "identity");

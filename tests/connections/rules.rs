@@ -30,7 +30,7 @@ async fn stateless_inference_is_sent_again() {
 }
 
 #[tokio::test]
-async fn what_the_upstream_keeps_is_sent_once() {
+async fn requests_that_the_upstream_stores_are_sent_once() {
     for path in ["/v1/files", "/v1/batches", "/v1/messages/batches", "/v1/responses"] {
         assert_eq!(post(path, HELLO).await, ONCE, "{path}");
     }
@@ -56,7 +56,7 @@ async fn a_streamed_body_is_sent_once() {
 }
 
 #[tokio::test]
-async fn a_refused_stream_is_sent_again_whatever_the_route_unless_the_upstream_keeps_it() {
+async fn a_refused_stream_is_resent_on_any_route_unless_the_upstream_stores_it() {
     for act in [http2::Act::Reset(http2::REFUSED_STREAM), http2::Act::GoAwayBelow(http2::NO_ERROR)]
     {
         let scripts: &[&[http2::Act]] = &[&[http2::Act::Answer, act]];

@@ -117,7 +117,7 @@ async fn closed_by(address: SocketAddr) {
 
 // On one thread, where tokio's channel loses no request: see the limits of the module `client`.
 #[tokio::test]
-async fn a_thousand_requests_around_its_close_are_answered() {
+async fn a_thousand_requests_around_its_close_get_a_response() {
     let Some(program) = program() else { return };
     let uvicorn = Uvicorn::start(program);
     // A machine under load may need more than a second for a round trip.

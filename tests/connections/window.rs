@@ -35,7 +35,7 @@ async fn within_a_second_by_default() {
 }
 
 #[tokio::test]
-async fn a_server_that_dies_in_the_middle_of_a_generation_is_asked_once() {
+async fn a_request_is_sent_once_when_the_server_dies_during_a_generation() {
     stopped(async {
         assert_eq!(dies_after(Duration::from_secs(20), HttpsClient::builder()).await, ONCE);
     })

@@ -72,7 +72,7 @@ async fn left(gateway: &mut Gateway, token: &str, body: &str) -> (u64, Bytes) {
 }
 
 #[tokio::test]
-async fn what_is_settled_is_exactly_what_the_upstream_counted() {
+async fn the_settlement_is_the_upstreams_count() {
     let counting = Counting::default();
     let router = Router::new().fallback(answer).with_state(counting.clone());
     let upstream = Served::start(router).await;

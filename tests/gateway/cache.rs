@@ -108,7 +108,7 @@ fn status<B>(answer: &Response<B>) -> &str {
 }
 
 #[tokio::test]
-async fn the_same_is_asked_of_the_upstream_once() {
+async fn identical_requests_reach_the_upstream_once() {
     let mut gateway = Counted::start("hit", ["--cache-ttl", "5m"]).await;
     let token = gateway.token("a", "t");
     let first = gateway.ask(&token, ZERO).await;
@@ -132,7 +132,7 @@ async fn the_same_is_asked_of_the_upstream_once() {
 }
 
 #[tokio::test]
-async fn only_those_of_the_scope_share_an_answer() {
+async fn only_callers_of_the_scope_share_a_response() {
     let callers = [("a", "t"), ("b", "t"), ("c", "other"), ("a", "t")];
     for (scope, expected) in
         [("identity", [1, 2, 3, 1]), ("tenant", [1, 1, 2, 1]), ("shared", [1, 1, 1, 1])]
@@ -154,7 +154,7 @@ async fn only_those_of_the_scope_share_an_answer() {
 }
 
 #[tokio::test]
-async fn no_answer_is_given_to_those_who_are_not_let_in() {
+async fn unauthenticated_requests_get_no_cached_response() {
     let gateway = Counted::start("strangers", ["--cache-ttl", "5m", "--cache-scope", "shared"]);
     let gateway = gateway.await;
     assert_eq!(gateway.call(&gateway.token("a", "t"), ZERO).await, 1);
@@ -172,7 +172,7 @@ async fn no_answer_is_given_to_those_who_are_not_let_in() {
 }
 
 #[tokio::test]
-async fn without_a_time_nothing_is_kept() {
+async fn nothing_is_stored_without_a_ttl() {
     for (name, flags) in [("zero", vec!["--cache-ttl", "0s"]), ("absent", Vec::new())] {
         let calls = Arc::new(AtomicU64::new(0));
         let upstream = Served::start(numbered(Arc::clone(&calls))).await;
@@ -190,7 +190,7 @@ async fn without_a_time_nothing_is_kept() {
 }
 
 #[tokio::test]
-async fn a_stream_is_passed_on_as_it_comes_and_replayed_byte_by_byte() {
+async fn a_stream_passes_at_once_and_is_replayed_byte_for_byte() {
     let mut stub = Stub::start().await;
     let (folder, signer) = (Folder::new("cache-replay"), Signer::es256());
     let gateway = stub::gateway(&folder, &stub.served.url, &signer, ["--cache-ttl", "1h"]).await;
@@ -223,7 +223,7 @@ async fn a_stream_is_passed_on_as_it_comes_and_replayed_byte_by_byte() {
 }
 
 #[tokio::test]
-async fn a_plain_answer_is_told_as_a_stream() {
+async fn a_plain_response_serves_a_stream() {
     let gateway = Counted::start("told", ["--cache-ttl", "5m"]).await;
     let token = gateway.token("a", "t");
     assert_eq!(gateway.call(&token, ZERO).await, 1);
@@ -280,7 +280,7 @@ async fn half_a_stream_is_not_given_again() {
 }
 
 #[tokio::test]
-async fn two_who_ask_at_once_share_one_call() {
+async fn two_concurrent_requests_share_one_call() {
     let whole = chat(7).to_string();
     let (json_begin, json_end) = whole.split_at(20);
     for (name, mut stub, body, sent) in [
@@ -437,7 +437,7 @@ async fn a_shared_call_is_charged_once_to_the_one_whose_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_no_time_scope_or_size_is_refused_with_2() {
+async fn invalid_cache_flags_exit_with_2() {
     for flags in [
         ["--cache-ttl", "300"],
         ["--cache-ttl", "-1s"],

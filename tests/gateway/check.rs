@@ -34,7 +34,7 @@ async fn the_demo_is_fine() {
 }
 
 #[tokio::test]
-async fn each_answer_is_put_into_words() {
+async fn each_response_is_explained() {
     let model_away = r#"{"error":{"message":"The requested model 'tgi' does not exist","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#;
     let loading = r#"{"error":"Model tgi is currently loading","estimated_time":20.0}"#;
     for (name, status, body, start) in [
@@ -111,7 +111,7 @@ async fn an_upstream_whose_certificate_nobody_vouches_for_is_not_reached() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_there_is_told() {
+async fn a_missing_token_is_reported() {
     let output =
         run(["--check", "--upstream", "http://127.0.0.1:1", "--hf-token-env", "NO_SUCH_TOKEN"])
             .await;

@@ -68,13 +68,13 @@ async fn a_request_that_met_the_close_is_sent_once_more() {
 }
 
 #[tokio::test]
-async fn it_is_not_when_that_is_turned_off() {
+async fn a_request_is_not_resent_when_retries_are_off() {
     let seen = two("closing-off", ["--upstream-retry", "0s"]).await;
     assert_eq!(seen, ([StatusCode::OK, StatusCode::BAD_GATEWAY], 1));
 }
 
 #[tokio::test]
-async fn it_does_not_meet_the_close_when_no_connection_is_reused() {
+async fn no_request_meets_the_close_when_no_connection_is_reused() {
     let seen = two("closing-idle", ["--upstream-keep-alive", "0s"]).await;
     assert_eq!(seen, ([StatusCode::OK; 2], 1));
 }

@@ -130,7 +130,7 @@ async fn a_demo_without_a_cache_does_not_speak_of_it() {
 }
 
 #[tokio::test]
-async fn the_413_holds_at_the_default_limit() {
+async fn the_413_command_exceeds_the_default_limit() {
     let (_gateway, banner) = Gateway::demo::<&str>([]).await;
     assert!(banner.command("413").starts_with("head -c 10485761 /dev/zero | curl "));
     let refused = paste(&banner, "413").await;

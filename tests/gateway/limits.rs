@@ -24,7 +24,7 @@ async fn ask(gateway: &Gateway, token: &str) -> (StatusCode, Option<u64>, Value)
 }
 
 #[tokio::test]
-async fn beyond_the_burst_is_429_and_waiting_as_told_succeeds() {
+async fn requests_beyond_the_burst_get_429_and_pass_after_retry_after() {
     // One permit takes two seconds to grow: what follows at once is refused on a slow machine too.
     let (gateway, banner) = Gateway::demo(["--rate", "30/min", "--burst", "3"]).await;
     let token = banner.token();
@@ -81,7 +81,7 @@ async fn a_budget_is_charged_what_the_upstream_counted() {
 }
 
 #[tokio::test]
-async fn what_is_no_limit_is_refused_with_2() {
+async fn invalid_limits_exit_with_2() {
     for flags in [
         ["--rate", "10"],
         ["--burst", "3"],

@@ -36,7 +36,7 @@ async fn the_first_event_arrives_before_the_last_is_made() {
 }
 
 #[tokio::test]
-async fn the_upstream_sees_the_path_as_it_came_and_its_own_token() {
+async fn the_upstream_gets_the_path_unchanged_and_its_own_token() {
     let folder = Folder::new("token");
     let signer = Signer::es256();
     let mut stub = Stub::start().await;
@@ -67,7 +67,7 @@ async fn the_upstream_sees_the_path_as_it_came_and_its_own_token() {
 }
 
 #[tokio::test]
-async fn what_is_not_open_never_gets_to_the_upstream() {
+async fn closed_paths_never_reach_the_upstream() {
     let folder = Folder::new("closed");
     let signer = Signer::es256();
     let mut stub = Stub::start().await;
@@ -179,7 +179,7 @@ async fn an_upstream_that_is_away_is_a_502() {
 }
 
 #[tokio::test]
-async fn the_access_log_tells_of_each_request_but_not_of_probes() {
+async fn the_access_log_has_each_request_but_no_probe() {
     let folder = Folder::new("access-log");
     let signer = Signer::es256();
     let mut stub = Stub::start().await;
@@ -202,7 +202,7 @@ async fn the_access_log_tells_of_each_request_but_not_of_probes() {
 }
 
 #[tokio::test]
-async fn the_access_log_goes_where_it_is_told() {
+async fn the_access_log_is_written_to_the_named_place() {
     let folder = Folder::new("access-log-file");
     let signer = Signer::es256();
     let stub = Stub::start().await;

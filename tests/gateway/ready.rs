@@ -39,7 +39,7 @@ async fn ready(address: SocketAddr) {
 }
 
 #[tokio::test]
-async fn it_is_ready_once_the_keys_have_been_there_and_stays_so() {
+async fn the_gateway_is_ready_once_the_keys_were_loaded_and_stays_ready() {
     let folder = Folder::new("ready");
     let signer = Signer::es256();
     let mut stub = Stub::start().await;
@@ -66,7 +66,7 @@ async fn it_is_ready_once_the_keys_have_been_there_and_stays_so() {
 }
 
 #[tokio::test]
-async fn without_an_issuer_it_refuses_and_still_ends_when_told() {
+async fn without_an_issuer_requests_are_rejected_and_signals_still_end_the_process() {
     let folder = Folder::new("no-issuer");
     let mut stub = Stub::start().await;
     let nobody = Served::start(Router::new()).await;

@@ -159,7 +159,7 @@ async fn large_uploads_pass() {
 }
 
 #[tokio::test]
-async fn the_same_question_has_the_same_answer() {
+async fn identical_requests_get_identical_responses() {
     let (gateway, banner) = Gateway::demo::<&str>([]).await;
     for (path, body) in [
         ("/v1/chat/completions", crate::client::CHAT),

@@ -90,7 +90,7 @@ fn without_host<B>(mut request: http::Request<B>) -> http::Request<B> {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_come_in_time_ends_the_connection() {
+async fn a_late_head_ends_the_connection() {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     // An empty SETTINGS frame, then the first 9 octets of a HEADERS frame that never comes.
     const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
@@ -145,7 +145,7 @@ async fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_runtime_has_as_many_threads_as_it_is_told() {
+async fn the_runtime_has_the_number_of_threads_of_the_flag() {
     let (gateway, _banner) = Gateway::demo(["--threads", "3"]).await;
     let tasks = std::fs::read_dir(format!("/proc/{}/task", gateway.id())).unwrap();
     let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
@@ -162,7 +162,7 @@ async fn one_thread_is_enough() {
 }
 
 #[tokio::test]
-async fn a_tls_handshake_that_does_not_come_ends_the_connection() {
+async fn a_late_tls_handshake_ends_the_connection() {
     let folder = Folder::new("handshake");
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let cert = folder.write("cert.pem", &made.cert.pem());

@@ -175,7 +175,7 @@ async fn while_the_server_is_away_each_gateway_has_its_share_or_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_gateway_was_answered_the_other_has() {
+async fn a_response_of_one_gateway_serves_the_other() {
     for brand in [Brand::Redis, Brand::Valkey] {
         let flags = ["--cache-ttl", "5m"];
         let Some(mut replicas) = Replicas::start("answers", brand, flags).await else { continue };
@@ -211,7 +211,7 @@ async fn what_one_gateway_was_answered_the_other_has() {
 }
 
 #[tokio::test]
-async fn what_is_no_server_or_no_secret_is_said_before_it_serves() {
+async fn an_invalid_server_or_secret_is_reported_at_start() {
     let folder = Folder::new("no-server");
     let short = folder.write("short", "too short");
     let secret = folder.write("secret", SECRET);

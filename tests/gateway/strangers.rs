@@ -83,7 +83,7 @@ async fn behind_a_trusted_proxy_the_address_it_names_counts() {
 }
 
 #[tokio::test]
-async fn who_is_no_trusted_proxy_cannot_name_another_address() {
+async fn only_a_trusted_proxy_can_name_another_address() {
     let flags = TWO.into_iter().chain(["--trusted-proxy", "10.0.0.0/8"]);
     let (gateway, banner) = Gateway::demo(flags).await;
     for forwarded in ["203.0.113.7", "203.0.113.8"] {
@@ -94,7 +94,7 @@ async fn who_is_no_trusted_proxy_cannot_name_another_address() {
 }
 
 #[tokio::test]
-async fn what_is_no_network_is_said_before_it_serves() {
+async fn an_invalid_network_is_reported_at_start() {
     for network in ["proxy.example", "10.0.0.1/8", "10.0.0.0/33"] {
         let output = run(TWO.into_iter().chain(["--trusted-proxy", network])).await;
         assert_eq!(output.status.code(), Some(1), "{network}");

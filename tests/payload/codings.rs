@@ -475,7 +475,7 @@ fn decompression_bomb_costs_the_limit_and_one_window() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frame_that_says_much_lets_others_have_their_turn() {
+async fn a_frame_of_much_data_yields_to_other_tasks() {
     for coding in CODINGS {
         let spaces = vec![b' '; 4 << 20];
         let request = coding.post().body(full(coding.code(&spaces))).unwrap();
@@ -491,7 +491,7 @@ async fn a_frame_that_says_much_lets_others_have_their_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frame_that_says_too_much_for_the_deadline_meets_it() {
+async fn a_frame_of_too_much_data_meets_the_deadline() {
     for coding in CODINGS {
         let spaces = vec![b' '; 4 << 20];
         let request = coding.post().body(full(coding.code(&spaces))).unwrap();

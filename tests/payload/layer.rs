@@ -403,7 +403,7 @@ async fn streamed_body_is_counted_without_reading() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_streamed_body_is_held_to_the_deadline() {
+async fn a_streamed_body_has_the_deadline_too() {
     let body = ScriptedBody::new([Step::Data(b"abc"), Step::Stall]);
     let request = send(PayloadLayer::streamed(), Request::new(body)).await.unwrap();
     let error = request.into_body().collect().await.unwrap_err();

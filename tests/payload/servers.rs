@@ -144,7 +144,7 @@ async fn rest_of_a_rejected_body_is_not_parsed_as_a_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stalled_upload_is_answered() {
+async fn a_stalled_upload_gets_a_response() {
     let (mut caller, _upstream) = gateway(PayloadLayer::new()).await;
     caller.write_all(format!("{HEAD}content-length: 3\r\n\r\n[1").as_bytes()).await.unwrap();
     assert!(read_until(&mut caller, "\r\n\r\n").await.starts_with("HTTP/1.1 408"));

@@ -283,7 +283,7 @@ async fn error_event_then_done() {
 }
 
 #[tokio::test]
-async fn truncated_or_aborted_answer_kept() {
+async fn truncated_or_aborted_responses_are_not_stored() {
     let failed = ["\"abort\"", "\"error\"", "\"insufficient_system_resource\""];
     for reason in failed.into_iter().chain(["null", "\"\"", "\"repetition\""]) {
         for body in [UNLIMITED.to_owned(), limited()] {

@@ -34,7 +34,7 @@ const ELSEWHERE: [(&str, &str, &str); 5] = [
     (
         "pooled-connection-closed-by-uvicorn",
         "connections/uvicorn.rs",
-        "a_thousand_requests_around_its_close_are_answered",
+        "a_thousand_requests_around_its_close_get_a_response",
     ),
 ];
 

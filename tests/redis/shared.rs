@@ -34,7 +34,7 @@ against_each! {
     a_burst_is_shared_exactly
     a_rate_is_never_passed_together
     a_quota_is_shared_exactly
-    what_one_limit_refuses_takes_nothing_of_the_others
+    a_rejection_by_one_limit_takes_nothing_from_the_others
     with_leases_the_overshoot_is_bounded_and_few_requests_touch_the_server
     every_key_ends_by_itself_and_tells_nothing
     other_versions_are_left_alone
@@ -69,7 +69,7 @@ async fn a_quota_is_shared_exactly(shared: Shared) {
     assert_eq!(passing(&gateways, "a", 40).await, 25);
 }
 
-async fn what_one_limit_refuses_takes_nothing_of_the_others(shared: Shared) {
+async fn a_rejection_by_one_limit_takes_nothing_from_the_others(shared: Shared) {
     let [first, second] = shared.gateways(&burst(20)).map(|Gateway(layer)| {
         let global = Limit::global(Rate::per_day(1).burst(8));
         Gateway(layer.limit(global).limit(Limit::global(Quota::per_month(30)).name("quota")))

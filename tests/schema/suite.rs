@@ -162,19 +162,19 @@ fn run(name: &str, draft: Draft, engine: jsonschema::Draft, is_its: bool) {
 
 #[test]
 #[ignore = "needs CONFORMANCE_DATA"]
-fn draft_7_is_judged_as_the_suite_says() {
+fn draft_7_agrees_with_the_suite() {
     run("draft7", Draft::Draft7, jsonschema::Draft::Draft7, true);
 }
 
 #[test]
 #[ignore = "needs CONFORMANCE_DATA"]
-fn draft_2019_09_is_judged_as_the_suite_says() {
+fn draft_2019_09_agrees_with_the_suite() {
     run("draft2019-09", Draft::Draft201909, jsonschema::Draft::Draft201909, true);
 }
 
 #[test]
 #[ignore = "needs CONFORMANCE_DATA"]
-fn draft_2020_12_is_judged_as_the_suite_says() {
+fn draft_2020_12_agrees_with_the_suite() {
     run("draft2020-12", Draft::Draft202012, jsonschema::Draft::Draft202012, true);
 }
 

@@ -224,7 +224,7 @@ async fn failed_response_is_rejected_as_upstream_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_is_held_back_no_longer_than_the_deadline() {
+async fn a_response_is_held_back_until_the_deadline_at_most() {
     let schema = ResponseSchema::reject(expected()).body_timeout(Duration::from_secs(2));
     let layer = SchemaLayer::any_body().response(schema);
     let started = tokio::time::Instant::now();

@@ -159,7 +159,7 @@ fn lies() -> Vec<Answer> {
 }
 
 #[tokio::test]
-async fn usage_is_believed_within_bounds() {
+async fn reported_usage_is_bounded() {
     for lie in lies() {
         let budget = Budget::plenty();
         // The bound is a token for each byte of the body, 256 for the template and 10 of output.

@@ -64,7 +64,7 @@ async fn names_of_members_are_text() {
 
 /// Of what stands in a body, a token is at least a byte: nobody knows what is read.
 #[tokio::test]
-async fn a_told_prompt_is_bounded_by_the_whole_body() {
+async fn a_reported_prompt_is_bounded_by_the_whole_body() {
     let path = "/v1/chat/completions";
     let long = format!(r#"{{"max_tokens":5,"messages":[],"metadata":{{"a":"{}"}}}}"#, prose());
     assert_eq!(told(path, &long).await, TOLD + 1);
@@ -73,7 +73,7 @@ async fn a_told_prompt_is_bounded_by_the_whole_body() {
 }
 
 #[tokio::test]
-async fn a_prompt_that_the_upstream_adds_to_is_charged_as_told() {
+async fn a_prompt_that_the_upstream_extends_is_charged_as_reported() {
     let rows = [
         // platform.openai.com/docs/api-reference/responses/create
         ("/v1/responses", r#"{"previous_response_id":"r1","input":"go on"}"#),

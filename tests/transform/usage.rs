@@ -350,7 +350,7 @@ async fn an_event_beyond_the_bound_passes() {
 
 proptest! {
     #[test]
-    fn what_is_shown_is_the_stream_without_the_chunks(
+    fn the_client_sees_the_stream_without_the_usage_chunks(
         events in prop::collection::vec(0_usize..6, 0..8),
         line_end in prop::sample::select(vec!["\n", "\r\n", "\r"]),
         sizes in prop::collection::vec(1_usize..40, 1..60),

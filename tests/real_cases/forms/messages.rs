@@ -5,11 +5,11 @@
 //! |---|---|---|
 //! | `PayloadLayer`: JSON | byte | [`payloads_that_cannot_be_read`] |
 //! | `PayloadLayer`: type, charset, coding | header | the same, [`payloads_that_cannot_be_decoded`], `bodies` |
-//! | `PayloadLayer`: bytes, depth, values, time | the setter of the bound | `bodies`, [`payloads_that_do_not_come`] |
+//! | `PayloadLayer`: bytes, depth, values, time | the setter of the bound | `bodies`, [`payloads_that_do_not_arrive`] |
 //! | `SchemaLayer`: schema, limits | pointer | [`values_that_break_a_schema_or_a_limit`] |
 //! | `SchemaLayer`: parameters | parameter, header | [`parameters_that_are_not_as_they_must_be`] |
 //! | `TransformLayer`: edits, output limit | pointer, parameter | [`edits_that_cannot_be_done`] |
-//! | `TokenBudgetLayer`, `ModelRulesLayer` | pointer; "the body" | [`budgets_and_rules_that_cannot_be_held`] |
+//! | `TokenBudgetLayer`, `ModelRulesLayer` | pointer; "the body" | [`budgets_and_rules_that_reject`] |
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ async fn payloads_that_cannot_be_decoded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn payloads_that_do_not_come() {
+async fn payloads_that_do_not_arrive() {
     let request = Request::post(CHAT).header(CONTENT_TYPE, "application/json");
     let request = request.body(crate::support::ScriptedBody::new([crate::support::Step::Stall]));
     let layer = PayloadLayer::new().body_timeout(Duration::from_secs(30));
@@ -237,7 +237,7 @@ async fn edits_that_cannot_be_done() {
 }
 
 #[tokio::test]
-async fn budgets_and_rules_that_cannot_be_held() {
+async fn budgets_and_rules_that_reject() {
     let seen = Seen::default();
     let budget = |most| TokenBudgetLayer::new(Limit::global(Rate::per_day(most)));
     for (members, message) in [

@@ -221,7 +221,7 @@ fn a_reader_that_never_polls_again_strands_nobody() {
 }
 
 #[test]
-fn who_leaves_takes_nothing_with_them() {
+fn a_reader_that_leaves_takes_no_data_from_the_others() {
     check_random(
         || {
             let upstream = Upstream::new();
@@ -243,7 +243,7 @@ fn who_leaves_takes_nothing_with_them() {
 }
 
 #[test]
-fn the_last_who_leaves_cancels() {
+fn the_last_reader_that_leaves_cancels_the_call() {
     check_random(
         || {
             let upstream = Upstream::new();
@@ -266,7 +266,7 @@ fn the_last_who_leaves_cancels() {
 }
 
 #[test]
-fn what_cannot_be_shared_is_the_originators() {
+fn an_unshared_response_belongs_to_the_leader() {
     check_random(
         || {
             let upstream = Upstream::new();
@@ -316,7 +316,7 @@ fn a_panic_hangs_nobody() {
 
 /// Nothing is kept, one piece is the window: the fast one waits for the slow one, and both get all.
 #[test]
-fn a_window_holds_back_and_lets_go() {
+fn a_full_window_stops_the_fastest_reader_until_it_shrinks() {
     check_random(
         || {
             let upstream = Upstream::new();
@@ -353,7 +353,7 @@ fn readers_go_on_where_there_is_no_memory() {
 }
 
 #[test]
-fn one_who_stays_behind_is_cut_and_the_rest_goes_on() {
+fn a_slow_reader_is_cut_and_the_others_continue() {
     check_random(
         || {
             let upstream = Upstream::new();
@@ -452,7 +452,7 @@ fn stalled_readers_cost_one_sum_of_time() {
 
 /// One that was cut may never be polled again: it must not keep the call alive.
 #[test]
-fn the_last_who_reads_cancels_though_another_was_cut() {
+fn the_last_reader_cancels_the_call_after_another_was_cut() {
     check_random(
         || {
             let upstream = Upstream::new();
