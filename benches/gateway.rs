@@ -1,8 +1,8 @@
-//! CPU per request of `examples/gateway` with all its checks, as a multiple of a bare hyper proxy.
+//! Measures the CPU of `examples/gateway` with all checks as a multiple of a bare hyper proxy.
 //!
-//! `cargo bench --bench gateway` builds the example in release, starts it and a pass-through proxy
-//! (this program again) in front of one stub upstream, and drives both in turn. Quote the ratios:
-//! both sides of each were measured within the same second.
+//! `cargo bench --bench gateway` builds the example in release. It starts the example and a pass-through
+//! proxy (this program again) in front of one stub upstream and drives both in turn. Quote the ratios
+//! because both sides of a ratio are measured within one second.
 
 #[path = "../tests/support/token.rs"]
 mod token;
@@ -37,7 +37,7 @@ use tokio::{
 
 const CONNECTIONS: usize = 32;
 const ROUNDS: usize = 15;
-/// Requests of one side in one round.
+/// The requests of one side in a round.
 const REQUESTS: usize = 8_000;
 const STREAMS: usize = 800;
 const EVENTS_IN_A_STREAM: usize = 32;
@@ -92,7 +92,7 @@ async fn compare() -> Result<(), Error> {
         Job { token: signer.sign(&claims), stream: false }
     })
     .await?;
-    compare_cpu("plain, answered from the cache", &bare, &caching, REQUESTS, plain).await?;
+    compare_cpu("plain, served from the cache", &bare, &caching, REQUESTS, plain).await?;
     compare_cpu("stream, replayed from the cache", &bare, &caching, STREAMS, stream).await?;
     compare_first_chunk(&bare, &gateway, &stream(0)).await?;
     println!("\nresident, KiB: bare {}, gateway {}", bare.resident()?, gateway.resident()?);
@@ -137,7 +137,7 @@ async fn compare_cpu(
     Ok(())
 }
 
-/// Sends the jobs over `CONNECTIONS` connections, each busy with one at a time.
+/// Sends the jobs over `CONNECTIONS` connections. Each connection has one job at a time.
 async fn drive(address: SocketAddr, mut jobs: Vec<Job>) -> Result<(), Error> {
     let share = jobs.len().div_ceil(CONNECTIONS);
     let mut workers = tokio::task::JoinSet::new();
@@ -216,7 +216,7 @@ async fn send(sender: &mut SendRequest<Full<Bytes>>, job: &Job) -> Result<Incomi
 
 // === the servers ===
 
-/// A process that listens, and is stopped when this is dropped.
+/// A listening process. Dropping it stops the process.
 struct Server {
     child: Child,
     address: SocketAddr,
@@ -232,12 +232,12 @@ impl Server {
                 break address.trim().parse()?;
             }
         };
-        // Whatever it prints from here on must not fill the pipe.
+        // Its later output must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Ok(Self { child, address })
     }
 
-    /// CPU time of all its threads so far, by the scheduler's own count.
+    /// Returns the CPU time of all its threads, as the scheduler counts it.
     fn cpu(&self) -> Result<Duration, Error> {
         let mut nanoseconds = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
@@ -261,7 +261,7 @@ impl Drop for Server {
     }
 }
 
-/// The example, built in release beside this bench.
+/// Builds the example in release and returns its path.
 fn example() -> Result<PathBuf, Error> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -272,13 +272,13 @@ fn example() -> Result<PathBuf, Error> {
     if !built.success() {
         return Err("the example does not build".into());
     }
-    // target/release/deps/gateway-…: the bench itself.
+    // The path of this bench is target/release/deps/gateway-….
     let bench = env::current_exe()?;
     let release = bench.ancestors().nth(2).ok_or("no target folder")?;
     Ok(release.join("examples/gateway"))
 }
 
-/// A proxy that checks nothing: the floor of any proxy built on hyper.
+/// A proxy that checks nothing. It is the lower bound of a proxy on hyper.
 async fn bare_proxy(upstream: SocketAddr) -> Result<(), Error> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
@@ -297,14 +297,14 @@ async fn bare_proxy(upstream: SocketAddr) -> Result<(), Error> {
     .await
 }
 
-/// The upstream of both: 990 bytes, or a stream of events.
+/// The upstream of both sides. It sends 990 bytes or a stream of events.
 fn start_stub() -> Result<SocketAddr, Error> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     std::thread::spawn(move || {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        // In the runtime, which `from_std` asks for.
+        // `from_std` needs the runtime.
         runtime.block_on(async {
             let listener = TcpListener::from_std(listener)?;
             serve(listener, |request| async {
@@ -367,7 +367,7 @@ where
     }
 }
 
-/// Minimum, median and maximum.
+/// Returns minimum, median and maximum.
 fn spread(mut samples: Vec<f64>) -> (f64, f64, f64) {
     samples.sort_by(f64::total_cmp);
     (samples[0], samples[samples.len() / 2], samples[samples.len() - 1])

@@ -1,8 +1,8 @@
-//! What each layer adds to a service that does nothing, beside that service in the same run.
+//! Measures what each layer adds to a service that does nothing.
 //!
-//! `cargo bench --bench layers`. On a machine whose speed drifts, quote the table at the end: there
-//! the two sides take turns, a few microseconds each. Allocations are counted by
-//! `cargo test --test allocations -- --nocapture`.
+//! `cargo bench --bench layers`. Quote the table at the end if the speed of the machine drifts. Its two
+//! sides take turns of a few microseconds. `cargo test --test allocations -- --nocapture` counts the
+//! allocations.
 
 #[path = "../tests/support/pass.rs"]
 mod pass;
@@ -41,7 +41,7 @@ criterion_group! {
 }
 criterion_main!(benches);
 
-/// More than the verified tokens of one cache, so that each is new when its turn comes again.
+/// More tokens than the cache of verified tokens holds. Each is new when it is used again.
 const NEW_TOKENS: usize = 64;
 
 fn layers(criterion: &mut Criterion) {
@@ -53,7 +53,7 @@ fn layers(criterion: &mut Criterion) {
     beside_bare(criterion, "stalled reader", StalledReaderLayer::new(), &warm);
     beside_bare(criterion, "request id", RequestIdLayer::new(), &warm);
     beside_bare(criterion, "access log, own writer", pass::access_log(), &warm);
-    beside_bare(criterion, "access log, nobody listens", AccessLogLayer::new(), &warm);
+    beside_bare(criterion, "access log, no subscriber", AccessLogLayer::new(), &warm);
     beside_bare(criterion, "auth, token seen before", pass::auth(&signer), &warm);
     beside_bare(criterion, "payload, document read", PayloadLayer::new(), &warm);
     let ruled = (PayloadLayer::new(), pass::model_rules());
@@ -128,7 +128,7 @@ fn whole(
         .hf_token(pass::hf_token())
 }
 
-/// The table of differences: rounds of a few requests, bare and layered by turns.
+/// Prints the table of differences. Rounds of a few requests alternate between both sides.
 fn in_turns(_: &mut Criterion) {
     let signer = Signer::rs256();
     let warm = signer.sign(&token::claims());
@@ -139,7 +139,7 @@ fn in_turns(_: &mut Criterion) {
     turns("stalled reader", StalledReaderLayer::new(), &warm);
     turns("request id", RequestIdLayer::new(), &warm);
     turns("access log, own writer", pass::access_log(), &warm);
-    turns("access log, nobody listens", AccessLogLayer::new(), &warm);
+    turns("access log, no subscriber", AccessLogLayer::new(), &warm);
     turns("auth, token seen before", pass::auth(&signer), &warm);
     turns("payload, document read", PayloadLayer::new(), &warm);
     turns("payload and model rules", (PayloadLayer::new(), pass::model_rules()), &warm);
@@ -183,7 +183,7 @@ where
     println!("{name:<28} {:>8.0} ({:.0} to {:.0})", at(2), at(1), at(3));
 }
 
-/// Nanoseconds a request. The requests are made before the clock starts.
+/// Returns the nanoseconds of a request. The requests are made before the clock starts.
 fn round<S, B>(service: &mut S, token: &str) -> f64
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>,

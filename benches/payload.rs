@@ -1,5 +1,5 @@
-//! Reading a chat body: this crate's document beside `serde_json::Value`; and the worst bodies
-//! within the default limits, through all that looks into them.
+//! Measures the parsing of a chat body beside `serde_json::Value`. Also measures the most expensive bodies
+//! within the default limits through all layers that read them.
 //!
 //! `cargo bench --bench payload`
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tower_inference::payload::Document;
 
-/// A chat body of `length` bytes, as OpenAI's client writes it: turns of about 130 bytes.
+/// Returns a chat body of `length` bytes in turns of about 130 bytes, as OpenAI's client writes it.
 fn chat(length: usize) -> Bytes {
     let mut body = String::from(r#"{"model":"meta-llama/Llama-3.3-70B-Instruct","messages":["#);
     let last = r#"{"role":"user","content":""#;

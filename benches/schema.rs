@@ -1,7 +1,7 @@
-//! A verdict on the payload's own document, beside the same schema on `serde_json::Value`.
+//! Measures the validation of the payload's document beside that of a `serde_json::Value`.
 //!
-//! `cargo bench --bench schema`. The two sides take turns, a few microseconds each, so that a machine
-//! whose speed drifts is fair to both. What is read before is in `benches/peers`.
+//! `cargo bench --bench schema`. The two sides take turns of a few microseconds so that a drift of the
+//! machine's speed affects both. `benches/peers` includes the parsing.
 
 #[path = "../tests/support/chat.rs"]
 mod chat;

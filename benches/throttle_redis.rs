@@ -1,8 +1,8 @@
-//! Decisions through a real server on loopback: with leases, beside one script call per request.
+//! Measures decisions through a server on loopback, with leases and with one script call per request.
 //!
 //! `cargo bench --bench throttle_redis` starts `redis-server` (or what `REDIS_SERVER` names) on a
-//! free port and drives one layer of each kind in turn. Quote the ratio: both sides of each were
-//! measured within the same second.
+//! free port and drives one layer of each kind in turn. Quote the ratio because both sides are measured
+//! within one second.
 
 use std::{
     convert::Infallible,
@@ -29,14 +29,14 @@ use tower_inference::{
 };
 
 const ROUNDS: usize = 11;
-/// Requests of one side in one round.
+/// The requests of one side in a round.
 const REQUESTS: usize = 4_000;
 const CALLERS: usize = 8;
-/// Requests under way at a time.
+/// The requests in flight at a time.
 const LANES: usize = 16;
 const LEASES: [u32; 3] = [10, 100, 1_000];
 
-/// Stopped when it is dropped.
+/// A server. Dropping it stops the process.
 struct Server(Child);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -89,7 +89,7 @@ async fn compare(single: &ThrottleLayer, leasing: &ThrottleLayer, lease: u32) {
     );
 }
 
-/// Decisions per second.
+/// Returns the decisions per second.
 async fn measure(layer: &ThrottleLayer) -> f64 {
     let callers: Arc<[Arc<Identity>]> = (0..CALLERS)
         .map(|caller| {
@@ -122,7 +122,7 @@ async fn measure(layer: &ThrottleLayer) -> f64 {
 fn layer(port: u16, lease: u32) -> Result<ThrottleLayer, Box<dyn Error>> {
     let address = Secret::new(format!("redis://127.0.0.1:{port}"));
     let store = RedisStore::single(address, Secret::new("0123456789abcdef0123456789abcdef"))?
-        // So that no side falls back to local shares on a busy machine.
+        // A busy machine must not cause the outage policy.
         .decision_timeout(Duration::from_secs(5))
         .lease(lease);
     let limit = Limit::per_identity(Rate::per_second(1_000_000_000));

@@ -1,4 +1,4 @@
-//! The JSON edits that a gateway for chats does, beside the same done on `serde_json::Value`.
+//! Measures the JSON edits of a chat gateway beside the same edits of a `serde_json::Value`.
 //!
 //! `cargo bench --bench transform`
 
@@ -21,7 +21,7 @@ use tower_inference::{
     transform::{ModelAliases, TransformLayer},
 };
 
-/// A chat body of `length` bytes.
+/// Returns a chat body of `length` bytes.
 fn chat(length: usize, head: &str, tail: &str) -> Bytes {
     let mut body = format!(r#"{{{head},"messages":["#);
     let last = r#"{"role":"user","content":""#;
@@ -40,7 +40,7 @@ fn pointer(text: &str) -> Pointer {
     text.parse().unwrap()
 }
 
-/// An alias, the limit of tokens, a default, and the usage of a stream.
+/// Edits: an alias, an output limit, a default and the usage of a stream.
 fn layer() -> TransformLayer {
     TransformLayer::new()
         .model_aliases(ModelAliases::new([("small", "meta-llama/Llama-3.1-8B-Instruct")]))
@@ -49,7 +49,7 @@ fn layer() -> TransformLayer {
         .include_usage()
 }
 
-/// The same, but for what only a reader of the bytes can do.
+/// The same edits on a value, except those that only a reader of the bytes can do.
 fn on_value(body: &[u8]) -> Vec<u8> {
     let mut value: Value = serde_json::from_slice(body).unwrap();
     if value["model"] == "small" {
@@ -67,7 +67,7 @@ fn on_value(body: &[u8]) -> Vec<u8> {
     serde_json::to_vec(&value).unwrap()
 }
 
-/// Takes the request, and looks into its document if it is told to.
+/// Takes the request. Reads its document if the flag is set.
 #[derive(Clone, Copy)]
 struct Upstream {
     reads: bool,

@@ -1,5 +1,5 @@
-//! Bodies of 8 MiB that are made to cost time. Each is read by `serde_json` and by this crate by
-//! turns; the least time of each counts, and the ratio is printed.
+//! Bodies of 8 MiB that are made to cost time. `serde_json` and this crate read each of them in turn.
+//! The bench prints the ratio of the shortest times.
 
 use std::{
     convert::Infallible,
@@ -62,7 +62,7 @@ fn timed<T>(run: impl FnOnce() -> T) -> Duration {
     took
 }
 
-/// The body through all layers that look into it. The upstream answers at once.
+/// Sends the body through all layers that read it. The upstream responds at once.
 fn pass(body: &Bytes) -> u16 {
     let layers = (
         PayloadLayer::new(),
@@ -130,7 +130,7 @@ fn cases() -> Vec<(&'static str, Bytes)> {
     ]
 }
 
-/// An object of a model, and of as many parts as there is room for.
+/// Returns an object with a model and as many members as fit.
 fn body(part: &dyn Fn(usize) -> String, open: &str, close: &str) -> Bytes {
     const NODES: usize = 700_000;
     let mut text = format!("{{\"model\":\"org/model\",{open}");

@@ -1,7 +1,7 @@
-//! What it costs to read a chat body and to judge it by a schema, here and with others.
+//! Measures the parsing and validation of a chat body beside other crates.
 //!
-//! `cargo run --release` in this folder. All take turns, a few calls each, so that a machine whose speed
-//! drifts is fair to all of them. Allocations are counted in a call of its own.
+//! `cargo run --release` in this folder. All sides take turns of a few calls so that a drift of the
+//! machine's speed affects all of them. A separate call counts the allocations.
 
 #[path = "../../../tests/support/chat.rs"]
 mod chat;
@@ -47,7 +47,10 @@ fn main() {
 
 fn contenders<'a>(schema: &'a Schema, validator: &'a Validator) -> Vec<Contender<'a>> {
     vec![
-        ("payload document", Box::new(|body| Document::parse(body.clone()).unwrap().value_count() > 0)),
+        (
+            "payload document",
+            Box::new(|body| Document::parse(body.clone()).unwrap().value_count() > 0),
+        ),
         (
             "payload document + schema",
             Box::new(|body| schema.is_valid(&Document::parse(body.clone()).unwrap())),
@@ -68,7 +71,7 @@ fn contenders<'a>(schema: &'a Schema, validator: &'a Validator) -> Vec<Contender
     ]
 }
 
-/// Takes any body, and says that all is well.
+/// Accepts any body.
 #[derive(Clone)]
 struct Bare;
 
@@ -86,7 +89,7 @@ impl<B> Service<Request<B>> for Bare {
     }
 }
 
-/// Makes a request and hands it in. Nothing waits, as the body is there.
+/// Makes a request and sends it. Its body is complete, so nothing waits.
 fn call<S, B>(service: &mut S, body: &Bytes) -> bool
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>,
@@ -111,7 +114,7 @@ fn sonic(body: &[u8]) -> sonic_rs::Value {
     sonic_rs::from_slice(body).unwrap()
 }
 
-/// The validator has no eyes for sonic-rs' values.
+/// The validator cannot read the values of sonic-rs.
 fn convert(value: &sonic_rs::Value) -> Value {
     match value.get_type() {
         JsonType::Null => Value::Null,

@@ -1,8 +1,8 @@
-//! What the cache costs and what it keeps, here and with others.
+//! Measures the time, the hit ratio and the memory of the cache beside other crates.
 //!
-//! `cargo run --release --bin cache` in this folder. In the first part all take turns, so that a machine
-//! whose speed drifts is fair to all of them; an answer is read to its end. `-- memory 1024` fills a
-//! gibibyte with answers of so many bytes in place of it, and says what that takes.
+//! `cargo run --release --bin cache` in this folder. In the first part all sides take turns so that a
+//! drift of the machine's speed affects all of them. Each response is read to its end. `-- memory 1024`
+//! fills a gibibyte with responses of 1,024 bytes instead and prints the memory.
 
 use std::{
     collections::VecDeque,
@@ -30,7 +30,7 @@ use tower_inference::{
 };
 
 const ROUNDS: usize = 200;
-/// Requests of a turn.
+/// The requests of a turn.
 const REQUESTS: usize = 32;
 const EVENT: usize = 160;
 
@@ -48,7 +48,7 @@ fn main() {
     zipf();
 }
 
-// === What a request costs ===
+// === The time of a request ===
 
 fn costs(size: usize) {
     let upstream = Upstream::of(size);
@@ -116,7 +116,7 @@ fn costs(size: usize) {
     }
 }
 
-/// One after another, in nanoseconds of each.
+/// Returns the nanoseconds of each request, one after another.
 fn timed<S, B>(service: &mut S, requests: Vec<Request<Payload>>) -> f64
 where
     S: Service<Request<Payload>, Response = Response<B>, Error = Infallible>,
@@ -130,7 +130,7 @@ where
     start.elapsed().as_nanos() as f64 / many
 }
 
-/// All under way before the first is read, in nanoseconds of each.
+/// Returns the nanoseconds of each request. All are in flight before the first is read.
 fn together<S, B>(service: &S, requests: Vec<Request<Payload>>) -> f64
 where
     S: Service<Request<Payload>, Response = Response<B>, Error = Infallible> + Clone,
@@ -175,7 +175,7 @@ where
     }
 }
 
-/// To the end, in bytes.
+/// Reads a body to its end and returns its bytes.
 fn read(body: impl Body<Data = Bytes>) -> usize {
     let mut cx = Context::from_waker(Waker::noop());
     let mut body = pin!(body);
@@ -198,12 +198,12 @@ fn layer() -> CacheLayer {
     CacheLayer::new("bench", Scope::Shared).cacheable(Cacheable::always())
 }
 
-/// Answers at once, in pieces.
+/// An upstream that responds at once in pieces.
 #[derive(Clone)]
 struct Upstream {
     pieces: Arc<[Bytes]>,
     kind: &'static str,
-    // Each answer in memory of its own.
+    // Each response has memory of its own.
     copies: bool,
     calls: Arc<AtomicU64>,
 }
@@ -214,7 +214,7 @@ struct Answer {
 }
 
 impl Upstream {
-    /// So many bytes in one piece.
+    /// This number of bytes in one piece.
     fn of(size: usize) -> Self {
         const AROUND: usize = 90;
         let text = "x".repeat(size - AROUND);
@@ -224,7 +224,7 @@ impl Upstream {
         Self::new(vec![answer.into()], "application/json")
     }
 
-    /// About so many bytes, in events of some.
+    /// About this number of bytes in events.
     fn events(size: usize) -> Self {
         let text = "x".repeat(EVENT - 62);
         let event = format!(
@@ -244,7 +244,7 @@ impl Upstream {
         self.pieces.len() as f64
     }
 
-    /// A chat whose document has been read, as the payload layer leaves it.
+    /// A chat whose document is parsed, as the payload layer forwards it.
     fn request(&self, number: u64) -> Request<Payload> {
         let stream = self.kind == "text/event-stream";
         let body = format!(
@@ -296,10 +296,10 @@ impl Body for Answer {
     }
 }
 
-// === What is kept ===
+// === The hit ratio and the memory ===
 
-/// Asks by Zipf's law for more than there is room for, and says how many hit, here and with moka of
-/// the same weight.
+/// Requests more responses than fit, distributed by Zipf's law. Prints the hit ratio beside that of moka
+/// with the same weight.
 fn zipf() {
     const KEYS: usize = 100_000;
     const ASKED: usize = 400_000;
@@ -313,7 +313,7 @@ fn zipf() {
         let sums: Vec<f64> = weights.collect();
         for share in [100, 20] {
             let upstream = Upstream::of(SIZE);
-            // What one answer weighs here is told by the layer itself.
+            // The layer reports the weight of a response.
             let one = layer();
             run(&mut one.layer(upstream.clone()), upstream.request(0));
             let room = one.bytes() * (KEYS / share) as u64;
@@ -353,7 +353,7 @@ fn zipf() {
     }
 }
 
-/// Fills a gibibyte, and says what the process has grown by.
+/// Fills a gibibyte and prints the growth of the process.
 fn memory(size: usize) {
     let upstream = Upstream { copies: true, ..Upstream::of(size) };
     let layer = layer().memory(bounds().max_bytes(1 << 30));

@@ -1,8 +1,8 @@
-//! What it costs to let a request pass a limit, here and with others.
+//! Measures a request that passes a limit beside other crates.
 //!
-//! `cargo run --release --bin throttle` in this folder. All take turns, some calls each, so that a machine
-//! whose speed drifts is fair to all of them. Nothing is refused: what is measured is the pass path, and
-//! the requests are made before the clock starts. Allocations are counted in a round of its own.
+//! `cargo run --release --bin throttle` in this folder. All sides take turns of some calls so that a drift
+//! of the machine's speed affects all of them. No request is rejected. The requests are made before the
+//! clock starts. A separate round counts the allocations.
 
 use std::{
     convert::Infallible,
@@ -24,23 +24,24 @@ use tower_governor::{
 };
 use tower_inference::{
     context::RequestContext,
-    limits::{Limit, LimitHeaders, Rate, RequestHead}, throttle::ThrottleLayer,
+    limits::{Limit, LimitHeaders, Rate, RequestHead},
+    throttle::ThrottleLayer,
 };
 
-/// Lets callers of these numbers pass, and says how many nanoseconds each took.
+/// Sends requests of these callers and returns the nanoseconds of each.
 type Worker = Box<dyn FnMut(&[u64]) -> f64 + Send>;
 
-/// Workers of one contender share what they count.
+/// The workers of one side share its counters.
 type Contender = (&'static str, Box<dyn Fn() -> Worker>);
 
-/// Calls of a round.
+/// The calls of a round.
 const CALLS: usize = 64;
 const ROUNDS: usize = 2_000;
 
 fn main() {
     for keys in [1_000, 1_000_000] {
         let contenders = contenders();
-        // All keys are there before the first turn.
+        // All keys exist before the first turn.
         for (_, make) in &contenders {
             let mut worker = make();
             for first in (0..keys).step_by(CALLS) {
@@ -59,14 +60,14 @@ fn contenders() -> Vec<Contender> {
         ("a request, bare", layered(Identity::new())),
         ("governor alone, no request", governor_alone()),
         ("a request, one limit", layered(ours(1).headers(LimitHeaders::Off))),
-        ("a request, one limit and its fields", layered(ours(1))),
+        ("a request, one limit and its headers", layered(ours(1))),
         ("a request, four limits", layered(ours(4).headers(LimitHeaders::Off))),
         ("a request, tower_governor", layered(theirs())),
     ]
 }
 
 fn ours(limits: usize) -> ThrottleLayer {
-    // Two by the caller, two by all: what a usage plan of API Gateway has.
+    // Two limits by caller and two global ones, as in a usage plan of API Gateway.
     let rate = || Rate::per_second(1_000_000_000).burst(1_000_000_000);
     let caller =
         |head: &RequestHead<'_>| head.extensions().get::<u64>().map(|key| key.to_le_bytes());
@@ -129,7 +130,7 @@ where
     })
 }
 
-/// With the context that the outermost layer of a stack makes.
+/// Returns a request with the context that the outermost layer of a stack makes.
 fn request(caller: u64) -> Request<()> {
     let mut request = Request::new(());
     request.extensions_mut().insert(RequestContext::new());
@@ -137,7 +138,7 @@ fn request(caller: u64) -> Request<()> {
     request
 }
 
-/// Says that all is well.
+/// Responds with 200.
 #[derive(Clone)]
 struct Bare;
 
@@ -183,7 +184,7 @@ fn compare(contenders: &[Contender], keys: u64, threads: usize) {
     }
     for (((name, _), workers), times) in contenders.iter().zip(&mut workers).zip(&mut times) {
         let callers = callers(&mut seed, keys);
-        // The requests, and the list of them, are made in the same call.
+        // The requests and their list are made in the same call.
         let made = allocation_counter::measure(|| {
             let requests: Vec<_> = callers.iter().copied().map(request).collect();
             drop(black_box(requests));
@@ -199,7 +200,7 @@ fn compare(contenders: &[Contender], keys: u64, threads: usize) {
     }
 }
 
-/// One turn, of all threads at once.
+/// One turn of all threads at once.
 fn round(workers: &mut [Worker], callers: &[Vec<u64>]) -> f64 {
     if let [worker] = workers {
         return worker(&callers[0]);
@@ -222,10 +223,10 @@ fn round(workers: &mut [Worker], callers: &[Vec<u64>]) -> f64 {
     })
 }
 
-/// Some numbers below `keys`, in no order.
+/// Returns numbers below `keys` in random order.
 fn callers(seed: &mut u64, keys: u64) -> Vec<u64> {
     let next = || {
-        // Knuth's linear congruential generator for 64 bits.
+        // Knuth's linear congruential generator of 64 bits.
         *seed =
             seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (*seed >> 33) % keys
