@@ -244,7 +244,7 @@ fn contradictions_are_refused() {
         refused("--hf-token-env A --hf-token-file b"),
         "give either --hf-token-env or --hf-token-file"
     );
-    assert_eq!(refused("--tls-cert c"), "--tls-cert and --tls-key go together");
+    assert_eq!(refused("--tls-cert c"), "--tls-cert and --tls-key need each other");
     assert_eq!(refused("--check-model m"), "--check-model needs --check");
 }
 

@@ -1,7 +1,7 @@
 //! Finds the address of a client, also behind proxies.
 //!
 //! Limits and load bounds count by the address of a client. The connection has that address unless a
-//! proxy stands in front. A [`PeerAddress`] reads it from an extension of the request and, behind
+//! proxy is in front. A [`PeerAddress`] reads it from an extension of the request and, behind
 //! proxies that you name, from the header that they write. The server puts the [`SocketAddr`] of the
 //! connection into the extensions of each request.
 

@@ -65,13 +65,8 @@ pub(super) fn mask(prefix: u8) -> u128 {
 impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(text) => write!(
-                f,
-                "`{text}` is neither an address nor a network; write 10.0.0.0/8 or fd00::/8"
-            ),
-            Self::BitsBeyondPrefix(text) => {
-                write!(f, "`{text}` has bits beyond its prefix; set them to zero")
-            }
+            Self::Malformed(text) => write!(f, "`{text}` is neither an address nor a network"),
+            Self::BitsBeyondPrefix(text) => write!(f, "`{text}` has bits beyond its prefix"),
         }
     }
 }

@@ -15,13 +15,9 @@ pub enum RedisError {
 impl fmt::Display for RedisError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Address => {
-                "expected an address of the form redis://host[:port][/db] or rediss://…"
-            }
-            Self::Insecure => {
-                "the address must not turn off the check of the server's name; remove `#insecure`"
-            }
-            Self::Certificate => "expected certificates in PEM",
+            Self::Address => "the address of the redis server cannot be read",
+            Self::Insecure => "the address turns off the check of the server's name",
+            Self::Certificate => "the certificates cannot be read",
         })
     }
 }

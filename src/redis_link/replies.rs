@@ -138,7 +138,7 @@ impl Messages {
         Ok(0)
     }
 
-    /// Handles a length or a count. `None` stands for a negative one.
+    /// Handles a length or a count. `None` is a negative one.
     fn number(&mut self, kind: u8, number: Option<u64>) -> Result<u64, Breach> {
         let Some(number) = number else {
             return if matches!(kind, b'$' | b'*' | b'~') {

@@ -95,7 +95,7 @@ impl Scrubber {
     /// Returns `text` with each secret replaced by `[redacted]`.
     #[must_use]
     pub fn scrub<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        // Only ASCII is taken out, so that what is left is text.
+        // Only ASCII is replaced, so the rest stays UTF-8.
         let scrubbed = self.redacted(text.as_bytes()).map(String::from_utf8);
         match scrubbed {
             None => Cow::Borrowed(text),
@@ -304,12 +304,12 @@ impl Iterator for Unescaped<'_> {
             _ if *first == b'%' => (u32::from(b'%'), 1),
             [b'x', high, low, ..] if is_hex(&[*high, *low]) => (number(&[*high, *low]), 4),
             [b'u', a, b, c, d, ..] if is_hex(&[*a, *b, *c, *d]) => (number(&[*a, *b, *c, *d]), 6),
-            // Not letters: they stand for controls.
+            // An escaped letter is a control character.
             [byte, ..] if !byte.is_ascii_alphanumeric() => (u32::from(*byte), 2),
             _ => (u32::from(b'\\'), 1),
         };
         self.at += length;
-        // No secret has what is beyond ASCII, so any byte that is not ASCII stands for it.
+        // A secret is ASCII. Any byte beyond ASCII serves for other characters.
         Some((start, u8::try_from(byte).unwrap_or(u8::MAX)))
     }
 }
@@ -383,7 +383,7 @@ mod tests {
                         let text = format!("Basic {encoded}.");
                         assert!(scrubber.is_in(text.as_bytes()), "{whole} {text}");
                         let left = scrubber.scrub(&text).replace(REDACTED, "").replace('=', "");
-                        // What is left is of what is around: no character has a bit of the token.
+                        // The rest encodes the surrounding text only. No character has a bit of the token.
                         let around = before.len() * 8 / 6 + (after.len() * 8).div_ceil(6);
                         assert!(left.len() <= "Basic .".len() + around, "{whole} {text} {left}");
                     }

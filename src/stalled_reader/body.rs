@@ -17,7 +17,7 @@ use super::readers::{Occupied, Readers};
 pub struct ResponseBody {
     // `None` for a body without frames.
     guarded: Option<Occupied>,
-    // What the inner body said after it was last polled: servers ask after each frame.
+    // The inner body's value after its last poll. Servers read it after each frame.
     is_end_stream: bool,
     // Whether the error was returned.
     failed: bool,

@@ -122,7 +122,7 @@
 //! A response without usage counts a quarter of its bytes if the form is unknown. A reported output
 //! is then bounded by the bytes of the response or by the reserved limit, whichever is larger.
 //!
-//! The upstream's usage is believed within these bounds:
+//! The upstream's usage is accepted within these bounds:
 //!
 //! | count | bound |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! The generic cell rate algorithm of governor, over state that is ours.
+//! Runs governor's generic cell rate algorithm on our own state.
 
 use std::{
     cell::Cell,

@@ -50,7 +50,7 @@ impl Subject {
     }
 
     /// Names an address of [`Limit::per_peer`](crate::limits::Limit::per_peer). An IPv6 address
-    /// stands for its whole prefix.
+    /// represents its whole prefix.
     #[must_use]
     pub const fn address(address: IpAddr) -> Self {
         Self::new(SubjectKind::Address(address))

@@ -15,7 +15,7 @@ pub(super) struct DeliveredText {
 
 /// The least number of tokens in the text of one TGI event that makes the estimate exceed one token.
 const ESTIMATE_EXCEEDS_ONE: u64 = 2;
-/// The same for the least number of tokens. No vocabulary has a token of so much text.
+/// The same for the least number of tokens. No vocabulary has a token of this length.
 const LEAST_EXCEEDS_ONE: u64 = 8;
 
 impl DeliveredText {
