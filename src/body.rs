@@ -146,8 +146,8 @@ pub trait Watch {
 pin_project! {
     /// A body that is watched to its end.
     ///
-    /// The end is reported as soon as it is certain because a server stops polling there. That is
-    /// with the last frame when the body then says `is_end_stream`. A body that has delivered its
+    /// The end is reported as soon as it is certain because a server stops polling there. The last frame
+    /// is the end if the body then says `is_end_stream`. A body that has delivered its
     /// announced length is complete even when it is dropped then, as HTTP/1.1 servers do. Over
     /// HTTP/2 trailers or an error may still follow.
     #[derive(Debug)]
@@ -177,7 +177,7 @@ impl<B: Body<Data = Bytes>, W: Watch> WatchedBody<B, W> {
     }
 
     /// Watches the body of a response to `method`. Servers send no body in response to HEAD or with
-    /// 1xx, 204 and 304 (RFC 9110 section 6.4.1). Such a body ends with this call.
+    /// 1xx, 204 and 304 (RFC 9110 section 6.4.1). A body of this kind ends with this call.
     pub fn of_response(response: Response<B>, method: &Method, watch: W) -> Response<Self> {
         let (parts, body) = response.into_parts();
         let mut watched = Self::new(body, watch);

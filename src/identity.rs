@@ -1,5 +1,9 @@
 //! The identity of a caller and the proof of it.
 //!
+//! Limits, cache scopes, model rules and logs need to know the caller. An outer layer such as
+//! `AuthLayer` verifies the credentials once. It puts the [`Identity`] into the
+//! [`RequestContext`](crate::context::RequestContext). Your own authentication can do the same.
+//!
 //! ```
 //! use tower_inference::identity::{Identity, Proof};
 //!
@@ -31,12 +35,12 @@ pub enum Proof {
     ApiKey,
     /// An AWS Signature Version 4.
     AwsIam,
-    /// Another way, under a stable name.
+    /// Another proof with a stable name.
     Other(&'static str),
 }
 
 impl Proof {
-    /// Returns a short stable name, which logs and keys use.
+    /// Returns a short stable name for logs and keys.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -92,7 +96,7 @@ impl Identity {
         self
     }
 
-    /// Adds a claim, replacing one of the same name.
+    /// Adds a claim. Replaces one of the same name.
     #[must_use]
     pub fn with_claim(mut self, name: impl Into<Box<str>>, value: impl Into<Value>) -> Self {
         self.claims.insert(name.into(), value.into());
@@ -138,13 +142,13 @@ impl Identity {
         &self.issuer
     }
 
-    /// Returns the subject, unique within the issuer.
+    /// Returns the subject. It is unique within the issuer.
     #[must_use]
     pub const fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// Returns the tenant, if the credential names one.
+    /// Returns the tenant. `None` if the credential names none.
     #[must_use]
     pub fn tenant(&self) -> Option<&str> {
         self.tenant.as_deref()
@@ -155,7 +159,7 @@ impl Identity {
         self.scopes.iter().map(AsRef::as_ref)
     }
 
-    /// Returns whether `scope` was granted, compared exactly (RFC 6749 section 3.3).
+    /// Returns whether `scope` was granted. Scopes are compared exactly (RFC 6749 section 3.3).
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes().any(|own| own == scope)
@@ -167,13 +171,13 @@ impl Identity {
         self.claims.get(name).or_else(|| self.credential.as_ref()?.parsed().get(name))
     }
 
-    /// Returns when the credential expires, if it does.
+    /// Returns when the credential expires. `None` if it does not.
     #[must_use]
     pub const fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
     }
 
-    /// Returns the principal, which distinguishes this caller from every other.
+    /// Returns the principal. It distinguishes this caller from every other.
     #[must_use]
     pub const fn principal(&self) -> Principal<'_> {
         Principal { proof: self.proof, issuer: &self.issuer, subject: &self.subject }
@@ -249,11 +253,11 @@ pub struct Principal<'a> {
     pub proof: Proof,
     /// The issuer that vouches for the identity.
     pub issuer: &'a str,
-    /// The subject, unique within the issuer.
+    /// The subject. It is unique within the issuer.
     pub subject: &'a str,
 }
 
-/// Formats `proof:issuer#subject` for people. An issuer may contain `#`, so this is no key.
+/// Formats `proof:issuer#subject` for people. It is not a key because an issuer may contain `#`.
 impl fmt::Display for Principal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}#{}", self.proof.as_str(), self.issuer, self.subject)

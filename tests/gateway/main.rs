@@ -32,10 +32,10 @@ mod client;
 mod closing;
 mod demo;
 mod drain;
+mod failed_authentications;
 mod flags;
 mod heads;
 mod limits;
-mod patience;
 #[allow(dead_code, reason = "shared with the attacks")]
 mod process;
 mod proxy;
@@ -46,10 +46,10 @@ mod redis;
 mod replay;
 mod server;
 mod shared;
-mod strangers;
 mod stub;
 #[path = "../support/token.rs"]
 mod token;
+mod upstream_timeouts;
 #[path = "../redis/wire.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests of the store")]
 mod wire;

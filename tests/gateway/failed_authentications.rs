@@ -1,4 +1,4 @@
-//! What strangers may try: `--auth-failures` and `--trusted-proxy`, over real HTTP.
+//! Failed authentications: `--auth-failures` and `--trusted-proxy` over HTTP.
 
 #[cfg(target_os = "linux")]
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

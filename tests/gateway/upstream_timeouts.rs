@@ -1,4 +1,4 @@
-//! How long the gateway waits for a response: `--upstream-head-timeout` and its like.
+//! The timeouts of responses: `--upstream-head-timeout` and the others.
 
 use bytes::Bytes;
 use http::StatusCode;
