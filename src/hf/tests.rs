@@ -34,13 +34,13 @@ fn every_documented_request_header_is_removed() {
         assert!(is_stripped(&format!("x-any-{name}")), "{name}");
         count += 1;
     }
-    for reason in ["identity and address", "route by them", "choose who pays"] {
+    for reason in ["identity and address", "route by them", "choose a model", "choose who pays"] {
         for name in documented(reason) {
             assert!(is_stripped(&name.replace('*', "any")), "{name}");
             count += 1;
         }
     }
-    assert_eq!(count, 47);
+    assert_eq!(count, 61);
     for name in ["x-amz-date", "expect", "trailer", "x_api_key", "remote_user", "any_name"] {
         assert!(is_stripped(name), "{name}");
     }

@@ -90,6 +90,7 @@
 //! | `x-amz-*`, every name that ends in `access-key`, `api-key`, `apikey`, `assertion`, `authorization`, `cookie`, `credential`, `credentials`, `jwt`, `password`, `secret`, `subscription-key`, `token` | are credentials |
 //! | `forwarded`, `x-forwarded-*`, `x-original-*`, `x-real-ip`, `x-client-ip`, `true-client-ip`, `cf-connecting-ip`, `x-auth-*`, `x-authent*`, `x-remote-*`, `remote-*`, `x-amzn-*`, `x-ms-client-principal*`, `x-ms-token-*`, `x-goog-iap-*`, `x-goog-authenticated-user-*`, `cf-access-*`, `x-pomerium-*`, `x-vouch-*`, `x-webauth-*`, `tailscale-user-*`, `client-cert*`, `x-client-cert*`, `ssl-client-*`, `x-ssl-client-*`, `x-arr-clientcert`, `x-consumer-*` | state the identity or the address of the caller |
 //! | `via`, `x-host`, `x-rewrite-url` | proxies and some upstreams act on them |
+//! | `azureml-*`, `mm-model-id`, `mm-vmodel-id`, `model`, `routing-strategy`, `x-selected-model`, `x-data-parallel-rank`, `x-gateway-*`, `x-ai-eg-*`, `x-portkey-*`, `x-litellm-*`, `helicone-*`, `cf-aig-*` | choose a model, a replica or a provider behind the upstream |
 //! | `x-request-id`, `traceparent`, `tracestate` | correlate the records of a request; `RequestIdLayer` sets them |
 //! | `access-control-*`, `apigw-*`, `date`, `grpc-*`, `origin` | browsers, gateways and gRPC act on them |
 //!

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use http::Request;
 
-use super::deterministic::is_deterministic;
+use super::{deterministic::is_deterministic, stateful::is_stateful};
 use crate::{cache::settings::Function, payload::Payload};
 
 /// The requests that share responses.
@@ -23,12 +23,17 @@ impl Cacheable {
     ///
     /// They have a `temperature` of zero, a `seed` or `do_sample: false`. Requests for embeddings,
     /// rankings, classes and tokens are deterministic as well, which their path shows.
+    ///
+    /// A request is never selected if the server keeps state for it or looks something up: a
+    /// `conversation`, `background`, `store` and `container`, hosted tools such as `web_search`, and
+    /// searches such as `web_search_options`.
     #[must_use]
     pub const fn deterministic() -> Self {
         Self(Rule::Deterministic)
     }
 
-    /// Selects all requests. A sampled response is then sampled once.
+    /// Selects all requests except the stateful ones that
+    /// [`deterministic`](Self::deterministic) excludes. A sampled response is then sampled once.
     #[must_use]
     pub const fn always() -> Self {
         Self(Rule::Always)
@@ -46,9 +51,13 @@ impl Cacheable {
             Rule::Deterministic => {
                 let path = request.uri().path();
                 let document = request.body().document();
-                document.is_ok_and(|document| is_deterministic(path, document.root()))
+                document.is_ok_and(|document| {
+                    is_deterministic(path, document.root()) && !is_stateful(document.root())
+                })
             }
-            Rule::Always => true,
+            Rule::Always => {
+                !request.body().document().is_ok_and(|document| is_stateful(document.root()))
+            }
             Rule::By(is_cacheable) => is_cacheable(request),
         }
     }

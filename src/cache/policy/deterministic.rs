@@ -19,15 +19,23 @@ pub(crate) fn is_deterministic(path: &str, root: Node<'_>) -> bool {
         || says("do_sample", |sample| sample.as_bool() == Some(false))
 }
 
-/// Returns whether the path belongs to a route without sampling: of OpenAI, of TEI or a pipeline of
-/// Hugging Face.
+/// Returns whether the path belongs to a route without sampling: of OpenAI, Anthropic, TEI, TGI, vLLM or
+/// llama.cpp, or to a pipeline of Hugging Face.
 fn never_samples(path: &str) -> bool {
-    const ROUTES: [&str; 10] = [
+    const ROUTES: [&str; 18] = [
+        "/chat_tokenize",
+        "/classify",
+        "/count_tokens",
+        "/decode",
+        "/detokenize",
         "/embed",
         "/embed_all",
         "/embed_sparse",
+        "/embedding",
         "/embeddings",
+        "/input_tokens",
         "/moderations",
+        "/pooling",
         "/predict",
         "/rerank",
         "/score",
@@ -100,6 +108,14 @@ mod tests {
             "/hf-inference/models/org/name/pipeline/feature-extraction",
             "/models/org/name/v1/embeddings",
             "/rerank",
+            "/classify",
+            "/pooling",
+            "/embedding",
+            "/decode",
+            "/detokenize",
+            "/chat_tokenize",
+            "/v1/messages/count_tokens",
+            "/v1/responses/input_tokens",
         ] {
             assert!(at(path, r#"{"input":"x"}"#), "{path}");
         }

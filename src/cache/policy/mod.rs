@@ -4,6 +4,7 @@ mod cacheable;
 mod control;
 mod deterministic;
 mod output_limit;
+mod stateful;
 mod status;
 mod storable;
 

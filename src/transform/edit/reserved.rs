@@ -52,7 +52,7 @@ mod tests {
         let ends =
             docs.split_once("every name that ends in ").unwrap().1.split_once(" |").unwrap().0;
         let ends = quoted(ends);
-        assert_eq!((listed().len(), ends.len()), (70, 13));
+        assert_eq!((listed().len(), ends.len()), (83, 13));
         for name in listed() {
             assert!(is_reserved(&name.replace('*', "x")), "{name}");
         }
@@ -76,8 +76,13 @@ mod tests {
         }
         // The request headers that `hf` documents as removed.
         let docs = include_str!("../../hf/mod.rs");
-        for reason in ["credentials of", "identity and address", "route by them", "choose who pays"]
-        {
+        for reason in [
+            "credentials of",
+            "identity and address",
+            "route by them",
+            "choose a model",
+            "choose who pays",
+        ] {
             let row =
                 docs.lines().find(|line| line.starts_with("//! | `") && line.contains(reason));
             for name in quoted(row.unwrap().split('|').nth(1).unwrap()) {
