@@ -76,6 +76,13 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// An empty body. Layers of other crates that respond in place of the inner service need it.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self { kind: Kind::Full { data: None } }
+    }
+}
+
 impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = B::Error;

@@ -62,6 +62,11 @@ mod lock;
 #[cfg(any(feature = "auth", feature = "client", feature = "hf"))]
 mod loopback;
 pub mod memory_limit;
+#[cfg(any(
+    not(feature = "decompression"),
+    all(feature = "cache", not(feature = "cache-compression"))
+))]
+mod missing_feature;
 #[cfg(any(feature = "throttle", feature = "upstream"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "throttle", feature = "upstream"))))]
 pub mod peer;
@@ -70,6 +75,7 @@ mod printable;
 #[cfg(feature = "redis")]
 mod redis_link;
 pub mod secret;
+mod skip;
 pub mod sse;
 #[cfg(any(feature = "hf", feature = "transform"))]
 mod stripped_headers;
@@ -150,3 +156,9 @@ pub mod costs {}
 #[doc = include_str!("docs/estimates.md")]
 #[cfg(doc)]
 pub mod estimates {}
+
+/// How to write a layer of your own and where it goes in a stack.
+///
+#[doc = include_str!("docs/own_layer.md")]
+#[cfg(doc)]
+pub mod own_layer {}

@@ -72,6 +72,7 @@ use crate::{
     clock::SharedClock,
     context::{RequestContext, TraceId},
     lock::Lock,
+    skip::Skip,
 };
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -142,7 +143,13 @@ impl<S> Layer<S> for RequestIdLayer {
     type Service = RequestId<S>;
 
     fn layer(&self, inner: S) -> RequestId<S> {
-        RequestId { inner, trust: self.trust.clone(), ids: self.ids.clone() }
+        RequestId { inner, trust: self.trust.clone(), ids: Some(self.ids.clone()) }
+    }
+}
+
+impl<S> Skip<S> for RequestIdLayer {
+    fn skip(inner: S) -> RequestId<S> {
+        RequestId { inner, trust: Trust(None), ids: None }
     }
 }
 
@@ -153,7 +160,8 @@ impl<S> Layer<S> for RequestIdLayer {
 pub struct RequestId<S> {
     inner: S,
     trust: Trust,
-    ids: Ids,
+    // `None` when disabled.
+    ids: Option<Ids>,
 }
 
 impl<S> RequestId<S> {
@@ -178,10 +186,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let Some(ids) = &self.ids else {
+            return ResponseFuture::unchanged(self.inner.call(request));
+        };
         let context = RequestContext::ensure(request.extensions_mut());
-        let Some(id) = self.choose(&context, &request) else {
-            let inner = InSpan { inner: Some(self.inner.call(request)), span: Span::none() };
-            return ResponseFuture { inner, id: None };
+        let Some(id) = choose(&self.trust, ids, &context, &request) else {
+            return ResponseFuture::unchanged(self.inner.call(request));
         };
         if let Some(trace) =
             single(request.headers(), &TRACEPARENT).and_then(TraceId::from_traceparent)
@@ -201,19 +211,22 @@ where
     }
 }
 
-impl<S> RequestId<S> {
-    /// Returns the id of `request`, or `None` when an outer layer of this kind has set everything.
-    fn choose<B>(&self, context: &RequestContext, request: &Request<B>) -> Option<HeaderValue> {
-        let inbound = single(request.headers(), &X_REQUEST_ID);
-        if let Some(known) = context.request_id() {
-            let done = inbound.is_some_and(|inbound| inbound == known);
-            return if done { None } else { HeaderValue::from_str(known).ok() };
-        }
-        let kept = inbound.filter(|inbound| {
-            well_formed(inbound) && self.trust.has(request.extensions(), request.headers())
-        });
-        Some(kept.and_then(owned).unwrap_or_else(|| self.ids.next()))
+/// Returns the id of `request`, or `None` when an outer layer of this kind has set everything.
+fn choose<B>(
+    trust: &Trust,
+    ids: &Ids,
+    context: &RequestContext,
+    request: &Request<B>,
+) -> Option<HeaderValue> {
+    let inbound = single(request.headers(), &X_REQUEST_ID);
+    if let Some(known) = context.request_id() {
+        let done = inbound.is_some_and(|inbound| inbound == known);
+        return if done { None } else { HeaderValue::from_str(known).ok() };
     }
+    let kept = inbound.filter(|inbound| {
+        well_formed(inbound) && trust.has(request.extensions(), request.headers())
+    });
+    Some(kept.and_then(owned).unwrap_or_else(|| ids.next()))
 }
 
 /// Returns the header. Returns `None` if it occurs more than once, because two values are ambiguous.
@@ -297,6 +310,12 @@ pin_project! {
     }
 }
 
+impl<F> ResponseFuture<F> {
+    const fn unchanged(inner: F) -> Self {
+        Self { inner: InSpan { inner: Some(inner), span: Span::none() }, id: None }
+    }
+}
+
 impl<F, R, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
@@ -324,6 +343,13 @@ pin_project! {
     pub struct ResponseBody<B> {
         #[pin]
         inner: InSpan<B>,
+    }
+}
+
+/// An empty body.
+impl<B: Default> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self { inner: InSpan { inner: Some(B::default()), span: Span::none() } }
     }
 }
 

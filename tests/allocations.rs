@@ -16,7 +16,7 @@ use http_body::Body;
 use http_body_util::Full;
 use pass::{Trivial, run};
 use token::Signer;
-use tower::{Layer, Service};
+use tower::{Layer, Service, layer::layer_fn};
 use tower_inference::{
     access_log::AccessLogLayer,
     cache::{CacheLayer, Cacheable, Freshness, Scope, SharedCalls},
@@ -134,6 +134,73 @@ fn the_bare_service_allocates_its_fields() {
     assert_eq!(allocations(tower::layer::util::Identity::new(), || pass::request("x")), 0);
 }
 
+/// Every layer that may be absent is, but for the stalled reader.
+macro_rules! all_absent {
+    () => {
+        Stack::new()
+            .request_id(None)
+            .access_log(None)
+            .peer_throttle(None)
+            .auth(None)
+            .throttle(None)
+            .schema(None)
+            .transform(None)
+            .model_rules(None)
+            .cache(None)
+            .token_budget(None)
+            .hf_token(None)
+    };
+}
+
+/// Every layer.
+macro_rules! all_present {
+    ($signer:expr) => {
+        Stack::new()
+            .request_id(RequestIdLayer::new())
+            .access_log(pass::access_log())
+            .peer_throttle(throttle())
+            .auth(pass::auth($signer))
+            .throttle(throttle())
+            .payload(PayloadLayer::new())
+            .schema(pass::schema())
+            .transform(pass::limits())
+            .model_rules(pass::model_rules())
+            .cache(CacheLayer::new("upstream", Scope::Identity))
+            .token_budget(pass::budget())
+            .upstream(UpstreamLayer::new())
+            .hf_token(pass::hf_token())
+    };
+}
+
+/// The sizes of a service, its future and its response body.
+fn sizes<L, B>(layer: L) -> [usize; 3]
+where
+    L: Layer<Trivial>,
+    L::Service: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>,
+{
+    let future = size_of::<<L::Service as Service<Request<Full<Bytes>>>>::Future>();
+    [size_of_val(&layer.layer(Trivial)), future, size_of::<B>()]
+}
+
+/// They are moved with each request. A slot that may be empty adds nothing to them.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn a_stack_is_no_larger_than_stated() {
+    let signer = Signer::es256();
+    let sizes = [
+        ("all layers", sizes(all_present!(&signer)), [312, 1_168, 2_160]),
+        (
+            "all layers and the stalled reader",
+            sizes(all_present!(&signer).stalled_reader(StalledReaderLayer::new())),
+            [320, 1_176, 56],
+        ),
+    ];
+    for (what, sizes, stated) in sizes {
+        println!("{what:<36} service, future, body: {sizes:?} of {stated:?}");
+        assert!(sizes.iter().zip(stated).all(|(size, stated)| *size <= stated), "{what}");
+    }
+}
+
 #[test]
 fn each_layer_allocates_no_more_than_stated() {
     let signer = Signer::es256();
@@ -149,6 +216,7 @@ fn each_layer_allocates_no_more_than_stated() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _for_timers = runtime.enter();
 
+    let gateway = Stack::new().upstream(UpstreamLayer::new());
     let counted = [
         // The box that the server and the sweep share.
         ("stalled reader", allocations(StalledReaderLayer::new(), seen), 1),
@@ -201,6 +269,37 @@ fn each_layer_allocates_no_more_than_stated() {
         ("upstream", allocations(UpstreamLayer::new(), seen), 0),
         ("upstream, caller known", allocations(UpstreamLayer::new(), known), 0),
         ("hf token", allocations(pass::hf_token(), seen), 0),
+        // The request body, which becomes a payload.
+        ("all layers absent", allocations(all_absent!(), fresh), 1),
+        (
+            "all absent but payload, body not read",
+            allocations(all_absent!().payload(PayloadLayer::bytes()), seen),
+            1,
+        ),
+        (
+            "all absent but upstream",
+            allocations(
+                Stack::new()
+                    .request_id(None)
+                    .access_log(None)
+                    .peer_throttle(None)
+                    .auth(None)
+                    .throttle(None)
+                    .upstream(UpstreamLayer::new())
+                    .hf_token(None),
+                seen,
+            ),
+            0,
+        ),
+        // The response body.
+        ("stalled reader absent", allocations(Stack::new().stalled_reader(None), seen), 1),
+        // The request body, the future and the response body.
+        ("upstream, as a gateway", allocations(layer_fn(|client| gateway.boxed(client)), seen), 3),
+        (
+            "upstream, as a gateway for one body",
+            allocations(layer_fn(|client| gateway.boxed_for(client)), seen),
+            2,
+        ),
         (
             "the whole stack",
             allocations(

@@ -124,7 +124,7 @@ fn messages(error: &dyn Error) -> String {
 #[tokio::test]
 async fn the_server_chooses_the_version_by_alpn() {
     let authority = Authority::new();
-    let client: Client = authority.trusting().build().unwrap();
+    let client: Client = authority.trusting().build_for().unwrap();
     for (alpn, version) in [
         (["h2", "http/1.1"].as_slice(), "HTTP/2.0"),
         (&["h2"], "HTTP/2.0"),
@@ -141,7 +141,7 @@ async fn the_server_chooses_the_version_by_alpn() {
 #[tokio::test]
 async fn an_http2_request_may_be_sent_over_http1() {
     let authority = Authority::new();
-    let client: Client = authority.trusting().build().unwrap();
+    let client: Client = authority.trusting().build_for().unwrap();
     let address = authority.serve("localhost", &["http/1.1"]).await;
     let mut request = get("https", "localhost", address);
     *request.version_mut() = Version::HTTP_2;
@@ -151,7 +151,7 @@ async fn an_http2_request_may_be_sent_over_http1() {
 #[tokio::test]
 async fn an_address_is_checked_as_a_name_is() {
     let authority = Authority::new();
-    let client: Client = authority.trusting().build().unwrap();
+    let client: Client = authority.trusting().build_for().unwrap();
     let address = authority.serve("127.0.0.1", &["h2"]).await;
     let response = client.oneshot(get("https", "127.0.0.1", address)).await.unwrap();
     assert_eq!(text(response).await, "HTTP/2.0 None");
@@ -160,7 +160,7 @@ async fn an_address_is_checked_as_a_name_is() {
 #[tokio::test]
 async fn a_certificate_for_another_name_is_refused() {
     let authority = Authority::new();
-    let client: Client = authority.trusting().build().unwrap();
+    let client: Client = authority.trusting().build_for().unwrap();
     let address = authority.serve("other.example", &["h2"]).await;
     let error = client.oneshot(get("https", "localhost", address)).await.unwrap_err();
     assert!(error.is_connect());
@@ -170,8 +170,10 @@ async fn a_certificate_for_another_name_is_refused() {
 #[tokio::test]
 async fn an_authority_that_is_not_trusted_is_refused() {
     let address = Authority::new().serve("localhost", &["h2"]).await;
-    let clients: [Client; 2] =
-        [HttpsClient::builder().build().unwrap(), Authority::new().trusting().build().unwrap()];
+    let clients: [Client; 2] = [
+        HttpsClient::builder().build_for().unwrap(),
+        Authority::new().trusting().build_for().unwrap(),
+    ];
     for client in clients {
         let error = client.oneshot(get("https", "localhost", address)).await.unwrap_err();
         assert!(error.is_connect());
@@ -185,7 +187,7 @@ async fn under_both_layers_the_token_reaches_the_origin_over_tls() {
     let address = authority.serve("localhost", &["h2"]).await;
     let origin = format!("https://localhost:{}", address.port()).parse().unwrap();
     let token = TokenSource::value(Secret::new("hf_example")).unwrap();
-    let client: Client = authority.trusting().build().unwrap();
+    let client: Client = authority.trusting().build_for().unwrap();
     let service = tower::ServiceBuilder::new()
         .layer(UpstreamLayer::new())
         .layer(HfTokenLayer::new(origin, token))
@@ -198,7 +200,7 @@ async fn under_both_layers_the_token_reaches_the_origin_over_tls() {
 #[test]
 fn roots_that_are_none_are_refused() {
     let build = |pem: &[u8]| {
-        HttpsClient::builder().root_certificates_pem(pem).build::<Empty<Bytes>>().unwrap_err()
+        HttpsClient::builder().root_certificates_pem(pem).build_for::<Empty<Bytes>>().unwrap_err()
     };
     assert_eq!(build(b""), BuildError::NoCertificate);
     assert_eq!(build(b"certificate"), BuildError::NoCertificate);
@@ -214,8 +216,8 @@ fn roots_that_are_none_are_refused() {
 async fn plain_http_is_for_this_machine_unless_allowed_by_name() {
     let mut upstream =
         RawUpstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-    let strict: Client = HttpsClient::builder().build().unwrap();
-    let lax: Client = HttpsClient::builder().dangerous_plain_http().build().unwrap();
+    let strict: Client = HttpsClient::builder().build_for().unwrap();
+    let lax: Client = HttpsClient::builder().dangerous_plain_http().build_for().unwrap();
 
     let local = || get("http", "127.0.0.1", upstream.address);
     assert_eq!(text(strict.clone().oneshot(local()).await.unwrap()).await, "ok");
@@ -240,7 +242,7 @@ async fn with_prior_knowledge_http2_needs_no_tls() {
             .serve_connection(TokioIo::new(stream), echo())
             .await
     });
-    let client: Client = HttpsClient::builder().http2_prior_knowledge().build().unwrap();
+    let client: Client = HttpsClient::builder().http2_prior_knowledge().build_for().unwrap();
     let response = client.oneshot(get("http", "127.0.0.1", address)).await.unwrap();
     assert_eq!(text(response).await, "HTTP/2.0 None");
 }
@@ -248,7 +250,7 @@ async fn with_prior_knowledge_http2_needs_no_tls() {
 #[tokio::test]
 async fn with_prior_knowledge_tls_offers_http2_alone() {
     let authority = Authority::new();
-    let client: Client = authority.trusting().http2_prior_knowledge().build().unwrap();
+    let client: Client = authority.trusting().http2_prior_knowledge().build_for().unwrap();
     let address = authority.serve("localhost", &["h2"]).await;
     let response = client.clone().oneshot(get("https", "localhost", address)).await.unwrap();
     assert_eq!(text(response).await, "HTTP/2.0 None");
@@ -261,7 +263,7 @@ async fn connecting_has_a_deadline_that_covers_tls() {
     // Accepts, and never says hello.
     let upstream = RawUpstream::answering("").await;
     let builder = HttpsClient::builder().connect_timeout(Duration::from_millis(1));
-    let client: Client = builder.build().unwrap();
+    let client: Client = builder.build_for().unwrap();
     let error = client.oneshot(get("https", "127.0.0.1", upstream.address)).await.unwrap_err();
     assert!(error.is_connect());
     assert!(messages(&error).contains("timed out"), "{}", messages(&error));
@@ -271,7 +273,7 @@ async fn connecting_has_a_deadline_that_covers_tls() {
 async fn redirects_are_not_followed() {
     let answer = "HTTP/1.1 302 Found\r\nlocation: /again\r\ncontent-length: 0\r\n\r\n";
     let mut upstream = RawUpstream::answering(answer).await;
-    let client: Client = HttpsClient::builder().build().unwrap();
+    let client: Client = HttpsClient::builder().build_for().unwrap();
     let response = client.oneshot(get("http", "127.0.0.1", upstream.address)).await.unwrap();
     assert_eq!(
         (response.status().as_u16(), &response.headers()["location"]),
@@ -284,7 +286,7 @@ async fn redirects_are_not_followed() {
 async fn a_connection_is_used_again() {
     let mut upstream =
         RawUpstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-    let client: Client = HttpsClient::builder().build().unwrap();
+    let client: Client = HttpsClient::builder().build_for().unwrap();
     for _ in 0..3 {
         let request = get("http", "127.0.0.1", upstream.address);
         assert_eq!(text(client.clone().oneshot(request).await.unwrap()).await, "ok");
@@ -297,7 +299,7 @@ async fn a_connection_is_used_again() {
 async fn a_body_that_breaks_off_is_an_error() {
     let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nnonsense\r\n";
     let upstream = RawUpstream::answering(answer).await;
-    let client: Client = HttpsClient::builder().build().unwrap();
+    let client: Client = HttpsClient::builder().build_for().unwrap();
     let response = client.oneshot(get("http", "127.0.0.1", upstream.address)).await.unwrap();
     let error = response.into_body().collect().await.unwrap_err();
     assert_eq!(error.to_string(), "the body broke off");

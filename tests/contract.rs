@@ -118,6 +118,26 @@ where
     service
 }
 
+/// Every layer that may be absent is.
+macro_rules! absent_layers {
+    () => {
+        Stack::new()
+            .stalled_reader(None)
+            .request_id(None)
+            .access_log(None)
+            .peer_throttle(None)
+            .auth(None)
+            .throttle(None)
+            .schema(None)
+            .transform(None)
+            .model_rules(None)
+            .cache(None)
+            .token_budget(None)
+            .hf_token(None)
+    };
+}
+use absent_layers;
+
 macro_rules! each_layer {
     ($check:ident) => {
         mod $check {
@@ -186,6 +206,11 @@ macro_rules! each_layer {
             #[tokio::test]
             async fn hf_token() {
                 $check!(super::hf_token());
+            }
+
+            #[tokio::test]
+            async fn absent_layers() {
+                $check!(super::absent_layers!());
             }
 
             #[tokio::test]
@@ -435,6 +460,7 @@ mod passes_errors_untouched {
     check!(transform, (PayloadLayer::new(), super::transform()));
     check!(cache, (PayloadLayer::new(), super::cache()));
     check!(hf_token, super::hf_token());
+    check!(absent_layers, super::absent_layers!());
 
     #[tokio::test]
     async fn upstream_turns_errors_into_responses() {

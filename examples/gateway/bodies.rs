@@ -17,15 +17,15 @@ pub(crate) struct Bodies {
     pub(crate) max_bytes: u64,
     /// The memory of all bodies.
     pub(crate) memory: MemoryLimit,
-    pub(crate) schema: SchemaLayer,
+    pub(crate) schema: Option<SchemaLayer>,
     /// Limits the output by the form of each body.
-    pub(crate) output: TransformLayer,
+    pub(crate) output: Option<TransformLayer>,
 }
 
 impl Bodies {
     pub(crate) fn new(serve: &args::Serve, profile: &Profile) -> Result<Self, Error> {
         let schema = match &serve.schema {
-            None => SchemaLayer::any_body(),
+            None => None,
             Some(args::Schema::Builtin) => {
                 let schemas = serve
                     .without_bounds
@@ -34,7 +34,7 @@ impl Bodies {
                         schemas.without_bound(member)
                     });
                 let schemas = schemas.map_err(|error| format!("--without-bound: {error}"))?;
-                SchemaLayer::built_in(&schemas)
+                Some(SchemaLayer::built_in(&schemas))
             }
             Some(args::Schema::File(file)) => {
                 let named = |error: Error| format!("--schema {}: {error}", file.display());
@@ -42,15 +42,12 @@ impl Bodies {
                 let schema = serde_json::from_str(&text).map_err(|error| named(error.into()))?;
                 let chat = Schema::new(&schema).map_err(|error| named(error.into()))?;
                 let among = chats_among_others(schema).map_err(|error| named(error.into()))?;
-                any_task(chats(&chat), among)
+                Some(any_task(chats(&chat), among))
             }
         };
-        let output = match serve.max_tokens {
-            None => TransformLayer::new(),
-            Some(most) => {
-                TransformLayer::new().profile(profile.clone()).max_output_tokens(most.get())
-            }
-        };
+        let output = serve.max_tokens.map(|most| {
+            TransformLayer::new().profile(profile.clone()).max_output_tokens(most.get())
+        });
         let memory = usize::try_from(serve.max_bodies).unwrap_or(usize::MAX);
         let memory = MemoryLimit::new(memory);
         Ok(Self { max_bytes: serve.max_body, memory, schema, output })

@@ -1,7 +1,5 @@
 //! Authentication of callers.
 
-use bytes::Bytes;
-use http_body_util::Empty;
 use tower_inference::{
     auth::{AuthLayer, Jwt, KeySource, RemoteKeys},
     client::HttpsClient,
@@ -14,7 +12,7 @@ use crate::{
 
 /// Returns the issuer's keys from a file, an address or discovery.
 pub(crate) fn keys(callers: &Callers) -> Result<KeySource, Error> {
-    let client: HttpsClient<Empty<Bytes>> = HttpsClient::builder().build()?;
+    let client = HttpsClient::builder().build()?;
     let remote = match &callers.keys {
         Keys::File(file) => {
             let keys = KeySource::file(file);

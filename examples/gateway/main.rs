@@ -178,7 +178,7 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     let access_log = access_log.scrubber(hf_token.scrubber());
     let auth = callers::auth(callers, keys)?;
     let way = Way { hf_token, client: upstream::client(serve.client)? };
-    let app = stack::gateway(access_log, auth, bodies, limits, cache, way, ready.clone())?;
+    let app = stack::gateway(access_log, auth, bodies, limits, cache, way, ready.clone());
     output.say(format_args!("listening on {url}"));
     if let Some(demo) = &demo {
         let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());

@@ -67,6 +67,14 @@ pin_project! {
     }
 }
 
+/// An empty body without a record.
+impl<B: Body<Data = Bytes> + Default> Default for ResponseBody<B> {
+    fn default() -> Self {
+        let watch = RecordWatch { record: OpenRecord::none() };
+        Self { body: WatchedBody::new(B::default(), watch) }
+    }
+}
+
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
     /// The response with its body in this one.
     pub(super) fn new(response: Response<B>, mut record: OpenRecord) -> Response<Self> {

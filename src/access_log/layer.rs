@@ -18,7 +18,7 @@ use super::{
     settings::Settings,
     sink::Sink,
 };
-use crate::{clock::SharedClock, secret::Scrubber};
+use crate::{clock::SharedClock, secret::Scrubber, skip::Skip};
 
 /// A layer that writes one record of each request. See the [module docs](super) for an example.
 #[derive(Clone, Debug)]
@@ -99,7 +99,13 @@ impl<S> Layer<S> for AccessLogLayer {
     type Service = AccessLog<S>;
 
     fn layer(&self, inner: S) -> AccessLog<S> {
-        AccessLog { inner, settings: Arc::clone(&self.settings) }
+        AccessLog { inner, settings: Some(Arc::clone(&self.settings)) }
+    }
+}
+
+impl<S> Skip<S> for AccessLogLayer {
+    fn skip(inner: S) -> AccessLog<S> {
+        AccessLog { inner, settings: None }
     }
 }
 
@@ -109,7 +115,8 @@ impl<S> Layer<S> for AccessLogLayer {
 #[derive(Clone, Debug)]
 pub struct AccessLog<S> {
     inner: S,
-    settings: Arc<Settings>,
+    // `None` when disabled.
+    settings: Option<Arc<Settings>>,
 }
 
 impl<S> AccessLog<S> {
@@ -136,7 +143,10 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         // Before the call, so that a panic inside it leaves a record too.
-        let record = OpenRecord::new(&self.settings, &mut request);
+        let record = match &self.settings {
+            Some(settings) => OpenRecord::new(settings, &mut request),
+            None => OpenRecord::none(),
+        };
         let counter = record.byte_counter();
         let inner = self.inner.call(request.map(|body| RequestBody::new(body, counter)));
         ResponseFuture::new(inner, record)

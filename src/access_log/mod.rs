@@ -92,7 +92,7 @@
 //! | `complete` | the body was passed on to its end |
 //! | `trailers` | the same with trailers |
 //! | `error` | the service or the body failed or panicked |
-//! | `cancelled` | the request was dropped before its end because the client left |
+//! | `cancelled` | the request was dropped before its end because the client left or an outer layer gave it up |
 //!
 //! A request that is cancelled before its head has no `status`.
 //!

@@ -32,6 +32,11 @@ struct Open {
 }
 
 impl OpenRecord {
+    /// Returns a record that is not written.
+    pub(super) const fn none() -> Self {
+        Self(None)
+    }
+
     pub(super) fn new<B>(settings: &Arc<Settings>, request: &mut Request<B>) -> Self {
         if !settings.sink.enabled() {
             return Self(None);

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
@@ -6,7 +6,7 @@ use super::{
     service::Auth,
     token::{Jwt, TokenVerifier},
 };
-use crate::rejection::RejectionFormat;
+use crate::{rejection::RejectionFormat, skip::Skip};
 
 /// A layer that rejects requests without a valid bearer token.
 ///
@@ -25,6 +25,12 @@ impl AuthLayer {
     pub fn new(jwt: Jwt) -> Self {
         let verifier = Arc::new(TokenVerifier::new(jwt));
         Self { verifier, format: RejectionFormat::default() }
+    }
+
+    /// Returns the time since the keys were last fetched. See [`KeySource::age`](super::KeySource::age).
+    #[must_use]
+    pub fn keys_age(&self) -> Option<Duration> {
+        self.verifier.keys_age()
     }
 
     /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
@@ -48,7 +54,13 @@ impl<S> Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Auth<S> {
-        Auth::from_parts(inner, Arc::clone(&self.verifier), self.format)
+        Auth::from_parts(inner, Some(Arc::clone(&self.verifier)), self.format)
+    }
+}
+
+impl<S> Skip<S> for AuthLayer {
+    fn skip(inner: S) -> Auth<S> {
+        Auth::from_parts(inner, None, RejectionFormat::Problem)
     }
 }
 

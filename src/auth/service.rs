@@ -19,19 +19,21 @@ use crate::{body::ResponseBody, context::RequestContext, rejection::RejectionFor
 #[derive(Clone)]
 pub struct Auth<S> {
     inner: S,
-    verifier: Arc<TokenVerifier>,
+    // `None` when disabled.
+    verifier: Option<Arc<TokenVerifier>>,
     format: RejectionFormat,
 }
 
 impl<S> Auth<S> {
     /// Wraps `inner` with a token cache of its own and the default format of rejections.
     pub fn new(inner: S, jwt: Jwt) -> Self {
-        Self::from_parts(inner, Arc::new(TokenVerifier::new(jwt)), RejectionFormat::default())
+        let verifier = Arc::new(TokenVerifier::new(jwt));
+        Self::from_parts(inner, Some(verifier), RejectionFormat::default())
     }
 
     pub(super) const fn from_parts(
         inner: S,
-        verifier: Arc<TokenVerifier>,
+        verifier: Option<Arc<TokenVerifier>>,
         format: RejectionFormat,
     ) -> Self {
         Self { inner, verifier, format }
@@ -53,11 +55,14 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let Some(verifier) = &self.verifier else {
+            return ResponseFuture::pass(self.inner.call(request));
+        };
         let context = RequestContext::ensure(request.extensions_mut());
         // An identity that is already there was not verified by this layer.
         context.clear_identity();
         mark_sensitive(request.headers_mut());
-        match self.verifier.verify(request.headers(), false) {
+        match verifier.verify(request.headers(), false) {
             Verdict::Allow(identity) => {
                 context.set_identity(identity);
                 ResponseFuture::pass(self.inner.call(request))
@@ -73,7 +78,7 @@ where
                 let inner = std::mem::replace(&mut self.inner, clone);
                 ResponseFuture::wait(WaitingRequest {
                     waiter,
-                    verifier: Arc::clone(&self.verifier),
+                    verifier: Arc::clone(verifier),
                     responder: self.format.for_request(&request),
                     context,
                     inner,
@@ -88,7 +93,7 @@ impl<S: fmt::Debug> fmt::Debug for Auth<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Auth")
             .field("inner", &self.inner)
-            .field("jwt", self.verifier.jwt())
+            .field("jwt", &self.verifier.as_ref().map(|verifier| verifier.jwt()))
             .field("rejections", &self.format)
             .finish()
     }

@@ -10,7 +10,7 @@ use super::{
     settings::Settings,
     tier::TierClient,
 };
-use crate::{clock::SharedClock, payload::Payload, rejection::RejectionFormat};
+use crate::{clock::SharedClock, payload::Payload, rejection::RejectionFormat, skip::Skip};
 
 /// Stores responses and shares calls in flight. See the [module docs](super) for an example.
 ///
@@ -165,10 +165,20 @@ impl CacheLayer {
         self.engine.memory().bytes()
     }
 
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.engine.settings().memory.max_bytes
+    }
+
     /// Returns the number of entries in memory, including stale ones.
     #[must_use]
     pub fn entries(&self) -> usize {
         self.engine.memory().entries()
+    }
+
+    /// Returns the number of shared calls in flight that a request can join.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.engine.in_flight()
     }
 
     fn key_secret(&self) -> &KeySecret {
@@ -187,6 +197,12 @@ impl<S> Layer<S> for CacheLayer {
     type Service = Cache<S>;
 
     fn layer(&self, inner: S) -> Cache<S> {
-        Cache::from_parts(inner, self.engine.clone())
+        Cache::from_parts(inner, Some(self.engine.clone()))
+    }
+}
+
+impl<S> Skip<S> for CacheLayer {
+    fn skip(inner: S) -> Cache<S> {
+        Cache::from_parts(inner, None)
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let client: HttpsClient<Full<Bytes>> = HttpsClient::builder().build()?;
+//! let client = HttpsClient::builder().build_for::<Full<Bytes>>()?;
 //! let upstream = ServiceBuilder::new().layer(UpstreamLayer::new()).service(client);
 //!
 //! // Plain http is for this machine; nothing listens on its port 1.

@@ -16,16 +16,17 @@ use super::{
     error::Error,
     future::{ResponseBody, ResponseFuture},
 };
+use crate::payload::Payload;
 
-/// A pooled client for HTTPS and for plain HTTP to this machine. Clones share the pool. See the
-/// [module docs](super).
-pub struct HttpsClient<B> {
+/// A pooled client for HTTPS and for plain HTTP to this machine. Its requests have a body `B`. Clones
+/// share the pool. See the [module docs](super).
+pub struct HttpsClient<B = Payload> {
     // A stack is cloned for each request and hyper's client clones itself once more.
     clients: Arc<Clients<B>>,
 }
 
-// For a fixed body type, so that `HttpsClient::builder()` needs no annotation.
-impl HttpsClient<()> {
+// For one body type, so that `HttpsClient::builder()` needs no annotation.
+impl HttpsClient {
     /// Returns the default settings.
     pub const fn builder() -> Builder {
         Builder::new()
@@ -33,12 +34,21 @@ impl HttpsClient<()> {
 }
 
 impl Builder {
-    /// Builds a client with the default settings.
+    /// Builds a client for a stack and for fetching keys. Its requests have a [`Payload`].
     ///
     /// # Errors
     ///
     /// Returns a [`BuildError`] when the roots cannot be used.
-    pub fn build<B>(self) -> Result<HttpsClient<B>, BuildError>
+    pub fn build(self) -> Result<HttpsClient, BuildError> {
+        self.build_for()
+    }
+
+    /// Builds a client whose requests have a body `B`, for a service without a `PayloadLayer`.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`BuildError`] when the roots cannot be used.
+    pub fn build_for<B>(self) -> Result<HttpsClient<B>, BuildError>
     where
         B: Body + Send,
         B::Data: Send,

@@ -26,8 +26,19 @@ impl<B> ResponseBody<B> {
         Self { body: body::ResponseBody::inner(body), filter: Some(filter) }
     }
 
+    pub(super) const fn unchanged(body: B) -> Self {
+        Self { body: body::ResponseBody::inner(body), filter: None }
+    }
+
     pub(super) const fn rejection(body: body::ResponseBody<B>) -> Self {
         Self { body, filter: None }
+    }
+}
+
+/// An empty body.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::rejection(body::ResponseBody::default())
     }
 }
 

@@ -21,8 +21,8 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         state: ResponseState<F>,
-        responder: Responder,
-        context: RequestContext,
+        // `None` when the layer is disabled and rejects nothing.
+        responder: Option<(Responder, RequestContext)>,
     }
 }
 
@@ -33,6 +33,7 @@ pin_project! {
         // `None` after completion.
         Reject { rejection: Option<Rejection> },
         Pass { #[pin] future: F, filter: Option<ResponseFilter> },
+        Unchanged { #[pin] future: F },
     }
 }
 
@@ -43,7 +44,11 @@ impl<F> ResponseFuture<F> {
         context: RequestContext,
     ) -> Self {
         let state = ResponseState::Reject { rejection: Some(rejection) };
-        Self { state, responder, context }
+        Self { state, responder: Some((responder, context)) }
+    }
+
+    pub(super) const fn unchanged(future: F) -> Self {
+        Self { state: ResponseState::Unchanged { future }, responder: None }
     }
 
     pub(super) const fn pass(
@@ -53,7 +58,7 @@ impl<F> ResponseFuture<F> {
         context: RequestContext,
     ) -> Self {
         let state = ResponseState::Pass { future, filter: Some(filter) };
-        Self { state, responder, context }
+        Self { state, responder: Some((responder, context)) }
     }
 }
 
@@ -66,22 +71,27 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = match this.state.project() {
-            ResponseStateProj::Reject { rejection } => rejection.take().map(Err),
+        let response = match this.state.project() {
+            ResponseStateProj::Unchanged { future } => {
+                let response = ready!(future.poll(cx)?);
+                return Poll::Ready(Ok(response.map(ResponseBody::unchanged)));
+            }
+            ResponseStateProj::Reject { rejection } => Err(rejection.take()),
             ResponseStateProj::Pass { future, filter } => {
                 let response = ready!(future.poll(cx)?);
-                filter.take().map(|filter| filtered(response, filter, this.context))
+                Ok((response, filter.take()))
             }
         };
-        match result {
-            Some(Ok(response)) => Poll::Ready(Ok(response)),
-            Some(Err(rejection)) => {
-                let response = this.responder.respond(rejection, this.context);
-                Poll::Ready(Ok(response.map(ResponseBody::rejection)))
-            }
-            // A poll after completion stays pending.
-            None => Poll::Pending,
-        }
+        // A poll after completion stays pending.
+        let Some((responder, context)) = this.responder.take() else { return Poll::Pending };
+        let result = match response {
+            Ok((response, Some(filter))) => filtered(response, filter, &context),
+            Err(Some(rejection)) => Err(rejection),
+            Ok((_, None)) | Err(None) => return Poll::Pending,
+        };
+        Poll::Ready(Ok(result.unwrap_or_else(|rejection| {
+            responder.respond(rejection, &context).map(ResponseBody::rejection)
+        })))
     }
 }
 

@@ -1,10 +1,10 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 use tower_layer::Layer;
 
 use super::{origin::Origin, service::HfToken, settings::Settings, token::TokenSource};
-use crate::{model::Profile, rejection::RejectionFormat, secret::Scrubber};
+use crate::{model::Profile, rejection::RejectionFormat, secret::Scrubber, skip::Skip};
 
 /// A layer that sends requests to one origin with its token. See the [module docs](super) for an
 /// example.
@@ -56,6 +56,12 @@ impl HfTokenLayer {
         self.settings.source.scrubber().clone()
     }
 
+    /// Returns the time since the token was read from its file. Returns `None` without a file.
+    #[must_use]
+    pub fn token_age(&self) -> Option<Duration> {
+        self.settings.source.age()
+    }
+
     /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     #[must_use]
     pub fn rejections(mut self, format: RejectionFormat) -> Self {
@@ -68,6 +74,12 @@ impl<S> Layer<S> for HfTokenLayer {
     type Service = HfToken<S>;
 
     fn layer(&self, inner: S) -> HfToken<S> {
-        HfToken::from_parts(inner, Arc::clone(&self.settings))
+        HfToken::from_parts(inner, Some(Arc::clone(&self.settings)))
+    }
+}
+
+impl<S> Skip<S> for HfTokenLayer {
+    fn skip(inner: S) -> HfToken<S> {
+        HfToken::from_parts(inner, None)
     }
 }

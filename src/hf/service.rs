@@ -20,16 +20,17 @@ use crate::context::RequestContext;
 #[derive(Clone, Debug)]
 pub struct HfToken<S> {
     inner: S,
-    settings: Arc<Settings>,
+    // `None` when disabled.
+    settings: Option<Arc<Settings>>,
 }
 
 impl<S> HfToken<S> {
     /// Wraps `inner` with the defaults of [`HfTokenLayer::new`](super::HfTokenLayer::new).
     pub fn new(inner: S, origin: Origin, source: TokenSource) -> Self {
-        Self::from_parts(inner, Arc::new(Settings::new(origin, source)))
+        Self::from_parts(inner, Some(Arc::new(Settings::new(origin, source))))
     }
 
-    pub(super) const fn from_parts(inner: S, settings: Arc<Settings>) -> Self {
+    pub(super) const fn from_parts(inner: S, settings: Option<Arc<Settings>>) -> Self {
         Self { inner, settings }
     }
 
@@ -50,10 +51,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S::Future> {
+        let Some(settings) = &self.settings else {
+            return ResponseFuture::unchanged(self.inner.call(request));
+        };
         let context = RequestContext::ensure(request.extensions_mut());
-        let Settings { origin, source, allowed, format, .. } = &*self.settings;
+        let Settings { origin, source, allowed, format, .. } = &**settings;
         let responder = format.for_request(&request);
-        match self.settings.prepare(&mut request) {
+        match settings.prepare(&mut request) {
             Ok(()) => {
                 let filter = ResponseFilter::new(source.scrubber().clone(), allowed.clone());
                 context.set_upstream(origin.name());

@@ -25,8 +25,8 @@ pin_project! {
     pub struct ResponseFuture<F, R> {
         #[pin]
         state: ResponseState<F, R>,
-        responder: Responder,
-        context: RequestContext,
+        // `None` when the layer is disabled and rejects nothing.
+        responder: Option<(Responder, RequestContext)>,
     }
 }
 
@@ -49,11 +49,15 @@ impl<F, R> ResponseFuture<F, R> {
         context: RequestContext,
     ) -> Self {
         let state = ResponseState::Reject { rejection: Some(rejection) };
-        Self { state, responder, context }
+        Self { state, responder: Some((responder, context)) }
+    }
+
+    pub(super) const fn unchanged(future: F) -> Self {
+        Self { state: ResponseState::Pass { future }, responder: None }
     }
 
     pub(super) const fn pass(future: F, responder: Responder, context: RequestContext) -> Self {
-        Self { state: ResponseState::Pass { future }, responder, context }
+        Self { state: ResponseState::Pass { future }, responder: Some((responder, context)) }
     }
 
     pub(super) fn filter(
@@ -63,7 +67,7 @@ impl<F, R> ResponseFuture<F, R> {
         context: RequestContext,
     ) -> Self {
         let state = ResponseState::Filter { future, filter: Some(Box::new(filter)) };
-        Self { state, responder, context }
+        Self { state, responder: Some((responder, context)) }
     }
 }
 
@@ -86,8 +90,12 @@ where
                 }
                 ResponseStateProj::Reject { rejection } => {
                     // A poll after completion stays pending.
-                    let Some(rejection) = rejection.take() else { return Poll::Pending };
-                    return Poll::Ready(Ok(this.responder.respond(rejection, this.context)));
+                    let (Some(rejection), Some((responder, context))) =
+                        (rejection.take(), &this.responder)
+                    else {
+                        return Poll::Pending;
+                    };
+                    return Poll::Ready(Ok(responder.respond(rejection, context)));
                 }
                 ResponseStateProj::Filter { future, filter } => {
                     let response = ready!(future.poll(cx))?;

@@ -4,7 +4,7 @@ use http::Method;
 use tower_layer::Layer;
 
 use super::{rule::ModelRules, service::EnforceModelRules, settings::Settings};
-use crate::{memory_limit::MemoryLimit, model::Profile, rejection::RejectionFormat};
+use crate::{memory_limit::MemoryLimit, model::Profile, rejection::RejectionFormat, skip::Skip};
 
 /// Makes [`EnforceModelRules`] services. See the [module docs](super) for an example.
 #[derive(Clone, Debug)]
@@ -59,6 +59,12 @@ impl<S> Layer<S> for ModelRulesLayer {
     type Service = EnforceModelRules<S>;
 
     fn layer(&self, inner: S) -> EnforceModelRules<S> {
-        EnforceModelRules::from_parts(inner, Arc::clone(&self.settings))
+        EnforceModelRules::from_parts(inner, Some(Arc::clone(&self.settings)))
+    }
+}
+
+impl<S> Skip<S> for ModelRulesLayer {
+    fn skip(inner: S) -> EnforceModelRules<S> {
+        EnforceModelRules::from_parts(inner, None)
     }
 }

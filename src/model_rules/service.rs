@@ -14,7 +14,12 @@ use super::{
     rule::ModelRules,
     settings::{Decision, Settings},
 };
-use crate::{body::ResponseBody, context::RequestContext, model::Profile, payload::Payload};
+use crate::{
+    body::ResponseBody,
+    context::RequestContext,
+    model::Profile,
+    payload::{IsBody, Payload},
+};
 
 /// Middleware that rejects requests for models that the caller may not use.
 ///
@@ -22,24 +27,26 @@ use crate::{body::ResponseBody, context::RequestContext, model::Profile, payload
 #[derive(Clone, Debug)]
 pub struct EnforceModelRules<S> {
     inner: S,
-    settings: Arc<Settings>,
+    // `None` when disabled.
+    settings: Option<Arc<Settings>>,
 }
 
 impl<S> EnforceModelRules<S> {
     /// Wraps `inner` with the defaults of [`ModelRulesLayer::new`](super::ModelRulesLayer::new).
     pub fn new(inner: S, profile: Profile, rules: ModelRules) -> Self {
-        Self::from_parts(inner, Arc::new(Settings::new(profile, rules)))
+        Self::from_parts(inner, Some(Arc::new(Settings::new(profile, rules))))
     }
 
-    pub(super) const fn from_parts(inner: S, settings: Arc<Settings>) -> Self {
+    pub(super) const fn from_parts(inner: S, settings: Option<Arc<Settings>>) -> Self {
         Self { inner, settings }
     }
 
     inner_service_accessors!();
 }
 
-impl<S, R> Service<Request<Payload>> for EnforceModelRules<S>
+impl<S, B, R> Service<Request<B>> for EnforceModelRules<S>
 where
+    Payload: IsBody<B>,
     S: Service<Request<Payload>, Response = Response<R>>,
     R: Body<Data = Bytes>,
 {
@@ -51,15 +58,19 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut request = request.map(Payload::payload_of);
+        let Some(settings) = &self.settings else {
+            return ResponseFuture::unchanged(self.inner.call(request));
+        };
         let context = RequestContext::ensure(request.extensions_mut());
-        let responder = self.settings.format.for_request(&request);
-        match self.settings.decide(&request, &context) {
+        let responder = settings.format.for_request(&request);
+        match settings.decide(&request, &context) {
             Ok(Decision::Pass) => {
                 ResponseFuture::pass(self.inner.call(request), responder, context)
             }
             Ok(Decision::FilterList) => {
-                let filter = ListFilter::new(Arc::clone(&self.settings), &request, &context);
+                let filter = ListFilter::new(Arc::clone(settings), &request, &context);
                 request_whole_list(&mut request, &context);
                 ResponseFuture::filter(self.inner.call(request), filter, responder, context)
             }

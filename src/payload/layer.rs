@@ -95,6 +95,16 @@ impl PayloadLayer {
         self
     }
 
+    #[cfg(not(feature = "decompression"))]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn decompress(self) -> Self
+    where
+        for<'a> &'a Self: crate::missing_feature::Decompression,
+    {
+        self
+    }
+
     /// Sets the maximum size of a body in bytes. Defaults to 10 MiB, as in API Gateway.
     ///
     /// A larger body is rejected with 413. It is rejected before any byte is read if
@@ -148,6 +158,16 @@ impl PayloadLayer {
     pub const fn rejections(mut self, format: RejectionFormat) -> Self {
         self.rejections = format;
         self
+    }
+
+    /// Creates a layer that makes a payload of any body and reads and bounds nothing.
+    pub(crate) fn off() -> Self {
+        Self::of(ReadMode::Off)
+    }
+
+    /// Returns the memory that the bodies take now and the limit, in bytes.
+    pub(crate) fn memory(&self) -> (usize, usize) {
+        (self.settings.memory.taken_bytes(), self.settings.memory.max_bytes())
     }
 
     fn of(mode: ReadMode) -> Self {

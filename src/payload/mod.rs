@@ -169,6 +169,7 @@ mod content_type;
 mod edit;
 mod error;
 mod future;
+mod is_body;
 mod json;
 mod layer;
 mod read;
@@ -205,6 +206,7 @@ pub use self::{
     },
     error::PayloadError,
     future::ResponseFuture,
+    is_body::IsBody,
     json::{
         bounds::DocumentBounds,
         document::Document,

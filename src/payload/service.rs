@@ -58,6 +58,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let settings = &self.settings;
+        if settings.mode == ReadMode::Off {
+            return ResponseFuture::calling(self.inner.call(request.map(Payload::streamed)));
+        }
         let responder = self.format.for_request(&request);
         let (mut parts, body) = request.into_parts();
         let context = RequestContext::ensure(&mut parts.extensions);

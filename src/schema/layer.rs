@@ -13,7 +13,7 @@ use super::{
     response::response_schema::ResponseSchema,
     service::ValidateSchema,
 };
-use crate::rejection::RejectionFormat;
+use crate::{rejection::RejectionFormat, skip::Skip};
 
 /// A [`Layer`] that validates requests and optionally responses. See the [module docs](super).
 #[derive(Clone, Debug)]
@@ -143,6 +143,12 @@ impl<S> Layer<S> for SchemaLayer {
     type Service = ValidateSchema<S>;
 
     fn layer(&self, inner: S) -> ValidateSchema<S> {
-        ValidateSchema::from_parts(inner, Arc::clone(&self.rules), self.rejections)
+        ValidateSchema::from_parts(inner, Some(Arc::clone(&self.rules)), self.rejections)
+    }
+}
+
+impl<S> Skip<S> for SchemaLayer {
+    fn skip(inner: S) -> ValidateSchema<S> {
+        ValidateSchema::from_parts(inner, None, RejectionFormat::Problem)
     }
 }

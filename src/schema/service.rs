@@ -16,7 +16,11 @@ use super::{
     request::rules::RequestRules,
     response::{body::ResponseBody, expectation::Expectation},
 };
-use crate::{context::RequestContext, payload::Payload, rejection::RejectionFormat};
+use crate::{
+    context::RequestContext,
+    payload::{IsBody, Payload},
+    rejection::RejectionFormat,
+};
 
 /// Middleware that validates requests and responses.
 ///
@@ -24,14 +28,15 @@ use crate::{context::RequestContext, payload::Payload, rejection::RejectionForma
 #[derive(Clone, Debug)]
 pub struct ValidateSchema<S> {
     inner: S,
-    rules: Arc<RequestRules>,
+    // `None` when disabled.
+    rules: Option<Arc<RequestRules>>,
     format: RejectionFormat,
 }
 
 impl<S> ValidateSchema<S> {
     pub(super) const fn from_parts(
         inner: S,
-        rules: Arc<RequestRules>,
+        rules: Option<Arc<RequestRules>>,
         format: RejectionFormat,
     ) -> Self {
         Self { inner, rules, format }
@@ -40,8 +45,9 @@ impl<S> ValidateSchema<S> {
     inner_service_accessors!();
 }
 
-impl<S, R> Service<Request<Payload>> for ValidateSchema<S>
+impl<S, B, R> Service<Request<B>> for ValidateSchema<S>
 where
+    Payload: IsBody<B>,
     S: Service<Request<Payload>, Response = Response<R>>,
     R: Body<Data = Bytes>,
 {
@@ -53,9 +59,13 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut request = request.map(Payload::payload_of);
+        let Some(rules) = &self.rules else {
+            return ResponseFuture::calling(self.inner.call(request), None);
+        };
         let context = RequestContext::ensure(request.extensions_mut());
-        let rules = self.rules.of_route(context.route());
+        let rules = rules.of_route(context.route());
         if let Err(rejection) = rules.check(&request, &context) {
             let responder = self.format.for_request(&request);
             return ResponseFuture::rejected(rejection, responder, context);

@@ -2,13 +2,16 @@
 
 use tower_layer::Identity as Unset;
 
+#[cfg(any(feature = "access-log", feature = "hf"))]
+use super::slot::Optional;
+use super::slot::sealed::Sealed;
 #[cfg(feature = "access-log")]
 use crate::access_log::AccessLogLayer;
 #[cfg(feature = "hf")]
 use crate::hf::HfTokenLayer;
 
 /// The slot of the access log.
-pub trait AccessLogSlot: sealed::Sealed {
+pub trait AccessLogSlot: Sealed {
     /// Returns the slot with a log that scrubs the token.
     #[cfg(feature = "hf")]
     #[doc(hidden)]
@@ -17,7 +20,7 @@ pub trait AccessLogSlot: sealed::Sealed {
 }
 
 /// The slot of the token.
-pub trait HfTokenSlot: sealed::Sealed {
+pub trait HfTokenSlot: Sealed {
     /// Returns `log` with the scrubber of the token.
     #[cfg(feature = "access-log")]
     #[doc(hidden)]
@@ -40,30 +43,20 @@ impl HfTokenSlot for Unset {
 }
 
 #[cfg(feature = "access-log")]
-impl AccessLogSlot for AccessLogLayer {
+impl AccessLogSlot for Optional<AccessLogLayer> {
     #[cfg(feature = "hf")]
     fn without(self, token: &HfTokenLayer) -> Self {
-        self.scrubber(token.scrubber())
+        Self(self.0.map(|log| log.scrubber(token.scrubber())))
     }
 }
 
 #[cfg(feature = "hf")]
-impl HfTokenSlot for HfTokenLayer {
+impl HfTokenSlot for Optional<HfTokenLayer> {
     #[cfg(feature = "access-log")]
     fn keep_out_of(&self, log: AccessLogLayer) -> AccessLogLayer {
-        log.scrubber(self.scrubber())
+        match &self.0 {
+            Some(token) => log.scrubber(token.scrubber()),
+            None => log,
+        }
     }
-}
-
-mod sealed {
-    use super::Unset;
-
-    #[expect(unnameable_types, reason = "the slots are a closed set of types")]
-    pub trait Sealed {}
-
-    impl Sealed for Unset {}
-    #[cfg(feature = "access-log")]
-    impl Sealed for super::AccessLogLayer {}
-    #[cfg(feature = "hf")]
-    impl Sealed for super::HfTokenLayer {}
 }

@@ -10,29 +10,66 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
-use super::readers::{Occupied, Readers};
+use super::{
+    place::Inner,
+    readers::{Occupied, Readers},
+};
+use crate::lock::Lock;
 
 /// A response body that is dropped when its reader stalls.
 #[derive(Debug)]
 pub struct ResponseBody {
-    // `None` for a body without frames.
-    guarded: Option<Occupied>,
+    kind: Kind,
     // The inner body's value after its last poll. Servers read it after each frame.
     is_end_stream: bool,
     // Whether the error was returned.
     failed: bool,
 }
 
+enum Kind {
+    Guarded(Occupied),
+    /// The body of a disabled layer, or `None` without frames. Boxed, so that the type of an enabled
+    /// layer does not grow. The lock makes it `Sync`.
+    Unguarded(Option<Lock<Inner>>),
+}
+
 impl ResponseBody {
-    pub(super) fn new<B>(body: B, readers: &Arc<Readers>) -> Self
+    pub(super) fn guarded<B>(body: B, readers: &Arc<Readers>) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        Self::new(body, |body| Kind::Guarded(readers.occupy(body)))
+    }
+
+    pub(super) fn unguarded<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        Self::new(body, |body| Kind::Unguarded(Some(Lock::new(body))))
+    }
+
+    fn new<B>(body: B, kind: impl FnOnce(Inner) -> Kind) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let is_end_stream = body.is_end_stream();
         // A body at its end has nothing to give back.
-        let guarded = (!is_end_stream).then(|| readers.occupy(Box::pin(body.map_err(Into::into))));
-        Self { guarded, is_end_stream, failed: false }
+        let kind = if is_end_stream {
+            Kind::Unguarded(None)
+        } else {
+            kind(Box::pin(body.map_err(Into::into)))
+        };
+        Self { kind, is_end_stream, failed: false }
+    }
+}
+
+/// An empty body.
+impl Default for ResponseBody {
+    fn default() -> Self {
+        Self { kind: Kind::Unguarded(None), is_end_stream: true, failed: false }
     }
 }
 
@@ -45,7 +82,16 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let Some(guarded) = &this.guarded else { return Poll::Ready(None) };
+        let guarded = match &mut this.kind {
+            Kind::Guarded(guarded) => guarded,
+            Kind::Unguarded(None) => return Poll::Ready(None),
+            Kind::Unguarded(Some(body)) => {
+                let body = body.get_mut();
+                let frame = body.as_mut().poll_frame(cx);
+                this.is_end_stream = body.is_end_stream() || matches!(frame, Poll::Ready(None));
+                return frame.map_err(BodyError::Inner);
+            }
+        };
         let Some(polled) = guarded.place().poll(cx, guarded.waker()) else {
             // The reader had all frames, or had its error, before the body was dropped.
             let told = this.is_end_stream || std::mem::replace(&mut this.failed, true);
@@ -60,9 +106,19 @@ impl Body for ResponseBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.guarded {
-            Some(guarded) if !self.is_end_stream => guarded.place().size_hint(),
+        match &self.kind {
+            Kind::Guarded(guarded) if !self.is_end_stream => guarded.place().size_hint(),
+            Kind::Unguarded(Some(body)) => body.lock().size_hint(),
             _ => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Guarded(guarded) => guarded.fmt(f),
+            Self::Unguarded(_) => f.write_str("Unguarded"),
         }
     }
 }

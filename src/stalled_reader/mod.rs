@@ -88,6 +88,7 @@ use tower_service::Service;
 
 pub use self::body::{BodyError, ResponseBody};
 use self::readers::Readers;
+use crate::skip::Skip;
 
 /// A layer that cuts off clients that stop reading. See the [module docs](self) for an example.
 #[derive(Clone, Debug)]
@@ -115,6 +116,12 @@ impl StalledReaderLayer {
     pub fn cut_responses(&self) -> u64 {
         self.readers.cut()
     }
+
+    /// Returns how many response bodies of all services of this layer are open now.
+    #[must_use]
+    pub fn open_responses(&self) -> usize {
+        self.readers.open()
+    }
 }
 
 impl Default for StalledReaderLayer {
@@ -127,7 +134,13 @@ impl<S> Layer<S> for StalledReaderLayer {
     type Service = StalledReader<S>;
 
     fn layer(&self, inner: S) -> StalledReader<S> {
-        StalledReader { inner, readers: Arc::clone(&self.readers) }
+        StalledReader { inner, readers: Some(Arc::clone(&self.readers)) }
+    }
+}
+
+impl<S> Skip<S> for StalledReaderLayer {
+    fn skip(inner: S) -> StalledReader<S> {
+        StalledReader { inner, readers: None }
     }
 }
 
@@ -137,7 +150,8 @@ impl<S> Layer<S> for StalledReaderLayer {
 #[derive(Clone, Debug)]
 pub struct StalledReader<S> {
     inner: S,
-    readers: Arc<Readers>,
+    // `None` when disabled.
+    readers: Option<Arc<Readers>>,
 }
 
 impl<S> StalledReader<S> {
@@ -164,7 +178,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture<S::Future> {
-        let readers = Arc::clone(&self.readers);
+        let readers = self.readers.clone();
         ResponseFuture { inner: self.inner.call(request), readers }
     }
 }
@@ -176,7 +190,7 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: F,
-        readers: Arc<Readers>,
+        readers: Option<Arc<Readers>>,
     }
 }
 
@@ -191,6 +205,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
-        Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, this.readers))))
+        Poll::Ready(Ok(response.map(|body| match this.readers {
+            Some(readers) => ResponseBody::guarded(body, readers),
+            None => ResponseBody::unguarded(body),
+        })))
     }
 }

@@ -68,6 +68,11 @@ impl Readers {
         self.cut.load(Relaxed)
     }
 
+    /// How many bodies there are.
+    pub(super) fn open(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().occupied()).sum()
+    }
+
     /// Gives `body` a place, and sees to it that the sweep runs.
     pub(super) fn occupy(self: &Arc<Self>, body: Inner) -> Occupied {
         let shard = shard_of(&body);
@@ -161,7 +166,11 @@ impl Shard {
     }
 
     const fn is_occupied(&self) -> bool {
-        self.free.len() < self.places.len()
+        self.occupied() > 0
+    }
+
+    const fn occupied(&self) -> usize {
+        self.places.len().saturating_sub(self.free.len())
     }
 }
 

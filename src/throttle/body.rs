@@ -42,6 +42,13 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// An empty body.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::rejection(body::ResponseBody::default())
+    }
+}
+
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
     /// Wraps the response to a `method` request with permits in flight.
     pub(super) fn releasing(

@@ -8,6 +8,7 @@ use crate::{
         Limit, LimitCounts, LimitError, LimitHeaders, LimitSet, LimitState, Store, Subject, Unit,
     },
     rejection::RejectionFormat,
+    skip::Skip,
 };
 
 /// A layer that rejects requests beyond their limits.
@@ -123,6 +124,12 @@ impl<S> Layer<S> for ThrottleLayer {
     type Service = Throttle<S>;
 
     fn layer(&self, inner: S) -> Throttle<S> {
-        Throttle::from_parts(inner, Arc::clone(&self.limits), self.rejections)
+        Throttle::from_parts(inner, Some(Arc::clone(&self.limits)), self.rejections)
+    }
+}
+
+impl<S> Skip<S> for ThrottleLayer {
+    fn skip(inner: S) -> Throttle<S> {
+        Throttle::from_parts(inner, None, RejectionFormat::Problem)
     }
 }

@@ -25,7 +25,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Throttle<S> {
     inner: S,
-    limits: Arc<LimitSet>,
+    // `None` when disabled.
+    limits: Option<Arc<LimitSet>>,
     rejections: RejectionFormat,
 }
 
@@ -34,12 +35,12 @@ impl<S> Throttle<S> {
     #[must_use]
     pub fn new(inner: S, limit: Limit) -> Self {
         let limits = Arc::new(LimitSet::new(limit, Unit::Requests));
-        Self::from_parts(inner, limits, RejectionFormat::default())
+        Self::from_parts(inner, Some(limits), RejectionFormat::default())
     }
 
     pub(super) const fn from_parts(
         inner: S,
-        limits: Arc<LimitSet>,
+        limits: Option<Arc<LimitSet>>,
         rejections: RejectionFormat,
     ) -> Self {
         Self { inner, limits, rejections }
@@ -62,6 +63,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let Some(limits) = &self.limits else {
+            return ResponseFuture::pass(self.inner.call(request), None);
+        };
         // Borrowed where the request has one, so that most requests need no clone.
         let made;
         let context = match RequestContext::of(request.extensions()) {
@@ -71,7 +75,6 @@ where
                 &made
             }
         };
-        let limits = &self.limits;
         let mut permit_requests = PermitRequests::new();
         if let Err(rejection) = limits.permit_requests(&request, context, 1, &mut permit_requests) {
             let responder = self.rejections.for_request(&request);

@@ -38,6 +38,13 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// An empty body.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::plain(body::ResponseBody::default())
+    }
+}
+
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
     /// Wraps the response to a `method` request with a reservation.
     pub(super) fn settling(

@@ -7,6 +7,7 @@ use crate::{
     limits::{Limit, LimitCounts, LimitError, LimitHeaders, LimitSet, LimitState, Store, Subject},
     model::Profile,
     rejection::RejectionFormat,
+    skip::Skip,
 };
 
 /// A layer that rejects requests beyond budgets of inference tokens.
@@ -182,6 +183,12 @@ impl<S> Layer<S> for TokenBudgetLayer {
     type Service = TokenBudget<S>;
 
     fn layer(&self, inner: S) -> TokenBudget<S> {
-        TokenBudget::from_parts(inner, Arc::clone(&self.settings))
+        TokenBudget::from_parts(inner, Some(Arc::clone(&self.settings)))
+    }
+}
+
+impl<S> Skip<S> for TokenBudgetLayer {
+    fn skip(inner: S) -> TokenBudget<S> {
+        TokenBudget::from_parts(inner, None)
     }
 }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     context::RequestContext,
     limits::{Limit, PermitRequests, StoreDecision},
-    payload::{self, Payload},
+    payload::{self, IsBody, Payload},
 };
 
 /// Middleware that rejects requests beyond budgets of inference tokens.
@@ -27,25 +27,27 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct TokenBudget<S> {
     inner: S,
-    settings: Arc<Settings>,
+    // `None` when disabled.
+    settings: Option<Arc<Settings>>,
 }
 
 impl<S> TokenBudget<S> {
     /// Creates a service with one budget, whose counters are in memory.
     #[must_use]
     pub fn new(inner: S, limit: Limit) -> Self {
-        Self::from_parts(inner, Arc::new(Settings::new(limit)))
+        Self::from_parts(inner, Some(Arc::new(Settings::new(limit))))
     }
 
-    pub(super) const fn from_parts(inner: S, settings: Arc<Settings>) -> Self {
+    pub(super) const fn from_parts(inner: S, settings: Option<Arc<Settings>>) -> Self {
         Self { inner, settings }
     }
 
     inner_service_accessors!();
 }
 
-impl<S, R> Service<Request<Payload>> for TokenBudget<S>
+impl<S, B, R> Service<Request<B>> for TokenBudget<S>
 where
+    Payload: IsBody<B>,
     S: Service<Request<Payload>, Response = Response<R>> + Clone,
     R: Body<Data = Bytes>,
 {
@@ -57,9 +59,13 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut request = request.map(Payload::payload_of);
+        let Some(settings) = &self.settings else {
+            let method = request.method().clone();
+            return ResponseFuture::pass(self.inner.call(request), None, method, false);
+        };
         let context = RequestContext::ensure(request.extensions_mut());
-        let settings = &self.settings;
         let responder = settings.rejections.for_request(&request);
         let prepared = match settings.estimator.prepare(&request) {
             Ok(Some(prepared)) => prepared,

@@ -39,6 +39,13 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// An empty body.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::unchanged(body::ResponseBody::default())
+    }
+}
+
 /// Hides the usage chunk of a response that is a readable event stream.
 pub(super) fn hide_usage<B: Body<Data = Bytes>>(
     response: Response<B>,

@@ -16,6 +16,7 @@ use crate::{
     model::Profile,
     payload::{Literal, Pointer},
     rejection::RejectionFormat,
+    skip::Skip,
 };
 
 /// Makes [`Transform`] services. See the [module docs](super) for an example.
@@ -278,6 +279,12 @@ impl<S> Layer<S> for TransformLayer {
     type Service = Transform<S>;
 
     fn layer(&self, inner: S) -> Transform<S> {
-        Transform::from_parts(inner, self.settings.clone())
+        Transform::from_parts(inner, Some(self.settings.clone()))
+    }
+}
+
+impl<S> Skip<S> for TransformLayer {
+    fn skip(inner: S) -> Transform<S> {
+        Transform::from_parts(inner, None)
     }
 }

@@ -6,7 +6,10 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{body::ResponseBody, future::ResponseFuture, settings::Settings};
-use crate::{context::RequestContext, payload::Payload};
+use crate::{
+    context::RequestContext,
+    payload::{IsBody, Payload},
+};
 
 /// Middleware that edits requests on the way to the upstream.
 ///
@@ -15,19 +18,21 @@ use crate::{context::RequestContext, payload::Payload};
 #[derive(Clone, Debug)]
 pub struct Transform<S> {
     inner: S,
-    settings: Settings,
+    // `None` when disabled.
+    settings: Option<Settings>,
 }
 
 impl<S> Transform<S> {
-    pub(super) const fn from_parts(inner: S, settings: Settings) -> Self {
+    pub(super) const fn from_parts(inner: S, settings: Option<Settings>) -> Self {
         Self { inner, settings }
     }
 
     inner_service_accessors!();
 }
 
-impl<S, R> Service<Request<Payload>> for Transform<S>
+impl<S, B, R> Service<Request<B>> for Transform<S>
 where
+    Payload: IsBody<B>,
     S: Service<Request<Payload>, Response = Response<R>>,
     R: Body<Data = Bytes>,
 {
@@ -39,14 +44,15 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Payload>) -> Self::Future {
-        if !self.settings.has_edits() {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let request = request.map(Payload::payload_of);
+        let Some(settings) = self.settings.as_ref().filter(|settings| settings.has_edits()) else {
             return ResponseFuture::pass(self.inner.call(request), None);
-        }
-        let responder = self.settings.format.for_request(&request);
+        };
+        let responder = settings.format.for_request(&request);
         let (mut parts, mut payload) = request.into_parts();
         let context = RequestContext::ensure(&mut parts.extensions);
-        match self.settings.apply(&mut parts, &mut payload, &context) {
+        match settings.apply(&mut parts, &mut payload, &context) {
             Ok(hide_usage) => {
                 let hide_usage = hide_usage.then(|| {
                     context.announce_response_is_read();

@@ -102,6 +102,16 @@ impl UpstreamLayer {
         self
     }
 
+    /// Returns how many requests are in flight over all services of this layer.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.slots.taken()
+    }
+
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.max()
+    }
+
     /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     #[must_use]
     pub const fn rejections(mut self, format: RejectionFormat) -> Self {

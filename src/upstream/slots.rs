@@ -90,6 +90,16 @@ impl Slots {
         Arc::new(Self::new(settings))
     }
 
+    /// Returns how many slots are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Relaxed)
+    }
+
+    /// Returns how many slots there are.
+    pub(super) const fn max(&self) -> usize {
+        self.settings.max
+    }
+
     /// Returns the caller of a request by its principal or else by its address.
     ///
     /// `None` when neither is known or when callers have no share.

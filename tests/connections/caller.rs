@@ -39,7 +39,7 @@ impl Caller {
     }
 
     pub(crate) fn of(builder: Builder, layer: UpstreamLayer, base: String) -> Self {
-        Self { upstream: layer.layer(builder.build().unwrap()), base }
+        Self { upstream: layer.layer(builder.build_for().unwrap()), base }
     }
 
     /// Opens a connection, and leaves it in the pool.

@@ -76,7 +76,7 @@ async fn a_refused_stream_is_resent_on_any_route_unless_the_upstream_stores_it()
 async fn keys_are_fetched_again() {
     // As `RemoteKeys` asks for them.
     let server = Server::start(&[&[Act::Answer, Act::CloseAfter(1)]]).await;
-    let client: HttpsClient<Empty<Bytes>> = builder().build().unwrap();
+    let client: HttpsClient<Empty<Bytes>> = builder().build_for().unwrap();
     for _ in 0..2 {
         let uri = format!("http://{}/.well-known/jwks.json", server.address);
         let request = Request::get(uri).body(Empty::new()).unwrap();
@@ -89,7 +89,7 @@ async fn keys_are_fetched_again() {
 #[tokio::test]
 async fn a_body_of_bytes_is_sent_again() {
     let server = Server::start(&[&[Act::Answer, Act::ResetAfter(usize::MAX)]]).await;
-    let client: HttpsClient<Full<Bytes>> = builder().build().unwrap();
+    let client: HttpsClient<Full<Bytes>> = builder().build_for().unwrap();
     for _ in 0..2 {
         let request = Request::post(format!("http://{}{CHAT}", server.address))
             .header(CONTENT_TYPE, "application/json")

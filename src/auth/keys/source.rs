@@ -77,6 +77,15 @@ impl KeySource {
         self.current(self.clock.monotonic()).snapshot().is_some()
     }
 
+    /// Returns the time since the keys were last fetched. A fetch that finds the same keys counts.
+    ///
+    /// Returns `None` before the first fetch, for a fixed set and for a file.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        let KeyOrigin::Server(fetcher) = &self.origin else { return None };
+        Some(self.clock.monotonic().saturating_sub(fetcher.store().loaded_at()?))
+    }
+
     /// Fetches the keys now or joins the current fetch.
     ///
     /// Call it at startup so that the first request does not wait. A fixed set and a file return at

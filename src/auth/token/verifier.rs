@@ -52,6 +52,10 @@ impl TokenVerifier {
         &self.jwt
     }
 
+    pub(crate) fn keys_age(&self) -> Option<Duration> {
+        self.jwt.keys.age()
+    }
+
     /// Verifies the token of a request. A request that has `waited` for keys does not wait again.
     pub(crate) fn verify(&self, headers: &HeaderMap, waited: bool) -> Verdict {
         self.verify_headers(headers, waited).unwrap_or_else(|failure| {

@@ -93,6 +93,11 @@ impl FlightTable {
         Admission::Leader(reader, number)
     }
 
+    /// Returns the number of flights that requests can join.
+    pub(crate) fn len(&self) -> usize {
+        self.table.lock().flights.len()
+    }
+
     /// Returns whether a flight for `key` is listed.
     pub(crate) fn is_in_flight(&self, key: EntryKey) -> bool {
         self.table.lock().flights.contains_key(&key)

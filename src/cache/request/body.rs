@@ -88,6 +88,13 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// An empty body.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::plain(body::ResponseBody::default())
+    }
+}
+
 impl<B> Body for ResponseBody<B>
 where
     B: Body<Data = Bytes>,

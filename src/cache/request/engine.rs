@@ -52,6 +52,10 @@ impl Engine {
         &self.state.memory
     }
 
+    pub(crate) fn in_flight(&self) -> usize {
+        self.state.flights.len()
+    }
+
     pub(crate) fn counts(&self) -> Vec<CacheCounts> {
         self.state.counts.read()
     }

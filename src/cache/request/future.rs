@@ -19,6 +19,7 @@ use super::{
     lookup::Lookup,
 };
 use crate::{
+    body,
     cache::{
         counts::CacheEvent,
         entry::{Entry, EntryState},
@@ -41,6 +42,7 @@ pin_project! {
     #[project = StateProj]
     enum State<F, S> {
         Pass { #[pin] future: F, exchange: Option<Exchange> },
+        Unchanged { #[pin] future: F },
         Lead { leader: Option<Leader> },
         // Boxed: a follower waits long and has its request with it.
         Follow { follower: Option<Box<Follower<S>>> },
@@ -66,6 +68,10 @@ pub(super) struct Follower<S> {
 const MAX_FAILURES: u32 = 2;
 
 impl<F, S> ResponseFuture<F, S> {
+    pub(super) const fn unchanged(future: F) -> Self {
+        Self { state: State::Unchanged { future } }
+    }
+
     pub(super) const fn pass(future: F, exchange: Exchange) -> Self {
         Self { state: State::Pass { future, exchange: Some(exchange) } }
     }
@@ -122,6 +128,11 @@ where
                     };
                     *slot = None;
                     return Poll::Ready(response);
+                }
+                StateProj::Unchanged { future } => {
+                    let response = ready!(future.poll(cx))?;
+                    let body = response.map(body::ResponseBody::inner);
+                    return Poll::Ready(Ok(body.map(ResponseBody::plain)));
                 }
                 StateProj::Hit { hit } => {
                     let Some((entry, exchange)) = hit.take() else { return Poll::Pending };
@@ -215,7 +226,7 @@ impl<F, S> fmt::Debug for ResponseFuture<F, S> {
     // Without the request.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
-            State::Pass { .. } => "pass",
+            State::Pass { .. } | State::Unchanged { .. } => "pass",
             State::Lead { .. } => "lead",
             State::Follow { .. } => "follow",
             State::Hit { .. } => "hit",

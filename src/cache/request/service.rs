@@ -19,7 +19,7 @@ use super::{
 use crate::{
     cache::{counts::CacheEvent, flight::Admission},
     context::{CacheOutcome, RequestContext},
-    payload::Payload,
+    payload::{IsBody, Payload},
     rejection::{Refusal, Rejection},
 };
 
@@ -30,19 +30,21 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Cache<S> {
     inner: S,
-    engine: Engine,
+    // `None` when disabled.
+    engine: Option<Engine>,
 }
 
 impl<S> Cache<S> {
-    pub(crate) const fn from_parts(inner: S, engine: Engine) -> Self {
+    pub(crate) const fn from_parts(inner: S, engine: Option<Engine>) -> Self {
         Self { inner, engine }
     }
 
     inner_service_accessors!();
 }
 
-impl<S, R> Service<Request<Payload>> for Cache<S>
+impl<S, B, R> Service<Request<B>> for Cache<S>
 where
+    Payload: IsBody<B>,
     S: Service<Request<Payload>, Response = Response<R>> + Clone + Send + 'static,
     S::Error: Send + 'static,
     S::Future: Send + 'static,
@@ -57,11 +59,15 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut request = request.map(Payload::payload_of);
+        let Some(engine) = &self.engine else {
+            return ResponseFuture::unchanged(self.inner.call(request));
+        };
         let context = RequestContext::ensure(request.extensions_mut());
-        let settings = self.engine.settings();
-        let decision = self.engine.decide(&request, &context);
-        let mut exchange = Exchange::new(&self.engine, context);
+        let settings = engine.settings();
+        let decision = engine.decide(&request, &context);
+        let mut exchange = Exchange::new(engine, context);
         let lookup = match decision {
             Decision::Lookup(lookup) => lookup,
             Decision::Bypass => {
@@ -88,8 +94,8 @@ where
             let responder = settings.rejections.for_request(&request);
             return ResponseFuture::reject(rejection, responder, exchange);
         }
-        let validity = self.engine.validity(&request, &exchange.context);
-        match self.engine.admit(&lookup, &validity) {
+        let validity = engine.validity(&request, &exchange.context);
+        match engine.admit(&lookup, &validity) {
             Admission::Found(entry) => ResponseFuture::hit(entry, exchange),
             Admission::Full => {
                 exchange.record(CacheOutcome::Miss, CacheEvent::Miss);

@@ -55,6 +55,16 @@ impl MemoryTier {
         self.compress_above = Some(bytes);
         self
     }
+
+    #[cfg(not(feature = "cache-compression"))]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn compress_above(self, _bytes: usize) -> Self
+    where
+        for<'a> &'a Self: crate::missing_feature::CacheCompression,
+    {
+        self
+    }
 }
 
 impl Default for MemoryTier {

@@ -35,6 +35,8 @@ struct FileState {
     // Of the last content, good or bad. `None` when the file could not be read.
     version: Option<FileVersion>,
     error: Option<TokenError>,
+    // When the current token was read, on the monotonic clock.
+    read_at: Duration,
 }
 
 impl TokenFile {
@@ -42,7 +44,7 @@ impl TokenFile {
         let (version, token) = read(&path)?;
         let token = token?;
         let scrubber = Scrubber::new([token.secret()]);
-        let state = FileState { version: Some(version), error: None };
+        let state = FileState { version: Some(version), error: None, read_at: clock.monotonic() };
         Ok(Self::new(path, clock, Arc::new(token), scrubber, state))
     }
 
@@ -59,12 +61,18 @@ impl TokenFile {
     }
 
     pub(super) fn with_clock(&self, clock: SharedClock) -> Self {
-        let state = self.state.lock().clone();
+        let mut state = self.state.lock().clone();
+        state.read_at = clock.monotonic();
         Self::new(self.path.clone(), clock, self.token.load_full(), self.scrubber(), state)
     }
 
     pub(super) fn scrubber(&self) -> Scrubber {
         self.scrubber.clone()
+    }
+
+    /// Returns the time since the current token was read.
+    pub(super) fn age(&self) -> Duration {
+        self.clock.monotonic().saturating_sub(self.state.lock().read_at)
     }
 
     pub(super) fn current(&self) -> Arc<Token> {
@@ -102,8 +110,11 @@ impl TokenFile {
             }
             Err(error) => Some(error),
         };
-        let before =
-            std::mem::replace(&mut *self.state.lock(), FileState { version, error: error.clone() });
+        let before = {
+            let mut state = self.state.lock();
+            let read_at = if error.is_none() { self.clock.monotonic() } else { state.read_at };
+            std::mem::replace(&mut *state, FileState { version, error: error.clone(), read_at })
+        };
         let path = Printable(self.path.display());
         match (before.error, error) {
             (before, Some(error)) if before.as_ref() != Some(&error) => {

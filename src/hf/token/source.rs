@@ -1,4 +1,4 @@
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     file::TokenFile,
@@ -83,6 +83,15 @@ impl TokenSource {
             fixed @ SourceKind::Fixed(_) => fixed,
         };
         Self { kind, ..self }
+    }
+
+    /// Returns the time since the token was read from its file. Returns `None` without a file.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        match &self.kind {
+            SourceKind::Fixed(_) => None,
+            SourceKind::File(file) => Some(file.age()),
+        }
     }
 
     /// Returns the token to send now.

@@ -33,6 +33,8 @@ pub(crate) enum ReadMode {
     Json,
     Bytes,
     Streamed,
+    /// Makes a payload of the body and reads and bounds nothing.
+    Off,
 }
 
 impl ReadSettings {
@@ -65,7 +67,7 @@ impl ReadSettings {
         }
         let coding = match self.mode {
             ReadMode::Json | ReadMode::Bytes => check_coding(&parts.headers, self.decompress)?,
-            ReadMode::Streamed => None,
+            ReadMode::Streamed | ReadMode::Off => None,
         };
         let charset = charset_of_json(&parts.headers);
         let mistyped = self.mode == ReadMode::Json && charset.is_none();

@@ -41,6 +41,13 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// An empty body.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::new(body::ResponseBody::default())
+    }
+}
+
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
     /// Streams a body and checks it at its end.
     pub(crate) fn copied(response: Response<B>, expectation: Box<Expectation>) -> Response<Self> {

@@ -99,7 +99,7 @@ fn insecure_and_invalid_addresses_are_rejected() {
 #[tokio::test]
 async fn https_client_can_fetch_keys() {
     // This checks the types. No server listens on the port.
-    let client = HttpsClient::builder().dangerous_plain_http().build::<Payload>().unwrap();
+    let client = HttpsClient::builder().dangerous_plain_http().build().unwrap();
     let source = RemoteKeys::discovery("http://127.0.0.1:9", client).build().unwrap();
     assert_eq!(source.refresh().await, Err(KeysError::Unreachable));
 }

@@ -27,7 +27,6 @@ use tower_inference::{
     auth::{AuthLayer, KeySource, KeysError, RemoteKeys},
     client::HttpsClient,
     clock::{FakeClock, SharedClock},
-    payload::Payload,
     rejection::Refusal,
 };
 

@@ -1,5 +1,10 @@
 //! The slots of a stack: any order of the calls, and the payload that other layers bring along.
 
+mod boxed;
+mod optional;
+mod own_layers;
+mod snapshot;
+
 use std::convert::Infallible;
 
 use bytes::Bytes;

@@ -1,0 +1,83 @@
+//! The order of the layers.
+
+use tower_layer::Layer;
+
+use super::{slots::Stack, upstream_slot::UpstreamSlot};
+
+impl<
+    I,
+    R,
+    L,
+    P,
+    A,
+    T,
+    B,
+    S,
+    X,
+    M,
+    G,
+    C,
+    Q,
+    U,
+    H,
+    K,
+    O,
+    Inner,
+    S1,
+    S2,
+    S3,
+    S4,
+    S5,
+    S6,
+    S7,
+    S8,
+    S9,
+    S10,
+    S11,
+    S12,
+    S13,
+    S14,
+    S15,
+    S16,
+> Layer<Inner> for Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
+where
+    H: Layer<Inner, Service = S1>,
+    U: UpstreamSlot + Layer<S1, Service = S2>,
+    Q: Layer<S2, Service = S3>,
+    C: Layer<S3, Service = S4>,
+    K: Layer<S4, Service = S5>,
+    G: Layer<S5, Service = S6>,
+    M: Layer<S6, Service = S7>,
+    X: Layer<S7, Service = S8>,
+    S: Layer<S8, Service = S9>,
+    B: Layer<S9, Service = S10>,
+    T: Layer<S10, Service = S11>,
+    A: Layer<S11, Service = S12>,
+    P: Layer<S12, Service = S13>,
+    L: Layer<S13, Service = S14>,
+    R: Layer<S14, Service = S15>,
+    I: Layer<S15, Service = S16>,
+    O: Layer<S16>,
+{
+    type Service = U::Whole<O::Service>;
+
+    fn layer(&self, inner: Inner) -> Self::Service {
+        let service = self.hf_token.layer(inner);
+        let service = self.upstream.layer(service);
+        let service = self.token_budget.layer(service);
+        let service = self.cache.layer(service);
+        let service = self.before_cache.layer(service);
+        let service = self.guard.layer(service);
+        let service = self.model_rules.layer(service);
+        let service = self.transform.layer(service);
+        let service = self.schema.layer(service);
+        let service = self.payload.layer(service);
+        let service = self.throttle.layer(service);
+        let service = self.auth.layer(service);
+        let service = self.peer_throttle.layer(service);
+        let service = self.access_log.layer(service);
+        let service = self.request_id.layer(service);
+        let service = self.stalled_reader.layer(service);
+        U::whole(self.around.layer(service))
+    }
+}
