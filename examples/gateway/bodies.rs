@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tower_inference::{
     memory_limit::MemoryLimit,
     model::Profile,
+    route::RouteLayer,
     schema::{BuiltInSchemas, Schema, SchemaError, SchemaLayer},
     transform::TransformLayer,
 };
@@ -14,12 +15,14 @@ use crate::{Error, args};
 
 /// The settings for bodies.
 pub(crate) struct Bodies {
+    /// Opens the routes of inference and says how each body is read.
+    pub(crate) routes: RouteLayer,
     pub(crate) max_bytes: u64,
     /// The memory of all bodies.
     pub(crate) memory: MemoryLimit,
     pub(crate) schema: SchemaLayer,
     /// Limits the output by the form of each body.
-    pub(crate) output: TransformLayer,
+    pub(crate) edits: TransformLayer,
 }
 
 impl Bodies {
@@ -45,15 +48,18 @@ impl Bodies {
                 any_task(chats(&chat), among)
             }
         };
-        let output = match serve.max_tokens {
+        let edits = match serve.max_tokens {
             None => TransformLayer::new(),
             Some(most) => {
                 TransformLayer::new().profile(profile.clone()).max_output_tokens(most.get())
             }
         };
+        // Images, sounds and files pass on the routes that take them.
+        let edits = edits.binary_bodies();
+        let routes = RouteLayer::new(profile);
         let memory = usize::try_from(serve.max_bodies).unwrap_or(usize::MAX);
         let memory = MemoryLimit::new(memory);
-        Ok(Self { max_bytes: serve.max_body, memory, schema, output })
+        Ok(Self { routes, max_bytes: serve.max_body, memory, schema, edits })
     }
 }
 

@@ -4,15 +4,11 @@ use axum::Router;
 use tower::Layer;
 use tower_inference::{
     access_log::AccessLogLayer, auth::AuthLayer, cache::CacheLayer, payload::PayloadLayer,
-    request_id::RequestIdLayer, schema::SchemaLayer, stack::Stack, transform::TransformLayer,
+    request_id::RequestIdLayer, stack::Stack,
 };
 
 use crate::{
-    Error,
-    bodies::Bodies,
-    limits::Limits,
-    ready::Ready,
-    routes::{self, Inference},
+    Error, bodies::Bodies, head::Checked, limits::Limits, probes::probes, ready::Ready,
     upstream::Way,
 };
 
@@ -29,31 +25,19 @@ pub(crate) fn gateway(
 ) -> Result<Router, Error> {
     let Way { hf_token, client } = way;
     let around = Stack::new().request_id(RequestIdLayer::new()).access_log(access_log);
-    let Bodies { max_bytes, memory, schema, output } = bodies;
+    let Bodies { routes, max_bytes, memory, schema, edits } = bodies;
     let Limits { peer, throttle, budget, upstream } = limits;
-    let behind = Stack::new().auth(auth).upstream(upstream).hf_token(hf_token);
+    let payload = PayloadLayer::by_route().max_body_bytes(max_bytes).memory_limit(memory);
+    let behind = Stack::new().auth(auth).payload(payload).schema(schema).transform(edits);
+    let behind = behind.upstream(upstream).hf_token(hf_token);
 
     // A limit or a cache that is off has no layer: each choice is a stack of its own type.
     macro_rules! routed {
         ($behind:expr) => {{
-            let behind = $behind;
-            let of = |payload: PayloadLayer, schema, edits| {
-                let stack = behind
-                    .clone()
-                    .payload(payload.max_body_bytes(max_bytes).memory_limit(memory.clone()));
-                stack.schema(schema).transform(edits).layer(client.clone())
-            };
-            let inference = Inference {
-                json: of(PayloadLayer::new(), schema.clone(), output.clone()),
-                any: of(PayloadLayer::bytes(), schema, output.binary_bodies()),
-                // Nobody looks into these.
-                streamed: of(
-                    PayloadLayer::streamed(),
-                    SchemaLayer::any_body(),
-                    TransformLayer::new(),
-                ),
-            };
-            let probes = routes::probes(ready);
+            let inference = routes.layer($behind.layer(client));
+            // The heads are checked inside of the log, which has all rejections.
+            let inference = Checked(inference);
+            let probes = probes(ready);
             match peer {
                 None => probes.fallback_service(around.layer(inference)),
                 Some(peer) => probes.fallback_service(around.peer_throttle(peer).layer(inference)),

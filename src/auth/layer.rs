@@ -15,6 +15,7 @@ use crate::rejection::RejectionFormat;
 pub struct AuthLayer {
     verifier: Arc<TokenVerifier>,
     format: RejectionFormat,
+    extension: bool,
 }
 
 impl AuthLayer {
@@ -24,7 +25,7 @@ impl AuthLayer {
     #[must_use]
     pub fn new(jwt: Jwt) -> Self {
         let verifier = Arc::new(TokenVerifier::new(jwt));
-        Self { verifier, format: RejectionFormat::default() }
+        Self { verifier, format: RejectionFormat::default(), extension: false }
     }
 
     /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
@@ -44,11 +45,40 @@ impl AuthLayer {
     }
 }
 
+impl AuthLayer {
+    /// Also puts the identity into the extensions of the request, as `Arc<Identity>`.
+    ///
+    /// Handlers of axum take it as `Extension<Arc<Identity>>`. By default the identity is in the
+    /// [`RequestContext`](crate::context::RequestContext) only. It replaces an `Arc<Identity>` that
+    /// anything outside of this layer has put there.
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use std::{convert::Infallible, sync::Arc};
+    /// use tower::{Layer, service_fn};
+    /// use tower_inference::{auth::AuthLayer, identity::Identity};
+    /// # let keys = tower_inference::auth::KeySource::file("tests/data/jwks.json").unwrap();
+    /// # let jwt = tower_inference::auth::Jwt::new(keys, "https://issuer.example", "gateway");
+    ///
+    /// let layer = AuthLayer::new(jwt).identity_extension();
+    /// let service = layer.layer(service_fn(|request: Request<()>| async move {
+    ///     let caller = request.extensions().get::<Arc<Identity>>();
+    ///     Ok::<_, Infallible>(Response::new(caller.map(|caller| caller.subject().to_owned())))
+    /// }));
+    /// # drop(service);
+    /// ```
+    #[must_use]
+    pub const fn identity_extension(mut self) -> Self {
+        self.extension = true;
+        self
+    }
+}
+
 impl<S> Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Auth<S> {
-        Auth::from_parts(inner, Arc::clone(&self.verifier), self.format)
+        Auth::from_parts(inner, Arc::clone(&self.verifier), self.format, self.extension)
     }
 }
 
