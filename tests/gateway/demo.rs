@@ -165,7 +165,7 @@ async fn the_access_log_does_not_run_into_the_commands() {
     let args = ["--listen", "127.0.0.1:0"];
     let (mut gateway, banner) = Gateway::demo_of(Gateway::start_with(args).await).await;
     let file = banner.value("  access log     ").to_owned();
-    let answer = paste(&banner, "An answer").await;
+    let answer = paste(&banner, "A response").await;
     assert!(answer.contains("no model has run"), "{answer}");
     gateway.signal("TERM").await;
     assert!(gateway.ended().await.success());
