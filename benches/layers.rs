@@ -27,8 +27,10 @@ use tower_inference::{
     access_log::AccessLogLayer,
     auth::AuthLayer,
     cache::{CacheLayer, Freshness, MemoryTier, Scope},
+    model::Profile,
     payload::PayloadLayer,
     request_id::RequestIdLayer,
+    route::RouteLayer,
     stack::Stack,
     stalled_reader::StalledReaderLayer,
     upstream::UpstreamLayer,
@@ -55,6 +57,8 @@ fn layers(criterion: &mut Criterion) {
     beside_bare(criterion, "access log, own writer", pass::access_log(), &warm);
     beside_bare(criterion, "access log, no subscriber", AccessLogLayer::new(), &warm);
     beside_bare(criterion, "auth, token seen before", pass::auth(&signer), &warm);
+    let route = RouteLayer::new(&Profile::compatible());
+    beside_bare(criterion, "route", route, &warm);
     beside_bare(criterion, "payload, document read", PayloadLayer::new(), &warm);
     let ruled = (PayloadLayer::new(), pass::model_rules());
     beside_bare(criterion, "payload and model rules", ruled, &warm);

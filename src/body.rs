@@ -69,6 +69,15 @@ impl<B> ResponseBody<B> {
         Self { kind: Kind::Inner { body } }
     }
 
+    /// Returns the body of the inner service unless this is a complete body of this crate.
+    #[cfg(feature = "axum")]
+    pub(crate) fn into_inner(self) -> Result<B, Self> {
+        match self.kind {
+            Kind::Inner { body } => Ok(body),
+            full @ Kind::Full { .. } => Err(Self { kind: full }),
+        }
+    }
+
     /// Creates a complete body. It has no frame when `data` is empty.
     #[must_use]
     pub fn full(data: Bytes) -> Self {

@@ -138,6 +138,12 @@ impl FakeClock {
         Self(Arc::new(Lock::new((Duration::ZERO, wall))))
     }
 
+    /// Returns a handle for the `clock` setter of a layer. It shows this clock's time.
+    #[must_use]
+    pub fn shared(&self) -> SharedClock {
+        SharedClock::new(self.clone())
+    }
+
     /// Advances both times.
     pub fn advance(&self, by: Duration) {
         let mut times = self.0.lock();
@@ -148,6 +154,14 @@ impl FakeClock {
     /// Sets the time of day and leaves the monotonic time as it is.
     pub fn set_wall(&self, wall: SystemTime) {
         self.0.lock().1 = wall;
+    }
+}
+
+/// Shows 2027-01-15 08:00 UTC, which is 1,800,000,000 seconds since 1970.
+#[cfg(feature = "test-util")]
+impl Default for FakeClock {
+    fn default() -> Self {
+        Self::new(UNIX_EPOCH + Duration::from_secs(1_800_000_000))
     }
 }
 

@@ -2,11 +2,14 @@
     all(
         feature = "access-log",
         feature = "auth",
+        feature = "axum",
         feature = "cache",
         feature = "client",
         feature = "hf",
         feature = "request-id",
         feature = "schema",
+        feature = "stalled-reader",
+        feature = "test-util",
         feature = "throttle",
         feature = "transform",
         feature = "upstream"
@@ -17,11 +20,14 @@
     not(all(
         feature = "access-log",
         feature = "auth",
+        feature = "axum",
         feature = "cache",
         feature = "client",
         feature = "hf",
         feature = "request-id",
         feature = "schema",
+        feature = "stalled-reader",
+        feature = "test-util",
         feature = "throttle",
         feature = "transform",
         feature = "upstream"
@@ -108,6 +114,9 @@ pub mod cache;
 #[cfg(feature = "client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub mod client;
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub mod extract;
 #[cfg(feature = "hf")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hf")))]
 pub mod hf;
@@ -117,6 +126,7 @@ pub mod model_rules;
 #[cfg(feature = "request-id")]
 #[cfg_attr(docsrs, doc(cfg(feature = "request-id")))]
 pub mod request_id;
+pub mod route;
 #[cfg(feature = "schema")]
 #[cfg_attr(docsrs, doc(cfg(feature = "schema")))]
 pub mod schema;
@@ -138,12 +148,28 @@ pub mod upstream;
 
 // The top floor: the whole, put together.
 pub mod stack;
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod test_util;
 
 /// Every bound of the crate with its default and its setter.
 ///
 #[doc = include_str!("docs/bounds.md")]
 #[cfg(doc)]
 pub mod bounds {}
+
+/// How to test your own gateway.
+///
+#[doc = include_str!("docs/testing.md")]
+#[cfg(all(
+    doc,
+    feature = "auth",
+    feature = "cache",
+    feature = "test-util",
+    feature = "throttle",
+    feature = "upstream"
+))]
+pub mod testing {}
 
 /// Time and allocations of each layer and how to measure them.
 ///

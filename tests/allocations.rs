@@ -23,9 +23,11 @@ use tower_inference::{
     context::RequestContext,
     identity::{Identity, Proof},
     limits::{Concurrency, Limit, LimitHeaders, Quota, Rate, RequestHead},
+    model::Profile,
     payload::{Payload, PayloadLayer},
     peer::PeerAddress,
     request_id::RequestIdLayer,
+    route::RouteLayer,
     schema::{ResponseSchema, Schema, SchemaLayer},
     stack::Stack,
     stalled_reader::StalledReaderLayer,
@@ -229,6 +231,12 @@ fn each_layer_allocates_no_more_than_stated() {
         ("throttle, other keys", allocations(other_keys().headers(LimitHeaders::Off), known), 0),
         // What is left, of the two limits that are the caller's own.
         ("throttle, told in fields", allocations(throttle(), known), 1),
+        ("route", allocations(RouteLayer::new(&Profile::compatible()), seen), 0),
+        (
+            "route and payload by it",
+            allocations((RouteLayer::new(&Profile::compatible()), PayloadLayer::by_route()), seen),
+            3,
+        ),
         ("payload, document and model read", allocations(PayloadLayer::new(), seen), 3),
         ("payload, not read", allocations(PayloadLayer::bytes(), seen), 1),
         // Those of the payload, and the target in the record.

@@ -33,6 +33,7 @@ use tower_inference::{
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::PayloadLayer,
     request_id::RequestIdLayer,
+    route::RouteLayer,
     schema::{ResponseSchema, Schema, SchemaLayer},
     secret::Secret,
     stack::Stack,
@@ -161,6 +162,11 @@ macro_rules! each_layer {
             #[tokio::test]
             async fn auth() {
                 $check!(super::auth());
+            }
+
+            #[tokio::test]
+            async fn route() {
+                $check!(RouteLayer::new(&Profile::compatible()));
             }
 
             #[tokio::test]

@@ -28,6 +28,7 @@ const TABLE: &[Row] = &[
     (Refusal::InsufficientScope, "insufficient-scope", 403, 403, "ACCESS_DENIED", "Forbidden", "ForbiddenException", "permission_error", 7),
     (Refusal::Forbidden, "forbidden", 403, 403, "ACCESS_DENIED", "User is not authorized to access this resource", "AccessDeniedException", "permission_error", 7),
     (Refusal::NotFound, "not-found", 404, 403, "RESOURCE_NOT_FOUND", "Missing Authentication Token", "MissingAuthenticationTokenException", "invalid_request_error", 12),
+    (Refusal::MethodNotAllowed, "method-not-allowed", 405, 403, "RESOURCE_NOT_FOUND", "Missing Authentication Token", "MissingAuthenticationTokenException", "invalid_request_error", 12),
     (Refusal::IdentityProviderUnavailable, "identity-provider-unavailable", 503, 503, "AUTHORIZER_FAILURE", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
     (Refusal::Throttled, "throttled", 429, 429, "THROTTLED", "Too Many Requests", "TooManyRequestsException", "rate_limit_error", 8),
     (Refusal::QuotaExceeded, "quota-exceeded", 429, 429, "QUOTA_EXCEEDED", "Limit Exceeded", "LimitExceededException", "rate_limit_error", 8),
@@ -45,6 +46,7 @@ const TABLE: &[Row] = &[
     (Refusal::UpstreamTimeout, "upstream-timeout", 504, 504, "INTEGRATION_TIMEOUT", "Endpoint request timed out", "InternalServerErrorException", "server_error", 4),
     (Refusal::NotCached, "not-cached", 504, 504, "DEFAULT_5XX", "Endpoint request timed out", "InternalServerErrorException", "invalid_request_error", 5),
     (Refusal::InvalidUpstreamResponse, "invalid-upstream-response", 502, 502, "INTEGRATION_FAILURE", "Internal server error", "InternalServerErrorException", "server_error", 13),
+    (Refusal::Misconfigured, "misconfigured", 500, 500, "API_CONFIGURATION_ERROR", "Internal server error", "InternalServerErrorException", "server_error", 13),
 ];
 
 type TestResponse = Response<ResponseBody<Empty<Bytes>>>;

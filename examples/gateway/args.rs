@@ -65,7 +65,8 @@ pub(crate) struct Serve {
     pub(crate) head_timeout: Duration,
     pub(crate) drain: Duration,
     pub(crate) threads: Option<NonZeroUsize>,
-    pub(crate) access_log: AccessLog,
+    /// `None`: stdout, or a file of its own for the demo, whose commands are on stdout.
+    pub(crate) access_log: Option<AccessLog>,
     pub(crate) schema: Option<Schema>,
     /// Members whose bounds are lifted in the built-in schemas.
     pub(crate) without_bounds: Vec<String>,
@@ -359,7 +360,7 @@ impl Given {
                 head_timeout: self.head_timeout.unwrap_or(Duration::from_secs(10)),
                 drain: self.drain.unwrap_or(Duration::from_secs(30)),
                 threads: self.threads,
-                access_log: self.access_log.unwrap_or(AccessLog::Stdout),
+                access_log: self.access_log,
                 schema: self.schema,
                 without_bounds: self.profile.without_bounds,
                 max_tokens: self.max_tokens,

@@ -47,7 +47,7 @@ fn without_flags_the_demo_has_the_defaults_of_the_help() {
         head_timeout: Duration::from_secs(10),
         drain: Duration::from_secs(30),
         threads: None,
-        access_log: AccessLog::Stdout,
+        access_log: None,
         schema: None,
         without_bounds: Vec::new(),
         max_tokens: None,
@@ -109,8 +109,8 @@ fn flags_of_serving_leave_the_demo_as_it_is() {
     assert_eq!(served("--max-bodies 1GiB").max_bodies, 1 << 30);
     assert_eq!(serve.threads.map(NonZeroUsize::get), Some(3));
     assert_eq!(serve.tls, Some(TlsFiles { cert: "c".into(), key: "k".into() }));
-    assert_eq!(served("--access-log stdout").access_log, AccessLog::Stdout);
-    assert_eq!(served("--access-log f").access_log, AccessLog::File("f".into()));
+    assert_eq!(served("--access-log stdout").access_log, Some(AccessLog::Stdout));
+    assert_eq!(served("--access-log f").access_log, Some(AccessLog::File("f".into())));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tower_inference::{
     memory_limit::MemoryLimit,
     model::Profile,
+    route::RouteLayer,
     schema::{BuiltInSchemas, Schema, SchemaError, SchemaLayer},
     transform::TransformLayer,
 };
@@ -14,12 +15,14 @@ use crate::{Error, args};
 
 /// The settings for bodies.
 pub(crate) struct Bodies {
+    /// Opens the routes of inference and says how each body is read.
+    pub(crate) routes: RouteLayer,
     pub(crate) max_bytes: u64,
     /// The memory of all bodies.
     pub(crate) memory: MemoryLimit,
     pub(crate) schema: Option<SchemaLayer>,
     /// Limits the output by the form of each body.
-    pub(crate) output: Option<TransformLayer>,
+    pub(crate) edits: Option<TransformLayer>,
 }
 
 impl Bodies {
@@ -45,12 +48,15 @@ impl Bodies {
                 Some(any_task(chats(&chat), among))
             }
         };
-        let output = serve.max_tokens.map(|most| {
-            TransformLayer::new().profile(profile.clone()).max_output_tokens(most.get())
+        let edits = serve.max_tokens.map(|most| {
+            let edits = TransformLayer::new().profile(profile.clone());
+            // Images, sounds and files pass on the routes that take them.
+            edits.max_output_tokens(most.get()).binary_bodies()
         });
+        let routes = RouteLayer::new(profile);
         let memory = usize::try_from(serve.max_bodies).unwrap_or(usize::MAX);
         let memory = MemoryLimit::new(memory);
-        Ok(Self { max_bytes: serve.max_body, memory, schema, output })
+        Ok(Self { routes, max_bytes: serve.max_body, memory, schema, edits })
     }
 }
 

@@ -4,7 +4,11 @@
 //! that two parties could read as sent to two hosts is rejected with 400 (RFC 9112 sections 3.2 and
 //! 3.3, RFC 9113 section 8.3.1).
 
-use std::net::Ipv6Addr;
+use std::{
+    net::Ipv6Addr,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use axum::{
     body::{Body, Bytes, HttpBody},
@@ -16,6 +20,7 @@ use axum::{
     },
     middleware::Next,
 };
+use tower::Service;
 use tower_inference::{
     body::ResponseBody,
     context::RequestContext,
@@ -61,6 +66,33 @@ pub(crate) async fn check(request: extract::Request, next: Next) -> Response<Bod
     match refused::<_, Body>(&request) {
         Some(response) => response.map(Body::new),
         None => next.run(request).await,
+    }
+}
+
+/// The same behind layers of ours, which change the type of the body.
+#[derive(Clone)]
+pub(crate) struct Checked<S>(pub(crate) S);
+
+impl<S, R, B> Service<Request<R>> for Checked<S>
+where
+    S: Service<Request<R>, Response = Response<B>>,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<R>) -> Self::Future {
+        if let Some(refused) = refused(&request) {
+            return Box::pin(async { Ok(refused) });
+        }
+        let response = self.0.call(request);
+        Box::pin(async { response.await.map(|response| response.map(ResponseBody::inner)) })
     }
 }
 

@@ -3,7 +3,6 @@
 //! Without flags it runs a demo. `--help` lists the flags for a real upstream and issuer.
 
 mod activity;
-mod allowed;
 mod args;
 mod bodies;
 mod cache;
@@ -16,8 +15,8 @@ mod limits;
 mod log;
 mod output;
 mod peer;
+mod probes;
 mod ready;
-mod routes;
 mod serve;
 mod shared;
 mod signals;
@@ -38,7 +37,7 @@ use tokio::{net::TcpListener, runtime, task::JoinSet};
 use tower_inference::{hf::HfTokenLayer, model::Profile};
 
 use self::{
-    args::{Command, Parts, Serve},
+    args::{AccessLog, Command, Parts, Serve},
     bodies::Bodies,
     demo::{Banner, Demo},
     limits::Limits,
@@ -174,7 +173,12 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     let keys = callers::keys(&callers)?;
     let ready = Ready::new(keys.clone());
     output.scrub(&hf_token.scrubber());
-    let (access_log, log_file) = log::layer(&serve.access_log, output)?;
+    let log_to = serve.access_log.unwrap_or_else(|| match &demo {
+        // Its records would run into the commands that are printed.
+        Some(demo) => AccessLog::File(demo.log_file.clone()),
+        None => AccessLog::Stdout,
+    });
+    let (access_log, log_file) = log::layer(&log_to, output)?;
     let access_log = access_log.scrubber(hf_token.scrubber());
     let auth = callers::auth(callers, keys)?;
     let way = Way { hf_token, client: upstream::client(serve.client)? };
@@ -185,7 +189,11 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         let cacert = cacert.as_deref();
         let (max_body, schema) = (serve.max_body, serve.schema.is_some());
         let (limits, cache) = (&serve.limits, serve.cache.as_ref());
-        output.say(Banner { demo, url: &url, cacert, max_body, schema, limits, cache });
+        let log = match &log_to {
+            AccessLog::File(path) => Some(&**path),
+            AccessLog::Stdout | AccessLog::Off => None,
+        };
+        output.say(Banner { demo, url: &url, cacert, max_body, schema, limits, cache, log });
     }
     // Both tasks end with this function at the latest.
     let mut preparing = JoinSet::new();

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     body::ResponseBody,
     context::RequestContext,
+    identity::Identity,
     rejection::{Rejection, Responder},
 };
 
@@ -46,6 +47,20 @@ pub(super) struct WaitingRequest<S, B> {
     pub(super) context: RequestContext,
     pub(super) inner: S,
     pub(super) request: Request<B>,
+    pub(super) extension: bool,
+}
+
+/// Hands the verified identity to the inner service.
+pub(super) fn admit<B>(
+    request: &mut Request<B>,
+    context: &RequestContext,
+    identity: Arc<Identity>,
+    extension: bool,
+) {
+    if extension {
+        request.extensions_mut().insert(Arc::clone(&identity));
+    }
+    context.set_identity(identity);
 }
 
 impl<F, S, B> ResponseFuture<F, S, B> {
@@ -110,12 +125,12 @@ impl<S, B> WaitingRequest<S, B> {
     where
         S: Service<Request<B>>,
     {
-        let Self { waiter, verifier, responder, context, mut inner, request } = self;
+        let Self { waiter, verifier, responder, context, mut inner, mut request, extension } = self;
         // Returns the wait permit.
         drop(waiter);
         match verifier.verify(request.headers(), true) {
             Verdict::Allow(identity) => {
-                context.set_identity(identity);
+                admit(&mut request, &context, identity, extension);
                 ResponseState::Pass { future: inner.call(request) }
             }
             Verdict::Reject(rejection) => {
@@ -130,6 +145,7 @@ impl<S, B> WaitingRequest<S, B> {
                     context,
                     inner,
                     request,
+                    extension,
                 })),
             },
         }

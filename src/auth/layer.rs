@@ -15,6 +15,7 @@ use crate::{rejection::RejectionFormat, skip::Skip};
 pub struct AuthLayer {
     verifier: Arc<TokenVerifier>,
     format: RejectionFormat,
+    extension: bool,
 }
 
 impl AuthLayer {
@@ -24,7 +25,7 @@ impl AuthLayer {
     #[must_use]
     pub fn new(jwt: Jwt) -> Self {
         let verifier = Arc::new(TokenVerifier::new(jwt));
-        Self { verifier, format: RejectionFormat::default() }
+        Self { verifier, format: RejectionFormat::default(), extension: false }
     }
 
     /// Returns the time since the keys were last fetched. See [`KeySource::age`](super::KeySource::age).
@@ -50,17 +51,47 @@ impl AuthLayer {
     }
 }
 
+impl AuthLayer {
+    /// Also puts the identity into the extensions of the request, as `Arc<Identity>`.
+    ///
+    /// Handlers of axum take it as `Extension<Arc<Identity>>`. By default the identity is in the
+    /// [`RequestContext`](crate::context::RequestContext) only. It replaces an `Arc<Identity>` that
+    /// anything outside of this layer has put there.
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use std::{convert::Infallible, sync::Arc};
+    /// use tower::{Layer, service_fn};
+    /// use tower_inference::{auth::AuthLayer, identity::Identity};
+    /// # let keys = tower_inference::auth::KeySource::file("tests/data/jwks.json").unwrap();
+    /// # let jwt = tower_inference::auth::Jwt::new(keys, "https://issuer.example", "gateway");
+    ///
+    /// let layer = AuthLayer::new(jwt).identity_extension();
+    /// let service = layer.layer(service_fn(|request: Request<()>| async move {
+    ///     let caller = request.extensions().get::<Arc<Identity>>();
+    ///     Ok::<_, Infallible>(Response::new(caller.map(|caller| caller.subject().to_owned())))
+    /// }));
+    /// # drop(service);
+    /// ```
+    #[must_use]
+    pub const fn identity_extension(mut self) -> Self {
+        self.extension = true;
+        self
+    }
+}
+
 impl<S> Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Auth<S> {
-        Auth::from_parts(inner, Some(Arc::clone(&self.verifier)), self.format)
+        let verifier = Some(Arc::clone(&self.verifier));
+        Auth::from_parts(inner, verifier, self.format, self.extension)
     }
 }
 
 impl<S> Skip<S> for AuthLayer {
     fn skip(inner: S) -> Auth<S> {
-        Auth::from_parts(inner, None, RejectionFormat::Problem)
+        Auth::from_parts(inner, None, RejectionFormat::Problem, false)
     }
 }
 

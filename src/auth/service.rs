@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header::AUTHORIZATION};
 use tower_service::Service;
 
 use super::{
-    future::{ResponseFuture, WaitingRequest},
+    future::{ResponseFuture, WaitingRequest, admit},
     token::{Jwt, TokenVerifier, Verdict},
 };
 use crate::{body::ResponseBody, context::RequestContext, rejection::RejectionFormat};
@@ -22,21 +22,23 @@ pub struct Auth<S> {
     // `None` when disabled.
     verifier: Option<Arc<TokenVerifier>>,
     format: RejectionFormat,
+    extension: bool,
 }
 
 impl<S> Auth<S> {
     /// Wraps `inner` with a token cache of its own and the default format of rejections.
     pub fn new(inner: S, jwt: Jwt) -> Self {
         let verifier = Arc::new(TokenVerifier::new(jwt));
-        Self::from_parts(inner, Some(verifier), RejectionFormat::default())
+        Self::from_parts(inner, Some(verifier), RejectionFormat::default(), false)
     }
 
     pub(super) const fn from_parts(
         inner: S,
         verifier: Option<Arc<TokenVerifier>>,
         format: RejectionFormat,
+        extension: bool,
     ) -> Self {
-        Self { inner, verifier, format }
+        Self { inner, verifier, format, extension }
     }
 
     inner_service_accessors!();
@@ -64,7 +66,7 @@ where
         mark_sensitive(request.headers_mut());
         match verifier.verify(request.headers(), false) {
             Verdict::Allow(identity) => {
-                context.set_identity(identity);
+                admit(&mut request, &context, identity, self.extension);
                 ResponseFuture::pass(self.inner.call(request))
             }
             Verdict::Reject(rejection) => {
@@ -83,6 +85,7 @@ where
                     context,
                     inner,
                     request,
+                    extension: self.extension,
                 })
             }
         }

@@ -19,6 +19,8 @@ pub(super) struct ContextFields {
     pub(super) trace_id: OnceLock<TraceId>,
     pub(super) identity: Lock<Option<Arc<Identity>>>,
     pub(super) route: OnceLock<Cow<'static, str>>,
+    // A code of `BodyMode`.
+    pub(super) body_mode: AtomicU8,
     pub(super) stage: OnceLock<Cow<'static, str>>,
     pub(super) upstream: OnceLock<Arc<str>>,
     pub(super) model: OnceLock<Box<str>>,
@@ -29,7 +31,10 @@ pub(super) struct ContextFields {
     // A code of `CacheOutcome`.
     pub(super) cache: AtomicU8,
     pub(super) fell_back: AtomicBool,
-    pub(super) attempts: AtomicU32,
+    // Attempts that were added by name, beside the calls that layers counted.
+    pub(super) added_attempts: AtomicU32,
+    pub(super) upstream_calls: AtomicU32,
+    pub(super) origin_calls: AtomicU32,
     // 0: no response yet.
     pub(super) upstream_status: AtomicU16,
     pub(super) bytes_in: AtomicU64,

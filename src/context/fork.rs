@@ -25,7 +25,7 @@ impl RequestContext {
             upstream: ours.upstream.clone(),
             model: from(&ours.model),
             target: from(&ours.target),
-            attempts: AtomicU32::new(self.attempts()),
+            added_attempts: AtomicU32::new(self.attempts()),
             response_is_read: AtomicBool::new(self.response_is_read()),
             payload: Lock::new(ours.payload.lock().clone()),
             ..empty
@@ -51,7 +51,8 @@ impl RequestContext {
         if let Some(limit) = theirs.shadow_limited_by.get() {
             self.set_shadow_limited_by(Arc::clone(limit));
         }
-        ours.attempts.fetch_max(fork.attempts(), Relaxed);
+        let added = fork.attempts().saturating_sub(self.counted_calls());
+        ours.added_attempts.fetch_max(added, Relaxed);
         if let Some(status) = fork.upstream_status() {
             self.set_upstream_status(status);
         }

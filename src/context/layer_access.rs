@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
 use http::StatusCode;
 
 use super::{
-    cache_outcome::CacheOutcome, fields::AnyPayload, request_context::RequestContext,
-    stream_end::StreamEnd, usage::Usage,
+    body_mode::BodyMode, cache_outcome::CacheOutcome, fields::AnyPayload,
+    request_context::RequestContext, stream_end::StreamEnd, usage::Usage,
 };
 
 // === results, which `RequestContext::outcome` shows ===
@@ -59,7 +59,26 @@ impl RequestContext {
     }
 
     pub(crate) fn attempts(&self) -> u32 {
-        self.fields.attempts.load(Relaxed)
+        self.fields.added_attempts.load(Relaxed).saturating_add(self.counted_calls())
+    }
+
+    /// Returns the attempts that layers have seen. A retry between two layers repeats only the calls of
+    /// the inner one.
+    pub(super) fn counted_calls(&self) -> u32 {
+        let upstream = self.fields.upstream_calls.load(Relaxed);
+        upstream.max(self.fields.origin_calls.load(Relaxed))
+    }
+
+    /// Counts a call of the service inside `UpstreamLayer`.
+    #[cfg(feature = "upstream")]
+    pub(crate) fn count_upstream_call(&self) {
+        self.fields.upstream_calls.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a call of the service inside `HfTokenLayer`.
+    #[cfg(feature = "hf")]
+    pub(crate) fn count_origin_call(&self) {
+        self.fields.origin_calls.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn upstream_status(&self) -> Option<StatusCode> {
@@ -137,6 +156,16 @@ impl RequestContext {
         self.set_generated_tokens(0, 0);
         self.fields.stream_end.store(StreamEnd::code(None), Relaxed);
         self.fields.tap_claimed.store(false, Relaxed);
+    }
+
+    /// Returns how the body of the route is to be read. Defaults to JSON.
+    pub(crate) fn body_mode(&self) -> BodyMode {
+        BodyMode::from_code(self.fields.body_mode.load(Relaxed))
+    }
+
+    /// Sets how the body of the route is to be read.
+    pub(crate) fn set_body_mode(&self, mode: BodyMode) {
+        self.fields.body_mode.store(mode.code(), Relaxed);
     }
 
     /// Returns whether a layer of this crate limits the output below what the request allowed when it

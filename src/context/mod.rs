@@ -63,12 +63,13 @@
 //! | setter | set by default by | for |
 //! |---|---|---|
 //! | [`set_identity`](RequestContext::set_identity) | `AuthLayer` | another proof of the caller |
-//! | [`set_route`](RequestContext::set_route), [`set_stage`](RequestContext::set_stage) | nothing | your router |
+//! | [`set_route`](RequestContext::set_route) | `RouteLayer` | your router |
+//! | [`set_stage`](RequestContext::set_stage) | nothing | your router |
 //! | [`set_model`](RequestContext::set_model) | `PayloadLayer` | a model that the path names |
 //! | [`set_target`](RequestContext::set_target) | `ModelRulesLayer` | your choice of a provider |
 //! | [`set_upstream`](RequestContext::set_upstream) | `HfTokenLayer` | your choice of an upstream |
 //! | [`set_request_id`](RequestContext::set_request_id), [`set_trace_id`](RequestContext::set_trace_id) | `RequestIdLayer` | another source of ids |
-//! | [`add_attempt`](RequestContext::add_attempt) | `UpstreamLayer`, `Client` | a client that retries inside one call |
+//! | [`add_attempt`](RequestContext::add_attempt) | `UpstreamLayer`, `HfTokenLayer`, `Client` | a client that retries inside one call |
 //! | [`set_fell_back`](RequestContext::set_fell_back) | nothing | a fallback to another model or upstream |
 //! | [`set_usage`](RequestContext::set_usage) | [`Tap`](crate::tap::Tap) | responses in a form that `Tap` does not read |
 //! | [`announce_response_is_read`](RequestContext::announce_response_is_read) | layers that read responses | a layer of yours that reads response bodies |
@@ -79,6 +80,7 @@
 //! rejection and limits. Later calls of their setters have no effect. Results of an attempt keep
 //! their last value: usage, status of the upstream, cache outcome and end of the stream.
 
+mod body_mode;
 mod cache_outcome;
 mod fields;
 #[cfg(feature = "cache")]
@@ -90,6 +92,7 @@ mod stream_end;
 mod trace_id;
 mod usage;
 
+pub(crate) use self::body_mode::BodyMode;
 pub use self::{
     cache_outcome::CacheOutcome, outcome::Outcome, request_context::RequestContext,
     stream_end::StreamEnd, trace_id::TraceId, usage::Usage,

@@ -158,8 +158,12 @@ impl RequestContext {
     }
 
     /// Counts one more request to the upstream.
+    ///
+    /// `UpstreamLayer` and `HfTokenLayer` count each call of their inner service. A retry outside of one
+    /// of them is therefore counted without this call. A retry inside of both is not seen, such as one
+    /// of the HTTP client itself. It calls this once for each request after the first.
     pub fn add_attempt(&self) {
-        self.fields.attempts.fetch_add(1, Relaxed);
+        self.fields.added_attempts.fetch_add(1, Relaxed);
     }
 
     /// Records that another model or upstream serves the request than the client named.
@@ -217,7 +221,9 @@ impl RequestContext {
             self.set_stream_end(end);
         }
         self.fields.fell_back.store(outcome.fell_back, Relaxed);
-        self.fields.attempts.store(outcome.attempts, Relaxed);
+        self.fields.added_attempts.store(outcome.attempts, Relaxed);
+        self.fields.upstream_calls.store(0, Relaxed);
+        self.fields.origin_calls.store(0, Relaxed);
         self.fields.bytes_in.store(outcome.bytes_in, Relaxed);
         self.fields.generated_tokens.store(outcome.generated_tokens, Relaxed);
     }

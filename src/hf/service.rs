@@ -61,6 +61,7 @@ where
             Ok(()) => {
                 let filter = ResponseFilter::new(source.scrubber().clone(), allowed.clone());
                 context.set_upstream(origin.name());
+                context.count_origin_call();
                 ResponseFuture::pass(self.inner.call(request), filter, responder, context)
             }
             Err(rejection) => ResponseFuture::reject(rejection, responder, context),

@@ -96,6 +96,7 @@ mod body_model;
 mod error;
 #[cfg(any(feature = "throttle", feature = "transform"))]
 mod form;
+pub(crate) mod known_routes;
 mod name;
 mod profile;
 mod profile_settings;

@@ -219,6 +219,11 @@ impl Profile {
         }
     }
 
+    /// Returns the routes that were added. The last form of a path applies.
+    pub(crate) fn added_routes(&self) -> impl Iterator<Item = (&str, BodyForm)> {
+        self.routes.iter().map(|(path, form)| (&**path, *form))
+    }
+
     /// Returns whether exactly this path was added.
     pub(super) fn is_added(&self, path: &str) -> bool {
         self.routes.iter().any(|(route, _)| **route == *path)

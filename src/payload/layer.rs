@@ -14,7 +14,7 @@ use crate::{memory_limit::MemoryLimit, rejection::RejectionFormat};
 ///
 /// The configuration chooses one of three modes. The request cannot change it. [`new`](Self::new)
 /// requires JSON, [`bytes`](Self::bytes) buffers any type and [`streamed`](Self::streamed) does not
-/// buffer. See the [module docs](super) for an example and the rejections.
+/// buffer. With [`by_route`](Self::by_route) the route chooses. See the [module docs](super) for an example and the rejections.
 #[derive(Clone, Debug)]
 pub struct PayloadLayer {
     settings: ReadSettings,
@@ -52,6 +52,15 @@ impl PayloadLayer {
     #[must_use]
     pub fn streamed() -> Self {
         Self::of(ReadMode::Streamed)
+    }
+
+    /// Creates a layer that reads each body as its route requires.
+    ///
+    /// [`RouteLayer`](crate::route::RouteLayer#bodies) outside of it knows the route. A request whose
+    /// route is not known must have JSON.
+    #[must_use]
+    pub fn by_route() -> Self {
+        Self::of(ReadMode::ByRoute)
     }
 
     /// Decodes bodies with the `content-encoding` `gzip`, `br` or `zstd`. By default they are

@@ -57,13 +57,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let settings = &self.settings;
-        if settings.mode == ReadMode::Off {
+        if self.settings.mode == ReadMode::Off {
             return ResponseFuture::calling(self.inner.call(request.map(Payload::streamed)));
         }
         let responder = self.format.for_request(&request);
         let (mut parts, body) = request.into_parts();
         let context = RequestContext::ensure(&mut parts.extensions);
+        let settings = self.settings.of_request(&context);
         let reject = |rejection| {
             ResponseFuture::rejected(PendingRejection::new(rejection, responder, &context))
         };
@@ -89,7 +89,7 @@ where
                     let clone = self.inner.clone();
                     let inner = mem::replace(&mut self.inner, clone);
                     let body = BoundedBody::new(body, settings.limits, Some(context.clone()));
-                    let settings = settings.clone();
+                    let settings = settings.into_owned();
                     let reader = BodyReader::new(inner, settings, parts, context, responder, head);
                     return ResponseFuture::reading(body, reader);
                 }

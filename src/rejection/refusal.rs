@@ -30,6 +30,8 @@ pub enum Refusal {
     Forbidden,
     /// `not-found` (404 or 403). No route matches.
     NotFound,
+    /// `method-not-allowed` (405 or 403). The route does not accept this method.
+    MethodNotAllowed,
     /// `identity-provider-unavailable` (503). The keys that verify tokens are not available.
     IdentityProviderUnavailable,
     /// `throttled` (429). A rate or concurrency limit is reached.
@@ -66,6 +68,8 @@ pub enum Refusal {
     NotCached,
     /// `invalid-upstream-response` (502). The upstream's response does not match its schema.
     InvalidUpstreamResponse,
+    /// `misconfigured` (500). The gateway lacks a layer that a handler needs.
+    Misconfigured,
 }
 
 /// Everything that a responder needs to know about a refusal.
@@ -140,6 +144,9 @@ rows! {
     NotFound: "not-found", "No route matches",
         NOT_FOUND / FORBIDDEN, "RESOURCE_NOT_FOUND", "Missing Authentication Token",
         "MissingAuthenticationTokenException", "invalid_request_error", 12;
+    MethodNotAllowed: "method-not-allowed", "The route does not accept this method",
+        METHOD_NOT_ALLOWED / FORBIDDEN, "RESOURCE_NOT_FOUND", "Missing Authentication Token",
+        "MissingAuthenticationTokenException", "invalid_request_error", 12;
     IdentityProviderUnavailable: "identity-provider-unavailable",
         "The keys of the identity provider are not available",
         SERVICE_UNAVAILABLE / SERVICE_UNAVAILABLE, "AUTHORIZER_FAILURE", "Service Unavailable",
@@ -192,6 +199,9 @@ rows! {
     InvalidUpstreamResponse: "invalid-upstream-response", "The upstream's response is not valid",
         BAD_GATEWAY / BAD_GATEWAY, "INTEGRATION_FAILURE", "Internal server error",
         "InternalServerErrorException", "server_error", 13;
+    Misconfigured: "misconfigured", "The gateway is not configured for this request",
+        INTERNAL_SERVER_ERROR / INTERNAL_SERVER_ERROR, "API_CONFIGURATION_ERROR",
+        "Internal server error", "InternalServerErrorException", "server_error", 13;
 }
 
 impl Refusal {

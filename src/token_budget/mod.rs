@@ -140,7 +140,9 @@
 //! window's limit.
 //!
 //! Each further [attempt](crate::context::Outcome::attempts) behind the layer is charged the
-//! estimate of the prompt. A retry from outside of the layer is a request of its own.
+//! estimate of the prompt. A retry from outside of the layer is a request of its own. A retry inside
+//! of both `UpstreamLayer` and `HfTokenLayer` is not seen unless it calls
+//! [`add_attempt`](crate::context::RequestContext::add_attempt).
 //!
 //! The layer requests the usage of a stream of `messages` or of a `prompt` unless the
 //! [profile](TokenBudgetLayer::profile) forbids it. It removes the usage event if the client did not

@@ -111,7 +111,7 @@ where
         if context.response_is_read() {
             request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        context.add_attempt();
+        context.count_upstream_call();
         let method = request.method().clone();
         let future = self.inner.call(request);
         let call = UpstreamCall::new(future, self.deadlines, method, slot);

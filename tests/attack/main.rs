@@ -4,9 +4,6 @@
 //! times. With `ATTACK=long` in the environment, as in `.ci/run`, the attacks have the size at
 //! which they were found to succeed; without it they are smaller, so that `cargo test` stays fast.
 
-#[path = "../../examples/gateway/allowed.rs"]
-#[allow(dead_code, reason = "its routes are those that are attacked")]
-mod allowed;
 #[path = "../gateway/client.rs"]
 #[allow(dead_code, reason = "shared with the tests of the gateway")]
 mod client;

@@ -1,6 +1,6 @@
 //! The demo, and the commands it prints.
 
-use std::process::Output;
+use std::{fs, process::Output};
 
 use http::StatusCode;
 use tokio::process::Command;
@@ -158,4 +158,20 @@ async fn a_demo_with_limits_shows_what_is_left_and_a_429() {
 async fn a_demo_without_limits_does_not_speak_of_them() {
     let (_gateway, banner) = Gateway::demo::<&str>([]).await;
     assert!(!banner.text().contains("429") && !banner.text().contains("ratelimit"));
+}
+
+#[tokio::test]
+async fn the_access_log_does_not_run_into_the_commands() {
+    let args = ["--listen", "127.0.0.1:0"];
+    let (mut gateway, banner) = Gateway::demo_of(Gateway::start_with(args).await).await;
+    let file = banner.value("  access log     ").to_owned();
+    let answer = paste(&banner, "A response").await;
+    assert!(answer.contains("no model has run"), "{answer}");
+    gateway.signal("TERM").await;
+    assert!(gateway.ended().await.success());
+    assert!(gateway.rest().await.iter().all(String::is_empty));
+    let records = fs::read_to_string(&file).unwrap();
+    fs::remove_file(file).unwrap();
+    assert_eq!(records.lines().count(), 1);
+    assert!(records.contains(r#""path":"/v1/chat/completions""#), "{records}");
 }

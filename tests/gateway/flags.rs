@@ -3,16 +3,13 @@
 use crate::process::run;
 
 #[tokio::test]
-async fn help_is_printed_with_exit_code_0() {
+async fn help_is_printed_and_fits_a_terminal() {
     let output = run(["--help"]).await;
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), crate::args::HELP);
     assert!(output.stderr.is_empty());
-}
-
-#[tokio::test]
-async fn help_fits_a_terminal() {
-    for line in crate::args::HELP.lines() {
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.starts_with("A guarded gateway") && help.contains("\nUsage: gateway [FLAGS]\n"));
+    for line in help.lines() {
         assert!(line.chars().count() <= 98, "{line}");
     }
 }

@@ -3,27 +3,6 @@
 //! `cargo test` builds the example; `cargo test --test gateway` alone wants
 //! `cargo build --example gateway` first.
 
-#[path = "../../examples/gateway/activity.rs"]
-#[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
-mod activity;
-#[path = "../../examples/gateway/allowed.rs"]
-#[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
-mod allowed;
-#[path = "../../examples/gateway/args.rs"]
-#[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
-mod args;
-#[path = "../../examples/gateway/connections.rs"]
-#[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
-mod connections;
-#[path = "../../examples/gateway/head.rs"]
-#[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
-mod head;
-#[path = "../../examples/gateway/peer.rs"]
-#[allow(dead_code, reason = "its own tests run here, where `cargo test` looks")]
-mod peer;
-#[path = "../../examples/gateway/units.rs"]
-mod units;
-
 mod bodies;
 mod budgets;
 mod cache;

@@ -42,8 +42,18 @@ pub enum Reader {
 impl Gateway {
     /// Starts one on a free port, and waits until it listens.
     pub async fn start<A: AsRef<str>>(args: impl IntoIterator<Item = A>) -> Self {
+        let args = args.into_iter().map(|arg| arg.as_ref().to_owned());
+        let mut args: Vec<_> = args.chain(["--listen", "127.0.0.1:0"].map(str::to_owned)).collect();
+        // The demo's own default is a file.
+        if !args.iter().any(|arg| arg == "--access-log") {
+            args.extend(["--access-log", "stdout"].map(str::to_owned));
+        }
+        Self::start_with(args).await
+    }
+
+    /// Starts one with these arguments and no others, and waits until it listens.
+    pub async fn start_with<A: AsRef<str>>(args: impl IntoIterator<Item = A>) -> Self {
         let mut command = command(args);
-        command.args(["--listen", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = lines(BufReader::new(child.stdout.take().unwrap()));
         let stderr = lines(BufReader::new(child.stderr.take().unwrap()));
@@ -96,7 +106,11 @@ impl Gateway {
 
     /// A demo, with what it prints.
     pub async fn demo<A: AsRef<str>>(args: impl IntoIterator<Item = A>) -> (Self, Banner) {
-        let mut gateway = Self::start(args).await;
+        Self::demo_of(Self::start(args).await).await
+    }
+
+    /// A demo that was started, with what it prints.
+    pub async fn demo_of(mut gateway: Self) -> (Self, Banner) {
         let mut lines = Vec::new();
         loop {
             let line = gateway.said("").await;
@@ -167,6 +181,11 @@ impl Banner {
 
     pub fn token(&self) -> &str {
         self.0.iter().find_map(|line| line.strip_prefix("TOKEN=")).expect("a token is printed")
+    }
+
+    /// The rest of the line that starts with `label`.
+    pub fn value(&self, label: &str) -> &str {
+        self.0.iter().find_map(|line| line.strip_prefix(label)).expect(label)
     }
 
     pub fn text(&self) -> String {

@@ -1,6 +1,6 @@
 //! The text that the demo prints: its addresses and commands to paste.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use super::{Demo, upstream::CALL};
 use crate::args::{Cache, CacheScope, Limits};
@@ -19,6 +19,8 @@ pub(crate) struct Banner<'a> {
     pub(crate) schema: bool,
     pub(crate) limits: &'a Limits,
     pub(crate) cache: Option<&'a Cache>,
+    /// The file of the access log.
+    pub(crate) log: Option<&'a Path>,
 }
 
 impl fmt::Display for Banner<'_> {
@@ -64,12 +66,16 @@ impl fmt::Display for Banner<'_> {
             Some(cache) => again(cache, &format!("{curl} {chat} {auth} {json}")),
             None => String::new(),
         };
+        let log = match self.log {
+            Some(file) => format!("\n  access log     {}", file.display()),
+            None => String::new(),
+        };
         write!(
             f,
             r#"
 This is the demo. Its upstream has no model. Upstream and issuer end with this process.
   demo upstream  {upstream}  (needs a token that only the gateway has)
-  demo issuer    {issuer}
+  demo issuer    {issuer}{log}
 
 # Paste these first: a token with the required scope and a token without it. They last an hour.
 TOKEN={token}

@@ -6,7 +6,7 @@ mod issuer;
 mod upstream;
 mod vectors;
 
-use std::net::Ipv4Addr;
+use std::{env, net::Ipv4Addr, path::PathBuf};
 
 use aws_lc_rs::rand;
 use axum::Router;
@@ -34,6 +34,8 @@ pub(crate) struct Demo {
     pub(crate) token_without_scope: String,
     /// The name and secret of a client of the issuer.
     pub(crate) client: (&'static str, String),
+    /// Where its access log goes unless a flag says otherwise.
+    pub(crate) log_file: PathBuf,
     _servers: JoinSet<()>,
 }
 
@@ -71,6 +73,7 @@ impl Demo {
             token,
             token_without_scope,
             client,
+            log_file: env::temp_dir().join(format!("gateway-demo-{}.log", random_hex()?)),
             _servers: servers,
         })
     }

@@ -6,9 +6,9 @@ use crate::payload::{Kind, Node};
 pub(crate) fn is_stateful(root: Node<'_>) -> bool {
     let present = |name: &&str| root.get(name).is_some_and(|member| is_on(member));
     MEMBERS.iter().any(present)
-        || root.get("tools").is_some_and(|tools| {
-            tools.kind() == Kind::Array && tools.elements().any(is_hosted)
-        })
+        || root
+            .get("tools")
+            .is_some_and(|tools| tools.kind() == Kind::Array && tools.elements().any(is_hosted))
 }
 
 /// The members that bring state or a search into a request.

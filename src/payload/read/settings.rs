@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, request::Parts};
@@ -6,7 +6,7 @@ use http_body::Body;
 
 use crate::{
     body::content_length,
-    context::RequestContext,
+    context::{BodyMode, RequestContext},
     memory_limit::{MemoryLimit, MemoryPermit},
     payload::{
         body::{bounded::BodyLimits, buffered::BufferedBody},
@@ -33,11 +33,26 @@ pub(crate) enum ReadMode {
     Json,
     Bytes,
     Streamed,
+    /// As the route of the request requires.
+    ByRoute,
     /// Makes a payload of the body and reads and bounds nothing.
     Off,
 }
 
 impl ReadSettings {
+    /// Returns the settings for a request, whose route may decide the mode.
+    pub(crate) fn of_request(&self, context: &RequestContext) -> Cow<'_, Self> {
+        if self.mode != ReadMode::ByRoute {
+            return Cow::Borrowed(self);
+        }
+        let mode = match context.body_mode() {
+            BodyMode::Json => ReadMode::Json,
+            BodyMode::Bytes => ReadMode::Bytes,
+            BodyMode::Streamed => ReadMode::Streamed,
+        };
+        Cow::Owned(Self { mode, ..self.clone() })
+    }
+
     pub(crate) const fn max_body_bytes(&self) -> u64 {
         self.limits.max_bytes
     }
@@ -67,7 +82,7 @@ impl ReadSettings {
         }
         let coding = match self.mode {
             ReadMode::Json | ReadMode::Bytes => check_coding(&parts.headers, self.decompress)?,
-            ReadMode::Streamed | ReadMode::Off => None,
+            ReadMode::Streamed | ReadMode::ByRoute | ReadMode::Off => None,
         };
         let charset = charset_of_json(&parts.headers);
         let mistyped = self.mode == ReadMode::Json && charset.is_none();

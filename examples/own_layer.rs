@@ -1,0 +1,100 @@
+//! A layer of your own between the payload and the cache: a block-list for prompts.
+//!
+//! `cargo run --example own_layer` prints a command to paste. The layer takes a `Request<Payload>`, so
+//! the body is read and parsed already. It rejects in the format of the other layers, so clients and
+//! the access log see one kind of rejection.
+
+use std::{
+    env,
+    error::Error,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::Router;
+use http::{Request, Response};
+use tokio::net::TcpListener;
+use tower::{Layer, Service, layer::layer_fn};
+use tower_inference::{
+    access_log::{AccessLogLayer, Sink},
+    body::ResponseBody,
+    cache::{CacheLayer, Scope},
+    context::RequestContext,
+    payload::{Payload, PayloadLayer},
+    rejection::{Refusal, Rejection, RejectionFormat},
+    stack::Stack,
+    test_util::{TestResponse, TestUpstream},
+    upstream::UpstreamLayer,
+};
+
+/// Middleware that rejects chats with a blocked word.
+#[derive(Clone)]
+struct Blocked<S> {
+    inner: S,
+    words: Arc<[&'static str]>,
+}
+
+impl<S, B> Service<Request<Payload>> for Blocked<S>
+where
+    S: Service<Request<Payload>, Response = Response<B>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Payload>) -> Self::Future {
+        if !is_blocked(request.body(), &self.words) {
+            let response = self.inner.call(request);
+            return Box::pin(async { response.await.map(|found| found.map(ResponseBody::inner)) });
+        }
+        let context = RequestContext::of(request.extensions()).cloned().unwrap_or_default();
+        let rejection = Rejection::new(Refusal::InvalidPayload)
+            .with_detail("a message has a word that is not allowed here; remove it");
+        let responder = RejectionFormat::Problem.for_request(&request);
+        Box::pin(async move { Ok(responder.respond(rejection, &context)) })
+    }
+}
+
+/// Reads the document that the payload layer has parsed.
+fn is_blocked(payload: &Payload, words: &[&str]) -> bool {
+    let Ok(document) = payload.document() else { return false };
+    let messages = document.root().get("messages").map(|messages| messages.elements());
+    messages.into_iter().flatten().any(|message| {
+        let text = message.get("content").and_then(|content| content.as_str());
+        text.is_some_and(|text| words.iter().any(|word| text.to_lowercase().contains(word)))
+    })
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let words: Arc<[_]> = Arc::new(["secret project"]);
+    let blocked = layer_fn(move |inner| Blocked { inner, words: Arc::clone(&words) });
+
+    // The layers outside of yours are one stack, and those inside are another. The cache is inside:
+    // each hit passes your layer too.
+    let client = TestUpstream::new(TestResponse::chat("Hello from the script"));
+    let inside = Stack::new()
+        .cache(CacheLayer::new("upstream", Scope::by(|_| Some("all".to_owned()))))
+        .upstream(UpstreamLayer::new());
+    let log = Sink::new(io::stderr())?;
+    let outside = Stack::new()
+        .access_log(AccessLogLayer::json(log.clone()))
+        .payload(PayloadLayer::new().max_body_bytes(1 << 20));
+    let gateway = outside.layer(blocked.layer(inside.layer(client)));
+
+    let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    let listener = TcpListener::bind(address).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    println!("listening on {url}");
+    let chat = r#"{"messages": [{"role": "user", "content": "Tell me of the secret project"}]}"#;
+    println!("curl -i {url}/v1/chat/completions --json '{chat}'");
+    axum::serve(listener, Router::new().fallback_service(gateway)).await?;
+    Ok(())
+}

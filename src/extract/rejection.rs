@@ -1,0 +1,58 @@
+use std::{error::Error, fmt};
+
+use axum_core::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::request::Parts;
+
+use crate::{
+    body::ResponseBody,
+    context::RequestContext,
+    rejection::{Rejection, RejectionFormat},
+};
+
+/// The rejection of a request by an extractor.
+#[derive(Debug)]
+pub struct ExtractRejection {
+    response: Box<http::Response<ResponseBody<Body>>>,
+}
+
+impl ExtractRejection {
+    pub(super) fn new(rejection: Rejection, parts: &Parts) -> Self {
+        let context = RequestContext::of(&parts.extensions).cloned().unwrap_or_default();
+        // The responder reads the headers only.
+        let mut head = http::Request::new(());
+        head.headers_mut().clone_from(&parts.headers);
+        let responder = RejectionFormat::Problem.for_request(&head);
+        Self { response: Box::new(responder.respond(rejection, &context)) }
+    }
+
+    pub(super) fn of_response<B>(response: http::Response<ResponseBody<B>>) -> Self
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        Self { response: Box::new(response.map(|body| ResponseBody::inner(Body::new(body)))) }
+    }
+
+    /// Returns the rejection.
+    #[must_use]
+    pub fn rejection(&self) -> Option<&Rejection> {
+        self.response.extensions().get()
+    }
+}
+
+impl IntoResponse for ExtractRejection {
+    fn into_response(self) -> Response {
+        self.response.map(Body::new)
+    }
+}
+
+impl fmt::Display for ExtractRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.rejection().map_or("the request was rejected", Rejection::detail))
+    }
+}
+
+impl Error for ExtractRejection {}

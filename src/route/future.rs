@@ -1,0 +1,81 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::Response;
+use pin_project_lite::pin_project;
+
+use crate::{
+    body::ResponseBody,
+    context::RequestContext,
+    rejection::{Rejection, Responder},
+};
+
+pin_project! {
+    /// Response future for [`NameRoute`](super::NameRoute).
+    pub struct ResponseFuture<F> {
+        #[pin]
+        state: ResponseState<F>,
+    }
+}
+
+pin_project! {
+    #[project = ResponseStateProj]
+    enum ResponseState<F> {
+        Pass { #[pin] future: F },
+        // Boxed, because few requests are rejected.
+        Reject { rejection: Option<Box<(Rejection, Responder, RequestContext)>> },
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    pub(super) const fn pass(future: F) -> Self {
+        Self { state: ResponseState::Pass { future } }
+    }
+
+    pub(super) fn reject(
+        rejection: Rejection,
+        responder: Responder,
+        context: RequestContext,
+    ) -> Self {
+        let rejection = Some(Box::new((rejection, responder, context)));
+        Self { state: ResponseState::Reject { rejection } }
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<ResponseBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            ResponseStateProj::Pass { future } => {
+                let response = ready!(future.poll(cx))?;
+                Poll::Ready(Ok(response.map(ResponseBody::inner)))
+            }
+            ResponseStateProj::Reject { rejection } => match rejection.take() {
+                Some(rejected) => {
+                    let (rejection, responder, context) = *rejected;
+                    Poll::Ready(Ok(responder.respond(rejection, &context)))
+                }
+                // A poll after completion stays pending.
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            ResponseState::Pass { .. } => "pass",
+            ResponseState::Reject { .. } => "reject",
+        };
+        f.debug_struct("ResponseFuture").field("state", &state).finish()
+    }
+}

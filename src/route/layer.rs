@@ -1,0 +1,80 @@
+use std::{borrow::Cow, sync::Arc};
+
+use http::Method;
+use tower_layer::Layer;
+
+use super::{
+    service::NameRoute,
+    table::{Listed, Routes},
+};
+use crate::{model::Profile, rejection::RejectionFormat};
+
+/// A [`Layer`] that opens routes and names them. See the [module docs](super).
+#[derive(Clone, Debug)]
+pub struct RouteLayer {
+    routes: Arc<Routes>,
+    rejections: RejectionFormat,
+}
+
+impl RouteLayer {
+    /// Creates a layer that opens the [known routes](super#routes) and those that were added to
+    /// `profile`. Other requests are rejected.
+    #[must_use]
+    pub fn new(profile: &Profile) -> Self {
+        Self::of(Routes::Listed(Listed::new(profile)))
+    }
+
+    /// Creates a layer that gives each request this name. It rejects nothing.
+    ///
+    /// Use it when a router of yours has chosen the route.
+    #[must_use]
+    pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
+        Self::of(Routes::Named(name.into()))
+    }
+
+    /// Opens a path for a method under a name. Call it once for each method.
+    ///
+    /// It replaces the known route of this path. The form of the path in the profile decides how
+    /// [`PayloadLayer::by_route`](crate::payload::PayloadLayer::by_route) reads its bodies. It has no
+    /// effect on a [`named`](Self::named) layer.
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_inference::{model::Profile, route::RouteLayer};
+    ///
+    /// let layer = RouteLayer::new(&Profile::compatible())
+    ///     .route(Method::POST, "/v1/chat/completions", "chat")
+    ///     .route(Method::GET, "/info", "info");
+    /// ```
+    #[must_use]
+    pub fn route(
+        mut self,
+        method: Method,
+        path: impl Into<Cow<'static, str>>,
+        name: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        if let Routes::Listed(listed) = Arc::make_mut(&mut self.routes) {
+            listed.add(method, path.into(), name.into());
+        }
+        self
+    }
+
+    /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
+    #[must_use]
+    pub const fn rejections(mut self, format: RejectionFormat) -> Self {
+        self.rejections = format;
+        self
+    }
+
+    fn of(routes: Routes) -> Self {
+        Self { routes: Arc::new(routes), rejections: RejectionFormat::Problem }
+    }
+}
+
+impl<S> Layer<S> for RouteLayer {
+    type Service = NameRoute<S>;
+
+    fn layer(&self, inner: S) -> NameRoute<S> {
+        NameRoute::from_parts(inner, Arc::clone(&self.routes), self.rejections)
+    }
+}

@@ -1,0 +1,58 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tower_service::Service;
+
+use super::{future::ResponseFuture, table::Routes};
+use crate::{body::ResponseBody, context::RequestContext, rejection::RejectionFormat};
+
+/// Middleware that opens routes and names them.
+///
+/// [`RouteLayer`](super::RouteLayer) makes it. See the [module docs](super) for an example.
+#[derive(Clone, Debug)]
+pub struct NameRoute<S> {
+    inner: S,
+    routes: Arc<Routes>,
+    format: RejectionFormat,
+}
+
+impl<S> NameRoute<S> {
+    pub(super) const fn from_parts(inner: S, routes: Arc<Routes>, format: RejectionFormat) -> Self {
+        Self { inner, routes, format }
+    }
+
+    inner_service_accessors!();
+}
+
+impl<S, B, R> Service<Request<B>> for NameRoute<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let context = RequestContext::ensure(request.extensions_mut());
+        match self.routes.find(request.method(), request.uri().path()) {
+            Ok(found) => {
+                context.set_route(found.name);
+                if let Some(mode) = found.body {
+                    context.set_body_mode(mode);
+                }
+                ResponseFuture::pass(self.inner.call(request))
+            }
+            Err(rejection) => {
+                let responder = self.format.for_request(&request);
+                ResponseFuture::reject(rejection, responder, context)
+            }
+        }
+    }
+}
