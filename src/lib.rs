@@ -56,9 +56,20 @@ pub mod body;
 #[cfg(any(feature = "access-log", feature = "throttle"))]
 mod calendar;
 pub mod clock;
+mod error_debug;
+#[cfg(any(feature = "auth", feature = "hf"))]
+mod file_reason;
 #[cfg(any(feature = "cache", feature = "hf", feature = "transform", feature = "upstream"))]
 mod hop_by_hop;
 mod lock;
+#[cfg(any(
+    feature = "auth",
+    feature = "client",
+    feature = "hf",
+    feature = "redis",
+    feature = "schema"
+))]
+mod lookalike;
 #[cfg(any(feature = "auth", feature = "client", feature = "hf"))]
 mod loopback;
 pub mod memory_limit;
@@ -70,6 +81,8 @@ mod missing_feature;
 #[cfg(any(feature = "throttle", feature = "upstream"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "throttle", feature = "upstream"))))]
 pub mod peer;
+#[cfg(any(feature = "auth", feature = "client", feature = "hf", feature = "upstream"))]
+mod plain_http;
 #[cfg(any(feature = "access-log", feature = "auth", feature = "hf"))]
 mod printable;
 #[cfg(feature = "redis")]

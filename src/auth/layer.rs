@@ -4,7 +4,7 @@ use tower_layer::Layer;
 
 use super::{
     service::Auth,
-    token::{Jwt, TokenVerifier},
+    token::{AuthCounts, Jwt, TokenVerifier},
 };
 use crate::{rejection::RejectionFormat, skip::Skip};
 
@@ -47,6 +47,14 @@ impl AuthLayer {
     pub const fn rejections(mut self, format: RejectionFormat) -> Self {
         self.format = format;
         self
+    }
+
+    /// Returns the counts of requests whose token is valid but for a claim that the settings name.
+    ///
+    /// A count that grows while no request passes shows a wrong issuer or audience.
+    #[must_use]
+    pub fn counts(&self) -> AuthCounts {
+        self.verifier.counts()
     }
 }
 

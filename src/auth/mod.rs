@@ -132,10 +132,13 @@
 //! | `info` | keys changed or can be loaded again |
 //! | `warn` | keys cannot be loaded; logged once for each change of the reason |
 //! | `warn` | keys of a set are skipped; logged once for each change of the skipped keys |
+//! | `warn` | a token with a valid signature has another issuer or audience; logged once for each claim and only until a token has the expected ones |
 //! | `debug` | a request is rejected |
 //! | `debug` | an encryption key of a set is skipped |
 //!
-//! Each event has its reason. No log line holds a token, a claim's value or a `kid`.
+//! Each event has its reason. The events about another issuer or audience show the expected and the
+//! received one with the remedy. [`AuthLayer::counts`] counts such requests. No log line holds a
+//! token, another claim's value or a `kid`.
 //!
 //! # Caveats
 //!
@@ -158,8 +161,8 @@ mod token;
 pub use self::{
     algorithm::Algorithm,
     future::ResponseFuture,
-    keys::{KeySource, Keys, KeysError, RemoteKeys},
+    keys::{KeySource, Keys, KeysError, KeysFault, RemoteKeys},
     layer::AuthLayer,
     service::Auth,
-    token::{Jwt, JwtError},
+    token::{AuthCounts, Jwt, JwtError},
 };

@@ -189,6 +189,8 @@
 //! - A request that waits for a shared call also keeps the inner service's readiness, for example a
 //!   permit of a concurrency limit.
 //! - [Invalidating](CacheLayer::invalidate_route) more than 1,024 names invalidates everything.
+//! - Outside of authentication the cache has no identities. It then bypasses every request with
+//!   `authorization`, logs the first one at `warn` and [counts](CacheCounts::without_identity) them.
 //! - Only the outermost of several nested cache layers stores and shares.
 //! - The [second tier](CacheLayer::second_tier) does not convert variants. A streamed response of one
 //!   replica does not serve a plain request of another.
@@ -206,6 +208,7 @@ mod request;
 mod scope;
 mod settings;
 mod tier;
+mod warnings;
 
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]

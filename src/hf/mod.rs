@@ -128,5 +128,5 @@ pub use self::{
     layer::HfTokenLayer,
     origin::{Origin, OriginError},
     service::HfToken,
-    token::{TokenError, TokenSource},
+    token::{TokenError, TokenFault, TokenSource},
 };

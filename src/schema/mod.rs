@@ -172,6 +172,7 @@ pub use self::{
     compile::{
         draft::Draft,
         error::{SchemaError, SchemaFault},
+        keywords::UnknownKeyword,
         schema::{Schema, SchemaBuilder},
     },
     future::ResponseFuture,
