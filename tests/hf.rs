@@ -540,7 +540,7 @@ async fn an_invalid_file_keeps_the_last_good_token_and_warns_once_a_state() {
     let spoil: [(Spoil, &str); 4] = [
         (|path| fs::remove_file(path).unwrap(), "cannot be read"),
         (|path| fs::write(path, " \n").unwrap(), "empty"),
-        (|path| fs::write(path, "hf_not a token").unwrap(), "visible ASCII"),
+        (|path| fs::write(path, "hf_not a token").unwrap(), "has a space"),
         (|path| fs::write(path, "x".repeat(16 * 1_024 + 1)).unwrap(), "16 KiB"),
     ];
     for (count, (spoil, word)) in spoil.into_iter().enumerate() {
