@@ -92,6 +92,8 @@ mod skip;
 pub mod sse;
 #[cfg(any(feature = "hf", feature = "transform"))]
 mod stripped_headers;
+#[cfg(any(feature = "hf", feature = "transform"))]
+mod stripped_query;
 mod text_tokens;
 mod yield_now;
 

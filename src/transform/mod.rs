@@ -107,6 +107,11 @@
 //! stream ends within an event, its bytes pass unless they are the chunk. When the stream fails, they do
 //! not.
 //!
+//! # Reserved query parameters
+//!
+//! An edit cannot set a parameter that holds credentials, such as `key` or `access_token`.
+//! [`HfTokenLayer`](crate::hf#the-request) removes it and lists the names.
+//!
 //! # Caveats
 //!
 //! - Responses are not edited otherwise. Request trailers are not edited.
@@ -126,7 +131,8 @@ mod value;
 pub use self::{
     body::ResponseBody,
     edit::{
-        EditableHeader, EditableHeaderError, ModelAliases, PathError, PathTemplate, SystemMessage,
+        EditableHeader, EditableHeaderError, EditableQuery, EditableQueryError, ModelAliases,
+        PathError, PathTemplate, SystemMessage,
     },
     future::ResponseFuture,
     layer::TransformLayer,

@@ -33,6 +33,7 @@ const GROUND: &[&str] = &[
     "sse",
     "text_tokens",
     "stripped_headers",
+    "stripped_query",
     "yield_now",
 ];
 const FIRST: &[&str] =

@@ -25,9 +25,11 @@
 //! | gives the URL of one route | `upstream::the_base_url_is_the_url_of_a_route` |
 //! | uses an upstream over plain `http` | `upstream::the_upstream_is_reached_without_tls` |
 //! | uses the client alone over plain `http` | `upstream::the_client_is_used_without_tls` |
+//! | asks for the profile of a URL | `upstream::the_profile_is_looked_up_by_a_url` |
 //! | gives roots in DER | `upstream::the_roots_are_der` |
 //! | gives all scopes as one text | `settings::scopes_are_given_as_one_text` |
 //! | names a header with an underscore, or one of another layer | `settings::the_header_is_reserved` |
+//! | sets a query parameter that another layer removes | `settings::the_query_parameter_is_reserved` |
 //! | forgets the slash of a JSON pointer | `settings::the_pointer_has_no_slash` |
 //! | writes a path with a query or a name in braces | `settings::the_path_has_other_characters` |
 //! | misspells a keyword of a schema | `settings::a_keyword_of_the_schema_is_misspelt` |

@@ -10,7 +10,7 @@ use tower_inference::{
     schema::{BuiltInSchemas, Schema},
     secret::Secret,
     throttle::ThrottleLayer,
-    transform::{EditableHeader, PathTemplate},
+    transform::{EditableHeader, EditableQuery, PathTemplate},
 };
 
 use crate::{leads_right, listen, logged, signer::Signer, warned_once};
@@ -42,6 +42,15 @@ fn the_header_is_reserved() {
         leads_right(error(name), &[name, "reserved", reason]);
     }
     leads_right(error("x-team: a"), &["without a colon"]);
+}
+
+#[test]
+fn the_query_parameter_is_reserved() {
+    let error = |name: &str| name.parse::<EditableQuery>().unwrap_err();
+    for name in ["key", "api_key", "access-token", "X-Amz-Signature"] {
+        leads_right(error(name), &[name, "credentials", "HfTokenLayer removes it", "TokenSource"]);
+    }
+    assert!("api-version".parse::<EditableQuery>().is_ok());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_inference::{
     client::HttpsClient,
     hf::{HfTokenLayer, Origin, TokenSource},
+    model::Profile,
     secret::Secret,
     upstream::UpstreamLayer,
 };
@@ -82,6 +83,17 @@ async fn the_client_is_used_without_tls() {
     let response = service.oneshot(get("http://tgi:8080/v1/models")).await.unwrap();
     assert_eq!(response.status(), 502);
     warned_once(&words);
+}
+
+#[test]
+fn the_profile_is_looked_up_by_a_url() {
+    let openai = format!("{:?}", Profile::openai());
+    for text in ["api.openai.com", "https://api.openai.com/v1", "API.openai.com:443"] {
+        assert_eq!(format!("{:?}", Profile::from_host(text).unwrap()), openai, "{text}");
+    }
+    for other in ["https://api.openai.com@evil.example", "evil.example/api.openai.com", "", "://"] {
+        assert!(Profile::from_host(other).is_none(), "{other}");
+    }
 }
 
 #[test]

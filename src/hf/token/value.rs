@@ -129,7 +129,17 @@ impl From<TokenFault> for TokenError {
 
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(place) = &self.place else { return self.fault.fmt(f) };
+        let Some(place) = &self.place else {
+            self.fault.fmt(f)?;
+            // Every other path is the place of its error.
+            return match self.fault {
+                TokenFault::Unreadable(_) | TokenFault::NotAFile => f.write_str(
+                    "; its path is not shown because it looks like a token, which \
+                     TokenSource::value takes",
+                ),
+                _ => Ok(()),
+            };
+        };
         match self.fault {
             TokenFault::NoVariable => {
                 write!(f, "the environment has no variable {place}; export it to this process")
