@@ -49,9 +49,9 @@ impl AuthLayer {
         self
     }
 
-    /// Returns the counts of requests whose token is valid but for a claim that the settings name.
+    /// Returns the counts of requests that were rejected for a reason that may be a wrong setting.
     ///
-    /// A count that grows while no request passes shows a wrong issuer or audience.
+    /// A count that grows while no request passes shows a wrong issuer, audience or set of keys.
     #[must_use]
     pub fn counts(&self) -> AuthCounts {
         self.verifier.counts()

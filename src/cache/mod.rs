@@ -173,6 +173,16 @@
 //! Entries are copies and do not hold the buffers of a connection. Their weight is the memory that
 //! they take. Each lookup removes a few expired entries.
 //!
+//! # Place
+//!
+//! Inside of auth, which gives the identity for the keys, and of every layer that judges requests. Outside of the
+//! token budget and the upstream, which a hit must not cost.
+//!
+//! ```text
+//! ServiceBuilder::new().layer(model_rules).layer(cache).layer(token_budget)  // the first is the outermost
+//! Router::new().fallback_service(built)                                      // `Router::layer` takes no layer of payloads
+//! ```
+//!
 //! # Caveats
 //!
 //! - RFC 9111 stores a response to `POST` only if it is marked as fresh. This cache does not require

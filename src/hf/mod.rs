@@ -95,6 +95,15 @@
 //! 502 and the log a WARN event. [`Outcome::upstream_status`] keeps the upstream's status. A 403
 //! passes, because it may be about the model.
 //!
+//! # Place
+//!
+//! The innermost layer, right outside of the HTTP client, so that no other layer sees the token.
+//!
+//! ```text
+//! ServiceBuilder::new().layer(upstream).layer(hf_token).service(client)  // the first is the outermost
+//! Router::new().fallback_service(built)                                  // around the client
+//! ```
+//!
 //! # Caveats
 //!
 //! - Bodies are not searched for the token. [`Scrubber`] has caveats of its own.

@@ -41,6 +41,7 @@
 //! | puts the cache outside of auth | `order::the_cache_is_outside_of_auth` |
 //! | shares the cache by tenant and names no claim | `order::the_cache_is_shared_by_tenant_without_a_claim` |
 //! | gives an issuer that differs by a slash or the scheme | `order::the_issuer_differs_in_a_detail` |
+//! | gives the keys of another issuer | `order::the_keys_are_those_of_another_issuer` |
 //! | gives an audience that no token has | `order::the_audience_never_matches` |
 #![allow(unreachable_pub, reason = "modules of one test crate")]
 

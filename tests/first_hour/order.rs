@@ -181,5 +181,65 @@ async fn no_claim_is_logged_before_the_signature_is_verified() {
     let service = service.map_response(|response| response.map(drop));
     let forged = Signer::es256().sign(&claims_with(json!({ "iss": "https://forged.example" })));
     assert_eq!(status(&service, &forged).await, StatusCode::UNAUTHORIZED);
-    assert_eq!((layer.counts().other_issuer, &*logged()), (0, ""));
+    let lines = logged();
+    assert!(lines.contains("keys are those of the issuer"), "{lines}");
+    assert!(!lines.contains("forged") && lines.matches("WARN").count() == 1, "{lines}");
+    assert_eq!((layer.counts().other_issuer, layer.counts().unverified), (0, 3));
+}
+
+#[tokio::test]
+async fn the_keys_are_those_of_another_issuer() {
+    listen();
+    let (signer, other) = (Signer::es256(), Signer::es256());
+    let layer = AuthLayer::new(jwt(&other, ISSUER, AUDIENCE));
+    let service = layer.layer(service_fn(upstream::<Full<Bytes>>));
+    let service = service.map_response(|response| response.map(drop));
+    assert_eq!(status(&service, &signer.sign(&claims())).await, StatusCode::UNAUTHORIZED);
+    warned_once(&["the signature is invalid", "keys=1", "keys are those of the issuer"]);
+    // Once the keys have verified a token, they are right.
+    let layer = AuthLayer::new(jwt(&other, ISSUER, AUDIENCE));
+    let service = layer.layer(service_fn(upstream::<Full<Bytes>>));
+    let service = service.map_response(|response| response.map(drop));
+    assert_eq!(status(&service, &other.sign(&claims())).await, StatusCode::OK);
+    status(&service, &signer.sign(&claims())).await;
+    assert_eq!((layer.counts().unverified, &*logged()), (3, ""));
+}
+
+/// The docs show the place of each layer. The order is that of `Stack`.
+#[test]
+fn the_docs_of_each_layer_show_its_place() {
+    const ORDER: [(&str, &str); 13] = [
+        ("stalled_reader", "stalled_reader/mod.rs"),
+        ("request_id", "request_id.rs"),
+        ("access_log", "access_log/mod.rs"),
+        ("auth", "auth/mod.rs"),
+        ("throttle", "throttle/mod.rs"),
+        ("payload", "payload/mod.rs"),
+        ("schema", "schema/mod.rs"),
+        ("transform", "transform/mod.rs"),
+        ("model_rules", "model_rules/mod.rs"),
+        ("cache", "cache/mod.rs"),
+        ("token_budget", "token_budget/mod.rs"),
+        ("upstream", "upstream/mod.rs"),
+        ("hf_token", "hf/mod.rs"),
+    ];
+    let place = |layer: &str| ORDER.iter().position(|(name, _)| *name == layer).unwrap();
+    for (layer, file) in ORDER {
+        let path = format!("{}/src/{file}", env!("CARGO_MANIFEST_DIR"));
+        let docs = std::fs::read_to_string(path).unwrap();
+        let docs = docs.split_once("//! # Place\n").unwrap().1;
+        let chain = |start: &str| -> Option<Vec<usize>> {
+            let line = docs.lines().find(|line| line.starts_with(start))?;
+            let layers = line.split(".layer(").skip(1);
+            let names: Vec<_> = layers.map(|rest| rest.split(')').next().unwrap()).collect();
+            assert!(names.contains(&layer), "{line}");
+            Some(names.into_iter().map(place).collect())
+        };
+        let built = chain("//! ServiceBuilder::new()").unwrap();
+        assert!(built.len() > 1 && built.is_sorted(), "{layer}: {built:?}");
+        if let Some(mut routed) = chain("//! Router::new().layer") {
+            routed.reverse();
+            assert!(routed.len() > 1 && routed.is_sorted(), "{layer}: {routed:?}");
+        }
+    }
 }

@@ -76,7 +76,7 @@ impl KeyFile {
         if failed != std::mem::replace(&mut last_read.failed, failed) {
             match reloaded {
                 Ok(()) => tracing::info!(%file, "the key file is usable again"),
-                Err(reason) => {
+                Err(KeysError { fault: reason, .. }) => {
                     tracing::warn!(%file, %reason, "cannot use the key file; the last keys stay in use");
                 }
             }

@@ -112,7 +112,7 @@ impl Keys {
         Ok(Self(Arc::new(KeyList { keys: keys.into(), skipped })))
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.keys.len()
     }
 

@@ -1,4 +1,4 @@
-//! Tokens with a valid signature that the settings reject.
+//! Rejected tokens that may show a wrong setting.
 
 use std::{
     fmt,
@@ -7,8 +7,8 @@ use std::{
 
 use crate::printable::Printable;
 
-/// Counts of requests that [`AuthLayer`](crate::auth::AuthLayer) rejected because of claims that its
-/// settings name. Returned by [`AuthLayer::counts`](crate::auth::AuthLayer::counts).
+/// Counts of requests that [`AuthLayer`](crate::auth::AuthLayer) rejected for a reason that may be a
+/// wrong setting. Returned by [`AuthLayer::counts`](crate::auth::AuthLayer::counts).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct AuthCounts {
@@ -16,6 +16,8 @@ pub struct AuthCounts {
     pub other_issuer: u64,
     /// Requests whose token has a valid signature and no accepted audience.
     pub other_audience: u64,
+    /// Requests whose token no key verifies. Forged tokens are among them.
+    pub unverified: u64,
 }
 
 /// Logs the first mismatch of each claim, until a token has the expected issuer and audience. Later
@@ -25,6 +27,7 @@ pub(super) struct Mismatches {
     accepted: AtomicBool,
     issuer: AtomicU64,
     audience: AtomicU64,
+    unverified: AtomicU64,
 }
 
 impl Mismatches {
@@ -37,6 +40,7 @@ impl Mismatches {
         AuthCounts {
             other_issuer: self.issuer.load(Relaxed),
             other_audience: self.audience.load(Relaxed),
+            unverified: self.unverified.load(Relaxed),
         }
     }
 
@@ -85,6 +89,20 @@ impl Mismatches {
             received = %Short(if received.is_empty() { "nothing".to_owned() } else { received }),
             remedy,
             "a token with a valid signature is for another audience"
+        );
+    }
+
+    /// Counts a token that none of the issuer's `keys` verifies. Nothing in it is known to be true.
+    #[cold]
+    pub(super) fn unverified(&self, reason: &'static str, keys: usize) {
+        if self.is_logged(&self.unverified) {
+            return;
+        }
+        tracing::warn!(
+            reason,
+            keys,
+            "no token was verified yet; check that the keys are those of the issuer that signs the \
+             tokens"
         );
     }
 

@@ -154,8 +154,12 @@ impl TokenVerifier {
         let verified =
             verified.ok_or(AuthFailure::InvalidToken("the signature is not base64url"))?;
         if let Err(reason) = verified {
+            let unverified = || {
+                self.mismatches.unverified(reason, snapshot.keys.count());
+                AuthFailure::InvalidToken(reason)
+            };
             if waited {
-                return Err(AuthFailure::InvalidToken(reason));
+                return Err(unverified());
             }
             // The issuer may have replaced the key under any `kid` or without one.
             let (reason_to_fetch, seen) = (FetchReason::NotVerified, current.load_number());
@@ -163,7 +167,7 @@ impl TokenVerifier {
                 FetchDecision::Wait(waiter) => Ok(Some(Verdict::Wait(waiter))),
                 FetchDecision::KeysChanged => Ok(None),
                 FetchDecision::Unavailable(reason) => Err(AuthFailure::KeysUnavailable(reason)),
-                FetchDecision::Proceed => Err(AuthFailure::InvalidToken(reason)),
+                FetchDecision::Proceed => Err(unverified()),
             };
         }
 
