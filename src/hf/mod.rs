@@ -42,7 +42,8 @@
 //! # The request
 //!
 //! - Scheme, authority and `host` become those of the origin. `host` is also set for HTTP/2, where it
-//!   equals `:authority`. The path keeps its bytes.
+//!   equals `:authority`. The path keeps its bytes. A version at the end of the origin's prefix, such as
+//!   `/v1`, is not repeated.
 //! - `authorization` becomes the token's value and is marked sensitive. When the profile sends the token
 //!   in another header, `authorization` is removed.
 //! - The version becomes HTTP/1.1, which an HTTP client takes as the version of its own connection. A

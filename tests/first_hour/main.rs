@@ -45,6 +45,7 @@
 //! | gives an audience that no token has | `order::the_audience_never_matches` |
 #![allow(unreachable_pub, reason = "modules of one test crate")]
 
+mod errors;
 mod keys;
 mod order;
 mod settings;
