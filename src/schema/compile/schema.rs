@@ -101,8 +101,8 @@ impl Schema {
     /// Returns the members that look like misspelt keywords, at most 64 of them.
     ///
     /// JSON Schema takes an unknown keyword for an annotation, so `requried` or `maxLenght` checks
-    /// nothing. Such members are logged at `warn` when the schema is compiled. Members that resemble
-    /// no keyword are not reported.
+    /// nothing. The builder logs these members at `warn`. Members that resemble no keyword are not
+    /// reported.
     ///
     /// ```
     /// use serde_json::json;

@@ -20,7 +20,7 @@ pub(crate) fn jwks_uri(
     let document = parse_document(document)?;
     let text = |name, missing: &'static str| {
         let value = document.root().get(name).and_then(|value| value.as_str());
-        value.ok_or(KeysFault::Malformed(missing.into()))
+        value.ok_or_else(|| KeysFault::Malformed(missing.into()))
     };
     let received = text("issuer", "it has no text `issuer`")?;
     if received != issuer {
