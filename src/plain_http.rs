@@ -47,7 +47,10 @@ fn exposed(uri: &Uri) -> Option<&Authority> {
 
 /// A request was not sent, because it would have left this machine without TLS.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "client"), expect(dead_code, reason = "made by the client"))]
+#[cfg_attr(
+    not(any(feature = "client", feature = "upstream")),
+    expect(dead_code, reason = "made by the client")
+)]
 pub(crate) struct PlainHttpRefused {
     authority: Box<str>,
 }
