@@ -37,7 +37,9 @@ pub(super) fn check_variable(flag: &str, name: &str) -> Result<(), UsageError> {
 /// Returns an error when several scopes were given as one.
 pub(super) fn check_scope(scope: &str) -> Result<(), UsageError> {
     if scope.contains([' ', ',']) {
-        return Err(UsageError(format!("--scope expects one scope, not `{scope}`; repeat the flag")));
+        return Err(UsageError(format!(
+            "--scope expects one scope, not `{scope}`; repeat the flag"
+        )));
     }
     Ok(())
 }
