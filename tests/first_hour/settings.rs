@@ -6,7 +6,7 @@ use tower_inference::{
     cache::RedisCache,
     limits::{Limit, Rate, Subject},
     payload::Pointer,
-    peer::{ForwardedField, PeerAddress},
+    peer::{ForwardedHeader, PeerAddress},
     schema::{BuiltInSchemas, Schema},
     secret::Secret,
     throttle::ThrottleLayer,
@@ -153,7 +153,7 @@ fn the_address_of_redis_has_no_scheme() {
 #[test]
 fn the_network_of_a_proxy_is_written_by_a_host() {
     let peer = PeerAddress::connection;
-    let proxies = |network| peer().behind(ForwardedField::XForwardedFor, [network]).unwrap_err();
+    let proxies = |network| peer().behind(ForwardedHeader::XForwardedFor, [network]).unwrap_err();
     leads_right(proxies("10.0.0.1/8"), &["`10.0.0.1/8`", "first address of the network"]);
     leads_right(proxies("proxy.internal"), &["`proxy.internal`", "such as 10.0.0.7"]);
 }
