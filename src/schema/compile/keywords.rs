@@ -177,7 +177,8 @@ const ANNOTATIONS: [&str; 20] = [
 ];
 
 /// Folded names that other validators use.
-const OTHER_LANGUAGES: [(&str, &str); 8] = [
+const OTHER_LANGUAGES: [(&str, &str); 9] = [
+    ("additionalproperty", "additionalProperties"),
     ("additionalprops", "additionalProperties"),
     ("max", "maximum"),
     ("maxlen", "maxLength"),
