@@ -62,9 +62,20 @@ pub mod body;
 #[cfg(any(feature = "access-log", feature = "throttle"))]
 mod calendar;
 pub mod clock;
+mod error_debug;
+#[cfg(any(feature = "auth", feature = "hf"))]
+mod file_reason;
 #[cfg(any(feature = "cache", feature = "hf", feature = "transform", feature = "upstream"))]
 mod hop_by_hop;
 mod lock;
+#[cfg(any(
+    feature = "auth",
+    feature = "client",
+    feature = "hf",
+    feature = "redis",
+    feature = "schema"
+))]
+mod lookalike;
 #[cfg(any(feature = "auth", feature = "client", feature = "hf"))]
 mod loopback;
 pub mod memory_limit;
@@ -76,6 +87,8 @@ mod missing_feature;
 #[cfg(any(feature = "throttle", feature = "upstream"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "throttle", feature = "upstream"))))]
 pub mod peer;
+#[cfg(any(feature = "auth", feature = "client", feature = "hf", feature = "upstream"))]
+mod plain_http;
 #[cfg(any(feature = "access-log", feature = "auth", feature = "hf"))]
 mod printable;
 #[cfg(feature = "redis")]
@@ -85,6 +98,8 @@ mod skip;
 pub mod sse;
 #[cfg(any(feature = "hf", feature = "transform"))]
 mod stripped_headers;
+#[cfg(any(feature = "hf", feature = "transform"))]
+mod stripped_query;
 mod text_tokens;
 mod yield_now;
 

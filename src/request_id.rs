@@ -42,6 +42,15 @@
 //!
 //! Every other request gets a UUIDv7 (RFC 9562 section 5.7).
 //!
+//! # Place
+//!
+//! Outside of all layers that log, so that their events have the id.
+//!
+//! ```text
+//! ServiceBuilder::new().layer(stalled_reader).layer(request_id).layer(access_log)  // the first is the outermost
+//! Router::new().layer(access_log).layer(request_id).layer(stalled_reader)          // the last is the outermost
+//! ```
+//!
 //! # Caveats
 //!
 //! Ids of one layer and its clones sort by their time, even after the clock is set back. Ids of two

@@ -80,8 +80,8 @@ fn unmet() -> (PayloadLayer, TransformLayer) {
         .rename_header(name(), "x-other".parse().unwrap())
         .append_header(name(), ValueSource::claim("absent").optional())
         .remove_query("c")
-        .rename_query("c", "d")
-        .append_query("c", ValueSource::tenant().optional());
+        .rename_query("c", "d".parse().unwrap())
+        .append_query("c".parse().unwrap(), ValueSource::tenant().optional());
     (PayloadLayer::new(), edits)
 }
 

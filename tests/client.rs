@@ -25,10 +25,10 @@ use tokio_rustls::{
         pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     },
 };
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     client::{BodyError, BuildError, Builder, HttpsClient, ResponseBody, ResponseFuture},
-    hf::{HfTokenLayer, TokenSource},
+    hf::{HfTokenLayer, Origin, TokenSource},
     secret::Secret,
     upstream::UpstreamLayer,
 };
@@ -202,14 +202,15 @@ fn roots_that_are_none_are_refused() {
     let build = |pem: &[u8]| {
         HttpsClient::builder().root_certificates_pem(pem).build_for::<Empty<Bytes>>().unwrap_err()
     };
-    assert_eq!(build(b""), BuildError::NoCertificate);
-    assert_eq!(build(b"certificate"), BuildError::NoCertificate);
+    assert_eq!(build(b""), BuildError::NoCertificate(Some("it is empty")));
+    assert_eq!(build(b"certificate"), BuildError::NoCertificate(None));
     let key = KeyPair::generate().unwrap().serialize_pem();
-    assert_eq!(build(key.as_bytes()), BuildError::NoCertificate);
+    let form = Some("it is PEM: a private key");
+    assert_eq!(build(key.as_bytes()), BuildError::NoCertificate(form));
     let bad = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    assert_eq!(build(bad), BuildError::BadCertificate);
+    assert_eq!(build(bad), BuildError::BadCertificate { number: 1 });
     let unended = b"-----BEGIN CERTIFICATE-----\nAAAA\n";
-    assert_eq!(build(unended), BuildError::BadCertificate);
+    assert_eq!(build(unended), BuildError::BadCertificate { number: 1 });
 }
 
 #[tokio::test]
@@ -229,6 +230,28 @@ async fn plain_http_is_for_this_machine_unless_allowed_by_name() {
     assert!(error.is_connect());
     assert!(messages(&error).contains("plain http"), "{}", messages(&error));
     assert_eq!(text(lax.oneshot(other()).await.unwrap()).await, "ok");
+}
+
+#[tokio::test]
+async fn the_permission_of_the_address_is_the_only_switch_for_plain_http() {
+    let mut upstream =
+        RawUpstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    let client: Client = HttpsClient::builder().build().unwrap();
+    let origin = format!("http://0.0.0.0:{}", upstream.address.port());
+    let token = TokenSource::value(Secret::new("hf_example")).unwrap();
+    let allowed = HfTokenLayer::new(Origin::dangerous_plain_http(&origin).unwrap(), token);
+    let request = Request::get("/").body(Empty::new()).unwrap();
+    assert_eq!(allowed.layer(client.clone()).oneshot(request).await.unwrap().status(), 200);
+    assert!(matches!(upstream.next().await, Seen::Request(_)));
+
+    // The permission is for this address alone.
+    let elsewhere = allowed.layer(service_fn(move |mut request: Request<Empty<Bytes>>| {
+        *request.uri_mut() = "http://10.255.255.1:1/".parse().unwrap();
+        client.clone().oneshot(request)
+    }));
+    let request = Request::get("/").body(Empty::new()).unwrap();
+    let error = elsewhere.oneshot(request).await.unwrap_err();
+    assert!(format!("{error:?}").contains("plain http to 10.255.255.1:1"), "{error:?}");
 }
 
 #[tokio::test]

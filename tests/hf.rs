@@ -36,7 +36,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_inference::{
     clock::{FakeClock, SharedClock},
     context::RequestContext,
-    hf::{HfToken, HfTokenLayer, Origin, ResponseBody, ResponseFuture, TokenError, TokenSource},
+    hf::{HfToken, HfTokenLayer, Origin, ResponseBody, ResponseFuture, TokenFault, TokenSource},
     model::{Profile, TokenHeader},
     rejection::{Refusal, Rejection, RejectionFormat},
     secret::Secret,
@@ -410,16 +410,23 @@ async fn the_named_environment_variable_is_read() {
     let sent = sent(layer, Request::new(())).await;
     assert_eq!(sent.headers()["authorization"], "Bearer tower-inference");
     let error = TokenSource::env("TOWER_INFERENCE_NONE").unwrap_err();
-    assert_eq!(error, TokenError::NoVariable("TOWER_INFERENCE_NONE".to_owned()));
+    assert_eq!(error.fault, TokenFault::NoVariable);
+    assert_eq!(error.place.as_deref(), Some("TOWER_INFERENCE_NONE"));
 }
 
 #[test]
 fn an_invalid_token_is_an_error_that_does_not_repeat_it() {
-    assert_eq!(TokenSource::value(Secret::new("")).unwrap_err(), TokenError::Empty);
-    for token in ["hf secret", "hf_secret\n", "Bearer hf_secret", "hf_sëcret", "hf_secret\r\nx: y"]
-    {
+    for (token, fault) in [
+        ("", TokenFault::Empty),
+        ("hf secret", TokenFault::Space),
+        ("hf_secret\n", TokenFault::LineBreak),
+        ("hf_secret\r\nx: y", TokenFault::LineBreak),
+        ("Bearer hf_secret", TokenFault::Scheme),
+        ("'hf_secret'", TokenFault::Quoted),
+        ("hf_sëcret", TokenFault::Malformed),
+    ] {
         let error = TokenSource::value(Secret::new(token)).unwrap_err();
-        assert_eq!(error, TokenError::Malformed, "{token:?}");
+        assert_eq!(error.fault, fault, "{token:?}");
         assert!(!format!("{error} {error:?}").contains("cret"));
     }
 }
@@ -533,7 +540,7 @@ async fn an_invalid_file_keeps_the_last_good_token_and_warns_once_a_state() {
     let spoil: [(Spoil, &str); 4] = [
         (|path| fs::remove_file(path).unwrap(), "cannot be read"),
         (|path| fs::write(path, " \n").unwrap(), "empty"),
-        (|path| fs::write(path, "hf_not a token").unwrap(), "visible ASCII"),
+        (|path| fs::write(path, "hf_not a token").unwrap(), "has a space"),
         (|path| fs::write(path, "x".repeat(16 * 1_024 + 1)).unwrap(), "16 KiB"),
     ];
     for (count, (spoil, word)) in spoil.into_iter().enumerate() {
@@ -559,16 +566,17 @@ async fn an_invalid_file_keeps_the_last_good_token_and_warns_once_a_state() {
 #[test]
 fn a_file_without_a_token_is_an_error_at_the_start() {
     let folder = Folder::new();
-    let error = |path: PathBuf| TokenSource::file(path).unwrap_err();
+    let error = |path: PathBuf| TokenSource::file(path).unwrap_err().fault;
     let write = |name: &str, content: &[u8]| {
         fs::write(folder.file(name), content).unwrap();
         folder.file(name)
     };
-    assert_eq!(error(folder.file("none")), TokenError::Unreadable(io::ErrorKind::NotFound));
-    assert_eq!(error(folder.0.clone()), TokenError::NotAFile);
-    assert_eq!(error(write("empty", b"\n")), TokenError::Empty);
-    assert_eq!(error(write("bad", b"\xff\xfe")), TokenError::Malformed);
-    assert_eq!(error(write("large", &[b'x'; 16 * 1_024 + 1])), TokenError::TooLarge);
+    assert_eq!(error(folder.file("none")), TokenFault::Unreadable(io::ErrorKind::NotFound));
+    assert_eq!(error(folder.0.clone()), TokenFault::NotAFile);
+    assert_eq!(error(write("empty", b"\n")), TokenFault::Empty);
+    assert_eq!(error(write("bad", b"\xff\xfe")), TokenFault::Malformed);
+    assert_eq!(error(write("large", &[b'x'; 16 * 1_024 + 1])), TokenFault::TooLarge);
+    assert!(TokenSource::file(write("marked", b"\xef\xbb\xbfhf_token\r\n")).is_ok());
     assert!(TokenSource::file(write("largest", &[b'x'; 16 * 1_024])).is_ok());
 }
 

@@ -19,6 +19,8 @@ mod bodies;
 mod cache;
 #[path = "args_client.rs"]
 mod client;
+#[path = "args_hints.rs"]
+mod hints;
 #[path = "args_limits.rs"]
 mod limits;
 #[path = "args_profile.rs"]
@@ -164,6 +166,7 @@ where
 {
     let mut parser = Parser::from_args(args);
     let mut given = Given::default();
+    let mut before = String::new();
     while let Some(arg) = parser.next()? {
         let flag = match arg {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
@@ -177,10 +180,16 @@ where
             }
             // The message does not repeat the value because it may be a token.
             Arg::Value(_) => {
-                return Err(UsageError("expected a flag and found a value".to_owned()));
+                let after = if before.is_empty() {
+                    String::new()
+                } else {
+                    format!(" after {before}; quote a value with spaces")
+                };
+                return Err(UsageError(format!("expected a flag and found a value{after}")));
             }
         };
         given.take(&flag, &mut parser)?;
+        before = flag;
     }
     given.resolve()
 }
@@ -231,7 +240,11 @@ impl Given {
             Ok(text)
         };
         match flag {
-            "--listen" => once(flag, &mut self.listen, text()?),
+            "--listen" => {
+                let address =
+                    read(flag, &text()?, hints::listen, "an address such as 127.0.0.1:8080")?;
+                once(flag, &mut self.listen, address)
+            }
             "--tls-cert" => once(flag, &mut self.tls_cert, text()?.into()),
             "--tls-key" => once(flag, &mut self.tls_key, text()?.into()),
             "--max-body" => {
@@ -280,7 +293,11 @@ impl Given {
             profile if profile::FLAGS.contains(&profile) => self.profile.take(profile, text()?),
             redis if redis::FLAGS.contains(&redis) => self.redis.take(redis, &text()?),
             "--upstream" => once(flag, &mut self.upstream, text()?),
-            "--hf-token-env" => once(flag, &mut self.hf_token_env, text()?),
+            "--hf-token-env" => {
+                let name = text()?;
+                hints::check_variable(flag, &name)?;
+                once(flag, &mut self.hf_token_env, name)
+            }
             "--hf-token-file" => once(flag, &mut self.hf_token_file, text()?.into()),
             "--issuer" => once(flag, &mut self.issuer, text()?),
             "--jwks" => {
@@ -299,7 +316,9 @@ impl Given {
                 Ok(())
             }
             "--scope" => {
-                self.scopes.push(text()?);
+                let scope = text()?;
+                hints::check_scope(&scope)?;
+                self.scopes.push(scope);
                 Ok(())
             }
             "--tenant-claim" => once(flag, &mut self.tenant_claim, text()?),
@@ -308,7 +327,7 @@ impl Given {
                 let _value = text()?;
                 Err(UsageError(format!("{flag} is not available in this version")))
             }
-            _ => Err(UsageError(format!("{flag} is not a flag of this gateway"))),
+            _ => Err(hints::unknown_flag(flag)),
         }
     }
 

@@ -260,8 +260,30 @@ fn invalid_values_are_rejected_with_the_expected_form() {
     );
     assert_eq!(refused("--listen"), "missing argument for option '--listen'");
     assert_eq!(refused("--listen="), "--listen needs a value");
-    assert_eq!(refused("--lisen x"), "--lisen is not a flag of this gateway");
+    assert_eq!(refused("--lisen x"), "--lisen is not a flag of this gateway; `--listen` is near");
+    assert_eq!(refused("--unheard-of x"), "--unheard-of is not a flag of this gateway");
     assert_eq!(refused("x"), "expected a flag and found a value");
+    assert_eq!(
+        refused("--drain 1s x"),
+        "expected a flag and found a value after --drain; quote a value with spaces"
+    );
+    for address in ["8080", ":8080", "localhost", "http://127.0.0.1:8080", "127.0.0.1:99999"] {
+        let wants = format!("--listen expects an address such as 127.0.0.1:8080, not `{address}`");
+        assert_eq!(refused(&format!("--listen {address}")), wants);
+    }
+    for address in ["0.0.0.0:1", "[::1]:0", "localhost:8080"] {
+        assert_eq!(served(&format!("--listen {address}")).listen, address);
+    }
+}
+
+#[test]
+fn a_token_in_place_of_its_variable_is_refused_and_not_repeated() {
+    for token in ["hf_exampleExample", "sk-example", "a.b.c"] {
+        let said = refused(&format!("--hf-token-env {token}"));
+        assert!(said.contains("the name of a variable") && !said.contains(token), "{said}");
+    }
+    let said = parse(["--scope", "infer models:read"]).unwrap_err().0;
+    assert_eq!(said, "--scope expects one scope, not `infer models:read`; repeat the flag");
 }
 
 #[test]

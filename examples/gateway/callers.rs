@@ -16,7 +16,7 @@ pub(crate) fn keys(callers: &Callers) -> Result<KeySource, Error> {
     let remote = match &callers.keys {
         Keys::File(file) => {
             let keys = KeySource::file(file);
-            return keys.map_err(|error| format!("--jwks {}: {error}", file.display()).into());
+            return keys.map_err(|error| format!("--jwks: {error}").into());
         }
         Keys::Url(url) => RemoteKeys::jwks(url.as_str(), client),
         Keys::Discovered => RemoteKeys::discovery(callers.issuer.as_str(), client),

@@ -2,7 +2,7 @@
 
 use tower_inference::{
     client::HttpsClient,
-    hf::{HfTokenLayer, Origin, TokenSource},
+    hf::{HfTokenLayer, Origin, OriginError, TokenSource},
     model::Profile,
     payload::Payload,
     upstream::UpstreamLayer,
@@ -23,12 +23,17 @@ pub(crate) struct Way {
 /// Returns the token layer for the upstream that the flags name.
 pub(crate) fn real(upstream: args::Upstream, profile: &Profile) -> Result<HfTokenLayer, Error> {
     let args::Upstream { url, token, .. } = upstream;
-    let origin = Origin::new(&url).map_err(|error| format!("--upstream: {error}"))?;
+    let origin = Origin::new(&url).map_err(|error| match error {
+        OriginError::PlainHttp(host) => format!(
+            "--upstream: plain http to {host}; this program needs https, except to this machine"
+        ),
+        error => format!("--upstream: {error}"),
+    })?;
     let token = match token {
         TokenPlace::Env(name) => {
             TokenSource::env(&name).map_err(|error| format!("--hf-token-env: {error}"))?
         }
-        // The error does not repeat the path because it may be the token itself.
+        // The error has the path unless the path may be the token itself.
         TokenPlace::File(file) => {
             TokenSource::file(file).map_err(|error| format!("--hf-token-file: {error}"))?
         }

@@ -96,6 +96,15 @@
 //!
 //! A request that is cancelled before its head has no `status`.
 //!
+//! # Place
+//!
+//! Outside of all layers that reject, so that rejections have a record. Inside of the request id.
+//!
+//! ```text
+//! ServiceBuilder::new().layer(request_id).layer(access_log).layer(auth)  // the first is the outermost
+//! Router::new().layer(auth).layer(access_log).layer(request_id)          // the last is the outermost
+//! ```
+//!
 //! # Caveats
 //!
 //! - A string other than the path is cut at 512 bytes.

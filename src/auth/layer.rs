@@ -4,7 +4,7 @@ use tower_layer::Layer;
 
 use super::{
     service::Auth,
-    token::{Jwt, TokenVerifier},
+    token::{AuthCounts, Jwt, TokenVerifier},
 };
 use crate::{rejection::RejectionFormat, skip::Skip};
 
@@ -48,6 +48,14 @@ impl AuthLayer {
     pub const fn rejections(mut self, format: RejectionFormat) -> Self {
         self.format = format;
         self
+    }
+
+    /// Returns the counts of requests that were rejected for a reason that may be a wrong setting.
+    ///
+    /// A count that grows while no request passes shows a wrong issuer, audience or set of keys.
+    #[must_use]
+    pub fn counts(&self) -> AuthCounts {
+        self.verifier.counts()
     }
 }
 

@@ -132,10 +132,24 @@
 //! | `info` | keys changed or can be loaded again |
 //! | `warn` | keys cannot be loaded; logged once for each change of the reason |
 //! | `warn` | keys of a set are skipped; logged once for each change of the skipped keys |
+//! | `warn` | a token with a valid signature has another issuer or audience; logged once for each claim and only until a token has the expected ones |
+//! | `warn` | no key verifies a token; logged once and only until a token was verified |
 //! | `debug` | a request is rejected |
 //! | `debug` | an encryption key of a set is skipped |
 //!
-//! Each event has its reason. No log line holds a token, a claim's value or a `kid`.
+//! Each event has its reason. The events about another issuer or audience show the expected and the
+//! received one with the remedy. [`AuthLayer::counts`] counts such requests. No log line holds a
+//! token, another claim's value or a `kid`.
+//!
+//! # Place
+//!
+//! Outside of every layer that needs the identity: limits by caller, model rules and the cache. Inside of the access
+//! log.
+//!
+//! ```text
+//! ServiceBuilder::new().layer(access_log).layer(auth).layer(throttle)  // the first is the outermost
+//! Router::new().layer(throttle).layer(auth).layer(access_log)          // the last is the outermost
+//! ```
 //!
 //! # Caveats
 //!
@@ -158,8 +172,8 @@ mod token;
 pub use self::{
     algorithm::Algorithm,
     future::ResponseFuture,
-    keys::{KeySource, Keys, KeysError, RemoteKeys},
+    keys::{KeySource, Keys, KeysError, KeysFault, RemoteKeys},
     layer::AuthLayer,
     service::Auth,
-    token::{Jwt, JwtError},
+    token::{AuthCounts, Jwt, JwtError},
 };

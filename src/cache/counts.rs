@@ -25,6 +25,9 @@ pub struct CacheCounts {
     pub followers: u64,
     /// Requests that bypassed the cache.
     pub bypasses: u64,
+    /// Requests that bypassed the cache because they have an `authorization` header and no identity,
+    /// or no tenant. They are among [`bypasses`](Self::bypasses). The first one is logged.
+    pub without_identity: u64,
     /// Responses that were stored.
     pub stored: u64,
     /// Entries that were evicted to make room for others.
@@ -45,6 +48,7 @@ pub(crate) enum CacheEvent {
     Miss,
     Follower,
     Bypass,
+    WithoutIdentity,
     Stored,
     Evicted,
 }
@@ -60,7 +64,7 @@ pub(crate) struct CallCost {
 
 #[derive(Debug, Default)]
 pub(crate) struct EventCounters {
-    events: [AtomicU64; 6],
+    events: [AtomicU64; 7],
     bytes: AtomicU64,
     tokens: AtomicU64,
     micros: AtomicU64,
@@ -84,7 +88,7 @@ impl EventCounters {
     }
 
     fn read(&self, route: &str, model: &str) -> CacheCounts {
-        let [hits, misses, followers, bypasses, stored, evicted] =
+        let [hits, misses, followers, bypasses, without_identity, stored, evicted] =
             self.events.each_ref().map(|counter| counter.load(Relaxed));
         CacheCounts {
             route: route.into(),
@@ -93,6 +97,7 @@ impl EventCounters {
             misses,
             followers,
             bypasses,
+            without_identity,
             stored,
             evicted,
             bytes: self.bytes.load(Relaxed),

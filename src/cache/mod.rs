@@ -173,6 +173,16 @@
 //! Entries are copies and do not hold the buffers of a connection. Their weight is the memory that
 //! they take. Each lookup removes a few expired entries.
 //!
+//! # Place
+//!
+//! Inside of auth, which gives the identity for the keys, and of every layer that judges requests. Outside of the
+//! token budget and the upstream, which a hit must not cost.
+//!
+//! ```text
+//! ServiceBuilder::new().layer(model_rules).layer(cache).layer(token_budget)  // the first is the outermost
+//! Router::new().fallback_service(built)                                      // `Router::layer` takes no layer of payloads
+//! ```
+//!
 //! # Caveats
 //!
 //! - RFC 9111 stores a response to `POST` only if it is marked as fresh. This cache does not require
@@ -189,6 +199,8 @@
 //! - A request that waits for a shared call also keeps the inner service's readiness, for example a
 //!   permit of a concurrency limit.
 //! - [Invalidating](CacheLayer::invalidate_route) more than 1,024 names invalidates everything.
+//! - Outside of authentication the cache has no identities. It then bypasses every request with
+//!   `authorization`, logs the first one at `warn` and [counts](CacheCounts::without_identity) them.
 //! - Only the outermost of several nested cache layers stores and shares.
 //! - The [second tier](CacheLayer::second_tier) does not convert variants. A streamed response of one
 //!   replica does not serve a plain request of another.
@@ -206,6 +218,7 @@ mod request;
 mod scope;
 mod settings;
 mod tier;
+mod warnings;
 
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]

@@ -13,6 +13,10 @@ use rustls::{
 };
 
 use super::{clients::Clients, connector::Connector};
+use crate::{
+    error_debug::debug_as_message,
+    lookalike::{lookalike, without_byte_order_mark},
+};
 
 /// Below the five seconds of uvicorn (vLLM and SGLang) and llama.cpp.
 const HTTP_IDLE: Duration = Duration::from_secs(4);
@@ -84,8 +88,12 @@ impl Builder {
         self
     }
 
-    /// Allows plain `http` to other machines. Anyone on the network path can then read and change
-    /// requests and responses.
+    /// Allows plain `http` to other machines for all requests of the client. Anyone on the network
+    /// path can then read and change requests and responses.
+    ///
+    /// It is not needed for an address that was given with a permission of its own:
+    /// [`Origin::dangerous_plain_http`](crate::hf::Origin::dangerous_plain_http) and
+    /// [`RemoteKeys::dangerous_plain_http`](crate::auth::RemoteKeys::dangerous_plain_http).
     pub const fn dangerous_plain_http(mut self) -> Self {
         self.plain_http = true;
         self
@@ -113,6 +121,7 @@ impl Builder {
             https: client(self.pool_idle_timeout.unwrap_or(HTTPS_IDLE)),
             unpooled: client(Duration::ZERO),
             retry_window: self.retry_window,
+            plain_http: self.plain_http,
         })
     }
 
@@ -139,7 +148,6 @@ impl Builder {
         Ok(Connector {
             https: Arc::new(https),
             timeout: self.connect_timeout,
-            plain_http: self.plain_http,
             prior_knowledge: self.prior_knowledge,
         })
     }
@@ -147,33 +155,48 @@ impl Builder {
 
 fn roots(pem: &[u8]) -> Result<RootCertStore, BuildError> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|_| BuildError::BadCertificate)?;
-        roots.add(certificate).map_err(|_| BuildError::BadCertificate)?;
+    let pem = without_byte_order_mark(pem);
+    for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
+        let bad = BuildError::BadCertificate { number: index + 1 };
+        roots.add(certificate.map_err(|_| bad)?).map_err(|_| bad)?;
     }
-    if roots.is_empty() { Err(BuildError::NoCertificate) } else { Ok(roots) }
+    if roots.is_empty() { Err(BuildError::NoCertificate(lookalike(pem))) } else { Ok(roots) }
 }
 
 /// Why the client cannot be built.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The PEM text has no certificate.
-    NoCertificate,
+    /// The PEM text has no certificate. The text in it says what the content is instead, if that is
+    /// known.
+    NoCertificate(Option<&'static str>),
     /// A certificate in the PEM text cannot be read or is no valid root.
-    BadCertificate,
+    BadCertificate {
+        /// The position among the certificates, counted from one.
+        number: usize,
+    },
     /// TLS has no cipher suite to offer.
     Tls,
 }
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoCertificate => "the roots have no certificate",
-            Self::BadCertificate => "a certificate among the roots cannot be used",
-            Self::Tls => "tls has no cipher suite to offer",
-        })
+        match self {
+            Self::NoCertificate(form) => {
+                f.write_str("the roots have no certificate")?;
+                if let Some(form) = form {
+                    write!(f, ": {form}")?;
+                }
+                f.write_str("; expected PEM with -----BEGIN CERTIFICATE-----")
+            }
+            Self::BadCertificate { number } => {
+                write!(f, "certificate {number} of the roots cannot be used")
+            }
+            Self::Tls => f.write_str("tls has no cipher suite to offer"),
+        }
     }
 }
+
+debug_as_message!(BuildError);
 
 impl StdError for BuildError {}

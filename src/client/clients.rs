@@ -17,6 +17,8 @@ pub(super) struct Clients<B> {
     /// Opens a connection for each request.
     pub(super) unpooled: Client<Connector, B>,
     pub(super) retry_window: Duration,
+    /// Whether every address may be reached without TLS.
+    pub(super) plain_http: bool,
 }
 
 impl<B> Clients<B>

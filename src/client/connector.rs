@@ -10,24 +10,22 @@ use std::{
     time::Duration,
 };
 
-use http::{Uri, uri::Scheme};
+use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::watched::Watched;
-use crate::loopback::is_loopback;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 type Stream = TokioIo<Watched<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>>;
 
-/// Connects within a timeout. Without TLS it connects to this machine only.
+/// Connects within a timeout. The client has checked whether the address needs TLS.
 #[derive(Clone)]
 pub(super) struct Connector {
     pub(super) https: Arc<HttpsConnector<HttpConnector>>,
     pub(super) timeout: Duration,
-    pub(super) plain_http: bool,
     pub(super) prior_knowledge: bool,
 }
 
@@ -41,12 +39,6 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let plain = uri.scheme() != Some(&Scheme::HTTPS);
-        if plain && !self.plain_http && !uri.host().is_some_and(is_loopback) {
-            let refused = "plain http is allowed to this machine only";
-            let refused = io::Error::new(io::ErrorKind::PermissionDenied, refused);
-            return Box::pin(async { Err(refused.into()) });
-        }
         let (timeout, prior_knowledge) = (self.timeout, self.prior_knowledge);
         let mut https = HttpsConnector::clone(&self.https);
         Box::pin(async move {

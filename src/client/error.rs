@@ -1,22 +1,38 @@
 //! Errors of requests and bodies.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, iter};
 
 use hyper_util::client::legacy;
 
+use crate::plain_http::PlainHttpRefused;
+
 /// A request that failed. The sources are errors of hyper and rustls. They may name hosts.
+///
+/// [`Debug`] prints the messages of all sources in one line.
+pub struct Error(Failure);
+
 #[derive(Debug)]
-pub struct Error(legacy::Error);
+enum Failure {
+    Refused(PlainHttpRefused),
+    Failed(legacy::Error),
+}
 
 impl Error {
     pub(super) const fn new(error: legacy::Error) -> Self {
-        Self(error)
+        Self(Failure::Failed(error))
+    }
+
+    pub(super) const fn refused(refused: PlainHttpRefused) -> Self {
+        Self(Failure::Refused(refused))
     }
 
     /// Returns whether connecting failed. Nothing was sent then.
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        self.0.is_connect()
+        match &self.0 {
+            Failure::Refused(_) => true,
+            Failure::Failed(error) => error.is_connect(),
+        }
     }
 }
 
@@ -30,9 +46,22 @@ impl fmt::Display for Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)?;
+        // Bounded because an error may be its own source.
+        iter::successors(self.source(), |&cause| cause.source())
+            .take(16)
+            .try_for_each(|cause| write!(f, ": {cause}"))
+    }
+}
+
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source()
+        match &self.0 {
+            Failure::Refused(refused) => Some(refused),
+            Failure::Failed(error) => error.source(),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     error::{BodyError, Error},
     watched::Watch,
 };
+use crate::plain_http::PlainHttpRefused;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -25,14 +26,27 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 /// closes its connection.
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<B> {
-    future: legacy::ResponseFuture,
-    // `None` once it was used, and for bodies that cannot be sent again.
-    again: Option<Again<B>>,
+    state: State<B>,
+}
+
+#[expect(clippy::large_enum_variant, reason = "refused requests are rare")]
+enum State<B> {
+    Sent {
+        future: legacy::ResponseFuture,
+        // `None` once it was used, and for bodies that cannot be sent again.
+        again: Option<Again<B>>,
+    },
+    // `None` after completion.
+    Refused(Option<PlainHttpRefused>),
 }
 
 impl<B> ResponseFuture<B> {
     pub(super) const fn new(future: legacy::ResponseFuture, again: Option<Again<B>>) -> Self {
-        Self { future, again }
+        Self { state: State::Sent { future, again } }
+    }
+
+    pub(super) const fn refused(refused: PlainHttpRefused) -> Self {
+        Self { state: State::Refused(Some(refused)) }
     }
 }
 
@@ -45,11 +59,19 @@ where
     type Output = Result<Response<ResponseBody>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (future, again) = match &mut self.state {
+            State::Sent { future, again } => (future, again),
+            State::Refused(refused) => {
+                return refused
+                    .take()
+                    .map_or(Poll::Pending, |refused| Poll::Ready(Err(Error::refused(refused))));
+            }
+        };
         loop {
-            let error = match ready!(Pin::new(&mut self.future).poll(cx)) {
+            let error = match ready!(Pin::new(&mut *future).poll(cx)) {
                 Ok(mut response) => {
                     // Its share of the body goes now, whenever this future does.
-                    self.again = None;
+                    *again = None;
                     if let Some(watch) = response.extensions_mut().remove::<Arc<Watch>>() {
                         watch.note_response();
                     }
@@ -57,9 +79,9 @@ where
                 }
                 Err(error) => error,
             };
-            let again = self.again.take().filter(|again| again.is_allowed(&error));
-            match again.and_then(Again::send) {
-                Some(future) => self.future = future,
+            let allowed = again.take().filter(|again| again.is_allowed(&error));
+            match allowed.and_then(Again::send) {
+                Some(sent) => *future = sent,
                 None => return Poll::Ready(Err(Error::new(error))),
             }
         }

@@ -31,6 +31,12 @@
 //! [your own](Builder::root_certificates_pem). The client follows no redirect and keeps no cookie. It
 //! reads no proxy from the environment.
 //!
+//! Requests over plain `http` stay on this machine unless the address was given with a permission:
+//! [`Origin::dangerous_plain_http`](crate::hf::Origin::dangerous_plain_http) for an upstream,
+//! [`RemoteKeys::dangerous_plain_http`](crate::auth::RemoteKeys::dangerous_plain_http) for keys. The
+//! permission travels in the extensions of the request and holds for its address alone.
+//! [`Builder::dangerous_plain_http`] allows all addresses.
+//!
 //! # The pool
 //!
 //! The client reuses connections and keeps at most 256 idle ones for each host. An idle connection

@@ -16,7 +16,7 @@ use super::{
     error::Error,
     future::{ResponseBody, ResponseFuture},
 };
-use crate::payload::Payload;
+use crate::{payload::Payload, plain_http};
 
 /// A pooled client for HTTPS and for plain HTTP to this machine. Its requests have a body `B`. Clones
 /// share the pool. See the [module docs](super).
@@ -88,6 +88,11 @@ where
         // The connection decides the version. A request that a server took over HTTP/2 says so, and
         // the pool would refuse it over HTTP/1.1.
         *request.version_mut() = Version::HTTP_11;
+        if !self.clients.plain_http
+            && let Some(refused) = plain_http::refused(&request)
+        {
+            return ResponseFuture::refused(refused);
+        }
         let again = Again::copy(&request, &self.clients);
         ResponseFuture::new(self.clients.send(request), again)
     }

@@ -42,7 +42,8 @@
 //! # The request
 //!
 //! - Scheme, authority and `host` become those of the origin. `host` is also set for HTTP/2, where it
-//!   equals `:authority`. The path keeps its bytes.
+//!   equals `:authority`. The path keeps its bytes. A version at the end of the origin's prefix, such as
+//!   `/v1`, is not repeated.
 //! - `authorization` becomes the token's value and is marked sensitive. When the profile sends the token
 //!   in another header, `authorization` is removed.
 //! - The version becomes HTTP/1.1, which an HTTP client takes as the version of its own connection. A
@@ -95,6 +96,15 @@
 //! 502 and the log a WARN event. [`Outcome::upstream_status`] keeps the upstream's status. A 403
 //! passes, because it may be about the model.
 //!
+//! # Place
+//!
+//! The innermost layer, right outside of the HTTP client, so that no other layer sees the token.
+//!
+//! ```text
+//! ServiceBuilder::new().layer(upstream).layer(hf_token).service(client)  // the first is the outermost
+//! Router::new().fallback_service(built)                                  // around the client
+//! ```
+//!
 //! # Caveats
 //!
 //! - Bodies are not searched for the token. [`Scrubber`] has caveats of its own.
@@ -128,5 +138,5 @@ pub use self::{
     layer::HfTokenLayer,
     origin::{Origin, OriginError},
     service::HfToken,
-    token::{TokenError, TokenSource},
+    token::{TokenError, TokenFault, TokenSource},
 };

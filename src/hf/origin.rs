@@ -6,7 +6,7 @@ use http::{
 };
 
 use super::query::without_credentials;
-use crate::loopback::is_loopback;
+use crate::{error_debug::debug_as_message, loopback::is_loopback};
 
 /// The only origin that may receive the token: scheme, host, port and an optional path prefix.
 ///
@@ -16,7 +16,8 @@ use crate::loopback::is_loopback;
 /// let router: Origin = "https://router.huggingface.co".parse()?;
 /// assert_eq!(router.as_str(), "https://router.huggingface.co");
 /// assert!("http://127.0.0.1:8080/v1".parse::<Origin>().is_ok());
-/// assert_eq!("http://tgi.internal".parse::<Origin>(), Err(OriginError::PlainHttp));
+/// let plain = "http://tgi.internal".parse::<Origin>();
+/// assert_eq!(plain, Err(OriginError::PlainHttp("tgi.internal".into())));
 /// # Ok::<(), OriginError>(())
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,6 +38,10 @@ impl Origin {
     /// The path of a request is appended to the prefix byte for byte. An upstream that resolves a
     /// `..` in it leaves the prefix, so a prefix is no access control.
     ///
+    /// A version at the end of the prefix is not repeated. A request for `/v1/models` goes to
+    /// `/v1/models` with and without the prefix `/v1`, because many SDKs count the version among the
+    /// base URL.
+    ///
     /// # Errors
     ///
     /// Returns an [`OriginError`] for any other text, such as one with a user name, a query or a
@@ -45,7 +50,7 @@ impl Origin {
         let parsed = Self::parse(origin)?;
         let loopback = is_loopback(parsed.authority.host());
         if parsed.scheme == Scheme::HTTP && !loopback {
-            return Err(OriginError::PlainHttp);
+            return Err(OriginError::PlainHttp(parsed.authority.as_str().into()));
         }
         Ok(parsed)
     }
@@ -53,6 +58,7 @@ impl Origin {
     /// Parses an origin like [`Origin::new`] and accepts `http` for any host.
     ///
     /// Everyone on the network path can read the token and can respond in place of the upstream.
+    /// [`HttpsClient`](crate::client::HttpsClient) needs no switch of its own for this origin.
     ///
     /// # Errors
     ///
@@ -72,6 +78,9 @@ impl Origin {
         if origin.contains('#') {
             return Err(OriginError::Fragment);
         }
+        if !origin.is_empty() && !origin.contains("://") {
+            return Err(OriginError::NoScheme);
+        }
         let uri: Uri = origin.parse().map_err(|_| OriginError::Malformed)?;
         let (scheme, default_port) = match uri.scheme_str() {
             Some("https") => (Scheme::HTTPS, 443),
@@ -84,6 +93,11 @@ impl Origin {
         }
         if uri.query().is_some() {
             return Err(OriginError::Query);
+        }
+
+        let prefix = uri.path().trim_end_matches('/');
+        if let Some(route) = ROUTES.iter().find(|route| prefix.ends_with(*route)) {
+            return Err(OriginError::Endpoint(route));
         }
 
         let host = authority.host().to_ascii_lowercase();
@@ -103,7 +117,7 @@ impl Origin {
             scheme,
             authority: host.parse().map_err(|_| OriginError::Malformed)?,
             host: HeaderValue::try_from(host).map_err(|_| OriginError::Malformed)?,
-            prefix: uri.path().trim_end_matches('/').into(),
+            prefix: prefix.into(),
             name,
         })
     }
@@ -136,7 +150,8 @@ impl Origin {
                 (Some(kept), _) if kept.is_empty() => ("", ""),
                 (Some(kept), _) => ("?", kept.as_str()),
             };
-            let (prefix, path) = (&self.prefix, path.path());
+            let path = path.path();
+            let prefix = without_repeated_version(&self.prefix, path);
             PathAndQuery::try_from(format!("{prefix}{path}{mark}{query}")).ok()?
         };
         parts.path_and_query = Some(path);
@@ -144,6 +159,27 @@ impl Origin {
         parts.authority = Some(self.authority.clone());
         Uri::from_parts(parts).ok()
     }
+}
+
+/// Routes that are never part of a base URL.
+const ROUTES: [&str; 6] = [
+    "/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/messages",
+    "/v1/models",
+    "/v1/responses",
+];
+
+/// Returns the prefix without its last segment, if that is a version that `path` begins with.
+fn without_repeated_version<'a>(prefix: &'a str, path: &str) -> &'a str {
+    let Some((before, version)) = prefix.rsplit_once('/') else { return prefix };
+    let is_version = version.strip_prefix('v').is_some_and(|number| {
+        number.starts_with(|first: char| first.is_ascii_digit())
+            && number.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    });
+    let repeated = path.split('/').nth(1) == Some(version);
+    if is_version && repeated { before } else { prefix }
 }
 
 impl FromStr for Origin {
@@ -162,15 +198,19 @@ impl fmt::Display for Origin {
 }
 
 /// An error from parsing an [`Origin`].
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum OriginError {
     /// The text is not an absolute URI with a host and a valid port.
     Malformed,
+    /// The text has no scheme.
+    NoScheme,
     /// The scheme is neither `https` nor `http`.
     Scheme,
-    /// The scheme is `http` and the host is another machine.
-    PlainHttp,
+    /// The scheme is `http` and the host, which is given with its port, is another machine.
+    PlainHttp(Box<str>),
+    /// The path ends in this route, which the requests have as their path.
+    Endpoint(&'static str),
     /// The origin has a user name or a password.
     UserInfo,
     /// The origin has a query.
@@ -183,14 +223,33 @@ impl fmt::Display for OriginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "expected an origin of the form https://host[:port][/prefix]",
+            Self::NoScheme => "the origin has no scheme: write https:// in front of the host",
             Self::Scheme => "the scheme of an origin must be https or http",
-            Self::PlainHttp => "plain http is allowed only to this machine",
-            Self::UserInfo => "an origin must not have a user name",
-            Self::Query => "an origin must not have a query",
+            Self::PlainHttp(authority) => {
+                return write!(
+                    f,
+                    "plain http to {authority}: every host on the path could read the token; use \
+                     https, or allow it with Origin::dangerous_plain_http"
+                );
+            }
+            Self::Endpoint(route) => {
+                return write!(
+                    f,
+                    "the origin ends in {route}, which is the path of a request: give the base URL \
+                     alone"
+                );
+            }
+            Self::UserInfo => {
+                "an origin must not have a user name or a password: the token comes from a \
+                 TokenSource"
+            }
+            Self::Query => "an origin must not have a query: requests bring their own",
             Self::Fragment => "an origin must not have a fragment",
         })
     }
 }
+
+debug_as_message!(OriginError);
 
 impl Error for OriginError {}
 
@@ -226,8 +285,11 @@ mod tests {
             ("https://a.example/#x", OriginError::Fragment),
             ("https://a.example#", OriginError::Fragment),
             ("ftp://a.example", OriginError::Scheme),
-            ("/v1", OriginError::Scheme),
-            ("a.example", OriginError::Scheme),
+            ("/v1", OriginError::NoScheme),
+            ("a.example", OriginError::NoScheme),
+            ("a.example:8080/v1", OriginError::NoScheme),
+            ("https://a.example/v1/chat/completions", OriginError::Endpoint("/chat/completions")),
+            ("https://a.example/openai/v1/models/", OriginError::Endpoint("/v1/models")),
             ("https://", OriginError::Malformed),
             ("https://a.example:", OriginError::Malformed),
             ("https://a.example:65536", OriginError::Malformed),
@@ -243,7 +305,8 @@ mod tests {
     #[test]
     fn plain_http_to_another_machine_needs_the_dangerous_constructor() {
         for written in ["http://tgi.internal", "http://127.0.0.1.nip.io", "http://10.0.0.1"] {
-            assert_eq!(Origin::new(written), Err(OriginError::PlainHttp), "{written}");
+            let host = written.strip_prefix("http://").unwrap().into();
+            assert_eq!(Origin::new(written), Err(OriginError::PlainHttp(host)), "{written}");
             assert_eq!(Origin::dangerous_plain_http(written).unwrap().as_str(), written);
         }
     }
@@ -257,6 +320,27 @@ mod tests {
         }
         assert_eq!(redirected(router, "*"), None);
         assert_eq!(redirected(router, "evil.example:443"), None);
+    }
+
+    #[test]
+    fn a_version_is_not_repeated() {
+        for (origin, path, sent) in [
+            ("https://a.example/v1", "/v1/models", "/v1/models"),
+            ("https://a.example/v1/", "/v1/models?x=/v1", "/v1/models?x=/v1"),
+            ("https://a.example/v1", "/models", "/v1/models"),
+            ("https://a.example/v1", "/v1", "/v1"),
+            ("https://a.example/v1", "/v1/v1/models", "/v1/v1/models"),
+            ("https://a.example/openai/v1", "/v1/chat/completions", "/openai/v1/chat/completions"),
+            ("https://a.example/v1beta", "/v1beta/models", "/v1beta/models"),
+            ("https://a.example/v1", "/v10/models", "/v1/v10/models"),
+            ("https://a.example/v1", "//v1/models", "/v1//v1/models"),
+            ("https://a.example/v1", "/%761/models", "/v1/%761/models"),
+            ("https://a.example/models", "/models/m", "/models/models/m"),
+            ("https://a.example/vision", "/vision/m", "/vision/vision/m"),
+        ] {
+            let expected = format!("https://a.example{sent}");
+            assert_eq!(redirected(origin, path).unwrap(), expected, "{origin} {path}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{origin::Origin, token::TokenSource};
 use crate::{
     hop_by_hop::{is_connection_header, remove_headers, strip_named_headers},
     model::TokenHeader,
+    plain_http,
     rejection::{Refusal, Rejection, RejectionFormat},
     stripped_headers::is_stripped,
 };
@@ -37,6 +38,8 @@ impl Settings {
         }
         let uri = self.origin.redirect(std::mem::take(request.uri_mut()));
         *request.uri_mut() = uri.ok_or_else(|| forbidden("the request target needs a path"))?;
+        // The origin was made with this permission, or it is on this machine.
+        plain_http::allow(request);
         *request.version_mut() = Version::HTTP_11;
 
         let headers = request.headers_mut();

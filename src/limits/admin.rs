@@ -8,6 +8,7 @@ use super::{
     store::{PermitOutcome, StoreDecision, StoreFuture},
     subject::{CounterKey, Subject},
 };
+use crate::error_debug::debug_as_message;
 
 /// The state of a limit for one subject. Returned by the `limit_state` of a layer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,15 +28,28 @@ pub struct LimitState {
 }
 
 /// An error that is returned when a limit's state cannot be read or reset.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum LimitError {
     /// The layer has no limit of this name.
-    NoSuchLimit,
+    NoSuchLimit {
+        /// The given name.
+        name: Box<str>,
+        /// The names of the layer's limits.
+        known: Vec<Box<str>>,
+    },
     /// The limit has no tier or plan of this name.
-    NoSuchTier,
+    NoSuchTier {
+        /// The given name.
+        name: Box<str>,
+        /// The names of the limit's tiers or plans.
+        known: Vec<Box<str>>,
+    },
     /// The limit counts another kind of subject.
-    WrongSubject,
+    WrongSubject {
+        /// The function of [`Subject`] that makes the limit's subjects.
+        expected: &'static str,
+    },
     /// The store cannot be reached.
     Unavailable,
 }
@@ -70,8 +84,12 @@ impl LimitSet {
         let (limit, key) = self.find_counter(limit, subject)?;
         let tier = match subject.tier_name() {
             Some(name) => {
-                let tiers = limit.settings.tiers.as_ref().ok_or(LimitError::NoSuchTier)?;
-                Some(tiers.index_of(name).ok_or(LimitError::NoSuchTier)?)
+                let tiers = limit.settings.tiers.as_ref();
+                let index = tiers.and_then(|tiers| tiers.index_of(name));
+                Some(index.ok_or_else(|| LimitError::NoSuchTier {
+                    name: name.into(),
+                    known: tiers.iter().flat_map(|tiers| tiers.names()).map(Into::into).collect(),
+                })?)
             }
             None => None,
         };
@@ -93,10 +111,14 @@ impl LimitSet {
         limit: &str,
         subject: &Subject,
     ) -> Result<(&ConfiguredLimit, CounterKey), LimitError> {
-        let limit = self.find(limit).ok_or(LimitError::NoSuchLimit)?;
+        let limit = self.find(limit).ok_or_else(|| LimitError::NoSuchLimit {
+            name: limit.into(),
+            known: self.limits().iter().map(|limit| (*limit.name).into()).collect(),
+        })?;
         let hasher = self.store().backend().hasher();
-        let key = subject.hash(&limit.settings.by, hasher).ok_or(LimitError::WrongSubject)?;
-        Ok((limit, key))
+        let key = subject.hash(&limit.settings.by, hasher);
+        let expected = limit.settings.by.subject_name();
+        Ok((limit, key.ok_or(LimitError::WrongSubject { expected })?))
     }
 }
 
@@ -110,13 +132,26 @@ impl From<&PermitOutcome> for LimitState {
 
 impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoSuchLimit => "the layer has no limit of this name",
-            Self::NoSuchTier => "the limit has no tier or plan of this name",
-            Self::WrongSubject => "the limit counts another kind of subject",
-            Self::Unavailable => "the store of the limits cannot be reached",
-        })
+        match self {
+            Self::NoSuchLimit { name, known } => {
+                write!(f, "the layer has no limit `{name}`; its limits: {}", known.join(", "))
+            }
+            Self::NoSuchTier { name, known } if known.is_empty() => {
+                write!(f, "the limit has no tier or plan `{name}`, because it has none")
+            }
+            Self::NoSuchTier { name, known } => {
+                let known = known.join(", ");
+                write!(f, "the limit has no tier or plan `{name}`; its tiers: {known}")
+            }
+            Self::WrongSubject { expected } => write!(
+                f,
+                "the limit counts another kind of subject; Subject::{expected} makes the right one"
+            ),
+            Self::Unavailable => f.write_str("the store of the limits cannot be reached"),
+        }
     }
 }
+
+debug_as_message!(LimitError);
 
 impl std::error::Error for LimitError {}

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use http::Request;
+use http::{HeaderMap, Request, header::AUTHORIZATION};
 
 use super::{
     configured::ConfiguredLimit,
@@ -138,10 +138,13 @@ impl LimitSet {
             if !limit.shares_subject {
                 subject = limit.settings.by.subject(&head, hasher, limit.constant);
             }
+            if subject.is_none() && request.headers().contains_key(AUTHORIZATION) {
+                limit.counters.count_without_identity(&limit.name);
+            }
             let key = match subject {
                 Some(key) => key,
                 None if limit.settings.enforced => {
-                    return Err(Rejection::new(Refusal::MissingCredentials));
+                    return Err(without_identity(request.headers()));
                 }
                 // A limit in shadow rejects nothing.
                 None => hasher.key([b"unknown".as_slice()]),
@@ -172,5 +175,16 @@ impl LimitSet {
         }
         self.headers.prepare(&self.limits);
         self.needs_release = self.limits.iter().any(ConfiguredLimit::needs_release);
+    }
+}
+
+/// Returns the rejection of a request without the identity that a limit needs.
+fn without_identity(headers: &HeaderMap) -> Rejection {
+    let rejection = Rejection::new(Refusal::MissingCredentials);
+    if headers.contains_key(AUTHORIZATION) {
+        rejection
+            .with_detail("no layer of the gateway has verified the credentials of this request")
+    } else {
+        rejection
     }
 }

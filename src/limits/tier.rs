@@ -43,6 +43,10 @@ impl Tiers {
         self.allowances.iter().map(|(_, allowance)| *allowance)
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.allowances.iter().map(|(name, _)| &**name)
+    }
+
     /// Returns the index of the tier of this name.
     pub(crate) fn index_of(&self, name: &str) -> Option<usize> {
         self.allowances.iter().position(|(tier, _)| **tier == *name)

@@ -140,10 +140,10 @@ impl Profile {
     /// | `api.anthropic.com` | [`anthropic`](Self::anthropic) |
     /// | `router.huggingface.co` | [`router`](Self::router) |
     ///
-    /// The host has no port. [`http::Uri::host`] returns it in this form. Case does not matter.
+    /// Case does not matter. A URL is read for its host.
     #[must_use]
     pub fn from_host(host: &str) -> Option<Self> {
-        let host = host.to_ascii_lowercase();
+        let host = host_of(host).to_ascii_lowercase();
         match host.as_str() {
             "api.openai.com" => Some(Self::openai()),
             "api.mistral.ai" | "codestral.mistral.ai" => Some(Self::mistral()),
@@ -291,6 +291,17 @@ impl Profile {
 }
 
 /// Returns [`Profile::compatible`].
+/// Returns the host of a URL, or a host without its port.
+fn host_of(text: &str) -> &str {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => host,
+    }
+}
+
 impl Default for Profile {
     fn default() -> Self {
         Self::compatible()

@@ -85,6 +85,15 @@
 //! (`etag`, `last-modified`, digests, ranges, `link`, `x-total-count`). `cache-control` becomes
 //! `no-store`, because the list is for one caller.
 //!
+//! # Place
+//!
+//! Inside of auth and the transform. Outside of the cache, so that the rules apply to hits.
+//!
+//! ```text
+//! ServiceBuilder::new().layer(transform).layer(model_rules).layer(cache)  // the first is the outermost
+//! Router::new().fallback_service(built)                                   // `Router::layer` takes no layer of payloads
+//! ```
+//!
 //! # Caveats
 //!
 //! - A rule names a model as the request does. The Hub finds some models in any case and follows renames.

@@ -152,6 +152,16 @@
 //! Bytes are counted until their last handle is dropped. Bodies of at most 16 KiB are counted until
 //! their [`Payload`] is dropped.
 //!
+//! # Place
+//!
+//! Inside of auth and the limits, so that no body of a stranger is read. Outside of every layer that takes a
+//! [`Payload`].
+//!
+//! ```text
+//! ServiceBuilder::new().layer(throttle).layer(payload).layer(schema)  // the first is the outermost
+//! Router::new().fallback_service(built)                               // `Router::layer` takes no layer of payloads
+//! ```
+//!
 //! # Caveats
 //!
 //! - The timeout needs a tokio runtime with its timer enabled.

@@ -1,5 +1,7 @@
 use std::{fmt, net::IpAddr};
 
+use crate::error_debug::debug_as_message;
+
 /// The addresses with one prefix. An IPv4 network is stored as the IPv6 network that maps it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Network {
@@ -8,7 +10,7 @@ pub(super) struct Network {
 }
 
 /// An error in the text of a network. Each variant has the text.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum NetworkError {
     /// The text is neither an address nor `address/prefix`.
@@ -65,10 +67,18 @@ pub(super) fn mask(prefix: u8) -> u128 {
 impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(text) => write!(f, "`{text}` is neither an address nor a network"),
-            Self::BitsBeyondPrefix(text) => write!(f, "`{text}` has bits beyond its prefix"),
+            Self::Malformed(text) => write!(
+                f,
+                "`{text}` is neither an address nor a network, such as 10.0.0.7 or 10.0.0.0/8"
+            ),
+            Self::BitsBeyondPrefix(text) => write!(
+                f,
+                "`{text}` has bits beyond its prefix; write the first address of the network"
+            ),
         }
     }
 }
+
+debug_as_message!(NetworkError);
 
 impl std::error::Error for NetworkError {}

@@ -8,7 +8,10 @@ use super::{
     error::RedisError,
     node::{self, Dialer},
 };
-use crate::secret::Secret;
+use crate::{
+    lookalike::{lookalike, without_byte_order_mark},
+    secret::Secret,
+};
 
 /// The addresses of the servers and the certificates to trust.
 #[derive(Clone)]
@@ -29,9 +32,14 @@ impl Places {
     }
 
     pub(crate) fn trust(&mut self, pem: &[u8]) -> Result<(), RedisError> {
+        let pem = without_byte_order_mark(pem);
         let mut certificates = CertificateDer::pem_slice_iter(pem).peekable();
-        if certificates.peek().is_none() || certificates.any(|certificate| certificate.is_err()) {
-            return Err(RedisError::Certificate);
+        if certificates.peek().is_none() {
+            let form = lookalike(pem).unwrap_or("expected PEM with -----BEGIN CERTIFICATE-----");
+            return Err(RedisError::Certificate(form));
+        }
+        if certificates.any(|certificate| certificate.is_err()) {
+            return Err(RedisError::Certificate("one of them cannot be read"));
         }
         self.roots = Some(pem.into());
         Ok(())
@@ -39,13 +47,13 @@ impl Places {
 
     fn new(addresses: Vec<Secret>, cluster: bool) -> Result<Self, RedisError> {
         if addresses.is_empty() {
-            return Err(RedisError::Address);
+            return Err(RedisError::Address("there is none"));
         }
         for address in &addresses {
-            match *read(address).ok_or(RedisError::Address)?.addr() {
+            match *read(address).ok_or_else(|| unreadable(address))?.addr() {
                 ConnectionAddr::Tcp(..) | ConnectionAddr::TcpTls { insecure: false, .. } => {}
                 ConnectionAddr::TcpTls { .. } => return Err(RedisError::Insecure),
-                _ => return Err(RedisError::Address),
+                _ => return Err(RedisError::Address("only TCP is supported, not a socket file")),
             }
         }
         Ok(Self { addresses, cluster, roots: None })
@@ -67,6 +75,18 @@ impl Places {
         let tls = tls.and_then(Result::ok);
         Dialer::new(bounds.max_reply as u64, bounds.max_waiting, tls)
     }
+}
+
+/// Returns the error for an address that cannot be read. It holds none of it, because an address may
+/// have a password.
+fn unreadable(address: &Secret) -> RedisError {
+    let schemes = ["redis://", "rediss://"];
+    RedisError::Address(if schemes.iter().any(|scheme| address.expose().starts_with(scheme)) {
+        "expected redis://[user:password@]host[:port][/database]; escape special characters of a \
+         password with %"
+    } else {
+        "expected redis://host:port, or rediss://host:port for TLS"
+    })
 }
 
 fn read(address: &Secret) -> Option<ConnectionInfo> {

@@ -144,6 +144,15 @@
 #![doc = ""]
 #![doc = include_str!("built_in/built_in.md")]
 #![doc = ""]
+//! # Place
+//!
+//! Inside of the payload layer. Outside of the transform, so that it checks the document of the client.
+//!
+//! ```text
+//! ServiceBuilder::new().layer(payload).layer(schema).layer(transform)  // the first is the outermost
+//! Router::new().fallback_service(built)                                // `Router::layer` takes no layer of payloads
+//! ```
+//!
 //! # Caveats
 //!
 //! - A body is checked in one step on the thread that polls. A usual body takes a few microseconds.
@@ -172,6 +181,7 @@ pub use self::{
     compile::{
         draft::Draft,
         error::{SchemaError, SchemaFault},
+        keywords::UnknownKeyword,
         schema::{Schema, SchemaBuilder},
     },
     future::ResponseFuture,

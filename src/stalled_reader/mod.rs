@@ -42,6 +42,11 @@
 //! Put this layer outside every layer whose body owns something. In a
 //! [`Stack`](crate::stack::Stack) it is the outermost layer.
 //!
+//! ```text
+//! ServiceBuilder::new().layer(stalled_reader).layer(request_id).layer(access_log)  // the first is the outermost
+//! Router::new().layer(access_log).layer(request_id).layer(stalled_reader)          // the last is the outermost
+//! ```
+//!
 //! # When a client stalls
 //!
 //! A client stalls when data is there and nothing polls for it: after the head, after a frame or

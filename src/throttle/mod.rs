@@ -59,6 +59,16 @@
 //! - Put a layer that counts by identity inside of authentication. A layer outside of it can count
 //!   addresses and [failed authentications](crate::limits::Limit::failed_authentications).
 //!
+//! # Place
+//!
+//! Inside of auth, because limits by identity, claim or tenant need the verified caller. Limits by address may
+//! stand outside of auth.
+//!
+//! ```text
+//! ServiceBuilder::new().layer(auth).layer(throttle).layer(payload)  // the first is the outermost
+//! Router::new().layer(throttle).layer(auth)                         // the last is the outermost
+//! ```
+//!
 //! # Caveats
 //!
 //! - If a client leaves while a shared store decides, the store may still take the permits.

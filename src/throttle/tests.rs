@@ -170,7 +170,7 @@ fn a_store_that_is_away_can_neither_be_read_nor_reset() {
     let mut cx = Context::from_waker(Waker::noop());
     let mut state = pin!(layer.limit_state("global", &Subject::global()));
     let unavailable = LimitError::Unavailable;
-    assert_eq!(state.as_mut().poll(&mut cx), Poll::Ready(Err(unavailable)));
+    assert_eq!(state.as_mut().poll(&mut cx), Poll::Ready(Err(unavailable.clone())));
     let mut reset = pin!(layer.reset("global", &Subject::global()));
     assert_eq!(reset.as_mut().poll(&mut cx), Poll::Ready(Err(unavailable)));
 }

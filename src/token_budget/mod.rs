@@ -148,6 +148,15 @@
 //! [profile](TokenBudgetLayer::profile) forbids it. It removes the usage event if the client did not
 //! request it. `TransformLayer::include_usage` does the same.
 //!
+//! # Place
+//!
+//! Inside of auth, which gives the caller, and of the cache, so that hits are free. Outside of the upstream.
+//!
+//! ```text
+//! ServiceBuilder::new().layer(cache).layer(token_budget).layer(upstream)  // the first is the outermost
+//! Router::new().fallback_service(built)                                   // `Router::layer` takes no layer of payloads
+//! ```
+//!
 //! # Caveats
 //!
 //! - The estimate of a prompt is no upper bound. A vocabulary that spells a script in bytes takes up

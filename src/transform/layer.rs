@@ -4,8 +4,8 @@ use tower_layer::Layer;
 
 use super::{
     edit::{
-        Clamp, Edit, EditableHeader, HeaderEdit, JsonEdit, ModelAliases, PathEdit, PathTemplate,
-        QueryEdit, SystemMessage, SystemMessageEdit,
+        Clamp, Edit, EditableHeader, EditableQuery, HeaderEdit, JsonEdit, ModelAliases, PathEdit,
+        PathTemplate, QueryEdit, SystemMessage, SystemMessageEdit,
     },
     service::Transform,
     settings::Settings,
@@ -103,13 +103,13 @@ impl TransformLayer {
     ///
     /// It takes the place of the first parameter of this name or else the end of the query.
     #[must_use]
-    pub fn set_query(self, name: impl Into<Box<str>>, value: impl Into<ValueSource>) -> Self {
+    pub fn set_query(self, name: EditableQuery, value: impl Into<ValueSource>) -> Self {
         self.edit(Edit::Query(QueryEdit::Set(name.into(), value.into())))
     }
 
     /// Adds a parameter at the end of the query.
     #[must_use]
-    pub fn append_query(self, name: impl Into<Box<str>>, value: impl Into<ValueSource>) -> Self {
+    pub fn append_query(self, name: EditableQuery, value: impl Into<ValueSource>) -> Self {
         self.edit(Edit::Query(QueryEdit::Append(name.into(), value.into())))
     }
 
@@ -123,7 +123,7 @@ impl TransformLayer {
     ///
     /// Values keep their bytes. Nothing changes when the query has no parameter `from`.
     #[must_use]
-    pub fn rename_query(self, from: impl Into<Box<str>>, to: impl Into<Box<str>>) -> Self {
+    pub fn rename_query(self, from: impl Into<Box<str>>, to: EditableQuery) -> Self {
         self.edit(Edit::Query(QueryEdit::Rename(from.into(), to.into())))
     }
 }

@@ -107,6 +107,20 @@
 //! stream ends within an event, its bytes pass unless they are the chunk. When the stream fails, they do
 //! not.
 //!
+//! # Reserved query parameters
+//!
+//! An edit cannot set a parameter that holds credentials, such as `key` or `access_token`.
+//! [`HfTokenLayer`](crate::hf#the-request) removes it and lists the names.
+//!
+//! # Place
+//!
+//! Inside of the schema. Outside of the model rules and the cache, which judge and store what goes upstream.
+//!
+//! ```text
+//! ServiceBuilder::new().layer(schema).layer(transform).layer(model_rules)  // the first is the outermost
+//! Router::new().fallback_service(built)                                    // `Router::layer` takes no layer of payloads
+//! ```
+//!
 //! # Caveats
 //!
 //! - Responses are not edited otherwise. Request trailers are not edited.
@@ -126,7 +140,8 @@ mod value;
 pub use self::{
     body::ResponseBody,
     edit::{
-        EditableHeader, EditableHeaderError, ModelAliases, PathError, PathTemplate, SystemMessage,
+        EditableHeader, EditableHeaderError, EditableQuery, EditableQueryError, ModelAliases,
+        PathError, PathTemplate, SystemMessage,
     },
     future::ResponseFuture,
     layer::TransformLayer,

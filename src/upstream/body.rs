@@ -15,10 +15,13 @@ use super::{
     failure::log_failure,
     slots::Slot,
 };
-use crate::body::{self, WatchedBody};
+use crate::{
+    body::{self, WatchedBody},
+    error_debug::debug_as_message,
+};
 
 /// Why a response body broke off. The connection to the upstream is closed.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum BodyError {
     /// No byte of the body arrived within
@@ -43,6 +46,8 @@ impl fmt::Display for BodyError {
         })
     }
 }
+
+debug_as_message!(BodyError);
 
 impl Error for BodyError {}
 

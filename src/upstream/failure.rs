@@ -1,19 +1,29 @@
 use std::{any::type_name, error::Error, io};
 
+use crate::plain_http::PlainHttpRefused;
+
 /// Logs a failure of the HTTP client with the kind and the type of its error.
 ///
-/// The message of the error is left out. HTTP clients put URLs there, which may contain secrets.
+/// The message of another error is left out. HTTP clients put URLs there, which may contain secrets.
 pub(super) fn log_failure<E: Into<Box<dyn Error + Send + Sync>>>(message: &'static str, error: E) {
     let error = error.into();
+    if let Some(refused) =
+        causes(&*error).find_map(|error| error.downcast_ref::<PlainHttpRefused>())
+    {
+        tracing::warn!(error = %refused, "{message}");
+        return;
+    }
     tracing::warn!(kind = ?io_kind(&*error), error = type_name::<E>(), "{message}");
 }
 
 /// Returns the kind of the outermost I/O error among the causes.
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
-    // Bounded because an error may be its own source.
-    std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
-        .take(16)
-        .find_map(|error| error.downcast_ref().map(io::Error::kind))
+    causes(error).find_map(|error| error.downcast_ref().map(io::Error::kind))
+}
+
+/// Returns an error and its sources. Bounded because an error may be its own source.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source()).take(16)
 }
 
 #[cfg(test)]

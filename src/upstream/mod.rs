@@ -80,6 +80,15 @@
 //! connection. When an outer layer reads the response, the request gets `accept-encoding: identity`.
 //! Redirects pass unchanged. A response of 1xx, such as `101 Switching Protocols`, becomes a 502.
 //!
+//! # Place
+//!
+//! Inside of the layers above. Outside of the token and of the client, whose errors become responses here.
+//!
+//! ```text
+//! ServiceBuilder::new().layer(token_budget).layer(upstream).layer(hf_token).service(client)  // the first is the outermost
+//! Router::new().fallback_service(built)                                                      // around the client
+//! ```
+//!
 //! # Caveats
 //!
 //! - The layer sheds load only over a service that is always ready, as hyper-util's client is. While

@@ -4,12 +4,12 @@ use std::{fs, path::PathBuf};
 
 use serde_json::{Value, json};
 use tower_inference::{
-    auth::{AuthLayer, KeySource, KeysError},
+    auth::{AuthLayer, KeySource},
     clock::SharedClock,
 };
 
 use super::{
-    fake_clock,
+    fake_clock, fault,
     issuer::{ED25519, ED25519_OTHER, Pair, claims, set},
     jwt_of, seconds, try_token,
 };
@@ -93,12 +93,12 @@ fn mint_later(later: u64) -> String {
 #[test]
 fn unusable_file_is_an_error_at_startup() {
     let file = TestFile::new("error");
-    assert_eq!(KeySource::file(&file.0).unwrap_err(), KeysError::Unreadable);
-    assert_eq!(KeySource::file(std::env::temp_dir()).unwrap_err(), KeysError::Unreadable);
+    assert_eq!(fault(KeySource::file(&file.0)), "Unreadable");
+    assert_eq!(fault(KeySource::file(std::env::temp_dir())), "NotAFile");
     #[cfg(unix)]
-    assert_eq!(KeySource::file("/dev/zero").unwrap_err(), KeysError::Unreadable);
+    assert_eq!(fault(KeySource::file("/dev/zero")), "NotAFile");
     fs::write(&file.0, "[]").unwrap();
-    assert_eq!(KeySource::file(&file.0).unwrap_err(), KeysError::Malformed);
+    assert_eq!(fault(KeySource::file(&file.0)), "Malformed");
     fs::write(&file.0, " ".repeat(150_001)).unwrap();
-    assert_eq!(KeySource::file(&file.0).unwrap_err(), KeysError::TooLarge);
+    assert_eq!(fault(KeySource::file(&file.0)), "TooLarge");
 }

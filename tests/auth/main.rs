@@ -35,7 +35,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
-    auth::{AuthLayer, Jwt, KeySource, Keys},
+    auth::{AuthLayer, Jwt, KeySource, Keys, KeysError},
     clock::{FakeClock, SharedClock},
     context::RequestContext,
     identity::Identity,
@@ -47,6 +47,13 @@ use issuer::{AUDIENCE, ISSUER, NOW, jwks};
 /// A clock that is stopped at [`NOW`].
 fn fake_clock() -> FakeClock {
     FakeClock::new(UNIX_EPOCH + Duration::from_secs(NOW))
+}
+
+/// The name of the fault of an error, or `ok`.
+fn fault<T>(loaded: Result<T, KeysError>) -> String {
+    let Err(error) = loaded else { return "ok".to_owned() };
+    let fault = format!("{:?}", error.fault);
+    fault.split(['(', ' ']).next().unwrap().to_owned()
 }
 
 fn seconds(seconds: u64) -> Duration {

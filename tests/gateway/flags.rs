@@ -26,7 +26,7 @@ async fn refused(args: &[&str]) -> String {
 async fn invalid_flags_are_rejected_with_a_message_and_exit_code_2() {
     assert_eq!(
         refused(&["--lisen", "x"]).await,
-        "gateway: --lisen is not a flag of this gateway. See --help.\n"
+        "gateway: --lisen is not a flag of this gateway; `--listen` is near. See --help.\n"
     );
     assert_eq!(
         refused(&["--upstream", "https://u.example"]).await,

@@ -217,7 +217,7 @@ async fn an_invalid_server_or_secret_is_reported_at_start() {
     let secret = folder.write("secret", SECRET);
     let missing = folder.path("missing");
     for (url, secret, said) in [
-        ("http://127.0.0.1", &secret, ": the address of the redis server cannot be read"),
+        ("http://127.0.0.1", &secret, ": the address of the Redis server cannot be used"),
         (
             "redis://127.0.0.1",
             &short,

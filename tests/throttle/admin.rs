@@ -64,8 +64,10 @@ async fn each_kind_of_subject_is_found_and_reset() {
         layer.reset("it", subject).await.unwrap();
         assert!(passes(&layer, request()).await, "{subject:?}");
         for (_, other) in cases.iter().filter(|(_, other)| other != subject) {
-            assert_eq!(layer.limit_state("it", other).await, Err(LimitError::WrongSubject));
-            assert_eq!(layer.reset("it", other).await, Err(LimitError::WrongSubject));
+            let state = layer.limit_state("it", other).await;
+            assert!(matches!(state, Err(LimitError::WrongSubject { .. })), "{state:?}");
+            let reset = layer.reset("it", other).await;
+            assert!(matches!(reset, Err(LimitError::WrongSubject { .. })), "{reset:?}");
         }
     }
 }
@@ -86,11 +88,14 @@ async fn a_reset_clears_one_key_in_all_tiers() {
 async fn unknown_names_are_errors() {
     let (layer, _clock) = layer(Limit::global(Rate::per_hour(1)));
     let global = Subject::global();
-    assert_eq!(layer.limit_state("other", &global).await, Err(LimitError::NoSuchLimit));
-    assert_eq!(layer.reset("other", &global).await, Err(LimitError::NoSuchLimit));
+    let known = vec!["global".into()];
+    let unknown = LimitError::NoSuchLimit { name: "other".into(), known };
+    assert_eq!(unknown.to_string(), "the layer has no limit `other`; its limits: global");
+    assert_eq!(layer.limit_state("other", &global).await, Err(unknown.clone()));
+    assert_eq!(layer.reset("other", &global).await, Err(unknown));
     let tier = global.tier("gold");
-    assert_eq!(layer.limit_state("global", &tier).await, Err(LimitError::NoSuchTier));
-    assert_eq!(LimitError::NoSuchLimit.to_string(), "the layer has no limit of this name");
+    let unknown = LimitError::NoSuchTier { name: "gold".into(), known: Vec::new() };
+    assert_eq!(layer.limit_state("global", &tier).await, Err(unknown));
 }
 
 #[tokio::test]

@@ -59,5 +59,7 @@ async fn a_caller_that_changes_plan_keeps_its_counter() {
     let state = layer.limit_state("identity", &gold).await.unwrap();
     assert_eq!((state.capacity, state.remaining), (3, 0));
     let unheard = Subject::identity(&user("a").principal()).tier("unheard-of");
-    assert_eq!(layer.limit_state("identity", &unheard).await, Err(LimitError::NoSuchTier));
+    let error = layer.limit_state("identity", &unheard).await.unwrap_err();
+    assert!(matches!(error, LimitError::NoSuchTier { .. }), "{error}");
+    assert!(error.to_string().contains("`unheard-of`; its tiers: "), "{error}");
 }

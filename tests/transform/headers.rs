@@ -10,7 +10,7 @@ use tower_inference::{
     transform::{EditableHeader, EditableHeaderError, TransformLayer, ValueSource},
 };
 
-use crate::{caller, context_of, said, sent, sent_as, support::Probe};
+use crate::{caller, context_of, query_name, said, sent, sent_as, support::Probe};
 
 fn name(name: &str) -> EditableHeader {
     name.parse().unwrap()
@@ -143,14 +143,14 @@ async fn a_missing_optional_value_removes_the_clients_own() {
         let source = ValueSource::literal("t-").then(source).optional();
         let set = TransformLayer::new()
             .set_header(name("x-value"), source.clone())
-            .set_query("v", source.clone());
+            .set_query(query_name("v"), source.clone());
         let parts = sent_as(nobody(), set, request()).await.unwrap();
         assert_eq!(values(&parts.headers, "x-value"), [""; 0]);
         assert_eq!(parts.uri, "/?w");
 
         let append = TransformLayer::new()
             .append_header(name("x-value"), source.clone())
-            .append_query("v", source);
+            .append_query(query_name("v"), source);
         let parts = sent_as(nobody(), append, request()).await.unwrap();
         assert_eq!(values(&parts.headers, "x-value"), ["caller"]);
         assert_eq!(parts.uri, "/?v=caller&w");
@@ -221,8 +221,9 @@ async fn rejections_have_the_chosen_format_and_are_recorded() {
 #[test]
 fn debug_output_does_not_contain_a_fixed_text() {
     let source = ValueSource::literal("hunter2").then(ValueSource::claim("team"));
-    let layer =
-        TransformLayer::new().set_header(name("x-internal"), source).set_query("q", "hunter2");
+    let layer = TransformLayer::new()
+        .set_header(name("x-internal"), source)
+        .set_query(query_name("q"), "hunter2");
     let printed = format!("{layer:?}");
     assert!(printed.contains("x-internal") && printed.contains("team"), "{printed}");
     assert!(!printed.contains("hunter2"), "{printed}");

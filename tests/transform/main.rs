@@ -23,8 +23,12 @@ use tower_inference::{
     identity::{Identity, Proof},
     payload::{Payload, PayloadLayer},
     rejection::{Refusal, Rejection},
-    transform::TransformLayer,
+    transform::{EditableQuery, TransformLayer},
 };
+
+fn query_name(name: &str) -> EditableQuery {
+    name.parse().unwrap()
+}
 
 /// A caller with claims of every kind.
 fn caller() -> Identity {

@@ -5,7 +5,7 @@ use tower_inference::{
     transform::{PathError, PathTemplate, TransformLayer, ValueSource},
 };
 
-use crate::{caller, context_of, percent_decoded, said, sent, sent_as};
+use crate::{caller, context_of, percent_decoded, query_name, said, sent, sent_as};
 
 fn path(text: &str) -> PathTemplate {
     PathTemplate::new(text, []).unwrap()
@@ -67,7 +67,7 @@ async fn a_target_without_a_path_is_not_edited() {
             TransformLayer::new().set_path(path("/a")),
             TransformLayer::new().add_path_prefix(path("/a")),
             TransformLayer::new().strip_path_prefix(path("/a")),
-            TransformLayer::new().set_query("a", "1"),
+            TransformLayer::new().set_query(query_name("a"), "1"),
         ]
     };
     for edits in edits() {
@@ -109,7 +109,7 @@ async fn no_client_path_leaves_a_prefix() {
 
 #[tokio::test]
 async fn an_edited_target_that_is_too_long_is_rejected() {
-    let edits = TransformLayer::new().add_path_prefix(path("/a")).set_query("a", "b");
+    let edits = TransformLayer::new().add_path_prefix(path("/a")).set_query(query_name("a"), "b");
     let long = format!("/{}", "x".repeat(65_530));
     assert_eq!(said(&sent(edits, Request::get(long)).await).0, Refusal::Forbidden);
 }
@@ -119,12 +119,12 @@ fn a_template_is_checked_when_it_is_created() {
     for (text, why) in [
         ("", PathError::Relative),
         ("v1", PathError::Relative),
-        ("/a b", PathError::Character),
-        ("/a?b", PathError::Character),
-        ("/a#b", PathError::Character),
-        ("/%2e", PathError::Character),
-        ("/é", PathError::Character),
-        ("/{", PathError::Character),
+        ("/a b", PathError::Character(' ')),
+        ("/a?b", PathError::Character('?')),
+        ("/a#b", PathError::Character('#')),
+        ("/%2e", PathError::Character('%')),
+        ("/é", PathError::Character('é')),
+        ("/{", PathError::Character('{')),
         ("/a/../b", PathError::Segment),
         ("/.", PathError::Segment),
         ("//a", PathError::Segment),

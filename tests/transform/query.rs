@@ -5,7 +5,7 @@ use tower_inference::{
     transform::{TransformLayer, ValueSource},
 };
 
-use crate::{caller, context_of, percent_decoded, said, sent, sent_as};
+use crate::{caller, context_of, percent_decoded, query_name, said, sent, sent_as};
 
 async fn query(edits: TransformLayer, uri: &str) -> Option<String> {
     let parts = sent(edits, Request::get(uri)).await.unwrap();
@@ -14,10 +14,10 @@ async fn query(edits: TransformLayer, uri: &str) -> Option<String> {
 
 #[tokio::test]
 async fn parameters_are_set_in_place_appended_removed_and_renamed() {
-    let set = || TransformLayer::new().set_query("a", "x y");
-    let append = || TransformLayer::new().append_query("a", "&=");
+    let set = || TransformLayer::new().set_query(query_name("a"), "x y");
+    let append = || TransformLayer::new().append_query(query_name("a"), "&=");
     let remove = || TransformLayer::new().remove_query("a");
-    let rename = || TransformLayer::new().rename_query("a", "b");
+    let rename = || TransformLayer::new().rename_query("a", query_name("b"));
     for (edits, uri, expected) in [
         (set(), "/", Some("a=x%20y")),
         (set(), "/?", Some("a=x%20y")),
@@ -59,7 +59,7 @@ async fn a_removal_matches_every_spelling() {
 #[tokio::test]
 async fn values_are_encoded_and_stay_within_their_parameter() {
     for value in ["&admin=1", "#x", "?", "a=b", "é", "%26", "+", "//evil", "/../", "%2e%2e", " "] {
-        let edits = TransformLayer::new().set_query("v", ValueSource::claim("evil"));
+        let edits = TransformLayer::new().set_query(query_name("v"), ValueSource::claim("evil"));
         let context = context_of(Some(caller().with_claim("evil", value)));
         let parts = sent_as(context, edits, Request::get("/p?x=1")).await.unwrap();
         let query = parts.uri.query().unwrap();
@@ -72,7 +72,7 @@ async fn values_are_encoded_and_stay_within_their_parameter() {
     }
     let long = "x".repeat(10_000);
     for value in ["\r\n", "a\0", "\u{7f}", "", &long] {
-        let edits = TransformLayer::new().set_query("v", ValueSource::claim("evil"));
+        let edits = TransformLayer::new().set_query(query_name("v"), ValueSource::claim("evil"));
         let context = context_of(Some(caller().with_claim("evil", value)));
         let refused = sent_as(context, edits, Request::get("/p?x=1")).await;
         assert_eq!(said(&refused).0, Refusal::Forbidden, "{value:?}");
@@ -108,7 +108,7 @@ proptest! {
         let remove = || TransformLayer::new().remove_query(NAME);
         let left = runtime.block_on(query(remove(), &uri)).unwrap();
         prop_assert_eq!(left, format!("x=1&{other}{value}"));
-        let set = TransformLayer::new().set_query(NAME, "ours");
+        let set = TransformLayer::new().set_query(query_name(NAME), "ours");
         let left = runtime.block_on(query(set, &uri)).unwrap();
         prop_assert_eq!(left, format!("x=1&api%20key%25%26%3D=ours&{other}{value}"));
     }
@@ -134,7 +134,7 @@ proptest! {
         let expected = (!others.is_empty()).then(|| others.join("&"));
         prop_assert_eq!(&removed, &expected);
 
-        let set = runtime.block_on(query(TransformLayer::new().set_query("a", "v"), &uri)).unwrap();
+        let set = runtime.block_on(query(TransformLayer::new().set_query(query_name("a"), "v"), &uri)).unwrap();
         let mut kept: Vec<&str> = set.split('&').collect();
         let place = kept.iter().position(|pair| *pair == "a=v").unwrap();
         kept.remove(place);

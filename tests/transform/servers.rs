@@ -35,7 +35,7 @@ use tower_inference::{
     upstream::UpstreamLayer,
 };
 
-use crate::wire::RawUpstream;
+use crate::{query_name, wire::RawUpstream};
 
 /// Serves HTTP/1.1 and HTTP/2 until the test's runtime ends.
 async fn serve<S, B>(service: S) -> SocketAddr
@@ -97,7 +97,7 @@ async fn each_route_has_its_own_edits_and_hides_the_usage() {
     let path = |text| PathTemplate::new(text, []).unwrap();
     let hidden = TransformLayer::new()
         .set_path(path("/v1/chat/completions"))
-        .append_query("region", "eu west")
+        .append_query(query_name("region"), "eu west")
         .set_header("x-id".parse().unwrap(), ValueSource::request_id())
         .include_usage();
     let plain = TransformLayer::new().strip_path_prefix(path("/plain")).remove_query("debug");

@@ -2,17 +2,20 @@
 
 use bytes::Bytes;
 
-use super::error::KeysError;
-use crate::payload::Document;
+use super::error::KeysFault;
+use crate::{
+    lookalike::{lookalike, without_byte_order_mark},
+    payload::Document,
+};
 
 /// Parses a document strictly, after an optional byte-order mark. RFC 8259 section 8.1 lets readers
 /// ignore the mark.
-pub(super) fn parse_document(mut json: Bytes) -> Result<Document, KeysError> {
-    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-    if json.starts_with(BYTE_ORDER_MARK) {
-        json = json.split_off(BYTE_ORDER_MARK.len());
-    }
-    Document::parse(json).map_err(|_| KeysError::Malformed)
+pub(super) fn parse_document(json: Bytes) -> Result<Document, KeysFault> {
+    let json = json.slice_ref(without_byte_order_mark(&json));
+    Document::parse(json.clone()).map_err(|error| {
+        let form = lookalike(&json).map(Into::into);
+        KeysFault::Malformed(form.unwrap_or_else(|| error.to_string().into()))
+    })
 }
 
 #[cfg(test)]
@@ -25,7 +28,7 @@ mod tests {
         assert_eq!(parse("{}"), Ok(()));
         assert_eq!(parse("\u{feff}{}"), Ok(()));
         for json in ["", "\u{feff}", "\u{feff}\u{feff}{}", "{} {}", r#"{"a":{"b":1,"b":2}}"#] {
-            assert_eq!(parse(json), Err(KeysError::Malformed), "{json}");
+            assert!(matches!(parse(json), Err(KeysFault::Malformed(_))), "{json}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{
     deadline::Deadline,
-    error::KeysError,
+    error::{KeysError, KeysFault},
     key_set::{Keys, MAX_SET_BYTES},
     store::KeyStore,
 };
@@ -36,7 +36,9 @@ impl KeyFile {
     pub(super) fn open(path: &Path) -> Result<Self, KeysError> {
         let content = read(path)?;
         let store = KeyStore::new(Printable(path.display()).to_string());
-        store.replace(Keys::parse(content.clone())?, Duration::ZERO)?;
+        let keys = Keys::parse(content.clone());
+        keys.and_then(|keys| store.replace(keys, Duration::ZERO))
+            .map_err(|fault| fault.at(path.display()))?;
         let last_read = Lock::new(LastRead { content, failed: false });
         Ok(Self { path: path.to_owned(), store, next_reload: Deadline::default(), last_read })
     }
@@ -60,9 +62,10 @@ impl KeyFile {
             if content == last_read.content {
                 return Ok(());
             }
-            let keys = Keys::parse(content.clone())?;
+            let placed = |fault: KeysFault| fault.at(self.path.display());
+            let keys = Keys::parse(content.clone()).map_err(placed)?;
             let count = keys.count();
-            let changed = self.store.replace(keys, now)?;
+            let changed = self.store.replace(keys, now).map_err(placed)?;
             last_read.content = content;
             if changed {
                 tracing::info!(keys = count, %file, "keys changed");
@@ -73,7 +76,7 @@ impl KeyFile {
         if failed != std::mem::replace(&mut last_read.failed, failed) {
             match reloaded {
                 Ok(()) => tracing::info!(%file, "the key file is usable again"),
-                Err(reason) => {
+                Err(KeysError { fault: reason, .. }) => {
                     tracing::warn!(%file, %reason, "cannot use the key file; the last keys stay in use");
                 }
             }
@@ -82,13 +85,16 @@ impl KeyFile {
 }
 
 fn read(path: &Path) -> Result<Bytes, KeysError> {
-    let unreadable = |_| KeysError::Unreadable;
+    let unreadable = |error: io::Error| KeysFault::Unreadable(error.kind()).at(path.display());
     // Checked before the file is opened. Opening a pipe blocks until another process writes to it.
     if !path.metadata().map_err(unreadable)?.is_file() {
-        return Err(KeysError::Unreadable);
+        return Err(KeysFault::NotAFile.at(path.display()));
     }
     let file = File::open(path).map_err(unreadable)?;
     let mut content = Vec::new();
     file.take(MAX_SET_BYTES as u64 + 1).read_to_end(&mut content).map_err(unreadable)?;
-    if content.len() > MAX_SET_BYTES { Err(KeysError::TooLarge) } else { Ok(content.into()) }
+    if content.len() > MAX_SET_BYTES {
+        return Err(KeysFault::TooLarge.at(path.display()));
+    }
+    Ok(content.into())
 }

@@ -5,10 +5,13 @@ use bytes::Bytes;
 
 use super::{
     document::parse_document,
-    error::KeysError,
+    error::{KeysError, KeysFault},
     jwk::{SkipReason, VerificationKey},
 };
-use crate::{auth::algorithm::Algorithm, payload::Kind};
+use crate::{
+    auth::algorithm::Algorithm,
+    payload::{Kind, Node},
+};
 
 /// The maximum size of a key set or discovery document. API Gateway has the same limit for its JWT
 /// authorizers.
@@ -23,7 +26,7 @@ const MAX_REASONS: usize = 8;
 /// A set of public keys (RFC 7517). Clones share it.
 ///
 /// ```
-/// use tower_inference::auth::{Keys, KeysError};
+/// use tower_inference::auth::{Keys, KeysError, KeysFault};
 ///
 /// let keys = Keys::from_jwks(
 ///     r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k1",
@@ -32,7 +35,9 @@ const MAX_REASONS: usize = 8;
 /// assert_eq!(format!("{keys:?}"), r#"["k1"]"#);
 ///
 /// let symmetric = r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}"#;
-/// assert_eq!(Keys::from_jwks(symmetric).unwrap_err(), KeysError::NoUsableKey);
+/// let error = Keys::from_jwks(symmetric).unwrap_err();
+/// assert!(matches!(error.fault, KeysFault::NoUsableKey(_)));
+/// assert_eq!(error.to_string(), "the key set has no usable key: #1: the key is symmetric");
 /// # Ok::<(), KeysError>(())
 /// ```
 ///
@@ -59,23 +64,23 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// Returns [`KeysError::Malformed`] if `json` is not an object with an array `keys`. Also
-    /// returned if an object in it repeats a member name. Returns [`KeysError::NoUsableKey`] if no
+    /// Returns [`KeysFault::Malformed`] if `json` is not an object with an array `keys`. Also
+    /// returned if an object in it repeats a member name. Returns [`KeysFault::NoUsableKey`] if no
     /// key can verify a token.
     pub fn from_jwks(json: impl AsRef<[u8]>) -> Result<Self, KeysError> {
         let keys = Self::parse(Bytes::copy_from_slice(json.as_ref()))?;
         if keys.is_empty() {
             keys.skipped().warn("the given set", 0);
-            return Err(KeysError::NoUsableKey);
+            return Err(keys.without_usable_key().into());
         }
         Ok(keys)
     }
 
     /// Parses a set that may have no usable key. Logs no skipped keys.
-    pub(super) fn parse(json: Bytes) -> Result<Self, KeysError> {
+    pub(super) fn parse(json: Bytes) -> Result<Self, KeysFault> {
         let document = parse_document(json)?;
         let jwks = document.root().get("keys").filter(|keys| keys.kind() == Kind::Array);
-        let jwks = jwks.ok_or(KeysError::Malformed)?;
+        let jwks = jwks.ok_or_else(|| KeysFault::Malformed(other_form(document.root()).into()))?;
 
         let mut keys = Vec::new();
         let mut skipped = Vec::new();
@@ -107,12 +112,22 @@ impl Keys {
         Ok(Self(Arc::new(KeyList { keys: keys.into(), skipped })))
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.keys.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.keys.is_empty()
+    }
+
+    /// Returns the error for a set without a usable key.
+    pub(super) fn without_usable_key(&self) -> KeysFault {
+        let skipped = self.skipped();
+        KeysFault::NoUsableKey(if skipped.count == 0 {
+            "`keys` is empty".into()
+        } else {
+            skipped.to_string().into()
+        })
     }
 
     pub(super) fn skipped(&self) -> &SkippedKeys {
@@ -138,6 +153,28 @@ impl Keys {
             return Err("the token has no kid and more than two keys match");
         }
         Ok([Some(first), second])
+    }
+}
+
+/// Returns in words what a document is that is no key set, and what to do.
+fn other_form(root: Node<'_>) -> &'static str {
+    let is_key = |value: Node<'_>| value.get("kty").is_some();
+    let is_certificate = |value: Node<'_>| {
+        value.as_str().is_some_and(|text| text.starts_with("-----BEGIN CERTIFICATE-----"))
+    };
+    match root.kind() {
+        Kind::Object if is_key(root) => "it is a single JWK: wrap it in {\"keys\": [\u{2026}]}",
+        Kind::Object if root.get("jwks_uri").is_some() => {
+            "it is a discovery document: use RemoteKeys::discovery, or RemoteKeys::jwks with the \
+             `jwks_uri` in it"
+        }
+        Kind::Object if root.members().any(|(_, value)| is_certificate(value)) => {
+            "it is a list of certificates: use the address of the issuer's JWK Set instead"
+        }
+        Kind::Array if root.elements().any(is_key) => {
+            "it is an array of keys: wrap it in {\"keys\": \u{2026}}"
+        }
+        _ => "it has no array `keys`",
     }
 }
 

@@ -14,8 +14,13 @@ mod remote_keys;
 mod source;
 mod store;
 
-pub use self::{error::KeysError, key_set::Keys, remote_keys::RemoteKeys, source::KeySource};
 pub(super) use self::{
     error::KeysUnavailable,
     fetch::{FetchDecision, FetchReason, FetchResult, Waiter},
+};
+pub use self::{
+    error::{KeysError, KeysFault},
+    key_set::Keys,
+    remote_keys::RemoteKeys,
+    source::KeySource,
 };

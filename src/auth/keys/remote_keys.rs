@@ -6,7 +6,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    error::KeysError,
+    error::{KeysError, KeysFault, short},
     fetch::{
         BoxFuture, FetchBounds, KeyFetcher, ReadLimits, Transport, absolute, http_get, jwks_uri,
         transport, well_known,
@@ -23,7 +23,7 @@ use super::{
 /// # use http_body_util::{Empty, Full};
 /// # use std::{convert::Infallible, time::Duration};
 /// # use tower::service_fn;
-/// # use tower_inference::auth::{KeysError, RemoteKeys};
+/// # use tower_inference::auth::{KeysError, KeysFault, RemoteKeys};
 /// # let client = service_fn(|_: Request<Empty<Bytes>>| async {
 /// #     Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
 /// # });
@@ -34,7 +34,7 @@ use super::{
 /// assert!(!keys.is_ready()); // until the first fetch
 ///
 /// let plain = RemoteKeys::jwks("http://keys.example/jwks.json", client).build();
-/// assert_eq!(plain.unwrap_err(), KeysError::InsecureUrl);
+/// assert!(matches!(plain.unwrap_err().fault, KeysFault::InsecureUrl(_)));
 /// # Ok::<(), KeysError>(())
 /// ```
 ///
@@ -62,7 +62,6 @@ pub struct RemoteKeys {
     location: KeyLocation,
     bounds: FetchBounds,
     limits: ReadLimits,
-    allow_plain_http: bool,
 }
 
 #[derive(Clone)]
@@ -72,7 +71,7 @@ enum KeyLocation {
 }
 
 /// Sends a GET request through the user's client.
-type HttpGet = Arc<dyn Fn(Uri, ReadLimits) -> BoxFuture<Result<Bytes, KeysError>> + Send + Sync>;
+type HttpGet = Arc<dyn Fn(Uri, ReadLimits) -> BoxFuture<Result<Bytes, KeysFault>> + Send + Sync>;
 
 impl RemoteKeys {
     /// Finds the keys of `issuer` by OpenID Connect Discovery.
@@ -113,6 +112,7 @@ impl RemoteKeys {
     where
         C: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
         C::Future: Send,
+        C::Error: Into<Box<dyn Error + Send + Sync>>,
         Q: Default + Send + 'static,
         B: Body + Send,
         B::Data: Send,
@@ -132,8 +132,11 @@ impl RemoteKeys {
                 max_waiting: 1_024,
                 abandon_after: Duration::ZERO,
             },
-            limits: ReadLimits { max_bytes: MAX_SET_BYTES, timeout: Duration::from_millis(1_500) },
-            allow_plain_http: false,
+            limits: ReadLimits {
+                max_bytes: MAX_SET_BYTES,
+                timeout: Duration::from_millis(1_500),
+                plain_http: false,
+            },
         }
     }
 
@@ -201,9 +204,10 @@ impl RemoteKeys {
     /// Allows addresses with plain `http`.
     ///
     /// Any host between the gateway and the server can then replace the keys and sign tokens.
+    /// [`HttpsClient`](crate::client::HttpsClient) needs no switch of its own for these addresses.
     #[must_use]
     pub const fn dangerous_plain_http(mut self) -> Self {
-        self.allow_plain_http = true;
+        self.limits.plain_http = true;
         self
     }
 
@@ -211,11 +215,12 @@ impl RemoteKeys {
     ///
     /// # Errors
     ///
-    /// Returns [`KeysError::InvalidUrl`] if the address is not an absolute URL without user
-    /// information. Returns [`KeysError::InsecureUrl`] if it uses plain `http` and is neither a
+    /// Returns [`KeysFault::InvalidUrl`] if the address is not an absolute URL without user
+    /// information. Returns [`KeysFault::InsecureUrl`] if it uses plain `http` and is neither a
     /// loopback address nor allowed by [`dangerous_plain_http`](Self::dangerous_plain_http).
     pub fn build(self) -> Result<KeySource, KeysError> {
-        let Self { get, location, mut bounds, limits, allow_plain_http } = self;
+        let Self { get, location, mut bounds, limits } = self;
+        let allowed = limits.plain_http;
         // The next fetch must come before the keys become unusable.
         bounds.max_age = bounds.max_age.min(bounds.max_stale_age / 2);
         // Discovery has two responses.
@@ -227,19 +232,26 @@ impl RemoteKeys {
             KeyLocation::Jwks { url } => (absolute(&url)?, None),
         };
         // A discovery document must not lead to a less secure transport than its own.
-        let weakest = if allow_plain_http { Transport::PlainHttp } else { transport(&address) };
-        if weakest == Transport::PlainHttp && !allow_plain_http {
-            return Err(KeysError::InsecureUrl);
+        let weakest = if allowed { Transport::PlainHttp } else { transport(&address) };
+        if weakest == Transport::PlainHttp && !allowed {
+            let host = short(address.host().unwrap_or_default());
+            return Err(KeysFault::InsecureUrl(host).at_address(&address));
         }
         let host = address.host().unwrap_or_default().to_owned();
         let fetch = move || {
             let (get, address, issuer) = (Arc::clone(&get), address.clone(), issuer.clone());
             Box::pin(async move {
                 let jwks = match issuer {
-                    Some(issuer) => jwks_uri(get(address, limits).await?, &issuer, weakest)?,
+                    Some(issuer) => {
+                        let document = get(address.clone(), limits).await;
+                        document
+                            .and_then(|document| jwks_uri(document, &issuer, weakest))
+                            .map_err(|fault| fault.at_address(&address))?
+                    }
                     None => address,
                 };
-                Keys::parse(get(jwks, limits).await?)
+                let set = get(jwks.clone(), limits).await;
+                set.and_then(Keys::parse).map_err(|fault| fault.at_address(&jwks))
             }) as BoxFuture<_>
         };
         Ok(KeySource::server(KeyFetcher::new(fetch, bounds, &host)))

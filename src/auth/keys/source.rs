@@ -3,7 +3,7 @@ use std::{fmt, path::Path, sync::Arc, time::Duration};
 use arc_swap::Guard;
 
 use super::{
-    error::{KeysError, KeysUnavailable},
+    error::{KeysError, KeysFault, KeysUnavailable},
     fetch::{FetchDecision, FetchReason, KeyFetcher},
     file::KeyFile,
     key_set::Keys,
@@ -43,8 +43,8 @@ impl KeySource {
     ///
     /// # Errors
     ///
-    /// Returns [`KeysError::Unreadable`], [`KeysError::TooLarge`], [`KeysError::Malformed`] or
-    /// [`KeysError::NoUsableKey`] if the file cannot be used now.
+    /// Returns [`KeysFault::Unreadable`], [`KeysFault::NotAFile`], [`KeysFault::TooLarge`],
+    /// [`KeysFault::Malformed`] or [`KeysFault::NoUsableKey`] if the file cannot be used now.
     pub fn file(path: impl AsRef<Path>) -> Result<Self, KeysError> {
         Ok(Self::new(KeyOrigin::File(Arc::new(KeyFile::open(path.as_ref())?))))
     }
@@ -97,7 +97,9 @@ impl KeySource {
     pub async fn refresh(&self) -> Result<(), KeysError> {
         let KeyOrigin::Server(fetcher) = &self.origin else { return Ok(()) };
         let waiter = fetcher.fetch_now(&self.clock, self.clock.monotonic());
-        waiter.ok_or(KeysError::Busy)?.await.unwrap_or(Err(KeysError::Panicked))
+        let failed = |fault: KeysFault| fault.at(self.store().name());
+        let waiter = waiter.ok_or_else(|| failed(KeysFault::Busy))?;
+        waiter.await.unwrap_or_else(|| Err(failed(KeysFault::Panicked)))
     }
 
     /// Requests a fetch. `seen` is the load number of the keys that the request read.

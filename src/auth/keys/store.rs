@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::{ArcSwapOption, Guard};
 
 use super::{
-    error::KeysError,
+    error::KeysFault,
     key_set::{Keys, SkippedKeys},
 };
 use crate::lock::Lock;
@@ -45,10 +45,10 @@ impl KeyStore {
 
     /// Replaces the keys. Returns true if they differ from the previous keys. A set without keys is
     /// an error and replaces nothing.
-    pub(super) fn replace(&self, keys: Keys, now: Duration) -> Result<bool, KeysError> {
+    pub(super) fn replace(&self, keys: Keys, now: Duration) -> Result<bool, KeysFault> {
         self.log_skipped(&keys);
         if keys.is_empty() {
-            return Err(KeysError::NoUsableKey);
+            return Err(keys.without_usable_key());
         }
         let previous = self.current.load();
         let (generation, load_number, changed) =

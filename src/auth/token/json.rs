@@ -83,6 +83,16 @@ pub(super) enum OneOrMany<'de> {
     Many(Vec<Cow<'de, str>>),
 }
 
+impl OneOrMany<'_> {
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        let (one, many) = match self {
+            Self::One(one) => (Some(one), &[][..]),
+            Self::Many(many) => (None, many.as_slice()),
+        };
+        one.into_iter().chain(many).map(AsRef::as_ref)
+    }
+}
+
 impl<'de> Deserialize<'de> for OneOrMany<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(OneOrManyVisitor)

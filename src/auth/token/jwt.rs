@@ -3,6 +3,7 @@ use std::{error::Error, fmt, time::Duration};
 use crate::{
     auth::{algorithm::Algorithm, keys::KeySource},
     clock::SharedClock,
+    error_debug::debug_as_message,
 };
 
 /// RFC 7519 section 4.1.4 allows a leeway of "a few minutes".
@@ -21,7 +22,7 @@ const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
 ///     .required_scopes(["infer", "models:read"])?;
 ///
 /// let misspelled = jwt.required_scopes(["infer models:read"]);
-/// assert_eq!(misspelled.unwrap_err(), JwtError::InvalidScope);
+/// assert_eq!(misspelled.unwrap_err(), JwtError::InvalidScope("infer models:read".into()));
 /// # Ok::<(), JwtError>(())
 /// ```
 ///
@@ -169,10 +170,9 @@ impl Jwt {
     ) -> Result<Self, JwtError> {
         self.required_scopes = scopes.into_iter().map(Into::into).collect();
         let is_valid = |scope: &str| !scope.is_empty() && scope.bytes().all(is_scope_byte);
-        if self.required_scopes.iter().all(|scope| is_valid(scope)) {
-            Ok(self)
-        } else {
-            Err(JwtError::InvalidScope)
+        match self.required_scopes.iter().find(|scope| !is_valid(scope)) {
+            None => Ok(self),
+            Some(scope) => Err(JwtError::InvalidScope(scope.clone())),
         }
     }
 
@@ -238,25 +238,31 @@ const fn is_scope_byte(byte: u8) -> bool {
 }
 
 /// The reason that a setting of [`Jwt`] is rejected.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum JwtError {
-    /// Returned when a required scope is not a scope token of RFC 6749 section 3.3.
-    InvalidScope,
+    /// Returned when this required scope is not a scope token of RFC 6749 section 3.3.
+    InvalidScope(Box<str>),
     /// Returned when the realm cannot be quoted in a challenge.
     InvalidRealm,
 }
 
 impl fmt::Display for JwtError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::InvalidScope => {
-                "expected a scope of printable ASCII without space, quote and backslash"
+        match self {
+            Self::InvalidScope(scope) => write!(
+                f,
+                "the required scope {scope:?} is none: expected printable ASCII without space, \
+                 quote and backslash; give several scopes as several items"
+            ),
+            Self::InvalidRealm => {
+                f.write_str("expected a realm of printable ASCII without quote and backslash")
             }
-            Self::InvalidRealm => "expected a realm of printable ASCII without quote and backslash",
-        })
+        }
     }
 }
+
+debug_as_message!(JwtError);
 
 impl Error for JwtError {}
 
@@ -333,7 +339,7 @@ mod tests {
         }
         for scope in ["", "a b", "a\"b", "a\\b", "a\tb", "é", "\r\n"] {
             let rejected = jwt.clone().required_scopes(["infer", scope]);
-            assert_eq!(rejected.unwrap_err(), JwtError::InvalidScope, "{scope}");
+            assert_eq!(rejected.unwrap_err(), JwtError::InvalidScope(scope.into()), "{scope}");
         }
         for realm in ["", "inference eu", "a,b=c"] {
             assert!(jwt.clone().realm(realm).is_ok(), "{realm}");

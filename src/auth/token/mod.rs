@@ -2,16 +2,20 @@
 //!
 //! `verifier` runs the checks in order. `credentials` finds the token in a request. `parts` and
 //! `claims` parse it. `cache` stores verified tokens. `rejections` writes the response for a failed
-//! check.
+//! check. `mismatch` reports settings that fit no token.
 
 mod cache;
 mod claims;
 mod credentials;
 mod json;
 mod jwt;
+mod mismatch;
 mod parts;
 mod rejections;
 mod verifier;
 
-pub use self::jwt::{Jwt, JwtError};
 pub(super) use self::verifier::{TokenVerifier, Verdict};
+pub use self::{
+    jwt::{Jwt, JwtError},
+    mismatch::AuthCounts,
+};

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use http::{HeaderValue, header::WWW_AUTHENTICATE};
 
 use crate::{
-    auth::keys::{KeysError, KeysUnavailable},
+    auth::keys::{KeysError, KeysFault, KeysUnavailable},
     rejection::{Refusal, Rejection},
 };
 
 /// The reason that a request is rejected. `'a` is the lifetime of the settings.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum AuthFailure<'a> {
     MissingCredentials,
     MultipleCredentials,
@@ -33,8 +33,8 @@ pub(super) enum AuthFailure<'a> {
 
 impl AuthFailure<'_> {
     /// Returns the reason for the log.
-    pub(super) const fn reason(self) -> &'static str {
-        match self {
+    pub(super) const fn reason(&self) -> &'static str {
+        match *self {
             Self::MissingCredentials => "no bearer token",
             Self::MultipleCredentials => MULTIPLE_CREDENTIALS,
             Self::InvalidToken(reason) | Self::InvalidClaim(reason) => reason,
@@ -74,7 +74,7 @@ impl RejectionWriter {
             }
             AuthFailure::KeysUnavailable(KeysUnavailable { retry_after, cause }) => {
                 return Rejection::new(Refusal::IdentityProviderUnavailable)
-                    .with_detail(unavailable_detail(cause))
+                    .with_detail(unavailable_detail(cause.as_ref()))
                     .with_retry_after(retry_after);
             }
             AuthFailure::MultipleCredentials => {
@@ -124,9 +124,9 @@ impl RejectionWriter {
 }
 
 /// Tells the client why there are no keys. The operator's log has the exact error.
-const fn unavailable_detail(cause: Option<KeysError>) -> &'static str {
+const fn unavailable_detail(cause: Option<&KeysError>) -> &'static str {
     match cause {
-        Some(KeysError::Busy) => {
+        Some(KeysError { fault: KeysFault::Busy, .. }) => {
             "too many requests are waiting for the identity provider's keys; retry later"
         }
         Some(cause) if cause.is_bad_response() => {

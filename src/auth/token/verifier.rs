@@ -14,6 +14,7 @@ use super::{
     credentials::{Credentials, is_list},
     json::OneOrMany,
     jwt::Jwt,
+    mismatch::{AuthCounts, Mismatches},
     parts::{TokenHeader, TokenParts, base64url},
     rejections::{AuthFailure, RejectionWriter},
 };
@@ -28,6 +29,7 @@ pub(crate) struct TokenVerifier {
     jwt: Jwt,
     cache: TokenCache,
     rejections: RejectionWriter,
+    mismatches: Mismatches,
 }
 
 /// The result for a request.
@@ -44,6 +46,7 @@ impl TokenVerifier {
         Self {
             cache: TokenCache::new(jwt.max_cache_bytes, jwt.max_token_bytes),
             rejections: RejectionWriter::new(realm, &jwt.required_scopes, tenant_claim),
+            mismatches: Mismatches::default(),
             jwt,
         }
     }
@@ -56,15 +59,16 @@ impl TokenVerifier {
         self.jwt.keys.age()
     }
 
+    pub(crate) fn counts(&self) -> AuthCounts {
+        self.mismatches.counts()
+    }
+
     /// Verifies the token of a request. A request that has `waited` for keys does not wait again.
     pub(crate) fn verify(&self, headers: &HeaderMap, waited: bool) -> Verdict {
         self.verify_headers(headers, waited).unwrap_or_else(|failure| {
+            let reason = failure.reason();
             let rejection = self.rejections.rejection(failure);
-            tracing::debug!(
-                refusal = rejection.refusal().slug(),
-                reason = failure.reason(),
-                "request rejected",
-            );
+            tracing::debug!(refusal = rejection.refusal().slug(), reason, "request rejected",);
             Verdict::Reject(rejection)
         })
     }
@@ -150,8 +154,12 @@ impl TokenVerifier {
         let verified =
             verified.ok_or(AuthFailure::InvalidToken("the signature is not base64url"))?;
         if let Err(reason) = verified {
+            let unverified = || {
+                self.mismatches.unverified(reason, snapshot.keys.count());
+                AuthFailure::InvalidToken(reason)
+            };
             if waited {
-                return Err(AuthFailure::InvalidToken(reason));
+                return Err(unverified());
             }
             // The issuer may have replaced the key under any `kid` or without one.
             let (reason_to_fetch, seen) = (FetchReason::NotVerified, current.load_number());
@@ -159,7 +167,7 @@ impl TokenVerifier {
                 FetchDecision::Wait(waiter) => Ok(Some(Verdict::Wait(waiter))),
                 FetchDecision::KeysChanged => Ok(None),
                 FetchDecision::Unavailable(reason) => Err(AuthFailure::KeysUnavailable(reason)),
-                FetchDecision::Proceed => Err(AuthFailure::InvalidToken(reason)),
+                FetchDecision::Proceed => Err(unverified()),
             };
         }
 
@@ -189,9 +197,17 @@ impl TokenVerifier {
         })?;
 
         require(jwt.token_types.accepts(token_type), "header `typ` is not an accepted token type")?;
-        let issued_by_ours = claims.issuer.as_deref() == Some(&*jwt.issuer);
-        require(issued_by_ours, "claim `iss` is not the expected issuer")?;
-        require(self.has_our_audience(&claims), "claim `aud` does not name this service")?;
+        if claims.issuer.as_deref() != Some(&*jwt.issuer) {
+            self.mismatches.issuer(&jwt.issuer, claims.issuer.as_deref());
+            return Err(AuthFailure::InvalidClaim("claim `iss` is not the expected issuer"));
+        }
+        if !self.has_our_audience(&claims) {
+            let expected = jwt.audiences.as_deref().unwrap_or_default();
+            let received = claims.audience.iter().flat_map(OneOrMany::texts);
+            self.mismatches.audience(expected, received, claims.client_id.as_deref());
+            return Err(AuthFailure::InvalidClaim("claim `aud` does not name this service"));
+        }
+        self.mismatches.accept();
         let expires = claims.expires.ok_or(AuthFailure::InvalidClaim("claim `exp` is missing"))?.0;
         let until = expires.saturating_add(jwt.leeway);
         if now.wall >= until {

@@ -22,6 +22,10 @@ use crate::{
 pub(super) enum Decision {
     Lookup(Lookup),
     Bypass,
+    /// Bypasses the cache for a request whose credentials no layer has verified.
+    WithoutIdentity,
+    /// Bypasses the cache for a caller without the tenant that the scope needs.
+    WithoutTenant,
     /// Rejects a `cache-control` of an unauthorized caller.
     Reject,
 }
@@ -50,7 +54,10 @@ impl Engine {
         let unverified = identity.is_none()
             && matches!(settings.scope, Scope::Shared)
             && request.headers().contains_key(AUTHORIZATION);
-        if expired || unverified {
+        if unverified {
+            return Decision::WithoutIdentity;
+        }
+        if expired {
             return Decision::Bypass;
         }
 
@@ -69,7 +76,16 @@ impl Engine {
         if control.no_store {
             return Decision::Bypass;
         }
-        let Some(key) = self.key(request, identity) else { return Decision::Bypass };
+        let Some(key) = self.key(request, identity) else {
+            let credentials = request.headers().contains_key(AUTHORIZATION);
+            return match (&settings.scope, identity) {
+                (Scope::Identity | Scope::Tenant, None) if credentials => Decision::WithoutIdentity,
+                (Scope::Tenant, Some(caller)) if caller.tenant().is_none() => {
+                    Decision::WithoutTenant
+                }
+                _ => Decision::Bypass,
+            };
+        };
         Decision::Lookup(Lookup {
             key,
             chat: request.uri().path().ends_with("/chat/completions"),

@@ -11,6 +11,7 @@ use crate::{
         key::{EntryKey, Invalidations, RequestKey, Tag, Validity, Variant, tags},
         settings::Settings,
         tier::monotonic,
+        warnings::Warnings,
     },
     context::RequestContext,
     identity::Identity,
@@ -30,6 +31,7 @@ struct EngineState {
     invalidations: Invalidations,
     flights: FlightTable,
     counts: CounterTable,
+    warnings: Warnings,
 }
 
 /// The number of invalidated names. One more invalidates everything.
@@ -63,6 +65,18 @@ impl Engine {
     /// Returns an engine with the same settings and without entries.
     pub(crate) fn emptied(self) -> Self {
         Self { state: Arc::new(EngineState::new(&self.settings)), settings: self.settings }
+    }
+
+    /// Logs once that the layer stands outside of authentication.
+    #[cold]
+    pub(super) fn warn_without_identity(&self) {
+        self.state.warnings.without_identity();
+    }
+
+    /// Logs once that a caller has no tenant.
+    #[cold]
+    pub(super) fn warn_without_tenant(&self) {
+        self.state.warnings.without_tenant();
     }
 
     // === Requests ===
@@ -198,6 +212,7 @@ impl EngineState {
             invalidations: Invalidations::new(MAX_INVALIDATED),
             flights: FlightTable::new(),
             counts: CounterTable::default(),
+            warnings: Warnings::default(),
         }
     }
 }

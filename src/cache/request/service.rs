@@ -74,6 +74,18 @@ where
                 exchange.record(CacheOutcome::Bypass, CacheEvent::Bypass);
                 return ResponseFuture::pass(self.inner.call(request), exchange);
             }
+            Decision::WithoutIdentity => {
+                self.engine.warn_without_identity();
+                exchange.counters.count(CacheEvent::WithoutIdentity);
+                exchange.record(CacheOutcome::Bypass, CacheEvent::Bypass);
+                return ResponseFuture::pass(self.inner.call(request), exchange);
+            }
+            Decision::WithoutTenant => {
+                self.engine.warn_without_tenant();
+                exchange.counters.count(CacheEvent::WithoutIdentity);
+                exchange.record(CacheOutcome::Bypass, CacheEvent::Bypass);
+                return ResponseFuture::pass(self.inner.call(request), exchange);
+            }
             Decision::Reject => {
                 exchange.record(CacheOutcome::Bypass, CacheEvent::Bypass);
                 let rejection = Rejection::new(Refusal::Forbidden).with_detail(

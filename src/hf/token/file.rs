@@ -12,8 +12,11 @@ use std::{
 use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
-use super::value::{Token, TokenError};
-use crate::{clock::SharedClock, lock::Lock, printable::Printable, secret::Scrubber};
+use super::value::{Token, TokenError, TokenFault};
+use crate::{
+    clock::SharedClock, lock::Lock, lookalike::without_byte_order_mark, printable::Printable,
+    secret::Scrubber,
+};
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_BYTES: u64 = 16 * 1_024;
@@ -34,15 +37,16 @@ pub(super) struct TokenFile {
 struct FileState {
     // Of the last content, good or bad. `None` when the file could not be read.
     version: Option<FileVersion>,
-    error: Option<TokenError>,
+    error: Option<TokenFault>,
     // When the current token was read, on the monotonic clock.
     read_at: Duration,
 }
 
 impl TokenFile {
     pub(super) fn open(path: PathBuf, clock: SharedClock) -> Result<Self, TokenError> {
-        let (version, token) = read(&path)?;
-        let token = token?;
+        let failed = |fault: TokenFault| fault.at(shown(&path));
+        let (version, token) = read(&path).map_err(failed)?;
+        let token = token.map_err(failed)?;
         let scrubber = Scrubber::new([token.secret()]);
         let state = FileState { version: Some(version), error: None, read_at: clock.monotonic() };
         Ok(Self::new(path, clock, Arc::new(token), scrubber, state))
@@ -154,14 +158,14 @@ impl FileVersion {
     }
 }
 
-fn stat(path: &Path) -> Result<Metadata, TokenError> {
+fn stat(path: &Path) -> Result<Metadata, TokenFault> {
     let metadata = fs::metadata(path).map_err(unreadable)?;
     // Opening a pipe would wait for its writer.
-    if metadata.is_file() { Ok(metadata) } else { Err(TokenError::NotAFile) }
+    if metadata.is_file() { Ok(metadata) } else { Err(TokenFault::NotAFile) }
 }
 
 /// Reads the file and its version. The inner result is about the content.
-fn read(path: &Path) -> Result<(FileVersion, Result<Token, TokenError>), TokenError> {
+fn read(path: &Path) -> Result<(FileVersion, Result<Token, TokenFault>), TokenFault> {
     stat(path)?;
     let file = File::open(path).map_err(unreadable)?;
     // Of the open file, because the path may lead to another one by now.
@@ -170,14 +174,25 @@ fn read(path: &Path) -> Result<(FileVersion, Result<Token, TokenError>), TokenEr
     let mut content = Zeroizing::new(Vec::with_capacity(MAX_BYTES as usize + 32));
     file.take(MAX_BYTES + 1).read_to_end(&mut content).map_err(unreadable)?;
     if content.len() as u64 > MAX_BYTES {
-        return Ok((version, Err(TokenError::TooLarge)));
+        return Ok((version, Err(TokenFault::TooLarge)));
     }
-    let token = str::from_utf8(content.trim_ascii_end()).map_err(|_| TokenError::Malformed);
+    let text = without_byte_order_mark(&content).trim_ascii_end();
+    let token = str::from_utf8(text).map_err(|_| TokenFault::Malformed);
     Ok((version, token.and_then(Token::new)))
 }
 
-fn unreadable(error: io::Error) -> TokenError {
-    TokenError::Unreadable(error.kind())
+fn unreadable(error: io::Error) -> TokenFault {
+    TokenFault::Unreadable(error.kind())
+}
+
+/// Returns a path, or nothing when it may be a token that was passed by mistake.
+fn shown(path: &Path) -> Option<Box<str>> {
+    const STARTS: [&str; 4] = ["hf_", "api_", "sk-", "eyJ"];
+    let text = Printable(path.display()).to_string();
+    let is_word = !text.contains(['/', '\\']);
+    let is_long = text.len() >= 20 && !text.contains('.');
+    let is_token = is_word && (is_long || STARTS.iter().any(|start| text.starts_with(start)));
+    (!is_token).then(|| text.into())
 }
 
 #[cfg(test)]

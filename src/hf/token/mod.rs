@@ -2,4 +2,7 @@ mod file;
 mod source;
 mod value;
 
-pub use self::{source::TokenSource, value::TokenError};
+pub use self::{
+    source::TokenSource,
+    value::{TokenError, TokenFault},
+};

@@ -2,7 +2,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     file::TokenFile,
-    value::{Token, TokenError},
+    value::{Token, TokenError, TokenFault},
 };
 use crate::{
     clock::SharedClock,
@@ -12,14 +12,14 @@ use crate::{
 /// The source of the upstream's token. Clones share it.
 ///
 /// ```
-/// use tower_inference::{hf::{TokenError, TokenSource}, secret::Secret};
+/// use tower_inference::{hf::{TokenFault, TokenSource}, secret::Secret};
 ///
 /// assert!(TokenSource::value(Secret::new("hf_example")).is_ok());
-/// assert_eq!(TokenSource::value(Secret::new("")).unwrap_err(), TokenError::Empty);
-/// assert_eq!(
-///     TokenSource::env("NO_SUCH_TOKEN").unwrap_err(),
-///     TokenError::NoVariable("NO_SUCH_TOKEN".to_owned()),
-/// );
+/// let error = TokenSource::value(Secret::new("Bearer hf_example")).unwrap_err();
+/// assert_eq!(error.fault, TokenFault::Scheme);
+/// let error = TokenSource::env("NO_SUCH_TOKEN").unwrap_err();
+/// assert_eq!(error.fault, TokenFault::NoVariable);
+/// assert!(error.to_string().contains("NO_SUCH_TOKEN"));
 /// ```
 #[derive(Clone, Debug)]
 pub struct TokenSource {
@@ -39,35 +39,36 @@ impl TokenSource {
     ///
     /// # Errors
     ///
-    /// Returns [`TokenError::Empty`] for an empty token and [`TokenError::Malformed`] for a token with
-    /// something other than visible ASCII.
+    /// Returns an error for an empty token and for one with quotes around it, with `Bearer` in front,
+    /// or with something other than visible ASCII. [`TokenFault`] lists the reasons.
     pub fn value(token: Secret) -> Result<Self, TokenError> {
-        let kind = SourceKind::Fixed(Arc::new(Token::new(token.expose())?));
-        Ok(Self { kind, scrubber: Scrubber::new([token]) })
+        Ok(Self::fixed(token)?)
     }
 
     /// Reads the token once from the environment variable `name`.
     ///
     /// # Errors
     ///
-    /// Returns [`TokenError::NoVariable`] when the variable is missing and the errors of
+    /// Returns [`TokenFault::NoVariable`] when the variable is missing and the errors of
     /// [`TokenSource::value`].
     #[expect(clippy::disallowed_methods, reason = "the caller names the variable")]
     pub fn env(name: &str) -> Result<Self, TokenError> {
-        let value = std::env::var_os(name).ok_or_else(|| TokenError::NoVariable(shown(name)))?;
-        Self::value(Secret::new(value.into_string().map_err(|_| TokenError::Malformed)?))
+        let value = std::env::var_os(name).ok_or(TokenFault::NoVariable);
+        let text = value.and_then(|value| value.into_string().map_err(|_| TokenFault::Malformed));
+        let source = text.and_then(|text| Self::fixed(Secret::new(text)));
+        source.map_err(|fault| fault.at(shown(name)))
     }
 
     /// Reads the token from the file at `path` now and after each change of the file.
     ///
-    /// Blank space at the end is ignored. At most once a second a request checks the file with one
+    /// Blank space at the end and a byte-order mark are ignored. At most once a second a request checks the file with one
     /// `stat`. It reads the file when modification time, length or inode differ. Symbolic links are
     /// followed, because Kubernetes swaps them. When the file is gone or has no valid token, the last
     /// good token stays in use and each change of this state is one WARN event.
     ///
     /// # Errors
     ///
-    /// Returns [`TokenError::Unreadable`], [`TokenError::NotAFile`], [`TokenError::TooLarge`] and the
+    /// Returns [`TokenFault::Unreadable`], [`TokenFault::NotAFile`], [`TokenFault::TooLarge`] and the
     /// errors of [`TokenSource::value`].
     pub fn file(path: impl Into<PathBuf>) -> Result<Self, TokenError> {
         let file = TokenFile::open(path.into(), SharedClock::default())?;
@@ -94,6 +95,11 @@ impl TokenSource {
         }
     }
 
+    fn fixed(token: Secret) -> Result<Self, TokenFault> {
+        let kind = SourceKind::Fixed(Arc::new(Token::new(token.expose())?));
+        Ok(Self { kind, scrubber: Scrubber::new([token]) })
+    }
+
     /// Returns the token to send now.
     pub(crate) fn current(&self) -> Arc<Token> {
         match &self.kind {
@@ -110,7 +116,7 @@ impl TokenSource {
 /// Returns the name of a variable, or nothing when it may be a token that was passed by mistake.
 ///
 /// By convention a name has no lower-case letters (POSIX.1-2024, section 8.1). Tokens have some.
-fn shown(name: &str) -> String {
+fn shown(name: &str) -> Option<Box<str>> {
     let is_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    if name.bytes().all(is_name) { name.to_owned() } else { String::new() }
+    name.bytes().all(is_name).then(|| name.into())
 }

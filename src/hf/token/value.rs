@@ -2,7 +2,9 @@ use std::{error::Error, fmt, io};
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
-use crate::{model::TokenHeader, secret::Secret};
+use crate::{
+    error_debug::debug_as_message, file_reason::FileReason, model::TokenHeader, secret::Secret,
+};
 
 /// A token in the two forms of its header.
 pub(crate) struct Token {
@@ -13,15 +15,12 @@ pub(crate) struct Token {
 impl Token {
     /// Accepts visible ASCII only (RFC 6750 section 2.1). A space or a line break inside shows that the
     /// text is something else.
-    pub(super) fn new(token: &str) -> Result<Self, TokenError> {
-        if token.is_empty() {
-            return Err(TokenError::Empty);
-        }
-        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(TokenError::Malformed);
+    pub(super) fn new(token: &str) -> Result<Self, TokenFault> {
+        if let Some(fault) = TokenFault::of(token) {
+            return Err(fault);
         }
         let sensitive = |value: &str| {
-            let mut value = HeaderValue::try_from(value).map_err(|_| TokenError::Malformed)?;
+            let mut value = HeaderValue::try_from(value).map_err(|_| TokenFault::Malformed)?;
             value.set_sensitive(true);
             Ok(value)
         };
@@ -53,14 +52,27 @@ impl fmt::Debug for Token {
     }
 }
 
-/// An error from reading a token. It never contains the text that was read.
+/// An error from reading a token: the place of the token and the fault.
+///
+/// [`Display`](fmt::Display) and [`Debug`] print both with the remedy. They never print the text that
+/// was read.
+#[derive(Clone, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct TokenError {
+    /// The reason.
+    pub fault: TokenFault,
+    /// The name of the environment variable or the path of the file. `None` for a token that the
+    /// program gave. Also `None` for a name or path that looks like a token, which was passed by
+    /// mistake.
+    pub place: Option<Box<str>>,
+}
+
+/// The reason why a token cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum TokenError {
+pub enum TokenFault {
     /// The environment has no variable of this name.
-    ///
-    /// The name is empty when it looks like a token that was passed by mistake.
-    NoVariable(String),
+    NoVariable,
     /// The file cannot be read.
     Unreadable(io::ErrorKind),
     /// The path does not lead to a regular file.
@@ -69,25 +81,103 @@ pub enum TokenError {
     TooLarge,
     /// The text is empty or blank.
     Empty,
-    /// The text contains something other than visible ASCII, such as a space.
+    /// The text begins or ends with a quote.
+    Quoted,
+    /// The text begins with `Bearer`, which the layer writes itself.
+    Scheme,
+    /// The text has a line break.
+    LineBreak,
+    /// The text has a space or a tab.
+    Space,
+    /// The text contains something else than visible ASCII.
     Malformed,
+}
+
+impl TokenFault {
+    /// Names the place of the token.
+    pub(super) fn at(self, place: Option<Box<str>>) -> TokenError {
+        TokenError { fault: self, place }
+    }
+
+    /// Returns what is wrong with a token.
+    fn of(token: &str) -> Option<Self> {
+        let trimmed = token.trim();
+        let quotes = ['"', '\'', '`', '\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}'];
+        let scheme = trimmed.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("bearer"));
+        if trimmed.is_empty() {
+            Some(Self::Empty)
+        } else if trimmed.starts_with(quotes) || trimmed.ends_with(quotes) {
+            Some(Self::Quoted)
+        } else if scheme && trimmed.get(6..).is_some_and(|rest| rest.starts_with([' ', ':'])) {
+            Some(Self::Scheme)
+        } else if token.contains(['\n', '\r']) {
+            Some(Self::LineBreak)
+        } else if token.contains([' ', '\t']) {
+            Some(Self::Space)
+        } else {
+            let plain = token.bytes().all(|byte| byte.is_ascii_graphic());
+            (!plain).then_some(Self::Malformed)
+        }
+    }
+}
+
+impl From<TokenFault> for TokenError {
+    fn from(fault: TokenFault) -> Self {
+        Self { fault, place: None }
+    }
 }
 
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoVariable(name) if name.is_empty() => {
-                f.write_str("the environment has no variable of the given name")
+        let Some(place) = &self.place else {
+            self.fault.fmt(f)?;
+            // Every other path is the place of its error.
+            return match self.fault {
+                TokenFault::Unreadable(_) | TokenFault::NotAFile => f.write_str(
+                    "; its path is not shown because it looks like a token, which \
+                     TokenSource::value takes",
+                ),
+                _ => Ok(()),
+            };
+        };
+        match self.fault {
+            TokenFault::NoVariable => {
+                write!(f, "the environment has no variable {place}; export it to this process")
             }
-            Self::NoVariable(name) => write!(f, "the environment has no variable {name}"),
-            Self::Unreadable(kind) => write!(f, "the token's file cannot be read: {kind}"),
-            Self::NotAFile => f.write_str("the token's path does not lead to a regular file"),
-            Self::TooLarge => f.write_str("the token's file is larger than 16 KiB"),
-            Self::Empty => f.write_str("the token is empty"),
-            Self::Malformed => f.write_str("the token must consist of visible ASCII"),
+            _ => write!(f, "{place}: {}", self.fault),
         }
     }
 }
+
+impl fmt::Display for TokenFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoVariable => {
+                "the environment has no variable of the given name, which is not shown because it \
+                 looks like a token; TokenSource::env takes the name of a variable and \
+                 TokenSource::value a token"
+            }
+            Self::Unreadable(kind) => {
+                return write!(f, "the token's file cannot be read: {}", FileReason(*kind));
+            }
+            Self::NotAFile => "the token's path does not lead to a regular file",
+            Self::TooLarge => "the token's file is larger than 16 KiB",
+            Self::Empty => "the token is empty",
+            Self::Quoted => "the token has quotes around it; remove them",
+            Self::Scheme => {
+                "the token begins with `Bearer`; leave the word away, because the layer writes it"
+            }
+            Self::LineBreak => {
+                "the token has a line break; trim the text, or read it with TokenSource::file, which \
+                 ignores blank space at the end"
+            }
+            Self::Space => "the token has a space in it",
+            Self::Malformed => "the token must consist of visible ASCII",
+        })
+    }
+}
+
+debug_as_message!(TokenError);
 
 impl Error for TokenError {}
 
@@ -99,10 +189,26 @@ mod tests {
 
     #[test]
     fn only_visible_ascii_is_a_token() {
-        assert_eq!(Token::new("").unwrap_err(), TokenError::Empty);
-        for token in ["a b", "a\n", "\u{feff}a", "ä", "a\0", "Bearer a", "a\tb", "\u{7f}"] {
-            assert_eq!(Token::new(token).unwrap_err(), TokenError::Malformed, "{token:?}");
+        for (token, fault) in [
+            ("", TokenFault::Empty),
+            ("\n", TokenFault::Empty),
+            ("\"a\"", TokenFault::Quoted),
+            ("'a", TokenFault::Quoted),
+            ("\u{201c}a\u{201d}", TokenFault::Quoted),
+            ("Bearer a", TokenFault::Scheme),
+            ("bearer: a", TokenFault::Scheme),
+            ("a\n", TokenFault::LineBreak),
+            ("a\r\nb", TokenFault::LineBreak),
+            ("a b", TokenFault::Space),
+            ("a\tb", TokenFault::Space),
+            ("\u{feff}a", TokenFault::Malformed),
+            ("ä", TokenFault::Malformed),
+            ("a\0", TokenFault::Malformed),
+            ("\u{7f}", TokenFault::Malformed),
+        ] {
+            assert_eq!(Token::new(token).unwrap_err(), fault, "{token:?}");
         }
+        assert!(Token::new("Bearer").is_ok() && Token::new("bearer_a").is_ok());
     }
 
     #[test]

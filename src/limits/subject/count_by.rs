@@ -40,6 +40,19 @@ impl CountBy {
         }
     }
 
+    /// Returns the function of `Subject` that names the subjects of this limit.
+    pub(crate) const fn subject_name(&self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Claim(_) => "claim",
+            Self::Tenant => "tenant",
+            Self::Peer(_) => "address",
+            Self::Key(_) => "key",
+            Self::Route => "route",
+            Self::Global => "global",
+        }
+    }
+
     /// Returns whether both count by the same property, so that one hash serves both.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {

@@ -2,6 +2,7 @@ use std::{error::Error, fmt};
 
 use super::pointer::Pointer;
 use crate::{
+    error_debug::debug_as_message,
     payload::json::{error::bound_rejection, fault::JsonFault},
     rejection::{Refusal, Rejection, Violation},
 };
@@ -9,7 +10,7 @@ use crate::{
 /// The reason why an edit failed and its position.
 ///
 /// It contains no value of the document, so it can be shown and logged.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct EditError {
     /// The reason.
@@ -79,5 +80,7 @@ impl fmt::Display for EditError {
         }
     }
 }
+
+debug_as_message!(EditError);
 
 impl Error for EditError {}

@@ -1,6 +1,9 @@
 use std::{error::Error, fmt, str::FromStr};
 
-use crate::payload::json::{case_fold::is_folded_alike, node::array_index};
+use crate::{
+    error_debug::debug_as_message,
+    payload::json::{case_fold::is_folded_alike, node::array_index},
+};
 
 /// A parsed JSON pointer (RFC 6901).
 ///
@@ -136,15 +139,20 @@ pub(crate) enum NameMatch {
 
 /// The text is no JSON pointer (RFC 6901 section 3). A pointer is empty or starts with a slash.
 /// Each tilde in it is followed by 0 or 1.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct PointerError;
 
 impl fmt::Display for PointerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a JSON pointer")
+        f.write_str(
+            "not a JSON pointer (RFC 6901): expected a slash before each name, such as \
+             /stream_options/include_usage, and ~0 or ~1 for a tilde or a slash in a name",
+        )
     }
 }
+
+debug_as_message!(PointerError);
 
 impl Error for PointerError {}
 

@@ -2,12 +2,13 @@ use std::{error::Error, fmt};
 
 use super::fault::{JsonError, JsonFault};
 use crate::{
+    error_debug::debug_as_message,
     memory_limit::MemoryExhausted,
     rejection::{Refusal, Rejection},
 };
 
 /// The reason why a payload has no JSON document.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum DocumentError {
     /// The payload is streamed, so this route does not read bodies.
@@ -76,6 +77,8 @@ impl fmt::Display for DocumentError {
         }
     }
 }
+
+debug_as_message!(DocumentError);
 
 impl Error for DocumentError {}
 

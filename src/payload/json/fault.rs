@@ -1,9 +1,11 @@
 use std::{error::Error, fmt};
 
+use crate::error_debug::debug_as_message;
+
 /// The reason why bytes are no JSON document and its position.
 ///
 /// It contains none of the bytes, so it can be shown and logged.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct JsonError {
     /// The reason.
@@ -23,6 +25,8 @@ impl fmt::Display for JsonError {
         write!(f, "{} at byte {}", self.fault, self.position)
     }
 }
+
+debug_as_message!(JsonError);
 
 impl Error for JsonError {}
 

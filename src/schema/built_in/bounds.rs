@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, error::Error, fmt};
 use serde_json::{Map, Value};
 
 use crate::{
+    error_debug::debug_as_message,
     model::{Dialect, Profile},
     schema::compile::schema::Schema,
 };
@@ -39,7 +40,7 @@ pub struct BuiltInSchemas {
 }
 
 /// The reason why a bound cannot be removed.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum BuiltInError {
     /// No schema of the profile bounds a member of this name. Returned by
@@ -126,6 +127,8 @@ impl fmt::Display for BuiltInError {
         }
     }
 }
+
+debug_as_message!(BuiltInError);
 
 impl Error for BuiltInError {}
 

@@ -1,9 +1,9 @@
 use std::{error::Error, fmt};
 
-use crate::payload::JsonError;
+use crate::{error_debug::debug_as_message, payload::JsonError};
 
 /// The reason why a schema is invalid and its position.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct SchemaError {
     /// The reason.
@@ -35,6 +35,8 @@ impl fmt::Display for SchemaError {
     }
 }
 
+debug_as_message!(SchemaError);
+
 impl Error for SchemaError {}
 
 /// The reason why a schema is invalid.
@@ -43,6 +45,8 @@ impl Error for SchemaError {}
 pub enum SchemaFault {
     /// The text is not strict JSON or contains a number beyond `f64`.
     Malformed(JsonError),
+    /// The text is in another form, which is given.
+    OtherForm(&'static str),
     /// `$schema` names an unknown draft.
     UnknownDraft(String),
     /// The schema violates the rules of its draft. The text names the rule.
@@ -62,7 +66,12 @@ impl fmt::Display for SchemaFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(malformed) => write!(f, "the schema is not JSON: {malformed}"),
-            Self::UnknownDraft(uri) => write!(f, "unknown draft of JSON Schema: {uri}"),
+            Self::OtherForm(form) => write!(f, "the schema is not JSON: {form}"),
+            Self::UnknownDraft(uri) => write!(
+                f,
+                "unknown draft of JSON Schema: {uri}; the latest is \
+                 https://json-schema.org/draft/2020-12/schema"
+            ),
             Self::Illegal(detail) => write!(f, "invalid schema: {detail}"),
             Self::Unresolved(reference) => {
                 write!(f, "unresolved reference {reference}; nothing is fetched")

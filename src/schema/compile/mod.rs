@@ -2,6 +2,7 @@
 
 pub(crate) mod draft;
 pub(crate) mod error;
+pub(crate) mod keywords;
 mod locate;
 mod openapi;
 pub(crate) mod schema;

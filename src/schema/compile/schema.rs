@@ -10,12 +10,14 @@ use serde_json::Value;
 use super::{
     draft::Draft,
     error::{SchemaError, SchemaFault},
+    keywords::UnknownKeyword,
     locate::{document_at, locate, translate},
     openapi::rewrite,
     subschemas::{SchemaDocument, SubschemaScan},
     validation_depth::ValidationDepth,
 };
 use crate::{
+    lookalike::{lookalike, without_byte_order_mark},
     payload::Document,
     rejection::Violation,
     schema::{
@@ -68,6 +70,7 @@ struct Compiled {
     // The same schema for a view that limits the cost of collecting violations.
     explainer: Validator<BoundedJson>,
     depth: ValidationDepth,
+    unknown: Vec<UnknownKeyword>,
 }
 
 impl Schema {
@@ -93,6 +96,26 @@ impl Schema {
     /// Creates a builder for schemas with another default draft, external references or formats.
     pub const fn builder() -> SchemaBuilder {
         SchemaBuilder { draft: Draft::Draft202012, documents: Vec::new(), formats: false }
+    }
+
+    /// Returns the members that look like misspelt keywords, at most 64 of them.
+    ///
+    /// JSON Schema takes an unknown keyword for an annotation, so `requried` or `maxLenght` checks
+    /// nothing. The builder logs these members at `warn`. Members that resemble no keyword are not
+    /// reported.
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// use tower_inference::schema::Schema;
+    ///
+    /// let schema = Schema::new(&json!({"properties": {"n": {"maximun": 4}}}))?;
+    /// let [unknown] = schema.unknown_keywords() else { unreachable!() };
+    /// assert_eq!((&*unknown.pointer, unknown.similar), ("/properties/n/maximun", Some("maximum")));
+    /// # Ok::<(), tower_inference::schema::SchemaError>(())
+    /// ```
+    #[must_use]
+    pub fn unknown_keywords(&self) -> &[UnknownKeyword] {
+        &self.0.unknown
     }
 
     /// Returns whether a document matches the schema. Allocates only for names and strings with
@@ -192,8 +215,15 @@ impl SchemaBuilder {
     ///
     /// Returns a [`SchemaError`] if the schema is invalid. See [`SchemaFault`].
     pub fn parse(&self, text: impl Into<Bytes>) -> Result<Schema, SchemaError> {
-        let document = Document::parse(text).and_then(|document| document.to_value());
-        self.build(&document.map_err(|error| SchemaError::new(SchemaFault::Malformed(error)))?)
+        let text = text.into();
+        // RFC 8259 section 8.1 lets readers ignore the mark.
+        let text = text.slice_ref(without_byte_order_mark(&text));
+        let document = Document::parse(text.clone()).and_then(|document| document.to_value());
+        let fault = |error| match lookalike(&text) {
+            Some(form) => SchemaFault::OtherForm(form),
+            None => SchemaFault::Malformed(error),
+        };
+        self.build(&document.map_err(|error| SchemaError::new(fault(error)))?)
     }
 
     /// Compiles a schema.
@@ -206,6 +236,12 @@ impl SchemaBuilder {
         for (uri, document) in &self.documents {
             deepest = deepest.max(measure(document, Some(uri))?);
         }
+        let compiled = self.compile_within(deepest, schema)?;
+        warn_unknown(compiled.unknown_keywords());
+        Ok(compiled)
+    }
+
+    fn compile_within(&self, deepest: usize, schema: &Value) -> Result<Schema, SchemaError> {
         if deepest <= SHALLOW {
             return self.compile(schema);
         }
@@ -257,7 +293,7 @@ impl SchemaBuilder {
                 })?;
             }
         }
-        let compiled = self.assemble(schema, documents, draft).map_err(|error| {
+        let mut compiled = self.assemble(schema, documents, draft).map_err(|error| {
             let mut own = translate(&error, None);
             own.document = document_at(&own, &sources);
             if let ValidationErrorKind::Referencing(error) = error.kind() {
@@ -268,6 +304,7 @@ impl SchemaBuilder {
         if !compiled.depth.allows(0) {
             return Err(SchemaError::new(SchemaFault::TooDeep));
         }
+        compiled.unknown = survey.unknown;
         Ok(Schema(Arc::new(compiled)))
     }
 
@@ -294,7 +331,7 @@ impl SchemaBuilder {
         let whole = registry.add(base.as_str(), schema)?.draft(draft.engine());
         let whole = whole.retrieve_known_draft_meta_schemas(false).prepare()?;
         let depth = ValidationDepth::of(&whole, base, schema, draft)?;
-        Ok(Compiled { validator, explainer, depth })
+        Ok(Compiled { validator, explainer, depth, unknown: Vec::new() })
     }
 
     fn options<F: Json>(&self, draft: Draft) -> ValidationOptions<'_, Arc<dyn Retrieve>, F> {
@@ -352,6 +389,20 @@ fn measure(document: &Value, uri: Option<&str>) -> Result<usize, SchemaError> {
         }
     }
     Ok(deepest)
+}
+
+/// Logs the members that look like misspelt keywords.
+fn warn_unknown(unknown: &[UnknownKeyword]) {
+    const SHOWN: usize = 8;
+    if unknown.is_empty() {
+        return;
+    }
+    let shown: Vec<_> = unknown.iter().take(SHOWN).map(ToString::to_string).collect();
+    tracing::warn!(
+        count = unknown.len(),
+        members = shown.join("; "),
+        "unknown keywords of a schema have no effect"
+    );
 }
 
 /// Returns the known draft that a document names, or else the given one.

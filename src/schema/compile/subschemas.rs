@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     draft::{AppliesTo, Draft, Subschemas},
     error::{SchemaError, SchemaFault},
+    keywords::{MAX_UNKNOWN, UnknownKeyword, has_no_keyword, misspelt},
 };
 
 /// The schema or an additional document.
@@ -35,6 +36,7 @@ pub(crate) struct ReferencedSchema {
 pub(crate) struct SubschemaScan<'a> {
     pub(crate) references: Vec<Reference<'a>>,
     pub(crate) referred: Vec<ReferencedSchema>,
+    pub(crate) unknown: Vec<UnknownKeyword>,
 }
 
 impl<'a> SubschemaScan<'a> {
@@ -60,6 +62,8 @@ impl<'a> SubschemaScan<'a> {
                     let document = sources.get(source).and_then(|source| source.uri);
                     SchemaError::at(SchemaFault::UnknownDraft(uri.to_owned()), document, &pointer)
                 })?;
+                let uri = sources.get(source).and_then(|source| source.uri);
+                survey.note_unknown(schema, uri, &pointer);
                 for (keyword, text) in references(schema) {
                     let pointer = format!("{pointer}/{keyword}");
                     survey.references.push(Reference { source, pointer, text });
@@ -96,6 +100,25 @@ impl<'a> SubschemaScan<'a> {
                 }
             }
         }
+    }
+}
+
+impl SubschemaScan<'_> {
+    /// Notes the members of a schema that look like misspelt keywords.
+    fn note_unknown(&mut self, schema: &Map<String, Value>, uri: Option<&str>, pointer: &str) {
+        let document = uri.map(str::to_owned);
+        // Another document may hold schemas without being one.
+        if uri.is_none() && pointer.is_empty() && has_no_keyword(schema) {
+            self.unknown.push(UnknownKeyword { document, pointer: String::new(), similar: None });
+            return;
+        }
+        let members = schema.keys().filter_map(|name| Some((name, misspelt(name)?)));
+        let room = MAX_UNKNOWN.saturating_sub(self.unknown.len());
+        self.unknown.extend(members.take(room).map(|(name, similar)| UnknownKeyword {
+            document: document.clone(),
+            pointer: format!("{pointer}/{}", escape(name)),
+            similar: Some(similar),
+        }));
     }
 }
 

@@ -2,8 +2,9 @@ use std::{error::Error, fmt, str::FromStr};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::reserved::is_reserved;
+use super::reserved;
 use crate::{
+    error_debug::debug_as_message,
     rejection::Rejection,
     transform::value::{RequestValues, ValueSource, unusable},
 };
@@ -32,7 +33,7 @@ impl TryFrom<HeaderName> for EditableHeader {
     type Error = EditableHeaderError;
 
     fn try_from(name: HeaderName) -> Result<Self, EditableHeaderError> {
-        if is_reserved(name.as_str()) {
+        if reserved::reason(name.as_str()).is_some() {
             return Err(EditableHeaderError::Reserved(name));
         }
         Ok(Self(name))
@@ -49,7 +50,7 @@ impl FromStr for EditableHeader {
 }
 
 /// An error from naming an [`EditableHeader`].
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum EditableHeaderError {
     /// The text is not a header name (RFC 9110 section 5.1).
@@ -61,11 +62,22 @@ pub enum EditableHeaderError {
 impl fmt::Display for EditableHeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed => f.write_str("expected a header name"),
-            Self::Reserved(name) => write!(f, "the header {name} is reserved"),
+            Self::Malformed => f.write_str(
+                "expected a header name: letters, digits and dashes, without a colon and a value",
+            ),
+            Self::Reserved(name) => {
+                write!(f, "the header {name} is reserved: ")?;
+                f.write_str(reserved::reason(name.as_str()).unwrap_or_default())?;
+                if name.as_str().contains('_') {
+                    write!(f, "; use {}", name.as_str().replace('_', "-"))?;
+                }
+                Ok(())
+            }
         }
     }
 }
+
+debug_as_message!(EditableHeaderError);
 
 impl Error for EditableHeaderError {}
 

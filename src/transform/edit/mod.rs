@@ -17,6 +17,7 @@ pub use self::{
     header::{EditableHeader, EditableHeaderError},
     json::{ModelAliases, SystemMessage},
     path::{PathError, PathTemplate},
+    query::{EditableQuery, EditableQueryError},
 };
 
 /// Edits of a request that are made together.

@@ -7,6 +7,7 @@ use super::{
     uri::UriEdits,
 };
 use crate::{
+    error_debug::debug_as_message,
     rejection::{Refusal, Rejection},
     transform::value::{RequestValues, ValueSource, unusable},
 };
@@ -115,9 +116,9 @@ fn has_segment(path: &[u8], wrong: impl Fn(&[u8]) -> bool) -> bool {
 /// slash at the end is fine.
 fn check(path: &str) -> Result<(), PathError> {
     let Some(rest) = path.strip_prefix('/') else { return Err(PathError::Relative) };
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&b);
-    if !rest.bytes().all(plain) {
-        return Err(PathError::Character);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/".contains(c);
+    if let Some(other) = rest.chars().find(|c| !plain(*c)) {
+        return Err(PathError::Character(other));
     }
     let last = rest.split('/').count() - 1;
     let wrong = rest
@@ -128,13 +129,13 @@ fn check(path: &str) -> Result<(), PathError> {
 }
 
 /// An error from creating a [`PathTemplate`].
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum PathError {
     /// The path does not begin with a slash.
     Relative,
-    /// The path has a character that needs encoding.
-    Character,
+    /// The path has this character, which needs encoding.
+    Character(char),
     /// The path has a dot segment or an empty segment.
     Segment,
     /// The number of values differs from the number of `{}`, or a value is optional.
@@ -145,12 +146,25 @@ impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Relative => "the path must begin with a slash",
-            Self::Character => "the path has a character that needs encoding",
+            Self::Character(character @ ('{' | '}')) => {
+                return write!(f, "the path has `{character}`; the place of a value is {{}}");
+            }
+            Self::Character(character @ ('?' | '#')) => {
+                return write!(
+                    f,
+                    "the path has {character:?}; TransformLayer::set_query sets a query"
+                );
+            }
+            Self::Character(character) => {
+                return write!(f, "the path has {character:?}, which needs encoding");
+            }
             Self::Segment => "the path has a dot segment or an empty segment",
             Self::Values => "the path needs one value for each {}, none of them optional",
         })
     }
 }
+
+debug_as_message!(PathError);
 
 impl Error for PathError {}
 

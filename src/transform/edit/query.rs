@@ -1,4 +1,4 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, error::Error, fmt, str::FromStr};
 
 use http::Uri;
 
@@ -7,9 +7,73 @@ use super::{
     uri::UriEdits,
 };
 use crate::{
+    error_debug::debug_as_message,
     rejection::Rejection,
+    stripped_query::is_credentials,
     transform::value::{RequestValues, ValueSource},
 };
+
+/// The name of a query parameter that edits may set.
+///
+/// Names that hold credentials are reserved, because
+/// [`HfTokenLayer`](crate::hf#the-request) removes such parameters.
+///
+/// ```
+/// use tower_inference::transform::{EditableQuery, EditableQueryError};
+///
+/// assert!("api-version".parse::<EditableQuery>().is_ok());
+/// let reserved = "api_key".parse::<EditableQuery>();
+/// assert_eq!(reserved, Err(EditableQueryError::Reserved("api_key".into())));
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EditableQuery(Box<str>);
+
+impl FromStr for EditableQuery {
+    type Err = EditableQueryError;
+
+    fn from_str(name: &str) -> Result<Self, EditableQueryError> {
+        if name.is_empty() {
+            return Err(EditableQueryError::Empty);
+        }
+        if is_credentials(name) {
+            return Err(EditableQueryError::Reserved(name.into()));
+        }
+        Ok(Self(name.into()))
+    }
+}
+
+impl From<EditableQuery> for Box<str> {
+    fn from(name: EditableQuery) -> Self {
+        name.0
+    }
+}
+
+/// An error from naming an [`EditableQuery`].
+#[derive(Clone, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum EditableQueryError {
+    /// The name is empty.
+    Empty,
+    /// The name is reserved.
+    Reserved(Box<str>),
+}
+
+impl fmt::Display for EditableQueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the name of a query parameter must not be empty"),
+            Self::Reserved(name) => write!(
+                f,
+                "the query parameter {name} is reserved: it can hold a caller's credentials, so \
+                 HfTokenLayer removes it; a token of the upstream belongs into a TokenSource"
+            ),
+        }
+    }
+}
+
+debug_as_message!(EditableQueryError);
+
+impl Error for EditableQueryError {}
 
 /// An edit of the query.
 #[derive(Clone, Debug)]

@@ -25,6 +25,7 @@ use tower_inference::{
 use crate::{
     fake_clock,
     fake_provider::JWKS_URI,
+    fault,
     issuer::{
         ED25519, ISSUER, NOW, P256, P384, Pair, RSA, RSA_OTHER, claims, decode, encode, merge, set,
         token,

@@ -24,7 +24,7 @@ use http_body_util::{Empty, Full};
 use serde_json::json;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
-    auth::{AuthLayer, KeySource, KeysError, RemoteKeys},
+    auth::{AuthLayer, KeySource, KeysFault, RemoteKeys},
     client::HttpsClient,
     clock::{FakeClock, SharedClock},
     rejection::Refusal,
@@ -33,6 +33,7 @@ use tower_inference::{
 use crate::{
     Outcome, bearer, fake_clock,
     fake_provider::{FakeProvider, JWKS_URI, client_with_other_types},
+    fault,
     issuer::{ED25519, ISSUER, claims, set, token},
     jwt_of, seconds,
     support::{Probe, ScriptedBody, Step},

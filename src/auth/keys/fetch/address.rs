@@ -2,29 +2,45 @@
 
 use http::{Uri, uri::Scheme};
 
-use crate::{auth::keys::error::KeysError, loopback::is_loopback};
+use crate::{auth::keys::error::KeysFault, loopback::is_loopback};
 
 /// Parses an absolute address. It rejects user information, because a password must not reach a
 /// log.
-pub(crate) fn absolute(address: &str) -> Result<Uri, KeysError> {
-    let uri: Uri = address.parse().map_err(|_| KeysError::InvalidUrl)?;
-    let authority = uri.authority().ok_or(KeysError::InvalidUrl)?;
-    let http = matches!(uri.scheme_str(), Some("http" | "https"));
-    if !http || authority.as_str().contains('@') || authority.host().is_empty() {
-        return Err(KeysError::InvalidUrl);
+pub(crate) fn absolute(address: &str) -> Result<Uri, KeysFault> {
+    let invalid = |reason| Err(KeysFault::InvalidUrl(reason));
+    if !address.contains("://") {
+        return invalid("it has no scheme; write https:// in front of the host");
+    }
+    let Ok(uri) = address.parse::<Uri>() else { return invalid("it cannot be parsed") };
+    let Some(authority) = uri.authority() else { return invalid("it has no host") };
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return invalid("its scheme is another one");
+    }
+    if authority.as_str().contains('@') {
+        return invalid("it has a user name or a password");
+    }
+    if authority.host().is_empty() {
+        return invalid("it has no host");
     }
     Ok(uri)
 }
 
 /// Returns the address of the discovery document of `issuer` (OpenID Connect Discovery 1.0 sections
 /// 3 and 4.1).
-pub(crate) fn well_known(issuer: &str) -> Result<Uri, KeysError> {
+pub(crate) fn well_known(issuer: &str) -> Result<Uri, KeysFault> {
+    const DOCUMENT: &str = "/.well-known/openid-configuration";
     if issuer.contains(['?', '#']) {
-        return Err(KeysError::InvalidUrl);
+        return Err(KeysFault::InvalidUrl("an issuer has no query and no fragment"));
     }
     absolute(issuer)?;
     let base = issuer.strip_suffix('/').unwrap_or(issuer);
-    absolute(&format!("{base}/.well-known/openid-configuration"))
+    if base.ends_with(DOCUMENT) {
+        return Err(KeysFault::InvalidUrl(
+            "it is the address of the discovery document; give the issuer, which is the part \
+             before /.well-known",
+        ));
+    }
+    absolute(&format!("{base}{DOCUMENT}"))
 }
 
 /// How a request reaches an address. The safest transport comes first.
@@ -74,8 +90,9 @@ mod tests {
             "https://a.example#x",
             "https://user:word@a.example",
             "https://a b.example",
+            "https://a.example/.well-known/openid-configuration",
         ] {
-            assert_eq!(document(issuer), Err(KeysError::InvalidUrl), "{issuer}");
+            assert!(matches!(document(issuer), Err(KeysFault::InvalidUrl(_))), "{issuer}");
         }
     }
 

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use http::Uri;
 
 use super::address::{Transport, absolute, transport};
-use crate::auth::keys::{document::parse_document, error::KeysError};
+use crate::auth::keys::{
+    document::parse_document,
+    error::{KeysFault, short},
+};
 
 /// Returns the address of the keys from the discovery document of `issuer`. The document must name
 /// `issuer` exactly (OpenID Connect Discovery 1.0 section 4.3). The address must not use a less
@@ -13,14 +16,23 @@ pub(crate) fn jwks_uri(
     document: Bytes,
     issuer: &str,
     weakest: Transport,
-) -> Result<Uri, KeysError> {
+) -> Result<Uri, KeysFault> {
     let document = parse_document(document)?;
-    let text = |name| document.root().get(name).and_then(|value| value.as_str());
-    if text("issuer").ok_or(KeysError::Malformed)? != issuer {
-        return Err(KeysError::IssuerMismatch);
+    let text = |name, missing: &'static str| {
+        let value = document.root().get(name).and_then(|value| value.as_str());
+        value.ok_or_else(|| KeysFault::Malformed(missing.into()))
+    };
+    let received = text("issuer", "it has no text `issuer`")?;
+    if received != issuer {
+        let (expected, received) = (short(issuer), short(received));
+        return Err(KeysFault::IssuerMismatch { expected, received });
     }
-    let uri = absolute(&text("jwks_uri").ok_or(KeysError::Malformed)?)?;
-    if transport(&uri) <= weakest { Ok(uri) } else { Err(KeysError::InsecureUrl) }
+    let uri = absolute(&text("jwks_uri", "it has no text `jwks_uri`")?)?;
+    if transport(&uri) <= weakest {
+        Ok(uri)
+    } else {
+        Err(KeysFault::InsecureUrl(short(uri.host().unwrap_or_default())))
+    }
 }
 
 #[cfg(test)]
@@ -35,17 +47,22 @@ mod tests {
         };
         let (https, plain, loopback) =
             ("https://k.example/k", "http://k.example/k", "http://[::1]/k");
-        let (issuer, insecure) = ("https://a.example", Err(KeysError::InsecureUrl));
+        let (issuer, insecure) =
+            ("https://a.example", |host: &str| Err(KeysFault::InsecureUrl(host.into())));
         assert_eq!(uri(issuer, https, Transport::Https).unwrap(), https);
-        assert_eq!(uri(issuer, loopback, Transport::Https), insecure);
+        assert_eq!(uri(issuer, loopback, Transport::Https), insecure("[::1]"));
         assert_eq!(uri(issuer, loopback, Transport::Loopback).unwrap(), loopback);
-        assert_eq!(uri(issuer, plain, Transport::Loopback), insecure);
+        assert_eq!(uri(issuer, plain, Transport::Loopback), insecure("k.example"));
         assert_eq!(uri(issuer, plain, Transport::PlainHttp).unwrap(), plain);
-        assert_eq!(uri(issuer, "/k", Transport::PlainHttp), Err(KeysError::InvalidUrl));
+        let relative = uri(issuer, "/k", Transport::PlainHttp);
+        assert!(matches!(relative, Err(KeysFault::InvalidUrl(_))), "{relative:?}");
         for issuer in ["https://a.example/", "https://A.example", "https://b.example", ""] {
             assert_eq!(
                 uri(issuer, https, Transport::PlainHttp),
-                Err(KeysError::IssuerMismatch),
+                Err(KeysFault::IssuerMismatch {
+                    expected: "https://a.example".into(),
+                    received: issuer.into()
+                }),
                 "{issuer}"
             );
         }
@@ -58,7 +75,7 @@ mod tests {
             r#"{"issuer":["https://a.example"],"jwks_uri":"https://k.example"}"#,
         ] {
             let rejected = jwks_uri(document.into(), "https://a.example", Transport::Https);
-            assert_eq!(rejected, Err(KeysError::Malformed), "{document}");
+            assert!(matches!(rejected, Err(KeysFault::Malformed(_))), "{document}");
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     auth::keys::{
         deadline::Deadline,
-        error::{KeysError, KeysUnavailable},
+        error::{KeysError, KeysFault, KeysUnavailable},
         key_set::Keys,
         store::{KeySnapshot, KeyStore},
     },
@@ -112,7 +112,7 @@ impl KeyFetcher {
     }
 
     pub(crate) fn unavailable(&self, now: Duration) -> KeysUnavailable {
-        let cause = self.state.lock().last_error;
+        let cause = self.state.lock().last_error.clone();
         KeysUnavailable { retry_after: self.next_fetch.remaining(now), cause }
     }
 
@@ -129,7 +129,8 @@ impl KeyFetcher {
             return match reason {
                 FetchReason::KeysAged => FetchDecision::Proceed,
                 FetchReason::NoKeys | FetchReason::NotVerified => {
-                    let (retry_after, cause) = (FIRST_RETRY_DELAY, Some(KeysError::Busy));
+                    let cause = Some(KeysFault::Busy.at(self.store.name()));
+                    let retry_after = FIRST_RETRY_DELAY;
                     FetchDecision::Unavailable(KeysUnavailable { retry_after, cause })
                 }
             };
@@ -154,7 +155,7 @@ impl KeyFetcher {
         };
         match reason {
             FetchReason::NoKeys if !self.is_due(now) => {
-                let cause = state.last_error;
+                let cause = state.last_error.clone();
                 let retry_after = self.next_fetch.remaining(now);
                 return FetchDecision::Unavailable(KeysUnavailable { retry_after, cause });
             }
@@ -248,7 +249,8 @@ impl KeyFetcher {
         let host = self.store.name();
         let stored = fetched.and_then(|keys| {
             let count = keys.count();
-            self.store.replace(keys, now).map(|changed| (count, changed))
+            let replaced = self.store.replace(keys, now).map_err(|fault| fault.at(host));
+            replaced.map(|changed| (count, changed))
         });
         let mut state = self.state.lock();
         match stored {
@@ -268,9 +270,9 @@ impl KeyFetcher {
             Err(reason) => {
                 state.failures = state.failures.saturating_add(1);
                 self.delay_next_fetch(state.failures, now);
-                let previous = state.last_error.replace(reason);
+                let previous = state.last_error.replace(reason.clone());
                 drop(state);
-                if previous != Some(reason) {
+                if previous.as_ref() != Some(&reason) {
                     if reason.is_bad_response() {
                         tracing::warn!(%host, %reason, "cannot use the fetched keys");
                     } else {
@@ -292,7 +294,7 @@ mod tests {
     /// A fetcher whose server is unreachable. It has keys of load 1 from time zero. They age after
     /// a minute.
     fn fetcher() -> Arc<KeyFetcher> {
-        let fetch = || Box::pin(async { Err(KeysError::Unreachable) }) as BoxFuture<_>;
+        let fetch = || Box::pin(async { Err(KeysFault::Unreachable(None).into()) }) as BoxFuture<_>;
         let bounds = FetchBounds {
             max_age: SECOND * 60,
             max_stale_age: SECOND * 3_600,
@@ -358,7 +360,7 @@ mod tests {
         assert!(matches!(request(FetchReason::KeysAged), FetchDecision::Proceed));
         for reason in [FetchReason::NoKeys, FetchReason::NotVerified] {
             let FetchDecision::Unavailable(unavailable) = request(reason) else { panic!() };
-            let (retry_after, cause) = (SECOND, Some(KeysError::Busy));
+            let (retry_after, cause) = (SECOND, Some(KeysFault::Busy.at("host")));
             assert_eq!(unavailable, KeysUnavailable { retry_after, cause });
         }
     }

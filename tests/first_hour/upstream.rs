@@ -1,0 +1,108 @@
+//! The address of the upstream and the connection to it.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{Empty, Full};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
+use tower_inference::{
+    client::HttpsClient,
+    hf::{HfTokenLayer, Origin, TokenSource},
+    model::Profile,
+    secret::Secret,
+    upstream::UpstreamLayer,
+};
+
+use crate::{leads_right, listen, warned_once};
+
+type Client = HttpsClient<Empty<Bytes>>;
+
+fn token() -> TokenSource {
+    TokenSource::value(Secret::new("hf_example")).unwrap()
+}
+
+fn get(uri: &str) -> Request<Empty<Bytes>> {
+    Request::get(uri).body(Empty::new()).unwrap()
+}
+
+#[test]
+fn the_base_url_has_no_scheme() {
+    for origin in ["router.huggingface.co", "tgi:8080", "router.huggingface.co/v1"] {
+        leads_right(Origin::new(origin).unwrap_err(), &["no scheme", "write https://"]);
+    }
+}
+
+#[tokio::test]
+async fn the_base_url_ends_in_a_version() {
+    for base in ["https://router.huggingface.co", "https://router.huggingface.co/v1"] {
+        let layer = HfTokenLayer::new(base.parse().unwrap(), token());
+        let client = service_fn(|request: Request<Empty<Bytes>>| async move {
+            let sent = Bytes::from(request.uri().to_string());
+            Ok::<_, Infallible>(Response::new(Full::new(sent)))
+        });
+        let response = layer.layer(client).oneshot(get("/v1/models")).await.unwrap();
+        let sent = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+        assert_eq!(sent, "https://router.huggingface.co/v1/models", "{base}");
+    }
+}
+
+#[test]
+fn the_base_url_is_the_url_of_a_route() {
+    let error = Origin::new("https://router.huggingface.co/v1/chat/completions").unwrap_err();
+    leads_right(error, &["ends in /chat/completions", "base URL"]);
+}
+
+#[tokio::test]
+async fn the_upstream_is_reached_without_tls() {
+    let error = Origin::new("http://tgi:8080").unwrap_err();
+    leads_right(error, &["plain http to tgi:8080", "use https", "Origin::dangerous_plain_http"]);
+    // The switch that is named is the only one. Nothing listens on the port.
+    let origin = Origin::dangerous_plain_http("http://0.0.0.0:9").unwrap();
+    let client: Client = HttpsClient::builder().build().unwrap();
+    let error = HfTokenLayer::new(origin, token()).layer(client).oneshot(get("/")).await;
+    let error = format!("{:?}", error.unwrap_err());
+    assert!(error.contains("Connection refused") && !error.contains("plain http"), "{error}");
+}
+
+#[tokio::test]
+async fn the_client_is_used_without_tls() {
+    listen();
+    let client: Client = HttpsClient::builder().build().unwrap();
+    let error = client.clone().oneshot(get("http://tgi:8080/v1/models")).await.unwrap_err();
+    let words = [
+        "plain http to tgi:8080",
+        "Origin::dangerous_plain_http",
+        "RemoteKeys::dangerous_plain_http",
+        "client::Builder::dangerous_plain_http",
+    ];
+    let of_main = format!("Error: {error:?}");
+    assert!(words.iter().all(|word| of_main.contains(word)), "{of_main}");
+    // Behind `UpstreamLayer` it is a 502 and a line of the log.
+    let service = ServiceBuilder::new().layer(UpstreamLayer::new()).service(client);
+    let response = service.oneshot(get("http://tgi:8080/v1/models")).await.unwrap();
+    assert_eq!(response.status(), 502);
+    warned_once(&words);
+}
+
+#[test]
+fn the_profile_is_looked_up_by_a_url() {
+    let openai = format!("{:?}", Profile::openai());
+    for text in ["api.openai.com", "https://api.openai.com/v1", "API.openai.com:443"] {
+        assert_eq!(format!("{:?}", Profile::from_host(text).unwrap()), openai, "{text}");
+    }
+    for other in ["https://api.openai.com@evil.example", "evil.example/api.openai.com", "", "://"] {
+        assert!(Profile::from_host(other).is_none(), "{other}");
+    }
+}
+
+#[test]
+fn the_roots_are_der() {
+    let build = |pem: &[u8]| {
+        HttpsClient::builder().root_certificates_pem(pem).build::<Empty<Bytes>>().unwrap_err()
+    };
+    leads_right(build(b"0\x82\x01\x0a\x02"), &["it is DER", "expected PEM"]);
+    let key = b"-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----\n";
+    leads_right(build(key), &["it is PEM: a private key", "BEGIN CERTIFICATE"]);
+    leads_right(build(b"roots.pem"), &["it is the path of a file"]);
+}
