@@ -75,13 +75,13 @@ where
                 return ResponseFuture::pass(self.inner.call(request), exchange);
             }
             Decision::WithoutIdentity => {
-                self.engine.warn_without_identity();
+                engine.warn_without_identity();
                 exchange.counters.count(CacheEvent::WithoutIdentity);
                 exchange.record(CacheOutcome::Bypass, CacheEvent::Bypass);
                 return ResponseFuture::pass(self.inner.call(request), exchange);
             }
             Decision::WithoutTenant => {
-                self.engine.warn_without_tenant();
+                engine.warn_without_tenant();
                 exchange.counters.count(CacheEvent::WithoutIdentity);
                 exchange.record(CacheOutcome::Bypass, CacheEvent::Bypass);
                 return ResponseFuture::pass(self.inner.call(request), exchange);
