@@ -236,7 +236,7 @@ async fn plain_http_is_for_this_machine_unless_allowed_by_name() {
 async fn the_permission_of_the_address_is_the_only_switch_for_plain_http() {
     let mut upstream =
         RawUpstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-    let client: Client = HttpsClient::builder().build().unwrap();
+    let client: Client = HttpsClient::builder().build_for().unwrap();
     let origin = format!("http://0.0.0.0:{}", upstream.address.port());
     let token = TokenSource::value(Secret::new("hf_example")).unwrap();
     let allowed = HfTokenLayer::new(Origin::dangerous_plain_http(&origin).unwrap(), token);

@@ -84,14 +84,14 @@ fn a_shared_secret_is_given_as_a_key() {
 
 #[test]
 fn the_issuer_has_no_scheme() {
-    let client = HttpsClient::builder().build::<Empty<Bytes>>().unwrap();
+    let client = HttpsClient::builder().build_for::<Empty<Bytes>>().unwrap();
     let error = RemoteKeys::discovery("issuer.example/t", client).build().unwrap_err();
     leads_right(error, &["no scheme", "write https://"]);
 }
 
 #[test]
 fn the_discovery_document_is_given_as_the_issuer() {
-    let client = HttpsClient::builder().build::<Empty<Bytes>>().unwrap();
+    let client = HttpsClient::builder().build_for::<Empty<Bytes>>().unwrap();
     let document = "https://issuer.example/.well-known/openid-configuration";
     let error = RemoteKeys::discovery(document, client).build().unwrap_err();
     leads_right(error, &["address of the discovery document", "before /.well-known"]);
@@ -99,7 +99,7 @@ fn the_discovery_document_is_given_as_the_issuer() {
 
 #[tokio::test]
 async fn the_issuer_is_reached_without_tls() {
-    let client = HttpsClient::builder().build::<Empty<Bytes>>().unwrap();
+    let client = HttpsClient::builder().build_for::<Empty<Bytes>>().unwrap();
     let remote = RemoteKeys::discovery("http://10.255.255.1:8080/realms/a", client);
     let error = remote.build().unwrap_err();
     leads_right(
@@ -112,7 +112,7 @@ async fn the_issuer_is_reached_without_tls() {
         ],
     );
     // The switch that is named is the only one. Nothing listens on the port.
-    let client = HttpsClient::builder().build::<Empty<Bytes>>().unwrap();
+    let client = HttpsClient::builder().build_for::<Empty<Bytes>>().unwrap();
     let remote = RemoteKeys::jwks("http://0.0.0.0:9/k", client).dangerous_plain_http();
     let error = remote.build().unwrap().refresh().await.unwrap_err();
     leads_right(error, &["http://0.0.0.0:9/k", "connection refused"]);
@@ -137,7 +137,7 @@ async fn discovery_names_another_issuer() {
 
 #[tokio::test]
 async fn the_identity_provider_is_not_running() {
-    let client = HttpsClient::builder().build::<Empty<Bytes>>().unwrap();
+    let client = HttpsClient::builder().build_for::<Empty<Bytes>>().unwrap();
     let keys = RemoteKeys::discovery("http://127.0.0.1:9", client).build().unwrap();
     let error = keys.refresh().await.unwrap_err();
     leads_right(error, &["http://127.0.0.1:9/.well-known", "cannot reach", "connection refused"]);

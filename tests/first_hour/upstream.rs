@@ -59,7 +59,7 @@ async fn the_upstream_is_reached_without_tls() {
     leads_right(error, &["plain http to tgi:8080", "use https", "Origin::dangerous_plain_http"]);
     // The switch that is named is the only one. Nothing listens on the port.
     let origin = Origin::dangerous_plain_http("http://0.0.0.0:9").unwrap();
-    let client: Client = HttpsClient::builder().build().unwrap();
+    let client: Client = HttpsClient::builder().build_for().unwrap();
     let error = HfTokenLayer::new(origin, token()).layer(client).oneshot(get("/")).await;
     let error = format!("{:?}", error.unwrap_err());
     assert!(error.contains("Connection refused") && !error.contains("plain http"), "{error}");
@@ -68,7 +68,7 @@ async fn the_upstream_is_reached_without_tls() {
 #[tokio::test]
 async fn the_client_is_used_without_tls() {
     listen();
-    let client: Client = HttpsClient::builder().build().unwrap();
+    let client: Client = HttpsClient::builder().build_for().unwrap();
     let error = client.clone().oneshot(get("http://tgi:8080/v1/models")).await.unwrap_err();
     let words = [
         "plain http to tgi:8080",
@@ -98,9 +98,7 @@ fn the_profile_is_looked_up_by_a_url() {
 
 #[test]
 fn the_roots_are_der() {
-    let build = |pem: &[u8]| {
-        HttpsClient::builder().root_certificates_pem(pem).build::<Empty<Bytes>>().unwrap_err()
-    };
+    let build = |pem: &[u8]| HttpsClient::builder().root_certificates_pem(pem).build().unwrap_err();
     leads_right(build(b"0\x82\x01\x0a\x02"), &["it is DER", "expected PEM"]);
     let key = b"-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----\n";
     leads_right(build(key), &["it is PEM: a private key", "BEGIN CERTIFICATE"]);
