@@ -77,17 +77,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let words: Arc<[_]> = Arc::new(["secret project"]);
     let blocked = layer_fn(move |inner| Blocked { inner, words: Arc::clone(&words) });
 
-    // The layers outside of yours are one stack, and those inside are another. The cache is inside:
-    // each hit passes your layer too.
+    // The cache is inside of your layer: each hit passes it too.
     let client = TestUpstream::new(TestResponse::chat("Hello from the script"));
-    let inside = Stack::new()
-        .cache(CacheLayer::new("upstream", Scope::by(|_| Some("all".to_owned()))))
-        .upstream(UpstreamLayer::new());
     let log = Sink::new(io::stderr())?;
-    let outside = Stack::new()
+    let gateway = Stack::new()
         .access_log(AccessLogLayer::json(log.clone()))
-        .payload(PayloadLayer::new().max_body_bytes(1 << 20));
-    let gateway = outside.layer(blocked.layer(inside.layer(client)));
+        .payload(PayloadLayer::new().max_body_bytes(1 << 20))
+        .before_cache(blocked)
+        .cache(CacheLayer::new("upstream", Scope::by(|_| Some("all".to_owned()))))
+        .upstream(UpstreamLayer::new())
+        .layer(client);
 
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(address).await?;

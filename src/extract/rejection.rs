@@ -9,11 +9,11 @@ use http::request::Parts;
 use crate::{
     body::ResponseBody,
     context::RequestContext,
+    error_debug::debug_as_message,
     rejection::{Rejection, RejectionFormat},
 };
 
 /// The rejection of a request by an extractor.
-#[derive(Debug)]
 pub struct ExtractRejection {
     response: Box<http::Response<ResponseBody<Body>>>,
 }
@@ -54,5 +54,7 @@ impl fmt::Display for ExtractRejection {
         f.write_str(self.rejection().map_or("the request was rejected", Rejection::detail))
     }
 }
+
+debug_as_message!(ExtractRejection);
 
 impl Error for ExtractRejection {}

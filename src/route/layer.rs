@@ -7,7 +7,7 @@ use super::{
     service::NameRoute,
     table::{Listed, Routes},
 };
-use crate::{model::Profile, rejection::RejectionFormat};
+use crate::{model::Profile, rejection::RejectionFormat, skip::Skip};
 
 /// A [`Layer`] that opens routes and names them. See the [module docs](super).
 #[derive(Clone, Debug)]
@@ -75,6 +75,12 @@ impl<S> Layer<S> for RouteLayer {
     type Service = NameRoute<S>;
 
     fn layer(&self, inner: S) -> NameRoute<S> {
-        NameRoute::from_parts(inner, Arc::clone(&self.routes), self.rejections)
+        NameRoute::from_parts(inner, Some(Arc::clone(&self.routes)), self.rejections)
+    }
+}
+
+impl<S> Skip<S> for RouteLayer {
+    fn skip(inner: S) -> NameRoute<S> {
+        NameRoute::from_parts(inner, None, RejectionFormat::Problem)
     }
 }

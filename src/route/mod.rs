@@ -18,8 +18,8 @@
 //!
 //! # Example
 //!
-//! One stack serves all routes. The layer is inside of the access log, so that the log has its
-//! rejections, and outside of all others.
+//! One stack serves all routes. [`Stack::route`](crate::stack::Stack::route) puts the layer inside of
+//! the access log, so that the log has its rejections, and outside of the layers that need the route.
 //!
 #![cfg_attr(all(feature = "schema", feature = "transform", feature = "upstream"), doc = "```")]
 #![cfg_attr(
@@ -50,12 +50,13 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! let profile = Profile::compatible();
-//! let stack = Stack::new()
+//! let gateway = Stack::new()
+//!     .route(RouteLayer::new(&profile))
 //!     .payload(PayloadLayer::by_route())
 //!     .schema(SchemaLayer::built_in(&BuiltInSchemas::new(profile.clone())))
 //!     .transform(TransformLayer::new().max_output_tokens(4096).binary_bodies())
-//!     .upstream(UpstreamLayer::new());
-//! let gateway = RouteLayer::new(&profile).layer(stack.layer(service_fn(client)));
+//!     .upstream(UpstreamLayer::new())
+//!     .layer(service_fn(client));
 //!
 //! let send = async |method: Method, path: &str, content_type: &str, body: &'static str| {
 //!     let request = Request::builder().method(method).uri(path).header("content-type", content_type);

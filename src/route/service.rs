@@ -15,12 +15,17 @@ use crate::{body::ResponseBody, context::RequestContext, rejection::RejectionFor
 #[derive(Clone, Debug)]
 pub struct NameRoute<S> {
     inner: S,
-    routes: Arc<Routes>,
+    // `None` when disabled.
+    routes: Option<Arc<Routes>>,
     format: RejectionFormat,
 }
 
 impl<S> NameRoute<S> {
-    pub(super) const fn from_parts(inner: S, routes: Arc<Routes>, format: RejectionFormat) -> Self {
+    pub(super) const fn from_parts(
+        inner: S,
+        routes: Option<Arc<Routes>>,
+        format: RejectionFormat,
+    ) -> Self {
         Self { inner, routes, format }
     }
 
@@ -40,8 +45,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let Some(routes) = &self.routes else {
+            return ResponseFuture::pass(self.inner.call(request));
+        };
         let context = RequestContext::ensure(request.extensions_mut());
-        match self.routes.find(request.method(), request.uri().path()) {
+        match routes.find(request.method(), request.uri().path()) {
             Ok(found) => {
                 context.set_route(found.name);
                 if let Some(mode) = found.body {

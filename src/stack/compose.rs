@@ -22,6 +22,7 @@ impl<
     H,
     K,
     O,
+    N,
     Inner,
     S1,
     S2,
@@ -39,7 +40,8 @@ impl<
     S14,
     S15,
     S16,
-> Layer<Inner> for Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
+    S17,
+> Layer<Inner> for Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
 where
     H: Layer<Inner, Service = S1>,
     U: UpstreamSlot + Layer<S1, Service = S2>,
@@ -53,11 +55,12 @@ where
     B: Layer<S9, Service = S10>,
     T: Layer<S10, Service = S11>,
     A: Layer<S11, Service = S12>,
-    P: Layer<S12, Service = S13>,
-    L: Layer<S13, Service = S14>,
-    R: Layer<S14, Service = S15>,
-    I: Layer<S15, Service = S16>,
-    O: Layer<S16>,
+    N: Layer<S12, Service = S13>,
+    P: Layer<S13, Service = S14>,
+    L: Layer<S14, Service = S15>,
+    R: Layer<S15, Service = S16>,
+    I: Layer<S16, Service = S17>,
+    O: Layer<S17>,
 {
     type Service = U::Whole<O::Service>;
 
@@ -74,6 +77,7 @@ where
         let service = self.payload.layer(service);
         let service = self.throttle.layer(service);
         let service = self.auth.layer(service);
+        let service = self.route.layer(service);
         let service = self.peer_throttle.layer(service);
         let service = self.access_log.layer(service);
         let service = self.request_id.layer(service);

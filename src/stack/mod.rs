@@ -11,6 +11,7 @@
 //! | request id | everything after it can be traced including rejections |
 //! | access log | sees the final status and the true end of each request |
 //! | throttle by address | floods and failed authentications |
+//! | route | unknown paths and methods are rejected, and inner layers know the route's name |
 //! | auth | nothing is read or parsed for unauthenticated clients |
 //! | throttle | cheap rejections before expensive work |
 //! | payload | the body is read once within bounds |

@@ -21,6 +21,7 @@ use crate::model_rules::ModelRulesLayer;
 use crate::payload::PayloadLayer;
 #[cfg(feature = "request-id")]
 use crate::request_id::RequestIdLayer;
+use crate::route::RouteLayer;
 #[cfg(feature = "schema")]
 use crate::schema::SchemaLayer;
 #[cfg(feature = "stalled-reader")]
@@ -55,6 +56,7 @@ pub struct Stack<
     HfToken = Unset,
     BeforeCache = Unset,
     Around = Unset,
+    Route = Unset,
 > {
     pub(super) stalled_reader: StalledReader,
     pub(super) request_id: RequestId,
@@ -73,6 +75,7 @@ pub struct Stack<
     pub(super) hf_token: HfToken,
     pub(super) before_cache: BeforeCache,
     pub(super) around: Around,
+    pub(super) route: Route,
 }
 
 impl Stack {
@@ -100,7 +103,7 @@ macro_rules! fill {
     ($stack:ident.$slot:ident = $layer:ident) => {
         fill!($stack $slot $layer: stalled_reader request_id access_log peer_throttle auth throttle
             payload schema transform model_rules guard cache token_budget upstream hf_token
-            before_cache around)
+            before_cache around route)
     };
     ($stack:ident $slot:ident $layer:ident: $($field:ident)*) => {
         Stack { $($field: pick!($slot $field $stack $layer)),* }
@@ -157,14 +160,17 @@ macro_rules! pick {
     (around around $stack:ident $layer:ident) => {
         $layer
     };
+    (route route $stack:ident $layer:ident) => {
+        $layer
+    };
     ($slot:ident $field:ident $stack:ident $layer:ident) => {
         $stack.$field
     };
 }
 
 /// The layers, outermost first. Each takes the layer or an `Option` of it.
-impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
-    Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
+impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
+    Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
 {
     /// Cuts off clients that stop reading.
     ///
@@ -174,7 +180,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
     pub fn stalled_reader(
         self,
         layer: impl Into<Option<StalledReaderLayer>>,
-    ) -> Stack<slot::Optional<StalledReaderLayer>, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
+    ) -> Stack<slot::Optional<StalledReaderLayer>, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     where
         I: slot::Vacant,
     {
@@ -187,7 +193,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
     pub fn request_id(
         self,
         layer: impl Into<Option<RequestIdLayer>>,
-    ) -> Stack<I, slot::Optional<RequestIdLayer>, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
+    ) -> Stack<I, slot::Optional<RequestIdLayer>, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     where
         R: slot::Vacant,
     {
@@ -200,7 +206,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
     pub fn access_log(
         self,
         layer: impl Into<Option<AccessLogLayer>>,
-    ) -> Stack<I, R, slot::Optional<AccessLogLayer>, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
+    ) -> Stack<I, R, slot::Optional<AccessLogLayer>, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     where
         L: slot::Vacant,
         H: super::scrub::HfTokenSlot,
@@ -215,11 +221,22 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
     pub fn peer_throttle(
         self,
         layer: impl Into<Option<ThrottleLayer>>,
-    ) -> Stack<I, R, L, slot::Optional<ThrottleLayer>, A, T, B, S, X, M, G, C, Q, U, H, K, O>
+    ) -> Stack<I, R, L, slot::Optional<ThrottleLayer>, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     where
         P: slot::Vacant,
     {
         fill!(optional self.peer_throttle = layer)
+    }
+
+    /// Opens the routes of inference and names them. Requests of other routes are rejected.
+    pub fn route(
+        self,
+        layer: impl Into<Option<RouteLayer>>,
+    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, slot::Optional<RouteLayer>>
+    where
+        N: slot::Vacant,
+    {
+        fill!(optional self.route = layer)
     }
 
     /// Authenticates each request. With `None` every client may call.
@@ -228,7 +245,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
     pub fn auth(
         self,
         layer: impl Into<Option<AuthLayer>>,
-    ) -> Stack<I, R, L, P, slot::Optional<AuthLayer>, T, B, S, X, M, G, C, Q, U, H, K, O>
+    ) -> Stack<I, R, L, P, slot::Optional<AuthLayer>, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     where
         A: slot::Vacant,
     {
@@ -241,7 +258,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
     pub fn throttle(
         self,
         layer: impl Into<Option<ThrottleLayer>>,
-    ) -> Stack<I, R, L, P, A, slot::Optional<ThrottleLayer>, B, S, X, M, G, C, Q, U, H, K, O>
+    ) -> Stack<I, R, L, P, A, slot::Optional<ThrottleLayer>, B, S, X, M, G, C, Q, U, H, K, O, N>
     where
         T: slot::Vacant,
     {
@@ -255,7 +272,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
     pub fn payload(
         self,
         layer: PayloadLayer,
-    ) -> Stack<I, R, L, P, A, T, PayloadLayer, S, X, M, G, C, Q, U, H, K, O>
+    ) -> Stack<I, R, L, P, A, T, PayloadLayer, S, X, M, G, C, Q, U, H, K, O, N>
     where
         B: OpenPayload,
     {
@@ -268,7 +285,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
     pub fn schema(
         self,
         layer: impl Into<Option<SchemaLayer>>,
-    ) -> Stack<I, R, L, P, A, T, B::Filled, slot::Optional<SchemaLayer>, X, M, G, C, Q, U, H, K, O>
+    ) -> Stack<I, R, L, P, A, T, B::Filled, slot::Optional<SchemaLayer>, X, M, G, C, Q, U, H, K, O, N>
     where
         S: slot::Vacant,
         B: PayloadSlot,
@@ -282,7 +299,26 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
     pub fn transform(
         self,
         layer: impl Into<Option<TransformLayer>>,
-    ) -> Stack<I, R, L, P, A, T, B::Filled, S, slot::Optional<TransformLayer>, M, G, C, Q, U, H, K, O>
+    ) -> Stack<
+        I,
+        R,
+        L,
+        P,
+        A,
+        T,
+        B::Filled,
+        S,
+        slot::Optional<TransformLayer>,
+        M,
+        G,
+        C,
+        Q,
+        U,
+        H,
+        K,
+        O,
+        N,
+    >
     where
         X: slot::Vacant,
         B: PayloadSlot,
@@ -314,6 +350,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
         H,
         K,
         O,
+        N,
     >
     where
         M: slot::Vacant,
@@ -331,7 +368,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
     pub fn before_cache<Own>(
         self,
         layer: Own,
-    ) -> Stack<I, R, L, P, A, T, B::Filled, S, X, M, G, C, Q, U, H, Own, O>
+    ) -> Stack<I, R, L, P, A, T, B::Filled, S, X, M, G, C, Q, U, H, Own, O, N>
     where
         K: slot::Vacant,
         B: PayloadSlot,
@@ -347,7 +384,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
     pub fn cache(
         self,
         layer: impl Into<Option<CacheLayer>>,
-    ) -> Stack<I, R, L, P, A, T, B::Filled, S, X, M, G, slot::Optional<CacheLayer>, Q, U, H, K, O>
+    ) -> Stack<I, R, L, P, A, T, B::Filled, S, X, M, G, slot::Optional<CacheLayer>, Q, U, H, K, O, N>
     where
         C: slot::Vacant,
         B: PayloadSlot,
@@ -379,6 +416,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
         H,
         K,
         O,
+        N,
     >
     where
         Q: slot::Vacant,
@@ -395,7 +433,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
     pub fn upstream(
         self,
         layer: UpstreamLayer,
-    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, UpstreamLayer, H, K, O>
+    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, UpstreamLayer, H, K, O, N>
     where
         U: slot::Vacant,
     {
@@ -410,7 +448,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
     pub fn hf_token(
         self,
         layer: impl Into<Option<HfTokenLayer>>,
-    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, slot::Optional<HfTokenLayer>, K, O>
+    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, slot::Optional<HfTokenLayer>, K, O, N>
     where
         H: slot::Vacant,
         L: super::scrub::AccessLogSlot,
@@ -430,7 +468,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O>
     pub fn around<Own>(
         self,
         layer: Own,
-    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, Own>
+    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, Own, N>
     where
         O: slot::Vacant,
     {

@@ -9,6 +9,8 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::error_debug::debug_as_message;
+
 /// The body of a [`TestResponse`](super::TestResponse) and of the responses of an issuer.
 #[derive(Debug, Default)]
 pub struct TestBody {
@@ -68,7 +70,7 @@ impl Body for TestBody {
 }
 
 /// A scripted fault of a [`TestUpstream`](super::TestUpstream).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum TestFault {
     /// The connection could not be made, as scripted by
@@ -86,5 +88,7 @@ impl fmt::Display for TestFault {
         })
     }
 }
+
+debug_as_message!(TestFault);
 
 impl Error for TestFault {}

@@ -252,14 +252,18 @@ async fn local_decisions_are_settled_locally() {
     }
     assert_eq!(store.redis_counts().unwrap().local, 10);
     server.begin();
+    // A slow machine may miss the decision timeout once more.
     let back = async {
-        while server.scripts() < 2 {
+        loop {
+            let state = layer.limit_state("global", &Subject::global()).await.unwrap();
+            if state.capacity == 100 {
+                break state;
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), back).await.expect("never there again");
-    let shared = layer.limit_state("global", &Subject::global()).await.unwrap();
-    assert_eq!((shared.capacity, shared.remaining), (100, 100));
+    let shared = tokio::time::timeout(Duration::from_secs(20), back).await.expect("never back");
+    assert_eq!(shared.remaining, 100);
     assert_eq!(store.redis_counts().unwrap().settled, 0, "nothing of it is the server's");
     assert!(server.keys().is_empty());
 }

@@ -7,6 +7,7 @@ use tower_inference::{
     auth::{AuthLayer, Jwt, KeySource},
     context::RequestContext,
     hf::{HfTokenLayer, TokenSource},
+    route::RouteLayer,
     secret::Secret,
     stalled_reader::StalledReaderLayer,
 };
@@ -37,6 +38,7 @@ fn layers() -> Layers {
         cache: CacheLayer::new("upstream", Scope::Shared),
         token_budget: TokenBudgetLayer::new(Limit::global(rate)),
         hf_token: HfTokenLayer::new("https://router.huggingface.co".parse().unwrap(), token),
+        route: RouteLayer::named("closed"),
     }
 }
 
@@ -52,6 +54,7 @@ struct Layers {
     cache: CacheLayer,
     token_budget: TokenBudgetLayer,
     hf_token: HfTokenLayer,
+    route: RouteLayer,
 }
 
 /// A stack that has each layer or not.
@@ -70,6 +73,7 @@ macro_rules! stack {
             cache,
             token_budget,
             hf_token,
+            route,
         } = layers();
         let has = |number: u32| which & (1 << number) != 0;
         Stack::new()
@@ -85,6 +89,7 @@ macro_rules! stack {
             .cache(has(9).then_some(cache))
             .token_budget(has(10).then_some(token_budget))
             .hf_token(has(11).then_some(hf_token))
+            .route(has(12).then_some(route))
     }};
 }
 
@@ -172,7 +177,7 @@ async fn absent_layers_change_nothing() {
 #[tokio::test]
 async fn a_present_layer_acts_whichever_others_are_absent() {
     let bare = outcome(stack!(0), request()).await;
-    for number in 1..12 {
+    for number in 1..13 {
         let one = outcome(stack!(1 << number), request()).await;
         assert_ne!(one, bare, "the layer of slot {number}");
     }

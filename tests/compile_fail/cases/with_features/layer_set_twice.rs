@@ -1,4 +1,4 @@
-//~ 15x error[E0277]: this layer is set twice in the `Stack`
+//~ 16x error[E0277]: this layer is set twice in the `Stack`
 //~ error[E0277]: the `PayloadLayer` is set twice in the `Stack`
 //~ its slot has a layer already: Optional<CacheLayer>
 use tower_inference::{payload::PayloadLayer, stack::Stack, upstream::UpstreamLayer};
@@ -16,6 +16,7 @@ fn main() {
     let _ = Stack::new().cache(None).cache(None);
     let _ = Stack::new().token_budget(None).token_budget(None);
     let _ = Stack::new().hf_token(None).hf_token(None);
+    let _ = Stack::new().route(None).route(None);
     let upstream = UpstreamLayer::new();
     let _ = Stack::new().upstream(upstream.clone()).upstream(upstream.clone());
     let _ = Stack::new().before_cache(upstream.clone()).before_cache(upstream.clone());
