@@ -18,6 +18,8 @@ pub(crate) struct TextTokens {
     accented: bool,
     // Whether a lone punctuation mark follows a space.
     after_space: bool,
+    // The parts of a token in a long run of white space that are not in the cost yet.
+    blank: Blank,
     last: u8,
     // The bits of an incomplete character, and the number of its missing bytes.
     partial: u32,
@@ -92,6 +94,32 @@ const LINES: Weight = (92, 120);
 const LINES_AFTER_MARKS: Weight = (48, 70);
 const SYMBOL: Weight = (48, 115);
 const PICTURE: Weight = (150, 260);
+
+/// White space beyond this length of a run is a token for each of the pieces below. Vocabularies have
+/// tokens of at most 128 spaces, 32 tabs, 32 line feeds and 4 pairs of carriage return and line feed. The
+/// lower bound is half of that.
+const LONG_BLANK: u32 = 32;
+
+/// The share of white space in a token: of 80 for the estimate, of 256 for the lower bound.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Blank {
+    least: u16,
+    estimate: u16,
+}
+
+impl Blank {
+    const fn of(byte: u8, last: u8) -> Self {
+        let (least, estimate) = match (byte, last) {
+            (b' ', b' ') => (1, 1),
+            (b'\t', b'\t') | (b'\n', _) => (4, 5),
+            (b'\r', b'\r') => (16, 40),
+            (b'\r', _) => (16, 20),
+            // A tab after a space, or a space after a tab.
+            _ => (16, 40),
+        };
+        Self { least, estimate }
+    }
+}
 
 impl Script {
     /// Returns the weight of a run of letters, and of each letter.
@@ -204,8 +232,8 @@ impl TextTokens {
             b'a'..=b'z' => self.letter(false),
             b'A'..=b'Z' => self.letter(true),
             b'0'..=b'9' => self.digit(),
-            b' ' | b'\t' => self.space(),
-            b'\n' | b'\r' => self.line(),
+            b' ' | b'\t' => self.space(byte),
+            b'\n' | b'\r' => self.line(byte),
             ..0x80 => self.mark(byte),
             0x80..0xc0 if self.missing > 0 => {
                 self.partial = (self.partial << 6) | u32::from(byte & 0x3f);
@@ -331,16 +359,39 @@ impl TextTokens {
         self.add(if mark == self.last { SAME_MARK } else { OTHER_MARK }, 1);
     }
 
-    fn space(&mut self) {
-        if self.extends(Run::Spaces) && self.length == 2 {
+    fn space(&mut self, byte: u8) {
+        if !self.extends(Run::Spaces) {
+            self.blank = Blank::default();
+        } else if self.length == 2 {
             self.add(SPACES, 1);
         }
+        self.grow_blank(byte);
     }
 
-    fn line(&mut self) {
+    fn line(&mut self, byte: u8) {
         let after_marks = matches!(self.run, Run::Marks | Run::Symbols);
         if !self.extends(Run::Lines) {
+            self.blank = Blank::default();
             self.add(if after_marks { LINES_AFTER_MARKS } else { LINES }, 1);
+        }
+        self.grow_blank(byte);
+    }
+
+    /// Adds white space to a long run.
+    const fn grow_blank(&mut self, byte: u8) {
+        if self.length <= LONG_BLANK {
+            return;
+        }
+        let more = Blank::of(byte, self.last);
+        self.blank.least = self.blank.least.saturating_add(more.least);
+        self.blank.estimate = self.blank.estimate.saturating_add(more.estimate);
+        if self.blank.least >= 256 {
+            self.blank.least = self.blank.least.saturating_sub(256);
+            self.add((100, 0), 1);
+        }
+        if self.blank.estimate >= 80 {
+            self.blank.estimate = self.blank.estimate.saturating_sub(80);
+            self.add((0, 100), 1);
         }
     }
 

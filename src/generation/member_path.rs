@@ -44,11 +44,14 @@ impl<'a> MemberPath<'a> {
         }
     }
 
-    /// Returns the JSON pointer. Names of the table need no escapes.
+    /// Returns the JSON pointer (RFC 6901).
     pub(super) fn pointer(&self) -> String {
         let parent = self.parent.map(Self::pointer).unwrap_or_default();
         match self.segment {
             Segment::Root => parent,
+            Segment::Member(name) if name.contains(['~', '/']) => {
+                format!("{parent}/{}", name.replace('~', "~0").replace('/', "~1"))
+            }
             Segment::Member(name) => format!("{parent}/{name}"),
             Segment::Element(index) => format!("{parent}/{index}"),
         }

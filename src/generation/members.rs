@@ -37,10 +37,45 @@ pub(super) struct OutputMembers {
     pub(super) miscounted: Option<String>,
     pub(super) prompts: u64,
     pub(super) instances: Option<u32>,
+    /// A request of another server may be inside.
+    pub(super) has_holder: bool,
+    // The pointer of a limit of zero, and what makes it legal.
+    zero: Option<(String, ZeroLimit)>,
     /// `parameters` is not an object.
     invalid_parameters: bool,
     /// `sampling_params` is not an object.
     invalid_sampling: bool,
+}
+
+/// The condition for a limit of zero, which then generates nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum ZeroLimit {
+    /// A completion with `echo` returns its prompt (OpenAI, vLLM).
+    Echo,
+    /// `n_predict` of llama.cpp (tools/server/README.md).
+    Completion,
+    /// SGLang scores its prompt (python/sglang/srt/sampling/sampling_params.py).
+    Sampling,
+}
+
+impl ZeroLimit {
+    fn of(at: &MemberPath<'_>, name: &str) -> Option<Self> {
+        match (at.depth(), at.name(), name) {
+            (0, _, "max_tokens") => Some(Self::Echo),
+            (0, _, "n_predict") => Some(Self::Completion),
+            (1, "sampling_params", "max_new_tokens") => Some(Self::Sampling),
+            _ => None,
+        }
+    }
+
+    fn is_legal(self, object: Node<'_>, forms: Forms) -> bool {
+        let echo = || object.get("echo").and_then(Node::as_bool) == Some(true);
+        match self {
+            Self::Echo => forms == Forms::of(Form::Completion) && echo(),
+            Self::Completion => forms == Forms::of(Form::Completion),
+            Self::Sampling => forms == Forms::of(Form::Sampling),
+        }
+    }
 }
 
 impl OutputMembers {
@@ -65,6 +100,8 @@ impl OutputMembers {
             miscounted: None,
             prompts: 1,
             instances: None,
+            has_holder: false,
+            zero: None,
             invalid_parameters: false,
             invalid_sampling: false,
         };
@@ -81,6 +118,7 @@ impl OutputMembers {
         for (name, value) in object.members() {
             let Some(KnownMember { name: known_name, role }) = known(&name) else { continue };
             let here = at.member(known_name);
+            self.has_holder |= at.is_request() && *role == MemberRole::Holder;
             let relevant = match role {
                 MemberRole::Limit | MemberRole::Count | MemberRole::Container => true,
                 MemberRole::Mark(_) | MemberRole::Inputs => at.is_request(),
@@ -102,6 +140,13 @@ impl OutputMembers {
                     self.limits.insert(form_limit(at, known_name));
                     if at.is_request() && *known_name == "max_completion_tokens" {
                         self.completion_limit = Some(value.index());
+                    }
+                    if let Some(zero) = ZeroLimit::of(at, known_name)
+                        && value.as_f64() == Some(0.0)
+                    {
+                        self.greatest = self.greatest.max(Some(0));
+                        self.zero = Some((here.pointer(), zero));
+                        continue;
                     }
                     match limit(value, &here, range)? {
                         Some(tokens) => self.greatest = self.greatest.max(Some(tokens)),
@@ -145,9 +190,29 @@ impl OutputMembers {
         Ok(())
     }
 
+    /// Rejects a limit of zero unless the form shows that it generates nothing. Rejects limits above the
+    /// range inside of the input of a task, whose form is unknown.
+    ///
     /// Rejects `parameters` that are not an object, because serde reads the elements of an array as the
     /// members of a struct.
-    pub(super) fn check(&self, forms: Forms, at: &MemberPath<'_>) -> Result<(), Rejection> {
+    pub(super) fn check(
+        &mut self,
+        object: Node<'_>,
+        forms: Forms,
+        at: &MemberPath<'_>,
+        range: &RangeInclusive<i64>,
+    ) -> Result<(), Rejection> {
+        if let Some((pointer, zero)) = self.zero.take()
+            && !zero.is_legal(object, forms)
+        {
+            return Err(below_minimum(pointer));
+        }
+        if forms.has(Form::Task)
+            && let Some(inputs) = object.get("inputs")
+        {
+            let greatest = check_unknown_form(inputs, &at.member("inputs"), range)?;
+            self.greatest = self.greatest.max(Some(greatest).filter(|tokens| *tokens > 0));
+        }
         let parameters = forms.has(Form::Generate) || forms.has(Form::Task);
         let invalid = if self.invalid_parameters && (parameters || forms.has(Form::Instances)) {
             "parameters"
@@ -160,8 +225,8 @@ impl OutputMembers {
     }
 }
 
-/// Rejects limits above the range anywhere in a body of an unknown form: in its objects, in objects that
-/// may contain requests or settings and in arrays of them.
+/// Rejects limits above the range anywhere in a body of an unknown form, because nobody knows which of
+/// its members is a request.
 ///
 /// Returns the greatest limit.
 pub(super) fn check_unknown_form(
@@ -169,43 +234,71 @@ pub(super) fn check_unknown_form(
     at: &MemberPath<'_>,
     range: &RangeInclusive<i64>,
 ) -> Result<u64, Rejection> {
+    check_unknown(value, at, range, true)
+}
+
+/// `is_place` says whether known APIs have a request or its settings here. Elsewhere a name of the table
+/// may mean something else, so only a number is a limit.
+fn check_unknown(
+    value: Node<'_>,
+    at: &MemberPath<'_>,
+    range: &RangeInclusive<i64>,
+    is_place: bool,
+) -> Result<u64, Rejection> {
     let mut greatest = 0;
     match value.kind() {
         Kind::Array => {
             for (index, element) in value.elements().enumerate() {
-                greatest = check_unknown_form(element, &at.element(index), range)?.max(greatest);
+                let tokens = check_unknown(element, &at.element(index), range, is_place)?;
+                greatest = tokens.max(greatest);
             }
         }
         Kind::Object => {
             for (name, value) in value.members() {
-                let Some(KnownMember { name: known_name, role }) = known(&name) else { continue };
-                let here = at.member(known_name);
-                match role {
-                    MemberRole::Limit | MemberRole::Container if *name != **known_name => {
-                        return Err(case_mismatch(&here));
+                let known = known(&name);
+                let here = at.member(known.map_or(&*name, |known| known.name));
+                let tokens = match known {
+                    Some(KnownMember { name: known_name, role }) if is_place => match role {
+                        MemberRole::Limit | MemberRole::Container if *name != **known_name => {
+                            return Err(case_mismatch(&here));
+                        }
+                        MemberRole::Limit if value.is_null() => 0,
+                        MemberRole::Limit => limit(value, &here, range)?
+                            .ok_or_else(|| above_maximum(&here, range))?,
+                        MemberRole::Count => 0,
+                        MemberRole::Container
+                        | MemberRole::Mark(_)
+                        | MemberRole::Inputs
+                        | MemberRole::Holder => check_unknown(value, &here, range, true)?,
+                    },
+                    Some(KnownMember { role: MemberRole::Limit, .. })
+                        if value.kind() == Kind::Number =>
+                    {
+                        match compare(value, range) {
+                            Some(Ordering::Equal) => rounded_up(value),
+                            Some(Ordering::Greater) => return Err(above_maximum(&here, range)),
+                            Some(Ordering::Less) if value.as_i64() == Some(-1) => {
+                                return Err(above_maximum(&here, range));
+                            }
+                            _ => 0,
+                        }
                     }
-                    MemberRole::Limit if value.is_null() => {}
-                    MemberRole::Limit => {
-                        let max = range.end();
-                        let tokens = limit(value, &here, range)?.ok_or_else(|| {
-                            let detail = format!("must be at most {max}");
-                            violation_at(here.pointer(), "maximum", detail)
-                        })?;
-                        greatest = tokens.max(greatest);
-                    }
-                    MemberRole::Count => {}
-                    MemberRole::Container
-                    | MemberRole::Mark(_)
-                    | MemberRole::Inputs
-                    | MemberRole::Holder => {
-                        greatest = check_unknown_form(value, &here, range)?.max(greatest);
-                    }
-                }
+                    _ => check_unknown(value, &here, range, false)?,
+                };
+                greatest = tokens.max(greatest);
             }
         }
         _ => {}
     }
     Ok(greatest)
+}
+
+fn above_maximum(at: &MemberPath<'_>, range: &RangeInclusive<i64>) -> Rejection {
+    violation_at(at.pointer(), "maximum", format!("must be at most {}", range.end()))
+}
+
+fn below_minimum(pointer: String) -> Rejection {
+    violation_at(pointer, "minimum", "must be at least 1")
 }
 
 /// Returns a limit within the range, rounded up. `None` when it is above the range.
@@ -219,7 +312,7 @@ fn limit(
         Some(Ordering::Greater) => Ok(None),
         // No limit, in llama.cpp (tools/server/README.md, `n_predict`) and Ollama.
         Some(Ordering::Less) if value.as_i64() == Some(-1) => Ok(None),
-        Some(Ordering::Less) => Err(violation_at(at.pointer(), "minimum", "must be at least 1")),
+        Some(Ordering::Less) => Err(below_minimum(at.pointer())),
         None => Err(violation_at(at.pointer(), "type", "must be a number")),
     }
 }

@@ -92,12 +92,14 @@ impl OutputTokens {
             let tokens = check_unknown_form(root, &MemberPath::ROOT, &self.range)?.max(self.tokens);
             return Ok(OutputBound { tokens, ..OutputBound::of(Forms::NONE) });
         }
-        let members = OutputMembers::of(root, &MemberPath::ROOT, &self.range)?;
+        let mut members = OutputMembers::of(root, &MemberPath::ROOT, &self.range)?;
         let forms = takes.forms(members.marks, members.has_parameters);
         let reads = forms == Forms::of(Form::Reads);
+        // TEI has no such members, so another server may read them.
+        let other = matches!(takes, Takes::Predict { .. }) && members.has_holder;
         let limited = members.greatest.is_some() || !members.excess.is_empty();
         // Another server than TEI may generate at TEI's route when a body limits its output.
-        let may_generate = takes.generates() && limited;
+        let may_generate = takes.generates() && (limited || other);
         if reads && !may_generate {
             return Ok(OutputBound { bounded: true, ..OutputBound::of(forms) });
         }
@@ -112,7 +114,7 @@ impl OutputTokens {
                 ..OutputBound::of(forms)
             });
         }
-        members.check(forms, &MemberPath::ROOT)?;
+        members.check(root, forms, &MemberPath::ROOT, &self.range)?;
         let instances = match members.instances.filter(|_| forms.has(Form::Instances)) {
             Some(instances) => self.instances(document.node(instances), takes)?,
             None => Instances::default(),
@@ -145,7 +147,7 @@ impl OutputTokens {
             let at = all.element(index);
             match instance.kind() {
                 Kind::Object => {
-                    let members = OutputMembers::of(instance, &at, &self.range)?;
+                    let mut members = OutputMembers::of(instance, &at, &self.range)?;
                     let forms = takes.forms(members.marks, true).without(Form::Instances);
                     if forms == Forms::of(Form::Reads) {
                         continue;
@@ -155,7 +157,7 @@ impl OutputTokens {
                             check_unknown_form(instance, &at, &self.range)?.max(self.tokens);
                         found.unknown = found.unknown.saturating_add(greatest);
                     } else {
-                        members.check(forms, &at)?;
+                        members.check(instance, forms, &at, &self.range)?;
                         found.objects.push(GeneratingObject {
                             index: instance.index(),
                             members,
@@ -280,8 +282,7 @@ fn is_relevant(name: &str, whole: bool) -> bool {
         | MemberRole::Limit
         | MemberRole::Count
         | MemberRole::Container => true,
-        MemberRole::Mark(_) | MemberRole::Inputs => whole,
-        MemberRole::Holder => false,
+        MemberRole::Mark(_) | MemberRole::Inputs | MemberRole::Holder => whole,
     })
 }
 

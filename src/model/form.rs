@@ -95,9 +95,10 @@ impl Takes {
                 let forms = marks.among(SAMPLED);
                 if forms.is_empty() { Forms::of(Form::Generate) } else { forms }
             }
-            // TEI's classification, unless a member is of another form.
-            Self::Predict { .. }
+            // TEI's classification of `inputs`, unless a member is of another form.
+            Self::Predict { generates }
                 if !has_parameters
+                    && (!marks.is_empty() || !generates)
                     && marks.without(Form::Generate).without(Form::Task).is_empty() =>
             {
                 Forms::of(Form::Reads)

@@ -110,6 +110,7 @@
 //! | an event of TGI with a `token` | its text as at least one token |
 //! | an event of an unknown form | one token for each four bytes |
 //! | a JSON document or line | members with these names except `partial_json` and `name`; `generated_text`; a `response` or `delta` that is a string |
+//! | `input`, `arguments` or `args` below the root of a document | the string; the names, strings and numbers of an object |
 //!
 //! # How a stream ends
 //!

@@ -108,8 +108,9 @@ impl TokenBudgetLayer {
     ///
     /// Other text costs a quarter of its bytes if that is more. A body that claims to be JSON or
     /// begins like JSON is still rejected if it is invalid or streamed. An image in a chat is
-    /// estimated at 1,000 tokens. If the upstream reports usage, it is charged up to four times the
-    /// cost. Zero makes such requests free.
+    /// estimated at 1,000 tokens. If the upstream reports usage, the usage is charged. Its prompt is
+    /// bounded for text by the bytes. Zero makes such requests free unless usage is reported, which is
+    /// then charged up to 256 tokens.
     #[must_use]
     pub fn flat_cost(mut self, tokens: u64) -> Self {
         self.settings().estimator.set_flat_cost(tokens);

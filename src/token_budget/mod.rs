@@ -59,16 +59,16 @@
 //! | text | an estimate by words, numbers, marks and letters of each script, or the count of the [tokenizer](TokenBudgetLayer::tokenizer) |
 //! | message in `messages` | 4 for the chat template |
 //! | picture, sound, video, document or other base64 | 1,000 |
-//! | number, such as a token id | 1 |
+//! | number, such as a token id | 1; as text beyond 24 bytes |
 //! | row of `input_embeds` | 1 |
-//! | name of a member with more than 64 bytes | as text |
+//! | name of a member with more than 64 bytes, or in an object that is written into the prompt | as text |
 //!
 //! [`estimates`](crate::estimates) compares the estimate with eight tokenizers.
 //!
 //! | member of the body | text |
 //! |---|---|
 //! | `model`, `user`, `stop`, `metadata`, `stream_options`, `options`, `logit_bias`, `allowed_token_ids`, `tool_choice`, `sampling_params` | none |
-//! | `tools`, `functions`, `response_format` and other schemas | the schema as it is written |
+//! | schemas, tools, arguments of tools and `documents`, at any depth | the object as it is written |
 //! | all others | all strings |
 //!
 //! The output depends on the form of the request. The path and the body determine the form
@@ -83,7 +83,13 @@
 //! | several of these, otherwise | the greatest |
 //! | unknown, or an object in `inputs` | as for text; the prompt is at least a quarter of the body's bytes without the base64 of media |
 //!
+//! `/predict` reads `inputs` as TEI does and generates nothing. Without `inputs`, or with an `input`,
+//! `data` or `request` beside it, its form is unknown.
+//!
 //! The output limit is the greatest limit in the body and the query under the name of any known API.
+//! In an unknown form and in an object in `inputs`, a limit at any depth counts. A limit of zero
+//! generates nothing where the form is certain: `max_tokens` of a completion with `echo`, `n_predict`
+//! of a completion and SGLang's `sampling_params.max_new_tokens`.
 //! If the body of a text request has none, the layer writes the
 //! [default](TokenBudgetLayer::default_output_limit) into it. It writes nothing into an unknown form.
 //!
@@ -95,7 +101,7 @@
 //! |---|---|
 //! | costs more than the capacity of a budget (the burst of a rate or the limit of a quota) | 400 `exceeds-limit` |
 //! | costs more than the permits that remain | 429 `throttled` or `quota-exceeded` |
-//! | has an output limit in the body that is not a number or below 1 (-1 means no limit and passes) | 422 `invalid-payload` |
+//! | has an output limit in the body that is not a number or below 1 (-1 means no limit and passes; zero passes as above) | 422 `invalid-payload` |
 //! | has such a limit in the query | 400 `invalid-parameters` |
 //! | has a streamed body | 415, or a [flat cost](TokenBudgetLayer::flat_cost) |
 //! | has a body that is not JSON | 400, or a [flat cost](TokenBudgetLayer::flat_cost) |
@@ -110,10 +116,11 @@
 //!
 //! | response | prompt | output |
 //! |---|---|---|
-//! | complete, with usage | as reported | as reported; the estimate of its text if zero or missing |
+//! | complete, with usage | as reported; the estimate if zero or missing | as reported; the estimate of its text if zero or missing |
 //! | event stream that was cut, dropped or has no usage | the estimate, or the usage so far if that is more | the estimate of its text, or the usage so far if that is more |
 //! | other, without usage or with a content coding | the estimate | the estimate of its text, or a quarter of its bytes |
 //! | pictures or sound without usage | the estimate | the reserved output |
+//! | to a request in the background (`background`, `deferred`), unless it is complete and reports output | at least the estimate | at least the reserved output |
 //! | 4xx, 503 | none | none |
 //! | 500, 502, 504, other 5xx | the estimate | none |
 //! | none: an error, a panic, a client that left before the head | the estimate | none |
@@ -126,8 +133,11 @@
 //!
 //! | count | bound |
 //! |---|---|
-//! | prompt, at most | 256, and a token for each byte of the body, or 4,000 for each medium and 16 for each message if that is more |
-//! | prompt with input that the body only names: ids, addresses, tools that the upstream runs | none |
+//! | prompt, at most | 256, and a token for each byte of the body, or of its texts and 16 for each message if that is more |
+//! | prompt with a picture, sound, video or document, and a binary body | none |
+//! | prompt with input that the body only names: ids, addresses, searches, tools that the upstream runs | none |
+//! | prompt with a `chat_template` | none |
+//! | pictures or sound that are generated | none |
 //! | output with reasoning, at most | the output limit that was reserved |
 //! | prompt and output where nothing is generated, at most | the bound of the prompt |
 //! | output, at least | the tokens that the delivered text has with any tokenizer |
@@ -135,6 +145,9 @@
 //! The last bound is about 0.9 of the true count for English and code. It is lower for texts of many
 //! rare words. It applies to prompt and output together for completions because a completion may repeat
 //! its prompt. The [`tap`](crate::tap) module lists the members that are text.
+//!
+//! A medium is compressed, so its bytes do not bound its tokens. A model that searches by itself (Groq's
+//! compound, OpenAI's search previews, Perplexity's sonar, `:online` of OpenRouter) is known by its name.
 //!
 //! Tokens beyond the reservation are debt. Later requests wait until it is paid. It is at most one
 //! window's limit.
@@ -163,6 +176,11 @@
 //!   to twice as many tokens. The settlement uses the upstream's count.
 //! - A text that a response quotes in a member for text may be charged as the model's own.
 //! - A stream that is cut is charged by an estimate. So is an upstream that reports no usage.
+//! - A client that leaves before the head is charged the prompt alone, and so is a 504 of this crate.
+//!   vLLM, TGI and llama.cpp stop then. A hosted provider may generate on and bill an output that
+//!   nobody received. A rate limit bounds such requests. The whole reservation would instead charge
+//!   each honest client whose own timeout ends first.
+//! - An output in the background is not settled later, when the client fetches it.
 //! - A stream of OpenAI's responses reports its usage in its last event.
 
 mod body;

@@ -186,7 +186,22 @@ impl OpenReservation {
             ResponseKind::Stream => self.streamed(),
             ResponseKind::Whole => self.whole(),
         };
+        let (prompt, output) = if self.response != ResponseKind::NotComputed && self.goes_on() {
+            (prompt.max(self.estimate.prompt), output.max(self.estimate.output))
+        } else {
+            (prompt, output)
+        };
         (prompt.saturating_add(retries), output)
+    }
+
+    /// Returns whether the upstream generates on in the background, with an output that no response of
+    /// this request counts.
+    fn goes_on(&self) -> bool {
+        let usage = self.context.usage();
+        let counted = usage.and_then(|usage| usage.completion_tokens).is_some_and(|count| count > 0);
+        let ended = self.response == ResponseKind::Whole
+            || self.context.stream_end() == Some(StreamEnd::Done);
+        self.estimate.in_background && !(counted && ended)
     }
 
     fn streamed(&self) -> (u64, u64) {
@@ -223,8 +238,8 @@ impl OpenReservation {
             _ => self.bytes.div_ceil(4),
         };
         // A completion may repeat its prompt.
-        let prompt = self.context.usage().and_then(|usage| usage.prompt_tokens);
-        let repeated = prompt.unwrap_or(self.estimate.prompt);
+        let usage = self.context.usage().unwrap_or_default();
+        let repeated = self.counted(usage.prompt_tokens).unwrap_or(self.estimate.prompt);
         let least = self.context.least_generated_tokens().saturating_sub(repeated);
         if self.context.usage().is_some() {
             self.reported(guess, least)
@@ -236,17 +251,28 @@ impl OpenReservation {
     /// Returns the upstream's own count. `guess` is the output if the upstream reports none.
     fn reported(&self, guess: u64, least: u64) -> (u64, u64) {
         let usage = self.context.usage().unwrap_or_default();
-        let total = usage.total_tokens;
+        let total = self.counted(usage.total_tokens);
         let without = |known: Option<u64>| Some(total?.saturating_sub(known?));
-        let prompt = usage
-            .prompt_tokens
-            .or_else(|| without(usage.completion_tokens))
-            .unwrap_or_else(|| self.estimate.prompt.min(total.unwrap_or(u64::MAX)));
+        let prompt = self
+            .counted(usage.prompt_tokens)
+            .or_else(|| self.counted(without(usage.completion_tokens)))
+            .unwrap_or_else(|| match (usage.prompt_tokens, usage.completion_tokens) {
+                (None, None) => self.estimate.prompt.min(total.unwrap_or(u64::MAX)),
+                _ => self.estimate.prompt,
+            });
         let output =
             usage.completion_tokens.or_else(|| without(Some(prompt))).filter(|tokens| *tokens > 0);
         let generates_nothing = self.estimate.output == 0;
         let output = output.unwrap_or(if generates_nothing { 0 } else { guess });
         self.within_bounds(prompt, output, least)
+    }
+
+    /// Returns a reported count of the prompt. Zero is no count of a prompt that is not empty.
+    const fn counted(&self, tokens: Option<u64>) -> Option<u64> {
+        match tokens {
+            Some(0) if self.estimate.prompt > 0 => None,
+            tokens => tokens,
+        }
     }
 
     /// Bounds a count by what the prompt and the output limit can have taken, and by the text that was
@@ -263,10 +289,13 @@ impl OpenReservation {
     }
 
     /// Returns the output limit. Without a limit that the upstream enforces, it is a token for each
-    /// byte.
+    /// byte. A picture has as many tokens as its size and quality ask for.
     fn max_output(&self) -> u64 {
-        let Estimate { output, bounded, .. } = self.estimate;
-        if bounded { output } else { output.max(self.bytes) }
+        match self.estimate {
+            Estimate { is_media: true, .. } => u64::MAX,
+            Estimate { bounded: true, output, .. } => output,
+            Estimate { output, .. } => output.max(self.bytes),
+        }
     }
 }
 

@@ -218,12 +218,16 @@ impl TransformLayer {
     /// A chat's `max_completion_tokens` is renamed to `max_tokens` when the profile's name is that one.
     /// Older servers ignore the newer name, and TGI rejects both at once.
     ///
+    /// The limit holds for each completion: `n` of them may have `n` times as many tokens. A limit of zero
+    /// passes where it generates nothing for certain: `max_tokens` of a completion with `echo`,
+    /// `n_predict` of a completion and SGLang's `sampling_params.max_new_tokens`.
+    ///
     /// A limit of -1 means no limit to llama.cpp and Ollama, so it is lowered to `max` as well. Rejected
     /// with 422 `invalid-payload` are any other limit below 1, a limit that is not a number, a body that is not an object, `parameters` that are not an
     /// object and more than 128 `instances`.
     ///
     /// A body of an unknown form is not edited. It is rejected when it has a known output limit above
-    /// `max`. Without one the upstream's own default applies. A limit in the query above `max` is
+    /// `max` at any depth. Without one the upstream's own default applies. A limit in the query above `max` is
     /// rejected with 400 `invalid-parameters`.
     ///
     /// Routes that generate no text, such as `/embeddings` and `/rerank`, pass unchanged. So does a body

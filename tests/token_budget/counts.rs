@@ -31,7 +31,7 @@ async fn estimate(text: &str) -> u64 {
 async fn floor(text: &str) -> u64 {
     let told = serde_json::json!({
         "choices": [{"message": {"content": text}}],
-        "usage": {"prompt_tokens": 0, "completion_tokens": 1},
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1},
     });
     let body = r#"{"messages":[{"content":"x"}],"max_tokens":100000}"#;
     let answer = Answer::json(told.to_string());

@@ -123,3 +123,83 @@ async fn arguments_and_token_events_have_a_lower_bound() {
     let charged = Budget::plenty().charge(post("/generate_stream", generate), stream).await;
     assert_eq!(charged, 1 + 300);
 }
+
+/// The arguments of a tool are output in every shape, also beside a text.
+#[tokio::test]
+async fn arguments_in_an_object_are_delivered_text() {
+    let text = "word ".repeat(5_000);
+    let names: Vec<_> = (0..5_000).map(|name| format!(r#""name_{name}":{name}"#)).collect();
+    let objects = [
+        format!(r#"{{"a":"{text}"}}"#),
+        format!(r#"{{"a":{{"b":{{"c":{{"d":["{text}"]}}}}}}}}"#),
+        format!("{{{}}}", names.join(",")),
+    ];
+    let rows = [
+        // docs.anthropic.com/en/docs/agents-and-tools/tool-use
+        (
+            "/v1/messages",
+            r#"{"type":"message","content":[{"type":"text","text":"x"},{"type":"tool_use","id":"t","name":"n","input":@}]U}"#,
+        ),
+        (
+            "/v1/messages",
+            r#"{"type":"message","content":[{"type":"tool_use","id":"t","name":"n","input":@}]U}"#,
+        ),
+        // github.com/ollama/ollama docs/api.md
+        (
+            "/v1/chat/completions",
+            r#"{"message":{"content":"x","tool_calls":[{"function":{"name":"n","arguments":@}}]}U}"#,
+        ),
+        // ai.google.dev/api/generate-content
+        (
+            "/v1/chat/completions",
+            r#"{"candidates":[{"content":{"parts":[{"text":"x"},{"functionCall":{"name":"n","args":@}}]}}]U}"#,
+        ),
+        // platform.openai.com/docs/guides/function-calling: a custom tool takes a text.
+        (
+            "/v1/responses",
+            r#"{"status":"completed","output":[{"type":"custom_tool_call","input":"T"}]U}"#,
+        ),
+    ];
+    let budget = Budget::plenty();
+    for (path, row) in rows {
+        for object in &objects {
+            let asking = || {
+                post(path, r#"{"messages":[],"input":"x","max_tokens":90000,"max_output_tokens":90000}"#)
+            };
+            let whole = row.replace('@', object).replace('T', &text);
+            let charged = budget.charge(asking(), Answer::json(whole.replace('U', ""))).await;
+            assert!(charged > 5_500, "{row}: {charged}");
+            let told = r#","usage":{"prompt_tokens":1,"completion_tokens":1}"#;
+            let least = budget.charge(asking(), Answer::json(whole.replace('U', told))).await;
+            assert!((4_500..=charged).contains(&least), "{row}: {least} of {charged}");
+        }
+    }
+    // The input of the request, which Replicate repeats: replicate.com/docs/reference/http
+    let repeated = format!(r#"{{"status":"succeeded","input":{},"output":"x"}}"#, objects[0]);
+    let asking = post("/v1/chat/completions", r#"{"messages":[],"max_tokens":9000}"#);
+    let told = repeated.replace("}}", r#"},"usage":{"prompt_tokens":1,"completion_tokens":1}}"#);
+    assert!(budget.charge(asking, Answer::json(told)).await < 9_000);
+}
+
+/// Runs of white space, by their true count in `o200k`.
+#[tokio::test]
+async fn long_runs_of_white_space_cost_tokens() {
+    let budget = Budget::plenty();
+    for (unit, of_o200k) in [(" ", 157), ("\t", 1_250), ("\n", 1_250), ("\r\n", 2_500), ("\t ", 9_999)] {
+        let text = unit.repeat(20_000 / unit.len());
+        for size in [1, 7, 20_000] {
+            let events = stream(&text, size, "content");
+            let cut = events.split("data: {\"choices\":[],").next().unwrap().to_owned();
+            let charged = budget.charge(asking_for_a_stream(), Answer::stream(cut)).await;
+            let share = charged * 100 / of_o200k;
+            assert!((45..=200).contains(&share), "{unit:?} by {size}: {charged} of {of_o200k}");
+            let told = budget.charge(asking_for_a_stream(), Answer::stream(events)).await;
+            let share = told * 100 / of_o200k;
+            assert!((12..=100).contains(&share), "{unit:?} by {size}: {told} of {of_o200k}");
+        }
+        let prompt = serde_json::json!({"prompt": text, "max_tokens": 1}).to_string();
+        let failed = Answer::json("{}").status(500);
+        let reserved = budget.charge(post("/v1/completions", prompt), failed).await;
+        assert!(reserved * 100 / of_o200k >= 45, "{unit:?}: {reserved} of {of_o200k}");
+    }
+}

@@ -132,6 +132,74 @@ async fn a_prompt_that_the_upstream_extends_is_charged_as_reported() {
             "/v1/chat/completions",
             r#"{"messages":[{"role":"user","content":[{"type":"document_url","document_url":"https://x/a.pdf"}]}]}"#,
         ),
+        // platform.openai.com/docs/api-reference/responses/create: the type of a reference may be missing
+        // or null, and an item of a tool needs its id alone.
+        ("/v1/responses", r#"{"input":[{"id":"msg_1"}]}"#),
+        ("/v1/responses", r#"{"input":[{"id":"msg_1","type":null}]}"#),
+        ("/v1/responses", r#"{"input":[{"id":"rs_1","type":"reasoning","summary":[]}]}"#),
+        ("/v1/responses", r#"{"input":[{"id":"ig_1","type":"image_generation_call"}]}"#),
+        ("/v1/responses", r#"{"input":[{"id":"ws_1","type":"web_search_call","status":"completed"}]}"#),
+        // learn.microsoft.com/azure/ai-services/openai/references/on-your-data
+        ("/v1/chat/completions", r#"{"messages":[],"data_sources":[{"type":"azure_search"}]}"#),
+        ("/v1/chat/completions", r#"{"messages":[],"dataSources":[{"type":"AzureCognitiveSearch"}]}"#),
+        // docs.litellm.ai/docs/providers: what is not in the schema is passed on.
+        ("/v1/chat/completions", r#"{"messages":[],"extra_body":{"data_sources":[{}]}}"#),
+        // docs.x.ai/docs/guides/live-search
+        ("/v1/chat/completions", r#"{"messages":[],"search_parameters":{"mode":"on"}}"#),
+        // openrouter.ai/docs/features/web-search, presets
+        ("/v1/chat/completions", r#"{"messages":[],"plugins":[{"id":"web"}]}"#),
+        ("/v1/chat/completions", r#"{"messages":[],"model":"openai/gpt-4o:online"}"#),
+        ("/v1/chat/completions", r#"{"messages":[],"preset":"support"}"#),
+        // alibabacloud.com/help/en/model-studio/web-search
+        ("/v1/chat/completions", r#"{"messages":[],"enable_search":true}"#),
+        ("/v1/chat/completions", r#"{"messages":[],"search_options":{"forced_search":true}}"#),
+        // docs.cohere.com/v1/reference/chat
+        ("/v1/chat/completions", r#"{"messages":[],"connectors":[{"id":"web-search"}]}"#),
+        ("/v1/chat/completions", r#"{"messages":[],"conversation_id":"c"}"#),
+        // docs.mistral.ai/api, agents
+        ("/v1/chat/completions", r#"{"messages":[],"agent_id":"ag_1"}"#),
+        // console.groq.com/docs/compound
+        ("/v1/chat/completions", r#"{"messages":[],"model":"groq/compound-mini"}"#),
+        ("/v1/chat/completions", r#"{"messages":[],"search_settings":{"country":"pt"}}"#),
+        ("/v1/chat/completions", r#"{"messages":[],"compound_custom":{"tools":{}}}"#),
+        // platform.openai.com/docs/guides/tools-web-search
+        ("/v1/chat/completions", r#"{"messages":[],"model":"gpt-4o-search-preview"}"#),
+        // docs.perplexity.ai
+        ("/v1/chat/completions", r#"{"messages":[],"model":"perplexity/sonar-pro"}"#),
+        // docs.anthropic.com/en/docs/agents-and-tools/agent-skills
+        ("/v1/messages", r#"{"messages":[],"container":{"skills":[{"skill_id":"pptx"}]}}"#),
+        // docs.sglang.ai: a session goes on from its earlier requests.
+        (
+            "/generate",
+            r#"{"text":"x","sampling_params":{"max_new_tokens":5},"session_params":{"id":"s","rid":"r"}}"#,
+        ),
+        // docs.vllm.ai/en/latest/features/multimodal_inputs.html, cached by a key
+        (
+            "/v1/chat/completions",
+            r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":null,"uuid":"a"}]}]}"#,
+        ),
+        (
+            "/v1/chat/completions",
+            r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{},"uuid":"a"}]}]}"#,
+        ),
+        // docs.vllm.ai/en/latest/serving/openai_compatible_server.html
+        (
+            "/v1/chat/completions",
+            r#"{"messages":[],"chat_template":"{% for i in range(90000) %}word {% endfor %}"}"#,
+        ),
+        // Media are compressed. docs.anthropic.com/en/docs/build-with-claude/pdf-support
+        (
+            "/v1/messages",
+            r#"{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"JVBERi0="}}]}]}"#,
+        ),
+        (
+            "/v1/chat/completions",
+            r#"{"messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBERi0="}}]}]}"#,
+        ),
+        (
+            "/v1/chat/completions",
+            r#"{"messages":[{"role":"user","content":[{"type":"video_url","video_url":{"url":"data:video/mp4;base64,AAAAIGZ0eXA="}}]}]}"#,
+        ),
     ];
     for (path, body) in rows {
         assert_eq!(told(path, body).await, TOLD + 1, "{body}");
@@ -152,6 +220,14 @@ async fn a_prompt_that_the_upstream_extends_is_charged_as_reported() {
             r#"{"messages":[],"tools":[{"name":"f","input_schema":{}}],"mcp_servers":[]}"#,
         ),
         ("/v1/completions", r#"{"prompt":"file_id"}"#),
+        ("/v1/chat/completions", r#"{"messages":[],"enable_search":false,"plugins":[],"agent_id":""}"#),
+        ("/v1/chat/completions", r#"{"messages":[{"role":"user","content":"groq/compound"}]}"#),
+        ("/v1/responses", r#"{"input":[{"id":"msg_1","role":"user","content":"x"}]}"#),
+        ("/v1/responses", r#"{"input":[{"id":"f","type":"function_call","arguments":"{}"}]}"#),
+        (
+            "/v1/messages",
+            r#"{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"text","data":"x"}}]}]}"#,
+        ),
     ];
     for (path, body) in bounded {
         let most = body.len() as u64 + 256 + 1;
@@ -273,4 +349,143 @@ async fn media_of_all_types_are_no_text() {
         let most = least + if least < 1_000 { 0 } else { 100 };
         assert!((least..=most).contains(&prompt), "{row}: {prompt}");
     }
+}
+
+/// A server writes these into the prompt as they are, with the names and numbers in them.
+#[tokio::test]
+async fn schemas_and_documents_count_as_they_are_written() {
+    let names: Vec<_> =
+        (0..300).map(|name| format!(r#""customer_billing_address_{name}":{{"type":"string"}}"#)).collect();
+    let schema = format!(r#"{{"type":"object","properties":{{{}}}}}"#, names.join(","));
+    let rows = [
+        // platform.openai.com/docs/guides/structured-outputs, tools-connectors-mcp
+        ("/v1/responses", r#"{"input":"x","text":{"format":{"type":"json_schema","schema":@}}}"#),
+        (
+            "/v1/responses",
+            r#"{"input":[{"type":"mcp_list_tools","id":"m","tools":[{"name":"f","input_schema":@}]}]}"#,
+        ),
+        (
+            "/v1/chat/completions",
+            r#"{"messages":[],"response_format":{"type":"json_schema","json_schema":{"schema":@}}}"#,
+        ),
+        // docs.anthropic.com/en/docs/build-with-claude/structured-outputs
+        (
+            "/v1/messages",
+            r#"{"messages":[],"output_config":{"format":{"type":"json_schema","schema":@}}}"#,
+        ),
+        ("/v1/messages", r#"{"messages":[],"output_format":{"type":"json_schema","schema":@}}"#),
+        // docs.vllm.ai: documents, structured_outputs; github.com/ollama/ollama docs/api.md: format
+        ("/v1/chat/completions", r#"{"messages":[],"documents":[@]}"#),
+        ("/v1/chat/completions", r#"{"messages":[],"structured_outputs":{"json":@}}"#),
+        ("/v1/chat/completions", r#"{"messages":[],"format":@}"#),
+        // Beside a picture and beside an escape.
+        (
+            "/v1/chat/completions",
+            r#"{"messages":[],"documents":[@,{"image":"data:image/png;base64,iVBORw0KGgo="}]}"#,
+        ),
+        ("/v1/chat/completions", r#"{"messages":[],"documents":[@,{"text":"\u4e2d"}]}"#),
+    ];
+    for (path, row) in rows {
+        let tokens = reserved(path, &row.replace('@', &schema)).await;
+        assert!((1_800..6_500).contains(&tokens), "{row}: {tokens}");
+    }
+    let digits = "1".repeat(300);
+    let numbers = format!(r#"{{"messages":[],"documents":[{{"a":[{digits},{digits}]}}]}}"#);
+    assert!(reserved("/v1/chat/completions", &numbers).await > 200);
+    let ids = format!(r#"{{"prompt":[{digits},1,2]}}"#);
+    assert!(reserved("/v1/completions", &ids).await > 100);
+}
+
+/// The output goes on at the upstream after a response in the background.
+#[tokio::test]
+async fn a_request_in_the_background_costs_what_was_reserved() {
+    const LIMIT: u64 = 4_000;
+    let asking = |more: &str| {
+        post("/v1/responses", format!(r#"{{"input":"abcd","max_output_tokens":{LIMIT}{more}}}"#))
+    };
+    let response = |status: &str, usage: &str| {
+        format!(
+            r#"{{"id":"r","object":"response","status":"{status}","background":true,"error":null,"output":[],"usage":{usage}}}"#
+        )
+    };
+    let queued = response("queued", "null");
+    let begun = Answer::stream(format!(
+        "data: {{\"type\":\"response.created\",\"response\":{queued}}}\n\n"
+    ));
+    let zeros = response("queued", r#"{"input_tokens":0,"output_tokens":0,"total_tokens":0}"#);
+    let budget = Budget::plenty();
+    for more in [r#","background":true"#, r#","background":true,"stream":true"#] {
+        for answer in [
+            Answer::json(queued.clone()),
+            Answer::json(zeros.clone()),
+            Answer::json("{}").status(500),
+            begun.clone(),
+        ] {
+            let charged = budget.charge(asking(more), answer.clone()).await;
+            assert!(charged >= 2 + LIMIT, "{more} {:?}: {charged}", answer.frames);
+        }
+        let refused = Answer::json("{}").status(400);
+        assert_eq!(budget.charge(asking(more), refused).await, 0);
+    }
+    // xAI: docs.x.ai/docs/guides/deferred-chat-completions
+    let deferred = r#"{"messages":[],"max_tokens":4000,"deferred":true}"#;
+    let charged = budget
+        .charge(post("/v1/chat/completions", deferred), Answer::json(r#"{"request_id":"r"}"#))
+        .await;
+    assert!(charged >= LIMIT, "{charged}");
+    // The end brings the count.
+    let usage = r#"{"input_tokens":5,"output_tokens":7,"total_tokens":12}"#;
+    let done = response("completed", usage);
+    let ended =
+        format!("data: {{\"type\":\"response.completed\",\"response\":{done}}}\n\n");
+    let streamed = r#","background":true,"stream":true"#;
+    assert_eq!(budget.charge(asking(streamed), Answer::stream(ended)).await, 12);
+    assert_eq!(budget.charge(asking(r#","background":true"#), Answer::json(done)).await, 12);
+    let charged = budget.charge(asking(r#","background":false"#), Answer::json(queued)).await;
+    assert!(charged < LIMIT, "{charged}");
+}
+
+#[tokio::test]
+async fn reported_usage_of_generated_media_is_charged() {
+    let told = r#"{"data":[],"usage":{"input_tokens":30,"output_tokens":60000,"total_tokens":60030}}"#;
+    let budget = Budget::plenty();
+    for body in [r#"{"prompt":"x","n":10}"#, r#"{"prompt":"x","quality":"high"}"#] {
+        let request = post("/v1/images/generations", body);
+        assert_eq!(budget.charge(request, Answer::json(told)).await, 60_030, "{body}");
+    }
+    let uploads = Budget::plenty();
+    let layer = uploads.layer.clone().flat_cost(1_000);
+    let uploads = Budget { layer, ..uploads };
+    let form = "--x\r\ncontent-disposition: form-data; name=\"n\"\r\n\r\n10\r\n--x--\r\n";
+    for (path, body) in [
+        ("/v1/images/edits", form.as_bytes().to_vec()),
+        ("/v1/images/edits", vec![0xff; 100]),
+        ("/v1/audio/transcriptions", vec![0xff; 100]),
+        ("/models/openai/whisper", vec![0xff; 100]),
+    ] {
+        let request = Request::post(path).header(CONTENT_TYPE, "multipart/form-data; boundary=x");
+        let request = request.body(Payload::buffered(body)).unwrap();
+        assert_eq!(uploads.charge(request, Answer::json(told)).await, 60_030, "{path}");
+    }
+}
+
+/// Zero is no count of a prompt that is not empty.
+#[tokio::test]
+async fn a_prompt_of_zero_tokens_is_estimated() {
+    let long = "word ".repeat(10_000);
+    let estimate = 12_204;
+    let body = format!(r#"{{"messages":[{{"role":"user","content":"{long}"}}],"max_tokens":5}}"#);
+    let budget = Budget::plenty();
+    let chat = || post("/v1/chat/completions", body.as_str());
+    for (answer, output) in [(usage(0, 1), 1), (usage(0, 0), 1)] {
+        let charged = budget.charge(chat(), Answer::json(answer.clone())).await;
+        assert!(charged.abs_diff(estimate + output) <= 2, "{answer}: {charged}");
+    }
+    let stream = usage_chunk(0, 1) + "data: [DONE]\n\n";
+    let charged = budget.charge(chat(), Answer::stream(stream)).await;
+    assert!(charged.abs_diff(estimate + 1) <= 2, "{charged}");
+    let input = post("/v1/embeddings", format!(r#"{{"input":"{long}"}}"#));
+    let nothing = r#"{"data":[],"usage":{"prompt_tokens":0,"total_tokens":0}}"#;
+    let charged = budget.charge(input, Answer::json(nothing)).await;
+    assert!(charged.abs_diff(estimate) <= 5, "{charged}");
 }

@@ -29,7 +29,7 @@ pub(crate) struct GeneratedText {
 impl TextKind {
     pub(super) const fn of(name: &[u8]) -> Option<Self> {
         Some(match name {
-            b"content" | b"refusal" | b"arguments" => Self::Content,
+            b"content" | b"refusal" => Self::Content,
             b"generated_text" => Self::Generated,
             b"text" => Self::Part,
             b"reasoning" => Self::Reasoning,

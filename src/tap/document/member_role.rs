@@ -65,6 +65,8 @@ pub(super) enum MemberRole {
     StoppedByItself,
     /// A text that a model may have generated.
     Text(TextKind),
+    /// The arguments of a tool: a text, or an object that the model wrote (Anthropic, Gemini, Ollama).
+    Arguments,
     /// A token count.
     Count(CountKind),
     Other,
@@ -235,6 +237,8 @@ impl MemberRole {
             _ if names_error(name) => Self::NamedError,
             _ if explains(name) => Self::Explanation,
             _ if is_task_result(name) => Self::TaskResult,
+            // A server may repeat the input of the request here.
+            b"input" | b"args" => Self::Other,
             _ => Self::text(name),
         }
     }
@@ -257,7 +261,10 @@ impl MemberRole {
     }
 
     fn text(name: &[u8]) -> Self {
-        TextKind::of(name).map_or(Self::Other, Self::Text)
+        match name {
+            b"arguments" | b"input" | b"args" => Self::Arguments,
+            _ => TextKind::of(name).map_or(Self::Other, Self::Text),
+        }
     }
 
     /// Returns the kind of text in a string of this member, if a model may have generated it.
@@ -265,7 +272,7 @@ impl MemberRole {
         match self {
             Self::Text(kind) => Some(kind),
             Self::GeneratedText => Some(TextKind::Generated),
-            Self::Response | Self::Delta => Some(TextKind::Content),
+            Self::Response | Self::Delta | Self::Arguments => Some(TextKind::Content),
             _ => None,
         }
     }

@@ -20,6 +20,8 @@ pub(crate) struct JsonScanner {
     objects: u128,
     // The outermost levels. All others are `Container::Other`.
     containers: [Container; 6],
+    // The level of the object with the arguments of a tool that is being read, or 0.
+    arguments: u8,
     // The member whose value comes next or is being read.
     member: MemberRole,
     word: BoundedWord,
@@ -80,6 +82,7 @@ impl JsonScanner {
             depth: 0,
             objects: 0,
             containers: [Container::Other; 6],
+            arguments: 0,
             member: MemberRole::Other,
             word: BoundedWord::EMPTY,
             number: None,
@@ -138,6 +141,7 @@ impl JsonScanner {
             (Value | FirstValue, _) => self.value(byte),
             (Name | FirstName, b'"') => {
                 self.word = BoundedWord::EMPTY;
+                self.facts.texts.end_text();
                 ScanState::Text(StringRole::Name)
             }
             (Colon, b':') => Value,
@@ -215,6 +219,9 @@ impl JsonScanner {
             *slot = container;
         }
         self.depth = self.depth.saturating_add(1);
+        if object && self.arguments == 0 && self.member == MemberRole::Arguments {
+            self.arguments = self.depth;
+        }
         self.objects = (self.objects << 1) | u128::from(object);
         self.member = MemberRole::Other;
         if object { ScanState::FirstName } else { ScanState::FirstValue }
@@ -225,6 +232,9 @@ impl JsonScanner {
             return ScanState::Stopped;
         }
         self.facts.end_container(self.container());
+        if self.depth == self.arguments {
+            self.arguments = 0;
+        }
         self.depth = self.depth.saturating_sub(1);
         self.objects >>= 1;
         self.after()
@@ -286,7 +296,12 @@ impl JsonScanner {
 
     /// Counts a text that a model may have generated.
     fn count_text(&mut self, role: StringRole, read: impl FnOnce(&mut GeneratedText, TextKind)) {
-        if let (StringRole::Value, Some(kind)) = (role, self.member.text_kind()) {
+        let kind = match role {
+            _ if self.arguments > 0 => Some(TextKind::Content),
+            StringRole::Value => self.member.text_kind(),
+            StringRole::Name => None,
+        };
+        if let Some(kind) = kind {
             read(self.facts.generated_text(), kind);
         }
     }
@@ -295,6 +310,9 @@ impl JsonScanner {
     fn number<'a>(&mut self, part: NumberPart, rest: &'a [u8]) -> &'a [u8] {
         let at = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
         let (digits, tail) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+        if self.arguments > 0 {
+            self.facts.generated_text().feed(TextKind::Content, digits);
+        }
         let part = match (part, digits) {
             (part, []) => part,
             (NumberPart::Minus, [b'0']) => NumberPart::Zero,

@@ -6,7 +6,7 @@ use http::Request;
 use super::{media::MEDIUM, prompt::PromptTokens};
 use crate::{
     generation::{IncludeUsage, OutputTokens, violation_at},
-    model::{Form, Profile},
+    model::{Form, Profile, Takes},
     payload::{ContentKind, Document, DocumentError, Node, Payload, is_bodiless},
     rejection::Rejection,
     token_budget::tokenizer::Tokenizer,
@@ -24,6 +24,8 @@ pub(crate) struct Estimate {
     pub(crate) bounded: bool,
     /// Whether the output is pictures or sound, whose bytes do not determine the tokens.
     pub(crate) is_media: bool,
+    /// Whether the upstream generates on after its response.
+    pub(crate) in_background: bool,
 }
 
 /// A request with its estimate and its edits.
@@ -44,9 +46,6 @@ pub(crate) struct Estimator {
     tokenizer: Option<Tokenizer>,
     flat_cost: Option<u64>,
 }
-
-/// The most tokens of an upload, as a multiple of its flat cost.
-const MAX_OF_FLAT_COST: u64 = 4;
 
 impl Estimator {
     pub(crate) fn new() -> Self {
@@ -115,6 +114,7 @@ impl Estimator {
             output: output.tokens,
             bounded: output.bounded,
             is_media: output.forms.has(Form::Media),
+            in_background: is_in_background(root),
         };
         if !output.bounded {
             // The upstream may read any member of an unknown form.
@@ -132,18 +132,29 @@ impl Estimator {
         error: DocumentError,
     ) -> Result<PreparedRequest, Rejection> {
         let bytes = request.body().bytes();
+        let is_media = self.profile.takes(request.uri().path()) == Takes::One(Form::Media);
         match (ContentKind::of(request.headers(), bytes), bytes, self.flat_cost) {
             (ContentKind::Binary, _, Some(prompt)) => {
-                let max_prompt = prompt.saturating_mul(MAX_OF_FLAT_COST);
-                let (bounded, is_media) = (true, false);
-                let estimate = Estimate { prompt, max_prompt, output: 0, bounded, is_media };
+                let estimate = Estimate {
+                    prompt,
+                    max_prompt: max_of_upload(prompt),
+                    output: 0,
+                    bounded: true,
+                    is_media,
+                    in_background: false,
+                };
                 Ok(PreparedRequest { estimate, body: None, hide_usage: false })
             }
             (ContentKind::Text, Some(text), Some(flat)) => {
                 let mut prepared = self.estimate_bytes(text.len());
-                let Estimate { prompt, max_prompt, .. } = &mut prepared.estimate;
-                *prompt = flat.max(*prompt);
-                *max_prompt = flat.saturating_mul(MAX_OF_FLAT_COST).max(*max_prompt);
+                let estimate = &mut prepared.estimate;
+                estimate.prompt = flat.max(estimate.prompt);
+                estimate.max_prompt = if is_media {
+                    max_of_upload(flat)
+                } else {
+                    estimate.prompt.max(estimate.max_prompt)
+                };
+                estimate.is_media = is_media;
                 Ok(prepared)
             }
             _ => Err(error.rejection()),
@@ -154,10 +165,23 @@ impl Estimator {
     const fn estimate_bytes(&self, bytes: usize) -> PreparedRequest {
         let (prompt, output) = ((bytes as u64).div_ceil(4), self.output.most());
         let max_prompt = bytes as u64;
-        let (bounded, is_media) = (false, false);
-        let estimate = Estimate { prompt, max_prompt, output, bounded, is_media };
+        let (bounded, is_media, in_background) = (false, false, false);
+        let estimate = Estimate { prompt, max_prompt, output, bounded, is_media, in_background };
         PreparedRequest { estimate, body: None, hide_usage: false }
     }
+}
+
+/// Returns the most tokens of an upload. Its bytes do not bound them. A cost of zero makes it free.
+const fn max_of_upload(flat_cost: u64) -> u64 {
+    if flat_cost == 0 { 0 } else { u64::MAX }
+}
+
+/// Returns whether the upstream responds before it has generated the output: `background` of OpenAI's
+/// responses, `deferred` of xAI's chats.
+fn is_in_background(root: Node<'_>) -> bool {
+    ["background", "deferred"].into_iter().any(|name| {
+        root.get(name).is_some_and(|value| !value.is_null() && value.as_bool() != Some(false))
+    })
 }
 
 /// Returns the tokens of the pictures or sounds that a request generates.

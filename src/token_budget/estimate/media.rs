@@ -1,6 +1,6 @@
 //! Recognizes pictures, sounds, videos and documents in a prompt.
 
-use crate::payload::Node;
+use crate::payload::{Kind, Node};
 
 /// The estimate of a picture, sound, video or document of any size.
 pub(super) const MEDIUM: u64 = 1_000;
@@ -94,6 +94,24 @@ pub(super) fn is_part_of_medium(part: Node<'_>) -> bool {
         "file",
     ];
     says(part.get("type"), &types) && !says(source, &["text", "content"])
+}
+
+/// Returns whether a value has a medium anywhere in it.
+pub(super) fn holds_medium(name: &str, node: Node<'_>) -> bool {
+    if is_medium(name) {
+        return true;
+    }
+    match node.kind() {
+        Kind::String => node.as_str().is_some_and(|text| {
+            is_data_url(&text) || is_base64(&text) && (holds_base64(name) || has_magic(&text))
+        }),
+        Kind::Array => node.elements().any(|element| holds_medium(name, element)),
+        Kind::Object => {
+            is_part_of_medium(node)
+                || node.members().any(|(name, member)| holds_medium(&name, member))
+        }
+        _ => false,
+    }
 }
 
 pub(super) fn is_address(text: &str) -> bool {

@@ -2,10 +2,10 @@
 
 use memchr::memmem;
 
-use super::external::{has_address, is_external, is_hosted_tool};
+use super::external::{has_address, has_cache_key, has_external, is_hosted_tool};
 use super::media::{
-    MEDIUM, MIN_BASE64, has_magic, holds_base64, is_address, is_base64, is_data_url, is_medium,
-    is_part_of_medium, is_text,
+    MEDIUM, MIN_BASE64, has_magic, holds_base64, holds_medium, is_address, is_base64, is_data_url,
+    is_medium, is_part_of_medium, is_text,
 };
 use crate::{
     payload::{Kind, Node},
@@ -17,6 +17,8 @@ use crate::{
 const MESSAGE_TEMPLATE: u64 = 4;
 /// A longer name of a member is a text. Names of APIs are shorter.
 const MAX_NAME: usize = 64;
+/// A longer number is a text. A shorter one is a token id or the part of a vector.
+const MAX_NUMBER: usize = 24;
 
 /// The tokens of the members that were read so far.
 pub(super) struct PromptTokens<'a> {
@@ -41,11 +43,10 @@ impl<'a> PromptTokens<'a> {
             media: 0,
             blob_bytes: 0,
             text_bytes: 0,
-            has_external: false,
+            has_external: has_external(root),
         };
         for (name, value) in root.members() {
             prompt.name(&name);
-            prompt.has_external |= !value.is_null() && is_external(&name, value);
             match &*name {
                 _ if value.is_null() => {}
                 "messages" => {
@@ -54,12 +55,6 @@ impl<'a> PromptTokens<'a> {
                     prompt.read("messages", value, false);
                 }
                 "tools" => prompt.tools(value),
-                "functions"
-                | "response_format"
-                | "guided_json"
-                | "json_schema"
-                | "text_format"
-                | "chat_template_kwargs" => prompt.schema(value),
                 "input_embeds" => prompt.embeddings(value),
                 // No text of the prompt.
                 "model" | "user" | "stop" | "metadata" | "stream_options" | "options"
@@ -68,6 +63,7 @@ impl<'a> PromptTokens<'a> {
                 "audio" if value.kind() == Kind::Object => prompt.read("", value, false),
                 // Some parameters are texts, such as the labels of a classification.
                 "parameters" => prompt.texts_of("", value),
+                name if is_written(name) => prompt.written(name, value),
                 name if matches!(value.kind(), Kind::String | Kind::Array | Kind::Object) => {
                     prompt.read(name, value, false);
                 }
@@ -83,14 +79,14 @@ impl<'a> PromptTokens<'a> {
     }
 
     /// Returns the most tokens that the prompt of a body of `bytes` can have. The upstream may read any
-    /// member, a token is at least a byte, and a document may have many pages.
+    /// member, and a token is at least a byte. Media are compressed, so their bytes bound nothing: a
+    /// document of three kilobytes may have a hundred pages.
     pub(super) fn max(&self, bytes: usize) -> u64 {
-        if self.has_external {
+        if self.has_external || self.media > 0 {
             return u64::MAX;
         }
-        let media = self.media.saturating_mul(4).saturating_mul(MEDIUM).max(self.blob_bytes);
         let counted = self.tokens.saturating_mul(4);
-        self.text_bytes.saturating_add(counted).saturating_add(media).max(bytes as u64)
+        self.text_bytes.saturating_add(counted).max(bytes as u64)
     }
 
     /// Returns a quarter of a body's bytes, with the flat cost of its media.
@@ -125,6 +121,34 @@ impl<'a> PromptTokens<'a> {
     /// Counts a schema as it is written, with its names.
     fn schema(&mut self, node: Node<'_>) {
         self.text(str::from_utf8(node.raw()).unwrap_or_default());
+    }
+
+    /// Counts a value that the upstream may write into the prompt as it is, with the names in it.
+    fn written(&mut self, name: &str, node: Node<'_>) {
+        let escaped = memmem::find(node.raw(), b"\\u").is_some();
+        self.write(name, node, !escaped && !holds_medium(name, node));
+    }
+
+    fn write(&mut self, name: &str, node: Node<'_>, plain: bool) {
+        match node.kind() {
+            Kind::Array => node.elements().for_each(|element| self.write(name, element, plain)),
+            Kind::Object if plain => self.schema(node),
+            Kind::Object if !is_medium(name) => {
+                for (name, member) in node.members() {
+                    self.text(&name);
+                    self.write(&name, member, plain);
+                }
+            }
+            _ => self.read(name, node, false),
+        }
+    }
+
+    /// Counts a number. It is one token unless it is too long for that.
+    fn number(&mut self, number: Node<'_>) {
+        match str::from_utf8(number.raw()) {
+            Ok(digits) if digits.len() > MAX_NUMBER => self.text(digits),
+            _ => self.add(1),
+        }
     }
 
     /// Counts the name of a member if it is long.
@@ -174,7 +198,7 @@ impl<'a> PromptTokens<'a> {
                     self.string(name, &text, inside);
                 }
             }
-            Kind::Number => self.add(1),
+            Kind::Number => self.number(node),
             Kind::Array => node.elements().for_each(|element| self.read(name, element, inside)),
             // The depth of a document is bounded.
             Kind::Object if !inside && is_medium(name) => {
@@ -184,10 +208,11 @@ impl<'a> PromptTokens<'a> {
             Kind::Object => {
                 let before = self.media;
                 self.members(node, inside);
-                if !inside && self.media == before && is_part_of_medium(node) {
-                    // The part has an address or the id of a file.
+                let named = has_cache_key(node);
+                if !inside && self.media == before && (named || is_part_of_medium(node)) {
+                    // The part has an address, the id of a file or the key of a cache.
                     self.medium();
-                    self.has_external |= has_address(node);
+                    self.has_external |= named || has_address(node);
                 }
             }
             _ => {}
@@ -202,6 +227,7 @@ impl<'a> PromptTokens<'a> {
                 "input" | "arguments" | "args" if !inside && member.kind() == Kind::Object => {
                     self.schema(member);
                 }
+                name if !inside && is_written(name) => self.written(name, member),
                 name => self.read(name, member, inside),
             }
         }
@@ -271,4 +297,35 @@ impl<'a> PromptTokens<'a> {
         }
         self.text(text);
     }
+}
+
+/// Returns whether an upstream may write the value of a member into the prompt as it is: schemas, tools
+/// and documents.
+fn is_written(name: &str) -> bool {
+    matches!(
+        name,
+        "functions"
+            | "response_format"
+            | "guided_json"
+            | "json_schema"
+            | "text_format"
+            | "chat_template_kwargs"
+            // OpenAI's responses (`text.format`, `mcp_list_tools`); Ollama.
+            | "format"
+            | "schema"
+            | "tools"
+            // Anthropic.
+            | "output_config"
+            | "output_format"
+            | "input_schema"
+            // vLLM; Gemini.
+            | "structured_outputs"
+            | "function_declarations"
+            | "functionDeclarations"
+            | "responseSchema"
+            | "response_schema"
+            | "responseJsonSchema"
+            // Cohere, vLLM, Granite's chat template.
+            | "documents"
+    )
 }
