@@ -198,7 +198,8 @@ impl OpenReservation {
     /// this request counts.
     fn goes_on(&self) -> bool {
         let usage = self.context.usage();
-        let counted = usage.and_then(|usage| usage.completion_tokens).is_some_and(|count| count > 0);
+        let counted =
+            usage.and_then(|usage| usage.completion_tokens).is_some_and(|count| count > 0);
         let ended = self.response == ResponseKind::Whole
             || self.context.stream_end() == Some(StreamEnd::Done);
         self.estimate.in_background && !(counted && ended)
@@ -211,7 +212,7 @@ impl OpenReservation {
         };
         let least = self.context.least_generated_tokens();
         let delivered = match self.estimate {
-            Estimate { is_media: true, output, .. } => output,
+            Estimate { is_media: true, bounded: true, output, .. } => output,
             Estimate { bounded: true, .. } => delivered,
             _ => delivered.max(self.bytes.div_ceil(4)),
         };
@@ -233,7 +234,7 @@ impl OpenReservation {
         let delivered = self.context.generated_tokens();
         let text = delivered > 0 && self.estimate.bounded;
         let guess = match self.estimate {
-            Estimate { is_media: true, output, .. } => output,
+            Estimate { is_media: true, bounded: true, output, .. } => output,
             _ if text => delivered,
             _ => self.bytes.div_ceil(4),
         };

@@ -194,6 +194,8 @@ impl Form {
                     Some("/parameters/max_new_tokens"),
                     Some(json!({ "inputs": 5, "parameters": {} })),
                 ),
+                // TEI's route with the input of another server.
+                body(json!({ "input": "once" }), None, None),
             ],
             Self::Any => vec![
                 chat(),
@@ -397,6 +399,30 @@ async fn no_route_generates_more_than_is_allowed() {
                 assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {wrong}");
                 assert!(doors.seen.take().is_empty());
             }
+        }
+    }
+}
+
+/// A body of an unknown form is refused if it names a limit above the maximum anywhere.
+#[tokio::test]
+async fn no_depth_of_an_unknown_form_hides_a_limit() {
+    let doors = Doors::open("depth", ["--max-tokens", "100"]).await;
+    for (path, _, row) in rows() {
+        if !matches!(row.form, Form::Any | Form::Predict) {
+            continue;
+        }
+        for greedy in [
+            r#"{"foo":{"prompt":"once","max_tokens":9999}}"#,
+            r#"{"foo":[[{"bar":{"max_new_tokens":9999}}]]}"#,
+            r#"{"input":{"prompt":"once","max_tokens":9999}}"#,
+            r#"{"data":[{"max_tokens":9999}]}"#,
+        ] {
+            let status = doors.json(&path, greedy).await;
+            assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {greedy}");
+            assert!(doors.seen.take().is_empty(), "{path} {greedy}");
+            let modest = greedy.replace("9999", "99");
+            assert_eq!(doors.json(&path, &modest).await, StatusCode::OK, "{path} {modest}");
+            assert_eq!(doors.seen.one().to_string().len(), modest.len(), "{path} {modest}");
         }
     }
 }

@@ -164,7 +164,10 @@ async fn arguments_in_an_object_are_delivered_text() {
     for (path, row) in rows {
         for object in &objects {
             let asking = || {
-                post(path, r#"{"messages":[],"input":"x","max_tokens":90000,"max_output_tokens":90000}"#)
+                post(
+                    path,
+                    r#"{"messages":[],"input":"x","max_tokens":90000,"max_output_tokens":90000}"#,
+                )
             };
             let whole = row.replace('@', object).replace('T', &text);
             let charged = budget.charge(asking(), Answer::json(whole.replace('U', ""))).await;
@@ -185,7 +188,9 @@ async fn arguments_in_an_object_are_delivered_text() {
 #[tokio::test]
 async fn long_runs_of_white_space_cost_tokens() {
     let budget = Budget::plenty();
-    for (unit, of_o200k) in [(" ", 157), ("\t", 1_250), ("\n", 1_250), ("\r\n", 2_500), ("\t ", 9_999)] {
+    for (unit, of_o200k) in
+        [(" ", 157), ("\t", 1_250), ("\n", 1_250), ("\r\n", 2_500), ("\t ", 9_999)]
+    {
         let text = unit.repeat(20_000 / unit.len());
         for size in [1, 7, 20_000] {
             let events = stream(&text, size, "content");

@@ -51,7 +51,8 @@ fn is_set(value: Node<'_>) -> bool {
 /// Returns whether a model reads pages that it finds itself. No member of a request says so: Groq,
 /// OpenAI, OpenRouter and Perplexity.
 fn searches(model: &str) -> bool {
-    let models = ["groq/compound", "compound-beta", "-search-preview", "-search-api", "-deep-research"];
+    let models =
+        ["groq/compound", "compound-beta", "-search-preview", "-search-api", "-deep-research"];
     let name = model.rsplit('/').next().unwrap_or_default();
     models.iter().any(|part| model.contains(part))
         || model.ends_with(":online")
