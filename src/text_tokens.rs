@@ -11,6 +11,8 @@
 pub(crate) struct TextTokens {
     cost: Cost,
     run: Run,
+    // The run before this one, where this one is white space.
+    before: Run,
     // The characters of the run so far.
     length: u32,
     // The capital letters of a word, and whether a letter has an accent.
@@ -59,6 +61,8 @@ enum Script {
     Indic,
     Kana,
     Other,
+    /// A script that almost every vocabulary spells in bytes: Ethiopic, Tibetan and the like.
+    Rare,
     Thai,
 }
 
@@ -87,9 +91,13 @@ const MARK_OF_WORD: Weight = (0, 20);
 const MARKS: Weight = (100, 140);
 const SAME_MARK: Weight = (0, 4);
 const OTHER_MARK: Weight = (0, 15);
+/// The same beyond the eighth mark, where a run is hardly an operator.
+const LATE_MARK: Weight = (0, 75);
 /// Two or more spaces, such as an indentation.
 const SPACES: Weight = (20, 130);
 const LINES: Weight = (92, 120);
+/// A line end after a line of spaces alone, which is part of the line ends before it.
+const BLANK_LINE: Weight = (20, 60);
 /// A line end after marks is often part of their token.
 const LINES_AFTER_MARKS: Weight = (48, 70);
 const SYMBOL: Weight = (48, 115);
@@ -134,6 +142,7 @@ impl Script {
             Self::Indic => ((0, 0), (27, 62)),
             Self::Kana => ((0, 0), (46, 92)),
             Self::Other => ((0, 0), (34, 90)),
+            Self::Rare => ((0, 0), (34, 190)),
             Self::Thai => ((0, 0), (33, 72)),
         }
     }
@@ -163,6 +172,7 @@ impl Class {
             0x780..0xe00 => Self::Letter(Script::Indic),
             0xe00..0xe80 => Self::Letter(Script::Thai),
             0x1100..0x1200 | 0xac00..0xd7b0 => Self::Letter(Script::Hangul),
+            0xf00..0x1000 | 0x1200..0x1780 => Self::Letter(Script::Rare),
             ..0x2000 => Self::Letter(Script::Other),
             0x3040..0x3100 => Self::Letter(Script::Kana),
             0x3400..0xa000 => Self::Letter(Script::Han),
@@ -266,7 +276,7 @@ impl TextTokens {
             self.length = self.length.saturating_add(1);
             return true;
         }
-        (self.run, self.length) = (run, 1);
+        (self.before, self.run, self.length) = (self.run, run, 1);
         false
     }
 
@@ -356,7 +366,14 @@ impl TextTokens {
             self.take_back(LONE_MARK);
             self.add(MARKS, 1);
         }
-        self.add(if mark == self.last { SAME_MARK } else { OTHER_MARK }, 1);
+        self.add(
+            match self.length {
+                _ if mark == self.last => SAME_MARK,
+                ..=8 => OTHER_MARK,
+                _ => LATE_MARK,
+            },
+            1,
+        );
     }
 
     fn space(&mut self, byte: u8) {
@@ -369,10 +386,19 @@ impl TextTokens {
     }
 
     fn line(&mut self, byte: u8) {
-        let after_marks = matches!(self.run, Run::Marks | Run::Symbols);
+        let weight = match (self.run, self.before) {
+            (Run::Marks | Run::Symbols, _) => LINES_AFTER_MARKS,
+            (Run::Spaces, Run::Lines) => {
+                if self.length > 1 {
+                    self.take_back(SPACES);
+                }
+                BLANK_LINE
+            }
+            _ => LINES,
+        };
         if !self.extends(Run::Lines) {
             self.blank = Blank::default();
-            self.add(if after_marks { LINES_AFTER_MARKS } else { LINES }, 1);
+            self.add(weight, 1);
         }
         self.grow_blank(byte);
     }

@@ -173,7 +173,7 @@
 //! # Caveats
 //!
 //! - The estimate of a prompt is no upper bound. A vocabulary that spells a script in bytes takes up
-//!   to twice as many tokens. The settlement uses the upstream's count.
+//!   to three times as many tokens. The settlement uses the upstream's count.
 //! - A text that a response quotes in a member for text may be charged as the model's own.
 //! - A stream that is cut is charged by an estimate. So is an upstream that reports no usage.
 //! - A client that leaves before the head is charged the prompt alone, and so is a 504 of this crate.

@@ -67,6 +67,30 @@ async fn the_estimate_is_near_the_true_count() {
     assert!(beyond.is_empty(), "{beyond:#?}");
 }
 
+/// Scripts that most vocabularies spell in bytes, and marks without words: the counts of `o200k`, `cl100k`
+/// and `llama3`.
+#[tokio::test]
+async fn the_estimate_is_more_than_half_of_the_highest_count() {
+    let rows = [
+        (
+            "ሰላም ለዓለም ሁሉ፤ ይህ የአማርኛ ጽሑፍ ነው። የኢትዮጵያ ዋና ከተማ አዲስ አበባ ናት። ሰዎች ሁሉ እኩል መብት አላቸው። ",
+            [1_360, 1_761, 1_761],
+        ),
+        ("བཀྲ་ཤིས་བདེ་ལེགས། བོད་ཡིག་ནི་བོད་མིའི་སྐད་ཡིག་ཡིན། ", [780, 1_020, 1_020]),
+        (
+            "++++++++[>++++[>++>+++>+++>+<<<<-]>+>+>->>+[<]<-]>>.>---.+++++++..+++.>>.<-.<.+++.------.--------.>>+.>++.",
+            [520, 500, 500],
+        ),
+    ];
+    for (text, counts) in rows {
+        let text = text.repeat(10);
+        let (estimate, floor) = (estimate(&text).await, floor(&text).await);
+        let (low, high) = (*counts.iter().min().unwrap(), *counts.iter().max().unwrap());
+        assert!(estimate * 2 >= high && estimate <= low * 2, "{text}: {estimate} of {counts:?}");
+        assert!(floor <= low, "{text}: {floor} of {counts:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_floor_is_never_above_the_true_count() {
     let mut above = Vec::new();
