@@ -242,3 +242,24 @@ async fn a_lost_reservation_refills_within_one_window() {
         assert_eq!(left(layer).await, 1_000);
     }
 }
+
+/// Zero is no count of a prompt that is not empty.
+#[tokio::test]
+async fn a_prompt_of_zero_tokens_is_estimated() {
+    let long = "word ".repeat(10_000);
+    let estimate = 12_204;
+    let body = format!(r#"{{"messages":[{{"role":"user","content":"{long}"}}],"max_tokens":5}}"#);
+    let budget = Budget::plenty();
+    let chat = || post("/v1/chat/completions", body.as_str());
+    for (answer, output) in [(usage(0, 1), 1), (usage(0, 0), 1)] {
+        let charged = budget.charge(chat(), Answer::json(answer.clone())).await;
+        assert!(charged.abs_diff(estimate + output) <= 5, "{answer}: {charged}");
+    }
+    let stream = usage_chunk(0, 1) + "data: [DONE]\n\n";
+    let charged = budget.charge(chat(), Answer::stream(stream)).await;
+    assert!(charged.abs_diff(estimate + 1) <= 2, "{charged}");
+    let input = post("/v1/embeddings", format!(r#"{{"input":"{long}"}}"#));
+    let nothing = r#"{"data":[],"usage":{"prompt_tokens":0,"total_tokens":0}}"#;
+    let charged = budget.charge(input, Answer::json(nothing)).await;
+    assert!(charged.abs_diff(estimate) <= 5, "{charged}");
+}
