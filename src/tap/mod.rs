@@ -220,10 +220,16 @@ impl Tap {
 
     /// Returns whether the response is complete, after its body has ended.
     ///
-    /// On a route of a known form, a document must hold a result of a model.
+    /// The events of a chat have no text in their roots.
     #[cfg(feature = "cache")]
-    pub(crate) fn completeness(&self, known_form: bool) -> Completeness {
-        self.reader.completeness(known_form)
+    pub(crate) fn completeness(&self, text_in_roots: bool) -> Completeness {
+        self.reader.completeness(text_in_roots)
+    }
+
+    /// Returns whether the body is a stream and not one document.
+    #[cfg(feature = "cache")]
+    pub(crate) const fn reads_stream(&self) -> bool {
+        self.reader.is_stream()
     }
 
     fn record(&self, update: &TapUpdate) {

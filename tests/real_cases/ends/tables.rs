@@ -7,6 +7,10 @@ use super::*;
 /// Sender, source, media type and body.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
+/// Sender, source, path, media type and body.
+pub(super) type Routed =
+    (&'static str, &'static str, &'static str, &'static str, &'static str);
+
 /// Failures with status 200. None is stored and none is logged as done.
 const FAILURES: &[Row] = &[
     (
@@ -305,123 +309,142 @@ async fn failures_are_not_stored_and_not_logged_as_done() {
     for (sender, source, media_type, body) in FAILURES {
         let response = UpstreamResponse::of(media_type, [*body])
             .header("content-length", &body.len().to_string());
-        let (stored, logged) = Gateway::new().twice(CHAT, &limited(), &response).await;
-        assert!(!stored, "{sender} ({source})");
-        assert_ne!(logged.end, Some(StreamEnd::Done), "{sender} ({source})");
+        // A route of a known form, and one of any task.
+        for path in [CHAT, "/"] {
+            let (stored, logged) = Gateway::new().twice(path, &limited(), &response).await;
+            assert!(!stored, "{sender} ({source}) at {path}");
+            assert_ne!(logged.end, Some(StreamEnd::Done), "{sender} ({source})");
+        }
     }
 }
 
 /// Complete responses. All are stored and streams are logged as done.
-const WHOLE: &[Row] = &[
+const WHOLE: &[Routed] = &[
     (
         "OpenAI's responses",
         "platform.openai.com/docs/api-reference/responses",
+        "/v1/responses",
         JSON,
-        r#"{"object":"response","status":"completed","error":null,"incomplete_details":null,"output":[]}"#,
+        r#"{"object":"response","status":"completed","error":null,"incomplete_details":null,"output":[{"type":"message","status":"completed","content":[{"type":"output_text","text":"a"}]}]}"#,
     ),
     (
         "OpenAI's responses, filtered",
         "the same",
+        "/v1/responses",
         JSON,
-        r#"{"object":"response","status":"incomplete","error":null,"incomplete_details":{"reason":"content_filter"},"output":[]}"#,
+        r#"{"object":"response","status":"incomplete","error":null,"incomplete_details":{"reason":"content_filter"},"output":[{"type":"message","status":"incomplete","content":[{"type":"output_text","text":"a"}]}]}"#,
     ),
     (
         "Anthropic",
         "platform.claude.com/docs, stop reasons",
+        "/v1/messages",
         JSON,
         r#"{"type":"message","role":"assistant","content":[],"stop_reason":"tool_use","stop_sequence":null}"#,
     ),
     (
         "Anthropic, a stop sequence",
         "the same",
+        "/v1/messages",
         JSON,
         r#"{"type":"message","content":[],"stop_reason":"stop_sequence"}"#,
     ),
     (
         "TGI",
         "router/src/lib.rs, FinishReason",
+        "/generate",
         JSON,
         r#"[{"generated_text":"a","details":{"finish_reason":"eos_token","generated_tokens":1}}]"#,
     ),
-    ("TGI without details", "the same", JSON, r#"{"generated_text":"a"}"#),
-    ("TEI's embeddings", "docs of TEI", JSON, "[[0.1,-2e-3],[0.3]]"),
-    ("TEI's ranking", "docs of TEI", JSON, r#"[{"index":1,"score":0.9},{"index":0,"score":0.1}]"#),
+    ("TEI's embeddings", "docs of TEI", "/embed", JSON, "[[0.1,-2e-3],[0.3]]"),
+    ("TEI's ranking", "docs of TEI", "/rerank", JSON, r#"[{"index":1,"score":0.9},{"index":0,"score":0.1}]"#),
     (
         "OpenAI's embeddings",
         "platform.openai.com/docs/api-reference/embeddings",
+        "/v1/embeddings",
         JSON,
         r#"{"object":"list","data":[{"embedding":[0.1]}],"model":"m","usage":{"prompt_tokens":1,"total_tokens":1}}"#,
     ),
     (
         "vLLM, stopped by a text",
         "vllm/entrypoints/openai/protocol.py",
+        CHAT,
         JSON,
         r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop","stop_reason":"error"}],"error":null}"#,
     ),
     (
         "Cohere",
         "docs.cohere.com/reference/chat",
+        "/v2/chat",
         JSON,
         r#"{"id":"i","finish_reason":"COMPLETE","message":{"role":"assistant","content":[]}}"#,
     ),
     (
         "Gemini",
         "ai.google.dev/api/generate-content",
+        "/v1beta/models/g:generateContent",
         JSON,
         r#"{"candidates":[{"content":{"parts":[]},"finishReason":"STOP"}]}"#,
     ),
     (
         "Cloudflare",
         "developers.cloudflare.com/fundamentals/api",
+        "/ai/run/m",
         JSON,
         r#"{"result":{"response":"a"},"success":true,"errors":[],"messages":[]}"#,
     ),
-    ("a choice that says nothing of its end", "", JSON, r#"{"choices":[{"text":"a"}]}"#),
     (
         "Ollama, streamed",
         "ollama docs/api.md",
+        "/api/chat",
         LINES,
         "{\"model\":\"m\",\"message\":{\"content\":\"a\"},\"done\":false}\n{\"message\":{\"content\":\"\"},\"done_reason\":\"stop\",\"done\":true}\n",
     ),
     (
         "llama.cpp's own route, streamed",
         "tools/server/README.md",
+        "/completion",
         EVENTS,
         "data: {\"content\":\"a\",\"stop\":false}\n\ndata: {\"content\":\"\",\"stop\":true,\"stop_type\":\"eos\",\"truncated\":false}\n\n",
     ),
     (
         "SGLang's own route, streamed",
         "python/sglang/srt/entrypoints/http_server.py",
+        "/generate",
         EVENTS,
         "data: {\"text\":\"a\",\"meta_info\":{\"finish_reason\":null}}\n\ndata: {\"text\":\"ab\",\"meta_info\":{\"finish_reason\":{\"type\":\"stop\",\"matched\":2}}}\n\ndata: [DONE]\n\n",
     ),
     (
         "Cohere, streamed",
         "docs.cohere.com/reference/chat-stream",
+        "/v2/chat",
         EVENTS,
         "event: content-delta\ndata: {\"type\":\"content-delta\",\"index\":0,\"delta\":{\"message\":{\"content\":{\"text\":\"a\"}}}}\n\nevent: message-end\ndata: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"COMPLETE\"}}\n\n",
     ),
     (
         "Gemini, streamed",
         "ai.google.dev/api/generate-content",
+        "/v1beta/models/g:generateContent",
         EVENTS,
         "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"finishReason\":\"STOP\"}]}\r\n\r\n",
     ),
     (
         "OpenAI's responses, streamed",
         "platform.openai.com/docs/api-reference/responses-streaming",
+        "/v1/responses",
         EVENTS,
         "data: {\"type\":\"response.created\",\"response\":{\"status\":\"in_progress\",\"error\":null}}\n\ndata: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"error\":null}}\n\n",
     ),
     (
         "an error that is null",
         "OpenAI's responses, some proxies",
+        CHAT,
         EVENTS,
         "error: null\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}],\"error\":null}\n\ndata: [DONE]\n\n",
     ),
     (
         "a stream without finish reasons",
         "FastChat",
+        "/worker_generate_stream",
         EVENTS,
         "data: {\"text\":\"a\"}\n\ndata: [DONE]\n\n",
     ),
@@ -429,9 +452,9 @@ const WHOLE: &[Row] = &[
 
 #[tokio::test]
 async fn complete_responses_are_stored() {
-    for (sender, source, media_type, body) in WHOLE {
+    for (sender, source, path, media_type, body) in WHOLE {
         let response = UpstreamResponse::of(media_type, [*body]);
-        let (stored, logged) = Gateway::new().twice(CHAT, UNLIMITED, &response).await;
+        let (stored, logged) = Gateway::new().twice(path, UNLIMITED, &response).await;
         assert!(stored, "{sender} ({source})");
         let end = (*media_type != JSON).then_some(StreamEnd::Done);
         assert_eq!(logged.end, end, "{sender} ({source})");
@@ -497,76 +520,88 @@ async fn unproven_streams_are_not_stored() {
 }
 
 /// Responses that reached a limit. They are stored only if the request has one.
-const LIMITED: &[Row] = &[
+const LIMITED: &[Routed] = &[
     (
         "Anthropic",
         "platform.claude.com/docs, stop reasons",
+        "/v1/messages",
         JSON,
         r#"{"type":"message","content":[],"stop_reason":"max_tokens"}"#,
     ),
     (
         "OpenAI's responses",
         "platform.openai.com/docs/api-reference/responses",
+        "/v1/responses",
         JSON,
         r#"{"object":"response","status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[]}"#,
     ),
     (
         "OpenAI's responses, streamed",
         "the same",
+        "/v1/responses",
         EVENTS,
         "data: {\"type\":\"response.incomplete\",\"response\":{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"max_output_tokens\"}}}\n\n",
     ),
     (
         "TGI",
         "router/src/lib.rs, FinishReason",
+        "/generate",
         JSON,
         r#"{"generated_text":"a","details":{"finish_reason":"length","generated_tokens":20}}"#,
     ),
     (
         "TGI, streamed",
         "the same",
+        "/generate_stream",
         EVENTS,
         "data:{\"token\":{\"text\":\"a\"},\"generated_text\":\"a\",\"details\":{\"finish_reason\":\"length\",\"generated_tokens\":1,\"input_length\":1}}\n\n",
     ),
     (
         "SGLang's own route",
         "python/sglang/srt/managers, meta_info",
+        "/generate",
         JSON,
         r#"{"text":"a","meta_info":{"finish_reason":{"type":"length","length":1}}}"#,
     ),
     (
         "Ollama",
         "ollama docs/api.md",
+        "/api/generate",
         JSON,
         r#"{"model":"m","response":"a","done":true,"done_reason":"length"}"#,
     ),
     (
         "llama.cpp's own route",
         "tools/server/README.md",
+        "/completion",
         JSON,
         r#"{"content":"a","stop":true,"stop_type":"limit","truncated":false}"#,
     ),
     (
         "llama.cpp's own route, older",
         "examples/server/README.md",
+        "/completion",
         JSON,
         r#"{"content":"a","stop":true,"stopped_eos":false,"stopped_limit":true}"#,
     ),
     (
         "Cohere",
         "docs.cohere.com/reference/chat",
+        "/v2/chat",
         JSON,
         r#"{"id":"i","finish_reason":"MAX_TOKENS","message":{"content":[]}}"#,
     ),
     (
         "Gemini",
         "ai.google.dev/api/generate-content",
+        "/v1beta/models/g:generateContent",
         JSON,
         r#"{"candidates":[{"finishReason":"MAX_TOKENS"}]}"#,
     ),
     (
         "Bedrock's Converse",
         "docs.aws.amazon.com/bedrock, Converse",
+        "/model/m/converse",
         JSON,
         r#"{"output":{"message":{}},"stopReason":"max_tokens"}"#,
     ),
@@ -574,13 +609,13 @@ const LIMITED: &[Row] = &[
 
 #[tokio::test]
 async fn limited_responses_are_stored_only_with_a_limit_in_the_request() {
-    for (sender, source, media_type, body) in LIMITED {
+    for (sender, source, path, media_type, body) in LIMITED {
         let response = UpstreamResponse::of(media_type, [*body]);
-        let (stored, logged) = Gateway::new().twice(CHAT, UNLIMITED, &response).await;
+        let (stored, logged) = Gateway::new().twice(path, UNLIMITED, &response).await;
         assert!(!stored, "{sender} ({source})");
         assert_eq!(logged.end, (*media_type != JSON).then_some(StreamEnd::Done), "{sender}");
         // Without a told count, or with one below the limit, the server may have cut by itself.
-        let (stored, logged) = Gateway::new().twice(CHAT, &limited(), &response).await;
+        let (stored, logged) = Gateway::new().twice(path, &limited(), &response).await;
         let reached = logged.usage.1.is_some_and(|told| told >= 2);
         assert_eq!(stored, reached, "{sender} ({source})");
     }
