@@ -98,7 +98,7 @@ impl Body for Pieces {
 const TINY: Upstream = Upstream {
     content_type: "application/json",
     pieces: 1,
-    piece: |_| r#"{"choices":[{}]}"#.to_owned(),
+    piece: |_| r#"{"choices":[{"text":"a","finish_reason":"stop"}]}"#.to_owned(),
     buffer: BUFFER,
     trailers: true,
 };

@@ -8,8 +8,7 @@ use super::*;
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
 /// Sender, source, path, media type and body.
-pub(super) type Routed =
-    (&'static str, &'static str, &'static str, &'static str, &'static str);
+pub(super) type Routed = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
 /// Failures with status 200. None is stored and none is logged as done.
 const FAILURES: &[Row] = &[
@@ -356,7 +355,13 @@ const WHOLE: &[Routed] = &[
         r#"[{"generated_text":"a","details":{"finish_reason":"eos_token","generated_tokens":1}}]"#,
     ),
     ("TEI's embeddings", "docs of TEI", "/embed", JSON, "[[0.1,-2e-3],[0.3]]"),
-    ("TEI's ranking", "docs of TEI", "/rerank", JSON, r#"[{"index":1,"score":0.9},{"index":0,"score":0.1}]"#),
+    (
+        "TEI's ranking",
+        "docs of TEI",
+        "/rerank",
+        JSON,
+        r#"[{"index":1,"score":0.9},{"index":0,"score":0.1}]"#,
+    ),
     (
         "OpenAI's embeddings",
         "platform.openai.com/docs/api-reference/embeddings",
