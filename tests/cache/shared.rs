@@ -196,7 +196,7 @@ async fn canonical_bodies_make_the_key() {
     assert!(!meet(&layer, plain("WHY"), plain("why")).await);
     // The original body goes upstream.
     let upstream = Upstream::new(|_, request| {
-        assert_eq!(request.body().bytes().unwrap(), r#"{"question":"WHY"}"#);
+        assert_eq!(request.body().bytes().unwrap(), r#"{"seed":1,"question":"WHY"}"#);
         json(&completion(0))
     });
     body_of(&layer, &upstream, question("WHY")).await;

@@ -299,6 +299,18 @@ const FAILURES: &[Row] = &[
         EVENTS,
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n[{\"error\":{\"message\":\"m\"}}]\n\ndata: [DONE]\n\n",
     ),
+    (
+        "an unknown event",
+        "gateways",
+        EVENTS,
+        "data: {\"code\":500,\"msg\":\"m\",\"data\":null}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "gRPC, streamed",
+        "google/rpc/status.proto",
+        EVENTS,
+        "data: {\"code\":13,\"message\":\"m\",\"details\":[]}\n\ndata: [DONE]\n\n",
+    ),
     ("nothing", "", JSON, ""),
     ("an empty object", "", JSON, "{}"),
 ];
@@ -469,18 +481,6 @@ async fn complete_responses_are_stored() {
 /// Streams that end with their mark and prove no success. They are logged as done and not stored.
 const UNPROVEN: &[Row] = &[
     (
-        "an unknown event",
-        "gateways",
-        EVENTS,
-        "data: {\"code\":500,\"msg\":\"m\",\"data\":null}\n\ndata: [DONE]\n\n",
-    ),
-    (
-        "gRPC",
-        "google/rpc/status.proto",
-        EVENTS,
-        "data: {\"code\":13,\"message\":\"m\",\"details\":[]}\n\ndata: [DONE]\n\n",
-    ),
-    (
         "text for data",
         "proxies",
         EVENTS,
@@ -518,9 +518,7 @@ async fn unproven_streams_are_not_stored() {
         let response = UpstreamResponse::of(media_type, [*body]);
         let (stored, logged) = Gateway::new().twice(CHAT, UNLIMITED, &response).await;
         assert!(!stored, "{sender} ({source})");
-        if !sender.starts_with("gRPC") {
-            assert_eq!(logged.end, Some(StreamEnd::Done), "{sender} ({source})");
-        }
+        assert_eq!(logged.end, Some(StreamEnd::Done), "{sender} ({source})");
     }
 }
 
