@@ -3,10 +3,16 @@
 //! Each row of a table names a server, the source of the case, the response and the expected result.
 //! A test checks each row.
 
+#[path = "ends/event_streams.rs"]
+mod event_streams;
+#[path = "ends/no_results.rs"]
+mod no_results;
 #[path = "ends/results.rs"]
 mod results;
 #[path = "ends/tables.rs"]
 mod tables;
+#[path = "ends/usage.rs"]
+mod usage;
 
 use std::{
     convert::Infallible,
