@@ -60,6 +60,6 @@ fn is_base64(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     let known =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
-    // Four bytes or more.
-    text.len() >= 6 && text.len() % 4 == 0 && body.bytes().all(known)
+    // One number of 32 bits or more.
+    text.len() >= 8 && text.len().is_multiple_of(4) && body.bytes().all(known)
 }
