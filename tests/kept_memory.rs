@@ -98,7 +98,7 @@ impl Body for Pieces {
 const TINY: Upstream = Upstream {
     content_type: "application/json",
     pieces: 1,
-    piece: |_| r#"{"choices":[{}]}"#.to_owned(),
+    piece: |_| r#"{"choices":[{"text":"a","finish_reason":"stop"}]}"#.to_owned(),
     buffer: BUFFER,
     trailers: true,
 };
@@ -124,8 +124,8 @@ const STREAM: Upstream = Upstream {
 
 const LARGE: Upstream = Upstream {
     piece: |number| match number {
-        0 => format!("[{}", "1,".repeat(8_000)),
-        7 => "1]".to_owned(),
+        0 => format!("{{\"choices\":[{{\"text\":\"{}", "1,".repeat(8_000)),
+        7 => "1\",\"finish_reason\":\"stop\"}]}".to_owned(),
         _ => "1,".repeat(8_000),
     },
     pieces: 8,
@@ -137,7 +137,7 @@ const MANY: Upstream = Upstream {
     piece: |number| match number {
         14_999 => "data: [DONE]\n\n".to_owned(),
         14_998 => "data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n".to_owned(),
-        _ => "data: {\"a\":1}\n\n".to_owned(),
+        _ => "data: {}\n\n".to_owned(),
     },
     pieces: 15_000,
     trailers: false,

@@ -99,19 +99,43 @@
 //! key, except for `accept-encoding`, `host` and the headers of CORS. A bare `no-cache` of a stream is
 //! ignored because servers add it to every stream for browsers.
 //!
-//! A response is stored once it is known to be complete:
+//! A response is stored once it is known to be complete and to hold the result of its route:
 //!
-//! | response | proof of completeness |
+//! | response | proof |
 //! |---|---|
 //! | `text/event-stream`, JSON lines | output, its end mark and the end of its body, see [`tap`](crate::tap) |
-//! | JSON on a route of a [known form](crate::model::BodyForm) | a result, such as a choice, an embedding or generated text |
-//! | image, sound or video | its length |
-//! | JSON on another route | its length or its grammar, and no sign of a failure |
-//! | other text or data on another route | its length; HTML pages and JSON errors are never stored |
+//! | JSON on a route of a [known form](crate::model::BodyForm) | [the result](#results) |
+//! | image, sound or video on a route for them or of any task | its length, and no start of JSON or of a page |
+//! | JSON on a route of an unknown form | its length or its grammar, and no sign of a failure |
+//! | other text or data on such a route | its length; HTML pages and JSON errors are never stored |
 //!
 //! A failure with a status of 200 is therefore not stored even if its form is unknown. A response that
 //! reached its output limit (`length`, `max_tokens`) is stored only if the request has that limit. A
-//! layer of this crate may have added it. The upstream's default limit may change.
+//! layer of this crate may have added it. The upstream's default limit may change. The count of output
+//! tokens must reach the limit for all results together: of `n` choices for each prompt. The largest of
+//! several limits in a request counts.
+//!
+//! # Results
+//!
+//! | route | result |
+//! |---|---|
+//! | chat, completions | `choices` that each have a place for text and a finish reason |
+//! | OpenAI's responses | items in `output`; no message in it failed |
+//! | Anthropic's messages | type `message`, `content` and `stop_reason` |
+//! | `/generate` | `generated_text`, or the text or tokens of SGLang, vLLM's demo server, Ollama, Cohere or Triton |
+//! | embeddings | a vector of numbers or in base64 for each text of the request |
+//! | rankings | a number as the score of each rank |
+//! | classes, scores, moderations, tokens | numbers, flags or tokens by the route |
+//! | images | a link or base64 for each |
+//! | any task (`/`, `/invocations`, `/models/{model}`) | any of these |
+//!
+//! Each element of a batch must hold its result. Each text may tell no end instead, as that of TGI without
+//! details. It is then stored only if the request or a layer of this crate limits the output, because a
+//! default of the server may have cut it. A message of an error beside the result of a task prevents
+//! storing, and so does the code of an error beside any result. Only chats, completions, responses,
+//! messages, generated text and routes of an unknown form can be stored as streams.
+//!
+//! The check parses the body once more at its end.
 //!
 //! Recording does not delay the response. Headers of one hop, one caller or one moment are neither
 //! stored nor shared, for example `connection`, `x-request-id`, `ratelimit` and `retry-after`. The
@@ -189,6 +213,10 @@
 //!   it.
 //! - Under a scope wider than [`Scope::Identity`], the response time reveals that another caller has
 //!   sent the same request.
+//! - A text that states an error in the form of the result is stored, for example `["out of memory"]` from
+//!   `/decode` or as a classification of any task.
+//! - A result with duplicate members or lone surrogates is not stored.
+//! - Transcripts are stored as JSON only.
 //! - A hit has no delay between its chunks. A stream of one minute is replayed at once.
 //! - There is no background revalidation. The first request for a stale response waits for the new
 //!   one, and may be cancelled before.

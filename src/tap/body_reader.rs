@@ -59,12 +59,17 @@ impl BodyReader {
 
     /// Returns whether the response is complete, after [`finish`](Self::finish).
     #[cfg(feature = "cache")]
-    pub(super) fn completeness(&self, known_form: bool) -> Completeness {
+    pub(super) fn completeness(&self, text_in_roots: bool) -> Completeness {
         match self {
-            Self::Json(scanner) => Completeness::of_document(scanner, known_form),
-            Self::Events(events) => events.completeness(),
-            Self::Lines(lines) => lines.completeness(),
+            Self::Json(scanner) => Completeness::of_document(scanner),
+            Self::Events(events) => events.completeness(text_in_roots),
+            Self::Lines(lines) => lines.completeness(text_in_roots),
         }
+    }
+
+    #[cfg(feature = "cache")]
+    pub(super) const fn is_stream(&self) -> bool {
+        !matches!(self, Self::Json(_))
     }
 
     pub(super) const fn name(&self) -> &'static str {

@@ -9,6 +9,8 @@ pub(crate) enum Completeness {
     Complete,
     /// The output reached a limit of the request or of the server.
     Limited,
+    /// The response does not say whether a limit has cut it.
+    OpenEnded,
     /// The response reports a failure.
     Failed,
     /// The response does not say that it has ended, or it ended for an unknown reason.
@@ -31,13 +33,10 @@ impl Completeness {
     }
 
     /// Judges a document that is the whole body.
-    ///
-    /// A response of a known form must hold a result.
     #[cfg(feature = "cache")]
-    pub(super) fn of_document(scanner: &JsonScanner, known_form: bool) -> Self {
+    pub(super) fn of_document(scanner: &JsonScanner) -> Self {
         match scanner.finish() {
             Some(facts) if facts.has_failed() => Self::Failed,
-            Some(facts) if known_form && !facts.is_proven() => Self::Unproven,
             Some(facts) if !facts.is_unfinished() => Self::of(facts.finish_reasons()),
             _ => Self::Unproven,
         }
@@ -48,6 +47,6 @@ impl Completeness {
     pub(crate) fn of_body(body: &[u8]) -> Self {
         let mut scanner = JsonScanner::new();
         scanner.feed(body);
-        Self::of_document(&scanner, false)
+        Self::of_document(&scanner)
     }
 }

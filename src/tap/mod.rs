@@ -116,11 +116,13 @@
 //!
 //! | sign | end |
 //! |---|---|
-//! | a value in `error` or `errors`, or the field `error:` | [`Failed`] |
-//! | an event or object of type `error` | [`Failed`] |
+//! | a value in `error`, `errors` or a member named so, such as `error_code`, `err` or `exception` | [`Failed`] |
+//! | the field `error:`, `exception:`, `fail:`, `failure:`, `fatal:`, `abort:` or `timeout:` | [`Failed`] |
+//! | an event or object of type `error`, `…error`, `abort`, `failure`, `timeout`, … | [`Failed`] |
 //! | an object with `message` or `detail` and no other members than codes | [`Failed`] |
-//! | the status `failed` or `cancelled` | [`Failed`] |
-//! | a finish reason of a failure (`abort`, `error`, `insufficient_system_resource`, …) | [`Failed`] |
+//! | a code or status of 400 to 599; a larger code beside a message, except for 1,000, 10,000 and 20,000 | [`Failed`] |
+//! | the status or state `failed`, `cancelled`, `rejected`, `expired` or `error` | [`Failed`] |
+//! | a finish reason of a failure (`abort`, `error`, `server_error`, `insufficient_system_resource`, …) | [`Failed`] |
 //! | `[DONE]` after neither text, finish reason nor count of output | [`Failed`] |
 //! | any other `[DONE]` | [`Done`] |
 //! | `generated_text` (TGI) | [`Done`] |
@@ -131,7 +133,11 @@
 //! | none of these | [`Cut`] |
 //!
 //! A failure is final: later signs do not change it.
-//! The last event of a stream may lack its blank line.
+//! The last event of a stream may lack its blank line. Text in an event of an unknown form is no output.
+//!
+//! The cache asks for more. A stream with an event that is no JSON object or no event of
+//! a known server is not stored, except for an empty one or a ping. Brackets of an ordinary event must
+//! match. Other events are parsed.
 //!
 //! # Caveats
 //!
@@ -221,10 +227,16 @@ impl Tap {
 
     /// Returns whether the response is complete, after its body has ended.
     ///
-    /// On a route of a known form, a document must hold a result of a model.
+    /// The events of a chat have no text in their roots.
     #[cfg(feature = "cache")]
-    pub(crate) fn completeness(&self, known_form: bool) -> Completeness {
-        self.reader.completeness(known_form)
+    pub(crate) fn completeness(&self, text_in_roots: bool) -> Completeness {
+        self.reader.completeness(text_in_roots)
+    }
+
+    /// Returns whether the body is a stream and not one document.
+    #[cfg(feature = "cache")]
+    pub(crate) const fn reads_stream(&self) -> bool {
+        self.reader.is_stream()
     }
 
     fn record(&self, update: &TapUpdate) {

@@ -15,8 +15,7 @@ async fn hits_and_savings_are_counted() {
         request
     };
     let moved = clock.clone();
-    let response =
-        r#"{"choices":[{}],"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}"#;
+    let response = r#"{"choices":[{"text":"a","finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}"#;
     let upstream = Upstream::new(move |_, _| {
         moved.advance(SECOND * 2);
         json(response)

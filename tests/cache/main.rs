@@ -147,7 +147,9 @@ impl Service<Request<Payload>> for Upstream {
 
 /// A completion with this number, which is stored because it holds a result.
 fn completion(number: usize) -> String {
-    format!("{{\"choices\":[{{\"message\":{{\"content\":\"{number}\"}}}}]}}")
+    format!(
+        "{{\"choices\":[{{\"message\":{{\"content\":\"{number}\"}},\"finish_reason\":\"stop\"}}]}}"
+    )
 }
 
 /// A JSON response with its length.

@@ -186,15 +186,17 @@ async fn canonical_bodies_make_the_key() {
         let canonical = format!("{{\"question\":\"{}\"}}", question.to_lowercase());
         Some(Payload::buffered(canonical))
     }));
-    let question =
-        |text: &str| post(Some(user("a")), "/embed", &format!("{{\"question\":\"{text}\"}}"));
+    let question = |text: &str| {
+        post(Some(user("a")), CHAT, &format!("{{\"seed\":1,\"question\":\"{text}\"}}"))
+    };
     assert!(meet(&layer, question("WHY"), question("why")).await);
     assert!(!meet(&layer, question("why"), question("how")).await);
-    let plain = |text: &str| post(Some(user("a")), "/embed", &format!("{{\"x\":\"{text}\"}}"));
+    let plain =
+        |text: &str| post(Some(user("a")), CHAT, &format!("{{\"seed\":1,\"x\":\"{text}\"}}"));
     assert!(!meet(&layer, plain("WHY"), plain("why")).await);
     // The original body goes upstream.
     let upstream = Upstream::new(|_, request| {
-        assert_eq!(request.body().bytes().unwrap(), r#"{"question":"WHY"}"#);
+        assert_eq!(request.body().bytes().unwrap(), r#"{"seed":1,"question":"WHY"}"#);
         json(&completion(0))
     });
     body_of(&layer, &upstream, question("WHY")).await;

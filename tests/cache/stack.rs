@@ -51,8 +51,7 @@ fn by(token: &str, body: &str) -> Request<ScriptedBody> {
 }
 
 const BODY: &str = r#"{"model":"m","temperature":0,"messages":[],"max_tokens":9}"#;
-const ANSWER: &str =
-    r#"{"choices":[{}],"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}"#;
+const ANSWER: &str = r#"{"choices":[{"text":"a","finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}"#;
 
 fn answering() -> Upstream {
     Upstream::new(|_, request| {

@@ -118,7 +118,7 @@ impl Replicas {
     }
 }
 
-const ANSWER: &str = r#"{"choices":[{}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
+const ANSWER: &str = r#"{"choices":[{"text":"a","finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_gateways_never_let_pass_more_than_one_would() {

@@ -3,8 +3,16 @@
 //! Each row of a table names a server, the source of the case, the response and the expected result.
 //! A test checks each row.
 
+#[path = "ends/event_streams.rs"]
+mod event_streams;
+#[path = "ends/no_results.rs"]
+mod no_results;
+#[path = "ends/results.rs"]
+mod results;
 #[path = "ends/tables.rs"]
 mod tables;
+#[path = "ends/usage.rs"]
+mod usage;
 
 use std::{
     convert::Infallible,
@@ -305,7 +313,9 @@ async fn truncated_or_aborted_responses_are_not_stored() {
     // Every choice must have ended well.
     let two = |reason| {
         let plain = String::from_utf8(plain("\"stop\"").chunks[0].to_vec()).unwrap();
-        let other = format!("\"choices\":[{{\"index\":1,\"finish_reason\":{reason}}},");
+        let other = format!(
+            "\"choices\":[{{\"index\":1,\"message\":{{\"content\":\"a\"}},\"finish_reason\":{reason}}},"
+        );
         UpstreamResponse::of(JSON, [plain.replace("\"choices\":[", &other)])
     };
     for (reason, stored) in [("\"stop\"", true), ("\"abort\"", false), ("null", false)] {

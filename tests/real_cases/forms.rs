@@ -43,7 +43,7 @@ fn upstream(
         let bytes = request.body().bytes().cloned().unwrap_or_default();
         seen.0.lock().unwrap().push(bytes);
         async {
-            let answer = r#"{"choices":[{}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
+            let answer = r#"{"choices":[{"text":"a","finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
             let answer = Response::builder().header(CONTENT_TYPE, "application/json").body(answer);
             Ok(answer.unwrap().map(Full::from))
         }

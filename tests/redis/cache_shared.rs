@@ -127,7 +127,8 @@ impl Replica {
     }
 }
 
-const JSON: (&str, &str) = ("application/json", r#"{"choices":[{"text":"seven"}]}"#);
+const JSON: (&str, &str) =
+    ("application/json", r#"{"choices":[{"text":"seven","finish_reason":"stop"}]}"#);
 const STREAM: &str = "data: {\"choices\":[{\"text\":\"seven\"}]}\n\ndata: [DONE]\n\n";
 
 async fn replicas_serve_the_responses_of_others(shared: Shared) {

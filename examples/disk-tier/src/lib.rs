@@ -229,7 +229,7 @@ mod tests {
             let upstream = service_fn(move |_: Request<Payload>| {
                 let call = calls.fetch_add(1, SeqCst);
                 let response = Response::builder().header("content-type", "application/json");
-                let body = Full::from(format!("{{\"call\":{call}}}"));
+                let body = Full::from(format!("{{\"data\":[{{\"embedding\":[{call}]}}]}}"));
                 std::future::ready(Ok::<_, Infallible>(response.body(body).unwrap()))
             });
             let request = Request::post("/v1/embeddings")
@@ -238,7 +238,7 @@ mod tests {
                 .unwrap();
             let answer = cache.layer(upstream).oneshot(request).await.unwrap();
             let body = answer.into_body().collect().await.unwrap().to_bytes();
-            assert_eq!(body, r#"{"call":0}"#);
+            assert_eq!(body, r#"{"data":[{"embedding":[0]}]}"#);
             disk.close().await;
         }
     }

@@ -4,6 +4,7 @@ mod cacheable;
 mod control;
 mod deterministic;
 mod output_limit;
+mod proof;
 mod stateful;
 mod status;
 mod storable;
@@ -12,6 +13,7 @@ pub use self::cacheable::Cacheable;
 pub(crate) use self::{
     control::CacheControl,
     output_limit::output_limit,
+    proof::{ExpectedResult, ResultEnd, is_media, starts_like_text},
     status::{CACHE_STATUS, CacheStatus, ForwardReason, is_failure},
     storable::{ResponseFreshness, is_for_others, storable},
 };

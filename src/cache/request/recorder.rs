@@ -16,15 +16,16 @@ use crate::{
         entry::{Blocks, Entry, EntryState, HeaderList, Lifetime, Origin},
         flight::{CHUNK_OVERHEAD, Chunk, Flight, Head, shareable_headers},
         key::{EntryKey, Validity},
-        policy::{ResponseFreshness, is_for_others, storable},
+        policy::{
+            ExpectedResult, ResponseFreshness, ResultEnd, is_for_others, is_media,
+            starts_like_text, storable,
+        },
         tier::UpstreamLease,
     },
     context::RequestContext,
     hop_by_hop,
-    model::BodyForm,
     payload::{Document, says_json},
     rejection::Rejection,
-    sse::says_event_stream,
     tap::{Completeness, Tap},
 };
 
@@ -38,9 +39,9 @@ pub(super) struct RecordPlan {
     pub(super) flight: Weak<Flight<Head, Chunk>>,
     /// How long the response may be stored. `None` if it is not stored.
     pub(super) ttl: Option<Duration>,
-    /// The form of the request's route.
-    pub(super) form: BodyForm,
-    /// The smallest output limit of the request.
+    /// The result that the response must hold.
+    pub(super) expected: ExpectedResult,
+    /// The output limit of the request, for all its results together.
     pub(super) output_limit: Option<u64>,
     pub(super) validity: Validity,
     pub(super) counters: Arc<EventCounters>,
@@ -86,6 +87,8 @@ enum BodyKind {
     Text,
     /// An image, sound or video.
     Media,
+    /// Events or JSON lines.
+    Stream,
     Other,
 }
 
@@ -135,7 +138,7 @@ impl RecordPlan {
         let recording = stored.map(|(ttl, freshness)| Recording {
             ttl,
             freshness,
-            kind: BodyKind::of(&parts.headers),
+            kind: BodyKind::of(&parts.headers, tap.as_ref()),
             announced_length: length,
             count: 0,
             length: 0,
@@ -150,19 +153,18 @@ impl RecordPlan {
 }
 
 impl BodyKind {
-    fn of(headers: &HeaderMap) -> Self {
+    fn of(headers: &HeaderMap, tap: Option<&Tap>) -> Self {
         let text = |media_type: &HeaderValue| {
             let start = media_type.as_bytes().get(..5);
             start.is_some_and(|start| start.eq_ignore_ascii_case(b"text/"))
         };
-        if says_json(headers) {
-            Self::Json
-        } else if headers.get(CONTENT_TYPE).is_none_or(text) && !says_event_stream(headers) {
-            Self::Text
-        } else if is_media(headers) {
-            Self::Media
-        } else {
-            Self::Other
+        match tap {
+            Some(tap) if tap.reads_stream() => Self::Stream,
+            Some(_) => Self::Json,
+            None if says_json(headers) => Self::Json,
+            None if is_media(headers) => Self::Media,
+            None if headers.get(CONTENT_TYPE).is_none_or(text) => Self::Text,
+            None => Self::Other,
         }
     }
 }
@@ -200,9 +202,9 @@ impl Watch for Recorder {
         let now = engine.now();
         let time = now.saturating_sub(self.plan.started);
         let cost = CallCost { tokens: tokens(&self.tap_context), time };
-        let known_form = needs_proof(self.plan.form);
+        let text_in_roots = self.plan.expected.has_text_in_roots();
         let completeness =
-            self.tap.as_ref().map_or(Completeness::Unstated, |tap| tap.completeness(known_form));
+            self.tap.as_ref().map_or(Completeness::Unstated, |tap| tap.completeness(text_in_roots));
         if completeness != Completeness::Failed {
             // Sharing a failure saves nothing.
             let _once = self.head.cost.set(cost);
@@ -260,8 +262,13 @@ impl Recorder {
         if !ended || short {
             return false;
         }
-        let empty = recording.length == 0 && self.head.status != StatusCode::NO_CONTENT;
+        let expected = self.plan.expected;
+        // A result has a body.
+        let no_content = self.head.status == StatusCode::NO_CONTENT && expected.is_unknown();
+        let empty = recording.length == 0 && !no_content;
+        let by_length = recording.has_announced_length();
         let whole = match completeness {
+            _ if recording.kind == BodyKind::Stream && !expected.may_stream() => false,
             Completeness::Complete => true,
             // A limit of the server's own may change.
             Completeness::Limited => match self.plan.output_limit {
@@ -271,25 +278,38 @@ impl Recorder {
                 }
                 None => self.plan.context.output_is_limited(),
             },
+            Completeness::OpenEnded => self.has_known_limit(),
             Completeness::Failed | Completeness::Unproven => false,
-            // A form that generates or embeds must prove its success, except as image or sound.
-            Completeness::Unstated if needs_proof(self.plan.form) && recording.length > 0 => {
-                recording.kind == BodyKind::Media && recording.has_announced_length()
+            Completeness::Unstated if recording.kind == BodyKind::Media => {
+                expected.may_be_media() && by_length
             }
-            Completeness::Unstated => recording.has_announced_length(),
+            Completeness::Unstated => expected.is_unknown() && by_length,
         };
         whole && !empty && !self.plan.context.fell_back()
+    }
+
+    /// Returns whether the request or a layer of this crate limits the output.
+    fn has_known_limit(&self) -> bool {
+        self.plan.output_limit.is_some() || self.plan.context.output_is_limited()
     }
 
     /// Checks the whole body.
     fn is_whole(&self, recording: &Recording, entry: &Entry) -> bool {
         let body = entry.body.bytes();
+        let expected = self.plan.expected;
         match recording.kind {
+            BodyKind::Json if expected.is_unknown() && recording.has_announced_length() => true,
             BodyKind::Json => {
-                recording.has_announced_length() || Document::parse(body.clone()).is_ok()
+                let document = Document::parse(body.clone());
+                match document.ok().and_then(|document| expected.in_document(document.root())) {
+                    Some(ResultEnd::Told) => true,
+                    Some(ResultEnd::Untold) => self.has_known_limit(),
+                    None => false,
+                }
             }
             BodyKind::Text => !is_page(body) && Completeness::of_body(body) != Completeness::Failed,
-            BodyKind::Media | BodyKind::Other => true,
+            BodyKind::Media => !starts_like_text(body),
+            BodyKind::Stream | BodyKind::Other => true,
         }
     }
 }
@@ -298,18 +318,6 @@ impl Recording {
     fn has_announced_length(&self) -> bool {
         self.announced_length == Some(self.length as u64)
     }
-}
-
-/// Returns whether a response to this form must hold a result of a model.
-const fn needs_proof(form: BodyForm) -> bool {
-    !matches!(form, BodyForm::Media | BodyForm::Unknown)
-}
-
-fn is_media(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
-    [&b"image/"[..], b"audio/", b"video/"].iter().any(|kind| {
-        media_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind))
-    }) && !media_type.ends_with(b"+xml")
 }
 
 /// Returns whether a text is an HTML page: of a login, a load balancer or a starting application.

@@ -37,6 +37,10 @@ pub(super) enum Container {
     Items,
     /// An object in such a list.
     Item,
+    /// `output` of OpenAI's responses.
+    OutputItems,
+    /// An object in that list.
+    OutputItem,
     /// `base_resp` of MiniMax and `header` of Spark, which hold a status number.
     StatusHeader,
     /// `incomplete_details` of OpenAI's responses.

@@ -1,10 +1,13 @@
 use super::{
     container::Container,
     flags::DocumentFlags,
-    generated_text::{GeneratedText, TextKind},
+    generated_text::GeneratedText,
     member_role::MemberRole,
     token_counts::{CountKind, PartialUsage, TokenCounts},
-    words::{BoundedWord, EventType, FinishReasons, ResponseStatus, belongs_to_errors},
+    words::{
+        BoundedWord, EventType, FinishReasons, ResponseStatus, belongs_to_errors,
+        belongs_to_events, is_error_code,
+    },
 };
 
 /// The facts that a document states about its response.
@@ -85,27 +88,17 @@ impl DocumentFacts {
 
     /// Returns whether a document that is the whole body holds no complete response.
     pub(crate) const fn is_unfinished(&self) -> bool {
-        self.has(DocumentFlags::NO_RESPONSE)
+        let cut =
+            self.has(DocumentFlags::INCOMPLETE) || matches!(self.event_type, EventType::Incomplete);
+        self.has(DocumentFlags::NO_RESPONSE) || self.has(DocumentFlags::MESSAGE_CUT) && !cut
     }
 
-    /// Returns whether the document is an object or an array.
-    pub(crate) const fn is_structure(&self) -> bool {
+    /// Returns whether the document is an event or a line of a known server, or an empty one.
+    pub(crate) const fn is_recognised(&self) -> bool {
         self.has(DocumentFlags::STRUCTURE)
-    }
-
-    /// Returns whether each part of the document holds a result.
-    pub(crate) const fn is_proven(&self) -> bool {
-        self.has(DocumentFlags::PROVEN) && !self.has(DocumentFlags::UNPROVEN_ROOT)
-    }
-
-    /// Returns whether the root holds a result.
-    const fn has_result(&self) -> bool {
-        let ended = self.has(DocumentFlags::DONE)
-            || self.has(DocumentFlags::SUCCESS)
-            || !self.finish_reasons().is_empty();
-        self.has(DocumentFlags::RESULT)
-            || self.has(DocumentFlags::GENERATED_TEXT)
-            || self.has(DocumentFlags::OUTPUT) && ended
+            && (self.has(DocumentFlags::RECOGNISED)
+                || self.has(DocumentFlags::EMPTY)
+                || !matches!(self.event_type, EventType::Other))
     }
 
     /// Reads the name of a member of the root.
@@ -113,6 +106,9 @@ impl DocumentFacts {
         self.flags.add(DocumentFlags::MEMBERS);
         if !belongs_to_errors(name) {
             self.flags.add(DocumentFlags::MORE_THAN_ERROR);
+        }
+        if belongs_to_events(name) {
+            self.flags.add(DocumentFlags::RECOGNISED);
         }
         if matches!(
             name,
@@ -171,21 +167,11 @@ impl DocumentFacts {
                 self.flags.add(DocumentFlags::FAILED);
             }
             (_, MemberRole::Explanation) => self.flags.add(DocumentFlags::EXPLANATION),
-            (Container::Choice, _) => {
-                self.flags.add(DocumentFlags::RESULT);
-                (self.choice, self.choice_ended) = (0, false);
-            }
-            (Container::Part, MemberRole::Message | MemberRole::Response | MemberRole::Output)
-            | (_, MemberRole::Output | MemberRole::Text(TextKind::Content))
-                if container == Container::Root =>
-            {
-                self.flags.add(DocumentFlags::OUTPUT);
-            }
-            (Container::Other, MemberRole::Embeddings) => self.flags.add(DocumentFlags::RESULT),
+            (Container::Choice, _) => (self.choice, self.choice_ended) = (0, false),
+            (Container::OutputItem, _) => self.flags.remove(DocumentFlags::OF_ITEM),
+            // The message of a chat in a stream of Ollama.
+            (Container::Part, MemberRole::Message) => self.flags.add(DocumentFlags::RECOGNISED),
             _ => {}
-        }
-        if container == Container::Items {
-            self.add_result();
         }
     }
 
@@ -195,21 +181,24 @@ impl DocumentFacts {
                 self.flags.add(DocumentFlags::EMPTY)
             }
             Container::Choice => self.choices.add(self.choice, self.choice_ended),
+            Container::OutputItem if self.has(DocumentFlags::ITEM_IS_MESSAGE) => {
+                if self.has(DocumentFlags::ITEM_FAILED) {
+                    self.flags.add(DocumentFlags::UNFINISHED);
+                }
+                if self.has(DocumentFlags::ITEM_CUT) {
+                    self.flags.add(DocumentFlags::MESSAGE_CUT);
+                }
+            }
             Container::Root => {
-                self.flags.add(if self.has_result() {
-                    DocumentFlags::PROVEN
-                } else {
-                    DocumentFlags::UNPROVEN_ROOT
-                });
                 // A later root does not revoke it.
                 if self.has(DocumentFlags::ANY_ERROR) {
                     self.flags.add(DocumentFlags::FAILED);
                 }
                 let flat = self.has(DocumentFlags::EXPLANATION)
                     && !self.has(DocumentFlags::MORE_THAN_ERROR);
-                if flat
-                    && (!self.has(DocumentFlags::OTHER_TYPE) || self.has(DocumentFlags::ERROR_CODE))
-                {
+                let coded =
+                    self.has(DocumentFlags::EXPLANATION) && self.has(DocumentFlags::ERROR_CODE);
+                if coded || flat && !self.has(DocumentFlags::OTHER_TYPE) {
                     self.flags.add(DocumentFlags::FAILED);
                 }
             }
@@ -242,14 +231,6 @@ impl DocumentFacts {
             MemberRole::NamedError if !word.is_empty() && word.as_bytes() != b"0" => {
                 self.flags.add(DocumentFlags::FAILED)
             }
-            MemberRole::Response if !word.is_empty() => self.flags.add(DocumentFlags::OUTPUT),
-            MemberRole::Output => self.flags.add(DocumentFlags::OUTPUT),
-            MemberRole::TaskResult => self.flags.add(DocumentFlags::RESULT),
-            MemberRole::Text(TextKind::Content | TextKind::Part)
-                if container == Container::Root =>
-            {
-                self.flags.add(DocumentFlags::RESULT)
-            }
             MemberRole::FinishReason => {
                 let reason = FinishReasons::of(word);
                 self.choice_ended |= !reason.is_empty();
@@ -268,7 +249,17 @@ impl DocumentFacts {
                 ResponseStatus::Incomplete => self.flags.add(DocumentFlags::INCOMPLETE),
                 ResponseStatus::Running => self.flags.add(DocumentFlags::UNFINISHED),
                 ResponseStatus::Success => self.flags.add(DocumentFlags::MORE_THAN_ERROR),
-                ResponseStatus::Unknown => {}
+                ResponseStatus::Unknown => self.flags.add(DocumentFlags::UNFINISHED),
+            },
+            MemberRole::ItemType if word.as_bytes() == b"message" => {
+                self.flags.add(DocumentFlags::ITEM_IS_MESSAGE)
+            }
+            MemberRole::ItemStatus => match ResponseStatus::of(word) {
+                ResponseStatus::Ended(FinishReasons::FAILED) | ResponseStatus::Running => {
+                    self.flags.add(DocumentFlags::ITEM_FAILED)
+                }
+                ResponseStatus::Incomplete => self.flags.add(DocumentFlags::ITEM_CUT),
+                _ => {}
             },
             MemberRole::GeneratedText => self.flags.add(DocumentFlags::GENERATED_TEXT),
             MemberRole::Object if word.as_bytes() == b"error" => {
@@ -282,7 +273,6 @@ impl DocumentFacts {
                     self.flags.add(DocumentFlags::OTHER_TYPE);
                 }
             }
-            _ if matches!(container, Container::Items | Container::Batch) => self.add_result(),
             _ if container == Container::Outside && word.is_empty() => {
                 self.flags.add(DocumentFlags::EMPTY)
             }
@@ -300,12 +290,13 @@ impl DocumentFacts {
             MemberRole::Error if number != Some(0) => self.fail(container),
             MemberRole::NamedError if number != Some(0) => self.flags.add(DocumentFlags::FAILED),
             MemberRole::Index => self.choice = number.unwrap_or_default(),
-            MemberRole::TaskResult => self.flags.add(DocumentFlags::RESULT),
             MemberRole::Count(kind) => self.set(container, kind, number),
-            MemberRole::Code | MemberRole::Status if number.is_none_or(|code| code >= 400) => {
+            MemberRole::Code | MemberRole::Status if is_error_code(number) => {
                 self.flags.add(DocumentFlags::ERROR_CODE);
+                if number.is_some_and(|code| code < 600) {
+                    self.flags.add(DocumentFlags::FAILED);
+                }
             }
-            _ if matches!(container, Container::Items | Container::Batch) => self.add_result(),
             _ => {}
         }
     }
@@ -315,12 +306,10 @@ impl DocumentFacts {
         match (member, letter) {
             (MemberRole::Error, b't') => self.fail(container),
             (MemberRole::NamedError, b't') => self.flags.add(DocumentFlags::FAILED),
-            (MemberRole::Vector, b'n') => self.flags.add(DocumentFlags::UNFINISHED),
             (MemberRole::Done, b't') => self.flags.add(DocumentFlags::DONE),
             (MemberRole::Done, b'f') => self.flags.add(DocumentFlags::UNFINISHED),
             (MemberRole::Success, b't') => {
                 self.flags.add(DocumentFlags::MORE_THAN_ERROR);
-                self.flags.add(DocumentFlags::SUCCESS);
             }
             (MemberRole::Success, b'f') => self.flags.add(DocumentFlags::FAILED),
             (MemberRole::Truncated, b't') => self.add_finish_reason(FinishReasons::OTHER),
@@ -340,15 +329,6 @@ impl DocumentFacts {
 
     fn add_finish_reason(&mut self, reason: FinishReasons) {
         self.finish_reasons = self.finish_reasons.and(reason);
-    }
-
-    /// Adds an element of a list of results, or of the array around the document.
-    const fn add_result(&mut self) {
-        self.flags.add(DocumentFlags::RESULT);
-        // Outside of a root.
-        if !self.has(DocumentFlags::MEMBERS) {
-            self.flags.add(DocumentFlags::PROVEN);
-        }
     }
 
     const fn fail(&mut self, container: Container) {

@@ -36,19 +36,18 @@ impl DocumentFlags {
     /// The document is an event that adds text to the response.
     pub(super) const DELTA: Self = Self(1 << 15);
 
-    /// The root holds a result that no failure has.
-    pub(super) const RESULT: Self = Self(1 << 16);
-    /// The root has a place for output, which proves nothing without an end.
-    pub(super) const OUTPUT: Self = Self(1 << 17);
-    /// The root reports success by a flag.
-    pub(super) const SUCCESS: Self = Self(1 << 18);
-    /// A root holds no result.
-    pub(super) const UNPROVEN_ROOT: Self = Self(1 << 19);
-    /// The array around the document holds a result besides roots.
-    pub(super) const PROVEN: Self = Self(1 << 20);
-
     /// The document is an object or an array.
-    pub(super) const STRUCTURE: Self = Self(1 << 21);
+    pub(super) const STRUCTURE: Self = Self(1 << 16);
+    /// A member of the root or its type belongs to the events of a known server.
+    pub(super) const RECOGNISED: Self = Self(1 << 17);
+    /// The item that is being read is a message.
+    pub(super) const ITEM_IS_MESSAGE: Self = Self(1 << 18);
+    /// The item that is being read has failed.
+    pub(super) const ITEM_FAILED: Self = Self(1 << 19);
+    /// The item that is being read was cut.
+    pub(super) const ITEM_CUT: Self = Self(1 << 20);
+    /// A message in the output was cut.
+    pub(super) const MESSAGE_CUT: Self = Self(1 << 21);
 
     /// The flags that each root sets for itself.
     pub(super) const OF_ROOT: Self = Self::any(&[
@@ -60,10 +59,10 @@ impl DocumentFlags {
         Self::ROOT_ERROR,
         Self::PART_ERROR,
         Self::GENERATED_TEXT,
-        Self::RESULT,
-        Self::OUTPUT,
-        Self::SUCCESS,
     ]);
+    /// The flags that each item sets for itself.
+    pub(super) const OF_ITEM: Self =
+        Self::any(&[Self::ITEM_IS_MESSAGE, Self::ITEM_FAILED, Self::ITEM_CUT]);
     /// The flags of a failure.
     pub(super) const ANY_ERROR: Self =
         Self::any(&[Self::ROOT_ERROR, Self::PART_ERROR, Self::FAILED]);

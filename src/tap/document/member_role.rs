@@ -2,7 +2,7 @@ use super::{
     container::Container,
     generated_text::TextKind,
     token_counts::CountKind,
-    words::{explains, is_task_result, names_error},
+    words::{explains, names_error},
 };
 
 /// The role of a JSON value by its name and its container.
@@ -39,12 +39,6 @@ pub(super) enum MemberRole {
     Output,
     /// A list of results, such as `data`.
     List,
-    /// `embeddings`: a list, or an object with a list for each type.
-    Embeddings,
-    /// A result of a task, such as `score`.
-    TaskResult,
-    /// The vector in an item.
-    Vector,
     StatusHeader,
     /// The index of a choice.
     Index,
@@ -52,6 +46,9 @@ pub(super) enum MemberRole {
     Type,
     Object,
     Status,
+    /// The type and the status of an item of output in OpenAI's responses.
+    ItemType,
+    ItemStatus,
     FinishReason,
     /// The reason in `incomplete_details`.
     IncompleteReason,
@@ -78,13 +75,10 @@ impl MemberRole {
         match (around, self, object) {
             (Container::Outside, _, false) => Container::Batch,
             (Container::Outside | Container::Batch, _, true) => Container::Root,
-            (Container::Batch, _, false)
-            | (
-                Container::Root,
-                Self::List | Self::Embeddings | Self::TaskResult | Self::Text(TextKind::Part),
-                false,
-            ) => Container::Items,
+            (Container::Batch, _, false) | (Container::Root, Self::List, false) => Container::Items,
             (Container::Items, _, true) => Container::Item,
+            (Container::Root | Container::Part, Self::Output, false) => Container::OutputItems,
+            (Container::OutputItems, _, true) => Container::OutputItem,
             (Container::Root, Self::StatusHeader, true) => Container::StatusHeader,
             (Container::Choice, Self::Message, true) => Container::ChoiceMessage,
             (Container::Root, Self::Usage, true) => Container::Usage,
@@ -130,6 +124,7 @@ impl MemberRole {
                 b"status" => Self::Status,
                 b"incomplete_details" => Self::IncompleteDetails,
                 b"choices" => Self::Choices,
+                b"output" => Self::Output,
                 b"finish_reason" | b"stop_reason" => Self::FinishReason,
                 _ if names_error(name) => Self::NamedError,
                 _ => Self::text(name),
@@ -188,7 +183,11 @@ impl MemberRole {
             },
             Container::ChoiceMessage | Container::Item => match name {
                 b"error" => Self::Error,
-                b"embedding" => Self::Vector,
+                _ => Self::text(name),
+            },
+            Container::OutputItem => match name {
+                b"type" => Self::ItemType,
+                b"status" => Self::ItemStatus,
                 _ => Self::text(name),
             },
             Container::StatusHeader if matches!(name, b"status_code" | b"code") => Self::NamedError,
@@ -206,7 +205,7 @@ impl MemberRole {
             b"errors" => Self::Errors,
             b"type" | b"event_type" => Self::Type,
             b"object" => Self::Object,
-            b"status" => Self::Status,
+            b"status" | b"state" => Self::Status,
             b"message" => Self::Message,
             b"delta" => Self::Delta,
             b"token" => Self::Token,
@@ -233,10 +232,8 @@ impl MemberRole {
             b"base_resp" | b"header" => Self::StatusHeader,
             b"output" | b"result" => Self::Output,
             b"data" | b"results" | b"predictions" | b"outputs" => Self::List,
-            b"embeddings" => Self::Embeddings,
             _ if names_error(name) => Self::NamedError,
             _ if explains(name) => Self::Explanation,
-            _ if is_task_result(name) => Self::TaskResult,
             // A server may repeat the input of the request here.
             b"input" | b"args" => Self::Other,
             _ => Self::text(name),

@@ -57,6 +57,11 @@ impl DeliveredText {
         self.text.estimate() > 0 || self.token_events > 0 || self.further_cost.0 > 0
     }
 
+    /// Returns whether events of TGI brought text.
+    pub(super) const fn has_token_events(&self) -> bool {
+        self.token_events > 0
+    }
+
     /// Returns the estimated tokens.
     pub(super) fn tokens(&self) -> u64 {
         let events = self.token_events.saturating_add(self.further_cost.0.div_ceil(100));

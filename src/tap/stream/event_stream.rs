@@ -1,17 +1,16 @@
 use super::{
-    field_name::is_field,
+    field_name::FieldName,
     long_event::LongEvent,
     quick_scan::QuickScan,
     stream_state::{EventFields, StreamState},
     tap_update::TapUpdate,
 };
+#[cfg(feature = "cache")]
+use crate::tap::completeness::Completeness;
 use crate::{
     body::BodyEnd,
     sse::{Splitter, fields, strip_byte_order_mark},
-    tap::{
-        completeness::Completeness,
-        document::{DocumentFacts, EventType, JsonScanner},
-    },
+    tap::document::{DocumentFacts, EventType, JsonScanner},
 };
 
 /// Reads a stream of events.
@@ -78,8 +77,9 @@ impl EventStream {
         self.state.update(usage_changed, None)
     }
 
-    pub(crate) fn completeness(&self) -> Completeness {
-        self.state.completeness()
+    #[cfg(feature = "cache")]
+    pub(crate) fn completeness(&self, text_in_roots: bool) -> Completeness {
+        self.state.completeness(text_in_roots)
     }
 
     /// Buffers a piece of a frame. Starts to read the frame piece by piece if it is too long.
@@ -123,19 +123,19 @@ impl EventStream {
         let mut event = EventFields::default();
         let (mut data, mut lines, mut malformed) = (&[][..], 0_u8, false);
         for (name, value) in fields(frame) {
-            match name {
-                b"event" => event.event_type = EventType::of(value),
-                b"data" => (data, lines) = (value, lines.saturating_add(1)),
-                // llama.cpp before October 2025 (tools/server/utils.hpp, server_sent_event).
-                _ if name.eq_ignore_ascii_case(b"error") => {
+            match FieldName::of(name) {
+                FieldName::Event => event.event_type = EventType::of(value),
+                FieldName::Data => (data, lines) = (value, lines.saturating_add(1)),
+                FieldName::Failure => {
                     event.error |= !matches!(value.trim_ascii(), b"" | b"null");
                 }
-                _ => malformed |= !is_field(name, !value.is_empty()),
+                FieldName::Neutral => {}
+                FieldName::Unknown => malformed = true,
             }
         }
         event.empty = lines == 0;
         if malformed {
-            self.state.set_malformed();
+            self.state.set_doubtful();
             // A document without a field name is an error of a proxy before the server.
             event.error |= scan(bare_lines(frame)).is_some_and(|facts| facts.has_failed());
         }
@@ -164,17 +164,17 @@ impl EventStream {
             self.state.set_root_text();
         }
         let data = || fields(frame).filter(|(name, _)| *name == b"data").map(|(_, line)| line);
-        let in_braces = matches!(document.trim_ascii(), [b'{', .., b'}'] | []);
-        let scan_all = lines > 1 || quick.needs_full_scan || !in_braces && !event.done;
-        if !scan_all {
+        let nothing = matches!(document.trim_ascii(), b"" | b"{}");
+        if lines == 1 && (quick.is_ordinary || nothing || event.done) {
             if quick.open_choice {
                 self.state.open_first_choice();
             }
             return self.state.add_event(&DocumentFacts::default(), event);
         }
         let facts = scan(data());
-        if facts.is_none_or(|facts| !facts.is_structure()) {
-            self.state.set_malformed();
+        let ping = event.event_type == EventType::Ping;
+        if !ping && facts.is_none_or(|facts| !facts.is_recognised()) {
+            self.state.set_doubtful();
         }
         self.state.add_event(&facts.unwrap_or_default(), event)
     }
@@ -183,9 +183,8 @@ impl EventStream {
 /// Returns the lines of a frame that are no fields.
 fn bare_lines(frame: &[u8]) -> impl Iterator<Item = &[u8]> {
     frame.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| {
-        let mut parts = line.splitn(2, |byte| *byte == b':');
-        let name = parts.next().unwrap_or_default();
-        !line.is_empty() && !is_field(name, parts.next().is_some_and(|value| !value.is_empty()))
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        !name.is_empty() && FieldName::of(name) == FieldName::Unknown
     })
 }
 

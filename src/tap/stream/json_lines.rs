@@ -6,11 +6,10 @@ use super::{
 };
 use crate::{
     body::BodyEnd,
-    tap::{
-        completeness::Completeness,
-        document::{DocumentFlags, JsonScanner},
-    },
+    tap::document::{DocumentFlags, JsonScanner},
 };
+#[cfg(feature = "cache")]
+use crate::{context::StreamEnd, tap::completeness::Completeness};
 
 /// Reads a stream of JSON documents with one in each line, as Ollama sends it.
 pub(crate) struct JsonLines {
@@ -18,11 +17,18 @@ pub(crate) struct JsonLines {
     state: StreamState,
     // A line had a member that says whether the stream has ended.
     states_end: bool,
+    // A line has no form of a known server.
+    unknown: bool,
 }
 
 impl JsonLines {
     pub(crate) fn new() -> Self {
-        Self { scanner: JsonScanner::new(), state: StreamState::default(), states_end: false }
+        Self {
+            scanner: JsonScanner::new(),
+            state: StreamState::default(),
+            states_end: false,
+            unknown: false,
+        }
     }
 
     pub(crate) fn feed(&mut self, chunk: &[u8]) -> TapUpdate {
@@ -51,11 +57,13 @@ impl JsonLines {
         self.state.update(usage_changed, None)
     }
 
-    pub(crate) fn completeness(&self) -> Completeness {
+    #[cfg(feature = "cache")]
+    pub(crate) fn completeness(&self, text_in_roots: bool) -> Completeness {
         match self.state.end() {
-            None if !self.state.is_malformed() => Completeness::Unstated,
+            None if !self.state.is_doubtful() => Completeness::Unstated,
             None => Completeness::Unproven,
-            Some(_) => self.state.completeness(),
+            Some(StreamEnd::Done) if self.unknown => Completeness::Unproven,
+            Some(_) => self.state.completeness(text_in_roots),
         }
     }
 
@@ -64,10 +72,11 @@ impl JsonLines {
         let scanner = std::mem::replace(&mut self.scanner, JsonScanner::new());
         let Some(facts) = scanner.finish() else {
             if !scanner.is_blank() {
-                self.state.set_malformed();
+                self.state.set_doubtful();
             }
             return false;
         };
+        self.unknown |= !facts.is_recognised();
         self.states_end |= facts.has(DocumentFlags::DONE)
             || facts.is_unfinished()
             || !facts.finish_reasons().is_empty();

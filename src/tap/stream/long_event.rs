@@ -1,7 +1,7 @@
 use memchr::{memchr2, memchr3};
 
 use super::{
-    field_name::is_field,
+    field_name::FieldName,
     stream_state::{EventFields, StreamState},
 };
 use crate::tap::document::{BoundedWord, DocumentFlags, EventType, JsonScanner};
@@ -32,10 +32,7 @@ enum LinePosition {
 
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum EventField {
-    Data,
-    Event,
-    Error,
-    Other,
+    Named(FieldName),
     /// A line that is no field.
     Bare,
 }
@@ -68,19 +65,13 @@ impl LongEvent {
                     let at = memchr3(b':', b'\n', b'\r', rest).unwrap_or(rest.len());
                     let (name, tail) = rest.split_at_checked(at).unwrap_or((rest, &[]));
                     self.name.push(name);
-                    let name_is_empty = self.name.is_empty();
-                    match tail.first() {
-                        Some(b':') => {
-                            let field = self.field();
+                    if let Some(end) = tail.first() {
+                        let field = self.field();
+                        if *end == b':' {
                             self.position = LinePosition::AfterColon(field);
-                        }
-                        Some(_) => {
-                            let field = self.field();
-                            self.malformed |=
-                                !name_is_empty && !is_field(self.name.as_bytes(), false);
+                        } else {
                             self.end_line(field);
                         }
-                        None => {}
                     }
                     tail.get(1..).unwrap_or_default()
                 }
@@ -92,14 +83,16 @@ impl LongEvent {
                     let at = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
                     let (value, tail) = rest.split_at_checked(at).unwrap_or((rest, &[]));
                     match field {
-                        EventField::Data => {
+                        EventField::Named(FieldName::Data) => {
                             self.data_bytes = self.data_bytes.saturating_add(value.len() as u64);
                             self.scanner.feed(value);
                         }
-                        EventField::Event => self.event_type.push(value),
-                        EventField::Error => self.error |= !value.trim_ascii().is_empty(),
+                        EventField::Named(FieldName::Event) => self.event_type.push(value),
+                        EventField::Named(FieldName::Failure) => {
+                            self.error |= !value.trim_ascii().is_empty();
+                        }
                         EventField::Bare => self.bare.feed(value),
-                        EventField::Other => {}
+                        EventField::Named(_) => {}
                     }
                     if !tail.is_empty() {
                         self.end_line(field);
@@ -113,9 +106,9 @@ impl LongEvent {
     /// Ends the event. Returns true when it reports usage.
     pub(super) fn finish(&self, state: &mut StreamState, closed: bool) -> bool {
         let facts = self.scanner.finish().copied();
-        let no_document = !self.empty && facts.is_none_or(|facts| !facts.is_structure());
-        if self.malformed || no_document {
-            state.set_malformed();
+        let unknown = !self.empty && facts.is_none_or(|facts| !facts.is_recognised());
+        if self.malformed || unknown {
+            state.set_doubtful();
         }
         let facts = facts.unwrap_or_default();
         if facts.is_unfinished() {
@@ -134,22 +127,20 @@ impl LongEvent {
 
     /// Returns the field of the name that was read.
     fn field(&mut self) -> EventField {
-        match self.name.as_bytes() {
-            b"data" => EventField::Data,
-            b"event" => {
-                self.event_type = BoundedWord::EMPTY;
-                EventField::Event
-            }
-            name if name.eq_ignore_ascii_case(b"error") => EventField::Error,
-            _ => EventField::Other,
+        let name = FieldName::of(self.name.as_bytes());
+        if name == FieldName::Event {
+            self.event_type = BoundedWord::EMPTY;
         }
+        // A comment and the line after a carriage return have no name.
+        self.malformed |= name == FieldName::Unknown && !self.name.is_empty();
+        EventField::Named(name)
     }
 
     fn end_line(&mut self, field: EventField) {
         if field == EventField::Bare {
             self.bare.feed(b"\n");
         }
-        if field == EventField::Data {
+        if field == EventField::Named(FieldName::Data) {
             self.empty = false;
             self.scanner.feed(b"\n");
         }

@@ -1,5 +1,6 @@
 use memchr::{memchr_iter, memchr2, memrchr};
 
+use super::nesting::Nesting;
 use crate::{
     tap::document::{code_unit, names_error, unescaped},
     text_tokens::TextTokens,
@@ -8,11 +9,14 @@ use crate::{
 /// The results of a quick scan of an event.
 ///
 /// Most events of a stream are deltas. The scan costs one search for colons, and only events that
-/// may hold more are parsed. Quotes inside strings are escaped, so a match is always a member name.
+/// may hold more are parsed. A quote inside a string is escaped, so any other quote before a colon ends
+/// the name of a member.
 #[derive(Default)]
 pub(super) struct QuickScan {
-    /// The document may hold facts besides generated text.
-    pub(super) needs_full_scan: bool,
+    /// The document is a whole event of a known form and holds no facts besides generated text.
+    pub(super) is_ordinary: bool,
+    // The document may hold other facts.
+    needs_full_scan: bool,
     /// The document has the form of a known event.
     pub(super) known_form: bool,
     /// The document is an event of TGI with one token.
@@ -35,6 +39,10 @@ impl QuickScan {
         // repeats earlier text has neither.
         let mut in_delta = false;
         let mut in_choices = false;
+        let mut nesting = Nesting::default();
+        // Members of the root: one that only known events have, and the two of llama.cpp.
+        let (mut known_member, mut content, mut stop) = (false, false, false);
+        let mut typed = false;
         // The previous text, and whether it was reasoning.
         let mut previous = (&[][..], false);
         for at in memchr_iter(b':', document) {
@@ -42,23 +50,31 @@ impl QuickScan {
             let value = value.get(1..).unwrap_or_default().trim_ascii_start();
             let name = name.trim_ascii_end();
             let is = |text: &[u8]| name.ends_with(text);
+            let quoted = name.strip_suffix(b"\"").filter(|quoted| !quoted.ends_with(b"\\"));
+            let (mut member, mut in_root) = (&[][..], false);
+            if let Some(quoted) = quoted {
+                let start = memrchr(b'"', quoted).unwrap_or_default();
+                member = quoted.get(start.saturating_add(1)..).unwrap_or_default();
+                in_root = nesting.pass(document, start, at) == 1;
+            }
             if value.starts_with(b"null") {
                 let finish_reason = is(b"\"finish_reason\"");
                 scan.unfinished |= finish_reason || is(b"\"stop_reason\"");
                 scan.open_choice |= finish_reason && in_choices;
                 continue;
             }
-            if let [quoted @ .., b'"'] = name {
-                let start = memrchr(b'"', quoted).map_or(0, |at| at.saturating_add(1));
-                scan.needs_full_scan |= names_error(quoted.get(start..).unwrap_or_default());
-            }
+            scan.needs_full_scan |= names_error(member);
             let (mut text, mut reasoning) = (false, false);
             match name {
                 [.., b'e', b'"'] => {
                     let usage = is(b"\"usage\"");
                     let explained = is(b"\"message\"") && value.starts_with(b"\"");
                     scan.needs_full_scan |= usage || explained || is(b"\"stop_type\"");
-                    scan.known_form |= usage || is(b"\"type\"");
+                    let is_type = is(b"\"type\"");
+                    typed |= in_root && is_type;
+                    scan.known_form |= usage || is_type;
+                    scan.needs_full_scan |= in_root
+                        && (is(b"\"code\"") || is(b"\"state\"") || is(b"_code\"") || is(b"Code\""));
                     text = is(b"\"name\"");
                 }
                 [.., b'n', b'"'] => {
@@ -66,6 +82,7 @@ impl QuickScan {
                     text = is(b"\"partial_json\"");
                     if is(b"\"token\"") && value.starts_with(b"{") {
                         (scan.token_event, in_delta, scan.known_form) = (true, true, true);
+                        known_member |= in_root;
                     }
                 }
                 [.., b'r', b'"'] if is(b"\"error\"") => {
@@ -75,23 +92,27 @@ impl QuickScan {
                     let (errors, success) = (is(b"\"errors\""), is(b"\"success\""));
                     scan.needs_full_scan |=
                         is(b"\"details\"") || is(b"\"timings\"") || errors || success;
+                    scan.needs_full_scan |= in_root && is(b"\"status\"");
                     let choices = is(b"\"choices\"") || is(b"\"candidates\"");
                     in_delta |= choices;
                     in_choices |= choices;
+                    known_member |= choices && in_root;
                     scan.known_form |= choices;
                     text = is(b"\"arguments\"");
                 }
                 [.., b'a', b'"'] => {
                     let delta = is(b"\"delta\"");
                     in_delta |= delta;
+                    known_member |= delta && in_root;
                     scan.known_form |= delta;
                     scan.needs_full_scan |= is(b"\"usageMetadata\"");
                     // A string in OpenAI's responses.
                     text = delta;
                 }
                 [.., b'p', b'"'] => {
+                    stop |= in_root && is(b"\"stop\"");
                     scan.needs_full_scan |=
-                        is(b"\"base_resp\"") || is(b"\"stop\"") && value.starts_with(b"true")
+                        is(b"\"base_resp\"") || is(b"\"stop\"") && value.starts_with(b"true");
                 }
                 // The place of a choice beyond the first is read exactly.
                 [.., b'x', b'"'] => {
@@ -104,7 +125,8 @@ impl QuickScan {
                     reasoning = is(b"\"reasoning_content\"");
                     text = reasoning || is(b"\"content\"") || is(b"\"text\"");
                     let filled = matches!(value, [b'"', after, ..] if *after != b'"');
-                    scan.root_text |= text && !in_delta && filled;
+                    scan.root_text |= text && in_root && !in_delta && filled;
+                    content |= in_root && is(b"\"content\"");
                 }
                 [.., b'g' | b'l', b'"'] => {
                     scan.needs_full_scan |= is(b"\"detail\"") || is(b"\"msg\"");
@@ -147,6 +169,11 @@ impl QuickScan {
         // Names and words may be written in escapes.
         scan.needs_full_scan |= memchr_iter(b'\\', document)
             .any(|at| document.get(at..).unwrap_or_default().starts_with(b"\\u00"));
+        // Events of OpenAI's responses may repeat their text.
+        scan.root_text &= !typed;
+        let braces = matches!(document.trim_ascii(), [b'{', .., b'}']);
+        let known = known_member || content && stop;
+        scan.is_ordinary = known && braces && !scan.needs_full_scan && nesting.matches(document);
         scan
     }
 }

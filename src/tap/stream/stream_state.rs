@@ -18,8 +18,10 @@ pub(super) struct StreamState {
     choices: Choices,
     // Text of a completion came outside of choices.
     root_text: bool,
-    // The stream has a part that is neither an event nor a document.
-    malformed: bool,
+    // The stream has a part that is no event of a known server, or one that speaks against success.
+    doubtful: bool,
+    // The last event of TGI had the whole text.
+    generated_text: bool,
     usage: Option<PartialUsage>,
     pub(super) delivered: DeliveredText,
 }
@@ -51,12 +53,12 @@ impl StreamState {
         self.root_text = true;
     }
 
-    pub(super) const fn is_malformed(&self) -> bool {
-        self.malformed
+    pub(super) const fn is_doubtful(&self) -> bool {
+        self.doubtful
     }
 
-    pub(super) const fn set_malformed(&mut self) {
-        self.malformed = true;
+    pub(super) const fn set_doubtful(&mut self) {
+        self.doubtful = true;
     }
 
     /// Adds an event. Returns true when it reports usage.
@@ -73,6 +75,8 @@ impl StreamState {
         let is = |event_type| fields.event_type == event_type || facts.event_type == event_type;
         let failed =
             fields.error || facts.has_failed() || is(EventType::Error) || is(EventType::Failed);
+        self.doubtful |= is(EventType::Completed) && facts.is_unfinished();
+        self.generated_text |= facts.has(DocumentFlags::GENERATED_TEXT);
         // An event without data is not dispatched (WHATWG HTML section 9.2.6). An error counts anyway.
         let ends = !fields.empty
             && (facts.has(DocumentFlags::GENERATED_TEXT)
@@ -117,26 +121,35 @@ impl StreamState {
     /// Returns whether the stream had no text, no finish reason and no count of output.
     fn is_blank(&self) -> bool {
         self.finish_reasons.is_empty()
-            && self.delivered.tokens() == 0
+            && !self.root_text
+            && !self.delivered.is_known()
             && !self.usage.is_some_and(|usage| usage.has_output())
     }
 
     /// Returns whether the stream brought output that no failure has, and left no choice open.
     fn is_proven(&self) -> bool {
-        let ended = !self.finish_reasons.is_empty();
-        let output = ended
-            || self.root_text
-            || self.delivered.is_known()
-            || self.usage.is_some_and(|usage| usage.has_output());
-        let open = if ended { self.choices.is_open() } else { self.unfinished };
-        output && !open && !self.malformed
+        let open = if self.finish_reasons.is_empty() {
+            // TGI ends its tokens with the whole text.
+            self.unfinished || self.delivered.has_token_events() && !self.generated_text
+        } else {
+            self.choices.is_open()
+        };
+        !self.is_blank() && !open && !self.doubtful
     }
 
     /// Returns whether the stream holds a complete response, after [`finish`](Self::finish).
-    pub(super) fn completeness(&self) -> Completeness {
+    ///
+    /// A chat has no text in the roots of its events.
+    #[cfg(feature = "cache")]
+    pub(super) fn completeness(&self, text_in_roots: bool) -> Completeness {
         match self.end {
             Some(StreamEnd::Failed) => Completeness::Failed,
-            Some(StreamEnd::Done) if !self.is_proven() => Completeness::Unproven,
+            Some(StreamEnd::Done) if !self.is_proven() || self.root_text && !text_in_roots => {
+                Completeness::Unproven
+            }
+            Some(StreamEnd::Done) if self.finish_reasons.is_empty() && self.generated_text => {
+                Completeness::OpenEnded
+            }
             Some(StreamEnd::Done) => Completeness::of(self.finish_reasons),
             Some(StreamEnd::Cut) | None => Completeness::Unproven,
         }

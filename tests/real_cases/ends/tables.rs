@@ -7,6 +7,9 @@ use super::*;
 /// Sender, source, media type and body.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
+/// Sender, source, path, media type and body.
+pub(super) type Routed = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
 /// Failures with status 200. None is stored and none is logged as done.
 const FAILURES: &[Row] = &[
     (
@@ -296,6 +299,18 @@ const FAILURES: &[Row] = &[
         EVENTS,
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n[{\"error\":{\"message\":\"m\"}}]\n\ndata: [DONE]\n\n",
     ),
+    (
+        "an unknown event",
+        "gateways",
+        EVENTS,
+        "data: {\"code\":500,\"msg\":\"m\",\"data\":null}\n\ndata: [DONE]\n\n",
+    ),
+    (
+        "gRPC, streamed",
+        "google/rpc/status.proto",
+        EVENTS,
+        "data: {\"code\":13,\"message\":\"m\",\"details\":[]}\n\ndata: [DONE]\n\n",
+    ),
     ("nothing", "", JSON, ""),
     ("an empty object", "", JSON, "{}"),
 ];
@@ -305,123 +320,148 @@ async fn failures_are_not_stored_and_not_logged_as_done() {
     for (sender, source, media_type, body) in FAILURES {
         let response = UpstreamResponse::of(media_type, [*body])
             .header("content-length", &body.len().to_string());
-        let (stored, logged) = Gateway::new().twice(CHAT, &limited(), &response).await;
-        assert!(!stored, "{sender} ({source})");
-        assert_ne!(logged.end, Some(StreamEnd::Done), "{sender} ({source})");
+        // A route of a known form, and one of any task.
+        for path in [CHAT, "/"] {
+            let (stored, logged) = Gateway::new().twice(path, &limited(), &response).await;
+            assert!(!stored, "{sender} ({source}) at {path}");
+            assert_ne!(logged.end, Some(StreamEnd::Done), "{sender} ({source})");
+        }
     }
 }
 
 /// Complete responses. All are stored and streams are logged as done.
-const WHOLE: &[Row] = &[
+const WHOLE: &[Routed] = &[
     (
         "OpenAI's responses",
         "platform.openai.com/docs/api-reference/responses",
+        "/v1/responses",
         JSON,
-        r#"{"object":"response","status":"completed","error":null,"incomplete_details":null,"output":[]}"#,
+        r#"{"object":"response","status":"completed","error":null,"incomplete_details":null,"output":[{"type":"message","status":"completed","content":[{"type":"output_text","text":"a"}]}]}"#,
     ),
     (
         "OpenAI's responses, filtered",
         "the same",
+        "/v1/responses",
         JSON,
-        r#"{"object":"response","status":"incomplete","error":null,"incomplete_details":{"reason":"content_filter"},"output":[]}"#,
+        r#"{"object":"response","status":"incomplete","error":null,"incomplete_details":{"reason":"content_filter"},"output":[{"type":"message","status":"incomplete","content":[{"type":"output_text","text":"a"}]}]}"#,
     ),
     (
         "Anthropic",
         "platform.claude.com/docs, stop reasons",
+        "/v1/messages",
         JSON,
         r#"{"type":"message","role":"assistant","content":[],"stop_reason":"tool_use","stop_sequence":null}"#,
     ),
     (
         "Anthropic, a stop sequence",
         "the same",
+        "/v1/messages",
         JSON,
         r#"{"type":"message","content":[],"stop_reason":"stop_sequence"}"#,
     ),
     (
         "TGI",
         "router/src/lib.rs, FinishReason",
+        "/generate",
         JSON,
         r#"[{"generated_text":"a","details":{"finish_reason":"eos_token","generated_tokens":1}}]"#,
     ),
-    ("TGI without details", "the same", JSON, r#"{"generated_text":"a"}"#),
-    ("TEI's embeddings", "docs of TEI", JSON, "[[0.1,-2e-3],[0.3]]"),
-    ("TEI's ranking", "docs of TEI", JSON, r#"[{"index":1,"score":0.9},{"index":0,"score":0.1}]"#),
+    ("TEI's embeddings", "docs of TEI", "/embed", JSON, "[[0.1,-2e-3],[0.3]]"),
+    (
+        "TEI's ranking",
+        "docs of TEI",
+        "/rerank",
+        JSON,
+        r#"[{"index":1,"score":0.9},{"index":0,"score":0.1}]"#,
+    ),
     (
         "OpenAI's embeddings",
         "platform.openai.com/docs/api-reference/embeddings",
+        "/v1/embeddings",
         JSON,
         r#"{"object":"list","data":[{"embedding":[0.1]}],"model":"m","usage":{"prompt_tokens":1,"total_tokens":1}}"#,
     ),
     (
         "vLLM, stopped by a text",
         "vllm/entrypoints/openai/protocol.py",
+        CHAT,
         JSON,
         r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop","stop_reason":"error"}],"error":null}"#,
     ),
     (
         "Cohere",
         "docs.cohere.com/reference/chat",
+        "/v2/chat",
         JSON,
         r#"{"id":"i","finish_reason":"COMPLETE","message":{"role":"assistant","content":[]}}"#,
     ),
     (
         "Gemini",
         "ai.google.dev/api/generate-content",
+        "/v1beta/models/g:generateContent",
         JSON,
         r#"{"candidates":[{"content":{"parts":[]},"finishReason":"STOP"}]}"#,
     ),
     (
         "Cloudflare",
         "developers.cloudflare.com/fundamentals/api",
+        "/ai/run/m",
         JSON,
         r#"{"result":{"response":"a"},"success":true,"errors":[],"messages":[]}"#,
     ),
-    ("a choice that says nothing of its end", "", JSON, r#"{"choices":[{"text":"a"}]}"#),
     (
         "Ollama, streamed",
         "ollama docs/api.md",
+        "/api/chat",
         LINES,
         "{\"model\":\"m\",\"message\":{\"content\":\"a\"},\"done\":false}\n{\"message\":{\"content\":\"\"},\"done_reason\":\"stop\",\"done\":true}\n",
     ),
     (
         "llama.cpp's own route, streamed",
         "tools/server/README.md",
+        "/completion",
         EVENTS,
         "data: {\"content\":\"a\",\"stop\":false}\n\ndata: {\"content\":\"\",\"stop\":true,\"stop_type\":\"eos\",\"truncated\":false}\n\n",
     ),
     (
         "SGLang's own route, streamed",
         "python/sglang/srt/entrypoints/http_server.py",
+        "/generate",
         EVENTS,
         "data: {\"text\":\"a\",\"meta_info\":{\"finish_reason\":null}}\n\ndata: {\"text\":\"ab\",\"meta_info\":{\"finish_reason\":{\"type\":\"stop\",\"matched\":2}}}\n\ndata: [DONE]\n\n",
     ),
     (
         "Cohere, streamed",
         "docs.cohere.com/reference/chat-stream",
+        "/v2/chat",
         EVENTS,
         "event: content-delta\ndata: {\"type\":\"content-delta\",\"index\":0,\"delta\":{\"message\":{\"content\":{\"text\":\"a\"}}}}\n\nevent: message-end\ndata: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"COMPLETE\"}}\n\n",
     ),
     (
         "Gemini, streamed",
         "ai.google.dev/api/generate-content",
+        "/v1beta/models/g:generateContent",
         EVENTS,
         "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"finishReason\":\"STOP\"}]}\r\n\r\n",
     ),
     (
         "OpenAI's responses, streamed",
         "platform.openai.com/docs/api-reference/responses-streaming",
+        "/v1/responses",
         EVENTS,
         "data: {\"type\":\"response.created\",\"response\":{\"status\":\"in_progress\",\"error\":null}}\n\ndata: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"error\":null}}\n\n",
     ),
     (
         "an error that is null",
         "OpenAI's responses, some proxies",
+        CHAT,
         EVENTS,
         "error: null\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}],\"error\":null}\n\ndata: [DONE]\n\n",
     ),
     (
         "a stream without finish reasons",
         "FastChat",
+        "/worker_generate_stream",
         EVENTS,
         "data: {\"text\":\"a\"}\n\ndata: [DONE]\n\n",
     ),
@@ -429,9 +469,9 @@ const WHOLE: &[Row] = &[
 
 #[tokio::test]
 async fn complete_responses_are_stored() {
-    for (sender, source, media_type, body) in WHOLE {
+    for (sender, source, path, media_type, body) in WHOLE {
         let response = UpstreamResponse::of(media_type, [*body]);
-        let (stored, logged) = Gateway::new().twice(CHAT, UNLIMITED, &response).await;
+        let (stored, logged) = Gateway::new().twice(path, UNLIMITED, &response).await;
         assert!(stored, "{sender} ({source})");
         let end = (*media_type != JSON).then_some(StreamEnd::Done);
         assert_eq!(logged.end, end, "{sender} ({source})");
@@ -440,18 +480,6 @@ async fn complete_responses_are_stored() {
 
 /// Streams that end with their mark and prove no success. They are logged as done and not stored.
 const UNPROVEN: &[Row] = &[
-    (
-        "an unknown event",
-        "gateways",
-        EVENTS,
-        "data: {\"code\":500,\"msg\":\"m\",\"data\":null}\n\ndata: [DONE]\n\n",
-    ),
-    (
-        "gRPC",
-        "google/rpc/status.proto",
-        EVENTS,
-        "data: {\"code\":13,\"message\":\"m\",\"details\":[]}\n\ndata: [DONE]\n\n",
-    ),
     (
         "text for data",
         "proxies",
@@ -490,83 +518,93 @@ async fn unproven_streams_are_not_stored() {
         let response = UpstreamResponse::of(media_type, [*body]);
         let (stored, logged) = Gateway::new().twice(CHAT, UNLIMITED, &response).await;
         assert!(!stored, "{sender} ({source})");
-        if !sender.starts_with("gRPC") {
-            assert_eq!(logged.end, Some(StreamEnd::Done), "{sender} ({source})");
-        }
+        assert_eq!(logged.end, Some(StreamEnd::Done), "{sender} ({source})");
     }
 }
 
 /// Responses that reached a limit. They are stored only if the request has one.
-const LIMITED: &[Row] = &[
+const LIMITED: &[Routed] = &[
     (
         "Anthropic",
         "platform.claude.com/docs, stop reasons",
+        "/v1/messages",
         JSON,
         r#"{"type":"message","content":[],"stop_reason":"max_tokens"}"#,
     ),
     (
         "OpenAI's responses",
         "platform.openai.com/docs/api-reference/responses",
+        "/v1/responses",
         JSON,
         r#"{"object":"response","status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[]}"#,
     ),
     (
         "OpenAI's responses, streamed",
         "the same",
+        "/v1/responses",
         EVENTS,
         "data: {\"type\":\"response.incomplete\",\"response\":{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"max_output_tokens\"}}}\n\n",
     ),
     (
         "TGI",
         "router/src/lib.rs, FinishReason",
+        "/generate",
         JSON,
         r#"{"generated_text":"a","details":{"finish_reason":"length","generated_tokens":20}}"#,
     ),
     (
         "TGI, streamed",
         "the same",
+        "/generate_stream",
         EVENTS,
         "data:{\"token\":{\"text\":\"a\"},\"generated_text\":\"a\",\"details\":{\"finish_reason\":\"length\",\"generated_tokens\":1,\"input_length\":1}}\n\n",
     ),
     (
         "SGLang's own route",
         "python/sglang/srt/managers, meta_info",
+        "/generate",
         JSON,
         r#"{"text":"a","meta_info":{"finish_reason":{"type":"length","length":1}}}"#,
     ),
     (
         "Ollama",
         "ollama docs/api.md",
+        "/api/generate",
         JSON,
         r#"{"model":"m","response":"a","done":true,"done_reason":"length"}"#,
     ),
     (
         "llama.cpp's own route",
         "tools/server/README.md",
+        "/completion",
         JSON,
         r#"{"content":"a","stop":true,"stop_type":"limit","truncated":false}"#,
     ),
     (
         "llama.cpp's own route, older",
         "examples/server/README.md",
+        "/completion",
         JSON,
         r#"{"content":"a","stop":true,"stopped_eos":false,"stopped_limit":true}"#,
     ),
     (
         "Cohere",
         "docs.cohere.com/reference/chat",
+        "/v2/chat",
         JSON,
         r#"{"id":"i","finish_reason":"MAX_TOKENS","message":{"content":[]}}"#,
     ),
     (
         "Gemini",
         "ai.google.dev/api/generate-content",
+        "/v1beta/models/g:generateContent",
         JSON,
         r#"{"candidates":[{"finishReason":"MAX_TOKENS"}]}"#,
     ),
     (
         "Bedrock's Converse",
         "docs.aws.amazon.com/bedrock, Converse",
+        "/model/m/converse",
         JSON,
         r#"{"output":{"message":{}},"stopReason":"max_tokens"}"#,
     ),
@@ -574,240 +612,14 @@ const LIMITED: &[Row] = &[
 
 #[tokio::test]
 async fn limited_responses_are_stored_only_with_a_limit_in_the_request() {
-    for (sender, source, media_type, body) in LIMITED {
+    for (sender, source, path, media_type, body) in LIMITED {
         let response = UpstreamResponse::of(media_type, [*body]);
-        let (stored, logged) = Gateway::new().twice(CHAT, UNLIMITED, &response).await;
+        let (stored, logged) = Gateway::new().twice(path, UNLIMITED, &response).await;
         assert!(!stored, "{sender} ({source})");
         assert_eq!(logged.end, (*media_type != JSON).then_some(StreamEnd::Done), "{sender}");
         // Without a told count, or with one below the limit, the server may have cut by itself.
-        let (stored, logged) = Gateway::new().twice(CHAT, &limited(), &response).await;
+        let (stored, logged) = Gateway::new().twice(path, &limited(), &response).await;
         let reached = logged.usage.1.is_some_and(|told| told >= 2);
         assert_eq!(stored, reached, "{sender} ({source})");
-    }
-}
-
-/// Sender, source, media type, body and its usage.
-type Usage = (&'static str, &'static str, &'static str, &'static str, Tokens);
-
-const USAGE: &[Usage] = &[
-    (
-        "Anthropic",
-        "platform.claude.com/docs, prompt caching",
-        JSON,
-        r#"{"type":"message","content":[],"stop_reason":"end_turn","usage":{"input_tokens":5,"cache_creation_input_tokens":100,"cache_read_input_tokens":1000,"output_tokens":7}}"#,
-        (Some(1105), Some(7), None),
-    ),
-    (
-        "Anthropic, streamed: cumulative",
-        "the same, streaming",
-        EVENTS,
-        "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5,\"cache_read_input_tokens\":1000,\"output_tokens\":1}}}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":null},\"usage\":{\"output_tokens\":4}}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":7}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
-        (Some(1005), Some(7), None),
-    ),
-    (
-        "Anthropic, streamed: all of it again",
-        "the same",
-        EVENTS,
-        "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5,\"cache_read_input_tokens\":1000,\"output_tokens\":1}}}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"input_tokens\":6,\"cache_read_input_tokens\":1000,\"output_tokens\":7}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
-        (Some(1006), Some(7), None),
-    ),
-    (
-        "LiteLLM: both namings",
-        "litellm/types/utils.py",
-        JSON,
-        r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,"cache_read_input_tokens":4}}"#,
-        (Some(9), Some(2), Some(11)),
-    ),
-    (
-        "OpenAI's responses",
-        "platform.openai.com/docs/api-reference/responses",
-        JSON,
-        r#"{"object":"response","status":"completed","usage":{"input_tokens":36,"input_tokens_details":{"cached_tokens":9},"output_tokens":87,"total_tokens":123}}"#,
-        (Some(36), Some(87), Some(123)),
-    ),
-    (
-        "OpenAI's responses, streamed",
-        "the same",
-        EVENTS,
-        "data: {\"type\":\"response.incomplete\",\"response\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":4,\"total_tokens\":7}}}\n\n",
-        (Some(3), Some(4), Some(7)),
-    ),
-    (
-        "Groq",
-        "console.groq.com/docs, x_groq",
-        EVENTS,
-        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],\"x_groq\":{\"id\":\"r\",\"usage\":{\"queue_time\":0.1,\"prompt_tokens\":8,\"completion_tokens\":2,\"total_tokens\":10}}}\n\ndata: [DONE]\n\n",
-        (Some(8), Some(2), Some(10)),
-    ),
-    (
-        "Cohere",
-        "docs.cohere.com/reference/chat",
-        JSON,
-        r#"{"finish_reason":"COMPLETE","usage":{"billed_units":{"input_tokens":5,"output_tokens":6},"tokens":{"input_tokens":71,"output_tokens":8}}}"#,
-        (Some(71), Some(8), None),
-    ),
-    (
-        "Cohere, billed units alone",
-        "the same",
-        JSON,
-        r#"{"finish_reason":"COMPLETE","usage":{"billed_units":{"input_tokens":5,"output_tokens":6}}}"#,
-        (Some(5), Some(6), None),
-    ),
-    (
-        "Cohere, streamed",
-        "docs.cohere.com/reference/chat-stream",
-        EVENTS,
-        "data: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"COMPLETE\",\"usage\":{\"billed_units\":{\"input_tokens\":5},\"tokens\":{\"input_tokens\":71,\"output_tokens\":8}}}}\n\n",
-        (Some(71), Some(8), None),
-    ),
-    (
-        "Cohere's embeddings",
-        "docs.cohere.com/reference/embed",
-        JSON,
-        r#"{"embeddings":{"float":[[0.1]]},"meta":{"billed_units":{"input_tokens":2}}}"#,
-        (Some(2), None, None),
-    ),
-    (
-        "Jina's ranking",
-        "jina.ai/reranker",
-        JSON,
-        r#"{"results":[{"index":0}],"usage":{"total_tokens":15}}"#,
-        (None, None, Some(15)),
-    ),
-    (
-        "Mistral",
-        "docs.mistral.ai/api",
-        JSON,
-        r#"{"choices":[],"usage":{"prompt_tokens":4,"total_tokens":6,"completion_tokens":2}}"#,
-        (Some(4), Some(2), Some(6)),
-    ),
-    (
-        "Ollama",
-        "ollama docs/api.md",
-        JSON,
-        r#"{"message":{"content":"a"},"done":true,"done_reason":"stop","prompt_eval_count":26,"eval_count":9}"#,
-        (Some(26), Some(9), None),
-    ),
-    (
-        "Ollama, streamed",
-        "the same",
-        LINES,
-        "{\"message\":{\"content\":\"a\"},\"done\":false}\n{\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":26,\"eval_count\":9}",
-        (Some(26), Some(9), None),
-    ),
-    (
-        "vLLM, usage in each chunk",
-        "vllm docs, continuous_usage_stats",
-        EVENTS,
-        "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":1,\"total_tokens\":5}}\n\ndata: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":2,\"total_tokens\":6}}\n\ndata: [DONE]\n\n",
-        (Some(4), Some(2), Some(6)),
-    ),
-    (
-        "TGI",
-        "router/src/lib.rs, Details",
-        JSON,
-        r#"{"generated_text":"a","details":{"finish_reason":"length","generated_tokens":20,"prefill":[{"id":0,"text":"x"},{"id":1,"text":"y"}]}}"#,
-        (Some(2), Some(20), None),
-    ),
-    (
-        "TGI, streamed",
-        "the same, StreamDetails",
-        EVENTS,
-        "data:{\"token\":{\"text\":\"a\"},\"generated_text\":\"a\",\"details\":{\"finish_reason\":\"length\",\"generated_tokens\":1,\"input_length\":5}}\n\n",
-        (Some(5), Some(1), None),
-    ),
-    (
-        "llama.cpp's own route",
-        "tools/server/README.md",
-        JSON,
-        r#"{"content":"a","stop":true,"tokens_evaluated":12,"tokens_predicted":3,"timings":{"prompt_n":1,"predicted_n":3}}"#,
-        (Some(12), Some(3), None),
-    ),
-    (
-        "llama.cpp, chat",
-        "tools/server/server-task.h, result_timings",
-        EVENTS,
-        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],\"timings\":{\"cache_n\":10,\"prompt_n\":2,\"prompt_ms\":1.5,\"predicted_n\":3}}\n\ndata: [DONE]\n\n",
-        (Some(12), Some(3), None),
-    ),
-    (
-        "SGLang's own route",
-        "python/sglang/srt/managers, meta_info",
-        JSON,
-        r#"{"text":"a","meta_info":{"finish_reason":{"type":"stop"},"prompt_tokens":6,"completion_tokens":2}}"#,
-        (Some(6), Some(2), None),
-    ),
-    (
-        "Gemini",
-        "ai.google.dev/api/generate-content, UsageMetadata",
-        JSON,
-        r#"{"candidates":[],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":5,"thoughtsTokenCount":10,"totalTokenCount":19}}"#,
-        (Some(4), Some(15), Some(19)),
-    ),
-    (
-        "Bedrock's Converse",
-        "docs.aws.amazon.com/bedrock, TokenUsage",
-        JSON,
-        r#"{"output":{},"stopReason":"end_turn","usage":{"inputTokens":30,"outputTokens":6,"totalTokens":36}}"#,
-        (Some(30), Some(6), Some(36)),
-    ),
-];
-
-#[tokio::test]
-async fn usage_of_every_sender_is_read() {
-    for (sender, source, media_type, body, usage) in USAGE {
-        // In pieces that each hold less than an event.
-        let pieces = body.as_bytes().chunks(7).map(|piece| str::from_utf8(piece).unwrap());
-        for response in
-            [UpstreamResponse::of(media_type, [*body]), UpstreamResponse::of(media_type, pieces)]
-        {
-            let gateway = Gateway::new();
-            gateway.send(CHAT, UNLIMITED, &response, usize::MAX).await;
-            let end = (*media_type != JSON).then_some(StreamEnd::Done);
-            assert_eq!(gateway.last(), Logged { usage: *usage, end }, "{sender} ({source})");
-        }
-    }
-}
-
-/// Values of `vary` that servers and proxies send, and whether the cache stores the response.
-const VARY: &[(&str, &str, &str, bool)] = &[
-    (
-        "TGI, TEI",
-        "tower-http, src/cors/vary.rs",
-        "origin, access-control-request-method, access-control-request-headers",
-        true,
-    ),
-    (
-        "Spring",
-        "DefaultCorsProcessor",
-        "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
-        true,
-    ),
-    (
-        "private networks",
-        "wicg.github.io/private-network-access",
-        "origin, access-control-request-private-network",
-        true,
-    ),
-    ("vLLM, SGLang", "starlette/middleware/cors.py", "Origin", true),
-    ("gzip of nginx, Cloudflare, CloudFront", "nginx, gzip_vary", "Accept-Encoding", true),
-    ("actix, salvo", "", "origin,,accept-encoding", true),
-    ("virtual hosts", "RFC 9110 section 12.5.5", "host", true),
-    ("fields of the key", "CacheKey::headers", "accept, anthropic-version", true),
-    ("all", "RFC 9110 section 12.5.5", "*", false),
-    ("all, among others", "the same", "origin, *", false),
-    ("the caller", "", "authorization", false),
-    ("a session", "", "origin, cookie", false),
-    ("a language", "", "accept-language", false),
-    ("a browser", "", "user-agent", false),
-    ("another name", "", "access-control-request-headers, x-user", false),
-];
-
-#[tokio::test]
-async fn vary_on_headers_outside_the_key_prevents_storing() {
-    for (sender, source, vary, stores) in VARY {
-        let response = UpstreamResponse::of(JSON, ["[[0.1]]"]).header("vary", vary);
-        let (stored, _) = Gateway::new().twice("/embed", r#"{"inputs":["a"]}"#, &response).await;
-        assert_eq!(stored, *stores, "{sender} ({source})");
     }
 }

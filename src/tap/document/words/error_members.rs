@@ -8,43 +8,53 @@ pub(crate) fn explains(name: &[u8]) -> bool {
 
 /// Returns whether a member has an error for its value unless that is `null`, `false`, 0 or empty.
 ///
-/// The names include `error_code` of Qianfan, `errorMessage` of AWS Lambda and `Error` of Tencent.
+/// The names include `error_code` of Qianfan, `errorMessage` of AWS Lambda, `Error` of Tencent and
+/// `errcode` of WeChat.
 pub(crate) fn names_error(name: &[u8]) -> bool {
-    // Coze sends it with the code 0 in each response.
-    name != b"last_error" && name.windows(5).any(|part| part.eq_ignore_ascii_case(b"error"))
+    match name {
+        b"err" | b"errcode" | b"err_code" | b"exception" | b"fault" | b"traceback" => true,
+        // Coze sends it with the code 0 in each response.
+        b"last_error" => false,
+        _ => name.windows(5).any(|part| part.eq_ignore_ascii_case(b"error")),
+    }
+}
+
+/// Returns whether this number is the status or the code of an error.
+///
+/// The exceptions are codes of success in gateways of Java and of SiliconFlow.
+pub(crate) const fn is_error_code(number: Option<u64>) -> bool {
+    match number {
+        Some(code) => code >= 400 && !matches!(code, 1_000 | 10_000 | 20_000),
+        None => true,
+    }
 }
 
 fn is_code(name: &[u8]) -> bool {
     matches!(name, b"error" | b"errors" | b"error_code" | b"error_type" | b"errorType")
 }
 
-/// Returns whether this member of the root is the result of a task.
-///
-/// The names come from Hugging Face's tasks, TEI, Triton and Bedrock, and from the tokenizers of vLLM,
-/// TGI, llama.cpp and Anthropic.
-pub(crate) fn is_task_result(name: &[u8]) -> bool {
+/// Returns whether a member of the root is one that events and lines of known servers have.
+pub(crate) fn belongs_to_events(name: &[u8]) -> bool {
     matches!(
         name,
-        b"summary_text"
-            | b"translation_text"
-            | b"answer"
-            | b"label"
-            | b"labels"
-            | b"score"
-            | b"scores"
-            | b"sequence"
-            | b"entity"
-            | b"entity_group"
-            | b"token_str"
-            | b"embedding"
-            | b"similarities"
+        b"choices"
+            | b"candidates"
+            | b"delta"
+            | b"token"
+            | b"usage"
+            | b"usageMetadata"
+            | b"error"
+            | b"generated_text"
+            | b"meta_info"
+            | b"text"
+            | b"content"
             | b"text_output"
-            | b"generation"
-            | b"completion"
-            | b"tokens"
-            | b"tokenize_response"
-            | b"input_tokens"
-            | b"prompt"
+            | b"response"
+            | b"output"
+            | b"done"
+            | b"stop"
+            | b"timings"
+            | b"x_groq"
     )
 }
 

@@ -37,13 +37,13 @@ impl FinishReasons {
             // OpenAI and most others; Anthropic, Cohere and Gemini; OpenAI's responses; llama.cpp.
             b"length" | b"max_tokens" | b"max_output_tokens" | b"limit" => Self::LIMIT,
             // vLLM (v1/engine/__init__.py), SGLang, Mistral, OpenRouter; TensorRT-LLM; DeepSeek.
-            b"abort" | b"aborted" | b"error" | b"errored" | b"cancelled" | b"canceled"
-            | b"timeout" | b"timed_out" | b"insufficient_system_resource"
-            // Cohere.
-            | b"error_toxic" | b"error_limit" | b"user_cancel"
-            // OpenAI's responses; Zhipu; MLC; Gemini.
-            | b"failed" | b"failure" | b"fail" | b"network_error" | b"preempt"
+            b"abort" | b"aborted" | b"errored" | b"cancelled" | b"canceled"
+            | b"timeout" | b"timed_out" | b"insufficient_system_resource" | b"user_cancel"
+            // OpenAI's responses and batches; MLC; Gemini.
+            | b"failed" | b"failure" | b"fail" | b"preempt" | b"rejected" | b"expired"
             | b"malformed_function_call" | b"unexpected_tool_call" => Self::FAILED,
+            // Among others `error_toxic` of Cohere, `network_error` of Zhipu and `server_error`.
+            word if word.starts_with(b"error") || word.ends_with(b"error") => Self::FAILED,
             // These include `model_length` of Mistral, `model_context_window_exceeded`,
             // `pause_turn` and `refusal` of Anthropic, `repetition` of vLLM and `SAFETY` of Gemini.
             _ => Self::OTHER,

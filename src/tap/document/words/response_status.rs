@@ -9,6 +9,7 @@ pub(crate) enum ResponseStatus {
     Running,
     /// A server reports success of the request.
     Success,
+    /// An unknown word.
     Unknown,
 }
 
@@ -20,9 +21,12 @@ impl ResponseStatus {
             b"in_progress" | b"queued" | b"starting" | b"processing" | b"pending" | b"running" => {
                 Self::Running
             }
-            b"ok" | b"success" => Self::Success,
+            b"" | b"ok" | b"success" | b"200" | b"201" => Self::Success,
             _ => match FinishReasons::of(word) {
                 reason @ (FinishReasons::FAILED | FinishReasons::FINISHED) => Self::Ended(reason),
+                _ if matches!(word.as_bytes(), b"finished" | b"done") => {
+                    Self::Ended(FinishReasons::FINISHED)
+                }
                 _ => Self::Unknown,
             },
         }
