@@ -63,6 +63,8 @@ pub mod body;
 mod calendar;
 pub mod clock;
 mod error_debug;
+#[cfg(any(feature = "client", feature = "upstream"))]
+mod failure_reason;
 #[cfg(any(feature = "auth", feature = "hf"))]
 mod file_reason;
 #[cfg(any(feature = "cache", feature = "hf", feature = "transform", feature = "upstream"))]

@@ -174,6 +174,12 @@ async fn missing_layer_is_named() {
         assert_eq!((found.as_u16(), &*slug(&body)), (status, expected), "{path}");
         assert!(body.contains(named), "{body}");
     }
+    // A client with a token is not to blame.
+    let mut with_token = request(JSON, "");
+    *with_token.uri_mut() = "/caller".parse().unwrap();
+    with_token.headers_mut().insert("authorization", "Bearer t".parse().unwrap());
+    let (_, body) = send(app.clone(), with_token).await;
+    assert!(body.contains("no layer of the gateway has verified"), "{body}");
     let mut request = request(JSON, "");
     *request.uri_mut() = "/optional".parse().unwrap();
     assert_eq!(send(app, request).await.1, "false false");

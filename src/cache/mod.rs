@@ -204,7 +204,7 @@
 //!
 //! ```text
 //! ServiceBuilder::new().layer(model_rules).layer(cache).layer(token_budget)  // the first is the outermost
-//! Router::new().fallback_service(built)                                      // `Router::layer` takes no layer of payloads
+//! Router::new().fallback_service(built)                                      // or `Router::layer(built)`, in one ServiceBuilder
 //! ```
 //!
 //! # Caveats

@@ -31,7 +31,8 @@ pub enum Scope {
 impl Scope {
     /// Creates a scope of the callers for which `scope` returns the same name.
     ///
-    /// Requests for which it returns `None` bypass the cache. The name must differ between tenants,
+    /// The function alone decides who shares: a cache outside of auth serves strangers too. Requests for
+    /// which it returns `None` bypass the cache. The name must differ between tenants,
     /// and between equal names of different issuers.
     pub fn by(scope: impl Fn(&Request<Payload>) -> Option<String> + Send + Sync + 'static) -> Self {
         Self::By(ScopeFunction(Function::new(Arc::new(scope))))

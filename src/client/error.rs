@@ -1,10 +1,10 @@
 //! Errors of requests and bodies.
 
-use std::{error::Error as StdError, fmt, iter};
+use std::{error::Error as StdError, fmt, io, iter};
 
 use hyper_util::client::legacy;
 
-use crate::plain_http::PlainHttpRefused;
+use crate::{failure_reason::FailureReason, plain_http::PlainHttpRefused};
 
 /// A request that failed. The sources are errors of hyper and rustls. They may name hosts.
 ///
@@ -14,12 +14,14 @@ pub struct Error(Failure);
 #[derive(Debug)]
 enum Failure {
     Refused(PlainHttpRefused),
-    Failed(legacy::Error),
+    Failed { is_connect: bool, reason: FailureReason },
 }
 
 impl Error {
-    pub(super) const fn new(error: legacy::Error) -> Self {
-        Self(Failure::Failed(error))
+    pub(super) fn new(error: legacy::Error) -> Self {
+        let is_connect = error.is_connect();
+        let reason = FailureReason::new(reason(&error), error);
+        Self(Failure::Failed { is_connect, reason })
     }
 
     pub(super) const fn refused(refused: PlainHttpRefused) -> Self {
@@ -31,7 +33,7 @@ impl Error {
     pub fn is_connect(&self) -> bool {
         match &self.0 {
             Failure::Refused(_) => true,
-            Failure::Failed(error) => error.is_connect(),
+            Failure::Failed { is_connect, .. } => *is_connect,
         }
     }
 }
@@ -60,9 +62,40 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0 {
             Failure::Refused(refused) => Some(refused),
-            Failure::Failed(error) => error.source(),
+            Failure::Failed { reason, .. } => Some(reason),
         }
     }
+}
+
+/// Returns what is likely wrong and what to check.
+fn reason(error: &legacy::Error) -> &'static str {
+    let causes = || iter::successors(error.source(), |&cause| cause.source()).take(16);
+    let io = || causes().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let is_tls = io().any(is_tls);
+    match io().next().map(io::Error::kind) {
+        _ if is_tls => {
+            "the TLS handshake failed; check that the server speaks https at this port and that its \
+             certificate is trusted"
+        }
+        Some(io::ErrorKind::ConnectionRefused) => {
+            "nothing listens at this address; check the port and that the server runs"
+        }
+        _ if error.is_connect() => {
+            "the server cannot be found or reached; check the name, the port and the network"
+        }
+        Some(_) => "the connection broke before the response",
+        None if error.to_string().contains("AbsoluteUri") => {
+            "the request has no host; HfTokenLayer sets the origin of the upstream"
+        }
+        None => "the server closed the connection or sent no valid HTTP response",
+    }
+}
+
+/// Returns whether an I/O error holds an error of TLS, directly or in another I/O error.
+fn is_tls(error: &io::Error) -> bool {
+    iter::successors(Some(error), |&error| error.get_ref()?.downcast_ref::<io::Error>())
+        .take(4)
+        .any(|error| error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()))
 }
 
 /// A body that broke off. The sources are errors of hyper.

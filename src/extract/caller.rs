@@ -1,7 +1,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
-use http::request::Parts;
+use http::{header::AUTHORIZATION, request::Parts};
 
 use super::rejection::ExtractRejection;
 use crate::{
@@ -35,7 +35,18 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = ExtractRejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ExtractRejection> {
-        let missing = || ExtractRejection::new(Rejection::new(Refusal::MissingCredentials), parts);
+        let missing = || {
+            let rejection = Rejection::new(Refusal::MissingCredentials);
+            // The client did send a token: the mistake is the order of the layers.
+            let rejection = if parts.headers.contains_key(AUTHORIZATION) {
+                rejection.with_detail(
+                    "no layer of the gateway has verified the credentials of this request",
+                )
+            } else {
+                rejection
+            };
+            ExtractRejection::new(rejection, parts)
+        };
         Self::of(parts).ok_or_else(missing)
     }
 }

@@ -91,7 +91,7 @@
 //!
 //! ```text
 //! ServiceBuilder::new().layer(transform).layer(model_rules).layer(cache)  // the first is the outermost
-//! Router::new().fallback_service(built)                                   // `Router::layer` takes no layer of payloads
+//! Router::new().fallback_service(built)                                   // or `Router::layer(built)`, in one ServiceBuilder
 //! ```
 //!
 //! # Caveats

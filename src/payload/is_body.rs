@@ -8,7 +8,7 @@ use super::body::payload::Payload;
     message = "a `PayloadLayer` is missing: this layer reads bodies, and `{B}` cannot be read",
     label = "needs a `PayloadLayer` outside of the layer that reads bodies",
     note = "in `ServiceBuilder`, put `.layer(PayloadLayer::new())` before the layers that read bodies",
-    note = "with `Router::layer`, add it after them; `Stack` adds one by itself"
+    note = "for `Router::layer`, put all of them into one `ServiceBuilder`; `Stack` adds one by itself"
 )]
 // The body is a parameter and not `Self`, because the compiler infers a parameter from one impl.
 pub trait IsBody<B>: sealed::Sealed {

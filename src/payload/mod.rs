@@ -159,7 +159,7 @@
 //!
 //! ```text
 //! ServiceBuilder::new().layer(throttle).layer(payload).layer(schema)  // the first is the outermost
-//! Router::new().fallback_service(built)                               // `Router::layer` takes no layer of payloads
+//! Router::new().fallback_service(built)                               // or `Router::layer(built)`, in one ServiceBuilder
 //! ```
 //!
 //! # Caveats

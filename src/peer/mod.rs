@@ -64,13 +64,24 @@ pub enum ForwardedHeader {
 
 impl PeerAddress {
     /// Reads the address from the extension of type [`SocketAddr`]. The server must put it into each
-    /// request.
+    /// request. `axum::serve` does not: use [`extension`](Self::extension) there. Requests without an
+    /// address share one counter.
     #[must_use]
     pub fn connection() -> Self {
         Self::extension(|address: &SocketAddr| address.ip())
     }
 
-    /// Reads the address from an extension of another type, such as axum's `ConnectInfo<SocketAddr>`.
+    /// Reads the address from an extension of another type.
+    ///
+    /// Serve an axum router as `app.into_make_service_with_connect_info::<SocketAddr>()`:
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    /// use axum::extract::ConnectInfo;
+    /// use tower_inference::peer::PeerAddress;
+    ///
+    /// let peer = PeerAddress::extension(|ConnectInfo(peer): &ConnectInfo<SocketAddr>| peer.ip());
+    /// ```
     pub fn extension<T: Send + Sync + 'static>(
         read: impl Fn(&T) -> IpAddr + Send + Sync + 'static,
     ) -> Self {

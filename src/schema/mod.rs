@@ -150,7 +150,7 @@
 //!
 //! ```text
 //! ServiceBuilder::new().layer(payload).layer(schema).layer(transform)  // the first is the outermost
-//! Router::new().fallback_service(built)                                // `Router::layer` takes no layer of payloads
+//! Router::new().fallback_service(built)                                // or `Router::layer(built)`, in one ServiceBuilder
 //! ```
 //!
 //! # Caveats

@@ -77,7 +77,8 @@
 //! ```
 //!
 //! A layer that reads bodies needs a [`PayloadLayer`](crate::payload::PayloadLayer). The stack adds
-//! one with its defaults unless you set your own.
+//! one with its defaults unless you set your own. A stack in which no layer reads bodies adds none. Set
+//! one there for a client that takes a `Payload`, as `HttpsClient` does by default.
 //!
 //! # Layers that may be absent
 //!

@@ -167,7 +167,7 @@
 //!
 //! ```text
 //! ServiceBuilder::new().layer(cache).layer(token_budget).layer(upstream)  // the first is the outermost
-//! Router::new().fallback_service(built)                                   // `Router::layer` takes no layer of payloads
+//! Router::new().fallback_service(built)                                   // or `Router::layer(built)`, in one ServiceBuilder
 //! ```
 //!
 //! # Caveats

@@ -118,7 +118,7 @@
 //!
 //! ```text
 //! ServiceBuilder::new().layer(schema).layer(transform).layer(model_rules)  // the first is the outermost
-//! Router::new().fallback_service(built)                                    // `Router::layer` takes no layer of payloads
+//! Router::new().fallback_service(built)                                    // or `Router::layer(built)`, in one ServiceBuilder
 //! ```
 //!
 //! # Caveats

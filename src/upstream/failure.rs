@@ -1,6 +1,6 @@
 use std::{any::type_name, error::Error, io};
 
-use crate::plain_http::PlainHttpRefused;
+use crate::{failure_reason::FailureReason, plain_http::PlainHttpRefused};
 
 /// Logs a failure of the HTTP client with the kind and the type of its error.
 ///
@@ -13,7 +13,11 @@ pub(super) fn log_failure<E: Into<Box<dyn Error + Send + Sync>>>(message: &'stat
         tracing::warn!(error = %refused, "{message}");
         return;
     }
-    tracing::warn!(kind = ?io_kind(&*error), error = type_name::<E>(), "{message}");
+    let kind = io_kind(&*error);
+    match causes(&*error).find_map(|error| error.downcast_ref::<FailureReason>()) {
+        Some(reason) => tracing::warn!(?kind, error = %reason, "{message}"),
+        None => tracing::warn!(?kind, error = type_name::<E>(), "{message}"),
+    }
 }
 
 /// Returns the kind of the outermost I/O error among the causes.

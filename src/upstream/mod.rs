@@ -103,8 +103,9 @@
 //!   hand.
 //! - After a failed `poll_ready` a service responds with 502 to every request. A clone of it asks the
 //!   inner service again.
-//! - The WARN event of a failed call has the kind of the I/O error and the type of the error. It omits
-//!   the message, because HTTP clients put URLs there.
+//! - The WARN event of a failed call has the kind of the I/O error. With the client of this crate it has
+//!   the likely reason. With another client it has the type of the error, because HTTP clients put
+//!   URLs into their messages.
 
 mod body;
 mod deadlines;

@@ -85,6 +85,33 @@ async fn the_client_is_used_without_tls() {
     warned_once(&words);
 }
 
+#[tokio::test]
+async fn the_upstream_is_not_reached() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plain = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+        }
+    });
+    for (uri, words) in [
+        // No `HfTokenLayer`.
+        ("/v1/models", ["the request has no host", "HfTokenLayer sets the origin"]),
+        ("http://127.0.0.1:9/v1/models", ["nothing listens", "check the port"]),
+        (&*format!("https://{plain}/v1/models"), ["the TLS handshake failed", "speaks https"]),
+        ("https://nobody.invalid/v1/models", ["cannot be found or reached", "check the name"]),
+    ] {
+        listen();
+        let client: Client = HttpsClient::builder().build_for().unwrap();
+        let service = ServiceBuilder::new().layer(UpstreamLayer::new()).service(client);
+        let response = service.oneshot(get(uri)).await.unwrap();
+        assert_eq!(response.status(), 502, "{uri}");
+        warned_once(&words);
+    }
+}
+
 #[test]
 fn the_profile_is_looked_up_by_a_url() {
     let openai = format!("{:?}", Profile::openai());
