@@ -25,6 +25,7 @@ const GROUND: &[&str] = &[
     "memory_limit",
     "missing_feature",
     "peer",
+    "failure_reason",
     "plain_http",
     "printable",
     "redis_link",
