@@ -4,7 +4,6 @@ use std::{error::Error, fmt};
 
 /// The reason that an HTTP client gives. Logs may have it, unlike the messages of its sources.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "client"), expect(dead_code, reason = "made by the client"))]
 pub(crate) struct FailureReason {
     text: &'static str,
     error: Box<dyn Error + Send + Sync>,

@@ -123,6 +123,7 @@ async fn invalidation_concerns_all_variants() {
 async fn streams_are_replayed_in_their_original_chunks() {
     let vectors = fs::read(conformance::path("sse/vectors.json")).unwrap();
     let vectors: Value = serde_json::from_slice(&vectors).unwrap();
+    let mut stored = 0;
     for case in vectors["cases"].as_array().unwrap() {
         let Some(stream) = case["stream_text"].as_str() else { continue };
         // A stream that says nothing is not stored.
@@ -136,7 +137,13 @@ async fn streams_are_replayed_in_their_original_chunks() {
             let passed = read(send(&layer, &upstream, streamed()).await).await.0;
             let replayed = read(send(&layer, &upstream, streamed()).await).await.0;
             assert_eq!((&passed[..], &replayed[..]), (&pieces[..], &pieces[..]), "{case}");
-            assert_eq!(upstream.calls(), 1, "{case}");
+            // Other data than events of a model is passed on and proves nothing.
+            let is_stored = case["stream_text"].as_str().is_some_and(|text| text.contains("{\""));
+            if is_stored {
+                assert_eq!(upstream.calls(), 1, "{case}");
+                stored += 1;
+            }
         }
     }
+    assert!(stored > 100, "{stored}");
 }

@@ -1,10 +1,11 @@
 use super::{delivered_text::DeliveredText, tap_update::TapUpdate};
+#[cfg(feature = "cache")]
+use crate::tap::completeness::Completeness;
 use crate::{
     body::BodyEnd,
     context::StreamEnd,
-    tap::{
-        completeness::Completeness,
-        document::{Choices, DocumentFacts, DocumentFlags, EventType, FinishReasons, PartialUsage},
+    tap::document::{
+        Choices, DocumentFacts, DocumentFlags, EventType, FinishReasons, PartialUsage,
     },
 };
 
