@@ -99,7 +99,7 @@
 //! | `/`, `/models/{model}`, added routes of the forms `Any` and `Media` | [of any type](crate::payload::PayloadLayer::bytes) |
 //! | all others | [JSON](crate::payload::PayloadLayer::new) |
 //!
-//! Layers that edit or count bodies reject those that are not JSON unless they are told otherwise:
+//! Layers that edit or count bodies reject those that are not JSON unless a setter allows them:
 //! `TransformLayer::binary_bodies` and `TokenBudgetLayer::flat_cost`. `ModelRulesLayer` rejects
 //! streamed bodies, because their model is not known.
 //!

@@ -40,12 +40,10 @@ async fn challenge_for_missing_credentials_has_no_error() {
     for fields in
         [&[][..], &[""], &["Basic dXNlcjpwYXNz"], &["Bearer"], &["Digest a, b"], &["bearerx y"]]
     {
-        expect_rejection(
-            &send(&layer(), request(fields)).await,
-            401,
-            "missing-credentials",
-            "Bearer",
-        );
+        let outcome = send(&layer(), request(fields)).await;
+        expect_rejection(&outcome, 401, "missing-credentials", "Bearer");
+        let detail = "send a token in the header `authorization: Bearer TOKEN`";
+        assert_eq!(outcome.json()["detail"], detail, "{fields:?}");
     }
     let layer = AuthLayer::new(jwt().realm("inference eu").unwrap());
     let outcome = send(&layer, request(&[])).await;

@@ -70,6 +70,7 @@ impl RejectionWriter {
             // A request without credentials gets no error code (RFC 6750 section 3.1).
             AuthFailure::MissingCredentials => {
                 return Rejection::new(Refusal::MissingCredentials)
+                    .with_detail("send a token in the header `authorization: Bearer TOKEN`")
                     .with_header(WWW_AUTHENTICATE, self.challenge(&[]));
             }
             AuthFailure::KeysUnavailable(KeysUnavailable { retry_after, cause }) => {

@@ -50,7 +50,7 @@ fn largest(object: Node<'_>, names: &[&str]) -> Option<u64> {
     names.iter().filter_map(|name| object.get(name).and_then(Node::as_u64)).max()
 }
 
-/// Returns the number of results that a request asks for: of each prompt so many.
+/// Returns the number of results that a request wants: the number for each prompt times the number of prompts.
 fn results(root: Node<'_>) -> u64 {
     let settings = ["parameters", "sampling_params", "generationConfig"];
     let in_settings = settings.iter().filter_map(|name| largest(root.get(name)?, &COUNTS)).max();

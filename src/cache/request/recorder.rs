@@ -302,8 +302,8 @@ impl Recorder {
             BodyKind::Json => {
                 let document = Document::parse(body.clone());
                 match document.ok().and_then(|document| expected.in_document(document.root())) {
-                    Some(ResultEnd::Told) => true,
-                    Some(ResultEnd::Untold) => self.has_known_limit(),
+                    Some(ResultEnd::Stated) => true,
+                    Some(ResultEnd::Unstated) => self.has_known_limit(),
                     None => false,
                 }
             }

@@ -15,7 +15,7 @@ pub(super) fn choices(root: Node<'_>) -> Option<ResultEnd> {
 pub(super) fn candidates(root: Node<'_>) -> Option<ResultEnd> {
     ResultEnd::of_all(root.get("candidates")?.elements().map(|candidate| {
         let ended = has(candidate, "finishReason", is_text);
-        (ended && has(candidate, "content", is_filled)).then_some(ResultEnd::Told)
+        (ended && has(candidate, "content", is_filled)).then_some(ResultEnd::Stated)
     }))
 }
 
@@ -29,9 +29,9 @@ fn choice(choice: Node<'_>) -> Option<ResultEnd> {
     let place = message.is_some_and(|message| message.kind() == Kind::Object && is_filled(message))
         || choice.get("text").is_some_and(|text| text.kind() == Kind::String);
     if has(choice, "finish_reason", is_text) {
-        (place || text(choice)).then_some(ResultEnd::Told)
+        (place || text(choice)).then_some(ResultEnd::Stated)
     } else {
-        (text(choice) || message.is_some_and(text)).then_some(ResultEnd::Untold)
+        (text(choice) || message.is_some_and(text)).then_some(ResultEnd::Unstated)
     }
 }
 

@@ -147,7 +147,7 @@ impl ExpectedResult {
             ResultKind::Sound => false,
             ResultKind::Unknown => true,
         };
-        holds.then_some(ResultEnd::Told)
+        holds.then_some(ResultEnd::Stated)
     }
 }
 

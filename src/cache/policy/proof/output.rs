@@ -11,7 +11,7 @@ pub(super) fn output(root: Node<'_>) -> Option<ResultEnd> {
         has(item, "type", is_text) && (!message || has(item, "content", is_filled))
     }
     let ended = has(root, "status", is_text);
-    has(root, "output", |output| all(output, is_item)).then_some(ResultEnd::told_if(ended))
+    has(root, "output", |output| all(output, is_item)).then_some(ResultEnd::stated_if(ended))
 }
 
 /// Returns the end of a message of Anthropic. A model may end its turn without text.
@@ -20,5 +20,5 @@ pub(super) fn message(root: Node<'_>) -> Option<ResultEnd> {
     let blocks = has(root, "content", |content| {
         content.kind() == Kind::Array && content.elements().all(|block| has(block, "type", is_text))
     });
-    (message && blocks && has(root, "stop_reason", is_text)).then_some(ResultEnd::Told)
+    (message && blocks && has(root, "stop_reason", is_text)).then_some(ResultEnd::Stated)
 }

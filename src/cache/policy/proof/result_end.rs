@@ -1,16 +1,16 @@
-/// Whether a result tells how it ended.
+/// Whether a result states how it ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ResultEnd {
-    /// It tells its end, or it is no text that a limit can cut.
-    Told,
+    /// It states its end, or it is no text that a limit can cut.
+    Stated,
     /// A limit may have cut it.
-    Untold,
+    Unstated,
 }
 
 impl ResultEnd {
-    /// Returns `Untold` unless the end is told.
-    pub(super) const fn told_if(told: bool) -> Self {
-        if told { Self::Told } else { Self::Untold }
+    /// Returns `Unstated` unless the end is stated.
+    pub(super) const fn stated_if(stated: bool) -> Self {
+        if stated { Self::Stated } else { Self::Unstated }
     }
 
     /// Returns the end of several results. Returns `None` if there is none or if one has none.
@@ -18,7 +18,7 @@ impl ResultEnd {
         let mut ends = ends.into_iter();
         let first = ends.next()??;
         ends.try_fold(first, |all, end| {
-            Some(if all == Self::Untold { end.and(Some(all))? } else { end? })
+            Some(if all == Self::Unstated { end.and(Some(all))? } else { end? })
         })
     }
 }

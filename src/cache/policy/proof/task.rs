@@ -14,11 +14,11 @@ use crate::payload::{Kind, Node};
 pub(super) fn task(root: Node<'_>) -> Option<ResultEnd> {
     let holds = vectors(root).is_some() || classes(root);
     if holds {
-        return Some(ResultEnd::Told);
+        return Some(ResultEnd::Stated);
     }
     match root.kind() {
         // Classes of tables are numbers or strings.
-        Kind::Array if all(root, |one| is_text(one) || is_number(one)) => Some(ResultEnd::Told),
+        Kind::Array if all(root, |one| is_text(one) || is_number(one)) => Some(ResultEnd::Stated),
         Kind::Array => ResultEnd::of_all(root.elements().map(one)),
         _ => one(root),
     }
@@ -44,14 +44,14 @@ fn one(one: Node<'_>) -> Option<ResultEnd> {
         || has(one, "similarities", |scores| all(scores, is_number))
         || images(one);
     let end = text(one).or_else(|| choices(one)).or_else(|| candidates(one));
-    end.or_else(|| message(one)).or_else(|| told.then_some(ResultEnd::Told))
+    end.or_else(|| message(one)).or_else(|| told.then_some(ResultEnd::Stated))
 }
 
 /// Returns the end of a prediction of Vertex AI or KServe. A string is text of TGI, which tells no end.
 fn prediction(prediction: Node<'_>) -> Option<ResultEnd> {
     if is_text(prediction) {
-        return Some(ResultEnd::Untold);
+        return Some(ResultEnd::Unstated);
     }
     let holds = is_number(prediction) || vectors(prediction).is_some() || is_class(prediction);
-    if holds && !explains(prediction) { Some(ResultEnd::Told) } else { one(prediction) }
+    if holds && !explains(prediction) { Some(ResultEnd::Stated) } else { one(prediction) }
 }

@@ -1,4 +1,4 @@
-//! What values hold.
+//! The content of values.
 
 use crate::payload::{Kind, Node};
 
