@@ -6,13 +6,13 @@
 mod fake_provider;
 #[path = "auth/issuer.rs"]
 mod issuer;
+#[path = "support/log.rs"]
+mod log;
 mod support;
 
 use std::{
-    cell::RefCell,
     convert::Infallible,
-    fs, io,
-    sync::Once,
+    fs,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -27,43 +27,7 @@ use tower_inference::{
     auth::{AuthLayer, Jwt, KeySource, Keys, RemoteKeys},
     clock::{FakeClock, SharedClock},
 };
-
-thread_local! {
-    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Writes to the lines of the current thread. Each test runs on one thread.
-struct Lines;
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn listen() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let listening = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_writer(|| Lines)
-            .without_time()
-            .with_ansi(false)
-            .finish();
-        tracing::subscriber::set_global_default(listening).unwrap();
-    });
-    taken();
-}
-
-/// The lines since the last call.
-fn taken() -> String {
-    String::from_utf8(LINES.take()).unwrap()
-}
+use tracing::Level;
 
 fn layer(keys: impl Into<KeySource>, clock: &FakeClock) -> AuthLayer {
     let jwt = Jwt::new(keys, ISSUER, AUDIENCE).clock(SharedClock::new(clock.clone()));
@@ -93,7 +57,7 @@ async fn visible_output(layer: &AuthLayer, token: &str) -> String {
 
 #[tokio::test]
 async fn no_part_of_a_token_is_printed() {
-    listen();
+    log::listen(Level::TRACE);
     let layer = layer(Keys::from_jwks(jwks()).unwrap(), &clock());
     let secret =
         json!({ "sub": "secret-subject", "email": "secret-mail", "scope": "secret-scope" });
@@ -110,7 +74,7 @@ async fn no_part_of_a_token_is_printed() {
     for token in &tokens {
         seen += &visible_output(&layer, token).await;
     }
-    let lines = taken();
+    let lines = log::taken();
     assert_eq!(lines.matches("DEBUG").count(), 5, "{lines}");
     for reason in [
         "the bearer token has expired",
@@ -131,7 +95,7 @@ async fn no_part_of_a_token_is_printed() {
 
 #[tokio::test]
 async fn change_of_the_provider_is_logged_once() {
-    listen();
+    log::listen(Level::TRACE);
     let provider = FakeProvider::new();
     let clock = clock();
     let source = provider.source().max_age(Duration::from_secs(60)).build().unwrap();
@@ -141,38 +105,38 @@ async fn change_of_the_provider_is_logged_once() {
 
     provider.fail(true);
     visible_output(&layer, &valid).await;
-    let lines = taken();
+    let lines = log::taken();
     assert_eq!(lines.matches("cannot fetch keys").count(), 1, "{lines}");
     assert!(lines.contains("keys.example") && lines.contains("cannot reach the server"), "{lines}");
     for _ in 0..5 {
         clock.advance(Duration::from_secs(30));
         visible_output(&layer, &valid).await;
     }
-    assert_eq!(taken().matches("WARN").count(), 0);
+    assert_eq!(log::taken().matches("WARN").count(), 0);
 
     provider.fail(false);
     clock.advance(Duration::from_secs(30));
     visible_output(&layer, &valid).await;
-    let lines = taken();
+    let lines = log::taken();
     assert!(lines.contains("keys can be fetched again"), "{lines}");
     assert!(lines.contains("keys changed") && lines.contains("keys=9"), "{lines}");
 
     // A fetch of the same keys logs nothing.
     clock.advance(Duration::from_secs(60));
     visible_output(&layer, &valid).await;
-    assert_eq!((taken().as_str(), provider.calls()), ("", 8));
+    assert_eq!((log::taken().as_str(), provider.calls()), ("", 8));
 
     provider.keys(&set(&[ED25519.jwk_with(json!({ "kid": "EdDSA" })), json!({ "kty": "oct" })]));
     clock.advance(Duration::from_secs(60));
     visible_output(&layer, &valid).await;
-    let lines = taken();
+    let lines = log::taken();
     assert!(lines.contains("keys changed") && lines.contains("keys=1"), "{lines}");
     assert!(lines.contains("skipped keys of the set"), "{lines}");
 }
 
 #[tokio::test]
 async fn change_of_a_key_file_is_logged_once() {
-    listen();
+    log::listen(Level::TRACE);
     let path =
         std::env::temp_dir().join(format!("tower-inference-log-{}.json", std::process::id()));
     fs::write(&path, jwks()).unwrap();
@@ -183,13 +147,13 @@ async fn change_of_a_key_file_is_logged_once() {
         &claims(json!({ "exp": NOW + 100_000 })),
     );
     visible_output(&layer, &valid).await;
-    assert_eq!(taken(), "");
+    assert_eq!(log::taken(), "");
 
     fs::write(&path, "{").unwrap();
     for warnings in [1, 0, 0] {
         clock.advance(Duration::from_secs(1));
         visible_output(&layer, &valid).await;
-        let lines = taken();
+        let lines = log::taken();
         assert_eq!(
             lines.matches("cannot use the key file; the last keys stay in use").count(),
             warnings
@@ -198,7 +162,7 @@ async fn change_of_a_key_file_is_logged_once() {
     fs::write(&path, set(&[ED25519.jwk_with(json!({ "kid": "EdDSA" }))])).unwrap();
     clock.advance(Duration::from_secs(1));
     visible_output(&layer, &valid).await;
-    let lines = taken();
+    let lines = log::taken();
     assert!(lines.contains("keys changed") && lines.contains("keys=1"), "{lines}");
     assert!(lines.contains("the key file is usable again"), "{lines}");
     fs::remove_file(&path).unwrap();
@@ -223,12 +187,12 @@ async fn debug_output_of_a_source_holds_no_key() {
 
 /// The warnings among the lines since the last call.
 fn warnings() -> Vec<String> {
-    taken().lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect()
+    log::taken().lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect()
 }
 
 #[tokio::test]
 async fn skipped_keys_are_logged_once_for_each_change() {
-    listen();
+    log::listen(Level::TRACE);
     let (provider, clock) = (FakeProvider::new(), clock());
     let good = ED25519.jwk_with(json!({ "kid": "k1" }));
     let oct = json!({ "kty": "oct", "k": "secret" });
@@ -288,11 +252,11 @@ async fn skipped_keys_are_logged_once_for_each_change() {
 
 #[tokio::test]
 async fn encryption_key_is_logged_without_a_warning() {
-    listen();
+    log::listen(Level::TRACE);
     let enc = json!({ "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB" });
     let good = ED25519.jwk_with(json!({ "kid": "k" }));
     let _source = KeySource::from(Keys::from_jwks(set(&[enc.clone(), good])).unwrap());
-    let lines = taken();
+    let lines = log::taken();
     assert!(lines.contains("skipped an encryption key of the set"), "{lines}");
     assert!(!lines.contains("WARN"), "{lines}");
     // It is a warning if the set has no other key.
@@ -304,7 +268,7 @@ async fn encryption_key_is_logged_without_a_warning() {
 
 #[tokio::test]
 async fn skipped_keys_of_a_set_and_of_a_file_are_logged() {
-    listen();
+    log::listen(Level::TRACE);
     let jwks = set(&[ED25519.jwk_with(json!({ "kid": "k" })), json!({ "kty": "AKP" })]);
     let source = KeySource::from(Keys::from_jwks(&jwks).unwrap());
     let said = warnings();

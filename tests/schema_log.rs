@@ -1,9 +1,9 @@
 //! Log events of `SchemaLayer` contain no values. This is a process of its own, because a process
 //! has one tracing subscriber.
 
+#[path = "support/log.rs"]
+mod log;
 mod support;
-
-use std::{cell::RefCell, io, sync::Once};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, header};
@@ -17,43 +17,7 @@ use tower_inference::{
     rejection::{Rejection, RejectionFormat},
     schema::{Parameter, ResponseSchema, Schema, SchemaLayer},
 };
-
-thread_local! {
-    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Writes to the lines of the thread: a test runs on one.
-struct Lines;
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn listen() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let listening = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_writer(|| Lines)
-            .without_time()
-            .with_ansi(false)
-            .finish();
-        tracing::subscriber::set_global_default(listening).unwrap();
-    });
-    taken();
-}
-
-/// The lines since the last call.
-fn taken() -> String {
-    String::from_utf8(LINES.take()).unwrap()
-}
+use tracing::Level;
 
 /// `data` is an array, `n` at most four.
 fn expected() -> Schema {
@@ -74,7 +38,7 @@ fn refuse() -> ResponseSchema {
 
 /// What is logged of an answer whose body is read to its end.
 async fn logged(schema: ResponseSchema, body: ScriptedBody, coding: Option<&str>) -> String {
-    listen();
+    log::listen(Level::TRACE);
     let mut body = Some(body);
     let service = SchemaLayer::any_body().response(schema).layer(Probe::new(move |_| {
         let mut response = Response::new(body.take().unwrap());
@@ -91,7 +55,7 @@ async fn logged(schema: ResponseSchema, body: ScriptedBody, coding: Option<&str>
     context.set_route("vectors");
     let response = service.oneshot(request).await.unwrap();
     let _broken = response.into_body().collect().await;
-    taken()
+    log::taken()
 }
 
 fn body(data: &'static [u8]) -> ScriptedBody {
@@ -147,7 +111,7 @@ async fn valid_or_unfinished_response_is_not_logged() {
     }
 
     // Left half-way.
-    listen();
+    log::listen(Level::TRACE);
     let service = SchemaLayer::any_body().response(report()).layer(Probe::new(|_| {
         let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
         response.body(ScriptedBody::new([Step::Data(b"{}"), Step::Stall])).unwrap()
@@ -156,13 +120,13 @@ async fn valid_or_unfinished_response_is_not_logged() {
     let mut response = service.oneshot(request).await.unwrap();
     assert!(response.body_mut().frame().await.unwrap().is_ok());
     drop(response);
-    assert_eq!(taken(), "");
+    assert_eq!(log::taken(), "");
 }
 
 /// A server that knows the length drops the body with its last byte.
 #[tokio::test]
 async fn response_of_known_length_ends_with_its_last_byte() {
-    listen();
+    log::listen(Level::TRACE);
     let service = SchemaLayer::any_body().response(report()).layer(Probe::new(|_| {
         let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
         let response = response.header(header::CONTENT_LENGTH, 2);
@@ -172,7 +136,7 @@ async fn response_of_known_length_ends_with_its_last_byte() {
     let mut response = service.oneshot(request).await.unwrap();
     assert!(response.body_mut().frame().await.unwrap().is_ok());
     drop(response);
-    assert!(taken().contains("violates its schema"));
+    assert!(log::taken().contains("violates its schema"));
 }
 
 fn answer(_: Request<Payload>) -> Response<Full<Bytes>> {
@@ -183,7 +147,7 @@ fn answer(_: Request<Payload>) -> Response<Full<Bytes>> {
 /// Whatever a caller or an upstream sends, its values appear in no refusal, log or `Debug`.
 #[tokio::test]
 async fn log_contains_no_value() {
-    listen();
+    log::listen(Level::TRACE);
     let mut seen = String::new();
     let layer = || {
         let trace = HeaderName::from_static("x-trace");
@@ -229,7 +193,7 @@ async fn log_contains_no_value() {
             }
         }
     }
-    seen += &taken();
+    seen += &log::taken();
     assert!(seen.contains("violates its schema") && seen.contains("does not match its pattern"));
     assert!(!seen.contains("canary") && !seen.contains("kanari"), "{seen}");
 }

@@ -496,7 +496,7 @@ async fn a_schema_of_ones_own_judges_chats_wherever_they_are_sent() {
 
 #[tokio::test]
 async fn each_request_is_charged_for_its_text_on_every_route() {
-    let flags = ["--token-budget", "20M/day", "--max-tokens", "100"];
+    let flags = ["--token-budget", "200M/day", "--max-tokens", "100"];
     let mut doors = Doors::open("charged", flags).await;
     let long = "x ".repeat(LONG / 2);
     for (path, _, row) in rows() {

@@ -47,6 +47,8 @@
 
 mod errors;
 mod keys;
+#[path = "../support/log.rs"]
+mod log;
 mod order;
 mod settings;
 #[path = "../support/token.rs"]
@@ -55,15 +57,13 @@ mod token;
 mod upstream;
 
 use std::{
-    cell::RefCell,
     error::Error,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
-    sync::{
-        Once,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
+
+use log::taken as logged;
 
 /// Asserts that an error leads right wherever it is printed: by its user, and by a `main` that
 /// returns it.
@@ -79,42 +79,9 @@ fn leads_right(error: impl Into<Box<dyn Error + Send + Sync>>, words: &[&str]) {
     assert!(!shown.contains('\n'), "{shown}");
 }
 
-thread_local! {
-    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Writes to the lines of the thread. A test runs on one.
-struct Lines;
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Logs as a program does by default: from INFO on.
 fn listen() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let listening = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::INFO)
-            .with_writer(|| Lines)
-            .without_time()
-            .with_ansi(false)
-            .finish();
-        tracing::subscriber::set_global_default(listening).unwrap();
-    });
-    logged();
-}
-
-/// The lines since the last call.
-fn logged() -> String {
-    String::from_utf8(LINES.take()).unwrap()
+    log::listen(tracing::Level::INFO);
 }
 
 /// Asserts that the log since the last look is one WARN with these words.
