@@ -1,8 +1,8 @@
 //! Which headers of an upstream's response pass `HfTokenLayer`, each with why.
 
+#[path = "support/log.rs"]
+mod log;
 mod support;
-#[path = "support/wire.rs"]
-mod wire;
 
 use std::{convert::Infallible, future::ready, sync::Mutex};
 
@@ -19,7 +19,6 @@ use tower_inference::{
     hf::{HfTokenLayer, TokenSource},
     secret::Secret,
 };
-use wire::Log;
 
 const TOKEN: &str = "hf_Ab3xYz09QwErTyUiOpAsDfGhJkLzXcVbNm";
 
@@ -242,14 +241,13 @@ async fn a_header_that_holds_the_token_in_any_spelling_is_removed() {
 
 #[tokio::test]
 async fn a_header_whose_name_holds_the_token_is_removed_and_not_named() {
-    let log = Log::default();
-    let _guard = tracing::dispatcher::set_default(&log.dispatch());
+    log::listen(tracing::Level::WARN);
     let name = HeaderName::try_from(format!("x-{TOKEN}")).unwrap();
     let sent = HeaderMap::from_iter([(name, HeaderValue::from_static("1"))]);
     for left in received(layer(), sent).await {
         assert!(left.is_empty());
     }
-    let text = log.text();
+    let text = log::taken();
     assert_eq!(text.matches("[redacted]").count(), 2, "{text}");
     assert!(!text.contains(&TOKEN.to_lowercase()), "{text}");
 }

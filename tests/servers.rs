@@ -332,7 +332,7 @@ async fn a_grpc_client_reads_a_refusal_as_a_status() {
     let mut client = HealthClient::new(channel.connect().await.unwrap());
     let status = client.check(HealthCheckRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unauthenticated);
-    assert_eq!(status.message(), Refusal::MissingCredentials.title());
+    assert!(status.message().contains("authorization: Bearer"), "{}", status.message());
 }
 
 /// The promise of the docs: the stack around a client serves as an axum fallback.
