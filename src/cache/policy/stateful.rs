@@ -4,11 +4,11 @@ use crate::payload::{Kind, Node};
 ///
 /// A repeated request then has another response, or an effect of its own.
 pub(crate) fn is_stateful(root: Node<'_>) -> bool {
-    let present = |name: &&str| root.get(name).is_some_and(|member| is_on(member));
-    MEMBERS.iter().any(present)
-        || root
-            .get("tools")
-            .is_some_and(|tools| tools.kind() == Kind::Array && tools.elements().any(is_hosted))
+    // One pass: bodies have few members, and each look-up would scan them.
+    root.members().any(|(name, member)| match &*name {
+        "tools" => member.kind() == Kind::Array && member.elements().any(is_hosted),
+        name => MEMBERS.contains(&name) && is_on(member),
+    })
 }
 
 /// The members that bring state or a search into a request.
