@@ -3,7 +3,8 @@
 //! A gateway spends its own upstream token on every request that it forwards. It must therefore
 //! know its callers. [`AuthLayer`] rejects each request without a valid bearer token of your
 //! identity provider. Inner layers read the verified [`Identity`](crate::identity::Identity) from
-//! the [`RequestContext`](crate::context::RequestContext).
+//! the [`RequestContext`](crate::context::RequestContext). The layer first removes an identity that
+//! an outer layer has set.
 //!
 //! ```
 //! # use tower_inference::auth::{AuthLayer, Jwt, KeySource};
@@ -91,13 +92,13 @@
 //!
 //! | request | rejection | challenge |
 //! |---|---|---|
-//! | no bearer token | `missing-credentials` | `Bearer` without an error |
-//! | several headers or tokens | `invalid-request` | `error="invalid_request"` |
-//! | malformed token, unknown key or invalid signature | `invalid-token` | `error="invalid_token"` |
-//! | valid signature and invalid claim | `invalid-token` | the same error; the description names the claim |
-//! | expired token | `expired-token` | `error="invalid_token"` |
-//! | missing scope | `insufficient-scope` | `error="insufficient_scope"` and the required scopes |
-//! | no keys | `identity-provider-unavailable` | none; the response has `retry-after` |
+//! | no bearer token | 401 `missing-credentials` | `Bearer` without an error |
+//! | several headers or tokens | 400 `invalid-request` | `error="invalid_request"` |
+//! | malformed or too long token, unknown key or invalid signature | 401 `invalid-token` | `error="invalid_token"` |
+//! | valid signature and invalid claim | 401 `invalid-token` | the same error; the description names the claim |
+//! | expired token | 401 `expired-token` | `error="invalid_token"` |
+//! | missing scope | 403 `insufficient-scope` | `error="insufficient_scope"` and the required scopes |
+//! | no keys | 503 `identity-provider-unavailable` | none; the response has `retry-after` |
 //!
 //! All failures before a valid signature get the same response. `detail` tells whether the identity
 //! provider was reached if there are no keys.

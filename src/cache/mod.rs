@@ -187,6 +187,14 @@
 //! scopes need [`cache_status`](CacheLayer::cache_status). The
 //! [`RequestContext`](crate::context::Outcome::cache) always has the outcome.
 //!
+//! # Rejections
+//!
+//! | request | rejection |
+//! |---|---|
+//! | has `only-if-cached` of a caller that [may control the cache](ClientControl), and no response is in memory | 504 `not-cached` |
+//! | has `cache-control` of another caller, with [`Unauthorized::Reject`] | 403 `forbidden` |
+//! | began a shared call and read so slowly that it was cut before its head | 502 `upstream-unavailable` |
+//!
 //! # Tiers
 //!
 //! Responses are stored in [memory](MemoryTier). The least used ones are evicted beyond

@@ -50,7 +50,7 @@
 //!   client over HTTP/1.1 fails on a request that says HTTP/2.
 //! - CONNECT is rejected because it opens a tunnel. TRACE is rejected because its response repeats the
 //!   token (RFC 9110 section 9.3.8). A target without a path, as `*`, is rejected too. All three are a
-//!   403.
+//!   403 `forbidden`.
 //!
 //! The layer removes these headers. A layer further in can set one of them again.
 //!
@@ -93,7 +93,7 @@
 //! there and a server would send it.
 //!
 //! A 401 or 407 of the upstream is about the gateway's token and not about the caller. The caller gets a
-//! 502 and the log a WARN event. [`Outcome::upstream_status`] keeps the upstream's status. A 403
+//! 502 `upstream-unavailable` and the log a WARN event. [`Outcome::upstream_status`] keeps the upstream's status. A 403
 //! passes, because it may be about the model.
 //!
 //! # Place

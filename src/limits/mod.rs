@@ -34,7 +34,7 @@
 //!
 //! | limit | one counter for each | requests without one |
 //! |---|---|---|
-//! | [`per_identity`](Limit::per_identity) | principal: proof, issuer and subject | rejected: `missing-credentials` |
+//! | [`per_identity`](Limit::per_identity) | principal: proof, issuer and subject | rejected: 401 `missing-credentials` |
 //! | [`per_claim`](Limit::per_claim) | string of a claim, for each issuer | without identity: rejected; without the claim: one counter for each issuer |
 //! | [`per_tenant`](Limit::per_tenant) | tenant of an issuer | without identity: rejected; without tenant: one counter for each issuer |
 //! | [`per_peer`](Limit::per_peer) | address | one counter |
@@ -46,11 +46,12 @@
 //!
 //! | allowance | counts | `retry-after` |
 //! |---|---|---|
-//! | [`Rate`] | a token bucket with a burst, like API Gateway's `rateLimit` and `burstLimit` | until the next permit has grown |
+//! | [`Rate`] | a token bucket with a burst, like API Gateway's `rateLimit` and `burstLimit` | until enough permits have grown |
 //! | [`Quota`] | a calendar day, week or month of UTC, like API Gateway's usage plans | until the next period |
 //! | [`Concurrency`] | requests whose response has not ended | 1 s |
 //!
-//! [Plans](Limit::plans) and [tiers](Limit::tiers) give some callers other numbers.
+//! [Plans](Limit::plans) and [tiers](Limit::tiers) give some callers other numbers. An allowance of
+//! zero rejects every request with 429.
 //!
 //! # Several limits of one layer
 //!
@@ -59,10 +60,11 @@
 //!   [API Gateway](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html)
 //!   does. Equal limits keep the order in which they were added.
 //! - The first limit that rejects a request sets the slug and the detail. The slug is
-//!   `quota-exceeded` for a quota and `throttled` otherwise.
+//!   `quota-exceeded` for a quota and `throttled` otherwise. Both are a 429.
 //! - `retry-after` is the longest wait of all limits that reject the request. A client that waits this
 //!   long is not rejected by the next limit.
-//! - A cost beyond a limit's capacity is rejected with `exceeds-limit` and no `retry-after`.
+//! - A cost beyond a limit's capacity is rejected with 400 `exceeds-limit` and no `retry-after`. Each
+//!   request costs one permit of a throttle, so only a token budget rejects in this way.
 //! - Clients learn only of limits that are [shown](Limit::shown). The
 //!   [`RequestContext`](crate::context::Outcome::limited_by) and the access log name the limit
 //!   that rejected a request. They also name a limit in [shadow](Limit::shadow) that would have.

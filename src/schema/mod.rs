@@ -69,7 +69,7 @@
 //! | check | rejection |
 //! |---|---|
 //! | parameters, also if the body is absent or streamed | 400 `invalid-parameters` |
-//! | the body has a schema ([`SchemaLayer::by_route`] only) | 404 `not-found` |
+//! | the body has a schema ([`SchemaLayer::by_route`] only; after the document if models have schemas) | 404 `not-found` |
 //! | the body is buffered and its type is JSON in UTF-8 | 415 `unsupported-media-type` |
 //! | the body is strict JSON, if the payload layer did not check it | 400 `malformed-payload` |
 //! | the body is within the depth and the number of values of the payload layer | 413 `payload-too-large` |

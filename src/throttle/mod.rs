@@ -54,10 +54,17 @@
 //!   fails further in or is dropped.
 //! - A permit in flight is given back when the response body ends or is dropped. It is given back
 //!   earlier where a request ends without a body: on an error, a panic or a client that leaves.
-//! - A request is rejected with 429. A [`Store`](crate::limits#stores) that is unavailable rejects it
-//!   with 503 unless its outage policy is local.
 //! - Put a layer that counts by identity inside of authentication. A layer outside of it can count
 //!   addresses and [failed authentications](crate::limits::Limit::failed_authentications).
+//!
+//! # Rejections
+//!
+//! | request | rejection |
+//! |---|---|
+//! | is beyond a rate or a number in flight | 429 `throttled`, `retry-after` |
+//! | is beyond a quota | 429 `quota-exceeded`, `retry-after` |
+//! | has no identity and a limit counts by identity, claim or tenant | 401 `missing-credentials` |
+//! | arrives while the shared [store](crate::limits#stores) is unavailable, unless its outage policy is local | 503 `throttle-unavailable`, `retry-after: 1` |
 //!
 //! # Place
 //!

@@ -103,8 +103,10 @@
 //! | costs more than the permits that remain | 429 `throttled` or `quota-exceeded` |
 //! | has an output limit in the body that is not a number or below 1 (-1 means no limit and passes; zero passes as above) | 422 `invalid-payload` |
 //! | has such a limit in the query | 400 `invalid-parameters` |
-//! | has a streamed body | 415, or a [flat cost](TokenBudgetLayer::flat_cost) |
-//! | has a body that is not JSON | 400, or a [flat cost](TokenBudgetLayer::flat_cost) |
+//! | has a streamed body | 415 `unsupported-media-type`, or a [flat cost](TokenBudgetLayer::flat_cost) |
+//! | has a body that is not JSON | 400 `malformed-payload`, or a [flat cost](TokenBudgetLayer::flat_cost) |
+//! | has a document beyond the depth or the number of values of the payload layer | 413 `payload-too-large` |
+//! | has no identity and a limit counts by identity, claim or tenant | 401 `missing-credentials` |
 //! | is edited and the memory limit of bodies has no room | 503 `overloaded` |
 //! | arrives while the shared store is unavailable, unless its outage policy is local | 503 `throttle-unavailable` |
 //!
@@ -159,7 +161,8 @@
 //!
 //! The layer requests the usage of a stream of `messages` or of a `prompt` unless the
 //! [profile](TokenBudgetLayer::profile) forbids it. It removes the usage event if the client did not
-//! request it. `TransformLayer::include_usage` does the same.
+//! request it. `TransformLayer::include_usage` does the same. Each charged request asks for a
+//! response without a content coding (`accept-encoding: identity`).
 //!
 //! # Place
 //!

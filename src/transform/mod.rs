@@ -70,9 +70,17 @@
 //! | the edited path and query are longer than 65,534 bytes | 403 `forbidden` |
 //! | the path does not have the prefix that is to be stripped | 404 `not-found` |
 //! | the target has no path, as in `OPTIONS *` | 404 `not-found` |
+//! | an edit makes more headers than a message can have | 403 `forbidden` |
 //! | the JSON of a streamed body is to be edited | 415 `unsupported-media-type` |
+//! | the body is not strict JSON | 400 `malformed-payload` |
+//! | the body is text other than JSON, with [`binary_bodies`](TransformLayer::binary_bodies) | 415 `unsupported-media-type` |
 //! | the JSON has another shape than the edit needs; see [`TransformLayer`] | 422 `invalid-payload` |
+//! | the model is not in a table that [rejects others](ModelAliases::reject_others) | 422 `invalid-payload` |
+//! | the document is beyond the depth or the number of values of the payload layer before or after the edits | 413 `payload-too-large` |
+//! | an output limit in the query is above the maximum | 400 `invalid-parameters` |
 //! | the memory limit of bodies has no room for the edited body | 503 `overloaded` |
+//!
+//! An empty body is not edited.
 //!
 //! # Reserved headers
 //!
@@ -123,6 +131,8 @@
 //!
 //! # Caveats
 //!
+//! - An edit of a header first removes the hop-by-hop headers of a request that has `connection`. A
+//!   client could otherwise make the next hop drop the edited header.
 //! - Responses are not edited otherwise. Request trailers are not edited.
 //! - Some servers read `;` as `&` in a query and find parameters that the edits do not.
 //! - Names in a query are compared with their case, which some servers ignore.

@@ -108,7 +108,9 @@ impl ValueSource {
 
     /// Lets a request pass when the value is missing.
     ///
-    /// An append then adds nothing. A set removes the client's own value.
+    /// An append then adds nothing. A set removes the client's own value. One optional part of a
+    /// [joined](Self::then) value makes all of it optional. A claim that is an array or an object is
+    /// rejected nevertheless.
     #[must_use]
     pub const fn optional(mut self) -> Self {
         self.optional = true;

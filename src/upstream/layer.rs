@@ -72,8 +72,10 @@ impl UpstreamLayer {
     /// Sets how many requests may be in flight at once. A request is in flight until its response
     /// body ends.
     ///
-    /// Defaults to 1,024 over all services of this layer and of its later clones. A request beyond it is
-    /// rejected with 503 and `retry-after: 1`. Zero rejects every request.
+    /// Defaults to 1,024 over all services of this layer and of its later clones. This setter,
+    /// [`caller_share`](Self::caller_share) and [`peer_address`](Self::peer_address) give the layer
+    /// slots of its own. A request beyond the maximum is rejected with 503 and `retry-after: 1`. Zero
+    /// rejects every request.
     #[must_use]
     pub fn max_in_flight(mut self, requests: usize) -> Self {
         self.slots = self.slots.with_settings(|settings| settings.max = requests);

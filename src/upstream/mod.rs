@@ -42,7 +42,7 @@
 //! | [`idle_timeout`](UpstreamLayer::idle_timeout) | bytes | next bytes, trailers or end | 5 min |
 //! | [`total_timeout`](UpstreamLayer::total_timeout) | call | end of the body | 15 min |
 //!
-//! A deadline that passes before the head is a 504. A later one is a [`BodyError`]. It makes the server
+//! A deadline that passes before the head is a 504 `upstream-timeout`. A later one is a [`BodyError`]. It makes the server
 //! close the connection, so that no client takes a part for the whole response. In both cases the
 //! layer drops the future or the body of the HTTP client at once, which closes the connection to the
 //! upstream.
@@ -66,6 +66,16 @@
 //! because load balancers take a server out of service for 5xx, which one caller must not be able to
 //! cause. Both have `retry-after: 1`.
 //!
+//! # Rejections
+//!
+//! | request | rejection |
+//! |---|---|
+//! | the upstream cannot be reached or the HTTP client fails | 502 `upstream-unavailable` |
+//! | the upstream sends 1xx, such as `101 Switching Protocols`, as its response | 502 `upstream-unavailable` |
+//! | no head within the head timeout or the total timeout | 504 `upstream-timeout` |
+//! | all slots are taken | 503 `overloaded`, `retry-after: 1` |
+//! | the caller is beyond its share | 429 `throttled`, `retry-after: 1` |
+//!
 //! # Headers
 //!
 //! The layer removes hop-by-hop headers in both directions (RFC 9110 section 7.6.1):
@@ -78,7 +88,7 @@
 //!
 //! The version of a response is set to HTTP/1.1, which a server takes as the version of its own
 //! connection. When an outer layer reads the response, the request gets `accept-encoding: identity`.
-//! Redirects pass unchanged. A response of 1xx, such as `101 Switching Protocols`, becomes a 502.
+//! Redirects pass unchanged.
 //!
 //! # Place
 //!

@@ -40,7 +40,8 @@ impl Freshness {
 
     /// Sets how long responses are fresh. Defaults to 5 minutes.
     ///
-    /// With zero, responses are neither stored nor shared in flight. See
+    /// With zero, responses are neither stored nor shared in flight. They are stored nevertheless if
+    /// [`obey_responses`](Self::obey_responses) is set and the response has a `max-age`. See also
     /// [`SharedCalls::share_all`](super::SharedCalls::share_all).
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
@@ -69,7 +70,8 @@ impl Freshness {
     /// Lets the `cache-control` of a response override these settings.
     ///
     /// `s-maxage`, `max-age`, `stale-while-revalidate` and `stale-if-error` are read. By default a
-    /// response can only forbid that it is stored.
+    /// response can only forbid that it is stored, or that it is served stale (`must-revalidate`,
+    /// `proxy-revalidate`, `s-maxage`).
     #[must_use]
     pub const fn obey_responses(mut self) -> Self {
         self.obey_responses = true;

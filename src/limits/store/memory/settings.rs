@@ -30,7 +30,7 @@ pub enum OverflowPolicy {
     /// All new keys of a limit share one counter.
     #[default]
     Share,
-    /// The request is rejected with `retry-after: 1`.
+    /// The request is rejected with 429 and `retry-after: 1`.
     Reject,
 }
 

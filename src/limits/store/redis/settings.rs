@@ -113,7 +113,7 @@ pub enum OutagePolicy {
     /// The counters are in memory, with room for a million keys. A request that costs more than a
     /// share is rejected until the server is back.
     Local {
-        /// The number of replicas.
+        /// The number of replicas, from 1 to 100,000.
         replicas: u32,
     },
     /// Requests are rejected with 503 `throttle-unavailable`.
@@ -163,7 +163,8 @@ impl RedisStore {
         self
     }
 
-    /// Sets the number of permits that a replica takes at once. Defaults to 1, which disables leases.
+    /// Sets the number of permits that a replica takes at once. Defaults to 1. Zero and 1 disable
+    /// leases.
     #[must_use]
     pub const fn lease(mut self, permits: u32) -> Self {
         self.lease = permits;
