@@ -5,9 +5,9 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use tower_inference::clock::{Clock, SystemClock};
+//! use tower_inference::clock::SharedClock;
 //!
-//! let clock = SystemClock::new();
+//! let clock = SharedClock::default(); // the system's
 //! let earlier = clock.monotonic();
 //! assert!(clock.monotonic() >= earlier);
 //! assert!(clock.wall().duration_since(std::time::UNIX_EPOCH).unwrap() > Duration::ZERO);
@@ -36,25 +36,9 @@ pub trait Clock: Send + Sync + 'static {
     fn wall(&self) -> SystemTime;
 }
 
-/// The operating system's clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct SystemClock {
+/// The operating system's clocks. Their monotonic time starts when this value is made.
+struct SystemClock {
     origin: Instant,
-}
-
-impl SystemClock {
-    /// Creates a clock whose monotonic time starts now.
-    #[expect(clippy::disallowed_methods, reason = "the one clock that reads the system's")]
-    #[must_use]
-    pub fn new() -> Self {
-        Self { origin: Instant::now() }
-    }
-}
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Clock for SystemClock {
@@ -68,7 +52,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that the clones of a layer share. Defaults to [`SystemClock`].
+/// A clock that the clones of a layer share. Defaults to the operating system's clocks.
 #[derive(Clone)]
 pub struct SharedClock(Arc<dyn Clock>);
 
@@ -100,8 +84,9 @@ impl SharedClock {
 }
 
 impl Default for SharedClock {
+    #[expect(clippy::disallowed_methods, reason = "the one clock that reads the system's")]
     fn default() -> Self {
-        Self::new(SystemClock::new())
+        Self::new(SystemClock { origin: Instant::now() })
     }
 }
 

@@ -114,7 +114,7 @@ pub use self::{
     admin::{LimitError, LimitState},
     counts::LimitCounts,
     headers::LimitHeaders,
-    kind::{Allowance, Concurrency, Period, Quota, Rate},
+    kind::{Allowance, Concurrency, Quota, Rate},
     limit::Limit,
     store::{MemoryStore, OverflowPolicy, Store},
     subject::{RequestHead, Subject},

@@ -6,10 +6,9 @@ mod quota;
 mod rate;
 mod unit;
 
-pub use self::{
-    allowance::Allowance,
-    concurrency::Concurrency,
-    quota::{Period, Quota},
-    rate::Rate,
+pub use self::{allowance::Allowance, concurrency::Concurrency, quota::Quota, rate::Rate};
+pub(crate) use self::{
+    allowance::AllowanceKind,
+    quota::{Period, QuotaWindow},
+    unit::Unit,
 };
-pub(crate) use self::{allowance::AllowanceKind, quota::QuotaWindow, unit::Unit};

@@ -14,9 +14,8 @@ pub struct Quota {
 }
 
 /// A period of the calendar, in UTC.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum Period {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Period {
     /// From midnight to midnight.
     Day,
     /// From Monday to Sunday (ISO 8601).
