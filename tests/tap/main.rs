@@ -1,0 +1,78 @@
+//! Usage and stream ends that `Tap` reads from recorded responses, whole and cut at every byte.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod documents;
+mod estimated;
+mod full_parse;
+mod streams;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::BodyExt;
+use tower_inference::{
+    body::{BodyEnd, Watch},
+    context::{RequestContext, StreamEnd, Usage},
+    tap::Tap,
+};
+
+use proptest::prelude::*;
+
+/// Prompt, completion and total tokens.
+type Tokens = (Option<u64>, Option<u64>, Option<u64>);
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+const EVENTS: (&str, &str) = ("content-type", "text/event-stream");
+
+fn headers(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+    let pairs = headers
+        .iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    pairs.collect()
+}
+
+fn tokens(usage: Usage) -> Tokens {
+    (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+}
+
+fn run_to(
+    head: &[(&'static str, &'static str)],
+    chunks: &[&[u8]],
+    end: BodyEnd,
+) -> (Option<Tokens>, Option<StreamEnd>) {
+    let context = RequestContext::new();
+    if let Some(mut tap) = Tap::claim(&context, StatusCode::OK, &headers(head)) {
+        for chunk in chunks {
+            tap.data(&Bytes::copy_from_slice(chunk));
+        }
+        tap.end(end);
+    }
+    (context.outcome().usage.map(tokens), context.outcome().stream_end)
+}
+
+/// Returns usage and end of a response, which must be the same at every cut.
+fn usage_and_end(
+    head: &[(&'static str, &'static str)],
+    body: &str,
+) -> (Option<Tokens>, Option<StreamEnd>) {
+    let body = body.as_bytes();
+    let whole = run_to(head, &[body], BodyEnd::Complete);
+    for at in 0..=body.len() {
+        let cut = run_to(head, &[&body[..at], &body[at..]], BodyEnd::Complete);
+        assert_eq!(cut, whole, "cut at {at}");
+    }
+    let bytes: Vec<&[u8]> = body.chunks(1).collect();
+    assert_eq!(run_to(head, &bytes, BodyEnd::Complete), whole, "byte by byte");
+    whole
+}
+
+fn json(body: &str) -> Option<Tokens> {
+    let (usage, end) = usage_and_end(&[JSON], body);
+    assert_eq!(end, None, "only streams have an end");
+    usage
+}
+
+fn stream(body: &str) -> (Option<Tokens>, Option<StreamEnd>) {
+    usage_and_end(&[EVENTS], body)
+}
