@@ -18,7 +18,7 @@ use crate::{
     body::ResponseBody,
     context::RequestContext,
     identity::Identity,
-    rejection::{Rejection, Responder},
+    rejection::{PendingRejection, Responder},
 };
 
 pin_project! {
@@ -35,7 +35,7 @@ pin_project! {
         Pass { #[pin] future: F },
         // Boxed, because few requests wait and the other variants would be as large.
         Wait { waiting: Option<Box<WaitingRequest<S, B>>> },
-        Reject { rejection: Option<(Rejection, Responder, RequestContext)> },
+        Reject { pending: Option<PendingRejection> },
     }
 }
 
@@ -72,12 +72,8 @@ impl<F, S, B> ResponseFuture<F, S, B> {
         Self { state: ResponseState::Wait { waiting: Some(Box::new(waiting)) } }
     }
 
-    pub(super) const fn reject(
-        rejection: Rejection,
-        responder: Responder,
-        context: RequestContext,
-    ) -> Self {
-        Self { state: ResponseState::Reject { rejection: Some((rejection, responder, context)) } }
+    pub(super) const fn reject(pending: PendingRejection) -> Self {
+        Self { state: ResponseState::Reject { pending: Some(pending) } }
     }
 }
 
@@ -96,12 +92,10 @@ where
                     let response = ready!(future.poll(cx))?;
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
-                ResponseStateProj::Reject { rejection } => {
-                    let Some((rejection, responder, context)) = rejection.take() else {
-                        // A poll after completion stays pending.
-                        return Poll::Pending;
-                    };
-                    return Poll::Ready(Ok(responder.respond(rejection, &context)));
+                ResponseStateProj::Reject { pending } => {
+                    // A poll after completion stays pending.
+                    let Some(pending) = pending.take() else { return Poll::Pending };
+                    return Poll::Ready(Ok(pending.respond()));
                 }
                 ResponseStateProj::Wait { waiting } => {
                     let Some(request) = waiting else {
@@ -134,7 +128,7 @@ impl<S, B> WaitingRequest<S, B> {
                 ResponseState::Pass { future: inner.call(request) }
             }
             Verdict::Reject(rejection) => {
-                ResponseState::Reject { rejection: Some((rejection, responder, context)) }
+                ResponseState::Reject { pending: Some(responder.pending(rejection, context)) }
             }
             // Never returned for a request that has waited.
             Verdict::Wait(waiter) => ResponseState::Wait {

@@ -71,7 +71,7 @@ where
             }
             Verdict::Reject(rejection) => {
                 let responder = self.format.for_request(&request);
-                ResponseFuture::reject(rejection, responder, context)
+                ResponseFuture::reject(responder.pending(rejection, context))
             }
             Verdict::Wait(waiter) => {
                 // The future takes the instance that is ready:

@@ -14,9 +14,9 @@ use tower_service::Service;
 
 use super::{
     body::{bounded::BoundedBody, payload::Payload},
-    read::reader::{BodyReader, PendingRejection},
+    read::reader::BodyReader,
 };
-use crate::body::ResponseBody;
+use crate::{body::ResponseBody, rejection::PendingRejection};
 
 pin_project! {
     /// The future of [`BufferPayload`](super::BufferPayload).

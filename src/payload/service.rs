@@ -14,7 +14,7 @@ use super::{
     body::{bounded::BoundedBody, framing::set_framing, payload::Payload},
     future::ResponseFuture,
     read::{
-        reader::{BodyReader, PendingRejection},
+        reader::BodyReader,
         settings::{ReadMode, ReadSettings},
     },
 };
@@ -64,9 +64,8 @@ where
         let (mut parts, body) = request.into_parts();
         let context = RequestContext::ensure(&mut parts.extensions);
         let settings = self.settings.of_request(&context);
-        let reject = |rejection| {
-            ResponseFuture::rejected(PendingRejection::new(rejection, responder, &context))
-        };
+        let reject =
+            |rejection| ResponseFuture::rejected(responder.pending(rejection, context.clone()));
 
         let head = match settings.check_head(&parts, &body) {
             Ok(head) => head,

@@ -44,11 +44,13 @@
 //! - A layer cannot reject a request whose response head was sent. It ends the body with an error
 //!   instead.
 
+mod pending;
 mod refusal;
 mod responder;
 mod value;
 mod violation;
 
+pub(crate) use self::pending::PendingRejection;
 pub use self::{
     refusal::Refusal,
     responder::{RejectionFormat, Responder},

@@ -8,11 +8,7 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::{
-    body::ResponseBody,
-    context::RequestContext,
-    rejection::{Rejection, Responder},
-};
+use crate::{body::ResponseBody, rejection::PendingRejection};
 
 pin_project! {
     /// Response future for [`NameRoute`](super::NameRoute).
@@ -27,7 +23,7 @@ pin_project! {
     enum ResponseState<F> {
         Pass { #[pin] future: F },
         // Boxed, because few requests are rejected.
-        Reject { rejection: Option<Box<(Rejection, Responder, RequestContext)>> },
+        Reject { pending: Option<Box<PendingRejection>> },
     }
 }
 
@@ -36,13 +32,8 @@ impl<F> ResponseFuture<F> {
         Self { state: ResponseState::Pass { future } }
     }
 
-    pub(super) fn reject(
-        rejection: Rejection,
-        responder: Responder,
-        context: RequestContext,
-    ) -> Self {
-        let rejection = Some(Box::new((rejection, responder, context)));
-        Self { state: ResponseState::Reject { rejection } }
+    pub(super) fn reject(pending: PendingRejection) -> Self {
+        Self { state: ResponseState::Reject { pending: Some(Box::new(pending)) } }
     }
 }
 
@@ -58,14 +49,10 @@ where
                 let response = ready!(future.poll(cx))?;
                 Poll::Ready(Ok(response.map(ResponseBody::inner)))
             }
-            ResponseStateProj::Reject { rejection } => match rejection.take() {
-                Some(rejected) => {
-                    let (rejection, responder, context) = *rejected;
-                    Poll::Ready(Ok(responder.respond(rejection, &context)))
-                }
+            ResponseStateProj::Reject { pending } => {
                 // A poll after completion stays pending.
-                None => Poll::Pending,
-            },
+                pending.take().map_or(Poll::Pending, |pending| Poll::Ready(Ok(pending.respond())))
+            }
         }
     }
 }

@@ -59,7 +59,7 @@ where
             }
             Err(rejection) => {
                 let responder = self.format.for_request(&request);
-                ResponseFuture::reject(rejection, responder, context)
+                ResponseFuture::reject(responder.pending(rejection, context))
             }
         }
     }

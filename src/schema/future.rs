@@ -14,10 +14,7 @@ use super::response::{
     expectation::{Expectation, ResponsePlan},
     held::HeldResponse,
 };
-use crate::{
-    context::RequestContext,
-    rejection::{Rejection, Responder},
-};
+use crate::rejection::PendingRejection;
 
 pin_project! {
     /// The future of [`ValidateSchema`](super::ValidateSchema). Dropping it drops the inner future
@@ -36,7 +33,7 @@ pin_project! {
         Calling { #[pin] future: F, expectation: Option<Box<Expectation>> },
         // Boxed so that the future stays small if no response is held back.
         Holding { held: Pin<Box<HeldResponse<B>>> },
-        Rejected { rejection: Rejection, responder: Responder, context: RequestContext },
+        Rejected { pending: PendingRejection },
         Done,
     }
 }
@@ -46,12 +43,8 @@ impl<F, B> ResponseFuture<F, B> {
         Self { state: State::Calling { future, expectation } }
     }
 
-    pub(super) const fn rejected(
-        rejection: Rejection,
-        responder: Responder,
-        context: RequestContext,
-    ) -> Self {
-        Self { state: State::Rejected { rejection, responder, context } }
+    pub(super) const fn rejected(pending: PendingRejection) -> Self {
+        Self { state: State::Rejected { pending } }
     }
 }
 
@@ -85,9 +78,8 @@ where
                 StateProj::Holding { held } => ready!(held.as_mut().poll(cx)),
                 StateProj::Rejected { .. } | StateProj::Done => {
                     return match state.project_replace(State::Done) {
-                        StateOwn::Rejected { rejection, responder, context } => {
-                            let response = responder.respond(rejection, &context);
-                            Poll::Ready(Ok(response.map(ResponseBody::new)))
+                        StateOwn::Rejected { pending } => {
+                            Poll::Ready(Ok(pending.respond().map(ResponseBody::new)))
                         }
                         _ => Poll::Pending,
                     };

@@ -68,7 +68,7 @@ where
         let rules = rules.of_route(context.route());
         if let Err(rejection) = rules.check(&request, &context) {
             let responder = self.format.for_request(&request);
-            return ResponseFuture::rejected(rejection, responder, context);
+            return ResponseFuture::rejected(responder.pending(rejection, context));
         }
         // A response to HEAD has the headers of a body but no body.
         let schema = rules.response.as_ref().filter(|_| *request.method() != Method::HEAD);

@@ -16,7 +16,7 @@ use super::{body::ResponseBody, on_response::OnResponse};
 use crate::{
     context::RequestContext,
     limits::{Decision, LimitSet, PermitRequests, StoreFuture, StoreUnavailable},
-    rejection::{Rejection, Responder},
+    rejection::{PendingRejection, Responder},
 };
 
 pin_project! {
@@ -37,7 +37,7 @@ pin_project! {
         Pass { #[pin] future: F, on_response: Option<OnResponse> },
         // Boxed, since only a shared store makes requests wait, and that costs a round trip.
         Wait { waiting: Option<Box<Waiting<S, B>>> },
-        Reject { rejection: Option<(Rejection, Responder, RequestContext)> },
+        Reject { pending: Option<PendingRejection> },
     }
 }
 
@@ -61,12 +61,8 @@ impl<F, S, B> ResponseFuture<F, S, B> {
         Self { state: State::Wait { waiting: Some(Box::new(waiting)) } }
     }
 
-    pub(super) const fn reject(
-        rejection: Rejection,
-        responder: Responder,
-        context: RequestContext,
-    ) -> Self {
-        Self { state: State::Reject { rejection: Some((rejection, responder, context)) } }
+    pub(super) const fn reject(pending: PendingRejection) -> Self {
+        Self { state: State::Reject { pending: Some(pending) } }
     }
 }
 
@@ -98,12 +94,9 @@ where
                         }
                     };
                 }
-                StateProj::Reject { rejection } => {
-                    let Some((rejection, responder, context)) = rejection.take() else {
-                        return Poll::Pending;
-                    };
-                    let response = responder.respond(rejection, &context);
-                    return Poll::Ready(Ok(response.map(ResponseBody::rejection)));
+                StateProj::Reject { pending } => {
+                    let Some(pending) = pending.take() else { return Poll::Pending };
+                    return Poll::Ready(Ok(pending.respond().map(ResponseBody::rejection)));
                 }
                 StateProj::Wait { waiting } => {
                     let Some(request) = waiting else {
@@ -135,7 +128,9 @@ impl<S, B> Waiting<S, B> {
                 });
                 State::Pass { future: inner.call(request), on_response }
             }
-            Err(rejection) => State::Reject { rejection: Some((rejection, responder, context)) },
+            Err(rejection) => {
+                State::Reject { pending: Some(responder.pending(rejection, context)) }
+            }
         }
     }
 }

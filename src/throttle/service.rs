@@ -78,7 +78,7 @@ where
         let mut permit_requests = PermitRequests::new();
         if let Err(rejection) = limits.permit_requests(&request, context, 1, &mut permit_requests) {
             let responder = self.rejections.for_request(&request);
-            return ResponseFuture::reject(rejection, responder, context.clone());
+            return ResponseFuture::reject(responder.pending(rejection, context.clone()));
         }
         match limits.store().backend().decide(&permit_requests) {
             StoreDecision::Now(ref decision) => {
@@ -91,7 +91,7 @@ where
                     }
                     Err(rejection) => {
                         let responder = self.rejections.for_request(&request);
-                        ResponseFuture::reject(rejection, responder, context.clone())
+                        ResponseFuture::reject(responder.pending(rejection, context.clone()))
                     }
                 }
             }

@@ -17,10 +17,9 @@ use super::{
 };
 use crate::{
     body,
-    context::RequestContext,
     limits::{Decision, StoreFuture, StoreUnavailable},
     payload::Payload,
-    rejection::{Rejection, Responder},
+    rejection::{PendingRejection, Responder},
 };
 
 pin_project! {
@@ -47,7 +46,7 @@ pin_project! {
         },
         // Boxed, since only a shared store makes requests wait, and that costs a round trip.
         Wait { waiting: Option<Box<Waiting<S>>> },
-        Reject { rejection: Option<(Rejection, Responder, RequestContext)> },
+        Reject { pending: Option<PendingRejection> },
     }
 }
 
@@ -75,12 +74,8 @@ impl<F, S> ResponseFuture<F, S> {
         Self { state: State::Wait { waiting: Some(Box::new(waiting)) } }
     }
 
-    pub(super) const fn reject(
-        rejection: Rejection,
-        responder: Responder,
-        context: RequestContext,
-    ) -> Self {
-        Self { state: State::Reject { rejection: Some((rejection, responder, context)) } }
+    pub(super) const fn reject(pending: PendingRejection) -> Self {
+        Self { state: State::Reject { pending: Some(pending) } }
     }
 }
 
@@ -107,12 +102,9 @@ where
                         None => response.map(body::ResponseBody::inner).map(ResponseBody::plain),
                     }));
                 }
-                StateProj::Reject { rejection } => {
-                    let Some((rejection, responder, context)) = rejection.take() else {
-                        return Poll::Pending;
-                    };
-                    let response = responder.respond(rejection, &context);
-                    return Poll::Ready(Ok(response.map(ResponseBody::plain)));
+                StateProj::Reject { pending } => {
+                    let Some(pending) = pending.take() else { return Poll::Pending };
+                    return Poll::Ready(Ok(pending.respond().map(ResponseBody::plain)));
                 }
                 StateProj::Wait { waiting } => {
                     let Some(request) = waiting else { return Poll::Pending };
@@ -136,7 +128,7 @@ impl<S: Service<Request<Payload>>> Waiting<S> {
                 State::Pass { future, reservation: Some(reservation), method, hide_usage }
             }
             Err((rejection, context)) => {
-                State::Reject { rejection: Some((rejection, responder, context)) }
+                State::Reject { pending: Some(responder.pending(rejection, context)) }
             }
         }
     }

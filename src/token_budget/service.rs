@@ -73,7 +73,7 @@ where
                 let method = request.method().clone();
                 return ResponseFuture::pass(self.inner.call(request), None, method, false);
             }
-            Err(rejection) => return ResponseFuture::reject(rejection, responder, context),
+            Err(rejection) => return ResponseFuture::reject(responder.pending(rejection, context)),
         };
         let weight = settings.weight_of(&request);
         let cost = weight.cost(&prepared.estimate);
@@ -81,12 +81,14 @@ where
         if let Err(rejection) =
             settings.limits.permit_requests(&request, &context, cost, &mut permit_requests)
         {
-            return ResponseFuture::reject(rejection, responder, context);
+            return ResponseFuture::reject(responder.pending(rejection, context));
         }
         let prepared =
             match settings.fit_default_limit(&request, prepared, weight, &mut permit_requests) {
                 Ok(prepared) => prepared,
-                Err(rejection) => return ResponseFuture::reject(rejection, responder, context),
+                Err(rejection) => {
+                    return ResponseFuture::reject(responder.pending(rejection, context));
+                }
             };
         let PreparedRequest { estimate, body, hide_usage } = prepared;
 
@@ -94,7 +96,7 @@ where
         if let Some(body) = body
             && let Err(exhausted) = payload::replace(&mut parts, &mut payload, body)
         {
-            return ResponseFuture::reject(exhausted.into(), responder, context);
+            return ResponseFuture::reject(responder.pending(exhausted.into(), context));
         }
         context.announce_response_is_read();
         if estimate.bounded {
@@ -114,7 +116,9 @@ where
                     let future = self.inner.call(request);
                     ResponseFuture::pass(future, Some(reservation), method, hide_usage)
                 }
-                Err((rejection, context)) => ResponseFuture::reject(rejection, responder, context),
+                Err((rejection, context)) => {
+                    ResponseFuture::reject(responder.pending(rejection, context))
+                }
             },
             StoreDecision::Later(decision) => {
                 // The instance that is ready must be the one that is called later:

@@ -10,11 +10,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::body::{ResponseBody, hide_usage};
-use crate::{
-    body,
-    context::RequestContext,
-    rejection::{Rejection, Responder},
-};
+use crate::{body, context::RequestContext, rejection::PendingRejection};
 
 pin_project! {
     /// Response future for [`Transform`](super::Transform).
@@ -29,20 +25,15 @@ pin_project! {
     #[project = ResponseStateProj]
     enum ResponseState<F> {
         // `None` after completion.
-        Reject { rejection: Option<(Rejection, Responder, RequestContext)> },
+        Reject { pending: Option<PendingRejection> },
         // With the context of a request whose client must not see the usage chunk.
         Pass { #[pin] future: F, hide_usage: Option<RequestContext> },
     }
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) const fn reject(
-        rejection: Rejection,
-        responder: Responder,
-        context: RequestContext,
-    ) -> Self {
-        let rejection = Some((rejection, responder, context));
-        Self { state: ResponseState::Reject { rejection } }
+    pub(super) const fn reject(pending: PendingRejection) -> Self {
+        Self { state: ResponseState::Reject { pending: Some(pending) } }
     }
 
     pub(super) const fn pass(future: F, hide_usage: Option<RequestContext>) -> Self {
@@ -66,12 +57,10 @@ where
                     None => response.map(body::ResponseBody::inner).map(ResponseBody::unchanged),
                 }))
             }
-            ResponseStateProj::Reject { rejection } => {
-                let Some((rejection, responder, context)) = rejection.take() else {
-                    // A poll after completion stays pending.
-                    return Poll::Pending;
-                };
-                Poll::Ready(Ok(responder.respond(rejection, &context).map(ResponseBody::unchanged)))
+            ResponseStateProj::Reject { pending } => {
+                // A poll after completion stays pending.
+                let Some(pending) = pending.take() else { return Poll::Pending };
+                Poll::Ready(Ok(pending.respond().map(ResponseBody::unchanged)))
             }
         }
     }

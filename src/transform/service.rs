@@ -63,7 +63,7 @@ where
                 let request = Request::from_parts(parts, payload);
                 ResponseFuture::pass(self.inner.call(request), hide_usage)
             }
-            Err(rejection) => ResponseFuture::reject(rejection, responder, context),
+            Err(rejection) => ResponseFuture::reject(responder.pending(rejection, context)),
         }
     }
 }

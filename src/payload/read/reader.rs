@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, request::Parts};
+use http::{HeaderMap, Request, request::Parts};
 use http_body::Frame;
 use tower_service::Service;
 
@@ -15,7 +15,6 @@ use super::{
     settings::{BodyHead, PARSE_STEP, ReadSettings, is_bodiless},
 };
 use crate::{
-    body::ResponseBody,
     context::RequestContext,
     memory_limit::MemoryPermit,
     payload::{
@@ -30,30 +29,9 @@ use crate::{
         error::PayloadError,
         json::document::Parsing,
     },
-    rejection::{Rejection, Responder},
+    rejection::{PendingRejection, Rejection, Responder},
     yield_now,
 };
-
-/// A rejection that is not rendered yet.
-pub(crate) struct PendingRejection {
-    rejection: Rejection,
-    responder: Responder,
-    context: RequestContext,
-}
-
-impl PendingRejection {
-    pub(crate) fn new(
-        rejection: Rejection,
-        responder: Responder,
-        context: &RequestContext,
-    ) -> Self {
-        Self { rejection, responder, context: context.clone() }
-    }
-
-    pub(crate) fn respond<R>(self) -> Response<ResponseBody<R>> {
-        self.responder.respond(self.rejection, &self.context)
-    }
-}
 
 /// A request whose body is being read, and the service that receives it.
 pub(crate) struct BodyReader<S> {
@@ -243,9 +221,7 @@ impl<S> BodyReader<S> {
         });
         let buffered = match checked {
             Ok(buffered) => buffered,
-            Err(rejection) => {
-                return Err(PendingRejection::new(rejection, self.responder, &self.context));
-            }
+            Err(rejection) => return Err(self.responder.pending(rejection, self.context)),
         };
         set_framing(&mut self.parts.headers, &buffered);
         Ok(self.inner.call(Request::from_parts(self.parts, Payload::of(buffered))))
