@@ -46,14 +46,15 @@
 
 mod pending;
 mod refusal;
+#[expect(clippy::module_inception, reason = "the folder is named after its main type")]
+mod rejection;
 mod responder;
-mod value;
 mod violation;
 
 pub(crate) use self::pending::PendingRejection;
 pub use self::{
     refusal::Refusal,
+    rejection::Rejection,
     responder::{RejectionFormat, Responder},
-    value::Rejection,
     violation::Violation,
 };

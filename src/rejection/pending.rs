@@ -1,6 +1,6 @@
 use http::Response;
 
-use super::{responder::Responder, value::Rejection};
+use super::{rejection::Rejection, responder::Responder};
 use crate::{body::ResponseBody, context::RequestContext};
 
 /// A rejection that the response future renders when it is first polled.

@@ -7,7 +7,7 @@ use http::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{refusal::Refusal, value::Rejection};
+use super::{refusal::Refusal, rejection::Rejection};
 use crate::{body::ResponseBody, context::RequestContext};
 
 /// The format of rejections. A gRPC request gets a gRPC status in both formats.

@@ -62,6 +62,20 @@ fn bounds_name_setters_that_exist() {
 }
 
 #[test]
+fn the_map_of_changes_names_files_that_exist() {
+    let page = fs::read_to_string(source().join("../ARCHITECTURE.md")).unwrap();
+    let (_, map) = page.split_once("## Where a change goes").unwrap();
+    let (map, _) = map.split_once("\n## ").unwrap();
+    let mut files = 0;
+    for file in map.split('`').skip(1).step_by(2) {
+        let path = if file.starts_with("tests/") { format!("../{file}") } else { file.to_owned() };
+        assert!(source().join(path).exists(), "{file}");
+        files += 1;
+    }
+    assert!(files > 10, "{files}");
+}
+
+#[test]
 fn setters_follow_the_law_of_builders() {
     // Values with a getter of the plain name.
     const WITH: [&str; 3] = ["Rejection", "Target", "Identity"];
