@@ -127,14 +127,24 @@ impl ChatLimits {
     }
 
     /// Sets whether a stream may be requested. Defaults to [`Streaming::Either`].
+    ///
+    /// A stream is requested beside Vertex AI's `instances`, so a `stream` in one of them is not
+    /// checked.
     #[must_use]
     pub const fn streaming(mut self, streaming: Streaming) -> Self {
         self.streaming = streaming;
         self
     }
 
-    /// Returns at most one violation of each limit in the order of the setters. `keyword` names the
-    /// limit. Only the first of several instances with a violation is reported.
+    /// Returns at most one violation of each limit in the order of the setters. Only the first of
+    /// several instances with a violation is reported.
+    ///
+    /// | keyword | violation |
+    /// |---|---|
+    /// | `messages`, `characters`, `images`, `tools`, `n`, `streaming` | the value is beyond this limit |
+    /// | `name` | a member differs only in case from one that any of the limits reads; reported alone |
+    /// | `type` | the body is not an object; reported alone |
+    ///
     /// `max_characters` and `max_images` cost one pass over the document each.
     #[must_use]
     pub fn check(&self, document: &Document) -> Vec<Violation> {
