@@ -103,6 +103,14 @@ mod stripped_headers;
 #[cfg(any(feature = "hf", feature = "transform"))]
 mod stripped_query;
 mod text_tokens;
+#[cfg(any(
+    feature = "axum",
+    feature = "cache",
+    feature = "model-rules",
+    feature = "throttle",
+    feature = "transform"
+))]
+mod unverified;
 mod yield_now;
 
 // The first floor: what layers tell each other.

@@ -32,8 +32,8 @@ impl Scope {
     /// Creates a scope of the callers for which `scope` returns the same name.
     ///
     /// The function alone decides who shares: a cache outside of auth serves strangers too. Requests for
-    /// which it returns `None` bypass the cache. The name must differ between tenants,
-    /// and between equal names of different issuers.
+    /// which it returns `None` bypass the cache. The name must differ between tenants and between
+    /// equal names of different issuers.
     pub fn by(scope: impl Fn(&Request<Payload>) -> Option<String> + Send + Sync + 'static) -> Self {
         Self::By(ScopeFunction(Function::new(Arc::new(scope))))
     }

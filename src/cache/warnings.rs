@@ -2,26 +2,19 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use crate::unverified::UnverifiedCredentials;
+
 /// The warnings that a layer has not logged yet.
 #[derive(Debug, Default)]
 pub(crate) struct Warnings {
-    without_identity: AtomicBool,
+    without_identity: UnverifiedCredentials,
     without_tenant: AtomicBool,
 }
 
 impl Warnings {
     /// Logs once that a request with credentials has no identity.
     pub(crate) fn without_identity(&self) {
-        if self.without_identity.swap(true, Relaxed) {
-            return;
-        }
-        // Without this feature there is no layer to name.
-        #[cfg(feature = "auth")]
-        tracing::warn!(
-            "the cache is bypassed by requests with `authorization` that no layer has verified; put \
-             AuthLayer outside of CacheLayer: before it in a ServiceBuilder, after it with \
-             Router::layer"
-        );
+        self.without_identity.count("CacheLayer", None, "the cache is bypassed by");
     }
 
     /// Logs once that a caller has no tenant, which the scope needs.

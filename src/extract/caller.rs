@@ -8,6 +8,7 @@ use crate::{
     context::RequestContext,
     identity::Identity,
     rejection::{Refusal, Rejection},
+    unverified,
 };
 
 /// The verified caller of a request.
@@ -39,9 +40,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             let rejection = Rejection::new(Refusal::MissingCredentials);
             // The client did send a token: the mistake is the order of the layers.
             let rejection = if parts.headers.contains_key(AUTHORIZATION) {
-                rejection.with_detail(
-                    "no layer of the gateway has verified the credentials of this request",
-                )
+                rejection.with_detail(unverified::DETAIL)
             } else {
                 rejection
             };

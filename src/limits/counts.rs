@@ -3,6 +3,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use super::subject::CountBy;
+use crate::unverified::UnverifiedCredentials;
+
 /// How many requests a limit has allowed and rejected in this process. Returned by the `counts` of a
 /// layer.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,6 +22,9 @@ pub struct LimitCounts {
     /// Requests with an `authorization` header and without the identity that the limit needs. The
     /// layer then stands outside of authentication. The first one is logged.
     pub without_identity: u64,
+    /// Requests of callers without the tenant or the claim that the limit counts by. Callers of one
+    /// issuer without it share a counter. The first one is logged.
+    pub without_value: u64,
 }
 
 #[derive(Debug, Default)]
@@ -26,7 +32,8 @@ pub(crate) struct LimitCounters {
     allowed: AtomicU64,
     rejected: AtomicU64,
     shadow_rejected: AtomicU64,
-    without_identity: AtomicU64,
+    without_identity: UnverifiedCredentials,
+    without_value: AtomicU64,
 }
 
 impl LimitCounters {
@@ -44,19 +51,28 @@ impl LimitCounters {
     /// Counts a request with credentials that no layer has verified.
     #[cold]
     pub(crate) fn count_without_identity(&self, limit: &str) {
-        if self.without_identity.fetch_add(1, Relaxed) > 0 {
+        let problem = "a limit needs an identity and received";
+        self.without_identity.count("the layer with this limit", Some(limit), problem);
+    }
+
+    /// Counts a request of a verified caller without the tenant or the claim.
+    #[cold]
+    pub(crate) fn count_without_value(&self, limit: &str, by: &CountBy) {
+        if self.without_value.fetch_add(1, Relaxed) > 0 {
             return;
         }
-        // Without this feature there is no layer to name.
-        #[cfg(feature = "auth")]
-        tracing::warn!(
-            limit,
-            "a limit needs an identity and received a request with `authorization` that no layer \
-             has verified; put AuthLayer outside of the layer with this limit: before it in a \
-             ServiceBuilder, after it with Router::layer"
-        );
-        #[cfg(not(feature = "auth"))]
-        let _ = limit;
+        match by {
+            CountBy::Claim(claim) => tracing::warn!(
+                limit,
+                %claim,
+                "callers without this claim share one counter; its value must be a string"
+            ),
+            _ => tracing::warn!(
+                limit,
+                "callers without a tenant share one counter; name the claim of the tenant in \
+                 Jwt::tenant_claim, or use Limit::per_identity"
+            ),
+        }
     }
 
     pub(crate) fn read(&self, name: &Arc<str>) -> LimitCounts {
@@ -65,7 +81,8 @@ impl LimitCounters {
             allowed: self.allowed.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
             shadow_rejected: self.shadow_rejected.load(Relaxed),
-            without_identity: self.without_identity.load(Relaxed),
+            without_identity: self.without_identity.requests(),
+            without_value: self.without_value.load(Relaxed),
         }
     }
 }

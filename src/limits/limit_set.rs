@@ -19,11 +19,12 @@ use super::{
     kind::Unit,
     limit::Limit,
     store::{Decision, PermitRequest, PermitRequests, Store},
-    subject::RequestHead,
+    subject::{HashedSubject, RequestHead},
 };
 use crate::{
     context::RequestContext,
     rejection::{Refusal, Rejection},
+    unverified,
 };
 
 /// The limits of one layer, the narrowest first. Clones share the store and the counts.
@@ -138,11 +139,19 @@ impl LimitSet {
             if !limit.shares_subject {
                 subject = limit.settings.by.subject(&head, hasher, limit.constant);
             }
-            if subject.is_none() && request.headers().contains_key(AUTHORIZATION) {
+            let tier = limit.tier(&head);
+            // A tier or a function of the user may have looked for the caller too.
+            let lacked_identity = head.take_lacked_identity() || subject.is_none();
+            if lacked_identity && request.headers().contains_key(AUTHORIZATION) {
                 limit.counters.count_without_identity(&limit.name);
             }
             let key = match subject {
-                Some(key) => key,
+                Some(HashedSubject { key, lacks_value }) => {
+                    if lacks_value {
+                        limit.counters.count_without_value(&limit.name, &limit.settings.by);
+                    }
+                    key
+                }
                 None if limit.settings.enforced => {
                     return Err(without_identity(request.headers()));
                 }
@@ -151,7 +160,7 @@ impl LimitSet {
             };
             // A limit of failures checks the request, and takes its permit on the response.
             let cost = if limit.settings.counts_failures() { 0 } else { cost };
-            permit_requests.push(limit.request(key, limit.tier(&head), cost));
+            permit_requests.push(limit.request(key, tier, cost));
         }
         Ok(())
     }
@@ -182,8 +191,7 @@ impl LimitSet {
 fn without_identity(headers: &HeaderMap) -> Rejection {
     let rejection = Rejection::new(Refusal::MissingCredentials);
     if headers.contains_key(AUTHORIZATION) {
-        rejection
-            .with_detail("no layer of the gateway has verified the credentials of this request")
+        rejection.with_detail(unverified::DETAIL)
     } else {
         rejection
     }

@@ -25,6 +25,11 @@ impl ModelRules {
         self
     }
 
+    /// Returns whether a rule has a condition on the caller.
+    pub(super) fn need_identity(&self) -> bool {
+        self.rules.iter().any(|rule| !rule.conditions.is_empty())
+    }
+
     /// Returns whether a caller may use `target`.
     #[must_use]
     pub fn allows(&self, target: &Target<'_>, caller: Option<&Identity>) -> bool {

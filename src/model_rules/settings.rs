@@ -1,4 +1,6 @@
-use http::{Method, Request};
+use std::sync::Arc;
+
+use http::{Method, Request, header::AUTHORIZATION};
 
 use super::rule::ModelRules;
 use crate::{
@@ -8,6 +10,7 @@ use crate::{
     model::{Profile, Target},
     payload::Payload,
     rejection::{Refusal, Rejection, RejectionFormat},
+    unverified::UnverifiedCredentials,
 };
 
 #[derive(Clone, Debug)]
@@ -18,6 +21,7 @@ pub(super) struct Settings {
     pub(super) max_list_bytes: u64,
     pub(super) memory: MemoryLimit,
     pub(super) format: RejectionFormat,
+    unverified: Arc<UnverifiedCredentials>,
 }
 
 /// The result of the rules for an allowed request.
@@ -37,6 +41,7 @@ impl Settings {
             max_list_bytes: 10 * 1024 * 1024,
             memory: MemoryLimit::new(64 * 1024 * 1024),
             format: RejectionFormat::default(),
+            unverified: Arc::default(),
         }
     }
 
@@ -46,6 +51,13 @@ impl Settings {
         context: &RequestContext,
     ) -> Result<Decision, Rejection> {
         let caller = context.identity();
+        if caller.is_none()
+            && request.headers().contains_key(AUTHORIZATION)
+            && self.rules.need_identity()
+        {
+            let problem = "a model rule needs an identity and received";
+            self.unverified.count("ModelRulesLayer", None, problem);
+        }
         let (method, path) = (request.method(), request.uri().path());
         if matches!(*method, Method::GET | Method::HEAD) && path == "/v1/models" {
             // An endpoint lists its one model under a name of its own, so the list is not filtered.

@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use http::{header::CONNECTION, request::Parts};
+use http::{
+    header::{AUTHORIZATION, CONNECTION},
+    request::Parts,
+};
 
 use super::{
     edit::{Edit, JsonEdit, RequestInfo, UriEdits, apply_all},
@@ -12,6 +15,7 @@ use crate::{
     model::Profile,
     payload::{self, Payload},
     rejection::{Rejection, RejectionFormat},
+    unverified::UnverifiedCredentials,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -20,6 +24,7 @@ pub(super) struct Settings {
     pub(super) binary_bodies: bool,
     pub(super) profile: Arc<Profile>,
     pub(super) format: RejectionFormat,
+    unverified: Arc<UnverifiedCredentials>,
 }
 
 impl Settings {
@@ -47,7 +52,8 @@ impl Settings {
         context: &RequestContext,
     ) -> Result<bool, Rejection> {
         let mut hide_usage = false;
-        let values = RequestValues::new(context);
+        let unverified = parts.headers.contains_key(AUTHORIZATION).then_some(&*self.unverified);
+        let values = RequestValues::new(context, unverified);
         let mut uri = UriEdits::default();
         for edit in self.edits.iter() {
             match edit {

@@ -6,6 +6,7 @@ use crate::{
     context::RequestContext,
     identity::Identity,
     rejection::{Refusal, Rejection},
+    unverified::{self, UnverifiedCredentials},
 };
 
 /// The source of a value for a header, a query parameter or the path.
@@ -209,6 +210,8 @@ fn claim_text(claim: Option<&Value>) -> Result<Cow<'_, str>, MissingValue> {
 #[derive(Clone, Copy)]
 enum MissingValue {
     Identity,
+    /// The request has credentials that no layer has verified.
+    UnverifiedIdentity,
     Claim,
     /// The claim is not text.
     ClaimText,
@@ -224,6 +227,9 @@ impl MissingValue {
     fn rejection(self) -> Rejection {
         match self {
             Self::Identity => Rejection::new(Refusal::MissingCredentials),
+            Self::UnverifiedIdentity => {
+                Rejection::new(Refusal::MissingCredentials).with_detail(unverified::DETAIL)
+            }
             Self::Claim => unusable("the credentials lack a required claim"),
             Self::ClaimText => unusable("a required claim is an array or an object"),
             Self::Context => unusable("a required value is not available"),
@@ -240,15 +246,27 @@ pub(crate) fn unusable(detail: &'static str) -> Rejection {
 pub(crate) struct RequestValues<'a> {
     context: &'a RequestContext,
     identity: OnceCell<Option<Arc<Identity>>>,
+    /// `None` if the request has no credentials.
+    unverified: Option<&'a UnverifiedCredentials>,
 }
 
 impl<'a> RequestValues<'a> {
-    pub(crate) const fn new(context: &'a RequestContext) -> Self {
-        Self { context, identity: OnceCell::new() }
+    pub(crate) const fn new(
+        context: &'a RequestContext,
+        unverified: Option<&'a UnverifiedCredentials>,
+    ) -> Self {
+        Self { context, identity: OnceCell::new(), unverified }
     }
 
     fn identity(&self) -> Result<&Identity, MissingValue> {
         let identity = self.identity.get_or_init(|| self.context.identity());
-        identity.as_deref().ok_or(MissingValue::Identity)
+        identity.as_deref().ok_or_else(|| match self.unverified {
+            Some(unverified) => {
+                let problem = "a value needs an identity and received";
+                unverified.count("TransformLayer", None, problem);
+                MissingValue::UnverifiedIdentity
+            }
+            None => MissingValue::Identity,
+        })
     }
 }

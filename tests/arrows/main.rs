@@ -35,6 +35,7 @@ const GROUND: &[&str] = &[
     "text_tokens",
     "stripped_headers",
     "stripped_query",
+    "unverified",
     "yield_now",
 ];
 const FIRST: &[&str] =

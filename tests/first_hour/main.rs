@@ -40,11 +40,18 @@
 //! | puts a limit by identity outside of auth | `order::a_limit_is_outside_of_auth` |
 //! | puts the cache outside of auth | `order::the_cache_is_outside_of_auth` |
 //! | shares the cache by tenant and names no claim | `order::the_cache_is_shared_by_tenant_without_a_claim` |
+//! | puts another limit by caller, tier or key outside of auth | `callers::each_limit_by_caller_is_outside_of_auth` |
+//! | puts a token budget outside of auth | `callers::a_token_budget_is_outside_of_auth` |
+//! | counts by tenant or claim and no token has it | `callers::the_callers_have_no_value_to_be_counted_by` |
+//! | puts a cache with `Scope::by` outside of auth | `callers::a_scope_of_a_function_is_outside_of_auth` |
+//! | puts model rules outside of auth | `callers::model_rules_with_a_condition_are_outside_of_auth` |
+//! | passes the caller on in a header outside of auth | `callers::a_header_of_the_caller_is_set_outside_of_auth` |
 //! | gives an issuer that differs by a slash or the scheme | `order::the_issuer_differs_in_a_detail` |
 //! | gives the keys of another issuer | `order::the_keys_are_those_of_another_issuer` |
 //! | gives an audience that no token has | `order::the_audience_never_matches` |
 #![allow(unreachable_pub, reason = "modules of one test crate")]
 
+mod callers;
 mod errors;
 mod keys;
 #[path = "../support/log.rs"]

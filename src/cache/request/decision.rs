@@ -79,7 +79,10 @@ impl Engine {
         let Some(key) = self.key(request, identity) else {
             let credentials = request.headers().contains_key(AUTHORIZATION);
             return match (&settings.scope, identity) {
-                (Scope::Identity | Scope::Tenant, None) if credentials => Decision::WithoutIdentity,
+                // The function of a scope may look for the caller too.
+                (Scope::Identity | Scope::Tenant | Scope::By(_), None) if credentials => {
+                    Decision::WithoutIdentity
+                }
                 (Scope::Tenant, Some(caller)) if caller.tenant().is_none() => {
                     Decision::WithoutTenant
                 }

@@ -19,6 +19,15 @@ pub(crate) enum CountBy {
     Global,
 }
 
+/// The hashed subject of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HashedSubject {
+    pub(crate) key: CounterKey,
+    /// Whether the caller lacks the tenant or the claim. The key is then that of all such callers of
+    /// its issuer.
+    pub(crate) lacks_value: bool,
+}
+
 /// A user's function that finds a key in a request.
 #[derive(Clone)]
 pub(crate) struct KeyFunction(Arc<HashedKey>);
@@ -86,8 +95,9 @@ impl CountBy {
         head: &RequestHead<'_>,
         hasher: &CounterHasher,
         constant: CounterKey,
-    ) -> Option<CounterKey> {
-        Some(match self {
+    ) -> Option<HashedSubject> {
+        let mut lacks_value = false;
+        let key = match self {
             Self::Identity => {
                 let principal = head.identity()?.principal();
                 hash::identity(
@@ -99,11 +109,14 @@ impl CountBy {
             }
             Self::Tenant => {
                 let caller = head.identity()?;
-                hash::tenant(hasher, caller.issuer(), caller.tenant())
+                let tenant = caller.tenant();
+                lacks_value = tenant.is_none();
+                hash::tenant(hasher, caller.issuer(), tenant)
             }
             Self::Claim(name) => {
                 let caller = head.identity()?;
                 let value = caller.claim(name).and_then(|value| value.as_str());
+                lacks_value = value.is_none();
                 hash::claim(hasher, constant, caller.issuer(), value)
             }
             Self::Peer(peer) => match peer.of(head.extensions(), head.headers()) {
@@ -115,7 +128,8 @@ impl CountBy {
                 head.context().route().map_or(constant, |name| hash::route(hasher, name))
             }
             Self::Global => constant,
-        })
+        };
+        Some(HashedSubject { key, lacks_value })
     }
 }
 

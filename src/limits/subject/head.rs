@@ -1,4 +1,7 @@
-use std::{cell::OnceCell, sync::Arc};
+use std::{
+    cell::{Cell, OnceCell},
+    sync::Arc,
+};
 
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 
@@ -14,6 +17,7 @@ pub struct RequestHead<'a> {
     context: &'a RequestContext,
     // Filled on first use.
     identity: OnceCell<Option<Arc<Identity>>>,
+    lacked_identity: Cell<bool>,
 }
 
 impl<'a> RequestHead<'a> {
@@ -25,6 +29,7 @@ impl<'a> RequestHead<'a> {
             extensions: request.extensions(),
             context,
             identity: OnceCell::new(),
+            lacked_identity: Cell::new(false),
         }
     }
 
@@ -56,7 +61,16 @@ impl<'a> RequestHead<'a> {
     /// Returns the verified caller, or `None` without authentication.
     #[must_use]
     pub fn identity(&self) -> Option<&Identity> {
-        self.identity.get_or_init(|| self.context.identity()).as_deref()
+        let identity = self.identity.get_or_init(|| self.context.identity()).as_deref();
+        if identity.is_none() {
+            self.lacked_identity.set(true);
+        }
+        identity
+    }
+
+    /// Returns whether someone has looked for an identity that the request lacks, since the last call.
+    pub(crate) fn take_lacked_identity(&self) -> bool {
+        self.lacked_identity.take()
     }
 
     pub(super) const fn context(&self) -> &'a RequestContext {

@@ -7,7 +7,7 @@ mod key;
 mod named;
 
 pub(crate) use self::{
-    count_by::{CountBy, KeyFunction},
+    count_by::{CountBy, HashedSubject, KeyFunction},
     key::{CounterHasher, CounterKey},
 };
 pub use self::{head::RequestHead, named::Subject};
