@@ -187,6 +187,28 @@
 //! scopes need [`cache_status`](CacheLayer::cache_status). The
 //! [`RequestContext`](crate::context::Outcome::cache) always has the outcome.
 //!
+//! `cache-status` tells as its `detail` why a request bypassed the cache, for example `tower-inference;
+//! fwd=bypass; detail=not-deterministic`. The names are stable:
+//!
+//! | detail | reason |
+//! |---|---|
+//! | `not-deterministic` | the response may differ each time, see [`Cacheable::deterministic`] |
+//! | `stateful` | the server keeps state for the request or looks something up |
+//! | `not-json` | the body is not JSON |
+//! | `not-selected` | the function of [`Cacheable::by`] returned `false` |
+//! | `no-time-to-live` | its time to live is zero, see [`Freshness::ttl`] |
+//! | `no-store` | the client asked for it and [`ClientControl`] allows it |
+//! | `unverified-credentials` | the request has `authorization` and no identity: put auth outside of the cache |
+//! | `without-identity` | the scope needs an identity and the request has no credentials |
+//! | `expired-identity` | the caller's credentials have expired since they were verified |
+//! | `no-tenant` | the scope needs a tenant and the caller has none |
+//! | `no-scope` | the function of [`Scope::by`] returned `None` |
+//! | `method` | the method is neither `GET` nor `POST` |
+//! | `partial` | the request has `range`, a condition such as `if-none-match` or `upgrade` |
+//! | `streamed-body` | no layer has read the body, see [`PayloadLayer::streamed`](crate::payload::PayloadLayer::streamed) |
+//! | `grpc` | the request is a gRPC call |
+//! | `nested` | a cache layer further out shares the call |
+//!
 //! # Rejections
 //!
 //! | request | rejection |

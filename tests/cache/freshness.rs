@@ -56,7 +56,10 @@ async fn routes_and_models_have_their_own_ttl() {
         clock.advance(SECOND);
         assert!(status(&send(&layer, &upstream, of(route, model)).await).starts_with("fwd=miss"));
     }
-    assert_eq!(status(&send(&layer, &upstream, of("chat", "never")).await), "fwd=bypass");
+    assert_eq!(
+        status(&send(&layer, &upstream, of("chat", "never")).await),
+        "fwd=bypass; detail=no-time-to-live"
+    );
 }
 
 #[tokio::test]
@@ -140,7 +143,7 @@ async fn cache_control_of_an_authorized_caller_is_obeyed() {
     assert!(!is_hit("min-fresh=201").await);
     assert!(is_hit("only-if-cached").await);
     let stored = send(&layer, &upstream, controlled_by("no-store")).await;
-    assert_eq!(status(&stored), "fwd=bypass");
+    assert_eq!(status(&stored), "fwd=bypass; detail=no-store");
     assert_eq!(text(stored).await, completion(5));
     assert_eq!(body_of(&layer, &upstream, plain()).await, completion(0));
     // The new response replaces the entry.

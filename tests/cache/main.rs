@@ -9,6 +9,7 @@ mod support;
 #[path = "../support/token.rs"]
 mod token;
 
+mod bypasses;
 mod compressed;
 mod counts;
 mod flights;

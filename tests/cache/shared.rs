@@ -206,24 +206,31 @@ async fn canonical_bodies_make_the_key() {
 async fn unsupported_requests_bypass_the_cache() {
     let (layer, _) = layer(Scope::Identity);
     let layer = layer.cacheable(Cacheable::always());
-    let different: [fn(&mut Request<Payload>); 6] = [
-        |request| *request.method_mut() = http::Method::PUT,
-        |request| *request.method_mut() = http::Method::HEAD,
-        |request| drop(request.headers_mut().insert("range", "bytes=0-1".parse().unwrap())),
-        |request| drop(request.headers_mut().insert("if-none-match", "*".parse().unwrap())),
-        |request| {
+    let different: [(&str, fn(&mut Request<Payload>)); 6] = [
+        ("method", |request| *request.method_mut() = http::Method::PUT),
+        ("method", |request| *request.method_mut() = http::Method::HEAD),
+        ("partial", |request| {
+            drop(request.headers_mut().insert("range", "bytes=0-1".parse().unwrap()));
+        }),
+        ("partial", |request| {
+            drop(request.headers_mut().insert("if-none-match", "*".parse().unwrap()));
+        }),
+        ("grpc", |request| {
             drop(request.headers_mut().insert("content-type", "application/grpc".parse().unwrap()));
-        },
-        |request| *request.body_mut() = Payload::streamed(http_body_util::Full::from(BODY)),
+        }),
+        ("streamed-body", |request| {
+            *request.body_mut() = Payload::streamed(http_body_util::Full::from(BODY));
+        }),
     ];
-    for differ in different {
+    for (detail, differ) in different {
         let upstream = Upstream::numbers();
         for number in 0..2 {
             let mut request = of(user("a"));
             differ(&mut request);
             let context = context(&request);
             let response = send(&layer, &upstream, request).await;
-            assert_eq!(response.headers()["cache-status"], "tower-inference; fwd=bypass");
+            let status = format!("tower-inference; fwd=bypass; detail={detail}");
+            assert_eq!(response.headers()["cache-status"], status);
             assert_eq!(text(response).await, completion(number));
             assert_eq!(context.outcome().cache.unwrap().as_str(), "bypass");
         }

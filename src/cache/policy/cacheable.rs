@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use http::Request;
 
-use super::{deterministic::is_deterministic, stateful::is_stateful};
+use super::{bypass::BypassReason, deterministic::is_deterministic, stateful::is_stateful};
 use crate::{cache::settings::Function, payload::Payload};
 
 /// The requests that share responses.
@@ -46,19 +46,21 @@ impl Cacheable {
         Self(Rule::By(Function::new(Arc::new(is_cacheable))))
     }
 
-    pub(crate) fn is(&self, request: &Request<Payload>) -> bool {
+    /// Returns why a request is not selected, or `None` if it is.
+    pub(crate) fn excludes(&self, request: &Request<Payload>) -> Option<BypassReason> {
+        let document = || request.body().document().ok().map(|document| document.root());
         match &self.0 {
-            Rule::Deterministic => {
-                let path = request.uri().path();
-                let document = request.body().document();
-                document.is_ok_and(|document| {
-                    is_deterministic(path, document.root()) && !is_stateful(document.root())
-                })
-            }
+            Rule::Deterministic => match document() {
+                None => Some(BypassReason::NotJson),
+                Some(root) if !is_deterministic(request.uri().path(), root) => {
+                    Some(BypassReason::NotDeterministic)
+                }
+                Some(root) => is_stateful(root).then_some(BypassReason::Stateful),
+            },
             Rule::Always => {
-                !request.body().document().is_ok_and(|document| is_stateful(document.root()))
+                document().filter(|root| is_stateful(*root)).map(|_| BypassReason::Stateful)
             }
-            Rule::By(is_cacheable) => is_cacheable(request),
+            Rule::By(is_cacheable) => (!is_cacheable(request)).then_some(BypassReason::NotSelected),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The rules that decide which responses are stored and served.
 
+mod bypass;
 mod cacheable;
 mod control;
 mod deterministic;
@@ -11,6 +12,7 @@ mod storable;
 
 pub use self::cacheable::Cacheable;
 pub(crate) use self::{
+    bypass::BypassReason,
     control::CacheControl,
     output_limit::output_limit,
     proof::{ExpectedResult, ResultEnd, is_media, starts_like_text},

@@ -2,6 +2,8 @@ use std::io::Write as _;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use super::bypass::BypassReason;
+
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// The name of this cache.
@@ -26,7 +28,7 @@ pub(crate) enum CacheStatus {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ForwardReason {
     /// The cache is bypassed.
-    Bypass,
+    Bypass(BypassReason),
     /// There is no entry.
     Miss,
     /// The request asks for a new response.
@@ -36,12 +38,11 @@ pub(crate) enum ForwardReason {
 }
 
 impl CacheStatus {
-    /// Returns the header's member for this cache. It never has `key` or `detail`, which could reveal
-    /// a request.
+    /// Returns the header's member for this cache. It never has `key`, which could reveal a request.
     pub(crate) fn header_value(self) -> HeaderValue {
-        if matches!(self, Self::Forwarded { reason: ForwardReason::Bypass, .. }) {
-            // The usual value takes no allocation.
-            return HeaderValue::from_static("tower-inference; fwd=bypass");
+        if let Self::Forwarded { reason: ForwardReason::Bypass(reason), .. } = self {
+            // The usual values take no allocation.
+            return reason.header_value();
         }
         // Longer than the longest value.
         let mut buffer = [0; 64];
@@ -64,7 +65,7 @@ impl CacheStatus {
 impl ForwardReason {
     const fn token(self) -> &'static str {
         match self {
-            Self::Bypass => "bypass",
+            Self::Bypass(_) => "bypass",
             // The key has more than the URI, so `uri-miss` would be wrong.
             Self::Miss => "miss",
             Self::Request => "request",
@@ -103,7 +104,10 @@ mod tests {
             forwarded(ForwardReason::Miss, false, true),
             "tower-inference; fwd=miss; collapsed"
         );
-        assert_eq!(forwarded(ForwardReason::Bypass, false, false), "tower-inference; fwd=bypass");
+        assert_eq!(
+            forwarded(ForwardReason::Bypass(BypassReason::Stateful), false, false),
+            "tower-inference; fwd=bypass; detail=stateful"
+        );
         assert_eq!(
             forwarded(ForwardReason::Request, true, false),
             "tower-inference; fwd=request; stored"

@@ -11,7 +11,11 @@ use super::{
     lookup::{Lookup, SharedCall},
 };
 use crate::{
-    cache::{policy::CacheControl, scope::Scope, settings::Unauthorized},
+    cache::{
+        policy::{BypassReason, CacheControl},
+        scope::Scope,
+        settings::Unauthorized,
+    },
     context::RequestContext,
     identity::Identity,
     payload::Payload,
@@ -21,11 +25,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum Decision {
     Lookup(Lookup),
-    Bypass,
-    /// Bypasses the cache for a request whose credentials no layer has verified.
-    WithoutIdentity,
-    /// Bypasses the cache for a caller without the tenant that the scope needs.
-    WithoutTenant,
+    Bypass(BypassReason),
     /// Rejects a `cache-control` of an unauthorized caller.
     Reject,
 }
@@ -34,15 +34,13 @@ impl Engine {
     /// Decides what to do with a request.
     pub(super) fn decide(&self, request: &Request<Payload>, context: &RequestContext) -> Decision {
         let settings = self.settings();
-        let simple = matches!(*request.method(), Method::GET | Method::POST)
-            && !PARTIAL.iter().any(|name| request.headers().contains_key(name))
-            && !request.body().is_streamed()
-            && request.extensions().get::<SharedCall>().is_none()
-            && !is_grpc(request);
-        let cacheable = simple && settings.cacheable.is(request);
-        let ttl = settings.freshness.of_request(context).filter(|_| cacheable);
-        if !simple || ttl.is_none() && !settings.shared_calls.share_all {
-            return Decision::Bypass;
+        if let Some(reason) = not_simple(request) {
+            return Decision::Bypass(reason);
+        }
+        let excluded = settings.cacheable.excludes(request);
+        let ttl = settings.freshness.of_request(context).filter(|_| excluded.is_none());
+        if ttl.is_none() && !settings.shared_calls.share_all {
+            return Decision::Bypass(excluded.unwrap_or(BypassReason::NoTimeToLive));
         }
         let identity = context.identity();
         let identity = identity.as_deref();
@@ -55,10 +53,10 @@ impl Engine {
             && matches!(settings.scope, Scope::Shared)
             && request.headers().contains_key(AUTHORIZATION);
         if unverified {
-            return Decision::WithoutIdentity;
+            return Decision::Bypass(BypassReason::UnverifiedCredentials);
         }
         if expired {
-            return Decision::Bypass;
+            return Decision::Bypass(BypassReason::ExpiredIdentity);
         }
 
         let requested = CacheControl::of(request.headers());
@@ -74,20 +72,17 @@ impl Engine {
         }
         let control = if allowed { requested } else { CacheControl::default() };
         if control.no_store {
-            return Decision::Bypass;
+            return Decision::Bypass(BypassReason::NoStore);
         }
         let Some(key) = self.key(request, identity) else {
             let credentials = request.headers().contains_key(AUTHORIZATION);
-            return match (&settings.scope, identity) {
+            return Decision::Bypass(match (&settings.scope, identity) {
                 // The function of a scope may look for the caller too.
-                (Scope::Identity | Scope::Tenant | Scope::By(_), None) if credentials => {
-                    Decision::WithoutIdentity
-                }
-                (Scope::Tenant, Some(caller)) if caller.tenant().is_none() => {
-                    Decision::WithoutTenant
-                }
-                _ => Decision::Bypass,
-            };
+                (_, None) if credentials => BypassReason::UnverifiedCredentials,
+                (Scope::Identity | Scope::Tenant, None) => BypassReason::WithoutIdentity,
+                (Scope::Tenant, Some(_)) => BypassReason::NoTenant,
+                _ => BypassReason::NoScope,
+            });
         };
         Decision::Lookup(Lookup {
             key,
@@ -96,6 +91,21 @@ impl Engine {
             control,
             warn: unauthorized == Unauthorized::Warn,
         })
+    }
+}
+
+/// Returns why a request cannot use the cache, whatever its settings.
+fn not_simple(request: &Request<Payload>) -> Option<BypassReason> {
+    if !matches!(*request.method(), Method::GET | Method::POST) {
+        Some(BypassReason::Method)
+    } else if PARTIAL.iter().any(|name| request.headers().contains_key(name)) {
+        Some(BypassReason::Partial)
+    } else if request.body().is_streamed() {
+        Some(BypassReason::StreamedBody)
+    } else if request.extensions().get::<SharedCall>().is_some() {
+        Some(BypassReason::Nested)
+    } else {
+        is_grpc(request).then_some(BypassReason::Grpc)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
         entry::{Entry, EntryState, Memory, converted},
         flight::{Admission, FlightTable},
         key::{EntryKey, Invalidations, RequestKey, Tag, Validity, Variant, tags},
+        policy::BypassReason,
         settings::Settings,
         tier::monotonic,
         warnings::Warnings,
@@ -67,16 +68,15 @@ impl Engine {
         Self { state: Arc::new(EngineState::new(&self.settings)), settings: self.settings }
     }
 
-    /// Logs once that the layer stands outside of authentication.
-    #[cold]
-    pub(super) fn warn_without_identity(&self) {
-        self.state.warnings.without_identity();
-    }
-
-    /// Logs once that a caller has no tenant.
-    #[cold]
-    pub(super) fn warn_without_tenant(&self) {
-        self.state.warnings.without_tenant();
+    /// Logs once that the place or the scope of the layer makes requests bypass it. Returns whether
+    /// this is the reason.
+    pub(super) fn warn_of(&self, reason: BypassReason) -> bool {
+        match reason {
+            BypassReason::UnverifiedCredentials => self.state.warnings.without_identity(),
+            BypassReason::NoTenant => self.state.warnings.without_tenant(),
+            _ => return false,
+        }
+        true
     }
 
     // === Requests ===

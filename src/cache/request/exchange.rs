@@ -16,7 +16,7 @@ use crate::{
         counts::{CacheEvent, EventCounters},
         entry::{Entry, EntryState},
         flight::{Chunk, Head, Reader},
-        policy::{CACHE_STATUS, CacheStatus, ForwardReason, is_failure},
+        policy::{BypassReason, CACHE_STATUS, CacheStatus, ForwardReason, is_failure},
     },
     context::{CacheOutcome, RequestContext},
 };
@@ -50,6 +50,16 @@ impl Exchange {
     pub(super) fn record(&self, outcome: CacheOutcome, event: CacheEvent) {
         self.context.set_cache(outcome);
         self.counters.count(event);
+    }
+
+    /// Records that the request bypasses the cache. Warns where the place or the scope of the layer is
+    /// the reason.
+    pub(super) fn bypass(&mut self, reason: BypassReason) {
+        if self.engine.warn_of(reason) {
+            self.counters.count(CacheEvent::WithoutIdentity);
+        }
+        self.record(CacheOutcome::Bypass, CacheEvent::Bypass);
+        self.forward_reason = ForwardReason::Bypass(reason);
     }
 
     /// Returns the entry that is served without an upstream call. Remembers an entry that can
@@ -102,10 +112,7 @@ impl Exchange {
 
     /// Responds with a response of the inner service that is not shared.
     pub(super) fn pass<R>(&self, mut response: Response<R>) -> Response<ResponseBody<R>> {
-        let reason = match self.context.cache() {
-            Some(CacheOutcome::Bypass) => ForwardReason::Bypass,
-            _ => self.forward_reason,
-        };
+        let reason = self.forward_reason;
         let status = CacheStatus::Forwarded { reason, stored: false, collapsed: false };
         self.add_status(response.headers_mut(), status);
         response.map(|body| ResponseBody::plain(body::ResponseBody::inner(body)))

@@ -70,20 +70,8 @@ where
         let mut exchange = Exchange::new(engine, context);
         let lookup = match decision {
             Decision::Lookup(lookup) => lookup,
-            Decision::Bypass => {
-                exchange.record(CacheOutcome::Bypass, CacheEvent::Bypass);
-                return ResponseFuture::pass(self.inner.call(request), exchange);
-            }
-            Decision::WithoutIdentity => {
-                engine.warn_without_identity();
-                exchange.counters.count(CacheEvent::WithoutIdentity);
-                exchange.record(CacheOutcome::Bypass, CacheEvent::Bypass);
-                return ResponseFuture::pass(self.inner.call(request), exchange);
-            }
-            Decision::WithoutTenant => {
-                engine.warn_without_tenant();
-                exchange.counters.count(CacheEvent::WithoutIdentity);
-                exchange.record(CacheOutcome::Bypass, CacheEvent::Bypass);
+            Decision::Bypass(reason) => {
+                exchange.bypass(reason);
                 return ResponseFuture::pass(self.inner.call(request), exchange);
             }
             Decision::Reject => {
