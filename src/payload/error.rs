@@ -20,19 +20,25 @@ pub enum PayloadError {
 
 impl PayloadError {
     /// Returns the rejection for this error: `payload-too-large`, `payload-timeout` or
-    /// `malformed-payload`.
+    /// `malformed-payload`. The setter of a bound is logged at `debug`, because only an operator can
+    /// use it.
     #[must_use]
     pub fn rejection(&self) -> Rejection {
         match self {
             Self::TooLarge(None) => Rejection::new(Refusal::PayloadTooLarge)
                 .with_detail("the request body exceeds the limit of an outer layer"),
-            Self::TooLarge(Some(_)) => Rejection::new(Refusal::PayloadTooLarge)
-                .with_detail(format!("{self}; PayloadLayer::max_body_bytes sets this bound")),
-            Self::TimedOut(_) => Rejection::new(Refusal::PayloadTimeout)
-                .with_detail(format!("{self}; PayloadLayer::body_timeout sets this bound")),
+            Self::TooLarge(Some(_)) => {
+                self.beyond(Refusal::PayloadTooLarge, "PayloadLayer::max_body_bytes")
+            }
+            Self::TimedOut(_) => self.beyond(Refusal::PayloadTimeout, "PayloadLayer::body_timeout"),
             Self::Broken(_) => Rejection::new(Refusal::MalformedPayload)
                 .with_detail("the request body ended early"),
         }
+    }
+
+    fn beyond(&self, refusal: Refusal, setter: &str) -> Rejection {
+        tracing::debug!(setter, "request rejected: {self}");
+        Rejection::new(refusal).with_detail(self.to_string())
     }
 }
 
@@ -60,12 +66,26 @@ impl fmt::Display for PayloadError {
         match self {
             Self::TooLarge(None) => f.write_str("the request body is too large"),
             Self::TooLarge(Some(limit)) => {
-                write!(f, "the request body exceeds the limit of {limit} bytes")
+                write!(f, "the request body exceeds the limit of {}", Size(*limit))
             }
             Self::TimedOut(deadline) => {
                 write!(f, "the request body did not arrive within {deadline:?}")
             }
             Self::Broken(_) => f.write_str("the request body ended early"),
+        }
+    }
+}
+
+/// A number of bytes in its largest whole unit.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+        let is_whole = |shift: u32| self.0 > 0 && self.0.trailing_zeros() >= shift;
+        match units.into_iter().find(|(shift, _)| is_whole(*shift)) {
+            Some((shift, unit)) => write!(f, "{} {unit}", self.0 >> shift),
+            None => write!(f, "{} bytes", self.0),
         }
     }
 }

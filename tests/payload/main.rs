@@ -4,6 +4,8 @@
 mod conformance;
 #[path = "../support/edits.rs"]
 mod edits;
+#[path = "../support/log.rs"]
+mod log;
 #[path = "../support/reader.rs"]
 mod reader;
 #[path = "../support/mod.rs"]
@@ -14,6 +16,7 @@ mod token;
 mod wire;
 
 mod body;
+mod bounds;
 mod codings;
 mod edit;
 mod json;

@@ -50,15 +50,19 @@ impl DocumentError {
     }
 }
 
-/// The rejection of a document beyond a bound. It names the setter of the bound, because the
+/// The rejection of a document beyond a bound. The log names the setter of the bound, because the
 /// document itself may be valid.
 pub(crate) fn bound_rejection(what: fmt::Arguments<'_>, fault: JsonFault) -> Rejection {
     let setter = match fault {
-        JsonFault::TooDeep(_) => "; PayloadLayer::max_depth sets this bound",
-        JsonFault::TooManyValues(_) => "; PayloadLayer::max_values sets this bound",
-        _ => "",
+        JsonFault::TooDeep(_) => Some("PayloadLayer::max_depth"),
+        JsonFault::TooManyValues(_) => Some("PayloadLayer::max_values"),
+        _ => None,
     };
-    Rejection::new(Refusal::PayloadTooLarge).with_detail(format!("{what}{setter}"))
+    let detail = what.to_string();
+    if let Some(setter) = setter {
+        tracing::debug!(setter, "request rejected: {detail}");
+    }
+    Rejection::new(Refusal::PayloadTooLarge).with_detail(detail)
 }
 
 impl From<JsonError> for DocumentError {

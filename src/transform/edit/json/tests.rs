@@ -113,8 +113,7 @@ fn an_edit_beyond_the_bounds_is_rejected() {
     assert!(apply_to_chat(&[default("/a", deep.clone())], "{}").is_ok());
     let rejection = apply_to_chat(&[default("/a/b", deep)], "{}").unwrap_err();
     assert_eq!(rejection.refusal(), Refusal::PayloadTooLarge);
-    let detail = "/a/b: would have more than 128 nested arrays and objects; \
-        PayloadLayer::max_depth sets this bound";
+    let detail = "/a/b: would have more than 128 nested arrays and objects";
     assert_eq!(rejection.detail(), detail);
 }
 
