@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+#[cfg(any(feature = "auth", feature = "hf"))]
+use http::uri::Authority;
+
 /// Returns whether the host of a URI is this machine.
 ///
 /// Sources: RFC 1122 section 3.2.1.3; RFC 4291 section 2.5.3; RFC 6761 section 6.3.
@@ -9,6 +12,20 @@ pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")
         || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// Returns the host and the port of an address without a scheme, if the host is this machine. Such an
+/// address needs no TLS.
+#[cfg(any(feature = "auth", feature = "hf"))]
+pub(crate) fn without_scheme(address: &str) -> Option<&str> {
+    // `http:/host` and `//host` are slips of the pen.
+    let address = ["https:", "http:"]
+        .iter()
+        .find_map(|scheme| address.strip_prefix(scheme))
+        .unwrap_or(address);
+    let authority = address.trim_start_matches('/').split(['/', '?', '#']).next()?;
+    let parsed: Authority = authority.parse().ok()?;
+    (is_loopback(parsed.host()) && !authority.contains('@')).then_some(authority)
 }
 
 #[cfg(test)]
@@ -23,6 +40,28 @@ mod tests {
         let others = ["localhost.evil.example", "127.0.0.1.nip.io", "0.0.0.0", "[::]", "10.0.0.1"];
         for host in others {
             assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[cfg(any(feature = "auth", feature = "hf"))]
+    #[test]
+    fn this_machine_is_found_without_a_scheme() {
+        for (address, authority) in [
+            ("localhost:8000", "localhost:8000"),
+            ("localhost", "localhost"),
+            ("LOCALHOST:8000/v1?x", "LOCALHOST:8000"),
+            ("127.0.0.1:8000/v1", "127.0.0.1:8000"),
+            ("[::1]:8000", "[::1]:8000"),
+            ("//localhost:8000", "localhost:8000"),
+            ("http:/localhost:8000", "localhost:8000"),
+            ("http:localhost:8000", "localhost:8000"),
+        ] {
+            assert_eq!(without_scheme(address), Some(authority), "{address}");
+        }
+        for address in
+            ["", "/", "tgi:8000", "localhost.evil.example", "u:p@localhost", "localhost:x y"]
+        {
+            assert_eq!(without_scheme(address), None, "{address}");
         }
     }
 }

@@ -6,7 +6,10 @@ use http::{
 };
 
 use super::query::without_credentials;
-use crate::{error_debug::debug_as_message, loopback::is_loopback};
+use crate::{
+    error_debug::debug_as_message,
+    loopback::{is_loopback, without_scheme},
+};
 
 /// The only origin that may receive the token: scheme, host, port and an optional path prefix.
 ///
@@ -79,7 +82,7 @@ impl Origin {
             return Err(OriginError::Fragment);
         }
         if !origin.is_empty() && !origin.contains("://") {
-            return Err(OriginError::NoScheme);
+            return Err(OriginError::NoScheme(without_scheme(origin).map(Into::into)));
         }
         let uri: Uri = origin.parse().map_err(|_| OriginError::Malformed)?;
         let (scheme, default_port) = match uri.scheme_str() {
@@ -203,8 +206,8 @@ impl fmt::Display for Origin {
 pub enum OriginError {
     /// The text is not an absolute URI with a host and a valid port.
     Malformed,
-    /// The text has no scheme.
-    NoScheme,
+    /// The text has no scheme. The host with its port is given if it is this machine.
+    NoScheme(Option<Box<str>>),
     /// The scheme is neither `https` nor `http`.
     Scheme,
     /// The scheme is `http` and the host, which is given with its port, is another machine.
@@ -223,7 +226,10 @@ impl fmt::Display for OriginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "expected an origin of the form https://host[:port][/prefix]",
-            Self::NoScheme => "the origin has no scheme: write https:// in front of the host",
+            Self::NoScheme(Some(authority)) => {
+                return write!(f, "the origin has no scheme: write http://{authority}");
+            }
+            Self::NoScheme(None) => "the origin has no scheme: write https:// in front of the host",
             Self::Scheme => "the scheme of an origin must be https or http",
             Self::PlainHttp(authority) => {
                 return write!(
@@ -285,9 +291,10 @@ mod tests {
             ("https://a.example/#x", OriginError::Fragment),
             ("https://a.example#", OriginError::Fragment),
             ("ftp://a.example", OriginError::Scheme),
-            ("/v1", OriginError::NoScheme),
-            ("a.example", OriginError::NoScheme),
-            ("a.example:8080/v1", OriginError::NoScheme),
+            ("/v1", OriginError::NoScheme(None)),
+            ("a.example", OriginError::NoScheme(None)),
+            ("a.example:8080/v1", OriginError::NoScheme(None)),
+            ("localhost:8000/v1", OriginError::NoScheme(Some("localhost:8000".into()))),
             ("https://a.example/v1/chat/completions", OriginError::Endpoint("/chat/completions")),
             ("https://a.example/openai/v1/models/", OriginError::Endpoint("/v1/models")),
             ("https://", OriginError::Malformed),

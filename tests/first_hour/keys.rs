@@ -85,8 +85,12 @@ fn a_shared_secret_is_given_as_a_key() {
 #[test]
 fn the_issuer_has_no_scheme() {
     let client = HttpsClient::builder().build_for::<Empty<Bytes>>().unwrap();
-    let error = RemoteKeys::discovery("issuer.example/t", client).build().unwrap_err();
-    leads_right(error, &["no scheme", "write https://"]);
+    for (issuer, scheme) in
+        [("issuer.example/t", "write https://"), ("localhost:8080/realms/t", "write http://")]
+    {
+        let error = RemoteKeys::discovery(issuer, client.clone()).build().unwrap_err();
+        leads_right(error, &["no scheme", scheme]);
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@
 //! | keeps the quotes of an env file | `token::quotes_stand_around_the_token` |
 //! | copies the header instead of the token | `token::the_word_bearer_stands_before_the_token` |
 //! | reads the token from a file without trimming it | `token::a_line_break_follows_the_token` |
+//! | copies a blank with the token | `token::a_blank_stands_beside_the_token` |
 //! | does not export the variable | `token::the_variable_is_not_set` |
 //! | gives the token as the name of a variable or as a path | `token::the_token_is_given_in_place_of_its_place` |
 //! | mounts the token's file elsewhere | `token::the_token_file_is_missing` |

@@ -36,6 +36,20 @@ fn a_line_break_follows_the_token() {
 }
 
 #[test]
+fn a_blank_stands_beside_the_token() {
+    for token in [" hf_example", "hf_example ", "\thf_example", "token hf_example"] {
+        leads_right(value_error(token), &["a space or a tab", "trim the text"]);
+    }
+    leads_right(value_error("\nhf_example"), &["a line break", "trim the text"]);
+    for token in ["\u{feff}hf_example", "\u{a0}hf_example", "hf_example\u{200b}"] {
+        leads_right(value_error(token), &["trim the text", "byte-order mark"]);
+    }
+    let file = TestFile::new("blank", " hf_example\n");
+    let path = file.0.display().to_string();
+    leads_right(TokenSource::file(&file.0).unwrap_err(), &[&path, "trim the text"]);
+}
+
+#[test]
 fn the_variable_is_not_set() {
     let error = TokenSource::env("FIRST_HOUR_NO_TOKEN").unwrap_err();
     leads_right(error, &["no variable FIRST_HOUR_NO_TOKEN", "export it"]);

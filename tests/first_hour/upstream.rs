@@ -31,6 +31,15 @@ fn the_base_url_has_no_scheme() {
     for origin in ["router.huggingface.co", "tgi:8080", "router.huggingface.co/v1"] {
         leads_right(Origin::new(origin).unwrap_err(), &["no scheme", "write https://"]);
     }
+    // A server on this machine seldom speaks TLS.
+    for origin in
+        ["localhost:8000", "localhost:8000/v1", "//localhost:8000", "http:/localhost:8000"]
+    {
+        leads_right(
+            Origin::new(origin).unwrap_err(),
+            &["no scheme", "write http://localhost:8000"],
+        );
+    }
 }
 
 #[tokio::test]

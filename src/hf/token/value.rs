@@ -171,8 +171,13 @@ impl fmt::Display for TokenFault {
                 "the token has a line break; trim the text, or read it with TokenSource::file, which \
                  ignores blank space at the end"
             }
-            Self::Space => "the token has a space in it",
-            Self::Malformed => "the token must consist of visible ASCII",
+            Self::Space => {
+                "the token has a space or a tab; trim the text, and give nothing but the token"
+            }
+            Self::Malformed => {
+                "the token has a character other than visible ASCII; trim the text, and remove \
+                 characters that editors hide, such as a byte-order mark"
+            }
         })
     }
 }

@@ -2,14 +2,20 @@
 
 use http::{Uri, uri::Scheme};
 
-use crate::{auth::keys::error::KeysFault, loopback::is_loopback};
+use crate::{
+    auth::keys::error::KeysFault,
+    loopback::{is_loopback, without_scheme},
+};
 
 /// Parses an absolute address. It rejects user information, because a password must not reach a
 /// log.
 pub(crate) fn absolute(address: &str) -> Result<Uri, KeysFault> {
     let invalid = |reason| Err(KeysFault::InvalidUrl(reason));
     if !address.contains("://") {
-        return invalid("it has no scheme; write https:// in front of the host");
+        return invalid(match without_scheme(address) {
+            Some(_this_machine) => "it has no scheme; write http:// in front of the host",
+            None => "it has no scheme; write https:// in front of the host",
+        });
     }
     let Ok(uri) = address.parse::<Uri>() else { return invalid("it cannot be parsed") };
     let Some(authority) = uri.authority() else { return invalid("it has no host") };
