@@ -213,3 +213,9 @@ pub mod estimates {}
 #[doc = include_str!("docs/own_layer.md")]
 #[cfg(doc)]
 pub mod own_layer {}
+
+/// Messages of the compiler with their causes and remedies.
+///
+#[doc = include_str!("docs/compile_errors.md")]
+#[cfg(doc)]
+pub mod compile_errors {}

@@ -105,6 +105,7 @@ mod connector;
 mod error;
 mod future;
 mod repeatable;
+mod sent_body;
 mod service;
 mod watched;
 
@@ -112,5 +113,6 @@ pub use self::{
     builder::{BuildError, Builder},
     error::{BodyError, Error},
     future::{ResponseBody, ResponseFuture},
+    sent_body::SentBody,
     service::HttpsClient,
 };

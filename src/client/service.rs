@@ -15,6 +15,7 @@ use super::{
     clients::Clients,
     error::Error,
     future::{ResponseBody, ResponseFuture},
+    sent_body::SentBody,
 };
 use crate::{payload::Payload, plain_http};
 
@@ -69,9 +70,9 @@ impl<B> fmt::Debug for HttpsClient<B> {
     }
 }
 
-impl<B> Service<Request<B>> for HttpsClient<B>
+impl<B, T> Service<Request<T>> for HttpsClient<B>
 where
-    B: Body + Send + Unpin + 'static,
+    B: SentBody<T> + Body + Send + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
@@ -84,7 +85,8 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> ResponseFuture<B> {
+    fn call(&mut self, request: Request<T>) -> ResponseFuture<B> {
+        let mut request = request.map(B::sent);
         // The connection decides the version. A request that a server took over HTTP/2 says so, and
         // the pool would refuse it over HTTP/1.1.
         *request.version_mut() = Version::HTTP_11;

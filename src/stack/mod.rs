@@ -181,7 +181,7 @@ pub use self::{
     gateway::{BoxedGateway, Gateway, GatewayService, NoError, ResponseBody, ResponseFuture},
     payload_slot::{ImpliedPayload, OpenPayload, PayloadSlot},
     scrub::{AccessLogSlot, HfTokenSlot},
-    slot::{Optional, Vacant},
+    slot::{Optional, Vacant, VacantOwn},
     slots::Stack,
     snapshot::{Snapshot, StateSlot},
     upstream_slot::{UpstreamSlot, WithoutUpstreamLayer},

@@ -32,6 +32,17 @@ pub trait Vacant: sealed::Sealed {}
 
 impl Vacant for Unset {}
 
+/// A slot for layers of the user without a layer.
+#[diagnostic::on_unimplemented(
+    message = "this slot for layers of your own is set twice in the `Stack`",
+    label = "the slot has a layer already: {Self}",
+    note = "give all layers in one tuple, the outermost first: `.before_cache((first, second))`, \
+            `.around((first, second))`"
+)]
+pub trait VacantOwn: sealed::Sealed {}
+
+impl VacantOwn for Unset {}
+
 pub(super) mod sealed {
     use super::{Optional, Unset};
 

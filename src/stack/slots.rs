@@ -370,7 +370,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
         layer: Own,
     ) -> Stack<I, R, L, P, A, T, B::Filled, S, X, M, G, C, Q, U, H, Own, O, N>
     where
-        K: slot::Vacant,
+        K: slot::VacantOwn,
         B: PayloadSlot,
     {
         let stack = fill!(self.before_cache = layer);
@@ -470,7 +470,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
         layer: Own,
     ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, Own, N>
     where
-        O: slot::Vacant,
+        O: slot::VacantOwn,
     {
         fill!(self.around = layer)
     }

@@ -39,6 +39,30 @@ fn a_missing_feature_is_named() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+/// Users search the docs for the words of the compiler.
+#[test]
+fn the_docs_quote_the_compiler() {
+    let docs = include_str!("../../src/docs/compile_errors.md");
+    let sources: Vec<_> = ["with_features", "without_features", "with_cache"]
+        .into_iter()
+        .flat_map(cases)
+        .map(|case| fs::read_to_string(case).unwrap())
+        .collect();
+    let rows: Vec<_> = docs.lines().filter_map(|line| line.strip_prefix("| ``")).collect();
+    assert!(rows.len() >= 7, "{rows:?}");
+    for row in rows {
+        let (message, _) = row.split_once("``").unwrap();
+        let expected = sources.iter().flat_map(|source| source.lines());
+        let mut expected = expected.filter_map(|line| line.strip_prefix("//~ "));
+        let parts = message.trim_end().split('…');
+        // All parts stand in one line of the compiler, in this order.
+        let is_quoted = |line: &str| {
+            parts.clone().try_fold(line, |rest, part| Some(rest.split_once(part)?.1)).is_some()
+        };
+        assert!(expected.any(is_quoted), "{message}");
+    }
+}
+
 fn cases(kind: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compile_fail/cases").join(kind);
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

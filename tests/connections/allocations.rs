@@ -84,12 +84,11 @@ fn hyper(prior_knowledge: bool) -> Client<HttpConnector, Payload> {
 fn a_request_costs_one_allocation_more_than_with_hyper_alone() {
     let address = serve(async || http1::Server::start(&[]).await, |server| server.address);
     let uri = format!("http://{address}{CHAT}");
-    let ours = allocations(HttpsClient::builder().build_for().unwrap(), &uri);
+    let ours = allocations(HttpsClient::builder().build().unwrap(), &uri);
     assert_eq!(ours, allocations(hyper(false), &uri) + 1);
 
     let address = serve(async || http2::Server::start(&[]).await, |server| server.address);
     let uri = format!("http://{address}{CHAT}");
-    let ours =
-        allocations(HttpsClient::builder().http2_prior_knowledge().build_for().unwrap(), &uri);
+    let ours = allocations(HttpsClient::builder().http2_prior_knowledge().build().unwrap(), &uri);
     assert_eq!(ours, allocations(hyper(true), &uri) + 1);
 }

@@ -1,4 +1,4 @@
-//~ error[E0277]: the trait bound `HttpsClient<Full<Bytes>>: Service<Request<Payload>>` is not satisfied
+//~ error[E0277]: this client sends bodies of type `http_body_util::Full<bytes::Bytes>` and receives requests with a body of type `Payload`
 use bytes::Bytes;
 use http_body_util::Full;
 use tower_inference::{

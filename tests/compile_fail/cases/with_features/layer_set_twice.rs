@@ -1,4 +1,6 @@
-//~ 16x error[E0277]: this layer is set twice in the `Stack`
+//~ 14x error[E0277]: this layer is set twice in the `Stack`
+//~ 2x error[E0277]: this slot for layers of your own is set twice in the `Stack`
+//~ 2x give all layers in one tuple, the outermost first: `.before_cache((first, second))`
 //~ error[E0277]: the `PayloadLayer` is set twice in the `Stack`
 //~ its slot has a layer already: Optional<CacheLayer>
 use tower_inference::{payload::PayloadLayer, stack::Stack, upstream::UpstreamLayer};
