@@ -142,8 +142,9 @@ async fn axum_guards_handlers_and_loses_no_record_when_it_stops() {
     assert_eq!(json["request"], first.headers()["x-request-id"].to_str().unwrap());
     assert_eq!(slug(&example.post("/shout", "", body).await), "missing-credentials");
     assert_eq!(slug(&example.post("/shout", &token, "{").await), "malformed-payload");
+    assert_eq!(slug(&example.post("/elsewhere", &token, body).await), "not-found");
     let mut status = StatusCode::OK;
-    let mut sent = 3;
+    let mut sent = 4;
     while status == StatusCode::OK {
         status = example.post("/shout", &token, body).await.status();
         sent += 1;

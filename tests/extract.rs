@@ -18,6 +18,7 @@ use tower_inference::{
     extract::{Caller, ExtractRejection, RequestId},
     identity::{Identity, Proof},
     payload::{Payload, PayloadLayer},
+    rejection::RejectionFormat,
     request_id::RequestIdLayer,
     test_util::TestIssuer,
 };
@@ -70,6 +71,23 @@ async fn handler_takes_what_the_layers_found_out() {
     assert_eq!(response, (StatusCode::OK, "ann 7".to_owned()));
     let (status, body) = send(app, request(JSON, "{}")).await;
     assert_eq!((status, &*slug(&body)), (StatusCode::UNAUTHORIZED, "missing-credentials"));
+}
+
+#[tokio::test]
+async fn rejections_have_the_format_of_the_service() {
+    async fn of_caller(_: Caller) {}
+    async fn of_id(_: RequestId) {}
+    async fn of_payload(_: Payload) {}
+    for (handler, refused) in [
+        (post(of_caller), "MissingAuthenticationTokenException"),
+        (post(of_id), "InternalServerErrorException"),
+        (post(of_payload), "BadRequestException"),
+    ] {
+        let app = Router::new().route("/", handler).layer(Extension(RejectionFormat::ApiGateway));
+        let response: Response<Body> = app.oneshot(request(JSON, "{")).await.unwrap();
+        assert_eq!(response.headers()["x-amzn-errortype"], refused);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], JSON);
+    }
 }
 
 /// The address of the document that a layer or a handler has seen.

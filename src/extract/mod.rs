@@ -59,11 +59,23 @@
 //!
 //! `Option<Caller>` and `Option<RequestId>` reject nothing.
 //!
+//! The extractors do not know the format of the layers outside. They use
+//! [`Problem`](crate::rejection::RejectionFormat::Problem) or the
+//! [`RejectionFormat`](crate::rejection::RejectionFormat) in the extensions of the request. Axum's
+//! `Extension` sets it for a whole router:
+//!
+//! ```
+//! use axum::{Extension, Router};
+//! use tower_inference::rejection::RejectionFormat;
+//!
+//! let app: Router = Router::new().layer(Extension(RejectionFormat::ApiGateway));
+//! # let _ = app;
+//! ```
+//!
 //! # Caveats
 //!
 //! - `Payload` without a [`PayloadLayer`](crate::payload::PayloadLayer) outside reads the body as
 //!   [`PayloadLayer::new`](crate::payload::PayloadLayer::new) does.
-//! - Rejections have the format [`Problem`](crate::rejection::RejectionFormat::Problem).
 
 mod caller;
 mod context;

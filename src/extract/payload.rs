@@ -13,7 +13,7 @@ use http_body::Body as _;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::rejection::ExtractRejection;
+use super::rejection::{self, ExtractRejection};
 use crate::{
     context::RequestContext,
     payload::{Payload, PayloadLayer},
@@ -34,6 +34,7 @@ impl<S: Sync> FromRequest<S> for Payload {
         } else {
             PayloadLayer::new()
         };
+        let layer = layer.rejections(rejection::format(request.extensions()));
         let Ok(response) = layer.layer(Echo).call(request).await;
         let (parts, body) = response.into_parts();
         body.into_inner()

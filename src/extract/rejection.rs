@@ -4,7 +4,7 @@ use axum_core::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use http::request::Parts;
+use http::{Extensions, request::Parts};
 
 use crate::{
     body::ResponseBody,
@@ -18,13 +18,19 @@ pub struct ExtractRejection {
     response: Box<http::Response<ResponseBody<Body>>>,
 }
 
+/// Returns the format that the service has put into the extensions of its requests. Axum's state would
+/// need a type of ours, and the layers outside may have several formats.
+pub(super) fn format(extensions: &Extensions) -> RejectionFormat {
+    extensions.get().copied().unwrap_or_default()
+}
+
 impl ExtractRejection {
     pub(super) fn new(rejection: Rejection, parts: &Parts) -> Self {
         let context = RequestContext::of(&parts.extensions).cloned().unwrap_or_default();
         // The responder reads the headers only.
         let mut head = http::Request::new(());
         head.headers_mut().clone_from(&parts.headers);
-        let responder = RejectionFormat::Problem.for_request(&head);
+        let responder = format(&parts.extensions).for_request(&head);
         Self { response: Box::new(responder.respond(rejection, &context)) }
     }
 
