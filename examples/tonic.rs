@@ -60,7 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Taken over before the first call, which a signal would otherwise cut off.
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let stopped = async move { drop(terminate.recv().await) };
+    let stopped = async move { _ = terminate.recv().await };
     Server::builder()
         .layer(layers)
         .add_service(health)
