@@ -61,6 +61,8 @@ impl LimitCounters {
         if self.without_value.fetch_add(1, Relaxed) > 0 {
             return;
         }
+        // Without this feature the remedies have other names.
+        #[cfg(feature = "auth")]
         match by {
             CountBy::Claim(claim) => tracing::warn!(
                 limit,
@@ -73,6 +75,8 @@ impl LimitCounters {
                  Jwt::tenant_claim, or use Limit::per_identity"
             ),
         }
+        #[cfg(not(feature = "auth"))]
+        let _ = (limit, by);
     }
 
     pub(crate) fn read(&self, name: &Arc<str>) -> LimitCounts {

@@ -37,9 +37,25 @@ impl PayloadError {
     }
 
     fn beyond(&self, refusal: Refusal, setter: &str) -> Rejection {
-        tracing::debug!(setter, "request rejected: {self}");
-        Rejection::new(refusal).with_detail(self.to_string())
+        beyond_bound(refusal, setter, self.to_string())
     }
+}
+
+/// Returns the rejection of a body beyond a bound. Only the log names the setter.
+pub(crate) fn beyond_bound(refusal: Refusal, setter: &str, detail: String) -> Rejection {
+    // Without a feature that logs, nobody reads it.
+    let _ = setter;
+    #[cfg(any(
+        feature = "access-log",
+        feature = "auth",
+        feature = "hf",
+        feature = "redis",
+        feature = "request-id",
+        feature = "schema",
+        feature = "upstream"
+    ))]
+    tracing::debug!(setter, "request rejected: {detail}");
+    Rejection::new(refusal).with_detail(detail)
 }
 
 impl From<BoxError> for PayloadError {

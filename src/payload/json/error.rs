@@ -4,6 +4,7 @@ use super::fault::{JsonError, JsonFault};
 use crate::{
     error_debug::debug_as_message,
     memory_limit::MemoryExhausted,
+    payload::error::beyond_bound,
     rejection::{Refusal, Rejection},
 };
 
@@ -50,19 +51,15 @@ impl DocumentError {
     }
 }
 
-/// The rejection of a document beyond a bound. The log names the setter of the bound, because the
-/// document itself may be valid.
+/// The rejection of a document beyond a bound.
 pub(crate) fn bound_rejection(what: fmt::Arguments<'_>, fault: JsonFault) -> Rejection {
-    let setter = match fault {
-        JsonFault::TooDeep(_) => Some("PayloadLayer::max_depth"),
-        JsonFault::TooManyValues(_) => Some("PayloadLayer::max_values"),
-        _ => None,
-    };
-    let detail = what.to_string();
-    if let Some(setter) = setter {
-        tracing::debug!(setter, "request rejected: {detail}");
+    let (refusal, detail) = (Refusal::PayloadTooLarge, what.to_string());
+    match fault {
+        JsonFault::TooDeep(_) => beyond_bound(refusal, "PayloadLayer::max_depth", detail),
+        JsonFault::TooManyValues(_) => beyond_bound(refusal, "PayloadLayer::max_values", detail),
+        // The bound is fixed.
+        _ => Rejection::new(refusal).with_detail(detail),
     }
-    Rejection::new(Refusal::PayloadTooLarge).with_detail(detail)
 }
 
 impl From<JsonError> for DocumentError {
