@@ -56,7 +56,7 @@
 //! assert!(second.starts_with("tower-inference; hit; ttl="));
 //! // A sampled response is not stored.
 //! let sampled = send(r#"{"model": "m", "temperature": 1, "messages": []}"#).await;
-//! assert_eq!(sampled, "tower-inference; fwd=bypass");
+//! assert_eq!(sampled, "tower-inference; fwd=bypass; detail=not-deterministic");
 //! # }
 //! ```
 //!

@@ -39,16 +39,16 @@ impl Limit {
 
     /// Counts each value of a claim for each issuer, such as the team of an API key.
     ///
-    /// Callers of one issuer share a counter if their claim is missing or is no string. Rejects
-    /// requests without an identity with `missing-credentials`.
+    /// Callers of one issuer share a counter if their claim is missing or is no string. The first of
+    /// them is logged at `warn`. Rejects requests without an identity with `missing-credentials`.
     pub fn per_claim(name: impl Into<Arc<str>>, allowance: impl Into<Allowance>) -> Self {
         Self::new(CountBy::Claim(name.into()), "claim", allowance.into())
     }
 
     /// Counts each tenant of each issuer.
     ///
-    /// Callers of one issuer without a tenant share a counter. Rejects requests without an identity
-    /// with `missing-credentials`.
+    /// Callers of one issuer without a tenant share a counter. The first of them is logged at `warn`.
+    /// Rejects requests without an identity with `missing-credentials`.
     pub fn per_tenant(allowance: impl Into<Allowance>) -> Self {
         Self::new(CountBy::Tenant, "tenant", allowance.into())
     }

@@ -87,7 +87,8 @@
 //!
 //! # Place
 //!
-//! Inside of auth and the transform. Outside of the cache, so that the rules apply to hits.
+//! Inside of auth and the transform. Outside of the cache, so that the rules apply to hits. Outside of auth no
+//! condition matches, and the first request with `authorization` is logged at `warn`.
 //!
 //! ```text
 //! ServiceBuilder::new().layer(transform).layer(model_rules).layer(cache)  // the first is the outermost
