@@ -79,7 +79,7 @@ async fn rejections_have_the_format_of_the_service() {
     async fn of_id(_: RequestId) {}
     async fn of_payload(_: Payload) {}
     for (handler, refused) in [
-        (post(of_caller), "MissingAuthenticationTokenException"),
+        (post(of_caller), "UnauthorizedException"),
         (post(of_id), "InternalServerErrorException"),
         (post(of_payload), "BadRequestException"),
     ] {

@@ -20,24 +20,30 @@ use crate::{
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
-    edits: Arc<Vec<Edit>>,
+    edits: Arc<Edits>,
     pub(super) binary_bodies: bool,
     pub(super) profile: Arc<Profile>,
     pub(super) format: RejectionFormat,
+}
+
+/// Behind one pointer, because each request moves the service.
+#[derive(Clone, Debug, Default)]
+struct Edits {
+    list: Vec<Edit>,
     unverified: Arc<UnverifiedCredentials>,
 }
 
 impl Settings {
     pub(super) fn has_edits(&self) -> bool {
-        !self.edits.is_empty()
+        !self.edits.list.is_empty()
     }
 
     pub(super) fn push(&mut self, edit: Edit) {
-        Arc::make_mut(&mut self.edits).push(edit);
+        Arc::make_mut(&mut self.edits).list.push(edit);
     }
 
     pub(super) fn push_json(&mut self, edit: JsonEdit) {
-        let edits = Arc::make_mut(&mut self.edits);
+        let edits = &mut Arc::make_mut(&mut self.edits).list;
         match edits.last_mut() {
             Some(Edit::Json(json)) => json.push(edit),
             _ => edits.push(Edit::Json(vec![edit])),
@@ -52,10 +58,11 @@ impl Settings {
         context: &RequestContext,
     ) -> Result<bool, Rejection> {
         let mut hide_usage = false;
-        let unverified = parts.headers.contains_key(AUTHORIZATION).then_some(&*self.unverified);
+        let unverified =
+            parts.headers.contains_key(AUTHORIZATION).then_some(&*self.edits.unverified);
         let values = RequestValues::new(context, unverified);
         let mut uri = UriEdits::default();
-        for edit in self.edits.iter() {
+        for edit in &self.edits.list {
             match edit {
                 Edit::Header(edit) => {
                     // Otherwise a client could name our header in `connection` and the next hop

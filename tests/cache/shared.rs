@@ -206,7 +206,8 @@ async fn canonical_bodies_make_the_key() {
 async fn unsupported_requests_bypass_the_cache() {
     let (layer, _) = layer(Scope::Identity);
     let layer = layer.cacheable(Cacheable::always());
-    let different: [(&str, fn(&mut Request<Payload>)); 6] = [
+    type Change = fn(&mut Request<Payload>);
+    let different: [(&str, Change); 6] = [
         ("method", |request| *request.method_mut() = http::Method::PUT),
         ("method", |request| *request.method_mut() = http::Method::HEAD),
         ("partial", |request| {
