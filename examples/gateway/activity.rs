@@ -6,12 +6,10 @@ use std::{
 };
 
 use axum::http::Version;
-use bytes::Bytes;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
-use tower_inference::body::{BodyEnd, Watch};
 
 /// How long a connection may be idle between requests. Load balancers close theirs after a minute. A
 /// shorter time here could close a connection on which a request is under way.
@@ -180,12 +178,6 @@ impl State {
 
 // === impl InFlight ===
 
-impl Watch for InFlight {
-    fn data(&mut self, _data: &Bytes) {}
-
-    fn end(&mut self, _end: BodyEnd) {}
-}
-
 impl Drop for InFlight {
     fn drop(&mut self) {
         let mut state = self.0.state();
@@ -197,12 +189,6 @@ impl Drop for InFlight {
 }
 
 // === impl Unsent ===
-
-impl Watch for Unsent {
-    fn data(&mut self, _data: &Bytes) {}
-
-    fn end(&mut self, _end: BodyEnd) {}
-}
 
 impl Drop for Unsent {
     fn drop(&mut self) {

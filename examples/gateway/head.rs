@@ -7,19 +7,18 @@
 use std::{
     net::Ipv6Addr,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::{
-    body::{Body, Bytes, HttpBody},
-    extract,
+    body::{Bytes, HttpBody},
     http::{
-        Method, Request, Response, StatusCode, Uri, Version,
-        header::{EXPECT, HOST, HeaderName, TRANSFER_ENCODING},
+        HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+        header::{EXPECT, HeaderName, TRANSFER_ENCODING},
         uri::Scheme,
     },
-    middleware::Next,
 };
+use pin_project_lite::pin_project;
 use tower::Service;
 use tower_inference::{
     body::ResponseBody,
@@ -32,16 +31,19 @@ pub(crate) fn refused<T, B>(request: &Request<T>) -> Option<Response<ResponseBod
 where
     B: HttpBody<Data = Bytes>,
 {
-    if let Some(fault) = fault(request) {
+    let marks = Marks::of(request.headers());
+    if let Some(fault) = fault(request, &marks) {
         let context = RequestContext::of(request.extensions()).cloned().unwrap_or_default();
         let rejection = Rejection::new(Refusal::InvalidParameters).with_detail(fault);
         return Some(RejectionFormat::default().for_request(request).respond(rejection, &context));
     }
     // hyper decodes `chunked` only. Other codings would pass as the body (RFC 9112 section 6.1). An
     // unknown expectation must be rejected (RFC 9110 section 10.1.1).
-    let status = if lists(request, TRANSFER_ENCODING).any(|coding| !is(coding, "chunked")) {
+    let (coded, expects) = (marks.transfer_encoding, marks.expect);
+    let status = if coded && lists(request, TRANSFER_ENCODING).any(|coding| !is(coding, "chunked"))
+    {
         StatusCode::NOT_IMPLEMENTED
-    } else if lists(request, EXPECT).any(|expected| !is(expected, "100-continue")) {
+    } else if expects && lists(request, EXPECT).any(|expected| !is(expected, "100-continue")) {
         StatusCode::EXPECTATION_FAILED
     } else {
         return None;
@@ -61,46 +63,88 @@ fn is(member: &[u8], word: &str) -> bool {
     member.trim_ascii().eq_ignore_ascii_case(word.as_bytes())
 }
 
-/// Rejects the same requests on routes without layers.
-pub(crate) async fn check(request: extract::Request, next: Next) -> Response<Body> {
-    match refused::<_, Body>(&request) {
-        Some(response) => response.map(Body::new),
-        None => next.run(request).await,
-    }
-}
-
-/// The same behind layers of ours, which change the type of the body.
+/// Rejects the requests behind layers of ours, which change the type of the body.
 #[derive(Clone)]
 pub(crate) struct Checked<S>(pub(crate) S);
 
 impl<S, R, B> Service<Request<R>> for Checked<S>
 where
     S: Service<Request<R>, Response = Response<B>>,
-    S::Future: Send + 'static,
-    B: HttpBody<Data = Bytes> + Send + 'static,
+    B: HttpBody<Data = Bytes>,
 {
     type Response = Response<ResponseBody<B>>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+    type Future = CheckedFuture<S::Future, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.0.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<R>) -> Self::Future {
-        if let Some(refused) = refused(&request) {
-            return Box::pin(async { Ok(refused) });
+        match refused(&request) {
+            Some(response) => CheckedFuture::Refused { response: Some(Box::new(response)) },
+            None => CheckedFuture::Passed { future: self.0.call(request) },
         }
-        let response = self.0.call(request);
-        Box::pin(async { response.await.map(|response| response.map(ResponseBody::inner)) })
     }
 }
 
-fn fault<T>(request: &Request<T>) -> Option<&'static str> {
+pin_project! {
+    #[project = CheckedProj]
+    pub(crate) enum CheckedFuture<F, B> {
+        // `None` after completion. Boxed, because most requests pass.
+        Refused { response: Option<Box<Response<ResponseBody<B>>>> },
+        Passed { #[pin] future: F },
+    }
+}
+
+impl<F, B, E> Future for CheckedFuture<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<ResponseBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            CheckedProj::Refused { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(*response)),
+                None => Poll::Pending,
+            },
+            CheckedProj::Passed { future } => {
+                let response = ready!(future.poll(cx))?;
+                Poll::Ready(Ok(response.map(ResponseBody::inner)))
+            }
+        }
+    }
+}
+
+/// The headers of interest, found in one pass over all of them.
+#[derive(Default)]
+struct Marks<'a> {
+    host: Option<&'a HeaderValue>,
+    several_hosts: bool,
+    transfer_encoding: bool,
+    expect: bool,
+}
+
+impl<'a> Marks<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut marks = Self::default();
+        for (name, value) in headers {
+            match name.as_str() {
+                "host" => marks.several_hosts |= marks.host.replace(value).is_some(),
+                "transfer-encoding" => marks.transfer_encoding = true,
+                "expect" => marks.expect = true,
+                _ => {}
+            }
+        }
+        marks
+    }
+}
+
+fn fault<T>(request: &Request<T>, marks: &Marks<'_>) -> Option<&'static str> {
     let (uri, http1) = (request.uri(), request.version() < Version::HTTP_2);
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
+    let host = marks.host;
+    if marks.several_hosts {
         return Some("the request has more than one host header");
     }
     if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
@@ -134,7 +178,9 @@ fn fault<T>(request: &Request<T>) -> Option<&'static str> {
         None => None,
     };
     // One reader decodes once and another one twice (RFC 9112 section 6.1).
-    if lists(request, TRANSFER_ENCODING).filter(|coding| is(coding, "chunked")).nth(1).is_some() {
+    let chunked = |coding: &&[u8]| is(coding, "chunked");
+    if marks.transfer_encoding && lists(request, TRANSFER_ENCODING).filter(chunked).nth(1).is_some()
+    {
         return Some("the transfer-encoding must name chunked once");
     }
     // In HTTP/1.1 the target overrides a different host header (RFC 9112 section 3.2.2).

@@ -1,4 +1,4 @@
-//! A gateway on axum: `cargo run --example gateway`.
+//! A gateway on hyper: `cargo run --example gateway`.
 //!
 //! Without flags it runs a demo. `--help` lists the flags for a real upstream and issuer.
 
@@ -11,6 +11,8 @@ mod check;
 mod connections;
 mod demo;
 mod head;
+mod held;
+mod http;
 mod limits;
 mod log;
 mod output;
@@ -50,6 +52,10 @@ use self::{
 };
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
+
+// A request allocates a few dozen times. The system's allocator takes twice as long for each.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The exit codes.
 const SUCCESS: i32 = 0;
@@ -182,7 +188,7 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     let access_log = access_log.scrubber(hf_token.scrubber());
     let auth = callers::auth(callers, keys)?;
     let way = Way { hf_token, client: upstream::client(serve.client)? };
-    let app = stack::gateway(access_log, auth, bodies, limits, cache, way, ready.clone());
+    let stack = stack::gateway(access_log, auth, bodies, limits, cache, way);
     output.say(format_args!("listening on {url}"));
     if let Some(demo) = &demo {
         let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());
@@ -198,9 +204,10 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     // Both tasks end with this function at the latest.
     let mut preparing = JoinSet::new();
     let stderr = output.clone();
-    preparing.spawn(async move { ready.prepare(&stderr).await });
+    let keys = ready.clone();
+    preparing.spawn(async move { keys.prepare(&stderr).await });
     preparing.spawn(reopen_on_hangup(hangups, log_file.clone()));
-    server.run(listener, app, &mut signals).await;
+    server.run(listener, stack, ready, &mut signals).await;
     if let Some(file) = log_file {
         file.close();
     }

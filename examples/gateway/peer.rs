@@ -18,9 +18,9 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep},
 };
 use tower_inference::body::{BodyEnd, Watch};
@@ -33,30 +33,47 @@ const STALL: Duration = Duration::from_secs(60);
 const LINGER: Duration = Duration::from_secs(10);
 /// How long the rest of a body may pause. An idle connection has no rest and must not delay a drain.
 const QUIET: Duration = Duration::from_secs(1);
+/// The start of an HTTP/2 connection.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The bytes of the first read. hyper's first buffer has the same size.
+const FIRST_READ: usize = 8 << 10;
 
 /// Whether the body of the last request was left unread.
 #[derive(Clone, Default)]
 pub(crate) struct LeftUnread(Arc<AtomicBool>);
 
+/// Watches the body of one request. `None` is a body whose end does not matter.
+pub(crate) struct UnreadWatch(Option<LeftUnread>);
+
 impl LeftUnread {
     /// Returns a watch for the body of the next request.
-    pub(crate) fn watch(&self) -> Self {
+    pub(crate) fn watch(&self) -> UnreadWatch {
         self.0.store(false, Relaxed);
-        self.clone()
+        UnreadWatch(Some(self.clone()))
     }
 }
 
-impl Watch for LeftUnread {
+impl UnreadWatch {
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+}
+
+impl Watch for UnreadWatch {
     fn data(&mut self, _data: &Bytes) {}
 
     fn end(&mut self, end: BodyEnd) {
-        self.0.store(end == BodyEnd::Cancelled, Relaxed);
+        if let Some(left_unread) = &self.0 {
+            left_unread.0.store(end == BodyEnd::Cancelled, Relaxed);
+        }
     }
 }
 
 /// The connection to a client.
 pub(crate) struct Peer<I> {
     io: I,
+    // The bytes that told the version of HTTP, until they are read again.
+    first: Bytes,
     activity: Activity,
     left_unread: LeftUnread,
     // Set from the first write that waits to the next one that does not.
@@ -67,7 +84,7 @@ pub(crate) struct Peer<I> {
 
 impl<I> Peer<I> {
     pub(crate) fn new(io: I, activity: Activity, left_unread: LeftUnread) -> Self {
-        Self { io, activity, left_unread, stalled: None, lingers: None }
+        Self { io, first: Bytes::new(), activity, left_unread, stalled: None, lingers: None }
     }
 
     /// Bounds the wait of a write.
@@ -85,12 +102,40 @@ impl<I> Peer<I> {
     }
 }
 
+impl<I: AsyncRead + Unpin> Peer<I> {
+    /// Returns whether the client speaks HTTP/2, which begins with a fixed text (RFC 9113 section
+    /// 3.4). Usually one read brings it together with the first request.
+    pub(crate) async fn speaks_http2(&mut self) -> io::Result<bool> {
+        let mut first = BytesMut::with_capacity(FIRST_READ);
+        let speaks = loop {
+            let known = first.len().min(PREFACE.len());
+            if first.get(..known) != PREFACE.get(..known) {
+                break false;
+            }
+            if known == PREFACE.len() {
+                break true;
+            }
+            if self.io.read_buf(&mut first).await? == 0 {
+                break false;
+            }
+        };
+        self.first = first.freeze();
+        Ok(speaks)
+    }
+}
+
 impl<I: AsyncRead + Unpin> AsyncRead for Peer<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let length = self.first.len().min(buf.remaining());
+            buf.put_slice(&self.first.split_to(length));
+            self.activity.read();
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         if buf.filled().len() > before {
@@ -158,9 +203,39 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Peer<I> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::io::{AsyncWriteExt as _, duplex};
 
     use super::*;
+
+    /// Returns whether `pieces`, each in a write of its own, begin HTTP/2. Reads them back.
+    async fn speaks_http2(pieces: &[&[u8]]) -> bool {
+        let (io, mut other_side) = duplex(64);
+        let mut peer = Peer::new(io, Activity::new(), LeftUnread::default());
+        let (speaks, ()) = tokio::join!(peer.speaks_http2(), async {
+            for piece in pieces {
+                other_side.write_all(piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            drop(other_side);
+        });
+        let mut read = Vec::new();
+        peer.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, pieces.concat());
+        speaks.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_version_is_told_by_the_first_bytes_however_they_are_cut() {
+        for cut in 0..PREFACE.len() {
+            let (one, other) = PREFACE.split_at(cut);
+            assert!(speaks_http2(&[one, other, b"frames"]).await, "{cut}");
+        }
+        for other in
+            [&b"GET / HTTP/1.1\r\n\r\n"[..], b"PRI", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r", b""]
+        {
+            assert!(!speaks_http2(&[other]).await, "{}", other.escape_ascii());
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_is_gone_after_a_minute() {

@@ -1,15 +1,41 @@
 //! The layers, around the upstream.
 
-use axum::Router;
-use tower::Layer;
+use std::{convert::Infallible, error};
+
+use axum::{
+    body::{Bytes, HttpBody},
+    http::{Request, Response},
+};
+use tower::{Layer, Service};
 use tower_inference::{
     access_log::AccessLogLayer, auth::AuthLayer, cache::CacheLayer, payload::PayloadLayer,
     request_id::RequestIdLayer, stack::Stack,
 };
 
-use crate::{
-    bodies::Bodies, head::Checked, limits::Limits, probes::probes, ready::Ready, upstream::Way,
-};
+use crate::{bodies::Bodies, head::Checked, http::RequestBody, limits::Limits, upstream::Way};
+
+/// A service that handles every request of a connection.
+pub(crate) trait Gateway:
+    Service<Request<RequestBody>, Response = Response<Self::Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+    type Body: HttpBody<Data = Bytes, Error: Into<Box<dyn error::Error + Send + Sync>>> + Send;
+}
+
+impl<S, B> Gateway for S
+where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<Box<dyn error::Error + Send + Sync>>> + Send + 'static,
+{
+    type Body = B;
+}
 
 /// The whole gateway. Around the routes stands what sees every request, those that are refused
 /// included; behind them what costs, or knows a token.
@@ -20,8 +46,7 @@ pub(crate) fn gateway(
     limits: Limits,
     cache: Option<CacheLayer>,
     way: Way,
-    ready: Ready,
-) -> Router {
+) -> impl Gateway<Body: 'static> {
     let Way { hf_token, client } = way;
     let Bodies { routes, max_bytes, memory, schema, edits } = bodies;
     let Limits { peer, throttle, budget, upstream } = limits;
@@ -39,6 +64,5 @@ pub(crate) fn gateway(
         .upstream(upstream)
         .hf_token(hf_token);
     // The heads are checked inside of the log, which has all rejections.
-    let inference = Checked(routes.layer(behind.layer(client)));
-    probes(ready).fallback_service(around.layer(inference))
+    around.layer(Checked(routes.layer(behind.layer(client))))
 }

@@ -1,0 +1,200 @@
+//! Serves HTTP/1.1 or HTTP/2 on one connection, whichever the client speaks.
+
+use std::{
+    cell::RefCell,
+    convert::Infallible,
+    net::SocketAddr,
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use axum::http::{Request, Response, Version};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::GracefulConnection,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
+use tower::{Layer as _, Service as _, ServiceExt as _};
+use tower_inference::{
+    body::{ResponseBody, WatchedBody},
+    stalled_reader::StalledReaderLayer,
+};
+
+use crate::{
+    activity::{Activity, Overdue},
+    held::Held,
+    peer::{LeftUnread, Peer, UnreadWatch},
+    probes,
+    ready::Ready,
+    stack::Gateway,
+};
+
+/// The maximum number of concurrent streams of an HTTP/2 connection. hyper disconnects a client that
+/// resets streams faster than they are accepted (20 pending resets, or 1,024 for errors).
+const MAX_STREAMS: u32 = 128;
+/// The bytes of a body that an HTTP/2 client may send before any of it is read.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// The same for all bodies of a connection. hyper's default is 1 MiB for each of the two.
+const CONNECTION_WINDOW: u32 = 512 << 10;
+/// The bytes of an HTTP/2 stream that wait to be sent. hyper's default of 400 KiB would be 50 MiB for a
+/// connection.
+const MAX_SEND_BUFFER: usize = 64 << 10;
+/// The bytes of an HTTP/1.1 request head. A larger one gets 431. HTTP/2 has hyper's limit of 16 KiB.
+const MAX_BUFFER: usize = 64 << 10;
+/// How long a closing connection may stay open without a request in flight. The last response may
+/// still be under way to a slow reader.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The body of a request. hyper's own, whose end matters to the connection.
+pub(crate) type RequestBody = WatchedBody<Incoming, UnreadWatch>;
+
+/// The settings of all connections.
+pub(crate) struct Http {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    stalled_reader: StalledReaderLayer,
+    head_timeout: Duration,
+}
+
+impl Http {
+    pub(crate) fn new(head_timeout: Duration, reader_timeout: Duration) -> Self {
+        let (mut http1, mut http2) =
+            (http1::Builder::new(), http2::Builder::new(TokioExecutor::new()));
+        // hyper's own timeout for heads includes the time between two requests. It has none for HTTP/2
+        // and starts only when the version is known. `activity` has a timeout for all of them.
+        http1.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_BUFFER);
+        // Pings end connections whose client is gone.
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(MAX_SEND_BUFFER)
+            .keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(20));
+        let stalled_reader = StalledReaderLayer::new().idle_timeout(reader_timeout);
+        Self { http1, http2, stalled_reader, head_timeout }
+    }
+
+    /// Serves a connection until it ends, the client is overdue or the program leaves.
+    pub(crate) async fn serve<I>(
+        &self,
+        io: I,
+        from: SocketAddr,
+        activity: Activity,
+        stack: impl Gateway<Body: 'static>,
+        ready: Ready,
+        mut leaving: watch::Receiver<bool>,
+    ) where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let left_unread = LeftUnread::default();
+        let mut peer = Peer::new(io, activity.clone(), left_unread.clone());
+        let speaks_http2 = tokio::select! {
+            biased;
+            speaks = peer.speaks_http2() => speaks,
+            _leave = leaving.wait_for(|leave| *leave) => return,
+            _overdue = activity.overdue(self.head_timeout) => return,
+        };
+        let Ok(speaks_http2) = speaks_http2 else { return };
+        let io = TokioIo::new(peer);
+
+        // One stack for all requests of the connection.
+        let mut stack = stack;
+        let (requests, readiness) = (activity.clone(), ready);
+        let routed = tower::service_fn(move |mut request: Request<Incoming>| {
+            // `PeerAddress` reads the address there.
+            request.extensions_mut().insert(from);
+            let in_flight = requests.begin(request.version());
+            let probe = probes::response(&request, &readiness);
+            // HTTP/2 ends a stream without closing the connection.
+            let watch = if request.version() < Version::HTTP_2 {
+                left_unread.watch()
+            } else {
+                UnreadWatch::none()
+            };
+            let request = request.map(|body| WatchedBody::new(body, watch));
+            // Boxed once, because the futures around it would move it.
+            let response = match probe {
+                Some(probe) => Err(Box::new(probe)),
+                None => Ok(Box::pin(call(&mut stack, request))),
+            };
+            async move {
+                let response = match response {
+                    Ok(response) => response.await,
+                    Err(probe) => *probe,
+                };
+                Ok::<_, Infallible>(Held::of_response(response, in_flight))
+            }
+        });
+        // Owns the response until hyper has sent it or the client stalls.
+        let guarded = RefCell::new(self.stalled_reader.layer(routed));
+        let responses = activity.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let unsent = responses.respond();
+            // A `service_fn` is always ready.
+            let response = guarded.borrow_mut().call(request);
+            async move {
+                let Ok::<_, Infallible>(response) = response.await;
+                Ok::<_, Infallible>(Held::of_response(response, unsent))
+            }
+        });
+        if speaks_http2 {
+            self.drive(self.http2.serve_connection(io, service), activity, leaving).await;
+        } else {
+            self.drive(self.http1.serve_connection(io, service), activity, leaving).await;
+        }
+    }
+
+    async fn drive(
+        &self,
+        connection: impl GracefulConnection,
+        activity: Activity,
+        mut leaving: watch::Receiver<bool>,
+    ) {
+        tokio::pin!(connection);
+        tokio::select! {
+            _ended = connection.as_mut() => return,
+            _leave = leaving.wait_for(|leave| *leave) => {}
+            overdue = activity.overdue(self.head_timeout) => {
+                if overdue == Overdue::Head {
+                    return;
+                }
+            }
+        }
+        connection.as_mut().graceful_shutdown();
+        activity.leave();
+        tokio::select! {
+            _ended = connection => {}
+            _overdue = activity.overdue_within(self.head_timeout, CLOSE_TIMEOUT) => {}
+        }
+    }
+}
+
+/// Calls the stack of a connection.
+fn call<S: Gateway>(
+    stack: &mut S,
+    request: Request<RequestBody>,
+) -> impl Future<Output = Response<ResponseBody<S::Body>>> + use<S> {
+    // The layers are always ready. A service that is not waits in a clone.
+    let response = if stack.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready() {
+        Ok(stack.call(request))
+    } else {
+        Err(Box::pin(stack.clone().oneshot(request)))
+    };
+    async move {
+        let Ok(response) = match response {
+            Ok(response) => response.await,
+            Err(response) => response.await,
+        };
+        response.map(ResponseBody::inner)
+    }
+}
