@@ -13,8 +13,17 @@ use http::{
 /// these headers, and the next hop must not read another one.
 #[cfg(any(feature = "cache", feature = "transform", feature = "upstream"))]
 pub(crate) fn strip_connection_headers(headers: &mut HeaderMap) {
-    strip_named_headers(headers);
-    remove_headers(headers, |name| is_connection_header(name.as_str()));
+    strip_headers(headers, |_| false);
+}
+
+/// Removes the headers of one connection and those that `also` returns `true` for.
+pub(crate) fn strip_headers(headers: &mut HeaderMap, also: impl Fn(&HeaderName) -> bool) {
+    let is_stripped = |name: &HeaderName| is_connection_header(name.as_str()) || also(name);
+    // Most messages have none of them, which one pass over the names shows.
+    if headers.keys().any(|name| is_stripped(name) || *name == TE) {
+        strip_named_headers(headers);
+        remove_headers(headers, is_stripped);
+    }
 }
 
 /// The part of [`strip_connection_headers`] that depends on values. A caller that walks all names
@@ -91,8 +100,7 @@ mod tests {
         for (name, value) in list {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        strip_named_headers(&mut headers);
-        remove_headers(&mut headers, |name| is_connection_header(name.as_str()));
+        strip_connection_headers(&mut headers);
         headers
     }
 

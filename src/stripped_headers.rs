@@ -4,6 +4,20 @@
 /// Returns whether a request header is removed before the upstream. `authorization` is overwritten
 /// instead.
 pub(crate) fn is_stripped(name: &str) -> bool {
+    // Nearly every request has these. The compiler compares a name only with those of its length.
+    if matches!(
+        name,
+        "accept"
+            | "accept-encoding"
+            | "authorization"
+            | "connection"
+            | "content-length"
+            | "content-type"
+            | "host"
+            | "user-agent"
+    ) {
+        return false;
+    }
     // CGI and WSGI servers read an underscore as a dash: `x_api_key` is `x-api-key` to them.
     if memchr::memchr(b'_', name.as_bytes()).is_some() {
         return true;

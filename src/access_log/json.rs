@@ -262,11 +262,22 @@ impl Object {
 
 /// Whether the text needs no escapes: printable ASCII without quote and backslash.
 fn is_plain(text: &str) -> bool {
-    let plain = |byte: &u8| matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~');
-    // Sixteen bytes without an early exit, which the compiler vectorises.
-    let (chunks, rest) = text.as_bytes().as_chunks::<16>();
-    chunks.iter().all(|chunk| chunk.iter().fold(true, |all, byte| all & plain(byte)))
-        && rest.iter().all(plain)
+    let text = text.as_bytes();
+    let Some(last) = text.last_chunk::<16>() else {
+        return text.iter().all(|byte| escapes(*byte) == 0);
+    };
+    // The last sixteen bytes may overlap the chunks before them.
+    let (chunks, _) = text.as_chunks::<16>();
+    chunks.iter().chain([last]).all(|chunk| {
+        // Without an early exit, which the compiler vectorises.
+        chunk.iter().fold(0, |any, byte| any | escapes(*byte)) == 0
+    })
+}
+
+/// Returns 1 for a byte that is escaped or belongs to a character that may be, else 0.
+const fn escapes(byte: u8) -> u8 {
+    // One comparison for both ends of printable ASCII.
+    (byte.wrapping_sub(b' ') > b'~' - b' ') as u8 | (byte == b'"') as u8 | (byte == b'\\') as u8
 }
 
 #[cfg(test)]
@@ -312,6 +323,21 @@ mod tests {
             object(|object| object.text(name!("a"), Some(hostile))),
             r#"{"a":"\u0000\u0008\u0009\u000a\u000d\u001b[2J\u007f\u0085\u009b\u009f\u2028\u2029\"\\é😀"}"#
         );
+    }
+
+    #[test]
+    fn a_byte_that_needs_an_escape_is_found_at_each_place() {
+        for length in 0..70 {
+            let plain = "x".repeat(length);
+            assert!(is_plain(&plain));
+            for at in 0..length {
+                for odd in ["\"", "\\", "\u{1f}", "\u{7f}", "\u{80}", "\u{ff}"] {
+                    let text = format!("{}{odd}{}", &plain[..at], &plain[at + 1..]);
+                    assert!(!is_plain(&text), "{text:?}");
+                }
+            }
+        }
+        assert!((b' '..=b'~').all(|byte| (escapes(byte) == 1) == matches!(byte, b'"' | b'\\')));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Version, header::HOST};
 
 use super::{origin::Origin, token::TokenSource};
 use crate::{
-    hop_by_hop::{is_connection_header, remove_headers, strip_named_headers},
+    hop_by_hop::strip_headers,
     model::TokenHeader,
     plain_http,
     rejection::{Refusal, Rejection, RejectionFormat},
@@ -43,10 +43,7 @@ impl Settings {
         *request.version_mut() = Version::HTTP_11;
 
         let headers = request.headers_mut();
-        strip_named_headers(headers);
-        remove_headers(headers, |name| {
-            is_connection_header(name.as_str()) || is_stripped(name.as_str())
-        });
+        strip_headers(headers, |name| is_stripped(name.as_str()));
         headers.insert(HOST, self.origin.host());
         self.source.current().insert_into(headers, &self.token_header);
         if let Some(account) = &self.bill_to {

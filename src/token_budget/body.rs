@@ -28,7 +28,8 @@ pin_project! {
     enum Kind<B> {
         Plain { #[pin] body: body::ResponseBody<B> },
         Settling { #[pin] body: WatchedBody<B, Reservation> },
-        WithoutUsage { #[pin] body: HideUsage<WatchedBody<B, Reservation>> },
+        // Boxed, because most bodies are none and each body is moved through all layers.
+        WithoutUsage { body: Pin<Box<HideUsage<WatchedBody<B, Reservation>>>> },
     }
 }
 
@@ -57,7 +58,8 @@ impl<B: Body<Data = Bytes>> ResponseBody<B> {
             hide_usage && response.status().is_success() && is_event_stream(response.headers());
         let response = WatchedBody::of_response(response, method, reservation);
         if hide {
-            HideUsage::of_response(response).map(|body| Self { kind: Kind::WithoutUsage { body } })
+            HideUsage::of_response(response)
+                .map(|body| Self { kind: Kind::WithoutUsage { body: Box::pin(body) } })
         } else {
             response.map(|body| Self { kind: Kind::Settling { body } })
         }
@@ -75,7 +77,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         match self.project().kind.project() {
             KindProj::Plain { body } => body.poll_frame(cx),
             KindProj::Settling { body } => body.poll_frame(cx),
-            KindProj::WithoutUsage { body } => body.poll_frame(cx),
+            KindProj::WithoutUsage { body } => body.as_mut().poll_frame(cx),
         }
     }
 

@@ -29,7 +29,8 @@ pin_project! {
     #[project = BodyKindProj]
     enum BodyKind<B> {
         Unchanged { #[pin] body: body::ResponseBody<B> },
-        WithoutUsage { #[pin] body: HideUsage<WatchedBody<B, UsageWatch>> },
+        // Boxed, because most bodies are none and each body is moved through all layers.
+        WithoutUsage { body: Pin<Box<HideUsage<WatchedBody<B, UsageWatch>>>> },
     }
 }
 
@@ -58,7 +59,7 @@ pub(super) fn hide_usage<B: Body<Data = Bytes>>(
     let tap = Tap::claim(context, response.status(), response.headers());
     let response = WatchedBody::of_response(response, &Method::POST, UsageWatch(tap));
     HideUsage::of_response(response)
-        .map(|body| ResponseBody { kind: BodyKind::WithoutUsage { body } })
+        .map(|body| ResponseBody { kind: BodyKind::WithoutUsage { body: Box::pin(body) } })
 }
 
 /// Reads the usage unless a layer further in reads it.
@@ -95,7 +96,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             BodyKindProj::Unchanged { body } => body.poll_frame(cx),
-            BodyKindProj::WithoutUsage { body } => body.poll_frame(cx),
+            BodyKindProj::WithoutUsage { body } => body.as_mut().poll_frame(cx),
         }
     }
 

@@ -3,6 +3,7 @@
 mod boxed;
 mod optional;
 mod own_layers;
+mod sizes;
 mod snapshot;
 
 use std::convert::Infallible;
