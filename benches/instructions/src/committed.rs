@@ -1,6 +1,7 @@
 //! Compares a table with the committed one.
 //!
-//! The counts depend on the compiler and on valgrind, whose versions the first line names.
+//! The counts depend on the compiler, on valgrind and on the processor, for which glibc chooses its
+//! functions. The first line names them.
 
 use std::{
     collections::HashMap,
@@ -14,6 +15,8 @@ use crate::{Error, callgrind::Counts};
 
 /// How much a figure may grow.
 const TOLERANCE: f64 = 1.03;
+/// How often a row that has grown is measured again.
+const REPEATS: usize = 2;
 
 pub(crate) fn write(rows: &[(&str, Counts)]) -> Result<(), Error> {
     let mut text = format!("{}\n", versions()?);
@@ -24,8 +27,15 @@ pub(crate) fn write(rows: &[(&str, Counts)]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Prints each figure that has grown and fails if there is one. Other versions cannot be compared.
-pub(crate) fn check(rows: &[(&str, Counts)]) -> Result<ExitCode, Error> {
+/// Prints each figure that has grown and fails if there is one. Figures of other versions cannot be
+/// compared.
+///
+/// `again` measures a row once more. A busy machine wakes a server more often, which adds to a figure
+/// and never subtracts.
+pub(crate) fn check(
+    rows: &[(&str, Counts)],
+    again: impl Fn(&str) -> Result<Counts, Error>,
+) -> Result<ExitCode, Error> {
     let text = fs::read_to_string(path())?;
     let (committed_with, lines) = text.split_once('\n').ok_or("committed.txt is empty")?;
     let versions = versions()?;
@@ -48,17 +58,17 @@ pub(crate) fn check(rows: &[(&str, Counts)]) -> Result<ExitCode, Error> {
             code = ExitCode::FAILURE;
             continue;
         };
-        let measured = [
-            ("instructions", counts.instructions),
-            ("allocations", counts.allocations),
-            ("clock reads", counts.clock_reads),
-        ];
-        for ((what, now), was) in measured.into_iter().zip(figures) {
-            // Half a call is less than one that happens in each request.
-            if now > was * TOLERANCE + 0.5 {
-                println!("{name}: {now:.1} {what}, committed are {was:.1}");
-                code = ExitCode::FAILURE;
+        let mut least = figures_of(counts);
+        for _ in 0..REPEATS {
+            if grown(least, figures).next().is_none() {
+                break;
             }
+            let repeated = figures_of(&again(name)?);
+            least = std::array::from_fn(|index| least[index].min(repeated[index]));
+        }
+        for (what, now, was) in grown(least, figures) {
+            println!("{name}: {now:.1} {what}, committed are {was:.1}");
+            code = ExitCode::FAILURE;
         }
     }
     for name in committed.keys() {
@@ -68,12 +78,28 @@ pub(crate) fn check(rows: &[(&str, Counts)]) -> Result<ExitCode, Error> {
     Ok(code)
 }
 
+const fn figures_of(counts: &Counts) -> [f64; 3] {
+    [counts.instructions, counts.allocations, counts.clock_reads]
+}
+
+/// Returns the name of each figure that has grown, with both values.
+fn grown(now: [f64; 3], was: [f64; 3]) -> impl Iterator<Item = (&'static str, f64, f64)> {
+    let names = ["instructions", "allocations", "clock reads"];
+    let figures = names.into_iter().zip(now).zip(was).map(|((name, now), was)| (name, now, was));
+    // Half a call is less than one that happens in each request.
+    figures.filter(|(_, now, was)| *now > was * TOLERANCE + 0.5)
+}
+
 fn versions() -> Result<String, Error> {
     let version = |program: &str| -> Result<String, Error> {
         let output = Command::new(program).arg("--version").output()?;
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     };
-    Ok(format!("{}, {}", version("rustc")?, version("valgrind")?))
+    let processor = fs::read_to_string("/proc/cpuinfo")?;
+    let flags = processor.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    let has = |flag: &&&str| flags.split(' ').any(|other| other == **flag);
+    let flags: Vec<_> = ["avx2", "avx512f", "erms", "fsrm"].iter().filter(has).copied().collect();
+    Ok(format!("{}, {}, {}", version("rustc")?, version("valgrind")?, flags.join(" ")))
 }
 
 fn path() -> PathBuf {

@@ -1,6 +1,7 @@
 //! Counts user instructions, allocations and clock reads per request of servers on loopback.
 //!
-//! `cargo run --release` in this folder prints the table. It needs valgrind. callgrind counts the
+//! `cargo build --release && cargo run --release` in this folder prints the table. It needs valgrind,
+//! and the first command builds the example. callgrind counts the
 //! instructions of a program exactly, whatever else the machine does. The subjects are a hyper proxy
 //! without any check (the floor), hyper answering from memory, each layer alone in front of the same
 //! service, and the example. The client and the upstream run outside of valgrind.
@@ -20,7 +21,10 @@ mod upstream;
 
 use std::{env, process::ExitCode};
 
-use crate::{callgrind::Counts, subjects::Subject};
+use crate::{
+    callgrind::Counts,
+    subjects::{Subject, Subjects},
+};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -39,15 +43,18 @@ fn main() -> Result<ExitCode, Error> {
             print(name, &measured.counts);
             Ok(ExitCode::SUCCESS)
         }
-        [] => table().map(|_| ExitCode::SUCCESS),
-        ["--commit"] => committed::write(&table()?).map(|()| ExitCode::SUCCESS),
-        ["--check"] => committed::check(&table()?),
+        [] => table(&subjects::all()?).map(|_| ExitCode::SUCCESS),
+        ["--commit"] => committed::write(&table(&subjects::all()?)?).map(|()| ExitCode::SUCCESS),
+        ["--check"] => {
+            let subjects = subjects::all()?;
+            let again = |name: &str| Ok(subjects.measure(name)?.counts);
+            committed::check(&table(&subjects)?, again)
+        }
         _ => Err("usage: instructions [--check | --commit | --profile NAME FILE]".into()),
     }
 }
 
-fn table() -> Result<Vec<(&'static str, Counts)>, Error> {
-    let subjects = subjects::all()?;
+fn table(subjects: &Subjects) -> Result<Vec<(&'static str, Counts)>, Error> {
     println!(
         "{:<44} {:>14} {:>12} {:>12}",
         "per request", "instructions", "allocations", "clock reads"

@@ -108,7 +108,7 @@ async fn layered(listener: TcpListener, name: &str, jwks: &str) -> Result<(), Er
         }
         "upstream" => run(listener, UpstreamLayer::new()).await,
         "hf token" => {
-            let token = TokenSource::value(Secret::new("hf_bench"))?;
+            let token = TokenSource::value(Secret::new("hf_aBcDeFgHiJkLmNoPqRsTuVwXyZaBcDeFgH"))?;
             run(listener, HfTokenLayer::new("https://router.huggingface.co".parse()?, token)).await
         }
         _ => Err(format!("there is no layer {name}").into()),
