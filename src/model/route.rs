@@ -111,6 +111,14 @@ pub(super) fn model_route(rest: &str) -> ModelRoute<'_> {
 /// some upstreams read as another one (percent signs, case, doubled and trailing slashes, matrix
 /// parameters) has the form of that one.
 pub(super) fn form(path: &str) -> BodyForm {
+    // Nearly every request has one of these paths.
+    match path {
+        "/v1/chat/completions" => return BodyForm::Chat,
+        "/v1/embeddings" => return BodyForm::Embeddings,
+        "/v1/responses" => return BodyForm::Responses,
+        "/v1/messages" => return BodyForm::Messages,
+        _ => {}
+    }
     if is_ambiguous(path) { form_of_exact(&normalised(path)) } else { form_of_exact(path) }
 }
 
@@ -280,6 +288,14 @@ mod tests {
                 ("", BodyForm::Unknown),
             ] {
                 assert_eq!(form(path), expected, "{path}");
+            }
+        }
+
+        #[test]
+        fn frequent_paths_have_the_form_of_the_rules() {
+            for path in ["/v1/chat/completions", "/v1/embeddings", "/v1/responses", "/v1/messages"]
+            {
+                assert_eq!(form(path), form_of_exact(path), "{path}");
             }
         }
 
