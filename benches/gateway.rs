@@ -18,7 +18,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Uri, header};
+use http::{
+    Request, Response, Uri, header,
+    uri::{Authority, Scheme},
+};
 use http_body_util::{BodyExt as _, Full, channel::Channel, combinators::BoxBody};
 use hyper::{
     body::{Body, Incoming},
@@ -43,6 +46,13 @@ const STREAMS: usize = 800;
 const EVENTS_IN_A_STREAM: usize = 32;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
+
+// The allocator of the example.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The core that both sides run on, if `taskset` is there. Client and upstream run on the others.
+const CORE: &str = "0";
 
 fn main() -> Result<(), Error> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -223,8 +233,8 @@ struct Server {
 }
 
 impl Server {
-    fn start(command: &mut Command) -> Result<Self, Error> {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    fn start(command: &Command) -> Result<Self, Error> {
+        let mut child = pinned(command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
         let address = loop {
             let line = lines.next().ok_or("ended before it listened")??;
@@ -261,6 +271,19 @@ impl Drop for Server {
     }
 }
 
+/// Returns the same command on [`CORE`].
+fn pinned(command: &Command) -> Command {
+    let has_taskset = Command::new("taskset").arg("--version").output().is_ok();
+    let program = if has_taskset { "taskset".as_ref() } else { command.get_program() };
+    let mut pinned = Command::new(program);
+    if has_taskset {
+        pinned.args(["-c", CORE]).arg(command.get_program());
+    }
+    pinned.args(command.get_args());
+    pinned.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    pinned
+}
+
 /// Builds the example in release and returns its path.
 fn example() -> Result<PathBuf, Error> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -280,6 +303,7 @@ fn example() -> Result<PathBuf, Error> {
 
 /// A proxy that checks nothing. It is the lower bound of a proxy on hyper.
 async fn bare_proxy(upstream: SocketAddr) -> Result<(), Error> {
+    let authority: Authority = upstream.to_string().parse()?;
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new()).build::<_, Incoming>(connector);
@@ -287,10 +311,12 @@ async fn bare_proxy(upstream: SocketAddr) -> Result<(), Error> {
     println!("listening on http://{}", listener.local_addr()?);
     serve(listener, move |mut request: Request<Incoming>| {
         let client = client.clone();
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(authority.clone());
+        let uri = Uri::from_parts(parts);
         async move {
-            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-            let uri = Uri::builder().scheme("http").authority(upstream.to_string());
-            *request.uri_mut() = uri.path_and_query(path).build()?;
+            *request.uri_mut() = uri?;
             Ok::<_, Error>(client.request(request).await?)
         }
     })
