@@ -26,6 +26,7 @@ pub(crate) struct JsonScanner {
     word: BoundedWord,
     // The digits read so far. `None` when the number is no count.
     number: Option<u64>,
+    counts_text: bool,
     facts: DocumentFacts,
 }
 
@@ -89,8 +90,14 @@ impl JsonScanner {
             member: MemberRole::Other,
             word: BoundedWord::EMPTY,
             number: None,
+            counts_text: true,
             facts: DocumentFacts::default(),
         }
+    }
+
+    /// Creates a scanner that does not estimate the tokens of the text.
+    pub(crate) fn without_text() -> Self {
+        Self { counts_text: false, ..Self::new() }
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
@@ -222,7 +229,8 @@ impl JsonScanner {
             *slot = container;
         }
         self.depth = self.depth.saturating_add(1);
-        if object && self.arguments == 0 && self.member == MemberRole::Arguments {
+        let arguments = object && self.member == MemberRole::Arguments;
+        if arguments && self.arguments == 0 && self.counts_text {
             self.arguments = self.depth;
         }
         self.objects = (self.objects << 1) | u128::from(object);
@@ -339,8 +347,8 @@ impl JsonScanner {
     fn count_text(&mut self, role: StringRole, read: impl FnOnce(&mut GeneratedText, TextKind)) {
         let kind = match role {
             _ if self.arguments > 0 => Some(TextKind::Content),
-            StringRole::Value => self.member.text_kind(),
-            StringRole::Name => None,
+            StringRole::Value if self.counts_text => self.member.text_kind(),
+            _ => None,
         };
         if let Some(kind) = kind {
             read(self.facts.generated_text(), kind);
