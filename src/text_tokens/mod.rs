@@ -217,14 +217,11 @@ impl TextTokens {
 
     /// Counts a piece of the text. Invalid UTF-8 counts as symbols.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
-        while let Some((byte, rest)) = bytes.split_first() {
+        loop {
             if self.run == Run::Word {
-                let other = self.plain_words(bytes);
-                if other.len() < bytes.len() {
-                    bytes = other;
-                    continue;
-                }
+                bytes = self.plain_words(bytes);
             }
+            let Some((byte, rest)) = bytes.split_first() else { return };
             self.byte(*byte);
             bytes = rest;
         }
