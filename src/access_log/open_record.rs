@@ -83,7 +83,7 @@ impl OpenRecord {
         open.observation.status = Some(status);
         open.observation.grpc_status = grpc_status(headers);
         if open.settings.usage && open.observation.method != Method::HEAD {
-            open.tap = Tap::claim(&open.observation.context, status, headers);
+            open.tap = Tap::claim_for_usage(&open.observation.context, status, headers);
         }
     }
 

@@ -46,6 +46,7 @@ pub(super) struct ContextFields {
     // A code of `StreamEnd`.
     pub(super) stream_end: AtomicU8,
     pub(super) response_is_read: AtomicBool,
+    pub(super) generated_tokens_are_read: AtomicBool,
     #[cfg(any(feature = "cache", feature = "throttle"))]
     pub(super) output_is_limited: AtomicBool,
     pub(super) tap_claimed: AtomicBool,

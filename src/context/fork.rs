@@ -27,6 +27,7 @@ impl RequestContext {
             target: from(&ours.target),
             added_attempts: AtomicU32::new(self.attempts()),
             response_is_read: AtomicBool::new(self.response_is_read()),
+            generated_tokens_are_read: AtomicBool::new(self.generated_tokens_are_read()),
             payload: Lock::new(ours.payload.lock().clone()),
             ..empty
         };

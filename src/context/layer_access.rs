@@ -106,6 +106,12 @@ impl RequestContext {
         self.fields.generated_tokens.load(Relaxed)
     }
 
+    /// Returns whether a layer reads the estimated tokens of a JSON document.
+    #[cfg(any(feature = "access-log", feature = "cache"))]
+    pub(crate) fn generated_tokens_are_read(&self) -> bool {
+        self.fields.generated_tokens_are_read.load(Relaxed)
+    }
+
     /// Returns the tokens that the response text has at least in any common tokenizer.
     #[cfg(feature = "throttle")]
     pub(crate) fn least_generated_tokens(&self) -> u64 {

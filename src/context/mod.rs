@@ -73,6 +73,7 @@
 //! | [`set_fell_back`](RequestContext::set_fell_back) | nothing | a fallback to another model or upstream |
 //! | [`set_usage`](RequestContext::set_usage) | [`Tap`](crate::tap::Tap) | responses in a form that `Tap` does not read |
 //! | [`announce_response_is_read`](RequestContext::announce_response_is_read) | layers that read responses | a layer of yours that reads response bodies |
+//! | [`announce_generated_tokens_are_read`](RequestContext::announce_generated_tokens_are_read) | `TokenBudgetLayer` | a layer of yours that reads [`Outcome::generated_tokens`] |
 //!
 //! # First and last values
 //!

@@ -32,6 +32,10 @@ pub struct Outcome {
     /// Token counts that the upstream reported last.
     pub usage: Option<Usage>,
     /// Estimated tokens of the response text that passed a [`Tap`](crate::tap::Tap).
+    ///
+    /// The access log leaves 0 for a JSON document unless a layer has [announced] that it reads them.
+    ///
+    /// [announced]: super::RequestContext::announce_generated_tokens_are_read
     pub generated_tokens: u64,
     /// How the stream of the response ended, or `None` while it runs and for other responses.
     pub stream_end: Option<StreamEnd>,

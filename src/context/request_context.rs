@@ -192,6 +192,14 @@ impl RequestContext {
         self.fields.response_is_read.store(true, Relaxed);
     }
 
+    /// Announces that a layer reads [`Outcome::generated_tokens`].
+    ///
+    /// Call it before the request goes on. The access log estimates the tokens of a JSON document only
+    /// for such a layer.
+    pub fn announce_generated_tokens_are_read(&self) {
+        self.fields.generated_tokens_are_read.store(true, Relaxed);
+    }
+
     /// Replaces the recorded results.
     ///
     /// Use it to test a layer that reads them. `None` leaves a value as it is. Names of limits and the

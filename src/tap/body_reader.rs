@@ -17,13 +17,17 @@ pub(super) enum BodyReader {
 
 impl BodyReader {
     /// Returns the reader for the media type of these headers.
-    pub(super) fn for_media_type(headers: &HeaderMap) -> Option<Self> {
+    ///
+    /// The reader of a JSON document estimates the tokens of its text if `counts_text`.
+    pub(super) fn for_media_type(headers: &HeaderMap, counts_text: bool) -> Option<Self> {
         let media_type = headers.get(CONTENT_TYPE)?.as_bytes();
         let media_type = media_type.split(|byte| *byte == b';').next()?.trim_ascii();
         if says_event_stream(headers) {
             Some(Self::Events(EventStream::new()))
         } else if is_json(media_type) {
-            Some(Self::Json(JsonScanner::new()))
+            let scanner =
+                if counts_text { JsonScanner::new() } else { JsonScanner::without_text() };
+            Some(Self::Json(scanner))
         } else if is_json_lines(media_type) {
             Some(Self::Lines(JsonLines::new()))
         } else {

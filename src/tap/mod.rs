@@ -104,6 +104,10 @@
 //! text that has passed ([`Outcome::generated_tokens`]). The estimate is the one that a token budget
 //! uses for prompts.
 //!
+//! The tap of the access log does not estimate the tokens of a JSON document by itself. A layer that
+//! reads them [announces](RequestContext::announce_generated_tokens_are_read) it. `TokenBudgetLayer`
+//! does.
+//!
 //! | response | text |
 //! |---|---|
 //! | a known event of a stream | string members inside `choices`, `candidates`, `delta` or `token`: `content`, `reasoning_content`, `reasoning`, `thinking`, `refusal`, `text`, `arguments`, `partial_json`, `name`; a `delta` that is a string |
@@ -204,6 +208,28 @@ impl Tap {
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Option<Self> {
+        Self::claimed(context, status, headers, true)
+    }
+
+    /// Claims the tap for a layer that does not read the estimated tokens.
+    ///
+    /// The tap estimates the tokens of a JSON document only if another layer has
+    /// [announced](RequestContext::announce_generated_tokens_are_read) that it reads them.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn claim_for_usage(
+        context: &RequestContext,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Option<Self> {
+        Self::claimed(context, status, headers, context.generated_tokens_are_read())
+    }
+
+    fn claimed(
+        context: &RequestContext,
+        status: StatusCode,
+        headers: &HeaderMap,
+        counts_text: bool,
+    ) -> Option<Self> {
         if !context.claim_tap() {
             return None;
         }
@@ -221,7 +247,7 @@ impl Tap {
         Some(Self {
             context: context.clone(),
             header_usage: header_usage.unwrap_or_default(),
-            reader: BodyReader::for_media_type(headers)?,
+            reader: BodyReader::for_media_type(headers, counts_text)?,
         })
     }
 

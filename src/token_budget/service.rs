@@ -99,6 +99,7 @@ where
             return ResponseFuture::reject(responder.pending(exhausted.into(), context));
         }
         context.announce_response_is_read();
+        context.announce_generated_tokens_are_read();
         if estimate.bounded {
             context.announce_output_is_limited();
         }

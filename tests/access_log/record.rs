@@ -326,6 +326,29 @@ fn the_response_is_announced_to_be_read_unless_usage_is_ignored() {
 }
 
 #[test]
+fn tokens_of_a_document_are_estimated_for_a_layer_that_announces_it() {
+    let document =
+        r#"{"choices":[{"message":{"content":"sixteen bytes ok"}}],"usage":{"total_tokens":9}}"#;
+    for announced in [false, true] {
+        let service = Log::new().layer.layer(answering(move |request: Request<_>| {
+            if announced {
+                let context = RequestContext::of(request.extensions()).unwrap();
+                context.announce_generated_tokens_are_read();
+            }
+            let response = Response::builder().header("content-type", "application/json");
+            response.body(Full::new(Bytes::from(document))).unwrap()
+        }));
+        let mut request = get("/");
+        let context = RequestContext::ensure(request.extensions_mut());
+        let response = now(service.oneshot(request)).unwrap();
+        now(response.into_body().collect()).unwrap();
+        let outcome = context.outcome();
+        assert_eq!(outcome.usage.and_then(|usage| usage.total_tokens), Some(9));
+        assert_eq!(outcome.generated_tokens, if announced { 4 } else { 0 });
+    }
+}
+
+#[test]
 fn usage_and_the_streams_end_are_read_in_passing() {
     let stream = || {
         let steps = [

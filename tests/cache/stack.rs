@@ -1,5 +1,8 @@
 //! The cache in a stack of layers.
 
+use std::{convert::Infallible, future::ready};
+
+use tower::service_fn;
 use tower_inference::{
     access_log::{AccessLogLayer, Record, RecordSink},
     auth::{AuthLayer, Jwt, Keys},
@@ -181,4 +184,23 @@ async fn the_leader_learns_the_outcome_of_its_call() {
         }
         assert_eq!((second.outcome().usage, second.outcome().attempts), (None, 0));
     }
+}
+
+#[tokio::test]
+async fn shared_call_estimates_tokens_for_an_announcement_outside_of_the_cache() {
+    let (cache, _clock) = layer(Scope::Shared);
+    let log = AccessLogLayer::sink(|_: &Record<'_>| {});
+    let service = cache.layer(log.layer(service_fn(|_| {
+        ready(Ok::<_, Infallible>(json(
+            r#"{"choices":[{"message":{"content":"sixteen bytes ok"}}]}"#,
+        )))
+    })));
+    let request = plain();
+    let context = context(&request);
+    context.announce_generated_tokens_are_read();
+    service.oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(
+        (context.outcome().cache, context.outcome().generated_tokens),
+        (Some(CacheOutcome::Miss), 4)
+    );
 }

@@ -91,18 +91,20 @@ fn repeated_text_is_not_counted() {
 #[test]
 fn text_of_a_document_is_estimated() {
     let text = |document: &str| {
-        for size in [1, 7, document.len()] {
+        let counted = |size: usize| {
             let context = RequestContext::new();
             let mut tap = Tap::claim(&context, StatusCode::OK, &headers(&[JSON])).unwrap();
             for chunk in document.as_bytes().chunks(size) {
                 tap.data(&Bytes::copy_from_slice(chunk));
             }
             tap.end(BodyEnd::Complete);
-            if size == document.len() {
-                return context.outcome().generated_tokens;
-            }
+            context.outcome().generated_tokens
+        };
+        let whole = counted(document.len());
+        for size in 1..document.len() {
+            assert_eq!(counted(size), whole, "{document} in pieces of {size}");
         }
-        0
+        whole
     };
     for document in [
         r#"{"choices":[{"message":{"role":"assistant","content":"sixteen bytes ok"}}]}"#,
@@ -117,4 +119,6 @@ fn text_of_a_document_is_estimated() {
     assert_eq!(text(r#"{"data":[{"embedding":[0.1],"b64_json":"aaaaaaaaaaaaaaaa"}]}"#), 0);
     // An incomplete document counts as far as it goes.
     assert_eq!(text(r#"{"choices":[{"message":{"content":"eight by"#), 3);
+    // So does an invalid one. A string has no control characters.
+    assert_eq!(text("{\"choices\":[{\"message\":{\"content\":\"eight by\ttes\"}}]}"), 3);
 }

@@ -6,6 +6,7 @@ mod support;
 mod documents;
 mod estimated;
 mod full_parse;
+mod resemblance;
 mod streams;
 
 use bytes::Bytes;

@@ -9,6 +9,7 @@ use std::{
 
 use tower::Service;
 use tower_inference::{
+    access_log::{AccessLogLayer, Record},
     context::RequestContext,
     model::Profile,
     rejection::{Refusal, Rejection, RejectionFormat},
@@ -229,4 +230,30 @@ async fn requests_without_a_body_are_not_charged() {
     let budget = Budget::of(1);
     let list = Request::get("/v1/models").body(Payload::buffered("")).unwrap();
     assert_eq!(budget.charge(list, Answer::json(usage(5, 5))).await, 0);
+}
+
+#[tokio::test]
+async fn text_is_counted_by_an_access_log_inside_of_the_budget() {
+    const DOCUMENT: &str = r#"{"choices":[{"message":{"content":"one two three"}}]}"#;
+    let upstream = service_fn(|_| ready(Ok::<_, Infallible>(Answer::json(DOCUMENT).give())));
+    let log = AccessLogLayer::sink(|_: &Record<'_>| {});
+    let budget = Budget::plenty();
+    let service = budget.layer.layer(log.layer(upstream));
+    service.oneshot(chat()).await.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(budget.used().await, CHAT_PROMPT + estimate_of(3));
+}
+
+#[tokio::test]
+async fn text_that_resembles_usage_does_not_change_the_charge() {
+    for text in [r#""usage":{"total_tokens":1}"#, r#"}],"usage":{"a":0}}"#, r#"\"usage\":null"#] {
+        let text = serde_json::to_string(text).unwrap();
+        let usage = r#""usage":{"prompt_tokens":9,"completion_tokens":10,"total_tokens":19}"#;
+        let document = format!(r#"{{"choices":[{{"message":{{"content":{text}}}}}],{usage}}}"#);
+        let stream = format!(
+            "data: {{\"choices\":[{{\"delta\":{{\"content\":{text}}}}}]}}\n\ndata: {{\"choices\":[],{usage}}}\n\ndata: [DONE]\n\n",
+        );
+        let budget = Budget::plenty();
+        assert_eq!(budget.charge(chat(), Answer::json(document)).await, 19, "{text}");
+        assert_eq!(budget.charge(streamed(), Answer::stream(stream)).await, 19, "{text}");
+    }
 }

@@ -5,8 +5,7 @@ use super::{
     member_role::MemberRole,
     token_counts::{CountKind, PartialUsage, TokenCounts},
     words::{
-        BoundedWord, EventType, FinishReasons, ResponseStatus, belongs_to_errors,
-        belongs_to_events, is_error_code,
+        BoundedWord, EventType, FinishReasons, ResponseStatus, belongs_to_errors, is_error_code,
     },
 };
 
@@ -107,25 +106,7 @@ impl DocumentFacts {
         if !belongs_to_errors(name) {
             self.flags.add(DocumentFlags::MORE_THAN_ERROR);
         }
-        if belongs_to_events(name) {
-            self.flags.add(DocumentFlags::RECOGNISED);
-        }
-        if matches!(
-            name,
-            b"usage"
-                | b"type"
-                | b"event_type"
-                | b"error"
-                | b"token"
-                | b"choices"
-                | b"candidates"
-                | b"delta"
-        ) {
-            self.flags.add(DocumentFlags::KNOWN_EVENT);
-        }
-        if matches!(name, b"token" | b"choices" | b"candidates" | b"delta") {
-            self.flags.add(DocumentFlags::DELTA);
-        }
+        self.flags.add(DocumentFlags::of_event_member(name));
     }
 
     /// Forgets the earlier value of a repeated member.

@@ -69,6 +69,21 @@ impl DocumentFlags {
     /// The flags of a document that is no complete response.
     pub(super) const NO_RESPONSE: Self = Self::any(&[Self::UNFINISHED, Self::EMPTY]);
 
+    /// Returns the flags that a member of the root sets by its name.
+    pub(super) const fn of_event_member(name: &[u8]) -> Self {
+        match name {
+            b"choices" | b"candidates" | b"delta" | b"token" => {
+                Self::any(&[Self::RECOGNISED, Self::KNOWN_EVENT, Self::DELTA])
+            }
+            b"usage" | b"error" => Self::any(&[Self::RECOGNISED, Self::KNOWN_EVENT]),
+            b"type" | b"event_type" => Self::KNOWN_EVENT,
+            b"usageMetadata" | b"generated_text" | b"meta_info" | b"text" | b"content"
+            | b"text_output" | b"response" | b"output" | b"done" | b"stop" | b"timings"
+            | b"x_groq" => Self::RECOGNISED,
+            _ => Self(0),
+        }
+    }
+
     pub(super) const fn add(&mut self, other: Self) {
         self.0 |= other.0;
     }

@@ -6,6 +6,7 @@ mod flags;
 mod generated_text;
 mod literals;
 mod member_role;
+mod plain_string;
 mod scanner;
 mod token_counts;
 mod words;

@@ -1,11 +1,10 @@
-use memchr::memchr2;
-
 use super::{
     container::Container,
     facts::DocumentFacts,
     generated_text::{GeneratedText, TextKind},
     literals::{append_digit, unescaped},
     member_role::MemberRole,
+    plain_string::{plain_length, plain_string},
     words::BoundedWord,
 };
 
@@ -27,6 +26,7 @@ pub(crate) struct JsonScanner {
     word: BoundedWord,
     // The digits read so far. `None` when the number is no count.
     number: Option<u64>,
+    counts_text: bool,
     facts: DocumentFacts,
 }
 
@@ -47,11 +47,15 @@ enum ScanState {
     Escape(StringRole),
     /// The digits of `\u` that are still missing, and the value of those before.
     Hex(StringRole, u8, u16),
-    Literal(&'static [u8]),
+    /// The position of the next letter in [`LITERALS`].
+    Literal(u8),
     Number(NumberPart),
     /// The text is not JSON or is nested too deep.
     Stopped,
 }
+
+/// The letters of `true`, `false` and `null` after the first.
+const LITERALS: &[u8] = b"rue,alse,ull,";
 
 #[derive(Clone, Copy)]
 enum StringRole {
@@ -86,17 +90,32 @@ impl JsonScanner {
             member: MemberRole::Other,
             word: BoundedWord::EMPTY,
             number: None,
+            counts_text: true,
             facts: DocumentFacts::default(),
         }
+    }
+
+    /// Creates a scanner that does not estimate the tokens of the text.
+    pub(crate) fn without_text() -> Self {
+        Self { counts_text: false, ..Self::new() }
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some((byte, tail)) = rest.split_first() {
-            rest = match self.state {
-                ScanState::Stopped => return,
-                ScanState::Text(role) => self.string(role, rest),
-                ScanState::Number(part) => self.number(part, rest),
+            rest = match (self.state, byte) {
+                (ScanState::Stopped, _) => return,
+                (ScanState::Name | ScanState::FirstName, b'"') => self.name(tail),
+                (ScanState::Value | ScanState::FirstValue, b'"') => self.text(tail),
+                (ScanState::Text(role), _) => self.string(role, rest),
+                (ScanState::Number(part), _) => self.number(part, rest),
+                (ScanState::Comma, b',') => {
+                    self.comma();
+                    match tail {
+                        [b'"', name @ ..] if self.in_object() => self.name(name),
+                        _ => tail,
+                    }
+                }
                 _ => {
                     self.step(*byte);
                     tail
@@ -139,13 +158,7 @@ impl JsonScanner {
             (FirstValue | Comma, b']') => self.close(false),
             (FirstName | Comma, b'}') => self.close(true),
             (Value | FirstValue, _) => self.value(byte),
-            (Name | FirstName, b'"') => {
-                self.word = BoundedWord::EMPTY;
-                self.facts.texts.end_text();
-                ScanState::Text(StringRole::Name)
-            }
             (Colon, b':') => Value,
-            (Comma, b',') => self.comma(),
             (Escape(role), b'u') => Hex(role, 4, 0),
             (Escape(role), b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
                 // No known word has an escape of this kind.
@@ -166,8 +179,11 @@ impl JsonScanner {
                 }
                 None => Stopped,
             },
-            (Literal([next]), _) if *next == byte => self.after(),
-            (Literal([next, rest @ ..]), _) if *next == byte => Literal(rest),
+            (Literal(at), _) => match LITERALS.get(usize::from(at)..) {
+                Some([letter, b',', ..]) if *letter == byte => self.after(),
+                Some([letter, ..]) if *letter == byte => Literal(at.saturating_add(1)),
+                _ => Stopped,
+            },
             _ => Stopped,
         };
     }
@@ -178,18 +194,12 @@ impl JsonScanner {
         match byte {
             b'{' => self.open(true),
             b'[' => self.open(false),
-            b'"' => {
-                self.word =
-                    BoundedWord::empty_if(self.member != MemberRole::Other || self.depth == 0);
-                self.facts.texts.end_text();
-                ScanState::Text(StringRole::Value)
-            }
             b't' | b'f' | b'n' => {
                 self.facts.read_literal(self.container(), self.member, byte);
                 ScanState::Literal(match byte {
-                    b't' => b"rue",
-                    b'f' => b"alse",
-                    _ => b"ull",
+                    b't' => 0,
+                    b'f' => 4,
+                    _ => 9,
                 })
             }
             b'-' => {
@@ -219,7 +229,8 @@ impl JsonScanner {
             *slot = container;
         }
         self.depth = self.depth.saturating_add(1);
-        if object && self.arguments == 0 && self.member == MemberRole::Arguments {
+        let arguments = object && self.member == MemberRole::Arguments;
+        if arguments && self.arguments == 0 && self.counts_text {
             self.arguments = self.depth;
         }
         self.objects = (self.objects << 1) | u128::from(object);
@@ -240,12 +251,12 @@ impl JsonScanner {
         self.after()
     }
 
-    fn comma(&mut self) -> ScanState {
+    fn comma(&mut self) {
         self.member = MemberRole::Other;
         if self.container() == Container::Batch {
             self.facts.start_next_root();
         }
-        if self.in_object() { ScanState::Name } else { ScanState::Value }
+        self.state = if self.in_object() { ScanState::Name } else { ScanState::Value };
     }
 
     /// Returns the state after a value.
@@ -264,32 +275,70 @@ impl JsonScanner {
         }
     }
 
+    /// Reads a name and its colon. Returns the bytes after what was read.
+    fn name<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
+        self.facts.texts.end_text();
+        let Some((name, tail)) = plain_string(rest) else {
+            self.word = BoundedWord::EMPTY;
+            self.state = ScanState::Text(StringRole::Name);
+            return rest;
+        };
+        self.count_text(StringRole::Name, |texts, kind| texts.feed(kind, name));
+        self.end_name(BoundedWord::bounded(name));
+        match tail {
+            [b':', b'"', tail @ ..] => self.text(tail),
+            [b':', tail @ ..] => {
+                self.state = ScanState::Value;
+                tail
+            }
+            _ => tail,
+        }
+    }
+
+    /// Reads a string that is a value. Returns the bytes after what was read.
+    fn text<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
+        self.facts.start_value(self.container(), self.member);
+        self.facts.texts.end_text();
+        self.word = BoundedWord::empty_if(self.member != MemberRole::Other || self.depth == 0);
+        let Some((text, tail)) = plain_string(rest) else {
+            self.state = ScanState::Text(StringRole::Value);
+            return rest;
+        };
+        self.count_text(StringRole::Value, |texts, kind| texts.feed(kind, text));
+        self.word.push(text);
+        self.end_text();
+        tail
+    }
+
+    fn end_name(&mut self, name: &[u8]) {
+        let container = self.container();
+        self.member = MemberRole::of(container, name);
+        if container == Container::Root {
+            self.facts.read_root_name(name);
+        }
+        self.state = ScanState::Colon;
+    }
+
+    fn end_text(&mut self) {
+        self.facts.read_string(self.container(), self.member, &self.word);
+        self.state = self.after();
+    }
+
     /// Reads on inside a string. Returns the bytes after it.
     fn string<'a>(&mut self, role: StringRole, rest: &'a [u8]) -> &'a [u8] {
-        let at = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-        let (plain, tail) = rest.split_at_checked(at).unwrap_or((rest, &[]));
-        // A fold instead of `any` lets the compiler compare many bytes at once.
-        if plain.iter().fold(false, |control, byte| control | (*byte < b' ')) {
-            self.state = ScanState::Stopped;
-            return &[];
-        }
+        let (plain, tail) = rest.split_at_checked(plain_length(rest)).unwrap_or((rest, &[]));
         self.word.push(plain);
         self.count_text(role, |texts, kind| texts.feed(kind, plain));
         match (tail.first(), role) {
             (None, _) => {}
             (Some(b'"'), StringRole::Name) => {
-                let container = self.container();
-                self.member = MemberRole::of(container, self.word.as_bytes());
-                if container == Container::Root {
-                    self.facts.read_root_name(self.word.as_bytes());
-                }
-                self.state = ScanState::Colon;
+                let name = self.word;
+                self.end_name(name.as_bytes());
             }
-            (Some(b'"'), StringRole::Value) => {
-                self.facts.read_string(self.container(), self.member, &self.word);
-                self.state = self.after();
-            }
-            (Some(_), _) => self.state = ScanState::Escape(role),
+            (Some(b'"'), StringRole::Value) => self.end_text(),
+            (Some(b'\\'), _) => self.state = ScanState::Escape(role),
+            // A control character.
+            (Some(_), _) => self.state = ScanState::Stopped,
         }
         tail.get(1..).unwrap_or_default()
     }
@@ -298,8 +347,8 @@ impl JsonScanner {
     fn count_text(&mut self, role: StringRole, read: impl FnOnce(&mut GeneratedText, TextKind)) {
         let kind = match role {
             _ if self.arguments > 0 => Some(TextKind::Content),
-            StringRole::Value => self.member.text_kind(),
-            StringRole::Name => None,
+            StringRole::Value if self.counts_text => self.member.text_kind(),
+            _ => None,
         };
         if let Some(kind) = kind {
             read(self.facts.generated_text(), kind);
@@ -328,6 +377,8 @@ impl JsonScanner {
         self.number = self.number.and_then(|number| match part {
             // Some servers write 12 as the double `12.0`.
             NumberPart::Fraction => digits.iter().all(|digit| *digit == b'0').then_some(number),
+            // The number of such a member is not read.
+            _ if self.member == MemberRole::Other => None,
             _ => Some(digits.iter().fold(number, |sum, digit| append_digit(sum, *digit))),
         });
 

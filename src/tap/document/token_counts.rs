@@ -62,6 +62,9 @@ impl TokenCounts {
 
     /// Returns the usage. Returns `None` without any count.
     pub(super) fn usage(&self) -> Option<PartialUsage> {
+        if self.known == 0 {
+            return None;
+        }
         let caches = (self.get(CountKind::CacheCreation), self.get(CountKind::CacheRead));
         let cached_prompt = match (self.get(CountKind::Prompt), caches) {
             // This count includes cached tokens.

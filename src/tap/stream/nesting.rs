@@ -16,6 +16,14 @@ impl Nesting {
     pub(super) fn pass(&mut self, document: &[u8], start: usize, colon: usize) -> i32 {
         let between = document.get(self.at..start).unwrap_or_default();
         self.at = colon.saturating_add(1);
+        // Most names follow a string, a number or a literal.
+        let value = between.strip_suffix(b",").unwrap_or_default();
+        if let ([first, ..], [.., last]) = (value, value)
+            && !is_structure(*first)
+            && !is_structure(*last)
+        {
+            return self.depth;
+        }
         let brackets = |byte: &&u8| is_structure(**byte);
         let after = between.iter().rev().take_while(brackets);
         let (mut length, mut change) = (0_usize, 0_i32);

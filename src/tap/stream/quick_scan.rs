@@ -49,92 +49,73 @@ impl QuickScan {
             let (name, value) = document.split_at_checked(at).unwrap_or_default();
             let value = value.get(1..).unwrap_or_default().trim_ascii_start();
             let name = name.trim_ascii_end();
-            let is = |text: &[u8]| name.ends_with(text);
             let quoted = name.strip_suffix(b"\"").filter(|quoted| !quoted.ends_with(b"\\"));
             let (mut member, mut in_root) = (&[][..], false);
-            if let Some(quoted) = quoted {
-                let start = memrchr(b'"', quoted).unwrap_or_default();
+            if let Some((quoted, start)) =
+                quoted.and_then(|quoted| Some((quoted, memrchr(b'"', quoted)?)))
+            {
                 member = quoted.get(start.saturating_add(1)..).unwrap_or_default();
                 in_root = nesting.pass(document, start, at) == 1;
             }
             if value.starts_with(b"null") {
-                let finish_reason = is(b"\"finish_reason\"");
-                scan.unfinished |= finish_reason || is(b"\"stop_reason\"");
+                let finish_reason = member == b"finish_reason";
+                scan.unfinished |= finish_reason || member == b"stop_reason";
                 scan.open_choice |= finish_reason && in_choices;
                 continue;
             }
-            scan.needs_full_scan |= names_error(member);
             let (mut text, mut reasoning) = (false, false);
-            match name {
-                [.., b'e', b'"'] => {
-                    let usage = is(b"\"usage\"");
-                    let explained = is(b"\"message\"") && value.starts_with(b"\"");
-                    scan.needs_full_scan |= usage || explained || is(b"\"stop_type\"");
-                    let is_type = is(b"\"type\"");
-                    typed |= in_root && is_type;
-                    scan.known_form |= usage || is_type;
-                    scan.needs_full_scan |= in_root
-                        && (is(b"\"code\"") || is(b"\"state\"") || is(b"_code\"") || is(b"Code\""));
-                    text = is(b"\"name\"");
+            match member {
+                b"content" | b"text" | b"reasoning_content" => {
+                    let filled = matches!(value, [b'"', after, ..] if *after != b'"');
+                    scan.root_text |= in_root && !in_delta && filled;
+                    content |= in_root && member == b"content";
+                    reasoning = member == b"reasoning_content";
+                    text = true;
                 }
-                [.., b'n', b'"'] => {
-                    scan.needs_full_scan |= is(b"_reason\"") || is(b"Reason\"");
-                    text = is(b"\"partial_json\"");
-                    if is(b"\"token\"") && value.starts_with(b"{") {
+                b"reasoning" | b"thinking" => (text, reasoning) = (true, true),
+                b"refusal" | b"arguments" | b"partial_json" | b"name" => text = true,
+                b"delta" => {
+                    in_delta = true;
+                    known_member |= in_root;
+                    scan.known_form = true;
+                    // A string in OpenAI's responses.
+                    text = true;
+                }
+                b"choices" | b"candidates" => {
+                    (in_delta, in_choices, scan.known_form) = (true, true, true);
+                    known_member |= in_root;
+                }
+                b"token" => {
+                    if value.starts_with(b"{") {
                         (scan.token_event, in_delta, scan.known_form) = (true, true, true);
                         known_member |= in_root;
                     }
                 }
-                [.., b'r', b'"'] if is(b"\"error\"") => {
-                    (scan.needs_full_scan, scan.known_form) = (true, true);
+                b"type" => {
+                    typed |= in_root;
+                    scan.known_form = true;
                 }
-                [.., b's', b'"'] => {
-                    let (errors, success) = (is(b"\"errors\""), is(b"\"success\""));
-                    scan.needs_full_scan |=
-                        is(b"\"details\"") || is(b"\"timings\"") || errors || success;
-                    scan.needs_full_scan |= in_root && is(b"\"status\"");
-                    let choices = is(b"\"choices\"") || is(b"\"candidates\"");
-                    in_delta |= choices;
-                    in_choices |= choices;
-                    known_member |= choices && in_root;
-                    scan.known_form |= choices;
-                    text = is(b"\"arguments\"");
-                }
-                [.., b'a', b'"'] => {
-                    let delta = is(b"\"delta\"");
-                    in_delta |= delta;
-                    known_member |= delta && in_root;
-                    scan.known_form |= delta;
-                    scan.needs_full_scan |= is(b"\"usageMetadata\"");
-                    // A string in OpenAI's responses.
-                    text = delta;
-                }
-                [.., b'p', b'"'] => {
-                    stop |= in_root && is(b"\"stop\"");
-                    scan.needs_full_scan |=
-                        is(b"\"base_resp\"") || is(b"\"stop\"") && value.starts_with(b"true");
+                b"usage" | b"error" => (scan.needs_full_scan, scan.known_form) = (true, true),
+                b"stop" => {
+                    stop |= in_root;
+                    scan.needs_full_scan |= value.starts_with(b"true");
                 }
                 // The place of a choice beyond the first is read exactly.
-                [.., b'x', b'"'] => {
-                    scan.needs_full_scan |=
-                        in_choices && is(b"\"index\"") && !value.starts_with(b"0")
+                b"index" => scan.needs_full_scan |= in_choices && !value.starts_with(b"0"),
+                b"special" => scan.special_token |= value.starts_with(b"true"),
+                b"message" => scan.needs_full_scan |= value.starts_with(b"\""),
+                b"code" | b"state" | b"status" => scan.needs_full_scan |= in_root,
+                b"stop_type" | b"details" | b"timings" | b"success" | b"usageMetadata"
+                | b"base_resp" | b"meta_info" | b"generated_text" | b"detail" | b"msg" => {
+                    scan.needs_full_scan = true;
                 }
-                [.., b'o', b'"'] => scan.needs_full_scan |= is(b"\"meta_info\""),
-                [.., b't', b'"'] => {
-                    scan.needs_full_scan |= is(b"\"generated_text\"");
-                    reasoning = is(b"\"reasoning_content\"");
-                    text = reasoning || is(b"\"content\"") || is(b"\"text\"");
-                    let filled = matches!(value, [b'"', after, ..] if *after != b'"');
-                    scan.root_text |= text && in_root && !in_delta && filled;
-                    content |= in_root && is(b"\"content\"");
+                _ => {
+                    let ends = |end: &[u8]| member.ends_with(end);
+                    scan.needs_full_scan |= ends(b"_reason")
+                        || ends(b"Reason")
+                        || in_root && (ends(b"_code") || ends(b"Code"))
+                        || names_error(member);
                 }
-                [.., b'g' | b'l', b'"'] => {
-                    scan.needs_full_scan |= is(b"\"detail\"") || is(b"\"msg\"");
-                    reasoning = is(b"\"reasoning\"") || is(b"\"thinking\"");
-                    text = reasoning || is(b"\"refusal\"");
-                    scan.special_token |= is(b"\"special\"") && value.starts_with(b"true");
-                }
-                _ => {}
             }
             if text && in_delta {
                 let without_text = *generated;

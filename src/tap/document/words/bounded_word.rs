@@ -29,6 +29,11 @@ impl BoundedWord {
         }
     }
 
+    /// Returns the bytes of a whole word as a `BoundedWord` returns them.
+    pub(crate) fn bounded(word: &[u8]) -> &[u8] {
+        if word.len() <= Self::MAX { word } else { &[] }
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -33,31 +33,6 @@ fn is_code(name: &[u8]) -> bool {
     matches!(name, b"error" | b"errors" | b"error_code" | b"error_type" | b"errorType")
 }
 
-/// Returns whether a member of the root is one that events and lines of known servers have.
-pub(crate) fn belongs_to_events(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"choices"
-            | b"candidates"
-            | b"delta"
-            | b"token"
-            | b"usage"
-            | b"usageMetadata"
-            | b"error"
-            | b"generated_text"
-            | b"meta_info"
-            | b"text"
-            | b"content"
-            | b"text_output"
-            | b"response"
-            | b"output"
-            | b"done"
-            | b"stop"
-            | b"timings"
-            | b"x_groq"
-    )
-}
-
 /// Returns whether an error without an `error` object may have this member.
 ///
 /// An object with any other member holds more than an error.

@@ -11,6 +11,6 @@ pub(crate) use self::{
     bounded_word::BoundedWord, event_type::EventType, finish_reasons::FinishReasons,
 };
 pub(super) use self::{
-    error_members::{belongs_to_errors, belongs_to_events, explains, is_error_code},
+    error_members::{belongs_to_errors, explains, is_error_code},
     response_status::ResponseStatus,
 };

@@ -6,6 +6,10 @@
 //! vocabulary costs by the letter. The weights below are fitted to the counts of eight tokenizers in
 //! `tests/data/token_counts`. The README there explains the method.
 
+mod plain_words;
+#[cfg(test)]
+mod tests;
+
 /// Counts a text that arrives in pieces of any length.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TextTokens {
@@ -213,18 +217,13 @@ impl TextTokens {
 
     /// Counts a piece of the text. Invalid UTF-8 counts as symbols.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
-        while let Some((&byte, rest)) = bytes.split_first() {
-            bytes = rest;
-            if self.run == Run::Word && byte.is_ascii_lowercase() {
-                // The fast path: most of a text is lower-case letters.
-                let more = rest.iter().position(|byte| !byte.is_ascii_lowercase());
-                let more = more.unwrap_or(rest.len());
-                bytes = rest.get(more..).unwrap_or_default();
-                self.grow_word(u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1));
-                self.last = byte;
-            } else {
-                self.byte(byte);
+        loop {
+            if self.run == Run::Word {
+                bytes = self.plain_words(bytes);
             }
+            let Some((byte, rest)) = bytes.split_first() else { return };
+            self.byte(*byte);
+            bytes = rest;
         }
     }
 
