@@ -216,6 +216,19 @@ fn entries_take_what_they_weigh_whatever_they_are_slices_of() {
     assert_weighed(cache, fill(MANY, 2, r#","stream":true"#));
 }
 
+/// Each entry has the spelling of a request that found it.
+#[test]
+fn entries_that_were_found_take_what_they_weigh() {
+    assert_weighed(cache, |layer| {
+        let mut service = layer.layer(TINY);
+        for number in (0..2_000).flat_map(|number| [number; 3]) {
+            run(&mut service, request(number, ""));
+            run(&mut service, request(number, " "));
+        }
+        assert_eq!(layer.entries(), 2_000);
+    });
+}
+
 #[test]
 fn compressed_entries_and_other_variants_take_what_they_weigh() {
     assert_weighed(
