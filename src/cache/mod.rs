@@ -145,7 +145,8 @@
 //! stored nor shared, for example `connection`, `x-request-id`, `ratelimit` and `retry-after`. The
 //! response of a [fallback](crate::context::RequestContext::set_fell_back) is not stored.
 //!
-//! A hit replays the original chunks and trailers. A finished chat of text alone also serves other
+//! A hit replays the original chunks and trailers. Its usage and the end of its stream are in the
+//! entry, so that no outer layer reads the body again. A finished chat of text alone also serves other
 //! variants. A stream with usage serves both others, and a plain response serves both streams.
 //!
 //! # Shared calls
