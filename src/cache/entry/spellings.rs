@@ -1,8 +1,7 @@
 //! The keys of requests by their spelling, so that a repeated request needs no canonical form.
 
 use std::{
-    collections::HashMap,
-    fmt,
+    collections, fmt,
     hash::BuildHasherDefault,
     sync::{
         Arc,
@@ -25,7 +24,8 @@ struct Shared {
 }
 
 /// The key of each spelling and the number of its slot.
-type Keys = HashMap<Spelling, (EntryKey, u64), BuildHasherDefault<HashedKey>>;
+#[expect(clippy::disallowed_types, reason = "each entry owns at most one key")]
+type Keys = collections::HashMap<Spelling, (EntryKey, u64), BuildHasherDefault<HashedKey>>;
 
 /// The slot of the latest spelling that has found an entry. The drop of the entry frees it. There is
 /// therefore at most one spelling for each entry in memory.
