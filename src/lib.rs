@@ -69,6 +69,8 @@ mod failure_reason;
 mod file_reason;
 #[cfg(any(feature = "cache", feature = "hf", feature = "transform", feature = "upstream"))]
 mod hop_by_hop;
+#[cfg(any(feature = "cache", feature = "throttle"))]
+mod keyed_hash;
 mod lock;
 #[cfg(any(
     feature = "auth",

@@ -216,6 +216,20 @@ fn entries_take_what_they_weigh_whatever_they_are_slices_of() {
     assert_weighed(cache, fill(MANY, 2, r#","stream":true"#));
 }
 
+/// Each entry has one spelling at most, however many have found it.
+#[test]
+fn entries_that_were_found_take_what_they_weigh() {
+    assert_weighed(cache, |layer| {
+        let mut service = layer.layer(TINY);
+        for number in 0..300 {
+            for spaces in 0..40 {
+                run(&mut service, request(number, &" ".repeat(spaces)));
+            }
+        }
+        assert_eq!(layer.entries(), 300);
+    });
+}
+
 #[test]
 fn compressed_entries_and_other_variants_take_what_they_weigh() {
     assert_weighed(

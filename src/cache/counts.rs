@@ -62,8 +62,11 @@ pub(crate) struct CallCost {
     pub(crate) time: Duration,
 }
 
+/// The counters of one route and model.
 #[derive(Debug, Default)]
 pub(crate) struct EventCounters {
+    route: Box<str>,
+    model: Box<str>,
     events: [AtomicU64; 7],
     bytes: AtomicU64,
     tokens: AtomicU64,
@@ -71,6 +74,14 @@ pub(crate) struct EventCounters {
 }
 
 impl EventCounters {
+    fn of(route: &str, model: &str) -> Self {
+        Self { route: route.into(), model: model.into(), ..Self::default() }
+    }
+
+    pub(crate) fn are_of(&self, route: &str, model: &str) -> bool {
+        is_same(&self.route, route) && is_same(&self.model, model)
+    }
+
     pub(crate) fn count(&self, event: CacheEvent) {
         if let Some(counter) = self.events.get(event as usize) {
             counter.fetch_add(1, Relaxed);
@@ -87,12 +98,12 @@ impl EventCounters {
         self.micros.fetch_add(micros, Relaxed);
     }
 
-    fn read(&self, route: &str, model: &str) -> CacheCounts {
+    fn read(&self) -> CacheCounts {
         let [hits, misses, followers, bypasses, without_identity, stored, evicted] =
             self.events.each_ref().map(|counter| counter.load(Relaxed));
         CacheCounts {
-            route: route.into(),
-            model: model.into(),
+            route: self.route.clone(),
+            model: self.model.clone(),
             hits,
             misses,
             followers,
@@ -112,17 +123,10 @@ impl EventCounters {
 #[derive(Debug)]
 pub(crate) struct CounterTable {
     /// Open addressing, at most half full.
-    slots: Box<[OnceLock<Pair>]>,
+    slots: Box<[OnceLock<Arc<EventCounters>>]>,
     used: AtomicUsize,
     hasher: RandomState,
     others: Arc<EventCounters>,
-}
-
-#[derive(Debug)]
-struct Pair {
-    route: Box<str>,
-    model: Box<str>,
-    counters: Arc<EventCounters>,
 }
 
 /// Clients choose the names of models, so their number is bounded.
@@ -133,36 +137,41 @@ impl CounterTable {
         let start = self.hasher.hash_one((route, model)) as usize % self.slots.len();
         let (before, from) = self.slots.split_at(start);
         for slot in from.iter().chain(before) {
-            let Some(pair) = slot.get().or_else(|| self.add(slot, route, model)) else { break };
-            if is_same(&pair.route, route) && is_same(&pair.model, model) {
-                return Arc::clone(&pair.counters);
+            let counters = slot.get().or_else(|| self.add(slot, route, model));
+            let Some(counters) = counters else { break };
+            if counters.are_of(route, model) {
+                return Arc::clone(counters);
             }
         }
         Arc::clone(&self.others)
     }
 
     /// Adds a pair if there is room. Another thread may have added one to the slot.
-    fn add<'a>(&self, slot: &'a OnceLock<Pair>, route: &str, model: &str) -> Option<&'a Pair> {
+    fn add<'a>(
+        &self,
+        slot: &'a OnceLock<Arc<EventCounters>>,
+        route: &str,
+        model: &str,
+    ) -> Option<&'a Arc<EventCounters>> {
         let more = |used: usize| (used < MAX_PAIRS).then_some(used + 1);
         self.used.fetch_update(Relaxed, Relaxed, more).ok()?;
         let mut added = false;
-        let pair = slot.get_or_init(|| {
+        let counters = slot.get_or_init(|| {
             added = true;
-            Pair { route: route.into(), model: model.into(), counters: Arc::default() }
+            Arc::new(EventCounters::of(route, model))
         });
         if !added {
             self.used.fetch_sub(1, Relaxed);
         }
-        Some(pair)
+        Some(counters)
     }
 
     pub(crate) fn read(&self) -> Vec<CacheCounts> {
         let mut pairs: Vec<_> = self.slots.iter().filter_map(OnceLock::get).collect();
         pairs.sort_unstable_by_key(|pair| (&pair.route, &pair.model));
-        let read = |pair: &&Pair| pair.counters.read(&pair.route, &pair.model);
-        let mut counts: Vec<_> = pairs.iter().map(read).collect();
+        let mut counts: Vec<_> = pairs.iter().map(|counters| counters.read()).collect();
         if self.used.load(Relaxed) >= MAX_PAIRS {
-            counts.push(self.others.read("other", "other"));
+            counts.push(self.others.read());
         }
         counts
     }
@@ -180,7 +189,7 @@ impl Default for CounterTable {
             slots: (0..2 * MAX_PAIRS).map(|_| OnceLock::new()).collect(),
             used: AtomicUsize::new(0),
             hasher: RandomState::new(),
-            others: Arc::default(),
+            others: Arc::new(EventCounters::of("other", "other")),
         }
     }
 }

@@ -79,6 +79,10 @@
 //! The order of members, white space and escapes do not change the key of a JSON body. Numbers are
 //! compared exactly.
 //!
+//! A repeated request is found by a keyed hash of 128 bits over the same parts with the body as it is
+//! written. Its document is then not put into the form that makes its key. Each entry remembers the
+//! latest such hash.
+//!
 //! `stream` and `stream_options` select one of three variants of a response: plain, streamed, or
 //! streamed with usage. Only [cacheable](CacheLayer::cacheable) requests have a key. By default these
 //! are the deterministic ones.
@@ -141,7 +145,8 @@
 //! stored nor shared, for example `connection`, `x-request-id`, `ratelimit` and `retry-after`. The
 //! response of a [fallback](crate::context::RequestContext::set_fell_back) is not stored.
 //!
-//! A hit replays the original chunks and trailers. A finished chat of text alone also serves other
+//! A hit replays the original chunks and trailers. Its usage and the end of its stream are in the
+//! entry, so that no outer layer reads the body again. A finished chat of text alone also serves other
 //! variants. A stream with usage serves both others, and a plain response serves both streams.
 //!
 //! # Shared calls

@@ -2,8 +2,11 @@ use std::sync::Arc;
 
 use http::Request;
 
-use super::{key::KeyHasher, settings::Function};
-use crate::{identity::Identity, payload::Payload};
+use super::{key::KeyParts, settings::Function};
+use crate::{
+    identity::{Identity, Principal},
+    payload::Payload,
+};
 
 /// The callers that share responses.
 ///
@@ -43,36 +46,54 @@ impl Scope {
         !matches!(self, Self::Identity)
     }
 
-    /// Hashes the caller. Returns `None` if the request lacks a property of the scope.
-    pub(crate) fn hash(
+    /// Returns the callers that share with a request. Returns `None` if the request lacks a property of
+    /// the scope.
+    pub(crate) fn of<'a>(
         &self,
-        hasher: &mut KeyHasher,
         request: &Request<Payload>,
-        identity: Option<&Identity>,
-    ) -> Option<()> {
-        match self {
-            Self::Identity => {
-                let principal = identity?.principal();
-                hasher.part(b"identity");
-                hasher.part(principal.proof.as_str().as_bytes());
-                hasher.part(principal.issuer.as_bytes());
-                hasher.part(principal.subject.as_bytes());
-            }
+        identity: Option<&'a Identity>,
+    ) -> Option<ScopeName<'a>> {
+        Some(match self {
+            Self::Identity => ScopeName::Identity(identity?.principal()),
             Self::Tenant => {
                 let identity = identity?;
-                let tenant = identity.tenant()?;
-                hasher.part(b"tenant");
-                hasher.part(identity.issuer().as_bytes());
-                hasher.part(tenant.as_bytes());
+                ScopeName::Tenant(identity.issuer(), identity.tenant()?)
             }
-            Self::Shared => hasher.part(b"shared"),
-            Self::By(ScopeFunction(scope)) => {
-                let scope = scope(request)?;
-                hasher.part(b"by");
-                hasher.part(scope.as_bytes());
+            Self::Shared => ScopeName::Shared,
+            Self::By(ScopeFunction(scope)) => ScopeName::By(scope(request)?),
+        })
+    }
+}
+
+/// The callers that share with one request.
+pub(crate) enum ScopeName<'a> {
+    Identity(Principal<'a>),
+    /// An issuer and its tenant.
+    Tenant(&'a str, &'a str),
+    Shared,
+    By(String),
+}
+
+impl ScopeName<'_> {
+    pub(crate) fn put(&self, parts: &mut impl KeyParts) {
+        match self {
+            Self::Identity(principal) => {
+                parts.part(b"identity");
+                parts.part(principal.proof.as_str().as_bytes());
+                parts.part(principal.issuer.as_bytes());
+                parts.part(principal.subject.as_bytes());
+            }
+            Self::Tenant(issuer, tenant) => {
+                parts.part(b"tenant");
+                parts.part(issuer.as_bytes());
+                parts.part(tenant.as_bytes());
+            }
+            Self::Shared => parts.part(b"shared"),
+            Self::By(scope) => {
+                parts.part(b"by");
+                parts.part(scope.as_bytes());
             }
         }
-        Some(())
     }
 }
 

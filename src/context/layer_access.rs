@@ -113,7 +113,7 @@ impl RequestContext {
     }
 
     /// Returns the tokens that the response text has at least in any common tokenizer.
-    #[cfg(feature = "throttle")]
+    #[cfg(any(feature = "cache", feature = "throttle"))]
     pub(crate) fn least_generated_tokens(&self) -> u64 {
         self.fields.least_generated_tokens.load(Relaxed)
     }

@@ -19,6 +19,7 @@ const GROUND: &[&str] = &[
     "file_reason",
     "hop_by_hop",
     "inner_service",
+    "keyed_hash",
     "lock",
     "lookalike",
     "loopback",

@@ -1,5 +1,7 @@
 //! Hits.
 
+use tower_inference::{context::StreamEnd, tap::Tap};
+
 use super::*;
 
 #[tokio::test]
@@ -40,4 +42,91 @@ async fn a_hit_has_all_values_of_a_header() {
     let links: Vec<_> = response.headers().get_all("link").iter().collect();
     assert_eq!(links, ["<a>; rel=next", "<b>; rel=prev", "<c>; rel=up"]);
     assert_eq!(upstream.calls(), 1);
+}
+
+/// The events of a chat with its usage.
+fn chat() -> Response<ScriptedBody> {
+    let event = |delta: &str, reason: &str| {
+        format!("data: {{\"choices\":[{{\"delta\":{{{delta}}},\"finish_reason\":{reason}}}]}}\n\n")
+    };
+    let steps = [
+        event(r#""content":"some words of a response""#, "null"),
+        event(r#""content":" and some more of them""#, r#""stop""#),
+        "data: {\"choices\":[],\"usage\":{\"completion_tokens\":10,\"total_tokens\":12}}\n\n"
+            .into(),
+        "data: [DONE]\n\n".into(),
+    ];
+    events(steps.map(|event| Step::Bytes(event.into())))
+}
+
+#[tokio::test]
+async fn the_results_of_a_hit_come_from_its_entry() {
+    let upstream = Upstream::new(|_, request| {
+        let is_stream = request.body().bytes().unwrap().ends_with(b"true}");
+        if is_stream {
+            chat()
+        } else {
+            json(
+                r#"{"choices":[{"message":{"content":"a b"},"finish_reason":"stop"}],"usage":{"total_tokens":7}}"#,
+            )
+        }
+    });
+    for (request, tokens, end) in
+        [(plain as fn() -> _, 7, None), (streamed, 12, Some(StreamEnd::Done))]
+    {
+        let (layer, _) = layer(Scope::Identity);
+        let first = request();
+        let leader = context(&first);
+        body_of(&layer, &upstream, first).await;
+
+        let second = request();
+        let context = context(&second);
+        let response = send(&layer, &upstream, second).await;
+        // No outer layer reads it again.
+        assert!(Tap::claim(&context, response.status(), response.headers()).is_none());
+        text(response).await;
+        let outcome = context.outcome();
+        assert_eq!(outcome.cache.unwrap().as_str(), "hit");
+        assert_eq!(outcome.usage.unwrap().total_tokens, Some(tokens));
+        assert_eq!(outcome.stream_end, end);
+        assert!(outcome.generated_tokens > 0);
+        // The tap of a miss has the same results.
+        let outcome_of_miss = {
+            let (layer, _) = self::layer(Scope::Identity);
+            let request = request();
+            let context = self::context(&request);
+            let response = send(&layer, &upstream, request).await;
+            let mut tap = Tap::claim(&context, response.status(), response.headers()).unwrap();
+            for chunk in read(response).await.0 {
+                tower_inference::body::Watch::data(&mut tap, &chunk);
+            }
+            tower_inference::body::Watch::end(&mut tap, tower_inference::body::BodyEnd::Complete);
+            context.outcome()
+        };
+        assert_eq!(outcome.usage, outcome_of_miss.usage);
+        assert_eq!(outcome.stream_end, outcome_of_miss.stream_end);
+        assert_eq!(outcome.generated_tokens, outcome_of_miss.generated_tokens);
+        drop(leader);
+    }
+}
+
+#[tokio::test]
+async fn a_hit_that_is_cut_has_the_results_of_its_part() {
+    let (layer, _) = layer(Scope::Identity);
+    let upstream = Upstream::new(|_, _| chat());
+    body_of(&layer, &upstream, streamed()).await;
+    let whole = streamed();
+    let all = context(&whole);
+    body_of(&layer, &upstream, whole).await;
+
+    let request = streamed();
+    let context = context(&request);
+    let mut body = send(&layer, &upstream, request).await.into_body();
+    assert!(context.outcome().usage.is_none());
+    body.frame().await.unwrap().unwrap();
+    drop(body);
+    let outcome = context.outcome();
+    assert_eq!((outcome.usage, outcome.stream_end), (None, Some(StreamEnd::Cut)));
+    let tokens = outcome.generated_tokens;
+    assert!(0 < tokens && tokens < all.outcome().generated_tokens, "{tokens}");
 }

@@ -18,6 +18,7 @@ mod hits;
 mod invalidation;
 mod readers;
 mod shared;
+mod spellings;
 mod stack;
 mod stored;
 mod streams;

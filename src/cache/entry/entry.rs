@@ -8,10 +8,16 @@ use std::{
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::{blocks::Blocks, expiry::ExpirySlot, header_list::HeaderList};
-use crate::cache::{
-    counts::{CallCost, EventCounters},
-    key::{Tag, Validity},
+use super::{
+    blocks::Blocks, expiry::ExpirySlot, facts::ResponseFacts, header_list::HeaderList,
+    spellings::SpellingSlot,
+};
+use crate::{
+    cache::{
+        counts::{CallCost, EventCounters},
+        key::{Tag, Validity},
+    },
+    lock::Lock,
 };
 
 /// A complete response. Clones share it.
@@ -27,6 +33,7 @@ pub(crate) struct StoredResponse {
     pub(crate) lifetime: Lifetime,
     pub(crate) origin: Origin,
     expiry_slot: OnceLock<ExpirySlot>,
+    spelling_slot: Lock<Option<SpellingSlot>>,
 }
 
 /// A body and the lengths of its original chunks.
@@ -43,6 +50,7 @@ pub(crate) struct Origin {
     pub(crate) counters: Arc<EventCounters>,
     pub(crate) validity: Validity,
     pub(crate) cost: CallCost,
+    pub(crate) facts: ResponseFacts,
 }
 
 /// The times of an entry on the monotonic clock. Setting the wall clock back does not extend them.
@@ -81,7 +89,6 @@ impl Entry {
         let headers = headers.copy_into(&mut blocks);
         let trailers = trailers.map(|trailers| trailers.copy_into(&mut blocks));
         let body = ChunkedBody::copied(chunks);
-        let expiry_slot = OnceLock::new();
         Self(Arc::new(StoredResponse {
             status,
             headers,
@@ -89,7 +96,8 @@ impl Entry {
             trailers,
             lifetime,
             origin,
-            expiry_slot,
+            expiry_slot: OnceLock::new(),
+            spelling_slot: Lock::default(),
         }))
     }
 
@@ -111,13 +119,14 @@ impl Entry {
             lifetime: response.lifetime,
             origin: response.origin.clone(),
             expiry_slot: OnceLock::new(),
+            spelling_slot: Lock::default(),
         }))
     }
 
-    /// Returns the memory of the entry in bytes, including its slots in the table and in the expiry
-    /// queue. A test compares it with the allocator's count.
+    /// Returns the memory of the entry in bytes, including its slots in the table, in the expiry queue
+    /// and among the spellings. A test compares it with the allocator's count.
     pub(crate) fn weight(&self) -> u64 {
-        // Slots of two tables that grow by doubling, and the headers of the allocations.
+        // Slots of three tables that grow by doubling, and the headers of the allocations.
         const SLOTS: usize = 512;
         let response = &*self.0;
         let headers = response.trailers.iter().chain([&response.headers]);
@@ -134,6 +143,13 @@ impl Entry {
     /// Sets the slot in the expiry queue, which is freed with the entry. Only the first call counts.
     pub(crate) fn set_expiry_slot(&self, slot: ExpirySlot) {
         let _second = self.0.expiry_slot.set(slot);
+    }
+
+    /// Sets the slot of the latest spelling, which is freed with the entry.
+    pub(crate) fn set_spelling_slot(&self, slot: SpellingSlot) {
+        let replaced = self.0.spelling_slot.lock().replace(slot);
+        // After the lock.
+        drop(replaced);
     }
 
     pub(crate) fn age(&self, now: Duration) -> Duration {
@@ -272,7 +288,8 @@ pub(crate) mod tests {
         };
         let headers = HeaderList::default();
         let validity = Validity { since: 0, tags: Arc::default() };
-        let origin = Origin { counters: Arc::default(), validity, cost: CallCost::default() };
+        let (cost, facts) = (CallCost::default(), ResponseFacts::default());
+        let origin = Origin { counters: Arc::default(), validity, cost, facts };
         let chunks = chunks.iter().map(|chunk| &**chunk);
         Entry::new((StatusCode::OK, &headers), (chunks, None), lifetime, origin)
     }

@@ -1,21 +1,23 @@
-use std::{fmt, time::Duration};
+use std::{fmt, hash::BuildHasherDefault, time::Duration};
 
-use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync::Cache};
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
 use super::{
     compressed::CompressedEntry,
     entry::{Entry, EntryState},
     expiry::ExpiryQueue,
+    spellings::Spellings,
 };
 use crate::cache::{
     counts::CacheEvent,
-    key::{EntryKey, Invalidations},
+    key::{EntryKey, HashedKey, Invalidations, Spelling},
 };
 
 /// Entries in memory. The least used are evicted beyond a number of bytes.
 pub(crate) struct Memory {
-    cache: Cache<EntryKey, Stored, EntryWeight, DefaultHashBuilder, CountEvictions>,
+    cache: Cache<EntryKey, Stored, EntryWeight, BuildHasherDefault<HashedKey>, CountEvictions>,
     expiry: ExpiryQueue,
+    spellings: Spellings,
     max_weight: u64,
 }
 
@@ -84,20 +86,27 @@ impl Memory {
             .estimated_items_capacity(entries)
             .weight_capacity(bytes)
             .build();
-        let hasher = DefaultHashBuilder::default();
+        let hasher = BuildHasherDefault::default();
         let cache = match options {
             Ok(options) => Cache::with_options(options, EntryWeight, hasher, CountEvictions),
             // The builder fails only without the two capacities.
             Err(_) => Cache::with(entries, bytes, EntryWeight, hasher, CountEvictions),
         };
         let max_weight = cache.shard_capacity();
-        Self { cache, expiry: ExpiryQueue::new(), max_weight }
+        Self { cache, expiry: ExpiryQueue::new(), spellings: Spellings::new(), max_weight }
     }
 
-    /// Returns the valid entry for a key. Removes an invalid one and some that have expired.
+    /// Returns the key of a spelling that has found an entry which is still in memory.
+    pub(crate) fn key_of(&self, spelling: Spelling) -> Option<EntryKey> {
+        self.spellings.get(spelling)
+    }
+
+    /// Returns the valid entry for a key, which `spelling` finds from now on. Removes an invalid one and
+    /// some that have expired.
     pub(crate) fn find(
         &self,
         key: EntryKey,
+        spelling: Option<Spelling>,
         now: Duration,
         invalidations: &Invalidations,
     ) -> Option<(Entry, EntryState)> {
@@ -108,6 +117,9 @@ impl Memory {
             let is_same = |other: &Stored| other.entry().origin.validity.since == validity.since;
             self.cache.remove_if(&key, is_same);
             return None;
+        }
+        if let Some(spelling) = spelling {
+            stored.entry().set_spelling_slot(self.spellings.insert(spelling, key));
         }
         let entry = match stored {
             Stored::Plain(entry) => entry,
@@ -170,7 +182,7 @@ mod tests {
     use super::*;
     use crate::cache::{
         entry::entry,
-        key::{KeySecret, Variant},
+        key::{KeyParts as _, KeySecret, SpellingSecret, Variant},
     };
 
     fn key(name: &str) -> EntryKey {
@@ -184,14 +196,16 @@ mod tests {
         let (memory, invalidations) = (Memory::new(1 << 20, 1 << 10), Invalidations::new(8));
         let find = |name, seconds| {
             memory
-                .find(key(name), Duration::from_secs(seconds), &invalidations)
+                .find(key(name), None, Duration::from_secs(seconds), &invalidations)
                 .map(|found| found.1)
         };
         assert!(memory.insert(key("a"), entry(&[Bytes::from_static(b"x")], 60), None));
         assert_eq!(find("a", 0), Some(EntryState::Fresh));
         assert_eq!(find("b", 0), None);
         let (other, _) = key("a");
-        assert!(memory.find((other, Variant::Stream), Duration::ZERO, &invalidations).is_none());
+        assert!(
+            memory.find((other, Variant::Stream), None, Duration::ZERO, &invalidations).is_none()
+        );
         assert_eq!(find("a", 79), Some(EntryState::ErrorFallback));
         assert_eq!((find("a", 80), memory.entries(), memory.bytes()), (None, 0, 0));
 
@@ -210,8 +224,9 @@ mod tests {
             memory.insert(key(&number.to_string()), entry(&[], number), None);
         }
         // Entries that are fresh for less than 50 s expire within 70 s.
-        let find =
-            |name, seconds| memory.find(key(name), Duration::from_secs(seconds), &invalidations);
+        let find = |name, seconds| {
+            memory.find(key(name), None, Duration::from_secs(seconds), &invalidations)
+        };
         for _ in 0..10 {
             assert!(find("none", 69).is_none());
         }
@@ -241,5 +256,40 @@ mod tests {
         assert!((80..=104).contains(&memory.entries()), "{}", memory.entries());
         assert!(!memory.insert(key("heavy"), entry(&[vec![0; 1 << 21].into()], 60), None));
         assert!(memory.entries() >= 80);
+    }
+
+    #[test]
+    fn spellings_are_as_many_as_entries_at_most() {
+        let (memory, invalidations) = (Memory::new(1 << 20, 16 << 10), Invalidations::new(8));
+        let secret = SpellingSecret::random();
+        let spelling = |number: usize| {
+            let mut hasher = secret.hasher();
+            hasher.part(number.to_string().as_bytes());
+            hasher.finish()
+        };
+        let find = |name: usize, spelling| {
+            memory.find(key(&name.to_string()), spelling, Duration::ZERO, &invalidations).is_some()
+        };
+        for number in 0..1_000 {
+            memory.insert(key(&number.to_string()), entry(&[vec![0; 10_000].into()], 60), None);
+            // Each entry is found by several.
+            for more in 0..3 {
+                assert!(find(number, Some(spelling(3 * number + more))));
+            }
+            assert!(memory.spellings.len() <= memory.entries());
+        }
+        let latest = spelling(3 * 999 + 2);
+        assert_eq!(memory.key_of(latest), Some(key("999")));
+        assert_eq!(memory.key_of(spelling(3 * 999)), None);
+        // Evicted with their entries.
+        assert_eq!(memory.key_of(spelling(2)), None);
+        // A new entry for the key is found by its own.
+        memory.insert(key("999"), entry(&[], 60), None);
+        assert_eq!(memory.key_of(latest), None);
+        invalidations.invalidate_all();
+        for number in 0..1_000 {
+            assert!(!find(number, None));
+        }
+        assert_eq!((memory.entries(), memory.spellings.len()), (0, 0));
     }
 }

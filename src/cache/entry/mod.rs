@@ -7,8 +7,10 @@ mod convert;
 #[expect(clippy::module_inception, reason = "the folder is named after its main type")]
 mod entry;
 mod expiry;
+mod facts;
 mod header_list;
 mod memory;
+mod spellings;
 mod variants;
 
 #[cfg(test)]
@@ -16,6 +18,7 @@ pub(crate) use self::entry::tests::entry;
 pub(crate) use self::{
     blocks::Blocks,
     entry::{Entry, EntryState, Lifetime, Origin},
+    facts::ResponseFacts,
     header_list::HeaderList,
     memory::Memory,
     variants::converted,

@@ -6,7 +6,8 @@ use http::{
 
 use super::{
     convert::{plain_to_stream, stream_to_plain, without_usage},
-    entry::Entry,
+    entry::{Entry, Origin},
+    facts::ResponseFacts,
     header_list::HeaderList,
 };
 use crate::{body::DIGESTS, cache::key::Variant};
@@ -25,9 +26,11 @@ pub(crate) fn converted(entry: &Entry, from: Variant, to: Variant) -> Option<Ent
         (Variant::Plain, Variant::StreamWithUsage) => plain_to_stream(body, true)?,
         _ => return None,
     };
-    let head = (entry.status, &converted_headers(&entry.headers, to));
+    let headers = converted_headers(&entry.headers, to);
+    let facts = ResponseFacts::read(entry.status, &headers.to_map(0), chunks.iter());
+    let origin = Origin { facts, ..entry.origin.clone() };
     let chunks = chunks.iter().map(|chunk| &**chunk);
-    Some(Entry::new(head, (chunks, None), entry.lifetime, entry.origin.clone()))
+    Some(Entry::new((entry.status, &headers), (chunks, None), entry.lifetime, origin))
 }
 
 fn converted_headers(headers: &HeaderList, to: Variant) -> HeaderList {

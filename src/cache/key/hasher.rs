@@ -6,6 +6,7 @@ use super::{
     canonical::{Sink, put_canonical},
     entry_key::Key,
     invalidation::Tag,
+    parts::KeyParts,
 };
 use crate::payload::Node;
 
@@ -15,8 +16,7 @@ pub(crate) struct KeySecret {
     hmac: hmac::Key,
 }
 
-/// Hashes the parts of a key. Each part is preceded by its length or count, so that two different
-/// sequences of parts never give the same input.
+/// Hashes the parts of a key. Each part is preceded by its length or count.
 pub(crate) struct KeyHasher {
     context: hmac::Context,
     /// Collects small parts: a call of the hash costs more than copying them.
@@ -52,21 +52,6 @@ impl KeySecret {
 const BUFFER: usize = 1_000;
 
 impl KeyHasher {
-    pub(crate) fn part(&mut self, part: &[u8]) {
-        self.put_length(part.len());
-        self.put(part);
-    }
-
-    pub(crate) fn parts<'a>(&mut self, parts: impl ExactSizeIterator<Item = &'a [u8]>) {
-        self.put_length(parts.len());
-        parts.for_each(|part| self.part(part));
-    }
-
-    /// Hashes a part that may be missing. A missing part differs from an empty one.
-    pub(crate) fn optional(&mut self, part: Option<&[u8]>) {
-        self.parts(part.into_iter());
-    }
-
     /// Hashes a document without the ignored members of its root.
     pub(crate) fn document(&mut self, root: Node<'_>, is_ignored: impl Fn(&str) -> bool) {
         put_canonical(root, is_ignored, self);
@@ -80,6 +65,17 @@ impl KeyHasher {
             *byte = *of_tag;
         }
         Key(key)
+    }
+}
+
+impl KeyParts for KeyHasher {
+    fn part(&mut self, part: &[u8]) {
+        self.put_length(part.len());
+        self.put(part);
+    }
+
+    fn count(&mut self, count: usize) {
+        self.put_length(count);
     }
 }
 

@@ -1,59 +1,91 @@
 use std::borrow::Cow;
 
-use http::{
-    Request,
-    header::{CONTENT_TYPE, HOST},
-};
+use http::{HeaderValue, Request};
 
 use super::{
     entry_key::{EntryKey, Variant},
     hasher::{KeyHasher, KeySecret},
+    parts::KeyParts,
+    request_headers::RequestHeaders,
+    spelling::{Spelling, SpellingSecret},
 };
 use crate::{
-    cache::{scope::Scope, settings::CacheKey},
-    identity::Identity,
+    cache::{scope::ScopeName, settings::CacheKey},
     payload::{DocumentError, Kind, Node, Payload, says_json},
 };
 
-/// Everything besides the request that its key depends on.
+/// A request and everything else that its key depends on.
 pub(crate) struct RequestKey<'a> {
-    pub(crate) secret: &'a KeySecret,
+    pub(crate) request: &'a Request<Payload>,
+    pub(crate) headers: &'a RequestHeaders<'a>,
+    pub(crate) scope: &'a ScopeName<'a>,
     pub(crate) namespace: &'a str,
-    pub(crate) scope: &'a Scope,
     pub(crate) settings: &'a CacheKey,
 }
 
 impl RequestKey<'_> {
-    /// Returns the key of a request. Returns `None` if the scope does not know the caller.
-    pub(crate) fn of(
-        &self,
-        request: &Request<Payload>,
-        identity: Option<&Identity>,
-    ) -> Option<EntryKey> {
-        let mut hasher = self.secret.hasher();
+    /// Returns the key. Returns `None` for a streamed body.
+    pub(crate) fn entry_key(&self, secret: &KeySecret) -> Option<EntryKey> {
+        let mut hasher = secret.hasher();
         hasher.part(self.namespace.as_bytes());
-        self.scope.hash(&mut hasher, request, identity)?;
+        self.scope.put(&mut hasher);
         hasher.part(&self.settings.epoch.to_be_bytes());
-        hasher.part(request.method().as_str().as_bytes());
-        hash_host(&mut hasher, request);
-        hasher.part(request.uri().path().as_bytes());
-        self.hash_query(&mut hasher, request.uri().query());
-        for name in &self.settings.headers {
-            for value in request.headers().get_all(name) {
-                hasher.parts([name.as_str().as_bytes(), value.as_bytes()].into_iter());
-            }
-        }
-        hasher.parts([].into_iter());
+        self.put_head(&mut hasher);
         let canonical = self.settings.canonical.as_ref();
-        let canonical = canonical.and_then(|canonical| canonical(request));
-        let payload = canonical.as_ref().unwrap_or_else(|| request.body());
-        let variant = self.hash_payload(&mut hasher, request, payload)?;
+        let canonical = canonical.and_then(|canonical| canonical(self.request));
+        let payload = canonical.as_ref().unwrap_or_else(|| self.request.body());
+        let variant = self.hash_payload(&mut hasher, payload)?;
         Some((hasher.finish(), variant))
     }
 
-    fn hash_query(&self, hasher: &mut KeyHasher, query: Option<&str>) {
+    /// Returns the spelling of a JSON request, which determines its key under the settings of the
+    /// secret. Returns `None` for any other request.
+    ///
+    /// The namespace and the epoch belong to the settings.
+    pub(crate) fn spelling(&self, secret: &SpellingSecret) -> Option<Spelling> {
+        let content_type = self.headers.content_type.filter(|_| self.is_json())?;
+        let payload = self.request.body();
+        // The bounds of a document are not part of the spelling.
+        if self.settings.canonical.is_some() || payload.document().is_err() {
+            return None;
+        }
+        let mut hasher = secret.hasher();
+        self.scope.put(&mut hasher);
+        self.put_head(&mut hasher);
+        hasher.part(content_type.as_bytes());
+        hasher.part(payload.bytes()?);
+        Some(hasher.finish())
+    }
+
+    /// Puts everything of the request but its body.
+    fn put_head(&self, parts: &mut impl KeyParts) {
+        parts.part(self.request.method().as_str().as_bytes());
+        self.put_host(parts);
+        parts.part(self.request.uri().path().as_bytes());
+        self.put_query(parts);
+        for (name, value) in self.headers.keyed() {
+            parts.parts([name.as_str().as_bytes(), value.as_bytes()].into_iter());
+        }
+        parts.count(0);
+    }
+
+    /// Puts the host: a key is of the whole target (RFC 9111 section 2). HTTP/2 has it in the URI and
+    /// HTTP/1.1 in a header.
+    fn put_host(&self, parts: &mut impl KeyParts) {
+        let authority = self.request.uri().authority();
+        let authority = authority.map(|authority| authority.as_str().as_bytes());
+        let host = authority.or_else(|| self.headers.host.map(HeaderValue::as_bytes));
+        let host = host.map(|host| {
+            let lower_case = !host.iter().any(u8::is_ascii_uppercase);
+            if lower_case { Cow::Borrowed(host) } else { Cow::Owned(host.to_ascii_lowercase()) }
+        });
+        parts.optional(host.as_deref());
+    }
+
+    fn put_query(&self, parts: &mut impl KeyParts) {
+        let query = self.request.uri().query();
         match &self.settings.query {
-            None => hasher.optional(query.map(str::as_bytes)),
+            None => parts.optional(query.map(str::as_bytes)),
             Some(names) => {
                 let is_chosen = |parameter: &&str| {
                     let name = parameter.split('=').next().unwrap_or_default();
@@ -61,24 +93,19 @@ impl RequestKey<'_> {
                 };
                 let parameters: Vec<_> =
                     query.unwrap_or_default().split('&').filter(is_chosen).collect();
-                hasher.parts(parameters.iter().map(|parameter| parameter.as_bytes()));
+                parts.parts(parameters.iter().map(|parameter| parameter.as_bytes()));
             }
         }
     }
 
-    fn hash_payload(
-        &self,
-        hasher: &mut KeyHasher,
-        request: &Request<Payload>,
-        payload: &Payload,
-    ) -> Option<Variant> {
-        let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
+    fn hash_payload(&self, hasher: &mut KeyHasher, payload: &Payload) -> Option<Variant> {
+        let content_type = self.headers.content_type.map(HeaderValue::as_bytes);
         // The usual value and a missing header share entries.
-        let content_type = content_type.filter(|value| *value != b"application/json");
+        let content_type = content_type.filter(|value| *value != USUAL_TYPE);
         hasher.optional(content_type);
         let document = payload.document();
         match document {
-            Ok(document) if says_json(request.headers()) => {
+            Ok(document) if self.is_json() => {
                 let root = document.root();
                 let (variant, streaming) = variant(root);
                 hasher.part(b"json");
@@ -99,19 +126,15 @@ impl RequestKey<'_> {
             }
         }
     }
+
+    fn is_json(&self) -> bool {
+        let usual = |value: &HeaderValue| value.as_bytes() == USUAL_TYPE;
+        self.headers.has_one_content_type
+            && (self.headers.content_type.is_some_and(usual) || says_json(self.headers.map()))
+    }
 }
 
-/// Hashes the host: a key is of the whole target (RFC 9111 section 2). HTTP/2 has it in the URI and
-/// HTTP/1.1 in a header.
-fn hash_host(hasher: &mut KeyHasher, request: &Request<Payload>) {
-    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
-    let host = authority.or_else(|| request.headers().get(HOST).map(|host| host.as_bytes()));
-    let host = host.map(|host| {
-        let lower_case = !host.iter().any(u8::is_ascii_uppercase);
-        if lower_case { Cow::Borrowed(host) } else { Cow::Owned(host.to_ascii_lowercase()) }
-    });
-    hasher.optional(host.as_deref());
-}
+const USUAL_TYPE: &[u8] = b"application/json";
 
 /// Returns the requested variant and the members that request it. These members are not part of the
 /// key. Members with any other value are.

@@ -46,22 +46,23 @@ impl Cacheable {
         Self(Rule::By(Function::new(Arc::new(is_cacheable))))
     }
 
-    /// Returns why a request is not selected, or `None` if it is.
+    /// Returns why a request is not selected, apart from its state. Returns `None` otherwise.
     pub(crate) fn excludes(&self, request: &Request<Payload>) -> Option<BypassReason> {
-        let document = || request.body().document().ok().map(|document| document.root());
         match &self.0 {
-            Rule::Deterministic => match document() {
-                None => Some(BypassReason::NotJson),
-                Some(root) if !is_deterministic(request.uri().path(), root) => {
-                    Some(BypassReason::NotDeterministic)
-                }
-                Some(root) => is_stateful(root).then_some(BypassReason::Stateful),
+            Rule::Deterministic => match request.body().document() {
+                Err(_) => Some(BypassReason::NotJson),
+                Ok(document) => (!is_deterministic(request.uri().path(), document.root()))
+                    .then_some(BypassReason::NotDeterministic),
             },
-            Rule::Always => {
-                document().filter(|root| is_stateful(*root)).map(|_| BypassReason::Stateful)
-            }
+            Rule::Always => None,
             Rule::By(is_cacheable) => (!is_cacheable(request)).then_some(BypassReason::NotSelected),
         }
+    }
+
+    /// Returns whether a request is not selected because it is stateful. This depends on the body alone.
+    pub(crate) fn excludes_state_of(&self, request: &Request<Payload>) -> bool {
+        matches!(self.0, Rule::Deterministic | Rule::Always)
+            && request.body().document().is_ok_and(|document| is_stateful(document.root()))
     }
 }
 

@@ -1,4 +1,4 @@
-use crate::payload::{Decimal, Kind, Node};
+use crate::payload::{Kind, Node};
 
 /// Returns whether a request asks for a deterministic response: by a `temperature` of zero, a `seed`
 /// or no sampling, or by its path.
@@ -6,17 +6,55 @@ use crate::payload::{Decimal, Kind, Node};
 /// `temperature`, `seed` and `do_sample` are members of the root (OpenAI) or of its `parameters`
 /// (TGI and the tasks of Hugging Face). The root takes precedence.
 pub(crate) fn is_deterministic(path: &str, root: Node<'_>) -> bool {
-    if never_samples(path) {
-        return true;
+    // The members first: most deterministic requests have them.
+    does_not_sample(root) || never_samples(path)
+}
+
+fn does_not_sample(root: Node<'_>) -> bool {
+    let mut members = Members::default();
+    let mut parameters = None;
+    for (name, member) in root.members() {
+        match &*name {
+            "parameters" => parameters = Some(member),
+            name => members.add(name, member),
+        }
     }
-    let parameters = root.get("parameters");
-    let member = |name: &str| root.get(name).or_else(|| parameters?.get(name));
-    let says = |name: &str, is: fn(Node<'_>) -> bool| member(name).is_some_and(is);
-    says("seed", |seed| seed.kind() == Kind::Number)
-        || says("temperature", |temperature| {
-            temperature.number().is_some_and(|number| Decimal::new(number) == Decimal::new("0"))
-        })
-        || says("do_sample", |sample| sample.as_bool() == Some(false))
+    let mut inner = Members::default();
+    let parameters = parameters.into_iter().flat_map(Node::members);
+    parameters.for_each(|(name, member)| inner.add(&name, member));
+    let seed = members.seed.or(inner.seed);
+    let temperature = members.temperature.or(inner.temperature);
+    let do_sample = members.do_sample.or(inner.do_sample);
+    seed.is_some_and(|seed| seed.kind() == Kind::Number)
+        || temperature.and_then(Node::number).is_some_and(is_zero)
+        || do_sample.is_some_and(|sample| sample.as_bool() == Some(false))
+}
+
+/// The members of an object that control sampling.
+///
+/// They are found in one pass: bodies have few members, and each lookup would scan them.
+#[derive(Default)]
+struct Members<'a> {
+    seed: Option<Node<'a>>,
+    temperature: Option<Node<'a>>,
+    do_sample: Option<Node<'a>>,
+}
+
+impl<'a> Members<'a> {
+    fn add(&mut self, name: &str, member: Node<'a>) {
+        match name {
+            "seed" => self.seed = Some(member),
+            "temperature" => self.temperature = Some(member),
+            "do_sample" => self.do_sample = Some(member),
+            _ => {}
+        }
+    }
+}
+
+/// Returns whether a JSON number is zero. Its exponent does not matter.
+fn is_zero(number: &str) -> bool {
+    let digits = number.split(['e', 'E']).next().unwrap_or_default();
+    !digits.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
 }
 
 /// Returns whether the path belongs to a route without sampling: of OpenAI, Anthropic, TEI, TGI, vLLM or
@@ -74,6 +112,8 @@ mod tests {
         for body in [
             r#"{"temperature":0}"#,
             r#"{"temperature":-0.00e5}"#,
+            r#"{"temperature":0E-7,"parameters":null}"#,
+            r#"{"t\u0065mperature":0}"#,
             r#"{"seed":7,"temperature":1}"#,
             r#"{"parameters":{"seed":0}}"#,
             r#"{"parameters":{"temperature":0.0}}"#,
@@ -86,6 +126,7 @@ mod tests {
             "[]",
             "7",
             r#"{"temperature":1e-9}"#,
+            r#"{"temperature":0.001e0}"#,
             r#"{"temperature":"0"}"#,
             r#"{"temperature":null}"#,
             r#"{"seed":null}"#,

@@ -16,6 +16,6 @@ pub(crate) use self::{
     control::CacheControl,
     output_limit::output_limit,
     proof::{ExpectedResult, ResultEnd, is_media, starts_like_text},
-    status::{CACHE_STATUS, CacheStatus, ForwardReason, is_failure},
+    status::{CACHE_STATUS, CacheStatus, ForwardReason, age_value, is_failure},
     storable::{ResponseFreshness, is_for_others, storable},
 };

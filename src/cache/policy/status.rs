@@ -1,5 +1,3 @@
-use std::io::Write as _;
-
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::bypass::BypassReason;
@@ -44,21 +42,75 @@ impl CacheStatus {
             // The usual values take no allocation.
             return reason.header_value();
         }
-        // Longer than the longest value.
-        let mut buffer = [0; 64];
-        let mut rest = &mut buffer[..];
-        let written = match self {
-            Self::Hit { ttl } => write!(rest, "{NAME}; hit; ttl={ttl}"),
-            Self::Forwarded { reason, stored, collapsed } => {
-                let stored = if stored { "; stored" } else { "" };
-                let collapsed = if collapsed { "; collapsed" } else { "" };
-                write!(rest, "{NAME}; fwd={}{stored}{collapsed}", reason.token())
+        let mut text = SmallText::new();
+        text.add(NAME.as_bytes());
+        match self {
+            Self::Hit { ttl } => {
+                text.add(b"; hit; ttl=");
+                if ttl < 0 {
+                    text.add(b"-");
+                }
+                text.add_number(ttl.unsigned_abs());
             }
-        };
-        let left = rest.len();
-        let field = buffer.get(..buffer.len() - left).filter(|_| written.is_ok());
-        let field = field.and_then(|field| HeaderValue::from_bytes(field).ok());
-        field.unwrap_or(HeaderValue::from_static(NAME))
+            Self::Forwarded { reason, stored, collapsed } => {
+                text.add(b"; fwd=");
+                text.add(reason.token().as_bytes());
+                if stored {
+                    text.add(b"; stored");
+                }
+                if collapsed {
+                    text.add(b"; collapsed");
+                }
+            }
+        }
+        text.header_value().unwrap_or(HeaderValue::from_static(NAME))
+    }
+}
+
+/// Returns the value of `age` (RFC 9111 section 5.1).
+pub(crate) fn age_value(seconds: u64) -> HeaderValue {
+    let mut text = SmallText::new();
+    text.add_number(seconds);
+    text.header_value().unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// The text of a header value, which takes one allocation and no formatter.
+struct SmallText {
+    bytes: [u8; 64],
+    length: usize,
+}
+
+impl SmallText {
+    const fn new() -> Self {
+        Self { bytes: [0; 64], length: 0 }
+    }
+
+    /// Adds a part. No value is longer than the buffer.
+    fn add(&mut self, part: &[u8]) {
+        let end = self.length + part.len();
+        if let Some(room) = self.bytes.get_mut(self.length..end) {
+            room.copy_from_slice(part);
+            self.length = end;
+        }
+    }
+
+    fn add_number(&mut self, mut number: u64) {
+        // The last digit comes first.
+        let mut digits = [0; 20];
+        let mut left = digits.len();
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            left -= 1;
+            if number == 0 {
+                break;
+            }
+        }
+        self.add(digits.get(left..).unwrap_or_default());
+    }
+
+    fn header_value(&self) -> Option<HeaderValue> {
+        HeaderValue::from_bytes(self.bytes.get(..self.length)?).ok()
     }
 }
 
@@ -92,8 +144,13 @@ mod tests {
     #[test]
     fn values_follow_rfc_9211() {
         let of = |status: CacheStatus| status.header_value().to_str().unwrap().to_owned();
+        for seconds in [0, 7, 10, 1_000_000, u64::MAX] {
+            assert_eq!(age_value(seconds), seconds.to_string());
+        }
         assert_eq!(of(CacheStatus::Hit { ttl: 376 }), "tower-inference; hit; ttl=376");
         assert_eq!(of(CacheStatus::Hit { ttl: -5 }), "tower-inference; hit; ttl=-5");
+        let longest = of(CacheStatus::Hit { ttl: i64::MIN });
+        assert_eq!(longest, format!("tower-inference; hit; ttl={}", i64::MIN));
         let forwarded =
             |reason, stored, collapsed| of(CacheStatus::Forwarded { reason, stored, collapsed });
         assert_eq!(

@@ -82,8 +82,9 @@ impl<B> ResponseBody<B> {
         Self { kind: Kind::Read { reading } }
     }
 
-    pub(super) fn replay(entry: Entry) -> Self {
-        let replay = Replay { entry, position: (0, 0), trailers_sent: false };
+    pub(super) fn replay(entry: Entry, context: RequestContext) -> Self {
+        let replay = Replay { entry, context, position: (0, 0), trailers_sent: false };
+        replay.record();
         Self { kind: Kind::Replay { replay } }
     }
 }
@@ -262,6 +263,7 @@ impl Drop for ContextMerge {
 #[derive(Debug)]
 struct Replay {
     entry: Entry,
+    context: RequestContext,
     /// The next chunk and its first byte.
     position: (usize, usize),
     trailers_sent: bool,
@@ -272,6 +274,8 @@ impl Replay {
         let (number, start) = self.position;
         if let Some(chunk) = self.entry.body.get(number, start) {
             self.position = (number + 1, start + chunk.len());
+            // Before the chunk is returned: its reader may be satisfied with it.
+            self.record();
             return Some(Frame::data(chunk));
         }
         let sent = std::mem::replace(&mut self.trailers_sent, true);
@@ -279,9 +283,23 @@ impl Replay {
         trailers.map(|trailers| Frame::trailers(trailers.to_map(0)))
     }
 
+    /// Records what an outer layer would read from the chunks so far.
+    fn record(&self) {
+        let facts = &self.entry.origin.facts;
+        if self.has_all_chunks() {
+            facts.record(&self.context);
+        } else {
+            facts.record_part(&self.context, (self.position.1, self.entry.length()));
+        }
+    }
+
+    fn has_all_chunks(&self) -> bool {
+        self.position.0 >= self.entry.body.lengths().len()
+    }
+
     fn is_complete(&self) -> bool {
         let trailers_left = self.entry.trailers.is_some() && !self.trailers_sent;
-        self.position.0 >= self.entry.body.lengths().len() && !trailers_left
+        self.has_all_chunks() && !trailers_left
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -8,14 +8,17 @@ use crate::{
         counts::{CacheCounts, CounterTable, EventCounters},
         entry::{Entry, EntryState, Memory, converted},
         flight::{Admission, FlightTable},
-        key::{EntryKey, Invalidations, RequestKey, Tag, Validity, Variant, tags},
+        key::{
+            EntryKey, Invalidations, RequestHeaders, RequestKey, SpellingSecret, Tag, Validity,
+            Variant, tags,
+        },
         policy::BypassReason,
+        scope::ScopeName,
         settings::Settings,
         tier::monotonic,
         warnings::Warnings,
     },
     context::RequestContext,
-    identity::Identity,
     payload::Payload,
 };
 
@@ -48,7 +51,9 @@ impl Engine {
     }
 
     pub(crate) fn settings_mut(&mut self) -> &mut Settings {
-        Arc::make_mut(&mut self.settings)
+        let settings = Arc::make_mut(&mut self.settings);
+        settings.spelling_secret = SpellingSecret::random();
+        settings
     }
 
     pub(crate) fn memory(&self) -> &Memory {
@@ -85,14 +90,15 @@ impl Engine {
         monotonic(&self.settings.clock)
     }
 
-    /// Returns the key of a request. Returns `None` if the scope does not know the caller.
-    pub(super) fn key(
-        &self,
-        request: &Request<Payload>,
-        identity: Option<&Identity>,
-    ) -> Option<EntryKey> {
-        let Settings { namespace, scope, key_secret, key, .. } = &*self.settings;
-        RequestKey { secret: key_secret, namespace, scope, settings: key }.of(request, identity)
+    /// Returns everything that makes the key of a request.
+    pub(super) fn request_key<'a>(
+        &'a self,
+        request: &'a Request<Payload>,
+        headers: &'a RequestHeaders<'a>,
+        scope: &'a ScopeName<'a>,
+    ) -> RequestKey<'a> {
+        let Settings { namespace, key, .. } = &*self.settings;
+        RequestKey { request, headers, scope, namespace, settings: key }
     }
 
     /// Returns the validity of a call that begins now.
@@ -106,18 +112,29 @@ impl Engine {
         Validity { since, tags: tags(&self.settings.key_secret, request, context) }
     }
 
-    pub(super) fn counters(&self, context: &RequestContext) -> Arc<EventCounters> {
-        let (route, model) = (context.route(), context.model());
-        self.state.counts.of(route.unwrap_or_default(), model.unwrap_or_default())
+    /// Returns the counters of a request, which are usually those of the entry that was found for it.
+    pub(super) fn counters(
+        &self,
+        context: &RequestContext,
+        found: Option<&Entry>,
+    ) -> Arc<EventCounters> {
+        let route = context.route().unwrap_or_default();
+        let model = context.model().unwrap_or_default();
+        let of_entry = found.map(|entry| &entry.origin.counters);
+        match of_entry.filter(|counters| counters.are_of(route, model)) {
+            Some(counters) => Arc::clone(counters),
+            None => self.state.counts.of(route, model),
+        }
     }
 
     /// Looks for an entry in memory, or for another variant of it that can be converted.
     pub(super) fn find(&self, lookup: &Lookup, now: Duration) -> Option<(Entry, EntryState)> {
         let EngineState { memory, invalidations, .. } = &*self.state;
-        let find = |key| memory.find(key, now, invalidations);
-        if let Some(found) = find(lookup.key) {
-            return Some(found);
+        let found = memory.find(lookup.key, lookup.spelling, now, invalidations);
+        if found.is_some() {
+            return found;
         }
+        let find = |key| memory.find(key, None, now, invalidations);
         let (key, variant) = lookup.key;
         let others = Variant::ALL.into_iter().filter(|other| lookup.chat && *other != variant);
         let mut finished = others.filter_map(|other| Some((other, find((key, other))?)));
@@ -140,7 +157,7 @@ impl Engine {
         let EngineState { memory, invalidations, flights, .. } = &*self.state;
         flights.admit(lookup.key, limits, validity, invalidations, || {
             let now = self.now();
-            let (entry, _) = memory.find(lookup.key, now, invalidations)?;
+            let (entry, _) = memory.find(lookup.key, None, now, invalidations)?;
             lookup.control.accepts(&entry, now).then_some(entry)
         })
     }
@@ -176,7 +193,12 @@ impl Engine {
     pub(crate) fn invalidate(&self, request: &Request<Payload>) {
         let context = RequestContext::of(request.extensions());
         let identity = context.and_then(RequestContext::identity);
-        let Some((key, _)) = self.key(request, identity.as_deref()) else { return };
+        let headers = RequestHeaders::of(request.headers(), &self.settings.key.headers);
+        let scope = self.settings.scope.of(request, identity.as_deref());
+        let key = scope.and_then(|scope| {
+            self.request_key(request, &headers, &scope).entry_key(&self.settings.key_secret)
+        });
+        let Some((key, _)) = key else { return };
         if let Some(tier) = &self.settings.second_tier {
             tier.invalidate(key);
         }

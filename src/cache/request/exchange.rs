@@ -1,4 +1,7 @@
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
@@ -16,7 +19,7 @@ use crate::{
         counts::{CacheEvent, EventCounters},
         entry::{Entry, EntryState},
         flight::{Chunk, Head, Reader},
-        policy::{BypassReason, CACHE_STATUS, CacheStatus, ForwardReason, is_failure},
+        policy::{BypassReason, CACHE_STATUS, CacheStatus, ForwardReason, age_value, is_failure},
     },
     context::{CacheOutcome, RequestContext},
 };
@@ -35,10 +38,10 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(engine: &Engine, context: RequestContext) -> Self {
+    pub(super) fn new(engine: &Engine, context: RequestContext, found: Option<&Entry>) -> Self {
         Self {
             engine: engine.clone(),
-            counters: engine.counters(&context),
+            counters: engine.counters(&context, found),
             context,
             forward_reason: ForwardReason::Miss,
             stale: None,
@@ -62,11 +65,14 @@ impl Exchange {
         self.forward_reason = ForwardReason::Bypass(reason);
     }
 
-    /// Returns the entry that is served without an upstream call. Remembers an entry that can
+    /// Returns the entry if it is served without an upstream call. Remembers an entry that can
     /// replace an error.
-    pub(super) fn find(&mut self, lookup: &Lookup) -> Option<Entry> {
-        let now = self.engine.now();
-        let (entry, state) = self.engine.find(lookup, now)?;
+    pub(super) fn accept(
+        &mut self,
+        (entry, state): (Entry, EntryState),
+        lookup: &Lookup,
+        now: Duration,
+    ) -> Option<Entry> {
         if lookup.control.accepts(&entry, now) {
             return Some(entry);
         }
@@ -90,21 +96,26 @@ impl Exchange {
 
     /// Responds with an entry.
     pub(super) fn hit<R>(&self, entry: Entry) -> Response<ResponseBody<R>> {
+        self.hit_at(entry, self.engine.now())
+    }
+
+    pub(super) fn hit_at<R>(&self, entry: Entry, now: Duration) -> Response<ResponseBody<R>> {
         self.record(CacheOutcome::Hit, CacheEvent::Hit);
         self.counters.add_bytes(entry.length() as u64);
         self.counters.saved(entry.origin.cost);
-        let now = self.engine.now();
+        // No layer outside reads the response again.
+        self.context.claim_tap();
         // `age`, `cache-status` and `warning` are added.
         let mut headers = entry.headers.to_map(3);
         if self.engine.settings().shows_status() {
-            headers.insert(AGE, HeaderValue::from(entry.age(now).as_secs()));
+            headers.insert(AGE, age_value(entry.age(now).as_secs()));
         } else {
             // It would reveal the age.
             headers.remove(DATE);
         }
         self.add_status(&mut headers, CacheStatus::Hit { ttl: entry.ttl_seconds(now) });
         let status = entry.status;
-        let mut response = Response::new(ResponseBody::replay(entry));
+        let mut response = Response::new(ResponseBody::replay(entry, self.context.clone()));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         response

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -46,7 +47,7 @@ pin_project! {
         Lead { leader: Option<Leader> },
         // Boxed: a follower waits long and has its request with it.
         Follow { follower: Option<Box<Follower<S>>> },
-        Hit { hit: Option<(Entry, Exchange)> },
+        Hit { hit: Option<(Entry, Duration, Exchange)> },
         Reject { rejected: Option<(Rejection, Responder, Exchange)> },
     }
 }
@@ -84,8 +85,8 @@ impl<F, S> ResponseFuture<F, S> {
         Self { state: State::Follow { follower: Some(Box::new(follower)) } }
     }
 
-    pub(super) const fn hit(entry: Entry, exchange: Exchange) -> Self {
-        Self { state: State::Hit { hit: Some((entry, exchange)) } }
+    pub(super) const fn hit(entry: Entry, now: Duration, exchange: Exchange) -> Self {
+        Self { state: State::Hit { hit: Some((entry, now, exchange)) } }
     }
 
     pub(super) const fn reject(
@@ -135,8 +136,8 @@ where
                     return Poll::Ready(Ok(body.map(ResponseBody::plain)));
                 }
                 StateProj::Hit { hit } => {
-                    let Some((entry, exchange)) = hit.take() else { return Poll::Pending };
-                    return Poll::Ready(Ok(exchange.hit(entry)));
+                    let Some((entry, now, exchange)) = hit.take() else { return Poll::Pending };
+                    return Poll::Ready(Ok(exchange.hit_at(entry, now)));
                 }
                 StateProj::Reject { rejected } => {
                     let Some((rejection, responder, exchange)) = rejected.take() else {
@@ -200,7 +201,7 @@ impl<S> Follower<S> {
             let validity = engine.validity(&self.request, &self.exchange.context);
             match engine.admit(&self.lookup, &validity) {
                 Admission::Found(entry) => {
-                    return State::Hit { hit: Some((entry, self.exchange)) };
+                    return State::Hit { hit: Some((entry, engine.now(), self.exchange)) };
                 }
                 Admission::Follower(reader) => {
                     self.reader = reader;

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     cache::{
         counts::CallCost,
-        entry::Origin,
+        entry::{Origin, ResponseFacts},
         flight::{Chunk, FlightEvent, Head, Reader},
         key::Validity,
         policy::{ExpectedResult, output_limit},
@@ -66,8 +66,9 @@ impl NewFlight {
         request.extensions_mut().insert(SharedCall);
         let settings = exchange.engine.settings();
         let tier_lookup = settings.second_tier.as_ref().map(|tier| {
-            let (counters, cost) = (Arc::clone(&exchange.counters), CallCost::default());
-            let origin = Origin { counters, validity: validity.clone(), cost };
+            let (cost, facts) = (CallCost::default(), ResponseFacts::default());
+            let counters = Arc::clone(&exchange.counters);
+            let origin = Origin { counters, validity: validity.clone(), cost, facts };
             let clock = settings.clock.clone();
             tier.find(TierLookup { key: lookup.key, control: lookup.control, origin, clock })
         });

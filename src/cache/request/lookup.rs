@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use crate::cache::{key::EntryKey, policy::CacheControl};
+use crate::cache::{
+    key::{EntryKey, Spelling},
+    policy::CacheControl,
+};
 
 /// An extension of a request whose call is shared. An inner cache, possibly the same one, would wait
 /// for itself.
@@ -11,6 +14,8 @@ pub(super) struct SharedCall;
 #[derive(Debug)]
 pub(super) struct Lookup {
     pub(super) key: EntryKey,
+    /// The request as it is written, unless the key was found by it.
+    pub(super) spelling: Option<Spelling>,
     /// A chat, whose variants can be converted to each other.
     pub(super) chat: bool,
     /// How long the response may be stored. `None` if the call is only shared in flight.

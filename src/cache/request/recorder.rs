@@ -13,7 +13,7 @@ use crate::{
     body::{BodyEnd, Watch, is_coded},
     cache::{
         counts::{CacheEvent, CallCost, EventCounters},
-        entry::{Blocks, Entry, EntryState, HeaderList, Lifetime, Origin},
+        entry::{Blocks, Entry, EntryState, HeaderList, Lifetime, Origin, ResponseFacts},
         flight::{CHUNK_OVERHEAD, Chunk, Flight, Head, shareable_headers},
         key::{EntryKey, Validity},
         policy::{
@@ -214,7 +214,8 @@ impl Watch for Recorder {
             recording.filter(|recording| self.may_be_whole(recording, completeness, end));
         let Some(recording) = recording else { return };
         let counters = Arc::clone(&self.plan.counters);
-        let origin = Origin { counters, validity: self.plan.validity.clone(), cost };
+        let facts = ResponseFacts::of(&self.tap_context);
+        let origin = Origin { counters, validity: self.plan.validity.clone(), cost, facts };
         let Recording { ttl, freshness, .. } = &recording;
         let stale = engine.settings().freshness.stale(freshness);
         let lifetime = Lifetime::new(now.saturating_sub(freshness.age), now, *ttl, stale);

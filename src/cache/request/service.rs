@@ -1,6 +1,7 @@
 use std::{
     error::Error,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -67,7 +68,14 @@ where
         let context = RequestContext::ensure(request.extensions_mut());
         let settings = engine.settings();
         let decision = engine.decide(&request, &context);
-        let mut exchange = Exchange::new(engine, context);
+        let (now, found) = match &decision {
+            Decision::Lookup(lookup) => {
+                let now = engine.now();
+                (now, engine.find(lookup, now))
+            }
+            _ => (Duration::ZERO, None),
+        };
+        let mut exchange = Exchange::new(engine, context, found.as_ref().map(|(entry, _)| entry));
         let lookup = match decision {
             Decision::Lookup(lookup) => lookup,
             Decision::Bypass(reason) => {
@@ -84,8 +92,8 @@ where
             }
         };
         exchange.warn = lookup.warn;
-        if let Some(entry) = exchange.find(&lookup) {
-            return ResponseFuture::hit(entry, exchange);
+        if let Some(entry) = found.and_then(|found| exchange.accept(found, &lookup, now)) {
+            return ResponseFuture::hit(entry, now, exchange);
         }
         if lookup.control.only_if_cached {
             // RFC 9111 section 5.2.1.7.
@@ -96,7 +104,7 @@ where
         }
         let validity = engine.validity(&request, &exchange.context);
         match engine.admit(&lookup, &validity) {
-            Admission::Found(entry) => ResponseFuture::hit(entry, exchange),
+            Admission::Found(entry) => ResponseFuture::hit(entry, now, exchange),
             Admission::Full => {
                 exchange.record(CacheOutcome::Miss, CacheEvent::Miss);
                 ResponseFuture::pass(self.inner.call(request), exchange)

@@ -15,7 +15,11 @@ pub use self::{
     memory_tier::MemoryTier,
     shared_calls::SharedCalls,
 };
-use super::{Cacheable, Scope, key::KeySecret, tier::TierClient};
+use super::{
+    Cacheable, Scope,
+    key::{KeySecret, SpellingSecret},
+    tier::TierClient,
+};
 use crate::{clock::SharedClock, rejection::RejectionFormat};
 
 /// All settings of a layer.
@@ -24,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) namespace: Box<str>,
     pub(crate) scope: Scope,
     pub(crate) key_secret: KeySecret,
+    /// Replaced with each change of the settings, which may change the key of a spelling.
+    pub(crate) spelling_secret: SpellingSecret,
     pub(crate) cacheable: Cacheable,
     pub(crate) key: CacheKey,
     pub(crate) freshness: Freshness,
@@ -42,6 +48,7 @@ impl Settings {
             namespace,
             scope,
             key_secret,
+            spelling_secret: SpellingSecret::random(),
             cacheable: Cacheable::deterministic(),
             key: CacheKey::new(),
             freshness: Freshness::new(),

@@ -26,7 +26,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use crate::{
     cache::{
         counts::CallCost,
-        entry::{Entry, HeaderList, Lifetime, Origin},
+        entry::{Entry, HeaderList, Lifetime, Origin, ResponseFacts},
         key::{Tag, Validity},
     },
     clock::SharedClock,
@@ -153,7 +153,9 @@ pub(super) fn decode(mut from: Bytes, now: Clocks, origin: &Origin) -> Option<(E
     }
     let tags = epochs.iter().filter_map(|(tag, _)| *tag).collect();
     let validity = Validity { since: origin.validity.since, tags };
-    let origin = Origin { counters: Arc::clone(&origin.counters), validity, cost };
+    // The tap that has read it was in another process.
+    let facts = ResponseFacts::read(status, &headers.to_map(0), chunks.iter());
+    let origin = Origin { counters: Arc::clone(&origin.counters), validity, cost, facts };
     let chunks = chunks.iter().map(|chunk| &**chunk);
     let head = (status, &headers);
     Some((Entry::new(head, (chunks, trailers.as_ref()), lifetime, origin), epochs))

@@ -212,7 +212,7 @@ fn derive(secret: &Secret, label: &'static [u8]) -> Zeroizing<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::key::KeySecret;
+    use crate::cache::key::{KeyParts as _, KeySecret};
 
     const NAME: RecordName = [7; 32];
     const BODY: &[u8] = b"a response";

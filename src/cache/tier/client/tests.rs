@@ -16,8 +16,8 @@ use super::{
 use crate::{
     cache::{
         counts::CallCost,
-        entry::{EntryState, HeaderList, Lifetime},
-        key::Validity,
+        entry::{EntryState, HeaderList, Lifetime, ResponseFacts},
+        key::{KeyParts as _, Validity},
     },
     clock::{Clock, FakeClock},
     lock::Lock,
@@ -124,7 +124,8 @@ fn replica(settings: &SecondTier, age: u64) -> Replica {
 
 fn origin(tags: &[Tag]) -> Origin {
     let validity = Validity { since: 0, tags: tags.into() };
-    Origin { counters: Arc::default(), validity, cost: CallCost::default() }
+    let (cost, facts) = (CallCost::default(), ResponseFacts::default());
+    Origin { counters: Arc::default(), validity, cost, facts }
 }
 
 fn key(name: &str) -> EntryKey {

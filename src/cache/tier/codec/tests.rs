@@ -14,7 +14,8 @@ const NOW: Clocks = Clocks { monotonic: seconds(500), wall: seconds(1_763_900_00
 
 fn origin(since: u64, tags: Arc<[Tag]>) -> Origin {
     let validity = Validity { since, tags };
-    Origin { counters: Arc::default(), validity, cost: CallCost::default() }
+    let (cost, facts) = (CallCost::default(), ResponseFacts::default());
+    Origin { counters: Arc::default(), validity, cost, facts }
 }
 
 fn ours(since: u64) -> Origin {
