@@ -2,6 +2,7 @@
 //! of a module use each other in a circle.
 
 mod cycles;
+mod pages;
 mod surface;
 
 use std::{
