@@ -22,14 +22,14 @@ use tower_inference::{
     body::ResponseBody,
     cache::{CacheLayer, Scope},
     context::RequestContext,
-    payload::{Payload, PayloadLayer},
+    payload::{DocumentError, Kind, Node, Payload, PayloadLayer},
     rejection::{Refusal, Rejection, RejectionFormat},
     stack::Stack,
     test_util::{TestResponse, TestUpstream},
     upstream::UpstreamLayer,
 };
 
-/// Middleware that rejects chats with a blocked word.
+/// Middleware that rejects prompts with a blocked word.
 #[derive(Clone)]
 struct Blocked<S> {
     inner: S,
@@ -50,26 +50,37 @@ where
     }
 
     fn call(&mut self, request: Request<Payload>) -> Self::Future {
-        if !is_blocked(request.body(), &self.words) {
-            let response = self.inner.call(request);
-            return Box::pin(async { response.await.map(|found| found.map(ResponseBody::inner)) });
-        }
+        let rejection = match request.body().document() {
+            Ok(document) if is_blocked(document.root(), &self.words) => {
+                Rejection::new(Refusal::InvalidPayload)
+                    .with_detail("the prompt has a word that is not allowed here; remove it")
+            }
+            // A request without a body, such as a GET.
+            Ok(_) | Err(DocumentError::Empty) => {
+                let response = self.inner.call(request);
+                return Box::pin(async { Ok(response.await?.map(ResponseBody::inner)) });
+            }
+            // A body that cannot be read cannot be checked.
+            Err(unreadable) => unreadable.rejection(),
+        };
         let context = RequestContext::of(request.extensions()).cloned().unwrap_or_default();
-        let rejection = Rejection::new(Refusal::InvalidPayload)
-            .with_detail("a message has a word that is not allowed here; remove it");
         let responder = RejectionFormat::Problem.for_request(&request);
         Box::pin(async move { Ok(responder.respond(rejection, &context)) })
     }
 }
 
-/// Reads the document that the payload layer has parsed.
-fn is_blocked(payload: &Payload, words: &[&str]) -> bool {
-    let Ok(document) = payload.document() else { return false };
-    let messages = document.root().get("messages").map(|messages| messages.elements());
-    messages.into_iter().flatten().any(|message| {
-        let text = message.get("content").and_then(|content| content.as_str());
-        text.is_some_and(|text| words.iter().any(|word| text.to_lowercase().contains(word)))
-    })
+/// Looks at all strings of the document: a prompt has many forms. The payload layer has parsed it and
+/// bounds its depth.
+fn is_blocked(value: Node<'_>, words: &[&str]) -> bool {
+    match value.kind() {
+        Kind::String => value.as_str().is_some_and(|text| {
+            let text = text.to_lowercase();
+            words.iter().any(|word| text.contains(word))
+        }),
+        Kind::Array => value.elements().any(|element| is_blocked(element, words)),
+        Kind::Object => value.members().any(|(_name, member)| is_blocked(member, words)),
+        _ => false,
+    }
 }
 
 #[tokio::main]

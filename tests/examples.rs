@@ -189,14 +189,23 @@ async fn hyper_serves_the_whole_stack() {
 #[tokio::test]
 async fn own_layer_rejects_as_the_others_do() {
     let example = Example::start("own_layer").await;
-    let chat = |content: &str| CHAT.replace("Hi", content);
+    let chat = "/v1/chat/completions";
     for _ in 0..2 {
-        let passed = example.post("/v1/chat/completions", "", CHAT).await;
-        assert_eq!(passed.status(), StatusCode::OK);
-        let rejected = chat("Tell me of the SECRET project");
-        let rejected = example.post("/v1/chat/completions", "", &rejected).await;
-        assert_eq!(slug(&rejected), "invalid-payload");
-        assert_eq!(rejected.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(example.post(chat, "", CHAT).await.status(), StatusCode::OK);
+        for (path, blocked) in [
+            (chat, CHAT.replace("Hi", "Tell me of the SECRET project")),
+            (chat, CHAT.replace("Hi", "Tell me of the \\u0053ecret project")),
+            (chat, CHAT.replace("\"Hi\"", r#"[{"type": "text", "text": "Secret Project"}]"#)),
+            ("/v1/completions", r#"{"prompt": ["Hi", "the secret project"]}"#.to_owned()),
+        ] {
+            let rejected = example.post(path, "", &blocked).await;
+            assert_eq!(slug(&rejected), "invalid-payload", "{blocked}");
+            assert_eq!(rejected.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        }
+        let unreadable = example.post(chat, "", "{\"messages\": the secret project").await;
+        assert_eq!(slug(&unreadable), "malformed-payload");
+        let models = example.send(Method::GET, "/v1/models", "", "").await;
+        assert_eq!(models.status(), StatusCode::OK);
     }
 }
 
