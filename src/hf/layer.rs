@@ -62,6 +62,11 @@ impl HfTokenLayer {
         self.settings.source.age()
     }
 
+    /// Returns the name of the header that carries the token.
+    pub(crate) fn token_header(&self) -> HeaderName {
+        self.settings.token_header.name()
+    }
+
     /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     #[must_use]
     pub fn rejections(mut self, format: RejectionFormat) -> Self {

@@ -277,6 +277,12 @@ impl Profile {
         self.token_header
     }
 
+    /// Returns the name of the header that carries the upstream's token.
+    #[cfg(feature = "hf")]
+    pub(crate) fn token_header_name(&self) -> HeaderName {
+        self.token_header.name()
+    }
+
     const fn of(kind: Kind) -> Self {
         Self {
             kind,

@@ -1,4 +1,6 @@
 use http::HeaderName;
+#[cfg(feature = "hf")]
+use http::header::AUTHORIZATION;
 
 /// The name of the output limit that is added to a chat without one.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -29,4 +31,14 @@ pub enum TokenHeader {
     Bearer,
     /// The token alone in a header of this name. Anthropic takes `x-api-key` and Azure takes `api-key`.
     Plain(HeaderName),
+}
+
+impl TokenHeader {
+    #[cfg(feature = "hf")]
+    pub(crate) fn name(&self) -> HeaderName {
+        match self {
+            Self::Bearer => AUTHORIZATION,
+            Self::Plain(name) => name.clone(),
+        }
+    }
 }

@@ -66,6 +66,14 @@ impl RouteLayer {
         self
     }
 
+    /// Returns the profile of the upstream unless the layer is [`named`](Self::named).
+    pub(crate) fn profile(&self) -> Option<&Profile> {
+        match &*self.routes {
+            Routes::Listed(listed) => Some(listed.profile()),
+            Routes::Named(_) => None,
+        }
+    }
+
     fn of(routes: Routes) -> Self {
         Self { routes: Arc::new(routes), rejections: RejectionFormat::Problem }
     }

@@ -87,6 +87,10 @@ impl Listed {
         }
     }
 
+    pub(super) const fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
     fn find(&self, method: &Method, path: &str) -> Result<Found, Rejection> {
         if let Some(route) = self.routes.get(path) {
             return if route.methods.contains(method) {

@@ -171,6 +171,7 @@
 mod compose;
 mod gateway;
 mod payload_slot;
+mod profiles;
 mod scrub;
 mod slot;
 mod slots;
@@ -180,6 +181,7 @@ mod upstream_slot;
 pub use self::{
     gateway::{BoxedGateway, Gateway, GatewayService, NoError, ResponseBody, ResponseFuture},
     payload_slot::{ImpliedPayload, OpenPayload, PayloadSlot},
+    profiles::ProfileSlot,
     scrub::{AccessLogSlot, HfTokenSlot},
     slot::{Optional, Vacant, VacantOwn},
     slots::Stack,

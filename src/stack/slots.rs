@@ -6,6 +6,7 @@ use tower_layer::Identity as Unset;
 
 use super::{
     payload_slot::{OpenPayload, PayloadSlot},
+    profiles::ProfileSlot,
     slot,
 };
 #[cfg(feature = "access-log")]
@@ -235,8 +236,15 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, slot::Optional<RouteLayer>>
     where
         N: slot::Vacant,
+        X: ProfileSlot,
+        H: ProfileSlot,
     {
-        fill!(optional self.route = layer)
+        let layer = slot::Optional(layer.into());
+        if let Some(profile) = layer.profile() {
+            self.transform.compare(profile);
+            self.hf_token.compare(profile);
+        }
+        fill!(self.route = layer)
     }
 
     /// Authenticates each request. With `None` every client may call.
@@ -322,7 +330,13 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     where
         X: slot::Vacant,
         B: PayloadSlot,
+        N: ProfileSlot,
     {
+        let layer = slot::Optional(layer.into());
+        if let Some(profile) = self.route.profile() {
+            layer.compare(profile);
+        }
+        let layer = layer.0;
         fill!(optional self.transform = layer, payload)
     }
 
@@ -452,8 +466,13 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     where
         H: slot::Vacant,
         L: super::scrub::AccessLogSlot,
+        N: ProfileSlot,
     {
-        let layer = layer.into();
+        let layer = slot::Optional(layer.into());
+        if let Some(profile) = self.route.profile() {
+            layer.compare(profile);
+        }
+        let layer = layer.0;
         let stack = match &layer {
             Some(layer) => Self { access_log: self.access_log.without(layer), ..self },
             None => self,

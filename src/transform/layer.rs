@@ -51,6 +51,12 @@ impl TransformLayer {
         self
     }
 
+    /// Returns whether an edit would write another name or member for the upstream of `profile`.
+    #[cfg(feature = "hf")]
+    pub(crate) fn contradicts(&self, profile: &Profile) -> bool {
+        self.settings.contradicts(profile)
+    }
+
     fn edit(mut self, edit: Edit) -> Self {
         self.settings.push(edit);
         self

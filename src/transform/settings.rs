@@ -50,6 +50,20 @@ impl Settings {
         }
     }
 
+    /// Returns whether an edit would write another name or member for the upstream of `profile`.
+    #[cfg(feature = "hf")]
+    pub(super) fn contradicts(&self, profile: &Profile) -> bool {
+        let json = self.edits.list.iter().filter_map(|edit| match edit {
+            Edit::Json(json) => Some(json),
+            _ => None,
+        });
+        json.flatten().any(|edit| match edit {
+            JsonEdit::OutputTokens(_) => self.profile.limit_of_chats() != profile.limit_of_chats(),
+            JsonEdit::IncludeUsage(_) => self.profile.requests_usage() != profile.requests_usage(),
+            _ => false,
+        })
+    }
+
     /// Edits a request. Returns whether the client must not see the usage chunk.
     pub(super) fn apply(
         &self,

@@ -26,6 +26,7 @@
 //! | gives the URL of one route | `upstream::the_base_url_is_the_url_of_a_route` |
 //! | uses an upstream over plain `http` | `upstream::the_upstream_is_reached_without_tls` |
 //! | uses the client alone over plain `http` | `upstream::the_client_is_used_without_tls` |
+//! | gives a profile to some layers only | `upstream::layers_of_one_stack_have_different_profiles` |
 //! | asks for the profile of a URL | `upstream::the_profile_is_looked_up_by_a_url` |
 //! | gives roots in DER | `upstream::the_roots_are_der` |
 //! | gives all scopes as one text | `settings::scopes_are_given_as_one_text` |

@@ -10,7 +10,10 @@ use tower_inference::{
     client::HttpsClient,
     hf::{HfTokenLayer, Origin, TokenSource},
     model::Profile,
+    route::RouteLayer,
     secret::Secret,
+    stack::Stack,
+    transform::{SystemMessage, TransformLayer},
     upstream::UpstreamLayer,
 };
 
@@ -119,6 +122,37 @@ async fn the_upstream_is_not_reached() {
         assert_eq!(response.status(), 502, "{uri}");
         warned_once(&words);
     }
+}
+
+#[test]
+fn layers_of_one_stack_have_different_profiles() {
+    let (anthropic, openai) = (Profile::anthropic(), Profile::openai());
+    let token = || {
+        let source = TokenSource::value(Secret::new("sk-example")).unwrap();
+        HfTokenLayer::new("https://api.anthropic.com".parse().unwrap(), source)
+    };
+    let words = ["sent=authorization", "expected=x-api-key", "HfTokenLayer::profile"];
+    listen();
+    // In either order of the calls.
+    let _stack = Stack::new().route(RouteLayer::new(&anthropic)).hf_token(token());
+    warned_once(&words);
+    let _stack = Stack::new().hf_token(token()).route(RouteLayer::new(&anthropic));
+    warned_once(&words);
+    let edits = TransformLayer::new().max_output_tokens(10);
+    let _stack = Stack::new().route(RouteLayer::new(&openai)).transform(edits.clone());
+    warned_once(&["TransformLayer::profile"]);
+    let _stack = Stack::new().transform(edits.clone()).route(RouteLayer::new(&openai));
+    warned_once(&["TransformLayer::profile"]);
+
+    let _stack = Stack::new()
+        .route(RouteLayer::new(&anthropic))
+        .transform(edits.clone().profile(anthropic.clone()))
+        .hf_token(token().profile(anthropic.clone()));
+    // No edit follows the profile.
+    let headers = TransformLayer::new().system_message(SystemMessage::new("Be brief."));
+    let _stack = Stack::new().route(RouteLayer::new(&openai)).transform(headers).hf_token(token());
+    let _stack = Stack::new().route(RouteLayer::named("chat")).transform(edits).hf_token(token());
+    assert_eq!(crate::logged(), "");
 }
 
 #[test]
