@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tracing::field::display;
 
 use super::{body::ResponseBody, response_filter::ResponseFilter};
 use crate::{
@@ -104,7 +105,14 @@ fn filtered<R>(
     let status = response.status();
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
         context.set_upstream_status(status);
-        tracing::warn!(status = status.as_u16(), "the upstream rejected the gateway's token");
+        let upstream = context.upstream().map(display);
+        tracing::warn!(
+            upstream,
+            status = status.as_u16(),
+            header = %filter.token_header(),
+            "the upstream rejected the gateway's token; check the token of HfTokenLayer and the header \
+             that HfTokenLayer::profile names"
+        );
         return Err(Rejection::new(Refusal::UpstreamUnavailable)
             .with_detail("the upstream rejected the gateway's token"));
     }

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
     hop_by_hop::remove_headers,
+    model::TokenHeader,
     secret::{REDACTED, Scrubber},
 };
 
@@ -16,11 +17,21 @@ pub(super) struct ResponseFilter {
     // Follows the token's file and remembers the token that the request carried.
     scrubber: Scrubber,
     allowed: Option<Arc<[HeaderName]>>,
+    token_header: TokenHeader,
 }
 
 impl ResponseFilter {
-    pub(super) const fn new(scrubber: Scrubber, allowed: Option<Arc<[HeaderName]>>) -> Self {
-        Self { scrubber, allowed }
+    pub(super) const fn new(
+        scrubber: Scrubber,
+        allowed: Option<Arc<[HeaderName]>>,
+        token_header: TokenHeader,
+    ) -> Self {
+        Self { scrubber, allowed, token_header }
+    }
+
+    /// Returns the name of the header that carried the token.
+    pub(super) fn token_header(&self) -> HeaderName {
+        self.token_header.name()
     }
 
     pub(super) fn apply(&self, headers: &mut HeaderMap) {

@@ -3,6 +3,7 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -12,11 +13,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     deadlines::{Deadlines, deadline},
-    failure::log_failure,
+    failure::{log_failure, log_timeout},
     slots::Slot,
 };
 use crate::{
     body::{self, WatchedBody},
+    context::RequestContext,
     error_debug::debug_as_message,
 };
 
@@ -115,12 +117,20 @@ pin_project! {
         // When the reader first had to wait after the last frame.
         waiting: Option<Instant>,
         begun: bool,
+        // Names the upstream in the log.
+        context: RequestContext,
     }
 }
 
 impl<B> TimedBody<B> {
-    pub(super) const fn new(body: B, deadlines: Deadlines, started: Option<Instant>) -> Self {
-        Self { body: Some(body), timer: None, deadlines, started, waiting: None, begun: false }
+    pub(super) const fn new(
+        body: B,
+        deadlines: Deadlines,
+        started: Option<Instant>,
+        context: RequestContext,
+    ) -> Self {
+        let (timer, waiting, begun) = (None, None, false);
+        Self { body: Some(body), timer, deadlines, started, waiting, begun, context }
     }
 }
 
@@ -153,12 +163,16 @@ where
                 BodyError::TotalTimeout
             }
             Poll::Ready(Some(Err(error))) => {
-                log_failure("the upstream's body broke off", error);
+                log_failure("the upstream's body broke off", Some(this.context), error);
                 BodyError::Broken
             }
             Poll::Pending => ready!(self.as_mut().poll_deadline(cx)),
         };
-        self.project().body.set(None);
+        let mut this = self.project();
+        if let Some((setter, timeout)) = exceeded(this.deadlines, error) {
+            log_timeout(setter, timeout, this.context);
+        }
+        this.body.set(None);
         Poll::Ready(Some(Err(error)))
     }
 
@@ -207,5 +221,15 @@ impl<B> TimedBody<B> {
             timer.reset(deadline);
         }
         Poll::Ready(error)
+    }
+}
+
+/// Returns the timeout of an error, with the name of its setter.
+const fn exceeded(deadlines: &Deadlines, error: BodyError) -> Option<(&'static str, Duration)> {
+    match error {
+        BodyError::FirstByteTimeout => Some(("first_byte_timeout", deadlines.first_byte)),
+        BodyError::IdleTimeout => Some(("idle_timeout", deadlines.idle)),
+        BodyError::TotalTimeout => Some(("total_timeout", deadlines.total)),
+        BodyError::Broken => None,
     }
 }

@@ -18,6 +18,17 @@ impl Default for Deadlines {
     }
 }
 
+impl Deadlines {
+    /// Returns the time until the head must be there, with the name of its setter.
+    pub(super) fn before_head(&self) -> (&'static str, Duration) {
+        if self.total < self.head {
+            ("total_timeout", self.total)
+        } else {
+            ("head_timeout", self.head)
+        }
+    }
+}
+
 /// Returns when `timeout` after `start` is. `None` is never.
 pub(super) fn deadline(start: Option<Instant>, timeout: Duration) -> Option<Instant> {
     start?.checked_add(timeout)

@@ -1,23 +1,40 @@
-use std::{any::type_name, error::Error, io};
+use std::{any::type_name, error::Error, io, time::Duration};
 
-use crate::{failure_reason::FailureReason, plain_http::PlainHttpRefused};
+use tracing::field::{debug, display};
 
-/// Logs a failure of the HTTP client with the kind and the type of its error.
+use crate::{context::RequestContext, failure_reason::FailureReason, plain_http::PlainHttpRefused};
+
+/// Logs a failure of the HTTP client with the origin, the kind and the type of its error.
 ///
-/// The message of another error is left out. HTTP clients put URLs there, which may contain secrets.
-pub(super) fn log_failure<E: Into<Box<dyn Error + Send + Sync>>>(message: &'static str, error: E) {
+/// The origin is that of `HfTokenLayer`, which is no secret. The message of another error is left out. HTTP clients put URLs there, which may contain secrets.
+pub(super) fn log_failure<E: Into<Box<dyn Error + Send + Sync>>>(
+    message: &'static str,
+    context: Option<&RequestContext>,
+    error: E,
+) {
     let error = error.into();
+    let upstream = context.and_then(RequestContext::upstream).map(display);
     if let Some(refused) =
         causes(&*error).find_map(|error| error.downcast_ref::<PlainHttpRefused>())
     {
-        tracing::warn!(error = %refused, "{message}");
+        tracing::warn!(upstream, error = %refused, "{message}");
         return;
     }
-    let kind = io_kind(&*error);
+    let kind = io_kind(&*error).map(debug);
     match causes(&*error).find_map(|error| error.downcast_ref::<FailureReason>()) {
-        Some(reason) => tracing::warn!(?kind, error = %reason, "{message}"),
-        None => tracing::warn!(?kind, error = type_name::<E>(), "{message}"),
+        Some(reason) => tracing::warn!(upstream, kind, error = %reason, "{message}"),
+        None => tracing::warn!(upstream, kind, error = type_name::<E>(), "{message}"),
     }
+}
+
+/// Logs a timeout of `UpstreamLayer` under the name of its setter.
+pub(super) fn log_timeout(setter: &'static str, timeout: Duration, context: &RequestContext) {
+    let upstream = context.upstream().map(display);
+    tracing::warn!(
+        upstream,
+        ?timeout,
+        "the upstream did not respond in time; UpstreamLayer::{setter} sets this timeout"
+    );
 }
 
 /// Returns the kind of the outermost I/O error among the causes.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::{
     body::{ResponseBody, TimedBody},
     deadlines::{Deadlines, deadline},
-    failure::log_failure,
+    failure::{log_failure, log_timeout},
     slots::Slot,
 };
 use crate::{
@@ -132,24 +132,28 @@ where
             Poll::Ready(Ok(response)) => {
                 let Some(slot) = this.slot.take() else { return Poll::Pending };
                 Poll::Ready(forwarded(response, context).map(|response| {
-                    let timed = |body| TimedBody::new(body, *this.deadlines, *this.started);
+                    let timed = |body| {
+                        TimedBody::new(body, *this.deadlines, *this.started, context.clone())
+                    };
                     WatchedBody::of_response(response.map(timed), this.method, slot)
                         .map(body::ResponseBody::inner)
                         .map(ResponseBody::new)
                 }))
             }
             Poll::Ready(Err(error)) => {
-                log_failure("the upstream cannot be reached", error);
+                log_failure("the upstream cannot be reached", Some(context), error);
                 Poll::Ready(Err(Rejection::new(Refusal::UpstreamUnavailable)))
             }
             Poll::Pending => {
                 if this.timer.is_none() {
                     let started = *this.started.insert(Instant::now());
-                    let timeout = this.deadlines.head.min(this.deadlines.total);
+                    let (_setter, timeout) = this.deadlines.before_head();
                     this.timer.set(deadline(Some(started), timeout).map(sleep_until));
                 }
                 match this.timer.as_mut().as_pin_mut().map(|timer| timer.poll(cx)) {
                     Some(Poll::Ready(())) => {
+                        let (setter, timeout) = this.deadlines.before_head();
+                        log_timeout(setter, timeout, context);
                         Poll::Ready(Err(Rejection::new(Refusal::UpstreamTimeout)))
                     }
                     Some(Poll::Pending) | None => Poll::Pending,

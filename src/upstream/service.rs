@@ -82,7 +82,7 @@ where
         }
         self.inner.poll_ready(cx).map(|ready| {
             if let Err(error) = ready {
-                log_failure("the HTTP client failed", error);
+                log_failure("the HTTP client failed", None, error);
                 self.failed = true;
             }
             Ok(())

@@ -26,6 +26,9 @@
 //! | gives the URL of one route | `upstream::the_base_url_is_the_url_of_a_route` |
 //! | uses an upstream over plain `http` | `upstream::the_upstream_is_reached_without_tls` |
 //! | uses the client alone over plain `http` | `upstream::the_client_is_used_without_tls` |
+//! | gives another port than the upstream's | `upstream::the_port_of_the_upstream_is_another_one` |
+//! | sets a timeout that the upstream exceeds | `upstream::the_upstream_is_too_slow` |
+//! | gives a token that the upstream does not accept | `upstream::the_upstream_rejects_the_token` |
 //! | gives a profile to some layers only | `upstream::layers_of_one_stack_have_different_profiles` |
 //! | asks for the profile of a URL | `upstream::the_profile_is_looked_up_by_a_url` |
 //! | gives roots in DER | `upstream::the_roots_are_der` |

@@ -1,18 +1,20 @@
 //! The address of the upstream and the connection to it.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{Empty, Full};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Full};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_inference::{
     client::HttpsClient,
     hf::{HfTokenLayer, Origin, TokenSource},
     model::Profile,
+    payload::PayloadLayer,
     route::RouteLayer,
     secret::Secret,
     stack::Stack,
+    test_util::{TestResponse, TestUpstream},
     transform::{SystemMessage, TransformLayer},
     upstream::UpstreamLayer,
 };
@@ -54,7 +56,7 @@ async fn the_base_url_ends_in_a_version() {
             Ok::<_, Infallible>(Response::new(Full::new(sent)))
         });
         let response = layer.layer(client).oneshot(get("/v1/models")).await.unwrap();
-        let sent = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+        let sent = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(sent, "https://router.huggingface.co/v1/models", "{base}");
     }
 }
@@ -121,6 +123,59 @@ async fn the_upstream_is_not_reached() {
         let response = service.oneshot(get(uri)).await.unwrap();
         assert_eq!(response.status(), 502, "{uri}");
         warned_once(&words);
+    }
+}
+
+#[tokio::test]
+async fn the_port_of_the_upstream_is_another_one() {
+    listen();
+    let client = HttpsClient::builder().build().unwrap();
+    let stack = Stack::new()
+        .payload(PayloadLayer::new())
+        .upstream(UpstreamLayer::new())
+        .hf_token(HfTokenLayer::new("http://127.0.0.1:9".parse().unwrap(), token()));
+    let response = stack.layer(client).oneshot(get("/v1/models")).await.unwrap();
+    assert_eq!(response.status(), 502);
+    warned_once(&["upstream=http://127.0.0.1:9 ", "kind=ConnectionRefused", "check the port"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_upstream_is_too_slow() {
+    let upstream = TestUpstream::new(TestResponse::silent());
+    let slow_body = TestResponse::chat_stream(["Hel"]).then_stalls();
+    let second = Duration::from_secs(1);
+    let layer = UpstreamLayer::new();
+    for (layer, setter, body) in [
+        (layer.clone().head_timeout(second), "UpstreamLayer::head_timeout", None),
+        (layer.clone().total_timeout(second), "UpstreamLayer::total_timeout", None),
+        (layer.clone().idle_timeout(second), "UpstreamLayer::idle_timeout", Some(&slow_body)),
+        (layer.total_timeout(second), "UpstreamLayer::total_timeout", Some(&slow_body)),
+    ] {
+        listen();
+        let upstream = body.map_or(upstream.clone(), |body| TestUpstream::new(body.clone()));
+        let token = HfTokenLayer::new("http://127.0.0.1:9".parse().unwrap(), token());
+        let stack = Stack::new().payload(PayloadLayer::new()).upstream(layer).hf_token(token);
+        let response = stack.layer(upstream).oneshot(get("/v1/models")).await.unwrap();
+        assert_eq!(response.status(), if body.is_some() { 200 } else { 504 });
+        assert_eq!(response.into_body().collect().await.is_err(), body.is_some());
+        warned_once(&["upstream=http://127.0.0.1:9 ", "timeout=1s", setter]);
+    }
+}
+
+#[tokio::test]
+async fn the_upstream_rejects_the_token() {
+    for (profile, header) in [
+        (Profile::compatible(), "header=authorization"),
+        (Profile::anthropic(), "header=x-api-key"),
+    ] {
+        listen();
+        let upstream = TestUpstream::new(TestResponse::error(StatusCode::UNAUTHORIZED));
+        let token = HfTokenLayer::new("https://api.anthropic.com".parse().unwrap(), token());
+        let stack = Stack::new().payload(PayloadLayer::new()).upstream(UpstreamLayer::new());
+        let gateway = stack.hf_token(token.profile(profile)).layer(upstream);
+        assert_eq!(gateway.oneshot(get("/v1/models")).await.unwrap().status(), 502);
+        let words = ["upstream=https://api.anthropic.com ", "token of HfTokenLayer", "::profile"];
+        warned_once(&[&words[..], &[header]].concat());
     }
 }
 
