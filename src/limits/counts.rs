@@ -22,8 +22,9 @@ pub struct LimitCounts {
     /// Requests with an `authorization` header and without the identity that the limit needs. The
     /// layer then stands outside of authentication. The first one is logged.
     pub without_identity: u64,
-    /// Requests of callers without the tenant or the claim that the limit counts by. Callers of one
-    /// issuer without it share a counter. The first one is logged.
+    /// Requests of callers without the tenant or the claim that the limit counts by, and requests
+    /// without a route. Callers of one issuer without it share a counter. So do requests without a
+    /// route. The first one is logged.
     pub without_value: u64,
 }
 
@@ -55,7 +56,7 @@ impl LimitCounters {
         self.without_identity.count("the layer with this limit", Some(limit), problem);
     }
 
-    /// Counts a request of a verified caller without the tenant or the claim.
+    /// Counts a request of a verified caller without the tenant or the claim, or one without a route.
     #[cold]
     pub(crate) fn count_without_value(&self, limit: &str, by: &CountBy) {
         if self.without_value.fetch_add(1, Relaxed) > 0 {
@@ -68,6 +69,11 @@ impl LimitCounters {
                 limit,
                 %claim,
                 "callers without this claim share one counter; its value must be a string"
+            ),
+            CountBy::Route => tracing::warn!(
+                limit,
+                "requests without a route share one counter; put RouteLayer outside of the layer with \
+                 this limit: before it in a ServiceBuilder, after it with Router::layer"
             ),
             _ => tracing::warn!(
                 limit,

@@ -78,8 +78,9 @@ impl Limit {
     }
 
     /// Counts each route by the name in the
-    /// [`RequestContext`](crate::context::RequestContext::route). Requests without a route share a
-    /// counter.
+    /// [`RequestContext`](crate::context::RequestContext::route), which a
+    /// [`RouteLayer`](crate::route::RouteLayer) outside of the limit sets. Requests without a route share
+    /// a counter, and the first one is logged.
     pub fn per_route(allowance: impl Into<Allowance>) -> Self {
         Self::new(CountBy::Route, "route", allowance.into())
     }
@@ -137,7 +138,8 @@ impl Limit {
     ///
     /// Defaults to the kind of limit, such as `identity` or `global`. If two limits of a layer have one
     /// name, the later one gets a number: `identity-2`. Counters are found by name, so name each limit
-    /// whose place in the layer may change.
+    /// whose place in the layer may change. Two layers that share a [`Store`](super::Store) share the
+    /// counters of one name, so name the limits of one of them unless that is intended.
     #[must_use]
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = name.into();

@@ -84,6 +84,12 @@ pub(crate) fn of_model(path: &str) -> Option<Row> {
     name::is_of_hub(model).then_some(found)
 }
 
+/// Returns whether this is the name of a route with the name of a model.
+#[cfg(feature = "schema")]
+pub(crate) fn names_a_model(name: &str) -> bool {
+    OF_MODEL.iter().any(|(route, _)| *route == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

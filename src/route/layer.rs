@@ -67,10 +67,20 @@ impl RouteLayer {
     }
 
     /// Returns the profile of the upstream unless the layer is [`named`](Self::named).
+    #[cfg(feature = "hf")]
     pub(crate) fn profile(&self) -> Option<&Profile> {
         match &*self.routes {
             Routes::Listed(listed) => Some(listed.profile()),
             Routes::Named(_) => None,
+        }
+    }
+
+    /// Returns whether a request can get this name.
+    #[cfg(feature = "schema")]
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        match &*self.routes {
+            Routes::Listed(listed) => listed.has_name(name),
+            Routes::Named(only) => only == name,
         }
     }
 

@@ -87,6 +87,12 @@ impl Listed {
         }
     }
 
+    #[cfg(feature = "schema")]
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.routes.values().any(|route| route.name == name) || known_routes::names_a_model(name)
+    }
+
+    #[cfg(feature = "hf")]
     pub(super) const fn profile(&self) -> &Profile {
         &self.profile
     }

@@ -57,6 +57,10 @@ impl SchemaLayer {
     /// [`RequestContext::route`](crate::context::RequestContext::route) names the route. There are
     /// no routes by default.
     ///
+    /// The [`RouteLayer`](crate::route::RouteLayer) outside of this layer gives the name. A known route
+    /// has its path as its name, such as `/v1/chat/completions`. A `Stack` logs a name that its
+    /// `RouteLayer` does not have.
+    ///
     /// Only [`rejections`](Self::rejections) of the outer layer apply to such requests. Routes
     /// inside `layer` are ignored. A second layer for a name replaces the first.
     #[must_use]
@@ -118,6 +122,11 @@ impl SchemaLayer {
     pub const fn rejections(mut self, format: RejectionFormat) -> Self {
         self.rejections = format;
         self
+    }
+
+    /// Returns the names of the routes.
+    pub(crate) fn route_names(&self) -> impl Iterator<Item = &str> {
+        self.rules.routes.keys().map(AsRef::as_ref)
     }
 
     fn of(body: BodyRule) -> Self {

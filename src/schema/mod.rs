@@ -78,7 +78,8 @@
 //! Requests of the methods GET, HEAD, DELETE, OPTIONS and TRACE may have no body. Then only the
 //! parameters are checked.
 //!
-//! Each route can have its own schema and so can each model of a route:
+//! Each route can have its own schema and so can each model of a route. `RouteLayer::route` has given
+//! the routes of this example their names:
 //!
 //! ```
 //! use serde_json::json;

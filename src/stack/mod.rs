@@ -168,10 +168,10 @@
 //!
 //! A stack does not check that a subset makes sense: without auth every client may call.
 
+mod compared;
 mod compose;
 mod gateway;
 mod payload_slot;
-mod profiles;
 mod scrub;
 mod slot;
 mod slots;
@@ -179,9 +179,9 @@ mod snapshot;
 mod upstream_slot;
 
 pub use self::{
+    compared::ComparedSlot,
     gateway::{BoxedGateway, Gateway, GatewayService, NoError, ResponseBody, ResponseFuture},
     payload_slot::{ImpliedPayload, OpenPayload, PayloadSlot},
-    profiles::ProfileSlot,
     scrub::{AccessLogSlot, HfTokenSlot},
     slot::{Optional, Vacant, VacantOwn},
     slots::Stack,

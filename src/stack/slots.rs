@@ -4,9 +4,11 @@
 
 use tower_layer::Identity as Unset;
 
+#[cfg(any(feature = "hf", feature = "schema", feature = "transform"))]
+use super::compared::compared;
 use super::{
+    compared::ComparedSlot,
     payload_slot::{OpenPayload, PayloadSlot},
-    profiles::ProfileSlot,
     slot,
 };
 #[cfg(feature = "access-log")]
@@ -236,13 +238,15 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, slot::Optional<RouteLayer>>
     where
         N: slot::Vacant,
-        X: ProfileSlot,
-        H: ProfileSlot,
+        S: ComparedSlot,
+        X: ComparedSlot,
+        H: ComparedSlot,
     {
         let layer = slot::Optional(layer.into());
-        if let Some(profile) = layer.profile() {
-            self.transform.compare(profile);
-            self.hf_token.compare(profile);
+        if let Some(routes) = layer.routes() {
+            self.schema.compare(routes);
+            self.transform.compare(routes);
+            self.hf_token.compare(routes);
         }
         fill!(self.route = layer)
     }
@@ -297,7 +301,9 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     where
         S: slot::Vacant,
         B: PayloadSlot,
+        N: ComparedSlot,
     {
+        let layer = compared(layer.into(), &self.route);
         fill!(optional self.schema = layer, payload)
     }
 
@@ -330,13 +336,9 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     where
         X: slot::Vacant,
         B: PayloadSlot,
-        N: ProfileSlot,
+        N: ComparedSlot,
     {
-        let layer = slot::Optional(layer.into());
-        if let Some(profile) = self.route.profile() {
-            layer.compare(profile);
-        }
-        let layer = layer.0;
+        let layer = compared(layer.into(), &self.route);
         fill!(optional self.transform = layer, payload)
     }
 
@@ -466,13 +468,9 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     where
         H: slot::Vacant,
         L: super::scrub::AccessLogSlot,
-        N: ProfileSlot,
+        N: ComparedSlot,
     {
-        let layer = slot::Optional(layer.into());
-        if let Some(profile) = self.route.profile() {
-            layer.compare(profile);
-        }
-        let layer = layer.0;
+        let layer = compared(layer.into(), &self.route);
         let stack = match &layer {
             Some(layer) => Self { access_log: self.access_log.without(layer), ..self },
             None => self,

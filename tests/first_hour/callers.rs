@@ -78,7 +78,7 @@ async fn each_limit_by_caller_is_outside_of_auth() {
     ] {
         listen();
         // A limit that needs no caller is not named.
-        let layer = ThrottleLayer::new(limit.name("wrong")).limit(Limit::per_route(rate()));
+        let layer = ThrottleLayer::new(limit.name("wrong")).limit(Limit::global(rate()));
         for _ in 0..3 {
             assert_eq!(send(&layer, None).await.0, status);
         }

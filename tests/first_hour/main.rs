@@ -35,6 +35,8 @@
 //! | gives all scopes as one text | `settings::scopes_are_given_as_one_text` |
 //! | names a header with an underscore, or one of another layer | `settings::the_header_is_reserved` |
 //! | sets a query parameter that another layer removes | `settings::the_query_parameter_is_reserved` |
+//! | names a schema's route otherwise than the route | `settings::the_schema_has_another_name_than_its_route` |
+//! | limits by route without routes | `settings::a_limit_by_route_has_no_routes` |
 //! | forgets the slash of a JSON pointer | `settings::the_pointer_has_no_slash` |
 //! | writes a path with a query or a name in braces | `settings::the_path_has_other_characters` |
 //! | misspells a keyword of a schema | `settings::a_keyword_of_the_schema_is_misspelt` |

@@ -1,14 +1,20 @@
 //! Settings of single layers.
 
+use http::{Method, Request};
 use serde_json::json;
+use tower::{Layer, ServiceExt};
 use tower_inference::{
     auth::{Jwt, Keys},
     cache::RedisCache,
     limits::{Limit, Rate, Subject},
-    payload::Pointer,
+    model::Profile,
+    payload::{Payload, Pointer},
     peer::{ForwardedHeader, PeerAddress},
-    schema::{BuiltInSchemas, Schema},
+    route::RouteLayer,
+    schema::{BuiltInSchemas, Schema, SchemaLayer},
     secret::Secret,
+    stack::Stack,
+    test_util::{TestResponse, TestUpstream},
     throttle::ThrottleLayer,
     transform::{EditableHeader, EditableQuery, PathTemplate},
 };
@@ -54,6 +60,47 @@ fn the_query_parameter_is_reserved() {
 }
 
 #[test]
+fn the_schema_has_another_name_than_its_route() {
+    let schema = || Schema::new(&json!({"type": "object"})).unwrap();
+    let layer = |name: &str| SchemaLayer::by_route().route(name, schema());
+    let routes = RouteLayer::new(&Profile::compatible());
+    let words = ["route=\"chat\"", "/v1/chat/completions", "RouteLayer::route"];
+    listen();
+    // In either order of the calls.
+    let _stack = Stack::new().schema(layer("chat")).route(routes.clone());
+    warned_once(&words);
+    let _stack = Stack::new().route(routes.clone()).schema(layer("chat"));
+    warned_once(&words);
+
+    for name in ["/v1/chat/completions", "/models/{model}"] {
+        let _stack = Stack::new().schema(layer(name)).route(routes.clone());
+    }
+    let _stack = Stack::new().route(RouteLayer::named("chat")).schema(layer("chat"));
+    let named = routes.route(Method::POST, "/v1/chat/completions", "chat");
+    let _stack = Stack::new().route(named).schema(layer("chat"));
+    assert_eq!(logged(), "");
+}
+
+#[tokio::test]
+async fn a_limit_by_route_has_no_routes() {
+    listen();
+    let limit = Limit::per_route(Rate::per_second(10));
+    let throttle = ThrottleLayer::new(limit.clone());
+    let upstream = TestUpstream::new(TestResponse::chat("Hello"));
+    let request = || Request::get("/v1/models").body(Payload::default()).unwrap();
+    for _ in 0..2 {
+        throttle.layer(upstream.clone()).oneshot(request()).await.unwrap();
+    }
+    warned_once(&["limit=\"route\"", "share one counter", "RouteLayer outside"]);
+    assert_eq!(throttle.counts()[0].without_value, 2);
+
+    let throttle = ThrottleLayer::new(limit);
+    let stack = Stack::new().route(RouteLayer::new(&Profile::compatible())).throttle(throttle);
+    stack.layer(upstream).oneshot(request()).await.unwrap();
+    assert_eq!(logged(), "");
+}
+
+#[test]
 fn the_pointer_has_no_slash() {
     for text in ["max_tokens", "$.max_tokens", "#/max_tokens"] {
         leads_right(text.parse::<Pointer>().unwrap_err(), &["slash before each name"]);
@@ -92,9 +139,9 @@ fn a_keyword_of_the_schema_is_misspelt() {
     assert!(Schema::new(&annotated).unwrap().unknown_keywords().is_empty());
     for profile in ["openai", "anthropic", "compatible"] {
         let _built_in = BuiltInSchemas::new(match profile {
-            "openai" => tower_inference::model::Profile::openai(),
-            "anthropic" => tower_inference::model::Profile::anthropic(),
-            _ => tower_inference::model::Profile::compatible(),
+            "openai" => Profile::openai(),
+            "anthropic" => Profile::anthropic(),
+            _ => Profile::compatible(),
         })
         .chat_completion();
     }

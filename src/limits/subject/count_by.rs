@@ -23,8 +23,8 @@ pub(crate) enum CountBy {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HashedSubject {
     pub(crate) key: CounterKey,
-    /// Whether the caller lacks the tenant or the claim. The key is then that of all such callers of
-    /// its issuer.
+    /// Whether the caller lacks the tenant or the claim, or the request its route. The key is then
+    /// that of all such callers of the issuer, or of all such requests.
     pub(crate) lacks_value: bool,
 }
 
@@ -125,6 +125,7 @@ impl CountBy {
             },
             Self::Key(function) => (function.0)(head, hasher).unwrap_or(constant),
             Self::Route => {
+                lacks_value = head.context().route().is_none();
                 head.context().route().map_or(constant, |name| hash::route(hasher, name))
             }
             Self::Global => constant,

@@ -16,6 +16,9 @@ use crate::clock::SharedClock;
 /// | quota with debt | 31 days, in which the debt is paid |
 ///
 /// Counters are lost with the process.
+///
+/// A `MemoryStore` is the settings of a store and a clone copies them alone. Layers that share counters
+/// need clones of one [`Store`](crate::limits::Store), which `Store::from` makes of these settings.
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     pub(super) max_keys: usize,
