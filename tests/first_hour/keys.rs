@@ -56,16 +56,16 @@ fn one_key_is_given_as_a_set() {
 fn another_form_is_given_as_a_set() {
     let certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
     for (content, words) in [
-        (certificate, "it is PEM: a certificate"),
-        ("-----BEGIN PUBLIC KEY-----\nMIIB", "it is PEM: a public key"),
-        ("tests/data/jwks.json", "it is the path of a file"),
-        ("https://issuer.example/jwks", "it is a URL"),
-        ("<!doctype html><title>Sign in</title>", "it is HTML"),
-        ("", "it is empty"),
-        (&json!({ "a1": certificate }).to_string(), "list of certificates"),
-        ("{\"keys\": [}", "expected a value at byte 10"),
+        (certificate, ["it is PEM: a certificate", "a JWK Set"]),
+        ("-----BEGIN PUBLIC KEY-----\nMIIB", ["it is PEM: a public key", "to a JWK"]),
+        ("tests/data/jwks.json", ["it is the path of a file", "KeySource::file"]),
+        ("https://issuer.example/jwks", ["it is a URL", "RemoteKeys::jwks"]),
+        ("<!doctype html><title>Sign in</title>", ["it is HTML"; 2]),
+        ("", ["it is empty"; 2]),
+        (&json!({ "a1": certificate }).to_string(), ["list of certificates"; 2]),
+        ("{\"keys\": [}", ["expected a value at byte 10"; 2]),
     ] {
-        leads_right(set_error(content), &[words]);
+        leads_right(set_error(content), &words);
     }
 }
 

@@ -13,9 +13,32 @@ use crate::{
 pub(super) fn parse_document(json: Bytes) -> Result<Document, KeysFault> {
     let json = json.slice_ref(without_byte_order_mark(&json));
     Document::parse(json.clone()).map_err(|error| {
-        let form = lookalike(&json).map(Into::into);
-        KeysFault::Malformed(form.unwrap_or_else(|| error.to_string().into()))
+        let Some(form) = lookalike(&json) else {
+            return KeysFault::Malformed(error.to_string().into());
+        };
+        KeysFault::Malformed(match remedy(form) {
+            Some(remedy) => format!("{form}; {remedy}").into(),
+            None => form.into(),
+        })
     })
+}
+
+/// Returns what to give in place of another form.
+fn remedy(form: &str) -> Option<&'static str> {
+    if form.starts_with("it is PEM") || form.starts_with("it is DER") {
+        Some(
+            "give Keys::from_jwks or KeySource::file a JWK Set: the address `jwks_uri` of the issuer \
+             has it, and tools convert a public key to a JWK",
+        )
+    } else if form.starts_with("it is a URL") {
+        Some(
+            "use RemoteKeys::jwks for the address of a JWK Set or RemoteKeys::discovery for an issuer",
+        )
+    } else if form.starts_with("it is the path") {
+        Some("or use KeySource::file")
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
