@@ -84,10 +84,26 @@ async fn headers_of_a_rate_show_permits_and_reset() {
     ] {
         let response = send(&layer).await;
         assert_eq!(response.status(), status);
-        assert_eq!(told(&response), ["\"identity\";q=2;w=1", expected]);
+        assert_eq!(told(&response), ["\"identity\";q=3;w=2", expected]);
     }
     clock.advance(Duration::from_secs(1));
     assert_eq!(told(&send(&layer).await)[1], "\"identity\";r=1;t=1");
+}
+
+#[tokio::test]
+async fn the_quota_of_a_rate_is_never_less_than_what_is_left() {
+    for (rate, policy) in [
+        (Rate::per_second(1).burst(3), "\"identity\";q=3;w=3"),
+        (Rate::per_second(10).burst(15), "\"identity\";q=15;w=2"),
+        (Rate::per_minute(7).burst(14), "\"identity\";q=14;w=120"),
+        (Rate::per_minute(6), "\"identity\";q=6;w=60"),
+        // Windows are whole seconds, and this bucket fills in 200 ms.
+        (Rate::per_second(100).burst(20), "\"identity\";q=100;w=1"),
+        (Rate::per_second(2).burst(0), "\"identity\";q=2;w=1"),
+    ] {
+        let (layer, _clock) = layer(Limit::per_identity(rate));
+        assert_eq!(told(&send(&layer).await)[0], policy);
+    }
 }
 
 #[tokio::test]
@@ -133,7 +149,7 @@ async fn several_limits_form_one_list() {
     let layer = layer.limit(Limit::per_identity(rate()));
     let response = send(&layer).await;
     let expected = [
-        r#""identity";q=2;w=1, "a \"b\\c_";q=100;w=3600"#,
+        r#""identity";q=3;w=2, "a \"b\\c_";q=100;w=3600"#,
         r#""identity";r=2;t=1, "a \"b\\c_";r=99;t=36"#,
     ];
     assert_eq!(told(&response), expected);
@@ -144,7 +160,7 @@ async fn headers_show_the_tiers_own_allowance() {
     let plans = [("gold", Rate::per_minute(600))];
     let (layer, _clock) = layer(Limit::per_identity(rate()).plans("plan", plans));
     assert_eq!(told(&send_as(&layer, "gold").await)[0], "\"identity\";q=600;w=60");
-    assert_eq!(told(&send_as(&layer, "free").await)[0], "\"identity\";q=2;w=1");
+    assert_eq!(told(&send_as(&layer, "free").await)[0], "\"identity\";q=3;w=2");
 }
 
 #[tokio::test]
@@ -163,7 +179,7 @@ async fn only_shown_and_enforced_limits_are_in_headers() {
         assert_eq!(told(&send(&layer).await), upstream);
         // A shown limit does not reveal the others.
         let layer = layer.limit(Limit::per_tenant(rate()));
-        assert_eq!(told(&send(&layer).await)[0], "\"tenant\";q=2;w=1");
+        assert_eq!(told(&send(&layer).await)[0], "\"tenant\";q=3;w=2");
     }
 }
 

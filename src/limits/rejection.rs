@@ -133,7 +133,11 @@ fn limit_detail(unit: Unit, allowance: Allowance, capacity: u64) -> String {
                 3_600 => "an hour",
                 _ => "a day",
             };
-            format!("at most {} {period}", unit.count(permits.into()))
+            let count = unit.count(permits.into());
+            match rate.capacity() {
+                burst if burst == permits => format!("at most {count} {period}"),
+                burst => format!("at most {count} {period}, {burst} at once"),
+            }
         }
         AllowanceKind::Quota(quota) => {
             let period = match quota.period() {

@@ -239,6 +239,8 @@ impl TransformLayer {
     /// Routes that generate no text, such as `/embeddings` and `/rerank`, pass unchanged. So does a body
     /// with `inputs` when the model [generates nothing](crate::model::Profile::generates_nothing).
     ///
+    /// A `max` of 0 counts as 1. To generate nothing, close the route instead.
+    ///
     /// An upstream ignores a limit under a name that it does not know. [Remove](Self::remove_json) such
     /// a name first.
     #[must_use]

@@ -30,6 +30,23 @@ async fn only_the_callers_own_limits_are_shown() {
 }
 
 #[tokio::test]
+async fn the_detail_of_a_rate_has_its_burst() {
+    for (rate, detail) in [
+        (Rate::per_second(1).burst(3), "at most 1 request a second, 3 at once"),
+        (Rate::per_minute(6).burst(1), "at most 6 requests a minute, 1 at once"),
+        (Rate::per_hour(2).burst(2), "at most 2 requests an hour"),
+        (Rate::per_hour(2), "at most 2 requests an hour"),
+    ] {
+        let (layer, _clock) = layer(Limit::per_identity(rate));
+        let mut response = send(&layer, from(user("a"))).await;
+        while response.status() == 200 {
+            response = send(&layer, from(user("a"))).await;
+        }
+        assert_eq!(told(&response).1, detail);
+    }
+}
+
+#[tokio::test]
 async fn a_quota_has_its_own_slug_and_detail() {
     let (layer, _clock) = layer(Limit::per_identity(Quota::per_day(0)));
     let response = send(&layer, from(user("a"))).await;

@@ -6,17 +6,17 @@
 ///
 /// | header | a rate of 10 a second, burst 20 | a quota of 1,000 a day |
 /// |---|---|---|
-/// | `ratelimit-policy` | `"identity";q=10;w=1` | `"identity";q=1000;w=86400` |
+/// | `ratelimit-policy` | `"identity";q=20;w=2` | `"identity";q=1000;w=86400` |
 /// | `ratelimit` | `"identity";r=19;t=1` | `"identity";r=999;t=52433` |
 ///
 /// The parameters follow draft-ietf-httpapi-ratelimit-headers-10:
 ///
 /// | parameter | value |
 /// |---|---|
-/// | `q` | the permits that grow in `w` seconds |
-/// | `w` | the length of the window in seconds; absent for a month |
+/// | `q` | the permits that grow in `w` seconds; the burst if it is larger than the rate's own number |
+/// | `w` | the length of the window in seconds, rounded up; absent for a month |
 /// | `qu` | the unit, if it is not requests |
-/// | `r` | the permits that are left, which a burst can raise above `q` |
+/// | `r` | the permits that are left, at most `q` |
 /// | `t` | the seconds until all permits are back, rounded up; until one is back if none is left |
 ///
 /// The partition key `pk` is left out, because it would identify the caller to others.

@@ -30,8 +30,8 @@ impl HeaderText {
     ) {
         let (permits, window) = match allowance.0 {
             AllowanceKind::Rate(rate) | AllowanceKind::Failures(rate) => {
-                let (permits, period) = rate.permits();
-                (u64::from(permits), Some(period.as_secs()))
+                let (permits, window) = rate.quota_and_window();
+                (u64::from(permits), Some(window))
             }
             AllowanceKind::Quota(quota) => {
                 let window = match quota.period() {

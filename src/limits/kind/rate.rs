@@ -7,7 +7,8 @@ const MAX_FILL: u64 = 3_650 * 86_400 * 1_000_000_000;
 ///
 /// A rate is a token bucket, like the `rateLimit` and `burstLimit` of API Gateway. The bucket holds
 /// [`burst`](Self::burst) permits, fills evenly and starts full. It holds at most the permits that
-/// grow in ten years. A rate of zero rejects every request.
+/// grow in ten years. A rate or a burst of zero rejects every request with 429. Its `retry-after` is the period,
+/// although a retry never passes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rate {
     permits: u32,
@@ -86,6 +87,19 @@ impl Rate {
     pub(crate) fn share(self, replicas: u32) -> Self {
         let burst = if self.capacity == 0 { 0 } else { (self.capacity / replicas).max(1) };
         Self::new(self.permits, self.period.saturating_mul(replicas), burst)
+    }
+
+    /// Returns a quota and its window in seconds, at the same rate.
+    ///
+    /// The remaining quota never exceeds the quota (draft-ietf-httpapi-ratelimit-headers-10 section 2),
+    /// so a bucket larger than the permits of a period is the quota of the time in which it fills.
+    pub(crate) const fn quota_and_window(self) -> (u32, u64) {
+        if self.capacity > self.permits {
+            let fill = self.period.as_secs().saturating_mul(self.capacity as u64);
+            (self.capacity, fill.div_ceil(self.permits as u64))
+        } else {
+            (self.permits, self.period.as_secs())
+        }
     }
 
     /// Returns the permits and the time in which they grow.
