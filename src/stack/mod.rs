@@ -166,7 +166,9 @@
 //!
 //! # Limits
 //!
-//! A stack does not check that a subset makes sense: without auth every client may call.
+//! A stack does not check that a subset makes sense: without auth every client may call. It logs a layer
+//! that contradicts its [`RouteLayer`](crate::route::RouteLayer): a token in another header, edits for
+//! another profile or a schema for a route that does not exist.
 
 mod compared;
 mod compose;

@@ -18,7 +18,7 @@ fn the_readme_links_pages_that_readers_can_open() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     assert!(!readme.contains("](crate::") && !readme.contains("](src/docs/"));
-    let book = "](https://docs.rs/tower-inference/latest/tower_inference/";
+    let book = "https://docs.rs/tower-inference/latest/tower_inference/";
     let mut linked = readme.split(book).skip(1).map(|rest| rest.split('/').next().unwrap());
     let source = fs::read_to_string(root.join("src/lib.rs")).unwrap();
     assert!(linked.clone().count() > 5);
