@@ -55,15 +55,11 @@ where
             return ResponseFuture::unchanged(self.inner.call(request));
         };
         let context = RequestContext::ensure(request.extensions_mut());
-        let Settings { origin, source, token_header, allowed, format, .. } = &**settings;
+        let Settings { origin, format, .. } = &**settings;
         let responder = format.for_request(&request);
         match settings.prepare(&mut request) {
             Ok(()) => {
-                let filter = ResponseFilter::new(
-                    source.scrubber().clone(),
-                    allowed.clone(),
-                    token_header.clone(),
-                );
+                let filter = ResponseFilter::new(Arc::clone(settings));
                 context.set_upstream(origin.name());
                 context.count_origin_call();
                 ResponseFuture::pass(self.inner.call(request), filter, responder, context)

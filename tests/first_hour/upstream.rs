@@ -141,7 +141,6 @@ async fn the_port_of_the_upstream_is_another_one() {
 
 #[tokio::test(start_paused = true)]
 async fn the_upstream_is_too_slow() {
-    let upstream = TestUpstream::new(TestResponse::silent());
     let slow_body = TestResponse::chat_stream(["Hel"]).then_stalls();
     let second = Duration::from_secs(1);
     let layer = UpstreamLayer::new();
@@ -152,7 +151,7 @@ async fn the_upstream_is_too_slow() {
         (layer.total_timeout(second), "UpstreamLayer::total_timeout", Some(&slow_body)),
     ] {
         listen();
-        let upstream = body.map_or(upstream.clone(), |body| TestUpstream::new(body.clone()));
+        let upstream = TestUpstream::new(body.cloned().unwrap_or_else(TestResponse::silent));
         let token = HfTokenLayer::new("http://127.0.0.1:9".parse().unwrap(), token());
         let stack = Stack::new().payload(PayloadLayer::new()).upstream(layer).hf_token(token);
         let response = stack.layer(upstream).oneshot(get("/v1/models")).await.unwrap();
