@@ -6,7 +6,8 @@ use crate::{context::RequestContext, failure_reason::FailureReason, plain_http::
 
 /// Logs a failure of the HTTP client with the origin, the kind and the type of its error.
 ///
-/// The origin is that of `HfTokenLayer`, which is no secret. The message of another error is left out. HTTP clients put URLs there, which may contain secrets.
+/// The origin is that of `HfTokenLayer`, which is no secret. The message of another error is left out.
+/// HTTP clients put URLs there, which may contain secrets.
 pub(super) fn log_failure<E: Into<Box<dyn Error + Send + Sync>>>(
     message: &'static str,
     context: Option<&RequestContext>,
