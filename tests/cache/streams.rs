@@ -63,6 +63,33 @@ async fn a_finished_stream_with_usage_serves_all_variants() {
     assert_eq!(upstream.calls(), 1);
 }
 
+/// OpenAI's SDK for Python closes the connection at `[DONE]` (openai-python 3.54, `_streaming.py`). The
+/// server may send the end of the transfer coding later.
+#[tokio::test]
+async fn a_reader_that_leaves_at_the_end_mark_leaves_a_stored_stream() {
+    for (frames, is_stored) in [
+        (&[FIRST, SECOND, THIRD, USAGE, DONE][..], true),
+        (&[FIRST, SECOND, THIRD, USAGE], false),
+        (&[FIRST, SECOND, DONE], false),
+    ] {
+        let (layer, _) = layer(Scope::Identity);
+        let upstream = Upstream::new(move |_, _| {
+            events(frames.iter().copied().map(Step::Data).chain([Step::Stall]))
+        });
+        let mut body = send(&layer, &upstream, with_usage()).await.into_body();
+        for frame in frames {
+            let read = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(read, *frame);
+        }
+        drop(body);
+        let second = send(&layer, &upstream, with_usage()).await;
+        assert_eq!(upstream.calls(), if is_stored { 1 } else { 2 });
+        if is_stored {
+            assert_eq!(text(second).await.as_bytes(), frames.concat());
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_plain_response_serves_streams() {
     let ((layer, clock), upstream) = (layer(Scope::Identity), chat());

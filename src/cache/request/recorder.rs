@@ -22,7 +22,7 @@ use crate::{
         },
         tier::UpstreamLease,
     },
-    context::RequestContext,
+    context::{RequestContext, StreamEnd},
     hop_by_hop,
     payload::{Document, says_json},
     rejection::Rejection,
@@ -194,7 +194,13 @@ impl Watch for Recorder {
         }
     }
 
-    fn end(&mut self, end: BodyEnd) {
+    fn end(&mut self, mut end: BodyEnd) {
+        // Clients such as OpenAI's SDK for Python leave at `[DONE]`, perhaps before the last chunk of
+        // the transfer coding has come.
+        let is_done = self.tap_context.stream_end() == Some(StreamEnd::Done);
+        if end == BodyEnd::Cancelled && is_done {
+            end = BodyEnd::Complete;
+        }
         if let Some(tap) = &mut self.tap {
             tap.end(end);
         }
