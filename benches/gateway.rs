@@ -47,10 +47,6 @@ const EVENTS_IN_A_STREAM: usize = 32;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-// The allocator of the example.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The core that both sides run on, if `taskset` is there. Client and upstream run on the others.
 const CORE: &str = "0";
 

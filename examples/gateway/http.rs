@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{Request, Response, Version};
+use axum::{
+    body::{Bytes, HttpBody},
+    http::{Method, Request, Response, Version, header::CONTENT_LENGTH},
+};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -114,6 +117,7 @@ impl Http {
             // `PeerAddress` reads the address there.
             request.extensions_mut().insert(from);
             let in_flight = requests.begin(request.version());
+            let is_head = *request.method() == Method::HEAD;
             let probe = probes::response(&request, &readiness);
             // HTTP/2 ends a stream without closing the connection.
             let watch = if request.version() < Version::HTTP_2 {
@@ -132,6 +136,7 @@ impl Http {
                     Ok(response) => response.await,
                     Err(probe) => *probe,
                 };
+                let response = if is_head { without_body(response) } else { response };
                 Ok::<_, Infallible>(Held::of_response(response, in_flight))
             }
         });
@@ -162,6 +167,8 @@ impl Http {
     ) {
         tokio::pin!(connection);
         tokio::select! {
+            // First, because hyper closes a connection on which it has read nothing.
+            biased;
             _ended = connection.as_mut() => return,
             _leave = leaving.wait_for(|leave| *leave) => {}
             overdue = activity.overdue(self.head_timeout) => {
@@ -177,6 +184,17 @@ impl Http {
             _overdue = activity.overdue_within(self.head_timeout, CLOSE_TIMEOUT) => {}
         }
     }
+}
+
+/// Returns the response to a HEAD request. hyper leaves out the body over HTTP/1.1 alone.
+fn without_body<B: HttpBody<Data = Bytes>>(
+    mut response: Response<ResponseBody<B>>,
+) -> Response<ResponseBody<B>> {
+    // The length that a GET would have (RFC 9110 section 8.6).
+    if let Some(length) = response.body().size_hint().exact().filter(|length| *length > 0) {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    response.map(|_body| ResponseBody::default())
 }
 
 /// Calls the stack of a connection.

@@ -53,10 +53,6 @@ use self::{
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-// A request allocates a few dozen times. The system's allocator takes twice as long for each.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The exit codes.
 const SUCCESS: i32 = 0;
 const FAILURE: i32 = 1;

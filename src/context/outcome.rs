@@ -33,7 +33,8 @@ pub struct Outcome {
     pub usage: Option<Usage>,
     /// Estimated tokens of the response text that passed a [`Tap`](crate::tap::Tap).
     ///
-    /// The access log leaves 0 for a JSON document unless a layer has [announced] that it reads them.
+    /// The access log leaves 0 for a JSON document unless a layer has [announced] that it reads them. A
+    /// hit of the cache has the tokens of its entry.
     ///
     /// [announced]: super::RequestContext::announce_generated_tokens_are_read
     pub generated_tokens: u64,

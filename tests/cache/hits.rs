@@ -130,3 +130,26 @@ async fn a_hit_that_is_cut_has_the_results_of_its_part() {
     let tokens = outcome.generated_tokens;
     assert!(0 < tokens && tokens < all.outcome().generated_tokens, "{tokens}");
 }
+
+/// An HTTP/2 server may end a response with an empty frame. A server of HTTP/1.1 stops at the
+/// `content-length` and does not read it.
+#[tokio::test]
+async fn an_empty_last_chunk_is_not_waited_for() {
+    const COMPLETION: &str = r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"usage":{"total_tokens":7}}"#;
+    let (layer, _) = layer(Scope::Identity);
+    let upstream = Upstream::new(|_, _| {
+        let mut response = json(COMPLETION);
+        let steps = [Step::Data(COMPLETION.as_bytes()), Step::Data(b"")];
+        *response.body_mut() = ScriptedBody::new(steps);
+        response
+    });
+    body_of(&layer, &upstream, plain()).await;
+    let request = plain();
+    let context = context(&request);
+    let mut body = send(&layer, &upstream, request).await.into_body();
+    let read = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(read, COMPLETION);
+    drop(body);
+    assert_eq!(upstream.calls(), 1);
+    assert_eq!(context.outcome().usage.unwrap().total_tokens, Some(7));
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -126,6 +126,22 @@ async fn a_later_head_has_its_time_too() {
     stream.write_all(b"GET /hea").await.unwrap();
     let _ended = unless_hung(stream.read_to_end(&mut answer)).await;
     assert!(answer.ends_with(b"ok\n"), "{answer:?}");
+}
+
+/// hyper's server of HTTP/2 would send the body.
+#[tokio::test]
+async fn a_response_to_head_has_no_body_over_http2() {
+    let (gateway, _banner) = Gateway::demo([""; 0]).await;
+    for (path, status) in [("/healthz", StatusCode::OK), ("/v1/models", StatusCode::UNAUTHORIZED)] {
+        let length = bytes(send(gateway.address, get(path)).await).await.len();
+        let mut request = without_host(get(&format!("http://gateway{path}")));
+        *request.method_mut() = Method::HEAD;
+        let stream = TcpStream::connect(gateway.address).await.unwrap();
+        let response = send_over_http2(stream, request).await;
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.headers()["content-length"], length.to_string(), "{path}");
+        assert!(bytes(response).await.is_empty(), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -12,9 +12,17 @@ use std::{
 
 use crate::Error;
 
-/// The functions of mimalloc that return memory.
-const ALLOCATING: [&str; 5] =
-    ["mi_malloc", "mi_malloc_aligned", "mi_zalloc", "mi_zalloc_aligned", "mi_realloc_aligned"];
+/// The functions that return memory: of the C library, and of mimalloc, which the other servers use.
+const ALLOCATING: [&str; 8] = [
+    "calloc",
+    "malloc",
+    "realloc",
+    "mi_malloc",
+    "mi_malloc_aligned",
+    "mi_realloc_aligned",
+    "mi_zalloc",
+    "mi_zalloc_aligned",
+];
 
 /// The counts of one request.
 #[derive(Clone, Copy, Debug)]
