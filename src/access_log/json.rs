@@ -1,10 +1,7 @@
 //! Writes a record as a line of JSON. Written by hand because it runs for each request and the names
 //! are fixed.
 
-use std::{
-    mem,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::record::Record;
 use crate::{
@@ -14,27 +11,32 @@ use crate::{
     printable::is_unprintable,
 };
 
-/// The name of a member with the comma before it.
+/// The name of a member with the comma before it. An array, so that its copy is a move.
 macro_rules! name {
-    ($name:literal) => {
-        concat!(",\"", $name, "\":")
-    };
+    ($name:literal) => {{
+        const NAME: &str = concat!(",\"", $name, "\":");
+        const BYTES: &[u8; NAME.len()] = match NAME.as_bytes().first_chunk() {
+            Some(name) => name,
+            None => &[b' '; NAME.len()],
+        };
+        BYTES
+    }};
 }
 
 /// Passes the line without its end to `take`. Most lines fit on the stack.
 pub(super) fn line(record: &Record<'_>, take: impl FnOnce(&[u8])) {
     let mut object = Object::default();
-    object.open();
+    let start = object.open();
     object.plain(name!("time"), str::from_utf8(&rfc3339(record.time())).ok());
     object.text(name!("request_id"), record.request_id());
     object.plain(name!("trace_id"), record.trace_id());
     if let Some(principal) = record.principal() {
-        object.name(name!("principal"));
-        object.open();
+        object.push(name!("principal"));
+        let start = object.open();
         object.text(name!("proof"), Some(principal.proof.as_str()));
         object.text(name!("issuer"), Some(principal.issuer));
         object.text(name!("subject"), Some(principal.subject));
-        object.close();
+        object.close(start);
     }
     object.text(name!("tenant"), record.tenant());
     object.plain(name!("method"), Some(record.method()));
@@ -61,24 +63,24 @@ pub(super) fn line(record: &Record<'_>, take: impl FnOnce(&[u8])) {
     object.text(name!("model"), record.model());
     object.text(name!("model_target"), record.model_target());
     if let Some(usage) = record.usage() {
-        object.name(name!("usage"));
-        object.open();
+        object.push(name!("usage"));
+        let start = object.open();
         object.number(name!("prompt_tokens"), usage.prompt_tokens);
         object.number(name!("completion_tokens"), usage.completion_tokens);
         object.number(name!("total_tokens"), usage.total_tokens);
-        object.close();
+        object.close(start);
     }
     object.plain(name!("stream_end"), record.stream_end().map(stream_end));
-    object.close();
+    object.close(start);
     take(object.written());
 }
 
 /// The line that reports lost lines.
 pub(super) fn loss(lines: u64) -> Vec<u8> {
     let mut object = Object::default();
-    object.open();
+    let start = object.open();
     object.number(name!("dropped"), Some(lines));
-    object.close();
+    object.close(start);
     object.written().to_vec()
 }
 
@@ -140,15 +142,14 @@ const fn decimal(value: u64) -> u8 {
 /// An object that is being written. It moves from the stack to the heap when it is too long.
 struct Object {
     few: [u8; 1_024],
+    // Of `few`, which has no room left once the object is in `many`.
     length: usize,
     many: Vec<u8>,
-    /// Whether the next member is its object's first.
-    first: bool,
 }
 
 impl Default for Object {
     fn default() -> Self {
-        Self { few: [0; 1_024], length: 0, many: Vec::new(), first: true }
+        Self { few: [0; 1_024], length: 0, many: Vec::new() }
     }
 }
 
@@ -161,45 +162,23 @@ impl Object {
         }
     }
 
-    #[inline]
-    fn push(&mut self, bytes: &[u8]) {
-        let end = self.length + bytes.len();
-        match self.few.get_mut(self.length..end) {
-            Some(room) if self.many.is_empty() => {
-                room.copy_from_slice(bytes);
-                self.length = end;
-            }
-            _ => self.spill(bytes),
+    /// Opens an object. Returns its start, where the comma of its first member becomes a brace.
+    fn open(&self) -> usize {
+        self.written().len()
+    }
+
+    fn close(&mut self, start: usize) {
+        let written = if self.many.is_empty() { &mut self.few[..] } else { &mut self.many[..] };
+        match written.get_mut(start) {
+            Some(comma) if *comma == b',' => *comma = b'{',
+            // It has no members.
+            _ => self.push(b"{"),
         }
-    }
-
-    #[cold]
-    fn spill(&mut self, bytes: &[u8]) {
-        if self.many.is_empty() {
-            self.many.reserve(4 * self.few.len());
-            self.many.extend(self.few.iter().take(self.length));
-        }
-        self.many.extend_from_slice(bytes);
-    }
-
-    fn open(&mut self) {
-        self.push(b"{");
-        self.first = true;
-    }
-
-    fn close(&mut self) {
         self.push(b"}");
-        self.first = false;
     }
 
-    #[inline]
-    fn name(&mut self, name: &'static str) {
-        let comma = usize::from(mem::take(&mut self.first));
-        self.push(name.as_bytes().get(comma..).unwrap_or_default());
-    }
-
-    #[inline]
-    fn text(&mut self, name: &'static str, value: Option<&str>) {
+    /// Writes a string.
+    fn text<const N: usize>(&mut self, name: &[u8; N], value: Option<&str>) {
         match value {
             Some(value) if !is_plain(value) => self.escaped(name, value),
             plain => self.plain(name, plain),
@@ -207,18 +186,28 @@ impl Object {
     }
 
     /// Writes a string that needs no escaping.
-    #[inline]
-    fn plain(&mut self, name: &'static str, value: Option<&str>) {
-        let Some(value) = value else { return };
-        self.name(name);
-        self.push(b"\"");
-        self.push(value.as_bytes());
-        self.push(b"\"");
+    fn plain<const N: usize>(&mut self, name: &[u8; N], value: Option<&str>) {
+        let Some(value) = value.map(str::as_bytes) else { return };
+        // A line has some twenty members, so each has one check of the room.
+        let end = self.length + N + value.len() + 2;
+        if let Some(room) = self.few.get_mut(self.length..end)
+            && let Some((to_name, [open, to_value @ .., close])) = room.split_first_chunk_mut()
+        {
+            *to_name = *name;
+            (*open, *close) = (b'"', b'"');
+            to_value.copy_from_slice(value);
+            self.length = end;
+        } else {
+            self.spill(name);
+            self.spill(b"\"");
+            self.spill(value);
+            self.spill(b"\"");
+        }
     }
 
     #[cold]
-    fn escaped(&mut self, name: &'static str, value: &str) {
-        self.name(name);
+    fn escaped(&mut self, name: &[u8], value: &str) {
+        self.push(name);
         self.push(b"\"");
         for character in value.chars() {
             match character {
@@ -240,10 +229,8 @@ impl Object {
         self.push(b"\"");
     }
 
-    #[inline]
-    fn number(&mut self, name: &'static str, value: Option<impl Into<u64>>) {
+    fn number<const N: usize>(&mut self, name: &[u8; N], value: Option<impl Into<u64>>) {
         let Some(value) = value else { return };
-        self.name(name);
         let mut value = value.into();
         // The digits of the largest `u64`.
         let mut digits = [0; 20];
@@ -256,7 +243,30 @@ impl Object {
                 break;
             }
         }
+        self.push(name);
         self.push(digits.get(digits.len() - count..).unwrap_or_default());
+    }
+
+    #[inline]
+    fn push(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        match self.few.get_mut(self.length..end) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.length = end;
+            }
+            None => self.spill(bytes),
+        }
+    }
+
+    #[cold]
+    fn spill(&mut self, bytes: &[u8]) {
+        if self.many.is_empty() {
+            self.many.reserve(4 * self.few.len());
+            self.many.extend(self.few.iter().take(self.length));
+            self.length = self.few.len();
+        }
+        self.many.extend_from_slice(bytes);
     }
 }
 
@@ -289,25 +299,28 @@ mod tests {
 
     fn object(write: impl FnOnce(&mut Object)) -> String {
         let mut object = Object::default();
-        object.open();
+        let start = object.open();
         write(&mut object);
-        object.close();
+        object.close(start);
         String::from_utf8(object.written().to_vec()).unwrap()
     }
 
     #[test]
     fn members_are_separated_by_commas_at_each_level() {
         let written = object(|object| {
-            object.name(name!("a"));
-            object.open();
-            object.number(name!("b"), Some(1_u64));
-            object.text(name!("c"), None);
+            object.push(name!("a"));
+            let start = object.open();
+            object.text(name!("b"), None);
+            object.number(name!("c"), Some(1_u64));
             object.number(name!("d"), None::<u64>);
             object.text(name!("e"), Some(""));
-            object.close();
-            object.plain(name!("f"), Some("g"));
+            object.close(start);
+            object.push(name!("f"));
+            let start = object.open();
+            object.close(start);
+            object.plain(name!("g"), Some("h"));
         });
-        assert_eq!(written, r#"{"a":{"b":1,"e":""},"f":"g"}"#);
+        assert_eq!(written, r#"{"a":{"c":1,"e":""},"f":{},"g":"h"}"#);
         assert_eq!(loss(12), br#"{"dropped":12}"#);
     }
 

@@ -271,6 +271,9 @@ impl fmt::Debug for Record<'_> {
 
 /// Returns as many whole characters of `text` as fit into `longest` bytes.
 fn cut(text: &str, longest: usize) -> &str {
+    if text.len() <= longest {
+        return text;
+    }
     let end = (0..=longest.min(text.len())).rfind(|end| text.is_char_boundary(*end));
     end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
