@@ -199,12 +199,11 @@ where
             return ResponseFuture::unchanged(self.inner.call(request));
         };
         let context = RequestContext::ensure(request.extensions_mut());
-        let Some(id) = choose(&self.trust, ids, &context, &request) else {
+        let inbound = Inbound::of(request.headers());
+        let Some(id) = choose(&self.trust, ids, &context, &request, inbound.request_id) else {
             return ResponseFuture::unchanged(self.inner.call(request));
         };
-        if let Some(trace) =
-            single(request.headers(), &TRACEPARENT).and_then(TraceId::from_traceparent)
-        {
+        if let Some(trace) = inbound.traceparent.and_then(TraceId::from_traceparent) {
             context.set_trace_id(trace);
         }
         request.headers_mut().insert(X_REQUEST_ID, id.clone());
@@ -226,8 +225,8 @@ fn choose<B>(
     ids: &Ids,
     context: &RequestContext,
     request: &Request<B>,
+    inbound: Option<&HeaderValue>,
 ) -> Option<HeaderValue> {
-    let inbound = single(request.headers(), &X_REQUEST_ID);
     if let Some(known) = context.request_id() {
         let done = inbound.is_some_and(|inbound| inbound == known);
         return if done { None } else { HeaderValue::from_str(known).ok() };
@@ -236,6 +235,26 @@ fn choose<B>(
         well_formed(inbound) && trust.has(request.extensions(), request.headers())
     });
     Some(kept.and_then(owned).unwrap_or_else(|| ids.next()))
+}
+
+/// The ids that a request came with.
+#[derive(Default)]
+struct Inbound<'a> {
+    request_id: Option<&'a HeaderValue>,
+    traceparent: Option<&'a HeaderValue>,
+}
+
+impl<'a> Inbound<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        // Most requests have neither, which one pass over the names shows.
+        if !headers.keys().any(|name| *name == X_REQUEST_ID || *name == TRACEPARENT) {
+            return Self::default();
+        }
+        Self {
+            request_id: single(headers, &X_REQUEST_ID),
+            traceparent: single(headers, &TRACEPARENT),
+        }
+    }
 }
 
 /// Returns the header. Returns `None` if it occurs more than once, because two values are ambiguous.
