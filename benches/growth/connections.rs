@@ -1,0 +1,39 @@
+//! Idle connections to the example beside 32 busy ones.
+
+use crate::{
+    Error,
+    gateways::{Gateways, check_open_files, upstream},
+    server::Server,
+    table::{self, Row, grouped, memory_each},
+    turns::take_turns,
+};
+
+const IDLE: [usize; 3] = [0, 1_000, 10_000];
+/// The gateway closes a connection that was idle for 75 seconds, so that the rounds must be fewer.
+const ROUNDS: usize = 15;
+
+pub(crate) fn measure() -> Result<(), Error> {
+    check_open_files(12_000)?;
+    let gateways = Gateways::new()?;
+    let upstream = upstream()?;
+    let servers: Vec<Server> =
+        IDLE.iter().map(|_| gateways.start(upstream, 1)).collect::<Result<_, _>>()?;
+    let (mut rows, mut sides, mut open) = (Vec::new(), Vec::new(), Vec::new());
+    for (idle, server) in IDLE.into_iter().zip(&servers) {
+        let mut side = gateways.load(server)?;
+        // Memory of the first requests does not count for the idle connections.
+        side()?;
+        let before = server.resident()?;
+        open.push(gateways.idle(server, idle)?);
+        let grown = server.resident()?.saturating_sub(before);
+        let each = match idle {
+            0 => String::new(),
+            _ => memory_each(grown, idle as u64, "connection"),
+        };
+        rows.push(Row { size: grouped(idle as u64), each });
+        sides.push(side);
+    }
+    let costs = take_turns(ROUNDS, &mut sides)?;
+    table::print("idle connections beside 32 busy ones", "µs of CPU", &rows, &costs);
+    Ok(())
+}
