@@ -4,6 +4,8 @@
 //! proxy (this program again) in front of one stub upstream and drives both in turn. Quote the ratios
 //! because both sides of a ratio are measured within one second.
 
+#[path = "gateway/bare.rs"]
+mod bare;
 #[path = "gateway/server.rs"]
 mod server;
 #[path = "gateway/stub.rs"]
@@ -12,32 +14,22 @@ mod stub;
 mod token;
 
 use std::{
-    env,
     net::SocketAddr,
     process::Command,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{
-    Request, Uri, header,
-    uri::{Authority, Scheme},
-};
+use http::{Request, header};
 use http_body_util::{BodyExt as _, Full, channel::Channel};
 use hyper::{
     body::Incoming,
     client::conn::http1::{SendRequest, handshake},
 };
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo},
-};
+use hyper_util::rt::TokioIo;
 use server::{Example, Server};
 use stub::Answer;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    runtime,
-};
+use tokio::{net::TcpStream, runtime};
 
 const CONNECTIONS: usize = 32;
 const ROUNDS: usize = 15;
@@ -53,8 +45,8 @@ const CORE: &str = "0";
 
 fn main() -> Result<(), Error> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    match env::args().skip_while(|argument| argument != "bare").nth(1) {
-        Some(upstream) => runtime.block_on(bare_proxy(upstream.parse()?)),
+    match bare::upstream() {
+        Some(upstream) => runtime.block_on(bare::serve(upstream.parse()?)),
         None => runtime.block_on(compare()),
     }
 }
@@ -62,9 +54,7 @@ fn main() -> Result<(), Error> {
 async fn compare() -> Result<(), Error> {
     let upstream = stub::start(stream_answer)?;
     let signer = token::Signer::rs256();
-    let bare = Server::start(&mut pinned(
-        Command::new(env::current_exe()?).args(["bare", &upstream.to_string()]),
-    ))?;
+    let bare = Server::start(&mut pinned(&bare::command(upstream)?))?;
     let example = Example::build(&signer)?;
     let gateway = |more: &[&str]| Server::start(&mut pinned(&example.command(upstream, 1, more)));
     let (gateway, caching) = (gateway(&[])?, gateway(&["--cache-ttl", "1h"])?);
@@ -203,8 +193,6 @@ async fn send(sender: &mut SendRequest<Full<Bytes>>, job: &Job) -> Result<Incomi
     Ok(response.into_body())
 }
 
-// === the servers ===
-
 /// Returns the same command on [`CORE`].
 fn pinned(command: &Command) -> Command {
     let has_taskset = Command::new("taskset").arg("--version").output().is_ok();
@@ -216,28 +204,6 @@ fn pinned(command: &Command) -> Command {
     pinned.args(command.get_args());
     pinned.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     pinned
-}
-
-/// A proxy that checks nothing. It is the lower bound of a proxy on hyper.
-async fn bare_proxy(upstream: SocketAddr) -> Result<(), Error> {
-    let authority: Authority = upstream.to_string().parse()?;
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    let client = Client::builder(TokioExecutor::new()).build::<_, Incoming>(connector);
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("listening on http://{}", listener.local_addr()?);
-    stub::serve(listener, move |mut request: Request<Incoming>| {
-        let client = client.clone();
-        let mut parts = std::mem::take(request.uri_mut()).into_parts();
-        parts.scheme = Some(Scheme::HTTP);
-        parts.authority = Some(authority.clone());
-        let uri = Uri::from_parts(parts);
-        async move {
-            *request.uri_mut() = uri?;
-            Ok::<_, Error>(client.request(request).await?)
-        }
-    })
-    .await
 }
 
 /// Sends a stream of events.

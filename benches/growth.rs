@@ -5,6 +5,8 @@
 //! the rows of one part. Each part is a process of its own, so that the memory of one does not
 //! hide in what another has freed. The sizes of a part take turns because the machine's speed drifts.
 
+#[path = "gateway/bare.rs"]
+mod bare;
 #[path = "growth/bodies.rs"]
 mod bodies;
 #[path = "growth/connections.rs"]
@@ -43,12 +45,15 @@ mod turns;
 
 use std::{env, process::Command};
 
+use tokio::runtime;
+
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 type Part = (&'static str, fn() -> Result<(), Error>);
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     ("bodies", bodies::measure),
+    ("bodies-kept", bodies::measure_kept),
     ("keys", keys::measure),
     ("entries", entries::measure),
     ("routes", routes::measure),
@@ -59,6 +64,10 @@ const PARTS: [Part; 8] = [
 ];
 
 fn main() -> Result<(), Error> {
+    if let Some(upstream) = bare::upstream() {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        return runtime.block_on(bare::serve(upstream.parse()?));
+    }
     // cargo adds `--bench`.
     let Some(name) = env::args().skip(1).find(|argument| !argument.starts_with("--")) else {
         return measure_all();

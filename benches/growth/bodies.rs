@@ -3,7 +3,7 @@
 #[path = "../../tests/support/chat.rs"]
 mod chat;
 
-use std::{convert::Infallible, pin::pin};
+use std::{convert::Infallible, env, pin::pin, process::Command};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -29,6 +29,22 @@ const ROUNDS: usize = 200;
 /// The bytes of a round, in as many requests as it takes.
 const BYTES: usize = 64 << 10;
 
+/// Makes glibc keep freed memory. By default it returns each block of 128 KiB or more to the system, and
+/// the next such block costs a page fault for every 4 KiB.
+const KEEP: [(&str, &str); 3] = [
+    ("MALLOC_MMAP_THRESHOLD_", "1073741824"),
+    ("MALLOC_TRIM_THRESHOLD_", "1073741824"),
+    ("MALLOC_TOP_PAD_", "67108864"),
+];
+
+/// Measures the same with an allocator that keeps freed memory.
+pub(crate) fn measure_kept() -> Result<(), Error> {
+    match Command::new(env::current_exe()?).arg("bodies").envs(KEEP).status()?.success() {
+        true => Ok(()),
+        false => Err("the bodies are not measured".into()),
+    }
+}
+
 pub(crate) fn measure() -> Result<(), Error> {
     // The layer limits the time for a body to arrive.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -50,7 +66,9 @@ pub(crate) fn measure() -> Result<(), Error> {
     };
     let medians = costs.iter().map(|cost| cost.median);
     let rows: Vec<_> = SIZES.iter().zip(medians).map(row).collect();
-    table::print("body through payload, schema and transform", "ns", &rows, &costs);
+    let keeps = KEEP.iter().all(|(name, _)| env::var_os(name).is_some());
+    let more = if keeps { ", freed memory kept" } else { "" };
+    table::print(&format!("body: payload, schema, transform{more}"), "ns", &rows, &costs);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
-//! Idle connections to the example beside 32 busy ones.
+//! Idle connections beside 32 busy ones.
 
 use crate::{
-    Error,
+    Error, bare,
     gateways::{Gateways, check_open_files, upstream},
     server::Server,
     table::{self, Row, grouped, memory_each},
@@ -16,8 +16,20 @@ pub(crate) fn measure() -> Result<(), Error> {
     check_open_files(12_000)?;
     let gateways = Gateways::new()?;
     let upstream = upstream()?;
-    let servers: Vec<Server> =
-        IDLE.iter().map(|_| gateways.start(upstream, 1)).collect::<Result<_, _>>()?;
+    turns("idle connections, a request through the example", &gateways, || {
+        gateways.start(upstream, 1)
+    })?;
+    turns("idle connections, a request through a bare hyper proxy", &gateways, || {
+        Server::start(&mut bare::command(upstream)?)
+    })
+}
+
+fn turns(
+    what: &str,
+    gateways: &Gateways,
+    start: impl Fn() -> Result<Server, Error>,
+) -> Result<(), Error> {
+    let servers = IDLE.iter().map(|_| start()).collect::<Result<Vec<_>, _>>()?;
     let (mut rows, mut sides, mut open) = (Vec::new(), Vec::new(), Vec::new());
     for (idle, server) in IDLE.into_iter().zip(&servers) {
         let mut side = gateways.load(server)?;
@@ -26,14 +38,10 @@ pub(crate) fn measure() -> Result<(), Error> {
         let before = server.resident()?;
         open.push(gateways.idle(server, idle)?);
         let grown = server.resident()?.saturating_sub(before);
-        let each = match idle {
-            0 => String::new(),
-            _ => memory_each(grown, idle as u64, "connection"),
-        };
-        rows.push(Row { size: grouped(idle as u64), each });
+        rows.push(Row { size: grouped(idle), each: memory_each(grown, idle, "a connection") });
         sides.push(side);
     }
     let costs = take_turns(ROUNDS, &mut sides)?;
-    table::print("idle connections beside 32 busy ones", "µs of CPU", &rows, &costs);
+    table::print(what, "µs of CPU", &rows, &costs);
     Ok(())
 }

@@ -15,10 +15,10 @@ use crate::{
     turns::{Numbers, Round, take_turns, time},
 };
 
-const ENTRIES: [u64; 3] = [1, 1_000, 1_000_000];
+const ENTRIES: [usize; 3] = [1, 1_000, 1_000_000];
 const ROUNDS: usize = 1_000;
 const REQUESTS: usize = 64;
-const CALLER: u64 = 0;
+const CALLER: usize = 0;
 
 pub(crate) fn measure() -> Result<(), Error> {
     // The layer limits the time of a shared call.
@@ -35,7 +35,7 @@ pub(crate) fn measure() -> Result<(), Error> {
             run(&mut service, from_caller(CALLER, numbered(entry)))?;
         }
         let grown = resident("self")?.saturating_sub(before);
-        rows.push(Row { size: grouped(entries), each: memory_each(grown, entries, "entry") });
+        rows.push(Row { size: grouped(entries), each: memory_each(grown, entries, "an entry") });
         let mut numbers = Numbers::new();
         caches.push((entries, cache));
         sides.push(Box::new(move || {
@@ -46,7 +46,7 @@ pub(crate) fn measure() -> Result<(), Error> {
     let costs = take_turns(ROUNDS, &mut sides)?;
     for (entries, cache) in caches {
         let misses: u64 = cache.counts().iter().map(|counts| counts.misses).sum();
-        if misses != entries {
+        if misses != entries as u64 {
             return Err(format!("{misses} misses for {entries} entries").into());
         }
     }

@@ -39,17 +39,15 @@ pub(crate) fn measure() -> Result<(), Error> {
 
     let mut rows = Vec::new();
     let mut sides = Vec::new();
-    let mut calls = 0;
     for followers in FOLLOWERS {
         let shared = Shared::new();
         let before = resident("self")?;
-        let waiting = shared.wait(calls, followers)?;
+        let waiting = shared.wait(0, followers)?;
         let grown = resident("self")?.saturating_sub(before);
-        calls += 1;
         shared.finish(waiting)?;
-        let each = memory_each(grown, followers as u64, "follower");
-        rows.push(Row { size: grouped(followers as u64), each });
-        let mut number = u64::from(u32::MAX);
+        let each = memory_each(grown, followers, "a follower");
+        rows.push(Row { size: grouped(followers), each });
+        let mut number = 0;
         sides.push(Box::new(move || {
             let mut spent = 0.0;
             for _ in 0..IN_A_ROUND / followers {
@@ -82,8 +80,7 @@ impl Shared {
     }
 
     /// Sends a request and its followers. All wait for the upstream.
-    fn wait(&self, number: u64, followers: usize) -> Result<Vec<Sent>, Error> {
-        let before = self.followers();
+    fn wait(&self, number: usize, followers: usize) -> Result<Vec<Sent>, Error> {
         let respond = Arc::clone(&self.respond);
         let upstream = service_fn(move |_: Request<Payload>| {
             let respond = Arc::clone(&respond);
@@ -106,14 +103,12 @@ impl Shared {
             }
             sent.push(request);
         }
-        match self.followers() - before {
-            all if all == followers as u64 => Ok(sent),
-            some => Err(format!("{some} of {followers} requests share the call").into()),
-        }
+        Ok(sent)
     }
 
     /// Lets the upstream respond and reads all responses to their ends.
     fn finish(&self, mut sent: Vec<Sent>) -> Result<(), Error> {
+        let (before, followers) = (self.followers(), sent.len() as u64 - 1);
         self.respond.notify_one();
         let mut cx = Context::from_waker(Waker::noop());
         while !sent.is_empty() {
@@ -129,7 +124,10 @@ impl Shared {
                 return Err(error);
             }
         }
-        Ok(())
+        match self.followers() - before {
+            all if all == followers => Ok(()),
+            some => Err(format!("{some} of {followers} requests shared the call").into()),
+        }
     }
 
     fn followers(&self) -> u64 {

@@ -15,7 +15,7 @@ use crate::{
     turns::{Numbers, Round, take_turns, time},
 };
 
-const KEYS: [u64; 3] = [1, 1_000, 1_000_000];
+const KEYS: [usize; 3] = [1, 1_000, 1_000_000];
 const ROUNDS: usize = 2_000;
 const REQUESTS: usize = 64;
 
@@ -29,7 +29,7 @@ pub(crate) fn measure() -> Result<(), Error> {
             run(&mut service, request(key))?;
         }
         let grown = resident("self")?.saturating_sub(before);
-        rows.push(Row { size: grouped(keys), each: memory_each(grown, keys, "key") });
+        rows.push(Row { size: grouped(keys), each: memory_each(grown, keys, "a key") });
         let mut numbers = Numbers::new();
         sides.push(Box::new(move || {
             let make = || request(numbers.below(keys));

@@ -20,7 +20,7 @@ use tower_inference::{
 use crate::{Error, pass};
 
 /// A chat request of 320 bytes whose prompt is a number.
-pub(crate) fn numbered(number: u64) -> Request<Full<Bytes>> {
+pub(crate) fn numbered(number: usize) -> Request<Full<Bytes>> {
     let start =
         r#"{"model":"meta-llama/Llama-3.1-8B-Instruct","messages":[{"role":"user","content":""#;
     let end = r#""}],"max_tokens":64,"temperature":0,"stream":false}"#;
@@ -29,7 +29,10 @@ pub(crate) fn numbered(number: u64) -> Request<Full<Bytes>> {
 }
 
 /// The same request from a caller.
-pub(crate) fn from_caller(caller: u64, mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+pub(crate) fn from_caller(
+    caller: usize,
+    mut request: Request<Full<Bytes>>,
+) -> Request<Full<Bytes>> {
     let identity = Identity::new(Proof::Jwt, "https://issuer.example", format!("caller-{caller}"));
     RequestContext::ensure(request.extensions_mut()).set_identity(Arc::new(identity));
     request

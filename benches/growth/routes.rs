@@ -42,7 +42,7 @@ fn turns(layers: impl Fn(usize) -> Layers) -> Result<Vec<Cost>, Error> {
 }
 
 fn print(what: &str, costs: &[Cost]) {
-    let rows = ADDED.map(|added| Row { size: grouped(added as u64), each: String::new() });
+    let rows = ADDED.map(|added| Row { size: grouped(added), each: String::new() });
     table::print(what, "ns", &rows, costs);
 }
 

@@ -10,7 +10,7 @@ use http_body_util::channel::Channel;
 use tokio::sync::watch;
 
 use crate::{
-    Error,
+    Error, bare,
     gateways::{Gateways, check_open_files, in_groups},
     server::Server,
     stub::{self, Answer},
@@ -24,43 +24,81 @@ const ROUNDS: usize = 15;
 const EVENTS: usize = 10_000;
 
 pub(crate) fn measure() -> Result<(), Error> {
-    check_open_files(16_000)?;
     let gateways = Gateways::new()?;
     let request = gateways.request(true);
-    let mut started = Vec::new();
-    for _ in STREAMS {
+    turns("streams, an event through the example", &request, |upstream| {
+        gateways.start(upstream, 1)
+    })?;
+    turns("streams, an event through a bare hyper proxy", &request, |upstream| {
+        Server::start(&mut bare::command(upstream)?)
+    })
+}
+
+fn turns(
+    what: &str,
+    request: &[u8],
+    start: impl Fn(SocketAddr) -> Result<Server, Error>,
+) -> Result<(), Error> {
+    check_open_files(16_000)?;
+    let mut subjects = Vec::new();
+    for streams in STREAMS {
+        subjects.push(Subject::open(streams, request, &start)?);
+    }
+    let sides = subjects.iter_mut().map(|subject| Box::new(|| subject.round()) as Round<'_>);
+    let costs = take_turns(ROUNDS, &mut sides.collect::<Vec<_>>())?;
+    let row = |subject: &Subject| Row {
+        size: grouped(subject.readers.connections.len()),
+        each: subject.memory.clone(),
+    };
+    table::print(what, "µs of CPU", &subjects.iter().map(row).collect::<Vec<_>>(), &costs);
+    subjects.into_iter().try_for_each(Subject::finish)
+}
+
+/// A server with streams in flight.
+struct Subject {
+    server: Server,
+    pace: watch::Sender<usize>,
+    readers: Readers,
+    memory: String,
+}
+
+impl Subject {
+    fn open(
+        streams: usize,
+        request: &[u8],
+        start: impl Fn(SocketAddr) -> Result<Server, Error>,
+    ) -> Result<Self, Error> {
         let pace = watch::Sender::new(0);
         let events = pace.subscribe();
         let upstream = stub::start(move || paced(events.clone()))?;
-        started.push((gateways.start(upstream, 1)?, pace));
-    }
-    let (mut rows, mut sides) = (Vec::new(), Vec::new());
-    for (streams, (server, pace)) in STREAMS.into_iter().zip(&started) {
+        let server = start(upstream)?;
+        let mut readers = Readers { connections: Vec::new(), buffer: vec![0; 16 << 10] };
         // Memory of the first stream does not count for the others.
-        let first = Readers::open(server.address, 1, &request)?;
+        readers.open(server.address, 1, request)?;
         let before = server.resident()?;
-        let mut readers = Readers::open(server.address, streams, &request)?;
+        readers.open(server.address, streams - 1, request)?;
         let grown = server.resident()?.saturating_sub(before);
-        drop(first);
-        let each = memory_each(grown, streams as u64, "stream");
-        rows.push(Row { size: grouped(streams as u64), each });
-        sides.push(Box::new(move || run(server, pace, &mut readers)) as Round<'_>);
+        Ok(Self { server, pace, readers, memory: memory_each(grown, streams, "a stream") })
     }
-    let costs = take_turns(ROUNDS, &mut sides)?;
-    table::print("streams in flight, an event", "µs of CPU", &rows, &costs);
-    Ok(())
-}
 
-/// Returns the microseconds of CPU of an event.
-fn run(server: &Server, pace: &watch::Sender<usize>, readers: &mut Readers) -> Result<f64, Error> {
-    let times = EVENTS / readers.connections.len();
-    let before = server.cpu()?;
-    for _ in 0..times {
-        pace.send_modify(|number| *number += 1);
-        readers.read_events()?;
+    /// Returns the microseconds of CPU of an event.
+    fn round(&mut self) -> Result<f64, Error> {
+        let streams = self.readers.connections.len();
+        let times = EVENTS / streams;
+        let before = self.server.cpu()?;
+        for _ in 0..times {
+            self.pace.send_modify(|number| *number += 1);
+            self.readers.read_events()?;
+        }
+        let spent = self.server.cpu()? - before;
+        Ok(spent.as_secs_f64() * 1e6 / (times * streams) as f64)
     }
-    let events = times * readers.connections.len();
-    Ok((server.cpu()? - before).as_secs_f64() * 1e6 / events as f64)
+
+    /// Ends the streams.
+    fn finish(mut self) -> Result<(), Error> {
+        drop(self.pace);
+        self.readers.read_ends()
+    }
 }
 
 /// Sends an event at the start and whenever the number changes.
@@ -85,25 +123,38 @@ struct Readers {
 }
 
 impl Readers {
-    /// Opens streams and reads their first events.
-    fn open(address: SocketAddr, streams: usize, request: &[u8]) -> Result<Self, Error> {
-        let mut readers = Self { connections: Vec::new(), buffer: vec![0; 16 << 10] };
+    /// Opens more streams and reads their first events.
+    fn open(&mut self, address: SocketAddr, streams: usize, request: &[u8]) -> Result<(), Error> {
         for group in in_groups(streams) {
-            let first = readers.connections.len();
+            let first = self.connections.len();
             for _ in 0..group {
                 let mut connection = TcpStream::connect(address)?;
                 connection.set_read_timeout(Some(Duration::from_secs(30)))?;
                 connection.write_all(request)?;
-                readers.connections.push(connection);
+                self.connections.push(connection);
             }
-            readers.read_events_from(first)?;
+            self.read_events_from(first)?;
         }
-        Ok(readers)
+        Ok(())
     }
 
     /// Reads the next event of each stream.
     fn read_events(&mut self) -> Result<(), Error> {
         self.read_events_from(0)
+    }
+
+    /// Reads the ends of the streams.
+    fn read_ends(&mut self) -> Result<(), Error> {
+        for connection in &mut self.connections {
+            let mut filled = 0;
+            while !self.buffer[..filled].ends_with(b"0\r\n\r\n") {
+                match connection.read(&mut self.buffer[filled..])? {
+                    0 => return Err("a stream was cut off".into()),
+                    read => filled += read,
+                }
+            }
+        }
+        Ok(())
     }
 
     fn read_events_from(&mut self, first: usize) -> Result<(), Error> {

@@ -27,7 +27,7 @@ pub(crate) fn print(what: &str, unit: &str, rows: &[Row], costs: &[Cost]) {
 /// Returns a number with three digits or more and a comma between thousands.
 fn shown(number: f64) -> String {
     let decimals = match number {
-        _ if number >= 100.0 => return grouped(number.round() as u64),
+        _ if number >= 100.0 => return grouped(number.round() as usize),
         _ if number >= 10.0 => 1,
         _ => 2,
     };
@@ -35,7 +35,7 @@ fn shown(number: f64) -> String {
 }
 
 /// Returns a number with a comma between thousands.
-pub(crate) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -47,12 +47,14 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// Returns the memory of one of `count` things that take `kib` in all, in the unit that suits it.
-pub(crate) fn memory_each(kib: u64, count: u64, thing: &str) -> String {
+/// Returns the memory of one of `count` things that take `kib` in all. `thing` has its article. Returns
+/// nothing for a few things, which fit into memory that the process has already.
+pub(crate) fn memory_each(kib: u64, count: usize, thing: &str) -> String {
+    const FEW: u64 = 1_024;
     let bytes = kib as f64 * 1024.0 / count as f64;
-    if bytes < 4_096.0 {
-        format!("{bytes:.0} bytes a {thing}")
-    } else {
-        format!("{:.1} KiB a {thing}", bytes / 1024.0)
+    match bytes {
+        _ if kib < FEW || count < 100 => String::new(),
+        _ if bytes < 4_096.0 => format!("{bytes:.0} bytes {thing}"),
+        _ => format!("{:.1} KiB {thing}", bytes / 1024.0),
     }
 }
