@@ -68,7 +68,7 @@ pub(crate) fn measure() -> Result<(), Error> {
     let rows: Vec<_> = SIZES.iter().zip(medians).map(row).collect();
     let keeps = KEEP.iter().all(|(name, _)| env::var_os(name).is_some());
     let more = if keeps { ", freed memory kept" } else { "" };
-    table::print(&format!("body: payload, schema, transform{more}"), "ns", &rows, &costs);
+    table::print(&format!("bytes of a body{more}"), "ns", &rows, &costs);
     Ok(())
 }
 

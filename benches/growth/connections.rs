@@ -16,10 +16,8 @@ pub(crate) fn measure() -> Result<(), Error> {
     check_open_files(12_000)?;
     let gateways = Gateways::new()?;
     let upstream = upstream()?;
-    turns("idle connections, a request through the example", &gateways, || {
-        gateways.start(upstream, 1)
-    })?;
-    turns("idle connections, a request through a bare hyper proxy", &gateways, || {
+    turns("idle connections", &gateways, || gateways.start(upstream, 1))?;
+    turns("idle connections, bare proxy", &gateways, || {
         Server::start(&mut bare::command(upstream)?)
     })
 }

@@ -50,6 +50,6 @@ pub(crate) fn measure() -> Result<(), Error> {
             return Err(format!("{misses} misses for {entries} entries").into());
         }
     }
-    table::print("cache entries, a hit behind payload", "ns", &rows, &costs);
+    table::print("cache entries, a hit", "ns", &rows, &costs);
     Ok(())
 }

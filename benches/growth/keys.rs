@@ -37,7 +37,7 @@ pub(crate) fn measure() -> Result<(), Error> {
         }) as Round<'_>);
     }
     let costs = take_turns(ROUNDS, &mut sides)?;
-    table::print("keys of a limit per identity", "ns", &rows, &costs);
+    table::print("keys of a limit", "ns", &rows, &costs);
     Ok(())
 }
 

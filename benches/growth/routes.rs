@@ -27,8 +27,8 @@ pub(crate) fn measure() -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _for_timers = runtime.enter();
 
-    print("routes added to `RouteLayer`, each with a schema", &turns(own_routes)?);
-    print("routes added to `Profile`, built-in schemas", &turns(profile_routes)?);
+    print("routes added to `RouteLayer`", &turns(own_routes)?);
+    print("routes added to `Profile`", &turns(profile_routes)?);
     Ok(())
 }
 

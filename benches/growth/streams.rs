@@ -26,10 +26,8 @@ const EVENTS: usize = 10_000;
 pub(crate) fn measure() -> Result<(), Error> {
     let gateways = Gateways::new()?;
     let request = gateways.request(true);
-    turns("streams, an event through the example", &request, |upstream| {
-        gateways.start(upstream, 1)
-    })?;
-    turns("streams, an event through a bare hyper proxy", &request, |upstream| {
+    turns("streams in flight, an event", &request, |upstream| gateways.start(upstream, 1))?;
+    turns("streams in flight, an event, bare proxy", &request, |upstream| {
         Server::start(&mut bare::command(upstream)?)
     })
 }

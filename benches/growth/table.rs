@@ -53,7 +53,7 @@ pub(crate) fn memory_each(kib: u64, count: usize, thing: &str) -> String {
     const FEW: u64 = 1_024;
     let bytes = kib as f64 * 1024.0 / count as f64;
     match bytes {
-        _ if kib < FEW || count < 100 => String::new(),
+        _ if kib < FEW || count < 1_000 => String::new(),
         _ if bytes < 4_096.0 => format!("{bytes:.0} bytes {thing}"),
         _ => format!("{:.1} KiB {thing}", bytes / 1024.0),
     }

@@ -20,6 +20,6 @@ pub(crate) fn measure() -> Result<(), Error> {
     let mut sides: Vec<_> = servers.iter().map(load).collect::<Result<_, _>>()?;
     let costs = take_turns(ROUNDS, &mut sides)?;
     let rows = THREADS.map(|threads| Row { size: threads.to_string(), each: String::new() });
-    table::print("threads, 32 busy connections", "µs of CPU", &rows, &costs);
+    table::print("threads", "µs of CPU", &rows, &costs);
     Ok(())
 }
