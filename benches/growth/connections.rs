@@ -10,7 +10,7 @@ use crate::{
 
 const IDLE: [usize; 3] = [0, 1_000, 10_000];
 /// The gateway closes a connection that was idle for 75 seconds, so that the rounds must be fewer.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 75;
 
 pub(crate) fn measure() -> Result<(), Error> {
     check_open_files(12_000)?;

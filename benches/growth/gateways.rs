@@ -29,7 +29,7 @@ const CHECKS: [&str; 12] = [
     "100",
 ];
 /// The requests of one side in a round.
-const REQUESTS: usize = 100 * CONNECTIONS;
+const REQUESTS: usize = 20 * CONNECTIONS;
 /// Connections that open together. More might not fit into the backlog of the listener.
 const OPENED_AT_ONCE: usize = 100;
 

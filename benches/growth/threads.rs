@@ -9,7 +9,7 @@ use crate::{
 };
 
 const THREADS: [u32; 2] = [1, 2];
-const ROUNDS: usize = 21;
+const ROUNDS: usize = 101;
 
 pub(crate) fn measure() -> Result<(), Error> {
     let gateways = Gateways::new()?;
