@@ -110,7 +110,7 @@ impl Shared {
             sent.retain_mut(|request| match request.as_mut().poll(&mut cx) {
                 Poll::Pending => true,
                 Poll::Ready(read) => {
-                    failed = failed.take().or(read.err());
+                    failed = failed.take().or_else(|| read.err());
                     false
                 }
             });

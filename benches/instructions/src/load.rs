@@ -63,7 +63,7 @@ impl Client {
 /// Reads one response, which must be a success.
 fn receive(
     stream: &mut TcpStream,
-    buffer: &mut Vec<u8>,
+    buffer: &mut [u8],
     mut after: impl FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut filled = 0;
