@@ -4,39 +4,32 @@
 //! proxy (this program again) in front of one stub upstream and drives both in turn. Quote the ratios
 //! because both sides of a ratio are measured within one second.
 
+#[path = "gateway/bare.rs"]
+mod bare;
+#[path = "gateway/server.rs"]
+mod server;
+#[path = "gateway/stub.rs"]
+mod stub;
 #[path = "../tests/support/token.rs"]
 mod token;
 
 use std::{
-    convert::Infallible,
-    env, fs,
-    io::{BufRead as _, BufReader},
     net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{
-    Request, Response, Uri, header,
-    uri::{Authority, Scheme},
-};
-use http_body_util::{BodyExt as _, Full, channel::Channel, combinators::BoxBody};
+use http::{Request, header};
+use http_body_util::{BodyExt as _, Full, channel::Channel};
 use hyper::{
-    body::{Body, Incoming},
+    body::Incoming,
     client::conn::http1::{SendRequest, handshake},
-    server::conn::http1,
-    service::service_fn,
 };
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo},
-};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    runtime,
-};
+use hyper_util::rt::TokioIo;
+use server::{Example, Server};
+use stub::Answer;
+use tokio::{net::TcpStream, runtime};
 
 const CONNECTIONS: usize = 32;
 const ROUNDS: usize = 15;
@@ -52,37 +45,18 @@ const CORE: &str = "0";
 
 fn main() -> Result<(), Error> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    match env::args().skip_while(|argument| argument != "bare").nth(1) {
-        Some(upstream) => runtime.block_on(bare_proxy(upstream.parse()?)),
+    match bare::upstream() {
+        Some(upstream) => runtime.block_on(bare::serve(upstream.parse()?)),
         None => runtime.block_on(compare()),
     }
 }
 
 async fn compare() -> Result<(), Error> {
-    let upstream = start_stub()?;
+    let upstream = stub::start(stream_answer)?;
     let signer = token::Signer::rs256();
-    let folder = env::temp_dir().join(format!("gateway-bench-{}", std::process::id()));
-    fs::create_dir_all(&folder)?;
-    fs::write(folder.join("jwks.json"), signer.jwks())?;
-
-    let bare =
-        Server::start(Command::new(env::current_exe()?).args(["bare", &upstream.to_string()]))?;
-    let example = example()?;
-    let gateway = |more: &[&str]| {
-        Server::start(
-            Command::new(&example)
-                .args(["--listen", "127.0.0.1:0", "--threads", "1"])
-                .args(["--upstream", &format!("http://{upstream}")])
-                .args(["--hf-token-env", "BENCH_TOKEN"])
-                .args(["--issuer", token::ISSUER, "--audience", token::AUDIENCE])
-                .args(["--scope", token::SCOPE, "--jwks"])
-                .arg(folder.join("jwks.json"))
-                .arg("--access-log")
-                .arg(folder.join("access.log"))
-                .args(more)
-                .env("BENCH_TOKEN", "hf_bench"),
-        )
-    };
+    let bare = Server::start(&mut pinned(&bare::command(upstream)?))?;
+    let example = Example::build(&signer)?;
+    let gateway = |more: &[&str]| Server::start(&mut pinned(&example.command(upstream, 1, more)));
     let (gateway, caching) = (gateway(&[])?, gateway(&["--cache-ttl", "1h"])?);
 
     let warm = signer.sign(&token::claims());
@@ -102,7 +76,6 @@ async fn compare() -> Result<(), Error> {
     compare_cpu("stream, replayed from the cache", &bare, &caching, STREAMS, stream).await?;
     compare_first_chunk(&bare, &gateway, &stream(0)).await?;
     println!("\nresident, KiB: bare {}, gateway {}", bare.resident()?, gateway.resident()?);
-    fs::remove_dir_all(&folder)?;
     Ok(())
 }
 
@@ -220,53 +193,6 @@ async fn send(sender: &mut SendRequest<Full<Bytes>>, job: &Job) -> Result<Incomi
     Ok(response.into_body())
 }
 
-// === the servers ===
-
-/// A listening process. Dropping it stops the process.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start(command: &Command) -> Result<Self, Error> {
-        let mut child = pinned(command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-        let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
-        let address = loop {
-            let line = lines.next().ok_or("ended before it listened")??;
-            if let Some((_, address)) = line.split_once("listening on http://") {
-                break address.trim().parse()?;
-            }
-        };
-        // Its later output must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { child, address })
-    }
-
-    /// Returns the CPU time of all its threads, as the scheduler counts it.
-    fn cpu(&self) -> Result<Duration, Error> {
-        let mut nanoseconds = 0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let count = fs::read_to_string(task?.path().join("schedstat"))?;
-            nanoseconds += count.split(' ').next().ok_or("no schedstat")?.parse::<u64>()?;
-        }
-        Ok(Duration::from_nanos(nanoseconds))
-    }
-
-    fn resident(&self) -> Result<u64, Error> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        Ok(line.ok_or("no VmRSS")?.trim().trim_end_matches(" kB").parse()?)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _gone_already = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
 /// Returns the same command on [`CORE`].
 fn pinned(command: &Command) -> Command {
     let has_taskset = Command::new("taskset").arg("--version").output().is_ok();
@@ -280,113 +206,19 @@ fn pinned(command: &Command) -> Command {
     pinned
 }
 
-/// Builds the example in release and returns its path.
-fn example() -> Result<PathBuf, Error> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let built = Command::new(cargo)
-        .args(["build", "--profile", "bench", "--example", "gateway"])
-        .current_dir(root)
-        .status()?;
-    if !built.success() {
-        return Err("the example does not build".into());
-    }
-    // The path of this bench is target/release/deps/gateway-….
-    let bench = env::current_exe()?;
-    let release = bench.ancestors().nth(2).ok_or("no target folder")?;
-    Ok(release.join("examples/gateway"))
-}
-
-/// A proxy that checks nothing. It is the lower bound of a proxy on hyper.
-async fn bare_proxy(upstream: SocketAddr) -> Result<(), Error> {
-    let authority: Authority = upstream.to_string().parse()?;
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    let client = Client::builder(TokioExecutor::new()).build::<_, Incoming>(connector);
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("listening on http://{}", listener.local_addr()?);
-    serve(listener, move |mut request: Request<Incoming>| {
-        let client = client.clone();
-        let mut parts = std::mem::take(request.uri_mut()).into_parts();
-        parts.scheme = Some(Scheme::HTTP);
-        parts.authority = Some(authority.clone());
-        let uri = Uri::from_parts(parts);
-        async move {
-            *request.uri_mut() = uri?;
-            Ok::<_, Error>(client.request(request).await?)
-        }
-    })
-    .await
-}
-
-/// The upstream of both sides. It sends 990 bytes or a stream of events.
-fn start_stub() -> Result<SocketAddr, Error> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    std::thread::spawn(move || {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        // `from_std` needs the runtime.
-        runtime.block_on(async {
-            let listener = TcpListener::from_std(listener)?;
-            serve(listener, |request| async {
-                let body = request.into_body().collect().await?.to_bytes();
-                let streams = body.ends_with(b"\"stream\":true}");
-                Ok::<_, Error>(if streams { stream_answer()? } else { plain_answer()? })
-            })
-            .await
-        })
-    });
-    Ok(address)
-}
-
-fn plain_answer() -> Result<Response<BoxBody<Bytes, Infallible>>, Error> {
-    let start = r#"{"id":"chatcmpl-stub","object":"chat.completion","created":1700000000,"model":"stub","choices":[{"index":0,"message":{"role":"assistant","content":""#;
-    let end = r#""},"finish_reason":"stop"}],"usage":{"prompt_tokens":40,"completion_tokens":64,"total_tokens":104}}"#;
-    let text = "y".repeat(990 - start.len() - end.len());
-    let body = Full::new(Bytes::from(format!("{start}{text}{end}")));
-    Ok(Response::builder().header(header::CONTENT_TYPE, "application/json").body(body.boxed())?)
-}
-
-fn stream_answer() -> Result<Response<BoxBody<Bytes, Infallible>>, Error> {
+/// Sends a stream of events.
+fn stream_answer() -> Result<Answer, Error> {
     let (mut sender, body) = Channel::new(1);
     tokio::spawn(async move {
         for number in 0..EVENTS_IN_A_STREAM {
-            let event = format!(
-                "data: {{\"id\":\"chatcmpl-stub\",\"object\":\"chat.completion.chunk\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"word {number}\"}},\"finish_reason\":null}}]}}\n\n"
-            );
-            if sender.send_data(Bytes::from(event)).await.is_err() {
+            if sender.send_data(stub::event(number)).await.is_err() {
                 return;
             }
             tokio::task::yield_now().await;
         }
         let _reader_left = sender.send_data(Bytes::from_static(b"data: [DONE]\n\n")).await;
     });
-    let body = body.map_err(|never: Infallible| match never {}).boxed();
-    Ok(Response::builder().header(header::CONTENT_TYPE, "text/event-stream").body(body)?)
-}
-
-async fn serve<F, R, B>(
-    listener: TcpListener,
-    answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
-) -> Result<(), Error>
-where
-    F: Future<Output = Result<Response<B>, R>> + Send,
-    R: Into<Error> + 'static,
-    B: Body<Data = Bytes, Error: Into<Error>> + Send + 'static,
-{
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let answer = answer.clone();
-        tokio::spawn(async move {
-            let server = http1::Builder::new();
-            let connection = server.serve_connection(TokioIo::new(stream), service_fn(answer));
-            if let Err(error) = connection.await {
-                eprintln!("a connection broke: {error}");
-            }
-        });
-    }
+    stub::event_stream(body)
 }
 
 /// Returns minimum, median and maximum.

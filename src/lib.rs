@@ -201,6 +201,8 @@ pub mod testing {}
 /// Time and allocations of each layer and how to measure them.
 ///
 #[doc = include_str!("docs/costs.md")]
+///
+#[doc = include_str!("docs/growth.md")]
 #[cfg(doc)]
 pub mod costs {}
 

@@ -64,11 +64,15 @@ pub fn request(token: &str) -> Request<Full<Bytes>> {
         r#""}],"max_tokens":64,"temperature":0,"stream":false}"#,
     );
     let prompt = "x".repeat(320 - start.len() - end.len());
-    let body = format!("{start}{prompt}{end}");
+    request_of(token, &format!("{start}{prompt}{end}"))
+}
+
+/// The same request with another body.
+pub fn request_of(token: &str, body: &str) -> Request<Full<Bytes>> {
     // Split off a read buffer, as a server's frames and paths are.
     let read = |text: &str| BytesMut::from(text).split().freeze();
     let uri = Uri::from_maybe_shared(read("/v1/chat/completions")).unwrap();
-    let mut request = Request::post(uri).body(Full::new(read(&body))).unwrap();
+    let mut request = Request::post(uri).body(Full::new(read(body))).unwrap();
     let mut headers = HeaderMap::with_capacity(24);
     headers.insert(header::HOST, "gateway.example".parse().unwrap());
     headers.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());

@@ -63,7 +63,7 @@ impl Client {
 /// Reads one response, which must be a success.
 fn receive(
     stream: &mut TcpStream,
-    buffer: &mut Vec<u8>,
+    buffer: &mut [u8],
     mut after: impl FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut filled = 0;
@@ -101,4 +101,19 @@ pub(crate) fn is_whole(message: &[u8]) -> Result<bool, Error> {
         (None, Some(_)) => Ok(body.ends_with(b"0\r\n\r\n")),
         (None, None) => Ok(true),
     }
+}
+
+/// A chat request of 320 bytes.
+pub(crate) fn request(token: &str, stream: bool) -> Vec<u8> {
+    let (start, end) = (
+        r#"{"model":"meta-llama/Llama-3.1-8B-Instruct","messages":[{"role":"user","content":""#,
+        format!(r#""}}],"max_tokens":64,"temperature":0,"stream":{stream}}}"#),
+    );
+    let prompt = "seven words of a prompt, then more. ".repeat(8);
+    let body = format!("{start}{}{end}", &prompt[..320 - start.len() - end.len()]);
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway.example\r\ncontent-type: application/json\r\ncontent-length: {}\r\naccept: application/json\r\nuser-agent: OpenAI/Python 3.54.0\r\nauthorization: Bearer {token}\r\n\r\n{body}",
+        body.len(),
+    )
+    .into_bytes()
 }

@@ -5,7 +5,7 @@ use std::{env, fs, path::PathBuf, process};
 use crate::{
     Error,
     callgrind::{Measured, Server},
-    load::{CONNECTIONS, Client},
+    load::{CONNECTIONS, Client, request},
     token::{self, Signer},
     upstream::Upstream,
 };
@@ -152,21 +152,6 @@ impl Subjects {
         };
         Server::start(&file, &arguments, folder.join("profile"))
     }
-}
-
-/// A chat request of 320 bytes.
-fn request(token: &str, stream: bool) -> Vec<u8> {
-    let (start, end) = (
-        r#"{"model":"meta-llama/Llama-3.1-8B-Instruct","messages":[{"role":"user","content":""#,
-        format!(r#""}}],"max_tokens":64,"temperature":0,"stream":{stream}}}"#),
-    );
-    let prompt = "seven words of a prompt, then more. ".repeat(8);
-    let body = format!("{start}{}{end}", &prompt[..320 - start.len() - end.len()]);
-    format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway.example\r\ncontent-type: application/json\r\ncontent-length: {}\r\naccept: application/json\r\nuser-agent: OpenAI/Python 3.54.0\r\nauthorization: Bearer {token}\r\n\r\n{body}",
-        body.len(),
-    )
-    .into_bytes()
 }
 
 /// A folder that is removed at the end.
