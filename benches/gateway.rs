@@ -35,8 +35,14 @@ const CONNECTIONS: usize = 32;
 const ROUNDS: usize = 15;
 /// The requests of one side in a round.
 const REQUESTS: usize = 8_000;
-const STREAMS: usize = 800;
-const EVENTS_IN_A_STREAM: usize = 32;
+const STREAMS: usize = 320;
+const EVENTS_IN_A_STREAM: usize = 50;
+/// The time between two events of a stream.
+const PACE: Duration = Duration::from_millis(2);
+/// The pauses before first requests. The processor does something else in the meantime, so that the
+/// code of a request is cold again.
+const PAUSE: Duration = Duration::from_millis(20);
+const PAIRS: usize = 200;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -74,11 +80,17 @@ async fn compare() -> Result<(), Error> {
     .await?;
     compare_cpu("plain, served from the cache", &bare, &caching, REQUESTS, plain).await?;
     compare_cpu("stream, replayed from the cache", &bare, &caching, STREAMS, stream).await?;
-    compare_first_chunk(&bare, &gateway, &stream(0)).await?;
+    println!(
+        "\nfirst chunk of a stream on a new connection after a pause, us (median of {PAIRS})\n"
+    );
+    println!("{:<34} {:>10} {:>10} {:>8}", "", "bare", "gateway", "later");
+    compare_first_chunk("one stream", &bare, &gateway, 1, &stream(0)).await?;
+    compare_first_chunk("32 streams at once", &bare, &gateway, CONNECTIONS, &stream(0)).await?;
     println!("\nresident, KiB: bare {}, gateway {}", bare.resident()?, gateway.resident()?);
     Ok(())
 }
 
+#[derive(Clone)]
 struct Job {
     token: String,
     stream: bool,
@@ -139,29 +151,54 @@ async fn drive(address: SocketAddr, mut jobs: Vec<Job>) -> Result<(), Error> {
     Ok(())
 }
 
-async fn compare_first_chunk(bare: &Server, gateway: &Server, job: &Job) -> Result<(), Error> {
-    let mut later = Vec::new();
-    let (mut to_bare, mut to_gateway) =
-        (connect(bare.address).await?, connect(gateway.address).await?);
-    for _ in 0..500 {
-        let bare = first_chunk(&mut to_bare, job).await?;
-        let gateway = first_chunk(&mut to_gateway, job).await?;
-        later.push((gateway.as_secs_f64() - bare.as_secs_f64()) * 1e6);
+/// Prints the time from the first byte of a request to the first chunk of its response. Each request
+/// is the first one of its connection.
+async fn compare_first_chunk(
+    what: &str,
+    bare: &Server,
+    gateway: &Server,
+    at_once: usize,
+    job: &Job,
+) -> Result<(), Error> {
+    let (mut of_bare, mut of_gateway, mut later) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        let bare = first_chunk(bare, at_once, job).await?;
+        let gateway = first_chunk(gateway, at_once, job).await?;
+        of_bare.push(bare);
+        of_gateway.push(gateway);
+        later.push(gateway - bare);
     }
-    let middle = spread(later).1;
-    println!("\nfirst chunk of a stream, us after bare (median of 500 pairs): {middle:+.1}");
+    let [bare, gateway, later] = [of_bare, of_gateway, later].map(|samples| spread(samples).1);
+    println!("{what:<34} {bare:>10.0} {gateway:>10.0} {later:>+8.0}");
     Ok(())
 }
 
-async fn first_chunk(sender: &mut SendRequest<Full<Bytes>>, job: &Job) -> Result<Duration, Error> {
-    let start = Instant::now();
-    let mut body = send(sender, job).await?;
-    body.frame().await.ok_or("an empty stream")??;
-    let first = start.elapsed();
-    while let Some(frame) = body.frame().await {
-        frame?;
+/// Returns the median of some streams at once, in microseconds.
+async fn first_chunk(server: &Server, at_once: usize, job: &Job) -> Result<f64, Error> {
+    let mut senders = Vec::with_capacity(at_once);
+    for _ in 0..at_once {
+        senders.push(connect(server.address).await?);
     }
-    Ok(first)
+    tokio::time::sleep(PAUSE).await;
+    let mut streams = tokio::task::JoinSet::new();
+    for mut sender in senders {
+        let job = job.clone();
+        streams.spawn(async move {
+            let start = Instant::now();
+            let mut body = send(&mut sender, &job).await?;
+            body.frame().await.ok_or("an empty stream")??;
+            let first = start.elapsed();
+            while let Some(frame) = body.frame().await {
+                frame?;
+            }
+            Ok::<_, Error>(first.as_secs_f64() * 1e6)
+        });
+    }
+    let mut firsts = Vec::with_capacity(at_once);
+    while let Some(first) = streams.join_next().await {
+        firsts.push(first??);
+    }
+    Ok(spread(firsts).1)
 }
 
 async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Error> {
@@ -214,7 +251,7 @@ fn stream_answer() -> Result<Answer, Error> {
             if sender.send_data(stub::event(number)).await.is_err() {
                 return;
             }
-            tokio::task::yield_now().await;
+            tokio::time::sleep(PACE).await;
         }
         let _reader_left = sender.send_data(Bytes::from_static(b"data: [DONE]\n\n")).await;
     });

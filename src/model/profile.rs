@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use http::HeaderName;
 
 #[cfg(any(feature = "throttle", feature = "transform"))]
@@ -43,7 +45,9 @@ use super::{
 pub struct Profile {
     pub(super) kind: Kind,
     dialect: Dialect,
-    routes: Vec<(Box<str>, BodyForm)>,
+    // By path, and by what upstreams may read in place of it.
+    routes: BTreeMap<Box<str>, BodyForm>,
+    normalised_routes: BTreeMap<String, BodyForm>,
     output_limit: OutputLimit,
     stream_usage: StreamUsage,
     token_header: TokenHeader,
@@ -169,7 +173,9 @@ impl Profile {
     /// signs).
     #[must_use]
     pub fn route(mut self, path: impl Into<Box<str>>, form: BodyForm) -> Self {
-        self.routes.push((path.into(), form));
+        let path = path.into();
+        self.normalised_routes.insert(route::normalised(&path), form);
+        self.routes.insert(path, form);
         self
     }
 
@@ -210,23 +216,21 @@ impl Profile {
     /// provider's name are therefore known too.
     #[must_use]
     pub fn form(&self, path: &str) -> BodyForm {
-        let added = self.routes.iter().rev();
-        let same = |route: &&(Box<str>, BodyForm)| route::may_be_same(&route.0, path);
-        match added.clone().find(|(route, _)| **route == *path).or_else(|| added.clone().find(same))
-        {
-            Some((_, form)) => *form,
-            None => route::form(path),
-        }
+        let read_alike = || self.normalised_routes.get(&route::ambiguous(path)?);
+        // Most profiles have no routes of their own.
+        let added =
+            if self.routes.is_empty() { None } else { self.routes.get(path).or_else(read_alike) };
+        added.copied().unwrap_or_else(|| route::form(path))
     }
 
-    /// Returns the routes that were added. The last form of a path applies.
+    /// Returns the routes that were added.
     pub(crate) fn added_routes(&self) -> impl Iterator<Item = (&str, BodyForm)> {
         self.routes.iter().map(|(path, form)| (&**path, *form))
     }
 
     /// Returns whether exactly this path was added.
     pub(super) fn is_added(&self, path: &str) -> bool {
-        self.routes.iter().any(|(route, _)| **route == *path)
+        self.routes.contains_key(path)
     }
 
     /// Returns the API whose reference the built-in schemas follow.
@@ -287,7 +291,8 @@ impl Profile {
         Self {
             kind,
             dialect: Dialect::Compatible,
-            routes: Vec::new(),
+            routes: BTreeMap::new(),
+            normalised_routes: BTreeMap::new(),
             output_limit: OutputLimit::MaxTokens,
             stream_usage: StreamUsage::Requested,
             token_header: TokenHeader::Bearer,

@@ -119,12 +119,12 @@ pub(super) fn form(path: &str) -> BodyForm {
         "/v1/messages" => return BodyForm::Messages,
         _ => {}
     }
-    if is_ambiguous(path) { form_of_exact(&normalised(path)) } else { form_of_exact(path) }
+    ambiguous(path).map_or_else(|| form_of_exact(path), |other| form_of_exact(&other))
 }
 
-/// Returns whether some upstreams read another path as `route`.
-pub(super) fn may_be_same(route: &str, path: &str) -> bool {
-    is_ambiguous(path) && normalised(path) == normalised(route)
+/// Returns what some upstreams read in place of the path. `None` if all read it alike.
+pub(super) fn ambiguous(path: &str) -> Option<String> {
+    is_ambiguous(path).then(|| normalised(path))
 }
 
 fn is_ambiguous(path: &str) -> bool {
@@ -194,7 +194,7 @@ fn task_form(task: &str) -> BodyForm {
 }
 
 /// Returns the path as the least strict reader reads it.
-fn normalised(path: &str) -> String {
+pub(super) fn normalised(path: &str) -> String {
     let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
     let mut folded = String::with_capacity(decoded.len());
     for segment in decoded.split(['/', '\\']) {

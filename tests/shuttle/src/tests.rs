@@ -242,6 +242,39 @@ fn a_reader_that_leaves_takes_no_data_from_the_others() {
     );
 }
 
+/// Otherwise the end of a call with many readers would cost the square of their number.
+#[test]
+fn readers_that_leave_wake_no_others_that_have_nothing_to_do() {
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+    impl std::task::Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    check_random(
+        || {
+            let upstream = Upstream::new();
+            let originator = begin(&upstream, FlightBounds { max_readers: 100, ..WIDE });
+            let flight = Arc::clone(originator.flight());
+            let mut readers: Vec<_> = (1..100).map(|_| flight.join().unwrap()).collect();
+            readers.push(originator);
+            let wakes = Arc::new(Wakes::default());
+            let waker = Waker::from(Arc::clone(&wakes));
+            for reader in &mut readers {
+                assert!(reader.poll_next(&mut Context::from_waker(&waker)).is_pending());
+            }
+            readers.truncate(2);
+            assert_eq!(wakes.0.load(SeqCst), 0);
+            // The last one is told that it has the call for itself.
+            readers.truncate(1);
+            assert_eq!(wakes.0.load(SeqCst), 1);
+        },
+        10,
+    );
+}
+
 #[test]
 fn the_last_reader_that_leaves_cancels_the_call() {
     check_random(

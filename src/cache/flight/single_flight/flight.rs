@@ -126,8 +126,7 @@ where
                 None
             };
             state.woken &= source.is_none();
-            let may_wait = state.is_recorded(&self.flight.bounds)
-                || state.positions.reading().nth(1).is_some();
+            let may_wait = state.is_recorded(&self.flight.bounds) || state.has_several_readers();
             drop(state);
             drop(replaced);
             let Some(source) = source else { return Poll::Pending };
@@ -177,15 +176,22 @@ impl<H, P: Piece> Drop for Reader<H, P> {
     fn drop(&mut self) {
         let mut state = self.flight.state.lock();
         let position = state.positions.remove(self.id);
-        if self.id == LEADER && !state.launched {
+        let never_launched = self.id == LEADER && !state.launched;
+        if never_launched {
             state.ended = Some(Ended::NotShared(None));
         }
         // The last reader drops the source, which cancels the call. Readers that were cut may never
         // be polled again, so they do not count.
         let source = if state.has_readers() { None } else { state.source.take() };
-        let unused = state.trim(&self.flight.bounds);
+        let unused = match &position {
+            Some(position) if !position.cut => state.leave(position.read, &self.flight.bounds),
+            _ => Vec::new(),
+        };
         state.end_delay(&self.flight.bounds);
-        let wakers = state.take_wakers();
+        // The others wait for the launch or for room, or a call of several readers is now that of
+        // one. Many readers may leave, so each of them must not wake all others.
+        let wakes = never_launched || !unused.is_empty() || !state.has_several_readers();
+        let wakers = if wakes { state.take_wakers() } else { Vec::new() };
         drop(state);
         drop((position, source, unused));
         wakers.into_iter().for_each(Waker::wake);

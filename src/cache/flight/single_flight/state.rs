@@ -37,6 +37,9 @@ pub(super) struct FlightState<H, P> {
     delayed: Duration,
     pub(super) ended: Option<Ended>,
     pub(super) positions: Positions,
+    /// Readers at the start of the log when it was last trimmed, less those that have left it. Those
+    /// that joined since are not counted.
+    at_start: usize,
     pub(super) next_id: u64,
 }
 
@@ -64,6 +67,7 @@ impl<H, P> FlightState<H, P> {
             delayed: Duration::ZERO,
             ended: None,
             positions: Positions::of_leader(),
+            at_start: 0,
             next_id: LEADER + 1,
         }
     }
@@ -75,6 +79,10 @@ impl<H, P> FlightState<H, P> {
     /// Returns whether a reader is left that was not cut.
     pub(super) fn has_readers(&self) -> bool {
         self.positions.reading().next().is_some()
+    }
+
+    pub(super) fn has_several_readers(&self) -> bool {
+        self.positions.reading().nth(1).is_some()
     }
 
     /// Takes memory from the limit. Once it is exhausted, later pieces do not wait in the log.
@@ -142,9 +150,9 @@ impl<H, P: Piece> FlightState<H, P> {
         let at = position.read.0.saturating_sub(self.dropped.0);
         if let Some(piece) = self.log.get(at) {
             let piece = piece.clone();
-            position.read = (position.read.0 + 1, position.read.1 + piece.length());
-            // Finding the slowest reader visits all of them. Only the slowest can make room.
-            let unused = if at == 0 { self.trim(bounds) } else { Vec::new() };
+            let before = position.read;
+            position.read = (before.0 + 1, before.1 + piece.length());
+            let unused = self.leave(before, bounds);
             if !unused.is_empty() {
                 self.end_delay(bounds);
             }
@@ -223,9 +231,28 @@ impl<H, P: Piece> FlightState<H, P> {
             && self.log_bytes <= bounds.max_recorded_bytes
     }
 
-    /// Returns the pieces and bytes that every reader has received.
-    fn slowest(&self) -> (usize, usize) {
-        self.positions.reading().map(|position| position.read).min().unwrap_or_default()
+    /// Returns the pieces and bytes that every reader has received, and how many have no more.
+    fn slowest(&self) -> ((usize, usize), usize) {
+        let mut slowest = (usize::MAX, usize::MAX);
+        let mut readers = 0;
+        for position in self.positions.reading() {
+            if position.read.0 < slowest.0 {
+                (slowest, readers) = (position.read, 1);
+            } else if position.read.0 == slowest.0 {
+                readers += 1;
+            }
+        }
+        (slowest, readers)
+    }
+
+    /// Removes the pieces that only a reader at this position has not received. It has just left it.
+    pub(super) fn leave(&mut self, position: (usize, usize), bounds: &FlightBounds) -> Vec<P> {
+        if position.0 > self.dropped.0 || self.log.is_empty() {
+            return Vec::new();
+        }
+        // Trimming visits all readers. It would do so for each of them if they all leave at once.
+        self.at_start = self.at_start.saturating_sub(1);
+        if self.at_start > 0 { Vec::new() } else { self.trim(bounds) }
     }
 
     /// Removes the pieces that every reader has received, unless all are recorded.
@@ -233,7 +260,8 @@ impl<H, P: Piece> FlightState<H, P> {
         if self.is_recorded(bounds) || !self.has_readers() {
             return Vec::new();
         }
-        let slowest = self.slowest();
+        let (slowest, readers) = self.slowest();
+        self.at_start = readers;
         let count = slowest.0.saturating_sub(self.dropped.0).min(self.log.len());
         let unused: Vec<P> = self.log.drain(..count).collect();
         if !unused.is_empty() {
