@@ -7,8 +7,10 @@ mod generated_text;
 mod literals;
 mod member_role;
 mod plain_string;
+mod root_member;
 mod scanner;
 mod token_counts;
+mod whole_value;
 mod words;
 
 pub(crate) use self::{
