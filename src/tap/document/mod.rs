@@ -17,6 +17,7 @@ pub(crate) use self::{
     facts::{Choices, DocumentFacts},
     flags::DocumentFlags,
     literals::{append_digit, code_unit, unescaped},
+    plain_string::split_plain,
     scanner::JsonScanner,
     token_counts::PartialUsage,
     words::{BoundedWord, EventType, FinishReasons, names_error},

@@ -2,7 +2,7 @@ use memchr::memchr2;
 
 /// Splits `text` at the first quote, backslash or control character.
 #[inline]
-pub(super) fn split_plain(text: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split_plain(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at_checked(plain_length(text)).unwrap_or((text, &[]))
 }
 

@@ -5,7 +5,7 @@ mod event_stream;
 mod field_name;
 mod json_lines;
 mod long_event;
-mod nesting;
+mod members;
 mod quick_scan;
 mod stream_state;
 mod tap_update;

@@ -1,6 +1,6 @@
-use memchr::{memchr_iter, memchr2, memrchr};
+use memchr::memchr;
 
-use super::nesting::Nesting;
+use super::members::{Member, Members};
 use crate::{
     tap::document::{code_unit, names_error, unescaped},
     text_tokens::TextTokens,
@@ -8,9 +8,8 @@ use crate::{
 
 /// The results of a quick scan of an event.
 ///
-/// Most events of a stream are deltas. The scan costs one search for colons, and only events that
-/// may hold more are parsed. A quote inside a string is escaped, so any other quote before a colon ends
-/// the name of a member.
+/// Most events of a stream are deltas. The scan reads their strings once, and only events that may
+/// hold more are parsed.
 #[derive(Default)]
 pub(super) struct QuickScan {
     /// The document is a whole event of a known form and holds no facts besides generated text.
@@ -32,31 +31,20 @@ pub(super) struct QuickScan {
 }
 
 impl QuickScan {
-    /// Scans a document. Adds its generated text to `generated`.
+    /// Scans a document without white space around it. Adds its generated text to `generated`.
     pub(super) fn of(document: &[u8], generated: &mut TextTokens) -> Self {
         let mut scan = Self::default();
         // Whether the member is inside an array of choices or a delta. An event of OpenAI's responses that
         // repeats earlier text has neither.
         let mut in_delta = false;
         let mut in_choices = false;
-        let mut nesting = Nesting::default();
+        let mut members = Members::of(document);
         // Members of the root: one that only known events have, and the two of llama.cpp.
         let (mut known_member, mut content, mut stop) = (false, false, false);
         let mut typed = false;
         // The previous text, and whether it was reasoning.
         let mut previous = (&[][..], false);
-        for at in memchr_iter(b':', document) {
-            let (name, value) = document.split_at_checked(at).unwrap_or_default();
-            let value = value.get(1..).unwrap_or_default().trim_ascii_start();
-            let name = name.trim_ascii_end();
-            let quoted = name.strip_suffix(b"\"").filter(|quoted| !quoted.ends_with(b"\\"));
-            let (mut member, mut in_root) = (&[][..], false);
-            if let Some((quoted, start)) =
-                quoted.and_then(|quoted| Some((quoted, memrchr(b'"', quoted)?)))
-            {
-                member = quoted.get(start.saturating_add(1)..).unwrap_or_default();
-                in_root = nesting.pass(document, start, at) == 1;
-            }
+        for Member { name: member, value, text: string, in_root } in members.by_ref() {
             if value.starts_with(b"null") {
                 let finish_reason = member == b"finish_reason";
                 scan.unfinished |= finish_reason || member == b"stop_reason";
@@ -66,7 +54,7 @@ impl QuickScan {
             let (mut text, mut reasoning) = (false, false);
             match member {
                 b"content" | b"text" | b"reasoning_content" => {
-                    let filled = matches!(value, [b'"', after, ..] if *after != b'"');
+                    let filled = string.is_some_and(|string| !string.is_empty());
                     scan.root_text |= in_root && !in_delta && filled;
                     content |= in_root && member == b"content";
                     reasoning = member == b"reasoning_content";
@@ -103,12 +91,13 @@ impl QuickScan {
                 // The place of a choice beyond the first is read exactly.
                 b"index" => scan.needs_full_scan |= in_choices && !value.starts_with(b"0"),
                 b"special" => scan.special_token |= value.starts_with(b"true"),
-                b"message" => scan.needs_full_scan |= value.starts_with(b"\""),
+                b"message" => scan.needs_full_scan |= string.is_some(),
                 b"code" | b"state" | b"status" => scan.needs_full_scan |= in_root,
                 b"stop_type" | b"details" | b"timings" | b"success" | b"usageMetadata"
                 | b"base_resp" | b"meta_info" | b"generated_text" | b"detail" | b"msg" => {
                     scan.needs_full_scan = true;
                 }
+                b"id" | b"object" | b"created" | b"model" | b"role" => {}
                 _ => {
                     let ends = |end: &[u8]| member.ends_with(end);
                     scan.needs_full_scan |= ends(b"_reason")
@@ -118,67 +107,58 @@ impl QuickScan {
                 }
             }
             if text && in_delta {
-                let without_text = *generated;
-                let text = read_text(value, generated);
+                let text = string.unwrap_or_default();
                 // Servers repeat reasoning under its older name (vLLM's `reasoning_content`) or in parts
                 // (OpenRouter's `reasoning_details`).
-                if (reasoning || previous.1) && text == previous.0 {
-                    *generated = without_text;
+                if !((reasoning || previous.1) && text == previous.0) {
+                    count_text(text, generated);
                 }
                 previous = (text, reasoning || previous.1);
             }
             // The value may be the `type` of an event.
-            scan.needs_full_scan |= match value {
-                [b'"', b'e', ..] => value.starts_with(b"\"error\""),
-                [b'"', b'f', ..] => value.starts_with(b"\"failed\""),
-                [b'"', b'm' | b's', ..] => {
-                    [&b"\"message_stop\""[..], b"\"message-end\"", b"\"stream-end\""]
-                        .iter()
-                        .any(|end| value.starts_with(end))
-                }
-                [b'"', b'r', ..] => {
-                    [&b"completed\""[..], b"failed\"", b"incomplete\"", b"cancelled\""].iter().any(
-                        |end| {
-                            let word = value.strip_prefix(b"\"response.");
-                            word.is_some_and(|word| word.starts_with(end))
-                        },
-                    )
-                }
-                _ => false,
-            };
+            scan.needs_full_scan |= string.is_some_and(|string| {
+                matches!(
+                    string,
+                    b"error"
+                        | b"failed"
+                        | b"message_stop"
+                        | b"message-end"
+                        | b"stream-end"
+                        | b"response.completed"
+                        | b"response.failed"
+                        | b"response.incomplete"
+                        | b"response.cancelled"
+                )
+            });
         }
         // Names and words may be written in escapes.
-        scan.needs_full_scan |= memchr_iter(b'\\', document)
-            .any(|at| document.get(at..).unwrap_or_default().starts_with(b"\\u00"));
+        scan.needs_full_scan |= members.hides_ascii();
         // Events of OpenAI's responses may repeat their text.
         scan.root_text &= !typed;
-        let braces = matches!(document.trim_ascii(), [b'{', .., b'}']);
+        let braces = matches!(document, [b'{', .., b'}']);
         let known = known_member || content && stop;
-        scan.is_ordinary = known && braces && !scan.needs_full_scan && nesting.matches(document);
+        scan.is_ordinary = known && braces && !scan.needs_full_scan && members.match_brackets();
         scan
     }
 }
 
-/// Counts the string at the start of `value` without its escapes. Returns the string as written.
-///
-/// A string without its closing quote counts as far as it goes. Any other value counts nothing.
-fn read_text<'a>(value: &'a [u8], generated: &mut TextTokens) -> &'a [u8] {
-    let Some(string) = value.strip_prefix(b"\"") else { return &[] };
+/// Counts a string without its escapes.
+fn count_text(string: &[u8], generated: &mut TextTokens) {
     let mut rest = string;
-    while let Some(at) = memchr2(b'"', b'\\', rest) {
-        generated.feed(rest.get(..at).unwrap_or_default());
-        let Some([b'\\', escaped, digits @ ..]) = rest.get(at..) else {
-            let read = string.len().saturating_sub(rest.len()).saturating_add(at);
-            return string.get(..read).unwrap_or_default();
+    while let Some(at) = memchr(b'\\', rest) {
+        let (plain, escape) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+        generated.feed(plain);
+        rest = match escape {
+            [b'\\', b'u', digits @ ..] => {
+                generated.feed_unit(code_unit(digits));
+                digits.get(4..).unwrap_or_default()
+            }
+            [b'\\', escaped, tail @ ..] => {
+                generated.feed(&[unescaped(*escaped)]);
+                tail
+            }
+            _ => return,
         };
-        rest = digits;
-        if *escaped == b'u' {
-            generated.feed_unit(code_unit(digits));
-            rest = digits.get(4..).unwrap_or_default();
-        } else {
-            generated.feed(&[unescaped(*escaped)]);
-        }
     }
     generated.feed(rest);
-    string
 }
