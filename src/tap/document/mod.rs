@@ -6,6 +6,7 @@ mod flags;
 mod generated_text;
 mod literals;
 mod member_role;
+mod number;
 mod plain_string;
 mod root_member;
 mod scanner;

@@ -2,8 +2,9 @@ use super::{
     container::Container,
     facts::DocumentFacts,
     generated_text::{GeneratedText, TextKind},
-    literals::{append_digit, number, unescaped},
+    literals::{number, unescaped},
     member_role::MemberRole,
+    number::NumberPart,
     plain_string::split_plain,
     root_member::RootMember,
     whole_value::{after_literal, whole_number},
@@ -15,27 +16,27 @@ use super::{
 /// It checks the grammar and collects [`DocumentFacts`] from known containers. It stores no part of
 /// the document except the name or word that it is reading.
 pub(crate) struct JsonScanner {
-    state: ScanState,
+    pub(super) state: ScanState,
     depth: u8,
     // A bit for each level, the innermost the lowest: 1 for an object, 0 for an array.
     objects: u128,
     // The outermost levels. All others are `Container::Other`.
     containers: [Container; 6],
     // The innermost level.
-    container: Container,
+    pub(super) container: Container,
     // The level of the object with the arguments of a tool that is being read, or 0.
-    arguments: u8,
+    pub(super) arguments: u8,
     // The member whose value comes next or is being read.
-    member: MemberRole,
+    pub(super) member: MemberRole,
     word: BoundedWord,
     // The digits read so far. `None` when the number is no count.
-    number: Option<u64>,
+    pub(super) number: Option<u64>,
     counts_text: bool,
-    facts: DocumentFacts,
+    pub(super) facts: DocumentFacts,
 }
 
 #[derive(Clone, Copy)]
-enum ScanState {
+pub(super) enum ScanState {
     Value,
     /// An element or the end of an empty array.
     FirstValue,
@@ -62,21 +63,9 @@ enum ScanState {
 const LITERALS: &[u8] = b"rue,alse,ull,";
 
 #[derive(Clone, Copy)]
-enum StringRole {
+pub(super) enum StringRole {
     Name,
     Value,
-}
-
-#[derive(Clone, Copy)]
-enum NumberPart {
-    Minus,
-    Zero,
-    Whole,
-    Point,
-    Fraction,
-    Exponent,
-    Sign,
-    Power,
 }
 
 // === impl JsonScanner ===
@@ -85,6 +74,12 @@ impl JsonScanner {
     const MAX_DEPTH: u8 = 128;
 
     pub(crate) fn new() -> Self {
+        Self::counting_text_if(true)
+    }
+
+    /// Creates a scanner that estimates the tokens of the text only if `counts_text`.
+    #[inline]
+    pub(crate) fn counting_text_if(counts_text: bool) -> Self {
         Self {
             state: ScanState::Value,
             depth: 0,
@@ -95,14 +90,9 @@ impl JsonScanner {
             member: MemberRole::Other,
             word: BoundedWord::EMPTY,
             number: None,
-            counts_text: true,
+            counts_text,
             facts: DocumentFacts::default(),
         }
-    }
-
-    /// Creates a scanner that does not estimate the tokens of the text.
-    pub(crate) fn without_text() -> Self {
-        Self { counts_text: false, ..Self::new() }
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
@@ -348,7 +338,7 @@ impl JsonScanner {
     }
 
     /// Returns the state after a value.
-    const fn after(&self) -> ScanState {
+    pub(super) const fn after(&self) -> ScanState {
         if self.depth == 0 { ScanState::End } else { ScanState::Comma }
     }
 
@@ -448,62 +438,5 @@ impl JsonScanner {
         if let Some(kind) = kind {
             read(self.facts.generated_text(), kind);
         }
-    }
-
-    /// Reads on inside a number. Returns the bytes after it.
-    fn number<'a>(&mut self, part: NumberPart, rest: &'a [u8]) -> &'a [u8] {
-        let at = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
-        let (digits, tail) = rest.split_at_checked(at).unwrap_or((rest, &[]));
-        if self.arguments > 0 {
-            self.facts.generated_text().feed(TextKind::Content, digits);
-        }
-        let part = match (part, digits) {
-            (part, []) => part,
-            (NumberPart::Minus, [b'0']) => NumberPart::Zero,
-            // No leading zeros.
-            (NumberPart::Minus, [b'0', ..]) | (NumberPart::Zero, _) => {
-                self.state = ScanState::Stopped;
-                return &[];
-            }
-            (NumberPart::Minus | NumberPart::Whole, _) => NumberPart::Whole,
-            (NumberPart::Point | NumberPart::Fraction, _) => NumberPart::Fraction,
-            (NumberPart::Exponent | NumberPart::Sign | NumberPart::Power, _) => NumberPart::Power,
-        };
-        self.number = self.number.and_then(|number| match part {
-            // Some servers write 12 as the double `12.0`.
-            NumberPart::Fraction => digits.iter().all(|digit| *digit == b'0').then_some(number),
-            // The number of such a member is not read.
-            _ if self.member == MemberRole::Other => None,
-            _ => Some(digits.iter().fold(number, |sum, digit| append_digit(sum, *digit))),
-        });
-
-        let part = match (part, tail.first()) {
-            (part, None) => part,
-            (NumberPart::Zero | NumberPart::Whole, Some(b'.')) => NumberPart::Point,
-            (NumberPart::Zero | NumberPart::Whole | NumberPart::Fraction, Some(b'e' | b'E')) => {
-                NumberPart::Exponent
-            }
-            (NumberPart::Exponent, Some(b'+' | b'-')) => NumberPart::Sign,
-            (
-                NumberPart::Zero | NumberPart::Whole | NumberPart::Fraction | NumberPart::Power,
-                Some(_),
-            ) => {
-                self.facts.read_number(self.container, self.member, self.number);
-                self.state = self.after();
-                return tail;
-            }
-            (
-                NumberPart::Minus | NumberPart::Point | NumberPart::Exponent | NumberPart::Sign,
-                Some(_),
-            ) => {
-                self.state = ScanState::Stopped;
-                return &[];
-            }
-        };
-        if !tail.is_empty() && !matches!(part, NumberPart::Point) {
-            self.number = None;
-        }
-        self.state = ScanState::Number(part);
-        tail.get(1..).unwrap_or_default()
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Member<'a> {
     pub(super) value: &'a [u8],
     /// The value without its quotes, with escapes as written, if it is a string.
     pub(super) text: Option<&'a [u8]>,
+    /// The value is a string without escapes.
+    pub(super) plain: bool,
     pub(super) in_root: bool,
 }
 
@@ -54,22 +56,23 @@ impl<'a> Members<'a> {
                 _ => {}
             }
         }
-        Some(self.string(rest))
+        Some(self.string(rest).0)
     }
 
-    /// Reads a string after its first quote. Returns it without its quotes.
+    /// Reads a string after its first quote. Returns it without its quotes, and whether it has no
+    /// escapes.
     #[inline]
-    fn string(&mut self, text: &'a [u8]) -> &'a [u8] {
+    fn string(&mut self, text: &'a [u8]) -> (&'a [u8], bool) {
         let (plain, tail) = split_plain(text);
         if let [b'"', rest @ ..] = tail {
             self.rest = rest;
-            return plain;
+            return (plain, true);
         }
         let string = EscapedString::of(text, tail);
         self.hides_ascii |= string.hides_ascii;
         self.cut = string.rest.is_none();
         self.rest = string.rest.unwrap_or_default();
-        string.text
+        (string.text, false)
     }
 }
 
@@ -112,14 +115,17 @@ impl<'a> Iterator for Members<'a> {
             let name = self.next_string()?;
             // Other strings are elements of arrays.
             let Some(value) = after_colon(self.rest) else { continue };
-            let text = match value {
-                [b'"', text @ ..] => Some(self.string(text)),
+            let (text, plain) = match value {
+                [b'"', text @ ..] => {
+                    let (text, plain) = self.string(text);
+                    (Some(text), plain)
+                }
                 _ => {
                     self.rest = value;
-                    None
+                    (None, false)
                 }
             };
-            return Some(Member { name, value, text, in_root: self.depth == 1 });
+            return Some(Member { name, value, text, plain, in_root: self.depth == 1 });
         }
     }
 }

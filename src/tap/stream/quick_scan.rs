@@ -44,7 +44,7 @@ impl QuickScan {
         let mut typed = false;
         // The previous text, and whether it was reasoning.
         let mut previous = (&[][..], false);
-        for Member { name: member, value, text: string, in_root } in members.by_ref() {
+        for Member { name: member, value, text: string, plain, in_root } in members.by_ref() {
             if value.starts_with(b"null") {
                 let finish_reason = member == b"finish_reason";
                 scan.unfinished |= finish_reason || member == b"stop_reason";
@@ -111,7 +111,11 @@ impl QuickScan {
                 // Servers repeat reasoning under its older name (vLLM's `reasoning_content`) or in parts
                 // (OpenRouter's `reasoning_details`).
                 if !((reasoning || previous.1) && text == previous.0) {
-                    count_text(text, generated);
+                    match string {
+                        Some(text) if plain => generated.feed(text),
+                        Some(text) => count_text(text, generated),
+                        None => {}
+                    }
                 }
                 previous = (text, reasoning || previous.1);
             }
@@ -143,6 +147,7 @@ impl QuickScan {
 }
 
 /// Counts a string without its escapes.
+#[inline(never)]
 fn count_text(string: &[u8], generated: &mut TextTokens) {
     let mut rest = string;
     while let Some(at) = memchr(b'\\', rest) {
