@@ -425,18 +425,21 @@ impl JsonScanner {
     }
 
     /// Counts a text that a model may have generated.
-    #[inline]
+    #[inline(always)]
     fn count_text(&mut self, role: StringRole, read: impl FnOnce(&mut GeneratedText, TextKind)) {
-        if !self.counts_text {
-            return;
+        if self.counts_text
+            && let Some(kind) = self.text_kind(role)
+        {
+            read(self.facts.generated_text(), kind);
         }
-        let kind = match role {
+    }
+
+    #[inline(never)]
+    const fn text_kind(&self, role: StringRole) -> Option<TextKind> {
+        match role {
             _ if self.arguments > 0 => Some(TextKind::Content),
             StringRole::Value => self.member.text_kind(),
-            _ => None,
-        };
-        if let Some(kind) = kind {
-            read(self.facts.generated_text(), kind);
+            StringRole::Name => None,
         }
     }
 }
