@@ -1,6 +1,7 @@
 use memchr::memchr2;
 
 use super::{
+    common_start::CommonStart,
     field_name::FieldName,
     long_event::LongEvent,
     quick_scan::QuickScan,
@@ -23,6 +24,7 @@ pub(crate) struct EventStream {
     // The reader of a frame that is too long for `pending`. Boxed because few streams have one.
     long_event: Option<Box<LongEvent>>,
     started: bool,
+    common_start: CommonStart,
     state: StreamState,
 }
 
@@ -37,6 +39,7 @@ impl EventStream {
             pending: Vec::new(),
             long_event: None,
             started: false,
+            common_start: CommonStart::new(),
             state: StreamState::default(),
         }
     }
@@ -142,7 +145,7 @@ impl EventStream {
         event.done = lines == 1 && trimmed == b"[DONE]";
         let nothing = matches!(trimmed, b"" | b"{}");
         let mut text = self.state.delivered.text();
-        let quick = QuickScan::of(trimmed, &mut text);
+        let quick = QuickScan::of(trimmed, &mut self.common_start, &mut text);
         let known = quick.known_form || event.done || nothing;
         if !closed {
             // The text may be cut.

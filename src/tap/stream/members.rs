@@ -23,11 +23,22 @@ pub(super) struct Member<'a> {
     /// The value is a string without escapes.
     pub(super) plain: bool,
     pub(super) in_root: bool,
+    /// The bytes of the document from the first quote of the name on.
+    pub(super) left: usize,
 }
 
 impl<'a> Members<'a> {
     pub(super) const fn of(document: &'a [u8]) -> Self {
-        Self { rest: document, depth: 0, hides_ascii: false, cut: false }
+        Self::resume(document, 0)
+    }
+
+    /// Goes on in a document at `rest`, at this depth.
+    pub(super) const fn resume(rest: &'a [u8], depth: i32) -> Self {
+        Self { rest, depth, hides_ascii: false, cut: false }
+    }
+
+    pub(super) const fn depth(&self) -> i32 {
+        self.depth
     }
 
     /// Returns whether a character of ASCII was written as an escape with digits.
@@ -42,9 +53,10 @@ impl<'a> Members<'a> {
         self.depth == 0 && !self.cut
     }
 
-    /// Goes to the next string. Returns it without its quotes.
+    /// Goes to the next string. Returns it without its quotes, and the number of bytes from its first
+    /// quote on.
     #[inline]
-    fn next_string(&mut self) -> Option<&'a [u8]> {
+    fn next_string(&mut self) -> Option<(&'a [u8], usize)> {
         let mut rest = self.rest;
         loop {
             let (byte, tail) = rest.split_first()?;
@@ -56,7 +68,7 @@ impl<'a> Members<'a> {
                 _ => {}
             }
         }
-        Some(self.string(rest).0)
+        Some((self.string(rest).0, rest.len().saturating_add(1)))
     }
 
     /// Reads a string after its first quote. Returns it without its quotes, and whether it has no
@@ -112,7 +124,7 @@ impl<'a> Iterator for Members<'a> {
     #[inline]
     fn next(&mut self) -> Option<Member<'a>> {
         loop {
-            let name = self.next_string()?;
+            let (name, left) = self.next_string()?;
             // Other strings are elements of arrays.
             let Some(value) = after_colon(self.rest) else { continue };
             let (text, plain) = match value {
@@ -125,7 +137,7 @@ impl<'a> Iterator for Members<'a> {
                     (None, false)
                 }
             };
-            return Some(Member { name, value, text, plain, in_root: self.depth == 1 });
+            return Some(Member { name, value, text, plain, in_root: self.depth == 1, left });
         }
     }
 }
