@@ -28,12 +28,8 @@ pub(super) struct Member<'a> {
 }
 
 impl<'a> Members<'a> {
-    pub(super) const fn of(document: &'a [u8]) -> Self {
-        Self::resume(document, 0)
-    }
-
-    /// Goes on in a document at `rest`, at this depth.
-    pub(super) const fn resume(rest: &'a [u8], depth: i32) -> Self {
+    /// Reads on in a document at `rest`, at this depth.
+    pub(super) const fn at(rest: &'a [u8], depth: i32) -> Self {
         Self { rest, depth, hides_ascii: false, cut: false }
     }
 
@@ -156,7 +152,7 @@ mod tests {
 
     /// Returns the name of each member, whether it is in the root, and whether the brackets match.
     fn members(document: &str) -> (Vec<(&str, bool)>, bool) {
-        let mut members = Members::of(document.as_bytes());
+        let mut members = Members::at(document.as_bytes(), 0);
         let read =
             members.by_ref().map(|member| (str::from_utf8(member.name).unwrap(), member.in_root));
         (read.collect(), members.match_brackets())
@@ -183,12 +179,12 @@ mod tests {
 
     #[test]
     fn value_is_read_as_text_and_as_written() {
-        let mut members = Members::of(br#"{"a": "x\n","b":[1]}"#);
+        let mut members = Members::at(br#"{"a": "x\n","b":[1]}"#, 0);
         let first = members.next().unwrap();
         assert_eq!((first.text, &first.value[..3]), (Some(&br"x\n"[..]), &br#""x\"#[..]));
         let second = members.next().unwrap();
         assert_eq!((second.text, second.value), (None, &b"[1]}"[..]));
         assert!(members.next().is_none() && !members.hides_ascii());
-        assert!(Members::of(br#"{"\u0061":1}"#).next().is_some());
+        assert!(Members::at(br#"{"\u0061":1}"#, 0).next().is_some());
     }
 }

@@ -58,7 +58,7 @@ impl QuickScan {
     pub(super) fn of(document: &[u8], start: &mut CommonStart, generated: &mut TextTokens) -> Self {
         let resumed = start.resume(document);
         let (rest, mut at) = resumed.unwrap_or((document, ScanPosition::default()));
-        let mut members = Members::resume(rest, at.depth);
+        let mut members = Members::at(rest, at.depth);
         // The place of the first text, and the state before it.
         let mut first_text = None;
         // The previous text.
