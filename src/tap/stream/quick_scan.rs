@@ -57,7 +57,7 @@ impl QuickScan {
     /// The scan skips a start that `start` remembers from an earlier event.
     pub(super) fn of(document: &[u8], start: &mut CommonStart, generated: &mut TextTokens) -> Self {
         let resumed = start.resume(document);
-        let (rest, mut at) = resumed.unwrap_or((document, ScanPosition::default()));
+        let (rest, mut at) = resumed.unwrap_or_else(|| (document, ScanPosition::default()));
         let mut members = Members::at(rest, at.depth);
         // The place of the first text, and the state before it.
         let mut first_text = None;
