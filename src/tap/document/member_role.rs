@@ -1,5 +1,6 @@
 use super::{
-    container::Container, generated_text::TextKind, token_counts::CountKind, words::names_error,
+    container::Container, generated_text::TextKind, token_counts::CountKind,
+    words::names_known_error,
 };
 
 /// The role of a JSON value by its name and its container.
@@ -123,7 +124,7 @@ impl MemberRole {
                 b"choices" => Self::Choices,
                 b"output" => Self::Output,
                 b"finish_reason" | b"stop_reason" => Self::FinishReason,
-                _ if names_error(name) => Self::NamedError,
+                _ if names_known_error(name) => Self::NamedError,
                 _ => Self::text(name),
             },
             Container::Usage | Container::PartUsage => match name {
@@ -175,7 +176,7 @@ impl MemberRole {
                 b"index" => Self::Index,
                 b"message" | b"delta" => Self::Message,
                 b"error" => Self::Error,
-                _ if names_error(name) => Self::NamedError,
+                _ if names_known_error(name) => Self::NamedError,
                 _ => Self::text(name),
             },
             Container::ChoiceMessage | Container::Item => match name {

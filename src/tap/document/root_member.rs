@@ -1,5 +1,6 @@
 use super::{
-    flags::DocumentFlags, member_role::MemberRole, token_counts::CountKind, words::names_error,
+    flags::DocumentFlags, member_role::MemberRole, token_counts::CountKind,
+    words::names_known_error,
 };
 
 /// What the name of a member of the root says.
@@ -46,7 +47,7 @@ impl RootMember {
             | b"documentation_url" => (Role::Other, Flags::MEMBERS),
             // The words of an error in FastAPI, DashScope and others.
             b"detail" | b"msg" => (Role::Explanation, Flags::MEMBERS),
-            _ if names_error(name) => (Role::NamedError, Flags::MEMBERS),
+            _ if names_known_error(name) => (Role::NamedError, Flags::MEMBERS),
             _ => (Self::other_role(name), Flags::OTHER_MEMBER),
         };
         Self { role, flags }

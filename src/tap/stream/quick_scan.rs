@@ -113,7 +113,9 @@ impl QuickScan {
                 b"index" => at.scan.needs_full_scan |= at.in_choices && !value.starts_with(b"0"),
                 b"special" => at.scan.special_token |= value.starts_with(b"true"),
                 b"message" => at.scan.needs_full_scan |= string.is_some(),
-                b"code" | b"state" | b"status" => at.scan.needs_full_scan |= in_root,
+                b"code" | b"state" | b"status" | b"ok" | b"eval_count" | b"prompt_eval_count" => {
+                    at.scan.needs_full_scan |= in_root;
+                }
                 b"stop_type" | b"details" | b"timings" | b"success" | b"usageMetadata"
                 | b"base_resp" | b"meta_info" | b"generated_text" | b"detail" | b"msg" => {
                     at.scan.needs_full_scan = true;

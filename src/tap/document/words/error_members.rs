@@ -9,11 +9,13 @@ pub(crate) fn names_error(name: &[u8]) -> bool {
         b"err" | b"errcode" | b"err_code" | b"exception" | b"fault" | b"traceback" => true,
         // Coze sends it with the code 0 in each response.
         b"last_error" => false,
-        _ => {
-            let bounded = name.len() <= BoundedWord::MAX;
-            bounded && name.windows(5).any(|part| part.eq_ignore_ascii_case(b"error"))
-        }
+        _ => name.windows(5).any(|part| part.eq_ignore_ascii_case(b"error")),
     }
+}
+
+/// Returns the same for a name that may be longer than any known word, which then names no error.
+pub(crate) fn names_known_error(name: &[u8]) -> bool {
+    name.len() <= BoundedWord::MAX && names_error(name)
 }
 
 /// Returns whether this number is the status or the code of an error.

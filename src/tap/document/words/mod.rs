@@ -11,5 +11,7 @@ pub(crate) use self::{
     bounded_word::BoundedWord, event_type::EventType, finish_reasons::FinishReasons,
 };
 pub(super) use self::{
-    bounded_word::Word, error_members::is_error_code, response_status::ResponseStatus,
+    bounded_word::Word,
+    error_members::{is_error_code, names_known_error},
+    response_status::ResponseStatus,
 };
