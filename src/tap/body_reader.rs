@@ -12,24 +12,24 @@ use crate::{body::BodyEnd, sse::says_event_stream};
 pub(super) enum BodyReader {
     Json(JsonScanner),
     Events(EventStream),
-    Lines(JsonLines),
+    // Boxed because it is larger than the others and rare.
+    Lines(Box<JsonLines>),
 }
 
 impl BodyReader {
     /// Returns the reader for the media type of these headers.
     ///
     /// The reader of a JSON document estimates the tokens of its text if `counts_text`.
+    #[inline]
     pub(super) fn for_media_type(headers: &HeaderMap, counts_text: bool) -> Option<Self> {
         let media_type = headers.get(CONTENT_TYPE)?.as_bytes();
         let media_type = media_type.split(|byte| *byte == b';').next()?.trim_ascii();
         if says_event_stream(headers) {
             Some(Self::Events(EventStream::new()))
         } else if is_json(media_type) {
-            let scanner =
-                if counts_text { JsonScanner::new() } else { JsonScanner::without_text() };
-            Some(Self::Json(scanner))
+            Some(Self::Json(JsonScanner::counting_text_if(counts_text)))
         } else if is_json_lines(media_type) {
-            Some(Self::Lines(JsonLines::new()))
+            Some(Self::Lines(Box::new(JsonLines::new())))
         } else {
             None
         }

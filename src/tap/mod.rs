@@ -149,9 +149,9 @@
 //!   inside strings is not checked to be UTF-8.
 //! - With several choices, the finish reason of one is read as the end of all. A stream without an
 //!   end mark may then be reported as done too early.
-//! - A JSON response causes no allocation. An event stream allocates one buffer of at most 128 KiB
-//!   when an event is cut between two frames of the body. An incomplete event of more than 64 KiB is
-//!   read piece by piece.
+//! - A JSON response causes no allocation. A stream of JSON lines allocates once. An event stream
+//!   allocates one buffer of at most 128 KiB when an event is cut between two frames of the body. An
+//!   incomplete event of more than 64 KiB is read piece by piece.
 //! - Other responses have no tap: other media types, bodies with a content coding and responses
 //!   without a body.
 //!

@@ -14,7 +14,7 @@ const DOCUMENTS: [&str; 6] = [
     r#"{"model":"m","response":"@@","done":true,"prompt_eval_count":4,"eval_count":6}"#,
 ];
 
-const STREAMS: [&str; 4] = [
+const STREAMS: [&str; 5] = [
     concat!(
         "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"@@\"},\"finish_reason\":null}]}\n\n",
         "data: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"function\":{\"arguments\":\"@@\"}}]}}]}\n\n",
@@ -32,6 +32,15 @@ const STREAMS: [&str; 4] = [
     concat!(
         "data:{\"index\":1,\"token\":{\"id\":1,\"text\":\"@@\",\"special\":false},\"generated_text\":null,\"details\":null}\n\n",
         "data:{\"index\":2,\"token\":{\"id\":2,\"text\":\"@@\",\"special\":false},\"generated_text\":\"@@\",\"details\":{\"finish_reason\":\"length\",\"generated_tokens\":6,\"input_length\":4}}\n\n",
+    ),
+    // Each event starts as the one before.
+    concat!(
+        "data: {\"id\":\"@@\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"@@\"},\"finish_reason\":null}],\"usage\":null}\n\n",
+        "data: {\"id\":\"@@\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"@@\"},\"finish_reason\":null}],\"usage\":null}\n\n",
+        "data: {\"id\":\"@@\",\"choices\":[{\"index\":0,\"delta\":{\"@@\":0,\"content\":\"@@\"},\"finish_reason\":null}]}\n\n",
+        "data: {\"id\":\"@@\",\"choices\":[{\"index\":0,\"delta\":{\"@@\":0,\"content\":\"@@\"},\"finish_reason\":\"stop\"}]}\n\n",
+        "data: {\"id\":\"@@\",\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":6,\"total_tokens\":10}}\n\n",
+        "data: [DONE]\n\n",
     ),
 ];
 

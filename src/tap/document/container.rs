@@ -49,3 +49,10 @@ pub(super) enum Container {
     Errors,
     Other,
 }
+
+impl Container {
+    /// Returns whether each element of this array is a fact whatever its value.
+    pub(super) const fn counts_elements(self) -> bool {
+        matches!(self, Self::Prefill | Self::Errors)
+    }
+}

@@ -3,16 +3,14 @@ use super::{
     flags::DocumentFlags,
     generated_text::GeneratedText,
     member_role::MemberRole,
-    token_counts::{CountKind, PartialUsage, TokenCounts},
-    words::{
-        BoundedWord, EventType, FinishReasons, ResponseStatus, belongs_to_errors, is_error_code,
-    },
+    token_counts::{CountKind, CountSource, PartialUsage, TokenCounts},
+    words::{EventType, FinishReasons, ResponseStatus, Word, is_error_code},
 };
 
 /// The facts that a document states about its response.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct DocumentFacts {
-    counts: [TokenCounts; COUNT_SOURCES],
+    counts: TokenCounts,
     finish_reasons: FinishReasons,
     // Why the response is incomplete, if it is.
     incomplete_reason: FinishReasons,
@@ -52,9 +50,6 @@ impl Choices {
     }
 }
 
-/// The number of objects that may hold counts. The first one with counts is used.
-const COUNT_SOURCES: usize = 7;
-
 impl DocumentFacts {
     pub(crate) const fn has(&self, flag: DocumentFlags) -> bool {
         self.flags.has(flag)
@@ -64,7 +59,7 @@ impl DocumentFacts {
     pub(crate) fn usage(&self) -> Option<PartialUsage> {
         // Counts of several responses would be mixed.
         let alone = !self.has(DocumentFlags::SEVERAL_ROOTS);
-        self.counts.iter().find_map(TokenCounts::usage).filter(|_| alone)
+        if alone { self.counts.usage() } else { None }
     }
 
     /// Returns the finish reasons.
@@ -100,32 +95,44 @@ impl DocumentFacts {
                 || !matches!(self.event_type, EventType::Other))
     }
 
-    /// Reads the name of a member of the root.
-    pub(super) fn read_root_name(&mut self, name: &[u8]) {
-        self.flags.add(DocumentFlags::MEMBERS);
-        if !belongs_to_errors(name) {
-            self.flags.add(DocumentFlags::MORE_THAN_ERROR);
-        }
-        self.flags.add(DocumentFlags::of_event_member(name));
+    /// Reads the name of a member of the root, which sets these flags.
+    pub(super) const fn read_root_name(&mut self, flags: DocumentFlags) {
+        self.flags.add(flags);
     }
 
     /// Forgets the earlier value of a repeated member.
+    #[inline]
     pub(super) fn start_value(&mut self, container: Container, member: MemberRole) {
+        let kept = matches!(
+            member,
+            MemberRole::Error
+                | MemberRole::GeneratedText
+                | MemberRole::Type
+                | MemberRole::Usage
+                | MemberRole::Details
+                | MemberRole::Response
+                | MemberRole::Count(_)
+        );
+        if kept || container.counts_elements() {
+            self.forget(container, member);
+        }
+    }
+
+    #[inline(never)]
+    fn forget(&mut self, container: Container, member: MemberRole) {
         match (container, member) {
             (Container::Errors, _) => self.flags.add(DocumentFlags::FAILED),
             (Container::Prefill, _) => {
-                if let Some(counts) = self.counts(Container::Details) {
-                    counts.increment(CountKind::ListedPrompt);
-                }
+                self.counts.increment(CountSource::Details, CountKind::ListedPrompt);
             }
             (Container::Root, MemberRole::Error) => self.flags.remove(DocumentFlags::ROOT_ERROR),
             (Container::Part, MemberRole::Error) => self.flags.remove(DocumentFlags::PART_ERROR),
             (_, MemberRole::GeneratedText) => self.flags.remove(DocumentFlags::GENERATED_TEXT),
             (_, MemberRole::Type) => self.event_type = EventType::Other,
-            (Container::Root, MemberRole::Usage) => self.clear(Container::Usage),
-            (Container::Root, MemberRole::Details) => self.clear(Container::Details),
+            (Container::Root, MemberRole::Usage) => self.counts.clear(CountSource::Usage),
+            (Container::Root, MemberRole::Details) => self.counts.clear(CountSource::Details),
             (Container::Root, MemberRole::Response) | (Container::Part, MemberRole::Usage) => {
-                self.clear(Container::PartUsage);
+                self.counts.clear(CountSource::PartUsage);
             }
             (_, MemberRole::Count(kind)) => self.set(container, kind, None),
             _ => {}
@@ -192,12 +199,7 @@ impl DocumentFacts {
         self.flags.add(DocumentFlags::SEVERAL_ROOTS);
     }
 
-    pub(super) fn read_string(
-        &mut self,
-        container: Container,
-        member: MemberRole,
-        word: &BoundedWord,
-    ) {
+    pub(super) fn read_string(&mut self, container: Container, member: MemberRole, word: Word<'_>) {
         match member {
             // Some servers send an empty one with every event.
             MemberRole::Error if !word.is_empty() => self.fail(container),
@@ -261,6 +263,22 @@ impl DocumentFacts {
         }
     }
 
+    /// Reads a whole number at once, in place of [`start_value`](Self::start_value) and
+    /// [`read_number`](Self::read_number).
+    #[inline]
+    pub(super) fn read_whole_number(
+        &mut self,
+        container: Container,
+        member: MemberRole,
+        number: u64,
+    ) {
+        if let MemberRole::Count(kind) = member {
+            return self.set(container, kind, Some(number));
+        }
+        self.start_value(container, member);
+        self.read_number(container, member, Some(number));
+    }
+
     pub(super) fn read_number(
         &mut self,
         container: Container,
@@ -321,29 +339,18 @@ impl DocumentFacts {
     }
 
     fn set(&mut self, container: Container, kind: CountKind, number: Option<u64>) {
-        if let Some(counts) = self.counts(container) {
-            counts.set(kind, number);
-        }
-    }
-
-    fn clear(&mut self, container: Container) {
-        if let Some(counts) = self.counts(container) {
-            *counts = TokenCounts::default();
-        }
-    }
-
-    fn counts(&mut self, container: Container) -> Option<&mut TokenCounts> {
         let source = match container {
-            Container::Usage => 0,
-            Container::PartUsage => 1,
-            // Used tokens come before billed tokens.
-            Container::Tokens => 2,
-            Container::BilledUnits => 3,
-            Container::Details | Container::MetaInfo | Container::UsageMetadata => 4,
-            Container::Root => 5,
-            Container::Timings => 6,
-            _ => return None,
+            Container::Usage => CountSource::Usage,
+            Container::PartUsage => CountSource::PartUsage,
+            Container::Tokens => CountSource::Tokens,
+            Container::BilledUnits => CountSource::BilledUnits,
+            Container::Details | Container::MetaInfo | Container::UsageMetadata => {
+                CountSource::Details
+            }
+            Container::Root => CountSource::Root,
+            Container::Timings => CountSource::Timings,
+            _ => return,
         };
-        self.counts.get_mut(source)
+        self.counts.set(source, kind, number);
     }
 }

@@ -69,20 +69,21 @@ impl DocumentFlags {
     /// The flags of a document that is no complete response.
     pub(super) const NO_RESPONSE: Self = Self::any(&[Self::UNFINISHED, Self::EMPTY]);
 
-    /// Returns the flags that a member of the root sets by its name.
-    pub(super) const fn of_event_member(name: &[u8]) -> Self {
-        match name {
-            b"choices" | b"candidates" | b"delta" | b"token" => {
-                Self::any(&[Self::RECOGNISED, Self::KNOWN_EVENT, Self::DELTA])
-            }
-            b"usage" | b"error" => Self::any(&[Self::RECOGNISED, Self::KNOWN_EVENT]),
-            b"type" | b"event_type" => Self::KNOWN_EVENT,
-            b"usageMetadata" | b"generated_text" | b"meta_info" | b"text" | b"content"
-            | b"text_output" | b"response" | b"output" | b"done" | b"stop" | b"timings"
-            | b"x_groq" => Self::RECOGNISED,
-            _ => Self(0),
-        }
-    }
+    /// The flags of a member of the root that has output in the events of a known server.
+    pub(super) const DELTA_MEMBER: Self = Self::any(&[Self::EVENT_MEMBER, Self::DELTA]);
+    /// The flags of a member that the events of a known server have.
+    pub(super) const EVENT_MEMBER: Self = Self::any(&[Self::SERVER_MEMBER, Self::KNOWN_EVENT]);
+    /// The flags of the member `error`.
+    pub(super) const ERROR_EVENT: Self =
+        Self::any(&[Self::MEMBERS, Self::RECOGNISED, Self::KNOWN_EVENT]);
+    /// The flags of a `type`, which an error may have, and of other names for it.
+    pub(super) const TYPE_MEMBER: Self = Self::any(&[Self::MEMBERS, Self::KNOWN_EVENT]);
+    pub(super) const OTHER_TYPE_MEMBER: Self =
+        Self::any(&[Self::TYPE_MEMBER, Self::MORE_THAN_ERROR]);
+    /// The flags of another member of the documents of a known server.
+    pub(super) const SERVER_MEMBER: Self = Self::any(&[Self::OTHER_MEMBER, Self::RECOGNISED]);
+    /// The flags of any other member that no error has.
+    pub(super) const OTHER_MEMBER: Self = Self::any(&[Self::MEMBERS, Self::MORE_THAN_ERROR]);
 
     pub(super) const fn add(&mut self, other: Self) {
         self.0 |= other.0;

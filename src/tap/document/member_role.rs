@@ -1,8 +1,6 @@
 use super::{
-    container::Container,
-    generated_text::TextKind,
-    token_counts::CountKind,
-    words::{explains, names_error},
+    container::Container, generated_text::TextKind, token_counts::CountKind,
+    words::names_known_error,
 };
 
 /// The role of a JSON value by its name and its container.
@@ -114,9 +112,9 @@ impl MemberRole {
         }
     }
 
+    /// Returns the role of a member of any container but the root.
     pub(super) fn of(container: Container, name: &[u8]) -> Self {
         match container {
-            Container::Root => Self::of_root(name),
             Container::Part => match name {
                 b"usage" => Self::Usage,
                 b"meta" => Self::Meta,
@@ -126,7 +124,7 @@ impl MemberRole {
                 b"choices" => Self::Choices,
                 b"output" => Self::Output,
                 b"finish_reason" | b"stop_reason" => Self::FinishReason,
-                _ if names_error(name) => Self::NamedError,
+                _ if names_known_error(name) => Self::NamedError,
                 _ => Self::text(name),
             },
             Container::Usage | Container::PartUsage => match name {
@@ -178,7 +176,7 @@ impl MemberRole {
                 b"index" => Self::Index,
                 b"message" | b"delta" => Self::Message,
                 b"error" => Self::Error,
-                _ if names_error(name) => Self::NamedError,
+                _ if names_known_error(name) => Self::NamedError,
                 _ => Self::text(name),
             },
             Container::ChoiceMessage | Container::Item => match name {
@@ -194,49 +192,6 @@ impl MemberRole {
             Container::IncompleteDetails if name == b"reason" => Self::IncompleteReason,
             Container::Other => Self::text(name),
             _ => Self::Other,
-        }
-    }
-
-    fn of_root(name: &[u8]) -> Self {
-        match name {
-            b"usage" => Self::Usage,
-            b"choices" | b"candidates" => Self::Choices,
-            b"error" => Self::Error,
-            b"errors" => Self::Errors,
-            b"type" | b"event_type" => Self::Type,
-            b"object" => Self::Object,
-            b"status" | b"state" => Self::Status,
-            b"message" => Self::Message,
-            b"delta" => Self::Delta,
-            b"token" => Self::Token,
-            b"response" | b"Response" => Self::Response,
-            b"details" => Self::Details,
-            b"generated_text" => Self::GeneratedText,
-            b"x_groq" => Self::XGroq,
-            b"meta" => Self::Meta,
-            b"meta_info" => Self::MetaInfo,
-            b"usageMetadata" => Self::UsageMetadata,
-            b"timings" => Self::Timings,
-            b"incomplete_details" => Self::IncompleteDetails,
-            b"finish_reason" | b"stop_reason" | b"stopReason" | b"done_reason" | b"stop_type" => {
-                Self::FinishReason
-            }
-            b"done" | b"stop" => Self::Done,
-            b"truncated" => Self::Truncated,
-            b"stopped_limit" => Self::StoppedAtLimit,
-            b"stopped_eos" | b"stopped_word" => Self::StoppedByItself,
-            b"success" | b"ok" => Self::Success,
-            b"code" | b"status_code" | b"statusCode" => Self::Code,
-            b"prompt_eval_count" | b"tokens_evaluated" => Self::Count(CountKind::Prompt),
-            b"eval_count" | b"tokens_predicted" => Self::Count(CountKind::Completion),
-            b"base_resp" | b"header" => Self::StatusHeader,
-            b"output" | b"result" => Self::Output,
-            b"data" | b"results" | b"predictions" | b"outputs" => Self::List,
-            _ if names_error(name) => Self::NamedError,
-            _ if explains(name) => Self::Explanation,
-            // A server may repeat the input of the request here.
-            b"input" | b"args" => Self::Other,
-            _ => Self::text(name),
         }
     }
 
@@ -257,7 +212,7 @@ impl MemberRole {
         }
     }
 
-    fn text(name: &[u8]) -> Self {
+    pub(super) fn text(name: &[u8]) -> Self {
         match name {
             b"arguments" | b"input" | b"args" => Self::Arguments,
             _ => TextKind::of(name).map_or(Self::Other, Self::Text),

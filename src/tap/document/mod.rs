@@ -6,15 +6,19 @@ mod flags;
 mod generated_text;
 mod literals;
 mod member_role;
+mod number;
 mod plain_string;
+mod root_member;
 mod scanner;
 mod token_counts;
+mod whole_value;
 mod words;
 
 pub(crate) use self::{
     facts::{Choices, DocumentFacts},
     flags::DocumentFlags,
     literals::{append_digit, code_unit, unescaped},
+    plain_string::split_plain,
     scanner::JsonScanner,
     token_counts::PartialUsage,
     words::{BoundedWord, EventType, FinishReasons, names_error},

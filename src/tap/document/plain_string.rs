@@ -1,48 +1,41 @@
 use memchr::memchr2;
 
-/// Returns the string at the start of `text` and the bytes after its closing quote.
-///
-/// Returns `None` for a string that has an escape or a control character and for one that does not end.
-pub(super) fn plain_string(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    match text.split_at_checked(plain_length(text)) {
-        Some((string, [b'"', rest @ ..])) => Some((string, rest)),
-        _ => None,
-    }
+/// Splits `text` at the first quote, backslash or control character.
+#[inline]
+pub(crate) fn split_plain(text: &[u8]) -> (&[u8], &[u8]) {
+    text.split_at_checked(plain_length(text)).unwrap_or((text, &[]))
 }
 
 /// Returns the number of bytes before the first quote, backslash or control character (RFC 8259
 /// section 7).
-pub(super) fn plain_length(text: &[u8]) -> usize {
-    let Some((eight, rest)) = text.split_first_chunk() else { return position_of_end(text) };
-    // Most names and words end here.
-    match leading_plain(u64::from_le_bytes(*eight)) {
-        8 => plain_length_of_rest(rest).saturating_add(8),
-        length => length,
-    }
-}
-
-#[inline(never)]
-fn plain_length_of_rest(text: &[u8]) -> usize {
+#[inline]
+fn plain_length(text: &[u8]) -> usize {
+    // Most names and words end here, and no other is worth a call of `memchr2`.
+    let mut length = 0_usize;
     let mut rest = text;
-    // Most other names are shorter than a call of `memchr2` is worth.
-    while text.len().saturating_sub(rest.len()) < 24 {
-        let Some((eight, tail)) = rest.split_first_chunk() else { break };
-        let length = leading_plain(u64::from_le_bytes(*eight));
-        if length < 8 {
-            return text.len().saturating_sub(rest.len()).saturating_add(length);
+    while length < 32
+        && let Some((eight, tail)) = rest.split_first_chunk()
+    {
+        let plain = leading_plain(u64::from_le_bytes(*eight));
+        length = length.wrapping_add(plain);
+        if plain < 8 {
+            return length;
         }
         rest = tail;
     }
-    let length = if rest.len() < 8 { position_of_end(rest) } else { long_plain_length(rest) };
-    text.len().saturating_sub(rest.len()).saturating_add(length)
+    length.wrapping_add(long_plain_length(rest))
 }
 
+#[inline(never)]
 fn long_plain_length(text: &[u8]) -> usize {
+    if text.len() < 8 {
+        return position_of_end(text);
+    }
     let length = memchr2(b'"', b'\\', text).unwrap_or(text.len());
     let plain = text.get(..length).unwrap_or_default();
-    // A fold instead of `any` lets the compiler compare many bytes at once.
-    let control = plain.iter().fold(false, |control, byte| control | (*byte < b' '));
-    if control { position_of_end(plain) } else { length }
+    // A fold lets the compiler compare many bytes at once.
+    let least = plain.iter().fold(u8::MAX, |least, byte| least.min(*byte));
+    if least < b' ' { position_of_end(plain) } else { length }
 }
 
 fn position_of_end(text: &[u8]) -> usize {
@@ -52,15 +45,14 @@ fn position_of_end(text: &[u8]) -> usize {
 
 /// Returns the number of plain bytes at the start of eight. The lowest byte is the first.
 const fn leading_plain(bytes: u64) -> usize {
-    const HIGH_BITS: u64 = each(0x80);
-    let low_bits = bytes & !HIGH_BITS;
-    let quote = (bytes ^ each(b'"')) & !HIGH_BITS;
-    let backslash = (bytes ^ each(b'\\')) & !HIGH_BITS;
-    // Each sum stays within its byte. Its high bit tells that the byte is none of the three.
-    let others = low_bits.wrapping_add(each(0x80 - b' '))
-        & quote.wrapping_add(each(0x7f))
-        & backslash.wrapping_add(each(0x7f));
-    ((!(others | bytes) & HIGH_BITS).trailing_zeros() / 8) as usize
+    let quote = bytes ^ each(b'"');
+    let backslash = bytes ^ each(b'\\');
+    // The high bit of a byte tells that the byte is one of the three. A borrow may set that of a
+    // later byte only. A byte beyond ASCII is none of them.
+    let ends = quote.wrapping_sub(each(1))
+        | backslash.wrapping_sub(each(1))
+        | bytes.wrapping_sub(each(b' '));
+    ((ends & !bytes & each(0x80)).trailing_zeros() / 8) as usize
 }
 
 /// Returns eight times the same byte.
@@ -82,8 +74,7 @@ mod tests {
                 text[place] = byte;
                 let ends = byte < b' ' || byte == b'"' || byte == b'\\';
                 assert_eq!(plain_length(&text), if ends { place } else { length }, "{byte}");
-                let string = (byte == b'"').then(|| (&text[..place], &text[place + 1..]));
-                assert_eq!(plain_string(&text), string);
+                assert_eq!(split_plain(&text), text.split_at(if ends { place } else { length }));
             }
         }
     }

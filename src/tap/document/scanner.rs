@@ -2,10 +2,13 @@ use super::{
     container::Container,
     facts::DocumentFacts,
     generated_text::{GeneratedText, TextKind},
-    literals::{append_digit, unescaped},
+    literals::{number, unescaped},
     member_role::MemberRole,
-    plain_string::{plain_length, plain_string},
-    words::BoundedWord,
+    number::NumberPart,
+    plain_string::split_plain,
+    root_member::RootMember,
+    whole_value::{after_literal, whole_number},
+    words::{BoundedWord, Word},
 };
 
 /// Reads a JSON document (RFC 8259) piece by piece.
@@ -13,25 +16,27 @@ use super::{
 /// It checks the grammar and collects [`DocumentFacts`] from known containers. It stores no part of
 /// the document except the name or word that it is reading.
 pub(crate) struct JsonScanner {
-    state: ScanState,
+    pub(super) state: ScanState,
     depth: u8,
     // A bit for each level, the innermost the lowest: 1 for an object, 0 for an array.
     objects: u128,
     // The outermost levels. All others are `Container::Other`.
     containers: [Container; 6],
+    // The innermost level.
+    pub(super) container: Container,
     // The level of the object with the arguments of a tool that is being read, or 0.
-    arguments: u8,
+    pub(super) arguments: u8,
     // The member whose value comes next or is being read.
-    member: MemberRole,
+    pub(super) member: MemberRole,
     word: BoundedWord,
     // The digits read so far. `None` when the number is no count.
-    number: Option<u64>,
+    pub(super) number: Option<u64>,
     counts_text: bool,
-    facts: DocumentFacts,
+    pub(super) facts: DocumentFacts,
 }
 
 #[derive(Clone, Copy)]
-enum ScanState {
+pub(super) enum ScanState {
     Value,
     /// An element or the end of an empty array.
     FirstValue,
@@ -58,21 +63,9 @@ enum ScanState {
 const LITERALS: &[u8] = b"rue,alse,ull,";
 
 #[derive(Clone, Copy)]
-enum StringRole {
+pub(super) enum StringRole {
     Name,
     Value,
-}
-
-#[derive(Clone, Copy)]
-enum NumberPart {
-    Minus,
-    Zero,
-    Whole,
-    Point,
-    Fraction,
-    Exponent,
-    Sign,
-    Power,
 }
 
 // === impl JsonScanner ===
@@ -81,47 +74,91 @@ impl JsonScanner {
     const MAX_DEPTH: u8 = 128;
 
     pub(crate) fn new() -> Self {
+        Self::counting_text_if(true)
+    }
+
+    /// Creates a scanner that estimates the tokens of the text only if `counts_text`.
+    #[inline]
+    pub(crate) fn counting_text_if(counts_text: bool) -> Self {
         Self {
             state: ScanState::Value,
             depth: 0,
             objects: 0,
             containers: [Container::Other; 6],
+            container: Container::Outside,
             arguments: 0,
             member: MemberRole::Other,
             word: BoundedWord::EMPTY,
             number: None,
-            counts_text: true,
+            counts_text,
             facts: DocumentFacts::default(),
         }
-    }
-
-    /// Creates a scanner that does not estimate the tokens of the text.
-    pub(crate) fn without_text() -> Self {
-        Self { counts_text: false, ..Self::new() }
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some((byte, tail)) = rest.split_first() {
             rest = match (self.state, byte) {
-                (ScanState::Stopped, _) => return,
-                (ScanState::Name | ScanState::FirstName, b'"') => self.name(tail),
-                (ScanState::Value | ScanState::FirstValue, b'"') => self.text(tail),
+                (ScanState::Name | ScanState::FirstName, b'"') => self.members(tail),
+                (ScanState::Value | ScanState::FirstValue, _) => self.element(*byte, rest, tail),
                 (ScanState::Text(role), _) => self.string(role, rest),
                 (ScanState::Number(part), _) => self.number(part, rest),
-                (ScanState::Comma, b',') => {
-                    self.comma();
-                    match tail {
-                        [b'"', name @ ..] if self.in_object() => self.name(name),
-                        _ => tail,
-                    }
-                }
+                (ScanState::Stopped, _) => return,
                 _ => {
                     self.step(*byte);
                     tail
                 }
             };
         }
+    }
+
+    /// Reads members, and those of the objects in them, as long as each is whole and has no white
+    /// space. `rest` follows the first quote of a name. Returns the bytes after what was read.
+    fn members<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
+        let mut rest = rest;
+        loop {
+            let (name, tail) = split_plain(rest);
+            let [b'"', b':', value @ ..] = tail else { return self.name(name, tail) };
+            self.read_name(name);
+            self.state = ScanState::Value;
+            let [byte, tail @ ..] = value else { return value };
+            rest = self.value(*byte, value, tail);
+            if let (ScanState::FirstValue, [b'{', tail @ ..]) = (self.state, rest) {
+                self.facts.start_value(self.container, self.member);
+                self.open(true);
+                rest = tail;
+            }
+            if let (ScanState::FirstName, [b'"', name @ ..]) = (self.state, rest) {
+                rest = name;
+                continue;
+            }
+            if !matches!(self.state, ScanState::Comma) {
+                return rest;
+            }
+            rest = loop {
+                match (rest, self.in_object()) {
+                    ([b',', b'"', name @ ..], true) => break name,
+                    ([b'}', tail @ ..], true) => {
+                        self.close();
+                        rest = tail;
+                    }
+                    ([b']', tail @ ..], false) if self.depth > 0 => {
+                        self.close();
+                        rest = tail;
+                    }
+                    _ => {
+                        self.state = self.after();
+                        return rest;
+                    }
+                }
+            };
+        }
+    }
+
+    /// Reads a value outside of [`members`](Self::members).
+    #[inline(never)]
+    fn element<'a>(&mut self, byte: u8, rest: &'a [u8], tail: &'a [u8]) -> &'a [u8] {
+        self.value(byte, rest, tail)
     }
 
     /// Returns the facts if the document is complete.
@@ -147,17 +184,12 @@ impl JsonScanner {
     }
 
     fn step(&mut self, byte: u8) {
-        use ScanState::{
-            Colon, Comma, End, Escape, FirstName, FirstValue, Hex, Literal, Name, Stopped, Value,
-        };
+        use ScanState::{Colon, Comma, End, Escape, FirstName, Hex, Literal, Name, Stopped, Value};
         self.state = match (self.state, byte) {
-            (
-                Value | FirstValue | Name | FirstName | Colon | Comma | End,
-                b' ' | b'\t' | b'\n' | b'\r',
-            ) => self.state,
-            (FirstValue | Comma, b']') => self.close(false),
-            (FirstName | Comma, b'}') => self.close(true),
-            (Value | FirstValue, _) => self.value(byte),
+            (Name | FirstName | Colon | Comma | End, b' ' | b'\t' | b'\n' | b'\r') => self.state,
+            (FirstName | Comma, b'}') if self.in_object() => self.close(),
+            (Comma, b']') if !self.in_object() => self.close(),
+            (Comma, b',') => self.comma(),
             (Colon, b':') => Value,
             (Escape(role), b'u') => Hex(role, 4, 0),
             (Escape(role), b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
@@ -188,79 +220,125 @@ impl JsonScanner {
         };
     }
 
-    /// Reads the first byte of a value.
-    fn value(&mut self, byte: u8) -> ScanState {
-        self.facts.start_value(self.container(), self.member);
+    /// Reads a value, or the part of it that is at hand. Returns the bytes after what was read.
+    ///
+    /// `rest` starts with `byte`, and `tail` follows it.
+    #[inline(always)]
+    fn value<'a>(&mut self, byte: u8, rest: &'a [u8], tail: &'a [u8]) -> &'a [u8] {
         match byte {
-            b'{' => self.open(true),
-            b'[' => self.open(false),
-            b't' | b'f' | b'n' => {
-                self.facts.read_literal(self.container(), self.member, byte);
-                ScanState::Literal(match byte {
-                    b't' => 0,
-                    b'f' => 4,
-                    _ => 9,
-                })
+            b' ' | b'\t' | b'\n' | b'\r' => return tail,
+            b'"' => return self.text(tail),
+            b']' if matches!(self.state, ScanState::FirstValue) => {
+                self.state = self.close();
+                return tail;
+            }
+            b'0'..=b'9' if self.arguments == 0 => {
+                if let Some((digits, after)) = whole_number(rest) {
+                    self.read_whole_number(digits);
+                    return after;
+                }
+            }
+            _ => {}
+        }
+        self.facts.start_value(self.container, self.member);
+        match byte {
+            b'{' | b'[' => {
+                self.open(byte == b'{');
+                tail
+            }
+            b't' | b'f' | b'n' => self.literal(byte, rest, tail),
+            b'0'..=b'9' => {
+                self.number = Some(u64::from(byte & 0x0f));
+                let zero = byte == b'0';
+                self.state =
+                    ScanState::Number(if zero { NumberPart::Zero } else { NumberPart::Whole });
+                tail
             }
             b'-' => {
                 self.number = None;
-                ScanState::Number(NumberPart::Minus)
+                self.state = ScanState::Number(NumberPart::Minus);
+                tail
             }
-            b'0' => {
-                self.number = Some(0);
-                ScanState::Number(NumberPart::Zero)
+            _ => {
+                self.state = ScanState::Stopped;
+                tail
             }
-            b'1'..=b'9' => {
-                self.number = Some(u64::from(byte & 0x0f));
-                ScanState::Number(NumberPart::Whole)
-            }
-            _ => ScanState::Stopped,
         }
     }
 
-    fn open(&mut self, object: bool) -> ScanState {
-        if self.depth == Self::MAX_DEPTH {
-            return ScanState::Stopped;
+    #[inline]
+    fn read_whole_number(&mut self, digits: &[u8]) {
+        if self.member != MemberRole::Other || self.container.counts_elements() {
+            self.facts.read_whole_number(self.container, self.member, number(digits));
         }
-        let around = self.container();
-        let container = self.member.container(around, object);
-        self.facts.start_container(around, self.member, container);
+        self.state = self.after();
+    }
+
+    #[inline]
+    fn literal<'a>(&mut self, letter: u8, rest: &'a [u8], tail: &'a [u8]) -> &'a [u8] {
+        self.facts.read_literal(self.container, self.member, letter);
+        if let Some(after) = after_literal(rest) {
+            self.state = self.after();
+            return after;
+        }
+        self.state = ScanState::Literal(match letter {
+            b't' => 0,
+            b'f' => 4,
+            _ => 9,
+        });
+        tail
+    }
+
+    /// Reads the first byte of an object or an array.
+    fn open(&mut self, object: bool) {
+        if self.depth == Self::MAX_DEPTH {
+            self.state = ScanState::Stopped;
+            return;
+        }
+        let container = self.member.container(self.container, object);
+        self.facts.start_container(self.container, self.member, container);
         if let Some(slot) = self.containers.get_mut(usize::from(self.depth)) {
             *slot = container;
         }
         self.depth = self.depth.saturating_add(1);
+        // Deeper levels than those that are remembered have no role.
+        let remembered = usize::from(self.depth) <= self.containers.len();
+        self.container = if remembered { container } else { Container::Other };
         let arguments = object && self.member == MemberRole::Arguments;
         if arguments && self.arguments == 0 && self.counts_text {
             self.arguments = self.depth;
         }
         self.objects = (self.objects << 1) | u128::from(object);
         self.member = MemberRole::Other;
-        if object { ScanState::FirstName } else { ScanState::FirstValue }
+        self.state = if object { ScanState::FirstName } else { ScanState::FirstValue };
     }
 
-    fn close(&mut self, object: bool) -> ScanState {
-        if object != self.in_object() {
-            return ScanState::Stopped;
-        }
-        self.facts.end_container(self.container());
+    /// Ends the innermost object or array.
+    #[inline(never)]
+    fn close(&mut self) -> ScanState {
+        self.facts.end_container(self.container);
         if self.depth == self.arguments {
             self.arguments = 0;
         }
         self.depth = self.depth.saturating_sub(1);
+        self.container = match usize::from(self.depth).checked_sub(1) {
+            None => Container::Outside,
+            Some(level) => self.containers.get(level).copied().unwrap_or(Container::Other),
+        };
         self.objects >>= 1;
         self.after()
     }
 
-    fn comma(&mut self) {
+    fn comma(&mut self) -> ScanState {
         self.member = MemberRole::Other;
-        if self.container() == Container::Batch {
+        if self.container == Container::Batch {
             self.facts.start_next_root();
         }
-        self.state = if self.in_object() { ScanState::Name } else { ScanState::Value };
+        if self.in_object() { ScanState::Name } else { ScanState::Value }
     }
 
     /// Returns the state after a value.
-    const fn after(&self) -> ScanState {
+    pub(super) const fn after(&self) -> ScanState {
         if self.depth == 0 { ScanState::End } else { ScanState::Comma }
     }
 
@@ -268,74 +346,77 @@ impl JsonScanner {
         self.objects & 1 == 1
     }
 
-    fn container(&self) -> Container {
-        match usize::from(self.depth).checked_sub(1) {
-            None => Container::Outside,
-            Some(level) => self.containers.get(level).copied().unwrap_or(Container::Other),
+    /// Reads a name that is cut, has an escape or has no colon directly after it.
+    #[inline(never)]
+    fn name<'a>(&mut self, name: &'a [u8], tail: &'a [u8]) -> &'a [u8] {
+        if let [b'"', tail @ ..] = tail {
+            self.read_name(name);
+            self.state = ScanState::Colon;
+            return tail;
         }
+        self.facts.texts.end_text();
+        self.word = BoundedWord::EMPTY;
+        self.string_part(StringRole::Name, name, tail)
     }
 
-    /// Reads a name and its colon. Returns the bytes after what was read.
-    fn name<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
+    #[inline]
+    fn read_name(&mut self, name: &[u8]) {
         self.facts.texts.end_text();
-        let Some((name, tail)) = plain_string(rest) else {
-            self.word = BoundedWord::EMPTY;
-            self.state = ScanState::Text(StringRole::Name);
-            return rest;
-        };
         self.count_text(StringRole::Name, |texts, kind| texts.feed(kind, name));
-        self.end_name(BoundedWord::bounded(name));
-        match tail {
-            [b':', b'"', tail @ ..] => self.text(tail),
-            [b':', tail @ ..] => {
-                self.state = ScanState::Value;
-                tail
-            }
-            _ => tail,
-        }
+        self.end_name(name);
     }
 
     /// Reads a string that is a value. Returns the bytes after what was read.
+    #[inline(always)]
     fn text<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
-        self.facts.start_value(self.container(), self.member);
+        self.facts.start_value(self.container, self.member);
         self.facts.texts.end_text();
-        self.word = BoundedWord::empty_if(self.member != MemberRole::Other || self.depth == 0);
-        let Some((text, tail)) = plain_string(rest) else {
-            self.state = ScanState::Text(StringRole::Value);
-            return rest;
+        let (text, tail) = split_plain(rest);
+        let [b'"', tail @ ..] = tail else {
+            self.word = BoundedWord::empty_if(self.member != MemberRole::Other || self.depth == 0);
+            return self.string_part(StringRole::Value, text, tail);
         };
         self.count_text(StringRole::Value, |texts, kind| texts.feed(kind, text));
-        self.word.push(text);
-        self.end_text();
+        if self.member != MemberRole::Other || self.depth == 0 {
+            self.facts.read_string(self.container, self.member, Word::of(text));
+        }
+        self.state = self.after();
         tail
     }
 
     fn end_name(&mut self, name: &[u8]) {
-        let container = self.container();
-        self.member = MemberRole::of(container, name);
-        if container == Container::Root {
-            self.facts.read_root_name(name);
-        }
-        self.state = ScanState::Colon;
+        self.member = if self.container == Container::Root {
+            let member = RootMember::of(name);
+            self.facts.read_root_name(member.flags);
+            member.role
+        } else {
+            MemberRole::of(self.container, name)
+        };
     }
 
-    fn end_text(&mut self) {
-        self.facts.read_string(self.container(), self.member, &self.word);
-        self.state = self.after();
-    }
-
-    /// Reads on inside a string. Returns the bytes after it.
+    /// Reads on inside a string. Returns the bytes after what was read.
     fn string<'a>(&mut self, role: StringRole, rest: &'a [u8]) -> &'a [u8] {
-        let (plain, tail) = rest.split_at_checked(plain_length(rest)).unwrap_or((rest, &[]));
+        let (plain, tail) = split_plain(rest);
+        self.string_part(role, plain, tail)
+    }
+
+    /// Reads plain characters of a string and the byte after them. Returns the bytes after it.
+    #[inline(never)]
+    fn string_part<'a>(&mut self, role: StringRole, plain: &[u8], tail: &'a [u8]) -> &'a [u8] {
         self.word.push(plain);
         self.count_text(role, |texts, kind| texts.feed(kind, plain));
+        self.state = ScanState::Text(role);
         match (tail.first(), role) {
             (None, _) => {}
             (Some(b'"'), StringRole::Name) => {
                 let name = self.word;
                 self.end_name(name.as_bytes());
+                self.state = ScanState::Colon;
             }
-            (Some(b'"'), StringRole::Value) => self.end_text(),
+            (Some(b'"'), StringRole::Value) => {
+                self.facts.read_string(self.container, self.member, self.word.as_word());
+                self.state = self.after();
+            }
             (Some(b'\\'), _) => self.state = ScanState::Escape(role),
             // A control character.
             (Some(_), _) => self.state = ScanState::Stopped,
@@ -344,71 +425,21 @@ impl JsonScanner {
     }
 
     /// Counts a text that a model may have generated.
+    #[inline(always)]
     fn count_text(&mut self, role: StringRole, read: impl FnOnce(&mut GeneratedText, TextKind)) {
-        let kind = match role {
-            _ if self.arguments > 0 => Some(TextKind::Content),
-            StringRole::Value if self.counts_text => self.member.text_kind(),
-            _ => None,
-        };
-        if let Some(kind) = kind {
+        if self.counts_text
+            && let Some(kind) = self.text_kind(role)
+        {
             read(self.facts.generated_text(), kind);
         }
     }
 
-    /// Reads on inside a number. Returns the bytes after it.
-    fn number<'a>(&mut self, part: NumberPart, rest: &'a [u8]) -> &'a [u8] {
-        let at = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
-        let (digits, tail) = rest.split_at_checked(at).unwrap_or((rest, &[]));
-        if self.arguments > 0 {
-            self.facts.generated_text().feed(TextKind::Content, digits);
+    #[inline(never)]
+    const fn text_kind(&self, role: StringRole) -> Option<TextKind> {
+        match role {
+            _ if self.arguments > 0 => Some(TextKind::Content),
+            StringRole::Value => self.member.text_kind(),
+            StringRole::Name => None,
         }
-        let part = match (part, digits) {
-            (part, []) => part,
-            (NumberPart::Minus, [b'0']) => NumberPart::Zero,
-            // No leading zeros.
-            (NumberPart::Minus, [b'0', ..]) | (NumberPart::Zero, _) => {
-                self.state = ScanState::Stopped;
-                return &[];
-            }
-            (NumberPart::Minus | NumberPart::Whole, _) => NumberPart::Whole,
-            (NumberPart::Point | NumberPart::Fraction, _) => NumberPart::Fraction,
-            (NumberPart::Exponent | NumberPart::Sign | NumberPart::Power, _) => NumberPart::Power,
-        };
-        self.number = self.number.and_then(|number| match part {
-            // Some servers write 12 as the double `12.0`.
-            NumberPart::Fraction => digits.iter().all(|digit| *digit == b'0').then_some(number),
-            // The number of such a member is not read.
-            _ if self.member == MemberRole::Other => None,
-            _ => Some(digits.iter().fold(number, |sum, digit| append_digit(sum, *digit))),
-        });
-
-        let part = match (part, tail.first()) {
-            (part, None) => part,
-            (NumberPart::Zero | NumberPart::Whole, Some(b'.')) => NumberPart::Point,
-            (NumberPart::Zero | NumberPart::Whole | NumberPart::Fraction, Some(b'e' | b'E')) => {
-                NumberPart::Exponent
-            }
-            (NumberPart::Exponent, Some(b'+' | b'-')) => NumberPart::Sign,
-            (
-                NumberPart::Zero | NumberPart::Whole | NumberPart::Fraction | NumberPart::Power,
-                Some(_),
-            ) => {
-                self.facts.read_number(self.container(), self.member, self.number);
-                self.state = self.after();
-                return tail;
-            }
-            (
-                NumberPart::Minus | NumberPart::Point | NumberPart::Exponent | NumberPart::Sign,
-                Some(_),
-            ) => {
-                self.state = ScanState::Stopped;
-                return &[];
-            }
-        };
-        if !tail.is_empty() && !matches!(part, NumberPart::Point) {
-            self.number = None;
-        }
-        self.state = ScanState::Number(part);
-        tail.get(1..).unwrap_or_default()
     }
 }

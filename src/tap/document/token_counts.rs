@@ -3,29 +3,42 @@ use crate::context::Usage;
 /// The kinds of token counts in documents.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum CountKind {
+    /// The prompt. Anthropic leaves out the cached tokens.
+    Input,
+    Output,
+    /// Tokens of the prompt that were read from a prompt cache.
+    CacheRead,
+    /// Tokens of the prompt that were written to a prompt cache.
+    CacheCreation,
     /// The whole prompt.
     Prompt,
     Completion,
     Total,
-    /// The prompt. Anthropic leaves out the next two.
-    Input,
-    Output,
-    /// Tokens of the prompt that were written to a prompt cache.
-    CacheCreation,
-    /// Tokens of the prompt that were read from a prompt cache.
-    CacheRead,
     /// Output of Gemini besides its candidates.
     Thoughts,
     /// Elements of a list of prompt tokens.
     ListedPrompt,
 }
 
-/// Token counts by their kinds.
+/// The objects that may hold counts. The first one with counts is used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum CountSource {
+    Usage,
+    PartUsage,
+    // Used tokens come before billed tokens.
+    Tokens,
+    BilledUnits,
+    Details,
+    Root,
+    Timings,
+}
+
+/// The token counts of a document by their sources and kinds.
 #[derive(Clone, Copy, Default)]
 pub(super) struct TokenCounts {
-    values: [u64; 9],
-    // A bit for each kind.
-    known: u16,
+    values: [u64; CountSource::SLOTS],
+    // A bit for each value.
+    known: u32,
 }
 
 /// The counts that a response has reported so far.
@@ -39,10 +52,50 @@ pub(crate) struct PartialUsage {
     total: Option<u64>,
 }
 
+impl CountSource {
+    const ALL: [Self; 7] = [
+        Self::Usage,
+        Self::PartUsage,
+        Self::Tokens,
+        Self::BilledUnits,
+        Self::Details,
+        Self::Root,
+        Self::Timings,
+    ];
+    const SLOTS: usize = 28;
+
+    /// Returns the first slot of this source, its first kind and the number of its kinds.
+    const fn slots(self) -> (usize, CountKind, usize) {
+        match self {
+            Self::Usage => (0, CountKind::Input, 7),
+            Self::PartUsage => (7, CountKind::Input, 7),
+            Self::Tokens => (14, CountKind::Input, 2),
+            Self::BilledUnits => (16, CountKind::Input, 2),
+            Self::Details => (18, CountKind::Prompt, 5),
+            Self::Root => (23, CountKind::Prompt, 2),
+            Self::Timings => (25, CountKind::Input, 3),
+        }
+    }
+
+    /// Returns the place of a count, or `None` for a kind that this source lacks.
+    fn slot(self, kind: CountKind) -> Option<usize> {
+        let (start, first, kinds) = self.slots();
+        let place = (kind as usize).checked_sub(first as usize).filter(|place| *place < kinds)?;
+        Some(start.saturating_add(place))
+    }
+
+    /// Returns the bits of all counts of this source.
+    const fn bits(self) -> u32 {
+        let (start, _, kinds) = self.slots();
+        (u32::MAX >> (32 - kinds)) << start
+    }
+}
+
 impl TokenCounts {
-    pub(super) fn set(&mut self, kind: CountKind, number: Option<u64>) {
-        let bit = 1 << kind as u8;
-        match (number, self.values.get_mut(kind as usize)) {
+    pub(super) fn set(&mut self, source: CountSource, kind: CountKind, number: Option<u64>) {
+        let Some(slot) = source.slot(kind) else { return };
+        let bit = 1 << slot;
+        match (number, self.values.get_mut(slot)) {
             (Some(number), Some(value)) => {
                 *value = number;
                 self.known |= bit;
@@ -51,22 +104,33 @@ impl TokenCounts {
         }
     }
 
-    pub(super) fn increment(&mut self, kind: CountKind) {
-        self.set(kind, Some(self.get(kind).unwrap_or_default().saturating_add(1)));
+    pub(super) fn increment(&mut self, source: CountSource, kind: CountKind) {
+        let count = self.get(source, kind).unwrap_or_default();
+        self.set(source, kind, Some(count.saturating_add(1)));
     }
 
-    fn get(&self, kind: CountKind) -> Option<u64> {
-        let known = self.known & (1 << kind as u8) != 0;
-        self.values.get(kind as usize).copied().filter(|_| known)
+    /// Forgets all counts of a source.
+    pub(super) const fn clear(&mut self, source: CountSource) {
+        self.known &= !source.bits();
     }
 
-    /// Returns the usage. Returns `None` without any count.
+    /// Returns the counts of the first source that has any.
     pub(super) fn usage(&self) -> Option<PartialUsage> {
-        if self.known == 0 {
+        CountSource::ALL.iter().find_map(|source| self.usage_of(*source))
+    }
+
+    fn get(&self, source: CountSource, kind: CountKind) -> Option<u64> {
+        let slot = source.slot(kind)?;
+        self.values.get(slot).copied().filter(|_| self.known & (1 << slot) != 0)
+    }
+
+    fn usage_of(&self, source: CountSource) -> Option<PartialUsage> {
+        if self.known & source.bits() == 0 {
             return None;
         }
-        let caches = (self.get(CountKind::CacheCreation), self.get(CountKind::CacheRead));
-        let cached_prompt = match (self.get(CountKind::Prompt), caches) {
+        let get = |kind| self.get(source, kind);
+        let caches = (get(CountKind::CacheCreation), get(CountKind::CacheRead));
+        let cached_prompt = match (get(CountKind::Prompt), caches) {
             // This count includes cached tokens.
             (Some(_), _) => Some(0),
             (None, (None, None)) => None,
@@ -74,14 +138,14 @@ impl TokenCounts {
                 Some(created.unwrap_or_default().saturating_add(read.unwrap_or_default()))
             }
         };
-        let completion = self.get(CountKind::Completion).or_else(|| self.get(CountKind::Output));
-        let thoughts = self.get(CountKind::Thoughts).unwrap_or_default();
+        let completion = get(CountKind::Completion).or_else(|| get(CountKind::Output));
+        let thoughts = get(CountKind::Thoughts).unwrap_or_default();
         let usage = PartialUsage {
-            prompt: self.get(CountKind::Prompt).or_else(|| self.get(CountKind::Input)),
+            prompt: get(CountKind::Prompt).or_else(|| get(CountKind::Input)),
             cached_prompt,
-            listed_prompt: self.get(CountKind::ListedPrompt),
+            listed_prompt: get(CountKind::ListedPrompt),
             completion: completion.map(|completion| completion.saturating_add(thoughts)),
-            total: self.get(CountKind::Total),
+            total: get(CountKind::Total),
         };
         let known = usage.prompt.or(usage.listed_prompt).or(usage.completion).or(usage.total);
         known.is_some().then_some(usage)
@@ -118,5 +182,24 @@ impl PartialUsage {
             completion_tokens: self.completion.or(headers.completion_tokens),
             total_tokens: self.total,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_share_no_place() {
+        let mut next = 0;
+        for source in CountSource::ALL {
+            let (start, first, kinds) = source.slots();
+            assert_eq!(start, next, "{source:?}");
+            assert!(first as usize + kinds <= CountKind::ListedPrompt as usize + 1);
+            assert_eq!(source.bits().count_ones() as usize, kinds);
+            assert_eq!(source.bits().trailing_zeros() as usize, start);
+            next = start + kinds;
+        }
+        assert_eq!(next, CountSource::SLOTS);
     }
 }

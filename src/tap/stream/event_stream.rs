@@ -1,4 +1,7 @@
+use memchr::memchr2;
+
 use super::{
+    common_start::CommonStart,
     field_name::FieldName,
     long_event::LongEvent,
     quick_scan::QuickScan,
@@ -21,6 +24,7 @@ pub(crate) struct EventStream {
     // The reader of a frame that is too long for `pending`. Boxed because few streams have one.
     long_event: Option<Box<LongEvent>>,
     started: bool,
+    common_start: CommonStart,
     state: StreamState,
 }
 
@@ -35,6 +39,7 @@ impl EventStream {
             pending: Vec::new(),
             long_event: None,
             started: false,
+            common_start: CommonStart::new(),
             state: StreamState::default(),
         }
     }
@@ -120,19 +125,8 @@ impl EventStream {
         let first = !std::mem::replace(&mut self.started, true);
         let frame = if first { strip_byte_order_mark(frame) } else { frame };
 
-        let mut event = EventFields::default();
-        let (mut data, mut lines, mut malformed) = (&[][..], 0_u8, false);
-        for (name, value) in fields(frame) {
-            match FieldName::of(name) {
-                FieldName::Event => event.event_type = EventType::of(value),
-                FieldName::Data => (data, lines) = (value, lines.saturating_add(1)),
-                FieldName::Failure => {
-                    event.error |= !matches!(value.trim_ascii(), b"" | b"null");
-                }
-                FieldName::Neutral => {}
-                FieldName::Unknown => malformed = true,
-            }
-        }
+        let Fields { mut event, data, lines, malformed } =
+            Fields::of_one_line(frame).unwrap_or_else(|| Fields::of(frame));
         event.empty = lines == 0;
         if malformed {
             self.state.set_doubtful();
@@ -141,13 +135,18 @@ impl EventStream {
         }
         if event.empty {
             let counts = event.error || event.event_type == EventType::Error;
-            return counts && self.state.add_event(&DocumentFacts::default(), event);
+            if counts {
+                self.state.add_plain_event(event);
+            }
+            return false;
         }
-        event.done = lines == 1 && data.trim_ascii() == b"[DONE]";
         let document = if lines > 1 { frame } else { data };
+        let trimmed = document.trim_ascii();
+        event.done = lines == 1 && trimmed == b"[DONE]";
+        let nothing = matches!(trimmed, b"" | b"{}");
         let mut text = self.state.delivered.text();
-        let quick = QuickScan::of(document, &mut text);
-        let known = quick.known_form || event.done || matches!(document.trim_ascii(), b"" | b"{}");
+        let quick = QuickScan::of(trimmed, &mut self.common_start, &mut text);
+        let known = quick.known_form || event.done || nothing;
         if !closed {
             // The text may be cut.
         } else if quick.token_event {
@@ -164,12 +163,12 @@ impl EventStream {
             self.state.set_root_text();
         }
         let data = || fields(frame).filter(|(name, _)| *name == b"data").map(|(_, line)| line);
-        let nothing = matches!(document.trim_ascii(), b"" | b"{}");
         if lines == 1 && (quick.is_ordinary || nothing || event.done) {
             if quick.open_choice {
                 self.state.open_first_choice();
             }
-            return self.state.add_event(&DocumentFacts::default(), event);
+            self.state.add_plain_event(event);
+            return false;
         }
         let facts = scan(data());
         let ping = event.event_type == EventType::Ping;
@@ -177,6 +176,49 @@ impl EventStream {
             self.state.set_doubtful();
         }
         self.state.add_event(&facts.unwrap_or_default(), event)
+    }
+}
+
+/// The fields of a frame.
+struct Fields<'a> {
+    event: EventFields,
+    // The value of the last line of data.
+    data: &'a [u8],
+    // The lines of data.
+    lines: u8,
+    // A line is no field.
+    malformed: bool,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads a frame that is one line of data, as most are.
+    fn of_one_line(frame: &'a [u8]) -> Option<Self> {
+        let line = frame.strip_prefix(b"data:")?.strip_suffix(b"\n\n")?;
+        let data = line.strip_prefix(b" ").unwrap_or(line);
+        let event = EventFields::default();
+        memchr2(b'\n', b'\r', data).is_none().then_some(Self {
+            event,
+            data,
+            lines: 1,
+            malformed: false,
+        })
+    }
+
+    fn of(frame: &'a [u8]) -> Self {
+        let mut event = EventFields::default();
+        let (mut data, mut lines, mut malformed) = (&[][..], 0_u8, false);
+        for (name, value) in fields(frame) {
+            match FieldName::of(name) {
+                FieldName::Event => event.event_type = EventType::of(value),
+                FieldName::Data => (data, lines) = (value, lines.saturating_add(1)),
+                FieldName::Failure => {
+                    event.error |= !matches!(value.trim_ascii(), b"" | b"null");
+                }
+                FieldName::Neutral => {}
+                FieldName::Unknown => malformed = true,
+            }
+        }
+        Self { event, data, lines, malformed }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Reads streams of events and of JSON lines.
 
+mod common_start;
 mod delivered_text;
 mod event_stream;
 mod field_name;
 mod json_lines;
 mod long_event;
-mod nesting;
+mod members;
 mod quick_scan;
 mod stream_state;
 mod tap_update;

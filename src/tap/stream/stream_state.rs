@@ -84,6 +84,20 @@ impl StreamState {
                 || facts.has(DocumentFlags::DONE)
                 || is(EventType::Completed)
                 || is(EventType::Incomplete));
+        self.end_by(fields, failed, ends);
+        usage.is_some()
+    }
+
+    /// Adds an event whose document has no facts.
+    pub(super) fn add_plain_event(&mut self, fields: EventFields) {
+        let failed =
+            fields.error || matches!(fields.event_type, EventType::Error | EventType::Failed);
+        let ends = matches!(fields.event_type, EventType::Completed | EventType::Incomplete);
+        self.end_by(fields, failed, ends && !fields.empty);
+    }
+
+    /// Ends the stream if an event says so.
+    fn end_by(&mut self, fields: EventFields, failed: bool, ends: bool) {
         let end = if failed || fields.done && self.is_blank() {
             Some(StreamEnd::Failed)
         } else if fields.done || ends {
@@ -95,7 +109,6 @@ impl StreamState {
         if end.is_some() && self.end != Some(StreamEnd::Failed) {
             self.end = end;
         }
-        usage.is_some()
     }
 
     /// Ends the stream with its body.

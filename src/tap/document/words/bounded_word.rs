@@ -29,11 +29,6 @@ impl BoundedWord {
         }
     }
 
-    /// Returns the bytes of a whole word as a `BoundedWord` returns them.
-    pub(crate) fn bounded(word: &[u8]) -> &[u8] {
-        if word.len() <= Self::MAX { word } else { &[] }
-    }
-
     pub(crate) const fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -42,8 +37,32 @@ impl BoundedWord {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
+    pub(crate) fn as_word(&self) -> Word<'_> {
+        Word(self.bytes.get(..usize::from(self.len)).unwrap_or(&TOO_LONG))
+    }
+}
+
+/// A name or a value that was read at once. It reads as a [`BoundedWord`] does.
+#[derive(Clone, Copy)]
+pub(crate) struct Word<'a>(&'a [u8]);
+
+const TOO_LONG: [u8; BoundedWord::MAX + 1] = [0; BoundedWord::MAX + 1];
+
+impl<'a> Word<'a> {
+    pub(crate) const fn of(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) const fn as_bytes(self) -> &'a [u8] {
+        if self.0.len() <= BoundedWord::MAX { self.0 } else { &[] }
+    }
+
     /// Writes the word into `buffer` in lowercase with underscores for dashes.
-    pub(super) fn folded<'a>(&self, buffer: &'a mut [u8; Self::MAX]) -> &'a [u8] {
+    pub(super) fn folded(self, buffer: &mut [u8; BoundedWord::MAX]) -> &[u8] {
         let word = self.as_bytes();
         for (folded, byte) in buffer.iter_mut().zip(word) {
             *folded = if *byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };

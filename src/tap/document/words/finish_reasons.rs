@@ -1,4 +1,4 @@
-use super::bounded_word::BoundedWord;
+use super::bounded_word::{BoundedWord, Word};
 
 /// The finish reasons of a response. A response with several choices may have several.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -17,7 +17,7 @@ impl FinishReasons {
     /// Reads a finish reason in any case.
     ///
     /// An empty one means nothing, because some servers send it with each event.
-    pub(crate) fn of(word: &BoundedWord) -> Self {
+    pub(crate) fn of(word: Word<'_>) -> Self {
         if word.is_empty() {
             return Self::NONE;
         }

@@ -11,6 +11,7 @@ pub(crate) use self::{
     bounded_word::BoundedWord, event_type::EventType, finish_reasons::FinishReasons,
 };
 pub(super) use self::{
-    error_members::{belongs_to_errors, explains, is_error_code},
+    bounded_word::Word,
+    error_members::{is_error_code, names_known_error},
     response_status::ResponseStatus,
 };

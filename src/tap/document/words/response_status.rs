@@ -1,4 +1,7 @@
-use super::{bounded_word::BoundedWord, finish_reasons::FinishReasons};
+use super::{
+    bounded_word::{BoundedWord, Word},
+    finish_reasons::FinishReasons,
+};
 
 /// The progress of a response by its member `status`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -14,7 +17,7 @@ pub(crate) enum ResponseStatus {
 }
 
 impl ResponseStatus {
-    pub(crate) fn of(word: &BoundedWord) -> Self {
+    pub(crate) fn of(word: Word<'_>) -> Self {
         let mut buffer = [0; BoundedWord::MAX];
         match word.folded(&mut buffer) {
             b"incomplete" => Self::Incomplete,
