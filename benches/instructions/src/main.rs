@@ -10,8 +10,10 @@
 //! `--commit` writes the file. `--profile NAME FILE` writes one subject's profile for
 //! `callgrind_annotate`.
 
+mod bare;
 mod callgrind;
 mod committed;
+mod folder;
 mod load;
 mod server;
 mod subjects;
