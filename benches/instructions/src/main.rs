@@ -15,6 +15,7 @@ mod callgrind;
 mod committed;
 mod folder;
 mod load;
+mod messages;
 mod server;
 mod subjects;
 #[path = "../../../tests/support/token.rs"]

@@ -27,7 +27,7 @@ use tower_inference::{
     upstream::UpstreamLayer,
 };
 
-use crate::{Error, bare::bare_proxy, token, upstream};
+use crate::{Error, bare::bare_proxy, messages, token};
 
 /// Serves the program `name` and prints its address. Does not return.
 pub(crate) fn serve(name: &str, arguments: &[&str]) -> Result<(), Error> {
@@ -114,7 +114,7 @@ struct FromMemory {
 
 impl FromMemory {
     fn new() -> Self {
-        Self { body: upstream::completion_body().into() }
+        Self { body: messages::completion_body().into() }
     }
 }
 

@@ -55,7 +55,7 @@ const MANY_STREAMS: usize = 300;
 pub(crate) const ALL: &[Gateway] = &[
     Gateway {
         name: "tower-inference",
-        checks: "JWT (RS256, `iss`, `aud`, `exp`, `nbf`, scope; a verified token is cached), a rate limit of each caller, JSON Schema of the body, sizes and deadlines, an access log in JSON with tokens used, request id, upstream token",
+        checks: "JWT (`iss`, `aud`, `exp`, `nbf`, scope; a verified token is remembered), a rate limit of each caller, JSON Schema of the body, sizes and deadlines, an access log in JSON with the tokens used, request id, upstream token",
         verifies: true,
         caches: false,
         requests: FAST,
@@ -64,7 +64,7 @@ pub(crate) const ALL: &[Gateway] = &[
     },
     Gateway {
         name: "tower-inference, cache hit",
-        checks: "the same, and a cache of each caller",
+        checks: "the same and a cache of each caller",
         verifies: true,
         caches: true,
         requests: FAST,
@@ -82,7 +82,7 @@ pub(crate) const ALL: &[Gateway] = &[
     },
     Gateway {
         name: "nginx, cache hit",
-        checks: "the same, and a cache by token, path and body",
+        checks: "the same and a cache by token, path and body",
         verifies: false,
         caches: true,
         requests: FAST,
@@ -91,7 +91,7 @@ pub(crate) const ALL: &[Gateway] = &[
     },
     Gateway {
         name: "HAProxy",
-        checks: "JWT (RS256, `iss`, `aud`, `exp`, `nbf`, scope; verified again for each request), a rate limit of each caller, a log over UDP, request id, upstream token. No schema",
+        checks: "JWT (`iss`, `aud`, `exp`, `nbf`, scope; verified again for each request), a rate limit of each caller, a log over UDP, request id, upstream token. No schema",
         verifies: true,
         caches: false,
         requests: FAST,
@@ -100,7 +100,7 @@ pub(crate) const ALL: &[Gateway] = &[
     },
     Gateway {
         name: "axum and published crates",
-        checks: "axum, tower-http (request id, trace in JSON, body limit), tower-oauth2-resource-server (JWT: RS256, `iss`, `aud`, `exp`, `nbf`; verified again for each request), tower_governor (a rate limit of each caller), hyper-util's client, upstream token. No scope, no schema",
+        checks: "JWT (`iss`, `aud`, `exp`, `nbf`; verified again for each request), a rate limit of each caller, the size of the body, a trace in JSON, request id, upstream token. No scope, no schema",
         verifies: true,
         caches: false,
         requests: FAST,
@@ -109,7 +109,7 @@ pub(crate) const ALL: &[Gateway] = &[
     },
     Gateway {
         name: "Envoy",
-        checks: "JWT (RS256, `iss`, `aud`, `exp`, `nbf`; a verified token is cached), one rate limit for all callers, an access log, request id, upstream token. No scope, no schema",
+        checks: "JWT (`iss`, `aud`, `exp`, `nbf`; a verified token is remembered), one rate limit for all callers, an access log, request id, upstream token. No scope, no schema",
         verifies: true,
         caches: false,
         requests: FAST,
@@ -118,7 +118,7 @@ pub(crate) const ALL: &[Gateway] = &[
     },
     Gateway {
         name: "Portkey",
-        checks: "reads and rewrites the body. No authentication, no limit, no access log",
+        checks: "reads the body and writes it again. No authentication, no limit, no log",
         verifies: false,
         caches: false,
         requests: 4 * crate::load::CONNECTIONS,
@@ -127,7 +127,7 @@ pub(crate) const ALL: &[Gateway] = &[
     },
     Gateway {
         name: "LiteLLM",
-        checks: "one master key in place of JWT. Reads and rewrites the body. No database, no limit, no cache, uvicorn's access log",
+        checks: "one master key in place of JWT, uvicorn's access log, upstream token; reads the body and writes it again. No limit, no database",
         verifies: true,
         caches: false,
         requests: crate::load::CONNECTIONS,
@@ -150,8 +150,8 @@ pub(crate) fn bare(setting: &Setting) -> Result<Prepared, Error> {
 fn crates(setting: &Setting) -> Result<Option<Prepared>, Error> {
     let lock = include_str!("../../../Cargo.lock");
     let names = ["axum", "tower-http", "tower-oauth2-resource-server", "tower_governor"];
-    let versions: Vec<_> =
-        names.iter().map(|name| locked(lock, name)).collect::<Option<_>>().ok_or("not locked")?;
+    let named = |name: &&str| Some(format!("{name} {}", locked(lock, name)?));
+    let versions: Vec<_> = names.iter().map(named).collect::<Option<_>>().ok_or("not locked")?;
     let log = setting.file("crates.log");
     let upstream = setting.upstream.to_string();
     let arguments = ["crates", &upstream, &setting.file("jwks.json"), &log];

