@@ -72,7 +72,7 @@ pub(crate) const ALL: &[Gateway] = &[
         prepare: |setting| ours(setting, &["--cache-ttl", "1h"]),
     },
     Gateway {
-        name: "nginx",
+        name: "nginx, no JWT",
         checks: "a rate limit of each token, an access log, request id, upstream token. No JWT: the open-source nginx has none. No schema",
         verifies: false,
         caches: false,
@@ -81,7 +81,7 @@ pub(crate) const ALL: &[Gateway] = &[
         prepare: |setting| nginx(setting, "proxy_buffering off;"),
     },
     Gateway {
-        name: "nginx, cache hit",
+        name: "nginx, no JWT, cache hit",
         checks: "the same and a cache by token, path and body",
         verifies: false,
         caches: true,
@@ -99,7 +99,7 @@ pub(crate) const ALL: &[Gateway] = &[
         prepare: haproxy,
     },
     Gateway {
-        name: "axum and published crates",
+        name: "axum with published crates",
         checks: "JWT (`iss`, `aud`, `exp`, `nbf`; verified again for each request), a rate limit of each caller, the size of the body, a trace in JSON, request id, upstream token. No scope, no schema",
         verifies: true,
         caches: false,
@@ -117,7 +117,7 @@ pub(crate) const ALL: &[Gateway] = &[
         prepare: envoy,
     },
     Gateway {
-        name: "Portkey",
+        name: "Portkey, no checks",
         checks: "reads the body and writes it again. No authentication, no limit, no log",
         verifies: false,
         caches: false,
@@ -126,7 +126,7 @@ pub(crate) const ALL: &[Gateway] = &[
         prepare: portkey,
     },
     Gateway {
-        name: "LiteLLM",
+        name: "LiteLLM, master key",
         checks: "one master key in place of JWT, uvicorn's access log, upstream token; reads the body and writes it again. No limit, no database",
         verifies: true,
         caches: false,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     thread,
     time::{Duration, Instant},
 };
@@ -137,7 +137,7 @@ impl Contender {
 }
 
 /// Reads and drops the log lines of syslog, and returns the address that takes them.
-fn read_log() -> Result<std::net::SocketAddr, Error> {
+fn read_log() -> Result<SocketAddr, Error> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let address = socket.local_addr()?;
     thread::spawn(move || {

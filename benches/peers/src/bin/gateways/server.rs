@@ -105,7 +105,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Its children first known, because they would outlive it.
+        // The worker of nginx would outlive its master.
         let family = self.processes().unwrap_or_default();
         let ids = family.iter().map(u32::to_string);
         let _gone_already = Command::new("kill").arg("-KILL").args(ids).status();
