@@ -11,7 +11,7 @@ use crate::{
     Error,
     folder::Folder,
     gateways::{self, Gateway, Prepared, Setting},
-    load::{CONNECTIONS, Client, chat_request},
+    load::{CONNECTIONS, Client, chat_request, request},
     server::{Server, has_status, response_head},
     token::{self, Signer},
     upstream::Upstream,
@@ -162,8 +162,7 @@ fn check(gateway: &Gateway, side: &Side) -> Result<(), Error> {
     let address = side.server.address;
     if gateway.verifies {
         let forged = Signer::rs256().sign(&token::claims());
-        let fields = format!("authorization: Bearer {forged}\r\n");
-        let head = response_head(address, &chat_request(&fields, false))?;
+        let head = response_head(address, &request(&forged, false))?;
         // LiteLLM without a database sends 400.
         if !["400", "401"].iter().any(|status| has_status(&head, status)) {
             return Err(format!("it does not reject a forged token: {head}").into());
