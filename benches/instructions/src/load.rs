@@ -3,11 +3,14 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    time::Duration,
 };
 
 use crate::Error;
 
 pub(crate) const CONNECTIONS: usize = 32;
+/// A server that is silent for this long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Connections with at most one request in flight each.
 pub(crate) struct Client {
@@ -20,6 +23,7 @@ impl Client {
         let connect = |_| {
             let stream = TcpStream::connect(address)?;
             stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
             Ok(stream)
         };
         let connections = (0..connections).map(connect).collect::<Result<_, Error>>()?;
@@ -105,6 +109,11 @@ pub(crate) fn is_whole(message: &[u8]) -> Result<bool, Error> {
 
 /// A chat request of 320 bytes.
 pub(crate) fn request(token: &str, stream: bool) -> Vec<u8> {
+    chat_request(&format!("authorization: Bearer {token}\r\n"), stream)
+}
+
+/// The same with other header fields. Each line of `fields` is a header field and ends with CR LF.
+pub(crate) fn chat_request(fields: &str, stream: bool) -> Vec<u8> {
     let (start, end) = (
         r#"{"model":"meta-llama/Llama-3.1-8B-Instruct","messages":[{"role":"user","content":""#,
         format!(r#""}}],"max_tokens":64,"temperature":0,"stream":{stream}}}"#),
@@ -112,7 +121,7 @@ pub(crate) fn request(token: &str, stream: bool) -> Vec<u8> {
     let prompt = "seven words of a prompt, then more. ".repeat(8);
     let body = format!("{start}{}{end}", &prompt[..320 - start.len() - end.len()]);
     format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway.example\r\ncontent-type: application/json\r\ncontent-length: {}\r\naccept: application/json\r\nuser-agent: OpenAI/Python 3.54.0\r\nauthorization: Bearer {token}\r\n\r\n{body}",
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway.example\r\ncontent-type: application/json\r\ncontent-length: {}\r\naccept: application/json\r\nuser-agent: OpenAI/Python 3.54.0\r\n{fields}\r\n{body}",
         body.len(),
     )
     .into_bytes()

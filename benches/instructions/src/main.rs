@@ -10,9 +10,12 @@
 //! `--commit` writes the file. `--profile NAME FILE` writes one subject's profile for
 //! `callgrind_annotate`.
 
+mod bare;
 mod callgrind;
 mod committed;
+mod folder;
 mod load;
+mod messages;
 mod server;
 mod subjects;
 #[path = "../../../tests/support/token.rs"]

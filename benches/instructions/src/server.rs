@@ -1,17 +1,13 @@
 //! The servers that are measured beside the example. Each has one thread.
 
-use std::{convert::Infallible, fs, io, net::SocketAddr};
+use std::{convert::Infallible, fs, io};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, header, uri::Authority};
+use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo},
-    service::TowerToHyperService,
-};
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{net::TcpListener, runtime};
 use tower::{Layer, Service};
 use tower_inference::{
@@ -31,7 +27,7 @@ use tower_inference::{
     upstream::UpstreamLayer,
 };
 
-use crate::{Error, token, upstream};
+use crate::{Error, bare::bare_proxy, messages, token};
 
 /// Serves the program `name` and prints its address. Does not return.
 pub(crate) fn serve(name: &str, arguments: &[&str]) -> Result<(), Error> {
@@ -45,33 +41,6 @@ pub(crate) fn serve(name: &str, arguments: &[&str]) -> Result<(), Error> {
             _ => Err(format!("there is no program {name} {arguments:?}").into()),
         }
     })
-}
-
-/// A pass-through proxy that checks nothing: the lower bound of a proxy on hyper's pooled client.
-async fn bare_proxy(listener: TcpListener, upstream: SocketAddr) -> Result<(), Error> {
-    let authority: Authority = upstream.to_string().parse()?;
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    let client = Client::builder(TokioExecutor::new()).build::<_, Incoming>(connector);
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let (client, authority) = (client.clone(), authority.clone());
-        tokio::spawn(async move {
-            let proxy = service_fn(move |mut request: Request<Incoming>| {
-                let mut parts = std::mem::take(request.uri_mut()).into_parts();
-                parts.scheme = Some(http::uri::Scheme::HTTP);
-                parts.authority = Some(authority.clone());
-                let uri = Uri::from_parts(parts);
-                let client = client.clone();
-                async move {
-                    *request.uri_mut() = uri.map_err(io::Error::other)?;
-                    client.request(request).await.map_err(io::Error::other)
-                }
-            });
-            http1::Builder::new().serve_connection(TokioIo::new(stream), proxy).await
-        });
-    }
 }
 
 async fn layered(listener: TcpListener, name: &str, jwks: &str) -> Result<(), Error> {
@@ -145,7 +114,7 @@ struct FromMemory {
 
 impl FromMemory {
     fn new() -> Self {
-        Self { body: upstream::completion_body().into() }
+        Self { body: messages::completion_body().into() }
     }
 }
 

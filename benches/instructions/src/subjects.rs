@@ -1,10 +1,11 @@
 //! The programs that are measured and the requests that they get.
 
-use std::{env, fs, path::PathBuf, process};
+use std::{env, fs};
 
 use crate::{
     Error,
     callgrind::{Measured, Server},
+    folder::Folder,
     load::{CONNECTIONS, Client, request},
     token::{self, Signer},
     upstream::Upstream,
@@ -71,7 +72,7 @@ pub(crate) fn all() -> Result<Subjects, Error> {
         subject("example, stream of 50 events", Program::Example(CHECKS), Requests::Streams),
         subject("example, cache hit", Program::Example(CACHE), Requests::Plain),
     ];
-    let folder = Folder::new()?;
+    let folder = Folder::new("instructions")?;
     let signer = Signer::rs256();
     fs::write(folder.0.join("jwks.json"), signer.jwks())?;
     Ok(Subjects { list, folder, signer, upstream: Upstream::start()? })
@@ -151,22 +152,5 @@ impl Subjects {
             }
         };
         Server::start(&file, &arguments, folder.join("profile"))
-    }
-}
-
-/// A folder that is removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self, Error> {
-        let folder = env::temp_dir().join(format!("instructions-{}", process::id()));
-        fs::create_dir_all(&folder)?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _best_effort = fs::remove_dir_all(&self.0);
     }
 }

@@ -10,9 +10,11 @@ use std::{
     thread,
 };
 
-use crate::{Error, load::is_whole};
-
-const EVENTS: usize = 50;
+use crate::{
+    Error,
+    load::is_whole,
+    messages::{EVENTS, STREAM_END, STREAM_HEAD, completion, event, is_streamed},
+};
 
 /// A listening upstream. Its threads end with the process.
 pub(crate) struct Upstream {
@@ -51,44 +53,15 @@ fn serve(mut stream: TcpStream, paced: &Mutex<Receiver<()>>) -> Result<(), Error
             }
             filled += read;
         }
-        if !contains(&buffer[..filled], br#""stream":true"#) {
+        if !is_streamed(&buffer[..filled]) {
             stream.write_all(&completion)?;
             continue;
         }
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")?;
+        stream.write_all(STREAM_HEAD)?;
         for number in 0..EVENTS {
-            let text = event(number);
-            stream.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes())?;
+            stream.write_all(&event(number))?;
             paced.lock().unwrap_or_else(PoisonError::into_inner).recv()?;
         }
-        stream.write_all(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")?;
+        stream.write_all(STREAM_END)?;
     }
-}
-
-/// The shape of a completion of vLLM, with the text last before the finish.
-pub(crate) fn completion_body() -> String {
-    let start = r#"{"id":"chatcmpl-stub","object":"chat.completion","created":1700000000,"model":"stub","choices":[{"index":0,"message":{"role":"assistant","content":""#;
-    let end = r#""},"finish_reason":"stop"}],"usage":{"prompt_tokens":40,"completion_tokens":64,"total_tokens":104}}"#;
-    let text = "seven words of text, then more. ".repeat(32);
-    format!("{start}{}{end}", &text[..990 - start.len() - end.len()])
-}
-
-fn completion() -> Vec<u8> {
-    let body = completion_body();
-    format!(
-        "HTTP/1.1 200 OK\r\ndate: Mon, 30 Nov 2026 12:00:00 GMT\r\nserver: uvicorn\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
-}
-
-fn event(number: usize) -> String {
-    format!(
-        "data: {{\"id\":\"chatcmpl-stub\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"stub\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\" word{number:02}\"}},\"finish_reason\":{}}}]}}\n\n",
-        if number + 1 == EVENTS { "\"stop\"" } else { "null" },
-    )
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }
