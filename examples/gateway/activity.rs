@@ -6,10 +6,7 @@ use std::{
 };
 
 use axum::http::Version;
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 /// How long a connection may be idle between requests. Load balancers close theirs after a minute. A
 /// shorter time here could close a connection on which a request is under way.
@@ -17,12 +14,7 @@ const IDLE: Duration = Duration::from_secs(75);
 
 /// The requests and bytes of one connection. Recording wakes no task.
 #[derive(Clone)]
-pub(crate) struct Activity(Arc<Shared>);
-
-struct Shared {
-    state: Mutex<State>,
-    closed: Notify,
-}
+pub(crate) struct Activity(Arc<Mutex<State>>);
 
 struct State {
     in_flight: usize,
@@ -74,7 +66,7 @@ impl Activity {
             in_head: false,
             since,
         };
-        Self(Arc::new(Shared { state: Mutex::new(state), closed: Notify::new() }))
+        Self(Arc::new(Mutex::new(state)))
     }
 
     /// Records that bytes were read.
@@ -117,21 +109,13 @@ impl Activity {
         (state.in_flight == 0 && !state.closing).then_some(state.since)
     }
 
-    /// Closes the connection unless a request is in flight. A request that is under way is lost, as on
-    /// every connection that is closed between two requests (RFC 9112 section 9.3.1).
+    /// Marks the connection as closing unless a request is in flight. Returns whether the caller is to
+    /// close it.
     pub(crate) fn close_if_idle(&self) -> bool {
         let mut state = self.state();
         let closes = state.in_flight == 0 && !state.closing;
-        if closes {
-            state.closing = true;
-            self.0.closed.notify_one();
-        }
+        state.closing |= closes;
         closes
-    }
-
-    /// Waits until the connection is to be closed.
-    pub(crate) async fn closed(&self) {
-        self.0.closed.notified().await;
     }
 
     /// Waits until a head takes longer than `head` or none begins within `idle`. The first head counts
@@ -158,7 +142,7 @@ impl Activity {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -292,14 +276,13 @@ mod tests {
         drop(unsent);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn it_is_told_to_close_once_and_only_when_it_is_idle() {
+    #[test]
+    fn it_is_to_be_closed_once_and_only_when_it_is_idle() {
         let activity = Activity::new();
         let in_flight = activity.begin(Version::HTTP_11);
         assert!(activity.idle_since().is_none() && !activity.close_if_idle());
         drop(in_flight);
         assert!(activity.idle_since().is_some() && activity.close_if_idle());
         assert!(activity.idle_since().is_none() && !activity.close_if_idle());
-        activity.closed().await;
     }
 }

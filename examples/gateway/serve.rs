@@ -117,24 +117,13 @@ impl Server {
         // Without it the first bytes of a stream may wait for the next ones. A failure to set it only
         // costs time.
         let _best_effort = stream.set_nodelay(true);
-        let serve = async {
-            match &self.tls {
-                None => {
-                    self.http.serve(stream, from, activity.clone(), stack, ready, leaving).await
-                }
-                Some(tls) => {
-                    if let Ok(Ok(stream)) = timeout(self.head_timeout, tls.accept(stream)).await {
-                        self.http
-                            .serve(stream, from, activity.clone(), stack, ready, leaving)
-                            .await;
-                    }
+        match &self.tls {
+            None => self.http.serve(stream, from, activity, stack, ready, leaving).await,
+            Some(tls) => {
+                if let Ok(Ok(stream)) = timeout(self.head_timeout, tls.accept(stream)).await {
+                    self.http.serve(stream, from, activity, stack, ready, leaving).await;
                 }
             }
-        };
-        tokio::select! {
-            biased;
-            () = activity.closed() => {}
-            () = serve => {}
         }
     }
 }

@@ -10,10 +10,15 @@ const MAX_DEPTH: usize = 16;
 /// wire.
 const MAX_VALUES: u64 = 32_768;
 
+/// Bytes of one line: a status, an error or a number. The longest ones in use are errors of scripts.
+/// The client parses a line only when all of it is there.
+const MAX_LINE: u32 = 64 << 10;
+
 /// How a server exceeded the bounds of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Breach {
     Long,
+    LongLine,
     Wide,
     Deep,
     Unasked,
@@ -36,8 +41,8 @@ pub(super) struct Messages {
 #[derive(Clone, Copy, Debug)]
 enum At {
     Kind,
-    /// Whether the last byte was a carriage return.
-    Line(bool),
+    /// The bytes so far, and whether the last one was a carriage return.
+    Line(u32, bool),
     Number {
         kind: u8,
         negative: bool,
@@ -72,18 +77,23 @@ impl Messages {
                     ended += self.digit(*byte)?;
                     tail
                 }
-                At::Line(returned) => {
+                At::Line(before, returned) => {
                     let end = memchr(b'\n', rest);
                     let length = end.map_or(rest.len(), |end| end.saturating_add(1));
                     let (line, tail) = rest.split_at_checked(length).unwrap_or((rest, &[]));
                     self.pass(line.len() as u64)?;
-                    let before = line.len().checked_sub(2).map_or(returned, |before| {
+                    let so_far = u32::try_from(line.len()).unwrap_or(u32::MAX);
+                    let so_far = before.saturating_add(so_far);
+                    if so_far > MAX_LINE {
+                        return Err(Breach::LongLine);
+                    }
+                    let after_return = line.len().checked_sub(2).map_or(returned, |before| {
                         line.get(before).is_some_and(|byte| *byte == b'\r')
                     });
-                    if end.is_some() && before {
+                    if end.is_some() && after_return {
                         ended += self.value();
                     } else {
-                        self.at = At::Line(line.ends_with(b"\r"));
+                        self.at = At::Line(so_far, line.ends_with(b"\r"));
                     }
                     tail
                 }
@@ -106,7 +116,7 @@ impl Messages {
         self.pass(1)?;
         self.values = self.values.saturating_add(1);
         self.at = match kind {
-            b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => At::Line(false),
+            b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => At::Line(0, false),
             b'$' | b'!' | b'=' | b'*' | b'~' | b'%' | b'|' => {
                 At::Number { kind, negative: false, digits: 0, value: 0, ended: false }
             }
@@ -199,6 +209,7 @@ impl Breach {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Long => "a reply is longer than the connection allows",
+            Self::LongLine => "a line of a reply is longer than 64 KiB",
             Self::Wide => "a reply has more than 32768 values",
             Self::Deep => "a reply is deeper than 16 levels",
             Self::Unasked => "the server sent a reply without a request",
@@ -295,6 +306,9 @@ mod tests {
         assert_eq!(read(400, &line), Err(Breach::Long));
         let digits = [&b":"[..], &b"1".repeat(500)].concat();
         assert_eq!(read(400, &digits), Err(Breach::Long));
+        let line = |length| [&b"+"[..], &b"x".repeat(length), b"\r\n"].concat();
+        assert_eq!(read(1 << 20, &line((64 << 10) - 2)), Ok(1));
+        assert_eq!(read(1 << 20, &line((64 << 10) - 1)), Err(Breach::LongLine));
         // A sum of small ones is no reply.
         assert_eq!(read(400, &b"+x\r\n".repeat(500)), Ok(500));
         let nested = [&b"*100\r\n"[..], &b"+x\r\n".repeat(100)].concat();

@@ -93,6 +93,8 @@ async fn the_log_names_the_exceeded_bound() {
     logged::listen();
     for (flood, cause) in [
         (Flood::Bytes(1 << 40), "a reply is longer than the connection allows"),
+        (Flood::Line, "a line of a reply is longer than 64 KiB"),
+        (Flood::Error, "a line of a reply is longer than 64 KiB"),
         (Flood::Numbers(1 << 40), "a reply has more than 32768 values"),
         (Flood::Nested, "a reply is deeper than 16 levels"),
         (Flood::Garbage, "a reply is not RESP"),

@@ -53,9 +53,9 @@ use crate::{
 ///
 /// # Bounds
 ///
-/// A reply has at most 1 MiB more than the longest value, 32,768 values and 16 levels. The connection
-/// is closed if a reply exceeds a bound or belongs to no command. All concurrent replies have 128 MiB
-/// together.
+/// A reply has at most 1 MiB more than the longest value, 32,768 values and 16 levels. A line of it
+/// such as an error has at most 64 KiB. The connection is closed if a reply exceeds a bound or belongs
+/// to no command. All concurrent replies have 128 MiB together.
 ///
 /// A task of this value writes in the background, so that no request waits for a write. At most 1,024
 /// values are queued. Together they have at most 16 times the

@@ -85,9 +85,9 @@ use crate::{
 ///
 /// # Bounds
 ///
-/// A reply has at most 1 MiB, 32,768 values and 16 levels. A connection that sends anything else is
-/// closed before the reply is read, and the server is away. At most 4,096 calls wait for a reply.
-/// Further calls wait for those.
+/// A reply has at most 1 MiB, 32,768 values and 16 levels. A line of it such as an error has at most 64
+/// KiB. A connection that sends anything else is closed before the reply is read, and the server is
+/// away. At most 4,096 calls wait for a reply. Further calls wait for those.
 ///
 /// # Caveats
 ///
