@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-#[cfg(any(feature = "auth", feature = "hf"))]
 use http::uri::Authority;
 
 /// Returns whether the host of a URI is this machine.
@@ -12,6 +11,19 @@ pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")
         || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// Returns whether an authority is this machine.
+pub(crate) fn is_loopback_authority(authority: &Authority) -> bool {
+    // Each request of a client asks, so the usual spellings need no parser.
+    let is_usual = ["127.0.0.1", "localhost"].iter().any(|host| {
+        authority.as_str().strip_prefix(host).is_some_and(|rest| {
+            let port = rest.strip_prefix(':');
+            rest.is_empty()
+                || port.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+        })
+    });
+    is_usual || is_loopback(authority.host())
 }
 
 /// Returns the host and the port of an address without a scheme, if the host is this machine. Such an
@@ -40,6 +52,34 @@ mod tests {
         let others = ["localhost.evil.example", "127.0.0.1.nip.io", "0.0.0.0", "[::]", "10.0.0.1"];
         for host in others {
             assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn authorities_of_this_machine_are_recognised_in_every_spelling() {
+        let is_loopback = |text: &str| is_loopback_authority(&text.parse().unwrap());
+        for text in [
+            "localhost",
+            "LocalHost:8000",
+            "localhost:8000",
+            "127.0.0.1",
+            "127.0.0.1:8000",
+            "127.9.9.9:1",
+            "[::1]:8000",
+            "u:p@localhost:1",
+        ] {
+            assert!(is_loopback(text), "{text}");
+        }
+        for text in [
+            "localhost.evil.example",
+            "127.0.0.1.nip.io",
+            "127.0.0.12.evil.example:1",
+            "localhost:8000@evil.example",
+            "127.0.0.1:80@evil.example:80",
+            "localhost@evil.example",
+            "10.0.0.1:127",
+        ] {
+            assert!(!is_loopback(text), "{text}");
         }
     }
 

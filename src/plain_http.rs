@@ -7,24 +7,28 @@ use std::{error::Error, fmt};
 
 #[cfg(any(feature = "auth", feature = "client", feature = "hf"))]
 use http::{
-    Request, Uri,
+    Request,
     uri::{Authority, Scheme},
 };
 
 #[cfg(any(feature = "auth", feature = "client", feature = "hf"))]
-use crate::loopback::is_loopback;
+use crate::loopback::is_loopback_authority;
 
-/// Set on a request that may go to this authority without TLS.
+/// The permission for one authority. It is set on a request that may go there without TLS.
 #[cfg(any(feature = "auth", feature = "client", feature = "hf"))]
-#[derive(Clone)]
-#[cfg_attr(not(feature = "client"), expect(dead_code, reason = "read by the client"))]
-struct PlainHttpTo(Authority);
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct PlainHttpTo(Authority);
 
-/// Allows plain `http` to the address of the request.
 #[cfg(any(feature = "auth", feature = "hf"))]
-pub(crate) fn allow<B>(request: &mut Request<B>) {
-    if let Some(authority) = exposed(request.uri()).cloned() {
-        request.extensions_mut().insert(PlainHttpTo(authority));
+impl PlainHttpTo {
+    /// Returns the permission that requests to this address need, if they need one.
+    pub(crate) fn needed(scheme: Option<&Scheme>, authority: &Authority) -> Option<Self> {
+        (is_plain(scheme) && !is_loopback_authority(authority)).then(|| Self(authority.clone()))
+    }
+
+    /// Allows plain `http` to this authority.
+    pub(crate) fn allow<B>(self, request: &mut Request<B>) {
+        request.extensions_mut().insert(self);
     }
 }
 
@@ -32,17 +36,17 @@ pub(crate) fn allow<B>(request: &mut Request<B>) {
 /// permission.
 #[cfg(feature = "client")]
 pub(crate) fn refused<B>(request: &Request<B>) -> Option<PlainHttpRefused> {
-    let authority = exposed(request.uri())?;
-    let allowed = request.extensions().get::<PlainHttpTo>().map(|allowed| &allowed.0);
-    (allowed != Some(authority)).then(|| PlainHttpRefused { authority: authority.as_str().into() })
+    let authority = request.uri().authority()?;
+    let allowed = || request.extensions().get::<PlainHttpTo>().map(|allowed| &allowed.0);
+    (is_plain(request.uri().scheme())
+        && allowed() != Some(authority)
+        && !is_loopback_authority(authority))
+    .then(|| PlainHttpRefused { authority: authority.as_str().into() })
 }
 
-/// Returns the authority of an address on another machine that is reached without TLS.
 #[cfg(any(feature = "auth", feature = "client", feature = "hf"))]
-fn exposed(uri: &Uri) -> Option<&Authority> {
-    let authority = uri.authority()?;
-    let plain = uri.scheme() != Some(&Scheme::HTTPS) && !is_loopback(authority.host());
-    plain.then_some(authority)
+fn is_plain(scheme: Option<&Scheme>) -> bool {
+    scheme != Some(&Scheme::HTTPS)
 }
 
 /// A request was not sent, because it would have left this machine without TLS.

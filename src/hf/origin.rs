@@ -6,10 +6,7 @@ use http::{
 };
 
 use super::query::without_credentials;
-use crate::{
-    error_debug::debug_as_message,
-    loopback::{is_loopback, without_scheme},
-};
+use crate::{error_debug::debug_as_message, loopback::without_scheme, plain_http::PlainHttpTo};
 
 /// The only origin that may receive the token: scheme, host, port and an optional path prefix.
 ///
@@ -32,6 +29,8 @@ pub struct Origin {
     // Without its last slash. Empty when there is none.
     prefix: Box<str>,
     name: Arc<str>,
+    // `None` where no request needs the permission: with TLS and to this machine.
+    plain_http: Option<PlainHttpTo>,
 }
 
 impl Origin {
@@ -51,8 +50,7 @@ impl Origin {
     /// fragment.
     pub fn new(origin: &str) -> Result<Self, OriginError> {
         let parsed = Self::parse(origin)?;
-        let loopback = is_loopback(parsed.authority.host());
-        if parsed.scheme == Scheme::HTTP && !loopback {
+        if parsed.plain_http.is_some() {
             return Err(OriginError::PlainHttp(parsed.authority.as_str().into()));
         }
         Ok(parsed)
@@ -116,9 +114,11 @@ impl Origin {
         let host = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
 
         let name = format!("{scheme}://{host}").into();
+        let authority = host.parse().map_err(|_| OriginError::Malformed)?;
         Ok(Self {
+            plain_http: PlainHttpTo::needed(Some(&scheme), &authority),
             scheme,
-            authority: host.parse().map_err(|_| OriginError::Malformed)?,
+            authority,
             host: HeaderValue::try_from(host).map_err(|_| OriginError::Malformed)?,
             prefix: prefix.into(),
             name,
@@ -131,6 +131,11 @@ impl Origin {
 
     pub(super) fn host(&self) -> HeaderValue {
         self.host.clone()
+    }
+
+    /// Returns the permission for requests without TLS that the origin was made with.
+    pub(super) fn plain_http(&self) -> Option<PlainHttpTo> {
+        self.plain_http.clone()
     }
 
     /// Returns `uri` at this origin.

@@ -6,7 +6,6 @@ use super::{origin::Origin, token::TokenSource};
 use crate::{
     hop_by_hop::strip_headers,
     model::TokenHeader,
-    plain_http,
     rejection::{Refusal, Rejection, RejectionFormat},
     stripped_headers::is_stripped,
 };
@@ -38,8 +37,9 @@ impl Settings {
         }
         let uri = self.origin.redirect(std::mem::take(request.uri_mut()));
         *request.uri_mut() = uri.ok_or_else(|| forbidden("the request target needs a path"))?;
-        // The origin was made with this permission, or it is on this machine.
-        plain_http::allow(request);
+        if let Some(permission) = self.origin.plain_http() {
+            permission.allow(request);
+        }
         *request.version_mut() = Version::HTTP_11;
 
         let headers = request.headers_mut();

@@ -7,7 +7,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, header::ACCEPT};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::{auth::keys::error::KeysFault, plain_http};
+use crate::{auth::keys::error::KeysFault, plain_http::PlainHttpTo};
 
 #[derive(Clone, Copy)]
 pub(crate) struct ReadLimits {
@@ -46,8 +46,11 @@ where
 {
     let mut request = Request::new(Q::default());
     *request.uri_mut() = uri;
-    if limits.plain_http {
-        plain_http::allow(&mut request);
+    if limits.plain_http
+        && let Some(authority) = request.uri().authority()
+        && let Some(permission) = PlainHttpTo::needed(request.uri().scheme(), authority)
+    {
+        permission.allow(&mut request);
     }
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
     poll_fn(|cx| client.poll_ready(cx)).await.map_err(unreachable)?;
