@@ -41,6 +41,7 @@ use bytes::Bytes;
 use http::{
     HeaderMap, Method, Response, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_LENGTH},
+    response::Parts,
 };
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -195,21 +196,28 @@ impl<B: Body<Data = Bytes>, W: Watch> WatchedBody<B, W> {
     /// Watches the body of a response to `method`. Servers send no body in response to HEAD or with
     /// 1xx, 204 and 304 (RFC 9110 section 6.4.1). A body of this kind ends with this call.
     pub fn of_response(response: Response<B>, method: &Method, watch: W) -> Response<Self> {
-        let (parts, body) = response.into_parts();
+        let (head, body) = response.into_parts();
+        let watched = Self::of_head(body, &head, method == Method::HEAD, watch);
+        Response::from_parts(head, watched)
+    }
+
+    /// Watches `body` like [`of_response`](Self::of_response), for a caller that has taken the
+    /// response apart.
+    pub(crate) fn of_head(body: B, head: &Parts, is_for_head: bool, watch: W) -> Self {
         let mut watched = Self::new(body, watch);
         if watched.remaining.is_none() {
-            watched.remaining = content_length(&parts.headers);
+            watched.remaining = content_length(&head.headers);
         }
-        let bodiless = method == Method::HEAD
-            || parts.status.is_informational()
-            || parts.status == StatusCode::NO_CONTENT
-            || parts.status == StatusCode::NOT_MODIFIED;
+        let bodiless = is_for_head
+            || head.status.is_informational()
+            || head.status == StatusCode::NO_CONTENT
+            || head.status == StatusCode::NOT_MODIFIED;
         if bodiless {
             watched.guard.end(BodyEnd::Complete);
         } else if watched.remaining == Some(0) {
             watched.guard.on_drop = BodyEnd::Complete;
         }
-        Response::from_parts(parts, watched)
+        watched
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Response};
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -50,14 +50,15 @@ impl<B> Default for ResponseBody<B> {
 }
 
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
-    /// Wraps the response to a `method` request with permits in flight.
+    /// Wraps the response to a request with permits in flight.
     pub(super) fn releasing(
         response: Response<B>,
-        method: &Method,
+        is_for_head: bool,
         release: Release,
     ) -> Response<Self> {
-        WatchedBody::of_response(response, method, release)
-            .map(|body| Self { kind: Kind::Releasing { body } })
+        let (head, body) = response.into_parts();
+        let body = WatchedBody::of_head(body, &head, is_for_head, release);
+        Response::from_parts(head, Self { kind: Kind::Releasing { body } })
     }
 }
 

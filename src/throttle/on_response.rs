@@ -12,7 +12,7 @@ use crate::limits::{Decision, LimitSet, PermitRequest, RateLimitHeaders, Release
 pub(super) struct OnResponse {
     release: Option<Release>,
     headers: Option<RateLimitHeaders>,
-    is_head: bool,
+    is_for_head: bool,
 }
 
 impl OnResponse {
@@ -29,23 +29,20 @@ impl OnResponse {
         let release = Release::new(limits, requests, decision);
         let headers = limits.response_headers(requests, decision);
         let any = release.is_some() || headers.is_some();
-        any.then(|| Self { release, headers, is_head: method == Method::HEAD })
+        any.then(|| Self { release, headers, is_for_head: method == Method::HEAD })
     }
 
     pub(super) fn apply<R: Body<Data = Bytes>>(
         self,
         mut response: Response<R>,
     ) -> Response<ResponseBody<R>> {
-        let Self { release, headers, is_head } = self;
+        let Self { release, headers, is_for_head } = self;
         let release = release.and_then(|release| release.on_response(&response));
         if let Some(headers) = headers {
             headers.apply(&mut response);
         }
         match release {
-            Some(release) => {
-                let method = if is_head { Method::HEAD } else { Method::GET };
-                ResponseBody::releasing(response, &method, release)
-            }
+            Some(release) => ResponseBody::releasing(response, is_for_head, release),
             None => response.map(ResponseBody::inner),
         }
     }

@@ -2,6 +2,7 @@ use std::{
     error::Error,
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -111,7 +112,7 @@ pin_project! {
         // fires, so that a fast stream seldom touches the timer.
         #[pin]
         timer: Option<Sleep>,
-        deadlines: Deadlines,
+        deadlines: Arc<Deadlines>,
         // When the call first waited, or else the body.
         started: Option<Instant>,
         // When the reader first had to wait after the last frame.
@@ -125,7 +126,7 @@ pin_project! {
 impl<B> TimedBody<B> {
     pub(super) const fn new(
         body: B,
-        deadlines: Deadlines,
+        deadlines: Arc<Deadlines>,
         started: Option<Instant>,
         context: RequestContext,
     ) -> Self {

@@ -2,11 +2,12 @@ use std::{
     convert::Infallible,
     error::Error,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{Method, Response, Version};
+use http::{Response, Version, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -103,15 +104,20 @@ pin_project! {
         #[pin]
         timer: Option<Sleep>,
         started: Option<Instant>,
-        deadlines: Deadlines,
-        method: Method,
+        deadlines: Arc<Deadlines>,
+        is_for_head: bool,
         slot: Option<Slot>,
     }
 }
 
 impl<F> UpstreamCall<F> {
-    pub(super) const fn new(future: F, deadlines: Deadlines, method: Method, slot: Slot) -> Self {
-        Self { future, timer: None, started: None, deadlines, method, slot: Some(slot) }
+    pub(super) const fn new(
+        future: F,
+        deadlines: Arc<Deadlines>,
+        is_for_head: bool,
+        slot: Slot,
+    ) -> Self {
+        Self { future, timer: None, started: None, deadlines, is_for_head, slot: Some(slot) }
     }
 }
 
@@ -131,14 +137,16 @@ where
         match this.future.poll(cx) {
             Poll::Ready(Ok(response)) => {
                 let Some(slot) = this.slot.take() else { return Poll::Pending };
-                Poll::Ready(forwarded(response, context).map(|response| {
-                    let timed = |body| {
-                        TimedBody::new(body, *this.deadlines, *this.started, context.clone())
-                    };
-                    WatchedBody::of_response(response.map(timed), this.method, slot)
-                        .map(body::ResponseBody::inner)
-                        .map(ResponseBody::new)
-                }))
+                // The response is put together once, because each time moves it.
+                let (mut head, body) = response.into_parts();
+                if let Err(rejection) = forward(&mut head, context) {
+                    return Poll::Ready(Err(rejection));
+                }
+                let deadlines = Arc::clone(this.deadlines);
+                let body = TimedBody::new(body, deadlines, *this.started, context.clone());
+                let body = WatchedBody::of_head(body, &head, *this.is_for_head, slot);
+                let body = ResponseBody::new(body::ResponseBody::inner(body));
+                Poll::Ready(Ok(Response::from_parts(head, body)))
             }
             Poll::Ready(Err(error)) => {
                 log_failure("the upstream cannot be reached", Some(context), error);
@@ -163,24 +171,21 @@ where
     }
 }
 
-/// Returns the upstream's response as the gateway sends it.
-fn forwarded<R>(
-    mut response: Response<R>,
-    context: &RequestContext,
-) -> Result<Response<R>, Rejection> {
+/// Turns the head of the upstream's response into the one that the gateway sends.
+fn forward(head: &mut Parts, context: &RequestContext) -> Result<(), Rejection> {
     // A rejection of a layer further in does not come from the upstream.
-    if response.extensions().get::<Rejection>().is_none() {
-        context.set_upstream_status(response.status());
+    if head.extensions.get::<Rejection>().is_none() {
+        context.set_upstream_status(head.status);
     }
     // HTTP clients skip interim responses (RFC 9110 section 15.2). The remaining case is 101, which
     // is wrong because `upgrade` was removed from the request.
-    if response.status().is_informational() {
+    if head.status.is_informational() {
         return Err(Rejection::new(Refusal::UpstreamUnavailable)
             .with_detail("the upstream did not complete its response"));
     }
-    hop_by_hop::strip_connection_headers(response.headers_mut());
+    hop_by_hop::strip_connection_headers(&mut head.headers);
     // The version is hop-by-hop too (RFC 9110 section 2.5). A server would respond in HTTP/1.0 to a
     // response that says 1.0.
-    *response.version_mut() = Version::HTTP_11;
-    Ok(response)
+    head.version = Version::HTTP_11;
+    Ok(())
 }

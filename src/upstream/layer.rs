@@ -132,6 +132,7 @@ impl<S> Layer<S> for UpstreamLayer {
     type Service = Upstream<S>;
 
     fn layer(&self, inner: S) -> Upstream<S> {
-        Upstream::from_parts(inner, self.deadlines, Arc::clone(&self.slots), self.format)
+        let deadlines = Arc::new(self.deadlines);
+        Upstream::from_parts(inner, deadlines, Arc::clone(&self.slots), self.format)
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header::ACCEPT_ENCODING};
+use http::{HeaderValue, Method, Request, Response, header::ACCEPT_ENCODING};
 use http_body::Body;
 use tower_service::Service;
 
@@ -31,7 +31,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Upstream<S> {
     inner: S,
-    deadlines: Deadlines,
+    deadlines: Arc<Deadlines>,
     slots: Arc<Slots>,
     format: RejectionFormat,
     failed: bool,
@@ -42,12 +42,12 @@ impl<S> Upstream<S> {
     /// of its own.
     pub fn new(inner: S) -> Self {
         let format = RejectionFormat::default();
-        Self::from_parts(inner, Deadlines::default(), Arc::default(), format)
+        Self::from_parts(inner, Arc::default(), Arc::default(), format)
     }
 
     pub(super) const fn from_parts(
         inner: S,
-        deadlines: Deadlines,
+        deadlines: Arc<Deadlines>,
         slots: Arc<Slots>,
         format: RejectionFormat,
     ) -> Self {
@@ -60,8 +60,8 @@ impl<S> Upstream<S> {
 impl<S: Clone> Clone for Upstream<S> {
     // The clone asks the inner service for its readiness again.
     fn clone(&self) -> Self {
-        let slots = Arc::clone(&self.slots);
-        Self::from_parts(self.inner.clone(), self.deadlines, slots, self.format)
+        let (deadlines, slots) = (Arc::clone(&self.deadlines), Arc::clone(&self.slots));
+        Self::from_parts(self.inner.clone(), deadlines, slots, self.format)
     }
 }
 
@@ -112,9 +112,9 @@ where
             request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         context.count_upstream_call();
-        let method = request.method().clone();
+        let is_for_head = request.method() == Method::HEAD;
         let future = self.inner.call(request);
-        let call = UpstreamCall::new(future, self.deadlines, method, slot);
+        let call = UpstreamCall::new(future, Arc::clone(&self.deadlines), is_for_head, slot);
         ResponseFuture::pass(call, responder, context)
     }
 }
