@@ -44,7 +44,29 @@ impl ResponseFilter {
 
 /// Returns whether a response header speaks for the upstream's own origin, about the gateway's
 /// credentials or to a proxy in front of the gateway.
+#[inline]
 pub(super) fn is_foreign(name: &str) -> bool {
+    !is_usual(name) && is_listed(name)
+}
+
+/// Returns whether many responses have this header, which stays.
+#[inline]
+fn is_usual(name: &str) -> bool {
+    matches!(
+        name,
+        "cache-control"
+            | "content-encoding"
+            | "content-length"
+            | "content-type"
+            | "date"
+            | "server"
+            | "transfer-encoding"
+            | "vary"
+    )
+}
+
+#[inline(never)]
+fn is_listed(name: &str) -> bool {
     // Selects the prefixes by the first bytes, so that most names need no comparison. This runs for
     // every header of every response.
     let starts: &[&str] = match name.as_bytes() {

@@ -44,13 +44,18 @@ impl RateLimitHeaders {
 
     /// Appends to headers of this crate, or replaces those of an upstream.
     pub(crate) fn write(self, append: bool, headers: &mut HeaderMap) {
-        for (name, value) in [(POLICY, self.policy), (LIMIT, self.limit)] {
-            let Some(value) = value else { continue };
+        let mut set = |name, value| {
             if append {
                 headers.append(name, value);
             } else {
                 headers.insert(name, value);
             }
+        };
+        if let Some(policy) = self.policy {
+            set(POLICY, policy);
+        }
+        if let Some(limit) = self.limit {
+            set(LIMIT, limit);
         }
         if let Some(values) = self.open_ai {
             for (name, value) in open_ai_names(self.unit).into_iter().zip(*values) {
