@@ -109,9 +109,9 @@ pin_project! {
         #[pin]
         body: Option<B>,
         // Armed for the earliest deadline since it last fired. A later deadline moves it only when it
-        // fires, so that a fast stream seldom touches the timer.
-        #[pin]
-        timer: Option<Sleep>,
+        // fires, so that a fast stream seldom touches the timer. Boxed, because the body of a document
+        // does not wait, and a body is moved through every layer.
+        timer: Option<Pin<Box<Sleep>>>,
         deadlines: Arc<Deadlines>,
         // When the call first waited, or else the body.
         started: Option<Instant>,
@@ -189,7 +189,7 @@ where
 impl<B> TimedBody<B> {
     /// Waits for the next deadline and returns its error. Called when the body has no frame.
     fn poll_deadline(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BodyError> {
-        let mut this = self.project();
+        let this = self.project();
         let waiting = *this.waiting.get_or_insert_with(Instant::now);
         let started = *this.started.get_or_insert(waiting);
 
@@ -207,21 +207,18 @@ impl<B> TimedBody<B> {
             return Poll::Pending;
         };
 
-        if this.timer.is_none() {
-            this.timer.set(Some(sleep_until(deadline)));
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
         }
-        while let Some(mut timer) = this.timer.as_mut().as_pin_mut() {
-            if timer.deadline() > deadline {
-                timer.as_mut().reset(deadline);
-            }
+        loop {
             ready!(timer.as_mut().poll(cx));
             if Instant::now() >= deadline {
-                break;
+                return Poll::Ready(error);
             }
             // The timer was armed for an earlier wait.
-            timer.reset(deadline);
+            timer.as_mut().reset(deadline);
         }
-        Poll::Ready(error)
     }
 }
 
