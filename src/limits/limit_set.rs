@@ -106,6 +106,11 @@ impl LimitSet {
         self.limits.iter().map(|limit| limit.counters.read(&limit.name)).collect()
     }
 
+    /// Returns whether a request that passes may settle something later.
+    pub(crate) const fn needs_release(&self) -> bool {
+        self.needs_release
+    }
+
     /// Returns whether a request that passes may need something done with its response.
     pub(crate) fn acts_on_responses(&self) -> bool {
         self.needs_release || self.headers.are_sent()

@@ -49,6 +49,9 @@ impl Release {
         requests: &[PermitRequest],
         decision: &Decision,
     ) -> Option<Self> {
+        if !limits.needs_release() {
+            return None;
+        }
         let mut parts = SmallVec::new();
         let decided = limits.limits().iter().zip(requests).zip(&decision.outcomes);
         for (index, ((limit, request), outcome)) in (0..).zip(decided) {
