@@ -62,24 +62,27 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let read = match state.as_mut().project() {
-                StateProj::Reading { body, reader } => Some(ready!(reader.poll(body, cx))),
+            // ## Reading => (Calling | Rejected)
+            // ## Rejected => Done
+            let next = match state.as_mut().project() {
+                StateProj::Reading { body, reader } => {
+                    let read = ready!(reader.poll(body, cx));
+                    match reader.finish(read) {
+                        Some(Ok(future)) => State::Calling { future },
+                        Some(Err(rejection)) => State::Rejected { rejection },
+                        None => return Poll::Pending,
+                    }
+                }
                 StateProj::Calling { future } => {
                     let response = ready!(future.poll(cx))?;
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
-                StateProj::Rejected { .. } | StateProj::Done => None,
-            };
-            // ## Reading => (Calling | Rejected)
-            // ## Rejected => Done
-            let next = match state.as_mut().project_replace(State::Done) {
-                StateOwn::Reading { reader, .. } => match read.map(|read| reader.finish(read)) {
-                    Some(Ok(future)) => State::Calling { future },
-                    Some(Err(rejection)) => State::Rejected { rejection },
-                    None => return Poll::Pending,
-                },
-                StateOwn::Rejected { rejection } => return Poll::Ready(Ok(rejection.respond())),
-                StateOwn::Calling { .. } | StateOwn::Done => return Poll::Pending,
+                StateProj::Rejected { .. } | StateProj::Done => {
+                    return match state.project_replace(State::Done) {
+                        StateOwn::Rejected { rejection } => Poll::Ready(Ok(rejection.respond())),
+                        _ => Poll::Pending,
+                    };
+                }
             };
             state.set(next);
         }

@@ -11,7 +11,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    body::{bounded::BoundedBody, framing::set_framing, payload::Payload},
+    body::{bounded::BoundedBody, payload::Payload},
     future::ResponseFuture,
     read::{
         reader::BodyReader,
@@ -93,11 +93,11 @@ where
                     return ResponseFuture::reading(body, reader);
                 }
             };
-            let checked = settings.check_body(&buffered, head.charset, &parts.method, &context);
+            let checked = settings.check_body(&buffered, &head, &context);
             if let Err(rejection) = checked {
                 return reject(rejection);
             }
-            set_framing(&mut parts.headers, &buffered);
+            head.set_framing(&mut parts.headers, &buffered);
             Payload::of(buffered)
         };
         ResponseFuture::calling(self.inner.call(Request::from_parts(parts, payload)))

@@ -64,15 +64,17 @@ where
             let response = match state.as_mut().project() {
                 StateProj::Calling { future, expectation } => {
                     let response = ready!(future.poll(cx))?;
-                    match expectation.take() {
-                        None => response.map(ResponseBody::passed),
-                        Some(expectation) => match receive(response, expectation) {
-                            Received::Response(response) => response,
-                            Received::Held(held) => {
-                                state.set(State::Holding { held });
-                                continue;
-                            }
-                        },
+                    let Some(expectation) = expectation.take() else {
+                        // Drops the inner future.
+                        state.set(State::Done);
+                        return Poll::Ready(Ok(response.map(ResponseBody::passed)));
+                    };
+                    match receive(response, expectation) {
+                        Received::Response(response) => response,
+                        Received::Held(held) => {
+                            state.set(State::Holding { held });
+                            continue;
+                        }
                     }
                 }
                 StateProj::Holding { held } => ready!(held.as_mut().poll(cx)),

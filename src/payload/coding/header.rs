@@ -9,12 +9,37 @@ use crate::{
     rejection::{Refusal, Rejection},
 };
 
-/// Returns the coding to decode. Rejects all other codings, because the upstream would decode bytes
-/// that were not checked.
-pub(crate) fn check_coding(
-    headers: &HeaderMap,
-    decompress: bool,
-) -> Result<Option<Coding>, Rejection> {
+/// The headers with a coding that a request has.
+#[derive(Clone, Copy)]
+pub(crate) struct CodingHeaders {
+    content: bool,
+    pub(crate) transfer: bool,
+}
+
+impl CodingHeaders {
+    /// Looks at each name once. A lookup would hash the name of the header, and few requests have
+    /// one.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut present = Self { content: false, transfer: false };
+        for name in headers.keys() {
+            present.content |= *name == CONTENT_ENCODING;
+            present.transfer |= *name == TRANSFER_ENCODING;
+        }
+        present
+    }
+
+    /// Returns the coding to decode. Rejects all other codings, because the upstream would decode
+    /// bytes that were not checked.
+    pub(crate) fn check(
+        self,
+        headers: &HeaderMap,
+        decompress: bool,
+    ) -> Result<Option<Coding>, Rejection> {
+        if self.content || self.transfer { check_codings(headers, decompress) } else { Ok(None) }
+    }
+}
+
+fn check_codings(headers: &HeaderMap, decompress: bool) -> Result<Option<Coding>, Rejection> {
     let mut codings = listed(headers, CONTENT_ENCODING, "identity");
     // hyper decodes `chunked` and passes on other transfer codings.
     let chunked = listed(headers, TRANSFER_ENCODING, "chunked").next().is_none();
@@ -71,7 +96,7 @@ mod tests {
         for value in values {
             headers.append(&name, HeaderValue::from_static(value));
         }
-        check_coding(&headers, decompress)
+        CodingHeaders::of(&headers).check(&headers, decompress)
     }
 
     #[test]

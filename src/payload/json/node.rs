@@ -199,22 +199,24 @@ impl<'a> Node<'a> {
     /// Whether it is a string with this text. Allocates nothing.
     pub(crate) fn says(self, text: &str) -> bool {
         let slot = self.slot;
-        if slot.kind() != Kind::String {
-            return false;
-        }
-        let length = (slot.end - slot.start) as usize;
-        if slot.is_escaped() {
-            // An escape has one to six times the bytes of its character.
-            let lengths = text.len() + 2..=text.len().saturating_mul(6) + 2;
-            count_work(text.len().min(length));
-            let written = contents(&self.arena.text, slot);
-            return lengths.contains(&length) && characters(written).eq(text.chars());
+        if !slot.is_plain_string() {
+            return slot.is_escaped() && self.says_with_escapes(text);
         }
         // The length is compared first because most names differ in it.
-        length == text.len() + 2 && {
+        (slot.end - slot.start) as usize == text.len() + 2 && {
             let own = slot.start as usize + 1..slot.start as usize + 1 + text.len();
             self.arena.text.as_bytes().get(own) == Some(text.as_bytes())
         }
+    }
+
+    #[cold]
+    fn says_with_escapes(self, text: &str) -> bool {
+        let length = (self.slot.end - self.slot.start) as usize;
+        // An escape has one to six times the bytes of its character.
+        let lengths = text.len() + 2..=text.len().saturating_mul(6) + 2;
+        count_work(text.len().min(length));
+        let written = contents(&self.arena.text, self.slot);
+        lengths.contains(&length) && characters(written).eq(text.chars())
     }
 
     /// Returns the `left` slots directly inside this value.

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::{
     collect::CollectedBody,
-    settings::{BodyHead, PARSE_STEP, ReadSettings, is_bodiless},
+    settings::{BodyHead, PARSE_STEP, ReadSettings},
 };
 use crate::{
     context::RequestContext,
@@ -21,7 +21,6 @@ use crate::{
         body::{
             bounded::{BoundedBody, ErasedBody},
             buffered::BufferedBody,
-            framing::set_framing,
             payload::Payload,
         },
         coding::{error::too_short, header::remove_coding_headers},
@@ -37,7 +36,8 @@ use crate::{
 pub(crate) struct BodyReader<S> {
     inner: S,
     settings: ReadSettings,
-    parts: Parts,
+    // `None` once the inner service was called.
+    parts: Option<Parts>,
     context: RequestContext,
     responder: Responder,
     head: BodyHead,
@@ -72,7 +72,7 @@ impl<S> BodyReader<S> {
         Self {
             inner,
             settings,
-            parts,
+            parts: Some(parts),
             context,
             responder,
             head,
@@ -189,11 +189,9 @@ impl<S> BodyReader<S> {
     fn assemble(&mut self) -> Result<Arc<BufferedBody>, Rejection> {
         let mut trailers = self.trailers.take();
         if self.head.coding.is_some() {
-            if matches!(self.collected, CollectedBody::Nothing) && !is_bodiless(&self.parts.method)
-            {
+            if matches!(self.collected, CollectedBody::Nothing) && !self.head.bodiless {
                 return Err(too_short());
             }
-            remove_coding_headers(&mut self.parts.headers);
             trailers.as_deref_mut().map(remove_coding_headers);
         }
         let bytes = mem::take(&mut self.collected).into_bytes(&mut self.memory);
@@ -206,24 +204,31 @@ impl<S> BodyReader<S> {
         })
     }
 
-    /// Calls the inner service unless the body is rejected.
+    /// Calls the inner service unless the body is rejected. Returns `None` after the call.
+    ///
+    /// The service is called in its place, because a move of it costs more than the call.
     pub(crate) fn finish(
-        mut self,
+        &mut self,
         read: Result<Arc<BufferedBody>, Rejection>,
-    ) -> Result<S::Future, PendingRejection>
+    ) -> Option<Result<S::Future, PendingRejection>>
     where
         S: Service<Request<Payload>>,
     {
+        let mut parts = self.parts.take()?;
         let checked = read.and_then(|buffered| {
-            let (charset, method) = (self.head.charset, &self.parts.method);
-            self.settings.check_body(&buffered, charset, method, &self.context)?;
+            self.settings.check_body(&buffered, &self.head, &self.context)?;
             Ok(buffered)
         });
         let buffered = match checked {
             Ok(buffered) => buffered,
-            Err(rejection) => return Err(self.responder.pending(rejection, self.context)),
+            Err(rejection) => {
+                return Some(Err(self.responder.pending(rejection, self.context.clone())));
+            }
         };
-        set_framing(&mut self.parts.headers, &buffered);
-        Ok(self.inner.call(Request::from_parts(self.parts, Payload::of(buffered))))
+        if self.head.coding.is_some() {
+            remove_coding_headers(&mut parts.headers);
+        }
+        self.head.set_framing(&mut parts.headers, &buffered);
+        Some(Ok(self.inner.call(Request::from_parts(parts, Payload::of(buffered)))))
     }
 }

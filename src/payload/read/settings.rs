@@ -9,8 +9,8 @@ use crate::{
     context::{BodyMode, RequestContext},
     memory_limit::{MemoryLimit, MemoryPermit},
     payload::{
-        body::{bounded::BodyLimits, buffered::BufferedBody},
-        coding::{decoder::Coding, header::check_coding},
+        body::{bounded::BodyLimits, buffered::BufferedBody, framing::set_framing},
+        coding::{decoder::Coding, header::CodingHeaders},
         content_type::{Charset, charset_of_json, check_charset, json_required},
         error::PayloadError,
         json::{bounds::DocumentBounds, error::DocumentError},
@@ -75,38 +75,40 @@ impl ReadSettings {
         parts: &Parts,
         body: &B,
     ) -> Result<BodyHead, Rejection> {
-        let said = content_length(&parts.headers).unwrap_or(0);
-        let announced = said.max(body.size_hint().lower());
+        let declared = content_length(&parts.headers);
+        let announced = declared.unwrap_or(0).max(body.size_hint().lower());
         if announced > self.limits.max_bytes {
             return Err(PayloadError::TooLarge(Some(self.limits.max_bytes)).rejection());
         }
+        let coded = CodingHeaders::of(&parts.headers);
         let coding = match self.mode {
-            ReadMode::Json | ReadMode::Bytes => check_coding(&parts.headers, self.decompress)?,
+            ReadMode::Json | ReadMode::Bytes => coded.check(&parts.headers, self.decompress)?,
             ReadMode::Streamed | ReadMode::ByRoute | ReadMode::Off => None,
         };
         let charset = charset_of_json(&parts.headers);
         let mistyped = self.mode == ReadMode::Json && charset.is_none();
-        if mistyped && (announced > 0 || !is_bodiless(&parts.method)) {
+        let bodiless = is_bodiless(&parts.method);
+        if mistyped && (announced > 0 || !bodiless) {
             return Err(json_required());
         }
-        Ok(BodyHead { announced, coding, mistyped, charset })
+        let framed = declared == Some(announced) && !coded.transfer;
+        Ok(BodyHead { announced, framed, coding, mistyped, charset, bodiless })
     }
 
     /// Checks the whole body of a request.
     pub(crate) fn check_body(
         &self,
         buffered: &Arc<BufferedBody>,
-        charset: Option<Charset>,
-        method: &Method,
+        head: &BodyHead,
         context: &RequestContext,
     ) -> Result<(), Rejection> {
-        check_charset(charset, buffered.bytes())?;
+        check_charset(head.charset, buffered.bytes())?;
         if self.mode != ReadMode::Json {
             return Ok(());
         }
         let document = match buffered.document_within(self.bounds) {
             Ok(document) => document,
-            Err(DocumentError::Empty) if is_bodiless(method) => return Ok(()),
+            Err(DocumentError::Empty) if head.bodiless => return Ok(()),
             Err(error) => return Err(error.rejection()),
         };
         if context.model().is_none() {
@@ -142,13 +144,26 @@ const MAX_MODEL: usize = 256;
 pub(crate) struct BodyHead {
     /// The declared size, which the client may exceed.
     pub(crate) announced: u64,
+    /// The request has this size as its `content-length` and has no `transfer-encoding`.
+    framed: bool,
     /// The coding that is decoded.
     pub(crate) coding: Option<Coding>,
     /// The type is not JSON. This is an error only if the body has bytes, because an absent body
     /// needs no type.
     pub(crate) mistyped: bool,
     /// The charset if the type is JSON.
-    pub(crate) charset: Option<Charset>,
+    charset: Option<Charset>,
+    /// The method needs no body.
+    pub(crate) bodiless: bool,
+}
+
+impl BodyHead {
+    /// Sets the framing headers unless they are right already.
+    pub(crate) fn set_framing(&self, headers: &mut HeaderMap, buffered: &BufferedBody) {
+        if !self.framed || self.announced != buffered.bytes().len() as u64 {
+            set_framing(headers, buffered);
+        }
+    }
 }
 
 /// Whether a request of this method needs no body (RFC 9110 section 9.3).

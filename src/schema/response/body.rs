@@ -53,9 +53,10 @@ impl<B: Body<Data = Bytes>> ResponseBody<B> {
     pub(crate) fn copied(response: Response<B>, expectation: Box<Expectation>) -> Response<Self> {
         let method = expectation.method.clone();
         let copy = Ok(expectation.copy(response.headers()));
-        let reporter = ResponseReporter(Box::new(CheckedCopy { expectation, copy }));
+        let reporter = ResponseReporter { expectation, copy };
         WatchedBody::of_response(response, &method, reporter).map(|body| {
-            Self::new(body::ResponseBody::inner(CheckedBody { kind: BodyState::Copied { body } }))
+            let kind = BodyState::Copied { body: Box::pin(body) };
+            Self::new(body::ResponseBody::inner(CheckedBody { kind }))
         })
     }
 }
@@ -92,7 +93,8 @@ pin_project! {
     #[project = BodyStateProj]
     enum BodyState<B> {
         Passed { #[pin] body: B },
-        Copied { #[pin] body: WatchedBody<B, ResponseReporter> },
+        // Boxed, because most bodies are not copied and each body is moved through all layers.
+        Copied { body: Pin<Box<WatchedBody<B, ResponseReporter>>> },
         // `None` once it was sent.
         Held { data: Option<Bytes>, trailers: Option<Box<HeaderMap>> },
     }
@@ -108,7 +110,7 @@ impl<B: Body<Data = Bytes>> Body for CheckedBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             BodyStateProj::Passed { body } => body.poll_frame(cx),
-            BodyStateProj::Copied { body } => body.poll_frame(cx),
+            BodyStateProj::Copied { body } => body.as_mut().poll_frame(cx),
             BodyStateProj::Held { data, trailers } => {
                 let data = data.take().map(Frame::data);
                 let frame = data.or_else(|| trailers.take().map(|all| Frame::trailers(*all)));
@@ -157,20 +159,17 @@ impl<B: fmt::Debug> fmt::Debug for BodyState<B> {
 // === impl ResponseReporter ===
 
 /// Copies a response and checks it at its end.
-struct ResponseReporter(Box<CheckedCopy>);
-
-struct CheckedCopy {
+struct ResponseReporter {
     expectation: Box<Expectation>,
     copy: Result<ResponseCopy, ResponseFault>,
 }
 
 impl Watch for ResponseReporter {
     fn data(&mut self, data: &Bytes) {
-        let copy = &mut self.0.copy;
-        if let Ok(whole) = copy
+        if let Ok(whole) = &mut self.copy
             && let Err(fault) = whole.push(data.clone())
         {
-            *copy = Err(fault);
+            self.copy = Err(fault);
         }
     }
 
@@ -179,15 +178,14 @@ impl Watch for ResponseReporter {
         if matches!(end, BodyEnd::Error | BodyEnd::Cancelled) {
             return;
         }
-        let CheckedCopy { expectation, copy } = &mut *self.0;
         // The end is reported once, so the placeholder is never read.
-        let copy = std::mem::replace(copy, Err(ResponseFault::TooLong));
+        let copy = std::mem::replace(&mut self.copy, Err(ResponseFault::TooLong));
         let checked = copy.and_then(|copy| {
             let (body, _memory) = copy.into_bytes();
-            expectation.check(body)
+            self.expectation.check(body)
         });
         if let Err(fault) = checked {
-            expectation.log(&fault);
+            self.expectation.log(&fault);
         }
     }
 }

@@ -2,7 +2,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::{
     slot::ValueSlot,
-    string::{characters, contents, count_work},
+    string::{between_quotes, characters, contents, count_work},
 };
 use crate::payload::json::case_fold::fold;
 
@@ -19,11 +19,11 @@ pub(crate) fn duplicate(text: &str, members: &[ValueSlot], object: u32) -> Optio
         if name.is_escaped() {
             return hashed_duplicate(text, names());
         }
-        let written = contents(text, name);
+        let written = between_quotes(text, name);
         // Names with different bits differ.
-        let mark = 1 << name_bit(written.as_bytes());
+        let mark = 1 << name_bit(written);
         let again = seen & mark != 0;
-        if again && names().take(index).any(|earlier| contents(text, earlier) == written) {
+        if again && names().take(index).any(|earlier| between_quotes(text, earlier) == written) {
             return Some(name.start);
         }
         seen |= mark;
@@ -80,9 +80,8 @@ impl<'a> Iterator for NamesOfObject<'a> {
     type Item = (u32, &'a ValueSlot);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let name = self.slots.get(self.at as usize)?;
         // A value follows its name. The next name follows the value's subtree.
-        let value = self.slots.get(self.at as usize + 1)?;
+        let [name, value, ..] = self.slots.get(self.at as usize..)? else { return None };
         let slot = self.first + self.at;
         self.at = value.next - self.first;
         Some((slot, name))

@@ -186,18 +186,21 @@ impl<R: ParseMemory> Parser<'_, R> {
 
     fn string(&mut self) -> Result<(), R::Error> {
         let start = self.progress.at;
-        self.progress.at += 1;
+        let mut at = start + 1;
         let mut tag = SlotTag::STRING;
         loop {
-            self.progress.at += ordinary(self.bytes.get(self.progress.at..).unwrap_or_default());
-            match self.peek() {
-                b'"' => {
+            at += ordinary(self.bytes.get(at..).unwrap_or_default());
+            let end = self.bytes.get(at);
+            self.progress.at = at;
+            match end {
+                Some(b'"') => {
                     self.progress.at += 1;
                     return self.push_leaf(start, tag);
                 }
-                b'\\' => {
+                Some(b'\\') => {
                     tag = SlotTag::ESCAPED_STRING;
                     self.escape()?;
+                    at = self.progress.at;
                 }
                 _ => return Err(self.unexpected(JsonFault::ControlCharacter).into()),
             }
@@ -300,20 +303,29 @@ impl<R: ParseMemory> Parser<'_, R> {
         self.push(ValueSlot::leaf((start, self.progress.at), self.progress.slots.len(), tag))
     }
 
+    #[inline]
     fn push(&mut self, slot: ValueSlot) -> Result<(), R::Error> {
+        let ParseProgress { slots, bounds, .. } = &*self.progress;
+        if slots.len() >= slots.capacity().min(bounds.values as usize) {
+            self.make_room(slot.start)?;
+        }
+        self.progress.slots.push(slot);
+        Ok(())
+    }
+
+    /// Makes room for another slot, which starts at `start`.
+    #[cold]
+    fn make_room(&mut self, start: u32) -> Result<(), R::Error> {
         let (length, most) = (self.progress.slots.len(), self.progress.bounds.values as usize);
         if length >= most {
             let fault = JsonFault::TooManyValues(self.progress.bounds.values);
-            return Err(JsonError::new(fault, slot.start as usize).into());
+            return Err(JsonError::new(fault, start as usize).into());
         }
-        if length == self.progress.slots.capacity() {
-            // Doubles up to the bound. Both vectors exist until the slots are moved.
-            let more = length.max(16).min(most - length);
-            self.memory.take((length + more) * size_of::<ValueSlot>())?;
-            self.progress.slots.reserve_exact(more);
-            self.memory.give_back(length * size_of::<ValueSlot>());
-        }
-        self.progress.slots.push(slot);
+        // Doubles up to the bound. Both vectors exist until the slots are moved.
+        let more = length.max(16).min(most - length);
+        self.memory.take((length + more) * size_of::<ValueSlot>())?;
+        self.progress.slots.reserve_exact(more);
+        self.memory.give_back(length * size_of::<ValueSlot>());
         Ok(())
     }
 

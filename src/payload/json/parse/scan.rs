@@ -1,14 +1,26 @@
 /// Returns the number of bytes before the first quote, backslash or control character.
+#[inline]
 pub(crate) fn ordinary(bytes: &[u8]) -> usize {
-    // Most names and many values end in the first word.
-    if let Some(index) = bytes.first_chunk().and_then(special) {
-        return index;
+    // Most names and many values end in the first words.
+    let (near, _) = bytes.as_chunks::<8>();
+    for (index, word) in near.iter().take(NEAR / 8).enumerate() {
+        if let Some(within) = special(word) {
+            return index * 8 + within;
+        }
     }
+    ordinary_from(bytes, near.len().min(NEAR / 8) * 8)
+}
+
+/// Bytes that are searched by words before whole blocks.
+const NEAR: usize = 32;
+
+/// Returns the same number for bytes of which the first `at` are ordinary.
+fn ordinary_from(bytes: &[u8], mut at: usize) -> usize {
     // The compiler vectorizes whole blocks. Words follow.
-    let (blocks, _) = bytes.as_chunks::<16>();
+    let (blocks, _) = bytes.get(at..).unwrap_or_default().as_chunks::<16>();
     let plain =
         |block: &&[u8; 16]| !block.iter().fold(false, |found, byte| found | is_special(*byte));
-    let mut at = 16 * blocks.iter().take_while(plain).count();
+    at += 16 * blocks.iter().take_while(plain).count();
 
     let rest = bytes.get(at..).unwrap_or_default();
     let (words, _) = rest.as_chunks::<8>();
@@ -41,4 +53,26 @@ fn special(word: &[u8; 8]) -> Option<usize> {
         | (word.wrapping_sub(ONES * 0x20) & !word);
     let marks = marks & HIGH;
     (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_special_byte_is_found_at_each_position() {
+        for length in 0..100 {
+            let mut bytes = vec![b'a'; length];
+            assert_eq!(ordinary(&bytes), length);
+            for at in 0..length {
+                for special in [b'"', b'\\', 0x1f, 0] {
+                    bytes[at] = special;
+                    assert_eq!(ordinary(&bytes), at, "{length}");
+                    // Bytes beyond ASCII are ordinary.
+                    bytes[at] = 0xff;
+                    assert_eq!(ordinary(&bytes), length);
+                }
+            }
+        }
+    }
 }

@@ -38,6 +38,11 @@ impl ValueSlot {
         self.tag.0 = (self.tag.0 & SlotTag::MASK) | (len << SlotTag::BITS);
     }
 
+    /// Whether it is a string without escapes.
+    pub(crate) const fn is_plain_string(&self) -> bool {
+        self.tag.0 == SlotTag::STRING.0
+    }
+
     /// Whether a string has escapes.
     pub(crate) const fn is_escaped(&self) -> bool {
         self.tag.0 == SlotTag::ESCAPED_STRING.0

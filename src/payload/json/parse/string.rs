@@ -8,6 +8,12 @@ pub(crate) fn contents<'a>(text: &'a str, string: &ValueSlot) -> &'a str {
     text.get(start..end).unwrap_or_default()
 }
 
+/// Returns the bytes of [`contents`] without a look at the borders of characters.
+pub(crate) fn between_quotes<'a>(text: &'a str, string: &ValueSlot) -> &'a [u8] {
+    let (start, end) = (string.start as usize + 1, (string.end as usize).saturating_sub(1));
+    text.as_bytes().get(start..end).unwrap_or_default()
+}
+
 /// Decodes a string. The parser has checked its escapes.
 pub(crate) fn unescape(written: &str) -> Cow<'_, str> {
     let Some(first) = written.find('\\') else { return Cow::Borrowed(written) };
