@@ -4,21 +4,8 @@ use super::{
     generated_text::TextKind,
     literals::append_digit,
     member_role::MemberRole,
-    scanner::{JsonScanner, ScanState},
+    scanner::{JsonScanner, NumberPart, ScanState},
 };
-
-/// The part of a number that comes next.
-#[derive(Clone, Copy)]
-pub(super) enum NumberPart {
-    Minus,
-    Zero,
-    Whole,
-    Point,
-    Fraction,
-    Exponent,
-    Sign,
-    Power,
-}
 
 impl JsonScanner {
     /// Reads on inside a number. Returns the bytes after it.

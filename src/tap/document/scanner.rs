@@ -4,7 +4,6 @@ use super::{
     generated_text::{GeneratedText, TextKind},
     literals::{number, unescaped},
     member_role::MemberRole,
-    number::NumberPart,
     plain_string::split_plain,
     root_member::RootMember,
     whole_value::{after_literal, whole_number},
@@ -66,6 +65,19 @@ const LITERALS: &[u8] = b"rue,alse,ull,";
 pub(super) enum StringRole {
     Name,
     Value,
+}
+
+/// The part of a number that comes next.
+#[derive(Clone, Copy)]
+pub(super) enum NumberPart {
+    Minus,
+    Zero,
+    Whole,
+    Point,
+    Fraction,
+    Exponent,
+    Sign,
+    Power,
 }
 
 // === impl JsonScanner ===

@@ -4,7 +4,7 @@ use super::{
     common_start::CommonStart,
     field_name::FieldName,
     long_event::LongEvent,
-    quick_scan::QuickScan,
+    quick_scan::{QuickScan, ScanPosition},
     stream_state::{EventFields, StreamState},
     tap_update::TapUpdate,
 };
@@ -24,7 +24,7 @@ pub(crate) struct EventStream {
     // The reader of a frame that is too long for `pending`. Boxed because few streams have one.
     long_event: Option<Box<LongEvent>>,
     started: bool,
-    common_start: CommonStart,
+    common_start: CommonStart<ScanPosition>,
     state: StreamState,
 }
 

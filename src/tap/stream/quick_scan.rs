@@ -55,7 +55,11 @@ impl QuickScan {
     /// Scans a document without white space around it. Adds its generated text to `generated`.
     ///
     /// The scan skips a start that `start` remembers from an earlier event.
-    pub(super) fn of(document: &[u8], start: &mut CommonStart, generated: &mut TextTokens) -> Self {
+    pub(super) fn of(
+        document: &[u8],
+        start: &mut CommonStart<ScanPosition>,
+        generated: &mut TextTokens,
+    ) -> Self {
         let resumed = start.resume(document);
         let (rest, mut at) = resumed.unwrap_or_else(|| (document, ScanPosition::default()));
         let mut members = Members::at(rest, at.depth);
@@ -202,4 +206,48 @@ fn count_text(string: &[u8], generated: &mut TextTokens) {
         };
     }
     generated.feed(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENTS: [&str; 7] = [
+        r#"{"id":"a","created":17,"choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}"#,
+        r#"{"choices":[{"delta":{"role":"assistant","reasoning":"a","reasoning_content":"a"}}],"usage":null}"#,
+        r#"{"choices":[{"delta":{"reasoning":{},"reasoning_content":"","content":"x\n\u0041"}}]}"#,
+        r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"hi"}}"#,
+        r#"{"index":1,"token":{"id":1,"text":" a","special":false},"details":null}"#,
+        r#"{"index":0,"content":"word","stop":false}"#,
+        r#"{"choices":[{"logprobs":["x"],"text":"a, b: \"{","index":0}],"error":null}"#,
+    ];
+
+    fn scan(document: &[u8], start: &mut CommonStart<ScanPosition>) -> (QuickScan, (u64, u64)) {
+        let mut text = TextTokens::default();
+        (QuickScan::of(document, start, &mut text), text.cost())
+    }
+
+    #[test]
+    fn remembered_start_changes_no_scan() {
+        let mut resumed = 0;
+        for earlier in DOCUMENTS {
+            let mut start = CommonStart::new();
+            scan(earlier.as_bytes(), &mut start);
+            for document in DOCUMENTS {
+                for at in 0..document.len() {
+                    for other in *b"\"\\{}[]:, nt0" {
+                        let mut changed = document.as_bytes().to_vec();
+                        changed[at] = other;
+                        for document in [&changed[..], &changed[..at]] {
+                            resumed += usize::from(start.resume(document).is_some());
+                            let expected = scan(document, &mut CommonStart::new());
+                            let read = scan(document, &mut start.clone());
+                            assert_eq!(read, expected, "{}", String::from_utf8_lossy(document));
+                        }
+                    }
+                }
+            }
+        }
+        assert!(resumed > 1000, "{resumed}");
+    }
 }
