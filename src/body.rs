@@ -262,9 +262,11 @@ impl<B: Body<Data = Bytes>, W: Watch> Body for WatchedBody<B, W> {
     }
 }
 
-/// Returns the announced length. `None` unless it consists of digits (RFC 9110 section 8.6).
+/// Returns the announced length. `None` unless it consists of digits (RFC 9110 section 8.6) and is
+/// announced once.
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
-    let length = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length = lengths.next().filter(|_| lengths.next().is_none())?.to_str().ok()?;
     // `parse` takes a leading plus sign as well.
     length.bytes().all(|digit| digit.is_ascii_digit()).then(|| length.parse().ok())?
 }

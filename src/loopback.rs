@@ -15,7 +15,7 @@ pub(crate) fn is_loopback(host: &str) -> bool {
 
 /// Returns whether an authority is this machine.
 pub(crate) fn is_loopback_authority(authority: &Authority) -> bool {
-    // Each request of a client asks, so the usual spellings need no parser.
+    // Each request without TLS may ask, so the usual spellings need no parser.
     let is_usual = ["127.0.0.1", "localhost"].iter().any(|host| {
         authority.as_str().strip_prefix(host).is_some_and(|rest| {
             let port = rest.strip_prefix(':');

@@ -10,7 +10,7 @@ const MAX_DEPTH: usize = 16;
 /// wire.
 const MAX_VALUES: u64 = 32_768;
 
-/// Bytes of one line: a status, an error or a number. The longest ones in use are errors of scripts.
+/// Bytes of one line with its end: a status, an error or a number. The longest ones in use are errors of scripts.
 /// The client parses a line only when all of it is there.
 const MAX_LINE: u32 = 64 << 10;
 

@@ -152,3 +152,22 @@ async fn content_length_matches_the_forwarded_body() {
         }
     }
 }
+
+/// hyper rejects such a request. Another server may not.
+#[tokio::test]
+async fn two_lengths_become_the_one_of_the_body() {
+    async fn echo(request: Request<Payload>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let lengths = request.headers().get_all(CONTENT_LENGTH).iter().cloned();
+        let mut response = Response::new(Full::default());
+        response.headers_mut().extend(lengths.map(|length| (CONTENT_LENGTH, length)));
+        Ok(response)
+    }
+    for first in ["10", "3"] {
+        let request = Request::post("/").header(CONTENT_LENGTH, first).header(CONTENT_LENGTH, "7");
+        let request = request.body(Full::<Bytes>::from("0123456789")).unwrap();
+        let service = PayloadLayer::bytes().layer(service_fn(echo));
+        let response = service.oneshot(request).await.unwrap();
+        let lengths: Vec<_> = response.headers().get_all(CONTENT_LENGTH).iter().collect();
+        assert_eq!(lengths, ["10"]);
+    }
+}

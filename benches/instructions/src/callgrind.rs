@@ -12,7 +12,7 @@ use std::{
 
 use crate::Error;
 
-/// The functions that return memory: of the C library, and of mimalloc, which the other servers use.
+/// The functions that return memory: of the C library, and of mimalloc.
 const ALLOCATING: [&str; 8] = [
     "calloc",
     "malloc",

@@ -36,7 +36,7 @@ use crate::{
 pub(crate) struct BodyReader<S> {
     inner: S,
     settings: ReadSettings,
-    // `None` once the inner service was called.
+    // `None` once the body was accepted or rejected.
     parts: Option<Parts>,
     context: RequestContext,
     responder: Responder,
@@ -204,7 +204,7 @@ impl<S> BodyReader<S> {
         })
     }
 
-    /// Calls the inner service unless the body is rejected. Returns `None` after the call.
+    /// Calls the inner service unless the body is rejected. Returns `None` if it has done so before.
     ///
     /// The service is called in its place, because a move of it costs more than the call.
     pub(crate) fn finish(

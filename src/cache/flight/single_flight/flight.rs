@@ -201,7 +201,7 @@ impl<H, P: Piece> Drop for Reader<H, P> {
 // === impl PollGuard ===
 
 /// A source that a reader has taken out to poll it.
-struct PollGuard<'a, H, P> {
+struct PollGuard<'a, H, P: Piece> {
     flight: &'a Flight<H, P>,
     /// The reader.
     id: u64,
@@ -258,17 +258,18 @@ where
     }
 }
 
-impl<H, P> Drop for PollGuard<'_, H, P> {
+impl<H, P: Piece> Drop for PollGuard<'_, H, P> {
     fn drop(&mut self) {
         // The source is still here only after a panic.
         let Some(source) = self.source.take() else { return };
         let mut state = self.flight.state.lock();
         let has_head = state.head.is_some();
         state.ended = Some(if has_head { Ended::Broken } else { Ended::NotShared(None) });
+        let unused = state.trim(&self.flight.bounds);
         let wakers = state.take_wakers();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
-        drop(source);
+        drop((source, unused));
     }
 }
 

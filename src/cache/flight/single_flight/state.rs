@@ -37,8 +37,8 @@ pub(super) struct FlightState<H, P> {
     delayed: Duration,
     pub(super) ended: Option<Ended>,
     pub(super) positions: Positions,
-    /// Readers at the start of the log when it was last trimmed, less those that have left it. Those
-    /// that joined since are not counted.
+    /// Readers at the start of the log when it was last trimmed, less those that have left it while it
+    /// had pieces. Those that joined since are not counted. Each new piece trims.
     at_start: usize,
     pub(super) next_id: u64,
 }
