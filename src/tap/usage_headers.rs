@@ -9,6 +9,10 @@ const GENERATED: HeaderName = HeaderName::from_static("x-generated-tokens");
 
 /// Reads the token counts in the headers of TGI and TEI.
 pub(super) fn usage(headers: &HeaderMap) -> Option<Usage> {
+    // Most responses have none, which one pass over the names shows.
+    if !headers.keys().any(|name| name.as_str().ends_with("-tokens")) {
+        return None;
+    }
     let usage = Usage {
         prompt_tokens: count(headers, &PROMPT).or_else(|| count(headers, &COMPUTE)),
         completion_tokens: count(headers, &GENERATED),
