@@ -135,6 +135,21 @@ fn tgi_generate_stream_that_fails() {
     assert_eq!(stream(body), (None, Some(StreamEnd::Failed)));
 }
 
+/// Each event of llama.cpp has its counts. The stream may be cut before the last event.
+#[test]
+fn llama_cpp_stream() {
+    let event = |tokens: u64, stop: bool| {
+        format!(
+            "data: {{\"index\":0,\"content\":\"a\",\"stop\":{stop},\"tokens_predicted\":{tokens},\
+             \"tokens_evaluated\":4}}\n\n"
+        )
+    };
+    let cut = format!("{}{}", event(1, false), event(2, false));
+    assert_eq!(stream(&cut), (Some((Some(4), Some(2), None)), Some(StreamEnd::Cut)));
+    let whole = format!("{cut}{}", event(3, true));
+    assert_eq!(stream(&whole), (Some((Some(4), Some(3), None)), Some(StreamEnd::Done)));
+}
+
 #[test]
 fn openai_responses_stream() {
     let event = |name: &str| {
