@@ -78,6 +78,7 @@ fn stream_without_an_end_is_cut() {
         "data: x [DONE]\n\n",
         "data: [DONE]\ndata: x\n\n",
         "event: [DONE]\n\n",
+        "event: response.failed\n\n",
         "event: errors\ndata: x\n\n",
         "data: {\"choices\":[{\"delta\":{\"content\":\"[DONE] {\\\"error\\\":1}\"}}]}\n\n",
         "data: {\"error\":null}\n\n",
@@ -234,6 +235,10 @@ fn text_of_a_long_event_is_estimated() {
     let whole = counted_in(delta.len(), &delta);
     assert!(whole > 100_000, "{whole}");
     assert_eq!(counted(&delta), whole);
+    let json = format!(
+        "data: {{\"type\":\"content_block_delta\",\"delta\":{{\"partial_json\":\"{text}\"}}}}\n\n"
+    );
+    assert_eq!(counted(&json), whole);
     // The event repeats earlier text.
     let whole = format!("data: {{\"type\":\"response.output_text.done\",\"text\":\"{text}\"}}\n\n");
     assert_eq!(counted(&whole), 0);
