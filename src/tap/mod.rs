@@ -113,7 +113,7 @@
 //! | a known event of a stream | string members inside `choices`, `candidates`, `delta` or `token`: `content`, `reasoning_content`, `reasoning`, `thinking`, `refusal`, `text`, `arguments`, `partial_json`, `name`; a `delta` that is a string |
 //! | an event of TGI with a `token` | its text as at least one token |
 //! | an event of an unknown form | one token for each four bytes |
-//! | a JSON document or line | members with these names except `partial_json` and `name`; `generated_text`; a `response` or `delta` that is a string |
+//! | a JSON document or line | members with these names except `name`; `generated_text`; a `response` or `delta` that is a string |
 //! | `input`, `arguments` or `args` below the root of a document | the string; the names, strings and numbers of an object |
 //!
 //! # How a stream ends
@@ -151,7 +151,8 @@
 //!   end mark may then be reported as done too early.
 //! - A JSON response causes no allocation. A stream of JSON lines allocates once. An event stream
 //!   allocates one buffer of at most 128 KiB when an event is cut between two frames of the body. An
-//!   incomplete event of more than 64 KiB is read piece by piece.
+//!   event of several lines of data allocates twice. An event of more than 64 KiB is read piece by
+//!   piece.
 //! - Other responses have no tap: other media types, bodies with a content coding and responses
 //!   without a body.
 //!

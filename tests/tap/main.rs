@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cuts;
 mod documents;
 mod estimated;
 mod full_parse;
@@ -37,11 +38,12 @@ fn tokens(usage: Usage) -> Tokens {
     (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
 }
 
-fn run_to(
+/// Returns usage, end and estimated tokens of a response in these chunks.
+fn results(
     head: &[(&'static str, &'static str)],
     chunks: &[&[u8]],
     end: BodyEnd,
-) -> (Option<Tokens>, Option<StreamEnd>) {
+) -> (Option<Tokens>, Option<StreamEnd>, u64) {
     let context = RequestContext::new();
     if let Some(mut tap) = Tap::claim(&context, StatusCode::OK, &headers(head)) {
         for chunk in chunks {
@@ -49,23 +51,33 @@ fn run_to(
         }
         tap.end(end);
     }
-    (context.outcome().usage.map(tokens), context.outcome().stream_end)
+    let outcome = context.outcome();
+    (outcome.usage.map(tokens), outcome.stream_end, outcome.generated_tokens)
 }
 
-/// Returns usage and end of a response, which must be the same at every cut.
+fn run_to(
+    head: &[(&'static str, &'static str)],
+    chunks: &[&[u8]],
+    end: BodyEnd,
+) -> (Option<Tokens>, Option<StreamEnd>) {
+    let (usage, end, _) = results(head, chunks, end);
+    (usage, end)
+}
+
+/// Returns usage and end of a response, which must be the same at every cut, as must be its tokens.
 fn usage_and_end(
     head: &[(&'static str, &'static str)],
     body: &str,
 ) -> (Option<Tokens>, Option<StreamEnd>) {
     let body = body.as_bytes();
-    let whole = run_to(head, &[body], BodyEnd::Complete);
+    let whole = results(head, &[body], BodyEnd::Complete);
     for at in 0..=body.len() {
-        let cut = run_to(head, &[&body[..at], &body[at..]], BodyEnd::Complete);
+        let cut = results(head, &[&body[..at], &body[at..]], BodyEnd::Complete);
         assert_eq!(cut, whole, "cut at {at}");
     }
     let bytes: Vec<&[u8]> = body.chunks(1).collect();
-    assert_eq!(run_to(head, &bytes, BodyEnd::Complete), whole, "byte by byte");
-    whole
+    assert_eq!(results(head, &bytes, BodyEnd::Complete), whole, "byte by byte");
+    (whole.0, whole.1)
 }
 
 fn json(body: &str) -> Option<Tokens> {

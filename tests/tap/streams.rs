@@ -78,6 +78,7 @@ fn stream_without_an_end_is_cut() {
         "data: x [DONE]\n\n",
         "data: [DONE]\ndata: x\n\n",
         "event: [DONE]\n\n",
+        "event: response.failed\n\n",
         "event: errors\ndata: x\n\n",
         "data: {\"choices\":[{\"delta\":{\"content\":\"[DONE] {\\\"error\\\":1}\"}}]}\n\n",
         "data: {\"error\":null}\n\n",
@@ -133,6 +134,21 @@ fn tgi_generate_stream_that_fails() {
         "data:{\"error\":\"Request failed during generation\",\"error_type\":\"generation\"}\n\n",
     );
     assert_eq!(stream(body), (None, Some(StreamEnd::Failed)));
+}
+
+/// Each event of llama.cpp has its counts. The stream may be cut before the last event.
+#[test]
+fn llama_cpp_stream() {
+    let event = |tokens: u64, stop: bool| {
+        format!(
+            "data: {{\"index\":0,\"content\":\"a\",\"stop\":{stop},\"tokens_predicted\":{tokens},\
+             \"tokens_evaluated\":4}}\n\n"
+        )
+    };
+    let cut = format!("{}{}", event(1, false), event(2, false));
+    assert_eq!(stream(&cut), (Some((Some(4), Some(2), None)), Some(StreamEnd::Cut)));
+    let whole = format!("{cut}{}", event(3, true));
+    assert_eq!(stream(&whole), (Some((Some(4), Some(3), None)), Some(StreamEnd::Done)));
 }
 
 #[test]
@@ -219,6 +235,10 @@ fn text_of_a_long_event_is_estimated() {
     let whole = counted_in(delta.len(), &delta);
     assert!(whole > 100_000, "{whole}");
     assert_eq!(counted(&delta), whole);
+    let json = format!(
+        "data: {{\"type\":\"content_block_delta\",\"delta\":{{\"partial_json\":\"{text}\"}}}}\n\n"
+    );
+    assert_eq!(counted(&json), whole);
     // The event repeats earlier text.
     let whole = format!("data: {{\"type\":\"response.output_text.done\",\"text\":\"{text}\"}}\n\n");
     assert_eq!(counted(&whole), 0);

@@ -1,7 +1,7 @@
 use super::{
     container::Container,
     flags::DocumentFlags,
-    generated_text::GeneratedText,
+    generated_text::{GeneratedText, TextKind},
     member_role::MemberRole,
     token_counts::{CountKind, CountSource, PartialUsage, TokenCounts},
     words::{EventType, FinishReasons, ResponseStatus, Word, is_error_code},
@@ -95,6 +95,11 @@ impl DocumentFacts {
                 || !matches!(self.event_type, EventType::Other))
     }
 
+    /// Returns whether the root has text of a completion. Events with a `type` may repeat their text.
+    pub(crate) const fn has_root_text(&self) -> bool {
+        self.has(DocumentFlags::ROOT_TEXT) && !self.has(DocumentFlags::TYPED)
+    }
+
     /// Reads the name of a member of the root, which sets these flags.
     pub(super) const fn read_root_name(&mut self, flags: DocumentFlags) {
         self.flags.add(flags);
@@ -155,6 +160,7 @@ impl DocumentFacts {
                 self.flags.add(DocumentFlags::FAILED);
             }
             (_, MemberRole::Explanation) => self.flags.add(DocumentFlags::EXPLANATION),
+            (_, MemberRole::Token) => self.flags.add(DocumentFlags::TOKEN),
             (Container::Choice, _) => (self.choice, self.choice_ended) = (0, false),
             (Container::OutputItem, _) => self.flags.remove(DocumentFlags::OF_ITEM),
             // The message of a chat in a stream of Ollama.
@@ -221,6 +227,11 @@ impl DocumentFacts {
                     self.flags.add(DocumentFlags::UNFINISHED);
                 }
                 self.add_finish_reason(reason)
+            }
+            MemberRole::Text(TextKind::Content | TextKind::Part | TextKind::ReasoningContent)
+                if container == Container::Root && !word.is_empty() =>
+            {
+                self.flags.add(DocumentFlags::ROOT_TEXT);
             }
             MemberRole::IncompleteReason => {
                 self.incomplete_reason = self.incomplete_reason.and(FinishReasons::of(word))
@@ -314,6 +325,7 @@ impl DocumentFacts {
             (MemberRole::Truncated, b't') => self.add_finish_reason(FinishReasons::OTHER),
             (MemberRole::StoppedAtLimit, b't') => self.add_finish_reason(FinishReasons::LIMIT),
             (MemberRole::StoppedByItself, b't') => self.add_finish_reason(FinishReasons::FINISHED),
+            (MemberRole::Type, b'n') => self.flags.remove(DocumentFlags::TYPED),
             (MemberRole::FinishReason, b'n') => self.flags.add(DocumentFlags::UNFINISHED),
             (_, b'n') if container == Container::Outside => self.flags.add(DocumentFlags::EMPTY),
             _ => {}

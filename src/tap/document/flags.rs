@@ -48,6 +48,12 @@ impl DocumentFlags {
     pub(super) const ITEM_CUT: Self = Self(1 << 20);
     /// A message in the output was cut.
     pub(super) const MESSAGE_CUT: Self = Self(1 << 21);
+    /// The root has a token of TGI.
+    pub(crate) const TOKEN: Self = Self(1 << 22);
+    /// The root has text.
+    pub(super) const ROOT_TEXT: Self = Self(1 << 23);
+    /// The root has a `type`.
+    pub(super) const TYPED: Self = Self(1 << 24);
 
     /// The flags that each root sets for itself.
     pub(super) const OF_ROOT: Self = Self::any(&[
@@ -77,9 +83,10 @@ impl DocumentFlags {
     pub(super) const ERROR_EVENT: Self =
         Self::any(&[Self::MEMBERS, Self::RECOGNISED, Self::KNOWN_EVENT]);
     /// The flags of a `type`, which an error may have, and of other names for it.
-    pub(super) const TYPE_MEMBER: Self = Self::any(&[Self::MEMBERS, Self::KNOWN_EVENT]);
+    pub(super) const TYPE_MEMBER: Self =
+        Self::any(&[Self::MEMBERS, Self::KNOWN_EVENT, Self::TYPED]);
     pub(super) const OTHER_TYPE_MEMBER: Self =
-        Self::any(&[Self::TYPE_MEMBER, Self::MORE_THAN_ERROR]);
+        Self::any(&[Self::MEMBERS, Self::KNOWN_EVENT, Self::MORE_THAN_ERROR]);
     /// The flags of another member of the documents of a known server.
     pub(super) const SERVER_MEMBER: Self = Self::any(&[Self::OTHER_MEMBER, Self::RECOGNISED]);
     /// The flags of any other member that no error has.

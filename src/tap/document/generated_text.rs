@@ -29,7 +29,7 @@ pub(crate) struct GeneratedText {
 impl TextKind {
     pub(super) const fn of(name: &[u8]) -> Option<Self> {
         Some(match name {
-            b"content" | b"refusal" => Self::Content,
+            b"content" | b"refusal" | b"partial_json" => Self::Content,
             b"generated_text" => Self::Generated,
             b"text" => Self::Part,
             b"reasoning" => Self::Reasoning,
@@ -56,7 +56,8 @@ impl GeneratedText {
 
     /// Returns the cost of the texts that are new in this event, as [`cost`](Self::cost) does.
     pub(crate) fn delta_cost(&self) -> (u64, u64) {
-        (self.delta_cost.0.into(), self.delta_cost.1.into())
+        let (estimate, least) = self.delta_cost;
+        (estimate.into(), u64::from(least).min(self.cost().1))
     }
 
     /// Ends a text. The next one is independent of it.
@@ -87,7 +88,8 @@ impl GeneratedText {
         if let Some(least) = self.least.get_mut(kind as usize) {
             *least = grown(*least, before.1, after.1);
         }
-        if self.in_delta {
+        // TGI's last event repeats the texts of all.
+        if self.in_delta && kind != TextKind::Generated {
             let (estimate, least) = self.delta_cost;
             self.delta_cost = (grown(estimate, before.0, after.0), grown(least, before.1, after.1));
         }

@@ -35,7 +35,15 @@ impl DeliveredText {
 
     /// Adds an event of TGI. `text` is the text so far with the text of the event.
     pub(super) fn add_token_event(&mut self, text: &TextTokens, special: bool) {
-        let (estimate, least) = text.tokens_since(&self.text);
+        self.add_token(text.tokens_since(&self.text), special);
+    }
+
+    /// Adds an event of TGI whose text was counted separately, in hundredths of a token.
+    pub(super) fn add_token_cost(&mut self, (estimate, least): (u64, u64)) {
+        self.add_token((estimate.div_ceil(100), least / 100), false);
+    }
+
+    fn add_token(&mut self, (estimate, least): (u64, u64), special: bool) {
         self.token_events = self.token_events.saturating_add(1);
         // One token of a phrase or of punctuation looks like several. Tokens of a chat template are
         // marked as special.

@@ -29,13 +29,14 @@ pub(crate) struct EventStream {
 }
 
 impl EventStream {
-    /// The most bytes of an incomplete frame that are buffered. A longer frame is read piece by piece.
+    /// The size of a frame beyond which it is read piece by piece. An incomplete frame up to this size
+    /// is buffered.
     const MAX_PENDING: usize = 64 * 1024;
 
     pub(crate) fn new() -> Self {
         Self {
-            // A frame within one chunk is read in place at any length.
-            splitter: Splitter::new(usize::MAX),
+            // The size of a frame does not depend on the cuts.
+            splitter: Splitter::new(Self::MAX_PENDING),
             pending: Vec::new(),
             long_event: None,
             started: false,
@@ -54,11 +55,13 @@ impl EventStream {
             rest = tail;
             if let Some(event) = &mut self.long_event {
                 event.feed(piece);
+            } else if part.oversize {
+                self.start_long_event(piece);
             } else if part.closes && self.pending.is_empty() {
                 usage_changed |= self.read(piece, true);
                 continue;
             } else {
-                self.buffer(piece);
+                self.pending.extend_from_slice(piece);
             }
             if part.closes {
                 usage_changed |= self.end_frame(true);
@@ -87,12 +90,9 @@ impl EventStream {
         self.state.completeness(text_in_roots)
     }
 
-    /// Buffers a piece of a frame. Starts to read the frame piece by piece if it is too long.
-    fn buffer(&mut self, piece: &[u8]) {
-        if self.pending.len().saturating_add(piece.len()) <= Self::MAX_PENDING {
-            self.pending.extend_from_slice(piece);
-            return;
-        }
+    /// Starts to read a frame piece by piece. `piece` follows the buffered start.
+    #[cold]
+    fn start_long_event(&mut self, piece: &[u8]) {
         let mut event = Box::new(LongEvent::new());
         let start = self.pending.iter().chain(piece.iter().take(3)).copied();
         let has_mark = !self.started && start.take(3).eq("\u{feff}".bytes());
@@ -124,7 +124,6 @@ impl EventStream {
     fn read(&mut self, frame: &[u8], closed: bool) -> bool {
         let first = !std::mem::replace(&mut self.started, true);
         let frame = if first { strip_byte_order_mark(frame) } else { frame };
-
         let Fields { mut event, data, lines, malformed } =
             Fields::of_one_line(frame).unwrap_or_else(|| Fields::of(frame));
         event.empty = lines == 0;
@@ -134,13 +133,11 @@ impl EventStream {
             event.error |= scan(bare_lines(frame)).is_some_and(|facts| facts.has_failed());
         }
         if event.empty {
-            let counts = event.error || event.event_type == EventType::Error;
-            if counts {
-                self.state.add_plain_event(event);
-            }
+            self.state.add_plain_event(event);
             return false;
         }
-        let document = if lines > 1 { frame } else { data };
+        let joined = if lines > 1 { joined_data(frame) } else { Vec::new() };
+        let document = if lines > 1 { &joined } else { data };
         let trimmed = document.trim_ascii();
         event.done = lines == 1 && trimmed == b"[DONE]";
         let nothing = matches!(trimmed, b"" | b"{}");
@@ -162,7 +159,6 @@ impl EventStream {
         if quick.root_text {
             self.state.set_root_text();
         }
-        let data = || fields(frame).filter(|(name, _)| *name == b"data").map(|(_, line)| line);
         if lines == 1 && (quick.is_ordinary || nothing || event.done) {
             if quick.open_choice {
                 self.state.open_first_choice();
@@ -170,7 +166,7 @@ impl EventStream {
             self.state.add_plain_event(event);
             return false;
         }
-        let facts = scan(data());
+        let facts = scan([document]);
         let ping = event.event_type == EventType::Ping;
         if !ping && facts.is_none_or(|facts| !facts.is_recognised()) {
             self.state.set_doubtful();
@@ -222,6 +218,14 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Returns the lines of data as one document (WHATWG HTML section 9.2.6).
+///
+/// A frame of several lines is rare and at most as long as the buffer.
+fn joined_data(frame: &[u8]) -> Vec<u8> {
+    let lines = fields(frame).filter(|(name, _)| *name == b"data").map(|(_, line)| line);
+    lines.collect::<Vec<_>>().join(&b'\n')
+}
+
 /// Returns the lines of a frame that are no fields.
 fn bare_lines(frame: &[u8]) -> impl Iterator<Item = &[u8]> {
     frame.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| {
@@ -238,4 +242,127 @@ fn scan<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<DocumentFacts> 
         scanner.feed(b"\n");
     }
     scanner.finish().copied()
+}
+
+#[cfg(all(test, feature = "cache"))]
+mod tests {
+    use super::*;
+
+    const FINISHED: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+
+    /// Returns the completeness of a chat, which must be the same at every cut.
+    #[track_caller]
+    fn of_chat(body: &str) -> Completeness {
+        let in_pieces = |size: usize| {
+            let mut stream = EventStream::new();
+            for chunk in body.as_bytes().chunks(size) {
+                stream.feed(chunk);
+            }
+            stream.finish(BodyEnd::Complete);
+            stream.completeness(false)
+        };
+        let whole = in_pieces(body.len());
+        let sizes = if body.len() < 1000 { 1..body.len() } else { 8190..8200 };
+        for size in sizes {
+            assert_eq!(in_pieces(size), whole, "in pieces of {size}");
+        }
+        whole
+    }
+
+    #[test]
+    fn long_event_and_event_of_several_lines_prove_as_much_as_a_short_one() {
+        for (start, end, expected) in [
+            ("data: {\"text\":~\"", "\"}\n\n", Completeness::Unproven),
+            ("data: {\"type\":null,~\"text\":\"", "\"}\n\n", Completeness::Unproven),
+            ("data: {\"content\":~\"", "\",~\"stop\":false}\n\n", Completeness::Unproven),
+            (": it\"s\ndata: {\"content\":\"", "\",~\"stop\":false}\n\n", Completeness::Unproven),
+            ("data: {\"type\":\"content\",~\"text\":\"", "\"}\n\n", Completeness::Complete),
+            (
+                "data: {\"choices\":[{~\"delta\":{\"content\":\"",
+                "\"}}]}\n\n",
+                Completeness::Complete,
+            ),
+            ("error: null\ndata: {\"delta\":~\"", "\"}\n\n", Completeness::Complete),
+            ("error: x\ndata: {\"delta\":~\"", "\"}\n\n", Completeness::Failed),
+            ("event: ping\ndata: {\"time\":~\"", "\"}\n\n", Completeness::Complete),
+            ("data: {\"time\":~\"", "\"}\n\n", Completeness::Unproven),
+        ] {
+            for text in ["hello", &"hello ".repeat(12_000)] {
+                for between in ["", "\ndata: "] {
+                    let event = format!("{start}{text}{end}").replace('~', between);
+                    assert_eq!(
+                        of_chat(&format!("{event}{FINISHED}")),
+                        expected,
+                        "{start}{between}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn event_without_facts_speaks_neither_for_nor_against_success() {
+        for spaces in [1, 70_000] {
+            for data in ["", "{}"] {
+                let event = format!("data:{}{data}\n\n", " ".repeat(spaces));
+                assert_eq!(of_chat(&format!("{event}{FINISHED}")), Completeness::Complete);
+                let stopped = format!("event: message_stop\n{event}{FINISHED}");
+                assert_eq!(of_chat(&stopped), Completeness::Complete);
+            }
+        }
+    }
+
+    #[test]
+    fn repeated_reasoning_counts_once_among_the_least_tokens() {
+        let text = "some words, ".repeat(10_000);
+        let least_of = |delta: &str| {
+            let event = format!("data: {{\"choices\":[{{\"delta\":{{{delta}}}}}]}}\n\n");
+            EventStream::new().feed(event.as_bytes()).least_tokens
+        };
+        let once = least_of(&format!("\"reasoning\":\"{text}\""));
+        let older = format!("\"reasoning\":\"{text}\",\"reasoning_content\":\"{text}\"");
+        assert!(once > 0);
+        assert_eq!(least_of(&older), once);
+    }
+
+    #[test]
+    fn tokens_of_tgi_need_the_whole_text() {
+        for text in ["hello", &"hello ".repeat(12_000)] {
+            let token = format!("{{\"token\":{{\"text\":\"{text}\"}}");
+            let cut = format!("data: {token},\"generated_text\":null}}\n\ndata: [DONE]\n\n");
+            assert_eq!(of_chat(&cut), Completeness::Unproven);
+            let whole = format!("data: {token},\"generated_text\":\"{text}\"}}\n\n");
+            assert_eq!(of_chat(&whole), Completeness::OpenEnded);
+        }
+    }
+
+    #[test]
+    fn escape_outside_of_strings_hides_no_error() {
+        let hidden =
+            r#"data: {"choices":[{"delta":{"content":"hi"}},\"],"error":{"message":"x"},"a":["]}"#;
+        assert_eq!(of_chat(&format!("{hidden}\n\ndata: [DONE]\n\n")), Completeness::Unproven);
+    }
+
+    #[test]
+    fn members_beside_a_choice_speak_against_success() {
+        use Completeness::{Complete, Failed, Unproven};
+
+        for (member, expected) in [
+            ("", Complete),
+            (r#","type":"content""#, Complete),
+            (r#","type":"server_error""#, Failed),
+            (r#","type":"timeout""#, Failed),
+            (r#","event_type":"server_error""#, Failed),
+            (r#","finish_reason":null"#, Unproven),
+            (r#","finishReason":null"#, Unproven),
+            (r#","stop_reason":null"#, Unproven),
+            (r#","stopReason":null"#, Unproven),
+            (r#","done_reason":null"#, Unproven),
+        ] {
+            let event =
+                format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"hi\"}}}}]{member}}}");
+            let stream = format!("{event}\n\ndata: [DONE]\n\n");
+            assert_eq!(of_chat(&stream), expected, "{member}");
+        }
+    }
 }

@@ -3,6 +3,7 @@ use memchr::{memchr2, memchr3};
 use super::{
     field_name::FieldName,
     stream_state::{EventFields, StreamState},
+    trimmed_word::TrimmedWord,
 };
 use crate::tap::document::{BoundedWord, DocumentFlags, EventType, JsonScanner};
 
@@ -16,8 +17,12 @@ pub(super) struct LongEvent {
     // The name of the current field.
     name: BoundedWord,
     event_type: BoundedWord,
+    // The value of the current field if it may be a failure.
+    failure: TrimmedWord,
     error: bool,
-    empty: bool,
+    // The value of all lines of data.
+    data: TrimmedWord,
+    lines: u64,
     data_bytes: u64,
 }
 
@@ -46,8 +51,10 @@ impl LongEvent {
             position: LinePosition::Name,
             name: BoundedWord::EMPTY,
             event_type: BoundedWord::EMPTY,
+            failure: TrimmedWord::EMPTY,
             error: false,
-            empty: true,
+            data: TrimmedWord::EMPTY,
+            lines: 0,
             data_bytes: 0,
         }
     }
@@ -85,12 +92,11 @@ impl LongEvent {
                     match field {
                         EventField::Named(FieldName::Data) => {
                             self.data_bytes = self.data_bytes.saturating_add(value.len() as u64);
+                            self.data.push(value);
                             self.scanner.feed(value);
                         }
                         EventField::Named(FieldName::Event) => self.event_type.push(value),
-                        EventField::Named(FieldName::Failure) => {
-                            self.error |= !value.trim_ascii().is_empty();
-                        }
+                        EventField::Named(FieldName::Failure) => self.failure.push(value),
                         EventField::Bare => self.bare.feed(value),
                         EventField::Named(_) => {}
                     }
@@ -105,23 +111,39 @@ impl LongEvent {
 
     /// Ends the event. Returns true when it reports usage.
     pub(super) fn finish(&self, state: &mut StreamState, closed: bool) -> bool {
+        let event_type = EventType::of(self.event_type.as_bytes());
+        let error = self.error || self.bare.finish().is_some_and(|facts| facts.has_failed());
+        let done = self.lines == 1 && self.data.is(b"[DONE]");
+        let fields = EventFields { event_type, error, done, empty: self.lines == 0 };
+        if self.malformed {
+            state.set_doubtful();
+        }
+        let nothing = self.data.is_empty() || self.data.is(b"{}");
+        if fields.empty || done || nothing && self.lines == 1 {
+            state.add_plain_event(fields);
+            return false;
+        }
         let facts = self.scanner.finish().copied();
-        let unknown = !self.empty && facts.is_none_or(|facts| !facts.is_recognised());
-        if self.malformed || unknown {
+        if event_type != EventType::Ping && facts.is_none_or(|facts| !facts.is_recognised()) {
             state.set_doubtful();
         }
         let facts = facts.unwrap_or_default();
         if facts.is_unfinished() {
             state.set_unfinished();
         }
-        let error = self.error || self.bare.finish().is_some_and(|facts| facts.has_failed());
-        if closed && facts.has(DocumentFlags::KNOWN_EVENT) {
-            state.delivered.add_cost(facts.texts.delta_cost());
-        } else if closed {
-            state.delivered.add_unknown(self.data_bytes);
+        if facts.has_root_text() {
+            state.set_root_text();
         }
-        let event_type = EventType::of(self.event_type.as_bytes());
-        let fields = EventFields { event_type, error, done: false, empty: self.empty };
+        if !closed || nothing {
+            // The text may be cut.
+        } else if facts.has(DocumentFlags::TOKEN) {
+            state.delivered.add_token_cost(facts.texts.delta_cost());
+        } else if facts.has(DocumentFlags::KNOWN_EVENT) {
+            state.delivered.add_cost(facts.texts.delta_cost());
+        } else {
+            let line_ends = self.lines.saturating_sub(1);
+            state.delivered.add_unknown(self.data_bytes.saturating_add(line_ends));
+        }
         state.add_event(&facts, fields)
     }
 
@@ -137,12 +159,18 @@ impl LongEvent {
     }
 
     fn end_line(&mut self, field: EventField) {
-        if field == EventField::Bare {
-            self.bare.feed(b"\n");
-        }
-        if field == EventField::Named(FieldName::Data) {
-            self.empty = false;
-            self.scanner.feed(b"\n");
+        match field {
+            EventField::Bare => self.bare.feed(b"\n"),
+            EventField::Named(FieldName::Data) => {
+                self.lines = self.lines.saturating_add(1);
+                self.data.push(b"\n");
+                self.scanner.feed(b"\n");
+            }
+            EventField::Named(FieldName::Failure) => {
+                self.error |= !(self.failure.is_empty() || self.failure.is(b"null"));
+                self.failure = TrimmedWord::EMPTY;
+            }
+            EventField::Named(_) => {}
         }
         self.name = BoundedWord::EMPTY;
         self.position = LinePosition::Name;

@@ -1,3 +1,5 @@
+use memchr::memchr2;
+
 use crate::tap::document::split_plain;
 
 /// Reads the members of an event in one pass.
@@ -10,6 +12,8 @@ pub(super) struct Members<'a> {
     hides_ascii: bool,
     // The last string has no end.
     cut: bool,
+    // The text between the strings is no JSON, so that the strings may be others than they seem.
+    invalid: bool,
 }
 
 /// A member of an object at any depth.
@@ -30,7 +34,7 @@ pub(super) struct Member<'a> {
 impl<'a> Members<'a> {
     /// Reads on in a document at `rest`, at this depth.
     pub(super) const fn at(rest: &'a [u8], depth: i32) -> Self {
-        Self { rest, depth, hides_ascii: false, cut: false }
+        Self { rest, depth, hides_ascii: false, cut: false, invalid: false }
     }
 
     pub(super) const fn depth(&self) -> i32 {
@@ -46,7 +50,7 @@ impl<'a> Members<'a> {
 
     /// Returns whether all strings and brackets match, after the last member.
     pub(super) const fn match_brackets(&self) -> bool {
-        self.depth == 0 && !self.cut
+        self.depth == 0 && !self.cut && !self.invalid
     }
 
     /// Goes to the next string. Returns it without its quotes, and the number of bytes from its first
@@ -61,6 +65,7 @@ impl<'a> Members<'a> {
                 b'"' => break,
                 b'{' | b'[' => self.depth = self.depth.saturating_add(1),
                 b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                b'\\' => self.invalid = true,
                 _ => {}
             }
         }
@@ -107,7 +112,9 @@ impl<'a> EscapedString<'a> {
                 }
                 [_, tail @ ..] => tail,
             };
-            rest = split_plain(rest).1;
+            // `split_plain` would search the rest of the string again at each control character.
+            let at = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+            rest = rest.get(at..).unwrap_or_default();
         }
         let text = text.get(..text.len().saturating_sub(rest.len())).unwrap_or_default();
         Self { text, rest: rest.get(1..), hides_ascii }
@@ -122,7 +129,10 @@ impl<'a> Iterator for Members<'a> {
         loop {
             let (name, left) = self.next_string()?;
             // Other strings are elements of arrays.
-            let Some(value) = after_colon(self.rest) else { continue };
+            let Some(value) = after_colon(self.rest) else {
+                self.invalid |= !matches!(self.rest.trim_ascii_start(), [b',' | b']', ..]);
+                continue;
+            };
             let (text, plain) = match value {
                 [b'"', text @ ..] => {
                     let (text, plain) = self.string(text);
@@ -186,5 +196,32 @@ mod tests {
         assert_eq!((second.text, second.value), (None, &b"[1]}"[..]));
         assert!(members.next().is_none() && !members.hides_ascii());
         assert!(Members::at(br#"{"\u0061":1}"#, 0).next().is_some());
+    }
+
+    #[test]
+    fn invalid_text_between_strings_matches_nothing() {
+        for document in [
+            r#"{"a":1,\"b":["]"]}"#,
+            r#"{"a":\"]"}"#,
+            r#"{\"a":1}"#,
+            r#"{"a"\:1}"#,
+            r#"{a":{"b":[],"c"}"#,
+            r#"{"a"[1]}"#,
+            r#"{"a"}"#,
+            r#"["a" "b"]"#,
+        ] {
+            assert!(!members(document).1, "{document}");
+        }
+    }
+
+    /// A walk that searches the rest of the string at each control character would take minutes.
+    #[test]
+    fn string_with_many_control_characters_is_read_in_linear_time() {
+        let part = [&[b'a'; 40][..], b"\t"].concat();
+        let text = part.repeat(8 * 1024 * 1024 / part.len());
+        let document = [b"{\"a\":\"", &text[..], b"\"}"].concat();
+        let mut members = Members::at(&document, 0);
+        assert_eq!(members.next().unwrap().text.unwrap().len(), text.len());
+        assert!(members.next().is_none() && members.match_brackets());
     }
 }

@@ -10,5 +10,6 @@ mod members;
 mod quick_scan;
 mod stream_state;
 mod tap_update;
+mod trimmed_word;
 
 pub(super) use self::{event_stream::EventStream, json_lines::JsonLines, tap_update::TapUpdate};

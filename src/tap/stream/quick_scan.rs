@@ -5,7 +5,7 @@ use super::{
     members::{Member, Members},
 };
 use crate::{
-    tap::document::{code_unit, names_error, unescaped},
+    tap::document::{EventType, code_unit, names_error, unescaped},
     text_tokens::TextTokens,
 };
 
@@ -65,14 +65,17 @@ impl QuickScan {
         let mut members = Members::at(rest, at.depth);
         // The place of the first text, and the state before it.
         let mut first_text = None;
+        // A text was counted.
+        let mut counted = false;
         // The previous text.
         let mut previous = &[][..];
         while let Some(Member { name: member, value, text: string, plain, in_root, left }) =
             members.next()
         {
             if value.starts_with(b"null") {
-                let finish_reason = member == b"finish_reason";
-                at.scan.unfinished |= finish_reason || member == b"stop_reason";
+                let finish_reason = matches!(member, b"finish_reason" | b"finishReason");
+                at.scan.unfinished |= finish_reason
+                    || matches!(member, b"stop_reason" | b"stopReason" | b"done_reason");
                 at.scan.open_choice |= finish_reason && at.in_choices;
                 continue;
             }
@@ -107,6 +110,10 @@ impl QuickScan {
                 b"type" => {
                     at.typed |= in_root;
                     at.scan.known_form = true;
+                    at.scan.needs_full_scan |= in_root && string.is_some_and(ends_stream);
+                }
+                b"event_type" => {
+                    at.scan.needs_full_scan |= in_root && string.is_some_and(ends_stream);
                 }
                 b"usage" | b"error" => (at.scan.needs_full_scan, at.scan.known_form) = (true, true),
                 b"stop" => {
@@ -117,7 +124,8 @@ impl QuickScan {
                 b"index" => at.scan.needs_full_scan |= at.in_choices && !value.starts_with(b"0"),
                 b"special" => at.scan.special_token |= value.starts_with(b"true"),
                 b"message" => at.scan.needs_full_scan |= string.is_some(),
-                b"code" | b"state" | b"status" | b"ok" | b"eval_count" | b"prompt_eval_count" => {
+                b"code" | b"state" | b"status" | b"ok" | b"eval_count" | b"prompt_eval_count"
+                | b"tokens_predicted" | b"tokens_evaluated" => {
                     at.scan.needs_full_scan |= in_root;
                 }
                 b"stop_type" | b"details" | b"timings" | b"success" | b"usageMetadata"
@@ -134,8 +142,11 @@ impl QuickScan {
                 }
             }
             if text && at.in_delta {
-                // No such member changes the state before its text is counted.
-                if first_text.is_none() && string.is_some() && !in_root && member != b"delta" {
+                let first = !counted && string.is_some();
+                counted |= string.is_some();
+                // A remembered start has no text, which would not be counted again. No such member
+                // changes the state before its text is counted.
+                if first && !in_root && member != b"delta" {
                     let before = ScanPosition { depth: members.depth(), ..at };
                     first_text = Some((document.len().saturating_sub(left), before));
                 }
@@ -186,6 +197,12 @@ impl QuickScan {
     }
 }
 
+/// Returns whether an event of this type may end its stream.
+#[inline(never)]
+fn ends_stream(event_type: &[u8]) -> bool {
+    !matches!(EventType::of(event_type), EventType::Other | EventType::Known | EventType::Ping)
+}
+
 /// Counts a string without its escapes.
 #[inline(never)]
 fn count_text(string: &[u8], generated: &mut TextTokens) {
@@ -212,7 +229,7 @@ fn count_text(string: &[u8], generated: &mut TextTokens) {
 mod tests {
     use super::*;
 
-    const DOCUMENTS: [&str; 7] = [
+    const DOCUMENTS: [&str; 10] = [
         r#"{"id":"a","created":17,"choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}"#,
         r#"{"choices":[{"delta":{"role":"assistant","reasoning":"a","reasoning_content":"a"}}],"usage":null}"#,
         r#"{"choices":[{"delta":{"reasoning":{},"reasoning_content":"","content":"x\n\u0041"}}]}"#,
@@ -220,6 +237,10 @@ mod tests {
         r#"{"index":1,"token":{"id":1,"text":" a","special":false},"details":null}"#,
         r#"{"index":0,"content":"word","stop":false}"#,
         r#"{"choices":[{"logprobs":["x"],"text":"a, b: \"{","index":0}],"error":null}"#,
+        // Text before the first place that may be remembered.
+        r#"{"delta":"some words of text","item":{"name":"a"}}"#,
+        r#"{"choices":[{"delta":{}}],"content":"some words of text","parts":[{"text":"a"}]}"#,
+        r#"{"choices":[{"delta":"some words","text":"some words"}]}"#,
     ];
 
     fn scan(document: &[u8], start: &mut CommonStart<ScanPosition>) -> (QuickScan, (u64, u64)) {

@@ -78,20 +78,22 @@ impl StreamState {
             fields.error || facts.has_failed() || is(EventType::Error) || is(EventType::Failed);
         self.doubtful |= is(EventType::Completed) && facts.is_unfinished();
         self.generated_text |= facts.has(DocumentFlags::GENERATED_TEXT);
-        // An event without data is not dispatched (WHATWG HTML section 9.2.6). An error counts anyway.
-        let ends = !fields.empty
-            && (facts.has(DocumentFlags::GENERATED_TEXT)
-                || facts.has(DocumentFlags::DONE)
-                || is(EventType::Completed)
-                || is(EventType::Incomplete));
+        let ends = facts.has(DocumentFlags::GENERATED_TEXT)
+            || facts.has(DocumentFlags::DONE)
+            || is(EventType::Completed)
+            || is(EventType::Incomplete);
         self.end_by(fields, failed, ends);
         usage.is_some()
     }
 
-    /// Adds an event whose document has no facts.
+    /// Adds an event whose document has no facts, or which has no data.
     pub(super) fn add_plain_event(&mut self, fields: EventFields) {
-        let failed =
-            fields.error || matches!(fields.event_type, EventType::Error | EventType::Failed);
+        let failed = match fields.event_type {
+            EventType::Error => true,
+            EventType::Failed => fields.error || !fields.empty,
+            _ => fields.error,
+        };
+        // An event without data is not dispatched (WHATWG HTML section 9.2.6). An error counts anyway.
         let ends = matches!(fields.event_type, EventType::Completed | EventType::Incomplete);
         self.end_by(fields, failed, ends && !fields.empty);
     }
