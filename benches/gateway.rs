@@ -46,10 +46,6 @@ const PAIRS: usize = 200;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-// The example has it too.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The core that both sides run on, if `taskset` is there. Client and upstream run on the others.
 const CORE: &str = "0";
 

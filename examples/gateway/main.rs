@@ -53,10 +53,6 @@ use self::{
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-// A request allocates some two dozen times. The system's allocator takes several times as long for each.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The exit codes.
 const SUCCESS: i32 = 0;
 const FAILURE: i32 = 1;
