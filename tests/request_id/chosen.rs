@@ -129,7 +129,7 @@ fn errors_pass_untouched() {
 #[test]
 fn a_nested_layer_changes_nothing() {
     let spans = Spans::default();
-    let _listens = tracing::subscriber::set_default(spans.clone());
+    let _listens = listen(&spans);
     let inner = |request: Request<()>| {
         assert_eq!(ids(request.headers()).len(), 1);
         let mut response = Response::new(());

@@ -24,10 +24,10 @@ use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{context::RequestContext, request_id::RequestIdLayer};
 use tracing::{
-    Id, Metadata, Subscriber,
+    Dispatch, Id, Metadata, Subscriber,
     field::{Field, Visit},
     span,
-    subscriber::Interest,
+    subscriber::{DefaultGuard, Interest, NoSubscriber},
 };
 use uuid::Uuid;
 
@@ -146,6 +146,14 @@ impl Spans {
     fn open(&self) -> i64 {
         self.kept.lock().unwrap().handles
     }
+}
+
+/// Makes `spans` the subscriber of this thread until the result is dropped.
+fn listen(spans: &Spans) -> (Dispatch, DefaultGuard) {
+    // If a process has one subscriber alone, tracing asks that of the thread that meets a span first.
+    // It may be the thread of another test, which has none, and the span would be off for all.
+    let another = Dispatch::new(NoSubscriber::default());
+    (another, tracing::subscriber::set_default(spans.clone()))
 }
 
 struct Fields(Vec<(String, String)>);

@@ -7,7 +7,7 @@ use super::*;
 #[test]
 fn the_trace_is_that_of_a_single_legal_traceparent() {
     let spans = Spans::default();
-    let _listens = tracing::subscriber::set_default(spans.clone());
+    let _listens = listen(&spans);
     let other = TRACEPARENT.replace("4bf9", "5bf9");
     for (fields, expected) in [
         (&[TRACEPARENT][..], Some(TRACE)),
@@ -105,7 +105,7 @@ impl Drop for LogsBody {
 #[test]
 fn call_polls_frames_and_drops_are_in_the_span() {
     let spans = Spans::default();
-    let _listens = tracing::subscriber::set_default(spans.clone());
+    let _listens = listen(&spans);
     let mut service = RequestIdLayer::new().layer(Logs(Next::Answers));
     let body = now(service.call(request(&[]))).unwrap().into_body();
     tracing::info!("outside");
@@ -130,7 +130,7 @@ fn call_polls_frames_and_drops_are_in_the_span() {
 #[test]
 fn a_cancelled_request_is_dropped_in_its_span() {
     let spans = Spans::default();
-    let _listens = tracing::subscriber::set_default(spans.clone());
+    let _listens = listen(&spans);
     let mut service = RequestIdLayer::new().layer(Logs(Next::Waits));
     let mut future = Box::pin(service.call(request(&[])));
     assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -145,7 +145,7 @@ fn a_cancelled_request_is_dropped_in_its_span() {
 #[test]
 fn there_is_no_span_when_nobody_listens() {
     let spans = Spans { deaf: true, ..Spans::default() };
-    let _listens = tracing::subscriber::set_default(spans.clone());
+    let _listens = listen(&spans);
     let ids = exchange(&RequestIdLayer::new(), request(&[]));
     assert!(is_ours(ids.only()));
     assert_eq!(spans.made(), []);
