@@ -6,6 +6,10 @@
 
 #[path = "gateway/bare.rs"]
 mod bare;
+#[path = "gateway/cpu_time.rs"]
+mod cpu_time;
+#[path = "gateway/pinned.rs"]
+mod pinned;
 #[path = "gateway/server.rs"]
 mod server;
 #[path = "gateway/stub.rs"]
@@ -15,7 +19,6 @@ mod token;
 
 use std::{
     net::SocketAddr,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -27,6 +30,7 @@ use hyper::{
     client::conn::http1::{SendRequest, handshake},
 };
 use hyper_util::rt::TokioIo;
+use pinned::pinned;
 use server::{Example, Server};
 use stub::Answer;
 use tokio::{net::TcpStream, runtime};
@@ -45,9 +49,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PAIRS: usize = 200;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
-
-/// The core that both sides run on, if `taskset` is there. Client and upstream run on the others.
-const CORE: &str = "0";
 
 fn main() -> Result<(), Error> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -228,19 +229,6 @@ async fn send(sender: &mut SendRequest<Full<Bytes>>, job: &Job) -> Result<Incomi
         return Err(format!("answered {}", response.status()).into());
     }
     Ok(response.into_body())
-}
-
-/// Returns the same command on [`CORE`].
-fn pinned(command: &Command) -> Command {
-    let has_taskset = Command::new("taskset").arg("--version").output().is_ok();
-    let program = if has_taskset { "taskset".as_ref() } else { command.get_program() };
-    let mut pinned = Command::new(program);
-    if has_taskset {
-        pinned.args(["-c", CORE]).arg(command.get_program());
-    }
-    pinned.args(command.get_args());
-    pinned.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    pinned
 }
 
 /// Sends a stream of events.

@@ -11,6 +11,8 @@ mod bare;
 mod bodies;
 #[path = "growth/connections.rs"]
 mod connections;
+#[path = "gateway/cpu_time.rs"]
+mod cpu_time;
 #[path = "growth/entries.rs"]
 mod entries;
 #[path = "growth/followers.rs"]

@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     Error,
+    cpu_time::cpu_time,
     token::{self, Signer},
 };
 
@@ -37,12 +38,7 @@ impl Server {
 
     /// Returns the CPU time of all its threads, as the scheduler counts it.
     pub(crate) fn cpu(&self) -> Result<Duration, Error> {
-        let mut nanoseconds = 0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let count = fs::read_to_string(task?.path().join("schedstat"))?;
-            nanoseconds += count.split(' ').next().ok_or("no schedstat")?.parse::<u64>()?;
-        }
-        Ok(Duration::from_nanos(nanoseconds))
+        cpu_time(self.child.id())
     }
 
     /// Returns the resident memory in KiB.

@@ -20,6 +20,8 @@
 
 #[path = "../../../../instructions/src/bare.rs"]
 mod bare;
+#[path = "../../../../gateway/cpu_time.rs"]
+mod cpu_time;
 mod crates;
 #[path = "../../../../instructions/src/folder.rs"]
 mod folder;
@@ -29,6 +31,8 @@ mod load;
 mod measure;
 #[path = "../../../../instructions/src/messages.rs"]
 mod messages;
+#[path = "../../../../gateway/pinned.rs"]
+mod pinned;
 mod plot;
 mod server;
 mod table;

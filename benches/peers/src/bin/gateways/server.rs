@@ -10,10 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::Error;
+use crate::{Error, cpu_time::cpu_time, pinned::pinned};
 
-/// The core that each server runs on, if `taskset` is there. Client and upstream run on any.
-const CORE: &str = "0";
 /// LiteLLM takes most of it on a busy machine.
 const START: Duration = Duration::from_secs(120);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,14 +67,8 @@ impl Server {
 
     /// Returns the CPU time of all threads of its processes, as the scheduler counts it.
     pub(crate) fn cpu(&self) -> Result<Duration, Error> {
-        let mut nanoseconds = 0;
-        for process in self.processes()? {
-            for task in fs::read_dir(format!("/proc/{process}/task"))? {
-                let count = fs::read_to_string(task?.path().join("schedstat"))?;
-                nanoseconds += count.split(' ').next().ok_or("no schedstat")?.parse::<u64>()?;
-            }
-        }
-        Ok(Duration::from_nanos(nanoseconds))
+        let times = self.processes()?.into_iter().map(cpu_time);
+        times.sum::<Result<_, _>>()
     }
 
     /// Returns the ids of its process and of all descendants.
@@ -135,17 +127,4 @@ pub(crate) fn has_status(head: &str, status: &str) -> bool {
 /// Returns an address that nothing listens on.
 pub(crate) fn free_address() -> Result<SocketAddr, Error> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-/// Returns the same command on [`CORE`].
-fn pinned(command: &Command) -> Command {
-    let has_taskset = Command::new("taskset").arg("--version").output().is_ok();
-    let program = if has_taskset { "taskset".as_ref() } else { command.get_program() };
-    let mut pinned = Command::new(program);
-    if has_taskset {
-        pinned.args(["-c", CORE]).arg(command.get_program());
-    }
-    pinned.args(command.get_args());
-    pinned.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    pinned
 }
