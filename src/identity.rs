@@ -33,8 +33,12 @@ pub enum Proof {
     Jwt,
     /// An API key.
     ApiKey,
-    /// An AWS Signature Version 4.
+    /// An AWS Signature Version 4, or a role that AWS STS has confirmed.
     AwsIam,
+    /// An opaque token that its issuer has confirmed (RFC 7662).
+    Introspection,
+    /// None. The layer lets callers without credentials pass under this name.
+    Anonymous,
     /// Another proof with a stable name.
     Other(&'static str),
 }
@@ -47,6 +51,8 @@ impl Proof {
             Self::Jwt => "jwt",
             Self::ApiKey => "api-key",
             Self::AwsIam => "aws-iam",
+            Self::Introspection => "introspection",
+            Self::Anonymous => "anonymous",
             Self::Other(name) => name,
         }
     }
@@ -60,6 +66,7 @@ pub struct Identity {
     subject: Box<str>,
     tenant: Option<Box<str>>,
     scopes: Box<[Box<str>]>,
+    facts: Option<Box<Facts>>,
     claims: BTreeMap<Box<str>, Value>,
     credential: Option<CredentialClaims>,
     expires_at: Option<SystemTime>,
@@ -74,6 +81,7 @@ impl Identity {
             subject: subject.into(),
             tenant: None,
             scopes: Box::default(),
+            facts: None,
             claims: BTreeMap::new(),
             credential: None,
             expires_at: None,
@@ -94,6 +102,45 @@ impl Identity {
     pub fn with_scopes<T: Into<Box<str>>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
         self.scopes = scopes.into_iter().map(Into::into).collect();
         self
+    }
+
+    /// Sets the client: the program that acts for the subject (`client_id`, `azp`).
+    #[must_use]
+    pub fn with_client(mut self, client: impl Into<Box<str>>) -> Self {
+        self.facts_mut().client = Some(client.into());
+        self
+    }
+
+    /// Sets the roles.
+    #[must_use]
+    pub fn with_roles<T: Into<Box<str>>>(mut self, roles: impl IntoIterator<Item = T>) -> Self {
+        self.facts_mut().roles = roles.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the groups.
+    #[must_use]
+    pub fn with_groups<T: Into<Box<str>>>(mut self, groups: impl IntoIterator<Item = T>) -> Self {
+        self.facts_mut().groups = groups.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the plan, by which limits choose their allowance.
+    #[must_use]
+    pub fn with_plan(mut self, plan: impl Into<Box<str>>) -> Self {
+        self.facts_mut().plan = Some(plan.into());
+        self
+    }
+
+    /// Sets the public id of the credential, such as that of an API key. Logs show it.
+    #[must_use]
+    pub fn with_credential_id(mut self, id: impl Into<Box<str>>) -> Self {
+        self.facts_mut().credential_id = Some(id.into());
+        self
+    }
+
+    fn facts_mut(&mut self) -> &mut Facts {
+        self.facts.get_or_insert_default()
     }
 
     /// Adds a claim. Replaces one of the same name.
@@ -126,6 +173,7 @@ impl Identity {
         let texts = [Some(&*self.issuer), Some(&*self.subject), self.tenant.as_deref()];
         let texts = texts.into_iter().flatten().chain(self.scopes());
         let texts: usize = texts.map(|text| text.len() + HEAD).sum();
+        let texts = texts + self.facts.as_ref().map_or(0, |facts| facts.memory(HEAD));
         let credential = self.credential.as_ref().map_or(0, CredentialClaims::memory);
         size_of::<Self>() + HEAD + texts + size_of_val(&*self.scopes) + credential
     }
@@ -165,6 +213,34 @@ impl Identity {
         self.scopes().any(|own| own == scope)
     }
 
+    /// Returns the client: the program that acts for the subject.
+    #[must_use]
+    pub fn client(&self) -> Option<&str> {
+        self.facts.as_ref()?.client.as_deref()
+    }
+
+    /// Returns the roles.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.facts.iter().flat_map(|facts| facts.roles.iter().map(AsRef::as_ref))
+    }
+
+    /// Returns the groups.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.facts.iter().flat_map(|facts| facts.groups.iter().map(AsRef::as_ref))
+    }
+
+    /// Returns the plan.
+    #[must_use]
+    pub fn plan(&self) -> Option<&str> {
+        self.facts.as_ref()?.plan.as_deref()
+    }
+
+    /// Returns the public id of the credential.
+    #[must_use]
+    pub fn credential_id(&self) -> Option<&str> {
+        self.facts.as_ref()?.credential_id.as_deref()
+    }
+
     /// Returns a claim of the credential as JSON.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
@@ -193,12 +269,33 @@ impl fmt::Debug for Identity {
             .field("subject", &self.subject)
             .field("tenant", &self.tenant)
             .field("scopes", &self.scopes)
+            .field("facts", &self.facts)
             .field(
                 "claims",
                 &(self.claims.len() + self.credential.as_ref().map_or(0, |c| c.parsed().len())),
             )
             .field("expires_at", &self.expires_at)
             .finish()
+    }
+}
+
+/// What few credentials have.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Facts {
+    client: Option<Box<str>>,
+    roles: Box<[Box<str>]>,
+    groups: Box<[Box<str>]>,
+    plan: Option<Box<str>>,
+    credential_id: Option<Box<str>>,
+}
+
+#[cfg(feature = "auth")]
+impl Facts {
+    fn memory(&self, overhead: usize) -> usize {
+        let texts = [&self.client, &self.plan, &self.credential_id].into_iter().flatten();
+        let texts = texts.chain(&self.roles).chain(&self.groups);
+        let texts: usize = texts.map(|text| text.len() + overhead).sum();
+        size_of::<Self>() + size_of_val(&*self.roles) + size_of_val(&*self.groups) + texts
     }
 }
 

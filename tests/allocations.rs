@@ -20,9 +20,9 @@ use tower::{Layer, Service, layer::layer_fn};
 use tower_inference::{
     access_log::AccessLogLayer,
     cache::{CacheLayer, Cacheable, Freshness, Scope, SharedCalls},
-    context::RequestContext,
+    context::{RequestContext, RequestHead},
     identity::{Identity, Proof},
-    limits::{Concurrency, Limit, LimitHeaders, Quota, Rate, RequestHead},
+    limits::{Concurrency, Limit, LimitHeaders, Quota, Rate},
     model::Profile,
     payload::{Payload, PayloadLayer},
     peer::PeerAddress,

@@ -11,12 +11,12 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    keys::{FetchResult, Waiter},
-    token::{TokenVerifier, Verdict},
+    authentication::{Authentication, Decision},
+    method::{Waited, Waiting},
 };
 use crate::{
     body::ResponseBody,
-    context::RequestContext,
+    context::{RequestContext, RequestHead},
     identity::Identity,
     rejection::{PendingRejection, Responder},
 };
@@ -39,28 +39,36 @@ pin_project! {
     }
 }
 
-/// A request that waits for keys.
+/// A request that waits for keys or for the result of a look-up.
 pub(super) struct WaitingRequest<S, B> {
-    pub(super) waiter: Waiter<FetchResult>,
-    pub(super) verifier: Arc<TokenVerifier>,
+    pub(super) waiting: Waiting,
+    pub(super) authentication: Arc<Authentication>,
     pub(super) responder: Responder,
-    pub(super) context: RequestContext,
+    pub(super) admission: Admission,
     pub(super) inner: S,
     pub(super) request: Request<B>,
+}
+
+/// Where the identity goes.
+pub(super) struct Admission {
+    pub(super) context: RequestContext,
     pub(super) extension: bool,
 }
 
-/// Hands the verified identity to the inner service.
-pub(super) fn admit<B>(
-    request: &mut Request<B>,
-    context: &RequestContext,
-    identity: Arc<Identity>,
-    extension: bool,
-) {
-    if extension {
-        request.extensions_mut().insert(Arc::clone(&identity));
+impl Admission {
+    /// Hands the verified identity to the inner service.
+    pub(super) fn admit<B>(
+        &self,
+        authentication: &Authentication,
+        request: &mut Request<B>,
+        identity: Arc<Identity>,
+    ) {
+        authentication.remove_credentials(request);
+        if self.extension {
+            request.extensions_mut().insert(Arc::clone(&identity));
+        }
+        self.context.set_identity(identity);
     }
-    context.set_identity(identity);
 }
 
 impl<F, S, B> ResponseFuture<F, S, B> {
@@ -101,12 +109,11 @@ where
                     let Some(request) = waiting else {
                         return Poll::Pending;
                     };
-                    // The verifier reads the outcome from the source.
-                    let _outcome = ready!(Pin::new(&mut request.waiter).poll(cx));
+                    let waited = ready!(request.waiting.as_mut().poll(cx));
                     let Some(request) = waiting.take() else {
                         return Poll::Pending;
                     };
-                    request.resume()
+                    request.resume(waited)
                 }
             };
             this.state.set(next);
@@ -115,33 +122,25 @@ where
 }
 
 impl<S, B> WaitingRequest<S, B> {
-    fn resume(self) -> ResponseState<S::Future, S, B>
+    fn resume(mut self: Box<Self>, waited: Waited) -> ResponseState<S::Future, S, B>
     where
         S: Service<Request<B>>,
     {
-        let Self { waiter, verifier, responder, context, mut inner, mut request, extension } = self;
-        // Returns the wait permit.
-        drop(waiter);
-        match verifier.verify(request.headers(), true) {
-            Verdict::Allow(identity) => {
-                admit(&mut request, &context, identity, extension);
+        let head = RequestHead::new(&self.request, &self.admission.context);
+        match self.authentication.resume(&head, waited) {
+            Decision::Allow(identity) => {
+                let Self { authentication, admission, mut inner, mut request, .. } = *self;
+                admission.admit(&authentication, &mut request, identity);
                 ResponseState::Pass { future: inner.call(request) }
             }
-            Verdict::Reject(rejection) => {
-                ResponseState::Reject { pending: Some(responder.pending(rejection, context)) }
+            Decision::Reject(rejection) => {
+                let pending = self.responder.pending(rejection, self.admission.context);
+                ResponseState::Reject { pending: Some(pending) }
             }
-            // Never returned for a request that has waited.
-            Verdict::Wait(waiter) => ResponseState::Wait {
-                waiting: Some(Box::new(Self {
-                    waiter,
-                    verifier,
-                    responder,
-                    context,
-                    inner,
-                    request,
-                    extension,
-                })),
-            },
+            Decision::Wait(waiting) => {
+                self.waiting = waiting;
+                ResponseState::Wait { waiting: Some(self) }
+            }
         }
     }
 }

@@ -3,35 +3,84 @@ use std::{fmt, sync::Arc, time::Duration};
 use tower_layer::Layer;
 
 use super::{
-    service::Auth,
-    token::{AuthCounts, Jwt, TokenVerifier},
+    authentication::Authentication, credential::Credential, error::AuthError,
+    failure::is_challenge_byte, service::Auth, token::AuthCounts,
 };
-use crate::{rejection::RejectionFormat, skip::Skip};
+use crate::{
+    identity::{Identity, Proof},
+    rejection::RejectionFormat,
+    skip::Skip,
+};
 
-/// A layer that rejects requests without a valid bearer token.
+/// A layer that rejects requests without a valid credential.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
 pub struct AuthLayer {
-    verifier: Arc<TokenVerifier>,
+    authentication: Arc<Authentication>,
     format: RejectionFormat,
     extension: bool,
 }
 
 impl AuthLayer {
-    /// Accepts tokens that meet the requirements of `jwt`.
+    /// Accepts a kind of credential, such as the tokens that meet the requirements of a
+    /// [`Jwt`](super::Jwt).
     ///
-    /// Clones of the layer and their services share one cache of verified tokens.
+    /// Clones of the layer and their services share what is known of verified credentials.
     #[must_use]
-    pub fn new(jwt: Jwt) -> Self {
-        let verifier = Arc::new(TokenVerifier::new(jwt));
-        Self { verifier, format: RejectionFormat::default(), extension: false }
+    pub fn new(credential: impl Into<Credential>) -> Self {
+        let mut authentication = Authentication::default();
+        authentication.add(credential.into());
+        Self {
+            authentication: Arc::new(authentication),
+            format: RejectionFormat::default(),
+            extension: false,
+        }
+    }
+
+    /// Accepts another kind of credential or another issuer.
+    ///
+    /// A request needs one credential. The first kind that recognises it by its place and form decides
+    /// on it. A request with credentials at two places, such as `authorization` and `x-api-key`, is
+    /// rejected with `invalid-request`.
+    #[must_use]
+    pub fn or(mut self, credential: impl Into<Credential>) -> Self {
+        Arc::make_mut(&mut self.authentication).add(credential.into());
+        self
+    }
+
+    /// Lets requests without a credential pass with an identity of this name. By default they are
+    /// rejected.
+    ///
+    /// The identity has [`Proof::Anonymous`]. All anonymous callers are one principal: they share limits
+    /// and cache entries. A request with an invalid credential is rejected.
+    #[must_use]
+    pub fn anonymous(mut self, name: impl Into<Box<str>>) -> Self {
+        let identity = Identity::new(Proof::Anonymous, "anonymous", name);
+        Arc::make_mut(&mut self.authentication).anonymous = Some(Arc::new(identity));
+        self
+    }
+
+    /// Sets the `realm` of the challenges. Defaults to none.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`AuthError::InvalidRealm`] if the realm has a character other than printable ASCII.
+    /// Quotes and backslashes are excluded too.
+    pub fn realm(mut self, realm: impl Into<Box<str>>) -> Result<Self, AuthError> {
+        let realm = realm.into();
+        if !realm.bytes().all(is_challenge_byte) {
+            return Err(AuthError::InvalidRealm);
+        }
+        Arc::make_mut(&mut self.authentication).challenge.realm = Some(realm);
+        Ok(self)
     }
 
     /// Returns the time since the keys were last fetched. See [`KeySource::age`](super::KeySource::age).
+    /// Of several issuers the greatest.
     #[must_use]
     pub fn keys_age(&self) -> Option<Duration> {
-        self.verifier.keys_age()
+        self.authentication.tokens().filter_map(|tokens| tokens.keys_age()).max()
     }
 
     /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
@@ -55,7 +104,8 @@ impl AuthLayer {
     /// A count that grows while no request passes shows a wrong issuer, audience or set of keys.
     #[must_use]
     pub fn counts(&self) -> AuthCounts {
-        self.verifier.counts()
+        let counts = self.authentication.tokens().map(|tokens| tokens.counts());
+        counts.fold(AuthCounts::default(), AuthCounts::plus)
     }
 }
 
@@ -92,8 +142,8 @@ impl<S> Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Auth<S> {
-        let verifier = Some(Arc::clone(&self.verifier));
-        Auth::from_parts(inner, verifier, self.format, self.extension)
+        let authentication = Some(Arc::clone(&self.authentication));
+        Auth::from_parts(inner, authentication, self.format, self.extension)
     }
 }
 
@@ -106,7 +156,7 @@ impl<S> Skip<S> for AuthLayer {
 impl fmt::Debug for AuthLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthLayer")
-            .field("jwt", self.verifier.jwt())
+            .field("credentials", &self.authentication)
             .field("rejections", &self.format)
             .finish()
     }

@@ -164,14 +164,24 @@
 //! - Fetching keys needs a tokio runtime with its timer.
 
 mod algorithm;
+mod authentication;
+mod credential;
+mod custom;
+mod error;
+mod failure;
 mod future;
 mod keys;
 mod layer;
+mod lookup;
+mod method;
 mod service;
 mod token;
 
 pub use self::{
     algorithm::Algorithm,
+    credential::Credential,
+    custom::{Authenticator, CustomAuth},
+    error::AuthError,
     future::ResponseFuture,
     keys::{KeySource, Keys, KeysError, KeysFault, RemoteKeys},
     layer::AuthLayer,

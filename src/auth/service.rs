@@ -4,41 +4,48 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, HeaderValue, Request, Response, header::AUTHORIZATION};
+use http::{Request, Response};
 use tower_service::Service;
 
 use super::{
-    future::{ResponseFuture, WaitingRequest, admit},
-    token::{Jwt, TokenVerifier, Verdict},
+    authentication::{Authentication, Decision},
+    credential::Credential,
+    future::{Admission, ResponseFuture, WaitingRequest},
 };
-use crate::{body::ResponseBody, context::RequestContext, rejection::RejectionFormat};
+use crate::{
+    body::ResponseBody,
+    context::{RequestContext, RequestHead},
+    rejection::RejectionFormat,
+};
 
-/// Middleware that rejects requests without a valid bearer token.
+/// Middleware that rejects requests without a valid credential.
 ///
 /// [`AuthLayer`](super::AuthLayer) makes it. See the [module docs](super) for an example.
 #[derive(Clone)]
 pub struct Auth<S> {
     inner: S,
     // `None` when disabled.
-    verifier: Option<Arc<TokenVerifier>>,
+    authentication: Option<Arc<Authentication>>,
     format: RejectionFormat,
     extension: bool,
 }
 
 impl<S> Auth<S> {
-    /// Wraps `inner` with a token cache of its own and the default format of rejections.
-    pub fn new(inner: S, jwt: Jwt) -> Self {
-        let verifier = Arc::new(TokenVerifier::new(jwt));
-        Self::from_parts(inner, Some(verifier), RejectionFormat::default(), false)
+    /// Wraps `inner` with one kind of credential, a cache of its own and the default format of
+    /// rejections.
+    pub fn new(inner: S, credential: impl Into<Credential>) -> Self {
+        let mut authentication = Authentication::default();
+        authentication.add(credential.into());
+        Self::from_parts(inner, Some(Arc::new(authentication)), RejectionFormat::default(), false)
     }
 
     pub(super) const fn from_parts(
         inner: S,
-        verifier: Option<Arc<TokenVerifier>>,
+        authentication: Option<Arc<Authentication>>,
         format: RejectionFormat,
         extension: bool,
     ) -> Self {
-        Self { inner, verifier, format, extension }
+        Self { inner, authentication, format, extension }
     }
 
     inner_service_accessors!();
@@ -57,35 +64,36 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Some(verifier) = &self.verifier else {
+        let Some(authentication) = &self.authentication else {
             return ResponseFuture::pass(self.inner.call(request));
         };
         let context = RequestContext::ensure(request.extensions_mut());
         // An identity that is already there was not verified by this layer.
         context.clear_identity();
-        mark_sensitive(request.headers_mut());
-        match verifier.verify(request.headers(), false) {
-            Verdict::Allow(identity) => {
-                admit(&mut request, &context, identity, self.extension);
+        authentication.conceal(request.headers_mut());
+        let decision = authentication.authenticate(&RequestHead::new(&request, &context), false);
+        let admission = Admission { context, extension: self.extension };
+        match decision {
+            Decision::Allow(identity) => {
+                admission.admit(authentication, &mut request, identity);
                 ResponseFuture::pass(self.inner.call(request))
             }
-            Verdict::Reject(rejection) => {
+            Decision::Reject(rejection) => {
                 let responder = self.format.for_request(&request);
-                ResponseFuture::reject(responder.pending(rejection, context))
+                ResponseFuture::reject(responder.pending(rejection, admission.context))
             }
-            Verdict::Wait(waiter) => {
+            Decision::Wait(waiting) => {
                 // The future takes the instance that is ready:
                 // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
                 ResponseFuture::wait(WaitingRequest {
-                    waiter,
-                    verifier: Arc::clone(verifier),
+                    waiting,
+                    authentication: Arc::clone(authentication),
                     responder: self.format.for_request(&request),
-                    context,
+                    admission,
                     inner,
                     request,
-                    extension: self.extension,
                 })
             }
         }
@@ -96,16 +104,8 @@ impl<S: fmt::Debug> fmt::Debug for Auth<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Auth")
             .field("inner", &self.inner)
-            .field("jwt", &self.verifier.as_ref().map(|verifier| verifier.jwt()))
+            .field("credentials", &self.authentication)
             .field("rejections", &self.format)
             .finish()
-    }
-}
-
-/// Marks the credentials so that `Debug` does not print them in inner services. The first header is
-/// enough. A request with several is rejected.
-fn mark_sensitive(headers: &mut HeaderMap) {
-    if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
-        HeaderValue::set_sensitive(credentials, true);
     }
 }

@@ -89,6 +89,7 @@ mod fork;
 mod layer_access;
 mod outcome;
 mod request_context;
+mod request_head;
 mod stream_end;
 mod trace_id;
 mod usage;
@@ -96,5 +97,5 @@ mod usage;
 pub(crate) use self::body_mode::BodyMode;
 pub use self::{
     cache_outcome::CacheOutcome, outcome::Outcome, request_context::RequestContext,
-    stream_end::StreamEnd, trace_id::TraceId, usage::Usage,
+    request_head::RequestHead, stream_end::StreamEnd, trace_id::TraceId, usage::Usage,
 };

@@ -6,8 +6,9 @@ use super::{
     kind::{Allowance, AllowanceKind, Period, Unit},
     limit::Limit,
     store::PermitRequest,
-    subject::{CountBy, CounterHasher, CounterKey, RequestHead},
+    subject::{CountBy, CounterHasher, CounterKey},
 };
+use crate::context::RequestHead;
 
 /// A limit of a layer with its keys and its counts.
 #[derive(Clone, Debug)]

@@ -2,10 +2,10 @@ use std::{borrow::Cow, sync::Arc};
 
 use super::{
     kind::{Allowance, AllowanceKind},
-    subject::{CountBy, KeyFunction, RequestHead},
+    subject::{CountBy, KeyFunction},
     tier::Tiers,
 };
-use crate::{identity::Identity, peer::PeerAddress};
+use crate::{context::RequestHead, identity::Identity, peer::PeerAddress};
 
 /// A limit: the requests that are counted together and the number of permits that they may take.
 ///
@@ -64,7 +64,10 @@ impl Limit {
     /// cheap clone, such as a [`HeaderValue`](http::HeaderValue) or an array. It must not panic.
     ///
     /// ```
-    /// use tower_inference::limits::{Limit, Rate, RequestHead};
+    /// use tower_inference::{
+    ///     context::RequestHead,
+    ///     limits::{Limit, Rate},
+    /// };
     ///
     /// let project = |head: &RequestHead<'_>| head.headers().get("x-project").cloned();
     /// let limit = Limit::per_key(project, Rate::per_second(10));

@@ -19,10 +19,10 @@ use super::{
     kind::Unit,
     limit::Limit,
     store::{Decision, PermitRequest, PermitRequests, Store},
-    subject::{HashedSubject, RequestHead},
+    subject::HashedSubject,
 };
 use crate::{
-    context::RequestContext,
+    context::{RequestContext, RequestHead},
     rejection::{Refusal, Rejection},
     unverified,
 };

@@ -117,7 +117,7 @@ pub use self::{
     kind::{Allowance, Concurrency, Quota, Rate},
     limit::Limit,
     store::{MemoryStore, OverflowPolicy, Store},
-    subject::{RequestHead, Subject},
+    subject::Subject,
 };
 pub(crate) use self::{
     headers::RateLimitHeaders,

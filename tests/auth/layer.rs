@@ -45,7 +45,7 @@ async fn challenge_for_missing_credentials_has_no_error() {
         let detail = "send a token in the header `authorization: Bearer TOKEN`";
         assert_eq!(outcome.json()["detail"], detail, "{fields:?}");
     }
-    let layer = AuthLayer::new(jwt().realm("inference eu").unwrap());
+    let layer = AuthLayer::new(jwt()).realm("inference eu").unwrap();
     let outcome = send(&layer, request(&[])).await;
     expect_rejection(&outcome, 401, "missing-credentials", r#"Bearer realm="inference eu""#);
 }
@@ -81,9 +81,8 @@ async fn scheme_is_case_insensitive_and_may_have_several_spaces() {
 
 #[tokio::test]
 async fn every_rejection_has_its_challenge() {
-    let layer = AuthLayer::new(
-        jwt().realm("r").unwrap().required_scopes(["infer", "models:read"]).unwrap(),
-    );
+    let jwt = jwt().required_scopes(["infer", "models:read"]).unwrap();
+    let layer = AuthLayer::new(jwt).realm("r").unwrap();
     let forged =
         ED25519_OTHER.token(&json!({ "alg": "EdDSA", "kid": "EdDSA" }), &claims(json!({})));
     expect_rejection(

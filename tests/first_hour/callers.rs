@@ -8,9 +8,9 @@ use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
 use tower_inference::{
     cache::{CacheLayer, Scope},
-    context::RequestContext,
+    context::{RequestContext, RequestHead},
     identity::{Identity, Proof},
-    limits::{Limit, Quota, Rate, RequestHead},
+    limits::{Limit, Quota, Rate},
     model::Profile,
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::Payload,

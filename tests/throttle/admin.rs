@@ -4,7 +4,8 @@ use std::{net::IpAddr, time::Duration};
 
 use http::Request;
 use tower_inference::{
-    limits::{Limit, LimitError, Rate, RequestHead, Subject},
+    context::RequestHead,
+    limits::{Limit, LimitError, Rate, Subject},
     peer::PeerAddress,
     throttle::ThrottleLayer,
 };

@@ -13,8 +13,9 @@ use http::Request;
 use http_body_util::Empty;
 use serde_json::json;
 use tower_inference::{
+    context::RequestHead,
     identity::{Identity, Proof},
-    limits::{Limit, Rate, RequestHead},
+    limits::{Limit, Rate},
     peer::PeerAddress,
 };
 

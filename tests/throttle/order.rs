@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use http::Request;
 use tower_inference::{
-    limits::{Limit, Rate, RequestHead, Subject},
+    context::RequestHead,
+    limits::{Limit, Rate, Subject},
     peer::PeerAddress,
 };
 

@@ -3,7 +3,8 @@
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower_inference::{
-    limits::{Limit, Quota, Rate, RequestHead},
+    context::RequestHead,
+    limits::{Limit, Quota, Rate},
     rejection::RejectionFormat,
 };
 

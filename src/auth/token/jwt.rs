@@ -44,7 +44,6 @@ pub struct Jwt {
     pub(super) leeway: Duration,
     pub(super) required_scopes: Vec<Box<str>>,
     pub(super) tenant_claim: Option<Box<str>>,
-    pub(super) realm: Option<Box<str>>,
     pub(super) max_cache_bytes: u64,
     pub(super) max_token_bytes: usize,
 }
@@ -74,7 +73,6 @@ impl Jwt {
             leeway: Duration::from_secs(30),
             required_scopes: Vec::new(),
             tenant_claim: None,
-            realm: None,
             max_cache_bytes: 8 << 20,
             max_token_bytes: 16 << 10,
         }
@@ -187,21 +185,6 @@ impl Jwt {
         self
     }
 
-    /// Sets the `realm` of the challenges. Defaults to none.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`JwtError::InvalidRealm`] if the realm has a character other than printable ASCII.
-    /// Quotes and backslashes are excluded too.
-    pub fn realm(mut self, realm: impl Into<Box<str>>) -> Result<Self, JwtError> {
-        let realm = realm.into();
-        if !realm.bytes().all(|byte| byte == b' ' || is_scope_byte(byte)) {
-            return Err(JwtError::InvalidRealm);
-        }
-        self.realm = Some(realm);
-        Ok(self)
-    }
-
     /// Sets the maximum memory for verified tokens in bytes. Defaults to 8 MiB.
     ///
     /// The default holds about 1,500 tokens. A cached token is not verified again. Zero disables
@@ -243,8 +226,6 @@ const fn is_scope_byte(byte: u8) -> bool {
 pub enum JwtError {
     /// Returned when this required scope is not a scope token of RFC 6749 section 3.3.
     InvalidScope(Box<str>),
-    /// Returned when the realm cannot be quoted in a challenge.
-    InvalidRealm,
 }
 
 impl fmt::Display for JwtError {
@@ -255,9 +236,6 @@ impl fmt::Display for JwtError {
                 "the required scope {scope:?} is none: expected printable ASCII without space, \
                  quote and backslash; give several scopes as several items"
             ),
-            Self::InvalidRealm => {
-                f.write_str("expected a realm of printable ASCII without quote and backslash")
-            }
         }
     }
 }
@@ -331,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn scopes_and_realms_with_an_illegal_character_are_rejected() {
+    fn scopes_with_an_illegal_character_are_rejected() {
         let keys = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"TAo6xk3SGOoph6-GLFvz3PwbcPWC3eB3X-d9LG1dBqI"}]}"#;
         let jwt = Jwt::new(crate::auth::Keys::from_jwks(keys).unwrap(), "issuer", "audience");
         for scope in ["infer", "models:read", "!#[]~"] {
@@ -340,13 +318,6 @@ mod tests {
         for scope in ["", "a b", "a\"b", "a\\b", "a\tb", "é", "\r\n"] {
             let rejected = jwt.clone().required_scopes(["infer", scope]);
             assert_eq!(rejected.unwrap_err(), JwtError::InvalidScope(scope.into()), "{scope}");
-        }
-        for realm in ["", "inference eu", "a,b=c"] {
-            assert!(jwt.clone().realm(realm).is_ok(), "{realm}");
-        }
-        for realm in ["a\"b", "a\\b", "a\tb", "é", "\r\n"] {
-            let rejected = jwt.clone().realm(realm);
-            assert_eq!(rejected.unwrap_err(), JwtError::InvalidRealm, "{realm}");
         }
     }
 }

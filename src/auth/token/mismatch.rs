@@ -20,6 +20,17 @@ pub struct AuthCounts {
     pub unverified: u64,
 }
 
+impl AuthCounts {
+    /// Returns the sums.
+    pub(in crate::auth) const fn plus(self, other: Self) -> Self {
+        Self {
+            other_issuer: self.other_issuer + other.other_issuer,
+            other_audience: self.other_audience + other.other_audience,
+            unverified: self.unverified + other.unverified,
+        }
+    }
+}
+
 /// Logs the first mismatch of each claim, until a token has the expected issuer and audience. Later
 /// mismatches are counted, because a token for another service is then the likelier cause.
 #[derive(Debug, Default)]

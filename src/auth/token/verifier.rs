@@ -1,6 +1,7 @@
 //! Verifies the token of a request.
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
@@ -12,47 +13,45 @@ use super::{
     cache::{CacheLookup, ClockReading, TokenCache, ValidityPeriod, VerifiedClaims},
     claims::{ClaimsError, NumericDate, TokenClaims},
     credentials::{Credentials, is_list},
+    failures::{AuthFailure, FailureWriter},
     json::OneOrMany,
     jwt::Jwt,
     mismatch::{AuthCounts, Mismatches},
     parts::{TokenHeader, TokenParts, base64url},
-    rejections::{AuthFailure, RejectionWriter},
 };
 use crate::{
-    auth::keys::{FetchDecision, FetchReason, FetchResult, Waiter},
+    auth::{
+        keys::{FetchDecision, FetchReason, FetchResult, Waiter},
+        method::{AuthMethod, Facts, Places, Verdict, Waited},
+    },
+    context::RequestHead,
     identity::{Identity, Proof},
-    rejection::Rejection,
 };
 
 /// The settings of a layer and its cache.
 pub(crate) struct TokenVerifier {
     jwt: Jwt,
     cache: TokenCache,
-    rejections: RejectionWriter,
+    failures: FailureWriter,
     mismatches: Mismatches,
 }
 
-/// The result for a request.
-pub(crate) enum Verdict {
+/// The result of an attempt to verify a token.
+enum Attempt {
     Allow(Arc<Identity>),
-    Reject(Rejection),
     /// The request waits for keys and is then verified again.
     Wait(Waiter<FetchResult>),
 }
 
 impl TokenVerifier {
     pub(crate) fn new(jwt: Jwt) -> Self {
-        let (realm, tenant_claim) = (jwt.realm.clone(), jwt.tenant_claim.as_deref());
+        let tenant_claim = jwt.tenant_claim.as_deref();
         Self {
             cache: TokenCache::new(jwt.max_cache_bytes, jwt.max_token_bytes),
-            rejections: RejectionWriter::new(realm, &jwt.required_scopes, tenant_claim),
+            failures: FailureWriter::new(&jwt.required_scopes, tenant_claim),
             mismatches: Mismatches::default(),
             jwt,
         }
-    }
-
-    pub(crate) const fn jwt(&self) -> &Jwt {
-        &self.jwt
     }
 
     pub(crate) fn keys_age(&self) -> Option<Duration> {
@@ -63,21 +62,11 @@ impl TokenVerifier {
         self.mismatches.counts()
     }
 
-    /// Verifies the token of a request. A request that has `waited` for keys does not wait again.
-    pub(crate) fn verify(&self, headers: &HeaderMap, waited: bool) -> Verdict {
-        self.verify_headers(headers, waited).unwrap_or_else(|failure| {
-            let reason = failure.reason();
-            let rejection = self.rejections.rejection(failure);
-            tracing::debug!(refusal = rejection.refusal().slug(), reason, "request rejected",);
-            Verdict::Reject(rejection)
-        })
-    }
-
     fn verify_headers(
         &self,
         headers: &HeaderMap,
         waited: bool,
-    ) -> Result<Verdict, AuthFailure<'_>> {
+    ) -> Result<Attempt, AuthFailure<'_>> {
         let token = match Credentials::from_headers(headers) {
             Credentials::Missing => return Err(AuthFailure::MissingCredentials),
             Credentials::Multiple => return Err(AuthFailure::MultipleCredentials),
@@ -87,14 +76,14 @@ impl TokenVerifier {
             return Err(AuthFailure::InvalidToken("the token is too long"));
         }
         loop {
-            if let Some(verdict) = self.try_verify(token, waited)? {
-                return Ok(verdict);
+            if let Some(attempt) = self.try_verify(token, waited)? {
+                return Ok(attempt);
             }
         }
     }
 
     /// Returns `None` if the keys changed during the verification.
-    fn try_verify(&self, token: &[u8], waited: bool) -> Result<Option<Verdict>, AuthFailure<'_>> {
+    fn try_verify(&self, token: &[u8], waited: bool) -> Result<Option<Attempt>, AuthFailure<'_>> {
         let now = ClockReading::now(&self.jwt.clock);
         let current = self.jwt.keys.current(now.monotonic);
         let fetch_reason = match current.snapshot() {
@@ -106,7 +95,7 @@ impl TokenVerifier {
         let (cached, earlier_expiry) = match lookup {
             Some(CacheLookup::Expired) => return Err(AuthFailure::Expired),
             Some(CacheLookup::Hit(identity)) if fetch_reason.is_none() => {
-                return Ok(Some(Verdict::Allow(identity)));
+                return Ok(Some(Attempt::Allow(identity)));
             }
             Some(CacheLookup::Hit(identity)) => (Some(identity), None),
             Some(CacheLookup::Miss { expires_at }) => (None, expires_at),
@@ -129,7 +118,7 @@ impl TokenVerifier {
 
         if let Some(reason) = fetch_reason {
             match self.jwt.keys.request_fetch(reason, current.load_number(), now.monotonic) {
-                FetchDecision::Wait(waiter) => return Ok(Some(Verdict::Wait(waiter))),
+                FetchDecision::Wait(waiter) => return Ok(Some(Attempt::Wait(waiter))),
                 FetchDecision::KeysChanged => return Ok(None),
                 FetchDecision::Unavailable(reason) => {
                     return Err(AuthFailure::KeysUnavailable(reason));
@@ -138,7 +127,7 @@ impl TokenVerifier {
             }
         }
         if let Some(identity) = cached {
-            return Ok(Some(Verdict::Allow(identity)));
+            return Ok(Some(Attempt::Allow(identity)));
         }
         let Some(snapshot) = current.snapshot() else {
             let unavailable = self.jwt.keys.unavailable(now.monotonic);
@@ -164,7 +153,7 @@ impl TokenVerifier {
             // The issuer may have replaced the key under any `kid` or without one.
             let (reason_to_fetch, seen) = (FetchReason::NotVerified, current.load_number());
             return match self.jwt.keys.request_fetch(reason_to_fetch, seen, now.monotonic) {
-                FetchDecision::Wait(waiter) => Ok(Some(Verdict::Wait(waiter))),
+                FetchDecision::Wait(waiter) => Ok(Some(Attempt::Wait(waiter))),
                 FetchDecision::KeysChanged => Ok(None),
                 FetchDecision::Unavailable(reason) => Err(AuthFailure::KeysUnavailable(reason)),
                 FetchDecision::Proceed => Err(unverified()),
@@ -176,7 +165,7 @@ impl TokenVerifier {
         let claims = self.check_claims(header.token_type.as_deref(), payload, now)?;
         let identity = Arc::clone(&claims.identity);
         self.cache.insert(token, claims, snapshot.generation, now, earlier_expiry);
-        Ok(Some(Verdict::Allow(identity)))
+        Ok(Some(Attempt::Allow(identity)))
     }
 
     /// Checks the claims of a token with a valid signature.
@@ -277,6 +266,49 @@ impl TokenVerifier {
                 client.filter(|_| self.jwt.client_id_as_audience).is_some_and(is_ours)
             }
         }
+    }
+}
+
+impl AuthMethod for TokenVerifier {
+    fn recognises(&self, head: &RequestHead<'_>) -> Places {
+        match Credentials::from_headers(head.headers()) {
+            Credentials::Bearer(token) if TokenParts::split(token).is_some() => {
+                Places::AUTHORIZATION
+            }
+            _ => Places::NONE,
+        }
+    }
+
+    fn verify(&self, head: &RequestHead<'_>, waited: bool) -> Verdict {
+        match self.verify_headers(head.headers(), waited) {
+            Ok(Attempt::Allow(identity)) => Verdict::Allow(identity),
+            Ok(Attempt::Wait(waiter)) => Verdict::Wait(Box::pin(async {
+                // The verifier reads the outcome from the source.
+                let _outcome = waiter.await;
+                Waited::VerifyAgain
+            })),
+            Err(AuthFailure::MissingCredentials) => Verdict::Missing,
+            Err(failure) => {
+                let reason = failure.reason();
+                let failure = self.failures.failure(failure);
+                tracing::debug!(refusal = failure.refusal().slug(), reason, "request rejected");
+                Verdict::Reject(failure)
+            }
+        }
+    }
+
+    fn hint(&self) -> &str {
+        "a token in the header `authorization: Bearer TOKEN`"
+    }
+
+    fn facts(&self) -> Facts {
+        Facts { tenant: self.jwt.tenant_claim.is_some(), ..Facts::default() }
+    }
+}
+
+impl fmt::Debug for TokenVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.jwt, f)
     }
 }
 

@@ -2,10 +2,9 @@ use std::{fmt, sync::Arc};
 
 use super::{
     hash,
-    head::RequestHead,
     key::{CounterHasher, CounterKey},
 };
-use crate::peer::PeerAddress;
+use crate::{context::RequestHead, peer::PeerAddress};
 
 /// The property of a request that selects its counter.
 #[derive(Clone, Debug)]

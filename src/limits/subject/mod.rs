@@ -2,12 +2,11 @@
 
 mod count_by;
 mod hash;
-mod head;
 mod key;
 mod named;
 
+pub use self::named::Subject;
 pub(crate) use self::{
     count_by::{CountBy, HashedSubject, KeyFunction},
     key::{CounterHasher, CounterKey},
 };
-pub use self::{head::RequestHead, named::Subject};

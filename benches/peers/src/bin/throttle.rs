@@ -24,7 +24,8 @@ use tower_governor::{
 };
 use tower_inference::{
     context::RequestContext,
-    limits::{Limit, LimitHeaders, Rate, RequestHead},
+    context::RequestHead,
+    limits::{Limit, LimitHeaders, Rate},
     throttle::ThrottleLayer,
 };
 

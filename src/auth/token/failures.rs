@@ -1,11 +1,10 @@
-//! Rejections of one verifier and their challenges (RFC 6750 section 3).
-
-use std::fmt::Write as _;
-
-use http::{HeaderValue, header::WWW_AUTHENTICATE};
+//! Why a token is rejected (RFC 6750 section 3).
 
 use crate::{
-    auth::keys::{KeysError, KeysFault, KeysUnavailable},
+    auth::{
+        failure::Failure,
+        keys::{KeysError, KeysFault, KeysUnavailable},
+    },
     rejection::{Refusal, Rejection},
 };
 
@@ -51,32 +50,29 @@ const MULTIPLE_CREDENTIALS: &str =
     "expected one `authorization` header with exactly one bearer token";
 const EXPIRED: &str = "the bearer token has expired";
 
-/// Writes the rejections of one verifier.
-pub(super) struct RejectionWriter {
-    realm: Option<Box<str>>,
+/// Writes the failures of one verifier.
+pub(super) struct FailureWriter {
     /// The required scopes as one list.
     scope: String,
     tenant_claim: String,
 }
 
-impl RejectionWriter {
-    pub(super) fn new(realm: Option<Box<str>>, scopes: &[Box<str>], tenant: Option<&str>) -> Self {
-        let tenant_claim = tenant.map(without_illegal).unwrap_or_default();
-        Self { realm, scope: scopes.join(" "), tenant_claim }
+impl FailureWriter {
+    pub(super) fn new(scopes: &[Box<str>], tenant: Option<&str>) -> Self {
+        Self { scope: scopes.join(" "), tenant_claim: tenant.unwrap_or_default().to_owned() }
     }
 
-    pub(super) fn rejection(&self, failure: AuthFailure<'_>) -> Rejection {
+    pub(super) fn failure(&self, failure: AuthFailure<'_>) -> Failure {
         let (refusal, error, detail) = match failure {
             // A request without credentials gets no error code (RFC 6750 section 3.1).
             AuthFailure::MissingCredentials => {
-                return Rejection::new(Refusal::MissingCredentials)
-                    .with_detail("send a token in the header `authorization: Bearer TOKEN`")
-                    .with_header(WWW_AUTHENTICATE, self.challenge(&[]));
+                return Failure::bearer(Rejection::new(Refusal::MissingCredentials), None);
             }
             AuthFailure::KeysUnavailable(KeysUnavailable { retry_after, cause }) => {
                 return Rejection::new(Refusal::IdentityProviderUnavailable)
                     .with_detail(unavailable_detail(cause.as_ref()))
-                    .with_retry_after(retry_after);
+                    .with_retry_after(retry_after)
+                    .into();
             }
             AuthFailure::MultipleCredentials => {
                 (Refusal::InvalidRequest, "invalid_request", MULTIPLE_CREDENTIALS.to_owned())
@@ -104,23 +100,8 @@ impl RejectionWriter {
                 format!("missing scope `{scope}`"),
             ),
         };
-        let mut parameters = vec![("error", error), ("error_description", detail.as_str())];
-        if refusal == Refusal::InsufficientScope {
-            parameters.push(("scope", self.scope.as_str()));
-        }
-        let challenge = self.challenge(&parameters);
-        Rejection::new(refusal).with_detail(detail).with_header(WWW_AUTHENTICATE, challenge)
-    }
-
-    /// Writes the value of `www-authenticate`.
-    fn challenge(&self, parameters: &[(&str, &str)]) -> HeaderValue {
-        let realm = self.realm.as_deref().map(|realm| ("realm", realm));
-        let mut value = String::from("Bearer");
-        for (index, (name, parameter)) in realm.iter().chain(parameters).enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            let _infallible = write!(value, "{comma} {name}=\"{parameter}\"");
-        }
-        HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("Bearer"))
+        let failure = Failure::bearer(Rejection::new(refusal).with_detail(detail), Some(error));
+        if refusal == Refusal::InsufficientScope { failure.scope(&self.scope) } else { failure }
     }
 }
 
@@ -135,31 +116,5 @@ const fn unavailable_detail(cause: Option<&KeysError>) -> &'static str {
         }
         Some(_) => "the identity provider cannot be reached; retry later",
         None => "the identity provider's keys are not loaded yet; retry later",
-    }
-}
-
-/// Removes the characters that a quoted parameter must not contain. RFC 6750 section 3 allows
-/// %x20-21, %x23-5B and %x5D-7E.
-fn without_illegal(text: &str) -> String {
-    text.chars().filter(|char| matches!(char, ' '..='~') && !matches!(char, '"' | '\\')).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tenant_claim_cannot_end_its_quotes() {
-        let writer = RejectionWriter::new(None, &[], Some("x\", error=\"\r\n\\\u{e9}"));
-        let rejection = writer.rejection(AuthFailure::InvalidTenant);
-        assert_eq!(rejection.detail(), "claim `x, error=` is not a non-empty string");
-    }
-
-    #[test]
-    fn challenge_lists_realm_and_parameters() {
-        let writer = RejectionWriter::new(Some("eu".into()), &["a".into(), "b".into()], None);
-        assert_eq!(writer.challenge(&[]), r#"Bearer realm="eu""#);
-        let challenge = writer.challenge(&[("error", "x"), ("scope", &writer.scope)]);
-        assert_eq!(challenge, r#"Bearer realm="eu", error="x", scope="a b""#);
     }
 }

@@ -5,9 +5,10 @@ use std::{
 
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 
-use crate::{context::RequestContext, identity::Identity};
+use super::request_context::RequestContext;
+use crate::identity::Identity;
 
-/// The parts of a request that a key function may read: all but the body.
+/// The parts of a request that a function of yours may read: all but the body.
 #[derive(Debug)]
 pub struct RequestHead<'a> {
     method: &'a Method,
@@ -73,7 +74,8 @@ impl<'a> RequestHead<'a> {
         self.lacked_identity.take()
     }
 
-    pub(super) const fn context(&self) -> &'a RequestContext {
+    #[cfg(feature = "throttle")]
+    pub(crate) const fn context(&self) -> &'a RequestContext {
         self.context
     }
 }

@@ -1,0 +1,174 @@
+//! The methods of one layer.
+
+use std::{fmt, sync::Arc};
+
+use http::{HeaderMap, HeaderValue, Request, header::AUTHORIZATION};
+
+use super::{
+    credential::{Credential, CredentialKind},
+    failure::{ChallengeParameters, Failure},
+    method::{AuthMethod, Places, Verdict, Waited, Waiting},
+    token::TokenVerifier,
+};
+use crate::{
+    context::RequestHead,
+    identity::Identity,
+    rejection::{Refusal, Rejection},
+};
+
+/// The methods of a layer and what they share.
+#[derive(Clone, Default)]
+pub(super) struct Authentication {
+    tokens: Vec<Arc<TokenVerifier>>,
+    methods: Vec<Arc<dyn AuthMethod>>,
+    pub(super) anonymous: Option<Arc<Identity>>,
+    pub(super) challenge: ChallengeParameters,
+}
+
+impl Authentication {
+    pub(super) fn add(&mut self, credential: Credential) {
+        match credential.0 {
+            CredentialKind::Jwt(jwt) => {
+                let verifier = Arc::new(TokenVerifier::new(*jwt));
+                self.methods.push(Arc::clone(&verifier) as Arc<dyn AuthMethod>);
+                self.tokens.push(verifier);
+            }
+            CredentialKind::Other(method) => self.methods.push(method),
+        }
+    }
+
+    /// Returns the verifiers of tokens.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = &TokenVerifier> {
+        self.tokens.iter().map(AsRef::as_ref)
+    }
+
+    /// Lets the method that recognises the credential decide.
+    pub(super) fn authenticate(&self, head: &RequestHead<'_>, waited: bool) -> Decision {
+        let verdict = match &*self.methods {
+            [only] => only.verify(head, waited),
+            methods => match choose(methods, head) {
+                Choice::Method(method) => method.verify(head, waited),
+                Choice::Missing => Verdict::Missing,
+                Choice::Reject(failure) => Verdict::Reject(failure),
+            },
+        };
+        match verdict {
+            Verdict::Missing => self.missing(head),
+            Verdict::Allow(identity) => self.authorize(identity),
+            Verdict::Reject(failure) => self.reject(failure),
+            Verdict::Wait(waiting) => Decision::Wait(waiting),
+        }
+    }
+
+    /// Decides on a request that has waited.
+    pub(super) fn resume(&self, head: &RequestHead<'_>, waited: Waited) -> Decision {
+        match waited {
+            Waited::VerifyAgain => self.authenticate(head, true),
+            Waited::Allow(identity) => self.authorize(identity),
+            Waited::Reject(failure) => self.reject(failure),
+        }
+    }
+
+    fn authorize(&self, identity: Arc<Identity>) -> Decision {
+        Decision::Allow(identity)
+    }
+
+    fn reject(&self, failure: Failure) -> Decision {
+        Decision::Reject(self.challenge.complete(failure))
+    }
+
+    /// Decides on a request without a credential.
+    fn missing(&self, head: &RequestHead<'_>) -> Decision {
+        // A credential of another kind was meant to prove something.
+        if !head.headers().contains_key(AUTHORIZATION)
+            && let Some(anonymous) = &self.anonymous
+        {
+            return self.authorize(Arc::clone(anonymous));
+        }
+        let hints = self.methods.iter().map(|method| method.hint()).collect::<Vec<_>>();
+        let rejection = Rejection::new(Refusal::MissingCredentials)
+            .with_detail(format!("send {}", hints.join(" or ")));
+        // Without an error code (RFC 6750 section 3.1).
+        self.reject(Failure::bearer(rejection, None))
+    }
+
+    /// Keeps the credentials of a request out of the `Debug` output of inner services.
+    pub(super) fn conceal(&self, headers: &mut HeaderMap) {
+        // The first header is enough. A request with several is rejected.
+        if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
+            HeaderValue::set_sensitive(credentials, true);
+        }
+        for method in &self.methods {
+            method.conceal(headers);
+        }
+    }
+
+    /// Removes the credentials that no inner service may see.
+    pub(super) fn remove_credentials<B>(&self, request: &mut Request<B>) {
+        for method in &self.methods {
+            method.remove_credential_from_headers(request.headers_mut());
+            method.remove_credential_from_query(request.uri_mut());
+        }
+    }
+}
+
+/// What becomes of a request.
+pub(super) enum Decision {
+    Allow(Arc<Identity>),
+    Reject(Rejection),
+    Wait(Waiting),
+}
+
+enum Choice<'a> {
+    Method(&'a dyn AuthMethod),
+    Missing,
+    Reject(Failure),
+}
+
+/// Chooses the method for a request. The first one that recognises a credential wins. A credential at
+/// another place is a second one.
+fn choose<'a>(methods: &'a [Arc<dyn AuthMethod>], head: &RequestHead<'_>) -> Choice<'a> {
+    let mut chosen: Option<(&dyn AuthMethod, Places)> = None;
+    let mut bearer = None;
+    for method in methods {
+        let places = method.recognises(head);
+        if places.is_none() {
+            continue;
+        }
+        match chosen {
+            None => chosen = Some((method.as_ref(), places)),
+            Some((_, first)) if first.contains(places) => {}
+            Some(_) => return Choice::Reject(Failure::multiple_credentials(MULTIPLE)),
+        }
+    }
+    let mut authorization = head.headers().get_all(AUTHORIZATION).iter();
+    if let Some(value) = authorization.next() {
+        bearer = Some(is_bearer(value));
+        if authorization.next().is_some() {
+            return Choice::Reject(Failure::multiple_credentials(MULTIPLE));
+        }
+    }
+    match (chosen, bearer) {
+        (Some((method, places)), _) if places.contains(Places::AUTHORIZATION) => {
+            Choice::Method(method)
+        }
+        (Some((method, _)), None) => Choice::Method(method),
+        (Some(_), Some(_)) => Choice::Reject(Failure::multiple_credentials(MULTIPLE)),
+        // A bearer token of no known form.
+        (None, Some(true)) => Choice::Reject(Failure::invalid_bearer()),
+        (None, Some(false) | None) => Choice::Missing,
+    }
+}
+
+const MULTIPLE: &str = "expected one credential";
+
+fn is_bearer(value: &HeaderValue) -> bool {
+    let scheme = value.as_bytes().split(|byte| *byte == b' ').next();
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
+}
+
+impl fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.methods).finish()
+    }
+}

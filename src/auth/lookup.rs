@@ -1,0 +1,217 @@
+//! Results of asynchronous look-ups: introspection, a user's own method, a store of keys.
+//!
+//! A look-up is shared by all requests with its credential. Its result is used until its time to live
+//! has passed. A result for a failure has a time to live too. Otherwise all waiting requests would
+//! repeat the failing look-up one after another.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use aws_lc_rs::{
+    hmac::{self, HMAC_SHA256},
+    rand,
+};
+use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
+
+use crate::clock::SharedClock;
+
+/// The bytes of an entry in the table, beside its result.
+const ENTRY_OVERHEAD: u64 = 192;
+
+/// Names a credential in memory. Who reads the memory cannot find the credential in it.
+pub(super) type CredentialDigest = [u8; 32];
+
+/// The bounds of a cache of results.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LookupBounds {
+    pub(super) max_cache_bytes: u64,
+    /// The requests that wait for a look-up at the same time.
+    pub(super) max_waiting: usize,
+}
+
+/// A result and how long it is used. Zero means for the requests that wait for it now.
+pub(super) struct Found<T> {
+    pub(super) value: T,
+    pub(super) ttl: Duration,
+}
+
+pub(super) struct LookupCache<T> {
+    results: Cache<CredentialDigest, Stored<T>, ResultWeighter>,
+    key: hmac::Key,
+    waiting: AtomicUsize,
+    max_waiting: usize,
+}
+
+#[derive(Clone)]
+struct Stored<T> {
+    value: T,
+    until: Duration,
+    memory: usize,
+}
+
+impl<T: Clone + Send + Sync + 'static> LookupCache<T> {
+    pub(super) fn new(bounds: LookupBounds) -> Self {
+        let capacity = usize::try_from(bounds.max_cache_bytes / 512).unwrap_or(usize::MAX);
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(capacity.clamp(32, 1 << 20))
+            .weight_capacity(bounds.max_cache_bytes)
+            .shards(4)
+            .build();
+        let results = match options {
+            Ok(options) => {
+                Cache::with_options(options, ResultWeighter, Default::default(), Default::default())
+            }
+            // Unreachable, because both required capacities are set.
+            Err(_) => Cache::with_weighter(32, bounds.max_cache_bytes, ResultWeighter),
+        };
+        let mut secret = [0; 32];
+        // Without randomness of the system nothing can be verified. The key then only hides less.
+        let _unavailable = rand::fill(&mut secret);
+        Self {
+            results,
+            key: hmac::Key::new(HMAC_SHA256, &secret),
+            waiting: AtomicUsize::new(0),
+            max_waiting: bounds.max_waiting,
+        }
+    }
+
+    pub(super) fn digest(&self, credential: &[u8]) -> CredentialDigest {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(hmac::sign(&self.key, credential).as_ref());
+        digest
+    }
+
+    /// Returns a result that is still in use.
+    pub(super) fn get(&self, digest: &CredentialDigest, now: Duration) -> Option<T> {
+        let stored = self.results.get(digest)?;
+        (now < stored.until).then_some(stored.value)
+    }
+
+    /// Looks the credential up, or waits for the same look-up of another request. If that request
+    /// leaves, a waiting one starts its own look-up. Returns `None` if too many requests wait.
+    ///
+    /// `memory` tells the bytes of the result.
+    pub(super) fn look_up<F>(
+        self: &Arc<Self>,
+        digest: CredentialDigest,
+        clock: SharedClock,
+        look_up: F,
+        memory: fn(&T) -> usize,
+    ) -> Option<impl Future<Output = T> + Send + use<T, F>>
+    where
+        F: Future<Output = Found<T>> + Send,
+    {
+        let permit = WaitPermit::of(self)?;
+        Some(async move {
+            let results = &permit.0.results;
+            loop {
+                match results.get_value_or_guard_async(&digest).await {
+                    Ok(stored) if clock.monotonic() < stored.until => return stored.value,
+                    Ok(_) => {
+                        let now = clock.monotonic();
+                        results.remove_if(&digest, |stored| now >= stored.until);
+                    }
+                    Err(guard) => {
+                        let Found { value, ttl } = look_up.await;
+                        let memory = memory(&value);
+                        let until = clock.monotonic().saturating_add(ttl);
+                        // Also with a time to live of zero: requests that wait now take it.
+                        let _full = guard.insert(Stored { value: value.clone(), until, memory });
+                        return value;
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// Allows one request to wait. Dropping it returns the permit.
+struct WaitPermit<T>(Arc<LookupCache<T>>);
+
+impl<T> WaitPermit<T> {
+    fn of(cache: &Arc<LookupCache<T>>) -> Option<Self> {
+        let next = |used: usize| (used < cache.max_waiting).then_some(used + 1);
+        cache.waiting.fetch_update(SeqCst, SeqCst, next).ok().map(|_| Self(Arc::clone(cache)))
+    }
+}
+
+impl<T> Drop for WaitPermit<T> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, SeqCst);
+    }
+}
+
+#[derive(Clone)]
+struct ResultWeighter;
+
+impl<T> Weighter<CredentialDigest, Stored<T>> for ResultWeighter {
+    fn weight(&self, _digest: &CredentialDigest, stored: &Stored<T>) -> u64 {
+        ENTRY_OVERHEAD.saturating_add(stored.memory as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    fn cache(max_waiting: usize) -> Arc<LookupCache<u32>> {
+        Arc::new(LookupCache::new(LookupBounds { max_cache_bytes: 1 << 16, max_waiting }))
+    }
+
+    #[tokio::test]
+    async fn requests_with_one_credential_share_a_look_up() {
+        let (cache, calls) = (cache(10), Arc::new(AtomicU32::new(0)));
+        let digest = cache.digest(b"one");
+        let look_up = |ttl: u64| {
+            let calls = Arc::clone(&calls);
+            let look_up = async move {
+                tokio::task::yield_now().await;
+                Found { value: calls.fetch_add(1, SeqCst), ttl: Duration::from_secs(ttl) }
+            };
+            cache.look_up(digest, SharedClock::default(), look_up, |_| 0).unwrap()
+        };
+        let (one, two, three) = tokio::join!(look_up(60), look_up(60), look_up(60));
+        assert_eq!((one, two, three), (0, 0, 0));
+        assert_eq!(cache.get(&digest, Duration::ZERO), Some(0));
+        assert_eq!(cache.get(&digest, Duration::MAX), None);
+        assert_eq!(cache.waiting.load(SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn a_waiting_request_takes_over_from_one_that_leaves() {
+        let cache = cache(10);
+        let digest = cache.digest(b"one");
+        let found = |value| async move { Found { value, ttl: Duration::from_secs(60) } };
+        let never = cache.look_up(digest, SharedClock::default(), std::future::pending(), |_| 0);
+        let mut never = Box::pin(never.unwrap());
+        let other = cache.look_up(digest, SharedClock::default(), found(2), |_| 0).unwrap();
+        let mut other = Box::pin(other);
+        std::future::poll_fn(|cx| {
+            assert!(never.as_mut().poll(cx).is_pending());
+            assert!(other.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(never);
+        assert_eq!(other.await, 2);
+    }
+
+    #[test]
+    fn waiting_requests_are_bounded() {
+        let cache = cache(2);
+        let wait =
+            || cache.look_up([0; 32], SharedClock::default(), std::future::pending(), |_: &u32| 0);
+        let (one, two) = (wait(), wait());
+        assert!(one.is_some() && two.is_some() && wait().is_none());
+        drop(one);
+        assert!(wait().is_some());
+    }
+}
