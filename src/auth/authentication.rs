@@ -2,19 +2,23 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Request, header::AUTHORIZATION};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, header::AUTHORIZATION};
 
 use super::{
+    access::AccessRules,
     credential::{Credential, CredentialKind},
     failure::{ChallengeParameters, Failure},
-    method::{AuthMethod, Places, Verdict, Waited, Waiting},
+    method::{AuthMethod, Facts, Places, Verdict, Waited, Waiting},
     token::TokenVerifier,
 };
 use crate::{
-    context::RequestHead,
+    context::{RequestContext, RequestHead},
     identity::Identity,
     rejection::{Refusal, Rejection},
 };
+
+/// Finds the URI as the client sent it.
+pub(super) type OriginalUri = fn(&Extensions) -> Option<&Uri>;
 
 /// The methods of a layer and what they share.
 #[derive(Clone, Default)]
@@ -22,6 +26,8 @@ pub(super) struct Authentication {
     tokens: Vec<Arc<TokenVerifier>>,
     methods: Vec<Arc<dyn AuthMethod>>,
     pub(super) anonymous: Option<Arc<Identity>>,
+    pub(super) rules: Option<AccessRules>,
+    pub(super) original_uri: Option<OriginalUri>,
     pub(super) challenge: ChallengeParameters,
 }
 
@@ -54,7 +60,7 @@ impl Authentication {
         };
         match verdict {
             Verdict::Missing => self.missing(head),
-            Verdict::Allow(identity) => self.authorize(identity),
+            Verdict::Allow(identity) => self.authorize(head, identity),
             Verdict::Reject(failure) => self.reject(failure),
             Verdict::Wait(waiting) => Decision::Wait(waiting),
         }
@@ -64,13 +70,18 @@ impl Authentication {
     pub(super) fn resume(&self, head: &RequestHead<'_>, waited: Waited) -> Decision {
         match waited {
             Waited::VerifyAgain => self.authenticate(head, true),
-            Waited::Allow(identity) => self.authorize(identity),
+            Waited::Allow(identity) => self.authorize(head, identity),
             Waited::Reject(failure) => self.reject(failure),
         }
     }
 
-    fn authorize(&self, identity: Arc<Identity>) -> Decision {
-        Decision::Allow(identity)
+    /// Asks the rules whether the caller may use the route.
+    fn authorize(&self, head: &RequestHead<'_>, identity: Arc<Identity>) -> Decision {
+        let Some(rules) = &self.rules else { return Decision::Allow(identity) };
+        match rules.check(&identity, head.method(), head.uri().path()) {
+            Ok(()) => Decision::Allow(identity),
+            Err(failure) => self.reject(failure),
+        }
     }
 
     fn reject(&self, failure: Failure) -> Decision {
@@ -83,13 +94,32 @@ impl Authentication {
         if !head.headers().contains_key(AUTHORIZATION)
             && let Some(anonymous) = &self.anonymous
         {
-            return self.authorize(Arc::clone(anonymous));
+            return self.authorize(head, Arc::clone(anonymous));
         }
         let hints = self.methods.iter().map(|method| method.hint()).collect::<Vec<_>>();
         let rejection = Rejection::new(Refusal::MissingCredentials)
             .with_detail(format!("send {}", hints.join(" or ")));
         // Without an error code (RFC 6750 section 3.1).
         self.reject(Failure::bearer(rejection, None))
+    }
+
+    /// Returns the head of a request as the client sent it.
+    pub(super) fn head<'a, B>(
+        &self,
+        request: &'a Request<B>,
+        context: &'a RequestContext,
+    ) -> RequestHead<'a> {
+        let head = RequestHead::new(request, context);
+        match self.original_uri.and_then(|find| find(request.extensions())) {
+            Some(uri) => head.with_uri(uri),
+            None => head,
+        }
+    }
+
+    /// Returns what the methods' identities may have.
+    pub(super) fn facts(&self) -> Facts {
+        let facts = self.methods.iter().map(|method| method.facts());
+        facts.fold(Facts::default(), Facts::or)
     }
 
     /// Keeps the credentials of a request out of the `Debug` output of inner services.

@@ -8,12 +8,34 @@ use crate::error_debug::debug_as_message;
 pub enum AuthError {
     /// Returned when the realm cannot be quoted in a challenge.
     InvalidRealm,
+    /// Returned when the address of a protected resource is not an `https` URL without user
+    /// information, query and fragment.
+    InvalidResource,
+    /// Returned when a rule asks for something that no credential of the layer has. The rule would never
+    /// hold.
+    UnknownFact {
+        /// The name of the rule. Empty for the rule of another layer.
+        rule: Box<str>,
+        /// What the rule asks for, such as `role`.
+        fact: &'static str,
+    },
 }
 
 impl fmt::Display for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::InvalidRealm => "expected a realm of printable ASCII without quote and backslash",
+            Self::InvalidResource => {
+                "expected the public address of the gateway: an https URL without user information, \
+                 query and fragment"
+            }
+            Self::UnknownFact { rule, fact } => {
+                return write!(
+                    f,
+                    "the rule `{rule}` asks for a {fact} and no credential of this layer has one; map \
+                     a claim to it, or ask for the claim itself"
+                );
+            }
         })
     }
 }

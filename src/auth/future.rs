@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    context::{RequestContext, RequestHead},
+    context::RequestContext,
     identity::Identity,
     rejection::{PendingRejection, Responder},
 };
@@ -126,7 +126,7 @@ impl<S, B> WaitingRequest<S, B> {
     where
         S: Service<Request<B>>,
     {
-        let head = RequestHead::new(&self.request, &self.admission.context);
+        let head = self.authentication.head(&self.request, &self.admission.context);
         match self.authentication.resume(&head, waited) {
             Decision::Allow(identity) => {
                 let Self { authentication, admission, mut inner, mut request, .. } = *self;

@@ -1,13 +1,15 @@
 use std::{fmt, sync::Arc, time::Duration};
 
+use http::{Extensions, Uri};
 use tower_layer::Layer;
 
 use super::{
-    authentication::Authentication, credential::Credential, error::AuthError,
-    failure::is_challenge_byte, service::Auth, token::AuthCounts,
+    access::AccessRules, authentication::Authentication, credential::Credential, error::AuthError,
+    failure::is_challenge_byte, resource_metadata::ResourceMetadata, service::Auth,
+    token::AuthCounts,
 };
 use crate::{
-    identity::{Identity, Proof},
+    identity::{Callers, Fact, Identity, Proof},
     rejection::RejectionFormat,
     skip::Skip,
 };
@@ -74,6 +76,83 @@ impl AuthLayer {
         }
         Arc::make_mut(&mut self.authentication).challenge.realm = Some(realm);
         Ok(self)
+    }
+
+    /// Allows callers to use routes by rules. By default each valid credential may use all.
+    ///
+    /// Call it after [`or`](Self::or). A denied request is rejected with `insufficient-scope` if a rule
+    /// would allow it with more scopes, else with `forbidden`. The rules see the identity with all its
+    /// claims. Methods and paths are those of the request as this layer receives it. See
+    /// [`original_uri`](Self::original_uri).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`AuthError::UnknownFact`] if a rule asks for a tenant, client, role, group or plan that no
+    /// credential of this layer has.
+    pub fn rules(mut self, rules: AccessRules) -> Result<Self, AuthError> {
+        for rule in rules.rules() {
+            self.check(&rule.callers)
+                .map_err(|fact| AuthError::UnknownFact { rule: rule.name.clone(), fact })?;
+        }
+        Arc::make_mut(&mut self.authentication).rules = Some(rules);
+        Ok(self)
+    }
+
+    /// Returns the rules, for [`AccessRules::explain`] and [`AccessRules::unseen_claims`].
+    #[must_use]
+    pub fn access_rules(&self) -> Option<&AccessRules> {
+        self.authentication.rules.as_ref()
+    }
+
+    /// Checks the conditions of another layer, such as those of `ModelRules::callers`: a caller of this
+    /// layer must be able to meet them.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`AuthError::UnknownFact`] if a condition asks for a tenant, client, role, group or plan
+    /// that no credential of this layer has.
+    pub fn check_callers<'a>(
+        &self,
+        callers: impl IntoIterator<Item = &'a Callers>,
+    ) -> Result<(), AuthError> {
+        callers.into_iter().try_for_each(|callers| {
+            let unknown = |fact| AuthError::UnknownFact { rule: Box::default(), fact };
+            self.check(callers).map_err(unknown)
+        })
+    }
+
+    /// Returns the name of the first fact that no credential has.
+    fn check(&self, callers: &Callers) -> Result<(), &'static str> {
+        let known = self.authentication.facts();
+        callers.facts().try_for_each(|fact| {
+            let (known, name) = match fact {
+                Fact::Tenant => (known.tenant, "tenant"),
+                Fact::Client => (known.client, "client"),
+                Fact::Roles => (known.roles, "role"),
+                Fact::Groups => (known.groups, "group"),
+                Fact::Plan => (known.plan, "plan"),
+            };
+            if known { Ok(()) } else { Err(name) }
+        })
+    }
+
+    /// Sets where the URI is that the client sent. Defaults to the URI of the request.
+    ///
+    /// A router may have removed a prefix from it. The rules and signatures then need the original. With
+    /// `Router::nest` of axum give
+    /// `|extensions| extensions.get::<OriginalUri>().map(|original| &original.0)`.
+    #[must_use]
+    pub fn original_uri(mut self, find: fn(&Extensions) -> Option<&Uri>) -> Self {
+        Arc::make_mut(&mut self.authentication).original_uri = Some(find);
+        self
+    }
+
+    /// Names the address of the metadata in each challenge (RFC 9728 section 5.1). Defaults to none.
+    #[must_use]
+    pub fn resource_metadata(mut self, metadata: &ResourceMetadata) -> Self {
+        let url = metadata.url().into();
+        Arc::make_mut(&mut self.authentication).challenge.resource_metadata = Some(url);
+        self
     }
 
     /// Returns the time since the keys were last fetched. See [`KeySource::age`](super::KeySource::age).

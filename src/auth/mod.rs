@@ -163,6 +163,7 @@
 //! - A request that waits for keys also keeps the inner service's readiness.
 //! - Fetching keys needs a tokio runtime with its timer.
 
+mod access;
 mod algorithm;
 mod authentication;
 mod credential;
@@ -174,10 +175,12 @@ mod keys;
 mod layer;
 mod lookup;
 mod method;
+mod resource_metadata;
 mod service;
 mod token;
 
 pub use self::{
+    access::{AccessRule, AccessRules, Explanation},
     algorithm::Algorithm,
     credential::Credential,
     custom::{Authenticator, CustomAuth},
@@ -185,6 +188,7 @@ pub use self::{
     future::ResponseFuture,
     keys::{KeySource, Keys, KeysError, KeysFault, RemoteKeys},
     layer::AuthLayer,
+    resource_metadata::{ResourceMetadata, ResourceMetadataService},
     service::Auth,
     token::{AuthCounts, Jwt, JwtError},
 };

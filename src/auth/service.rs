@@ -12,11 +12,7 @@ use super::{
     credential::Credential,
     future::{Admission, ResponseFuture, WaitingRequest},
 };
-use crate::{
-    body::ResponseBody,
-    context::{RequestContext, RequestHead},
-    rejection::RejectionFormat,
-};
+use crate::{body::ResponseBody, context::RequestContext, rejection::RejectionFormat};
 
 /// Middleware that rejects requests without a valid credential.
 ///
@@ -71,7 +67,7 @@ where
         // An identity that is already there was not verified by this layer.
         context.clear_identity();
         authentication.conceal(request.headers_mut());
-        let decision = authentication.authenticate(&RequestHead::new(&request, &context), false);
+        let decision = authentication.authenticate(&authentication.head(&request, &context), false);
         let admission = Admission { context, extension: self.extension };
         match decision {
             Decision::Allow(identity) => {

@@ -34,6 +34,12 @@ impl<'a> RequestHead<'a> {
         }
     }
 
+    /// Replaces the URI by the one that the client sent.
+    #[cfg(feature = "auth")]
+    pub(crate) fn with_uri(self, uri: &'a Uri) -> Self {
+        Self { uri, ..self }
+    }
+
     /// Returns the method.
     #[must_use]
     pub const fn method(&self) -> &'a Method {

@@ -13,6 +13,7 @@
 //! use std::convert::Infallible;
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! use tower_inference::{
+//!     identity::Callers,
 //!     model::Profile,
 //!     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
 //!     payload::{Payload, PayloadLayer},
@@ -22,7 +23,7 @@
 //! # async fn main() {
 //! let rules = ModelRules::new()
 //!     .allow(ModelRule::new(["meta-llama/*"]).providers(["together", "hf-inference"]))
-//!     .allow(ModelRule::new(["*"]).any_provider().scope("infer:anywhere"));
+//!     .allow(ModelRule::new(["*"]).any_provider().callers(Callers::new().scope("infer:anywhere")));
 //!
 //! let gateway = ServiceBuilder::new()
 //!     .layer(PayloadLayer::new())

@@ -1,7 +1,5 @@
-use serde_json::Value;
-
 use crate::{
-    identity::{Identity, Proof},
+    identity::{Callers, Identity},
     model::{Provider, ProviderPolicy, Target},
 };
 
@@ -27,7 +25,12 @@ impl ModelRules {
 
     /// Returns whether a rule has a condition on the caller.
     pub(super) fn need_identity(&self) -> bool {
-        self.rules.iter().any(|rule| !rule.conditions.is_empty())
+        self.rules.iter().any(|rule| rule.callers.is_some())
+    }
+
+    /// Returns the callers of each rule that is limited to some.
+    pub fn callers(&self) -> impl Iterator<Item = &Callers> {
+        self.rules.iter().filter_map(|rule| rule.callers.as_ref())
     }
 
     /// Returns whether a caller may use `target`.
@@ -41,7 +44,7 @@ impl ModelRules {
 ///
 /// ```
 /// use tower_inference::{
-///     identity::{Identity, Proof},
+///     identity::{Callers, Identity, Proof},
 ///     model::{ProviderPolicy, Provider, Target},
 ///     model_rules::{ModelRule, ModelRules},
 /// };
@@ -50,8 +53,7 @@ impl ModelRules {
 ///     ModelRule::new(["meta-llama/*", "openai/gpt-oss-20b"])
 ///         .providers(["together"])
 ///         .policies([ProviderPolicy::Cheapest])
-///         .tenant("https://issuer.example", "acme")
-///         .scope("infer"),
+///         .callers(Callers::new().tenant("https://issuer.example", "acme").scope("infer")),
 /// );
 /// let caller = Identity::new(Proof::Jwt, "https://issuer.example", "user-7")
 ///     .with_tenant("acme")
@@ -68,7 +70,7 @@ pub struct ModelRule {
     providers: Vec<Box<str>>,
     policies: Vec<ProviderPolicy>,
     any_provider: bool,
-    conditions: Vec<Condition>,
+    callers: Option<Callers>,
 }
 
 impl ModelRule {
@@ -82,7 +84,7 @@ impl ModelRule {
             providers: Vec::new(),
             policies: Vec::new(),
             any_provider: false,
-            conditions: Vec::new(),
+            callers: None,
         }
     }
 
@@ -114,47 +116,13 @@ impl ModelRule {
         self
     }
 
-    /// Limits the rule to callers with a scope.
-    #[must_use]
-    pub fn scope(self, scope: impl Into<Box<str>>) -> Self {
-        self.when(Condition::Scope(scope.into()))
-    }
-
-    /// Limits the rule to callers of an issuer.
+    /// Limits the rule to some callers. By default it applies to all, anonymous callers included.
     ///
-    /// Use it with a scope or a claim when there are several issuers, because each issuer gives them a
-    /// meaning of its own.
+    /// A rule that asks for a tenant, a client, a role, a group or a plan needs a credential that has it.
+    /// `AuthLayer::check_callers` finds rules that never hold.
     #[must_use]
-    pub fn issuer(self, issuer: impl Into<Box<str>>) -> Self {
-        self.when(Condition::Issuer(issuer.into()))
-    }
-
-    /// Limits the rule to a tenant of an issuer.
-    #[must_use]
-    pub fn tenant(self, issuer: impl Into<Box<str>>, tenant: impl Into<Box<str>>) -> Self {
-        self.issuer(issuer).when(Condition::Tenant(tenant.into()))
-    }
-
-    /// Limits the rule to one principal.
-    #[must_use]
-    pub fn principal(
-        self,
-        proof: Proof,
-        issuer: impl Into<Box<str>>,
-        subject: impl Into<Box<str>>,
-    ) -> Self {
-        self.issuer(issuer).when(Condition::Subject(proof, subject.into()))
-    }
-
-    /// Limits the rule to callers with a claim that equals `value` or is an array with it.
-    #[must_use]
-    pub fn claim(self, name: impl Into<Box<str>>, value: impl Into<Value>) -> Self {
-        self.when(Condition::Claim(name.into(), value.into()))
-    }
-
-    fn when(mut self, condition: Condition) -> Self {
-        self.conditions.push(condition);
-        self
+    pub fn callers(self, callers: Callers) -> Self {
+        Self { callers: Some(callers), ..self }
     }
 
     fn covers(&self, target: &Target<'_>) -> bool {
@@ -169,8 +137,9 @@ impl ModelRule {
     }
 
     fn holds_for(&self, caller: Option<&Identity>) -> bool {
-        let holds = |condition: &Condition| caller.is_some_and(|caller| condition.holds(caller));
-        self.conditions.iter().all(holds)
+        self.callers
+            .as_ref()
+            .is_none_or(|callers| caller.is_some_and(|caller| callers.include(caller)))
     }
 }
 
@@ -198,32 +167,6 @@ impl NamePattern {
             (Self::Owner(owner), Some(model)) => model.starts_with(&**owner),
             (Self::Exact(name), Some(model)) => **name == *model,
             (Self::Owner(_) | Self::Exact(_), None) => false,
-        }
-    }
-}
-
-/// A condition on the caller.
-#[derive(Clone, Debug)]
-enum Condition {
-    Scope(Box<str>),
-    Issuer(Box<str>),
-    Tenant(Box<str>),
-    Subject(Proof, Box<str>),
-    Claim(Box<str>, Value),
-}
-
-impl Condition {
-    fn holds(&self, caller: &Identity) -> bool {
-        match self {
-            Self::Scope(scope) => caller.has_scope(scope),
-            Self::Issuer(issuer) => caller.issuer() == &**issuer,
-            Self::Tenant(tenant) => caller.tenant() == Some(tenant),
-            Self::Subject(proof, subject) => {
-                caller.proof() == *proof && caller.subject() == &**subject
-            }
-            Self::Claim(name, value) => caller.claim(name).is_some_and(|own| {
-                own == value || own.as_array().is_some_and(|all| all.contains(value))
-            }),
         }
     }
 }

@@ -9,7 +9,7 @@ use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
 use tower_inference::{
     cache::{CacheLayer, Scope},
     context::{RequestContext, RequestHead},
-    identity::{Identity, Proof},
+    identity::{Callers, Identity, Proof},
     limits::{Limit, Quota, Rate},
     model::Profile,
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
@@ -146,7 +146,7 @@ async fn a_scope_of_a_function_is_outside_of_auth() {
 async fn model_rules_with_a_condition_are_outside_of_auth() {
     let layer = |rule| ModelRulesLayer::new(Profile::compatible(), ModelRules::new().allow(rule));
     listen();
-    let with_condition = layer(ModelRule::new(["*"]).claim("plan", "gold"));
+    let with_condition = layer(ModelRule::new(["*"]).callers(Callers::new().claim("plan", "gold")));
     assert_eq!(send(&with_condition, None).await.0, StatusCode::FORBIDDEN);
     send(&with_condition, None).await;
     warned_once(&["a model rule needs", REMEDY[0], REMEDY[1], REMEDY[2]]);

@@ -8,7 +8,7 @@ use serde_json::json;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     context::RequestContext,
-    identity::{Identity, Proof},
+    identity::{Callers, Identity, Proof},
     model::{BodyForm, Profile, ProviderPolicy},
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::Payload,
@@ -133,31 +133,67 @@ async fn conditions_compare_the_caller() {
     };
     let groups = || caller().with_claim("groups", json!(["ml", "ops"])).with_claim("plan", "pro");
     let m = || ModelRule::new(["m"]).any_provider();
+    let c = Callers::new;
     let rows: [(&str, ModelRule, Option<Identity>, bool); 24] = [
         ("everyone", m(), None, true),
         ("everyone", m(), Some(caller()), true),
-        ("scope", m().scope("infer"), Some(caller()), true),
-        ("scope", m().scope("infer"), Some(other(ISSUER, "acme")), false),
-        ("scope", m().scope("Infer"), Some(caller()), false),
-        ("scope", m().scope("infer"), None, false),
-        ("both scopes", m().scope("infer").scope("more"), Some(caller()), false),
-        ("issuer", m().issuer(ISSUER), Some(caller()), true),
-        ("issuer", m().issuer(ISSUER), Some(other("https://b.example", "acme")), false),
-        ("issuer", m().issuer(ISSUER), None, false),
-        ("tenant", m().tenant(ISSUER, "acme"), Some(caller()), true),
-        ("tenant", m().tenant(ISSUER, "acme"), Some(other(ISSUER, "acme")), true),
-        ("tenant", m().tenant(ISSUER, "acme"), Some(other(ISSUER, "Acme")), false),
-        ("tenant", m().tenant(ISSUER, "acme"), Some(other("https://b.example", "acme")), false),
-        ("tenant", m().tenant(ISSUER, ""), Some(Identity::new(Proof::Jwt, ISSUER, "x")), false),
-        ("principal", m().principal(Proof::Jwt, ISSUER, "user-7"), Some(caller()), true),
-        ("principal", m().principal(Proof::ApiKey, ISSUER, "user-7"), Some(caller()), false),
-        ("principal", m().principal(Proof::Jwt, ISSUER, "user-8"), Some(caller()), false),
-        ("principal", m().principal(Proof::Jwt, "x", "user-7"), Some(caller()), false),
-        ("claim", m().claim("plan", "pro"), Some(groups()), true),
-        ("claim", m().claim("groups", "ml"), Some(groups()), true),
-        ("claim", m().claim("groups", "m"), Some(groups()), false),
-        ("claim", m().claim("plan", "pro"), Some(caller()), false),
-        ("claim and scope", m().claim("plan", "pro").scope("more"), Some(groups()), false),
+        ("scope", m().callers(c().scope("infer")), Some(caller()), true),
+        ("scope", m().callers(c().scope("infer")), Some(other(ISSUER, "acme")), false),
+        ("scope", m().callers(c().scope("Infer")), Some(caller()), false),
+        ("scope", m().callers(c().scope("infer")), None, false),
+        ("both scopes", m().callers(c().scope("infer").scope("more")), Some(caller()), false),
+        ("issuer", m().callers(c().issuer(ISSUER)), Some(caller()), true),
+        (
+            "issuer",
+            m().callers(c().issuer(ISSUER)),
+            Some(other("https://b.example", "acme")),
+            false,
+        ),
+        ("issuer", m().callers(c().issuer(ISSUER)), None, false),
+        ("tenant", m().callers(c().tenant(ISSUER, "acme")), Some(caller()), true),
+        ("tenant", m().callers(c().tenant(ISSUER, "acme")), Some(other(ISSUER, "acme")), true),
+        ("tenant", m().callers(c().tenant(ISSUER, "acme")), Some(other(ISSUER, "Acme")), false),
+        (
+            "tenant",
+            m().callers(c().tenant(ISSUER, "acme")),
+            Some(other("https://b.example", "acme")),
+            false,
+        ),
+        (
+            "tenant",
+            m().callers(c().tenant(ISSUER, "")),
+            Some(Identity::new(Proof::Jwt, ISSUER, "x")),
+            false,
+        ),
+        (
+            "principal",
+            m().callers(c().principal(Proof::Jwt, ISSUER, "user-7")),
+            Some(caller()),
+            true,
+        ),
+        (
+            "principal",
+            m().callers(c().principal(Proof::ApiKey, ISSUER, "user-7")),
+            Some(caller()),
+            false,
+        ),
+        (
+            "principal",
+            m().callers(c().principal(Proof::Jwt, ISSUER, "user-8")),
+            Some(caller()),
+            false,
+        ),
+        ("principal", m().callers(c().principal(Proof::Jwt, "x", "user-7")), Some(caller()), false),
+        ("claim", m().callers(c().claim("plan", "pro")), Some(groups()), true),
+        ("claim", m().callers(c().claim_contains("groups", "ml")), Some(groups()), true),
+        ("claim", m().callers(c().claim_contains("groups", "m")), Some(groups()), false),
+        ("claim", m().callers(c().claim("plan", "pro")), Some(caller()), false),
+        (
+            "claim and scope",
+            m().callers(c().claim("plan", "pro").scope("more")),
+            Some(groups()),
+            false,
+        ),
     ];
     for (what, rule, who, allowed) in rows {
         let said = format!("{what}: {rule:?} {who:?}");
@@ -167,7 +203,8 @@ async fn conditions_compare_the_caller() {
 
 #[tokio::test]
 async fn one_matching_rule_in_any_order_is_enough() {
-    let one = || ModelRule::new(["a/*"]).providers(["together"]).scope("infer");
+    let one =
+        || ModelRule::new(["a/*"]).providers(["together"]).callers(Callers::new().scope("infer"));
     let two = || ModelRule::new(["b/*"]).providers(["groq"]);
     for rules in [[one(), two()], [two(), one()]] {
         let layer = router(rules);
@@ -202,7 +239,7 @@ async fn rules_of_two_tenants_are_separate() {
 
 #[tokio::test]
 async fn an_endpoints_model_has_the_operators_name() {
-    let rules = || all_of([ModelRule::new(["org/m"]).scope("infer")]);
+    let rules = || all_of([ModelRule::new(["org/m"]).callers(Callers::new().scope("infer"))]);
     let layer = ModelRulesLayer::new(Profile::endpoint("org/m"), rules());
     for model in ["tgi", "http://127.0.0.1:55563/v1", "evil/model"] {
         assert!(passes(&layer, chat(model, Some(caller()))).await, "{model}");

@@ -19,6 +19,7 @@ use tower_inference::{
     access_log::{AccessLogLayer, Sink},
     auth::{AuthLayer, Jwt, Keys},
     hf::{HfTokenLayer, TokenSource},
+    identity::Callers,
     limits::{Limit, Rate},
     model::{Profile, ProviderPolicy},
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
@@ -126,7 +127,9 @@ pub fn hf_token() -> HfTokenLayer {
 pub fn model_rules() -> ModelRulesLayer {
     let others = (0..9).map(|number| {
         let names = [format!("org-{number}/*"), format!("meta-llama/Llama-{number}")];
-        ModelRule::new(names).providers(["together", "hf-inference"]).scope(token::SCOPE)
+        ModelRule::new(names)
+            .providers(["together", "hf-inference"])
+            .callers(Callers::new().scope(token::SCOPE))
     });
     let last = ModelRule::new(["meta-llama/*"]).policies([ProviderPolicy::Fastest]);
     let rules = others.chain([last]).fold(ModelRules::new(), ModelRules::allow);

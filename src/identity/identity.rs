@@ -1,62 +1,8 @@
-//! The identity of a caller and the proof of it.
-//!
-//! Limits, cache scopes, model rules and logs need to know the caller. An outer layer such as
-//! `AuthLayer` verifies the credentials once. It puts the [`Identity`] into the
-//! [`RequestContext`](crate::context::RequestContext). Your own authentication can do the same.
-//!
-//! ```
-//! use tower_inference::identity::{Identity, Proof};
-//!
-//! let identity = Identity::new(Proof::Jwt, "https://issuer.example", "user-7")
-//!     .with_tenant("acme")
-//!     .with_scopes(["infer", "models:read"]);
-//! assert!(identity.has_scope("infer"));
-//! assert_eq!(identity.principal().to_string(), "jwt:https://issuer.example#user-7");
-//! ```
-//!
-//! # Caveats
-//!
-//! An identity states what was proved when it was made. Code that keeps an identity checks
-//! [`Identity::expires_at`] itself.
-
 use std::{collections::BTreeMap, fmt, sync::OnceLock, time::SystemTime};
 
 use serde_json::{Map, Value};
 
-/// How an identity was proved.
-///
-/// The proof is part of the principal. The same subject proved in two ways is two principals.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[non_exhaustive]
-pub enum Proof {
-    /// A signed JSON Web Token.
-    Jwt,
-    /// An API key.
-    ApiKey,
-    /// An AWS Signature Version 4, or a role that AWS STS has confirmed.
-    AwsIam,
-    /// An opaque token that its issuer has confirmed (RFC 7662).
-    Introspection,
-    /// None. The layer lets callers without credentials pass under this name.
-    Anonymous,
-    /// Another proof with a stable name.
-    Other(&'static str),
-}
-
-impl Proof {
-    /// Returns a short stable name for logs and keys.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Jwt => "jwt",
-            Self::ApiKey => "api-key",
-            Self::AwsIam => "aws-iam",
-            Self::Introspection => "introspection",
-            Self::Anonymous => "anonymous",
-            Self::Other(name) => name,
-        }
-    }
-}
+use super::{claim_path::ClaimPath, proof::Proof};
 
 /// A caller whose credential was verified.
 #[derive(Clone, Eq, PartialEq)]
@@ -245,6 +191,12 @@ impl Identity {
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.claims.get(name).or_else(|| self.credential.as_ref()?.parsed().get(name))
+    }
+
+    /// Returns the claim at a path as JSON.
+    #[must_use]
+    pub fn claim_at(&self, path: &ClaimPath) -> Option<&Value> {
+        path.rest().iter().try_fold(self.claim(path.first())?, |claim, name| claim.get(&**name))
     }
 
     /// Returns when the credential expires. `None` if it does not.

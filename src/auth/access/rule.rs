@@ -1,0 +1,48 @@
+use http::Method;
+
+use super::path_pattern::PathPattern;
+use crate::identity::Callers;
+
+/// A rule that allows some callers to use some routes.
+///
+/// See [`AccessRules`](super::AccessRules) for an example.
+#[derive(Clone, Debug)]
+pub struct AccessRule {
+    pub(in crate::auth) name: Box<str>,
+    pub(in crate::auth) callers: Callers,
+    paths: Vec<PathPattern>,
+    methods: Vec<Method>,
+}
+
+impl AccessRule {
+    /// Allows `callers` to use every route. The name is for logs and explanations.
+    pub fn new(name: impl Into<Box<str>>, callers: Callers) -> Self {
+        Self { name: name.into(), callers, paths: Vec::new(), methods: Vec::new() }
+    }
+
+    /// Adds a path to which the rule applies. By default it applies to all.
+    ///
+    /// `/v1/*` is every path below `/v1/`. Paths are compared byte for byte, without decoding, and
+    /// without the query. A path with empty or dot segments, encoded separators, `;` or a backslash is
+    /// below no pattern, because servers read it in different ways.
+    #[must_use]
+    pub fn path(mut self, pattern: &str) -> Self {
+        self.paths.push(PathPattern::new(pattern));
+        self
+    }
+
+    /// Sets the methods to which the rule applies. Defaults to all.
+    #[must_use]
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.methods = methods.into_iter().collect();
+        self
+    }
+
+    pub(super) fn covers_path(&self, path: &str) -> bool {
+        self.paths.is_empty() || self.paths.iter().any(|pattern| pattern.matches(path))
+    }
+
+    pub(super) fn covers_method(&self, method: &Method) -> bool {
+        self.methods.is_empty() || self.methods.contains(method)
+    }
+}

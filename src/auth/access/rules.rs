@@ -1,0 +1,135 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
+
+use http::Method;
+
+use super::{
+    explanation::{Explanation, Mismatch, Reason},
+    rule::AccessRule,
+};
+use crate::{
+    auth::failure::Failure,
+    identity::{ClaimPath, Identity, Unmet},
+    rejection::{Refusal, Rejection},
+};
+
+/// The rules that allow callers to use routes. Without a rule nothing is allowed.
+///
+/// Rules only allow, so their order does not matter. See
+/// [`AuthLayer::rules`](crate::auth::AuthLayer::rules).
+#[derive(Clone, Debug, Default)]
+pub struct AccessRules {
+    rules: Vec<AccessRule>,
+    claims: Vec<Arc<ClaimUse>>,
+}
+
+/// A claim that rules ask for. No token may have it.
+#[derive(Debug)]
+struct ClaimUse {
+    path: ClaimPath,
+    seen: AtomicBool,
+    missing: AtomicU64,
+}
+
+impl AccessRules {
+    /// Creates an empty set of rules, which allows nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { rules: Vec::new(), claims: Vec::new() }
+    }
+
+    /// Adds a rule.
+    #[must_use]
+    pub fn allow(mut self, rule: AccessRule) -> Self {
+        for path in rule.callers.claims() {
+            if !self.claims.iter().any(|known| known.path == *path) {
+                let (seen, missing) = (AtomicBool::new(false), AtomicU64::new(0));
+                self.claims.push(Arc::new(ClaimUse { path: path.clone(), seen, missing }));
+            }
+        }
+        self.rules.push(rule);
+        self
+    }
+
+    /// Returns why a request is allowed or denied. `path` has no query.
+    #[must_use]
+    pub fn explain(&self, caller: &Identity, method: &Method, path: &str) -> Explanation {
+        let mut denied = Vec::new();
+        for rule in &self.rules {
+            match mismatch(rule, caller, method, path) {
+                None => return Explanation(Reason::AllowedBy(rule.name.clone())),
+                Some(mismatch) => denied.push((rule.name.clone(), mismatch)),
+            }
+        }
+        Explanation(Reason::Denied(denied))
+    }
+
+    /// Returns each claim that rules ask for and that no caller has had, with the number of requests
+    /// since the start. A great number shows a wrong name.
+    pub fn unseen_claims(&self) -> impl Iterator<Item = (&ClaimPath, u64)> {
+        let unseen = self.claims.iter().filter(|claim| !claim.seen.load(Relaxed));
+        unseen.map(|claim| (&claim.path, claim.missing.load(Relaxed)))
+    }
+
+    pub(in crate::auth) fn rules(&self) -> impl Iterator<Item = &AccessRule> {
+        self.rules.iter()
+    }
+
+    /// Allows or rejects a request.
+    pub(in crate::auth) fn check(
+        &self,
+        caller: &Identity,
+        method: &Method,
+        path: &str,
+    ) -> Result<(), Failure> {
+        self.note_claims(caller);
+        let allows = |rule: &AccessRule| {
+            rule.covers_method(method) && rule.covers_path(path) && rule.callers.include(caller)
+        };
+        if let Some(rule) = self.rules.iter().find(|rule| allows(rule)) {
+            tracing::trace!(rule = &*rule.name, "access allowed");
+            return Ok(());
+        }
+        tracing::debug!(explanation = %self.explain(caller, method, path), "access denied");
+        let scopes =
+            self.rules.iter().find_map(|rule| match mismatch(rule, caller, method, path) {
+                Some(Mismatch::Caller(Unmet::Scopes(scopes))) => Some(scopes),
+                _ => None,
+            });
+        Err(match scopes {
+            Some(scopes) => {
+                let detail = format!("this needs the scopes `{scopes}`");
+                let rejection = Rejection::new(Refusal::InsufficientScope).with_detail(detail);
+                Failure::bearer(rejection, Some("insufficient_scope")).scope(&scopes)
+            }
+            None => Rejection::new(Refusal::Forbidden)
+                .with_detail("this caller may not use this route")
+                .into(),
+        })
+    }
+
+    fn note_claims(&self, caller: &Identity) {
+        for claim in &self.claims {
+            if claim.seen.load(Relaxed) {
+                continue;
+            }
+            if caller.claim_at(&claim.path).is_some() {
+                claim.seen.store(true, Relaxed);
+            } else {
+                claim.missing.fetch_add(1, Relaxed);
+            }
+        }
+    }
+}
+
+fn mismatch(rule: &AccessRule, caller: &Identity, method: &Method, path: &str) -> Option<Mismatch> {
+    if !rule.covers_path(path) {
+        return Some(Mismatch::Path);
+    }
+    if !rule.covers_method(method) {
+        return Some(Mismatch::Method);
+    }
+    rule.callers.unmet(caller).map(Mismatch::Caller)
+}
