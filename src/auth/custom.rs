@@ -218,8 +218,13 @@ impl CustomMethod {
                 Ok(Ok(identity)) => {
                     let expiry = identity.expires_at();
                     let left = expiry.map(|at| at.duration_since(clock.wall()).unwrap_or_default());
-                    let ttl = left.map_or(ttl, |left| left.min(ttl));
-                    Found { value: Ok(Arc::new(identity)), ttl }
+                    match left {
+                        Some(Duration::ZERO) => Found { value: Err(expired()), ttl: FAILURE_TTL },
+                        left => Found {
+                            value: Ok(Arc::new(identity)),
+                            ttl: left.map_or(ttl, |left| left.min(ttl)),
+                        },
+                    }
                 }
                 Ok(Err(rejection)) => Found { value: Err(rejection), ttl: FAILURE_TTL },
                 Err(_elapsed) => {
@@ -294,6 +299,10 @@ fn failure(rejection: Rejection) -> Failure {
         }
         _ => rejection.into(),
     }
+}
+
+fn expired() -> Rejection {
+    Rejection::new(Refusal::ExpiredToken).with_detail("the credential has expired")
 }
 
 fn unavailable() -> Rejection {

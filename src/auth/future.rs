@@ -18,6 +18,7 @@ use crate::{
     body::ResponseBody,
     context::RequestContext,
     identity::Identity,
+    lock::Lock,
     rejection::{PendingRejection, Responder},
 };
 
@@ -41,7 +42,8 @@ pin_project! {
 
 /// A request that waits for keys or for the result of a look-up.
 pub(super) struct WaitingRequest<S, B> {
-    pub(super) waiting: Waiting,
+    // The lock is never taken. It makes the future `Sync` whatever waits in it.
+    pub(super) waiting: Lock<Waiting>,
     pub(super) authentication: Arc<Authentication>,
     pub(super) responder: Responder,
     pub(super) admission: Admission,
@@ -109,7 +111,7 @@ where
                     let Some(request) = waiting else {
                         return Poll::Pending;
                     };
-                    let waited = ready!(request.waiting.as_mut().poll(cx));
+                    let waited = ready!(request.waiting.get_mut().as_mut().poll(cx));
                     let Some(request) = waiting.take() else {
                         return Poll::Pending;
                     };
@@ -138,7 +140,7 @@ impl<S, B> WaitingRequest<S, B> {
                 ResponseState::Reject { pending: Some(pending) }
             }
             Decision::Wait(waiting) => {
-                self.waiting = waiting;
+                self.waiting = Lock::new(waiting);
                 ResponseState::Wait { waiting: Some(self) }
             }
         }

@@ -12,7 +12,7 @@ use super::{
     credential::Credential,
     future::{Admission, ResponseFuture, WaitingRequest},
 };
-use crate::{body::ResponseBody, context::RequestContext, rejection::RejectionFormat};
+use crate::{body::ResponseBody, context::RequestContext, lock::Lock, rejection::RejectionFormat};
 
 /// Middleware that rejects requests without a valid credential.
 ///
@@ -84,7 +84,7 @@ where
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
                 ResponseFuture::wait(WaitingRequest {
-                    waiting,
+                    waiting: Lock::new(waiting),
                     authentication: Arc::clone(authentication),
                     responder: self.format.for_request(&request),
                     admission,

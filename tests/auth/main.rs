@@ -6,6 +6,7 @@ mod conformance;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod allocations;
 mod claims;
 mod fake_provider;
@@ -15,6 +16,7 @@ mod issuer;
 mod key_files;
 mod key_sets;
 mod layer;
+mod methods;
 mod remote_keys;
 mod rotated_keys;
 mod token_cache;
