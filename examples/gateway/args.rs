@@ -4,7 +4,6 @@ use std::{
     ffi::OsString,
     fmt,
     num::{NonZeroU32, NonZeroUsize},
-    ops::RangeInclusive,
     path::PathBuf,
     time::Duration,
 };
@@ -17,6 +16,8 @@ use crate::units;
 mod bodies;
 #[path = "args_cache.rs"]
 mod cache;
+#[path = "args_callers.rs"]
+pub(crate) mod callers;
 #[path = "args_client.rs"]
 mod client;
 #[path = "args_hints.rs"]
@@ -32,6 +33,7 @@ mod slots;
 
 pub(crate) use self::{
     cache::{Cache, CacheScope},
+    callers::Callers,
     client::{Client, Deadlines},
     limits::Limits,
     redis::{Redis, SecretPlace},
@@ -41,7 +43,7 @@ pub(crate) use self::{
 pub(crate) const HELP: &str = include_str!("help.txt");
 
 /// Flags of later versions. All take a value.
-const RESERVED: [&str; 4] = ["--api-keys", "--iam-credentials", "--iam-region", "--policy"];
+const RESERVED: [&str; 1] = ["--policy"];
 
 /// The command to run.
 #[derive(Debug, Eq, PartialEq)]
@@ -109,24 +111,6 @@ pub(crate) struct Upstream {
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum TokenPlace {
     Env(String),
-    File(PathBuf),
-}
-
-/// Authentication of callers.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Callers {
-    pub(crate) issuer: String,
-    pub(crate) keys: Keys,
-    pub(crate) keys_cooldown: Duration,
-    pub(crate) audiences: Vec<String>,
-    pub(crate) scopes: Vec<String>,
-    pub(crate) tenant_claim: String,
-}
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Keys {
-    Discovered,
-    Url(String),
     File(PathBuf),
 }
 
@@ -217,12 +201,7 @@ struct Given {
     upstream: Option<String>,
     hf_token_env: Option<String>,
     hf_token_file: Option<PathBuf>,
-    issuer: Option<String>,
-    jwks: Option<Keys>,
-    jwks_cooldown: Option<Duration>,
-    audiences: Vec<String>,
-    scopes: Vec<String>,
-    tenant_claim: Option<String>,
+    callers: callers::Given,
     check: bool,
     check_model: Option<String>,
 }
@@ -288,6 +267,7 @@ impl Given {
             slots if slots::FLAGS.contains(&slots) => self.slots.take(slots, &text()?),
             bodies if bodies::FLAGS.contains(&bodies) => self.bodies.take(bodies, &text()?),
             limit if limits::FLAGS.contains(&limit) => self.limits.take(limit, &text()?),
+            callers if callers::FLAGS.contains(&callers) => self.callers.take(callers, text()?),
             cache if cache::FLAGS.contains(&cache) => self.cache.take(cache, &text()?),
             client if client::FLAGS.contains(&client) => self.client.take(client, &text()?),
             profile if profile::FLAGS.contains(&profile) => self.profile.take(profile, text()?),
@@ -299,29 +279,6 @@ impl Given {
                 once(flag, &mut self.hf_token_env, name)
             }
             "--hf-token-file" => once(flag, &mut self.hf_token_file, text()?.into()),
-            "--issuer" => once(flag, &mut self.issuer, text()?),
-            "--jwks" => {
-                let keys = text()?;
-                let url = ["http://", "https://"].iter().any(|scheme| keys.starts_with(scheme));
-                let keys = if url { Keys::Url(keys) } else { Keys::File(keys.into()) };
-                once(flag, &mut self.jwks, keys)
-            }
-            "--jwks-cooldown" => {
-                let time = |text: &str| units::time(text).filter(|time| COOLDOWNS.contains(time));
-                let time = read(flag, &text()?, time, "a time from 1s to 1h")?;
-                once(flag, &mut self.jwks_cooldown, time)
-            }
-            "--audience" => {
-                self.audiences.push(text()?);
-                Ok(())
-            }
-            "--scope" => {
-                let scope = text()?;
-                hints::check_scope(&scope)?;
-                self.scopes.push(scope);
-                Ok(())
-            }
-            "--tenant-claim" => once(flag, &mut self.tenant_claim, text()?),
             "--check-model" => once(flag, &mut self.check_model, text()?),
             reserved if RESERVED.contains(&reserved) => {
                 let _value = text()?;
@@ -348,7 +305,7 @@ impl Given {
         }
         let max_bodies = std::mem::take(&mut self.bodies).resolve();
         let limits = std::mem::take(&mut self.limits).resolve()?;
-        let real = self.upstream_given() || self.callers_given();
+        let real = self.upstream_given() || self.callers.is_given();
         let cache = std::mem::take(&mut self.cache).resolve(!real)?;
         let limited = limits != Limits::default();
         let redis = std::mem::take(&mut self.redis).resolve(limited, cache.is_some())?;
@@ -362,10 +319,12 @@ impl Given {
             }
         } else {
             let parts = if real {
-                match (self.upstream(&mut missing), self.callers(&mut missing)) {
-                    (Some(upstream), Some(callers)) => Parts::Real { upstream, callers },
+                let upstream = self.upstream(&mut missing);
+                let callers = std::mem::take(&mut self.callers).resolve(&mut missing)?;
+                match upstream {
+                    Some(upstream) => Parts::Real { upstream, callers },
                     // Not used: an error below names what is missing.
-                    _ => Parts::Demo,
+                    None => Parts::Demo,
                 }
             } else {
                 Parts::Demo
@@ -405,15 +364,6 @@ impl Given {
             || self.profile.kind.is_some()
     }
 
-    fn callers_given(&self) -> bool {
-        self.issuer.is_some()
-            || self.jwks.is_some()
-            || self.jwks_cooldown.is_some()
-            || self.tenant_claim.is_some()
-            || !self.audiences.is_empty()
-            || !self.scopes.is_empty()
-    }
-
     fn upstream(&mut self, missing: &mut Vec<&'static str>) -> Option<Upstream> {
         let env = self.hf_token_env.take().map(TokenPlace::Env);
         let token = env.or_else(|| self.hf_token_file.take().map(TokenPlace::File));
@@ -425,30 +375,7 @@ impl Given {
         }
         Some(Upstream { url: self.upstream.take()?, token: token?, profile: self.profile.kind })
     }
-
-    fn callers(&mut self, missing: &mut Vec<&'static str>) -> Option<Callers> {
-        if self.issuer.is_none() {
-            missing.push("--issuer");
-        }
-        if self.audiences.is_empty() {
-            missing.push("--audience");
-        }
-        Some(Callers {
-            issuer: self.issuer.take()?,
-            keys: self.jwks.take().unwrap_or(Keys::Discovered),
-            keys_cooldown: self.jwks_cooldown.unwrap_or(KEYS_COOLDOWN),
-            audiences: std::mem::take(&mut self.audiences),
-            scopes: std::mem::take(&mut self.scopes),
-            tenant_claim: self.tenant_claim.take().unwrap_or_else(|| TENANT_CLAIM.to_owned()),
-        })
-    }
 }
-
-pub(crate) const KEYS_COOLDOWN: Duration = Duration::from_secs(30);
-pub(crate) const TENANT_CLAIM: &str = "tenant";
-
-/// The range of `RemoteKeys::cool_down`.
-const COOLDOWNS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 const A_COUNT: &str = "a number that is not zero";
 const A_TIME: &str = "a time such as 30s";

@@ -7,14 +7,14 @@ fn parse_words(line: &str) -> Result<Command, UsageError> {
     parse(words)
 }
 
-fn served(line: &str) -> Serve {
+pub(super) fn served(line: &str) -> Serve {
     match parse_words(line) {
         Ok(Command::Serve(serve)) => *serve,
         other => panic!("{other:?}"),
     }
 }
 
-fn refused(line: &str) -> String {
+pub(super) fn refused(line: &str) -> String {
     parse_words(line).unwrap_err().0
 }
 
@@ -183,33 +183,12 @@ fn real_parts_replace_the_whole_demo() {
     let Parts::Real { upstream, callers } = served(REAL).parts else { panic!("demo") };
     assert_eq!(upstream.url, "https://u.example");
     assert_eq!(upstream.token, TokenPlace::Env("T".to_owned()));
-    let expected = Callers {
-        issuer: "https://i.example".to_owned(),
-        keys: Keys::Discovered,
-        keys_cooldown: Duration::from_secs(30),
-        audiences: vec!["a".to_owned()],
-        scopes: vec![],
-        tenant_claim: "tenant".to_owned(),
-    };
-    assert_eq!(callers, expected);
+    assert_eq!(callers.issuers.len(), 1);
+    assert_eq!(callers.api_keys, None);
 }
 
 #[test]
-fn keys_come_from_a_file_or_an_address() {
-    let keys = |jwks: &str| match served(&format!("{REAL} --jwks {jwks}")).parts {
-        Parts::Real { callers, .. } => callers.keys,
-        Parts::Demo => panic!("demo"),
-    };
-    assert_eq!(keys("https://i.example/k"), Keys::Url("https://i.example/k".to_owned()));
-    assert_eq!(keys("keys.json"), Keys::File("keys.json".into()));
-}
-
-#[test]
-fn scopes_and_audiences_may_be_repeated_and_nothing_else() {
-    let line = format!("{REAL} --audience b --scope s --scope t");
-    let Parts::Real { callers, .. } = served(&line).parts else { panic!("demo") };
-    assert_eq!(callers.audiences, ["a", "b"]);
-    assert_eq!(callers.scopes, ["s", "t"]);
+fn most_flags_may_not_be_repeated() {
     assert_eq!(refused("--drain 1s --drain 1s"), "--drain was given twice");
     assert_eq!(refused("--upstream a --upstream b"), "--upstream was given twice");
 }
@@ -219,7 +198,8 @@ fn missing_real_parts_are_named() {
     let missing = |line| refused(line).replace("these flags turn the demo off and need also ", "");
     assert_eq!(
         missing("--upstream https://u.example"),
-        "--hf-token-env or --hf-token-file, --issuer, --audience"
+        "--hf-token-env or --hf-token-file, --issuer, --api-keys, --iam-credentials or \
+         --sts-server-id"
     );
     assert_eq!(
         missing("--issuer https://i.example --audience a"),

@@ -1,38 +1,64 @@
 //! Authentication of callers.
 
 use tower_inference::{
-    auth::{AuthLayer, Jwt, KeySource, RemoteKeys},
+    auth::{AuthLayer, Credential, Jwt, KeySource, RemoteKeys},
     client::HttpsClient,
 };
 
 use crate::{
     Error,
-    args::{Callers, Keys},
+    args::{
+        Callers,
+        callers::{Issuer, Keys},
+    },
 };
 
-/// Returns the issuer's keys from a file, an address or discovery.
-pub(crate) fn keys(callers: &Callers) -> Result<KeySource, Error> {
+/// Returns the keys of each issuer from a file, an address or discovery.
+pub(crate) fn keys(callers: &Callers) -> Result<Vec<KeySource>, Error> {
     let client = HttpsClient::builder().build()?;
-    let remote = match &callers.keys {
+    callers.issuers.iter().map(|issuer| keys_of(issuer, &client)).collect()
+}
+
+fn keys_of(issuer: &Issuer, client: &HttpsClient) -> Result<KeySource, Error> {
+    let remote = match &issuer.keys {
         Keys::File(file) => {
             let keys = KeySource::file(file);
             return keys.map_err(|error| format!("--jwks: {error}").into());
         }
-        Keys::Url(url) => RemoteKeys::jwks(url.as_str(), client),
-        Keys::Discovered => RemoteKeys::discovery(callers.issuer.as_str(), client),
+        Keys::Url(url) => RemoteKeys::jwks(url.as_str(), client.clone()),
+        Keys::Discovered => RemoteKeys::discovery(issuer.url.as_str(), client.clone()),
     };
-    let keys = remote.cool_down(callers.keys_cooldown).build();
+    let keys = remote.cool_down(issuer.keys_cooldown).build();
     keys.map_err(|error| format!("--issuer or --jwks: {error}").into())
 }
 
-/// Accepts tokens of the issuer with an accepted audience and all required scopes.
-pub(crate) fn auth(callers: Callers, keys: KeySource) -> Result<AuthLayer, Error> {
-    let Callers { issuer, audiences, scopes, tenant_claim, .. } = callers;
+/// Accepts the credentials that the flags name.
+pub(crate) fn auth(callers: Callers, keys: Vec<KeySource>) -> Result<AuthLayer, Error> {
+    let mut credentials = Vec::new();
+    for (issuer, keys) in callers.issuers.into_iter().zip(keys) {
+        credentials.push(jwt(issuer, keys)?.into());
+    }
+    let layer = credentials.into_iter().fold(None, |layer: Option<AuthLayer>, one: Credential| {
+        Some(match layer {
+            None => AuthLayer::new(one),
+            Some(layer) => layer.or(one),
+        })
+    });
+    layer.ok_or_else(|| "no way for callers to authenticate".into())
+}
+
+/// Accepts tokens of an issuer with an accepted audience and all required scopes.
+fn jwt(issuer: Issuer, keys: KeySource) -> Result<Jwt, Error> {
+    let Issuer { url, audiences, scopes, tenant_claim, leeway, .. } = issuer;
     let mut audiences = audiences.into_iter();
     let first = audiences.next().ok_or("--audience is missing")?;
-    let jwt = Jwt::new(keys, issuer, first)
-        .additional_audiences(audiences)
-        .tenant_claim(tenant_claim)
-        .required_scopes(scopes)?;
-    Ok(AuthLayer::new(jwt))
+    let mut jwt =
+        Jwt::new(keys, url, first).additional_audiences(audiences).required_scopes(scopes)?;
+    if let Some(claim) = tenant_claim {
+        jwt = jwt.tenant_claim(claim);
+    }
+    Ok(match leeway {
+        Some(leeway) => jwt.leeway(leeway),
+        None => jwt,
+    })
 }

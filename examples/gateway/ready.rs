@@ -17,22 +17,22 @@ use crate::output::Output;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Ready once the keys have been loaded, and ready from then on. While the issuer is unavailable the
+/// Ready once the keys of all issuers have been loaded, and ready from then on. While the issuer is unavailable the
 /// loaded keys still verify tokens. The gateway does not start without the upstream's token.
 #[derive(Clone)]
 pub(crate) struct Ready {
-    keys: KeySource,
+    keys: Vec<KeySource>,
     was: Arc<AtomicBool>,
 }
 
 impl Ready {
-    pub(crate) fn new(keys: KeySource) -> Self {
+    pub(crate) fn new(keys: Vec<KeySource>) -> Self {
         Self { keys, was: Arc::new(AtomicBool::new(false)) }
     }
 
     pub(crate) fn is(&self) -> bool {
         self.was.load(Relaxed) || {
-            let is = self.keys.is_ready();
+            let is = self.keys.iter().all(KeySource::is_ready);
             self.was.fetch_or(is, Relaxed);
             is
         }
@@ -42,8 +42,14 @@ impl Ready {
     pub(crate) async fn prepare(&self, output: &Output) {
         let mut pause = FIRST_PAUSE;
         while !self.is() {
-            if let Err(error) = self.keys.refresh().await {
-                output.complain(format_args!("cannot fetch the issuer's keys: {error}"));
+            let mut failed = false;
+            for keys in self.keys.iter().filter(|keys| !keys.is_ready()) {
+                if let Err(error) = keys.refresh().await {
+                    output.complain(format_args!("cannot fetch the issuer's keys: {error}"));
+                    failed = true;
+                }
+            }
+            if failed {
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }

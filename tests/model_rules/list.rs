@@ -17,7 +17,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     body::ResponseBody,
     context::RequestContext,
-    identity::{Identity, Proof},
+    identity::{Callers, Identity, Proof},
     memory_limit::MemoryLimit,
     model::{Profile, ProviderPolicy},
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
@@ -124,7 +124,9 @@ async fn a_policy_lists_every_provider() {
 
 #[tokio::test]
 async fn each_caller_gets_its_own_list() {
-    let rule = || ModelRule::new(["*"]).providers(["together"]).tenant(ISSUER, "acme");
+    let rule = || {
+        ModelRule::new(["*"]).providers(["together"]).callers(Callers::new().tenant(ISSUER, "acme"))
+    };
     let globex = Identity::new(Proof::Jwt, ISSUER, "user-7").with_tenant("globex");
     let acme = rows(&[("org/one", &["together"]), ("other/three", &["together"])]);
     assert_eq!(left(rule(), Some(caller())).await, acme);
@@ -153,7 +155,8 @@ async fn remaining_entries_keep_their_bytes() {
 async fn a_server_lists_only_allowed_models() {
     let list = json!({"object": "list", "data": [{"id": "a/b:c"}, {"id": "a/d"}, {"id": "x"}],
         "models": [{"name": "x"}]});
-    let rules = ModelRules::new().allow(ModelRule::new(["a/*"]).scope("infer"));
+    let rules =
+        ModelRules::new().allow(ModelRule::new(["a/*"]).callers(Callers::new().scope("infer")));
     let layer = ModelRulesLayer::new(Profile::compatible(), rules);
     for (who, expected) in [
         (Some(caller()), json!({"object": "list", "data": [{"id": "a/b:c"}, {"id": "a/d"}]})),
@@ -166,7 +169,8 @@ async fn a_server_lists_only_allowed_models() {
 
 #[tokio::test]
 async fn an_endpoints_list_needs_permission_for_its_model() {
-    let rules = ModelRules::new().allow(ModelRule::new(["org/m"]).scope("infer"));
+    let rules =
+        ModelRules::new().allow(ModelRule::new(["org/m"]).callers(Callers::new().scope("infer")));
     let layer = ModelRulesLayer::new(Profile::endpoint("org/m"), rules);
     let list = r#"{"object":"list","data":[{"id":"/repository"}]}"#;
     let answer = listed(&layer, Method::GET, Some(caller()), whole(list)).await;

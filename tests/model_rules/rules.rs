@@ -220,8 +220,12 @@ async fn one_matching_rule_in_any_order_is_enough() {
 #[tokio::test]
 async fn rules_of_two_tenants_are_separate() {
     let layer = router([
-        ModelRule::new(["org/*"]).providers(["together"]).tenant(ISSUER, "acme"),
-        ModelRule::new(["*"]).providers(["hf-inference"]).tenant(ISSUER, "globex"),
+        ModelRule::new(["org/*"])
+            .providers(["together"])
+            .callers(Callers::new().tenant(ISSUER, "acme")),
+        ModelRule::new(["*"])
+            .providers(["hf-inference"])
+            .callers(Callers::new().tenant(ISSUER, "globex")),
     ]);
     let of = |tenant: &str| Some(Identity::new(Proof::Jwt, ISSUER, "user-7").with_tenant(tenant));
     for (tenant, model, allowed) in [

@@ -18,7 +18,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
     context::RequestContext,
     hf::{HfTokenLayer, TokenSource},
-    identity::{Identity, Proof},
+    identity::{Callers, Identity, Proof},
     model::Profile,
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::Payload,
@@ -77,8 +77,14 @@ async fn upstream(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, I
 async fn gateway() -> SocketAddr {
     let upstream = serve(service_fn(upstream)).await;
     let rules = ModelRules::new()
-        .allow(ModelRule::new(["org/*"]).providers(["together"]).tenant(ISSUER, "acme"))
-        .allow(ModelRule::new(["*"]).any_provider().tenant(ISSUER, "globex"));
+        .allow(
+            ModelRule::new(["org/*"])
+                .providers(["together"])
+                .callers(Callers::new().tenant(ISSUER, "acme")),
+        )
+        .allow(
+            ModelRule::new(["*"]).any_provider().callers(Callers::new().tenant(ISSUER, "globex")),
+        );
     let origin = format!("http://{upstream}").parse().unwrap();
     let token = TokenSource::value(Secret::new("hf_list")).unwrap();
     let client: Client<_, Payload> = Client::builder(TokioExecutor::new()).build_http();

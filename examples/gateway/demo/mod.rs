@@ -17,7 +17,10 @@ pub(crate) use self::banner::Banner;
 use self::issuer::{Client, Issuer};
 use crate::{
     Error,
-    args::{Callers, KEYS_COOLDOWN, Keys, TENANT_CLAIM},
+    args::{
+        Callers,
+        callers::{Issuer as IssuerFlags, KEYS_COOLDOWN, Keys, TENANT_CLAIM},
+    },
 };
 
 const AUDIENCE: &str = "demo-gateway";
@@ -80,14 +83,17 @@ impl Demo {
 
     /// Returns the settings that authenticate the demo's callers.
     pub(crate) fn callers(&self) -> Callers {
-        Callers {
-            issuer: self.issuer.clone(),
+        let issuer = IssuerFlags {
+            url: self.issuer.clone(),
+            preset: None,
             keys: Keys::Discovered,
             keys_cooldown: KEYS_COOLDOWN,
             audiences: vec![AUDIENCE.to_owned()],
             scopes: vec![SCOPE.to_owned()],
-            tenant_claim: TENANT_CLAIM.to_owned(),
-        }
+            tenant_claim: Some(TENANT_CLAIM.to_owned()),
+            leeway: None,
+        };
+        Callers { issuers: vec![issuer], ..Callers::default() }
     }
 }
 
