@@ -29,6 +29,7 @@ impl RecordSink for Events {
             principal.issuer = principal.map(|principal| printable(principal.issuer)).as_deref(),
             principal.subject = principal.map(|principal| printable(principal.subject)).as_deref(),
             tenant = record.tenant().map(printable).as_deref(),
+            credential_id = record.credential_id().map(printable).as_deref(),
             method = record.method(),
             path = &*printable(record.path()),
             http_version = record.http_version(),

@@ -39,6 +39,7 @@ pub(super) fn line(record: &Record<'_>, take: impl FnOnce(&[u8])) {
         object.close(start);
     }
     object.text(name!("tenant"), record.tenant());
+    object.text(name!("credential_id"), record.credential_id());
     object.plain(name!("method"), Some(record.method()));
     object.text(name!("path"), Some(record.path()));
     object.plain(name!("http_version"), record.http_version());

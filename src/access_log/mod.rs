@@ -58,6 +58,7 @@
 //! | `trace_id` | trace id of the header `traceparent` | none or an invalid one |
 //! | `principal` | the caller: `proof`, `issuer` and `subject` | not authenticated |
 //! | `tenant` | tenant of the caller | no tenant |
+//! | `credential_id` | public id of the credential, such as that of an API key | no id |
 //! | `method` | | |
 //! | `path` | first 2,048 bytes without the query, which may hold secrets | |
 //! | `http_version` | `1.1` or `2` | unless [enabled](AccessLogLayer::http_version) |

@@ -85,6 +85,12 @@ impl Record<'_> {
         self.identity.as_deref()?.tenant().map(|tenant| self.text(tenant))
     }
 
+    /// Returns the public id of the caller's credential, such as that of an API key.
+    #[must_use]
+    pub fn credential_id(&self) -> Option<&str> {
+        self.identity.as_deref()?.credential_id().map(|id| self.text(id))
+    }
+
     /// Returns the method.
     #[must_use]
     pub fn method(&self) -> &str {

@@ -4,6 +4,8 @@ use http::Method;
 use tower_layer::Layer;
 
 use super::{rule::ModelRules, service::EnforceModelRules, settings::Settings};
+#[cfg(feature = "auth")]
+use crate::identity::Callers;
 use crate::{memory_limit::MemoryLimit, model::Profile, rejection::RejectionFormat, skip::Skip};
 
 /// Makes [`EnforceModelRules`] services. See the [module docs](super) for an example.
@@ -45,6 +47,12 @@ impl ModelRulesLayer {
     pub fn memory_limit(mut self, limit: MemoryLimit) -> Self {
         Arc::make_mut(&mut self.settings).memory = limit;
         self
+    }
+
+    /// Returns the conditions of the rules on callers.
+    #[cfg(feature = "auth")]
+    pub(crate) fn callers(&self) -> impl Iterator<Item = &Callers> {
+        self.settings.rules.callers()
     }
 
     /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].

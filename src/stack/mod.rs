@@ -170,6 +170,7 @@
 //! that contradicts its [`RouteLayer`](crate::route::RouteLayer): a token in another header, edits for
 //! another profile or a schema for a route that does not exist.
 
+mod callers;
 mod compared;
 mod compose;
 mod gateway;
@@ -181,6 +182,7 @@ mod snapshot;
 mod upstream_slot;
 
 pub use self::{
+    callers::CallerSlot,
     compared::ComparedSlot,
     gateway::{BoxedGateway, Gateway, GatewayService, NoError, ResponseBody, ResponseFuture},
     payload_slot::{ImpliedPayload, OpenPayload, PayloadSlot},

@@ -4,9 +4,12 @@
 
 use tower_layer::Identity as Unset;
 
+#[cfg(all(feature = "auth", feature = "model-rules"))]
+use super::callers;
 #[cfg(any(feature = "hf", feature = "schema", feature = "transform"))]
 use super::compared::compared;
 use super::{
+    callers::CallerSlot,
     compared::ComparedSlot,
     payload_slot::{OpenPayload, PayloadSlot},
     slot,
@@ -260,8 +263,12 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     ) -> Stack<I, R, L, P, slot::Optional<AuthLayer>, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     where
         A: slot::Vacant,
+        M: CallerSlot,
     {
-        fill!(optional self.auth = layer)
+        let layer = slot::Optional(layer.into());
+        #[cfg(feature = "model-rules")]
+        callers::compare(&layer, &self.model_rules);
+        fill!(self.auth = layer)
     }
 
     /// Limits authenticated callers before their body is read.
@@ -369,9 +376,14 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
         N,
     >
     where
+        A: CallerSlot,
         M: slot::Vacant,
         B: PayloadSlot,
     {
+        let layer = slot::Optional(layer.into());
+        #[cfg(feature = "auth")]
+        callers::compare(&self.auth, &layer);
+        let layer = layer.0;
         fill!(optional self.model_rules = layer, payload)
     }
 

@@ -17,7 +17,7 @@ async fn a_record_has_the_results_of_inner_layers() {
         async move {
             let context = RequestContext::of(request.extensions()).unwrap().clone();
             let identity = Identity::new(Proof::Jwt, "https://issuer.example", "user-7");
-            context.set_identity(Arc::new(identity.with_tenant("acme").with_claim("email", "e")));
+            context.set_identity(Arc::new(identity.with_tenant("acme").with_credential_id("key-1").with_claim("email", "e")));
             context.set_route("chat");
             context.set_stage("prod");
             context.set_model("meta-llama/Llama-3.3-70B-Instruct");
@@ -80,6 +80,7 @@ async fn a_record_has_the_results_of_inner_layers() {
                 "subject": "user-7",
             },
             "tenant": "acme",
+            "credential_id": "key-1",
             "method": "POST",
             "path": "/v1/chat/completions",
             "http_version": "1.1",
@@ -177,7 +178,9 @@ fn long_values_are_cut() {
         let context = RequestContext::of(request.extensions()).unwrap();
         let long = "é".repeat(300);
         context.set_identity(Arc::new(
-            Identity::new(Proof::ApiKey, &*long, &*long).with_tenant(&*long),
+            Identity::new(Proof::ApiKey, &*long, &*long)
+                .with_tenant(&*long)
+                .with_credential_id(&*long),
         ));
         context.set_model(&*long);
         context.set_target(&*long);
@@ -201,6 +204,7 @@ fn long_values_are_cut() {
         &record["principal"]["issuer"],
         &record["principal"]["subject"],
         &record["tenant"],
+        &record["credential_id"],
         &record["model"],
         &record["model_target"],
         &record["route"],
