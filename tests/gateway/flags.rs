@@ -31,7 +31,7 @@ async fn invalid_flags_are_rejected_with_a_message_and_exit_code_2() {
     assert_eq!(
         refused(&["--upstream", "https://u.example"]).await,
         "gateway: these flags turn the demo off and need also --hf-token-env or --hf-token-file, \
-         --issuer, --audience. See --help.\n"
+         --issuer, --api-keys, --iam-credentials or --sts-server-id. See --help.\n"
     );
     assert_eq!(
         refused(&["--policy", "gateway.toml"]).await,

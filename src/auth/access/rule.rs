@@ -8,8 +8,8 @@ use crate::identity::Callers;
 /// See [`AccessRules`](super::AccessRules) for an example.
 #[derive(Clone, Debug)]
 pub struct AccessRule {
-    pub(in crate::auth) name: Box<str>,
-    pub(in crate::auth) callers: Callers,
+    pub(crate) name: Box<str>,
+    pub(crate) callers: Callers,
     paths: Vec<PathPattern>,
     methods: Vec<Method>,
 }

@@ -73,12 +73,12 @@ impl AccessRules {
         unseen.map(|claim| (&claim.path, claim.missing.load(Relaxed)))
     }
 
-    pub(in crate::auth) fn rules(&self) -> impl Iterator<Item = &AccessRule> {
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &AccessRule> {
         self.rules.iter()
     }
 
     /// Allows or rejects a request.
-    pub(in crate::auth) fn check(
+    pub(crate) fn check(
         &self,
         caller: &Identity,
         method: &Method,
