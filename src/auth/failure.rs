@@ -8,7 +8,7 @@ use crate::rejection::{Refusal, Rejection};
 
 /// Why a request is rejected. The layer adds the challenge with its realm (RFC 9110 section 11.6.1).
 #[derive(Clone, Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     rejection: Rejection,
     challenge: Option<Challenge>,
 }
