@@ -98,6 +98,8 @@ mod printable;
 #[cfg(feature = "redis")]
 mod redis_link;
 pub mod secret;
+#[cfg(feature = "auth")]
+mod secret_file;
 mod skip;
 pub mod sse;
 #[cfg(any(feature = "hf", feature = "transform"))]

@@ -32,6 +32,7 @@ const GROUND: &[&str] = &[
     "printable",
     "redis_link",
     "secret",
+    "secret_file",
     "skip",
     "sse",
     "text_tokens",
