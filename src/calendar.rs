@@ -20,6 +20,20 @@ pub(crate) const fn date(days: u64) -> (u64, u64, u64) {
     (400 * cycle + year + next, month, day)
 }
 
+/// Returns the days from 1970-01-01 to a date. `None` for a date before that and for one that does not
+/// exist.
+#[cfg(feature = "auth")]
+pub(crate) fn days(year: u64, month: u64, day: u64) -> Option<u64> {
+    // A year that begins in March, its day 1 and its months of 153 days for each five.
+    let (years, months) =
+        if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
+    let start = (153 * months + 2) / 5 + day.checked_sub(1)?;
+    let (cycle, years) = (years / 400, years % 400);
+    let days = cycle * 146_097 + years * 365 + years / 4 - years / 100 + start;
+    let days = days.checked_sub(DAYS_TO_1970)?;
+    (date(days) == (year, month, day)).then_some(days)
+}
+
 /// Returns the months from January 1970 to the month of this day.
 #[cfg(feature = "throttle")]
 pub(crate) const fn month_of(days: u64) -> u64 {
@@ -48,6 +62,8 @@ mod tests {
         for days in 0..146_097 * 2 {
             assert_eq!(date(days), expected);
             let (year, month, day) = expected;
+            #[cfg(feature = "auth")]
+            assert_eq!(super::days(year, month, day), Some(days));
             #[cfg(feature = "throttle")]
             {
                 assert_eq!(month_of(days), (year - 1970) * 12 + month - 1);
@@ -64,6 +80,23 @@ mod tests {
                 (_, day) if day == length => (year, month + 1, 1),
                 (month, day) => (year, month, day + 1),
             };
+        }
+    }
+
+    #[cfg(feature = "auth")]
+    #[test]
+    fn dates_that_do_not_exist_have_no_day() {
+        for (year, month, day) in [
+            (1969, 12, 31),
+            (0, 1, 1),
+            (2027, 0, 1),
+            (2027, 13, 1),
+            (2027, 1, 0),
+            (2027, 1, 32),
+            (2027, 2, 29),
+            (2100, 2, 29),
+        ] {
+            assert_eq!(days(year, month, day), None, "{year}-{month}-{day}");
         }
     }
 

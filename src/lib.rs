@@ -59,7 +59,7 @@ mod inner_service;
 
 // The ground floor: words that every layer uses.
 pub mod body;
-#[cfg(any(feature = "access-log", feature = "throttle"))]
+#[cfg(any(feature = "access-log", feature = "auth", feature = "throttle"))]
 mod calendar;
 pub mod clock;
 mod error_debug;

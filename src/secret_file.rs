@@ -235,7 +235,7 @@ impl<E> FileState<E> {
     }
 }
 
-impl<T, E: fmt::Debug> fmt::Debug for SecretFile<T, E> {
+impl<T, E> fmt::Debug for SecretFile<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SecretFile")
             .field("path", &self.path)

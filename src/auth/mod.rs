@@ -165,6 +165,7 @@
 
 mod access;
 mod algorithm;
+mod api_keys;
 mod authentication;
 mod credential;
 mod custom;
@@ -182,6 +183,10 @@ mod token;
 pub use self::{
     access::{AccessRule, AccessRules, Explanation},
     algorithm::Algorithm,
+    api_keys::{
+        ApiKey, ApiKeyDigest, ApiKeyError, ApiKeyFile, ApiKeyForm, ApiKeyLookup, ApiKeyRecord,
+        ApiKeyStore, ApiKeyStoreError, ApiKeys, ApiKeysEntry, ApiKeysError, ApiKeysFault,
+    },
     credential::Credential,
     custom::{Authenticator, CustomAuth},
     error::AuthError,

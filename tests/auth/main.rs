@@ -8,6 +8,9 @@ mod support;
 
 mod access;
 mod allocations;
+mod api_key_files;
+mod api_key_stores;
+mod api_keys;
 mod claims;
 mod fake_provider;
 mod forged_tokens;
