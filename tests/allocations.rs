@@ -88,7 +88,7 @@ fn unmet() -> (PayloadLayer, TransformLayer) {
 /// One limit of each kind, by four things in all.
 fn throttle() -> ThrottleLayer {
     let plans = [("gold", Rate::per_second(2_000))];
-    ThrottleLayer::new(Limit::per_identity(Rate::per_second(1_000)).plans("plan", plans))
+    ThrottleLayer::new(Limit::per_identity(Rate::per_second(1_000)).by_plan(plans))
         .limit(Limit::per_identity(Quota::per_day(1_000_000)))
         .limit(Limit::per_peer(PeerAddress::connection(), Rate::per_second(1_000)))
         .limit(Limit::global(Concurrency::new(100)))
@@ -108,7 +108,7 @@ fn other_keys() -> ThrottleLayer {
 fn known(token: &str) -> Request<Full<Bytes>> {
     let mut request = seen(token);
     let caller = Identity::new(Proof::Jwt, "https://issuer.example", "user-7");
-    let caller = caller.with_tenant("acme").with_claim("plan", "gold");
+    let caller = caller.with_tenant("acme").with_claim("plan", "gold").with_plan("gold");
     RequestContext::ensure(request.extensions_mut()).set_identity(Arc::new(caller));
     request.extensions_mut().insert(SocketAddr::from(([192, 0, 2, 7], 1)));
     request

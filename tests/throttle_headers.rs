@@ -35,7 +35,7 @@ fn request(plan: &str) -> Request<Empty<Bytes>> {
     let mut request = Request::new(Empty::new());
     let caller = Identity::new(Proof::Jwt, "https://issuer.example", "user-7")
         .with_tenant("acme")
-        .with_claim("plan", plan);
+        .with_plan(plan);
     RequestContext::ensure(request.extensions_mut()).set_identity(Arc::new(caller));
     request.extensions_mut().insert(SocketAddr::from((Ipv4Addr::LOCALHOST, 80)));
     request
@@ -158,7 +158,7 @@ async fn several_limits_form_one_list() {
 #[tokio::test]
 async fn headers_show_the_tiers_own_allowance() {
     let plans = [("gold", Rate::per_minute(600))];
-    let (layer, _clock) = layer(Limit::per_identity(rate()).plans("plan", plans));
+    let (layer, _clock) = layer(Limit::per_identity(rate()).by_plan(plans));
     assert_eq!(told(&send_as(&layer, "gold").await)[0], "\"identity\";q=600;w=60");
     assert_eq!(told(&send_as(&layer, "free").await)[0], "\"identity\";q=3;w=2");
 }
@@ -233,7 +233,7 @@ async fn headers_cost_one_allocation_and_none_when_off() {
     let off = counted(&told.clone().headers(LimitHeaders::Off));
     assert_eq!(counted(&told), off + 1);
     let plans = [("free", Rate::per_hour(50))];
-    let (tier, _clock) = layer(Limit::per_identity(Rate::per_hour(100)).plans("plan", plans));
+    let (tier, _clock) = layer(Limit::per_identity(Rate::per_hour(100)).by_plan(plans));
     let off = counted(&tier.clone().headers(LimitHeaders::Off));
     assert_eq!(counted(&tier), off + 1);
     let (unshown, _clock) = layer(Limit::per_identity(Rate::per_hour(100)).hidden());

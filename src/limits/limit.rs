@@ -14,7 +14,7 @@ use crate::{context::RequestHead, identity::Identity, peer::PeerAddress};
 ///
 /// // A caller without one of these plans gets 1 request a second.
 /// let plans = [("gold", Rate::per_second(100).burst(200)), ("free", Rate::per_second(2))];
-/// let rate = Limit::per_identity(Rate::per_second(1)).plans("plan", plans).name("plan-rate");
+/// let rate = Limit::per_identity(Rate::per_second(1)).by_plan(plans).name("plan-rate");
 /// let quota = Limit::per_tenant(Quota::per_month(1_000_000));
 /// let streams = Limit::per_identity(Concurrency::new(4)).shadow();
 /// # let _ = (rate, quota, streams);
@@ -93,18 +93,20 @@ impl Limit {
         Self::new(CountBy::Global, "global", allowance.into())
     }
 
-    /// Sets other allowances for callers with one of these strings in `claim`, like API Gateway's
+    /// Sets other allowances for callers with one of these [plans](Identity::plan), like API Gateway's
     /// usage plans. The limit's own allowance applies to all others.
+    ///
+    /// The method of authentication sets the plan: an API key has one in its record, and a JWT has one
+    /// in a claim that its settings name. Names are compared exactly, case included.
     ///
     /// A caller that changes its plan keeps its counter if both plans are of one kind, such as two
     /// rates. Replaces plans and tiers that were set before.
     #[must_use]
-    pub fn plans<N: Into<Box<str>>, A: Into<Allowance>>(
+    pub fn by_plan<N: Into<Box<str>>, A: Into<Allowance>>(
         self,
-        claim: impl Into<Box<str>>,
         plans: impl IntoIterator<Item = (N, A)>,
     ) -> Self {
-        Self { tiers: Some(Arc::new(Tiers::by_claim(claim.into(), named(plans)))), ..self }
+        Self { tiers: Some(Arc::new(Tiers::by_plan(named(plans)))), ..self }
     }
 
     /// Sets other allowances for callers whose tier the function `of` names. The limit's own

@@ -50,7 +50,7 @@
 //! | [`Quota`] | a calendar day, week or month of UTC, like API Gateway's usage plans | until the next period |
 //! | [`Concurrency`] | requests whose response has not ended | 1 s |
 //!
-//! [Plans](Limit::plans) and [tiers](Limit::tiers) give some callers other numbers. An allowance of
+//! [Plans](Limit::by_plan) and [tiers](Limit::tiers) give some callers other numbers. An allowance of
 //! zero rejects every request with 429.
 //!
 //! # Several limits of one layer

@@ -14,15 +14,15 @@ pub(crate) struct Tiers {
 /// Where the name of a caller's tier is found.
 #[derive(Clone)]
 enum TierSource {
-    Claim(Box<str>),
+    Plan,
     Function(Arc<TierName>),
 }
 
 type TierName = dyn Fn(&Identity) -> Option<&str> + Send + Sync;
 
 impl Tiers {
-    pub(crate) fn by_claim(claim: Box<str>, allowances: Vec<(Box<str>, Allowance)>) -> Self {
-        Self { source: TierSource::Claim(claim), allowances }
+    pub(crate) const fn by_plan(allowances: Vec<(Box<str>, Allowance)>) -> Self {
+        Self { source: TierSource::Plan, allowances }
     }
 
     pub(crate) fn by_function(
@@ -55,7 +55,7 @@ impl Tiers {
     /// Returns the index of this caller's tier.
     pub(crate) fn of(&self, identity: &Identity) -> Option<usize> {
         let name = match &self.source {
-            TierSource::Claim(claim) => identity.claim(claim)?.as_str(),
+            TierSource::Plan => identity.plan(),
             TierSource::Function(function) => function(identity),
         };
         self.index_of(name?)
@@ -65,7 +65,7 @@ impl Tiers {
 impl fmt::Debug for TierSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Claim(name) => f.debug_tuple("Claim").field(name).finish(),
+            Self::Plan => f.write_str("Plan"),
             Self::Function(_) => f.debug_struct("Function").finish_non_exhaustive(),
         }
     }

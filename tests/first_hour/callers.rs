@@ -72,7 +72,7 @@ async fn each_limit_by_caller_is_outside_of_auth() {
         (Limit::per_tenant(rate()), StatusCode::UNAUTHORIZED),
         (Limit::per_claim("plan", rate()), StatusCode::UNAUTHORIZED),
         (Limit::per_identity(rate()).shadow(), StatusCode::OK),
-        (Limit::global(rate()).plans("plan", gold()), StatusCode::OK),
+        (Limit::global(rate()).by_plan(gold()), StatusCode::OK),
         (Limit::global(rate()).tiers(|_| Some("gold"), gold()), StatusCode::OK),
         (Limit::per_key(principal, rate()), StatusCode::OK),
     ] {

@@ -76,8 +76,8 @@ async fn each_kind_of_subject_is_found_and_reset() {
 #[tokio::test]
 async fn a_reset_clears_one_key_in_all_tiers() {
     let plans = [("gold", Rate::per_hour(1))];
-    let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(1)).plans("plan", plans));
-    let gold = || from(user("a").with_claim("plan", "gold"));
+    let (layer, _clock) = layer(Limit::per_identity(Rate::per_hour(1)).by_plan(plans));
+    let gold = || from(user("a").with_plan("gold"));
     assert!(passes(&layer, gold()).await);
     assert!(passes(&layer, from(user("b"))).await);
     layer.reset("identity", &Subject::identity(&user("a").principal())).await.unwrap();

@@ -44,15 +44,16 @@ fn layers_of_tokens_and_of_requests_append_to_each_other() {
 fn each_combination_of_tiers_has_its_own_policy() {
     let tiers =
         |gold: u32, free: u32| [("gold", Rate::per_minute(gold)), ("free", Rate::per_minute(free))];
-    let first = Limit::per_identity(Rate::per_minute(1)).plans("plan", tiers(2, 3));
+    let first = Limit::per_identity(Rate::per_minute(1)).by_plan(tiers(2, 3));
     let mut limits = LimitSet::new(first.name("a"), Unit::Requests);
-    let by_team = Limit::per_identity(Rate::per_minute(4)).plans("team", tiers(5, 6));
+    let by_team = Limit::per_identity(Rate::per_minute(4))
+        .tiers(|caller| caller.claim("team")?.as_str(), tiers(5, 6));
     limits.push(by_team.name("b"));
     limits.push(Limit::per_tenant(Rate::per_minute(7)));
     for (plan, q) in [("gold", 2), ("free", 3), ("none", 1)] {
         for (team, p) in [("gold", 5), ("free", 6), ("none", 4)] {
             let caller = Identity::new(Proof::Jwt, "https://issuer.example", "a");
-            let caller = caller.with_claim("plan", plan).with_claim("team", team);
+            let caller = caller.with_plan(plan).with_claim("team", team);
             let context = RequestContext::new();
             context.set_identity(Arc::new(caller));
             let mut requests = PermitRequests::new();
