@@ -61,7 +61,6 @@ impl FileRules {
 
 /// The reason why a file cannot be read. Its text has no content of the file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[cfg_attr(not(unix), expect(dead_code, reason = "permissions are checked on Unix"))]
 pub(crate) enum FileFault {
     Unreadable(io::ErrorKind),
     /// A directory, a pipe, a socket or a device.
@@ -69,7 +68,7 @@ pub(crate) enum FileFault {
     TooLarge {
         max_bytes: usize,
     },
-    /// The permission bits let the group or others write.
+    /// The permission bits let the group or others write. Unix only.
     Writable {
         mode: u32,
     },

@@ -256,9 +256,11 @@ async fn keys_of_api_gateway_are_taken_over() {
     let identity = try_key(&layer, KEY).await.identity.unwrap();
     assert_eq!((identity.subject(), identity.tenant()), ("k4tq1abcde", None));
     assert!(!try_key(&layer, OTHER).await.passed());
-    let keys = ApiKeys::from_aws_json_with(output.as_bytes(), |record, tags| {
-        tags.get("team").map_or(record.clone(), |team| record.tenant(team.as_str()).plan("gold"))
-    });
+    let keys =
+        ApiKeys::from_aws_json_with(output.as_bytes(), |record, tags| match tags.get("team") {
+            Some(team) => record.tenant(team.as_str()).plan("gold"),
+            None => record,
+        });
     let identity = try_key(&AuthLayer::new(keys.unwrap()), KEY).await.identity.unwrap();
     assert_eq!((identity.tenant(), identity.plan()), (Some("research"), Some("gold")));
 }

@@ -60,7 +60,6 @@ impl KeyFault {
 }
 
 /// A valid record and its identity.
-#[derive(Debug)]
 pub(super) struct KeyEntry {
     record: ApiKeyRecord,
     /// Made by the first request with the key, because most keys of a long list are idle.

@@ -22,12 +22,12 @@
 //!     // The key was removed.
 //!     assert!(!request.headers().contains_key("x-api-key"));
 //!     let caller = RequestContext::of(request.extensions()).and_then(RequestContext::identity);
-//!     Ok::<_, Infallible>(Response::new(caller.unwrap().subject().to_owned()))
+//!     assert_eq!(caller.unwrap().subject(), "batch-jobs");
+//!     Ok::<_, Infallible>(Response::new(String::new()))
 //! }));
 //!
 //! let request = Request::builder().header("x-api-key", key.expose()).body(String::new())?;
-//! let response = service.clone().oneshot(request).await?;
-//! assert_eq!(response.into_body().as_inner(), Some(&"batch-jobs".to_owned()));
+//! assert_eq!(service.clone().oneshot(request).await?.status(), 200);
 //!
 //! // The SDKs of OpenAI send a key as a bearer token.
 //! let bearer = format!("Bearer {}", key.expose());

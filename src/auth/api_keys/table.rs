@@ -18,7 +18,7 @@ pub(super) const MAX_KEYS: usize = 1_000_000;
 
 /// Finds a key by its digest. The hash of the table has a random key, so that no client can choose keys
 /// that collide. The digests are compared in constant time.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct KeyTable {
     #[expect(clippy::disallowed_types, reason = "holds at most MAX_KEYS entries")]
     // Boxed, because up to half of the table's places are free.
