@@ -17,7 +17,9 @@ async fn a_record_has_the_results_of_inner_layers() {
         async move {
             let context = RequestContext::of(request.extensions()).unwrap().clone();
             let identity = Identity::new(Proof::Jwt, "https://issuer.example", "user-7");
-            context.set_identity(Arc::new(identity.with_tenant("acme").with_credential_id("key-1").with_claim("email", "e")));
+            context.set_identity(Arc::new(
+                identity.with_tenant("acme").with_credential_id("key-1").with_claim("email", "e"),
+            ));
             context.set_route("chat");
             context.set_stage("prod");
             context.set_model("meta-llama/Llama-3.3-70B-Instruct");
