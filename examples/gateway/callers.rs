@@ -1,7 +1,7 @@
 //! Authentication of callers.
 
 use tower_inference::{
-    auth::{AuthLayer, Credential, Jwt, KeySource, RemoteKeys},
+    auth::{ApiKeys, AuthLayer, Credential, Jwt, KeySource, RemoteKeys},
     client::HttpsClient,
 };
 
@@ -37,6 +37,10 @@ pub(crate) fn auth(callers: Callers, keys: Vec<KeySource>) -> Result<AuthLayer, 
     let mut credentials = Vec::new();
     for (issuer, keys) in callers.issuers.into_iter().zip(keys) {
         credentials.push(jwt(issuer, keys)?.into());
+    }
+    if let Some(file) = &callers.api_keys {
+        let keys = ApiKeys::file(file.as_path());
+        credentials.push(keys.map_err(|error| format!("--api-keys: {error}"))?.into());
     }
     let layer = credentials.into_iter().fold(None, |layer: Option<AuthLayer>, one: Credential| {
         Some(match layer {
