@@ -99,8 +99,18 @@ impl Authentication {
         let hints = self.methods.iter().map(|method| method.hint()).collect::<Vec<_>>();
         let rejection = Rejection::new(Refusal::MissingCredentials)
             .with_detail(format!("send {}", hints.join(" or ")));
+        let mut schemes = Vec::new();
+        for scheme in self.methods.iter().map(|method| method.scheme()) {
+            if !schemes.contains(&scheme) {
+                schemes.push(scheme);
+            }
+        }
+        // Clients that read one challenge read the first. Bearer is the one that most know.
+        schemes.sort_by_key(|scheme| *scheme != "Bearer");
+        let mut schemes = schemes.into_iter();
+        let first = schemes.next().unwrap_or("Bearer");
         // Without an error code (RFC 6750 section 3.1).
-        self.reject(Failure::bearer(rejection, None))
+        self.reject(Failure::challenge(rejection, first, None).or(schemes))
     }
 
     /// Returns the head of a request as the client sent it.

@@ -11,6 +11,8 @@ use crate::rejection::{Refusal, Rejection};
 pub(crate) struct Failure {
     rejection: Rejection,
     challenge: Option<Challenge>,
+    /// Schemes that the client may use as well.
+    alternatives: Vec<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,7 +36,14 @@ impl Failure {
         scheme: &'static str,
         error: Option<&'static str>,
     ) -> Self {
-        Self { rejection, challenge: Some(Challenge { scheme, error, scope: None }) }
+        let challenge = Some(Challenge { scheme, error, scope: None });
+        Self { rejection, challenge, alternatives: Vec::new() }
+    }
+
+    /// Adds challenges to use another scheme, without an error code.
+    pub(super) fn or(mut self, schemes: impl IntoIterator<Item = &'static str>) -> Self {
+        self.alternatives.extend(schemes);
+        self
     }
 
     /// Names the scopes that the request needs.
@@ -65,7 +74,7 @@ impl Failure {
 /// A rejection without a challenge.
 impl From<Rejection> for Failure {
     fn from(rejection: Rejection) -> Self {
-        Self { rejection, challenge: None }
+        Self { rejection, challenge: None, alternatives: Vec::new() }
     }
 }
 
@@ -80,10 +89,14 @@ pub(super) struct ChallengeParameters {
 impl ChallengeParameters {
     /// Adds the challenge to a rejection.
     pub(super) fn complete(&self, failure: Failure) -> Rejection {
-        let Failure { rejection, challenge } = failure;
+        let Failure { rejection, challenge, alternatives } = failure;
         let Some(challenge) = challenge else { return rejection };
         let value = self.write(&challenge, rejection.detail());
-        rejection.with_header(WWW_AUTHENTICATE, value)
+        let rejection = rejection.with_header(WWW_AUTHENTICATE, value);
+        alternatives.into_iter().fold(rejection, |rejection, scheme| {
+            let value = self.write(&Challenge { scheme, error: None, scope: None }, "");
+            rejection.with_header(WWW_AUTHENTICATE, value)
+        })
     }
 
     fn write(&self, challenge: &Challenge, detail: &str) -> HeaderValue {

@@ -22,6 +22,11 @@ pub(super) trait AuthMethod: fmt::Debug + Send + Sync {
     /// `x-api-key`".
     fn hint(&self) -> &str;
 
+    /// Returns the scheme of the challenge to a client without credentials (RFC 9110 section 11.1).
+    fn scheme(&self) -> &'static str {
+        "Bearer"
+    }
+
     /// Returns the facts that this method's identities may have beside subject and scopes.
     fn facts(&self) -> Facts;
 

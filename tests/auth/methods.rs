@@ -13,7 +13,7 @@ use http::Request;
 use http_body_util::Full;
 use serde_json::json;
 use tower_inference::{
-    auth::{AuthLayer, Authenticator, CustomAuth},
+    auth::{ApiKey, ApiKeyRecord, ApiKeys, AuthLayer, Authenticator, CustomAuth},
     clock::{FakeClock, SharedClock},
     context::RequestHead,
     identity::{Identity, Proof},
@@ -199,4 +199,22 @@ async fn anonymous_callers_pass_only_without_any_credential() {
         let outcome = send(&layer, request(&[authorization])).await;
         assert_eq!(outcome.status, 401, "{authorization}");
     }
+}
+
+#[tokio::test]
+async fn a_client_without_credentials_gets_a_challenge_for_each_scheme() {
+    let keys = || {
+        let key = ApiKey::generate("acme").unwrap();
+        ApiKeys::new([(&key, ApiKeyRecord::new("batch"))]).unwrap()
+    };
+    let challenges = async |layer: AuthLayer| {
+        let outcome = send(&layer.realm("r").unwrap(), request(&[])).await;
+        let challenges = outcome.headers.get_all("www-authenticate").iter();
+        challenges.map(|one| one.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (bearer, api_key) = (r#"Bearer realm="r""#, r#"ApiKey realm="r""#);
+    assert_eq!(challenges(AuthLayer::new(keys())).await, [bearer]);
+    assert_eq!(challenges(AuthLayer::new(keys().header_only())).await, [api_key]);
+    let both = AuthLayer::new(keys().header_only()).or(jwt());
+    assert_eq!(challenges(both).await, [bearer, api_key]);
 }

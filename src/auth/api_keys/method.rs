@@ -109,6 +109,10 @@ impl AuthMethod for ApiKeyMethod {
         &self.hint
     }
 
+    fn scheme(&self) -> &'static str {
+        if self.places.bearer { "Bearer" } else { HEADER_SCHEME }
+    }
+
     fn facts(&self) -> Facts {
         Facts { tenant: true, roles: true, plan: true, ..Facts::default() }
     }
