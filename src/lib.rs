@@ -58,6 +58,8 @@
 mod inner_service;
 
 // The ground floor: words that every layer uses.
+#[cfg(any(feature = "auth", feature = "client"))]
+mod address_reach;
 pub mod body;
 #[cfg(any(feature = "access-log", feature = "auth", feature = "throttle"))]
 mod calendar;
@@ -88,6 +90,8 @@ pub mod memory_limit;
     all(feature = "cache", not(feature = "cache-compression"))
 ))]
 mod missing_feature;
+#[cfg(any(feature = "auth", feature = "redis"))]
+mod owned_task;
 #[cfg(any(feature = "throttle", feature = "upstream"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "throttle", feature = "upstream"))))]
 pub mod peer;

@@ -171,6 +171,7 @@ mod credential;
 mod custom;
 mod error;
 mod failure;
+mod fetch;
 mod future;
 mod keys;
 mod layer;

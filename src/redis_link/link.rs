@@ -12,9 +12,8 @@ use super::{
     node::Dialer,
     places::Places,
     policy::Policy,
-    task::Task,
 };
-use crate::{clock::SharedClock, lock::Lock};
+use crate::{clock::SharedClock, lock::Lock, owned_task::Task};
 
 /// The pause between two attempts to connect.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);

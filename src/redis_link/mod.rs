@@ -25,7 +25,6 @@ mod node;
 mod places;
 mod policy;
 mod replies;
-mod task;
 
 pub use self::error::RedisError;
 pub(crate) use self::{
@@ -34,5 +33,4 @@ pub(crate) use self::{
     link::{Away, Link, Probe},
     places::Places,
     policy::Policy,
-    task::Task,
 };

@@ -13,6 +13,7 @@ use std::{
 
 /// Floors from the ground up. A module of the first floor may use those before it.
 const GROUND: &[&str] = &[
+    "address_reach",
     "body",
     "calendar",
     "clock",
@@ -26,6 +27,7 @@ const GROUND: &[&str] = &[
     "loopback",
     "memory_limit",
     "missing_feature",
+    "owned_task",
     "peer",
     "failure_reason",
     "plain_http",

@@ -2,7 +2,12 @@ use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
 
 use http::Uri;
 
-use crate::{error_debug::debug_as_message, file_reason::FileReason, printable::Printable};
+use crate::{
+    address_reach::Reach,
+    auth::fetch::{FetchFault, short},
+    error_debug::debug_as_message,
+    file_reason::FileReason,
+};
 
 /// An error from loading keys: the place of the keys and the fault.
 ///
@@ -29,6 +34,12 @@ pub enum KeysFault {
     /// Returned when an address uses plain `http` and its host, which is given, is not a loopback
     /// address.
     InsecureUrl(Arc<str>),
+    /// Returned when this host is a link-local address or resolves to none but such addresses. Clouds
+    /// serve the credentials of the machine there.
+    LinkLocalAddress(Arc<str>),
+    /// Returned when the discovery document names this host, which is not the issuer's and has no
+    /// public address.
+    PrivateAddress(Arc<str>),
     /// Returned when the key file cannot be read.
     Unreadable(io::ErrorKind),
     /// Returned when the path does not lead to a regular file.
@@ -82,6 +93,8 @@ impl KeysFault {
             self,
             Self::InvalidUrl(_)
                 | Self::InsecureUrl(_)
+                | Self::LinkLocalAddress(_)
+                | Self::PrivateAddress(_)
                 | Self::Status(_)
                 | Self::TooLarge
                 | Self::Malformed(_)
@@ -100,6 +113,22 @@ impl KeysError {
 impl From<KeysFault> for KeysError {
     fn from(fault: KeysFault) -> Self {
         Self { fault, place: None }
+    }
+}
+
+impl From<FetchFault> for KeysFault {
+    fn from(fault: FetchFault) -> Self {
+        match fault {
+            FetchFault::InvalidUrl(reason) => Self::InvalidUrl(reason),
+            FetchFault::InsecureUrl(host) => Self::InsecureUrl(host),
+            FetchFault::AddressRefused { host, reach: Reach::NotLinkLocal } => {
+                Self::LinkLocalAddress(host)
+            }
+            FetchFault::AddressRefused { host, reach: Reach::Public } => Self::PrivateAddress(host),
+            FetchFault::Unreachable(kind) => Self::Unreachable(kind),
+            FetchFault::Timeout => Self::Timeout,
+            FetchFault::TooLarge => Self::TooLarge,
+        }
     }
 }
 
@@ -123,6 +152,16 @@ impl fmt::Display for KeysFault {
                     f,
                     "plain http to {host}: every host on the path could replace the keys; use \
                      https, or allow it with RemoteKeys::dangerous_plain_http"
+                );
+            }
+            Self::LinkLocalAddress(host) => {
+                return write!(f, "{host} is a link-local address, where clouds serve credentials");
+            }
+            Self::PrivateAddress(host) => {
+                return write!(
+                    f,
+                    "the discovery document names {host}, which is not the issuer's host and has no \
+                     public address; if it is yours, give the address to RemoteKeys::jwks"
                 );
             }
             Self::Unreadable(kind) => {
@@ -185,15 +224,6 @@ pub(crate) struct KeysUnavailable {
     pub(crate) retry_after: Duration,
     /// The error of the last fetch.
     pub(crate) cause: Option<KeysError>,
-}
-
-/// Returns text from outside in one line of at most 200 characters.
-pub(super) fn short(text: impl fmt::Display) -> Arc<str> {
-    let text = Printable(text).to_string();
-    match text.char_indices().nth(200) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
-        None => text.into(),
-    }
 }
 
 /// Returns whether the kind says nothing. The standard library's kind for failed lookups of names has

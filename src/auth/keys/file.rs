@@ -10,12 +10,11 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    deadline::Deadline,
     error::{KeysError, KeysFault},
     key_set::{Keys, MAX_SET_BYTES},
-    store::KeyStore,
+    store::{KeyStore, Load},
 };
-use crate::{lock::Lock, printable::Printable};
+use crate::{auth::fetch::Deadline, lock::Lock, printable::Printable};
 
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -37,7 +36,7 @@ impl KeyFile {
         let content = read(path)?;
         let store = KeyStore::new(Printable(path.display()).to_string());
         let keys = Keys::parse(content.clone());
-        keys.and_then(|keys| store.replace(keys, Duration::ZERO))
+        keys.and_then(|keys| store.replace(keys, Load::without_age(Duration::ZERO)))
             .map_err(|fault| fault.at(path.display()))?;
         let last_read = Lock::new(LastRead { content, failed: false });
         Ok(Self { path: path.to_owned(), store, next_reload: Deadline::default(), last_read })
@@ -65,7 +64,7 @@ impl KeyFile {
             let placed = |fault: KeysFault| fault.at(self.path.display());
             let keys = Keys::parse(content.clone()).map_err(placed)?;
             let count = keys.count();
-            let changed = self.store.replace(keys, now).map_err(placed)?;
+            let changed = self.store.replace(keys, Load::without_age(now)).map_err(placed)?;
             last_read.content = content;
             if changed {
                 tracing::info!(keys = count, %file, "keys changed");

@@ -147,7 +147,8 @@ impl<'a> Jwk<'a> {
         let Some(name) = self.text("alg")? else {
             return Ok(Algorithm::ALL);
         };
-        let only = Algorithm::ALL.chunks(1).find(|one| one.iter().all(|own| own.as_str() == name));
+        let named = Algorithm::from_name(&name);
+        let only = Algorithm::ALL.chunks(1).find(|one| one.first().copied() == named);
         only.ok_or_else(|| {
             let encrypts = name.starts_with("RSA") || name.starts_with("ECDH-ES");
             if encrypts { SkipReason::Encryption } else { SkipReason::Algorithm }
@@ -189,6 +190,7 @@ impl<'a> Jwk<'a> {
                 let (length, material): (_, fn(_) -> _) = match self.text("crv")?.as_deref() {
                     Some("P-256") => (32, KeyMaterial::P256),
                     Some("P-384") => (48, KeyMaterial::P384),
+                    Some("P-521") => (66, KeyMaterial::P521),
                     _ => return Err(SkipReason::Curve),
                 };
                 point(&self.octets("x")?, &self.octets("y")?, length)
@@ -267,6 +269,7 @@ enum KeyMaterial {
     Rsa { n: Vec<u8>, e: Vec<u8> },
     P256(Vec<u8>),
     P384(Vec<u8>),
+    P521(Vec<u8>),
     Ed25519(Vec<u8>),
 }
 
@@ -278,7 +281,8 @@ impl KeyMaterial {
                 Some(RsaPublicKeyComponents { n, e }.to_parsed_public_key(scheme))
             }
             (Self::P256(point), SignatureScheme::P256(scheme))
-            | (Self::P384(point), SignatureScheme::P384(scheme)) => {
+            | (Self::P384(point), SignatureScheme::P384(scheme))
+            | (Self::P521(point), SignatureScheme::P521(scheme)) => {
                 Some(ParsedPublicKey::new(scheme, point))
             }
             (Self::Ed25519(point), SignatureScheme::Ed25519(scheme)) => {
@@ -292,7 +296,9 @@ impl KeyMaterial {
     const fn invalid_reason(&self) -> SkipReason {
         match self {
             Self::Rsa { .. } => SkipReason::InvalidKey,
-            Self::P256(_) | Self::P384(_) | Self::Ed25519(_) => SkipReason::Point,
+            Self::P256(_) | Self::P384(_) | Self::P521(_) | Self::Ed25519(_) => {
+                SkipReason::Point
+            },
         }
     }
 }

@@ -13,9 +13,9 @@ use crate::{
     payload::{Kind, Node},
 };
 
-/// The maximum size of a key set or discovery document. API Gateway has the same limit for its JWT
+/// The maximum size of a key set or discovery document. API Gateway has 150,000 bytes for its JWT
 /// authorizers.
-pub(super) const MAX_SET_BYTES: usize = 150_000;
+pub(super) const MAX_SET_BYTES: usize = 512 << 10;
 
 /// The maximum number of keys of one set. Further keys are skipped.
 const MAX_KEYS: usize = 64;

@@ -3,7 +3,6 @@
 //! [`KeySource`] is what the verifier reads. It holds a fixed set, a file or a server. `key_set`
 //! and `jwk` parse a set. `store` swaps one set for the next. `fetch` holds the steps of a fetch.
 
-mod deadline;
 mod document;
 mod error;
 mod fetch;
@@ -14,9 +13,11 @@ mod remote_keys;
 mod source;
 mod store;
 
+// The verifier's wait for a fetch.
+pub(super) use super::fetch::Waiter;
 pub(super) use self::{
     error::KeysUnavailable,
-    fetch::{FetchDecision, FetchReason, FetchResult, Waiter},
+    fetch::{FetchDecision, FetchReason, FetchResult},
 };
 pub use self::{
     error::{KeysError, KeysFault},

@@ -1,18 +1,18 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri, header::IF_NONE_MATCH};
 use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    error::{KeysError, KeysFault, short},
-    fetch::{
-        BoxFuture, FetchBounds, KeyFetcher, ReadLimits, Transport, absolute, http_get, jwks_uri,
-        transport, well_known,
-    },
-    key_set::{Keys, MAX_SET_BYTES},
+    error::{KeysError, KeysFault},
+    fetch::{FetchBounds, HttpGet, KeyFetcher, KeyRequest, well_known},
+    key_set::MAX_SET_BYTES,
     source::KeySource,
+};
+use crate::{
+    address_reach::Reach,
+    auth::fetch::{BoxFuture, ExchangeLimits, Transport, absolute, exchange, short, transport},
 };
 
 /// Builds a [`KeySource`] that fetches keys from a server.
@@ -40,8 +40,7 @@ use super::{
 ///
 /// # Fetching
 ///
-/// There is no background task. A request that needs keys fetches them. Other requests wait for the
-/// same fetch:
+/// A request that needs keys fetches them. Other requests wait for the same fetch:
 ///
 /// - *No keys yet.* Requests wait for the first fetch. If it fails they are rejected with
 ///   `identity-provider-unavailable`. The next fetch starts after 1 second. Each further failure
@@ -50,18 +49,44 @@ use super::{
 ///   have replaced the key under the same `kid` or without one. The request waits for a fetch and
 ///   is then verified with the current keys. All these requests together cause one fetch in a
 ///   [cool-down](Self::cool_down). Requests with a known key do not wait.
-/// - *The keys exceed [`max_age`](Self::max_age).* One request waits for the fetch. It waits at
-///   most two [fetch timeouts](Self::fetch_timeout). All other requests use the present keys. If
-///   the fetch fails the keys stay in use up to [`max_stale_age`](Self::max_stale_age).
+/// - *The keys have aged.* The next request starts a fetch and does not wait for it. It uses the
+///   present keys, and so do all requests until the new set has arrived. A withdrawn key verifies
+///   nothing from then on. If the fetch fails the keys stay in use up to
+///   [`max_stale_age`](Self::max_stale_age). Beyond that age requests wait as without keys.
+///
+/// A task polls the fetch for aged keys. The source owns it and drops it with the last clone.
+/// [`KeySource::keep_fresh`] fetches the keys before they age.
 ///
 /// A response that cannot be used never replaces usable keys. Examples are a status other than 200
-/// and a set without a usable key.
+/// and a set without a usable key. Redirects are not followed. The operator's log names their status.
+/// The content type of a response is ignored.
+///
+/// # Age
+///
+/// Keys age after [`max_age`](Self::max_age). `cache-control` of the set's response can shorten this
+/// to the minimum of 1 minute: `max-age` (less the header `age`), `no-store` and `no-cache` do. An
+/// `etag` is sent back as `if-none-match`. The response 304 renews the keys.
+///
+/// Each fetch reads the discovery document again, so that it follows an issuer that moves its keys.
+///
+/// # Addresses
+///
+/// Addresses are `https`. Plain `http` is for this machine or needs
+/// [`dangerous_plain_http`](Self::dangerous_plain_http). An address that you configure may be private,
+/// as that of a provider in the same cluster is. A `jwks_uri` on another host than the issuer's must
+/// be public. Link-local addresses are always refused, because clouds serve the credentials of the
+/// machine there.
+///
+/// Literal addresses are checked with every client. The addresses that a *name* resolves to are
+/// checked only by [`HttpsClient`](crate::client::HttpsClient). Another client must check them itself
+/// or run where such addresses cannot be reached.
 #[derive(Clone)]
 pub struct RemoteKeys {
     get: HttpGet,
     location: KeyLocation,
+    max_age: Duration,
     bounds: FetchBounds,
-    limits: ReadLimits,
+    limits: ExchangeLimits,
 }
 
 #[derive(Clone)]
@@ -70,15 +95,12 @@ enum KeyLocation {
     Jwks { url: String },
 }
 
-/// Sends a GET request through the user's client.
-type HttpGet = Arc<dyn Fn(Uri, ReadLimits) -> BoxFuture<Result<Bytes, KeysFault>> + Send + Sync>;
-
 impl RemoteKeys {
     /// Finds the keys of `issuer` by OpenID Connect Discovery.
     ///
     /// The discovery document is at `{issuer}/.well-known/openid-configuration`. It must name
-    /// `issuer` exactly (OpenID Connect Discovery 1.0 section 4.3). Each fetch reads the document
-    /// and the keys.
+    /// `issuer` exactly (OpenID Connect Discovery 1.0 section 4.3), byte for byte. Each fetch reads the
+    /// document and the keys.
     ///
     /// `client` is any HTTP client whose request body is empty by `Default`. A client that also
     /// serves the upstream takes a [`Payload`](crate::payload::Payload).
@@ -117,41 +139,47 @@ impl RemoteKeys {
         B: Body + Send,
         B::Data: Send,
     {
-        let get = move |uri, limits| {
+        let get = move |uri, known: Option<HeaderValue>, limits| {
             let client = client.clone();
+            let mut request = Request::new(Q::default());
+            *request.uri_mut() = uri;
+            request.headers_mut().extend(known.map(|known| (IF_NONE_MATCH, known)));
             // The async block hides `B`, which need not be `'static`.
-            Box::pin(async move { http_get(client, uri, limits).await }) as BoxFuture<_>
+            Box::pin(async move { exchange(client, request, limits).await }) as BoxFuture<_>
         };
         Self {
             get: Arc::new(get),
             location,
+            max_age: Duration::from_secs(10 * 60),
             bounds: FetchBounds {
-                max_age: Duration::from_secs(60 * 60),
                 max_stale_age: Duration::from_secs(24 * 60 * 60),
                 cool_down: Duration::from_secs(30),
                 max_waiting: 1_024,
                 abandon_after: Duration::ZERO,
             },
-            limits: ReadLimits {
+            limits: ExchangeLimits {
                 max_bytes: MAX_SET_BYTES,
                 timeout: Duration::from_millis(1_500),
                 plain_http: false,
+                reach: Reach::NotLinkLocal,
             },
         }
     }
 
-    /// Sets the age at which the keys are fetched again. Defaults to 1 hour.
+    /// Sets the maximum age of the keys. The next request then starts a fetch. Defaults to 10 minutes.
     ///
-    /// The minimum is 1 second. The maximum is half of [`max_stale_age`](Self::max_stale_age).
+    /// A response can ask for a shorter age by [`cache-control`](Self#age). The minimum is 1 second.
+    /// The maximum is half of [`max_stale_age`](Self::max_stale_age).
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
-        self.bounds.max_age = age.max(Duration::from_secs(1));
+        self.max_age = age.max(Duration::from_secs(1));
         self
     }
 
-    /// Sets the age up to which the keys stay in use while fetches fail. Defaults to 24 hours.
+    /// Sets the age beyond which the keys verify nothing. Defaults to 24 hours.
     ///
-    /// The minimum is 1 second. Older keys verify nothing.
+    /// The keys become this old only while every fetch fails or no request comes. The minimum is 1
+    /// second.
     #[must_use]
     pub fn max_stale_age(mut self, age: Duration) -> Self {
         self.bounds.max_stale_age = age.max(Duration::from_secs(1));
@@ -184,7 +212,9 @@ impl RemoteKeys {
         self
     }
 
-    /// Sets the maximum size of one response body in bytes. Defaults to 150,000.
+    /// Sets the maximum size of one response body in bytes. Defaults to 512 KiB.
+    ///
+    /// The bytes are counted as they come.
     #[must_use]
     pub const fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_bytes = bytes;
@@ -217,43 +247,30 @@ impl RemoteKeys {
     ///
     /// Returns [`KeysFault::InvalidUrl`] if the address is not an absolute URL without user
     /// information. Returns [`KeysFault::InsecureUrl`] if it uses plain `http` and is neither a
-    /// loopback address nor allowed by [`dangerous_plain_http`](Self::dangerous_plain_http).
+    /// loopback address nor allowed by [`dangerous_plain_http`](Self::dangerous_plain_http). Returns
+    /// [`KeysFault::LinkLocalAddress`] if its host is a link-local address.
     pub fn build(self) -> Result<KeySource, KeysError> {
-        let Self { get, location, mut bounds, limits } = self;
-        let allowed = limits.plain_http;
+        let Self { get, location, max_age, mut bounds, limits } = self;
         // The next fetch must come before the keys become unusable.
-        bounds.max_age = bounds.max_age.min(bounds.max_stale_age / 2);
+        let max_age = max_age.min(bounds.max_stale_age / 2);
         // Discovery has two responses.
         bounds.abandon_after = limits.timeout * 2;
         let (address, issuer) = match location {
             KeyLocation::Discovery { issuer } => {
-                (well_known(&issuer)?, Some(Arc::<str>::from(issuer)))
+                (well_known(&issuer).map_err(KeysFault::from)?, Some(Arc::<str>::from(issuer)))
             }
-            KeyLocation::Jwks { url } => (absolute(&url)?, None),
+            KeyLocation::Jwks { url } => (absolute(&url).map_err(KeysFault::from)?, None),
         };
         // A discovery document must not lead to a less secure transport than its own.
+        let allowed = limits.plain_http;
         let weakest = if allowed { Transport::PlainHttp } else { transport(&address) };
         if weakest == Transport::PlainHttp && !allowed {
             let host = short(address.host().unwrap_or_default());
             return Err(KeysFault::InsecureUrl(host).at_address(&address));
         }
         let host = address.host().unwrap_or_default().to_owned();
-        let fetch = move || {
-            let (get, address, issuer) = (Arc::clone(&get), address.clone(), issuer.clone());
-            Box::pin(async move {
-                let jwks = match issuer {
-                    Some(issuer) => {
-                        let document = get(address.clone(), limits).await;
-                        document
-                            .and_then(|document| jwks_uri(document, &issuer, weakest))
-                            .map_err(|fault| fault.at_address(&address))?
-                    }
-                    None => address,
-                };
-                let set = get(jwks.clone(), limits).await;
-                set.and_then(Keys::parse).map_err(|fault| fault.at_address(&jwks))
-            }) as BoxFuture<_>
-        };
+        let request = KeyRequest { get, address, issuer, weakest, limits, max_age };
+        let fetch = move |known| Box::pin(request.clone().send(known)) as BoxFuture<_>;
         Ok(KeySource::server(KeyFetcher::new(fetch, bounds, &host)))
     }
 }

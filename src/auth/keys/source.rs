@@ -1,4 +1,7 @@
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::hash_map::RandomState, fmt, hash::BuildHasher as _, path::Path, sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::Guard;
 
@@ -7,9 +10,12 @@ use super::{
     fetch::{FetchDecision, FetchReason, KeyFetcher},
     file::KeyFile,
     key_set::Keys,
-    store::{KeySnapshot, KeyStore},
+    store::{KeySnapshot, KeyStore, Load},
 };
 use crate::clock::SharedClock;
+
+/// Keeps [`KeySource::keep_fresh`] from fetching without a pause.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A source of verification keys: a fixed set, a file or a server.
 ///
@@ -17,8 +23,8 @@ use crate::clock::SharedClock;
 /// [`RemoteKeys`](super::RemoteKeys) fetches the keys from a server. Clones share their keys.
 ///
 /// Requests read the keys without waiting for each other. A new set replaces the whole previous
-/// set. An unusable set never replaces a usable one. There is no background task: a request or
-/// [`refresh`](Self::refresh) reads the file or fetches the keys.
+/// set. An unusable set never replaces a usable one. A request, [`refresh`](Self::refresh) or
+/// [`keep_fresh`](Self::keep_fresh) reads the file or fetches the keys.
 #[derive(Clone)]
 pub struct KeySource {
     clock: SharedClock,
@@ -39,7 +45,7 @@ impl KeySource {
     /// that cannot be used is logged once. The last usable keys then stay in use without limit.
     ///
     /// The request's thread reads the file, so the file belongs on a local disk. The file may have
-    /// at most 150,000 bytes.
+    /// at most 512 KiB.
     ///
     /// # Errors
     ///
@@ -102,6 +108,41 @@ impl KeySource {
         waiter.await.unwrap_or_else(|| Err(failed(KeysFault::Panicked)))
     }
 
+    /// Fetches the keys before they age, again and again. Never returns for fetched keys. Returns at
+    /// once for a fixed set and for a file.
+    ///
+    /// Spawn it if even the first request after a quiet time must meet fresh keys. Dropping the future
+    /// or aborting its task stops it. It fetches first if there are no keys. Then it sleeps for a
+    /// random 75 to 90 percent of the time until the keys age, so that replicas do not fetch together.
+    /// After a failure it sleeps for the delay that requests keep too.
+    ///
+    /// ```
+    /// # use tower_inference::auth::KeySource;
+    /// # async fn serve() {}
+    /// # async fn run(keys: KeySource) {
+    /// let fresh = tokio::spawn({
+    ///     let keys = keys.clone();
+    ///     async move { keys.keep_fresh().await }
+    /// });
+    /// serve().await;
+    /// fresh.abort();
+    /// # }
+    /// # let keys = KeySource::file("tests/data/jwks.json").unwrap();
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run(keys));
+    /// ```
+    pub async fn keep_fresh(&self) {
+        let KeyOrigin::Server(fetcher) = &self.origin else { return };
+        loop {
+            // The log has the error.
+            let ready = self.is_ready() || self.refresh().await.is_ok();
+            let pause = fetcher.pause_ahead(self.clock.monotonic(), 0.75 + 0.15 * random());
+            tokio::time::sleep(pause.max(SHORTEST_PAUSE)).await;
+            if ready {
+                let _logged = self.refresh().await;
+            }
+        }
+    }
+
     /// Requests a fetch. `seen` is the load number of the keys that the request read.
     pub(crate) fn request_fetch(
         &self,
@@ -147,11 +188,16 @@ impl KeySource {
     }
 }
 
+/// Returns a random number from 0 to 1. The standard library's hashers have random keys.
+fn random() -> f64 {
+    f64::from(RandomState::new().hash_one(()) as u32) / f64::from(u32::MAX)
+}
+
 impl From<Keys> for KeySource {
     fn from(keys: Keys) -> Self {
         let store = KeyStore::new("the given set");
         // `Keys::from_jwks` has rejected a set without keys.
-        let _replaced = store.replace(keys, Duration::ZERO);
+        let _replaced = store.replace(keys, Load::without_age(Duration::ZERO));
         Self::new(KeyOrigin::Fixed(Arc::new(store)))
     }
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwapOption, Guard};
+use http::{HeaderValue, Uri};
 
 use super::{
     error::KeysFault,
@@ -26,8 +27,36 @@ pub(crate) struct KeySnapshot {
     pub(crate) generation: u64,
     /// Counts the loads from one.
     pub(super) load_number: u64,
-    /// The time of the load on the source's monotonic clock.
-    pub(super) loaded_at: Duration,
+    pub(super) load: Load,
+}
+
+/// How a set was loaded.
+pub(crate) struct Load {
+    /// The time on the source's monotonic clock.
+    pub(super) at: Duration,
+    /// How long the set may be used without a fetch.
+    pub(super) lifetime: Duration,
+    /// Tells the server which set there is.
+    pub(super) validator: Option<Validator>,
+}
+
+impl Load {
+    /// A load of a set that does not age.
+    pub(super) const fn without_age(at: Duration) -> Self {
+        Self { at, lifetime: Duration::MAX, validator: None }
+    }
+
+    /// Returns when the set ages.
+    pub(super) const fn aged_at(&self) -> Duration {
+        self.at.saturating_add(self.lifetime)
+    }
+}
+
+/// The entity tag of a set and its address (RFC 9110 section 8.8.3).
+#[derive(Clone)]
+pub(crate) struct Validator {
+    pub(super) address: Uri,
+    pub(super) tag: HeaderValue,
 }
 
 impl KeyStore {
@@ -45,7 +74,7 @@ impl KeyStore {
 
     /// Replaces the keys. Returns true if they differ from the previous keys. A set without keys is
     /// an error and replaces nothing.
-    pub(super) fn replace(&self, keys: Keys, now: Duration) -> Result<bool, KeysFault> {
+    pub(super) fn replace(&self, keys: Keys, load: Load) -> Result<bool, KeysFault> {
         self.log_skipped(&keys);
         if keys.is_empty() {
             return Err(keys.without_usable_key());
@@ -56,7 +85,7 @@ impl KeyStore {
                 let changed = previous.keys != keys;
                 (previous.generation + u64::from(changed), previous.load_number + 1, changed)
             });
-        let snapshot = KeySnapshot { keys, generation, load_number, loaded_at: now };
+        let snapshot = KeySnapshot { keys, generation, load_number, load };
         self.current.store(Some(Arc::new(snapshot)));
         Ok(changed)
     }
@@ -79,6 +108,6 @@ impl KeyStore {
     }
 
     pub(super) fn loaded_at(&self) -> Option<Duration> {
-        self.current.load().as_ref().map(|snapshot| snapshot.loaded_at)
+        self.current.load().as_ref().map(|snapshot| snapshot.load.at)
     }
 }

@@ -3,20 +3,48 @@
 use bytes::Bytes;
 use http::Uri;
 
-use super::address::{Transport, absolute, transport};
-use crate::auth::keys::{
-    document::parse_document,
-    error::{KeysFault, short},
+use crate::{
+    address_reach::Reach,
+    auth::{
+        fetch::{FetchFault, Transport, absolute, same_host, short, transport},
+        keys::{document::parse_document, error::KeysFault},
+    },
 };
+
+/// Returns the address of the discovery document of `issuer` (OpenID Connect Discovery 1.0 sections
+/// 3 and 4.1).
+pub(crate) fn well_known(issuer: &str) -> Result<Uri, FetchFault> {
+    const DOCUMENT: &str = "/.well-known/openid-configuration";
+    if issuer.contains(['?', '#']) {
+        return Err(FetchFault::InvalidUrl("an issuer has no query and no fragment"));
+    }
+    absolute(issuer)?;
+    let base = issuer.strip_suffix('/').unwrap_or(issuer);
+    if base.ends_with(DOCUMENT) {
+        return Err(FetchFault::InvalidUrl(
+            "it is the address of the discovery document; give the issuer, which is the part \
+             before /.well-known",
+        ));
+    }
+    absolute(&format!("{base}{DOCUMENT}"))
+}
+
+/// The address of the keys and the addresses that its host may have.
+pub(crate) struct Discovered {
+    pub(crate) uri: Uri,
+    pub(crate) reach: Reach,
+}
 
 /// Returns the address of the keys from the discovery document of `issuer`. The document must name
 /// `issuer` exactly (OpenID Connect Discovery 1.0 section 4.3). The address must not use a less
-/// secure transport than `weakest`.
+/// secure transport than `weakest`. Its host must be the one of the document, which the user trusts, or
+/// have public addresses.
 pub(crate) fn jwks_uri(
     document: Bytes,
     issuer: &str,
+    address: &Uri,
     weakest: Transport,
-) -> Result<Uri, KeysFault> {
+) -> Result<Discovered, KeysFault> {
     let document = parse_document(document)?;
     let text = |name, missing: &'static str| {
         let value = document.root().get(name).and_then(|value| value.as_str());
@@ -28,16 +56,50 @@ pub(crate) fn jwks_uri(
         return Err(KeysFault::IssuerMismatch { expected, received });
     }
     let uri = absolute(&text("jwks_uri", "it has no text `jwks_uri`")?)?;
-    if transport(&uri) <= weakest {
-        Ok(uri)
-    } else {
-        Err(KeysFault::InsecureUrl(short(uri.host().unwrap_or_default())))
+    let host = uri.host().unwrap_or_default();
+    if transport(&uri) > weakest {
+        return Err(KeysFault::InsecureUrl(short(host)));
     }
+    let reach = if same_host(&uri, address) { Reach::NotLinkLocal } else { Reach::Public };
+    if !reach.allows_host(host) {
+        return Err(FetchFault::AddressRefused { host: short(host), reach }.into());
+    }
+    Ok(Discovered { uri, reach })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn discovery_document_is_below_the_path_of_the_issuer() {
+        let document = |issuer: &str| well_known(issuer).map(|uri| uri.to_string());
+        for (issuer, address) in [
+            ("https://a.example", "https://a.example/.well-known/openid-configuration"),
+            ("https://a.example/", "https://a.example/.well-known/openid-configuration"),
+            (
+                "https://a.example:8443/t/1",
+                "https://a.example:8443/t/1/.well-known/openid-configuration",
+            ),
+            ("https://a.example/t/", "https://a.example/t/.well-known/openid-configuration"),
+        ] {
+            assert_eq!(document(issuer).unwrap(), address);
+        }
+        for issuer in [
+            "",
+            "a.example",
+            "/t",
+            "ftp://a.example",
+            "https://",
+            "https://a.example?x=1",
+            "https://a.example#x",
+            "https://user:word@a.example",
+            "https://a b.example",
+            "https://a.example/.well-known/openid-configuration",
+        ] {
+            assert!(matches!(document(issuer), Err(FetchFault::InvalidUrl(_))), "{issuer}");
+        }
+    }
 
     #[test]
     fn document_names_its_issuer_exactly_and_keeps_the_transport() {

@@ -2,19 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    shared_future::{BoxFuture, FetchSlot, InProgress, Waiter},
-    wait_permit::{WaitPermit, WaitPermits},
-};
+use tokio::runtime::Handle;
+
 use crate::{
-    auth::keys::{
-        deadline::Deadline,
-        error::{KeysError, KeysFault, KeysUnavailable},
-        key_set::Keys,
-        store::{KeySnapshot, KeyStore},
+    auth::{
+        fetch::{BoxFuture, Deadline, FetchSlot, InProgress, WaitPermit, WaitPermits, Waiter},
+        keys::{
+            error::{KeysError, KeysFault, KeysUnavailable},
+            key_set::Keys,
+            store::{KeySnapshot, KeyStore, Load, Validator},
+        },
     },
     clock::SharedClock,
     lock::Lock,
+    owned_task::Task,
 };
 
 /// The delay after a failed fetch. Each further failure doubles it up to the maximum.
@@ -24,12 +25,20 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 /// The result that waiters receive. The store has the new keys by then.
 pub(crate) type FetchResult = Result<(), KeysError>;
 
-/// Fetches the keys once.
-type FetchKeys = Box<dyn Fn() -> BoxFuture<Result<Keys, KeysError>> + Send + Sync>;
+/// Fetches the keys once. Receives the validator of the present keys.
+type FetchKeys =
+    Box<dyn Fn(Option<Validator>) -> BoxFuture<Result<Fetched, KeysError>> + Send + Sync>;
+
+/// The keys of one fetch.
+pub(crate) struct Fetched {
+    /// `None` if the present keys are still the server's.
+    pub(crate) keys: Option<Keys>,
+    pub(crate) lifetime: Duration,
+    pub(crate) validator: Option<Validator>,
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FetchBounds {
-    pub(crate) max_age: Duration,
     pub(crate) max_stale_age: Duration,
     pub(crate) cool_down: Duration,
     pub(crate) max_waiting: usize,
@@ -45,6 +54,9 @@ pub(crate) struct KeyFetcher {
     next_fetch: Deadline,
     wait_permits: WaitPermits,
     state: Lock<FetchState>,
+    /// Polls a fetch for aged keys, so that no request waits for it. It ends with the fetch and with
+    /// this value.
+    task: Task,
 }
 
 #[derive(Default)]
@@ -63,7 +75,7 @@ struct FetchState {
 pub(crate) enum FetchReason {
     /// The source has no usable keys.
     NoKeys,
-    /// The keys are older than `max_age`.
+    /// The keys exceed their lifetime. The request does not wait.
     KeysAged,
     /// No key verifies the token. Its key is new or was replaced under the same `kid`.
     NotVerified,
@@ -83,7 +95,10 @@ pub(crate) enum FetchDecision {
 
 impl KeyFetcher {
     pub(crate) fn new(
-        fetch: impl Fn() -> BoxFuture<Result<Keys, KeysError>> + Send + Sync + 'static,
+        fetch: impl Fn(Option<Validator>) -> BoxFuture<Result<Fetched, KeysError>>
+        + Send
+        + Sync
+        + 'static,
         bounds: FetchBounds,
         host: &str,
     ) -> Self {
@@ -94,6 +109,7 @@ impl KeyFetcher {
             next_fetch: Deadline::default(),
             wait_permits: WaitPermits::default(),
             state: Lock::default(),
+            task: Task::default(),
         }
     }
 
@@ -103,10 +119,10 @@ impl KeyFetcher {
 
     /// Returns false if the keys exceed `max_stale_age`.
     pub(crate) fn is_usable(&self, snapshot: &KeySnapshot, now: Duration) -> bool {
-        now.saturating_sub(snapshot.loaded_at) < self.bounds.max_stale_age
+        now.saturating_sub(snapshot.load.at) < self.bounds.max_stale_age
     }
 
-    /// Returns true if the keys exceed `max_age` and the delay after a failure has passed.
+    /// Returns true if the keys exceed their lifetime and the delay after a failure has passed.
     pub(crate) fn is_due(&self, now: Duration) -> bool {
         self.next_fetch.has_passed(now)
     }
@@ -146,9 +162,12 @@ impl KeyFetcher {
             Ok(fetch) => {
                 drop(state);
                 return match reason {
-                    // Another request already waits for newer keys.
+                    // The task or another request already polls the fetch.
                     FetchReason::KeysAged if !fetch.has_no_waiters() => FetchDecision::Proceed,
-                    _ => FetchDecision::Wait(fetch.wait(permit)),
+                    FetchReason::KeysAged => self.poll_in_task(fetch.wait(permit)),
+                    FetchReason::NoKeys | FetchReason::NotVerified => {
+                        FetchDecision::Wait(fetch.wait(permit))
+                    }
                 };
             }
             Err(abandoned) => abandoned,
@@ -170,7 +189,27 @@ impl KeyFetcher {
             }
             FetchReason::NoKeys | FetchReason::KeysAged => {}
         }
-        FetchDecision::Wait(self.start_fetch(clock, &mut state, permit, now))
+        let waiter = self.start_fetch(clock, &mut state, permit, now);
+        drop(state);
+        match reason {
+            FetchReason::KeysAged => self.poll_in_task(waiter),
+            FetchReason::NoKeys | FetchReason::NotVerified => FetchDecision::Wait(waiter),
+        }
+    }
+
+    /// Lets the task poll the fetch. The request waits for it outside of a runtime, where there are
+    /// no tasks.
+    ///
+    /// The task is one more waiter. If its runtime ends then the next request continues the fetch.
+    fn poll_in_task(&self, waiter: Waiter<FetchResult>) -> FetchDecision {
+        if Handle::try_current().is_err() {
+            return FetchDecision::Wait(waiter);
+        }
+        self.task.keep(|| async move {
+            // The log has the result.
+            let _result = waiter.await;
+        });
+        FetchDecision::Proceed
     }
 
     /// Starts a fetch without regard to delays or joins the current one. Returns `None` if too many
@@ -191,6 +230,15 @@ impl KeyFetcher {
             Err(abandoned) => abandoned,
         };
         Some(self.start_fetch(clock, &mut state, permit, now))
+    }
+
+    /// Returns how long to wait before keys are fetched ahead of need. `part` is a part of the time
+    /// until they age, from 0 to 1.
+    pub(crate) fn pause_ahead(&self, now: Duration, part: f64) -> Duration {
+        let failed = self.state.lock().failures > 0;
+        let remaining = self.next_fetch.remaining(now);
+        // The delay after a failure is a minimum.
+        if failed { remaining.mul_f64(2.0 - part) } else { remaining.mul_f64(part) }
     }
 
     /// Returns the current fetch. A fetch without waiters continues while its response can still
@@ -223,7 +271,8 @@ impl KeyFetcher {
         // If the client panics then the next fetch waits as after a failure.
         self.delay_next_fetch(state.failures.saturating_add(1), now);
         state.started_at = now;
-        let fetch = (self.fetch)();
+        let known = self.store.load().as_ref().and_then(|keys| keys.load.validator.clone());
+        let fetch = (self.fetch)(known);
         // Weak, because the fetcher owns the slot that owns this future.
         let (fetcher, clock) = (Arc::downgrade(self), clock.clone());
         let future = Box::pin(async move {
@@ -234,28 +283,31 @@ impl KeyFetcher {
     }
 
     /// Sets the start of the next fetch after `failures` consecutive failures. It is never before
-    /// the keys reach `max_age`.
+    /// the keys age.
     fn delay_next_fetch(&self, failures: u32, now: Duration) {
         let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         let delay = FIRST_RETRY_DELAY.saturating_mul(doubled).min(MAX_RETRY_DELAY);
-        let loaded_at = self.store.loaded_at();
-        let aged_at = loaded_at.map(|at| at.saturating_add(self.bounds.max_age));
+        let aged_at = self.store.load().as_ref().map(|keys| keys.load.aged_at());
         self.next_fetch.set(now.saturating_add(delay).max(aged_at.unwrap_or_default()));
     }
 
     /// Stores the fetched keys and logs a change of state.
-    fn complete(&self, clock: &SharedClock, fetched: Result<Keys, KeysError>) -> FetchResult {
+    fn complete(&self, clock: &SharedClock, fetched: Result<Fetched, KeysError>) -> FetchResult {
         let now = clock.monotonic();
         let host = self.store.name();
-        let stored = fetched.and_then(|keys| {
+        let stored = fetched.and_then(|Fetched { keys, lifetime, validator }| {
+            let present = || self.store.load().as_ref().map(|snapshot| snapshot.keys.clone());
+            // A server says that nothing changed only to a request that named the present keys.
+            let keys = keys.or_else(present).ok_or_else(|| KeysFault::Status(304).at(host))?;
             let count = keys.count();
-            let replaced = self.store.replace(keys, now).map_err(|fault| fault.at(host));
-            replaced.map(|changed| (count, changed))
+            let load = Load { at: now, lifetime, validator };
+            let replaced = self.store.replace(keys, load).map_err(|fault| fault.at(host));
+            replaced.map(|changed| (count, changed, lifetime))
         });
         let mut state = self.state.lock();
         match stored {
-            Ok((count, changed)) => {
-                self.next_fetch.set(now.saturating_add(self.bounds.max_age));
+            Ok((count, changed, lifetime)) => {
+                self.next_fetch.set(now.saturating_add(lifetime));
                 state.failures = 0;
                 let recovered = state.last_error.take().is_some();
                 drop(state);
@@ -294,9 +346,8 @@ mod tests {
     /// A fetcher whose server is unreachable. It has keys of load 1 from time zero. They age after
     /// a minute.
     fn fetcher() -> Arc<KeyFetcher> {
-        let fetch = || Box::pin(async { Err(KeysFault::Unreachable(None).into()) }) as BoxFuture<_>;
+        let fetch = |_| Box::pin(async { Err(KeysFault::Unreachable(None).into()) }) as BoxFuture<_>;
         let bounds = FetchBounds {
-            max_age: SECOND * 60,
             max_stale_age: SECOND * 3_600,
             cool_down: SECOND * 30,
             max_waiting: 2,
@@ -306,7 +357,8 @@ mod tests {
         let key =
             r#"{"kty":"OKP","crv":"Ed25519","x":"TAo6xk3SGOoph6-GLFvz3PwbcPWC3eB3X-d9LG1dBqI"}"#;
         let keys = Keys::from_jwks(format!(r#"{{"keys":[{key}]}}"#)).unwrap();
-        fetcher.store.replace(keys, Duration::ZERO).unwrap();
+        let load = Load { at: Duration::ZERO, lifetime: SECOND * 60, validator: None };
+        fetcher.store.replace(keys, load).unwrap();
         Arc::new(fetcher)
     }
 

@@ -1,24 +1,17 @@
-//! Fetches keys from a server.
+//! The steps of a fetch of keys.
 //!
-//! `fetcher` decides when to fetch and which requests wait. `shared_future` lets several requests
-//! wait for one fetch. `wait_permit` bounds their number. `http_get`, `address` and `discovery` are
-//! the steps of one fetch.
+//! `fetcher` decides when keys are fetched and which requests wait. `request` sends the requests of
+//! one fetch. `discovery` reads the document of an issuer. `freshness` reads how long a set may be
+//! used without asking again.
 
-mod address;
 mod discovery;
 mod fetcher;
-mod http_get;
-mod shared_future;
-mod wait_permit;
+mod freshness;
+mod request;
 
 pub(super) use self::{
-    address::{Transport, absolute, transport, well_known},
-    discovery::jwks_uri,
+    discovery::well_known,
     fetcher::{FetchBounds, KeyFetcher},
-    http_get::{ReadLimits, http_get},
-    shared_future::BoxFuture,
+    request::{HttpGet, KeyRequest},
 };
-pub(crate) use self::{
-    fetcher::{FetchDecision, FetchReason, FetchResult},
-    shared_future::Waiter,
-};
+pub(crate) use self::fetcher::{FetchDecision, FetchReason, FetchResult};

@@ -10,7 +10,8 @@ use super::commands::Commands;
 use crate::{
     cache::tier::tier::{LeaseResult, TierFuture},
     lock::Lock,
-    redis_link::{Bounds, Connection, Link, Places, Task},
+    owned_task::Task,
+    redis_link::{Bounds, Connection, Link, Places},
 };
 
 /// The maximum number of queued writes.

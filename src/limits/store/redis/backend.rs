@@ -14,7 +14,7 @@ use crate::{
         },
         subject::{CounterHasher, CounterKey},
     },
-    redis_link::Task,
+    owned_task::Task,
 };
 
 /// The shared store. It decides by leases first and by the server second. The outage policy decides

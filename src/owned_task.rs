@@ -1,3 +1,5 @@
+//! A background task with an owner.
+
 use tokio::{runtime::Handle, task::JoinHandle};
 
 use crate::lock::Lock;

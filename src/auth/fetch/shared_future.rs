@@ -36,7 +36,7 @@ enum PollState<T> {
 
 /// Holds the current future so that later requests find it. The slot also keeps the future alive
 /// while nobody waits.
-pub(super) struct FetchSlot<T>(Option<Arc<SharedFuture<T>>>);
+pub(crate) struct FetchSlot<T>(Option<Arc<SharedFuture<T>>>);
 
 impl<T> Default for FetchSlot<T> {
     fn default() -> Self {
@@ -46,7 +46,7 @@ impl<T> Default for FetchSlot<T> {
 
 impl<T> FetchSlot<T> {
     /// Puts `future` into the slot and returns its first waiter.
-    pub(super) fn start(&mut self, future: BoxFuture<T>, permit: WaitPermit) -> Waiter<T> {
+    pub(crate) fn start(&mut self, future: BoxFuture<T>, permit: WaitPermit) -> Waiter<T> {
         let shared =
             SharedFuture { state: Lock::new(PollState::Idle(future)), waiters: Arc::default() };
         let shared = Arc::new(shared);
@@ -55,26 +55,26 @@ impl<T> FetchSlot<T> {
     }
 
     /// Returns the current future unless it is finished.
-    pub(super) fn in_progress(&self) -> Option<InProgress<T>> {
+    pub(crate) fn in_progress(&self) -> Option<InProgress<T>> {
         self.0.as_ref().filter(|shared| !shared.is_done()).cloned().map(InProgress)
     }
 
     /// Empties the slot. The returned slot may own the future, so it must be dropped outside of
     /// locks.
-    pub(super) fn abandon(&mut self) -> Self {
+    pub(crate) fn abandon(&mut self) -> Self {
         Self(self.0.take())
     }
 }
 
 /// A future that was unfinished when the slot was read.
-pub(super) struct InProgress<T>(Arc<SharedFuture<T>>);
+pub(crate) struct InProgress<T>(Arc<SharedFuture<T>>);
 
 impl<T> InProgress<T> {
-    pub(super) fn wait(self, permit: WaitPermit) -> Waiter<T> {
+    pub(crate) fn wait(self, permit: WaitPermit) -> Waiter<T> {
         Waiter::new(self.0, permit)
     }
 
-    pub(super) fn has_no_waiters(&self) -> bool {
+    pub(crate) fn has_no_waiters(&self) -> bool {
         self.0.waiters.wakers.lock().is_empty()
     }
 }

@@ -7,28 +7,28 @@ use std::{
 
 /// A time on the source's monotonic clock, in nanoseconds. Starts at zero, which has passed.
 #[derive(Debug, Default)]
-pub(super) struct Deadline(AtomicU64);
+pub(crate) struct Deadline(AtomicU64);
 
 /// No clock reaches this value. It is 584 years after the start.
 const NEVER: u64 = u64::MAX;
 
 impl Deadline {
-    pub(super) fn has_passed(&self, now: Duration) -> bool {
+    pub(crate) fn has_passed(&self, now: Duration) -> bool {
         nanos(now) >= self.0.load(SeqCst)
     }
 
     /// Returns how long it is until the deadline.
-    pub(super) fn remaining(&self, now: Duration) -> Duration {
+    pub(crate) fn remaining(&self, now: Duration) -> Duration {
         Duration::from_nanos(self.0.load(SeqCst)).saturating_sub(now)
     }
 
-    pub(super) fn set(&self, at: Duration) {
+    pub(crate) fn set(&self, at: Duration) {
         self.0.store(nanos(at), SeqCst);
     }
 
     /// Returns true for one caller after the deadline. The caller must [`set`](Self::set) the next
     /// deadline. Until then all other callers get false.
-    pub(super) fn claim(&self, now: Duration) -> bool {
+    pub(crate) fn claim(&self, now: Duration) -> bool {
         let deadline = self.0.load(SeqCst);
         nanos(now) >= deadline && self.0.compare_exchange(deadline, NEVER, SeqCst, SeqCst).is_ok()
     }

@@ -7,11 +7,11 @@ use std::sync::{
 
 /// Counts the permits in use.
 #[derive(Clone, Debug, Default)]
-pub(super) struct WaitPermits(Arc<AtomicUsize>);
+pub(crate) struct WaitPermits(Arc<AtomicUsize>);
 
 impl WaitPermits {
     /// Returns `None` if `max` permits are in use.
-    pub(super) fn acquire(&self, max: usize) -> Option<WaitPermit> {
+    pub(crate) fn acquire(&self, max: usize) -> Option<WaitPermit> {
         let next = |used: usize| (used < max).then_some(used + 1);
         self.0.fetch_update(SeqCst, SeqCst, next).ok().map(|_| WaitPermit(Arc::clone(&self.0)))
     }
@@ -19,7 +19,7 @@ impl WaitPermits {
 
 /// Allows one request to wait. Dropping it returns the permit.
 #[derive(Debug)]
-pub(super) struct WaitPermit(Arc<AtomicUsize>);
+pub(crate) struct WaitPermit(Arc<AtomicUsize>);
 
 impl Drop for WaitPermit {
     fn drop(&mut self) {
