@@ -119,19 +119,39 @@ async fn change_of_the_provider_is_logged_once() {
     visible_output(&layer, &valid).await;
     let lines = log::taken();
     assert!(lines.contains("keys can be fetched again"), "{lines}");
-    assert!(lines.contains("keys changed") && lines.contains("keys=9"), "{lines}");
+    assert!(lines.contains("keys changed") && lines.contains("keys=10"), "{lines}");
 
     // A fetch of the same keys logs nothing.
     clock.advance(Duration::from_secs(60));
     visible_output(&layer, &valid).await;
+    settle().await;
     assert_eq!((log::taken().as_str(), provider.calls()), ("", 8));
 
     provider.keys(&set(&[ED25519.jwk_with(json!({ "kid": "EdDSA" })), json!({ "kty": "oct" })]));
     clock.advance(Duration::from_secs(60));
     visible_output(&layer, &valid).await;
+    settle().await;
     let lines = log::taken();
     assert!(lines.contains("keys changed") && lines.contains("keys=1"), "{lines}");
     assert!(lines.contains("skipped keys of the set"), "{lines}");
+
+    // A redirect is not followed. The line has its status.
+    provider.status(302);
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(60));
+        visible_output(&layer, &valid).await;
+        settle().await;
+    }
+    let lines = log::taken();
+    assert_eq!(lines.matches("WARN").count(), 1, "{lines}");
+    assert!(lines.contains("received 302") && lines.contains("redirects are not"), "{lines}");
+}
+
+/// Lets the fetch of aged keys finish.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

@@ -12,8 +12,9 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use super::{clients::Clients, connector::Connector};
+use super::{clients::Clients, connector::Connector, resolver::Resolver};
 use crate::{
+    address_reach::Reach,
     error_debug::debug_as_message,
     lookalike::{lookalike, without_byte_order_mark},
 };
@@ -104,8 +105,9 @@ impl Builder {
         B: Body + Send,
         B::Data: Send,
     {
-        let connector = self.connector()?;
-        let client = |idle: Duration| {
+        let tls = self.tls()?;
+        let connector = self.connector(tls.clone(), None);
+        let client = |connector: &Connector, idle: Duration| {
             Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
                 .timer(TokioTimer::new())
@@ -116,16 +118,19 @@ impl Builder {
                 .http2_only(self.prior_knowledge)
                 .build(connector.clone())
         };
+        let limited = |reach| client(&self.connector(tls.clone(), Some(reach)), Duration::ZERO);
         Ok(Clients {
-            http: client(self.pool_idle_timeout.unwrap_or(HTTP_IDLE)),
-            https: client(self.pool_idle_timeout.unwrap_or(HTTPS_IDLE)),
-            unpooled: client(Duration::ZERO),
+            http: client(&connector, self.pool_idle_timeout.unwrap_or(HTTP_IDLE)),
+            https: client(&connector, self.pool_idle_timeout.unwrap_or(HTTPS_IDLE)),
+            unpooled: client(&connector, Duration::ZERO),
+            not_link_local: limited(Reach::NotLinkLocal),
+            public: limited(Reach::Public),
             retry_window: self.retry_window,
             plain_http: self.plain_http,
         })
     }
 
-    fn connector(&self) -> Result<Connector, BuildError> {
+    fn tls(&self) -> Result<ClientConfig, BuildError> {
         let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|_| BuildError::Tls)?;
@@ -133,10 +138,12 @@ impl Builder {
             None => tls.with_webpki_roots(),
             Some(pem) => tls.with_root_certificates(roots(pem)?),
         };
-        let https =
-            HttpsConnectorBuilder::new().with_tls_config(tls.with_no_client_auth()).https_or_http();
+        Ok(tls.with_no_client_auth())
+    }
 
-        let mut tcp = HttpConnector::new();
+    fn connector(&self, tls: ClientConfig, reach: Option<Reach>) -> Connector {
+        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(reach));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(Duration::from_secs(60)));
@@ -145,11 +152,11 @@ impl Builder {
         } else {
             https.enable_all_versions().wrap_connector(tcp)
         };
-        Ok(Connector {
+        Connector {
             https: Arc::new(https),
             timeout: self.connect_timeout,
             prior_knowledge: self.prior_knowledge,
-        })
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::watched::Watched;
+use super::{resolver::Resolver, watched::Watched};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 type Stream = TokioIo<Watched<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>>;
@@ -24,7 +24,7 @@ type Stream = TokioIo<Watched<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>>;
 /// Connects within a timeout. The client has checked whether the address needs TLS.
 #[derive(Clone)]
 pub(super) struct Connector {
-    pub(super) https: Arc<HttpsConnector<HttpConnector>>,
+    pub(super) https: Arc<HttpsConnector<HttpConnector<Resolver>>>,
     pub(super) timeout: Duration,
     pub(super) prior_knowledge: bool,
 }

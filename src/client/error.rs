@@ -4,7 +4,9 @@ use std::{error::Error as StdError, fmt, io, iter};
 
 use hyper_util::client::legacy;
 
-use crate::{failure_reason::FailureReason, plain_http::PlainHttpRefused};
+use crate::{
+    address_reach::AddressRefused, failure_reason::FailureReason, plain_http::PlainHttpRefused,
+};
 
 /// A request that failed. The sources are errors of hyper and rustls. They may name hosts.
 ///
@@ -13,8 +15,27 @@ pub struct Error(Failure);
 
 #[derive(Debug)]
 enum Failure {
-    Refused(PlainHttpRefused),
+    Refused(Refused),
     Failed { is_connect: bool, reason: FailureReason },
+}
+
+/// Why a request was not sent.
+#[derive(Debug)]
+pub(super) enum Refused {
+    PlainHttp(PlainHttpRefused),
+    Address(AddressRefused),
+}
+
+impl From<PlainHttpRefused> for Refused {
+    fn from(refused: PlainHttpRefused) -> Self {
+        Self::PlainHttp(refused)
+    }
+}
+
+impl From<AddressRefused> for Refused {
+    fn from(refused: AddressRefused) -> Self {
+        Self::Address(refused)
+    }
 }
 
 impl Error {
@@ -24,7 +45,7 @@ impl Error {
         Self(Failure::Failed { is_connect, reason })
     }
 
-    pub(super) const fn refused(refused: PlainHttpRefused) -> Self {
+    pub(super) const fn refused(refused: Refused) -> Self {
         Self(Failure::Refused(refused))
     }
 
@@ -61,7 +82,8 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0 {
-            Failure::Refused(refused) => Some(refused),
+            Failure::Refused(Refused::PlainHttp(refused)) => Some(refused),
+            Failure::Refused(Refused::Address(refused)) => Some(refused),
             Failure::Failed { reason, .. } => Some(reason),
         }
     }

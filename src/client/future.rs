@@ -15,10 +15,9 @@ use pin_project_lite::pin_project;
 
 use super::{
     again::Again,
-    error::{BodyError, Error},
+    error::{BodyError, Error, Refused},
     watched::Watch,
 };
-use crate::plain_http::PlainHttpRefused;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -37,7 +36,7 @@ enum State<B> {
         again: Option<Again<B>>,
     },
     // `None` after completion.
-    Refused(Option<PlainHttpRefused>),
+    Refused(Option<Refused>),
 }
 
 impl<B> ResponseFuture<B> {
@@ -45,8 +44,8 @@ impl<B> ResponseFuture<B> {
         Self { state: State::Sent { future, again } }
     }
 
-    pub(super) const fn refused(refused: PlainHttpRefused) -> Self {
-        Self { state: State::Refused(Some(refused)) }
+    pub(super) fn refused(refused: impl Into<Refused>) -> Self {
+        Self { state: State::Refused(Some(refused.into())) }
     }
 }
 

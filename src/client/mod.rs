@@ -37,6 +37,11 @@
 //! permission travels in the extensions of the request and holds for its address alone.
 //! [`Builder::dangerous_plain_http`] allows all addresses.
 //!
+//! Requests for keys and introspection carry a limit on the addresses that they may reach: none that is
+//! link-local, and for a host that only a discovery document names none that is private. The client
+//! checks the addresses after it has resolved the name. Each of these requests has a connection of its
+//! own and is sent once.
+//!
 //! # The pool
 //!
 //! The client reuses connections and keeps at most 256 idle ones for each host. An idle connection
@@ -105,6 +110,7 @@ mod connector;
 mod error;
 mod future;
 mod repeatable;
+mod resolver;
 mod sent_body;
 mod service;
 mod watched;

@@ -17,7 +17,11 @@ use super::{
     future::{ResponseBody, ResponseFuture},
     sent_body::SentBody,
 };
-use crate::{payload::Payload, plain_http};
+use crate::{
+    address_reach::{AddressRefused, Reach},
+    payload::Payload,
+    plain_http,
+};
 
 /// A pooled client for HTTPS and for plain HTTP to this machine. Its requests have a body `B`. Clones
 /// share the pool. See the [module docs](super).
@@ -94,6 +98,14 @@ where
             && let Some(refused) = plain_http::refused(&request)
         {
             return ResponseFuture::refused(refused);
+        }
+        if let Some(reach) = Reach::of(&request) {
+            // The connector resolves names only.
+            return if reach.allows_host(request.uri().host().unwrap_or_default()) {
+                ResponseFuture::new(self.clients.send_within(reach, request), None)
+            } else {
+                ResponseFuture::refused(AddressRefused { reach })
+            };
         }
         let again = Again::copy(&request, &self.clients);
         ResponseFuture::new(self.clients.send(request), again)

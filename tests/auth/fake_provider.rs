@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{Empty, Full};
 use tokio::sync::Notify;
 use tower::{Service, service_fn, util::BoxCloneSyncService};
@@ -31,6 +31,8 @@ struct State {
     keys: Mutex<String>,
     document: Mutex<String>,
     status: Mutex<StatusCode>,
+    /// The fields of the response with the keys.
+    fields: Mutex<HeaderMap>,
     seen: Mutex<Vec<Uri>>,
     /// Requests to `JWKS_URI`. `dropped` counts the requests that were dropped before the response.
     calls: AtomicUsize,
@@ -60,6 +62,7 @@ impl FakeProvider {
             keys: Mutex::new(super::issuer::jwks()),
             document: Mutex::new(document),
             status: Mutex::new(StatusCode::OK),
+            fields: Mutex::default(),
             seen: Mutex::default(),
             calls: AtomicUsize::new(0),
             dropped: AtomicUsize::new(0),
@@ -93,6 +96,12 @@ impl FakeProvider {
 
     pub fn status(&self, status: u16) {
         *self.0.status.lock().unwrap() = StatusCode::from_u16(status).unwrap();
+    }
+
+    /// Sets a field of the response with the keys. With an `etag` a request that names it gets 304.
+    pub fn field(&self, name: &'static str, value: &'static str) {
+        let name = HeaderName::from_static(name);
+        self.0.fields.lock().unwrap().insert(name, HeaderValue::from_static(value));
     }
 
     pub fn fail(&self, fails: bool) {
@@ -148,10 +157,22 @@ impl State {
         if self.fails.load(SeqCst) {
             return Err(io::Error::other("refused"));
         }
+        let fields = self.fields.lock().unwrap().clone();
+        let known = request.headers().get("if-none-match");
+        assert!(!document || known.is_none(), "only the keys have a tag");
+        if known.is_some_and(|known| Some(known) == fields.get("etag")) {
+            let mut response = Response::new(ScriptedBody::chunked(b"", 1));
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            *response.headers_mut() = fields;
+            return Ok(response);
+        }
         let text = if document { &self.document } else { &self.keys };
         let text = text.lock().unwrap().clone();
         let mut response = Response::new(ScriptedBody::chunked(text.as_bytes(), 1_000));
         *response.status_mut() = *self.status.lock().unwrap();
+        if !document {
+            *response.headers_mut() = fields;
+        }
         Ok(response)
     }
 }

@@ -8,9 +8,10 @@ use aws_lc_rs::{
     rand::SystemRandom,
     rsa::KeySize,
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
-        Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
-        RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+        ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+        RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
+        RsaEncoding, RsaKeyPair,
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -21,8 +22,8 @@ pub const AUDIENCE: &str = "https://gateway.example";
 /// The time of the tests: 2027-01-15.
 pub const NOW: u64 = 1_800_000_000;
 
-pub const ALGORITHMS: [&str; 9] =
-    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+pub const ALGORITHMS: [&str; 10] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
 
 pub static RSA: LazyLock<Pair> = LazyLock::new(|| Pair::rsa(KeySize::Rsa2048));
 pub static RSA_OTHER: LazyLock<Pair> = LazyLock::new(|| Pair::rsa(KeySize::Rsa2048));
@@ -31,6 +32,9 @@ pub static P256: LazyLock<Pair> = LazyLock::new(|| {
 });
 pub static P384: LazyLock<Pair> = LazyLock::new(|| {
     Pair::Ec("P-384", EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap())
+});
+pub static P521: LazyLock<Pair> = LazyLock::new(|| {
+    Pair::Ec("P-521", EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).unwrap())
 });
 pub static ED25519: LazyLock<Pair> = LazyLock::new(Pair::ed25519);
 pub static ED25519_OTHER: LazyLock<Pair> = LazyLock::new(Pair::ed25519);
@@ -46,7 +50,8 @@ pub fn pair(algorithm: &str) -> &'static Pair {
     match algorithm {
         "ES256" => &P256,
         "ES384" => &P384,
-        "EdDSA" => &ED25519,
+        "ES512" => &P521,
+        "EdDSA" | "Ed25519" => &ED25519,
         _ => &RSA,
     }
 }
@@ -174,7 +179,11 @@ pub fn decode(text: &str) -> Vec<u8> {
 }
 
 fn pair_length(curve: &str) -> usize {
-    if curve == "P-256" { 32 } else { 48 }
+    match curve {
+        "P-256" => 32,
+        "P-384" => 48,
+        _ => 66,
+    }
 }
 
 /// The two integers of an RSAPublicKey (RFC 8017 appendix A.1.1), without a leading zero.

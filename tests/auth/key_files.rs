@@ -99,6 +99,6 @@ fn unusable_file_is_an_error_at_startup() {
     assert_eq!(fault(KeySource::file("/dev/zero")), "NotAFile");
     fs::write(&file.0, "[]").unwrap();
     assert_eq!(fault(KeySource::file(&file.0)), "Malformed");
-    fs::write(&file.0, " ".repeat(150_001)).unwrap();
+    fs::write(&file.0, " ".repeat((512 << 10) + 1)).unwrap();
     assert_eq!(fault(KeySource::file(&file.0)), "TooLarge");
 }

@@ -3,15 +3,15 @@
 use aws_lc_rs::rsa::KeySize;
 use serde_json::{Value, json};
 use tower_inference::{
-    auth::{AuthLayer, Keys},
+    auth::{Algorithm, AuthLayer, Keys},
     rejection::Refusal,
 };
 
 use super::{
     fault,
     issuer::{
-        ALGORITHMS, ED25519, ED25519_OTHER, P256, P384, Pair, RSA, claims, decode, encode, pair,
-        set,
+        ALGORITHMS, ED25519, ED25519_OTHER, P256, P384, P521, Pair, RSA, claims, decode, encode,
+        pair, set,
     },
     jwt_of, try_token,
 };
@@ -132,6 +132,43 @@ fn points_are_on_the_curve_and_have_full_length() {
     }
     for crv in ["X25519", "Ed448", "P-256"] {
         assert!(Keys::from_jwks(set(&[ED25519.jwk_with(json!({ "crv": crv }))])).is_err(), "{crv}");
+    }
+}
+
+/// RFC 9864 section 2.2 gives `EdDSA` on Ed25519 the name `Ed25519`. Both mean the same algorithm.
+#[tokio::test]
+async fn both_names_of_eddsa_mean_one_algorithm() {
+    let names = ["EdDSA", "Ed25519"];
+    for alg in [json!("EdDSA"), json!("Ed25519"), Value::Null] {
+        let jwk = ED25519.jwk_with(json!({ "kid": "k", "alg": alg }));
+        assert_eq!(verifies(jwk, &ED25519, &names).await, names, "{alg}");
+    }
+    let other = ED25519.jwk_with(json!({ "kid": "k", "alg": "Ed448" }));
+    assert!(verifies(other, &ED25519, &names).await.is_empty());
+    // Another type of key does not take the name.
+    let rsa = RSA.jwk_with(json!({ "kid": "k", "alg": "Ed25519" }));
+    assert_eq!(fault(Keys::from_jwks(set(&[rsa]))), "NoUsableKey");
+    // `Jwt::algorithms` names both.
+    let keys = Keys::from_jwks(set(&[ED25519.jwk_with(json!({ "kid": "k" }))])).unwrap();
+    for (allowed, passes) in [(Algorithm::EdDsa, true), (Algorithm::Es256, false)] {
+        let layer = AuthLayer::new(jwt_of(keys.clone()).algorithms([allowed]));
+        for name in names {
+            let token = ED25519.token(&json!({ "alg": name, "kid": "k" }), &claims(json!({})));
+            assert_eq!(try_token(&layer, &token).await.passed(), passes, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn p521_key_verifies_es512_only() {
+    let among = ["ES256", "ES384", "ES512"];
+    let p521 = || P521.jwk_with(json!({ "kid": "k" }));
+    assert_eq!(verifies(p521(), &P521, &among).await, ["ES512"]);
+    let bound = P521.jwk_with(json!({ "kid": "k", "alg": "ES512", "use": "sig" }));
+    assert_eq!(verifies(bound, &P521, &among).await, ["ES512"]);
+    for other in ["ES256", "ES384", "EdDSA"] {
+        let jwk = P521.jwk_with(json!({ "kid": "k", "alg": other }));
+        assert_eq!(fault(Keys::from_jwks(set(&[jwk]))), "NoUsableKey", "{other}");
     }
 }
 

@@ -65,6 +65,13 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// Lets every other task run until it waits.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Settings with keys of all algorithms, a clock that is stopped at [`NOW`] and no leeway.
 fn jwt() -> Jwt {
     jwt_of(Keys::from_jwks(jwks()).unwrap())

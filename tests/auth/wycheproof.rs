@@ -54,7 +54,7 @@ async fn signatures_are_verified_as_wycheproof_expects() {
     assert_eq!(run, 401);
     // Every invalid signature is rejected. These valid ones are rejected too.
     let refused: [(&str, &[u64]); 16] = [
-        // Secrets and P-521 are not supported.
+        // Secrets are not supported. The `alg` of the P-521 key is misspelled.
         ("HS256 acceptsValid: valid", &[1]),
         ("HS256 Figure35: valid", &[348, 352]),
         ("HS256 ValidMac: valid", &[357]),

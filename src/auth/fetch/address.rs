@@ -67,6 +67,14 @@ pub(crate) enum Transport {
     PlainHttp,
 }
 
+/// Rejects plain `http` that leaves this machine unless it is allowed.
+pub(crate) fn check_transport(uri: &Uri, plain_http: bool) -> Result<(), FetchFault> {
+    if transport(uri) == Transport::PlainHttp && !plain_http {
+        return Err(FetchFault::InsecureUrl(short(uri.host().unwrap_or_default())));
+    }
+    Ok(())
+}
+
 pub(crate) fn transport(uri: &Uri) -> Transport {
     if uri.scheme() == Some(&Scheme::HTTPS) {
         Transport::Https
@@ -108,12 +116,14 @@ mod tests {
             let refused = absolute(&format!("https://{host}/keys"));
             assert!(matches!(refused, Err(FetchFault::AddressRefused { .. })), "{host}");
         }
-        for host in ["2852039166", "0xa9fea9fe", "0xa9.254.169.254", "169.254.43518", "169.254.169.254."]
+        for host in
+            ["2852039166", "0xa9fea9fe", "0xa9.254.169.254", "169.254.43518", "169.254.169.254."]
         {
             let refused = absolute(&format!("https://{host}/keys"));
             assert!(matches!(refused, Err(FetchFault::InvalidUrl(_))), "{host}");
         }
-        for host in ["a.example", "a.example.", "0x.example", "10.0.0.1", "[fd00::1]", "4.example"] {
+        for host in ["a.example", "a.example.", "0x.example", "10.0.0.1", "[fd00::1]", "4.example"]
+        {
             assert!(absolute(&format!("https://{host}/keys")).is_ok(), "{host}");
         }
     }

@@ -69,8 +69,11 @@ where
     poll_fn(|cx| client.poll_ready(cx)).await.map_err(failed)?;
     let response = client.call(request).await.map_err(failed)?;
     let (parts, body) = response.into_parts();
-    let body =
-        if parts.status == StatusCode::OK { read(body, limits.max_bytes).await? } else { Bytes::new() };
+    let body = if parts.status == StatusCode::OK {
+        read(body, limits.max_bytes).await?
+    } else {
+        Bytes::new()
+    };
     Ok(Reply { status: parts.status, headers: parts.headers, body })
 }
 

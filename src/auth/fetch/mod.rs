@@ -12,7 +12,7 @@ mod shared_future;
 mod wait_permit;
 
 pub(crate) use self::{
-    address::{Transport, absolute, same_host, transport},
+    address::{Transport, absolute, check_transport, same_host, transport},
     deadline::Deadline,
     exchange::{ExchangeLimits, Reply, exchange},
     fault::{FetchFault, short},

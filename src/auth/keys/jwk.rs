@@ -296,9 +296,7 @@ impl KeyMaterial {
     const fn invalid_reason(&self) -> SkipReason {
         match self {
             Self::Rsa { .. } => SkipReason::InvalidKey,
-            Self::P256(_) | Self::P384(_) | Self::P521(_) | Self::Ed25519(_) => {
-                SkipReason::Point
-            },
+            Self::P256(_) | Self::P384(_) | Self::P521(_) | Self::Ed25519(_) => SkipReason::Point,
         }
     }
 }

@@ -14,7 +14,6 @@ mod source;
 mod store;
 
 // The verifier's wait for a fetch.
-pub(super) use super::fetch::Waiter;
 pub(super) use self::{
     error::KeysUnavailable,
     fetch::{FetchDecision, FetchReason, FetchResult},
@@ -25,3 +24,4 @@ pub use self::{
     remote_keys::RemoteKeys,
     source::KeySource,
 };
+pub(super) use super::fetch::Waiter;

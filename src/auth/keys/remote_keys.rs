@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     address_reach::Reach,
-    auth::fetch::{BoxFuture, ExchangeLimits, Transport, absolute, exchange, short, transport},
+    auth::fetch::{
+        BoxFuture, ExchangeLimits, Transport, absolute, check_transport, exchange, transport,
+    },
 };
 
 /// Builds a [`KeySource`] that fetches keys from a server.
@@ -264,10 +266,8 @@ impl RemoteKeys {
         // A discovery document must not lead to a less secure transport than its own.
         let allowed = limits.plain_http;
         let weakest = if allowed { Transport::PlainHttp } else { transport(&address) };
-        if weakest == Transport::PlainHttp && !allowed {
-            let host = short(address.host().unwrap_or_default());
-            return Err(KeysFault::InsecureUrl(host).at_address(&address));
-        }
+        check_transport(&address, allowed)
+            .map_err(|fault| KeysFault::from(fault).at_address(&address))?;
         let host = address.host().unwrap_or_default().to_owned();
         let request = KeyRequest { get, address, issuer, weakest, limits, max_age };
         let fetch = move |known| Box::pin(request.clone().send(known)) as BoxFuture<_>;

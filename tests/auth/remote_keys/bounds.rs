@@ -13,8 +13,8 @@ async fn response_body_is_bounded() {
 
     // An endless body and a body that announces its length.
     let bodies: [fn() -> ScriptedBody; 2] = [
-        || ScriptedBody::new((0..1_000).map(|_| Step::Data(&[b' '; 1_000]))),
-        || ScriptedBody::new([Step::Stall]).announce(150_001),
+        || ScriptedBody::new((0..525).map(|_| Step::Data(&[b' '; 1_000]))),
+        || ScriptedBody::new([Step::Stall]).announce((512 << 10) + 1),
     ];
     for body in bodies {
         let client = service_fn(move |_: Request<Empty<Bytes>>| async move {

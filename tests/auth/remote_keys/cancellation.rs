@@ -47,32 +47,35 @@ async fn fetch_without_waiters_continues_with_the_next_request() {
     assert!(try_token(&layer, &ed("EdDSA")).await.passed());
     assert_eq!(provider.calls(), 2);
 
-    // Dropping the source drops the fetch.
+    // Dropping the source drops the fetch and its task.
     provider.pause();
-    clock.advance(seconds(3_600));
-    let one = spawn(&layer, ed("EdDSA"));
+    clock.advance(seconds(600));
+    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
     settle().await;
-    one.abort();
-    assert!(one.await.is_err());
     assert_eq!((provider.calls(), provider.dropped()), (3, 1));
     drop((layer, source));
+    settle().await;
     assert_eq!((provider.calls(), provider.dropped()), (3, 2));
 }
 
 #[tokio::test]
-async fn fetch_for_aged_keys_without_waiters_continues_with_the_next_request() {
+async fn fetch_for_aged_keys_does_not_need_the_request_that_started_it() {
     let provider = FakeProvider::new();
     let (layer, source, clock) = layer_of(provider.source());
     source.refresh().await.unwrap();
     provider.pause();
-    clock.advance(seconds(3_600));
-    let one = spawn(&layer, ed("EdDSA"));
+    clock.advance(seconds(600));
+    let service = layer.layer(service_fn(|_request: Request<Full<Bytes>>| {
+        std::future::pending::<Result<Response<Full<Bytes>>, std::io::Error>>()
+    }));
+    let one = tokio::spawn(service.oneshot(bearer(&ed("EdDSA"))));
     settle().await;
     one.abort();
     assert!(one.await.is_err());
     provider.release();
-    assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+    settle().await;
     assert_eq!((provider.calls(), provider.dropped()), (2, 0));
+    assert_eq!(source.age(), Some(Duration::ZERO));
 }
 
 #[tokio::test]
@@ -105,6 +108,7 @@ async fn keys_are_fetched_before_they_become_unusable() {
     for _ in 0..10 {
         clock.advance(seconds(301));
         assert!(try_token(&layer, &ed("EdDSA")).await.passed());
+        settle().await;
     }
     assert_eq!(provider.calls(), 1 + 10);
 }

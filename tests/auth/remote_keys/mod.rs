@@ -1,11 +1,14 @@
 //! Fetched keys: when they are fetched, which requests wait and how failures end.
 
+mod addresses;
 mod aged_keys;
 mod bounds;
 mod cancellation;
 mod contract;
 mod discovery;
+mod failing_issuer;
 mod first_keys;
+mod freshness;
 mod unknown_keys;
 
 use std::{
@@ -35,7 +38,7 @@ use crate::{
     fake_provider::{FakeProvider, JWKS_URI, client_with_other_types},
     fault,
     issuer::{ED25519, ISSUER, claims, set, token},
-    jwt_of, seconds,
+    jwt_of, seconds, settle,
     support::{Probe, ScriptedBody, Step},
     try_token,
 };
@@ -65,11 +68,4 @@ const INVALID: Option<Refusal> = Some(Refusal::InvalidToken);
 fn spawn(layer: &AuthLayer, token: String) -> tokio::task::JoinHandle<Outcome> {
     let layer = layer.clone();
     tokio::spawn(async move { try_token(&layer, &token).await })
-}
-
-/// Lets every other task run until it waits.
-async fn settle() {
-    for _ in 0..20 {
-        tokio::task::yield_now().await;
-    }
 }

@@ -346,7 +346,8 @@ mod tests {
     /// A fetcher whose server is unreachable. It has keys of load 1 from time zero. They age after
     /// a minute.
     fn fetcher() -> Arc<KeyFetcher> {
-        let fetch = |_| Box::pin(async { Err(KeysFault::Unreachable(None).into()) }) as BoxFuture<_>;
+        let fetch =
+            |_| Box::pin(async { Err(KeysFault::Unreachable(None).into()) }) as BoxFuture<_>;
         let bounds = FetchBounds {
             max_stale_age: SECOND * 3_600,
             cool_down: SECOND * 30,

@@ -9,9 +9,9 @@ mod fetcher;
 mod freshness;
 mod request;
 
+pub(crate) use self::fetcher::{FetchDecision, FetchReason, FetchResult};
 pub(super) use self::{
     discovery::well_known,
     fetcher::{FetchBounds, KeyFetcher},
     request::{HttpGet, KeyRequest},
 };
-pub(crate) use self::fetcher::{FetchDecision, FetchReason, FetchResult};
