@@ -105,7 +105,10 @@ mod tests {
     fn document_names_its_issuer_exactly_and_keeps_the_transport() {
         let uri = |issuer: &str, keys: &str, weakest| {
             let document = format!(r#"{{"issuer":"{issuer}","jwks_uri":"{keys}","more":[]}}"#);
-            jwks_uri(document.into(), "https://a.example", weakest).map(|uri| uri.to_string())
+            let own = if weakest == Transport::Loopback { "http://localhost" } else { issuer };
+            let own = own.parse().unwrap_or_default();
+            jwks_uri(document.into(), "https://a.example", &own, weakest)
+                .map(|found| found.uri.to_string())
         };
         let (https, plain, loopback) =
             ("https://k.example/k", "http://k.example/k", "http://[::1]/k");
@@ -136,8 +139,28 @@ mod tests {
             r#"{"issuer":"https://a.example","jwks_uri":7}"#,
             r#"{"issuer":["https://a.example"],"jwks_uri":"https://k.example"}"#,
         ] {
-            let rejected = jwks_uri(document.into(), "https://a.example", Transport::Https);
+            let own = Uri::from_static("https://a.example");
+            let rejected = jwks_uri(document.into(), "https://a.example", &own, Transport::Https);
+            let rejected = rejected.map(|found| found.uri);
             assert!(matches!(rejected, Err(KeysFault::Malformed(_))), "{document}");
         }
+    }
+
+    #[test]
+    fn another_host_must_not_be_a_private_address() {
+        let reach = |address: &'static str, keys: &str| {
+            let document = format!(r#"{{"issuer":"i","jwks_uri":"{keys}"}}"#);
+            let address = Uri::from_static(address);
+            jwks_uri(document.into(), "i", &address, Transport::Loopback).map(|found| found.reach)
+        };
+        let private = |host: &str| Err(KeysFault::PrivateAddress(host.into()));
+        assert_eq!(reach("https://a.example", "https://A.example:8443/k"), Ok(Reach::NotLinkLocal));
+        assert_eq!(reach("https://10.0.0.1", "https://10.0.0.1/k"), Ok(Reach::NotLinkLocal));
+        assert_eq!(reach("https://localhost", "https://127.0.0.1/k"), Ok(Reach::NotLinkLocal));
+        assert_eq!(reach("https://a.example", "https://b.example/k"), Ok(Reach::Public));
+        assert_eq!(reach("https://a.example", "https://10.0.0.1/k"), private("10.0.0.1"));
+        assert_eq!(reach("https://10.0.0.2", "https://10.0.0.1/k"), private("10.0.0.1"));
+        let link_local = KeysFault::LinkLocalAddress("169.254.169.254".into());
+        assert_eq!(reach("https://a.example", "https://169.254.169.254/k"), Err(link_local));
     }
 }
