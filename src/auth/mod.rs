@@ -173,6 +173,7 @@ mod error;
 mod failure;
 mod fetch;
 mod future;
+mod introspection;
 mod keys;
 mod layer;
 mod lookup;
@@ -192,6 +193,7 @@ pub use self::{
     custom::{Authenticator, CustomAuth},
     error::AuthError,
     future::ResponseFuture,
+    introspection::{Introspection, IntrospectionError, OpaqueTokens},
     keys::{KeySource, Keys, KeysError, KeysFault, RemoteKeys},
     layer::AuthLayer,
     resource_metadata::{ResourceMetadata, ResourceMetadataService},

@@ -123,6 +123,13 @@ impl Payload {
 }
 
 /// An empty payload.
+/// Creates a buffered payload.
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        Self::buffered(bytes)
+    }
+}
+
 impl Default for Payload {
     fn default() -> Self {
         Self::buffered(Bytes::new())

@@ -1,0 +1,18 @@
+//! Opaque tokens, which only their issuer can read (RFC 7662).
+//!
+//! An opaque token is a reference. The gateway asks the issuer's introspection endpoint what it means
+//! and uses the answer for a short time. [`Introspection`] holds the settings. It builds
+//! [`OpaqueTokens`] for [`AuthLayer`](super::AuthLayer).
+//!
+//! `endpoint` asks, `breaker` spares an endpoint that fails, `response` reads the answer, `requirements`
+//! judges it and `method` decides on a request.
+
+mod breaker;
+mod endpoint;
+mod error;
+mod method;
+mod requirements;
+mod response;
+mod settings;
+
+pub use self::{error::IntrospectionError, method::OpaqueTokens, settings::Introspection};
