@@ -13,6 +13,10 @@ mod support;
 use std::{
     convert::Infallible,
     fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering::SeqCst},
+    },
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -24,8 +28,9 @@ use issuer::{AUDIENCE, ED25519, ED25519_OTHER, ISSUER, NOW, claims, jwks, set, t
 use serde_json::json;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
-    auth::{AuthLayer, Jwt, KeySource, Keys, RemoteKeys},
+    auth::{AuthLayer, Introspection, Jwt, KeySource, Keys, RemoteKeys},
     clock::{FakeClock, SharedClock},
+    secret::Secret,
 };
 use tracing::Level;
 
@@ -312,4 +317,58 @@ async fn skipped_keys_of_a_set_and_of_a_file_are_logged() {
         assert_eq!(said.len(), expected, "{said:?}");
     }
     fs::remove_file(&path).unwrap();
+}
+
+/// Counts as an endpoint that vouches for each token until `status` is another one than 200.
+fn introspection(status: Arc<AtomicU16>, clock: &FakeClock) -> AuthLayer {
+    let client = service_fn(move |_: Request<Full<Bytes>>| {
+        let status = status.load(SeqCst);
+        async move {
+            let response = r#"{"active":true,"sub":"private-subject","aud":"private-audience"}"#;
+            let response = Response::builder().status(status).body(Full::<Bytes>::from(response));
+            Ok::<_, Infallible>(response.unwrap())
+        }
+    });
+    let url = "https://issuer.example/introspect?key=private-query";
+    let settings = Introspection::new(url, ISSUER, AUDIENCE, client)
+        .client_credentials("gateway", Secret::new("private-secret"))
+        .clock(SharedClock::new(clock.clone()));
+    assert!(!format!("{settings:?}").contains("private"), "{settings:?}");
+    AuthLayer::new(settings.build().unwrap())
+}
+
+#[tokio::test]
+async fn opaque_tokens_are_never_printed_and_failures_are_logged_once() {
+    log::listen(Level::TRACE);
+    let (status, clock) = (Arc::new(AtomicU16::new(200)), clock());
+    let layer = introspection(Arc::clone(&status), &clock);
+    assert!(!format!("{layer:?}").contains("private"), "{layer:?}");
+    let mut seen = visible_output(&layer, "private-token").await;
+    assert!(log::taken().contains("`aud`"));
+
+    // A redirect is not followed. The line has its status.
+    status.store(307, SeqCst);
+    for _ in 0..5 {
+        clock.advance(Duration::from_secs(30));
+        seen += &visible_output(&layer, "private-token").await;
+    }
+    let lines = log::taken();
+    assert_eq!(lines.matches("WARN").count(), 1, "{lines}");
+    for part in ["cannot introspect tokens", "issuer.example", "received 307", "redirects are not"]
+    {
+        assert!(lines.contains(part), "{part}: {lines}");
+    }
+    status.store(401, SeqCst);
+    clock.advance(Duration::from_secs(30));
+    seen += &visible_output(&layer, "private-token").await;
+    let refused = log::taken();
+    assert!(refused.contains("received 401") && refused.contains("own credentials"), "{refused}");
+    status.store(200, SeqCst);
+    clock.advance(Duration::from_secs(30));
+    seen += &visible_output(&layer, "private-token").await;
+    let again = log::taken();
+    assert!(again.contains("tokens can be introspected again"), "{again}");
+    for text in [seen, lines, refused, again] {
+        assert!(!text.contains("private"), "{text}");
+    }
 }

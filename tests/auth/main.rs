@@ -15,6 +15,7 @@ mod claims;
 mod fake_provider;
 mod forged_tokens;
 mod identity_providers;
+mod introspection;
 mod issuer;
 mod key_files;
 mod key_sets;

@@ -20,8 +20,9 @@ use crate::{
 pub(super) const MAX_RESPONSE_BYTES: usize = 64 << 10;
 
 /// Sends a request through the user's client.
-pub(super) type HttpPost =
-    Arc<dyn Fn(Request<Bytes>, ExchangeLimits) -> BoxFuture<Result<Reply, FetchFault>> + Send + Sync>;
+pub(super) type HttpPost = Arc<
+    dyn Fn(Request<Bytes>, ExchangeLimits) -> BoxFuture<Result<Reply, FetchFault>> + Send + Sync,
+>;
 
 /// Why the endpoint does not tell about a token. The operator's log shows it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,7 +55,9 @@ impl From<FetchFault> for EndpointFault {
             // The client refuses the address that the name resolves to.
             FetchFault::AddressRefused { .. }
             | FetchFault::InvalidUrl(_)
-            | FetchFault::InsecureUrl(_) => Self::Unreachable(Some(io::ErrorKind::AddrNotAvailable)),
+            | FetchFault::InsecureUrl(_) => {
+                Self::Unreachable(Some(io::ErrorKind::AddrNotAvailable))
+            }
         }
     }
 }
@@ -183,9 +186,6 @@ mod tests {
             },
         };
         let request = endpoint.request(&Secret::new("a+b/c=&token=d"));
-        assert_eq!(
-            request.body(),
-            "token=a%2Bb%2Fc%3D%26token%3Dd&token_type_hint=access_token"
-        );
+        assert_eq!(request.body(), "token=a%2Bb%2Fc%3D%26token%3Dd&token_type_hint=access_token");
     }
 }

@@ -14,8 +14,9 @@ pub enum IntrospectionError {
     /// Returned when the endpoint's host, which is given, is a link-local address. Clouds serve the
     /// credentials of the machine there.
     LinkLocalAddress(Arc<str>),
-    /// Returned when the token of the gateway has a character that a header cannot hold.
-    InvalidBearerToken,
+    /// Returned when the bearer token of the gateway is empty or has a character other than visible
+    /// ASCII.
+    InvalidCredentials,
     /// Returned when this required scope is not a scope token of RFC 6749 section 3.3.
     InvalidScope(Box<str>),
 }
@@ -48,7 +49,7 @@ impl fmt::Display for IntrospectionError {
             Self::LinkLocalAddress(host) => {
                 write!(f, "{host} is a link-local address, where clouds serve credentials")
             }
-            Self::InvalidBearerToken => {
+            Self::InvalidCredentials => {
                 f.write_str("expected a bearer token of visible ASCII characters")
             }
             Self::InvalidScope(scope) => write!(

@@ -7,7 +7,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use super::{
-    breaker::Breaker,
+    breaker::{Attempt, Breaker},
     endpoint::{Endpoint, EndpointFault},
     requirements::{Accepted, Requirements},
     response::ActiveToken,
@@ -82,9 +82,12 @@ impl Inner {
     /// Looks a token up. Each request that waits for it receives the answer.
     async fn look_up(self: Arc<Self>, token: Secret) -> Found<Answer> {
         let timeout = self.endpoint.limits.timeout;
-        if let Err(pause) = self.breaker.enter(self.clock.monotonic(), timeout) {
-            return Found { value: Answer::Refused(unavailable(pause)), ttl: Duration::ZERO };
-        }
+        let attempt = match self.breaker.enter(self.clock.monotonic(), timeout) {
+            Ok(attempt) => attempt,
+            Err(pause) => {
+                return Found { value: Answer::Refused(unavailable(pause)), ttl: Duration::ZERO };
+            }
+        };
         let response = self.endpoint.ask(&token).await;
         match response.and_then(ActiveToken::parse) {
             Ok(active) => {
@@ -93,7 +96,7 @@ impl Inner {
                 }
                 self.judge(active.as_ref())
             }
-            Err(fault) => self.failed(&fault),
+            Err(fault) => self.failed(attempt, &fault),
         }
     }
 
@@ -117,8 +120,8 @@ impl Inner {
         }
     }
 
-    fn failed(&self, fault: &EndpointFault) -> Found<Answer> {
-        if self.breaker.failed(fault, self.clock.monotonic()) {
+    fn failed(&self, attempt: Attempt, fault: &EndpointFault) -> Found<Answer> {
+        if self.breaker.failed(attempt, fault, self.clock.monotonic()) {
             let host = self.host();
             tracing::warn!(host, reason = %fault, "cannot introspect tokens");
         }
@@ -265,8 +268,9 @@ fn has_form_of_jwt(token: &[u8]) -> bool {
 /// Returns whether text is a `b64token` (RFC 6750 section 2.1).
 fn is_token(text: &str) -> bool {
     let bare = text.trim_end_matches('=');
-    let is_token_byte =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+    let is_token_byte = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+    };
     !bare.is_empty() && bare.bytes().all(is_token_byte)
 }
 

@@ -44,7 +44,8 @@ impl Requirements {
     /// Checks a token at `now` since 1970.
     pub(super) fn check(&self, token: &ActiveToken, now: Duration) -> Result<Accepted, Refused> {
         let text = |name| token.text(name).map_err(Refused::WrongType);
-        let require = |condition, reason| if condition { Ok(()) } else { Err(Refused::Member(reason)) };
+        let require =
+            |condition, reason| if condition { Ok(()) } else { Err(Refused::Member(reason)) };
         let issuer = text("iss")?;
         require(
             issuer.is_none_or(|issuer| issuer == *self.issuer),
@@ -89,11 +90,9 @@ impl Requirements {
             value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
         };
         let subject = name(claims.claim_at(&self.subject_claim));
-        let subject =
-            subject.ok_or_else(|| Refused::Subject(self.subject_claim.to_string()))?;
-        let mut identity = of(&subject)
-            .with_scopes(scopes)
-            .with_credential_claims(token.json().to_owned());
+        let subject = subject.ok_or_else(|| Refused::Subject(self.subject_claim.to_string()))?;
+        let mut identity =
+            of(&subject).with_scopes(scopes).with_credential_claims(token.json().to_owned());
         if let Some(client) = token.text("client_id").map_err(Refused::WrongType)? {
             identity = identity.with_client(client.into_owned());
         }

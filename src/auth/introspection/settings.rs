@@ -26,6 +26,9 @@ use crate::{
 /// RFC 7519 section 4.1.4 allows a leeway of "a few minutes".
 const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
 
+/// Requests that wait with one token share an answer only while it is in use.
+const SHORTEST_TTL: Duration = Duration::from_secs(1);
+
 /// The requirements for opaque tokens of one issuer and its introspection endpoint (RFC 7662).
 ///
 /// ```
@@ -166,13 +169,14 @@ impl Introspection {
     /// Authenticates the gateway at the endpoint by a client id and a secret, as HTTP Basic with the
     /// encoding of RFC 6749 section 2.3.1. Defaults to none, for a client that authenticates by TLS.
     pub fn client_credentials(mut self, client_id: &str, secret: Secret) -> Self {
-        self.authorization = Ok(basic(client_id, &secret));
+        let credentials = basic(client_id, &secret).map(Some);
+        self.authorization = credentials.ok_or(IntrospectionError::InvalidCredentials);
         self
     }
 
     /// Authenticates the gateway at the endpoint by a bearer token (RFC 7662 section 2.1).
     pub fn bearer_token(mut self, token: Secret) -> Self {
-        self.authorization = bearer(&token).map(Some).ok_or(IntrospectionError::InvalidBearerToken);
+        self.authorization = bearer(&token).map(Some).ok_or(IntrospectionError::InvalidCredentials);
         self
     }
 
@@ -245,19 +249,18 @@ impl Introspection {
 
     /// Sets how long an active token is accepted without asking again. Defaults to 60 seconds.
     ///
-    /// The maximum is 1 hour. A revoked token is accepted for this time. Zero asks for each request;
-    /// requests that wait at the same time may still share a call.
+    /// The minimum is 1 second and the maximum is 1 hour. A revoked token is accepted for this time.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.times.active = ttl.min(Duration::from_secs(60 * 60));
+        self.times.active = ttl.clamp(SHORTEST_TTL, Duration::from_secs(60 * 60));
         self
     }
 
     /// Sets how long a token that is not active is rejected without asking again. Defaults to 5
     /// seconds.
     ///
-    /// The maximum is 1 minute. A token that becomes active later is rejected for this time.
+    /// The minimum is 1 second and the maximum is 1 minute. A token that becomes active later is rejected for this time.
     pub fn inactive_ttl(mut self, ttl: Duration) -> Self {
-        self.times.inactive = ttl.min(Duration::from_secs(60));
+        self.times.inactive = ttl.clamp(SHORTEST_TTL, Duration::from_secs(60));
         self
     }
 
@@ -324,7 +327,14 @@ impl Introspection {
         };
         let endpoint = Endpoint { post: self.post, uri, authorization, limits: self.limits };
         let (times, bounds) = (self.times, self.bounds);
-        Ok(OpaqueTokens::new(endpoint, requirements, times, bounds, self.max_token_bytes, self.clock))
+        Ok(OpaqueTokens::new(
+            endpoint,
+            requirements,
+            times,
+            bounds,
+            self.max_token_bytes,
+            self.clock,
+        ))
     }
 
     fn endpoint_uri(&self) -> Result<Uri, IntrospectionError> {
