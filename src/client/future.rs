@@ -28,7 +28,6 @@ pub struct ResponseFuture<B> {
     state: State<B>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "refused requests are rare")]
 enum State<B> {
     Sent {
         future: legacy::ResponseFuture,

@@ -37,6 +37,12 @@ const TOKEN: &str = "2YotnFZFEjr1zCsicMWpAA";
 const INVALID: Option<Refusal> = Some(Refusal::InvalidToken);
 const UNAVAILABLE: Option<Refusal> = Some(Refusal::IdentityProviderUnavailable);
 
+/// A setting of a layer.
+type Setting = fn(Introspection) -> Introspection;
+
+/// A way to fail.
+type Failing = (&'static str, fn(&FakeEndpoint));
+
 /// A scripted introspection endpoint that counts its requests.
 #[derive(Clone)]
 struct FakeEndpoint(Arc<State>);
@@ -196,7 +202,7 @@ async fn active_token_has_the_identity_of_the_response() {
 #[tokio::test]
 async fn gateway_authenticates_at_the_endpoint() {
     let endpoint = FakeEndpoint::new();
-    let cases: [(fn(Introspection) -> Introspection, &str); 2] = [
+    let cases: [(Setting, &str); 2] = [
         (
             |s| s.client_credentials("gate way", Secret::new("s:c")),
             "Basic Z2F0ZSUyMHdheTpzJTNBYw==",
@@ -250,7 +256,7 @@ async fn active_token_must_meet_the_requirements() {
 
 #[tokio::test]
 async fn settings_change_what_is_accepted() {
-    let passes = async |extra: Value, more: fn(Introspection) -> Introspection| {
+    let passes = async |extra: Value, more: Setting| {
         let endpoint = FakeEndpoint::new();
         endpoint.answer(active(extra));
         try_token(&layer_with(&endpoint, more).0, TOKEN).await.passed()
@@ -359,7 +365,7 @@ async fn number_of_waiting_requests_is_bounded() {
 
 #[tokio::test(start_paused = true)]
 async fn failing_endpoint_is_asked_within_its_bounds() {
-    let failures: [(&str, fn(&FakeEndpoint)); 6] = [
+    let failures: [Failing; 6] = [
         ("unreachable", |endpoint| endpoint.fail(true)),
         ("a hang", |endpoint| endpoint.pause()),
         ("500", |endpoint| endpoint.status(500)),
@@ -489,7 +495,7 @@ async fn missing_and_several_credentials_cause_no_call() {
 
 #[test]
 fn unsafe_addresses_and_settings_are_rejected() {
-    let build = |url: &str, more: fn(Introspection) -> Introspection| {
+    let build = |url: &str, more: Setting| {
         let client = service_fn(|_: Request<Full<Bytes>>| async {
             Ok::<_, io::Error>(Response::new(Full::<Bytes>::default()))
         });
