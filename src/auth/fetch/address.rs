@@ -1,6 +1,6 @@
 //! Addresses at an identity provider.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::{Uri, uri::Scheme};
 
@@ -34,11 +34,18 @@ pub(crate) fn absolute(address: &str) -> Result<Uri, FetchFault> {
     if is_odd_number(authority.host()) {
         return invalid("its host is a number; write an IPv4 address as 192.0.2.1");
     }
+    if authority.host().starts_with('[') && ipv6(authority.host()).is_none() {
+        return invalid("its host is no IPv6 address; leave out a zone");
+    }
     let reach = Reach::NotLinkLocal;
     if !reach.allows_host(authority.host()) {
         return Err(FetchFault::AddressRefused { host: short(authority.host()), reach });
     }
     Ok(uri)
+}
+
+fn ipv6(host: &str) -> Option<Ipv6Addr> {
+    host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
 /// Returns whether a host is an IPv4 address in a form of `inet_aton`, such as `2852039166` or
@@ -116,9 +123,15 @@ mod tests {
             let refused = absolute(&format!("https://{host}/keys"));
             assert!(matches!(refused, Err(FetchFault::AddressRefused { .. })), "{host}");
         }
-        for host in
-            ["2852039166", "0xa9fea9fe", "0xa9.254.169.254", "169.254.43518", "169.254.169.254."]
-        {
+        for host in [
+            "2852039166",
+            "0xa9fea9fe",
+            "0xa9.254.169.254",
+            "169.254.43518",
+            "169.254.169.254.",
+            "[fe80::1%25eth0]",
+            "[v1.x]",
+        ] {
             let refused = absolute(&format!("https://{host}/keys"));
             assert!(matches!(refused, Err(FetchFault::InvalidUrl(_))), "{host}");
         }

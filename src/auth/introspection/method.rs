@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use super::{
     breaker::{Attempt, Breaker},
     endpoint::{Endpoint, EndpointFault},
+    rejection_log::RejectionLog,
     requirements::{Accepted, Requirements},
     response::ActiveToken,
 };
@@ -48,6 +49,7 @@ struct Inner {
     max_token_bytes: usize,
     clock: SharedClock,
     breaker: Breaker,
+    log: RejectionLog,
     answers: Arc<LookupCache<Answer>>,
 }
 
@@ -72,9 +74,16 @@ impl OpaqueTokens {
         clock: SharedClock,
     ) -> Self {
         let (breaker, answers) = (Breaker::default(), Arc::new(LookupCache::new(bounds)));
-        let inner =
-            Inner { endpoint, requirements, times, max_token_bytes, clock, breaker, answers };
-        Self(Arc::new(inner))
+        Self(Arc::new(Inner {
+            endpoint,
+            requirements,
+            times,
+            max_token_bytes,
+            clock,
+            breaker,
+            log: RejectionLog::default(),
+            answers,
+        }))
     }
 }
 
@@ -109,12 +118,13 @@ impl Inner {
         let now = self.wall();
         match self.requirements.check(token, now) {
             Ok(Accepted { identity, until }) => {
+                self.log.accepted();
                 let left = until.map_or(Duration::MAX, |until| until.saturating_sub(now));
                 let value = Answer::Accepted { identity: Arc::new(identity), until };
                 Found { value, ttl: left.min(self.times.active) }
             }
             Err(refused) => {
-                tracing::debug!(reason = ?refused, "an active token is rejected");
+                self.log.rejected(&refused, &self.requirements);
                 Found { value: Answer::Refused(self.requirements.failure(&refused)), ttl: inactive }
             }
         }

@@ -5,12 +5,13 @@
 //! [`OpaqueTokens`] for [`AuthLayer`](super::AuthLayer).
 //!
 //! `endpoint` asks, `breaker` spares an endpoint that fails, `response` reads the answer, `requirements`
-//! judges it and `method` decides on a request.
+//! judges it and `method` decides on a request. `rejection_log` tells the operator.
 
 mod breaker;
 mod endpoint;
 mod error;
 mod method;
+mod rejection_log;
 mod requirements;
 mod response;
 mod settings;

@@ -1,6 +1,9 @@
 //! What a token needs beside being active.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    borrow::Cow,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use serde_json::Value;
 
@@ -32,6 +35,8 @@ pub(super) struct Accepted {
 /// Why an active token is rejected.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Refused {
+    Issuer { received: String },
+    Audience { received: Vec<String> },
     Member(&'static str),
     WrongType(&'static str),
     Subject(String),
@@ -46,15 +51,16 @@ impl Requirements {
         let text = |name| token.text(name).map_err(Refused::WrongType);
         let require =
             |condition, reason| if condition { Ok(()) } else { Err(Refused::Member(reason)) };
-        let issuer = text("iss")?;
-        require(
-            issuer.is_none_or(|issuer| issuer == *self.issuer),
-            "member `iss` is not the expected issuer",
-        )?;
+        if let Some(received) = text("iss")?.filter(|issuer| **issuer != *self.issuer) {
+            return Err(Refused::Issuer { received: received.into_owned() });
+        }
         if let Some(ours) = &self.audiences {
             let audiences = token.texts("aud").map_err(Refused::WrongType)?;
             let named = audiences.iter().any(|one| ours.iter().any(|own| **own == **one));
-            require(named, "member `aud` does not name this service")?;
+            if !named {
+                let received = audiences.into_iter().map(Cow::into_owned).collect();
+                return Err(Refused::Audience { received });
+            }
         }
         // A bound token needs a proof of possession (RFC 7800), which is not checked here.
         require(token.member("cnf").is_none(), "the token is bound to a key of its client")?;
@@ -124,6 +130,8 @@ impl Requirements {
             _ => Refusal::InvalidToken,
         };
         let detail = match refused {
+            Refused::Issuer { .. } => "member `iss` is not the expected issuer".to_owned(),
+            Refused::Audience { .. } => "member `aud` does not name this service".to_owned(),
             Refused::Member(reason) => (*reason).to_owned(),
             Refused::WrongType(name) => format!("member `{name}` does not have its type"),
             Refused::Subject(path) => format!("member `{path}` is not a non-empty string"),

@@ -76,8 +76,9 @@ use crate::{
 /// Addresses are `https`. Plain `http` is for this machine or needs
 /// [`dangerous_plain_http`](Self::dangerous_plain_http). An address that you configure may be private,
 /// as that of a provider in the same cluster is. A `jwks_uri` on another host than the issuer's must
-/// be public. Link-local addresses are always refused, because clouds serve the credentials of the
-/// machine there.
+/// be public. Kubernetes is such an issuer: its document names an address of its API server. Give that
+/// to [`jwks`](Self::jwks). Link-local addresses are always refused, because clouds serve the
+/// credentials of the machine there.
 ///
 /// Literal addresses are checked with every client. The addresses that a *name* resolves to are
 /// checked only by [`HttpsClient`](crate::client::HttpsClient). Another client must check them itself

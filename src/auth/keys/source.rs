@@ -114,7 +114,7 @@ impl KeySource {
     /// Spawn it if even the first request after a quiet time must meet fresh keys. Dropping the future
     /// or aborting its task stops it. It fetches first if there are no keys. Then it sleeps for a
     /// random 75 to 90 percent of the time until the keys age, so that replicas do not fetch together.
-    /// After a failure it sleeps for the delay that requests keep too.
+    /// After a failure it sleeps for 1 second. Each further failure doubles this up to 30 seconds.
     ///
     /// ```
     /// # use tower_inference::auth::KeySource;
@@ -135,9 +135,11 @@ impl KeySource {
         loop {
             // The log has the error.
             let ready = self.is_ready() || self.refresh().await.is_ok();
+            let seen = fetcher.store().load_number();
             let pause = fetcher.pause_ahead(self.clock.monotonic(), 0.75 + 0.15 * random());
             tokio::time::sleep(pause.max(SHORTEST_PAUSE)).await;
-            if ready {
+            // A request may have fetched in the meantime.
+            if ready && fetcher.store().load_number() == seen {
                 let _logged = self.refresh().await;
             }
         }

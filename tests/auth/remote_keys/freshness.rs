@@ -120,6 +120,34 @@ async fn keep_fresh_retries_with_a_growing_delay() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keep_fresh_retries_soon_while_the_keys_are_fresh() {
+    let provider = FakeProvider::new();
+    let (_layer, source, _clock) = layer_of(provider.source());
+    source.refresh().await.unwrap();
+    provider.fail(true);
+    // The first try is at most at 540 seconds. The delays of 1 and 2 seconds grow by up to a quarter.
+    let counts = fetches(&source, &provider, &[449, 545]).await;
+    assert!(counts[0] == 1 && counts[1] >= 4, "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keep_fresh_leaves_a_fetch_to_the_request_that_made_it() {
+    let provider = FakeProvider::new();
+    let (_layer, source, clock) = layer_of(provider.source());
+    let fetching = {
+        let source = source.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(seconds(400)).await;
+            clock.advance(seconds(400));
+            source.refresh().await
+        })
+    };
+    // Without the other fetch there would be one by 540 seconds.
+    assert_eq!(fetches(&source, &provider, &[399, 401, 840]).await, [1, 2, 2]);
+    assert_eq!(fetching.await.unwrap(), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn keep_fresh_times_differ_between_replicas() {
     let mut times = std::collections::BTreeSet::new();
     for _ in 0..16 {

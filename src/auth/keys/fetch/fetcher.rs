@@ -235,10 +235,11 @@ impl KeyFetcher {
     /// Returns how long to wait before keys are fetched ahead of need. `part` is a part of the time
     /// until they age, from 0 to 1.
     pub(crate) fn pause_ahead(&self, now: Duration, part: f64) -> Duration {
-        let failed = self.state.lock().failures > 0;
-        let remaining = self.next_fetch.remaining(now);
-        // The delay after a failure is a minimum.
-        if failed { remaining.mul_f64(2.0 - part) } else { remaining.mul_f64(part) }
+        match self.state.lock().failures {
+            0 => self.next_fetch.remaining(now).mul_f64(part),
+            // The delay after a failure is a minimum.
+            failures => retry_delay(failures).mul_f64(2.0 - part),
+        }
     }
 
     /// Returns the current fetch. A fetch without waiters continues while its response can still
@@ -285,8 +286,7 @@ impl KeyFetcher {
     /// Sets the start of the next fetch after `failures` consecutive failures. It is never before
     /// the keys age.
     fn delay_next_fetch(&self, failures: u32, now: Duration) {
-        let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-        let delay = FIRST_RETRY_DELAY.saturating_mul(doubled).min(MAX_RETRY_DELAY);
+        let delay = retry_delay(failures);
         let aged_at = self.store.load().as_ref().map(|keys| keys.load.aged_at());
         self.next_fetch.set(now.saturating_add(delay).max(aged_at.unwrap_or_default()));
     }
@@ -335,6 +335,12 @@ impl KeyFetcher {
             }
         }
     }
+}
+
+/// Returns the delay after `failures` consecutive failures.
+fn retry_delay(failures: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    FIRST_RETRY_DELAY.saturating_mul(doubled).min(MAX_RETRY_DELAY)
 }
 
 #[cfg(test)]
