@@ -118,7 +118,9 @@ impl Builder {
                 .http2_only(self.prior_knowledge)
                 .build(connector.clone())
         };
-        let limited = |reach| client(&self.connector(tls.clone(), Some(reach)), Duration::ZERO);
+        // A stale connection fails such a request, because it is sent once.
+        let idle = self.pool_idle_timeout.unwrap_or(HTTP_IDLE).min(HTTP_IDLE);
+        let limited = |reach| client(&self.connector(tls.clone(), Some(reach)), idle);
         Ok(Clients {
             http: client(&connector, self.pool_idle_timeout.unwrap_or(HTTP_IDLE)),
             https: client(&connector, self.pool_idle_timeout.unwrap_or(HTTPS_IDLE)),

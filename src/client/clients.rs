@@ -17,9 +17,9 @@ pub(super) struct Clients<B> {
     pub(super) https: Client<Connector, B>,
     /// Opens a connection for each request.
     pub(super) unpooled: Client<Connector, B>,
-    /// Opens a connection for each request to an address that is not link-local.
+    /// Has connections to addresses that are not link-local.
     pub(super) not_link_local: Client<Connector, B>,
-    /// Opens a connection for each request to a public address.
+    /// Has connections to public addresses.
     pub(super) public: Client<Connector, B>,
     pub(super) retry_window: Duration,
     /// Whether every address may be reached without TLS.
