@@ -158,14 +158,15 @@ async fn keep_fresh_times_differ_between_replicas() {
             while provider.calls() < 2 {
                 tokio::time::sleep(seconds(1)).await;
             }
-            start.elapsed()
+            start.elapsed().as_secs()
         };
         tokio::select! {
             elapsed = counting => times.insert(elapsed),
             () = source.keep_fresh() => unreachable!("it never returns"),
         };
     }
-    assert!(times.len() > 1, "{times:?}");
+    // Sixteen times out of 90 seconds.
+    assert!(times.len() > 4, "{times:?}");
 }
 
 #[tokio::test]
