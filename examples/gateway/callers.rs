@@ -1,7 +1,7 @@
 //! Authentication of callers.
 
 use tower_inference::{
-    auth::{ApiKeys, AuthLayer, Credential, Jwt, KeySource, RemoteKeys},
+    auth::{ApiKeys, AuthLayer, ClaimMapping, Credential, Jwt, KeySource, RemoteKeys},
     client::HttpsClient,
 };
 

@@ -23,7 +23,8 @@ pub(super) type OriginalUri = fn(&Extensions) -> Option<&Uri>;
 /// The methods of a layer and what they share.
 #[derive(Clone, Default)]
 pub(super) struct Authentication {
-    tokens: Vec<Arc<TokenVerifier>>,
+    /// The one verifier of the tokens of all issuers. It is also one of the methods, at this position.
+    tokens: Option<(usize, Arc<TokenVerifier>)>,
     methods: Vec<Arc<dyn AuthMethod>>,
     pub(super) anonymous: Option<Arc<Identity>>,
     pub(super) rules: Option<AccessRules>,
@@ -35,17 +36,25 @@ impl Authentication {
     pub(super) fn add(&mut self, credential: Credential) {
         match credential.0 {
             CredentialKind::Jwt(jwt) => {
-                let verifier = Arc::new(TokenVerifier::new(*jwt));
-                self.methods.push(Arc::clone(&verifier) as Arc<dyn AuthMethod>);
-                self.tokens.push(verifier);
+                let (position, verifier) = match &self.tokens {
+                    Some((position, tokens)) => (*position, tokens.with(*jwt)),
+                    None => (self.methods.len(), TokenVerifier::new([*jwt])),
+                };
+                let verifier = Arc::new(verifier);
+                let method = Arc::clone(&verifier) as Arc<dyn AuthMethod>;
+                match self.methods.get_mut(position) {
+                    Some(previous) => *previous = method,
+                    None => self.methods.push(method),
+                }
+                self.tokens = Some((position, verifier));
             }
             CredentialKind::Other(method) => self.methods.push(method),
         }
     }
 
-    /// Returns the verifiers of tokens.
-    pub(super) fn tokens(&self) -> impl Iterator<Item = &TokenVerifier> {
-        self.tokens.iter().map(AsRef::as_ref)
+    /// Returns the verifier of tokens.
+    pub(super) fn tokens(&self) -> Option<&TokenVerifier> {
+        self.tokens.as_ref().map(|(_, verifier)| &**verifier)
     }
 
     /// Lets the method that recognises the credential decide.

@@ -6,7 +6,7 @@ use tower_layer::Layer;
 use super::{
     access::AccessRules, authentication::Authentication, credential::Credential, error::AuthError,
     failure::is_challenge_byte, resource_metadata::ResourceMetadata, service::Auth,
-    token::AuthCounts,
+    token::{AuthCounts, TokenVerifier},
 };
 use crate::{
     identity::{Callers, Fact, Identity, Proof},
@@ -159,7 +159,7 @@ impl AuthLayer {
     /// Of several issuers the greatest.
     #[must_use]
     pub fn keys_age(&self) -> Option<Duration> {
-        self.authentication.tokens().filter_map(|tokens| tokens.keys_age()).max()
+        self.authentication.tokens()?.keys_age()
     }
 
     /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
@@ -183,8 +183,7 @@ impl AuthLayer {
     /// A count that grows while no request passes shows a wrong issuer, audience or set of keys.
     #[must_use]
     pub fn counts(&self) -> AuthCounts {
-        let counts = self.authentication.tokens().map(|tokens| tokens.counts());
-        counts.fold(AuthCounts::default(), AuthCounts::plus)
+        self.authentication.tokens().map(TokenVerifier::counts).unwrap_or_default()
     }
 }
 

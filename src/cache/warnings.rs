@@ -25,7 +25,7 @@ impl Warnings {
         #[cfg(feature = "auth")]
         tracing::warn!(
             "the cache is bypassed by callers without a tenant; name the claim of the tenant in \
-             Jwt::tenant_claim, or use Scope::Identity"
+             ClaimMapping::tenant, or use Scope::Identity"
         );
     }
 }

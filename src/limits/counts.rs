@@ -78,7 +78,7 @@ impl LimitCounters {
             _ => tracing::warn!(
                 limit,
                 "callers without a tenant share one counter; name the claim of the tenant in \
-                 Jwt::tenant_claim, or use Limit::per_identity"
+                 ClaimMapping::tenant, or use Limit::per_identity"
             ),
         }
         #[cfg(not(feature = "auth"))]

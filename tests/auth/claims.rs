@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tower_inference::{
-    auth::{Algorithm, AuthLayer, Jwt, Keys},
+    auth::{Algorithm, AuthLayer, ClaimMapping, Jwt, Keys},
     clock::SharedClock,
     identity::Proof,
     rejection::Refusal,
@@ -52,7 +52,7 @@ async fn only_accepted_algorithms_are_verified() {
 
 #[tokio::test]
 async fn identity_has_the_claims_of_the_token() {
-    let layer = AuthLayer::new(jwt().tenant_claim("org"));
+    let layer = AuthLayer::new(jwt().claims(ClaimMapping::new().tenant("org")));
     let extra = json!({
         "scope": "infer models:read",
         "scp": ["extra"],
@@ -247,7 +247,7 @@ async fn scopes_are_checked_last() {
 
 #[tokio::test]
 async fn tenant_claim_is_absent_or_a_non_empty_string() {
-    let layer = AuthLayer::new(jwt().tenant_claim("org"));
+    let layer = AuthLayer::new(jwt().claims(ClaimMapping::new().tenant("org")));
     let outcome = try_token(&layer, &token("ES256", json!({}))).await;
     assert_eq!(outcome.identity.unwrap().tenant(), None);
     for org in [json!(""), json!(7), json!(["acme"]), json!({})] {
@@ -259,7 +259,7 @@ async fn tenant_claim_is_absent_or_a_non_empty_string() {
         .await;
     }
     // A claim that is checked anyway can name the tenant.
-    let layer = AuthLayer::new(jwt().tenant_claim("client_id"));
+    let layer = AuthLayer::new(jwt().claims(ClaimMapping::new().tenant("client_id")));
     let outcome = try_token(&layer, &token("ES256", json!({ "client_id": "c" }))).await;
     assert_eq!(outcome.identity.unwrap().tenant(), Some("c"));
 }

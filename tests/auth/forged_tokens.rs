@@ -157,7 +157,7 @@ async fn signature_with_a_related_algorithm_is_rejected() {
 }
 
 #[tokio::test]
-async fn keys_in_the_header_of_a_token_are_ignored() {
+async fn keys_in_the_header_of_a_token_are_never_used() {
     let layer = layer();
     let jwk = ED25519_OTHER.jwk_with(json!({ "kid": "EdDSA", "alg": "EdDSA" }));
     for extra in [
@@ -177,10 +177,57 @@ async fn keys_in_the_header_of_a_token_are_ignored() {
             "brought",
         )
         .await;
-        // A valid token may have the same members.
-        if header["kid"] == "EdDSA" {
+        // A valid token may have a link to its keys or their certificate, as those of SAP have.
+        if header["jku"].is_string() || header["x5c"].is_array() {
             assert!(try_token(&layer, &ED25519.token(&header, &claims(json!({})))).await.passed());
         }
+    }
+}
+
+#[tokio::test]
+async fn token_with_its_own_key_or_a_link_to_one_is_rejected() {
+    let layer = layer();
+    let jwk = ED25519.jwk_with(json!({ "kid": "EdDSA", "alg": "EdDSA" }));
+    for extra in [json!({ "jwk": jwk }), json!({ "x5u": "https://issuer.example/cert.pem" })] {
+        let header = super::issuer::merge(json!({ "alg": "EdDSA", "kid": "EdDSA" }), extra);
+        let signed = ED25519.token(&header, &claims(json!({})));
+        expect_usual_rejection(&layer, &signed, "own key").await;
+    }
+}
+
+/// The signatures are valid, so the usual rejection shows that they were not checked.
+#[tokio::test]
+async fn depth_is_bounded_before_the_signature() {
+    let layer = layer();
+    let nested = |depth| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+    let header = r#"{"alg":"EdDSA","kid":"EdDSA"}"#;
+    let with = |depth| {
+        let mut text = claims(json!({})).to_string();
+        text.insert_str(1, &format!("\"deep\":{},", nested(depth)));
+        ED25519.token_of(header, &text)
+    };
+    assert!(try_token(&layer, &with(31)).await.passed());
+    expect_usual_rejection(&layer, &with(32), "deep payload").await;
+    let deep = format!(r#"{{"alg":"EdDSA","kid":"EdDSA","deep":{}}}"#, nested(32));
+    let deep = ED25519.token_of(&deep, &claims(json!({})).to_string());
+    expect_usual_rejection(&layer, &deep, "deep header").await;
+}
+
+#[tokio::test]
+async fn numbers_of_any_size_cause_no_overflow() {
+    let layer = layer();
+    for (number, passed) in [
+        ("1e308", true),
+        ("123456789012345678901234567890", true),
+        ("-123456789012345678901234567890", true),
+        ("0.00000000000000000000000000000000000001", true),
+        ("1e999", false),
+        (&"9".repeat(1_000), false),
+    ] {
+        let mut text = claims(json!({})).to_string();
+        text.insert_str(1, &format!("\"number\":{number},"));
+        let token = ED25519.token_of(r#"{"alg":"EdDSA","kid":"EdDSA"}"#, &text);
+        assert_eq!(try_token(&layer, &token).await.passed(), passed, "{number}");
     }
 }
 

@@ -112,7 +112,7 @@ async fn the_callers_have_no_value_to_be_counted_by() {
         (
             Limit::per_tenant(rate()),
             Identity::new(Proof::Jwt, "https://issuer.example", "user-7"),
-            "Jwt::tenant_claim",
+            "ClaimMapping::tenant",
         ),
         (Limit::per_claim("plan", rate()), caller().with_claim("plan", 7), "claim=plan"),
     ] {

@@ -13,10 +13,14 @@ use std::{
 use quick_cache::{Equivalent, OptionsBuilder, Weighter, sync::Cache};
 use zeroize::Zeroizing;
 
+use super::confirmation::Binding;
 use crate::{clock::SharedClock, identity::Identity};
 
 /// The bytes of an entry in the table. The table grows by doubling.
 const ENTRY_OVERHEAD: u64 = 384;
+
+/// The bytes of a binding in its own allocation.
+const BINDING_OVERHEAD: usize = size_of::<Binding>() + 32;
 
 /// The memory of a typical identity divided by the size of its claims.
 const IDENTITY_FACTOR: usize = 6;
@@ -48,37 +52,63 @@ pub(super) struct ValidityPeriod {
     pub(super) until: Duration,
 }
 
-/// The result of a verification.
-pub(super) struct VerifiedClaims {
+/// A token whose signature and claims are valid.
+#[derive(Clone)]
+pub(super) struct VerifiedToken {
     pub(super) identity: Arc<Identity>,
+    /// The keys that the client must prove in each request.
+    pub(super) binding: Option<Arc<Binding>>,
     pub(super) validity: ValidityPeriod,
 }
 
-pub(super) struct TokenCache {
-    entries: Cache<CachedToken, CachedIdentity, EntryWeighter>,
+/// The keys that verified a token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct KeyEpoch {
+    /// The position of the issuer in the verifier.
+    pub(super) issuer: usize,
+    /// The generation of the issuer's keys.
+    pub(super) generation: u64,
 }
 
+pub(super) struct TokenCache {
+    entries: Cache<TokenKey, CachedToken, EntryWeighter>,
+}
+
+/// A token that was verified before.
 #[derive(Clone)]
-struct CachedIdentity {
-    identity: Arc<Identity>,
-    validity: ValidityPeriod,
+pub(super) struct CachedToken {
+    pub(super) verified: VerifiedToken,
+    pub(super) epoch: KeyEpoch,
     /// The expiry on the monotonic clock. Setting the wall clock back does not move it.
-    expires_at: Duration,
-    generation: u64,
-    /// The memory of the identity in bytes.
+    pub(super) expires_at: Duration,
+    /// The memory of the identity and the binding in bytes.
     memory: usize,
 }
 
-pub(super) enum CacheLookup {
-    Hit(Arc<Identity>),
+/// What a cached token is worth.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum CacheState {
+    Valid,
     /// The token has expired. It stays expired while the entry exists even if the wall clock is set
     /// back.
     Expired,
-    /// The token must be verified. If it was cached with other keys it expires at `expires_at` or
-    /// earlier.
-    Miss {
-        expires_at: Option<Duration>,
-    },
+    /// The token must be verified again. It expires at `expires_at` or earlier.
+    Stale,
+}
+
+impl CachedToken {
+    /// Returns the state with the issuer's keys of `generation`. `None` means that it has no usable
+    /// keys.
+    pub(super) fn state(&self, generation: Option<u64>, now: ClockReading) -> CacheState {
+        let validity = self.verified.validity;
+        if now.monotonic >= self.expires_at || now.wall >= validity.until {
+            CacheState::Expired
+        } else if generation != Some(self.epoch.generation) || now.wall < validity.from {
+            CacheState::Stale
+        } else {
+            CacheState::Valid
+        }
+    }
 }
 
 impl TokenCache {
@@ -109,56 +139,47 @@ impl TokenCache {
         Self { entries }
     }
 
-    pub(super) fn get(&self, token: &[u8], generation: u64, now: ClockReading) -> CacheLookup {
-        let Some(entry) = self.entries.get(&TokenBytes(token)) else {
-            return CacheLookup::Miss { expires_at: None };
-        };
-        if now.monotonic >= entry.expires_at || now.wall >= entry.validity.until {
-            return CacheLookup::Expired;
-        }
-        if entry.generation != generation || now.wall < entry.validity.from {
-            return CacheLookup::Miss { expires_at: Some(entry.expires_at) };
-        }
-        CacheLookup::Hit(entry.identity)
+    pub(super) fn get(&self, token: &[u8]) -> Option<CachedToken> {
+        self.entries.get(&TokenBytes(token))
     }
 
-    /// Stores a token that was verified at `now` with the keys of `generation`. A re-verified token
-    /// keeps its earlier expiry.
+    /// Stores a token that was verified at `now` with the keys of `epoch`. A re-verified token keeps
+    /// its earlier expiry.
     pub(super) fn insert(
         &self,
         token: &[u8],
-        claims: VerifiedClaims,
-        generation: u64,
+        verified: VerifiedToken,
+        epoch: KeyEpoch,
         now: ClockReading,
         earlier_expiry: Option<Duration>,
     ) {
-        let VerifiedClaims { identity, validity } = claims;
-        let memory = identity.memory();
-        let remaining = validity.until.saturating_sub(now.wall);
+        let binding = if verified.binding.is_some() { BINDING_OVERHEAD } else { 0 };
+        let memory = verified.identity.memory().saturating_add(binding);
+        let remaining = verified.validity.until.saturating_sub(now.wall);
         let expiry = now.monotonic.saturating_add(remaining);
         let expires_at = earlier_expiry.map_or(expiry, |earlier| earlier.min(expiry));
-        let entry = CachedIdentity { identity, validity, expires_at, generation, memory };
-        self.entries.insert(CachedToken(Zeroizing::new(token.into())), entry);
+        let entry = CachedToken { verified, epoch, expires_at, memory };
+        self.entries.insert(TokenKey(Zeroizing::new(token.into())), entry);
     }
 }
 
 // === Keys of the table ===
 
 /// A stored token. Its bytes are wiped when the entry is removed.
-struct CachedToken(Zeroizing<Box<[u8]>>);
+struct TokenKey(Zeroizing<Box<[u8]>>);
 
 /// A token of a request.
 struct TokenBytes<'a>(&'a [u8]);
 
-impl Equivalent<CachedToken> for TokenBytes<'_> {
-    fn equivalent(&self, token: &CachedToken) -> bool {
+impl Equivalent<TokenKey> for TokenBytes<'_> {
+    fn equivalent(&self, token: &TokenKey) -> bool {
         *self.0 == **token.0
     }
 }
 
-impl Eq for CachedToken {}
+impl Eq for TokenKey {}
 
-impl PartialEq for CachedToken {
+impl PartialEq for TokenKey {
     fn eq(&self, other: &Self) -> bool {
         self.0 == other.0
     }
@@ -170,7 +191,7 @@ impl Hash for TokenBytes<'_> {
     }
 }
 
-impl Hash for CachedToken {
+impl Hash for TokenKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         TokenBytes(&self.0).hash(state);
     }
@@ -179,8 +200,8 @@ impl Hash for CachedToken {
 #[derive(Clone)]
 struct EntryWeighter;
 
-impl Weighter<CachedToken, CachedIdentity> for EntryWeighter {
-    fn weight(&self, token: &CachedToken, entry: &CachedIdentity) -> u64 {
+impl Weighter<TokenKey, CachedToken> for EntryWeighter {
+    fn weight(&self, token: &TokenKey, entry: &CachedToken) -> u64 {
         weight(token.0.len(), entry.memory)
     }
 }
@@ -198,20 +219,34 @@ mod tests {
         ClockReading { monotonic: Duration::from_secs(monotonic), wall: Duration::from_secs(wall) }
     }
 
-    fn claims_of_size(from: u64, until: u64, claims: usize) -> VerifiedClaims {
+    fn claims_of_size(from: u64, until: u64, claims: usize) -> VerifiedToken {
         claims_of(from, until, vec![b' '; claims])
     }
 
-    fn claims_of(from: u64, until: u64, claims: Vec<u8>) -> VerifiedClaims {
+    fn claims_of(from: u64, until: u64, claims: Vec<u8>) -> VerifiedToken {
         let validity =
             ValidityPeriod { from: Duration::from_secs(from), until: Duration::from_secs(until) };
         let identity = Identity::new(Proof::Jwt, "https://issuer.example", "user-7");
-        VerifiedClaims { identity: Arc::new(identity.with_credential_claims(claims)), validity }
+        let identity = Arc::new(identity.with_credential_claims(claims));
+        VerifiedToken { identity, binding: None, validity }
     }
 
-    fn hit(lookup: CacheLookup) -> bool {
-        matches!(lookup, CacheLookup::Hit(_))
+    fn epoch(generation: u64) -> KeyEpoch {
+        KeyEpoch { issuer: 0, generation }
     }
+
+    fn state(
+        cache: &TokenCache,
+        token: &[u8],
+        generation: u64,
+        now: ClockReading,
+    ) -> Option<CacheState> {
+        cache.get(token).map(|entry| entry.state(Some(generation), now))
+    }
+
+    const VALID: Option<CacheState> = Some(CacheState::Valid);
+    const EXPIRED: Option<CacheState> = Some(CacheState::Expired);
+    const STALE: Option<CacheState> = Some(CacheState::Stale);
 
     #[test]
     fn lookup_compares_every_byte() {
@@ -219,35 +254,38 @@ mod tests {
         let tail = "the same end of thirty-two bytes";
         assert_eq!(tail.len(), 32);
         let (one, other) = (format!("one.{tail}"), format!("two.{tail}"));
-        cache.insert(one.as_bytes(), claims_of_size(0, 100, 10), 1, at(0, 10), None);
-        assert!(hit(cache.get(one.as_bytes(), 1, at(0, 10))));
-        assert!(!hit(cache.get(other.as_bytes(), 1, at(0, 10))));
-        assert!(!hit(cache.get(tail.as_bytes(), 1, at(0, 10))));
-        assert!(!hit(cache.get(b"", 1, at(0, 10))));
+        cache.insert(one.as_bytes(), claims_of_size(0, 100, 10), epoch(1), at(0, 10), None);
+        assert_eq!(state(&cache, one.as_bytes(), 1, at(0, 10)), VALID);
+        assert_eq!(state(&cache, other.as_bytes(), 1, at(0, 10)), None);
+        assert_eq!(state(&cache, tail.as_bytes(), 1, at(0, 10)), None);
+        assert_eq!(state(&cache, b"", 1, at(0, 10)), None);
     }
 
     #[test]
     fn token_expires_on_either_clock() {
         let cache = TokenCache::new(1 << 20, 16_384);
-        cache.insert(b"a.b.c", claims_of_size(5, 100, 10), 1, at(50, 40), None);
-        assert!(hit(cache.get(b"a.b.c", 1, at(109, 99))));
+        cache.insert(b"a.b.c", claims_of_size(5, 100, 10), epoch(1), at(50, 40), None);
+        assert_eq!(state(&cache, b"a.b.c", 1, at(109, 99)), VALID);
         // Only the wall clock passes the expiry. Then only the monotonic clock.
-        assert!(matches!(cache.get(b"a.b.c", 1, at(60, 100)), CacheLookup::Expired));
-        assert!(matches!(cache.get(b"a.b.c", 1, at(110, 40)), CacheLookup::Expired));
+        assert_eq!(state(&cache, b"a.b.c", 1, at(60, 100)), EXPIRED);
+        assert_eq!(state(&cache, b"a.b.c", 1, at(110, 40)), EXPIRED);
         // Before `from` the token must be verified again.
-        assert!(matches!(cache.get(b"a.b.c", 1, at(60, 4)), CacheLookup::Miss { .. }));
+        assert_eq!(state(&cache, b"a.b.c", 1, at(60, 4)), STALE);
     }
 
     #[test]
     fn other_keys_require_verification_and_do_not_extend_the_expiry() {
         let cache = TokenCache::new(1 << 20, 16_384);
-        cache.insert(b"a.b.c", claims_of_size(0, 100, 10), 1, at(0, 40), None);
-        let CacheLookup::Miss { expires_at } = cache.get(b"a.b.c", 2, at(10, 0)) else { panic!() };
+        cache.insert(b"a.b.c", claims_of_size(0, 100, 10), epoch(1), at(0, 40), None);
+        assert_eq!(state(&cache, b"a.b.c", 2, at(10, 0)), STALE);
+        let entry = cache.get(b"a.b.c").unwrap();
+        assert_eq!(entry.state(None, at(10, 0)), CacheState::Stale);
+        let expires_at = Some(entry.expires_at);
         assert_eq!(expires_at, Some(Duration::from_secs(60)));
         // The wall clock was set back by fifty seconds, then the keys changed.
-        cache.insert(b"a.b.c", claims_of_size(0, 100, 10), 2, at(10, 0), expires_at);
-        assert!(hit(cache.get(b"a.b.c", 2, at(59, 49))));
-        assert!(matches!(cache.get(b"a.b.c", 2, at(60, 50)), CacheLookup::Expired));
+        cache.insert(b"a.b.c", claims_of_size(0, 100, 10), epoch(2), at(10, 0), expires_at);
+        assert_eq!(state(&cache, b"a.b.c", 2, at(59, 49)), VALID);
+        assert_eq!(state(&cache, b"a.b.c", 2, at(60, 50)), EXPIRED);
     }
 
     #[test]
@@ -256,20 +294,20 @@ mod tests {
             let cache = TokenCache::new(bytes, 16_384);
             for number in 0..10_000 {
                 let token = format!("{number:0>700}.{number:0>43}");
-                cache.insert(token.as_bytes(), claims_of_size(0, 100, 300), 1, at(0, 10), None);
+                cache.insert(token.as_bytes(), claims_of_size(0, 100, 300), epoch(1), at(0, 10), None);
                 assert!(cache.entries.weight() <= bytes);
             }
             assert_eq!(cache.entries.is_empty(), bytes == 0);
         }
         for longest in [0, usize::MAX] {
             let cache = TokenCache::new(1 << 20, longest);
-            cache.insert(b"a.b.c", claims_of_size(0, 100, 10), 1, at(0, 10), None);
-            assert!(hit(cache.get(b"a.b.c", 1, at(0, 10))));
+            cache.insert(b"a.b.c", claims_of_size(0, 100, 10), epoch(1), at(0, 10), None);
+            assert_eq!(state(&cache, b"a.b.c", 1, at(0, 10)), VALID);
         }
         let cache = TokenCache::new(8 << 20, 16_384);
         let token = vec![b'a'; 16_384];
-        cache.insert(&token, claims_of_size(0, 100, 12_000), 1, at(0, 10), None);
-        assert!(hit(cache.get(&token, 1, at(0, 10))));
+        cache.insert(&token, claims_of_size(0, 100, 12_000), epoch(1), at(0, 10), None);
+        assert_eq!(state(&cache, &token, 1, at(0, 10)), VALID);
     }
 
     /// Covers claims of every shape after they were parsed.
@@ -297,7 +335,7 @@ mod tests {
                     let identity = Identity::clone(&claims.identity).with_scopes(scopes);
                     let _parsed = identity.claim("a");
                     claims.identity = Arc::new(identity);
-                    cache.insert(token.as_bytes(), claims, 1, at(0, 10), None);
+                    cache.insert(token.as_bytes(), claims, epoch(1), at(0, 10), None);
                 }
                 made = Some(cache);
             });
@@ -305,5 +343,26 @@ mod tests {
             let memory = u64::try_from(memory.bytes_current).unwrap();
             assert!(memory * 10 <= weight * 13, "memory {memory}, weight {weight}: {claims:.60}");
         }
+    }
+
+    /// The default size and the claims of a usual token.
+    #[test]
+    fn memory_of_100_000_tokens_is_bounded() {
+        let cap = 8 << 20;
+        let claims = br#"{"iss":"https://issuer.example","sub":"user-7","aud":"gateway","exp":2000000000,"iat":1,"jti":"3f1e1f2c-7a52-4c3c-9d86-0b4c6b0c2f5e","scope":"infer models:read"}"#;
+        let mut kept = None;
+        let memory = allocation_counter::measure(|| {
+            let cache = TokenCache::new(cap, 16_384);
+            for number in 0..100_000 {
+                let token = format!("{number:0>700}.{number:0>43}");
+                let verified = claims_of(0, 100, claims.to_vec());
+                cache.insert(token.as_bytes(), verified, epoch(1), at(0, 10), None);
+            }
+            kept = Some(cache);
+        });
+        let cache = kept.unwrap();
+        assert!(cache.entries.weight() <= cap && cache.entries.len() > 1_000);
+        let memory = u64::try_from(memory.bytes_current).unwrap();
+        assert!(memory * 10 <= cap * 13, "memory {memory}");
     }
 }

@@ -1,16 +1,24 @@
-//! The bearer token of a request (RFC 6750).
+//! The token of a request (RFC 6750, RFC 9449).
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 /// The credentials in the `authorization` header.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Credentials<'a> {
-    /// There is no header or no bearer token in it.
+    /// There is no header or no token in it.
     Missing,
     /// There are several headers.
     Multiple,
-    /// There is one bearer token. It may still be a list. See [`is_list`].
-    Bearer(&'a [u8]),
+    /// There is one token. It may still be a list. See [`is_list`].
+    Token(TokenScheme, &'a [u8]),
+}
+
+/// How a client sends a token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum TokenScheme {
+    Bearer,
+    /// With a proof in the header `DPoP` (RFC 9449 section 7.1).
+    Dpop,
 }
 
 impl<'a> Credentials<'a> {
@@ -26,10 +34,16 @@ impl<'a> Credentials<'a> {
         let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
         let (scheme, token) = value.split_at(end);
         let token = token.trim_ascii_start();
-        if !scheme.eq_ignore_ascii_case(b"bearer") || token.is_empty() {
+        if token.is_empty() {
             return Self::Missing;
         }
-        Self::Bearer(token)
+        if scheme.eq_ignore_ascii_case(b"bearer") {
+            Self::Token(TokenScheme::Bearer, token)
+        } else if scheme.eq_ignore_ascii_case(b"dpop") {
+            Self::Token(TokenScheme::Dpop, token)
+        } else {
+            Self::Missing
+        }
     }
 }
 
@@ -44,18 +58,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_header_with_one_bearer_token_is_read() {
+    fn one_header_with_one_token_is_read() {
+        let bearer = |token| Credentials::Token(TokenScheme::Bearer, token);
         let cases: &[(&[&'static str], Credentials<'_>)] = &[
             (&[], Credentials::Missing),
-            (&["Bearer abc"], Credentials::Bearer(b"abc")),
-            (&["bEARER   a.b.c=="], Credentials::Bearer(b"a.b.c==")),
+            (&["Bearer abc"], bearer(b"abc")),
+            (&["bEARER   a.b.c=="], bearer(b"a.b.c==")),
+            (&["DPoP abc"], Credentials::Token(TokenScheme::Dpop, b"abc")),
+            (&["dpop  abc"], Credentials::Token(TokenScheme::Dpop, b"abc")),
             (&["Bearer"], Credentials::Missing),
             (&["Bearer "], Credentials::Missing),
+            (&["DPoP"], Credentials::Missing),
             (&[""], Credentials::Missing),
             (&["Basic abc"], Credentials::Missing),
             (&["Bearerabc"], Credentials::Missing),
             (&["Bearer\tabc"], Credentials::Missing),
             (&["Bearer a", "Bearer a"], Credentials::Multiple),
+            (&["Bearer a", "DPoP a"], Credentials::Multiple),
             (&["Basic a", "Bearer a"], Credentials::Multiple),
         ];
         for (values, expected) in cases {

@@ -1,8 +1,8 @@
 //! A strict reader of JSON objects. It rejects a repeated member name at any depth.
 //!
 //! Two parsers may read different tokens from one text if a name occurs twice (RFC 8725 section 2.4
-//! describes the class). RFC 7519 section 4 allows a parser to reject such a text. `serde_json`
-//! bounds the depth at 128.
+//! describes the class). RFC 7519 section 4 allows a parser to reject such a text. The verifier bounds
+//! the [depth](is_shallow) before it checks a signature.
 //!
 //! Key sets are read by [`payload::Document`](crate::payload::Document). It needs three allocations
 //! for a token header and three for typical claims. This reader needs two for each. It also accepts
@@ -14,6 +14,32 @@ use serde_core::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
+
+/// The maximum depth of objects and arrays in a token. The deepest one of the known identity providers
+/// has 4.
+const MAX_DEPTH: usize = 32;
+
+/// Returns whether objects and arrays are nested at most 32 deep. Text that is not JSON may pass.
+pub(super) fn is_shallow(json: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return false;
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    true
+}
 
 /// Receives the members of an object.
 pub(super) trait ReadMembers<'de> {
@@ -27,6 +53,16 @@ pub(super) fn object<'de, M: ReadMembers<'de>>(json: &'de [u8], mut members: M) 
     json.deserialize_map(ObjectVisitor(&mut members)).ok()?;
     json.end().ok()?;
     Some(members)
+}
+
+/// Reads an object within a document into `members`.
+pub(super) fn read_object<'de, M, D>(deserializer: D, mut members: M) -> Result<M, D::Error>
+where
+    M: ReadMembers<'de>,
+    D: Deserializer<'de>,
+{
+    deserializer.deserialize_map(ObjectVisitor(&mut members))?;
+    Ok(members)
 }
 
 struct ObjectVisitor<'m, M>(&'m mut M);
@@ -202,6 +238,17 @@ mod tests {
         assert!(!is_valid(r#"{"a":1,"\u0061":2}"#));
         assert!(!is_valid(r#"{"x":{"a":1,"b":2,"a":3}}"#));
         assert!(!is_valid(r#"{"x":[[{"a":1,"a":3}]]}"#));
+    }
+
+    #[test]
+    fn depth_is_bounded_outside_of_strings() {
+        let nested = |depth| format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+        assert!(is_shallow(nested(32).as_bytes()));
+        assert!(!is_shallow(nested(33).as_bytes()));
+        assert!(!is_shallow("[".repeat(33).as_bytes()));
+        assert!(is_shallow(format!(r#"{{"a":"\"{}"}}"#, "[".repeat(100)).as_bytes()));
+        assert!(is_shallow(format!("[{}1]", "[1],".repeat(100)).as_bytes()));
+        assert!(is_shallow(b"]]]]\"\\"));
     }
 
     #[test]

@@ -1,9 +1,16 @@
-use std::{error::Error, fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use super::{
+    claims::{ClaimCheck, ClaimMapping},
+    confirmation::Dpop,
+    jwt_error::JwtError,
+    provider::{Preset, Provider},
+    token_types::TokenTypes,
+};
 use crate::{
     auth::{algorithm::Algorithm, keys::KeySource},
     clock::SharedClock,
-    error_debug::debug_as_message,
+    identity::Identity,
 };
 
 /// RFC 7519 section 4.1.4 allows a leeway of "a few minutes".
@@ -12,13 +19,13 @@ const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
 /// The requirements for a JSON Web Token of one issuer.
 ///
 /// ```
-/// use tower_inference::auth::{Algorithm, Jwt, JwtError, KeySource};
+/// use tower_inference::auth::{Algorithm, ClaimMapping, Jwt, JwtError, KeySource};
 ///
 /// # let keys = KeySource::file("tests/data/jwks.json").unwrap();
 /// let jwt = Jwt::new(keys, "https://issuer.example", "https://gateway.example")
 ///     .additional_audiences(["https://old-name.example"])
 ///     .algorithms([Algorithm::Es256, Algorithm::EdDsa])
-///     .tenant_claim("org")
+///     .claims(ClaimMapping::new().tenant("org"))
 ///     .required_scopes(["infer", "models:read"])?;
 ///
 /// let misspelled = jwt.required_scopes(["infer models:read"]);
@@ -27,31 +34,50 @@ const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
 /// ```
 ///
 /// The checks run in a fixed order. The syntax, the algorithm and the signature come first. Then
-/// come `typ`, `iss`, `aud`, `exp`, `nbf`, `iat` and `sub`. The scopes and the tenant come last.
-/// Every token needs `exp` and `sub`. Each [`AuthLayer::new`](crate::auth::AuthLayer::new) has its
-/// own cache of verified tokens even if the `Jwt` is a clone.
+/// come `typ`, `iss`, `aud`, `exp`, `nbf` and `iat`. Then come the claims of the identity and of the
+/// [provider](Self::provider) and the scopes. The revocation and the proof of possession come last, for
+/// cached tokens too. Every token needs `exp` and a subject.
+///
+/// # Several issuers
+///
+/// A layer accepts the tokens of several issuers: `AuthLayer::new(jwt).or(jwt)`. Each has settings of
+/// its own. The `iss` of a token selects the settings and the keys before the signature is verified, and
+/// nothing else. A token whose `iss` belongs to no issuer is rejected like one with an invalid signature
+/// and causes no fetch. If two issuers have the same name then the first one decides.
+///
+/// The issuers of a layer share one cache of verified tokens. Each
+/// [`AuthLayer::new`](crate::auth::AuthLayer::new) has its own cache even if the `Jwt` is a clone.
 #[derive(Clone)]
 pub struct Jwt {
     pub(super) keys: KeySource,
     pub(super) clock: SharedClock,
+    /// The name in identities.
     pub(super) issuer: Box<str>,
+    issuer_aliases: Vec<Box<str>>,
     /// `None` accepts any audience.
     pub(super) audiences: Option<Vec<Box<str>>>,
-    pub(super) client_id_as_audience: bool,
+    client_id_as_audience: bool,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) token_types: TokenTypes,
     pub(super) strict_access_tokens: bool,
     pub(super) leeway: Duration,
     pub(super) required_scopes: Vec<Box<str>>,
-    pub(super) tenant_claim: Option<Box<str>>,
+    pub(super) future_iat: bool,
+    claims: ClaimMapping,
+    preset: Preset,
+    pub(super) revocation: Option<RevocationHook>,
+    pub(super) dpop: Option<Dpop>,
     pub(super) max_cache_bytes: u64,
     pub(super) max_token_bytes: usize,
 }
 
+/// Returns whether a token is revoked.
+type RevocationHook = Arc<dyn Fn(&Identity) -> bool + Send + Sync>;
+
 impl Jwt {
     /// Accepts tokens of `issuer` for `audience` that one of `keys` has signed.
     ///
-    /// Issuer and audience are compared exactly.
+    /// Issuer and audience are compared byte for byte.
     pub fn new(
         keys: impl Into<KeySource>,
         issuer: impl Into<Box<str>>,
@@ -62,6 +88,7 @@ impl Jwt {
             clock: keys.shared_clock().clone(),
             keys,
             issuer: issuer.into(),
+            issuer_aliases: Vec::new(),
             audiences: Some(vec![audience.into()]),
             client_id_as_audience: false,
             algorithms: Algorithm::ALL.to_vec(),
@@ -72,10 +99,40 @@ impl Jwt {
             strict_access_tokens: false,
             leeway: Duration::from_secs(30),
             required_scopes: Vec::new(),
-            tenant_claim: None,
+            future_iat: false,
+            claims: ClaimMapping::new(),
+            preset: Preset::default(),
+            revocation: None,
+            dpop: None,
             max_cache_bytes: 8 << 20,
             max_token_bytes: 16 << 10,
         }
+    }
+
+    /// Adapts the settings to an identity provider. See [`Provider`] for what each one changes.
+    ///
+    /// Defaults to [`Provider::Oidc`]. The order of this and of the other settings makes no difference.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`JwtError::UnexpectedIssuer`] if the issuer cannot be one of the provider.
+    pub fn provider(mut self, provider: Provider) -> Result<Self, JwtError> {
+        let audience = self.audiences.as_ref().and_then(|audiences| audiences.first());
+        self.preset = provider.preset(&self.issuer, audience.map_or("", |audience| audience))?;
+        Ok(self)
+    }
+
+    /// Accepts these other names of the issuer. They have the same keys.
+    ///
+    /// Some issuers write their name in two ways. The issuer of the identity is always the name that was
+    /// given to [`new`](Self::new), so that a caller is one principal.
+    #[must_use]
+    pub fn issuer_aliases<I: Into<Box<str>>>(
+        mut self,
+        aliases: impl IntoIterator<Item = I>,
+    ) -> Self {
+        self.issuer_aliases.extend(aliases.into_iter().map(Into::into));
+        self
     }
 
     /// Accepts tokens for these audiences too.
@@ -153,6 +210,17 @@ impl Jwt {
         self
     }
 
+    /// Accepts tokens whose `iat` is in the future.
+    ///
+    /// By default such a token is rejected if `iat` is ahead by more than the [leeway](Self::leeway). RFC
+    /// 7519 section 4.1.6 gives `iat` no such meaning: it tells the age of a token. `nbf` says when a
+    /// token becomes valid and is always checked. Use this for an issuer whose clock is ahead.
+    #[must_use]
+    pub const fn future_iat(mut self) -> Self {
+        self.future_iat = true;
+        self
+    }
+
     /// Sets the scopes that every token must have. Defaults to none.
     ///
     /// Scopes are in `scope` or in `scp`. Both may be a string or an array. Entra ID and Okta use
@@ -174,21 +242,57 @@ impl Jwt {
         }
     }
 
-    /// Sets the claim that names the tenant of the [identity](crate::identity::Identity::tenant).
-    /// Defaults to none.
+    /// Sets the claims that become the parts of the identity.
     ///
-    /// A token without the claim has no tenant. A token is rejected if the claim is empty or not a
-    /// string.
+    /// Defaults to those of the [provider](Self::provider). A mapping replaces each part that it has a
+    /// place for. A second mapping replaces the first.
     #[must_use]
-    pub fn tenant_claim(mut self, name: impl Into<Box<str>>) -> Self {
-        self.tenant_claim = Some(name.into());
+    pub fn claims(mut self, mapping: ClaimMapping) -> Self {
+        self.claims = mapping;
+        self
+    }
+
+    /// Rejects a token if the function returns true. Defaults to none.
+    ///
+    /// The function runs in each request with a valid token, cached or not. It must not block: look into
+    /// a set in memory that you keep up to date. The identity has the subject. Its
+    /// [claims](Identity::claim) have the token's id (`jti`) and its session (`sid`).
+    ///
+    /// ```
+    /// # use std::{collections::HashSet, sync::{Arc, RwLock}};
+    /// # use tower_inference::auth::{Jwt, KeySource};
+    /// # let keys = KeySource::file("tests/data/jwks.json").unwrap();
+    /// # let jwt = Jwt::new(keys, "https://issuer.example", "https://gateway.example");
+    /// let revoked = Arc::new(RwLock::new(HashSet::from(["a-stolen-token".to_owned()])));
+    /// let jwt = jwt.revocation(move |identity| {
+    ///     let id = identity.claim("jti").and_then(|id| id.as_str());
+    ///     id.is_some_and(|id| revoked.read().unwrap().contains(id))
+    /// });
+    /// # drop(jwt);
+    /// ```
+    #[must_use]
+    pub fn revocation(
+        mut self,
+        is_revoked: impl Fn(&Identity) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.revocation = Some(Arc::new(is_revoked));
+        self
+    }
+
+    /// Accepts tokens that are bound to a key by DPoP. By default they are rejected.
+    ///
+    /// A token that is bound to a client certificate needs no setting. It is accepted if the request's
+    /// extensions have the [`ClientCertificate`](crate::auth::ClientCertificate).
+    #[must_use]
+    pub fn dpop(mut self, dpop: Dpop) -> Self {
+        self.dpop = Some(dpop);
         self
     }
 
     /// Sets the maximum memory for verified tokens in bytes. Defaults to 8 MiB.
     ///
     /// The default holds about 1,500 tokens. A cached token is not verified again. Zero disables
-    /// the cache.
+    /// the cache. The issuers of one layer share a cache of the sum.
     #[must_use]
     pub const fn max_cache_bytes(mut self, bytes: u64) -> Self {
         self.max_cache_bytes = bytes;
@@ -214,35 +318,33 @@ impl Jwt {
     }
 }
 
+impl Jwt {
+    /// Returns whether `issuer` is one of the names.
+    pub(super) fn has_issuer(&self, issuer: &str) -> bool {
+        let aliases = self.issuer_aliases.iter().chain(&self.preset.issuer_aliases);
+        *self.issuer == *issuer || aliases.into_iter().any(|alias| **alias == *issuer)
+    }
+
+    pub(super) const fn has_client_id_as_audience(&self) -> bool {
+        self.client_id_as_audience || self.preset.client_id_as_audience
+    }
+
+    /// Returns the claims of the identity.
+    pub(super) fn mapping(&self) -> ClaimMapping {
+        self.claims.clone().or(&self.preset.claims)
+    }
+
+    /// Returns the conditions of the provider.
+    pub(super) fn checks(&self) -> &[ClaimCheck] {
+        &self.preset.checks
+    }
+}
+
 /// Returns true for %x21, %x23-5B and %x5D-7E (RFC 6749 section 3.3). These bytes need no escape in
 /// a challenge.
 const fn is_scope_byte(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)
 }
-
-/// The reason that a setting of [`Jwt`] is rejected.
-#[derive(Clone, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum JwtError {
-    /// Returned when this required scope is not a scope token of RFC 6749 section 3.3.
-    InvalidScope(Box<str>),
-}
-
-impl fmt::Display for JwtError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InvalidScope(scope) => write!(
-                f,
-                "the required scope {scope:?} is none: expected printable ASCII without space, \
-                 quote and backslash; give several scopes as several items"
-            ),
-        }
-    }
-}
-
-debug_as_message!(JwtError);
-
-impl Error for JwtError {}
 
 impl fmt::Debug for Jwt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -251,62 +353,15 @@ impl fmt::Debug for Jwt {
             .field("issuer", &self.issuer)
             .field("audiences", &self.audiences)
             .field("algorithms", &self.algorithms)
+            .field("claims", &self.mapping())
             .field("required_scopes", &self.required_scopes)
             .finish_non_exhaustive()
-    }
-}
-
-/// The accepted values of the `typ` header.
-#[derive(Clone, Debug)]
-pub(super) struct TokenTypes {
-    accepted: Vec<Box<str>>,
-    /// Rejects tokens without `typ`.
-    required: bool,
-}
-
-impl TokenTypes {
-    pub(super) fn accepts(&self, kind: Option<&str>) -> bool {
-        let Some(kind) = kind else {
-            return !self.required;
-        };
-        self.accepted
-            .iter()
-            .any(|accepted| without_prefix(accepted).eq_ignore_ascii_case(without_prefix(kind)))
-    }
-}
-
-/// Removes a leading `application/`. It is optional if the rest has no slash (RFC 7515 section
-/// 4.1.9).
-fn without_prefix(kind: &str) -> &str {
-    match kind.split_at_checked(b"application/".len()) {
-        Some((start, rest))
-            if start.eq_ignore_ascii_case("application/") && !rest.contains('/') =>
-        {
-            rest
-        }
-        _ => kind,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn token_types_are_media_types() {
-        let default = TokenTypes { accepted: vec!["JWT".into(), "at+jwt".into()], required: false };
-        for kind in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt"] {
-            assert!(default.accepts(Some(kind)), "{kind}");
-        }
-        for kind in
-            ["", "application/", "logout+jwt", "dpop+jwt", "at+jwt;x=1", "text/at+jwt", "id_token"]
-        {
-            assert!(!default.accepts(Some(kind)), "{kind}");
-        }
-        assert!(default.accepts(None));
-        assert!(!TokenTypes { accepted: vec!["x".into()], required: true }.accepts(None));
-        assert!(!TokenTypes { accepted: vec![], required: true }.accepts(Some("JWT")));
-    }
 
     #[test]
     fn scopes_with_an_illegal_character_are_rejected() {

@@ -1,20 +1,34 @@
-//! Verification of one token.
+//! Verification of JSON Web Tokens.
 //!
 //! `verifier` runs the checks in order. `credentials` finds the token in a request. `parts` and
-//! `claims` parse it. `cache` stores verified tokens. `failures` describes a failed check. `mismatch` reports settings that fit no token.
+//! `claims` parse it. `claim_checks` compares the claims with the settings in `jwt`. `provider` has
+//! the settings of known identity providers. `confirmation` checks that the client has the key of a
+//! bound token. `cache` stores verified tokens. `failures` describes a failed check and
+//! `rejection_log` logs it.
 
 mod cache;
+mod claim_checks;
 mod claims;
+mod confirmation;
+mod counts;
 mod credentials;
 mod failures;
 mod json;
 mod jwt;
-mod mismatch;
+mod jwt_error;
+mod numeric_date;
 mod parts;
+mod provider;
+mod rejection_log;
+mod token_types;
 mod verifier;
 
 pub(super) use self::verifier::TokenVerifier;
 pub use self::{
-    jwt::{Jwt, JwtError},
-    mismatch::AuthCounts,
+    claims::{ClaimMapping, ClaimPath},
+    confirmation::{ClientCertificate, Dpop},
+    counts::AuthCounts,
+    jwt::Jwt,
+    jwt_error::JwtError,
+    provider::Provider,
 };

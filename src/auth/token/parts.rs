@@ -51,45 +51,71 @@ impl<'a> TokenParts<'a> {
     }
 }
 
-/// The header parameters that affect verification. Keys in the header (`jwk` and `x5c`) and links
-/// to keys (`jku` and `x5u`) are not read (RFC 8725 section 3.10).
+/// The header parameters that affect verification.
+///
+/// No key is ever taken from the header (RFC 8725 section 3.10). `jku` and `x5c` are ignored, because
+/// real providers send them: SAP's XSUAA and Cloud Foundry's UAA put `jku` into every token
+/// (SAP/cloud-security-services-integration-library#242). No known provider sends `jwk` or `x5u` in a
+/// token, and another reader may use the key, so such a token is rejected (CVE-2018-0114).
 #[derive(Default)]
 pub(super) struct TokenHeader<'a> {
-    algorithm: Option<Cow<'a, str>>,
+    pub(super) algorithm: Option<Cow<'a, str>>,
     pub(super) key_id: Option<Cow<'a, str>>,
     pub(super) token_type: Option<Cow<'a, str>>,
-    unsupported: bool,
+    unsupported: Option<&'static str>,
 }
 
 impl<'a> TokenHeader<'a> {
-    /// Returns the header and its algorithm. Returns `None` if the header is malformed, its
-    /// algorithm is unknown or it requires an unsupported feature.
-    pub(super) fn parse(json: &'a [u8]) -> Option<(Self, Algorithm)> {
-        let header = json::object(json, Self::default())?;
-        let algorithm = Algorithm::from_name(header.algorithm.as_deref()?)?;
-        (!header.unsupported).then_some((header, algorithm))
+    /// Returns `None` if the header is malformed.
+    pub(super) fn parse(json: &'a [u8]) -> Option<Self> {
+        json::object(json, Self::default())
+    }
+
+    /// Returns the algorithm. The error is for the log: the algorithm is unknown or the header
+    /// requires an unsupported feature.
+    pub(super) fn supported_algorithm(&self) -> Result<Algorithm, &'static str> {
+        if let Some(reason) = self.unsupported {
+            return Err(reason);
+        }
+        let algorithm = self.algorithm.as_deref().ok_or("the header has no `alg`")?;
+        Algorithm::from_name(algorithm).ok_or("the algorithm is not supported")
     }
 }
 
 impl<'a> ReadMembers<'a> for TokenHeader<'a> {
     fn member<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        match name {
-            "alg" => self.algorithm = Some(map.next_value::<JsonStr<'_>>()?.0),
-            "kid" => self.key_id = Some(map.next_value::<JsonStr<'_>>()?.0),
-            "typ" => self.token_type = Some(map.next_value::<JsonStr<'_>>()?.0),
-            // `crit` lists extensions that a verifier must understand (RFC 7515 section 4.1.11).
-            // This one understands none. `enc` marks an encrypted token (RFC 7516 section 9).
-            "crit" | "enc" => {
-                map.next_value::<IgnoredValue>()?;
-                self.unsupported = true;
+        let reason = match name {
+            "alg" => {
+                self.algorithm = Some(map.next_value::<JsonStr<'_>>()?.0);
+                return Ok(());
+            }
+            "kid" => {
+                self.key_id = Some(map.next_value::<JsonStr<'_>>()?.0);
+                return Ok(());
+            }
+            "typ" => {
+                self.token_type = Some(map.next_value::<JsonStr<'_>>()?.0);
+                return Ok(());
             }
             // The signature of an unencoded payload (RFC 7797) covers other bytes than the parsed
             // ones.
-            "b64" => self.unsupported |= !map.next_value::<bool>()?,
-            _ => {
-                map.next_value::<IgnoredValue>()?;
+            "b64" => {
+                if !map.next_value::<bool>()? {
+                    self.unsupported = Some("the header has `b64` false");
+                }
+                return Ok(());
             }
-        }
+            // `crit` lists extensions that a verifier must understand (RFC 7515 section 4.1.11).
+            // This one understands none.
+            "crit" => Some("the header has `crit`"),
+            // It marks an encrypted token (RFC 7516 section 9).
+            "enc" => Some("the token is encrypted"),
+            "jwk" => Some("the header has a key of its own in `jwk`"),
+            "x5u" => Some("the header has a link to a key in `x5u`"),
+            _ => None,
+        };
+        map.next_value::<IgnoredValue>()?;
+        self.unsupported = reason.or(self.unsupported);
         Ok(())
     }
 }
@@ -137,7 +163,7 @@ mod tests {
     #[test]
     fn header_with_an_unsupported_feature_is_rejected() {
         let algorithm =
-            |json: &str| TokenHeader::parse(json.as_bytes()).map(|(_, algorithm)| algorithm);
+            |json: &str| TokenHeader::parse(json.as_bytes())?.supported_algorithm().ok();
         assert_eq!(
             algorithm(r#"{"alg":"RS256","jku":"https://evil.example"}"#),
             Some(Algorithm::Rs256)
@@ -158,7 +184,9 @@ mod tests {
             r#"{"alg":"RS256","b64":false}"#,
             r#"{"alg":"RS256","b64":"true"}"#,
             r#"{"alg":"RS256","enc":"A256GCM"}"#,
-            r#"{"alg":"RS256","jwk":{"kty":"RSA","kty":"RSA"}}"#,
+            r#"{"alg":"RS256","jwk":{"kty":"RSA"}}"#,
+            r#"{"alg":"RS256","x5u":"https://evil.example/cert.pem"}"#,
+            r#"{"alg":"RS256","x":{"kty":"RSA","kty":"RSA"}}"#,
         ] {
             assert_eq!(algorithm(json), None, "{json}");
         }

@@ -2,38 +2,45 @@
 
 use std::{
     fmt,
-    sync::Arc,
-    time::{Duration, UNIX_EPOCH},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
-use http::HeaderMap;
-use serde_json::Value;
-
 use super::{
-    cache::{CacheLookup, ClockReading, TokenCache, ValidityPeriod, VerifiedClaims},
-    claims::{ClaimsError, NumericDate, TokenClaims},
-    credentials::{Credentials, is_list},
-    failures::{AuthFailure, FailureWriter},
-    json::OneOrMany,
+    cache::{CacheState, CachedToken, ClockReading, KeyEpoch, TokenCache, VerifiedToken},
+    claim_checks::{Issuer, parse_claims},
+    claims::unverified_issuer,
+    confirmation::{ClientCertificate, ProofRequest},
+    counts::AuthCounts,
+    credentials::{Credentials, TokenScheme, is_list},
+    failures::{AuthFailure, Unconfirmed},
+    json::is_shallow,
     jwt::Jwt,
-    mismatch::{AuthCounts, Mismatches},
     parts::{TokenHeader, TokenParts, base64url},
+    rejection_log::{RejectionLog, Seen},
 };
 use crate::{
     auth::{
-        keys::{FetchDecision, FetchReason, FetchResult, Waiter},
+        algorithm::Algorithm,
+        keys::{FetchDecision, FetchReason, FetchResult, Keys, Waiter},
         method::{AuthMethod, Facts, Places, Verdict, Waited},
     },
     context::RequestHead,
-    identity::{Identity, Proof},
+    identity::Identity,
 };
 
-/// The settings of a layer and its cache.
+/// The issuers of a layer and the cache of their tokens.
 pub(crate) struct TokenVerifier {
-    jwt: Jwt,
+    issuers: Vec<Issuer>,
     cache: TokenCache,
-    failures: FailureWriter,
-    mismatches: Mismatches,
+    max_token_bytes: usize,
+    /// The names of the issuers for the log.
+    names: String,
+    unknown_issuer: AtomicU64,
+    log: RejectionLog,
 }
 
 /// The result of an attempt to verify a token.
@@ -41,257 +48,353 @@ enum Attempt {
     Allow(Arc<Identity>),
     /// The request waits for keys and is then verified again.
     Wait(Waiter<FetchResult>),
+    /// The keys have changed meanwhile.
+    Repeat,
 }
 
+/// A request with a token.
+struct TokenRequest<'a> {
+    head: &'a RequestHead<'a>,
+    scheme: TokenScheme,
+    token: &'a [u8],
+    waited: bool,
+}
+
+/// A token whose signature is not verified.
+struct UnverifiedToken<'a> {
+    parts: TokenParts<'a>,
+    header: &'a TokenHeader<'a>,
+    algorithm: Algorithm,
+    payload: &'a [u8],
+    earlier_expiry: Option<Duration>,
+}
+
+/// A rejection that is counted and logged.
+struct Rejected(AuthFailure);
+
 impl TokenVerifier {
-    pub(crate) fn new(jwt: Jwt) -> Self {
-        let tenant_claim = jwt.tenant_claim.as_deref();
+    /// Accepts the tokens of these issuers. The `iss` of a token selects the issuer if there are
+    /// several.
+    pub(crate) fn new(issuers: impl IntoIterator<Item = Jwt>) -> Self {
+        let issuers: Vec<_> = issuers.into_iter().map(Issuer::new).collect();
+        let max_token_bytes = issuers.iter().map(|issuer| issuer.jwt.max_token_bytes).max();
+        let max_token_bytes = max_token_bytes.unwrap_or_default();
+        let bytes = issuers.iter().map(|issuer| issuer.jwt.max_cache_bytes);
+        let cache = TokenCache::new(bytes.fold(0, u64::saturating_add), max_token_bytes);
+        let names = issuers.iter().map(|issuer| &*issuer.jwt.issuer).collect::<Vec<_>>().join(", ");
         Self {
-            cache: TokenCache::new(jwt.max_cache_bytes, jwt.max_token_bytes),
-            failures: FailureWriter::new(&jwt.required_scopes, tenant_claim),
-            mismatches: Mismatches::default(),
-            jwt,
+            issuers,
+            cache,
+            max_token_bytes,
+            names,
+            unknown_issuer: AtomicU64::new(0),
+            log: RejectionLog::default(),
         }
+    }
+
+    /// Returns a verifier for one more issuer. It has a new cache.
+    pub(crate) fn with(&self, jwt: Jwt) -> Self {
+        let present = self.issuers.iter().map(|issuer| issuer.jwt.clone());
+        Self::new(present.chain([jwt]))
     }
 
     pub(crate) fn keys_age(&self) -> Option<Duration> {
-        self.jwt.keys.age()
+        self.issuers.iter().filter_map(|issuer| issuer.jwt.keys.age()).max()
     }
 
     pub(crate) fn counts(&self) -> AuthCounts {
-        self.mismatches.counts()
+        let counts = self.issuers.iter().map(|issuer| issuer.fit.counts());
+        let unknown = self.unknown_issuer.load(Relaxed);
+        counts.fold(AuthCounts { unverified: unknown, ..AuthCounts::default() }, AuthCounts::plus)
     }
 
-    fn verify_headers(
-        &self,
-        headers: &HeaderMap,
-        waited: bool,
-    ) -> Result<Attempt, AuthFailure<'_>> {
-        let token = match Credentials::from_headers(headers) {
-            Credentials::Missing => return Err(AuthFailure::MissingCredentials),
-            Credentials::Multiple => return Err(AuthFailure::MultipleCredentials),
-            Credentials::Bearer(token) => token,
+    fn verify_head(&self, head: &RequestHead<'_>, waited: bool) -> Result<Attempt, Rejected> {
+        let (scheme, token) = match Credentials::from_headers(head.headers()) {
+            Credentials::Token(TokenScheme::Dpop, _) if !self.accepts_dpop() => {
+                return Err(Rejected(AuthFailure::MissingCredentials));
+            }
+            Credentials::Token(scheme, token) => (scheme, token),
+            Credentials::Missing => return Err(Rejected(AuthFailure::MissingCredentials)),
+            Credentials::Multiple => return Err(Rejected(AuthFailure::MultipleCredentials)),
         };
-        if token.len() > self.jwt.max_token_bytes {
-            return Err(AuthFailure::InvalidToken("the token is too long"));
+        if token.len() > self.max_token_bytes {
+            return Err(self.reject(TOO_LONG, Seen::default()));
         }
+        let request = TokenRequest { head, scheme, token, waited };
         loop {
-            if let Some(attempt) = self.try_verify(token, waited)? {
+            let attempt = match self.cache.get(token) {
+                Some(cached) => self.verify_cached(&request, &cached)?,
+                None => self.verify_new(&request, None)?,
+            };
+            if !matches!(attempt, Attempt::Repeat) {
                 return Ok(attempt);
             }
         }
     }
 
-    /// Returns `None` if the keys changed during the verification.
-    fn try_verify(&self, token: &[u8], waited: bool) -> Result<Option<Attempt>, AuthFailure<'_>> {
-        let now = ClockReading::now(&self.jwt.clock);
-        let current = self.jwt.keys.current(now.monotonic);
-        let fetch_reason = match current.snapshot() {
-            _ if waited => None,
+    /// Verifies a token that was verified before. Its signature is verified again if the keys have
+    /// changed.
+    fn verify_cached(
+        &self,
+        request: &TokenRequest<'_>,
+        cached: &CachedToken,
+    ) -> Result<Attempt, Rejected> {
+        let Some(issuer) = self.issuers.get(cached.epoch.issuer) else {
+            return self.verify_new(request, None);
+        };
+        let now = ClockReading::now(&issuer.jwt.clock);
+        let current = issuer.jwt.keys.current(now.monotonic);
+        let seen = Seen { issuer: Some((&issuer.jwt, &issuer.fit)), ..Seen::default() };
+        match cached.state(current.snapshot().map(|keys| keys.generation), now) {
+            CacheState::Expired => return Err(self.reject(AuthFailure::Expired, seen)),
+            CacheState::Stale => return self.verify_new(request, Some(cached.expires_at)),
+            CacheState::Valid => {}
+        }
+        if current.due && !request.waited {
+            let seen = current.load_number();
+            let reason = FetchReason::KeysAged;
+            match issuer.jwt.keys.request_fetch(reason, seen, now.monotonic) {
+                FetchDecision::Wait(waiter) => return Ok(Attempt::Wait(waiter)),
+                FetchDecision::KeysChanged => return Ok(Attempt::Repeat),
+                // The present keys are usable.
+                FetchDecision::Unavailable(_) | FetchDecision::Proceed => {}
+            }
+        }
+        admit(issuer, request, &cached.verified, now).map_err(|failure| self.reject(failure, seen))
+    }
+
+    /// Verifies a token that is not cached. `earlier_expiry` is that of its last verification.
+    fn verify_new(
+        &self,
+        request: &TokenRequest<'_>,
+        earlier_expiry: Option<Duration>,
+    ) -> Result<Attempt, Rejected> {
+        let token = request.token;
+        let malformed =
+            |reason| self.reject(AuthFailure::InvalidToken(reason), Seen::default());
+        // Malformed tokens are rejected before a fetch, so that they cause none.
+        if is_list(token) {
+            return Err(Rejected(AuthFailure::MultipleCredentials));
+        }
+        let parts = TokenParts::split(token)
+            .ok_or_else(|| malformed("the token does not have three parts"))?;
+        let header = base64url(parts.header).filter(|json| is_shallow(json));
+        let header = header.ok_or_else(|| malformed("the header is not base64url or too deep"))?;
+        let header =
+            TokenHeader::parse(&header).ok_or_else(|| malformed("the header is malformed"))?;
+        let payload = base64url(parts.payload).filter(|json| is_shallow(json));
+        let payload =
+            payload.ok_or_else(|| malformed("the payload is not base64url or too deep"))?;
+
+        let seen = Seen { header: Some(&header), ..Seen::default() };
+        let (index, issuer) = self.issuer_of(&payload).ok_or_else(|| {
+            self.unknown_issuer.fetch_add(1, Relaxed);
+            let seen = Seen { issuers: Some(&self.names), ..seen };
+            self.reject(AuthFailure::UnknownIssuer, seen)
+        })?;
+        let seen = Seen { issuer: Some((&issuer.jwt, &issuer.fit)), ..seen };
+        if token.len() > issuer.jwt.max_token_bytes {
+            return Err(self.reject(TOO_LONG, seen));
+        }
+        let algorithm = header.supported_algorithm().and_then(|algorithm| {
+            let accepted = issuer.jwt.algorithms.contains(&algorithm);
+            if accepted { Ok(algorithm) } else { Err("the algorithm is not accepted") }
+        });
+        let algorithm =
+            algorithm.map_err(|reason| self.reject(AuthFailure::Algorithm(reason), seen))?;
+        let token =
+            UnverifiedToken { parts, header: &header, algorithm, payload: &payload, earlier_expiry };
+        self.verify_of_issuer(request, &token, (index, issuer), seen)
+    }
+
+    /// Verifies the signature and the claims with the settings of an issuer.
+    fn verify_of_issuer(
+        &self,
+        request: &TokenRequest<'_>,
+        token: &UnverifiedToken<'_>,
+        (index, issuer): (usize, &Issuer),
+        seen: Seen<'_>,
+    ) -> Result<Attempt, Rejected> {
+        let now = ClockReading::now(&issuer.jwt.clock);
+        let keys = &issuer.jwt.keys;
+        let current = keys.current(now.monotonic);
+        let reason = match current.snapshot() {
+            _ if request.waited => None,
             None => Some(FetchReason::NoKeys),
             Some(_) => current.due.then_some(FetchReason::KeysAged),
         };
-        let lookup = current.snapshot().map(|keys| self.cache.get(token, keys.generation, now));
-        let (cached, earlier_expiry) = match lookup {
-            Some(CacheLookup::Expired) => return Err(AuthFailure::Expired),
-            Some(CacheLookup::Hit(identity)) if fetch_reason.is_none() => {
-                return Ok(Some(Attempt::Allow(identity)));
-            }
-            Some(CacheLookup::Hit(identity)) => (Some(identity), None),
-            Some(CacheLookup::Miss { expires_at }) => (None, expires_at),
-            None => (None, None),
-        };
-
-        // Malformed tokens are rejected before a fetch, so that they cause none.
-        if is_list(token) {
-            return Err(AuthFailure::MultipleCredentials);
-        }
-        let parts = TokenParts::split(token)
-            .ok_or(AuthFailure::InvalidToken("the token does not have three parts"))?;
-        let json = base64url(parts.header)
-            .ok_or(AuthFailure::InvalidToken("the header is not base64url"))?;
-        let (header, algorithm) = TokenHeader::parse(&json)
-            .ok_or(AuthFailure::InvalidToken("the header is malformed or unsupported"))?;
-        if !self.jwt.algorithms.contains(&algorithm) {
-            return Err(AuthFailure::InvalidToken("the algorithm is not accepted"));
-        }
-
-        if let Some(reason) = fetch_reason {
-            match self.jwt.keys.request_fetch(reason, current.load_number(), now.monotonic) {
-                FetchDecision::Wait(waiter) => return Ok(Some(Attempt::Wait(waiter))),
-                FetchDecision::KeysChanged => return Ok(None),
-                FetchDecision::Unavailable(reason) => {
-                    return Err(AuthFailure::KeysUnavailable(reason));
-                }
+        if let Some(reason) = reason {
+            match keys.request_fetch(reason, current.load_number(), now.monotonic) {
                 FetchDecision::Proceed => {}
+                decision => return without_keys(decision),
             }
-        }
-        if let Some(identity) = cached {
-            return Ok(Some(Attempt::Allow(identity)));
         }
         let Some(snapshot) = current.snapshot() else {
-            let unavailable = self.jwt.keys.unavailable(now.monotonic);
-            return Err(AuthFailure::KeysUnavailable(unavailable));
+            let unavailable = keys.unavailable(now.monotonic);
+            return Err(Rejected(AuthFailure::KeysUnavailable(unavailable)));
         };
-
-        let candidates = snapshot.keys.find(header.key_id.as_deref(), algorithm);
-        let verified = parts.with_signature(|signature| {
-            let mut candidates = candidates?.into_iter().flatten();
-            let verified = candidates.any(|key| key.verify_sig(parts.signed, signature).is_ok());
-            if verified { Ok(()) } else { Err("the signature is invalid") }
-        });
-        let verified =
-            verified.ok_or(AuthFailure::InvalidToken("the signature is not base64url"))?;
-        if let Err(reason) = verified {
-            let unverified = || {
-                self.mismatches.unverified(reason, snapshot.keys.count());
-                AuthFailure::InvalidToken(reason)
-            };
-            if waited {
-                return Err(unverified());
-            }
-            // The issuer may have replaced the key under any `kid` or without one.
-            let (reason_to_fetch, seen) = (FetchReason::NotVerified, current.load_number());
-            return match self.jwt.keys.request_fetch(reason_to_fetch, seen, now.monotonic) {
-                FetchDecision::Wait(waiter) => Ok(Some(Attempt::Wait(waiter))),
-                FetchDecision::KeysChanged => Ok(None),
-                FetchDecision::Unavailable(reason) => Err(AuthFailure::KeysUnavailable(reason)),
-                FetchDecision::Proceed => Err(unverified()),
-            };
-        }
-
-        let payload = base64url(parts.payload);
-        let payload = payload.ok_or(AuthFailure::InvalidClaim("the payload is not base64url"))?;
-        let claims = self.check_claims(header.token_type.as_deref(), payload, now)?;
-        let identity = Arc::clone(&claims.identity);
-        self.cache.insert(token, claims, snapshot.generation, now, earlier_expiry);
-        Ok(Some(Attempt::Allow(identity)))
-    }
-
-    /// Checks the claims of a token with a valid signature.
-    fn check_claims(
-        &self,
-        token_type: Option<&str>,
-        json: Vec<u8>,
-        now: ClockReading,
-    ) -> Result<VerifiedClaims, AuthFailure<'_>> {
-        let jwt = &self.jwt;
-        let claims = TokenClaims::parse(&json).map_err(|error| match error {
-            ClaimsError::NotAnObject => {
-                AuthFailure::InvalidClaim("the payload is not a JSON object with unique names")
-            }
-            ClaimsError::WrongType { claim, expected } => {
-                AuthFailure::WrongType { claim, expected }
-            }
-        })?;
-
-        require(jwt.token_types.accepts(token_type), "header `typ` is not an accepted token type")?;
-        if claims.issuer.as_deref() != Some(&*jwt.issuer) {
-            self.mismatches.issuer(&jwt.issuer, claims.issuer.as_deref());
-            return Err(AuthFailure::InvalidClaim("claim `iss` is not the expected issuer"));
-        }
-        if !self.has_our_audience(&claims) {
-            let expected = jwt.audiences.as_deref().unwrap_or_default();
-            let received = claims.audience.iter().flat_map(OneOrMany::texts);
-            self.mismatches.audience(expected, received, claims.client_id.as_deref());
-            return Err(AuthFailure::InvalidClaim("claim `aud` does not name this service"));
-        }
-        self.mismatches.accept();
-        let expires = claims.expires.ok_or(AuthFailure::InvalidClaim("claim `exp` is missing"))?.0;
-        let until = expires.saturating_add(jwt.leeway);
-        if now.wall >= until {
-            return Err(AuthFailure::Expired);
-        }
-        let start = |date: Option<NumericDate>| {
-            date.map_or(Duration::ZERO, |date| date.0.saturating_sub(jwt.leeway))
-        };
-        let (not_before, issued) = (start(claims.not_before), start(claims.issued));
-        require(not_before <= now.wall, "claim `nbf` is in the future")?;
-        require(issued <= now.wall, "claim `iat` is in the future")?;
-        let subject = claims.subject.as_deref().filter(|subject| !subject.is_empty());
-        let subject =
-            subject.ok_or(AuthFailure::InvalidClaim("claim `sub` is missing or empty"))?;
-        let token_use = claims.token_use.as_deref().filter(|_| jwt.client_id_as_audience);
-        require(
-            token_use.is_none_or(|text| text == "access"),
-            "claim `token_use` is not `access`",
-        )?;
-        if jwt.strict_access_tokens {
-            let present = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
-            require(claims.audience.is_some(), "claim `aud` is missing")?;
-            let client_id = present(claims.client_id.as_deref());
-            require(client_id, "claim `client_id` is missing or empty")?;
-            require(claims.issued.is_some(), "claim `iat` is missing")?;
-            let token_id = present(claims.token_id.as_deref());
-            require(token_id, "claim `jti` is missing or empty")?;
-        }
-        let is_granted = |required: &str| claims.scopes().any(|scope| scope == required);
-        if let Some(missing) = jwt.required_scopes.iter().find(|scope| !is_granted(scope)) {
-            return Err(AuthFailure::MissingScope(missing));
-        }
-
-        let expiry = UNIX_EPOCH.checked_add(expires);
-        let expiry = expiry.ok_or(AuthFailure::InvalidClaim("claim `exp` is too late"))?;
-        let mut identity = Identity::new(Proof::Jwt, jwt.issuer.clone(), subject)
-            .with_scopes(claims.scopes())
-            .with_expires_at(expiry);
-        identity = identity.with_credential_claims(json);
-        if let Some(name) = &jwt.tenant_claim {
-            match identity.claim(name) {
-                None => {}
-                Some(Value::String(tenant)) if !tenant.is_empty() => {
-                    let tenant: Box<str> = tenant.as_str().into();
-                    identity = identity.with_tenant(tenant);
+        let seen = Seen { keys: Some(&snapshot.keys), ..seen };
+        let verified = verify_signature(token, &snapshot.keys);
+        if let Err(failure) = verified {
+            let is_due = matches!(failure, AuthFailure::Unverified(_)) && !request.waited;
+            if is_due {
+                // The issuer may have replaced the key under any `kid` or without one.
+                let loaded = current.load_number();
+                match keys.request_fetch(FetchReason::NotVerified, loaded, now.monotonic) {
+                    FetchDecision::Proceed => {}
+                    decision => return without_keys(decision),
                 }
-                Some(_) => return Err(AuthFailure::InvalidTenant),
             }
+            return Err(self.reject(failure, seen));
         }
-        let validity = ValidityPeriod { from: not_before.max(issued), until };
-        Ok(VerifiedClaims { identity: Arc::new(identity), validity })
+
+        let claims = parse_claims(token.payload).map_err(|failure| self.reject(failure, seen))?;
+        let seen = Seen { claims: Some(&claims), ..seen };
+        let token_type = token.header.token_type.as_deref();
+        let verified = issuer.check_claims(token_type, &claims, token.payload, now);
+        let verified = verified.map_err(|failure| self.reject(failure, seen))?;
+        if issuer.jwt.max_cache_bytes > 0 {
+            let epoch = KeyEpoch { issuer: index, generation: snapshot.generation };
+            self.cache.insert(request.token, verified.clone(), epoch, now, token.earlier_expiry);
+        }
+        admit(issuer, request, &verified, now).map_err(|failure| self.reject(failure, seen))
     }
 
-    /// Reads `client_id` only if there is no `aud`. API Gateway does the same.
-    fn has_our_audience(&self, claims: &TokenClaims<'_>) -> bool {
-        let Some(ours) = &self.jwt.audiences else {
-            return true;
-        };
-        let is_ours = |audience: &str| {
-            !audience.is_empty() && ours.iter().any(|accepted| **accepted == *audience)
-        };
-        match &claims.audience {
-            Some(OneOrMany::One(audience)) => is_ours(audience),
-            Some(OneOrMany::Many(audiences)) => audiences.iter().any(|audience| is_ours(audience)),
-            None => {
-                let client = claims.client_id.as_deref();
-                client.filter(|_| self.jwt.client_id_as_audience).is_some_and(is_ours)
-            }
+    /// Returns the issuer whose keys may verify a token. One issuer verifies every token, so that the
+    /// log can tell another issuer from another key.
+    fn issuer_of(&self, payload: &[u8]) -> Option<(usize, &Issuer)> {
+        if let [only] = &*self.issuers {
+            return Some((0, only));
+        }
+        let name = unverified_issuer(payload)?;
+        self.issuers.iter().enumerate().find(|(_, issuer)| issuer.jwt.has_issuer(&name))
+    }
+
+    #[cold]
+    fn reject(&self, failure: AuthFailure, seen: Seen<'_>) -> Rejected {
+        let clock = self.issuers.first().map(|issuer| issuer.jwt.clock.monotonic());
+        self.log.write(&failure, seen, clock.unwrap_or_default());
+        Rejected(failure)
+    }
+
+    fn accepts_dpop(&self) -> bool {
+        self.issuers.iter().any(|issuer| issuer.jwt.dpop.is_some())
+    }
+}
+
+const TOO_LONG: AuthFailure = AuthFailure::InvalidToken("the token is too long");
+
+/// Returns what becomes of a request that cannot proceed with the keys that it has.
+fn without_keys(decision: FetchDecision) -> Result<Attempt, Rejected> {
+    match decision {
+        FetchDecision::Wait(waiter) => Ok(Attempt::Wait(waiter)),
+        FetchDecision::Unavailable(reason) => Err(Rejected(AuthFailure::KeysUnavailable(reason))),
+        FetchDecision::KeysChanged | FetchDecision::Proceed => Ok(Attempt::Repeat),
+    }
+}
+
+/// Verifies the signature. An unknown key and a wrong signature take the same way from here on.
+fn verify_signature(token: &UnverifiedToken<'_>, keys: &Keys) -> Result<(), AuthFailure> {
+    let candidates = keys.find(token.header.key_id.as_deref(), token.algorithm);
+    let verified = token.parts.with_signature(|signature| {
+        let mut candidates = candidates?.into_iter().flatten();
+        let verified = candidates.any(|key| key.verify_sig(token.parts.signed, signature).is_ok());
+        if verified { Ok(()) } else { Err("the signature is invalid") }
+    });
+    match verified {
+        None => Err(AuthFailure::InvalidToken("the signature is not base64url")),
+        Some(Err(reason)) => Err(AuthFailure::Unverified(reason)),
+        Some(Ok(())) => Ok(()),
+    }
+}
+
+/// Checks what each request must meet, with a cached token too.
+fn admit(
+    issuer: &Issuer,
+    request: &TokenRequest<'_>,
+    verified: &VerifiedToken,
+    now: ClockReading,
+) -> Result<Attempt, AuthFailure> {
+    if issuer.jwt.revocation.as_ref().is_some_and(|is_revoked| is_revoked(&verified.identity)) {
+        return Err(AuthFailure::Revoked);
+    }
+    if verified.binding.is_some() || request.scheme == TokenScheme::Dpop {
+        confirm(issuer, request, verified, now).map_err(AuthFailure::Unconfirmed)?;
+    }
+    Ok(Attempt::Allow(Arc::clone(&verified.identity)))
+}
+
+/// Checks that the client has the keys that the token is bound to.
+#[cold]
+fn confirm(
+    issuer: &Issuer,
+    request: &TokenRequest<'_>,
+    verified: &VerifiedToken,
+    now: ClockReading,
+) -> Result<(), Unconfirmed> {
+    let binding = verified.binding.as_deref();
+    if let Some(thumbprint) = binding.and_then(|binding| binding.certificate.as_ref()) {
+        let certificate = request.head.extensions().get::<ClientCertificate>();
+        if !certificate.is_some_and(|certificate| certificate.has_thumbprint(thumbprint)) {
+            return Err(Unconfirmed::Certificate);
         }
     }
+    let Some(thumbprint) = binding.and_then(|binding| binding.key.as_ref()) else {
+        return match request.scheme {
+            TokenScheme::Bearer => Ok(()),
+            TokenScheme::Dpop => Err(Unconfirmed::SentAsDpop),
+        };
+    };
+    let dpop = issuer.jwt.dpop.as_ref().ok_or(Unconfirmed::Unsupported)?;
+    if request.scheme == TokenScheme::Bearer {
+        return Err(Unconfirmed::SentAsBearer);
+    }
+    let proof = ProofRequest {
+        method: request.head.method(),
+        uri: request.head.uri(),
+        headers: request.head.headers(),
+        token: request.token,
+        thumbprint,
+        leeway: issuer.jwt.leeway,
+        wall: now.wall,
+        monotonic: now.monotonic,
+    };
+    dpop.verify(&proof).map_err(Unconfirmed::Proof)
 }
 
 impl AuthMethod for TokenVerifier {
     fn recognises(&self, head: &RequestHead<'_>) -> Places {
         match Credentials::from_headers(head.headers()) {
-            Credentials::Bearer(token) if TokenParts::split(token).is_some() => {
+            Credentials::Token(TokenScheme::Bearer, token)
+                if TokenParts::split(token).is_some() =>
+            {
                 Places::AUTHORIZATION
             }
+            Credentials::Token(TokenScheme::Dpop, _) if self.accepts_dpop() => Places::AUTHORIZATION,
             _ => Places::NONE,
         }
     }
 
     fn verify(&self, head: &RequestHead<'_>, waited: bool) -> Verdict {
-        match self.verify_headers(head.headers(), waited) {
+        match self.verify_head(head, waited) {
             Ok(Attempt::Allow(identity)) => Verdict::Allow(identity),
             Ok(Attempt::Wait(waiter)) => Verdict::Wait(Box::pin(async {
                 // The verifier reads the outcome from the source.
                 let _outcome = waiter.await;
                 Waited::VerifyAgain
             })),
-            Err(AuthFailure::MissingCredentials) => Verdict::Missing,
-            Err(failure) => {
-                let reason = failure.reason();
-                let failure = self.failures.failure(failure);
-                tracing::debug!(refusal = failure.refusal().slug(), reason, "request rejected");
+            // Unreachable, because `verify_head` repeats by itself.
+            Ok(Attempt::Repeat) | Err(Rejected(AuthFailure::MissingCredentials)) => {
+                Verdict::Missing
+            }
+            Err(Rejected(failure)) => {
+                // The log of tokens has the others.
+                let (reason, is_logged) = (failure.reason(), !failure.is_without_token());
+                let failure = failure.failure();
+                if !is_logged {
+                    let refusal = failure.refusal().slug();
+                    tracing::debug!(refusal, %reason, "request rejected");
+                }
                 Verdict::Reject(failure)
             }
         }
@@ -302,16 +405,22 @@ impl AuthMethod for TokenVerifier {
     }
 
     fn facts(&self) -> Facts {
-        Facts { tenant: self.jwt.tenant_claim.is_some(), ..Facts::default() }
+        let facts = self.issuers.iter().map(|issuer| Facts {
+            tenant: !issuer.mapping.tenant.is_empty(),
+            client: true,
+            roles: !issuer.mapping.roles.is_empty(),
+            groups: !issuer.mapping.groups.is_empty(),
+            plan: !issuer.mapping.plan.is_empty(),
+        });
+        facts.fold(Facts::default(), Facts::or)
     }
 }
 
 impl fmt::Debug for TokenVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.jwt, f)
+        match &*self.issuers {
+            [only] => fmt::Debug::fmt(&only.jwt, f),
+            issuers => f.debug_list().entries(issuers.iter().map(|issuer| &issuer.jwt)).finish(),
+        }
     }
-}
-
-const fn require(condition: bool, failure: &'static str) -> Result<(), AuthFailure<'static>> {
-    if condition { Ok(()) } else { Err(AuthFailure::InvalidClaim(failure)) }
 }

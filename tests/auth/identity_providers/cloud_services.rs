@@ -77,7 +77,7 @@ pub(super) fn parties() -> Vec<Party> {
                 "azp": "6e74172b", "azpacr": "0", "scp": "access_as_user infer", "ver": "2.0",
                 "tid": "9188040d-6c67-4c5b-b112-36a304b66dad", "uti": "fqiBqXLPj0eQa82S-IYFAA",
             }),
-            more: |jwt| jwt.tenant_claim("tid"),
+            more: |jwt| jwt.claims(ClaimMapping::new().tenant("tid")),
             scopes: &["access_as_user", "infer"],
         },
         Party {

@@ -1,43 +1,45 @@
-//! The claims of a token.
+//! The claims that every token is checked for.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
-use serde_core::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess},
+use serde_core::{Deserialize, de::MapAccess};
+use serde_json::Value;
+
+use crate::auth::token::{
+    confirmation::ConfirmationClaim,
+    json::{self, IgnoredValue, JsonStr, OneOrMany, ReadMembers},
+    numeric_date::NumericDate,
 };
-use serde_json::{Number, Value};
-
-use super::json::{self, IgnoredValue, JsonStr, OneOrMany, ReadMembers};
-
-/// The last second of the year 9999. RFC 3339 cannot express a later one.
-const LAST_SECOND: u64 = 253_402_300_799;
 
 /// The claims that the verifier checks. The identity keeps the others as JSON.
 #[derive(Default)]
-pub(super) struct TokenClaims<'a> {
-    pub(super) issuer: Option<Cow<'a, str>>,
-    pub(super) subject: Option<Cow<'a, str>>,
-    pub(super) audience: Option<OneOrMany<'a>>,
-    pub(super) client_id: Option<Cow<'a, str>>,
-    pub(super) token_use: Option<Cow<'a, str>>,
-    pub(super) expires: Option<NumericDate>,
-    pub(super) not_before: Option<NumericDate>,
-    pub(super) issued: Option<NumericDate>,
-    pub(super) token_id: Option<Cow<'a, str>>,
-    pub(super) scope: Option<OneOrMany<'a>>,
-    pub(super) scp: Option<OneOrMany<'a>>,
+pub(in crate::auth::token) struct TokenClaims<'a> {
+    pub(in crate::auth::token) issuer: Option<Cow<'a, str>>,
+    pub(in crate::auth::token) subject: Option<Cow<'a, str>>,
+    pub(in crate::auth::token) audience: Option<OneOrMany<'a>>,
+    pub(in crate::auth::token) client_id: Option<Cow<'a, str>>,
+    /// `azp` of OpenID Connect Core section 2.
+    pub(in crate::auth::token) authorized_party: Option<Cow<'a, str>>,
+    pub(in crate::auth::token) token_use: Option<Cow<'a, str>>,
+    pub(in crate::auth::token) expires: Option<NumericDate>,
+    pub(in crate::auth::token) not_before: Option<NumericDate>,
+    pub(in crate::auth::token) issued: Option<NumericDate>,
+    pub(in crate::auth::token) token_id: Option<Cow<'a, str>>,
+    pub(in crate::auth::token) scope: Option<OneOrMany<'a>>,
+    pub(in crate::auth::token) scp: Option<OneOrMany<'a>>,
+    /// `cnf` of RFC 7800.
+    pub(in crate::auth::token) confirmation: Option<ConfirmationClaim>,
 }
 
 impl<'a> TokenClaims<'a> {
-    pub(super) fn parse(json: &'a [u8]) -> Result<Self, ClaimsError> {
+    pub(in crate::auth::token) fn parse(json: &'a [u8]) -> Result<Self, ClaimsError> {
         json::object(json, Self::default()).ok_or_else(|| ClaimsError::find(json))
     }
 
     /// Returns the scopes of `scope` and `scp`. `scope` is a string with spaces (RFC 8693 section
     /// 4.2). IdentityServer, Spring and PingFederate write an array instead. `scp` is a string or
     /// an array.
-    pub(super) fn scopes(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::auth::token) fn scopes(&self) -> impl Iterator<Item = &str> {
         let claims = self.scope.iter().chain(&self.scp);
         let listed = claims.flat_map(|claim| {
             let (one, many) = match claim {
@@ -57,6 +59,7 @@ impl<'a> ReadMembers<'a> for TokenClaims<'a> {
             "sub" => self.subject = Some(map.next_value::<JsonStr<'_>>()?.0),
             "aud" => self.audience = Some(map.next_value()?),
             "client_id" => self.client_id = Some(map.next_value::<JsonStr<'_>>()?.0),
+            "azp" => self.authorized_party = Some(map.next_value::<JsonStr<'_>>()?.0),
             "token_use" => self.token_use = Some(map.next_value::<JsonStr<'_>>()?.0),
             "exp" => self.expires = Some(map.next_value()?),
             "nbf" => self.not_before = Some(map.next_value()?),
@@ -64,6 +67,7 @@ impl<'a> ReadMembers<'a> for TokenClaims<'a> {
             "jti" => self.token_id = Some(map.next_value::<JsonStr<'_>>()?.0),
             "scope" => self.scope = Some(map.next_value()?),
             "scp" => self.scp = Some(map.next_value()?),
+            "cnf" => self.confirmation = Some(map.next_value()?),
             _ => {
                 map.next_value::<IgnoredValue>()?;
             }
@@ -74,7 +78,7 @@ impl<'a> ReadMembers<'a> for TokenClaims<'a> {
 
 /// The reason that the payload of a token is not a set of claims.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum ClaimsError {
+pub(in crate::auth::token) enum ClaimsError {
     /// The payload is not a JSON object or repeats a member name.
     NotAnObject,
     /// The claim does not have the expected type.
@@ -91,11 +95,14 @@ impl ClaimsError {
             ("a string or an array of strings", |value| OneOrMany::deserialize(value).is_ok());
         const DATE: ExpectedType =
             ("a number of seconds since 1970", |value| NumericDate::deserialize(value).is_ok());
-        const CLAIMS: [(&str, ExpectedType); 11] = [
+        const OBJECT: ExpectedType =
+            ("an object of strings", |value| ConfirmationClaim::deserialize(value).is_ok());
+        const CLAIMS: [(&str, ExpectedType); 13] = [
             ("iss", STRING),
             ("sub", STRING),
             ("aud", STRINGS),
             ("client_id", STRING),
+            ("azp", STRING),
             ("token_use", STRING),
             ("exp", DATE),
             ("nbf", DATE),
@@ -103,6 +110,7 @@ impl ClaimsError {
             ("jti", STRING),
             ("scope", STRINGS),
             ("scp", STRINGS),
+            ("cnf", OBJECT),
         ];
         let claims: Value = serde_json::from_slice(json).unwrap_or_default();
         let wrong_type = CLAIMS.into_iter().find_map(|(claim, (expected, has_type))| {
@@ -116,57 +124,30 @@ impl ClaimsError {
 /// The type of a claim in words and the check for it.
 type ExpectedType = (&'static str, fn(&Value) -> bool);
 
-/// Seconds since 1970-01-01 UTC with an optional fraction (RFC 7519 section 2). The last one is in
-/// the year 9999.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct NumericDate(pub(super) Duration);
+/// Returns the `iss` of a token whose signature is not verified. It only selects the keys.
+///
+/// The whole payload is read with the same strictness as later, so both readings agree.
+pub(in crate::auth::token) fn unverified_issuer(json: &[u8]) -> Option<Cow<'_, str>> {
+    json::object(json, IssuerOnly::default())?.0
+}
 
-impl<'de> Deserialize<'de> for NumericDate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = Number::deserialize(deserializer)?;
-        let since_epoch = match number.as_u64() {
-            Some(seconds) => Some(Duration::from_secs(seconds)),
-            None => number.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
-        };
-        since_epoch
-            .filter(|since_epoch| *since_epoch <= Duration::from_secs(LAST_SECOND))
-            .map(Self)
-            .ok_or_else(|| D::Error::custom("expected seconds since 1970"))
+#[derive(Default)]
+struct IssuerOnly<'a>(Option<Cow<'a, str>>);
+
+impl<'a> ReadMembers<'a> for IssuerOnly<'a> {
+    fn member<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        if name == "iss" {
+            self.0 = Some(map.next_value::<JsonStr<'_>>()?.0);
+        } else {
+            map.next_value::<IgnoredValue>()?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates_have_an_optional_fraction_and_a_maximum() {
-        let date = |number: &str| {
-            let json = format!(r#"{{"exp":{number}}}"#);
-            TokenClaims::parse(json.as_bytes()).ok()?.expires.map(|date| date.0)
-        };
-        assert_eq!(date("0"), Some(Duration::ZERO));
-        assert_eq!(date("1300.25"), Some(Duration::from_millis(1_300_250)));
-        assert_eq!(date("1.3e3"), Some(Duration::from_secs(1_300)));
-        assert_eq!(date("253402300799"), Some(Duration::from_secs(LAST_SECOND)));
-        for number in [
-            "-1",
-            "-0.5",
-            "253402300800",
-            "18446744073709551615",
-            "18446744073709551616",
-            "1e300",
-            "1e999",
-            "\"1300\"",
-            "null",
-            "true",
-            "[1]",
-            "{}",
-            "NaN",
-        ] {
-            assert_eq!(date(number), None, "{number}");
-        }
-    }
 
     #[test]
     fn scopes_come_from_both_claims() {
