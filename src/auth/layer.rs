@@ -4,8 +4,13 @@ use http::{Extensions, Uri};
 use tower_layer::Layer;
 
 use super::{
-    access::AccessRules, authentication::Authentication, credential::Credential, error::AuthError,
-    failure::is_challenge_byte, resource_metadata::ResourceMetadata, service::Auth,
+    access::AccessRules,
+    authentication::Authentication,
+    credential::Credential,
+    error::AuthError,
+    failure::is_challenge_byte,
+    resource_metadata::ResourceMetadata,
+    service::Auth,
     token::{AuthCounts, TokenVerifier},
 };
 use crate::{

@@ -198,5 +198,5 @@ pub use self::{
     layer::AuthLayer,
     resource_metadata::{ResourceMetadata, ResourceMetadataService},
     service::Auth,
-    token::{AuthCounts, ClaimMapping, ClaimPath, ClientCertificate, Dpop, Jwt, JwtError, Provider},
+    token::{AuthCounts, ClaimMapping, ClientCertificate, Dpop, Jwt, JwtError, Provider},
 };

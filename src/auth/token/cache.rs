@@ -294,7 +294,13 @@ mod tests {
             let cache = TokenCache::new(bytes, 16_384);
             for number in 0..10_000 {
                 let token = format!("{number:0>700}.{number:0>43}");
-                cache.insert(token.as_bytes(), claims_of_size(0, 100, 300), epoch(1), at(0, 10), None);
+                cache.insert(
+                    token.as_bytes(),
+                    claims_of_size(0, 100, 300),
+                    epoch(1),
+                    at(0, 10),
+                    None,
+                );
                 assert!(cache.entries.weight() <= bytes);
             }
             assert_eq!(cache.entries.is_empty(), bytes == 0);

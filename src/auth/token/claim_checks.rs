@@ -9,6 +9,7 @@ use std::{
 use super::{
     cache::{ClockReading, ValidityPeriod, VerifiedToken},
     claims::{ClaimMapping, ClaimReader, ClaimsError, MappedClaims, TokenClaims},
+    confirmation::Binding,
     counts::SettingsFit,
     failures::{AuthFailure, Unconfirmed},
     json::OneOrMany,
@@ -24,6 +25,22 @@ pub(super) struct Issuer {
     pub(super) mapping: ClaimMapping,
     /// The required scopes as one list.
     required_scopes: Box<str>,
+}
+
+/// What the claims of a token have proved.
+pub(super) struct CheckedClaims {
+    identity: Identity,
+    binding: Option<Arc<Binding>>,
+    validity: ValidityPeriod,
+}
+
+impl CheckedClaims {
+    /// Adds the claims as JSON.
+    pub(super) fn with_json(self, json: Vec<u8>) -> VerifiedToken {
+        let Self { identity, binding, validity } = self;
+        let identity = Arc::new(identity.with_credential_claims(json));
+        VerifiedToken { identity, binding, validity }
+    }
 }
 
 /// Parses the payload of a token.
@@ -51,7 +68,7 @@ impl Issuer {
         claims: &TokenClaims<'_>,
         json: &[u8],
         now: ClockReading,
-    ) -> Result<VerifiedToken, AuthFailure> {
+    ) -> Result<CheckedClaims, AuthFailure> {
         let jwt = &self.jwt;
         require(jwt.token_types.accepts(token_type), "header `typ` is not an accepted token type")?;
         if !claims.issuer.as_deref().is_some_and(|issuer| jwt.has_issuer(issuer)) {
@@ -78,11 +95,9 @@ impl Issuer {
         self.check_scopes(claims)?;
         let expiry = UNIX_EPOCH.checked_add(expires);
         let expiry = expiry.ok_or(AuthFailure::InvalidClaim("claim `exp` is too late".into()))?;
-        let identity = identity(&jwt.issuer, &mapped)
-            .with_scopes(claims.scopes())
-            .with_expires_at(expiry)
-            .with_credential_claims(json.to_vec());
-        Ok(VerifiedToken { identity: Arc::new(identity), binding, validity })
+        let identity =
+            identity(&jwt.issuer, &mapped).with_scopes(claims.scopes()).with_expires_at(expiry);
+        Ok(CheckedClaims { identity, binding, validity })
     }
 
     fn check_dates(

@@ -72,7 +72,9 @@ impl AuthFailure {
             Self::MissingCredentials => "no token",
             Self::MultipleCredentials => MULTIPLE_CREDENTIALS,
             Self::KeysUnavailable(_) => "no keys",
-            Self::InvalidToken(reason) | Self::Algorithm(reason) | Self::Unverified(reason) => reason,
+            Self::InvalidToken(reason) | Self::Algorithm(reason) | Self::Unverified(reason) => {
+                reason
+            }
             Self::UnknownIssuer => "no issuer has the `iss` of the token",
             Self::OtherIssuer => OTHER_ISSUER,
             Self::OtherAudience => OTHER_AUDIENCE,
@@ -96,7 +98,10 @@ impl AuthFailure {
                     .with_retry_after(*retry_after)
                     .into();
             }
-            Self::InvalidToken(_) | Self::Algorithm(_) | Self::UnknownIssuer | Self::Unverified(_) => {
+            Self::InvalidToken(_)
+            | Self::Algorithm(_)
+            | Self::UnknownIssuer
+            | Self::Unverified(_) => {
                 return Failure::invalid_bearer();
             }
             Self::Unconfirmed(unconfirmed) => return unconfirmed.failure(),
@@ -149,11 +154,7 @@ impl Unconfirmed {
             Self::SentAsBearer => (Refusal::InvalidToken, "DPoP", "invalid_token"),
             Self::Proof(_) => (Refusal::InvalidToken, "DPoP", "invalid_dpop_proof"),
         };
-        Failure::challenge(
-            Rejection::new(refusal).with_detail(self.detail()),
-            scheme,
-            Some(error),
-        )
+        Failure::challenge(Rejection::new(refusal).with_detail(self.detail()), scheme, Some(error))
     }
 }
 

@@ -25,7 +25,7 @@ mod verifier;
 
 pub(super) use self::verifier::TokenVerifier;
 pub use self::{
-    claims::{ClaimMapping, ClaimPath},
+    claims::ClaimMapping,
     confirmation::{ClientCertificate, Dpop},
     counts::AuthCounts,
     jwt::Jwt,

@@ -33,9 +33,8 @@ mod tests {
 
     #[test]
     fn dates_have_an_optional_fraction_and_a_maximum() {
-        let date = |number: &str| {
-            serde_json::from_str::<NumericDate>(number).ok().map(|date| date.0)
-        };
+        let date =
+            |number: &str| serde_json::from_str::<NumericDate>(number).ok().map(|date| date.0);
         assert_eq!(date("0"), Some(Duration::ZERO));
         assert_eq!(date("1300.25"), Some(Duration::from_millis(1_300_250)));
         assert_eq!(date("1.3e3"), Some(Duration::from_secs(1_300)));

@@ -1,9 +1,10 @@
 use std::{fmt, str::FromStr};
 
 use super::{
-    claims::{ClaimCheck, ClaimMapping, ClaimPath},
+    claims::{ClaimCheck, ClaimMapping},
     jwt_error::JwtError,
 };
+use crate::identity::ClaimPath;
 
 /// An identity provider whose tokens have claims of their own.
 ///
@@ -171,9 +172,7 @@ impl Provider {
                 )
             },
             Self::Google => self.google(issuer)?,
-            Self::GitHubActions => {
-                Preset::of(new().tenant("repository_owner").tenant_required())
-            }
+            Self::GitHubActions => Preset::of(new().tenant("repository_owner").tenant_required()),
             Self::Kubernetes => {
                 let namespace = ClaimPath::from(["kubernetes.io", "namespace"]);
                 Preset {

@@ -62,7 +62,8 @@ impl RejectionLog {
         let is_first = is_first_mismatch(failure, seen);
         let Some(suppressed) = self.0.lock().take_line(now) else { return };
         let mismatch = Mismatch::of(failure, seen);
-        let shown = |text: Option<&str>| text.map(|text| tracing::field::display(Short(text.to_owned())));
+        let shown =
+            |text: Option<&str>| text.map(|text| tracing::field::display(Short(text.to_owned())));
         let reason = failure.reason();
         let issuer = shown(seen.issuer.map(|(jwt, _)| &*jwt.issuer));
         let algorithm = shown(seen.header.and_then(|header| header.algorithm.as_deref()));

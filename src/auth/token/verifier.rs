@@ -65,7 +65,7 @@ struct UnverifiedToken<'a> {
     parts: TokenParts<'a>,
     header: &'a TokenHeader<'a>,
     algorithm: Algorithm,
-    payload: &'a [u8],
+    payload: Vec<u8>,
     earlier_expiry: Option<Duration>,
 }
 
@@ -170,8 +170,7 @@ impl TokenVerifier {
         earlier_expiry: Option<Duration>,
     ) -> Result<Attempt, Rejected> {
         let token = request.token;
-        let malformed =
-            |reason| self.reject(AuthFailure::InvalidToken(reason), Seen::default());
+        let malformed = |reason| self.reject(AuthFailure::InvalidToken(reason), Seen::default());
         // Malformed tokens are rejected before a fetch, so that they cause none.
         if is_list(token) {
             return Err(Rejected(AuthFailure::MultipleCredentials));
@@ -202,16 +201,15 @@ impl TokenVerifier {
         });
         let algorithm =
             algorithm.map_err(|reason| self.reject(AuthFailure::Algorithm(reason), seen))?;
-        let token =
-            UnverifiedToken { parts, header: &header, algorithm, payload: &payload, earlier_expiry };
-        self.verify_of_issuer(request, &token, (index, issuer), seen)
+        let token = UnverifiedToken { parts, header: &header, algorithm, payload, earlier_expiry };
+        self.verify_of_issuer(request, token, (index, issuer), seen)
     }
 
     /// Verifies the signature and the claims with the settings of an issuer.
     fn verify_of_issuer(
         &self,
         request: &TokenRequest<'_>,
-        token: &UnverifiedToken<'_>,
+        token: UnverifiedToken<'_>,
         (index, issuer): (usize, &Issuer),
         seen: Seen<'_>,
     ) -> Result<Attempt, Rejected> {
@@ -234,7 +232,7 @@ impl TokenVerifier {
             return Err(Rejected(AuthFailure::KeysUnavailable(unavailable)));
         };
         let seen = Seen { keys: Some(&snapshot.keys), ..seen };
-        let verified = verify_signature(token, &snapshot.keys);
+        let verified = verify_signature(&token, &snapshot.keys);
         if let Err(failure) = verified {
             let is_due = matches!(failure, AuthFailure::Unverified(_)) && !request.waited;
             if is_due {
@@ -248,11 +246,15 @@ impl TokenVerifier {
             return Err(self.reject(failure, seen));
         }
 
-        let claims = parse_claims(token.payload).map_err(|failure| self.reject(failure, seen))?;
-        let seen = Seen { claims: Some(&claims), ..seen };
-        let token_type = token.header.token_type.as_deref();
-        let verified = issuer.check_claims(token_type, &claims, token.payload, now);
-        let verified = verified.map_err(|failure| self.reject(failure, seen))?;
+        let checked = {
+            let claims = parse_claims(&token.payload);
+            let claims = claims.map_err(|failure| self.reject(failure, seen))?;
+            let seen = Seen { claims: Some(&claims), ..seen };
+            let token_type = token.header.token_type.as_deref();
+            let checked = issuer.check_claims(token_type, &claims, &token.payload, now);
+            checked.map_err(|failure| self.reject(failure, seen))?
+        };
+        let verified = checked.with_json(token.payload);
         if issuer.jwt.max_cache_bytes > 0 {
             let epoch = KeyEpoch { issuer: index, generation: snapshot.generation };
             self.cache.insert(request.token, verified.clone(), epoch, now, token.earlier_expiry);
@@ -370,7 +372,9 @@ impl AuthMethod for TokenVerifier {
             {
                 Places::AUTHORIZATION
             }
-            Credentials::Token(TokenScheme::Dpop, _) if self.accepts_dpop() => Places::AUTHORIZATION,
+            Credentials::Token(TokenScheme::Dpop, _) if self.accepts_dpop() => {
+                Places::AUTHORIZATION
+            }
             _ => Places::NONE,
         }
     }

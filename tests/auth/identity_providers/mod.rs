@@ -17,7 +17,7 @@ use http_body_util::{Empty, Full};
 use serde_json::{Value, json};
 use tower::service_fn;
 use tower_inference::{
-    auth::{AuthLayer, Jwt, Keys, KeysError, RemoteKeys},
+    auth::{AuthLayer, ClaimMapping, Jwt, Keys, KeysError, RemoteKeys},
     clock::SharedClock,
     rejection::Refusal,
 };

@@ -1,9 +1,7 @@
 //! Conditions that an identity provider's own claims must meet.
 
-use super::{
-    claim_path::ClaimPath,
-    reader::{ClaimProblem, ClaimReader},
-};
+use super::reader::{ClaimProblem, ClaimReader};
+use crate::identity::ClaimPath;
 
 /// The start of the subject of a Kubernetes service account:
 /// <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/>.
@@ -22,7 +20,10 @@ pub(in crate::auth::token) enum ClaimCheck {
 }
 
 impl ClaimCheck {
-    pub(in crate::auth::token) fn check(&self, claims: &ClaimReader<'_>) -> Result<(), ClaimProblem> {
+    pub(in crate::auth::token) fn check(
+        &self,
+        claims: &ClaimReader<'_>,
+    ) -> Result<(), ClaimProblem> {
         match self {
             Self::Equals { path, value } => match claims.string(path)? {
                 Some(text) if *text == **value => Ok(()),

@@ -1,4 +1,4 @@
-use super::claim_path::ClaimPath;
+use crate::identity::ClaimPath;
 
 /// The claims that become the parts of an [`Identity`](crate::identity::Identity).
 ///

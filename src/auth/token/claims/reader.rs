@@ -5,10 +5,10 @@ use std::{cell::OnceCell, fmt};
 use serde_json::{Map, Value};
 
 use super::{
-    claim_path::ClaimPath,
     mapping::{ClaimMapping, PlanRule},
     typed::TokenClaims,
 };
+use crate::identity::ClaimPath;
 
 /// The claims of a token. The JSON becomes a tree only if a claim needs it.
 pub(in crate::auth::token) struct ClaimReader<'a> {

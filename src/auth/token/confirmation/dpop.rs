@@ -167,7 +167,8 @@ impl Dpop {
     ) -> Result<(), ProofFailure> {
         let id = claims.id.as_deref().unwrap_or_default();
         let digest = sha256(&[request.thumbprint.as_slice(), id.as_bytes()].concat());
-        let digest = digest.and_then(|digest| digest.first_chunk().copied().map(u128::from_le_bytes));
+        let digest =
+            digest.and_then(|digest| digest.first_chunk().copied().map(u128::from_le_bytes));
         let digest = digest.ok_or(MALFORMED)?;
         // `iat` may be ahead by the leeway.
         let lifetime = self.max_age.saturating_add(request.leeway.saturating_mul(2));

@@ -37,7 +37,9 @@ impl ProofKey<'_> {
     fn canonical(&self) -> Option<String> {
         let text = |member: &Option<Cow<'_, str>>| {
             let text = member.as_deref()?;
-            let plain = text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+            let plain = text
+                .bytes()
+                .all(|b| matches!(b, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
             plain.then(|| text.to_owned())
         };
         if self.private {
@@ -56,7 +58,9 @@ impl ProofKey<'_> {
                 text(&self.curve)?,
                 text(&self.x)?
             ),
-            "RSA" => format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, text(&self.e)?, text(&self.n)?),
+            "RSA" => {
+                format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, text(&self.e)?, text(&self.n)?)
+            }
             _ => return None,
         })
     }
@@ -98,7 +102,8 @@ mod tests {
     fn thumbprint_is_that_of_the_rfc() {
         // RFC 7638 section 3.1.
         let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
-        let json = format!(r#"{{"kty":"RSA","n":"{n}","e":"AQAB","alg":"RS256","kid":"2011-04-29"}}"#);
+        let json =
+            format!(r#"{{"kty":"RSA","n":"{n}","e":"AQAB","alg":"RS256","kid":"2011-04-29"}}"#);
         let key: ProofKey<'_> = serde_json::from_str(&json).unwrap();
         let (_, thumbprint) = key.public_key().unwrap();
         assert_eq!(

@@ -120,8 +120,15 @@ mod tests {
             assert!(!address.is_target("http://10.0.0.1:8080/v1", "/v1"));
             assert!(!address.is_target("http://10.0.0.1:8080/llmx/v1", "/v1"));
         }
-        for text in ["", "gateway.example", "/v1", "ftp://a.example", "https://u:p@a.example",
-            "https://a.example/?x=1", "https://a.example/#x"] {
+        for text in [
+            "",
+            "gateway.example",
+            "/v1",
+            "ftp://a.example",
+            "https://u:p@a.example",
+            "https://a.example/?x=1",
+            "https://a.example/#x",
+        ] {
             assert!(PublicAddress::parse(text).is_none(), "{text}");
         }
     }
