@@ -66,11 +66,11 @@ async fn no_part_of_a_token_is_printed() {
     let layer = layer(Keys::from_jwks(jwks()).unwrap(), &clock());
     let secret =
         json!({ "sub": "secret-subject", "email": "secret-mail", "scope": "secret-scope" });
-    let header = json!({ "alg": "EdDSA", "kid": "secret-kid" });
+    let header = json!({ "alg": "EdDSA", "kid": "other-kid" });
     let tokens = [
         token("EdDSA", secret.clone()),
         token("EdDSA", json!({ "sub": "secret-subject", "exp": 1 })),
-        token("EdDSA", json!({ "sub": "secret-subject", "aud": "secret-audience" })),
+        token("EdDSA", json!({ "sub": "secret-subject", "aud": "other-audience" })),
         ED25519_OTHER.token(&header, &claims(secret)),
         "secret-token".to_owned(),
         "secret token".to_owned(),
@@ -80,7 +80,7 @@ async fn no_part_of_a_token_is_printed() {
         seen += &visible_output(&layer, token).await;
     }
     let lines = log::taken();
-    assert_eq!(lines.matches("DEBUG").count(), 5, "{lines}");
+    assert_eq!(lines.matches("token rejected").count(), 4, "{lines}");
     for reason in [
         "the bearer token has expired",
         "claim `aud` does not name this service",
@@ -88,7 +88,7 @@ async fn no_part_of_a_token_is_printed() {
         "the token does not have three parts",
         "expected one `authorization` header with exactly one bearer token",
     ] {
-        assert!(lines.contains(&format!("reason=\"{reason}\"")), "{reason}: {lines}");
+        assert!(lines.contains(&format!("reason={reason}")), "{reason}: {lines}");
     }
     assert_eq!(seen.matches("Sensitive").count(), 2, "{seen}");
     seen += &lines;
@@ -96,6 +96,130 @@ async fn no_part_of_a_token_is_printed() {
     for part in tokens.iter().take(4).flat_map(|token| token.split('.')) {
         assert!(!seen.contains(part), "{part}: {seen}");
     }
+}
+
+/// Sends a token. Returns the one line about it.
+async fn line_of(layer: &AuthLayer, token: &str) -> String {
+    log::taken();
+    visible_output(layer, token).await;
+    let lines = log::taken();
+    assert_eq!(lines.lines().count(), 1, "{lines}");
+    lines
+}
+
+#[tokio::test]
+async fn cause_is_logged_with_what_was_expected_and_received() {
+    log::listen(Level::TRACE);
+    let layer = layer(Keys::from_jwks(jwks()).unwrap(), &clock());
+    let forged = ED25519_OTHER.token(
+        &json!({ "alg": "EdDSA", "kid": "no\nbody" }),
+        &claims(json!({ "iss": "hidden", "aud": "hidden" })),
+    );
+    let hs256 = ED25519.token(&json!({ "alg": "HS256", "kid": "k" }), &claims(json!({})));
+    for (token, parts) in [
+        (
+            forged,
+            &[
+                "WARN",
+                "reason=no key has this kid",
+                "alg=EdDSA",
+                r"received=no\nbody",
+                r#"expected=["RS256", "#,
+                "claim=\"kid\"",
+                "issuer=https://issuer.example",
+            ][..],
+        ),
+        (
+            token("EdDSA", json!({ "iss": "https://issuer.example/" })),
+            &[
+                "WARN",
+                "claim `iss` is not the expected issuer",
+                "received=https://issuer.example/",
+                "expected=https://issuer.example ",
+                "claim=\"iss\"",
+                "slash",
+                "kid=EdDSA",
+            ],
+        ),
+        (
+            token("EdDSA", json!({ "aud": ["a\nb", "c"] })),
+            &["WARN", "claim=\"aud\"", r"received=a\nb, c", "expected=https://gateway.example"],
+        ),
+        (
+            hs256,
+            &["INFO", "the algorithm is not supported", "received=HS256", "expected=RS256, RS384"],
+        ),
+        (token("EdDSA", json!({ "exp": 1 })), &["INFO", "the bearer token has expired"]),
+        (token("EdDSA", json!({ "sub": 7 })), &["INFO", "claim `sub` is not a string"]),
+        (token("EdDSA", json!({ "iat": NOW + 31 })), &["INFO", "claim `iat` is in the future"]),
+    ] {
+        let line = line_of(&layer, &token).await;
+        assert!(!line.contains("hidden"), "{line}");
+        for part in parts {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+    // A second mismatch of a kind is no warning.
+    let line = line_of(&layer, &token("EdDSA", json!({ "aud": "c" }))).await;
+    assert!(line.contains("INFO") && line.contains("received=c"), "{line}");
+}
+
+#[tokio::test]
+async fn texts_of_a_token_are_logged_short() {
+    log::listen(Level::TRACE);
+    let layer = layer(Keys::from_jwks(jwks()).unwrap(), &clock());
+    let long = "x".repeat(5_000);
+    let header = json!({ "alg": "EdDSA", "kid": long });
+    for token in [
+        ED25519.token(&header, &claims(json!({}))),
+        token("EdDSA", json!({ "iss": long })),
+        token("EdDSA", json!({ "aud": vec![long.clone(); 2] })),
+    ] {
+        let line = line_of(&layer, &token).await;
+        assert!(line.len() < 2_000 && line.contains('…'), "{} {line}", line.len());
+    }
+}
+
+#[tokio::test]
+async fn flood_of_invalid_tokens_does_not_fill_the_log() {
+    log::listen(Level::TRACE);
+    let clock = clock();
+    let layer = layer(Keys::from_jwks(jwks()).unwrap(), &clock);
+    let forged = ED25519_OTHER.token(&json!({ "alg": "EdDSA", "kid": "k" }), &claims(json!({})));
+    for _ in 0..1_000 {
+        visible_output(&layer, &forged).await;
+    }
+    let lines = log::taken();
+    assert_eq!(lines.matches("token rejected").count(), 10, "{lines}");
+    assert!(!lines.contains("suppressed"), "{lines}");
+    clock.advance(Duration::from_secs(6));
+    let line = line_of(&layer, &forged).await;
+    assert!(line.contains("suppressed=990"), "{line}");
+    assert_eq!(layer.counts().unverified, 1_001);
+    // Valid tokens are not logged.
+    visible_output(&layer, &token("EdDSA", json!({}))).await;
+    assert_eq!(log::taken(), "");
+}
+
+#[tokio::test]
+async fn unknown_issuer_is_logged_without_its_name() {
+    log::listen(Level::TRACE);
+    let of = |issuer: &str| {
+        Jwt::new(Keys::from_jwks(jwks()).unwrap(), issuer, AUDIENCE)
+            .clock(SharedClock::new(clock()))
+    };
+    let layer = AuthLayer::new(of("https://a.example")).or(of("https://b.example"));
+    let line = line_of(&layer, &token("EdDSA", json!({ "iss": "https://hidden.example" }))).await;
+    for part in
+        ["no issuer has the `iss`", "expected=https://a.example, https://b.example", "kid=EdDSA"]
+    {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert!(!line.contains("hidden"), "{line}");
+    // Each issuer is named by its own lines.
+    let expired = json!({ "iss": "https://b.example", "exp": 1 });
+    let line = line_of(&layer, &token("EdDSA", expired)).await;
+    assert!(line.contains("issuer=https://b.example"), "{line}");
 }
 
 #[tokio::test]
@@ -309,7 +433,7 @@ async fn skipped_keys_of_a_set_and_of_a_file_are_logged() {
     assert_eq!(warnings().len(), 1);
     let layer = layer(source, &clock);
     fs::write(&path, r#"{"keys":[{"kty":"oct"}]}"#).unwrap();
-    // The last warning is that no key verifies the token.
+    // The last warning is that no key verifies the token. Later ones are logged at `info`.
     for expected in [3, 0, 0] {
         clock.advance(Duration::from_secs(1));
         visible_output(&layer, &token("EdDSA", json!({}))).await;

@@ -59,7 +59,7 @@ fn jwt(issuer: Issuer, keys: KeySource) -> Result<Jwt, Error> {
     let mut jwt =
         Jwt::new(keys, url, first).additional_audiences(audiences).required_scopes(scopes)?;
     if let Some(claim) = tenant_claim {
-        jwt = jwt.tenant_claim(claim);
+        jwt = jwt.claims(ClaimMapping::new().tenant(claim));
     }
     Ok(match leeway {
         Some(leeway) => jwt.leeway(leeway),

@@ -65,7 +65,8 @@ fn new_token_allocates_little_and_cached_token_nothing() {
         let new = allocations(&layer, &valid);
         let known = allocations(&layer, &valid);
         println!("{algorithm}: {new} new, {known} known");
-        assert!(new <= 14, "{algorithm}: {new}");
+        // Two of them are for the client.
+        assert!(new <= 15, "{algorithm}: {new}");
         assert_eq!(known, 0, "{algorithm}");
     }
 }

@@ -155,8 +155,9 @@ impl Dpop {
         require(claims.token_hash == hash.map(Into::into), "`ath` is not the hash of the token")?;
         let issued = claims.issued.ok_or(ProofFailure::Invalid("`iat` is missing"))?.0;
         require(issued <= request.wall.saturating_add(request.leeway), "`iat` is in the future")?;
-        let last = issued.saturating_add(self.max_age).saturating_add(request.leeway);
-        require(request.wall <= last, "it is too old")
+        // The end is excluded, because a proof is forgotten then.
+        let end = issued.saturating_add(self.max_age).saturating_add(request.leeway);
+        require(request.wall < end, "it is too old")
     }
 
     /// Notes the use of a proof whose signature is valid.
