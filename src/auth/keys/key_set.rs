@@ -77,7 +77,7 @@ impl Keys {
     }
 
     /// Parses a set that may have no usable key. Logs no skipped keys.
-    pub(in crate::auth) fn parse(json: Bytes) -> Result<Self, KeysFault> {
+    pub(crate) fn parse(json: Bytes) -> Result<Self, KeysFault> {
         let document = parse_document(json)?;
         let jwks = document.root().get("keys").filter(|keys| keys.kind() == Kind::Array);
         let jwks = jwks.ok_or_else(|| KeysFault::Malformed(other_form(document.root()).into()))?;

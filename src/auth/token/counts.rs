@@ -16,7 +16,7 @@ pub struct AuthCounts {
 
 impl AuthCounts {
     /// Returns the sums.
-    pub(in crate::auth) const fn plus(self, other: Self) -> Self {
+    pub(crate) const fn plus(self, other: Self) -> Self {
         Self {
             other_issuer: self.other_issuer + other.other_issuer,
             other_audience: self.other_audience + other.other_audience,

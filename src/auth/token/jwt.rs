@@ -4,7 +4,8 @@ use super::{
     claims::{ClaimCheck, ClaimMapping},
     confirmation::Dpop,
     jwt_error::JwtError,
-    provider::{Preset, Provider},
+    presets::Preset,
+    provider::Provider,
     token_types::TokenTypes,
 };
 use crate::{

@@ -1,8 +1,8 @@
 //! Verification of JSON Web Tokens.
 //!
 //! `verifier` runs the checks in order. `credentials` finds the token in a request. `parts` and
-//! `claims` parse it. `claim_checks` compares the claims with the settings in `jwt`. `provider` has
-//! the settings of known identity providers. `confirmation` checks that the client has the key of a
+//! `claims` parse it. `claim_checks` compares the claims with the settings in `jwt`. `presets` has
+//! the settings of each `provider`. `confirmation` checks that the client has the key of a
 //! bound token. `cache` stores verified tokens. `failures` describes a failed check and
 //! `rejection_log` logs it.
 
@@ -18,6 +18,7 @@ mod jwt;
 mod jwt_error;
 mod numeric_date;
 mod parts;
+mod presets;
 mod provider;
 mod rejection_log;
 mod token_types;

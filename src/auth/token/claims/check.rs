@@ -8,7 +8,7 @@ use crate::identity::ClaimPath;
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::auth::token) enum ClaimCheck {
+pub(crate) enum ClaimCheck {
     /// The claim is this string.
     Equals { path: ClaimPath, value: Box<str> },
     /// The claim is absent or one of these strings.
@@ -20,10 +20,7 @@ pub(in crate::auth::token) enum ClaimCheck {
 }
 
 impl ClaimCheck {
-    pub(in crate::auth::token) fn check(
-        &self,
-        claims: &ClaimReader<'_>,
-    ) -> Result<(), ClaimProblem> {
+    pub(crate) fn check(&self, claims: &ClaimReader<'_>) -> Result<(), ClaimProblem> {
         match self {
             Self::Equals { path, value } => match claims.string(path)? {
                 Some(text) if *text == **value => Ok(()),

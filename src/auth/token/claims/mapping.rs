@@ -28,18 +28,18 @@ use crate::identity::ClaimPath;
 /// rejection names the claim.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ClaimMapping {
-    pub(in crate::auth::token) subject: Vec<ClaimPath>,
-    pub(in crate::auth::token) tenant: Vec<ClaimPath>,
-    pub(in crate::auth::token) tenant_required: bool,
-    pub(in crate::auth::token) client: Vec<ClaimPath>,
-    pub(in crate::auth::token) roles: Vec<ClaimPath>,
-    pub(in crate::auth::token) groups: Vec<ClaimPath>,
-    pub(in crate::auth::token) plan: Vec<PlanRule>,
+    pub(crate) subject: Vec<ClaimPath>,
+    pub(crate) tenant: Vec<ClaimPath>,
+    pub(crate) tenant_required: bool,
+    pub(crate) client: Vec<ClaimPath>,
+    pub(crate) roles: Vec<ClaimPath>,
+    pub(crate) groups: Vec<ClaimPath>,
+    pub(crate) plan: Vec<PlanRule>,
 }
 
 /// How a claim selects a plan.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::auth::token) enum PlanRule {
+pub(crate) enum PlanRule {
     Claim(ClaimPath),
     Equals { path: ClaimPath, value: Box<str>, plan: Box<str> },
     Contains { path: ClaimPath, value: Box<str>, plan: Box<str> },
@@ -136,7 +136,7 @@ impl ClaimMapping {
     }
 
     /// Fills each part without a place from `defaults`.
-    pub(in crate::auth::token) fn or(mut self, defaults: &Self) -> Self {
+    pub(crate) fn or(mut self, defaults: &Self) -> Self {
         let fill = |own: &mut Vec<ClaimPath>, default: &Vec<ClaimPath>| {
             if own.is_empty() {
                 own.clone_from(default);

@@ -11,7 +11,7 @@ use super::{
 use crate::identity::ClaimPath;
 
 /// The claims of a token. The JSON becomes a tree only if a claim needs it.
-pub(in crate::auth::token) struct ClaimReader<'a> {
+pub(crate) struct ClaimReader<'a> {
     typed: &'a TokenClaims<'a>,
     json: &'a [u8],
     tree: OnceCell<Map<String, Value>>,
@@ -19,7 +19,7 @@ pub(in crate::auth::token) struct ClaimReader<'a> {
 
 /// A claim and what is wrong with it. `Display` shows both.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::auth::token) struct ClaimProblem {
+pub(crate) struct ClaimProblem {
     path: ClaimPath,
     problem: &'static str,
 }
@@ -37,25 +37,25 @@ impl fmt::Display for ClaimProblem {
 }
 
 /// The parts of an identity.
-pub(in crate::auth::token) struct MappedClaims<'a> {
-    pub(in crate::auth::token) subject: &'a str,
-    pub(in crate::auth::token) tenant: Option<&'a str>,
-    pub(in crate::auth::token) client: Option<&'a str>,
-    pub(in crate::auth::token) roles: Vec<&'a str>,
-    pub(in crate::auth::token) groups: Vec<&'a str>,
-    pub(in crate::auth::token) plan: Option<&'a str>,
+pub(crate) struct MappedClaims<'a> {
+    pub(crate) subject: &'a str,
+    pub(crate) tenant: Option<&'a str>,
+    pub(crate) client: Option<&'a str>,
+    pub(crate) roles: Vec<&'a str>,
+    pub(crate) groups: Vec<&'a str>,
+    pub(crate) plan: Option<&'a str>,
 }
 
 const MISSING: &str = "is missing or empty";
 
 impl<'a> ClaimReader<'a> {
     /// `json` is the text that `typed` was parsed from.
-    pub(in crate::auth::token) const fn new(typed: &'a TokenClaims<'a>, json: &'a [u8]) -> Self {
+    pub(crate) const fn new(typed: &'a TokenClaims<'a>, json: &'a [u8]) -> Self {
         Self { typed, json, tree: OnceCell::new() }
     }
 
     /// Reads the claims that the identity has.
-    pub(in crate::auth::token) fn map<'m>(
+    pub(crate) fn map<'m>(
         &'m self,
         mapping: &'m ClaimMapping,
     ) -> Result<MappedClaims<'m>, ClaimProblem> {

@@ -13,33 +13,33 @@ use crate::auth::token::{
 
 /// The claims that the verifier checks. The identity keeps the others as JSON.
 #[derive(Default)]
-pub(in crate::auth::token) struct TokenClaims<'a> {
-    pub(in crate::auth::token) issuer: Option<Cow<'a, str>>,
-    pub(in crate::auth::token) subject: Option<Cow<'a, str>>,
-    pub(in crate::auth::token) audience: Option<OneOrMany<'a>>,
-    pub(in crate::auth::token) client_id: Option<Cow<'a, str>>,
+pub(crate) struct TokenClaims<'a> {
+    pub(crate) issuer: Option<Cow<'a, str>>,
+    pub(crate) subject: Option<Cow<'a, str>>,
+    pub(crate) audience: Option<OneOrMany<'a>>,
+    pub(crate) client_id: Option<Cow<'a, str>>,
     /// `azp` of OpenID Connect Core section 2.
-    pub(in crate::auth::token) authorized_party: Option<Cow<'a, str>>,
-    pub(in crate::auth::token) token_use: Option<Cow<'a, str>>,
-    pub(in crate::auth::token) expires: Option<NumericDate>,
-    pub(in crate::auth::token) not_before: Option<NumericDate>,
-    pub(in crate::auth::token) issued: Option<NumericDate>,
-    pub(in crate::auth::token) token_id: Option<Cow<'a, str>>,
-    pub(in crate::auth::token) scope: Option<OneOrMany<'a>>,
-    pub(in crate::auth::token) scp: Option<OneOrMany<'a>>,
+    pub(crate) authorized_party: Option<Cow<'a, str>>,
+    pub(crate) token_use: Option<Cow<'a, str>>,
+    pub(crate) expires: Option<NumericDate>,
+    pub(crate) not_before: Option<NumericDate>,
+    pub(crate) issued: Option<NumericDate>,
+    pub(crate) token_id: Option<Cow<'a, str>>,
+    pub(crate) scope: Option<OneOrMany<'a>>,
+    pub(crate) scp: Option<OneOrMany<'a>>,
     /// `cnf` of RFC 7800.
-    pub(in crate::auth::token) confirmation: Option<ConfirmationClaim>,
+    pub(crate) confirmation: Option<ConfirmationClaim>,
 }
 
 impl<'a> TokenClaims<'a> {
-    pub(in crate::auth::token) fn parse(json: &'a [u8]) -> Result<Self, ClaimsError> {
+    pub(crate) fn parse(json: &'a [u8]) -> Result<Self, ClaimsError> {
         json::object(json, Self::default()).ok_or_else(|| ClaimsError::find(json))
     }
 
     /// Returns the scopes of `scope` and `scp`. `scope` is a string with spaces (RFC 8693 section
     /// 4.2). IdentityServer, Spring and PingFederate write an array instead. `scp` is a string or
     /// an array.
-    pub(in crate::auth::token) fn scopes(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
         let claims = self.scope.iter().chain(&self.scp);
         let listed = claims.flat_map(|claim| {
             let (one, many) = match claim {
@@ -78,7 +78,7 @@ impl<'a> ReadMembers<'a> for TokenClaims<'a> {
 
 /// The reason that the payload of a token is not a set of claims.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::auth::token) enum ClaimsError {
+pub(crate) enum ClaimsError {
     /// The payload is not a JSON object or repeats a member name.
     NotAnObject,
     /// The claim does not have the expected type.
@@ -127,7 +127,7 @@ type ExpectedType = (&'static str, fn(&Value) -> bool);
 /// Returns the `iss` of a token whose signature is not verified. It only selects the keys.
 ///
 /// The whole payload is read with the same strictness as later, so both readings agree.
-pub(in crate::auth::token) fn unverified_issuer(json: &[u8]) -> Option<Cow<'_, str>> {
+pub(crate) fn unverified_issuer(json: &[u8]) -> Option<Cow<'_, str>> {
     json::object(json, IssuerOnly::default())?.0
 }
 

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::sha256;
+use super::sha256::sha256;
 
 /// The client certificate of a TLS connection, for tokens that are bound to it (RFC 8705 section 3).
 ///
@@ -32,7 +32,7 @@ impl ClientCertificate {
         Self { thumbprint: sha256(der.as_ref()) }
     }
 
-    pub(in crate::auth::token) fn has_thumbprint(&self, expected: &[u8; 32]) -> bool {
+    pub(crate) fn has_thumbprint(&self, expected: &[u8; 32]) -> bool {
         self.thumbprint.as_ref() == Some(expected)
     }
 }

@@ -5,7 +5,7 @@ use crate::auth::token::json::{self, IgnoredValue, JsonStr, ReadMembers};
 
 /// The claim `cnf`.
 #[derive(Default)]
-pub(in crate::auth::token) struct ConfirmationClaim {
+pub(crate) struct ConfirmationClaim {
     binding: Binding,
     /// There is a member that this crate cannot verify.
     unsupported: bool,
@@ -13,16 +13,16 @@ pub(in crate::auth::token) struct ConfirmationClaim {
 
 /// The keys that a token is bound to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(in crate::auth::token) struct Binding {
+pub(crate) struct Binding {
     /// The thumbprint of the client's key (RFC 9449 section 6.1).
-    pub(in crate::auth::token) key: Option<[u8; 32]>,
+    pub(crate) key: Option<[u8; 32]>,
     /// The thumbprint of the client's certificate (RFC 8705 section 3.1).
-    pub(in crate::auth::token) certificate: Option<[u8; 32]>,
+    pub(crate) certificate: Option<[u8; 32]>,
 }
 
 impl ConfirmationClaim {
     /// Returns `None` if the client cannot be confirmed by the whole claim.
-    pub(in crate::auth::token) fn binding(&self) -> Option<&Binding> {
+    pub(crate) fn binding(&self) -> Option<&Binding> {
         let empty = self.binding == Binding::default();
         (!self.unsupported && !empty).then_some(&self.binding)
     }

@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, Uri};
 use super::{
     proof::{ProofClaims, ProofHeader},
     public_address::PublicAddress,
-    sha256,
+    sha256::sha256,
     used_proofs::{Use, UsedProofs},
 };
 use crate::auth::{
@@ -104,10 +104,7 @@ impl Dpop {
     }
 
     /// Checks the proof of a request (RFC 9449 section 4.3). The token was verified before.
-    pub(in crate::auth::token) fn verify(
-        &self,
-        request: &ProofRequest<'_>,
-    ) -> Result<(), ProofFailure> {
+    pub(crate) fn verify(&self, request: &ProofRequest<'_>) -> Result<(), ProofFailure> {
         let mut values = request.headers.get_all(HEADER).iter();
         let proof = values.next().ok_or(ProofFailure::Missing)?.as_bytes();
         require(values.next().is_none(), "there are several proofs")?;
@@ -183,21 +180,21 @@ impl Dpop {
 }
 
 /// What a proof must fit.
-pub(in crate::auth::token) struct ProofRequest<'a> {
-    pub(in crate::auth::token) method: &'a Method,
-    pub(in crate::auth::token) uri: &'a Uri,
-    pub(in crate::auth::token) headers: &'a HeaderMap,
-    pub(in crate::auth::token) token: &'a [u8],
+pub(crate) struct ProofRequest<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) token: &'a [u8],
     /// The thumbprint of the key that the token is bound to.
-    pub(in crate::auth::token) thumbprint: &'a [u8; 32],
-    pub(in crate::auth::token) leeway: Duration,
+    pub(crate) thumbprint: &'a [u8; 32],
+    pub(crate) leeway: Duration,
     /// The time since 1970.
-    pub(in crate::auth::token) wall: Duration,
-    pub(in crate::auth::token) monotonic: Duration,
+    pub(crate) wall: Duration,
+    pub(crate) monotonic: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::auth::token) enum ProofFailure {
+pub(crate) enum ProofFailure {
     Missing,
     /// What is wrong with the proof.
     Invalid(&'static str),

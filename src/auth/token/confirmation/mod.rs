@@ -17,6 +17,7 @@ mod dpop;
 mod proof;
 mod proof_key;
 mod public_address;
+mod sha256;
 mod used_proofs;
 
 pub use self::{certificate::ClientCertificate, dpop::Dpop};
@@ -24,10 +25,3 @@ pub(super) use self::{
     claim::{Binding, ConfirmationClaim},
     dpop::{ProofFailure, ProofRequest},
 };
-
-use aws_lc_rs::digest::{SHA256, digest};
-
-/// SHA-256, which both kinds of proof use.
-fn sha256(bytes: &[u8]) -> Option<[u8; 32]> {
-    digest(&SHA256, bytes).as_ref().try_into().ok()
-}

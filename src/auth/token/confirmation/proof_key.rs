@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde_core::{Deserialize, Deserializer, de::MapAccess};
 
-use super::sha256;
+use super::sha256::sha256;
 use crate::auth::{
     keys::Keys,
     token::json::{self, IgnoredValue, JsonStr, ReadMembers},
