@@ -25,7 +25,7 @@ use token::Signer;
 use tower::{Layer, Service};
 use tower_inference::{
     access_log::AccessLogLayer,
-    auth::AuthLayer,
+    auth::{AuthLayer, Jwt, Keys},
     cache::{CacheLayer, Freshness, MemoryTier, Scope},
     model::Profile,
     payload::PayloadLayer,
@@ -81,6 +81,27 @@ fn layers(criterion: &mut Criterion) {
     let forgetful = || AuthLayer::new(pass::jwt(&signer).max_cache_bytes(0));
     bench(criterion, "auth, new RS256 token", "layer", forgetful(), &tokens);
     bench(criterion, "stack, new RS256 token", "layer", whole(forgetful()), &tokens);
+    rejected_tokens(criterion, &signer);
+}
+
+/// Clients receive the same response for each of these. An unknown key costs less than a wrong
+/// signature, which tells no secret: the keys of an issuer are public.
+fn rejected_tokens(criterion: &mut Criterion, signer: &Signer) {
+    let second = Jwt::new(
+        Keys::from_jwks(signer.jwks()).unwrap(),
+        "https://second.example",
+        token::AUDIENCE,
+    );
+    let mut elsewhere = token::claims();
+    elsewhere["iss"] = "https://third.example".into();
+    for (name, rejected) in [
+        ("unknown key", Signer::es256().sign(&token::claims())),
+        ("wrong signature", Signer::rs256().sign(&token::claims())),
+        ("unknown issuer", signer.sign(&elsewhere)),
+    ] {
+        let layer = AuthLayer::new(pass::jwt(signer)).or(second.clone());
+        bench(criterion, "auth, rejected token", name, layer, &[rejected]);
+    }
 }
 
 fn beside_bare<L, B>(criterion: &mut Criterion, group: &str, layer: L, token: &str)

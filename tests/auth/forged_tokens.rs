@@ -312,6 +312,48 @@ async fn token_in_the_query_is_ignored() {
     assert_eq!(outcome.refusal(), Some(Refusal::MissingCredentials));
 }
 
+#[tokio::test]
+async fn token_in_a_cookie_or_another_header_is_ignored() {
+    let valid = token("EdDSA", json!({}));
+    for name in ["cookie", "proxy-authorization", "x-access-token", "x-amzn-oidc-data"] {
+        let mut request = request(&[]);
+        let value = format!("access_token={valid}; Bearer {valid}");
+        request.headers_mut().insert(name, value.parse().unwrap());
+        let outcome = send(&layer(), request).await;
+        assert_eq!(outcome.refusal(), Some(Refusal::MissingCredentials), "{name}");
+    }
+    let mut request = request(&[]).map(|_| format!("access_token={valid}").into());
+    request.headers_mut().insert(
+        "content-type",
+        http::HeaderValue::from_static("application/x-www-form-urlencoded"),
+    );
+    let outcome = send(&layer(), request).await;
+    assert_eq!(outcome.refusal(), Some(Refusal::MissingCredentials));
+}
+
+/// An unknown key, another algorithm than the key's and a wrong signature end in one place.
+#[tokio::test]
+async fn unknown_key_and_wrong_signature_take_one_path() {
+    let layer = layer();
+    let claims = claims(json!({}));
+    let mut seen = Vec::new();
+    for (count, (pair, header)) in [
+        (&*ED25519, json!({ "alg": "EdDSA", "kid": "nobody" })),
+        (&*ED25519, json!({ "alg": "EdDSA", "kid": "RS256" })),
+        (&*ED25519_OTHER, json!({ "alg": "EdDSA", "kid": "EdDSA" })),
+        (&*RSA_OTHER, json!({ "alg": "RS256", "kid": "RS256" })),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        seen.push(try_token(&layer, &pair.token(&header, &claims)).await);
+        assert_eq!(layer.counts().unverified, count as u64 + 1, "{header}");
+    }
+    for outcome in &seen {
+        assert_eq!(outcome.visible(), seen[0].visible());
+    }
+}
+
 fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }

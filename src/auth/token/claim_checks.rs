@@ -94,7 +94,8 @@ impl Issuer {
         };
         self.check_scopes(claims)?;
         let expiry = UNIX_EPOCH.checked_add(expires);
-        let expiry = expiry.ok_or(AuthFailure::InvalidClaim("claim `exp` is too late".into()))?;
+        let late = || AuthFailure::InvalidClaim("claim `exp` is too late".into());
+        let expiry = expiry.ok_or_else(late)?;
         let identity =
             identity(&jwt.issuer, &mapped).with_scopes(claims.scopes()).with_expires_at(expiry);
         Ok(CheckedClaims { identity, binding, validity })
