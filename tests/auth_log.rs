@@ -122,11 +122,11 @@ async fn cause_is_logged_with_what_was_expected_and_received() {
             &[
                 "WARN",
                 "reason=no key has this kid",
-                "alg=EdDSA",
-                r"received=no\nbody",
-                r#"expected=["RS256", "#,
+                "alg=\"EdDSA\"",
+                r#"received="no\\nbody""#,
+                r#"expected="[\"RS256\", "#,
                 "claim=\"kid\"",
-                "issuer=https://issuer.example",
+                "issuer=\"https://issuer.example\"",
             ][..],
         ),
         (
@@ -134,20 +134,30 @@ async fn cause_is_logged_with_what_was_expected_and_received() {
             &[
                 "WARN",
                 "claim `iss` is not the expected issuer",
-                "received=https://issuer.example/",
-                "expected=https://issuer.example ",
+                "received=\"https://issuer.example/\"",
+                "expected=\"https://issuer.example\"",
                 "claim=\"iss\"",
                 "slash",
-                "kid=EdDSA",
+                "kid=\"EdDSA\"",
             ],
         ),
         (
             token("EdDSA", json!({ "aud": ["a\nb", "c"] })),
-            &["WARN", "claim=\"aud\"", r"received=a\nb, c", "expected=https://gateway.example"],
+            &[
+                "WARN",
+                "claim=\"aud\"",
+                r#"received="a\\nb, c""#,
+                "expected=\"https://gateway.example\"",
+            ],
         ),
         (
             hs256,
-            &["INFO", "the algorithm is not supported", "received=HS256", "expected=RS256, RS384"],
+            &[
+                "INFO",
+                "the algorithm is not supported",
+                "received=\"HS256\"",
+                "expected=\"RS256, RS384",
+            ],
         ),
         (token("EdDSA", json!({ "exp": 1 })), &["INFO", "the bearer token has expired"]),
         (token("EdDSA", json!({ "sub": 7 })), &["INFO", "claim `sub` is not a string"]),
@@ -159,9 +169,13 @@ async fn cause_is_logged_with_what_was_expected_and_received() {
             assert!(line.contains(part), "{part}: {line}");
         }
     }
+    // A text of an unverified token stays within its field.
+    let header = json!({ "alg": "EdDSA", "kid": "k\" reason=forged \"" });
+    let line = line_of(&layer, &ED25519_OTHER.token(&header, &claims(json!({})))).await;
+    assert!(line.contains(r#"kid="k\" reason=forged \"""#), "{line}");
     // A second mismatch of a kind is no warning.
     let line = line_of(&layer, &token("EdDSA", json!({ "aud": "c" }))).await;
-    assert!(line.contains("INFO") && line.contains("received=c"), "{line}");
+    assert!(line.contains("INFO") && line.contains("received=\"c\""), "{line}");
 }
 
 #[tokio::test]
@@ -210,16 +224,18 @@ async fn unknown_issuer_is_logged_without_its_name() {
     };
     let layer = AuthLayer::new(of("https://a.example")).or(of("https://b.example"));
     let line = line_of(&layer, &token("EdDSA", json!({ "iss": "https://hidden.example" }))).await;
-    for part in
-        ["no issuer has the `iss`", "expected=https://a.example, https://b.example", "kid=EdDSA"]
-    {
+    for part in [
+        "no issuer has the `iss`",
+        "expected=\"https://a.example, https://b.example\"",
+        "kid=\"EdDSA\"",
+    ] {
         assert!(line.contains(part), "{part}: {line}");
     }
     assert!(!line.contains("hidden"), "{line}");
     // Each issuer is named by its own lines.
     let expired = json!({ "iss": "https://b.example", "exp": 1 });
     let line = line_of(&layer, &token("EdDSA", expired)).await;
-    assert!(line.contains("issuer=https://b.example"), "{line}");
+    assert!(line.contains("issuer=\"https://b.example\""), "{line}");
 }
 
 #[tokio::test]

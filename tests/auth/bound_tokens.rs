@@ -1,10 +1,13 @@
 //! Tokens that are bound to a key of the client by DPoP (RFC 9449) or to its certificate (RFC 8705).
 
+use std::convert::Infallible;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use http::{HeaderValue, Request};
 use http_body_util::Full;
 use serde_json::{Value, json};
+use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     auth::{AuthLayer, ClientCertificate, Dpop},
     clock::{FakeClock, SharedClock},
@@ -27,6 +30,11 @@ fn sha256(bytes: impl AsRef<[u8]>) -> String {
 /// The thumbprint of RFC 7638. `serde_json` writes the members in the order of their names.
 fn thumbprint(pair: &Pair) -> String {
     sha256(pair.jwk().to_string())
+}
+
+/// A token that is not bound.
+fn token_of_bearer() -> String {
+    token("EdDSA", json!({}))
 }
 
 fn bound(pair: &Pair) -> String {
@@ -91,6 +99,25 @@ async fn each_request_needs_a_proof_of_its_own() {
     let (one, two) = (proof(&token, "four"), proof(&token, "five"));
     assert!(!send(&layer, with_proofs("DPoP", &token, &[&one, &two])).await.passed());
     assert!(send(&layer, with_proofs("dpop", &token, &[&one])).await.passed());
+}
+
+#[tokio::test]
+async fn inner_service_sees_no_proof() {
+    let inner = service_fn(async |request: Request<Full<Bytes>>| {
+        assert!(!request.headers().contains_key("dpop"));
+        Ok::<_, Infallible>(http::Response::new(Full::<Bytes>::default()))
+    });
+    let token = bound(&P256);
+    let request = with_proofs("DPoP", &token, &[&proof(&token, "one")]);
+    assert_eq!(layer().layer(inner).oneshot(request).await.unwrap().status(), 200);
+    // Without the setting the header is not the layer's.
+    let unbound = token_of_bearer();
+    let inner = service_fn(async |request: Request<Full<Bytes>>| {
+        assert!(request.headers().contains_key("dpop"));
+        Ok::<_, Infallible>(http::Response::new(Full::<Bytes>::default()))
+    });
+    let request = with_proofs("Bearer", &unbound, &["text"]);
+    assert_eq!(super::layer().layer(inner).oneshot(request).await.unwrap().status(), 200);
 }
 
 #[tokio::test]
@@ -318,7 +345,7 @@ async fn token_of_a_certificate_needs_the_connection_of_that_certificate() {
         assert!(send(&layer, with(Some(der))).await.passed());
     }
     // A certificate gives nothing to other tokens and takes nothing from them.
-    let unbound = super::issuer::token("EdDSA", json!({}));
+    let unbound = token_of_bearer();
     assert!(try_token(&layer, &unbound).await.passed());
 }
 

@@ -145,7 +145,8 @@ async fn the_issuer_differs_in_a_detail() {
         let service = service.map_response(|response| response.map(drop));
         let token = signer.sign(&claims_with(json!({ "iss": received })));
         assert_eq!(status(&service, &token).await, StatusCode::UNAUTHORIZED);
-        let (expected, received) = (format!("expected={issuer}"), format!("received={received}"));
+        let (expected, received) =
+            (format!("expected={issuer:?}"), format!("received={received:?}"));
         warned_once(&["claim=\"iss\"", &expected, &received, remedy, "Jwt::new"]);
         assert_eq!(layer.counts().other_issuer, 3);
     }
@@ -155,8 +156,8 @@ async fn the_issuer_differs_in_a_detail() {
 async fn the_audience_never_matches() {
     let signer = Signer::es256();
     for (audience, received, remedy) in [
-        (json!("account"), "received=account", "Jwt::additional_audiences"),
-        (json!(["a", "b"]), "received=a, b", "Jwt::additional_audiences"),
+        (json!("account"), "received=\"account\"", "Jwt::additional_audiences"),
+        (json!(["a", "b"]), "received=\"a, b\"", "Jwt::additional_audiences"),
     ] {
         listen();
         let layer = AuthLayer::new(jwt(&signer, ISSUER, AUDIENCE));
@@ -164,7 +165,7 @@ async fn the_audience_never_matches() {
         let service = service.map_response(|response| response.map(drop));
         let token = signer.sign(&claims_with(json!({ "aud": audience })));
         assert_eq!(status(&service, &token).await, StatusCode::UNAUTHORIZED);
-        warned_once(&["claim=\"aud\"", "expected=gateway", received, remedy]);
+        warned_once(&["claim=\"aud\"", "expected=\"gateway\"", received, remedy]);
         assert_eq!(layer.counts().other_audience, 3);
         // Settings that fit a token are right. Another token is then counted alone.
         assert_eq!(status(&service, &signer.sign(&claims())).await, StatusCode::OK);

@@ -62,24 +62,25 @@ impl RejectionLog {
         let is_first = is_first_mismatch(failure, seen);
         let Some(suppressed) = self.0.lock().take_line(now) else { return };
         let mismatch = Mismatch::of(failure, seen);
-        let shown =
-            |text: Option<&str>| text.map(|text| tracing::field::display(Short(text.to_owned())));
         let reason = failure.reason();
+        // Recorded as strings, so that a text cannot pretend to be another field.
         let issuer = shown(seen.issuer.map(|(jwt, _)| &*jwt.issuer));
         let algorithm = shown(seen.header.and_then(|header| header.algorithm.as_deref()));
         let key_id = shown(seen.header.and_then(|header| header.key_id.as_deref()));
         let keys = seen.keys.map(Keys::count);
         let Mismatch { name, expected, received, remedy } = mismatch;
         let (expected, received) = (shown(expected.as_deref()), shown(received.as_deref()));
+        let (issuer, alg, kid) = (issuer.as_deref(), algorithm.as_deref(), key_id.as_deref());
+        let (expected, received) = (expected.as_deref(), received.as_deref());
         let suppressed = (suppressed > 0).then_some(suppressed);
         if is_first {
             tracing::warn!(
-                %reason, issuer, alg = algorithm, kid = key_id, claim = name, expected, received,
+                %reason, issuer, alg, kid, claim = name, expected, received,
                 keys, remedy, suppressed, "token rejected; no token was accepted yet"
             );
         } else {
             tracing::info!(
-                %reason, issuer, alg = algorithm, kid = key_id, claim = name, expected, received,
+                %reason, issuer, alg, kid, claim = name, expected, received,
                 keys, remedy, suppressed, "token rejected"
             );
         }
@@ -182,6 +183,11 @@ impl Mismatch {
             remedy: Some(remedy),
         }
     }
+}
+
+/// Returns at most 200 escaped characters of a text.
+fn shown(text: Option<&str>) -> Option<String> {
+    text.map(|text| Short(text).to_string())
 }
 
 fn issuer_remedy(expected: &str, received: Option<&str>) -> &'static str {

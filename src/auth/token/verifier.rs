@@ -9,11 +9,13 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderMap;
+
 use super::{
     cache::{CacheState, CachedToken, ClockReading, KeyEpoch, TokenCache, VerifiedToken},
     claim_checks::{Issuer, parse_claims},
     claims::unverified_issuer,
-    confirmation::{ClientCertificate, ProofRequest},
+    confirmation::{ClientCertificate, PROOF_HEADER, ProofRequest},
     counts::AuthCounts,
     credentials::{Credentials, TokenScheme, is_list},
     failures::{AuthFailure, Unconfirmed},
@@ -401,6 +403,21 @@ impl AuthMethod for TokenVerifier {
                 }
                 Verdict::Reject(failure)
             }
+        }
+    }
+
+    fn conceal(&self, headers: &mut HeaderMap) {
+        if self.accepts_dpop()
+            && let Some(proof) = headers.get_mut(PROOF_HEADER)
+        {
+            proof.set_sensitive(true);
+        }
+    }
+
+    /// A proof is used once, so it is of no use to an inner service.
+    fn remove_credential_from_headers(&self, headers: &mut HeaderMap) {
+        if self.accepts_dpop() {
+            headers.remove(PROOF_HEADER);
         }
     }
 

@@ -18,8 +18,8 @@ use crate::auth::{
     },
 };
 
-/// The header of a proof.
-const HEADER: &str = "dpop";
+/// The header of a proof (RFC 9449 section 4.1).
+pub(crate) const PROOF_HEADER: &str = "dpop";
 
 /// The maximum length of a proof. One with an RSA key of 4,096 bits has 3 KiB.
 const MAX_PROOF_BYTES: usize = 8 << 10;
@@ -105,7 +105,7 @@ impl Dpop {
 
     /// Checks the proof of a request (RFC 9449 section 4.3). The token was verified before.
     pub(crate) fn verify(&self, request: &ProofRequest<'_>) -> Result<(), ProofFailure> {
-        let mut values = request.headers.get_all(HEADER).iter();
+        let mut values = request.headers.get_all(PROOF_HEADER).iter();
         let proof = values.next().ok_or(ProofFailure::Missing)?.as_bytes();
         require(values.next().is_none(), "there are several proofs")?;
         require(proof.len() <= MAX_PROOF_BYTES, "it is too long")?;

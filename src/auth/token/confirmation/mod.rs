@@ -23,5 +23,5 @@ mod used_proofs;
 pub use self::{certificate::ClientCertificate, dpop::Dpop};
 pub(super) use self::{
     claim::{Binding, ConfirmationClaim},
-    dpop::{ProofFailure, ProofRequest},
+    dpop::{PROOF_HEADER, ProofFailure, ProofRequest},
 };
