@@ -35,7 +35,7 @@ use std::fmt;
 /// | `Kubernetes` | `aud` | `sub` is a service account of the namespace | | `kubernetes.io` `namespace` | | |
 /// | `AwsIam` | `aud` | `aws_account` | | `https://sts.amazonaws.com/` `aws_account` | | |
 ///
-/// A [`ClaimMapping`] of yours replaces the columns that it has places for.
+/// A [`ClaimMapping`](crate::auth::ClaimMapping) of yours replaces the columns that it has places for.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Provider {
@@ -57,15 +57,16 @@ pub enum Provider {
     ///
     /// The issuer has the tenant's id: `https://login.microsoftonline.com/TENANT/v2.0` or
     /// `https://sts.windows.net/TENANT/`. Tokens of both versions are accepted. Each further tenant is
-    /// another [`Jwt`](crate::auth::Jwt). The clouds of the US government (`login.microsoftonline.us`)
-    /// and of China (`login.partner.microsoftonline.cn`) are accepted too.
+    /// another [`Jwt`](crate::auth::Jwt). A user of more than 200 groups has none here, because Entra ID
+    /// leaves them out of the token: use roles then. The clouds of the US government
+    /// (`login.microsoftonline.us`) and of China (`login.partner.microsoftonline.cn`) are accepted too.
     Entra,
     /// Auth0. The issuer ends with a slash. The permissions of a user are roles.
     Auth0,
     /// Access tokens of Keycloak. Identity and refresh tokens are rejected.
     ///
     /// The roles are those of the realm and those of the client that the first audience names. For
-    /// tokens without `sub` see [`ClaimMapping::subject`].
+    /// tokens without `sub` see [`ClaimMapping::subject`](crate::auth::ClaimMapping::subject).
     Keycloak,
     /// Identity tokens of Google, under both names of the issuer.
     ///
