@@ -191,6 +191,12 @@ pub mod test_util;
 #[cfg(doc)]
 pub mod bounds {}
 
+/// The credentials of callers, each with the flags of the example and a request.
+///
+#[doc = include_str!("docs/authentication.md")]
+#[cfg(all(doc, feature = "auth", feature = "throttle"))]
+pub mod authentication {}
+
 /// How to test your own gateway.
 ///
 #[doc = include_str!("docs/testing.md")]

@@ -2,6 +2,8 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use tower_inference::auth::Provider;
+
 use super::{A_TIME, UsageError, hints, once, read};
 use crate::units;
 
@@ -47,7 +49,7 @@ pub(crate) struct Callers {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Issuer {
     pub(crate) url: String,
-    pub(crate) preset: Option<String>,
+    pub(crate) preset: Option<Provider>,
     pub(crate) keys: Keys,
     pub(crate) keys_cooldown: Duration,
     pub(crate) audiences: Vec<String>,
@@ -97,7 +99,7 @@ pub(super) struct Given {
 /// The flags of one issuer.
 #[derive(Debug, Default, Eq, PartialEq)]
 struct IssuerFlags {
-    preset: Option<String>,
+    preset: Option<Provider>,
     jwks: Option<Keys>,
     jwks_cooldown: Option<Duration>,
     audiences: Vec<String>,
@@ -196,7 +198,11 @@ impl Given {
 impl IssuerFlags {
     fn take(&mut self, flag: &str, value: String) -> Result<(), UsageError> {
         match flag {
-            "--preset" => once(flag, &mut self.preset, value),
+            "--preset" => {
+                let preset = value.parse();
+                let preset = preset.map_err(|error| UsageError(format!("{flag}: {error}")))?;
+                once(flag, &mut self.preset, preset)
+            }
             "--jwks" => {
                 let url = ["http://", "https://"].iter().any(|scheme| value.starts_with(scheme));
                 let keys = if url { Keys::Url(value) } else { Keys::File(value.into()) };

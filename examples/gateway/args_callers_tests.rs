@@ -38,7 +38,7 @@ fn issuer(url: &str, audience: &str) -> Issuer {
 #[test]
 fn each_issuer_has_the_flags_behind_it() {
     let expected = Issuer {
-        preset: Some("cognito".to_owned()),
+        preset: Some(Provider::Cognito),
         keys: Keys::Url("https://b.example/k".to_owned()),
         tenant_claim: None,
         leeway: Some(Duration::from_secs(5)),
@@ -87,6 +87,7 @@ fn callers_need_no_issuer() {
         wrong("--iam-region eu-west-1"),
         "--iam-credentials and --iam-region need each other"
     );
+    assert!(wrong("--issuer https://a.example --preset cognit").starts_with("--preset: "));
     assert_eq!(wrong("--sts-server-id g"), "--sts-accounts");
     assert_eq!(wrong("--sts-accounts 111122223333"), "--sts-server-id");
     assert_eq!(

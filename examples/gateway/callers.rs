@@ -53,11 +53,14 @@ pub(crate) fn auth(callers: Callers, keys: Vec<KeySource>) -> Result<AuthLayer, 
 
 /// Accepts tokens of an issuer with an accepted audience and all required scopes.
 fn jwt(issuer: Issuer, keys: KeySource) -> Result<Jwt, Error> {
-    let Issuer { url, audiences, scopes, tenant_claim, leeway, .. } = issuer;
+    let Issuer { url, preset, audiences, scopes, tenant_claim, leeway, .. } = issuer;
     let mut audiences = audiences.into_iter();
     let first = audiences.next().ok_or("--audience is missing")?;
     let mut jwt =
         Jwt::new(keys, url, first).additional_audiences(audiences).required_scopes(scopes)?;
+    if let Some(preset) = preset {
+        jwt = jwt.provider(preset).map_err(|error| format!("--preset: {error}"))?;
+    }
     if let Some(claim) = tenant_claim {
         jwt = jwt.claims(ClaimMapping::new().tenant(claim));
     }

@@ -1,10 +1,10 @@
-//! Authenticates callers by JSON Web Tokens.
+//! Authenticates callers and decides which routes they may use.
 //!
 //! A gateway spends its own upstream token on every request that it forwards. It must therefore
-//! know its callers. [`AuthLayer`] rejects each request without a valid bearer token of your
-//! identity provider. Inner layers read the verified [`Identity`](crate::identity::Identity) from
-//! the [`RequestContext`](crate::context::RequestContext). The layer first removes an identity that
-//! an outer layer has set.
+//! know its callers. [`AuthLayer`] rejects each request without a valid credential. Inner layers read
+//! the verified [`Identity`](crate::identity::Identity) from the
+//! [`RequestContext`](crate::context::RequestContext). The layer first removes an identity that an
+//! outer layer has set.
 //!
 //! ```
 //! # use tower_inference::auth::{AuthLayer, Jwt, KeySource};
@@ -77,39 +77,57 @@
 //! # Ok::<(), KeysError>(())
 //! ```
 //!
-//! # Tokens
+//! # Credentials
 //!
-//! The token is in the `authorization` header as `Bearer <token>` (RFC 6750). [`Jwt`] holds the
-//! requirements for it. The checks follow RFC 7519 and its best current practice (RFC 8725).
+//! | credential | settings | place |
+//! |---|---|---|
+//! | JSON Web Token of an OpenID Connect issuer | [`Jwt`], [`Provider`], [`ClaimMapping`] | `authorization: Bearer` |
+//! | JSON Web Token that is bound to a key of the client | [`Dpop`], [`ClientCertificate`] | `authorization: DPoP` or `Bearer` |
+//! | opaque token, which the issuer is asked about | [`Introspection`] | `authorization: Bearer` |
+//! | API key | [`ApiKeys`] | `x-api-key` or `authorization: Bearer` |
+//! | AWS Signature Version 4 by a key that you issue | [`SigV4`](aws_iam::SigV4) | `authorization` or query |
+//! | AWS role that AWS STS confirms | [`StsIdentity`](aws_iam::StsIdentity) | `authorization: Bearer` |
+//! | your own | [`CustomAuth`] | any |
+//! | none | [`AuthLayer::anonymous`] | |
 //!
-//! `scope` and `scp` are a string with spaces or an array of strings. The scopes of both count.
-//! `aud` is a string or an array of strings. `exp`, `nbf` and `iat` are JSON numbers up to the year
-//! 9999. They may have a fraction or an exponent. A claim of another type rejects the token.
-//! Provider-specific claims such as `permissions`, `roles` and `groups` are not scopes. The
-//! identity returns them as [claims](crate::identity::Identity::claim).
+//! [`AuthLayer::or`] combines them. The first kind that recognises a credential by its place and form
+//! decides. A request with two credentials is rejected. [The page about the credentials of
+//! callers](crate::authentication) has a command for each.
+//!
+//! Tokens are read from headers only, never from a query, form or cookie (RFC 6750 section 2). The query
+//! can have the signature of a presigned request.
+//!
+//! # Access
+//!
+//! Every valid credential may use every route until [`AuthLayer::rules`] sets [`AccessRules`]. A request
+//! then needs a rule that allows it.
 //!
 //! # Rejections
 //!
 //! | request | rejection | challenge |
 //! |---|---|---|
-//! | no bearer token | 401 `missing-credentials` | `Bearer` without an error |
-//! | several headers or tokens | 400 `invalid-request` | `error="invalid_request"` |
+//! | no credential | 401 `missing-credentials` | each scheme without an error |
+//! | several credentials | 400 `invalid-request` | `error="invalid_request"` |
 //! | malformed or too long token, unknown key or invalid signature | 401 `invalid-token` | `error="invalid_token"` |
 //! | valid signature and invalid claim | 401 `invalid-token` | the same error; the description names the claim |
 //! | expired token | 401 `expired-token` | `error="invalid_token"` |
+//! | unknown, disabled or expired API key | 401 `invalid-api-key` | `error="invalid_token"` |
+//! | wrong signature of a request | 401 `invalid-signature` | `AWS4-HMAC-SHA256` |
 //! | missing scope | 403 `insufficient-scope` | `error="insufficient_scope"` and the required scopes |
-//! | no keys | 503 `identity-provider-unavailable` | none; the response has `retry-after` |
+//! | no rule allows the request | 403 `forbidden` | none |
+//! | the keys or the result of a look-up are not available | 503 `identity-provider-unavailable` | none; the response has `retry-after` |
 //!
 //! All failures before a valid signature get the same response. `detail` tells whether the identity
-//! provider was reached if there are no keys.
+//! provider was reached if there are no keys. The challenge has the [realm](AuthLayer::realm) and the
+//! address of the [metadata](AuthLayer::resource_metadata).
 //!
 //! # Keys
 //!
-//! A key verifies a token if its `kid` and its type match. RSA keys verify `RS…` and `PS…`. P-256
-//! keys verify `ES256`, P-384 keys verify `ES384` and Ed25519 keys verify `EdDSA`. A key with an
-//! `alg` verifies only that algorithm. If several keys share a `kid` and an algorithm then the
-//! first two are tried. A token without `kid` is verified if at most two keys match its `alg`: the
-//! old one and the new one.
+//! A key verifies a token if its `kid` and its type match. RSA keys verify `RS…` and `PS…`. P-256 keys
+//! verify `ES256`, P-384 keys `ES384` and P-521 keys `ES512`. Ed25519 keys verify `EdDSA` and `Ed25519`,
+//! which are two names of one algorithm (RFC 9864). A key with an `alg` verifies only that algorithm. If
+//! several keys share a `kid` and an algorithm then the first two are tried. A token without `kid` is
+//! verified if at most two keys match its `alg`: the old one and the new one.
 //!
 //! If no key verifies the token then [`RemoteKeys`] fetches the keys again and verifies it with the
 //! new ones. A key is therefore found after a rotation under a new `kid`, the old one or none. All
@@ -120,11 +138,12 @@
 //!
 //! A valid token is verified once. The cached result is used until the token expires or the keys
 //! change. A lookup compares the whole token. Cached tokens also expire on the monotonic clock, so
-//! setting the wall clock back does not extend them. Invalid tokens are not cached.
+//! setting the wall clock back does not extend them. Invalid tokens are not cached. The revocation hook
+//! and the proof of possession run for cached tokens too.
 //!
 //! Cached tokens are wiped from memory when they are removed. Copies in the server's read buffer
-//! and in the request's header are not wiped. The header is marked sensitive and stays in the
-//! request. `HfTokenLayer` removes it.
+//! and in the request's header are not wiped. The header is marked sensitive. A token stays in the
+//! request, and `HfTokenLayer` removes it. API keys and signatures of AWS are removed here.
 //!
 //! # Logs
 //!
@@ -133,14 +152,13 @@
 //! | `info` | keys changed or can be loaded again |
 //! | `warn` | keys cannot be loaded; logged once for each change of the reason |
 //! | `warn` | keys of a set are skipped; logged once for each change of the skipped keys |
-//! | `warn` | a token with a valid signature has another issuer or audience; logged once for each claim and only until a token has the expected ones |
-//! | `warn` | no key verifies a token; logged once and only until a token was verified |
-//! | `debug` | a request is rejected |
-//! | `debug` | an encryption key of a set is skipped |
+//! | `warn` | the first token with another issuer, another audience or without a key, until a token was accepted |
+//! | `info` | a token or key is rejected, with the cause; at most 10 lines and then one every 6 seconds |
+//! | `debug` | an encryption key of a set is skipped; the rule that denies a request |
 //!
-//! Each event has its reason. The events about another issuer or audience show the expected and the
-//! received one with the remedy. [`AuthLayer::counts`] counts such requests. No log line holds a
-//! token, another claim's value or a `kid`.
+//! A line about a token has the received and the expected `iss`, `aud`, `kid` and `alg`. The claims are
+//! those of a token with a valid signature. [`AuthLayer::counts`] counts such tokens. No log line holds a
+//! token, a key or another claim's value.
 //!
 //! # Place
 //!
@@ -154,14 +172,13 @@
 //!
 //! # Caveats
 //!
-//! - Tokens in a query, form or cookie are not read.
-//! - A revoked token is accepted until it expires. Opaque tokens are rejected.
+//! - A revoked token is accepted until it expires unless [`Jwt::revocation`] knows it.
 //! - A withdrawn key verifies tokens until the next fetch. A fetch starts when the keys exceed
-//!   [`max_age`](RemoteKeys::max_age) or a token has a new key.
+//!   [`max_age`](RemoteKeys::max_age) or no key verifies a token.
 //! - A token outside of the cache expires on the wall clock only.
 //! - CORS preflight requests carry no credentials. Respond to them in an outer layer.
-//! - A request that waits for keys also keeps the inner service's readiness.
-//! - Fetching keys needs a tokio runtime with its timer.
+//! - A request that waits for keys or a look-up also keeps the inner service's readiness.
+//! - Fetching keys and look-ups need a tokio runtime with its timer.
 
 mod access;
 mod algorithm;
