@@ -30,7 +30,11 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
     auth::{AuthLayer, Introspection, Jwt, KeySource, Keys, RemoteKeys},
     clock::{FakeClock, SharedClock},
+    identity::Callers,
+    model::Profile,
+    model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     secret::Secret,
+    stack::Stack,
 };
 use tracing::Level;
 
@@ -516,4 +520,24 @@ async fn opaque_tokens_are_never_printed_and_failures_are_logged_once() {
     for text in [seen, mismatch, lines, refused, again] {
         assert!(!text.contains("private"), "{text}");
     }
+}
+
+#[test]
+fn a_model_rule_that_no_credential_can_meet_is_logged() {
+    log::listen(Level::TRACE);
+    let auth = || AuthLayer::new(Jwt::new(Keys::from_jwks(jwks()).unwrap(), ISSUER, AUDIENCE));
+    let rules = |callers: Callers| {
+        let rules = ModelRules::new().allow(ModelRule::new(["*"]).callers(callers));
+        ModelRulesLayer::new(Profile::compatible(), rules)
+    };
+    let _stack = Stack::new().auth(auth()).model_rules(rules(Callers::new().scope("infer")));
+    assert_eq!(log::taken(), "");
+    let expected = |line: &str| {
+        assert!(line.contains("WARN") && line.contains("a rule of ModelRulesLayer never applies"));
+        assert!(line.contains("asks for a role"), "{line}");
+    };
+    let _stack = Stack::new().auth(auth()).model_rules(rules(Callers::new().role("dev")));
+    expected(&log::taken());
+    let _stack = Stack::new().model_rules(rules(Callers::new().role("dev"))).auth(auth());
+    expected(&log::taken());
 }
