@@ -25,12 +25,17 @@ use token::Signer;
 use tower::{Layer, Service};
 use tower_inference::{
     access_log::AccessLogLayer,
-    auth::{AuthLayer, Jwt, Keys},
+    auth::{
+        AuthLayer, Jwt, Keys,
+        aws_iam::{SigV4, SignedBodyLayer, SigningCredential, SigningCredentials},
+    },
     cache::{CacheLayer, Freshness, MemoryTier, Scope},
+    clock::FakeClock,
     model::Profile,
     payload::PayloadLayer,
     request_id::RequestIdLayer,
     route::RouteLayer,
+    secret::Secret,
     stack::Stack,
     stalled_reader::StalledReaderLayer,
     upstream::UpstreamLayer,
@@ -39,7 +44,7 @@ use tower_inference::{
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(60);
-    targets = layers, in_turns
+    targets = layers, signatures, in_turns
 }
 criterion_main!(benches);
 
@@ -101,6 +106,39 @@ fn rejected_tokens(criterion: &mut Criterion, signer: &Signer) {
     ] {
         let layer = AuthLayer::new(pass::jwt(signer)).or(second.clone());
         bench(criterion, "auth, rejected token", name, layer, &[rejected]);
+    }
+}
+
+/// A valid signature of AWS beside the two that a client must not tell apart.
+fn signatures(criterion: &mut Criterion) {
+    const VALID: &str = "64bf5dbf2b1aa516ac4af55e40f6dc7529de54607a41af5fdc8a3defc74bb50b";
+    let credential = SigningCredential::new(
+        "AKIDEXAMPLE",
+        Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
+    );
+    let credentials = SigningCredentials::new([credential.unwrap()]);
+    // The date of the signature is the time of the clock.
+    let sigv4 = SigV4::new("us-east-1", credentials).unwrap().clock(FakeClock::default().shared());
+    let mut service = SignedBodyLayer::new().layer(AuthLayer::new(sigv4).layer(Trivial));
+    for (name, id, signature, status) in [
+        ("valid", "AKIDEXAMPLE", VALID, 200),
+        ("unknown access key", "AKIDUNKNOWN", VALID, 401),
+        ("wrong signature", "AKIDEXAMPLE", &VALID.replace('6', "0"), 401),
+    ] {
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential={id}/20270115/us-east-1/execute-api/aws4_request, \
+             SignedHeaders=host;x-amz-date, Signature={signature}"
+        );
+        let request = || {
+            let request = Request::get("/v1/models").header("host", "gateway.example");
+            let request = request.header("x-amz-date", "20270115T080000Z");
+            request.header("authorization", &*authorization).body(Full::<Bytes>::default()).unwrap()
+        };
+        assert_eq!(run(&mut service, request()), status);
+        criterion.benchmark_group("auth, AWS signature").bench_function(name, |bencher| {
+            let run = |request| black_box(run(&mut service, request));
+            bencher.iter_batched(request, run, BatchSize::SmallInput);
+        });
     }
 }
 

@@ -64,6 +64,8 @@ pub mod body;
 #[cfg(any(feature = "access-log", feature = "auth", feature = "throttle"))]
 mod calendar;
 pub mod clock;
+#[cfg(feature = "auth")]
+mod digest_mismatch;
 mod error_debug;
 #[cfg(any(feature = "client", feature = "upstream"))]
 mod failure_reason;
@@ -92,8 +94,8 @@ pub mod memory_limit;
 mod missing_feature;
 #[cfg(any(feature = "auth", feature = "redis"))]
 mod owned_task;
-#[cfg(any(feature = "throttle", feature = "upstream"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "throttle", feature = "upstream"))))]
+#[cfg(any(feature = "auth", feature = "throttle", feature = "upstream"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "auth", feature = "throttle", feature = "upstream"))))]
 pub mod peer;
 #[cfg(any(feature = "auth", feature = "client", feature = "hf", feature = "upstream"))]
 mod plain_http;

@@ -184,6 +184,7 @@ mod access;
 mod algorithm;
 mod api_keys;
 mod authentication;
+pub mod aws_iam;
 mod credential;
 mod custom;
 mod error;

@@ -1,7 +1,11 @@
 use std::{error::Error, fmt, time::Duration};
 
+#[cfg(feature = "auth")]
+use http::{HeaderValue, header::WWW_AUTHENTICATE};
 use http_body_util::LengthLimitError;
 
+#[cfg(feature = "auth")]
+use crate::digest_mismatch::DigestMismatch;
 use crate::rejection::{Refusal, Rejection};
 
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;
@@ -19,9 +23,9 @@ pub enum PayloadError {
 }
 
 impl PayloadError {
-    /// Returns the rejection for this error: `payload-too-large`, `payload-timeout` or
-    /// `malformed-payload`. The setter of a bound is logged at `debug`, because only an operator can
-    /// use it.
+    /// Returns the rejection for this error: `payload-too-large`, `payload-timeout`,
+    /// `malformed-payload` or, for a body that is not the signed one, `invalid-signature`. The setter
+    /// of a bound is logged at `debug`, because only an operator can use it.
     #[must_use]
     pub fn rejection(&self) -> Rejection {
         match self {
@@ -31,6 +35,12 @@ impl PayloadError {
                 self.beyond(Refusal::PayloadTooLarge, "PayloadLayer::max_body_bytes")
             }
             Self::TimedOut(_) => self.beyond(Refusal::PayloadTimeout, "PayloadLayer::body_timeout"),
+            #[cfg(feature = "auth")]
+            Self::Broken(error) if DigestMismatch::is_in(&**error) => {
+                Rejection::new(Refusal::InvalidSignature)
+                    .with_detail(DigestMismatch.to_string())
+                    .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("AWS4-HMAC-SHA256"))
+            }
             Self::Broken(_) => Rejection::new(Refusal::MalformedPayload)
                 .with_detail("the request body ended early"),
         }

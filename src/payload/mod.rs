@@ -202,7 +202,7 @@ pub(crate) use self::json::decimal::whole_number;
 pub(crate) use self::json::node::Entries;
 #[cfg(all(test, feature = "schema"))]
 pub(crate) use self::json::parse::string::work;
-#[cfg(any(feature = "model-rules", feature = "schema"))]
+#[cfg(any(feature = "auth", feature = "model-rules", feature = "schema"))]
 pub(crate) use self::read::collect::CollectedBody;
 #[cfg(any(feature = "schema", feature = "throttle"))]
 pub(crate) use self::read::settings::is_bodiless;

@@ -17,6 +17,7 @@ const GROUND: &[&str] = &[
     "body",
     "calendar",
     "clock",
+    "digest_mismatch",
     "error_debug",
     "file_reason",
     "hop_by_hop",

@@ -11,6 +11,7 @@ mod allocations;
 mod api_key_files;
 mod api_key_stores;
 mod api_keys;
+mod aws_iam;
 mod bound_tokens;
 mod claims;
 mod fake_provider;

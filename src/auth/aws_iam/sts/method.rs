@@ -1,0 +1,347 @@
+//! The order of the checks.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, UNIX_EPOCH},
+};
+
+use http::{
+    HeaderMap, HeaderValue, Request, StatusCode, Uri,
+    header::{AUTHORIZATION, HOST},
+};
+
+use super::{
+    arn::Caller,
+    calls::Calls,
+    host::Partition,
+    presigned::{PREFIX, PresignedCall},
+    response::CallerIdentity,
+    settings::StsIdentity,
+};
+use crate::{
+    auth::{
+        credential::Credential,
+        failure::Failure,
+        fetch::FetchFault,
+        lookup::{Found, LookupCache},
+        method::{AuthMethod, Facts, Places, Verdict, Waited},
+    },
+    context::RequestHead,
+    identity::{Identity, Proof},
+    rejection::{Refusal, Rejection},
+};
+
+/// The issuer in identities.
+const ISSUER: &str = "aws-sts";
+/// How far the date of a token may be ahead of the server's clock.
+const AHEAD: u64 = 5 * 60;
+/// How long a refusal is remembered. STS also refuses when it throttles.
+const REFUSED_TTL: Duration = Duration::from_secs(10);
+/// How long a failure is remembered, so that waiting requests do not repeat it one by one.
+const FAILURE_TTL: Duration = Duration::from_secs(1);
+
+impl From<StsIdentity> for Credential {
+    fn from(settings: StsIdentity) -> Self {
+        let results = Arc::new(LookupCache::new(settings.bounds));
+        let (calls, failing) = (Calls::default(), AtomicBool::new(false));
+        Self::other(StsMethod { shared: Arc::new(Shared { settings, calls, failing }), results })
+    }
+}
+
+struct StsMethod {
+    shared: Arc<Shared>,
+    results: Arc<LookupCache<Answer>>,
+}
+
+struct Shared {
+    settings: StsIdentity,
+    calls: Calls,
+    // Whether the last call has failed. Only a change is logged.
+    failing: AtomicBool,
+}
+
+/// What is known of a token.
+type Answer = Result<Arc<Identity>, Refused>;
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Refused {
+    /// STS does not accept the signature, or the token is malformed.
+    Invalid,
+    Expired,
+    /// The caller is known and its account is not allowed.
+    Account,
+    Unavailable,
+    Throttled(Duration),
+}
+
+impl AuthMethod for StsMethod {
+    fn recognises(&self, head: &RequestHead<'_>) -> Places {
+        let mut values = head.headers().get_all(AUTHORIZATION).iter();
+        if values.any(|value| token(value).is_some()) {
+            Places::AUTHORIZATION
+        } else {
+            Places::NONE
+        }
+    }
+
+    fn verify(&self, head: &RequestHead<'_>, _waited: bool) -> Verdict {
+        let mut values = head.headers().get_all(AUTHORIZATION).iter();
+        let (Some(value), second) = (values.next(), values.next()) else {
+            return Verdict::Missing;
+        };
+        let Some(token) = token(value) else { return Verdict::Missing };
+        if second.is_some() {
+            return Verdict::Reject(Failure::multiple_credentials("expected one credential"));
+        }
+        match self.start(token, head) {
+            Step::Known(Ok(identity)) => Verdict::Allow(identity),
+            Step::Known(Err(refused)) => Verdict::Reject(failure(refused)),
+            Step::Wait(answer) => Verdict::Wait(Box::pin(async move {
+                match answer.await {
+                    Ok(identity) => Waited::Allow(identity),
+                    Err(refused) => Waited::Reject(failure(refused)),
+                }
+            })),
+        }
+    }
+
+    fn hint(&self) -> &str {
+        "a presigned AWS STS call as `Bearer aws-sts-v1.…`"
+    }
+
+    fn facts(&self) -> Facts {
+        Facts { tenant: true, ..Facts::default() }
+    }
+
+    fn remove_credential_from_headers(&self, headers: &mut HeaderMap) {
+        // Whoever has the token is the caller, here and for 15 minutes.
+        if headers.get(AUTHORIZATION).is_some_and(|value| token(value).is_some()) {
+            headers.remove(AUTHORIZATION);
+        }
+    }
+}
+
+/// Returns the token of a header if it has the form.
+fn token(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let token = token.trim_ascii();
+    (scheme.eq_ignore_ascii_case("bearer") && token.starts_with(PREFIX)).then_some(token)
+}
+
+enum Step {
+    Known(Answer),
+    Wait(std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>),
+}
+
+impl StsMethod {
+    fn start(&self, token: &str, head: &RequestHead<'_>) -> Step {
+        let settings = &self.shared.settings;
+        if token.len() > settings.max_token_bytes {
+            return refuse("it is too long");
+        }
+        let digest = self.results.digest(token.as_bytes());
+        if let Some(answer) = self.results.get(&digest, settings.clock.monotonic()) {
+            return Step::Known(self.shared.still_valid(answer));
+        }
+        let call = match PresignedCall::from_token(token, settings.header.as_str()) {
+            Ok(call) => call,
+            Err(reason) => return refuse(reason),
+        };
+        let until = match settings.valid_until(&call) {
+            Ok(until) => until,
+            Err(refused) => return Step::Known(Err(refused)),
+        };
+        if !settings.calls_region(&call) {
+            return refuse("no account of its partition is allowed, or its region is not");
+        }
+        let address = settings.peer.of(head.extensions(), head.headers()).unwrap_or_default();
+        let ask = Arc::clone(&self.shared).ask(call, until, address);
+        let memory = |answer: &Answer| answer.as_ref().map_or(0, |identity| identity.memory());
+        match self.results.look_up(digest, settings.clock.clone(), ask, memory) {
+            Some(answer) => Step::Wait(Box::pin(answer)),
+            None => Step::Known(Err(Refused::Unavailable)),
+        }
+    }
+}
+
+fn refuse(reason: &'static str) -> Step {
+    tracing::debug!(reason, "STS token rejected");
+    Step::Known(Err(Refused::Invalid))
+}
+
+impl StsIdentity {
+    /// Returns the last second in which a call is accepted.
+    fn valid_until(&self, call: &PresignedCall) -> Result<u64, Refused> {
+        let now = self.clock.unix_seconds();
+        if call.issued_at > now.saturating_add(AHEAD) {
+            tracing::debug!("STS token rejected: its date is ahead of the server's clock");
+            return Err(Refused::Invalid);
+        }
+        let age = self.max_age.as_secs();
+        let until = call.issued_at.saturating_add(call.expires.map_or(age, |own| own.min(age)));
+        if now > until { Err(Refused::Expired) } else { Ok(until) }
+    }
+
+    /// Returns whether an accepted caller may come from this host.
+    fn calls_region(&self, call: &PresignedCall) -> bool {
+        let partition = call.host.partition;
+        self.accounts.iter().any(|(own, _)| *own == partition)
+            && self.regions.as_ref().is_none_or(|regions| regions.contains(&call.region))
+    }
+
+    fn request(&self, call: &PresignedCall) -> Option<Request<()>> {
+        let host = &call.host.name;
+        let uri = match &self.endpoint {
+            None => Uri::builder().scheme("https").authority(&**host),
+            Some(endpoint) => Uri::builder()
+                .scheme(endpoint.scheme()?.clone())
+                .authority(endpoint.authority()?.clone()),
+        };
+        let uri = uri.path_and_query(format!("/?{}", call.query)).build().ok()?;
+        let mut request = Request::new(());
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        headers.insert(self.header.clone(), self.server_id.clone());
+        if self.endpoint.is_some() {
+            headers.insert(HOST, HeaderValue::from_str(host).ok()?);
+        }
+        Some(request)
+    }
+
+    /// Returns the identity of an answer of STS.
+    fn identity(
+        &self,
+        call: &PresignedCall,
+        until: u64,
+        caller: CallerIdentity,
+    ) -> Result<Arc<Identity>, Refused> {
+        let partition: Partition = call.host.partition;
+        let CallerIdentity { account, arn, user_id } = caller;
+        let named = Caller::from_arn(&arn, partition, &account).ok_or_else(|| {
+            tracing::warn!("STS has returned an ARN of an unknown form");
+            Refused::Invalid
+        })?;
+        if !self.accounts.contains(&(partition, account.as_str().into())) {
+            tracing::debug!(account, partition = partition.as_str(), "AWS account not allowed");
+            return Err(Refused::Account);
+        }
+        let mut identity = Identity::new(Proof::AwsIam, ISSUER, named.subject)
+            .with_tenant(account.as_str())
+            .with_scopes(self.scopes.iter().cloned())
+            .with_credential_id(call.access_key_id.clone())
+            .with_claim("account", account)
+            .with_claim("arn", arn)
+            .with_claim("user_id", user_id)
+            .with_expires_at(UNIX_EPOCH + Duration::from_secs(until));
+        if let Some(session) = named.session {
+            identity = identity.with_claim("session", String::from(session));
+        }
+        Ok(Arc::new(identity))
+    }
+}
+
+impl Shared {
+    /// Checks a remembered identity against the wall clock.
+    fn still_valid(&self, answer: Answer) -> Answer {
+        let identity = answer?;
+        let is_over = identity.expires_at().is_some_and(|at| self.settings.clock.wall() > at);
+        if is_over { Err(Refused::Expired) } else { Ok(identity) }
+    }
+
+    /// Calls STS. The first of the requests with one token does this for all of them.
+    async fn ask(
+        self: Arc<Self>,
+        call: PresignedCall,
+        until: u64,
+        address: [u8; 16],
+    ) -> Found<Answer> {
+        let settings = &self.settings;
+        let now = settings.clock.monotonic();
+        if let Err(wait) = self.calls.enter(address, settings.max_calls, now) {
+            tracing::debug!("STS is not called: the address has had its calls of this minute");
+            return Found { value: Err(Refused::Throttled(wait)), ttl: Duration::ZERO };
+        }
+        let answer = self.call(&call, until).await;
+        let left = until.saturating_sub(settings.clock.unix_seconds());
+        let ttl = match &answer {
+            Ok(_) => Duration::from_secs(left),
+            Err(Refused::Unavailable) => FAILURE_TTL,
+            Err(_) => REFUSED_TTL,
+        };
+        Found { value: answer, ttl }
+    }
+
+    async fn call(&self, call: &PresignedCall, until: u64) -> Answer {
+        let settings = &self.settings;
+        let request = settings.request(call).ok_or(Refused::Invalid)?;
+        let reply = match (settings.get)(request, settings.limits).await {
+            Ok(reply) => reply,
+            Err(FetchFault::TooLarge) => return Err(self.failed("its response is too large")),
+            Err(FetchFault::Timeout) => return Err(self.failed("it did not respond in time")),
+            Err(_) => return Err(self.failed("it cannot be reached")),
+        };
+        match reply.status {
+            StatusCode::OK => {}
+            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                tracing::debug!(status = reply.status.as_u16(), "STS has refused a token");
+                self.works();
+                return Err(Refused::Invalid);
+            }
+            status if status.is_redirection() => {
+                return Err(self.failed("it redirects, and redirects are not followed"));
+            }
+            _ => return Err(self.failed("its status is an error")),
+        }
+        let Some(caller) = CallerIdentity::parse(reply.body) else {
+            return Err(self.failed("its response is not the expected JSON"));
+        };
+        self.works();
+        settings.identity(call, until, caller)
+    }
+
+    fn failed(&self, reason: &'static str) -> Refused {
+        if !self.failing.swap(true, Relaxed) {
+            tracing::warn!(reason, "STS cannot verify callers");
+        }
+        Refused::Unavailable
+    }
+
+    fn works(&self) {
+        if self.failing.swap(false, Relaxed) {
+            tracing::info!("STS verifies callers again");
+        }
+    }
+}
+
+fn failure(refused: Refused) -> Failure {
+    match refused {
+        Refused::Invalid => Failure::invalid_bearer(),
+        Refused::Expired => {
+            let rejection = Rejection::new(Refusal::ExpiredToken);
+            let rejection = rejection.with_detail("the bearer token has expired");
+            Failure::bearer(rejection, Some("invalid_token"))
+        }
+        Refused::Account => Rejection::new(Refusal::Forbidden)
+            .with_detail("this AWS account may not call this service")
+            .into(),
+        Refused::Unavailable => Rejection::new(Refusal::IdentityProviderUnavailable)
+            .with_detail("AWS STS cannot be asked now; retry later")
+            .with_retry_after(FAILURE_TTL)
+            .into(),
+        Refused::Throttled(wait) => Rejection::new(Refusal::Throttled)
+            .with_detail(
+                "too many new tokens from this address; use a token again while it is valid",
+            )
+            .with_retry_after(wait)
+            .into(),
+    }
+}
+
+impl std::fmt::Debug for StsMethod {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(&self.shared.settings, f)
+    }
+}
