@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{clock::SharedClock, secret_file::SecretFile};
 
-/// The credentials that sign requests: a fixed set, a file or a [`CredentialStore`].
+/// The credentials that sign requests: a fixed set, a file or a
+/// [`CredentialStore`](super::CredentialStore).
 #[derive(Clone)]
 pub struct SigningCredentials(Source);
 
