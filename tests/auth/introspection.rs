@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tower::service_fn;
 use tower_inference::{
-    auth::{AuthLayer, Introspection, IntrospectionError, Keys},
+    auth::{AuthLayer, ClaimMapping, Introspection, IntrospectionError, Keys},
     client::HttpsClient,
     clock::{FakeClock, SharedClock},
     identity::Proof,
@@ -180,9 +180,10 @@ fn spawn(layer: &AuthLayer, token: &str) -> tokio::task::JoinHandle<Outcome> {
 #[tokio::test]
 async fn active_token_has_the_identity_of_the_response() {
     let endpoint = FakeEndpoint::new();
-    endpoint.answer(active(json!({ "org": { "id": "acme" } })));
+    endpoint.answer(active(json!({ "org": { "id": "acme" }, "roles": ["admin"], "tier": "pro" })));
     let (layer, _clock) = layer_with(&endpoint, |settings| {
-        settings.tenant_claim("org.id").required_scopes(["infer"]).unwrap()
+        let claims = ClaimMapping::new().tenant("org.id").roles("roles").plan("tier");
+        settings.claims(claims).required_scopes(["infer"]).unwrap()
     });
     let outcome = try_token(&layer, TOKEN).await;
     assert!(outcome.passed(), "{outcome:?}");
@@ -190,6 +191,10 @@ async fn active_token_has_the_identity_of_the_response() {
     assert_eq!(identity.proof(), Proof::Introspection);
     assert_eq!((identity.issuer(), identity.subject()), (ISSUER, "user-7"));
     assert_eq!((identity.tenant(), identity.client()), (Some("acme"), Some("app-1")));
+    assert_eq!(
+        (identity.roles().collect::<Vec<_>>(), identity.plan()),
+        (vec!["admin"], Some("pro"))
+    );
     assert_eq!(identity.scopes().collect::<Vec<_>>(), ["infer", "models:read"]);
     assert_eq!(identity.claim("token_type"), Some(&json!("Bearer")));
     let expiry = identity.expires_at().unwrap().duration_since(std::time::UNIX_EPOCH);
@@ -219,11 +224,12 @@ async fn gateway_authenticates_at_the_endpoint() {
 #[tokio::test]
 async fn active_token_must_meet_the_requirements() {
     let expired = Some(Refusal::ExpiredToken);
-    let cases: [(Value, Option<Refusal>, &str); 18] = [
+    let cases: [(Value, Option<Refusal>, &str); 19] = [
         (json!({ "iss": null, "token_type": null, "exp": null, "client_id": null }), None, ""),
         (json!({ "aud": ["other", AUDIENCE] }), None, ""),
         (json!({ "scope": ["infer"] }), None, ""),
         (json!({ "token_type": "bearer" }), None, ""),
+        (json!({ "token_type": 7 }), INVALID, "`token_type`"),
         (json!({ "iss": "https://issuer.example/" }), INVALID, "`iss`"),
         (json!({ "aud": null }), INVALID, "`aud`"),
         (json!({ "aud": "https://gateway.example/" }), INVALID, "`aud`"),
@@ -265,11 +271,17 @@ async fn settings_change_what_is_accepted() {
     assert!(passes(json!({ "aud": "b" }), |s| s.additional_audiences(["a", "b"])).await);
     assert!(passes(json!({ "exp": NOW - 30 }), |s| s.leeway(seconds(31))).await);
     assert!(!passes(json!({ "exp": NOW - 30 }), |s| s.leeway(seconds(30))).await);
-    assert!(passes(json!({ "sub": null }), |s| s.subject_claim("client_id")).await);
+    assert!(
+        passes(json!({ "sub": null }), |s| s.claims(ClaimMapping::new().subject("client_id")))
+            .await
+    );
     for tenant in [json!(""), json!(7), json!([])] {
-        assert!(!passes(json!({ "org": tenant }), |s| s.tenant_claim("org")).await);
+        assert!(
+            !passes(json!({ "org": tenant }), |s| s.claims(ClaimMapping::new().tenant("org")))
+                .await
+        );
     }
-    assert!(passes(json!({}), |s| s.tenant_claim("org")).await);
+    assert!(passes(json!({}), |s| s.claims(ClaimMapping::new().tenant("org"))).await);
 }
 
 /// The response for a token that is not active is that for any junk.

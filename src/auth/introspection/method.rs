@@ -103,13 +103,13 @@ impl Inner {
                 if self.breaker.succeeded() {
                     tracing::info!(host = self.host(), "tokens can be introspected again");
                 }
-                self.judge(active.as_ref())
+                self.judge(active)
             }
             Err(fault) => self.failed(attempt, &fault),
         }
     }
 
-    fn judge(&self, active: Option<&ActiveToken>) -> Found<Answer> {
+    fn judge(&self, active: Option<ActiveToken>) -> Found<Answer> {
         let inactive = self.times.inactive;
         let Some(token) = active else {
             tracing::debug!("an opaque token is not active");
@@ -214,8 +214,14 @@ impl AuthMethod for OpaqueTokens {
     }
 
     fn facts(&self) -> Facts {
-        let tenant = self.0.requirements.tenant_claim.is_some();
-        Facts { tenant, client: true, ..Facts::default() }
+        let mapping = &self.0.requirements.mapping;
+        Facts {
+            tenant: !mapping.tenant.is_empty(),
+            client: true,
+            roles: !mapping.roles.is_empty(),
+            groups: !mapping.groups.is_empty(),
+            plan: !mapping.plan.is_empty(),
+        }
     }
 }
 

@@ -1,16 +1,14 @@
 //! What a token needs beside being active.
 
-use std::{
-    borrow::Cow,
-    time::{Duration, UNIX_EPOCH},
-};
-
-use serde_json::Value;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::response::ActiveToken;
 use crate::{
-    auth::failure::Failure,
-    identity::{ClaimPath, Identity, Proof},
+    auth::{
+        failure::Failure,
+        token::{ClaimMapping, ClaimReader, ClaimsError, OneOrMany, TokenClaims},
+    },
+    identity::{Identity, Proof},
     rejection::{Refusal, Rejection},
 };
 
@@ -20,8 +18,7 @@ pub(super) struct Requirements {
     /// `None` accepts any audience.
     pub(super) audiences: Option<Vec<Box<str>>>,
     pub(super) scopes: Vec<Box<str>>,
-    pub(super) subject_claim: ClaimPath,
-    pub(super) tenant_claim: Option<ClaimPath>,
+    pub(super) mapping: ClaimMapping,
     pub(super) leeway: Duration,
 }
 
@@ -35,116 +32,97 @@ pub(super) struct Accepted {
 /// Why an active token is rejected.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Refused {
-    Issuer { received: String },
-    Audience { received: Vec<String> },
-    Member(&'static str),
-    WrongType(&'static str),
-    Subject(String),
-    Tenant(String),
+    Issuer {
+        received: String,
+    },
+    Audience {
+        received: Vec<String>,
+    },
+    /// A member in words, for the client too.
+    Member(String),
     Expired,
     MissingScope(Box<str>),
 }
 
 impl Requirements {
     /// Checks a token at `now` since 1970.
-    pub(super) fn check(&self, token: &ActiveToken, now: Duration) -> Result<Accepted, Refused> {
-        let text = |name| token.text(name).map_err(Refused::WrongType);
-        let require =
-            |condition, reason| if condition { Ok(()) } else { Err(Refused::Member(reason)) };
-        if let Some(received) = text("iss")?.filter(|issuer| **issuer != *self.issuer) {
-            return Err(Refused::Issuer { received: received.into_owned() });
-        }
-        if let Some(ours) = &self.audiences {
-            let audiences = token.texts("aud").map_err(Refused::WrongType)?;
-            let named = audiences.iter().any(|one| ours.iter().any(|own| **own == **one));
-            if !named {
-                let received = audiences.into_iter().map(Cow::into_owned).collect();
-                return Err(Refused::Audience { received });
-            }
-        }
+    pub(super) fn check(&self, token: ActiveToken, now: Duration) -> Result<Accepted, Refused> {
+        let claims = TokenClaims::parse(&token.claims).map_err(wrong_type)?;
+        self.check_origin(&claims)?;
         // A bound token needs a proof of possession (RFC 7800), which is not checked here.
-        require(token.member("cnf").is_none(), "the token is bound to a key of its client")?;
-        let kind = text("token_type")?;
-        require(
-            kind.is_none_or(|kind| kind.eq_ignore_ascii_case("bearer")),
-            "member `token_type` is not `Bearer`",
-        )?;
-        let date = |name| token.date(name).map_err(Refused::WrongType);
-        let until = date("exp")?.map(|expires| expires.saturating_add(self.leeway));
+        require(claims.confirmation.is_none(), "the token is bound to a key of its client")?;
+        let until = claims.expires.map(|expires| expires.0.saturating_add(self.leeway));
         if until.is_some_and(|until| now >= until) {
             return Err(Refused::Expired);
         }
-        let start = date("nbf")?.map(|start| start.saturating_sub(self.leeway));
-        require(start.is_none_or(|start| start <= now), "member `nbf` is in the future")?;
-        let scopes = token.scopes().map_err(Refused::WrongType)?;
-        let granted = |scope: &str| scopes.iter().any(|granted| *granted == *scope);
+        let start = claims.not_before.map(|start| start.0.saturating_sub(self.leeway));
+        require(start.is_none_or(|start| start <= now), "claim `nbf` is in the future")?;
+        let granted = |scope: &str| claims.scopes().any(|granted| granted == scope);
         if let Some(missing) = self.scopes.iter().find(|scope| !granted(scope)) {
             return Err(Refused::MissingScope(missing.clone()));
         }
-        let identity = self.identity(token, scopes.iter().map(AsRef::as_ref))?;
-        Ok(Accepted { identity: self.with_expiry(identity, until), until })
-    }
-
-    fn identity<'a>(
-        &self,
-        token: &ActiveToken,
-        scopes: impl Iterator<Item = &'a str>,
-    ) -> Result<Identity, Refused> {
-        let of = |subject: &str| Identity::new(Proof::Introspection, self.issuer.clone(), subject);
-        let claims = of("").with_credential_claims(token.json().to_owned());
-        let name = |value: Option<&Value>| {
-            value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
-        };
-        let subject = name(claims.claim_at(&self.subject_claim));
-        let subject = subject.ok_or_else(|| Refused::Subject(self.subject_claim.to_string()))?;
+        let reader = ClaimReader::new(&claims, &token.claims);
+        let mapped = reader.map(&self.mapping);
+        let mapped = mapped.map_err(|problem| Refused::Member(problem.to_string()))?;
         let mut identity =
-            of(&subject).with_scopes(scopes).with_credential_claims(token.json().to_owned());
-        if let Some(client) = token.text("client_id").map_err(Refused::WrongType)? {
-            identity = identity.with_client(client.into_owned());
+            mapped.identity(Proof::Introspection, &self.issuer).with_scopes(claims.scopes());
+        let expiry = claims.expires.and_then(|expires| UNIX_EPOCH.checked_add(expires.0));
+        if let Some(at) = expiry {
+            identity = identity.with_expires_at(at);
         }
-        if let Some(path) = &self.tenant_claim {
-            // Absent is none. Anything else must be a name.
-            let value = claims.claim_at(path).filter(|value| !value.is_null());
-            if value.is_some() {
-                let tenant = name(value).ok_or_else(|| Refused::Tenant(path.to_string()))?;
-                identity = identity.with_tenant(tenant);
-            }
-        }
-        Ok(identity)
+        let identity = identity.with_credential_claims(token.claims.clone());
+        let kind = identity.claim("token_type").map(|kind| kind.as_str().unwrap_or_default());
+        require(
+            kind.is_none_or(|kind| kind.eq_ignore_ascii_case("bearer")),
+            "claim `token_type` is not `Bearer`",
+        )?;
+        Ok(Accepted { identity, until })
     }
 
-    fn with_expiry(&self, identity: Identity, until: Option<Duration>) -> Identity {
-        let expiry = until.map(|until| until.saturating_sub(self.leeway));
-        match expiry.and_then(|expiry| UNIX_EPOCH.checked_add(expiry)) {
-            Some(at) => identity.with_expires_at(at),
-            None => identity,
+    fn check_origin(&self, claims: &TokenClaims<'_>) -> Result<(), Refused> {
+        if let Some(received) = claims.issuer.as_deref().filter(|issuer| *issuer != &*self.issuer) {
+            return Err(Refused::Issuer { received: received.to_owned() });
         }
+        let Some(ours) = &self.audiences else { return Ok(()) };
+        let audiences = || claims.audience.iter().flat_map(OneOrMany::texts);
+        if audiences().any(|one| ours.iter().any(|own| !one.is_empty() && **own == *one)) {
+            return Ok(());
+        }
+        Err(Refused::Audience { received: audiences().map(str::to_owned).collect() })
     }
 
     /// Returns the response for a rejected token. The endpoint has vouched for the token, so that the
-    /// client may know which member is wrong.
+    /// client may know which claim is wrong.
     pub(super) fn failure(&self, refused: &Refused) -> Failure {
-        let refusal = match refused {
-            Refused::Expired => Refusal::ExpiredToken,
-            Refused::MissingScope(_) => Refusal::InsufficientScope,
-            _ => Refusal::InvalidToken,
-        };
-        let detail = match refused {
-            Refused::Issuer { .. } => "member `iss` is not the expected issuer".to_owned(),
-            Refused::Audience { .. } => "member `aud` does not name this service".to_owned(),
-            Refused::Member(reason) => (*reason).to_owned(),
-            Refused::WrongType(name) => format!("member `{name}` does not have its type"),
-            Refused::Subject(path) => format!("member `{path}` is not a non-empty string"),
-            Refused::Tenant(path) => format!("member `{path}` is not a non-empty string"),
-            Refused::Expired => "the bearer token has expired".to_owned(),
-            Refused::MissingScope(scope) => format!("missing scope `{scope}`"),
+        let (refusal, detail) = match refused {
+            Refused::Issuer { .. } => {
+                (Refusal::InvalidToken, "claim `iss` is not the expected issuer".to_owned())
+            }
+            Refused::Audience { .. } => {
+                (Refusal::InvalidToken, "claim `aud` does not name this service".to_owned())
+            }
+            Refused::Member(reason) => (Refusal::InvalidToken, reason.clone()),
+            Refused::Expired => (Refusal::ExpiredToken, "the bearer token has expired".to_owned()),
+            Refused::MissingScope(scope) => {
+                (Refusal::InsufficientScope, format!("missing scope `{scope}`"))
+            }
         };
         let rejection = Rejection::new(refusal).with_detail(detail);
-        match refused {
-            Refused::MissingScope(_) => {
-                Failure::bearer(rejection, Some("insufficient_scope")).scope(&self.scopes.join(" "))
-            }
-            _ => Failure::bearer(rejection, Some("invalid_token")),
+        if refusal == Refusal::InsufficientScope {
+            return Failure::bearer(rejection, Some("insufficient_scope"))
+                .scope(&self.scopes.join(" "));
         }
+        Failure::bearer(rejection, Some("invalid_token"))
     }
+}
+
+fn require(condition: bool, failure: &'static str) -> Result<(), Refused> {
+    if condition { Ok(()) } else { Err(Refused::Member(failure.to_owned())) }
+}
+
+fn wrong_type(error: ClaimsError) -> Refused {
+    Refused::Member(match error {
+        ClaimsError::WrongType { claim, expected } => format!("claim `{claim}` is not {expected}"),
+        ClaimsError::NotAnObject => "the claims are not a JSON object with unique names".to_owned(),
+    })
 }

@@ -17,9 +17,9 @@ use crate::{
         failure::is_challenge_byte,
         fetch::{BoxFuture, ExchangeLimits, absolute, check_transport, exchange},
         lookup::LookupBounds,
+        token::ClaimMapping,
     },
     clock::SharedClock,
-    identity::ClaimPath,
     secret::Secret,
 };
 
@@ -106,8 +106,7 @@ pub struct Introspection {
     issuer: Box<str>,
     audiences: Option<Vec<Box<str>>>,
     scopes: Vec<Box<str>>,
-    subject_claim: ClaimPath,
-    tenant_claim: Option<ClaimPath>,
+    mapping: ClaimMapping,
     leeway: Duration,
     authorization: Result<Option<HeaderValue>, IntrospectionError>,
     limits: ExchangeLimits,
@@ -149,8 +148,7 @@ impl Introspection {
             issuer: issuer.into(),
             audiences: Some(vec![audience.into()]),
             scopes: Vec::new(),
-            subject_claim: ClaimPath::from("sub"),
-            tenant_claim: None,
+            mapping: ClaimMapping::new(),
             leeway: Duration::from_secs(30),
             authorization: Ok(None),
             limits: ExchangeLimits {
@@ -196,7 +194,7 @@ impl Introspection {
     /// Accepts tokens for any audience and tokens without one.
     ///
     /// A token that the issuer made for another service is then valid here. Every service that
-    /// receives such a token can use it here.
+    /// receives such a token can use it here. Some issuers leave `aud` out of the response.
     pub fn dangerous_any_audience(mut self) -> Self {
         self.audiences = None;
         self
@@ -221,22 +219,13 @@ impl Introspection {
         }
     }
 
-    /// Sets the member that names the subject. Defaults to `sub`.
+    /// Sets the members of the response that become the parts of the identity. By default `sub` is the
+    /// subject and `client_id` is the client.
     ///
-    /// Some issuers give no `sub` to the tokens of a client. Their `client_id` then names the subject.
-    /// Do not use it if tokens of users have a `client_id` too: all users of a client would be one. A
-    /// token without the member is rejected.
-    pub fn subject_claim(mut self, path: impl Into<ClaimPath>) -> Self {
-        self.subject_claim = path.into();
-        self
-    }
-
-    /// Sets the member that names the [tenant](crate::identity::Identity::tenant). Defaults to none.
-    ///
-    /// A token without the member has no tenant. A token is rejected if the member is empty or not a
-    /// string.
-    pub fn tenant_claim(mut self, path: impl Into<ClaimPath>) -> Self {
-        self.tenant_claim = Some(path.into());
+    /// Some issuers give no `sub` to the tokens of a client. See
+    /// [`ClaimMapping::subject`](crate::auth::ClaimMapping::subject).
+    pub fn claims(mut self, mapping: ClaimMapping) -> Self {
+        self.mapping = mapping;
         self
     }
 
@@ -321,8 +310,7 @@ impl Introspection {
             issuer: self.issuer,
             audiences: self.audiences,
             scopes: self.scopes,
-            subject_claim: self.subject_claim,
-            tenant_claim: self.tenant_claim,
+            mapping: self.mapping,
             leeway: self.leeway,
         };
         let endpoint = Endpoint { post: self.post, uri, authorization, limits: self.limits };

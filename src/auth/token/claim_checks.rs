@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     cache::{ClockReading, ValidityPeriod, VerifiedToken},
-    claims::{ClaimMapping, ClaimReader, ClaimsError, MappedClaims, TokenClaims},
+    claims::{ClaimMapping, ClaimReader, ClaimsError, TokenClaims},
     confirmation::Binding,
     counts::SettingsFit,
     failures::{AuthFailure, Unconfirmed},
@@ -96,8 +96,10 @@ impl Issuer {
         let expiry = UNIX_EPOCH.checked_add(expires);
         let late = || AuthFailure::InvalidClaim("claim `exp` is too late".into());
         let expiry = expiry.ok_or_else(late)?;
-        let identity =
-            identity(&jwt.issuer, &mapped).with_scopes(claims.scopes()).with_expires_at(expiry);
+        let identity = mapped
+            .identity(Proof::Jwt, &jwt.issuer)
+            .with_scopes(claims.scopes())
+            .with_expires_at(expiry);
         Ok(CheckedClaims { identity, binding, validity })
     }
 
@@ -171,26 +173,6 @@ impl Issuer {
             }
         }
     }
-}
-
-fn identity(issuer: &str, mapped: &MappedClaims<'_>) -> Identity {
-    let mut identity = Identity::new(Proof::Jwt, issuer, mapped.subject);
-    if let Some(tenant) = mapped.tenant {
-        identity = identity.with_tenant(tenant);
-    }
-    if let Some(client) = mapped.client {
-        identity = identity.with_client(client);
-    }
-    if !mapped.roles.is_empty() {
-        identity = identity.with_roles(mapped.roles.iter().copied());
-    }
-    if !mapped.groups.is_empty() {
-        identity = identity.with_groups(mapped.groups.iter().copied());
-    }
-    if let Some(plan) = mapped.plan {
-        identity = identity.with_plan(plan);
-    }
-    identity
 }
 
 fn require(condition: bool, failure: &'static str) -> Result<(), AuthFailure> {

@@ -114,13 +114,13 @@ impl<'de> Visitor<'de> for JsonStrVisitor {
 }
 
 /// A string or an array of strings.
-pub(super) enum OneOrMany<'de> {
+pub(crate) enum OneOrMany<'de> {
     One(Cow<'de, str>),
     Many(Vec<Cow<'de, str>>),
 }
 
 impl OneOrMany<'_> {
-    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         let (one, many) = match self {
             Self::One(one) => (Some(one), &[][..]),
             Self::Many(many) => (None, many.as_slice()),

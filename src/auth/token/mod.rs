@@ -67,7 +67,6 @@ mod rejection_log;
 mod token_types;
 mod verifier;
 
-pub(super) use self::verifier::TokenVerifier;
 pub use self::{
     claims::ClaimMapping,
     confirmation::{ClientCertificate, Dpop},
@@ -75,4 +74,9 @@ pub use self::{
     jwt::Jwt,
     jwt_error::JwtError,
     provider::Provider,
+};
+pub(super) use self::{
+    claims::{ClaimReader, ClaimsError, TokenClaims},
+    json::OneOrMany,
+    verifier::TokenVerifier,
 };

@@ -11,7 +11,7 @@ const LAST_SECOND: u64 = 253_402_300_799;
 /// Seconds since 1970-01-01 UTC with an optional fraction (RFC 7519 section 2). The last one is in
 /// the year 9999.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct NumericDate(pub(super) Duration);
+pub(crate) struct NumericDate(pub(crate) Duration);
 
 impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -9,8 +9,8 @@ mod reader;
 mod typed;
 
 pub use self::mapping::ClaimMapping;
-pub(super) use self::{
-    check::ClaimCheck,
-    reader::{ClaimReader, MappedClaims},
-    typed::{ClaimsError, TokenClaims, unverified_issuer},
+pub(super) use self::{check::ClaimCheck, typed::unverified_issuer};
+pub(crate) use self::{
+    reader::ClaimReader,
+    typed::{ClaimsError, TokenClaims},
 };

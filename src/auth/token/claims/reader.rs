@@ -8,7 +8,7 @@ use super::{
     mapping::{ClaimMapping, PlanRule},
     typed::TokenClaims,
 };
-use crate::identity::ClaimPath;
+use crate::identity::{ClaimPath, Identity, Proof};
 
 /// The claims of a token. The JSON becomes a tree only if a claim needs it.
 pub(crate) struct ClaimReader<'a> {
@@ -44,6 +44,29 @@ pub(crate) struct MappedClaims<'a> {
     pub(crate) roles: Vec<&'a str>,
     pub(crate) groups: Vec<&'a str>,
     pub(crate) plan: Option<&'a str>,
+}
+
+impl MappedClaims<'_> {
+    /// Returns an identity with these parts.
+    pub(crate) fn identity(&self, proof: Proof, issuer: &str) -> Identity {
+        let mut identity = Identity::new(proof, issuer, self.subject);
+        if let Some(tenant) = self.tenant {
+            identity = identity.with_tenant(tenant);
+        }
+        if let Some(client) = self.client {
+            identity = identity.with_client(client);
+        }
+        if !self.roles.is_empty() {
+            identity = identity.with_roles(self.roles.iter().copied());
+        }
+        if !self.groups.is_empty() {
+            identity = identity.with_groups(self.groups.iter().copied());
+        }
+        if let Some(plan) = self.plan {
+            identity = identity.with_plan(plan);
+        }
+        identity
+    }
 }
 
 const MISSING: &str = "is missing or empty";
