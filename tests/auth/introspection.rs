@@ -27,7 +27,9 @@ use tower_inference::{
 use super::{
     Outcome, bearer, fake_clock,
     issuer::{AUDIENCE, ISSUER, NOW, jwks, merge, token},
-    jwt_of, request, seconds, send, settle,
+    jwt_of,
+    remote_keys::real_server::Server,
+    request, seconds, send, settle,
     support::{ScriptedBody, Step},
     try_token,
 };
@@ -528,10 +530,27 @@ fn unsafe_addresses_and_settings_are_rejected() {
 }
 
 #[tokio::test]
-async fn https_client_can_introspect() {
-    // This checks the types. No server listens on the port.
+async fn https_client_introspects_over_a_socket() {
+    let server = Server::start().await;
     let client = HttpsClient::builder().build().unwrap();
-    let tokens = Introspection::new("http://127.0.0.1:9/introspect", ISSUER, AUDIENCE, client);
-    let layer = AuthLayer::new(tokens.build().unwrap());
-    assert_eq!(try_token(&layer, TOKEN).await.refusal(), UNAVAILABLE);
+    let url = format!("{}/introspect", server.address);
+    let tokens = Introspection::new(url, ISSUER, AUDIENCE, client).timeout(seconds(30));
+    let tokens = tokens.client_credentials("gateway", Secret::new("secret"));
+    let layer = AuthLayer::new(tokens.clock(SharedClock::new(fake_clock())).build().unwrap());
+    server.respond("200 OK", "connection: close\r\n", &active(json!({})));
+    assert!(try_token(&layer, TOKEN).await.passed());
+    let head = server.last_head();
+    for line in [
+        "post /introspect http/1.1\r\n",
+        "content-type: application/x-www-form-urlencoded\r\n",
+        &format!(
+            "content-length: {}\r\n",
+            TOKEN.len() + "token=&token_type_hint=access_token".len()
+        ),
+        "authorization: basic z2f0zxdhetpzzwnyzxq=\r\n",
+    ] {
+        assert!(head.contains(line), "{line}: {head}");
+    }
+    server.respond("302 Found", "connection: close\r\nlocation: https://evil.example/\r\n", "");
+    assert_eq!(try_token(&layer, "another").await.refusal(), UNAVAILABLE);
 }

@@ -9,7 +9,7 @@ mod discovery;
 mod failing_issuer;
 mod first_keys;
 mod freshness;
-mod real_server;
+pub mod real_server;
 mod unknown_keys;
 
 use std::{

@@ -10,8 +10,8 @@ use tokio::{
 use super::*;
 
 /// A server that answers each request with `response`.
-struct Server {
-    address: String,
+pub struct Server {
+    pub address: String,
     response: Arc<Mutex<Vec<u8>>>,
     heads: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
@@ -19,7 +19,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (response, heads) =
@@ -47,13 +47,13 @@ impl Server {
         Self { address, response, heads, connections, task }
     }
 
-    fn respond(&self, status: &str, fields: &str, body: &str) {
+    pub fn respond(&self, status: &str, fields: &str, body: &str) {
         let length = body.len();
         let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{fields}\r\n");
         *self.response.lock().unwrap() = (head + body).into_bytes();
     }
 
-    fn last_head(&self) -> String {
+    pub fn last_head(&self) -> String {
         self.heads.lock().unwrap().last().unwrap().clone()
     }
 }
