@@ -302,7 +302,7 @@ async fn claims_are_checked_before_the_proof() {
 #[tokio::test]
 async fn proofs_are_remembered_until_they_are_too_old_and_not_beyond_the_maximum() {
     let clock = fake_clock();
-    let dpop = Dpop::new(ADDRESS).unwrap().max_age(seconds(10)).max_proofs(2);
+    let dpop = Dpop::new(ADDRESS).unwrap().max_age(seconds(10)).max_proofs(8);
     let layer = layer_at(&clock, dpop);
     let token = bound(&P256);
     let at = |id: &str, iat: u64| {

@@ -7,7 +7,7 @@ use super::{
     proof::{ProofClaims, ProofHeader},
     public_address::PublicAddress,
     sha256::sha256,
-    used_proofs::{Use, UsedProofs},
+    used_proofs::{Use, UsedProof, UsedProofs},
 };
 use crate::auth::{
     algorithm::Algorithm,
@@ -93,9 +93,10 @@ impl Dpop {
 
     /// Sets the maximum number of used proofs that are remembered. Defaults to 100,000.
     ///
-    /// A proof takes about 80 bytes, so the default needs at most 8 MB. A proof is remembered for
+    /// A proof takes about 120 bytes, so the default needs at most 12 MB. A proof is remembered for
     /// [`max_age`](Self::max_age) and twice the leeway. Beyond the maximum requests with a proof are
-    /// rejected with `overloaded`, because a replay could not be detected.
+    /// rejected with `overloaded`, because a replay could not be detected. The proofs of one key take at
+    /// most a quarter: by default a client may send 208 requests per second.
     #[must_use]
     pub fn max_proofs(mut self, proofs: usize) -> Self {
         self.max_proofs = proofs;
@@ -165,13 +166,18 @@ impl Dpop {
     ) -> Result<(), ProofFailure> {
         let id = claims.id.as_deref().unwrap_or_default();
         let digest = sha256(&[request.thumbprint.as_slice(), id.as_bytes()].concat());
-        let digest =
-            digest.and_then(|digest| digest.first_chunk().copied().map(u128::from_le_bytes));
-        let digest = digest.ok_or(MALFORMED)?;
+        let digest = digest.and_then(|digest| digest.first_chunk().copied());
+        let (Some(digest), Some(key)) = (digest, request.thumbprint.first_chunk().copied()) else {
+            return Err(MALFORMED);
+        };
         // `iat` may be ahead by the leeway.
         let lifetime = self.max_age.saturating_add(request.leeway.saturating_mul(2));
-        let expiry = request.monotonic.saturating_add(lifetime);
-        match self.used.note(digest, request.monotonic, expiry) {
+        let proof = UsedProof {
+            digest: u128::from_le_bytes(digest),
+            key: u64::from_le_bytes(key),
+            expiry: request.monotonic.saturating_add(lifetime),
+        };
+        match self.used.note(proof, request.monotonic) {
             Use::First => Ok(()),
             Use::Again => Err(ProofFailure::Invalid("it was used before")),
             Use::Full => Err(ProofFailure::Full),

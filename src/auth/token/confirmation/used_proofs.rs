@@ -1,23 +1,43 @@
 //! The proofs that clients have used, so that each is accepted once (RFC 9449 section 11.1).
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
     time::Duration,
 };
 
 use crate::lock::Lock;
 
+/// The part of the room that the proofs of one key may take.
+const PART_OF_A_KEY: usize = 4;
+
 /// Remembers at most `max` proofs until they can no longer be accepted.
+///
+/// The proofs of one key take at most a quarter of the room, so that one client cannot keep the others
+/// out.
 pub(super) struct UsedProofs {
     max: usize,
+    max_of_a_key: usize,
     used: Lock<Used>,
 }
 
 #[derive(Default)]
 struct Used {
     digests: HashSet<u128>,
-    /// The digests with their expiry on the monotonic clock, in the order of their use.
-    expiries: VecDeque<(Duration, u128)>,
+    /// The proofs in the order of their use.
+    proofs: VecDeque<UsedProof>,
+    /// The number of proofs of each key.
+    of_key: HashMap<u64, usize>,
+}
+
+/// A proof that a client has used.
+#[derive(Clone, Copy)]
+pub(super) struct UsedProof {
+    /// The digest of the key and the `jti`.
+    pub(super) digest: u128,
+    /// The start of the key's thumbprint. Two keys with the same start share their room.
+    pub(super) key: u64,
+    /// The end of its acceptance on the monotonic clock.
+    pub(super) expiry: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,26 +50,41 @@ pub(super) enum Use {
 
 impl UsedProofs {
     pub(super) fn new(max: usize) -> Self {
-        Self { max, used: Lock::default() }
+        Self { max, max_of_a_key: max.div_ceil(PART_OF_A_KEY), used: Lock::default() }
     }
 
-    /// Notes the use of a proof that is accepted until `expiry` at most.
-    pub(super) fn note(&self, digest: u128, now: Duration, expiry: Duration) -> Use {
+    /// Notes the use of a proof.
+    pub(super) fn note(&self, proof: UsedProof, now: Duration) -> Use {
         let mut used = self.used.lock();
-        let Used { digests, expiries } = &mut *used;
-        while let Some((_, old)) = expiries.front().filter(|(expiry, _)| *expiry <= now) {
-            digests.remove(old);
-            expiries.pop_front();
-        }
-        if digests.contains(&digest) {
+        used.forget_expired(now);
+        if used.digests.contains(&proof.digest) {
             return Use::Again;
         }
-        if digests.len() >= self.max {
+        let of_key = used.of_key.get(&proof.key).copied().unwrap_or_default();
+        if used.digests.len() >= self.max || of_key >= self.max_of_a_key {
             return Use::Full;
         }
-        digests.insert(digest);
-        expiries.push_back((expiry, digest));
+        used.digests.insert(proof.digest);
+        used.of_key.insert(proof.key, of_key + 1);
+        used.proofs.push_back(proof);
         Use::First
+    }
+}
+
+impl Used {
+    fn forget_expired(&mut self, now: Duration) {
+        while let Some(UsedProof { digest, key, .. }) =
+            self.proofs.front().filter(|proof| proof.expiry <= now).copied()
+        {
+            self.proofs.pop_front();
+            self.digests.remove(&digest);
+            if let Entry::Occupied(mut of_key) = self.of_key.entry(key) {
+                *of_key.get_mut() -= 1;
+                if *of_key.get() == 0 {
+                    of_key.remove();
+                }
+            }
+        }
     }
 }
 
@@ -57,18 +92,36 @@ impl UsedProofs {
 mod tests {
     use super::*;
 
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    const fn proof(digest: u128, key: u64, expiry: u64) -> UsedProof {
+        UsedProof { digest, key, expiry: seconds(expiry) }
+    }
+
     #[test]
     fn proof_is_accepted_once_until_it_expires() {
-        let seconds = Duration::from_secs;
         let proofs = UsedProofs::new(2);
-        assert_eq!(proofs.note(1, seconds(0), seconds(60)), Use::First);
-        assert_eq!(proofs.note(1, seconds(59), seconds(119)), Use::Again);
-        assert_eq!(proofs.note(2, seconds(59), seconds(119)), Use::First);
-        assert_eq!(proofs.note(3, seconds(59), seconds(119)), Use::Full);
+        assert_eq!(proofs.note(proof(1, 1, 60), seconds(0)), Use::First);
+        assert_eq!(proofs.note(proof(1, 1, 119), seconds(59)), Use::Again);
+        assert_eq!(proofs.note(proof(2, 2, 119), seconds(59)), Use::First);
+        assert_eq!(proofs.note(proof(3, 3, 119), seconds(59)), Use::Full);
         // The first one is too old to be accepted, so its room is free.
-        assert_eq!(proofs.note(3, seconds(60), seconds(120)), Use::First);
-        assert_eq!(proofs.note(2, seconds(60), seconds(120)), Use::Again);
+        assert_eq!(proofs.note(proof(3, 3, 120), seconds(60)), Use::First);
+        assert_eq!(proofs.note(proof(2, 2, 120), seconds(60)), Use::Again);
         let used = proofs.used.lock();
-        assert_eq!((used.digests.len(), used.expiries.len()), (2, 2));
+        assert_eq!((used.digests.len(), used.proofs.len(), used.of_key.len()), (2, 2, 2));
+    }
+
+    #[test]
+    fn one_key_leaves_room_for_the_others() {
+        let proofs = UsedProofs::new(8);
+        assert_eq!(proofs.note(proof(1, 1, 60), seconds(0)), Use::First);
+        assert_eq!(proofs.note(proof(2, 1, 60), seconds(0)), Use::First);
+        assert_eq!(proofs.note(proof(3, 1, 60), seconds(0)), Use::Full);
+        assert_eq!(proofs.note(proof(4, 2, 60), seconds(0)), Use::First);
+        assert_eq!(proofs.note(proof(3, 1, 120), seconds(60)), Use::First);
+        assert_eq!(proofs.used.lock().of_key, HashMap::from([(1, 1)]));
     }
 }
