@@ -1,6 +1,6 @@
 //! Layers with several issuers.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::UNIX_EPOCH};
 
 use http::Request;
 use http_body_util::Full;
@@ -178,17 +178,23 @@ async fn each_issuer_has_settings_of_its_own() {
     assert_eq!((identity.subject(), identity.tenant()), ("app", Some("t")));
 }
 
+/// A cached token stays expired when the wall clock is set back. A token that is not cached does not.
 #[tokio::test]
-async fn issuers_of_a_layer_share_one_cache_except_those_without() {
+async fn issuer_without_a_cache_is_never_cached() {
+    let clock = fake_clock();
+    let shared = SharedClock::new(clock.clone());
     let layer =
-        AuthLayer::new(of(FIRST, &ED25519)).or(of(SECOND, &ED25519_OTHER).max_cache_bytes(0));
-    for (pair, issuer) in [(&*ED25519, FIRST), (&*ED25519_OTHER, SECOND)] {
-        let valid = signed(pair, issuer, json!({}));
-        for _ in 0..3 {
-            let identity = try_token(&layer, &valid).await.identity.unwrap();
-            assert_eq!(identity.issuer(), issuer);
-        }
+        AuthLayer::new(of(FIRST, &ED25519).clock(shared.clone()))
+            .or(of(SECOND, &ED25519_OTHER).clock(shared).max_cache_bytes(0));
+    let tokens = [signed(&ED25519, FIRST, json!({})), signed(&ED25519_OTHER, SECOND, json!({}))];
+    for token in &tokens {
+        assert!(try_token(&layer, token).await.passed());
     }
+    clock.advance(seconds(300));
+    clock.set_wall(UNIX_EPOCH + seconds(NOW));
+    let [cached, uncached] = &tokens;
+    assert_eq!(try_token(&layer, cached).await.refusal(), Some(Refusal::ExpiredToken));
+    assert!(try_token(&layer, uncached).await.passed());
 }
 
 #[tokio::test]
