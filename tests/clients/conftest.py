@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from aws import Moto
 from issuer import Issuer
 from recorder import TOKEN, Recorder
 from servers import Gateway, Model
@@ -31,18 +32,34 @@ def nowhere():
 
 
 @pytest.fixture(scope="session")
-def guard(work, issuer):
+def front(work):
+    """Makes a gateway in front of `upstream`, whose token it has."""
+
+    def make(name: str, upstream: str, token: str, *flags) -> Gateway:
+        real = ["--upstream", upstream, "--hf-token-env", "UPSTREAM_TOKEN"]
+        return Gateway(work, name, *real, *flags, env={"UPSTREAM_TOKEN": token})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def guard(front, issuer):
     """Makes a gateway in front of `upstream` that knows the issuer."""
 
     def make(name: str, upstream: str, token: str, *flags, jwks=issuer.jwks) -> Gateway:
-        real = ["--upstream", upstream, "--hf-token-env", "UPSTREAM_TOKEN"]
-        real += ["--issuer", issuer.URL, "--jwks", jwks]
-        real += ["--audience", issuer.AUDIENCE, "--scope", issuer.SCOPE]
-        gateway = Gateway(work, name, *real, *flags, env={"UPSTREAM_TOKEN": token})
+        known = ["--issuer", issuer.URL, "--jwks", jwks]
+        known += ["--audience", issuer.AUDIENCE, "--scope", issuer.SCOPE]
+        gateway = front(name, upstream, token, *known, *flags)
         gateway.token = issuer.token()
         return gateway
 
     return make
+
+
+@pytest.fixture(scope="session")
+def moto(work):
+    with Moto(work) as moto:
+        yield moto
 
 
 @pytest.fixture(scope="session")

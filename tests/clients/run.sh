@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Real clients and a real model against the gateway example.
+# Real clients, identity providers and a real model against the gateway example.
 #
 # usage: tests/clients/run.sh [GATEWAY]
 #
@@ -79,11 +79,14 @@ fi
 for name in $(compgen -e); do
     case $name in
     OPENAI_* | HF_* | HUGGING_FACE_* | HUGGINGFACE_* | PYTEST_* | PYTHON*) unset "$name" ;;
+    AWS_* | BOTO_* | MOTO_*) unset "$name" ;;
     ANTHROPIC_* | LANGCHAIN_* | LANGSMITH_* | NODE_*) unset "$name" ;;
     *_proxy | *_PROXY) unset "$name" ;;
     esac
 done
 export HF_HOME="$work/hf" PYTHONDONTWRITEBYTECODE=1
+# boto3 reads neither files of the home folder nor the metadata of an instance.
+export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true
 export CLIENTS_GATEWAY="$gateway" CLIENTS_WORK="$work" CLIENTS_NODE_MODULES="$venv/js"
 
 set -m

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 HERE = pathlib.Path(__file__).parent
 START_SECONDS = 60
@@ -27,7 +27,13 @@ def wait_for(what: str, look: Callable, seconds: float = 30):
 class Server:
     """A program that says `listening on URL`, as a context manager."""
 
-    def __init__(self, command: list, output: pathlib.Path, env: dict[str, str] | None = None):
+    def __init__(
+        self,
+        command: list,
+        output: pathlib.Path,
+        env: dict[str, str] | None = None,
+        pass_fds: Iterable[int] = (),
+    ):
         self.output = output
         with output.open("wb") as out:
             self._process = subprocess.Popen(
@@ -36,6 +42,7 @@ class Server:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env=os.environ | (env or {}),
+                pass_fds=pass_fds,
             )
 
     def said(self, pattern: str) -> str:
