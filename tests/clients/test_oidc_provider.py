@@ -9,7 +9,7 @@ from provider import AUDIENCE, Provider, private_key
 from recorder import TOKEN
 from servers import Gateway, wait_for
 
-ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
+ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,8 @@ def trusting(front):
 
 @pytest.fixture(scope="module")
 def provider(work):
-    keys = [private_key(it, f"key-{it}") for it in ALGORITHMS]
+    # `Ed25519` and `EdDSA` have one key.
+    keys = [private_key(it, f"key-{it}") for it in ALGORITHMS[:-1]]
     with Provider(work, "provider", keys) as provider:
         yield provider
 
