@@ -67,6 +67,12 @@ class Recorder:
         self.received.clear()
         self.answers.clear()
 
+    def respond(self, received: Received) -> Answer:
+        try:
+            return self.answers.popleft()
+        except IndexError:
+            return answer(completion("as always"))
+
     def __enter__(self):
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
@@ -81,21 +87,26 @@ class Recorder:
 
             def do_POST(self):
                 body = self._read()
+                if body is None:
+                    self.close_connection = True
+                    return
                 fields = self.headers.items()
-                recorder.received.append(Received(self.command, self.path, fields, body))
-                try:
-                    it = recorder.answers.popleft()
-                except IndexError:
-                    it = answer(completion("as always"))
-                self._write(it)
+                received = Received(self.command, self.path, fields, body)
+                recorder.received.append(received)
+                self._write(recorder.respond(received))
 
             do_GET = do_POST
 
-            def _read(self) -> bytes:
+            def _read(self) -> bytes | None:
+                """The body, unless the connection ends before it."""
                 if self.headers.get("transfer-encoding", "").lower() != "chunked":
-                    return self.rfile.read(int(self.headers.get("content-length", 0)))
+                    length = int(self.headers.get("content-length", 0))
+                    body = self.rfile.read(length)
+                    return body if len(body) == length else None
                 chunks = []
-                while size := int(self.rfile.readline().split(b";")[0], 16):
+                while size := int(self.rfile.readline().split(b";")[0] or b"-1", 16):
+                    if size < 0:
+                        return None
                     chunks.append(self.rfile.read(size))
                     self.rfile.readline()
                 self.rfile.readline()
