@@ -285,9 +285,12 @@ fn pair<A, B>(
     }
 }
 
-/// Reads account ids with commas between them.
+/// Reads account ids with commas between them. A partition such as `aws-cn:` may precede an id.
 fn accounts(text: &str) -> Option<Vec<String>> {
-    let is_account = |id: &str| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit());
+    let is_account = |text: &str| {
+        let id = text.rsplit(':').next().unwrap_or_default();
+        id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit())
+    };
     let accounts = text.split(',').map(str::trim);
     accounts.map(|id| is_account(id).then(|| id.to_owned())).collect()
 }

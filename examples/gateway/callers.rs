@@ -1,7 +1,10 @@
 //! Authentication of callers.
 
 use tower_inference::{
-    auth::{ApiKeys, AuthLayer, ClaimMapping, Credential, Jwt, KeySource, RemoteKeys},
+    auth::{
+        ApiKeys, AuthLayer, ClaimMapping, Credential, Jwt, KeySource, RemoteKeys, ResourceMetadata,
+        aws_iam::{SigV4, SigningCredentials, StsIdentity},
+    },
     client::HttpsClient,
 };
 
@@ -9,7 +12,7 @@ use crate::{
     Error,
     args::{
         Callers,
-        callers::{Issuer, Keys},
+        callers::{Iam, Issuer, Keys, Sts},
     },
 };
 
@@ -32,8 +35,21 @@ fn keys_of(issuer: &Issuer, client: &HttpsClient) -> Result<KeySource, Error> {
     keys.map_err(|error| format!("--issuer or --jwks: {error}").into())
 }
 
+/// Returns the document that tells clients where tokens come from.
+pub(crate) fn metadata(callers: &Callers) -> Result<Option<ResourceMetadata>, Error> {
+    let Some(url) = &callers.public_url else { return Ok(None) };
+    let metadata = ResourceMetadata::new(url).map_err(|error| format!("--public-url: {error}"))?;
+    let issuers = callers.issuers.iter().map(|issuer| issuer.url.as_str());
+    let scopes = callers.issuers.iter().flat_map(|issuer| &issuer.scopes).cloned();
+    Ok(Some(metadata.authorization_servers(issuers).scopes(scopes)))
+}
+
 /// Accepts the credentials that the flags name.
-pub(crate) fn auth(callers: Callers, keys: Vec<KeySource>) -> Result<AuthLayer, Error> {
+pub(crate) fn auth(
+    callers: Callers,
+    keys: Vec<KeySource>,
+    metadata: Option<&ResourceMetadata>,
+) -> Result<AuthLayer, Error> {
     let mut credentials = Vec::new();
     for (issuer, keys) in callers.issuers.into_iter().zip(keys) {
         credentials.push(jwt(issuer, keys)?.into());
@@ -42,13 +58,37 @@ pub(crate) fn auth(callers: Callers, keys: Vec<KeySource>) -> Result<AuthLayer, 
         let keys = ApiKeys::file(file.as_path());
         credentials.push(keys.map_err(|error| format!("--api-keys: {error}"))?.into());
     }
+    if let Some(Iam { credentials: file, region }) = callers.iam {
+        let sigv4 = SigV4::new(region, SigningCredentials::file(file));
+        credentials.push(sigv4.map_err(|error| format!("--iam-credentials: {error}"))?.into());
+    }
+    if let Some(sts) = &callers.sts {
+        credentials.push(sts_identity(sts)?.into());
+    }
     let layer = credentials.into_iter().fold(None, |layer: Option<AuthLayer>, one: Credential| {
         Some(match layer {
             None => AuthLayer::new(one),
             Some(layer) => layer.or(one),
         })
     });
-    layer.ok_or_else(|| "no way for callers to authenticate".into())
+    let layer = layer.ok_or("no way for callers to authenticate")?;
+    Ok(match metadata {
+        None => layer,
+        Some(metadata) => layer.resource_metadata(metadata),
+    })
+}
+
+/// Accepts roles of AWS accounts that AWS STS confirms.
+fn sts_identity(flags: &Sts) -> Result<StsIdentity, Error> {
+    let client = HttpsClient::builder().build()?;
+    let sts = StsIdentity::new(&flags.server_id, &flags.accounts, client);
+    let sts = sts.map_err(|error| format!("--sts-server-id or --sts-accounts: {error}"))?;
+    match &flags.endpoint {
+        None => Ok(sts),
+        Some(url) => {
+            sts.sts_endpoint(url).map_err(|error| format!("--sts-endpoint: {error}").into())
+        }
+    }
 }
 
 /// Accepts tokens of an issuer with an accepted audience and all required scopes.

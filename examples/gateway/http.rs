@@ -35,8 +35,7 @@ use crate::{
     activity::{Activity, Overdue},
     held::Held,
     peer::{LeftUnread, Peer, UnreadWatch},
-    probes,
-    ready::Ready,
+    probes::{self, OpenRoutes},
     stack::Gateway,
 };
 
@@ -94,7 +93,7 @@ impl Http {
         from: SocketAddr,
         activity: Activity,
         stack: impl Gateway<Body: 'static>,
-        ready: Ready,
+        open: OpenRoutes,
         mut leaving: watch::Receiver<bool>,
     ) where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -112,13 +111,13 @@ impl Http {
 
         // One stack for all requests of the connection.
         let mut stack = stack;
-        let (requests, readiness) = (activity.clone(), ready);
+        let requests = activity.clone();
         let routed = tower::service_fn(move |mut request: Request<Incoming>| {
             // `PeerAddress` reads the address there.
             request.extensions_mut().insert(from);
             let in_flight = requests.begin(request.version());
             let is_head = *request.method() == Method::HEAD;
-            let probe = probes::response(&request, &readiness);
+            let probe = probes::response(&request, &open);
             // HTTP/2 ends a stream without closing the connection.
             let watch = if request.version() < Version::HTTP_2 {
                 left_unread.watch()

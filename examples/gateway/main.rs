@@ -45,6 +45,7 @@ use self::{
     limits::Limits,
     log::LogFile,
     output::Output,
+    probes::OpenRoutes,
     ready::Ready,
     serve::Server,
     signals::{Hangups, Signals},
@@ -173,6 +174,7 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         }
     };
     let keys = callers::keys(&callers)?;
+    let metadata = callers::metadata(&callers)?;
     let ready = Ready::new(keys.clone());
     output.scrub(&hf_token.scrubber());
     let log_to = serve.access_log.unwrap_or_else(|| match &demo {
@@ -182,7 +184,7 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     });
     let (access_log, log_file) = log::layer(&log_to, output)?;
     let access_log = access_log.scrubber(hf_token.scrubber());
-    let auth = callers::auth(callers, keys)?;
+    let auth = callers::auth(callers, keys, metadata.as_ref())?;
     let way = Way { hf_token, client: upstream::client(serve.client)? };
     let stack = stack::gateway(access_log, auth, bodies, limits, cache, way);
     output.say(format_args!("listening on {url}"));
@@ -203,7 +205,8 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     let keys = ready.clone();
     preparing.spawn(async move { keys.prepare(&stderr).await });
     preparing.spawn(reopen_on_hangup(hangups, log_file.clone()));
-    server.run(listener, stack, ready, &mut signals).await;
+    let open = OpenRoutes::new(ready, metadata.as_ref());
+    server.run(listener, stack, open, &mut signals).await;
     if let Some(file) = log_file {
         file.close();
     }

@@ -7,24 +7,53 @@ use axum::{
         header::{ALLOW, CONTENT_TYPE},
     },
 };
-use tower_inference::body::ResponseBody;
+use tower_inference::{auth::ResourceMetadata, body::ResponseBody};
 
 use crate::{head, ready::Ready};
 
-/// Responds to a probe. Probes get no id and no log record. `None` for all other paths.
+/// The open routes and what they tell.
+#[derive(Clone)]
+pub(crate) struct OpenRoutes {
+    ready: Ready,
+    /// The path and the document of RFC 9728.
+    metadata: Option<(Box<str>, Bytes)>,
+}
+
+impl OpenRoutes {
+    pub(crate) fn new(ready: Ready, metadata: Option<&ResourceMetadata>) -> Self {
+        let metadata = metadata.map(|metadata| (metadata.path().into(), metadata.document()));
+        Self { ready, metadata }
+    }
+
+    fn text(&self, path: &str) -> Option<(StatusCode, &'static str, Bytes)> {
+        const PLAIN: &str = "text/plain; charset=utf-8";
+        if let Some((own, document)) = &self.metadata
+            && **own == *path
+        {
+            return Some((StatusCode::OK, "application/json", document.clone()));
+        }
+        let (status, text) = match path {
+            "/healthz" => (StatusCode::OK, "ok\n"),
+            "/readyz" if self.ready.is() => (StatusCode::OK, "ready\n"),
+            "/readyz" => {
+                (StatusCode::SERVICE_UNAVAILABLE, "the issuers' keys are not loaded yet\n")
+            }
+            _ => return None,
+        };
+        Some((status, PLAIN, Bytes::from_static(text.as_bytes())))
+    }
+}
+
+/// Responds to a request of an open route. It gets no id and no log record. `None` for all other
+/// paths.
 pub(crate) fn response<T, B>(
     request: &Request<T>,
-    ready: &Ready,
+    routes: &OpenRoutes,
 ) -> Option<Response<ResponseBody<B>>>
 where
     B: HttpBody<Data = Bytes>,
 {
-    let (status, text) = match request.uri().path() {
-        "/healthz" => (StatusCode::OK, "ok\n"),
-        "/readyz" if ready.is() => (StatusCode::OK, "ready\n"),
-        "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, "the issuer's keys are not loaded yet\n"),
-        _ => return None,
-    };
+    let (status, content_type, text) = routes.text(request.uri().path())?;
     if let Some(refused) = head::refused(request) {
         return Some(refused);
     }
@@ -34,9 +63,8 @@ where
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET,HEAD"));
         return Some(response);
     }
-    let mut response = Response::new(ResponseBody::full(Bytes::from_static(text.as_bytes())));
+    let mut response = Response::new(ResponseBody::full(text));
     *response.status_mut() = status;
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, plain);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     Some(response)
 }

@@ -15,7 +15,7 @@ use crate::{
     connections::{self, Connections},
     http::Http,
     output::Output,
-    ready::Ready,
+    probes::OpenRoutes,
     signals::Signals,
     stack::Gateway,
 };
@@ -55,7 +55,7 @@ impl Server {
         self,
         listener: TcpListener,
         stack: impl Gateway<Body: 'static>,
-        ready: Ready,
+        open: OpenRoutes,
         signals: &mut Signals,
     ) {
         let drain = self.drain;
@@ -75,7 +75,7 @@ impl Server {
                         accepted,
                         activity,
                         stack.clone(),
-                        ready.clone(),
+                        open.clone(),
                         leaving.clone(),
                     )
                 });
@@ -111,17 +111,17 @@ impl Server {
         (stream, from): (TcpStream, SocketAddr),
         activity: Activity,
         stack: impl Gateway<Body: 'static>,
-        ready: Ready,
+        open: OpenRoutes,
         leaving: watch::Receiver<bool>,
     ) {
         // Without it the first bytes of a stream may wait for the next ones. A failure to set it only
         // costs time.
         let _best_effort = stream.set_nodelay(true);
         match &self.tls {
-            None => self.http.serve(stream, from, activity, stack, ready, leaving).await,
+            None => self.http.serve(stream, from, activity, stack, open, leaving).await,
             Some(tls) => {
                 if let Ok(Ok(stream)) = timeout(self.head_timeout, tls.accept(stream)).await {
-                    self.http.serve(stream, from, activity, stack, ready, leaving).await;
+                    self.http.serve(stream, from, activity, stack, open, leaving).await;
                 }
             }
         }

@@ -8,8 +8,12 @@ use axum::{
 };
 use tower::{Layer, Service};
 use tower_inference::{
-    access_log::AccessLogLayer, auth::AuthLayer, cache::CacheLayer, payload::PayloadLayer,
-    request_id::RequestIdLayer, stack::Stack,
+    access_log::AccessLogLayer,
+    auth::{AuthLayer, aws_iam::SignedBodyLayer},
+    cache::CacheLayer,
+    payload::PayloadLayer,
+    request_id::RequestIdLayer,
+    stack::Stack,
 };
 
 use crate::{bodies::Bodies, head::Checked, http::RequestBody, limits::Limits, upstream::Way};
@@ -53,7 +57,9 @@ pub(crate) fn gateway(
     // A limit, a cache or a schema that is off is `None`.
     let around =
         Stack::new().request_id(RequestIdLayer::new()).access_log(access_log).peer_throttle(peer);
+    let signed = SignedBodyLayer::new().max_body_bytes(max_bytes).memory_limit(memory.clone());
     let behind = Stack::new()
+        .around(signed)
         .auth(auth)
         .throttle(throttle)
         .payload(PayloadLayer::by_route().max_body_bytes(max_bytes).memory_limit(memory))

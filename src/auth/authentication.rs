@@ -105,7 +105,12 @@ impl Authentication {
         {
             return self.authorize(head, Arc::clone(anonymous));
         }
-        let hints = self.methods.iter().map(|method| method.hint()).collect::<Vec<_>>();
+        let mut hints = Vec::new();
+        for hint in self.methods.iter().map(|method| method.hint()) {
+            if !hints.contains(&hint) {
+                hints.push(hint);
+            }
+        }
         let rejection = Rejection::new(Refusal::MissingCredentials)
             .with_detail(format!("send {}", hints.join(" or ")));
         let mut schemes = Vec::new();

@@ -111,11 +111,16 @@ impl ResourceMetadata {
         format!("{}{}", self.origin, self.path)
     }
 
+    /// Returns the document as JSON.
+    #[must_use]
+    pub fn document(&self) -> Bytes {
+        Value::Object(self.members.clone()).to_string().into()
+    }
+
     /// Returns the service that sends the document to each GET request, whatever its path.
     #[must_use]
     pub fn service(&self) -> ResourceMetadataService {
-        let document = Value::Object(self.members.clone()).to_string();
-        ResourceMetadataService { document: document.into() }
+        ResourceMetadataService { document: self.document() }
     }
 
     fn list<T: Into<String>>(self, name: &str, items: impl IntoIterator<Item = T>) -> Self {
@@ -203,7 +208,7 @@ mod tests {
             .authorization_servers(["https://issuer.example"])
             .scopes(["infer"])
             .name("Inference");
-        let document: Value = serde_json::from_slice(&metadata.service().document).unwrap();
+        let document: Value = serde_json::from_slice(&metadata.document()).unwrap();
         assert_eq!(
             document,
             serde_json::json!({
