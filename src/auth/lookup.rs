@@ -8,7 +8,7 @@ use std::{
     future::Future,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -46,12 +46,16 @@ pub(super) struct LookupCache<T> {
     key: hmac::Key,
     waiting: AtomicUsize,
     max_waiting: usize,
+    /// The number of look-ups that have ended.
+    ended: AtomicU64,
 }
 
 #[derive(Clone)]
 struct Stored<T> {
     value: T,
     until: Duration,
+    /// The number of the look-up.
+    number: u64,
     memory: usize,
 }
 
@@ -78,6 +82,7 @@ impl<T: Clone + Send + Sync + 'static> LookupCache<T> {
             key: hmac::Key::new(HMAC_SHA256, &secret),
             waiting: AtomicUsize::new(0),
             max_waiting: bounds.max_waiting,
+            ended: AtomicU64::new(0),
         }
     }
 
@@ -108,10 +113,13 @@ impl<T: Clone + Send + Sync + 'static> LookupCache<T> {
         F: Future<Output = Found<T>> + Send,
     {
         let permit = WaitPermit::of(self)?;
+        let ended_before = self.ended.load(SeqCst);
         Some(async move {
             let results = &permit.0.results;
             loop {
                 match results.get_value_or_guard_async(&digest).await {
+                    // A result that arrived during the wait counts whatever its time to live.
+                    Ok(stored) if stored.number > ended_before => return stored.value,
                     Ok(stored) if clock.monotonic() < stored.until => return stored.value,
                     Ok(_) => {
                         let now = clock.monotonic();
@@ -121,8 +129,9 @@ impl<T: Clone + Send + Sync + 'static> LookupCache<T> {
                         let Found { value, ttl } = look_up.await;
                         let memory = memory(&value);
                         let until = clock.monotonic().saturating_add(ttl);
-                        // Also with a time to live of zero: requests that wait now take it.
-                        let _full = guard.insert(Stored { value: value.clone(), until, memory });
+                        let number = permit.0.ended.fetch_add(1, SeqCst) + 1;
+                        let stored = Stored { value: value.clone(), until, number, memory };
+                        let _full = guard.insert(stored);
                         return value;
                     }
                 }
@@ -183,6 +192,23 @@ mod tests {
         assert_eq!(cache.get(&digest, Duration::ZERO), Some(0));
         assert_eq!(cache.get(&digest, Duration::MAX), None);
         assert_eq!(cache.waiting.load(SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn a_time_to_live_of_zero_is_for_the_requests_that_wait() {
+        let (cache, calls) = (cache(10), Arc::new(AtomicU32::new(0)));
+        let (digest, clock) = (cache.digest(b"one"), SharedClock::default());
+        let look_up = || {
+            let calls = Arc::clone(&calls);
+            let look_up = async move {
+                tokio::task::yield_now().await;
+                Found { value: calls.fetch_add(1, SeqCst), ttl: Duration::ZERO }
+            };
+            cache.look_up(digest, clock.clone(), look_up, |_| 0).unwrap()
+        };
+        let (one, two, three) = tokio::join!(look_up(), look_up(), look_up());
+        assert_eq!((one, two, three), (0, 0, 0));
+        assert_eq!(look_up().await, 1);
     }
 
     #[tokio::test]
