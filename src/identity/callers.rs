@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::{claim_path::ClaimPath, identity::Identity, pattern::SubjectPattern, proof::Proof};
+use super::{claim_path::ClaimPath, pattern::SubjectPattern, proof::Proof, verified::Identity};
 
 /// Conditions that select callers. All of them must hold.
 ///

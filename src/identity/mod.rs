@@ -21,15 +21,15 @@
 
 mod callers;
 mod claim_path;
-mod identity;
 mod pattern;
 mod proof;
+mod verified;
 
 #[cfg(feature = "auth")]
 pub(crate) use self::callers::{Fact, Unmet};
 pub use self::{
     callers::Callers,
     claim_path::ClaimPath,
-    identity::{Identity, Principal},
     proof::Proof,
+    verified::{Identity, Principal},
 };

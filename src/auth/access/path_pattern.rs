@@ -35,11 +35,10 @@ fn is_plain(path: &str) -> bool {
                 .any(|bad| window.eq_ignore_ascii_case(bad))
         })
     };
-    let is_dots = |segment: &str| matches!(segment, "" | "." | "..") || segment.starts_with("..;");
     let mut segments = path.split('/');
     let last = segments.next_back().unwrap_or_default();
-    !segments.any(is_dots)
-        && !(is_dots(last) && !last.is_empty())
+    !segments.any(|segment| matches!(segment, "" | "." | ".."))
+        && !matches!(last, "." | "..")
         && !path.contains(['\\', ';'])
         && !encodes_separator(path)
 }

@@ -2,10 +2,10 @@
 
 use std::{error::Error, fmt, io};
 
-use crate::secret_file::FileFault;
+use crate::{error_debug::debug_as_message, secret_file::FileFault};
 
 /// The reason why signing credentials cannot be used. The message has no secret.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SigningCredentialError {
     /// The access key id is not 1 to 128 ASCII letters, digits, `-`, `.`, `_` or `~`.
@@ -55,5 +55,7 @@ impl fmt::Display for SigningCredentialError {
         }
     }
 }
+
+debug_as_message!(SigningCredentialError);
 
 impl Error for SigningCredentialError {}

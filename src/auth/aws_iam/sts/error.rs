@@ -1,7 +1,9 @@
 use std::{error::Error, fmt};
 
+use crate::error_debug::debug_as_message;
+
 /// The reason that a setting of [`StsIdentity`](super::StsIdentity) is rejected.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum StsError {
     /// The server id is not 1 to 255 visible ASCII characters.
@@ -43,5 +45,7 @@ impl fmt::Display for StsError {
         }
     }
 }
+
+debug_as_message!(StsError);
 
 impl Error for StsError {}

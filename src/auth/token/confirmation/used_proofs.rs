@@ -1,7 +1,9 @@
 //! The proofs that clients have used, so that each is accepted once (RFC 9449 section 11.1).
 
+#[expect(clippy::disallowed_types, reason = "bounded by the proofs")]
+use std::collections::HashMap;
 use std::{
-    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
+    collections::{HashSet, VecDeque, hash_map::Entry},
     time::Duration,
 };
 
@@ -21,6 +23,7 @@ pub(super) struct UsedProofs {
 }
 
 #[derive(Default)]
+#[expect(clippy::disallowed_types, reason = "bounded by the proofs")]
 struct Used {
     digests: HashSet<u128>,
     /// The proofs in the order of their use.
@@ -122,6 +125,7 @@ mod tests {
         assert_eq!(proofs.note(proof(3, 1, 60), seconds(0)), Use::Full);
         assert_eq!(proofs.note(proof(4, 2, 60), seconds(0)), Use::First);
         assert_eq!(proofs.note(proof(3, 1, 120), seconds(60)), Use::First);
-        assert_eq!(proofs.used.lock().of_key, HashMap::from([(1, 1)]));
+        let used = proofs.used.lock();
+        assert_eq!((used.of_key.len(), used.of_key.get(&1)), (1, Some(&1)));
     }
 }
