@@ -89,13 +89,17 @@ mod fork;
 mod layer_access;
 mod outcome;
 mod request_context;
+#[cfg(any(feature = "auth", feature = "throttle"))]
 mod request_head;
 mod stream_end;
 mod trace_id;
 mod usage;
 
 pub(crate) use self::body_mode::BodyMode;
+#[cfg(any(feature = "auth", feature = "throttle"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "auth", feature = "throttle"))))]
+pub use self::request_head::RequestHead;
 pub use self::{
     cache_outcome::CacheOutcome, outcome::Outcome, request_context::RequestContext,
-    request_head::RequestHead, stream_end::StreamEnd, trace_id::TraceId, usage::Usage,
+    stream_end::StreamEnd, trace_id::TraceId, usage::Usage,
 };

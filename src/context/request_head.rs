@@ -76,6 +76,7 @@ impl<'a> RequestHead<'a> {
     }
 
     /// Returns whether someone has looked for an identity that the request lacks, since the last call.
+    #[cfg(feature = "throttle")]
     pub(crate) fn take_lacked_identity(&self) -> bool {
         self.lacked_identity.take()
     }

@@ -2,7 +2,9 @@
 
 use tower_layer::Identity as Unset;
 
-use super::slot::{Optional, sealed::Sealed};
+#[cfg(any(feature = "auth", feature = "model-rules"))]
+use super::slot::Optional;
+use super::slot::sealed::Sealed;
 #[cfg(feature = "auth")]
 use crate::auth::AuthLayer;
 #[cfg(feature = "model-rules")]

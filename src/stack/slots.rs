@@ -6,10 +6,11 @@ use tower_layer::Identity as Unset;
 
 #[cfg(all(feature = "auth", feature = "model-rules"))]
 use super::callers;
+#[cfg(any(feature = "auth", feature = "model-rules"))]
+use super::callers::CallerSlot;
 #[cfg(any(feature = "hf", feature = "schema", feature = "transform"))]
 use super::compared::compared;
 use super::{
-    callers::CallerSlot,
     compared::ComparedSlot,
     payload_slot::{OpenPayload, PayloadSlot},
     slot,
