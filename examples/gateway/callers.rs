@@ -71,7 +71,10 @@ pub(crate) fn auth(
             Some(layer) => layer.or(one),
         })
     });
-    let layer = layer.ok_or("no way for callers to authenticate")?;
+    let layer = layer.ok_or(
+        "no way for callers to authenticate: give --issuer, --api-keys, --iam-credentials or \
+         --sts-server-id",
+    )?;
     Ok(match metadata {
         None => layer,
         Some(metadata) => layer.resource_metadata(metadata),

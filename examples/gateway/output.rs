@@ -7,7 +7,11 @@ use std::{
 };
 
 use tower_inference::{access_log::Sink, secret::Scrubber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 /// The standard streams.
 #[derive(Clone)]
@@ -26,14 +30,20 @@ impl Output {
 
     /// Writes the events of the layers and the messages of panics to stderr.
     pub(crate) fn capture_events(&self) {
-        // Warnings report keys or tokens that cannot be loaded and upstreams that fail.
         let events = Events(self.err.clone());
+        // Warnings report keys or tokens that cannot be loaded and upstreams that fail. Authentication
+        // tells why a credential is rejected, at a bounded rate.
+        let levels = Targets::new()
+            .with_default(LevelFilter::WARN)
+            .with_target("tower_inference::auth", LevelFilter::INFO);
         tracing_subscriber::fmt()
-            .with_max_level(LevelFilter::WARN)
+            .with_max_level(LevelFilter::INFO)
             .with_writer(move || events.clone())
             // It would use `eprintln!`, which can block.
             .log_internal_errors(false)
             .with_ansi(false)
+            .finish()
+            .with(levels)
             .init();
         // The default hook blocks on an unread pipe.
         let panics = self.clone();

@@ -26,8 +26,8 @@ impl fmt::Display for AuthError {
         f.write_str(match self {
             Self::InvalidRealm => "expected a realm of printable ASCII without quote and backslash",
             Self::InvalidResource => {
-                "expected the public address of the gateway: an https URL without user information, \
-                 query and fragment"
+                "expected the public address of the gateway: an https URL, or http on loopback, \
+                 without user information, query and fragment"
             }
             Self::UnknownFact { rule, fact } => {
                 return write!(

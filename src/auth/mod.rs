@@ -152,8 +152,9 @@
 //! | `info` | keys changed or can be loaded again |
 //! | `warn` | keys cannot be loaded; logged once for each change of the reason |
 //! | `warn` | keys of a set are skipped; logged once for each change of the skipped keys |
-//! | `warn` | the first token with another issuer, another audience or without a key, until a token was accepted |
-//! | `info` | a token or key is rejected, with the cause; at most 10 lines and then one every 6 seconds |
+//! | `warn` | the first token with another issuer, another audience or without a key, until a token has met them |
+//! | `warn` | an API key is rejected, with the cause; once a minute for each cause |
+//! | `info` | a token or a signature is rejected, with the cause; at most 10 lines and then one every 6 seconds |
 //! | `debug` | an encryption key of a set is skipped; the rule that denies a request |
 //!
 //! A line about a token has the received and the expected `iss`, `aud`, `kid` and `alg`. The claims are

@@ -123,9 +123,14 @@ impl ResourceMetadata {
         ResourceMetadataService { document: self.document() }
     }
 
-    fn list<T: Into<String>>(self, name: &str, items: impl IntoIterator<Item = T>) -> Self {
-        let items = items.into_iter().map(|item| Value::String(item.into()));
-        self.member(name, Value::Array(items.collect()))
+    /// Sets a list. An empty one is left out (RFC 9728 section 3.2).
+    fn list<T: Into<String>>(mut self, name: &str, items: impl IntoIterator<Item = T>) -> Self {
+        let items: Vec<_> = items.into_iter().map(|item| Value::String(item.into())).collect();
+        if items.is_empty() {
+            self.members.remove(name);
+            return self;
+        }
+        self.member(name, Value::Array(items))
     }
 }
 
@@ -208,6 +213,10 @@ mod tests {
             .authorization_servers(["https://issuer.example"])
             .scopes(["infer"])
             .name("Inference");
+        let empty = metadata.clone().scopes([""; 0]).authorization_servers([""; 0]).document();
+        let empty: Value = serde_json::from_slice(&empty).unwrap();
+        assert!(empty.get("scopes_supported").is_none());
+        assert!(empty.get("authorization_servers").is_none());
         let document: Value = serde_json::from_slice(&metadata.document()).unwrap();
         assert_eq!(
             document,

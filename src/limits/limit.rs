@@ -96,8 +96,8 @@ impl Limit {
     /// Sets other allowances for callers with one of these [plans](Identity::plan), like API Gateway's
     /// usage plans. The limit's own allowance applies to all others.
     ///
-    /// The method of authentication sets the plan: an API key has one in its record, and a JWT has one
-    /// in a claim that its settings name. Names are compared exactly, case included.
+    /// The method of authentication sets the plan: an API key has one in its record, a JWT has one
+    /// in a claim that its settings name, and a method of yours has `Identity::with_plan`. Names are compared exactly, case included.
     ///
     /// A caller that changes its plan keeps its counter if both plans are of one kind, such as two
     /// rates. Replaces plans and tiers that were set before.

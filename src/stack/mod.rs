@@ -6,7 +6,7 @@
 //!
 //! | outermost first | why here |
 //! |---|---|
-//! | your own ([`around`](Stack::around)) | sees every request and response |
+//! | your own ([`around`](Stack::around)) | sees every request and response. The place of `SignedBodyLayer` |
 //! | stalled reader | gives back what all others own when a client stops reading |
 //! | request id | everything after it can be traced including rejections |
 //! | access log | sees the final status and the true end of each request |

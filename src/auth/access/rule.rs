@@ -23,7 +23,8 @@ impl AccessRule {
     /// Adds a path to which the rule applies. By default it applies to all.
     ///
     /// `/v1/*` is every path below `/v1/`. Paths are compared byte for byte, without decoding, and
-    /// without the query. A path with empty or dot segments, encoded separators, `;` or a backslash is
+    /// without the query. A pattern starts with a slash. To reserve a route for some callers, name every
+    /// other route in a rule for the others, because `/v1/*` would open it too. A path with empty or dot segments, encoded separators, `;` or a backslash is
     /// below no pattern, because servers read it in different ways.
     #[must_use]
     pub fn path(mut self, pattern: &str) -> Self {

@@ -117,7 +117,8 @@
 //! | `UNSIGNED-PAYLOAD` | is rejected, unless [`SigV4::dangerous_unsigned_payload`] is set |
 //! | `STREAMING-…` | is rejected |
 //!
-//! A body with another digest than the declared one ends as an error. `PayloadLayer` turns the error
+//! A body with another digest than the declared one ends as an error. An extractor of axum that reads the
+//! body itself responds with 400. `PayloadLayer` turns the error
 //! into the response 401 before it calls its inner service. On a streamed route the call of the upstream
 //! has begun: the upstream sees an aborted request and `UpstreamLayer` responds with 502. Trailers of a body with a declared digest are dropped, because they are not signed.
 //!
@@ -135,17 +136,15 @@
 //! service cannot use the token here. In Python:
 //!
 //! ```text
-//! session = boto3.session.Session()
-//! sts = session.client("sts", region_name="us-east-1")
-//! signer = botocore.signers.RequestSigner(
-//!     sts.meta.service_model.service_id, "us-east-1", "sts", "v4",
-//!     session.get_credentials(), session.events)
-//! url = signer.generate_presigned_url(
-//!     {"method": "GET", "body": {}, "context": {},
-//!      "url": "https://sts.us-east-1.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15",
-//!      "headers": {"x-inference-server-id": "gateway.example"}},
-//!     region_name="us-east-1", expires_in=900, operation_name="")
-//! token = "aws-sts-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
+//! import base64, boto3
+//! from botocore.auth import SigV4QueryAuth
+//! from botocore.awsrequest import AWSRequest
+//!
+//! url = "https://sts.us-east-1.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15"
+//! request = AWSRequest("GET", url, headers={"x-inference-server-id": "gateway.example"})
+//! credentials = boto3.Session().get_credentials().get_frozen_credentials()
+//! SigV4QueryAuth(credentials, "sts", "us-east-1", expires=900).add_auth(request)
+//! print("aws-sts-v1." + base64.urlsafe_b64encode(request.url.encode()).decode().rstrip("="))
 //! ```
 //!
 //! ```text
