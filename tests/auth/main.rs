@@ -23,6 +23,7 @@ mod key_files;
 mod key_sets;
 mod layer;
 mod methods;
+mod misuse;
 mod presets;
 mod remote_keys;
 mod revocation;

@@ -76,6 +76,7 @@ impl Requirements {
             kind.is_none_or(|kind| kind.eq_ignore_ascii_case("bearer")),
             "claim `token_type` is not `Bearer`",
         )?;
+        check_use(&identity)?;
         Ok(Accepted { identity, until })
     }
 
@@ -114,6 +115,17 @@ impl Requirements {
         }
         Failure::bearer(rejection, Some("invalid_token"))
     }
+}
+
+/// Refuses refresh tokens, which an endpoint calls active too (RFC 7662 section 2.1). Hydra tells them
+/// apart by `token_use` and OpenIddict by `token_usage`: <https://github.com/ory/fosite/issues/207>.
+fn check_use(identity: &Identity) -> Result<(), Refused> {
+    let is_access = |name| {
+        let kind = identity.claim(name).map(|kind| kind.as_str().unwrap_or_default());
+        kind.is_none_or(|kind| matches!(kind, "access" | "access_token"))
+    };
+    require(is_access("token_use"), "claim `token_use` is not `access_token`")?;
+    require(is_access("token_usage"), "claim `token_usage` is not `access_token`")
 }
 
 fn require(condition: bool, failure: &'static str) -> Result<(), Refused> {

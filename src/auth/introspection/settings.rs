@@ -82,6 +82,10 @@ const SHORTEST_TTL: Duration = Duration::from_secs(1);
 /// `Bearer` if there is one and the required scopes are there. A token with `cnf` is bound to a key of
 /// its client and is rejected, because the proof is not checked here.
 ///
+/// Endpoints may call refresh tokens active too (RFC 7662 section 2.1). Such a token is rejected if
+/// `token_use` or `token_usage` names another use than access. An issuer that does not tell them apart
+/// must not let the gateway introspect refresh tokens. Else they are accepted here.
+///
 /// # Cache
 ///
 /// An answer is used again for [`ttl`](Self::ttl) and never after `exp`. A token that is revoked at the
