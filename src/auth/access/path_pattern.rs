@@ -30,7 +30,7 @@ fn is_plain(path: &str) -> bool {
     let encodes_separator = |path: &str| {
         let mut encoded = path.as_bytes().windows(3).filter(|window| window.starts_with(b"%"));
         encoded.any(|window| {
-            [&b"%2e"[..], b"%2f", b"%5c", b"%25", b"%00"]
+            [&b"%2e"[..], b"%2f", b"%3b", b"%5c", b"%25", b"%00"]
                 .iter()
                 .any(|bad| window.eq_ignore_ascii_case(bad))
         })
@@ -67,6 +67,8 @@ mod tests {
             "/v1/a%5cb",
             "/v1/%252e%252e/admin",
             "/v1/..;/admin",
+            "/v1/..%3b/admin",
+            "/v1/a%3Bb",
             "/v1/a\\b",
             "/v1/a%00",
         ] {

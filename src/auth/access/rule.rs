@@ -24,8 +24,9 @@ impl AccessRule {
     ///
     /// `/v1/*` is every path below `/v1/`. Paths are compared byte for byte, without decoding, and
     /// without the query. A pattern starts with a slash. To reserve a route for some callers, name every
-    /// other route in a rule for the others, because `/v1/*` would open it too. A path with empty or dot segments, encoded separators, `;` or a backslash is
-    /// below no pattern, because servers read it in different ways.
+    /// other route in a rule for the others, because `/v1/*` would open it too. A path with empty or dot
+    /// segments, a `;` or a backslash is below no pattern, because servers read it in different ways.
+    /// The same holds for these characters, slashes, dots, percent signs and zero bytes in encoded form.
     #[must_use]
     pub fn path(mut self, pattern: &str) -> Self {
         self.paths.push(PathPattern::new(pattern));
