@@ -36,3 +36,47 @@ async fn active_refresh_token_is_no_access_token() {
         assert!(try_token(&answer(name, value.into()), "opaque").await.passed(), "{value}");
     }
 }
+
+/// Counts its calls. Each takes a while and has an identity that expires in a minute.
+#[derive(Clone, Default)]
+struct Slow(Arc<AtomicUsize>);
+
+impl tower_inference::auth::Authenticator for Slow {
+    fn credential(
+        &self,
+        head: &tower_inference::context::RequestHead<'_>,
+    ) -> Option<tower_inference::secret::Secret> {
+        let value = head.headers().get("x-session")?.to_str().ok()?;
+        Some(tower_inference::secret::Secret::new(value))
+    }
+
+    async fn authenticate(
+        &self,
+        session: tower_inference::secret::Secret,
+    ) -> Result<Identity, Rejection> {
+        self.0.fetch_add(1, SeqCst);
+        settle().await;
+        let proof = tower_inference::identity::Proof::Other("session");
+        let identity = Identity::new(proof, "sessions", session.expose());
+        Ok(identity.with_expires_at(UNIX_EPOCH + seconds(NOW + 60)))
+    }
+}
+
+fn session() -> Request<Full<Bytes>> {
+    let mut request = request(&[]);
+    request.headers_mut().insert("x-session", http::HeaderValue::from_static("s-1"));
+    request
+}
+
+#[tokio::test]
+async fn waiting_requests_share_a_call_whose_result_is_not_used_again() {
+    let slow = Slow::default();
+    let custom = tower_inference::auth::CustomAuth::new(slow.clone()).ttl(Duration::ZERO);
+    let layer = AuthLayer::new(custom.clock(fake_clock().shared()));
+    let send = || send(&layer, session());
+    let (one, two, three) = tokio::join!(send(), send(), send());
+    assert!(one.passed() && two.passed() && three.passed());
+    assert_eq!(slow.0.load(SeqCst), 1);
+    assert!(send().await.passed());
+    assert_eq!(slow.0.load(SeqCst), 2, "a later request asks again");
+}

@@ -26,7 +26,7 @@ use crate::{
 /// RFC 7519 section 4.1.4 allows a leeway of "a few minutes".
 const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
 
-/// Requests that wait with one token share an answer only while it is in use.
+/// Bounds the calls for one token.
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
 
 /// The requirements for opaque tokens of one issuer and its introspection endpoint (RFC 7662).
