@@ -251,17 +251,18 @@ impl AuthMethod for CustomMethod {
             return Verdict::Missing;
         };
         let digest = self.results.digest(credential.expose().as_bytes());
-        if let Some(result) = self.results.get(&digest, self.settings.clock.monotonic()) {
-            return match result {
+        let clock = self.settings.clock.clone();
+        if let Some(result) = self.results.get(&digest, clock.monotonic()) {
+            return match unexpired(result, &clock) {
                 Ok(identity) => Verdict::Allow(identity),
                 Err(rejection) => Verdict::Reject(failure(rejection)),
             };
         }
-        let (call, clock) = (self.call(credential), self.settings.clock.clone());
-        match self.results.look_up(digest, clock, call, memory) {
+        let call = self.call(credential);
+        match self.results.look_up(digest, clock.clone(), call, memory) {
             None => Verdict::Reject(unavailable().into()),
             Some(result) => Verdict::Wait(Box::pin(async move {
-                match result.await {
+                match unexpired(result.await, &clock) {
                     Ok(identity) => Waited::Allow(identity),
                     Err(rejection) => Waited::Reject(failure(rejection)),
                 }
@@ -282,6 +283,14 @@ impl fmt::Debug for CustomMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.settings, f)
     }
+}
+
+/// Rejects an identity that has expired since its look-up. The wall clock may have been set.
+fn unexpired(result: AuthResult, clock: &SharedClock) -> AuthResult {
+    result.and_then(|identity| match identity.expires_at() {
+        Some(expiry) if expiry <= clock.wall() => Err(expired()),
+        _ => Ok(identity),
+    })
 }
 
 fn memory(result: &AuthResult) -> usize {

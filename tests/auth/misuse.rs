@@ -80,3 +80,15 @@ async fn waiting_requests_share_a_call_whose_result_is_not_used_again() {
     assert!(send().await.passed());
     assert_eq!(slow.0.load(SeqCst), 2, "a later request asks again");
 }
+
+#[tokio::test]
+async fn identity_of_ones_own_ends_at_its_expiry_when_the_wall_clock_is_set() {
+    let clock = fake_clock();
+    let custom = tower_inference::auth::CustomAuth::new(Slow::default());
+    let layer = AuthLayer::new(custom.clock(clock.shared()));
+    assert!(send(&layer, session()).await.passed());
+    clock.set_wall(UNIX_EPOCH + seconds(NOW + 60));
+    let outcome = send(&layer, session()).await;
+    assert_eq!(outcome.refusal(), Some(Refusal::ExpiredToken));
+    assert!(outcome.challenge().contains("invalid_token"), "{}", outcome.challenge());
+}
