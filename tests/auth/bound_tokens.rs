@@ -68,12 +68,27 @@ fn with_proofs(scheme: &str, token: &str, proofs: &[&str]) -> Request<Full<Bytes
     request
 }
 
-async fn with_proof(layer: &AuthLayer, token: &str, proof: &str) -> Outcome {
+pub async fn with_proof(layer: &AuthLayer, token: &str, proof: &str) -> Outcome {
     send(layer, with_proofs("DPoP", token, &[proof])).await
 }
 
 fn layer_at(clock: &FakeClock, dpop: Dpop) -> AuthLayer {
     AuthLayer::new(jwt().clock(SharedClock::new(clock.clone())).dpop(dpop))
+}
+
+/// A token that is bound to the key of [`proof_at`].
+pub fn bound_token() -> String {
+    bound(&P256)
+}
+
+/// A proof that was made at `iat`.
+pub fn proof_at(token: &str, id: &str, iat: u64) -> String {
+    proof_with(&P256, "ES256", token, json!({}), json!({ "jti": id, "iat": iat }))
+}
+
+/// A layer that accepts proofs.
+pub fn bound_layer(clock: &FakeClock) -> AuthLayer {
+    layer_at(clock, Dpop::new(ADDRESS).unwrap())
 }
 
 fn layer() -> AuthLayer {

@@ -92,3 +92,17 @@ async fn identity_of_ones_own_ends_at_its_expiry_when_the_wall_clock_is_set() {
     assert_eq!(outcome.refusal(), Some(Refusal::ExpiredToken));
     assert!(outcome.challenge().contains("invalid_token"), "{}", outcome.challenge());
 }
+
+#[tokio::test]
+async fn forgotten_proof_is_refused_when_the_wall_clock_is_set_back() {
+    use super::bound_tokens::{bound_layer, bound_token, proof_at, with_proof};
+    let clock = fake_clock();
+    let (layer, token) = (bound_layer(&clock), bound_token());
+    let captured = proof_at(&token, "one", NOW);
+    assert!(with_proof(&layer, &token, &captured).await.passed());
+    clock.advance(seconds(120));
+    assert!(with_proof(&layer, &token, &proof_at(&token, "two", NOW + 120)).await.passed());
+    clock.set_wall(UNIX_EPOCH + seconds(NOW + 1));
+    assert!(!with_proof(&layer, &token, &captured).await.passed());
+    assert!(with_proof(&layer, &token, &proof_at(&token, "three", NOW + 1)).await.passed());
+}

@@ -155,7 +155,7 @@ impl Dpop {
         require(issued <= request.wall.saturating_add(request.leeway), "`iat` is in the future")?;
         // The end is excluded, because a proof is forgotten then.
         let end = issued.saturating_add(self.max_age).saturating_add(request.leeway);
-        require(request.wall < end, "it is too old")
+        if request.wall < end { Ok(()) } else { Err(TOO_OLD) }
     }
 
     /// Notes the use of a proof whose signature is valid.
@@ -175,11 +175,13 @@ impl Dpop {
         let proof = UsedProof {
             digest: u128::from_le_bytes(digest),
             key: u64::from_le_bytes(key),
+            issued: claims.issued.map_or(0, |issued| issued.0.as_secs()),
             expiry: request.monotonic.saturating_add(lifetime),
         };
         match self.used.note(proof, request.monotonic) {
             Use::First => Ok(()),
             Use::Again => Err(ProofFailure::Invalid("it was used before")),
+            Use::Forgotten => Err(TOO_OLD),
             Use::Full => Err(ProofFailure::Full),
         }
     }
@@ -209,6 +211,7 @@ pub(crate) enum ProofFailure {
 }
 
 const MALFORMED: ProofFailure = ProofFailure::Invalid("it is malformed");
+const TOO_OLD: ProofFailure = ProofFailure::Invalid("it is too old");
 const WRONG_SIGNATURE: ProofFailure = ProofFailure::Invalid("its signature is invalid");
 
 const fn require(condition: bool, failure: &'static str) -> Result<(), ProofFailure> {

@@ -30,6 +30,8 @@ struct Used {
     proofs: VecDeque<UsedProof>,
     /// The number of proofs of each key.
     of_key: HashMap<u64, usize>,
+    /// The latest `iat` of a forgotten proof. A proof that is not later may be a forgotten one.
+    forgotten: Option<u64>,
 }
 
 /// A proof that a client has used.
@@ -39,6 +41,8 @@ pub(super) struct UsedProof {
     pub(super) digest: u128,
     /// The start of the key's thumbprint. Two keys with the same start share their room.
     pub(super) key: u64,
+    /// Its `iat` in whole seconds.
+    pub(super) issued: u64,
     /// The end of its acceptance on the monotonic clock.
     pub(super) expiry: Duration,
 }
@@ -47,6 +51,8 @@ pub(super) struct UsedProof {
 pub(super) enum Use {
     First,
     Again,
+    /// The proof would be too old if nobody had set the wall clock back. It may have been used.
+    Forgotten,
     /// The proof cannot be remembered, so it must not be accepted.
     Full,
 }
@@ -63,6 +69,9 @@ impl UsedProofs {
         if used.digests.contains(&proof.digest) {
             return Use::Again;
         }
+        if used.forgotten.is_some_and(|latest| proof.issued <= latest) {
+            return Use::Forgotten;
+        }
         let of_key = used.of_key.get(&proof.key).copied().unwrap_or_default();
         if used.digests.len() >= self.max || of_key >= self.max_of_a_key {
             return Use::Full;
@@ -76,11 +85,12 @@ impl UsedProofs {
 
 impl Used {
     fn forget_expired(&mut self, now: Duration) {
-        while let Some(UsedProof { digest, key, .. }) =
+        while let Some(UsedProof { digest, key, issued, .. }) =
             self.proofs.front().filter(|proof| proof.expiry <= now).copied()
         {
             self.proofs.pop_front();
             self.digests.remove(&digest);
+            self.forgotten = self.forgotten.max(Some(issued));
             if let Entry::Occupied(mut of_key) = self.of_key.entry(key) {
                 *of_key.get_mut() -= 1;
                 if *of_key.get() == 0 {
@@ -99,8 +109,9 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    /// Returns a proof with a lifetime of a minute.
     const fn proof(digest: u128, key: u64, expiry: u64) -> UsedProof {
-        UsedProof { digest, key, expiry: seconds(expiry) }
+        UsedProof { digest, key, issued: expiry - 60, expiry: seconds(expiry) }
     }
 
     #[test]
