@@ -106,3 +106,21 @@ async fn forgotten_proof_is_refused_when_the_wall_clock_is_set_back() {
     assert!(!with_proof(&layer, &token, &captured).await.passed());
     assert!(with_proof(&layer, &token, &proof_at(&token, "three", NOW + 1)).await.passed());
 }
+
+#[tokio::test]
+async fn preset_of_keycloak_does_not_depend_on_the_order_of_the_settings() {
+    use tower_inference::auth::Provider::Keycloak;
+    let claims = serde_json::json!({
+        "aud": "other",
+        "resource_access": { AUDIENCE: { "roles": ["own"] } },
+    });
+    let token = issuer::token("EdDSA", claims);
+    for jwt in [
+        jwt().dangerous_any_audience().provider(Keycloak).unwrap(),
+        jwt().provider(Keycloak).unwrap().dangerous_any_audience(),
+        jwt().dangerous_any_audience().additional_audiences(["x"]).provider(Keycloak).unwrap(),
+    ] {
+        let identity = try_token(&AuthLayer::new(jwt), &token).await.identity.unwrap();
+        assert_eq!(identity.roles().collect::<Vec<_>>(), ["own"]);
+    }
+}

@@ -158,7 +158,7 @@ impl Issuer {
 
     /// Reads `client_id` only if there is no `aud`. API Gateway does the same.
     fn has_our_audience(&self, claims: &TokenClaims<'_>) -> bool {
-        let Some(ours) = &self.jwt.audiences else {
+        let Some(ours) = self.jwt.audiences() else {
             return true;
         };
         let is_ours = |audience: &str| {

@@ -55,8 +55,8 @@ pub struct Jwt {
     /// The name in identities.
     pub(super) issuer: Box<str>,
     issuer_aliases: Vec<Box<str>>,
-    /// `None` accepts any audience.
-    pub(super) audiences: Option<Vec<Box<str>>>,
+    audiences: Vec<Box<str>>,
+    any_audience: bool,
     client_id_as_audience: bool,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) token_types: TokenTypes,
@@ -90,7 +90,8 @@ impl Jwt {
             keys,
             issuer: issuer.into(),
             issuer_aliases: Vec::new(),
-            audiences: Some(vec![audience.into()]),
+            audiences: vec![audience.into()],
+            any_audience: false,
             client_id_as_audience: false,
             algorithms: Algorithm::ALL.to_vec(),
             token_types: TokenTypes {
@@ -118,8 +119,8 @@ impl Jwt {
     ///
     /// Returns [`JwtError::UnexpectedIssuer`] if the issuer cannot be one of the provider.
     pub fn provider(mut self, provider: Provider) -> Result<Self, JwtError> {
-        let audience = self.audiences.as_ref().and_then(|audiences| audiences.first());
-        self.preset = provider.preset(&self.issuer, audience.map_or("", |audience| audience))?;
+        let audience = self.audiences.first().map_or("", |audience| audience);
+        self.preset = provider.preset(&self.issuer, audience)?;
         Ok(self)
     }
 
@@ -144,9 +145,7 @@ impl Jwt {
         mut self,
         audiences: impl IntoIterator<Item = A>,
     ) -> Self {
-        if let Some(accepted) = &mut self.audiences {
-            accepted.extend(audiences.into_iter().map(Into::into));
-        }
+        self.audiences.extend(audiences.into_iter().map(Into::into));
         self
     }
 
@@ -155,8 +154,8 @@ impl Jwt {
     /// A token that the issuer made for another service is then valid here. Every service that
     /// receives such a token can use it here.
     #[must_use]
-    pub fn dangerous_any_audience(mut self) -> Self {
-        self.audiences = None;
+    pub const fn dangerous_any_audience(mut self) -> Self {
+        self.any_audience = true;
         self
     }
 
@@ -326,6 +325,11 @@ impl Jwt {
         *self.issuer == *issuer || aliases.into_iter().any(|alias| **alias == *issuer)
     }
 
+    /// Returns the accepted audiences. `None` accepts any.
+    pub(super) fn audiences(&self) -> Option<&[Box<str>]> {
+        (!self.any_audience).then_some(&self.audiences)
+    }
+
     pub(super) const fn has_client_id_as_audience(&self) -> bool {
         self.client_id_as_audience || self.preset.client_id_as_audience
     }
@@ -352,7 +356,7 @@ impl fmt::Debug for Jwt {
         f.debug_struct("Jwt")
             .field("keys", &self.keys)
             .field("issuer", &self.issuer)
-            .field("audiences", &self.audiences)
+            .field("audiences", &self.audiences())
             .field("algorithms", &self.algorithms)
             .field("claims", &self.mapping())
             .field("required_scopes", &self.required_scopes)

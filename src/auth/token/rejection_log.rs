@@ -154,7 +154,7 @@ impl Mismatch {
                 Self::new("iss", jwt.issuer.to_string(), received, remedy)
             }
             AuthFailure::OtherAudience => {
-                let expected = jwt.audiences.as_deref().unwrap_or_default();
+                let expected = jwt.audiences().unwrap_or_default();
                 let claims = seen.claims;
                 let received = claims.and_then(|claims| claims.audience.as_ref());
                 let received = list(received.into_iter().flat_map(OneOrMany::texts));
