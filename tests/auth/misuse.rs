@@ -124,3 +124,15 @@ async fn preset_of_keycloak_does_not_depend_on_the_order_of_the_settings() {
         assert_eq!(identity.roles().collect::<Vec<_>>(), ["own"]);
     }
 }
+
+#[test]
+fn rule_without_methods_allows_nothing() {
+    use tower_inference::{
+        auth::{AccessRule, AccessRules},
+        identity::{Callers, Proof},
+    };
+    let rules = AccessRules::new().allow(AccessRule::new("none", Callers::new()).methods([]));
+    let caller = Identity::new(Proof::Jwt, ISSUER, "user-7");
+    let explained = rules.explain(&caller, &http::Method::GET, "/v1/models");
+    assert_eq!(explained.to_string(), "denied: rule `none` is for other methods");
+}

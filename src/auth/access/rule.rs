@@ -11,13 +11,14 @@ pub struct AccessRule {
     pub(crate) name: Box<str>,
     pub(crate) callers: Callers,
     paths: Vec<PathPattern>,
-    methods: Vec<Method>,
+    /// `None` stands for all.
+    methods: Option<Vec<Method>>,
 }
 
 impl AccessRule {
     /// Allows `callers` to use every route. The name is for logs and explanations.
     pub fn new(name: impl Into<Box<str>>, callers: Callers) -> Self {
-        Self { name: name.into(), callers, paths: Vec::new(), methods: Vec::new() }
+        Self { name: name.into(), callers, paths: Vec::new(), methods: None }
     }
 
     /// Adds a path to which the rule applies. By default it applies to all.
@@ -33,10 +34,10 @@ impl AccessRule {
         self
     }
 
-    /// Sets the methods to which the rule applies. Defaults to all.
+    /// Sets the methods to which the rule applies. Defaults to all. An empty list allows nothing.
     #[must_use]
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
-        self.methods = methods.into_iter().collect();
+        self.methods = Some(methods.into_iter().collect());
         self
     }
 
@@ -45,6 +46,6 @@ impl AccessRule {
     }
 
     pub(super) fn covers_method(&self, method: &Method) -> bool {
-        self.methods.is_empty() || self.methods.contains(method)
+        self.methods.as_ref().is_none_or(|methods| methods.contains(method))
     }
 }
