@@ -121,7 +121,12 @@ impl Identity {
         let texts: usize = texts.map(|text| text.len() + HEAD).sum();
         let texts = texts + self.facts.as_ref().map_or(0, |facts| facts.memory(HEAD));
         let credential = self.credential.as_ref().map_or(0, CredentialClaims::memory);
-        size_of::<Self>() + HEAD + texts + size_of_val(&*self.scopes) + credential
+        let claims = if self.claims.is_empty() {
+            0
+        } else {
+            serde_json::to_vec(&self.claims).map_or(0, |json| tree_memory(&json))
+        };
+        size_of::<Self>() + HEAD + texts + size_of_val(&*self.scopes) + credential + claims
     }
 
     /// Returns how the identity was proved.
@@ -264,25 +269,30 @@ impl CredentialClaims {
     }
 
     /// Returns an upper estimate of the bytes of the text and of its parsed tree.
-    ///
-    /// A node of a map has room for eleven members and a split leaves half of it empty. An array grows by
-    /// doubling.
     #[cfg(feature = "auth")]
     fn memory(&self) -> usize {
-        const OF_MAP: usize = 640;
-        const OF_ARRAY: usize = 128;
-        const OF_VALUE: usize = 160;
-        const OF_NAME: usize = 16;
-        let tree = |byte: &u8| match byte {
-            b'{' => OF_MAP,
-            b'[' => OF_ARRAY,
-            b',' => OF_VALUE,
-            b':' => OF_NAME,
-            _ => 0,
-        };
-        // The tree has a copy of all text.
-        self.json.capacity() + self.json.len() + self.json.iter().map(tree).sum::<usize>()
+        self.json.capacity() + tree_memory(&self.json)
     }
+}
+
+/// Returns an upper estimate of the bytes of a parsed tree, which has a copy of all text.
+///
+/// A node of a map has room for eleven members and a split leaves half of it empty. An array grows by
+/// doubling.
+#[cfg(feature = "auth")]
+fn tree_memory(json: &[u8]) -> usize {
+    const OF_MAP: usize = 640;
+    const OF_ARRAY: usize = 128;
+    const OF_VALUE: usize = 160;
+    const OF_NAME: usize = 16;
+    let tree = |byte: &u8| match byte {
+        b'{' => OF_MAP,
+        b'[' => OF_ARRAY,
+        b',' => OF_VALUE,
+        b':' => OF_NAME,
+        _ => 0,
+    };
+    json.len() + json.iter().map(tree).sum::<usize>()
 }
 
 impl Eq for CredentialClaims {}

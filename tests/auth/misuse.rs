@@ -136,3 +136,41 @@ fn rule_without_methods_allows_nothing() {
     let explained = rules.explain(&caller, &http::Method::GET, "/v1/models");
     assert_eq!(explained.to_string(), "denied: rule `none` is for other methods");
 }
+
+/// Counts its calls. Its identities have large claims.
+#[derive(Clone, Default)]
+struct Large(Arc<AtomicUsize>);
+
+impl tower_inference::auth::Authenticator for Large {
+    fn credential(
+        &self,
+        head: &tower_inference::context::RequestHead<'_>,
+    ) -> Option<tower_inference::secret::Secret> {
+        let value = head.headers().get("x-session")?.to_str().ok()?;
+        Some(tower_inference::secret::Secret::new(value))
+    }
+
+    async fn authenticate(
+        &self,
+        session: tower_inference::secret::Secret,
+    ) -> Result<Identity, Rejection> {
+        self.0.fetch_add(1, SeqCst);
+        let proof = tower_inference::identity::Proof::Other("session");
+        let identity = Identity::new(proof, "sessions", session.expose());
+        Ok(identity.with_claim("profile", "x".repeat(8 << 10)))
+    }
+}
+
+#[tokio::test]
+async fn claims_of_ones_own_count_in_the_memory_of_results() {
+    let large = Large::default();
+    let custom = tower_inference::auth::CustomAuth::new(large.clone()).max_cache_bytes(256 << 10);
+    let layer = AuthLayer::new(custom);
+    for id in (0..64).chain(0..64) {
+        let mut request = session();
+        request.headers_mut().insert("x-session", id.into());
+        assert!(send(&layer, request).await.passed());
+    }
+    // The claims of all would take 512 KiB.
+    assert!(large.0.load(SeqCst) >= 64 + 32, "{}", large.0.load(SeqCst));
+}
