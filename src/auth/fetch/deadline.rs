@@ -29,8 +29,13 @@ impl Deadline {
     /// Returns true for one caller after the deadline. The caller must [`set`](Self::set) the next
     /// deadline. Until then all other callers get false.
     pub(crate) fn claim(&self, now: Duration) -> bool {
-        let deadline = self.0.load(SeqCst);
-        nanos(now) >= deadline && self.0.compare_exchange(deadline, NEVER, SeqCst, SeqCst).is_ok()
+        self.postpone(now, Duration::MAX)
+    }
+
+    /// Sets the `next` deadline if the present one has passed. Returns true for one caller.
+    pub(crate) fn postpone(&self, now: Duration, next: Duration) -> bool {
+        let (deadline, next) = (self.0.load(SeqCst), nanos(next));
+        nanos(now) >= deadline && self.0.compare_exchange(deadline, next, SeqCst, SeqCst).is_ok()
     }
 }
 
@@ -53,6 +58,15 @@ mod tests {
         assert!(!deadline.claim(SECOND));
         assert_eq!(deadline.remaining(SECOND), SECOND);
         assert!(deadline.has_passed(SECOND * 2) && deadline.claim(SECOND * 2));
+    }
+
+    #[test]
+    fn a_postponed_deadline_is_near_at_once() {
+        let deadline = Deadline::default();
+        assert!(deadline.postpone(SECOND, SECOND * 3));
+        assert_eq!(deadline.remaining(SECOND), SECOND * 2);
+        assert!(!deadline.postpone(SECOND * 2, SECOND * 9));
+        assert_eq!(deadline.remaining(SECOND), SECOND * 2);
     }
 
     #[test]

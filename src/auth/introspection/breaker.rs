@@ -40,8 +40,7 @@ impl Breaker {
         if self.failures.load(SeqCst) < MAX_FAILURES {
             return Ok(Attempt::Usual);
         }
-        if self.next_call.claim(now) {
-            self.next_call.set(now.saturating_add(timeout));
+        if self.next_call.postpone(now, now.saturating_add(timeout)) {
             return Ok(Attempt::Probe);
         }
         Err(self.next_call.remaining(now))
