@@ -160,14 +160,17 @@ impl KeyFetcher {
         }
         _abandoned = match self.current_fetch(&mut state, now) {
             Ok(fetch) => {
+                // The task or another request already polls the fetch.
+                if matches!(reason, FetchReason::KeysAged) && !fetch.has_no_waiters() {
+                    return FetchDecision::Proceed;
+                }
+                // Waits before the lock ends. Else another request could abandon the fetch, and both
+                // fetches would replace the keys.
+                let waiter = fetch.wait(permit);
                 drop(state);
                 return match reason {
-                    // The task or another request already polls the fetch.
-                    FetchReason::KeysAged if !fetch.has_no_waiters() => FetchDecision::Proceed,
-                    FetchReason::KeysAged => self.poll_in_task(fetch.wait(permit)),
-                    FetchReason::NoKeys | FetchReason::NotVerified => {
-                        FetchDecision::Wait(fetch.wait(permit))
-                    }
+                    FetchReason::KeysAged => self.poll_in_task(waiter),
+                    FetchReason::NoKeys | FetchReason::NotVerified => FetchDecision::Wait(waiter),
                 };
             }
             Err(abandoned) => abandoned,
@@ -223,10 +226,7 @@ impl KeyFetcher {
         let _abandoned;
         let mut state = self.state.lock();
         _abandoned = match self.current_fetch(&mut state, now) {
-            Ok(fetch) => {
-                drop(state);
-                return Some(fetch.wait(permit));
-            }
+            Ok(fetch) => return Some(fetch.wait(permit)),
             Err(abandoned) => abandoned,
         };
         Some(self.start_fetch(clock, &mut state, permit, now))
