@@ -60,7 +60,7 @@ impl RejectionLog {
     #[cold]
     pub(super) fn write(&self, failure: &AuthFailure, seen: Seen<'_>, now: Duration) {
         let is_first = is_first_mismatch(failure, seen);
-        let Some(suppressed) = self.0.lock().take_line(now) else { return };
+        let Some(suppressed) = self.0.lock().take_line(now, is_first) else { return };
         let mismatch = Mismatch::of(failure, seen);
         let reason = failure.reason();
         // Recorded as strings, so that a text cannot pretend to be another field.
@@ -88,19 +88,20 @@ impl RejectionLog {
 }
 
 impl LineBudget {
-    /// Returns the number of suppressed lines before this one. Returns `None` if it is suppressed too.
-    fn take_line(&mut self, now: Duration) -> Option<u64> {
+    /// Returns the number of suppressed lines before this one. Returns `None` if it is suppressed too. A
+    /// first mismatch is not, because there is no second one.
+    fn take_line(&mut self, now: Duration, is_first: bool) -> Option<u64> {
         let elapsed = now.saturating_sub(self.since).as_secs() / LINE_INTERVAL.as_secs();
         let refilled = u32::try_from(elapsed).unwrap_or(u32::MAX);
         if refilled > 0 {
             self.lines = self.lines.saturating_add(refilled).min(MAX_LINES);
             self.since = now;
         }
-        let Some(left) = self.lines.checked_sub(1) else {
+        if self.lines == 0 && !is_first {
             self.suppressed += 1;
             return None;
-        };
-        self.lines = left;
+        }
+        self.lines = self.lines.saturating_sub(1);
         Some(std::mem::take(&mut self.suppressed))
     }
 }
@@ -269,15 +270,17 @@ mod tests {
         let seconds = Duration::from_secs;
         let mut budget = LineBudget { lines: MAX_LINES, since: seconds(0), suppressed: 0 };
         for _ in 0..10 {
-            assert_eq!(budget.take_line(seconds(1)), Some(0));
+            assert_eq!(budget.take_line(seconds(1), false), Some(0));
         }
         for _ in 0..1_000 {
-            assert_eq!(budget.take_line(seconds(5)), None);
+            assert_eq!(budget.take_line(seconds(5), false), None);
         }
-        assert_eq!(budget.take_line(seconds(6)), Some(1_000));
-        assert_eq!(budget.take_line(seconds(11)), None);
-        assert_eq!(budget.take_line(seconds(12)), Some(1));
-        assert_eq!(budget.take_line(seconds(10_000)), Some(0));
+        assert_eq!(budget.take_line(seconds(6), false), Some(1_000));
+        assert_eq!(budget.take_line(seconds(11), false), None);
+        // A flood does not hide that a setting is wrong.
+        assert_eq!(budget.take_line(seconds(11), true), Some(1));
+        assert_eq!(budget.take_line(seconds(12), false), Some(0));
+        assert_eq!(budget.take_line(seconds(10_000), false), Some(0));
         assert_eq!(budget.lines, 9);
     }
 }
