@@ -70,12 +70,16 @@ pub trait Authenticator: Send + Sync + 'static {
     /// The result of [`authenticate`](Self::authenticate) is used again for an equal credential. A
     /// decision that depends on more of the request needs that in the credential too. This runs on
     /// each request.
+    ///
+    /// The credential stays in the request. `HfTokenLayer` removes the headers whose names say that they
+    /// hold one, such as `x-api-key`. Remove another one, such as `x-session`, in an inner layer.
     fn credential(&self, head: &RequestHead<'_>) -> Option<Secret>;
 
     /// Returns whether the credential is in the header `authorization`. Defaults to false.
     ///
-    /// A request with `authorization` and another credential is rejected, because one of the two would
-    /// be ignored.
+    /// In a layer with several kinds of credentials a request with `authorization` and another
+    /// credential is rejected, because one of the two would be ignored. A layer with one kind reads that
+    /// one alone.
     fn reads_authorization(&self) -> bool {
         false
     }

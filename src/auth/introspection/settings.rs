@@ -88,7 +88,8 @@ const SHORTEST_TTL: Duration = Duration::from_secs(1);
 ///
 /// # Cache
 ///
-/// An answer is used again for [`ttl`](Self::ttl) and never after `exp`. A token that is revoked at the
+/// An answer is used again for [`ttl`](Self::ttl) and never after `exp` and the
+/// [`leeway`](Self::leeway). A token that is revoked at the
 /// issuer is accepted for this time. The answer "not active" is used again for
 /// [`inactive_ttl`](Self::inactive_ttl). Tokens are in memory as keyed digests only. Requests with one
 /// token share one call.

@@ -70,7 +70,9 @@ pub enum Provider {
     Keycloak,
     /// Identity tokens of Google, under both names of the issuer.
     ///
-    /// The tenant of Google Workspace is `ClaimMapping::new().tenant("hd")`.
+    /// The tenant of Google Workspace is `ClaimMapping::new().tenant("hd")`. Any service account of Google
+    /// Cloud can get a token for any audience, so check the subject or the tenant in each rule, or require
+    /// the tenant by [`ClaimMapping::tenant_required`](crate::auth::ClaimMapping::tenant_required).
     Google,
     /// GitHub Actions. The tenant is the owner of the repository.
     ///

@@ -56,6 +56,8 @@ const DEFAULT_MAX_PROOFS: usize = 100_000;
 ///
 /// - Used proofs are known to one process. Another instance of the gateway accepts a copied proof
 ///   within [`max_age`](Self::max_age).
+/// - If the wall clock is set back then proofs that are not later than a forgotten one are rejected,
+///   because they may be copies.
 /// - Nonces of the server (RFC 9449 section 9) are not sent. A client whose clock is wrong by more than
 ///   the leeway is rejected.
 #[derive(Clone)]
