@@ -223,17 +223,19 @@ impl CustomMethod {
                     let expiry = identity.expires_at();
                     let left = expiry.map(|at| at.duration_since(clock.wall()).unwrap_or_default());
                     match left {
-                        Some(Duration::ZERO) => Found { value: Err(expired()), ttl: FAILURE_TTL },
+                        Some(Duration::ZERO) => {
+                            Found { value: Err(expired()), ttl: Some(FAILURE_TTL) }
+                        }
                         left => Found {
                             value: Ok(Arc::new(identity)),
-                            ttl: left.map_or(ttl, |left| left.min(ttl)),
+                            ttl: Some(left.map_or(ttl, |left| left.min(ttl))),
                         },
                     }
                 }
-                Ok(Err(rejection)) => Found { value: Err(rejection), ttl: FAILURE_TTL },
+                Ok(Err(rejection)) => Found { value: Err(rejection), ttl: Some(FAILURE_TTL) },
                 Err(_elapsed) => {
                     tracing::warn!(?timeout, "the authenticator did not respond in time");
-                    Found { value: Err(unavailable()), ttl: FAILURE_TTL }
+                    Found { value: Err(unavailable()), ttl: Some(FAILURE_TTL) }
                 }
             }
         }

@@ -35,10 +35,11 @@ pub(super) struct LookupBounds {
     pub(super) max_waiting: usize,
 }
 
-/// A result and how long it is used. Zero means for the requests that wait for it now.
+/// A result and how long it is used.
 pub(super) struct Found<T> {
     pub(super) value: T,
-    pub(super) ttl: Duration,
+    /// Zero is for the requests that wait for it now. `None` is for the one that made the look-up.
+    pub(super) ttl: Option<Duration>,
 }
 
 pub(super) struct LookupCache<T> {
@@ -127,6 +128,8 @@ impl<T: Clone + Send + Sync + 'static> LookupCache<T> {
                     }
                     Err(guard) => {
                         let Found { value, ttl } = look_up.await;
+                        // Dropping the guard lets the next request make its own look-up.
+                        let Some(ttl) = ttl else { return value };
                         let memory = memory(&value);
                         let until = clock.monotonic().saturating_add(ttl);
                         let number = permit.0.ended.fetch_add(1, SeqCst) + 1;
@@ -179,15 +182,16 @@ mod tests {
     async fn requests_with_one_credential_share_a_look_up() {
         let (cache, calls) = (cache(10), Arc::new(AtomicU32::new(0)));
         let digest = cache.digest(b"one");
-        let look_up = |ttl: u64| {
+        let look_up = |ttl: Option<u64>| {
             let calls = Arc::clone(&calls);
             let look_up = async move {
                 tokio::task::yield_now().await;
-                Found { value: calls.fetch_add(1, SeqCst), ttl: Duration::from_secs(ttl) }
+                Found { value: calls.fetch_add(1, SeqCst), ttl: ttl.map(Duration::from_secs) }
             };
             cache.look_up(digest, SharedClock::default(), look_up, |_| 0).unwrap()
         };
-        let (one, two, three) = tokio::join!(look_up(60), look_up(60), look_up(60));
+        let (one, two, three) =
+            tokio::join!(look_up(Some(60)), look_up(Some(60)), look_up(Some(60)));
         assert_eq!((one, two, three), (0, 0, 0));
         assert_eq!(cache.get(&digest, Duration::ZERO), Some(0));
         assert_eq!(cache.get(&digest, Duration::MAX), None);
@@ -195,27 +199,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_time_to_live_of_zero_is_for_the_requests_that_wait() {
-        let (cache, calls) = (cache(10), Arc::new(AtomicU32::new(0)));
-        let (digest, clock) = (cache.digest(b"one"), SharedClock::default());
-        let look_up = || {
-            let calls = Arc::clone(&calls);
-            let look_up = async move {
-                tokio::task::yield_now().await;
-                Found { value: calls.fetch_add(1, SeqCst), ttl: Duration::ZERO }
+    async fn a_result_without_a_time_to_live_is_for_its_request_alone() {
+        for (ttl, calls) in [(Some(Duration::ZERO), 1), (None, 3)] {
+            let (cache, made, clock) = (cache(10), AtomicU32::new(0), SharedClock::default());
+            let look_up = || {
+                let found = async {
+                    tokio::task::yield_now().await;
+                    Found { value: made.fetch_add(1, SeqCst), ttl }
+                };
+                cache.look_up([0; 32], clock.clone(), found, |_| 0).unwrap()
             };
-            cache.look_up(digest, clock.clone(), look_up, |_| 0).unwrap()
-        };
-        let (one, two, three) = tokio::join!(look_up(), look_up(), look_up());
-        assert_eq!((one, two, three), (0, 0, 0));
-        assert_eq!(look_up().await, 1);
+            tokio::join!(look_up(), look_up(), look_up());
+            assert_eq!(made.load(SeqCst), calls);
+            look_up().await;
+            assert_eq!(made.load(SeqCst), calls + 1);
+        }
     }
 
     #[tokio::test]
     async fn a_waiting_request_takes_over_from_one_that_leaves() {
         let cache = cache(10);
         let digest = cache.digest(b"one");
-        let found = |value| async move { Found { value, ttl: Duration::from_secs(60) } };
+        let found = |value| async move { Found { value, ttl: Some(Duration::from_secs(60)) } };
         let never = cache.look_up(digest, SharedClock::default(), std::future::pending(), |_| 0);
         let mut never = Box::pin(never.unwrap());
         let other = cache.look_up(digest, SharedClock::default(), found(2), |_| 0).unwrap();

@@ -236,7 +236,7 @@ async fn find(
         StoreResult::Unknown => settings.unknown_ttl,
         StoreResult::Unavailable(_) => FAILURE_TTL,
     };
-    Found { value, ttl }
+    Found { value, ttl: Some(ttl) }
 }
 
 fn memory(result: &StoreResult) -> usize {

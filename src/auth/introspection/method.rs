@@ -94,7 +94,7 @@ impl Inner {
         let attempt = match self.breaker.enter(self.clock.monotonic(), timeout) {
             Ok(attempt) => attempt,
             Err(pause) => {
-                return Found { value: Answer::Refused(unavailable(pause)), ttl: Duration::ZERO };
+                return Found { value: Answer::Refused(unavailable(pause)), ttl: None };
             }
         };
         let response = self.endpoint.ask(&token).await;
@@ -113,7 +113,10 @@ impl Inner {
         let inactive = self.times.inactive;
         let Some(token) = active else {
             tracing::debug!("an opaque token is not active");
-            return Found { value: Answer::Refused(Failure::invalid_bearer()), ttl: inactive };
+            return Found {
+                value: Answer::Refused(Failure::invalid_bearer()),
+                ttl: Some(inactive),
+            };
         };
         let now = self.wall();
         match self.requirements.check(token, now) {
@@ -121,11 +124,14 @@ impl Inner {
                 self.log.accepted();
                 let left = until.map_or(Duration::MAX, |until| until.saturating_sub(now));
                 let value = Answer::Accepted { identity: Arc::new(identity), until };
-                Found { value, ttl: left.min(self.times.active) }
+                Found { value, ttl: Some(left.min(self.times.active)) }
             }
             Err(refused) => {
                 self.log.rejected(&refused, &self.requirements);
-                Found { value: Answer::Refused(self.requirements.failure(&refused)), ttl: inactive }
+                Found {
+                    value: Answer::Refused(self.requirements.failure(&refused)),
+                    ttl: Some(inactive),
+                }
             }
         }
     }
@@ -135,7 +141,7 @@ impl Inner {
             let host = self.host();
             tracing::warn!(host, reason = %fault, "cannot introspect tokens");
         }
-        Found { value: Answer::Refused(unavailable(FAILURE_TTL)), ttl: FAILURE_TTL }
+        Found { value: Answer::Refused(unavailable(FAILURE_TTL)), ttl: Some(FAILURE_TTL) }
     }
 
     fn host(&self) -> &str {

@@ -215,20 +215,20 @@ impl OpenStore {
         match tokio::time::timeout(settings.timeout, question).await {
             Ok(Ok(Some(credential))) if credential.access_key_id() == &*access_key_id => {
                 let known = KnownCredential::new(credential, &self.name);
-                Found { value: Ok(Some(Arc::new(known))), ttl: settings.ttl }
+                Found { value: Ok(Some(Arc::new(known))), ttl: Some(settings.ttl) }
             }
             Ok(Ok(Some(_other))) => {
                 tracing::warn!("the credential store returned another access key id");
-                Found { value: Err(StoreFailed), ttl: FAILURE_TTL }
+                Found { value: Err(StoreFailed), ttl: Some(FAILURE_TTL) }
             }
-            Ok(Ok(None)) => Found { value: Ok(None), ttl: settings.unknown_ttl },
+            Ok(Ok(None)) => Found { value: Ok(None), ttl: Some(settings.unknown_ttl) },
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the credential store failed");
-                Found { value: Err(StoreFailed), ttl: FAILURE_TTL }
+                Found { value: Err(StoreFailed), ttl: Some(FAILURE_TTL) }
             }
             Err(_elapsed) => {
                 tracing::warn!(timeout = ?settings.timeout, "the credential store did not respond in time");
-                Found { value: Err(StoreFailed), ttl: FAILURE_TTL }
+                Found { value: Err(StoreFailed), ttl: Some(FAILURE_TTL) }
             }
         }
     }

@@ -262,7 +262,7 @@ impl Shared {
         let now = settings.clock.monotonic();
         if let Err(wait) = self.calls.enter(address, settings.max_calls, now) {
             tracing::debug!("STS is not called: the address has had its calls of this minute");
-            return Found { value: Err(Refused::Throttled(wait)), ttl: Duration::ZERO };
+            return Found { value: Err(Refused::Throttled(wait)), ttl: None };
         }
         let answer = self.call(&call, until).await;
         let left = until.saturating_sub(settings.clock.unix_seconds());
@@ -271,7 +271,7 @@ impl Shared {
             Err(Refused::Unavailable) => FAILURE_TTL,
             Err(_) => REFUSED_TTL,
         };
-        Found { value: answer, ttl }
+        Found { value: answer, ttl: Some(ttl) }
     }
 
     async fn call(&self, call: &PresignedCall, until: u64) -> Answer {
