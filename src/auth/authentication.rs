@@ -148,10 +148,9 @@ impl Authentication {
 
     /// Keeps the credentials of a request out of the `Debug` output of inner services.
     pub(super) fn conceal(&self, headers: &mut HeaderMap) {
-        // The first header is enough. A request with several is rejected.
-        if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
-            HeaderValue::set_sensitive(credentials, true);
-        }
+        // All of them: a method that reads another place lets a request with several pass.
+        let credentials = headers.iter_mut().filter(|(name, _)| **name == AUTHORIZATION);
+        credentials.for_each(|(_, value)| value.set_sensitive(true));
         for method in &self.methods {
             method.conceal(headers);
         }

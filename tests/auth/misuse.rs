@@ -174,3 +174,17 @@ async fn claims_of_ones_own_count_in_the_memory_of_results() {
     // The claims of all would take 512 KiB.
     assert!(large.0.load(SeqCst) >= 64 + 32, "{}", large.0.load(SeqCst));
 }
+
+#[tokio::test]
+async fn each_authorization_header_is_sensitive_whatever_method_decides() {
+    let layer = AuthLayer::new(tower_inference::auth::CustomAuth::new(Slow::default()));
+    let inner = service_fn(|request: Request<Full<Bytes>>| async move {
+        let values = request.headers().get_all("authorization").iter();
+        let sensitive: Vec<_> = values.map(http::HeaderValue::is_sensitive).collect();
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(format!("{sensitive:?}"))))
+    });
+    let mut request = request(&["Bearer one", "Bearer two"]);
+    request.headers_mut().extend(session().headers().clone());
+    let response = layer.layer(inner).oneshot(request).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "[true, true]");
+}
