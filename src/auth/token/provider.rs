@@ -77,7 +77,8 @@ pub enum Provider {
     /// GitHub Actions. The tenant is the owner of the repository.
     ///
     /// The subject looks like `repo:octo-org/octo-repo:environment:prod`. Anyone on GitHub can get a
-    /// token for any audience, so check the subject or the tenant in each rule.
+    /// token for any audience, so check the subject or the tenant in each rule. An owner may give up a
+    /// name that another one then takes. `ClaimMapping::new().tenant("repository_owner_id")` stays.
     GitHubActions,
     /// Service accounts of one Kubernetes cluster. The tenant is the namespace.
     ///
