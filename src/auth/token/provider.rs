@@ -71,8 +71,7 @@ pub enum Provider {
     /// Identity tokens of Google, under both names of the issuer.
     ///
     /// The tenant of Google Workspace is `ClaimMapping::new().tenant("hd")`. Any service account of Google
-    /// Cloud can get a token for any audience, so check the subject or the tenant in each rule, or require
-    /// the tenant by [`ClaimMapping::tenant_required`](crate::auth::ClaimMapping::tenant_required).
+    /// Cloud can get a token for any audience, so check the subject or the tenant in each rule.
     Google,
     /// GitHub Actions. The tenant is the owner of the repository.
     ///
