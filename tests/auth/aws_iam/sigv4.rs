@@ -1,6 +1,8 @@
 //! Which signatures are accepted, and the response to all others.
 
+use bytes::Bytes;
 use http::{HeaderValue, Request};
+use http_body_util::Channel;
 use tower_inference::{
     auth::{AuthLayer, aws_iam::SigningCredential},
     identity::Proof,
@@ -44,7 +46,7 @@ async fn verified_caller_has_the_identity_of_its_credential() {
 async fn every_signed_part_counts() {
     let signed = || Signing::default().request("POST", "/v1/chat", "{}");
     assert_eq!(send(&layer(), signed()).await.status, 200);
-    type Tamper = fn(&mut Request<http_body_util::Full<bytes::Bytes>>);
+    type Tamper = fn(&mut Request<http_body_util::Full<Bytes>>);
     let tampered: [Tamper; 6] = [
         |request| *request.method_mut() = http::Method::PUT,
         |request| *request.uri_mut() = "/v1/chat/".parse().unwrap(),
@@ -238,7 +240,7 @@ async fn date_header_may_stand_in_for_the_amz_date() {
     request.headers_mut().insert("authorization", authorization.parse().unwrap());
     request.headers_mut().insert("date", HeaderValue::from_static(http));
     // `x-amz-date` counts if both are there, and it is not signed.
-    let mut both = Request::new(http_body_util::Full::<bytes::Bytes>::default());
+    let mut both = Request::new(http_body_util::Full::<Bytes>::default());
     both.headers_mut().clone_from(request.headers());
     is_invalid(&send(&layer(), both).await, "the date is not signed");
     request.headers_mut().remove("x-amz-date");
@@ -387,6 +389,24 @@ async fn used_signature_is_rejected() {
     for _ in 0..2 {
         assert_eq!(send(&plain, request("/1")).await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn used_signature_is_rejected_though_its_second_body_arrives_late() {
+    let clock = clock_at(NOW);
+    let layer = AuthLayer::new(sigv4().clock(clock.shared()).reject_replays(9));
+    let request = || Signing::default().request("POST", "/v1/chat", "{}");
+    assert_eq!(send(&layer, request()).await.status, 200);
+    // The head arrives in the last second, and the body when the signature is forgotten.
+    clock.advance(std::time::Duration::from_secs(300));
+    let (mut sender, body) = Channel::<Bytes, std::convert::Infallible>::new(1);
+    let late = async {
+        clock.advance(std::time::Duration::from_secs(1));
+        sender.send_data("{}".into()).await.unwrap();
+        drop(sender);
+    };
+    let (outcome, ()) = tokio::join!(send(&layer, request().map(|_| body)), late);
+    is_invalid(&outcome, "expired");
 }
 
 #[test]

@@ -260,6 +260,10 @@ impl Check {
         }
         if let Some(used) = &settings.used {
             let now = settings.clock.unix_seconds();
+            // The body may have arrived late. The set forgets expired signatures.
+            if now > self.until {
+                return Err(SigV4Fault::Expired);
+            }
             match used.note(self.unverified.signature, self.until, now) {
                 Use::First => {}
                 Use::Repeated => return Err(SigV4Fault::Replayed),
