@@ -322,6 +322,11 @@ async fn inner_services_see_no_key() {
     ] {
         assert!(forwarded(layer(), fields).await.is_empty(), "{fields:?}");
     }
+    // A key of another form than the prefix at both places, and one that is read from its header alone.
+    for keys in [one_key().prefix("acme").unwrap(), one_key().header_only()] {
+        let fields = [("x-api-key", KEY), ("authorization", &*bearer)];
+        assert!(forwarded(AuthLayer::new(keys), &fields).await.is_empty());
+    }
     // A token stays, for services that verify it too.
     let headers = forwarded(layer(), &[("authorization", &jwt)]).await;
     assert!(headers["authorization"].is_sensitive());

@@ -92,9 +92,11 @@ impl KeyPlaces {
 
     /// Removes keys from a request that was let in.
     pub(super) fn remove(&self, headers: &mut HeaderMap) {
-        headers.remove(&self.header);
+        let key = headers.remove(&self.header);
         let token = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).and_then(bearer_token);
-        if self.bearer && token.is_some_and(|token| self.is_key(token)) {
+        // A copy of the key need not have the form of one.
+        let is_copy = |token| key.is_some_and(|key| key.as_bytes().trim_ascii() == token);
+        if token.is_some_and(|token| self.bearer && self.is_key(token) || is_copy(token)) {
             headers.remove(AUTHORIZATION);
         }
     }
