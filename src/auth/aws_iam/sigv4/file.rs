@@ -1,7 +1,15 @@
 //! A file of signing credentials.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::{Path, PathBuf},
+};
 
+use serde_core::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
 
@@ -67,7 +75,38 @@ pub(super) fn parse(json: &[u8]) -> Result<Vec<SigningCredential>, SigningCreden
     // Each entry is read, so that each secret is wiped, even after an invalid one.
     let read: Vec<_> =
         entries.into_iter().enumerate().map(|(place, entry)| credential(place, entry)).collect();
-    read.into_iter().collect()
+    let credentials = read.into_iter().collect::<Result<_, _>>()?;
+    // A value has the last of two members, which would silently replace the first.
+    serde_json::from_slice::<Vec<UniqueNames>>(json)
+        .map_err(|_repeated| invalid("an entry has a member twice"))?;
+    Ok(credentials)
+}
+
+/// The names of an object, none of which is repeated.
+struct UniqueNames;
+
+impl<'de> Deserialize<'de> for UniqueNames {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for UniqueNames {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        let mut names = BTreeSet::new();
+        while let Some((name, IgnoredAny)) = map.next_entry::<String, _>()? {
+            if !names.insert(name) {
+                return Err(A::Error::custom("a repeated name"));
+            }
+        }
+        Ok(self)
+    }
 }
 
 fn invalid(place: impl Into<Box<str>>) -> SigningCredentialError {
@@ -155,6 +194,8 @@ mod tests {
             (&one.replace("[\"infer\"]", "\"infer\""), "`scopes` of entry 0 is not an array"),
             (&one.replace("[\"infer\"]", "[1]"), "another value"),
             (&one.replace("session_token", "session-token"), "unknown member"),
+            (&one.replace("\"tenant\"", "\"session_token\""), "a member twice"),
+            (&one.replace("\"tenant\"", "\"session\\u005ftoken\""), "a member twice"),
         ] {
             let error = parse(bad.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(place) && !error.contains("0123456"), "{error}");
