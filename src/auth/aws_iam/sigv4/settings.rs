@@ -2,12 +2,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     canonical::PathForm,
-    credential::{KnownCredential, SigningCredential, SigningKey},
+    credential::{KnownCredential, SigningCredential},
     error::SigningCredentialError,
     replays::UsedSignatures,
     store::{Credentials, SigningCredentials},
 };
-use crate::clock::SharedClock;
+use crate::{clock::SharedClock, secret::Secret};
 
 /// The issuer in identities.
 const ISSUER: &str = "aws-sigv4";
@@ -43,9 +43,10 @@ impl SigV4 {
         region: impl Into<Box<str>>,
         credentials: SigningCredentials,
     ) -> Result<Self, SigningCredentialError> {
-        // Only its time matters, because its signatures are refused whether they match or not.
-        let key = SigningKey::from_bytes([0; 32]);
-        let stand_in = SigningCredential::derived("unknown", key)?;
+        // Only its time matters, because its signatures are refused whether they match or not. It has
+        // the length of AWS's secrets.
+        let secret = Secret::new("0123456789012345678901234567890123456789");
+        let stand_in = SigningCredential::new("unknown", secret)?;
         Ok(Self {
             region: region.into(),
             service: "execute-api".into(),
@@ -141,5 +142,23 @@ impl fmt::Debug for SigV4 {
             .field("max_expires", &self.max_expires)
             .field("unsigned_payload", &self.unsigned_payload)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::{super::presented::CredentialScope, *};
+
+    #[test]
+    fn key_of_an_unknown_credential_is_derived_as_those_of_known_ones() {
+        let sigv4 = SigV4::new("us-east-1", SigningCredentials::new([])).unwrap();
+        let sign = |region| {
+            let [date, region, service] = ["20150830", region, "s3"].map(Cow::Borrowed);
+            let scope = CredentialScope { date, region, service };
+            sigv4.stand_in.signing_key(&scope).sign(b"")
+        };
+        assert_ne!(sign("us-east-1"), sign("us-east-2"));
     }
 }
