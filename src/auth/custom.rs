@@ -2,6 +2,8 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use http::header::AUTHORIZATION;
+
 use super::{
     credential::Credential,
     failure::Failure,
@@ -80,6 +82,8 @@ pub trait Authenticator: Send + Sync + 'static {
     /// In a layer with several kinds of credentials a request with `authorization` and another
     /// credential is rejected, because one of the two would be ignored. A layer with one kind reads that
     /// one alone.
+    ///
+    /// If this returns true, a request with several `authorization` headers is rejected.
     fn reads_authorization(&self) -> bool {
         false
     }
@@ -256,6 +260,10 @@ impl AuthMethod for CustomMethod {
         let Some(credential) = self.settings.authenticator.credential(head) else {
             return Verdict::Missing;
         };
+        let mut authorization = head.headers().get_all(AUTHORIZATION).iter();
+        if self.settings.authenticator.reads_authorization() && authorization.nth(1).is_some() {
+            return Verdict::Reject(Failure::multiple_credentials("expected one credential"));
+        }
         let digest = self.results.digest(credential.expose().as_bytes());
         let clock = self.settings.clock.clone();
         if let Some(result) = self.results.get(&digest, clock.monotonic()) {

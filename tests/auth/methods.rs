@@ -125,6 +125,10 @@ async fn credentials_of_two_kinds_are_refused() {
     assert_eq!(outcome.refusal(), Some(Refusal::InvalidRequest));
     // A scheme of the user's own in `authorization` is one credential.
     let own = Sessions { in_authorization: true, ..Sessions::default() };
+    let alone = AuthLayer::new(CustomAuth::new(own.clone()));
+    assert!(send(&alone, request(&["Session s-1"])).await.passed());
+    let outcome = send(&alone, request(&["Session s-1", "Session s-2"])).await;
+    assert_eq!(outcome.refusal(), Some(Refusal::InvalidRequest));
     let layer = AuthLayer::new(jwt()).or(CustomAuth::new(own));
     assert!(send(&layer, request(&["Session s-1"])).await.passed());
     assert!(send(&layer, request(&[&valid])).await.passed());
