@@ -304,10 +304,10 @@ impl Given {
             return Err(UsageError("--without-bound needs --schema builtin".to_owned()));
         }
         let max_bodies = std::mem::take(&mut self.bodies).resolve();
-        let limits = std::mem::take(&mut self.limits).resolve()?;
+        let limits = std::mem::take(&mut self.limits).resolve(self.callers.has_sts())?;
         let real = self.upstream_given() || self.callers.is_given();
         let cache = std::mem::take(&mut self.cache).resolve(!real)?;
-        let limited = limits != Limits::default();
+        let limited = limits.is_any();
         let redis = std::mem::take(&mut self.redis).resolve(limited, cache.is_some())?;
         let mut missing = Vec::new();
         let command = if self.check {

@@ -33,6 +33,14 @@ pub(crate) struct Limits {
     pub(crate) trusted_proxies: Vec<String>,
 }
 
+impl Limits {
+    /// Returns whether anything is limited.
+    pub(crate) const fn is_any(&self) -> bool {
+        let Self { rate, quota, token_budget, auth_failures, .. } = self;
+        rate.is_some() || quota.is_some() || token_budget.is_some() || auth_failures.is_some()
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -95,7 +103,8 @@ impl Given {
         }
     }
 
-    pub(super) fn resolve(self) -> Result<Limits, UsageError> {
+    /// `counts_calls` tells whether calls of STS are counted by address.
+    pub(super) fn resolve(self, counts_calls: bool) -> Result<Limits, UsageError> {
         let Self { rate, burst, quota, token_budget, binary_cost, auth_failures, trusted_proxies } =
             self;
         if rate.is_none() && burst.is_some() {
@@ -103,9 +112,10 @@ impl Given {
         }
         let burst = burst.or_else(|| rate.map(|(count, _)| count));
         let rate = rate.zip(burst).map(|((_, rate), burst)| rate.burst(burst));
-        // Only this limit counts by address.
-        if auth_failures.is_none() && !trusted_proxies.is_empty() {
-            return Err(UsageError("--trusted-proxy needs --auth-failures".to_owned()));
+        // Nothing else counts by address.
+        if auth_failures.is_none() && !counts_calls && !trusted_proxies.is_empty() {
+            let text = "--trusted-proxy needs --auth-failures or --sts-server-id";
+            return Err(UsageError(text.to_owned()));
         }
         if token_budget.is_none() && binary_cost.is_some() {
             return Err(UsageError("--binary-cost needs --token-budget".to_owned()));

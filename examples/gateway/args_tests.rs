@@ -359,7 +359,10 @@ fn failed_authentications_are_limited_by_address() {
         served("--auth-failures 5/min --trusted-proxy 10.0.0.0/8 --trusted-proxy ::1").limits;
     assert_eq!(limits.auth_failures, Some(Rate::per_minute(5)));
     assert_eq!(limits.trusted_proxies, ["10.0.0.0/8", "::1"]);
-    assert_eq!(refused("--rate 1/s --trusted-proxy ::1"), "--trusted-proxy needs --auth-failures");
+    assert_eq!(
+        refused("--rate 1/s --trusted-proxy ::1"),
+        "--trusted-proxy needs --auth-failures or --sts-server-id"
+    );
     assert_eq!(
         refused("--auth-failures 5"),
         "--auth-failures expects a rate such as 10/min, not `5`"

@@ -6,6 +6,7 @@ use tower_inference::{
         aws_iam::{SigV4, SigningCredentials, StsIdentity},
     },
     client::HttpsClient,
+    peer::PeerAddress,
 };
 
 use crate::{
@@ -44,11 +45,13 @@ pub(crate) fn metadata(callers: &Callers) -> Result<Option<ResourceMetadata>, Er
     Ok(Some(metadata.authorization_servers(issuers).scopes(scopes)))
 }
 
-/// Accepts the credentials that the flags name.
+/// Accepts the credentials that the flags name. `peer` finds the addresses that calls of STS are counted
+/// by.
 pub(crate) fn auth(
     callers: Callers,
     keys: Vec<KeySource>,
     metadata: Option<&ResourceMetadata>,
+    peer: PeerAddress,
 ) -> Result<AuthLayer, Error> {
     let mut credentials = Vec::new();
     for (issuer, keys) in callers.issuers.into_iter().zip(keys) {
@@ -63,7 +66,7 @@ pub(crate) fn auth(
         credentials.push(sigv4.map_err(|error| format!("--iam-credentials: {error}"))?.into());
     }
     if let Some(sts) = &callers.sts {
-        credentials.push(sts_identity(sts)?.into());
+        credentials.push(sts_identity(sts)?.peer_address(peer).into());
     }
     let layer = credentials.into_iter().fold(None, |layer: Option<AuthLayer>, one: Credential| {
         Some(match layer {

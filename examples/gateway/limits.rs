@@ -9,7 +9,18 @@ use tower_inference::{
     upstream::UpstreamLayer,
 };
 
-use crate::{Error, args::Serve, shared, upstream};
+use crate::{
+    Error,
+    args::{self, Serve},
+    shared, upstream,
+};
+
+/// Returns how the address of a client is found.
+pub(crate) fn peer_address(limits: &args::Limits) -> Result<PeerAddress, Error> {
+    PeerAddress::connection()
+        .behind(ForwardedHeader::XForwardedFor, &limits.trusted_proxies)
+        .map_err(|error| format!("--trusted-proxy: {error}").into())
+}
 
 pub(crate) struct Limits {
     /// Counts failed authentications, outside of authentication.
@@ -20,18 +31,17 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    pub(crate) fn new(settings: &Serve, profile: &Profile) -> Result<Self, Error> {
+    /// Makes the layers. `peer` finds the addresses that failures are counted by.
+    pub(crate) fn new(
+        settings: &Serve,
+        profile: &Profile,
+        peer: PeerAddress,
+    ) -> Result<Self, Error> {
         let limits = &settings.limits;
-        let peer = match limits.auth_failures {
-            Some(failures) => {
-                let address = PeerAddress::connection()
-                    .behind(ForwardedHeader::XForwardedFor, &limits.trusted_proxies)
-                    .map_err(|error| format!("--trusted-proxy: {error}"))?;
-                let limit = Limit::per_peer(address, failures).failed_authentications();
-                Some(ThrottleLayer::new(limit.name("auth-failures")))
-            }
-            None => None,
-        };
+        let peer = limits.auth_failures.map(|failures| {
+            let limit = Limit::per_peer(peer, failures).failed_authentications();
+            ThrottleLayer::new(limit.name("auth-failures"))
+        });
         let rate = limits.rate.map(|rate| Limit::per_identity(rate).name("rate"));
         let quota = limits.quota.map(|quota| Limit::per_identity(quota).name("quota"));
         let in_flight = settings.slots.max_in_flight.map(Concurrency::new);

@@ -156,7 +156,8 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         Parts::Real { upstream, .. } => upstream::profile(upstream),
     };
     let bodies = Bodies::new(&serve, &profile)?;
-    let limits = Limits::new(&serve, &profile)?;
+    let peer = limits::peer_address(&serve.limits)?;
+    let limits = Limits::new(&serve, &profile, peer.clone())?;
 
     let cache = |url: &str| {
         let layer = |cache| cache::layer(cache, serve.redis.as_ref(), url);
@@ -184,7 +185,7 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     });
     let (access_log, log_file) = log::layer(&log_to, output)?;
     let access_log = access_log.scrubber(hf_token.scrubber());
-    let auth = callers::auth(callers, keys, metadata.as_ref())?;
+    let auth = callers::auth(callers, keys, metadata.as_ref(), peer)?;
     let way = Way { hf_token, client: upstream::client(serve.client)? };
     let stack = stack::gateway(access_log, auth, bodies, limits, cache, way);
     output.say(format_args!("listening on {url}"));

@@ -25,6 +25,7 @@ mod redis;
 mod replay;
 mod server;
 mod shared;
+mod sts_calls;
 mod stub;
 #[path = "../support/token.rs"]
 mod token;

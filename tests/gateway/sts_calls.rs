@@ -1,0 +1,80 @@
+//! `--sts-server-id`: the calls of STS that one address may cause, over HTTP.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderValue, StatusCode};
+
+use crate::{
+    client::{CHAT, post, send},
+    process::Gateway,
+    stub::{Folder, Served, gateway},
+    token::Signer,
+};
+
+/// The default of `StsIdentity::max_calls_per_address`.
+const CALLS: u32 = 30;
+
+/// The text of `X-Amz-Date` now.
+fn date() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let (mut day, second) = (now / 86_400, now % 86_400);
+    let is_leap = |year: u64| year.is_multiple_of(4);
+    let mut year = 1970;
+    while day >= 365 + u64::from(is_leap(year)) {
+        day -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let lengths = [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 1;
+    for length in lengths {
+        if day < length {
+            break;
+        }
+        day -= length;
+        month += 1;
+    }
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year}{month:02}{:02}T{hour:02}{minute:02}{second:02}Z", day + 1)
+}
+
+/// Asks with a new token, as a proxy does that has heard `forwarded`.
+async fn ask(forwarded: &'static str, number: u32, gateway: &Gateway) -> StatusCode {
+    let date = date();
+    let url = format!(
+        "https://sts.us-east-1.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15&\
+         X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date={date}&\
+         X-Amz-Credential=AKIDEXAMPLE%2F{}%2Fus-east-1%2Fsts%2Faws4_request&\
+         X-Amz-SignedHeaders=host%3Bx-inference-server-id&X-Amz-Signature={number:064x}",
+        &date[..8]
+    );
+    let token = format!("aws-sts-v1.{}", URL_SAFE_NO_PAD.encode(url));
+    let mut request = post("/v1/chat/completions", &token, CHAT);
+    request.headers_mut().insert("x-forwarded-for", HeaderValue::from_static(forwarded));
+    send(gateway.address, request).await.status()
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_calls_count_for_the_address_it_names() {
+    let folder = Folder::new("sts-calls");
+    // Refuses every signature.
+    let sts = Served::start(Router::new().fallback(async || StatusCode::FORBIDDEN)).await;
+    let flags = [
+        "--sts-server-id",
+        "gateway.example",
+        "--sts-accounts",
+        "111122223333",
+        "--sts-endpoint",
+        &sts.url,
+        "--trusted-proxy",
+        "127.0.0.1",
+    ];
+    let upstream = "http://127.0.0.1:9";
+    let gateway = gateway(&folder, upstream, &Signer::es256(), flags).await;
+    for number in 0..CALLS {
+        assert_eq!(ask("203.0.113.7", number, &gateway).await, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(ask("203.0.113.7", CALLS, &gateway).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(ask("203.0.113.8", CALLS, &gateway).await, StatusCode::UNAUTHORIZED);
+}
