@@ -190,7 +190,8 @@ fn choose<'a>(methods: &'a [Arc<dyn AuthMethod>], head: &RequestHead<'_>) -> Cho
         }
         match chosen {
             None => chosen = Some((method.as_ref(), places)),
-            Some((_, first)) if first.contains(places) => {}
+            Some((first, at)) if at.contains(places) && is_same_place(first, &**method, places) => {
+            }
             Some(_) => return Choice::Reject(Failure::multiple_credentials(MULTIPLE)),
         }
     }
@@ -211,6 +212,12 @@ fn choose<'a>(methods: &'a [Arc<dyn AuthMethod>], head: &RequestHead<'_>) -> Cho
         (None, Some(true)) => Choice::Reject(Failure::invalid_bearer()),
         (None, Some(false) | None) => Choice::Missing,
     }
+}
+
+/// Returns whether two methods that recognise a credential at these places read the same one.
+fn is_same_place(first: &dyn AuthMethod, second: &dyn AuthMethod, places: Places) -> bool {
+    !places.contains(Places::OTHER)
+        && (!places.contains(Places::HEADER) || first.header() == second.header())
 }
 
 const MULTIPLE: &str = "expected one credential";

@@ -5,7 +5,7 @@
 
 use std::{fmt, future::Future, ops::BitOr, pin::Pin, sync::Arc};
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderName, Uri};
 
 use super::failure::Failure;
 use crate::{context::RequestHead, identity::Identity};
@@ -14,6 +14,11 @@ use crate::{context::RequestHead, identity::Identity};
 pub(super) trait AuthMethod: fmt::Debug + Send + Sync {
     /// Returns where the request has a credential of this kind. Looks at its place and its form alone.
     fn recognises(&self, head: &RequestHead<'_>) -> Places;
+
+    /// Returns the header of [`Places::HEADER`], by which a layer tells two such places apart.
+    fn header(&self) -> Option<&HeaderName> {
+        None
+    }
 
     /// Verifies the credential. A request that has `waited` does not wait again for the same reason.
     fn verify(&self, head: &RequestHead<'_>, waited: bool) -> Verdict;
@@ -68,11 +73,11 @@ impl Places {
     pub(super) const NONE: Self = Self(0);
     /// The header `authorization`.
     pub(super) const AUTHORIZATION: Self = Self(1);
-    /// Another header.
+    /// Another header. [`AuthMethod::header`] names it.
     pub(super) const HEADER: Self = Self(2);
     /// The query.
     pub(super) const QUERY: Self = Self(4);
-    /// A place that a user's own method knows.
+    /// A place that a user's own method knows. No two of them are the same.
     pub(super) const OTHER: Self = Self(8);
 
     pub(super) const fn is_none(self) -> bool {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Request;
+use http::{HeaderName, HeaderValue, Request};
 use http_body_util::Full;
 use serde_json::json;
 use tower_inference::{
@@ -132,6 +132,52 @@ async fn credentials_of_two_kinds_are_refused() {
     let layer = AuthLayer::new(jwt()).or(CustomAuth::new(own));
     assert!(send(&layer, request(&["Session s-1"])).await.passed());
     assert!(send(&layer, request(&[&valid])).await.passed());
+}
+
+/// A ticket in the header `x-ticket`.
+struct Tickets;
+
+impl Authenticator for Tickets {
+    fn credential(&self, head: &RequestHead<'_>) -> Option<Secret> {
+        head.headers().get("x-ticket")?.to_str().ok().map(Secret::new)
+    }
+
+    async fn authenticate(&self, ticket: Secret) -> Result<Identity, Rejection> {
+        Ok(Identity::new(Proof::Other("ticket"), "tickets", ticket.expose()))
+    }
+}
+
+#[tokio::test]
+async fn credentials_in_two_headers_are_refused_for_methods_of_one_kind_too() {
+    const KEYS: [&str; 2] = ["the-key-of-a-client-0001", "the-key-of-a-partner-0002"];
+    let keys = |key: &str, header: &'static str| {
+        let record = ApiKeyRecord::new("one");
+        let keys = ApiKeys::new([(ApiKey::new(key).unwrap(), record)]).unwrap();
+        keys.header(HeaderName::from_static(header)).unwrap()
+    };
+    let custom = AuthLayer::new(CustomAuth::new(Sessions::default())).or(CustomAuth::new(Tickets));
+    let two_keys = AuthLayer::new(keys(KEYS[0], "x-api-key")).or(keys(KEYS[1], "x-partner-key"));
+    for (layer, one, other) in [
+        (custom, ("x-session", "s-1"), ("x-ticket", "t-1")),
+        (two_keys, ("x-api-key", KEYS[0]), ("x-partner-key", KEYS[1])),
+    ] {
+        let with = |fields: &[(&'static str, &'static str)]| {
+            let mut request = request(&[]);
+            for (name, value) in fields {
+                request.headers_mut().insert(*name, HeaderValue::from_static(value));
+            }
+            request
+        };
+        assert!(send(&layer, with(&[one])).await.passed());
+        assert!(send(&layer, with(&[other])).await.passed());
+        let outcome = send(&layer, with(&[one, other])).await;
+        assert_eq!(outcome.refusal(), Some(Refusal::InvalidRequest), "{one:?}");
+    }
+    // Two sets of keys in one header are one place.
+    let same = AuthLayer::new(keys(KEYS[0], "x-api-key")).or(keys(KEYS[1], "x-api-key"));
+    let mut request = request(&[]);
+    request.headers_mut().insert("x-api-key", HeaderValue::from_static(KEYS[0]));
+    assert!(send(&same, request).await.passed());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::{
     digest::ApiKeyDigest,
@@ -95,6 +95,10 @@ fn into_verdict(decision: Result<Arc<Identity>, Failure>) -> Verdict {
 impl AuthMethod for ApiKeyMethod {
     fn recognises(&self, head: &RequestHead<'_>) -> Places {
         self.places.of(head.headers())
+    }
+
+    fn header(&self) -> Option<&HeaderName> {
+        Some(&self.places.header)
     }
 
     fn verify(&self, head: &RequestHead<'_>, _waited: bool) -> Verdict {
