@@ -235,6 +235,8 @@
 //!
 //! - An access key id is no secret. A client can find out whether one exists by sending a body that never
 //!   ends: only a known access key waits for it.
+//! - With a [`CredentialStore`], a client that sends many different access key ids causes a look-up for
+//!   each. Count failed authentications by address in front of the layer.
 //! - A captured request can be repeated for 5 minutes, see [`SigV4::reject_replays`]. A captured STS token
 //!   can be used until it expires. Serve with TLS.
 //! - Headers that are not signed can be changed on the way. So can the order of the query's parameters.

@@ -51,7 +51,7 @@ impl fmt::Display for SigV4Fault {
             Self::SignedHeaderAbsent => "a signed header is missing",
             Self::OtherDate => "the date of the credential scope is another day",
             Self::OtherScope => "the credential scope has another region or service",
-            Self::NotYetValid => "the date is more than 5 minutes ahead of the server's clock",
+            Self::NotYetValid => "the date is too far ahead of the server's clock",
             Self::Expired => "the signature is expired",
             Self::ExpiresTooLate => "`X-Amz-Expires` exceeds the maximum",
             Self::UnsignedPayload => "`UNSIGNED-PAYLOAD` is not accepted: sign the body",

@@ -29,7 +29,8 @@ const MAX_BYTES: usize = 4 << 20;
 /// The last three members are optional. Others are refused. The file has at most 4 MiB.
 /// [`SigV4::new`](super::SigV4::new) reads it for the first time. Requests read it again, at most once a
 /// second. A bad content is reported to the log and keeps the last good one. A file that its group or
-/// others can write is refused. One that every user can read is reported.
+/// others can write is refused. One that every user can read is reported. Its owner and its folder are
+/// not checked: whoever can replace the file can sign as anyone.
 #[derive(Clone, Debug)]
 pub struct CredentialFile {
     pub(super) path: PathBuf,
