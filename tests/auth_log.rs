@@ -12,6 +12,7 @@ mod support;
 
 use std::{
     convert::Infallible,
+    error::Error,
     fs,
     sync::{
         Arc,
@@ -28,11 +29,19 @@ use issuer::{AUDIENCE, ED25519, ED25519_OTHER, ISSUER, NOW, claims, jwks, set, t
 use serde_json::json;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
-    auth::{AuthLayer, Introspection, Jwt, KeySource, Keys, RemoteKeys},
+    auth::{
+        AuthLayer, Authenticator, CustomAuth, Introspection, Jwt, KeySource, Keys, RemoteKeys,
+        aws_iam::{
+            CredentialStore, SigV4, SignedBodyLayer, SigningCredential, SigningCredentials,
+            SigningScope,
+        },
+    },
     clock::{FakeClock, SharedClock},
-    identity::Callers,
+    context::RequestHead,
+    identity::{Callers, Identity},
     model::Profile,
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
+    rejection::Rejection,
     secret::Secret,
     stack::Stack,
 };
@@ -540,4 +549,62 @@ fn a_model_rule_that_no_credential_can_meet_is_logged() {
     expected(&log::taken());
     let _stack = Stack::new().model_rules(rules(Callers::new().role("dev"))).auth(auth());
     expected(&log::taken());
+}
+
+struct Unreachable;
+
+impl CredentialStore for Unreachable {
+    async fn find(
+        &self,
+        _access_key_id: &str,
+        _scope: &SigningScope,
+    ) -> Result<Option<SigningCredential>, Box<dyn Error + Send + Sync>> {
+        Err("no connection".into())
+    }
+}
+
+impl Authenticator for Unreachable {
+    fn credential(&self, head: &RequestHead<'_>) -> Option<Secret> {
+        head.headers().get("x-session")?.to_str().ok().map(Secret::new)
+    }
+
+    async fn authenticate(&self, _session: Secret) -> Result<Identity, Rejection> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn clients_cannot_flood_the_log_while_a_store_fails() {
+    log::listen(Level::INFO);
+    let clock = clock();
+    let sigv4 = SigV4::new("us-east-1", SigningCredentials::store(Unreachable)).unwrap();
+    let custom = CustomAuth::new(Unreachable).timeout(Duration::ZERO);
+    for (layer, line) in [
+        (AuthLayer::new(sigv4.clock(clock.shared())), "the credential store failed"),
+        (AuthLayer::new(custom.clock(clock.shared())), "did not respond in time"),
+    ] {
+        let service =
+            SignedBodyLayer::new().layer(layer.layer(service_fn(|_: Request<_>| async {
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+            })));
+        for (number, warnings) in [(1, 1), (2, 0), (3, 0)] {
+            let signature = format!(
+                "AWS4-HMAC-SHA256 Credential=AKID{number}/20270115/us-east-1/execute-api/aws4_request, \
+                 SignedHeaders=host;x-amz-date, Signature={:064}",
+                0
+            );
+            let request = Request::builder()
+                .header("host", "gw.example")
+                .header("x-amz-date", "20270115T080000Z")
+                .header("authorization", signature)
+                .header("x-session", number)
+                .body(String::new())
+                .unwrap();
+            assert_eq!(service.clone().oneshot(request).await.unwrap().status(), 503);
+            let lines = log::taken();
+            let told = lines.lines().filter(|one| one.contains("WARN") && one.contains(line));
+            assert_eq!(told.count(), warnings, "{lines}");
+        }
+        clock.advance(Duration::from_secs(60));
+    }
 }

@@ -9,6 +9,7 @@ use super::{
     failure::Failure,
     lookup::{Found, LookupBounds, LookupCache},
     method::{AuthMethod, Facts, Places, Verdict, Waited},
+    once_a_minute::OnceAMinute,
 };
 use crate::{
     clock::SharedClock,
@@ -178,7 +179,7 @@ impl fmt::Debug for CustomAuth {
 impl From<CustomAuth> for Credential {
     fn from(settings: CustomAuth) -> Self {
         let results = Arc::new(LookupCache::new(settings.bounds));
-        Self::other(CustomMethod { settings, results })
+        Self::other(CustomMethod { settings, results, log: Arc::default() })
     }
 }
 
@@ -212,6 +213,7 @@ type AuthResult = Result<Arc<Identity>, Rejection>;
 struct CustomMethod {
     settings: CustomAuth,
     results: Arc<LookupCache<AuthResult>>,
+    log: Arc<OnceAMinute>,
 }
 
 impl CustomMethod {
@@ -219,7 +221,7 @@ impl CustomMethod {
     fn call(&self, credential: Secret) -> impl Future<Output = Found<AuthResult>> + Send + use<> {
         let authenticator = Arc::clone(&self.settings.authenticator);
         let (ttl, timeout) = (self.settings.ttl, self.settings.timeout);
-        let clock = self.settings.clock.clone();
+        let (clock, log) = (self.settings.clock.clone(), Arc::clone(&self.log));
         async move {
             let call = authenticator.authenticate(credential);
             match tokio::time::timeout(timeout, call).await {
@@ -238,7 +240,16 @@ impl CustomMethod {
                 }
                 Ok(Err(rejection)) => Found { value: Err(rejection), ttl: Some(FAILURE_TTL) },
                 Err(_elapsed) => {
-                    tracing::warn!(?timeout, "the authenticator did not respond in time");
+                    // Clients choose the credentials, so the lines are bounded.
+                    if log.is_due(clock.monotonic()) {
+                        tracing::warn!(
+                            ?timeout,
+                            "the authenticator did not respond in time; further calls of this minute \
+                             are logged at debug"
+                        );
+                    } else {
+                        tracing::debug!(?timeout, "the authenticator did not respond in time");
+                    }
                     Found { value: Err(unavailable()), ttl: Some(FAILURE_TTL) }
                 }
             }

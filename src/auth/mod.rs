@@ -197,6 +197,7 @@ mod keys;
 mod layer;
 mod lookup;
 mod method;
+mod once_a_minute;
 mod resource_metadata;
 mod service;
 mod token;

@@ -1,20 +1,16 @@
 //! Tells the operator about refused keys without flooding the log.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering::SeqCst},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::entry::KeyFault;
-
-/// One WARN for each reason in this time. All other events are at DEBUG.
-const INTERVAL: Duration = Duration::from_secs(60);
+use crate::auth::once_a_minute::OnceAMinute;
 
 /// The reasons: those of keys and the store's.
 const REASONS: usize = KeyFault::ALL.len() + 1;
 
+/// One WARN for each reason in a minute. All other events are at DEBUG.
 #[derive(Debug, Default)]
-pub(super) struct LogLimit([AtomicU64; REASONS]);
+pub(super) struct LogLimit([OnceAMinute; REASONS]);
 
 impl LogLimit {
     /// Returns whether a refused key is told at WARN.
@@ -29,11 +25,7 @@ impl LogLimit {
     }
 
     fn is_due(&self, reason: usize, now: Duration) -> bool {
-        let Some(next) = self.0.get(reason) else { return false };
-        let seconds = now.as_secs();
-        let due = next.load(SeqCst);
-        let later = seconds.saturating_add(INTERVAL.as_secs());
-        seconds >= due && next.compare_exchange(due, later, SeqCst, SeqCst).is_ok()
+        self.0.get(reason).is_some_and(|reason| reason.is_due(now))
     }
 }
 

@@ -7,8 +7,12 @@ use super::{
     presented::CredentialScope,
 };
 use crate::{
-    auth::lookup::{Found, LookupBounds, LookupCache},
+    auth::{
+        lookup::{Found, LookupBounds, LookupCache},
+        once_a_minute::OnceAMinute,
+    },
     clock::SharedClock,
+    printable::Printable,
 };
 
 /// How long a failure of the store is remembered.
@@ -147,7 +151,8 @@ impl CredentialLookup {
     /// Opens the store. `name` is its name in identities.
     pub(super) fn open(self, name: &str) -> Arc<OpenStore> {
         let results = Arc::new(LookupCache::new(self.bounds));
-        Arc::new(OpenStore { settings: self, name: name.into(), results })
+        let log = OnceAMinute::default();
+        Arc::new(OpenStore { settings: self, name: name.into(), results, log })
     }
 }
 
@@ -184,6 +189,7 @@ pub(super) struct OpenStore {
     settings: CredentialLookup,
     name: Box<str>,
     results: Arc<LookupCache<Answer>>,
+    log: OnceAMinute,
 }
 
 impl OpenStore {
@@ -198,7 +204,8 @@ impl OpenStore {
         if let Some(answer) = self.results.get(&digest, clock.monotonic()) {
             return Lookup::Known(answer);
         }
-        let ask = Arc::clone(self).ask(access_key_id.into(), SigningScope(scope.clone()));
+        let scope = SigningScope(scope.clone());
+        let ask = Arc::clone(self).ask(access_key_id.into(), scope, clock.clone());
         let memory = |answer: &Answer| match answer {
             Ok(Some(known)) => known.memory(),
             Ok(None) | Err(StoreFailed) => 0,
@@ -209,28 +216,44 @@ impl OpenStore {
         }
     }
 
-    async fn ask(self: Arc<Self>, access_key_id: Box<str>, scope: SigningScope) -> Found<Answer> {
+    async fn ask(
+        self: Arc<Self>,
+        access_key_id: Box<str>,
+        scope: SigningScope,
+        clock: SharedClock,
+    ) -> Found<Answer> {
         let Self { settings, .. } = &*self;
         let question = Arc::clone(&settings.store).find(access_key_id.clone(), scope);
+        let failed = |reason: &dyn fmt::Display| self.failed(reason, clock.monotonic());
         match tokio::time::timeout(settings.timeout, question).await {
             Ok(Ok(Some(credential))) if credential.access_key_id() == &*access_key_id => {
                 let known = KnownCredential::new(credential, &self.name);
                 Found { value: Ok(Some(Arc::new(known))), ttl: Some(settings.ttl) }
             }
-            Ok(Ok(Some(_other))) => {
-                tracing::warn!("the credential store returned another access key id");
-                Found { value: Err(StoreFailed), ttl: Some(FAILURE_TTL) }
-            }
+            Ok(Ok(Some(_other))) => failed(&"it returned another access key id"),
             Ok(Ok(None)) => Found { value: Ok(None), ttl: Some(settings.unknown_ttl) },
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the credential store failed");
-                Found { value: Err(StoreFailed), ttl: Some(FAILURE_TTL) }
-            }
+            Ok(Err(error)) => failed(&error),
             Err(_elapsed) => {
-                tracing::warn!(timeout = ?settings.timeout, "the credential store did not respond in time");
-                Found { value: Err(StoreFailed), ttl: Some(FAILURE_TTL) }
+                let timeout = settings.timeout;
+                failed(&format_args!(
+                    "it did not respond within {timeout:?}; CredentialLookup::timeout sets this bound"
+                ))
             }
         }
+    }
+
+    /// Tells the operator. Clients choose the ids that the store is asked for, so the lines are bounded.
+    fn failed(&self, reason: &dyn fmt::Display, now: Duration) -> Found<Answer> {
+        let reason = Printable(reason);
+        if self.log.is_due(now) {
+            tracing::warn!(
+                %reason,
+                "the credential store failed; further failures of this minute are logged at debug"
+            );
+        } else {
+            tracing::debug!(%reason, "the credential store failed");
+        }
+        Found { value: Err(StoreFailed), ttl: Some(FAILURE_TTL) }
     }
 }
 

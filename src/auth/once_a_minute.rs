@@ -1,0 +1,22 @@
+//! Keeps events that clients cause from flooding the log.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    time::Duration,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Is due once in a minute. The operator is told then, and all other events are for debugging.
+#[derive(Debug, Default)]
+pub(super) struct OnceAMinute(AtomicU64);
+
+impl OnceAMinute {
+    /// Returns whether the event at `now` is due. `now` is the time on one monotonic clock.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        let seconds = now.as_secs();
+        let due = self.0.load(SeqCst);
+        let later = seconds.saturating_add(MINUTE.as_secs());
+        seconds >= due && self.0.compare_exchange(due, later, SeqCst, SeqCst).is_ok()
+    }
+}
