@@ -102,11 +102,42 @@ async fn failing_sts_is_reported_when_that_changes() {
         let request = Request::builder().header("authorization", &token).body(()).unwrap();
         service.clone().oneshot(request).await.unwrap();
         lines.push_str(&log::taken());
-        clock.advance(Duration::from_secs(11));
+        clock.advance(Duration::from_secs(30));
     }
     let count = |text: &str| lines.matches(text).count();
-    assert_eq!(count("STS cannot verify callers"), 2, "{lines}");
+    assert_eq!(count("WARN"), 2, "{lines}");
     assert_eq!(count("STS verifies callers again"), 1, "{lines}");
     assert!(!lines.contains("session-token") && !lines.contains("0000ff"), "{lines}");
     assert!(!lines.contains(&token[20..]), "{lines}");
+}
+
+#[tokio::test]
+async fn warning_about_sts_names_the_host_that_a_client_chose_and_is_bounded() {
+    log::listen(Level::TRACE);
+    // One region exists, and it refuses every signature.
+    let client = service_fn(|request: Request<Empty<Bytes>>| async move {
+        let exists = request.uri().host() == Some("sts.us-east-1.amazonaws.com");
+        let refused = Response::builder().status(403).body(Full::<Bytes>::default()).unwrap();
+        if exists { Ok(refused) } else { Err(std::io::Error::other("no such host")) }
+    });
+    let sts = StsIdentity::new("gw.example", ["123456789012"], client).unwrap();
+    let layer = AuthLayer::new(sts.clock(clock_at(NOW).shared()));
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(())) });
+    let service = layer.layer(inner);
+    for number in 0..6 {
+        let region = if number % 2 == 0 { "zz-nowhere-1" } else { "us-east-1" };
+        let url = format!(
+            "https://sts.{region}.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15&\
+             X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20270115T080000Z&\
+             X-Amz-Credential=AKID%2F20270115%2F{region}%2Fsts%2Faws4_request&\
+             X-Amz-SignedHeaders=host%3Bx-inference-server-id&X-Amz-Signature={number:064x}"
+        );
+        let token = format!("Bearer aws-sts-v1.{}", URL_SAFE_NO_PAD.encode(url));
+        let request = Request::builder().header("authorization", token).body(()).unwrap();
+        service.clone().oneshot(request).await.unwrap();
+    }
+    let lines = log::taken();
+    let count = |text: &str| lines.matches(text).count();
+    assert_eq!((count(" WARN "), count(" INFO ")), (1, 1), "{lines}");
+    assert!(lines.contains("host=\"sts.zz-nowhere-1.amazonaws.com\""), "{lines}");
 }

@@ -28,6 +28,7 @@ use crate::{
         fetch::FetchFault,
         lookup::{Found, LookupCache},
         method::{AuthMethod, Facts, Places, Verdict, Waited},
+        once_a_minute::OnceAMinute,
     },
     context::RequestHead,
     identity::{Identity, Proof},
@@ -46,8 +47,10 @@ const FAILURE_TTL: Duration = Duration::from_secs(1);
 impl From<StsIdentity> for Credential {
     fn from(settings: StsIdentity) -> Self {
         let results = Arc::new(LookupCache::new(settings.bounds));
-        let (calls, failing) = (Calls::default(), AtomicBool::new(false));
-        Self::other(StsMethod { shared: Arc::new(Shared { settings, calls, failing }), results })
+        let (calls, warned, log) =
+            (Calls::default(), AtomicBool::new(false), OnceAMinute::default());
+        let shared = Arc::new(Shared { settings, calls, warned, log });
+        Self::other(StsMethod { shared, results })
     }
 }
 
@@ -59,8 +62,9 @@ struct StsMethod {
 struct Shared {
     settings: StsIdentity,
     calls: Calls,
-    // Whether the last call has failed. Only a change is logged.
-    failing: AtomicBool,
+    // Whether the operator was told of a failure since the last call that did not fail.
+    warned: AtomicBool,
+    log: OnceAMinute,
 }
 
 /// What is known of a token.
@@ -279,9 +283,9 @@ impl Shared {
         let request = settings.request(call).ok_or(Refused::Invalid)?;
         let reply = match (settings.get)(request, settings.limits).await {
             Ok(reply) => reply,
-            Err(FetchFault::TooLarge) => return Err(self.failed("its response is too large")),
-            Err(FetchFault::Timeout) => return Err(self.failed("it did not respond in time")),
-            Err(_) => return Err(self.failed("it cannot be reached")),
+            Err(FetchFault::TooLarge) => return Err(self.failed(call, "its response is too large")),
+            Err(FetchFault::Timeout) => return Err(self.failed(call, "it did not respond in time")),
+            Err(_) => return Err(self.failed(call, "it cannot be reached")),
         };
         match reply.status {
             StatusCode::OK => {}
@@ -291,26 +295,37 @@ impl Shared {
                 return Err(Refused::Invalid);
             }
             status if status.is_redirection() => {
-                return Err(self.failed("it redirects, and redirects are not followed"));
+                return Err(self.failed(call, "it redirects, and redirects are not followed"));
             }
-            _ => return Err(self.failed("its status is an error")),
+            _ => return Err(self.failed(call, "its status is an error")),
         }
         let Some(caller) = CallerIdentity::parse(reply.body) else {
-            return Err(self.failed("its response is not the expected JSON"));
+            return Err(self.failed(call, "its response is not the expected JSON"));
         };
         self.works();
         settings.identity(call, until, caller)
     }
 
-    fn failed(&self, reason: &'static str) -> Refused {
-        if !self.failing.swap(true, Relaxed) {
-            tracing::warn!(reason, "STS cannot verify callers");
+    /// Tells the operator of a change, at most once a minute. A client chooses the region, and it may
+    /// choose one that does not exist, so the line names the host.
+    fn failed(&self, call: &PresignedCall, reason: &'static str) -> Refused {
+        let host = &*call.host.name;
+        let known = self.warned.load(Relaxed);
+        if !known && self.log.is_due(self.settings.clock.monotonic()) {
+            self.warned.store(true, Relaxed);
+            tracing::warn!(
+                host,
+                reason,
+                "STS cannot verify a caller; further failures are logged at debug"
+            );
+        } else {
+            tracing::debug!(host, reason, "STS cannot verify a caller");
         }
         Refused::Unavailable
     }
 
     fn works(&self) {
-        if self.failing.swap(false, Relaxed) {
+        if self.warned.swap(false, Relaxed) {
             tracing::info!("STS verifies callers again");
         }
     }
