@@ -88,7 +88,8 @@
 //! - `x-amz-date` is at most 5 minutes from the server's clock. Without `x-amz-date`, `date` counts. A
 //!   presigned request is valid for `X-Amz-Expires`, at most 15 minutes.
 //! - The signed headers include `host` and the date. `host` is the authority of HTTP/2 or the header. A
-//!   request with two different hosts is rejected.
+//!   request with two different hosts is rejected, and one for another host than those of
+//!   [`SigV4::hosts`] if these are set.
 //! - The session token is the one of the credential. Without one there, the request must have none.
 //! - The signature covers the method, the path and the query as they are on the wire, the signed headers
 //!   and the body.
@@ -239,6 +240,7 @@
 //!   each. Count failed authentications by address in front of the layer.
 //! - A captured request can be repeated for 5 minutes, see [`SigV4::reject_replays`]. A captured STS token
 //!   can be used until it expires. Serve with TLS.
+//! - Another server that receives a signed request can send it here, see [`SigV4::hosts`].
 //! - Headers that are not signed can be changed on the way. So can the order of the query's parameters.
 //! - curl 7.88 signs a query unsorted, an encoded path without encoding it once more and an upload with
 //!   `-T` as if it was empty. Such requests are rejected, here and by AWS. Sort the query and send bodies

@@ -211,6 +211,22 @@ async fn authority_of_http2_is_the_host() {
 }
 
 #[tokio::test]
+async fn signature_for_another_server_is_rejected_where_hosts_are_named() {
+    // That server sends the request on, with the host that was signed.
+    let relayed = || Signing::default().request("GET", "/", "");
+    let layer_of = |hosts: &[&'static str]| AuthLayer::new(sigv4().hosts(hosts.iter().copied()));
+    assert_eq!(send(&layer(), relayed()).await.status, 200);
+    for own in ["GW.example", "gw.example"] {
+        assert_eq!(send(&layer_of(&["x.example", own]), relayed()).await.status, 200);
+    }
+    for other in [&[][..], &["x.example"], &["gw.example:443"], &["gw.example.evil.example"]] {
+        is_invalid(&send(&layer_of(other), relayed()).await, "another host");
+        let presigned = Signing::default().presigned("/", "60", "");
+        is_invalid(&send(&layer_of(other), presigned).await, "another host");
+    }
+}
+
+#[tokio::test]
 async fn signed_headers_are_joined_and_must_be_present() {
     let empty = sha256(b"");
     let canonical = format!(

@@ -130,7 +130,7 @@ fn is_same_token(expected: Option<&str>, presented: Option<&str>) -> bool {
 
 /// Returns the host of a request: the authority of HTTP/2 or the header `host`. A request whose two
 /// hosts differ means different hosts to different readers.
-fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, SigV4Fault> {
+pub(super) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, SigV4Fault> {
     let authority = uri.authority().map(http::uri::Authority::as_str);
     let mut fields = headers.get_all(HOST).iter();
     let field = match (fields.next(), fields.next()) {

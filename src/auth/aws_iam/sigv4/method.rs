@@ -13,7 +13,7 @@ use super::{
         encoding::{decode, parameters},
         signed_body::{BodyFault, SharedBody},
     },
-    check::{PayloadHash, UNSIGNED, Unverified},
+    check::{PayloadHash, UNSIGNED, Unverified, host},
     credential::KnownCredential,
     fault::SigV4Fault,
     lookup::{Answer, Lookup},
@@ -108,6 +108,7 @@ impl SigV4Method {
         let headers = head.headers();
         let presented = PresentedSignature::of(body.uri(), headers)?;
         let settings = &self.settings;
+        settings.check_host(host(body.uri(), headers)?)?;
         let until = settings.check_head(&presented)?;
         let plan = settings.plan(&presented, body)?;
         let (method, paths) = (head.method(), &settings.paths);
@@ -169,6 +170,12 @@ impl Plan {
 }
 
 impl SigV4 {
+    /// Checks that the request was signed for this server.
+    fn check_host(&self, host: &str) -> Result<(), SigV4Fault> {
+        let is_own = |hosts: &Vec<Box<str>>| hosts.iter().any(|own| own.eq_ignore_ascii_case(host));
+        if self.hosts.as_ref().is_none_or(is_own) { Ok(()) } else { Err(SigV4Fault::OtherHost) }
+    }
+
     /// Checks scope and date. Returns the last second in which the signature is valid.
     fn check_head(&self, presented: &PresentedSignature<'_>) -> Result<u64, SigV4Fault> {
         if *presented.scope.region != *self.region || *presented.scope.service != *self.service {

@@ -24,6 +24,8 @@ pub struct SigV4 {
     /// Signs in place of an unknown credential.
     pub(super) stand_in: Arc<KnownCredential>,
     pub(super) paths: Vec<PathForm>,
+    /// `None` accepts every host that is signed.
+    pub(super) hosts: Option<Vec<Box<str>>>,
     pub(super) leeway: Duration,
     pub(super) max_expires: Duration,
     pub(super) unsigned_payload: bool,
@@ -53,6 +55,7 @@ impl SigV4 {
             credentials: credentials.open(ISSUER)?,
             stand_in: Arc::new(KnownCredential::new(stand_in, ISSUER)),
             paths: vec![PathForm::Encoded],
+            hosts: None,
             leeway: Duration::from_secs(5 * 60),
             max_expires: Duration::from_secs(15 * 60),
             unsigned_payload: false,
@@ -72,6 +75,19 @@ impl SigV4 {
         if let Some(first) = self.paths.first_mut() {
             *first = encoded;
         }
+        self
+    }
+
+    /// Accepts signatures for these hosts only, such as `gateway.example` or `gateway.example:8443`. By
+    /// default each host that is signed is accepted.
+    ///
+    /// A server that receives a signed request can send it on to this gateway, with the host that was
+    /// signed. Name your hosts if clients sign requests to other servers with the same credential, region
+    /// and service. Hosts are compared with their port as clients send it. The case of letters does not
+    /// count.
+    #[must_use]
+    pub fn hosts<T: Into<Box<str>>>(mut self, hosts: impl IntoIterator<Item = T>) -> Self {
+        self.hosts = Some(hosts.into_iter().map(Into::into).collect());
         self
     }
 
@@ -138,6 +154,7 @@ impl fmt::Debug for SigV4 {
         f.debug_struct("SigV4")
             .field("region", &self.region)
             .field("service", &self.service)
+            .field("hosts", &self.hosts)
             .field("leeway", &self.leeway)
             .field("max_expires", &self.max_expires)
             .field("unsigned_payload", &self.unsigned_payload)
