@@ -1,5 +1,6 @@
 //! Authentication of callers.
 
+use axum::http::Uri;
 use tower_inference::{
     auth::{
         ApiKeys, AuthLayer, ClaimMapping, Credential, Jwt, KeySource, RemoteKeys, ResourceMetadata,
@@ -61,9 +62,8 @@ pub(crate) fn auth(
         let keys = ApiKeys::file(file.as_path());
         credentials.push(keys.map_err(|error| format!("--api-keys: {error}"))?.into());
     }
-    if let Some(Iam { credentials: file, region }) = callers.iam {
-        let sigv4 = SigV4::new(region, SigningCredentials::file(file));
-        credentials.push(sigv4.map_err(|error| format!("--iam-credentials: {error}"))?.into());
+    if let Some(iam) = callers.iam {
+        credentials.push(sigv4(iam, callers.public_url.as_deref())?.into());
     }
     if let Some(sts) = &callers.sts {
         credentials.push(sts_identity(sts)?.peer_address(peer).into());
@@ -81,6 +81,18 @@ pub(crate) fn auth(
     Ok(match metadata {
         None => layer,
         Some(metadata) => layer.resource_metadata(metadata),
+    })
+}
+
+/// Accepts signatures for the public address, or for each host without one.
+fn sigv4(flags: Iam, public_url: Option<&str>) -> Result<SigV4, Error> {
+    let Iam { credentials, region } = flags;
+    let sigv4 = SigV4::new(region, SigningCredentials::file(credentials))
+        .map_err(|error| format!("--iam-credentials: {error}"))?;
+    let url = public_url.map(str::parse::<Uri>).transpose()?;
+    Ok(match url.as_ref().and_then(Uri::authority) {
+        None => sigv4,
+        Some(host) => sigv4.hosts([host.as_str()]),
     })
 }
 

@@ -3,6 +3,7 @@
 //! `cargo test` builds the example; `cargo test --test gateway` alone wants
 //! `cargo build --example gateway` first.
 
+mod aws_iam;
 mod bodies;
 mod budgets;
 mod cache;
@@ -25,7 +26,6 @@ mod redis;
 mod replay;
 mod server;
 mod shared;
-mod sts_calls;
 mod stub;
 #[path = "../support/token.rs"]
 mod token;

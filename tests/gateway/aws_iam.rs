@@ -1,4 +1,4 @@
-//! `--sts-server-id`: the calls of STS that one address may cause, over HTTP.
+//! `--iam-credentials` and `--sts-server-id`, over HTTP.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderValue, StatusCode};
 
 use crate::{
-    client::{CHAT, post, send},
+    client::{CHAT, json, post, send},
     process::Gateway,
     stub::{Folder, Served, gateway},
     token::Signer,
@@ -77,4 +77,41 @@ async fn behind_a_trusted_proxy_calls_count_for_the_address_it_names() {
     }
     assert_eq!(ask("203.0.113.7", CALLS, &gateway).await, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(ask("203.0.113.8", CALLS, &gateway).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn with_a_public_url_requests_are_signed_for_its_host() {
+    let folder = Folder::new("iam-hosts");
+    let credentials = folder.write("credentials.json", "[]");
+    let flags = [
+        "--iam-credentials",
+        &credentials,
+        "--iam-region",
+        "us-east-1",
+        "--public-url",
+        "https://gateway.example/inference",
+    ];
+    let gateway = gateway(&folder, "http://127.0.0.1:9", &Signer::es256(), flags).await;
+    let date = date();
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential=AKID/{}/us-east-1/execute-api/aws4_request, \
+         SignedHeaders=host;x-amz-date, Signature={:064}",
+        &date[..8],
+        0
+    );
+    for (host, cause) in [
+        ("gateway.example", "the signature does not match"),
+        ("evil.example", "the request is signed for another host"),
+    ] {
+        let mut request = post("/v1/chat/completions", "", CHAT);
+        for (name, value) in
+            [("host", host), ("x-amz-date", &date), ("authorization", &authorization)]
+        {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let response = send(gateway.address, request).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        let text = json(response).await.to_string();
+        assert!(text.contains(cause), "{host}: {text}");
+    }
 }
