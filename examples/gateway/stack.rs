@@ -11,6 +11,7 @@ use tower_inference::{
     access_log::AccessLogLayer,
     auth::{AuthLayer, aws_iam::SignedBodyLayer},
     cache::CacheLayer,
+    memory_limit::MemoryLimit,
     payload::PayloadLayer,
     request_id::RequestIdLayer,
     stack::Stack,
@@ -57,7 +58,9 @@ pub(crate) fn gateway(
     // A limit, a cache or a schema that is off is `None`.
     let around =
         Stack::new().request_id(RequestIdLayer::new()).access_log(access_log).peer_throttle(peer);
-    let signed = SignedBodyLayer::new().max_body_bytes(max_bytes).memory_limit(memory.clone());
+    // Of its own, because these bodies are read before their callers are known.
+    let unverified = MemoryLimit::new(memory.max_bytes());
+    let signed = SignedBodyLayer::new().max_body_bytes(max_bytes).memory_limit(unverified);
     let behind = Stack::new()
         .around(signed)
         .auth(auth)

@@ -5,12 +5,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Router;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderValue, StatusCode};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::{
     client::{CHAT, json, post, send},
-    process::Gateway,
+    process::{Gateway, unless_hung},
     stub::{Folder, Served, gateway},
-    token::Signer,
+    token::{self, Signer},
 };
 
 /// The default of `StsIdentity::max_calls_per_address`.
@@ -114,4 +118,51 @@ async fn with_a_public_url_requests_are_signed_for_its_host() {
         let text = json(response).await.to_string();
         assert!(text.contains(cause), "{host}: {text}");
     }
+}
+
+#[tokio::test]
+async fn bodies_of_unverified_callers_take_no_memory_from_those_of_known_ones() {
+    const SIZE: usize = 300 << 10;
+    let folder = Folder::new("iam-memory");
+    let credentials = r#"[{"access_key_id":"AKID","secret_access_key":"0123456789abcdef"}]"#;
+    let credentials = folder.write("credentials.json", credentials);
+    let flags =
+        ["--iam-credentials", &credentials, "--iam-region", "us-east-1", "--max-bodies", "4MiB"];
+    let signer = Signer::es256();
+    let gateway = gateway(&folder, "http://127.0.0.1:9", &signer, flags).await;
+    let date = date();
+    let forged = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\nx-amz-date: {date}\r\n\
+         content-type: application/json\r\ncontent-length: {SIZE}\r\n\
+         authorization: AWS4-HMAC-SHA256 Credential=AKID/{}/us-east-1/execute-api/aws4_request, \
+         SignedHeaders=host;x-amz-date, Signature={:064}\r\n\r\n{}",
+        &date[..8],
+        0,
+        " ".repeat(SIZE - 1)
+    );
+    // Bodies without their last byte, until three whole ones in a row find no memory.
+    let mut open = Vec::new();
+    let full = async {
+        let mut refused = 0;
+        while refused < 3 {
+            let mut stalled = TcpStream::connect(gateway.address).await.unwrap();
+            stalled.write_all(forged.as_bytes()).await.unwrap();
+            open.push(stalled);
+            let mut whole = TcpStream::connect(gateway.address).await.unwrap();
+            whole.write_all(forged.as_bytes()).await.unwrap();
+            let _refused = whole.write_all(b" ").await;
+            let mut status = [0; 12];
+            match whole.read_exact(&mut status).await.map(|_| &status) {
+                Ok(b"HTTP/1.1 401") => refused = 0,
+                Ok(b"HTTP/1.1 503") => refused += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    unless_hung(full).await;
+    let body = format!("{{\"model\": \"tgi\", \"user\": \"{}\"}}", "a".repeat(3 * SIZE));
+    let token = signer.sign(&token::claims());
+    let response = send(gateway.address, post("/v1/chat/completions", &token, &body)).await;
+    // There is no upstream.
+    assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
 }
