@@ -121,6 +121,7 @@ async fn warning_about_sts_names_the_host_that_a_client_chose_and_is_bounded() {
         if exists { Ok(refused) } else { Err(std::io::Error::other("no such host")) }
     });
     let sts = StsIdentity::new("gw.example", ["123456789012"], client).unwrap();
+    let sts = sts.regions(["zz-nowhere-1", "us-east-1"]).unwrap();
     let layer = AuthLayer::new(sts.clock(clock_at(NOW).shared()));
     let inner = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(())) });
     let service = layer.layer(inner);

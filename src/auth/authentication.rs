@@ -60,7 +60,7 @@ impl Authentication {
     /// Lets the method that recognises the credential decide.
     pub(super) fn authenticate(&self, head: &RequestHead<'_>, waited: bool) -> Decision {
         let verdict = match &*self.methods {
-            [only] => only.verify(head, waited),
+            [only] if only.judges_authorization() => only.verify(head, waited),
             methods => match choose(methods, head) {
                 Choice::Method(method) => method.verify(head, waited),
                 Choice::Missing => Verdict::Missing,
@@ -114,9 +114,9 @@ impl Authentication {
         let rejection = Rejection::new(Refusal::MissingCredentials)
             .with_detail(format!("send {}", hints.join(" or ")));
         let mut schemes = Vec::new();
-        for scheme in self.methods.iter().map(|method| method.scheme()) {
-            if !schemes.contains(&scheme) {
-                schemes.push(scheme);
+        for scheme in self.methods.iter().flat_map(|method| method.schemes()) {
+            if !schemes.contains(scheme) {
+                schemes.push(*scheme);
             }
         }
         // Clients that read one challenge read the first. Bearer is the one that most know.
@@ -148,9 +148,13 @@ impl Authentication {
 
     /// Keeps the credentials of a request out of the `Debug` output of inner services.
     pub(super) fn conceal(&self, headers: &mut HeaderMap) {
-        // All of them: a method that reads another place lets a request with several pass.
-        let credentials = headers.iter_mut().filter(|(name, _)| **name == AUTHORIZATION);
-        credentials.for_each(|(_, value)| value.set_sensitive(true));
+        if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
+            // A method that reads another place lets such a request pass.
+            let credentials = headers.iter_mut().filter(|(name, _)| **name == AUTHORIZATION);
+            credentials.for_each(|(_, value)| value.set_sensitive(true));
+        } else if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
+            credentials.set_sensitive(true);
+        }
         for method in &self.methods {
             method.conceal(headers);
         }

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 
 use super::{
     credential::Credential,
@@ -25,7 +25,7 @@ const FAILURE_TTL: Duration = Duration::from_secs(1);
 /// Verifies credentials of your own kind, as a Lambda authorizer of API Gateway does.
 ///
 /// ```
-/// use http::{Request, Response};
+/// use http::{HeaderName, Request, Response};
 /// use std::convert::Infallible;
 /// use tower::{Layer, ServiceExt, service_fn};
 /// use tower_inference::{
@@ -42,6 +42,10 @@ const FAILURE_TTL: Duration = Duration::from_secs(1);
 ///     fn credential(&self, head: &RequestHead<'_>) -> Option<Secret> {
 ///         let session = head.headers().get("x-session")?;
 ///         session.to_str().ok().map(Secret::new)
+///     }
+///
+///     fn headers(&self) -> Vec<HeaderName> {
+///         vec![HeaderName::from_static("x-session")]
 ///     }
 ///
 ///     async fn authenticate(&self, session: Secret) -> Result<Identity, Rejection> {
@@ -73,20 +77,18 @@ pub trait Authenticator: Send + Sync + 'static {
     /// The result of [`authenticate`](Self::authenticate) is used again for an equal credential. A
     /// decision that depends on more of the request needs that in the credential too. This runs on
     /// each request.
-    ///
-    /// The credential stays in the request. `HfTokenLayer` removes the headers whose names say that they
-    /// hold one, such as `x-api-key`. Remove another one, such as `x-session`, in an inner layer.
     fn credential(&self, head: &RequestHead<'_>) -> Option<Secret>;
 
-    /// Returns whether the credential is in the header `authorization`. Defaults to false.
+    /// Returns the headers that hold the credential. Defaults to none. They are read once.
     ///
-    /// In a layer with several kinds of credentials a request with `authorization` and another
-    /// credential is rejected, because one of the two would be ignored. A layer with one kind reads that
-    /// one alone.
+    /// The layer marks them as sensitive and removes them from each request that it lets in, so that no
+    /// inner service and no upstream sees them. `authorization` stays; `HfTokenLayer` replaces it. A
+    /// request with several values of one is rejected.
     ///
-    /// If this returns true, a request with several `authorization` headers is rejected.
-    fn reads_authorization(&self) -> bool {
-        false
+    /// Name `authorization` if the credential is there. Otherwise a request with `authorization` and
+    /// this credential has two and is rejected.
+    fn headers(&self) -> Vec<HeaderName> {
+        Vec::new()
     }
 
     /// Verifies a credential. The rejection of an invalid one is the response.
@@ -107,6 +109,7 @@ pub trait Authenticator: Send + Sync + 'static {
 /// rejected with `identity-provider-unavailable`.
 pub struct CustomAuth {
     authenticator: Arc<dyn ErasedAuthenticator>,
+    headers: Vec<HeaderName>,
     ttl: Duration,
     timeout: Duration,
     bounds: LookupBounds,
@@ -117,6 +120,7 @@ impl CustomAuth {
     /// Accepts the credentials that `authenticator` verifies.
     pub fn new(authenticator: impl Authenticator) -> Self {
         Self {
+            headers: authenticator.headers(),
             authenticator: Arc::new(authenticator),
             ttl: Duration::from_secs(5 * 60),
             timeout: Duration::from_secs(5),
@@ -187,8 +191,6 @@ impl From<CustomAuth> for Credential {
 trait ErasedAuthenticator: Send + Sync {
     fn credential(&self, head: &RequestHead<'_>) -> Option<Secret>;
 
-    fn reads_authorization(&self) -> bool;
-
     fn authenticate(self: Arc<Self>, credential: Secret) -> Answer;
 }
 
@@ -197,10 +199,6 @@ type Answer = Pin<Box<dyn Future<Output = Result<Identity, Rejection>> + Send>>;
 impl<A: Authenticator> ErasedAuthenticator for A {
     fn credential(&self, head: &RequestHead<'_>) -> Option<Secret> {
         Authenticator::credential(self, head)
-    }
-
-    fn reads_authorization(&self) -> bool {
-        Authenticator::reads_authorization(self)
     }
 
     fn authenticate(self: Arc<Self>, credential: Secret) -> Answer {
@@ -259,9 +257,8 @@ impl CustomMethod {
 
 impl AuthMethod for CustomMethod {
     fn recognises(&self, head: &RequestHead<'_>) -> Places {
-        let authenticator = &self.settings.authenticator;
-        match authenticator.credential(head) {
-            Some(_) if authenticator.reads_authorization() => Places::AUTHORIZATION,
+        match self.settings.authenticator.credential(head) {
+            Some(_) if self.settings.headers.contains(&AUTHORIZATION) => Places::AUTHORIZATION,
             Some(_) => Places::OTHER,
             None => Places::NONE,
         }
@@ -271,8 +268,8 @@ impl AuthMethod for CustomMethod {
         let Some(credential) = self.settings.authenticator.credential(head) else {
             return Verdict::Missing;
         };
-        let mut authorization = head.headers().get_all(AUTHORIZATION).iter();
-        if self.settings.authenticator.reads_authorization() && authorization.nth(1).is_some() {
+        let is_repeated = |name| head.headers().get_all(name).iter().nth(1).is_some();
+        if self.settings.headers.iter().any(is_repeated) {
             return Verdict::Reject(Failure::multiple_credentials("expected one credential"));
         }
         let digest = self.results.digest(credential.expose().as_bytes());
@@ -299,8 +296,27 @@ impl AuthMethod for CustomMethod {
         "a credential that this service accepts"
     }
 
+    fn judges_authorization(&self) -> bool {
+        self.settings.headers.contains(&AUTHORIZATION)
+    }
+
     fn facts(&self) -> Facts {
         Facts::ALL
+    }
+
+    fn conceal(&self, headers: &mut HeaderMap) {
+        for name in &self.settings.headers {
+            if let Some(value) = headers.get_mut(name) {
+                value.set_sensitive(true);
+            }
+        }
+    }
+
+    fn remove_credential_from_headers(&self, headers: &mut HeaderMap) {
+        // `authorization` may hold a credential of another kind.
+        for name in self.settings.headers.iter().filter(|name| **name != AUTHORIZATION) {
+            headers.remove(name);
+        }
     }
 }
 

@@ -27,9 +27,15 @@ pub(super) trait AuthMethod: fmt::Debug + Send + Sync {
     /// `x-api-key`".
     fn hint(&self) -> &str;
 
-    /// Returns the scheme of the challenge to a client without credentials (RFC 9110 section 11.1).
-    fn scheme(&self) -> &'static str {
-        "Bearer"
+    /// Returns the schemes of the challenges to a client without credentials (RFC 9110 section 11.1).
+    fn schemes(&self) -> &'static [&'static str] {
+        &["Bearer"]
+    }
+
+    /// Returns whether [`verify`](Self::verify) judges each `authorization` header. Otherwise a request
+    /// may have a second credential there.
+    fn judges_authorization(&self) -> bool {
+        true
     }
 
     /// Returns the facts that this method's identities may have beside subject and scopes.

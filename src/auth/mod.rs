@@ -195,6 +195,7 @@ mod future;
 mod introspection;
 mod keys;
 mod layer;
+mod line_budget;
 mod lookup;
 mod method;
 mod once_a_minute;

@@ -96,6 +96,13 @@ fn layer() -> AuthLayer {
 }
 
 #[tokio::test]
+async fn a_client_without_a_token_may_use_either_scheme() {
+    let outcome = send(&layer(), super::request(&[])).await;
+    let challenges: Vec<_> = outcome.headers.get_all("www-authenticate").iter().collect();
+    assert_eq!(challenges, ["Bearer", "DPoP"]);
+}
+
+#[tokio::test]
 async fn each_request_needs_a_proof_of_its_own() {
     let layer = layer();
     let token = bound(&P256);

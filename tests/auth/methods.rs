@@ -1,6 +1,7 @@
 //! Several methods on one layer, a method of the user's own and anonymous callers.
 
 use std::{
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -9,9 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request};
-use http_body_util::Full;
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Full};
 use serde_json::json;
+use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     auth::{ApiKey, ApiKeyRecord, ApiKeys, AuthLayer, Authenticator, CustomAuth},
     clock::{FakeClock, SharedClock},
@@ -47,8 +49,9 @@ impl Authenticator for Sessions {
         Some(Secret::new(value))
     }
 
-    fn reads_authorization(&self) -> bool {
-        self.in_authorization
+    fn headers(&self) -> Vec<HeaderName> {
+        let name = if self.in_authorization { "authorization" } else { "x-session" };
+        vec![HeaderName::from_static(name)]
     }
 
     async fn authenticate(&self, session: Secret) -> Result<Identity, Rejection> {
@@ -267,4 +270,27 @@ async fn a_client_without_credentials_gets_a_challenge_for_each_scheme() {
     assert_eq!(challenges(AuthLayer::new(keys().header_only())).await, [api_key]);
     let both = AuthLayer::new(keys().header_only()).or(jwt());
     assert_eq!(challenges(both).await, [bearer, api_key]);
+}
+
+#[tokio::test]
+async fn a_credential_of_ones_own_is_sensitive_and_stays_here() {
+    let layer = AuthLayer::new(CustomAuth::new(Sessions::default()));
+    let inner = service_fn(|request: Request<Full<Bytes>>| async move {
+        let seen = format!("{:?}", request.headers());
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(seen)))
+    });
+    let future = layer.layer(inner).oneshot(session("s-secret"));
+    let body = future.await.unwrap().into_body().collect().await.unwrap().to_bytes();
+    assert!(!String::from_utf8_lossy(&body).contains("x-session"));
+
+    // Two values are two credentials, also in a layer of one kind.
+    let mut twice = session("s-1");
+    twice.headers_mut().append("x-session", "s-2".parse().unwrap());
+    assert_eq!(send(&layer, twice).await.refusal(), Some(Refusal::InvalidRequest));
+    // So is one beside `authorization`.
+    for authorization in ["Bearer x", "Basic dXNlcjpwYXNz"] {
+        let mut both = session("s-1");
+        both.headers_mut().insert("authorization", authorization.parse().unwrap());
+        assert_eq!(send(&layer, both).await.refusal(), Some(Refusal::InvalidRequest));
+    }
 }

@@ -1,6 +1,17 @@
 //! Credentials that almost prove something, and clocks that are set.
 
-use super::*;
+use tower_inference::{
+    auth::{
+        AccessRule, AccessRules, ApiKey, ApiKeyRecord, ApiKeys, Authenticator, CustomAuth,
+        Introspection, Provider,
+    },
+    identity::{Callers, Proof},
+};
+
+use super::{
+    bound_tokens::{bound_layer, bound_token, proof_at, with_proof},
+    *,
+};
 
 /// A layer for opaque tokens about which the endpoint always answers this.
 fn introspected(answer: Value) -> AuthLayer {
@@ -9,7 +20,7 @@ fn introspected(answer: Value) -> AuthLayer {
         async { Ok::<_, Infallible>(response) }
     });
     let url = "https://issuer.example/introspect";
-    let tokens = tower_inference::auth::Introspection::new(url, ISSUER, AUDIENCE, client);
+    let tokens = Introspection::new(url, ISSUER, AUDIENCE, client);
     AuthLayer::new(tokens.build().unwrap())
 }
 
@@ -41,7 +52,7 @@ async fn active_refresh_token_is_no_access_token() {
 #[derive(Clone, Default)]
 struct Slow(Arc<AtomicUsize>);
 
-impl tower_inference::auth::Authenticator for Slow {
+impl Authenticator for Slow {
     fn credential(
         &self,
         head: &tower_inference::context::RequestHead<'_>,
@@ -56,7 +67,7 @@ impl tower_inference::auth::Authenticator for Slow {
     ) -> Result<Identity, Rejection> {
         self.0.fetch_add(1, SeqCst);
         settle().await;
-        let proof = tower_inference::identity::Proof::Other("session");
+        let proof = Proof::Other("session");
         let identity = Identity::new(proof, "sessions", session.expose());
         Ok(identity.with_expires_at(UNIX_EPOCH + seconds(NOW + 60)))
     }
@@ -71,7 +82,7 @@ fn session() -> Request<Full<Bytes>> {
 #[tokio::test]
 async fn waiting_requests_share_a_call_whose_result_is_not_used_again() {
     let slow = Slow::default();
-    let custom = tower_inference::auth::CustomAuth::new(slow.clone()).ttl(Duration::ZERO);
+    let custom = CustomAuth::new(slow.clone()).ttl(Duration::ZERO);
     let layer = AuthLayer::new(custom.clock(fake_clock().shared()));
     let send = || send(&layer, session());
     let (one, two, three) = tokio::join!(send(), send(), send());
@@ -84,7 +95,7 @@ async fn waiting_requests_share_a_call_whose_result_is_not_used_again() {
 #[tokio::test]
 async fn identity_of_ones_own_ends_at_its_expiry_when_the_wall_clock_is_set() {
     let clock = fake_clock();
-    let custom = tower_inference::auth::CustomAuth::new(Slow::default());
+    let custom = CustomAuth::new(Slow::default());
     let layer = AuthLayer::new(custom.clock(clock.shared()));
     assert!(send(&layer, session()).await.passed());
     clock.set_wall(UNIX_EPOCH + seconds(NOW + 60));
@@ -95,7 +106,6 @@ async fn identity_of_ones_own_ends_at_its_expiry_when_the_wall_clock_is_set() {
 
 #[tokio::test]
 async fn forgotten_proof_is_refused_when_the_wall_clock_is_set_back() {
-    use super::bound_tokens::{bound_layer, bound_token, proof_at, with_proof};
     let clock = fake_clock();
     let (layer, token) = (bound_layer(&clock), bound_token());
     let captured = proof_at(&token, "one", NOW);
@@ -109,16 +119,19 @@ async fn forgotten_proof_is_refused_when_the_wall_clock_is_set_back() {
 
 #[tokio::test]
 async fn preset_of_keycloak_does_not_depend_on_the_order_of_the_settings() {
-    use tower_inference::auth::Provider::Keycloak;
     let claims = serde_json::json!({
         "aud": "other",
         "resource_access": { AUDIENCE: { "roles": ["own"] } },
     });
     let token = issuer::token("EdDSA", claims);
     for jwt in [
-        jwt().dangerous_any_audience().provider(Keycloak).unwrap(),
-        jwt().provider(Keycloak).unwrap().dangerous_any_audience(),
-        jwt().dangerous_any_audience().additional_audiences(["x"]).provider(Keycloak).unwrap(),
+        jwt().dangerous_any_audience().provider(Provider::Keycloak).unwrap(),
+        jwt().provider(Provider::Keycloak).unwrap().dangerous_any_audience(),
+        jwt()
+            .dangerous_any_audience()
+            .additional_audiences(["x"])
+            .provider(Provider::Keycloak)
+            .unwrap(),
     ] {
         let identity = try_token(&AuthLayer::new(jwt), &token).await.identity.unwrap();
         assert_eq!(identity.roles().collect::<Vec<_>>(), ["own"]);
@@ -127,10 +140,6 @@ async fn preset_of_keycloak_does_not_depend_on_the_order_of_the_settings() {
 
 #[test]
 fn rule_without_methods_allows_nothing() {
-    use tower_inference::{
-        auth::{AccessRule, AccessRules},
-        identity::{Callers, Proof},
-    };
     let rules = AccessRules::new().allow(AccessRule::new("none", Callers::new()).methods([]));
     let caller = Identity::new(Proof::Jwt, ISSUER, "user-7");
     let explained = rules.explain(&caller, &http::Method::GET, "/v1/models");
@@ -141,7 +150,7 @@ fn rule_without_methods_allows_nothing() {
 #[derive(Clone, Default)]
 struct Large(Arc<AtomicUsize>);
 
-impl tower_inference::auth::Authenticator for Large {
+impl Authenticator for Large {
     fn credential(
         &self,
         head: &tower_inference::context::RequestHead<'_>,
@@ -155,7 +164,7 @@ impl tower_inference::auth::Authenticator for Large {
         session: tower_inference::secret::Secret,
     ) -> Result<Identity, Rejection> {
         self.0.fetch_add(1, SeqCst);
-        let proof = tower_inference::identity::Proof::Other("session");
+        let proof = Proof::Other("session");
         let identity = Identity::new(proof, "sessions", session.expose());
         Ok(identity.with_claim("profile", "x".repeat(8 << 10)))
     }
@@ -164,7 +173,7 @@ impl tower_inference::auth::Authenticator for Large {
 #[tokio::test]
 async fn claims_of_ones_own_count_in_the_memory_of_results() {
     let large = Large::default();
-    let custom = tower_inference::auth::CustomAuth::new(large.clone()).max_cache_bytes(256 << 10);
+    let custom = CustomAuth::new(large.clone()).max_cache_bytes(256 << 10);
     let layer = AuthLayer::new(custom);
     for id in (0..64).chain(0..64) {
         let mut request = session();
@@ -177,14 +186,16 @@ async fn claims_of_ones_own_count_in_the_memory_of_results() {
 
 #[tokio::test]
 async fn each_authorization_header_is_sensitive_whatever_method_decides() {
-    let layer = AuthLayer::new(tower_inference::auth::CustomAuth::new(Slow::default()));
+    let key = ApiKey::generate("acme").unwrap();
+    let keys = ApiKeys::new([(&key, ApiKeyRecord::new("batch"))]).unwrap();
+    let layer = AuthLayer::new(keys.header_only());
     let inner = service_fn(|request: Request<Full<Bytes>>| async move {
         let values = request.headers().get_all("authorization").iter();
         let sensitive: Vec<_> = values.map(http::HeaderValue::is_sensitive).collect();
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(format!("{sensitive:?}"))))
     });
     let mut request = request(&["Bearer one", "Bearer two"]);
-    request.headers_mut().extend(session().headers().clone());
+    request.headers_mut().insert("x-api-key", key.expose().parse().unwrap());
     let response = layer.layer(inner).oneshot(request).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "[true, true]");
 }

@@ -113,8 +113,8 @@ impl AuthMethod for ApiKeyMethod {
         &self.hint
     }
 
-    fn scheme(&self) -> &'static str {
-        if self.places.bearer { "Bearer" } else { HEADER_SCHEME }
+    fn schemes(&self) -> &'static [&'static str] {
+        if self.places.bearer { &["Bearer"] } else { &[HEADER_SCHEME] }
     }
 
     fn facts(&self) -> Facts {

@@ -4,33 +4,23 @@
 //! cannot fill the log: after 10 lines there is one every 6 seconds. The next line counts the ones in
 //! between.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::{
     claims::TokenClaims, counts::SettingsFit, failures::AuthFailure, json::OneOrMany, jwt::Jwt,
     parts::TokenHeader,
 };
-use crate::{auth::keys::Keys, lock::Lock, printable::Printable};
-use std::sync::atomic::Ordering::Relaxed;
-
-const MAX_LINES: u32 = 10;
-const LINE_INTERVAL: Duration = Duration::from_secs(6);
+use crate::{
+    auth::{keys::Keys, line_budget::LineBudget},
+    printable::Printable,
+};
 
 /// The maximum number of characters of a text.
 const MAX_CHARS: usize = 200;
 
 /// Logs rejected tokens at a bounded rate.
-#[derive(Debug)]
-pub(super) struct RejectionLog(Lock<LineBudget>);
-
-/// A token bucket.
-#[derive(Debug)]
-struct LineBudget {
-    lines: u32,
-    /// The time that the lines are counted from.
-    since: Duration,
-    suppressed: u64,
-}
+#[derive(Debug, Default)]
+pub(super) struct RejectionLog(LineBudget);
 
 /// What is known of a rejected token.
 #[derive(Clone, Copy, Default)]
@@ -44,13 +34,6 @@ pub(super) struct Seen<'a> {
     pub(super) claims: Option<&'a TokenClaims<'a>>,
 }
 
-impl Default for RejectionLog {
-    fn default() -> Self {
-        let budget = LineBudget { lines: MAX_LINES, since: Duration::ZERO, suppressed: 0 };
-        Self(Lock::new(budget))
-    }
-}
-
 impl RejectionLog {
     /// Counts and logs a rejected token at `now` on the monotonic clock.
     ///
@@ -60,7 +43,7 @@ impl RejectionLog {
     #[cold]
     pub(super) fn write(&self, failure: &AuthFailure, seen: Seen<'_>, now: Duration) {
         let is_first = is_first_mismatch(failure, seen);
-        let Some(suppressed) = self.0.lock().take_line(now, is_first) else { return };
+        let Some(suppressed) = self.0.take(now, is_first) else { return };
         let mismatch = Mismatch::of(failure, seen);
         let reason = failure.reason();
         // Recorded as strings, so that a text cannot pretend to be another field.
@@ -84,25 +67,6 @@ impl RejectionLog {
                 keys, remedy, suppressed, "token rejected"
             );
         }
-    }
-}
-
-impl LineBudget {
-    /// Returns the number of suppressed lines before this one. Returns `None` if it is suppressed too. A
-    /// first mismatch is not, because there is no second one.
-    fn take_line(&mut self, now: Duration, is_first: bool) -> Option<u64> {
-        let elapsed = now.saturating_sub(self.since).as_secs() / LINE_INTERVAL.as_secs();
-        let refilled = u32::try_from(elapsed).unwrap_or(u32::MAX);
-        if refilled > 0 {
-            self.lines = self.lines.saturating_add(refilled).min(MAX_LINES);
-            self.since = now;
-        }
-        if self.lines == 0 && !is_first {
-            self.suppressed += 1;
-            return None;
-        }
-        self.lines = self.lines.saturating_sub(1);
-        Some(std::mem::take(&mut self.suppressed))
     }
 }
 
@@ -263,24 +227,5 @@ mod tests {
         let text = Short("a\n".repeat(1_000)).to_string();
         assert!(text.len() < 400 && text.starts_with(r"a\na") && text.ends_with('…'), "{text}");
         assert_eq!(list((0..100).map(|_| "a")).len(), 22);
-    }
-
-    #[test]
-    fn lines_are_bounded_and_the_suppressed_ones_counted() {
-        let seconds = Duration::from_secs;
-        let mut budget = LineBudget { lines: MAX_LINES, since: seconds(0), suppressed: 0 };
-        for _ in 0..10 {
-            assert_eq!(budget.take_line(seconds(1), false), Some(0));
-        }
-        for _ in 0..1_000 {
-            assert_eq!(budget.take_line(seconds(5), false), None);
-        }
-        assert_eq!(budget.take_line(seconds(6), false), Some(1_000));
-        assert_eq!(budget.take_line(seconds(11), false), None);
-        // A flood does not hide that a setting is wrong.
-        assert_eq!(budget.take_line(seconds(11), true), Some(1));
-        assert_eq!(budget.take_line(seconds(12), false), Some(0));
-        assert_eq!(budget.take_line(seconds(10_000), false), Some(0));
-        assert_eq!(budget.lines, 9);
     }
 }

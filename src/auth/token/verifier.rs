@@ -425,6 +425,11 @@ impl AuthMethod for TokenVerifier {
         "a token in the header `authorization: Bearer TOKEN`"
     }
 
+    fn schemes(&self) -> &'static [&'static str] {
+        // RFC 9449 section 7.1.
+        if self.accepts_dpop() { &["Bearer", "DPoP"] } else { &["Bearer"] }
+    }
+
     fn facts(&self) -> Facts {
         let facts = self.issuers.iter().map(|issuer| Facts {
             tenant: !issuer.mapping.tenant.is_empty(),

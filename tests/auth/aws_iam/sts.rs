@@ -253,6 +253,8 @@ async fn urls_that_are_no_call_of_sts_are_refused_without_a_call() {
     for (from, to) in [
         ("https://sts.us-east-1.amazonaws.com", "https://evil.example"),
         ("https:", "http:"),
+        // AWS has no such region.
+        ("us-east-1", "us-east-9"),
         ("GetCallerIdentity", "GetSessionToken"),
         ("?Action", "?action=GetSessionToken&Action"),
         ("?Action", "?X=1&Action"),

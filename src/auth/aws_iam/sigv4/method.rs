@@ -1,8 +1,11 @@
 //! The order of the checks.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use http::{HeaderMap, Uri, header::AUTHORIZATION, uri::PathAndQuery};
@@ -26,6 +29,7 @@ use crate::{
     auth::{
         credential::Credential,
         failure::Failure,
+        line_budget::LineBudget,
         method::{AuthMethod, Facts, Places, Verdict, Waited},
     },
     context::RequestHead,
@@ -35,15 +39,22 @@ use crate::{
 impl From<SigV4> for Credential {
     fn from(settings: SigV4) -> Self {
         let settings = Arc::new(settings);
-        Self::other(SigV4Method { settings, warned: Arc::default() })
+        Self::other(SigV4Method { settings, log: Arc::default() })
     }
 }
 
 #[derive(Debug)]
 struct SigV4Method {
     settings: Arc<SigV4>,
+    log: Arc<Log>,
+}
+
+/// Tells the operator why requests are rejected.
+#[derive(Debug, Default)]
+struct Log {
     // Whether the operator was told that the other layer is missing.
-    warned: Arc<AtomicBool>,
+    warned: AtomicBool,
+    lines: LineBudget,
 }
 
 impl AuthMethod for SigV4Method {
@@ -60,15 +71,16 @@ impl AuthMethod for SigV4Method {
         if Form::of(head.uri(), head.headers()).is_none() {
             return Verdict::Missing;
         }
-        self.start(head).unwrap_or_else(|fault| Verdict::Reject(failure(fault, &self.warned)))
+        let now = || self.settings.clock.monotonic();
+        self.start(head).unwrap_or_else(|fault| Verdict::Reject(self.log.reject(fault, now())))
     }
 
     fn hint(&self) -> &str {
         "an AWS Signature Version 4"
     }
 
-    fn scheme(&self) -> &'static str {
-        ALGORITHM
+    fn schemes(&self) -> &'static [&'static str] {
+        &[ALGORITHM]
     }
 
     fn facts(&self) -> Facts {
@@ -120,7 +132,7 @@ impl SigV4Method {
         );
         let check = Check {
             settings: Arc::clone(settings),
-            warned: Arc::clone(&self.warned),
+            log: Arc::clone(&self.log),
             unverified,
             body: Arc::clone(body),
             plan,
@@ -138,15 +150,21 @@ impl SigV4Method {
     }
 }
 
-/// Returns the response. Tells the operator once that the layer for bodies is missing.
-fn failure(fault: SigV4Fault, warned: &AtomicBool) -> Failure {
-    if fault == SigV4Fault::NoSignedBodyLayer && !warned.swap(true, Relaxed) {
-        tracing::error!(
-            "signed requests are rejected: put a `SignedBodyLayer` outside of `AuthLayer` and of every \
-             layer that reads the body"
-        );
+impl Log {
+    /// Returns the response and logs the cause.
+    fn reject(&self, fault: SigV4Fault, now: Duration) -> Failure {
+        if fault == SigV4Fault::NoSignedBodyLayer && !self.warned.swap(true, Relaxed) {
+            tracing::error!(
+                "signed requests are rejected: put a `SignedBodyLayer` outside of `AuthLayer` and of \
+                 every layer that reads the body"
+            );
+        }
+        if let Some(suppressed) = self.lines.take(now, false) {
+            let suppressed = (suppressed > 0).then_some(suppressed);
+            tracing::info!(cause = %fault, suppressed, "signed request rejected");
+        }
+        rejections::failure(fault)
     }
-    rejections::failure(fault)
 }
 
 /// How the payload's hash is known.
@@ -217,7 +235,7 @@ impl SigV4 {
 /// A request whose head is checked.
 struct Check {
     settings: Arc<SigV4>,
-    warned: Arc<AtomicBool>,
+    log: Arc<Log>,
     unverified: Unverified,
     body: Arc<SharedBody>,
     plan: Plan,
@@ -240,7 +258,7 @@ impl Check {
             Lookup::Known(answer) => answer,
             Lookup::Asked(asked) => asked.await,
         };
-        let failed = |fault| failure(fault, &self.warned);
+        let failed = |fault| self.log.reject(fault, self.settings.clock.monotonic());
         let known = answer.map_err(|_failed| failed(SigV4Fault::StoreUnavailable))?;
         let hash = match (self.plan, &known) {
             (Plan::Read, Some(_)) => match Arc::clone(&self.body).buffer().await {

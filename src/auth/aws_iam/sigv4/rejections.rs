@@ -11,7 +11,6 @@ use crate::{
 /// Returns the response. An unknown access key, a wrong session token and a wrong signature have the
 /// same one.
 pub(super) fn failure(fault: SigV4Fault) -> Failure {
-    tracing::debug!(cause = %fault, "signed request rejected");
     let (refusal, detail) = match fault {
         SigV4Fault::NoSignedBodyLayer => {
             // Nothing that the client can do about it.

@@ -2,6 +2,53 @@
 //!
 //! Source: "AWS STS Regions and endpoints" in the IAM User Guide.
 
+/// The regions of the partitions `aws`, `aws-cn` and `aws-us-gov` (botocore 1.44.8, 2026-11).
+const REGIONS: [&str; 38] = [
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-south-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-central-1",
+    "ca-west-1",
+    "cn-north-1",
+    "cn-northwest-1",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-gov-east-1",
+    "us-gov-west-1",
+    "us-west-1",
+    "us-west-2",
+];
+
+/// Returns whether AWS has a region of this name.
+pub(super) fn is_region(name: &str) -> bool {
+    REGIONS.contains(&name)
+}
+
 /// A partition of AWS. Account ids belong to their partition.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Partition {
@@ -95,6 +142,15 @@ impl StsHost {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_region_belongs_to_a_partition() {
+        assert!(REGIONS.is_sorted());
+        for region in REGIONS {
+            assert!(Partition::of_region(region).is_some(), "{region}");
+        }
+        assert!(is_region("us-east-1") && !is_region("us-east-9"));
+    }
 
     #[test]
     fn hosts_of_sts_are_listed_by_partition() {

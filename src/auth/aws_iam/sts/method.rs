@@ -16,7 +16,7 @@ use http::{
 use super::{
     arn::Caller,
     calls::Calls,
-    host::Partition,
+    host::{Partition, is_region},
     presigned::{PREFIX, PresignedCall},
     response::CallerIdentity,
     settings::StsIdentity,
@@ -26,6 +26,7 @@ use crate::{
         credential::Credential,
         failure::Failure,
         fetch::FetchFault,
+        line_budget::LineBudget,
         lookup::{Found, LookupCache},
         method::{AuthMethod, Facts, Places, Verdict, Waited},
         once_a_minute::OnceAMinute,
@@ -47,9 +48,13 @@ const FAILURE_TTL: Duration = Duration::from_secs(1);
 impl From<StsIdentity> for Credential {
     fn from(settings: StsIdentity) -> Self {
         let results = Arc::new(LookupCache::new(settings.bounds));
-        let (calls, warned, log) =
-            (Calls::default(), AtomicBool::new(false), OnceAMinute::default());
-        let shared = Arc::new(Shared { settings, calls, warned, log });
+        let shared = Arc::new(Shared {
+            settings,
+            calls: Calls::default(),
+            warned: AtomicBool::new(false),
+            log: OnceAMinute::default(),
+            lines: LineBudget::default(),
+        });
         Self::other(StsMethod { shared, results })
     }
 }
@@ -65,6 +70,7 @@ struct Shared {
     // Whether the operator was told of a failure since the last call that did not fail.
     warned: AtomicBool,
     log: OnceAMinute,
+    lines: LineBudget,
 }
 
 /// What is known of a token.
@@ -144,7 +150,7 @@ impl StsMethod {
     fn start(&self, token: &str, head: &RequestHead<'_>) -> Step {
         let settings = &self.shared.settings;
         if token.len() > settings.max_token_bytes {
-            return refuse("it is too long");
+            return self.refuse("it is too long");
         }
         let digest = self.results.digest(token.as_bytes());
         if let Some(answer) = self.results.get(&digest, settings.clock.monotonic()) {
@@ -152,14 +158,22 @@ impl StsMethod {
         }
         let call = match PresignedCall::from_token(token, settings.header.as_str()) {
             Ok(call) => call,
-            Err(reason) => return refuse(reason),
+            Err(reason) => return self.refuse(reason),
         };
         let until = match settings.valid_until(&call) {
             Ok(until) => until,
-            Err(refused) => return Step::Known(Err(refused)),
+            Err(refused) => {
+                let is_early = refused == Refused::Invalid;
+                self.shared.rejected(if is_early {
+                    "its date is ahead of the server's clock"
+                } else {
+                    "it has expired"
+                });
+                return Step::Known(Err(refused));
+            }
         };
         if !settings.calls_region(&call) {
-            return refuse("no account of its partition is allowed, or its region is not");
+            return self.refuse("no account of its partition is allowed, or its region is not");
         }
         let address = settings.peer.of(head.extensions(), head.headers()).unwrap_or_default();
         let ask = Arc::clone(&self.shared).ask(call, until, address);
@@ -169,11 +183,11 @@ impl StsMethod {
             None => Step::Known(Err(Refused::Unavailable)),
         }
     }
-}
 
-fn refuse(reason: &'static str) -> Step {
-    tracing::debug!(reason, "STS token rejected");
-    Step::Known(Err(Refused::Invalid))
+    fn refuse(&self, reason: &'static str) -> Step {
+        self.shared.rejected(reason);
+        Step::Known(Err(Refused::Invalid))
+    }
 }
 
 impl StsIdentity {
@@ -181,7 +195,6 @@ impl StsIdentity {
     fn valid_until(&self, call: &PresignedCall) -> Result<u64, Refused> {
         let now = self.clock.unix_seconds();
         if call.issued_at > now.saturating_add(AHEAD) {
-            tracing::debug!("STS token rejected: its date is ahead of the server's clock");
             return Err(Refused::Invalid);
         }
         let age = self.max_age.as_secs();
@@ -191,9 +204,11 @@ impl StsIdentity {
 
     /// Returns whether an accepted caller may come from this host.
     fn calls_region(&self, call: &PresignedCall) -> bool {
-        let partition = call.host.partition;
-        self.accounts.iter().any(|(own, _)| *own == partition)
-            && self.regions.as_ref().is_none_or(|regions| regions.contains(&call.region))
+        let is_listed = match &self.regions {
+            Some(regions) => regions.contains(&call.region),
+            None => is_region(&call.region),
+        };
+        is_listed && self.accounts.iter().any(|(own, _)| *own == call.host.partition)
     }
 
     fn request(&self, call: &PresignedCall) -> Option<Request<()>> {
@@ -229,7 +244,7 @@ impl StsIdentity {
             Refused::Invalid
         })?;
         if !self.accounts.contains(&(partition, account.as_str().into())) {
-            tracing::debug!(account, partition = partition.as_str(), "AWS account not allowed");
+            tracing::info!(account, partition = partition.as_str(), "AWS account not allowed");
             return Err(Refused::Account);
         }
         let mut identity = Identity::new(Proof::AwsIam, ISSUER, named.subject)
@@ -248,6 +263,14 @@ impl StsIdentity {
 }
 
 impl Shared {
+    /// Logs why a token is rejected.
+    fn rejected(&self, reason: &'static str) {
+        if let Some(suppressed) = self.lines.take(self.settings.clock.monotonic(), false) {
+            let suppressed = (suppressed > 0).then_some(suppressed);
+            tracing::info!(reason, suppressed, "STS token rejected");
+        }
+    }
+
     /// Checks a remembered identity against the wall clock.
     fn still_valid(&self, answer: Answer) -> Answer {
         let identity = answer?;
@@ -290,7 +313,7 @@ impl Shared {
         match reply.status {
             StatusCode::OK => {}
             StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                tracing::debug!(status = reply.status.as_u16(), "STS has refused a token");
+                self.rejected("STS does not accept its signature");
                 self.works();
                 return Err(Refused::Invalid);
             }

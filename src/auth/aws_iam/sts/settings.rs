@@ -129,7 +129,11 @@ impl StsIdentity {
         Ok(self)
     }
 
-    /// Calls STS in these regions only. Defaults to each region of the accounts' partitions.
+    /// Sets the regions in which STS is called. Defaults to those that AWS had in November 2026, in the
+    /// partitions of the accounts.
+    ///
+    /// A token for another region is rejected without a call, so a client cannot cause look-ups of names
+    /// of its choice. Name a region here that AWS has opened since.
     ///
     /// # Errors
     ///
