@@ -579,9 +579,13 @@ async fn clients_cannot_flood_the_log_while_a_store_fails() {
     let clock = clock();
     let sigv4 = SigV4::new("us-east-1", SigningCredentials::store(Unreachable)).unwrap();
     let custom = CustomAuth::new(Unreachable).timeout(Duration::ZERO);
-    for (layer, line) in [
-        (AuthLayer::new(sigv4.clock(clock.shared())), "the credential store failed"),
-        (AuthLayer::new(custom.clock(clock.shared())), "did not respond in time"),
+    for (layer, name, line) in [
+        (
+            AuthLayer::new(sigv4.clock(clock.shared())),
+            "authorization",
+            "the credential store failed",
+        ),
+        (AuthLayer::new(custom.clock(clock.shared())), "x-session", "did not respond in time"),
     ] {
         let service =
             SignedBodyLayer::new().layer(layer.layer(service_fn(|_: Request<_>| async {
@@ -596,8 +600,7 @@ async fn clients_cannot_flood_the_log_while_a_store_fails() {
             let request = Request::builder()
                 .header("host", "gw.example")
                 .header("x-amz-date", "20270115T080000Z")
-                .header("authorization", signature)
-                .header("x-session", number)
+                .header(name, if name == "x-session" { number.to_string() } else { signature })
                 .body(String::new())
                 .unwrap();
             assert_eq!(service.clone().oneshot(request).await.unwrap().status(), 503);

@@ -97,7 +97,7 @@ fn layer() -> AuthLayer {
 
 #[tokio::test]
 async fn a_client_without_a_token_may_use_either_scheme() {
-    let outcome = send(&layer(), super::request(&[])).await;
+    let outcome = send(&layer(), request(&[])).await;
     let challenges: Vec<_> = outcome.headers.get_all("www-authenticate").iter().collect();
     assert_eq!(challenges, ["Bearer", "DPoP"]);
 }
