@@ -87,8 +87,9 @@ pub(crate) fn auth(
 /// Accepts signatures for the public address, or for each host without one.
 fn sigv4(flags: Iam, public_url: Option<&str>) -> Result<SigV4, Error> {
     let Iam { credentials, region } = flags;
-    let sigv4 = SigV4::new(region, SigningCredentials::file(credentials))
-        .map_err(|error| format!("--iam-credentials: {error}"))?;
+    let named = |error| format!("--iam-credentials {}: {error}", credentials.display());
+    let sigv4 = SigV4::new(region, SigningCredentials::file(credentials.as_path()));
+    let sigv4 = sigv4.map_err(named)?;
     let url = public_url.map(str::parse::<Uri>).transpose()?;
     Ok(match url.as_ref().and_then(Uri::authority) {
         None => sigv4,

@@ -137,6 +137,15 @@ impl Callers {
         self.conditions.iter().all(|condition| condition.holds(caller))
     }
 
+    /// Returns the claims that the conditions ask for.
+    #[cfg(any(feature = "auth", feature = "model-rules"))]
+    pub(crate) fn claims(&self) -> impl Iterator<Item = &ClaimPath> {
+        self.conditions.iter().filter_map(|condition| match condition {
+            Condition::Claim(path, _) | Condition::ClaimContains(path, _) => Some(path),
+            _ => None,
+        })
+    }
+
     fn when(mut self, condition: Condition) -> Self {
         self.conditions.push(condition);
         self
@@ -200,14 +209,6 @@ impl Callers {
             Condition::Role(_) => Some(Fact::Roles),
             Condition::Group(_) => Some(Fact::Groups),
             Condition::Plan(_) => Some(Fact::Plan),
-            _ => None,
-        })
-    }
-
-    /// Returns the claims that the conditions ask for.
-    pub(crate) fn claims(&self) -> impl Iterator<Item = &ClaimPath> {
-        self.conditions.iter().filter_map(|condition| match condition {
-            Condition::Claim(path, _) | Condition::ClaimContains(path, _) => Some(path),
             _ => None,
         })
     }

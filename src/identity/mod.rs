@@ -21,12 +21,16 @@
 
 mod callers;
 mod claim_path;
+#[cfg(any(feature = "auth", feature = "model-rules"))]
+mod claim_uses;
 mod pattern;
 mod proof;
 mod verified;
 
 #[cfg(feature = "auth")]
 pub(crate) use self::callers::{Fact, Unmet};
+#[cfg(any(feature = "auth", feature = "model-rules"))]
+pub(crate) use self::claim_uses::ClaimUses;
 pub use self::{
     callers::Callers,
     claim_path::ClaimPath,

@@ -1,5 +1,5 @@
 use crate::{
-    identity::{Callers, Identity},
+    identity::{Callers, ClaimPath, ClaimUses, Identity},
     model::{Provider, ProviderPolicy, Target},
 };
 
@@ -7,18 +7,22 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct ModelRules {
     rules: Vec<ModelRule>,
+    claims: ClaimUses,
 }
 
 impl ModelRules {
     /// Creates an empty set of rules, which allows nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { rules: Vec::new() }
+        Self { rules: Vec::new(), claims: ClaimUses::new() }
     }
 
     /// Adds a rule.
     #[must_use]
     pub fn allow(mut self, rule: ModelRule) -> Self {
+        if let Some(callers) = &rule.callers {
+            self.claims.add(callers);
+        }
         self.rules.push(rule);
         self
     }
@@ -31,6 +35,17 @@ impl ModelRules {
     /// Returns the callers of each rule that is limited to some.
     pub fn callers(&self) -> impl Iterator<Item = &Callers> {
         self.rules.iter().filter_map(|rule| rule.callers.as_ref())
+    }
+
+    /// Returns each claim that rules ask for and that no caller has had, with the number of requests
+    /// since the start. A great number shows a wrong name. Clones share the counts.
+    pub fn unseen_claims(&self) -> impl Iterator<Item = (&ClaimPath, u64)> {
+        self.claims.unseen()
+    }
+
+    /// Counts the claims of a caller.
+    pub(super) fn note(&self, caller: &Identity) {
+        self.claims.note(caller);
     }
 
     /// Returns whether a caller may use `target`.

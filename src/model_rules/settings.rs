@@ -58,6 +58,9 @@ impl Settings {
             let problem = "a model rule needs an identity and received";
             self.unverified.count("ModelRulesLayer", None, problem);
         }
+        if let Some(caller) = &caller {
+            self.rules.note(caller);
+        }
         let (method, path) = (request.method(), request.uri().path());
         if matches!(*method, Method::GET | Method::HEAD) && path == "/v1/models" {
             // An endpoint lists its one model under a name of its own, so the list is not filtered.

@@ -32,7 +32,8 @@ pub enum Refusal {
     NotFound,
     /// `method-not-allowed` (405 or 403). The route does not accept this method.
     MethodNotAllowed,
-    /// `identity-provider-unavailable` (503). The keys that verify tokens are not available.
+    /// `identity-provider-unavailable` (503). The keys that verify tokens, or the answer about a
+    /// credential, are not available.
     IdentityProviderUnavailable,
     /// `throttled` (429). A rate or concurrency limit is reached.
     Throttled,
@@ -148,7 +149,7 @@ rows! {
         METHOD_NOT_ALLOWED / FORBIDDEN, "RESOURCE_NOT_FOUND", "Missing Authentication Token",
         "MissingAuthenticationTokenException", "invalid_request_error", 12;
     IdentityProviderUnavailable: "identity-provider-unavailable",
-        "The keys of the identity provider are not available",
+        "The identity provider is not available",
         SERVICE_UNAVAILABLE / SERVICE_UNAVAILABLE, "AUTHORIZER_FAILURE", "Service Unavailable",
         "ServiceUnavailableException", "server_error", 14;
     Throttled: "throttled", "Too many requests",

@@ -1,17 +1,26 @@
 //! Layers with several issuers.
 
-use std::{convert::Infallible, time::UNIX_EPOCH};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::UNIX_EPOCH,
+};
 
-use http::Request;
-use http_body_util::Full;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
+    access_log::{AccessLogLayer, Record},
     auth::{Algorithm, AuthLayer, ClaimMapping, Jwt, Keys},
     clock::SharedClock,
     limits::{Limit, Rate},
+    payload::Payload,
     rejection::Refusal,
+    stack::Stack,
     throttle::ThrottleLayer,
+    token_budget::TokenBudgetLayer,
 };
 
 use super::{
@@ -77,8 +86,8 @@ async fn cached_token_of_one_issuer_gives_no_access_to_the_other() {
 #[tokio::test]
 async fn limits_of_callers_and_tenants_do_not_cross() {
     for limit in [Limit::per_identity(Rate::per_day(1)), Limit::per_tenant(Rate::per_day(1))] {
-        let inner = service_fn(async |_: Request<Full<bytes::Bytes>>| {
-            Ok::<_, Infallible>(http::Response::new(Full::<bytes::Bytes>::default()))
+        let inner = service_fn(async |_: Request<Full<Bytes>>| {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
         });
         let service = both().layer(ThrottleLayer::new(limit).layer(inner));
         let mut statuses = Vec::new();
@@ -94,6 +103,41 @@ async fn limits_of_callers_and_tenants_do_not_cross() {
         }
         assert_eq!(statuses, [200, 200, 429, 429]);
     }
+}
+
+#[tokio::test]
+async fn budgets_do_not_cross_and_the_log_tells_the_issuers_apart() {
+    let records: Arc<Mutex<Vec<String>>> = Arc::default();
+    let issuers = Arc::clone(&records);
+    let access_log = AccessLogLayer::sink(move |record: &Record<'_>| {
+        issuers.lock().unwrap().push(record.principal().unwrap().issuer.to_owned());
+    });
+    let budget = TokenBudgetLayer::new(Limit::per_identity(Rate::per_day(100)));
+    let client = service_fn(async |_: Request<Payload>| {
+        let usage = r#"{"usage":{"prompt_tokens":50,"completion_tokens":50,"total_tokens":100}}"#;
+        let response = Response::builder().header("content-type", "application/json");
+        Ok::<_, Infallible>(response.body(Full::<Bytes>::from(usage)).unwrap())
+    });
+    let service =
+        Stack::new().access_log(access_log).auth(both()).token_budget(budget).layer(client);
+    let mut statuses = Vec::new();
+    for (pair, issuer) in [
+        (&*ED25519, FIRST),
+        (&*ED25519, FIRST),
+        (&*ED25519_OTHER, SECOND),
+        (&*ED25519_OTHER, SECOND),
+    ] {
+        let request = Request::post("/v1/chat/completions")
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {}", signed(pair, issuer, json!({}))))
+            .body(Full::<Bytes>::from(r#"{"model":"m","max_tokens":50,"messages":[]}"#));
+        let response = service.clone().oneshot(request.unwrap()).await.unwrap();
+        statuses.push(response.status().as_u16());
+        response.into_body().collect().await.unwrap();
+    }
+    assert_eq!(statuses, [200, 429, 200, 429]);
+    let seen = records.lock().unwrap().clone();
+    assert_eq!(seen, [FIRST, FIRST, SECOND, SECOND]);
 }
 
 #[tokio::test]

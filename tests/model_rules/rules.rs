@@ -378,3 +378,17 @@ async fn an_allowed_request_passes_unchanged() {
     let response = layer.layer(inner).oneshot(request).await.unwrap();
     assert_eq!(response.headers()["etag"], "7");
 }
+
+#[tokio::test]
+async fn claims_that_no_caller_has_are_counted() {
+    let rules = ModelRules::new()
+        .allow(ModelRule::new(["m"]).callers(Callers::new().claim("plan", "pro")))
+        .allow(ModelRule::new(["n"]).callers(Callers::new().claim_contains("plans", "pro")));
+    let layer = ModelRulesLayer::new(Profile::compatible(), rules.clone());
+    for _ in 0..3 {
+        let caller = caller().with_claim("plan", "free");
+        assert!(!passes(&layer, chat("m", Some(caller))).await);
+    }
+    let unseen = rules.unseen_claims().map(|(path, requests)| (path.to_string(), requests));
+    assert_eq!(unseen.collect::<Vec<_>>(), [("plans".to_owned(), 3)]);
+}

@@ -1,8 +1,3 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-};
-
 use http::Method;
 
 use super::{
@@ -11,7 +6,7 @@ use super::{
 };
 use crate::{
     auth::failure::Failure,
-    identity::{ClaimPath, Identity, Unmet},
+    identity::{ClaimPath, ClaimUses, Identity, Unmet},
     rejection::{Refusal, Rejection},
 };
 
@@ -22,33 +17,20 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct AccessRules {
     rules: Vec<AccessRule>,
-    claims: Vec<Arc<ClaimUse>>,
-}
-
-/// A claim that rules ask for. No token may have it.
-#[derive(Debug)]
-struct ClaimUse {
-    path: ClaimPath,
-    seen: AtomicBool,
-    missing: AtomicU64,
+    claims: ClaimUses,
 }
 
 impl AccessRules {
     /// Creates an empty set of rules, which allows nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { rules: Vec::new(), claims: Vec::new() }
+        Self { rules: Vec::new(), claims: ClaimUses::new() }
     }
 
     /// Adds a rule.
     #[must_use]
     pub fn allow(mut self, rule: AccessRule) -> Self {
-        for path in rule.callers.claims() {
-            if !self.claims.iter().any(|known| known.path == *path) {
-                let (seen, missing) = (AtomicBool::new(false), AtomicU64::new(0));
-                self.claims.push(Arc::new(ClaimUse { path: path.clone(), seen, missing }));
-            }
-        }
+        self.claims.add(&rule.callers);
         self.rules.push(rule);
         self
     }
@@ -69,8 +51,7 @@ impl AccessRules {
     /// Returns each claim that rules ask for and that no caller has had, with the number of requests
     /// since the start. A great number shows a wrong name.
     pub fn unseen_claims(&self) -> impl Iterator<Item = (&ClaimPath, u64)> {
-        let unseen = self.claims.iter().filter(|claim| !claim.seen.load(Relaxed));
-        unseen.map(|claim| (&claim.path, claim.missing.load(Relaxed)))
+        self.claims.unseen()
     }
 
     pub(crate) fn rules(&self) -> impl Iterator<Item = &AccessRule> {
@@ -84,7 +65,7 @@ impl AccessRules {
         method: &Method,
         path: &str,
     ) -> Result<(), Failure> {
-        self.note_claims(caller);
+        self.claims.note(caller);
         let allows = |rule: &AccessRule| {
             rule.covers_method(method) && rule.covers_path(path) && rule.callers.include(caller)
         };
@@ -108,19 +89,6 @@ impl AccessRules {
                 .with_detail("this caller may not use this route")
                 .into(),
         })
-    }
-
-    fn note_claims(&self, caller: &Identity) {
-        for claim in &self.claims {
-            if claim.seen.load(Relaxed) {
-                continue;
-            }
-            if caller.claim_at(&claim.path).is_some() {
-                claim.seen.store(true, Relaxed);
-            } else {
-                claim.missing.fetch_add(1, Relaxed);
-            }
-        }
     }
 }
 

@@ -29,7 +29,7 @@ impl RejectionLog {
                 ("aud", short(ours), short(received.join(", ")))
             }
             other => {
-                tracing::info!(reason = ?other, "an active token is rejected");
+                tracing::info!(reason = %short(other), issuer = %short(&requirements.issuer), "an active token is rejected");
                 return;
             }
         };

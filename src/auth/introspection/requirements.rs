@@ -1,6 +1,9 @@
 //! What a token needs beside being active.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    fmt,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use super::response::ActiveToken;
 use crate::{
@@ -42,6 +45,19 @@ pub(super) enum Refused {
     Member(String),
     Expired,
     MissingScope(Box<str>),
+}
+
+/// Tells the operator why.
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Issuer { .. } => f.write_str("another issuer"),
+            Self::Audience { .. } => f.write_str("another audience"),
+            Self::Member(reason) => f.write_str(reason),
+            Self::Expired => f.write_str("it has expired"),
+            Self::MissingScope(scope) => write!(f, "missing scope `{scope}`"),
+        }
+    }
 }
 
 impl Requirements {

@@ -117,7 +117,8 @@ impl Jwt {
     ///
     /// # Errors
     ///
-    /// Returns [`JwtError::UnexpectedIssuer`] if the issuer cannot be one of the provider.
+    /// Returns [`JwtError::UnexpectedIssuer`] if the issuer cannot be one of the provider: for Entra ID,
+    /// Auth0, Google and others whose issuers have a form of their own.
     pub fn provider(mut self, provider: Provider) -> Result<Self, JwtError> {
         let audience = self.audiences.first().map_or("", |audience| audience);
         self.preset = provider.preset(&self.issuer, audience)?;
@@ -280,6 +281,9 @@ impl Jwt {
     }
 
     /// Accepts tokens that are bound to a key by DPoP. By default they are rejected.
+    ///
+    /// A token without `cnf` is accepted as a bearer token as before. Configure the issuer to bind each
+    /// token that it issues to the clients of this service.
     ///
     /// A token that is bound to a client certificate needs no setting. It is accepted if the request's
     /// extensions have the [`ClientCertificate`](crate::auth::ClientCertificate).

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io};
 
-use crate::{error_debug::debug_as_message, secret_file::FileFault};
+use crate::{error_debug::debug_as_message, file_reason::FileReason, secret_file::FileFault};
 
 /// The reason why signing credentials cannot be used. The message has no secret.
 #[derive(Clone, Eq, PartialEq)]
@@ -42,7 +42,8 @@ impl fmt::Display for SigningCredentialError {
             ),
             Self::Repeated(id) => write!(f, "two credentials have the access key id {id:?}"),
             Self::Unreadable(kind) => {
-                write!(f, "the file of signing credentials cannot be read: {kind}")
+                let reason = FileReason(*kind);
+                write!(f, "the file of signing credentials cannot be read: {reason}")
             }
             Self::RefusedFile(reason) => {
                 write!(f, "the file of signing credentials is refused: {reason}")
