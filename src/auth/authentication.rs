@@ -148,15 +148,16 @@ impl Authentication {
 
     /// Keeps the credentials of a request out of the `Debug` output of inner services.
     pub(super) fn conceal(&self, headers: &mut HeaderMap) {
-        if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
-            // A method that reads another place lets such a request pass.
-            let credentials = headers.iter_mut().filter(|(name, _)| **name == AUTHORIZATION);
-            credentials.for_each(|(_, value)| value.set_sensitive(true));
-        } else if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
+        // The first one is enough unless a method lets a request with several pass.
+        if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
             credentials.set_sensitive(true);
         }
         for method in &self.methods {
             method.conceal(headers);
+            if method.ignores_authorization() {
+                let credentials = headers.iter_mut().filter(|(name, _)| **name == AUTHORIZATION);
+                credentials.for_each(|(_, value)| value.set_sensitive(true));
+            }
         }
     }
 

@@ -38,6 +38,11 @@ pub(super) trait AuthMethod: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Returns whether a request passes whatever its `authorization` headers are.
+    fn ignores_authorization(&self) -> bool {
+        false
+    }
+
     /// Returns the facts that this method's identities may have beside subject and scopes.
     fn facts(&self) -> Facts;
 

@@ -117,6 +117,10 @@ impl AuthMethod for ApiKeyMethod {
         if self.places.bearer { &["Bearer"] } else { &[HEADER_SCHEME] }
     }
 
+    fn ignores_authorization(&self) -> bool {
+        !self.places.bearer
+    }
+
     fn facts(&self) -> Facts {
         Facts { tenant: true, roles: true, plan: true, ..Facts::default() }
     }
