@@ -7,7 +7,7 @@ use std::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Is due once in a minute. The operator is told then, and all other events are for debugging.
+/// Is due once in a minute. It is logged for the operator then, and all other events are for debugging.
 #[derive(Debug, Default)]
 pub(super) struct OnceAMinute(AtomicU64);
 

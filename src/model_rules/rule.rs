@@ -51,7 +51,14 @@ impl ModelRules {
     /// Returns whether a caller may use `target`.
     #[must_use]
     pub fn allows(&self, target: &Target<'_>, caller: Option<&Identity>) -> bool {
-        self.rules.iter().any(|rule| rule.covers(target) && rule.holds_for(caller))
+        self.allowed_by(target, caller).is_some()
+    }
+
+    /// Returns which rule lets a caller use `target`: its place in the order in which the rules were
+    /// added, from 0.
+    #[must_use]
+    pub fn allowed_by(&self, target: &Target<'_>, caller: Option<&Identity>) -> Option<usize> {
+        self.rules.iter().position(|rule| rule.covers(target) && rule.holds_for(caller))
     }
 }
 
@@ -75,6 +82,7 @@ impl ModelRules {
 ///     .with_scopes(["infer"]);
 /// let target = Target::new("openai/gpt-oss-20b").with_provider(Provider::Named("together".into()));
 /// assert!(rules.allows(&target, Some(&caller)));
+/// assert_eq!(rules.allowed_by(&target, Some(&caller)), Some(0));
 /// assert!(!rules.allows(&target, None));
 /// let target = target.with_provider(Provider::Chosen(ProviderPolicy::Fastest));
 /// assert!(!rules.allows(&target, Some(&caller)));

@@ -32,7 +32,7 @@ pub enum Refusal {
     NotFound,
     /// `method-not-allowed` (405 or 403). The route does not accept this method.
     MethodNotAllowed,
-    /// `identity-provider-unavailable` (503). The keys that verify tokens, or the answer about a
+    /// `identity-provider-unavailable` (503). The keys that verify tokens, or the result for a
     /// credential, are not available.
     IdentityProviderUnavailable,
     /// `throttled` (429). A rate or concurrency limit is reached.

@@ -9,7 +9,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     context::RequestContext,
     identity::{Callers, Identity, Proof},
-    model::{BodyForm, Profile, ProviderPolicy},
+    model::{BodyForm, Profile, ProviderPolicy, Target},
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::Payload,
     rejection::{Refusal, Rejection, RejectionFormat},
@@ -391,4 +391,17 @@ async fn claims_that_no_caller_has_are_counted() {
     }
     let unseen = rules.unseen_claims().map(|(path, requests)| (path.to_string(), requests));
     assert_eq!(unseen.collect::<Vec<_>>(), [("plans".to_owned(), 3)]);
+}
+
+#[test]
+fn the_rule_that_decides_is_told_by_its_place() {
+    let rules = ModelRules::new()
+        .allow(ModelRule::new(["a/*"]).callers(Callers::new().scope("x")))
+        .allow(ModelRule::new(["a/*"]).callers(Callers::new().scope("infer")))
+        .allow(ModelRule::new(["a/m"]));
+    let caller = caller();
+    let by = |model: &str, caller| rules.allowed_by(&Target::new(model), caller);
+    assert_eq!(by("a/m", Some(&caller)), Some(1));
+    assert_eq!(by("a/m", None), Some(2));
+    assert_eq!(by("a/n", None), None);
 }

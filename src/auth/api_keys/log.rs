@@ -13,13 +13,13 @@ const REASONS: usize = KeyFault::ALL.len() + 1;
 pub(super) struct LogLimit([OnceAMinute; REASONS]);
 
 impl LogLimit {
-    /// Returns whether a refused key is told at WARN.
+    /// Returns whether a refused key is logged at WARN.
     pub(super) fn key_is_due(&self, fault: KeyFault, now: Duration) -> bool {
         let index = KeyFault::ALL.iter().position(|one| *one == fault);
         self.is_due(index.unwrap_or_default(), now)
     }
 
-    /// Returns whether a failure of the store is told at WARN.
+    /// Returns whether a failure of the store is logged at WARN.
     pub(super) fn store_is_due(&self, now: Duration) -> bool {
         self.is_due(KeyFault::ALL.len(), now)
     }

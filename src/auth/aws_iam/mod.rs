@@ -182,7 +182,7 @@
 //!
 //! ## What is sent to STS
 //!
-//! Nothing of the client is forwarded as it is. The URL is parsed and the request is written anew:
+//! Nothing of the client is forwarded as it is. The URL is parsed and a new request is written:
 //!
 //! - `https` to port 443 of a host of STS, of a partition with an allowed account. Its region is the one
 //!   in the credential scope.
@@ -206,7 +206,7 @@
 //! | root | `arn:aws:iam::123456789012:root` |
 //! | federated user | `arn:aws:sts::123456789012:federated-user` |
 //!
-//! The name of a session is no part of the subject, because whoever starts the session chooses it. A
+//! The name of a session is no part of the subject, because the one who starts the session chooses it. A
 //! pattern over subjects never matches it.
 //!
 //! ## Calls

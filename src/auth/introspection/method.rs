@@ -30,7 +30,7 @@ use crate::{
 /// How long a failure is remembered, so that waiting requests do not repeat it one by one.
 const FAILURE_TTL: Duration = Duration::from_secs(1);
 
-/// How long answers are used again.
+/// How long results are used again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CacheTimes {
     pub(super) active: Duration,
@@ -38,7 +38,7 @@ pub(super) struct CacheTimes {
 }
 
 /// Opaque tokens of one issuer, as a kind of credential of [`AuthLayer`](crate::auth::AuthLayer). Built
-/// by [`Introspection::build`](super::Introspection::build). Clones share their answers.
+/// by [`Introspection::build`](super::Introspection::build). Clones share their results.
 #[derive(Clone)]
 pub struct OpaqueTokens(Arc<Inner>);
 
@@ -88,7 +88,7 @@ impl OpaqueTokens {
 }
 
 impl Inner {
-    /// Looks a token up. Each request that waits for it receives the answer.
+    /// Looks a token up. Each request that waits for it receives the result.
     async fn look_up(self: Arc<Self>, token: Secret) -> Found<Answer> {
         let timeout = self.endpoint.limits.timeout;
         let attempt = match self.breaker.enter(self.clock.monotonic(), timeout) {

@@ -8,7 +8,7 @@ use crate::auth::fetch::short;
 /// Logs rejected tokens that the issuer vouches for. The first one of another issuer or audience is a
 /// warning until a token was accepted, because a wrong setting is then the likelier cause.
 ///
-/// Each answer of the endpoint is one line. The cache of answers bounds the lines of one token.
+/// Each response of the endpoint is one line. The cache of responses bounds the lines of one token.
 #[derive(Debug, Default)]
 pub(super) struct RejectionLog {
     accepted: AtomicBool,

@@ -88,9 +88,9 @@ const SHORTEST_TTL: Duration = Duration::from_secs(1);
 ///
 /// # Cache
 ///
-/// An answer is used again for [`ttl`](Self::ttl) and never after `exp` and the
+/// A response is used again for [`ttl`](Self::ttl) and never after `exp` and the
 /// [`leeway`](Self::leeway). A token that is revoked at the
-/// issuer is accepted for this time. The answer "not active" is used again for
+/// issuer is accepted for this time. The response "not active" is used again for
 /// [`inactive_ttl`](Self::inactive_ttl). Tokens are in memory as keyed digests only. Requests with one
 /// token share one call.
 ///
@@ -98,7 +98,7 @@ const SHORTEST_TTL: Duration = Duration::from_secs(1);
 ///
 /// A call that takes longer than [`timeout`](Self::timeout) fails. The request is rejected with
 /// `identity-provider-unavailable`. After three failures in a row there are no calls for 1 second. Each
-/// further failure doubles the pause up to 30 seconds. Cached answers stay in use. Failures that may be
+/// further failure doubles the pause up to 30 seconds. Cached responses stay in use. Failures that may be
 /// due to one token start no pause. These are the status 400 and a response that is not one of RFC 7662.
 /// A response has at most 64 KiB. Redirects are not followed.
 ///
@@ -265,13 +265,13 @@ impl Introspection {
         self
     }
 
-    /// Sets the maximum memory for answers in bytes. Defaults to 8 MiB, which holds several thousand.
+    /// Sets the maximum memory for responses in bytes. Defaults to 8 MiB, which holds several thousand.
     pub const fn max_cache_bytes(mut self, bytes: u64) -> Self {
         self.bounds.max_cache_bytes = bytes;
         self
     }
 
-    /// Sets the maximum number of requests that wait for an answer at the same time. Defaults to
+    /// Sets the maximum number of requests that wait for a response at the same time. Defaults to
     /// 1,024.
     ///
     /// This is also the maximum number of calls at the same time. Further requests are rejected with
@@ -290,7 +290,7 @@ impl Introspection {
 
     /// Allows an endpoint with plain `http` on another machine.
     ///
-    /// Any host between the gateway and the endpoint can then read the tokens and answer for the
+    /// Any host between the gateway and the endpoint can then read the tokens and respond for the
     /// issuer.
     pub const fn dangerous_plain_http(mut self) -> Self {
         self.limits.plain_http = true;

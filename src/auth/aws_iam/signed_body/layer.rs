@@ -44,7 +44,7 @@ impl SignedBodyLayer {
     /// Sets the memory limit that all such bodies share. Defaults to 256 MiB for this layer. Bodies
     /// beyond it are rejected with `overloaded`.
     ///
-    /// Whoever knows an access key id can fill it without a signature. Do not give it the limit of a
+    /// Anyone who knows an access key id can fill it without a signature. Do not give it the limit of a
     /// layer behind `AuthLayer`, whose bodies come from known callers.
     #[must_use]
     pub fn memory_limit(mut self, limit: MemoryLimit) -> Self {

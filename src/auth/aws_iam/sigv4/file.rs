@@ -30,7 +30,7 @@ const MAX_BYTES: usize = 4 << 20;
 /// [`SigV4::new`](super::SigV4::new) reads it for the first time. Requests read it again, at most once a
 /// second. A bad content is reported to the log and keeps the last good one. A file that its group or
 /// others can write is refused. One that every user can read is reported. Its owner and its folder are
-/// not checked: whoever can replace the file can sign as anyone.
+/// not checked: anyone who can replace the file can sign as anyone.
 #[derive(Clone, Debug)]
 pub struct CredentialFile {
     pub(super) path: PathBuf,
@@ -44,7 +44,7 @@ impl CredentialFile {
         Self { path: path.into(), rules: FileRules::new("file of signing credentials", MAX_BYTES) }
     }
 
-    /// Also accepts a file that its group or others can write. Whoever can write the file can sign as
+    /// Also accepts a file that its group or others can write. Anyone who can write the file can sign as
     /// anyone.
     #[must_use]
     pub fn dangerous_writable(mut self) -> Self {

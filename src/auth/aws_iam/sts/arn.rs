@@ -7,7 +7,7 @@ use super::host::Partition;
 pub(super) struct Caller {
     /// The ARN without the name of a session.
     pub(super) subject: String,
-    /// The name that whoever has started the session has chosen.
+    /// The name that the starter of the session has chosen.
     pub(super) session: Option<Box<str>>,
 }
 

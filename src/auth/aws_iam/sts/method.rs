@@ -230,7 +230,7 @@ impl StsIdentity {
         Some(request)
     }
 
-    /// Returns the identity of an answer of STS.
+    /// Returns the identity of a response of STS.
     fn identity(
         &self,
         call: &PresignedCall,

@@ -1,7 +1,7 @@
 //! Callers that prove their AWS identity by a presigned call of STS.
 //!
-//! `presigned` parses the URL of a token and writes the request anew. `host` lists the hosts of STS.
-//! `response` and `arn` read the answer. `calls` bounds the calls of one address. `method` puts these
+//! `presigned` parses the URL of a token and writes a new request. `host` lists the hosts of STS.
+//! `response` and `arn` read the response. `calls` bounds the calls of one address. `method` puts these
 //! steps in their order.
 
 mod arn;

@@ -1,4 +1,4 @@
-//! The URL of a token, and the request that is written anew from it.
+//! The URL of a token, and the new request that is made from it.
 //!
 //! The URL comes from a client, so nothing of it is sent as it is. Each part is parsed, compared with
 //! what a `GetCallerIdentity` must have and written again. CVE-2020-16250 forwarded a client's
@@ -47,7 +47,7 @@ pub(crate) struct PresignedCall {
     pub(super) issued_at: u64,
     /// `X-Amz-Expires` in seconds.
     pub(super) expires: Option<u64>,
-    /// Written anew.
+    /// Made by this module.
     pub(super) query: String,
 }
 

@@ -1,6 +1,6 @@
 //! Tokens that are bound to a key of the client.
 //!
-//! Whoever has a bearer token can use it. The claim `cnf` (RFC 7800) binds a token to a key, so that a
+//! Anyone who has a bearer token can use it. The claim `cnf` (RFC 7800) binds a token to a key, so that a
 //! stolen token is useless without the key. A token with `cnf` is rejected unless the client proves
 //! that it has the key. The proof is checked for cached tokens too.
 //!
