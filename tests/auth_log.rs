@@ -245,6 +245,8 @@ async fn unknown_issuer_is_logged_without_its_name() {
         assert!(line.contains(part), "{part}: {line}");
     }
     assert!(!line.contains("hidden"), "{line}");
+    // A misspelt issuer is the likelier cause until a token was accepted.
+    assert!(line.contains("WARN"), "{line}");
     // Each issuer is named by its own lines.
     let expired = json!({ "iss": "https://b.example", "exp": 1 });
     let line = line_of(&layer, &token("EdDSA", expired)).await;

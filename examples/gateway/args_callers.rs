@@ -112,6 +112,9 @@ impl Given {
     /// Sets the value of one of these flags.
     pub(super) fn take(&mut self, flag: &str, value: String) -> Result<(), UsageError> {
         match flag {
+            "--issuer" if self.issuers.iter().any(|(url, _)| *url == value) => {
+                Err(UsageError(format!("{flag} {value} was given twice")))
+            }
             "--issuer" => {
                 self.issuers.push((value, IssuerFlags::default()));
                 Ok(())
@@ -165,7 +168,7 @@ impl Given {
             }
             _ => {
                 return Err(UsageError(
-                    "with several --issuer each flag of an issuer stands behind its --issuer"
+                    "with several --issuer put each flag of an issuer after its --issuer"
                         .to_owned(),
                 ));
             }

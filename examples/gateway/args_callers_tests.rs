@@ -49,7 +49,9 @@ fn each_issuer_has_the_flags_behind_it() {
                  --jwks https://b.example/k --audience b --scope s --scope t --leeway 5s";
     assert_eq!(callers(flags).issuers, [issuer("https://a.example", "a"), expected]);
     let flags = "--audience a --issuer https://a.example --issuer https://b.example --audience b";
-    assert!(wrong(flags).starts_with("with several --issuer each flag"));
+    assert!(wrong(flags).starts_with("with several --issuer put each flag"));
+    let flags = "--issuer https://a.example --audience a --issuer https://a.example --audience b";
+    assert_eq!(wrong(flags), "--issuer https://a.example was given twice");
     let flags = "--issuer https://a.example --issuer https://b.example --audience b";
     assert_eq!(wrong(flags), "--audience");
 }

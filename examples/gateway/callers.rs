@@ -1,5 +1,7 @@
 //! Authentication of callers.
 
+use std::collections::BTreeSet;
+
 use axum::http::Uri;
 use tower_inference::{
     auth::{
@@ -34,7 +36,7 @@ fn keys_of(issuer: &Issuer, client: &HttpsClient) -> Result<KeySource, Error> {
         Keys::Discovered => RemoteKeys::discovery(issuer.url.as_str(), client.clone()),
     };
     let keys = remote.cool_down(issuer.keys_cooldown).build();
-    keys.map_err(|error| format!("--issuer or --jwks: {error}").into())
+    keys.map_err(|error| format!("--issuer {}: {error}", issuer.url).into())
 }
 
 /// Returns the document that tells clients where tokens come from.
@@ -42,8 +44,8 @@ pub(crate) fn metadata(callers: &Callers) -> Result<Option<ResourceMetadata>, Er
     let Some(url) = &callers.public_url else { return Ok(None) };
     let metadata = ResourceMetadata::new(url).map_err(|error| format!("--public-url: {error}"))?;
     let issuers = callers.issuers.iter().map(|issuer| issuer.url.as_str());
-    let scopes = callers.issuers.iter().flat_map(|issuer| &issuer.scopes).cloned();
-    Ok(Some(metadata.authorization_servers(issuers).scopes(scopes)))
+    let scopes: BTreeSet<_> = callers.issuers.iter().flat_map(|issuer| &issuer.scopes).collect();
+    Ok(Some(metadata.authorization_servers(issuers).scopes(scopes.into_iter().map(String::as_str))))
 }
 
 /// Accepts the credentials that the flags name. `peer` finds the addresses that calls of STS are counted

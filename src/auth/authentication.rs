@@ -102,8 +102,10 @@ impl Authentication {
         // A credential of another kind was meant to prove something.
         if !head.headers().contains_key(AUTHORIZATION)
             && let Some(anonymous) = &self.anonymous
+            // A guest that the rules deny is asked for a credential.
+            && let Decision::Allow(identity) = self.authorize(head, Arc::clone(anonymous))
         {
-            return self.authorize(head, Arc::clone(anonymous));
+            return Decision::Allow(identity);
         }
         let mut hints = Vec::new();
         for hint in self.methods.iter().map(|method| method.hint()) {
@@ -202,7 +204,7 @@ fn choose<'a>(methods: &'a [Arc<dyn AuthMethod>], head: &RequestHead<'_>) -> Cho
     }
     let mut authorization = head.headers().get_all(AUTHORIZATION).iter();
     if let Some(value) = authorization.next() {
-        bearer = Some(is_bearer(value));
+        bearer = (!is_empty(value)).then(|| is_bearer(value));
         if authorization.next().is_some() {
             return Choice::Reject(Failure::multiple_credentials(MULTIPLE));
         }
@@ -226,6 +228,12 @@ fn is_same_place(first: &dyn AuthMethod, second: &dyn AuthMethod, places: Places
 }
 
 const MULTIPLE: &str = "expected one credential";
+
+/// Returns whether a header holds nothing. SDKs without a key send `Bearer `.
+fn is_empty(value: &HeaderValue) -> bool {
+    let text = value.as_bytes().trim_ascii();
+    text.is_empty() || text.eq_ignore_ascii_case(b"bearer")
+}
 
 fn is_bearer(value: &HeaderValue) -> bool {
     let scheme = value.as_bytes().split(|byte| *byte == b' ').next();

@@ -30,10 +30,15 @@ impl fmt::Display for AuthError {
                  without user information, query and fragment"
             }
             Self::UnknownFact { rule, fact } => {
+                if rule.is_empty() {
+                    f.write_str("a rule")?;
+                } else {
+                    write!(f, "the rule `{rule}`")?;
+                }
                 return write!(
                     f,
-                    "the rule `{rule}` asks for a {fact} and no credential of this layer has one; map \
-                     a claim to it, or ask for the claim itself"
+                    " asks for a {fact} and no credential of this layer has one; map a claim to it, or \
+                     ask for the claim itself"
                 );
             }
         })

@@ -60,7 +60,8 @@ impl AuthLayer {
     /// rejected.
     ///
     /// The identity has [`Proof::Anonymous`]. All anonymous callers are one principal: they share limits
-    /// and cache entries. A request with an invalid credential is rejected.
+    /// and cache entries. A request with an invalid credential is rejected. One that the
+    /// [rules](Self::rules) deny is rejected with `missing-credentials`, because a credential may help.
     #[must_use]
     pub fn anonymous(mut self, name: impl Into<Box<str>>) -> Self {
         let identity = Identity::new(Proof::Anonymous, "anonymous", name);
@@ -143,7 +144,10 @@ impl AuthLayer {
 
     /// Sets where the URI is that the client sent. Defaults to the URI of the request.
     ///
-    /// A router may have removed a prefix from it. The rules and signatures then need the original. With
+    /// A router may have removed a prefix from it. The rules and the proofs of DPoP then need the
+    /// original. A signature of AWS is judged by the URI that
+    /// [`SignedBodyLayer`](super::aws_iam::SignedBodyLayer) has received, so that layer belongs outside of
+    /// the router. With
     /// `Router::nest` of axum give
     /// `|extensions| extensions.get::<OriginalUri>().map(|original| &original.0)`.
     #[must_use]
@@ -161,7 +165,7 @@ impl AuthLayer {
     }
 
     /// Returns the time since the keys were last fetched. See [`KeySource::age`](super::KeySource::age).
-    /// Of several issuers the greatest.
+    /// With several issuers it is the greatest age.
     #[must_use]
     pub fn keys_age(&self) -> Option<Duration> {
         self.authentication.tokens()?.keys_age()

@@ -24,7 +24,7 @@ use crate::clock::SharedClock;
 /// The bytes of an entry in the table, beside its result.
 const ENTRY_OVERHEAD: u64 = 192;
 
-/// Names a credential in memory. Who reads the memory cannot find the credential in it.
+/// A keyed digest that names a credential in memory. The credential cannot be read from it.
 pub(super) type CredentialDigest = [u8; 32];
 
 /// The bounds of a cache of results.

@@ -117,7 +117,9 @@
 //! | no rule allows the request | 403 `forbidden` | none |
 //! | the keys or the result of a look-up are not available | 503 `identity-provider-unavailable` | none; the response has `retry-after` |
 //!
-//! All failures before a valid signature get the same response. `detail` tells whether the identity
+//! A malformed token, an unknown key and a wrong signature get the same response. A signature of AWS
+//! with a wrong form, scope or date gets its reason, and an expired STS token gets `expired-token`.
+//! `detail` tells whether the identity
 //! provider was reached if there are no keys. The challenge has the [realm](AuthLayer::realm) and the
 //! address of the [metadata](AuthLayer::resource_metadata).
 //!
@@ -142,8 +144,9 @@
 //! and the proof of possession run for cached tokens too.
 //!
 //! Cached tokens are wiped from memory when they are removed. Copies in the server's read buffer
-//! and in the request's header are not wiped. The header is marked sensitive. A token stays in the
-//! request, and `HfTokenLayer` removes it. API keys and signatures of AWS are removed here.
+//! and in the request's header are not wiped. The header is marked sensitive. A JWT or an opaque
+//! token stays in the request, and `HfTokenLayer` removes it. API keys, signatures of AWS, STS tokens,
+//! proofs and the headers of an [`Authenticator`] are removed here.
 //!
 //! # Logs
 //!
@@ -155,16 +158,19 @@
 //! | `warn` | the first token with another issuer, another audience or without a key, until a token has met them |
 //! | `warn` | an API key is rejected, with the cause; once a minute for each cause |
 //! | `info` | a token or a signature is rejected, with the cause; at most 10 lines and then one every 6 seconds |
-//! | `debug` | an encryption key of a set is skipped; the rule that denies a request |
+//! | `error` | signed requests arrive without `SignedBodyLayer`; once |
+//! | `warn`, `info` | an introspection endpoint, STS, a store or an `Authenticator` fails; it works again |
+//! | `debug` | an encryption key of a set is skipped; a rule denies a request |
+//! | `trace` | a rule allows a request |
 //!
-//! A line about a token has the received and the expected `iss`, `aud`, `kid` and `alg`. The claims are
-//! those of a token with a valid signature. [`AuthLayer::counts`] counts such tokens. No log line holds a
+//! A line about a token has its `alg` and `kid`. If one of `alg`, `kid`, `iss` and `aud` differs, the line
+//! has the expected and the received value. The claims are those of a token with a valid signature. [`AuthLayer::counts`] counts such tokens. No log line holds a
 //! token, a key or another claim's value.
 //!
 //! # Place
 //!
-//! Outside of every layer that needs the identity: limits by caller, model rules and the cache. Inside of the access
-//! log.
+//! `AuthLayer` belongs outside of every layer that needs the identity (limits by caller, model rules and
+//! the cache) and inside of the access log.
 //!
 //! ```text
 //! ServiceBuilder::new().layer(access_log).layer(auth).layer(throttle)  // the first is the outermost

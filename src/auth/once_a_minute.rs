@@ -7,7 +7,7 @@ use std::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Is due once in a minute. It is logged for the operator then, and all other events are for debugging.
+/// An event that is logged for the operator once in a minute. Further ones are for debugging.
 #[derive(Debug, Default)]
 pub(super) struct OnceAMinute(AtomicU64);
 

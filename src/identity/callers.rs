@@ -228,7 +228,7 @@ impl Callers {
 
 #[cfg(feature = "auth")]
 impl Condition {
-    /// Returns the scope to ask for. Of several that would do the first.
+    /// Returns the scope to ask for. `AnyScope` gives its first.
     fn scopes(&self) -> Option<&str> {
         match self {
             Self::Scope(scope) => Some(scope),

@@ -45,7 +45,9 @@ impl CallerSlot for Optional<ModelRulesLayer> {
 #[cfg(all(feature = "auth", feature = "model-rules"))]
 pub(super) fn compare(auth: &impl CallerSlot, model_rules: &impl CallerSlot) {
     let (Some(auth), Some(model_rules)) = (auth.auth(), model_rules.model_rules()) else { return };
-    if let Err(error) = auth.check_callers(model_rules.callers()) {
-        tracing::warn!(%error, "a rule of ModelRulesLayer never applies");
+    for callers in model_rules.callers() {
+        if let Err(error) = auth.check_callers([callers]) {
+            tracing::warn!(%error, "a rule of ModelRulesLayer never applies");
+        }
     }
 }

@@ -15,15 +15,22 @@ use http_body_util::{BodyExt, Full};
 use serde_json::json;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
-    auth::{ApiKey, ApiKeyRecord, ApiKeys, AuthLayer, Authenticator, CustomAuth},
+    auth::{
+        AccessRule, AccessRules, ApiKey, ApiKeyRecord, ApiKeys, AuthLayer, Authenticator,
+        CustomAuth,
+    },
     clock::{FakeClock, SharedClock},
     context::RequestHead,
-    identity::{Identity, Proof},
+    identity::{Callers, Identity, Proof},
     rejection::{Refusal, Rejection},
     secret::Secret,
 };
 
-use super::{bearer, fake_clock, issuer::NOW, issuer::token, jwt, request, seconds, send};
+use super::{
+    bearer, fake_clock,
+    issuer::{ISSUER, NOW, token},
+    jwt, request, seconds, send,
+};
 
 /// Sessions in the header `x-session`. `s-…` is valid.
 #[derive(Clone, Default)]
@@ -292,5 +299,34 @@ async fn a_credential_of_ones_own_is_sensitive_and_stays_here() {
         let mut both = session("s-1");
         both.headers_mut().insert("authorization", authorization.parse().unwrap());
         assert_eq!(send(&layer, both).await.refusal(), Some(Refusal::InvalidRequest));
+    }
+}
+
+#[tokio::test]
+async fn a_guest_whom_the_rules_deny_is_asked_for_a_credential() {
+    let guests = Callers::new().principal(Proof::Anonymous, "anonymous", "guest");
+    let rules = AccessRules::new()
+        .allow(AccessRule::new("open", guests).path("/v1/models"))
+        .allow(AccessRule::new("callers", Callers::new().issuer(ISSUER)));
+    let layer = AuthLayer::new(jwt()).anonymous("guest").rules(rules).unwrap();
+    let outcome = send(&layer, request(&[])).await;
+    assert_eq!(outcome.refusal(), Some(Refusal::MissingCredentials));
+    assert_eq!((outcome.status.as_u16(), outcome.challenge()), (401, "Bearer"));
+    let mut open = request(&[]);
+    *open.uri_mut() = "/v1/models".parse().unwrap();
+    assert!(send(&layer, open).await.passed());
+    assert!(send(&layer, bearer(&token("EdDSA", json!({})))).await.passed());
+}
+
+/// An SDK that has no key sends `Bearer ` beside the header that the program has added.
+#[tokio::test]
+async fn an_empty_authorization_is_no_second_credential() {
+    let key = ApiKey::generate("acme").unwrap();
+    let keys = ApiKeys::new([(&key, ApiKeyRecord::new("batch"))]).unwrap();
+    let layer = AuthLayer::new(jwt()).or(keys);
+    for authorization in ["", "Bearer", "Bearer ", "bearer"] {
+        let mut request = request(&[authorization]);
+        request.headers_mut().insert("x-api-key", key.expose().parse().unwrap());
+        assert!(send(&layer, request).await.passed(), "{authorization:?}");
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Seen<'a> {
     pub(super) issuer: Option<(&'a Jwt, &'a SettingsFit)>,
     /// The names of all issuers if the token has none of them.
     pub(super) issuers: Option<&'a str>,
+    /// Whether it is the first token of no issuer while no token was accepted.
+    pub(super) is_first: bool,
     pub(super) header: Option<&'a TokenHeader<'a>>,
     pub(super) keys: Option<&'a Keys>,
     /// Only after the signature was verified.
@@ -72,7 +74,7 @@ impl RejectionLog {
 
 /// Counts a mismatch. Returns whether it is the first of its kind while the settings are not proven.
 fn is_first_mismatch(failure: &AuthFailure, seen: Seen<'_>) -> bool {
-    let Some((_, fit)) = seen.issuer else { return false };
+    let Some((_, fit)) = seen.issuer else { return seen.is_first };
     let counter = match failure {
         AuthFailure::OtherIssuer => &fit.other_issuer,
         AuthFailure::OtherAudience => &fit.other_audience,

@@ -189,8 +189,9 @@ impl TokenVerifier {
 
         let seen = Seen { header: Some(&header), ..Seen::default() };
         let (index, issuer) = self.issuer_of(&payload).ok_or_else(|| {
-            self.unknown_issuer.fetch_add(1, Relaxed);
-            let seen = Seen { issuers: Some(&self.names), ..seen };
+            let is_first = self.unknown_issuer.fetch_add(1, Relaxed) == 0
+                && !self.issuers.iter().any(|issuer| issuer.fit.is_proven());
+            let seen = Seen { issuers: Some(&self.names), is_first, ..seen };
             self.reject(AuthFailure::UnknownIssuer, seen)
         })?;
         let seen = Seen { issuer: Some((&issuer.jwt, &issuer.fit)), ..seen };

@@ -17,6 +17,9 @@ struct Entries {
     /// The last second in which each signature is valid.
     until: BTreeMap<Digest, u64>,
     by_time: BTreeSet<(u64, Digest)>,
+    /// The latest validity of a forgotten signature. If the clock is set back then an earlier one may be
+    /// a repetition.
+    forgotten: u64,
 }
 
 /// The result for a signature.
@@ -37,7 +40,7 @@ impl UsedSignatures {
     pub(super) fn note(&self, signature: Digest, until: u64, now: u64) -> Use {
         let mut entries = self.entries.lock();
         entries.remove_before(now);
-        if entries.until.contains_key(&signature) {
+        if until <= entries.forgotten || entries.until.contains_key(&signature) {
             return Use::Repeated;
         }
         if entries.until.len() >= self.max_entries {
@@ -57,6 +60,7 @@ impl Entries {
             }
             self.by_time.remove(&(until, signature));
             self.until.remove(&signature);
+            self.forgotten = self.forgotten.max(until);
         }
     }
 }
@@ -76,5 +80,15 @@ mod tests {
         assert_eq!(used.note(three, 20, 10), Use::Full);
         assert_eq!(used.note(three, 20, 11), Use::First);
         assert_eq!(used.note(two, 20, 11), Use::Repeated);
+    }
+
+    #[test]
+    fn a_forgotten_signature_is_refused_when_the_clock_is_set_back() {
+        let used = UsedSignatures::new(2);
+        let [one, two, three] = [b"1", b"2", b"3"].map(|text| Digest::of(text));
+        assert_eq!(used.note(one, 10, 5), Use::First);
+        assert_eq!(used.note(two, 9_999, 9_999), Use::First);
+        assert_eq!(used.note(one, 10, 5), Use::Repeated);
+        assert_eq!(used.note(three, 11, 6), Use::First);
     }
 }

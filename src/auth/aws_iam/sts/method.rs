@@ -127,7 +127,7 @@ impl AuthMethod for StsMethod {
     }
 
     fn remove_credential_from_headers(&self, headers: &mut HeaderMap) {
-        // Whoever has the token is the caller, here and for 15 minutes.
+        // The token identifies its bearer at every gateway with this id, for up to 15 minutes.
         if headers.get(AUTHORIZATION).is_some_and(|value| token(value).is_some()) {
             headers.remove(AUTHORIZATION);
         }
