@@ -12,8 +12,32 @@ use crate::{
 
 /// The rules that allow callers to use routes. Without a rule nothing is allowed.
 ///
-/// Rules only allow, so their order does not matter. See
-/// [`AuthLayer::rules`](crate::auth::AuthLayer::rules).
+/// ```
+/// use http::Method;
+/// use tower_inference::{
+///     auth::{AccessRule, AccessRules},
+///     identity::{Callers, Identity, Proof},
+/// };
+///
+/// let rules = AccessRules::new()
+///     .allow(AccessRule::new("inference", Callers::new().scope("infer")).path("/v1/*"))
+///     .allow(
+///         AccessRule::new("models", Callers::new()).path("/v1/models").methods([Method::GET]),
+///     );
+///
+/// let reader = Identity::new(Proof::Jwt, "https://issuer.example", "user-7");
+/// let writer = reader.clone().with_scopes(["infer"]);
+/// let decision = |caller, method, path| rules.explain(caller, &method, path).to_string();
+/// assert_eq!(decision(&reader, Method::GET, "/v1/models"), "allowed by rule `models`");
+/// assert_eq!(decision(&writer, Method::POST, "/v1/embeddings"), "allowed by rule `inference`");
+/// assert_eq!(
+///     decision(&reader, Method::POST, "/v1/embeddings"),
+///     "denied: rule `inference` needs the scopes `infer`; rule `models` is for other paths",
+/// );
+/// ```
+///
+/// Rules only allow, so their order does not matter. [`AuthLayer::rules`](crate::auth::AuthLayer::rules)
+/// takes them.
 #[derive(Clone, Debug, Default)]
 pub struct AccessRules {
     rules: Vec<AccessRule>,

@@ -48,6 +48,8 @@ const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
 ///
 /// The issuers of a layer share one cache of verified tokens. Each
 /// [`AuthLayer::new`](crate::auth::AuthLayer::new) has its own cache even if the `Jwt` is a clone.
+///
+#[doc = include_str!("jwt.md")]
 #[derive(Clone)]
 pub struct Jwt {
     pub(super) keys: KeySource,

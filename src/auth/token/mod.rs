@@ -18,30 +18,6 @@
 //! # Ok::<(), JwtError>(())
 //! ```
 //!
-//! # Requests
-//!
-//! | request | response |
-//! |---|---|
-//! | `curl -H "authorization: Bearer $TOKEN" $URL` | passes if the token is valid |
-//! | `curl -H "authorization: Bearer $TOKEN" -H "authorization: Bearer $TOKEN" $URL` | 400 `invalid-request` |
-//! | `curl "$URL?access_token=$TOKEN"`, `curl -d access_token=$TOKEN $URL`, `curl -b access_token=$TOKEN $URL` | 401 `missing-credentials` |
-//! | `curl -H "authorization: Bearer $TOKEN_OF_AN_UNKNOWN_ISSUER" $URL` | 401 `invalid-token`, as for a wrong signature |
-//! | `curl -H "authorization: Bearer $ID_TOKEN" $URL` with `Provider::Cognito`, `Entra` or `Keycloak` | 401 `invalid-token`, which names the claim |
-//! | `curl -H "authorization: Bearer $REVOKED" $URL` with `Jwt::revocation` | 401 `invalid-token` |
-//! | `curl -H "authorization: DPoP $BOUND" -H "dpop: $PROOF" $URL` with `Jwt::dpop` | passes once for each proof |
-//! | `curl -H "authorization: Bearer $BOUND" $URL` | 401 `invalid-token` with a challenge for `DPoP` |
-//! | `curl --cert client.pem -H "authorization: Bearer $BOUND" $URL` with `ClientCertificate` in the extensions | passes |
-//!
-//! # Log
-//!
-//! Each rejected token is one line with `reason`, `issuer`, `alg` and `kid`. If the algorithm, the key,
-//! the issuer or the audience differs then the line has `claim`, `expected`, `received` and `remedy`.
-//! Texts are escaped and have at most 200 characters. Claims are shown only after the signature was
-//! verified. The line is at `info`. Until a token of the issuer was accepted, the first line of each
-//! kind about the key, the issuer or the audience is at `warn`, because a wrong setting is then the
-//! likelier cause. After 10 lines there is one in 6 seconds. It has the number of lines that were
-//! `suppressed` before it.
-//!
 //! # Files
 //!
 //! `verifier` runs the checks in order. `credentials` finds the token in a request. `parts` and
