@@ -588,6 +588,11 @@ async fn clients_cannot_flood_the_log_while_a_store_fails() {
             "the credential store failed",
         ),
         (AuthLayer::new(custom.clock(clock.shared())), "x-session", "did not respond in time"),
+        (
+            AuthLayer::new(CustomAuth::new(Unreachable).max_waiting(0).clock(clock.shared())),
+            "x-session",
+            "too many requests wait for a look-up setter=\"CustomAuth::max_waiting\"",
+        ),
     ] {
         let service =
             SignedBodyLayer::new().layer(layer.layer(service_fn(|_: Request<_>| async {

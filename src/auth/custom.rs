@@ -124,7 +124,11 @@ impl CustomAuth {
             authenticator: Arc::new(authenticator),
             ttl: Duration::from_secs(5 * 60),
             timeout: Duration::from_secs(5),
-            bounds: LookupBounds { max_cache_bytes: 8 << 20, max_waiting: 1_024 },
+            bounds: LookupBounds {
+                max_cache_bytes: 8 << 20,
+                max_waiting: 1_024,
+                setter: "CustomAuth::max_waiting",
+            },
             clock: SharedClock::default(),
         }
     }

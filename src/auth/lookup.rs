@@ -19,6 +19,7 @@ use aws_lc_rs::{
 };
 use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
 
+use super::once_a_minute::OnceAMinute;
 use crate::clock::SharedClock;
 
 /// The bytes of an entry in the table, beside its result.
@@ -33,6 +34,8 @@ pub(super) struct LookupBounds {
     pub(super) max_cache_bytes: u64,
     /// The requests that wait for a look-up at the same time.
     pub(super) max_waiting: usize,
+    /// The setter of `max_waiting`, for the log.
+    pub(super) setter: &'static str,
 }
 
 /// A result and how long it is used.
@@ -47,6 +50,8 @@ pub(super) struct LookupCache<T> {
     key: hmac::Key,
     waiting: AtomicUsize,
     max_waiting: usize,
+    setter: &'static str,
+    busy: OnceAMinute,
     /// The number of look-ups that have ended.
     ended: AtomicU64,
 }
@@ -83,6 +88,8 @@ impl<T: Clone + Send + Sync + 'static> LookupCache<T> {
             key: hmac::Key::new(HMAC_SHA256, &secret),
             waiting: AtomicUsize::new(0),
             max_waiting: bounds.max_waiting,
+            setter: bounds.setter,
+            busy: OnceAMinute::default(),
             ended: AtomicU64::new(0),
         }
     }
@@ -113,7 +120,13 @@ impl<T: Clone + Send + Sync + 'static> LookupCache<T> {
     where
         F: Future<Output = Found<T>> + Send,
     {
-        let permit = WaitPermit::of(self)?;
+        let Some(permit) = WaitPermit::of(self) else {
+            if self.busy.is_due(clock.monotonic()) {
+                let (setter, bound) = (self.setter, self.max_waiting);
+                tracing::warn!(setter, bound, "too many requests wait for a look-up");
+            }
+            return None;
+        };
         let ended_before = self.ended.load(SeqCst);
         Some(async move {
             let results = &permit.0.results;
@@ -175,7 +188,11 @@ mod tests {
     use super::*;
 
     fn cache(max_waiting: usize) -> Arc<LookupCache<u32>> {
-        Arc::new(LookupCache::new(LookupBounds { max_cache_bytes: 1 << 16, max_waiting }))
+        Arc::new(LookupCache::new(LookupBounds {
+            max_cache_bytes: 1 << 16,
+            max_waiting,
+            setter: "",
+        }))
     }
 
     #[tokio::test]

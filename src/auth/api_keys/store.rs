@@ -70,7 +70,11 @@ impl ApiKeyLookup {
             ttl: Duration::from_secs(60),
             unknown_ttl: Duration::from_secs(10),
             timeout: Duration::from_millis(1_500),
-            bounds: LookupBounds { max_cache_bytes: 8 << 20, max_waiting: 1_024 },
+            bounds: LookupBounds {
+                max_cache_bytes: 8 << 20,
+                max_waiting: 1_024,
+                setter: "ApiKeyLookup::max_waiting",
+            },
         }
     }
 

@@ -127,7 +127,7 @@ impl Inner {
                 Found { value, ttl: Some(left.min(self.times.active)) }
             }
             Err(refused) => {
-                self.log.rejected(&refused, &self.requirements);
+                self.log.rejected(&refused, &self.requirements, self.clock.monotonic());
                 Found {
                     value: Answer::Refused(self.requirements.failure(&refused)),
                     ttl: Some(inactive),

@@ -1,18 +1,22 @@
 //! Tells the operator why active tokens are rejected.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 
 use super::requirements::{Refused, Requirements};
-use crate::auth::fetch::short;
+use crate::auth::{fetch::short, line_budget::LineBudget};
 
 /// Logs rejected tokens that the issuer vouches for. The first one of another issuer or audience is a
 /// warning until a token was accepted, because a wrong setting is then the likelier cause.
 ///
-/// Each response of the endpoint is one line. The cache of responses bounds the lines of one token.
+/// The lines are bounded.
 #[derive(Debug, Default)]
 pub(super) struct RejectionLog {
     accepted: AtomicBool,
     warned: AtomicBool,
+    lines: LineBudget,
 }
 
 impl RejectionLog {
@@ -21,7 +25,12 @@ impl RejectionLog {
         self.accepted.store(true, Relaxed);
     }
 
-    pub(super) fn rejected(&self, refused: &Refused, requirements: &Requirements) {
+    pub(super) fn rejected(&self, refused: &Refused, requirements: &Requirements, now: Duration) {
+        let is_mismatch = matches!(refused, Refused::Issuer { .. } | Refused::Audience { .. });
+        let is_first =
+            is_mismatch && !self.accepted.load(Relaxed) && !self.warned.swap(true, Relaxed);
+        let Some(suppressed) = self.lines.take(now, is_first) else { return };
+        let suppressed = (suppressed > 0).then_some(suppressed);
         let (name, expected, received) = match refused {
             Refused::Issuer { received } => ("iss", short(&requirements.issuer), short(received)),
             Refused::Audience { received } => {
@@ -29,12 +38,16 @@ impl RejectionLog {
                 ("aud", short(ours), short(received.join(", ")))
             }
             other => {
-                tracing::info!(reason = %short(other), issuer = %short(&requirements.issuer), "an active token is rejected");
+                let (reason, issuer) = (short(other), short(&requirements.issuer));
+                tracing::info!(%reason, %issuer, suppressed, "an active token is rejected");
                 return;
             }
         };
-        if self.accepted.load(Relaxed) || self.warned.swap(true, Relaxed) {
-            tracing::info!(member = name, %expected, %received, "an active token is rejected");
+        if !is_first {
+            tracing::info!(
+                member = name, %expected, %received, suppressed,
+                "an active token is rejected"
+            );
         } else {
             tracing::warn!(
                 member = name, %expected, %received,

@@ -163,7 +163,11 @@ impl Introspection {
                 reach: Reach::NotLinkLocal,
             },
             times: CacheTimes { active: Duration::from_secs(60), inactive: Duration::from_secs(5) },
-            bounds: LookupBounds { max_cache_bytes: 8 << 20, max_waiting: 1_024 },
+            bounds: LookupBounds {
+                max_cache_bytes: 8 << 20,
+                max_waiting: 1_024,
+                setter: "Introspection::max_waiting",
+            },
             max_token_bytes: 4 << 10,
             clock: SharedClock::default(),
         }

@@ -107,7 +107,11 @@ impl CredentialLookup {
             ttl: Duration::from_secs(5 * 60),
             unknown_ttl: Duration::from_secs(10),
             timeout: Duration::from_secs(5),
-            bounds: LookupBounds { max_cache_bytes: 8 << 20, max_waiting: 1_024 },
+            bounds: LookupBounds {
+                max_cache_bytes: 8 << 20,
+                max_waiting: 1_024,
+                setter: "CredentialLookup::max_waiting",
+            },
         }
     }
 

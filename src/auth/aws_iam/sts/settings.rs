@@ -109,7 +109,11 @@ impl StsIdentity {
                 plain_http: false,
                 reach: Reach::NotLinkLocal,
             },
-            bounds: LookupBounds { max_cache_bytes: 8 << 20, max_waiting: 256 },
+            bounds: LookupBounds {
+                max_cache_bytes: 8 << 20,
+                max_waiting: 256,
+                setter: "StsIdentity::max_waiting",
+            },
             clock: SharedClock::default(),
         })
     }
