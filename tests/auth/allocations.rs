@@ -13,7 +13,11 @@ use serde_json::json;
 use tower::{Layer, Service};
 use tower_inference::{auth::AuthLayer, context::RequestContext};
 
-use super::{fake_provider::FakeProvider, issuer::token, jwt, jwt_of};
+use super::{
+    fake_provider::FakeProvider,
+    issuer::{merge, token},
+    jwt, jwt_of,
+};
 
 #[derive(Clone)]
 struct Trivial;
@@ -62,11 +66,16 @@ fn new_token_allocates_little_and_cached_token_nothing() {
     });
     for algorithm in ["RS256", "ES256", "EdDSA"] {
         let valid = token(algorithm, claims.clone());
-        let new = allocations(&layer, &valid);
+        // The least of several, because a shard of the cache may grow at any of them.
+        let others = (10..18).map(|number| {
+            let id = format!("01JD4S0Z3J6R1T6W8X9Y0Z1A{number}");
+            allocations(&layer, &token(algorithm, merge(claims.clone(), json!({ "jti": id }))))
+        });
+        let new = others.chain([allocations(&layer, &valid)]).min().unwrap();
         let known = allocations(&layer, &valid);
         println!("{algorithm}: {new} new, {known} known");
         // Two of them are for the client.
-        assert!(new <= 15, "{algorithm}: {new}");
+        assert!(new <= 14, "{algorithm}: {new}");
         assert_eq!(known, 0, "{algorithm}");
     }
 }
