@@ -71,6 +71,8 @@ mod error_debug;
 mod failure_reason;
 #[cfg(any(feature = "auth", feature = "hf"))]
 mod file_reason;
+#[cfg(any(feature = "auth", feature = "hf"))]
+mod file_version;
 #[cfg(any(feature = "cache", feature = "hf", feature = "transform", feature = "upstream"))]
 mod hop_by_hop;
 #[cfg(any(feature = "cache", feature = "throttle"))]

@@ -199,14 +199,14 @@ fn choose<'a>(methods: &'a [Arc<dyn AuthMethod>], head: &RequestHead<'_>) -> Cho
             None => chosen = Some((method.as_ref(), places)),
             Some((first, at)) if at.contains(places) && is_same_place(first, &**method, places) => {
             }
-            Some(_) => return Choice::Reject(Failure::multiple_credentials(MULTIPLE)),
+            Some(_) => return Choice::Reject(Failure::second_credential()),
         }
     }
     let mut authorization = head.headers().get_all(AUTHORIZATION).iter();
     if let Some(value) = authorization.next() {
         bearer = (!is_empty(value)).then(|| is_bearer(value));
         if authorization.next().is_some() {
-            return Choice::Reject(Failure::multiple_credentials(MULTIPLE));
+            return Choice::Reject(Failure::second_credential());
         }
     }
     match (chosen, bearer) {
@@ -214,7 +214,7 @@ fn choose<'a>(methods: &'a [Arc<dyn AuthMethod>], head: &RequestHead<'_>) -> Cho
             Choice::Method(method)
         }
         (Some((method, _)), None) => Choice::Method(method),
-        (Some(_), Some(_)) => Choice::Reject(Failure::multiple_credentials(MULTIPLE)),
+        (Some(_), Some(_)) => Choice::Reject(Failure::second_credential()),
         // A bearer token of no known form.
         (None, Some(true)) => Choice::Reject(Failure::invalid_bearer()),
         (None, Some(false) | None) => Choice::Missing,
@@ -226,8 +226,6 @@ fn is_same_place(first: &dyn AuthMethod, second: &dyn AuthMethod, places: Places
     !places.contains(Places::OTHER)
         && (!places.contains(Places::HEADER) || first.header() == second.header())
 }
-
-const MULTIPLE: &str = "expected one credential";
 
 /// Returns whether a header holds nothing. SDKs without a key send `Bearer `.
 fn is_empty(value: &HeaderValue) -> bool {

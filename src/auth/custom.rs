@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 use super::{
     credential::Credential,
     failure::Failure,
-    lookup::{Found, LookupBounds, LookupCache},
+    lookup::{FAILURE_TTL, Found, LookupBounds, LookupCache},
     method::{AuthMethod, Facts, Places, Verdict, Waited},
     once_a_minute::OnceAMinute,
 };
@@ -18,9 +18,6 @@ use crate::{
     rejection::{Refusal, Rejection},
     secret::Secret,
 };
-
-/// How long a failure is remembered, so that waiting requests do not repeat it one by one.
-const FAILURE_TTL: Duration = Duration::from_secs(1);
 
 /// Verifies credentials of your own kind, as a Lambda authorizer of API Gateway does.
 ///
@@ -274,7 +271,7 @@ impl AuthMethod for CustomMethod {
         };
         let is_repeated = |name| head.headers().get_all(name).iter().nth(1).is_some();
         if self.settings.headers.iter().any(is_repeated) {
-            return Verdict::Reject(Failure::multiple_credentials("expected one credential"));
+            return Verdict::Reject(Failure::second_credential());
         }
         let digest = self.results.digest(credential.expose().as_bytes());
         let clock = self.settings.clock.clone();

@@ -64,6 +64,11 @@ impl Failure {
         Self::bearer(rejection, Some("invalid_token"))
     }
 
+    /// Rejects a request with credentials at several places.
+    pub(super) fn second_credential() -> Self {
+        Self::multiple_credentials("expected one credential")
+    }
+
     /// Rejects a request with several credentials (RFC 6750 section 3.1).
     pub(super) fn multiple_credentials(detail: &'static str) -> Self {
         let rejection = Rejection::new(Refusal::InvalidRequest).with_detail(detail);

@@ -25,6 +25,9 @@ use crate::clock::SharedClock;
 /// The bytes of an entry in the table, beside its result.
 const ENTRY_OVERHEAD: u64 = 192;
 
+/// How long a failure is remembered, so that waiting requests do not repeat it one by one.
+pub(super) const FAILURE_TTL: Duration = Duration::from_secs(1);
+
 /// A keyed digest that names a credential in memory. The credential cannot be read from it.
 pub(super) type CredentialDigest = [u8; 32];
 

@@ -14,8 +14,8 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::read::{Content, FileContent, FileFault, FileRules, FileVersion, read};
-use crate::{lock::Lock, printable::Printable};
+use super::read::{Content, FileContent, FileFault, FileRules, read};
+use crate::{file_version::FileVersion, lock::Lock, printable::Printable};
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 

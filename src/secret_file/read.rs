@@ -5,12 +5,11 @@ use std::{
     fs::{File, Metadata},
     io::{self, Read as _},
     path::Path,
-    time::SystemTime,
 };
 
 use zeroize::Zeroizing;
 
-use crate::file_reason::FileReason;
+use crate::{file_reason::FileReason, file_version::FileVersion};
 
 /// A larger file is not read while its metadata stays the same.
 const SMALL_BYTES: u64 = 64 * 1_024;
@@ -62,29 +61,6 @@ impl fmt::Display for FileFault {
                 f,
                 "its group or others can write it (mode {mode:o}): run `chmod go-w` on it"
             ),
-        }
-    }
-}
-
-/// Distinguishes most contents of a file without reading it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct FileVersion {
-    modified: Option<SystemTime>,
-    length: u64,
-    // Device, inode and time of the last change. They detect a replaced file.
-    #[cfg(unix)]
-    inode: (u64, u64, i64, i64),
-}
-
-impl FileVersion {
-    fn of(metadata: &Metadata) -> Self {
-        #[cfg(unix)]
-        use std::os::unix::fs::MetadataExt as _;
-        Self {
-            modified: metadata.modified().ok(),
-            length: metadata.len(),
-            #[cfg(unix)]
-            inode: (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()),
         }
     }
 }

@@ -20,6 +20,7 @@ const GROUND: &[&str] = &[
     "digest_mismatch",
     "error_debug",
     "file_reason",
+    "file_version",
     "hop_by_hop",
     "inner_service",
     "keyed_hash",

@@ -5,7 +5,9 @@ use tower_inference::{
         AccessRule, AccessRules, ApiKey, ApiKeyRecord, ApiKeys, Authenticator, CustomAuth,
         Introspection, Provider,
     },
+    context::RequestHead,
     identity::{Callers, Proof},
+    secret::Secret,
 };
 
 use super::{
@@ -48,23 +50,20 @@ async fn active_refresh_token_is_no_access_token() {
     }
 }
 
+fn session_of(head: &RequestHead<'_>) -> Option<Secret> {
+    head.headers().get("x-session")?.to_str().ok().map(Secret::new)
+}
+
 /// Counts its calls. Each takes a while and has an identity that expires in a minute.
 #[derive(Clone, Default)]
 struct Slow(Arc<AtomicUsize>);
 
 impl Authenticator for Slow {
-    fn credential(
-        &self,
-        head: &tower_inference::context::RequestHead<'_>,
-    ) -> Option<tower_inference::secret::Secret> {
-        let value = head.headers().get("x-session")?.to_str().ok()?;
-        Some(tower_inference::secret::Secret::new(value))
+    fn credential(&self, head: &RequestHead<'_>) -> Option<Secret> {
+        session_of(head)
     }
 
-    async fn authenticate(
-        &self,
-        session: tower_inference::secret::Secret,
-    ) -> Result<Identity, Rejection> {
+    async fn authenticate(&self, session: Secret) -> Result<Identity, Rejection> {
         self.0.fetch_add(1, SeqCst);
         settle().await;
         let proof = Proof::Other("session");
@@ -151,18 +150,11 @@ fn rule_without_methods_allows_nothing() {
 struct Large(Arc<AtomicUsize>);
 
 impl Authenticator for Large {
-    fn credential(
-        &self,
-        head: &tower_inference::context::RequestHead<'_>,
-    ) -> Option<tower_inference::secret::Secret> {
-        let value = head.headers().get("x-session")?.to_str().ok()?;
-        Some(tower_inference::secret::Secret::new(value))
+    fn credential(&self, head: &RequestHead<'_>) -> Option<Secret> {
+        session_of(head)
     }
 
-    async fn authenticate(
-        &self,
-        session: tower_inference::secret::Secret,
-    ) -> Result<Identity, Rejection> {
+    async fn authenticate(&self, session: Secret) -> Result<Identity, Rejection> {
         self.0.fetch_add(1, SeqCst);
         let proof = Proof::Other("session");
         let identity = Identity::new(proof, "sessions", session.expose());

@@ -11,12 +11,13 @@ use super::{
     key::{ApiKey, ApiKeyForm, MAX_BYTES},
     log::LogLimit,
     places::{KeyPlaces, RequestKey},
-    store::{FAILURE_TTL, OpenStore, StoreResult, Unavailable},
+    store::{OpenStore, StoreResult, Unavailable},
     table::KeyTable,
 };
 use crate::{
     auth::{
         failure::Failure,
+        lookup::FAILURE_TTL,
         method::{AuthMethod, Facts, Places, Verdict, Waited},
     },
     clock::SharedClock,

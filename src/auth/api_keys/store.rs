@@ -6,13 +6,10 @@ use super::{
     record::ApiKeyRecord,
 };
 use crate::{
-    auth::lookup::{CredentialDigest, Found, LookupBounds, LookupCache},
+    auth::lookup::{CredentialDigest, FAILURE_TTL, Found, LookupBounds, LookupCache},
     clock::SharedClock,
     printable::Printable,
 };
-
-/// How long a failure of the store is remembered, so that waiting requests do not repeat it one by one.
-pub(super) const FAILURE_TTL: Duration = Duration::from_secs(1);
 
 /// Finds API keys by their digest, such as in a database.
 ///

@@ -54,5 +54,6 @@ pub use self::{
 pub(super) use self::{
     claims::{ClaimReader, ClaimsError, TokenClaims},
     json::OneOrMany,
+    parts::TokenParts,
     verifier::TokenVerifier,
 };

@@ -20,7 +20,7 @@ pub(super) fn base64url(text: &[u8]) -> Option<Vec<u8>> {
 
 /// The three parts of a JWS in compact serialization (RFC 7515 section 7.1).
 #[derive(Clone, Copy)]
-pub(super) struct TokenParts<'a> {
+pub(crate) struct TokenParts<'a> {
     pub(super) header: &'a [u8],
     pub(super) payload: &'a [u8],
     pub(super) signature: &'a [u8],
@@ -31,7 +31,7 @@ pub(super) struct TokenParts<'a> {
 impl<'a> TokenParts<'a> {
     /// Returns `None` unless the token has exactly three parts and none is empty. A JWE has five
     /// parts.
-    pub(super) fn split(token: &'a [u8]) -> Option<Self> {
+    pub(crate) fn split(token: &'a [u8]) -> Option<Self> {
         let mut parts = token.split(|byte| *byte == b'.');
         let (header, payload, signature) = (parts.next()?, parts.next()?, parts.next()?);
         let three = parts.next().is_none();

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use super::value::{Token, TokenError, TokenFault};
 use crate::{
-    clock::SharedClock, lock::Lock, lookalike::without_byte_order_mark, printable::Printable,
-    secret::Scrubber,
+    clock::SharedClock, file_version::FileVersion, lock::Lock, lookalike::without_byte_order_mark,
+    printable::Printable, secret::Scrubber,
 };
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -132,30 +132,6 @@ impl TokenFile {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Distinguishes two contents of a file without reading it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct FileVersion {
-    modified: Option<SystemTime>,
-    length: u64,
-    // Device, inode and time of its last change. They detect a replaced file and a second write
-    // within one tick of the modification time.
-    #[cfg(unix)]
-    inode: (u64, u64, i64, i64),
-}
-
-impl FileVersion {
-    fn of(metadata: &Metadata) -> Self {
-        #[cfg(unix)]
-        use std::os::unix::fs::MetadataExt;
-        Self {
-            modified: metadata.modified().ok(),
-            length: metadata.len(),
-            #[cfg(unix)]
-            inode: (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
 }
 
 fn stat(path: &Path) -> Result<Metadata, TokenFault> {

@@ -8,15 +8,12 @@ use super::{
 };
 use crate::{
     auth::{
-        lookup::{Found, LookupBounds, LookupCache},
+        lookup::{FAILURE_TTL, Found, LookupBounds, LookupCache},
         once_a_minute::OnceAMinute,
     },
     clock::SharedClock,
     printable::Printable,
 };
-
-/// How long a failure of the store is remembered.
-const FAILURE_TTL: Duration = Duration::from_secs(1);
 
 /// A store of signing credentials of your own, such as a database or a vault.
 ///

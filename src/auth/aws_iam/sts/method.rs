@@ -27,7 +27,7 @@ use crate::{
         failure::Failure,
         fetch::FetchFault,
         line_budget::LineBudget,
-        lookup::{Found, LookupCache},
+        lookup::{FAILURE_TTL, Found, LookupCache},
         method::{AuthMethod, Facts, Places, Verdict, Waited},
         once_a_minute::OnceAMinute,
     },
@@ -42,8 +42,6 @@ const ISSUER: &str = "aws-sts";
 const AHEAD: u64 = 5 * 60;
 /// How long a refusal is remembered. STS also refuses when it throttles.
 const REFUSED_TTL: Duration = Duration::from_secs(10);
-/// How long a failure is remembered, so that waiting requests do not repeat it one by one.
-const FAILURE_TTL: Duration = Duration::from_secs(1);
 
 impl From<StsIdentity> for Credential {
     fn from(settings: StsIdentity) -> Self {
@@ -104,7 +102,7 @@ impl AuthMethod for StsMethod {
         };
         let Some(token) = token(value) else { return Verdict::Missing };
         if second.is_some() {
-            return Verdict::Reject(Failure::multiple_credentials("expected one credential"));
+            return Verdict::Reject(Failure::second_credential());
         }
         match self.start(token, head) {
             Step::Known(Ok(identity)) => Verdict::Allow(identity),
