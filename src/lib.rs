@@ -136,6 +136,10 @@ pub mod limits;
 pub mod model;
 pub mod payload;
 pub mod rejection;
+#[cfg(any(feature = "client", feature = "hf"))]
+mod replay;
+#[cfg(feature = "hf")]
+mod stages;
 pub mod tap;
 
 // The second floor: one room per layer.

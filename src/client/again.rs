@@ -2,18 +2,16 @@
 
 use std::{error::Error as StdError, fmt, io, iter, sync::Arc};
 
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{Extensions, Request};
 use http_body::Body;
 use hyper_util::client::legacy;
 use tokio::time::Instant;
 
 use super::{
-    buffered::Buffered,
     clients::Clients,
-    repeatable::{is_stateful, is_stateless},
     watched::{Progress, Watch},
 };
-use crate::context::RequestContext;
+use crate::replay::RequestCopy;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -21,29 +19,14 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 pub(super) struct Again<B> {
     clients: Arc<Clients<B>>,
     called: Instant,
-    method: Method,
-    uri: Uri,
-    // A `HeaderMap` would be one more allocation.
-    fields: Vec<(HeaderName, HeaderValue)>,
-    body: Buffered,
-    context: Option<RequestContext>,
+    copy: RequestCopy,
 }
 
 impl<B: 'static> Again<B> {
     /// Copies the request. `None` when its body is streamed.
     pub(super) fn copy(request: &Request<B>, clients: &Arc<Clients<B>>) -> Option<Self> {
-        let body = Buffered::of(request.body())?;
-        let mut fields = Vec::with_capacity(request.headers().len());
-        fields.extend(request.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
-        Some(Self {
-            body,
-            called: Instant::now(),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            fields,
-            context: RequestContext::of(request.extensions()).cloned(),
-            clients: Arc::clone(clients),
-        })
+        let copy = RequestCopy::of(request, |_| false)?;
+        Some(Self { called: Instant::now(), copy, clients: Arc::clone(clients) })
     }
 
     /// Whether the request may be sent again after it failed in this way.
@@ -51,10 +34,10 @@ impl<B: 'static> Again<B> {
         let Some(watch) = watch_of(error) else { return false };
         match watch.progress(self.called) {
             Progress::NewConnection | Progress::ResponseBegun => false,
-            Progress::Shared if was_refused(error) => !self.is_stateful(),
-            Progress::Shared if was_waiting(error) => self.is_stateless(),
+            Progress::Shared if was_refused(error) => !self.copy.is_stateful(),
+            Progress::Shared if was_waiting(error) => self.copy.is_stateless(),
             Progress::Shared | Progress::NoResponse => {
-                was_closed(error) && self.is_within_window() && self.is_stateless()
+                was_closed(error) && self.is_within_window() && self.copy.is_stateless()
             }
         }
     }
@@ -62,18 +45,6 @@ impl<B: 'static> Again<B> {
     fn is_within_window(&self) -> bool {
         let window = self.clients.retry_window;
         !window.is_zero() && self.called.elapsed() <= window
-    }
-
-    fn is_stateful(&self) -> bool {
-        is_stateful(&self.uri, &self.headers(), &self.body.payload())
-    }
-
-    fn is_stateless(&self) -> bool {
-        is_stateless(&self.method, &self.uri, &self.headers(), &self.body.payload())
-    }
-
-    fn headers(&self) -> HeaderMap {
-        HeaderMap::from_iter(self.fields.iter().cloned())
     }
 }
 
@@ -85,13 +56,8 @@ where
 {
     /// Sends the copy on a new connection, as one more attempt.
     pub(super) fn send(self) -> Option<legacy::ResponseFuture> {
-        let headers = self.headers();
-        let mut request = Request::new(self.body.into_body()?);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = headers;
-        if let Some(context) = self.context {
+        let request = self.copy.request()?;
+        if let Some(context) = self.copy.context() {
             context.add_attempt();
         }
         Some(self.clients.unpooled.request(request))

@@ -103,13 +103,11 @@
 //!   idle timeout below the keep-alive time of the upstream avoids both.
 
 mod again;
-mod buffered;
 mod builder;
 mod clients;
 mod connector;
 mod error;
 mod future;
-mod repeatable;
 mod resolver;
 mod sent_body;
 mod service;

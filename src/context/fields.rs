@@ -9,7 +9,7 @@ use std::{
 
 use http::HeaderValue;
 
-use super::{trace_id::TraceId, usage::Usage};
+use super::{abandoned::AbandonedAttempt, last_value::LastValue, trace_id::TraceId, usage::Usage};
 use crate::{identity::Identity, lock::Lock};
 
 /// The state that all clones of a context share.
@@ -22,9 +22,9 @@ pub(super) struct ContextFields {
     // A code of `BodyMode`.
     pub(super) body_mode: AtomicU8,
     pub(super) stage: OnceLock<Cow<'static, str>>,
-    pub(super) upstream: OnceLock<Arc<str>>,
+    pub(super) upstream: LastValue<Arc<str>>,
     pub(super) model: OnceLock<Box<str>>,
-    pub(super) target: OnceLock<Box<str>>,
+    pub(super) target: LastValue<Box<str>>,
     pub(super) refusal: OnceLock<&'static str>,
     pub(super) limited_by: OnceLock<Arc<str>>,
     pub(super) shadow_limited_by: OnceLock<Arc<str>>,
@@ -51,6 +51,9 @@ pub(super) struct ContextFields {
     pub(super) output_is_limited: AtomicBool,
     pub(super) tap_claimed: AtomicBool,
     pub(super) payload: Lock<Option<Weak<AnyPayload>>>,
+    // The `Stage` of the next attempt.
+    pub(super) chosen_stage: Lock<Option<Arc<dyn Any + Send + Sync>>>,
+    pub(super) abandoned: Lock<Vec<AbandonedAttempt>>,
 }
 
 /// A payload whose type this module does not need to know.

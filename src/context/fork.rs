@@ -24,11 +24,12 @@ impl RequestContext {
             stage: ours.stage.clone(),
             upstream: ours.upstream.clone(),
             model: from(&ours.model),
-            target: from(&ours.target),
+            target: ours.target.clone(),
             added_attempts: AtomicU32::new(self.attempts()),
             response_is_read: AtomicBool::new(self.response_is_read()),
             generated_tokens_are_read: AtomicBool::new(self.generated_tokens_are_read()),
             payload: Lock::new(ours.payload.lock().clone()),
+            chosen_stage: Lock::new(ours.chosen_stage.lock().clone()),
             ..empty
         };
         Self { fields: Arc::new(fields) }
@@ -67,6 +68,7 @@ impl RequestContext {
         if let Some(end) = fork.stream_end() {
             self.set_stream_end(end);
         }
+        self.set_abandoned(fork.abandoned());
         ours.fell_back.fetch_or(fork.fell_back(), Relaxed);
     }
 }

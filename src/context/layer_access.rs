@@ -1,12 +1,15 @@
 //! The part of [`RequestContext`] that only the layers of this crate use.
 
-use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
+use std::{
+    any::Any,
+    sync::{Arc, Weak, atomic::Ordering::Relaxed},
+};
 
 use http::StatusCode;
 
 use super::{
-    body_mode::BodyMode, cache_outcome::CacheOutcome, fields::AnyPayload,
-    request_context::RequestContext, stream_end::StreamEnd, usage::Usage,
+    abandoned::AbandonedAttempt, body_mode::BodyMode, cache_outcome::CacheOutcome,
+    fields::AnyPayload, request_context::RequestContext, stream_end::StreamEnd, usage::Usage,
 };
 
 // === results, which `RequestContext::outcome` shows ===
@@ -79,6 +82,21 @@ impl RequestContext {
     #[cfg(feature = "hf")]
     pub(crate) fn count_origin_call(&self) {
         self.fields.origin_calls.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn abandoned(&self) -> Vec<AbandonedAttempt> {
+        self.fields.abandoned.lock().clone()
+    }
+
+    /// Records an attempt that another one follows.
+    #[cfg(feature = "hf")]
+    pub(crate) fn add_abandoned(&self, attempt: AbandonedAttempt) {
+        self.fields.abandoned.lock().push(attempt);
+    }
+
+    #[cfg(any(feature = "cache", feature = "test-util"))]
+    pub(super) fn set_abandoned(&self, attempts: Vec<AbandonedAttempt>) {
+        *self.fields.abandoned.lock() = attempts;
     }
 
     pub(crate) fn upstream_status(&self) -> Option<StatusCode> {
@@ -185,6 +203,18 @@ impl RequestContext {
     #[cfg(feature = "throttle")]
     pub(crate) fn announce_output_is_limited(&self) {
         self.fields.output_is_limited.store(true, Relaxed);
+    }
+
+    /// Returns the `Stage` that a layer outside has chosen for the next attempt.
+    #[cfg(feature = "hf")]
+    pub(crate) fn chosen_stage(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.fields.chosen_stage.lock().clone()
+    }
+
+    /// Sets the `Stage` of the next attempt.
+    #[cfg(feature = "hf")]
+    pub(crate) fn set_chosen_stage(&self, stage: Arc<dyn Any + Send + Sync>) {
+        *self.fields.chosen_stage.lock() = Some(stage);
     }
 
     /// Returns the payload that was read last, if it is still in use.

@@ -77,15 +77,17 @@
 //!
 //! # First and last values
 //!
-//! Names keep their first value: request id, trace id, route, stage, model, target, upstream,
-//! rejection and limits. Later calls of their setters have no effect. Results of an attempt keep
-//! their last value: usage, status of the upstream, cache outcome and end of the stream.
+//! Names keep their first value: request id, trace id, route, stage, model, rejection and limits.
+//! Later calls of their setters have no effect. What belongs to an attempt keeps its last value: target,
+//! upstream, usage, status of the upstream, cache outcome and end of the stream.
 
+mod abandoned;
 mod body_mode;
 mod cache_outcome;
 mod fields;
 #[cfg(feature = "cache")]
 mod fork;
+mod last_value;
 mod layer_access;
 mod outcome;
 mod request_context;
@@ -100,6 +102,11 @@ pub(crate) use self::body_mode::BodyMode;
 #[cfg_attr(docsrs, doc(cfg(any(feature = "auth", feature = "throttle"))))]
 pub use self::request_head::RequestHead;
 pub use self::{
-    cache_outcome::CacheOutcome, outcome::Outcome, request_context::RequestContext,
-    stream_end::StreamEnd, trace_id::TraceId, usage::Usage,
+    abandoned::{AbandonReason, AbandonedAttempt},
+    cache_outcome::CacheOutcome,
+    outcome::Outcome,
+    request_context::RequestContext,
+    stream_end::StreamEnd,
+    trace_id::TraceId,
+    usage::Usage,
 };

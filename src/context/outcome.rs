@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::{cache_outcome::CacheOutcome, stream_end::StreamEnd, usage::Usage};
+use super::{
+    abandoned::AbandonedAttempt, cache_outcome::CacheOutcome, stream_end::StreamEnd, usage::Usage,
+};
 
 /// The results that layers recorded for a request, as [`RequestContext::outcome`] returns them.
 ///
@@ -25,6 +27,8 @@ pub struct Outcome {
     pub fell_back: bool,
     /// How many times the request was sent to the upstream.
     pub attempts: u32,
+    /// The attempts whose response was not used, in their order.
+    pub abandoned: Vec<AbandonedAttempt>,
     /// Status of the last upstream response.
     pub upstream_status: Option<StatusCode>,
     /// Bytes read of the request body.

@@ -47,6 +47,7 @@ impl RequestContext {
             cache: self.cache(),
             fell_back: self.fell_back(),
             attempts: self.attempts(),
+            abandoned: self.abandoned(),
             upstream_status: self.upstream_status(),
             bytes_in: self.bytes_in(),
             usage: self.usage(),
@@ -141,9 +142,9 @@ impl RequestContext {
         self.fields.target.get().map(AsRef::as_ref)
     }
 
-    /// Sets the model and provider that go to the upstream. Keeps the first value.
+    /// Sets the model and provider that go to the upstream. Replaces an earlier value.
     pub fn set_target(&self, target: impl Into<Box<str>>) {
-        let _already = self.fields.target.set(target.into());
+        self.fields.target.set(target.into());
     }
 
     /// Returns the origin of the upstream that the request was sent to.
@@ -152,9 +153,9 @@ impl RequestContext {
         self.fields.upstream.get().map(AsRef::as_ref)
     }
 
-    /// Sets the origin of the upstream. Keeps the first value.
+    /// Sets the origin of the upstream. Replaces an earlier value.
     pub fn set_upstream(&self, origin: Arc<str>) {
-        let _already = self.fields.upstream.set(origin);
+        self.fields.upstream.set(origin);
     }
 
     /// Counts one more request to the upstream.
@@ -228,6 +229,7 @@ impl RequestContext {
         if let Some(end) = outcome.stream_end {
             self.set_stream_end(end);
         }
+        self.set_abandoned(outcome.abandoned);
         self.fields.fell_back.store(outcome.fell_back, Relaxed);
         self.fields.added_attempts.store(outcome.attempts, Relaxed);
         self.fields.upstream_calls.store(0, Relaxed);

@@ -3,8 +3,14 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, HeaderValue};
 use tower_layer::Layer;
 
-use super::{origin::Origin, service::HfToken, settings::Settings, token::TokenSource};
-use crate::{model::Profile, rejection::RejectionFormat, secret::Scrubber, skip::Skip};
+use super::{service::HfToken, settings::Settings};
+use crate::{
+    model::Profile,
+    rejection::RejectionFormat,
+    secret::Scrubber,
+    skip::Skip,
+    stages::{Origin, Stage, TokenSource},
+};
 
 /// A layer that sends requests to one origin with its token. See the [module docs](super) for an
 /// example.
@@ -17,7 +23,15 @@ impl HfTokenLayer {
     /// Creates a layer that sends every request to `origin` with the token of `source`.
     #[must_use]
     pub fn new(origin: Origin, source: TokenSource) -> Self {
-        Self { settings: Arc::new(Settings::new(origin, source)) }
+        Self::stage(Stage::new("default", origin, source))
+    }
+
+    /// Creates a layer that sends every request to the origin of `stage` with the token of `stage`.
+    ///
+    /// A `FallbackLayer` outside chooses other stages.
+    #[must_use]
+    pub fn stage(stage: Stage) -> Self {
+        Self { settings: Arc::new(Settings::new(stage)) }
     }
 
     /// Sets the profile of the upstream, which names the header of the token.
@@ -25,7 +39,7 @@ impl HfTokenLayer {
     /// By default the layer sends `authorization: Bearer TOKEN`.
     #[must_use]
     pub fn profile(mut self, profile: Profile) -> Self {
-        Arc::make_mut(&mut self.settings).token_header = profile.into_token_header();
+        self.change_stage(|stage| stage.profile(profile));
         self
     }
 
@@ -34,7 +48,7 @@ impl HfTokenLayer {
     /// By default the owner of the token pays.
     #[must_use]
     pub fn bill_to(mut self, account: HeaderValue) -> Self {
-        Arc::make_mut(&mut self.settings).bill_to = Some(account);
+        self.change_stage(|stage| stage.bill_to(account));
         self
     }
 
@@ -53,18 +67,23 @@ impl HfTokenLayer {
     /// for logs of your own. It follows the token's file.
     #[must_use]
     pub fn scrubber(&self) -> Scrubber {
-        self.settings.source.scrubber().clone()
+        self.settings.stage.scrubber().clone()
     }
 
     /// Returns the time since the token was read from its file. Returns `None` without a file.
     #[must_use]
     pub fn token_age(&self) -> Option<Duration> {
-        self.settings.source.age()
+        self.settings.stage.source().age()
     }
 
     /// Returns the name of the header that carries the token.
     pub(crate) fn token_header(&self) -> HeaderName {
-        self.settings.token_header.name()
+        self.settings.stage.token_header()
+    }
+
+    fn change_stage(&mut self, change: impl FnOnce(Stage) -> Stage) {
+        let settings = Arc::make_mut(&mut self.settings);
+        settings.stage = change(settings.stage.clone());
     }
 
     /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].

@@ -123,20 +123,11 @@
 mod body;
 mod future;
 mod layer;
-mod origin;
-mod query;
 mod response_filter;
 mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod token;
 
-pub use self::{
-    body::ResponseBody,
-    future::ResponseFuture,
-    layer::HfTokenLayer,
-    origin::{Origin, OriginError},
-    service::HfToken,
-    token::{TokenError, TokenFault, TokenSource},
-};
+pub use self::{body::ResponseBody, future::ResponseFuture, layer::HfTokenLayer, service::HfToken};
+pub use crate::stages::{Origin, OriginError, Stage, TokenError, TokenFault, TokenSource};

@@ -6,30 +6,31 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::settings::Settings;
-use crate::{hop_by_hop::remove_headers, secret::REDACTED};
+use crate::{hop_by_hop::remove_headers, secret::REDACTED, stages::Stage};
 
 /// Removes the headers of a response that must not reach the client.
 #[derive(Clone, Debug)]
 pub(super) struct ResponseFilter {
-    // Its scrubber follows the token's file and remembers the token that the request carried.
     settings: Arc<Settings>,
+    // Its scrubber follows the token's file and remembers the token that the request carried.
+    stage: Stage,
 }
 
 impl ResponseFilter {
-    pub(super) const fn new(settings: Arc<Settings>) -> Self {
-        Self { settings }
+    pub(super) const fn new(settings: Arc<Settings>, stage: Stage) -> Self {
+        Self { settings, stage }
     }
 
     /// Returns the name of the header that carried the token.
     pub(super) fn token_header(&self) -> HeaderName {
-        self.settings.token_header.name()
+        self.stage.token_header()
     }
 
     pub(super) fn apply(&self, headers: &mut HeaderMap) {
         let allowed = self.settings.allowed.as_deref().unwrap_or_default();
         remove_headers(headers, |name| is_foreign(name.as_str()) && !allowed.contains(name));
 
-        let has_token = |text: &[u8]| self.settings.source.scrubber().is_in(text);
+        let has_token = |text: &[u8]| self.stage.scrubber().is_in(text);
         let leak = |(name, value): (&HeaderName, &HeaderValue)| {
             (has_token(value.as_bytes()) || has_token(name.as_str().as_bytes()))
                 .then(|| name.clone())

@@ -9,10 +9,15 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    body::ResponseBody, future::ResponseFuture, origin::Origin, response_filter::ResponseFilter,
-    settings::Settings, token::TokenSource,
+    body::ResponseBody,
+    future::ResponseFuture,
+    response_filter::ResponseFilter,
+    settings::{Settings, prepare},
 };
-use crate::context::RequestContext;
+use crate::{
+    context::RequestContext,
+    stages::{Origin, Stage, TokenSource},
+};
 
 /// Middleware that sends every request to one origin with the token of that origin.
 ///
@@ -27,7 +32,10 @@ pub struct HfToken<S> {
 impl<S> HfToken<S> {
     /// Wraps `inner` with the defaults of [`HfTokenLayer::new`](super::HfTokenLayer::new).
     pub fn new(inner: S, origin: Origin, source: TokenSource) -> Self {
-        Self::from_parts(inner, Some(Arc::new(Settings::new(origin, source))))
+        Self::from_parts(
+            inner,
+            Some(Arc::new(Settings::new(Stage::new("default", origin, source)))),
+        )
     }
 
     pub(super) const fn from_parts(inner: S, settings: Option<Arc<Settings>>) -> Self {
@@ -55,12 +63,13 @@ where
             return ResponseFuture::unchanged(self.inner.call(request));
         };
         let context = RequestContext::ensure(request.extensions_mut());
-        let Settings { origin, format, .. } = &**settings;
-        let responder = format.for_request(&request);
-        match settings.prepare(&mut request) {
+        let responder = settings.format.for_request(&request);
+        let chosen = Stage::chosen(&context);
+        let stage = chosen.as_deref().unwrap_or(&settings.stage);
+        match prepare(&mut request, stage) {
             Ok(()) => {
-                let filter = ResponseFilter::new(Arc::clone(settings));
-                context.set_upstream(origin.name());
+                let filter = ResponseFilter::new(Arc::clone(settings), stage.clone());
+                context.set_upstream(stage.origin().shared_name());
                 context.count_origin_call();
                 ResponseFuture::pass(self.inner.call(request), filter, responder, context)
             }

@@ -108,7 +108,7 @@ mod target;
 pub(crate) use self::form::{Form, Forms, Takes};
 #[cfg(feature = "schema")]
 pub(crate) use self::profile::Dialect;
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "hf"))]
 pub(crate) use self::route::{is_of_endpoint, is_plain};
 pub use self::{
     body_form::BodyForm,

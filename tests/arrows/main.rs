@@ -45,8 +45,18 @@ const GROUND: &[&str] = &[
     "unverified",
     "yield_now",
 ];
-const FIRST: &[&str] =
-    &["identity", "context", "rejection", "tap", "payload", "model", "generation", "limits"];
+const FIRST: &[&str] = &[
+    "identity",
+    "context",
+    "rejection",
+    "tap",
+    "payload",
+    "model",
+    "replay",
+    "stages",
+    "generation",
+    "limits",
+];
 const SECOND: &[&str] = &[
     "access_log",
     "auth",

@@ -125,7 +125,7 @@ impl Origin {
         })
     }
 
-    pub(super) fn name(&self) -> Arc<str> {
+    pub(crate) fn shared_name(&self) -> Arc<str> {
         Arc::clone(&self.name)
     }
 

@@ -30,14 +30,14 @@ impl Buffered {
     }
 
     /// The body in its original type.
-    pub(super) fn into_body<B: 'static>(self) -> Option<B> {
+    pub(super) fn body<B: 'static>(&self) -> Option<B> {
         fn cast<T: 'static, B: 'static>(body: T) -> Option<B> {
             let mut body = Some(body);
             (&mut body as &mut dyn Any).downcast_mut::<Option<B>>()?.take()
         }
         match self {
-            Self::Payload(payload) => cast(payload),
-            Self::Full(full) => cast(full),
+            Self::Payload(payload) => cast(payload.try_clone()?),
+            Self::Full(full) => cast(full.clone()),
             Self::Empty => cast(Empty::<Bytes>::new()),
         }
     }
@@ -63,7 +63,7 @@ mod tests {
     where
         B: http_body::Body<Data = Bytes> + 'static,
     {
-        let copy: B = Buffered::of(&body)?.into_body()?;
+        let copy: B = Buffered::of(&body)?.body()?;
         drop(body);
         copy.collect().await.ok().map(|body| body.to_bytes())
     }

@@ -1,0 +1,7 @@
+//! Copies of requests, for the case that one must be sent again.
+
+mod buffered;
+mod request_copy;
+mod stateless;
+
+pub(crate) use self::request_copy::RequestCopy;

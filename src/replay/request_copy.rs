@@ -1,0 +1,178 @@
+//! A copy of a request that was sent.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+
+use super::{
+    buffered::Buffered,
+    stateless::{is_stateful, is_stateless},
+};
+use crate::context::RequestContext;
+
+/// A copy of a request with a buffered body. The body shares its bytes.
+///
+/// Of the extensions it has the [`RequestContext`] alone, because each other one would be an
+/// allocation of each request.
+pub(crate) struct RequestCopy {
+    method: Method,
+    // The URI, then the name and the value of each header. A `HeaderMap` would be two allocations and
+    // one more for each value that owns its bytes.
+    head: Vec<u8>,
+    headers: usize,
+    body: Buffered,
+    context: Option<RequestContext>,
+}
+
+const SENSITIVE: u32 = 1 << 31;
+
+impl RequestCopy {
+    /// Copies a request without the headers that `is_left_out` selects. `None` when its body is
+    /// streamed or of a type that cannot be copied.
+    pub(crate) fn of<B: 'static>(
+        request: &Request<B>,
+        is_left_out: impl Fn(&HeaderName) -> bool,
+    ) -> Option<Self> {
+        let body = Buffered::of(request.body())?;
+        let uri = request.uri();
+        let parts = [
+            uri.scheme_str().unwrap_or_default(),
+            if uri.scheme_str().is_some() { "://" } else { "" },
+            uri.authority().map_or("", |authority| authority.as_str()),
+            uri.path_and_query().map_or("", |path| path.as_str()),
+        ];
+        let kept = || request.headers().iter().filter(|(name, _)| !is_left_out(name));
+        let of_header = |(name, value): (&HeaderName, &HeaderValue)| {
+            2 * size_of::<u32>() + name.as_str().len() + value.len()
+        };
+        let uri_length: usize = parts.iter().map(|part| part.len()).sum();
+        let length = size_of::<u32>() + uri_length + kept().map(of_header).sum::<usize>();
+        let mut head = Vec::with_capacity(length);
+        put_length(&mut head, uri_length, 0)?;
+        parts.iter().for_each(|part| head.extend_from_slice(part.as_bytes()));
+        let mut headers = 0;
+        for (name, value) in kept() {
+            put_length(&mut head, name.as_str().len(), 0)?;
+            let flag = if value.is_sensitive() { SENSITIVE } else { 0 };
+            put_length(&mut head, value.len(), flag)?;
+            head.extend_from_slice(name.as_str().as_bytes());
+            head.extend_from_slice(value.as_bytes());
+            headers += 1;
+        }
+        let context = RequestContext::of(request.extensions()).cloned();
+        Some(Self { method: request.method().clone(), head, headers, body, context })
+    }
+
+    /// Returns the request once more. `None` when the body is of another type than `B`.
+    pub(crate) fn request<B: 'static>(&self) -> Option<Request<B>> {
+        let mut request = Request::new(self.body.body()?);
+        let (uri, headers) = self.head()?;
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = headers;
+        if let Some(context) = &self.context {
+            request.extensions_mut().insert(context.clone());
+        }
+        Some(request)
+    }
+
+    pub(crate) const fn context(&self) -> Option<&RequestContext> {
+        self.context.as_ref()
+    }
+
+    /// Whether the upstream keeps something of the request. Such a request is never repeated.
+    pub(crate) fn is_stateful(&self) -> bool {
+        self.head().is_none_or(|(uri, headers)| is_stateful(&uri, &headers, &self.body.payload()))
+    }
+
+    /// Whether sending the request twice changes nothing but its cost.
+    pub(crate) fn is_stateless(&self) -> bool {
+        self.head().is_some_and(|(uri, headers)| {
+            is_stateless(&self.method, &uri, &headers, &self.body.payload())
+        })
+    }
+
+    fn head(&self) -> Option<(Uri, HeaderMap)> {
+        let mut rest = self.head.as_slice();
+        let length = take_u32(&mut rest)?;
+        let uri = Uri::try_from(take(&mut rest, length as usize)?).ok()?;
+        let mut headers = HeaderMap::with_capacity(self.headers);
+        while !rest.is_empty() {
+            let (name, flagged) = (take_u32(&mut rest)?, take_u32(&mut rest)?);
+            let name = HeaderName::from_bytes(take(&mut rest, name as usize)?).ok()?;
+            let value = take(&mut rest, (flagged & !SENSITIVE) as usize)?;
+            let mut value = HeaderValue::from_bytes(value).ok()?;
+            value.set_sensitive(flagged & SENSITIVE != 0);
+            headers.append(name, value);
+        }
+        Some((uri, headers))
+    }
+}
+
+impl fmt::Debug for RequestCopy {
+    // Without headers and body, which hold credentials and prompts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestCopy").finish_non_exhaustive()
+    }
+}
+
+fn put_length(head: &mut Vec<u8>, length: usize, flag: u32) -> Option<()> {
+    let length = u32::try_from(length).ok().filter(|length| *length < SENSITIVE)?;
+    head.extend_from_slice(&(length | flag).to_ne_bytes());
+    Some(())
+}
+
+fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(taken)
+}
+
+fn take_u32(rest: &mut &[u8]) -> Option<u32> {
+    let (taken, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(u32::from_ne_bytes(*taken))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::AUTHORIZATION;
+    use http_body_util::Full;
+
+    use super::*;
+    use crate::payload::Payload;
+
+    #[test]
+    fn a_copy_is_the_request() {
+        for uri in ["/v1/models?a=%2F", "https://a.example:8443/p//x?y", "/"] {
+            let mut secret = HeaderValue::from_static("Bearer x");
+            secret.set_sensitive(true);
+            let mut request = Request::post(uri)
+                .header("x-a", "1")
+                .header("x-a", HeaderValue::from_bytes(b"\xe4").unwrap())
+                .header("x-empty", "")
+                .header(AUTHORIZATION, secret)
+                .body(Payload::buffered("{}"))
+                .unwrap();
+            let context = RequestContext::ensure(request.extensions_mut());
+            context.set_route("r");
+            let copy = RequestCopy::of(&request, |_| false).unwrap();
+            let again: Request<Payload> = copy.request().unwrap();
+            assert_eq!((again.method(), again.uri()), (request.method(), request.uri()));
+            assert_eq!(again.headers(), request.headers());
+            assert!(again.headers()[AUTHORIZATION].is_sensitive());
+            assert_eq!(again.body().bytes().unwrap(), "{}");
+            assert_eq!(RequestContext::of(again.extensions()).unwrap().route(), Some("r"));
+            let other = RequestCopy::of(&request, |name| name == AUTHORIZATION).unwrap();
+            assert_eq!(other.request::<Payload>().unwrap().headers().len(), 3);
+            assert!(copy.request::<Full<bytes::Bytes>>().is_none());
+        }
+    }
+
+    #[test]
+    fn a_streamed_body_has_no_copy() {
+        let body = Payload::streamed(Full::new(bytes::Bytes::from_static(b"x")));
+        assert!(RequestCopy::of(&Request::new(body), |_| false).is_none());
+    }
+}

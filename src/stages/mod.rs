@@ -1,0 +1,12 @@
+//! Where requests go: the origin, the token and the profile of each stage.
+
+mod origin;
+mod query;
+mod stage;
+mod token;
+
+pub use self::{
+    origin::{Origin, OriginError},
+    stage::Stage,
+    token::{TokenError, TokenFault, TokenSource},
+};
