@@ -99,7 +99,7 @@ fn clones_and_extensions_share_state() {
 }
 
 #[test]
-fn names_keep_their_first_value() {
+fn names_keep_their_first_value_and_attempts_their_last() {
     let context = RequestContext::new();
     let names = |context: &RequestContext| {
         let names = [
@@ -130,7 +130,8 @@ fn names_keep_their_first_value() {
     context.set_trace_id(trace("1"));
     context.set_trace_id(trace("2"));
 
-    assert_eq!(names(&context), [(); 6].map(|()| Some("first".to_owned())));
+    let expected = ["first", "first", "first", "first", "second", "second"];
+    assert_eq!(names(&context), expected.map(|name| Some(name.to_owned())));
     assert_eq!(context.trace_id(), Some(&trace("1")));
 }
 
