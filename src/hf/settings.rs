@@ -30,6 +30,11 @@ pub(super) fn prepare<B>(request: &mut Request<B>, stage: &Stage) -> Result<(), 
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(forbidden("the methods CONNECT and TRACE are not forwarded"));
     }
+    if !stage.takes(request.method(), request.uri().path()) {
+        return Err(Rejection::new(Refusal::NotFound).with_detail(
+            "the upstream has no such route of inference; compare the path with its API",
+        ));
+    }
     stage.redirect(request).ok_or_else(|| forbidden("the request target needs a path"))?;
     *request.version_mut() = Version::HTTP_11;
     strip_headers(request.headers_mut(), |name| is_stripped(name.as_str()));

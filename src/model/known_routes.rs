@@ -64,6 +64,10 @@ pub(crate) const FIXED: &[Row] = &[
 /// The prefixes of Hugging Face's tasks.
 const TASKS: [&str; 2] = ["/hf-inference/models/", "/models/"];
 
+/// `POST /models/load` and `/models/unload` load and unload models of llama.cpp. No model of the Hub has
+/// these names.
+const LLAMA_CPP_COMMANDS: [&str; 2] = ["load", "unload"];
+
 /// Routes with the name of a model.
 const OF_MODEL: [Row; 6] = [
     ("/models/{model}/pipeline/feature-extraction", BodyMode::Json),
@@ -81,7 +85,8 @@ pub(crate) fn of_model(path: &str) -> Option<Row> {
         let suffix = route.0.strip_prefix("/models/{model}")?;
         Some((rest.strip_suffix(suffix)?, *route))
     })?;
-    name::is_of_hub(model).then_some(found)
+    let is_model = name::is_of_hub(model) && !LLAMA_CPP_COMMANDS.contains(&model);
+    is_model.then_some(found)
 }
 
 /// Returns whether this is the name of a route with the name of a model.
@@ -105,6 +110,14 @@ mod tests {
             assert_ne!(Profile::compatible().form(&path), BodyForm::Unknown, "{path}");
             assert_eq!(of_model(&path).map(|(name, _)| name), Some(name));
         }
+    }
+
+    #[test]
+    fn command_of_llama_cpp_is_no_model() {
+        for path in ["/models/load", "/models/unload", "/hf-inference/models/load"] {
+            assert_eq!(of_model(path), None, "{path}");
+        }
+        assert!(of_model("/models/org/load").is_some());
     }
 
     #[test]

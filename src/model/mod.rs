@@ -45,8 +45,8 @@
 //! | | `/hf-inference/models/{model}`, `/models/{model}`, alone or followed by `/pipeline/{task}` or a chat, completion or embedding route of OpenAI | the path's; the body may only repeat it | `hf-inference` |
 //! | | `/{provider}` and then a route of OpenAI, also below `/openai`, `/inference` or `/compatibility` | the body's, as the provider calls it | the path's; the body may only repeat it |
 //! | | `/{provider}/…`, any method | unknown, because each provider names it differently | the path's; the body may only repeat it |
-//! | [compatible](Profile::compatible), OpenAI, Azure, Mistral, Anthropic | the routes of OpenAI | the body's, colons included | none |
-//! | [endpoint](Profile::endpoint), [TEI](Profile::tei) | the routes of OpenAI, TGI and TEI; `/models/{model}…` of its own model | its own; the body's name is ignored | none |
+//! | [compatible](Profile::compatible), OpenAI, Azure, Mistral, Anthropic, vLLM, llama.cpp | the routes of OpenAI | the body's, colons included | none |
+//! | [endpoint](Profile::endpoint), [TGI](Profile::tgi), [TEI](Profile::tei), [Space](Profile::space) | the routes of OpenAI, TGI and TEI; `/models/{model}…` of its own model; the functions of a Space | its own; the body's name is ignored | none |
 //!
 //! [`Profile::route`] adds a route to those of OpenAI, also below a provider. On an endpoint it adds to all
 //! routes.
@@ -62,8 +62,9 @@
 //! | TEI | `/decode`, `/embed`, `/embed_all`, `/embed_sparse`, `/embeddings`, `/predict`, `/rerank`, `/similarity` |
 //!
 //! The [form](Profile::form) of a body is known on more routes. It depends only on the end of the path and
-//! is known below any prefix. It is also known on the own routes of vLLM and llama.cpp (`/classify`,
-//! `/completion`, `/detokenize`, `/embedding`, `/infill`, `/pooling`, `/score`).
+//! is known below any prefix. It is also known on the own routes of vLLM and llama.cpp
+//! (`/apply-template`, `/classify`, `/completion`, `/detokenize`, `/embedding`, `/infill`, `/pooling`,
+//! `/reranking`, `/score`). The functions of a [Space](Profile::space) have bodies of no known form.
 //!
 //! # Comparison
 //!
@@ -102,6 +103,7 @@ mod profile;
 mod profile_settings;
 mod resolve;
 mod route;
+mod server;
 mod target;
 
 #[cfg(any(feature = "throttle", feature = "transform"))]

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
 use http::HeaderName;
+#[cfg(feature = "hf")]
+use http::Method;
 
 #[cfg(any(feature = "throttle", feature = "transform"))]
 use super::form::{Form, Takes};
@@ -8,6 +10,7 @@ use super::{
     body_form::BodyForm,
     profile_settings::{OutputLimit, StreamUsage, TokenHeader},
     route,
+    server::Server,
 };
 
 /// The properties of a kind of upstream.
@@ -33,7 +36,7 @@ use super::{
 ///
 /// | profile | output limit of a chat | requests the usage of a stream | token | schemas |
 /// |---|---|---|---|---|
-/// | [`compatible`](Self::compatible), [`router`](Self::router), [`endpoint`](Self::endpoint) | `max_tokens` | yes | `authorization: Bearer` | what vLLM, SGLang, TGI, TEI, llama.cpp, Ollama, LiteLLM and Mistral accept |
+/// | [`compatible`](Self::compatible), [`router`](Self::router), [`endpoint`](Self::endpoint), [`tgi`](Self::tgi), [`vllm`](Self::vllm), [`llama_cpp`](Self::llama_cpp), [`space`](Self::space) | `max_tokens` | yes | `authorization: Bearer` | what vLLM, SGLang, TGI, TEI, llama.cpp, Ollama, LiteLLM and Mistral accept |
 /// | [`openai`](Self::openai) | `max_completion_tokens` | yes | `authorization: Bearer` | OpenAI's, with its bounds |
 /// | [`azure_openai`](Self::azure_openai) | `max_completion_tokens` | yes | `api-key` | OpenAI's, with its bounds |
 /// | [`mistral`](Self::mistral) | `max_tokens` | no | `authorization: Bearer` | as `compatible` |
@@ -41,9 +44,33 @@ use super::{
 /// | [`tei`](Self::tei) | `max_tokens` | yes | `authorization: Bearer` | TEI's for ranking, else as `compatible` |
 ///
 /// The [module docs](super) describe where each upstream reads the model's name.
+///
+/// # Known paths
+///
+/// Servers of inference also have routes that manage them. A stage with
+/// [`Stage::known_paths_only`](crate::hf::Stage::known_paths_only) sends a request only on these paths.
+/// The paths are compared byte for byte. Inference is POST. The list of models at `/v1/models` is GET or
+/// HEAD.
+///
+/// | profile | paths |
+/// |---|---|
+/// | `compatible`, `endpoint` | all routes that [`RouteLayer`](crate::route::RouteLayer) opens |
+/// | `router` | OpenAI's below `/v1`, also below the name of a provider; `/hf-inference/models/{model}` with its tasks |
+/// | `openai` | below `/v1`: `audio/*`, `chat/completions`, `completions`, `embeddings`, `images/*`, `moderations`, `responses`, `responses/input_tokens`, `models` |
+/// | `azure_openai` | the same below `/openai/v1`; `/openai/deployments/{name}/…` |
+/// | `mistral` | below `/v1`: `audio/transcriptions`, `chat/completions`, `chat/moderations`, `embeddings`, `fim/completions`, `moderations`, `models` |
+/// | `anthropic` | below `/v1`: `messages`, `messages/count_tokens`, `chat/completions`, `models` |
+/// | `tgi` | `/`, `/generate`, `/generate_stream`, `/chat_tokenize`, `/tokenize`, `/invocations`, `/vertex`, and below `/v1`: `chat/completions`, `completions`, `models` |
+/// | `tei` | `/`, `/embed`, `/embed_all`, `/embed_sparse`, `/embeddings`, `/v1/embeddings`, `/predict`, `/rerank`, `/similarity`, `/tokenize`, `/decode`, `/invocations`, `/vertex` |
+/// | `vllm` | OpenAI's chats, completions, responses, embeddings and audio; Anthropic's messages; `/pooling`, `/classify`, `/score`, `/rerank`, `/tokenize`, `/detokenize`, `/invocations` |
+/// | `llama_cpp` | OpenAI's chats, completions, responses, embeddings and transcriptions, also without `/v1`; Anthropic's messages; `/completion`, `/embedding`, `/infill`, `/rerank`, `/reranking`, `/tokenize`, `/detokenize`, `/apply-template` |
+/// | `space` | `/gradio_api/call/{function}`, and GET of `/gradio_api/call/{function}/{event}`; both also without `/gradio_api` |
+///
+/// [`route`](Self::route) adds a path.
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub(super) kind: Kind,
+    server: Server,
     dialect: Dialect,
     // By path, and by what upstreams may read in place of it.
     routes: BTreeMap<Box<str>, BodyForm>,
@@ -76,12 +103,15 @@ impl Profile {
     /// has many models of many providers.
     #[must_use]
     pub const fn router() -> Self {
-        Self::of(Kind::Router)
+        let mut profile = Self::of(Kind::Router);
+        profile.server = Server::Router;
+        profile
     }
 
     /// Returns the profile of a server with OpenAI's API. It is the default of every layer.
     ///
-    /// It fits vLLM, SGLang, llama.cpp, Ollama, LiteLLM, Groq, Together, Fireworks and DeepSeek.
+    /// It fits SGLang, Ollama, LiteLLM, Groq, Together, Fireworks, DeepSeek and every server that has no
+    /// profile of its own.
     #[must_use]
     pub const fn compatible() -> Self {
         Self::of(Kind::Server)
@@ -91,6 +121,7 @@ impl Profile {
     #[must_use]
     pub const fn openai() -> Self {
         let mut profile = Self::compatible();
+        profile.server = Server::OpenAi;
         profile.dialect = Dialect::OpenAi;
         profile.output_limit = OutputLimit::MaxCompletionTokens;
         profile
@@ -99,7 +130,9 @@ impl Profile {
     /// Returns the profile of OpenAI's models at `*.openai.azure.com`. The token is a key of the resource.
     #[must_use]
     pub fn azure_openai() -> Self {
-        Self::openai().token_header(TokenHeader::Plain(HeaderName::from_static("api-key")))
+        let mut profile = Self::openai();
+        profile.server = Server::Azure;
+        profile.token_header(TokenHeader::Plain(HeaderName::from_static("api-key")))
     }
 
     /// Returns the profile of Mistral's own API at `api.mistral.ai`.
@@ -107,18 +140,46 @@ impl Profile {
     /// It rejects `stream_options` and reports the usage of a stream without it.
     #[must_use]
     pub const fn mistral() -> Self {
-        Self::compatible().stream_usage(StreamUsage::Unrequested)
+        let mut profile = Self::compatible();
+        profile.server = Server::Mistral;
+        profile.stream_usage(StreamUsage::Unrequested)
     }
 
     /// Returns the profile of Anthropic's own API at `api.anthropic.com`. Clients send `anthropic-version`.
     #[must_use]
     pub fn anthropic() -> Self {
         let mut profile = Self::compatible();
+        profile.server = Server::Anthropic;
         profile.dialect = Dialect::Anthropic;
         profile.token_header(TokenHeader::Plain(HeaderName::from_static("x-api-key")))
     }
 
-    /// Returns the profile of a server of one model: an Inference Endpoint, TGI or vLLM.
+    /// Returns the profile of a vLLM server. The body names the model or one of its adapters.
+    ///
+    /// Its [known paths](Self#known-paths) leave out `/v1/load_lora_adapter`, `/sleep`, `/collective_rpc`
+    /// and the like.
+    #[must_use]
+    pub const fn vllm() -> Self {
+        let mut profile = Self::compatible();
+        profile.server = Server::Vllm;
+        profile
+    }
+
+    /// Returns the profile of llama.cpp's server.
+    ///
+    /// A server of many models takes the model that the body names. A server of one model ignores the
+    /// name. Its [known paths](Self#known-paths) leave out `/slots`, `/props`, `/models/load` and the like.
+    #[must_use]
+    pub const fn llama_cpp() -> Self {
+        let mut profile = Self::compatible();
+        profile.server = Server::LlamaCpp;
+        profile
+    }
+
+    /// Returns the profile of a server of one model, such as an Inference Endpoint of any engine.
+    ///
+    /// An endpoint whose engine is known takes the profile of the engine: [`tgi`](Self::tgi),
+    /// [`tei`](Self::tei), [`vllm`](Self::vllm) or [`llama_cpp`](Self::llama_cpp).
     ///
     /// `model` is the model's name for model rules and weights. The name in a body is ignored because
     /// clients send `tgi` or the endpoint's URL or nothing.
@@ -126,10 +187,28 @@ impl Profile {
         Self::of(Kind::Endpoint(model.into()))
     }
 
+    /// Returns the profile of a Text Generation Inference server of one model.
+    pub fn tgi(model: impl Into<Box<str>>) -> Self {
+        let mut profile = Self::endpoint(model);
+        profile.server = Server::Tgi;
+        profile
+    }
+
+    /// Returns the profile of a Space with a Gradio app, for `https://{owner}-{space}.hf.space`.
+    ///
+    /// `app` is the app's name for model rules and weights. The bodies of its functions are of no known
+    /// form, so they are never edited. A Space that runs another server takes the profile of that server.
+    pub fn space(app: impl Into<Box<str>>) -> Self {
+        let mut profile = Self::endpoint(app).generates_nothing();
+        profile.server = Server::Space;
+        profile
+    }
+
     /// Returns the profile of a Text Embeddings Inference server of one model. It [generates
     /// nothing](Self::generates_nothing).
     pub fn tei(model: impl Into<Box<str>>) -> Self {
         let mut profile = Self::endpoint(model).generates_nothing();
+        profile.server = Server::Tei;
         profile.dialect = Dialect::Tei;
         profile
     }
@@ -145,6 +224,10 @@ impl Profile {
     /// | `router.huggingface.co` | [`router`](Self::router) |
     ///
     /// Case does not matter. A URL is read for its host.
+    ///
+    /// A host of Hugging Face's hosting has no profile, because anyone can run any server there. Examples
+    /// are `*.endpoints.huggingface.cloud` and `*.hf.space`. The first pattern also matches the API that
+    /// manages endpoints.
     #[must_use]
     pub fn from_host(host: &str) -> Option<Self> {
         let host = host_of(host).to_ascii_lowercase();
@@ -220,12 +303,27 @@ impl Profile {
         // Most profiles have no routes of their own.
         let added =
             if self.routes.is_empty() { None } else { self.routes.get(path).or_else(read_alike) };
-        added.copied().unwrap_or_else(|| route::form(path))
+        added.copied().unwrap_or_else(|| self.server.form(path))
     }
 
     /// Returns the routes that were added.
     pub(crate) fn added_routes(&self) -> impl Iterator<Item = (&str, BodyForm)> {
         self.routes.iter().map(|(path, form)| (&**path, *form))
+    }
+
+    /// Returns whether the upstream has this route of inference, or the operator added it.
+    ///
+    /// An added path takes every method. A known path keeps its own.
+    #[cfg(feature = "hf")]
+    pub(crate) fn has_route(&self, method: &Method, path: &str) -> bool {
+        self.server.has(method, path)
+            || self.is_added(path)
+                && (*method == Method::POST || !self.server.has(&Method::POST, path))
+    }
+
+    /// Returns whether a path calls a function of a Space.
+    pub(super) fn is_function(&self, path: &str) -> bool {
+        self.server.is_function(path)
     }
 
     /// Returns whether exactly this path was added.
@@ -290,6 +388,7 @@ impl Profile {
     const fn of(kind: Kind) -> Self {
         Self {
             kind,
+            server: Server::Any,
             dialect: Dialect::Compatible,
             routes: BTreeMap::new(),
             normalised_routes: BTreeMap::new(),
@@ -301,7 +400,6 @@ impl Profile {
     }
 }
 
-/// Returns [`Profile::compatible`].
 /// Returns the host of a URL, or a host without its port.
 fn host_of(text: &str) -> &str {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -314,6 +412,7 @@ fn host_of(text: &str) -> &str {
 }
 
 impl Default for Profile {
+    /// Returns [`Profile::compatible`].
     fn default() -> Self {
         Self::compatible()
     }
@@ -345,6 +444,8 @@ mod tests {
             ("router.huggingface.co.example", None),
             ("team.services.ai.azure.com", None),
             ("x.endpoints.huggingface.cloud", None),
+            ("api.endpoints.huggingface.cloud", None),
+            ("owner-space.hf.space", None),
             ("api.groq.com", None),
             ("127.0.0.1", None),
             ("", None),

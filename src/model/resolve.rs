@@ -31,8 +31,9 @@ impl Profile {
         match &self.kind {
             Kind::Endpoint(model) => {
                 let own = |rest| *route::model_route(rest).model == **model;
-                let known =
-                    route::is_of_endpoint(path) || path.strip_prefix("/models/").is_some_and(own);
+                let known = route::is_of_endpoint(path)
+                    || self.is_function(path)
+                    || path.strip_prefix("/models/").is_some_and(own);
                 if added || post && known {
                     Ok(Target::new(&**model))
                 } else {

@@ -165,13 +165,14 @@ fn form_of_exact(path: &str) -> BodyForm {
         // `/embedding` is llama.cpp's own.
         (_, "embeddings" | "embedding") => BodyForm::Embeddings,
         (_, "embed" | "embed_all" | "embed_sparse") => BodyForm::Embed,
-        (_, "rerank") => BodyForm::Rerank,
+        // `/reranking` is llama.cpp's own.
+        (_, "rerank" | "reranking") => BodyForm::Rerank,
         (_, "similarity") => BodyForm::Similarity,
-        ("responses", "input_tokens")
+        ("responses" | "completions", "input_tokens")
         | (
             _,
-            "chat_tokenize" | "classify" | "count_tokens" | "decode" | "detokenize" | "moderations"
-            | "pooling" | "score" | "tokenize",
+            "apply-template" | "chat_tokenize" | "classify" | "count_tokens" | "decode"
+            | "detokenize" | "moderations" | "pooling" | "score" | "tokenize",
         ) => BodyForm::Reads,
         _ => BodyForm::Unknown,
     }
@@ -281,6 +282,9 @@ mod tests {
                 ("/v1/embeddings", BodyForm::Embeddings),
                 ("/v1/images/generations", BodyForm::Media),
                 ("/v1/audio/speech", BodyForm::Media),
+                ("/v1/chat/completions/input_tokens", BodyForm::Reads),
+                ("/apply-template", BodyForm::Reads),
+                ("/v1/reranking", BodyForm::Rerank),
                 ("/chat", BodyForm::Unknown),
                 ("/v1/files", BodyForm::Unknown),
                 ("/api/generations", BodyForm::Unknown),

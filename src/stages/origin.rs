@@ -1,9 +1,10 @@
-use std::{error::Error, fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, error::Error, fmt, str::FromStr, sync::Arc};
 
 use http::{
     HeaderValue, Uri,
     uri::{Authority, PathAndQuery, Scheme},
 };
+use percent_encoding::percent_decode_str;
 
 use super::query::without_credentials;
 use crate::{error_debug::debug_as_message, loopback::without_scheme, plain_http::PlainHttpTo};
@@ -38,7 +39,8 @@ impl Origin {
     ///
     /// `http` is accepted only for this machine: an address in 127.0.0.0/8, `[::1]` or `localhost`.
     /// The path of a request is appended to the prefix byte for byte. An upstream that resolves a
-    /// `..` in it leaves the prefix, so a prefix is no access control.
+    /// `..` in it leaves the prefix, so a prefix alone is no access control. With
+    /// [`Stage::known_paths_only`](super::Stage::known_paths_only) no request leaves the prefix.
     ///
     /// A version at the end of the prefix is not repeated. A request for `/v1/models` goes to
     /// `/v1/models` with and without the prefix `/v1`, because many SDKs count the version among the
@@ -97,6 +99,9 @@ impl Origin {
         }
 
         let prefix = uri.path().trim_end_matches('/');
+        if !is_one_path(prefix) {
+            return Err(OriginError::Prefix);
+        }
         if let Some(route) = ROUTES.iter().find(|route| prefix.ends_with(*route)) {
             return Err(OriginError::Endpoint(route));
         }
@@ -136,6 +141,17 @@ impl Origin {
     /// Returns the permission for requests without TLS that the origin was made with.
     pub(super) fn plain_http(&self) -> Option<PlainHttpTo> {
         self.plain_http.clone()
+    }
+
+    /// Returns the path of a request as the upstream's routes name it. A version that ends the prefix
+    /// is part of the route.
+    pub(super) fn route<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        match version_of(&self.prefix) {
+            Some((_, version)) if !begins_with(path, version) => {
+                Cow::Owned(format!("/{version}{path}"))
+            }
+            _ => Cow::Borrowed(path),
+        }
     }
 
     /// Returns `uri` at this origin.
@@ -181,13 +197,34 @@ const ROUTES: [&str; 6] = [
 
 /// Returns the prefix without its last segment, if that is a version that `path` begins with.
 fn without_repeated_version<'a>(prefix: &'a str, path: &str) -> &'a str {
-    let Some((before, version)) = prefix.rsplit_once('/') else { return prefix };
-    let is_version = version.strip_prefix('v').is_some_and(|number| {
-        number.starts_with(|first: char| first.is_ascii_digit())
-            && number.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    });
-    let repeated = path.split('/').nth(1) == Some(version);
-    if is_version && repeated { before } else { prefix }
+    match version_of(prefix) {
+        Some((before, version)) if begins_with(path, version) => before,
+        _ => prefix,
+    }
+}
+
+/// Splits a prefix before the version at its end.
+fn version_of(prefix: &str) -> Option<(&str, &str)> {
+    let (before, version) = prefix.rsplit_once('/')?;
+    let number = version.strip_prefix('v')?;
+    let is_version = number.starts_with(|first: char| first.is_ascii_digit())
+        && number.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_version.then_some((before, version))
+}
+
+fn begins_with(path: &str, segment: &str) -> bool {
+    path.split('/').nth(1) == Some(segment)
+}
+
+/// Returns whether every reader takes a prefix for the same path. An upstream may resolve a dot segment,
+/// merge slashes or decode a slash.
+fn is_one_path(prefix: &str) -> bool {
+    prefix.split('/').skip(1).all(|segment| {
+        let decoded = percent_decode_str(segment).collect::<Vec<_>>();
+        !decoded.is_empty()
+            && !matches!(&*decoded, b"." | b"..")
+            && !decoded.iter().any(|byte| matches!(byte, b'/' | b'\\' | b'%'))
+    })
 }
 
 impl FromStr for Origin {
@@ -219,6 +256,8 @@ pub enum OriginError {
     PlainHttp(Box<str>),
     /// The path ends in this route, which the requests have as their path.
     Endpoint(&'static str),
+    /// The path has a dot segment, an empty segment or an encoded slash.
+    Prefix,
     /// The origin has a user name or a password.
     UserInfo,
     /// The origin has a query.
@@ -249,6 +288,10 @@ impl fmt::Display for OriginError {
                     "the origin ends in {route}, which is the path of a request: give the base URL \
                      alone"
                 );
+            }
+            Self::Prefix => {
+                "the path of an origin must not have `.`, `..`, `//` or an encoded slash: upstreams read \
+                 them in different ways"
             }
             Self::UserInfo => {
                 "an origin must not have a user name or a password: the token comes from a \
@@ -302,6 +345,15 @@ mod tests {
             ("localhost:8000/v1", OriginError::NoScheme(Some("localhost:8000".into()))),
             ("https://a.example/v1/chat/completions", OriginError::Endpoint("/chat/completions")),
             ("https://a.example/openai/v1/models/", OriginError::Endpoint("/v1/models")),
+            ("https://a.example/x/../y", OriginError::Prefix),
+            ("https://a.example/x/..", OriginError::Prefix),
+            ("https://a.example/./x", OriginError::Prefix),
+            ("https://a.example/%2e%2E/x", OriginError::Prefix),
+            ("https://a.example//x", OriginError::Prefix),
+            ("https://a.example/x//y", OriginError::Prefix),
+            ("https://a.example/x%2Fy", OriginError::Prefix),
+            ("https://a.example/x%5c..", OriginError::Prefix),
+            ("https://a.example/%252e%252e/x", OriginError::Prefix),
             ("https://", OriginError::Malformed),
             ("https://a.example:", OriginError::Malformed),
             ("https://a.example:65536", OriginError::Malformed),
@@ -352,6 +404,22 @@ mod tests {
         ] {
             let expected = format!("https://a.example{sent}");
             assert_eq!(redirected(origin, path).unwrap(), expected, "{origin} {path}");
+        }
+    }
+
+    #[test]
+    fn route_has_the_version_of_the_prefix() {
+        for (origin, path, route) in [
+            ("https://a.example", "/v1/models", "/v1/models"),
+            ("https://a.example", "/models", "/models"),
+            ("https://a.example/v1", "/v1/models", "/v1/models"),
+            ("https://a.example/v1", "/models", "/v1/models"),
+            ("https://a.example/v1", "/generate", "/v1/generate"),
+            ("https://a.example/v1", "//v1/models", "/v1//v1/models"),
+            ("https://a.example/together/v1", "/chat/completions", "/v1/chat/completions"),
+            ("https://a.example/together", "/v1/chat/completions", "/v1/chat/completions"),
+        ] {
+            assert_eq!(Origin::new(origin).unwrap().route(path), route, "{origin} {path}");
         }
     }
 

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use http::{HeaderName, HeaderValue, Request, header::HOST};
+use http::{HeaderName, HeaderValue, Method, Request, header::HOST};
 
 use super::{origin::Origin, token::TokenSource};
 use crate::{
@@ -44,6 +44,7 @@ struct Parts {
     profile: Profile,
     token_header: TokenHeader,
     bill_to: Option<HeaderValue>,
+    known_paths_only: bool,
 }
 
 impl Stage {
@@ -53,7 +54,15 @@ impl Stage {
     pub fn new(name: impl Into<Arc<str>>, origin: Origin, source: TokenSource) -> Self {
         let (name, profile) = (name.into(), Profile::default());
         let token_header = profile.clone().into_token_header();
-        let parts = Parts { name, origin, source, profile, token_header, bill_to: None };
+        let parts = Parts {
+            name,
+            origin,
+            source,
+            profile,
+            token_header,
+            bill_to: None,
+            known_paths_only: false,
+        };
         Self { parts: Arc::new(parts) }
     }
 
@@ -73,6 +82,37 @@ impl Stage {
     #[must_use]
     pub fn bill_to(mut self, account: HeaderValue) -> Self {
         Arc::make_mut(&mut self.parts).bill_to = Some(account);
+        self
+    }
+
+    /// Sends only requests on the [known paths](Profile#known-paths) of the profile. Others are rejected
+    /// with a 404 `not-found` and do not reach the upstream.
+    ///
+    /// A server of inference also has routes that manage it, and the token opens them. Examples are
+    /// `/metrics`, `/slots`, `/v1/load_lora_adapter` and `/_custom_router/set-backends`.
+    /// [`Profile::route`] adds a path. With this setting no request leaves the prefix of the origin.
+    ///
+    /// By default every path is sent, because a gateway usually has routes of its own:
+    /// [`RouteLayer`](crate::route::RouteLayer) or a router of yours. A stage of a fallback needs this
+    /// setting when its server is of another kind than the first.
+    ///
+    /// ```
+    /// use tower_inference::{
+    ///     hf::{Stage, TokenSource},
+    ///     model::{BodyForm, Profile},
+    ///     secret::Secret,
+    /// };
+    ///
+    /// let token = TokenSource::value(Secret::new("hf_example"))?;
+    /// let stage = Stage::new("chat", "https://vllm.internal".parse()?, token)
+    ///     .profile(Profile::vllm().route("/v1/decisions", BodyForm::Reads))
+    ///     .known_paths_only();
+    /// # let _ = stage;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn known_paths_only(mut self) -> Self {
+        Arc::make_mut(&mut self.parts).known_paths_only = true;
         self
     }
 
@@ -107,6 +147,12 @@ impl Stage {
     /// Returns the name of the header that carries the token.
     pub(crate) fn token_header(&self) -> HeaderName {
         self.parts.token_header.name()
+    }
+
+    /// Returns whether a request for this path may be sent with the token.
+    pub(crate) fn takes(&self, method: &Method, path: &str) -> bool {
+        let parts = &*self.parts;
+        !parts.known_paths_only || parts.profile.has_route(method, &parts.origin.route(path))
     }
 
     /// Points the request at the origin. `None` when its target has no path.

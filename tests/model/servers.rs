@@ -66,6 +66,21 @@ fn an_endpoint_ignores_the_bodys_model() {
 }
 
 #[test]
+fn each_kind_of_server_names_its_model_in_its_own_place() {
+    // The client chooses among the models and adapters of these servers.
+    for server in [Profile::vllm(), Profile::llama_cpp()] {
+        check(&server, &[(CHAT, r#"{"model":"adapter"}"#, Ok("adapter"))]);
+    }
+    for server in [Profile::tgi("org/name"), Profile::tei("org/name"), Profile::space("org/name")] {
+        check(&server, &[(CHAT, r#"{"model":"adapter"}"#, Ok("org/name"))]);
+    }
+    // Only a Space has functions.
+    let function = "/gradio_api/call/predict";
+    check(&Profile::space("owner/space"), &[(function, "{}", Ok("owner/space"))]);
+    check(&Profile::endpoint("m"), &[(function, "{}", Err(TargetError::Route))]);
+}
+
+#[test]
 fn names_without_escapes_are_borrowed() {
     let router = Profile::router();
     let plain = post(CHAT, r#"{"model":"org/name:together"}"#);
