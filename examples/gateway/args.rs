@@ -20,6 +20,8 @@ mod cache;
 pub(crate) mod callers;
 #[path = "args_client.rs"]
 mod client;
+#[path = "args_fallback.rs"]
+mod fallback;
 #[path = "args_hints.rs"]
 mod hints;
 #[path = "args_limits.rs"]
@@ -30,14 +32,18 @@ pub(crate) mod profile;
 mod redis;
 #[path = "args_slots.rs"]
 mod slots;
+#[path = "args_upstreams.rs"]
+mod upstreams;
 
 pub(crate) use self::{
     cache::{Cache, CacheScope},
     callers::Callers,
     client::{Client, Deadlines},
+    fallback::Fallback,
     limits::Limits,
     redis::{Redis, SecretPlace},
     slots::Slots,
+    upstreams::{TokenPlace, Upstream},
 };
 
 pub(crate) const HELP: &str = include_str!("help.txt");
@@ -50,10 +56,10 @@ const RESERVED: [&str; 1] = ["--policy"];
 pub(crate) enum Command {
     Help,
     Serve(Box<Serve>),
-    /// Makes one request to the upstream. Without one, to the demo's upstream.
+    /// Makes one request to each upstream. Without one, to the demo's upstream with this model.
     Check {
-        upstream: Option<Upstream>,
-        model: String,
+        upstreams: Vec<Upstream>,
+        model: Option<String>,
         threads: Option<NonZeroUsize>,
     },
 }
@@ -80,6 +86,7 @@ pub(crate) struct Serve {
     pub(crate) cache: Option<Cache>,
     pub(crate) redis: Option<Redis>,
     pub(crate) client: Client,
+    pub(crate) fallback: Fallback,
     pub(crate) parts: Parts,
 }
 
@@ -92,26 +99,16 @@ pub(crate) enum Schema {
     File(PathBuf),
 }
 
-/// The upstream and the issuer.
+/// The upstreams and the issuer.
 #[derive(Debug, Eq, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "there is one for each process")]
 pub(crate) enum Parts {
     Demo,
-    Real { upstream: Upstream, callers: Callers },
-}
-
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) struct Upstream {
-    pub(crate) url: String,
-    pub(crate) token: TokenPlace,
-    /// `None` chooses by the host.
-    pub(crate) profile: Option<profile::Kind>,
-}
-
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) enum TokenPlace {
-    Env(String),
-    File(PathBuf),
+    /// There is at least one upstream.
+    Real {
+        upstreams: Vec<Upstream>,
+        callers: Callers,
+    },
 }
 
 #[derive(Debug, Eq, PartialEq)]
@@ -158,6 +155,10 @@ where
                 given.check = true;
                 continue;
             }
+            Arg::Long("hide-target") => {
+                given.fallback.hide_target();
+                continue;
+            }
             Arg::Long(name) => format!("--{name}"),
             Arg::Short(name) => {
                 return Err(UsageError(format!("-{name} is not a flag of this gateway")));
@@ -198,12 +199,10 @@ struct Given {
     redis: redis::Given,
     client: Client,
     profile: profile::Given,
-    upstream: Option<String>,
-    hf_token_env: Option<String>,
-    hf_token_file: Option<PathBuf>,
+    upstreams: upstreams::Given,
+    fallback: fallback::Given,
     callers: callers::Given,
     check: bool,
-    check_model: Option<String>,
 }
 
 // === impl Given ===
@@ -272,14 +271,10 @@ impl Given {
             client if client::FLAGS.contains(&client) => self.client.take(client, &text()?),
             profile if profile::FLAGS.contains(&profile) => self.profile.take(profile, text()?),
             redis if redis::FLAGS.contains(&redis) => self.redis.take(redis, &text()?),
-            "--upstream" => once(flag, &mut self.upstream, text()?),
-            "--hf-token-env" => {
-                let name = text()?;
-                hints::check_variable(flag, &name)?;
-                once(flag, &mut self.hf_token_env, name)
+            upstream if upstreams::FLAGS.contains(&upstream) => {
+                self.upstreams.take(upstream, text()?)
             }
-            "--hf-token-file" => once(flag, &mut self.hf_token_file, text()?.into()),
-            "--check-model" => once(flag, &mut self.check_model, text()?),
+            other if fallback::FLAGS.contains(&other) => self.fallback.take(other, &text()?),
             reserved if RESERVED.contains(&reserved) => {
                 let _value = text()?;
                 Err(UsageError(format!("{flag} is not available in this version")))
@@ -289,11 +284,8 @@ impl Given {
     }
 
     fn resolve(mut self) -> Result<Command, UsageError> {
-        if self.check_model.is_some() && !self.check {
+        if self.upstreams.has_check_model() && !self.check {
             return Err(UsageError("--check-model needs --check".to_owned()));
-        }
-        if self.hf_token_env.is_some() && self.hf_token_file.is_some() {
-            return Err(UsageError("give either --hf-token-env or --hf-token-file".to_owned()));
         }
         let tls = match (self.tls_cert.take(), self.tls_key.take()) {
             (None, None) => None,
@@ -305,29 +297,25 @@ impl Given {
         }
         let max_bodies = std::mem::take(&mut self.bodies).resolve();
         let limits = std::mem::take(&mut self.limits).resolve(self.callers.has_sts())?;
-        let real = self.upstream_given() || self.callers.is_given();
+        let real = self.upstreams.is_given() || self.callers.is_given();
         let cache = std::mem::take(&mut self.cache).resolve(!real)?;
         let limited = limits.is_any();
         let redis = std::mem::take(&mut self.redis).resolve(limited, cache.is_some())?;
         let mut missing = Vec::new();
+        let model = self.upstreams.model_of_demo();
+        let is_given = self.upstreams.is_given() || real && !self.check;
+        let upstreams = std::mem::take(&mut self.upstreams);
+        let upstreams = if is_given { upstreams.resolve(&mut missing)? } else { Vec::new() };
         let command = if self.check {
-            let upstream = self.upstream_given().then(|| self.upstream(&mut missing)).flatten();
-            Command::Check {
-                upstream,
-                model: self.check_model.unwrap_or_else(|| "tgi".to_owned()),
-                threads: self.threads,
-            }
+            Command::Check { upstreams, model, threads: self.threads }
         } else {
-            let parts = if real {
-                let upstream = self.upstream(&mut missing);
-                let callers = std::mem::take(&mut self.callers).resolve(&mut missing)?;
-                match upstream {
-                    Some(upstream) => Parts::Real { upstream, callers },
-                    // Not used: an error below names what is missing.
-                    None => Parts::Demo,
-                }
-            } else {
-                Parts::Demo
+            let callers = std::mem::take(&mut self.callers);
+            let callers = real.then(|| callers.resolve(&mut missing)).transpose()?;
+            let fallback = std::mem::take(&mut self.fallback).resolve(&upstreams)?;
+            // Without upstreams an error below names what is missing.
+            let parts = match callers {
+                Some(callers) if !upstreams.is_empty() => Parts::Real { upstreams, callers },
+                _ => Parts::Demo,
             };
             Command::Serve(Box::new(Serve {
                 listen: self.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
@@ -346,6 +334,7 @@ impl Given {
                 cache,
                 redis,
                 client: self.client,
+                fallback,
                 parts,
             }))
         };
@@ -355,25 +344,6 @@ impl Given {
             let missing = missing.join(", ");
             Err(UsageError(format!("these flags turn the demo off and need also {missing}")))
         }
-    }
-
-    fn upstream_given(&self) -> bool {
-        self.upstream.is_some()
-            || self.hf_token_env.is_some()
-            || self.hf_token_file.is_some()
-            || self.profile.kind.is_some()
-    }
-
-    fn upstream(&mut self, missing: &mut Vec<&'static str>) -> Option<Upstream> {
-        let env = self.hf_token_env.take().map(TokenPlace::Env);
-        let token = env.or_else(|| self.hf_token_file.take().map(TokenPlace::File));
-        if self.upstream.is_none() {
-            missing.push("--upstream");
-        }
-        if token.is_none() {
-            missing.push("--hf-token-env or --hf-token-file");
-        }
-        Some(Upstream { url: self.upstream.take()?, token: token?, profile: self.profile.kind })
     }
 }
 

@@ -6,7 +6,14 @@ use super::{HELP, UsageError};
 pub(super) fn unknown_flag(flag: &str) -> UsageError {
     let words = HELP.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-');
     let flags = words.filter(|word| word.starts_with("--") && word.len() > 2);
-    let near = flags.map(|known| (distance(known, flag), known)).min();
+    // `--idle-timeout` is the end of `--upstream-idle-timeout`, and `--redis` begins several flags.
+    let end = flag.strip_prefix('-').unwrap_or(flag);
+    let begins = |known: &str| known.strip_prefix(flag).is_some_and(|rest| rest.starts_with('-'));
+    let edits = |known: &str| match begins(known) || known.ends_with(end) {
+        true => 1,
+        false => distance(known, flag),
+    };
+    let near = flags.map(|known| (edits(known), known)).min();
     let hint = match near {
         Some((edits, known)) if edits <= 3 => format!("; `{known}` is near"),
         _ => String::new(),

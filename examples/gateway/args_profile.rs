@@ -3,9 +3,9 @@
 use axum::http::Uri;
 use tower_inference::model::Profile;
 
-use super::{UsageError, once};
+use super::UsageError;
 
-pub(super) const FLAGS: [&str; 2] = ["--profile", "--without-bound"];
+pub(super) const FLAGS: [&str; 1] = ["--without-bound"];
 
 /// The names of profiles.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -13,26 +13,44 @@ pub(crate) enum Kind {
     Anthropic,
     Azure,
     Compatible,
+    Endpoint,
+    LlamaCpp,
     Mistral,
     OpenAi,
     Router,
+    Space,
     Tei,
+    Tgi,
+    Vllm,
 }
 
-const KINDS: [(&str, Kind); 7] = [
+const KINDS: [(&str, Kind); 12] = [
     ("anthropic", Kind::Anthropic),
     ("azure", Kind::Azure),
     ("compatible", Kind::Compatible),
+    ("endpoint", Kind::Endpoint),
+    ("llama-cpp", Kind::LlamaCpp),
     ("mistral", Kind::Mistral),
     ("openai", Kind::OpenAi),
     ("router", Kind::Router),
+    ("space", Kind::Space),
     ("tei", Kind::Tei),
+    ("tgi", Kind::Tgi),
+    ("vllm", Kind::Vllm),
 ];
+
+/// Parses the value of `--profile`.
+pub(super) fn kind(flag: &str, value: &str) -> Result<Kind, UsageError> {
+    let kind = KINDS.iter().find(|(name, _)| *name == value).map(|(_, kind)| *kind);
+    kind.ok_or_else(|| {
+        let names = KINDS.map(|(name, _)| name).join(", ");
+        UsageError(format!("{flag} expects one of {names}, not `{value}`"))
+    })
+}
 
 /// The given flags.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Given {
-    pub(super) kind: Option<Kind>,
     /// The members whose bounds are lifted.
     pub(crate) without_bounds: Vec<String>,
 }
@@ -41,14 +59,6 @@ impl Given {
     /// Sets the value of one of these flags.
     pub(super) fn take(&mut self, flag: &str, value: String) -> Result<(), UsageError> {
         match flag {
-            "--profile" => {
-                let kind = KINDS.iter().find(|(name, _)| *name == value).map(|(_, kind)| *kind);
-                let kind = kind.ok_or_else(|| {
-                    let names = KINDS.map(|(name, _)| name).join(", ");
-                    UsageError(format!("{flag} expects one of {names}, not `{value}`"))
-                })?;
-                once(flag, &mut self.kind, kind)
-            }
             "--without-bound" => {
                 self.without_bounds.push(value);
                 Ok(())
@@ -68,11 +78,16 @@ pub(crate) fn of(kind: Option<Kind>, upstream: &str) -> Profile {
         Kind::Anthropic => Profile::anthropic(),
         Kind::Azure => Profile::azure_openai(),
         Kind::Compatible => Profile::compatible(),
+        // No layer of this gateway reads the name of the model.
+        Kind::Endpoint => Profile::endpoint("endpoint"),
+        Kind::LlamaCpp => Profile::llama_cpp(),
         Kind::Mistral => Profile::mistral(),
         Kind::OpenAi => Profile::openai(),
         Kind::Router => Profile::router(),
-        // No layer of this gateway reads the name of the model.
+        Kind::Space => Profile::space("space"),
         Kind::Tei => Profile::tei("tei"),
+        Kind::Tgi => Profile::tgi("tgi"),
+        Kind::Vllm => Profile::vllm(),
     }
 }
 
@@ -109,14 +124,10 @@ mod tests {
 
     #[test]
     fn an_unknown_profile_is_rejected_with_the_known_names() {
-        let refused = Given::default().take("--profile", "vllm".to_owned()).unwrap_err().0;
+        let refused = kind("--profile", "sglang").unwrap_err().0;
         assert!(refused.starts_with("--profile expects one of anthropic, azure"), "{refused}");
-        let mut given = Given::default();
-        for (name, kind) in KINDS {
-            given.kind = None;
-            given.take("--profile", name.to_owned()).unwrap();
-            assert_eq!(given.kind, Some(kind));
+        for (name, known) in KINDS {
+            assert_eq!(kind("--profile", name), Ok(known));
         }
-        assert!(given.take("--profile", "tei".to_owned()).is_err(), "twice");
     }
 }

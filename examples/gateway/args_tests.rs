@@ -55,6 +55,7 @@ fn without_flags_the_demo_has_the_defaults_of_the_help() {
         cache: Some(CACHE),
         redis: None,
         client: Client::default(),
+        fallback: Fallback::default(),
         parts: Parts::Demo,
     };
     assert_eq!(served(""), expected);
@@ -180,7 +181,8 @@ fn limits_are_rates_quotas_and_budgets() {
 
 #[test]
 fn real_parts_replace_the_whole_demo() {
-    let Parts::Real { upstream, callers } = served(REAL).parts else { panic!("demo") };
+    let Parts::Real { upstreams, callers } = served(REAL).parts else { panic!("demo") };
+    let [upstream] = &*upstreams else { panic!("one upstream") };
     assert_eq!(upstream.url, "https://u.example");
     assert_eq!(upstream.token, TokenPlace::Env("T".to_owned()));
     assert_eq!(callers.issuers.len(), 1);
@@ -190,7 +192,7 @@ fn real_parts_replace_the_whole_demo() {
 #[test]
 fn most_flags_may_not_be_repeated() {
     assert_eq!(refused("--drain 1s --drain 1s"), "--drain was given twice");
-    assert_eq!(refused("--upstream a --upstream b"), "--upstream was given twice");
+    assert_eq!(refused("--rate 1/s --rate 1/s"), "--rate was given twice");
 }
 
 #[test]
@@ -241,6 +243,10 @@ fn invalid_values_are_rejected_with_the_expected_form() {
     assert_eq!(refused("--listen"), "missing argument for option '--listen'");
     assert_eq!(refused("--listen="), "--listen needs a value");
     assert_eq!(refused("--lisen x"), "--lisen is not a flag of this gateway; `--listen` is near");
+    assert_eq!(
+        refused("--idle-timeout 1m"),
+        "--idle-timeout is not a flag of this gateway; `--upstream-idle-timeout` is near"
+    );
     assert_eq!(refused("--unheard-of x"), "--unheard-of is not a flag of this gateway");
     assert_eq!(refused("x"), "expected a flag and found a value");
     assert_eq!(
@@ -312,7 +318,10 @@ fn limits_are_shared_where_a_server_is_named() {
     for cache in [cache.to_owned(), format!("{REAL} {cache} --cache-ttl 1s")] {
         assert!(served(&cache).redis.unwrap().limits.is_none(), "{cache}");
     }
-    assert_eq!(refused("--redis redis://h"), "--redis is not a flag of this gateway");
+    assert_eq!(
+        refused("--redis redis://h"),
+        "--redis is not a flag of this gateway; `--redis-cache` is near"
+    );
 }
 
 #[test]
@@ -383,10 +392,10 @@ fn flags_of_later_versions_are_rejected_by_name() {
 #[test]
 fn a_profile_is_one_of_the_upstream() {
     let check = "--check --upstream https://u.example --hf-token-file f --profile mistral";
-    let Ok(Command::Check { upstream: Some(upstream), .. }) = parse_words(check) else {
+    let Ok(Command::Check { upstreams, .. }) = parse_words(check) else {
         panic!("a check of an upstream");
     };
-    assert_eq!(upstream.profile, Some(profile::Kind::Mistral));
+    assert_eq!(upstreams[0].profile, Some(profile::Kind::Mistral));
     let refused = refused("--profile mistral");
     assert!(refused.contains("--upstream"), "{refused}");
 }
@@ -406,14 +415,16 @@ fn a_bound_is_lifted_of_the_built_in_schemas() {
 fn a_check_needs_no_callers() {
     let check = parse_words("--check --upstream https://u.example --hf-token-file f");
     let upstream = Upstream {
+        name: None,
         url: "https://u.example".to_owned(),
         token: TokenPlace::File("f".into()),
         profile: None,
+        bill_to: None,
+        check_model: None,
     };
-    let expected =
-        Command::Check { upstream: Some(upstream), model: "tgi".to_owned(), threads: None };
+    let expected = Command::Check { upstreams: vec![upstream], model: None, threads: None };
     assert_eq!(check, Ok(expected));
-    let demo = Command::Check { upstream: None, model: "m".to_owned(), threads: None };
+    let demo = Command::Check { upstreams: Vec::new(), model: Some("m".to_owned()), threads: None };
     assert_eq!(parse_words("--check --check-model m"), Ok(demo));
 }
 
@@ -424,9 +435,11 @@ fn help_wins_and_names_every_flag() {
         include_str!("args.rs"),
         include_str!("args_cache.rs"),
         include_str!("args_client.rs"),
+        include_str!("args_fallback.rs"),
         include_str!("args_limits.rs"),
         include_str!("args_profile.rs"),
-        include_str!("args_redis.rs")
+        include_str!("args_redis.rs"),
+        include_str!("args_upstreams.rs")
     );
     let arms = source.lines().filter_map(|line| line.trim().strip_prefix("\"--"));
     let mut flags = 0;

@@ -11,11 +11,11 @@ use crate::{
     shared,
 };
 
-/// Returns the cache for the upstream at `url`.
+/// Returns the cache for the upstreams at these addresses.
 pub(crate) fn layer(
     settings: &Cache,
     redis: Option<&Redis>,
-    url: &str,
+    addresses: &str,
 ) -> Result<CacheLayer, Error> {
     let Cache { ttl, scope, max_bytes, max_shared } = settings;
     let scope = match scope {
@@ -23,8 +23,8 @@ pub(crate) fn layer(
         CacheScope::Tenant => Scope::Tenant,
         CacheScope::Shared => Scope::Shared,
     };
-    // The namespace is the address because several upstreams may share one Redis server.
-    let mut layer = CacheLayer::new(url, scope).freshness(Freshness::new().ttl(*ttl));
+    // The addresses are the namespace because several gateways may share one Redis server.
+    let mut layer = CacheLayer::new(addresses, scope).freshness(Freshness::new().ttl(*ttl));
     if let Some(bytes) = max_bytes {
         layer = layer.memory(MemoryTier::new().max_bytes(*bytes));
     }

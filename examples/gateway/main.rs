@@ -35,9 +35,6 @@ use std::{
     process,
 };
 
-use tokio::{net::TcpListener, runtime, task::JoinSet};
-use tower_inference::{hf::HfTokenLayer, model::Profile};
-
 use self::{
     args::{AccessLog, Command, Parts, Serve},
     bodies::Bodies,
@@ -49,8 +46,9 @@ use self::{
     ready::Ready,
     serve::Server,
     signals::{Hangups, Signals},
-    upstream::Way,
+    upstream::{Upstreams, Way},
 };
+use tokio::{net::TcpListener, runtime, task::JoinSet};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -58,6 +56,9 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 const SUCCESS: i32 = 0;
 const FAILURE: i32 = 1;
 const USAGE: i32 = 2;
+
+/// The model of a check. An endpoint of one model takes any name.
+const CHECK_MODEL: &str = "tgi";
 
 fn main() {
     let code = match Output::open() {
@@ -113,27 +114,32 @@ async fn run(command: Command, output: &Output) -> Result<i32, Error> {
     match command {
         Command::Help => Ok(SUCCESS),
         Command::Serve(serve) => serve_until_signal(*serve, output).await,
-        Command::Check { upstream: Some(upstream), model, .. } => {
-            let profile = upstream::profile(&upstream);
-            check(upstream::real(upstream, &profile)?, &profile, &model, output).await
-        }
-        Command::Check { upstream: None, model, .. } => {
-            let demo = Demo::start().await?;
-            check(upstream::of(&demo)?, &Profile::compatible(), &model, output).await
+        Command::Check { upstreams, model, .. } => {
+            // Its servers end with it.
+            let demo = if upstreams.is_empty() { Some(Demo::start().await?) } else { None };
+            let opened = match &demo {
+                Some(demo) => Upstreams::of(demo)?,
+                None => Upstreams::open(&upstreams)?,
+            };
+            opened.layers().for_each(|layer| output.scrub(&layer.scrubber()));
+            let mut code = SUCCESS;
+            for (position, hf_token) in opened.layers().enumerate() {
+                let upstream = upstreams.get(position);
+                let profile = upstream.map(upstream::profile).unwrap_or_default();
+                let of_upstream = upstream.and_then(|upstream| upstream.check_model.as_ref());
+                let model = of_upstream.or(model.as_ref()).map_or(CHECK_MODEL, |model| model);
+                let verdict = check::check(hf_token, &profile, model).await?;
+                match upstream.and_then(|upstream| upstream.name.as_ref()) {
+                    Some(name) => output.say(format_args!("{name}: {}", verdict.words)),
+                    None => output.say(verdict.words),
+                }
+                if !verdict.fine {
+                    code = FAILURE;
+                }
+            }
+            Ok(code)
         }
     }
-}
-
-async fn check(
-    hf_token: HfTokenLayer,
-    profile: &Profile,
-    model: &str,
-    output: &Output,
-) -> Result<i32, Error> {
-    output.scrub(&hf_token.scrubber());
-    let verdict = check::check(hf_token, profile, model).await?;
-    output.say(verdict.words);
-    Ok(if verdict.fine { SUCCESS } else { FAILURE })
 }
 
 async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error> {
@@ -151,42 +157,38 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         );
     }
     let server = Server::new(tls, &serve, output.clone());
-    let profile = match &serve.parts {
-        Parts::Demo => Profile::compatible(),
-        Parts::Real { upstream, .. } => upstream::profile(upstream),
-    };
-    let bodies = Bodies::new(&serve, &profile)?;
-    let peer = limits::peer_address(&serve.limits)?;
-    let limits = Limits::new(&serve, &profile, peer.clone())?;
-
-    let cache = |url: &str| {
-        let layer = |cache| cache::layer(cache, serve.redis.as_ref(), url);
-        serve.cache.as_ref().map(layer).transpose()
-    };
-    let (demo, cache, hf_token, callers) = match serve.parts {
+    let (demo, upstreams, callers) = match serve.parts {
         Parts::Demo => {
             let demo = Demo::start().await?;
-            let cache = cache(&demo.upstream)?;
-            let (hf_token, callers) = (upstream::of(&demo)?, demo.callers());
-            (Some(demo), cache, hf_token, callers)
+            let (upstreams, callers) = (Upstreams::of(&demo)?, demo.callers());
+            (Some(demo), upstreams, callers)
         }
-        Parts::Real { upstream, callers } => {
-            (None, cache(&upstream.url)?, upstream::real(upstream, &profile)?, callers)
+        Parts::Real { ref upstreams, ref callers } => {
+            (None, Upstreams::open(upstreams)?, callers.clone())
         }
     };
+    let bodies = Bodies::new(&serve, &upstreams.profile)?;
+    let peer = limits::peer_address(&serve.limits)?;
+    let limits = Limits::new(&serve, &upstreams.profile, peer.clone())?;
+    let cache = |cache| cache::layer(cache, serve.redis.as_ref(), &upstreams.addresses);
+    let cache = serve.cache.as_ref().map(cache).transpose()?;
     let keys = callers::keys(&callers)?;
     let metadata = callers::metadata(&callers)?;
     let ready = Ready::new(keys.clone());
-    output.scrub(&hf_token.scrubber());
     let log_to = serve.access_log.unwrap_or_else(|| match &demo {
         // Its records would run into the commands that are printed.
         Some(demo) => AccessLog::File(demo.log_file.clone()),
         None => AccessLog::Stdout,
     });
-    let (access_log, log_file) = log::layer(&log_to, output)?;
-    let access_log = access_log.scrubber(hf_token.scrubber());
+    let (mut access_log, log_file) = log::layer(&log_to, output)?;
+    for layer in upstreams.layers() {
+        output.scrub(&layer.scrubber());
+        access_log = access_log.scrubber(layer.scrubber());
+    }
     let auth = callers::auth(callers, keys, metadata.as_ref(), peer)?;
-    let way = Way { hf_token, client: upstream::client(serve.client)? };
+    let hf_token = upstreams.layers().next().ok_or("there is no upstream")?;
+    let fallback = upstreams.fallback(&serve.fallback);
+    let way = Way { fallback, hf_token, client: upstream::client(serve.client)? };
     let stack = stack::gateway(access_log, auth, bodies, limits, cache, way);
     output.say(format_args!("listening on {url}"));
     if let Some(demo) = &demo {

@@ -52,10 +52,10 @@ pub(crate) fn gateway(
     cache: Option<CacheLayer>,
     way: Way,
 ) -> impl Gateway<Body: 'static> {
-    let Way { hf_token, client } = way;
+    let Way { fallback, hf_token, client } = way;
     let Bodies { routes, max_bytes, memory, schema, edits } = bodies;
     let Limits { peer, throttle, budget, upstream } = limits;
-    // A limit, a cache or a schema that is off is `None`.
+    // A limit, a cache, a schema or a fallback that is off is `None`.
     let around =
         Stack::new().request_id(RequestIdLayer::new()).access_log(access_log).peer_throttle(peer);
     // Of its own, because these bodies are read before their callers are known.
@@ -70,6 +70,7 @@ pub(crate) fn gateway(
         .transform(edits)
         .cache(cache)
         .token_budget(budget)
+        .fallback(fallback)
         .upstream(upstream)
         .hf_token(hf_token);
     // The heads are checked inside of the log, which has all rejections.
