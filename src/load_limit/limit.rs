@@ -97,6 +97,11 @@ impl LoadLimit {
         self.change(|settings| settings.share = Share::of_percent(percent))
     }
 
+    /// Creates a free limit with the same settings.
+    pub(crate) fn free(self) -> Self {
+        self.change(|_| {})
+    }
+
     fn change(self, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = self.shared.settings.clone();
         change(&mut settings);
