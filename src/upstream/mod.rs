@@ -37,10 +37,11 @@
 //!
 //! | deadline | from | to | default |
 //! |---|---|---|---|
-//! | [`head_timeout`](UpstreamLayer::head_timeout) | call | head of the response, connecting included | 5 min |
+//! | [`queue_timeout`](UpstreamLayer::queue_timeout) | request | slot | 30 s |
+//! | [`head_timeout`](UpstreamLayer::head_timeout) | request | head of the response, connecting included | 5 min |
 //! | [`first_byte_timeout`](UpstreamLayer::first_byte_timeout) | head | first byte of the body | 5 min |
 //! | [`idle_timeout`](UpstreamLayer::idle_timeout) | bytes | next bytes, trailers or end | 5 min |
-//! | [`total_timeout`](UpstreamLayer::total_timeout) | call | end of the body | 15 min |
+//! | [`total_timeout`](UpstreamLayer::total_timeout) | request | end of the body | 15 min |
 //!
 //! A deadline that passes before the head is a 504 `upstream-timeout`. A later one is a [`BodyError`]. It makes the server
 //! close the connection, so that no client takes a part for the whole response. In both cases the
@@ -66,6 +67,20 @@
 //! because load balancers take a server out of service for 5xx, which one caller must not be able to
 //! cause. Both have `retry-after: 1`.
 //!
+//! # Queue
+//!
+//! [`max_queued`](UpstreamLayer::max_queued) lets requests wait for a slot instead:
+//!
+//! - The requests of one caller keep their order. Callers take turns, so that a caller with one request
+//!   waits for one request of each other caller at most.
+//! - A caller beyond its share of the queue gets more places only while a quarter of all places stays
+//!   free. Beyond that it is rejected with 429.
+//! - A request waits until [`queue_timeout`](UpstreamLayer::queue_timeout) at most. The head timeout and
+//!   the total timeout start with the wait. They may end the wait sooner.
+//! - A request that finds the queue full is rejected at once with 503 `overloaded`. A request that waited
+//!   in vain gets the same response.
+//! - A client that leaves gives up its place.
+//!
 //! # Rejections
 //!
 //! | request | rejection |
@@ -73,7 +88,8 @@
 //! | the upstream cannot be reached or the HTTP client fails | 502 `upstream-unavailable` |
 //! | the upstream sends 1xx, such as `101 Switching Protocols`, as its response | 502 `upstream-unavailable` |
 //! | no head within the head timeout or the total timeout | 504 `upstream-timeout` |
-//! | all slots are taken | 503 `overloaded`, `retry-after: 1` |
+//! | all slots and all places in the queue are taken | 503 `overloaded`, `retry-after: 1` |
+//! | no slot within the queue timeout | 503 `overloaded`, `retry-after: 1` |
 //! | the caller is beyond its share | 429 `throttled`, `retry-after: 1` |
 //!
 //! # Headers
@@ -118,11 +134,14 @@
 //!   URLs into their messages.
 
 mod body;
+mod call;
 mod deadlines;
 mod failure;
 mod future;
 mod layer;
+mod queued;
 mod service;
+mod settings;
 mod slots;
 
 pub use self::{
