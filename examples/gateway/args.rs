@@ -321,7 +321,7 @@ impl Given {
                 listen: self.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
                 tls,
                 max_body: self.max_body.unwrap_or(10 << 20),
-                slots: self.slots.resolve(),
+                slots: self.slots.resolve()?,
                 max_bodies,
                 head_timeout: self.head_timeout.unwrap_or(Duration::from_secs(10)),
                 drain: self.drain.unwrap_or(Duration::from_secs(30)),

@@ -41,6 +41,8 @@ fn without_flags_the_demo_has_the_defaults_of_the_help() {
             max_connections_per_address: 1024,
             max_in_flight: None,
             upstream_slots: 1024,
+            upstream_queue: 0,
+            queue_timeout: None,
             caller_share: 25,
             reader_timeout: Duration::from_secs(60),
         },
@@ -144,6 +146,12 @@ fn slots_are_counts_and_a_share() {
     assert_eq!(
         refused("--reader-timeout 0s"),
         "--reader-timeout expects a time such as 60s, not `0s`"
+    );
+    let queue = slots("--upstream-queue 50 --upstream-queue-timeout 3s");
+    assert_eq!((queue.upstream_queue, queue.queue_timeout), (50, Some(Duration::from_secs(3))));
+    assert_eq!(
+        refused("--upstream-queue-timeout 3s"),
+        "--upstream-queue-timeout needs --upstream-queue"
     );
     assert_eq!(
         refused("--upstream-slots 0"),

@@ -53,9 +53,15 @@ impl Limits {
                 None => ThrottleLayer::new(limit),
             })
         });
+        let slots = &settings.slots;
         let upstream = upstream::layer(settings.client.deadlines)
-            .max_in_flight(settings.slots.upstream_slots)
-            .caller_share(settings.slots.caller_share);
+            .max_in_flight(slots.upstream_slots)
+            .max_queued(slots.upstream_queue)
+            .caller_share(slots.caller_share);
+        let upstream = match slots.queue_timeout {
+            Some(timeout) => upstream.queue_timeout(timeout),
+            None => upstream,
+        };
         let budget = limits.token_budget.map(|budget| {
             let layer = TokenBudgetLayer::new(Limit::per_identity(budget).name("tokens"))
                 .profile(profile.clone())
