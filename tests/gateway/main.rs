@@ -30,6 +30,7 @@ mod stub;
 #[path = "../support/token.rs"]
 mod token;
 mod upstream_timeouts;
+mod upstreams;
 #[path = "../redis/wire.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests of the store")]
 mod wire;
