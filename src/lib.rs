@@ -210,6 +210,12 @@ pub mod bounds {}
 #[cfg(all(doc, feature = "auth", feature = "throttle"))]
 pub mod authentication {}
 
+/// Upstreams, fallback and cold models, each with the flags of the example and a request.
+///
+#[doc = include_str!("docs/upstreams.md")]
+#[cfg(all(doc, feature = "fallback", feature = "hf", feature = "upstream"))]
+pub mod upstreams {}
+
 /// How to test your own gateway.
 ///
 #[doc = include_str!("docs/testing.md")]
