@@ -130,4 +130,6 @@ mod settings;
 mod tests;
 
 pub use self::{body::ResponseBody, future::ResponseFuture, layer::HfTokenLayer, service::HfToken};
-pub use crate::stages::{Origin, OriginError, Stage, TokenError, TokenFault, TokenSource};
+pub use crate::stages::{
+    FetchedToken, Origin, OriginError, Stage, TokenError, TokenFault, TokenSource,
+};

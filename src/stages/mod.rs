@@ -8,5 +8,5 @@ mod token;
 pub use self::{
     origin::{Origin, OriginError},
     stage::Stage,
-    token::{TokenError, TokenFault, TokenSource},
+    token::{FetchedToken, TokenError, TokenFault, TokenSource},
 };
