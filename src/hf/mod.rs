@@ -120,6 +120,7 @@
 //! [`Outcome::upstream_status`]: crate::context::Outcome::upstream_status
 //! [`Scrubber`]: crate::secret::Scrubber
 
+mod attempt;
 mod body;
 mod future;
 mod layer;
@@ -131,5 +132,6 @@ mod tests;
 
 pub use self::{body::ResponseBody, future::ResponseFuture, layer::HfTokenLayer, service::HfToken};
 pub use crate::stages::{
-    FetchedToken, Origin, OriginError, Stage, TokenError, TokenFault, TokenSource,
+    FetchedToken, ModelTokens, Origin, OriginError, Stage, TenantTokens, TokenError, TokenFault,
+    TokenSource, Tokens,
 };
