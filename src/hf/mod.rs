@@ -132,6 +132,6 @@ mod tests;
 
 pub use self::{body::ResponseBody, future::ResponseFuture, layer::HfTokenLayer, service::HfToken};
 pub use crate::stages::{
-    FetchedToken, ModelTokens, Origin, OriginError, Stage, TenantTokens, TokenError, TokenFault,
-    TokenSource, Tokens,
+    FetchedToken, ModelTokens, Origin, OriginError, Stage, SubjectToken, TenantTokens, TokenError,
+    TokenExchange, TokenExchangeError, TokenFault, TokenSource, Tokens,
 };

@@ -14,6 +14,9 @@ pub(crate) use self::{
 pub use self::{
     origin::{Origin, OriginError},
     stage::Stage,
-    token::{FetchedToken, TokenError, TokenFault, TokenSource},
+    token::{
+        FetchedToken, SubjectToken, TokenError, TokenExchange, TokenExchangeError, TokenFault,
+        TokenSource,
+    },
     tokens::{ModelTokens, TenantTokens, Tokens},
 };

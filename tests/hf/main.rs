@@ -6,6 +6,7 @@ mod support;
 mod wire;
 
 mod contract;
+mod fetched_tokens;
 mod on_the_wire;
 mod request;
 mod response;

@@ -1,11 +1,13 @@
 //! Sources of tokens.
 //!
-//! `value` is a token, `file` and `fetched` follow one that changes, and `access` has the outcomes of a
+//! `value` is a token, `file` and `fetched` follow one that changes, `exchange` fetches one without a secret, and `access` has the outcomes of a
 //! request for one. `source` puts them together.
 
 mod access;
+mod exchange;
 mod fetched;
 mod file;
+mod log_text;
 mod source;
 mod value;
 
@@ -14,6 +16,7 @@ pub(super) use self::{
     value::Token,
 };
 pub use self::{
+    exchange::{SubjectToken, TokenExchange, TokenExchangeError},
     fetched::FetchedToken,
     source::TokenSource,
     value::{TokenError, TokenFault},
