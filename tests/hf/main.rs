@@ -8,6 +8,7 @@ mod wire;
 mod contract;
 mod fetched_tokens;
 mod on_the_wire;
+mod rejected_tokens;
 mod request;
 mod response;
 mod tokens;
