@@ -174,7 +174,7 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     let cache = serve.cache.as_ref().map(cache).transpose()?;
     let keys = callers::keys(&callers)?;
     let metadata = callers::metadata(&callers)?;
-    let ready = Ready::new(keys.clone());
+    let ready = Ready::new(keys.clone(), upstreams.layers().collect());
     let log_to = serve.access_log.unwrap_or_else(|| match &demo {
         // Its records would run into the commands that are printed.
         Some(demo) => AccessLog::File(demo.log_file.clone()),

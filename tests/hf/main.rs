@@ -6,8 +6,10 @@ mod support;
 mod wire;
 
 mod contract;
+mod fetched_tokens;
 mod known_paths;
 mod on_the_wire;
+mod rejected_tokens;
 mod request;
 mod response;
 mod tokens;
