@@ -1,16 +1,21 @@
 """What the tests share: the model, the gateways, and what makes a refusal one of ours."""
 
+import json
 import os
 import pathlib
 import secrets
+import shutil
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from aws import Moto
+from clients import TIMEOUT
 from issuer import Issuer
 from recorder import TOKEN, Recorder
-from servers import Gateway, Model
+from servers import HERE, Gateway, Model
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +71,25 @@ def moto(work):
 def model(work):
     with Model(work, secrets.token_hex(16)) as model:
         yield model
+
+
+@pytest.fixture(scope="session")
+def javascript(work):
+    """Makes one request with one of the SDKs, in a process of its own."""
+    # Modules are found from the folder of the script that imports them.
+    script = shutil.copy(HERE / "js" / "sdks.mjs", os.environ["CLIENTS_NODE_MODULES"])
+    node = pathlib.Path(sys.executable).with_name("node")
+
+    def send(sdk: str, server, token: str | None = None, stream=False, tools=False) -> dict:
+        request = {"sdk": sdk, "url": server.url, "token": token or server.token}
+        request |= {"stream": stream, "tools": tools}
+        done = subprocess.run(
+            [node, script], input=json.dumps(request), capture_output=True, text=True, timeout=TIMEOUT
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return send
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -15,7 +16,7 @@ from clients import ASKED, openai_client, hf_client, pieces
 from recorder import TOKEN, Answer, Recorder, answer, completion
 from servers import Gateway, Model, wait_for
 
-SHORT = ASKED | {"max_tokens": 12}
+SHORT = ASKED | {"max_tokens": 8}
 TOGETHER = 20
 
 
@@ -46,9 +47,11 @@ def in_parallel(calls: list) -> list:
 # === the same text, many at a time ===
 
 
-def test_many_clients_at_a_time_get_the_same_text(model, guarded_model):
+def test_many_clients_at_a_time_get_the_same_text(model, guarded_model, javascript):
     direct = openai_client(model).chat.completions.create(**SHORT).choices[0].message.content
-    assert direct
+    # JavaScript's SDKs ask for more of the same.
+    longer = openai_client(model).chat.completions.create(**ASKED).choices[0].message.content
+    assert direct and longer.startswith(direct)
 
     def openai_whole():
         call = openai_client(guarded_model).chat.completions.create
@@ -65,8 +68,17 @@ def test_many_clients_at_a_time_get_the_same_text(model, guarded_model):
         with hf_client(guarded_model) as api:
             return "".join(pieces(api.chat_completion(**SHORT, stream=True)))
 
+    scripts = [
+        functools.partial(javascript, sdk, guarded_model, stream=stream)
+        for sdk in ("huggingface", "openai")
+        for stream in (False, True)
+    ]
     kinds = [openai_whole, openai_stream, hf_whole, hf_stream]
-    assert in_parallel(kinds * (TOGETHER // len(kinds))) == [direct] * TOGETHER
+    calls = scripts + kinds * ((TOGETHER - len(scripts)) // len(kinds))
+    said = in_parallel(calls)
+    assert len(said) == TOGETHER
+    assert [it["text"] for it in said[: len(scripts)]] == [longer] * len(scripts)
+    assert said[len(scripts) :] == [direct] * (TOGETHER - len(scripts))
 
 
 # === a target that dies ===
@@ -250,4 +262,6 @@ def test_no_request_fails_while_the_token_changes(work, issuer):
                 over.set()
                 sent = [sender.result() for sender in senders]
             assert sum(sent) > 100
+            # Some were sent with the key before, and once more with the next one.
+            assert upstream.rejected
             assert len(upstream.received) == sum(sent) + upstream.rejected

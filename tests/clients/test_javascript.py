@@ -1,39 +1,13 @@
 """The JavaScript SDKs: the same through the gateway as without it, and rejections they show."""
 
 import json
-import os
-import pathlib
-import shutil
-import subprocess
-import sys
 
 import pytest
 
-from clients import TIMEOUT
 from tool_calls import CALL, calling_a_tool
 
-HERE = pathlib.Path(__file__).parent
 # Anthropic's sends messages, and the others chat completions.
 SDKS = ["openai", "huggingface", "vercel", "anthropic"]
-
-
-@pytest.fixture(scope="session")
-def javascript(work):
-    """Makes one request with one of the SDKs, in a process of its own."""
-    # Modules are found from the folder of the script that imports them.
-    script = shutil.copy(HERE / "js" / "sdks.mjs", os.environ["CLIENTS_NODE_MODULES"])
-    node = pathlib.Path(sys.executable).with_name("node")
-
-    def send(sdk: str, server, token: str | None = None, stream=False, tools=False) -> dict:
-        request = {"sdk": sdk, "url": server.url, "token": token or server.token}
-        request |= {"stream": stream, "tools": tools}
-        done = subprocess.run(
-            [node, script], input=json.dumps(request), capture_output=True, text=True, timeout=TIMEOUT
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return send
 
 
 @pytest.mark.parametrize("sdk", SDKS)
