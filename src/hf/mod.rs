@@ -120,6 +120,7 @@
 //! [`Outcome::upstream_status`]: crate::context::Outcome::upstream_status
 //! [`Scrubber`]: crate::secret::Scrubber
 
+mod attempt;
 mod body;
 mod future;
 mod layer;
@@ -130,4 +131,7 @@ mod settings;
 mod tests;
 
 pub use self::{body::ResponseBody, future::ResponseFuture, layer::HfTokenLayer, service::HfToken};
-pub use crate::stages::{Origin, OriginError, Stage, TokenError, TokenFault, TokenSource};
+pub use crate::stages::{
+    FetchedToken, ModelTokens, Origin, OriginError, Stage, SubjectToken, TenantTokens, TokenError,
+    TokenExchange, TokenExchangeError, TokenFault, TokenSource, Tokens,
+};

@@ -1,12 +1,22 @@
 //! Where requests go: the origin, the token and the profile of each stage.
 
+mod access;
 mod origin;
 mod query;
 mod stage;
 mod token;
+mod tokens;
 
+pub(crate) use self::{
+    access::{Directed, Replacement, SentToken, StageAccess, TokenWait},
+    tokens::NoToken,
+};
 pub use self::{
     origin::{Origin, OriginError},
     stage::Stage,
-    token::{TokenError, TokenFault, TokenSource},
+    token::{
+        FetchedToken, SubjectToken, TokenError, TokenExchange, TokenExchangeError, TokenFault,
+        TokenSource,
+    },
+    tokens::{ModelTokens, TenantTokens, Tokens},
 };

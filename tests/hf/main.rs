@@ -6,7 +6,9 @@ mod support;
 mod wire;
 
 mod contract;
+mod fetched_tokens;
 mod on_the_wire;
+mod rejected_tokens;
 mod request;
 mod response;
 mod tokens;

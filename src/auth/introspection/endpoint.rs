@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use crate::{
-    auth::fetch::{BoxFuture, ExchangeLimits, FetchFault, Reply},
+    fetch::{BoxFuture, ExchangeLimits, FetchFault, Reply},
     secret::Secret,
 };
 
@@ -183,6 +183,7 @@ mod tests {
                 timeout: std::time::Duration::ZERO,
                 plain_http: false,
                 reach: crate::address_reach::Reach::NotLinkLocal,
+                read_bad_request: false,
             },
         };
         let request = endpoint.request(&Secret::new("a+b/c=&token=d"));

@@ -13,13 +13,9 @@ use super::{
 };
 use crate::{
     address_reach::Reach,
-    auth::{
-        failure::is_challenge_byte,
-        fetch::{BoxFuture, ExchangeLimits, absolute, check_transport, exchange},
-        lookup::LookupBounds,
-        token::ClaimMapping,
-    },
+    auth::{failure::is_challenge_byte, lookup::LookupBounds, token::ClaimMapping},
     clock::SharedClock,
+    fetch::{BoxFuture, ExchangeLimits, absolute, check_transport, exchange},
     secret::Secret,
 };
 
@@ -161,6 +157,7 @@ impl Introspection {
                 timeout: Duration::from_millis(1_500),
                 plain_http: false,
                 reach: Reach::NotLinkLocal,
+                read_bad_request: false,
             },
             times: CacheTimes { active: Duration::from_secs(60), inactive: Duration::from_secs(5) },
             bounds: LookupBounds {

@@ -1,13 +1,16 @@
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, path::Path};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use zeroize::Zeroizing;
 
 use crate::{
-    error_debug::debug_as_message, file_reason::FileReason, model::TokenHeader, secret::Secret,
+    error_debug::debug_as_message, file_reason::FileReason, model::TokenHeader,
+    printable::Printable, secret::Secret,
 };
 
-/// A token in the two forms of its header.
-pub(crate) struct Token {
+/// A token in the two forms of its header. Both are wiped when the last copy is dropped.
+pub(in crate::stages) struct Token {
     bearer: HeaderValue,
     plain: HeaderValue,
 }
@@ -19,16 +22,16 @@ impl Token {
         if let Some(fault) = TokenFault::of(token) {
             return Err(fault);
         }
-        let sensitive = |value: &str| {
-            let mut value = HeaderValue::try_from(value).map_err(|_| TokenFault::Malformed)?;
-            value.set_sensitive(true);
-            Ok(value)
-        };
-        Ok(Self { bearer: sensitive(&format!("Bearer {token}"))?, plain: sensitive(token)? })
+        Ok(Self { bearer: sensitive(&["Bearer ", token])?, plain: sensitive(&[token])? })
+    }
+
+    /// Returns whether this is the token `text`.
+    pub(super) fn is(&self, text: &str) -> bool {
+        self.plain.as_bytes() == text.as_bytes()
     }
 
     /// Sets the token's header to a sensitive value and removes any other `authorization`.
-    pub(crate) fn insert_into(&self, headers: &mut HeaderMap, header: &TokenHeader) {
+    pub(in crate::stages) fn insert_into(&self, headers: &mut HeaderMap, header: &TokenHeader) {
         match header {
             TokenHeader::Bearer => {
                 headers.insert(AUTHORIZATION, self.bearer.clone());
@@ -44,6 +47,18 @@ impl Token {
     pub(super) fn secret(&self) -> Secret {
         Secret::new(self.plain.to_str().unwrap_or_default())
     }
+}
+
+/// Joins `parts` to a sensitive value whose bytes are wiped with its last copy.
+fn sensitive(parts: &[&str]) -> Result<HeaderValue, TokenFault> {
+    // Full capacity at once, because a growing buffer leaves unwiped copies behind.
+    let length = parts.iter().map(|part| part.len()).sum();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+    parts.iter().for_each(|part| bytes.extend_from_slice(part.as_bytes()));
+    let value = HeaderValue::from_maybe_shared(Bytes::from_owner(bytes));
+    let mut value = value.map_err(|_| TokenFault::Malformed)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 impl fmt::Debug for Token {
@@ -79,6 +94,11 @@ pub enum TokenFault {
     NotAFile,
     /// The file is larger than 16 KiB.
     TooLarge,
+    /// The group of the file or others can write it, by its permission bits on Unix.
+    Writable {
+        /// The permission bits.
+        mode: u32,
+    },
     /// The text is empty or blank.
     Empty,
     /// The text begins or ends with a quote.
@@ -100,7 +120,7 @@ impl TokenFault {
     }
 
     /// Returns what is wrong with a token.
-    fn of(token: &str) -> Option<Self> {
+    pub(super) fn of(token: &str) -> Option<Self> {
         let trimmed = token.trim();
         let quotes = ['"', '\'', '`', '\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}'];
         let scheme = trimmed.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("bearer"));
@@ -162,6 +182,13 @@ impl fmt::Display for TokenFault {
             }
             Self::NotAFile => "the token's path does not lead to a regular file",
             Self::TooLarge => "the token's file is larger than 16 KiB",
+            Self::Writable { mode } => {
+                return write!(
+                    f,
+                    "the group of the token's file or others can write it (mode {mode:o}); run `chmod \
+                     go-w` on it"
+                );
+            }
             Self::Empty => "the token is empty",
             Self::Quoted => "the token has quotes around it; remove them",
             Self::Scheme => {
@@ -185,6 +212,16 @@ impl fmt::Display for TokenFault {
 debug_as_message!(TokenError);
 
 impl Error for TokenError {}
+
+/// Returns a path, or nothing when it may be a token that was passed by mistake.
+pub(super) fn shown_path(path: &Path) -> Option<Box<str>> {
+    const STARTS: [&str; 4] = ["hf_", "api_", "sk-", "eyJ"];
+    let text = Printable(path.display()).to_string();
+    let is_word = !text.contains(['/', '\\']);
+    let is_long = text.len() >= 20 && !text.contains('.');
+    let is_token = is_word && (is_long || STARTS.iter().any(|start| text.starts_with(start)));
+    (!is_token).then(|| text.into())
+}
 
 #[cfg(test)]
 mod tests {

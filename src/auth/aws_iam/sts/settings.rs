@@ -11,11 +11,9 @@ use super::{
 };
 use crate::{
     address_reach::Reach,
-    auth::{
-        fetch::{BoxFuture, ExchangeLimits, FetchFault, Reply, absolute, exchange},
-        lookup::LookupBounds,
-    },
+    auth::lookup::LookupBounds,
     clock::SharedClock,
+    fetch::{BoxFuture, ExchangeLimits, FetchFault, Reply, absolute, exchange},
     loopback::is_loopback,
     peer::PeerAddress,
 };
@@ -108,6 +106,7 @@ impl StsIdentity {
                 timeout: Duration::from_secs(5),
                 plain_http: false,
                 reach: Reach::NotLinkLocal,
+                read_bad_request: false,
             },
             bounds: LookupBounds {
                 max_cache_bytes: 8 << 20,
