@@ -61,7 +61,7 @@ mod inner_service;
 #[cfg(any(feature = "auth", feature = "client", feature = "hf"))]
 mod address_reach;
 pub mod body;
-#[cfg(any(feature = "access-log", feature = "auth", feature = "throttle"))]
+#[cfg(any(feature = "access-log", feature = "auth", feature = "throttle", feature = "upstream"))]
 mod calendar;
 pub mod clock;
 #[cfg(feature = "auth")]

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::{
     deadlines::{Deadlines, deadline},
     failure::{log_failure, log_timeout},
+    peek::Peekable,
     settings::Settings,
 };
 use crate::{
@@ -110,7 +111,7 @@ pin_project! {
     pub(super) struct TimedBody<B> {
         // `None` after a failure. Dropping the body closes the upstream's connection.
         #[pin]
-        body: Option<B>,
+        body: Option<Peekable<B>>,
         // Armed for the earliest deadline since it last fired. A later deadline moves it only when it
         // fires, so that a fast stream seldom touches the timer. Boxed, because the body of a document
         // does not wait, and a body is moved through every layer.
@@ -128,7 +129,7 @@ pin_project! {
 
 impl<B> TimedBody<B> {
     pub(super) const fn new(
-        body: B,
+        body: Peekable<B>,
         settings: Arc<Settings>,
         started: Option<Instant>,
         context: RequestContext,
@@ -167,7 +168,9 @@ where
                 BodyError::TotalTimeout
             }
             Poll::Ready(Some(Err(error))) => {
-                log_failure("the upstream's body broke off", Some(this.context), error);
+                if let Some(error) = error {
+                    log_failure("the upstream's body broke off", Some(this.context), error);
+                }
                 BodyError::Broken
             }
             Poll::Pending => ready!(self.as_mut().poll_deadline(cx)),
@@ -181,11 +184,11 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(Peekable::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+        self.body.as_ref().map_or_else(SizeHint::default, Peekable::size_hint)
     }
 }
 

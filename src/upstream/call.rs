@@ -1,8 +1,9 @@
 use std::{
     error::Error,
+    fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -13,8 +14,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     body::{ResponseBody, TimedBody},
+    busy::BusyResponse,
     deadlines::deadline,
     failure::{log_failure, log_timeout},
+    peek::{Peek, Peekable},
     settings::Settings,
 };
 use crate::{
@@ -65,7 +68,7 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         context: &RequestContext,
-    ) -> Poll<Result<Response<ResponseBody<R>>, Rejection>> {
+    ) -> Poll<Result<Called<R>, Rejection>> {
         let mut this = self.project();
         match this.future.poll(cx) {
             Poll::Ready(Ok(response)) => {
@@ -75,11 +78,26 @@ where
                 if let Err(rejection) = forward(&mut head, context) {
                     return Poll::Ready(Err(rejection));
                 }
-                let settings = Arc::clone(this.settings);
-                let body = TimedBody::new(body, settings, *this.started, context.clone());
-                let body = WatchedBody::of_head(body, &head, *this.is_for_head, slot);
-                let body = ResponseBody::new(body::ResponseBody::inner(body));
-                Poll::Ready(Ok(Response::from_parts(head, body)))
+                let parts = ResponseParts {
+                    settings: Arc::clone(this.settings),
+                    started: *this.started,
+                    is_for_head: *this.is_for_head,
+                    slot,
+                };
+                // A rejection of a layer further in has its own wait.
+                let is_ours = head.extensions.get::<Rejection>().is_some();
+                if let Some(busy) = BusyResponse::of(&head, *this.is_for_head, context)
+                    && !is_ours
+                {
+                    if busy.wants_body() {
+                        let peek = Peek::new(body, parts.settings.deadlines.first_byte);
+                        let peeking = Peeking { peek, busy, parts: Some((head, parts)) };
+                        return Poll::Ready(Ok(Called::Peeking(Box::new(peeking))));
+                    }
+                    parts.settings.conclude(busy, &mut head, &[], context);
+                }
+                let body = Peekable::Unread { body };
+                Poll::Ready(Ok(Called::Response(parts.respond(head, body, context))))
             }
             Poll::Ready(Err(error)) => {
                 log_failure("the upstream cannot be reached", Some(context), error);
@@ -104,12 +122,78 @@ where
     }
 }
 
+/// What became of a call.
+#[expect(clippy::large_enum_variant, reason = "the usual variant is the large one")]
+pub(super) enum Called<R> {
+    Response(Response<ResponseBody<R>>),
+    /// The head waits for the start of its body.
+    Peeking(Box<Peeking<R>>),
+}
+
+/// The head of a response whose body may say more about it.
+pub(super) struct Peeking<R> {
+    peek: Peek<R>,
+    busy: BusyResponse,
+    parts: Option<(Parts, ResponseParts)>,
+}
+
+/// What a response takes over from its call.
+struct ResponseParts {
+    settings: Arc<Settings>,
+    started: Option<Instant>,
+    is_for_head: bool,
+    slot: LoadPermit,
+}
+
+impl<R> Peeking<R>
+where
+    R: Body<Data = Bytes>,
+    R::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        context: &RequestContext,
+    ) -> Poll<Response<ResponseBody<R>>> {
+        let (body, start) = ready!(self.peek.poll(cx, context));
+        // A poll after completion stays pending.
+        let Some((mut head, parts)) = self.parts.take() else { return Poll::Pending };
+        parts.settings.conclude(self.busy, &mut head, &start, context);
+        Poll::Ready(parts.respond(head, body, context))
+    }
+}
+
+impl<R> fmt::Debug for Peeking<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peeking").field("peek", &self.peek).finish_non_exhaustive()
+    }
+}
+
+impl ResponseParts {
+    fn respond<R>(
+        self,
+        head: Parts,
+        body: Peekable<R>,
+        context: &RequestContext,
+    ) -> Response<ResponseBody<R>>
+    where
+        R: Body<Data = Bytes>,
+        R::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let body = TimedBody::new(body, self.settings, self.started, context.clone());
+        let body = WatchedBody::of_head(body, &head, self.is_for_head, self.slot);
+        let body = ResponseBody::new(body::ResponseBody::inner(body));
+        Response::from_parts(head, body)
+    }
+}
+
 /// Turns the head of the upstream's response into the one that the gateway sends.
 fn forward(head: &mut Parts, context: &RequestContext) -> Result<(), Rejection> {
     // A rejection of a layer further in does not come from the upstream.
     if head.extensions.get::<Rejection>().is_none() {
         context.set_upstream_status(head.status);
     }
+    context.set_upstream_state(None);
     // HTTP clients skip interim responses (RFC 9110 section 15.2). The remaining case is 101, which
     // is wrong because `upgrade` was removed from the request.
     if head.status.is_informational() {

@@ -12,7 +12,11 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{body::ResponseBody, call::UpstreamCall, queued::Queued};
+use super::{
+    body::ResponseBody,
+    call::{Called, Peeking, UpstreamCall},
+    queued::Queued,
+};
 use crate::{
     context::RequestContext,
     load_limit::NoPermit,
@@ -24,9 +28,9 @@ pin_project! {
     /// client.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F, S, B> {
+    pub struct ResponseFuture<F, S, B, R> {
         #[pin]
-        state: ResponseState<F, S, B>,
+        state: ResponseState<F, S, B, R>,
         responder: Responder,
         context: RequestContext,
     }
@@ -35,16 +39,18 @@ pin_project! {
 pin_project! {
     #[project = ResponseStateProj]
     #[derive(Debug)]
-    enum ResponseState<F, S, B> {
+    enum ResponseState<F, S, B, R> {
         // `None` after completion.
         Reject { rejection: Option<Rejection> },
         // Boxed, since only a busy upstream makes requests wait.
         Queued { queued: Option<Box<Queued<S, B>>> },
         Pass { #[pin] call: UpstreamCall<F> },
+        // Boxed, since only an upstream that is busy or cold is read ahead.
+        Peek { peeking: Box<Peeking<R>> },
     }
 }
 
-impl<F, S, B> ResponseFuture<F, S, B> {
+impl<F, S, B, R> ResponseFuture<F, S, B, R> {
     pub(super) const fn reject(
         rejection: Rejection,
         responder: Responder,
@@ -72,7 +78,7 @@ impl<F, S, B> ResponseFuture<F, S, B> {
     }
 }
 
-impl<F, S, B, R, E> Future for ResponseFuture<F, S, B>
+impl<F, S, B, R, E> Future for ResponseFuture<F, S, B, R>
 where
     F: Future<Output = Result<Response<R>, E>>,
     S: Service<Request<B>, Future = F>,
@@ -85,21 +91,28 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let result = loop {
-            let call = match this.state.as_mut().project() {
+            let next = match this.state.as_mut().project() {
                 ResponseStateProj::Reject { rejection } => match rejection.take() {
                     Some(rejection) => break Err(rejection),
                     // A poll after completion stays pending.
                     None => return Poll::Pending,
                 },
                 ResponseStateProj::Queued { queued } => {
-                    ready!(Queued::poll(queued, cx, this.context))
+                    match ready!(Queued::poll(queued, cx, this.context)) {
+                        Some(call) => ResponseState::Pass { call },
+                        None => break Err(no_slot(NoPermit::Full)),
+                    }
                 }
-                ResponseStateProj::Pass { call } => break ready!(call.poll(cx, this.context)),
+                ResponseStateProj::Pass { call } => match ready!(call.poll(cx, this.context)) {
+                    Ok(Called::Response(response)) => break Ok(response),
+                    Ok(Called::Peeking(peeking)) => ResponseState::Peek { peeking },
+                    Err(rejection) => break Err(rejection),
+                },
+                ResponseStateProj::Peek { peeking } => {
+                    break Ok(ready!(peeking.poll(cx, this.context)));
+                }
             };
-            match call {
-                Some(call) => this.state.set(ResponseState::Pass { call }),
-                None => break Err(no_slot(NoPermit::Full)),
-            }
+            this.state.set(next);
         };
         // Drops the client's future and a connection attempt at once.
         this.state.set(ResponseState::Reject { rejection: None });

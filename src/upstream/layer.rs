@@ -125,6 +125,17 @@ impl UpstreamLayer {
         self
     }
 
+    /// Sets the longest wait that a `retry-after` of the upstream may ask for. A longer one is
+    /// shortened.
+    ///
+    /// Defaults to 60 seconds. The SDKs of OpenAI wait as long as a server asks for, which blocks a
+    /// client for hours if the upstream is wrong. See [the module docs](super#busy-and-cold-upstreams).
+    #[must_use]
+    pub const fn max_retry_after(mut self, wait: Duration) -> Self {
+        self.settings.max_retry_after = wait;
+        self
+    }
+
     /// Returns how many requests wait for a slot over all services of this layer.
     #[must_use]
     pub fn queued(&self) -> usize {

@@ -68,7 +68,7 @@ where
 {
     type Response = Response<ResponseBody<R>>;
     type Error = Infallible;
-    type Future = ResponseFuture<S::Future, S, B>;
+    type Future = ResponseFuture<S::Future, S, B, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         if self.failed {
@@ -83,7 +83,7 @@ where
         })
     }
 
-    fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S::Future, S, B> {
+    fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S::Future, S, B, R> {
         let context = RequestContext::ensure(request.extensions_mut());
         let responder = self.settings.format.for_request(&request);
         if self.failed {

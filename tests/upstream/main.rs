@@ -7,6 +7,7 @@ mod wire;
 
 mod after_head;
 mod before_head;
+mod busy;
 mod messages;
 mod on_the_wire;
 mod queue;
