@@ -23,6 +23,7 @@ impl<
     K,
     O,
     N,
+    F,
     Inner,
     S1,
     S2,
@@ -41,32 +42,35 @@ impl<
     S15,
     S16,
     S17,
-> Layer<Inner> for Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
+    S18,
+> Layer<Inner> for Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
 where
     H: Layer<Inner, Service = S1>,
     U: UpstreamSlot + Layer<S1, Service = S2>,
-    Q: Layer<S2, Service = S3>,
-    C: Layer<S3, Service = S4>,
-    K: Layer<S4, Service = S5>,
-    G: Layer<S5, Service = S6>,
-    M: Layer<S6, Service = S7>,
-    X: Layer<S7, Service = S8>,
-    S: Layer<S8, Service = S9>,
-    B: Layer<S9, Service = S10>,
-    T: Layer<S10, Service = S11>,
-    A: Layer<S11, Service = S12>,
-    N: Layer<S12, Service = S13>,
-    P: Layer<S13, Service = S14>,
-    L: Layer<S14, Service = S15>,
-    R: Layer<S15, Service = S16>,
-    I: Layer<S16, Service = S17>,
-    O: Layer<S17>,
+    F: Layer<S2, Service = S3>,
+    Q: Layer<S3, Service = S4>,
+    C: Layer<S4, Service = S5>,
+    K: Layer<S5, Service = S6>,
+    G: Layer<S6, Service = S7>,
+    M: Layer<S7, Service = S8>,
+    X: Layer<S8, Service = S9>,
+    S: Layer<S9, Service = S10>,
+    B: Layer<S10, Service = S11>,
+    T: Layer<S11, Service = S12>,
+    A: Layer<S12, Service = S13>,
+    N: Layer<S13, Service = S14>,
+    P: Layer<S14, Service = S15>,
+    L: Layer<S15, Service = S16>,
+    R: Layer<S16, Service = S17>,
+    I: Layer<S17, Service = S18>,
+    O: Layer<S18>,
 {
     type Service = U::Whole<O::Service>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
         let service = self.hf_token.layer(inner);
         let service = self.upstream.layer(service);
+        let service = self.fallback.layer(service);
         let service = self.token_budget.layer(service);
         let service = self.cache.layer(service);
         let service = self.before_cache.layer(service);

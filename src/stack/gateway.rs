@@ -45,8 +45,8 @@ pub struct Gateway(BoxedGateway<Payload>);
 /// [`Stack::boxed_for`](super::Stack::boxed_for) makes it. See [`Gateway`], which takes any body.
 pub struct BoxedGateway<B>(Arc<dyn Erased<B>>);
 
-impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
-    Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
+impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
+    Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
 where
     I: StateSlot + Clone + Send + Sync + 'static,
     A: StateSlot + Clone + Send + Sync + 'static,

@@ -22,6 +22,7 @@
 //! | your own ([`before_cache`](Stack::before_cache)) | sees what all checks have allowed |
 //! | cache | below auth and rules because each hit must pass both |
 //! | token budget | below the cache because a hit is free |
+//! | fallback | below the cache and the budget because a shared call tries its targets once |
 //! | upstream | deadlines. Errors of the client become responses |
 //! | hf token | innermost because the secret exists only on the way out |
 //!

@@ -21,6 +21,8 @@ use crate::access_log::AccessLogLayer;
 use crate::auth::AuthLayer;
 #[cfg(feature = "cache")]
 use crate::cache::CacheLayer;
+#[cfg(feature = "fallback")]
+use crate::fallback::FallbackLayer;
 #[cfg(feature = "hf")]
 use crate::hf::HfTokenLayer;
 #[cfg(feature = "model-rules")]
@@ -64,6 +66,7 @@ pub struct Stack<
     BeforeCache = Unset,
     Around = Unset,
     Route = Unset,
+    Fallback = Unset,
 > {
     pub(super) stalled_reader: StalledReader,
     pub(super) request_id: RequestId,
@@ -83,6 +86,7 @@ pub struct Stack<
     pub(super) before_cache: BeforeCache,
     pub(super) around: Around,
     pub(super) route: Route,
+    pub(super) fallback: Fallback,
 }
 
 impl Stack {
@@ -110,7 +114,7 @@ macro_rules! fill {
     ($stack:ident.$slot:ident = $layer:ident) => {
         fill!($stack $slot $layer: stalled_reader request_id access_log peer_throttle auth throttle
             payload schema transform model_rules guard cache token_budget upstream hf_token
-            before_cache around route)
+            before_cache around route fallback)
     };
     ($stack:ident $slot:ident $layer:ident: $($field:ident)*) => {
         Stack { $($field: pick!($slot $field $stack $layer)),* }
@@ -170,14 +174,17 @@ macro_rules! pick {
     (route route $stack:ident $layer:ident) => {
         $layer
     };
+    (fallback fallback $stack:ident $layer:ident) => {
+        $layer
+    };
     ($slot:ident $field:ident $stack:ident $layer:ident) => {
         $stack.$field
     };
 }
 
 /// The layers, outermost first. Each takes the layer or an `Option` of it.
-impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
-    Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
+impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
+    Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
 {
     /// Cuts off clients that stop reading.
     ///
@@ -187,7 +194,27 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     pub fn stalled_reader(
         self,
         layer: impl Into<Option<StalledReaderLayer>>,
-    ) -> Stack<slot::Optional<StalledReaderLayer>, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
+    ) -> Stack<
+        slot::Optional<StalledReaderLayer>,
+        R,
+        L,
+        P,
+        A,
+        T,
+        B,
+        S,
+        X,
+        M,
+        G,
+        C,
+        Q,
+        U,
+        H,
+        K,
+        O,
+        N,
+        F,
+    >
     where
         I: slot::Vacant,
     {
@@ -200,7 +227,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     pub fn request_id(
         self,
         layer: impl Into<Option<RequestIdLayer>>,
-    ) -> Stack<I, slot::Optional<RequestIdLayer>, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
+    ) -> Stack<I, slot::Optional<RequestIdLayer>, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
     where
         R: slot::Vacant,
     {
@@ -213,7 +240,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     pub fn access_log(
         self,
         layer: impl Into<Option<AccessLogLayer>>,
-    ) -> Stack<I, R, slot::Optional<AccessLogLayer>, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
+    ) -> Stack<I, R, slot::Optional<AccessLogLayer>, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
     where
         L: slot::Vacant,
         H: super::scrub::HfTokenSlot,
@@ -228,7 +255,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     pub fn peer_throttle(
         self,
         layer: impl Into<Option<ThrottleLayer>>,
-    ) -> Stack<I, R, L, slot::Optional<ThrottleLayer>, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
+    ) -> Stack<I, R, L, slot::Optional<ThrottleLayer>, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
     where
         P: slot::Vacant,
     {
@@ -239,7 +266,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     pub fn route(
         self,
         layer: impl Into<Option<RouteLayer>>,
-    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, slot::Optional<RouteLayer>>
+    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, slot::Optional<RouteLayer>, F>
     where
         N: slot::Vacant,
         S: ComparedSlot,
@@ -261,7 +288,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     pub fn auth(
         self,
         layer: impl Into<Option<AuthLayer>>,
-    ) -> Stack<I, R, L, P, slot::Optional<AuthLayer>, T, B, S, X, M, G, C, Q, U, H, K, O, N>
+    ) -> Stack<I, R, L, P, slot::Optional<AuthLayer>, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
     where
         A: slot::Vacant,
         M: CallerSlot,
@@ -278,7 +305,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     pub fn throttle(
         self,
         layer: impl Into<Option<ThrottleLayer>>,
-    ) -> Stack<I, R, L, P, A, slot::Optional<ThrottleLayer>, B, S, X, M, G, C, Q, U, H, K, O, N>
+    ) -> Stack<I, R, L, P, A, slot::Optional<ThrottleLayer>, B, S, X, M, G, C, Q, U, H, K, O, N, F>
     where
         T: slot::Vacant,
     {
@@ -292,7 +319,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     pub fn payload(
         self,
         layer: PayloadLayer,
-    ) -> Stack<I, R, L, P, A, T, PayloadLayer, S, X, M, G, C, Q, U, H, K, O, N>
+    ) -> Stack<I, R, L, P, A, T, PayloadLayer, S, X, M, G, C, Q, U, H, K, O, N, F>
     where
         B: OpenPayload,
     {
@@ -305,7 +332,27 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     pub fn schema(
         self,
         layer: impl Into<Option<SchemaLayer>>,
-    ) -> Stack<I, R, L, P, A, T, B::Filled, slot::Optional<SchemaLayer>, X, M, G, C, Q, U, H, K, O, N>
+    ) -> Stack<
+        I,
+        R,
+        L,
+        P,
+        A,
+        T,
+        B::Filled,
+        slot::Optional<SchemaLayer>,
+        X,
+        M,
+        G,
+        C,
+        Q,
+        U,
+        H,
+        K,
+        O,
+        N,
+        F,
+    >
     where
         S: slot::Vacant,
         B: PayloadSlot,
@@ -340,6 +387,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
         K,
         O,
         N,
+        F,
     >
     where
         X: slot::Vacant,
@@ -375,6 +423,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
         K,
         O,
         N,
+        F,
     >
     where
         A: CallerSlot,
@@ -397,7 +446,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     pub fn before_cache<Own>(
         self,
         layer: Own,
-    ) -> Stack<I, R, L, P, A, T, B::Filled, S, X, M, G, C, Q, U, H, Own, O, N>
+    ) -> Stack<I, R, L, P, A, T, B::Filled, S, X, M, G, C, Q, U, H, Own, O, N, F>
     where
         K: slot::VacantOwn,
         B: PayloadSlot,
@@ -413,7 +462,27 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     pub fn cache(
         self,
         layer: impl Into<Option<CacheLayer>>,
-    ) -> Stack<I, R, L, P, A, T, B::Filled, S, X, M, G, slot::Optional<CacheLayer>, Q, U, H, K, O, N>
+    ) -> Stack<
+        I,
+        R,
+        L,
+        P,
+        A,
+        T,
+        B::Filled,
+        S,
+        X,
+        M,
+        G,
+        slot::Optional<CacheLayer>,
+        Q,
+        U,
+        H,
+        K,
+        O,
+        N,
+        F,
+    >
     where
         C: slot::Vacant,
         B: PayloadSlot,
@@ -446,12 +515,49 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
         K,
         O,
         N,
+        F,
     >
     where
         Q: slot::Vacant,
         B: PayloadSlot,
     {
         fill!(optional self.token_budget = layer, payload)
+    }
+
+    /// Tries the targets of a request in their order until one responds.
+    ///
+    /// With `None` each request has one attempt, at the origin of the token layer.
+    #[cfg(feature = "fallback")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "fallback")))]
+    pub fn fallback(
+        self,
+        layer: impl Into<Option<FallbackLayer>>,
+    ) -> Stack<
+        I,
+        R,
+        L,
+        P,
+        A,
+        T,
+        B::Filled,
+        S,
+        X,
+        M,
+        G,
+        C,
+        Q,
+        U,
+        H,
+        K,
+        O,
+        N,
+        slot::Optional<FallbackLayer>,
+    >
+    where
+        F: slot::Vacant,
+        B: PayloadSlot,
+    {
+        fill!(optional self.fallback = layer, payload)
     }
 
     /// Sets deadlines for the upstream and turns errors of the client into responses.
@@ -462,7 +568,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     pub fn upstream(
         self,
         layer: UpstreamLayer,
-    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, UpstreamLayer, H, K, O, N>
+    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, UpstreamLayer, H, K, O, N, F>
     where
         U: slot::Vacant,
     {
@@ -477,7 +583,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     pub fn hf_token(
         self,
         layer: impl Into<Option<HfTokenLayer>>,
-    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, slot::Optional<HfTokenLayer>, K, O, N>
+    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, slot::Optional<HfTokenLayer>, K, O, N, F>
     where
         H: slot::Vacant,
         L: super::scrub::AccessLogSlot,
@@ -498,7 +604,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
     pub fn around<Own>(
         self,
         layer: Own,
-    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, Own, N>
+    ) -> Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, Own, N, F>
     where
         O: slot::VacantOwn,
     {

@@ -96,8 +96,8 @@ impl Snapshot {
     }
 }
 
-impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
-    Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
+impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
+    Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
 where
     I: StateSlot,
     A: StateSlot,
@@ -130,8 +130,8 @@ where
     }
 }
 
-impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
-    Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N>
+impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
+    Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
 where
     I: StateSlot + Clone + Send + Sync + 'static,
     A: StateSlot + Clone + Send + Sync + 'static,

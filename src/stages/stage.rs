@@ -133,8 +133,8 @@ impl Stage {
 
     /// Makes this stage the one that the token layer uses for the next attempt of a request.
     #[cfg_attr(not(feature = "fallback"), expect(dead_code, reason = "only a fallback chooses"))]
-    pub(crate) fn choose(&self, context: &RequestContext) {
-        context.set_chosen_stage(Arc::new(self.clone()));
+    pub(crate) fn choose(self: Arc<Self>, context: &RequestContext) {
+        context.set_chosen_stage(self);
     }
 
     /// Returns the stage that a layer outside has chosen.

@@ -63,6 +63,7 @@ const SECOND: &[&str] = &[
     "cache",
     "client",
     "extract",
+    "fallback",
     "hf",
     "model_rules",
     "request_id",
