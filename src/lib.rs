@@ -77,6 +77,8 @@ mod file_version;
 mod hop_by_hop;
 #[cfg(any(feature = "cache", feature = "throttle"))]
 mod keyed_hash;
+#[cfg(any(feature = "fallback", feature = "upstream"))]
+mod load_limit;
 mod lock;
 #[cfg(any(
     feature = "auth",
