@@ -96,6 +96,13 @@ impl Stage {
         &self.parts.profile
     }
 
+    /// Returns whether callers have tokens of their own.
+    #[cfg(feature = "fallback")]
+    #[expect(clippy::unused_self, reason = "one token serves all callers so far")]
+    pub(crate) const fn tokens_differ(&self) -> bool {
+        false
+    }
+
     pub(crate) fn source(&self) -> &TokenSource {
         &self.parts.source
     }

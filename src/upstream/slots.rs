@@ -115,7 +115,8 @@ impl Slots {
         let hash = if let Some(identity) = context.identity() {
             self.hasher.hash_one((0_u8, identity.principal()))
         } else {
-            let address = self.settings.address.of(request.extensions(), request.headers())?;
+            let of = || self.settings.address.of(request.extensions(), request.headers());
+            let address = context.peer(of)?;
             self.hasher.hash_one((1_u8, address))
         };
         Some(Caller(hash))
