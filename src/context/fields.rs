@@ -25,7 +25,7 @@ pub(super) struct ContextFields {
     pub(super) upstream: LastValue<Arc<str>>,
     pub(super) model: OnceLock<Box<str>>,
     pub(super) target: LastValue<Box<str>>,
-    pub(super) refusal: OnceLock<&'static str>,
+    pub(super) refusal: Lock<Option<&'static str>>,
     pub(super) limited_by: OnceLock<Arc<str>>,
     pub(super) shadow_limited_by: OnceLock<Arc<str>>,
     // A code of `CacheOutcome`.
@@ -57,6 +57,21 @@ pub(super) struct ContextFields {
     // The `Stage` of the next attempt.
     pub(super) chosen_stage: Lock<Option<Arc<dyn Any + Send + Sync>>>,
     pub(super) abandoned: Lock<Vec<AbandonedAttempt>>,
+    // Whether each failed attempt is recorded with its reason.
+    pub(super) attempts_are_recorded: AtomicBool,
+    // The bytes of the client's address, for attempts without the extensions of the first one.
+    pub(super) peer: OnceLock<[u8; 16]>,
+    // The `Judge` of each layer of rules, outermost first.
+    pub(super) judges: Lock<Judges>,
+    // The `Target` that serves in place of the first choice.
+    pub(super) served: Lock<Option<Arc<dyn Any + Send + Sync>>>,
+}
+
+/// The rules of most stacks are in one layer, which costs no allocation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Judges {
+    pub(super) first: Option<Arc<dyn Any + Send + Sync>>,
+    pub(super) others: Vec<Arc<dyn Any + Send + Sync>>,
 }
 
 /// A payload whose type this module does not need to know.

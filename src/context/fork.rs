@@ -30,6 +30,8 @@ impl RequestContext {
             generated_tokens_are_read: AtomicBool::new(self.generated_tokens_are_read()),
             payload: Lock::new(ours.payload.lock().clone()),
             chosen_stage: Lock::new(ours.chosen_stage.lock().clone()),
+            peer: ours.peer.clone(),
+            judges: Lock::new(ours.judges.lock().clone()),
             ..empty
         };
         Self { fields: Arc::new(fields) }
@@ -69,6 +71,7 @@ impl RequestContext {
             self.set_stream_end(end);
         }
         self.set_abandoned(fork.abandoned());
+        *ours.served.lock() = theirs.served.lock().clone();
         ours.fell_back.fetch_or(fork.fell_back(), Relaxed);
     }
 }

@@ -18,11 +18,11 @@ use super::{
 
 impl RequestContext {
     pub(crate) fn refusal(&self) -> Option<&'static str> {
-        self.fields.refusal.get().copied()
+        *self.fields.refusal.lock()
     }
 
     pub(crate) fn set_refusal(&self, slug: &'static str) {
-        let _already = self.fields.refusal.set(slug);
+        self.fields.refusal.lock().get_or_insert(slug);
     }
 
     #[cfg(feature = "access-log")]
@@ -184,10 +184,77 @@ impl RequestContext {
         !self.fields.tap_claimed.swap(true, Relaxed)
     }
 
+    /// Removes the results of an attempt, so that another one can follow.
+    #[cfg(feature = "fallback")]
+    pub(crate) fn forget_attempt(&self) {
+        *self.fields.refusal.lock() = None;
+        self.forget_response();
+    }
+
+    /// Announces that each failed attempt is recorded with its reason.
+    #[cfg(feature = "fallback")]
+    pub(crate) fn announce_attempts_are_recorded(&self) {
+        self.fields.attempts_are_recorded.store(true, Relaxed);
+    }
+
+    /// Returns whether each failed attempt is recorded with its reason.
+    #[cfg(feature = "throttle")]
+    pub(crate) fn attempts_are_recorded(&self) -> bool {
+        self.fields.attempts_are_recorded.load(Relaxed)
+    }
+
+    /// Returns the client's address for attempts that lack the extensions of the first one.
+    #[cfg(feature = "upstream")]
+    pub(crate) fn peer(
+        &self,
+        of_extensions: impl FnOnce() -> Option<[u8; 16]>,
+    ) -> Option<[u8; 16]> {
+        match of_extensions() {
+            Some(peer) => Some(*self.fields.peer.get_or_init(|| peer)),
+            None => self.fields.peer.get().copied(),
+        }
+    }
+
+    /// Adds the `Judge` of a layer of rules.
+    #[cfg(all(feature = "fallback", feature = "model-rules"))]
+    pub(crate) fn add_judge(&self, judge: Arc<dyn Any + Send + Sync>) {
+        let mut judges = self.fields.judges.lock();
+        if judges.first.is_none() {
+            judges.first = Some(judge);
+        } else {
+            judges.others.push(judge);
+        }
+    }
+
+    /// Returns whether a layer of rules has judged the request.
+    #[cfg(all(feature = "fallback", feature = "model-rules"))]
+    pub(crate) fn has_judges(&self) -> bool {
+        self.fields.judges.lock().first.is_some()
+    }
+
+    /// Returns whether `allows` is true of each `Judge`.
+    #[cfg(all(feature = "fallback", feature = "model-rules"))]
+    pub(crate) fn all_judges(&self, allows: impl Fn(&(dyn Any + Send + Sync)) -> bool) -> bool {
+        let judges = self.fields.judges.lock().clone();
+        judges.first.iter().chain(&judges.others).all(|judge| allows(&**judge))
+    }
+
+    /// Returns the `Target` that serves in place of the first choice.
+    #[cfg(all(feature = "cache", feature = "fallback"))]
+    pub(crate) fn served(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.fields.served.lock().clone()
+    }
+
+    /// Sets the `Target` that serves in place of the first choice.
+    #[cfg(feature = "fallback")]
+    pub(crate) fn set_served(&self, target: Option<Arc<dyn Any + Send + Sync>>) {
+        *self.fields.served.lock() = target;
+    }
+
     /// Removes what was read from an earlier response, so that a tap reads the next one.
     ///
     /// A retry from outside comes with the same context.
-    #[cfg(feature = "throttle")]
+    #[cfg(any(feature = "fallback", feature = "throttle"))]
     pub(crate) fn forget_response(&self) {
         *self.fields.usage.lock() = None;
         self.set_generated_tokens(0, 0);

@@ -2,7 +2,12 @@ use std::{sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
-use super::{retry_budget::RetryBudget, service::Fallback, settings::Settings, target::Target};
+use super::{
+    retry_budget::RetryBudget,
+    service::Fallback,
+    settings::{Settings, SharedBudget},
+    target::Target,
+};
 use crate::{rejection::RejectionFormat, skip::Skip};
 
 /// A layer that tries the targets of a request in their order until one responds. See the [module
@@ -18,7 +23,7 @@ impl FallbackLayer {
     /// Without targets each request passes unchanged.
     #[must_use]
     pub fn new(targets: impl IntoIterator<Item = Target>) -> Self {
-        Self { settings: Arc::new(Settings::new(targets.into_iter().collect())) }
+        Self { settings: Arc::new(Settings::new(targets)) }
     }
 
     /// Sets the targets of requests that name this model.
@@ -31,10 +36,7 @@ impl FallbackLayer {
         name: impl Into<Box<str>>,
         targets: impl IntoIterator<Item = Target>,
     ) -> Self {
-        let (name, targets) = (name.into(), targets.into_iter().collect());
-        let models = &mut Arc::make_mut(&mut self.settings).models;
-        models.retain(|(other, _)| *other != name);
-        models.push((name, targets));
+        Arc::make_mut(&mut self.settings).set_model(name.into(), targets);
         self
     }
 
@@ -53,7 +55,7 @@ impl FallbackLayer {
     /// [`wait_for_model`](Self::wait_for_model) it defaults to 16. Zero means 1. More than 64 means 64.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
-        Arc::make_mut(&mut self.settings).max_attempts = Some(attempts);
+        Arc::make_mut(&mut self.settings).set_max_attempts(attempts);
         self
     }
 
@@ -72,7 +74,7 @@ impl FallbackLayer {
     /// A fallback to another target takes nothing from it.
     #[must_use]
     pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
-        Arc::make_mut(&mut self.settings).retry_budget = budget;
+        Arc::make_mut(&mut self.settings).budget = SharedBudget::new(budget);
         self
     }
 

@@ -1,20 +1,31 @@
 use std::{
+    fmt,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::settings::Settings;
-use crate::payload::{IsBody, Payload};
+use super::{
+    body::ResponseBody,
+    course::{Course, Start},
+    future::{ResponseFuture, Run, rejection},
+    settings::Settings,
+    target::Target,
+};
+use crate::{
+    context::RequestContext,
+    payload::{IsBody, Payload},
+    replay::{RequestCopy, is_stateless},
+};
 
 /// Middleware that tries the targets of a request in their order until one responds.
 ///
 /// [`FallbackLayer`](super::FallbackLayer) makes it. See the [module docs](super) for an example.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Fallback<S> {
     inner: S,
     // `None` when disabled.
@@ -22,6 +33,11 @@ pub struct Fallback<S> {
 }
 
 impl<S> Fallback<S> {
+    /// Wraps `inner` with the defaults of [`FallbackLayer::new`](super::FallbackLayer::new).
+    pub fn new(inner: S, targets: impl IntoIterator<Item = Target>) -> Self {
+        Self::from_parts(inner, Some(Arc::new(Settings::new(targets))))
+    }
+
     pub(super) const fn from_parts(inner: S, settings: Option<Arc<Settings>>) -> Self {
         Self { inner, settings }
     }
@@ -33,25 +49,74 @@ impl<S, B, R> Service<Request<B>> for Fallback<S>
 where
     Payload: IsBody<B>,
     S: Service<Request<Payload>, Response = Response<R>> + Clone,
-    R: Body<Data = Bytes>,
+    R: Body<Data = Bytes> + Unpin,
 {
-    type Response = Response<R>;
+    type Response = Response<ResponseBody<R, R::Error>>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = ResponseFuture<S::Future, S, R, R::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> S::Future {
-        let request = request.map(Payload::payload_of);
-        if let Some(first) = self.settings.as_deref().and_then(|settings| settings.targets.first())
-        {
-            let mut request = request;
-            let context = crate::context::RequestContext::ensure(request.extensions_mut());
-            Arc::clone(&first.stage).choose(&context);
-            return self.inner.call(request);
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut request = request.map(Payload::payload_of);
+        let Some(settings) = &self.settings else {
+            return ResponseFuture::pass(self.inner.call(request));
+        };
+        let (targets, is_alias) = settings.targets_of(&request);
+        if targets.is_empty() {
+            return ResponseFuture::pass(self.inner.call(request));
         }
-        self.inner.call(request)
+        let context = RequestContext::ensure(request.extensions_mut());
+        context.announce_attempts_are_recorded();
+        let responder = settings.format.for_request(&request);
+        let is_for_head = request.method() == Method::HEAD;
+        let copy = if settings.max_attempts(targets) > 1 && is_repeatable(&request) {
+            RequestCopy::of(&request, |_| false)
+        } else {
+            None
+        };
+        let has_copy = copy.is_some();
+        let mut course = Course::new(settings, (targets, is_alias), copy, context);
+        let planned = match course.first(request) {
+            Ok(planned) => planned,
+            Err(none) => {
+                let context = course.context.clone();
+                return ResponseFuture::reject(responder.pending(rejection(none), context));
+            }
+        };
+        match planned.start {
+            Start::Now(permit) => {
+                // The instance that is ready makes the first call. Others ask for readiness again.
+                let inner = has_copy.then(|| self.inner.clone());
+                let mut run = Run::new(course, inner, responder, is_for_head);
+                run.begin(planned.entry, planned.reached, permit);
+                ResponseFuture::call(self.inner.call(planned.request), run)
+            }
+            Start::Queued(_) | Start::At(_) => {
+                // The instance that is ready must be the one that is called later:
+                // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
+                let clone = self.inner.clone();
+                let inner = Some(std::mem::replace(&mut self.inner, clone));
+                let run = Run::new(course, inner, responder, is_for_head);
+                ResponseFuture::wait(planned, run)
+            }
+        }
+    }
+}
+
+/// Returns whether sending the request twice changes nothing but its cost.
+fn is_repeatable(request: &Request<Payload>) -> bool {
+    !request.body().is_streamed()
+        && is_stateless(request.method(), request.uri(), request.headers(), request.body())
+}
+
+impl<S: fmt::Debug> fmt::Debug for Fallback<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fallback")
+            .field("inner", &self.inner)
+            .field("settings", &self.settings)
+            .finish()
     }
 }

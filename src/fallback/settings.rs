@@ -1,38 +1,143 @@
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use super::{retry_budget::RetryBudget, target::Target};
-use crate::rejection::RejectionFormat;
+use http::Request;
+use tower::retry::budget::TpsBudget;
+
+use super::{health::Health, retry_budget::RetryBudget, target::Target};
+use crate::{
+    payload::{Node, Payload, Pointer},
+    rejection::RejectionFormat,
+};
 
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    pub(super) targets: Arc<[Target]>,
+    targets: Arc<[Target]>,
     /// The targets of the models that clients may name.
-    pub(super) models: Vec<(Box<str>, Arc<[Target]>)>,
+    models: Vec<(Box<str>, Arc<[Target]>)>,
+    /// The cool-downs of the named groups.
+    groups: Vec<(Arc<str>, Arc<Health>)>,
     pub(super) retries: u32,
-    pub(super) max_attempts: Option<u32>,
+    max_attempts: Option<u32>,
     pub(super) first_content_timeout: Duration,
-    pub(super) retry_budget: RetryBudget,
+    pub(super) budget: SharedBudget,
     pub(super) cool_down: Duration,
     pub(super) max_cool_down: Duration,
     pub(super) wait_for_model: Option<Duration>,
     pub(super) target_header: bool,
+    pub(super) members: Arc<Members>,
     pub(super) format: RejectionFormat,
 }
 
+/// The members of a body that a target may need under another name or value.
+#[derive(Debug)]
+pub(super) struct Members {
+    pub(super) model: Pointer,
+    pub(super) max_tokens: Pointer,
+    pub(super) max_completion_tokens: Pointer,
+    pub(super) stream_options: Pointer,
+}
+
+/// Tower's budget of retries.
+#[derive(Clone)]
+pub(super) struct SharedBudget(pub(super) Arc<TpsBudget>);
+
+/// Attempts without a maximum of their own.
+const MOST_BY_DEFAULT: u32 = 16;
+/// Attempts that a maximum may allow.
+const MOST: u32 = 64;
+
 impl Settings {
-    pub(super) fn new(targets: Arc<[Target]>) -> Self {
-        Self {
-            targets,
+    pub(super) fn new(targets: impl IntoIterator<Item = Target>) -> Self {
+        let mut settings = Self {
+            targets: Arc::new([]),
             models: Vec::new(),
+            groups: Vec::new(),
             retries: 0,
             max_attempts: None,
             first_content_timeout: Duration::from_secs(60),
-            retry_budget: RetryBudget::new(),
+            budget: SharedBudget::new(RetryBudget::new()),
             cool_down: Duration::from_secs(5),
             max_cool_down: Duration::from_secs(60),
             wait_for_model: None,
             target_header: true,
+            members: Arc::new(Members {
+                model: Pointer::new(["model"]),
+                max_tokens: Pointer::new(["max_tokens"]),
+                max_completion_tokens: Pointer::new(["max_completion_tokens"]),
+                stream_options: Pointer::new(["stream_options"]),
+            }),
             format: RejectionFormat::default(),
+        };
+        settings.targets = settings.listed(targets);
+        settings
+    }
+
+    pub(super) fn set_model(&mut self, name: Box<str>, targets: impl IntoIterator<Item = Target>) {
+        let targets = self.listed(targets);
+        self.models.retain(|(other, _)| *other != name);
+        self.models.push((name, targets));
+    }
+
+    pub(super) const fn set_max_attempts(&mut self, attempts: u32) {
+        self.max_attempts = Some(attempts);
+    }
+
+    /// Gives the targets the cool-downs of their groups.
+    fn listed(&mut self, targets: impl IntoIterator<Item = Target>) -> Arc<[Target]> {
+        let targets = targets.into_iter().map(|mut target| {
+            if let Some(group) = &target.group {
+                let known = self.groups.iter().find(|(name, _)| name == group);
+                target.health = match known {
+                    Some((_, health)) => Arc::clone(health),
+                    None => {
+                        self.groups.push((Arc::clone(group), Arc::default()));
+                        self.groups.last().map(|(_, health)| Arc::clone(health)).unwrap_or_default()
+                    }
+                };
+            }
+            target
+        });
+        targets.collect()
+    }
+
+    /// Returns the targets of a request, and whether the client named them by an alias.
+    pub(super) fn targets_of(&self, request: &Request<Payload>) -> (&Arc<[Target]>, bool) {
+        if !self.models.is_empty()
+            && let Ok(document) = request.body().document()
+            && let Some(named) = document.root().get("model").and_then(Node::as_str)
+            && let Some((_, targets)) = self.models.iter().find(|(model, _)| **model == *named)
+        {
+            return (targets, true);
         }
+        (&self.targets, false)
+    }
+
+    /// Returns how many attempts a request with these targets may have.
+    pub(super) fn max_attempts(&self, targets: &[Target]) -> u32 {
+        if let Some(attempts) = self.max_attempts {
+            return attempts.clamp(1, MOST);
+        }
+        if self.wait_for_model.is_some() {
+            return MOST_BY_DEFAULT;
+        }
+        let targets = u32::try_from(targets.len()).unwrap_or(u32::MAX);
+        targets.saturating_mul(self.retries.saturating_add(1)).clamp(1, MOST_BY_DEFAULT)
+    }
+}
+
+impl SharedBudget {
+    pub(super) fn new(budget: RetryBudget) -> Self {
+        let RetryBudget { percent, min_per_second, window } = budget;
+        // Tower's bounds, beyond which it panics.
+        let window = window.clamp(Duration::from_secs(1), Duration::from_secs(60));
+        let min_per_second = min_per_second.min(1_000_000);
+        let ratio = f32::from(percent.min(10_000)) / 100.0;
+        Self(Arc::new(TpsBudget::new(window, min_per_second, ratio)))
+    }
+}
+
+impl fmt::Debug for SharedBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedBudget").finish_non_exhaustive()
     }
 }

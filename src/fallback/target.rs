@@ -1,6 +1,9 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use crate::stages::Stage;
+use http::HeaderValue;
+
+use super::health::Health;
+use crate::{load_limit::LoadLimit, payload::Literal, stages::Stage};
 
 /// An upstream that may serve a request: a stage and the name of the model there.
 ///
@@ -15,16 +18,27 @@ use crate::stages::Stage;
 /// assert_eq!(target.to_string(), "router/openai/gpt-oss-20b:together");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Target {
     pub(super) stage: Arc<Stage>,
-    pub(super) model: Option<Arc<str>>,
+    pub(super) model: Option<TargetModel>,
     pub(super) name: Arc<str>,
     is_named: bool,
+    // The value of the response's header. `None` when the name is not visible ASCII.
+    pub(super) header: Option<HeaderValue>,
     pub(super) group: Option<Arc<str>>,
-    pub(super) weight: u32,
-    pub(super) max_in_flight: Option<usize>,
-    pub(super) max_queued: usize,
+    // That of the group, once the layer has it.
+    pub(super) health: Arc<Health>,
+    pub(super) weight: Option<u32>,
+    pub(super) limit: Option<LoadLimit>,
+    queue: (usize, Duration),
+}
+
+/// The name of the model that the upstream gets.
+#[derive(Clone)]
+pub(super) struct TargetModel {
+    pub(super) name: Arc<str>,
+    pub(super) literal: Literal,
 }
 
 impl Target {
@@ -35,12 +49,14 @@ impl Target {
         Self {
             stage: Arc::new(stage),
             model: None,
+            header: header_value(&name),
             name,
             is_named: false,
             group: None,
-            weight: 1,
-            max_in_flight: None,
-            max_queued: 64,
+            health: Arc::default(),
+            weight: None,
+            limit: None,
+            queue: (64, Duration::from_secs(30)),
         }
     }
 
@@ -49,11 +65,13 @@ impl Target {
     /// The notation is that of the upstream, such as `org/name:together` at the router.
     #[must_use]
     pub fn model(mut self, model: impl Into<Arc<str>>) -> Self {
-        let model = model.into();
+        let name = model.into();
         if !self.is_named {
-            self.name = format!("{}/{model}", self.stage.name()).into();
+            self.name = format!("{}/{name}", self.stage.name()).into();
+            self.header = header_value(&self.name);
         }
-        self.model = Some(model);
+        self.model = Some(TargetModel { literal: Literal::from(&*name), name });
+        self.health = Arc::default();
         self
     }
 
@@ -66,6 +84,7 @@ impl Target {
     #[must_use]
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         (self.name, self.is_named) = (name.into(), true);
+        self.header = header_value(&self.name);
         self
     }
 
@@ -80,25 +99,28 @@ impl Target {
         self
     }
 
-    /// Sets the share of the requests that begin with this target, among neighbours of its group.
+    /// Sets the share of the requests that begin with this target, among neighbours of its
+    /// [group](Self::group).
     ///
-    /// Defaults to 1. With weights 3 and 1, three of four requests begin with the first target. The
-    /// other one follows if it fails. Zero is only ever tried after the others.
+    /// With weights 3 and 1, three of four requests begin with the first target. The other one follows
+    /// if it fails. A target of weight 0 is tried after the others. By default the targets of a group
+    /// are tried in their order. If one of them has a weight, 1 is the weight of those without.
     #[must_use]
     pub const fn weight(mut self, weight: u32) -> Self {
-        self.weight = weight;
+        self.weight = Some(weight);
         self
     }
 
     /// Sets how many requests may be in flight at this target. A request is in flight until its response
     /// body ends.
     ///
-    /// By default there is no maximum beside that of `UpstreamLayer`. A full target is skipped while
-    /// another one is left. If all are full, the request [waits](Self::max_queued) for its first choice.
+    /// By default there is no maximum beside that of `UpstreamLayer`. Clones of this target share it. A
+    /// full target is skipped while another one is left. If all are full, the request
+    /// [waits](Self::max_queued) for its first choice.
     #[must_use]
-    pub const fn max_in_flight(mut self, requests: usize) -> Self {
-        self.max_in_flight = Some(requests);
-        self
+    pub fn max_in_flight(mut self, requests: usize) -> Self {
+        self.limit = Some(LoadLimit::new(requests));
+        self.with_queue()
     }
 
     /// Sets how many requests may wait for this target while it has its maximum
@@ -106,15 +128,60 @@ impl Target {
     ///
     /// Defaults to 64. A request beyond is rejected with 503 `overloaded` at once.
     #[must_use]
-    pub const fn max_queued(mut self, requests: usize) -> Self {
-        self.max_queued = requests;
+    pub fn max_queued(mut self, requests: usize) -> Self {
+        self.queue.0 = requests;
+        self.with_queue()
+    }
+
+    /// Sets how long a request may wait for this target. Later it is rejected with 503 `overloaded`.
+    ///
+    /// Defaults to 30 seconds.
+    #[must_use]
+    pub fn queue_timeout(mut self, timeout: Duration) -> Self {
+        self.queue.1 = timeout;
+        self.with_queue()
+    }
+
+    fn with_queue(mut self) -> Self {
+        let (requests, timeout) = self.queue;
+        self.limit = self.limit.map(|limit| limit.max_queued(requests).queue_timeout(timeout));
         self
     }
+
+    /// Returns whether all requests that the target may have are in flight, or some wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.limit.as_ref().is_some_and(|limit| limit.waiting() > 0 || limit.taken() >= limit.max())
+    }
+
+    /// Returns whether both are of one group.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.health, &other.health)
+    }
+}
+
+/// Returns a name as the value of a header. Its clones share their bytes.
+fn header_value(name: &str) -> Option<HeaderValue> {
+    let value = HeaderValue::from_str(name).ok()?;
+    // The first clone is the one that allocates.
+    Some(value.clone())
 }
 
 /// Writes the name.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("name", &self.name)
+            .field("stage", &self.stage)
+            .field("model", &self.model.as_ref().map(|model| &model.name))
+            .field("group", &self.group)
+            .field("weight", &self.weight)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
     }
 }

@@ -97,6 +97,8 @@ mod body_model;
 mod error;
 #[cfg(any(feature = "throttle", feature = "transform"))]
 mod form;
+#[cfg(all(feature = "fallback", feature = "model-rules"))]
+mod judge;
 pub(crate) mod known_routes;
 mod name;
 mod profile;
@@ -108,6 +110,8 @@ mod target;
 
 #[cfg(any(feature = "throttle", feature = "transform"))]
 pub(crate) use self::form::{Form, Forms, Takes};
+#[cfg(all(feature = "fallback", feature = "model-rules"))]
+pub(crate) use self::judge::Judge;
 #[cfg(feature = "schema")]
 pub(crate) use self::profile::Dialect;
 #[cfg(any(feature = "client", feature = "hf"))]

@@ -362,13 +362,13 @@ impl Profile {
     }
 
     /// Returns the name of the output limit of a chat.
-    #[cfg(any(feature = "throttle", feature = "transform"))]
+    #[cfg(any(feature = "fallback", feature = "throttle", feature = "transform"))]
     pub(crate) const fn limit_of_chats(&self) -> OutputLimit {
         self.output_limit
     }
 
     /// Returns whether the gateway requests the usage of a stream.
-    #[cfg(any(feature = "throttle", feature = "transform"))]
+    #[cfg(any(feature = "fallback", feature = "throttle", feature = "transform"))]
     pub(crate) fn requests_usage(&self) -> bool {
         self.stream_usage == StreamUsage::Requested
     }

@@ -55,7 +55,7 @@ impl Profile {
     }
 
     /// Returns the model of an upstream that serves only one.
-    #[cfg(feature = "model-rules")]
+    #[cfg(any(feature = "fallback", feature = "model-rules"))]
     pub(crate) fn only_model(&self) -> Option<&str> {
         match &self.kind {
             Kind::Endpoint(model) => Some(model),

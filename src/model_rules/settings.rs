@@ -3,6 +3,8 @@ use std::sync::Arc;
 use http::{Method, Request, header::AUTHORIZATION};
 
 use super::rule::ModelRules;
+#[cfg(feature = "fallback")]
+use crate::model::Judge;
 use crate::{
     context::RequestContext,
     identity::Identity,
@@ -16,7 +18,9 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) profile: Profile,
-    pub(super) rules: ModelRules,
+    pub(super) rules: Arc<ModelRules>,
+    #[cfg(feature = "fallback")]
+    judge: Arc<Judge>,
     pub(super) open_routes: Vec<(Method, Box<str>)>,
     pub(super) max_list_bytes: u64,
     pub(super) memory: MemoryLimit,
@@ -34,9 +38,17 @@ pub(super) enum Decision {
 
 impl Settings {
     pub(super) fn new(profile: Profile, rules: ModelRules) -> Self {
+        let rules = Arc::new(rules);
+        #[cfg(feature = "fallback")]
+        let judge = {
+            let rules = Arc::clone(&rules);
+            Judge::new(move |target, caller| rules.allows(target, caller))
+        };
         Self {
             profile,
             rules,
+            #[cfg(feature = "fallback")]
+            judge,
             open_routes: Vec::new(),
             max_list_bytes: 10 * 1024 * 1024,
             memory: MemoryLimit::new(64 * 1024 * 1024),
@@ -61,6 +73,8 @@ impl Settings {
         if let Some(caller) = &caller {
             self.rules.note(caller);
         }
+        #[cfg(feature = "fallback")]
+        Arc::clone(&self.judge).leave_in(context);
         let (method, path) = (request.method(), request.uri().path());
         if matches!(*method, Method::GET | Method::HEAD) && path == "/v1/models" {
             // An endpoint lists its one model under a name of its own, so the list is not filtered.

@@ -5,3 +5,5 @@ mod request_copy;
 mod stateless;
 
 pub(crate) use self::request_copy::RequestCopy;
+#[cfg(feature = "fallback")]
+pub(crate) use self::stateless::is_stateless;

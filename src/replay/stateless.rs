@@ -32,7 +32,7 @@ pub(super) fn is_stateful(uri: &Uri, headers: &HeaderMap, payload: &Payload) -> 
 
 /// Whether sending the request twice changes nothing but its cost: a `GET` or `HEAD` (RFC 9110
 /// section 9.2.2), or a JSON body to an inference route with nothing [stateful](is_stateful) in it.
-pub(super) fn is_stateless(
+pub(crate) fn is_stateless(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,

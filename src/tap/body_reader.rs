@@ -71,7 +71,7 @@ impl BodyReader {
         }
     }
 
-    #[cfg(feature = "cache")]
+    #[cfg(any(feature = "cache", feature = "fallback"))]
     pub(super) const fn is_stream(&self) -> bool {
         !matches!(self, Self::Json(_))
     }

@@ -169,6 +169,8 @@
 mod body_reader;
 mod completeness;
 mod document;
+#[cfg(feature = "fallback")]
+mod preview;
 mod stream;
 mod usage_headers;
 
@@ -179,6 +181,8 @@ use http::{HeaderMap, StatusCode};
 
 #[cfg(feature = "cache")]
 pub(crate) use self::completeness::Completeness;
+#[cfg(feature = "fallback")]
+pub(crate) use self::preview::Preview;
 use self::{body_reader::BodyReader, stream::TapUpdate};
 use crate::{
     body::{BodyEnd, Watch, is_coded},

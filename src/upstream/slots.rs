@@ -42,7 +42,8 @@ impl Slots {
         if let Some(identity) = context.identity() {
             return Some(self.limit.caller((0_u8, identity.principal())));
         }
-        let address = self.address.of(request.extensions(), request.headers())?;
+        let of = || self.address.of(request.extensions(), request.headers());
+        let address = context.peer(of)?;
         Some(self.limit.caller((1_u8, address)))
     }
 }
