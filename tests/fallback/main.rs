@@ -1,8 +1,10 @@
 //! `FallbackLayer`: which target a request goes to, what is retried, and what the client gets.
 
 mod attempts;
+mod charges;
 mod content;
 mod cool_downs;
+mod load;
 mod targets;
 
 use std::{
