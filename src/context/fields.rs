@@ -55,19 +55,25 @@ pub(super) struct ContextFields {
     pub(super) tap_claimed: AtomicBool,
     pub(super) payload: Lock<Option<Weak<AnyPayload>>>,
     // The `Stage` of the next attempt.
+    #[cfg(any(feature = "cache", feature = "hf"))]
     pub(super) chosen_stage: Lock<Option<Arc<dyn Any + Send + Sync>>>,
     pub(super) abandoned: Lock<Vec<AbandonedAttempt>>,
     // Whether each failed attempt is recorded with its reason.
+    #[cfg(feature = "fallback")]
     pub(super) attempts_are_recorded: AtomicBool,
     // The bytes of the client's address, for attempts without the extensions of the first one.
+    #[cfg(feature = "upstream")]
     pub(super) peer: OnceLock<[u8; 16]>,
     // The `Judge` of each layer of rules, outermost first.
+    #[cfg(all(feature = "fallback", feature = "model-rules"))]
     pub(super) judges: Lock<Judges>,
     // The `Target` that serves in place of the first choice.
+    #[cfg(feature = "fallback")]
     pub(super) served: Lock<Option<Arc<dyn Any + Send + Sync>>>,
 }
 
 /// The rules of most stacks are in one layer, which costs no allocation.
+#[cfg(all(feature = "fallback", feature = "model-rules"))]
 #[derive(Clone, Debug, Default)]
 pub(super) struct Judges {
     pub(super) first: Option<Arc<dyn Any + Send + Sync>>,

@@ -30,7 +30,9 @@ impl RequestContext {
             generated_tokens_are_read: AtomicBool::new(self.generated_tokens_are_read()),
             payload: Lock::new(ours.payload.lock().clone()),
             chosen_stage: Lock::new(ours.chosen_stage.lock().clone()),
+            #[cfg(feature = "upstream")]
             peer: ours.peer.clone(),
+            #[cfg(all(feature = "fallback", feature = "model-rules"))]
             judges: Lock::new(ours.judges.lock().clone()),
             ..empty
         };
@@ -71,7 +73,10 @@ impl RequestContext {
             self.set_stream_end(end);
         }
         self.set_abandoned(fork.abandoned());
-        *ours.served.lock() = theirs.served.lock().clone();
+        #[cfg(feature = "fallback")]
+        {
+            *ours.served.lock() = theirs.served.lock().clone();
+        }
         ours.fell_back.fetch_or(fork.fell_back(), Relaxed);
     }
 }

@@ -1,9 +1,8 @@
 //! The part of [`RequestContext`] that only the layers of this crate use.
 
-use std::{
-    any::Any,
-    sync::{Arc, Weak, atomic::Ordering::Relaxed},
-};
+#[cfg(feature = "hf")]
+use std::any::Any;
+use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
 
 use http::StatusCode;
 
@@ -198,9 +197,16 @@ impl RequestContext {
     }
 
     /// Returns whether each failed attempt is recorded with its reason.
-    #[cfg(feature = "throttle")]
+    #[cfg(all(feature = "fallback", feature = "throttle"))]
     pub(crate) fn attempts_are_recorded(&self) -> bool {
         self.fields.attempts_are_recorded.load(Relaxed)
+    }
+
+    /// Returns whether each failed attempt is recorded with its reason, which a fallback does.
+    #[cfg(all(not(feature = "fallback"), feature = "throttle"))]
+    #[expect(clippy::unused_self, reason = "the same name as with a fallback")]
+    pub(crate) const fn attempts_are_recorded(&self) -> bool {
+        false
     }
 
     /// Returns the client's address for attempts that lack the extensions of the first one.

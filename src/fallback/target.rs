@@ -161,6 +161,9 @@ impl Target {
 
 /// Returns a name as the value of a header. Its clones share their bytes.
 fn header_value(name: &str) -> Option<HeaderValue> {
+    if !name.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return None;
+    }
     let value = HeaderValue::from_str(name).ok()?;
     // The first clone is the one that allocates.
     Some(value.clone())

@@ -35,6 +35,17 @@ impl Judge {
                 .is_some_and(|judge| (judge.allows)(target, caller.as_deref()))
         })
     }
+
+    /// Returns whether the rules of `own` allow the target that has served the shared `call`. `None`
+    /// when it is not known.
+    #[cfg(feature = "cache")]
+    pub(crate) fn all_allow_served(own: &RequestContext, call: &RequestContext) -> Option<bool> {
+        if !own.has_judges() {
+            return Some(true);
+        }
+        let served = call.served()?.downcast::<Target<'static>>().ok()?;
+        Some(Self::all_allow(own, &served))
+    }
 }
 
 impl fmt::Debug for Judge {

@@ -185,7 +185,7 @@ mod layer;
 mod read;
 mod service;
 
-#[cfg(any(feature = "throttle", feature = "transform"))]
+#[cfg(any(feature = "fallback", feature = "throttle", feature = "transform"))]
 pub(crate) use self::body::replace::replace;
 #[cfg(any(feature = "schema", feature = "throttle", feature = "transform"))]
 pub(crate) use self::content_type::ContentKind;

@@ -124,7 +124,9 @@
 //! | pictures or sound without usage | the estimate | the reserved output |
 //! | to a request in the background (`background`, `deferred`), unless it is complete and reports output | at least the estimate | at least the reserved output |
 //! | 4xx, 503 | none | none |
+//! | 429 and 5xx behind a `FallbackLayer` | as reported, or none | as reported, or none |
 //! | 500, 502, 504, other 5xx | the estimate | none |
+//! | a timeout of this crate | the estimate | none |
 //! | none: an error, a panic, a client that left before the head | the estimate | none |
 //! | rejection by this crate before the upstream was called | none | none |
 //!
@@ -154,8 +156,10 @@
 //! Tokens beyond the reservation are debt. Later requests wait until it is paid. It is at most one
 //! window's limit.
 //!
-//! Each further [attempt](crate::context::Outcome::attempts) behind the layer is charged the
-//! estimate of the prompt. A retry from outside of the layer is a request of its own. A retry inside
+//! `FallbackLayer` records each attempt that another one follows. The budget is charged what such an
+//! attempt reported, or the estimate of the prompt if it failed after the upstream had begun. Any other
+//! further [attempt](crate::context::Outcome::attempts) behind the layer is charged the estimate of the
+//! prompt. A retry from outside of the layer is a request of its own. A retry inside
 //! of both `UpstreamLayer` and `HfTokenLayer` is not seen unless it calls
 //! [`add_attempt`](crate::context::RequestContext::add_attempt).
 //!

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::{estimate::Estimate, settings::Settings, stream_tokens::StreamTokens, weights::Weight};
 use crate::{
     body::{BodyEnd, Watch},
-    context::{RequestContext, StreamEnd},
+    context::{AbandonedAttempt, RequestContext, StreamEnd, Usage},
     generation::is_event_stream,
     limits::{AllowanceKind, Decision, PermitRequests, Release, Settlement, StoreUnavailable},
     rejection::{Refusal, Rejection},
@@ -48,6 +48,7 @@ impl ReservationRequest {
             decision,
             release,
             attempts: context.attempts(),
+            abandoned: context.abandoned().len(),
             context,
             estimate,
             weight,
@@ -87,8 +88,9 @@ struct OpenReservation {
     context: RequestContext,
     estimate: Estimate,
     weight: Weight,
-    // The attempts of this request before it was forwarded.
+    // The attempts of this request before it was forwarded, and those with another one after them.
     attempts: u32,
+    abandoned: usize,
     response: ResponseKind,
     tap: Option<Tap>,
     stream_tokens: Option<StreamTokens>,
@@ -102,6 +104,8 @@ enum ResponseKind {
     None,
     /// A status that means that nothing was computed.
     NotComputed,
+    /// A failure behind a fallback, which costs what it reports.
+    Failed,
     Stream,
     Whole,
 }
@@ -116,10 +120,17 @@ impl Reservation {
             headers.apply(response);
         }
         let (status, headers) = (response.status(), response.headers());
-        let ours = response.extensions().get::<Rejection>().is_some();
+        let refusal = response.extensions().get::<Rejection>().map(Rejection::refusal);
         let not_computed = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
-        let not_sent = ours && open.context.attempts() == open.attempts;
-        open.response = if not_computed || not_sent {
+        let not_sent = refusal.is_some() && open.context.attempts() == open.attempts;
+        let failed = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        // A timeout does not reveal what was computed.
+        let timed_out = refusal == Some(Refusal::UpstreamTimeout);
+        open.response = if not_sent {
+            ResponseKind::NotComputed
+        } else if failed && !timed_out && open.context.attempts_are_recorded() {
+            ResponseKind::Failed
+        } else if not_computed {
             ResponseKind::NotComputed
         } else if status.is_server_error() {
             ResponseKind::None
@@ -179,19 +190,42 @@ impl OpenReservation {
     /// Returns the tokens of the prompt and of the output.
     fn used(&self) -> (u64, u64) {
         let calls = self.context.attempts().saturating_sub(self.attempts);
-        let retries = u64::from(calls.saturating_sub(1)).saturating_mul(self.estimate.prompt);
+        let abandoned = self.context.abandoned();
+        let abandoned = abandoned.get(self.abandoned..).unwrap_or_default();
+        let recorded = u32::try_from(abandoned.len()).unwrap_or(u32::MAX);
+        // Retries that no layer of this crate has made.
+        let retries = calls.saturating_sub(1).saturating_sub(recorded);
+        let retries = u64::from(retries).saturating_mul(self.estimate.prompt);
         let (prompt, output) = match self.response {
             ResponseKind::NotComputed => (0, 0),
+            // The client left between two attempts.
+            ResponseKind::None if recorded > 0 && calls <= recorded => (0, 0),
             ResponseKind::None => (self.estimate.prompt, 0),
+            ResponseKind::Failed if self.context.usage().is_some() => self.reported(0, 0),
+            ResponseKind::Failed => (0, 0),
             ResponseKind::Stream => self.streamed(),
             ResponseKind::Whole => self.whole(),
         };
-        let (prompt, output) = if self.response != ResponseKind::NotComputed && self.goes_on() {
+        let free = matches!(self.response, ResponseKind::NotComputed | ResponseKind::Failed);
+        let (prompt, output) = if !free && self.goes_on() {
             (prompt.max(self.estimate.prompt), output.max(self.estimate.output))
         } else {
             (prompt, output)
         };
-        (prompt.saturating_add(retries), output)
+        let served = (prompt.saturating_add(retries), output);
+        abandoned.iter().fold(served, |(prompt, output), attempt| {
+            let (own_prompt, own_output) = self.used_by(attempt);
+            (prompt.saturating_add(own_prompt), output.saturating_add(own_output))
+        })
+    }
+
+    /// Returns the tokens of the prompt and of the output of an attempt that another one followed.
+    fn used_by(&self, attempt: &AbandonedAttempt) -> (u64, u64) {
+        match attempt.usage {
+            Some(usage) => self.reported_in(usage, 0, 0),
+            None if attempt.cost_is_unknown() => (self.estimate.prompt, 0),
+            None => (0, 0),
+        }
     }
 
     /// Returns whether the upstream generates on in the background, with an output that no response of
@@ -251,7 +285,10 @@ impl OpenReservation {
 
     /// Returns the upstream's own count. `guess` is the output if the upstream reports none.
     fn reported(&self, guess: u64, least: u64) -> (u64, u64) {
-        let usage = self.context.usage().unwrap_or_default();
+        self.reported_in(self.context.usage().unwrap_or_default(), guess, least)
+    }
+
+    fn reported_in(&self, usage: Usage, guess: u64, least: u64) -> (u64, u64) {
         let total = self.counted(usage.total_tokens);
         let without = |known: Option<u64>| Some(total?.saturating_sub(known?));
         let prompt = self

@@ -17,6 +17,7 @@ use crate::{
         entry::{Blocks, Entry, HeaderList},
         policy::CACHE_STATUS,
     },
+    context::RequestContext,
     hop_by_hop,
     lock::Lock,
 };
@@ -37,6 +38,8 @@ pub(crate) struct SharedHead {
     pub(crate) stored: AtomicBool,
     /// The cost of the call, which is known at its end.
     pub(crate) cost: OnceLock<CallCost>,
+    /// The context of a call that another target served than the first choice.
+    pub(crate) fallback: Option<RequestContext>,
     /// The whole response, if the second tier had it. No piece follows.
     pub(crate) found: Option<Entry>,
 }
@@ -47,6 +50,7 @@ impl Head {
         original: (HeaderMap, Extensions),
         headers: HeaderList,
         length: Option<u64>,
+        fallback: Option<RequestContext>,
     ) -> Self {
         Self(Arc::new(SharedHead {
             status,
@@ -55,6 +59,7 @@ impl Head {
             length,
             stored: AtomicBool::new(false),
             cost: OnceLock::new(),
+            fallback,
             found: None,
         }))
     }
@@ -68,6 +73,7 @@ impl Head {
             length: None,
             stored: AtomicBool::new(false),
             cost: OnceLock::new(),
+            fallback: None,
             found: Some(entry),
         }))
     }

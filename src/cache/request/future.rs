@@ -19,6 +19,8 @@ use super::{
     leader::{Leader, NewFlight},
     lookup::Lookup,
 };
+#[cfg(all(feature = "fallback", feature = "model-rules"))]
+use crate::model::Judge;
 use crate::{
     body,
     cache::{
@@ -28,7 +30,7 @@ use crate::{
     },
     context::CacheOutcome,
     payload::Payload,
-    rejection::{Rejection, Responder},
+    rejection::{Refusal, Rejection, Responder},
 };
 
 pin_project! {
@@ -158,7 +160,11 @@ where
                     let Some(follower) = slot.take() else { return Poll::Pending };
                     match event {
                         FlightEvent::Head(head) if follower.accepts(&head) => {
-                            return Poll::Ready(Ok(follower.respond(&head)));
+                            match follower.may_get(&head) {
+                                Some(true) => return Poll::Ready(Ok(follower.respond(&head))),
+                                Some(false) => follower.reject(),
+                                None => follower.retry(),
+                            }
                         }
                         _ => follower.retry(),
                     }
@@ -178,6 +184,31 @@ impl<S> Follower<S> {
             let is_stale = entry.state(now) != EntryState::Fresh && control.accepts_stale();
             is_stale || control.accepts(entry, now)
         })
+    }
+
+    /// Returns whether the model rules of this caller allow what serves in place of the first choice.
+    /// `None` when this is not certain.
+    #[cfg(all(feature = "fallback", feature = "model-rules"))]
+    fn may_get(&self, head: &Head) -> Option<bool> {
+        match &head.fallback {
+            Some(call) => Judge::all_allow_served(&self.exchange.context, call),
+            None => Some(true),
+        }
+    }
+
+    #[cfg(not(all(feature = "fallback", feature = "model-rules")))]
+    #[expect(clippy::unused_self, reason = "the same name as with model rules")]
+    const fn may_get(&self, _head: &Head) -> Option<bool> {
+        Some(true)
+    }
+
+    /// Rejects a caller whose model rules do not allow the shared response.
+    fn reject<F>(self) -> State<F, S> {
+        let rejection = Rejection::new(Refusal::Forbidden)
+            .with_detail("this model or its provider is not allowed");
+        let format = self.exchange.engine.settings().rejections;
+        let responder = format.for_request(&self.request);
+        State::Reject { rejected: Some((rejection, responder, self.exchange)) }
     }
 
     fn respond<R>(mut self, head: &Head) -> Response<ResponseBody<R>> {

@@ -147,7 +147,9 @@ impl RecordPlan {
         });
         let first = usize::try_from(length.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let (shared, blocks) = shareable_headers(&parts.headers, first.min(FIRST_CHUNKS));
-        let head = Head::new(parts.status, (parts.headers, parts.extensions), shared, length);
+        let fallback = Some(&self.context).filter(|call| call.fell_back()).cloned();
+        let original = (parts.headers, parts.extensions);
+        let head = Head::new(parts.status, original, shared, length, fallback);
         (head.clone(), Recorder { plan: self, head, tap, tap_context, recording }, blocks)
     }
 }

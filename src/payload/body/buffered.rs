@@ -58,12 +58,12 @@ impl BufferedBody {
         &self.bytes
     }
 
-    #[cfg(any(feature = "throttle", feature = "transform"))]
+    #[cfg(any(feature = "fallback", feature = "throttle", feature = "transform"))]
     pub(crate) const fn bounds(&self) -> DocumentBounds {
         self.bounds
     }
 
-    #[cfg(any(feature = "throttle", feature = "transform"))]
+    #[cfg(any(feature = "fallback", feature = "throttle", feature = "transform"))]
     pub(crate) fn trailers(&self) -> Option<&HeaderMap> {
         self.trailers.as_deref()
     }
@@ -107,7 +107,7 @@ impl BufferedBody {
     }
 
     /// Creates a permit of the same limit.
-    #[cfg(any(feature = "throttle", feature = "transform"))]
+    #[cfg(any(feature = "fallback", feature = "throttle", feature = "transform"))]
     pub(crate) fn new_permit(&self) -> Option<MemoryPermit> {
         self.memory.as_ref().map(|memory| memory.limit().permit())
     }

@@ -4,5 +4,5 @@ pub(crate) mod bounded;
 pub(crate) mod buffered;
 pub(crate) mod framing;
 pub(crate) mod payload;
-#[cfg(any(feature = "throttle", feature = "transform"))]
+#[cfg(any(feature = "fallback", feature = "throttle", feature = "transform"))]
 pub(crate) mod replace;

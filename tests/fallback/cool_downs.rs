@@ -1,0 +1,184 @@
+//! Which targets get no attempt for a while, and the waits.
+
+use super::*;
+
+fn grouped() -> FallbackLayer {
+    let of_router = |name: &str| target(name).group("router");
+    FallbackLayer::new([of_router("a"), of_router("b"), target("c")])
+}
+
+fn three(a: TestUpstream, b: TestResponse, c: TestResponse) -> Hosts {
+    Hosts::of([("a", a), ("b", TestUpstream::new(b)), ("c", TestUpstream::new(c))])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_upstream_stops_the_rest_of_its_group() {
+    for failure in [status(429), status(503), busy(503, "3"), TestResponse::unreachable()] {
+        let row = format!("{failure:?}");
+        let a = TestUpstream::new(failure);
+        let hosts = three(a, TestResponse::chat("two"), TestResponse::chat("three"));
+        let got = send(&grouped(), &hosts, hello()).await;
+        assert_eq!(got.target.as_deref(), Some("c"), "{row}");
+        assert_eq!(hosts.calls(), [1, 0, 1], "{row}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_failure_lets_the_next_member_be_tried() {
+    for failure in [status(500), status(502), TestResponse::events(["[DONE]"])] {
+        let a = TestUpstream::new(failure);
+        let hosts = three(a, TestResponse::chat("two"), TestResponse::chat("three"));
+        let got = send(&grouped(), &hosts, hello()).await;
+        assert_eq!((got.target.as_deref(), hosts.calls()), (Some("b"), vec![1, 1, 0]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_that_the_upstream_names_is_obeyed() {
+    let a = TestUpstream::new(busy(429, "20")).then(TestResponse::chat("one"));
+    let hosts = Hosts::of([("a", a), ("b", TestUpstream::new(TestResponse::chat("two")))]);
+    let layer = two();
+    for (after, target, calls) in [(0, "b", [1, 1]), (19, "b", [1, 2]), (1, "a", [2, 2])] {
+        tokio::time::advance(seconds(after)).await;
+        let got = send(&layer, &hosts, hello()).await;
+        assert_eq!((got.target.as_deref(), hosts.calls()), (Some(target), calls.to_vec()));
+        assert_eq!(got.context.outcome().fell_back, target == "b");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_time_is_bounded() {
+    let a = TestUpstream::new(busy(503, "86400")).then(TestResponse::chat("one"));
+    let hosts = Hosts::of([("a", a), ("b", TestUpstream::new(TestResponse::chat("two")))]);
+    let layer = two().max_cool_down(seconds(10));
+    send(&layer, &hosts, hello()).await;
+    tokio::time::advance(seconds(10)).await;
+    assert_eq!(send(&layer, &hosts, hello()).await.target.as_deref(), Some("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_time_a_target_is_tried_when_nothing_else_is_left() {
+    let a = TestUpstream::new(status(429)).then(TestResponse::chat("one"));
+    let b = TestUpstream::new(TestResponse::chat("two")).then(status(500));
+    let hosts = Hosts::of([("a", a), ("b", b)]);
+    let layer = two();
+    assert_eq!(send(&layer, &hosts, hello()).await.target.as_deref(), Some("b"));
+    // `a` cools down, so `b` is tried first.
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!((got.target.as_deref(), hosts.calls()), (Some("a"), vec![2, 2]));
+    // Its response has ended the cool-down.
+    assert_eq!(send(&layer, &hosts, hello()).await.target.as_deref(), Some("a"));
+    assert_eq!(hosts.calls(), [3, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cool_down_without_a_time_ends() {
+    let a = TestUpstream::new(TestResponse::unreachable()).then(TestResponse::chat("one"));
+    let hosts = Hosts::of([("a", a), ("b", TestUpstream::new(TestResponse::chat("two")))]);
+    let layer = two().cool_down(seconds(3));
+    send(&layer, &hosts, hello()).await;
+    tokio::time::advance(seconds(2)).await;
+    assert_eq!(send(&layer, &hosts, hello()).await.target.as_deref(), Some("b"));
+    tokio::time::advance(seconds(1)).await;
+    assert_eq!(send(&layer, &hosts, hello()).await.target.as_deref(), Some("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shorter_of_several_cool_downs_wins() {
+    // Two requests are in flight when the upstream tells each of them another time.
+    let a = TestUpstream::new(busy(429, "40")).then(busy(429, "5")).then(TestResponse::chat("one"));
+    let hosts = Hosts::of([("a", a)]);
+    let layer = FallbackLayer::new([target("a"), target("a").name("again")]);
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!((got.status, got.retry_after), (429, Some(5)));
+    let layer = FallbackLayer::new([target("a").group("g"), target("a").group("g")]);
+    let hosts =
+        Hosts::of([("a", TestUpstream::new(busy(429, "40")).then(TestResponse::chat("one")))]);
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!((got.status, got.retry_after, hosts.calls()), (429, Some(40), vec![1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_targets_that_all_cool_down_is_rejected_at_once() {
+    let hosts = hosts(busy(503, "30"), busy(429, "12.3"));
+    let layer = two();
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!((got.status, got.retry_after), (429, Some(13)));
+    tokio::time::advance(seconds(2)).await;
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!((got.status, got.retry_after, hosts.calls()), (503, Some(11), vec![1, 1]));
+    assert_eq!(got.context.outcome().rejection, Some("overloaded"));
+    assert_eq!(got.target, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn layers_of_one_layer_share_the_cool_downs() {
+    let a = TestUpstream::new(busy(429, "20"));
+    let hosts = Hosts::of([("a", a), ("b", TestUpstream::new(TestResponse::chat("two")))]);
+    let layer = two();
+    send(&layer, &hosts, hello()).await;
+    send(&layer.clone(), &hosts, hello()).await;
+    assert_eq!(hosts.calls(), [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_loads_is_waited_for() {
+    let a = TestUpstream::new(busy(503, "20")).then(busy(503, "5")).then(TestResponse::chat("one"));
+    let hosts = Hosts::of([("a", a)]);
+    let alone = || FallbackLayer::new([target("a")]);
+    let started = tokio::time::Instant::now();
+    let got = send(&alone().wait_for_model(seconds(60)), &hosts, hello()).await;
+    assert_eq!((got.status, hosts.calls()), (200, vec![3]));
+    assert_eq!(started.elapsed().as_secs(), 25);
+
+    // By default it is not.
+    let hosts = Hosts::of([("a", TestUpstream::new(busy(503, "120")))]);
+    let got = send(&alone(), &hosts, hello()).await;
+    assert_eq!((got.status, got.retry_after, hosts.calls()), (503, Some(60), vec![1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_model_has_a_deadline() {
+    let hosts = Hosts::of([("a", TestUpstream::new(busy(429, "20")))]);
+    let started = tokio::time::Instant::now();
+    let layer = FallbackLayer::new([target("a")]).wait_for_model(seconds(50));
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!((got.status, got.retry_after, hosts.calls()), (429, Some(20), vec![3]));
+    assert_eq!(started.elapsed().as_secs(), 40);
+    // The next request finds the cool-down and waits for it.
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!((got.status, hosts.calls()), (429, vec![5]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_model_without_a_time_is_waited_for() {
+    let a = TestUpstream::new(status(429)).then(TestResponse::chat("one"));
+    let hosts = Hosts::of([("a", a)]);
+    let layer = FallbackLayer::new([target("a")]).wait_for_model(seconds(30));
+    let started = tokio::time::Instant::now();
+    assert_eq!(send(&layer, &hosts, hello()).await.status, 200);
+    assert_eq!(started.elapsed().as_secs(), 5);
+    // A model that is paused has no time, and none is made up for it.
+    let hosts = Hosts::of([("a", TestUpstream::new(status(503)))]);
+    let layer = FallbackLayer::new([target("a")]).wait_for_model(seconds(30));
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!((got.status, got.retry_after, hosts.calls()), (503, None, vec![1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_target_is_not_waited_for() {
+    let hosts = hosts(busy(503, "20"), TestResponse::chat("two"));
+    let started = tokio::time::Instant::now();
+    let got = send(&two().wait_for_model(seconds(60)), &hosts, hello()).await;
+    assert_eq!((got.target.as_deref(), started.elapsed()), (Some("b"), Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_when_its_caller_leaves() {
+    let hosts = Hosts::of([("a", TestUpstream::new(busy(503, "20")))]);
+    let layer = FallbackLayer::new([target("a")]).wait_for_model(seconds(60));
+    let gone = tokio::time::timeout(seconds(5), send(&layer, &hosts, hello())).await;
+    assert!(gone.is_err());
+    tokio::time::advance(seconds(100)).await;
+    assert_eq!(hosts.calls(), [1]);
+}
