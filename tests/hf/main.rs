@@ -11,6 +11,8 @@ mod on_the_wire;
 mod rejected_tokens;
 mod request;
 mod response;
+mod several_tokens;
+mod token_files;
 mod tokens;
 
 use std::{
