@@ -6,6 +6,7 @@ mod support;
 mod wire;
 
 mod contract;
+mod exchange;
 mod fetched_tokens;
 mod on_the_wire;
 mod rejected_tokens;
