@@ -21,7 +21,12 @@ pub(super) struct Attempt<S> {
     sent: SentToken,
     /// `None` for a second attempt and for a request that cannot be sent twice.
     replay: Option<Replay<S>>,
+    /// The fetches that the request has waited for since the token was rejected.
+    waits: u8,
 }
+
+/// A fetch that began before the token was rejected, and the one that follows it.
+const MAX_WAITS: u8 = 2;
 
 /// The settings and the stage of a request.
 #[derive(Debug)]
@@ -99,7 +104,7 @@ impl Route {
 impl<S> Attempt<S> {
     pub(super) fn new(route: Route, sent: SentToken, again: Option<(RequestCopy, S)>) -> Self {
         let replay = again.map(|(copy, inner)| Replay { copy, inner });
-        Self { route, sent, replay }
+        Self { route, sent, replay, waits: 0 }
     }
 
     /// Looks for the token that replaces the rejected one.

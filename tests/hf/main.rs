@@ -6,12 +6,15 @@ mod support;
 mod wire;
 
 mod contract;
+mod exchange;
 mod fetched_tokens;
 mod known_paths;
 mod on_the_wire;
 mod rejected_tokens;
 mod request;
 mod response;
+mod several_tokens;
+mod token_files;
 mod tokens;
 
 use std::{

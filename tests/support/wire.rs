@@ -4,7 +4,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use tokio::{
@@ -12,7 +12,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
-use tracing::Dispatch;
+use tracing::{Dispatch, subscriber::NoSubscriber};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// What a [`RawUpstream`] saw.
@@ -95,6 +95,11 @@ pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     pub(crate) fn dispatch(&self) -> Dispatch {
+        // If a process has one subscriber alone, tracing asks that of the thread that meets an event
+        // first. It may be the thread of another test, which has none, and the event would be off for
+        // all.
+        static ANOTHER: OnceLock<Dispatch> = OnceLock::new();
+        ANOTHER.get_or_init(|| Dispatch::new(NoSubscriber::default()));
         let subscriber = tracing_subscriber::fmt().with_writer(self.clone()).without_time();
         Dispatch::new(subscriber.finish())
     }

@@ -169,10 +169,6 @@ impl FetchedSource {
         if let Refreshed::Changed = self.refreshed(rejected, now) {
             return Refreshed::Changed;
         }
-        let known = state.rejected.as_ref().filter(|known| Arc::ptr_eq(&known.token, rejected));
-        if known.is_some_and(|known| known.until.is_some_and(|until| now < until)) {
-            return Refreshed::Unchanged;
-        }
         _abandoned = match self.current_fetch(&mut state, now) {
             // It may have begun before the token was replaced, and is then followed by another one.
             Ok(fetch) => {
@@ -183,6 +179,10 @@ impl FetchedSource {
             }
             Err(abandoned) => abandoned,
         };
+        let known = state.rejected.as_ref().filter(|known| Arc::ptr_eq(&known.token, rejected));
+        if known.is_some_and(|known| known.until.is_some_and(|until| now < until)) {
+            return Refreshed::Unchanged;
+        }
         state.rejected = Some(RejectedToken { token: Arc::clone(rejected), until: None });
         let waiter = self.start_fetch(&mut state, permit, now);
         drop(state);
@@ -213,18 +213,21 @@ impl FetchedSource {
         let Some(permit) = self.wait_permits.acquire(usize::MAX) else { return };
         let _abandoned;
         let mut state = self.state.lock();
-        _abandoned = match self.current_fetch(&mut state, now) {
-            Ok(_running) => None,
+        let waiter = match self.current_fetch(&mut state, now) {
+            // The task ended when this fetch began.
+            Ok(fetch) if fetch.has_no_waiters() => fetch.wait(permit),
+            Ok(_polled) => return,
             Err(abandoned) => {
+                _abandoned = abandoned;
                 // Another request may have started it, and it may have ended.
-                if self.next_fetch.has_passed(now) {
-                    let waiter = self.start_fetch(&mut state, permit, now);
-                    drop(state);
-                    self.poll_in_task(waiter);
+                if !self.next_fetch.has_passed(now) {
+                    return;
                 }
-                Some(abandoned)
+                self.start_fetch(&mut state, permit, now)
             }
         };
+        drop(state);
+        self.poll_in_task(waiter);
     }
 
     /// Waits for the fetch of a token, which is started when that is due.
@@ -296,19 +299,31 @@ impl FetchedSource {
     }
 
     /// Lets the task poll the running fetch, unless it does.
-    fn poll_in_task_if_needed(&self) {
-        let Some(permit) = self.wait_permits.acquire(usize::MAX) else { return };
+    fn poll_in_task_if_needed(self: &Arc<Self>) {
         let fetch = self.state.lock().slot.in_progress();
-        if let Some(fetch) = fetch {
+        if let Some((fetch, permit)) = fetch.zip(self.wait_permits.acquire(usize::MAX)) {
             self.poll_in_task(fetch.wait(permit));
         }
     }
 
-    fn poll_in_task(&self, waiter: Waiter<()>) {
+    fn poll_in_task(self: &Arc<Self>, waiter: Waiter<()>) {
+        // Weak, because the source owns the task.
+        let source = Arc::downgrade(self);
         self.task.keep(|| async move {
-            // The source has the token and the log has the failure.
-            let _done = waiter.await;
+            let mut next = Some(waiter);
+            while let Some(waiter) = next {
+                // The source has the token and the log has the failure.
+                let _done = waiter.await;
+                next = source.upgrade().and_then(|source| source.unattended());
+            }
         });
+    }
+
+    /// Returns the wait for a fetch that began when the task was about to end.
+    fn unattended(&self) -> Option<Waiter<()>> {
+        let permit = self.wait_permits.acquire(usize::MAX)?;
+        let fetch = self.state.lock().slot.in_progress()?;
+        fetch.has_no_waiters().then(|| fetch.wait(permit))
     }
 
     /// Stores the fetched token and logs a change of state.
