@@ -5,6 +5,7 @@ mod support;
 #[path = "../support/wire.rs"]
 mod wire;
 
+mod bodies;
 mod contract;
 mod exchange;
 mod fetched_tokens;
