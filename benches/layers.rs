@@ -73,6 +73,11 @@ fn layers(criterion: &mut Criterion) {
     beside_bare(criterion, "payload and three edits", edited, &warm);
     beside_bare(criterion, "upstream", UpstreamLayer::new(), &warm);
     beside_bare(criterion, "hf token", pass::hf_token(), &warm);
+    let unused = (PayloadLayer::new(), pass::fallback());
+    beside_bare(criterion, "payload and fallback, not used", unused, &warm);
+    let inside = (UpstreamLayer::new(), pass::hf_token());
+    let all = (PayloadLayer::new(), pass::fallback(), inside);
+    beside_bare(criterion, "payload, fallback, upstream and hf token", all, &warm);
     beside_bare(criterion, "stack, token seen before", whole(pass::auth(&signer)), &warm);
 
     // Without room for verified tokens, every token is new.

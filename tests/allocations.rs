@@ -150,6 +150,7 @@ macro_rules! all_absent {
             .model_rules(None)
             .cache(None)
             .token_budget(None)
+            .fallback(None)
             .hf_token(None)
     };
 }
@@ -169,6 +170,7 @@ macro_rules! all_present {
             .model_rules(pass::model_rules())
             .cache(CacheLayer::new("upstream", Scope::Identity))
             .token_budget(pass::budget())
+            .fallback(pass::fallback())
             .upstream(UpstreamLayer::new())
             .hf_token(pass::hf_token())
     };
@@ -190,11 +192,11 @@ where
 fn a_stack_is_no_larger_than_stated() {
     let signer = Signer::es256();
     let sizes = [
-        ("all layers", sizes(all_present!(&signer)), [312, 1_168, 2_160]),
+        ("all layers", sizes(all_present!(&signer)), [312, 2_304, 2_160]),
         (
             "all layers and the stalled reader",
             sizes(all_present!(&signer).stalled_reader(StalledReaderLayer::new())),
-            [320, 1_176, 56],
+            [320, 2_320, 56],
         ),
     ];
     for (what, sizes, stated) in sizes {
@@ -277,6 +279,20 @@ fn each_layer_allocates_no_more_than_stated() {
         ("upstream", allocations(UpstreamLayer::new(), seen), 0),
         ("upstream, caller known", allocations(UpstreamLayer::new(), known), 0),
         ("hf token", allocations(pass::hf_token(), seen), 0),
+        // Those of the payload, and the copy for another attempt.
+        (
+            "payload and fallback, not used",
+            allocations((PayloadLayer::new(), pass::fallback()), seen),
+            4,
+        ),
+        (
+            "payload, fallback, upstream, hf token",
+            allocations(
+                (PayloadLayer::new(), pass::fallback(), UpstreamLayer::new(), pass::hf_token()),
+                seen,
+            ),
+            4,
+        ),
         // The request body, which becomes a payload.
         ("all layers absent", allocations(all_absent!(), fresh), 1),
         (

@@ -27,7 +27,8 @@ use tower_inference::{
     access_log::AccessLogLayer,
     auth::{AuthLayer, Jwt, Keys},
     cache::{CacheLayer, Cacheable, Scope},
-    hf::{HfTokenLayer, TokenSource},
+    fallback::{FallbackLayer, Target},
+    hf::{HfTokenLayer, Stage, TokenSource},
     limits::{Concurrency, Limit, Rate},
     model::Profile,
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
@@ -55,6 +56,15 @@ fn auth() -> AuthLayer {
 fn hf_token() -> HfTokenLayer {
     let token = TokenSource::value(Secret::new("hf_contract")).unwrap();
     HfTokenLayer::new("https://router.huggingface.co".parse().unwrap(), token)
+}
+
+/// Two targets, which have one attempt each.
+fn fallback() -> FallbackLayer {
+    let target = |name: &str| {
+        let token = TokenSource::value(Secret::new("hf_contract")).unwrap();
+        Target::new(Stage::new(name, format!("https://{name}.example").parse().unwrap(), token))
+    };
+    FallbackLayer::new([target("a"), target("b").max_in_flight(8)])
 }
 
 fn model_rules() -> ModelRulesLayer {
@@ -134,6 +144,7 @@ macro_rules! absent_layers {
             .model_rules(None)
             .cache(None)
             .token_budget(None)
+            .fallback(None)
             .hf_token(None)
     };
 }
@@ -205,6 +216,11 @@ macro_rules! each_layer {
             }
 
             #[tokio::test]
+            async fn fallback() {
+                $check!((PayloadLayer::new(), super::fallback()));
+            }
+
+            #[tokio::test]
             async fn upstream() {
                 $check!(UpstreamLayer::new());
             }
@@ -225,6 +241,7 @@ macro_rules! each_layer {
                     Stack::new()
                         .hf_token(super::hf_token())
                         .upstream(UpstreamLayer::new())
+                        .fallback(super::fallback())
                         .token_budget(super::token_budget())
                         .cache(super::cache_of_callers())
                         .model_rules(super::model_rules())
@@ -465,6 +482,7 @@ mod passes_errors_untouched {
     check!(schema, (PayloadLayer::new(), super::schema()));
     check!(transform, (PayloadLayer::new(), super::transform()));
     check!(cache, (PayloadLayer::new(), super::cache()));
+    check!(fallback, (PayloadLayer::new(), super::fallback()));
     check!(hf_token, super::hf_token());
     check!(absent_layers, super::absent_layers!());
 

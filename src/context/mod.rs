@@ -70,7 +70,7 @@
 //! | [`set_upstream`](RequestContext::set_upstream) | `HfTokenLayer` | your choice of an upstream |
 //! | [`set_request_id`](RequestContext::set_request_id), [`set_trace_id`](RequestContext::set_trace_id) | `RequestIdLayer` | another source of ids |
 //! | [`add_attempt`](RequestContext::add_attempt) | `UpstreamLayer`, `HfTokenLayer`, `Client` | a client that retries inside one call |
-//! | [`set_fell_back`](RequestContext::set_fell_back) | nothing | a fallback to another model or upstream |
+//! | [`set_fell_back`](RequestContext::set_fell_back) | `FallbackLayer` | a fallback to another model or upstream |
 //! | [`set_usage`](RequestContext::set_usage) | [`Tap`](crate::tap::Tap) | responses in a form that `Tap` does not read |
 //! | [`announce_response_is_read`](RequestContext::announce_response_is_read) | layers that read responses | a layer of yours that reads response bodies |
 //! | [`announce_generated_tokens_are_read`](RequestContext::announce_generated_tokens_are_read) | `TokenBudgetLayer` | a layer of yours that reads [`Outcome::generated_tokens`] |
@@ -79,7 +79,8 @@
 //!
 //! Names keep their first value: request id, trace id, route, stage, model, rejection and limits.
 //! Later calls of their setters have no effect. What belongs to an attempt keeps its last value: target,
-//! upstream, usage, status of the upstream, cache outcome and end of the stream.
+//! upstream, usage, status of the upstream, cache outcome and end of the stream. The rejection of an
+//! attempt is forgotten when another one follows.
 
 mod abandoned;
 mod body_mode;

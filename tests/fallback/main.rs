@@ -5,6 +5,7 @@ mod charges;
 mod content;
 mod cool_downs;
 mod load;
+mod shared;
 mod targets;
 
 use std::{
@@ -34,11 +35,17 @@ use tower_inference::{
 #[derive(Clone, Default)]
 pub struct Hosts {
     upstreams: BTreeMap<&'static str, TestUpstream>,
+    delay: Duration,
 }
 
 impl Hosts {
     pub fn of(upstreams: impl IntoIterator<Item = (&'static str, TestUpstream)>) -> Self {
-        Self { upstreams: upstreams.into_iter().collect() }
+        Self { upstreams: upstreams.into_iter().collect(), delay: Duration::ZERO }
+    }
+
+    /// Lets each response come late.
+    pub fn slow(self) -> Self {
+        Self { delay: seconds(1), ..self }
     }
 
     /// The requests that a host has received.
@@ -63,7 +70,15 @@ impl Service<Request<Payload>> for Hosts {
 
     fn call(&mut self, request: Request<Payload>) -> Self::Future {
         let name = request.uri().host().unwrap().split('.').next().unwrap().to_owned();
-        self.upstreams.get_mut(&*name).unwrap().call(request)
+        let response = self.upstreams.get_mut(&*name).unwrap().call(request);
+        let delay = self.delay;
+        if delay.is_zero() {
+            return response;
+        }
+        Box::pin(async move {
+            tokio::time::sleep(delay).await;
+            response.await
+        })
     }
 }
 

@@ -18,7 +18,8 @@ use tower::Service;
 use tower_inference::{
     access_log::{AccessLogLayer, Sink},
     auth::{AuthLayer, Jwt, Keys},
-    hf::{HfTokenLayer, TokenSource},
+    fallback::{FallbackLayer, Target},
+    hf::{HfTokenLayer, Stage, TokenSource},
     identity::Callers,
     limits::{Limit, Rate},
     model::{Profile, ProviderPolicy},
@@ -107,6 +108,15 @@ where
         }
     }
     status
+}
+
+/// Two targets, the first of which responds.
+pub fn fallback() -> FallbackLayer {
+    let target = |name: &str| {
+        let token = TokenSource::value(Secret::new("hf_example")).unwrap();
+        Target::new(Stage::new(name, format!("https://{name}.example").parse().unwrap(), token))
+    };
+    FallbackLayer::new([target("a"), target("b").model("org/other")])
 }
 
 pub fn jwt(signer: &Signer) -> Jwt {
