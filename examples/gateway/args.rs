@@ -87,6 +87,8 @@ pub(crate) struct Serve {
     pub(crate) redis: Option<Redis>,
     pub(crate) client: Client,
     pub(crate) fallback: Fallback,
+    /// Masks the upstream's token in bodies.
+    pub(crate) scrub_bodies: bool,
     pub(crate) parts: Parts,
 }
 
@@ -155,6 +157,10 @@ where
                 given.check = true;
                 continue;
             }
+            Arg::Long("scrub-bodies") => {
+                given.scrub_bodies = true;
+                continue;
+            }
             Arg::Long("hide-target") => {
                 given.fallback.hide_target();
                 continue;
@@ -201,6 +207,7 @@ struct Given {
     profile: profile::Given,
     upstreams: upstreams::Given,
     fallback: fallback::Given,
+    scrub_bodies: bool,
     callers: callers::Given,
     check: bool,
 }
@@ -335,6 +342,7 @@ impl Given {
                 redis,
                 client: self.client,
                 fallback,
+                scrub_bodies: self.scrub_bodies,
                 parts,
             }))
         };

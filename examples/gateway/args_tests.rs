@@ -58,6 +58,7 @@ fn without_flags_the_demo_has_the_defaults_of_the_help() {
         redis: None,
         client: Client::default(),
         fallback: Fallback::default(),
+        scrub_bodies: false,
         parts: Parts::Demo,
     };
     assert_eq!(served(""), expected);
@@ -125,6 +126,17 @@ fn bodies_are_validated_by_flag() {
         refused("--max-tokens 0"),
         "--max-tokens expects a number that is not zero, not `0`"
     );
+}
+
+#[test]
+fn tokens_are_masked_in_bodies_by_flag() {
+    assert!(served("--scrub-bodies").scrub_bodies);
+    assert_eq!(
+        refused("--scrub-body"),
+        "--scrub-body is not a flag of this gateway; `--scrub-bodies` is near"
+    );
+    let value = refused("--scrub-bodies=yes");
+    assert!(value.contains("unexpected argument"), "{value}");
 }
 
 #[test]

@@ -187,6 +187,7 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     }
     let auth = callers::auth(callers, keys, metadata.as_ref(), peer)?;
     let hf_token = upstreams.layers().next().ok_or("there is no upstream")?;
+    let hf_token = if serve.scrub_bodies { hf_token.scrub_bodies() } else { hf_token };
     let fallback = upstreams.fallback(&serve.fallback);
     let way = Way { fallback, hf_token, client: upstream::client(serve.client)? };
     let stack = stack::gateway(access_log, auth, bodies, limits, cache, way);

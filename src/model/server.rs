@@ -394,6 +394,25 @@ mod tests {
         assert!(!Server::Space.has(&Method::POST, "/gradio_api/call/predict/4f9c"));
     }
 
+    /// The lists of other servers are summarised in the docs.
+    #[test]
+    fn documented_paths_are_the_known_ones() {
+        let docs = include_str!("profile.rs");
+        for (row, known) in [("tgi", TGI), ("tei", TEI)] {
+            let start = format!("/// | `{row}` | ");
+            let line = docs.lines().find_map(|line| line.strip_prefix(&*start)).unwrap();
+            let (own, below_v1) = line.split_once("below `/v1`: ").unwrap_or((line, ""));
+            let named = |text: &str| -> Vec<String> {
+                text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+            };
+            let below_v1 = named(below_v1).into_iter().map(|name| format!("/v1/{name}"));
+            let mut documented: Vec<_> = named(own).into_iter().chain(below_v1).collect();
+            documented.retain(|path| path != "/v1/models");
+            documented.sort_unstable();
+            assert_eq!(documented, known, "{row}");
+        }
+    }
+
     #[test]
     fn every_route_of_a_server_has_a_form() {
         for path in [ANTHROPIC, MISTRAL, TGI, TEI, VLLM, LLAMA_CPP].concat() {

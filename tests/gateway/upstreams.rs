@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use crate::{
-    client::{CHAT, get, post, send},
+    client::{CHAT, bytes, get, post, send},
     process::{Gateway, run},
     stub::{Folder, Served},
     token::{self, Signer},
@@ -209,4 +209,24 @@ async fn gateway_with_several_upstreams_is_ready() {
     let two = Two::new("ready-two", StatusCode::OK, StatusCode::OK).await;
     let gateway = two.gateway(&[]).await;
     assert_eq!(send(gateway.address, get("/readyz")).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn token_of_the_serving_upstream_is_masked_in_bodies_by_flag() {
+    async fn repeat(headers: HeaderMap) -> String {
+        let token = headers["authorization"].to_str().unwrap();
+        format!(r#"{{"choices":[{{"message":{{"role":"assistant","content":"{token}"}}}}]}}"#)
+    }
+    let mut two = Two::new("scrubbed", StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK).await;
+    two.second.served = Served::start(Router::new().fallback(repeat)).await;
+    let caller = two.signer.sign(&token::claims());
+    for (flags, has_token) in [(&[][..], true), (&["--scrub-bodies"][..], false)] {
+        let gateway = two.gateway(flags).await;
+        let request = post("/v1/chat/completions", &caller, CHAT);
+        let response = send(gateway.address, request).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let body = bytes(response).await;
+        let found = body.windows(11).any(|part| part == b"hf_of_other");
+        assert_eq!(found, has_token, "{body:?}");
+    }
 }
