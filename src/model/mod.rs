@@ -106,6 +106,8 @@ mod profile_settings;
 mod resolve;
 mod route;
 mod server;
+#[cfg(feature = "hf")]
+mod server_paths;
 mod target;
 
 #[cfg(any(feature = "throttle", feature = "transform"))]
