@@ -18,6 +18,8 @@ from servers import Gateway, Model, wait_for
 
 SHORT = ASKED | {"max_tokens": 8}
 TOGETHER = 20
+# A model works on one request at a time, so the last of many waits long.
+PATIENCE = {"timeout": 300}
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +56,11 @@ def test_many_clients_at_a_time_get_the_same_text(model, guarded_model, javascri
     assert direct and longer.startswith(direct)
 
     def openai_whole():
-        call = openai_client(guarded_model).chat.completions.create
+        call = openai_client(guarded_model).with_options(**PATIENCE).chat.completions.create
         return call(**SHORT).choices[0].message.content
 
     def openai_stream():
-        call = openai_client(guarded_model).chat.completions.create
+        call = openai_client(guarded_model).with_options(**PATIENCE).chat.completions.create
         return "".join(pieces(call(**SHORT, stream=True)))
 
     def hf_whole():
@@ -90,7 +92,7 @@ class Asked:
     def __init__(self, gateway, asked):
         self.pieces: list[str] = []
         self.finish = self.error = self.target = None
-        self._call = openai_client(gateway).chat.completions.create
+        self._call = openai_client(gateway).with_options(**PATIENCE).chat.completions.create
         self._asked = asked
 
     def read(self):
@@ -111,7 +113,7 @@ class Asked:
 
 
 def test_target_that_is_killed_fails_only_what_had_begun(work, several, model):
-    long = ASKED | {"max_tokens": 48, "extra_body": {"ignore_eos": True}}
+    long = ASKED | {"max_tokens": 24, "extra_body": {"ignore_eos": True}}
     direct = openai_client(model).chat.completions.create(**long).choices[0].message.content
     first = Model(work, secrets.token_hex(16))
     with first, contextlib.ExitStack() as stack:
@@ -120,12 +122,12 @@ def test_target_that_is_killed_fails_only_what_had_begun(work, several, model):
         flags = ["--model-alias", alias, "--first-content-timeout", "50s"]
         gateway = stack.enter_context(several("killed", upstreams, *flags))
         asked = [Asked(gateway, long | {"model": "smart"}) for _ in range(TOGETHER)]
-        whole = long | {"model": "smart", "max_tokens": 12}
+        whole = long | {"model": "smart", "max_tokens": 4}
         with concurrent.futures.ThreadPoolExecutor(TOGETHER + 4) as pool:
             streams = [pool.submit(it.read) for it in asked]
-            wait_for("content", lambda: any(len(it.pieces) > 2 for it in asked))
+            wait_for("content", lambda: any(len(it.pieces) > 2 for it in asked), 120)
             # These have no content before their model has died.
-            call = openai_client(gateway).chat.completions.create
+            call = openai_client(gateway).with_options(**PATIENCE).chat.completions.create
             wholes = [pool.submit(call, **whole) for _ in range(4)]
             first._process.kill()
             done = [it.result() for it in streams]
