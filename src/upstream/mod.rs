@@ -87,6 +87,7 @@
 //! |---|---|
 //! | the upstream cannot be reached or the HTTP client fails | 502 `upstream-unavailable` |
 //! | the upstream sends 1xx, such as `101 Switching Protocols`, as its response | 502 `upstream-unavailable` |
+//! | the head of the upstream's response is larger than 16 KiB | 502 `invalid-upstream-response` |
 //! | no head within the head timeout or the total timeout | 504 `upstream-timeout` |
 //! | all slots and all places in the queue are taken | 503 `overloaded`, `retry-after: 1` |
 //! | no slot within the queue timeout | 503 `overloaded`, `retry-after: 1` |
