@@ -62,7 +62,8 @@ impl FaultyUpstream {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let nth = counts.accepted.fetch_add(1, SeqCst);
-                let script = scripts.get(nth).or(scripts.last()).cloned().unwrap_or_default();
+                let script =
+                    scripts.get(nth).or_else(|| scripts.last()).cloned().unwrap_or_default();
                 counts.open.fetch_add(1, SeqCst);
                 let counts = Arc::clone(&counts);
                 tokio::spawn(async move {
