@@ -122,7 +122,24 @@ fn is_tls(error: &io::Error) -> bool {
 
 /// A body that broke off. The sources are errors of hyper.
 #[derive(Debug)]
-pub struct BodyError(pub(super) hyper::Error);
+pub struct BodyError(BodyFailure);
+
+#[derive(Debug)]
+enum BodyFailure {
+    Failed(hyper::Error),
+    ResetWithoutError,
+}
+
+impl BodyError {
+    pub(super) const fn new(error: hyper::Error) -> Self {
+        Self(BodyFailure::Failed(error))
+    }
+
+    /// The server reset the stream with `NO_ERROR` before its end.
+    pub(super) const fn reset_without_error() -> Self {
+        Self(BodyFailure::ResetWithoutError)
+    }
+}
 
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,6 +149,9 @@ impl fmt::Display for BodyError {
 
 impl StdError for BodyError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.0)
+        match &self.0 {
+            BodyFailure::Failed(error) => Some(error),
+            BodyFailure::ResetWithoutError => None,
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
@@ -73,7 +73,8 @@ where
                     if let Some(watch) = response.extensions_mut().remove::<Arc<Watch>>() {
                         watch.note_response();
                     }
-                    return Poll::Ready(Ok(response.map(ResponseBody::new)));
+                    let is_http2 = response.version() == Version::HTTP_2;
+                    return Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, is_http2))));
                 }
                 Err(error) => error,
             };
@@ -99,12 +100,13 @@ pin_project! {
     pub struct ResponseBody {
         #[pin]
         body: Incoming,
+        is_http2: bool,
     }
 }
 
 impl ResponseBody {
-    const fn new(body: Incoming) -> Self {
-        Self { body }
+    const fn new(body: Incoming, is_http2: bool) -> Self {
+        Self { body, is_http2 }
     }
 }
 
@@ -116,7 +118,16 @@ impl Body for ResponseBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.project().body.poll_frame(cx).map_err(BodyError)
+        let mut this = self.project();
+        let frame = ready!(this.body.as_mut().poll_frame(cx));
+        // hyper ends a body in order when the server resets its stream with `NO_ERROR`. A server may do
+        // that after a complete response (RFC 9113 section 8.1). Before its end the body is cut.
+        if frame.is_none() && *this.is_http2 && !this.body.is_end_stream() {
+            // Once, because the next poll finds no stream.
+            *this.is_http2 = false;
+            return Poll::Ready(Some(Err(BodyError::reset_without_error())));
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::new)))
     }
 
     fn is_end_stream(&self) -> bool {

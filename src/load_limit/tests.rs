@@ -310,6 +310,43 @@ fn no_wake_up_is_lost_between_threads() {
     assert_eq!(late.load(SeqCst), 0, "waits that nobody ended");
 }
 
+/// The only permit is released while a request begins to wait for it. No later release helps.
+#[test]
+fn a_permit_that_is_released_meanwhile_is_not_missed() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _entered = runtime.enter();
+    let limit = LoadLimit::new(1).max_queued(1);
+    let (send, receive) = std::sync::mpsc::channel::<LoadPermit>();
+    let (begun, released) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for permit in receive {
+                begun.fetch_add(1, SeqCst);
+                // From the last moment before the other thread's try to the first one after it.
+                for _ in 0..begun.load(SeqCst) % 400 {
+                    std::hint::spin_loop();
+                }
+                drop(permit);
+                released.fetch_add(1, SeqCst);
+            }
+        });
+        for round in 1..=40_000 {
+            send.send(now(&limit, None).unwrap()).unwrap();
+            while begun.load(SeqCst) < round {
+                std::hint::spin_loop();
+            }
+            let acquired = limit.acquire(None);
+            while released.load(SeqCst) < round {
+                std::hint::spin_loop();
+            }
+            if let Acquired::Later(mut wait) = acquired {
+                assert!(poll(&mut wait).is_ready(), "round {round}");
+            }
+        }
+        drop(send);
+    });
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Acquire(usize),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, Version, response::Parts};
+use http::{HeaderMap, Response, Version, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -187,6 +187,15 @@ impl ResponseParts {
     }
 }
 
+/// The size of a head as HTTP/2 counts it. hyper's clients take no more over HTTP/2, and some of the
+/// gateway's clients are such.
+const MAX_HEADER_LIST_SIZE: usize = 16 * 1024;
+
+/// Returns the size of a head (RFC 9113 section 6.5.2).
+fn header_list_size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+}
+
 /// Turns the head of the upstream's response into the one that the gateway sends.
 fn forward(head: &mut Parts, context: &RequestContext) -> Result<(), Rejection> {
     // A rejection of a layer further in does not come from the upstream.
@@ -199,6 +208,12 @@ fn forward(head: &mut Parts, context: &RequestContext) -> Result<(), Rejection> 
     if head.status.is_informational() {
         return Err(Rejection::new(Refusal::UpstreamUnavailable)
             .with_detail("the upstream did not complete its response"));
+    }
+    if header_list_size(&head.headers) > MAX_HEADER_LIST_SIZE {
+        let upstream = context.upstream();
+        tracing::warn!(upstream, "the head of the upstream's response is larger than 16 KiB");
+        return Err(Rejection::new(Refusal::InvalidUpstreamResponse)
+            .with_detail("the head of the upstream's response is too large"));
     }
     hop_by_hop::strip_connection_headers(&mut head.headers);
     // The version is hop-by-hop too (RFC 9110 section 2.5). A server would respond in HTTP/1.0 to a

@@ -87,6 +87,7 @@
 //! |---|---|
 //! | the upstream cannot be reached or the HTTP client fails | 502 `upstream-unavailable` |
 //! | the upstream sends 1xx, such as `101 Switching Protocols`, as its response | 502 `upstream-unavailable` |
+//! | the head of the upstream's response is larger than 16 KiB | 502 `invalid-upstream-response` |
 //! | no head within the head timeout or the total timeout | 504 `upstream-timeout` |
 //! | all slots and all places in the queue are taken | 503 `overloaded`, `retry-after: 1` |
 //! | no slot within the queue timeout | 503 `overloaded`, `retry-after: 1` |
@@ -101,7 +102,7 @@
 //! | source | form | sent by |
 //! |---|---|---|
 //! | `retry-after-ms` | milliseconds | Azure OpenAI |
-//! | `retry-after` | seconds, also with a fraction, or a date | OpenAI, Anthropic, Groq, vLLM behind a proxy |
+//! | `retry-after` | seconds, also with a fraction, or a date (RFC 9110 section 10.2.3) | OpenAI, Anthropic, Groq, proxies |
 //! | `x-ratelimit-reset-requests`, `-tokens` (429) | `6m0s`, `7.66s`, `12ms`, seconds | OpenAI, Groq, Azure OpenAI |
 //! | `anthropic-ratelimit-*-reset` (429) | time of RFC 3339 | Anthropic |
 //! | `x-ratelimit-reset`, `ratelimit-reset` (429) | seconds, or a time since 1970-01-01 in seconds or milliseconds | OpenRouter and others |
@@ -112,7 +113,7 @@
 //! Of several rate limits, the one that resets last of those that are used up counts. If none is used
 //! up, the one that resets first counts. A date is relative to the `date` of the response. A value that
 //! is no wait is ignored: NaN, infinity, a negative number, other text. Without a wait the response has
-//! no `retry-after`, as TGI and TEI send it, and the client uses its own backoff. A `retry-after-ms` is
+//! no `retry-after`, as those of TGI and TEI, and the client uses its own backoff. A `retry-after-ms` is
 //! removed if it asks for a longer wait. Nothing else of the response changes.
 //!
 //! For `estimated_time` the layer reads up to 16 KiB of the body of a 503 in JSON before it passes the

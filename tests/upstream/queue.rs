@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use tower_inference::identity::{Identity, Proof};
 
 use super::*;
+use crate::support::Probe;
 
 type Streams = ScriptedBody;
 
@@ -178,7 +179,7 @@ async fn the_instance_that_was_ready_waits_with_the_request() {
     let service = UpstreamLayer::new()
         .max_in_flight(1)
         .max_queued(1)
-        .layer(crate::support::Probe::new(|_: Request<()>| streaming()));
+        .layer(Probe::new(|_: Request<()>| streaming()));
     let first = service.clone().oneshot(request()).await.unwrap();
     let second = tokio::spawn(service.clone().oneshot(request()));
     tokio::task::yield_now().await;

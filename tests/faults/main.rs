@@ -1,0 +1,181 @@
+//! Faults of the upstream, played on real sockets over HTTP/1.1 and HTTP/2, and the response that a
+//! real client gets through a real server over either version.
+
+#[path = "../support/faults.rs"]
+mod faults;
+
+mod http1;
+mod http2;
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use faults::{Act, FaultyUpstream, FullBacklog};
+use http::{Request, Version};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo},
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, time::timeout};
+use tower::ServiceBuilder;
+use tower_inference::{
+    client::{Builder, HttpsClient},
+    hf::{HfTokenLayer, Origin, TokenSource},
+    payload::PayloadLayer,
+    secret::Secret,
+    upstream::UpstreamLayer,
+};
+
+/// The deadlines of the gateway. Whatever is not a matter of waiting happens long before.
+const WAIT: Duration = Duration::from_millis(500);
+/// A case that takes longer hangs.
+const HANGS: Duration = Duration::from_secs(20);
+
+/// The response that a client gets.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Outcome {
+    /// A response of the gateway itself.
+    Rejected(u16),
+    /// The body came to its end in order.
+    Whole(u16, String),
+    /// The body broke off after these bytes.
+    Cut(u16, String),
+}
+
+use Outcome::{Cut, Rejected, Whole};
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// A gateway between a client and an upstream.
+struct Gateway {
+    layer: UpstreamLayer,
+    address: SocketAddr,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Gateway {
+    async fn start(upstream: SocketAddr, client: Builder, front: Version) -> Self {
+        let origin: Origin = format!("http://{upstream}").parse().unwrap();
+        let token = TokenSource::value(Secret::new("hf_faults")).unwrap();
+        let layer = UpstreamLayer::new()
+            .head_timeout(WAIT)
+            .first_byte_timeout(WAIT)
+            .idle_timeout(WAIT)
+            .total_timeout(4 * WAIT)
+            .max_in_flight(4);
+        let service = ServiceBuilder::new()
+            .layer(PayloadLayer::streamed())
+            .layer(layer.clone())
+            .layer(HfTokenLayer::new(origin, token))
+            .service(client.build().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = TowerToHyperService::new(service.clone());
+                tokio::spawn(async move {
+                    let builder =
+                        hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                    builder.serve_connection(TokioIo::new(stream), service).await
+                });
+            }
+        });
+        let client =
+            Client::builder(TokioExecutor::new()).http2_only(front == Version::HTTP_2).build_http();
+        Self { layer, address, client }
+    }
+
+    async fn outcome(&self, body: &'static str) -> Outcome {
+        let request = Request::post(format!("http://{}/v1/chat/completions", self.address))
+            .header("content-type", "application/json")
+            .body(Full::from(body))
+            .unwrap();
+        // A body that fails at once may take its head along.
+        let Ok(response) = self.client.request(request).await else {
+            return Cut(200, String::new());
+        };
+        let status = response.status().as_u16();
+        // The gateway's own errors have a form of their own.
+        let is_ours = response
+            .headers()
+            .get("content-type")
+            .is_some_and(|content_type| content_type == "application/problem+json");
+        let mut body = response.into_body();
+        let mut read = Vec::new();
+        let broken = loop {
+            match body.frame().await {
+                None => break false,
+                Some(Err(_)) => break true,
+                Some(Ok(frame)) => read.extend(frame.into_data().unwrap_or_default()),
+            }
+        };
+        let read = String::from_utf8_lossy(&read).into_owned();
+        match (is_ours, broken) {
+            (true, _) => Rejected(status),
+            (false, true) => Cut(status, read),
+            (false, false) => Whole(status, read),
+        }
+    }
+
+    /// Waits until every slot is given back.
+    async fn is_idle(&self) {
+        while self.layer.in_flight() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn http1() -> Builder {
+    HttpsClient::builder()
+}
+
+fn http2() -> Builder {
+    http1().http2_prior_knowledge()
+}
+
+/// The outcome of a script for clients over HTTP/1.1 and over HTTP/2. Every slot and every connection
+/// is given back.
+async fn outcomes(client: Builder, script: &[Act]) -> [Outcome; 2] {
+    let mut outcomes = Vec::new();
+    for front in [Version::HTTP_11, Version::HTTP_2] {
+        let upstream = FaultyUpstream::start(vec![script.to_vec()]).await;
+        let gateway = Gateway::start(upstream.address, client.clone(), front).await;
+        let case = async {
+            let outcome = gateway.outcome("{}").await;
+            gateway.is_idle().await;
+            outcome
+        };
+        let outcome = timeout(HANGS, case).await.unwrap_or_else(|_| panic!("hangs: {script:?}"));
+        // An idle connection of the pool goes with the gateway.
+        drop(gateway);
+        outcomes.push(outcome);
+    }
+    outcomes.try_into().unwrap()
+}
+
+/// Checks that a script has the same outcome for clients over both versions.
+async fn check(client: Builder, script: &[Act], expected: Outcome) {
+    let shown: String = format!("{script:?}").chars().take(200).collect();
+    let outcomes = outcomes(client, script).await;
+    assert_eq!(outcomes, [expected.clone(), expected], "{shown}");
+}
+
+/// As [`check`], and the gateway closes the connection to the upstream by itself.
+async fn check_closed(client: Builder, script: &[Act], expected: Outcome) {
+    for front in [Version::HTTP_11, Version::HTTP_2] {
+        let upstream = FaultyUpstream::start(vec![script.to_vec()]).await;
+        let gateway = Gateway::start(upstream.address, client.clone(), front).await;
+        let case = async {
+            assert_eq!(gateway.outcome("{}").await, expected, "{script:?}");
+            gateway.is_idle().await;
+            upstream.all_closed().await;
+        };
+        timeout(HANGS, case).await.unwrap_or_else(|_| panic!("hangs: {script:?}"));
+    }
+}
