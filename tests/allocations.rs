@@ -350,3 +350,48 @@ fn each_layer_allocates_no_more_than_stated() {
     }
     assert!(over.is_empty(), "more than stated: {over:?}");
 }
+
+/// Responds with a stream whose first frame has no content.
+#[derive(Clone, Copy, Debug)]
+struct Streaming;
+
+impl<B> Service<Request<B>> for Streaming {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(
+        &mut self,
+        _cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _request: Request<B>) -> Self::Future {
+        let stream = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n\
+                      data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n\
+                      data: [DONE]\n\n";
+        let mut response = Response::new(Full::new(Bytes::from_static(stream.as_bytes())));
+        let mut headers = http::HeaderMap::with_capacity(12);
+        let media_type = http::HeaderValue::from_static("text/event-stream");
+        headers.insert(http::header::CONTENT_TYPE, media_type);
+        *response.headers_mut() = headers;
+        std::future::ready(Ok(response))
+    }
+}
+
+#[test]
+fn a_held_stream_allocates_no_more_than_the_copy_of_its_request() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _for_timers = runtime.enter();
+    let count = |fallback| {
+        let layers = Stack::new().payload(PayloadLayer::new()).fallback(fallback);
+        let mut service = layers.upstream(UpstreamLayer::new()).layer(Streaming);
+        for _ in 0..3 {
+            assert_eq!(run(&mut service, seen("x")), StatusCode::OK);
+        }
+        let request = seen("x");
+        measure(|| assert_eq!(run(&mut service, request), StatusCode::OK)).count_total
+    };
+    assert_eq!(count(Some(pass::fallback())), count(None) + 1);
+}

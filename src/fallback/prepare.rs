@@ -62,9 +62,9 @@ pub(super) struct Reached {
 /// How a request comes to a target.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Place {
-    /// As the client sent it, unless the target has a model of its own.
+    /// To the first choice: as the client sent it, unless the target has a model of its own.
     First,
-    /// As the first choice of this request, whose rules have judged it before.
+    /// To another target, with its names.
     Later,
 }
 

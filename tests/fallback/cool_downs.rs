@@ -24,6 +24,17 @@ async fn a_busy_upstream_stops_the_rest_of_its_group() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_that_is_alone_is_not_tried_in_turn() {
+    let of_router = |name: &str| target(name).group("router");
+    for failure in [status(429), status(503), TestResponse::unreachable()] {
+        let hosts = hosts(failure, TestResponse::chat("two"));
+        let layer = FallbackLayer::new([of_router("a"), of_router("b")]);
+        assert!(send(&layer, &hosts, hello()).await.status >= 429);
+        assert_eq!(hosts.calls(), [1, 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_failure_lets_the_next_member_be_tried() {
     for failure in [status(500), status(502), TestResponse::events(["[DONE]"])] {
         let a = TestUpstream::new(failure);

@@ -82,3 +82,18 @@ async fn a_failed_attempt_and_a_client_that_leaves_give_their_permits_back() {
     let third = service.oneshot(hello()).await.unwrap();
     assert_eq!(third.headers()["x-inference-target"], "a");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_has_no_permit_while_it_waits_for_a_retry() {
+    let a = TestUpstream::new(status(500)).then(TestResponse::chat("one"));
+    let hosts = Hosts::of([("a", a)]);
+    let layer = FallbackLayer::new([target("a").max_in_flight(1)]).retries(1);
+    let service = service(&layer, &hosts);
+    let first = tokio::spawn(service.clone().oneshot(hello()));
+    tokio::task::yield_now().await;
+    let started = tokio::time::Instant::now();
+    let second = service.oneshot(hello()).await.unwrap();
+    assert_eq!((second.status(), started.elapsed()), (StatusCode::OK, Duration::ZERO));
+    drop(second);
+    assert_eq!(first.await.unwrap().unwrap().status(), StatusCode::OK);
+}

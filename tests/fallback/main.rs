@@ -5,6 +5,7 @@ mod charges;
 mod content;
 mod cool_downs;
 mod load;
+mod log;
 mod shared;
 mod targets;
 
