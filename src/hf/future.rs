@@ -13,7 +13,6 @@ use tower_service::Service;
 use super::{
     attempt::{Again, Attempt, Rejected, Waiting, token_rejected},
     body::ResponseBody,
-    response_filter::ResponseFilter,
 };
 use crate::{
     context::RequestContext,
@@ -110,12 +109,16 @@ where
                 (StateProj::Pass { future, attempt }, Some((_, context))) => {
                     let response = ready!(future.poll(cx)?);
                     let Some(attempt) = attempt.take() else { return Poll::Pending };
-                    match received(response, attempt, context) {
-                        Ok(response) => {
-                            *this.responder = None;
-                            return Poll::Ready(Ok(response));
+                    match response.status() {
+                        StatusCode::UNAUTHORIZED => after_rejection(attempt.rejected(context)),
+                        status @ StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                            let rejection = token_rejected(status, attempt.stage(), context);
+                            State::Reject { rejection: Some(rejection) }
                         }
-                        Err(next) => next,
+                        _ => {
+                            *this.responder = None;
+                            return Poll::Ready(Ok(filtered(response, attempt)));
+                        }
                     }
                 }
                 (StateProj::Wait { waiting: slot }, Some((_, context))) => {
@@ -143,25 +146,12 @@ where
     }
 }
 
-/// Returns the upstream's response as the gateway sends it, or the next state.
-fn received<F, S, B, R>(
-    mut response: Response<R>,
-    attempt: Attempt<S>,
-    context: &RequestContext,
-) -> Result<Response<ResponseBody<R>>, State<F, S, B>> {
-    let status = response.status();
-    if status == StatusCode::UNAUTHORIZED {
-        return Err(after_rejection(attempt.rejected(context)));
-    }
-    let stage = attempt.route.access.stage();
-    if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-        let rejection = token_rejected(status, stage, context);
-        return Err(State::Reject { rejection: Some(rejection) });
-    }
-    let filter = ResponseFilter::new(attempt.route.settings, stage.clone());
+/// Returns the upstream's response as the gateway sends it.
+fn filtered<S, R>(mut response: Response<R>, attempt: Attempt<S>) -> Response<ResponseBody<R>> {
+    let filter = attempt.into_filter();
     response.extensions_mut().clear();
     filter.apply(response.headers_mut());
-    Ok(response.map(|body| ResponseBody::filtered(body, filter)))
+    response.map(|body| ResponseBody::filtered(body, filter))
 }
 
 fn after_rejection<F, S, B>(rejected: Rejected<S>) -> State<F, S, B> {
