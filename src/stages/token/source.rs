@@ -13,7 +13,8 @@ use crate::{
     secret::{Scrubber, Secret},
 };
 
-/// The source of the upstream's token. Clones share it.
+/// The source of the upstream's token. Clones share it. A setter makes a source of its own, so call it
+/// before the source is cloned.
 ///
 /// ```
 /// use tower_inference::{hf::{TokenFault, TokenSource}, secret::Secret};

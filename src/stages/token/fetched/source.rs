@@ -68,6 +68,8 @@ pub(crate) struct FetchedSource {
     /// The start of the next fetch. A fetch for a rejected token ignores it.
     next_fetch: Deadline,
     wait_permits: WaitPermits,
+    /// The task is a waiter too and takes the place of no request.
+    task_permits: WaitPermits,
     state: Lock<FetchState>,
     /// Polls the fetch, so that it ends although its requests leave.
     task: Task,
@@ -106,6 +108,7 @@ impl FetchedSource {
             current: ArcSwapOption::empty(),
             next_fetch: Deadline::default(),
             wait_permits: WaitPermits::default(),
+            task_permits: WaitPermits::default(),
             state: Lock::default(),
             task: Task::default(),
         }
@@ -207,7 +210,7 @@ impl FetchedSource {
 
     /// Starts a fetch for which no request waits.
     fn fetch_ahead(self: &Arc<Self>, now: Duration) {
-        let Some(permit) = self.wait_permits.acquire(usize::MAX) else { return };
+        let Some(permit) = self.task_permits.acquire(usize::MAX) else { return };
         let _abandoned;
         let mut state = self.state.lock();
         let waiter = match self.current_fetch(&mut state, now) {
@@ -298,7 +301,7 @@ impl FetchedSource {
     /// Lets the task poll the running fetch, unless it does.
     fn poll_in_task_if_needed(self: &Arc<Self>) {
         let fetch = self.state.lock().slot.in_progress();
-        if let Some((fetch, permit)) = fetch.zip(self.wait_permits.acquire(usize::MAX)) {
+        if let Some((fetch, permit)) = fetch.zip(self.task_permits.acquire(usize::MAX)) {
             self.poll_in_task(fetch.wait(permit));
         }
     }
@@ -318,7 +321,7 @@ impl FetchedSource {
 
     /// Returns the wait for a fetch that began when the task was about to end.
     fn unattended(&self) -> Option<Waiter<()>> {
-        let permit = self.wait_permits.acquire(usize::MAX)?;
+        let permit = self.task_permits.acquire(usize::MAX)?;
         let fetch = self.state.lock().slot.in_progress()?;
         fetch.has_no_waiters().then(|| fetch.wait(permit))
     }
