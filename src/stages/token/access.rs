@@ -25,7 +25,7 @@ pub(crate) enum Acquired {
     },
 }
 
-/// What a source has instead of a token that the upstream rejected.
+/// The outcome of a look for the token that replaces a rejected one.
 pub(crate) enum Refreshed {
     /// Another token.
     Changed,

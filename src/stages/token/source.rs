@@ -121,7 +121,7 @@ impl TokenSource {
     /// use tower_inference::{hf::{FetchedToken, TokenSource}, secret::Secret};
     ///
     /// let source = TokenSource::fetch(|| async {
-    ///     // Ask your vault here.
+    ///     // Read your vault here.
     ///     let token = FetchedToken::new(Secret::new("hf_example"));
     ///     Ok::<_, Infallible>(token.expires_in(Duration::from_secs(3_600)))
     /// })
