@@ -19,6 +19,10 @@ pub(crate) enum Reach {
     /// Every address but link-local ones. Clouds serve the credentials of the machine there.
     NotLinkLocal,
     /// Addresses of the public internet.
+    #[cfg_attr(
+        not(any(feature = "auth", feature = "client", test)),
+        expect(dead_code, reason = "only a document names such an address")
+    )]
     Public,
 }
 
@@ -49,7 +53,7 @@ impl Reach {
     }
 
     /// Limits a request.
-    #[cfg(feature = "auth")]
+    #[cfg(any(feature = "auth", feature = "hf"))]
     pub(crate) fn limit<B>(self, request: &mut Request<B>) {
         request.extensions_mut().insert(self);
     }

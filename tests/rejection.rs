@@ -43,6 +43,7 @@ const TABLE: &[Row] = &[
     (Refusal::Overloaded, "overloaded", 503, 503, "DEFAULT_5XX", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
     (Refusal::ModelLoading, "model-loading", 503, 503, "INTEGRATION_FAILURE", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
     (Refusal::UpstreamUnavailable, "upstream-unavailable", 502, 502, "INTEGRATION_FAILURE", "Internal server error", "InternalServerErrorException", "server_error", 14),
+    (Refusal::UpstreamTokenUnavailable, "upstream-token-unavailable", 503, 503, "INTEGRATION_FAILURE", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
     (Refusal::UpstreamTimeout, "upstream-timeout", 504, 504, "INTEGRATION_TIMEOUT", "Endpoint request timed out", "InternalServerErrorException", "server_error", 4),
     (Refusal::NotCached, "not-cached", 504, 504, "DEFAULT_5XX", "Endpoint request timed out", "InternalServerErrorException", "invalid_request_error", 5),
     (Refusal::InvalidUpstreamResponse, "invalid-upstream-response", 502, 502, "INTEGRATION_FAILURE", "Internal server error", "InternalServerErrorException", "server_error", 13),

@@ -60,6 +60,7 @@ fn is_odd_number(host: &str) -> bool {
 }
 
 /// Returns whether two addresses have one host. All names of this machine are one.
+#[cfg(feature = "auth")]
 pub(crate) fn same_host(one: &Uri, other: &Uri) -> bool {
     let (one, other) = (one.host().unwrap_or_default(), other.host().unwrap_or_default());
     one.eq_ignore_ascii_case(other) || (is_loopback(one) && is_loopback(other))

@@ -28,11 +28,13 @@ impl Deadline {
 
     /// Returns true for one caller after the deadline. The caller must [`set`](Self::set) the next
     /// deadline. Until then all other callers get false.
+    #[cfg(any(feature = "auth", test))]
     pub(crate) fn claim(&self, now: Duration) -> bool {
         self.postpone(now, Duration::MAX)
     }
 
     /// Sets the `next` deadline if the present one has passed. Returns true for one caller.
+    #[cfg(any(feature = "auth", test))]
     pub(crate) fn postpone(&self, now: Duration, next: Duration) -> bool {
         let (deadline, next) = (self.0.load(SeqCst), nanos(next));
         nanos(now) >= deadline && self.0.compare_exchange(deadline, next, SeqCst, SeqCst).is_ok()

@@ -3,7 +3,9 @@
 use std::{error::Error, future::poll_fn, pin::pin, time::Duration};
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::ACCEPT};
+#[cfg(feature = "auth")]
+use http::HeaderMap;
+use http::{HeaderValue, Request, Response, StatusCode, header::ACCEPT};
 use http_body::Body;
 use tower_service::Service;
 
@@ -24,6 +26,7 @@ pub(crate) struct ExchangeLimits {
 
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
+    #[cfg(feature = "auth")]
     pub(crate) headers: HeaderMap,
     /// Empty unless the status is 200, or 400 where that is read. Other bodies are not read.
     pub(crate) body: Bytes,
@@ -74,7 +77,12 @@ where
     let is_read = parts.status == StatusCode::OK
         || limits.read_bad_request && parts.status == StatusCode::BAD_REQUEST;
     let body = if is_read { read(body, limits.max_bytes).await? } else { Bytes::new() };
-    Ok(Reply { status: parts.status, headers: parts.headers, body })
+    Ok(Reply {
+        status: parts.status,
+        #[cfg(feature = "auth")]
+        headers: parts.headers,
+        body,
+    })
 }
 
 /// Reads a body and counts its bytes as they come.

@@ -12,8 +12,10 @@ mod random;
 mod shared_future;
 mod wait_permit;
 
+#[cfg(feature = "auth")]
+pub(crate) use self::address::{Transport, same_host, transport};
 pub(crate) use self::{
-    address::{Transport, absolute, check_transport, same_host, transport},
+    address::{absolute, check_transport},
     deadline::Deadline,
     exchange::{ExchangeLimits, Reply, exchange},
     fault::{FetchFault, short},

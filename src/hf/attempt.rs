@@ -6,7 +6,10 @@ use http::{Request, StatusCode, header::AUTHORIZATION};
 use tower_service::Service;
 use tracing::field::display;
 
-use super::settings::{Settings, no_path, unavailable};
+use super::{
+    response_filter::ResponseFilter,
+    settings::{Settings, no_path, unavailable},
+};
 use crate::{
     context::{AbandonReason, AbandonedAttempt, RequestContext},
     rejection::{Refusal, Rejection},
@@ -17,7 +20,7 @@ use crate::{
 /// A request that was sent with a token.
 #[derive(Debug)]
 pub(super) struct Attempt<S> {
-    pub(super) route: Route,
+    route: Route,
     sent: SentToken,
     /// `None` for a second attempt and for a request that cannot be sent twice.
     replay: Option<Replay<S>>,
@@ -107,6 +110,14 @@ impl<S> Attempt<S> {
         Self { route, sent, replay, waits: 0 }
     }
 
+    pub(super) fn stage(&self) -> &Stage {
+        self.route.stage()
+    }
+
+    pub(super) fn into_filter(self) -> ResponseFilter {
+        ResponseFilter::new(self.route.settings, self.route.access.stage().clone())
+    }
+
     /// Looks for the token that replaces the rejected one.
     pub(super) fn rejected(mut self, context: &RequestContext) -> Rejected<S> {
         let replacement = self.route.access.replace(&self.sent);
@@ -119,8 +130,13 @@ impl<S> Attempt<S> {
                 let Replay { copy, inner } = replay;
                 Rejected::SendAgain(Again { route: self.route, copy, inner })
             }
-            Replacement::Wait(wait) => Rejected::Wait(wait, Self { replay: Some(replay), ..self }),
-            Replacement::None => Rejected::Final(self.log_and_reject(context)),
+            Replacement::Wait(wait) if self.waits < MAX_WAITS => {
+                let waits = self.waits + 1;
+                Rejected::Wait(wait, Self { replay: Some(replay), waits, ..self })
+            }
+            Replacement::Wait(_) | Replacement::None => {
+                Rejected::Final(self.log_and_reject(context))
+            }
         }
     }
 

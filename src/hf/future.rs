@@ -13,7 +13,6 @@ use tower_service::Service;
 use super::{
     attempt::{Again, Attempt, Rejected, Waiting, token_rejected},
     body::ResponseBody,
-    response_filter::ResponseFilter,
 };
 use crate::{
     context::RequestContext,
@@ -110,12 +109,19 @@ where
                 (StateProj::Pass { future, attempt }, Some((_, context))) => {
                     let response = ready!(future.poll(cx)?);
                     let Some(attempt) = attempt.take() else { return Poll::Pending };
-                    match received(response, attempt, context) {
-                        Ok(response) => {
-                            *this.responder = None;
-                            return Poll::Ready(Ok(response));
+                    match response.status() {
+                        StatusCode::UNAUTHORIZED => after_rejection(attempt.rejected(context)),
+                        status @ StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                            let rejection = token_rejected(status, attempt.stage(), context);
+                            State::Reject { rejection: Some(rejection) }
                         }
-                        Err(next) => next,
+                        _ => match filtered(response, attempt, context) {
+                            Ok(response) => {
+                                *this.responder = None;
+                                return Poll::Ready(Ok(response));
+                            }
+                            Err(rejection) => State::Reject { rejection: Some(rejection) },
+                        },
                     }
                 }
                 (StateProj::Wait { waiting: slot }, Some((_, context))) => {
@@ -143,30 +149,16 @@ where
     }
 }
 
-/// Returns the upstream's response as the gateway sends it, or the next state.
-fn received<F, S, B, R>(
+/// Returns the upstream's response as the gateway sends it.
+fn filtered<S, R: Body>(
     mut response: Response<R>,
     attempt: Attempt<S>,
     context: &RequestContext,
-) -> Result<Response<ResponseBody<R>>, State<F, S, B>>
-where
-    R: Body,
-{
-    let status = response.status();
-    if status == StatusCode::UNAUTHORIZED {
-        return Err(after_rejection(attempt.rejected(context)));
-    }
-    let stage = attempt.route.access.stage();
-    if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-        let rejection = token_rejected(status, stage, context);
-        return Err(State::Reject { rejection: Some(rejection) });
-    }
-    let filter = ResponseFilter::new(attempt.route.settings, stage.clone());
+) -> Result<Response<ResponseBody<R>>, Rejection> {
+    let filter = attempt.into_filter();
     response.extensions_mut().clear();
     filter.apply(response.headers_mut());
-    let scrub = filter
-        .body_scrub(&mut response, context)
-        .map_err(|rejection| State::Reject { rejection: Some(rejection) })?;
+    let scrub = filter.body_scrub(&mut response, context)?;
     Ok(response.map(|body| ResponseBody::filtered(body, filter, scrub)))
 }
 

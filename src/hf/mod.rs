@@ -116,9 +116,126 @@
 //! The extensions of the HTTP client's response are dropped. hyper keeps the upstream's reason phrase
 //! there and a server would send it.
 //!
-//! A 401 or 407 of the upstream is about the gateway's token and not about the caller. The caller gets a
-//! 502 `upstream-unavailable` and the log a WARN event. [`Outcome::upstream_status`] keeps the upstream's status. A 403
-//! passes, because it may be about the model.
+//! A 401 or 407 of the upstream is about the gateway's token and not about the caller. A 407, and a 401
+//! that no [other token](#a-rejected-token) follows, is a 502 `upstream-unavailable` for the caller and a
+//! WARN event in the log. [`Outcome::upstream_status`] keeps the upstream's status. A 403 passes, because
+//! it may be about the model.
+//!
+//! # Sources of the token
+//!
+//! A token is checked to be visible ASCII without quotes, is marked sensitive and is never printed. Its
+//! header value is wiped when the last copy is dropped. Each source says what happens when it fails.
+//!
+//! ## A value or an environment variable
+//!
+//! The token never changes. A bad one is an error at the start.
+//!
+//! ```
+//! # use tower_inference::{hf::TokenSource, secret::Secret};
+//! let token = TokenSource::value(Secret::new("hf_example"))?;
+//! # let _ = token;
+//! # Ok::<(), tower_inference::hf::TokenError>(())
+//! ```
+//!
+//! ```no_run
+//! # use tower_inference::hf::TokenSource;
+//! let token = TokenSource::env("HF_TOKEN")?;
+//! # Ok::<(), tower_inference::hf::TokenError>(())
+//! ```
+//!
+//! ## A file
+//!
+//! The file is read at most once a second and followed by its content: plain writes, renames and the
+//! swapped symbolic link of a Kubernetes secret. A file that is gone, half-written or not valid keeps the
+//! last good token, and each change of this state is one line in the log. A file that its group or others
+//! can write is refused.
+//!
+//! ```no_run
+//! # use tower_inference::hf::TokenSource;
+//! let token = TokenSource::file("/run/secrets/hf-token")?;
+//! # Ok::<(), tower_inference::hf::TokenError>(())
+//! ```
+//!
+//! ## A function
+//!
+//! Any async function brings the token, from a vault or from a service of yours.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_inference::{hf::{FetchedToken, TokenSource}, secret::Secret};
+//!
+//! # async fn read_vault() -> std::io::Result<String> { Ok("hf_example".to_owned()) }
+//! let token = TokenSource::fetch(|| async {
+//!     let token = FetchedToken::new(Secret::new(read_vault().await?));
+//!     Ok::<_, std::io::Error>(token.expires_in(Duration::from_secs(3_600)))
+//! });
+//! # let _ = token;
+//! ```
+//!
+//! | the fetch | requests |
+//! |---|---|
+//! | is due, at a random time between 75 % and 90 % of the lifetime | use the present token and do not wait |
+//! | fails, takes longer than [`fetch_timeout`](TokenSource::fetch_timeout) or brings no valid token | use the last good token within the [`grace`](TokenSource::grace) and never beyond its expiry |
+//! | runs, and there is no usable token | wait for this one fetch, at most for `fetch_timeout` |
+//! | has failed, and there is no usable token | 503 `upstream-token-unavailable` with `retry-after` |
+//!
+//! No request is sent without a token. A failed fetch is repeated after a random time of at most 1
+//! second, which doubles up to 30 seconds. The log has one WARN event when the fetches begin to fail and
+//! one INFO event when they succeed again.
+//!
+//! ## A token of the workload
+//!
+//! Hugging Face exchanges an OpenID Connect token of the workload for an hourly token, so that none is
+//! stored. The workload's token is a projected service-account token of Kubernetes, or comes from a
+//! function, such as a call of AWS STS. The rules of a function hold. An exchange that is refused is
+//! logged with what to check. See [`TokenExchange`].
+//!
+//! The exchange was built from the documentation of Hugging Face. It was not run against the real
+//! service.
+//!
+//! ```no_run
+//! # use std::convert::Infallible;
+//! # use http::{Request, Response};
+//! # use http_body_util::Full;
+//! # use tower_inference::hf::{SubjectToken, TokenExchange, TokenSource};
+//! # let client = tower::service_fn(|_: Request<Full<bytes::Bytes>>| async {
+//! #     Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::default()))
+//! # });
+//! let subject = SubjectToken::file("/var/run/secrets/huggingface/token")?;
+//! let token = TokenSource::exchange(TokenExchange::new(client, subject, "your-user-name"));
+//! # let _ = token;
+//! # Ok::<(), tower_inference::hf::TokenError>(())
+//! ```
+//!
+//! ## Several tokens
+//!
+//! Each tenant or each model can have a token of its own. See [`Tokens`]. A request without one is
+//! rejected with 403 `forbidden`, unless `otherwise` names a token for it.
+//!
+//! ```
+//! # use tower_inference::{hf::{HfTokenLayer, TokenSource, Tokens}, secret::Secret};
+//! # let token = |token: &str| TokenSource::value(Secret::new(token));
+//! let tokens = Tokens::by_tenant()
+//!     .tenant("https://idp.example", "research", token("hf_research")?)
+//!     .tenant("https://idp.example", "sales", token("hf_sales")?);
+//! let layer = HfTokenLayer::new("https://router.huggingface.co".parse()?, tokens);
+//! assert!(layer.is_ready());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A rejected token
+//!
+//! The upstream may withdraw a token before the gateway knows its successor. When it responds 401, a file
+//! is read at once and a function is called at once. All requests with this token share the look.
+//!
+//! | the source | the request |
+//! |---|---|
+//! | has another token | is sent once more, if its body is buffered ([`Payload`], `Full` or `Empty`), and is a 502 otherwise |
+//! | has the same token, or fails | 502; for 30 seconds a further 401 is a 502 without a look |
+//! | never changes (a value or a variable) | 502 |
+//!
+//! [`Outcome::abandoned`] records the first attempt. The copy of the request is one allocation, and none
+//! for a token that never changes.
 //!
 //! # Place
 //!
@@ -138,11 +255,16 @@
 //!   section 6.5.1). Over HTTP/1.1 hyper sends only announced trailers, and `trailer` is removed.
 //! - Hop-by-hop headers of a response are removed by [`UpstreamLayer`](crate::upstream::UpstreamLayer)
 //!   and not here.
-//! - The `HeaderValue` of a token and the search for the token are not wiped on drop.
-//! - The request that checks a token's file waits for the disk. A half-written file is read as it is, so
-//!   replace the file by renaming, as Kubernetes does.
+//! - The search for the token and the buffers of the HTTP client are not wiped on drop.
+//! - The request that checks a token's file waits for the disk. A file whose token is cut off is read as
+//!   it is and read again when the upstream rejects it. Replace the file by renaming, as Kubernetes does.
+//! - A task polls the fetches of a function. It needs a tokio runtime with its timer. The source owns the
+//!   task and ends it with its last clone.
+//! - A second attempt has the extensions of the first one no more, apart from the `RequestContext`.
 //!
+//! [`Outcome::abandoned`]: crate::context::Outcome::abandoned
 //! [`Outcome::upstream_status`]: crate::context::Outcome::upstream_status
+//! [`Payload`]: crate::payload::Payload
 //! [`Scrubber`]: crate::secret::Scrubber
 
 mod attempt;

@@ -78,7 +78,7 @@ struct Shared {
     // The scrubbers whose secrets this one also finds.
     parts: Vec<Scrubber>,
     // The scrubbers that also find the secrets of this one.
-    wholes: Lock<Vec<Weak<Shared>>>,
+    wholes: Lock<Vec<Weak<Self>>>,
 }
 
 impl Scrubber {

@@ -80,6 +80,37 @@ fn passing_allocates_nothing() {
     }
 }
 
+#[test]
+fn only_a_token_that_can_change_costs_a_copy_of_the_request() {
+    let folder = Folder::new();
+    fs::write(folder.file("token"), TOKEN).unwrap();
+    let file = TokenSource::file(folder.file("token")).unwrap();
+    for (source, allocations) in [(source(), 0), (file, 1)] {
+        let layer = HfTokenLayer::new(ROUTER.parse().unwrap(), source);
+        let mut service = layer.layer(service_fn(|_: Request<Full<Bytes>>| {
+            ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
+        }));
+        let request = || {
+            let request = Request::post("/v1/chat/completions")
+                .header("authorization", "Bearer the-callers")
+                .header("content-type", "application/json");
+            let mut request = request.body(Full::from("{}")).unwrap();
+            request.extensions_mut().insert(RequestContext::new());
+            request
+        };
+        let mut pass = |request| {
+            let mut cx = Context::from_waker(Waker::noop());
+            let mut call = std::pin::pin!(service.call(request));
+            assert!(call.as_mut().poll(&mut cx).is_ready());
+        };
+        // The first ever makes what the others share.
+        pass(request());
+        let request = request();
+        let count = allocation_counter::measure(|| pass(request)).count_total;
+        assert_eq!(count, allocations);
+    }
+}
+
 #[tokio::test]
 async fn shared_state_is_made_by_new_and_not_by_layer() {
     let folder = Folder::new();

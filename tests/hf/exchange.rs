@@ -98,7 +98,7 @@ async fn token(layer: &HfTokenLayer) -> Result<String, StatusCode> {
         ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
     });
     let response = layer.layer(client).oneshot(Request::new(())).await.unwrap();
-    sent.lock().unwrap().take().ok_or(response.status())
+    sent.lock().unwrap().take().ok_or_else(|| response.status())
 }
 
 async fn settle() {

@@ -159,6 +159,28 @@ async fn concurrent_requests_without_a_token_share_one_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_most_1024_requests_wait_for_one_token() {
+    let vault = Vault::new([Reply::Token("hf_one")]).closed();
+    let layer = vault.layer();
+    let requests: Vec<_> = (0..1_024)
+        .map(|_| {
+            let layer = layer.clone();
+            tokio::spawn(async move { token(&layer).await.unwrap() })
+        })
+        .collect();
+    // The runtime runs some tasks at a time.
+    for _ in 0..64 {
+        settle().await;
+    }
+    assert_unavailable(token(&layer).await);
+    vault.open();
+    for request in requests {
+        assert_eq!(request.await.unwrap(), "hf_one");
+    }
+    assert_eq!(vault.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fetch_survives_the_request_that_started_it() {
     let vault = Vault::new([Reply::Token("hf_one")]).closed();
     let layer = vault.layer();

@@ -429,3 +429,29 @@ async fn no_request_fails_while_the_token_rotates() {
     }
     assert!(world.fetches() <= 21, "{}", world.fetches());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_request_fails_on_several_threads_while_the_token_rotates() {
+    let world = World::new("hf_0");
+    let layer = world.layer();
+    let mut rotations = 0;
+    for _ in 0..50 {
+        let requests: Vec<_> = (0..8)
+            .map(|_| {
+                let (world, layer) = (world.clone(), layer.clone());
+                tokio::spawn(async move { world.send(&layer).await })
+            })
+            .collect();
+        rotations += 1;
+        // As real services do, the upstream takes both for a moment.
+        let (old, new) = (format!("hf_{}", rotations - 1), format!("hf_{rotations}"));
+        world.accept(&[&old, &new]);
+        *world.token.lock().unwrap() = new.clone();
+        world.accept(&[&new]);
+        for request in requests {
+            assert_eq!(request.await.unwrap(), 200);
+        }
+    }
+    // One for each rotation that a request saw, and one that was too early for it.
+    assert!(world.fetches() <= 2 * rotations + 1, "{}", world.fetches());
+}

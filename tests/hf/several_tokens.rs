@@ -149,7 +149,7 @@ async fn each_model_has_its_own_token() {
 #[tokio::test]
 async fn a_model_is_not_forged_past_its_token() {
     let layer = stage(by_model());
-    // What the client or another layer states beside the request has no effect.
+    // Names that the client or another layer states beside the request have no effect.
     let mut stated = chat(CHAT, r#"{"model": "org/large"}"#);
     stated.headers_mut().insert("x-model", HeaderValue::from_static("org/small"));
     let context = RequestContext::ensure(stated.extensions_mut());

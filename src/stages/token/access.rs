@@ -10,13 +10,13 @@ pub(super) const UNCHANGED_COOL_DOWN: Duration = Duration::from_secs(30);
 
 /// The stage that a source belongs to, for the log.
 #[derive(Clone, Debug)]
-pub(in crate::stages) struct Owner {
-    pub(in crate::stages) stage: Arc<str>,
-    pub(in crate::stages) upstream: Arc<str>,
+pub(crate) struct Owner {
+    pub(crate) stage: Arc<str>,
+    pub(crate) upstream: Arc<str>,
 }
 
 /// The token of a source at this moment.
-pub(in crate::stages) enum Acquired {
+pub(crate) enum Acquired {
     Token(Arc<Token>),
     /// Ends with the fetch. The source then has a token or is unavailable.
     Wait(Waiter<()>),
@@ -25,8 +25,8 @@ pub(in crate::stages) enum Acquired {
     },
 }
 
-/// What a source has instead of a token that the upstream rejected.
-pub(in crate::stages) enum Refreshed {
+/// The outcome of a look for the token that replaces a rejected one.
+pub(crate) enum Refreshed {
     /// Another token.
     Changed,
     /// Ends with the fetch. The request then looks once more.

@@ -131,7 +131,7 @@ impl TokenFile {
     }
 }
 
-/// Who may write the file of a token.
+/// The users who may write the file of a token.
 #[derive(Clone, Copy)]
 pub(super) enum Rules {
     /// Only its owner.

@@ -13,7 +13,8 @@ use crate::{
     secret::{Scrubber, Secret},
 };
 
-/// The source of the upstream's token. Clones share it.
+/// The source of the upstream's token. Clones share it. A setter makes a source of its own, so call it
+/// before the source is cloned.
 ///
 /// ```
 /// use tower_inference::{hf::{TokenFault, TokenSource}, secret::Secret};
@@ -120,7 +121,7 @@ impl TokenSource {
     /// use tower_inference::{hf::{FetchedToken, TokenSource}, secret::Secret};
     ///
     /// let source = TokenSource::fetch(|| async {
-    ///     // Ask your vault here.
+    ///     // Read your vault here.
     ///     let token = FetchedToken::new(Secret::new("hf_example"));
     ///     Ok::<_, Infallible>(token.expires_in(Duration::from_secs(3_600)))
     /// })
@@ -231,7 +232,7 @@ impl TokenSource {
     }
 
     /// Returns the token to send now, or the wait for it.
-    pub(in crate::stages) fn acquire(&self) -> Acquired {
+    pub(crate) fn acquire(&self) -> Acquired {
         match &self.0 {
             SourceKind::Fixed(fixed) => Acquired::Token(Arc::clone(&fixed.token)),
             SourceKind::File(file) => Acquired::Token(file.current()),
@@ -240,7 +241,7 @@ impl TokenSource {
     }
 
     /// Returns the token after a wait for it. Never waits again.
-    pub(in crate::stages) fn acquire_at_once(&self) -> Acquired {
+    pub(crate) fn acquire_at_once(&self) -> Acquired {
         match &self.0 {
             SourceKind::Fetched(source) => source.acquire_at_once(),
             SourceKind::Fixed(_) | SourceKind::File(_) => self.acquire(),
@@ -248,17 +249,17 @@ impl TokenSource {
     }
 
     /// Whether a request would get a token now. Starts the fetch of one that is missing.
-    pub(in crate::stages) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         matches!(self.acquire(), Acquired::Token(_))
     }
 
     /// Whether another token can follow one that the upstream rejected.
-    pub(in crate::stages) const fn can_refresh(&self) -> bool {
+    pub(crate) const fn can_refresh(&self) -> bool {
         !matches!(self.0, SourceKind::Fixed(_))
     }
 
     /// Looks for the token that replaces `rejected`.
-    pub(in crate::stages) fn refresh(&self, rejected: &Arc<Token>) -> Refreshed {
+    pub(crate) fn refresh(&self, rejected: &Arc<Token>) -> Refreshed {
         match &self.0 {
             SourceKind::Fixed(_) => Refreshed::Unchanged,
             SourceKind::File(file) => file.refresh(rejected),
@@ -267,14 +268,14 @@ impl TokenSource {
     }
 
     /// Names the stage in the log of a source that fetches.
-    pub(in crate::stages) fn set_owner(&self, owner: &Owner) {
+    pub(crate) fn set_owner(&self, owner: &Owner) {
         if let SourceKind::Fetched(source) = &self.0 {
             source.set_owner(owner.clone());
         }
     }
 
     /// Removes the current token and the ones that it replaced.
-    pub(in crate::stages) fn scrubber(&self) -> &Scrubber {
+    pub(crate) fn scrubber(&self) -> &Scrubber {
         match &self.0 {
             SourceKind::Fixed(fixed) => &fixed.scrubber,
             SourceKind::File(file) => file.scrubber(),

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A token in the two forms of its header. Both are wiped when the last copy is dropped.
-pub(in crate::stages) struct Token {
+pub(crate) struct Token {
     bearer: HeaderValue,
     plain: HeaderValue,
 }
@@ -31,7 +31,7 @@ impl Token {
     }
 
     /// Sets the token's header to a sensitive value and removes any other `authorization`.
-    pub(in crate::stages) fn insert_into(&self, headers: &mut HeaderMap, header: &TokenHeader) {
+    pub(crate) fn insert_into(&self, headers: &mut HeaderMap, header: &TokenHeader) {
         match header {
             TokenHeader::Bearer => {
                 headers.insert(AUTHORIZATION, self.bearer.clone());

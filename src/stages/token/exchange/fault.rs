@@ -53,7 +53,7 @@ impl Error for TokenExchangeError {}
 
 /// Why an exchange brings no token. The operator's log shows it. It has nothing of either token.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::stages::token) enum ExchangeFault {
+pub(crate) enum ExchangeFault {
     /// The function that returns the subject token failed, with this text.
     Subject(Box<str>),
     SubjectToken(TokenFault),

@@ -109,7 +109,7 @@ impl TokenExchange {
     }
 
     /// Exchanges the present subject token.
-    pub(in crate::stages::token) async fn fetch(&self) -> Result<FetchedToken, ExchangeFault> {
+    pub(crate) async fn fetch(&self) -> Result<FetchedToken, ExchangeFault> {
         let subject = self.subject.read().await?;
         let request = message::request(self.endpoint.clone(), &subject, &self.resource);
         let limits = ExchangeLimits {

@@ -3,7 +3,7 @@ use std::{error::Error, fmt, time::Duration};
 use crate::stages::token::value::TokenFault;
 
 /// Why a fetch brought no token.
-pub(in crate::stages) enum TokenFetchFault {
+pub(crate) enum TokenFetchFault {
     /// The user's function returned an error. Its text may be long and have a token.
     Function(Box<dyn Error + Send + Sync>),
     /// A source of this crate failed. Its text is bounded and has no secret.

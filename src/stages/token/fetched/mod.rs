@@ -1,6 +1,7 @@
 //! Tokens that an async function fetches.
 //!
-//! `state` decides when the token is fetched and which requests wait for it.
+//! `source` decides when the token is fetched and which requests wait for it. `token` is the result of a
+//! fetch and `fault` the reason for which there is none.
 
 mod fault;
 mod source;

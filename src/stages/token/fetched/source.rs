@@ -34,17 +34,17 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_WAITING: usize = 1_024;
 
 /// Fetches the token once.
-pub(in crate::stages::token) type FetchToken =
+pub(crate) type FetchToken =
     dyn Fn() -> BoxFuture<Result<FetchedToken, TokenFetchFault>> + Send + Sync;
 
 #[derive(Clone, Debug)]
-pub(in crate::stages::token) struct FetchSettings {
+pub(crate) struct FetchSettings {
     /// How often a token without an expiry is fetched.
-    pub(in crate::stages::token) refresh_interval: Duration,
+    pub(crate) refresh_interval: Duration,
     /// How long a token serves after it was due.
-    pub(in crate::stages::token) grace: Duration,
-    pub(in crate::stages::token) timeout: Duration,
-    pub(in crate::stages::token) clock: SharedClock,
+    pub(crate) grace: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) clock: SharedClock,
 }
 
 impl Default for FetchSettings {
@@ -59,7 +59,7 @@ impl Default for FetchSettings {
 }
 
 /// A function that fetches the token, and the last good token.
-pub(in crate::stages::token) struct FetchedSource {
+pub(crate) struct FetchedSource {
     fetch: Arc<FetchToken>,
     settings: FetchSettings,
     scrubber: Scrubber,
@@ -68,6 +68,8 @@ pub(in crate::stages::token) struct FetchedSource {
     /// The start of the next fetch. A fetch for a rejected token ignores it.
     next_fetch: Deadline,
     wait_permits: WaitPermits,
+    /// The task is a waiter too and takes the place of no request.
+    task_permits: WaitPermits,
     state: Lock<FetchState>,
     /// Polls the fetch, so that it ends although its requests leave.
     task: Task,
@@ -97,7 +99,7 @@ struct RejectedToken {
 }
 
 impl FetchedSource {
-    pub(in crate::stages::token) fn new(fetch: Arc<FetchToken>, settings: FetchSettings) -> Self {
+    pub(crate) fn new(fetch: Arc<FetchToken>, settings: FetchSettings) -> Self {
         Self {
             fetch,
             settings,
@@ -106,39 +108,37 @@ impl FetchedSource {
             current: ArcSwapOption::empty(),
             next_fetch: Deadline::default(),
             wait_permits: WaitPermits::default(),
+            task_permits: WaitPermits::default(),
             state: Lock::default(),
             task: Task::default(),
         }
     }
 
     /// Returns a source of the same function without a token.
-    pub(in crate::stages::token) fn with_settings(
-        &self,
-        change: impl FnOnce(&mut FetchSettings),
-    ) -> Self {
+    pub(crate) fn with_settings(&self, change: impl FnOnce(&mut FetchSettings)) -> Self {
         let mut settings = self.settings.clone();
         change(&mut settings);
         Self::new(Arc::clone(&self.fetch), settings)
     }
 
-    pub(in crate::stages::token) const fn scrubber(&self) -> &Scrubber {
+    pub(crate) const fn scrubber(&self) -> &Scrubber {
         &self.scrubber
     }
 
     /// Sets the stage that the log names. The first stage stays.
-    pub(in crate::stages::token) fn set_owner(&self, owner: Owner) {
+    pub(crate) fn set_owner(&self, owner: Owner) {
         let _first_stays = self.owner.set(owner);
     }
 
     /// Returns the time since the start of the fetch of the current token.
-    pub(in crate::stages::token) fn age(&self) -> Option<Duration> {
+    pub(crate) fn age(&self) -> Option<Duration> {
         let current = self.current.load();
         let fetched_at = current.as_ref()?.fetched_at;
         Some(self.settings.clock.monotonic().saturating_sub(fetched_at))
     }
 
     /// Returns the current token, or the wait for it. Starts a fetch when the token is due.
-    pub(in crate::stages::token) fn acquire(self: &Arc<Self>) -> Acquired {
+    pub(crate) fn acquire(self: &Arc<Self>) -> Acquired {
         let now = self.settings.clock.monotonic();
         match self.usable(now) {
             Some(token) => {
@@ -152,13 +152,13 @@ impl FetchedSource {
     }
 
     /// Returns the current token after a wait. Never waits again.
-    pub(in crate::stages::token) fn acquire_at_once(&self) -> Acquired {
+    pub(crate) fn acquire_at_once(&self) -> Acquired {
         let now = self.settings.clock.monotonic();
         self.usable(now).map_or_else(|| self.unavailable(now), Acquired::Token)
     }
 
     /// Fetches the token that replaces `rejected`, once for all requests.
-    pub(in crate::stages::token) fn refresh(self: &Arc<Self>, rejected: &Arc<Token>) -> Refreshed {
+    pub(crate) fn refresh(self: &Arc<Self>, rejected: &Arc<Token>) -> Refreshed {
         let now = self.settings.clock.monotonic();
         let Some(permit) = self.wait_permits.acquire(MAX_WAITING) else {
             return self.refreshed(rejected, now);
@@ -210,7 +210,7 @@ impl FetchedSource {
 
     /// Starts a fetch for which no request waits.
     fn fetch_ahead(self: &Arc<Self>, now: Duration) {
-        let Some(permit) = self.wait_permits.acquire(usize::MAX) else { return };
+        let Some(permit) = self.task_permits.acquire(usize::MAX) else { return };
         let _abandoned;
         let mut state = self.state.lock();
         let waiter = match self.current_fetch(&mut state, now) {
@@ -301,7 +301,7 @@ impl FetchedSource {
     /// Lets the task poll the running fetch, unless it does.
     fn poll_in_task_if_needed(self: &Arc<Self>) {
         let fetch = self.state.lock().slot.in_progress();
-        if let Some((fetch, permit)) = fetch.zip(self.wait_permits.acquire(usize::MAX)) {
+        if let Some((fetch, permit)) = fetch.zip(self.task_permits.acquire(usize::MAX)) {
             self.poll_in_task(fetch.wait(permit));
         }
     }
@@ -321,7 +321,7 @@ impl FetchedSource {
 
     /// Returns the wait for a fetch that began when the task was about to end.
     fn unattended(&self) -> Option<Waiter<()>> {
-        let permit = self.wait_permits.acquire(usize::MAX)?;
+        let permit = self.task_permits.acquire(usize::MAX)?;
         let fetch = self.state.lock().slot.in_progress()?;
         fetch.has_no_waiters().then(|| fetch.wait(permit))
     }
