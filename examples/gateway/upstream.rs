@@ -16,9 +16,6 @@ use crate::{
     demo::Demo,
 };
 
-/// The maximum of `FallbackLayer::max_attempts`.
-const MOST_ATTEMPTS: u32 = 64;
-
 /// The layers and the client that send requests upstream.
 pub(crate) struct Way {
     /// `None` where every request has one attempt at the one upstream.
@@ -75,9 +72,7 @@ impl Upstreams {
         if let Some(retries) = settings.retries {
             layer = layer.retries(retries);
         }
-        // A model that loads for minutes says each second that it is not ready.
-        let waits = settings.wait_for_model.map(|_| MOST_ATTEMPTS);
-        if let Some(attempts) = settings.max_attempts.or(waits) {
+        if let Some(attempts) = settings.max_attempts {
             layer = layer.max_attempts(attempts);
         }
         if let Some(percent) = settings.budget {

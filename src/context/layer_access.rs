@@ -187,6 +187,7 @@ impl RequestContext {
     #[cfg(feature = "fallback")]
     pub(crate) fn forget_attempt(&self) {
         *self.fields.refusal.lock() = None;
+        self.fields.upstream_state.store(UpstreamState::code(None), Relaxed);
         self.forget_response();
     }
 

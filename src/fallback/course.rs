@@ -22,7 +22,7 @@ use super::{
     target::Target,
 };
 use crate::{
-    context::{AbandonReason, AbandonedAttempt, RequestContext, Usage},
+    context::{AbandonReason, AbandonedAttempt, RequestContext, UpstreamState, Usage},
     load_limit::{Acquired, LoadPermit, LoadWait},
     payload::Payload,
     replay::RequestCopy,
@@ -30,6 +30,9 @@ use crate::{
 
 /// The shortest and the longest wait before a retry.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The waits for a model of one request, and the shortest of them. Their deadline ends them earlier.
+const MAX_WAITS: u32 = 1_024;
+const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// The part of a wait that is added at random.
 const JITTER: f64 = 0.99;
 
@@ -46,6 +49,8 @@ pub(super) struct Course {
     current: Option<usize>,
     attempts: u32,
     max_attempts: u32,
+    /// The attempts that followed a wait for a model. They do not count into the maximum.
+    waits: u32,
     /// The end of the waits for a model.
     give_up: Option<Instant>,
     backoff: Option<ExponentialBackoff<HasherRng>>,
@@ -137,6 +142,7 @@ impl Course {
             current: None,
             attempts: 0,
             max_attempts,
+            waits: 0,
             give_up: settings.wait_for_model.and_then(|timeout| {
                 // A day is for ever.
                 Instant::now().checked_add(timeout.min(Duration::from_secs(86_400)))
@@ -153,15 +159,25 @@ impl Course {
 
     /// Chooses the target of the next attempt after the current one has failed.
     pub(super) fn next(&mut self) -> Result<Planned, NoAttempt> {
-        if self.attempts >= self.max_attempts {
-            return Err(NoAttempt::None(None));
+        if self.is_at_maximum() {
+            return self.waiting_alone();
         }
         self.plan(None)
     }
 
+    fn is_at_maximum(&self) -> bool {
+        self.attempts.saturating_sub(self.waits) >= self.max_attempts
+    }
+
+    /// Plans an attempt after a wait for a model, when no other one may follow.
+    fn waiting_alone(&mut self) -> Result<Planned, NoAttempt> {
+        let mut search = Search { request: None, full: None, skip: None };
+        self.waiting(Instant::now(), &mut search, NoAttempt::None(None))
+    }
+
     /// Returns whether another attempt may follow if the current one fails before its first content.
     pub(super) fn may_follow(&self) -> bool {
-        if self.copy.is_none() || self.attempts >= self.max_attempts {
+        if self.copy.is_none() || self.is_at_maximum() {
             return false;
         }
         let now = Instant::now();
@@ -205,10 +221,15 @@ impl Course {
         let after = |time: Duration| now.checked_add(time);
         let max = self.settings.max_cool_down;
         let asked = headers.and_then(|headers| retry_after(headers, max));
-        let is_busy = matches!(
-            failure.status,
-            Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
-        ) && failure.reason == AbandonReason::Status;
+        let state = self.context.upstream_state();
+        let is_paused = state == Some(UpstreamState::Paused);
+        let is_busy = (state == Some(UpstreamState::Starting)
+            || matches!(
+                failure.status,
+                Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+            ))
+            && failure.reason == AbandonReason::Status
+            && !is_paused;
         let stops = is_busy || failure.reason == AbandonReason::Unreachable;
         // A limit of one caller's token says nothing about others.
         let is_own =
@@ -218,7 +239,7 @@ impl Course {
         if !is_own {
             match again {
                 Some(Some(until)) => target.health.cool(Firmness::Hard, now, until),
-                _ if stops || failure.reason == AbandonReason::Timeout => {
+                _ if stops || is_paused || failure.reason == AbandonReason::Timeout => {
                     if let Some(until) = soft {
                         target.health.cool(Firmness::Soft, now, until);
                     }
@@ -237,6 +258,9 @@ impl Course {
             let Some(entry) = self.entries.get_mut(index) else { continue };
             if index == current {
                 entry.is_busy = waits;
+                if is_paused {
+                    entry.state = EntryState::Skipped;
+                }
             }
             if stops && is_beside && entry.state == EntryState::Open {
                 entry.state = EntryState::Stopped;
@@ -443,7 +467,12 @@ impl Course {
             }
         }
         let Some((until, index)) = next else { return Err(otherwise) };
+        if self.waits >= MAX_WAITS {
+            return Err(otherwise);
+        }
         let prepared = self.prepare(index, search).ok_or(otherwise)?;
+        self.waits += 1;
+        let until = now.checked_add(SHORTEST_WAIT).map_or(until, |soonest| until.max(soonest));
         Ok(Planned::new(index, prepared, Start::At(until)))
     }
 

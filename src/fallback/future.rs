@@ -20,7 +20,7 @@ use super::{
     retry_after::set_retry_after,
 };
 use crate::{
-    context::AbandonReason,
+    context::{AbandonReason, UpstreamState},
     load_limit::{LoadPermit, LoadWait},
     payload::Payload,
     rejection::{PendingRejection, Refusal, Rejection, Responder},
@@ -109,6 +109,7 @@ impl<F, S, R, E> ResponseFuture<F, S, R, E> {
 }
 
 /// The outcome of a step.
+#[expect(clippy::large_enum_variant, reason = "a step is moved once, and a box is an allocation")]
 enum Step<F, R, E, T> {
     Next(State<F, R, E>, Option<Instant>),
     Done(T),
@@ -239,6 +240,8 @@ where
     }
 }
 
+/// A state and the end of its wait.
+type Timed<S> = (S, Option<Instant>);
 type Outcome<R, E> = Result<Response<ResponseBody<R, <R as Body>::Error>>, E>;
 type StepOf<F, R, E> = Step<F, R, <R as Body>::Error, Outcome<R, E>>;
 
@@ -376,7 +379,10 @@ impl<S> Run<S> {
                 usage: None,
             });
         }
-        let failed = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        // A paused endpoint responds with 400, which is no fault of the request.
+        let is_paused = self.course.context.upstream_state() == Some(UpstreamState::Paused);
+        let failed =
+            status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || is_paused;
         failed.then_some(Failure {
             reason: AbandonReason::Status,
             status: Some(status),
@@ -401,7 +407,7 @@ impl<S> Run<S> {
         &mut self,
         failure: Failure,
         headers: Option<&http::HeaderMap>,
-    ) -> Result<(State<F, R, E>, Option<Instant>), NoAttempt> {
+    ) -> Result<Timed<State<F, R, E>>, NoAttempt> {
         self.course.fail(&failure, headers);
         let planned = self.course.next()?;
         self.course.abandon(failure);

@@ -51,8 +51,9 @@ impl FallbackLayer {
 
     /// Sets the maximum number of attempts of a request over all targets.
     ///
-    /// Defaults to one for each target and each of its [retries](Self::retries), at most 16. With
-    /// [`wait_for_model`](Self::wait_for_model) it defaults to 16. Zero means 1. More than 64 means 64.
+    /// Defaults to one for each target and each of its [retries](Self::retries), at most 16. Zero means
+    /// 1. More than 64 means 64. Attempts after a [wait for a model](Self::wait_for_model) do not count,
+    /// because the deadline of the wait bounds them.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         Arc::make_mut(&mut self.settings).set_max_attempts(attempts);
@@ -99,6 +100,9 @@ impl FallbackLayer {
 
     /// Waits for a model that loads (503 with `retry-after`) or is busy (429), at most this long from
     /// the first attempt.
+    ///
+    /// Each wait takes the time that the upstream asks for and at least half a second. A paused endpoint
+    /// is not waited for, because only its owner can resume it.
     ///
     /// By default such a response is passed on when no other target is left.
     #[must_use]

@@ -72,7 +72,8 @@ where
         context.announce_attempts_are_recorded();
         let responder = settings.format.for_request(&request);
         let is_for_head = request.method() == Method::HEAD;
-        let copy = if settings.max_attempts(targets) > 1 && is_repeatable(&request) {
+        let may_follow = settings.max_attempts(targets) > 1 || settings.wait_for_model.is_some();
+        let copy = if may_follow && is_repeatable(&request) {
             RequestCopy::of(&request, |_| false)
         } else {
             None

@@ -117,9 +117,6 @@ impl Settings {
         if let Some(attempts) = self.max_attempts {
             return attempts.clamp(1, MOST);
         }
-        if self.wait_for_model.is_some() {
-            return MOST_BY_DEFAULT;
-        }
         let targets = u32::try_from(targets.len()).unwrap_or(u32::MAX);
         targets.saturating_mul(self.retries.saturating_add(1)).clamp(1, MOST_BY_DEFAULT)
     }

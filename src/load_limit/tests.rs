@@ -181,6 +181,7 @@ async fn a_wait_ends_at_the_sooner_of_two_deadlines() {
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "the test waits for its tasks")]
 async fn a_granted_permit_wakes_its_request() {
     let limit = LoadLimit::new(1).max_queued(1);
     let first = now(&limit, None).unwrap();
@@ -243,7 +244,7 @@ async fn one_caller_leaves_a_quarter_of_the_queue_for_others() {
     waits.extend(repeat_with(|| later(&limit, b)).take(4));
     assert_eq!(now(&limit, c).err(), Some(NoPermit::Full));
     // A place that is left goes to a caller below its share.
-    waits.remove(0);
+    drop(waits.remove(0));
     assert_eq!(now(&limit, a).err(), Some(NoPermit::Share));
     waits.push(later(&limit, c));
 }
@@ -261,6 +262,7 @@ async fn a_caller_below_its_share_passes_waiting_ones_beyond_theirs() {
 
 /// Threads take, wait for, cancel and release permits. Each wait that is not cancelled ends.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test waits for its tasks")]
 fn no_wake_up_is_lost_between_threads() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
@@ -395,7 +397,7 @@ proptest! {
                 Step::Leave(at) if at < waits.len() => drop(waits.remove(at)),
                 Step::Poll(at) if at < waits.len() => {
                     if let Poll::Ready(permit) = poll(&mut waits[at]) {
-                        waits.remove(at);
+                        drop(waits.remove(at));
                         permits.extend(permit);
                     }
                 }

@@ -177,6 +177,43 @@ async fn a_busy_model_without_a_time_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waits_for_a_model_are_bounded_by_their_deadline_and_not_by_attempts() {
+    let hosts = Hosts::of([("a", TestUpstream::new(busy(503, "1")))]);
+    let layer = FallbackLayer::new([target("a")]).max_attempts(1).wait_for_model(seconds(100));
+    let started = tokio::time::Instant::now();
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!((got.status, hosts.calls(), started.elapsed().as_secs()), (503, vec![101], 100));
+    // Zero does not make it turn.
+    let hosts = Hosts::of([("a", TestUpstream::new(busy(503, "0")))]);
+    let layer = layer.cool_down(Duration::ZERO).wait_for_model(seconds(10));
+    send(&layer, &hosts, hello()).await;
+    assert!(hosts.calls()[0] <= 21, "{:?}", hosts.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_endpoint_is_left_for_the_next_target_and_never_waited_for() {
+    let paused = || {
+        let text = "The endpoint is paused, ask a maintainer to restart it";
+        let response = TestResponse::json(serde_json::json!({ "error": text }));
+        TestUpstream::new(response.status(StatusCode::BAD_REQUEST))
+    };
+    let endpoint = || {
+        let token = TokenSource::value(Secret::new("hf_a")).unwrap();
+        let origin = "https://a.endpoints.huggingface.cloud".parse().unwrap();
+        Target::new(Stage::new("a", origin, token))
+    };
+    let hosts = Hosts::of([("a", paused()), ("b", TestUpstream::new(TestResponse::chat("two")))]);
+    let layer = FallbackLayer::new([endpoint(), target("b")]).retries(2);
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!((got.status, hosts.calls()), (200, vec![1, 1]));
+
+    let hosts = Hosts::of([("a", paused())]);
+    let layer = FallbackLayer::new([endpoint()]).retries(2).wait_for_model(seconds(60));
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!((got.status, hosts.calls()), (400, vec![1]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_target_is_not_waited_for() {
     let hosts = hosts(busy(503, "20"), TestResponse::chat("two"));
     let started = tokio::time::Instant::now();
