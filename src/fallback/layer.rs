@@ -51,9 +51,9 @@ impl FallbackLayer {
 
     /// Sets the maximum number of attempts of a request over all targets.
     ///
-    /// Defaults to one for each target and each of its [retries](Self::retries), at most 16. Zero means
-    /// 1. More than 64 means 64. Attempts after a [wait for a model](Self::wait_for_model) do not count,
-    /// because the deadline of the wait bounds them.
+    /// Defaults to one for each target and each of its [retries](Self::retries), at most 16. Zero counts
+    /// as one, and the maximum is 64. Attempts after a [wait for a model](Self::wait_for_model) do not
+    /// count, because the deadline of the wait bounds them.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         Arc::make_mut(&mut self.settings).set_max_attempts(attempts);
