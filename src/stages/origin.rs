@@ -138,6 +138,12 @@ impl Origin {
         self.plain_http.clone()
     }
 
+    /// Returns the origin with its prefix.
+    #[cfg(feature = "aws")]
+    pub(super) fn with_prefix(&self) -> String {
+        format!("{}{}", self.name, self.prefix)
+    }
+
     /// Returns `uri` at this origin.
     ///
     /// The path keeps its bytes and the query loses its credentials. `None` when `uri` has no path, as
