@@ -58,7 +58,7 @@
 mod inner_service;
 
 // The ground floor: words that every layer uses.
-#[cfg(any(feature = "auth", feature = "client"))]
+#[cfg(any(feature = "auth", feature = "client", feature = "hf"))]
 mod address_reach;
 pub mod body;
 #[cfg(any(feature = "access-log", feature = "auth", feature = "throttle"))]
@@ -69,6 +69,8 @@ mod digest_mismatch;
 mod error_debug;
 #[cfg(any(feature = "client", feature = "upstream"))]
 mod failure_reason;
+#[cfg(any(feature = "auth", feature = "hf"))]
+mod fetch;
 #[cfg(any(feature = "auth", feature = "hf"))]
 mod file_reason;
 #[cfg(any(feature = "auth", feature = "hf"))]
@@ -94,7 +96,7 @@ pub mod memory_limit;
     all(feature = "cache", not(feature = "cache-compression"))
 ))]
 mod missing_feature;
-#[cfg(any(feature = "auth", feature = "redis"))]
+#[cfg(any(feature = "auth", feature = "hf", feature = "redis"))]
 mod owned_task;
 #[cfg(any(feature = "auth", feature = "throttle", feature = "upstream"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "auth", feature = "throttle", feature = "upstream"))))]
@@ -106,7 +108,7 @@ mod printable;
 #[cfg(feature = "redis")]
 mod redis_link;
 pub mod secret;
-#[cfg(feature = "auth")]
+#[cfg(any(feature = "auth", feature = "hf"))]
 mod secret_file;
 mod skip;
 pub mod sse;

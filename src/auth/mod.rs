@@ -196,7 +196,6 @@ mod credential;
 mod custom;
 mod error;
 mod failure;
-mod fetch;
 mod future;
 mod introspection;
 mod keys;

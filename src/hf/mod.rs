@@ -130,4 +130,9 @@ mod settings;
 mod tests;
 
 pub use self::{body::ResponseBody, future::ResponseFuture, layer::HfTokenLayer, service::HfToken};
-pub use crate::stages::{Origin, OriginError, Stage, TokenError, TokenFault, TokenSource};
+#[cfg(feature = "aws")]
+#[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
+pub use crate::stages::AwsSecret;
+pub use crate::stages::{
+    FetchedToken, Origin, OriginError, Stage, TokenError, TokenFault, TokenSource,
+};

@@ -105,7 +105,20 @@ where
         self.value.load()
     }
 
-    fn check(&self) {
+    /// Returns the current value without a look at the file.
+    #[cfg(feature = "hf")]
+    pub(crate) fn last(&self) -> Guard<Arc<T>> {
+        self.value.load()
+    }
+
+    /// Lets the next request re-read the file whatever the time is.
+    #[cfg(feature = "hf")]
+    pub(crate) fn check_next_time(&self) {
+        self.next_check.store(0, SeqCst);
+    }
+
+    /// Re-reads the file now.
+    pub(crate) fn check(&self) {
         let mut state = self.state.lock();
         // A bad content is parsed again only after it changed.
         let error = match self.changed(&mut state) {

@@ -5,8 +5,10 @@ mod query;
 mod stage;
 mod token;
 
+#[cfg(feature = "aws")]
+pub use self::token::AwsSecret;
 pub use self::{
     origin::{Origin, OriginError},
     stage::Stage,
-    token::{TokenError, TokenFault, TokenSource},
+    token::{FetchedToken, TokenError, TokenFault, TokenSource},
 };

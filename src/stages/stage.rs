@@ -2,7 +2,10 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderName, HeaderValue, Request, header::HOST};
 
-use super::{origin::Origin, token::TokenSource};
+use super::{
+    origin::Origin,
+    token::{Acquired, TokenSource},
+};
 use crate::{
     context::RequestContext,
     model::{Profile, TokenHeader},
@@ -125,7 +128,9 @@ impl Stage {
         let parts = &*self.parts;
         let headers = request.headers_mut();
         headers.insert(HOST, parts.origin.host());
-        parts.source.current().insert_into(headers, &parts.token_header);
+        if let Acquired::Token(token) = parts.source.acquire() {
+            token.insert_into(headers, &parts.token_header);
+        }
         if let Some(account) = &parts.bill_to {
             headers.insert(X_HF_BILL_TO, account.clone());
         }

@@ -19,6 +19,7 @@ const GROUND: &[&str] = &[
     "clock",
     "digest_mismatch",
     "error_debug",
+    "fetch",
     "file_reason",
     "file_version",
     "hop_by_hop",

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::endpoint::EndpointFault;
-use crate::{auth::fetch::Deadline, lock::Lock};
+use crate::{fetch::Deadline, lock::Lock};
 
 /// The failures in a row that stop the calls. One token may make a faulty endpoint fail. That must not
 /// shut out the others.

@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use crate::{
-    auth::fetch::{BoxFuture, ExchangeLimits, FetchFault, Reply},
+    fetch::{BoxFuture, ExchangeLimits, FetchFault, Reply},
     secret::Secret,
 };
 

@@ -1,6 +1,6 @@
 use std::{error::Error, fmt, sync::Arc};
 
-use crate::{auth::fetch::FetchFault, error_debug::debug_as_message};
+use crate::{error_debug::debug_as_message, fetch::FetchFault};
 
 /// The reason that a setting of [`Introspection`](super::Introspection) is rejected.
 #[derive(Clone, Eq, PartialEq)]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::requirements::{Refused, Requirements};
-use crate::auth::{fetch::short, line_budget::LineBudget};
+use crate::{auth::line_budget::LineBudget, fetch::short};
 
 /// Logs rejected tokens that the issuer vouches for. The first one of another issuer or audience is a
 /// warning until a token was accepted, because a wrong setting is then the likelier cause.

@@ -13,13 +13,9 @@ use super::{
 };
 use crate::{
     address_reach::Reach,
-    auth::{
-        failure::is_challenge_byte,
-        fetch::{BoxFuture, ExchangeLimits, absolute, check_transport, exchange},
-        lookup::LookupBounds,
-        token::ClaimMapping,
-    },
+    auth::{failure::is_challenge_byte, lookup::LookupBounds, token::ClaimMapping},
     clock::SharedClock,
+    fetch::{BoxFuture, ExchangeLimits, absolute, check_transport, exchange},
     secret::Secret,
 };
 

@@ -4,8 +4,8 @@ use http::Uri;
 
 use crate::{
     address_reach::Reach,
-    auth::fetch::{FetchFault, short},
     error_debug::debug_as_message,
+    fetch::{FetchFault, short},
     file_reason::FileReason,
 };
 

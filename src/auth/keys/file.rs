@@ -14,7 +14,7 @@ use super::{
     key_set::{Keys, MAX_SET_BYTES},
     store::{KeyStore, Load},
 };
-use crate::{auth::fetch::Deadline, lock::Lock, printable::Printable};
+use crate::{fetch::Deadline, lock::Lock, printable::Printable};
 
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 

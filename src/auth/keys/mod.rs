@@ -24,4 +24,3 @@ pub use self::{
     remote_keys::RemoteKeys,
     source::KeySource,
 };
-pub(super) use super::fetch::Waiter;

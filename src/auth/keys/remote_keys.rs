@@ -12,9 +12,7 @@ use super::{
 };
 use crate::{
     address_reach::Reach,
-    auth::fetch::{
-        BoxFuture, ExchangeLimits, Transport, absolute, check_transport, exchange, transport,
-    },
+    fetch::{BoxFuture, ExchangeLimits, Transport, absolute, check_transport, exchange, transport},
 };
 
 /// Builds a [`KeySource`] that fetches keys from a server.

@@ -1,7 +1,4 @@
-use std::{
-    collections::hash_map::RandomState, fmt, hash::BuildHasher as _, path::Path, sync::Arc,
-    time::Duration,
-};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use arc_swap::Guard;
 
@@ -12,7 +9,7 @@ use super::{
     key_set::Keys,
     store::{KeySnapshot, KeyStore, Load},
 };
-use crate::clock::SharedClock;
+use crate::{clock::SharedClock, fetch::random};
 
 /// Keeps [`KeySource::keep_fresh`] from fetching without a pause.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -188,11 +185,6 @@ impl KeySource {
             KeyOrigin::Server(fetcher) => fetcher.store(),
         }
     }
-}
-
-/// Returns a random number from 0 to 1. The standard library's hashers have random keys.
-fn random() -> f64 {
-    f64::from(RandomState::new().hash_one(()) as u32) / f64::from(u32::MAX)
 }
 
 impl From<Keys> for KeySource {

@@ -27,10 +27,11 @@ use super::{
 use crate::{
     auth::{
         algorithm::Algorithm,
-        keys::{FetchDecision, FetchReason, FetchResult, Keys, Waiter},
+        keys::{FetchDecision, FetchReason, FetchResult, Keys},
         method::{AuthMethod, Facts, Places, Verdict, Waited},
     },
     context::RequestHead,
+    fetch::Waiter,
     identity::Identity,
 };
 

@@ -1,11 +1,14 @@
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
-    file::TokenFile,
+    access::{Acquired, Owner, Refreshed},
+    fetched::{FetchSettings, FetchedSource, FetchedToken, TokenFetchFault},
+    file::{Rules, TokenFile},
     value::{Token, TokenError, TokenFault},
 };
 use crate::{
     clock::SharedClock,
+    fetch::BoxFuture,
     secret::{Scrubber, Secret},
 };
 
@@ -22,16 +25,19 @@ use crate::{
 /// assert!(error.to_string().contains("NO_SUCH_TOKEN"));
 /// ```
 #[derive(Clone, Debug)]
-pub struct TokenSource {
-    kind: SourceKind,
-    // Removes the current token and the ones that it replaced.
-    scrubber: Scrubber,
-}
+pub struct TokenSource(SourceKind);
 
 #[derive(Clone, Debug)]
 enum SourceKind {
-    Fixed(Arc<Token>),
+    Fixed(Arc<FixedToken>),
     File(Arc<TokenFile>),
+    Fetched(Arc<FetchedSource>),
+}
+
+#[derive(Debug)]
+struct FixedToken {
+    token: Arc<Token>,
+    scrubber: Scrubber,
 }
 
 impl TokenSource {
@@ -59,57 +65,192 @@ impl TokenSource {
         source.map_err(|fault| fault.at(shown(name)))
     }
 
-    /// Reads the token from the file at `path` now and after each change of the file.
+    /// Reads the token from the file at `path` now and after each change of its content.
     ///
-    /// Blank space at the end and a byte-order mark are ignored. At most once a second a request checks the file with one
-    /// `stat`. It reads the file when modification time, length or inode differ. Symbolic links are
-    /// followed, because Kubernetes swaps them. When the file is gone or has no valid token, the last
-    /// good token stays in use and each change of this state is one WARN event.
+    /// Blank space at the end and a byte-order mark are ignored. At most once a second a request reads
+    /// the file, and at once when the upstream rejects the token. Symbolic links are followed, because
+    /// Kubernetes swaps them. When the file is gone or has no valid token, as a half-written one, the
+    /// last good token stays in use and each change of this state is one WARN event.
+    ///
+    /// A file that every user of the machine can read is one WARN event.
     ///
     /// # Errors
     ///
-    /// Returns [`TokenFault::Unreadable`], [`TokenFault::NotAFile`], [`TokenFault::TooLarge`] and the
-    /// errors of [`TokenSource::value`].
+    /// Returns [`TokenFault::Unreadable`], [`TokenFault::NotAFile`], [`TokenFault::TooLarge`],
+    /// [`TokenFault::Writable`] and the errors of [`TokenSource::value`].
     pub fn file(path: impl Into<PathBuf>) -> Result<Self, TokenError> {
-        let file = TokenFile::open(path.into(), SharedClock::default())?;
-        let scrubber = file.scrubber();
-        Ok(Self { kind: SourceKind::File(Arc::new(file)), scrubber })
+        Self::open(path.into(), Rules::Strict)
     }
 
-    /// Sets the clock that decides when to check the file. Defaults to the system's clock.
+    /// Reads the token from a file as [`file`](Self::file) does, also from one that its group or others
+    /// can write.
+    ///
+    /// Each of these users can replace the token, and so choose the account that sees the prompts.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`file`](Self::file) without [`TokenFault::Writable`].
+    pub fn dangerous_writable_file(path: impl Into<PathBuf>) -> Result<Self, TokenError> {
+        Self::open(path.into(), Rules::Writable)
+    }
+
+    fn open(path: PathBuf, rules: Rules) -> Result<Self, TokenError> {
+        Ok(Self(SourceKind::File(Arc::new(TokenFile::open(path, rules)?))))
+    }
+
+    /// Fetches the token by calling `fetch`.
+    ///
+    /// The first request that needs the token starts the fetch, and concurrent requests wait for the
+    /// same one. Later fetches run beside the requests, which use the present token. A fetch starts at a
+    /// random time between 75 % and 90 % of the token's [lifetime](FetchedToken::expires_in), or in the
+    /// last tenth of the [`refresh_interval`](Self::refresh_interval). After a failure the next fetch
+    /// starts within 1 second. Each further failure doubles this delay up to 30 seconds. A task of this
+    /// source polls the fetch, so it needs a tokio runtime.
+    ///
+    /// When a fetch fails, the last good token serves within the [`grace`](Self::grace). Without a
+    /// usable token a request is rejected with 503 `upstream-token-unavailable` and `retry-after`. The
+    /// beginning of the failures is one WARN event and their end one INFO event.
+    ///
+    /// The text of an error is logged in at most 200 characters without the tokens of this source. It
+    /// must not contain another secret.
+    ///
+    /// ```
+    /// use std::{convert::Infallible, time::Duration};
+    /// use tower_inference::{hf::{FetchedToken, TokenSource}, secret::Secret};
+    ///
+    /// let source = TokenSource::fetch(|| async {
+    ///     // Ask your vault here.
+    ///     let token = FetchedToken::new(Secret::new("hf_example"));
+    ///     Ok::<_, Infallible>(token.expires_in(Duration::from_secs(3_600)))
+    /// })
+    /// .grace(Duration::from_secs(600));
+    /// # let _ = source;
+    /// ```
+    pub fn fetch<F, Fut, E>(fetch: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<FetchedToken, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let fetch = move || {
+            let fetched = fetch();
+            Box::pin(
+                async move { fetched.await.map_err(|error| TokenFetchFault::Source(error.into())) },
+            ) as BoxFuture<_>
+        };
+        let source = FetchedSource::new(Arc::new(fetch), FetchSettings::default());
+        Self(SourceKind::Fetched(Arc::new(source)))
+    }
+
+    /// Sets how often a token without an expiry is fetched. Defaults to 60 seconds.
+    ///
+    /// The minimum is 1 second. Has no effect on a source that fetches nothing.
+    #[must_use]
+    pub fn refresh_interval(self, interval: Duration) -> Self {
+        let interval = interval.max(Duration::from_secs(1));
+        self.change_fetch(|settings| settings.refresh_interval = interval)
+    }
+
+    /// Sets how long the last good token serves after a fetch was due, while fetches fail. Defaults to 1
+    /// hour.
+    ///
+    /// A token never serves beyond its own expiry. Has no effect on a source that fetches nothing.
+    #[must_use]
+    pub fn grace(self, grace: Duration) -> Self {
+        self.change_fetch(|settings| settings.grace = grace)
+    }
+
+    /// Sets the time for one fetch. A request without a token waits as long. Defaults to 5 seconds.
+    ///
+    /// The maximum is 60 seconds. Has no effect on a source that fetches nothing.
+    #[must_use]
+    pub fn fetch_timeout(self, timeout: Duration) -> Self {
+        let timeout = timeout.min(Duration::from_secs(60));
+        self.change_fetch(|settings| settings.timeout = timeout)
+    }
+
+    /// Sets the clock that decides when to check the file or to fetch. Defaults to the system's clock.
     #[must_use]
     pub fn clock(self, clock: SharedClock) -> Self {
-        let kind = match self.kind {
-            SourceKind::File(file) => SourceKind::File(Arc::new(file.with_clock(clock))),
-            fixed @ SourceKind::Fixed(_) => fixed,
-        };
-        Self { kind, ..self }
+        match self.0 {
+            SourceKind::File(file) => Self(SourceKind::File(Arc::new(file.with_clock(clock)))),
+            other => Self(other).change_fetch(|settings| settings.clock = clock),
+        }
     }
 
-    /// Returns the time since the token was read from its file. Returns `None` without a file.
+    fn change_fetch(self, change: impl FnOnce(&mut FetchSettings)) -> Self {
+        match self.0 {
+            SourceKind::Fetched(source) => {
+                Self(SourceKind::Fetched(Arc::new(source.with_settings(change))))
+            }
+            other => Self(other),
+        }
+    }
+
+    /// Returns the time since the current token was read from its file or fetched. Returns `None`
+    /// without a token and for a fixed one.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
-        match &self.kind {
+        match &self.0 {
             SourceKind::Fixed(_) => None,
             SourceKind::File(file) => Some(file.age()),
+            SourceKind::Fetched(source) => source.age(),
         }
     }
 
     fn fixed(token: Secret) -> Result<Self, TokenFault> {
-        let kind = SourceKind::Fixed(Arc::new(Token::new(token.expose())?));
-        Ok(Self { kind, scrubber: Scrubber::new([token]) })
+        let fixed = FixedToken {
+            token: Arc::new(Token::new(token.expose())?),
+            scrubber: Scrubber::new([token]),
+        };
+        Ok(Self(SourceKind::Fixed(Arc::new(fixed))))
     }
 
-    /// Returns the token to send now.
-    pub(crate) fn current(&self) -> Arc<Token> {
-        match &self.kind {
-            SourceKind::Fixed(token) => Arc::clone(token),
-            SourceKind::File(file) => file.current(),
+    /// Returns the token to send now, or the wait for it.
+    pub(in crate::stages) fn acquire(&self) -> Acquired {
+        match &self.0 {
+            SourceKind::Fixed(fixed) => Acquired::Token(Arc::clone(&fixed.token)),
+            SourceKind::File(file) => Acquired::Token(file.current()),
+            SourceKind::Fetched(source) => source.acquire(),
         }
     }
 
-    pub(crate) const fn scrubber(&self) -> &Scrubber {
-        &self.scrubber
+    /// Returns the token after a wait for it. Never waits again.
+    pub(in crate::stages) fn acquire_at_once(&self) -> Acquired {
+        match &self.0 {
+            SourceKind::Fetched(source) => source.acquire_at_once(),
+            SourceKind::Fixed(_) | SourceKind::File(_) => self.acquire(),
+        }
+    }
+
+    /// Whether another token can follow one that the upstream rejected.
+    pub(in crate::stages) const fn can_refresh(&self) -> bool {
+        !matches!(self.0, SourceKind::Fixed(_))
+    }
+
+    /// Looks for the token that replaces `rejected`.
+    pub(in crate::stages) fn refresh(&self, rejected: &Arc<Token>) -> Refreshed {
+        match &self.0 {
+            SourceKind::Fixed(_) => Refreshed::Unchanged,
+            SourceKind::File(file) => file.refresh(rejected),
+            SourceKind::Fetched(source) => source.refresh(rejected),
+        }
+    }
+
+    /// Names the stage in the log of a source that fetches.
+    pub(in crate::stages) fn set_owner(&self, owner: &Owner) {
+        if let SourceKind::Fetched(source) = &self.0 {
+            source.set_owner(owner.clone());
+        }
+    }
+
+    /// Removes the current token and the ones that it replaced.
+    pub(in crate::stages) fn scrubber(&self) -> &Scrubber {
+        match &self.0 {
+            SourceKind::Fixed(fixed) => &fixed.scrubber,
+            SourceKind::File(file) => file.scrubber(),
+            SourceKind::Fetched(source) => source.scrubber(),
+        }
     }
 }
 

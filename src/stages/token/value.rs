@@ -1,13 +1,15 @@
 use std::{error::Error, fmt, io};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use zeroize::Zeroizing;
 
 use crate::{
     error_debug::debug_as_message, file_reason::FileReason, model::TokenHeader, secret::Secret,
 };
 
-/// A token in the two forms of its header.
-pub(crate) struct Token {
+/// A token in the two forms of its header. Both are wiped when the last copy is dropped.
+pub(in crate::stages) struct Token {
     bearer: HeaderValue,
     plain: HeaderValue,
 }
@@ -19,16 +21,16 @@ impl Token {
         if let Some(fault) = TokenFault::of(token) {
             return Err(fault);
         }
-        let sensitive = |value: &str| {
-            let mut value = HeaderValue::try_from(value).map_err(|_| TokenFault::Malformed)?;
-            value.set_sensitive(true);
-            Ok(value)
-        };
-        Ok(Self { bearer: sensitive(&format!("Bearer {token}"))?, plain: sensitive(token)? })
+        Ok(Self { bearer: sensitive(&["Bearer ", token])?, plain: sensitive(&[token])? })
+    }
+
+    /// Returns whether this is the token `text`.
+    pub(super) fn is(&self, text: &str) -> bool {
+        self.plain.as_bytes() == text.as_bytes()
     }
 
     /// Sets the token's header to a sensitive value and removes any other `authorization`.
-    pub(crate) fn insert_into(&self, headers: &mut HeaderMap, header: &TokenHeader) {
+    pub(in crate::stages) fn insert_into(&self, headers: &mut HeaderMap, header: &TokenHeader) {
         match header {
             TokenHeader::Bearer => {
                 headers.insert(AUTHORIZATION, self.bearer.clone());
@@ -44,6 +46,18 @@ impl Token {
     pub(super) fn secret(&self) -> Secret {
         Secret::new(self.plain.to_str().unwrap_or_default())
     }
+}
+
+/// Joins `parts` to a sensitive value whose bytes are wiped with its last copy.
+fn sensitive(parts: &[&str]) -> Result<HeaderValue, TokenFault> {
+    // Full capacity at once, because a growing buffer leaves unwiped copies behind.
+    let length = parts.iter().map(|part| part.len()).sum();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+    parts.iter().for_each(|part| bytes.extend_from_slice(part.as_bytes()));
+    let value = HeaderValue::from_maybe_shared(Bytes::from_owner(bytes));
+    let mut value = value.map_err(|_| TokenFault::Malformed)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 impl fmt::Debug for Token {
@@ -79,6 +93,11 @@ pub enum TokenFault {
     NotAFile,
     /// The file is larger than 16 KiB.
     TooLarge,
+    /// The group of the file or others can write it, by its permission bits on Unix.
+    Writable {
+        /// The permission bits.
+        mode: u32,
+    },
     /// The text is empty or blank.
     Empty,
     /// The text begins or ends with a quote.
@@ -162,6 +181,13 @@ impl fmt::Display for TokenFault {
             }
             Self::NotAFile => "the token's path does not lead to a regular file",
             Self::TooLarge => "the token's file is larger than 16 KiB",
+            Self::Writable { mode } => {
+                return write!(
+                    f,
+                    "the group of the token's file or others can write it (mode {mode:o}); run `chmod \
+                     go-w` on it"
+                );
+            }
             Self::Empty => "the token is empty",
             Self::Quoted => "the token has quotes around it; remove them",
             Self::Scheme => {

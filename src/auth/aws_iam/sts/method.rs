@@ -25,13 +25,13 @@ use crate::{
     auth::{
         credential::Credential,
         failure::Failure,
-        fetch::FetchFault,
         line_budget::LineBudget,
         lookup::{FAILURE_TTL, Found, LookupCache},
         method::{AuthMethod, Facts, Places, Verdict, Waited},
         once_a_minute::OnceAMinute,
     },
     context::RequestHead,
+    fetch::FetchFault,
     identity::{Identity, Proof},
     rejection::{Refusal, Rejection},
 };

@@ -11,11 +11,9 @@ use super::{
 };
 use crate::{
     address_reach::Reach,
-    auth::{
-        fetch::{BoxFuture, ExchangeLimits, FetchFault, Reply, absolute, exchange},
-        lookup::LookupBounds,
-    },
+    auth::lookup::LookupBounds,
     clock::SharedClock,
+    fetch::{BoxFuture, ExchangeLimits, FetchFault, Reply, absolute, exchange},
     loopback::is_loopback,
     peer::PeerAddress,
 };

@@ -5,10 +5,8 @@ use http::Uri;
 
 use crate::{
     address_reach::Reach,
-    auth::{
-        fetch::{FetchFault, Transport, absolute, same_host, short, transport},
-        keys::{document::parse_document, error::KeysFault},
-    },
+    auth::keys::{document::parse_document, error::KeysFault},
+    fetch::{FetchFault, Transport, absolute, same_host, short, transport},
 };
 
 /// Returns the address of the discovery document of `issuer` (OpenID Connect Discovery 1.0 sections

@@ -5,15 +5,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
 use crate::{
-    auth::{
-        fetch::{BoxFuture, Deadline, FetchSlot, InProgress, WaitPermit, WaitPermits, Waiter},
-        keys::{
-            error::{KeysError, KeysFault, KeysUnavailable},
-            key_set::Keys,
-            store::{KeySnapshot, KeyStore, Load, Validator},
-        },
+    auth::keys::{
+        error::{KeysError, KeysFault, KeysUnavailable},
+        key_set::Keys,
+        store::{KeySnapshot, KeyStore, Load, Validator},
     },
     clock::SharedClock,
+    fetch::{BoxFuture, Deadline, FetchSlot, InProgress, WaitPermit, WaitPermits, Waiter},
     lock::Lock,
     owned_task::Task,
 };

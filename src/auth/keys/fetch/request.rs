@@ -11,14 +11,12 @@ use super::{
 };
 use crate::{
     address_reach::Reach,
-    auth::{
-        fetch::{BoxFuture, ExchangeLimits, FetchFault, Reply, Transport},
-        keys::{
-            error::{KeysError, KeysFault},
-            key_set::Keys,
-            store::Validator,
-        },
+    auth::keys::{
+        error::{KeysError, KeysFault},
+        key_set::Keys,
+        store::Validator,
     },
+    fetch::{BoxFuture, ExchangeLimits, FetchFault, Reply, Transport},
 };
 
 /// Sends a GET request through the user's client, with a value for `if-none-match`.

@@ -19,11 +19,13 @@ use http::Uri;
 use super::fault::AwsFault;
 use crate::{lock::Lock, plain_http::PlainHttpTo, stages::Origin};
 
-/// The time for one fetch with its credentials and its retry.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(9);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The time for one fetch with its credentials and its retry. It is below the default of
+/// `TokenSource::fetch_timeout`, so that the fault says which wait was too long.
+const FETCH_TIMEOUT: Duration = Duration::from_millis(4_500);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_ATTEMPTS: u32 = 2;
+const MAX_BACKOFF: Duration = Duration::from_millis(250);
 
 /// The place of a service of AWS.
 #[derive(Clone, Debug, Default)]
@@ -85,6 +87,10 @@ impl<C> fmt::Debug for Connection<C> {
 
 impl Place {
     async fn load(&self) -> Result<SdkConfig, AwsFault> {
+        let retries = RetryConfig::standard()
+            .with_max_attempts(MAX_ATTEMPTS)
+            .with_initial_backoff(MAX_BACKOFF)
+            .with_max_backoff(MAX_BACKOFF);
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT);
@@ -96,7 +102,7 @@ impl Place {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(client)
             .timeout_config(timeouts.build())
-            .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
+            .retry_config(retries)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(String::from(region.as_ref())));

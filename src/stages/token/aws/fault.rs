@@ -86,7 +86,9 @@ impl AwsFault {
             | "UnrecognizedClientException" => Self::CredentialsRejected(Code::new(code)),
             "DecryptionFailure" => Self::NotDecrypted,
             "InvalidRequestException" => Self::NotAvailable,
-            "InvalidParameterException" | "InvalidParameterValue" | "ValidationError"
+            "InvalidParameterException"
+            | "InvalidParameterValue"
+            | "ValidationError"
             | "ValidationException" => Self::InvalidRequest(Code::new(code)),
             "RequestLimitExceeded"
             | "Throttling"

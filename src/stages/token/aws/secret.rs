@@ -1,7 +1,6 @@
-use aws_sdk_secretsmanager::{
-    Client, config,
-    operation::get_secret_value::GetSecretValueOutput,
-};
+use std::sync::Arc;
+
+use aws_sdk_secretsmanager::{Client, config, operation::get_secret_value::GetSecretValueOutput};
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
@@ -9,12 +8,18 @@ use super::{
     connection::{Connection, Place},
     fault::AwsFault,
 };
-use crate::{payload::Document, secret::Secret, stages::Origin};
+use crate::{
+    payload::Document,
+    secret::Secret,
+    stages::{
+        Origin,
+        token::{fetched::FetchedToken, source::TokenSource},
+    },
+};
 
-/// The name of a secret in AWS Secrets Manager and the way to read it.
+/// A secret in AWS Secrets Manager and the way to read it.
 ///
-/// [`TokenSource::aws_secret`](super::super::TokenSource::aws_secret) explains the credentials and the
-/// permissions.
+/// [`TokenSource::aws_secret`] describes the credentials and the permissions.
 ///
 /// ```
 /// use tower_inference::hf::{AwsSecret, TokenSource};
@@ -97,21 +102,90 @@ fn region_of(id: &str) -> Option<&str> {
     (parts.next()? == "arn").then(|| parts.nth(2)).flatten().filter(|region| !region.is_empty())
 }
 
+impl TokenSource {
+    /// Fetches the token from AWS Secrets Manager with AWS's own SDK.
+    ///
+    /// The source always fetches the version with the stage `AWSCURRENT`. It fetches as
+    /// [`TokenSource::fetch`] does: every 60 seconds, or as [`refresh_interval`](Self::refresh_interval)
+    /// says, and at once when the upstream rejects the token. A rotation therefore needs no restart. A
+    /// binary secret is read as UTF-8 text. Blank space around the token, as a line break at its end, is
+    /// ignored.
+    ///
+    /// # Credentials
+    ///
+    /// To choose this source is to let AWS's default chain look for credentials and the region: the
+    /// variables of AWS in the environment, the profiles in the files of AWS, a web identity token (EKS),
+    /// and the metadata of the container (ECS, EKS) or the instance (EC2). Profiles with `sso_*` or
+    /// `credential_process` are not supported. No other variable is read. The variables of proxies are
+    /// ignored.
+    ///
+    /// # Permissions
+    ///
+    /// The identity needs this policy with the ARN of the one secret. The suffix `-??????` stands for
+    /// the six characters that AWS appends to its name.
+    ///
+    /// ```json
+    /// {
+    ///   "Version": "2012-10-17",
+    ///   "Statement": [{
+    ///     "Effect": "Allow",
+    ///     "Action": "secretsmanager:GetSecretValue",
+    ///     "Resource": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:gateway/huggingface-??????"
+    ///   }]
+    /// }
+    /// ```
+    ///
+    /// A secret under a customer managed key also needs `kms:Decrypt` on the ARN of that key. A secret of
+    /// another account is always under one and has a resource policy that allows this identity.
+    ///
+    /// # Bounds
+    ///
+    /// A fetch takes at most 4.5 seconds: two attempts of 2 seconds with 1 second to connect. A longer
+    /// [`fetch_timeout`](Self::fetch_timeout) does not extend it. Each fetch closes its connections, so
+    /// no task of the SDK outlives it. The SDK does not wipe its own copies of the response.
+    ///
+    /// # Faults
+    ///
+    /// A secret that is missing, denied, empty, not text, without the member, throttled or unreachable is
+    /// a failed fetch. The last good token serves within the [`grace`](Self::grace). The WARN event says
+    /// what to do.
+    ///
+    /// ```
+    /// use tower_inference::hf::{AwsSecret, HfTokenLayer, Origin, TokenSource};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let origin: Origin = "https://router.huggingface.co".parse()?;
+    /// let secret = AwsSecret::new("gateway/huggingface").region("eu-west-1");
+    /// let layer = HfTokenLayer::new(origin, TokenSource::aws_secret(secret));
+    /// assert_eq!(layer.token_age(), None); // the first request starts the first fetch
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn aws_secret(secret: AwsSecret) -> Self {
+        let fetcher = Arc::new(SecretFetcher::new(secret));
+        Self::fetch(move || {
+            let fetcher = Arc::clone(&fetcher);
+            async move { fetcher.fetch().await.map(FetchedToken::new) }
+        })
+    }
+}
+
 /// A secret and the client that fetches it.
 #[derive(Debug)]
-pub(in super::super) struct SecretFetcher {
+struct SecretFetcher {
     secret: AwsSecret,
     connection: Connection<Client>,
 }
 
 impl SecretFetcher {
-    pub(in super::super) fn new(secret: AwsSecret) -> Self {
+    fn new(secret: AwsSecret) -> Self {
         let connection = Connection::new(secret.place.clone());
         Self { secret, connection }
     }
 
     /// Fetches the current version.
-    pub(in super::super) async fn fetch(&self) -> Result<Secret, AwsFault> {
+    async fn fetch(&self) -> Result<Secret, AwsFault> {
         let response = self.connection.send(
             |config, only_encrypted| {
                 let config = config::Builder::from(config).interceptor(only_encrypted);

@@ -78,19 +78,19 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(5 * 60);
 
 /// A web identity and the client that requests its tokens.
 #[derive(Debug)]
-pub(in super::super) struct WebIdentityFetcher {
+struct WebIdentityFetcher {
     identity: AwsWebIdentity,
     connection: Connection<Client>,
 }
 
 impl WebIdentityFetcher {
-    pub(in super::super) fn new(identity: AwsWebIdentity) -> Self {
+    fn new(identity: AwsWebIdentity) -> Self {
         let connection = Connection::new(identity.place.clone());
         Self { identity, connection }
     }
 
     /// Requests a token.
-    pub(in super::super) async fn fetch(&self) -> Result<Secret, AwsFault> {
+    async fn fetch(&self) -> Result<Secret, AwsFault> {
         let seconds = i32::try_from(self.identity.duration.as_secs()).unwrap_or(i32::MAX);
         let response = self.connection.send(
             |config, only_encrypted| {

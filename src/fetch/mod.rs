@@ -1,13 +1,14 @@
-//! The parts of a fetch from an identity provider.
+//! The parts of a fetch of keys or tokens.
 //!
 //! `exchange` sends one request through the user's HTTP client. `address` checks where it may go.
 //! `shared_future` lets many requests wait for one fetch. `wait_permit` bounds them. `deadline` is a
-//! point in time that threads share.
+//! point in time that threads share. `random` spreads the fetches of replicas.
 
 mod address;
 mod deadline;
 mod exchange;
 mod fault;
+mod random;
 mod shared_future;
 mod wait_permit;
 
@@ -16,6 +17,7 @@ pub(crate) use self::{
     deadline::Deadline,
     exchange::{ExchangeLimits, Reply, exchange},
     fault::{FetchFault, short},
+    random::random,
     shared_future::{BoxFuture, FetchSlot, InProgress, Waiter},
     wait_permit::{WaitPermit, WaitPermits},
 };

@@ -1,0 +1,27 @@
+use std::{error::Error, fmt, time::Duration};
+
+use crate::stages::token::value::TokenFault;
+
+/// Why a fetch brought no token.
+pub(in crate::stages) enum TokenFetchFault {
+    /// The function returned an error. Its text is the user's.
+    Source(Box<dyn Error + Send + Sync>),
+    /// The function did not return in time.
+    Timeout(Duration),
+    Panicked,
+    /// The token was past its expiry when it arrived.
+    Expired,
+    Token(TokenFault),
+}
+
+impl fmt::Display for TokenFetchFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(error) => error.fmt(f),
+            Self::Timeout(timeout) => write!(f, "no token arrived within {timeout:?}"),
+            Self::Panicked => f.write_str("the function that fetches the token panicked"),
+            Self::Expired => f.write_str("the fetched token had expired when it arrived"),
+            Self::Token(fault) => fault.fmt(f),
+        }
+    }
+}
