@@ -1,0 +1,1 @@
+//! Rotations while the gateway serves.
