@@ -49,7 +49,7 @@ impl Reach {
     }
 
     /// Limits a request.
-    #[cfg(feature = "auth")]
+    #[cfg(any(feature = "auth", feature = "hf"))]
     pub(crate) fn limit<B>(self, request: &mut Request<B>) {
         request.extensions_mut().insert(self);
     }

@@ -1,122 +1,187 @@
 use std::{
+    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tracing::field::display;
+use tower_service::Service;
 
-use super::{body::ResponseBody, response_filter::ResponseFilter};
+use super::{
+    attempt::{Again, Attempt, Rejected, Waiting, token_rejected},
+    body::ResponseBody,
+    response_filter::ResponseFilter,
+};
 use crate::{
     context::RequestContext,
-    rejection::{Refusal, Rejection, Responder},
+    rejection::{Rejection, Responder},
+    stages::TokenWait,
 };
 
 pin_project! {
     /// Response future for [`HfToken`](super::HfToken).
-    #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F> {
+    pub struct ResponseFuture<F, S, B> {
         #[pin]
-        state: ResponseState<F>,
-        // `None` when the layer is disabled and rejects nothing.
+        state: State<F, S, B>,
+        // `None` when the layer is disabled and rejects nothing, and after completion.
         responder: Option<(Responder, RequestContext)>,
     }
 }
 
 pin_project! {
-    #[project = ResponseStateProj]
-    #[derive(Debug)]
-    enum ResponseState<F> {
+    #[project = StateProj]
+    enum State<F, S, B> {
         // `None` after completion.
         Reject { rejection: Option<Rejection> },
-        Pass { #[pin] future: F, filter: Option<ResponseFilter> },
         Unchanged { #[pin] future: F },
+        // Boxed: only the first requests wait for a token, and have themselves with them.
+        Wait { waiting: Option<Box<Waiting<S, B>>> },
+        // `None` after completion.
+        Pass { #[pin] future: F, attempt: Option<Attempt<S>> },
+        // The upstream rejected the token and the next one is fetched.
+        Refresh { wait: TokenWait, attempt: Option<Attempt<S>> },
+        // Waits until the inner service is ready.
+        Again { again: Option<Again<S>> },
     }
 }
 
-impl<F> ResponseFuture<F> {
+impl<F, S, B> ResponseFuture<F, S, B> {
     pub(super) const fn reject(
         rejection: Rejection,
         responder: Responder,
         context: RequestContext,
     ) -> Self {
-        let state = ResponseState::Reject { rejection: Some(rejection) };
+        let state = State::Reject { rejection: Some(rejection) };
         Self { state, responder: Some((responder, context)) }
     }
 
     pub(super) const fn unchanged(future: F) -> Self {
-        Self { state: ResponseState::Unchanged { future }, responder: None }
+        Self { state: State::Unchanged { future }, responder: None }
     }
 
     pub(super) const fn pass(
         future: F,
-        filter: ResponseFilter,
+        attempt: Attempt<S>,
         responder: Responder,
         context: RequestContext,
     ) -> Self {
-        let state = ResponseState::Pass { future, filter: Some(filter) };
+        let state = State::Pass { future, attempt: Some(attempt) };
+        Self { state, responder: Some((responder, context)) }
+    }
+
+    pub(super) fn wait(
+        waiting: Waiting<S, B>,
+        responder: Responder,
+        context: RequestContext,
+    ) -> Self {
+        let state = State::Wait { waiting: Some(Box::new(waiting)) };
         Self { state, responder: Some((responder, context)) }
     }
 }
 
-impl<F, R, E> Future for ResponseFuture<F>
+impl<S, B, R> Future for ResponseFuture<S::Future, S, B>
 where
-    F: Future<Output = Result<Response<R>, E>>,
+    S: Service<Request<B>, Response = Response<R>>,
     R: Body<Data = Bytes>,
+    B: 'static,
 {
-    type Output = Result<Response<ResponseBody<R>>, E>;
+    type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = match this.state.project() {
-            ResponseStateProj::Unchanged { future } => {
-                let response = ready!(future.poll(cx)?);
-                return Poll::Ready(Ok(response.map(ResponseBody::unchanged)));
-            }
-            ResponseStateProj::Reject { rejection } => Err(rejection.take()),
-            ResponseStateProj::Pass { future, filter } => {
-                let response = ready!(future.poll(cx)?);
-                Ok((response, filter.take()))
-            }
-        };
-        // A poll after completion stays pending.
-        let Some((responder, context)) = this.responder.take() else { return Poll::Pending };
-        let result = match response {
-            Ok((response, Some(filter))) => filtered(response, filter, &context),
-            Err(Some(rejection)) => Err(rejection),
-            Ok((_, None)) | Err(None) => return Poll::Pending,
-        };
-        Poll::Ready(Ok(result.unwrap_or_else(|rejection| {
-            responder.respond(rejection, &context).map(ResponseBody::rejection)
-        })))
+        let mut this = self.project();
+        loop {
+            // A poll after completion stays pending.
+            let next = match (this.state.as_mut().project(), &*this.responder) {
+                (StateProj::Unchanged { future }, _) => {
+                    return future
+                        .poll(cx)
+                        .map_ok(|response| response.map(ResponseBody::unchanged));
+                }
+                (_, None) => return Poll::Pending,
+                (StateProj::Reject { rejection }, Some((responder, context))) => {
+                    let Some(rejection) = rejection.take() else { return Poll::Pending };
+                    let response = responder.respond(rejection, context);
+                    return Poll::Ready(Ok(response.map(ResponseBody::rejection)));
+                }
+                (StateProj::Pass { future, attempt }, Some((_, context))) => {
+                    let response = ready!(future.poll(cx)?);
+                    let Some(attempt) = attempt.take() else { return Poll::Pending };
+                    match received(response, attempt, context) {
+                        Ok(response) => {
+                            *this.responder = None;
+                            return Poll::Ready(Ok(response));
+                        }
+                        Err(next) => next,
+                    }
+                }
+                (StateProj::Wait { waiting: slot }, Some((_, context))) => {
+                    let Some(mut waiting) = slot.take() else { return Poll::Pending };
+                    if Pin::new(&mut waiting.wait).poll(cx).is_pending() {
+                        *slot = Some(waiting);
+                        return Poll::Pending;
+                    }
+                    sent(waiting.send(context))
+                }
+                (StateProj::Refresh { wait, attempt }, Some((_, context))) => {
+                    let _done = ready!(Pin::new(wait).poll(cx));
+                    let Some(attempt) = attempt.take() else { return Poll::Pending };
+                    after_rejection(attempt.rejected(context))
+                }
+                (StateProj::Again { again: slot }, Some((_, context))) => {
+                    let Some(again) = slot else { return Poll::Pending };
+                    ready!(again.inner.poll_ready(cx)?);
+                    let Some(again) = slot.take() else { return Poll::Pending };
+                    sent(again.send(context))
+                }
+            };
+            this.state.set(next);
+        }
     }
 }
 
-/// Returns the upstream's response as the gateway sends it.
-fn filtered<R>(
+/// Returns the upstream's response as the gateway sends it, or the next state.
+fn received<F, S, B, R>(
     mut response: Response<R>,
-    filter: ResponseFilter,
+    attempt: Attempt<S>,
     context: &RequestContext,
-) -> Result<Response<ResponseBody<R>>, Rejection> {
+) -> Result<Response<ResponseBody<R>>, State<F, S, B>> {
     let status = response.status();
-    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
-        context.set_upstream_status(status);
-        let upstream = context.upstream().map(display);
-        tracing::warn!(
-            upstream,
-            status = status.as_u16(),
-            header = %filter.token_header(),
-            "the upstream rejected the gateway's token; check the token of HfTokenLayer and the header \
-             that HfTokenLayer::profile names"
-        );
-        return Err(Rejection::new(Refusal::UpstreamUnavailable)
-            .with_detail("the upstream rejected the gateway's token"));
+    if status == StatusCode::UNAUTHORIZED {
+        return Err(after_rejection(attempt.rejected(context)));
     }
+    let stage = attempt.route.access.stage();
+    if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        let rejection = token_rejected(status, stage, context);
+        return Err(State::Reject { rejection: Some(rejection) });
+    }
+    let filter = ResponseFilter::new(attempt.route.settings, stage.clone());
     response.extensions_mut().clear();
     filter.apply(response.headers_mut());
     Ok(response.map(|body| ResponseBody::filtered(body, filter)))
+}
+
+fn after_rejection<F, S, B>(rejected: Rejected<S>) -> State<F, S, B> {
+    match rejected {
+        Rejected::SendAgain(again) => State::Again { again: Some(again) },
+        Rejected::Wait(wait, attempt) => State::Refresh { wait, attempt: Some(attempt) },
+        Rejected::Final(rejection) => State::Reject { rejection: Some(rejection) },
+    }
+}
+
+fn sent<F, S, B>(sent: Result<(F, Attempt<S>), Rejection>) -> State<F, S, B> {
+    match sent {
+        Ok((future, attempt)) => State::Pass { future, attempt: Some(attempt) },
+        Err(rejection) => State::Reject { rejection: Some(rejection) },
+    }
+}
+
+impl<F, S, B> fmt::Debug for ResponseFuture<F, S, B> {
+    // Without the request, which has a prompt.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
 }

@@ -9,7 +9,7 @@ use crate::{
     rejection::RejectionFormat,
     secret::Scrubber,
     skip::Skip,
-    stages::{Origin, Stage, TokenSource},
+    stages::{Origin, Stage, Tokens},
 };
 
 /// A layer that sends requests to one origin with its token. See the [module docs](super) for an
@@ -20,10 +20,13 @@ pub struct HfTokenLayer {
 }
 
 impl HfTokenLayer {
-    /// Creates a layer that sends every request to `origin` with the token of `source`.
+    /// Creates a layer that sends every request to `origin` with the token of a [`TokenSource`], or with
+    /// one of several [`Tokens`].
+    ///
+    /// [`TokenSource`]: crate::hf::TokenSource
     #[must_use]
-    pub fn new(origin: Origin, source: TokenSource) -> Self {
-        Self::stage(Stage::new("default", origin, source))
+    pub fn new(origin: Origin, tokens: impl Into<Tokens>) -> Self {
+        Self::stage(Stage::new("default", origin, tokens))
     }
 
     /// Creates a layer that sends every request to the origin of `stage` with the token of `stage`.
@@ -63,17 +66,25 @@ impl HfTokenLayer {
         self
     }
 
-    /// Returns a scrubber that removes the token from other text, for `AccessLogLayer::scrubber` and
-    /// for logs of your own. It follows the token's file.
+    /// Returns a scrubber that removes the tokens of the stage from other text, for
+    /// `AccessLogLayer::scrubber` and for logs of your own. It follows their sources.
     #[must_use]
     pub fn scrubber(&self) -> Scrubber {
         self.settings.stage.scrubber().clone()
     }
 
-    /// Returns the time since the token was read from its file. Returns `None` without a file.
+    /// Returns the time since the token was read from its file or fetched, of several tokens that of
+    /// the oldest. Returns `None` for fixed tokens and before the first fetch.
     #[must_use]
     pub fn token_age(&self) -> Option<Duration> {
-        self.settings.stage.source().age()
+        self.settings.stage.token_age()
+    }
+
+    /// Returns whether every token of the stage can be sent now. Starts the fetch of one that cannot.
+    /// See [`Stage::is_ready`].
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.settings.stage.is_ready()
     }
 
     /// Returns the name of the header that carries the token.

@@ -120,6 +120,7 @@
 //! [`Outcome::upstream_status`]: crate::context::Outcome::upstream_status
 //! [`Scrubber`]: crate::secret::Scrubber
 
+mod attempt;
 mod body;
 mod future;
 mod layer;
@@ -134,5 +135,6 @@ pub use self::{body::ResponseBody, future::ResponseFuture, layer::HfTokenLayer, 
 #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
 pub use crate::stages::AwsSecret;
 pub use crate::stages::{
-    FetchedToken, Origin, OriginError, Stage, TokenError, TokenFault, TokenSource,
+    FetchedToken, ModelTokens, Origin, OriginError, Stage, TenantTokens, TokenError, TokenFault,
+    TokenSource, Tokens,
 };

@@ -21,11 +21,6 @@ impl ResponseFilter {
         Self { settings, stage }
     }
 
-    /// Returns the name of the header that carried the token.
-    pub(super) fn token_header(&self) -> HeaderName {
-        self.stage.token_header()
-    }
-
     pub(super) fn apply(&self, headers: &mut HeaderMap) {
         let allowed = self.settings.allowed.as_deref().unwrap_or_default();
         remove_headers(headers, |name| is_foreign(name.as_str()) && !allowed.contains(name));

@@ -9,14 +9,14 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
+    attempt::{Attempt, Route, Waiting},
     body::ResponseBody,
     future::ResponseFuture,
-    response_filter::ResponseFilter,
-    settings::{Settings, prepare},
+    settings::{Settings, no_path, no_token, prepare, unavailable},
 };
 use crate::{
     context::RequestContext,
-    stages::{Origin, Stage, TokenSource},
+    stages::{Directed, Origin, Stage, StageAccess, Tokens},
 };
 
 /// Middleware that sends every request to one origin with the token of that origin.
@@ -31,10 +31,10 @@ pub struct HfToken<S> {
 
 impl<S> HfToken<S> {
     /// Wraps `inner` with the defaults of [`HfTokenLayer::new`](super::HfTokenLayer::new).
-    pub fn new(inner: S, origin: Origin, source: TokenSource) -> Self {
+    pub fn new(inner: S, origin: Origin, tokens: impl Into<Tokens>) -> Self {
         Self::from_parts(
             inner,
-            Some(Arc::new(Settings::new(Stage::new("default", origin, source)))),
+            Some(Arc::new(Settings::new(Stage::new("default", origin, tokens)))),
         )
     }
 
@@ -45,20 +45,29 @@ impl<S> HfToken<S> {
     inner_service_accessors!();
 }
 
+impl<S: Clone> HfToken<S> {
+    /// Returns the instance that was made ready and leaves a clone.
+    fn take_inner(&mut self) -> S {
+        let clone = self.inner.clone();
+        std::mem::replace(&mut self.inner, clone)
+    }
+}
+
 impl<S, B, R> Service<Request<B>> for HfToken<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     R: Body<Data = Bytes>,
+    B: 'static,
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S::Future, S, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S::Future> {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(settings) = &self.settings else {
             return ResponseFuture::unchanged(self.inner.call(request));
         };
@@ -66,14 +75,37 @@ where
         let responder = settings.format.for_request(&request);
         let chosen = Stage::chosen(&context);
         let stage = chosen.as_deref().unwrap_or(&settings.stage);
-        match prepare(&mut request, stage) {
-            Ok(()) => {
-                let filter = ResponseFilter::new(Arc::clone(settings), stage.clone());
-                context.set_upstream(stage.origin().shared_name());
-                context.count_origin_call();
-                ResponseFuture::pass(self.inner.call(request), filter, responder, context)
+        let access = prepare(&mut request).and_then(|()| {
+            StageAccess::of(stage, &request, &context).map_err(|reason| no_token(stage, &reason))
+        });
+        let access = match access {
+            Ok(access) => access,
+            Err(rejection) => return ResponseFuture::reject(rejection, responder, context),
+        };
+        let route = Route { settings: Arc::clone(settings), access };
+        let copy = route.copy(&request);
+        match route.access.direct(&mut request) {
+            Directed::Sent(sent) => {
+                route.count(&context);
+                let (future, again) = match copy {
+                    None => (self.inner.call(request), None),
+                    Some(copy) => {
+                        let mut inner = self.take_inner();
+                        (inner.call(request), Some((copy, inner)))
+                    }
+                };
+                let attempt = Attempt::new(route, sent, again);
+                ResponseFuture::pass(future, attempt, responder, context)
             }
-            Err(rejection) => ResponseFuture::reject(rejection, responder, context),
+            Directed::Wait(wait) => {
+                let inner = self.take_inner();
+                let waiting = Waiting { route, request, copy, inner, wait };
+                ResponseFuture::wait(waiting, responder, context)
+            }
+            Directed::Unavailable { retry_after } => {
+                ResponseFuture::reject(unavailable(retry_after), responder, context)
+            }
+            Directed::NoPath => ResponseFuture::reject(no_path(), responder, context),
         }
     }
 }

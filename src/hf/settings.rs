@@ -1,11 +1,11 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, Method, Request, Version};
 
 use crate::{
     hop_by_hop::strip_headers,
     rejection::{Refusal, Rejection, RejectionFormat},
-    stages::Stage,
+    stages::{NoToken, Stage},
     stripped_headers::is_stripped,
 };
 
@@ -24,15 +24,33 @@ impl Settings {
     }
 }
 
-/// Points the request at the stage's origin, removes what must not leave and sets the token.
-pub(super) fn prepare<B>(request: &mut Request<B>, stage: &Stage) -> Result<(), Rejection> {
-    let forbidden = |detail| Rejection::new(Refusal::Forbidden).with_detail(detail);
+/// Removes from the request what must not leave.
+pub(super) fn prepare<B>(request: &mut Request<B>) -> Result<(), Rejection> {
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(forbidden("the methods CONNECT and TRACE are not forwarded"));
     }
-    stage.redirect(request).ok_or_else(|| forbidden("the request target needs a path"))?;
     *request.version_mut() = Version::HTTP_11;
     strip_headers(request.headers_mut(), |name| is_stripped(name.as_str()));
-    stage.insert_headers(request);
     Ok(())
+}
+
+pub(super) fn no_path() -> Rejection {
+    forbidden("the request target needs a path")
+}
+
+/// Rejects a request that no token of the stage is for. The log has its tenant or model.
+pub(super) fn no_token(stage: &Stage, reason: &NoToken) -> Rejection {
+    tracing::warn!(stage = stage.name(), %reason, "the stage has no token for this request");
+    forbidden(reason.detail())
+}
+
+/// Rejects a request for which there is no token now. The source has logged the cause.
+pub(super) fn unavailable(retry_after: Duration) -> Rejection {
+    Rejection::new(Refusal::UpstreamTokenUnavailable)
+        .with_detail("the gateway has no token for its upstream at this moment; try again later")
+        .with_retry_after(retry_after)
+}
+
+fn forbidden(detail: &'static str) -> Rejection {
+    Rejection::new(Refusal::Forbidden).with_detail(detail)
 }

@@ -62,6 +62,9 @@ pub enum Refusal {
     ModelLoading,
     /// `upstream-unavailable` (502). The upstream cannot be reached or did not complete its response.
     UpstreamUnavailable,
+    /// `upstream-token-unavailable` (503). The gateway has no usable token for the upstream at this
+    /// moment.
+    UpstreamTokenUnavailable,
     /// `upstream-timeout` (504). The upstream did not respond in time.
     UpstreamTimeout,
     /// `not-cached` (504). The request wants a cached response and there is none (RFC 9111 section
@@ -191,6 +194,10 @@ rows! {
     UpstreamUnavailable: "upstream-unavailable", "The upstream cannot be reached",
         BAD_GATEWAY / BAD_GATEWAY, "INTEGRATION_FAILURE", "Internal server error",
         "InternalServerErrorException", "server_error", 14;
+    UpstreamTokenUnavailable: "upstream-token-unavailable",
+        "The token of the upstream is not available",
+        SERVICE_UNAVAILABLE / SERVICE_UNAVAILABLE, "INTEGRATION_FAILURE", "Service Unavailable",
+        "ServiceUnavailableException", "server_error", 14;
     UpstreamTimeout: "upstream-timeout", "The upstream did not respond in time",
         GATEWAY_TIMEOUT / GATEWAY_TIMEOUT, "INTEGRATION_TIMEOUT", "Endpoint request timed out",
         "InternalServerErrorException", "server_error", 4;

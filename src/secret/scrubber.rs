@@ -2,7 +2,7 @@ use std::{
     borrow::Cow,
     fmt,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -70,19 +70,30 @@ struct Shared {
     spellings: ArcSwap<Spellings>,
     // The latest is the last.
     secrets: Lock<Vec<Secret>>,
+    // The scrubbers whose secrets this one also finds.
+    parts: Vec<Scrubber>,
+    // The scrubbers that also find the secrets of this one.
+    wholes: Lock<Vec<Weak<Shared>>>,
 }
 
 impl Scrubber {
     /// Creates a scrubber for `secrets`.
     #[must_use]
     pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
-        let secrets = Vec::from_iter(secrets);
-        let spellings = Spellings::of(&secrets);
-        Self(Arc::new(Shared {
-            shortest: AtomicUsize::new(spellings.shortest),
-            spellings: ArcSwap::from_pointee(spellings),
-            secrets: Lock::new(secrets),
-        }))
+        Self(Arc::new(Shared::new(Vec::from_iter(secrets), Vec::new())))
+    }
+
+    /// Creates a scrubber for the secrets of all `parts`. It follows each of them.
+    #[cfg(feature = "hf")]
+    pub(crate) fn joined<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
+        let parts: Vec<_> = parts.into_iter().cloned().collect();
+        let whole = Self(Arc::new(Shared::new(Vec::new(), parts)));
+        for part in &whole.0.parts {
+            part.0.wholes.lock().push(Arc::downgrade(&whole.0));
+        }
+        // A part may have got a secret before it knew of the whole.
+        whole.0.build();
+        whole
     }
 
     /// Returns whether `text` holds one of the secrets.
@@ -112,14 +123,46 @@ impl Scrubber {
     /// Adds the secret that replaces the current one. Old secrets may still come back, so the last
     /// six are searched.
     pub fn rotate(&self, secret: Secret) {
-        let mut secrets = self.0.secrets.lock();
-        secrets.retain(|known| known.expose() != secret.expose());
-        let beyond = (secrets.len() + 1).saturating_sub(SECRETS);
-        secrets.drain(..beyond);
-        secrets.push(secret);
+        {
+            let mut secrets = self.0.secrets.lock();
+            secrets.retain(|known| known.expose() != secret.expose());
+            let beyond = (secrets.len() + 1).saturating_sub(SECRETS);
+            secrets.drain(..beyond);
+            secrets.push(secret);
+        }
+        self.0.build();
+        let wholes: Vec<_> = {
+            let mut wholes = self.0.wholes.lock();
+            wholes.retain(|whole| whole.strong_count() > 0);
+            wholes.iter().filter_map(Weak::upgrade).collect()
+        };
+        wholes.iter().for_each(|whole| whole.build());
+    }
+}
+
+impl Shared {
+    fn new(secrets: Vec<Secret>, parts: Vec<Scrubber>) -> Self {
         let spellings = Spellings::of(&secrets);
-        self.0.shortest.store(spellings.shortest, Relaxed);
-        self.0.spellings.store(Arc::new(spellings));
+        Self {
+            shortest: AtomicUsize::new(spellings.shortest),
+            spellings: ArcSwap::from_pointee(spellings),
+            secrets: Lock::new(secrets),
+            parts,
+            wholes: Lock::default(),
+        }
+    }
+
+    /// Builds the search for the present secrets.
+    fn build(&self) {
+        // Held to the end, so that of two concurrent searches the later one stays.
+        let own = self.secrets.lock();
+        let mut secrets = own.clone();
+        for part in &self.parts {
+            secrets.extend(part.0.secrets.lock().iter().cloned());
+        }
+        let spellings = Spellings::of(&secrets);
+        self.shortest.store(spellings.shortest, Relaxed);
+        self.spellings.store(Arc::new(spellings));
     }
 }
 

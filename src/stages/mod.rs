@@ -1,14 +1,21 @@
 //! Where requests go: the origin, the token and the profile of each stage.
 
+mod access;
 mod origin;
 mod query;
 mod stage;
 mod token;
+mod tokens;
 
+pub(crate) use self::{
+    access::{Directed, Replacement, SentToken, StageAccess, TokenWait},
+    tokens::NoToken,
+};
 #[cfg(feature = "aws")]
 pub use self::token::AwsSecret;
 pub use self::{
     origin::{Origin, OriginError},
     stage::Stage,
     token::{FetchedToken, TokenError, TokenFault, TokenSource},
+    tokens::{ModelTokens, TenantTokens, Tokens},
 };

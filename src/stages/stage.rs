@@ -1,10 +1,11 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Request, header::HOST};
 
 use super::{
     origin::Origin,
-    token::{Acquired, TokenSource},
+    token::{Owner, Token, TokenSource},
+    tokens::{NoToken, Tokens},
 };
 use crate::{
     context::RequestContext,
@@ -43,20 +44,24 @@ pub struct Stage {
 struct Parts {
     name: Arc<str>,
     origin: Origin,
-    source: TokenSource,
+    tokens: Tokens,
+    // Of all tokens.
+    scrubber: Scrubber,
     profile: Profile,
     token_header: TokenHeader,
     bill_to: Option<HeaderValue>,
 }
 
 impl Stage {
-    /// Creates a stage. The name is for logs, for the access log and for the response's header of a
-    /// fallback. It is not sent upstream.
+    /// Creates a stage with one [`TokenSource`] or several [`Tokens`]. The name is for logs, for the
+    /// access log and for the response's header of a fallback. It is not sent upstream.
     #[must_use]
-    pub fn new(name: impl Into<Arc<str>>, origin: Origin, source: TokenSource) -> Self {
-        let (name, profile) = (name.into(), Profile::default());
+    pub fn new(name: impl Into<Arc<str>>, origin: Origin, tokens: impl Into<Tokens>) -> Self {
+        let (name, tokens, profile) = (name.into(), tokens.into(), Profile::default());
+        tokens.set_owner(&Owner { stage: Arc::clone(&name), upstream: origin.shared_name() });
+        let scrubber = tokens.scrubber();
         let token_header = profile.clone().into_token_header();
-        let parts = Parts { name, origin, source, profile, token_header, bill_to: None };
+        let parts = Parts { name, origin, tokens, scrubber, profile, token_header, bill_to: None };
         Self { parts: Arc::new(parts) }
     }
 
@@ -91,6 +96,17 @@ impl Stage {
         &self.parts.origin
     }
 
+    /// Returns whether every token of the stage can be sent now. Starts the fetch of one that cannot.
+    ///
+    /// A readiness probe that calls this keeps requests away until the first tokens are there. A token of
+    /// a value, a variable or a file is always there.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        // All, so that each one is fetched.
+        let ready = self.parts.tokens.sources().into_iter().filter(|source| source.is_ready());
+        ready.count() == self.parts.tokens.sources().len()
+    }
+
     pub(crate) fn shared_name(&self) -> Arc<str> {
         Arc::clone(&self.parts.name)
     }
@@ -99,12 +115,29 @@ impl Stage {
         &self.parts.profile
     }
 
-    pub(crate) fn source(&self) -> &TokenSource {
-        &self.parts.source
+    /// Returns the time since the oldest token was read from its file or fetched.
+    pub(crate) fn token_age(&self) -> Option<Duration> {
+        self.parts.tokens.sources().into_iter().filter_map(TokenSource::age).max()
+    }
+
+    /// Whether requests to this stage have different tokens, so that one token's limit says nothing about
+    /// another one's.
+    #[cfg_attr(not(feature = "fallback"), expect(dead_code, reason = "only a fallback cools down"))]
+    pub(crate) fn tokens_differ(&self) -> bool {
+        self.parts.tokens.differ()
     }
 
     pub(crate) fn scrubber(&self) -> &Scrubber {
-        self.parts.source.scrubber()
+        &self.parts.scrubber
+    }
+
+    /// Returns the source of the request's token.
+    pub(super) fn source<B: 'static>(
+        &self,
+        request: &Request<B>,
+        context: &RequestContext,
+    ) -> Result<&TokenSource, NoToken> {
+        self.parts.tokens.source(request, context, &self.parts.profile)
     }
 
     /// Returns the name of the header that carries the token.
@@ -112,28 +145,22 @@ impl Stage {
         self.parts.token_header.name()
     }
 
-    /// Points the request at the origin. `None` when its target has no path.
-    pub(crate) fn redirect<B>(&self, request: &mut Request<B>) -> Option<()> {
-        let origin = &self.parts.origin;
-        let uri = origin.redirect(std::mem::take(request.uri_mut()))?;
+    /// Points the request at the origin and gives it the headers of the origin with `token`. `None` when
+    /// its target has no path.
+    pub(super) fn direct<B>(&self, request: &mut Request<B>, token: &Token) -> Option<()> {
+        let parts = &*self.parts;
+        let uri = parts.origin.redirect(std::mem::take(request.uri_mut()))?;
         *request.uri_mut() = uri;
-        if let Some(permission) = origin.plain_http() {
+        if let Some(permission) = parts.origin.plain_http() {
             permission.allow(request);
         }
-        Some(())
-    }
-
-    /// Sets the headers of the origin with its token.
-    pub(crate) fn insert_headers<B>(&self, request: &mut Request<B>) {
-        let parts = &*self.parts;
         let headers = request.headers_mut();
         headers.insert(HOST, parts.origin.host());
-        if let Acquired::Token(token) = parts.source.acquire() {
-            token.insert_into(headers, &parts.token_header);
-        }
+        token.insert_into(headers, &parts.token_header);
         if let Some(account) = &parts.bill_to {
             headers.insert(X_HF_BILL_TO, account.clone());
         }
+        Some(())
     }
 
     /// Makes this stage the one that the token layer uses for the next attempt of a request.
@@ -153,7 +180,7 @@ impl fmt::Debug for Stage {
         f.debug_struct("Stage")
             .field("name", &self.parts.name)
             .field("origin", &self.parts.origin)
-            .field("source", &self.parts.source)
+            .field("tokens", &self.parts.tokens)
             .finish_non_exhaustive()
     }
 }

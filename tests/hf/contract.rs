@@ -27,7 +27,7 @@ fn auto_traits_follow_the_inner_types() {
     fn check<T: Send + Sync + Unpin + fmt::Debug + 'static>() {}
     check::<HfTokenLayer>();
     check::<HfToken<()>>();
-    check::<ResponseFuture<Ready<()>>>();
+    check::<ResponseFuture<Ready<()>, (), ()>>();
     check::<ResponseBody<Empty<Bytes>>>();
     check::<TokenSource>();
     check::<Origin>();

@@ -223,6 +223,11 @@ impl TokenSource {
         }
     }
 
+    /// Whether a request would get a token now. Starts the fetch of one that is missing.
+    pub(in crate::stages) fn is_ready(&self) -> bool {
+        matches!(self.acquire(), Acquired::Token(_))
+    }
+
     /// Whether another token can follow one that the upstream rejected.
     pub(in crate::stages) const fn can_refresh(&self) -> bool {
         !matches!(self.0, SourceKind::Fixed(_))

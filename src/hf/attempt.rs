@@ -1,0 +1,185 @@
+//! A request on its way to the upstream, and what it needs to be sent once more.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Request, StatusCode, header::AUTHORIZATION};
+use tower_service::Service;
+use tracing::field::display;
+
+use super::settings::{Settings, no_path, unavailable};
+use crate::{
+    context::{AbandonReason, AbandonedAttempt, RequestContext},
+    rejection::{Refusal, Rejection},
+    replay::RequestCopy,
+    stages::{Directed, Replacement, SentToken, Stage, StageAccess, TokenWait},
+};
+
+/// A request that was sent with a token.
+#[derive(Debug)]
+pub(super) struct Attempt<S> {
+    pub(super) route: Route,
+    sent: SentToken,
+    /// `None` for a second attempt and for a request that cannot be sent twice.
+    replay: Option<Replay<S>>,
+}
+
+/// The settings and the stage of a request.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) settings: Arc<Settings>,
+    pub(super) access: StageAccess,
+}
+
+#[derive(Debug)]
+struct Replay<S> {
+    copy: RequestCopy,
+    // Not ready yet.
+    inner: S,
+}
+
+/// A request that waits for the first token.
+pub(super) struct Waiting<S, B> {
+    pub(super) route: Route,
+    pub(super) request: Request<B>,
+    pub(super) copy: Option<RequestCopy>,
+    /// Ready.
+    pub(super) inner: S,
+    pub(super) wait: TokenWait,
+}
+
+/// A request that is sent again once the inner service is ready.
+pub(super) struct Again<S> {
+    route: Route,
+    copy: RequestCopy,
+    pub(super) inner: S,
+}
+
+/// The next step of a request whose token the upstream rejected.
+pub(super) enum Rejected<S> {
+    /// The token has a successor.
+    SendAgain(Again<S>),
+    /// The successor is being fetched.
+    Wait(TokenWait, Attempt<S>),
+    /// The caller gets an error.
+    Final(Rejection),
+}
+
+impl Route {
+    fn stage(&self) -> &Stage {
+        self.access.stage()
+    }
+
+    /// Copies a request whose token can change. It has no token yet.
+    pub(super) fn copy<B: 'static>(&self, request: &Request<B>) -> Option<RequestCopy> {
+        if !self.access.can_refresh() {
+            return None;
+        }
+        let token_header = self.stage().token_header();
+        RequestCopy::of(request, |name| *name == AUTHORIZATION || *name == token_header)
+    }
+
+    /// Notes in the context that the request is sent.
+    pub(super) fn count(&self, context: &RequestContext) {
+        context.set_upstream(self.stage().origin().shared_name());
+        context.count_origin_call();
+    }
+
+    /// Directs the request with the token that is there.
+    fn direct_at_once<B>(&self, request: &mut Request<B>) -> Result<SentToken, Rejection> {
+        match self.access.direct_at_once(request) {
+            Directed::Sent(token) => Ok(token),
+            Directed::NoPath => Err(no_path()),
+            Directed::Unavailable { retry_after } => Err(unavailable(retry_after)),
+            // Never, at once.
+            Directed::Wait(_) => Err(unavailable(Duration::ZERO)),
+        }
+    }
+}
+
+impl<S> Attempt<S> {
+    pub(super) fn new(route: Route, sent: SentToken, again: Option<(RequestCopy, S)>) -> Self {
+        let replay = again.map(|(copy, inner)| Replay { copy, inner });
+        Self { route, sent, replay }
+    }
+
+    /// Looks for the token that replaces the rejected one.
+    pub(super) fn rejected(mut self, context: &RequestContext) -> Rejected<S> {
+        let replacement = self.route.access.replace(&self.sent);
+        // The fetch goes on for later requests although this one cannot be sent twice.
+        let Some(replay) = self.replay.take() else {
+            return Rejected::Final(self.log_and_reject(context));
+        };
+        match replacement {
+            Replacement::Found => {
+                let Replay { copy, inner } = replay;
+                Rejected::SendAgain(Again { route: self.route, copy, inner })
+            }
+            Replacement::Wait(wait) => Rejected::Wait(wait, Self { replay: Some(replay), ..self }),
+            Replacement::None => Rejected::Final(self.log_and_reject(context)),
+        }
+    }
+
+    /// Rejects a request whose token the upstream rejected.
+    fn log_and_reject(&self, context: &RequestContext) -> Rejection {
+        token_rejected(StatusCode::UNAUTHORIZED, self.route.stage(), context)
+    }
+}
+
+impl<S> Again<S> {
+    /// Sends the request with the present token. The inner service must be ready.
+    pub(super) fn send<B: 'static>(
+        mut self,
+        context: &RequestContext,
+    ) -> Result<(S::Future, Attempt<S>), Rejection>
+    where
+        S: Service<Request<B>>,
+    {
+        let rejected = || token_rejected(StatusCode::UNAUTHORIZED, self.route.stage(), context);
+        let mut request = self.copy.request::<B>().ok_or_else(rejected)?;
+        let sent = self.route.direct_at_once(&mut request)?;
+        let stage = self.route.stage().shared_name();
+        let mut first = AbandonedAttempt::new(stage, AbandonReason::TokenRejected);
+        first.status = Some(StatusCode::UNAUTHORIZED);
+        context.add_abandoned(first);
+        self.route.count(context);
+        let future = self.inner.call(request);
+        Ok((future, Attempt::new(self.route, sent, None)))
+    }
+}
+
+impl<S, B: 'static> Waiting<S, B> {
+    /// Sends the request after the wait.
+    pub(super) fn send(
+        mut self,
+        context: &RequestContext,
+    ) -> Result<(S::Future, Attempt<S>), Rejection>
+    where
+        S: Service<Request<B>>,
+    {
+        let sent = self.route.direct_at_once(&mut self.request)?;
+        self.route.count(context);
+        let future = self.inner.call(self.request);
+        let again = self.copy.map(|copy| (copy, self.inner));
+        Ok((future, Attempt::new(self.route, sent, again)))
+    }
+}
+
+/// Rejects a request whose token the upstream rejected with `status`.
+pub(super) fn token_rejected(
+    status: StatusCode,
+    stage: &Stage,
+    context: &RequestContext,
+) -> Rejection {
+    context.set_upstream_status(status);
+    let upstream = context.upstream().map(display);
+    tracing::warn!(
+        upstream,
+        stage = stage.name(),
+        status = status.as_u16(),
+        header = %stage.token_header(),
+        "the upstream rejected the gateway's token; check the token of HfTokenLayer and the header that \
+         HfTokenLayer::profile names"
+    );
+    Rejection::new(Refusal::UpstreamUnavailable)
+        .with_detail("the upstream rejected the gateway's token")
+}
