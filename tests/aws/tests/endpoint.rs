@@ -68,11 +68,14 @@ impl Endpoint {
                 let (this, client) = (this.clone(), client.clone());
                 tokio::spawn(async move {
                     this.open.fetch_add(1, Relaxed);
-                    let serve = service_fn(|request| this.serve(&client, moto, request));
+                    let open = Arc::clone(&this.open);
+                    let serve = service_fn(move |request| {
+                        this.clone().serve(client.clone(), moto, request)
+                    });
                     let server = auto::Builder::new(TokioExecutor::new());
                     // The end of a connection says nothing here.
                     let _ended = server.serve_connection(TokioIo::new(stream), serve).await;
-                    this.open.fetch_sub(1, Relaxed);
+                    open.fetch_sub(1, Relaxed);
                 });
             }
         });
@@ -103,8 +106,8 @@ impl Endpoint {
     }
 
     async fn serve(
-        &self,
-        client: &Client<HttpConnector, Full<Bytes>>,
+        self,
+        client: Client<HttpConnector, Full<Bytes>>,
         moto: SocketAddr,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, &'static str> {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Returns the reply of a gateway without a token, and its WARN event.
-async fn refused(secret: AwsSecret) -> (Reply, String) {
+pub async fn refused(secret: AwsSecret) -> (Reply, String) {
     listen(Level::TRACE);
     let upstream = Upstream::start(&[]).await;
     let gateway = Gateway::start(TokenSource::aws_secret(secret), &upstream).await;
@@ -27,7 +27,7 @@ async fn refused(secret: AwsSecret) -> (Reply, String) {
 }
 
 #[track_caller]
-fn assert_refused((reply, warning): &(Reply, String), reason: &str) {
+pub fn assert_refused((reply, warning): &(Reply, String), reason: &str) {
     assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{reply:?}");
     assert!(reply.retry_after.is_some(), "{reply:?}");
     assert!(reply.body.contains("upstream-token-unavailable"), "{reply:?}");

@@ -18,9 +18,11 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{net::TcpListener, time::Instant};
+use tower::Layer;
 use tower_inference::{
     client::HttpsClient,
     hf::{HfTokenLayer, TokenSource},
+    payload::PayloadLayer,
     request_id::RequestIdLayer,
     stack::Stack,
     upstream::UpstreamLayer,
@@ -68,7 +70,7 @@ impl Upstream {
             while let Ok((stream, _)) = listener.accept().await {
                 let this = this.clone();
                 tokio::spawn(async move {
-                    let serve = service_fn(|request| this.serve(request));
+                    let serve = service_fn(move |request| this.clone().serve(request));
                     let server = auto::Builder::new(TokioExecutor::new());
                     let _ended = server.serve_connection(TokioIo::new(stream), serve).await;
                 });
@@ -98,7 +100,7 @@ impl Upstream {
         self.state.lock().unwrap().received.len()
     }
 
-    async fn serve(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    async fn serve(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
         let value = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = value.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
         let token = token.to_owned();
@@ -120,6 +122,7 @@ impl Gateway {
         let origin = format!("http://{}", upstream.address).parse().unwrap();
         let service = Stack::new()
             .request_id(RequestIdLayer::new())
+            .payload(PayloadLayer::new())
             .upstream(UpstreamLayer::new())
             .hf_token(HfTokenLayer::new(origin, source))
             .layer(HttpsClient::builder().build().unwrap());

@@ -5,6 +5,7 @@
 mod endpoint;
 mod faults;
 mod gateway;
+mod identity;
 #[path = "../../support/log.rs"]
 mod log;
 mod moto;

@@ -11,7 +11,8 @@ use crate::{
 
 /// Returns the token that the upstream of a gateway receives.
 async fn sent(secret: AwsSecret) -> Option<String> {
-    let upstream = Upstream::start(&[]).await;
+    let accepted = ["hf_text", "hf_lines", "hf_member", "hf_bytes", "hf_json_bytes", "hf_signed"];
+    let upstream = Upstream::start(&accepted).await;
     let gateway = Gateway::start(TokenSource::aws_secret(secret), &upstream).await;
     gateway.chat().await;
     upstream.latest()

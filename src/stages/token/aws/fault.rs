@@ -1,7 +1,10 @@
 use std::{error::Error, fmt};
 
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+};
 
 use crate::printable::Printable;
 
@@ -39,13 +42,16 @@ pub(super) struct Code(Box<str>);
 
 impl AwsFault {
     /// Returns the fault of a failed request. The texts of the SDK and of the response are dropped.
-    pub(super) fn of<E, R>(error: &SdkError<E, R>) -> Self
+    pub(super) fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
-        R: fmt::Debug + 'static,
     {
         if let SdkError::ServiceError(response) = error {
-            return Self::named(response.err().code().unwrap_or_default());
+            return if response.raw().status().is_success() {
+                Self::Garbled
+            } else {
+                Self::named(response.err().code().unwrap_or_default())
+            };
         }
         if let Some(fault) = cause::<Self>(error) {
             return fault.clone();
