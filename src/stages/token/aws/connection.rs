@@ -17,7 +17,7 @@ use aws_smithy_http_client::{
 use http::Uri;
 
 use super::fault::AwsFault;
-use crate::{lock::Lock, plain_http::PlainHttpTo, stages::Origin};
+use crate::{lock::Lock, plain_http::PlainHttpTo, stages::origin::Origin};
 
 /// The time for one fetch with its credentials and its retry. It is below the default of
 /// `TokenSource::fetch_timeout`, so that the fault says which wait was too long.

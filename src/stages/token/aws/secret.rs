@@ -12,7 +12,7 @@ use crate::{
     payload::Document,
     secret::Secret,
     stages::{
-        Origin,
+        origin::Origin,
         token::{fetched::FetchedToken, source::TokenSource},
     },
 };

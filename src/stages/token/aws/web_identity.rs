@@ -6,7 +6,7 @@ use super::{
     connection::{Connection, Place},
     fault::AwsFault,
 };
-use crate::{secret::Secret, stages::Origin};
+use crate::{secret::Secret, stages::origin::Origin};
 
 /// A token of the workload's own identity, which STS of AWS issues for one audience.
 ///
