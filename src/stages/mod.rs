@@ -7,12 +7,12 @@ mod stage;
 mod token;
 mod tokens;
 
+#[cfg(feature = "aws")]
+pub use self::token::AwsSecret;
 pub(crate) use self::{
     access::{Directed, Replacement, SentToken, StageAccess, TokenWait},
     tokens::NoToken,
 };
-#[cfg(feature = "aws")]
-pub use self::token::AwsSecret;
 pub use self::{
     origin::{Origin, OriginError},
     stage::Stage,
