@@ -61,7 +61,7 @@ mod inner_service;
 #[cfg(any(feature = "auth", feature = "client", feature = "hf"))]
 mod address_reach;
 pub mod body;
-#[cfg(any(feature = "access-log", feature = "auth", feature = "throttle"))]
+#[cfg(any(feature = "access-log", feature = "auth", feature = "throttle", feature = "upstream"))]
 mod calendar;
 pub mod clock;
 #[cfg(feature = "auth")]
@@ -79,6 +79,8 @@ mod file_version;
 mod hop_by_hop;
 #[cfg(any(feature = "cache", feature = "throttle"))]
 mod keyed_hash;
+#[cfg(any(feature = "fallback", feature = "upstream"))]
+mod load_limit;
 mod lock;
 #[cfg(any(
     feature = "auth",

@@ -37,6 +37,9 @@ pub(super) struct ContextFields {
     pub(super) origin_calls: AtomicU32,
     // 0: no response yet.
     pub(super) upstream_status: AtomicU16,
+    // A code of `UpstreamState`.
+    #[cfg(any(feature = "fallback", feature = "upstream"))]
+    pub(super) upstream_state: AtomicU8,
     pub(super) bytes_in: AtomicU64,
     #[cfg(feature = "access-log")]
     pub(super) bytes_in_claimed: AtomicBool,

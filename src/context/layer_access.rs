@@ -7,6 +7,8 @@ use std::{
 
 use http::StatusCode;
 
+#[cfg(any(feature = "fallback", feature = "upstream"))]
+use super::upstream_state::UpstreamState;
 use super::{
     abandoned::AbandonedAttempt, body_mode::BodyMode, cache_outcome::CacheOutcome,
     fields::AnyPayload, request_context::RequestContext, stream_end::StreamEnd, usage::Usage,
@@ -106,6 +108,17 @@ impl RequestContext {
     #[cfg(any(feature = "cache", feature = "hf", feature = "test-util", feature = "upstream"))]
     pub(crate) fn set_upstream_status(&self, status: StatusCode) {
         self.fields.upstream_status.store(status.as_u16(), Relaxed);
+    }
+
+    /// Returns the state of the upstream that did not serve the latest attempt.
+    #[cfg(any(feature = "fallback", feature = "upstream"))]
+    pub(crate) fn upstream_state(&self) -> Option<UpstreamState> {
+        UpstreamState::from_code(self.fields.upstream_state.load(Relaxed))
+    }
+
+    #[cfg(feature = "upstream")]
+    pub(crate) fn set_upstream_state(&self, state: Option<UpstreamState>) {
+        self.fields.upstream_state.store(UpstreamState::code(state), Relaxed);
     }
 
     pub(crate) fn bytes_in(&self) -> u64 {

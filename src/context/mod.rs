@@ -95,12 +95,16 @@ mod request_context;
 mod request_head;
 mod stream_end;
 mod trace_id;
+#[cfg(any(feature = "fallback", feature = "upstream"))]
+mod upstream_state;
 mod usage;
 
 pub(crate) use self::body_mode::BodyMode;
 #[cfg(any(feature = "auth", feature = "throttle"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "auth", feature = "throttle"))))]
 pub use self::request_head::RequestHead;
+#[cfg(any(feature = "fallback", feature = "upstream"))]
+pub(crate) use self::upstream_state::UpstreamState;
 pub use self::{
     abandoned::{AbandonReason, AbandonedAttempt},
     cache_outcome::CacheOutcome,

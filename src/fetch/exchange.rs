@@ -18,12 +18,14 @@ pub(crate) struct ExchangeLimits {
     /// Whether any address may be reached without TLS.
     pub(crate) plain_http: bool,
     pub(crate) reach: Reach,
+    /// Whether the body of a 400 is read, which names an error of OAuth.
+    pub(crate) read_bad_request: bool,
 }
 
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// Empty unless the status is 200. Other bodies are not read.
+    /// Empty unless the status is 200, or 400 where that is read. Other bodies are not read.
     pub(crate) body: Bytes,
 }
 
@@ -69,11 +71,9 @@ where
     poll_fn(|cx| client.poll_ready(cx)).await.map_err(failed)?;
     let response = client.call(request).await.map_err(failed)?;
     let (parts, body) = response.into_parts();
-    let body = if parts.status == StatusCode::OK {
-        read(body, limits.max_bytes).await?
-    } else {
-        Bytes::new()
-    };
+    let is_read = parts.status == StatusCode::OK
+        || limits.read_bad_request && parts.status == StatusCode::BAD_REQUEST;
+    let body = if is_read { read(body, limits.max_bytes).await? } else { Bytes::new() };
     Ok(Reply { status: parts.status, headers: parts.headers, body })
 }
 

@@ -148,7 +148,10 @@ fn received<F, S, B, R>(
     mut response: Response<R>,
     attempt: Attempt<S>,
     context: &RequestContext,
-) -> Result<Response<ResponseBody<R>>, State<F, S, B>> {
+) -> Result<Response<ResponseBody<R>>, State<F, S, B>>
+where
+    R: Body,
+{
     let status = response.status();
     if status == StatusCode::UNAUTHORIZED {
         return Err(after_rejection(attempt.rejected(context)));
@@ -161,7 +164,10 @@ fn received<F, S, B, R>(
     let filter = ResponseFilter::new(attempt.route.settings, stage.clone());
     response.extensions_mut().clear();
     filter.apply(response.headers_mut());
-    Ok(response.map(|body| ResponseBody::filtered(body, filter)))
+    let scrub = filter
+        .body_scrub(&mut response, context)
+        .map_err(|rejection| State::Reject { rejection: Some(rejection) })?;
+    Ok(response.map(|body| ResponseBody::filtered(body, filter, scrub)))
 }
 
 fn after_rejection<F, S, B>(rejected: Rejected<S>) -> State<F, S, B> {

@@ -66,6 +66,21 @@ impl HfTokenLayer {
         self
     }
 
+    /// Masks the token in response bodies, across the borders of chunks.
+    ///
+    /// By default bodies pass unsearched. With this setting each byte of the token becomes `*`, in every
+    /// spelling that a [`Scrubber`] knows, and one WARN event for each response says so. The length
+    /// stays, so that `content-length` stays right although the head has left. A stream is passed on at
+    /// once, except for bytes at the end of a chunk that may be the start of the token.
+    ///
+    /// The request gets `accept-encoding: identity` and loses `range`. A response with a content coding
+    /// is rejected with 502 because it cannot be searched. Digests of the body are removed.
+    #[must_use]
+    pub fn scrub_bodies(mut self) -> Self {
+        Arc::make_mut(&mut self.settings).scrub_bodies = true;
+        self
+    }
+
     /// Returns a scrubber that removes the tokens of the stage from other text, for
     /// `AccessLogLayer::scrubber` and for logs of your own. It follows their sources.
     #[must_use]

@@ -89,6 +89,30 @@
 //!
 //! `x-accel-buffering` is one of them. In front of nginx, set `proxy_buffering off` or allow the header.
 //!
+//! With [`scrub_bodies`](HfTokenLayer::scrub_bodies) the layer also masks the token in bodies:
+//!
+//! ```
+//! # use bytes::Bytes;
+//! # use http::{Request, Response};
+//! # use http_body_util::{BodyExt, Full};
+//! # use std::convert::Infallible;
+//! # use tower::{Layer, ServiceExt, service_fn};
+//! # use tower_inference::{hf::{HfTokenLayer, Origin, TokenSource}, secret::Secret};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let origin: Origin = "https://router.huggingface.co".parse()?;
+//! # let token = TokenSource::value(Secret::new("hf_example"))?;
+//! let client = service_fn(|_: Request<Full<Bytes>>| async {
+//!     Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(r#"{"error":"no such token: hf_example"}"#)))
+//! });
+//! let client = HfTokenLayer::new(origin, token).scrub_bodies().layer(client);
+//! let response = client.oneshot(Request::get("/v1/models").body(Full::default())?).await?;
+//! let body = response.into_body().collect().await?.to_bytes();
+//! assert_eq!(body, r#"{"error":"no such token: **********"}"#);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The extensions of the HTTP client's response are dropped. hyper keeps the upstream's reason phrase
 //! there and a server would send it.
 //!
@@ -107,7 +131,8 @@
 //!
 //! # Caveats
 //!
-//! - Bodies are not searched for the token. [`Scrubber`] has caveats of its own.
+//! - Bodies are searched for the token only with [`HfTokenLayer::scrub_bodies`]. [`Scrubber`] has caveats
+//!   of its own.
 //! - Redirects pass unchanged. A client that follows one leaves the gateway.
 //! - Request trailers pass unfiltered over HTTP/2. No recipient may take credentials from them (RFC 9110
 //!   section 6.5.1). Over HTTP/1.1 hyper sends only announced trailers, and `trailer` is removed.
@@ -125,6 +150,7 @@ mod body;
 mod future;
 mod layer;
 mod response_filter;
+mod scrub;
 mod service;
 mod settings;
 #[cfg(test)]
@@ -133,8 +159,8 @@ mod tests;
 pub use self::{body::ResponseBody, future::ResponseFuture, layer::HfTokenLayer, service::HfToken};
 #[cfg(feature = "aws")]
 #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
-pub use crate::stages::AwsSecret;
+pub use crate::stages::{AwsSecret, AwsWebIdentity};
 pub use crate::stages::{
-    FetchedToken, ModelTokens, Origin, OriginError, Stage, TenantTokens, TokenError, TokenFault,
-    TokenSource, Tokens,
+    FetchedToken, ModelTokens, Origin, OriginError, Stage, SubjectToken, TenantTokens, TokenError,
+    TokenExchange, TokenExchangeError, TokenFault, TokenSource, Tokens,
 };

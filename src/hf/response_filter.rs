@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http_body::Body;
 
-use super::settings::Settings;
-use crate::{hop_by_hop::remove_headers, secret::REDACTED, stages::Stage};
+use super::{scrub::BodyScrub, settings::Settings};
+use crate::{
+    context::RequestContext, hop_by_hop::remove_headers, rejection::Rejection, secret::REDACTED,
+    stages::Stage,
+};
 
 /// Removes the headers of a response that must not reach the client.
 #[derive(Clone, Debug)]
@@ -19,6 +23,18 @@ pub(super) struct ResponseFilter {
 impl ResponseFilter {
     pub(super) const fn new(settings: Arc<Settings>, stage: Stage) -> Self {
         Self { settings, stage }
+    }
+
+    /// Returns the search for the body, if the layer searches bodies.
+    pub(super) fn body_scrub<R: Body>(
+        &self,
+        response: &mut Response<R>,
+        context: &RequestContext,
+    ) -> Result<Option<Box<BodyScrub>>, Rejection> {
+        if !self.settings.scrub_bodies {
+            return Ok(None);
+        }
+        BodyScrub::of(response, self.stage.scrubber(), context).map(Some)
     }
 
     pub(super) fn apply(&self, headers: &mut HeaderMap) {

@@ -12,6 +12,7 @@ use super::{
     attempt::{Attempt, Route, Waiting},
     body::ResponseBody,
     future::ResponseFuture,
+    scrub::ask_for_searchable_body,
     settings::{Settings, no_path, no_token, prepare, unavailable},
 };
 use crate::{
@@ -75,6 +76,9 @@ where
         let responder = settings.format.for_request(&request);
         let chosen = Stage::chosen(&context);
         let stage = chosen.as_deref().unwrap_or(&settings.stage);
+        if settings.scrub_bodies {
+            ask_for_searchable_body(&mut request);
+        }
         let access = prepare(&mut request).and_then(|()| {
             StageAccess::of(stage, &request, &context).map_err(|reason| no_token(stage, &reason))
         });

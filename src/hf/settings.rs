@@ -16,11 +16,12 @@ pub(super) struct Settings {
     // The usual `None` costs nothing to clone.
     pub(super) allowed: Option<Arc<[HeaderName]>>,
     pub(super) format: RejectionFormat,
+    pub(super) scrub_bodies: bool,
 }
 
 impl Settings {
     pub(super) fn new(stage: Stage) -> Self {
-        Self { stage, allowed: None, format: RejectionFormat::default() }
+        Self { stage, allowed: None, format: RejectionFormat::default(), scrub_bodies: false }
     }
 }
 

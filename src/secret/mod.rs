@@ -16,9 +16,19 @@
 //! made from a secret is marked sensitive but not wiped.
 
 #[cfg(any(feature = "access-log", feature = "hf"))]
+mod escapes;
+#[cfg(feature = "hf")]
+mod masker;
+#[cfg(feature = "hf")]
+mod reading;
+#[cfg(any(feature = "access-log", feature = "hf"))]
 mod scrubber;
+#[cfg(feature = "hf")]
+mod trie;
 mod value;
 
+#[cfg(feature = "hf")]
+pub(crate) use self::masker::Masker;
 #[cfg(any(feature = "access-log", feature = "hf"))]
 pub(crate) use self::scrubber::REDACTED;
 #[cfg(any(feature = "access-log", feature = "hf"))]

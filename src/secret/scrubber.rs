@@ -2,7 +2,7 @@ use std::{
     borrow::Cow,
     fmt,
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -19,7 +19,12 @@ use base64::{
 };
 use memchr::{memchr, memchr2};
 
-use super::Secret;
+use super::{
+    Secret,
+    escapes::{first_character, is_base64},
+};
+#[cfg(feature = "hf")]
+use super::{masker::Masker, trie::Trie};
 use crate::lock::Lock;
 
 /// Replaces a secret.
@@ -115,6 +120,12 @@ impl Scrubber {
         }
     }
 
+    /// Returns a masker of the present secrets for a text that arrives in pieces.
+    #[cfg(feature = "hf")]
+    pub(crate) fn masker(&self) -> Masker {
+        Masker::new(self.0.spellings.load().trie(), ESCAPES)
+    }
+
     /// Returns `text` without the secrets. `None` when it has none.
     pub(crate) fn redacted(&self, text: &[u8]) -> Option<Vec<u8>> {
         self.is_in(text).then(|| self.0.spellings.load().redacted(text))
@@ -166,6 +177,14 @@ impl Shared {
     }
 }
 
+#[cfg(all(test, feature = "hf"))]
+impl Scrubber {
+    pub(super) fn spans(&self, text: &[u8]) -> Vec<(usize, usize)> {
+        let spellings = self.0.spellings.load();
+        spellings.search.as_ref().map(|search| spellings.spans(search, text)).unwrap_or_default()
+    }
+}
+
 impl fmt::Debug for Scrubber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Scrubber(..)")
@@ -181,6 +200,11 @@ struct Spellings {
     shares_edges: Vec<bool>,
     shortest: usize,
     longest: usize,
+    #[cfg(feature = "hf")]
+    spellings: Vec<(Vec<u8>, bool)>,
+    // Only for texts that arrive in pieces.
+    #[cfg(feature = "hf")]
+    trie: OnceLock<Arc<Trie>>,
 }
 
 impl Spellings {
@@ -201,7 +225,16 @@ impl Spellings {
             shortest: lengths().min().unwrap_or(usize::MAX),
             longest: lengths().max().unwrap_or(0),
             shares_edges: spellings.iter().map(|(_, shares_edges)| *shares_edges).collect(),
+            #[cfg(feature = "hf")]
+            trie: OnceLock::new(),
+            #[cfg(feature = "hf")]
+            spellings,
         }
+    }
+
+    #[cfg(feature = "hf")]
+    fn trie(&self) -> Arc<Trie> {
+        Arc::clone(self.trie.get_or_init(|| Arc::new(Trie::of(&self.spellings))))
     }
 
     #[inline(never)]
@@ -238,6 +271,21 @@ impl Spellings {
 
     fn redacted(&self, text: &[u8]) -> Vec<u8> {
         let Some(search) = &self.search else { return REDACTED.as_bytes().to_vec() };
+        let mut left = Vec::with_capacity(text.len());
+        let mut kept = 0;
+        for (start, end) in self.spans(search, text) {
+            if start >= kept {
+                left.extend_from_slice(text.get(kept..start).unwrap_or_default());
+                left.extend_from_slice(REDACTED.as_bytes());
+            }
+            kept = end.max(kept);
+        }
+        left.extend_from_slice(text.get(kept..).unwrap_or_default());
+        left
+    }
+
+    /// Returns the ranges of the secrets in `text` by their start.
+    fn spans(&self, search: &NFA, text: &[u8]) -> Vec<(usize, usize)> {
         let mut spans = Vec::new();
         self.find(search, text, |at| at, &mut spans);
         for escape in ESCAPES.into_iter().filter(|escape| memchr(*escape, text).is_some()) {
@@ -247,17 +295,7 @@ impl Spellings {
             self.find(search, &plain, start, &mut spans);
         }
         spans.sort_unstable();
-        let mut left = Vec::with_capacity(text.len());
-        let mut kept = 0;
-        for (start, end) in spans {
-            if start >= kept {
-                left.extend_from_slice(text.get(kept..start).unwrap_or_default());
-                left.extend_from_slice(REDACTED.as_bytes());
-            }
-            kept = end.max(kept);
-        }
-        left.extend_from_slice(text.get(kept..).unwrap_or_default());
-        left
+        spans
     }
 
     /// Adds the ranges of the secrets in `text`. `place` maps its bytes to the original text.
@@ -318,10 +356,6 @@ fn spell(secret: &str, into: &mut Vec<(Vec<u8>, bool)>) {
     }
 }
 
-fn is_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte)
-}
-
 /// The start of an escape: percent-encoding (RFC 3986 section 2.1) or JSON (RFC 8259 section 7).
 /// Each kind is decoded alone because one can hide the other.
 const ESCAPES: [u8; 2] = [b'%', b'\\'];
@@ -338,32 +372,10 @@ impl Iterator for Unescaped<'_> {
 
     fn next(&mut self) -> Option<(usize, u8)> {
         let start = self.at;
-        let (first, rest) = self.text.get(start..)?.split_first()?;
-        let (byte, length) = match rest {
-            _ if *first != self.escape => (u32::from(*first), 1),
-            [high, low, ..] if *first == b'%' && is_hex(&[*high, *low]) => {
-                (number(&[*high, *low]), 3)
-            }
-            _ if *first == b'%' => (u32::from(b'%'), 1),
-            [b'x', high, low, ..] if is_hex(&[*high, *low]) => (number(&[*high, *low]), 4),
-            [b'u', a, b, c, d, ..] if is_hex(&[*a, *b, *c, *d]) => (number(&[*a, *b, *c, *d]), 6),
-            // An escaped letter is a control character.
-            [byte, ..] if !byte.is_ascii_alphanumeric() => (u32::from(*byte), 2),
-            _ => (u32::from(b'\\'), 1),
-        };
+        let (byte, length) = first_character(self.text.get(start..)?, self.escape, true)?;
         self.at += length;
-        // A secret is ASCII. Any byte beyond ASCII serves for other characters.
-        Some((start, u8::try_from(byte).unwrap_or(u8::MAX)))
+        Some((start, byte))
     }
-}
-
-fn is_hex(digits: &[u8]) -> bool {
-    digits.iter().all(u8::is_ascii_hexdigit)
-}
-
-fn number(digits: &[u8]) -> u32 {
-    let digit = |digit: &u8| char::from(*digit).to_digit(16).unwrap_or_default();
-    digits.iter().fold(0, |number, next| number << 4 | digit(next))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod token;
 mod tokens;
 
 #[cfg(feature = "aws")]
-pub use self::token::AwsSecret;
+pub use self::token::{AwsSecret, AwsWebIdentity};
 pub(crate) use self::{
     access::{Directed, Replacement, SentToken, StageAccess, TokenWait},
     tokens::NoToken,
@@ -16,6 +16,9 @@ pub(crate) use self::{
 pub use self::{
     origin::{Origin, OriginError},
     stage::Stage,
-    token::{FetchedToken, TokenError, TokenFault, TokenSource},
+    token::{
+        FetchedToken, SubjectToken, TokenError, TokenExchange, TokenExchangeError, TokenFault,
+        TokenSource,
+    },
     tokens::{ModelTokens, TenantTokens, Tokens},
 };

@@ -15,12 +15,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::{
     deadlines::{Deadlines, deadline},
     failure::{log_failure, log_timeout},
-    slots::Slot,
+    peek::Peekable,
+    settings::Settings,
 };
 use crate::{
     body::{self, WatchedBody},
     context::RequestContext,
     error_debug::debug_as_message,
+    load_limit::LoadPermit,
 };
 
 /// Why a response body broke off. The connection to the upstream is closed.
@@ -60,12 +62,14 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
-        body: body::ResponseBody<WatchedBody<TimedBody<B>, Slot>>,
+        body: body::ResponseBody<WatchedBody<TimedBody<B>, LoadPermit>>,
     }
 }
 
 impl<B> ResponseBody<B> {
-    pub(super) const fn new(body: body::ResponseBody<WatchedBody<TimedBody<B>, Slot>>) -> Self {
+    pub(super) const fn new(
+        body: body::ResponseBody<WatchedBody<TimedBody<B>, LoadPermit>>,
+    ) -> Self {
         Self { body }
     }
 }
@@ -107,12 +111,12 @@ pin_project! {
     pub(super) struct TimedBody<B> {
         // `None` after a failure. Dropping the body closes the upstream's connection.
         #[pin]
-        body: Option<B>,
+        body: Option<Peekable<B>>,
         // Armed for the earliest deadline since it last fired. A later deadline moves it only when it
         // fires, so that a fast stream seldom touches the timer. Boxed, because the body of a document
         // does not wait, and a body is moved through every layer.
         timer: Option<Pin<Box<Sleep>>>,
-        deadlines: Arc<Deadlines>,
+        settings: Arc<Settings>,
         // When the call first waited, or else the body.
         started: Option<Instant>,
         // When the reader first had to wait after the last frame.
@@ -125,13 +129,13 @@ pin_project! {
 
 impl<B> TimedBody<B> {
     pub(super) const fn new(
-        body: B,
-        deadlines: Arc<Deadlines>,
+        body: Peekable<B>,
+        settings: Arc<Settings>,
         started: Option<Instant>,
         context: RequestContext,
     ) -> Self {
         let (timer, waiting, begun) = (None, None, false);
-        Self { body: Some(body), timer, deadlines, started, waiting, begun, context }
+        Self { body: Some(body), timer, settings, started, waiting, begun, context }
     }
 }
 
@@ -152,7 +156,7 @@ where
         let error = match body.poll_frame(cx) {
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Ready(Some(Ok(frame))) => {
-                let total = deadline(*this.started, this.deadlines.total);
+                let total = deadline(*this.started, this.settings.deadlines.total);
                 if total.is_none_or(|total| Instant::now() < total) {
                     // An empty frame is not progress, because HTTP/2 peers may send them without end.
                     if frame.data_ref().is_none_or(|data| !data.is_empty()) {
@@ -164,13 +168,15 @@ where
                 BodyError::TotalTimeout
             }
             Poll::Ready(Some(Err(error))) => {
-                log_failure("the upstream's body broke off", Some(this.context), error);
+                if let Some(error) = error {
+                    log_failure("the upstream's body broke off", Some(this.context), error);
+                }
                 BodyError::Broken
             }
             Poll::Pending => ready!(self.as_mut().poll_deadline(cx)),
         };
         let mut this = self.project();
-        if let Some((setter, timeout)) = exceeded(this.deadlines, error) {
+        if let Some((setter, timeout)) = exceeded(&this.settings.deadlines, error) {
             log_timeout(setter, timeout, this.context);
         }
         this.body.set(None);
@@ -178,11 +184,11 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(Peekable::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+        self.body.as_ref().map_or_else(SizeHint::default, Peekable::size_hint)
     }
 }
 
@@ -194,13 +200,13 @@ impl<B> TimedBody<B> {
         let started = *this.started.get_or_insert(waiting);
 
         let (timeout, error) = if *this.begun {
-            (this.deadlines.idle, BodyError::IdleTimeout)
+            (this.settings.deadlines.idle, BodyError::IdleTimeout)
         } else {
-            (this.deadlines.first_byte, BodyError::FirstByteTimeout)
+            (this.settings.deadlines.first_byte, BodyError::FirstByteTimeout)
         };
         let frame = deadline(Some(waiting), timeout).map(|at| (at, error));
-        let total =
-            deadline(Some(started), this.deadlines.total).map(|at| (at, BodyError::TotalTimeout));
+        let total = deadline(Some(started), this.settings.deadlines.total)
+            .map(|at| (at, BodyError::TotalTimeout));
         let Some((deadline, error)) =
             [frame, total].into_iter().flatten().min_by_key(|(at, _)| *at)
         else {

@@ -2,23 +2,20 @@ use std::{sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
-use super::{deadlines::Deadlines, service::Upstream, slots::Slots};
+use super::{service::Upstream, settings::Settings};
 use crate::{peer::PeerAddress, rejection::RejectionFormat};
 
 /// A layer that bounds the calls of an upstream. See the [module docs](super) for an example.
 #[derive(Clone, Debug)]
 pub struct UpstreamLayer {
-    deadlines: Deadlines,
-    slots: Arc<Slots>,
-    format: RejectionFormat,
+    settings: Settings,
 }
 
 impl UpstreamLayer {
     /// Creates a layer with the default deadlines of the [module docs](super) and 1,024 slots.
     #[must_use]
     pub fn new() -> Self {
-        let format = RejectionFormat::default();
-        Self { deadlines: Deadlines::default(), slots: Arc::default(), format }
+        Self { settings: Settings::default() }
     }
 
     /// Sets how long to wait for the head of the response. Connecting is included. A later head is
@@ -29,7 +26,7 @@ impl UpstreamLayer {
     /// ends the call. [`Duration::MAX`] waits without end.
     #[must_use]
     pub const fn head_timeout(mut self, timeout: Duration) -> Self {
-        self.deadlines.head = timeout;
+        self.settings.deadlines.head = timeout;
         self
     }
 
@@ -39,7 +36,7 @@ impl UpstreamLayer {
     /// after the queue, the prompt and hidden reasoning. [`Duration::MAX`] waits without end.
     #[must_use]
     pub const fn first_byte_timeout(mut self, timeout: Duration) -> Self {
-        self.deadlines.first_byte = timeout;
+        self.settings.deadlines.first_byte = timeout;
         self
     }
 
@@ -55,7 +52,7 @@ impl UpstreamLayer {
     /// pings or TCP) detects a lost connection sooner.
     #[must_use]
     pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.deadlines.idle = timeout;
+        self.settings.deadlines.idle = timeout;
         self
     }
 
@@ -65,7 +62,7 @@ impl UpstreamLayer {
     /// without end.
     #[must_use]
     pub const fn total_timeout(mut self, timeout: Duration) -> Self {
-        self.deadlines.total = timeout;
+        self.settings.deadlines.total = timeout;
         self
     }
 
@@ -73,23 +70,47 @@ impl UpstreamLayer {
     /// body ends.
     ///
     /// Defaults to 1,024 over all services of this layer and of its later clones. This setter,
+    /// [`max_queued`](Self::max_queued), [`queue_timeout`](Self::queue_timeout),
     /// [`caller_share`](Self::caller_share) and [`peer_address`](Self::peer_address) give the layer
-    /// slots of its own. A request beyond the maximum is rejected with 503 and `retry-after: 1`. Zero
-    /// rejects every request.
+    /// slots of its own. A request beyond the maximum waits in the queue or is rejected with 503 and
+    /// `retry-after: 1`. Zero rejects every request.
     #[must_use]
     pub fn max_in_flight(mut self, requests: usize) -> Self {
-        self.slots = self.slots.with_settings(|settings| settings.max = requests);
+        self.settings.slots = self.settings.slots.bounds(|limit| limit.max_in_flight(requests));
+        self
+    }
+
+    /// Sets how many requests may wait for a slot.
+    ///
+    /// Defaults to 0: a request without a slot is rejected at once. A short queue smooths bursts. In a
+    /// long one requests wait whose clients have given up. A request that finds the queue full is
+    /// rejected at once with 503 and `retry-after: 1`.
+    #[must_use]
+    pub fn max_queued(mut self, requests: usize) -> Self {
+        self.settings.slots = self.settings.slots.bounds(|limit| limit.max_queued(requests));
+        self
+    }
+
+    /// Sets how long a request may wait for a slot. A request that waits longer is rejected with 503
+    /// and `retry-after: 1`.
+    ///
+    /// Defaults to 30 seconds. A wait never exceeds [`head_timeout`](Self::head_timeout) and
+    /// [`total_timeout`](Self::total_timeout), which include it. [`Duration::MAX`] leaves these two.
+    #[must_use]
+    pub fn queue_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.slots = self.settings.slots.bounds(|limit| limit.queue_timeout(timeout));
         self
     }
 
     /// Sets the share of the [slots](Self::max_in_flight) in percent that one caller may take while
-    /// fewer than a quarter of all slots are free.
+    /// fewer than a quarter of all slots are free. The same share of the [queue](Self::max_queued)
+    /// holds for its waiting requests.
     ///
     /// Defaults to 25. Values above 100 mean 100. A caller may always take one slot. Set 100 for a
     /// gateway with a single caller, which otherwise leaves a quarter of the slots unused.
     #[must_use]
     pub fn caller_share(mut self, percent: u8) -> Self {
-        self.slots = self.slots.with_settings(|settings| settings.caller_share = percent);
+        self.settings.slots = self.settings.slots.bounds(|limit| limit.caller_share(percent));
         self
     }
 
@@ -100,24 +121,41 @@ impl UpstreamLayer {
     /// every client. Name the proxies with [`PeerAddress::behind`].
     #[must_use]
     pub fn peer_address(mut self, address: PeerAddress) -> Self {
-        self.slots = self.slots.with_settings(|settings| settings.address = address);
+        self.settings.slots = self.settings.slots.address(address);
         self
+    }
+
+    /// Sets the longest wait that a `retry-after` of the upstream may ask for. A longer one is
+    /// shortened.
+    ///
+    /// Defaults to 60 seconds. The SDKs of OpenAI wait as long as a server asks for, which blocks a
+    /// client for hours if the upstream is wrong. See [the module docs](super#busy-and-cold-upstreams).
+    #[must_use]
+    pub const fn max_retry_after(mut self, wait: Duration) -> Self {
+        self.settings.max_retry_after = wait;
+        self
+    }
+
+    /// Returns how many requests wait for a slot over all services of this layer.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.settings.slots.limit.waiting()
     }
 
     /// Returns how many requests are in flight over all services of this layer.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.slots.taken()
+        self.settings.slots.limit.taken()
     }
 
     pub(crate) fn slots(&self) -> usize {
-        self.slots.max()
+        self.settings.slots.limit.max()
     }
 
     /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     #[must_use]
     pub const fn rejections(mut self, format: RejectionFormat) -> Self {
-        self.format = format;
+        self.settings.format = format;
         self
     }
 }
@@ -132,7 +170,6 @@ impl<S> Layer<S> for UpstreamLayer {
     type Service = Upstream<S>;
 
     fn layer(&self, inner: S) -> Upstream<S> {
-        let deadlines = Arc::new(self.deadlines);
-        Upstream::from_parts(inner, deadlines, Arc::clone(&self.slots), self.format)
+        Upstream::from_parts(inner, Arc::new(self.settings.clone()))
     }
 }

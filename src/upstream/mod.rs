@@ -37,10 +37,11 @@
 //!
 //! | deadline | from | to | default |
 //! |---|---|---|---|
-//! | [`head_timeout`](UpstreamLayer::head_timeout) | call | head of the response, connecting included | 5 min |
+//! | [`queue_timeout`](UpstreamLayer::queue_timeout) | request | slot | 30 s |
+//! | [`head_timeout`](UpstreamLayer::head_timeout) | request | head of the response, connecting included | 5 min |
 //! | [`first_byte_timeout`](UpstreamLayer::first_byte_timeout) | head | first byte of the body | 5 min |
 //! | [`idle_timeout`](UpstreamLayer::idle_timeout) | bytes | next bytes, trailers or end | 5 min |
-//! | [`total_timeout`](UpstreamLayer::total_timeout) | call | end of the body | 15 min |
+//! | [`total_timeout`](UpstreamLayer::total_timeout) | request | end of the body | 15 min |
 //!
 //! A deadline that passes before the head is a 504 `upstream-timeout`. A later one is a [`BodyError`]. It makes the server
 //! close the connection, so that no client takes a part for the whole response. In both cases the
@@ -66,6 +67,20 @@
 //! because load balancers take a server out of service for 5xx, which one caller must not be able to
 //! cause. Both have `retry-after: 1`.
 //!
+//! # Queue
+//!
+//! [`max_queued`](UpstreamLayer::max_queued) lets requests wait for a slot instead:
+//!
+//! - The requests of one caller keep their order. Callers take turns, so that a caller with one request
+//!   waits for one request of each other caller at most.
+//! - A caller beyond its share of the queue gets more places only while a quarter of all places stays
+//!   free. Beyond that it is rejected with 429.
+//! - A request waits until [`queue_timeout`](UpstreamLayer::queue_timeout) at most. The head timeout and
+//!   the total timeout start with the wait. They may end the wait sooner.
+//! - A request that finds the queue full is rejected at once with 503 `overloaded`. A request that waited
+//!   in vain gets the same response.
+//! - A client that leaves gives up its place.
+//!
 //! # Rejections
 //!
 //! | request | rejection |
@@ -73,8 +88,48 @@
 //! | the upstream cannot be reached or the HTTP client fails | 502 `upstream-unavailable` |
 //! | the upstream sends 1xx, such as `101 Switching Protocols`, as its response | 502 `upstream-unavailable` |
 //! | no head within the head timeout or the total timeout | 504 `upstream-timeout` |
-//! | all slots are taken | 503 `overloaded`, `retry-after: 1` |
+//! | all slots and all places in the queue are taken | 503 `overloaded`, `retry-after: 1` |
+//! | no slot within the queue timeout | 503 `overloaded`, `retry-after: 1` |
 //! | the caller is beyond its share | 429 `throttled`, `retry-after: 1` |
+//!
+//! # Busy and cold upstreams
+//!
+//! A 429 or 503 of the upstream gets a `retry-after` that every client reads: whole seconds, rounded up
+//! and at most [`max_retry_after`](UpstreamLayer::max_retry_after), 60 seconds by default. The layer
+//! takes the first wait that it can read:
+//!
+//! | source | form | sent by |
+//! |---|---|---|
+//! | `retry-after-ms` | milliseconds | Azure OpenAI |
+//! | `retry-after` | seconds, also with a fraction, or a date | OpenAI, Anthropic, Groq, vLLM behind a proxy |
+//! | `x-ratelimit-reset-requests`, `-tokens` (429) | `6m0s`, `7.66s`, `12ms`, seconds | OpenAI, Groq, Azure OpenAI |
+//! | `anthropic-ratelimit-*-reset` (429) | time of RFC 3339 | Anthropic |
+//! | `x-ratelimit-reset`, `ratelimit-reset` (429) | seconds, or a time since 1970-01-01 in seconds or milliseconds | OpenRouter and others |
+//! | `ratelimit` with `t=` (429) | seconds | the Hub of Hugging Face |
+//! | `estimated_time` in a JSON body (503) | seconds | the serverless API of Hugging Face |
+//! | none, and the model is loading (503) | 10 seconds | llama.cpp, Inference Endpoints |
+//!
+//! Of several rate limits, the one that resets last of those that are used up counts. If none is used
+//! up, the one that resets first counts. A date is relative to the `date` of the response. A value that
+//! is no wait is ignored: NaN, infinity, a negative number, other text. Without a wait the response has
+//! no `retry-after`, as TGI and TEI send it, and the client uses its own backoff. A `retry-after-ms` is
+//! removed if it asks for a longer wait. Nothing else of the response changes.
+//!
+//! For `estimated_time` the layer reads up to 16 KiB of the body of a 503 in JSON before it passes the
+//! head on. It waits for 2 seconds at most. The body is passed on byte for byte.
+//!
+//! A dedicated Inference Endpoint (`*.endpoints.huggingface.cloud`) that is **paused** looks like one
+//! that is **scaled to zero**:
+//!
+//! | endpoint | response | source | waiting |
+//! |---|---|---|---|
+//! | scales up from zero | 503 | [documented](https://huggingface.co/docs/inference-endpoints/guides/autoscaling) | helps, for minutes at times |
+//! | scales up from zero | 502 | reported in huggingface_hub#1605 | helps |
+//! | paused | 400 `Bad Request: Invalid state`, or a message that calls the endpoint paused | reported in elastic/elasticsearch#112033 | does not help |
+//!
+//! The layer logs a paused endpoint as WARN, because somebody has to resume it. `X-Scale-Up-Timeout: 600`
+//! makes the proxy of the endpoint keep the request until a replica is ready. Set it with
+//! `TransformLayer` and raise [`head_timeout`](UpstreamLayer::head_timeout) to the same time.
 //!
 //! # Headers
 //!
@@ -118,11 +173,16 @@
 //!   URLs into their messages.
 
 mod body;
+mod busy;
+mod call;
 mod deadlines;
 mod failure;
 mod future;
 mod layer;
+mod peek;
+mod queued;
 mod service;
+mod settings;
 mod slots;
 
 pub use self::{

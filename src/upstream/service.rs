@@ -3,25 +3,28 @@ use std::{
     error::Error,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header::ACCEPT_ENCODING};
 use http_body::Body;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
     body::ResponseBody,
-    deadlines::Deadlines,
+    call::UpstreamCall,
+    deadlines::deadline,
     failure::log_failure,
-    future::{ResponseFuture, UpstreamCall},
-    slots::{NoSlot, Slots},
+    future::{ResponseFuture, no_slot},
+    queued::Queued,
+    settings::Settings,
 };
 use crate::{
     context::RequestContext,
     hop_by_hop,
-    rejection::{Refusal, Rejection, RejectionFormat},
+    load_limit::{Acquired, NoPermit},
+    rejection::{Refusal, Rejection},
 };
 
 /// Middleware that bounds the time and the number of upstream calls and turns the errors of the HTTP
@@ -31,9 +34,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Upstream<S> {
     inner: S,
-    deadlines: Arc<Deadlines>,
-    slots: Arc<Slots>,
-    format: RejectionFormat,
+    settings: Arc<Settings>,
     failed: bool,
 }
 
@@ -41,17 +42,11 @@ impl<S> Upstream<S> {
     /// Wraps `inner` with the defaults of [`UpstreamLayer::new`](super::UpstreamLayer::new) and slots
     /// of its own.
     pub fn new(inner: S) -> Self {
-        let format = RejectionFormat::default();
-        Self::from_parts(inner, Arc::default(), Arc::default(), format)
+        Self::from_parts(inner, Arc::default())
     }
 
-    pub(super) const fn from_parts(
-        inner: S,
-        deadlines: Arc<Deadlines>,
-        slots: Arc<Slots>,
-        format: RejectionFormat,
-    ) -> Self {
-        Self { inner, deadlines, slots, format, failed: false }
+    pub(super) const fn from_parts(inner: S, settings: Arc<Settings>) -> Self {
+        Self { inner, settings, failed: false }
     }
 
     inner_service_accessors!();
@@ -60,21 +55,20 @@ impl<S> Upstream<S> {
 impl<S: Clone> Clone for Upstream<S> {
     // The clone asks the inner service for its readiness again.
     fn clone(&self) -> Self {
-        let (deadlines, slots) = (Arc::clone(&self.deadlines), Arc::clone(&self.slots));
-        Self::from_parts(self.inner.clone(), deadlines, slots, self.format)
+        Self::from_parts(self.inner.clone(), Arc::clone(&self.settings))
     }
 }
 
 impl<S, B, R> Service<Request<B>> for Upstream<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     R: Body<Data = Bytes>,
     R::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     type Response = Response<ResponseBody<R>>;
     type Error = Infallible;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S::Future, S, B, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         if self.failed {
@@ -89,41 +83,43 @@ where
         })
     }
 
-    fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S::Future> {
+    fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S::Future, S, B, R> {
         let context = RequestContext::ensure(request.extensions_mut());
-        let responder = self.format.for_request(&request);
+        let responder = self.settings.format.for_request(&request);
         if self.failed {
             let rejection = Rejection::new(Refusal::UpstreamUnavailable);
             return ResponseFuture::reject(rejection, responder, context);
         }
-        let caller = self.slots.caller(&request, &context);
-        let slot = match self.slots.take(caller) {
-            Ok(slot) => slot,
-            Err(reason) => {
-                if reason == NoSlot::Share {
-                    context.set_limited_by(Arc::from("caller-share"));
-                }
-                return ResponseFuture::reject(rejection(reason), responder, context);
-            }
-        };
-
         hop_by_hop::strip_connection_headers(request.headers_mut());
         if context.response_is_read() {
             request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        context.count_upstream_call();
         let is_for_head = request.method() == Method::HEAD;
+        let settings = Arc::clone(&self.settings);
+        let caller = settings.slots.caller(&request, &context);
+        let slot = match settings.slots.limit.acquire(caller) {
+            Acquired::Now(slot) => slot,
+            Acquired::Later(wait) => {
+                // The instance that was made ready waits with the request.
+                // https://docs.rs/tower/latest/tower/trait.Service.html#be-careful-when-cloning-inner-services
+                let next = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, next);
+                let started = Instant::now();
+                let (_setter, timeout) = settings.deadlines.before_head();
+                let wait = wait.no_later_than(deadline(Some(started), timeout));
+                let queued = Queued { wait, started, settings, is_for_head, inner, request };
+                return ResponseFuture::queued(queued, responder, context);
+            }
+            Acquired::Rejected(reason) => {
+                if reason == NoPermit::Share {
+                    context.set_limited_by(Arc::from("caller-share"));
+                }
+                return ResponseFuture::reject(no_slot(reason), responder, context);
+            }
+        };
+        context.count_upstream_call();
         let future = self.inner.call(request);
-        let call = UpstreamCall::new(future, Arc::clone(&self.deadlines), is_for_head, slot);
+        let call = UpstreamCall::new(future, settings, is_for_head, slot, None);
         ResponseFuture::pass(call, responder, context)
     }
-}
-
-fn rejection(reason: NoSlot) -> Rejection {
-    let rejection = match reason {
-        NoSlot::Full => Rejection::new(Refusal::Overloaded),
-        NoSlot::Share => Rejection::new(Refusal::Throttled)
-            .with_detail("too many requests of this caller are in flight: wait until one ends"),
-    };
-    rejection.with_retry_after(Duration::from_secs(1))
 }

@@ -25,6 +25,7 @@ const GROUND: &[&str] = &[
     "hop_by_hop",
     "inner_service",
     "keyed_hash",
+    "load_limit",
     "lock",
     "lookalike",
     "loopback",

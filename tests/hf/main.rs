@@ -5,8 +5,11 @@ mod support;
 #[path = "../support/wire.rs"]
 mod wire;
 
+mod bodies;
 mod contract;
+mod fetched_tokens;
 mod on_the_wire;
+mod rejected_tokens;
 mod request;
 mod response;
 mod tokens;

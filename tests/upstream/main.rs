@@ -7,8 +7,10 @@ mod wire;
 
 mod after_head;
 mod before_head;
+mod busy;
 mod messages;
 mod on_the_wire;
+mod queue;
 mod readiness;
 mod runtime;
 mod slots;
@@ -74,7 +76,7 @@ fn body<R>(response: Response<ResponseBody<R>>) -> Boxed<R> {
 
 /// What a body of these steps turns into.
 async fn body_of(layer: UpstreamLayer, body: ScriptedBody) -> Boxed<ScriptedBody> {
-    let body = std::sync::Mutex::new(Some(body));
+    let body = Arc::new(std::sync::Mutex::new(Some(body)));
     let service = service_fn(move |_: Request<()>| {
         ready(Ok::<_, io::Error>(Response::new(body.lock().unwrap().take().unwrap())))
     });

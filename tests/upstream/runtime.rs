@@ -73,6 +73,6 @@ fn auto_traits_follow_the_inner_types() {
     check::<Upstream<()>>();
     check::<BodyError>();
     fn check_pinned<T: Send + Sync + fmt::Debug + 'static>() {}
-    check_pinned::<tower_inference::upstream::ResponseFuture<Ready<()>>>();
+    check_pinned::<tower_inference::upstream::ResponseFuture<Ready<()>, (), (), Empty<Bytes>>>();
     check_pinned::<ResponseBody<Empty<Bytes>>>();
 }

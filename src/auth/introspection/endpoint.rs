@@ -183,6 +183,7 @@ mod tests {
                 timeout: std::time::Duration::ZERO,
                 plain_http: false,
                 reach: crate::address_reach::Reach::NotLinkLocal,
+                read_bad_request: false,
             },
         };
         let request = endpoint.request(&Secret::new("a+b/c=&token=d"));

@@ -157,6 +157,7 @@ impl Introspection {
                 timeout: Duration::from_millis(1_500),
                 plain_http: false,
                 reach: Reach::NotLinkLocal,
+                read_bad_request: false,
             },
             times: CacheTimes { active: Duration::from_secs(60), inactive: Duration::from_secs(5) },
             bounds: LookupBounds {

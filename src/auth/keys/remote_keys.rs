@@ -163,6 +163,7 @@ impl RemoteKeys {
                 timeout: Duration::from_millis(1_500),
                 plain_http: false,
                 reach: Reach::NotLinkLocal,
+                read_bad_request: false,
             },
         }
     }

@@ -1,19 +1,18 @@
 use std::{
     fmt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use super::{
     access::{Refreshed, UNCHANGED_COOL_DOWN},
-    value::{Token, TokenError, TokenFault},
+    value::{Token, TokenError, TokenFault, shown_path},
 };
 use crate::{
     clock::SharedClock,
     lock::Lock,
     lookalike::without_byte_order_mark,
-    printable::Printable,
     secret::Scrubber,
     secret_file::{FileFault, FileRules, SecretFile},
 };
@@ -68,7 +67,7 @@ impl TokenFile {
             Ok(FileToken { token, read_at: OnceLock::new() })
         };
         let file = SecretFile::open(&path, rules, parse)
-            .map_err(|fault: TokenFault| fault.at(shown(&path)))?;
+            .map_err(|fault: TokenFault| fault.at(shown_path(&path)))?;
         Ok(Self {
             file: Arc::new(file),
             clock: SharedClock::default(),
@@ -156,14 +155,4 @@ impl From<FileFault> for TokenFault {
             FileFault::Writable { mode } => Self::Writable { mode },
         }
     }
-}
-
-/// Returns a path, or nothing when it may be a token that was passed by mistake.
-fn shown(path: &Path) -> Option<Box<str>> {
-    const STARTS: [&str; 4] = ["hf_", "api_", "sk-", "eyJ"];
-    let text = Printable(path.display()).to_string();
-    let is_word = !text.contains(['/', '\\']);
-    let is_long = text.len() >= 20 && !text.contains('.');
-    let is_token = is_word && (is_long || STARTS.iter().any(|start| text.starts_with(start)));
-    (!is_token).then(|| text.into())
 }

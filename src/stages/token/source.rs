@@ -2,6 +2,7 @@ use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     access::{Acquired, Owner, Refreshed},
+    exchange::TokenExchange,
     fetched::{FetchSettings, FetchedSource, FetchedToken, TokenFetchFault},
     file::{Rules, TokenFile},
     value::{Token, TokenError, TokenFault},
@@ -134,10 +135,33 @@ impl TokenSource {
     {
         let fetch = move || {
             let fetched = fetch();
-            Box::pin(
-                async move { fetched.await.map_err(|error| TokenFetchFault::Source(error.into())) },
-            ) as BoxFuture<_>
+            Box::pin(async move {
+                fetched.await.map_err(|error| TokenFetchFault::Function(error.into()))
+            }) as BoxFuture<_>
         };
+        Self::fetched(fetch)
+    }
+
+    /// Exchanges a token of the workload for an hourly one, so that no token is stored. See
+    /// [`TokenExchange`].
+    ///
+    /// The rules are those of [`fetch`](Self::fetch). The log names the errors `invalid_request` and
+    /// `invalid_grant` with what to check.
+    #[must_use]
+    pub fn exchange(exchange: TokenExchange) -> Self {
+        let exchange = Arc::new(exchange);
+        Self::fetched(move || {
+            let exchange = Arc::clone(&exchange);
+            Box::pin(async move {
+                let fetched = exchange.fetch().await;
+                fetched.map_err(|fault| TokenFetchFault::Source(fault.into()))
+            })
+        })
+    }
+
+    fn fetched(
+        fetch: impl Fn() -> BoxFuture<Result<FetchedToken, TokenFetchFault>> + Send + Sync + 'static,
+    ) -> Self {
         let source = FetchedSource::new(Arc::new(fetch), FetchSettings::default());
         Self(SourceKind::Fetched(Arc::new(source)))
     }

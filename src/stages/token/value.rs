@@ -1,11 +1,12 @@
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, path::Path};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use zeroize::Zeroizing;
 
 use crate::{
-    error_debug::debug_as_message, file_reason::FileReason, model::TokenHeader, secret::Secret,
+    error_debug::debug_as_message, file_reason::FileReason, model::TokenHeader,
+    printable::Printable, secret::Secret,
 };
 
 /// A token in the two forms of its header. Both are wiped when the last copy is dropped.
@@ -119,7 +120,7 @@ impl TokenFault {
     }
 
     /// Returns what is wrong with a token.
-    fn of(token: &str) -> Option<Self> {
+    pub(super) fn of(token: &str) -> Option<Self> {
         let trimmed = token.trim();
         let quotes = ['"', '\'', '`', '\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}'];
         let scheme = trimmed.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("bearer"));
@@ -211,6 +212,16 @@ impl fmt::Display for TokenFault {
 debug_as_message!(TokenError);
 
 impl Error for TokenError {}
+
+/// Returns a path, or nothing when it may be a token that was passed by mistake.
+pub(super) fn shown_path(path: &Path) -> Option<Box<str>> {
+    const STARTS: [&str; 4] = ["hf_", "api_", "sk-", "eyJ"];
+    let text = Printable(path.display()).to_string();
+    let is_word = !text.contains(['/', '\\']);
+    let is_long = text.len() >= 20 && !text.contains('.');
+    let is_token = is_word && (is_long || STARTS.iter().any(|start| text.starts_with(start)));
+    (!is_token).then(|| text.into())
+}
 
 #[cfg(test)]
 mod tests {

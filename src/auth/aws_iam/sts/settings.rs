@@ -106,6 +106,7 @@ impl StsIdentity {
                 timeout: Duration::from_secs(5),
                 plain_http: false,
                 reach: Reach::NotLinkLocal,
+                read_bad_request: false,
             },
             bounds: LookupBounds {
                 max_cache_bytes: 8 << 20,

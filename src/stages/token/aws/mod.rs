@@ -3,5 +3,6 @@
 mod connection;
 mod fault;
 mod secret;
+mod web_identity;
 
-pub use self::secret::AwsSecret;
+pub use self::{secret::AwsSecret, web_identity::AwsWebIdentity};

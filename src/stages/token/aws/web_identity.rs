@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_sts::{Client, config};
 
@@ -6,13 +6,14 @@ use super::{
     connection::{Connection, Place},
     fault::AwsFault,
 };
-use crate::{secret::Secret, stages::origin::Origin};
+use crate::{
+    secret::Secret,
+    stages::{origin::Origin, token::exchange::SubjectToken},
+};
 
-/// A token of the workload's own identity, which STS of AWS issues for one audience.
+/// The identity of a workload of AWS, for which STS issues OpenID Connect tokens.
 ///
-/// The role of the workload needs `sts:GetWebIdentityToken`, and an administrator enables the feature
-/// once for the account with `iam:EnableOutboundWebIdentityFederation`. See [outbound identity
-/// federation](https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_outbound.html).
+/// [`SubjectToken::aws_web_identity`] describes the credentials and the permissions.
 #[derive(Clone, Debug)]
 pub struct AwsWebIdentity {
     audience: Box<str>,
@@ -73,11 +74,59 @@ impl AwsWebIdentity {
     }
 }
 
+impl SubjectToken {
+    /// Gets the token from AWS STS by `GetWebIdentityToken`, so that no secret is stored anywhere.
+    ///
+    /// The credentials are those of AWS's default chain, as for
+    /// [`TokenSource::aws_secret`](crate::hf::TokenSource::aws_secret), with the same bounds. To choose
+    /// this subject is to let the chain look for them.
+    ///
+    /// # Permissions
+    ///
+    /// An administrator enables [outbound identity federation] once for the account with
+    /// `iam:EnableOutboundWebIdentityFederation`. The identity needs this policy.
+    ///
+    /// ```json
+    /// {
+    ///   "Version": "2012-10-17",
+    ///   "Statement": [{
+    ///     "Effect": "Allow",
+    ///     "Action": "sts:GetWebIdentityToken",
+    ///     "Resource": "*",
+    ///     "Condition": {
+    ///       "ForAllValues:StringEquals": {"sts:IdentityTokenAudience": "https://huggingface.co"},
+    ///       "NumericLessThanEquals": {"sts:DurationSeconds": 300}
+    ///     }
+    ///   }]
+    /// }
+    /// ```
+    ///
+    /// The tests use an endpoint that is built from AWS's documentation. The real service has not been
+    /// used.
+    ///
+    /// ```
+    /// use tower_inference::hf::{AwsWebIdentity, SubjectToken};
+    ///
+    /// let identity = AwsWebIdentity::new("https://huggingface.co").region("eu-west-1");
+    /// let subject = SubjectToken::aws_web_identity(identity);
+    /// assert!(format!("{subject:?}").starts_with("SubjectToken"));
+    /// ```
+    ///
+    /// [outbound identity federation]: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_outbound.html
+    #[must_use]
+    pub fn aws_web_identity(identity: AwsWebIdentity) -> Self {
+        let fetcher = Arc::new(WebIdentityFetcher::new(identity));
+        Self::fetch(move || {
+            let fetcher = Arc::clone(&fetcher);
+            async move { fetcher.fetch().await }
+        })
+    }
+}
+
 /// As in AWS's documentation of `GetWebIdentityToken`.
 const DEFAULT_DURATION: Duration = Duration::from_secs(5 * 60);
 
 /// A web identity and the client that requests its tokens.
-#[derive(Debug)]
 struct WebIdentityFetcher {
     identity: AwsWebIdentity,
     connection: Connection<Client>,

@@ -4,7 +4,9 @@ use crate::stages::token::value::TokenFault;
 
 /// Why a fetch brought no token.
 pub(in crate::stages) enum TokenFetchFault {
-    /// The function returned an error. Its text is the user's.
+    /// The user's function returned an error. Its text may be long and have a token.
+    Function(Box<dyn Error + Send + Sync>),
+    /// A source of this crate failed. Its text is bounded and has no secret.
     Source(Box<dyn Error + Send + Sync>),
     /// The function did not return in time.
     Timeout(Duration),
@@ -17,7 +19,7 @@ pub(in crate::stages) enum TokenFetchFault {
 impl fmt::Display for TokenFetchFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Source(error) => error.fmt(f),
+            Self::Function(error) | Self::Source(error) => error.fmt(f),
             Self::Timeout(timeout) => write!(f, "no token arrived within {timeout:?}"),
             Self::Panicked => f.write_str("the function that fetches the token panicked"),
             Self::Expired => f.write_str("the fetched token had expired when it arrived"),

@@ -12,14 +12,13 @@ use arc_swap::ArcSwapOption;
 use super::{fault::TokenFetchFault, token::FetchedToken};
 use crate::{
     clock::SharedClock,
-    fetch::{
-        BoxFuture, Deadline, FetchSlot, InProgress, WaitPermit, WaitPermits, Waiter, random, short,
-    },
+    fetch::{BoxFuture, Deadline, FetchSlot, InProgress, WaitPermit, WaitPermits, Waiter, random},
     lock::Lock,
     owned_task::Task,
     secret::{Scrubber, Secret},
     stages::token::{
         access::{Acquired, Owner, Refreshed, UNCHANGED_COOL_DOWN},
+        log_text::log_text,
         value::Token,
     },
 };
@@ -342,8 +341,10 @@ impl FetchedSource {
                 drop(state);
                 if !known {
                     let serves = self.usable(now).is_some();
-                    let reason = short(&fault);
-                    let reason = self.scrubber.scrub(&reason);
+                    let reason = match fault {
+                        TokenFetchFault::Function(error) => log_text(&error, &self.scrubber),
+                        fault => fault.to_string().into(),
+                    };
                     tracing::warn!(
                         stage,
                         upstream,

@@ -1,0 +1,208 @@
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Response, Version, response::Parts};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::{
+    body::{ResponseBody, TimedBody},
+    busy::BusyResponse,
+    deadlines::deadline,
+    failure::{log_failure, log_timeout},
+    peek::{Peek, Peekable},
+    settings::Settings,
+};
+use crate::{
+    body::{self, WatchedBody},
+    context::RequestContext,
+    hop_by_hop,
+    load_limit::LoadPermit,
+    rejection::{Refusal, Rejection},
+};
+
+pin_project! {
+    /// A call of the HTTP client with its deadline and its slot.
+    #[derive(Debug)]
+    pub(super) struct UpstreamCall<F> {
+        #[pin]
+        future: F,
+        // Created by the first poll that has to wait.
+        #[pin]
+        timer: Option<Sleep>,
+        // When the request was queued, or else when the call first waited.
+        started: Option<Instant>,
+        settings: Arc<Settings>,
+        is_for_head: bool,
+        slot: Option<LoadPermit>,
+    }
+}
+
+impl<F> UpstreamCall<F> {
+    pub(super) const fn new(
+        future: F,
+        settings: Arc<Settings>,
+        is_for_head: bool,
+        slot: LoadPermit,
+        started: Option<Instant>,
+    ) -> Self {
+        Self { future, timer: None, started, settings, is_for_head, slot: Some(slot) }
+    }
+}
+
+impl<F, R, E> UpstreamCall<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    E: Into<Box<dyn Error + Send + Sync>>,
+    R: Body<Data = Bytes>,
+    R::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    pub(super) fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        context: &RequestContext,
+    ) -> Poll<Result<Called<R>, Rejection>> {
+        let mut this = self.project();
+        match this.future.poll(cx) {
+            Poll::Ready(Ok(response)) => {
+                let Some(slot) = this.slot.take() else { return Poll::Pending };
+                // The response is put together once, because each time moves it.
+                let (mut head, body) = response.into_parts();
+                if let Err(rejection) = forward(&mut head, context) {
+                    return Poll::Ready(Err(rejection));
+                }
+                let parts = ResponseParts {
+                    settings: Arc::clone(this.settings),
+                    started: *this.started,
+                    is_for_head: *this.is_for_head,
+                    slot,
+                };
+                // A rejection of a layer further in has its own wait.
+                let is_ours = head.extensions.get::<Rejection>().is_some();
+                if let Some(busy) = BusyResponse::of(&head, *this.is_for_head, context)
+                    && !is_ours
+                {
+                    if busy.wants_body() {
+                        let peek = Peek::new(body, parts.settings.deadlines.first_byte);
+                        let peeking = Peeking { peek, busy, parts: Some((head, parts)) };
+                        return Poll::Ready(Ok(Called::Peeking(Box::new(peeking))));
+                    }
+                    parts.settings.conclude(busy, &mut head, &[], context);
+                }
+                let body = Peekable::Unread { body };
+                Poll::Ready(Ok(Called::Response(parts.respond(head, body, context))))
+            }
+            Poll::Ready(Err(error)) => {
+                log_failure("the upstream cannot be reached", Some(context), error);
+                Poll::Ready(Err(Rejection::new(Refusal::UpstreamUnavailable)))
+            }
+            Poll::Pending => {
+                if this.timer.is_none() {
+                    let started = *this.started.get_or_insert_with(Instant::now);
+                    let (_setter, timeout) = this.settings.deadlines.before_head();
+                    this.timer.set(deadline(Some(started), timeout).map(sleep_until));
+                }
+                match this.timer.as_mut().as_pin_mut().map(|timer| timer.poll(cx)) {
+                    Some(Poll::Ready(())) => {
+                        let (setter, timeout) = this.settings.deadlines.before_head();
+                        log_timeout(setter, timeout, context);
+                        Poll::Ready(Err(Rejection::new(Refusal::UpstreamTimeout)))
+                    }
+                    Some(Poll::Pending) | None => Poll::Pending,
+                }
+            }
+        }
+    }
+}
+
+/// What became of a call.
+#[expect(clippy::large_enum_variant, reason = "the usual variant is the large one")]
+pub(super) enum Called<R> {
+    Response(Response<ResponseBody<R>>),
+    /// The head waits for the start of its body.
+    Peeking(Box<Peeking<R>>),
+}
+
+/// The head of a response whose body may say more about it.
+pub(super) struct Peeking<R> {
+    peek: Peek<R>,
+    busy: BusyResponse,
+    parts: Option<(Parts, ResponseParts)>,
+}
+
+/// What a response takes over from its call.
+struct ResponseParts {
+    settings: Arc<Settings>,
+    started: Option<Instant>,
+    is_for_head: bool,
+    slot: LoadPermit,
+}
+
+impl<R> Peeking<R>
+where
+    R: Body<Data = Bytes>,
+    R::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        context: &RequestContext,
+    ) -> Poll<Response<ResponseBody<R>>> {
+        let (body, start) = ready!(self.peek.poll(cx, context));
+        // A poll after completion stays pending.
+        let Some((mut head, parts)) = self.parts.take() else { return Poll::Pending };
+        parts.settings.conclude(self.busy, &mut head, &start, context);
+        Poll::Ready(parts.respond(head, body, context))
+    }
+}
+
+impl<R> fmt::Debug for Peeking<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peeking").field("peek", &self.peek).finish_non_exhaustive()
+    }
+}
+
+impl ResponseParts {
+    fn respond<R>(
+        self,
+        head: Parts,
+        body: Peekable<R>,
+        context: &RequestContext,
+    ) -> Response<ResponseBody<R>>
+    where
+        R: Body<Data = Bytes>,
+        R::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let body = TimedBody::new(body, self.settings, self.started, context.clone());
+        let body = WatchedBody::of_head(body, &head, self.is_for_head, self.slot);
+        let body = ResponseBody::new(body::ResponseBody::inner(body));
+        Response::from_parts(head, body)
+    }
+}
+
+/// Turns the head of the upstream's response into the one that the gateway sends.
+fn forward(head: &mut Parts, context: &RequestContext) -> Result<(), Rejection> {
+    // A rejection of a layer further in does not come from the upstream.
+    if head.extensions.get::<Rejection>().is_none() {
+        context.set_upstream_status(head.status);
+    }
+    context.set_upstream_state(None);
+    // HTTP clients skip interim responses (RFC 9110 section 15.2). The remaining case is 101, which
+    // is wrong because `upgrade` was removed from the request.
+    if head.status.is_informational() {
+        return Err(Rejection::new(Refusal::UpstreamUnavailable)
+            .with_detail("the upstream did not complete its response"));
+    }
+    hop_by_hop::strip_connection_headers(&mut head.headers);
+    // The version is hop-by-hop too (RFC 9110 section 2.5). A server would respond in HTTP/1.0 to a
+    // response that says 1.0.
+    head.version = Version::HTTP_11;
+    Ok(())
+}

@@ -1,0 +1,49 @@
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::Request;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::{call::UpstreamCall, settings::Settings};
+use crate::{context::RequestContext, load_limit::LoadWait};
+
+/// A request that waits for a slot, with the instance of the inner service that was made ready.
+pub(super) struct Queued<S, B> {
+    pub(super) wait: LoadWait,
+    pub(super) started: Instant,
+    pub(super) settings: Arc<Settings>,
+    pub(super) is_for_head: bool,
+    pub(super) inner: S,
+    pub(super) request: Request<B>,
+}
+
+impl<S, B> Queued<S, B>
+where
+    S: Service<Request<B>>,
+{
+    /// Waits for the slot and calls the inner service. `None` when no slot was free in time.
+    pub(super) fn poll(
+        this: &mut Option<Box<Self>>,
+        cx: &mut Context<'_>,
+        context: &RequestContext,
+    ) -> Poll<Option<UpstreamCall<S::Future>>> {
+        let Some(queued) = this else { return Poll::Pending };
+        let slot = ready!(Pin::new(&mut queued.wait).poll(cx));
+        let (Some(slot), Some(queued)) = (slot, this.take()) else { return Poll::Ready(None) };
+        let Self { started, settings, is_for_head, mut inner, request, .. } = *queued;
+        context.count_upstream_call();
+        let future = inner.call(request);
+        Poll::Ready(Some(UpstreamCall::new(future, settings, is_for_head, slot, Some(started))))
+    }
+}
+
+impl<S, B> fmt::Debug for Queued<S, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queued").field("wait", &self.wait).finish_non_exhaustive()
+    }
+}
