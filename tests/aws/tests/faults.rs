@@ -90,7 +90,10 @@ async fn a_fault_of_aws_is_a_503_and_the_log_says_what_to_do() {
             "AWS throttles the requests",
         ),
         (
-            Conduct::Respond(StatusCode::INTERNAL_SERVER_ERROR, r#"{"__type":"InternalServiceError"}"#),
+            Conduct::Respond(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                r#"{"__type":"InternalServiceError"}"#,
+            ),
             "AWS failed (InternalServiceError)",
         ),
         (Conduct::Respond(StatusCode::OK, "<html>hf_secret</html>"), "is not one of AWS"),

@@ -6,11 +6,15 @@ mod endpoint;
 mod faults;
 mod gateway;
 mod identity;
+#[path = "../../support/leak.rs"]
+mod leak;
 #[path = "../../support/log.rs"]
 mod log;
 mod moto;
 mod rotation;
+mod search;
 mod secrets;
+mod web_identity;
 
 use std::env;
 

@@ -32,7 +32,8 @@ async fn a_text_is_the_token_without_the_newline_at_its_end() {
 async fn a_member_of_a_json_object_is_the_token() {
     let Some(moto) = Moto::shared() else { return };
     let endpoint = Endpoint::before(moto.address).await;
-    moto.secret("members", "{\"user\": \"x\", \"to\\u006ben\": \"hf_member\\n\", \"n\": 1}\n").await;
+    moto.secret("members", "{\"user\": \"x\", \"to\\u006ben\": \"hf_member\\n\", \"n\": 1}\n")
+        .await;
     let secret = secret("members", &endpoint).json_member("token");
     assert_eq!(sent(secret).await.as_deref(), Some("hf_member"));
 }
