@@ -37,18 +37,14 @@ use crate::log::Lines;
 
 pub const CHAT: &str = r#"{"model":"org/demo","messages":[{"role":"user","content":"Hi"}]}"#;
 
-/// The way in which the gateway logs its requests.
-#[derive(Clone, Copy, Debug)]
-pub enum AccessLog {
-    Json,
-    Text,
-}
-
-/// The protocol between the gateway and its upstream.
-#[derive(Clone, Copy, Debug)]
-pub enum Protocol {
-    Http1,
-    Http2,
+/// Settings of the gateway that change its outputs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Form {
+    /// Whether the access log is text of the log. By default it is JSON of its own.
+    pub text_log: bool,
+    /// Whether the upstream speaks HTTP/2.
+    pub http2: bool,
+    pub scrub_bodies: bool,
 }
 
 pub struct Served {
@@ -64,12 +60,7 @@ pub struct Served {
 }
 
 impl Served {
-    pub async fn start(
-        upstream: SocketAddr,
-        source: TokenSource,
-        log: AccessLog,
-        protocol: Protocol,
-    ) -> Self {
+    pub async fn start(upstream: SocketAddr, source: TokenSource, form: Form) -> Self {
         let records = Lines::default();
         let sink = Sink::new(records.clone()).unwrap();
         let issuer = TestIssuer::new();
@@ -77,14 +68,10 @@ impl Served {
         let origin = format!("http://{upstream}").parse().unwrap();
         let hf_token = HfTokenLayer::new(origin, source);
         let client = HttpsClient::builder();
-        let client = match protocol {
-            Protocol::Http1 => client,
-            Protocol::Http2 => client.http2_prior_knowledge(),
-        };
-        let access_log = match log {
-            AccessLog::Json => AccessLogLayer::json(sink.clone()),
-            AccessLog::Text => AccessLogLayer::new(),
-        };
+        let client = if form.http2 { client.http2_prior_knowledge() } else { client };
+        let hf_token = if form.scrub_bodies { hf_token.scrub_bodies() } else { hf_token };
+        let access_log =
+            if form.text_log { AccessLogLayer::new() } else { AccessLogLayer::json(sink.clone()) };
         let rules = ModelRules::new().allow(ModelRule::new(["org/demo"]).any_provider());
         let chats = AccessRule::new("chats", Callers::new()).path("/v1/*");
         let gateway = Stack::new()

@@ -21,7 +21,7 @@ use tower_inference::{
 
 use crate::{
     TOKENS,
-    gateway::{AccessLog, CHAT, Protocol, Served},
+    gateway::{CHAT, Form, Served},
     leak::{leak, spellings},
     log::{Lines, listen},
     upstream::{Script, Upstream, echoing_headers, response},
@@ -38,9 +38,10 @@ fn fixed(token: &str) -> TokenSource {
 fn assert_clean(served: &Served, log: &Lines, token: &str, case: &str) {
     let log = ("the log", log.text());
     for (output, text) in served.outputs().into_iter().chain([log]) {
-        let found = leak(&text, token);
-        let lines: Vec<_> = text.lines().filter(|line| leak(line, token).is_some()).collect();
-        assert_eq!(found, None, "{case}: in {output}: {lines:#?}");
+        if let Some(spelling) = leak(&text, token) {
+            let lines: Vec<_> = text.lines().filter(|line| leak(line, token).is_some()).collect();
+            panic!("{case}: {spelling} in {output}: {lines:#?}");
+        }
     }
 }
 
@@ -130,9 +131,10 @@ fn scripts(token: &str) -> Vec<(String, Script)> {
 async fn no_output_repeats_the_token_of_an_upstream_over_http1() {
     let log = listen();
     for token in TOKENS {
-        for form in [AccessLog::Json, AccessLog::Text] {
+        for text_log in [false, true] {
+            let form = Form { text_log, ..Form::default() };
             let upstream = Upstream::start().await;
-            let served = Served::start(upstream.address, fixed(token), form, Protocol::Http1).await;
+            let served = Served::start(upstream.address, fixed(token), form).await;
             for (case, script) in scripts(token) {
                 upstream.play(script);
                 for body in [CHAT.to_owned(), CHAT.replacen('{', r#"{"stream":true,"#, 1)] {
@@ -159,7 +161,7 @@ async fn no_output_repeats_the_token_of_an_upstream_that_cannot_be_reached() {
     let log = listen();
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     for token in TOKENS {
-        let served = Served::start(closed, fixed(token), AccessLog::Json, Protocol::Http1).await;
+        let served = Served::start(closed, fixed(token), Form::default()).await;
         let response = served.chat(CHAT).await;
         assert!(response.starts_with("HTTP/1.1 502 "), "{response}");
         assert_clean(&served, &log, token, "refused");
@@ -199,20 +201,45 @@ async fn no_output_repeats_the_token_of_an_upstream_over_http2() {
                 });
             }
         });
-        let served = Served::start(address, fixed(token), AccessLog::Json, Protocol::Http2).await;
+        let form = Form { http2: true, ..Form::default() };
+        let served = Served::start(address, fixed(token), form).await;
         let response = served.chat(CHAT).await;
         assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+        assert!(log.text().contains(" h2::"), "the log is of all crates");
         assert_clean(&served, &log, token, "HTTP/2");
-        let targets: std::collections::BTreeSet<_> = log
-            .text()
-            .lines()
-            .filter_map(|l| {
-                l.split(' ')
-                    .find(|w| w.contains("::"))
-                    .map(|w| w.split("::").next().unwrap().to_owned())
+    }
+}
+
+#[tokio::test]
+async fn no_output_repeats_the_token_of_a_body_that_is_scrubbed() {
+    let log = listen();
+    for token in TOKENS {
+        let upstream = Upstream::start().await;
+        let form = Form { scrub_bodies: true, ..Form::default() };
+        let served = Served::start(upstream.address, fixed(token), form).await;
+        let spellings = spellings(token);
+        let whole = spellings.join(" and ");
+        for status in [200, 400, 404, 429, 500, 503] {
+            upstream.play(Script::Send(response(token, status, "", &whole)));
+            served.chat(CHAT).await;
+        }
+        // Each spelling in a stream, cut in the middle by the border of two chunks.
+        let events: String = spellings
+            .iter()
+            .map(|spelling| {
+                let (first, second) = spelling.split_at(spelling.len() / 2);
+                let (first, second) = (format!("data: {first}"), format!("{second}\n\n"));
+                format!("{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n", first.len(), second.len())
             })
             .collect();
-        println!("{targets:?}");
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+                    transfer-encoding: chunked\r\n\r\n";
+        for end in ["0\r\n\r\n", ""] {
+            upstream.play(Script::Send(format!("{head}{events}{end}").into_bytes()));
+            let streamed = served.chat(&CHAT.replacen('{', r#"{"stream":true,"#, 1)).await;
+            assert!(streamed.contains("****"), "{streamed}");
+        }
+        assert_clean(&served, &log, token, "scrubbed bodies");
     }
 }
 
@@ -234,7 +261,7 @@ async fn no_output_repeats_a_token_before_and_after_its_rotation() {
         async move { fetched }
     });
     let source = source.clock(clock.shared());
-    let served = Served::start(upstream.address, source, AccessLog::Json, Protocol::Http1).await;
+    let served = Served::start(upstream.address, source, Form::default()).await;
     // Rejected, and replaced by the second one, which is rejected too.
     let both = format!("old {old} new {new}");
     upstream.play(Script::Send(response(&both.replace(' ', "."), 401, "", "{}")));

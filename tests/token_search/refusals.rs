@@ -4,7 +4,7 @@ use tower_inference::{hf::TokenSource, secret::Secret};
 
 use crate::{
     TOKENS,
-    gateway::{AccessLog, CHAT, Protocol, Served},
+    gateway::{CHAT, Form, Served},
     leak::leak,
     log::listen,
     upstream::Upstream,
@@ -14,10 +14,11 @@ use crate::{
 async fn no_rejection_has_the_token() {
     let log = listen();
     for token in TOKENS {
-        for form in [AccessLog::Json, AccessLog::Text] {
+        for text_log in [false, true] {
+            let form = Form { text_log, ..Form::default() };
             let upstream = Upstream::start().await;
             let source = TokenSource::value(Secret::new(token)).unwrap();
-            let served = Served::start(upstream.address, source, form, Protocol::Http1).await;
+            let served = Served::start(upstream.address, source, form).await;
             let bearer = format!("authorization: {}\r\n", served.bearer);
             let expired = served.issuer.token("ann").expired().bearer();
             let expired = format!("authorization: {expired}\r\n");

@@ -23,7 +23,9 @@ use tower_inference::{
     cache::{CacheLayer, Cacheable, Scope},
     client::{self, HttpsClient},
     context::RequestContext,
-    hf::{FetchedToken, HfTokenLayer, Origin, Stage, TokenSource, Tokens},
+    hf::{
+        FetchedToken, HfTokenLayer, Origin, Stage, SubjectToken, TokenExchange, TokenSource, Tokens,
+    },
     limits::{Limit, Rate},
     model::Profile,
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
@@ -176,7 +178,15 @@ async fn print_all(token: &'static str) -> BTreeSet<String> {
     p.add(&Tokens::from(value()));
     p.add(&Tokens::by_tenant().tenant("issuer", "tenant", value()).otherwise(value()));
     p.add(&Tokens::by_model().model("org/demo", value()).otherwise(value()));
+    let subject =
+        || SubjectToken::fetch(move || async move { Ok::<_, Infallible>(Secret::new(token)) });
+    p.add(&subject());
+    let client = HttpsClient::builder().build_for::<Full<Bytes>>().unwrap();
+    let exchange = TokenExchange::new(client, subject(), "org");
+    p.add(&exchange);
+    p.add(&TokenSource::exchange(exchange.clone()));
     // A token in the place of something else.
+    p.add(&exchange.endpoint(token).unwrap_err());
     for error in [
         TokenSource::value(Secret::new(format!("Bearer {token}"))).unwrap_err(),
         TokenSource::value(Secret::new(format!("{token}\n{token}"))).unwrap_err(),
