@@ -25,8 +25,8 @@ pub fn spellings(token: &str) -> Vec<String> {
             .map(|byte| if odd(byte) { spell(byte) } else { char::from(byte).into() })
             .collect()
     };
-    let (percent, hex): (fn(u8) -> String, fn(u8) -> String) =
-        (|byte| format!("%{byte:02X}"), |byte| format!("{byte:02x}"));
+    let percent: fn(u8) -> String = |byte| format!("%{byte:02X}");
+    let hex: fn(u8) -> String = |byte| format!("{byte:02x}");
     let escape: fn(u8) -> String = |byte| format!("\\u{byte:04x}");
     let json = serde_json::Value::from(token).to_string();
     let mut all = vec![

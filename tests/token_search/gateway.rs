@@ -24,7 +24,7 @@ use tower_inference::{
     rejection::RejectionFormat,
     request_id::RequestIdLayer,
     schema::{BuiltInSchemas, SchemaLayer},
-    stack::{Gateway, Stack},
+    stack::Stack,
     stalled_reader::StalledReaderLayer,
     test_util::TestIssuer,
     throttle::ThrottleLayer,
@@ -51,7 +51,6 @@ pub struct Served {
     pub address: SocketAddr,
     pub bearer: String,
     pub issuer: TestIssuer,
-    pub gateway: Gateway,
     /// The access log in JSON.
     pub records: Lines,
     sink: Sink,
@@ -99,10 +98,9 @@ impl Served {
         let bearer = issuer.token("ann").bearer();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = gateway.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let service = TowerToHyperService::new(serving.clone());
+                let service = TowerToHyperService::new(gateway.clone());
                 tokio::spawn(async move {
                     let server = auto::Builder::new(TokioExecutor::new());
                     if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await
@@ -114,7 +112,7 @@ impl Served {
             }
         });
         let received = Lines::default();
-        Self { address, bearer, issuer, gateway, records, sink, received }
+        Self { address, bearer, issuer, records, sink, received }
     }
 
     /// Sends a chat request. Returns the whole response as it came.

@@ -96,6 +96,19 @@ async fn a_fault_of_aws_is_a_503_and_the_log_says_what_to_do() {
             ),
             "AWS failed (InternalServiceError)",
         ),
+        (
+            Conduct::Respond(StatusCode::BAD_REQUEST, r#"{"__type":"InvalidRequestException"}"#),
+            "it may be scheduled for deletion",
+        ),
+        (
+            Conduct::Respond(StatusCode::BAD_REQUEST, r#"{"__type":"InvalidParameterException"}"#),
+            "does not accept the request (InvalidParameterException)",
+        ),
+        // A code may hold anything.
+        (
+            Conduct::Respond(StatusCode::BAD_REQUEST, r#"{"__type":"Bad hf_secret"}"#),
+            "AWS failed; look at its service health",
+        ),
         (Conduct::Respond(StatusCode::OK, "<html>hf_secret</html>"), "is not one of AWS"),
         (Conduct::Close, "AWS cannot be reached"),
         (Conduct::Hang, "does not respond in time"),

@@ -235,34 +235,3 @@ impl fmt::Display for AwsFault {
 }
 
 impl Error for AwsFault {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_with_other_characters_are_not_printed() {
-        let fault = AwsFault::named("Bad hf_secret");
-        assert_eq!(fault, AwsFault::Unavailable(Code::default()));
-        assert!(!fault.to_string().contains("hf_secret"));
-        let fault = AwsFault::named("InternalFailure");
-        assert!(fault.to_string().contains("AWS failed (InternalFailure);"));
-    }
-
-    #[test]
-    fn each_code_of_the_reference_has_its_fault() {
-        for (code, fault) in [
-            ("ResourceNotFoundException", AwsFault::NotFound),
-            ("AccessDeniedException", AwsFault::Denied),
-            ("DecryptionFailure", AwsFault::NotDecrypted),
-            ("InvalidRequestException", AwsFault::NotAvailable),
-            ("ThrottlingException", AwsFault::Throttled),
-            ("OutboundWebIdentityFederationDisabledException", AwsFault::FederationDisabled),
-            ("SessionDurationEscalationException", AwsFault::DurationEscalation),
-        ] {
-            assert_eq!(AwsFault::named(code), fault);
-        }
-        let rejected = AwsFault::named("UnrecognizedClientException");
-        assert!(matches!(rejected, AwsFault::CredentialsRejected(_)));
-    }
-}
