@@ -125,8 +125,11 @@ impl Endpoint {
                 head.uri = format!("http://{moto}{}", head.uri.path()).parse().unwrap();
                 let request = Request::from_parts(head, Full::new(body));
                 let response = client.request(request).await.map_err(|_| "moto is gone")?;
-                let (head, body) = response.into_parts();
+                let (mut head, body) = response.into_parts();
                 let body = body.collect().await.map_err(|_| "moto is gone")?.to_bytes();
+                // AWS keeps connections open, and moto closes them.
+                head.version = http::Version::HTTP_11;
+                head.headers.remove("connection");
                 Ok(Response::from_parts(head, Full::new(body)))
             }
             Conduct::Close => Err("closed"),
