@@ -33,7 +33,7 @@
         feature = "upstream"
     )),
     doc = "Tower layers that make your service a guarded gateway to Hugging Face. Build the docs with \
-           all features for the whole page."
+           `--features full,test-util` for the whole page."
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(

@@ -279,6 +279,9 @@ mod settings;
 mod tests;
 
 pub use self::{body::ResponseBody, future::ResponseFuture, layer::HfTokenLayer, service::HfToken};
+#[cfg(feature = "aws")]
+#[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
+pub use crate::stages::{AwsSecret, AwsWebIdentity};
 pub use crate::stages::{
     FetchedToken, ModelTokens, Origin, OriginError, Stage, SubjectToken, TenantTokens, TokenError,
     TokenExchange, TokenExchangeError, TokenFault, TokenSource, Tokens,

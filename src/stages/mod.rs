@@ -7,6 +7,8 @@ mod stage;
 mod token;
 mod tokens;
 
+#[cfg(feature = "aws")]
+pub use self::token::{AwsSecret, AwsWebIdentity};
 pub(crate) use self::{
     access::{Directed, Replacement, SentToken, StageAccess, TokenWait},
     tokens::NoToken,

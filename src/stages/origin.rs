@@ -154,6 +154,12 @@ impl Origin {
         }
     }
 
+    /// Returns the origin with its prefix.
+    #[cfg(feature = "aws")]
+    pub(super) fn with_prefix(&self) -> String {
+        format!("{}{}", self.name, self.prefix)
+    }
+
     /// Returns `uri` at this origin.
     ///
     /// The path keeps its bytes and the query loses its credentials. `None` when `uri` has no path, as

@@ -1,9 +1,12 @@
 //! Sources of tokens.
 //!
-//! `value` is a token, `file` and `fetched` follow one that changes, `exchange` fetches one without a secret, and `access` has the outcomes of a
-//! request for one. `source` puts them together.
+//! `value` is a token, `file` and `fetched` follow one that changes, `exchange` fetches one without a
+//! secret, `aws` fetches by AWS's own SDK, and `access` has the outcomes of a request for one. `source`
+//! puts them together.
 
 mod access;
+#[cfg(feature = "aws")]
+mod aws;
 mod exchange;
 mod fetched;
 mod file;
@@ -11,6 +14,8 @@ mod log_text;
 mod source;
 mod value;
 
+#[cfg(feature = "aws")]
+pub use self::aws::{AwsSecret, AwsWebIdentity};
 pub(super) use self::{
     access::{Acquired, Owner, Refreshed},
     value::Token,
