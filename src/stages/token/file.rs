@@ -1,7 +1,10 @@
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -29,8 +32,33 @@ pub(super) struct TokenFile {
 
 struct FileToken {
     token: Arc<Token>,
-    /// When a request first saw the token, which is when it read the file.
-    read_at: OnceLock<Duration>,
+    read_at: ReadAt,
+}
+
+/// When a token was read, in nanoseconds of the clock. The first request that sees a token sets it.
+struct ReadAt(AtomicU64);
+
+const UNSET: u64 = u64::MAX;
+
+impl ReadAt {
+    fn set_first(&self, now: Duration) {
+        if self.0.load(Relaxed) == UNSET {
+            let _earlier = self.0.compare_exchange(UNSET, nanos(now), Relaxed, Relaxed);
+        }
+    }
+
+    fn set(&self, now: Duration) {
+        self.0.store(nanos(now), Relaxed);
+    }
+
+    fn age(&self, now: Duration) -> Duration {
+        self.set_first(now);
+        now.saturating_sub(Duration::from_nanos(self.0.load(Relaxed)))
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(UNSET - 1)
 }
 
 /// The last token that the upstream rejected while the file had no other.
@@ -64,20 +92,19 @@ impl TokenFile {
                     token
                 }
             };
-            Ok(FileToken { token, read_at: OnceLock::new() })
+            Ok(FileToken { token, read_at: ReadAt(AtomicU64::new(UNSET)) })
         };
         let file = SecretFile::open(&path, rules, parse)
             .map_err(|fault: TokenFault| fault.at(shown_path(&path)))?;
-        Ok(Self {
-            file: Arc::new(file),
-            clock: SharedClock::default(),
-            scrubber,
-            rejected: Lock::new(None),
-        })
+        let clock = SharedClock::default();
+        file.last().read_at.set(clock.monotonic());
+        Ok(Self { file: Arc::new(file), clock, scrubber, rejected: Lock::new(None) })
     }
 
     pub(super) fn with_clock(&self, clock: SharedClock) -> Self {
         self.file.check_next_time();
+        // The two clocks may differ.
+        self.file.last().read_at.set(clock.monotonic());
         Self {
             file: Arc::clone(&self.file),
             clock,
@@ -92,15 +119,13 @@ impl TokenFile {
 
     /// Returns the time since the current token was read.
     pub(super) fn age(&self) -> Duration {
-        let now = self.clock.monotonic();
-        let read_at = self.file.last().read_at.get().copied();
-        read_at.map_or(Duration::ZERO, |read_at| now.saturating_sub(read_at))
+        self.file.last().read_at.age(self.clock.monotonic())
     }
 
     pub(super) fn current(&self) -> Arc<Token> {
         let now = self.clock.monotonic();
         let current = self.file.current(now);
-        let _read_at = current.read_at.get_or_init(|| now);
+        current.read_at.set_first(now);
         Arc::clone(&current.token)
     }
 
@@ -109,7 +134,7 @@ impl TokenFile {
         let now = self.clock.monotonic();
         let changed = || {
             let current = self.file.last();
-            let _read_at = current.read_at.get_or_init(|| now);
+            current.read_at.set_first(now);
             !Arc::ptr_eq(&current.token, rejected)
         };
         if changed() {
