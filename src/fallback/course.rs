@@ -17,7 +17,7 @@ use super::{
     health::Firmness,
     order::order,
     prepare::{Place, Prepared, Reached, Skip, prepare},
-    retry_after::retry_after,
+    retry_after::{retry_after, says_no_retry},
     settings::Settings,
     target::Target,
 };
@@ -33,6 +33,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// The waits for a model of one request, and the shortest of them. Their deadline ends them earlier.
 const MAX_WAITS: u32 = 1_024;
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
+/// The longest cool-down. Longer ones have no end that the clock can tell.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 /// The part of a wait that is added at random.
 const JITTER: f64 = 0.99;
 
@@ -74,8 +76,8 @@ enum EntryState {
     Open,
     /// A member of its group failed in a way that concerns all.
     Stopped,
-    /// The request does not fit.
-    Skipped,
+    /// The request does not fit, or the upstream says that no other attempt helps.
+    Closed,
 }
 
 /// The next attempt.
@@ -84,6 +86,8 @@ pub(super) struct Planned {
     pub(super) request: Request<Payload>,
     pub(super) reached: Option<Reached>,
     pub(super) start: Start,
+    /// Whether it follows a wait for a model.
+    pub(super) is_waited_for: bool,
 }
 
 pub(super) enum Start {
@@ -182,16 +186,17 @@ impl Course {
         }
         let now = Instant::now();
         self.entries.iter().any(|entry| {
-            let is_left = entry.attempts == 0 && entry.state == EntryState::Open
-                || entry.attempts > 0 && u32::from(entry.attempts) <= self.settings.retries;
+            let is_left = entry.is_first() || entry.is_retried(self.settings.retries);
             is_left && self.waits_until(entry, now).is_none()
         })
     }
 
     /// Begins an attempt.
-    pub(super) fn begin(&mut self, planned: usize, reached: Option<Reached>) {
+    pub(super) fn begin(&mut self, planned: usize, reached: Option<Reached>, is_waited_for: bool) {
         self.current = Some(planned);
         self.attempts += 1;
+        self.waits += u32::from(is_waited_for);
+        self.context.count_fallback_call();
         if let Some(entry) = self.entries.get_mut(planned) {
             entry.attempts = entry.attempts.saturating_add(1);
         }
@@ -218,7 +223,7 @@ impl Course {
         let Some(current) = self.current else { return };
         let Some(target) = self.target().cloned() else { return };
         let now = Instant::now();
-        let after = |time: Duration| now.checked_add(time);
+        let after = |time: Duration| now.checked_add(time.min(LONGEST));
         let max = self.settings.max_cool_down;
         let asked = headers.and_then(|headers| retry_after(headers, max));
         let state = self.context.upstream_state();
@@ -258,8 +263,8 @@ impl Course {
             let Some(entry) = self.entries.get_mut(index) else { continue };
             if index == current {
                 entry.is_busy = waits;
-                if is_paused {
-                    entry.state = EntryState::Skipped;
+                if is_paused || headers.is_some_and(says_no_retry) {
+                    entry.state = EntryState::Closed;
                 }
             }
             if stops && is_beside && entry.state == EntryState::Open {
@@ -289,14 +294,25 @@ impl Course {
     /// Records that the current attempt serves the request.
     pub(super) fn serve(&self) {
         let Some(target) = self.target() else { return };
-        target.health.recover();
         let is_first = self.current == Some(0);
         // The client has named an alias, or the model that it gets.
         let is_named = self.is_alias || target.model.is_none() || self.is_the_named_model(target);
         if !(is_first && is_named) {
             self.context.set_fell_back();
-            let served = self.reached.as_ref().and_then(|reached| reached.target.clone());
-            self.context.set_served(served.map(|target| target as _));
+        }
+        // Rules have judged another model, so each other caller that gets the response asks its own.
+        if let Some(reached) = &self.reached {
+            match &reached.target {
+                Some(target) => self.context.set_served(Arc::clone(target) as _),
+                None => self.context.set_served(Arc::new(())),
+            }
+        }
+    }
+
+    /// Ends the cool-down of the current target, which has responded.
+    pub(super) fn recover(&self) {
+        if let Some(target) = self.target() {
+            target.health.recover(Instant::now());
         }
     }
 
@@ -312,12 +328,25 @@ impl Course {
         waits.min().map(|until| until.saturating_duration_since(now))
     }
 
-    /// Returns whether the target of a planned attempt cools down by now, since another request failed.
-    pub(super) fn still_waits(&self, entry: usize) -> Option<Instant> {
-        let now = Instant::now();
-        let until = self.waits_until(self.entries.get(entry)?, now)?;
-        // No longer than the wait for a model, after which the attempt decides.
-        self.give_up.filter(|give_up| until <= *give_up).map(|_| until)
+    /// Returns the end of the cool-down of a planned attempt, which another request began meanwhile.
+    pub(super) fn cools_until(&self, entry: usize) -> Option<Instant> {
+        self.waits_until(self.entries.get(entry)?, Instant::now())
+    }
+
+    /// Returns whether a request may wait for a model until then.
+    pub(super) fn may_wait_until(&self, until: Instant) -> bool {
+        self.give_up.is_some_and(|give_up| until <= give_up)
+    }
+
+    /// Plans another attempt in place of a planned one whose target cools down by now.
+    pub(super) fn replan(&mut self, until: Instant) -> Result<Planned, NoAttempt> {
+        let planned = if self.is_at_maximum() { self.waiting_alone() } else { self.plan(None) };
+        planned.map_err(|none| match none {
+            NoAttempt::None(_) => {
+                NoAttempt::Cooling(until.saturating_duration_since(Instant::now()))
+            }
+            other => other,
+        })
     }
 
     /// Takes a permit for an attempt that has waited.
@@ -340,8 +369,7 @@ impl Course {
             for index in 0..self.entries.len() {
                 let Some(entry) = self.entries.get(index) else { continue };
                 let Some(target) = self.target_of(entry) else { continue };
-                let is_left = entry.attempts == 0 && entry.state == EntryState::Open;
-                if !is_left || self.waits_until(entry, now).is_some() {
+                if !entry.is_first() || self.waits_until(entry, now).is_some() {
                     continue;
                 }
                 if target.health.until(Firmness::Soft, now).is_some() != is_soft {
@@ -384,11 +412,12 @@ impl Course {
     fn queued(&mut self, search: &mut Search) -> Option<Result<Planned, NoAttempt>> {
         let full = search.full?;
         let mut rejected = None;
-        // The first choice comes first, then the others.
+        let now = Instant::now();
+        // The first choice, or the next one if the request does not fit it. One that was full may be free
+        // by now.
         for index in full..self.entries.len() {
             let Some(entry) = self.entries.get(index) else { continue };
-            let Some(target) = self.target_of(entry) else { continue };
-            if entry.attempts > 0 || entry.state != EntryState::Open || !target.is_full() {
+            if !entry.is_first() || self.waits_until(entry, now).is_some() {
                 continue;
             }
             let Some(prepared) = self.prepare(index, search) else { continue };
@@ -416,10 +445,7 @@ impl Course {
 
     fn retry(&mut self, index: usize, now: Instant, search: &mut Search) -> Option<Planned> {
         let entry = *self.entries.get(index)?;
-        let is_left = entry.attempts > 0
-            && u32::from(entry.attempts) <= self.settings.retries
-            && entry.state != EntryState::Skipped;
-        if !is_left || self.waits_until(&entry, now).is_some() {
+        if !entry.is_retried(self.settings.retries) || self.waits_until(&entry, now).is_some() {
             return None;
         }
         let prepared = self.prepare(index, search)?;
@@ -451,13 +477,14 @@ impl Course {
         for (index, entry) in self.entries.iter().enumerate() {
             let Some(target) = self.target_of(entry) else { continue };
             let is_waited_for = entry.is_busy || entry.attempts == 0;
-            if !is_waited_for || entry.state == EntryState::Skipped {
+            if !is_waited_for || entry.state == EntryState::Closed {
                 continue;
             }
             let until = self.waits_until(entry, now).or_else(|| {
                 // A 429 without a time.
                 let soft = target.health.until(Firmness::Soft, now);
-                entry.is_busy.then(|| soft.or_else(|| now.checked_add(self.settings.cool_down)))?
+                let time = self.settings.cool_down.min(LONGEST);
+                entry.is_busy.then(|| soft.or_else(|| now.checked_add(time)))?
             });
             if let Some(until) = until
                 && until <= give_up
@@ -471,9 +498,9 @@ impl Course {
             return Err(otherwise);
         }
         let prepared = self.prepare(index, search).ok_or(otherwise)?;
-        self.waits += 1;
         let until = now.checked_add(SHORTEST_WAIT).map_or(until, |soonest| until.max(soonest));
-        Ok(Planned::new(index, prepared, Start::At(until)))
+        let planned = Planned::new(index, prepared, Start::At(until));
+        Ok(Planned { is_waited_for: true, ..planned })
     }
 
     /// Prepares the request for a target. `None` closes the target.
@@ -491,7 +518,7 @@ impl Course {
                 tracing::info!(target_name = %target.name, reason = %skip, "a target is skipped");
                 search.skip = search.skip.max(Some(skip));
                 if let Some(entry) = self.entries.get_mut(index) {
-                    entry.state = EntryState::Skipped;
+                    entry.state = EntryState::Closed;
                 }
                 None
             }
@@ -531,12 +558,23 @@ impl Entry {
     const fn new(target: u16) -> Self {
         Self { target, attempts: 0, state: EntryState::Open, again: None, is_busy: false }
     }
+
+    /// Returns whether it may have its first attempt.
+    fn is_first(&self) -> bool {
+        self.attempts == 0 && self.state == EntryState::Open
+    }
+
+    /// Returns whether it may have another attempt after a failure.
+    fn is_retried(&self, retries: u32) -> bool {
+        let is_left = self.attempts > 0 && u32::from(self.attempts) <= retries;
+        is_left && self.state != EntryState::Closed
+    }
 }
 
 impl Planned {
     fn new(entry: usize, prepared: Prepared, start: Start) -> Self {
         let Prepared { request, reached } = prepared;
-        Self { entry, request, reached, start }
+        Self { entry, request, reached, start, is_waited_for: false }
     }
 }
 

@@ -86,6 +86,7 @@ pub(super) struct NextAttempt {
     request: Request<Payload>,
     reached: Option<Reached>,
     permit: Option<LoadPermit>,
+    is_waited_for: bool,
 }
 
 impl<F, S, R, E> ResponseFuture<F, S, R, E> {
@@ -179,22 +180,27 @@ where
                     if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                         ready!(timer.poll(cx));
                     }
-                    if let Some(until) = run.course.still_waits(waiting.entry) {
-                        // Another request has failed meanwhile.
-                        this.timer.set(Some(sleep_until(until)));
-                        continue;
-                    }
-                    let Some(mut next) = next.take() else { return Poll::Pending };
-                    match run.course.permit(next.entry) {
-                        Ok(Start::Now(permit)) => {
-                            next.permit = permit;
-                            Step::Next(State::Ready { next: Some(next) }, None)
+                    // Another request may have failed meanwhile.
+                    if let Some(until) = run.course.cools_until(waiting.entry) {
+                        if run.course.may_wait_until(until) {
+                            this.timer.set(Some(sleep_until(until)));
+                            continue;
                         }
-                        Ok(Start::Queued(wait)) => {
-                            Step::Next(State::Queue { wait, next: Some(next) }, None)
+                        let (next, until) = run.replanned(until);
+                        Step::Next(next, until)
+                    } else {
+                        let Some(mut next) = next.take() else { return Poll::Pending };
+                        match run.course.permit(next.entry) {
+                            Ok(Start::Now(permit)) => {
+                                next.permit = permit;
+                                Step::Next(State::Ready { next: Some(next) }, None)
+                            }
+                            Ok(Start::Queued(wait)) => {
+                                Step::Next(State::Queue { wait, next: Some(next) }, None)
+                            }
+                            Ok(Start::At(_)) => continue,
+                            Err(none) => Step::Next(run.rejected(none), None),
                         }
-                        Ok(Start::At(_)) => continue,
-                        Err(none) => Step::Next(run.rejected(none), None),
                     }
                 }
                 StateProj::Queue { wait, next } => {
@@ -203,6 +209,9 @@ where
                     let Some(mut next) = next.take() else { return Poll::Pending };
                     if permit.is_none() {
                         Step::Next(run.rejected(NoAttempt::Full), None)
+                    } else if let Some(until) = run.course.cools_until(next.entry) {
+                        let (next, until) = run.replanned(until);
+                        Step::Next(next, until)
                     } else {
                         next.permit = permit;
                         Step::Next(State::Ready { next: Some(next) }, None)
@@ -213,7 +222,7 @@ where
                     let Some(inner) = &mut run.inner else { return Poll::Pending };
                     let ready = ready!(inner.poll_ready(cx));
                     let Some(next) = next.take() else { return Poll::Pending };
-                    run.begin(next.entry, next.reached, next.permit);
+                    run.begin(next.entry, next.reached, next.permit, next.is_waited_for);
                     match (ready, &mut run.inner) {
                         (Ok(()), Some(inner)) => {
                             Step::Next(State::Call { future: inner.call(next.request) }, None)
@@ -262,10 +271,11 @@ impl<S> Run<S> {
         entry: usize,
         reached: Option<Reached>,
         permit: Option<LoadPermit>,
+        is_waited_for: bool,
     ) {
         self.permit = permit;
         (self.is_bounded, self.deadline) = (true, None);
-        self.course.begin(entry, reached);
+        self.course.begin(entry, reached, is_waited_for);
     }
 
     /// Waits for the deadline of an attempt while another one may follow.
@@ -424,21 +434,35 @@ impl<S> Run<S> {
         let course = &self.course;
         if is_served {
             course.serve();
+            // A rejection of the gateway says nothing about the target.
+            if response.extensions().get::<Rejection>().is_none() {
+                course.recover();
+            }
         } else {
             if let Some(wait) = course.shortest_wait() {
                 set_retry_after(response.headers_mut(), wait);
             }
             self.warn_if_all_failed();
         }
-        if course.settings.target_header
-            && let Some(value) = course.target().and_then(|target| target.header.clone())
-        {
-            response.headers_mut().insert(X_INFERENCE_TARGET, value);
+        if course.settings.target_header {
+            // That of another gateway names none of these targets.
+            match course.target().and_then(|target| target.header.clone()) {
+                Some(value) => response.headers_mut().insert(X_INFERENCE_TARGET, value),
+                None => response.headers_mut().remove(X_INFERENCE_TARGET),
+            };
         }
         let bodiless =
             self.is_for_head || matches!(response.status().as_u16(), 100..200 | 204 | 304);
         let permit = self.permit.take();
         response.map(|body| body.with_permit(permit, !bodiless))
+    }
+
+    /// Returns the state in place of a planned attempt whose target cools down.
+    fn replanned<F, R, E>(&mut self, until: Instant) -> Timed<State<F, R, E>> {
+        match self.course.replan(until) {
+            Ok(planned) => planned.into_state(),
+            Err(none) => (self.rejected(none), None),
+        }
     }
 
     fn warn_if_all_failed(&self) {
@@ -459,8 +483,8 @@ impl<S> Run<S> {
 impl Planned {
     /// Returns the state before the attempt, and the end of its wait.
     fn into_state<F, R, E>(self) -> (State<F, R, E>, Option<Instant>) {
-        let Self { entry, request, reached, start } = self;
-        let next = |permit| Some(NextAttempt { entry, request, reached, permit });
+        let Self { entry, request, reached, start, is_waited_for } = self;
+        let next = |permit| Some(NextAttempt { entry, request, reached, permit, is_waited_for });
         match start {
             Start::Now(permit) => (State::Ready { next: next(permit) }, None),
             Start::Queued(wait) => (State::Queue { wait, next: next(None) }, None),

@@ -57,13 +57,14 @@ impl Health {
         until.filter(|until| *until > now)
     }
 
-    /// Ends a soft cool-down after a response.
-    pub(super) fn recover(&self) {
+    /// Ends a soft cool-down after a response, and forgets a hard one that is over.
+    pub(super) fn recover(&self, now: Instant) {
         if !self.is_cooling.load(Relaxed) {
             return;
         }
         let mut cooling = self.cooling.lock();
         cooling.soft = None;
+        cooling.hard = cooling.hard.filter(|until| *until > now);
         self.is_cooling.store(cooling.hard.is_some(), Relaxed);
     }
 }
@@ -101,8 +102,12 @@ mod tests {
         let until = now + Duration::from_secs(5);
         health.cool(Firmness::Soft, now, until);
         health.cool(Firmness::Hard, now, until);
-        health.recover();
+        health.recover(now);
         assert_eq!(health.until(Firmness::Soft, now), None);
         assert_eq!(health.until(Firmness::Hard, now), Some(until));
+        // The pass path does not lock for one that is over.
+        assert!(health.is_cooling.load(Relaxed));
+        health.recover(until);
+        assert!(!health.is_cooling.load(Relaxed));
     }
 }

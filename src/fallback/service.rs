@@ -92,7 +92,7 @@ where
                 // The instance that is ready makes the first call. Others ask for readiness again.
                 let inner = has_copy.then(|| self.inner.clone());
                 let mut run = Run::new(course, inner, responder, is_for_head);
-                run.begin(planned.entry, planned.reached, permit);
+                run.begin(planned.entry, planned.reached, permit, planned.is_waited_for);
                 ResponseFuture::call(self.inner.call(planned.request), run)
             }
             Start::Queued(_) | Start::At(_) => {
