@@ -3,11 +3,15 @@
 use std::{
     fmt,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
 };
 
 use tokio::time::Instant;
 
 use crate::lock::Lock;
+
+/// The longest cool-down. Longer ones have no end that the clock can tell.
+pub(super) const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// The cool-downs of one group of targets.
 #[derive(Default)]
@@ -77,8 +81,6 @@ impl fmt::Debug for Health {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]

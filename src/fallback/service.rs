@@ -11,8 +11,10 @@ use tower_service::Service;
 
 use super::{
     body::ResponseBody,
-    course::{Course, Start},
-    future::{ResponseFuture, Run, rejection},
+    course::Course,
+    future::ResponseFuture,
+    planned::Start,
+    run::{Run, rejection},
     settings::Settings,
     target::Target,
 };
