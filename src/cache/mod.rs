@@ -143,7 +143,9 @@
 //!
 //! Recording does not delay the response. Headers of one hop, one caller or one moment are neither
 //! stored nor shared, for example `connection`, `x-request-id`, `ratelimit` and `retry-after`. The
-//! response of a [fallback](crate::context::RequestContext::set_fell_back) is not stored.
+//! response of a [fallback](crate::context::RequestContext::set_fell_back) is not stored. A stored response
+//! of another model than the rules have judged, such as that of an alias, is served only to callers whose
+//! model rules allow that model.
 //!
 //! A hit replays the original chunks and trailers. Its usage and the end of its stream are in the
 //! entry, so that no outer layer reads the body again. A finished chat of text alone also serves other

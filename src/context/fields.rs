@@ -35,6 +35,8 @@ pub(super) struct ContextFields {
     pub(super) added_attempts: AtomicU32,
     pub(super) upstream_calls: AtomicU32,
     pub(super) origin_calls: AtomicU32,
+    #[cfg(feature = "fallback")]
+    pub(super) fallback_calls: AtomicU32,
     // 0: no response yet.
     pub(super) upstream_status: AtomicU16,
     // A code of `UpstreamState`.
@@ -67,7 +69,7 @@ pub(super) struct ContextFields {
     // The `Judge` of each layer of rules, outermost first.
     #[cfg(all(feature = "fallback", feature = "model-rules"))]
     pub(super) judges: Lock<Judges>,
-    // The `Target` that serves in place of the first choice.
+    // The `Target` that serves in place of the one that rules have judged.
     #[cfg(feature = "fallback")]
     pub(super) served: Lock<Option<Arc<dyn Any + Send + Sync>>>,
 }

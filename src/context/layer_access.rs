@@ -1,6 +1,6 @@
 //! The part of [`RequestContext`] that only the layers of this crate use.
 
-#[cfg(feature = "hf")]
+#[cfg(any(feature = "cache", feature = "hf"))]
 use std::any::Any;
 use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
 
@@ -70,7 +70,16 @@ impl RequestContext {
     /// the inner one.
     pub(super) fn counted_calls(&self) -> u32 {
         let upstream = self.fields.upstream_calls.load(Relaxed);
-        upstream.max(self.fields.origin_calls.load(Relaxed))
+        let calls = upstream.max(self.fields.origin_calls.load(Relaxed));
+        #[cfg(feature = "fallback")]
+        let calls = calls.max(self.fields.fallback_calls.load(Relaxed));
+        calls
+    }
+
+    /// Counts a call of the service inside `FallbackLayer`.
+    #[cfg(feature = "fallback")]
+    pub(crate) fn count_fallback_call(&self) {
+        self.fields.fallback_calls.fetch_add(1, Relaxed);
     }
 
     /// Counts a call of the service inside `UpstreamLayer`.
@@ -188,6 +197,7 @@ impl RequestContext {
     pub(crate) fn forget_attempt(&self) {
         *self.fields.refusal.lock() = None;
         self.fields.upstream_state.store(UpstreamState::code(None), Relaxed);
+        self.fields.upstream_status.store(0, Relaxed);
         self.forget_response();
     }
 
@@ -239,6 +249,13 @@ impl RequestContext {
         self.fields.judges.lock().first.is_some()
     }
 
+    /// Returns false: without a fallback no rules are asked later.
+    #[cfg(all(feature = "cache", not(all(feature = "fallback", feature = "model-rules"))))]
+    #[expect(clippy::unused_self, reason = "the same name as with a fallback")]
+    pub(crate) const fn has_judges(&self) -> bool {
+        false
+    }
+
     /// Returns whether `allows` is true of each `Judge`.
     #[cfg(all(feature = "fallback", feature = "model-rules"))]
     pub(crate) fn all_judges(&self, allows: impl Fn(&(dyn Any + Send + Sync)) -> bool) -> bool {
@@ -246,16 +263,26 @@ impl RequestContext {
         judges.first.iter().chain(&judges.others).all(|judge| allows(&**judge))
     }
 
-    /// Returns the `Target` that serves in place of the first choice.
+    /// Returns the `Target` that serves in place of the one that rules have judged.
+    ///
+    /// Something else stands for a target that is not certain.
     #[cfg(all(feature = "cache", feature = "fallback"))]
     pub(crate) fn served(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         self.fields.served.lock().clone()
     }
 
-    /// Sets the `Target` that serves in place of the first choice.
+    /// Returns the `Target` that serves in place of the one that rules have judged. Only a fallback
+    /// changes it.
+    #[cfg(all(feature = "cache", not(feature = "fallback")))]
+    #[expect(clippy::unused_self, reason = "the same name as with a fallback")]
+    pub(crate) const fn served(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        None
+    }
+
+    /// Sets the `Target` that serves in place of the one that rules have judged.
     #[cfg(feature = "fallback")]
-    pub(crate) fn set_served(&self, target: Option<Arc<dyn Any + Send + Sync>>) {
-        *self.fields.served.lock() = target;
+    pub(crate) fn set_served(&self, target: Arc<dyn Any + Send + Sync>) {
+        *self.fields.served.lock() = Some(target);
     }
 
     /// Removes what was read from an earlier response, so that a tap reads the next one.

@@ -234,6 +234,8 @@ impl RequestContext {
         self.fields.added_attempts.store(outcome.attempts, Relaxed);
         self.fields.upstream_calls.store(0, Relaxed);
         self.fields.origin_calls.store(0, Relaxed);
+        #[cfg(feature = "fallback")]
+        self.fields.fallback_calls.store(0, Relaxed);
         self.fields.bytes_in.store(outcome.bytes_in, Relaxed);
         self.fields.generated_tokens.store(outcome.generated_tokens, Relaxed);
     }

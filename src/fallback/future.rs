@@ -2,35 +2,23 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 use tower_service::Service;
 
 use super::{
     body::ResponseBody,
-    course::{Course, Failure, NoAttempt, Planned, Start},
-    hold::{Goal, Hold, Verdict},
-    prepare::{Reached, Skip},
-    retry_after::set_retry_after,
+    course::Failure,
+    hold::{Goal, Verdict},
+    planned::{NoAttempt, Planned, Start},
+    run::{Run, State, StateProj, Step},
 };
-use crate::{
-    context::{AbandonReason, UpstreamState},
-    load_limit::{LoadPermit, LoadWait},
-    payload::Payload,
-    rejection::{PendingRejection, Refusal, Rejection, Responder},
-    tap::Preview,
-};
-
-const X_INFERENCE_TARGET: HeaderName = HeaderName::from_static("x-inference-target");
-
-/// How long the body of a failure may take. It is read for its usage alone.
-const FAILED_BODY_TIMEOUT: Duration = Duration::from_millis(250);
+use crate::{context::AbandonReason, payload::Payload, rejection::PendingRejection};
 
 pin_project! {
     /// Response future for [`Fallback`](super::Fallback).
@@ -46,46 +34,6 @@ pin_project! {
         #[pin]
         timer: Option<Sleep>,
     }
-}
-
-pin_project! {
-    #[project = StateProj]
-    enum State<F, R, E> {
-        Pass { #[pin] future: F },
-        // `None` after completion.
-        Reject { pending: Option<PendingRejection> },
-        Call { #[pin] future: F },
-        Hold { hold: Option<Hold<R, E>> },
-        // Until the timer ends.
-        Wait { next: Option<NextAttempt> },
-        // For a permit of the target.
-        Queue { wait: LoadWait, next: Option<NextAttempt> },
-        // For the inner service.
-        Ready { next: Option<NextAttempt> },
-    }
-}
-
-/// A request with several attempts.
-pub(super) struct Run<S> {
-    pub(super) course: Course,
-    /// The instance for the next attempt. `None` when there is one attempt alone.
-    pub(super) inner: Option<S>,
-    pub(super) responder: Responder,
-    /// That of the attempt in flight.
-    permit: Option<LoadPermit>,
-    is_for_head: bool,
-    // Whether the attempt in flight has a deadline.
-    is_bounded: bool,
-    // That deadline, once it is known.
-    deadline: Option<Instant>,
-}
-
-/// The request of an attempt that has not begun.
-pub(super) struct NextAttempt {
-    entry: usize,
-    request: Request<Payload>,
-    reached: Option<Reached>,
-    permit: Option<LoadPermit>,
 }
 
 impl<F, S, R, E> ResponseFuture<F, S, R, E> {
@@ -106,13 +54,6 @@ impl<F, S, R, E> ResponseFuture<F, S, R, E> {
         let (state, until) = planned.into_state();
         Self { state, run: Some(run), timer: until.map(sleep_until) }
     }
-}
-
-/// The outcome of a step.
-#[expect(clippy::large_enum_variant, reason = "a step is moved once, and a box is an allocation")]
-enum Step<F, R, E, T> {
-    Next(State<F, R, E>, Option<Instant>),
-    Done(T),
 }
 
 impl<F, S, R, E> Future for ResponseFuture<F, S, R, R::Error>
@@ -179,22 +120,27 @@ where
                     if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                         ready!(timer.poll(cx));
                     }
-                    if let Some(until) = run.course.still_waits(waiting.entry) {
-                        // Another request has failed meanwhile.
-                        this.timer.set(Some(sleep_until(until)));
-                        continue;
-                    }
-                    let Some(mut next) = next.take() else { return Poll::Pending };
-                    match run.course.permit(next.entry) {
-                        Ok(Start::Now(permit)) => {
-                            next.permit = permit;
-                            Step::Next(State::Ready { next: Some(next) }, None)
+                    // Another request may have failed meanwhile.
+                    if let Some(until) = run.course.cools_until(waiting.entry) {
+                        if run.course.may_wait_until(until) {
+                            this.timer.set(Some(sleep_until(until)));
+                            continue;
                         }
-                        Ok(Start::Queued(wait)) => {
-                            Step::Next(State::Queue { wait, next: Some(next) }, None)
+                        let (next, until) = run.replanned(until);
+                        Step::Next(next, until)
+                    } else {
+                        let Some(mut next) = next.take() else { return Poll::Pending };
+                        match run.course.permit(next.entry) {
+                            Ok(Start::Now(permit)) => {
+                                next.permit = permit;
+                                Step::Next(State::Ready { next: Some(next) }, None)
+                            }
+                            Ok(Start::Queued(wait)) => {
+                                Step::Next(State::Queue { wait, next: Some(next) }, None)
+                            }
+                            Ok(Start::At(_)) => continue,
+                            Err(none) => Step::Next(run.rejected(none), None),
                         }
-                        Ok(Start::At(_)) => continue,
-                        Err(none) => Step::Next(run.rejected(none), None),
                     }
                 }
                 StateProj::Queue { wait, next } => {
@@ -203,6 +149,9 @@ where
                     let Some(mut next) = next.take() else { return Poll::Pending };
                     if permit.is_none() {
                         Step::Next(run.rejected(NoAttempt::Full), None)
+                    } else if let Some(until) = run.course.cools_until(next.entry) {
+                        let (next, until) = run.replanned(until);
+                        Step::Next(next, until)
                     } else {
                         next.permit = permit;
                         Step::Next(State::Ready { next: Some(next) }, None)
@@ -213,7 +162,7 @@ where
                     let Some(inner) = &mut run.inner else { return Poll::Pending };
                     let ready = ready!(inner.poll_ready(cx));
                     let Some(next) = next.take() else { return Poll::Pending };
-                    run.begin(next.entry, next.reached, next.permit);
+                    run.begin(next.entry, next.reached, next.permit, next.is_waited_for);
                     match (ready, &mut run.inner) {
                         (Ok(()), Some(inner)) => {
                             Step::Next(State::Call { future: inner.call(next.request) }, None)
@@ -237,260 +186,6 @@ where
                 }
             }
         }
-    }
-}
-
-/// A state and the end of its wait.
-type Timed<S> = (S, Option<Instant>);
-type Outcome<R, E> = Result<Response<ResponseBody<R, <R as Body>::Error>>, E>;
-type StepOf<F, R, E> = Step<F, R, <R as Body>::Error, Outcome<R, E>>;
-
-impl<S> Run<S> {
-    pub(super) const fn new(
-        course: Course,
-        inner: Option<S>,
-        responder: Responder,
-        is_for_head: bool,
-    ) -> Self {
-        let (permit, is_bounded, deadline) = (None, true, None);
-        Self { course, inner, responder, permit, is_for_head, is_bounded, deadline }
-    }
-
-    /// Begins an attempt.
-    pub(super) fn begin(
-        &mut self,
-        entry: usize,
-        reached: Option<Reached>,
-        permit: Option<LoadPermit>,
-    ) {
-        self.permit = permit;
-        (self.is_bounded, self.deadline) = (true, None);
-        self.course.begin(entry, reached);
-    }
-
-    /// Waits for the deadline of an attempt while another one may follow.
-    fn poll_deadline(
-        &mut self,
-        mut timer: Pin<&mut Option<Sleep>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
-        if timer.is_none() {
-            if !self.is_bounded || !self.course.may_follow() {
-                self.is_bounded = false;
-                return Poll::Pending;
-            }
-            timer.set(self.content_deadline().map(sleep_until));
-        }
-        match timer.as_pin_mut() {
-            Some(timer) => timer.poll(cx),
-            None => Poll::Pending,
-        }
-    }
-
-    /// Decides on the result of a call.
-    fn on_result<F, R, E>(&mut self, result: Result<Response<R>, E>) -> StepOf<F, R, E>
-    where
-        R: Body<Data = Bytes> + Unpin,
-    {
-        let response = match result {
-            Ok(response) => response,
-            Err(error) => {
-                let failure = Failure::of(AbandonReason::Unreachable);
-                return match self.after(failure, None) {
-                    Ok((next, until)) => Step::Next(next, until),
-                    Err(_) => {
-                        self.warn_if_all_failed();
-                        Step::Done(Err(error))
-                    }
-                };
-            }
-        };
-        let Some(mut failure) = self.failure_of(&response) else {
-            let has_body = !self.is_for_head
-                && response.status() != StatusCode::NO_CONTENT
-                && !response.body().is_end_stream();
-            if response.status().is_success() && has_body && self.course.may_follow() {
-                let preview = Preview::new(response.headers());
-                let hold = Some(Hold::new(response, preview, Goal::Content));
-                let deadline = self.content_deadline();
-                return Step::Next(State::Hold { hold }, deadline);
-            }
-            return Step::Done(Ok(self.serve(response.map(ResponseBody::passed), true)));
-        };
-        let preview = Preview::new(response.headers());
-        failure.usage = preview.usage();
-        let reports = preview.reads_body()
-            && failure.reason == AbandonReason::Status
-            && !response.body().is_end_stream();
-        if reports && self.course.may_follow() {
-            let hold = Some(Hold::new(response, preview, Goal::Usage));
-            return Step::Next(
-                State::Hold { hold },
-                Instant::now().checked_add(FAILED_BODY_TIMEOUT),
-            );
-        }
-        match self.after(failure, Some(response.headers())) {
-            Ok((next, until)) => Step::Next(next, until),
-            Err(_) => Step::Done(Ok(self.serve(response.map(ResponseBody::passed), false))),
-        }
-    }
-
-    /// Decides on a response whose beginning was read.
-    fn on_verdict<F, R, E>(&mut self, hold: Hold<R, R::Error>, verdict: Verdict) -> StepOf<F, R, E>
-    where
-        R: Body<Data = Bytes>,
-    {
-        let (failure, is_served) = match (hold.goal, verdict) {
-            (Goal::Content, Verdict::Pass) => {
-                return Step::Done(Ok(self.serve(hold.into_response(), true)));
-            }
-            (Goal::Content, Verdict::Failed(reason)) => {
-                let status = Some(hold.head().status);
-                (Failure { reason, status, usage: hold.usage() }, true)
-            }
-            (Goal::Usage, _) => {
-                let (reason, status) = (AbandonReason::Status, Some(hold.head().status));
-                (Failure { reason, status, usage: hold.usage() }, false)
-            }
-        };
-        match self.after(failure, Some(&hold.head().headers)) {
-            Ok((next, until)) => Step::Next(next, until),
-            Err(_) => Step::Done(Ok(self.serve(hold.into_response(), is_served))),
-        }
-    }
-
-    /// Returns why another attempt should follow a response. `None` for the response of the client.
-    fn failure_of<R>(&self, response: &Response<R>) -> Option<Failure> {
-        let status = response.status();
-        if let Some(rejection) = response.extensions().get::<Rejection>() {
-            let reason = match rejection.refusal() {
-                Refusal::UpstreamTimeout => AbandonReason::Timeout,
-                Refusal::UpstreamUnavailable if self.token_was_rejected() => {
-                    AbandonReason::TokenRejected
-                }
-                Refusal::UpstreamUnavailable => AbandonReason::Unreachable,
-                // The gateway itself has too much to do, whichever target comes next.
-                Refusal::Overloaded | Refusal::Throttled => return None,
-                _ => AbandonReason::Status,
-            };
-            return status.is_server_error().then_some(Failure {
-                reason,
-                status: None,
-                usage: None,
-            });
-        }
-        // A paused endpoint responds with 400, which is no fault of the request.
-        let is_paused = self.course.context.upstream_state() == Some(UpstreamState::Paused);
-        let failed =
-            status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || is_paused;
-        failed.then_some(Failure {
-            reason: AbandonReason::Status,
-            status: Some(status),
-            usage: None,
-        })
-    }
-
-    fn token_was_rejected(&self) -> bool {
-        let status = self.course.context.upstream_status();
-        matches!(status, Some(StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED))
-    }
-
-    /// Returns the deadline of the first content, which counts from the call.
-    fn content_deadline(&mut self) -> Option<Instant> {
-        let timeout = self.course.settings.first_content_timeout;
-        self.deadline = self.deadline.or_else(|| Instant::now().checked_add(timeout));
-        self.deadline
-    }
-
-    /// Abandons the attempt in flight if another one can follow, and returns the state of that one.
-    fn after<F, R, E>(
-        &mut self,
-        failure: Failure,
-        headers: Option<&http::HeaderMap>,
-    ) -> Result<Timed<State<F, R, E>>, NoAttempt> {
-        self.course.fail(&failure, headers);
-        let planned = self.course.next()?;
-        self.course.abandon(failure);
-        self.permit = None;
-        Ok(planned.into_state())
-    }
-
-    /// Returns the response of the current attempt as the client gets it.
-    fn serve<R: Body<Data = Bytes>, E>(
-        &mut self,
-        mut response: Response<ResponseBody<R, E>>,
-        is_served: bool,
-    ) -> Response<ResponseBody<R, E>> {
-        let course = &self.course;
-        if is_served {
-            course.serve();
-        } else {
-            if let Some(wait) = course.shortest_wait() {
-                set_retry_after(response.headers_mut(), wait);
-            }
-            self.warn_if_all_failed();
-        }
-        if course.settings.target_header
-            && let Some(value) = course.target().and_then(|target| target.header.clone())
-        {
-            response.headers_mut().insert(X_INFERENCE_TARGET, value);
-        }
-        let bodiless =
-            self.is_for_head || matches!(response.status().as_u16(), 100..200 | 204 | 304);
-        let permit = self.permit.take();
-        response.map(|body| body.with_permit(permit, !bodiless))
-    }
-
-    fn warn_if_all_failed(&self) {
-        if self.course.attempts() > 1 {
-            tracing::warn!(
-                attempts = self.course.attempts(),
-                "all attempts of a request failed; the client gets the last failure"
-            );
-        }
-    }
-
-    fn rejected<F, R, E>(&self, none: NoAttempt) -> State<F, R, E> {
-        let pending = self.responder.pending(rejection(none), self.course.context.clone());
-        State::Reject { pending: Some(pending) }
-    }
-}
-
-impl Planned {
-    /// Returns the state before the attempt, and the end of its wait.
-    fn into_state<F, R, E>(self) -> (State<F, R, E>, Option<Instant>) {
-        let Self { entry, request, reached, start } = self;
-        let next = |permit| Some(NextAttempt { entry, request, reached, permit });
-        match start {
-            Start::Now(permit) => (State::Ready { next: next(permit) }, None),
-            Start::Queued(wait) => (State::Queue { wait, next: next(None) }, None),
-            Start::At(until) => (State::Wait { next: next(None) }, Some(until)),
-        }
-    }
-}
-
-impl Failure {
-    const fn of(reason: AbandonReason) -> Self {
-        Self { reason, status: None, usage: None }
-    }
-}
-
-/// Returns the rejection of a request without an attempt.
-pub(super) fn rejection(none: NoAttempt) -> Rejection {
-    match none {
-        NoAttempt::Full => Rejection::new(Refusal::Overloaded)
-            .with_detail("too many requests wait for the model: try again later")
-            .with_retry_after(Duration::from_secs(1)),
-        NoAttempt::Cooling(time) => Rejection::new(Refusal::Overloaded)
-            .with_detail("every upstream of the model has asked to wait: try again later")
-            .with_retry_after(time),
-        NoAttempt::None(Some(Skip::Rules)) => Rejection::new(Refusal::Forbidden)
-            .with_detail("this model or its provider is not allowed"),
-        NoAttempt::None(Some(Skip::Memory)) => {
-            Rejection::new(Refusal::Overloaded).with_retry_after(Duration::from_secs(1))
-        }
-        NoAttempt::None(_) => Rejection::new(Refusal::Misconfigured)
-            .with_detail("no upstream of the model takes a request of this form"),
     }
 }
 

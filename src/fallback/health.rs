@@ -3,11 +3,15 @@
 use std::{
     fmt,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
 };
 
 use tokio::time::Instant;
 
 use crate::lock::Lock;
+
+/// The longest cool-down. Longer ones have no end that the clock can tell.
+pub(super) const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// The cool-downs of one group of targets.
 #[derive(Default)]
@@ -57,13 +61,14 @@ impl Health {
         until.filter(|until| *until > now)
     }
 
-    /// Ends a soft cool-down after a response.
-    pub(super) fn recover(&self) {
+    /// Ends a soft cool-down after a response, and forgets a hard one that is over.
+    pub(super) fn recover(&self, now: Instant) {
         if !self.is_cooling.load(Relaxed) {
             return;
         }
         let mut cooling = self.cooling.lock();
         cooling.soft = None;
+        cooling.hard = cooling.hard.filter(|until| *until > now);
         self.is_cooling.store(cooling.hard.is_some(), Relaxed);
     }
 }
@@ -76,8 +81,6 @@ impl fmt::Debug for Health {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -101,8 +104,12 @@ mod tests {
         let until = now + Duration::from_secs(5);
         health.cool(Firmness::Soft, now, until);
         health.cool(Firmness::Hard, now, until);
-        health.recover();
+        health.recover(now);
         assert_eq!(health.until(Firmness::Soft, now), None);
         assert_eq!(health.until(Firmness::Hard, now), Some(until));
+        // The pass path does not lock for one that is over.
+        assert!(health.is_cooling.load(Relaxed));
+        health.recover(until);
+        assert!(!health.is_cooling.load(Relaxed));
     }
 }

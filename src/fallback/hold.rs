@@ -18,6 +18,8 @@ use crate::{
 
 /// The bytes before the first content after which a response is passed on in any case.
 const MAX_BYTES: usize = 64 * 1024;
+/// What a frame counts beside its data.
+const FRAME_OVERHEAD: usize = size_of::<Bytes>();
 
 /// What is looked for in the beginning of a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -108,13 +110,12 @@ impl<R: Body<Data = Bytes> + Unpin> Hold<R, R::Error> {
                     return Poll::Ready(self.at_end(BodyEnd::Complete));
                 }
             };
-            if data.is_empty() {
-                // HTTP/2 peers may send them without end.
-                continue;
+            // HTTP/2 peers may send empty ones without end.
+            self.bytes = self.bytes.saturating_add(data.len().saturating_add(FRAME_OVERHEAD));
+            if !data.is_empty() {
+                self.preview.data(&data);
+                self.held.push(data);
             }
-            self.preview.data(&data);
-            self.bytes = self.bytes.saturating_add(data.len());
-            self.held.push(data);
             if let Some(verdict) = self.after_data() {
                 return Poll::Ready(verdict);
             }
@@ -122,7 +123,7 @@ impl<R: Body<Data = Bytes> + Unpin> Hold<R, R::Error> {
     }
 
     fn after_data(&self) -> Option<Verdict> {
-        if self.goal == Goal::Usage {
+        if self.goal == Goal::Usage || self.held.is_empty() {
             return (self.bytes > MAX_BYTES).then_some(Verdict::Pass);
         }
         if self.preview.has_content() || !self.preview.reads_stream() {

@@ -69,9 +69,9 @@
 //! 429 `throttled`, which no other target can help. Without another attempt the client gets the last
 //! failure.
 //!
-//! The first content of a stream is text, an argument of a tool or an event of an unknown form.
+//! The first content of a stream is text, reasoning, an argument of a tool or an event of an unknown form.
 //! Comments, pings and the role of a message are no content. The layer holds back what comes before it,
-//! at most 64 KiB. The first content of a document is its first byte. Nothing is held back when no
+//! at most 64 KiB with 32 bytes for each frame. The first content of a document is its first byte. Nothing is held back when no
 //! other attempt is left. The usage in the body of a failed attempt is read for 250 ms at most.
 //!
 //! Only a request that changes nothing but its cost is repeated: a `GET` or `HEAD`, or a JSON body
@@ -83,7 +83,8 @@
 //! Each target gets one attempt. [`retries`](FallbackLayer::retries) adds further ones, which wait 100 ms
 //! to 5 s with exponential backoff and jitter. A retry takes from the
 //! [retry budget](FallbackLayer::retry_budget). A fallback to another target does not, because each
-//! target gets at most one such request. [`max_attempts`](FallbackLayer::max_attempts) bounds all
+//! target gets at most one such request. A failure with `x-should-retry: false`, as OpenAI sends it, is
+//! not retried at its target. [`max_attempts`](FallbackLayer::max_attempts) bounds all
 //! attempts of a request. A new attempt drops the earlier one, which closes its connection.
 //!
 //! [`Outcome::abandoned`](crate::context::Outcome::abandoned) records each attempt that another one
@@ -112,8 +113,13 @@
 //!
 //! [`FallbackLayer::model`] gives a name that clients send its own targets. A response is a *fallback* if
 //! it comes from another target than the first one, or from another model than the client named without
-//! such an alias. A cache outside stores no fallback. It checks the rules of each caller that shares the
-//! call.
+//! such an alias. A cache outside stores no fallback. The model rules of each caller that shares the call
+//! or gets a stored response must allow the model that has served, which may be that of an alias. With
+//! such rules the second tier of a cache keeps no response of an alias.
+//!
+//! The key of a cache has the name that the client sent. Change the epoch of the key (`CacheKey::epoch`)
+//! when an alias gets another model. A token budget weighs the tokens of all attempts as those of the
+//! model that the client named.
 //!
 //! # Cool-downs
 //!
@@ -126,7 +132,9 @@
 //! - The shorter of two cool-downs of a group wins. A response ends one of the second kind.
 //! - After a 429, a 503 or a failed connection the rest of the [group](Target::group) gets no attempt
 //!   of this request.
-//! - If every target must wait, the request is rejected with 503 `overloaded` at once.
+//! - If every target must wait, the request is rejected with 503 `overloaded` at once. So is a retry
+//!   whose target another request lets cool down meanwhile, unless another target is left.
+//! - A rejection of the gateway itself ends no cool-down.
 //! - `retry-after` of a failure that the client gets is the shortest time after which a target may be
 //!   tried again.
 //!
@@ -163,15 +171,19 @@
 //! - `max_in_flight` counts the requests of one process.
 
 mod body;
+mod choice;
 mod course;
+mod entry;
 mod future;
 mod health;
 mod hold;
 mod layer;
 mod order;
+mod planned;
 mod prepare;
 mod retry_after;
 mod retry_budget;
+mod run;
 mod service;
 mod settings;
 mod target;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, header::RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, header::RETRY_AFTER};
+
+const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Returns the time that the upstream asks to wait, at most `max`.
 ///
@@ -14,6 +16,11 @@ pub(super) fn retry_after(headers: &HeaderMap, max: Duration) -> Option<Duration
     }
     let seconds: f64 = text.parse().ok()?;
     Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).min(max))
+}
+
+/// Returns whether OpenAI says that the same request fails again: `x-should-retry: false`.
+pub(super) fn says_no_retry(headers: &HeaderMap) -> bool {
+    headers.get(X_SHOULD_RETRY).is_some_and(|value| value == "false")
 }
 
 /// Sets the header to whole seconds, rounded up and at least 1.
@@ -42,6 +49,15 @@ mod tests {
             assert_eq!(read(other), None, "{other}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), Duration::MAX), None);
+    }
+
+    #[test]
+    fn only_false_says_that_no_retry_helps() {
+        for (text, expected) in [("false", true), ("true", false), ("", false)] {
+            let value = HeaderValue::from_static(text);
+            assert_eq!(says_no_retry(&HeaderMap::from_iter([(X_SHOULD_RETRY, value)])), expected);
+        }
+        assert!(!says_no_retry(&HeaderMap::new()));
     }
 
     #[test]

@@ -11,8 +11,10 @@ use tower_service::Service;
 
 use super::{
     body::ResponseBody,
-    course::{Course, Start},
-    future::{ResponseFuture, Run, rejection},
+    course::Course,
+    future::ResponseFuture,
+    planned::Start,
+    run::{Run, rejection},
     settings::Settings,
     target::Target,
 };
@@ -92,7 +94,7 @@ where
                 // The instance that is ready makes the first call. Others ask for readiness again.
                 let inner = has_copy.then(|| self.inner.clone());
                 let mut run = Run::new(course, inner, responder, is_for_head);
-                run.begin(planned.entry, planned.reached, permit);
+                run.begin(planned.entry, planned.reached, permit, planned.is_waited_for);
                 ResponseFuture::call(self.inner.call(planned.request), run)
             }
             Start::Queued(_) | Start::At(_) => {

@@ -36,15 +36,17 @@ impl Judge {
         })
     }
 
-    /// Returns whether the rules of `own` allow the target that has served the shared `call`. `None`
-    /// when it is not known.
+    /// Returns whether the rules of `own` allow the target that has served a shared call or an entry.
+    /// `None` when it is not known.
     #[cfg(feature = "cache")]
-    pub(crate) fn all_allow_served(own: &RequestContext, call: &RequestContext) -> Option<bool> {
+    pub(crate) fn all_allow_served(
+        own: &RequestContext,
+        served: Option<&(dyn Any + Send + Sync)>,
+    ) -> Option<bool> {
         if !own.has_judges() {
             return Some(true);
         }
-        let served = call.served()?.downcast::<Target<'static>>().ok()?;
-        Some(Self::all_allow(own, &served))
+        Some(Self::all_allow(own, served?.downcast_ref::<Target<'static>>()?))
     }
 }
 

@@ -198,8 +198,10 @@ impl OpenReservation {
         let retries = u64::from(retries).saturating_mul(self.estimate.prompt);
         let (prompt, output) = match self.response {
             ResponseKind::NotComputed => (0, 0),
-            // The client left between two attempts.
-            ResponseKind::None if recorded > 0 && calls <= recorded => (0, 0),
+            // The client left before the first attempt or between two.
+            ResponseKind::None if self.context.attempts_are_recorded() && calls <= recorded => {
+                (0, 0)
+            }
             ResponseKind::None => (self.estimate.prompt, 0),
             ResponseKind::Failed if self.context.usage().is_some() => self.reported(0, 0),
             ResponseKind::Failed => (0, 0),

@@ -126,6 +126,43 @@ async fn a_client_that_leaves_is_charged_for_the_attempt_in_flight() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_before_the_first_attempt_is_charged_nothing() {
+    let hosts = Hosts::of([("a", TestUpstream::new(TestResponse::silent()))]);
+    let inner = HfTokenLayer::stage(stage("default")).layer(hosts.clone());
+    let layer = FallbackLayer::new([target("a").max_in_flight(1)]);
+    let service = layer.layer(UpstreamLayer::new().layer(inner));
+    let first = tokio::spawn(service.clone().oneshot(hello()));
+    tokio::task::yield_now().await;
+    let budget = Budget::new();
+    let gone = send_to(budget.0.layer(service), streamed());
+    assert!(tokio::time::timeout(seconds(1), gone).await.is_err());
+    assert_eq!((budget.used().await, hosts.calls()), (0, vec![1]));
+    first.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_are_charged_without_a_layer_that_counts_them() {
+    // Neither `UpstreamLayer` nor `HfTokenLayer`, and the client leaves in the second attempt.
+    let prompt = prompt().await;
+    let budget = Budget::new();
+    let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let client = tower::service_fn(move |_request: Request<Payload>| {
+        let call = calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        async move {
+            if call > 0 {
+                std::future::pending::<()>().await;
+            }
+            let failed =
+                Response::builder().status(500).body(http_body_util::Empty::<Bytes>::new());
+            Ok::<_, Infallible>(failed.unwrap())
+        }
+    });
+    let gone = send_to(budget.0.layer(two().layer(client)), streamed());
+    assert!(tokio::time::timeout(seconds(1), gone).await.is_err());
+    assert_eq!(budget.used().await, prompt);
+}
+
 // === random scripts ===
 
 /// One frame of a stream.

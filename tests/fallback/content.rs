@@ -113,3 +113,101 @@ async fn a_document_is_passed_on_at_its_first_byte() {
     assert_eq!((got.target.as_deref(), got.is_whole), (Some("a"), false));
     assert_eq!(got.body, r#"{"choices":[]}"#);
 }
+
+/// A body of these frames, and then of empty ones without end if that is set.
+#[derive(Clone)]
+struct Frames(std::collections::VecDeque<Bytes>, bool);
+
+impl Body for Frames {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        let is_endless = self.1;
+        let next = self.0.pop_front().or_else(|| is_endless.then(Bytes::new));
+        Poll::Ready(next.map(|data| Ok(http_body::Frame::data(data))))
+    }
+}
+
+/// The target that serves if the stream of the first one has these frames, and what the client gets.
+async fn served(
+    media_type: &'static str,
+    frames: Frames,
+) -> (String, Response<impl Body<Data = Bytes>>) {
+    let client = tower::service_fn(move |request: Request<Payload>| {
+        let is_first = request.uri().host() == Some("a.example");
+        let body = if is_first { frames.clone() } else { Frames(["two".into()].into(), false) };
+        let response = Response::builder().header("content-type", media_type).body(body).unwrap();
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let service = two().layer(HfTokenLayer::stage(stage("default")).layer(client));
+    let response = service.oneshot(hello()).await.unwrap();
+    (response.headers()["x-inference-target"].to_str().unwrap().to_owned(), response)
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_frames_without_end_are_not_waited_for() {
+    for goal in [&[][..], &["data: {}\n\n"]] {
+        let frames = goal.iter().map(|frame| Bytes::from(*frame)).collect();
+        let (target, _response) = served("text/event-stream", Frames(frames, true)).await;
+        assert_eq!(target, "a");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_and_errors_are_found_at_every_cut() {
+    let role = r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#;
+    let error = r#"{"error":{"message":"x"}}"#;
+    let stop = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let of = |delta: &str| format!(r#"{{"choices":[{{"index":0,"delta":{{{delta}}}}}]}}"#);
+    let call = r#""tool_calls":[{"index":0,"function":{"arguments":"{\"a\""}}]"#;
+    let usage =
+        r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":0,"total_tokens":1}}"#;
+    for (events, target) in [
+        // Once the client has seen something, it keeps it.
+        (vec![role, &of(r#""content":"one""#), error], "a"),
+        (vec![role, &of(r#""reasoning_content":"one""#), error], "a"),
+        (vec![role, &of(r#""reasoning":"one""#), error], "a"),
+        (vec![role, &of(call), error], "a"),
+        (vec![r#"{"unknown":"form"}"#, error], "a"),
+        (vec![role, error], "b"),
+        (vec![error], "b"),
+        (vec![role, usage, error], "b"),
+        (vec![role, usage], "b"),
+        (vec![role, stop, usage, "[DONE]"], "a"),
+    ] {
+        for (start, field, end) in [
+            ("", "data: ", "\n\n"),
+            ("", "data:", "\r\n\r\n"),
+            ("\u{feff}", "data: ", "\r\r"),
+            (": keep-alive\n\n", "data: ", "\n\n: keep-alive\n\n"),
+        ] {
+            let events = events.iter().map(|event| format!("{field}{event}{end}"));
+            let stream = Bytes::from(format!("{start}{}", events.collect::<String>()));
+            for size in [1, 7, stream.len()] {
+                let frames: Vec<_> = stream.chunks(size).map(Bytes::copy_from_slice).collect();
+                let frames = Frames(frames.into(), false);
+                let (found, response) = served("text/event-stream", frames).await;
+                assert_eq!(found, target, "{size} {stream:?}");
+                let body = std::pin::pin!(response.into_body()).collect().await;
+                let body = body.ok().unwrap().to_bytes();
+                assert_eq!(body, if target == "a" { stream.clone() } else { "two".into() });
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_of_json_are_streams_too() {
+    let content = r#"{"message":{"role":"assistant","content":"one"},"done":false}"#;
+    for (lines, target) in
+        [(vec![content, r#"{"error":"x"}"#], "a"), (vec![r#"{"error":"x"}"#], "b")]
+    {
+        let frames = lines.iter().map(|line| Bytes::from(format!("{line}\n"))).collect();
+        let (found, _response) = served("application/x-ndjson", Frames(frames, false)).await;
+        assert_eq!(found, target, "{lines:?}");
+    }
+}

@@ -1,5 +1,7 @@
 //! Which targets get no attempt for a while, and the waits.
 
+use tower_inference::context::AbandonReason;
+
 use super::*;
 
 fn grouped() -> FallbackLayer {
@@ -229,4 +231,119 @@ async fn a_wait_ends_when_its_caller_leaves() {
     assert!(gone.is_err());
     tokio::time::advance(seconds(100)).await;
     assert_eq!(hosts.calls(), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_planned_retry_obeys_a_time_that_the_upstream_names_meanwhile() {
+    for is_alone in [true, false] {
+        let a =
+            TestUpstream::new(status(500)).then(busy(503, "30")).then(TestResponse::chat("one"));
+        let b = TestUpstream::new(TestResponse::chat("two"));
+        let hosts = Hosts::of([("a", a), ("b", b)]);
+        let targets = if is_alone { vec![target("a")] } else { vec![target("a"), target("b")] };
+        let layer = FallbackLayer::new(targets).retries(1);
+        let first = tokio::spawn({
+            let (layer, hosts) = (layer.clone(), hosts.clone());
+            async move { send(&layer, &hosts, hello()).await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(hosts.calls(), [1, 0]);
+        let second = send(&layer, &hosts, hello()).await;
+        let first = first.await.unwrap();
+        if is_alone {
+            assert_eq!((second.status, second.retry_after), (503, Some(30)));
+            assert_eq!((first.status, first.retry_after), (503, Some(30)));
+            assert_eq!(hosts.calls(), [2, 0]);
+        } else {
+            assert_eq!((first.status, first.target.as_deref()), (200, Some("b")));
+            assert_eq!(hosts.calls(), [2, 2]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_in_a_queue_obeys_a_time_that_the_upstream_names_meanwhile() {
+    let a = TestUpstream::new(busy(503, "30")).then(TestResponse::chat("one"));
+    let hosts = Hosts::of([("a", a)]).slow();
+    let layer = FallbackLayer::new([target("a").max_in_flight(1)]);
+    let (first, second) =
+        tokio::join!(send(&layer, &hosts, hello()), send(&layer, &hosts, hello()));
+    assert_eq!([first.status, second.status], [503, 503]);
+    assert_eq!((second.retry_after, hosts.calls()), (Some(30), vec![1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_one_target_rejects_says_nothing_about_the_next_one() {
+    let hosts = Hosts::of([
+        ("a", TestUpstream::new(status(401))),
+        ("b", TestUpstream::new(TestResponse::unreachable())),
+        ("c", TestUpstream::new(TestResponse::chat("three"))),
+    ]);
+    let layer = FallbackLayer::new([target("a"), target("b"), target("c")]);
+    for (calls, reasons) in [
+        ([1, 1, 1], vec![AbandonReason::TokenRejected, AbandonReason::Unreachable]),
+        // `b` is avoided, and `c` serves before it.
+        ([2, 1, 2], vec![AbandonReason::TokenRejected]),
+    ] {
+        let got = send(&layer, &hosts, hello()).await;
+        let abandoned = got.context.outcome().abandoned;
+        let found: Vec<_> = abandoned.iter().map(|attempt| attempt.reason).collect();
+        assert_eq!((hosts.calls(), found), (calls.to_vec(), reasons));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_says_that_no_retry_helps_gets_none() {
+    use http::HeaderName;
+
+    let failure = || {
+        let name = HeaderName::from_static("x-should-retry");
+        busy(503, "0").header(name, HeaderValue::from_static("false"))
+    };
+    let hosts = hosts(failure(), TestResponse::chat("two"));
+    let alone = FallbackLayer::new([target("a")]).retries(3).wait_for_model(seconds(60));
+    assert_eq!(send(&alone, &hosts, hello()).await.status, 503);
+    assert_eq!(hosts.calls(), [1, 0]);
+    // Another target is another request.
+    assert_eq!(send(&two().retries(3), &hosts, hello()).await.status, 200);
+    assert_eq!(hosts.calls(), [2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cool_downs_without_end_are_cool_downs() {
+    let hosts = hosts(busy(429, "99999999999999999999"), TestResponse::chat("two"));
+    // `UpstreamLayer` has a bound of its own.
+    let inner = HfTokenLayer::stage(stage("default")).layer(hosts.clone());
+    let layer = FallbackLayer::new([target("a")]).max_cool_down(Duration::MAX);
+    let service = layer.layer(inner);
+    for _ in 0..2 {
+        let response = service.clone().oneshot(hello()).await.unwrap();
+        assert_eq!(response.headers()[RETRY_AFTER], "31536000");
+    }
+    assert_eq!(hosts.calls(), [1, 0]);
+    let a = TestUpstream::new(TestResponse::unreachable());
+    let b = TestUpstream::new(TestResponse::chat("two"));
+    let hosts = Hosts::of([("a", a), ("b", b)]);
+    let layer = two().cool_down(Duration::MAX);
+    for calls in [[1, 1], [1, 2]] {
+        assert_eq!(send(&layer, &hosts, hello()).await.status, 200);
+        assert_eq!(hosts.calls(), calls);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_of_the_gateway_ends_no_cool_down() {
+    let a = TestUpstream::new(status(429)).then(TestResponse::chat("one"));
+    let hosts = Hosts::of([("a", a), ("b", TestUpstream::new(TestResponse::chat("two")))]);
+    let inner = HfTokenLayer::stage(stage("default")).layer(hosts.clone());
+    let layer = FallbackLayer::new([target("a"), target("b").max_in_flight(1)]);
+    let service = layer.layer(UpstreamLayer::new().max_in_flight(1).layer(inner));
+    let first = service.clone().oneshot(hello()).await.unwrap();
+    assert_eq!(first.headers()["x-inference-target"], "b");
+    // `b` is full, so this one is for `a`. The gateway has no slot for it.
+    let second = service.clone().oneshot(hello()).await.unwrap();
+    assert_eq!((second.status(), hosts.calls()), (StatusCode::SERVICE_UNAVAILABLE, vec![1, 1]));
+    drop(first);
+    let third = service.oneshot(hello()).await.unwrap();
+    assert_eq!(third.headers()["x-inference-target"], "b");
 }

@@ -134,3 +134,34 @@ async fn a_later_attempt_takes_the_slot_of_the_same_client() {
     tokio::task::yield_now().await;
     assert_eq!(upstream.in_flight(), 4);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_rules_of_each_caller_judge_the_target_of_an_alias() {
+    let paid = Callers::new().scope("paid");
+    let rules = ModelRules::new()
+        .allow(ModelRule::new(["m"]))
+        .allow(ModelRule::new(["org/large"]).callers(paid));
+    let layer = FallbackLayer::new([]).model("m", [target("a").model("org/large")]);
+    let upstreams = || Hosts::of([("a", TestUpstream::new(TestResponse::chat("one")))]);
+    let service = |hosts: &Hosts| {
+        let inner = HfTokenLayer::stage(stage("default")).layer(hosts.clone());
+        let fallback = layer.layer(UpstreamLayer::new().layer(inner));
+        let cache = CacheLayer::new("test", Scope::Tenant).layer(fallback);
+        ModelRulesLayer::new(Profile::compatible(), rules.clone()).layer(cache)
+    };
+    // A shared call.
+    let hosts = upstreams().slow();
+    let slow = service(&hosts);
+    let (first, second) =
+        tokio::join!(send_to(slow.clone(), by("paid")), send_to(slow.clone(), by("free")));
+    assert_eq!([first.status, second.status], [200, 403]);
+    // A stored response, for whom the rules allow it.
+    let hosts = upstreams();
+    let service = service(&hosts);
+    for (caller, status, calls) in
+        [("free", 403, 0), ("paid", 200, 1), ("free", 403, 1), ("paid", 200, 1), ("free", 403, 1)]
+    {
+        let got = send_to(service.clone(), by(caller)).await;
+        assert_eq!((got.status, hosts.calls()), (status, vec![calls]), "{caller}");
+    }
+}

@@ -166,7 +166,10 @@ async fn the_header_names_the_target_unless_it_is_turned_off() {
     assert_eq!(send(&named, &hosts, hello()).await.target.as_deref(), Some("primary"));
     let silent = named.without_target_header();
     assert_eq!(send(&silent, &hosts, hello()).await.target, None);
-    // A name that is no value of a header.
+    // A name that is no value of a header does not leave that of another gateway.
+    let name = http::HeaderName::from_static("x-inference-target");
+    let one = TestResponse::chat("one").header(name, HeaderValue::from_static("other"));
+    let hosts = super::hosts(one, TestResponse::chat("two"));
     let odd = FallbackLayer::new([target("a").name("gr\u{fc}n")]);
     let got = send(&odd, &hosts, hello()).await;
     assert_eq!((got.status, got.target), (200, None));

@@ -1,4 +1,5 @@
 use std::{
+    any::Any,
     fmt,
     ops::Deref,
     sync::{Arc, OnceLock},
@@ -12,11 +13,14 @@ use super::{
     blocks::Blocks, expiry::ExpirySlot, facts::ResponseFacts, header_list::HeaderList,
     spellings::SpellingSlot,
 };
+#[cfg(all(feature = "fallback", feature = "model-rules"))]
+use crate::model::Judge;
 use crate::{
     cache::{
         counts::{CallCost, EventCounters},
         key::{Tag, Validity},
     },
+    context::RequestContext,
     lock::Lock,
 };
 
@@ -51,6 +55,8 @@ pub(crate) struct Origin {
     pub(crate) validity: Validity,
     pub(crate) cost: CallCost,
     pub(crate) facts: ResponseFacts,
+    /// The `Target` that served in place of the one that rules have judged.
+    pub(crate) served: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// The times of an entry on the monotonic clock. Setting the wall clock back does not extend them.
@@ -123,16 +129,33 @@ impl Entry {
         }))
     }
 
+    /// Returns whether the model rules of a caller allow the target that the entry comes from.
+    #[cfg(all(feature = "fallback", feature = "model-rules"))]
+    pub(crate) fn is_allowed(&self, caller: &RequestContext) -> bool {
+        let served = self.0.origin.served.as_deref();
+        served.is_none() || Judge::all_allow_served(caller, served) == Some(true)
+    }
+
+    /// Returns true: only a fallback chooses targets that no rule has judged.
+    #[cfg(not(all(feature = "fallback", feature = "model-rules")))]
+    #[expect(clippy::unused_self, reason = "the same name as with model rules")]
+    pub(crate) const fn is_allowed(&self, _caller: &RequestContext) -> bool {
+        true
+    }
+
     /// Returns the memory of the entry in bytes, including its slots in the table, in the expiry queue
     /// and among the spellings. A test compares it with the allocator's count.
     pub(crate) fn weight(&self) -> u64 {
         // Slots of three tables that grow by doubling, and the headers of the allocations.
         const SLOTS: usize = 512;
+        const SERVED: usize = 256;
         let response = &*self.0;
         let headers = response.trailers.iter().chain([&response.headers]);
         let headers: usize = headers.map(|list| list.weight() + list.values_length()).sum();
         let tags = response.origin.validity.tags.len() * size_of::<Tag>();
-        (size_of::<StoredResponse>() + SLOTS + tags + headers + response.body.weight()) as u64
+        let served = if response.origin.served.is_some() { SERVED } else { 0 };
+        (size_of::<StoredResponse>() + SLOTS + served + tags + headers + response.body.weight())
+            as u64
     }
 
     /// Returns the bytes of the body.
@@ -289,7 +312,7 @@ pub(crate) mod tests {
         let headers = HeaderList::default();
         let validity = Validity { since: 0, tags: Arc::default() };
         let (cost, facts) = (CallCost::default(), ResponseFacts::default());
-        let origin = Origin { counters: Arc::default(), validity, cost, facts };
+        let origin = Origin { counters: Arc::default(), validity, cost, facts, served: None };
         let chunks = chunks.iter().map(|chunk| &**chunk);
         Entry::new((StatusCode::OK, &headers), (chunks, None), lifetime, origin)
     }

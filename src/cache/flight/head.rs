@@ -38,7 +38,8 @@ pub(crate) struct SharedHead {
     pub(crate) stored: AtomicBool,
     /// The cost of the call, which is known at its end.
     pub(crate) cost: OnceLock<CallCost>,
-    /// The context of a call that another target served than the first choice.
+    /// The context of a call that another target served than the one that rules have judged, or
+    /// than the first choice.
     pub(crate) fallback: Option<RequestContext>,
     /// The whole response, if the second tier had it. No piece follows.
     pub(crate) found: Option<Entry>,

@@ -150,7 +150,12 @@ impl Engine {
     }
 
     /// Joins the flight for a request or begins one.
-    pub(super) fn admit(&self, lookup: &Lookup, validity: &Validity) -> Admission<Entry> {
+    pub(super) fn admit(
+        &self,
+        lookup: &Lookup,
+        validity: &Validity,
+        context: &RequestContext,
+    ) -> Admission<Entry> {
         let Settings { shared_calls, memory, .. } = &*self.settings;
         let bounds = shared_calls.bounds(memory.max_entry_bytes);
         let limits = (shared_calls.max_in_flight, bounds, &shared_calls.memory);
@@ -158,7 +163,8 @@ impl Engine {
         flights.admit(lookup.key, limits, validity, invalidations, || {
             let now = self.now();
             let (entry, _) = memory.find(lookup.key, None, now, invalidations)?;
-            lookup.control.accepts(&entry, now).then_some(entry)
+            let is_served = lookup.control.accepts(&entry, now) && entry.is_allowed(context);
+            is_served.then_some(entry)
         })
     }
 

@@ -186,12 +186,12 @@ impl<S> Follower<S> {
         })
     }
 
-    /// Returns whether the model rules of this caller allow what serves in place of the first choice.
+    /// Returns whether the model rules of this caller allow what serves in place of the judged model.
     /// `None` when this is not certain.
     #[cfg(all(feature = "fallback", feature = "model-rules"))]
     fn may_get(&self, head: &Head) -> Option<bool> {
         match &head.fallback {
-            Some(call) => Judge::all_allow_served(&self.exchange.context, call),
+            Some(call) => Judge::all_allow_served(&self.exchange.context, call.served().as_deref()),
             None => Some(true),
         }
     }
@@ -230,7 +230,7 @@ impl<S> Follower<S> {
         let engine = self.exchange.engine.clone();
         if self.failures < MAX_FAILURES {
             let validity = engine.validity(&self.request, &self.exchange.context);
-            match engine.admit(&self.lookup, &validity) {
+            match engine.admit(&self.lookup, &validity, &self.exchange.context) {
                 Admission::Found(entry) => {
                     return State::Hit { hit: Some((entry, engine.now(), self.exchange)) };
                 }

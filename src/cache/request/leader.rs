@@ -68,7 +68,8 @@ impl NewFlight {
         let tier_lookup = settings.second_tier.as_ref().map(|tier| {
             let (cost, facts) = (CallCost::default(), ResponseFacts::default());
             let counters = Arc::clone(&exchange.counters);
-            let origin = Origin { counters, validity: validity.clone(), cost, facts };
+            let validity = validity.clone();
+            let origin = Origin { counters, validity, cost, facts, served: None };
             let clock = settings.clock.clone();
             tier.find(TierLookup { key: lookup.key, control: lookup.control, origin, clock })
         });

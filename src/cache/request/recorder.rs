@@ -130,7 +130,8 @@ impl RecordPlan {
         });
         let max_length = settings.memory.max_entry_bytes;
         let stored = stored.filter(|_| length.is_none_or(|length| length <= max_length));
-        if stored.is_none() {
+        // The second tier does not know the target.
+        if stored.is_none() || self.context.served().is_some() && self.context.has_judges() {
             self.lease = None;
         }
         let tap_context = RequestContext::new();
@@ -147,7 +148,8 @@ impl RecordPlan {
         });
         let first = usize::try_from(length.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let (shared, blocks) = shareable_headers(&parts.headers, first.min(FIRST_CHUNKS));
-        let fallback = Some(&self.context).filter(|call| call.fell_back()).cloned();
+        let fallback =
+            Some(&self.context).filter(|call| call.fell_back() || call.served().is_some()).cloned();
         let original = (parts.headers, parts.extensions);
         let head = Head::new(parts.status, original, shared, length, fallback);
         (head.clone(), Recorder { plan: self, head, tap, tap_context, recording }, blocks)
@@ -223,7 +225,8 @@ impl Watch for Recorder {
         let Some(recording) = recording else { return };
         let counters = Arc::clone(&self.plan.counters);
         let facts = ResponseFacts::of(&self.tap_context);
-        let origin = Origin { counters, validity: self.plan.validity.clone(), cost, facts };
+        let (validity, served) = (self.plan.validity.clone(), self.plan.context.served());
+        let origin = Origin { counters, validity, cost, facts, served };
         let Recording { ttl, freshness, .. } = &recording;
         let stale = engine.settings().freshness.stale(freshness);
         let lifetime = Lifetime::new(now.saturating_sub(freshness.age), now, *ttl, stale);

@@ -71,7 +71,8 @@ where
         let (now, found) = match &decision {
             Decision::Lookup(lookup) => {
                 let now = engine.now();
-                (now, engine.find(lookup, now))
+                let found = engine.find(lookup, now);
+                (now, found.filter(|(entry, _)| entry.is_allowed(&context)))
             }
             _ => (Duration::ZERO, None),
         };
@@ -103,7 +104,7 @@ where
             return ResponseFuture::reject(rejection, responder, exchange);
         }
         let validity = engine.validity(&request, &exchange.context);
-        match engine.admit(&lookup, &validity) {
+        match engine.admit(&lookup, &validity, &exchange.context) {
             Admission::Found(entry) => ResponseFuture::hit(entry, now, exchange),
             Admission::Full => {
                 exchange.record(CacheOutcome::Miss, CacheEvent::Miss);

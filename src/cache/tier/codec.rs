@@ -155,7 +155,8 @@ pub(super) fn decode(mut from: Bytes, now: Clocks, origin: &Origin) -> Option<(E
     let validity = Validity { since: origin.validity.since, tags };
     // The tap that has read it was in another process.
     let facts = ResponseFacts::read(status, &headers.to_map(0), chunks.iter());
-    let origin = Origin { counters: Arc::clone(&origin.counters), validity, cost, facts };
+    let origin =
+        Origin { counters: Arc::clone(&origin.counters), validity, cost, facts, served: None };
     let chunks = chunks.iter().map(|chunk| &**chunk);
     let head = (status, &headers);
     Some((Entry::new(head, (chunks, trailers.as_ref()), lifetime, origin), epochs))

@@ -125,7 +125,7 @@ fn replica(settings: &SecondTier, age: u64) -> Replica {
 fn origin(tags: &[Tag]) -> Origin {
     let validity = Validity { since: 0, tags: tags.into() };
     let (cost, facts) = (CallCost::default(), ResponseFacts::default());
-    Origin { counters: Arc::default(), validity, cost, facts }
+    Origin { counters: Arc::default(), validity, cost, facts, served: None }
 }
 
 fn key(name: &str) -> EntryKey {

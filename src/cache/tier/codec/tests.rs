@@ -15,7 +15,7 @@ const NOW: Clocks = Clocks { monotonic: seconds(500), wall: seconds(1_763_900_00
 fn origin(since: u64, tags: Arc<[Tag]>) -> Origin {
     let validity = Validity { since, tags };
     let (cost, facts) = (CallCost::default(), ResponseFacts::default());
-    Origin { counters: Arc::default(), validity, cost, facts }
+    Origin { counters: Arc::default(), validity, cost, facts, served: None }
 }
 
 fn ours(since: u64) -> Origin {
