@@ -152,6 +152,7 @@ impl Stage {
         Arc::clone(&self.parts.name)
     }
 
+    #[cfg(feature = "fallback")]
     pub(crate) fn kind(&self) -> &Profile {
         &self.parts.profile
     }

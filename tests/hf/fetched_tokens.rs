@@ -488,3 +488,23 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_when_it_is_printed_is_a_failed_fetch() {
+    #[derive(Debug)]
+    struct Unprintable;
+
+    impl std::fmt::Display for Unprintable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("expected by the test")
+        }
+    }
+
+    impl std::error::Error for Unprintable {}
+
+    let source = TokenSource::fetch(|| async { Err::<FetchedToken, _>(Unprintable) });
+    let layer = layer_of(source);
+    let rejected = token(&layer).await.unwrap_err();
+    assert_eq!(rejected.status(), 503);
+    assert_eq!(rejected.headers()["retry-after"], "1");
+}

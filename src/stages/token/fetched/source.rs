@@ -91,11 +91,22 @@ struct FetchState {
     rejected: Option<RejectedToken>,
 }
 
-/// The last token that the upstream rejected while it was the current one.
+/// The last token that the upstream rejected while it was the current one, or the token that a fetch for
+/// it brought.
 struct RejectedToken {
     token: Arc<Token>,
     /// The end of the cool-down. `None` while the fetch for this token runs.
     until: Option<Duration>,
+    /// Whether this is the successor of the rejected token. Its first acceptance ends the cool-down.
+    is_successor: bool,
+}
+
+impl RejectedToken {
+    fn cools_down(&self, token: &Arc<Token>, now: Duration) -> bool {
+        Arc::ptr_eq(&self.token, token)
+            && self.until.is_some_and(|until| now < until)
+            && !(self.is_successor && token.was_accepted())
+    }
 }
 
 impl FetchedSource {
@@ -179,11 +190,11 @@ impl FetchedSource {
             }
             Err(abandoned) => abandoned,
         };
-        let known = state.rejected.as_ref().filter(|known| Arc::ptr_eq(&known.token, rejected));
-        if known.is_some_and(|known| known.until.is_some_and(|until| now < until)) {
+        if state.rejected.as_ref().is_some_and(|known| known.cools_down(rejected, now)) {
             return Refreshed::Unchanged;
         }
-        state.rejected = Some(RejectedToken { token: Arc::clone(rejected), until: None });
+        let token = Arc::clone(rejected);
+        state.rejected = Some(RejectedToken { token, until: None, is_successor: false });
         let waiter = self.start_fetch(&mut state, permit, now);
         drop(state);
         self.poll_in_task_if_needed();
@@ -335,6 +346,11 @@ impl FetchedSource {
             && rejected.until.is_none()
         {
             rejected.until = Some(now.saturating_add(UNCHANGED_COOL_DOWN));
+            // A function may return another token each time, which helps as little as the same one.
+            if let Some(current) = &*self.current.load() {
+                rejected.is_successor = !Arc::ptr_eq(&current.token, &rejected.token);
+                rejected.token = Arc::clone(&current.token);
+            }
         }
         let owner = self.owner.get();
         let (stage, upstream) =
@@ -357,7 +373,7 @@ impl FetchedSource {
                 if !known {
                     let serves = self.usable(now).is_some();
                     let reason = match fault {
-                        TokenFetchFault::Function(error) => log_text(&error, &self.scrubber),
+                        TokenFetchFault::Function(text) => log_text(&text, &self.scrubber),
                         fault => fault.to_string().into(),
                     };
                     tracing::warn!(
