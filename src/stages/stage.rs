@@ -179,7 +179,8 @@ impl Stage {
         request: &Request<B>,
         context: &RequestContext,
     ) -> Result<&TokenSource, NoToken> {
-        self.parts.tokens.source(request, context, &self.parts.profile)
+        let Parts { tokens, profile, origin, .. } = &*self.parts;
+        tokens.source(request, context, profile, origin)
     }
 
     /// Returns the name of the header that carries the token.
