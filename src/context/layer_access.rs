@@ -247,7 +247,7 @@ impl RequestContext {
     }
 
     /// Returns the `Target` that serves in place of the first choice.
-    #[cfg(all(feature = "cache", feature = "fallback"))]
+    #[cfg(all(feature = "cache", feature = "fallback", feature = "model-rules"))]
     pub(crate) fn served(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         self.fields.served.lock().clone()
     }
