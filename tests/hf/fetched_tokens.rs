@@ -508,3 +508,35 @@ async fn an_error_that_panics_when_it_is_printed_is_a_failed_fetch() {
     assert_eq!(rejected.status(), 503);
     assert_eq!(rejected.headers()["retry-after"], "1");
 }
+
+#[test]
+fn a_source_outlives_the_runtime_in_which_its_fetch_began() {
+    let vault = Vault::new([Reply::Token("hf_one")]).closed();
+    let layer = vault.layer();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime().block_on(async {
+        let leaves = tokio::spawn({
+            let layer = layer.clone();
+            async move { token(&layer).await }
+        });
+        settle().await;
+        assert_eq!(vault.fetches(), 1);
+        leaves.abort();
+    });
+    runtime().block_on(async {
+        // The fetch goes on, or another one takes its place.
+        let waits = tokio::spawn({
+            let layer = layer.clone();
+            async move { token(&layer).await }
+        });
+        settle().await;
+        vault.open();
+        assert_eq!(waits.await.unwrap().unwrap(), "hf_one");
+        // So does the task that fetches ahead.
+        vault.set([Reply::Token("hf_two")]);
+        vault.clock.advance(SECOND * 60);
+        assert_eq!(token(&layer).await.unwrap(), "hf_one");
+        settle().await;
+        assert_eq!(token(&layer).await.unwrap(), "hf_two");
+    });
+}

@@ -180,7 +180,7 @@ impl FetchedSource {
         if let Refreshed::Changed = self.refreshed(rejected, now) {
             return Refreshed::Changed;
         }
-        _abandoned = match self.current_fetch(&mut state, now) {
+        _abandoned = match self.current_fetch(&mut state) {
             // It may have begun before the token was replaced, and is then followed by another one.
             Ok(fetch) => {
                 let waiter = fetch.wait(permit);
@@ -224,9 +224,7 @@ impl FetchedSource {
         let Some(permit) = self.task_permits.acquire(usize::MAX) else { return };
         let _abandoned;
         let mut state = self.state.lock();
-        let waiter = match self.current_fetch(&mut state, now) {
-            // The task ended when this fetch began.
-            Ok(fetch) if fetch.has_no_waiters() => fetch.wait(permit),
+        let waiter = match self.current_fetch(&mut state) {
             Ok(_polled) => return,
             Err(abandoned) => {
                 _abandoned = abandoned;
@@ -252,7 +250,7 @@ impl FetchedSource {
         if let Some(token) = self.usable(now) {
             return Acquired::Token(token);
         }
-        let waiter = match self.current_fetch(&mut state, now) {
+        let waiter = match self.current_fetch(&mut state) {
             Ok(fetch) => fetch.wait(permit),
             Err(abandoned) => {
                 _abandoned = abandoned;
@@ -267,18 +265,13 @@ impl FetchedSource {
         Acquired::Wait(waiter)
     }
 
-    /// Returns the running fetch. One that nobody polls, because its runtime has ended, is replaced
-    /// after the time that it had.
+    /// Returns the running fetch. One that nobody polls is replaced: its runtime has ended, and with it
+    /// the timers and connections of the fetch.
     ///
     /// The error is an abandoned fetch or an empty slot. The caller drops it outside of the lock.
-    fn current_fetch(
-        &self,
-        state: &mut FetchState,
-        now: Duration,
-    ) -> Result<InProgress<()>, FetchSlot<()>> {
+    fn current_fetch(&self, state: &mut FetchState) -> Result<InProgress<()>, FetchSlot<()>> {
         let Some(fetch) = state.slot.in_progress() else { return Err(FetchSlot::default()) };
-        let age = now.saturating_sub(state.started_at);
-        if age < self.settings.timeout || !fetch.has_no_waiters() {
+        if !fetch.has_no_waiters() {
             return Ok(fetch);
         }
         self.next_fetch.set(Duration::ZERO);
