@@ -80,6 +80,7 @@ mod hop_by_hop;
 #[cfg(any(feature = "cache", feature = "throttle"))]
 mod keyed_hash;
 #[cfg(any(feature = "fallback", feature = "upstream"))]
+#[cfg_attr(not(feature = "upstream"), expect(dead_code, reason = "only UpstreamLayer has callers"))]
 mod load_limit;
 mod lock;
 #[cfg(any(

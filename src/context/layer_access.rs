@@ -119,7 +119,7 @@ impl RequestContext {
     }
 
     /// Returns the state of the upstream that did not serve the latest attempt.
-    #[cfg(any(feature = "fallback", feature = "upstream"))]
+    #[cfg(any(feature = "fallback", test))]
     pub(crate) fn upstream_state(&self) -> Option<UpstreamState> {
         UpstreamState::from_code(self.fields.upstream_state.load(Relaxed))
     }

@@ -20,6 +20,7 @@ impl UpstreamState {
         }
     }
 
+    #[cfg(any(feature = "fallback", test))]
     pub(super) const fn from_code(code: u8) -> Option<Self> {
         match code {
             1 => Some(Self::Busy),

@@ -114,6 +114,11 @@ impl<S> Attempt<S> {
         self.route.stage()
     }
 
+    /// Notes that the upstream has taken the token.
+    pub(super) fn accepted(&self) {
+        self.sent.accept();
+    }
+
     pub(super) fn into_filter(self) -> ResponseFilter {
         ResponseFilter::new(self.route.settings, self.route.access.stage().clone())
     }

@@ -155,6 +155,9 @@ fn filtered<S, R: Body>(
     attempt: Attempt<S>,
     context: &RequestContext,
 ) -> Result<Response<ResponseBody<R>>, Rejection> {
+    if response.status().is_success() {
+        attempt.accepted();
+    }
     let filter = attempt.into_filter();
     response.extensions_mut().clear();
     filter.apply(response.headers_mut());

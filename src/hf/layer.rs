@@ -73,8 +73,9 @@ impl HfTokenLayer {
     /// stays, so that `content-length` stays right although the head has left. A stream is passed on at
     /// once, except for bytes at the end of a chunk that may be the start of the token.
     ///
-    /// The request gets `accept-encoding: identity` and loses `range`. A response with a content coding
-    /// is rejected with 502 because it cannot be searched. Digests of the body are removed.
+    /// The request gets `accept-encoding: identity` and loses `range`. Messages of gRPC and Connect have no
+    /// coding either. A response with a coding is rejected with 502 because it cannot be searched. Digests
+    /// of the body are removed.
     #[must_use]
     pub fn scrub_bodies(mut self) -> Self {
         Arc::make_mut(&mut self.settings).scrub_bodies = true;

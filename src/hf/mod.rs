@@ -210,7 +210,8 @@
 //! ## Several tokens
 //!
 //! Each tenant or each model can have a token of its own. See [`Tokens`]. A request without one is
-//! rejected with 403 `forbidden`, unless `otherwise` names a token for it.
+//! rejected with 403 `forbidden`, unless `otherwise` names a token for it. A request whose model is not
+//! certain has none in any case.
 //!
 //! ```
 //! # use tower_inference::{hf::{HfTokenLayer, TokenSource, Tokens}, secret::Secret};
@@ -231,7 +232,7 @@
 //! | the source | the request |
 //! |---|---|
 //! | has another token | is sent once more, if its body is buffered ([`Payload`], `Full` or `Empty`), and is a 502 otherwise |
-//! | has the same token, or fails | 502; for 30 seconds a further 401 is a 502 without a look |
+//! | has the same token, has another one that is rejected too, or fails | 502; for 30 seconds a further 401 is a 502 without a look |
 //! | never changes (a value or a variable) | 502 |
 //!
 //! [`Outcome::abandoned`] records the first attempt. The copy of the request is one allocation, and none

@@ -21,11 +21,22 @@ use crate::{
     secret::{Masker, Scrubber},
 };
 
+/// The codings of messages within a body, of gRPC and of Connect, and the headers that ask for them.
+const OF_MESSAGES: [(&str, &str); 2] = [
+    ("grpc-accept-encoding", "grpc-encoding"),
+    ("connect-accept-encoding", "connect-content-encoding"),
+];
+
 /// Asks for a body that can be searched: without a coding, and whole, because two ranges may each have
 /// a part of the token.
 pub(super) fn ask_for_searchable_body<B>(request: &mut Request<B>) {
     let headers = request.headers_mut();
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    for (accepted, _) in OF_MESSAGES {
+        if let Some(value) = headers.get_mut(accepted) {
+            *value = HeaderValue::from_static("identity");
+        }
+    }
     headers.remove(RANGE);
     headers.remove(IF_RANGE);
 }
@@ -48,7 +59,9 @@ impl BodyScrub {
         scrubber: &Scrubber,
         context: &RequestContext,
     ) -> Result<Box<Self>, Rejection> {
-        if is_coded(response.headers()) && !response.body().is_end_stream() {
+        if (is_coded(response.headers()) || has_coded_messages(response.headers()))
+            && !response.body().is_end_stream()
+        {
             tracing::warn!(
                 upstream = context.upstream().map(display),
                 "the upstream compressed its response although the request says \
@@ -151,6 +164,12 @@ impl BodyScrub {
             tracing::warn!(upstream, "masked the token in a response body of the upstream");
         }
     }
+}
+
+/// Returns whether the messages of a body have a coding.
+fn has_coded_messages(headers: &HeaderMap) -> bool {
+    let mut codings = OF_MESSAGES.into_iter().flat_map(|(_, coding)| headers.get_all(coding));
+    codings.any(|coding| coding != "identity")
 }
 
 fn joined(start: Bytes, rest: Bytes) -> Bytes {

@@ -116,7 +116,7 @@ pub(crate) use self::form::{Form, Forms, Takes};
 pub(crate) use self::judge::Judge;
 #[cfg(feature = "schema")]
 pub(crate) use self::profile::Dialect;
-#[cfg(any(feature = "client", feature = "hf"))]
+#[cfg(any(feature = "client", feature = "fallback"))]
 pub(crate) use self::route::{is_of_endpoint, is_plain};
 pub use self::{
     body_form::BodyForm,

@@ -10,6 +10,8 @@ use super::{
     route,
     target::{Provider, Target},
 };
+#[cfg(feature = "hf")]
+use crate::payload::DocumentError;
 use crate::payload::Payload;
 
 /// The provider that serves `…/models/{model}`.
@@ -51,6 +53,30 @@ impl Profile {
                 name::with_suffix(body_model::required(request)?)
             }
             Kind::Router => on_router(path, added, request),
+        }
+    }
+
+    /// Returns the target of `request`, or `None` when it surely names no model. The error is a target
+    /// that is not certain.
+    #[cfg(feature = "hf")]
+    pub(crate) fn certain_target<'a>(
+        &'a self,
+        request: &'a Request<Payload>,
+    ) -> Result<Option<Target<'a>>, TargetError> {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        match self.target(request) {
+            Ok(target) if target.model.is_some() => Ok(Some(target)),
+            _ if is_read => Ok(None),
+            Ok(_)
+            | Err(
+                TargetError::Missing | TargetError::Route | TargetError::Body(DocumentError::Empty),
+            ) => {
+                // Servers have routes of their own, such as `/chat/completions` of llama.cpp.
+                let named = body_model::optional(request)?.is_some();
+                let is_certain = !named && route::ambiguous(request.uri().path()).is_none();
+                if is_certain { Ok(None) } else { Err(TargetError::Route) }
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -43,6 +43,7 @@ impl Buffered {
     }
 
     /// The body as a payload. It shares a document that was parsed before.
+    #[cfg(feature = "client")]
     pub(super) fn payload(&self) -> Payload {
         match self {
             // A buffered payload always has a copy.

@@ -2,6 +2,7 @@
 
 mod buffered;
 mod request_copy;
+#[cfg(any(feature = "client", feature = "fallback"))]
 mod stateless;
 
 pub(crate) use self::request_copy::RequestCopy;

@@ -4,10 +4,9 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
-use super::{
-    buffered::Buffered,
-    stateless::{is_stateful, is_stateless},
-};
+use super::buffered::Buffered;
+#[cfg(feature = "client")]
+use super::stateless::{is_stateful, is_stateless};
 use crate::context::RequestContext;
 
 /// A copy of a request with a buffered body. The body shares its bytes.
@@ -77,16 +76,19 @@ impl RequestCopy {
         Some(request)
     }
 
+    #[cfg(feature = "client")]
     pub(crate) const fn context(&self) -> Option<&RequestContext> {
         self.context.as_ref()
     }
 
     /// Whether the upstream keeps something of the request. Such a request is never repeated.
+    #[cfg(feature = "client")]
     pub(crate) fn is_stateful(&self) -> bool {
         self.head().is_none_or(|(uri, headers)| is_stateful(&uri, &headers, &self.body.payload()))
     }
 
     /// Whether sending the request twice changes nothing but its cost.
+    #[cfg(feature = "client")]
     pub(crate) fn is_stateless(&self) -> bool {
         self.head().is_some_and(|(uri, headers)| {
             is_stateless(&self.method, &uri, &headers, &self.body.payload())

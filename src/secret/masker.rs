@@ -337,5 +337,21 @@ mod tests {
             }
             prop_assert!(!scrubber.is_in(&whole));
         }
+
+        #[test]
+        fn any_pieces_are_masked_for_tokens_that_overlap(
+            text in proptest::collection::vec(proptest::sample::select(&TOKENS[..]).prop_flat_map(texts), 1..4),
+            cuts in proptest::collection::vec(any::<usize>(), 0..12),
+        ) {
+            let scrubber = scrubber(TOKEN);
+            for token in ["abab", "babab", "aaaa", "hf_hf_h%41", "hf_Ab3xYz"] {
+                scrubber.rotate(Secret::new(token));
+            }
+            let text = text.concat();
+            let (whole, found) = masked(&scrubber, &text, &[]);
+            prop_assert_eq!(masked(&scrubber, &text, &cuts), (whole.clone(), found));
+            prop_assert_eq!(found, scrubber.is_in(&text));
+            prop_assert!(!scrubber.is_in(&whole));
+        }
     }
 }

@@ -1,8 +1,10 @@
+#[cfg(feature = "hf")]
+use std::sync::OnceLock;
 use std::{
     borrow::Cow,
     fmt,
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };

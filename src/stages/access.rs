@@ -101,6 +101,13 @@ impl StageAccess {
     }
 }
 
+impl SentToken {
+    /// Notes that the upstream has served a request with the token.
+    pub(crate) fn accept(&self) {
+        self.0.accept();
+    }
+}
+
 impl fmt::Debug for SentToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SentToken(..)")

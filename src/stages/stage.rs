@@ -152,6 +152,7 @@ impl Stage {
         Arc::clone(&self.parts.name)
     }
 
+    #[cfg(feature = "fallback")]
     pub(crate) fn kind(&self) -> &Profile {
         &self.parts.profile
     }
@@ -178,7 +179,8 @@ impl Stage {
         request: &Request<B>,
         context: &RequestContext,
     ) -> Result<&TokenSource, NoToken> {
-        self.parts.tokens.source(request, context, &self.parts.profile)
+        let Parts { tokens, profile, origin, .. } = &*self.parts;
+        tokens.source(request, context, profile, origin)
     }
 
     /// Returns the name of the header that carries the token.

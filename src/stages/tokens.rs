@@ -1,8 +1,12 @@
-use std::{any::Any, collections::BTreeMap, fmt, sync::Arc};
+use std::{any::Any, borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
 use http::Request;
+use http_body_util::Empty;
 
-use super::token::{Owner, TokenSource};
+use super::{
+    origin::Origin,
+    token::{Owner, TokenSource},
+};
 use crate::{
     context::RequestContext, model::Profile, payload::Payload, printable::Printable,
     secret::Scrubber,
@@ -38,6 +42,9 @@ enum Kind {
 
 impl Tokens {
     /// Chooses the token by the caller's tenant. See [`TenantTokens::tenant`].
+    ///
+    /// A cache outside must not be wider than a tenant, as `Scope::Shared` is. It would give a tenant
+    /// without a token, or without access to a model, what the token of another one has paid for.
     #[must_use]
     pub fn by_tenant() -> TenantTokens {
         TenantTokens::default()
@@ -53,17 +60,18 @@ impl Tokens {
         !matches!(self.0, Kind::One(_))
     }
 
-    /// Returns the source of the request's token. The request has the path that the profile knows.
+    /// Returns the source of the request's token. The request has its path below the prefix of `origin`.
     pub(super) fn source<B: 'static>(
         &self,
         request: &Request<B>,
         context: &RequestContext,
         profile: &Profile,
+        origin: &Origin,
     ) -> Result<&TokenSource, NoToken> {
         match &self.0 {
             Kind::One(source) => Ok(source),
             Kind::ByTenant(tokens) => tokens.source(context),
-            Kind::ByModel(tokens) => tokens.source(request, profile),
+            Kind::ByModel(tokens) => tokens.source(request, profile, origin),
         }
     }
 
@@ -165,17 +173,19 @@ impl ModelTokens {
     /// The model is that of [`Profile::target`] for the request as it goes to the upstream, without the
     /// provider after its colon. The layer reads path and body itself, as model rules do, and with the
     /// profile of the stage. A name that the client chose and a layer has replaced, such as an alias,
-    /// has no effect. A request whose model is not certain has no model, as a `GET` or a body that is
-    /// streamed or not a [`Payload`].
+    /// has no effect.
     #[must_use]
     pub fn model(mut self, model: impl Into<Box<str>>, source: TokenSource) -> Self {
         let _replaced = self.sources.insert(model.into(), source);
         self
     }
 
-    /// Sets the token of all other requests, also of those without a model.
+    /// Sets the token of all other requests, also of those without a model, as a `GET` or a body that is
+    /// not a [`Payload`].
     ///
-    /// By default they are rejected.
+    /// By default they are rejected. A request whose model is not certain is rejected in any case, because
+    /// it may reach a model with a token of its own. Examples are two members `model`, a streamed body and
+    /// a path with percent signs.
     #[must_use]
     pub fn otherwise(mut self, source: TokenSource) -> Self {
         self.otherwise = Some(source);
@@ -186,17 +196,40 @@ impl ModelTokens {
         &self,
         request: &Request<B>,
         profile: &Profile,
+        origin: &Origin,
     ) -> Result<&TokenSource, NoToken> {
         let request: &dyn Any = request;
-        let target =
-            request.downcast_ref().map(|request: &Request<Payload>| profile.target(request));
-        let model = target.and_then(Result::ok).and_then(|target| target.model);
+        let at_route;
+        let target = match request.downcast_ref::<Request<Payload>>() {
+            None => None,
+            Some(request) => {
+                let request = match origin.route(request.uri().path()) {
+                    Cow::Borrowed(_as_it_is) => request,
+                    Cow::Owned(path) => {
+                        at_route = with_path(request, &path).ok_or(NoToken::NoModel)?;
+                        &at_route
+                    }
+                };
+                profile.certain_target(request).map_err(|_uncertain| NoToken::NoModel)?
+            }
+        };
+        let model = target.and_then(|target| target.model);
         let own = model.as_deref().and_then(|model| self.sources.get(model));
         own.or(self.otherwise.as_ref()).ok_or_else(|| match model {
             Some(model) => NoToken::Model(model.into()),
             None => NoToken::NoModel,
         })
     }
+}
+
+/// Returns a request with another path, to find its target.
+fn with_path(request: &Request<Payload>, path: &str) -> Option<Request<Payload>> {
+    let body = request.body().try_clone();
+    let mut copy = Request::new(body.unwrap_or_else(|| Payload::streamed(Empty::new())));
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = path.parse().ok()?;
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
 }
 
 impl From<ModelTokens> for Tokens {

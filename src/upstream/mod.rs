@@ -126,7 +126,7 @@
 //! |---|---|---|---|
 //! | scales up from zero | 503 | [documented](https://huggingface.co/docs/inference-endpoints/guides/autoscaling) | helps, for minutes at times |
 //! | scales up from zero | 502 | reported in huggingface_hub#1605 | helps |
-//! | paused | 400 `Bad Request: Invalid state`, or a message that calls the endpoint paused | reported in elastic/elasticsearch#112033 | does not help |
+//! | paused | 400 `Bad Request: Invalid state`, or a message that begins by calling the endpoint paused | reported in elastic/elasticsearch#112033 | does not help |
 //!
 //! The layer logs a paused endpoint as WARN, because somebody has to resume it. `X-Scale-Up-Timeout: 600`
 //! makes the proxy of the endpoint keep the request until a replica is ready. Set it with

@@ -147,3 +147,21 @@ async fn a_coded_body_is_rejected() {
     // The response to HEAD has a coding and no body.
     assert_eq!(received(scrubbing(), coded("gzip", "")).await.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn messages_of_grpc_have_no_coding_either() {
+    for (asks, says) in [
+        ("grpc-accept-encoding", "grpc-encoding"),
+        ("connect-accept-encoding", "connect-content-encoding"),
+    ] {
+        let request = Request::post("/").header(asks, "gzip").body(()).unwrap();
+        assert_eq!(sent(scrubbing(), request).await.headers()[asks], "identity");
+        for (coding, status) in [("gzip", 502), ("identity", 200)] {
+            let response = Response::builder().header(says, coding);
+            let response = response.body(Full::<Bytes>::from("message")).unwrap();
+            assert_eq!(received(scrubbing(), response).await.status(), status, "{says}: {coding}");
+        }
+    }
+    let plain = sent(scrubbing(), Request::get("/").body(()).unwrap()).await;
+    assert!(!plain.headers().contains_key("grpc-accept-encoding"));
+}

@@ -488,3 +488,55 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_when_it_is_printed_is_a_failed_fetch() {
+    #[derive(Debug)]
+    struct Unprintable;
+
+    impl std::fmt::Display for Unprintable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("expected by the test")
+        }
+    }
+
+    impl std::error::Error for Unprintable {}
+
+    let source = TokenSource::fetch(|| async { Err::<FetchedToken, _>(Unprintable) });
+    let layer = layer_of(source);
+    let rejected = token(&layer).await.unwrap_err();
+    assert_eq!(rejected.status(), 503);
+    assert_eq!(rejected.headers()["retry-after"], "1");
+}
+
+#[test]
+fn a_source_outlives_the_runtime_in_which_its_fetch_began() {
+    let vault = Vault::new([Reply::Token("hf_one")]).closed();
+    let layer = vault.layer();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime().block_on(async {
+        let leaves = tokio::spawn({
+            let layer = layer.clone();
+            async move { token(&layer).await }
+        });
+        settle().await;
+        assert_eq!(vault.fetches(), 1);
+        leaves.abort();
+    });
+    runtime().block_on(async {
+        // The fetch goes on, or another one takes its place.
+        let waits = tokio::spawn({
+            let layer = layer.clone();
+            async move { token(&layer).await }
+        });
+        settle().await;
+        vault.open();
+        assert_eq!(waits.await.unwrap().unwrap(), "hf_one");
+        // So does the task that fetches ahead.
+        vault.set([Reply::Token("hf_two")]);
+        vault.clock.advance(SECOND * 60);
+        assert_eq!(token(&layer).await.unwrap(), "hf_one");
+        settle().await;
+        assert_eq!(token(&layer).await.unwrap(), "hf_two");
+    });
+}

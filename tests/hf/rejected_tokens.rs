@@ -337,6 +337,46 @@ async fn the_wait_for_a_refresh_ends_with_its_caller_and_the_fetch_goes_on() {
     assert_eq!(world.fetches(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn new_tokens_that_are_rejected_too_are_not_replaced_in_turn() {
+    for is_replayed in [true, false] {
+        let world = World::new("hf_");
+        // An exchange makes another token each time.
+        let numbered = |world: &World| {
+            let (clock, world) = (world.clock.shared(), world.clone());
+            let source = TokenSource::fetch(move || {
+                let number = world.fetches.fetch_add(1, Relaxed);
+                async move {
+                    let token = FetchedToken::new(Secret::new(format!("hf_{number}")));
+                    Ok::<_, Infallible>(token.expires_in(Duration::from_secs(3_600)))
+                }
+            });
+            HfTokenLayer::new(ROUTER.parse().unwrap(), source.clock(clock))
+        };
+        let layer = numbered(&world);
+        let send = async |seconds: u32| {
+            for _ in 0..seconds {
+                let body = Full::from("prompt");
+                let body =
+                    if is_replayed { Payload::buffered("prompt") } else { Payload::streamed(body) };
+                assert_eq!(world.send_to(&layer, body).await.0, 502);
+                settle().await;
+                world.clock.advance(SECOND);
+            }
+        };
+        send(30).await;
+        assert_eq!(world.fetches(), 2, "{is_replayed}");
+        send(2).await;
+        assert_eq!(world.fetches(), 3, "{is_replayed}");
+        // The cool-down is over for a token that the upstream has accepted.
+        world.accept(&["hf_2"]);
+        assert_eq!(world.send(&layer).await, 200);
+        world.accept(&["hf_3"]);
+        assert_eq!(world.send(&layer).await, 200);
+        assert_eq!(world.fetches(), 4, "{is_replayed}");
+    }
+}
+
 #[tokio::test]
 async fn a_fixed_token_is_sent_once() {
     let world = World::default();
@@ -443,11 +483,10 @@ async fn no_request_fails_on_several_threads_while_the_token_rotates() {
             })
             .collect();
         rotations += 1;
-        // As real services do, the upstream takes both for a moment.
+        // As real services do, the upstream takes both for as long as a request needs.
         let (old, new) = (format!("hf_{}", rotations - 1), format!("hf_{rotations}"));
         world.accept(&[&old, &new]);
-        *world.token.lock().unwrap() = new.clone();
-        world.accept(&[&new]);
+        *world.token.lock().unwrap() = new;
         for request in requests {
             assert_eq!(request.await.unwrap(), 200);
         }

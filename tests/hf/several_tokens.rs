@@ -196,6 +196,56 @@ async fn a_request_without_a_certain_model_is_rejected() {
 }
 
 #[tokio::test]
+async fn an_uncertain_model_has_no_token_although_all_others_have_one() {
+    let layer = stage(by_model().otherwise(value("hf_shared")));
+    let twice = r#"{"model": "org/other", "model": "org/large"}"#;
+    let large = r#"{"model": "org/large"}"#;
+    for (path, body) in [
+        (CHAT, twice),
+        (CHAT, r#"{"Model": "org/large"}"#),
+        (CHAT, r#"{"model": "org/large""#),
+        ("/v1/%63hat/completions", large),
+        ("/v1//chat/completions", large),
+        ("/v1/chat/completions/", large),
+        ("/V1/chat/completions", large),
+        // A route of some servers.
+        ("/chat/completions", large),
+        ("/v1/other", large),
+    ] {
+        let detail = token(&layer, chat(path, body)).await.unwrap_err();
+        assert!(detail.contains("certain"), "{path} {body} {detail}");
+    }
+    // llama.cpp reads JSON whatever the type is.
+    let mut text = chat(CHAT, large);
+    text.headers_mut().insert("content-type", HeaderValue::from_static("text/plain"));
+    assert!(token(&layer, text).await.is_err());
+    let body = Payload::streamed(Full::from(large));
+    let streamed = Request::post(CHAT).header("content-type", "application/json").body(body);
+    assert!(token(&layer, streamed.unwrap()).await.is_err());
+    for (path, body) in [(CHAT, "{}"), (CHAT, ""), ("/v1/other", "{}")] {
+        assert_eq!(token(&layer, chat(path, body)).await.unwrap(), "hf_shared", "{path} {body}");
+    }
+}
+
+#[tokio::test]
+async fn the_model_is_read_below_the_version_of_the_origin() {
+    for profile in [Profile::router(), Profile::vllm()] {
+        let origin = "https://vllm.internal/v1".parse().unwrap();
+        let tokens = by_model().otherwise(value("hf_shared"));
+        let stage = Stage::new("prod", origin, tokens).profile(profile);
+        let layer = HfTokenLayer::stage(stage);
+        for path in ["/chat/completions", CHAT] {
+            let large = chat(path, r#"{"model": "org/large"}"#);
+            assert_eq!(token(&layer, large).await.unwrap(), "hf_large", "{path}");
+        }
+        let body = Payload::streamed(Full::from("{}"));
+        assert!(
+            token(&layer, Request::post("/chat/completions").body(body).unwrap()).await.is_err()
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_scrubber_finds_all_tokens_of_the_stage_and_follows_them() {
     let next = Arc::new(Mutex::new("hf_fetched_1"));
     let clock = FakeClock::default();

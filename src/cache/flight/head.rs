@@ -40,6 +40,10 @@ pub(crate) struct SharedHead {
     pub(crate) cost: OnceLock<CallCost>,
     /// The context of a call that another target served than the one that rules have judged, or
     /// than the first choice.
+    #[cfg_attr(
+        not(all(feature = "fallback", feature = "model-rules")),
+        expect(dead_code, reason = "only the rules of a model ask for it")
+    )]
     pub(crate) fallback: Option<RequestContext>,
     /// The whole response, if the second tier had it. No piece follows.
     pub(crate) found: Option<Entry>,

@@ -137,7 +137,9 @@ impl TokenSource {
         let fetch = move || {
             let fetched = fetch();
             Box::pin(async move {
-                fetched.await.map_err(|error| TokenFetchFault::Function(error.into()))
+                // The text is made here, where a panic of the error's `Display` is a failed fetch.
+                let fault = |error: E| TokenFetchFault::Function(error.into().to_string().into());
+                fetched.await.map_err(fault)
             }) as BoxFuture<_>
         };
         Self::fetched(fetch)

@@ -1,4 +1,9 @@
-use std::{error::Error, fmt, io, path::Path};
+use std::{
+    error::Error,
+    fmt, io,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
@@ -13,6 +18,7 @@ use crate::{
 pub(crate) struct Token {
     bearer: HeaderValue,
     plain: HeaderValue,
+    accepted: AtomicBool,
 }
 
 impl Token {
@@ -22,12 +28,28 @@ impl Token {
         if let Some(fault) = TokenFault::of(token) {
             return Err(fault);
         }
-        Ok(Self { bearer: sensitive(&["Bearer ", token])?, plain: sensitive(&[token])? })
+        Ok(Self {
+            bearer: sensitive(&["Bearer ", token])?,
+            plain: sensitive(&[token])?,
+            accepted: AtomicBool::new(false),
+        })
     }
 
     /// Returns whether this is the token `text`.
     pub(super) fn is(&self, text: &str) -> bool {
         self.plain.as_bytes() == text.as_bytes()
+    }
+
+    /// Notes that the upstream has served a request with this token.
+    pub(crate) fn accept(&self) {
+        // Most requests only read, so that they share the cache line.
+        if !self.was_accepted() {
+            self.accepted.store(true, Relaxed);
+        }
+    }
+
+    pub(super) fn was_accepted(&self) -> bool {
+        self.accepted.load(Relaxed)
     }
 
     /// Sets the token's header to a sensitive value and removes any other `authorization`.

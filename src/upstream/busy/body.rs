@@ -45,13 +45,16 @@ fn says_loading(message: &str) -> bool {
 /// Returns whether a dedicated endpoint says that it is paused.
 ///
 /// The text is not documented. Reported are a 400 with `Bad Request: Invalid state`
-/// (elastic/elasticsearch#112033) and messages that call the endpoint paused. A message that only
-/// contains the word may be about the request.
+/// (elastic/elasticsearch#112033) and messages that begin by calling the endpoint paused. A message that
+/// says so further on may repeat the request: the errors of vLLM have an `input_value`.
 fn says_paused(message: &str) -> bool {
     let message = message.trim_ascii().to_ascii_lowercase();
-    message.trim_end_matches('.') == "bad request: invalid state"
-        || message.contains("endpoint is paused")
-        || message.contains("endpoint has been paused")
+    let after = message.strip_prefix("bad request: ");
+    let (is_bad_request, message) = (after.is_some(), after.unwrap_or(&message));
+    let message = message.strip_prefix("the ").unwrap_or(message);
+    is_bad_request && message.trim_end_matches('.') == "invalid state"
+        || message.starts_with("endpoint is paused")
+        || message.starts_with("endpoint has been paused")
 }
 
 #[cfg(test)]
@@ -94,6 +97,10 @@ mod tests {
             r#"{"error":"Model is overloaded","error_type":"overloaded"}"#,
             r#"{"error":"the word paused is in the prompt"}"#,
             r#"{"error":{"message":7}}"#,
+            // vLLM repeats the request.
+            r#"{"error":{"message":"1 validation error: input_value='The endpoint is paused'"}}"#,
+            "Invalid state",
+            "Unknown model: the endpoint has been paused",
         ] {
             assert_eq!(stated(body), (None, None), "{body}");
         }
@@ -106,6 +113,7 @@ mod tests {
             r#"{"error":"Bad Request: Invalid state"}"#,
             "Bad Request: Invalid state",
             r#"{"message":"The endpoint is paused, ask a maintainer to restart it"}"#,
+            r#"{"error":"Bad Request: The endpoint is paused, ask a maintainer to restart it"}"#,
             r#"{"error":{"message":"Endpoint is paused."}}"#,
         ] {
             assert_eq!(stated(body), (Some(UpstreamState::Paused), None), "{body}");

@@ -85,8 +85,11 @@ pub(super) fn write_wait(headers: &mut HeaderMap, wait: Option<f64>, max: f64) {
     let seconds = wait.ceil().min(max.ceil());
     headers.insert(RETRY_AFTER, HeaderValue::from(seconds as u64));
     // A client that reads milliseconds first must not wait longer than the others.
-    let milliseconds = headers.get(RETRY_AFTER_MS).and_then(text).and_then(number);
-    if milliseconds.is_none_or(|milliseconds| milliseconds > seconds * 1_000.0) {
+    let is_shorter = |value: &HeaderValue| {
+        let milliseconds = text(value).and_then(number);
+        milliseconds.is_some_and(|milliseconds| milliseconds <= seconds * 1_000.0)
+    };
+    if !headers.get_all(RETRY_AFTER_MS).iter().all(is_shorter) {
         headers.remove(RETRY_AFTER_MS);
     }
 }

@@ -91,11 +91,22 @@ struct FetchState {
     rejected: Option<RejectedToken>,
 }
 
-/// The last token that the upstream rejected while it was the current one.
+/// The last token that the upstream rejected while it was the current one, or the token that a fetch for
+/// it brought.
 struct RejectedToken {
     token: Arc<Token>,
     /// The end of the cool-down. `None` while the fetch for this token runs.
     until: Option<Duration>,
+    /// Whether this is the successor of the rejected token. Its first acceptance ends the cool-down.
+    is_successor: bool,
+}
+
+impl RejectedToken {
+    fn cools_down(&self, token: &Arc<Token>, now: Duration) -> bool {
+        Arc::ptr_eq(&self.token, token)
+            && self.until.is_some_and(|until| now < until)
+            && !(self.is_successor && token.was_accepted())
+    }
 }
 
 impl FetchedSource {
@@ -169,7 +180,7 @@ impl FetchedSource {
         if let Refreshed::Changed = self.refreshed(rejected, now) {
             return Refreshed::Changed;
         }
-        _abandoned = match self.current_fetch(&mut state, now) {
+        _abandoned = match self.current_fetch(&mut state) {
             // It may have begun before the token was replaced, and is then followed by another one.
             Ok(fetch) => {
                 let waiter = fetch.wait(permit);
@@ -179,11 +190,11 @@ impl FetchedSource {
             }
             Err(abandoned) => abandoned,
         };
-        let known = state.rejected.as_ref().filter(|known| Arc::ptr_eq(&known.token, rejected));
-        if known.is_some_and(|known| known.until.is_some_and(|until| now < until)) {
+        if state.rejected.as_ref().is_some_and(|known| known.cools_down(rejected, now)) {
             return Refreshed::Unchanged;
         }
-        state.rejected = Some(RejectedToken { token: Arc::clone(rejected), until: None });
+        let token = Arc::clone(rejected);
+        state.rejected = Some(RejectedToken { token, until: None, is_successor: false });
         let waiter = self.start_fetch(&mut state, permit, now);
         drop(state);
         self.poll_in_task_if_needed();
@@ -213,9 +224,7 @@ impl FetchedSource {
         let Some(permit) = self.task_permits.acquire(usize::MAX) else { return };
         let _abandoned;
         let mut state = self.state.lock();
-        let waiter = match self.current_fetch(&mut state, now) {
-            // The task ended when this fetch began.
-            Ok(fetch) if fetch.has_no_waiters() => fetch.wait(permit),
+        let waiter = match self.current_fetch(&mut state) {
             Ok(_polled) => return,
             Err(abandoned) => {
                 _abandoned = abandoned;
@@ -241,7 +250,7 @@ impl FetchedSource {
         if let Some(token) = self.usable(now) {
             return Acquired::Token(token);
         }
-        let waiter = match self.current_fetch(&mut state, now) {
+        let waiter = match self.current_fetch(&mut state) {
             Ok(fetch) => fetch.wait(permit),
             Err(abandoned) => {
                 _abandoned = abandoned;
@@ -256,18 +265,13 @@ impl FetchedSource {
         Acquired::Wait(waiter)
     }
 
-    /// Returns the running fetch. One that nobody polls, because its runtime has ended, is replaced
-    /// after the time that it had.
+    /// Returns the running fetch. One that nobody polls is replaced: its runtime has ended, and with it
+    /// the timers and connections of the fetch.
     ///
     /// The error is an abandoned fetch or an empty slot. The caller drops it outside of the lock.
-    fn current_fetch(
-        &self,
-        state: &mut FetchState,
-        now: Duration,
-    ) -> Result<InProgress<()>, FetchSlot<()>> {
+    fn current_fetch(&self, state: &mut FetchState) -> Result<InProgress<()>, FetchSlot<()>> {
         let Some(fetch) = state.slot.in_progress() else { return Err(FetchSlot::default()) };
-        let age = now.saturating_sub(state.started_at);
-        if age < self.settings.timeout || !fetch.has_no_waiters() {
+        if !fetch.has_no_waiters() {
             return Ok(fetch);
         }
         self.next_fetch.set(Duration::ZERO);
@@ -335,6 +339,11 @@ impl FetchedSource {
             && rejected.until.is_none()
         {
             rejected.until = Some(now.saturating_add(UNCHANGED_COOL_DOWN));
+            // A function may return another token each time, which helps as little as the same one.
+            if let Some(current) = &*self.current.load() {
+                rejected.is_successor = !Arc::ptr_eq(&current.token, &rejected.token);
+                rejected.token = Arc::clone(&current.token);
+            }
         }
         let owner = self.owner.get();
         let (stage, upstream) =
@@ -357,7 +366,7 @@ impl FetchedSource {
                 if !known {
                     let serves = self.usable(now).is_some();
                     let reason = match fault {
-                        TokenFetchFault::Function(error) => log_text(&error, &self.scrubber),
+                        TokenFetchFault::Function(text) => log_text(&text, &self.scrubber),
                         fault => fault.to_string().into(),
                     };
                     tracing::warn!(
