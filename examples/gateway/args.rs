@@ -153,33 +153,29 @@ where
     while let Some(arg) = parser.next()? {
         let flag = match arg {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
-            Arg::Long("check") => {
-                given.check = true;
-                continue;
-            }
-            Arg::Long("scrub-bodies") => {
-                given.scrub_bodies = true;
-                continue;
-            }
-            Arg::Long("hide-target") => {
-                given.fallback.hide_target();
-                continue;
-            }
             Arg::Long(name) => format!("--{name}"),
             Arg::Short(name) => {
                 return Err(UsageError(format!("-{name} is not a flag of this gateway")));
             }
             // The message does not repeat the value because it may be a token.
             Arg::Value(_) => {
-                let after = if before.is_empty() {
-                    String::new()
-                } else {
-                    format!(" after {before}; quote a value with spaces")
-                };
-                return Err(UsageError(format!("expected a flag and found a value{after}")));
+                return Err(UsageError(match before.as_str() {
+                    "" => "expected a flag and found a value".to_owned(),
+                    "--check" | "--scrub-bodies" | "--hide-target" => {
+                        format!("{before} takes no value")
+                    }
+                    _ => format!(
+                        "expected a flag and found a value after {before}; quote a value with spaces"
+                    ),
+                }));
             }
         };
-        given.take(&flag, &mut parser)?;
+        match flag.as_str() {
+            "--check" => given.check = true,
+            "--scrub-bodies" => given.scrub_bodies = true,
+            "--hide-target" => given.fallback.hide_target(),
+            _ => given.take(&flag, &mut parser)?,
+        }
         before = flag;
     }
     given.resolve()

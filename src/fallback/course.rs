@@ -1,6 +1,6 @@
 //! The choice among the targets of one request.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Request, StatusCode};
 use smallvec::SmallVec;
@@ -43,6 +43,8 @@ pub(super) struct Course {
     /// In the order of this request.
     entries: SmallVec<[Entry; 4]>,
     copy: Option<RequestCopy>,
+    /// Why there is no copy, if a copy would allow another attempt.
+    pub(super) once: Option<Once>,
     pub(super) context: RequestContext,
     is_alias: bool,
     /// `None` before the first attempt.
@@ -103,6 +105,22 @@ pub(super) enum NoAttempt {
     None(Option<Skip>),
 }
 
+/// Why a request is sent once only.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Once {
+    Streamed,
+    Stateful,
+}
+
+impl fmt::Display for Once {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Streamed => "its body is streamed; buffer it with PayloadLayer::new()",
+            Self::Stateful => "it is not stateless inference",
+        })
+    }
+}
+
 /// A failed attempt.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Failure {
@@ -137,6 +155,7 @@ impl Course {
             targets: Arc::clone(targets),
             entries: order.into_iter().map(Entry::new).collect(),
             copy,
+            once: None,
             context,
             is_alias,
             current: None,
