@@ -142,6 +142,9 @@ impl From<lexopt::Error> for UsageError {
     }
 }
 
+/// The flags without a value.
+const SWITCHES: [&str; 3] = ["--check", "--scrub-bodies", "--hide-target"];
+
 /// Parses the arguments after the program's name.
 pub(crate) fn parse<I>(args: I) -> Result<Command, UsageError>
 where
@@ -161,9 +164,7 @@ where
             Arg::Value(_) => {
                 return Err(UsageError(match before.as_str() {
                     "" => "expected a flag and found a value".to_owned(),
-                    "--check" | "--scrub-bodies" | "--hide-target" => {
-                        format!("{before} takes no value")
-                    }
+                    switch if SWITCHES.contains(&switch) => format!("{switch} takes no value"),
                     _ => format!(
                         "expected a flag and found a value after {before}; quote a value with spaces"
                     ),
