@@ -216,7 +216,7 @@ pub mod authentication {}
 /// Upstreams, fallback and cold models, each with the flags of the example and a request.
 ///
 #[doc = include_str!("docs/upstreams.md")]
-#[cfg(all(doc, feature = "fallback", feature = "hf", feature = "upstream"))]
+#[cfg(all(doc, feature = "client", feature = "fallback", feature = "upstream"))]
 pub mod upstreams {}
 
 /// How to test your own gateway.

@@ -142,6 +142,9 @@ impl From<lexopt::Error> for UsageError {
     }
 }
 
+/// The flags without a value.
+const SWITCHES: [&str; 3] = ["--check", "--scrub-bodies", "--hide-target"];
+
 /// Parses the arguments after the program's name.
 pub(crate) fn parse<I>(args: I) -> Result<Command, UsageError>
 where
@@ -153,33 +156,27 @@ where
     while let Some(arg) = parser.next()? {
         let flag = match arg {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
-            Arg::Long("check") => {
-                given.check = true;
-                continue;
-            }
-            Arg::Long("scrub-bodies") => {
-                given.scrub_bodies = true;
-                continue;
-            }
-            Arg::Long("hide-target") => {
-                given.fallback.hide_target();
-                continue;
-            }
             Arg::Long(name) => format!("--{name}"),
             Arg::Short(name) => {
                 return Err(UsageError(format!("-{name} is not a flag of this gateway")));
             }
             // The message does not repeat the value because it may be a token.
             Arg::Value(_) => {
-                let after = if before.is_empty() {
-                    String::new()
-                } else {
-                    format!(" after {before}; quote a value with spaces")
-                };
-                return Err(UsageError(format!("expected a flag and found a value{after}")));
+                return Err(UsageError(match before.as_str() {
+                    "" => "expected a flag and found a value".to_owned(),
+                    switch if SWITCHES.contains(&switch) => format!("{switch} takes no value"),
+                    _ => format!(
+                        "expected a flag and found a value after {before}; quote a value with spaces"
+                    ),
+                }));
             }
         };
-        given.take(&flag, &mut parser)?;
+        match flag.as_str() {
+            "--check" => given.check = true,
+            "--scrub-bodies" => given.scrub_bodies = true,
+            "--hide-target" => given.fallback.hide_target(),
+            _ => given.take(&flag, &mut parser)?,
+        }
         before = flag;
     }
     given.resolve()

@@ -55,6 +55,6 @@ impl Client {
             _ => return Err(UsageError(format!("{flag} is not a flag of this gateway"))),
         };
         let time = |text: &str| units::time(text).filter(|time| !time.is_zero());
-        once(flag, timeout, read(flag, value, time, "a time that is not zero, such as 5m")?)
+        once(flag, timeout, read(flag, value, time, "a time above zero with its unit, such as 5m")?)
     }
 }

@@ -93,11 +93,11 @@ impl Given {
                 once(flag, &mut rest.max_cool_down, read(flag, value, units::time, A_TIME)?)
             }
             "--first-content-timeout" => {
-                let time = read(flag, value, time, "a time that is not zero, such as 20s")?;
+                let time = read(flag, value, time, "a time above zero with its unit, such as 20s")?;
                 once(flag, &mut rest.first_content_timeout, time)
             }
             "--wait-for-model" => {
-                let time = read(flag, value, time, "a time that is not zero, such as 2m")?;
+                let time = read(flag, value, time, "a time above zero with its unit, such as 2m")?;
                 once(flag, &mut rest.wait_for_model, time)
             }
             _ => Err(UsageError(format!("{flag} is not a flag of this gateway"))),

@@ -96,7 +96,7 @@ fn flags_set_retries_and_waits() {
         ("--retry-budget 10%", "--retry-budget expects a percentage from 0 to 100, not `10%`"),
         (
             "--wait-for-model 0s",
-            "--wait-for-model expects a time that is not zero, such as 2m, not `0s`",
+            "--wait-for-model expects a time above zero with its unit, such as 2m, not `0s`",
         ),
         ("--retry 1 --retry 2", "--retry was given twice"),
     ] {

@@ -96,7 +96,8 @@ fn every_deadline_of_the_upstream_has_a_flag() {
         assert!(HELP.contains(&format!("  {flag} TIME")), "{flag}");
         assert!(refused(&format!("{flag} 1s {flag} 1s")).contains("given twice"), "{flag}");
         if flag.ends_with("-timeout") {
-            let wanted = format!("{flag} expects a time that is not zero, such as 5m, not `0s`");
+            let wanted =
+                format!("{flag} expects a time above zero with its unit, such as 5m, not `0s`");
             assert_eq!(refused(&format!("{flag} 0s")), wanted);
         }
     }
@@ -273,6 +274,7 @@ fn invalid_values_are_rejected_with_the_expected_form() {
         refused("--drain 1s x"),
         "expected a flag and found a value after --drain; quote a value with spaces"
     );
+    assert_eq!(refused("--drain 1s --scrub-bodies yes"), "--scrub-bodies takes no value");
     for address in ["8080", ":8080", "localhost", "http://127.0.0.1:8080", "127.0.0.1:99999"] {
         let wants = format!("--listen expects an address such as 127.0.0.1:8080, not `{address}`");
         assert_eq!(refused(&format!("--listen {address}")), wants);

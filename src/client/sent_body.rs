@@ -7,6 +7,8 @@
     label = "the client and the layer around it have different bodies",
     note = "a client of `build()` sends a `Payload`: put `.payload(PayloadLayer::streamed())` on the \
             `Stack`, or `.layer(PayloadLayer::streamed())` in the `ServiceBuilder`",
+    note = "a request is repeated only with a buffered body, after a failure or a rejected token: put \
+            `PayloadLayer::new()` in place of `PayloadLayer::streamed()`",
     note = "without a `PayloadLayer`, build the client for the body of the server: \
             `HttpsClient::builder().build_for::<Body>()`"
 )]

@@ -1,6 +1,6 @@
 //! The attempts of one request: what follows a failure for the next ones, and what is recorded.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Request, StatusCode};
 use smallvec::SmallVec;
@@ -33,6 +33,8 @@ pub(super) struct Course {
     /// In the order of this request.
     pub(super) entries: SmallVec<[Entry; 4]>,
     pub(super) copy: Option<RequestCopy>,
+    /// Why there is no copy, if a copy would allow another attempt.
+    pub(super) once: Option<Once>,
     pub(super) context: RequestContext,
     pub(super) is_alias: bool,
     /// `None` before the first attempt.
@@ -45,6 +47,22 @@ pub(super) struct Course {
     pub(super) give_up: Option<Instant>,
     pub(super) backoff: Option<ExponentialBackoff<HasherRng>>,
     pub(super) reached: Option<Reached>,
+}
+
+/// Why a request is sent once only.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Once {
+    Streamed,
+    Stateful,
+}
+
+impl fmt::Display for Once {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Streamed => "its body is streamed; buffer it with PayloadLayer::new()",
+            Self::Stateful => "it is not stateless inference",
+        })
+    }
 }
 
 /// A failed attempt.
@@ -81,6 +99,7 @@ impl Course {
             targets: Arc::clone(targets),
             entries: order.into_iter().map(Entry::new).collect(),
             copy,
+            once: None,
             context,
             is_alias,
             current: None,

@@ -29,7 +29,8 @@ impl FallbackLayer {
     /// Sets the targets of requests that name this model.
     ///
     /// A name that no upstream knows is an alias. The name is compared byte for byte. The targets given
-    /// last for a name apply.
+    /// last for a name apply. A target without a [model](Target::model) gets the name itself. Without
+    /// targets a request for this name passes unchanged.
     #[must_use]
     pub fn model(
         mut self,
@@ -101,8 +102,10 @@ impl FallbackLayer {
     /// Waits for a model that loads (503 with `retry-after`) or is busy (429), at most this long from
     /// the first attempt.
     ///
-    /// Each wait takes the time that the upstream asks for and at least half a second. A paused endpoint
-    /// is not waited for, because only its owner can resume it.
+    /// Each wait takes the time that the upstream asks for and at least half a second. A response that
+    /// asks for more time than is left is passed on at once. A request that waits has no slot of
+    /// `UpstreamLayer`. That layer is needed inside for models whose 503 has an `estimated_time` and no
+    /// `retry-after`. A paused endpoint is not waited for, because only its owner can resume it.
     ///
     /// By default such a response is passed on when no other target is left.
     #[must_use]

@@ -76,7 +76,8 @@
 //!
 //! Only a request that changes nothing but its cost is repeated: a `GET` or `HEAD`, or a JSON body
 //! to an inference route. A request with a streamed body, with `store`, `background` or tools that the
-//! upstream runs, and one to any other route goes to its first target once.
+//! upstream runs, and one to any other route goes to its first target once. `PayloadLayer::new()` buffers
+//! a body and `PayloadLayer::streamed()` does not. `Stack` adds the first one by itself.
 //!
 //! # Attempts
 //!
@@ -88,8 +89,8 @@
 //! attempts of a request. A new attempt drops the earlier one, which closes its connection.
 //!
 //! [`Outcome::abandoned`](crate::context::Outcome::abandoned) records each attempt that another one
-//! followed. The response header `x-inference-target` names the target that serves. The access log has
-//! the number of attempts, the model and the origin.
+//! followed. One INFO event has its target and its reason. The access log has the number of attempts, the
+//! model and the origin. The response header `x-inference-target` names the target that serves.
 //!
 //! # The request of a target
 //!
@@ -154,10 +155,13 @@
 //!
 //! Inside of the cache and the token budget, which see one response for all attempts. Outside of
 //! `UpstreamLayer`, whose deadlines apply to each attempt, and of `HfTokenLayer`, which sends a request to
-//! the stage that this layer has chosen. Without `HfTokenLayer` the choice has no effect.
+//! the stage that this layer has chosen. Without `HfTokenLayer` inside the choice has no effect. An
+//! `HfTokenLayer` outside is one WARN event.
 //!
 //! ```text
-//! ServiceBuilder::new().layer(token_budget).layer(fallback).layer(upstream).layer(hf_token)  // the first is the outermost
+//! Stack::new().fallback(fallback).upstream(upstream).hf_token(hf_token)  // in any order
+//! ServiceBuilder::new()                                                  // the first is the outermost
+//!     .layer(payload).layer(token_budget).layer(fallback).layer(upstream).layer(hf_token)
 //! ```
 //!
 //! # Caveats

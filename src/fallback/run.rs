@@ -307,6 +307,8 @@ impl<S> Run<S> {
                 attempts = self.course.attempts(),
                 "all attempts of a request failed; the client gets the last failure"
             );
+        } else if let Some(reason) = self.course.once {
+            tracing::info!(%reason, "an attempt failed, and the request is not repeated");
         }
     }
 

@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use super::{
     body::ResponseBody,
-    course::Course,
+    course::{Course, Once},
     future::ResponseFuture,
     planned::Start,
     run::{Run, rejection},
@@ -72,6 +72,9 @@ where
         }
         let context = RequestContext::ensure(request.extensions_mut());
         context.announce_attempts_are_recorded();
+        if has_origin(&request, &context) {
+            settings.warn_of_outer_token();
+        }
         let responder = settings.format.for_request(&request);
         let is_for_head = request.method() == Method::HEAD;
         let may_follow = settings.max_attempts(targets) > 1 || settings.wait_for_model.is_some();
@@ -81,7 +84,10 @@ where
             None
         };
         let has_copy = copy.is_some();
+        let once = (may_follow && !has_copy)
+            .then(|| if request.body().is_streamed() { Once::Streamed } else { Once::Stateful });
         let mut course = Course::new(settings, (targets, is_alias), copy, context);
+        course.once = once;
         let planned = match course.first(request) {
             Ok(planned) => planned,
             Err(none) => {
@@ -107,6 +113,17 @@ where
             }
         }
     }
+}
+
+/// Returns whether a token layer outside has sent the request to an origin already.
+fn has_origin(request: &Request<Payload>, context: &RequestContext) -> bool {
+    let (Some(scheme), Some(authority)) = (request.uri().scheme_str(), request.uri().authority())
+    else {
+        return false;
+    };
+    let upstream = context.upstream();
+    let host = upstream.and_then(|upstream| upstream.strip_prefix(scheme)?.strip_prefix("://"));
+    host == Some(authority.as_str())
 }
 
 /// Returns whether sending the request twice changes nothing but its cost.

@@ -1,4 +1,11 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use http::Request;
 use tower::retry::budget::TpsBudget;
@@ -26,6 +33,8 @@ pub(super) struct Settings {
     pub(super) target_header: bool,
     pub(super) members: Arc<Members>,
     pub(super) format: RejectionFormat,
+    /// Whether the warning about a token layer outside is logged.
+    warned: Arc<AtomicBool>,
 }
 
 /// The members of a body that a target may need under another name or value.
@@ -67,6 +76,7 @@ impl Settings {
                 stream_options: Pointer::new(["stream_options"]),
             }),
             format: RejectionFormat::default(),
+            warned: Arc::default(),
         };
         settings.targets = settings.listed(targets);
         settings
@@ -76,6 +86,18 @@ impl Settings {
         let targets = self.listed(targets);
         self.models.retain(|(other, _)| *other != name);
         self.models.push((name, targets));
+    }
+
+    /// Logs once that the targets have no effect, because the token layer is not inside of this one.
+    #[cold]
+    pub(super) fn warn_of_outer_token(&self) {
+        if !self.warned.swap(true, Relaxed) {
+            tracing::warn!(
+                "HfTokenLayer is outside of FallbackLayer, so every target is the upstream of \
+                 HfTokenLayer; put HfTokenLayer inside: after FallbackLayer in a ServiceBuilder, before \
+                 it with Router::layer"
+            );
+        }
     }
 
     pub(super) const fn set_max_attempts(&mut self, attempts: u32) {

@@ -24,12 +24,19 @@ pub(super) struct Attempt<S> {
     sent: SentToken,
     /// `None` for a second attempt and for a request that cannot be sent twice.
     replay: Option<Replay<S>>,
+    is_second: bool,
     /// The fetches that the request has waited for since the token was rejected.
     waits: u8,
 }
 
 /// A fetch that began before the token was rejected, and the one that follows it.
 const MAX_WAITS: u8 = 2;
+
+/// The remedies of a rejected token.
+pub(super) const CHECK: &str =
+    "check the token of HfTokenLayer and the header that HfTokenLayer::profile names";
+const BUFFER: &str = "the body of the request is streamed, so it is not sent again with the next token; \
+                      buffer it with PayloadLayer::new()";
 
 /// The settings and the stage of a request.
 #[derive(Debug)]
@@ -107,7 +114,7 @@ impl Route {
 impl<S> Attempt<S> {
     pub(super) fn new(route: Route, sent: SentToken, again: Option<(RequestCopy, S)>) -> Self {
         let replay = again.map(|(copy, inner)| Replay { copy, inner });
-        Self { route, sent, replay, waits: 0 }
+        Self { route, sent, replay, is_second: false, waits: 0 }
     }
 
     pub(super) fn stage(&self) -> &Stage {
@@ -128,7 +135,12 @@ impl<S> Attempt<S> {
         let replacement = self.route.access.replace(&self.sent);
         // The fetch goes on for later requests although this one cannot be sent twice.
         let Some(replay) = self.replay.take() else {
-            return Rejected::Final(self.log_and_reject(context));
+            let advice = if self.is_second || matches!(replacement, Replacement::None) {
+                CHECK
+            } else {
+                BUFFER
+            };
+            return Rejected::Final(self.log_and_reject(advice, context));
         };
         match replacement {
             Replacement::Found => {
@@ -140,14 +152,14 @@ impl<S> Attempt<S> {
                 Rejected::Wait(wait, Self { replay: Some(replay), waits, ..self })
             }
             Replacement::Wait(_) | Replacement::None => {
-                Rejected::Final(self.log_and_reject(context))
+                Rejected::Final(self.log_and_reject(CHECK, context))
             }
         }
     }
 
     /// Rejects a request whose token the upstream rejected.
-    fn log_and_reject(&self, context: &RequestContext) -> Rejection {
-        token_rejected(StatusCode::UNAUTHORIZED, self.route.stage(), context)
+    fn log_and_reject(&self, advice: &str, context: &RequestContext) -> Rejection {
+        token_rejected(StatusCode::UNAUTHORIZED, advice, self.route.stage(), context)
     }
 }
 
@@ -160,7 +172,8 @@ impl<S> Again<S> {
     where
         S: Service<Request<B>>,
     {
-        let rejected = || token_rejected(StatusCode::UNAUTHORIZED, self.route.stage(), context);
+        let rejected =
+            || token_rejected(StatusCode::UNAUTHORIZED, CHECK, self.route.stage(), context);
         let mut request = self.copy.request::<B>().ok_or_else(rejected)?;
         let sent = self.route.direct_at_once(&mut request)?;
         let stage = self.route.stage().shared_name();
@@ -169,7 +182,7 @@ impl<S> Again<S> {
         context.add_abandoned(first);
         self.route.count(context);
         let future = self.inner.call(request);
-        Ok((future, Attempt::new(self.route, sent, None)))
+        Ok((future, Attempt { is_second: true, ..Attempt::new(self.route, sent, None) }))
     }
 }
 
@@ -193,6 +206,7 @@ impl<S, B: 'static> Waiting<S, B> {
 /// Rejects a request whose token the upstream rejected with `status`.
 pub(super) fn token_rejected(
     status: StatusCode,
+    advice: &str,
     stage: &Stage,
     context: &RequestContext,
 ) -> Rejection {
@@ -203,8 +217,7 @@ pub(super) fn token_rejected(
         stage = stage.name(),
         status = status.as_u16(),
         header = %stage.token_header(),
-        "the upstream rejected the gateway's token; check the token of HfTokenLayer and the header that \
-         HfTokenLayer::profile names"
+        "the upstream rejected the gateway's token; {advice}"
     );
     Rejection::new(Refusal::UpstreamUnavailable)
         .with_detail("the upstream rejected the gateway's token")

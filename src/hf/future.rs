@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    attempt::{Again, Attempt, Rejected, Waiting, token_rejected},
+    attempt::{Again, Attempt, CHECK, Rejected, Waiting, token_rejected},
     body::ResponseBody,
 };
 use crate::{
@@ -112,7 +112,7 @@ where
                     match response.status() {
                         StatusCode::UNAUTHORIZED => after_rejection(attempt.rejected(context)),
                         status @ StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                            let rejection = token_rejected(status, attempt.stage(), context);
+                            let rejection = token_rejected(status, CHECK, attempt.stage(), context);
                             State::Reject { rejection: Some(rejection) }
                         }
                         _ => match filtered(response, attempt, context) {

@@ -21,7 +21,7 @@ pub struct HfTokenLayer {
 
 impl HfTokenLayer {
     /// Creates a layer that sends every request to `origin` with the token of a [`TokenSource`], or with
-    /// one of several [`Tokens`].
+    /// one of several [`Tokens`]. Its stage has the name `default` in logs.
     ///
     /// [`TokenSource`]: crate::hf::TokenSource
     #[must_use]

@@ -161,13 +161,23 @@
 //! Any async function brings the token, from a vault or from a service of yours.
 //!
 //! ```
-//! use std::time::Duration;
+//! use std::{io, sync::Arc, time::Duration};
 //! use tower_inference::{hf::{FetchedToken, TokenSource}, secret::Secret};
 //!
-//! # async fn read_vault() -> std::io::Result<String> { Ok("hf_example".to_owned()) }
-//! let token = TokenSource::fetch(|| async {
-//!     let token = FetchedToken::new(Secret::new(read_vault().await?));
-//!     Ok::<_, std::io::Error>(token.expires_in(Duration::from_secs(3_600)))
+//! struct Vault; // your client
+//! impl Vault {
+//!     async fn read(&self) -> io::Result<String> {
+//!         Ok("hf_example".to_owned())
+//!     }
+//! }
+//!
+//! let vault = Arc::new(Vault);
+//! let token = TokenSource::fetch(move || {
+//!     let vault = Arc::clone(&vault); // for each fetch
+//!     async move {
+//!         let token = FetchedToken::new(Secret::new(vault.read().await?));
+//!         Ok::<_, io::Error>(token.expires_in(Duration::from_secs(3_600)))
+//!     }
 //! });
 //! # let _ = token;
 //! ```
@@ -213,6 +223,11 @@
 //! rejected with 403 `forbidden`, unless `otherwise` names a token for it. A request whose model is not
 //! certain has none in any case.
 //!
+//! | caller | issuer | tenant |
+//! |---|---|---|
+//! | JWT | `iss`, byte for byte | the claim that `ClaimMapping::tenant` or the `Provider` names, else none |
+//! | API key | `api-keys`, unless `ApiKeys` names another | `ApiKeyRecord::tenant` |
+//!
 //! ```
 //! # use tower_inference::{hf::{HfTokenLayer, TokenSource, Tokens}, secret::Secret};
 //! # let token = |token: &str| TokenSource::value(Secret::new(token));
@@ -231,12 +246,18 @@
 //!
 //! | the source | the request |
 //! |---|---|
-//! | has another token | is sent once more, if its body is buffered ([`Payload`], `Full` or `Empty`), and is a 502 otherwise |
+//! | has another token | is sent once more, if its body is [buffered](#buffered-bodies), and is a 502 otherwise |
 //! | has the same token, has another one that is rejected too, or fails | 502; for 30 seconds a further 401 is a 502 without a look |
 //! | never changes (a value or a variable) | 502 |
 //!
 //! [`Outcome::abandoned`] records the first attempt. The copy of the request is one allocation, and none
 //! for a token that never changes.
+//!
+//! ## Buffered bodies
+//!
+//! `PayloadLayer::new()` buffers the body in a [`Payload`]. A `Full` and an
+//! `Empty` are buffered too. The body of a server and that of `PayloadLayer::streamed()` are not, so a
+//! request with one is sent once.
 //!
 //! # Place
 //!

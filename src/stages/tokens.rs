@@ -116,8 +116,9 @@ pub struct TenantTokens {
 impl TenantTokens {
     /// Sets the token of a tenant. A later call for the same tenant replaces it.
     ///
-    /// The tenant is that of the caller's [`Identity`](crate::identity::Identity). Tenants of different
-    /// issuers are different tenants.
+    /// The tenant and the issuer are those of the caller's [`Identity`](crate::identity::Identity) and are
+    /// compared byte for byte. Tenants of different issuers are different tenants. A caller with a JWT
+    /// has a tenant only if `ClaimMapping::tenant` or the `Provider` names its claim.
     #[must_use]
     pub fn tenant(
         mut self,
@@ -266,11 +267,21 @@ impl fmt::Display for NoToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tenant { issuer, tenant } => {
-                write!(f, "no token for tenant {} of {}", Printable(tenant), Printable(issuer))
+                let (tenant, issuer) = (Printable(tenant), Printable(issuer));
+                write!(f, "no token for tenant {tenant} of issuer {issuer}; set it with TenantTokens::tenant")
             }
-            Self::NoTenant => f.write_str("no token for callers without a tenant"),
-            Self::Model(model) => write!(f, "no token for model {}", Printable(model)),
-            Self::NoModel => f.write_str("no token for requests without a certain model"),
+            Self::NoTenant => f.write_str(
+                "the caller has no tenant; name its claim in ClaimMapping::tenant, or set \
+                 TenantTokens::otherwise",
+            ),
+            Self::Model(model) => {
+                let model = Printable(model);
+                write!(f, "no token for model {model}; set it with ModelTokens::model")
+            }
+            Self::NoModel => f.write_str(
+                "the model of the request is not certain; buffer its body with PayloadLayer::new(), or \
+                 set ModelTokens::otherwise",
+            ),
         }
     }
 }

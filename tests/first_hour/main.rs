@@ -18,6 +18,7 @@
 //! | copies the header instead of the token | `token::the_word_bearer_stands_before_the_token` |
 //! | reads the token from a file without trimming it | `token::a_line_break_follows_the_token` |
 //! | copies a blank with the token | `token::a_blank_stands_beside_the_token` |
+//! | gives an empty name of a variable | `token::the_name_of_the_variable_is_empty` |
 //! | does not export the variable | `token::the_variable_is_not_set` |
 //! | gives the token as the name of a variable or as a path | `token::the_token_is_given_in_place_of_its_place` |
 //! | mounts the token's file elsewhere | `token::the_token_file_is_missing` |
@@ -29,6 +30,8 @@
 //! | gives another port than the upstream's | `upstream::the_port_of_the_upstream_is_another_one` |
 //! | sets a timeout that the upstream exceeds | `upstream::the_upstream_is_too_slow` |
 //! | gives a token that the upstream does not accept | `upstream::the_upstream_rejects_the_token` |
+//! | streams bodies to an upstream whose token rotates | `upstream::a_streamed_body_meets_a_rotated_token` |
+//! | gives tokens by tenant or model to requests without one | `upstream::the_requests_have_no_tenant_or_model_for_a_token` |
 //! | gives a profile to some layers only | `upstream::layers_of_one_stack_have_different_profiles` |
 //! | asks for the profile of a URL | `upstream::the_profile_is_looked_up_by_a_url` |
 //! | gives roots in DER | `upstream::the_roots_are_der` |

@@ -56,6 +56,11 @@ fn the_variable_is_not_set() {
 }
 
 #[test]
+fn the_name_of_the_variable_is_empty() {
+    leads_right(TokenSource::env("").unwrap_err(), &["is empty", "such as HF_TOKEN"]);
+}
+
+#[test]
 fn the_token_is_given_in_place_of_its_place() {
     let name = TokenSource::env("hf_exampleExampleExample").unwrap_err();
     leads_right(name.clone(), &["looks like a token", "TokenSource::value"]);

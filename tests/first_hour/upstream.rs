@@ -8,9 +8,9 @@ use http_body_util::{BodyExt, Empty, Full};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_inference::{
     client::HttpsClient,
-    hf::{HfTokenLayer, Origin, TokenSource},
+    hf::{FetchedToken, HfTokenLayer, Origin, TokenSource, Tokens},
     model::Profile,
-    payload::PayloadLayer,
+    payload::{Payload, PayloadLayer},
     route::RouteLayer,
     secret::Secret,
     stack::Stack,
@@ -227,4 +227,36 @@ fn the_roots_are_der() {
     let key = b"-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----\n";
     leads_right(build(key), &["it is PEM: a private key", "BEGIN CERTIFICATE"]);
     leads_right(build(b"roots.pem"), &["it is the path of a file"]);
+}
+
+#[tokio::test]
+async fn a_streamed_body_meets_a_rotated_token() {
+    listen();
+    let token = TokenSource::fetch(|| async {
+        Ok::<_, Infallible>(FetchedToken::new(Secret::new("hf_example")))
+    });
+    let layer = HfTokenLayer::new("https://router.huggingface.co".parse().unwrap(), token);
+    let client = TestUpstream::new(TestResponse::error(StatusCode::UNAUTHORIZED));
+    let body = Payload::streamed(Full::from("prompt"));
+    let response = layer.layer(client).oneshot(Request::post("/v1/x").body(body).unwrap()).await;
+    assert_eq!(response.unwrap().status(), StatusCode::BAD_GATEWAY);
+    warned_once(&["rejected the gateway's token", "streamed", "PayloadLayer::new()"]);
+}
+
+#[tokio::test]
+async fn the_requests_have_no_tenant_or_model_for_a_token() {
+    let by_tenant: Tokens = Tokens::by_tenant().into();
+    let by_model: Tokens = Tokens::by_model().into();
+    for (tokens, words) in [
+        (by_tenant, ["no tenant", "ClaimMapping::tenant", "TenantTokens::otherwise"]),
+        (by_model, ["not certain", "PayloadLayer::new()", "ModelTokens::otherwise"]),
+    ] {
+        listen();
+        let layer = HfTokenLayer::new("https://router.huggingface.co".parse().unwrap(), tokens);
+        let client = TestUpstream::new(TestResponse::chat("never"));
+        let request = Request::get("/v1/models").body(Payload::default()).unwrap();
+        let response = layer.layer(client).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        warned_once(&words);
+    }
 }

@@ -183,6 +183,9 @@ impl fmt::Display for TokenError {
             };
         };
         match self.fault {
+            TokenFault::NoVariable if place.is_empty() => f.write_str(
+                "the name of the environment variable is empty; give a name such as HF_TOKEN",
+            ),
             TokenFault::NoVariable => {
                 write!(f, "the environment has no variable {place}; export it to this process")
             }

@@ -1,5 +1,6 @@
 //~ error[E0277]: this client sends bodies of type `Payload` and receives requests with a body of type `axum::body::Body`
 //~ put `.payload(PayloadLayer::streamed())` on the `Stack`
+//~ `PayloadLayer::new()` in place of `PayloadLayer::streamed()`
 use axum::Router;
 use tower::Layer;
 use tower_inference::{
