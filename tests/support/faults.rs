@@ -28,6 +28,8 @@ pub(crate) enum Act {
     ReadFrames,
     /// Reads frames up to the `RST_STREAM` of the gateway, after [`ReadFrames`](Self::ReadFrames).
     ReadReset,
+    /// Tells the test that the script has come here.
+    Reach(Arc<Notify>),
     /// Waits until the test goes on.
     Pause(Arc<Notify>),
     Write(Vec<u8>),
@@ -130,6 +132,7 @@ async fn play(mut stream: TcpStream, script: Vec<Act>, counts: &Counts) -> io::R
                 counts.resets.fetch_add(1, SeqCst);
                 counts.changed.notify_waiters();
             }
+            Act::Reach(here) => here.notify_one(),
             Act::Pause(over) => over.notified().await,
             Act::Write(bytes) => stream.write_all(&bytes).await?,
             Act::Drip(bytes) => {

@@ -172,3 +172,10 @@ async fn nothing_is_replaced_after_content() {
     ];
     stay(http1(), vec![ReadHead, events(&[ROLE, ONE])], ends).await;
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_the_attempt() {
+    leave(http1(), vec![ReadHead], vec![Hang], Closed).await;
+    // While the start of a stream is held.
+    leave(http1(), vec![ReadHead, events(&[ROLE])], vec![Hang], Closed).await;
+}

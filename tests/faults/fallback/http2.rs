@@ -193,3 +193,12 @@ async fn nothing_is_replaced_after_content() {
     let begun = vec![hello(), ReadFrames, events(&[ROLE, ONE])];
     stay(http2(), begun, resets.chain(ends)).await;
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_the_attempt() {
+    let ending = || vec![ReadReset, Hang];
+    leave(http2(), vec![hello(), ReadFrames], ending(), End::Reset).await;
+    // While the start of a stream is held.
+    let begun = vec![hello(), ReadFrames, events(&[ROLE])];
+    leave(http2(), begun, ending(), End::Reset).await;
+}

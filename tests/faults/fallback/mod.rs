@@ -82,6 +82,17 @@ pub enum End {
     Unseen,
 }
 
+impl FaultyUpstream {
+    /// Waits for the end of an attempt.
+    async fn ends(&self, end: End) {
+        match end {
+            End::Closed => self.all_closed().await,
+            End::Reset => self.reset().await,
+            End::Unseen => {}
+        }
+    }
+}
+
 impl Fault {
     fn new(script: impl Into<Vec<Act>>, reason: AbandonReason, cost: Cost, end: End) -> Self {
         let script = script.into();
@@ -229,14 +240,8 @@ async fn fall_back(client: Builder, good: Vec<Act>, faults: impl IntoIterator<It
                 let case = falls_back(client, good, &fault, (upstream.address, front), &shown);
                 timeout(HANGS, case).await.unwrap_or_else(|_| panic!("hangs: {shown}"));
                 assert!(upstream.accepted() <= 1, "{shown}");
-                let closed = async {
-                    match fault.end {
-                        End::Closed => upstream.all_closed().await,
-                        End::Reset => upstream.reset().await,
-                        End::Unseen => {}
-                    }
-                };
-                timeout(HANGS, closed).await.unwrap_or_else(|_| panic!("stays open: {shown}"));
+                let ended = upstream.ends(fault.end);
+                timeout(HANGS, ended).await.unwrap_or_else(|_| panic!("stays open: {shown}"));
             });
         }
     }
@@ -297,11 +302,7 @@ async fn stay(client: Builder, begun: Vec<Act>, endings: impl IntoIterator<Item 
                 let (outcome, target) = pair.front.received(CHAT, content).await;
                 assert_eq!((outcome, target.as_deref()), (expected.clone(), Some("a")), "{shown}");
                 pair.is_idle().await;
-                match end {
-                    End::Closed => first.all_closed().await,
-                    End::Reset => first.reset().await,
-                    End::Unseen => {}
-                }
+                first.ends(end).await;
             };
             timeout(HANGS, case).await.unwrap_or_else(|_| panic!("hangs: {shown}"));
             assert_eq!((first.accepted(), second.accepted()), (1, 0), "{shown}");
@@ -309,6 +310,30 @@ async fn stay(client: Builder, begun: Vec<Act>, endings: impl IntoIterator<Item 
             assert_eq!((outcome.attempts, outcome.abandoned.len()), (1, 0), "{shown}");
             assert!(pair.used().await >= prompt().await, "{shown}");
         }
+    }
+}
+
+/// Checks that a client that leaves ends the attempt, and that no other one follows.
+async fn leave(client: Builder, begun: Vec<Act>, ending: Vec<Act>, end: End) {
+    for front in [Version::HTTP_11, Version::HTTP_2] {
+        let here = Arc::new(Notify::new());
+        let reach = vec![Act::Reach(Arc::clone(&here))];
+        let script = [begun.clone(), reach, ending.clone()].concat();
+        let shown = format!("{front:?} {script:?}");
+        let first = FaultyUpstream::start(vec![script]).await;
+        let second = FaultyUpstream::start(vec![]).await;
+        let addresses = [first.address, second.address];
+        let pair = Pair::start(addresses, client.clone(), front, (NEVER, NEVER)).await;
+        let response = tokio::spawn(pair.front.client.request(pair.front.request(CHAT)));
+        let case = async {
+            here.notified().await;
+            response.abort();
+            pair.is_idle().await;
+            pair.is_charged(prompt().await).await;
+            first.ends(end).await;
+        };
+        timeout(HANGS, case).await.unwrap_or_else(|_| panic!("hangs: {shown}"));
+        assert_eq!((first.accepted(), second.accepted()), (1, 0), "{shown}");
     }
 }
 
