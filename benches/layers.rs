@@ -230,6 +230,10 @@ fn in_turns(_: &mut Criterion) {
     );
     turns("upstream", UpstreamLayer::new(), &warm);
     turns("hf token", pass::hf_token(), &warm);
+    turns("payload and fallback, not used", (PayloadLayer::new(), pass::fallback()), &warm);
+    let inside = (UpstreamLayer::new(), pass::hf_token());
+    let all = (PayloadLayer::new(), pass::fallback(), inside);
+    turns("payload, fallback, upstream and hf token", all, &warm);
     turns("stack, token seen before", whole(pass::auth(&signer)), &warm);
     let forgetful = || AuthLayer::new(pass::jwt(&signer).max_cache_bytes(0));
     turns("auth, new RS256 token", forgetful(), &warm);
@@ -248,7 +252,7 @@ where
         (0..ROUNDS).map(|_| round(&mut layered, token) - round(&mut Trivial, token)).collect();
     added.sort_by(f64::total_cmp);
     let at = |quarter: usize| added[ROUNDS * quarter / 4];
-    println!("{name:<28} {:>8.0} ({:.0} to {:.0})", at(2), at(1), at(3));
+    println!("{name:<40} {:>8.0} ({:.0} to {:.0})", at(2), at(1), at(3));
 }
 
 /// Returns the nanoseconds of a request. The requests are made before the clock starts.

@@ -4,22 +4,28 @@
 #[path = "../support/faults.rs"]
 mod faults;
 
+mod cold;
+mod fallback;
+mod held;
 mod http1;
 mod http2;
+mod queue;
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, fmt, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use faults::{Act, FaultyUpstream, FullBacklog};
-use http::{Request, Version};
+use http::{Request, Response, Version};
+use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
     service::TowerToHyperService,
 };
 use tokio::{net::TcpListener, time::timeout};
-use tower::ServiceBuilder;
+use tower::{BoxError, Service, ServiceBuilder};
 use tower_inference::{
     client::{Builder, HttpsClient},
     hf::{HfTokenLayer, Origin, TokenSource},
@@ -52,11 +58,86 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// A server over both versions, and a client over one of them.
+struct Front {
+    address: SocketAddr,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Front {
+    async fn start<S, B>(service: S, version: Version) -> Self
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+        S: Clone + Send + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = TowerToHyperService::new(service.clone());
+                tokio::spawn(async move {
+                    let builder =
+                        hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                    builder.serve_connection(TokioIo::new(stream), service).await
+                });
+            }
+        });
+        let client = Client::builder(TokioExecutor::new())
+            .http2_only(version == Version::HTTP_2)
+            .build_http();
+        Self { address, client }
+    }
+
+    fn request(&self, body: &'static str) -> Request<Full<Bytes>> {
+        Request::post(format!("http://{}/v1/chat/completions", self.address))
+            .header("content-type", "application/json")
+            .body(Full::from(body))
+            .unwrap()
+    }
+
+    async fn outcome(&self, body: &'static str) -> Outcome {
+        self.received(body, |_| ()).await.0
+    }
+
+    /// Returns the response and the target that served it. `read` sees the body so far after each frame.
+    async fn received(&self, body: &'static str, read: impl Fn(&str)) -> (Outcome, Option<String>) {
+        // A body that fails at once may take its head along.
+        let Ok(response) = self.client.request(self.request(body)).await else {
+            return (Cut(200, String::new()), None);
+        };
+        let header = |name| Some(response.headers().get(name)?.to_str().unwrap().to_owned());
+        let status = response.status().as_u16();
+        // The gateway's own errors have a form of their own.
+        let is_ours = header("content-type").is_some_and(|kind| kind == "application/problem+json");
+        let target = header("x-inference-target");
+        let mut body = response.into_body();
+        let mut text = String::new();
+        let broken = loop {
+            match body.frame().await {
+                None => break false,
+                Some(Err(_)) => break true,
+                Some(Ok(frame)) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    text.push_str(&String::from_utf8_lossy(&data));
+                    read(&text);
+                }
+            }
+        };
+        let outcome = match (is_ours, broken) {
+            (true, _) => Rejected(status),
+            (false, true) => Cut(status, text),
+            (false, false) => Whole(status, text),
+        };
+        (outcome, target)
+    }
+}
+
 /// A gateway between a client and an upstream.
 struct Gateway {
     layer: UpstreamLayer,
-    address: SocketAddr,
-    client: Client<HttpConnector, Full<Bytes>>,
+    front: Front,
 }
 
 impl Gateway {
@@ -74,53 +155,11 @@ impl Gateway {
             .layer(layer.clone())
             .layer(HfTokenLayer::new(origin, token))
             .service(client.build().unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let service = TowerToHyperService::new(service.clone());
-                tokio::spawn(async move {
-                    let builder =
-                        hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                    builder.serve_connection(TokioIo::new(stream), service).await
-                });
-            }
-        });
-        let client =
-            Client::builder(TokioExecutor::new()).http2_only(front == Version::HTTP_2).build_http();
-        Self { layer, address, client }
+        Self { layer, front: Front::start(service, front).await }
     }
 
     async fn outcome(&self, body: &'static str) -> Outcome {
-        let request = Request::post(format!("http://{}/v1/chat/completions", self.address))
-            .header("content-type", "application/json")
-            .body(Full::from(body))
-            .unwrap();
-        // A body that fails at once may take its head along.
-        let Ok(response) = self.client.request(request).await else {
-            return Cut(200, String::new());
-        };
-        let status = response.status().as_u16();
-        // The gateway's own errors have a form of their own.
-        let is_ours = response
-            .headers()
-            .get("content-type")
-            .is_some_and(|content_type| content_type == "application/problem+json");
-        let mut body = response.into_body();
-        let mut read = Vec::new();
-        let broken = loop {
-            match body.frame().await {
-                None => break false,
-                Some(Err(_)) => break true,
-                Some(Ok(frame)) => read.extend(frame.into_data().unwrap_or_default()),
-            }
-        };
-        let read = String::from_utf8_lossy(&read).into_owned();
-        match (is_ours, broken) {
-            (true, _) => Rejected(status),
-            (false, true) => Cut(status, read),
-            (false, false) => Whole(status, read),
-        }
+        self.front.outcome(body).await
     }
 
     /// Waits until every slot is given back.

@@ -26,6 +26,12 @@ pub(crate) enum Act {
     ReadHead,
     /// Reads up to the `HEADERS` frame of a request over HTTP/2.
     ReadFrames,
+    /// Reads frames up to the `RST_STREAM` of the gateway, after [`ReadFrames`](Self::ReadFrames).
+    ReadReset,
+    /// Tells the test that the script has come here.
+    Reach(Arc<Notify>),
+    /// Waits until the test goes on.
+    Pause(Arc<Notify>),
     Write(Vec<u8>),
     /// Writes one byte after the other, each in a segment of its own.
     Drip(Vec<u8>),
@@ -50,7 +56,8 @@ pub(crate) struct FaultyUpstream {
 struct Counts {
     accepted: AtomicUsize,
     open: AtomicUsize,
-    closed: Notify,
+    resets: AtomicUsize,
+    changed: Notify,
 }
 
 impl FaultyUpstream {
@@ -67,9 +74,9 @@ impl FaultyUpstream {
                 counts.open.fetch_add(1, SeqCst);
                 let counts = Arc::clone(&counts);
                 tokio::spawn(async move {
-                    let _ended = play(stream, script).await;
+                    let _ended = play(stream, script, &counts).await;
                     counts.open.fetch_sub(1, SeqCst);
-                    counts.closed.notify_waiters();
+                    counts.changed.notify_waiters();
                 });
             }
         });
@@ -88,17 +95,26 @@ impl FaultyUpstream {
 
     /// Waits until every connection is closed.
     pub(crate) async fn all_closed(&self) {
+        self.becomes(|counts| counts.open.load(SeqCst) == 0).await;
+    }
+
+    /// Waits until the gateway has reset a stream.
+    pub(crate) async fn reset(&self) {
+        self.becomes(|counts| counts.resets.load(SeqCst) > 0).await;
+    }
+
+    async fn becomes(&self, is_so: impl Fn(&Counts) -> bool) {
         loop {
-            let closed = self.counts.closed.notified();
-            if self.counts.open.load(SeqCst) == 0 {
+            let changed = self.counts.changed.notified();
+            if is_so(&self.counts) {
                 return;
             }
-            closed.await;
+            changed.await;
         }
     }
 }
 
-async fn play(mut stream: TcpStream, script: Vec<Act>) -> io::Result<()> {
+async fn play(mut stream: TcpStream, script: Vec<Act>, counts: &Counts) -> io::Result<()> {
     stream.set_nodelay(true)?;
     for act in script {
         match act {
@@ -111,6 +127,13 @@ async fn play(mut stream: TcpStream, script: Vec<Act>) -> io::Result<()> {
                 }
             }
             Act::ReadFrames => h2::read_request(&mut stream).await?,
+            Act::ReadReset => {
+                h2::read_up_to(h2::RST_STREAM, &mut stream).await?;
+                counts.resets.fetch_add(1, SeqCst);
+                counts.changed.notify_waiters();
+            }
+            Act::Reach(here) => here.notify_one(),
+            Act::Pause(over) => over.notified().await,
             Act::Write(bytes) => stream.write_all(&bytes).await?,
             Act::Drip(bytes) => {
                 for byte in bytes {
@@ -269,13 +292,17 @@ pub(crate) mod h2 {
     pub(super) async fn read_request(stream: &mut TcpStream) -> io::Result<()> {
         let mut preface = [0; PREFACE];
         stream.read_exact(&mut preface).await?;
+        read_up_to(HEADERS, stream).await
+    }
+
+    pub(super) async fn read_up_to(kind: u8, stream: &mut TcpStream) -> io::Result<()> {
         loop {
             let mut head = [0; 9];
             stream.read_exact(&mut head).await?;
             let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
             let mut payload = vec![0; length as usize];
             stream.read_exact(&mut payload).await?;
-            if head[3] == HEADERS {
+            if head[3] == kind {
                 return Ok(());
             }
         }

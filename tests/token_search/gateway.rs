@@ -13,16 +13,19 @@ use tokio::{
 };
 use tower_inference::{
     access_log::{AccessLogLayer, Sink},
-    auth::{AccessRule, AccessRules, AuthLayer},
+    auth::{AccessRule, AccessRules, AuthLayer, aws_iam::SignedBodyLayer},
     cache::{CacheLayer, Scope},
     client::HttpsClient,
-    hf::{HfTokenLayer, TokenSource},
+    fallback::FallbackLayer,
+    hf::{HfTokenLayer, Stage, TokenSource},
     identity::Callers,
     limits::{Limit, Rate},
     model::Profile,
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
+    payload::PayloadLayer,
     rejection::RejectionFormat,
     request_id::RequestIdLayer,
+    route::RouteLayer,
     schema::{BuiltInSchemas, SchemaLayer},
     stack::Stack,
     stalled_reader::StalledReaderLayer,
@@ -47,6 +50,45 @@ pub struct Form {
     pub scrub_bodies: bool,
 }
 
+/// The layers of a gateway.
+pub struct Layers {
+    pub route: Option<RouteLayer>,
+    pub auth: AuthLayer,
+    pub throttle: ThrottleLayer,
+    pub payload: PayloadLayer,
+    pub model_rules: Option<ModelRulesLayer>,
+    pub cache: CacheLayer,
+    pub token_budget: TokenBudgetLayer,
+    pub fallback: Option<FallbackLayer>,
+    pub upstream: UpstreamLayer,
+}
+
+impl Layers {
+    fn new(issuer: &TestIssuer, profile: &Profile) -> Self {
+        let chats = AccessRule::new("chats", Callers::new()).path("/v1/*");
+        let auth = AuthLayer::new(issuer.jwt()).rules(AccessRules::new().allow(chats)).unwrap();
+        let requests = Rate::per_second(1).burst(10_000);
+        let tokens = Rate::per_second(1_000).burst(1_000_000);
+        let wait = Duration::from_millis(200);
+        let rules = ModelRules::new().allow(ModelRule::new(["org/demo"]).any_provider());
+        Self {
+            route: None,
+            auth,
+            throttle: ThrottleLayer::new(Limit::per_identity(requests)),
+            payload: PayloadLayer::new(),
+            model_rules: Some(ModelRulesLayer::new(profile.clone(), rules)),
+            cache: CacheLayer::new("search", Scope::Identity).cache_status(),
+            token_budget: TokenBudgetLayer::new(Limit::per_identity(tokens)),
+            fallback: None,
+            upstream: UpstreamLayer::new()
+                .head_timeout(wait)
+                .first_byte_timeout(wait)
+                .idle_timeout(wait)
+                .rejections(RejectionFormat::Problem),
+        }
+    }
+}
+
 pub struct Served {
     pub address: SocketAddr,
     pub bearer: String,
@@ -60,39 +102,44 @@ pub struct Served {
 
 impl Served {
     pub async fn start(upstream: SocketAddr, source: TokenSource, form: Form) -> Self {
+        let origin = format!("http://{upstream}").parse().unwrap();
+        Self::start_with(Stage::new("first", origin, source), form, |_, _| ()).await
+    }
+
+    /// Starts a gateway whose layers `change` has changed.
+    pub async fn start_with(
+        stage: Stage,
+        form: Form,
+        change: impl FnOnce(&mut Layers, &TestIssuer),
+    ) -> Self {
         let records = Lines::default();
         let sink = Sink::new(records.clone()).unwrap();
         let issuer = TestIssuer::new();
         let profile = Profile::openai();
-        let origin = format!("http://{upstream}").parse().unwrap();
-        let hf_token = HfTokenLayer::new(origin, source);
+        let mut layers = Layers::new(&issuer, &profile);
+        change(&mut layers, &issuer);
+        let hf_token = HfTokenLayer::stage(stage);
         let client = HttpsClient::builder();
         let client = if form.http2 { client.http2_prior_knowledge() } else { client };
         let hf_token = if form.scrub_bodies { hf_token.scrub_bodies() } else { hf_token };
         let access_log =
             if form.text_log { AccessLogLayer::new() } else { AccessLogLayer::json(sink.clone()) };
-        let rules = ModelRules::new().allow(ModelRule::new(["org/demo"]).any_provider());
-        let chats = AccessRule::new("chats", Callers::new()).path("/v1/*");
         let gateway = Stack::new()
+            .around(SignedBodyLayer::new())
             .stalled_reader(StalledReaderLayer::new())
             .request_id(RequestIdLayer::new())
             .access_log(access_log.user_agent().http_version().scrubber(hf_token.scrubber()))
-            .auth(AuthLayer::new(issuer.jwt()).rules(AccessRules::new().allow(chats)).unwrap())
-            .throttle(ThrottleLayer::new(Limit::per_identity(Rate::per_second(1).burst(10_000))))
+            .route(layers.route)
+            .auth(layers.auth)
+            .throttle(layers.throttle)
+            .payload(layers.payload)
             .schema(SchemaLayer::built_in(&BuiltInSchemas::new(profile.clone())))
-            .transform(TransformLayer::new().profile(profile.clone()).max_output_tokens(64))
-            .model_rules(ModelRulesLayer::new(profile, rules))
-            .cache(CacheLayer::new("search", Scope::Identity).cache_status())
-            .token_budget(TokenBudgetLayer::new(Limit::per_identity(
-                Rate::per_second(1_000).burst(1_000_000),
-            )))
-            .upstream(
-                UpstreamLayer::new()
-                    .head_timeout(Duration::from_millis(200))
-                    .first_byte_timeout(Duration::from_millis(200))
-                    .idle_timeout(Duration::from_millis(200))
-                    .rejections(RejectionFormat::Problem),
-            )
+            .transform(TransformLayer::new().profile(profile).max_output_tokens(64))
+            .model_rules(layers.model_rules)
+            .cache(layers.cache)
+            .token_budget(layers.token_budget)
+            .fallback(layers.fallback)
+            .upstream(layers.upstream)
             .hf_token(hf_token)
             .boxed(client.build().unwrap());
         let bearer = issuer.token("ann").bearer();
@@ -115,20 +162,28 @@ impl Served {
         Self { address, bearer, issuer, records, sink, received }
     }
 
+    /// Returns the header of a caller that is allowed.
+    pub fn credentials(&self) -> String {
+        format!("authorization: {}\r\n", self.bearer)
+    }
+
     /// Sends a chat request. Returns the whole response as it came.
     pub async fn chat(&self, body: &str) -> String {
-        let bearer = format!("authorization: {}\r\n", self.bearer);
-        self.send("POST", "/v1/chat/completions", &bearer, body).await
+        self.send("POST", "/v1/chat/completions", &self.credentials(), body).await
     }
 
     pub async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
-        let length = body.len();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: gateway\r\nte: trailers\r\nconnection: close\r\n{headers}\
-             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-        );
+        self.exchange(&head(method, path, headers, body.len()), body).await
+    }
+
+    /// Sends a request whose body lacks its end.
+    pub async fn send_part(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+        self.exchange(&head(method, path, headers, body.len() + 1), body).await
+    }
+
+    async fn exchange(&self, head: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.write_all([head, body].concat().as_bytes()).await.unwrap();
         let mut response = Vec::new();
         // A response that is cut may end in a reset.
         let _cut = stream.read_to_end(&mut response).await;
@@ -141,4 +196,11 @@ impl Served {
         assert!(self.sink.flush());
         [("the access log", self.records.text()), ("a response", self.received.text())]
     }
+}
+
+fn head(method: &str, path: &str, headers: &str, length: usize) -> String {
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: gateway\r\nte: trailers\r\nconnection: close\r\n{headers}\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    )
 }

@@ -10,6 +10,7 @@ mod log;
 mod outputs;
 mod refusals;
 mod search;
+mod stages;
 mod types;
 mod upstream;
 

@@ -27,7 +27,7 @@ use crate::{
     upstream::{Script, Upstream, echoing_headers, response},
 };
 
-const BODY: &str = r#"{"id":"1","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}"#;
+pub const BODY: &str = r#"{"id":"1","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}"#;
 
 fn fixed(token: &str) -> TokenSource {
     TokenSource::value(Secret::new(token)).unwrap()
@@ -46,7 +46,7 @@ fn assert_clean(served: &Served, log: &Lines, token: &str, case: &str) {
 }
 
 /// Every fault of an upstream over HTTP/1.1, with its name.
-fn scripts(token: &str) -> Vec<(String, Script)> {
+pub fn scripts(token: &str) -> Vec<(String, Script)> {
     let headers = echoing_headers(token);
     let mut scripts = Vec::new();
     for status in [

@@ -23,6 +23,7 @@ use tower_inference::{
     cache::{CacheLayer, Cacheable, Scope},
     client::{self, HttpsClient},
     context::RequestContext,
+    fallback::{FallbackLayer, RetryBudget, Target},
     hf::{
         FetchedToken, HfTokenLayer, Origin, Stage, SubjectToken, TokenExchange, TokenSource, Tokens,
     },
@@ -175,6 +176,14 @@ async fn print_all(token: &'static str) -> BTreeSet<String> {
     p.add(&FetchedToken::new(Secret::new(token)).expires_in(Duration::from_secs(60)));
     p.add(&origin());
     p.add(&Stage::new("prod", origin(), value()));
+    let target = || {
+        let target = Target::new(Stage::new("prod", origin(), value())).model("org/demo");
+        target.group("one").max_in_flight(1)
+    };
+    p.add(&target());
+    p.add(&RetryBudget::new());
+    let fallback = FallbackLayer::new([target(), target()]).model("alias", [target()]);
+    print_layer(p, fallback, inner()).await;
     p.add(&Tokens::from(value()));
     p.add(&Tokens::by_tenant().tenant("issuer", "tenant", value()).otherwise(value()));
     p.add(&Tokens::by_model().model("org/demo", value()).otherwise(value()));
