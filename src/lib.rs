@@ -99,6 +99,8 @@ pub mod memory_limit;
     all(feature = "cache", not(feature = "cache-compression"))
 ))]
 mod missing_feature;
+#[cfg(any(feature = "auth", feature = "hf"))]
+mod once_a_minute;
 #[cfg(any(feature = "auth", feature = "hf", feature = "redis"))]
 mod owned_task;
 #[cfg(any(feature = "auth", feature = "throttle", feature = "upstream"))]

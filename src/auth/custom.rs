@@ -9,12 +9,12 @@ use super::{
     failure::Failure,
     lookup::{FAILURE_TTL, Found, LookupBounds, LookupCache},
     method::{AuthMethod, Facts, Places, Verdict, Waited},
-    once_a_minute::OnceAMinute,
 };
 use crate::{
     clock::SharedClock,
     context::RequestHead,
     identity::Identity,
+    once_a_minute::OnceAMinute,
     rejection::{Refusal, Rejection},
     secret::Secret,
 };

@@ -19,8 +19,7 @@ use aws_lc_rs::{
 };
 use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
 
-use super::once_a_minute::OnceAMinute;
-use crate::clock::SharedClock;
+use crate::{clock::SharedClock, once_a_minute::OnceAMinute};
 
 /// The bytes of an entry in the table, beside its result.
 const ENTRY_OVERHEAD: u64 = 192;

@@ -203,7 +203,6 @@ mod layer;
 mod line_budget;
 mod lookup;
 mod method;
-mod once_a_minute;
 mod resource_metadata;
 mod service;
 mod token;

@@ -13,7 +13,7 @@ use super::{
     body::ResponseBody,
     future::ResponseFuture,
     scrub::ask_for_searchable_body,
-    settings::{Settings, no_path, no_token, prepare, unavailable},
+    settings::{Settings, no_path, prepare, unavailable},
 };
 use crate::{
     context::RequestContext,
@@ -80,7 +80,8 @@ where
             ask_for_searchable_body(&mut request);
         }
         let access = prepare(&mut request, stage).and_then(|()| {
-            StageAccess::of(stage, &request, &context).map_err(|reason| no_token(stage, &reason))
+            StageAccess::of(stage, &request, &context)
+                .map_err(|reason| settings.no_token(stage, &reason))
         });
         let access = match access {
             Ok(access) => access,

@@ -3,7 +3,9 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, Method, Request, Version};
 
 use crate::{
+    clock::SharedClock,
     hop_by_hop::strip_headers,
+    once_a_minute::OnceAMinute,
     rejection::{Refusal, Rejection, RejectionFormat},
     stages::{NoToken, Stage},
     stripped_headers::is_stripped,
@@ -17,11 +19,30 @@ pub(super) struct Settings {
     pub(super) allowed: Option<Arc<[HeaderName]>>,
     pub(super) format: RejectionFormat,
     pub(super) scrub_bodies: bool,
+    no_token: Arc<OnceAMinute>,
 }
 
 impl Settings {
     pub(super) fn new(stage: Stage) -> Self {
-        Self { stage, allowed: None, format: RejectionFormat::default(), scrub_bodies: false }
+        Self {
+            stage,
+            allowed: None,
+            format: RejectionFormat::default(),
+            scrub_bodies: false,
+            no_token: Arc::default(),
+        }
+    }
+
+    /// Rejects a request that no token of the stage is for. The log has its tenant or model.
+    pub(super) fn no_token(&self, stage: &Stage, reason: &NoToken) -> Rejection {
+        let stage = stage.name();
+        // A caller without a token of its own must not fill the log.
+        if self.no_token.is_due(SharedClock::default().monotonic()) {
+            tracing::warn!(stage, %reason, "the stage has no token for this request");
+        } else {
+            tracing::debug!(stage, %reason, "the stage has no token for this request");
+        }
+        forbidden(reason.detail())
     }
 }
 
@@ -42,12 +63,6 @@ pub(super) fn prepare<B>(request: &mut Request<B>, stage: &Stage) -> Result<(), 
 
 pub(super) fn no_path() -> Rejection {
     forbidden("the request target needs a path")
-}
-
-/// Rejects a request that no token of the stage is for. The log has its tenant or model.
-pub(super) fn no_token(stage: &Stage, reason: &NoToken) -> Rejection {
-    tracing::warn!(stage = stage.name(), %reason, "the stage has no token for this request");
-    forbidden(reason.detail())
 }
 
 /// Rejects a request for which there is no token now. The source has logged the cause.

@@ -31,6 +31,7 @@ const GROUND: &[&str] = &[
     "loopback",
     "memory_limit",
     "missing_feature",
+    "once_a_minute",
     "owned_task",
     "peer",
     "failure_reason",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::entry::KeyFault;
-use crate::auth::once_a_minute::OnceAMinute;
+use crate::once_a_minute::OnceAMinute;
 
 /// The reasons: those of keys and the store's.
 const REASONS: usize = KeyFault::ALL.len() + 1;

@@ -7,11 +7,9 @@ use super::{
     presented::CredentialScope,
 };
 use crate::{
-    auth::{
-        lookup::{FAILURE_TTL, Found, LookupBounds, LookupCache},
-        once_a_minute::OnceAMinute,
-    },
+    auth::lookup::{FAILURE_TTL, Found, LookupBounds, LookupCache},
     clock::SharedClock,
+    once_a_minute::OnceAMinute,
     printable::Printable,
 };
 

@@ -28,11 +28,11 @@ use crate::{
         line_budget::LineBudget,
         lookup::{FAILURE_TTL, Found, LookupCache},
         method::{AuthMethod, Facts, Places, Verdict, Waited},
-        once_a_minute::OnceAMinute,
     },
     context::RequestHead,
     fetch::FetchFault,
     identity::{Identity, Proof},
+    once_a_minute::OnceAMinute,
     rejection::{Refusal, Rejection},
 };
 
