@@ -77,6 +77,8 @@ mod file_reason;
 mod file_version;
 #[cfg(any(feature = "cache", feature = "hf", feature = "transform", feature = "upstream"))]
 mod hop_by_hop;
+#[cfg(feature = "access-log")]
+mod json_object;
 #[cfg(any(feature = "cache", feature = "throttle"))]
 mod keyed_hash;
 #[cfg(any(feature = "fallback", feature = "upstream"))]
@@ -142,6 +144,9 @@ pub mod identity;
 pub mod limits;
 pub mod model;
 pub mod payload;
+#[cfg(feature = "access-log")]
+#[cfg_attr(docsrs, doc(cfg(feature = "access-log")))]
+pub mod record;
 pub mod rejection;
 #[cfg(any(feature = "client", feature = "hf"))]
 mod replay;

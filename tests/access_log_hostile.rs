@@ -17,10 +17,11 @@ use http_body_util::{BodyExt, Empty, Full};
 use serde_json::Value;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
-    access_log::{AccessLogLayer, Record, Sink},
+    access_log::{AccessLogLayer, Sink},
     context::RequestContext,
     hf::{HfTokenLayer, TokenSource},
     identity::{Identity, Proof},
+    record::Record,
     secret::{Scrubber, Secret},
     stack::Stack,
 };

@@ -27,20 +27,20 @@ use tokio::{
 };
 use tower::{Layer, Service, service_fn};
 use tower_inference::{
-    access_log::{AccessLogLayer, Record, RequestBody},
-    body::BodyEnd,
+    access_log::{AccessLogLayer, RequestBody},
+    record::{Record, RequestOutcome},
 };
 
 /// What the tests ask of a record.
 #[derive(Debug, PartialEq)]
 struct Seen {
-    outcome: BodyEnd,
+    outcome: RequestOutcome,
     status: Option<u16>,
     bytes: (u64, u64),
     grpc_status: Option<u32>,
 }
 
-fn seen(outcome: BodyEnd, status: u16, bytes_out: u64) -> Seen {
+fn seen(outcome: RequestOutcome, status: u16, bytes_out: u64) -> Seen {
     Seen { outcome, status: Some(status), bytes: (0, bytes_out), grpc_status: None }
 }
 
@@ -142,7 +142,7 @@ async fn answers_without_a_body_are_complete() {
         let request = format!("{method} / HTTP/1.1\r\nhost: a\r\n\r\n");
         let (_open, got) = server.exchange(&request, "\r\n\r\n").await;
         assert!(got.starts_with(&format!("HTTP/1.1 {status}")), "{got}");
-        assert_eq!(server.record().await, seen(BodyEnd::Complete, status, 0));
+        assert_eq!(server.record().await, seen(RequestOutcome::Complete, status, 0));
     }
 }
 
@@ -151,7 +151,7 @@ async fn an_empty_body_is_complete() {
     let server = Server::start(false, |_| async { Response::new(Empty::<Bytes>::new()) }).await;
     let (_open, got) = server.exchange(GET, "\r\n\r\n").await;
     assert!(got.contains("content-length: 0"), "{got}");
-    assert_eq!(server.record().await, seen(BodyEnd::Complete, 200, 0));
+    assert_eq!(server.record().await, seen(RequestOutcome::Complete, 200, 0));
 }
 
 /// hyper polls such a body no further than its last byte.
@@ -166,7 +166,7 @@ async fn a_body_of_known_length_is_complete_with_its_last_byte() {
     .await;
     let (_open, got) = server.exchange(GET, "hello").await;
     assert!(got.ends_with("hello"), "{got}");
-    assert_eq!(server.record().await, seen(BodyEnd::Complete, 200, 5));
+    assert_eq!(server.record().await, seen(RequestOutcome::Complete, 200, 5));
 
     let server = Server::start(false, |_| async {
         let body = ScriptedBody::new([Step::Data(b"hel"), Step::Data(b"lo"), Step::Stall]);
@@ -175,12 +175,12 @@ async fn a_body_of_known_length_is_complete_with_its_last_byte() {
     .await;
     let (_open, got) = server.exchange(GET, "hello").await;
     assert!(got.ends_with("hello"), "{got}");
-    assert_eq!(server.record().await, seen(BodyEnd::Complete, 200, 5));
+    assert_eq!(server.record().await, seen(RequestOutcome::Complete, 200, 5));
 
     let server =
         Server::start(false, |_| async { Response::new(Full::new(Bytes::from("hello"))) }).await;
     let (_open, _) = server.exchange(GET, "hello").await;
-    assert_eq!(server.record().await, seen(BodyEnd::Complete, 200, 5));
+    assert_eq!(server.record().await, seen(RequestOutcome::Complete, 200, 5));
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn a_chunked_body_is_complete_with_its_end() {
     .await;
     let (_open, got) = server.exchange(GET, "\r\n0\r\n\r\n").await;
     assert!(got.contains("transfer-encoding: chunked"), "{got}");
-    assert_eq!(server.record().await, seen(BodyEnd::Complete, 200, 5));
+    assert_eq!(server.record().await, seen(RequestOutcome::Complete, 200, 5));
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn an_error_in_the_body_is_one() {
     .await;
     let (_open, got) = server.exchange(GET, "never sent").await;
     assert!(!got.contains("\r\n0\r\n"), "{got}");
-    assert_eq!(server.record().await, seen(BodyEnd::Error, 200, 3));
+    assert_eq!(server.record().await, seen(RequestOutcome::Failed, 200, 3));
 }
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn a_caller_that_leaves_half_way_is_cancelled() {
     assert!(got.contains("transfer-encoding: chunked"), "{got}");
     let _open_at_our_end = kept.recv().await.unwrap();
     drop(open);
-    assert_eq!(server.record().await, seen(BodyEnd::Cancelled, 200, 5));
+    assert_eq!(server.record().await, seen(RequestOutcome::Cancelled, 200, 5));
 }
 
 #[tokio::test]
@@ -251,7 +251,7 @@ async fn a_caller_that_leaves_before_the_head_is_cancelled_without_status() {
     coming.recv().await.unwrap();
     drop(open);
     let record = server.record().await;
-    assert_eq!((record.outcome, record.status), (BodyEnd::Cancelled, None));
+    assert_eq!((record.outcome, record.status), (RequestOutcome::Cancelled, None));
 }
 
 // === HTTP/2 ===
@@ -283,7 +283,7 @@ async fn trailers_are_an_end() {
         .await;
         let (_, got) = over_http2(&server, Method::GET).await.unwrap();
         assert_eq!(got, Some(trailers()), "announced: {announced}");
-        let expected = Seen { grpc_status: Some(5), ..seen(BodyEnd::Trailers, 200, 5) };
+        let expected = Seen { grpc_status: Some(5), ..seen(RequestOutcome::Complete, 200, 5) };
         assert_eq!(server.record().await, expected, "announced: {announced}");
     }
 }
@@ -296,7 +296,7 @@ async fn an_error_after_the_announced_bytes_is_one() {
     })
     .await;
     over_http2(&server, Method::GET).await.unwrap_err();
-    assert_eq!(server.record().await, seen(BodyEnd::Error, 200, 5));
+    assert_eq!(server.record().await, seen(RequestOutcome::Failed, 200, 5));
 }
 
 #[tokio::test]
@@ -305,5 +305,5 @@ async fn a_head_request_over_http2_is_complete() {
         Server::start(true, |_| async { Response::new(ScriptedBody::new([]).announce(5)) }).await;
     let (status, _) = over_http2(&server, Method::HEAD).await.unwrap();
     assert_eq!(status, 200);
-    assert_eq!(server.record().await, seen(BodyEnd::Complete, 200, 0));
+    assert_eq!(server.record().await, seen(RequestOutcome::Complete, 200, 0));
 }

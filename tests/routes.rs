@@ -8,12 +8,13 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt};
 use tower_inference::{
-    access_log::{AccessLogLayer, Record},
+    access_log::AccessLogLayer,
     body::ResponseBody,
     cache::{CacheLayer, Scope},
     limits::{Limit, Quota},
     model::{BodyForm, Profile},
     payload::{Payload, PayloadLayer},
+    record::Record,
     rejection::{Rejection, RejectionFormat},
     route::RouteLayer,
     schema::{BuiltInSchemas, SchemaLayer},

@@ -25,9 +25,9 @@ use tokio::{
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
-    access_log::{AccessLogLayer, Record},
-    body::BodyEnd,
+    access_log::AccessLogLayer,
     limits::{Concurrency, Limit, Rate},
+    record::{Record, RequestOutcome},
     stack::Stack,
     stalled_reader::{BodyError, ResponseBody, StalledReaderLayer},
     throttle::ThrottleLayer,
@@ -247,7 +247,7 @@ async fn slot_permit_and_record_are_given_back_while_the_server_still_owns_the_b
         records.lock().unwrap().clear();
 
         sleep(LATEST + SECOND).await;
-        assert_eq!(*records.lock().unwrap(), [(BodyEnd::Cancelled, 3)]);
+        assert_eq!(*records.lock().unwrap(), [(RequestOutcome::Cancelled, 3)]);
         assert_eq!(service.oneshot(request()).await.unwrap().status(), StatusCode::OK);
         assert_stalled(&mut body).await;
     }

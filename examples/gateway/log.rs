@@ -8,7 +8,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tower_inference::access_log::{AccessLogLayer, Record, Sink};
+use tower_inference::{
+    access_log::{AccessLogLayer, Sink},
+    record::Record,
+};
 
 use crate::{Error, args::AccessLog, output::Output};
 

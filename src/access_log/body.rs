@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::open_record::OpenRecord;
 use crate::{
-    body::{BodyEnd, Watch, WatchedBody},
+    body::{self, BodyEnd, Watch, WatchedBody},
     context::RequestContext,
 };
 
@@ -63,7 +63,7 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
-        body: WatchedBody<B, RecordWatch>,
+        body: WatchedBody<body::ResponseBody<B>, RecordWatch>,
     }
 }
 
@@ -71,13 +71,16 @@ pin_project! {
 impl<B: Body<Data = Bytes> + Default> Default for ResponseBody<B> {
     fn default() -> Self {
         let watch = RecordWatch { record: OpenRecord::none() };
-        Self { body: WatchedBody::new(B::default(), watch) }
+        Self { body: WatchedBody::new(body::ResponseBody::inner(B::default()), watch) }
     }
 }
 
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
     /// The response with its body in this one.
-    pub(super) fn new(response: Response<B>, mut record: OpenRecord) -> Response<Self> {
+    pub(super) fn new(
+        response: Response<body::ResponseBody<B>>,
+        mut record: OpenRecord,
+    ) -> Response<Self> {
         record.head(response.status(), response.headers());
         let method = record.method().cloned().unwrap_or(Method::GET);
         let watch = RecordWatch { record };

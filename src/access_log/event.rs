@@ -1,10 +1,11 @@
 use tracing::Level;
 
-use super::{
-    json,
+use crate::{
+    context::{CacheOutcome, StreamEnd},
+    json_object::{microseconds, rfc3339},
+    printable::printable,
     record::{Record, RecordSink},
 };
-use crate::{context::CacheOutcome, printable::printable};
 
 const TARGET: &str = "tower_inference::access";
 
@@ -17,7 +18,7 @@ impl RecordSink for Events {
     }
 
     fn record(&self, record: &Record<'_>) {
-        let time = json::rfc3339(record.time());
+        let time = rfc3339(record.time());
         let principal = record.principal();
         let usage = record.usage().unwrap_or_default();
         tracing::info!(
@@ -42,12 +43,12 @@ impl RecordSink for Events {
             limit = record.limit().map(printable).as_deref(),
             limit_shadow = record.limit_shadow().map(printable).as_deref(),
             cache = record.cache().map(CacheOutcome::as_str),
-            outcome = json::outcome(record.outcome()),
+            outcome = record.outcome().as_str(),
             bytes_in = record.bytes_in(),
             bytes_out = record.bytes_out(),
-            head_us = record.head_after().map(json::microseconds),
-            first_byte_us = record.first_byte_after().map(json::microseconds),
-            total_us = json::microseconds(record.total()),
+            head_us = record.head_after().map(microseconds),
+            first_byte_us = record.first_byte_after().map(microseconds),
+            total_us = microseconds(record.total()),
             upstream = record.upstream().map(printable).as_deref(),
             upstream_status = record.upstream_status().map(|status| status.as_u16()),
             attempts = Some(record.attempts()).filter(|attempts| *attempts > 0),
@@ -56,7 +57,7 @@ impl RecordSink for Events {
             usage.prompt_tokens = usage.prompt_tokens,
             usage.completion_tokens = usage.completion_tokens,
             usage.total_tokens = usage.total_tokens,
-            stream_end = record.stream_end().map(json::stream_end),
+            stream_end = record.stream_end().map(StreamEnd::as_str),
         );
     }
 }

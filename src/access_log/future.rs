@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -9,22 +10,37 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{body::ResponseBody, open_record::OpenRecord};
-use crate::body::BodyEnd;
+use crate::{
+    body::{self, BodyEnd},
+    rejection::PendingRejection,
+};
 
 pin_project! {
     /// The future of [`AccessLog`](super::AccessLog). Its drop before the head cancels the request.
-    #[derive(Debug)]
     pub struct ResponseFuture<F> {
         // Dropped before the record, which shows what the drop notes in the context.
         #[pin]
-        inner: F,
+        state: State<F>,
         record: OpenRecord,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F> {
+        Pass { #[pin] inner: F },
+        // Boxed, because few requests are rejected.
+        Reject { pending: Option<Box<PendingRejection>> },
     }
 }
 
 impl<F> ResponseFuture<F> {
     pub(super) const fn new(inner: F, record: OpenRecord) -> Self {
-        Self { inner, record }
+        Self { state: State::Pass { inner }, record }
+    }
+
+    pub(super) fn reject(pending: PendingRejection, record: OpenRecord) -> Self {
+        Self { state: State::Reject { pending: Some(Box::new(pending)) }, record }
     }
 }
 
@@ -37,11 +53,26 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = ready!(this.inner.poll(cx));
+        let result = match this.state.project() {
+            StateProj::Pass { inner } => {
+                ready!(inner.poll(cx)).map(|response| response.map(body::ResponseBody::inner))
+            }
+            StateProj::Reject { pending } => match pending.take() {
+                Some(pending) => Ok(pending.respond()),
+                // A poll after completion stays pending.
+                None => return Poll::Pending,
+            },
+        };
         let mut record = this.record.take();
         if result.is_err() {
             record.close(BodyEnd::Error);
         }
         Poll::Ready(result.map(|response| ResponseBody::new(response, record)))
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").field("record", &self.record).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,11 +15,20 @@ use super::{
     event::Events,
     future::ResponseFuture,
     open_record::OpenRecord,
-    record::RecordSink,
     settings::Settings,
     sink::Sink,
 };
-use crate::{clock::SharedClock, secret::Scrubber, skip::Skip};
+use crate::{
+    clock::SharedClock,
+    context::RequestContext,
+    record::RecordSink,
+    rejection::{Refusal, Rejection, RejectionFormat},
+    secret::Scrubber,
+    skip::Skip,
+};
+
+/// An operator mends a full disk within minutes rather than seconds.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// A layer that writes one record of each request. See the [module docs](super) for an example.
 #[derive(Clone, Debug)]
@@ -45,6 +55,21 @@ impl AccessLogLayer {
     #[must_use]
     pub fn sink(sink: impl RecordSink) -> Self {
         Self { settings: Arc::new(Settings::new(sink)) }
+    }
+
+    /// Adds a sink that gets the same records, such as metrics or an audit trail.
+    #[must_use]
+    pub fn and(self, sink: impl RecordSink) -> Self {
+        self.set(|settings| settings.sinks.push(Arc::new(sink)))
+    }
+
+    /// Sets the format of the rejection when a sink [accepts no requests]. Defaults to
+    /// [`RejectionFormat::Problem`].
+    ///
+    /// [accepts no requests]: RecordSink::accepts_requests
+    #[must_use]
+    pub fn rejections(self, format: RejectionFormat) -> Self {
+        self.set(|settings| settings.format = format)
     }
 
     /// Does not read the usage and the end of the event stream from the response.
@@ -147,6 +172,14 @@ where
             Some(settings) => OpenRecord::new(settings, &mut request),
             None => OpenRecord::none(),
         };
+        if let Some(settings) = &self.settings
+            && !settings.sinks.iter().all(|sink| sink.accepts_requests())
+        {
+            let responder = settings.format.for_request(&request);
+            let context = RequestContext::ensure(request.extensions_mut());
+            let rejection = Rejection::new(Refusal::AuditUnavailable).with_retry_after(RETRY_AFTER);
+            return ResponseFuture::reject(responder.pending(rejection, context), record);
+        }
         let counter = record.byte_counter();
         let inner = self.inner.call(request.map(|body| RequestBody::new(body, counter)));
         ResponseFuture::new(inner, record)

@@ -7,7 +7,7 @@
 //!
 //! - a `tracing` event ([`AccessLogLayer::new`]) with target `tower_inference::access` and level INFO
 //! - a line of JSON ([`AccessLogLayer::json`]) into a [`Sink`], whose writer delays no request
-//! - your own format with a [`RecordSink`] ([`AccessLogLayer::sink`])
+//! - your own format with a [`RecordSink`](crate::record::RecordSink) ([`AccessLogLayer::sink`])
 //!
 //! ```
 //! use bytes::Bytes;
@@ -16,8 +16,8 @@
 //! use std::{convert::Infallible, sync::{Arc, Mutex}};
 //! use tower::{Layer, ServiceExt, service_fn};
 //! use tower_inference::{
-//!     access_log::{AccessLogLayer, Record},
-//!     body::BodyEnd,
+//!     access_log::AccessLogLayer,
+//!     record::{Record, RequestOutcome},
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -41,7 +41,7 @@
 //! response.into_body().collect().await.unwrap();
 //! assert_eq!(
 //!     *lines.lock().unwrap(),
-//!     [("GET /v1/models 200 5".to_owned(), BodyEnd::Complete)]
+//!     [("GET /v1/models 200 5".to_owned(), RequestOutcome::Complete)]
 //! );
 //! # }
 //! ```
@@ -88,12 +88,9 @@
 //!
 //! # Outcomes
 //!
-//! | `outcome` | meaning |
-//! |---|---|
-//! | `complete` | the body was passed on to its end |
-//! | `trailers` | the same with trailers |
-//! | `error` | the service or the body failed or panicked |
-//! | `cancelled` | the request was dropped before its end because the client left or an outer layer gave it up |
+//! [`RequestOutcome`](crate::record::RequestOutcome) has the meaning of each. A response that a client
+//! takes to its end is `complete` also when its status is 404. A stream whose end mark is missing is
+//! an `upstream_error`, though its status is 200.
 //!
 //! A request that is cancelled before its head has no `status`.
 //!
@@ -116,7 +113,7 @@
 //!   [`Stack`](crate::stack::Stack) it has.
 //! - The path is recorded as it came. A service with secrets in paths logs them.
 //! - A record that cannot be written is lost. [`Sink`] counts and reports the loss and requests go on.
-//!   For a log that must be complete use your own [`RecordSink`] and accept the wait.
+//!   For a log that must be complete use your own [`RecordSink`](crate::record::RecordSink) and accept the wait.
 
 mod batch;
 mod body;
@@ -124,10 +121,8 @@ mod event;
 mod future;
 mod json;
 mod layer;
-mod observation;
 mod open_record;
 mod queue;
-mod record;
 mod settings;
 mod sink;
 
@@ -135,6 +130,5 @@ pub use self::{
     body::{RequestBody, ResponseBody},
     future::ResponseFuture,
     layer::{AccessLog, AccessLogLayer},
-    record::{Record, RecordSink},
     sink::Sink,
 };

@@ -11,10 +11,11 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header::USER_AGENT};
 
-use super::{observation::Observation, record::Record, settings::Settings};
+use super::settings::Settings;
 use crate::{
     body::{BodyEnd, Watch as _},
     context::RequestContext,
+    record::{Ends, Observation, Record, RequestOutcome},
     tap::Tap,
 };
 
@@ -38,9 +39,10 @@ impl OpenRecord {
     }
 
     pub(super) fn new<B>(settings: &Arc<Settings>, request: &mut Request<B>) -> Self {
-        if !settings.sink.enabled() {
+        if !settings.sinks.iter().any(|sink| sink.enabled()) {
             return Self(None);
         }
+        settings.sinks.iter().for_each(|sink| sink.arrived());
         let context = RequestContext::ensure(request.extensions_mut());
         if settings.usage {
             context.announce_response_is_read();
@@ -58,6 +60,7 @@ impl OpenRecord {
             grpc_status: None,
             head_after: None,
             first_byte_after: None,
+            first_token_after: None,
             bytes_out: 0,
         };
         Self(Some(Box::new(Open { settings: Arc::clone(settings), observation, tap: None })))
@@ -114,17 +117,26 @@ impl OpenRecord {
         // A client that leaves drops the request, and so does a panic.
         let panicked = end == BodyEnd::Cancelled && thread::panicking();
         let context = &open.observation.context;
+        let ends = Ends {
+            body: end,
+            panicked,
+            status: open.observation.status,
+            outcome: &context.outcome(),
+            timed_out: context.timed_out(),
+        };
         let record = Record {
             identity: context.identity(),
-            usage: context.usage(),
-            outcome: if panicked { BodyEnd::Error } else { end },
+            usage: ends.outcome.usage,
+            added_values: context.added_values(),
+            outcome: RequestOutcome::of(&ends),
             total: open.elapsed(),
             scrubbers: &open.settings.scrubbers,
             observation: &open.observation,
         };
-        // A second panic in a drop would abort the process. The panic hook has reported this one.
-        let write = AssertUnwindSafe(|| open.settings.sink.record(&record));
-        let _panicked = catch_unwind(write);
+        for sink in &open.settings.sinks {
+            // A second panic in a drop would abort the process. The panic hook has reported this one.
+            let _panicked = catch_unwind(AssertUnwindSafe(|| sink.record(&record)));
+        }
     }
 }
 

@@ -1,28 +1,29 @@
 use std::{fmt, sync::Arc};
 
-use super::record::RecordSink;
-use crate::{clock::SharedClock, secret::Scrubber};
+use crate::{clock::SharedClock, record::RecordSink, rejection::RejectionFormat, secret::Scrubber};
 
 /// The settings that all services of a layer share.
 #[derive(Clone)]
 pub(super) struct Settings {
-    pub(super) sink: Arc<dyn RecordSink>,
+    pub(super) sinks: Vec<Arc<dyn RecordSink>>,
     pub(super) scrubbers: Vec<Scrubber>,
     pub(super) clock: SharedClock,
     pub(super) usage: bool,
     pub(super) http_version: bool,
     pub(super) user_agent: bool,
+    pub(super) format: RejectionFormat,
 }
 
 impl Settings {
     pub(super) fn new(sink: impl RecordSink) -> Self {
         Self {
-            sink: Arc::new(sink),
+            sinks: vec![Arc::new(sink)],
             scrubbers: Vec::new(),
             clock: SharedClock::default(),
             usage: true,
             http_version: false,
             user_agent: false,
+            format: RejectionFormat::default(),
         }
     }
 }

@@ -9,9 +9,12 @@ use std::{
 use super::{
     json,
     queue::{LineQueue, StopGuard},
-    record::{Record, RecordSink},
 };
-use crate::{printable::printable, secret::Scrubber};
+use crate::{
+    printable::printable,
+    record::{Record, RecordSink},
+    secret::Scrubber,
+};
 
 /// Writes lines to a writer that may block, without blocking a request.
 ///

@@ -9,7 +9,10 @@ use std::{
 
 use http::HeaderValue;
 
-use super::{abandoned::AbandonedAttempt, last_value::LastValue, trace_id::TraceId, usage::Usage};
+use super::{
+    abandoned::AbandonedAttempt, added_value::AddedValue, last_value::LastValue, trace_id::TraceId,
+    usage::Usage,
+};
 use crate::{identity::Identity, lock::Lock};
 
 /// The state that all clones of a context share.
@@ -60,6 +63,13 @@ pub(super) struct ContextFields {
     #[cfg(any(feature = "cache", feature = "hf"))]
     pub(super) chosen_stage: Lock<Option<Arc<dyn Any + Send + Sync>>>,
     pub(super) abandoned: Lock<Vec<AbandonedAttempt>>,
+    pub(super) added_values: Lock<Vec<(&'static str, AddedValue)>>,
+    // Microseconds with upstreams. 0: no attempt.
+    #[cfg(any(feature = "access-log", feature = "upstream"))]
+    pub(super) upstream_us: AtomicU64,
+    // Whether a deadline of the upstream cut the response.
+    #[cfg(any(feature = "access-log", feature = "upstream"))]
+    pub(super) timed_out: AtomicBool,
     // Whether each failed attempt is recorded with its reason.
     #[cfg(feature = "fallback")]
     pub(super) attempts_are_recorded: AtomicBool,

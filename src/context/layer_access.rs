@@ -3,9 +3,13 @@
 #[cfg(any(feature = "cache", feature = "hf"))]
 use std::any::Any;
 use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
+#[cfg(feature = "access-log")]
+use std::time::Duration;
 
 use http::StatusCode;
 
+#[cfg(feature = "access-log")]
+use super::added_value::AddedValue;
 #[cfg(any(feature = "fallback", feature = "upstream"))]
 use super::upstream_state::UpstreamState;
 use super::{
@@ -192,12 +196,39 @@ impl RequestContext {
         !self.fields.tap_claimed.swap(true, Relaxed)
     }
 
+    /// Returns the values that the program added.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn added_values(&self) -> Vec<(&'static str, AddedValue)> {
+        self.fields.added_values.lock().clone()
+    }
+
+    /// Returns the time that the request spent with upstreams.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn upstream_time(&self) -> Option<Duration> {
+        let time = self.fields.upstream_us.load(Relaxed);
+        (time > 0).then(|| Duration::from_micros(time))
+    }
+
+    /// Returns whether a deadline of the upstream cut the response.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn timed_out(&self) -> bool {
+        self.fields.timed_out.load(Relaxed)
+    }
+
+    /// Records that a deadline of the upstream cut the response.
+    #[cfg(feature = "upstream")]
+    pub(crate) fn set_timed_out(&self) {
+        self.fields.timed_out.store(true, Relaxed);
+    }
+
     /// Removes the results of an attempt, so that another one can follow.
     #[cfg(feature = "fallback")]
     pub(crate) fn forget_attempt(&self) {
         *self.fields.refusal.lock() = None;
         self.fields.upstream_state.store(UpstreamState::code(None), Relaxed);
         self.fields.upstream_status.store(0, Relaxed);
+        #[cfg(any(feature = "access-log", feature = "upstream"))]
+        self.fields.timed_out.store(false, Relaxed);
         self.forget_response();
     }
 

@@ -72,6 +72,7 @@
 //! | [`add_attempt`](RequestContext::add_attempt) | `UpstreamLayer`, `HfTokenLayer`, `Client` | a client that retries inside one call |
 //! | [`set_fell_back`](RequestContext::set_fell_back) | `FallbackLayer` | a fallback to another model or upstream |
 //! | [`set_usage`](RequestContext::set_usage) | [`Tap`](crate::tap::Tap) | responses in a form that `Tap` does not read |
+//! | [`add_value`](RequestContext::add_value) | nothing | a value of your own in the record of the request |
 //! | [`announce_response_is_read`](RequestContext::announce_response_is_read) | layers that read responses | a layer of yours that reads response bodies |
 //! | [`announce_generated_tokens_are_read`](RequestContext::announce_generated_tokens_are_read) | `TokenBudgetLayer` | a layer of yours that reads [`Outcome::generated_tokens`] |
 //!
@@ -83,6 +84,7 @@
 //! attempt is forgotten when another one follows.
 
 mod abandoned;
+mod added_value;
 mod body_mode;
 mod cache_outcome;
 mod fields;
@@ -108,6 +110,7 @@ pub use self::request_head::RequestHead;
 pub(crate) use self::upstream_state::UpstreamState;
 pub use self::{
     abandoned::{AbandonReason, AbandonedAttempt},
+    added_value::AddedValue,
     cache_outcome::CacheOutcome,
     outcome::Outcome,
     request_context::RequestContext,

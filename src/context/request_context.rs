@@ -5,7 +5,13 @@ use std::{
 
 use http::{Extensions, HeaderValue};
 
-use super::{fields::ContextFields, outcome::Outcome, trace_id::TraceId, usage::Usage};
+use super::{
+    added_value::{AddedValue, MAX_VALUES},
+    fields::ContextFields,
+    outcome::Outcome,
+    trace_id::TraceId,
+    usage::Usage,
+};
 use crate::identity::Identity;
 
 /// The facts of one request that layers and handlers share.
@@ -173,6 +179,19 @@ impl RequestContext {
     /// because later requests would receive it in place of their first choice.
     pub fn set_fell_back(&self) {
         self.fields.fell_back.store(true, Relaxed);
+    }
+
+    /// Adds a named value to the record of the request. Replaces an earlier value of that name.
+    ///
+    /// Names are those of the program, never of a client. The renderings of the record keep them apart
+    /// from their own names. A request has at most 32 values. Later ones are dropped.
+    pub fn add_value(&self, name: &'static str, value: impl Into<AddedValue>) {
+        let mut values = self.fields.added_values.lock();
+        if let Some((_, earlier)) = values.iter_mut().find(|(own, _)| *own == name) {
+            *earlier = value.into();
+        } else if values.len() < MAX_VALUES {
+            values.push((name, value.into()));
+        }
     }
 
     /// Sets the token counts that the upstream reported. Replaces an earlier value.

@@ -13,6 +13,16 @@ pub enum StreamEnd {
 }
 
 impl StreamEnd {
+    /// Returns the stable name: `done`, `failed` or `cut`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cut => "cut",
+        }
+    }
+
     /// Returns the code of an optional end for an atomic field, where 0 is none.
     pub(super) const fn code(end: Option<Self>) -> u8 {
         match end {

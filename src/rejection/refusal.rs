@@ -58,6 +58,8 @@ pub enum Refusal {
     InvalidPayload,
     /// `overloaded` (503). The gateway has too much in flight.
     Overloaded,
+    /// `audit-unavailable` (503). The audit trail cannot take the record of a request.
+    AuditUnavailable,
     /// `model-loading` (503). The model is not ready yet.
     ModelLoading,
     /// `upstream-unavailable` (502). The upstream cannot be reached or did not complete its response.
@@ -186,6 +188,9 @@ rows! {
         UNPROCESSABLE_ENTITY / BAD_REQUEST, "BAD_REQUEST_BODY", "Invalid request body",
         "BadRequestException", "invalid_request_error", 3;
     Overloaded: "overloaded", "The gateway has too much in flight",
+        SERVICE_UNAVAILABLE / SERVICE_UNAVAILABLE, "DEFAULT_5XX", "Service Unavailable",
+        "ServiceUnavailableException", "server_error", 14;
+    AuditUnavailable: "audit-unavailable", "The audit trail is not available",
         SERVICE_UNAVAILABLE / SERVICE_UNAVAILABLE, "DEFAULT_5XX", "Service Unavailable",
         "ServiceUnavailableException", "server_error", 14;
     ModelLoading: "model-loading", "The model is not ready yet",

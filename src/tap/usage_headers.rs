@@ -16,7 +16,7 @@ pub(super) fn usage(headers: &HeaderMap) -> Option<Usage> {
     let usage = Usage {
         prompt_tokens: count(headers, &PROMPT).or_else(|| count(headers, &COMPUTE)),
         completion_tokens: count(headers, &GENERATED),
-        total_tokens: None,
+        ..Usage::default()
     };
     (usage != Usage::default()).then_some(usage)
 }

@@ -178,6 +178,7 @@ where
         let mut this = self.project();
         if let Some((setter, timeout)) = exceeded(&this.settings.deadlines, error) {
             log_timeout(setter, timeout, this.context);
+            this.context.set_timed_out();
         }
         this.body.set(None);
         Poll::Ready(Some(Err(error)))

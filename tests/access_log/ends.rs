@@ -44,10 +44,10 @@ fn a_body_read_to_its_end_is_complete_and_one_never_polled_is_cancelled() {
 fn trailers_and_errors_are_ends() {
     let steps = || [Step::Data(b"ab"), Step::Trailers(trailers("0"))];
     let got = ends(Method::GET, || scripted(200, steps()));
-    assert_eq!(got, [end("trailers", 200, 2), end("cancelled", 200, 0)]);
+    assert_eq!(got, [end("complete", 200, 2), end("cancelled", 200, 0)]);
 
     let got = ends(Method::GET, || scripted(200, [Step::Data(b"ab"), Step::Error]));
-    assert_eq!(got, [end("error", 200, 2), end("cancelled", 200, 0)]);
+    assert_eq!(got, [end("failed", 200, 2), end("cancelled", 200, 0)]);
 }
 
 #[test]
@@ -144,11 +144,11 @@ fn an_error_of_the_service_passes_and_is_recorded() {
         ready(Err::<Response<Empty<Bytes>>, _>("broken"))
     }));
     assert_eq!(now(service.oneshot(get("/"))).unwrap_err(), "broken");
-    assert_eq!(log.end(), end("error", 0, 0));
+    assert_eq!(log.end(), end("failed", 0, 0));
 }
 
 #[test]
-fn a_panic_that_unwinds_through_is_an_error() {
+fn a_panic_that_unwinds_through_is_recorded() {
     type Answer = Response<ScriptedBody>;
 
     // In the call:
@@ -159,7 +159,7 @@ fn a_panic_that_unwinds_through_is_an_error() {
         },
     ));
     catch_unwind(AssertUnwindSafe(|| drop(service.call(get("/"))))).unwrap_err();
-    assert_eq!(log.end(), end("error", 0, 0));
+    assert_eq!(log.end(), end("panicked", 0, 0));
 
     // In the future:
     let log = Log::new();
@@ -171,14 +171,14 @@ fn a_panic_that_unwinds_through_is_an_error() {
             now(service.call(get("/")));
     }));
     panicked.unwrap_err();
-    assert_eq!(log.end(), end("error", 0, 0));
+    assert_eq!(log.end(), end("panicked", 0, 0));
 
     // In the body:
     let log = Log::new();
     let service = log.layer.layer(answering(|_| Response::new(Panics)));
     let response = now(service.oneshot(get("/"))).unwrap();
     catch_unwind(AssertUnwindSafe(|| now(response.into_body().collect()))).unwrap_err();
-    assert_eq!(log.end(), end("error", 200, 0));
+    assert_eq!(log.end(), end("panicked", 200, 0));
 }
 
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tower_inference::access_log::RecordSink;
+use tower_inference::record::RecordSink;
 use tracing::{Id, Metadata, field::Field, span, subscriber::Interest};
 
 use super::*;

@@ -27,10 +27,11 @@ use http_body_util::{BodyExt, Empty, Full};
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
-    access_log::{AccessLogLayer, Record, RequestBody, ResponseBody, Sink},
+    access_log::{AccessLogLayer, RequestBody, ResponseBody, Sink},
     clock::{FakeClock, SharedClock},
     context::{RequestContext, StreamEnd, Usage},
     identity::{Identity, Proof},
+    record::Record,
 };
 use tracing::{Subscriber, field::Visit};
 

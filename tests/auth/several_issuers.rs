@@ -12,11 +12,12 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
-    access_log::{AccessLogLayer, Record},
+    access_log::AccessLogLayer,
     auth::{Algorithm, AuthLayer, ClaimMapping, Jwt, Keys},
     clock::SharedClock,
     limits::{Limit, Rate},
     payload::Payload,
+    record::Record,
     rejection::Refusal,
     stack::Stack,
     throttle::ThrottleLayer,

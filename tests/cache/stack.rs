@@ -4,13 +4,14 @@ use std::{convert::Infallible, future::ready};
 
 use tower::service_fn;
 use tower_inference::{
-    access_log::{AccessLogLayer, Record, RecordSink},
+    access_log::AccessLogLayer,
     auth::{AuthLayer, Jwt, Keys},
     context::CacheOutcome,
     limits::{Limit, Rate, Subject},
     model::Profile,
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::PayloadLayer,
+    record::{Record, RecordSink},
     request_id::RequestIdLayer,
     stack::Stack,
     throttle::ThrottleLayer,

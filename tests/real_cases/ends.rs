@@ -27,13 +27,14 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_inference::{
-    access_log::{AccessLogLayer, Record},
+    access_log::AccessLogLayer,
     cache::{CacheLayer, Cacheable, Scope},
     clock::{FakeClock, SharedClock},
     context::{RequestContext, StreamEnd},
     identity::{Identity, Proof},
     limits::{Limit, MemoryStore, Rate, Subject},
     payload::{Payload, PayloadLayer},
+    record::Record,
     token_budget::TokenBudgetLayer,
 };
 

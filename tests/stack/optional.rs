@@ -3,10 +3,11 @@
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use tower_inference::{
-    access_log::{AccessLogLayer, Record},
+    access_log::AccessLogLayer,
     auth::{AuthLayer, Jwt, KeySource},
     context::RequestContext,
     hf::{HfTokenLayer, TokenSource},
+    record::Record,
     route::RouteLayer,
     secret::Secret,
     stalled_reader::StalledReaderLayer,

@@ -19,11 +19,12 @@ use tower::{
 };
 use tower_http::timeout::TimeoutLayer;
 use tower_inference::{
-    access_log::{AccessLogLayer, Record},
-    body::{BodyEnd, ResponseBody},
+    access_log::AccessLogLayer,
+    body::ResponseBody,
     cache::Cacheable,
     context::RequestContext,
     hf::{HfTokenLayer, TokenSource},
+    record::{Record, RequestOutcome},
     rejection::{Refusal, Rejection, RejectionFormat},
     secret::Secret,
     stalled_reader::StalledReaderLayer,
@@ -172,7 +173,7 @@ async fn a_timeout_of_tower_http_goes_around_any_stack() {
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "");
     }
     // As the documentation says.
-    assert_eq!(*records.lock().unwrap(), [(BodyEnd::Cancelled, None)]);
+    assert_eq!(*records.lock().unwrap(), [(RequestOutcome::Cancelled, None)]);
 }
 
 #[tokio::test(start_paused = true)]

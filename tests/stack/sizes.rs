@@ -6,13 +6,14 @@ use http_body::Body;
 use http_body_util::Full;
 use tower::{Layer, Service};
 use tower_inference::{
-    access_log::{AccessLogLayer, Record},
+    access_log::AccessLogLayer,
     cache::{CacheLayer, Scope},
     client::HttpsClient,
     hf::{HfTokenLayer, TokenSource},
     limits::{Limit, Rate},
     model::Profile,
     payload::{Payload, PayloadLayer},
+    record::Record,
     request_id::RequestIdLayer,
     route::RouteLayer,
     schema::{BuiltInSchemas, SchemaLayer},

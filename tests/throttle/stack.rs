@@ -11,11 +11,12 @@ use http::{Request, Response, header};
 use http_body_util::Empty;
 use tower::{Layer, ServiceExt};
 use tower_inference::{
-    access_log::{AccessLogLayer, Record, RecordSink},
+    access_log::AccessLogLayer,
     auth::{AuthLayer, Jwt, Keys},
     limits::{Concurrency, Limit, Rate},
     payload::{Payload, PayloadLayer},
     peer::PeerAddress,
+    record::{Record, RecordSink},
     rejection::Rejection,
     stack::Stack,
     throttle::ThrottleLayer,

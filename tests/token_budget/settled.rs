@@ -9,9 +9,10 @@ use std::{
 
 use tower::Service;
 use tower_inference::{
-    access_log::{AccessLogLayer, Record},
+    access_log::AccessLogLayer,
     context::RequestContext,
     model::Profile,
+    record::Record,
     rejection::{Refusal, Rejection, RejectionFormat},
     token_budget::{Weight, Weights},
 };

@@ -17,7 +17,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
-    access_log::{AccessLogLayer, Record, RequestBody, Sink},
+    access_log::{AccessLogLayer, RequestBody, Sink},
     auth::{AuthLayer, aws_iam::SignedBodyLayer},
     body::{BodyEnd, Watch, WatchedBody},
     cache::{CacheLayer, Cacheable, Scope},
@@ -31,6 +31,7 @@ use tower_inference::{
     model::Profile,
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::{Payload, PayloadLayer},
+    record::Record,
     rejection::Rejection,
     request_id::RequestIdLayer,
     route::RouteLayer,

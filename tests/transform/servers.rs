@@ -25,9 +25,10 @@ use tonic_health::pb::{
 };
 use tower::{Layer, Service};
 use tower_inference::{
-    access_log::{AccessLogLayer, Record},
+    access_log::AccessLogLayer,
     hf::{HfTokenLayer, Origin, TokenSource},
     payload::{Payload, PayloadLayer},
+    record::Record,
     request_id::RequestIdLayer,
     secret::Secret,
     stack::Stack,

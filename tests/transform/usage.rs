@@ -13,10 +13,10 @@ use http_body_util::{BodyExt as _, Full, channel::Channel};
 use proptest::prelude::*;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_inference::{
-    access_log::{AccessLogLayer, Record},
-    body::BodyEnd,
+    access_log::AccessLogLayer,
     context::{RequestContext, StreamEnd},
     payload::{Payload, PayloadLayer},
+    record::{Record, RequestOutcome},
     transform::TransformLayer,
 };
 
@@ -303,7 +303,7 @@ async fn an_early_drop_records_the_usage_so_far() {
     }
     assert_eq!(*record.lock().unwrap(), None);
     drop(body);
-    let expected = (BodyEnd::Cancelled, Some(12), Some(StreamEnd::Cut));
+    let expected = (RequestOutcome::Cancelled, Some(12), Some(StreamEnd::Cut));
     assert_eq!(*record.lock().unwrap(), Some(expected));
 }
 

@@ -181,6 +181,8 @@ impl PartialUsage {
             prompt_tokens: prompt.or(headers.prompt_tokens).or(self.listed_prompt),
             completion_tokens: self.completion.or(headers.completion_tokens),
             total_tokens: self.total,
+            cached_tokens: self.cached_prompt,
+            reasoning_tokens: None,
         }
     }
 }

@@ -10,13 +10,13 @@ use std::{
 use http_body::Frame;
 use tokio::time::{Instant, Sleep, sleep};
 use tower_inference::{
-    access_log::{AccessLogLayer, Record},
-    body::BodyEnd,
+    access_log::AccessLogLayer,
     cache::{CacheLayer, Scope},
     context::StreamEnd,
     limits::{Concurrency, Limit, Rate, Subject},
     model::Profile,
     payload::PayloadLayer,
+    record::{Record, RequestOutcome},
     schema::{BuiltInSchemas, ResponseSchema, Schema, SchemaLayer},
     stack::Stack,
     stalled_reader::StalledReaderLayer,
@@ -108,7 +108,7 @@ fn playing(
 }
 
 /// How the responses of the records ended.
-type Ends = Arc<Mutex<Vec<(BodyEnd, Option<StreamEnd>)>>>;
+type Ends = Arc<Mutex<Vec<(RequestOutcome, Option<StreamEnd>)>>>;
 
 /// Records, as they are written.
 fn recording() -> (AccessLogLayer, Ends) {
@@ -193,7 +193,7 @@ async fn reasoning_pause_of_75_seconds() {
         assert!(whole, "{source}");
         assert_eq!(text, [ROLE, TEXT, STOP, DONE].concat(), "{source}");
         assert_eq!(start.elapsed(), head + first + pause, "{source}");
-        let record = (BodyEnd::Complete, Some(StreamEnd::Done));
+        let record = (RequestOutcome::Complete, Some(StreamEnd::Done));
         assert_eq!(*records.lock().unwrap(), [record], "{source}");
         assert_eq!(Arc::strong_count(&open), 2, "{source}: the service has one");
     }
@@ -269,7 +269,7 @@ async fn finish_reason_and_then_silence() {
         assert_eq!(start.elapsed(), 5 * MINUTE, "the idle timeout");
 
         assert_eq!(Arc::strong_count(&open), 2, "the upstream's connection is closed");
-        assert_eq!(*records.lock().unwrap(), [(BodyEnd::Error, Some(StreamEnd::Cut))]);
+        assert_eq!(*records.lock().unwrap(), [(RequestOutcome::TimedOut, Some(StreamEnd::Cut))]);
         let used = async || {
             let state = budget.limit_state("tokens", &Subject::global()).await.unwrap();
             1_000_000 - state.remaining

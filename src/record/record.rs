@@ -6,10 +6,9 @@ use std::{
 
 use http::{StatusCode, Version};
 
-use super::observation::Observation;
+use super::{observation::Observation, outcome::RequestOutcome};
 use crate::{
-    body::BodyEnd,
-    context::{CacheOutcome, StreamEnd, Usage},
+    context::{AddedValue, CacheOutcome, StreamEnd, Usage},
     identity::{Identity, Principal},
     secret::{REDACTED, Scrubber},
 };
@@ -19,36 +18,16 @@ const MAX_PATH_BYTES: usize = 2_048;
 /// The longest recorded string of any other kind in bytes.
 const MAX_TEXT_BYTES: usize = 512;
 
-/// Takes records. A closure over a [`Record`] is one.
-pub trait RecordSink: Send + Sync + 'static {
-    /// Returns whether to record a request. Called once when the request arrives. A request that is
-    /// not recorded costs nothing more.
-    fn enabled(&self) -> bool {
-        true
-    }
-
-    /// Takes one record.
-    ///
-    /// The layer calls it at the end of the request: inside a poll of the body or inside a drop,
-    /// perhaps during a panic. It must not block. A panic loses this record and nothing else.
-    fn record(&self, record: &Record<'_>);
-}
-
-impl<F: Fn(&Record<'_>) + Send + Sync + 'static> RecordSink for F {
-    fn record(&self, record: &Record<'_>) {
-        self(record);
-    }
-}
-
-/// One request from its arrival to its true end. The [module docs](super#members-of-a-record)
-/// describe the members.
+/// One request from its arrival to its true end. [`access_log`](crate::access_log#members-of-a-record)
+/// describes the members.
 pub struct Record<'a> {
-    pub(super) observation: &'a Observation,
-    pub(super) scrubbers: &'a [Scrubber],
-    pub(super) identity: Option<Arc<Identity>>,
-    pub(super) usage: Option<Usage>,
-    pub(super) outcome: BodyEnd,
-    pub(super) total: Duration,
+    pub(crate) observation: &'a Observation,
+    pub(crate) scrubbers: &'a [Scrubber],
+    pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) added_values: Vec<(&'static str, AddedValue)>,
+    pub(crate) outcome: RequestOutcome,
+    pub(crate) total: Duration,
 }
 
 impl Record<'_> {
@@ -152,9 +131,9 @@ impl Record<'_> {
         self.observation.context.refusal()
     }
 
-    /// Returns how the request ended. A panic counts as an error.
+    /// Returns how the request ended.
     #[must_use]
-    pub const fn outcome(&self) -> BodyEnd {
+    pub const fn outcome(&self) -> RequestOutcome {
         self.outcome
     }
 
@@ -180,6 +159,19 @@ impl Record<'_> {
     #[must_use]
     pub const fn first_byte_after(&self) -> Option<Duration> {
         self.observation.first_byte_after
+    }
+
+    /// Returns the time from the arrival to the first token of a streamed response.
+    #[must_use]
+    pub const fn first_token_after(&self) -> Option<Duration> {
+        self.observation.first_token_after
+    }
+
+    /// Returns the time that the request spent with upstreams, all attempts together: from each
+    /// request to the end of its response or to its failure.
+    #[must_use]
+    pub fn upstream_time(&self) -> Option<Duration> {
+        self.observation.context.upstream_time()
     }
 
     /// Returns the time from the arrival to the end.
@@ -247,6 +239,12 @@ impl Record<'_> {
     #[must_use]
     pub fn stream_end(&self) -> Option<StreamEnd> {
         self.observation.context.stream_end()
+    }
+
+    /// Returns the values that layers and handlers of the program added, in their order.
+    #[must_use]
+    pub const fn added_values(&self) -> &[(&'static str, AddedValue)] {
+        self.added_values.as_slice()
     }
 
     fn text<'t>(&self, text: &'t str) -> &'t str {

@@ -1,0 +1,24 @@
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderValue, Method, StatusCode, Version, uri::PathAndQuery};
+
+use crate::context::RequestContext;
+
+/// The facts of a request that the recording layer has seen so far.
+pub(crate) struct Observation {
+    pub(crate) context: RequestContext,
+    pub(crate) method: Method,
+    pub(crate) path: Option<PathAndQuery>,
+    pub(crate) http_version: Option<Version>,
+    pub(crate) user_agent: Option<HeaderValue>,
+    pub(crate) time: SystemTime,
+    /// By the monotonic clock.
+    pub(crate) arrived_at: Duration,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) grpc_status: Option<u32>,
+    pub(crate) head_after: Option<Duration>,
+    pub(crate) first_byte_after: Option<Duration>,
+    /// The first token of the response text, by the tap.
+    pub(crate) first_token_after: Option<Duration>,
+    pub(crate) bytes_out: u64,
+}
