@@ -95,7 +95,7 @@ async fn a_record_has_the_results_of_inner_layers() {
             "limit": "identity",
             "limit_shadow": "global",
             "cache": "miss",
-            "outcome": "complete",
+            "outcome": "rejected",
             "bytes_in": 8,
             "bytes_out": 5,
             "head_us": 1_500,
