@@ -256,6 +256,12 @@ pub mod costs {}
 #[cfg(doc)]
 pub mod estimates {}
 
+/// The names that logs, rejections and metrics have, which follow semantic versioning.
+///
+#[doc = include_str!("docs/stable_names.md")]
+#[cfg(doc)]
+pub mod stable_names {}
+
 /// How to write a layer of your own and where it goes in a stack.
 ///
 #[doc = include_str!("docs/own_layer.md")]

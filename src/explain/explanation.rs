@@ -122,7 +122,7 @@ fn end(line: &Line) -> String {
     };
     let status = match line.number("status") {
         Some(status) => format!(" with status {status}"),
-        None => " before the head of a response".to_owned(),
+        None => ", and no head of a response had passed".to_owned(),
     };
     let after = line.time("total_us").map_or(String::new(), |time| format!(" after {time}"));
     let bytes = line.number("bytes_out").unwrap_or_default();

@@ -152,7 +152,7 @@ fn members_may_be_missing() {
         [
             "The request asked for an unknown method an unknown path.",
             "The caller is not known: no layer had verified a credential.",
-            "The client left before the end before the head of a response. The client received 0 bytes.",
+            "The client left before the end, and no head of a response had passed. The client received 0 bytes.",
         ]
     );
     let later =
