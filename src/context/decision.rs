@@ -186,6 +186,7 @@ impl Decisions {
     }
 
     /// Returns the decisions by the names of their layers. Those of the program come last.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&'static str, Decision)> {
         let own = self.own.iter().copied();
         let known = Layer::ALL.iter().filter_map(|layer| Some((layer.as_str(), self.of(*layer)?)));

@@ -19,9 +19,8 @@ pub(super) struct Line(Map<String, Value>);
 
 impl Line {
     pub(super) fn parse(line: &str) -> Result<Self, ExplainError> {
-        let members = match serde_json::from_str(line) {
-            Ok(Value::Object(members)) => members,
-            _ => return Err(ExplainError::NotJson),
+        let Ok(Value::Object(members)) = serde_json::from_str(line) else {
+            return Err(ExplainError::NotJson);
         };
         let line = Self(members);
         if line.text("outcome").is_none() {

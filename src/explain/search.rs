@@ -44,7 +44,7 @@ pub fn explain_request(
             continue;
         }
         let Ok(text) = str::from_utf8(&line) else { continue };
-        // Most lines are of other requests. The id may be written with escapes, so it decides nothing.
+        // Spares the parse of lines of other logs.
         if !text.contains("request_id") {
             continue;
         }

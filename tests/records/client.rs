@@ -94,7 +94,7 @@ pub fn request(number: usize, tokens: &Tokens, random: &mut Random) -> (Request<
             r#"{{"model":"{model}","messages":[{{"role":"user","content":"prompt {prompt}"}}],"stream":{stream},"temperature":0}}"#
         ),
     };
-    let whole = Step::Data(body.clone().into());
+    let whole = Step::Data(body.into());
     let body = match random.below(24) {
         0 => Flow::new([Step::Data(Bytes::from_static(b"{")), Step::Stall]),
         1 => Flow::new([Step::Data(Bytes::from_static(b"{")), Step::Fail]),

@@ -148,6 +148,5 @@ impl Subscriber for Fields {
 pub fn event_fields() -> Vec<String> {
     let fields = Fields::default();
     tracing::subscriber::with_default(fields.clone(), || send(AccessLogLayer::new()));
-    let fields = fields.0.lock().unwrap().clone();
-    fields
+    std::mem::take(&mut *fields.0.lock().unwrap())
 }
