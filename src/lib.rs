@@ -167,6 +167,9 @@ pub mod cache;
 #[cfg(feature = "client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub mod client;
+#[cfg(feature = "access-log")]
+#[cfg_attr(docsrs, doc(cfg(feature = "access-log")))]
+pub mod explain;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod extract;
@@ -252,6 +255,12 @@ pub mod costs {}
 #[doc = include_str!("docs/estimates.md")]
 #[cfg(doc)]
 pub mod estimates {}
+
+/// The names that logs, rejections and metrics have, which follow semantic versioning.
+///
+#[doc = include_str!("docs/stable_names.md")]
+#[cfg(doc)]
+pub mod stable_names {}
 
 /// How to write a layer of your own and where it goes in a stack.
 ///

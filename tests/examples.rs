@@ -278,3 +278,37 @@ fn each_example_is_short_and_linked() {
         assert!(readme.contains(&format!("(examples/{name})")), "the README does not link {name}");
     }
 }
+
+#[tokio::test]
+async fn explain_prints_what_happened_to_a_request() {
+    let test = env::current_exe().unwrap();
+    let program = test.ancestors().nth(2).unwrap().join("examples/explain");
+    assert!(program.exists(), "run `cargo build --examples` first");
+    let run = |arguments: &[&str], log: &'static str| {
+        let mut command = Command::new(&program);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        async move {
+            stdin.write_all(log.as_bytes()).await.unwrap();
+            drop(stdin);
+            let output = timeout(HUNG, child.wait_with_output()).await.unwrap().unwrap();
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+            (output.status.code(), text(output.stdout), text(output.stderr))
+        }
+    };
+    let log = concat!(
+        "listening\n",
+        "{\"request_id\":\"r-7\",\"method\":\"POST\",\"path\":\"/v1\\u001b[2J\",\"status\":401,",
+        "\"refusal\":\"expired-token\",\"outcome\":\"rejected\",\"bytes_out\":9,\"total_us\":70}\n",
+    );
+    let (status, out, _) = run(&["r-7", "-"], log).await;
+    assert_eq!(status, Some(0));
+    assert!(out.contains("auth rejected the request: the credential is past its expiry."), "{out}");
+    assert!(out.contains("What you can do: Let the client fetch a new token."), "{out}");
+    assert!(!out.contains('\u{1b}'), "{out}");
+    let (status, _, error) = run(&["r-8", "-"], log).await;
+    assert_eq!(status, Some(1));
+    assert!(error.contains("no line has this request id"), "{error}");
+    assert_eq!(run(&[], "").await.0, Some(2));
+}

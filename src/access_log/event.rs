@@ -57,6 +57,8 @@ impl RecordSink for Events {
             usage.prompt_tokens = usage.prompt_tokens,
             usage.completion_tokens = usage.completion_tokens,
             usage.total_tokens = usage.total_tokens,
+            usage.cached_tokens = usage.cached_tokens,
+            usage.reasoning_tokens = usage.reasoning_tokens,
             stream_end = record.stream_end().map(StreamEnd::as_str),
         );
     }

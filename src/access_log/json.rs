@@ -56,6 +56,8 @@ pub(super) fn line(record: &Record<'_>, take: impl FnOnce(&[u8])) {
         object.number(member_name!("prompt_tokens"), usage.prompt_tokens);
         object.number(member_name!("completion_tokens"), usage.completion_tokens);
         object.number(member_name!("total_tokens"), usage.total_tokens);
+        object.number(member_name!("cached_tokens"), usage.cached_tokens);
+        object.number(member_name!("reasoning_tokens"), usage.reasoning_tokens);
         object.close(start);
     }
     object.plain(member_name!("stream_end"), record.stream_end().map(StreamEnd::as_str));

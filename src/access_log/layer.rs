@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    context::RequestContext,
+    context::{self, RequestContext},
     record::RecordSink,
     rejection::{Refusal, Rejection, RejectionFormat},
     secret::Scrubber,
@@ -175,7 +175,7 @@ where
         if let Some(settings) = &self.settings
             && !settings.sinks.iter().all(|sink| sink.accepts_requests())
         {
-            let responder = settings.format.for_request(&request);
+            let responder = settings.format.for_layer(context::Layer::AccessLog, &request);
             let context = RequestContext::ensure(request.extensions_mut());
             let rejection = Rejection::new(Refusal::AuditUnavailable).with_retry_after(RETRY_AFTER);
             return ResponseFuture::reject(responder.pending(rejection, context), record);

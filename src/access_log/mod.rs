@@ -81,7 +81,7 @@
 //! | `attempts` | requests sent to the upstream | none |
 //! | `model` | model that the request asked for | not known |
 //! | `model_target` | model and provider that the request reaches | no model rules |
-//! | `usage` | `prompt_tokens`, `completion_tokens` and `total_tokens` as the upstream counts them | not reported |
+//! | `usage` | `prompt_tokens`, `completion_tokens`, `total_tokens`, `cached_tokens` and `reasoning_tokens` as the upstream counts them | not reported |
 //! | `stream_end` | end of a stream of events or of JSON lines: `done`, `failed` or `cut` | no such stream |
 //!
 //! Credentials, queries, bodies and claims are never in a record.

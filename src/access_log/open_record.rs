@@ -92,12 +92,19 @@ impl OpenRecord {
 
     pub(super) fn data(&mut self, data: &Bytes) {
         let Some(open) = &mut self.0 else { return };
-        if open.observation.bytes_out == 0 && !data.is_empty() {
-            open.observation.first_byte_after = Some(open.elapsed());
+        let is_first = open.observation.bytes_out == 0 && !data.is_empty();
+        let now = is_first.then(|| open.elapsed());
+        if is_first {
+            open.observation.first_byte_after = now;
         }
         open.observation.bytes_out += data.len() as u64;
         if let Some(tap) = &mut open.tap {
             tap.data(data);
+        }
+        // An inner layer may run the tap. It has read these bytes before.
+        if open.observation.first_token_after.is_none() && open.observation.context.text_has_begun()
+        {
+            open.observation.first_token_after = now.or_else(|| Some(open.elapsed()));
         }
     }
 

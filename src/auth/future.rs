@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    context::RequestContext,
+    context::{Layer, RequestContext},
     identity::Identity,
     lock::Lock,
     rejection::{PendingRejection, Responder},
@@ -70,6 +70,7 @@ impl Admission {
             request.extensions_mut().insert(Arc::clone(&identity));
         }
         self.context.set_identity(identity);
+        self.context.pass(Layer::Auth);
     }
 }
 

@@ -12,7 +12,12 @@ use super::{
     credential::Credential,
     future::{Admission, ResponseFuture, WaitingRequest},
 };
-use crate::{body::ResponseBody, context::RequestContext, lock::Lock, rejection::RejectionFormat};
+use crate::{
+    body::ResponseBody,
+    context::{Layer, RequestContext},
+    lock::Lock,
+    rejection::RejectionFormat,
+};
 
 /// Middleware that rejects requests without a valid credential.
 ///
@@ -75,7 +80,7 @@ where
                 ResponseFuture::pass(self.inner.call(request))
             }
             Decision::Reject(rejection) => {
-                let responder = self.format.for_request(&request);
+                let responder = self.format.for_layer(Layer::Auth, &request);
                 ResponseFuture::reject(responder.pending(rejection, admission.context))
             }
             Decision::Wait(waiting) => {
@@ -86,7 +91,7 @@ where
                 ResponseFuture::wait(WaitingRequest {
                     waiting: Lock::new(waiting),
                     authentication: Arc::clone(authentication),
-                    responder: self.format.for_request(&request),
+                    responder: self.format.for_layer(Layer::Auth, &request),
                     admission,
                     inner,
                     request,

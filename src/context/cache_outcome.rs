@@ -13,6 +13,9 @@ pub enum CacheOutcome {
 }
 
 impl CacheOutcome {
+    /// Every outcome, for tables and tests.
+    pub const ALL: &'static [Self] = &[Self::Hit, Self::Miss, Self::Collapsed, Self::Bypass];
+
     /// Returns the stable name that the access log writes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -10,8 +10,8 @@ use std::{
 use http::HeaderValue;
 
 use super::{
-    abandoned::AbandonedAttempt, added_value::AddedValue, last_value::LastValue, trace_id::TraceId,
-    usage::Usage,
+    abandoned::AbandonedAttempt, added_value::AddedValue, decision::Decision,
+    last_value::LastValue, trace_id::TraceId, usage::Usage,
 };
 use crate::{identity::Identity, lock::Lock};
 
@@ -51,6 +51,8 @@ pub(super) struct ContextFields {
     pub(super) usage: Lock<Option<Usage>>,
     pub(super) generated_tokens: AtomicU64,
     pub(super) least_generated_tokens: AtomicU64,
+    // Whether a stream has brought generated text.
+    pub(super) text_has_begun: AtomicBool,
     // A code of `StreamEnd`.
     pub(super) stream_end: AtomicU8,
     pub(super) response_is_read: AtomicBool,
@@ -62,6 +64,10 @@ pub(super) struct ContextFields {
     // The `Stage` of the next attempt.
     #[cfg(any(feature = "cache", feature = "hf"))]
     pub(super) chosen_stage: Lock<Option<Arc<dyn Any + Send + Sync>>>,
+    // A bit for each `Layer`.
+    pub(super) passed_layers: AtomicU32,
+    pub(super) rejected_layers: AtomicU32,
+    pub(super) own_decisions: Lock<Vec<(&'static str, Decision)>>,
     pub(super) abandoned: Lock<Vec<AbandonedAttempt>>,
     pub(super) added_values: Lock<Vec<(&'static str, AddedValue)>>,
     // Microseconds with upstreams. 0: no attempt.

@@ -73,6 +73,7 @@ impl RequestContext {
             self.set_stream_end(end);
         }
         self.set_abandoned(fork.abandoned());
+        self.adopt_decisions(fork);
         #[cfg(feature = "fallback")]
         {
             *ours.served.lock() = theirs.served.lock().clone();

@@ -167,6 +167,17 @@ impl RequestContext {
         self.fields.least_generated_tokens.store(least, Relaxed);
     }
 
+    /// Returns whether the stream of the response has brought generated text.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn text_has_begun(&self) -> bool {
+        self.fields.text_has_begun.load(Relaxed)
+    }
+
+    /// Sets whether the stream of the response has brought generated text.
+    pub(crate) fn set_text_has_begun(&self, has_begun: bool) {
+        self.fields.text_has_begun.store(has_begun, Relaxed);
+    }
+
     pub(crate) fn stream_end(&self) -> Option<StreamEnd> {
         StreamEnd::from_code(self.fields.stream_end.load(Relaxed))
     }
@@ -225,6 +236,7 @@ impl RequestContext {
     #[cfg(feature = "fallback")]
     pub(crate) fn forget_attempt(&self) {
         *self.fields.refusal.lock() = None;
+        self.fields.rejected_layers.store(0, Relaxed);
         self.fields.upstream_state.store(UpstreamState::code(None), Relaxed);
         self.fields.upstream_status.store(0, Relaxed);
         #[cfg(any(feature = "access-log", feature = "upstream"))]
@@ -323,6 +335,7 @@ impl RequestContext {
     pub(crate) fn forget_response(&self) {
         *self.fields.usage.lock() = None;
         self.set_generated_tokens(0, 0);
+        self.set_text_has_begun(false);
         self.fields.stream_end.store(StreamEnd::code(None), Relaxed);
         self.fields.tap_claimed.store(false, Relaxed);
     }

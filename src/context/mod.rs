@@ -73,6 +73,7 @@
 //! | [`set_fell_back`](RequestContext::set_fell_back) | `FallbackLayer` | a fallback to another model or upstream |
 //! | [`set_usage`](RequestContext::set_usage) | [`Tap`](crate::tap::Tap) | responses in a form that `Tap` does not read |
 //! | [`add_value`](RequestContext::add_value) | nothing | a value of your own in the record of the request |
+//! | [`add_decision`](RequestContext::add_decision) | nothing | the decision of a layer of yours in that record |
 //! | [`announce_response_is_read`](RequestContext::announce_response_is_read) | layers that read responses | a layer of yours that reads response bodies |
 //! | [`announce_generated_tokens_are_read`](RequestContext::announce_generated_tokens_are_read) | `TokenBudgetLayer` | a layer of yours that reads [`Outcome::generated_tokens`] |
 //!
@@ -87,11 +88,13 @@ mod abandoned;
 mod added_value;
 mod body_mode;
 mod cache_outcome;
+mod decision;
 mod fields;
 #[cfg(feature = "cache")]
 mod fork;
 mod last_value;
 mod layer_access;
+mod layer_decisions;
 mod outcome;
 mod request_context;
 #[cfg(any(feature = "auth", feature = "throttle"))]
@@ -112,6 +115,7 @@ pub use self::{
     abandoned::{AbandonReason, AbandonedAttempt},
     added_value::AddedValue,
     cache_outcome::CacheOutcome,
+    decision::{Decision, Decisions, Layer},
     outcome::Outcome,
     request_context::RequestContext,
     stream_end::StreamEnd,

@@ -13,6 +13,9 @@ pub enum StreamEnd {
 }
 
 impl StreamEnd {
+    /// Every end, for tables and tests.
+    pub const ALL: &'static [Self] = &[Self::Done, Self::Failed, Self::Cut];
+
     /// Returns the stable name: `done`, `failed` or `cut`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -19,7 +19,7 @@ use super::{
     target::Target,
 };
 use crate::{
-    context::RequestContext,
+    context::{Layer, RequestContext},
     payload::{IsBody, Payload},
     replay::{RequestCopy, is_stateless},
 };
@@ -75,7 +75,7 @@ where
         if has_origin(&request, &context) {
             settings.warn_of_outer_token();
         }
-        let responder = settings.format.for_request(&request);
+        let responder = settings.format.for_layer(Layer::Fallback, &request);
         let is_for_head = request.method() == Method::HEAD;
         let may_follow = settings.max_attempts(targets) > 1 || settings.wait_for_model.is_some();
         let copy = if may_follow && is_repeatable(&request) {

@@ -16,7 +16,7 @@ use super::{
     settings::{Settings, no_path, prepare, unavailable},
 };
 use crate::{
-    context::RequestContext,
+    context::{Layer, RequestContext},
     stages::{Directed, Origin, Stage, StageAccess, Tokens},
 };
 
@@ -73,7 +73,7 @@ where
             return ResponseFuture::unchanged(self.inner.call(request));
         };
         let context = RequestContext::ensure(request.extensions_mut());
-        let responder = settings.format.for_request(&request);
+        let responder = settings.format.for_layer(Layer::HfToken, &request);
         let chosen = Stage::chosen(&context);
         let stage = chosen.as_deref().unwrap_or(&settings.stage);
         if settings.scrub_bodies {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    context::RequestContext,
+    context::{Layer, RequestContext},
     model::Profile,
     payload::{IsBody, Payload},
 };
@@ -64,12 +64,14 @@ where
             return ResponseFuture::unchanged(self.inner.call(request));
         };
         let context = RequestContext::ensure(request.extensions_mut());
-        let responder = settings.format.for_request(&request);
+        let responder = settings.format.for_layer(Layer::ModelRules, &request);
         match settings.decide(&request, &context) {
             Ok(Decision::Pass) => {
+                context.pass(Layer::ModelRules);
                 ResponseFuture::pass(self.inner.call(request), responder, context)
             }
             Ok(Decision::FilterList) => {
+                context.pass(Layer::ModelRules);
                 let filter = ListFilter::new(Arc::clone(settings), &request, &context);
                 request_whole_list(&mut request, &context);
                 ResponseFuture::filter(self.inner.call(request), filter, responder, context)

@@ -18,7 +18,11 @@ use super::{
         settings::{ReadMode, ReadSettings},
     },
 };
-use crate::{body::ResponseBody, context::RequestContext, rejection::RejectionFormat};
+use crate::{
+    body::ResponseBody,
+    context::{Layer, RequestContext},
+    rejection::RejectionFormat,
+};
 
 /// Middleware that reads the request's body and passes it on as a [`Payload`].
 ///
@@ -60,7 +64,7 @@ where
         if self.settings.mode == ReadMode::Off {
             return ResponseFuture::calling(self.inner.call(request.map(Payload::streamed)));
         }
-        let responder = self.format.for_request(&request);
+        let responder = self.format.for_layer(Layer::Payload, &request);
         let (mut parts, body) = request.into_parts();
         let context = RequestContext::ensure(&mut parts.extensions);
         let settings = self.settings.of_request(&context);
@@ -100,6 +104,7 @@ where
             head.set_framing(&mut parts.headers, &buffered);
             Payload::of(buffered)
         };
+        context.pass(Layer::Payload);
         ResponseFuture::calling(self.inner.call(Request::from_parts(parts, payload)))
     }
 }

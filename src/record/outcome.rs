@@ -2,7 +2,7 @@ use http::StatusCode;
 
 use crate::{
     body::BodyEnd,
-    context::{Outcome, StreamEnd},
+    context::{CacheOutcome, Outcome, StreamEnd},
     rejection::Refusal,
 };
 
@@ -79,7 +79,10 @@ impl RequestOutcome {
         let broke = ends.body == BodyEnd::Error
             || is_server_error
             || matches!(ends.outcome.stream_end, Some(StreamEnd::Failed | StreamEnd::Cut));
-        match (broke, ends.outcome.attempts > 0) {
+        // A follower shares the call of another request.
+        let was_sent =
+            ends.outcome.attempts > 0 || ends.outcome.cache == Some(CacheOutcome::Collapsed);
+        match (broke, was_sent) {
             (false, _) => Self::Complete,
             (true, _) if ends.timed_out => Self::TimedOut,
             (true, true) => Self::UpstreamError,
@@ -127,6 +130,8 @@ mod tests {
         assert_eq!(of(Error, 200, &sent), RequestOutcome::UpstreamError);
         assert_eq!(of(Error, 200, &complete), RequestOutcome::Failed);
         assert_eq!(of(Complete, 200, &cut), RequestOutcome::UpstreamError);
+        let shared = Outcome { cache: Some(CacheOutcome::Collapsed), ..Outcome::default() };
+        assert_eq!(of(Error, 200, &shared), RequestOutcome::UpstreamError);
         assert_eq!(of(Cancelled, 200, &cut), RequestOutcome::Cancelled);
         for (refusal, outcome) in [
             (Refusal::Throttled, RequestOutcome::Rejected),

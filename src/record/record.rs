@@ -8,7 +8,7 @@ use http::{StatusCode, Version};
 
 use super::{observation::Observation, outcome::RequestOutcome};
 use crate::{
-    context::{AddedValue, CacheOutcome, StreamEnd, Usage},
+    context::{AddedValue, CacheOutcome, Decisions, StreamEnd, Usage},
     identity::{Identity, Principal},
     secret::{REDACTED, Scrubber},
 };
@@ -239,6 +239,12 @@ impl Record<'_> {
     #[must_use]
     pub fn stream_end(&self) -> Option<StreamEnd> {
         self.observation.context.stream_end()
+    }
+
+    /// Returns what each layer decided about the request.
+    #[must_use]
+    pub fn decisions(&self) -> Decisions {
+        self.observation.context.decisions()
     }
 
     /// Returns the values that layers and handlers of the program added, in their order.

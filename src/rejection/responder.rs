@@ -8,7 +8,10 @@ use http::{
 use serde_json::{Map, Value, json};
 
 use super::{refusal::Refusal, rejection::Rejection};
-use crate::{body::ResponseBody, context::RequestContext};
+use crate::{
+    body::ResponseBody,
+    context::{Layer, RequestContext},
+};
 
 /// The format of rejections. A gRPC request gets a gRPC status in both formats.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -25,7 +28,12 @@ impl RejectionFormat {
     /// Returns the responder for `request`. Call it before the request is passed on.
     pub fn for_request<B>(self, request: &Request<B>) -> Responder {
         let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        Responder { format: self, grpc: content_type.is_some_and(is_grpc) }
+        Responder { format: self, grpc: content_type.is_some_and(is_grpc), layer: None }
+    }
+
+    /// Returns the responder of a layer of this crate for `request`.
+    pub(crate) fn for_layer<B>(self, layer: Layer, request: &Request<B>) -> Responder {
+        Responder { layer: Some(layer), ..self.for_request(request) }
     }
 }
 
@@ -44,6 +52,8 @@ fn is_grpc(content_type: &[u8]) -> bool {
 pub struct Responder {
     format: RejectionFormat,
     grpc: bool,
+    // `None` for the program's own layers and handlers.
+    layer: Option<Layer>,
 }
 
 impl Responder {
@@ -57,6 +67,9 @@ impl Responder {
     ) -> Response<ResponseBody<B>> {
         let refusal = rejection.refusal();
         context.set_refusal(refusal.slug());
+        if let Some(layer) = self.layer {
+            context.reject(layer);
+        }
         let id = context.request_id();
         let (status, content_type, body) = if self.grpc {
             // Trailers-only: the head carries the status and no body follows (gRPC over HTTP/2,

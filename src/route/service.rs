@@ -7,7 +7,11 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::{future::ResponseFuture, table::Routes};
-use crate::{body::ResponseBody, context::RequestContext, rejection::RejectionFormat};
+use crate::{
+    body::ResponseBody,
+    context::{Layer, RequestContext},
+    rejection::RejectionFormat,
+};
 
 /// Middleware that opens routes and names them.
 ///
@@ -51,6 +55,7 @@ where
         let context = RequestContext::ensure(request.extensions_mut());
         match routes.find(request.method(), request.uri().path()) {
             Ok(found) => {
+                context.pass(Layer::Route);
                 context.set_route(found.name);
                 if let Some(mode) = found.body {
                     context.set_body_mode(mode);
@@ -58,7 +63,7 @@ where
                 ResponseFuture::pass(self.inner.call(request))
             }
             Err(rejection) => {
-                let responder = self.format.for_request(&request);
+                let responder = self.format.for_layer(Layer::Route, &request);
                 ResponseFuture::reject(responder.pending(rejection, context))
             }
         }

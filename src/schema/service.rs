@@ -17,7 +17,7 @@ use super::{
     response::{body::ResponseBody, expectation::Expectation},
 };
 use crate::{
-    context::RequestContext,
+    context::{Layer, RequestContext},
     payload::{IsBody, Payload},
     rejection::RejectionFormat,
 };
@@ -67,9 +67,10 @@ where
         let context = RequestContext::ensure(request.extensions_mut());
         let rules = rules.of_route(context.route());
         if let Err(rejection) = rules.check(&request, &context) {
-            let responder = self.format.for_request(&request);
+            let responder = self.format.for_layer(Layer::Schema, &request);
             return ResponseFuture::rejected(responder.pending(rejection, context));
         }
+        context.pass(Layer::Schema);
         // A response to HEAD has the headers of a body but no body.
         let schema = rules.response.as_ref().filter(|_| *request.method() != Method::HEAD);
         let expectation = schema.map(|schema| {
@@ -80,7 +81,8 @@ where
                 request.headers_mut().remove(RANGE);
                 request.headers_mut().remove(IF_RANGE);
             }
-            let (method, responder) = (request.method().clone(), self.format.for_request(&request));
+            let (method, responder) =
+                (request.method().clone(), self.format.for_layer(Layer::Schema, &request));
             Box::new(Expectation::new(schema.clone(), method, responder, context))
         });
         ResponseFuture::calling(self.inner.call(request), expectation)

@@ -21,6 +21,8 @@ use crate::access_log::AccessLogLayer;
 use crate::auth::AuthLayer;
 #[cfg(feature = "cache")]
 use crate::cache::CacheLayer;
+#[cfg(feature = "throttle")]
+use crate::context::Layer;
 #[cfg(feature = "fallback")]
 use crate::fallback::FallbackLayer;
 #[cfg(feature = "hf")]
@@ -259,6 +261,7 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
     where
         P: slot::Vacant,
     {
+        let layer = layer.into().map(|layer| layer.place(Layer::PeerThrottle));
         fill!(optional self.peer_throttle = layer)
     }
 

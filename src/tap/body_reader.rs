@@ -61,6 +61,15 @@ impl BodyReader {
         }
     }
 
+    /// Returns whether a stream has brought generated text. Only its text comes before the end.
+    pub(super) fn stream_has_text(&self) -> bool {
+        match self {
+            Self::Json(_) => false,
+            Self::Events(events) => events.has_text(),
+            Self::Lines(lines) => lines.has_text(),
+        }
+    }
+
     /// Returns whether the response is complete, after [`finish`](Self::finish).
     #[cfg(feature = "cache")]
     pub(super) fn completeness(&self, text_in_roots: bool) -> Completeness {

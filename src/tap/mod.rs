@@ -92,11 +92,38 @@
 //!   missing.
 //! - Tokens of a prompt cache are added to `input_tokens`: `cache_creation_input_tokens` and
 //!   `cache_read_input_tokens`.
+//! - Cached and reasoning tokens are read [apart](#cached-and-reasoning-tokens).
 //! - The counts of a body take precedence over the headers. The elements of TGI's list `prefill`
 //!   are the prompt tokens if both lack them.
 //! - A count is a whole number and may be written `12.0`. Any other value is unknown. A number beyond
 //!   `u64` is read as `u64::MAX`.
 //! - The last of several members with the same name is used.
+//!
+//! # Cached and reasoning tokens
+//!
+//! [`Usage::cached_tokens`] is the part of the prompt that the upstream read from its own cache.
+//! [`Usage::reasoning_tokens`] is the part of the completion that is reasoning. They are read from
+//! these members of an object above. The first row that has a count is used.
+//!
+//! | cached | sent by |
+//! |---|---|
+//! | `cached_tokens` in `prompt_tokens_details` | OpenAI, vLLM, SGLang, llama.cpp, Groq, Fireworks, xAI, OpenRouter |
+//! | `cached_tokens` in `input_tokens_details` | OpenAI's responses |
+//! | `cached_tokens` | Moonshot, Together, Cohere; SGLang in `meta_info` |
+//! | `prompt_cache_hit_tokens`; `num_cached_tokens`; `cachedContentTokenCount` | DeepSeek; Mistral; Gemini |
+//! | `cache_read_input_tokens`; `cacheReadInputTokens` | Anthropic; Bedrock |
+//! | `cache_n` in `timings` | llama.cpp |
+//!
+//! | reasoning | sent by |
+//! |---|---|
+//! | `reasoning_tokens` in `completion_tokens_details` | OpenAI, DeepSeek, xAI, OpenRouter |
+//! | `reasoning_tokens` in `output_tokens_details` | OpenAI's responses |
+//! | `reasoning_tokens` | SGLang, Perplexity |
+//! | `thoughtsTokenCount` | Gemini |
+//!
+//! - A response whose usage has only these counts has no usage.
+//! - `null` details change nothing, since some gateways send the names of both APIs with one empty.
+//! - xAI leaves the reasoning out of `completion_tokens`. The counts are reported as it sends them.
 //!
 //! # Estimated tokens
 //!
@@ -160,6 +187,8 @@
 //! [`Done`]: crate::context::StreamEnd::Done
 //! [`Failed`]: crate::context::StreamEnd::Failed
 //! [`Outcome::generated_tokens`]: crate::context::Outcome::generated_tokens
+//! [`Usage::cached_tokens`]: crate::context::Usage::cached_tokens
+//! [`Usage::reasoning_tokens`]: crate::context::Usage::reasoning_tokens
 
 #![cfg_attr(
     not(feature = "cache"),
@@ -193,6 +222,8 @@ use crate::{
 pub struct Tap {
     context: RequestContext,
     header_usage: Usage,
+    // Whether a stream has brought generated text.
+    text_has_begun: bool,
     reader: BodyReader,
 }
 
@@ -252,6 +283,7 @@ impl Tap {
         Some(Self {
             context: context.clone(),
             header_usage: header_usage.unwrap_or_default(),
+            text_has_begun: false,
             reader: BodyReader::for_media_type(headers, counts_text)?,
         })
     }
@@ -270,8 +302,12 @@ impl Tap {
         self.reader.is_stream()
     }
 
-    fn record(&self, update: &TapUpdate) {
+    fn record(&mut self, update: &TapUpdate) {
         self.context.set_generated_tokens(update.tokens, update.least_tokens);
+        if !self.text_has_begun && update.tokens > 0 && self.reader.stream_has_text() {
+            self.text_has_begun = true;
+            self.context.set_text_has_begun(true);
+        }
         if let Some(usage) = update.usage {
             self.context.set_usage(usage.or_headers(self.header_usage));
         }

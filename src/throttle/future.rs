@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::{body::ResponseBody, on_response::OnResponse};
 use crate::{
-    context::RequestContext,
+    context::{Layer, RequestContext},
     limits::{Decision, LimitSet, PermitRequests, StoreFuture, StoreUnavailable},
     rejection::{PendingRejection, Responder},
 };
@@ -43,6 +43,7 @@ pin_project! {
 
 /// A request that waits for a shared store.
 pub(super) struct Waiting<S, B> {
+    pub(super) place: Layer,
     pub(super) decision: StoreFuture<Result<Decision, StoreUnavailable>>,
     pub(super) limits: Arc<LimitSet>,
     pub(super) permit_requests: PermitRequests,
@@ -119,13 +120,14 @@ impl<S, B> Waiting<S, B> {
     where
         S: Service<Request<B>>,
     {
-        let Self { decision: _, limits, permit_requests, responder, context, mut inner, request } =
+        let Self { place, limits, permit_requests, responder, context, mut inner, request, .. } =
             self;
         match limits.check(&permit_requests, decision.as_ref(), &context) {
             Ok(decision) => {
                 let on_response = decision.and_then(|decision| {
                     OnResponse::new(&limits, &permit_requests, decision, request.method())
                 });
+                context.pass(place);
                 State::Pass { future: inner.call(request), on_response }
             }
             Err(rejection) => {

@@ -4,6 +4,7 @@ use tower_layer::Layer;
 
 use super::service::Throttle;
 use crate::{
+    context,
     limits::{
         Limit, LimitCounts, LimitError, LimitHeaders, LimitSet, LimitState, Store, Subject, Unit,
     },
@@ -18,6 +19,7 @@ use crate::{
 pub struct ThrottleLayer {
     limits: Arc<LimitSet>,
     rejections: RejectionFormat,
+    place: context::Layer,
 }
 
 impl ThrottleLayer {
@@ -27,6 +29,7 @@ impl ThrottleLayer {
         Self {
             limits: Arc::new(LimitSet::new(limit, Unit::Requests)),
             rejections: RejectionFormat::default(),
+            place: context::Layer::Throttle,
         }
     }
 
@@ -82,6 +85,12 @@ impl ThrottleLayer {
         self
     }
 
+    /// Sets the name of this layer among the decisions about a request.
+    pub(crate) const fn place(mut self, place: context::Layer) -> Self {
+        self.place = place;
+        self
+    }
+
     /// Returns the counts of each limit in the order of the limits. They count this process alone, also
     /// with a shared store.
     #[must_use]
@@ -124,12 +133,12 @@ impl<S> Layer<S> for ThrottleLayer {
     type Service = Throttle<S>;
 
     fn layer(&self, inner: S) -> Throttle<S> {
-        Throttle::from_parts(inner, Some(Arc::clone(&self.limits)), self.rejections)
+        Throttle::from_parts(inner, Some(Arc::clone(&self.limits)), self.rejections, self.place)
     }
 }
 
 impl<S> Skip<S> for ThrottleLayer {
     fn skip(inner: S) -> Throttle<S> {
-        Throttle::from_parts(inner, None, RejectionFormat::Problem)
+        Throttle::from_parts(inner, None, RejectionFormat::Problem, context::Layer::Throttle)
     }
 }

@@ -14,7 +14,7 @@ use super::{
     on_response::OnResponse,
 };
 use crate::{
-    context::RequestContext,
+    context::{Layer, RequestContext},
     limits::{Limit, LimitSet, PermitRequests, StoreDecision, Unit},
     rejection::RejectionFormat,
 };
@@ -28,6 +28,8 @@ pub struct Throttle<S> {
     // `None` when disabled.
     limits: Option<Arc<LimitSet>>,
     rejections: RejectionFormat,
+    // Its name among the decisions about a request.
+    place: Layer,
 }
 
 impl<S> Throttle<S> {
@@ -35,15 +37,16 @@ impl<S> Throttle<S> {
     #[must_use]
     pub fn new(inner: S, limit: Limit) -> Self {
         let limits = Arc::new(LimitSet::new(limit, Unit::Requests));
-        Self::from_parts(inner, Some(limits), RejectionFormat::default())
+        Self::from_parts(inner, Some(limits), RejectionFormat::default(), Layer::Throttle)
     }
 
     pub(super) const fn from_parts(
         inner: S,
         limits: Option<Arc<LimitSet>>,
         rejections: RejectionFormat,
+        place: Layer,
     ) -> Self {
-        Self { inner, limits, rejections }
+        Self { inner, limits, rejections, place }
     }
 
     inner_service_accessors!();
@@ -77,7 +80,7 @@ where
         };
         let mut permit_requests = PermitRequests::new();
         if let Err(rejection) = limits.permit_requests(&request, context, 1, &mut permit_requests) {
-            let responder = self.rejections.for_request(&request);
+            let responder = self.rejections.for_layer(self.place, &request);
             return ResponseFuture::reject(responder.pending(rejection, context.clone()));
         }
         match limits.store().backend().decide(&permit_requests) {
@@ -87,10 +90,11 @@ where
                         let on_response = decision.and_then(|decision| {
                             OnResponse::new(limits, &permit_requests, decision, request.method())
                         });
+                        context.pass(self.place);
                         ResponseFuture::pass(self.inner.call(request), on_response)
                     }
                     Err(rejection) => {
-                        let responder = self.rejections.for_request(&request);
+                        let responder = self.rejections.for_layer(self.place, &request);
                         ResponseFuture::reject(responder.pending(rejection, context.clone()))
                     }
                 }
@@ -102,9 +106,10 @@ where
                 let inner = std::mem::replace(&mut self.inner, clone);
                 ResponseFuture::wait(Waiting {
                     decision,
+                    place: self.place,
                     limits: Arc::clone(limits),
                     permit_requests,
-                    responder: self.rejections.for_request(&request),
+                    responder: self.rejections.for_layer(self.place, &request),
                     context: context.clone(),
                     inner,
                     request,

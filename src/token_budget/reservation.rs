@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::{estimate::Estimate, settings::Settings, stream_tokens::StreamTokens, weights::Weight};
 use crate::{
     body::{BodyEnd, Watch},
-    context::{AbandonedAttempt, RequestContext, StreamEnd, Usage},
+    context::{AbandonedAttempt, Layer, RequestContext, StreamEnd, Usage},
     generation::is_event_stream,
     limits::{AllowanceKind, Decision, PermitRequests, Release, Settlement, StoreUnavailable},
     rejection::{Refusal, Rejection},
@@ -42,6 +42,7 @@ impl ReservationRequest {
         let decision = decision.unwrap_or_default();
         let release = Release::new(&settings.limits, &permit_requests, &decision);
         context.forget_response();
+        context.pass(Layer::TokenBudget);
         Ok(Reservation(Some(Box::new(OpenReservation {
             settings,
             permit_requests,

@@ -16,7 +16,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    context::RequestContext,
+    context::{Layer, RequestContext},
     limits::{Limit, PermitRequests, StoreDecision},
     payload::{self, IsBody, Payload},
 };
@@ -66,10 +66,11 @@ where
             return ResponseFuture::pass(self.inner.call(request), None, method, false);
         };
         let context = RequestContext::ensure(request.extensions_mut());
-        let responder = settings.rejections.for_request(&request);
+        let responder = settings.rejections.for_layer(Layer::TokenBudget, &request);
         let prepared = match settings.estimator.prepare(&request) {
             Ok(Some(prepared)) => prepared,
             Ok(None) => {
+                context.pass(Layer::TokenBudget);
                 let method = request.method().clone();
                 return ResponseFuture::pass(self.inner.call(request), None, method, false);
             }

@@ -7,7 +7,7 @@ use tower_service::Service;
 
 use super::{body::ResponseBody, future::ResponseFuture, settings::Settings};
 use crate::{
-    context::RequestContext,
+    context::{Layer, RequestContext},
     payload::{IsBody, Payload},
 };
 
@@ -49,11 +49,12 @@ where
         let Some(settings) = self.settings.as_ref().filter(|settings| settings.has_edits()) else {
             return ResponseFuture::pass(self.inner.call(request), None);
         };
-        let responder = settings.format.for_request(&request);
+        let responder = settings.format.for_layer(Layer::Transform, &request);
         let (mut parts, mut payload) = request.into_parts();
         let context = RequestContext::ensure(&mut parts.extensions);
         match settings.apply(&mut parts, &mut payload, &context) {
             Ok(hide_usage) => {
+                context.pass(Layer::Transform);
                 let hide_usage = hide_usage.then(|| {
                     context.announce_response_is_read();
                     let identity = HeaderValue::from_static("identity");

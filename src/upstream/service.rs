@@ -21,7 +21,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    context::RequestContext,
+    context::{Layer, RequestContext},
     hop_by_hop,
     load_limit::{Acquired, NoPermit},
     rejection::{Refusal, Rejection},
@@ -85,7 +85,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S::Future, S, B, R> {
         let context = RequestContext::ensure(request.extensions_mut());
-        let responder = self.settings.format.for_request(&request);
+        let responder = self.settings.format.for_layer(Layer::Upstream, &request);
         if self.failed {
             let rejection = Rejection::new(Refusal::UpstreamUnavailable);
             return ResponseFuture::reject(rejection, responder, context);

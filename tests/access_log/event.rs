@@ -19,6 +19,7 @@ fn a_record_is_one_event() {
         context.set_identity(Arc::new(Identity::new(Proof::ApiKey, "keys", "user-7")));
         let mut usage = Usage::default();
         usage.total_tokens = Some(7);
+        usage.cached_tokens = Some(3);
         context.set_usage(usage);
         context.add_attempt();
         Response::new(Full::new(Bytes::from("hello")))
@@ -44,6 +45,7 @@ fn a_record_is_one_event() {
         ("total_us", "0"),
         ("attempts", "1"),
         ("usage.total_tokens", "7"),
+        ("usage.cached_tokens", "3"),
     ];
     let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(events.seen(), [("tower_inference::access".to_owned(), BTreeMap::from(expected))]);

@@ -6,6 +6,7 @@ mod support;
 mod contract;
 mod ends;
 mod event;
+mod first_token;
 mod hostile;
 mod record;
 

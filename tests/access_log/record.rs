@@ -29,6 +29,8 @@ async fn a_record_has_the_results_of_inner_layers() {
             usage.prompt_tokens = Some(11);
             usage.completion_tokens = Some(22);
             usage.total_tokens = Some(33);
+            usage.cached_tokens = Some(4);
+            usage.reasoning_tokens = Some(5);
             let mut outcome = context.outcome();
             outcome.attempts = 2;
             outcome.upstream_status = Some(StatusCode::OK);
@@ -106,7 +108,7 @@ async fn a_record_has_the_results_of_inner_layers() {
             "attempts": 2,
             "model": "meta-llama/Llama-3.3-70B-Instruct",
             "model_target": "meta-llama/Llama-3.3-70B-Instruct:together",
-            "usage": { "prompt_tokens": 11, "completion_tokens": 22, "total_tokens": 33 },
+            "usage": { "prompt_tokens": 11, "completion_tokens": 22, "total_tokens": 33, "cached_tokens": 4, "reasoning_tokens": 5 },
             "stream_end": "done",
         })
     );

@@ -67,6 +67,7 @@ const SECOND: &[&str] = &[
     "auth",
     "cache",
     "client",
+    "explain",
     "extract",
     "fallback",
     "hf",

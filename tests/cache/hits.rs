@@ -52,7 +52,7 @@ fn chat() -> Response<ScriptedBody> {
     let steps = [
         event(r#""content":"some words of a response""#, "null"),
         event(r#""content":" and some more of them""#, r#""stop""#),
-        "data: {\"choices\":[],\"usage\":{\"completion_tokens\":10,\"total_tokens\":12}}\n\n"
+        "data: {\"choices\":[],\"usage\":{\"completion_tokens\":10,\"total_tokens\":12,\"prompt_tokens_details\":{\"cached_tokens\":1},\"completion_tokens_details\":{\"reasoning_tokens\":4}}}\n\n"
             .into(),
         "data: [DONE]\n\n".into(),
     ];
@@ -67,7 +67,7 @@ async fn the_results_of_a_hit_come_from_its_entry() {
             chat()
         } else {
             json(
-                r#"{"choices":[{"message":{"content":"a b"},"finish_reason":"stop"}],"usage":{"total_tokens":7}}"#,
+                r#"{"choices":[{"message":{"content":"a b"},"finish_reason":"stop"}],"usage":{"total_tokens":7,"prompt_tokens_details":{"cached_tokens":1},"reasoning_tokens":4}}"#,
             )
         }
     });
@@ -88,6 +88,8 @@ async fn the_results_of_a_hit_come_from_its_entry() {
         let outcome = context.outcome();
         assert_eq!(outcome.cache.unwrap().as_str(), "hit");
         assert_eq!(outcome.usage.unwrap().total_tokens, Some(tokens));
+        let usage = outcome.usage.unwrap();
+        assert_eq!((usage.cached_tokens, usage.reasoning_tokens), (Some(1), Some(4)));
         assert_eq!(outcome.stream_end, end);
         assert!(outcome.generated_tokens > 0);
         // The tap of a miss has the same results.

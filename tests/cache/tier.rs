@@ -119,6 +119,25 @@ fn nobody() -> Upstream {
 
 const DONE: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n";
 
+/// The layout of an entry has no usage. It is read from the body again, so older entries have it too.
+#[tokio::test]
+async fn an_entry_of_another_replica_has_the_parts_of_its_usage() {
+    let upstream = Upstream::new(|_, _| {
+        json(
+            r#"{"choices":[{"message":{"content":"a b"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":1},"completion_tokens_details":{"reasoning_tokens":2}}}"#,
+        )
+    });
+    let map = Map::default();
+    body_of(&map.replica(), &upstream, plain()).await;
+    let request = plain();
+    let context = context(&request);
+    body_of(&map.replica(), &upstream, request).await;
+    let outcome = context.outcome();
+    assert_eq!((outcome.cache, upstream.calls()), (Some(CacheOutcome::Hit), 1));
+    let usage = outcome.usage.unwrap();
+    assert_eq!((usage.cached_tokens, usage.reasoning_tokens), (Some(1), Some(2)));
+}
+
 #[tokio::test]
 async fn replicas_serve_the_responses_of_others() {
     let map = Map::default();

@@ -4,6 +4,7 @@
 mod support;
 
 mod cuts;
+mod details;
 mod documents;
 mod estimated;
 mod full_parse;
@@ -43,7 +44,7 @@ fn results(
     head: &[(&'static str, &'static str)],
     chunks: &[&[u8]],
     end: BodyEnd,
-) -> (Option<Tokens>, Option<StreamEnd>, u64) {
+) -> (Option<Usage>, Option<StreamEnd>, u64) {
     let context = RequestContext::new();
     if let Some(mut tap) = Tap::claim(&context, StatusCode::OK, &headers(head)) {
         for chunk in chunks {
@@ -52,7 +53,7 @@ fn results(
         tap.end(end);
     }
     let outcome = context.outcome();
-    (outcome.usage.map(tokens), outcome.stream_end, outcome.generated_tokens)
+    (outcome.usage, outcome.stream_end, outcome.generated_tokens)
 }
 
 fn run_to(
@@ -61,7 +62,7 @@ fn run_to(
     end: BodyEnd,
 ) -> (Option<Tokens>, Option<StreamEnd>) {
     let (usage, end, _) = results(head, chunks, end);
-    (usage, end)
+    (usage.map(tokens), end)
 }
 
 /// Returns usage and end of a response, which must be the same at every cut, as must be its tokens.
@@ -69,6 +70,14 @@ fn usage_and_end(
     head: &[(&'static str, &'static str)],
     body: &str,
 ) -> (Option<Tokens>, Option<StreamEnd>) {
+    let (usage, end, _) = results_at_every_cut(head, body);
+    (usage.map(tokens), end)
+}
+
+fn results_at_every_cut(
+    head: &[(&'static str, &'static str)],
+    body: &str,
+) -> (Option<Usage>, Option<StreamEnd>, u64) {
     let body = body.as_bytes();
     let whole = results(head, &[body], BodyEnd::Complete);
     for at in 0..=body.len() {
@@ -77,7 +86,7 @@ fn usage_and_end(
     }
     let bytes: Vec<&[u8]> = body.chunks(1).collect();
     assert_eq!(results(head, &bytes, BodyEnd::Complete), whole, "byte by byte");
-    (whole.0, whole.1)
+    whole
 }
 
 fn json(body: &str) -> Option<Tokens> {

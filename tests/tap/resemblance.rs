@@ -5,8 +5,9 @@ use super::*;
 /// The place of the generated text in each response.
 const TEXT: &str = "@@";
 
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     r#"{"id":"a","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"@@"},"finish_reason":"stop"}],"usage":{"prompt_tokens":4,"completion_tokens":6,"total_tokens":10}}"#,
+    r#"{"choices":[{"message":{"content":"@@"}}],"usage":{"prompt_tokens":4,"completion_tokens":6,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":3},"note":"@@","completion_tokens_details":{"reasoning_tokens":2,"text":"@@"}}}"#,
     r#"{"choices":[{"message":{"tool_calls":[{"function":{"name":"@@","arguments":"@@"}}]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":4,"completion_tokens":6,"total_tokens":10}}"#,
     r#"{"usage":{"prompt_tokens":4,"completion_tokens":6,"total_tokens":10},"choices":[{"text":"@@","finish_reason":"length"}]}"#,
     r#"{"type":"message","content":[{"type":"text","text":"@@"},{"type":"tool_use","input":{"@@":"@@"}}],"stop_reason":"end_turn","usage":{"input_tokens":4,"output_tokens":6}}"#,
@@ -39,7 +40,7 @@ const STREAMS: [&str; 5] = [
         "data: {\"id\":\"@@\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"@@\"},\"finish_reason\":null}],\"usage\":null}\n\n",
         "data: {\"id\":\"@@\",\"choices\":[{\"index\":0,\"delta\":{\"@@\":0,\"content\":\"@@\"},\"finish_reason\":null}]}\n\n",
         "data: {\"id\":\"@@\",\"choices\":[{\"index\":0,\"delta\":{\"@@\":0,\"content\":\"@@\"},\"finish_reason\":\"stop\"}]}\n\n",
-        "data: {\"id\":\"@@\",\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":6,\"total_tokens\":10}}\n\n",
+        "data: {\"id\":\"@@\",\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":6,\"total_tokens\":10,\"prompt_tokens_details\":{\"cached_tokens\":3}}}\n\n",
         "data: [DONE]\n\n",
     ),
 ];
@@ -54,6 +55,9 @@ const OF_LINES: &str = concat!(
 fn text() -> impl Strategy<Value = String> {
     let member = prop::sample::select(vec![
         r#""usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}"#,
+        r#""prompt_tokens_details":{"cached_tokens":9}"#,
+        r#"\"completion_tokens_details\":{\"reasoning_tokens\":9}"#,
+        r#""cached_tokens":9"#,
         r#"\"usage\":{\"prompt_tokens\":1}"#,
         r#""finish_reason":"length""#,
         r#""finish_reason": null"#,
@@ -106,9 +110,10 @@ proptest! {
         for (head, response) in responses() {
             let plain = response.replace(TEXT, "word");
             let body = response.replace(TEXT, &escaped(&text, hidden));
-            let expected = run_to(&[head], &[plain.as_bytes()], BodyEnd::Complete);
+            let (usage, end, _) = results(&[head], &[plain.as_bytes()], BodyEnd::Complete);
             let pieces: Vec<&[u8]> = body.as_bytes().chunks(size).collect();
-            prop_assert_eq!(run_to(&[head], &pieces, BodyEnd::Complete), expected, "{}", body);
+            let read = results(&[head], &pieces, BodyEnd::Complete);
+            prop_assert_eq!((read.0, read.1), (usage, end), "{}", body);
         }
     }
 }

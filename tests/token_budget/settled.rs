@@ -19,6 +19,20 @@ use tower_inference::{
 
 use super::*;
 
+/// Cached and reasoning tokens are parts of the counts that are charged.
+#[tokio::test]
+async fn parts_of_the_usage_change_no_charge() {
+    let parts = r#","cached_tokens":7,"prompt_tokens_details":{"cached_tokens":7},"completion_tokens_details":{"reasoning_tokens":9}}"#;
+    for (prompt, completion) in [(30, 10), (1, 1), (0, 9)] {
+        let plain = usage(prompt, completion);
+        let detailed = plain.replacen("}}", &format!("{parts}}}"), 1);
+        let detailed = if detailed == plain { plain.replace("}}", parts) } else { detailed };
+        let budget = Budget::plenty();
+        let expected = budget.charge(chat(), Answer::json(plain)).await;
+        assert_eq!(budget.charge(chat(), Answer::json(detailed)).await, expected);
+    }
+}
+
 #[tokio::test]
 async fn the_charge_is_the_upstreams_own_count() {
     let budget = Budget::plenty();

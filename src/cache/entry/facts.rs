@@ -47,6 +47,7 @@ impl ResponseFacts {
             context.set_usage(usage);
         }
         context.set_generated_tokens(self.tokens, self.least_tokens);
+        context.set_text_has_begun(self.stream_end.is_some() && self.tokens > 0);
         if let Some(end) = self.stream_end {
             context.set_stream_end(end);
         }
@@ -60,7 +61,9 @@ impl ResponseFacts {
             let tokens = u128::from(tokens) * received as u128 / (all as u128).max(1);
             u64::try_from(tokens).unwrap_or(u64::MAX)
         };
-        context.set_generated_tokens(share(self.tokens), share(self.least_tokens));
+        let tokens = share(self.tokens);
+        context.set_generated_tokens(tokens, share(self.least_tokens));
+        context.set_text_has_begun(self.stream_end.is_some() && tokens > 0);
         if self.stream_end.is_some() {
             context.set_stream_end(StreamEnd::Cut);
         }

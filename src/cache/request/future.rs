@@ -28,7 +28,7 @@ use crate::{
         entry::{Entry, EntryState},
         flight::{Admission, Chunk, FlightEvent, Head, Reader},
     },
-    context::CacheOutcome,
+    context::{CacheOutcome, Layer},
     payload::Payload,
     rejection::{Refusal, Rejection, Responder},
 };
@@ -207,7 +207,7 @@ impl<S> Follower<S> {
         let rejection = Rejection::new(Refusal::Forbidden)
             .with_detail("this model or its provider is not allowed");
         let format = self.exchange.engine.settings().rejections;
-        let responder = format.for_request(&self.request);
+        let responder = format.for_layer(Layer::Cache, &self.request);
         State::Reject { rejected: Some((rejection, responder, self.exchange)) }
     }
 
@@ -240,7 +240,7 @@ impl<S> Follower<S> {
                 }
                 Admission::Leader(reader, number) => {
                     let Self { mut inner, request, lookup, exchange, .. } = *self;
-                    let responder = engine.settings().rejections.for_request(&request);
+                    let responder = engine.settings().rejections.for_layer(Layer::Cache, &request);
                     let flight = NewFlight { reader, number, validity };
                     let leader = flight.launch(&mut inner, request, &lookup, exchange, responder);
                     return State::Lead { leader: Some(leader) };

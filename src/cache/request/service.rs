@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     cache::{counts::CacheEvent, flight::Admission},
-    context::{CacheOutcome, RequestContext},
+    context::{CacheOutcome, Layer, RequestContext},
     payload::{IsBody, Payload},
     rejection::{Refusal, Rejection},
 };
@@ -88,7 +88,7 @@ where
                 let rejection = Rejection::new(Refusal::Forbidden).with_detail(
                     "this caller may not control the cache: remove the header cache-control",
                 );
-                let responder = settings.rejections.for_request(&request);
+                let responder = settings.rejections.for_layer(Layer::Cache, &request);
                 return ResponseFuture::reject(rejection, responder, exchange);
             }
         };
@@ -100,7 +100,7 @@ where
             // RFC 9111 section 5.2.1.7.
             exchange.record(CacheOutcome::Miss, CacheEvent::Miss);
             let rejection = Rejection::new(Refusal::NotCached);
-            let responder = settings.rejections.for_request(&request);
+            let responder = settings.rejections.for_layer(Layer::Cache, &request);
             return ResponseFuture::reject(rejection, responder, exchange);
         }
         let validity = engine.validity(&request, &exchange.context);
@@ -112,7 +112,7 @@ where
             }
             Admission::Leader(reader, number) => {
                 let flight = NewFlight { reader, number, validity };
-                let responder = settings.rejections.for_request(&request);
+                let responder = settings.rejections.for_layer(Layer::Cache, &request);
                 let leader = flight.launch(&mut self.inner, request, &lookup, exchange, responder);
                 ResponseFuture::lead(leader)
             }

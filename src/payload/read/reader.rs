@@ -15,7 +15,7 @@ use super::{
     settings::{BodyHead, PARSE_STEP, ReadSettings},
 };
 use crate::{
-    context::RequestContext,
+    context::{Layer, RequestContext},
     memory_limit::MemoryPermit,
     payload::{
         body::{
@@ -229,6 +229,7 @@ impl<S> BodyReader<S> {
             remove_coding_headers(&mut parts.headers);
         }
         self.head.set_framing(&mut parts.headers, &buffered);
+        self.context.pass(Layer::Payload);
         Some(Ok(self.inner.call(Request::from_parts(parts, Payload::of(buffered)))))
     }
 }

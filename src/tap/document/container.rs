@@ -11,6 +11,9 @@ pub(super) enum Container {
     /// of Cohere's first version, `message` and `delta` of Anthropic and Cohere, `x_groq` of Groq.
     Part,
     PartUsage,
+    /// The details of the counts in a usage.
+    UsageDetails,
+    PartUsageDetails,
     /// `tokens` in the usage of Cohere.
     Tokens,
     /// `billed_units` in the usage of Cohere.

@@ -352,8 +352,8 @@ impl DocumentFacts {
 
     fn set(&mut self, container: Container, kind: CountKind, number: Option<u64>) {
         let source = match container {
-            Container::Usage => CountSource::Usage,
-            Container::PartUsage => CountSource::PartUsage,
+            Container::Usage | Container::UsageDetails => CountSource::Usage,
+            Container::PartUsage | Container::PartUsageDetails => CountSource::PartUsage,
             Container::Tokens => CountSource::Tokens,
             Container::BilledUnits => CountSource::BilledUnits,
             Container::Details | Container::MetaInfo | Container::UsageMetadata => {

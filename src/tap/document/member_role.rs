@@ -17,6 +17,8 @@ pub(super) enum MemberRole {
     Meta,
     Tokens,
     BilledUnits,
+    /// The parts of a count: `prompt_tokens_details` and `completion_tokens_details`.
+    CountDetails,
     Details,
     Prefill,
     MetaInfo,
@@ -95,6 +97,8 @@ impl MemberRole {
                 Self::BilledUnits,
                 true,
             ) => Container::BilledUnits,
+            (Container::Usage, Self::CountDetails, true) => Container::UsageDetails,
+            (Container::PartUsage, Self::CountDetails, true) => Container::PartUsageDetails,
             (Container::Root, Self::Details, true) => Container::Details,
             (Container::Details, Self::Prefill, false) => Container::Prefill,
             (Container::Root, Self::MetaInfo, true) => Container::MetaInfo,
@@ -132,6 +136,11 @@ impl MemberRole {
                 b"billed_units" => Self::BilledUnits,
                 _ => Self::count(name),
             },
+            Container::UsageDetails | Container::PartUsageDetails => match name {
+                b"cached_tokens" => Self::Count(CountKind::CachedDetail),
+                b"reasoning_tokens" => Self::Count(CountKind::ReasoningDetail),
+                _ => Self::text(name),
+            },
             Container::Tokens | Container::BilledUnits => match name {
                 b"input_tokens" => Self::Count(CountKind::Input),
                 b"output_tokens" => Self::Count(CountKind::Output),
@@ -153,6 +162,8 @@ impl MemberRole {
                 b"finish_reason" => Self::FinishReason,
                 b"prompt_tokens" => Self::Count(CountKind::Prompt),
                 b"completion_tokens" => Self::Count(CountKind::Completion),
+                b"cached_tokens" => Self::Count(CountKind::Cached),
+                b"reasoning_tokens" => Self::Count(CountKind::Reasoning),
                 _ => Self::Other,
             },
             Container::MetaInfoFinish if name == b"type" => Self::FinishReason,
@@ -161,6 +172,7 @@ impl MemberRole {
                 b"candidatesTokenCount" => Self::Count(CountKind::Completion),
                 b"thoughtsTokenCount" => Self::Count(CountKind::Thoughts),
                 b"totalTokenCount" => Self::Count(CountKind::Total),
+                b"cachedContentTokenCount" => Self::Count(CountKind::Cached),
                 _ => Self::Other,
             },
             Container::Timings => match name {
@@ -208,6 +220,18 @@ impl MemberRole {
             b"cache_read_input_tokens" | b"cacheReadInputTokens" => {
                 Self::Count(CountKind::CacheRead)
             }
+            // OpenAI's chat and its responses. Mistral has written the third name too.
+            b"prompt_tokens_details"
+            | b"input_tokens_details"
+            | b"prompt_token_details"
+            | b"completion_tokens_details"
+            | b"output_tokens_details" => Self::CountDetails,
+            // Moonshot, Together and Cohere; DeepSeek; Mistral.
+            b"cached_tokens" | b"prompt_cache_hit_tokens" | b"num_cached_tokens" => {
+                Self::Count(CountKind::Cached)
+            }
+            // SGLang and Perplexity.
+            b"reasoning_tokens" => Self::Count(CountKind::Reasoning),
             _ => Self::Other,
         }
     }

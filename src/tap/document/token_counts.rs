@@ -10,6 +10,13 @@ pub(super) enum CountKind {
     CacheRead,
     /// Tokens of the prompt that were written to a prompt cache.
     CacheCreation,
+    /// Tokens of the whole prompt that were cached, from the details of the counts.
+    CachedDetail,
+    /// Tokens of the whole completion that are reasoning, from the details of the counts.
+    ReasoningDetail,
+    /// The same two beside the counts.
+    Cached,
+    Reasoning,
     /// The whole prompt.
     Prompt,
     Completion,
@@ -34,11 +41,11 @@ pub(super) enum CountSource {
 }
 
 /// The token counts of a document by their sources and kinds.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(super) struct TokenCounts {
     values: [u64; CountSource::SLOTS],
     // A bit for each value.
-    known: u32,
+    known: u64,
 }
 
 /// The counts that a response has reported so far.
@@ -50,6 +57,9 @@ pub(crate) struct PartialUsage {
     listed_prompt: Option<u64>,
     completion: Option<u64>,
     total: Option<u64>,
+    // Parts of the counts above.
+    cached: Option<u64>,
+    reasoning: Option<u64>,
 }
 
 impl CountSource {
@@ -62,18 +72,21 @@ impl CountSource {
         Self::Root,
         Self::Timings,
     ];
-    const SLOTS: usize = 28;
+    const SLOTS: usize = 38;
+    /// The bits of the counts that are parts of others: two for each name in two usages, and two of
+    /// [`Details`](Self::Details).
+    const PARTS: u64 = (0b1111 << 4) | (0b1111 << 15) | (0b11 << 26);
 
     /// Returns the first slot of this source, its first kind and the number of its kinds.
     const fn slots(self) -> (usize, CountKind, usize) {
         match self {
-            Self::Usage => (0, CountKind::Input, 7),
-            Self::PartUsage => (7, CountKind::Input, 7),
-            Self::Tokens => (14, CountKind::Input, 2),
-            Self::BilledUnits => (16, CountKind::Input, 2),
-            Self::Details => (18, CountKind::Prompt, 5),
-            Self::Root => (23, CountKind::Prompt, 2),
-            Self::Timings => (25, CountKind::Input, 3),
+            Self::Usage => (0, CountKind::Input, 11),
+            Self::PartUsage => (11, CountKind::Input, 11),
+            Self::Tokens => (22, CountKind::Input, 2),
+            Self::BilledUnits => (24, CountKind::Input, 2),
+            Self::Details => (26, CountKind::Cached, 7),
+            Self::Root => (33, CountKind::Prompt, 2),
+            Self::Timings => (35, CountKind::Input, 3),
         }
     }
 
@@ -85,16 +98,22 @@ impl CountSource {
     }
 
     /// Returns the bits of all counts of this source.
-    const fn bits(self) -> u32 {
+    const fn bits(self) -> u64 {
         let (start, _, kinds) = self.slots();
-        (u32::MAX >> (32 - kinds)) << start
+        (u64::MAX >> (64 - kinds)) << start
+    }
+}
+
+impl Default for TokenCounts {
+    fn default() -> Self {
+        Self { values: [0; CountSource::SLOTS], known: 0 }
     }
 }
 
 impl TokenCounts {
     pub(super) fn set(&mut self, source: CountSource, kind: CountKind, number: Option<u64>) {
         let Some(slot) = source.slot(kind) else { return };
-        let bit = 1 << slot;
+        let bit = 1_u64 << slot;
         match (number, self.values.get_mut(slot)) {
             (Some(number), Some(value)) => {
                 *value = number;
@@ -116,19 +135,30 @@ impl TokenCounts {
 
     /// Returns the counts of the first source that has any.
     pub(super) fn usage(&self) -> Option<PartialUsage> {
-        CountSource::ALL.iter().find_map(|source| self.usage_of(*source))
+        let mut usage = CountSource::ALL.iter().find_map(|source| self.usage_of(*source))?;
+        // llama.cpp states the cached tokens beside the usage.
+        if self.known & CountSource::Timings.bits() != 0 && usage.cached.is_none() {
+            usage.cached = self.get(CountSource::Timings, CountKind::CacheRead);
+        }
+        Some(usage)
     }
 
     fn get(&self, source: CountSource, kind: CountKind) -> Option<u64> {
         let slot = source.slot(kind)?;
-        self.values.get(slot).copied().filter(|_| self.known & (1 << slot) != 0)
+        self.values.get(slot).copied().filter(|_| self.known & (1_u64 << slot) != 0)
     }
 
     fn usage_of(&self, source: CountSource) -> Option<PartialUsage> {
-        if self.known & source.bits() == 0 {
+        let known = self.known & source.bits();
+        if known == 0 {
             return None;
         }
-        let get = |kind| self.get(source, kind);
+        let (start, first, _) = source.slots();
+        let get = |kind: CountKind| {
+            let slot = start.wrapping_add(kind as usize).wrapping_sub(first as usize);
+            let is_known = slot < CountSource::SLOTS && known >> slot & 1 == 1;
+            if is_known { self.values.get(slot).copied() } else { None }
+        };
         let caches = (get(CountKind::CacheCreation), get(CountKind::CacheRead));
         let cached_prompt = match (get(CountKind::Prompt), caches) {
             // This count includes cached tokens.
@@ -139,13 +169,24 @@ impl TokenCounts {
             }
         };
         let completion = get(CountKind::Completion).or_else(|| get(CountKind::Output));
-        let thoughts = get(CountKind::Thoughts).unwrap_or_default();
+        let thoughts = get(CountKind::Thoughts);
+        let (cached, reasoning) = if known & CountSource::PARTS == 0 {
+            (None, None)
+        } else {
+            (
+                get(CountKind::CachedDetail).or_else(|| get(CountKind::Cached)),
+                get(CountKind::ReasoningDetail).or_else(|| get(CountKind::Reasoning)),
+            )
+        };
         let usage = PartialUsage {
             prompt: get(CountKind::Prompt).or_else(|| get(CountKind::Input)),
             cached_prompt,
             listed_prompt: get(CountKind::ListedPrompt),
-            completion: completion.map(|completion| completion.saturating_add(thoughts)),
+            completion: completion
+                .map(|completion| completion.saturating_add(thoughts.unwrap_or_default())),
             total: get(CountKind::Total),
+            cached: cached.or(caches.1),
+            reasoning: reasoning.or(thoughts),
         };
         let known = usage.prompt.or(usage.listed_prompt).or(usage.completion).or(usage.total);
         known.is_some().then_some(usage)
@@ -165,6 +206,8 @@ impl PartialUsage {
             completion: later.completion.or(self.completion),
             // The earlier total belongs to the earlier counts.
             total: if outdated { later.total } else { later.total.or(self.total) },
+            cached: later.cached.or(self.cached),
+            reasoning: later.reasoning.or(self.reasoning),
         }
     }
 
@@ -181,8 +224,8 @@ impl PartialUsage {
             prompt_tokens: prompt.or(headers.prompt_tokens).or(self.listed_prompt),
             completion_tokens: self.completion.or(headers.completion_tokens),
             total_tokens: self.total,
-            cached_tokens: self.cached_prompt,
-            reasoning_tokens: None,
+            cached_tokens: self.cached,
+            reasoning_tokens: self.reasoning,
         }
     }
 }
@@ -203,5 +246,10 @@ mod tests {
             next = start + kinds;
         }
         assert_eq!(next, CountSource::SLOTS);
+        use CountKind::{Cached, CachedDetail, Reasoning, ReasoningDetail};
+        let parts = [CachedDetail, ReasoningDetail, Cached, Reasoning];
+        let slots = CountSource::ALL.iter().flat_map(|source| parts.map(|kind| source.slot(kind)));
+        let bits = slots.flatten().fold(0, |bits, slot| bits | 1 << slot);
+        assert_eq!(bits, CountSource::PARTS);
     }
 }

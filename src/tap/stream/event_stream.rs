@@ -85,6 +85,11 @@ impl EventStream {
         self.state.update(usage_changed, None)
     }
 
+    /// Returns whether an event of a known form has brought text.
+    pub(crate) const fn has_text(&self) -> bool {
+        self.state.delivered.is_known()
+    }
+
     #[cfg(feature = "cache")]
     pub(crate) fn completeness(&self, text_in_roots: bool) -> Completeness {
         self.state.completeness(text_in_roots)

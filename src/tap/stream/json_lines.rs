@@ -57,6 +57,11 @@ impl JsonLines {
         self.state.update(usage_changed, None)
     }
 
+    /// Returns whether a line has brought text.
+    pub(crate) const fn has_text(&self) -> bool {
+        self.state.delivered.is_known()
+    }
+
     #[cfg(feature = "cache")]
     pub(crate) fn completeness(&self, text_in_roots: bool) -> Completeness {
         match self.state.end() {

@@ -1,0 +1,150 @@
+//! Sinks that keep the books of a run in ways of their own, to be compared.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tower_inference::{
+    access_log::{AccessLogLayer, Sink},
+    record::{Record, RecordSink},
+};
+
+/// The sums over all records of a run.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Sums {
+    pub outcomes: BTreeMap<String, u64>,
+    pub refusals: BTreeMap<String, u64>,
+    pub statuses: BTreeMap<u64, u64>,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub attempts: u64,
+    pub prompt_tokens: u64,
+    pub completion_tokens: u64,
+    pub cached_tokens: u64,
+    pub reasoning_tokens: u64,
+    pub hits: u64,
+}
+
+/// A sink whose sums are known after the run.
+pub trait Book {
+    fn name(&self) -> &'static str;
+    fn join(&self, log: AccessLogLayer) -> AccessLogLayer;
+    fn sums(&self) -> Sums;
+}
+
+/// Every book of the proof. Another sink is one more line.
+pub fn all() -> Vec<Box<dyn Book>> {
+    vec![Box::new(JsonBook::default()), Box::new(CountingBook::default())]
+}
+
+/// The lines of the JSON log.
+#[derive(Default)]
+pub struct JsonBook {
+    written: Written,
+    sink: Mutex<Option<Sink>>,
+}
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Book for JsonBook {
+    fn name(&self) -> &'static str {
+        "JSON log"
+    }
+
+    fn join(&self, log: AccessLogLayer) -> AccessLogLayer {
+        let sink = Sink::new(self.written.clone()).unwrap().max_lines(100_000).max_bytes(1 << 28);
+        let sink = sink.drain_timeout(Duration::from_secs(60));
+        *self.sink.lock().unwrap() = Some(sink.clone());
+        log.and(sink)
+    }
+
+    fn sums(&self) -> Sums {
+        assert!(self.sink.lock().unwrap().as_ref().unwrap().flush());
+        let written = String::from_utf8(self.written.0.lock().unwrap().clone()).unwrap();
+        let mut sums = Sums::default();
+        for line in written.lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let number = |name: &str| line[name].as_u64().unwrap_or_default();
+            let count = |into: &mut BTreeMap<String, u64>, name: &str| {
+                if let Some(value) = line[name].as_str() {
+                    *into.entry(value.to_owned()).or_default() += 1;
+                }
+            };
+            count(&mut sums.outcomes, "outcome");
+            count(&mut sums.refusals, "refusal");
+            *sums.statuses.entry(number("status")).or_default() += 1;
+            sums.bytes_in += number("bytes_in");
+            sums.bytes_out += number("bytes_out");
+            sums.attempts += number("attempts");
+            let tokens = |name: &str| line["usage"][name].as_u64().unwrap_or_default();
+            sums.prompt_tokens += tokens("prompt_tokens");
+            sums.completion_tokens += tokens("completion_tokens");
+            sums.cached_tokens += tokens("cached_tokens");
+            sums.reasoning_tokens += tokens("reasoning_tokens");
+            sums.hits += u64::from(line["cache"] == "hit");
+        }
+        sums
+    }
+}
+
+/// Counts in memory.
+#[derive(Clone, Default)]
+pub struct CountingBook(Arc<Mutex<(Sums, u64)>>);
+
+impl RecordSink for CountingBook {
+    fn arrived(&self) {
+        self.0.lock().unwrap().1 += 1;
+    }
+
+    fn record(&self, record: &Record<'_>) {
+        let mut book = self.0.lock().unwrap();
+        let sums = &mut book.0;
+        *sums.outcomes.entry(record.outcome().as_str().to_owned()).or_default() += 1;
+        if let Some(refusal) = record.refusal() {
+            *sums.refusals.entry(refusal.to_owned()).or_default() += 1;
+        }
+        let status = record.status().map_or(0, |status| u64::from(status.as_u16()));
+        *sums.statuses.entry(status).or_default() += 1;
+        sums.bytes_in += record.bytes_in();
+        sums.bytes_out += record.bytes_out();
+        sums.attempts += u64::from(record.attempts());
+        let usage = record.usage().unwrap_or_default();
+        sums.prompt_tokens += usage.prompt_tokens.unwrap_or_default();
+        sums.completion_tokens += usage.completion_tokens.unwrap_or_default();
+        sums.cached_tokens += usage.cached_tokens.unwrap_or_default();
+        sums.reasoning_tokens += usage.reasoning_tokens.unwrap_or_default();
+        let hit = tower_inference::context::CacheOutcome::Hit;
+        sums.hits += u64::from(record.cache() == Some(hit));
+    }
+}
+
+impl Book for CountingBook {
+    fn name(&self) -> &'static str {
+        "counters"
+    }
+
+    fn join(&self, log: AccessLogLayer) -> AccessLogLayer {
+        log.and(self.clone())
+    }
+
+    fn sums(&self) -> Sums {
+        let (sums, arrived) = self.0.lock().unwrap().clone();
+        assert_eq!(arrived, sums.outcomes.values().sum::<u64>(), "each arrival has a record");
+        sums
+    }
+}

@@ -1,0 +1,152 @@
+//! The names in lines and events of the access log.
+
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    fs,
+    io::{self, Write},
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use serde_json::Value;
+use tower::{Layer as _, ServiceExt, service_fn};
+use tower_inference::{
+    access_log::{AccessLogLayer, Sink},
+    context::{CacheOutcome, RequestContext, StreamEnd, TraceId, Usage},
+    identity::{Identity, Proof},
+};
+use tracing::{Event, Id, Metadata, Subscriber, span, subscriber::Interest};
+
+/// Sends a request whose record has every member.
+fn send(log: AccessLogLayer) {
+    let handler = service_fn(|request: Request<_>| async move {
+        let context = RequestContext::of(request.extensions()).unwrap().clone();
+        let identity = Identity::new(Proof::Jwt, "https://issuer.example", "ann");
+        context.set_identity(Arc::new(identity.with_tenant("acme").with_credential_id("key-1")));
+        context.set_request_id(HeaderValue::from_static("r-7"));
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let parent = HeaderValue::from_static(parent);
+        context.set_trace_id(TraceId::from_traceparent(&parent).unwrap());
+        context.set_route("chat");
+        context.set_stage("prod");
+        context.set_model("m");
+        context.set_target("m:p");
+        context.set_upstream("https://up.example".into());
+        context.add_value("own", 7_i64);
+        let mut usage = Usage::default();
+        usage.prompt_tokens = Some(1);
+        usage.completion_tokens = Some(1);
+        usage.total_tokens = Some(2);
+        usage.cached_tokens = Some(1);
+        usage.reasoning_tokens = Some(1);
+        let mut outcome = context.outcome();
+        outcome.rejection = Some("throttled");
+        outcome.limited_by = Some("limit".into());
+        outcome.shadow_limited_by = Some("limit".into());
+        outcome.cache = Some(CacheOutcome::Miss);
+        outcome.attempts = 1;
+        outcome.upstream_status = Some(StatusCode::OK);
+        outcome.usage = Some(usage);
+        outcome.stream_end = Some(StreamEnd::Done);
+        context.set_outcome(outcome);
+        let response = Response::builder().header("grpc-status", "0");
+        Ok::<_, Infallible>(response.body(Full::new(Bytes::from("x"))).unwrap())
+    });
+    let service = log.http_version().user_agent().layer(handler);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let request = Request::get("/").header("user-agent", "curl/8");
+        let response = service.oneshot(request.body(Full::<Bytes>::default()).unwrap()).await;
+        response.unwrap().into_body().collect().await.unwrap();
+    });
+}
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Returns the members of a line. Those of an object have its name and a dot before theirs.
+pub fn json_members() -> Vec<String> {
+    let written = Written::default();
+    let sink = Sink::new(written.clone()).unwrap().drain_timeout(Duration::from_secs(60));
+    send(AccessLogLayer::json(sink.clone()));
+    assert!(sink.flush());
+    let line = written.0.lock().unwrap().clone();
+    let line: Value = serde_json::from_slice(&line).unwrap();
+    let mut members = Vec::new();
+    for (name, value) in line.as_object().unwrap() {
+        match value.as_object() {
+            Some(object) => members.extend(object.keys().map(|own| format!("{name}.{own}"))),
+            None => members.push(name.clone()),
+        }
+    }
+    members
+}
+
+/// The record above must have every member that the source can write.
+#[test]
+fn the_line_has_each_member_that_the_source_names() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/access_log/json.rs");
+    let source = fs::read_to_string(source).unwrap();
+    let named = source.split("member_name!(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    // A line about lost lines has this one member.
+    let named: BTreeSet<_> = named.filter(|name| *name != "dropped").collect();
+    let members = json_members();
+    let written: BTreeSet<_> = members.iter().flat_map(|name| name.split('.')).collect();
+    assert!(named.len() > 20, "{named:?}");
+    assert_eq!(named, written);
+}
+
+/// Keeps the names of the fields of one target.
+#[derive(Clone, Default)]
+struct Fields(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Fields {
+    fn register_callsite(&self, _metadata: &'static Metadata<'static>) -> Interest {
+        Interest::always()
+    }
+
+    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _span: &span::Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &Id, _values: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        if event.metadata().target() == "tower_inference::access" {
+            // All fields of the event, also those without a value.
+            let fields = event.metadata().fields();
+            *self.0.lock().unwrap() = fields.iter().map(|field| field.name().to_owned()).collect();
+        }
+    }
+
+    fn enter(&self, _span: &Id) {}
+
+    fn exit(&self, _span: &Id) {}
+}
+
+pub fn event_fields() -> Vec<String> {
+    let fields = Fields::default();
+    tracing::subscriber::with_default(fields.clone(), || send(AccessLogLayer::new()));
+    std::mem::take(&mut *fields.0.lock().unwrap())
+}
