@@ -30,7 +30,8 @@ pub(crate) fn finish(record: &Record<'_>, span: ClientSpan, conventions: GenAiCo
     }
     if let Some(usage) = record.usage() {
         let count = |attribute, tokens: Option<u64>| {
-            if let Some(tokens) = tokens {
+            // `tracing-opentelemetry` exports a `u64` as a text.
+            if let Some(tokens) = tokens.and_then(|tokens| i64::try_from(tokens).ok()) {
                 span.record(conventions.name(attribute), tokens);
             }
         };

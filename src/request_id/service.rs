@@ -91,7 +91,7 @@ where
             let headers = request.headers_mut();
             trace::propagate(accepted, propagator, headers, &context, &span);
         }
-        let end = SpanEnd::new(&span, request.method(), &context);
+        let end = SpanEnd::new(&span, &context);
         let inner = span.in_scope(|| self.inner.call(request));
         ResponseFuture::new(inner, span, end, id, settings.amzn_request_id)
     }

@@ -1,4 +1,6 @@
 //! The spans of the calls to upstreams: one client span over the attempts, and one for each of them.
+//!
+//! `tracing-opentelemetry` exports an `i64` as a number and a `u64` as a text.
 
 use http::{Method, StatusCode, Uri};
 use tracing::{
@@ -67,7 +69,7 @@ pub(super) struct AttemptStart<'a> {
 
 /// Creates the span of an attempt, as the conventions for HTTP clients name it.
 pub(super) fn attempt_span(start: &AttemptStart<'_>, parent: Option<&Span>) -> Span {
-    let resends = Some(start.resends as u64).filter(|resends| *resends > 0);
+    let resends = i64::try_from(start.resends).ok().filter(|resends| *resends > 0);
     macro_rules! attempt_span {
         ($($parent:tt)*) => {
             tracing::info_span!(
@@ -105,7 +107,7 @@ pub(crate) fn name_server(span: &Span, origin: &str) {
         _ => None,
     });
     if let Some(port) = port {
-        span.record("server.port", u64::from(port));
+        span.record("server.port", i64::from(port));
     }
 }
 
@@ -118,7 +120,7 @@ pub(super) fn end(span: &Span, attempt: &Attempt) {
         name_server(span, origin);
     }
     if let Some(status) = attempt.status {
-        span.record("http.response.status_code", u64::from(status.as_u16()));
+        span.record("http.response.status_code", i64::from(status.as_u16()));
     }
     if let Some(id) = &attempt.upstream_request_id {
         span.record("tower_inference.upstream_request_id", &**id);

@@ -37,7 +37,7 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         let exporter = InMemorySpanExporter::default();
         let provider = SdkTracerProvider::builder()
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
@@ -115,7 +115,7 @@ pub fn chat() -> Request<Payload> {
 pub async fn send<S, B>(service: S, request: Request<Payload>) -> (StatusCode, Bytes)
 where
     S: Service<Request<Payload>, Response = http::Response<B>, Error = Infallible>,
-    B: http_body_util::BodyExt<Data = Bytes>,
+    B: BodyExt<Data = Bytes>,
 {
     let Ok(response) = service.oneshot(request).await;
     let status = response.status();

@@ -13,7 +13,7 @@ use tower_inference::{
     hf::HfTokenLayer,
     payload::PayloadLayer,
     request_id::RequestIdLayer,
-    test_util::{TestResponse, TestUpstream},
+    test_util::{TestRequest, TestResponse, TestUpstream},
     upstream::UpstreamLayer,
 };
 use tracing::Span;
@@ -63,7 +63,10 @@ impl Propagator for OpenTelemetry {
 }
 
 /// Sends a request that needs two attempts, and returns the traces that the upstream got.
-async fn sent(layer: RequestIdLayer, headers: &[(&'static str, &str)]) -> (Vec<TraceContext>, RequestContext) {
+async fn sent(
+    layer: RequestIdLayer,
+    headers: &[(&'static str, &str)],
+) -> (Vec<TraceContext>, RequestContext) {
     let upstream = TestUpstream::new(TestResponse::error(StatusCode::BAD_GATEWAY))
         .then(TestResponse::chat("an answer"));
     let layers = (
@@ -80,10 +83,10 @@ async fn sent(layer: RequestIdLayer, headers: &[(&'static str, &str)]) -> (Vec<T
     }
     let context = RequestContext::ensure(request.extensions_mut());
     assert_eq!(send(layers.layer(upstream.clone()), request).await.0, StatusCode::OK);
-    let traces = upstream.requests().iter().map(|request| {
+    let of = |request: &TestRequest| {
         TraceContext::from_traceparent(&request.headers()["traceparent"]).unwrap()
-    });
-    (traces.collect(), context)
+    };
+    (upstream.requests().iter().map(of).collect(), context)
 }
 
 fn attempts(exporter: &Exporter) -> Vec<SpanData> {
@@ -92,7 +95,7 @@ fn attempts(exporter: &Exporter) -> Vec<SpanData> {
 
 #[tokio::test]
 async fn the_upstream_is_below_the_attempt_in_the_trace_of_a_trusted_client() {
-    let exporter = Exporter::new();
+    let exporter = Exporter::start();
     let traceparent = format!("00-{TRACE}-{SPAN}-01");
     let headers = [("traceparent", &*traceparent), ("tracestate", "a=1")];
     let layer = RequestIdLayer::new().dangerous_trust_all_peers();
@@ -105,7 +108,8 @@ async fn the_upstream_is_below_the_attempt_in_the_trace_of_a_trusted_client() {
         assert_eq!(attempt.span_context.trace_id().to_string(), TRACE);
         assert!(trace.is_sampled());
     }
-    let server = exporter.spans().into_iter().find(|span| span.span_kind == SpanKind::Server).unwrap();
+    let server =
+        exporter.spans().into_iter().find(|span| span.span_kind == SpanKind::Server).unwrap();
     assert_eq!(server.parent_span_id, SpanId::from_hex(SPAN).unwrap());
     // The record has the same ids.
     assert_eq!(context.trace_id().unwrap().as_str(), TRACE);
@@ -117,21 +121,23 @@ async fn the_upstream_is_below_the_attempt_in_the_trace_of_a_trusted_client() {
 
 #[tokio::test]
 async fn the_trace_of_a_stranger_becomes_a_link() {
-    let exporter = Exporter::new();
+    let exporter = Exporter::start();
     let traceparent = format!("00-{TRACE}-{SPAN}-01");
     let (traces, context) = sent(RequestIdLayer::new(), &[("traceparent", &*traceparent)]).await;
-    let server = exporter.spans().into_iter().find(|span| span.span_kind == SpanKind::Server).unwrap();
+    let server =
+        exporter.spans().into_iter().find(|span| span.span_kind == SpanKind::Server).unwrap();
     let own = server.span_context.trace_id().to_string();
     assert_ne!(own, TRACE);
     assert!(traces.iter().all(|trace| trace.trace_id().as_str() == own && trace.is_sampled()));
     assert_eq!(context.trace_id().unwrap().as_str(), own);
-    let links: Vec<_> = server.links.iter().map(|link| link.span_context.trace_id().to_string()).collect();
+    let links: Vec<_> =
+        server.links.iter().map(|link| link.span_context.trace_id().to_string()).collect();
     assert_eq!(links, [TRACE]);
 }
 
 #[tokio::test]
 async fn a_request_without_a_trace_gets_that_of_the_exporter() {
-    let exporter = Exporter::new();
+    let exporter = Exporter::start();
     let (traces, _context) = sent(RequestIdLayer::new(), &[]).await;
     let attempts = attempts(&exporter);
     for (trace, attempt) in traces.iter().zip(&attempts) {

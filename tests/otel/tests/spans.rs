@@ -26,7 +26,7 @@ fn error(span: &SpanData) -> Option<String> {
 
 #[tokio::test]
 async fn one_client_span_is_over_the_attempts_and_below_the_server_span() {
-    let exporter = Exporter::new();
+    let exporter = Exporter::start();
     let failing = TestResponse::error(StatusCode::BAD_GATEWAY)
         .header("x-request-id".parse().unwrap(), HeaderValue::from_static("req_1"));
     let upstream = TestUpstream::new(failing).then(TestResponse::chat("an answer"));
@@ -86,7 +86,7 @@ async fn one_client_span_is_over_the_attempts_and_below_the_server_span() {
 
 #[tokio::test]
 async fn a_stream_has_its_time_to_the_first_chunk_and_ends_with_its_body() {
-    let exporter = Exporter::new();
+    let exporter = Exporter::start();
     let upstream = TestUpstream::new(TestResponse::chat_stream(["a", "b"]));
     let layers = (
         RequestIdLayer::new(),
@@ -106,7 +106,7 @@ async fn a_stream_has_its_time_to_the_first_chunk_and_ends_with_its_body() {
 
 #[tokio::test]
 async fn a_failure_is_an_error_of_the_client_and_of_the_server() {
-    let exporter = Exporter::new();
+    let exporter = Exporter::start();
     let refused = service_fn(|_: Request<_>| async { Err::<Response<Full<Bytes>>, _>("refused") });
     let layers = (RequestIdLayer::new(), access_log(), UpstreamLayer::new());
     let inner = HfTokenLayer::stage(stage("a")).layer(refused);
@@ -119,7 +119,7 @@ async fn a_failure_is_an_error_of_the_client_and_of_the_server() {
 
 #[tokio::test]
 async fn a_status_of_the_client_is_no_error_of_the_server() {
-    let exporter = Exporter::new();
+    let exporter = Exporter::start();
     let upstream = TestUpstream::new(TestResponse::error(StatusCode::NOT_FOUND));
     let layers = (RequestIdLayer::new(), access_log(), UpstreamLayer::new());
     let service = layers.layer(HfTokenLayer::stage(stage("a")).layer(upstream));
@@ -132,7 +132,7 @@ async fn a_status_of_the_client_is_no_error_of_the_server() {
 
 #[tokio::test]
 async fn a_client_that_leaves_closes_the_spans() {
-    let exporter = Exporter::new();
+    let exporter = Exporter::start();
     let upstream = TestUpstream::new(TestResponse::chat_stream(["a"]).then_stalls());
     let layers = (RequestIdLayer::new(), access_log(), UpstreamLayer::new());
     let service = layers.layer(HfTokenLayer::stage(stage("a")).layer(upstream));
@@ -145,7 +145,7 @@ async fn a_client_that_leaves_closes_the_spans() {
 
 #[tokio::test]
 async fn a_request_without_an_upstream_has_no_client_span() {
-    let exporter = Exporter::new();
+    let exporter = Exporter::start();
     let upstream = TestUpstream::new(TestResponse::chat("an answer"));
     let cache = CacheLayer::new("upstream", Scope::Shared).cacheable(Cacheable::by(|_| true));
     let layers = (
@@ -173,7 +173,7 @@ async fn a_request_without_an_upstream_has_no_client_span() {
 
 #[tokio::test]
 async fn a_request_that_is_no_inference_has_attempts_alone() {
-    let exporter = Exporter::new();
+    let exporter = Exporter::start();
     let upstream = TestUpstream::new(TestResponse::json("{}"));
     let layers = (RequestIdLayer::new(), access_log(), UpstreamLayer::new());
     let service = layers.layer(HfTokenLayer::stage(stage("a")).layer(upstream));
@@ -187,7 +187,7 @@ async fn a_request_that_is_no_inference_has_attempts_alone() {
 #[tokio::test]
 async fn the_names_are_those_of_the_version() {
     for conventions in [GenAiConventions::V1_41, GenAiConventions::Latest] {
-        let exporter = Exporter::new();
+        let exporter = Exporter::start();
         let upstream = TestUpstream::new(TestResponse::chat("an answer"));
         let log = AccessLogLayer::sink(|_: &Record<'_>| {}).spans(conventions);
         let layers = (log, UpstreamLayer::new(), HfTokenLayer::stage(stage("a")));
@@ -197,18 +197,22 @@ async fn the_names_are_those_of_the_version() {
         let mut names: Vec<_> = client.attributes.iter().map(|own| own.key.as_str()).collect();
         names.retain(|name| own(name));
         names.sort_unstable();
-        assert_eq!(names, [
-            "gen_ai.operation.name",
-            "gen_ai.provider.name",
-            "gen_ai.usage.input_tokens",
-            "gen_ai.usage.output_tokens",
-        ]);
+        assert_eq!(
+            names,
+            [
+                "gen_ai.operation.name",
+                "gen_ai.provider.name",
+                "gen_ai.usage.cache_read.input_tokens",
+                "gen_ai.usage.input_tokens",
+                "gen_ai.usage.output_tokens",
+            ]
+        );
     }
 }
 
 #[tokio::test]
 async fn without_the_setting_there_is_the_server_span_alone() {
-    let exporter = Exporter::new();
+    let exporter = Exporter::start();
     let upstream = TestUpstream::new(TestResponse::chat("an answer"));
     let log = AccessLogLayer::sink(|_: &Record<'_>| {});
     let layers = (RequestIdLayer::new(), log, UpstreamLayer::new());
