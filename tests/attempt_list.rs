@@ -6,7 +6,10 @@ use std::{
     convert::Infallible,
     future::ready,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,14 +18,19 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 use tower::{Layer, Service, ServiceExt, layer::layer_fn, service_fn};
 use tower_inference::{
     access_log::AccessLogLayer,
     cache::{CacheLayer, Cacheable, Scope},
+    client::HttpsClient,
     clock::FakeClock,
     context::{AbandonReason, Attempt, RequestContext, TraceContext},
     fallback::{FallbackLayer, Target},
-    hf::{HfTokenLayer, Stage, TokenSource},
+    hf::{FetchedToken, HfTokenLayer, Stage, TokenSource},
     model::Profile,
     payload::{Payload, PayloadLayer},
     record::Record,
@@ -388,4 +396,110 @@ async fn only_a_plain_id_of_the_upstream_is_recorded() {
         send(records.layer(&clock).layer(service), chat()).await;
         assert_eq!(records.only().upstream_request_id.as_deref(), recorded, "{name}: {value:?}");
     }
+}
+
+#[tokio::test]
+async fn a_rejected_token_is_an_attempt_with_its_reason() {
+    let (records, clock) = (Records::default(), FakeClock::default());
+    let rejected = identified(TestResponse::error(StatusCode::UNAUTHORIZED), "req_1");
+    let upstream =
+        TestUpstream::new(rejected).then(identified(TestResponse::chat("Hello"), "req_2"));
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let source = TokenSource::fetch(move || {
+        let number = fetches.fetch_add(1, Relaxed);
+        ready(Ok::<_, Infallible>(FetchedToken::new(Secret::new(format!("hf_token{number}")))))
+    });
+    let hf_token = HfTokenLayer::new("https://a.example".parse().unwrap(), source);
+    let slow = Slow { upstream: upstream.clone(), clock: clock.clone() };
+    let layers = (
+        RequestIdLayer::new(),
+        records.layer(&clock),
+        PayloadLayer::new(),
+        UpstreamLayer::new(),
+        hf_token,
+    );
+    assert_eq!(send(layers.layer(slow), chat()).await.0, StatusCode::OK);
+    let seen = records.only();
+    let of = |attempt: &Attempt| {
+        let id = attempt.upstream_request_id.clone().unwrap().to_string();
+        (attempt.status.unwrap().as_u16(), attempt.abandoned, id, attempt.duration.unwrap())
+    };
+    let facts: Vec<_> = seen.attempts.iter().map(of).collect();
+    assert_eq!(
+        facts,
+        [
+            (401, Some(AbandonReason::TokenRejected), "req_1".to_owned(), seconds(3)),
+            (200, None, "req_2".to_owned(), seconds(3)),
+        ]
+    );
+    assert_eq!(seen.count, 2);
+    let sent: Vec<_> = upstream.requests().iter().map(traceparent).collect();
+    assert_ne!(sent[0].parent_id(), sent[1].parent_id());
+}
+
+/// Serves connections in turns. The first one ends at its second request.
+async fn serve(listener: TcpListener, requests: Arc<Mutex<Vec<String>>>) {
+    for connection in 0.. {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        for request in 0.. {
+            let mut received = Vec::new();
+            while !received.ends_with(b"{}") {
+                let mut bytes = [0; 1_024];
+                match stream.read(&mut bytes).await {
+                    Ok(count) if count > 0 => received.extend_from_slice(&bytes[..count]),
+                    _ => break,
+                }
+            }
+            if received.is_empty() {
+                break;
+            }
+            requests.lock().unwrap().push(String::from_utf8(received).unwrap());
+            if (connection, request) == (0, 1) {
+                break;
+            }
+            let response = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+            stream.write_all(response).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_the_client_sends_once_more_is_an_attempt() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let requests = Arc::default();
+    let _server = tokio::spawn(serve(listener, Arc::clone(&requests)));
+    let client: HttpsClient<Payload> = HttpsClient::builder().build_for().unwrap();
+    let (records, clock) = (Records::default(), FakeClock::default());
+    let layers =
+        (RequestIdLayer::new(), records.layer(&clock), PayloadLayer::new(), UpstreamLayer::new());
+    let service = layers.layer(client);
+    for _ in 0..2 {
+        let request = Request::post(format!("http://{address}/v1/chat/completions"))
+            .header("content-type", "application/json")
+            .header("traceparent", TRACEPARENT)
+            .body(Payload::buffered("{}"))
+            .unwrap();
+        assert_eq!(send(service.clone(), request).await.0, StatusCode::OK);
+        // The connection goes back to the pool.
+        for _ in 0..32 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let seen = records.0.lock().unwrap().clone();
+    assert_eq!((seen[0].attempts.len(), seen[0].count), (1, 1));
+    assert_eq!((seen[1].attempts.len(), seen[1].count), (2, 2));
+    let requests = requests.lock().unwrap().clone();
+    let parents: HashSet<_> = requests
+        .iter()
+        .map(|request| {
+            let header =
+                request.lines().find_map(|line| line.strip_prefix("traceparent: ")).unwrap();
+            header.to_owned()
+        })
+        .collect();
+    assert_eq!((requests.len(), parents.len()), (3, 3), "{requests:?}");
+    let last = &seen[1].attempts[1];
+    assert!(parents.iter().any(|parent| parent.contains(last.span_id.unwrap().as_str())));
+    assert_eq!((seen[1].attempts[0].status, last.status), (None, Some(StatusCode::OK)));
 }

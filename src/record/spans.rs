@@ -46,7 +46,7 @@ pub(crate) fn finish(record: &Record<'_>, span: ClientSpan, conventions: GenAiCo
 /// Returns the seconds from the first attempt to the first chunk of the response.
 fn time_to_first_chunk(record: &Record<'_>) -> Option<f64> {
     let sent = record.attempt_list().next()?.started_after?;
-    let arrived = record.first_token_after().or(record.first_byte_after())?;
+    let arrived = record.first_token_after().or_else(|| record.first_byte_after())?;
     Some(arrived.saturating_sub(sent).as_secs_f64())
 }
 

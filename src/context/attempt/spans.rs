@@ -101,7 +101,7 @@ pub(crate) fn name_server(span: &Span, origin: &str) {
     let Ok(origin) = origin.parse::<Uri>() else { return };
     let Some(host) = origin.host() else { return };
     span.record("server.address", host.trim_matches(['[', ']']));
-    let port = origin.port_u16().or(match origin.scheme_str() {
+    let port = origin.port_u16().or_else(|| match origin.scheme_str() {
         Some("https") => Some(443),
         Some("http") => Some(80),
         _ => None,

@@ -12,7 +12,9 @@ use opentelemetry::{
     Value,
     trace::{SpanKind, TracerProvider},
 };
-use opentelemetry_sdk::trace::{InMemorySpanExporter, Sampler, SdkTracerProvider, SpanData};
+use opentelemetry_sdk::trace::{
+    InMemorySpanExporter, Sampler, SdkTracer, SdkTracerProvider, SpanData,
+};
 use tower::{Service, ServiceExt};
 use tower_inference::{
     access_log::AccessLogLayer,
@@ -24,7 +26,8 @@ use tower_inference::{
     secret::Secret,
 };
 use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_opentelemetry::OpenTelemetryLayer;
+use tracing_subscriber::{Layer as _, Registry, layer::SubscriberExt};
 
 pub const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 pub const SPAN: &str = "00f067aa0ba902b7";
@@ -38,13 +41,21 @@ pub struct Exporter {
 
 impl Exporter {
     pub fn start() -> Self {
+        Self::filtered(|layer| layer.boxed())
+    }
+
+    pub fn filtered(
+        filter: impl FnOnce(
+            OpenTelemetryLayer<Registry, SdkTracer>,
+        ) -> Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync>,
+    ) -> Self {
         let exporter = InMemorySpanExporter::default();
         let provider = SdkTracerProvider::builder()
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
             .with_simple_exporter(exporter.clone())
             .build();
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-        let subscriber = tracing_subscriber::registry().with(layer);
+        let subscriber = tracing_subscriber::registry().with(filter(layer));
         let listens = tracing::subscriber::set_default(subscriber);
         Self { exporter, provider, _listens: listens }
     }

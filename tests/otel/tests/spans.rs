@@ -220,3 +220,61 @@ async fn without_the_setting_there_is_the_server_span_alone() {
     send(service, chat()).await;
     assert_eq!(exporter.names(), ["POST"]);
 }
+
+/// A shared call is polled by whichever request reads it.
+#[tokio::test]
+async fn a_shared_call_is_below_the_request_that_started_it() {
+    let exporter = Exporter::start();
+    let upstream = TestUpstream::new(TestResponse::chat_stream(["a", "b"]));
+    let gate = std::sync::Arc::new(tokio::sync::Notify::new());
+    let slow = {
+        let gate = gate.clone();
+        service_fn(move |request: Request<Payload>| {
+            let (gate, upstream) = (gate.clone(), upstream.clone());
+            async move {
+                gate.notified().await;
+                upstream.oneshot(request).await
+            }
+        })
+    };
+    let cache = CacheLayer::new("upstream", Scope::Shared).cacheable(Cacheable::by(|_| true));
+    let layers = (
+        RequestIdLayer::new(),
+        access_log(),
+        PayloadLayer::new(),
+        cache,
+        UpstreamLayer::new(),
+        HfTokenLayer::stage(stage("a")),
+    );
+    let service = layers.layer(slow);
+    let (first, second, ()) =
+        tokio::join!(send(service.clone(), chat()), send(service, chat()), async {
+            tokio::task::yield_now().await;
+            gate.notify_one();
+        });
+    assert_eq!(first, second);
+    let client = exporter.only("chat org/m");
+    let spans = exporter.spans();
+    let servers: Vec<_> = spans.iter().filter(|span| span.span_kind == SpanKind::Server).collect();
+    assert_eq!((servers.len(), spans.len()), (2, 4));
+    let own = |server: &&&SpanData| server.span_context.span_id() == client.parent_span_id;
+    assert_eq!(servers.iter().filter(own).count(), 1);
+    assert_eq!(attribute(&client, "gen_ai.request.stream"), Some(Value::Bool(true)));
+}
+
+/// The cost without a subscriber is counted by `tests/allocations` of the crate.
+#[tokio::test]
+async fn a_filter_of_the_target_turns_the_spans_off() {
+    use tracing_subscriber::{filter::Targets, layer::Layer as _};
+
+    let exporter = Exporter::filtered(|layer| {
+        let targets = Targets::new()
+            .with_default(tracing::Level::INFO)
+            .with_target("tower_inference::attempt", tracing::level_filters::LevelFilter::OFF);
+        layer.with_filter(targets).boxed()
+    });
+    let upstream = TestUpstream::new(TestResponse::chat("an answer"));
+    let layers = (RequestIdLayer::new(), access_log(), UpstreamLayer::new());
+    send(layers.layer(HfTokenLayer::stage(stage("a")).layer(upstream)), chat()).await;
+    assert_eq!(exporter.names(), ["chat", "POST"]);
+}
