@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     context::{self, RequestContext},
-    record::RecordSink,
+    record::{GenAiConventions, RecordSink},
     rejection::{Refusal, Rejection, RejectionFormat},
     secret::Scrubber,
     skip::Skip,
@@ -61,6 +61,16 @@ impl AccessLogLayer {
     #[must_use]
     pub fn and(self, sink: impl RecordSink) -> Self {
         self.set(|settings| settings.sinks.push(Arc::new(sink)))
+    }
+
+    /// Opens a `tracing` span for the calls of a request to models and one for each attempt, with the
+    /// names of these conventions.
+    ///
+    /// `tracing-opentelemetry` exports them. The span of the calls is rendered from the record at its end.
+    /// By default there are none. The [module docs](super#spans) list them.
+    #[must_use]
+    pub fn spans(self, conventions: GenAiConventions) -> Self {
+        self.set(|settings| settings.spans = Some(conventions))
     }
 
     /// Sets the format of the rejection when a sink [accepts no requests]. Defaults to

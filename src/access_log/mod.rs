@@ -94,6 +94,24 @@
 //!
 //! A request that is cancelled before its head has no `status`.
 //!
+//! # Spans
+//!
+//! [`AccessLogLayer::spans`] opens `tracing` spans for the calls of a request to upstreams, with the fields
+//! that `tracing-opentelemetry` reads. One client span covers all attempts of a request of inference. It
+//! begins with the first attempt and ends with the record, of which it is a rendering. A rejection and a
+//! hit of the cache have none. Each attempt has a span below it.
+//!
+//! | span | target | name | fields |
+//! |---|---|---|---|
+//! | calls | `tower_inference::gen_ai` | `{operation} {model}` | `otel.kind` (`client`), `otel.status_code`, `gen_ai.operation.name`, `gen_ai.provider.name`, `gen_ai.request.model`, `gen_ai.request.stream`, `gen_ai.response.time_to_first_chunk` in seconds, `gen_ai.usage.*`, `server.address`, `server.port`, `error.type` |
+//! | attempt | `tower_inference::attempt` | the method | `otel.kind` (`client`), `otel.status_code`, `http.request.method`, `http.request.resend_count`, `http.response.status_code`, `server.address`, `server.port`, `error.type`, `tower_inference.target`, `tower_inference.upstream_request_id` |
+//!
+//! The names are those of a version of the
+//! [conventions](crate::record::GenAiConventions). `gen_ai.provider.name` is `_OTHER` when the profile of
+//! the stage does not tell it. `error.type` is the status of the upstream, or else the slug of the
+//! rejection, the [outcome](#outcomes) or the reason to abandon the attempt. Prompts, completions and
+//! credentials are in no span.
+//!
 //! # Place
 //!
 //! Outside of all layers that reject, so that rejections have a record. Inside of the request id.

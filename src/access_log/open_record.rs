@@ -14,8 +14,10 @@ use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header::USER_AGEN
 use super::settings::Settings;
 use crate::{
     body::{BodyEnd, Watch as _},
-    context::RequestContext,
-    record::{Ends, Observation, Record, RequestOutcome},
+    context::{AttemptObserver, RequestContext},
+    model::Profile,
+    record::{self, Ends, Observation, Record, RequestOutcome},
+    secret::REDACTED,
     tap::Tap,
 };
 
@@ -47,6 +49,14 @@ impl OpenRecord {
         if settings.usage {
             context.announce_response_is_read();
         }
+        let arrived_at = settings.clock.monotonic();
+        let spans = settings.spans.is_some();
+        context.observe_attempts(AttemptObserver {
+            clock: settings.clock.clone(),
+            arrived_at,
+            spans,
+            operation: if spans { operation(request) } else { None },
+        });
         let user_agent = settings.user_agent.then(|| request.headers().get(USER_AGENT).cloned());
         let observation = Observation {
             context,
@@ -55,7 +65,7 @@ impl OpenRecord {
             http_version: settings.http_version.then(|| request.version()),
             user_agent: user_agent.flatten(),
             time: settings.clock.wall(),
-            arrived_at: settings.clock.monotonic(),
+            arrived_at,
             status: None,
             grpc_status: None,
             head_after: None,
@@ -131,7 +141,16 @@ impl OpenRecord {
             outcome: &context.outcome(),
             timed_out: context.timed_out(),
         };
+        let mut attempts = context.finish_attempts();
+        for attempt in attempts.iter_mut() {
+            if let Some(id) = &mut attempt.upstream_request_id
+                && open.settings.scrubbers.iter().any(|scrubber| scrubber.is_in(id.as_bytes()))
+            {
+                *id = REDACTED.into();
+            }
+        }
         let record = Record {
+            attempts,
             identity: context.identity(),
             usage: ends.outcome.usage,
             added_values: context.added_values(),
@@ -140,6 +159,11 @@ impl OpenRecord {
             scrubbers: &open.settings.scrubbers,
             observation: &open.observation,
         };
+        if let Some(conventions) = open.settings.spans
+            && let Some(span) = context.take_client_span()
+        {
+            record::finish_span(&record, span, conventions);
+        }
         for sink in &open.settings.sinks {
             // A second panic in a drop would abort the process. The panic hook has reported this one.
             let _panicked = catch_unwind(AssertUnwindSafe(|| sink.record(&record)));
@@ -163,6 +187,11 @@ impl Open {
     fn elapsed(&self) -> Duration {
         self.settings.clock.monotonic().saturating_sub(self.observation.arrived_at)
     }
+}
+
+/// Returns what a request asks a model for. The path decides.
+fn operation<B>(request: &Request<B>) -> Option<&'static str> {
+    record::operation_of(Profile::compatible().form(request.uri().path()))
 }
 
 fn grpc_status(headers: &HeaderMap) -> Option<u32> {

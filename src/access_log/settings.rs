@@ -1,6 +1,11 @@
 use std::{fmt, sync::Arc};
 
-use crate::{clock::SharedClock, record::RecordSink, rejection::RejectionFormat, secret::Scrubber};
+use crate::{
+    clock::SharedClock,
+    record::{GenAiConventions, RecordSink},
+    rejection::RejectionFormat,
+    secret::Scrubber,
+};
 
 /// The settings that all services of a layer share.
 #[derive(Clone)]
@@ -12,6 +17,8 @@ pub(super) struct Settings {
     pub(super) http_version: bool,
     pub(super) user_agent: bool,
     pub(super) format: RejectionFormat,
+    /// `None` when attempts have no spans.
+    pub(super) spans: Option<GenAiConventions>,
 }
 
 impl Settings {
@@ -24,6 +31,7 @@ impl Settings {
             http_version: false,
             user_agent: false,
             format: RejectionFormat::default(),
+            spans: None,
         }
     }
 }

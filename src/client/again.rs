@@ -56,9 +56,9 @@ where
 {
     /// Sends the copy on a new connection, as one more attempt.
     pub(super) fn send(self) -> Option<legacy::ResponseFuture> {
-        let request = self.copy.request()?;
+        let mut request = self.copy.request()?;
         if let Some(context) = self.copy.context() {
-            context.add_attempt();
+            context.repeat_attempt(&mut request);
         }
         Some(self.clients.unpooled.request(request))
     }

@@ -9,9 +9,15 @@ use std::{
 
 use http::HeaderValue;
 
+#[cfg(feature = "request-id")]
+use super::trace::Propagator;
 use super::{
-    abandoned::AbandonedAttempt, added_value::AddedValue, decision::Decision,
-    last_value::LastValue, trace_id::TraceId, usage::Usage,
+    added_value::AddedValue,
+    attempt::AttemptList,
+    decision::Decision,
+    last_value::LastValue,
+    trace::{AmznTraceId, SpanId, TraceContext, TraceId},
+    usage::Usage,
 };
 use crate::{identity::Identity, lock::Lock};
 
@@ -20,6 +26,12 @@ use crate::{identity::Identity, lock::Lock};
 pub(super) struct ContextFields {
     pub(super) request_id: OnceLock<HeaderValue>,
     pub(super) trace_id: OnceLock<TraceId>,
+    // With the span of this gateway as the parent.
+    pub(super) trace_context: OnceLock<TraceContext>,
+    pub(super) parent_span_id: OnceLock<SpanId>,
+    pub(super) amzn_trace_id: OnceLock<AmznTraceId>,
+    #[cfg(feature = "request-id")]
+    pub(super) propagator: OnceLock<SharedPropagator>,
     pub(super) identity: Lock<Option<Arc<Identity>>>,
     pub(super) route: OnceLock<Cow<'static, str>>,
     // A code of `BodyMode`.
@@ -68,11 +80,10 @@ pub(super) struct ContextFields {
     pub(super) passed_layers: AtomicU32,
     pub(super) rejected_layers: AtomicU32,
     pub(super) own_decisions: Lock<Vec<(&'static str, Decision)>>,
-    pub(super) abandoned: Lock<Vec<AbandonedAttempt>>,
+    pub(super) attempt_list: Lock<AttemptList>,
+    // Whether layers record the attempts, give them spans and trace headers.
+    pub(super) attempts_observed: AtomicU8,
     pub(super) added_values: Lock<Vec<(&'static str, AddedValue)>>,
-    // Microseconds with upstreams. 0: no attempt.
-    #[cfg(any(feature = "access-log", feature = "upstream"))]
-    pub(super) upstream_us: AtomicU64,
     // Whether a deadline of the upstream cut the response.
     #[cfg(any(feature = "access-log", feature = "upstream"))]
     pub(super) timed_out: AtomicBool,
@@ -100,3 +111,15 @@ pub(super) struct Judges {
 
 /// A payload whose type this module does not need to know.
 pub(super) type AnyPayload = dyn Any + Send + Sync;
+
+/// The writer of trace headers that the program brought.
+#[cfg(feature = "request-id")]
+#[derive(Clone)]
+pub(super) struct SharedPropagator(pub(super) Arc<dyn Propagator>);
+
+#[cfg(feature = "request-id")]
+impl std::fmt::Debug for SharedPropagator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SharedPropagator(..)")
+    }
+}

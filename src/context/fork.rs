@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, OnceLock,
-    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
 };
 
 use super::{fields::ContextFields, request_context::RequestContext};
@@ -19,6 +19,13 @@ impl RequestContext {
         let fields = ContextFields {
             request_id: ours.request_id.clone(),
             trace_id: ours.trace_id.clone(),
+            trace_context: ours.trace_context.clone(),
+            parent_span_id: ours.parent_span_id.clone(),
+            amzn_trace_id: ours.amzn_trace_id.clone(),
+            #[cfg(feature = "request-id")]
+            propagator: ours.propagator.clone(),
+            attempt_list: Lock::new(ours.attempt_list.lock().fork()),
+            attempts_observed: AtomicU8::new(ours.attempts_observed.load(Relaxed)),
             identity: Lock::new(self.identity()),
             route: ours.route.clone(),
             stage: ours.stage.clone(),
@@ -72,7 +79,8 @@ impl RequestContext {
         if let Some(end) = fork.stream_end() {
             self.set_stream_end(end);
         }
-        self.set_abandoned(fork.abandoned());
+        let attempts = theirs.attempt_list.lock().clone();
+        *ours.attempt_list.lock() = attempts;
         self.adopt_decisions(fork);
         #[cfg(feature = "fallback")]
         {

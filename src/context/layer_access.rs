@@ -3,19 +3,28 @@
 #[cfg(any(feature = "cache", feature = "hf"))]
 use std::any::Any;
 use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
-#[cfg(feature = "access-log")]
-use std::time::Duration;
 
 use http::StatusCode;
+#[cfg(feature = "request-id")]
+use http::{HeaderMap, HeaderName};
 
 #[cfg(feature = "access-log")]
 use super::added_value::AddedValue;
 #[cfg(any(feature = "fallback", feature = "upstream"))]
 use super::upstream_state::UpstreamState;
 use super::{
-    abandoned::AbandonedAttempt, body_mode::BodyMode, cache_outcome::CacheOutcome,
-    fields::AnyPayload, request_context::RequestContext, stream_end::StreamEnd, usage::Usage,
+    body_mode::BodyMode, cache_outcome::CacheOutcome, fields::AnyPayload,
+    request_context::RequestContext, stream_end::StreamEnd, usage::Usage,
 };
+
+#[cfg(feature = "request-id")]
+use super::{
+    fields::SharedPropagator,
+    trace::{AmznTraceId, Propagator, SpanId, TraceContext},
+};
+
+#[cfg(feature = "request-id")]
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 // === results, which `RequestContext::outcome` shows ===
 
@@ -82,35 +91,20 @@ impl RequestContext {
 
     /// Counts a call of the service inside `FallbackLayer`.
     #[cfg(feature = "fallback")]
-    pub(crate) fn count_fallback_call(&self) {
+    pub(super) fn count_fallback_call(&self) {
         self.fields.fallback_calls.fetch_add(1, Relaxed);
     }
 
     /// Counts a call of the service inside `UpstreamLayer`.
     #[cfg(feature = "upstream")]
-    pub(crate) fn count_upstream_call(&self) {
+    pub(super) fn count_upstream_call(&self) {
         self.fields.upstream_calls.fetch_add(1, Relaxed);
     }
 
     /// Counts a call of the service inside `HfTokenLayer`.
     #[cfg(feature = "hf")]
-    pub(crate) fn count_origin_call(&self) {
+    pub(super) fn count_origin_call(&self) {
         self.fields.origin_calls.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn abandoned(&self) -> Vec<AbandonedAttempt> {
-        self.fields.abandoned.lock().clone()
-    }
-
-    /// Records an attempt that another one follows.
-    #[cfg(feature = "hf")]
-    pub(crate) fn add_abandoned(&self, attempt: AbandonedAttempt) {
-        self.fields.abandoned.lock().push(attempt);
-    }
-
-    #[cfg(any(feature = "cache", feature = "test-util"))]
-    pub(super) fn set_abandoned(&self, attempts: Vec<AbandonedAttempt>) {
-        *self.fields.abandoned.lock() = attempts;
     }
 
     pub(crate) fn upstream_status(&self) -> Option<StatusCode> {
@@ -207,17 +201,50 @@ impl RequestContext {
         !self.fields.tap_claimed.swap(true, Relaxed)
     }
 
+    /// Returns the trace headers of an attempt's request, or writes them with the program's propagator.
+    #[cfg(feature = "request-id")]
+    pub(super) fn write_trace(
+        &self,
+        span: &tracing::Span,
+        headers: &mut HeaderMap,
+    ) -> Option<SpanId> {
+        if let Some(propagator) = self.fields.propagator.get() {
+            if span.is_disabled() {
+                propagator.0.inject(&tracing::Span::current(), headers);
+            } else {
+                propagator.0.inject(span, headers);
+            }
+            let written = TraceContext::from_traceparent(headers.get(TRACEPARENT)?)?;
+            return Some(*written.parent_id());
+        }
+        let id = SpanId::random();
+        let trace = self.fields.trace_context.get()?.continued_by(id);
+        headers.insert(TRACEPARENT, trace.traceparent());
+        Some(id)
+    }
+
+    /// Sets the program's writer of trace headers. Keeps the first value.
+    #[cfg(feature = "request-id")]
+    pub(crate) fn set_propagator(&self, propagator: Arc<dyn Propagator>) {
+        let _already = self.fields.propagator.set(SharedPropagator(propagator));
+    }
+
+    /// Sets what the client sent in `x-amzn-trace-id`. Keeps the first value.
+    #[cfg(feature = "request-id")]
+    pub(crate) fn set_amzn_trace_id(&self, id: AmznTraceId) {
+        let _already = self.fields.amzn_trace_id.set(id);
+    }
+
+    /// Sets the span of the client that sent the request. Keeps the first value.
+    #[cfg(feature = "request-id")]
+    pub(crate) fn set_parent_span_id(&self, id: SpanId) {
+        let _already = self.fields.parent_span_id.set(id);
+    }
+
     /// Returns the values that the program added.
     #[cfg(feature = "access-log")]
     pub(crate) fn added_values(&self) -> Vec<(&'static str, AddedValue)> {
         self.fields.added_values.lock().clone()
-    }
-
-    /// Returns the time that the request spent with upstreams.
-    #[cfg(feature = "access-log")]
-    pub(crate) fn upstream_time(&self) -> Option<Duration> {
-        let time = self.fields.upstream_us.load(Relaxed);
-        (time > 0).then(|| Duration::from_micros(time))
     }
 
     /// Returns whether a deadline of the upstream cut the response.

@@ -68,7 +68,7 @@
 //! | [`set_model`](RequestContext::set_model) | `PayloadLayer` | a model that the path names |
 //! | [`set_target`](RequestContext::set_target) | `ModelRulesLayer` | your choice of a provider |
 //! | [`set_upstream`](RequestContext::set_upstream) | `HfTokenLayer` | your choice of an upstream |
-//! | [`set_request_id`](RequestContext::set_request_id), [`set_trace_id`](RequestContext::set_trace_id) | `RequestIdLayer` | another source of ids |
+//! | [`set_request_id`](RequestContext::set_request_id), [`set_trace_id`](RequestContext::set_trace_id), [`set_trace_context`](RequestContext::set_trace_context) | `RequestIdLayer` | another source of ids |
 //! | [`add_attempt`](RequestContext::add_attempt) | `UpstreamLayer`, `HfTokenLayer`, `Client` | a client that retries inside one call |
 //! | [`set_fell_back`](RequestContext::set_fell_back) | `FallbackLayer` | a fallback to another model or upstream |
 //! | [`set_usage`](RequestContext::set_usage) | [`Tap`](crate::tap::Tap) | responses in a form that `Tap` does not read |
@@ -84,8 +84,8 @@
 //! upstream, usage, status of the upstream, cache outcome and end of the stream. The rejection of an
 //! attempt is forgotten when another one follows.
 
-mod abandoned;
 mod added_value;
+mod attempt;
 mod body_mode;
 mod cache_outcome;
 mod decision;
@@ -100,25 +100,32 @@ mod request_context;
 #[cfg(any(feature = "auth", feature = "throttle"))]
 mod request_head;
 mod stream_end;
-mod trace_id;
+mod trace;
 #[cfg(any(feature = "fallback", feature = "upstream"))]
 mod upstream_state;
 mod usage;
 
+#[cfg(any(feature = "hf", feature = "upstream"))]
+pub(crate) use self::attempt::Level;
+#[cfg(feature = "access-log")]
+pub(crate) use self::attempt::{AttemptObserver, Attempts, ClientSpan, name_server};
 pub(crate) use self::body_mode::BodyMode;
 #[cfg(any(feature = "auth", feature = "throttle"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "auth", feature = "throttle"))))]
 pub use self::request_head::RequestHead;
+#[cfg(feature = "request-id")]
+#[cfg_attr(docsrs, doc(cfg(feature = "request-id")))]
+pub use self::trace::Propagator;
 #[cfg(any(feature = "fallback", feature = "upstream"))]
 pub(crate) use self::upstream_state::UpstreamState;
 pub use self::{
-    abandoned::{AbandonReason, AbandonedAttempt},
     added_value::AddedValue,
+    attempt::{AbandonReason, Attempt},
     cache_outcome::CacheOutcome,
     decision::{Decision, Decisions, Layer},
     outcome::Outcome,
     request_context::RequestContext,
     stream_end::StreamEnd,
-    trace_id::TraceId,
+    trace::{AmznTraceId, SpanId, TraceContext, TraceId},
     usage::Usage,
 };

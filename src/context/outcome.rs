@@ -2,9 +2,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::{
-    abandoned::AbandonedAttempt, cache_outcome::CacheOutcome, stream_end::StreamEnd, usage::Usage,
-};
+use super::{attempt::Attempt, cache_outcome::CacheOutcome, stream_end::StreamEnd, usage::Usage};
 
 /// The results that layers recorded for a request, as [`RequestContext::outcome`] returns them.
 ///
@@ -28,7 +26,7 @@ pub struct Outcome {
     /// How many times the request was sent to the upstream.
     pub attempts: u32,
     /// The attempts whose response was not used, in their order.
-    pub abandoned: Vec<AbandonedAttempt>,
+    pub abandoned: Vec<Attempt>,
     /// Status of the last upstream response.
     pub upstream_status: Option<StatusCode>,
     /// Bytes read of the request body.

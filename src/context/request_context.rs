@@ -9,7 +9,7 @@ use super::{
     added_value::{AddedValue, MAX_VALUES},
     fields::ContextFields,
     outcome::Outcome,
-    trace_id::TraceId,
+    trace::{AmznTraceId, SpanId, TraceContext, TraceId},
     usage::Usage,
 };
 use crate::identity::Identity;
@@ -84,6 +84,34 @@ impl RequestContext {
     /// Sets the trace that the request belongs to. Keeps the first value.
     pub fn set_trace_id(&self, id: TraceId) {
         let _already = self.fields.trace_id.set(id);
+    }
+
+    /// Returns the trace context that the request is forwarded with. Its parent is the span of this
+    /// gateway.
+    ///
+    /// Each attempt has a parent id of its own: [`Attempt::span_id`](super::Attempt::span_id).
+    #[must_use]
+    pub fn trace_context(&self) -> Option<&TraceContext> {
+        self.fields.trace_context.get()
+    }
+
+    /// Sets the trace context that the request is forwarded with, and its trace id. Keeps the first
+    /// value.
+    pub fn set_trace_context(&self, context: TraceContext) {
+        self.set_trace_id(*context.trace_id());
+        let _already = self.fields.trace_context.set(context);
+    }
+
+    /// Returns the span of the client that sent the request.
+    #[must_use]
+    pub fn parent_span_id(&self) -> Option<&SpanId> {
+        self.fields.parent_span_id.get()
+    }
+
+    /// Returns what the client sent in `x-amzn-trace-id`.
+    #[must_use]
+    pub fn amzn_trace_id(&self) -> Option<&AmznTraceId> {
+        self.fields.amzn_trace_id.get()
     }
 
     /// Returns the verified caller.

@@ -21,7 +21,7 @@ use super::{
     target::Target,
 };
 use crate::{
-    context::{AbandonReason, AbandonedAttempt, RequestContext, UpstreamState, Usage},
+    context::{AbandonReason, Attempt, RequestContext, UpstreamState, Usage},
     payload::Payload,
     replay::RequestCopy,
 };
@@ -149,7 +149,7 @@ impl Course {
         self.current = Some(planned);
         self.attempts += 1;
         self.waits += u32::from(is_waited_for);
-        self.context.count_fallback_call();
+        self.context.begin_target(self.target().map(|target| &target.name));
         if let Some(entry) = self.entries.get_mut(planned) {
             entry.attempts = entry.attempts.saturating_add(1);
         }
@@ -238,7 +238,7 @@ impl Course {
             status = failure.status.map(|status| status.as_u16()),
             "an attempt failed before any content; another one follows"
         );
-        let mut attempt = AbandonedAttempt::new(Arc::clone(&target.name), failure.reason);
+        let mut attempt = Attempt::abandoned(Arc::clone(&target.name), failure.reason);
         (attempt.status, attempt.usage) = (failure.status, failure.usage);
         self.context.add_abandoned(attempt);
         self.context.forget_attempt();

@@ -89,8 +89,8 @@
 //! attempts of a request. A new attempt drops the earlier one, which closes its connection.
 //!
 //! [`Outcome::abandoned`](crate::context::Outcome::abandoned) records each attempt that another one
-//! followed. One INFO event has its target and its reason. The access log has the number of attempts, the
-//! model and the origin. The response header `x-inference-target` names the target that serves.
+//! followed. One INFO event has its target and its reason.
+//! [`Record::attempt_list`](crate::record::Record::attempt_list) has every attempt with its times. The response header `x-inference-target` names the target that serves.
 //!
 //! # The request of a target
 //!

@@ -11,7 +11,7 @@ use super::{
     settings::{Settings, no_path, unavailable},
 };
 use crate::{
-    context::{AbandonReason, AbandonedAttempt, RequestContext},
+    context::{self, AbandonReason, Level, RequestContext},
     rejection::{Refusal, Rejection},
     replay::RequestCopy,
     stages::{Directed, Replacement, SentToken, Stage, StageAccess, TokenWait},
@@ -94,9 +94,11 @@ impl Route {
     }
 
     /// Notes in the context that the request is sent.
-    pub(super) fn count(&self, context: &RequestContext) {
-        context.set_upstream(self.stage().origin().shared_name());
-        context.count_origin_call();
+    pub(super) fn count<B>(&self, request: &mut Request<B>, context: &RequestContext) {
+        let stage = self.stage();
+        context.set_upstream(stage.origin().shared_name());
+        context.begin_attempt(Level::Origin, request);
+        context.set_attempt_stage(&stage.shared_name(), stage.kind().provider_name());
     }
 
     /// Directs the request with the token that is there.
@@ -177,11 +179,11 @@ impl<S> Again<S> {
         let mut request = self.copy.request::<B>().ok_or_else(rejected)?;
         let sent = self.route.direct_at_once(&mut request)?;
         let stage = self.route.stage().shared_name();
-        let mut first = AbandonedAttempt::new(stage, AbandonReason::TokenRejected);
+        let mut first = context::Attempt::abandoned(stage, AbandonReason::TokenRejected);
         first.status = Some(StatusCode::UNAUTHORIZED);
         context.add_abandoned(first);
-        self.route.count(context);
-        let future = self.inner.call(request);
+        self.route.count(&mut request, context);
+        let future = context.in_attempt(|| self.inner.call(request));
         Ok((future, Attempt { is_second: true, ..Attempt::new(self.route, sent, None) }))
     }
 }
@@ -196,8 +198,8 @@ impl<S, B: 'static> Waiting<S, B> {
         S: Service<Request<B>>,
     {
         let sent = self.route.direct_at_once(&mut self.request)?;
-        self.route.count(context);
-        let future = self.inner.call(self.request);
+        self.route.count(&mut self.request, context);
+        let future = context.in_attempt(|| self.inner.call(self.request));
         let again = self.copy.map(|copy| (copy, self.inner));
         Ok((future, Attempt::new(self.route, sent, again)))
     }

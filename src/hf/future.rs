@@ -107,8 +107,13 @@ where
                     return Poll::Ready(Ok(response.map(ResponseBody::rejection)));
                 }
                 (StateProj::Pass { future, attempt }, Some((_, context))) => {
-                    let response = ready!(future.poll(cx)?);
+                    let response = ready!(context.in_attempt(|| future.poll(cx))?);
                     let Some(attempt) = attempt.take() else { return Poll::Pending };
+                    if response.extensions().get::<Rejection>().is_none() {
+                        let scrubber = attempt.stage().scrubber();
+                        let is_secret = |id: &[u8]| scrubber.is_in(id);
+                        context.note_response(response.status(), response.headers(), is_secret);
+                    }
                     match response.status() {
                         StatusCode::UNAUTHORIZED => after_rejection(attempt.rejected(context)),
                         status @ StatusCode::PROXY_AUTHENTICATION_REQUIRED => {

@@ -91,12 +91,12 @@ where
         let copy = route.copy(&request);
         match route.access.direct(&mut request) {
             Directed::Sent(sent) => {
-                route.count(&context);
+                route.count(&mut request, &context);
                 let (future, again) = match copy {
-                    None => (self.inner.call(request), None),
+                    None => (context.in_attempt(|| self.inner.call(request)), None),
                     Some(copy) => {
                         let mut inner = self.take_inner();
-                        (inner.call(request), Some((copy, inner)))
+                        (context.in_attempt(|| inner.call(request)), Some((copy, inner)))
                     }
                 };
                 let attempt = Attempt::new(route, sent, again);

@@ -306,6 +306,25 @@ impl Profile {
         added.copied().unwrap_or_else(|| self.server.form(path))
     }
 
+    /// Returns the provider as OpenTelemetry names it in `gen_ai.provider.name`. `None` for a server of
+    /// an unknown kind.
+    ///
+    /// `huggingface`, `llama_cpp` and `vllm` are names of this crate, which the conventions allow.
+    #[cfg(feature = "hf")]
+    pub(crate) const fn provider_name(&self) -> Option<&'static str> {
+        match (self.server, &self.kind) {
+            (Server::OpenAi, _) => Some("openai"),
+            (Server::Azure, _) => Some("azure.ai.openai"),
+            (Server::Anthropic, _) => Some("anthropic"),
+            (Server::Mistral, _) => Some("mistral_ai"),
+            (Server::LlamaCpp, _) => Some("llama_cpp"),
+            (Server::Vllm, _) => Some("vllm"),
+            (Server::Router | Server::Space | Server::Tei | Server::Tgi, _)
+            | (Server::Any, Kind::Endpoint(_)) => Some("huggingface"),
+            (Server::Any, _) => None,
+        }
+    }
+
     /// Returns the routes that were added.
     pub(crate) fn added_routes(&self) -> impl Iterator<Item = (&str, BodyForm)> {
         self.routes.iter().map(|(path, form)| (&**path, *form))

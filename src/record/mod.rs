@@ -44,11 +44,20 @@
 //! # }
 //! ```
 
+mod gen_ai;
 mod observation;
 mod outcome;
 #[expect(clippy::module_inception, reason = "the main type of the module")]
 mod record;
 mod sink;
+mod spans;
 
-pub(crate) use self::{observation::Observation, outcome::Ends};
-pub use self::{outcome::RequestOutcome, record::Record, sink::RecordSink};
+pub(crate) use self::{
+    gen_ai::operation_of, observation::Observation, outcome::Ends, spans::finish as finish_span,
+};
+pub use self::{
+    gen_ai::{GenAiAttribute, GenAiConventions},
+    outcome::RequestOutcome,
+    record::Record,
+    sink::RecordSink,
+};

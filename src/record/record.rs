@@ -6,10 +6,11 @@ use std::{
 
 use http::{StatusCode, Version};
 
-use super::{observation::Observation, outcome::RequestOutcome};
+use super::{gen_ai::operation_of, observation::Observation, outcome::RequestOutcome};
 use crate::{
-    context::{AddedValue, CacheOutcome, Decisions, StreamEnd, Usage},
+    context::{AddedValue, Attempt, Attempts, CacheOutcome, Decisions, StreamEnd, Usage},
     identity::{Identity, Principal},
+    model::Profile,
     secret::{REDACTED, Scrubber},
 };
 
@@ -26,6 +27,7 @@ pub struct Record<'a> {
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) usage: Option<Usage>,
     pub(crate) added_values: Vec<(&'static str, AddedValue)>,
+    pub(crate) attempts: Attempts,
     pub(crate) outcome: RequestOutcome,
     pub(crate) total: Duration,
 }
@@ -47,6 +49,25 @@ impl Record<'_> {
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
         self.observation.context.trace_id().map(|id| self.text(id.as_str()))
+    }
+
+    /// Returns the span of the client that sent the request, from its `traceparent`.
+    #[must_use]
+    pub fn parent_span_id(&self) -> Option<&str> {
+        self.observation.context.parent_span_id().map(|id| self.text(id.as_str()))
+    }
+
+    /// Returns the span of this gateway, which the upstream's spans are below.
+    #[must_use]
+    pub fn span_id(&self) -> Option<&str> {
+        let context = self.observation.context.trace_context()?;
+        Some(self.text(context.parent_id().as_str()))
+    }
+
+    /// Returns the header `x-amzn-trace-id` as the client sent it. It is never trusted.
+    #[must_use]
+    pub fn amzn_trace_id(&self) -> Option<&str> {
+        self.observation.context.amzn_trace_id().map(|id| self.text(id.as_str()))
     }
 
     /// Returns the principal of the caller.
@@ -99,6 +120,16 @@ impl Record<'_> {
     #[must_use]
     pub fn user_agent(&self) -> Option<&str> {
         self.observation.user_agent.as_ref()?.to_str().ok().map(|agent| self.text(agent))
+    }
+
+    /// Returns the operation by the path, as OpenTelemetry names it in `gen_ai.operation.name`: `chat`,
+    /// `text_completion`, `embeddings`, `generate_content`, `rerank` or `sentence_similarity`.
+    ///
+    /// `None` for a path that is no known route of inference.
+    #[must_use]
+    pub fn operation(&self) -> Option<&'static str> {
+        let path = self.observation.path.as_ref()?.path();
+        operation_of(Profile::compatible().form(path))
     }
 
     /// Returns the name of the route.
@@ -171,7 +202,8 @@ impl Record<'_> {
     /// request to the end of its response or to its failure.
     #[must_use]
     pub fn upstream_time(&self) -> Option<Duration> {
-        self.observation.context.upstream_time()
+        let times = self.attempts.iter().filter_map(|attempt| attempt.duration);
+        times.reduce(Duration::saturating_add)
     }
 
     /// Returns the time from the arrival to the end.
@@ -196,6 +228,20 @@ impl Record<'_> {
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.observation.context.attempts()
+    }
+
+    /// Returns each time that the request was sent to an upstream, in their order.
+    ///
+    /// A retry between two layers of this crate is one of them too. A retry of an HTTP client of your own
+    /// is not.
+    pub fn attempt_list(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter()
+    }
+
+    /// Returns the id that the upstream gave the request in its last response.
+    #[must_use]
+    pub fn upstream_request_id(&self) -> Option<&str> {
+        self.attempts.iter().last()?.upstream_request_id.as_deref()
     }
 
     /// Returns the model and the provider that the request reaches such as `org/name:together`. The

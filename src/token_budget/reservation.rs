@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::{estimate::Estimate, settings::Settings, stream_tokens::StreamTokens, weights::Weight};
 use crate::{
     body::{BodyEnd, Watch},
-    context::{AbandonedAttempt, Layer, RequestContext, StreamEnd, Usage},
+    context::{Attempt, Layer, RequestContext, StreamEnd, Usage},
     generation::is_event_stream,
     limits::{AllowanceKind, Decision, PermitRequests, Release, Settlement, StoreUnavailable},
     rejection::{Refusal, Rejection},
@@ -49,7 +49,7 @@ impl ReservationRequest {
             decision,
             release,
             attempts: context.attempts(),
-            abandoned: context.abandoned().len(),
+            abandoned: context.abandoned_count(),
             context,
             estimate,
             weight,
@@ -223,7 +223,7 @@ impl OpenReservation {
     }
 
     /// Returns the tokens of the prompt and of the output of an attempt that another one followed.
-    fn used_by(&self, attempt: &AbandonedAttempt) -> (u64, u64) {
+    fn used_by(&self, attempt: &Attempt) -> (u64, u64) {
         match attempt.usage {
             Some(usage) => self.reported_in(usage, 0, 0),
             None if attempt.cost_is_unknown() => (self.estimate.prompt, 0),

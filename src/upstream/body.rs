@@ -122,20 +122,30 @@ pin_project! {
         // When the reader first had to wait after the last frame.
         waiting: Option<Instant>,
         begun: bool,
+        // That of the context, for its end. Zero when no layer records attempts.
+        attempt: u16,
         // Names the upstream in the log.
         context: RequestContext,
+    }
+
+    impl<B> PinnedDrop for TimedBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            this.context.end_attempt(*this.attempt);
+        }
     }
 }
 
 impl<B> TimedBody<B> {
-    pub(super) const fn new(
+    pub(super) fn new(
         body: Peekable<B>,
         settings: Arc<Settings>,
         started: Option<Instant>,
         context: RequestContext,
     ) -> Self {
         let (timer, waiting, begun) = (None, None, false);
-        Self { body: Some(body), timer, settings, started, waiting, begun, context }
+        let attempt = context.attempt_number();
+        Self { body: Some(body), timer, settings, started, waiting, begun, attempt, context }
     }
 }
 
@@ -154,7 +164,10 @@ where
         let mut this = self.as_mut().project();
         let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(None) };
         let error = match body.poll_frame(cx) {
-            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Ready(None) => {
+                this.context.end_attempt(*this.attempt);
+                return Poll::Ready(None);
+            }
             Poll::Ready(Some(Ok(frame))) => {
                 let total = deadline(*this.started, this.settings.deadlines.total);
                 if total.is_none_or(|total| Instant::now() < total) {
@@ -181,6 +194,7 @@ where
             this.context.set_timed_out();
         }
         this.body.set(None);
+        this.context.end_attempt(*this.attempt);
         Poll::Ready(Some(Err(error)))
     }
 

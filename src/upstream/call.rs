@@ -70,7 +70,7 @@ where
         context: &RequestContext,
     ) -> Poll<Result<Called<R>, Rejection>> {
         let mut this = self.project();
-        match this.future.poll(cx) {
+        match context.in_attempt(|| this.future.poll(cx)) {
             Poll::Ready(Ok(response)) => {
                 let Some(slot) = this.slot.take() else { return Poll::Pending };
                 // The response is put together once, because each time moves it.
@@ -201,6 +201,8 @@ fn forward(head: &mut Parts, context: &RequestContext) -> Result<(), Rejection> 
     // A rejection of a layer further in does not come from the upstream.
     if head.extensions.get::<Rejection>().is_none() {
         context.set_upstream_status(head.status);
+        // The layer of the token has removed what repeats the token.
+        context.note_response(head.status, &head.headers, |_| false);
     }
     context.set_upstream_state(None);
     // HTTP clients skip interim responses (RFC 9110 section 15.2). The remaining case is 101, which

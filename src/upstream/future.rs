@@ -116,6 +116,9 @@ where
         };
         // Drops the client's future and a connection attempt at once.
         this.state.set(ResponseState::Reject { rejection: None });
+        if result.is_err() {
+            this.context.end_attempt(this.context.attempt_number());
+        }
         Poll::Ready(Ok(result.unwrap_or_else(|rejection| {
             this.responder.respond(rejection, this.context).map(ResponseBody::new)
         })))

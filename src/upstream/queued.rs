@@ -10,7 +10,10 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{call::UpstreamCall, settings::Settings};
-use crate::{context::RequestContext, load_limit::LoadWait};
+use crate::{
+    context::{Level, RequestContext},
+    load_limit::LoadWait,
+};
 
 /// A request that waits for a slot, with the instance of the inner service that was made ready.
 pub(super) struct Queued<S, B> {
@@ -35,9 +38,9 @@ where
         let Some(queued) = this else { return Poll::Pending };
         let slot = ready!(Pin::new(&mut queued.wait).poll(cx));
         let (Some(slot), Some(queued)) = (slot, this.take()) else { return Poll::Ready(None) };
-        let Self { started, settings, is_for_head, mut inner, request, .. } = *queued;
-        context.count_upstream_call();
-        let future = inner.call(request);
+        let Self { started, settings, is_for_head, mut inner, mut request, .. } = *queued;
+        context.begin_attempt(Level::Upstream, &mut request);
+        let future = context.in_attempt(|| inner.call(request));
         Poll::Ready(Some(UpstreamCall::new(future, settings, is_for_head, slot, Some(started))))
     }
 }

@@ -21,7 +21,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    context::{Layer, RequestContext},
+    context::{Layer, Level, RequestContext},
     hop_by_hop,
     load_limit::{Acquired, NoPermit},
     rejection::{Refusal, Rejection},
@@ -117,8 +117,8 @@ where
                 return ResponseFuture::reject(no_slot(reason), responder, context);
             }
         };
-        context.count_upstream_call();
-        let future = self.inner.call(request);
+        context.begin_attempt(Level::Upstream, &mut request);
+        let future = context.in_attempt(|| self.inner.call(request));
         let call = UpstreamCall::new(future, settings, is_for_head, slot, None);
         ResponseFuture::pass(call, responder, context)
     }

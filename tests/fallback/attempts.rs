@@ -9,7 +9,7 @@ use tower_inference::{
 use super::*;
 
 fn reasons(got: &Got) -> Vec<AbandonReason> {
-    got.context.outcome().abandoned.iter().map(|attempt| attempt.reason).collect()
+    got.context.outcome().abandoned.iter().map(|attempt| attempt.abandoned.unwrap()).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,7 +60,11 @@ async fn the_next_target_follows_a_failure() {
         assert_eq!((outcome.attempts, outcome.fell_back), (2, true), "{row}");
         assert_eq!(outcome.rejection, None, "{row}");
         let [abandoned] = &outcome.abandoned[..] else { panic!("{row}: {outcome:?}") };
-        assert_eq!((&*abandoned.target, abandoned.reason), ("a", reason), "{row}");
+        assert_eq!(
+            (abandoned.target.as_deref(), abandoned.abandoned),
+            (Some("a"), Some(reason)),
+            "{row}"
+        );
         assert_eq!(abandoned.status.map(|status| status.as_u16()), code, "{row}");
     }
 }

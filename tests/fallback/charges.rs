@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use tower_inference::{
     clock::{FakeClock, SharedClock},
-    context::{AbandonReason, AbandonedAttempt},
+    context::{AbandonReason, Attempt},
     limits::{Limit, MemoryStore, Rate, Subject},
     token_budget::TokenBudgetLayer,
 };
@@ -288,11 +288,11 @@ fn scripts() -> impl Strategy<Value = Script> {
 }
 
 /// What a failed attempt costs.
-fn cost(attempt: &AbandonedAttempt, prompt: u64) -> u64 {
+fn cost(attempt: &Attempt, prompt: u64) -> u64 {
     if let Some(usage) = attempt.usage {
         return usage.prompt_tokens.unwrap() + usage.completion_tokens.unwrap();
     }
-    match attempt.reason {
+    match attempt.abandoned.unwrap() {
         AbandonReason::Timeout | AbandonReason::ErrorEvent | AbandonReason::Broken => prompt,
         _ => 0,
     }
@@ -327,7 +327,8 @@ async fn check(a: Script, b: Script, retries: u32, wait: bool, max_attempts: u32
         if script.begins_with_content() && !hosts.requests(host).is_empty() {
             assert_eq!(served, host, "{row}");
             assert!(seen > 0, "{row}");
-            let retried = outcome.abandoned.iter().filter(|attempt| &*attempt.target == host);
+            let retried =
+                outcome.abandoned.iter().filter(|attempt| attempt.target.as_deref() == Some(host));
             assert_eq!(retried.count(), 0, "{row}");
         }
     }

@@ -287,7 +287,7 @@ async fn a_token_that_one_target_rejects_says_nothing_about_the_next_one() {
     ] {
         let got = send(&layer, &hosts, hello()).await;
         let abandoned = got.context.outcome().abandoned;
-        let found: Vec<_> = abandoned.iter().map(|attempt| attempt.reason).collect();
+        let found: Vec<_> = abandoned.iter().map(|attempt| attempt.abandoned.unwrap()).collect();
         assert_eq!((hosts.calls(), found), (calls.to_vec(), reasons));
     }
 }

@@ -144,8 +144,9 @@ async fn a_rejected_token_is_replaced_and_the_request_sent_once_more() {
     let outcome = context.outcome();
     assert_eq!(outcome.attempts, 2);
     let [first] = &outcome.abandoned[..] else { panic!("{:?}", outcome.abandoned) };
-    assert_eq!(first.reason, AbandonReason::TokenRejected);
-    assert_eq!((&*first.target, first.status), ("default", Some(StatusCode::UNAUTHORIZED)));
+    assert_eq!(first.abandoned, Some(AbandonReason::TokenRejected));
+    assert_eq!(first.target.as_deref(), Some("default"));
+    assert_eq!(first.status, Some(StatusCode::UNAUTHORIZED));
     assert_eq!((first.usage, outcome.upstream_status), (None, Some(StatusCode::OK)));
     assert_eq!(world.received(), ["hf_one", "hf_one", "hf_two"]);
     assert!(world.received.lock().unwrap().iter().all(|(_, body)| body == "prompt"));

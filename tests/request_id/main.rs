@@ -3,10 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod amzn;
 mod chosen;
 mod contract;
 mod generated;
 mod trace;
+mod w3c;
+mod wire;
 
 use std::{
     convert::Infallible,

@@ -378,7 +378,7 @@ const WITHOUT_TOKEN: &[(&str, &str)] = &[
     ),
     (
         "parts of the client's request, which is read before the token is set",
-        "context::RequestHead context::TraceId extract::Caller extract::ExtractRejection \
+        "context::AmznTraceId context::RequestHead context::SpanId context::TraceContext context::TraceId extract::Caller extract::ExtractRejection \
          extract::RequestId payload::Document payload::DocumentBounds payload::DocumentError \
          payload::EditError payload::EditFault payload::Edits payload::Elements payload::JsonError \
          payload::JsonFault payload::Kind payload::Literal payload::Members payload::Node \
@@ -411,7 +411,7 @@ const WITHOUT_TOKEN: &[(&str, &str)] = &[
     ),
     (
         "names of our own stages and models, beside fixed words",
-        "context::AbandonedAttempt rejection::Violation",
+        "context::Attempt rejection::Violation",
     ),
     (
         "the text of a body, which an upstream fills; the token is scrubbed from bodies on request",

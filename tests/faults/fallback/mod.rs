@@ -16,7 +16,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use tower::{Layer, ServiceExt, service_fn, util::MapRequestLayer};
 use tower_inference::{
     clock::{FakeClock, SharedClock},
-    context::{AbandonReason, RequestContext},
+    context::{AbandonReason, Attempt, RequestContext},
     fallback::{FallbackLayer, Target},
     hf::Stage,
     limits::{Limit, MemoryStore, Rate, Subject},
@@ -266,9 +266,10 @@ async fn falls_back(
     pair.is_idle().await;
 
     let outcome = pair.contexts.lock().unwrap()[0].outcome();
-    let abandoned: Vec<_> =
-        outcome.abandoned.iter().map(|attempt| (&*attempt.target, attempt.reason)).collect();
-    assert_eq!((outcome.attempts, &*abandoned), (2, &[("a", fault.reason)][..]), "{shown}");
+    let of_attempt = |attempt: &Attempt| (attempt.target.clone(), attempt.abandoned);
+    let abandoned: Vec<_> = outcome.abandoned.iter().map(of_attempt).collect();
+    let expected = [(Some("a".into()), Some(fault.reason))];
+    assert_eq!((outcome.attempts, &*abandoned), (2, &expected[..]), "{shown}");
     let cost = match fault.cost {
         Cost::Nothing => 0,
         Cost::Prompt => prompt().await,

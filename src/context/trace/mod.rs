@@ -1,0 +1,16 @@
+//! The traces that a request belongs to: W3C Trace Context and AWS X-Ray.
+
+mod amzn_trace_id;
+mod hex;
+#[cfg(feature = "request-id")]
+mod propagator;
+mod span_id;
+mod trace_context;
+mod trace_id;
+
+#[cfg(feature = "request-id")]
+#[cfg_attr(docsrs, doc(cfg(feature = "request-id")))]
+pub use self::propagator::Propagator;
+pub use self::{
+    amzn_trace_id::AmznTraceId, span_id::SpanId, trace_context::TraceContext, trace_id::TraceId,
+};

@@ -1,0 +1,88 @@
+//! The span of a request.
+
+use std::fmt;
+
+use http::{Method, Request, StatusCode};
+use tracing::{Span, field::Empty};
+
+use crate::context::{RequestContext, TraceId};
+
+/// The span that everything inside of the layer runs in.
+///
+/// `tracing-opentelemetry` reads the name once, so a route that is set further in is an attribute alone.
+pub(super) fn server_span<B>(request: &Request<B>, context: &RequestContext) -> Span {
+    let method = method_name(request.method());
+    tracing::info_span!(
+        "request",
+        request_id = context.request_id(),
+        trace_id = context.trace_id().map(TraceId::as_str),
+        otel.kind = "server",
+        otel.name = %SpanName { method, route: context.route() },
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.route = Empty,
+        http.response.status_code = Empty,
+        error.type = Empty,
+    )
+}
+
+/// The name of a server's span, as the conventions for HTTP have it.
+struct SpanName<'a> {
+    method: &'static str,
+    route: Option<&'a str>,
+}
+
+impl fmt::Display for SpanName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.method)?;
+        match self.route {
+            Some(route) => write!(f, " {route}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the span shows with the response. `None` when nobody listens.
+#[derive(Debug)]
+pub(super) struct SpanEnd(Option<RequestContext>);
+
+impl SpanEnd {
+    pub(super) const fn none() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn new(span: &Span, context: &RequestContext) -> Self {
+        Self((!span.is_disabled()).then(|| context.clone()))
+    }
+
+    /// Records the head of the response.
+    pub(super) fn respond(&mut self, span: &Span, status: StatusCode) {
+        let Some(context) = self.0.take() else { return };
+        if let Some(route) = context.route() {
+            span.record("http.route", route);
+        }
+        // `tracing-opentelemetry` exports a `u64` as a text.
+        span.record("http.response.status_code", i64::from(status.as_u16()));
+        // A status of 4xx is the client's fault, so the span of a server is not in error.
+        if status.is_server_error() {
+            span.record("error.type", status.as_str());
+            span.record("otel.status_code", "ERROR");
+        }
+    }
+}
+
+/// Returns a method as the conventions name it. Others are one name, because clients choose them.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::CONNECT => "CONNECT",
+        Method::DELETE => "DELETE",
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::TRACE => "TRACE",
+        _ => "_OTHER",
+    }
+}
