@@ -117,18 +117,30 @@
 
 mod batch;
 mod body;
+mod content;
 mod event;
+mod format;
 mod future;
-mod json;
 mod layer;
+mod lines;
+mod loss;
 mod open_record;
+mod pseudonyms;
 mod queue;
+mod sampling;
 mod settings;
+mod shared_capture;
 mod sink;
 
 pub use self::{
     body::{RequestBody, ResponseBody},
+    content::Content,
+    event::Events,
+    format::{Dimension, Emf, EmfError, Format, FormatError, GenAiVersion, Unit},
     future::ResponseFuture,
     layer::{AccessLog, AccessLogLayer},
+    lines::Lines,
+    pseudonyms::{PseudonymKeyError, Pseudonyms},
+    sampling::{Sampling, SamplingError},
     sink::Sink,
 };

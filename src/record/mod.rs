@@ -44,11 +44,21 @@
 //! # }
 //! ```
 
+mod bodies;
+mod body;
+mod capture;
+mod cut;
 mod observation;
 mod outcome;
 #[expect(clippy::module_inception, reason = "the main type of the module")]
 mod record;
 mod sink;
 
-pub(crate) use self::{observation::Observation, outcome::Ends};
-pub use self::{outcome::RequestOutcome, record::Record, sink::RecordSink};
+pub use self::{
+    bodies::Bodies,
+    body::{Excerpt, RecordedBody},
+    outcome::RequestOutcome,
+    record::Record,
+    sink::RecordSink,
+};
+pub(crate) use self::{capture::Capture, observation::Observation, outcome::Ends};
