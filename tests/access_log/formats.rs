@@ -321,6 +321,26 @@ fn the_common_log_format_is_that_of_apache() {
 }
 
 #[test]
+fn a_name_cannot_forge_the_fields_after_it() {
+    for (subject, expected) in [
+        ("", "-"),
+        ("a [10/Oct/2000:13:55:36 +0000]", r"a\x20\x5b10/Oct/2000:13:55:36\x20+0000\x5d"),
+        ("[\"\\\n", r#"\x5b\"\\\x0a"#),
+        ("é\u{202e}", r"é\xe2\x80\xae"),
+    ] {
+        let log = Log::format(Format::common());
+        let service = log.layer.layer(answering(move |request: Request<_>| {
+            let context = RequestContext::of(request.extensions()).unwrap();
+            context.set_identity(Arc::new(Identity::new(Proof::Jwt, "i", subject)));
+            Response::new(Empty::<Bytes>::new())
+        }));
+        now(service.oneshot(get("/[1]"))).unwrap();
+        let rest = r#"[23/Nov/2026:09:08:07 +0000] "GET /[1] HTTP/1.1" 200 -"#;
+        assert_eq!(log.text(), format!("- - {expected} {rest}\n"));
+    }
+}
+
+#[test]
 fn an_unknown_field_is_an_error() {
     let unknown = |name: &str| FormatError::UnknownField(name.into());
     for (format, name) in [

@@ -5,7 +5,7 @@
 use std::{borrow::Cow, time::UNIX_EPOCH};
 
 use super::{
-    common::clf_time,
+    common::ClfTime,
     error::FormatError,
     fields::{Field, Fields, Getter, Value, added},
 };
@@ -21,7 +21,7 @@ use crate::{
 const VARIABLES: &[(&str, Getter)] = &[
     ("requestId", |record, _| Value::text(record.request_id())),
     ("extendedRequestId", added),
-    ("requestTime", |record, _| Value::owned(Some(clf_time(record.time())))),
+    ("requestTime", |record, _| Value::short(Some(ClfTime(record.time())))),
     ("requestTimeEpoch", |record, _| {
         let since = record.time().duration_since(UNIX_EPOCH).unwrap_or_default();
         Value::number(u64::try_from(since.as_millis()).ok())
@@ -33,7 +33,10 @@ const VARIABLES: &[(&str, Getter)] = &[
     ("domainPrefix", added),
     ("httpMethod", |record, _| Value::text(Some(record.method()))),
     ("path", |record, _| Value::text(Some(record.path()))),
-    ("protocol", |record, _| Value::owned(record.http_version().map(|own| format!("HTTP/{own}")))),
+    ("protocol", |record, _| {
+        let version = record.http_version();
+        version.map_or(Value::None, |version| Value::short(Some(format_args!("HTTP/{version}"))))
+    }),
     ("resourceId", added),
     ("resourcePath", |record, _| Value::text(record.route())),
     ("routeKey", |record, _| Value::text(record.route())),
@@ -67,9 +70,7 @@ const VARIABLES: &[(&str, Getter)] = &[
     ("identity.cognitoIdentityId", added),
     ("identity.cognitoIdentityPoolId", added),
     ("identity.principalOrgId", added),
-    ("identity.sourceIp", |record, _| {
-        Value::owned(record.client_address().map(|address| address.to_string()))
-    }),
+    ("identity.sourceIp", |record, _| Value::short(record.client_address())),
     ("identity.user", |record, _| Value::text(aws_caller(record))),
     ("identity.userAgent", |record, _| Value::text(record.user_agent())),
     ("identity.userArn", |record, _| {
@@ -109,7 +110,8 @@ const VARIABLES: &[(&str, Getter)] = &[
     // AWS X-Ray writes the 32 digits of a W3C trace id in two parts after its version.
     ("xrayTraceId", |record, _| {
         let parts = record.trace_id().and_then(|id| id.split_at_checked(8));
-        Value::owned(parts.map(|(time, rest)| format!("1-{time}-{rest}")))
+        parts
+            .map_or(Value::None, |(time, rest)| Value::short(Some(format_args!("1-{time}-{rest}"))))
     }),
     ("customDomain.basePathMatched", added),
     ("awsEndpointRequestId", added),
@@ -184,6 +186,7 @@ pub(super) fn write(object: &mut JsonObject, fields: &Fields, record: &Record<'_
         object.name(&field.name);
         match (field.value)(record, &field.name) {
             Value::Text(text) => object.string(if text.is_empty() { "-" } else { &text }),
+            Value::Short(text) => object.string(text.as_str()),
             Value::Number(number) => quoted(object, number),
             Value::Decimal(number) => quoted(object, number),
             Value::Flag(flag) => quoted(object, flag),

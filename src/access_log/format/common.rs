@@ -3,7 +3,7 @@
 //! Source: <https://httpd.apache.org/docs/2.4/logs.html#accesslog>
 
 use std::{
-    fmt::Write as _,
+    fmt::{self, Write as _},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -37,7 +37,7 @@ pub(super) fn line(record: &Record<'_>, combined: bool) -> String {
     };
     line.push_str(" - ");
     field(&mut line, record.principal().map(|caller| caller.subject), Place::Bare);
-    let _written = write!(line, " [{}] \"", clf_time(record.time()));
+    let _written = write!(line, " [{}] \"", ClfTime(record.time()));
     field(&mut line, Some(record.method()), Place::Word);
     line.push(' ');
     field(&mut line, Some(record.path()), Place::Word);
@@ -90,19 +90,24 @@ fn field(line: &mut String, value: Option<&str>, place: Place) {
 }
 
 /// `10/Oct/2000:13:55:36 +0000`. A time before 1970 is written as 1970, one after 9999 as its end.
-pub(super) fn clf_time(time: SystemTime) -> String {
-    const LAST: u64 = 253_402_300_799;
+pub(super) struct ClfTime(pub(super) SystemTime);
 
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().min(LAST);
-    let (year, month, day) = calendar::date(seconds / 86_400);
-    let month = usize::try_from(month - 1).ok().and_then(|month| MONTHS.get(month));
-    format!(
-        "{day:02}/{}/{year}:{:02}:{:02}:{:02} +0000",
-        month.copied().unwrap_or_default(),
-        seconds / 3_600 % 24,
-        seconds / 60 % 60,
-        seconds % 60
-    )
+impl fmt::Display for ClfTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LAST: u64 = 253_402_300_799;
+
+        let seconds = self.0.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().min(LAST);
+        let (year, month, day) = calendar::date(seconds / 86_400);
+        let month = usize::try_from(month - 1).ok().and_then(|month| MONTHS.get(month));
+        write!(
+            f,
+            "{day:02}/{}/{year}:{:02}:{:02}:{:02} +0000",
+            month.copied().unwrap_or_default(),
+            seconds / 3_600 % 24,
+            seconds / 60 % 60,
+            seconds % 60
+        )
+    }
 }
 
 #[cfg(test)]
@@ -120,8 +125,11 @@ mod tests {
             (u64::MAX >> 1, "31/Dec/9999:23:59:59 +0000"),
         ] {
             let Some(time) = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)) else { continue };
-            assert_eq!(clf_time(time), expected);
+            assert_eq!(ClfTime(time).to_string(), expected);
         }
-        assert_eq!(clf_time(UNIX_EPOCH - Duration::from_secs(1)), "01/Jan/1970:00:00:00 +0000");
+        assert_eq!(
+            ClfTime(UNIX_EPOCH - Duration::from_secs(1)).to_string(),
+            "01/Jan/1970:00:00:00 +0000"
+        );
     }
 }

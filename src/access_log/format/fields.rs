@@ -1,6 +1,10 @@
 //! Fields of vocabularies other than the crate's own.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+    sync::Arc,
+};
 
 use super::error::FormatError;
 use crate::{context::AddedValue, record::Record};
@@ -9,9 +13,17 @@ use crate::{context::AddedValue, record::Record};
 pub(super) enum Value<'a> {
     None,
     Text(Cow<'a, str>),
+    Short(ShortText),
     Number(u64),
     Decimal(f64),
     Flag(bool),
+}
+
+/// A text on the stack.
+pub(super) struct ShortText {
+    // As long as an IPv6 address.
+    bytes: [u8; 40],
+    length: usize,
 }
 
 /// Returns the value of the field with this name.
@@ -74,8 +86,41 @@ impl<'a> Value<'a> {
         text.map_or(Self::None, |text| Self::Text(Cow::Owned(text)))
     }
 
+    /// Of a text of the crate's own: an address, a time or an id.
+    pub(super) fn short(text: Option<impl fmt::Display>) -> Self {
+        let Some(text) = text else { return Self::None };
+        let mut short = ShortText::default();
+        match write!(short, "{text}") {
+            Ok(()) => Self::Short(short),
+            Err(fmt::Error) => Self::owned(Some(text.to_string())),
+        }
+    }
+
     pub(super) fn number(number: Option<impl Into<u64>>) -> Self {
         number.map_or(Self::None, |number| Self::Number(number.into()))
+    }
+}
+
+impl ShortText {
+    pub(super) fn as_str(&self) -> &str {
+        let written = self.bytes.get(..self.length).unwrap_or_default();
+        str::from_utf8(written).unwrap_or_default()
+    }
+}
+
+impl Default for ShortText {
+    fn default() -> Self {
+        Self { bytes: [0; 40], length: 0 }
+    }
+}
+
+impl fmt::Write for ShortText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        let room = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
     }
 }
 

@@ -32,7 +32,7 @@ const NO: bool = false;
 const ATTRIBUTES: &[(&str, In, bool, Getter)] = &[
     ("timestamp", In::Both, YES, |record, _| {
         let time = rfc3339(record.time());
-        Value::owned(str::from_utf8(&time).ok().map(str::to_owned))
+        Value::short(str::from_utf8(&time).ok())
     }),
     ("trace_id", In::Both, YES, |record, _| Value::text(record.trace_id())),
     ("http.request.method", In::Both, YES, |record, _| Value::text(Some(record.method()))),
@@ -46,9 +46,7 @@ const ATTRIBUTES: &[(&str, In, bool, Getter)] = &[
     ("url.path", In::Both, YES, |record, _| Value::text(Some(record.path()))),
     ("network.protocol.name", In::Both, NO, |_, _| Value::text(Some("http"))),
     ("network.protocol.version", In::Both, YES, |record, _| Value::text(record.http_version())),
-    ("client.address", In::Both, YES, |record, _| {
-        Value::owned(record.client_address().map(|address| address.to_string()))
-    }),
+    ("client.address", In::Both, YES, |record, _| Value::short(record.client_address())),
     ("user_agent.original", In::Both, YES, |record, _| Value::text(record.user_agent())),
     ("enduser.id", In::Both, YES, |record, _| {
         Value::text(record.principal().map(|caller| caller.subject))
@@ -197,6 +195,7 @@ pub(super) fn write(
         }
         match value {
             Value::Text(text) => object.string(&text),
+            Value::Short(text) => object.string(text.as_str()),
             Value::Number(number) => object.display(number),
             Value::Decimal(number) => object.display(number),
             Value::Flag(flag) => object.display(flag),
