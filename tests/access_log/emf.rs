@@ -276,12 +276,11 @@ fn more_metrics_than_a_document_takes_are_several_documents() {
     let records = log.records();
     let names: Vec<_> = records
         .iter()
-        .map(|record| {
+        .flat_map(|record| {
             let metrics = record["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
             assert!(metrics.len() <= 10);
             metrics.iter().map(|metric| metric["Name"].as_str().unwrap().to_owned())
         })
-        .flatten()
         .collect();
     // `Count`, four of statuses and rejections, two of times and bytes, and those that were added.
     assert_eq!(names.len(), 6 + 32, "{names:?}");

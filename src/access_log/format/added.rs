@@ -61,7 +61,7 @@ pub(super) fn body(
             object.text(member_name!("text"), excerpt.as_ref().map(|excerpt| &*excerpt.text));
             object.text(member_name!("coding"), body.coding());
             object.number(member_name!("bytes"), Some(body.bytes()));
-            let cut = excerpt.map_or(body.bytes(), |excerpt| excerpt.cut_bytes);
+            let cut = excerpt.map_or_else(|| body.bytes(), |excerpt| excerpt.cut_bytes);
             object.number(member_name!("cut_bytes"), Some(cut));
         }
         ContentKind::Pseudonym(pseudonyms) => {
