@@ -1,6 +1,5 @@
 use std::borrow::Cow;
 
-use super::settings::Emf;
 use crate::record::Record;
 
 /// A dimension of the metrics.
@@ -28,7 +27,7 @@ pub enum Dimension {
     Cache,
     /// `Upstream`: the origin.
     Upstream,
-    /// `Model`: one of [`Emf::models`]. All others are `other`.
+    /// `Model`: one of [`Emf::models`](crate::access_log::Emf::models). All others are `other`.
     Model,
 }
 
@@ -69,7 +68,11 @@ impl Dimension {
     }
 
     /// Returns the value for a request. `None` when it has none.
-    pub(super) fn value<'a>(self, emf: &'a Emf, record: &'a Record<'_>) -> Option<Cow<'a, str>> {
+    pub(super) fn value<'a>(
+        self,
+        models: &'a [Box<str>],
+        record: &'a Record<'_>,
+    ) -> Option<Cow<'a, str>> {
         let value = match self {
             Self::Stage => record.stage(),
             Self::Route => record.route(),
@@ -86,7 +89,7 @@ impl Dimension {
             Self::Cache => record.cache().map(|cache| cache.as_str()),
             Self::Upstream => record.upstream(),
             Self::Model => record.model().map(|model| {
-                emf.models.iter().map(|own| &**own).find(|own| *own == model).unwrap_or(OTHER_MODEL)
+                models.iter().map(|own| &**own).find(|own| *own == model).unwrap_or(OTHER_MODEL)
             }),
         };
         value.and_then(valid)

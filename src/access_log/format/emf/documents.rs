@@ -26,7 +26,7 @@ const MAX_BYTES: usize = 256 * 1024 - 64;
 const MAX_TEXT: usize = 40_000;
 
 /// The documents of one record. The last one is open for more members.
-pub(in super::super) struct Documents<'a, 'r, T: FnMut(&[u8])> {
+pub(crate) struct Documents<'a, 'r, T: FnMut(&[u8])> {
     record: &'a Record<'r>,
     take: &'a mut T,
     object: JsonObject,
@@ -40,7 +40,7 @@ type Measured<'a> = (&'a str, Unit, Number);
 
 impl<'a, 'r, T: FnMut(&[u8])> Documents<'a, 'r, T> {
     /// Writes the metrics.
-    pub(in super::super) fn new(emf: &Emf, record: &'a Record<'r>, take: &'a mut T) -> Self {
+    pub(crate) fn new(emf: &Emf, record: &'a Record<'r>, take: &'a mut T) -> Self {
         let object = JsonObject::default();
         let start = object.open();
         let mut documents = Self { record, take, object, start, has_id: false, id: false };
@@ -58,7 +58,7 @@ impl<'a, 'r, T: FnMut(&[u8])> Documents<'a, 'r, T> {
     }
 
     /// Writes the members of the record.
-    pub(in super::super) fn members(&mut self, members: Members) {
+    pub(crate) fn members(&mut self, members: Members) {
         let record = self.record;
         self.id = members.has(Member::RequestId);
         self.part(|object| json::write(object, members.without(Member::Values), record));
@@ -69,12 +69,12 @@ impl<'a, 'r, T: FnMut(&[u8])> Documents<'a, 'r, T> {
     }
 
     /// Writes another member, whose text has at most the given number of bytes.
-    pub(in super::super) fn more(&mut self, write: impl FnOnce(&mut JsonObject, usize)) {
+    pub(crate) fn more(&mut self, write: impl FnOnce(&mut JsonObject, usize)) {
         self.part(|object| write(object, MAX_TEXT));
     }
 
     /// Ends the last document.
-    pub(in super::super) fn end(mut self) {
+    pub(crate) fn end(mut self) {
         self.object.close(self.start);
         (self.take)(self.object.written());
     }
@@ -172,7 +172,7 @@ fn used_dimensions<'a>(emf: &'a Emf, record: &'a Record<'_>) -> UsedDimensions<'
     let is_listed = |dimension: &Dimension| emf.sets.iter().any(|set| set.contains(dimension));
     let listed = Dimension::ALL.iter().copied().filter(is_listed);
     let mut values: Vec<_> =
-        listed.filter_map(|own| Some((own, own.value(emf, record)?))).collect();
+        listed.filter_map(|own| Some((own, own.value(&emf.models, record)?))).collect();
     let has = |dimension: &Dimension| values.iter().any(|(own, _)| own == dimension);
     let sets: Vec<_> =
         emf.sets.iter().map(Vec::as_slice).filter(|set| set.iter().all(has)).collect();

@@ -2,7 +2,7 @@ use std::fmt;
 
 use crate::error_debug::debug_as_message;
 
-/// An error in the settings of an [`Emf`](super::Emf).
+/// An error in the settings of an [`Emf`](crate::access_log::Emf).
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum EmfError {
