@@ -60,6 +60,9 @@ fn layers(criterion: &mut Criterion) {
     beside_bare(criterion, "stalled reader", StalledReaderLayer::new(), &warm);
     beside_bare(criterion, "request id", RequestIdLayer::new(), &warm);
     beside_bare(criterion, "access log, own writer", pass::access_log(), &warm);
+    for (name, format) in pass::log_formats() {
+        beside_bare(criterion, name, pass::access_log_of(format), &warm);
+    }
     beside_bare(criterion, "access log, no subscriber", AccessLogLayer::new(), &warm);
     beside_bare(criterion, "auth, token seen before", pass::auth(&signer), &warm);
     let route = RouteLayer::new(&Profile::compatible());
@@ -207,6 +210,9 @@ fn in_turns(_: &mut Criterion) {
     turns("stalled reader", StalledReaderLayer::new(), &warm);
     turns("request id", RequestIdLayer::new(), &warm);
     turns("access log, own writer", pass::access_log(), &warm);
+    for (name, format) in pass::log_formats() {
+        turns(name, pass::access_log_of(format), &warm);
+    }
     turns("access log, no subscriber", AccessLogLayer::new(), &warm);
     turns("auth, token seen before", pass::auth(&signer), &warm);
     turns("payload, document read", PayloadLayer::new(), &warm);

@@ -1,7 +1,10 @@
 //! Writes JSON objects for lines that are made for each request. Written by hand because the names are
 //! fixed and a line is one copy of few bytes.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    fmt::{self, Write as _},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use crate::{calendar, printable::is_unprintable};
 
@@ -126,6 +129,29 @@ impl JsonObject {
         self.push(digits.get(digits.len() - count..).unwrap_or_default());
     }
 
+    /// Writes a name that is not known when the program is built.
+    pub(crate) fn name(&mut self, name: &str) {
+        self.escaped(b",", name);
+        self.push(b":");
+    }
+
+    /// Writes a string after its name.
+    pub(crate) fn string(&mut self, value: &str) {
+        if is_plain(value) {
+            self.push(b"\"");
+            self.push(value.as_bytes());
+            self.push(b"\"");
+        } else {
+            self.escaped(b"", value);
+        }
+    }
+
+    /// Writes what needs no quotes and no escapes, such as a number, after its name.
+    pub(crate) fn display(&mut self, value: impl fmt::Display) {
+        // It never fails.
+        let _written = write!(Writer(self), "{value}");
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         let end = self.length + bytes.len();
@@ -146,6 +172,16 @@ impl JsonObject {
             self.length = self.few.len();
         }
         self.many.extend_from_slice(bytes);
+    }
+}
+
+/// Lets numbers write themselves.
+struct Writer<'a>(&'a mut JsonObject);
+
+impl fmt::Write for Writer<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.push(text.as_bytes());
+        Ok(())
     }
 }
 

@@ -79,7 +79,7 @@ mod file_version;
 mod hop_by_hop;
 #[cfg(feature = "access-log")]
 mod json_object;
-#[cfg(any(feature = "cache", feature = "throttle"))]
+#[cfg(any(feature = "access-log", feature = "cache", feature = "throttle"))]
 mod keyed_hash;
 #[cfg(any(feature = "fallback", feature = "upstream"))]
 #[cfg_attr(not(feature = "upstream"), expect(dead_code, reason = "only UpstreamLayer has callers"))]
@@ -105,8 +105,16 @@ mod missing_feature;
 mod once_a_minute;
 #[cfg(any(feature = "auth", feature = "hf", feature = "redis"))]
 mod owned_task;
-#[cfg(any(feature = "auth", feature = "throttle", feature = "upstream"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "auth", feature = "throttle", feature = "upstream"))))]
+#[cfg(any(feature = "access-log", feature = "auth", feature = "throttle", feature = "upstream"))]
+#[cfg_attr(
+    docsrs,
+    doc(cfg(any(
+        feature = "access-log",
+        feature = "auth",
+        feature = "throttle",
+        feature = "upstream"
+    )))
+)]
 pub mod peer;
 #[cfg(any(feature = "auth", feature = "client", feature = "hf", feature = "upstream"))]
 mod plain_http;

@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use serde_json::Value;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
-    access_log::{AccessLogLayer, Sink},
+    access_log::{AccessLogLayer, Format, Sink},
     context::RequestContext,
     hf::{HfTokenLayer, TokenSource},
     identity::{Identity, Proof},
@@ -59,7 +59,8 @@ fn scrubber() -> Scrubber {
 /// The line of a request to `path`, which says `text` wherever a request can say something.
 fn line(path: &str, text: &'static str) -> Value {
     let (sink, written) = sink();
-    let layer = AccessLogLayer::json(sink.clone()).user_agent().scrubber(scrubber());
+    let format = Format::json().more_fields(["user_agent"]).unwrap();
+    let layer = AccessLogLayer::lines(sink.clone(), format).scrubber(scrubber());
     let service = layer.layer(service_fn(move |request: Request<_>| {
         let context = RequestContext::of(request.extensions()).unwrap();
         context.set_identity(Arc::new(Identity::new(Proof::Jwt, text, text).with_tenant(text)));

@@ -3,10 +3,13 @@
 use std::{
     convert::Infallible,
     io::{self, Write},
+    pin::pin,
     sync::{
         Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
         mpsc::{self, Receiver, Sender},
     },
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -15,7 +18,7 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_inference::access_log::{AccessLogLayer, Sink};
+use tower_inference::access_log::{AccessLogLayer, Format, Sink};
 
 /// Longer than any test takes, for waits that end by what happens.
 const FOREVER: Duration = Duration::from_secs(60);
@@ -330,4 +333,96 @@ fn many_threads_lose_nothing_and_tear_nothing() {
         assert!(own.eq(expected), "of thread {thread}");
     }
     assert_eq!(text.lines().count(), 2_000);
+}
+
+/// A log of any format through this sink.
+fn logged(sink: &Sink, format: Format) -> impl Fn(&str) {
+    let service = AccessLogLayer::lines(sink.clone(), format).layer(service_fn(|_| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
+    }));
+    move |path| {
+        let request = Request::get(path).body(Empty::<Bytes>::new()).unwrap();
+        let call = pin!(service.clone().oneshot(request));
+        let polled = call.poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_ready(), "the log delays a request");
+    }
+}
+
+/// A full disk, until it has room again.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_loses_lines_and_its_recovery_is_seen() {
+    struct Disk {
+        full: std::fs::File,
+        has_room: Arc<AtomicBool>,
+        written: Written,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.has_room.load(SeqCst) {
+                self.written.write(bytes)
+            } else {
+                let error = self.full.write(bytes).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+                Err(error)
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.full.flush()
+        }
+    }
+
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (has_room, written) = (Arc::new(AtomicBool::new(false)), Written::default());
+    let disk = Disk { full, has_room: Arc::clone(&has_room), written: written.clone() };
+    let sink = sink(disk);
+    let request = logged(&sink, Format::json().fields(["path"]).unwrap());
+    for lost in 1..=20 {
+        request("/lost");
+        assert!(sink.flush());
+        assert_eq!(sink.dropped_lines(), lost);
+    }
+    has_room.store(true, SeqCst);
+    request("/kept");
+    assert!(sink.flush());
+    assert_eq!(written.text(), "{\"path\":\"/kept\"}\n{\"dropped\":20}\n");
+    request("/after");
+    assert!(sink.flush());
+    assert_eq!(written.text().lines().last(), Some("{\"path\":\"/after\"}"));
+    assert_eq!(sink.dropped_lines(), 20);
+}
+
+/// A pipe whose reader reads nothing, until it does.
+#[test]
+fn a_full_pipe_delays_no_request_and_its_recovery_is_seen() {
+    let (mut read, write) = io::pipe().unwrap();
+    let sink = sink(write).max_bytes(8 * 1024);
+    let request = logged(&sink, Format::common());
+    // Far more than a pipe and the queue hold.
+    let requests = 20_000;
+    (0..requests).for_each(|_| request("/0123456789012345678901234567890123456789"));
+    let lost = sink.dropped_lines();
+    assert!(lost > 0, "the pipe is not full");
+
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        io::Read::read_to_string(&mut read, &mut text).map(|_| text).unwrap()
+    });
+    assert!(sink.flush());
+    request("/after");
+    assert!(sink.flush());
+    assert_eq!(sink.dropped_lines(), lost);
+    drop(request);
+    drop(sink);
+    let text = reader.join().unwrap();
+    let report = |line: &str| -> Option<u64> {
+        let report: Value = serde_json::from_str(line).ok()?;
+        report["dropped"].as_u64()
+    };
+    let reported: u64 = text.lines().filter_map(report).sum();
+    let kept = text.lines().filter(|line| line.ends_with("HTTP/1.1\" 200 -")).count() as u64;
+    assert_eq!((reported, kept), (lost, requests + 1 - lost));
+    assert!(text.contains("/after"));
 }

@@ -26,6 +26,8 @@ mod fallback;
 mod hints;
 #[path = "args_limits.rs"]
 mod limits;
+#[path = "args_log.rs"]
+mod log;
 #[path = "args_profile.rs"]
 pub(crate) mod profile;
 #[path = "args_redis.rs"]
@@ -41,6 +43,7 @@ pub(crate) use self::{
     client::{Client, Deadlines},
     fallback::Fallback,
     limits::Limits,
+    log::{AccessLog, LogFormat, LogPlace},
     redis::{Redis, SecretPlace},
     slots::Slots,
     upstreams::{TokenPlace, Upstream},
@@ -75,8 +78,7 @@ pub(crate) struct Serve {
     pub(crate) head_timeout: Duration,
     pub(crate) drain: Duration,
     pub(crate) threads: Option<NonZeroUsize>,
-    /// `None`: stdout, or a file of its own for the demo, whose commands are on stdout.
-    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) access_log: AccessLog,
     pub(crate) schema: Option<Schema>,
     /// Members whose bounds are lifted in the built-in schemas.
     pub(crate) without_bounds: Vec<String>,
@@ -117,13 +119,6 @@ pub(crate) enum Parts {
 pub(crate) struct TlsFiles {
     pub(crate) cert: PathBuf,
     pub(crate) key: PathBuf,
-}
-
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) enum AccessLog {
-    Stdout,
-    File(PathBuf),
-    Off,
 }
 
 /// An error in the command line.
@@ -194,7 +189,7 @@ struct Given {
     head_timeout: Option<Duration>,
     drain: Option<Duration>,
     threads: Option<NonZeroUsize>,
-    access_log: Option<AccessLog>,
+    log: log::Given,
     schema: Option<Schema>,
     max_tokens: Option<NonZeroU32>,
     limits: limits::Given,
@@ -248,14 +243,6 @@ impl Given {
                 let threads = read(flag, &text()?, count, A_COUNT)?;
                 once(flag, &mut self.threads, threads)
             }
-            "--access-log" => {
-                let log = match text()?.as_str() {
-                    "stdout" => AccessLog::Stdout,
-                    "off" => AccessLog::Off,
-                    file => AccessLog::File(file.into()),
-                };
-                once(flag, &mut self.access_log, log)
-            }
             "--schema" => {
                 let schema = match text()?.as_str() {
                     "builtin" => Schema::Builtin,
@@ -269,6 +256,7 @@ impl Given {
             }
             slots if slots::FLAGS.contains(&slots) => self.slots.take(slots, &text()?),
             bodies if bodies::FLAGS.contains(&bodies) => self.bodies.take(bodies, &text()?),
+            log if log::FLAGS.contains(&log) => self.log.take(log, &text()?),
             limit if limits::FLAGS.contains(&limit) => self.limits.take(limit, &text()?),
             callers if callers::FLAGS.contains(&callers) => self.callers.take(callers, text()?),
             cache if cache::FLAGS.contains(&cache) => self.cache.take(cache, &text()?),
@@ -300,7 +288,7 @@ impl Given {
             return Err(UsageError("--without-bound needs --schema builtin".to_owned()));
         }
         let max_bodies = std::mem::take(&mut self.bodies).resolve();
-        let limits = std::mem::take(&mut self.limits).resolve(self.callers.has_sts())?;
+        let limits = std::mem::take(&mut self.limits).resolve()?;
         let real = self.upstreams.is_given() || self.callers.is_given();
         let cache = std::mem::take(&mut self.cache).resolve(!real)?;
         let limited = limits.is_any();
@@ -330,7 +318,7 @@ impl Given {
                 head_timeout: self.head_timeout.unwrap_or(Duration::from_secs(10)),
                 drain: self.drain.unwrap_or(Duration::from_secs(30)),
                 threads: self.threads,
-                access_log: self.access_log,
+                access_log: self.log.resolve(),
                 schema: self.schema,
                 without_bounds: self.profile.without_bounds,
                 max_tokens: self.max_tokens,

@@ -137,10 +137,6 @@ impl Given {
         }
     }
 
-    pub(super) const fn has_sts(&self) -> bool {
-        self.sts_server_id.is_some()
-    }
-
     pub(super) fn is_given(&self) -> bool {
         let Self { before, issuers, .. } = self;
         let others = [&self.iam_region, &self.sts_server_id, &self.sts_endpoint, &self.public_url];

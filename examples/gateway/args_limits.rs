@@ -103,8 +103,7 @@ impl Given {
         }
     }
 
-    /// `counts_calls` tells whether calls of STS are counted by address.
-    pub(super) fn resolve(self, counts_calls: bool) -> Result<Limits, UsageError> {
+    pub(super) fn resolve(self) -> Result<Limits, UsageError> {
         let Self { rate, burst, quota, token_budget, binary_cost, auth_failures, trusted_proxies } =
             self;
         if rate.is_none() && burst.is_some() {
@@ -112,11 +111,6 @@ impl Given {
         }
         let burst = burst.or_else(|| rate.map(|(count, _)| count));
         let rate = rate.zip(burst).map(|((_, rate), burst)| rate.burst(burst));
-        // Nothing else counts by address.
-        if auth_failures.is_none() && !counts_calls && !trusted_proxies.is_empty() {
-            let text = "--trusted-proxy needs --auth-failures or --sts-server-id";
-            return Err(UsageError(text.to_owned()));
-        }
         if token_budget.is_none() && binary_cost.is_some() {
             return Err(UsageError("--binary-cost needs --token-budget".to_owned()));
         }

@@ -49,7 +49,7 @@ fn without_flags_the_demo_has_the_defaults_of_the_help() {
         head_timeout: Duration::from_secs(10),
         drain: Duration::from_secs(30),
         threads: None,
-        access_log: None,
+        access_log: AccessLog::default(),
         schema: None,
         without_bounds: Vec::new(),
         max_tokens: None,
@@ -114,8 +114,34 @@ fn flags_of_serving_leave_the_demo_as_it_is() {
     assert_eq!(served("--max-bodies 1GiB").max_bodies, 1 << 30);
     assert_eq!(serve.threads.map(NonZeroUsize::get), Some(3));
     assert_eq!(serve.tls, Some(TlsFiles { cert: "c".into(), key: "k".into() }));
-    assert_eq!(served("--access-log stdout").access_log, Some(AccessLog::Stdout));
-    assert_eq!(served("--access-log f").access_log, Some(AccessLog::File("f".into())));
+}
+
+#[test]
+fn the_access_log_has_a_place_a_format_and_a_share() {
+    let log = |flags: &str| served(flags).access_log;
+    assert_eq!(log("--access-log stdout").to, Some(LogPlace::Stdout));
+    assert_eq!(log("--access-log f").to, Some(LogPlace::File("f".into())));
+    for (name, format) in [
+        ("json", LogFormat::Json),
+        ("apigateway", LogFormat::ApiGateway),
+        ("otel", LogFormat::OpenTelemetry),
+        ("clf", LogFormat::Common),
+        ("combined", LogFormat::Combined),
+        ("emf", LogFormat::Emf),
+    ] {
+        assert_eq!(log(&format!("--access-log-format {name}")).format, format);
+        assert!(HELP.contains(&format!("\n                          {name} ")), "{name}");
+    }
+    assert_eq!(
+        refused("--access-log-format xml"),
+        "--access-log-format expects json, apigateway, otel, clf, combined or emf, not `xml`"
+    );
+    assert_eq!(log("--access-log-sample 10").sample, Some(10));
+    for wrong in ["101", "-1", "0.1", "10%"] {
+        let refused = refused(&format!("--access-log-sample {wrong}"));
+        assert!(refused.contains("expects a percentage from 0 to 100"), "{refused}");
+    }
+    assert!(HELP.contains("--access-log-sample PERCENT"));
 }
 
 #[test]
@@ -390,10 +416,8 @@ fn failed_authentications_are_limited_by_address() {
         served("--auth-failures 5/min --trusted-proxy 10.0.0.0/8 --trusted-proxy ::1").limits;
     assert_eq!(limits.auth_failures, Some(Rate::per_minute(5)));
     assert_eq!(limits.trusted_proxies, ["10.0.0.0/8", "::1"]);
-    assert_eq!(
-        refused("--rate 1/s --trusted-proxy ::1"),
-        "--trusted-proxy needs --auth-failures or --sts-server-id"
-    );
+    // The access log has the address too.
+    assert_eq!(served("--rate 1/s --trusted-proxy ::1").limits.trusted_proxies, ["::1"]);
     assert_eq!(
         refused("--auth-failures 5"),
         "--auth-failures expects a rate such as 10/min, not `5`"

@@ -9,26 +9,49 @@ use std::{
 };
 
 use tower_inference::{
-    access_log::{AccessLogLayer, Sink},
+    access_log::{AccessLogLayer, Emf, Format, GenAiVersion, Lines, Sampling, Sink},
     record::Record,
 };
 
-use crate::{Error, args::AccessLog, output::Output};
+use crate::{
+    Error,
+    args::{AccessLog, LogFormat, LogPlace},
+    output::Output,
+};
 
 /// Returns the layer and its file if it writes to one.
 pub(crate) fn layer(
-    to: &AccessLog,
+    to: &LogPlace,
+    settings: &AccessLog,
     output: &Output,
 ) -> Result<(AccessLogLayer, Option<LogFile>), Error> {
-    match to {
-        AccessLog::Off => Ok((AccessLogLayer::sink(|_: &Record<'_>| {}).ignore_usage(), None)),
-        AccessLog::Stdout => Ok((AccessLogLayer::json(output.out().clone()), None)),
-        AccessLog::File(path) => {
+    let (sink, file) = match to {
+        LogPlace::Off => {
+            return Ok((AccessLogLayer::sink(|_: &Record<'_>| {}).ignore_usage(), None));
+        }
+        LogPlace::Stdout => (output.out().clone(), None),
+        LogPlace::File(path) => {
             let file = LogFile::open(path, output)
                 .map_err(|error| format!("--access-log {}: {error}", path.display()))?;
-            Ok((AccessLogLayer::json(file.sink.clone()), Some(file)))
+            (file.sink.clone(), Some(file))
         }
+    };
+    let mut lines = Lines::new(sink, format(settings.format)?);
+    if let Some(percent) = settings.sample {
+        lines = lines.sampling(Sampling::new(f64::from(percent) / 100.0)?);
     }
+    Ok((AccessLogLayer::sink(lines), file))
+}
+
+fn format(format: LogFormat) -> Result<Format, Error> {
+    Ok(match format {
+        LogFormat::Json => Format::json(),
+        LogFormat::ApiGateway => Format::api_gateway(),
+        LogFormat::OpenTelemetry => Format::open_telemetry(GenAiVersion::V1_41),
+        LogFormat::Common => Format::common(),
+        LogFormat::Combined => Format::combined(),
+        LogFormat::Emf => Format::emf(Emf::new("InferenceGateway")?),
+    })
 }
 
 /// The file of the access log.

@@ -36,7 +36,7 @@ use std::{
 };
 
 use self::{
-    args::{AccessLog, Command, Parts, Serve},
+    args::{Command, LogPlace, Parts, Serve},
     bodies::Bodies,
     demo::{Banner, Demo},
     limits::Limits,
@@ -175,12 +175,13 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     let keys = callers::keys(&callers)?;
     let metadata = callers::metadata(&callers)?;
     let ready = Ready::new(keys.clone(), upstreams.layers().collect());
-    let log_to = serve.access_log.unwrap_or_else(|| match &demo {
+    let log_to = serve.access_log.to.clone().unwrap_or_else(|| match &demo {
         // Its records would run into the commands that are printed.
-        Some(demo) => AccessLog::File(demo.log_file.clone()),
-        None => AccessLog::Stdout,
+        Some(demo) => LogPlace::File(demo.log_file.clone()),
+        None => LogPlace::Stdout,
     });
-    let (mut access_log, log_file) = log::layer(&log_to, output)?;
+    let (access_log, log_file) = log::layer(&log_to, &serve.access_log, output)?;
+    let mut access_log = access_log.client_address(peer.clone());
     for layer in upstreams.layers() {
         output.scrub(&layer.scrubber());
         access_log = access_log.scrubber(layer.scrubber());
@@ -198,8 +199,8 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         let (max_body, schema) = (serve.max_body, serve.schema.is_some());
         let (limits, cache) = (&serve.limits, serve.cache.as_ref());
         let log = match &log_to {
-            AccessLog::File(path) => Some(&**path),
-            AccessLog::Stdout | AccessLog::Off => None,
+            LogPlace::File(path) => Some(&**path),
+            LogPlace::Stdout | LogPlace::Off => None,
         };
         output.say(Banner { demo, url: &url, cacert, max_body, schema, limits, cache, log });
     }

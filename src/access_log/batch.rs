@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use super::json;
+use super::loss::loss;
 use crate::secret::Scrubber;
 
 /// The capacity that a buffer keeps after a burst.
@@ -28,7 +28,7 @@ impl Batch {
             }
         }
         if self.lost > 0 {
-            self.bytes.extend_from_slice(&json::loss(self.lost));
+            self.bytes.extend_from_slice(&loss(self.lost));
             self.bytes.push(b'\n');
         }
     }

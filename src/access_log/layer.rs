@@ -13,7 +13,9 @@ use tower_service::Service;
 use super::{
     body::{RequestBody, ResponseBody},
     event::Events,
+    format::Format,
     future::ResponseFuture,
+    lines::Lines,
     open_record::OpenRecord,
     settings::Settings,
     sink::Sink,
@@ -21,6 +23,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     context::{self, RequestContext},
+    peer::PeerAddress,
     record::{GenAiConventions, RecordSink},
     rejection::{Refusal, Rejection, RejectionFormat},
     secret::Scrubber,
@@ -42,13 +45,19 @@ impl AccessLogLayer {
     /// listens is not recorded.
     #[must_use]
     pub fn new() -> Self {
-        Self::sink(Events)
+        Self::sink(Events::new())
     }
 
     /// Creates a layer that writes each record as a line of JSON.
     #[must_use]
     pub fn json(sink: Sink) -> Self {
         Self::sink(sink)
+    }
+
+    /// Creates a layer that writes each record as a line of `format`.
+    #[must_use]
+    pub fn lines(sink: Sink, format: Format) -> Self {
+        Self::sink(Lines::new(sink, format))
     }
 
     /// Creates a layer that writes to your own sink.
@@ -60,7 +69,7 @@ impl AccessLogLayer {
     /// Adds a sink that gets the same records, such as metrics or an audit trail.
     #[must_use]
     pub fn and(self, sink: impl RecordSink) -> Self {
-        self.set(|settings| settings.sinks.push(Arc::new(sink)))
+        self.set(|settings| settings.add(sink))
     }
 
     /// Opens a `tracing` span for the calls of a request to models and one for each attempt, with the
@@ -91,16 +100,15 @@ impl AccessLogLayer {
         self.set(|settings| settings.usage = false)
     }
 
-    /// Records the HTTP version too.
+    /// Records the address of the client, read as for a limit. By default it is not recorded.
+    ///
+    /// Give the address that [`Limit::per_peer`] uses, so that the log names the client that a limit
+    /// counts. The record has the whole address.
+    ///
+    /// [`Limit::per_peer`]: https://docs.rs/tower-inference/latest/tower_inference/limits/struct.Limit.html#method.per_peer
     #[must_use]
-    pub fn http_version(self) -> Self {
-        self.set(|settings| settings.http_version = true)
-    }
-
-    /// Records the header `user-agent` too.
-    #[must_use]
-    pub fn user_agent(self) -> Self {
-        self.set(|settings| settings.user_agent = true)
+    pub fn client_address(self, address: PeerAddress) -> Self {
+        self.set(|settings| settings.client_address = Some(address))
     }
 
     /// Adds a scrubber. A string of a record that holds one of its secrets becomes `[redacted]`.
@@ -190,8 +198,8 @@ where
             let rejection = Rejection::new(Refusal::AuditUnavailable).with_retry_after(RETRY_AFTER);
             return ResponseFuture::reject(responder.pending(rejection, context), record);
         }
-        let counter = record.byte_counter();
-        let inner = self.inner.call(request.map(|body| RequestBody::new(body, counter)));
+        let (counter, prompt) = (record.byte_counter(), record.prompt());
+        let inner = self.inner.call(request.map(|body| RequestBody::new(body, counter, prompt)));
         ResponseFuture::new(inner, record)
     }
 }

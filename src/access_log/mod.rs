@@ -3,11 +3,12 @@
 //! An access log that is written with the head of the response misses how a stream ended and how
 //! many bytes and tokens it took. [`AccessLogLayer`] writes the record when the last byte of the
 //! response was passed on, when the body failed or when the client left. It writes exactly one
-//! record of each request in one of three forms:
+//! record of each request to one or more places:
 //!
 //! - a `tracing` event ([`AccessLogLayer::new`]) with target `tower_inference::access` and level INFO
-//! - a line of JSON ([`AccessLogLayer::json`]) into a [`Sink`], whose writer delays no request
-//! - your own format with a [`RecordSink`](crate::record::RecordSink) ([`AccessLogLayer::sink`])
+//! - a line in one of several [formats](#formats) ([`AccessLogLayer::lines`]) into a [`Sink`], whose
+//!   writer delays no request
+//! - your own [`RecordSink`](crate::record::RecordSink) ([`AccessLogLayer::sink`])
 //!
 //! ```
 //! use bytes::Bytes;
@@ -59,10 +60,11 @@
 //! | `principal` | the caller: `proof`, `issuer` and `subject` | not authenticated |
 //! | `tenant` | tenant of the caller | no tenant |
 //! | `credential_id` | public id of the credential, such as that of an API key | no id |
+//! | `client_address` | address of the client | not [read](AccessLogLayer::client_address) |
 //! | `method` | | |
 //! | `path` | first 2,048 bytes without the query, which may hold secrets | |
-//! | `http_version` | `1.1` or `2` | unless [enabled](AccessLogLayer::http_version) |
-//! | `user_agent` | | none or not [enabled](AccessLogLayer::user_agent) |
+//! | `http_version` | `1.1` or `2` | unless [chosen](Format::more_fields) |
+//! | `user_agent` | | none or not [chosen](Format::more_fields) |
 //! | `route`, `stage` | names that the program gave | no name |
 //! | `status` | status of the response | no head was passed on |
 //! | `grpc_status` | number in the trailers or in the head of a trailers-only response | no such header |
@@ -75,6 +77,8 @@
 //! | `bytes_out` | bytes passed on of the response body | |
 //! | `head_us` | microseconds to the head of the response | no head |
 //! | `first_byte_us` | microseconds to the first byte of the body | no byte |
+//! | `first_token_us` | microseconds to the first token of a stream | no stream |
+//! | `upstream_us` | microseconds with upstreams, all attempts together | not sent |
 //! | `total_us` | microseconds to the end | |
 //! | `upstream` | origin that the request was sent to | not sent |
 //! | `upstream_status` | status of the last attempt | no response |
@@ -83,8 +87,71 @@
 //! | `model_target` | model and provider that the request reaches | no model rules |
 //! | `usage` | `prompt_tokens`, `completion_tokens`, `total_tokens`, `cached_tokens` and `reasoning_tokens` as the upstream counts them | not reported |
 //! | `stream_end` | end of a stream of events or of JSON lines: `done`, `failed` or `cut` | no such stream |
+//! | `values` | what the program [added](crate::context::RequestContext::add_value) | nothing added |
+//! | `sample_rate` | share of the requests that the record stands for | not [sampled](Sampling) |
+//! | `prompt`, `completion` | bodies | unless [asked for](#privacy) |
 //!
-//! Credentials, queries, bodies and claims are never in a record.
+//! Credentials and queries are never in a record.
+//!
+//! # Formats
+//!
+//! A [`Format`] writes a record as a line. Its fields are chosen by name. An unknown name is an error when the
+//! layer is built.
+//!
+//! | format | made for |
+//! |---|---|
+//! | [`Format::json`] | the members above |
+//! | [`Format::api_gateway`] | queries over logs of API Gateway: its `$context` variables |
+//! | [`Format::open_telemetry`] | collectors: attributes of the HTTP and GenAI conventions |
+//! | [`Format::common`], [`Format::combined`] | analysers of web server logs |
+//! | [`Format::emf`] | CloudWatch, which makes metrics of the lines |
+//!
+//! A layer takes several logs. Here CloudWatch gets metrics of all requests, and a file gets the user agent of
+//! each rejected and one in ten other requests:
+//!
+//! ```
+//! use std::io;
+//! use tower_inference::access_log::{AccessLogLayer, Emf, Format, Lines, Sampling, Sink};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let file = io::sink();
+//! let emf = Format::emf(Emf::new("Inference")?);
+//! let json = Format::json().more_fields(["user_agent"])?;
+//! let sampled = Lines::new(Sink::new(file)?, json).sampling(Sampling::new(0.1)?);
+//! let layer = AccessLogLayer::lines(Sink::new(io::stdout())?, emf).and(sampled);
+//! # let _ = layer;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Privacy
+//!
+//! A log shows no prompt and no completion unless its format [asks](Format::prompts) for
+//! [them](Format::completions). It then shows the first bytes and says how many were cut, or a pseudonym. A body
+//! is recorded as it passes: the request before any layer edits it, and a streamed response with its events. A
+//! coded body and a binary one have a length and no text.
+//!
+//! [`Format::pseudonyms`] writes pseudonyms in place of the caller's names. Each log of a layer has settings of
+//! its own, so an audit trail beside it still names the caller.
+//!
+//! ```
+//! use std::io;
+//! use tower_inference::{
+//!     access_log::{AccessLogLayer, Content, Format, Pseudonyms, Sink},
+//!     secret::Secret,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pseudonyms = Pseudonyms::new(&Secret::new("32 bytes of `openssl rand -base64 32`"))?;
+//! let format = Format::json()
+//!     .pseudonyms(pseudonyms.clone())
+//!     .prompts(Content::pseudonym(pseudonyms))
+//!     .completions(Content::truncated(200));
+//! let layer = AccessLogLayer::lines(Sink::new(io::stdout())?, format);
+//! # let _ = layer;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Outcomes
 //!
@@ -124,29 +191,43 @@
 //! # Caveats
 //!
 //! - A string other than the path is cut at 512 bytes.
-//! - JSON lines and events escape control characters and line separators. They escape characters that
+//! - Every format and events escape control characters and line separators. They escape characters that
 //!   reorder or hide text too. No value can forge a line or control a terminal.
 //! - A request can repeat the upstream's token as its path or its model. The layer writes `[redacted]`
 //!   for such a string if it has the token's [`Scrubber`](crate::secret::Scrubber). In a
 //!   [`Stack`](crate::stack::Stack) it has.
+//! - The shown text of a body that is cut ends earlier when the layer has a scrubber: by the length of the
+//!   longest spelling of a secret, about 250 bytes for a token of Hugging Face. The cut could divide a secret.
 //! - The path is recorded as it came. A service with secrets in paths logs them.
 //! - A record that cannot be written is lost. [`Sink`] counts and reports the loss and requests go on.
 //!   For a log that must be complete use your own [`RecordSink`](crate::record::RecordSink) and accept the wait.
 
 mod batch;
 mod body;
+mod content;
 mod event;
+mod format;
 mod future;
-mod json;
 mod layer;
+mod lines;
+mod loss;
 mod open_record;
+mod pseudonyms;
 mod queue;
+mod sampling;
 mod settings;
+mod shared_capture;
 mod sink;
 
 pub use self::{
     body::{RequestBody, ResponseBody},
+    content::Content,
+    event::Events,
+    format::{Dimension, Emf, EmfError, Format, FormatError, GenAiVersion, Unit},
     future::ResponseFuture,
     layer::{AccessLog, AccessLogLayer},
+    lines::Lines,
+    pseudonyms::{PseudonymKeyError, Pseudonyms},
+    sampling::{Sampling, SamplingError},
     sink::Sink,
 };

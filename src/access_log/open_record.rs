@@ -11,12 +11,13 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header::USER_AGENT};
 
-use super::settings::Settings;
+use super::{settings::Settings, shared_capture::SharedCapture};
 use crate::{
     body::{BodyEnd, Watch as _},
     context::{AttemptObserver, RequestContext},
     model::Profile,
-    record::{self, Ends, Observation, Record, RequestOutcome},
+    peer::PeerAddress,
+    record::{self, Capture, Ends, Observation, Record, RequestOutcome},
     secret::REDACTED,
     tap::Tap,
 };
@@ -32,6 +33,8 @@ struct Open {
     observation: Observation,
     // Reads the response unless an inner layer does.
     tap: Option<Tap>,
+    // Until the observation has it.
+    prompt: Option<SharedCapture>,
 }
 
 impl OpenRecord {
@@ -46,7 +49,8 @@ impl OpenRecord {
         }
         settings.sinks.iter().for_each(|sink| sink.arrived());
         let context = RequestContext::ensure(request.extensions_mut());
-        if settings.usage {
+        // A compressed completion has no text.
+        if settings.usage || settings.bodies.completion_bytes > 0 {
             context.announce_response_is_read();
         }
         let arrived_at = settings.clock.monotonic();
@@ -57,13 +61,18 @@ impl OpenRecord {
             spans,
             operation: if spans { operation(request) } else { None },
         });
-        let user_agent = settings.user_agent.then(|| request.headers().get(USER_AGENT).cloned());
+        let (bodies, headers) = (settings.bodies, request.headers());
+        let address = |address: &PeerAddress| address.address(request.extensions(), headers);
+        let prompt = Capture::new(bodies.prompt_bytes, bodies.prompt_digest, headers);
         let observation = Observation {
             context,
             method: request.method().clone(),
             path: request.uri().path_and_query().cloned(),
-            http_version: settings.http_version.then(|| request.version()),
-            user_agent: user_agent.flatten(),
+            http_version: request.version(),
+            user_agent: headers.get(USER_AGENT).cloned(),
+            client_address: settings.client_address.as_ref().and_then(address),
+            prompt: None,
+            completion: None,
             time: settings.clock.wall(),
             arrived_at,
             status: None,
@@ -73,7 +82,18 @@ impl OpenRecord {
             first_token_after: None,
             bytes_out: 0,
         };
-        Self(Some(Box::new(Open { settings: Arc::clone(settings), observation, tap: None })))
+        let prompt = prompt.map(SharedCapture::new);
+        Self(Some(Box::new(Open {
+            settings: Arc::clone(settings),
+            observation,
+            tap: None,
+            prompt,
+        })))
+    }
+
+    /// The capture that the request body fills.
+    pub(super) fn prompt(&self) -> Option<SharedCapture> {
+        self.0.as_ref()?.prompt.clone()
     }
 
     /// The context that counts the bytes of the request body. `None` when another layer counts them.
@@ -95,6 +115,9 @@ impl OpenRecord {
         open.observation.head_after = Some(open.elapsed());
         open.observation.status = Some(status);
         open.observation.grpc_status = grpc_status(headers);
+        let bodies = open.settings.bodies;
+        open.observation.completion =
+            Capture::new(bodies.completion_bytes, bodies.completion_digest, headers);
         if open.settings.usage && open.observation.method != Method::HEAD {
             open.tap = Tap::claim_for_usage(&open.observation.context, status, headers);
         }
@@ -108,6 +131,9 @@ impl OpenRecord {
             open.observation.first_byte_after = now;
         }
         open.observation.bytes_out += data.len() as u64;
+        if let Some(completion) = &mut open.observation.completion {
+            completion.data(data);
+        }
         if let Some(tap) = &mut open.tap {
             tap.data(data);
         }
@@ -131,6 +157,7 @@ impl OpenRecord {
         if let Some(mut tap) = open.tap.take() {
             tap.end(end);
         }
+        open.observation.prompt = open.prompt.take().and_then(|prompt| prompt.take());
         // A client that leaves drops the request, and so does a panic.
         let panicked = end == BodyEnd::Cancelled && thread::panicking();
         let context = &open.observation.context;
@@ -156,6 +183,7 @@ impl OpenRecord {
             added_values: context.added_values(),
             outcome: RequestOutcome::of(&ends),
             total: open.elapsed(),
+            sample_rate: None,
             scrubbers: &open.settings.scrubbers,
             observation: &open.observation,
         };

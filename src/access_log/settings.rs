@@ -2,7 +2,8 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     clock::SharedClock,
-    record::{GenAiConventions, RecordSink},
+    peer::PeerAddress,
+    record::{Bodies, GenAiConventions, RecordSink},
     rejection::RejectionFormat,
     secret::Scrubber,
 };
@@ -14,8 +15,9 @@ pub(super) struct Settings {
     pub(super) scrubbers: Vec<Scrubber>,
     pub(super) clock: SharedClock,
     pub(super) usage: bool,
-    pub(super) http_version: bool,
-    pub(super) user_agent: bool,
+    pub(super) client_address: Option<PeerAddress>,
+    /// What the sinks record of bodies.
+    pub(super) bodies: Bodies,
     pub(super) format: RejectionFormat,
     /// `None` when attempts have no spans.
     pub(super) spans: Option<GenAiConventions>,
@@ -24,15 +26,20 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn new(sink: impl RecordSink) -> Self {
         Self {
+            bodies: sink.bodies(),
             sinks: vec![Arc::new(sink)],
             scrubbers: Vec::new(),
             clock: SharedClock::default(),
             usage: true,
-            http_version: false,
-            user_agent: false,
+            client_address: None,
             format: RejectionFormat::default(),
             spans: None,
         }
+    }
+
+    pub(super) fn add(&mut self, sink: impl RecordSink) {
+        self.bodies = self.bodies.or(sink.bodies());
+        self.sinks.push(Arc::new(sink));
     }
 }
 
@@ -40,8 +47,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("usage", &self.usage)
-            .field("http_version", &self.http_version)
-            .field("user_agent", &self.user_agent)
+            .field("client_address", &self.client_address)
             .finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    json,
+    format,
     queue::{LineQueue, StopGuard},
 };
 use crate::{
@@ -133,7 +133,7 @@ impl Sink {
 
 impl RecordSink for Sink {
     fn record(&self, record: &Record<'_>) {
-        json::line(record, |line| self.line(line));
+        format::line(record, |line| self.line(line));
     }
 }
 

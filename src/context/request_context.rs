@@ -211,8 +211,8 @@ impl RequestContext {
 
     /// Adds a named value to the record of the request. Replaces an earlier value of that name.
     ///
-    /// Names are those of the program, never of a client. The renderings of the record keep them apart
-    /// from their own names. A request has at most 32 values. Later ones are dropped.
+    /// Names are those of the program, never of a client. Most renderings of the record keep them apart
+    /// from their own names, in an object `values`. A request has at most 32 values. Later ones are dropped.
     pub fn add_value(&self, name: &'static str, value: impl Into<AddedValue>) {
         let mut values = self.fields.added_values.lock();
         if let Some((_, earlier)) = values.iter_mut().find(|(own, _)| *own == name) {

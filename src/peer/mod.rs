@@ -133,13 +133,20 @@ impl PeerAddress {
         Self { ipv6_prefix: bits.min(128), ..self }
     }
 
-    /// Returns bytes that identify the client of a request. `None` when the request has no address.
-    pub(crate) fn of(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<[u8; 16]> {
+    /// Returns the address of the client of a request. `None` when the request has none.
+    pub(crate) fn address(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
         let connection = (self.read)(extensions)?.to_canonical();
-        Some(self.bytes_of(self.peer(connection, headers)))
+        Some(self.peer(connection, headers))
+    }
+
+    /// Returns bytes that identify the client of a request. `None` when the request has no address.
+    #[cfg(any(feature = "auth", feature = "throttle", feature = "upstream"))]
+    pub(crate) fn of(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<[u8; 16]> {
+        self.address(extensions, headers).map(|address| self.bytes_of(address))
     }
 
     /// Returns bytes that identify the client with this address: those of its prefix.
+    #[cfg(any(feature = "auth", feature = "throttle", feature = "upstream"))]
     pub(crate) fn bytes_of(&self, address: IpAddr) -> [u8; 16] {
         let bits = match address.to_canonical() {
             IpAddr::V4(_) => self.ipv4_prefix.saturating_add(96),

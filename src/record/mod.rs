@@ -44,6 +44,10 @@
 //! # }
 //! ```
 
+mod bodies;
+mod body;
+mod capture;
+mod cut;
 mod gen_ai;
 mod observation;
 mod outcome;
@@ -52,12 +56,15 @@ mod record;
 mod sink;
 mod spans;
 
-pub(crate) use self::{
-    gen_ai::operation_of, observation::Observation, outcome::Ends, spans::finish as finish_span,
-};
 pub use self::{
+    bodies::Bodies,
+    body::{Excerpt, RecordedBody},
     gen_ai::{GenAiAttribute, GenAiConventions},
     outcome::RequestOutcome,
     record::Record,
     sink::RecordSink,
+};
+pub(crate) use self::{
+    capture::Capture, gen_ai::operation_of, observation::Observation, outcome::Ends,
+    spans::finish as finish_span,
 };

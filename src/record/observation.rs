@@ -1,7 +1,11 @@
-use std::time::{Duration, SystemTime};
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderValue, Method, StatusCode, Version, uri::PathAndQuery};
 
+use super::capture::Capture;
 use crate::context::RequestContext;
 
 /// The facts of a request that the recording layer has seen so far.
@@ -9,8 +13,13 @@ pub(crate) struct Observation {
     pub(crate) context: RequestContext,
     pub(crate) method: Method,
     pub(crate) path: Option<PathAndQuery>,
-    pub(crate) http_version: Option<Version>,
+    pub(crate) http_version: Version,
     pub(crate) user_agent: Option<HeaderValue>,
+    pub(crate) client_address: Option<IpAddr>,
+    /// Of the request body, once the record is complete. `None` unless a sink wants it.
+    pub(crate) prompt: Option<Capture>,
+    /// Of the response body. `None` unless a sink wants it.
+    pub(crate) completion: Option<Capture>,
     pub(crate) time: SystemTime,
     /// By the monotonic clock.
     pub(crate) arrived_at: Duration,

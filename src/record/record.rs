@@ -1,12 +1,16 @@
 use std::{
     fmt,
+    net::IpAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use http::{StatusCode, Version};
 
-use super::{gen_ai::operation_of, observation::Observation, outcome::RequestOutcome};
+use super::{
+    body::RecordedBody, cut::cut, gen_ai::operation_of, observation::Observation,
+    outcome::RequestOutcome,
+};
 use crate::{
     context::{AddedValue, Attempt, Attempts, CacheOutcome, Decisions, StreamEnd, Usage},
     identity::{Identity, Principal},
@@ -30,6 +34,8 @@ pub struct Record<'a> {
     pub(crate) attempts: Attempts,
     pub(crate) outcome: RequestOutcome,
     pub(crate) total: Duration,
+    // The copies of a log that shows a part of the records say which part.
+    pub(crate) sample_rate: Option<f64>,
 }
 
 impl Record<'_> {
@@ -103,10 +109,10 @@ impl Record<'_> {
         self.observation.path.as_ref().map_or("", |path| self.text_to(path.path(), MAX_PATH_BYTES))
     }
 
-    /// Returns the HTTP version such as `1.1` or `2`, if the layer records it.
+    /// Returns the HTTP version such as `1.1` or `2`.
     #[must_use]
     pub fn http_version(&self) -> Option<&'static str> {
-        match self.observation.http_version? {
+        match self.observation.http_version {
             Version::HTTP_09 => Some("0.9"),
             Version::HTTP_10 => Some("1.0"),
             Version::HTTP_11 => Some("1.1"),
@@ -116,7 +122,7 @@ impl Record<'_> {
         }
     }
 
-    /// Returns the header `user-agent`, if the layer records it and it is text.
+    /// Returns the header `user-agent` if it is text.
     #[must_use]
     pub fn user_agent(&self) -> Option<&str> {
         self.observation.user_agent.as_ref()?.to_str().ok().map(|agent| self.text(agent))
@@ -130,6 +136,40 @@ impl Record<'_> {
     pub fn operation(&self) -> Option<&'static str> {
         let path = self.observation.path.as_ref()?.path();
         operation_of(Profile::compatible().form(path))
+    }
+
+    /// Returns the address of the client. `None` unless the layer [reads it].
+    ///
+    /// [reads it]: crate::access_log::AccessLogLayer::client_address
+    #[must_use]
+    pub const fn client_address(&self) -> Option<IpAddr> {
+        self.observation.client_address
+    }
+
+    /// Returns the body of the request as far as it was read. `None` unless a sink [wants it].
+    ///
+    /// [wants it]: super::RecordSink::bodies
+    #[must_use]
+    pub fn prompt(&self) -> Option<RecordedBody<'_>> {
+        let capture = self.observation.prompt.as_ref()?;
+        Some(RecordedBody { capture, scrubbers: self.scrubbers })
+    }
+
+    /// Returns the body of the response as far as it was passed on. `None` unless a sink [wants it].
+    ///
+    /// [wants it]: super::RecordSink::bodies
+    #[must_use]
+    pub fn completion(&self) -> Option<RecordedBody<'_>> {
+        let capture = self.observation.completion.as_ref()?;
+        Some(RecordedBody { capture, scrubbers: self.scrubbers })
+    }
+
+    /// Returns the share of records that this one stands for. A log that shows one in ten successful
+    /// requests has 0.1 here for each of them and 1 for each rejection. `None` in a log that shows
+    /// all.
+    #[must_use]
+    pub const fn sample_rate(&self) -> Option<f64> {
+        self.sample_rate
     }
 
     /// Returns the name of the route.
@@ -299,7 +339,8 @@ impl Record<'_> {
         self.added_values.as_slice()
     }
 
-    fn text<'t>(&self, text: &'t str) -> &'t str {
+    /// Returns the recorded part of a text.
+    pub(crate) fn text<'t>(&self, text: &'t str) -> &'t str {
         self.text_to(text, MAX_TEXT_BYTES)
     }
 
@@ -314,6 +355,29 @@ impl Record<'_> {
     }
 }
 
+impl Record<'_> {
+    /// Returns the record with the share of records that it stands for.
+    pub(crate) fn with_sample_rate(&self, rate: f64) -> Self {
+        Self { sample_rate: Some(rate), ..self.copied() }
+    }
+
+    /// Returns the record of another caller.
+    pub(crate) fn with_identity(&self, identity: Identity) -> Self {
+        Self { identity: Some(Arc::new(identity)), ..self.copied() }
+    }
+
+    /// Returns the caller with all claims.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
+    }
+
+    fn copied(&self) -> Self {
+        let (identity, added_values) = (self.identity.clone(), self.added_values.clone());
+        let attempts = self.attempts.clone();
+        Self { identity, added_values, attempts, ..*self }
+    }
+}
+
 impl fmt::Debug for Record<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Record")
@@ -322,29 +386,5 @@ impl fmt::Debug for Record<'_> {
             .field("status", &self.status())
             .field("outcome", &self.outcome)
             .finish_non_exhaustive()
-    }
-}
-
-/// Returns as many whole characters of `text` as fit into `longest` bytes.
-fn cut(text: &str, longest: usize) -> &str {
-    if text.len() <= longest {
-        return text;
-    }
-    let end = (0..=longest.min(text.len())).rfind(|end| text.is_char_boundary(*end));
-    end.and_then(|end| text.get(..end)).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cut;
-
-    #[test]
-    fn a_string_is_cut_between_characters() {
-        assert_eq!(cut("abc", 3), "abc");
-        assert_eq!(cut("abc", 2), "ab");
-        assert_eq!(cut("é€", 5), "é€");
-        assert_eq!(cut("é€", 4), "é");
-        assert_eq!(cut("é€", 1), "");
-        assert_eq!(cut("", 0), "");
     }
 }

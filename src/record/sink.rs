@@ -1,4 +1,4 @@
-use super::record::Record;
+use super::{bodies::Bodies, record::Record};
 
 /// Takes the records of requests. A closure over a [`Record`] is one.
 ///
@@ -17,6 +17,12 @@ pub trait RecordSink: Send + Sync + 'static {
     /// rejects the request with `audit-unavailable` (503).
     fn accepts_requests(&self) -> bool {
         true
+    }
+
+    /// Returns which parts of the bodies this sink records. Called once when the layer is built.
+    /// Defaults to none: bodies are prompts and completions.
+    fn bodies(&self) -> Bodies {
+        Bodies::default()
     }
 
     /// Notes the arrival of a request that is recorded. Exactly one call of

@@ -110,6 +110,13 @@ impl Scrubber {
         text.len() >= self.0.shortest.load(Relaxed) && self.0.spellings.load().are_in(text)
     }
 
+    /// Returns the length of the longest spelling of a secret.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn longest(&self) -> usize {
+        // JSON escapes a byte with six. Twice that of hexadecimal digits, which are among the spellings.
+        self.0.spellings.load().longest.saturating_mul(3)
+    }
+
     /// Returns `text` with each secret replaced by `[redacted]`.
     #[must_use]
     pub fn scrub<'a>(&self, text: &'a str) -> Cow<'a, str> {

@@ -1,6 +1,6 @@
 //! The contract of a service, and the cost of a record.
 
-use tower_inference::access_log::{AccessLog, ResponseFuture};
+use tower_inference::access_log::{AccessLog, Emf, GenAiVersion, ResponseFuture};
 
 use super::*;
 use crate::support::Probe;
@@ -46,9 +46,8 @@ fn nothing_printed_holds_a_query() {
     now(service.oneshot(get("/a?key=secret"))).unwrap();
 }
 
-#[test]
-fn a_request_costs_one_allocation_its_line() {
-    let log = Log::new();
+/// The least allocations of a request.
+fn allocations(log: &Log) -> u64 {
     let mut service = log.layer.layer(answering(|request: Request<_>| {
         let context = RequestContext::of(request.extensions()).unwrap();
         context.set_route("chat");
@@ -67,6 +66,29 @@ fn a_request_costs_one_allocation_its_line() {
         costs.count_total
     };
     // Until the queue has its room, which the writer then hands back each time.
-    let all = [costs(), costs(), costs(), costs()];
-    assert_eq!(all.iter().min(), Some(&1), "{all:?}");
+    [costs(), costs(), costs(), costs()].into_iter().min().unwrap()
+}
+
+#[test]
+fn a_request_costs_one_allocation() {
+    // Its record. The line is copied into the room that the queue has.
+    assert_eq!(allocations(&Log::new()), 1);
+    let fields = ["time", "request_id", "path", "status", "user_agent", "total_us"];
+    assert_eq!(allocations(&Log::format(Format::json().fields(fields).unwrap())), 1);
+    assert_eq!(allocations(&Log::format(Format::json())), 1);
+}
+
+#[test]
+fn other_formats_cost_few_allocations() {
+    let emf = || Format::emf(Emf::new("n").unwrap());
+    for (name, format, expected) in [
+        ("api gateway", Format::api_gateway(), 1),
+        ("opentelemetry", Format::open_telemetry(GenAiVersion::Latest), 1),
+        ("common", Format::common(), 2),
+        ("combined", Format::combined(), 2),
+        ("emf", emf(), 5),
+    ] {
+        let allocations = allocations(&Log::format(format));
+        assert_eq!(allocations, expected, "{name}");
+    }
 }

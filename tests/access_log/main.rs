@@ -3,12 +3,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bodies;
 mod contract;
+mod emf;
 mod ends;
 mod event;
 mod first_token;
+mod formats;
 mod hostile;
+mod pseudonyms;
 mod record;
+mod sampling;
 
 use std::{
     convert::Infallible,
@@ -28,7 +33,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_inference::{
-    access_log::{AccessLogLayer, RequestBody, ResponseBody, Sink},
+    access_log::{AccessLogLayer, Format, RequestBody, ResponseBody, Sink},
     clock::{FakeClock, SharedClock},
     context::{RequestContext, StreamEnd, Usage},
     identity::{Identity, Proof},
@@ -63,17 +68,29 @@ impl Write for Written {
 
 impl Log {
     fn new() -> Self {
+        Self::of(AccessLogLayer::json)
+    }
+
+    /// A log of lines of this format.
+    fn format(format: Format) -> Self {
+        Self::of(|sink| AccessLogLayer::lines(sink, format))
+    }
+
+    fn of(layer: impl FnOnce(Sink) -> AccessLogLayer) -> Self {
         let written = Written::default();
         let sink = Sink::new(written.clone()).unwrap().drain_timeout(Duration::from_secs(60));
         let clock = FakeClock::new(UNIX_EPOCH + Duration::from_millis(1_795_424_887_006));
-        let layer = AccessLogLayer::json(sink.clone()).clock(SharedClock::new(clock.clone()));
+        let layer = layer(sink.clone()).clock(SharedClock::new(clock.clone()));
         Self { layer, sink, written, clock }
     }
 
-    fn records(&self) -> Vec<Value> {
+    fn text(&self) -> String {
         assert!(self.sink.flush());
-        let written = String::from_utf8(self.written.0.lock().unwrap().clone()).unwrap();
-        written.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        String::from_utf8(self.written.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn records(&self) -> Vec<Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The one record there is.

@@ -10,7 +10,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_record_has_the_results_of_inner_layers() {
-    let log = Log::new();
+    let log = Log::format(Format::json().more_fields(["http_version", "user_agent"]).unwrap());
     let clock = log.clock.clone();
     let inner = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
         let clock = clock.clone();
@@ -51,7 +51,6 @@ async fn a_record_has_the_results_of_inner_layers() {
             ])))
         }
     });
-    let layer = log.layer.clone().http_version().user_agent();
     let mut request = Request::post("/v1/chat/completions?key=secret")
         .header("user-agent", "curl/8")
         .header("authorization", "Bearer secret")
@@ -62,7 +61,7 @@ async fn a_record_has_the_results_of_inner_layers() {
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     context.set_trace_id(TraceId::from_traceparent(&traceparent.parse().unwrap()).unwrap());
 
-    let mut body = layer.layer(inner).oneshot(request).await.unwrap().into_body();
+    let mut body = log.layer.layer(inner).oneshot(request).await.unwrap().into_body();
     for _ in 0..4 {
         log.clock.advance(Duration::from_millis(10));
         // The time of day does not matter to how long something took.
@@ -177,8 +176,8 @@ fn a_path_has_no_query_and_an_end() {
 
 #[test]
 fn long_values_are_cut() {
-    let log = Log::new();
-    let service = log.layer.clone().user_agent().layer(answering(|request: Request<_>| {
+    let log = Log::format(Format::json().more_fields(["user_agent"]).unwrap());
+    let service = log.layer.layer(answering(|request: Request<_>| {
         let context = RequestContext::of(request.extensions()).unwrap();
         let long = "é".repeat(300);
         context.set_identity(Arc::new(
@@ -231,11 +230,10 @@ fn each_version_of_http_has_its_number() {
         (Version::HTTP_2, "2"),
         (Version::HTTP_3, "3"),
     ] {
-        let log = Log::new();
-        let layer = log.layer.clone().http_version();
+        let log = Log::format(Format::json().fields(["http_version"]).unwrap());
         let mut request = get("/");
         *request.version_mut() = version;
-        let service = layer.layer(answering(|_| Response::new(Empty::<Bytes>::new())));
+        let service = log.layer.layer(answering(|_| Response::new(Empty::<Bytes>::new())));
         now(service.oneshot(request)).unwrap();
         assert_eq!(log.record()["http_version"], expected);
     }

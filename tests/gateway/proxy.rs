@@ -220,6 +220,32 @@ async fn the_access_log_is_written_to_the_named_place() {
 }
 
 #[tokio::test]
+async fn the_access_log_has_the_format_and_the_share_of_its_flags() {
+    let folder = Folder::new("access-log-format");
+    let signer = Signer::es256();
+    let stub = Stub::start().await;
+    for (format, starts) in [
+        ("json", "{\"time\":"),
+        ("apigateway", "{\"requestId\":"),
+        ("otel", "{\"timestamp\":"),
+        ("clf", "127.0.0.1 - - ["),
+        ("combined", "127.0.0.1 - - ["),
+        ("emf", "{\"_aws\":"),
+    ] {
+        let file = folder.path(format);
+        let flags =
+            ["--access-log", &file, "--access-log-format", format, "--access-log-sample", "0"];
+        let mut gateway = gateway(&folder, &stub.served.url, &signer, flags).await;
+        // A rejection is in the log whatever the share is.
+        let _closed = send(gateway.address, get("/metrics")).await;
+        gateway.signal("TERM").await;
+        assert_eq!(gateway.ended().await.code(), Some(0));
+        let lines = std::fs::read_to_string(&file).unwrap();
+        assert!(lines.starts_with(starts) && lines.lines().count() == 1, "{lines}");
+    }
+}
+
+#[tokio::test]
 async fn the_tenant_is_the_claim_that_is_named_or_none() {
     let folder = Folder::new("tenant");
     let signer = Signer::es256();

@@ -16,7 +16,7 @@ use http_body::Body;
 use http_body_util::Full;
 use tower::Service;
 use tower_inference::{
-    access_log::{AccessLogLayer, Sink},
+    access_log::{AccessLogLayer, Content, Emf, Format, GenAiVersion, Pseudonyms, Sink},
     auth::{AuthLayer, Jwt, Keys},
     fallback::{FallbackLayer, Target},
     hf::{HfTokenLayer, Stage, TokenSource},
@@ -179,4 +179,25 @@ pub fn edits() -> TransformLayer {
 /// JSON lines that go nowhere.
 pub fn access_log() -> AccessLogLayer {
     AccessLogLayer::json(Sink::new(std::io::sink()).unwrap())
+}
+
+/// Lines of a format that go nowhere.
+pub fn access_log_of(format: Format) -> AccessLogLayer {
+    AccessLogLayer::lines(Sink::new(std::io::sink()).unwrap(), format)
+}
+
+/// Each rendering of a record.
+pub fn log_formats() -> [(&'static str, Format); 8] {
+    let pseudonyms = Pseudonyms::new(&Secret::new("a key of the benches")).unwrap();
+    let content = Content::truncated(1_024);
+    [
+        ("access log, json", Format::json()),
+        ("access log, api gateway", Format::api_gateway()),
+        ("access log, opentelemetry", Format::open_telemetry(GenAiVersion::Latest)),
+        ("access log, common", Format::common()),
+        ("access log, combined", Format::combined()),
+        ("access log, emf", Format::emf(Emf::new("bench").unwrap())),
+        ("access log, pseudonyms", Format::json().pseudonyms(pseudonyms)),
+        ("access log, content", Format::json().prompts(content.clone()).completions(content)),
+    ]
 }

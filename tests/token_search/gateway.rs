@@ -12,7 +12,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tower_inference::{
-    access_log::{AccessLogLayer, Sink},
+    access_log::{AccessLogLayer, Events, Format, Sink},
     auth::{AccessRule, AccessRules, AuthLayer, aws_iam::SignedBodyLayer},
     cache::{CacheLayer, Scope},
     client::HttpsClient,
@@ -122,13 +122,17 @@ impl Served {
         let client = HttpsClient::builder();
         let client = if form.http2 { client.http2_prior_knowledge() } else { client };
         let hf_token = if form.scrub_bodies { hf_token.scrub_bodies() } else { hf_token };
-        let access_log =
-            if form.text_log { AccessLogLayer::new() } else { AccessLogLayer::json(sink.clone()) };
+        let more = ["user_agent", "http_version"];
+        let access_log = if form.text_log {
+            AccessLogLayer::sink(Events::new().more_fields(more).unwrap())
+        } else {
+            AccessLogLayer::lines(sink.clone(), Format::json().more_fields(more).unwrap())
+        };
         let gateway = Stack::new()
             .around(SignedBodyLayer::new())
             .stalled_reader(StalledReaderLayer::new())
             .request_id(RequestIdLayer::new())
-            .access_log(access_log.user_agent().http_version().scrubber(hf_token.scrubber()))
+            .access_log(access_log.scrubber(hf_token.scrubber()))
             .route(layers.route)
             .auth(layers.auth)
             .throttle(layers.throttle)

@@ -1,0 +1,25 @@
+//! How a record is written: each set of fields is one file.
+
+mod added;
+mod api_gateway;
+mod common;
+mod emf;
+mod error;
+mod fields;
+mod json;
+mod line_format;
+mod members;
+mod open_telemetry;
+mod version;
+
+pub(super) use self::{
+    added::added_members,
+    json::line,
+    members::{Member, Members},
+};
+pub use self::{
+    emf::{Dimension, Emf, EmfError, Unit},
+    error::FormatError,
+    line_format::Format,
+    version::GenAiVersion,
+};

@@ -1,0 +1,87 @@
+use std::{borrow::Cow, fmt};
+
+use super::{capture::Capture, cut::cut};
+use crate::secret::Scrubber;
+
+/// A body as far as it has passed: the request body as the client sent it or the response body as the
+/// client received it.
+pub struct RecordedBody<'a> {
+    pub(super) capture: &'a Capture,
+    pub(super) scrubbers: &'a [Scrubber],
+}
+
+/// The start of a body as text.
+#[derive(Clone, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Excerpt<'a> {
+    /// The text. The secrets of the layer's scrubbers are replaced.
+    pub text: Cow<'a, str>,
+    /// How many bytes of the body are not in the text.
+    pub cut_bytes: u64,
+}
+
+impl<'a> RecordedBody<'a> {
+    /// Returns the length of the body so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.capture.total()
+    }
+
+    /// Returns the `content-encoding` of a coded body.
+    #[must_use]
+    pub fn coding(&self) -> Option<&'a str> {
+        self.capture.coding()
+    }
+
+    /// Returns the SHA-256 digest of the body so far. `None` unless a sink wants it.
+    #[must_use]
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        self.capture.digest()
+    }
+
+    /// Returns the first `max_bytes` of the body as text. It ends between two characters.
+    ///
+    /// Returns `None` for a coded body and for one that is not UTF-8. Of a body that is cut, the last
+    /// bytes before the cut are left out too if they could hold a part of a scrubber's secret.
+    #[must_use]
+    pub fn excerpt(&self, max_bytes: usize) -> Option<Excerpt<'a>> {
+        if self.capture.coding().is_some() {
+            return None;
+        }
+        let start = self.capture.start();
+        let start = start.get(..max_bytes).unwrap_or(start);
+        let text = match str::from_utf8(start) {
+            Ok(text) => text,
+            // The cut is within a character.
+            Err(error) if error.error_len().is_none() => {
+                str::from_utf8(start.get(..error.valid_up_to())?).ok()?
+            }
+            Err(_) => return None,
+        };
+        let is_cut = (start.len() as u64) < self.capture.total();
+        let unsafe_bytes = self.scrubbers.iter().map(Scrubber::longest).max().unwrap_or(0);
+        let text = if is_cut { cut(text, text.len().saturating_sub(unsafe_bytes)) } else { text };
+        let cut_bytes = self.capture.total() - text.len() as u64;
+        let mut scrubbed = Cow::Borrowed(text);
+        for scrubber in self.scrubbers {
+            if let Cow::Owned(text) = scrubber.scrub(&scrubbed) {
+                scrubbed = Cow::Owned(text);
+            }
+        }
+        Some(Excerpt { text: scrubbed, cut_bytes })
+    }
+}
+
+/// Without the text, which is a prompt or a completion.
+impl fmt::Debug for RecordedBody<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordedBody").field("bytes", &self.bytes()).finish_non_exhaustive()
+    }
+}
+
+/// Without the text, which is a prompt or a completion.
+impl fmt::Debug for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Excerpt").field("cut_bytes", &self.cut_bytes).finish_non_exhaustive()
+    }
+}
