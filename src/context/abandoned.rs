@@ -37,6 +37,21 @@ pub enum AbandonReason {
     Broken,
 }
 
+impl AbandonReason {
+    /// Returns the stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenRejected => "token_rejected",
+            Self::Unreachable => "unreachable",
+            Self::Status => "status",
+            Self::Timeout => "timeout",
+            Self::ErrorEvent => "error_event",
+            Self::Broken => "broken",
+        }
+    }
+}
+
 impl AbandonedAttempt {
     /// Creates a record without status and usage.
     #[must_use]

@@ -8,7 +8,7 @@ use http::{StatusCode, Version};
 
 use super::{observation::Observation, outcome::RequestOutcome};
 use crate::{
-    context::{AddedValue, CacheOutcome, StreamEnd, Usage},
+    context::{AbandonedAttempt, AddedValue, CacheOutcome, StreamEnd, Usage},
     identity::{Identity, Principal},
     secret::{REDACTED, Scrubber},
 };
@@ -196,6 +196,18 @@ impl Record<'_> {
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.observation.context.attempts()
+    }
+
+    /// Returns the attempts whose response was not used, in their order.
+    #[must_use]
+    pub fn abandoned(&self) -> Vec<AbandonedAttempt> {
+        self.observation.context.abandoned()
+    }
+
+    /// Returns whether another model or upstream served the request than the client named.
+    #[must_use]
+    pub fn fell_back(&self) -> bool {
+        self.observation.context.fell_back()
     }
 
     /// Returns the model and the provider that the request reaches such as `org/name:together`. The
