@@ -7,9 +7,8 @@
 ///
 /// The GenAI conventions of OpenTelemetry advise them for `gen_ai.server.request.duration` and
 /// `gen_ai.client.operation.duration`.
-pub const DURATION: &[f64] = &[
-    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
-];
+pub const DURATION: &[f64] =
+    &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
 
 /// Seconds in the layers of this crate, which take microseconds where nothing waits.
 pub const OVERHEAD: &[f64] = &[
@@ -18,9 +17,8 @@ pub const OVERHEAD: &[f64] = &[
 ];
 
 /// Seconds to the first token, as OpenTelemetry advises for `gen_ai.server.time_to_first_token`.
-pub const TIME_TO_FIRST_TOKEN: &[f64] = &[
-    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
+pub const TIME_TO_FIRST_TOKEN: &[f64] =
+    &[0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// Seconds for each output token, as OpenTelemetry advises for
 /// `gen_ai.server.time_per_output_token`.

@@ -173,7 +173,11 @@ mod tests {
         let cells = Cells::new(10, &[]);
         let long = "m".repeat(129);
         for model in ["a b", "a\nb", "\u{202e}a", "é", &*long] {
-            assert_eq!(other(&cells, "chat", model, true), Some(OtherModel::Unprintable), "{model}");
+            assert_eq!(
+                other(&cells, "chat", model, true),
+                Some(OtherModel::Unprintable),
+                "{model}"
+            );
         }
         assert_eq!(other(&cells, "chat", &long[1..], true), None);
     }

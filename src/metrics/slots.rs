@@ -46,11 +46,7 @@ impl<K, V> Slots<K, V> {
     }
 
     /// Fills a slot if there is room. Another thread may have filled it with another entry.
-    fn add<'a>(
-        &self,
-        slot: &'a OnceLock<(K, V)>,
-        make: impl Fn() -> (K, V),
-    ) -> Option<&'a (K, V)> {
+    fn add<'a>(&self, slot: &'a OnceLock<(K, V)>, make: impl Fn() -> (K, V)) -> Option<&'a (K, V)> {
         let more = |used: usize| (used < self.max).then_some(used + 1);
         self.used.fetch_update(Relaxed, Relaxed, more).ok()?;
         let mut added = false;
