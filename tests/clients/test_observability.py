@@ -203,9 +203,12 @@ def panels_of(prometheus: Prometheus) -> list:
 def test_every_rule_runs(scraped):
     prometheus, _ = scraped
     text = (FOLDER / "alerts.yml").read_text()
-    rules = wait_for(
-        "the rules", lambda: [it for it in prometheus.rules() if it["health"] != "unknown"], SECONDS
-    )
+
+    def look():
+        rules = prometheus.rules()
+        return rules if rules and all(it["health"] != "unknown" for it in rules) else None
+
+    rules = wait_for("an evaluation of each rule", look, SECONDS)
     assert len(rules) == text.count("- alert: ")
     assert [it for it in rules if it["health"] != "ok"] == []
     # A template without its label would print nothing.
