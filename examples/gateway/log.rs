@@ -10,7 +10,6 @@ use std::{
 
 use tower_inference::{
     access_log::{AccessLogLayer, Sink},
-    metrics::Metrics,
     record::Record,
 };
 
@@ -20,22 +19,14 @@ use crate::{Error, args::AccessLog, output::Output};
 pub(crate) fn layer(
     to: &AccessLog,
     output: &Output,
-    metrics: Option<&Metrics>,
 ) -> Result<(AccessLogLayer, Option<LogFile>), Error> {
-    let and = |layer: AccessLogLayer| match metrics {
-        Some(metrics) => layer.and(metrics.clone()),
-        None => layer,
-    };
-    match (to, metrics) {
-        (AccessLog::Off, Some(metrics)) => Ok((AccessLogLayer::sink(metrics.clone()), None)),
-        (AccessLog::Off, None) => {
-            Ok((AccessLogLayer::sink(|_: &Record<'_>| {}).ignore_usage(), None))
-        }
-        (AccessLog::Stdout, _) => Ok((and(AccessLogLayer::json(output.out().clone())), None)),
-        (AccessLog::File(path), _) => {
+    match to {
+        AccessLog::Off => Ok((AccessLogLayer::sink(|_: &Record<'_>| {}).ignore_usage(), None)),
+        AccessLog::Stdout => Ok((AccessLogLayer::json(output.out().clone()), None)),
+        AccessLog::File(path) => {
             let file = LogFile::open(path, output)
                 .map_err(|error| format!("--access-log {}: {error}", path.display()))?;
-            Ok((and(AccessLogLayer::json(file.sink.clone())), Some(file)))
+            Ok((AccessLogLayer::json(file.sink.clone()), Some(file)))
         }
     }
 }

@@ -51,6 +51,7 @@ use self::{
     upstream::{Upstreams, Way},
 };
 use tokio::{net::TcpListener, runtime, task::JoinSet};
+use tower_inference::access_log::AccessLogLayer;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -187,8 +188,13 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         Some(demo) => AccessLog::File(demo.log_file.clone()),
         None => AccessLog::Stdout,
     });
-    let metrics = admin.as_ref().map(|(_, monitor)| &monitor.metrics);
-    let (mut access_log, log_file) = log::layer(&log_to, output, metrics)?;
+    let (mut access_log, log_file) = log::layer(&log_to, output)?;
+    if let Some((_, monitor)) = &admin {
+        access_log = match log_to {
+            AccessLog::Off => AccessLogLayer::sink(monitor.metrics.clone()),
+            _ => access_log.and(monitor.metrics.clone()),
+        };
+    }
     for layer in upstreams.layers() {
         output.scrub(&layer.scrubber());
         access_log = access_log.scrubber(layer.scrubber());
