@@ -56,10 +56,12 @@ impl Snapshot {
     }
 
     fn publish_sources(&self, metrics: &Metrics) {
-        // Issuers that share a server share a name. The oldest set stands for both.
+        // Issuers that share a server or the name of a file share a name. The oldest set stands for both.
         let mut sets: BTreeMap<&str, (Option<Duration>, bool, u64)> = BTreeMap::new();
         for set in self.key_sets() {
-            let (age, is_ready, failures) = sets.entry(&set.name).or_insert((None, true, 0));
+            // The folder of a file is nothing that a dashboard needs.
+            let name = set.name.rsplit('/').next().unwrap_or_default();
+            let (age, is_ready, failures) = sets.entry(name).or_insert((None, true, 0));
             *age = (*age).max(set.age);
             *is_ready &= set.is_ready;
             *failures += set.failures;

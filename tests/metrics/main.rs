@@ -19,6 +19,7 @@ use tower_inference::{
     access_log::AccessLogLayer,
     context::{CacheOutcome, Outcome, RequestContext, Usage},
     metrics::{Metrics, Names},
+    secret::{Scrubber, Secret},
 };
 
 /// A recorder of Prometheus with the advised buckets.
@@ -256,6 +257,22 @@ fn a_model_that_never_succeeds_is_other() {
     };
     assert_eq!((other("unproven"), other("full"), other("unprintable")), (1.0, 1.0, 1.0));
     assert!(!scrape.text.contains("made-up") && !scrape.text.contains("forged"), "{}", scrape.text);
+}
+
+/// A client can send the upstream's token as the name of a model.
+#[test]
+fn no_label_has_a_token() {
+    let metrics = Metrics::new();
+    let recorder = recorder(&metrics);
+    with(&recorder, async {
+        let scrubber = Scrubber::new([Secret::new("hf_secretToken")]);
+        let service = scripted(AccessLogLayer::sink(metrics).scrubber(scrubber));
+        let Ok(response) = service.oneshot(request(Script::ok("chat", "m-hf_secretToken"))).await;
+        let _ended = response.into_body().collect().await;
+    });
+    let scrape = Scrape::of(&recorder);
+    assert_eq!(scrape.sum("tower_inference_requests_total", &[r#"model="[redacted]""#]), 1.0);
+    assert!(!scrape.text.contains("hf_secret"), "{}", scrape.text);
 }
 
 #[test]
