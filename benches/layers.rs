@@ -20,6 +20,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use pass::{Trivial, run};
 use token::Signer;
 use tower::{Layer, Service};
@@ -31,8 +32,10 @@ use tower_inference::{
     },
     cache::{CacheLayer, Freshness, MemoryTier, Scope},
     clock::FakeClock,
+    metrics::Metrics,
     model::Profile,
     payload::PayloadLayer,
+    record::Record,
     request_id::RequestIdLayer,
     route::RouteLayer,
     secret::Secret,
@@ -214,6 +217,7 @@ fn in_turns(_: &mut Criterion) {
         turns(name, pass::access_log_of(format), &warm);
     }
     turns("access log, no subscriber", AccessLogLayer::new(), &warm);
+    metrics(&warm);
     turns("auth, token seen before", pass::auth(&signer), &warm);
     turns("payload, document read", PayloadLayer::new(), &warm);
     turns("payload and model rules", (PayloadLayer::new(), pass::model_rules()), &warm);
@@ -244,6 +248,21 @@ fn in_turns(_: &mut Criterion) {
     let forgetful = || AuthLayer::new(pass::jwt(&signer).max_cache_bytes(0));
     turns("auth, new RS256 token", forgetful(), &warm);
     turns("stack, new RS256 token", whole(forgetful()), &warm);
+}
+
+/// The record that the access log makes is in each of these.
+fn metrics(token: &str) {
+    let counted = || AccessLogLayer::sink(Metrics::new());
+    turns("a record that nobody renders", AccessLogLayer::sink(|_: &Record<'_>| {}), token);
+    turns("metrics, no recorder", counted(), token);
+    metrics::with_local_recorder(&pass::Adding, || {
+        turns("metrics, a recorder that adds", counted(), token);
+        let both = pass::access_log().and(Metrics::new());
+        turns("access log, own writer, and metrics", both, token);
+    });
+    let prometheus = PrometheusBuilder::new().build_recorder();
+    // The exporter keeps each value of a histogram until its upkeep.
+    metrics::with_local_recorder(&prometheus, || turns("metrics, Prometheus", counted(), token));
 }
 
 fn turns<L, B>(name: &str, layer: L, token: &str)

@@ -187,6 +187,9 @@ pub mod fallback;
 #[cfg(feature = "hf")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hf")))]
 pub mod hf;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
 #[cfg(feature = "model-rules")]
 #[cfg_attr(docsrs, doc(cfg(feature = "model-rules")))]
 pub mod model_rules;

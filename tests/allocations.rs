@@ -23,6 +23,7 @@ use tower_inference::{
     context::{RequestContext, RequestHead},
     identity::{Identity, Proof},
     limits::{Concurrency, Limit, LimitHeaders, Quota, Rate},
+    metrics::Metrics,
     model::Profile,
     payload::{Payload, PayloadLayer},
     peer::PeerAddress,
@@ -228,6 +229,23 @@ fn each_layer_allocates_no_more_than_stated() {
         ("request id", allocations(RequestIdLayer::new(), seen), 1),
         ("access log, own writer", allocations(pass::access_log(), seen), 1),
         ("access log, nobody listens", allocations(AccessLogLayer::new(), seen), 0),
+        // The record alone. The sink adds nothing.
+        (
+            "metrics, with a recorder",
+            metrics::with_local_recorder(&pass::Adding, || {
+                allocations(AccessLogLayer::sink(Metrics::new()), seen)
+            }),
+            1,
+        ),
+        ("metrics, without a recorder", allocations(AccessLogLayer::sink(Metrics::new()), seen), 1),
+        (
+            "metrics, payload and model read",
+            metrics::with_local_recorder(&pass::Adding, || {
+                let counted = AccessLogLayer::sink(Metrics::new());
+                allocations((counted, PayloadLayer::new()), seen)
+            }),
+            4,
+        ),
         ("auth, token seen before", allocations(pass::auth(&signer), seen), 0),
         ("throttle, four limits", allocations(throttle().headers(LimitHeaders::Off), known), 0),
         ("throttle, other keys", allocations(other_keys().headers(LimitHeaders::Off), known), 0),

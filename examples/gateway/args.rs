@@ -12,6 +12,8 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::units;
 
+#[path = "args_admin.rs"]
+mod admin;
 #[path = "args_bodies.rs"]
 mod bodies;
 #[path = "args_cache.rs"]
@@ -38,6 +40,7 @@ mod slots;
 mod upstreams;
 
 pub(crate) use self::{
+    admin::Admin,
     cache::{Cache, CacheScope},
     callers::Callers,
     client::{Client, Deadlines},
@@ -71,6 +74,8 @@ pub(crate) enum Command {
 pub(crate) struct Serve {
     pub(crate) listen: String,
     pub(crate) tls: Option<TlsFiles>,
+    /// `None`: no listener for operators.
+    pub(crate) admin: Option<Admin>,
     pub(crate) max_body: u64,
     pub(crate) slots: Slots,
     /// The memory of all bodies in bytes.
@@ -138,7 +143,7 @@ impl From<lexopt::Error> for UsageError {
 }
 
 /// The flags without a value.
-const SWITCHES: [&str; 3] = ["--check", "--scrub-bodies", "--hide-target"];
+const SWITCHES: [&str; 4] = ["--admin-remote", "--check", "--scrub-bodies", "--hide-target"];
 
 /// Parses the arguments after the program's name.
 pub(crate) fn parse<I>(args: I) -> Result<Command, UsageError>
@@ -167,6 +172,7 @@ where
             }
         };
         match flag.as_str() {
+            "--admin-remote" => given.admin.remote = true,
             "--check" => given.check = true,
             "--scrub-bodies" => given.scrub_bodies = true,
             "--hide-target" => given.fallback.hide_target(),
@@ -183,6 +189,7 @@ struct Given {
     listen: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    admin: admin::Given,
     max_body: Option<u64>,
     slots: slots::Given,
     bodies: bodies::Given,
@@ -254,6 +261,7 @@ impl Given {
                 let most = read(flag, &text()?, |text| text.parse().ok(), A_COUNT)?;
                 once(flag, &mut self.max_tokens, most)
             }
+            admin if admin::FLAGS.contains(&admin) => self.admin.take(admin, &text()?),
             slots if slots::FLAGS.contains(&slots) => self.slots.take(slots, &text()?),
             bodies if bodies::FLAGS.contains(&bodies) => self.bodies.take(bodies, &text()?),
             log if log::FLAGS.contains(&log) => self.log.take(log, &text()?),
@@ -312,6 +320,7 @@ impl Given {
             Command::Serve(Box::new(Serve {
                 listen: self.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
                 tls,
+                admin: self.admin.resolve()?,
                 max_body: self.max_body.unwrap_or(10 << 20),
                 slots: self.slots.resolve()?,
                 max_bodies,

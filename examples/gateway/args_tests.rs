@@ -34,6 +34,7 @@ fn without_flags_the_demo_has_the_defaults_of_the_help() {
     let expected = Serve {
         listen: "127.0.0.1:8080".to_owned(),
         tls: None,
+        admin: None,
         max_body: 10 * 1024 * 1024,
         max_bodies: 256 * 1024 * 1024,
         slots: Slots {

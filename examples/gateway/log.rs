@@ -96,6 +96,10 @@ impl LogFile {
         }
     }
 
+    pub(crate) const fn sink(&self) -> &Sink {
+        &self.sink
+    }
+
     pub(crate) fn close(&self) {
         self.output.drain(&self.name, &self.sink);
     }

@@ -15,6 +15,7 @@ mod held;
 mod http;
 mod limits;
 mod log;
+mod monitor;
 mod output;
 mod peer;
 mod probes;
@@ -41,6 +42,7 @@ use self::{
     demo::{Banner, Demo},
     limits::Limits,
     log::LogFile,
+    monitor::{AdminServer, Monitor, Page},
     output::Output,
     probes::OpenRoutes,
     ready::Ready,
@@ -49,6 +51,7 @@ use self::{
     upstream::{Upstreams, Way},
 };
 use tokio::{net::TcpListener, runtime, task::JoinSet};
+use tower_inference::access_log::AccessLogLayer;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -157,6 +160,11 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         );
     }
     let server = Server::new(tls, &serve, output.clone());
+    let admin = match &serve.admin {
+        Some(admin) => Some((monitor::bind(admin).await?, Monitor::install()?)),
+        None => None,
+    };
+    let admin_server = AdminServer::new(&serve, output.clone());
     let (demo, upstreams, callers) = match serve.parts {
         Parts::Demo => {
             let demo = Demo::start().await?;
@@ -182,6 +190,12 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     });
     let (access_log, log_file) = log::layer(&log_to, &serve.access_log, output)?;
     let mut access_log = access_log.client_address(peer.clone());
+    if let Some((_, monitor)) = &admin {
+        access_log = match log_to {
+            LogPlace::Off => AccessLogLayer::sink(monitor.metrics.clone()),
+            _ => access_log.and(monitor.metrics.clone()),
+        };
+    }
     for layer in upstreams.layers() {
         output.scrub(&layer.scrubber());
         access_log = access_log.scrubber(layer.scrubber());
@@ -191,7 +205,7 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     let hf_token = if serve.scrub_bodies { hf_token.scrub_bodies() } else { hf_token };
     let fallback = upstreams.fallback(&serve.fallback);
     let way = Way { fallback, hf_token, client: upstream::client(serve.client)? };
-    let stack = stack::gateway(access_log, auth, bodies, limits, cache, way);
+    let (stack, state) = stack::gateway(access_log, auth, bodies, limits, cache, way);
     output.say(format_args!("listening on {url}"));
     if let Some(demo) = &demo {
         let cacert = serve.tls.as_ref().map(|files| files.cert.to_string_lossy());
@@ -204,14 +218,22 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         };
         output.say(Banner { demo, url: &url, cacert, max_body, schema, limits, cache, log });
     }
-    // Both tasks end with this function at the latest.
+    // All of these tasks end with this function at the latest.
     let mut preparing = JoinSet::new();
     let stderr = output.clone();
     let keys = ready.clone();
     preparing.spawn(async move { keys.prepare(&stderr).await });
     preparing.spawn(reopen_on_hangup(hangups, log_file.clone()));
     let open = OpenRoutes::new(ready, metadata.as_ref());
-    server.run(listener, stack, open, &mut signals).await;
+    if let Some((listener, monitor)) = admin {
+        output.say(format_args!("metrics on http://{}/metrics", listener.local_addr()?));
+        preparing.spawn(monitor.clone().upkeep());
+        let mut logs = vec![("stdout", output.out().clone()), ("stderr", output.err().clone())];
+        logs.extend(log_file.as_ref().map(|file| ("access_log", file.sink().clone())));
+        let open = open.clone().admin(Page::new(monitor, state, logs));
+        preparing.spawn(monitor::serve(listener, admin_server, open));
+    }
+    server.run(listener, stack, open, async || signals.next().await).await;
     if let Some(file) = log_file {
         file.close();
     }

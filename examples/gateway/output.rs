@@ -68,6 +68,11 @@ impl Output {
         self.err.text(&text.to_string());
     }
 
+    /// Returns the sink of stderr.
+    pub(crate) const fn err(&self) -> &Sink {
+        &self.err
+    }
+
     /// Returns the sink of stdout.
     pub(crate) const fn out(&self) -> &Sink {
         &self.out

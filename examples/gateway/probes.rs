@@ -9,7 +9,7 @@ use axum::{
 };
 use tower_inference::{auth::ResourceMetadata, body::ResponseBody};
 
-use crate::{head, ready::Ready};
+use crate::{head, monitor::Page, ready::Ready};
 
 /// The open routes and what they tell.
 #[derive(Clone)]
@@ -17,12 +17,19 @@ pub(crate) struct OpenRoutes {
     ready: Ready,
     /// The path and the document of RFC 9728.
     metadata: Option<(Box<str>, Bytes)>,
+    /// On the listener for operators.
+    metrics: Option<Page>,
 }
 
 impl OpenRoutes {
     pub(crate) fn new(ready: Ready, metadata: Option<&ResourceMetadata>) -> Self {
         let metadata = metadata.map(|metadata| (metadata.path().into(), metadata.document()));
-        Self { ready, metadata }
+        Self { ready, metadata, metrics: None }
+    }
+
+    /// Returns the routes for operators: the probes and the metrics.
+    pub(crate) fn admin(self, metrics: Page) -> Self {
+        Self { metrics: Some(metrics), metadata: None, ..self }
     }
 
     fn text(&self, path: &str) -> Option<(StatusCode, &'static str, Bytes)> {
@@ -31,6 +38,11 @@ impl OpenRoutes {
             && **own == *path
         {
             return Some((StatusCode::OK, "application/json", document.clone()));
+        }
+        if let Some(metrics) = self.metrics.as_ref().filter(|_| path == "/metrics") {
+            // Version 0.0.4 of the text format.
+            const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+            return Some((StatusCode::OK, EXPOSITION, metrics.render().into()));
         }
         let (status, text) = match path {
             "/healthz" => (StatusCode::OK, "ok\n"),

@@ -16,7 +16,6 @@ use crate::{
     http::Http,
     output::Output,
     probes::OpenRoutes,
-    signals::Signals,
     stack::Gateway,
 };
 
@@ -49,6 +48,11 @@ impl Server {
         }
     }
 
+    /// Sets how many connections may be open, from one address or many.
+    pub(crate) fn max_connections(self, connections: usize) -> Self {
+        Self { max_connections: connections, max_connections_per_address: connections, ..self }
+    }
+
     /// Serves until a signal arrives. Then waits for the requests in flight, until the drain timeout or
     /// another signal.
     pub(crate) async fn run(
@@ -56,7 +60,7 @@ impl Server {
         listener: TcpListener,
         stack: impl Gateway<Body: 'static>,
         open: OpenRoutes,
-        signals: &mut Signals,
+        mut signal: impl AsyncFnMut(),
     ) {
         let drain = self.drain;
         let server = Arc::new(self);
@@ -82,7 +86,7 @@ impl Server {
             }
             tokio::select! {
                 biased;
-                () = signals.next() => break,
+                () = signal() => break,
                 () = connections.ended() => {}
                 accepted = accept(&listener, &mut failing, &server.output), if waiting.is_none() => {
                     waiting = Some(accepted);
@@ -99,7 +103,7 @@ impl Server {
         tokio::select! {
             biased;
             () = connections.all_ended() => said("drained"),
-            () = signals.next() => said("second signal: closing all connections"),
+            () = signal() => said("second signal: closing all connections"),
             () = sleep(drain) => said("drain timeout: closing all connections"),
         }
         // Drops requests in flight so that the access log has their records.

@@ -14,7 +14,7 @@ use tower_inference::{
     memory_limit::MemoryLimit,
     payload::PayloadLayer,
     request_id::RequestIdLayer,
-    stack::Stack,
+    stack::{Snapshot, Stack},
 };
 
 use crate::{bodies::Bodies, head::Checked, http::RequestBody, limits::Limits, upstream::Way};
@@ -42,7 +42,7 @@ where
     type Body = B;
 }
 
-/// The whole gateway. Around the routes stands what sees every request, those that are refused
+/// The whole gateway, and its state at any moment. Around the routes stands what sees every request, those that are refused
 /// included; behind them what costs, or knows a token.
 pub(crate) fn gateway(
     access_log: AccessLogLayer,
@@ -51,7 +51,7 @@ pub(crate) fn gateway(
     limits: Limits,
     cache: Option<CacheLayer>,
     way: Way,
-) -> impl Gateway<Body: 'static> {
+) -> (impl Gateway<Body: 'static>, impl Fn() -> Vec<Snapshot> + Send + Sync + 'static) {
     let Way { fallback, hf_token, client } = way;
     let Bodies { routes, max_bytes, memory, schema, edits } = bodies;
     let Limits { peer, throttle, budget, upstream } = limits;
@@ -74,5 +74,6 @@ pub(crate) fn gateway(
         .upstream(upstream)
         .hf_token(hf_token);
     // The heads are checked inside of the log, which has all rejections.
-    around.layer(Checked(routes.layer(behind.layer(client))))
+    let service = around.layer(Checked(routes.layer(behind.layer(client))));
+    (service, move || vec![around.snapshot(), behind.snapshot()])
 }

@@ -9,6 +9,7 @@ use super::{
     credential::Credential,
     error::AuthError,
     failure::is_challenge_byte,
+    keys::KeySource,
     resource_metadata::ResourceMetadata,
     service::Auth,
     token::{AuthCounts, TokenVerifier},
@@ -169,6 +170,11 @@ impl AuthLayer {
     #[must_use]
     pub fn keys_age(&self) -> Option<Duration> {
         self.authentication.tokens()?.keys_age()
+    }
+
+    /// Returns the sources of the keys, one for each issuer.
+    pub(crate) fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
+        self.authentication.tokens().into_iter().flat_map(TokenVerifier::key_sources)
     }
 
     /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].

@@ -122,6 +122,11 @@ impl FallbackLayer {
         self
     }
 
+    /// Returns each target once.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.settings.all_targets()
+    }
+
     /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].
     #[must_use]
     pub fn rejections(mut self, format: RejectionFormat) -> Self {

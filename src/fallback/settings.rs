@@ -134,6 +134,18 @@ impl Settings {
         (&self.targets, false)
     }
 
+    /// Returns each target once, in the order of the settings.
+    pub(super) fn all_targets(&self) -> impl Iterator<Item = &Target> {
+        let of_models = self.models.iter().map(|(_, targets)| targets);
+        let all = std::iter::once(&self.targets).chain(of_models);
+        let mut seen: Vec<&str> = Vec::new();
+        all.flat_map(|targets| targets.iter()).filter(move |target| {
+            let is_new = !seen.contains(&&*target.name);
+            seen.push(&target.name);
+            is_new
+        })
+    }
+
     /// Returns how many attempts a request with these targets may have.
     pub(super) fn max_attempts(&self, targets: &[Target]) -> u32 {
         if let Some(attempts) = self.max_attempts {

@@ -1,8 +1,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderValue;
+use tokio::time::Instant;
 
-use super::health::Health;
+use super::health::{Firmness, Health};
 use crate::{load_limit::LoadLimit, payload::Literal, stages::Stage};
 
 /// An upstream that may serve a request: a stage and the name of the model there.
@@ -151,6 +152,25 @@ impl Target {
     /// Returns whether all requests that the target may have are in flight, or some wait.
     pub(super) fn is_full(&self) -> bool {
         self.limit.as_ref().is_some_and(|limit| limit.waiting() > 0 || limit.taken() >= limit.max())
+    }
+
+    pub(crate) const fn shared_name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// Returns the requests in flight and those that wait, if the target has a maximum.
+    pub(crate) fn load(&self) -> Option<(usize, usize)> {
+        self.limit.as_ref().map(|limit| (limit.taken(), limit.waiting()))
+    }
+
+    /// Returns whether the target is avoided after failures.
+    pub(crate) fn cools_down(&self) -> bool {
+        let now = Instant::now();
+        [Firmness::Hard, Firmness::Soft].iter().any(|own| self.health.until(*own, now).is_some())
     }
 
     /// Returns whether both are of one group.

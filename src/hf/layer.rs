@@ -103,6 +103,10 @@ impl HfTokenLayer {
         self.settings.stage.is_ready()
     }
 
+    pub(crate) fn settings_stage(&self) -> &Stage {
+        &self.settings.stage
+    }
+
     /// Returns the name of the header that carries the token.
     pub(crate) fn token_header(&self) -> HeaderName {
         self.settings.stage.token_header()

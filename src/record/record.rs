@@ -284,6 +284,12 @@ impl Record<'_> {
         self.attempts.iter().last()?.upstream_request_id.as_deref()
     }
 
+    /// Returns whether another model or upstream served the request than the client named.
+    #[must_use]
+    pub fn fell_back(&self) -> bool {
+        self.observation.context.fell_back()
+    }
+
     /// Returns the model and the provider that the request reaches such as `org/name:together`. The
     /// model rules set it.
     #[must_use]

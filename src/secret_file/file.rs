@@ -49,6 +49,9 @@ pub(super) struct FileState<E> {
     /// Consecutive reads with this version.
     pub(super) reads: u32,
     pub(super) error: Option<E>,
+    /// How often the file became invalid.
+    #[cfg(feature = "hf")]
+    failures: u64,
     pub(super) warned: bool,
 }
 
@@ -69,6 +72,8 @@ where
             version: None,
             reads: 0,
             error: None,
+            #[cfg(feature = "hf")]
+            failures: 0,
             warned: false,
         };
         let content = read(&path, rules, None)?;
@@ -111,6 +116,12 @@ where
         self.value.load()
     }
 
+    /// Returns how often the file became invalid, or invalid for another reason.
+    #[cfg(feature = "hf")]
+    pub(crate) fn failures(&self) -> u64 {
+        self.state.lock().failures
+    }
+
     /// Lets the next request re-read the file whatever the time is.
     #[cfg(feature = "hf")]
     pub(crate) fn check_next_time(&self) {
@@ -135,6 +146,10 @@ where
         let (kind, path) = (self.rules.kind, Printable(self.path.display()));
         match &error {
             Some(error) => {
+                #[cfg(feature = "hf")]
+                {
+                    state.failures += 1;
+                }
                 let error = Printable(error);
                 tracing::warn!(%path, %error, "the {kind} is not valid; its last good content stays in use");
             }

@@ -49,11 +49,15 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
     Stack<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
 where
     I: StateSlot + Clone + Send + Sync + 'static,
+    P: StateSlot + Clone + Send + Sync + 'static,
     A: StateSlot + Clone + Send + Sync + 'static,
+    T: StateSlot + Clone + Send + Sync + 'static,
     B: StateSlot + Clone + Send + Sync + 'static,
     C: StateSlot + Clone + Send + Sync + 'static,
+    Q: StateSlot + Clone + Send + Sync + 'static,
     U: StateSlot + Clone + Send + Sync + 'static,
     H: StateSlot + Clone + Send + Sync + 'static,
+    F: StateSlot + Clone + Send + Sync + 'static,
 {
     /// Puts the layers around `client` and boxes the whole as one type that can be named.
     ///

@@ -176,10 +176,13 @@ mod compared;
 mod compose;
 mod gateway;
 mod payload_slot;
+#[cfg(feature = "metrics")]
+mod publish;
 mod scrub;
 mod slot;
 mod slots;
 mod snapshot;
+mod state;
 mod upstream_slot;
 
 pub use self::{
@@ -191,6 +194,7 @@ pub use self::{
     slot::{Optional, Vacant, VacantOwn},
     slots::Stack,
     snapshot::{Snapshot, StateSlot},
+    state::{KeySetState, TargetState, TokenState},
     upstream_slot::{UpstreamSlot, WithoutUpstreamLayer},
 };
 #[doc(hidden)]

@@ -162,6 +162,16 @@ impl Stage {
         self.parts.tokens.sources().into_iter().filter_map(TokenSource::age).max()
     }
 
+    /// Returns how often the tokens could not be fetched or read.
+    pub(crate) fn token_failures(&self) -> u64 {
+        self.parts.tokens.sources().into_iter().map(TokenSource::failures).sum()
+    }
+
+    /// Returns whether every token can be sent now. Starts no fetch.
+    pub(crate) fn has_tokens(&self) -> bool {
+        self.parts.tokens.sources().into_iter().all(TokenSource::has_token)
+    }
+
     /// Whether requests to this stage have different tokens, so that one token's limit says nothing about
     /// another one's.
     #[cfg_attr(not(feature = "fallback"), expect(dead_code, reason = "only a fallback cools down"))]

@@ -71,6 +71,7 @@ const SECOND: &[&str] = &[
     "extract",
     "fallback",
     "hf",
+    "metrics",
     "model_rules",
     "request_id",
     "route",

@@ -392,7 +392,8 @@ const WITHOUT_TOKEN: &[(&str, &str)] = &[
          cache::Unauthorized clock::FakeClock clock::SharedClock limits::Allowance limits::Concurrency \
          limits::Limit limits::LimitError limits::LimitHeaders limits::MemoryStore limits::OutagePolicy \
          limits::OverflowPolicy limits::Quota limits::Rate limits::RedisStore limits::Store \
-         limits::Subject memory_limit::MemoryLimit model::BodyForm model::OutputLimit model::Profile \
+         limits::Subject memory_limit::MemoryLimit metrics::Metrics model::BodyForm model::OutputLimit \
+         model::Profile \
          model::Provider model::ProviderPolicy model::StreamUsage model::Target model::TargetError \
          model::TokenHeader model_rules::ModelRule model_rules::ModelRules redis_link::RedisError \
          rejection::RejectionFormat rejection::Responder schema::BuiltInError schema::BuiltInSchemas \
@@ -407,11 +408,13 @@ const WITHOUT_TOKEN: &[(&str, &str)] = &[
         "numbers and fixed words",
         "body::BodyEnd cache::CacheCounts cache::LeaseResult context::AbandonReason \
          context::CacheOutcome context::StreamEnd context::Usage limits::LimitCounts limits::LimitState \
-         limits::RedisCounts rejection::Refusal",
+         limits::RedisCounts metrics::MetricInfo metrics::MetricKind metrics::MetricUnit \
+         metrics::Names rejection::Refusal",
     ),
     (
         "names of our own stages and models, beside fixed words",
-        "context::Attempt rejection::Violation",
+        "context::Attempt rejection::Violation stack::KeySetState stack::TargetState \
+          stack::TokenState",
     ),
     (
         "the text of a body, which an upstream fills; the token is scrubbed from bodies on request",

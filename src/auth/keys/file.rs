@@ -29,6 +29,7 @@ struct LastRead {
     /// The content shows a change. Timestamps of files are too coarse and a length may repeat.
     content: Bytes,
     failed: bool,
+    failures: u64,
 }
 
 impl KeyFile {
@@ -38,12 +39,17 @@ impl KeyFile {
         let keys = Keys::parse(content.clone());
         keys.and_then(|keys| store.replace(keys, Load::without_age(Duration::ZERO)))
             .map_err(|fault| fault.at(path.display()))?;
-        let last_read = Lock::new(LastRead { content, failed: false });
+        let last_read = Lock::new(LastRead { content, failed: false, failures: 0 });
         Ok(Self { path: path.to_owned(), store, next_reload: Deadline::default(), last_read })
     }
 
     pub(super) const fn store(&self) -> &KeyStore {
         &self.store
+    }
+
+    /// Returns how often the file became unusable.
+    pub(super) fn failures(&self) -> u64 {
+        self.last_read.lock().failures
     }
 
     /// Reloads the file unless it was reloaded within the interval or another thread reloads it.
@@ -76,6 +82,7 @@ impl KeyFile {
             match reloaded {
                 Ok(()) => tracing::info!(%file, "the key file is usable again"),
                 Err(KeysError { fault: reason, .. }) => {
+                    last_read.failures += 1;
                     tracing::warn!(%file, %reason, "cannot use the key file; the last keys stay in use");
                 }
             }

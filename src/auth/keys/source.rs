@@ -89,6 +89,20 @@ impl KeySource {
         Some(self.clock.monotonic().saturating_sub(fetcher.store().loaded_at()?))
     }
 
+    /// Returns the host or the file of the keys.
+    pub(crate) fn name(&self) -> &str {
+        self.store().name()
+    }
+
+    /// Returns how many fetches failed, or how often the file became unusable.
+    pub(crate) fn failures(&self) -> u64 {
+        match &self.origin {
+            KeyOrigin::Fixed(_) => 0,
+            KeyOrigin::File(file) => file.failures(),
+            KeyOrigin::Server(fetcher) => fetcher.failures(),
+        }
+    }
+
     /// Fetches the keys now or joins the current fetch.
     ///
     /// Call it at startup so that the first request does not wait. A fixed set and a file return at

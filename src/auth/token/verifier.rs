@@ -27,7 +27,7 @@ use super::{
 use crate::{
     auth::{
         algorithm::Algorithm,
-        keys::{FetchDecision, FetchReason, FetchResult, Keys},
+        keys::{FetchDecision, FetchReason, FetchResult, KeySource, Keys},
         method::{AuthMethod, Facts, Places, Verdict, Waited},
     },
     context::RequestHead,
@@ -103,6 +103,10 @@ impl TokenVerifier {
 
     pub(crate) fn keys_age(&self) -> Option<Duration> {
         self.issuers.iter().filter_map(|issuer| issuer.jwt.keys.age()).max()
+    }
+
+    pub(crate) fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
+        self.issuers.iter().map(|issuer| &issuer.jwt.keys)
     }
 
     pub(crate) fn counts(&self) -> AuthCounts {

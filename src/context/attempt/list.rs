@@ -215,7 +215,7 @@ impl OpenAttempt {
 
 /// The attempts of a request that has ended.
 #[cfg(feature = "access-log")]
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Attempts {
     first: Option<Attempt>,
     others: Vec<Attempt>,

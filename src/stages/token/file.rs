@@ -122,6 +122,10 @@ impl TokenFile {
         self.file.last().read_at.age(self.clock.monotonic())
     }
 
+    pub(super) fn failures(&self) -> u64 {
+        self.file.failures()
+    }
+
     pub(super) fn current(&self) -> Arc<Token> {
         let now = self.clock.monotonic();
         let current = self.file.current(now);

@@ -225,6 +225,23 @@ impl TokenSource {
         }
     }
 
+    /// Returns how many fetches failed, or how often the file became invalid.
+    pub(crate) fn failures(&self) -> u64 {
+        match &self.0 {
+            SourceKind::Fixed(_) => 0,
+            SourceKind::File(file) => file.failures(),
+            SourceKind::Fetched(source) => source.failures(),
+        }
+    }
+
+    /// Whether a request would get a token now. Starts no fetch.
+    pub(crate) fn has_token(&self) -> bool {
+        match &self.0 {
+            SourceKind::Fixed(_) | SourceKind::File(_) => true,
+            SourceKind::Fetched(source) => source.has_token(),
+        }
+    }
+
     fn fixed(token: Secret) -> Result<Self, TokenFault> {
         let fixed = FixedToken {
             token: Arc::new(Token::new(token.expose())?),

@@ -61,7 +61,9 @@ pub(crate) struct KeyFetcher {
 struct FetchState {
     slot: FetchSlot<FetchResult>,
     started_at: Duration,
+    /// Consecutive failures.
     failures: u32,
+    all_failures: u64,
     /// The error of the last fetch. `None` after a success.
     last_error: Option<KeysError>,
     /// The start of the last fetch for an unverified token.
@@ -113,6 +115,11 @@ impl KeyFetcher {
 
     pub(crate) const fn store(&self) -> &KeyStore {
         &self.store
+    }
+
+    /// Returns how many fetches failed.
+    pub(crate) fn failures(&self) -> u64 {
+        self.state.lock().all_failures
     }
 
     /// Returns false if the keys exceed `max_stale_age`.
@@ -319,6 +326,7 @@ impl KeyFetcher {
             }
             Err(reason) => {
                 state.failures = state.failures.saturating_add(1);
+                state.all_failures += 1;
                 self.delay_next_fetch(state.failures, now);
                 let previous = state.last_error.replace(reason.clone());
                 drop(state);

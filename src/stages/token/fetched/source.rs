@@ -85,7 +85,9 @@ struct DatedToken {
 struct FetchState {
     slot: FetchSlot<()>,
     started_at: Duration,
+    /// Consecutive failures.
     failures: u32,
+    all_failures: u64,
     /// Whether the operator knows that the source fails.
     failing: bool,
     rejected: Option<RejectedToken>,
@@ -146,6 +148,16 @@ impl FetchedSource {
         let current = self.current.load();
         let fetched_at = current.as_ref()?.fetched_at;
         Some(self.settings.clock.monotonic().saturating_sub(fetched_at))
+    }
+
+    /// Returns how many fetches failed.
+    pub(crate) fn failures(&self) -> u64 {
+        self.state.lock().all_failures
+    }
+
+    /// Returns whether a request would get a token now. Starts no fetch.
+    pub(crate) fn has_token(&self) -> bool {
+        self.usable(self.settings.clock.monotonic()).is_some()
     }
 
     /// Returns the current token, or the wait for it. Starts a fetch when the token is due.
@@ -359,6 +371,7 @@ impl FetchedSource {
             }
             Err(fault) => {
                 state.failures = state.failures.saturating_add(1);
+                state.all_failures += 1;
                 let delay = retry_delay(state.failures).mul_f64(0.75 + 0.25 * random());
                 self.next_fetch.set(now.saturating_add(delay));
                 let known = std::mem::replace(&mut state.failing, true);
