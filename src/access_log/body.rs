@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::open_record::OpenRecord;
+use super::{open_digest::OpenDigest, open_record::OpenRecord};
 use crate::{
     body::{self, BodyEnd, Watch, WatchedBody},
     context::RequestContext,
@@ -22,12 +22,21 @@ pin_project! {
         body: B,
         // `None` when an outer layer counts or the request is not recorded.
         counter: Option<RequestContext>,
+        // `None` when no sink wants the digest, and once it is taken. Boxed because few layers have
+        // such a sink.
+        digest: OpenDigest,
     }
 }
 
 impl<B> RequestBody<B> {
     pub(super) const fn new(body: B, counter: Option<RequestContext>) -> Self {
-        Self { body, counter }
+        Self { body, counter, digest: OpenDigest::none() }
+    }
+
+    /// Gives the digest of the body to `taker` at its end.
+    #[cfg(feature = "audit")]
+    pub(super) fn digested(self, taker: Option<RequestContext>) -> Self {
+        Self { digest: OpenDigest::new(taker), ..self }
     }
 }
 
@@ -40,17 +49,24 @@ impl<B: Body> Body for RequestBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        let polled = ready!(this.body.poll_frame(cx));
+        let mut body = this.body;
+        let polled = ready!(body.as_mut().poll_frame(cx));
         if let (Some(counter), Some(Ok(frame))) = (this.counter, &polled)
             && let Some(data) = frame.data_ref()
         {
             counter.add_bytes_in(data.remaining() as u64);
         }
+        this.digest.take(&polled, body.is_end_stream());
         Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        let ended = self.body.is_end_stream();
+        if ended {
+            // Nobody polls such a body.
+            self.digest.note_empty();
+        }
+        ended
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -60,7 +60,7 @@ impl AccessLogLayer {
     /// Adds a sink that gets the same records, such as metrics or an audit trail.
     #[must_use]
     pub fn and(self, sink: impl RecordSink) -> Self {
-        self.set(|settings| settings.sinks.push(Arc::new(sink)))
+        self.set(|settings| settings.add(sink))
     }
 
     /// Sets the format of the rejection when a sink [accepts no requests]. Defaults to
@@ -181,7 +181,12 @@ where
             return ResponseFuture::reject(responder.pending(rejection, context), record);
         }
         let counter = record.byte_counter();
-        let inner = self.inner.call(request.map(|body| RequestBody::new(body, counter)));
+        let inner = self.inner.call(request.map(|body| {
+            let body = RequestBody::new(body, counter);
+            #[cfg(feature = "audit")]
+            let body = body.digested(record.digest_taker());
+            body
+        }));
         ResponseFuture::new(inner, record)
     }
 }

@@ -121,6 +121,11 @@ mod event;
 mod future;
 mod json;
 mod layer;
+#[cfg(not(feature = "audit"))]
+#[path = "no_digest.rs"]
+mod open_digest;
+#[cfg(feature = "audit")]
+mod open_digest;
 mod open_record;
 mod queue;
 mod settings;

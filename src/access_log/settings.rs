@@ -8,6 +8,8 @@ pub(super) struct Settings {
     pub(super) sinks: Vec<Arc<dyn RecordSink>>,
     pub(super) scrubbers: Vec<Scrubber>,
     pub(super) clock: SharedClock,
+    #[cfg(feature = "audit")]
+    pub(super) digests_payload: bool,
     pub(super) usage: bool,
     pub(super) http_version: bool,
     pub(super) user_agent: bool,
@@ -17,6 +19,8 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn new(sink: impl RecordSink) -> Self {
         Self {
+            #[cfg(feature = "audit")]
+            digests_payload: sink.wants_payload_digest(),
             sinks: vec![Arc::new(sink)],
             scrubbers: Vec::new(),
             clock: SharedClock::default(),
@@ -25,6 +29,14 @@ impl Settings {
             user_agent: false,
             format: RejectionFormat::default(),
         }
+    }
+
+    pub(super) fn add(&mut self, sink: impl RecordSink) {
+        #[cfg(feature = "audit")]
+        {
+            self.digests_payload |= sink.wants_payload_digest();
+        }
+        self.sinks.push(Arc::new(sink));
     }
 }
 

@@ -13,6 +13,8 @@ use super::{
     abandoned::AbandonedAttempt, added_value::AddedValue, last_value::LastValue, trace_id::TraceId,
     usage::Usage,
 };
+#[cfg(feature = "audit")]
+use crate::sha256::Digest;
 use crate::{identity::Identity, lock::Lock};
 
 /// The state that all clones of a context share.
@@ -63,6 +65,10 @@ pub(super) struct ContextFields {
     #[cfg(any(feature = "cache", feature = "hf"))]
     pub(super) chosen_stage: Lock<Option<Arc<dyn Any + Send + Sync>>>,
     pub(super) abandoned: Lock<Vec<AbandonedAttempt>>,
+    // Set once the request body has ended. `None` when it had no bytes. Boxed because few requests
+    // have one.
+    #[cfg(feature = "audit")]
+    pub(super) payload_digest: OnceLock<Option<Box<Digest>>>,
     pub(super) added_values: Lock<Vec<(&'static str, AddedValue)>>,
     // Microseconds with upstreams. 0: no attempt.
     #[cfg(any(feature = "access-log", feature = "upstream"))]

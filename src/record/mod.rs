@@ -46,9 +46,14 @@
 
 mod observation;
 mod outcome;
+#[cfg(feature = "audit")]
+mod payload_digest;
 #[expect(clippy::module_inception, reason = "the main type of the module")]
 mod record;
 mod sink;
 
+#[cfg(feature = "audit")]
+#[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
+pub use self::payload_digest::PayloadDigest;
 pub(crate) use self::{observation::Observation, outcome::Ends};
 pub use self::{outcome::RequestOutcome, record::Record, sink::RecordSink};

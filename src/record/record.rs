@@ -6,6 +6,8 @@ use std::{
 
 use http::{StatusCode, Version};
 
+#[cfg(feature = "audit")]
+use super::payload_digest::PayloadDigest;
 use super::{observation::Observation, outcome::RequestOutcome};
 use crate::{
     context::{AddedValue, CacheOutcome, StreamEnd, Usage},
@@ -143,6 +145,22 @@ impl Record<'_> {
         self.observation.context.bytes_in()
     }
 
+    /// Returns the digest of the request body. `None` when no sink of the layer [wants] it.
+    ///
+    /// [wants]: super::RecordSink::wants_payload_digest
+    #[cfg(feature = "audit")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
+    #[must_use]
+    pub fn payload_digest(&self) -> Option<PayloadDigest> {
+        let context = &self.observation.context;
+        self.observation.digests_payload.then(|| match context.payload_digest() {
+            Some(Some(digest)) => PayloadDigest::Sha256(*digest.bytes()),
+            Some(None) => PayloadDigest::Empty,
+            None if context.bytes_in() > 0 => PayloadDigest::Partial,
+            None => PayloadDigest::Unread,
+        })
+    }
+
     /// Returns how many bytes of the response body were passed on.
     #[must_use]
     pub const fn bytes_out(&self) -> u64 {
@@ -247,7 +265,7 @@ impl Record<'_> {
         self.added_values.as_slice()
     }
 
-    fn text<'t>(&self, text: &'t str) -> &'t str {
+    pub(crate) fn text<'t>(&self, text: &'t str) -> &'t str {
         self.text_to(text, MAX_TEXT_BYTES)
     }
 
