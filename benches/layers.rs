@@ -207,6 +207,7 @@ fn in_turns(_: &mut Criterion) {
     turns("stalled reader", StalledReaderLayer::new(), &warm);
     turns("request id", RequestIdLayer::new(), &warm);
     turns("access log, own writer", pass::access_log(), &warm);
+    turns("audit trail, sync by interval", pass::audit(), &warm);
     turns("access log, no subscriber", AccessLogLayer::new(), &warm);
     turns("auth, token seen before", pass::auth(&signer), &warm);
     turns("payload, document read", PayloadLayer::new(), &warm);

@@ -12,6 +12,8 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::units;
 
+#[path = "args_audit.rs"]
+mod audit;
 #[path = "args_bodies.rs"]
 mod bodies;
 #[path = "args_cache.rs"]
@@ -36,6 +38,7 @@ mod slots;
 mod upstreams;
 
 pub(crate) use self::{
+    audit::Audit,
     cache::{Cache, CacheScope},
     callers::Callers,
     client::{Client, Deadlines},
@@ -77,6 +80,7 @@ pub(crate) struct Serve {
     pub(crate) threads: Option<NonZeroUsize>,
     /// `None`: stdout, or a file of its own for the demo, whose commands are on stdout.
     pub(crate) access_log: Option<AccessLog>,
+    pub(crate) audit: Option<Audit>,
     pub(crate) schema: Option<Schema>,
     /// Members whose bounds are lifted in the built-in schemas.
     pub(crate) without_bounds: Vec<String>,
@@ -195,6 +199,7 @@ struct Given {
     drain: Option<Duration>,
     threads: Option<NonZeroUsize>,
     access_log: Option<AccessLog>,
+    audit: audit::Given,
     schema: Option<Schema>,
     max_tokens: Option<NonZeroU32>,
     limits: limits::Given,
@@ -267,6 +272,7 @@ impl Given {
                 let most = read(flag, &text()?, |text| text.parse().ok(), A_COUNT)?;
                 once(flag, &mut self.max_tokens, most)
             }
+            audit if audit::FLAGS.contains(&audit) => self.audit.take(audit, text()?),
             slots if slots::FLAGS.contains(&slots) => self.slots.take(slots, &text()?),
             bodies if bodies::FLAGS.contains(&bodies) => self.bodies.take(bodies, &text()?),
             limit if limits::FLAGS.contains(&limit) => self.limits.take(limit, &text()?),
@@ -331,6 +337,7 @@ impl Given {
                 drain: self.drain.unwrap_or(Duration::from_secs(30)),
                 threads: self.threads,
                 access_log: self.access_log,
+                audit: self.audit.resolve()?,
                 schema: self.schema,
                 without_bounds: self.profile.without_bounds,
                 max_tokens: self.max_tokens,

@@ -50,6 +50,7 @@ fn without_flags_the_demo_has_the_defaults_of_the_help() {
         drain: Duration::from_secs(30),
         threads: None,
         access_log: None,
+        audit: None,
         schema: None,
         without_bounds: Vec::new(),
         max_tokens: None,
@@ -116,6 +117,16 @@ fn flags_of_serving_leave_the_demo_as_it_is() {
     assert_eq!(serve.tls, Some(TlsFiles { cert: "c".into(), key: "k".into() }));
     assert_eq!(served("--access-log stdout").access_log, Some(AccessLog::Stdout));
     assert_eq!(served("--access-log f").access_log, Some(AccessLog::File("f".into())));
+}
+
+#[test]
+fn an_audit_trail_needs_its_key() {
+    let serve = served("--audit a.jsonl --audit-key k");
+    assert_eq!(serve.audit, Some(Audit { file: "a.jsonl".into(), key: "k".into() }));
+    for one in ["--audit a", "--audit-key k"] {
+        assert_eq!(refused(one), "--audit and --audit-key need each other");
+    }
+    assert!(refused("--audit a --audit b").contains("given twice"));
 }
 
 #[test]

@@ -10,25 +10,31 @@ use std::{
 
 use tower_inference::{
     access_log::{AccessLogLayer, Sink},
+    audit::AuditLog,
     record::Record,
 };
 
 use crate::{Error, args::AccessLog, output::Output};
 
-/// Returns the layer and its file if it writes to one.
+/// Returns the layer, which also writes the audit trail, and its file if it writes to one.
 pub(crate) fn layer(
     to: &AccessLog,
+    audit: Option<&AuditLog>,
     output: &Output,
 ) -> Result<(AccessLogLayer, Option<LogFile>), Error> {
-    match to {
-        AccessLog::Off => Ok((AccessLogLayer::sink(|_: &Record<'_>| {}).ignore_usage(), None)),
-        AccessLog::Stdout => Ok((AccessLogLayer::json(output.out().clone()), None)),
+    let (layer, file) = match to {
+        AccessLog::Off => {
+            let nowhere = AccessLogLayer::sink(|_: &Record<'_>| {});
+            (if audit.is_some() { nowhere } else { nowhere.ignore_usage() }, None)
+        }
+        AccessLog::Stdout => (AccessLogLayer::json(output.out().clone()), None),
         AccessLog::File(path) => {
             let file = LogFile::open(path, output)
                 .map_err(|error| format!("--access-log {}: {error}", path.display()))?;
-            Ok((AccessLogLayer::json(file.sink.clone()), Some(file)))
+            (AccessLogLayer::json(file.sink.clone()), Some(file))
         }
-    }
+    };
+    Ok((audit.iter().fold(layer, |layer, log| layer.and(AuditLog::clone(log))), file))
 }
 
 /// The file of the access log.

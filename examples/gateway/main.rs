@@ -4,6 +4,7 @@
 
 mod activity;
 mod args;
+mod audit;
 mod bodies;
 mod cache;
 mod callers;
@@ -180,7 +181,8 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         Some(demo) => AccessLog::File(demo.log_file.clone()),
         None => AccessLog::Stdout,
     });
-    let (mut access_log, log_file) = log::layer(&log_to, output)?;
+    let audit = serve.audit.as_ref().map(|files| audit::open(files, output)).transpose()?;
+    let (mut access_log, log_file) = log::layer(&log_to, audit.as_ref(), output)?;
     for layer in upstreams.layers() {
         output.scrub(&layer.scrubber());
         access_log = access_log.scrubber(layer.scrubber());
@@ -213,6 +215,9 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     server.run(listener, stack, open, &mut signals).await;
     if let Some(file) = log_file {
         file.close();
+    }
+    if let Some(log) = audit {
+        audit::close(log, output);
     }
     Ok(SUCCESS)
 }

@@ -5,6 +5,10 @@ use crate::{
     secret_file::FileFault,
 };
 
+/// The expected form of a private key.
+pub(super) const EXPECTED_KEY: &str = "expected an Ed25519 key as PKCS#8 (PEM or DER), as a seed of 32 bytes or as 64 hexadecimal \
+     digits: `openssl genpkey -algorithm ed25519 -out audit.key`";
+
 /// An error from an audit trail, its key or a checkpoint: the place and the fault.
 ///
 /// [`Display`](fmt::Display) and [`Debug`] print both with the remedy. They never print a key.
@@ -75,7 +79,7 @@ impl From<FileFault> for AuditFault {
         match fault {
             FileFault::Unreadable(kind) => Self::Unreadable(kind),
             FileFault::NotAFile => Self::NotAFile,
-            FileFault::TooLarge { .. } => Self::MalformedKey(super::key::EXPECTED),
+            FileFault::TooLarge { .. } => Self::MalformedKey(EXPECTED_KEY),
             FileFault::Writable { mode } => Self::KeyWritable { mode },
         }
     }

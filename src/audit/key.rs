@@ -6,15 +6,12 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublic
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
-use super::error::{AuditError, AuditFault};
+use super::error::{AuditError, AuditFault, EXPECTED_KEY};
 use crate::{
     secret_file::{FileRules, read_once},
     sha256::Digest,
 };
 
-/// The expected form of a private key.
-pub(super) const EXPECTED: &str = "expected an Ed25519 key as PKCS#8 (PEM or DER), as a seed of 32 bytes or as 64 hexadecimal \
-     digits: `openssl genpkey -algorithm ed25519 -out audit.key`";
 const EXPECTED_PUBLIC: &str = "expected an Ed25519 public key as 64 hexadecimal digits or as the PEM \
                                of `openssl pkey -in audit.key -pubout`";
 
@@ -73,7 +70,7 @@ impl AuditKey {
     ///
     /// Returns an error if the bytes are not a key of Ed25519.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, AuditError> {
-        let malformed = || AuditError::new(AuditFault::MalformedKey(EXPECTED));
+        let malformed = || AuditError::new(AuditFault::MalformedKey(EXPECTED_KEY));
         let text = bytes.trim_ascii();
         let pair = if bytes.len() == 32 {
             Ed25519KeyPair::from_seed_unchecked(bytes)

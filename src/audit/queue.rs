@@ -242,6 +242,11 @@ impl RecordQueue {
         state.abandoned = true;
     }
 
+    #[cfg(test)]
+    pub(super) fn close_without_waiting(&self) {
+        self.state.lock().closed = true;
+    }
+
     // === the writer thread ===
 
     /// Waits for work, for `wait` at most, and takes it. Leaves the records unless `wants_records`.

@@ -10,11 +10,12 @@ use std::{
 
 use super::{
     checkpoint::{Checkpoint, Reason},
+    checkpoints::Checkpoints,
+    durability::Durability,
     key::AuditKey,
     line::{Chain, GAP, REQUEST},
     opening::{After, Opening},
     queue::{Gap, RecordQueue, Taken},
-    settings::{Checkpoints, Durability},
     start::Started,
     storage::Storage,
 };
@@ -117,26 +118,32 @@ impl<S: Storage> Writer<S> {
     pub(super) fn run(mut self) {
         // The checkpoint of the start.
         self.pass_on();
-        loop {
-            let wait = self.wait(self.rules.clock.monotonic());
-            if self.outage.is_some() || self.chained == self.taken.bytes.len() {
-                self.queue.take(&mut self.taken, wait, self.outage.is_none());
-            }
-            if self.taken.abandoned {
-                return;
-            }
-            let now = self.rules.clock.monotonic();
-            self.chain_taken(now);
-            let is_all = self.chained == self.taken.bytes.len();
-            let (urgent, closed) = (self.taken.urgent, self.taken.closed && is_all);
-            if closed && self.outage.is_none() {
-                self.sign(Reason::Close, now);
-            }
-            self.step(now, urgent || closed);
-            if closed && self.recovered.is_none() {
-                return;
-            }
+        while !self.turn() {}
+    }
+
+    /// Waits for work and does it. Returns true at the end.
+    fn turn(&mut self) -> bool {
+        let wait = self.wait(self.rules.clock.monotonic());
+        if self.outage.is_some() || self.is_chained() {
+            self.queue.take(&mut self.taken, wait, self.outage.is_none());
         }
+        if self.taken.abandoned {
+            return true;
+        }
+        let now = self.rules.clock.monotonic();
+        self.chain_taken(now);
+        let closed = self.taken.closed && self.is_chained();
+        if closed && self.outage.is_none() {
+            self.sign(Reason::Close, now);
+        }
+        self.step(now, self.taken.urgent || closed);
+        // An outage that is over is stated first.
+        closed && self.recovered.is_none()
+    }
+
+    /// Returns whether all that was taken is chained.
+    fn is_chained(&self) -> bool {
+        self.chained == self.taken.bytes.len()
     }
 
     /// The time until there is work without a new record.
@@ -254,7 +261,7 @@ impl<S: Storage> Writer<S> {
             return;
         }
         let result = self.write(now, urgent).and_then(|()| {
-            let is_end = self.taken.closed && self.chained == self.taken.bytes.len();
+            let is_end = self.taken.closed && self.is_chained();
             if self.is_full(now) && !is_end { self.rotate(now) } else { Ok(()) }
         });
         match result {
@@ -378,3 +385,7 @@ fn emptied(mut buffer: Vec<u8>) -> Vec<u8> {
     buffer.shrink_to(room);
     buffer
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

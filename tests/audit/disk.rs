@@ -109,8 +109,7 @@ fn a_full_disk_rejects_requests_until_it_has_room() {
     assert!(report.requests >= served);
     // Its requests also outrun the disk, which are gaps of a full queue.
     let gaps = of_kind(&folder.trail(), "gap");
-    let is_of_disk =
-        |gap: &&Value| gap["cause"].as_str().unwrap().starts_with("File too large");
+    let is_of_disk = |gap: &&Value| gap["cause"].as_str().unwrap().starts_with("File too large");
     let [gap] = gaps.iter().filter(is_of_disk).collect::<Vec<_>>()[..] else { panic!("{gaps:?}") };
     assert!(gap["since"].as_str().unwrap() <= gap["until"].as_str().unwrap(), "{gap}");
 }
