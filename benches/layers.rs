@@ -216,6 +216,7 @@ fn in_turns(_: &mut Criterion) {
     for (name, format) in pass::log_formats() {
         turns(name, pass::access_log_of(format), &warm);
     }
+    turns("audit trail, sync by interval", pass::audit(), &warm);
     turns("access log, no subscriber", AccessLogLayer::new(), &warm);
     metrics(&warm);
     turns("auth, token seen before", pass::auth(&signer), &warm);

@@ -71,9 +71,9 @@ mod error_debug;
 mod failure_reason;
 #[cfg(any(feature = "auth", feature = "hf"))]
 mod fetch;
-#[cfg(any(feature = "auth", feature = "hf"))]
+#[cfg(any(feature = "audit", feature = "auth", feature = "hf"))]
 mod file_reason;
-#[cfg(any(feature = "auth", feature = "hf"))]
+#[cfg(any(feature = "audit", feature = "auth", feature = "hf"))]
 mod file_version;
 #[cfg(any(feature = "cache", feature = "hf", feature = "transform", feature = "upstream"))]
 mod hop_by_hop;
@@ -123,8 +123,10 @@ mod printable;
 #[cfg(feature = "redis")]
 mod redis_link;
 pub mod secret;
-#[cfg(any(feature = "auth", feature = "hf"))]
+#[cfg(any(feature = "audit", feature = "auth", feature = "hf"))]
 mod secret_file;
+#[cfg(any(feature = "audit", feature = "auth"))]
+mod sha256;
 mod skip;
 pub mod sse;
 #[cfg(any(feature = "hf", feature = "transform"))]
@@ -166,6 +168,9 @@ pub mod tap;
 #[cfg(feature = "access-log")]
 #[cfg_attr(docsrs, doc(cfg(feature = "access-log")))]
 pub mod access_log;
+#[cfg(feature = "audit")]
+#[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
+pub mod audit;
 #[cfg(feature = "auth")]
 #[cfg_attr(docsrs, doc(cfg(feature = "auth")))]
 pub mod auth;

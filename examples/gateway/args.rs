@@ -14,6 +14,8 @@ use crate::units;
 
 #[path = "args_admin.rs"]
 mod admin;
+#[path = "args_audit.rs"]
+mod audit;
 #[path = "args_bodies.rs"]
 mod bodies;
 #[path = "args_cache.rs"]
@@ -41,6 +43,7 @@ mod upstreams;
 
 pub(crate) use self::{
     admin::Admin,
+    audit::Audit,
     cache::{Cache, CacheScope},
     callers::Callers,
     client::{Client, Deadlines},
@@ -84,6 +87,7 @@ pub(crate) struct Serve {
     pub(crate) drain: Duration,
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) access_log: AccessLog,
+    pub(crate) audit: Option<Audit>,
     pub(crate) schema: Option<Schema>,
     /// Members whose bounds are lifted in the built-in schemas.
     pub(crate) without_bounds: Vec<String>,
@@ -197,6 +201,7 @@ struct Given {
     drain: Option<Duration>,
     threads: Option<NonZeroUsize>,
     log: log::Given,
+    audit: audit::Given,
     schema: Option<Schema>,
     max_tokens: Option<NonZeroU32>,
     limits: limits::Given,
@@ -262,6 +267,7 @@ impl Given {
                 once(flag, &mut self.max_tokens, most)
             }
             admin if admin::FLAGS.contains(&admin) => self.admin.take(admin, &text()?),
+            audit if audit::FLAGS.contains(&audit) => self.audit.take(audit, text()?),
             slots if slots::FLAGS.contains(&slots) => self.slots.take(slots, &text()?),
             bodies if bodies::FLAGS.contains(&bodies) => self.bodies.take(bodies, &text()?),
             log if log::FLAGS.contains(&log) => self.log.take(log, &text()?),
@@ -328,6 +334,7 @@ impl Given {
                 drain: self.drain.unwrap_or(Duration::from_secs(30)),
                 threads: self.threads,
                 access_log: self.log.resolve(),
+                audit: self.audit.resolve()?,
                 schema: self.schema,
                 without_bounds: self.profile.without_bounds,
                 max_tokens: self.max_tokens,

@@ -51,6 +51,7 @@ fn without_flags_the_demo_has_the_defaults_of_the_help() {
         drain: Duration::from_secs(30),
         threads: None,
         access_log: AccessLog::default(),
+        audit: None,
         schema: None,
         without_bounds: Vec::new(),
         max_tokens: None,
@@ -143,6 +144,16 @@ fn the_access_log_has_a_place_a_format_and_a_share() {
         assert!(refused.contains("expects a percentage from 0 to 100"), "{refused}");
     }
     assert!(HELP.contains("--access-log-sample PERCENT"));
+}
+
+#[test]
+fn an_audit_trail_needs_its_key() {
+    let serve = served("--audit a.jsonl --audit-key k");
+    assert_eq!(serve.audit, Some(Audit { file: "a.jsonl".into(), key: "k".into() }));
+    for one in ["--audit a", "--audit-key k"] {
+        assert_eq!(refused(one), "--audit and --audit-key need each other");
+    }
+    assert!(refused("--audit a --audit b").contains("given twice"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 
 use tower_inference::{
     access_log::{AccessLogLayer, Emf, Format, GenAiVersion, Lines, Sampling, Sink},
-    record::Record,
+    record::RecordSink,
 };
 
 use crate::{
@@ -19,16 +19,14 @@ use crate::{
     output::Output,
 };
 
-/// Returns the layer and its file if it writes to one.
+/// Returns the layer, if there is a log, and its file if it writes to one.
 pub(crate) fn layer(
     to: &LogPlace,
     settings: &AccessLog,
     output: &Output,
-) -> Result<(AccessLogLayer, Option<LogFile>), Error> {
+) -> Result<(Option<AccessLogLayer>, Option<LogFile>), Error> {
     let (sink, file) = match to {
-        LogPlace::Off => {
-            return Ok((AccessLogLayer::sink(|_: &Record<'_>| {}).ignore_usage(), None));
-        }
+        LogPlace::Off => return Ok((None, None)),
         LogPlace::Stdout => (output.out().clone(), None),
         LogPlace::File(path) => {
             let file = LogFile::open(path, output)
@@ -40,7 +38,15 @@ pub(crate) fn layer(
     if let Some(percent) = settings.sample {
         lines = lines.sampling(Sampling::new(f64::from(percent) / 100.0)?);
     }
-    Ok((AccessLogLayer::sink(lines), file))
+    Ok((Some(AccessLogLayer::sink(lines)), file))
+}
+
+/// Adds a sink to the layer, which may have none so far.
+pub(crate) fn and(layer: Option<AccessLogLayer>, sink: impl RecordSink) -> AccessLogLayer {
+    match layer {
+        Some(layer) => layer.and(sink),
+        None => AccessLogLayer::sink(sink),
+    }
 }
 
 fn format(format: LogFormat) -> Result<Format, Error> {

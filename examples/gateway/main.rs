@@ -4,6 +4,7 @@
 
 mod activity;
 mod args;
+mod audit;
 mod bodies;
 mod cache;
 mod callers;
@@ -188,14 +189,16 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         Some(demo) => LogPlace::File(demo.log_file.clone()),
         None => LogPlace::Stdout,
     });
-    let (access_log, log_file) = log::layer(&log_to, &serve.access_log, output)?;
-    let mut access_log = access_log.client_address(peer.clone());
+    let audit = serve.audit.as_ref().map(|files| audit::open(files, output)).transpose()?;
+    let (mut records, log_file) = log::layer(&log_to, &serve.access_log, output)?;
     if let Some((_, monitor)) = &admin {
-        access_log = match log_to {
-            LogPlace::Off => AccessLogLayer::sink(monitor.metrics.clone()),
-            _ => access_log.and(monitor.metrics.clone()),
-        };
+        records = Some(log::and(records, monitor.metrics.clone()));
     }
+    if let Some(audit) = &audit {
+        records = Some(log::and(records, audit.clone()));
+    }
+    let nothing = || AccessLogLayer::sink(|_: &Record<'_>| {}).ignore_usage();
+    let mut access_log = records.unwrap_or_else(nothing).client_address(peer.clone());
     for layer in upstreams.layers() {
         output.scrub(&layer.scrubber());
         access_log = access_log.scrubber(layer.scrubber());
@@ -236,6 +239,9 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     server.run(listener, stack, open, async || signals.next().await).await;
     if let Some(file) = log_file {
         file.close();
+    }
+    if let Some(log) = audit {
+        audit::close(log, output);
     }
     Ok(SUCCESS)
 }

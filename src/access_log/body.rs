@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{open_record::OpenRecord, shared_capture::SharedCapture};
+use super::{open_digest::OpenDigest, open_record::OpenRecord, shared_capture::SharedCapture};
 use crate::{
     body::{self, BodyEnd, Watch, WatchedBody},
     context::RequestContext,
@@ -24,6 +24,9 @@ pin_project! {
         counter: Option<RequestContext>,
         // `None` unless a sink records prompts.
         prompt: Option<SharedCapture>,
+        // `None` when no sink wants the digest, and once it is taken. Boxed because few layers have
+        // such a sink.
+        digest: OpenDigest,
     }
 }
 
@@ -33,7 +36,13 @@ impl<B> RequestBody<B> {
         counter: Option<RequestContext>,
         prompt: Option<SharedCapture>,
     ) -> Self {
-        Self { body, counter, prompt }
+        Self { body, counter, prompt, digest: OpenDigest::none() }
+    }
+
+    /// Gives the digest of the body to `taker` at its end.
+    #[cfg(feature = "audit")]
+    pub(super) fn digested(self, taker: Option<RequestContext>) -> Self {
+        Self { digest: OpenDigest::new(taker), ..self }
     }
 }
 
@@ -46,7 +55,8 @@ impl<B: Body> Body for RequestBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        let polled = ready!(this.body.poll_frame(cx));
+        let mut body = this.body;
+        let polled = ready!(body.as_mut().poll_frame(cx));
         if let Some(Ok(frame)) = &polled
             && let Some(data) = frame.data_ref()
         {
@@ -57,11 +67,17 @@ impl<B: Body> Body for RequestBody<B> {
                 prompt.chunks(data);
             }
         }
+        this.digest.take(&polled, body.is_end_stream());
         Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        let ended = self.body.is_end_stream();
+        if ended {
+            // Nobody polls such a body.
+            self.digest.note_empty();
+        }
+        ended
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -199,7 +199,12 @@ where
             return ResponseFuture::reject(responder.pending(rejection, context), record);
         }
         let (counter, prompt) = (record.byte_counter(), record.prompt());
-        let inner = self.inner.call(request.map(|body| RequestBody::new(body, counter, prompt)));
+        let inner = self.inner.call(request.map(|body| {
+            let body = RequestBody::new(body, counter, prompt);
+            #[cfg(feature = "audit")]
+            let body = body.digested(record.digest_taker());
+            body
+        }));
         ResponseFuture::new(inner, record)
     }
 }

@@ -81,6 +81,8 @@ impl OpenRecord {
             first_byte_after: None,
             first_token_after: None,
             bytes_out: 0,
+            #[cfg(feature = "audit")]
+            digests_payload: settings.digests_payload,
         };
         let prompt = prompt.map(SharedCapture::new);
         Self(Some(Box::new(Open {
@@ -100,6 +102,13 @@ impl OpenRecord {
     pub(super) fn byte_counter(&self) -> Option<RequestContext> {
         let context = &self.0.as_ref()?.observation.context;
         context.claim_bytes_in().then(|| context.clone())
+    }
+
+    /// The context that takes the digest of the request body. `None` when no sink wants it.
+    #[cfg(feature = "audit")]
+    pub(super) fn digest_taker(&self) -> Option<RequestContext> {
+        let observation = &self.0.as_ref()?.observation;
+        observation.digests_payload.then(|| observation.context.clone())
     }
 
     pub(super) fn method(&self) -> Option<&Method> {

@@ -14,6 +14,8 @@ pub(super) struct Settings {
     pub(super) sinks: Vec<Arc<dyn RecordSink>>,
     pub(super) scrubbers: Vec<Scrubber>,
     pub(super) clock: SharedClock,
+    #[cfg(feature = "audit")]
+    pub(super) digests_payload: bool,
     pub(super) usage: bool,
     pub(super) client_address: Option<PeerAddress>,
     /// What the sinks record of bodies.
@@ -27,6 +29,8 @@ impl Settings {
     pub(super) fn new(sink: impl RecordSink) -> Self {
         Self {
             bodies: sink.bodies(),
+            #[cfg(feature = "audit")]
+            digests_payload: sink.wants_payload_digest(),
             sinks: vec![Arc::new(sink)],
             scrubbers: Vec::new(),
             clock: SharedClock::default(),
@@ -39,6 +43,10 @@ impl Settings {
 
     pub(super) fn add(&mut self, sink: impl RecordSink) {
         self.bodies = self.bodies.or(sink.bodies());
+        #[cfg(feature = "audit")]
+        {
+            self.digests_payload |= sink.wants_payload_digest();
+        }
         self.sinks.push(Arc::new(sink));
     }
 }

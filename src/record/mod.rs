@@ -51,11 +51,16 @@ mod cut;
 mod gen_ai;
 mod observation;
 mod outcome;
+#[cfg(feature = "audit")]
+mod payload_digest;
 #[expect(clippy::module_inception, reason = "the main type of the module")]
 mod record;
 mod sink;
 mod spans;
 
+#[cfg(feature = "audit")]
+#[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
+pub use self::payload_digest::PayloadDigest;
 pub use self::{
     bodies::Bodies,
     body::{Excerpt, RecordedBody},

@@ -7,6 +7,8 @@ use std::{
 
 use http::{StatusCode, Version};
 
+#[cfg(feature = "audit")]
+use super::payload_digest::PayloadDigest;
 use super::{
     body::RecordedBody, cut::cut, gen_ai::operation_of, observation::Observation,
     outcome::RequestOutcome,
@@ -212,6 +214,22 @@ impl Record<'_> {
     #[must_use]
     pub fn bytes_in(&self) -> u64 {
         self.observation.context.bytes_in()
+    }
+
+    /// Returns the digest of the request body. `None` when no sink of the layer [wants] it.
+    ///
+    /// [wants]: super::RecordSink::wants_payload_digest
+    #[cfg(feature = "audit")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
+    #[must_use]
+    pub fn payload_digest(&self) -> Option<PayloadDigest> {
+        let context = &self.observation.context;
+        self.observation.digests_payload.then(|| match context.payload_digest() {
+            Some(Some(digest)) => PayloadDigest::Sha256(*digest.bytes()),
+            Some(None) => PayloadDigest::Empty,
+            None if context.bytes_in() > 0 => PayloadDigest::Partial,
+            None => PayloadDigest::Unread,
+        })
     }
 
     /// Returns how many bytes of the response body were passed on.

@@ -10,13 +10,15 @@
 //! The request that finds a new content parses it. Other requests use the last value meanwhile. A
 //! file above 64 KiB is read again only after its metadata changed.
 
+#[cfg(any(feature = "auth", feature = "hf"))]
 mod file;
 mod read;
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, unix, any(feature = "auth", feature = "hf")))]
 mod tests;
 
-pub(crate) use self::{
-    file::SecretFile,
-    read::{FileFault, FileRules},
-};
+#[cfg(any(feature = "auth", feature = "hf"))]
+pub(crate) use self::file::SecretFile;
+#[cfg(feature = "audit")]
+pub(crate) use self::read::read_once;
+pub(crate) use self::read::{FileFault, FileRules};

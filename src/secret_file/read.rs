@@ -76,6 +76,19 @@ pub(super) struct FileContent {
     pub(super) readable_by_others: bool,
 }
 
+/// Reads a file that is not read again. Also returns whether every user of the machine can read it.
+#[cfg(feature = "audit")]
+pub(crate) fn read_once(
+    path: &Path,
+    rules: FileRules,
+) -> Result<(Zeroizing<Vec<u8>>, bool), FileFault> {
+    match read(path, rules, None)? {
+        Content::Read(file) => Ok((file.bytes, file.readable_by_others)),
+        // Only with a known version.
+        Content::Unchanged => Err(FileFault::Unreadable(io::ErrorKind::Other)),
+    }
+}
+
 /// Reads the file unless it is large and has the version `known`.
 pub(super) fn read(
     path: &Path,

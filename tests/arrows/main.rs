@@ -41,6 +41,7 @@ const GROUND: &[&str] = &[
     "redis_link",
     "secret",
     "secret_file",
+    "sha256",
     "skip",
     "sse",
     "text_tokens",
@@ -64,6 +65,7 @@ const FIRST: &[&str] = &[
 ];
 const SECOND: &[&str] = &[
     "access_log",
+    "audit",
     "auth",
     "cache",
     "client",

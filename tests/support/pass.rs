@@ -21,6 +21,7 @@ use http_body_util::Full;
 use tower::Service;
 use tower_inference::{
     access_log::{AccessLogLayer, Content, Emf, Format, GenAiVersion, Pseudonyms, Sink},
+    audit::{AuditFile, AuditKey, Durability},
     auth::{AuthLayer, Jwt, Keys},
     fallback::{FallbackLayer, Target},
     hf::{HfTokenLayer, Stage, TokenSource},
@@ -231,6 +232,19 @@ impl metrics::HistogramFn for Last {
     fn record(&self, value: f64) {
         self.0.store(value.to_bits(), Relaxed);
     }
+}
+
+/// An audit trail with room for all records of a measurement. Its file is removed at once.
+pub fn audit() -> AccessLogLayer {
+    let folder = std::env::temp_dir().join(format!("audit-cost-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let key = AuditKey::from_bytes(&[7; 32]).unwrap();
+    let file = AuditFile::new(folder.join("audit.jsonl"), key);
+    let file = file.durability(Durability::Interval(std::time::Duration::from_secs(1)));
+    let log = file.max_records(1_000_000).max_bytes(1 << 30).open().unwrap();
+    // The writer keeps it open.
+    let _elsewhere = std::fs::remove_dir_all(folder);
+    AccessLogLayer::sink(log)
 }
 
 /// JSON lines that go nowhere.

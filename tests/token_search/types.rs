@@ -386,6 +386,12 @@ const WITHOUT_TOKEN: &[(&str, &str)] = &[
          peer::ForwardedHeader peer::NetworkError peer::PeerAddress",
     ),
     (
+        "the audit trail's settings, hashes and numbers; its records are those of the access log",
+        "audit::AuditBreak audit::AuditError audit::AuditFault audit::AuditFile audit::AuditKey \
+         audit::AuditLog audit::AuditPublicKey audit::AuditReport audit::BreakFault audit::Checkpoint \
+         audit::Checkpoints audit::Durability audit::KnownCheckpoint record::PayloadDigest",
+    ),
+    (
         "settings of a layer outside of the token, which are made from its own arguments alone",
         "cache::CacheKey cache::Cacheable cache::ClientControl cache::Freshness cache::MemoryTier \
          cache::RedisCache cache::Scope cache::ScopeFunction cache::SecondTier cache::SharedCalls \

@@ -250,7 +250,6 @@
 //! - A caller of [`StsIdentity`] whose role is deleted is accepted until its token expires.
 //! - The client of [`StsIdentity`] must not follow redirects. `HttpsClient` does not.
 
-mod digest;
 mod encoding;
 mod signed_body;
 mod sigv4;

@@ -11,8 +11,8 @@ use pin_project_lite::pin_project;
 
 use super::shared::{BodyState, BoxError, BoxedBody, SharedBody};
 use crate::{
-    auth::aws_iam::digest::{Digest, Hasher},
     digest_mismatch::DigestMismatch,
+    sha256::{Digest, Hasher},
 };
 
 pin_project! {

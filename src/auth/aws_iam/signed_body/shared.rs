@@ -7,12 +7,12 @@ use http::Uri;
 use http_body::{Body as _, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 
-use super::super::digest::{Digest, Hasher};
 use crate::{
     lock::Lock,
     memory_limit::{MemoryLimit, MemoryPermit},
     payload::CollectedBody,
     rejection::{Refusal, Rejection},
+    sha256::{Digest, Hasher},
 };
 
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;

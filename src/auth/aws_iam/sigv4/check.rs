@@ -5,13 +5,13 @@ use std::{borrow::Cow, sync::Arc};
 use http::{HeaderMap, Method, Uri, header::HOST};
 
 use super::{
-    super::{digest::Digest, timestamp::Timestamp},
+    super::timestamp::Timestamp,
     canonical::{PathForm, SignedParts},
     credential::KnownCredential,
     fault::SigV4Fault,
     presented::{ALGORITHM, CredentialScope, PresentedSignature},
 };
-use crate::{identity::Identity, secret::Secret};
+use crate::{identity::Identity, secret::Secret, sha256::Digest};
 
 /// What a signature must cover, except for the payload's hash.
 pub(super) struct Unverified {

@@ -4,10 +4,11 @@ use std::{fmt, sync::Arc};
 
 use zeroize::Zeroizing;
 
-use super::{super::digest::Digest, error::SigningCredentialError, presented::CredentialScope};
+use super::{error::SigningCredentialError, presented::CredentialScope};
 use crate::{
     identity::{Identity, Proof},
     secret::Secret,
+    sha256::Digest,
 };
 
 /// A credential that you issue, and the identity of the caller that signs with it.

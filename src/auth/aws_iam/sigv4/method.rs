@@ -12,7 +12,6 @@ use http::{HeaderMap, Uri, header::AUTHORIZATION, uri::PathAndQuery};
 
 use super::{
     super::{
-        digest::Digest,
         encoding::{decode, parameters},
         signed_body::{BodyFault, SharedBody},
     },
@@ -34,6 +33,7 @@ use crate::{
     },
     context::RequestHead,
     identity::Identity,
+    sha256::Digest,
 };
 
 impl From<SigV4> for Credential {

@@ -6,12 +6,12 @@ use http::{HeaderMap, Uri, header::AUTHORIZATION};
 
 use super::{
     super::{
-        digest::Digest,
         encoding::{decode, parameters},
         timestamp::Timestamp,
     },
     fault::SigV4Fault,
 };
+use crate::sha256::Digest;
 
 pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 pub(super) const SIGNATURE_PARAMETER: &str = "X-Amz-Signature";

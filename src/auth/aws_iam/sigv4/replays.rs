@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::digest::Digest;
-use crate::lock::Lock;
+use crate::{lock::Lock, sha256::Digest};
 
 /// A bounded set of used signatures. A signature stays in it until it is expired.
 #[derive(Debug)]

@@ -6,13 +6,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 
 use super::{
-    super::{digest::Digest, timestamp::Timestamp},
+    super::timestamp::Timestamp,
     canonical::{PathForm, SignedParts},
     check::{PayloadHash, Unverified},
     credential::{KnownCredential, SigningCredential},
     presented::{CredentialScope, PresentedSignature},
 };
-use crate::secret::Secret;
+use crate::{secret::Secret, sha256::Digest};
 
 struct RawRequest {
     method: Method,

@@ -10,13 +10,13 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
     super::{
-        digest::Digest,
         encoding::{decode, encode, parameters},
         sigv4::{ALGORITHM, split_credential},
         timestamp::Timestamp,
     },
     host::{Partition, StsHost},
 };
+use crate::sha256::Digest;
 
 /// The start of every token.
 pub(super) const PREFIX: &str = "aws-sts-v1.";

@@ -1,4 +1,4 @@
-//! SHA-256 digests, their hexadecimal form and HMAC.
+//! SHA-256 digests, their hexadecimal form and HMAC (FIPS 180-4, RFC 2104).
 
 use aws_lc_rs::{
     constant_time, digest,
@@ -16,6 +16,15 @@ impl Digest {
         0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52,
         0xb8, 0x55,
     ]);
+
+    /// No digest of anything.
+    #[cfg(feature = "audit")]
+    pub(crate) const ZERO: Self = Self([0; 32]);
+
+    #[cfg(feature = "audit")]
+    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
 
     pub(crate) fn of(data: &[u8]) -> Self {
         let mut hasher = Hasher::default();

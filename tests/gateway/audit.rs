@@ -1,0 +1,92 @@
+//! The audit trail of the example and the program that verifies it.
+
+use std::{env, fs, path::Path, process::Command};
+
+use http::StatusCode;
+use http_body_util::BodyExt as _;
+
+use crate::{
+    client::{CHAT, get, post, send, slug},
+    stub::{Folder, Stub, UPSTREAM_TOKEN, gateway},
+    token::{self, Signer},
+};
+
+/// Runs the example `verify_audit`. Returns its exit code and what it prints.
+fn verify(args: &[&str]) -> (Option<i32>, String) {
+    let test = env::current_exe().unwrap();
+    let program = test.ancestors().nth(2).unwrap().join("examples/verify_audit");
+    assert!(program.exists(), "run `cargo build --examples` first");
+    let output = Command::new(program).args(args).output().unwrap();
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(printed).unwrap())
+}
+
+#[tokio::test]
+async fn each_request_is_in_a_trail_that_verifies() {
+    let folder = Folder::new("audit");
+    let signer = Signer::es256();
+    let mut stub = Stub::start().await;
+    let (trail, key) = (folder.path("audit.jsonl"), folder.path("audit.key"));
+    let (public_file, kept) = (folder.path("audit.pub"), folder.path("stderr"));
+    // As the help says.
+    for args in [
+        vec!["genpkey", "-algorithm", "ed25519", "-out", &key],
+        vec!["pkey", "-in", &key, "-pubout", "-out", &public_file],
+    ] {
+        assert!(Command::new("openssl").args(args).status().unwrap().success());
+    }
+    let flags = ["--audit", &trail, "--audit-key", &key];
+    let mut gateway = gateway(&folder, &stub.served.url, &signer, flags).await;
+    let line = gateway.complained("the public key of the audit trail").await;
+    let public = line.rsplit(' ').next().unwrap();
+
+    let rejected = send(gateway.address, post("/v1/chat/completions", "no-token", CHAT)).await;
+    assert_eq!(rejected.status(), StatusCode::UNAUTHORIZED);
+    drop(rejected.collect().await);
+    let caller = signer.sign(&token::claims());
+    let (response, ()) =
+        tokio::join!(send(gateway.address, post("/v1/chat/completions", &caller, CHAT)), async {
+            stub.seen().await.answer("ok").await;
+        });
+    drop(response.collect().await);
+    let unknown = send(gateway.address, get("/metrics")).await;
+    assert_eq!(slug(unknown, StatusCode::NOT_FOUND).await, "not-found");
+    gateway.signal("TERM").await;
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    fs::write(&kept, gateway.rest_of_errors().await.join("\n")).unwrap();
+
+    let text = fs::read_to_string(&trail).unwrap();
+    assert!(!text.contains(UPSTREAM_TOKEN) && !text.contains(&caller));
+    assert!(text.contains("248289761001-machine-to-machine-client") && text.contains("sha256"));
+    for key in [public, &public_file] {
+        let (code, printed) = verify(&["--key", key, "--checkpoint", &kept, &trail]);
+        assert_eq!(code, Some(0), "{printed}");
+        assert!(printed.contains("3 of them are records of requests"), "{printed}");
+        assert!(printed.contains("the trail has the known checkpoint"), "{printed}");
+    }
+    fs::write(&trail, text.replacen("\"status\":401", "\"status\":200", 1)).unwrap();
+    let (code, printed) = verify(&["--key", public, &trail]);
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(printed.contains("audit.jsonl line 3: record 2 was edited"), "{printed}");
+    let last = text.lines().last().unwrap();
+    fs::write(&trail, text.strip_suffix(&format!("{last}\n")).unwrap()).unwrap();
+    let (code, printed) = verify(&["--key", public, "--checkpoint", &kept, &trail]);
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(printed.contains("the trail was cut"), "{printed}");
+    let (code, printed) = verify(&["--key", public, &folder.path("none")]);
+    assert_eq!(code, Some(2), "{printed}");
+    assert_eq!(verify(&[]).0, Some(2));
+}
+
+#[tokio::test]
+async fn a_key_that_others_can_read_stops_the_start() {
+    let folder = Folder::new("audit-key");
+    let (trail, key) = (folder.path("audit.jsonl"), folder.path("audit.key"));
+    fs::write(&key, [7; 32]).unwrap();
+    assert!(Command::new("chmod").args(["644", &key]).status().unwrap().success());
+    let output = crate::process::run(["--audit", &trail, "--audit-key", &key]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(printed.contains("audit.key: every user of this machine can read it"), "{printed}");
+    assert!(!Path::new(&trail).exists());
+}
