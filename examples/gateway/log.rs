@@ -9,8 +9,8 @@ use std::{
 };
 
 use tower_inference::{
-    access_log::{AccessLogLayer, Emf, Format, GenAiVersion, Lines, Sampling, Sink},
-    record::RecordSink,
+    access_log::{AccessLogLayer, Emf, Format, Lines, Sampling, Sink},
+    record::{GenAiConventions, RecordSink},
 };
 
 use crate::{
@@ -53,7 +53,7 @@ fn format(format: LogFormat) -> Result<Format, Error> {
     Ok(match format {
         LogFormat::Json => Format::json(),
         LogFormat::ApiGateway => Format::api_gateway(),
-        LogFormat::OpenTelemetry => Format::open_telemetry(GenAiVersion::V1_41),
+        LogFormat::OpenTelemetry => Format::open_telemetry(GenAiConventions::V1_41),
         LogFormat::Common => Format::common(),
         LogFormat::Combined => Format::combined(),
         LogFormat::Emf => Format::emf(Emf::new("InferenceGateway")?),

@@ -52,7 +52,7 @@ use self::{
     upstream::{Upstreams, Way},
 };
 use tokio::{net::TcpListener, runtime, task::JoinSet};
-use tower_inference::access_log::AccessLogLayer;
+use tower_inference::{access_log::AccessLogLayer, record::Record};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 

@@ -228,7 +228,7 @@ pub use self::{
     body::{RequestBody, ResponseBody},
     content::Content,
     event::Events,
-    format::{Dimension, Emf, EmfError, Format, FormatError, GenAiVersion, Unit},
+    format::{Dimension, Emf, EmfError, Format, FormatError, Unit},
     future::ResponseFuture,
     layer::{AccessLog, AccessLogLayer},
     lines::Lines,

@@ -1,7 +1,8 @@
 //! Prompts and completions: none unless asked for by name, then bounded.
 
 use tower_inference::{
-    access_log::{Content, GenAiVersion, Pseudonyms},
+    access_log::{Content, Pseudonyms},
+    record::GenAiConventions,
     secret::{Scrubber, Secret},
 };
 
@@ -38,7 +39,7 @@ fn no_format_shows_a_body_unless_asked() {
     for format in [
         Format::json(),
         Format::api_gateway(),
-        Format::open_telemetry(GenAiVersion::Latest),
+        Format::open_telemetry(GenAiConventions::Latest),
         Format::common(),
         Format::combined(),
         Format::emf(emf),

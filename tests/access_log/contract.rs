@@ -1,6 +1,9 @@
 //! The contract of a service, and the cost of a record.
 
-use tower_inference::access_log::{AccessLog, Emf, GenAiVersion, ResponseFuture};
+use tower_inference::{
+    access_log::{AccessLog, Emf, ResponseFuture},
+    record::GenAiConventions,
+};
 
 use super::*;
 use crate::support::Probe;
@@ -83,7 +86,7 @@ fn other_formats_cost_few_allocations() {
     let emf = || Format::emf(Emf::new("n").unwrap());
     for (name, format, expected) in [
         ("api gateway", Format::api_gateway(), 1),
-        ("opentelemetry", Format::open_telemetry(GenAiVersion::Latest), 1),
+        ("opentelemetry", Format::open_telemetry(GenAiConventions::Latest), 1),
         ("common", Format::common(), 2),
         ("combined", Format::combined(), 2),
         ("emf", emf(), 5),

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use http::{StatusCode, Version};
 use tower_inference::{
-    access_log::{Events, FormatError, GenAiVersion},
+    access_log::{Events, FormatError},
     context::{CacheOutcome, TraceId},
     peer::{ForwardedHeader, PeerAddress},
-    record::RecordSink,
+    record::{GenAiConventions, RecordSink},
 };
 
 use super::*;
@@ -272,15 +272,15 @@ fn attributes_of_opentelemetry_have_the_names_of_their_version() {
         r#""http.response.body.size":0,"http.server.request.duration":0,"url.path":"/","#,
         r#""network.protocol.version":"1.1","tower_inference.outcome":"complete"}"#,
     ]);
-    for version in [GenAiVersion::V1_41, GenAiVersion::Latest] {
+    for version in [GenAiConventions::V1_41, GenAiConventions::Latest] {
         assert_eq!(lines(Format::open_telemetry(version)), [full.clone(), least.clone()]);
     }
 
     let cache_writes =
         ["gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_write.input_tokens"];
     for (version, own, other) in [
-        (GenAiVersion::V1_41, cache_writes[0], cache_writes[1]),
-        (GenAiVersion::Latest, cache_writes[1], cache_writes[0]),
+        (GenAiConventions::V1_41, cache_writes[0], cache_writes[1]),
+        (GenAiConventions::Latest, cache_writes[1], cache_writes[0]),
     ] {
         let unknown = Format::open_telemetry(version).fields([other]);
         assert_eq!(unknown.unwrap_err(), FormatError::UnknownField(other.into()));
@@ -350,7 +350,7 @@ fn an_unknown_field_is_an_error() {
         (Format::api_gateway(), "request_id"),
         (Format::api_gateway(), "$context.authorizer."),
         (Format::api_gateway(), "$context."),
-        (Format::open_telemetry(GenAiVersion::Latest), "gen_ai.system"),
+        (Format::open_telemetry(GenAiConventions::Latest), "gen_ai.system"),
     ] {
         assert_eq!(format.clone().fields([name]).unwrap_err(), unknown(name));
         assert_eq!(format.more_fields([name]).unwrap_err(), unknown(name));

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use tower_inference::{
-    access_log::{Content, Dimension, Emf, Events, GenAiVersion, Unit},
+    access_log::{Content, Dimension, Emf, Events, Unit},
     peer::PeerAddress,
+    record::GenAiConventions,
 };
 
 use super::{emf::broken_rules, *};
@@ -197,8 +198,8 @@ proptest! {
         for format in [
             Format::api_gateway(),
             Format::api_gateway().more_fields(every_variable).unwrap(),
-            Format::open_telemetry(GenAiVersion::V1_41),
-            Format::open_telemetry(GenAiVersion::Latest),
+            Format::open_telemetry(GenAiConventions::V1_41),
+            Format::open_telemetry(GenAiConventions::Latest),
             Format::emf(emf),
         ] {
             let is_emf = format!("{format:?}").contains("emf");

@@ -1,7 +1,8 @@
 //! Pseudonyms of callers.
 
 use tower_inference::{
-    access_log::{Emf, Events, GenAiVersion, Pseudonyms},
+    access_log::{Emf, Events, Pseudonyms},
+    record::GenAiConventions,
     secret::Secret,
 };
 
@@ -23,7 +24,7 @@ fn each_format_shows_the_caller_by_pseudonyms_alone() {
         Format::api_gateway()
             .fields(["authorizer.principalId", "authorizer.claims.email"])
             .unwrap(),
-        Format::open_telemetry(GenAiVersion::Latest),
+        Format::open_telemetry(GenAiConventions::Latest),
         Format::common(),
         Format::combined(),
         Format::emf(emf()),
@@ -46,7 +47,7 @@ fn each_format_shows_the_caller_by_pseudonyms_alone() {
 
 #[test]
 fn opentelemetry_has_another_name_for_a_pseudonym() {
-    let format = Format::open_telemetry(GenAiVersion::V1_41).fields(["enduser.id"]).unwrap();
+    let format = Format::open_telemetry(GenAiConventions::V1_41).fields(["enduser.id"]).unwrap();
     let log = Log::format(format.pseudonyms(pseudonyms()));
     serve_full(&log);
     let subject = pseudonyms().subject("https://issuer.example", "user 7");

@@ -20,7 +20,7 @@ use http_body::Body;
 use http_body_util::Full;
 use tower::Service;
 use tower_inference::{
-    access_log::{AccessLogLayer, Content, Emf, Format, GenAiVersion, Pseudonyms, Sink},
+    access_log::{AccessLogLayer, Content, Emf, Format, Pseudonyms, Sink},
     audit::{AuditFile, AuditKey, Durability},
     auth::{AuthLayer, Jwt, Keys},
     fallback::{FallbackLayer, Target},
@@ -29,6 +29,7 @@ use tower_inference::{
     limits::{Limit, Rate},
     model::{Profile, ProviderPolicy},
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
+    record::GenAiConventions,
     schema::{BuiltInSchemas, Parameter, Schema, SchemaLayer},
     secret::Secret,
     token_budget::TokenBudgetLayer,
@@ -264,7 +265,7 @@ pub fn log_formats() -> [(&'static str, Format); 8] {
     [
         ("access log, json", Format::json()),
         ("access log, api gateway", Format::api_gateway()),
-        ("access log, opentelemetry", Format::open_telemetry(GenAiVersion::Latest)),
+        ("access log, opentelemetry", Format::open_telemetry(GenAiConventions::Latest)),
         ("access log, common", Format::common()),
         ("access log, combined", Format::combined()),
         ("access log, emf", Format::emf(Emf::new("bench").unwrap())),

@@ -8,12 +8,11 @@ use super::{
     json,
     members::Members,
     open_telemetry,
-    version::GenAiVersion,
 };
 use crate::{
     access_log::{content::Content, pseudonyms::Pseudonyms},
     json_object::{JsonObject, member_name},
-    record::{Bodies, Record},
+    record::{Bodies, GenAiConventions, Record},
 };
 
 /// How a record is written as a line.
@@ -50,7 +49,7 @@ pub struct Format {
 enum Kind {
     Json(Members),
     ApiGateway(Fields),
-    OpenTelemetry(GenAiVersion, Fields),
+    OpenTelemetry(GenAiConventions, Fields),
     Common { combined: bool },
     Emf(Arc<Emf>, Members),
 }
@@ -84,7 +83,7 @@ impl Format {
     /// An attribute that this crate has no value for, such as `gen_ai.response.id`, takes the value that the
     /// program [added](crate::context::RequestContext::add_value) under its name.
     #[must_use]
-    pub fn open_telemetry(version: GenAiVersion) -> Self {
+    pub fn open_telemetry(version: GenAiConventions) -> Self {
         Self::of(Kind::OpenTelemetry(version, open_telemetry::default(version)))
     }
 

@@ -10,7 +10,6 @@ mod json;
 mod line_format;
 mod members;
 mod open_telemetry;
-mod version;
 
 pub(super) use self::{
     added::added_members,
@@ -21,5 +20,4 @@ pub use self::{
     emf::{Dimension, Emf, EmfError, Unit},
     error::FormatError,
     line_format::Format,
-    version::GenAiVersion,
 };

@@ -8,11 +8,10 @@ use std::{borrow::Cow, time::Duration};
 use super::{
     error::FormatError,
     fields::{Field, Fields, Getter, Value, added},
-    version::GenAiVersion,
 };
 use crate::{
     json_object::{JsonObject, rfc3339},
-    record::{Record, RequestOutcome},
+    record::{GenAiConventions, Record, RequestOutcome},
 };
 
 /// The versions that have an attribute.
@@ -162,13 +161,13 @@ const PROVIDERS: &[(&str, &str)] = &[
     ("aiplatform.googleapis.com", "gcp.vertex_ai"),
 ];
 
-pub(super) fn default(version: GenAiVersion) -> Fields {
+pub(super) fn default(version: GenAiConventions) -> Fields {
     let own = ATTRIBUTES.iter().filter(|(_, of, by_default, _)| *by_default && is_in(*of, version));
     Fields { all: own.map(|(name, _, _, value)| field(name, *value)).collect(), values: true }
 }
 
 pub(super) fn named<T: AsRef<str>>(
-    version: GenAiVersion,
+    version: GenAiConventions,
     names: impl IntoIterator<Item = T>,
 ) -> Result<Fields, FormatError> {
     Fields::named(names, |name| {
@@ -204,10 +203,10 @@ pub(super) fn write(
     }
 }
 
-fn is_in(of: In, version: GenAiVersion) -> bool {
+fn is_in(of: In, version: GenAiConventions) -> bool {
     match version {
-        GenAiVersion::V1_41 => of != In::Latest,
-        GenAiVersion::Latest => of != In::V1_41,
+        GenAiConventions::V1_41 => of != In::Latest,
+        GenAiConventions::Latest => of != In::V1_41,
     }
 }
 
@@ -298,7 +297,7 @@ mod tests {
 
     #[test]
     fn no_version_has_an_attribute_twice() {
-        for version in [GenAiVersion::V1_41, GenAiVersion::Latest] {
+        for version in [GenAiConventions::V1_41, GenAiConventions::Latest] {
             let own = ATTRIBUTES.iter().filter(|(_, of, _, _)| is_in(*of, version));
             let mut names: Vec<_> = own.map(|(name, _, _, _)| *name).collect();
             let all = names.len();
