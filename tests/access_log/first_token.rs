@@ -173,7 +173,7 @@ fn a_response_without_generated_text_has_no_first_token() {
     for (media_type, body) in [
         (
             "application/json",
-            r#"{"choices":[{"message":{"content":"Hi"}}],"usage":{"total_tokens":9}}"#,
+            r#"{"choices":[{"message":{"content":"some words of a response that goes on"},"finish_reason":"stop"}],"usage":{"total_tokens":9}}"#,
         ),
         (EVENTS, "data: {\"choices\":[{\"delta\":{\"content\":\"\"}}]}\n\ndata: [DONE]\n\n"),
         (EVENTS, "data: {\"error\":{\"message\":\"overloaded\"}}\n\n"),
@@ -181,8 +181,10 @@ fn a_response_without_generated_text_has_no_first_token() {
         ("text/plain", "Hi"),
     ] {
         for inside in [Inside::Nothing, Inside::TokenBudget, Inside::Cache] {
-            let (times, _) = read(inside, media_type, &[body], 2);
-            assert_eq!(times.1, None, "{inside:?} {body}");
+            for chunks in [&[body][..], &[&body[..body.len() / 2], &body[body.len() / 2..]]] {
+                let (times, _) = read(inside, media_type, chunks, 2);
+                assert_eq!(times.1, None, "{inside:?} {body}");
+            }
         }
     }
 }

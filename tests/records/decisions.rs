@@ -60,7 +60,7 @@ async fn each_layer_says_what_it_decided() {
     let issuer = TestIssuer::new().clock(clock.clone());
     let token = issuer.token("ann").bearer();
     let upstream = TestUpstream::new(TestResponse::chat("hello"))
-        .then(TestResponse::error(StatusCode::SERVICE_UNAVAILABLE))
+        .then(TestResponse::unreachable())
         .then(TestResponse::chat("hello"))
         .then(TestResponse::unreachable());
     let log = AccessLogLayer::sink(last.clone());

@@ -25,8 +25,8 @@ async fn parts_of_the_usage_change_no_charge() {
     let parts = r#","cached_tokens":7,"prompt_tokens_details":{"cached_tokens":7},"completion_tokens_details":{"reasoning_tokens":9}}"#;
     for (prompt, completion) in [(30, 10), (1, 1), (0, 9)] {
         let plain = usage(prompt, completion);
-        let detailed = plain.replacen("}}", &format!("{parts}}}"), 1);
-        let detailed = if detailed == plain { plain.replace("}}", parts) } else { detailed };
+        let detailed = format!("{}{parts}}}", plain.strip_suffix("}}").unwrap());
+        assert!(serde_json::from_str::<serde_json::Value>(&detailed).is_ok(), "{detailed}");
         let budget = Budget::plenty();
         let expected = budget.charge(chat(), Answer::json(plain)).await;
         assert_eq!(budget.charge(chat(), Answer::json(detailed)).await, expected);

@@ -363,6 +363,14 @@ fn surface() -> BTreeSet<String> {
 /// Types that cannot have the token, by the reason.
 const WITHOUT_TOKEN: &[(&str, &str)] = &[
     (
+        "names of layers and of their decisions, which are those of the program",
+        "context::Decision context::Decisions context::Layer",
+    ),
+    (
+        "words about a line of the log, which was scrubbed when it was written",
+        "explain::ExplainError explain::Explanation",
+    ),
+    (
         "settings and states of the callers' authentication, which never sees a request of the gateway to its upstream",
         "auth::AccessRule auth::AccessRules auth::Algorithm auth::ApiKey auth::ApiKeyDigest \
          auth::ApiKeyError auth::ApiKeyFile auth::ApiKeyForm auth::ApiKeyLookup auth::ApiKeyRecord \
