@@ -407,10 +407,12 @@ const WITHOUT_TOKEN: &[(&str, &str)] = &[
         "numbers and fixed words",
         "body::BodyEnd cache::CacheCounts cache::LeaseResult context::AbandonReason \
          context::CacheOutcome context::StreamEnd context::Usage limits::LimitCounts limits::LimitState \
-         limits::RedisCounts rejection::Refusal",
+         limits::RedisCounts record::GenAiAttribute record::GenAiConventions record::RequestOutcome \
+         rejection::Refusal",
     ),
+    ("values that the program adds", "context::AddedValue"),
     (
-        "names of our own stages and models, beside fixed words",
+        "names of our own stages and models, ids of upstreams without the token, beside fixed words",
         "context::Attempt rejection::Violation",
     ),
     (
