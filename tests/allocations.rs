@@ -192,11 +192,11 @@ where
 fn a_stack_is_no_larger_than_stated() {
     let signer = Signer::es256();
     let sizes = [
-        ("all layers", sizes(all_present!(&signer)), [312, 2_368, 2_160]),
+        ("all layers", sizes(all_present!(&signer)), [312, 2_360, 2_160]),
         (
             "all layers and the stalled reader",
             sizes(all_present!(&signer).stalled_reader(StalledReaderLayer::new())),
-            [320, 2_384, 56],
+            [320, 2_376, 56],
         ),
     ];
     for (what, sizes, stated) in sizes {
