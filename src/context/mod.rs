@@ -85,6 +85,19 @@
 //! attempt is forgotten when another one follows.
 
 mod added_value;
+// Each layer that sees attempts uses a part of it.
+#[cfg_attr(
+    not(all(
+        feature = "access-log",
+        feature = "cache",
+        feature = "client",
+        feature = "fallback",
+        feature = "request-id",
+        feature = "throttle",
+        feature = "upstream",
+    )),
+    allow(dead_code, unused_imports, unused_variables, reason = "for layers that are absent")
+)]
 mod attempt;
 mod body_mode;
 mod cache_outcome;

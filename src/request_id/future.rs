@@ -11,8 +11,9 @@ use super::{
     body::ResponseBody,
     in_span::InSpan,
     inbound::{X_AMZN_REQUESTID, X_REQUEST_ID},
-    span::SpanEnd,
+    span,
 };
+use crate::context::RequestContext;
 
 pin_project! {
     /// The future of [`RequestId`](super::RequestId).
@@ -22,25 +23,35 @@ pin_project! {
         inner: InSpan<F>,
         // `None` when an outer layer sets the header.
         id: Option<HeaderValue>,
-        amzn: bool,
-        end: SpanEnd,
+        extras: Option<Box<Extras>>,
     }
+}
+
+/// What few responses need. Boxed, because the future is moved with each request.
+#[derive(Debug)]
+struct Extras {
+    /// For the span. `None` when nobody listens.
+    context: Option<RequestContext>,
+    /// Whether the id goes into `x-amzn-requestid` too.
+    amzn: bool,
 }
 
 impl<F> ResponseFuture<F> {
     pub(super) const fn unchanged(inner: F) -> Self {
         let inner = InSpan { inner: Some(inner), span: Span::none() };
-        Self { inner, id: None, amzn: false, end: SpanEnd::none() }
+        Self { inner, id: None, extras: None }
     }
 
-    pub(super) const fn new(
+    pub(super) fn new(
         inner: F,
         span: Span,
-        end: SpanEnd,
         id: HeaderValue,
+        context: &RequestContext,
         amzn: bool,
     ) -> Self {
-        Self { inner: InSpan { inner: Some(inner), span }, id: Some(id), amzn, end }
+        let context = (!span.is_disabled()).then(|| context.clone());
+        let extras = (amzn || context.is_some()).then(|| Box::new(Extras { context, amzn }));
+        Self { inner: InSpan { inner: Some(inner), span }, id: Some(id), extras }
     }
 }
 
@@ -56,10 +67,13 @@ where
         let _entered = inner.span.enter();
         let Some(future) = inner.inner.as_pin_mut() else { return Poll::Pending };
         let mut response = ready!(future.poll(cx))?;
-        this.end.respond(inner.span, response.status());
+        let extras = this.extras.take();
+        if let Some(context) = extras.as_ref().and_then(|extras| extras.context.as_ref()) {
+            span::respond(inner.span, context, response.status());
+        }
         if let Some(id) = this.id.take() {
             let headers = response.headers_mut();
-            if *this.amzn {
+            if extras.is_some_and(|extras| extras.amzn) {
                 headers.insert(X_AMZN_REQUESTID, id.clone());
             }
             headers.insert(X_REQUEST_ID, id);

@@ -12,7 +12,7 @@ use super::{
     future::ResponseFuture,
     inbound::{BAGGAGE, Inbound, X_AMZN_REQUESTID, X_REQUEST_ID, owned, well_formed},
     settings::Settings,
-    span::{SpanEnd, server_span},
+    span::server_span,
     trace,
 };
 use crate::context::{AmznTraceId, RequestContext};
@@ -91,9 +91,8 @@ where
             let headers = request.headers_mut();
             trace::propagate(accepted, propagator, headers, &context, &span);
         }
-        let end = SpanEnd::new(&span, &context);
         let inner = span.in_scope(|| self.inner.call(request));
-        ResponseFuture::new(inner, span, end, id, settings.amzn_request_id)
+        ResponseFuture::new(inner, span, id, &context, settings.amzn_request_id)
     }
 }
 

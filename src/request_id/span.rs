@@ -42,32 +42,17 @@ impl fmt::Display for SpanName<'_> {
     }
 }
 
-/// What the span shows with the response. `None` when nobody listens.
-#[derive(Debug)]
-pub(super) struct SpanEnd(Option<RequestContext>);
-
-impl SpanEnd {
-    pub(super) const fn none() -> Self {
-        Self(None)
+/// Records the head of the response.
+pub(super) fn respond(span: &Span, context: &RequestContext, status: StatusCode) {
+    if let Some(route) = context.route() {
+        span.record("http.route", route);
     }
-
-    pub(super) fn new(span: &Span, context: &RequestContext) -> Self {
-        Self((!span.is_disabled()).then(|| context.clone()))
-    }
-
-    /// Records the head of the response.
-    pub(super) fn respond(&mut self, span: &Span, status: StatusCode) {
-        let Some(context) = self.0.take() else { return };
-        if let Some(route) = context.route() {
-            span.record("http.route", route);
-        }
-        // `tracing-opentelemetry` exports a `u64` as a text.
-        span.record("http.response.status_code", i64::from(status.as_u16()));
-        // A status of 4xx is the client's fault, so the span of a server is not in error.
-        if status.is_server_error() {
-            span.record("error.type", status.as_str());
-            span.record("otel.status_code", "ERROR");
-        }
+    // `tracing-opentelemetry` exports a `u64` as a text.
+    span.record("http.response.status_code", i64::from(status.as_u16()));
+    // A status of 4xx is the client's fault, so the span of a server is not in error.
+    if status.is_server_error() {
+        span.record("error.type", status.as_str());
+        span.record("otel.status_code", "ERROR");
     }
 }
 

@@ -152,7 +152,6 @@ impl Stage {
         Arc::clone(&self.parts.name)
     }
 
-    #[cfg(feature = "fallback")]
     pub(crate) fn kind(&self) -> &Profile {
         &self.parts.profile
     }

@@ -423,12 +423,14 @@ const WITHOUT_TOKEN: &[(&str, &str)] = &[
         "body::BodyEnd cache::CacheCounts cache::LeaseResult context::AbandonReason \
          context::CacheOutcome context::StreamEnd context::Usage limits::LimitCounts limits::LimitState \
          limits::RedisCounts metrics::MetricInfo metrics::MetricKind metrics::MetricUnit \
-         metrics::Names rejection::Refusal",
+         metrics::Names record::GenAiAttribute record::GenAiConventions record::RequestOutcome \
+         rejection::Refusal",
     ),
+    ("values that the program adds", "context::AddedValue"),
     (
-        "names of our own stages and models, beside fixed words",
+        "names of our own stages and models, ids of upstreams without the token, beside fixed words",
         "context::Attempt rejection::Violation stack::KeySetState stack::TargetState \
-          stack::TokenState",
+         stack::TokenState",
     ),
     (
         "the text of a body, which an upstream fills; the token is scrubbed from bodies on request",

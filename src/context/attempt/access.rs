@@ -1,17 +1,12 @@
 //! The part of [`RequestContext`] about attempts.
 
-#[cfg(any(feature = "cache", feature = "fallback", feature = "hf", feature = "upstream"))]
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-#[cfg(any(feature = "hf", feature = "upstream"))]
 use http::{HeaderMap, Method, Request, StatusCode};
 
-use super::attempt::Attempt;
-#[cfg(any(feature = "hf", feature = "upstream"))]
-use super::level::Level;
 #[cfg(feature = "test-util")]
 use super::list::AttemptList;
+use super::{attempt::Attempt, level::Level};
 #[cfg(feature = "access-log")]
 use super::{list::Attempts, observer::AttemptObserver, spans::ClientSpan};
 use crate::context::request_context::RequestContext;
@@ -88,27 +83,24 @@ impl RequestContext {
         }
     }
 
-    #[cfg(any(feature = "client", feature = "hf", feature = "upstream"))]
     #[inline(never)]
     fn begin_observed(&self, level: Level, method: &Method, headers: &mut HeaderMap) {
         let mut list = self.fields.attempt_list.lock();
         #[cfg(feature = "fallback")]
         let target = list.target.clone();
-        let Some((begun, _is_new)) = list.begin(level) else { return };
+        let Some((begun, is_new)) = list.begin(level) else { return };
         #[cfg(feature = "fallback")]
-        if _is_new {
+        if is_new {
             begun.attempt.target = target;
         }
         // A layer further in leaves the headers of one further out.
-        let _is_sent = std::mem::replace(&mut begun.is_sent, true);
-        #[cfg(not(any(feature = "access-log", feature = "request-id")))]
-        let (_, _) = (method, headers);
+        let is_sent = std::mem::replace(&mut begun.is_sent, true);
         #[cfg(feature = "access-log")]
-        if !_is_sent && self.observed() & SPANS != 0 {
+        if !is_sent && self.observed() & SPANS != 0 {
             list.open_span(method, self.model());
         }
         #[cfg(feature = "request-id")]
-        if !_is_sent && self.observed() & TRACED != 0 {
+        if !is_sent && self.observed() & TRACED != 0 {
             #[cfg(feature = "access-log")]
             let span = list.last().map_or_else(tracing::Span::none, |last| last.span.clone());
             #[cfg(not(feature = "access-log"))]
@@ -187,8 +179,6 @@ impl RequestContext {
         if number > 0 {
             self.fields.attempt_list.lock().end(number.into());
         }
-        #[cfg(not(feature = "access-log"))]
-        let _ = number;
     }
 
     /// Ends all attempts and returns them. The last one has the usage of the response.

@@ -7,7 +7,7 @@ use crate::context::{trace::SpanId, usage::Usage};
 /// One time that a request was sent to an upstream.
 ///
 /// [`Record::attempt_list`](crate::record::Record::attempt_list) has the attempts of a request, in their
-/// order. [`Outcome::abandoned`](super::Outcome::abandoned) has those that another one followed. Times,
+/// order. [`Outcome::abandoned`](crate::context::Outcome::abandoned) has those that another one followed. Times,
 /// the origin and the ids are there when the access log records the request.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]

@@ -12,7 +12,6 @@ use super::{
 
 /// More attempts than layers of this crate make for a request. Later ones are not recorded, so that a
 /// layer which repeats without end does not grow the list.
-#[cfg(any(feature = "fallback", feature = "hf", feature = "upstream"))]
 const MAX_ATTEMPTS: usize = 2_048;
 
 /// The attempts that were recorded. The first one is inline, because most requests have one.
@@ -61,7 +60,6 @@ impl AttemptList {
     }
 
     /// Returns the attempt with this number. The first one is 1.
-    #[cfg(feature = "upstream")]
     fn get(&mut self, number: usize) -> Option<&mut OpenAttempt> {
         match number.checked_sub(2) {
             None => self.first.as_mut().filter(|_| number == 1),
@@ -86,7 +84,6 @@ impl AttemptList {
     }
 
     /// Begins an attempt, or lets a layer further in join the open one. Returns it and whether it is new.
-    #[cfg(any(feature = "fallback", feature = "hf", feature = "upstream"))]
     pub(super) fn begin(&mut self, level: Level) -> Option<(&mut OpenAttempt, bool)> {
         let joins = level != Level::Client
             && self.last().is_some_and(|last| last.is_open && last.level < level);
@@ -115,7 +112,6 @@ impl AttemptList {
     }
 
     /// Records why another attempt follows the last one.
-    #[cfg(any(feature = "cache", feature = "hf", feature = "test-util"))]
     pub(super) fn abandon(&mut self, abandoned: Attempt) {
         #[cfg(feature = "access-log")]
         let now = self.now();
@@ -135,7 +131,7 @@ impl AttemptList {
     }
 
     /// Ends the attempt with this number.
-    #[cfg(all(feature = "access-log", feature = "upstream"))]
+    #[cfg(feature = "access-log")]
     pub(super) fn end(&mut self, number: usize) {
         let now = self.now();
         if let Some(attempt) = self.get(number) {
@@ -161,7 +157,7 @@ impl AttemptList {
     }
 
     /// Opens the span of the last attempt, and the one over all of them with the first.
-    #[cfg(all(feature = "access-log", any(feature = "hf", feature = "upstream")))]
+    #[cfg(feature = "access-log")]
     pub(super) fn open_span(&mut self, method: &http::Method, model: Option<&str>) {
         let parent = self.parent.as_ref();
         if self.client_span.is_none()
