@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{open_record::OpenRecord, shared_capture::SharedCapture};
+use super::{open_record::OpenRecord, prompt::prompt_of};
 use crate::{
     body::{self, BodyEnd, Watch, WatchedBody},
     context::RequestContext,
@@ -22,18 +22,12 @@ pin_project! {
         body: B,
         // `None` when an outer layer counts or the request is not recorded.
         counter: Option<RequestContext>,
-        // `None` unless a sink records prompts.
-        prompt: Option<SharedCapture>,
     }
 }
 
 impl<B> RequestBody<B> {
-    pub(super) const fn new(
-        body: B,
-        counter: Option<RequestContext>,
-        prompt: Option<SharedCapture>,
-    ) -> Self {
-        Self { body, counter, prompt }
+    pub(super) const fn new(body: B, counter: Option<RequestContext>) -> Self {
+        Self { body, counter }
     }
 }
 
@@ -47,14 +41,12 @@ impl<B: Body> Body for RequestBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
         let polled = ready!(this.body.poll_frame(cx));
-        if let Some(Ok(frame)) = &polled
+        if let (Some(counter), Some(Ok(frame))) = (this.counter, &polled)
             && let Some(data) = frame.data_ref()
         {
-            if let Some(counter) = this.counter {
-                counter.add_bytes_in(data.remaining() as u64);
-            }
-            if let Some(prompt) = this.prompt {
-                prompt.chunks(data);
+            counter.add_bytes_in(data.remaining() as u64);
+            if let Some(prompt) = prompt_of(counter) {
+                prompt.lock().chunks(data);
             }
         }
         Poll::Ready(polled)

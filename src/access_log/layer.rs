@@ -188,8 +188,8 @@ where
             let rejection = Rejection::new(Refusal::AuditUnavailable).with_retry_after(RETRY_AFTER);
             return ResponseFuture::reject(responder.pending(rejection, context), record);
         }
-        let (counter, prompt) = (record.byte_counter(), record.prompt());
-        let inner = self.inner.call(request.map(|body| RequestBody::new(body, counter, prompt)));
+        let counter = record.byte_counter();
+        let inner = self.inner.call(request.map(|body| RequestBody::new(body, counter)));
         ResponseFuture::new(inner, record)
     }
 }

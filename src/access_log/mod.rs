@@ -194,11 +194,11 @@ mod layer;
 mod lines;
 mod loss;
 mod open_record;
+mod prompt;
 mod pseudonyms;
 mod queue;
 mod sampling;
 mod settings;
-mod shared_capture;
 mod sink;
 
 pub use self::{

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     clock::SharedClock,
     peer::PeerAddress,
-    record::{Bodies, RecordSink},
+    record::{Needs, RecordSink},
     rejection::RejectionFormat,
     secret::Scrubber,
 };
@@ -16,15 +16,15 @@ pub(super) struct Settings {
     pub(super) clock: SharedClock,
     pub(super) usage: bool,
     pub(super) client_address: Option<PeerAddress>,
-    /// What the sinks record of bodies.
-    pub(super) bodies: Bodies,
+    /// Of all sinks together.
+    pub(super) needs: Needs,
     pub(super) format: RejectionFormat,
 }
 
 impl Settings {
     pub(super) fn new(sink: impl RecordSink) -> Self {
         Self {
-            bodies: sink.bodies(),
+            needs: sink.needs(),
             sinks: vec![Arc::new(sink)],
             scrubbers: Vec::new(),
             clock: SharedClock::default(),
@@ -35,7 +35,7 @@ impl Settings {
     }
 
     pub(super) fn add(&mut self, sink: impl RecordSink) {
-        self.bodies = self.bodies.or(sink.bodies());
+        self.needs = self.needs.or(sink.needs());
         self.sinks.push(Arc::new(sink));
     }
 }

@@ -1,6 +1,6 @@
 //! The part of [`RequestContext`] that only the layers of this crate use.
 
-#[cfg(any(feature = "cache", feature = "hf"))]
+#[cfg(any(feature = "access-log", feature = "cache", feature = "hf"))]
 use std::any::Any;
 use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
 #[cfg(feature = "access-log")]
@@ -194,6 +194,18 @@ impl RequestContext {
     /// results here.
     pub(crate) fn claim_tap(&self) -> bool {
         !self.fields.tap_claimed.swap(true, Relaxed)
+    }
+
+    /// Returns the `Capture` of the request body.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn prompt(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.fields.prompt.get().map(|capture| &**capture)
+    }
+
+    /// Sets the `Capture` of the request body. Keeps the first one.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn set_prompt(&self, capture: Arc<dyn Any + Send + Sync>) {
+        let _already = self.fields.prompt.set(capture);
     }
 
     /// Returns the values that the program added.

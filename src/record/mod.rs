@@ -44,10 +44,10 @@
 //! # }
 //! ```
 
-mod bodies;
 mod body;
 mod capture;
 mod cut;
+mod needs;
 mod observation;
 mod outcome;
 #[expect(clippy::module_inception, reason = "the main type of the module")]
@@ -55,8 +55,8 @@ mod record;
 mod sink;
 
 pub use self::{
-    bodies::Bodies,
     body::{Excerpt, RecordedBody},
+    needs::Needs,
     outcome::RequestOutcome,
     record::Record,
     sink::RecordSink,
