@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{open_digest::OpenDigest, open_record::OpenRecord, shared_capture::SharedCapture};
+use super::{open_digest::OpenDigest, open_record::OpenRecord, prompt::prompt_of};
 use crate::{
     body::{self, BodyEnd, Watch, WatchedBody},
     context::RequestContext,
@@ -22,8 +22,6 @@ pin_project! {
         body: B,
         // `None` when an outer layer counts or the request is not recorded.
         counter: Option<RequestContext>,
-        // `None` unless a sink records prompts.
-        prompt: Option<SharedCapture>,
         // `None` when no sink wants the digest, and once it is taken. Boxed because few layers have
         // such a sink.
         digest: OpenDigest,
@@ -31,12 +29,8 @@ pin_project! {
 }
 
 impl<B> RequestBody<B> {
-    pub(super) const fn new(
-        body: B,
-        counter: Option<RequestContext>,
-        prompt: Option<SharedCapture>,
-    ) -> Self {
-        Self { body, counter, prompt, digest: OpenDigest::none() }
+    pub(super) const fn new(body: B, counter: Option<RequestContext>) -> Self {
+        Self { body, counter, digest: OpenDigest::none() }
     }
 
     /// Gives the digest of the body to `taker` at its end.
@@ -57,14 +51,12 @@ impl<B: Body> Body for RequestBody<B> {
         let this = self.project();
         let mut body = this.body;
         let polled = ready!(body.as_mut().poll_frame(cx));
-        if let Some(Ok(frame)) = &polled
+        if let (Some(counter), Some(Ok(frame))) = (this.counter, &polled)
             && let Some(data) = frame.data_ref()
         {
-            if let Some(counter) = this.counter {
-                counter.add_bytes_in(data.remaining() as u64);
-            }
-            if let Some(prompt) = this.prompt {
-                prompt.chunks(data);
+            counter.add_bytes_in(data.remaining() as u64);
+            if let Some(prompt) = prompt_of(counter) {
+                prompt.lock().chunks(data);
             }
         }
         this.digest.take(&polled, body.is_end_stream());

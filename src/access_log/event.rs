@@ -11,7 +11,7 @@ use crate::{
     context::{CacheOutcome, StreamEnd},
     json_object::{JsonObject, microseconds, rfc3339},
     printable::printable,
-    record::{Bodies, Record, RecordSink},
+    record::{Needs, Record, RecordSink},
 };
 
 const TARGET: &str = "tower_inference::access";
@@ -121,10 +121,10 @@ impl RecordSink for Events {
         tracing::event_enabled!(target: TARGET, Level::INFO)
     }
 
-    fn bodies(&self) -> Bodies {
+    fn needs(&self) -> Needs {
         match &self.kind {
-            Kind::Fields(_) => Bodies::default(),
-            Kind::Lines(format) => format.bodies(),
+            Kind::Fields(members) => members.needs(),
+            Kind::Lines(format) => format.needs(),
         }
     }
 

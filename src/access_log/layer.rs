@@ -198,9 +198,9 @@ where
             let rejection = Rejection::new(Refusal::AuditUnavailable).with_retry_after(RETRY_AFTER);
             return ResponseFuture::reject(responder.pending(rejection, context), record);
         }
-        let (counter, prompt) = (record.byte_counter(), record.prompt());
+        let counter = record.byte_counter();
         let inner = self.inner.call(request.map(|body| {
-            let body = RequestBody::new(body, counter, prompt);
+            let body = RequestBody::new(body, counter);
             #[cfg(feature = "audit")]
             let body = body.digested(record.digest_taker());
             body

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::{format::Format, sampling::Sampling, sink::Sink};
-use crate::record::{Bodies, Record, RecordSink};
+use crate::record::{Needs, Record, RecordSink};
 
 /// Writes each record as a line of a format into a [`Sink`].
 ///
@@ -28,8 +28,8 @@ impl Lines {
 }
 
 impl RecordSink for Lines {
-    fn bodies(&self) -> Bodies {
-        self.format.bodies()
+    fn needs(&self) -> Needs {
+        self.format.needs()
     }
 
     fn record(&self, record: &Record<'_>) {

@@ -217,11 +217,11 @@ mod open_digest;
 #[cfg(feature = "audit")]
 mod open_digest;
 mod open_record;
+mod prompt;
 mod pseudonyms;
 mod queue;
 mod sampling;
 mod settings;
-mod shared_capture;
 mod sink;
 
 pub use self::{

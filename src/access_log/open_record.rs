@@ -11,7 +11,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header::USER_AGENT};
 
-use super::{settings::Settings, shared_capture::SharedCapture};
+use super::{
+    prompt::{prompt_of, set_prompt},
+    settings::Settings,
+};
 use crate::{
     body::{BodyEnd, Watch as _},
     context::{AttemptObserver, RequestContext},
@@ -33,8 +36,6 @@ struct Open {
     observation: Observation,
     // Reads the response unless an inner layer does.
     tap: Option<Tap>,
-    // Until the observation has it.
-    prompt: Option<SharedCapture>,
 }
 
 impl OpenRecord {
@@ -50,7 +51,7 @@ impl OpenRecord {
         settings.sinks.iter().for_each(|sink| sink.arrived());
         let context = RequestContext::ensure(request.extensions_mut());
         // A compressed completion has no text.
-        if settings.usage || settings.bodies.completion_bytes > 0 {
+        if settings.usage || settings.needs.completion_bytes > 0 {
             context.announce_response_is_read();
         }
         let arrived_at = settings.clock.monotonic();
@@ -61,15 +62,18 @@ impl OpenRecord {
             spans,
             operation: if spans { operation(request) } else { None },
         });
-        let (bodies, headers) = (settings.bodies, request.headers());
+        let (needs, headers) = (settings.needs, request.headers());
         let address = |address: &PeerAddress| address.address(request.extensions(), headers);
-        let prompt = Capture::new(bodies.prompt_bytes, bodies.prompt_digest, headers);
+        if let Some(prompt) = Capture::new(needs.prompt_bytes, needs.prompt_digest, headers) {
+            set_prompt(&context, prompt);
+        }
+        let user_agent = if needs.user_agent { headers.get(USER_AGENT).cloned() } else { None };
         let observation = Observation {
             context,
             method: request.method().clone(),
             path: request.uri().path_and_query().cloned(),
             http_version: request.version(),
-            user_agent: headers.get(USER_AGENT).cloned(),
+            user_agent,
             client_address: settings.client_address.as_ref().and_then(address),
             prompt: None,
             completion: None,
@@ -84,18 +88,7 @@ impl OpenRecord {
             #[cfg(feature = "audit")]
             digests_payload: settings.digests_payload,
         };
-        let prompt = prompt.map(SharedCapture::new);
-        Self(Some(Box::new(Open {
-            settings: Arc::clone(settings),
-            observation,
-            tap: None,
-            prompt,
-        })))
-    }
-
-    /// The capture that the request body fills.
-    pub(super) fn prompt(&self) -> Option<SharedCapture> {
-        self.0.as_ref()?.prompt.clone()
+        Self(Some(Box::new(Open { settings: Arc::clone(settings), observation, tap: None })))
     }
 
     /// The context that counts the bytes of the request body. `None` when another layer counts them.
@@ -124,9 +117,9 @@ impl OpenRecord {
         open.observation.head_after = Some(open.elapsed());
         open.observation.status = Some(status);
         open.observation.grpc_status = grpc_status(headers);
-        let bodies = open.settings.bodies;
+        let needs = open.settings.needs;
         open.observation.completion =
-            Capture::new(bodies.completion_bytes, bodies.completion_digest, headers);
+            Capture::new(needs.completion_bytes, needs.completion_digest, headers);
         if open.settings.usage && open.observation.method != Method::HEAD {
             open.tap = Tap::claim_for_usage(&open.observation.context, status, headers);
         }
@@ -166,7 +159,11 @@ impl OpenRecord {
         if let Some(mut tap) = open.tap.take() {
             tap.end(end);
         }
-        open.observation.prompt = open.prompt.take().and_then(|prompt| prompt.take());
+        let needs = open.settings.needs;
+        if needs.prompt_bytes > 0 || needs.prompt_digest {
+            let prompt = prompt_of(&open.observation.context);
+            open.observation.prompt = prompt.map(|prompt| prompt.lock().clone());
+        }
         // A client that leaves drops the request, and so does a panic.
         let panicked = end == BodyEnd::Cancelled && thread::panicking();
         let context = &open.observation.context;

@@ -10,8 +10,8 @@ use crate::{error_debug::debug_as_message, identity::Identity, record::Record, s
 /// Stands for names and texts that a log must not show, so that equal ones are still seen as equal.
 ///
 /// A pseudonym is the first 128 bits of the HMAC-SHA-256 (RFC 2104) of the value under your key. Nobody
-/// without the key can find the value of a pseudonym by trying. Whoever has it can compute the pseudonym
-/// of a known value and search the log for it.
+/// without the key can find the value of a pseudonym by trying. An operator with the key computes the pseudonym
+/// of a known value and searches the log for it.
 ///
 /// ```
 /// use tower_inference::{access_log::Pseudonyms, secret::Secret};

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     clock::SharedClock,
     peer::PeerAddress,
-    record::{Bodies, GenAiConventions, RecordSink},
+    record::{GenAiConventions, Needs, RecordSink},
     rejection::RejectionFormat,
     secret::Scrubber,
 };
@@ -18,8 +18,8 @@ pub(super) struct Settings {
     pub(super) digests_payload: bool,
     pub(super) usage: bool,
     pub(super) client_address: Option<PeerAddress>,
-    /// What the sinks record of bodies.
-    pub(super) bodies: Bodies,
+    /// Of all sinks together.
+    pub(super) needs: Needs,
     pub(super) format: RejectionFormat,
     /// `None` when attempts have no spans.
     pub(super) spans: Option<GenAiConventions>,
@@ -28,9 +28,9 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn new(sink: impl RecordSink) -> Self {
         Self {
-            bodies: sink.bodies(),
             #[cfg(feature = "audit")]
             digests_payload: sink.wants_payload_digest(),
+            needs: sink.needs(),
             sinks: vec![Arc::new(sink)],
             scrubbers: Vec::new(),
             clock: SharedClock::default(),
@@ -42,7 +42,7 @@ impl Settings {
     }
 
     pub(super) fn add(&mut self, sink: impl RecordSink) {
-        self.bodies = self.bodies.or(sink.bodies());
+        self.needs = self.needs.or(sink.needs());
         #[cfg(feature = "audit")]
         {
             self.digests_payload |= sink.wants_payload_digest();

@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
-    format,
+    format::{self, Members},
     queue::{LineQueue, StopGuard},
 };
 use crate::{
     printable::printable,
-    record::{Record, RecordSink},
+    record::{Needs, Record, RecordSink},
     secret::Scrubber,
 };
 
@@ -132,6 +132,10 @@ impl Sink {
 }
 
 impl RecordSink for Sink {
+    fn needs(&self) -> Needs {
+        Members::DEFAULT.needs()
+    }
+
     fn record(&self, record: &Record<'_>) {
         format::line(record, |line| self.line(line));
     }

@@ -75,6 +75,9 @@ pub(super) struct ContextFields {
     pub(super) output_is_limited: AtomicBool,
     pub(super) tap_claimed: AtomicBool,
     pub(super) payload: Lock<Option<Weak<AnyPayload>>>,
+    // The `Capture` of the request body.
+    #[cfg(feature = "access-log")]
+    pub(super) prompt: OnceLock<Arc<dyn Any + Send + Sync>>,
     // The `Stage` of the next attempt.
     #[cfg(any(feature = "cache", feature = "hf"))]
     pub(super) chosen_stage: Lock<Option<Arc<dyn Any + Send + Sync>>>,

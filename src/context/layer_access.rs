@@ -1,6 +1,6 @@
 //! The part of [`RequestContext`] that only the layers of this crate use.
 
-#[cfg(any(feature = "cache", feature = "hf"))]
+#[cfg(any(feature = "access-log", feature = "cache", feature = "hf"))]
 use std::any::Any;
 use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
 
@@ -241,6 +241,18 @@ impl RequestContext {
     #[cfg(feature = "request-id")]
     pub(crate) fn set_parent_span_id(&self, id: SpanId) {
         let _already = self.fields.parent_span_id.set(id);
+    }
+
+    /// Returns the `Capture` of the request body.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn prompt(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.fields.prompt.get().map(|capture| &**capture)
+    }
+
+    /// Sets the `Capture` of the request body. Keeps the first one.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn set_prompt(&self, capture: Arc<dyn Any + Send + Sync>) {
+        let _already = self.fields.prompt.set(capture);
     }
 
     /// Returns the values that the program added.

@@ -33,7 +33,7 @@ impl<'a> RecordedBody<'a> {
         self.capture.coding()
     }
 
-    /// Returns the SHA-256 digest of the body so far. `None` unless a sink wants it.
+    /// Returns the SHA-256 digest of the body so far. `None` unless a sink needs it.
     #[must_use]
     pub fn digest(&self) -> Option<[u8; 32]> {
         self.capture.digest()
@@ -41,8 +41,8 @@ impl<'a> RecordedBody<'a> {
 
     /// Returns the first `max_bytes` of the body as text. It ends between two characters.
     ///
-    /// Returns `None` for a coded body and for one that is not UTF-8. Of a body that is cut, the last
-    /// bytes before the cut are left out too if they could hold a part of a scrubber's secret.
+    /// Returns `None` for a coded body and for one that is not UTF-8. The text of a body that is cut ends
+    /// earlier if its last bytes could hold a part of a scrubber's secret.
     #[must_use]
     pub fn excerpt(&self, max_bytes: usize) -> Option<Excerpt<'a>> {
         if self.capture.coding().is_some() {

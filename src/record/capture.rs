@@ -5,6 +5,7 @@ use bytes::Buf;
 use http::{HeaderMap, HeaderValue, header::CONTENT_ENCODING};
 
 /// The start of a body and its digest, taken as the body passes.
+#[derive(Clone)]
 pub(crate) struct Capture {
     start: Vec<u8>,
     // The maximum length of `start`.

@@ -44,11 +44,11 @@
 //! # }
 //! ```
 
-mod bodies;
 mod body;
 mod capture;
 mod cut;
 mod gen_ai;
+mod needs;
 mod observation;
 mod outcome;
 #[cfg(feature = "audit")]
@@ -62,9 +62,9 @@ mod spans;
 #[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
 pub use self::payload_digest::PayloadDigest;
 pub use self::{
-    bodies::Bodies,
     body::{Excerpt, RecordedBody},
     gen_ai::{GenAiAttribute, GenAiConventions},
+    needs::Needs,
     outcome::RequestOutcome,
     record::Record,
     sink::RecordSink,

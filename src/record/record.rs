@@ -124,7 +124,9 @@ impl Record<'_> {
         }
     }
 
-    /// Returns the header `user-agent` if it is text.
+    /// Returns the header `user-agent` if it is text and a sink [needs it].
+    ///
+    /// [needs it]: super::RecordSink::needs
     #[must_use]
     pub fn user_agent(&self) -> Option<&str> {
         self.observation.user_agent.as_ref()?.to_str().ok().map(|agent| self.text(agent))
@@ -148,18 +150,18 @@ impl Record<'_> {
         self.observation.client_address
     }
 
-    /// Returns the body of the request as far as it was read. `None` unless a sink [wants it].
+    /// Returns the body of the request as far as it was read. `None` unless a sink [needs it].
     ///
-    /// [wants it]: super::RecordSink::bodies
+    /// [needs it]: super::RecordSink::needs
     #[must_use]
     pub fn prompt(&self) -> Option<RecordedBody<'_>> {
         let capture = self.observation.prompt.as_ref()?;
         Some(RecordedBody { capture, scrubbers: self.scrubbers })
     }
 
-    /// Returns the body of the response as far as it was passed on. `None` unless a sink [wants it].
+    /// Returns the body of the response as far as it was passed on. `None` unless a sink [needs it].
     ///
-    /// [wants it]: super::RecordSink::bodies
+    /// [needs it]: super::RecordSink::needs
     #[must_use]
     pub fn completion(&self) -> Option<RecordedBody<'_>> {
         let capture = self.observation.completion.as_ref()?;

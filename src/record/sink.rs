@@ -1,4 +1,4 @@
-use super::{bodies::Bodies, record::Record};
+use super::{needs::Needs, record::Record};
 
 /// Takes the records of requests. A closure over a [`Record`] is one.
 ///
@@ -19,10 +19,10 @@ pub trait RecordSink: Send + Sync + 'static {
         true
     }
 
-    /// Returns which parts of the bodies this sink records. Called once when the layer is built.
-    /// Defaults to none: bodies are prompts and completions.
-    fn bodies(&self) -> Bodies {
-        Bodies::default()
+    /// Returns which parts of a request this sink records beside the others. Called once when the layer is
+    /// built. Defaults to [`Needs::default`].
+    fn needs(&self) -> Needs {
+        Needs::default()
     }
 
     /// Returns whether [`Record::payload_digest`] is wanted. Called once when the sink is added to a

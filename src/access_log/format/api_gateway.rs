@@ -145,7 +145,7 @@ const DEFAULT: &[&str] = &[
     "xrayTraceId",
 ];
 
-/// What authentication rejects with.
+/// The rejections of authentication.
 const AUTHORIZER: &[Refusal] = &[
     Refusal::MissingCredentials,
     Refusal::InvalidRequest,

@@ -86,7 +86,7 @@ impl<'a> Value<'a> {
         text.map_or(Self::None, |text| Self::Text(Cow::Owned(text)))
     }
 
-    /// Of a text of the crate's own: an address, a time or an id.
+    /// Returns the value of a text of the crate's own: an address, a time or an id.
     pub(super) fn short(text: Option<impl fmt::Display>) -> Self {
         let Some(text) = text else { return Self::None };
         let mut short = ShortText::default();

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     access_log::{content::Content, pseudonyms::Pseudonyms},
     json_object::{JsonObject, member_name},
-    record::{Bodies, GenAiConventions, Record},
+    record::{GenAiConventions, Needs, Record},
 };
 
 /// How a record is written as a line.
@@ -181,21 +181,22 @@ impl Format {
         Self { completions: Some(content), ..self }
     }
 
-    /// Returns what the format needs of bodies. A [`RecordSink`](crate::record::RecordSink) that renders it
+    /// Returns what the format needs of a request. A [`RecordSink`](crate::record::RecordSink) that renders it
     /// passes this on.
     #[must_use]
-    pub fn bodies(&self) -> Bodies {
-        let mut bodies = Bodies::default();
-        if matches!(self.kind, Kind::Common { .. }) {
-            return bodies;
-        }
+    pub fn needs(&self) -> Needs {
+        let mut needs = match &self.kind {
+            Kind::Json(members) | Kind::Emf(_, members) => members.needs(),
+            Kind::ApiGateway(_) | Kind::OpenTelemetry(..) => Needs::default(),
+            Kind::Common { combined } => return Needs { user_agent: *combined, ..Needs::NONE },
+        };
         if let Some(prompts) = &self.prompts {
-            (bodies.prompt_bytes, bodies.prompt_digest) = prompts.needs();
+            (needs.prompt_bytes, needs.prompt_digest) = prompts.needs();
         }
         if let Some(completions) = &self.completions {
-            (bodies.completion_bytes, bodies.completion_digest) = completions.needs();
+            (needs.completion_bytes, needs.completion_digest) = completions.needs();
         }
-        bodies
+        needs
     }
 
     /// Passes the lines of a record to `take`, each without its end. Only [`emf`](Self::emf) may have more

@@ -1,10 +1,11 @@
 //! The members of a JSON line and of an event, and the choice among them.
 
 use super::error::FormatError;
+use crate::record::Needs;
 
 macro_rules! members {
     ($($member:ident $name:literal,)*) => {
-        /// A member. Those of a nested object have the name of the object before a dot.
+        /// A member. A member of a nested object has the name of the object before a dot.
         #[derive(Clone, Copy)]
         #[repr(u8)]
         pub(crate) enum Member {
@@ -78,6 +79,11 @@ impl Members {
             members.0 |= bits(name.as_ref())?;
         }
         Ok(members)
+    }
+
+    /// Returns what the members need of a request.
+    pub(crate) const fn needs(self) -> Needs {
+        Needs { user_agent: self.has(Member::UserAgent), ..Needs::NONE }
     }
 
     pub(crate) const fn and(self, other: Self) -> Self {
