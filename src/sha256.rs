@@ -1,7 +1,9 @@
 //! SHA-256 digests, their hexadecimal form and HMAC (FIPS 180-4, RFC 2104).
 
+use aws_lc_rs::digest;
+#[cfg(feature = "auth")]
 use aws_lc_rs::{
-    constant_time, digest,
+    constant_time,
     hmac::{self, HMAC_SHA256},
 };
 
@@ -10,6 +12,7 @@ use aws_lc_rs::{
 pub(crate) struct Digest([u8; 32]);
 
 impl Digest {
+    #[cfg(feature = "auth")]
     /// The digest of no bytes.
     pub(crate) const EMPTY: Self = Self([
         0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9,
@@ -32,6 +35,7 @@ impl Digest {
         hasher.finish()
     }
 
+    #[cfg(feature = "auth")]
     /// Returns the HMAC of `data`.
     pub(crate) fn hmac(key: &[u8], data: &[u8]) -> Self {
         Self::copied(hmac::sign(&hmac::Key::new(HMAC_SHA256, key), data).as_ref())
@@ -57,6 +61,7 @@ impl Digest {
         self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
     }
 
+    #[cfg(feature = "auth")]
     /// Compares in a time that does not depend on the bytes.
     pub(crate) fn is(&self, other: &Self) -> bool {
         constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
@@ -93,7 +98,7 @@ impl Hasher {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "auth"))]
 mod tests {
     use super::*;
 

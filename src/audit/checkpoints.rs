@@ -7,8 +7,11 @@ use super::checkpoint::Checkpoint;
 pub struct Checkpoints {
     pub(super) max_records: u64,
     pub(super) max_age: Duration,
-    pub(super) take: Option<Arc<dyn Fn(&Checkpoint) + Send + Sync>>,
+    pub(super) take: Option<Arc<Take>>,
 }
+
+/// The function that keeps a checkpoint.
+type Take = dyn Fn(&Checkpoint) + Send + Sync;
 
 impl Checkpoints {
     /// Creates settings for a checkpoint after 1,000 records or one minute.

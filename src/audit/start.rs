@@ -39,7 +39,7 @@ pub(super) fn start(
     let lock = place.lock()?;
     match fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => {
-            return Err(AuditError::at(AuditFault::NotAFile, path.display()));
+            Err(AuditError::at(AuditFault::NotAFile, path.display()))
         }
         Ok(metadata) if metadata.len() > 0 => resume(place, lock, key, time),
         Ok(_) => begin(place, lock, key, time),

@@ -18,6 +18,10 @@ const SMALL_BYTES: u64 = 64 * 1_024;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FileRules {
     /// The kind of the file for the log, such as `API key file`.
+    #[cfg_attr(
+        not(any(feature = "auth", feature = "hf")),
+        expect(dead_code, reason = "for a file that is read again")
+    )]
     pub(super) kind: &'static str,
     max_bytes: usize,
     writable: bool,
@@ -30,6 +34,7 @@ impl FileRules {
     }
 
     /// Also accepts a file that its group or others can write.
+    #[cfg(any(feature = "auth", feature = "hf"))]
     pub(crate) const fn dangerous_writable(mut self) -> Self {
         self.writable = true;
         self
@@ -72,6 +77,10 @@ pub(super) enum Content {
 
 pub(super) struct FileContent {
     pub(super) bytes: Zeroizing<Vec<u8>>,
+    #[cfg_attr(
+        not(any(feature = "auth", feature = "hf")),
+        expect(dead_code, reason = "for a file that is read again")
+    )]
     pub(super) version: FileVersion,
     pub(super) readable_by_others: bool,
 }

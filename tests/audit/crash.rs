@@ -69,7 +69,7 @@ fn child_that_writes_until_it_is_killed() {
 
 #[test]
 fn a_killed_process_loses_no_durable_record_and_the_chain_continues() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let mut durable = 0;
     for round in 0..8 {
         let mut process = Process::start(&folder.trail());
@@ -92,7 +92,7 @@ fn a_killed_process_loses_no_durable_record_and_the_chain_continues() {
 
 #[test]
 fn another_process_is_refused_until_the_first_is_gone() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let mut process = Process::start(&folder.trail());
     process.durable();
     let error = audit(&folder.trail()).open().unwrap_err();
@@ -104,7 +104,7 @@ fn another_process_is_refused_until_the_first_is_gone() {
 
 #[test]
 fn a_write_that_was_cut_anywhere_is_kept_aside_and_stated() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let log = audit(&folder.trail()).open().unwrap();
     send_numbers(&log, 2);
     assert!(log.flush());
@@ -115,7 +115,7 @@ fn a_write_that_was_cut_anywhere_is_kept_aside_and_stated() {
     let [_, signed, first, second] = *ends else { panic!("{ends:?}") };
     let cuts = (signed..whole.len()).step_by(29).chain([first, second - 2, second - 1, second]);
     for cut in cuts {
-        let crashed = Folder::new();
+        let crashed = Folder::create();
         fs::write(crashed.trail(), &whole[..cut]).unwrap();
         let before = verified(&crashed.trail(), None);
         assert!(before.is_intact(), "{before}");

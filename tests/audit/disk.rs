@@ -98,7 +98,7 @@ fn run(trail: &Path, serves: bool) -> [u64; 3] {
 
 #[test]
 fn a_full_disk_rejects_requests_until_it_has_room() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let [served, rejected, lost] = run(&folder.trail(), false);
     assert_eq!(lost, 0);
     assert!(rejected >= 300 - 100, "{rejected}");
@@ -116,7 +116,7 @@ fn a_full_disk_rejects_requests_until_it_has_room() {
 
 #[test]
 fn a_program_that_serves_on_without_disk_has_its_loss_stated() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let [served, rejected, lost] = run(&folder.trail(), true);
     assert_eq!(rejected, 0);
     let report = assert_intact(&folder.trail());

@@ -31,7 +31,7 @@ const FOREVER: Duration = Duration::from_secs(60);
 
 #[test]
 fn files_rotate_under_load_without_a_break() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let settings = audit(&folder.trail()).max_file_bytes(20_000);
     let log = settings.durability(Durability::EachRecord).open().unwrap();
     thread::scope(|scope| {
@@ -73,7 +73,7 @@ fn files_rotate_under_load_without_a_break() {
 
 #[test]
 fn a_crash_within_a_rotation_continues_the_chain() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let log = audit(&folder.trail()).open().unwrap();
     send_numbers(&log, 3);
     drop(log);
@@ -92,7 +92,7 @@ fn a_crash_within_a_rotation_continues_the_chain() {
 
 #[test]
 fn a_file_of_that_number_is_not_replaced_by_a_rotation() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let log = audit(&folder.trail()).max_file_bytes(1).open().unwrap();
     let kept = folder.trail().with_extension("jsonl.000002");
     fs::write(&kept, "kept").unwrap();
@@ -110,7 +110,7 @@ fn a_file_of_that_number_is_not_replaced_by_a_rotation() {
 
 #[test]
 fn two_owners_of_one_file_are_refused() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let log = audit(&folder.trail()).open().unwrap();
     let error = audit(&folder.trail()).open().unwrap_err();
     assert!(error.to_string().ends_with("give each process its own file"), "{error}");
@@ -120,7 +120,7 @@ fn two_owners_of_one_file_are_refused() {
 
 #[test]
 fn places_that_cannot_have_a_trail_are_named() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let open = |path: &std::path::Path| audit(path).open().unwrap_err().to_string();
     assert!(open(&folder.0).ends_with("it is not a regular file"));
     let missing = folder.0.join("none/audit.jsonl");
@@ -136,7 +136,7 @@ fn places_that_cannot_have_a_trail_are_named() {
 fn nobody_but_the_owner_reads_the_trail_and_the_key() {
     use std::os::unix::fs::PermissionsExt;
 
-    let folder = Folder::new();
+    let folder = Folder::create();
     let log = audit(&folder.trail()).max_file_bytes(1).open().unwrap();
     send_numbers(&log, 1);
     assert!(log.flush());
@@ -182,7 +182,7 @@ fn collected() -> (Checkpoints, Arc<Mutex<Vec<Checkpoint>>>) {
 
 #[test]
 fn each_checkpoint_is_passed_on_once_it_is_durable() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let (checkpoints, copies) = collected();
     let settings = audit(&folder.trail()).checkpoints(checkpoints.max_records(4));
     let log = settings.max_file_bytes(5_000).open().unwrap();
@@ -216,7 +216,7 @@ fn each_checkpoint_is_passed_on_once_it_is_durable() {
 
 #[test]
 fn records_of_an_age_are_signed_without_a_request() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let (sender, receiver) = mpsc::channel();
     let checkpoints = Checkpoints::new().max_age(Duration::from_millis(1));
     let checkpoints = checkpoints.copies(move |it| sender.send(it.seq()).unwrap());
@@ -229,7 +229,7 @@ fn records_of_an_age_are_signed_without_a_request() {
 
 #[test]
 fn a_panic_of_the_callback_stops_nothing() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let checkpoints = Checkpoints::new().copies(|_| panic!("as scripted"));
     let log = audit(&folder.trail()).checkpoints(checkpoints).open().unwrap();
     send_numbers(&log, 3);
@@ -241,7 +241,7 @@ fn a_panic_of_the_callback_stops_nothing() {
 #[test]
 fn the_drop_of_the_last_clone_writes_what_is_queued() {
     for durability in [Durability::EachRecord, Durability::Interval(FOREVER), Durability::System] {
-        let folder = Folder::new();
+        let folder = Folder::create();
         let log = audit(&folder.trail()).durability(durability).open().unwrap();
         send_numbers(&log, 100);
         let clone = log.clone();
@@ -256,7 +256,7 @@ fn the_drop_of_the_last_clone_writes_what_is_queued() {
 
 #[test]
 fn a_key_may_change_between_two_starts() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     drop(audit(&folder.trail()).open().unwrap());
     let other = AuditKey::from_bytes(&[9; 32]).unwrap();
     let log = tower_inference::audit::AuditFile::new(folder.trail(), other.clone()).open().unwrap();
@@ -304,7 +304,7 @@ async fn status(log: &AuditLog) -> StatusCode {
 
 #[tokio::test]
 async fn a_full_queue_rejects_requests_and_loses_no_record() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let Stuck { log, reached, go_on } = stuck(&folder, 10, false);
     let mut served = 0;
     while status(&log).await == StatusCode::OK {
@@ -328,7 +328,7 @@ async fn a_full_queue_rejects_requests_and_loses_no_record() {
 
 #[tokio::test]
 async fn a_program_may_serve_on_and_the_trail_states_the_loss() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let Stuck { log, reached, go_on } = stuck(&folder, 10, true);
     for _ in 0..30 {
         assert_eq!(status(&log).await, StatusCode::OK);

@@ -120,7 +120,7 @@ fn sha256(text: &str) -> String {
 
 /// Writes a trail in several sittings.
 fn written(sittings: &[usize], max_file_bytes: u64, max_records: u64) -> Trail {
-    let folder = Folder::new();
+    let folder = Folder::create();
     for requests in sittings {
         let settings = audit(&folder.trail()).durability(Durability::System);
         let checkpoints = Checkpoints::new().max_records(max_records);
@@ -202,7 +202,7 @@ proptest! {
                     at
                 }
             };
-            let folder = Folder::new();
+            let folder = Folder::create();
             let files = trail.write(&folder);
             let report = verify(&files, &[public()], Some(&known)).unwrap();
             let Some(broken) = &report.broken else {
@@ -240,7 +240,7 @@ proptest! {
         trail.rehash(at);
         let next = (at..trail.len()).find(|at| trail.is_checkpoint(*at)).unwrap();
         let before = (0..at).rfind(|at| trail.is_checkpoint(*at)).unwrap();
-        let folder = Folder::new();
+        let folder = Folder::create();
         let broken = verify(&trail.write(&folder), &[public()], None).unwrap().broken.unwrap();
         prop_assert_eq!(broken.seq as usize, next);
         prop_assert_eq!(broken.fault, BreakFault::Resealed { after: Some(before as u64) });
@@ -260,7 +260,7 @@ fn a_record_whose_own_hash_was_computed_anew_is_named_by_the_next() {
     let text = String::from_utf8(trail.line(at).clone()).unwrap().replace("GET", "PUT");
     let (hashed, _) = text.rsplit_once(",\"hash\":").unwrap();
     *trail.line_mut(at) = format!("{hashed},\"hash\":\"{}\"}}", sha256(hashed)).into_bytes();
-    let folder = Folder::new();
+    let folder = Folder::create();
     let broken = verify(&trail.write(&folder), &[public()], None).unwrap().broken.unwrap();
     assert_eq!((broken.seq, broken.line, broken.fault), (4, 5, BreakFault::Replaced));
 }
@@ -270,7 +270,7 @@ fn what_follows_the_last_checkpoint_is_unproven_without_a_known_one() {
     let mut trail = written(&[5], u64::MAX, 4);
     let known = trail.last_checkpoint();
     let whole = trail.len();
-    let folder = Folder::new();
+    let folder = Folder::create();
     let report = verify(&trail.write(&folder), &[public()], Some(&known)).unwrap();
     assert_eq!((report.unproven, report.known), (0, KnownCheckpoint::Found));
     // Lines: open, checkpoint, 4 requests, checkpoint, 4 requests, checkpoint, 2 requests, checkpoint.
@@ -287,7 +287,7 @@ fn what_follows_the_last_checkpoint_is_unproven_without_a_known_one() {
 
 #[test]
 fn a_trail_that_was_cut_and_then_continued_lacks_the_known_checkpoint() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let log = audit(&folder.trail()).open().unwrap();
     send_numbers(&log, 9);
     drop(log);
@@ -306,7 +306,7 @@ fn a_trail_that_was_cut_and_then_continued_lacks_the_known_checkpoint() {
 
 #[test]
 fn keys_and_checkpoints_of_others_prove_nothing() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     drop(audit(&folder.trail()).open().unwrap());
     let other = AuditKey::from_bytes(&[8; 32]).unwrap().public_key();
     let files = trail_files(folder.trail()).unwrap();
@@ -318,7 +318,7 @@ fn keys_and_checkpoints_of_others_prove_nothing() {
     assert_eq!(error.to_string(), "none of the public keys has signed this checkpoint");
 
     // Two trails of one key.
-    let second = Folder::new();
+    let second = Folder::create();
     let log = audit(&second.trail()).open().unwrap();
     send_numbers(&log, 30);
     drop(log);
@@ -330,7 +330,7 @@ fn keys_and_checkpoints_of_others_prove_nothing() {
 fn files_that_start_later_are_reported() {
     let trail = written(&[5], 1_000, 100);
     assert!(trail.0.len() > 3, "{}", trail.0.len());
-    let folder = Folder::new();
+    let folder = Folder::create();
     let files = trail.write(&folder);
     let known = trail.last_checkpoint();
     let report = verify(&files[2..], &[public()], Some(&known)).unwrap();
@@ -349,7 +349,7 @@ fn files_that_start_later_are_reported() {
 
 #[test]
 fn a_line_without_end_takes_bounded_memory() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     drop(audit(&folder.trail()).open().unwrap());
     let mut text = fs::read(folder.trail()).unwrap();
     let lines = text.iter().filter(|byte| **byte == b'\n').count() as u64;

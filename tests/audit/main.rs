@@ -29,7 +29,7 @@ use tower_inference::{
 pub struct Folder(PathBuf);
 
 impl Folder {
-    pub fn new() -> Self {
+    pub fn create() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
         let path = env::temp_dir().join(format!("audit-{}-{number}", std::process::id()));

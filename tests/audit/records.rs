@@ -63,7 +63,7 @@ fn sha256(bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn a_record_has_who_what_when_and_the_outcome() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let log = audit(&folder.trail()).open().unwrap();
     let body = r#"{"model":"m","messages":[]}"#;
     infer(&log, post(body)).await;
@@ -96,7 +96,7 @@ async fn a_record_has_who_what_when_and_the_outcome() {
 
 #[tokio::test]
 async fn the_digest_is_of_what_the_client_sent_and_its_absence_has_a_reason() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let log = audit(&folder.trail()).open().unwrap();
     // In pieces, and rejected because it is not JSON.
     let pieces = ["{\"a\"", ":", "nothing"];
@@ -137,7 +137,7 @@ impl<E: Unpin> Body for Frames<E> {
 #[tokio::test]
 async fn rejections_and_cancelled_requests_have_records_and_listings_can_be_left_out() {
     for (skips, expected) in [(false, 5), (true, 3)] {
-        let folder = Folder::new();
+        let folder = Folder::create();
         let settings = audit(&folder.trail());
         let settings = if skips { settings.skip_model_listings() } else { settings };
         let log = settings.open().unwrap();
@@ -183,7 +183,7 @@ async fn rejections_and_cancelled_requests_have_records_and_listings_can_be_left
 
 #[tokio::test]
 async fn no_value_of_a_client_breaks_a_line() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let log = audit(&folder.trail()).open().unwrap();
     let handler = service_fn(|request: Request<_>| async move {
         let context = RequestContext::of(request.extensions()).unwrap();
@@ -211,7 +211,7 @@ async fn no_value_of_a_client_breaks_a_line() {
 
 #[test]
 fn each_line_names_the_hash_of_the_one_before() {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let log = audit(&folder.trail()).open().unwrap();
     crate::send_numbers(&log, 5);
     drop(log);
