@@ -507,3 +507,18 @@ fn help_wins_and_names_every_flag() {
     }
     assert!(flags > 15, "{flags}");
 }
+
+#[test]
+fn the_listener_for_operators_is_for_this_machine_unless_asked() {
+    let admin = |line: &str| served(line).admin;
+    assert_eq!(admin(""), None);
+    let listen = || "127.0.0.1:9090".to_owned();
+    assert_eq!(admin("--admin 127.0.0.1:9090"), Some(Admin { listen: listen(), remote: false }));
+    let remote = "--admin-remote --admin 127.0.0.1:9090";
+    assert_eq!(admin(remote), Some(Admin { listen: listen(), remote: true }));
+    assert_eq!(refused("--admin-remote"), "--admin-remote needs --admin");
+    assert_eq!(
+        refused("--admin 9090"),
+        "--admin expects an address such as 127.0.0.1:9090, not `9090`"
+    );
+}

@@ -15,6 +15,10 @@ use super::{
 
 /// A metric, as the place of its row in the table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(
+    not(all(feature = "cache", feature = "throttle")),
+    expect(dead_code, reason = "the metrics of layers that are turned off")
+)]
 pub(crate) enum Metric {
     Requests,
     InFlight,

@@ -3,6 +3,7 @@
 //! `cargo test` builds the example; `cargo test --test gateway` alone wants
 //! `cargo build --example gateway` first.
 
+mod admin;
 mod audit;
 mod aws_iam;
 mod bodies;

@@ -49,20 +49,21 @@ fn random_paths_and_models_make_few_series() {
         let service = stack.layer(upstream);
         let mut random = 7;
         for number in 0..REQUESTS {
-            let known = next(&mut random) % 3 > 0;
+            let known = !next(&mut random).is_multiple_of(3);
             let path = match next(&mut random) % 3 {
                 _ if !known => format!("/wp-login/{}.php", next(&mut random)),
                 0 => "/v1/chat/completions".to_owned(),
                 1 => "/v1/embeddings".to_owned(),
                 _ => format!("/models/org/m{number}/v1/chat/completions"),
             };
-            let method = if next(&mut random) % 10 == 0 { Method::GET } else { Method::POST };
+            let method =
+                if next(&mut random).is_multiple_of(10) { Method::GET } else { Method::POST };
             let body = format!(r#"{{"model":"m{}","input":"a"}}"#, next(&mut random));
             let request = Request::builder().method(method).uri(path);
             let request = request.header(header::CONTENT_TYPE, "application/json");
             let request = request.body(Full::new(bytes::Bytes::from(body))).unwrap();
             let Ok(response) = service.clone().oneshot(request).await;
-            if next(&mut random) % 20 > 0 {
+            if !next(&mut random).is_multiple_of(20) {
                 let _ended = response.into_body().collect().await;
             }
         }
@@ -70,10 +71,10 @@ fn random_paths_and_models_make_few_series() {
     });
     metrics::with_local_recorder(&recorder, || state.snapshot().publish(&metrics));
     let scrape = Scrape::of(&recorder);
-    println!("{} series after {REQUESTS} requests", scrape.len());
+    println!("{} series after {REQUESTS} requests", scrape.size());
     assert_eq!(scrape.sum("tower_inference_requests_total", &[]), REQUESTS as f64);
     assert!(scrape.sum("tower_inference_other_models_total", &[r#"reason="full""#]) > 10_000.0);
     assert!(scrape.sum("tower_inference_requests_total", &[r#"refusal="not-found""#]) > 10_000.0);
-    assert!(scrape.len() < MAX_SERIES, "{}", scrape.len());
+    assert!(scrape.size() < MAX_SERIES, "{}", scrape.size());
     assert!(!scrape.text.contains("wp-login"));
 }

@@ -57,7 +57,7 @@ impl Scrape {
         Self { text, series }
     }
 
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.series.len()
     }
 
