@@ -61,7 +61,13 @@ mod inner_service;
 #[cfg(any(feature = "auth", feature = "client", feature = "hf"))]
 mod address_reach;
 pub mod body;
-#[cfg(any(feature = "access-log", feature = "auth", feature = "throttle", feature = "upstream"))]
+#[cfg(any(
+    feature = "access-log",
+    feature = "auth",
+    feature = "fallback",
+    feature = "throttle",
+    feature = "upstream"
+))]
 mod calendar;
 pub mod clock;
 #[cfg(feature = "auth")]
@@ -80,7 +86,10 @@ mod hop_by_hop;
 #[cfg(any(feature = "cache", feature = "throttle"))]
 mod keyed_hash;
 #[cfg(any(feature = "fallback", feature = "upstream"))]
-#[cfg_attr(not(feature = "upstream"), expect(dead_code, reason = "only UpstreamLayer has callers"))]
+#[cfg_attr(
+    not(feature = "upstream"),
+    expect(dead_code, reason = "only UpstreamLayer uses all of it")
+)]
 mod load_limit;
 mod lock;
 #[cfg(any(
@@ -112,6 +121,12 @@ mod plain_http;
 mod printable;
 #[cfg(feature = "redis")]
 mod redis_link;
+#[cfg(any(feature = "fallback", feature = "upstream"))]
+#[cfg_attr(
+    not(feature = "upstream"),
+    expect(dead_code, reason = "only UpstreamLayer reads when rate limits reset")
+)]
+mod retry_after;
 pub mod secret;
 #[cfg(any(feature = "auth", feature = "hf"))]
 mod secret_file;

@@ -38,6 +38,7 @@ const GROUND: &[&str] = &[
     "plain_http",
     "printable",
     "redis_link",
+    "retry_after",
     "secret",
     "secret_file",
     "skip",

@@ -4,13 +4,14 @@ use http::{StatusCode, response::Parts};
 
 use super::{
     body::{self, Stated},
-    headers::{reset_wait, sent_at, stated_wait, write_wait},
+    headers::{reset_wait, write_wait},
 };
 use crate::{
     body::is_coded,
     clock::SharedClock,
     context::{RequestContext, UpstreamState},
     payload::says_json,
+    retry_after::{sent_at, stated_wait},
 };
 
 /// The bytes of a body that are searched for a wait. The bodies in question have some hundred.
