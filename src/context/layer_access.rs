@@ -31,6 +31,7 @@ impl RequestContext {
 
     #[cfg(any(
         feature = "cache",
+        feature = "fallback",
         feature = "test-util",
         feature = "throttle",
         feature = "upstream"

@@ -15,10 +15,12 @@ use super::{
     body::ResponseBody,
     course::Failure,
     hold::{Goal, Verdict},
-    planned::{NoAttempt, Planned, Start},
+    planned::{Admission, Planned},
     run::{Run, State, StateProj, Step},
 };
-use crate::{context::AbandonReason, payload::Payload, rejection::PendingRejection};
+use crate::{
+    context::AbandonReason, load_limit::NoPermit, payload::Payload, rejection::PendingRejection,
+};
 
 pin_project! {
     /// Response future for [`Fallback`](super::Fallback).
@@ -59,7 +61,7 @@ impl<F, S, R, E> ResponseFuture<F, S, R, E> {
 impl<F, S, R, E> Future for ResponseFuture<F, S, R, R::Error>
 where
     F: Future<Output = Result<Response<R>, E>>,
-    S: Service<Request<Payload>, Response = Response<R>, Error = E, Future = F>,
+    S: Service<Request<Payload>, Response = Response<R>, Error = E, Future = F> + Clone,
     R: Body<Data = Bytes> + Unpin,
 {
     type Output = Result<Response<ResponseBody<R, R::Error>>, E>;
@@ -83,16 +85,14 @@ where
                         Poll::Ready(result) => run.on_result(result),
                         Poll::Pending => {
                             ready!(run.poll_deadline(this.timer.as_mut(), cx));
-                            let failure = Failure::of(AbandonReason::Timeout);
-                            match run.after(failure, None) {
-                                Ok((next, until)) => Step::Next(next, until),
-                                Err(_) => {
-                                    // Nothing else is left, so this attempt goes on.
-                                    run.is_bounded = false;
-                                    this.timer.set(None);
-                                    continue;
-                                }
-                            }
+                            let Some((next, until)) =
+                                run.after_late(Failure::of(AbandonReason::Timeout))
+                            else {
+                                // No other target can start now, so this attempt goes on.
+                                this.timer.set(run.next_look().map(sleep_until));
+                                continue;
+                            };
+                            Step::Next(next, until)
                         }
                     }
                 }
@@ -105,7 +105,7 @@ where
                         Poll::Pending => {
                             ready!(run.poll_deadline(this.timer.as_mut(), cx));
                             match hold.goal {
-                                Goal::Content => Verdict::Failed(AbandonReason::Timeout),
+                                Goal::Content => Verdict::Late,
                                 Goal::Usage => Verdict::Pass,
                             }
                         }
@@ -120,26 +120,25 @@ where
                     if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                         ready!(timer.poll(cx));
                     }
+                    let cools_until = run.course.cools_until(waiting.entry);
+                    let Some(mut next) = next.take() else { return Poll::Pending };
                     // Another request may have failed meanwhile.
-                    if let Some(until) = run.course.cools_until(waiting.entry) {
-                        if run.course.may_wait_until(until) {
-                            this.timer.set(Some(sleep_until(until)));
-                            continue;
-                        }
-                        let (next, until) = run.replanned(until);
+                    if let Some(until) = cools_until {
+                        let (next, until) = run.cooled(next, until);
                         Step::Next(next, until)
                     } else {
-                        let Some(mut next) = next.take() else { return Poll::Pending };
-                        match run.course.permit(next.entry) {
-                            Ok(Start::Now(permit)) => {
+                        match run.course.admit(next.entry) {
+                            Ok(Admission::Now(permit)) => {
                                 next.permit = permit;
                                 Step::Next(State::Ready { next: Some(next) }, None)
                             }
-                            Ok(Start::Queued(wait)) => {
+                            Ok(Admission::Queued(wait)) => {
                                 Step::Next(State::Queue { wait, next: Some(next) }, None)
                             }
-                            Ok(Start::At(_)) => continue,
-                            Err(none) => Step::Next(run.rejected(none), None),
+                            Err(reason) => {
+                                let (next, until) = run.refused(next.entry, reason);
+                                Step::Next(next, until)
+                            }
                         }
                     }
                 }
@@ -148,9 +147,11 @@ where
                     let permit = ready!(Pin::new(wait).poll(cx));
                     let Some(mut next) = next.take() else { return Poll::Pending };
                     if permit.is_none() {
-                        Step::Next(run.rejected(NoAttempt::Full), None)
+                        let (next, until) = run.refused(next.entry, NoPermit::Full);
+                        Step::Next(next, until)
                     } else if let Some(until) = run.course.cools_until(next.entry) {
-                        let (next, until) = run.replanned(until);
+                        drop(permit);
+                        let (next, until) = run.cooled(next, until);
                         Step::Next(next, until)
                     } else {
                         next.permit = permit;
@@ -159,16 +160,14 @@ where
                 }
                 StateProj::Ready { next } => {
                     let Some(run) = this.run else { return Poll::Pending };
-                    let Some(inner) = &mut run.inner else { return Poll::Pending };
-                    let ready = ready!(inner.poll_ready(cx));
+                    let ready = ready!(run.poll_ready(cx));
                     let Some(next) = next.take() else { return Poll::Pending };
                     run.begin(next.entry, next.reached, next.permit, next.is_waited_for);
-                    match (ready, &mut run.inner) {
-                        (Ok(()), Some(inner)) => {
+                    match ready {
+                        Ok(mut inner) => {
                             Step::Next(State::Call { future: inner.call(next.request) }, None)
                         }
-                        (Err(error), _) => run.on_result(Err(error)),
-                        (Ok(()), None) => return Poll::Pending,
+                        Err(error) => run.on_result(Err(error)),
                     }
                 }
             };
