@@ -63,6 +63,7 @@ mod address_reach;
 pub mod body;
 #[cfg(any(feature = "access-log", feature = "auth", feature = "throttle", feature = "upstream"))]
 mod calendar;
+mod causes;
 pub mod clock;
 #[cfg(feature = "auth")]
 mod digest_mismatch;
@@ -83,6 +84,8 @@ mod keyed_hash;
 #[cfg_attr(not(feature = "upstream"), expect(dead_code, reason = "only UpstreamLayer has callers"))]
 mod load_limit;
 mod lock;
+#[cfg(any(feature = "hf", feature = "upstream"))]
+mod log_limit;
 #[cfg(any(
     feature = "auth",
     feature = "client",
@@ -99,7 +102,7 @@ pub mod memory_limit;
     all(feature = "cache", not(feature = "cache-compression"))
 ))]
 mod missing_feature;
-#[cfg(any(feature = "auth", feature = "hf"))]
+#[cfg(feature = "auth")]
 mod once_a_minute;
 #[cfg(any(feature = "auth", feature = "hf", feature = "redis"))]
 mod owned_task;

@@ -48,14 +48,14 @@ struct Shared {
     queue: Lock<Queue>,
 }
 
-/// What became of a request for a permit.
+/// The outcome of a request for a permit.
 pub(crate) enum Acquired {
     Now(LoadPermit),
     Later(LoadWait),
     Rejected(NoPermit),
 }
 
-/// Why a request gets no permit and no place in the queue.
+/// The reason why a request gets no permit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum NoPermit {
     /// All permits and all places are taken.

@@ -11,8 +11,8 @@ use crate::context::RequestContext;
 
 /// A copy of a request with a buffered body. The body shares its bytes.
 ///
-/// Of the extensions it has the [`RequestContext`] alone, because each other one would be an
-/// allocation of each request.
+/// The [`RequestContext`] is the only extension of the copy. Each other one would be an allocation of
+/// each request.
 pub(crate) struct RequestCopy {
     method: Method,
     // The URI, then the name and the value of each header. A `HeaderMap` would be two allocations and

@@ -45,7 +45,7 @@ struct Parts {
     name: Arc<str>,
     origin: Origin,
     tokens: Tokens,
-    // Of all tokens.
+    // Finds all tokens.
     scrubber: Scrubber,
     profile: Profile,
     token_header: TokenHeader,

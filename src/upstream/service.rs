@@ -76,7 +76,7 @@ where
         }
         self.inner.poll_ready(cx).map(|ready| {
             if let Err(error) = ready {
-                log_failure("the HTTP client failed", None, error);
+                log_failure("the HTTP client failed", &self.settings.log, None, error);
                 self.failed = true;
             }
             Ok(())

@@ -11,7 +11,7 @@ use super::{
 /// Azure OpenAI sends it, and the SDKs of OpenAI read it first.
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
-/// What is left of a rate limit and when it resets.
+/// The headers of rate limits: the rest of each limit and the time of its reset.
 ///
 /// OpenAI and Groq write durations (`6m0s`, `7.66s`), Azure OpenAI whole seconds, Anthropic times of
 /// RFC 3339 and OpenRouter milliseconds since 1970-01-01.
@@ -31,7 +31,7 @@ pub(super) fn sent_at(headers: &HeaderMap) -> Option<f64> {
     http_date(text(headers.get(DATE)?)?)
 }
 
-/// Returns the wait that the upstream asks for in so many words.
+/// Returns the wait that a header of its own states.
 pub(super) fn stated_wait(headers: &HeaderMap, now: f64) -> Option<f64> {
     let milliseconds = headers.get_all(RETRY_AFTER_MS).iter().filter_map(text).find_map(number);
     milliseconds.map(|milliseconds| milliseconds / 1_000.0).or_else(|| {
