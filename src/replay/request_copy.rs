@@ -19,11 +19,35 @@ pub(crate) struct RequestCopy {
     // one more for each value that owns its bytes.
     head: Vec<u8>,
     headers: usize,
+    sensitive: SensitiveValues,
     body: Buffered,
     context: Option<RequestContext>,
 }
 
+/// Marks a header whose value is one of the sensitive ones.
 const SENSITIVE: u32 = 1 << 31;
+
+/// The sensitive values of a head in their order. They share their bytes with the request, because the
+/// owner of a token's bytes wipes them and no other copy of them must stay.
+#[derive(Default)]
+struct SensitiveValues {
+    // Most requests have one, which costs no allocation.
+    first: Option<HeaderValue>,
+    others: Vec<HeaderValue>,
+}
+
+impl SensitiveValues {
+    fn push(&mut self, value: HeaderValue) {
+        match &self.first {
+            None => self.first = Some(value),
+            Some(_) => self.others.push(value),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &HeaderValue> {
+        self.first.iter().chain(&self.others)
+    }
+}
 
 impl RequestCopy {
     /// Copies a request without the headers that `is_left_out` selects. `None` when its body is
@@ -42,24 +66,30 @@ impl RequestCopy {
         ];
         let kept = || request.headers().iter().filter(|(name, _)| !is_left_out(name));
         let of_header = |(name, value): (&HeaderName, &HeaderValue)| {
-            2 * size_of::<u32>() + name.as_str().len() + value.len()
+            let value = if value.is_sensitive() { 0 } else { value.len() };
+            2 * size_of::<u32>() + name.as_str().len() + value
         };
         let uri_length: usize = parts.iter().map(|part| part.len()).sum();
         let length = size_of::<u32>() + uri_length + kept().map(of_header).sum::<usize>();
         let mut head = Vec::with_capacity(length);
         put_length(&mut head, uri_length, 0)?;
         parts.iter().for_each(|part| head.extend_from_slice(part.as_bytes()));
-        let mut headers = 0;
+        let (mut headers, mut sensitive) = (0, SensitiveValues::default());
         for (name, value) in kept() {
             put_length(&mut head, name.as_str().len(), 0)?;
-            let flag = if value.is_sensitive() { SENSITIVE } else { 0 };
-            put_length(&mut head, value.len(), flag)?;
-            head.extend_from_slice(name.as_str().as_bytes());
-            head.extend_from_slice(value.as_bytes());
+            if value.is_sensitive() {
+                put_length(&mut head, 0, SENSITIVE)?;
+                head.extend_from_slice(name.as_str().as_bytes());
+                sensitive.push(value.clone());
+            } else {
+                put_length(&mut head, value.len(), 0)?;
+                head.extend_from_slice(name.as_str().as_bytes());
+                head.extend_from_slice(value.as_bytes());
+            }
             headers += 1;
         }
         let context = RequestContext::of(request.extensions()).cloned();
-        Some(Self { method: request.method().clone(), head, headers, body, context })
+        Some(Self { method: request.method().clone(), head, headers, sensitive, body, context })
     }
 
     /// Returns the request once more. `None` when the body is of another type than `B`.
@@ -100,12 +130,15 @@ impl RequestCopy {
         let length = take_u32(&mut rest)?;
         let uri = Uri::try_from(take(&mut rest, length as usize)?).ok()?;
         let mut headers = HeaderMap::with_capacity(self.headers);
+        let mut sensitive = self.sensitive.iter();
         while !rest.is_empty() {
-            let (name, flagged) = (take_u32(&mut rest)?, take_u32(&mut rest)?);
+            let (name, length) = (take_u32(&mut rest)?, take_u32(&mut rest)?);
             let name = HeaderName::from_bytes(take(&mut rest, name as usize)?).ok()?;
-            let value = take(&mut rest, (flagged & !SENSITIVE) as usize)?;
-            let mut value = HeaderValue::from_bytes(value).ok()?;
-            value.set_sensitive(flagged & SENSITIVE != 0);
+            let value = if length == SENSITIVE {
+                sensitive.next()?.clone()
+            } else {
+                HeaderValue::from_bytes(take(&mut rest, length as usize)?).ok()?
+            };
             headers.append(name, value);
         }
         Some((uri, headers))
@@ -169,6 +202,39 @@ mod tests {
             let other = RequestCopy::of(&request, |name| name == AUTHORIZATION).unwrap();
             assert_eq!(other.request::<Payload>().unwrap().headers().len(), 3);
             assert!(copy.request::<Full<bytes::Bytes>>().is_none());
+        }
+    }
+
+    #[test]
+    fn a_sensitive_value_is_not_copied() {
+        let secrets = ["Bearer hf_one", "hf_two", "hf_three"].map(|secret| {
+            let owned = bytes::Bytes::from_owner(secret.as_bytes().to_vec());
+            let mut value = HeaderValue::from_maybe_shared(owned).unwrap();
+            value.set_sensitive(true);
+            value
+        });
+        let [bearer, two, three] = &secrets;
+        let request = Request::post("/")
+            .header("x-key", two)
+            .header("x-a", "1")
+            .header(AUTHORIZATION, bearer)
+            .header("x-key", "plain")
+            .header("x-key", three)
+            .body(Payload::buffered("{}"))
+            .unwrap();
+        let copy = RequestCopy::of(&request, |_| false).unwrap();
+        let head = String::from_utf8_lossy(&copy.head);
+        assert!(head.contains("authorization") && !head.contains("hf_"), "{head}");
+        let again: Request<Payload> = copy.request().unwrap();
+        assert_eq!(again.headers(), request.headers());
+        let copied: Vec<_> = again.headers().get_all("x-key").iter().collect();
+        assert!(!copied[1].is_sensitive());
+        for (copied, value) in
+            [&again.headers()[AUTHORIZATION], copied[0], copied[2]].into_iter().zip(&secrets)
+        {
+            assert!(copied.is_sensitive());
+            // One owner, which wipes a token.
+            assert_eq!(copied.as_bytes().as_ptr(), value.as_bytes().as_ptr());
         }
     }
 
