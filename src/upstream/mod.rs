@@ -77,8 +77,9 @@
 //!   free. Beyond that it is rejected with 429.
 //! - A request waits until [`queue_timeout`](UpstreamLayer::queue_timeout) at most. The head timeout and
 //!   the total timeout start with the wait. They may end the wait sooner.
-//! - A request that finds the queue full is rejected at once with 503 `overloaded`. A request that waited
-//!   in vain gets the same response.
+//! - A request that finds the queue full is rejected at once with 503 `overloaded`.
+//! - A request that waited in vain is rejected as one without a queue: with 503 if all slots are taken at
+//!   the end of its wait, and with 429 if the free ones are beyond the share of its caller.
 //! - A client that leaves gives up its place.
 //!
 //! # Rejections
@@ -90,8 +91,8 @@
 //! | the head of the upstream's response is larger than 16 KiB | 502 `invalid-upstream-response` |
 //! | no head within the head timeout or the total timeout | 504 `upstream-timeout` |
 //! | all slots and all places in the queue are taken | 503 `overloaded`, `retry-after: 1` |
-//! | no slot within the queue timeout | 503 `overloaded`, `retry-after: 1` |
-//! | the caller is beyond its share | 429 `throttled`, `retry-after: 1` |
+//! | no slot within the queue timeout, and all are taken | 503 `overloaded`, `retry-after: 1` |
+//! | the caller is beyond its share, also after a wait | 429 `throttled`, `retry-after: 1` |
 //!
 //! # Busy and cold upstreams
 //!

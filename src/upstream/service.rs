@@ -23,7 +23,7 @@ use super::{
 use crate::{
     context::RequestContext,
     hop_by_hop,
-    load_limit::{Acquired, NoPermit},
+    load_limit::Acquired,
     rejection::{Refusal, Rejection},
 };
 
@@ -111,10 +111,7 @@ where
                 return ResponseFuture::queued(queued, responder, context);
             }
             Acquired::Rejected(reason) => {
-                if reason == NoPermit::Share {
-                    context.set_limited_by(Arc::from("caller-share"));
-                }
-                return ResponseFuture::reject(no_slot(reason), responder, context);
+                return ResponseFuture::reject(no_slot(reason, &context), responder, context);
             }
         };
         context.count_upstream_call();
