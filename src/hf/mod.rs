@@ -221,7 +221,8 @@
 //!
 //! Each tenant or each model can have a token of its own. See [`Tokens`]. A request without one is
 //! rejected with 403 `forbidden`, unless `otherwise` names a token for it. A request whose model is not
-//! certain has none in any case.
+//! certain has none in any case. So has one whose body is not [buffered](#buffered-bodies) in a
+//! [`Payload`], unless it is a `GET` or its path names the model.
 //!
 //! | caller | issuer | tenant |
 //! |---|---|---|
