@@ -14,11 +14,9 @@ use crate::context::RequestContext;
 /// The [`RequestContext`] is the only extension of the copy. Each other one would be an allocation of
 /// each request.
 pub(crate) struct RequestCopy {
-    method: Method,
-    // The URI, then the name and the value of each header. A `HeaderMap` would be two allocations and
-    // one more for each value that owns its bytes.
-    head: Vec<u8>,
-    headers: usize,
+    // The number of headers, the method and the URI, then the name and the value of each header. A
+    // `HeaderMap` would be two allocations and one more for each value that owns its bytes.
+    head: Box<[u8]>,
     sensitive: SensitiveValues,
     body: Buffered,
     context: Option<RequestContext>,
@@ -33,15 +31,13 @@ const SENSITIVE: u32 = 1 << 31;
 struct SensitiveValues {
     // Most requests have one, which costs no allocation.
     first: Option<HeaderValue>,
-    others: Vec<HeaderValue>,
+    others: Box<[HeaderValue]>,
 }
 
 impl SensitiveValues {
-    fn push(&mut self, value: HeaderValue) {
-        match &self.first {
-            None => self.first = Some(value),
-            Some(_) => self.others.push(value),
-        }
+    fn of<'a>(values: impl IntoIterator<Item = &'a HeaderValue>) -> Self {
+        let mut values = values.into_iter().filter(|value| value.is_sensitive()).cloned();
+        Self { first: values.next(), others: values.collect() }
     }
 
     fn iter(&self) -> impl Iterator<Item = &HeaderValue> {
@@ -57,7 +53,7 @@ impl RequestCopy {
         is_left_out: impl Fn(&HeaderName) -> bool,
     ) -> Option<Self> {
         let body = Buffered::of(request.body())?;
-        let uri = request.uri();
+        let (method, uri) = (request.method().as_str(), request.uri());
         let parts = [
             uri.scheme_str().unwrap_or_default(),
             if uri.scheme_str().is_some() { "://" } else { "" },
@@ -70,33 +66,37 @@ impl RequestCopy {
             2 * size_of::<u32>() + name.as_str().len() + value
         };
         let uri_length: usize = parts.iter().map(|part| part.len()).sum();
-        let length = size_of::<u32>() + uri_length + kept().map(of_header).sum::<usize>();
+        let (headers, of_headers) =
+            kept().map(of_header).fold((0, 0), |(count, sum), length| (count + 1, sum + length));
+        // Its capacity, so that a boxed slice is no second allocation.
+        let length = 3 * size_of::<u32>() + method.len() + uri_length + of_headers;
         let mut head = Vec::with_capacity(length);
+        put_length(&mut head, headers, 0)?;
+        put_length(&mut head, method.len(), 0)?;
+        head.extend_from_slice(method.as_bytes());
         put_length(&mut head, uri_length, 0)?;
         parts.iter().for_each(|part| head.extend_from_slice(part.as_bytes()));
-        let (mut headers, mut sensitive) = (0, SensitiveValues::default());
         for (name, value) in kept() {
             put_length(&mut head, name.as_str().len(), 0)?;
             if value.is_sensitive() {
                 put_length(&mut head, 0, SENSITIVE)?;
                 head.extend_from_slice(name.as_str().as_bytes());
-                sensitive.push(value.clone());
             } else {
                 put_length(&mut head, value.len(), 0)?;
                 head.extend_from_slice(name.as_str().as_bytes());
                 head.extend_from_slice(value.as_bytes());
             }
-            headers += 1;
         }
+        let sensitive = SensitiveValues::of(kept().map(|(_, value)| value));
         let context = RequestContext::of(request.extensions()).cloned();
-        Some(Self { method: request.method().clone(), head, headers, sensitive, body, context })
+        Some(Self { head: head.into_boxed_slice(), sensitive, body, context })
     }
 
     /// Returns the request once more. `None` when the body is of another type than `B`.
     pub(crate) fn request<B: 'static>(&self) -> Option<Request<B>> {
         let mut request = Request::new(self.body.body()?);
-        let (uri, headers) = self.head()?;
-        *request.method_mut() = self.method.clone();
+        let (method, uri, headers) = self.head()?;
+        *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
@@ -114,22 +114,26 @@ impl RequestCopy {
     /// Whether the upstream keeps something of the request. Such a request is never repeated.
     #[cfg(feature = "client")]
     pub(crate) fn is_stateful(&self) -> bool {
-        self.head().is_none_or(|(uri, headers)| is_stateful(&uri, &headers, &self.body.payload()))
+        self.head()
+            .is_none_or(|(_, uri, headers)| is_stateful(&uri, &headers, &self.body.payload()))
     }
 
     /// Whether sending the request twice changes nothing but its cost.
     #[cfg(feature = "client")]
     pub(crate) fn is_stateless(&self) -> bool {
-        self.head().is_some_and(|(uri, headers)| {
-            is_stateless(&self.method, &uri, &headers, &self.body.payload())
+        self.head().is_some_and(|(method, uri, headers)| {
+            is_stateless(&method, &uri, &headers, &self.body.payload())
         })
     }
 
-    fn head(&self) -> Option<(Uri, HeaderMap)> {
-        let mut rest = self.head.as_slice();
-        let length = take_u32(&mut rest)?;
-        let uri = Uri::try_from(take(&mut rest, length as usize)?).ok()?;
-        let mut headers = HeaderMap::with_capacity(self.headers);
+    fn head(&self) -> Option<(Method, Uri, HeaderMap)> {
+        let mut rest = &*self.head;
+        let headers = take_u32(&mut rest)?;
+        let method = take_u32(&mut rest)?;
+        let method = Method::from_bytes(take(&mut rest, method as usize)?).ok()?;
+        let uri = take_u32(&mut rest)?;
+        let uri = Uri::try_from(take(&mut rest, uri as usize)?).ok()?;
+        let mut headers = HeaderMap::with_capacity(headers as usize);
         let mut sensitive = self.sensitive.iter();
         while !rest.is_empty() {
             let (name, length) = (take_u32(&mut rest)?, take_u32(&mut rest)?);
@@ -141,7 +145,7 @@ impl RequestCopy {
             };
             headers.append(name, value);
         }
-        Some((uri, headers))
+        Some((method, uri, headers))
     }
 }
 

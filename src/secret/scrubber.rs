@@ -1,5 +1,3 @@
-#[cfg(feature = "hf")]
-use std::sync::OnceLock;
 use std::{
     borrow::Cow,
     fmt,
@@ -8,6 +6,8 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
+#[cfg(feature = "hf")]
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use aho_corasick::{
     Anchored, Input, MatchKind, PatternID,
@@ -94,7 +94,10 @@ impl Scrubber {
     /// Creates a scrubber for the secrets of all `parts`. It follows each of them.
     #[cfg(feature = "hf")]
     pub(crate) fn joined<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
-        let parts: Vec<_> = parts.into_iter().cloned().collect();
+        let mut known = BTreeSet::new();
+        // The parts of a part too, because a scrubber follows the secrets of its own parts alone.
+        let parts = parts.into_iter().flat_map(|part| std::iter::once(part).chain(&part.0.parts));
+        let parts = parts.filter(|part| known.insert(Arc::as_ptr(&part.0))).cloned().collect();
         let whole = Self(Arc::new(Shared::new(Vec::new(), parts)));
         for part in &whole.0.parts {
             part.0.wholes.lock().push(Arc::downgrade(&whole.0));
