@@ -69,6 +69,7 @@ pub mod body;
     feature = "upstream"
 ))]
 mod calendar;
+mod causes;
 pub mod clock;
 #[cfg(feature = "auth")]
 mod digest_mismatch;
@@ -92,6 +93,8 @@ mod keyed_hash;
 )]
 mod load_limit;
 mod lock;
+#[cfg(any(feature = "hf", feature = "upstream"))]
+mod log_limit;
 #[cfg(any(
     feature = "auth",
     feature = "client",
@@ -108,7 +111,7 @@ pub mod memory_limit;
     all(feature = "cache", not(feature = "cache-compression"))
 ))]
 mod missing_feature;
-#[cfg(any(feature = "auth", feature = "hf"))]
+#[cfg(feature = "auth")]
 mod once_a_minute;
 #[cfg(any(feature = "auth", feature = "hf", feature = "redis"))]
 mod owned_task;

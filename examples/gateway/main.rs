@@ -180,10 +180,9 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         Some(demo) => AccessLog::File(demo.log_file.clone()),
         None => AccessLog::Stdout,
     });
-    let (mut access_log, log_file) = log::layer(&log_to, output)?;
+    let (access_log, log_file) = log::layer(&log_to, output)?;
     for layer in upstreams.layers() {
         output.scrub(&layer.scrubber());
-        access_log = access_log.scrubber(layer.scrubber());
     }
     let auth = callers::auth(callers, keys, metadata.as_ref(), peer)?;
     let hf_token = upstreams.layers().next().ok_or("there is no upstream")?;

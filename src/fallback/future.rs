@@ -31,7 +31,8 @@ pin_project! {
         #[pin]
         state: State<F, R, E>,
         // `None` for a request that passes unchanged and after completion.
-        run: Option<Run<S>>,
+        // Boxed with the copy of the request, because the future is moved through every layer.
+        run: Option<Box<Run<S>>>,
         // The deadline of the attempt in flight, or the wait before the next one.
         #[pin]
         timer: Option<Sleep>,
@@ -47,14 +48,14 @@ impl<F, S, R, E> ResponseFuture<F, S, R, E> {
         Self { state: State::Reject { pending: Some(pending) }, run: None, timer: None }
     }
 
-    pub(super) const fn call(future: F, run: Run<S>) -> Self {
-        Self { state: State::Call { future }, run: Some(run), timer: None }
+    pub(super) fn call(future: F, run: Run<S>) -> Self {
+        Self { state: State::Call { future }, run: Some(Box::new(run)), timer: None }
     }
 
     /// Waits before the first attempt.
     pub(super) fn wait(planned: Planned, run: Run<S>) -> Self {
         let (state, until) = planned.into_state();
-        Self { state, run: Some(run), timer: until.map(sleep_until) }
+        Self { state, run: Some(Box::new(run)), timer: until.map(sleep_until) }
     }
 }
 

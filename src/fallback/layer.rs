@@ -6,7 +6,7 @@ use super::{
     budget::Budget, retry_budget::RetryBudget, service::Fallback, settings::Settings,
     target::Target,
 };
-use crate::{rejection::RejectionFormat, skip::Skip};
+use crate::{rejection::RejectionFormat, secret::Scrubber, skip::Skip};
 
 /// A layer that tries the targets of a request in their order until one responds. See the [module
 /// docs](super) for an example.
@@ -121,6 +121,11 @@ impl FallbackLayer {
     pub fn without_target_header(mut self) -> Self {
         Arc::make_mut(&mut self.settings).target_header = false;
         self
+    }
+
+    /// Returns a scrubber of the tokens of all targets.
+    pub(crate) fn scrubber(&self) -> Scrubber {
+        Scrubber::joined(self.settings.all_targets().map(|target| target.stage.scrubber()))
     }
 
     /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].

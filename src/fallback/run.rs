@@ -46,12 +46,12 @@ pin_project! {
         Reject { pending: Option<PendingRejection> },
         Call { #[pin] future: F },
         Hold { hold: Option<Hold<R, E>> },
-        // Waits for the timer.
-        Wait { next: Option<NextAttempt> },
+        // Waits for the timer. Boxed, as the others, because few requests wait.
+        Wait { next: Option<Box<NextAttempt>> },
         // Waits for a permit of the target.
-        Queue { wait: LoadWait, next: Option<NextAttempt> },
+        Queue { wait: LoadWait, next: Option<Box<NextAttempt>> },
         // Waits for the inner service.
-        Ready { next: Option<NextAttempt> },
+        Ready { next: Option<Box<NextAttempt>> },
     }
 }
 
@@ -367,7 +367,7 @@ impl<S> Run<S> {
     /// another target, or else a longer wait.
     pub(super) fn cooled<F, R, E>(
         &mut self,
-        next: NextAttempt,
+        next: Box<NextAttempt>,
         until: Instant,
     ) -> Timed<State<F, R, E>> {
         if let Some(planned) = self.course.plan_elsewhere() {
@@ -419,7 +419,8 @@ impl Planned {
     /// Returns the state before the attempt, and the end of its wait.
     pub(super) fn into_state<F, R, E>(self) -> (State<F, R, E>, Option<Instant>) {
         let Self { entry, request, reached, start, is_waited_for } = self;
-        let next = |permit| Some(NextAttempt { entry, request, reached, permit, is_waited_for });
+        let next =
+            |permit| Some(Box::new(NextAttempt { entry, request, reached, permit, is_waited_for }));
         match start {
             Start::Now(permit) => (State::Ready { next: next(permit) }, None),
             Start::Queued(wait) => (State::Queue { wait, next: next(None) }, None),

@@ -120,6 +120,12 @@ impl Settings {
         targets.collect()
     }
 
+    /// Returns every target of every request.
+    pub(super) fn all_targets(&self) -> impl Iterator<Item = &Target> {
+        let of_models = self.models.iter().map(|(_, targets)| targets);
+        std::iter::once(&self.targets).chain(of_models).flat_map(|targets| targets.iter())
+    }
+
     /// Returns the targets of a request, and whether the client named them by an alias.
     pub(super) fn targets_of(&self, request: &Request<Payload>) -> (&Arc<[Target]>, bool) {
         if !self.models.is_empty()

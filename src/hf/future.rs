@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    attempt::{Again, Attempt, CHECK, Rejected, Waiting, token_rejected},
+    attempt::{Again, Attempt, Rejected, Waiting},
     body::ResponseBody,
 };
 use crate::{
@@ -111,9 +111,8 @@ where
                     let Some(attempt) = attempt.take() else { return Poll::Pending };
                     match response.status() {
                         StatusCode::UNAUTHORIZED => after_rejection(attempt.rejected(context)),
-                        status @ StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                            let rejection = token_rejected(status, CHECK, attempt.stage(), context);
-                            State::Reject { rejection: Some(rejection) }
+                        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                            State::Reject { rejection: Some(attempt.rejected_by_proxy(context)) }
                         }
                         _ => match filtered(response, attempt, context) {
                             Ok(response) => {

@@ -25,6 +25,7 @@ use crate::{
     context::RequestContext,
     hop_by_hop,
     load_limit::LoadPermit,
+    log_limit::{LogLimit, warn_if_due},
     rejection::{Refusal, Rejection},
 };
 
@@ -75,7 +76,7 @@ where
                 let Some(slot) = this.slot.take() else { return Poll::Pending };
                 // The response is put together once, because each time moves it.
                 let (mut head, body) = response.into_parts();
-                if let Err(rejection) = forward(&mut head, context) {
+                if let Err(rejection) = forward(&mut head, &this.settings.log, context) {
                     return Poll::Ready(Err(rejection));
                 }
                 let parts = ResponseParts {
@@ -100,7 +101,8 @@ where
                 Poll::Ready(Ok(Called::Response(parts.respond(head, body, context))))
             }
             Poll::Ready(Err(error)) => {
-                log_failure("the upstream cannot be reached", Some(context), error);
+                let log = &this.settings.log;
+                log_failure("the upstream cannot be reached", log, Some(context), error);
                 Poll::Ready(Err(Rejection::new(Refusal::UpstreamUnavailable)))
             }
             Poll::Pending => {
@@ -112,7 +114,7 @@ where
                 match this.timer.as_mut().as_pin_mut().map(|timer| timer.poll(cx)) {
                     Some(Poll::Ready(())) => {
                         let (setter, timeout) = this.settings.deadlines.before_head();
-                        log_timeout(setter, timeout, context);
+                        log_timeout(setter, timeout, &this.settings.log, context);
                         Poll::Ready(Err(Rejection::new(Refusal::UpstreamTimeout)))
                     }
                     Some(Poll::Pending) | None => Poll::Pending,
@@ -122,7 +124,7 @@ where
     }
 }
 
-/// What became of a call.
+/// The end of a call.
 #[expect(clippy::large_enum_variant, reason = "the usual variant is the large one")]
 pub(super) enum Called<R> {
     Response(Response<ResponseBody<R>>),
@@ -137,7 +139,7 @@ pub(super) struct Peeking<R> {
     parts: Option<(Parts, ResponseParts)>,
 }
 
-/// What a response takes over from its call.
+/// The parts that a response takes over from its call.
 struct ResponseParts {
     settings: Arc<Settings>,
     started: Option<Instant>,
@@ -155,7 +157,8 @@ where
         cx: &mut Context<'_>,
         context: &RequestContext,
     ) -> Poll<Response<ResponseBody<R>>> {
-        let (body, start) = ready!(self.peek.poll(cx, context));
+        let Some((_, parts)) = &self.parts else { return Poll::Pending };
+        let (body, start) = ready!(self.peek.poll(cx, &parts.settings.log, context));
         // A poll after completion stays pending.
         let Some((mut head, parts)) = self.parts.take() else { return Poll::Pending };
         parts.settings.conclude(self.busy, &mut head, &start, context);
@@ -197,7 +200,7 @@ fn header_list_size(headers: &HeaderMap) -> usize {
 }
 
 /// Turns the head of the upstream's response into the one that the gateway sends.
-fn forward(head: &mut Parts, context: &RequestContext) -> Result<(), Rejection> {
+fn forward(head: &mut Parts, log: &LogLimit, context: &RequestContext) -> Result<(), Rejection> {
     // A rejection of a layer further in does not come from the upstream.
     if head.extensions.get::<Rejection>().is_none() {
         context.set_upstream_status(head.status);
@@ -211,7 +214,11 @@ fn forward(head: &mut Parts, context: &RequestContext) -> Result<(), Rejection> 
     }
     if header_list_size(&head.headers) > MAX_HEADER_LIST_SIZE {
         let upstream = context.upstream();
-        tracing::warn!(upstream, "the head of the upstream's response is larger than 16 KiB");
+        warn_if_due!(
+            log.is_due("large head", upstream.unwrap_or_default()),
+            upstream = upstream.map(display),
+            "the head of the upstream's response is larger than 16 KiB"
+        );
         return Err(Rejection::new(Refusal::InvalidUpstreamResponse)
             .with_detail("the head of the upstream's response is too large"));
     }

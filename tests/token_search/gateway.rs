@@ -128,7 +128,7 @@ impl Served {
             .around(SignedBodyLayer::new())
             .stalled_reader(StalledReaderLayer::new())
             .request_id(RequestIdLayer::new())
-            .access_log(access_log.user_agent().http_version().scrubber(hf_token.scrubber()))
+            .access_log(access_log.user_agent().http_version())
             .route(layers.route)
             .auth(layers.auth)
             .throttle(layers.throttle)

@@ -2,7 +2,7 @@ use http::{HeaderMap, HeaderValue, header::RETRY_AFTER};
 
 use crate::retry_after::{RETRY_AFTER_MS, number, reset};
 
-/// What is left of a rate limit and when it resets.
+/// The headers of rate limits: the rest of each limit and the time of its reset.
 ///
 /// OpenAI and Groq write durations (`6m0s`, `7.66s`), Azure OpenAI whole seconds, Anthropic times of
 /// RFC 3339 and OpenRouter milliseconds since 1970-01-01.
