@@ -16,7 +16,7 @@ use super::{
     course::Failure,
     hold::{Goal, Verdict},
     planned::{Admission, Planned},
-    run::{Run, State, StateProj, Step},
+    run::{Aside, Run, State, StateProj, Step},
 };
 use crate::{
     context::AbandonReason, load_limit::NoPermit, payload::Payload, rejection::PendingRejection,
@@ -29,10 +29,9 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, S, R, E> {
         #[pin]
-        state: State<F, R, E>,
+        state: State<F>,
         // `None` for a request that passes unchanged and after completion.
-        // Boxed with the copy of the request, because the future is moved through every layer.
-        run: Option<Box<Run<S>>>,
+        run: Option<Box<Aside<S, R, E>>>,
         // The deadline of the attempt in flight, or the wait before the next one.
         #[pin]
         timer: Option<Sleep>,
@@ -44,19 +43,23 @@ impl<F, S, R, E> ResponseFuture<F, S, R, E> {
         Self { state: State::Pass { future }, run: None, timer: None }
     }
 
-    pub(super) const fn reject(pending: PendingRejection) -> Self {
-        Self { state: State::Reject { pending: Some(pending) }, run: None, timer: None }
+    pub(super) fn reject(pending: PendingRejection) -> Self {
+        Self { state: State::Reject { pending: Some(Box::new(pending)) }, run: None, timer: None }
     }
 
     pub(super) fn call(future: F, run: Run<S>) -> Self {
-        Self { state: State::Call { future }, run: Some(Box::new(run)), timer: None }
+        Self { state: State::Call { future }, run: aside(run), timer: None }
     }
 
     /// Waits before the first attempt.
     pub(super) fn wait(planned: Planned, run: Run<S>) -> Self {
         let (state, until) = planned.into_state();
-        Self { state, run: Some(Box::new(run)), timer: until.map(sleep_until) }
+        Self { state, run: aside(run), timer: until.map(sleep_until) }
     }
+}
+
+fn aside<S, R, E>(run: Run<S>) -> Option<Box<Aside<S, R, E>>> {
+    Some(Box::new(Aside { run, hold: None }))
 }
 
 impl<F, S, R, E> Future for ResponseFuture<F, S, R, R::Error>
@@ -81,7 +84,8 @@ where
                     return Poll::Ready(Ok(pending.respond().map(ResponseBody::plain)));
                 }
                 StateProj::Call { future } => {
-                    let Some(run) = this.run else { return Poll::Pending };
+                    let Some(aside) = this.run else { return Poll::Pending };
+                    let run = &mut aside.run;
                     match future.poll(cx) {
                         Poll::Ready(result) => run.on_result(result),
                         Poll::Pending => {
@@ -97,10 +101,10 @@ where
                         }
                     }
                 }
-                StateProj::Hold { hold: slot } => {
-                    let (Some(run), Some(hold)) = (&mut *this.run, slot.as_mut()) else {
-                        return Poll::Pending;
-                    };
+                StateProj::Hold => {
+                    let Some(aside) = this.run else { return Poll::Pending };
+                    let Aside { run, hold: slot } = &mut **aside;
+                    let Some(hold) = slot.as_mut() else { return Poll::Pending };
                     let verdict = match hold.poll(cx) {
                         Poll::Ready(verdict) => verdict,
                         Poll::Pending => {
@@ -115,9 +119,10 @@ where
                     run.on_verdict(hold, verdict)
                 }
                 StateProj::Wait { next } => {
-                    let (Some(run), Some(waiting)) = (&mut *this.run, next.as_ref()) else {
+                    let (Some(aside), Some(waiting)) = (&mut *this.run, next.as_ref()) else {
                         return Poll::Pending;
                     };
+                    let run = &mut aside.run;
                     if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                         ready!(timer.poll(cx));
                     }
@@ -144,7 +149,8 @@ where
                     }
                 }
                 StateProj::Queue { wait, next } => {
-                    let Some(run) = this.run else { return Poll::Pending };
+                    let Some(aside) = this.run else { return Poll::Pending };
+                    let run = &mut aside.run;
                     let permit = ready!(Pin::new(wait).poll(cx));
                     let Some(mut next) = next.take() else { return Poll::Pending };
                     if permit.is_none() {
@@ -160,7 +166,8 @@ where
                     }
                 }
                 StateProj::Ready { next } => {
-                    let Some(run) = this.run else { return Poll::Pending };
+                    let Some(aside) = this.run else { return Poll::Pending };
+                    let run = &mut aside.run;
                     let ready = ready!(run.poll_ready(cx));
                     let Some(next) = next.take() else { return Poll::Pending };
                     run.begin(next.entry, next.reached, next.permit, next.is_waited_for);
@@ -176,6 +183,13 @@ where
                 Step::Next(next, until) => {
                     // Drops the attempt before a wait begins.
                     this.state.set(next);
+                    this.timer.set(until.map(sleep_until));
+                }
+                Step::Hold(hold, until) => {
+                    if let Some(aside) = this.run {
+                        aside.hold = Some(hold);
+                    }
+                    this.state.set(State::Hold);
                     this.timer.set(until.map(sleep_until));
                 }
                 Step::Done(outcome) => {
@@ -196,7 +210,7 @@ impl<F, S, R, E> fmt::Debug for ResponseFuture<F, S, R, E> {
             State::Pass { .. } => "pass",
             State::Reject { .. } => "reject",
             State::Call { .. } => "call",
-            State::Hold { .. } => "hold",
+            State::Hold => "hold",
             State::Wait { .. } => "wait",
             State::Queue { .. } => "queue",
             State::Ready { .. } => "ready",

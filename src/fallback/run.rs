@@ -40,12 +40,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 pin_project! {
     #[project = StateProj]
-    pub(super) enum State<F, R, E> {
+    pub(super) enum State<F> {
         Pass { #[pin] future: F },
         // `None` after completion.
-        Reject { pending: Option<PendingRejection> },
+        Reject { pending: Option<Box<PendingRejection>> },
         Call { #[pin] future: F },
-        Hold { hold: Option<Hold<R, E>> },
+        // Reads the beginning of a response, which is beside the run.
+        Hold,
         // Waits for the timer. Boxed, as the others, because few requests wait.
         Wait { next: Option<Box<NextAttempt>> },
         // Waits for a permit of the target.
@@ -74,6 +75,14 @@ pub(super) struct Run<S> {
     is_late: bool,
 }
 
+/// The rare and the large, boxed with the copy of the request, because the future is moved through every
+/// layer.
+pub(super) struct Aside<S, R, E> {
+    pub(super) run: Run<S>,
+    /// The response whose beginning is read.
+    pub(super) hold: Option<Hold<R, E>>,
+}
+
 /// The request of an attempt that has not begun.
 pub(super) struct NextAttempt {
     pub(super) entry: usize,
@@ -86,7 +95,9 @@ pub(super) struct NextAttempt {
 /// The outcome of a step.
 #[expect(clippy::large_enum_variant, reason = "a step is moved once, and a box is an allocation")]
 pub(super) enum Step<F, R, E, T> {
-    Next(State<F, R, E>, Option<Instant>),
+    Next(State<F>, Option<Instant>),
+    /// Reads the beginning of a response until then.
+    Hold(Hold<R, E>, Option<Instant>),
     Done(T),
 }
 
@@ -168,10 +179,7 @@ impl<S> Run<S> {
     }
 
     /// Abandons the attempt in flight, which is late, if another target can start at once.
-    pub(super) fn after_late<F, R, E>(
-        &mut self,
-        failure: Failure,
-    ) -> Option<Timed<State<F, R, E>>> {
+    pub(super) fn after_late<F>(&mut self, failure: Failure) -> Option<Timed<State<F>>> {
         if !self.is_late {
             self.is_late = true;
             self.course.fail(&failure, None);
@@ -210,9 +218,8 @@ impl<S> Run<S> {
                 && !response.body().is_end_stream();
             if response.status().is_success() && has_body && self.course.may_follow() {
                 let preview = Preview::new(response.headers());
-                let hold = Some(Hold::new(response, preview, Goal::Content));
-                let deadline = self.content_deadline();
-                return Step::Next(State::Hold { hold }, deadline);
+                let hold = Hold::new(response, preview, Goal::Content);
+                return Step::Hold(hold, self.content_deadline());
             }
             return Step::Done(Ok(self.serve(response.map(ResponseBody::passed), true)));
         };
@@ -222,11 +229,8 @@ impl<S> Run<S> {
             && failure.reason == AbandonReason::Status
             && !response.body().is_end_stream();
         if reports && self.course.may_follow() {
-            let hold = Some(Hold::new(response, preview, Goal::Usage));
-            return Step::Next(
-                State::Hold { hold },
-                Instant::now().checked_add(FAILED_BODY_TIMEOUT),
-            );
+            let hold = Hold::new(response, preview, Goal::Usage);
+            return Step::Hold(hold, Instant::now().checked_add(FAILED_BODY_TIMEOUT));
         }
         match self.after(failure, Some(response.headers())) {
             Ok((next, until)) => Step::Next(next, until),
@@ -315,17 +319,17 @@ impl<S> Run<S> {
     }
 
     /// Abandons the attempt in flight if another one can follow, and returns the state of that one.
-    pub(super) fn after<F, R, E>(
+    pub(super) fn after<F>(
         &mut self,
         failure: Failure,
         headers: Option<&http::HeaderMap>,
-    ) -> Result<Timed<State<F, R, E>>, NoAttempt> {
+    ) -> Result<Timed<State<F>>, NoAttempt> {
         self.course.fail(&failure, headers);
         let planned = self.course.next()?;
         Ok(self.abandon(failure, planned))
     }
 
-    fn abandon<F, R, E>(&mut self, failure: Failure, planned: Planned) -> Timed<State<F, R, E>> {
+    fn abandon<F>(&mut self, failure: Failure, planned: Planned) -> Timed<State<F>> {
         self.course.abandon(failure);
         self.permit = None;
         planned.into_state()
@@ -365,11 +369,7 @@ impl<S> Run<S> {
 
     /// Returns the state in place of a planned attempt whose target cools down by now: an attempt at
     /// another target, or else a longer wait.
-    pub(super) fn cooled<F, R, E>(
-        &mut self,
-        next: Box<NextAttempt>,
-        until: Instant,
-    ) -> Timed<State<F, R, E>> {
+    pub(super) fn cooled<F>(&mut self, next: Box<NextAttempt>, until: Instant) -> Timed<State<F>> {
         if let Some(planned) = self.course.plan_elsewhere() {
             return planned.into_state();
         }
@@ -382,23 +382,19 @@ impl<S> Run<S> {
     }
 
     /// Returns the state in place of a planned attempt whose target has no place for it.
-    pub(super) fn refused<F, R, E>(
-        &mut self,
-        entry: usize,
-        reason: NoPermit,
-    ) -> Timed<State<F, R, E>> {
+    pub(super) fn refused<F>(&mut self, entry: usize, reason: NoPermit) -> Timed<State<F>> {
         // Not tried again, so that the request does not go round in circles.
         self.course.close(entry);
         self.replanned(NoAttempt::NoPermit(reason))
     }
 
-    fn replanned<F, R, E>(&mut self, otherwise: NoAttempt) -> Timed<State<F, R, E>> {
+    fn replanned<F>(&mut self, otherwise: NoAttempt) -> Timed<State<F>> {
         match self.course.replan(otherwise) {
             Ok(planned) => planned.into_state(),
             Err(none) => {
                 let context = self.course.context.clone();
                 let pending = self.responder.pending(rejection(none, &context), context);
-                (State::Reject { pending: Some(pending) }, None)
+                (State::Reject { pending: Some(Box::new(pending)) }, None)
             }
         }
     }
@@ -417,7 +413,7 @@ impl<S> Run<S> {
 
 impl Planned {
     /// Returns the state before the attempt, and the end of its wait.
-    pub(super) fn into_state<F, R, E>(self) -> (State<F, R, E>, Option<Instant>) {
+    pub(super) fn into_state<F>(self) -> (State<F>, Option<Instant>) {
         let Self { entry, request, reached, start, is_waited_for } = self;
         let next =
             |permit| Some(Box::new(NextAttempt { entry, request, reached, permit, is_waited_for }));

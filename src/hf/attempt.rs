@@ -47,7 +47,7 @@ pub(super) struct Route {
 }
 
 #[derive(Debug)]
-struct Replay<S> {
+pub(super) struct Replay<S> {
     copy: RequestCopy,
     // Not ready yet.
     inner: S,
@@ -66,8 +66,7 @@ pub(super) struct Waiting<S, B> {
 /// A request that is sent again once the inner service is ready.
 pub(super) struct Again<S> {
     route: Route,
-    copy: RequestCopy,
-    pub(super) inner: S,
+    replay: Box<Replay<S>>,
 }
 
 /// The next step of a request whose token the upstream rejected.
@@ -151,10 +150,7 @@ impl<S> Attempt<S> {
             return self.refused(if is_last { CHECK } else { BUFFER }, context);
         };
         match refreshed {
-            Refreshed::Changed => {
-                let Replay { copy, inner } = *replay;
-                Rejected::SendAgain(Again { route: self.route, copy, inner })
-            }
+            Refreshed::Changed => Rejected::SendAgain(Again { route: self.route, replay }),
             Refreshed::Wait(wait) if self.waits < MAX_WAITS => {
                 let waits = self.waits + 1;
                 Rejected::Wait(wait, Self { replay: Some(replay), waits, ..self })
@@ -174,6 +170,11 @@ impl<S> Attempt<S> {
 }
 
 impl<S> Again<S> {
+    /// Returns the service, which is not ready yet.
+    pub(super) fn inner(&mut self) -> &mut S {
+        &mut self.replay.inner
+    }
+
     /// Sends the request with the present token. The inner service must be ready.
     pub(super) fn send<B: 'static>(
         mut self,
@@ -183,14 +184,14 @@ impl<S> Again<S> {
         S: Service<Request<B>>,
     {
         let rejected = || self.route.token_rejected(StatusCode::UNAUTHORIZED, CHECK, context);
-        let mut request = self.copy.request::<B>().ok_or_else(rejected)?;
+        let mut request = self.replay.copy.request::<B>().ok_or_else(rejected)?;
         let sent = self.route.direct_at_once(&mut request)?;
         let stage = self.route.stage().shared_name();
         let mut first = AbandonedAttempt::new(stage, AbandonReason::TokenRejected);
         first.status = Some(StatusCode::UNAUTHORIZED);
         context.add_abandoned(first);
         self.route.count(context);
-        let future = self.inner.call(request);
+        let future = self.replay.inner.call(request);
         Ok((future, Attempt { is_second: true, ..Attempt::new(self.route, sent, None) }))
     }
 }

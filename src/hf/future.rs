@@ -138,7 +138,7 @@ where
                 }
                 (StateProj::Again { again: slot }, Some((_, context))) => {
                     let Some(again) = slot else { return Poll::Pending };
-                    ready!(again.inner.poll_ready(cx)?);
+                    ready!(again.inner().poll_ready(cx)?);
                     let Some(again) = slot.take() else { return Poll::Pending };
                     sent(again.send(context))
                 }
