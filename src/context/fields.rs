@@ -56,9 +56,9 @@ pub(super) struct ContextFields {
     pub(super) output_is_limited: AtomicBool,
     pub(super) tap_claimed: AtomicBool,
     pub(super) payload: Lock<Option<Weak<AnyPayload>>>,
-    // The `Stage` of the next attempt.
+    // The `Stage` of the next attempt. A request without a fallback never locks it.
     #[cfg(any(feature = "cache", feature = "hf"))]
-    pub(super) chosen_stage: Lock<Option<Arc<dyn Any + Send + Sync>>>,
+    pub(super) chosen_stage: OnceLock<Lock<Arc<dyn Any + Send + Sync>>>,
     pub(super) abandoned: Lock<Vec<AbandonedAttempt>>,
     // Whether each failed attempt is recorded with its reason.
     #[cfg(feature = "fallback")]

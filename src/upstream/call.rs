@@ -38,11 +38,8 @@ pin_project! {
         // Created by the first poll that has to wait.
         #[pin]
         timer: Option<Sleep>,
-        // When the request was queued, or else when the call first waited.
-        started: Option<Instant>,
-        settings: Arc<Settings>,
-        is_for_head: bool,
-        slot: Option<LoadPermit>,
+        // `None` after completion.
+        parts: Option<ResponseParts>,
     }
 }
 
@@ -54,7 +51,8 @@ impl<F> UpstreamCall<F> {
         slot: LoadPermit,
         started: Option<Instant>,
     ) -> Self {
-        Self { future, timer: None, started, settings, is_for_head, slot: Some(slot) }
+        let parts = ResponseParts { settings, started, is_for_head, slot };
+        Self { future, timer: None, parts: Some(parts) }
     }
 }
 
@@ -73,21 +71,15 @@ where
         let mut this = self.project();
         match this.future.poll(cx) {
             Poll::Ready(Ok(response)) => {
-                let Some(slot) = this.slot.take() else { return Poll::Pending };
+                let Some(parts) = this.parts.take() else { return Poll::Pending };
                 // The response is put together once, because each time moves it.
                 let (mut head, body) = response.into_parts();
-                if let Err(rejection) = forward(&mut head, &this.settings.log, context) {
+                if let Err(rejection) = forward(&mut head, &parts.settings.log, context) {
                     return Poll::Ready(Err(rejection));
                 }
-                let parts = ResponseParts {
-                    settings: Arc::clone(this.settings),
-                    started: *this.started,
-                    is_for_head: *this.is_for_head,
-                    slot,
-                };
                 // A rejection of a layer further in has its own wait.
                 let is_ours = head.extensions.get::<Rejection>().is_some();
-                if let Some(busy) = BusyResponse::of(&head, *this.is_for_head, context)
+                if let Some(busy) = BusyResponse::of(&head, parts.is_for_head, context)
                     && !is_ours
                 {
                     if busy.wants_body() {
@@ -101,20 +93,22 @@ where
                 Poll::Ready(Ok(Called::Response(parts.respond(head, body, context))))
             }
             Poll::Ready(Err(error)) => {
-                let log = &this.settings.log;
+                let Some(parts) = this.parts.take() else { return Poll::Pending };
+                let log = &parts.settings.log;
                 log_failure("the upstream cannot be reached", log, Some(context), error);
                 Poll::Ready(Err(Rejection::new(Refusal::UpstreamUnavailable)))
             }
             Poll::Pending => {
+                let Some(parts) = this.parts else { return Poll::Pending };
                 if this.timer.is_none() {
-                    let started = *this.started.get_or_insert_with(Instant::now);
-                    let (_setter, timeout) = this.settings.deadlines.before_head();
+                    let started = *parts.started.get_or_insert_with(Instant::now);
+                    let (_setter, timeout) = parts.settings.deadlines.before_head();
                     this.timer.set(deadline(Some(started), timeout).map(sleep_until));
                 }
                 match this.timer.as_mut().as_pin_mut().map(|timer| timer.poll(cx)) {
                     Some(Poll::Ready(())) => {
-                        let (setter, timeout) = this.settings.deadlines.before_head();
-                        log_timeout(setter, timeout, &this.settings.log, context);
+                        let (setter, timeout) = parts.settings.deadlines.before_head();
+                        log_timeout(setter, timeout, &parts.settings.log, context);
                         Poll::Ready(Err(Rejection::new(Refusal::UpstreamTimeout)))
                     }
                     Some(Poll::Pending) | None => Poll::Pending,
@@ -140,8 +134,10 @@ pub(super) struct Peeking<R> {
 }
 
 /// The parts that a response takes over from its call.
+#[derive(Debug)]
 struct ResponseParts {
     settings: Arc<Settings>,
+    // When the request was queued, or else when the call first waited.
     started: Option<Instant>,
     is_for_head: bool,
     slot: LoadPermit,
